@@ -1,0 +1,121 @@
+"""Stage `mntp`: masked next-token prediction teaches a causal language model to look both ways (LLM2Vec, 2404.05961).
+
+A share of the tokens is masked (80 % the mask token, 10 % a random one, 10 % unchanged); each is predicted from the
+hidden state of the position before it, as the model was pretrained to do. LoRA layers learn, then merge.
+"""
+
+import random
+
+import torch
+from torch.nn import functional as F
+from towers.data import read_texts
+from towers.llm import (
+    LanguageModel,
+    load_lora_state,
+    lora_state,
+    output_layer,
+    padded,
+    read_language_model,
+    with_lora,
+)
+from towers.optim import adamw, clip_gradients, groups_of, set_rate
+from towers.run import Run
+
+
+def main() -> None:
+    run = Run.start("mntp")
+    config, schedule = run.config, run.config["schedule"]
+
+    # ---- texts: windows of plain documents and captions --------------------------------------------------------------
+    prepared = run.input("prepare")
+    documents = [row["text"] for row in read_texts(prepared, "plain", "train")]
+    captions = [text for row in read_texts(prepared, "groups", "train") for text in row["captions"]]
+    language_model = with_lora(read_language_model(config["language_model"], run.amp_dtype), config["lora"])
+    model, tokenizer = language_model.model, language_model.tokenizer
+    model.to(run.device).train()
+    windows = document_windows(language_model, documents, config["max_tokens"])
+    run.log(f"{len(windows)} windows of documents, {len(captions)} captions, {run.amp_dtype}")
+
+    # ---- loop --------------------------------------------------------------------------------------------------------
+    optimizer = adamw(groups_of(model), schedule)
+    state = run.resume()
+    first, losses = 0, []
+    if state is not None:
+        load_lora_state(language_model, state["lora"])
+        optimizer.load_state_dict(state["optimizer"])
+        first, losses = state["step"], state["losses"]
+    mask_id = tokenizer.convert_tokens_to_ids(config["mask_token"])
+    if mask_id is None or mask_id == tokenizer.unk_token_id and config["mask_token"] != tokenizer.unk_token:
+        raise ValueError(f"mask_token {config['mask_token']!r} is not one token of this vocabulary")
+    for step in range(first, schedule["steps"]):
+        rng = random.Random(f"{run.seed}/{step}")
+        rows = []
+        for _ in range(config["batch_size"]):
+            if not windows or captions and rng.random() < config["caption_share"]:
+                rows.append(language_model.tokens([rng.choice(captions)], config["max_tokens"])[0])
+            else:
+                rows.append(rng.choice(windows))
+        ids_BT, mask_BT = padded(rows, tokenizer.pad_token_id, run.device)
+        generator = torch.Generator().manual_seed(run.seed * 1_000_003 + step)
+        masked_BT, chosen_BT = mask_tokens(
+            ids_BT, mask_BT, config["mask_share"], mask_id, len(tokenizer), generator
+        )
+        hidden_BTD = language_model.hidden(masked_BT, mask_BT)
+        logits_NV = output_layer(model)(hidden_BTD[:, :-1][chosen_BT[:, 1:]])
+        loss = F.cross_entropy(logits_NV.float(), ids_BT[:, 1:][chosen_BT[:, 1:]])
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        clip_gradients(optimizer, schedule["grad_clip"])
+        set_rate(optimizer, step, schedule)
+        optimizer.step()
+        losses.append(loss.item())
+        run.tick(
+            step + 1,
+            schedule["steps"],
+            lambda step=step: {
+                "step": step + 1,
+                "losses": losses,
+                "lora": lora_state(language_model),
+                "optimizer": optimizer.state_dict(),
+            },
+            loss=sum(losses[-10:]) / len(losses[-10:]),
+        )
+
+    # ---- merge -------------------------------------------------------------------------------------------------------
+    language_model.save(run.output / "model")
+    tail = max(1, len(losses) // 10)
+    metrics = {"loss.first": sum(losses[:tail]) / tail, "loss.last": sum(losses[-tail:]) / tail}
+    run.finish(metrics, {"weights": "model/model.safetensors", "config": "model/config.json"})
+
+
+def document_windows(language_model: LanguageModel, documents: list[str], max_tokens: int) -> list[list[int]]:
+    """Documents cut into consecutive windows of `max_tokens` tokens; tails under 8 tokens are left out."""
+    windows = []
+    for ids in language_model.tokenizer(documents, add_special_tokens=False)["input_ids"] if documents else []:
+        pieces = [ids[start : start + max_tokens] for start in range(0, len(ids), max_tokens)]
+        windows += [piece for piece in pieces if len(piece) >= 8]
+    return windows
+
+
+def mask_tokens(
+    ids_BT: torch.Tensor,
+    mask_BT: torch.Tensor,
+    share: float,
+    mask_id: int,
+    vocabulary_size: int,
+    generator: torch.Generator,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """(masked ids, chosen positions), both [B, T]. Position 0 is never chosen: nothing stands before it."""
+    shape = tuple(ids_BT.shape)
+    chosen = (torch.rand(shape, generator=generator) < share).to(ids_BT.device) & mask_BT.bool()
+    chosen[:, 0] = False
+    if not chosen.any():
+        chosen[0, min(1, shape[1] - 1)] = True
+    draw = torch.rand(shape, generator=generator).to(ids_BT.device)
+    noise = torch.randint(0, vocabulary_size, shape, generator=generator).to(ids_BT.device)
+    masked = torch.where(chosen & (draw < 0.8), torch.full_like(ids_BT, mask_id), ids_BT)
+    return torch.where(chosen & (draw >= 0.8) & (draw < 0.9), noise, masked), chosen
+
+
+if __name__ == "__main__":
+    main()

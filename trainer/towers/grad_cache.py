@@ -1,0 +1,45 @@
+"""Gradient cache (Gao et al. 2021, 2101.06983): a contrastive batch larger than memory, with the exact gradient.
+
+Every micro-batch is embedded without a graph; the loss over all embeddings gives each embedding its gradient; every
+micro-batch is then embedded again, with the same dropout, and its gradient is pushed through.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+import torch
+
+Batch = TypeVar("Batch")
+
+
+def cached_backward(
+    encode: Callable[[Batch], torch.Tensor],
+    micro_batches: Sequence[Batch],
+    loss_of: Callable[[torch.Tensor], torch.Tensor],
+) -> float:
+    """Add the gradient of `loss_of(cat(encode(m) for m))` to the parameters behind `encode`; returns the loss.
+
+    `encode` maps one micro-batch to [b, D]. One micro-batch alone is run once, with its graph.
+    """
+    if len(micro_batches) == 1:
+        loss = loss_of(encode(micro_batches[0]))
+        loss.backward()
+        return loss.item()
+    states, embedded = [], []
+    with torch.no_grad():
+        for batch in micro_batches:
+            states.append(torch.get_rng_state())
+            embedded.append(encode(batch))
+    after = torch.get_rng_state()
+    all_ND = torch.cat(embedded).detach().requires_grad_()
+    loss = loss_of(all_ND)
+    loss.backward()
+    assert all_ND.grad is not None
+    start = 0
+    for batch, state in zip(micro_batches, states, strict=True):
+        torch.set_rng_state(state)
+        features = encode(batch)
+        features.backward(all_ND.grad[start : start + len(features)])
+        start += len(features)
+    torch.set_rng_state(after)
+    return loss.item()

@@ -1,0 +1,166 @@
+"""A causal language model read as a text encoder: bidirectional by its mask, LoRA-tuned, pooled over real tokens.
+
+Shapes: B texts, T tokens, D hidden width, V vocabulary.
+"""
+
+import importlib.util
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import towers.torchvision_shim  # noqa: F401  (before transformers and peft)
+import torch
+from peft import LoraConfig, PeftModel, get_peft_model
+from peft.helpers import disable_input_dtype_casting
+from torch import nn
+from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
+
+LORA_MODULES = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
+
+
+@dataclass
+class LanguageModel:
+    """The model with its tokenizer. `model` is the causal LM, with LoRA layers inside where training wants them."""
+
+    model: nn.Module
+    tokenizer: Any
+
+    def tokens(self, texts: list[str], max_tokens: int) -> list[list[int]]:
+        """Token ids of each text, cut at the end to `max_tokens`; an empty text becomes one end-of-text token."""
+        ids = self.tokenizer(texts, add_special_tokens=False, truncation=True, max_length=max_tokens)["input_ids"]
+        return [row or [self.tokenizer.eos_token_id] for row in ids]
+
+    def hidden(self, ids_BT: torch.Tensor, mask_BT: torch.Tensor) -> torch.Tensor:
+        """Last hidden states [B, T, D] under bidirectional attention."""
+        decoder = base_decoder(self.model)
+        dtype = decoder.get_input_embeddings().weight.dtype
+        with self._lora_precision(dtype):
+            output = decoder(
+                input_ids=ids_BT,
+                attention_mask=bidirectional_mask(mask_BT, dtype),
+                position_ids=torch.arange(ids_BT.shape[1], device=ids_BT.device).expand_as(ids_BT),
+                use_cache=False,
+            )
+        return output.last_hidden_state
+
+    @contextmanager
+    def _lora_precision(self, dtype: torch.dtype) -> Iterator[None]:
+        """LoRA weights stay float32 (small updates survive) while their products run in the base model's dtype.
+
+        peft would cast every activation up to float32 instead: 1.2 times slower on a CPU with bfloat16.
+        """
+        if not isinstance(self.model, PeftModel) or dtype == torch.float32:
+            yield
+            return
+        device = next(self.model.parameters()).device.type
+        with torch.autocast(device, dtype), disable_input_dtype_casting(self.model):
+            yield
+
+    def pooled(self, ids_BT: torch.Tensor, mask_BT: torch.Tensor, pooling: str) -> torch.Tensor:
+        """One float32 vector a text [B, D]."""
+        return pool(self.hidden(ids_BT, mask_BT).float(), mask_BT, pooling)
+
+    def save(self, folder: Path) -> None:
+        """Write a plain Hugging Face folder; LoRA layers are merged into the weights first."""
+        merged = self.model.merge_and_unload() if hasattr(self.model, "merge_and_unload") else self.model
+        merged.to(torch.float32).save_pretrained(folder)
+        self.tokenizer.save_pretrained(folder)
+
+
+def read_language_model(source: dict[str, Any], dtype: torch.dtype) -> LanguageModel:
+    """A causal LM and its tokenizer from a Hugging Face folder or from a Python package that carries a GGUF file."""
+    if source["source"] == "directory":
+        folder, options = source["name"], dict[str, Any]()
+    else:
+        spec = importlib.util.find_spec(source["name"])
+        if spec is None or spec.origin is None:
+            raise ModuleNotFoundError(f"package {source['name']} is not installed: it carries the language model")
+        files = sorted(Path(spec.origin).parent.rglob("*.gguf"))
+        if not files:
+            raise FileNotFoundError(f"package {source['name']} carries no .gguf file")
+        folder, options = str(files[0].parent), {"gguf_file": files[0].name}
+    tokenizer = AutoTokenizer.from_pretrained(folder, **options)
+    if options:
+        # Packed blocks can neither train nor merge: unpack them into ordinary matrices.
+        options["quantization_config"] = GgufConfig(dequantize=True)
+    model = AutoModelForCausalLM.from_pretrained(folder, dtype=dtype, **options)
+    # A GGUF leaves its quantisation note behind; the weights are ordinary floats by now and must be saved as such.
+    if getattr(model.config, "quantization_config", None) is not None:
+        del model.config.quantization_config
+    return LanguageModel(model, tokenizer)
+
+
+def with_lora(language_model: LanguageModel, lora: dict[str, Any]) -> LanguageModel:
+    """Fresh LoRA layers on every attention and feed-forward matrix; all other weights frozen."""
+    config = LoraConfig(
+        r=lora["rank"], lora_alpha=lora["alpha"], lora_dropout=lora["dropout"], target_modules=LORA_MODULES
+    )
+    return LanguageModel(get_peft_model(language_model.model, config), language_model.tokenizer)
+
+
+def lora_state(language_model: LanguageModel) -> dict[str, torch.Tensor]:
+    """The weights that train, for checkpoints."""
+    return {name: value.detach() for name, value in language_model.model.named_parameters() if value.requires_grad}
+
+
+def load_lora_state(language_model: LanguageModel, state: dict[str, torch.Tensor]) -> None:
+    """Put `lora_state` back; a name that does not fit is an error."""
+    parameters = {name: value for name, value in language_model.model.named_parameters() if value.requires_grad}
+    if parameters.keys() != state.keys():
+        raise ValueError("the checkpoint's LoRA layers are not this model's")
+    with torch.no_grad():
+        for name, value in state.items():
+            parameters[name].copy_(value)
+
+
+def base_decoder(model: nn.Module) -> nn.Module:
+    """The decoder stack without its output layer, under LoRA or not."""
+    causal_lm = model.get_base_model() if hasattr(model, "get_base_model") else model
+    return causal_lm.get_decoder()
+
+
+def output_layer(model: nn.Module) -> nn.Module:
+    """The layer from hidden states to token logits."""
+    causal_lm = model.get_base_model() if hasattr(model, "get_base_model") else model
+    return causal_lm.get_output_embeddings()
+
+
+def bidirectional_mask(mask_BT: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
+    """[B, 1, T, T]: 0 where attention is allowed, the dtype's minimum where the key is padding.
+
+    An explicit 4-D mask replaces the causal one in every decoder of transformers 5, whatever its attention kernel.
+    """
+    blocked = torch.zeros(mask_BT.shape, dtype=dtype, device=mask_BT.device)
+    blocked = blocked.masked_fill(~mask_BT.bool(), torch.finfo(dtype).min)
+    return blocked[:, None, None, :].expand(-1, 1, mask_BT.shape[1], -1)
+
+
+def pool(hidden_BTD: torch.Tensor, mask_BT: torch.Tensor, pooling: str) -> torch.Tensor:
+    """`mean` over real tokens, or the `last_token`: [B, D]."""
+    if pooling == "mean":
+        weight = mask_BT[..., None].to(hidden_BTD.dtype)
+        return (hidden_BTD * weight).sum(1) / weight.sum(1)
+    last = mask_BT.sum(1).long() - 1
+    return hidden_BTD[torch.arange(len(last), device=last.device), last]
+
+
+def padded(rows: list[list[int]], pad_id: int, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
+    """Right-padded ids [B, T] and mask [B, T]."""
+    width = max(len(row) for row in rows)
+    ids = torch.tensor([row + [pad_id] * (width - len(row)) for row in rows], device=device)
+    mask = torch.tensor([[1] * len(row) + [0] * (width - len(row)) for row in rows], device=device)
+    return ids, mask
+
+
+def batches_by_tokens(lengths: list[int], batch_tokens: int) -> list[list[int]]:
+    """Indices grouped so that rows of like length share a batch of at most `batch_tokens` tokens, padding included."""
+    batches: list[list[int]] = []
+    batch: list[int] = []
+    for index in sorted(range(len(lengths)), key=lambda i: (lengths[i], i)):
+        if batch and (len(batch) + 1) * lengths[index] > batch_tokens:
+            batches.append(batch)
+            batch = []
+        batch.append(index)
+    return [*batches, batch] if batch else batches

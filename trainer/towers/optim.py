@@ -1,0 +1,47 @@
+"""Optimiser and learning-rate schedule: AdamW, warm-up, cosine or linear decay, layer-wise rates."""
+
+import math
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+from torch import nn
+
+
+def adamw(groups: Iterable[dict[str, Any]], schedule: dict[str, Any]) -> torch.optim.AdamW:
+    """AdamW over parameter groups; a group's `lr` is its peak, the schedule's where it has none."""
+    ready = [{"lr": schedule["lr"], "weight_decay": schedule["weight_decay"], **group} for group in groups]
+    optimizer = torch.optim.AdamW(ready, betas=(0.9, 0.98), eps=1e-6)
+    for group in optimizer.param_groups:
+        group["peak_lr"] = group["lr"]
+    return optimizer
+
+
+def groups_of(module: nn.Module, **options: Any) -> list[dict[str, Any]]:
+    """Two groups of a module's trainable parameters: matrices, and vectors without weight decay."""
+    parameters = [parameter for parameter in module.parameters() if parameter.requires_grad]
+    matrices = [parameter for parameter in parameters if parameter.ndim > 1]
+    vectors = [parameter for parameter in parameters if parameter.ndim <= 1]
+    groups = [{"params": matrices, **options}, {"params": vectors, **options, "weight_decay": 0.0}]
+    return [group for group in groups if group["params"]]
+
+
+def factor_at(step: int, schedule: dict[str, Any]) -> float:
+    """Share of the peak rate at a step (0-based): linear warm-up, then cosine or linear decay to zero."""
+    warmup, total = schedule["warmup_steps"], schedule["steps"]
+    if step < warmup:
+        return (step + 1) / warmup
+    progress = (step - warmup) / max(1, total - warmup)
+    return 0.5 * (1 + math.cos(math.pi * progress)) if schedule["decay"] == "cosine" else 1 - progress
+
+
+def set_rate(optimizer: torch.optim.Optimizer, step: int, schedule: dict[str, Any]) -> None:
+    """Set every group's rate for a step."""
+    for group in optimizer.param_groups:
+        group["lr"] = group["peak_lr"] * factor_at(step, schedule)
+
+
+def clip_gradients(optimizer: torch.optim.Optimizer, limit: float) -> float:
+    """Clip the global gradient norm; returns the norm before clipping."""
+    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+    return float(nn.utils.clip_grad_norm_(parameters, limit))

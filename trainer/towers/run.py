@@ -1,0 +1,209 @@
+"""One stage's run: job in, checkpoints and progress on the way, report out as the last write.
+
+A stage starts with `run = Run.start("mntp")`, loops from `run.resume()`, calls `run.tick(...)` every step and ends with
+`run.finish(...)`. SIGTERM or SIGINT makes the next `tick` save a checkpoint and exit with 75, which means "run me again".
+"""
+
+import hashlib
+import json
+import os
+import random
+import signal
+import sys
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from contracts import load
+
+INTERRUPTED = 75  # sysexits' EX_TEMPFAIL: the control plane starts the job again
+CHECKPOINT_SECONDS = 180.0
+PROGRESS_SECONDS = 2.0
+
+
+class Run:
+    """The job of one stage and everything around its loop."""
+
+    def __init__(self, job: dict[str, Any]) -> None:
+        self.job = job
+        self.config: dict[str, Any] = job["config"]
+        self.stage: str = self.config["stage"]
+        self.seed: int = job["seed"]
+        self.output = path_of(job["output"])
+        self.output.mkdir(parents=True, exist_ok=True)
+        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self.amp_dtype = fast_dtype(self.device)
+        self.started = time.monotonic()
+        self.started_at = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        self.seconds_before = 0.0
+        self._stop_requested = False
+        self._saved_at = self.started
+        self._printed_at = 0.0
+
+    @classmethod
+    def start(cls, stage: str) -> "Run":
+        """Read the job named on the command line; a finished job ends the process at once with 0."""
+        if len(sys.argv) != 2 or sys.argv[1].startswith("-"):
+            print(f"usage: python -m stages.{stage} job.json", file=sys.stderr)
+            sys.exit(0 if sys.argv[1:] in (["-h"], ["--help"]) else 2)
+        job = load("TrainingJob", Path(sys.argv[1]).read_text(encoding="utf-8"))
+        if job["config"]["stage"] != stage:
+            sys.exit(f"{sys.argv[1]} is a job for stage {job['config']['stage']}, not {stage}")
+        run = cls(job)
+        if (run.output / "report.json").exists():
+            print(f"{run.output} holds a report: nothing to do", file=sys.stderr)
+            sys.exit(0)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, run._request_stop)
+        seed_everything(run.seed)
+        return run
+
+    def input(self, role: str) -> Path:
+        """The folder behind an input role; a missing one is an error that names it."""
+        if role not in self.job["inputs"]:
+            raise KeyError(f"job {self.job['id']} has no input '{role}' (has {sorted(self.job['inputs'])})")
+        folder = path_of(self.job["inputs"][role])
+        if not folder.exists():
+            raise FileNotFoundError(f"input '{role}' of job {self.job['id']}: {folder} does not exist")
+        return folder
+
+    # -- the loop ------------------------------------------------------------------------------------------------
+
+    def resume(self, name: str = "checkpoint") -> dict[str, Any] | None:
+        """The newest complete checkpoint, on the CPU, or None. Restores the random state too."""
+        file = self.output / f"{name}.pt"
+        if not file.exists():
+            return None
+        state = torch.load(file, map_location="cpu", weights_only=False)
+        self.seconds_before = state.pop("_seconds")
+        restore_random_state(state.pop("_random"))
+        self.log(f"resumed from {name}")
+        return state
+
+    def save(self, state: dict[str, Any], name: str = "checkpoint") -> None:
+        """Write a checkpoint so that a reader sees the old one or the new one, never half of one."""
+        state = {**state, "_seconds": self.seconds(), "_random": random_state()}
+        temporary = self.output / f"{name}.pt.tmp"
+        torch.save(state, temporary)
+        os.replace(temporary, self.output / f"{name}.pt")
+        self._saved_at = time.monotonic()
+
+    def tick(
+        self,
+        step: int,
+        total: int,
+        state: Callable[[], dict[str, Any]] | None = None,
+        name: str = "checkpoint",
+        **metrics: float,
+    ) -> None:
+        """Report progress after `step` of `total`; save `state()` when it is time or when asked to stop (exit 75)."""
+        now = time.monotonic()
+        if now - self._printed_at > PROGRESS_SECONDS or step == total:
+            self._printed_at = now
+            line = {
+                "event": "progress",
+                "stage": self.stage,
+                "step": step,
+                "total": total,
+                "seconds": round(self.seconds(), 1),
+                "metrics": {key: float(f"{value:.5g}") for key, value in metrics.items()},
+            }
+            print(json.dumps(line), flush=True)
+        if state is not None and (self._stop_requested or now - self._saved_at > CHECKPOINT_SECONDS):
+            self.save(state(), name)
+        if self._stop_requested:
+            self.log(f"stopped at step {step} of {total}; run the same job again to go on")
+            sys.exit(INTERRUPTED)
+
+    def finish(self, metrics: dict[str, float], files: dict[str, str], notes: list[str] | None = None) -> None:
+        """Write report.json, the last write: `files` maps a name to a path relative to the output folder."""
+        report = {
+            "id": self.job["id"],
+            "stage": self.stage,
+            "status": "succeeded",
+            "started_at": self.started_at,
+            "seconds": round(self.seconds(), 1),
+            "device": str(self.device),
+            "metrics": {key: float(value) for key, value in metrics.items()},
+            "artefacts": {name: artefact(self.output, path) for name, path in files.items()},
+            "notes": notes or [],
+        }
+        text = json.dumps(report, indent=2)
+        load("TrainingReport", text)
+        for leftover in self.output.glob("*.pt"):
+            if leftover.name.startswith("checkpoint"):
+                leftover.unlink()
+        write_atomically(self.output / "report.json", text)
+
+    # -- around it -----------------------------------------------------------------------------------------------
+
+    def seconds(self) -> float:
+        """Seconds of work so far, earlier attempts included."""
+        return self.seconds_before + time.monotonic() - self.started
+
+    def log(self, message: str) -> None:
+        """A line for people; standard output belongs to progress lines."""
+        print(f"[{self.stage}] {message}", file=sys.stderr, flush=True)
+
+    def _request_stop(self, _number: int, _frame: object) -> None:
+        self._stop_requested = True
+
+
+def path_of(uri: str) -> Path:
+    """A local path from a `file://` URI or a plain path."""
+    if uri.startswith("s3://"):
+        raise ValueError(f"{uri}: S3 is mounted or copied by the container's entry, a stage reads local files")
+    return Path(uri.removeprefix("file://"))
+
+
+def artefact(folder: Path, path: str) -> dict[str, Any]:
+    """The descriptor of a file: path relative to `folder`, SHA-256 digest, size in bytes."""
+    with (folder / path).open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    return {"path": path, "digest": f"sha256:{digest}", "size": (folder / path).stat().st_size}
+
+
+def write_atomically(file: Path, text: str) -> None:
+    """Replace a text file in one step."""
+    temporary = file.with_name(file.name + ".tmp")
+    temporary.write_text(text, encoding="utf-8")
+    os.replace(temporary, file)
+
+
+def fast_dtype(device: torch.device) -> torch.dtype:
+    """bfloat16 where the processor multiplies it faster than float32, found by a probe and not by a constant."""
+    if device.type == "cuda":
+        return torch.bfloat16
+    a_MK, b_KN = torch.randn(256, 576), torch.randn(576, 1536)
+    seconds = {}
+    for dtype in (torch.float32, torch.bfloat16):
+        x, y = a_MK.to(dtype), b_KN.to(dtype)
+        x @ y
+        start = time.perf_counter()
+        for _ in range(8):
+            x @ y
+        seconds[dtype] = time.perf_counter() - start
+    return torch.bfloat16 if seconds[torch.bfloat16] < 0.8 * seconds[torch.float32] else torch.float32
+
+
+def seed_everything(seed: int) -> None:
+    """Seed Python, NumPy and torch."""
+    random.seed(seed)
+    np.random.seed(seed)
+    torch.manual_seed(seed)
+
+
+def random_state() -> dict[str, Any]:
+    """The state of the three generators that `seed_everything` seeds."""
+    return {"python": random.getstate(), "numpy": np.random.get_state(), "torch": torch.get_rng_state()}
+
+
+def restore_random_state(state: dict[str, Any]) -> None:
+    """Put `random_state` back."""
+    random.setstate(state["python"])
+    np.random.set_state(state["numpy"])
+    torch.set_rng_state(state["torch"])

@@ -1,0 +1,109 @@
+"""What a user has: images and captions in tar shards, folders, CSV or JSON lines, read as one stream of samples."""
+
+import csv
+import glob
+import json
+import tarfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from towers.data import read_rows
+
+IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".gif", ".avif"}
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One image with its captions; `image` is None where the file is missing."""
+
+    key: str
+    image: bytes | None
+    captions: list[str]
+
+
+def read_source(root: Path, source: dict[str, Any]) -> Iterator[Sample]:
+    """Samples of one pair source in a fixed order. `path` may be a glob; no match is an error."""
+    paths = [Path(found) for found in sorted(glob.glob(str(root / source["path"])))]
+    if not paths:
+        raise FileNotFoundError(f"no file matches {source['path']} under {root}")
+    reader = READERS[source["format"]]
+    for path in paths:
+        yield from reader(path, source)
+
+
+def captions_of(value: object) -> list[str]:
+    """A caption, a list of captions, or a mapping with one of the usual keys, as a list of strings."""
+    if isinstance(value, str):
+        return [value]
+    if isinstance(value, list):
+        return [text for item in value for text in captions_of(item)]
+    if isinstance(value, dict):
+        for name in ("captions", "caption", "text", "raw"):
+            if name in value:
+                return captions_of(value[name])
+    return []
+
+
+def read_webdataset(path: Path, _source: dict[str, Any]) -> Iterator[Sample]:
+    """A tar whose members share a key: KEY.jpg (or another image) with KEY.json or KEY.txt, next to each other."""
+    with tarfile.open(path) as archive:
+        key, image, captions = "", None, []
+        for member in archive:
+            if not member.isfile():
+                continue
+            stem, suffix = member.name[: member.name.rfind(".")], Path(member.name).suffix.lower()
+            if stem != key:
+                if key:
+                    yield Sample(Path(key).name, image, captions)
+                key, image, captions = stem, None, []
+            file = archive.extractfile(member)
+            data = file.read() if file is not None else b""
+            if suffix in IMAGE_SUFFIXES:
+                image = data
+            elif suffix == ".json":
+                captions += captions_of(json.loads(data))
+            elif suffix == ".txt":
+                captions += [line for line in data.decode("utf-8").splitlines() if line.strip()]
+        if key:
+            yield Sample(Path(key).name, image, captions)
+
+
+def read_folder(path: Path, _source: dict[str, Any]) -> Iterator[Sample]:
+    """Every image below a folder with the text file of the same stem beside it, a caption a line."""
+    for image in sorted(file for file in path.rglob("*") if file.suffix.lower() in IMAGE_SUFFIXES):
+        text = image.with_suffix(".txt")
+        captions = text.read_text(encoding="utf-8").splitlines() if text.exists() else []
+        key = "_".join(image.relative_to(path).with_suffix("").parts)
+        yield Sample(key, image.read_bytes(), [line for line in captions if line.strip()])
+
+
+def read_csv(path: Path, source: dict[str, Any]) -> Iterator[Sample]:
+    """A table with a header; rows of one image may repeat and are merged where they follow each other."""
+    with path.open(encoding="utf-8", newline="") as file:
+        yield from rows_to_samples(path, list(csv.DictReader(file)), source)
+
+
+def read_jsonl(path: Path, source: dict[str, Any]) -> Iterator[Sample]:
+    """JSON lines with an image path and a caption or a list of captions."""
+    yield from rows_to_samples(path, read_rows(path), source)
+
+
+def rows_to_samples(path: Path, rows: list[dict[str, Any]], source: dict[str, Any]) -> Iterator[Sample]:
+    """Merge consecutive rows of one image; image paths are relative to the table."""
+    image_column = source.get("image_column", "image")
+    caption_column = source.get("caption_column", "caption")
+    merged: dict[str, list[str]] = {}
+    for number, row in enumerate(rows, 1):
+        for column in (image_column, caption_column):
+            if column not in row:
+                raise ValueError(f"{path.name}, row {number}: no column '{column}' (has {sorted(row)})")
+        merged.setdefault(row[image_column], []).extend(captions_of(row[caption_column]))
+    for name, captions in merged.items():
+        file = path.parent / name
+        key = "_".join(Path(name).with_suffix("").parts).lstrip("._")
+        yield Sample(key, file.read_bytes() if file.is_file() else None, captions)
+
+
+READERS = {"webdataset": read_webdataset, "folder": read_folder, "csv": read_csv, "jsonl": read_jsonl}
