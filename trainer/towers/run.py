@@ -22,7 +22,7 @@ from contracts import load
 
 INTERRUPTED = 75  # sysexits' EX_TEMPFAIL: the control plane starts the job again
 CHECKPOINT_SECONDS = 180.0
-PROGRESS_SECONDS = 2.0
+PROGRESS_SECONDS = 2.0  # at most one progress line in this time
 
 
 class Run:
@@ -42,7 +42,8 @@ class Run:
         self.seconds_before = 0.0
         self._stop_requested = False
         self._saved_at = self.started
-        self._printed_at = 0.0
+        self._printed_at = float("-inf")
+        self.progress_seconds = PROGRESS_SECONDS
 
     @classmethod
     def start(cls, stage: str) -> "Run":
@@ -54,6 +55,7 @@ class Run:
         if job["config"]["stage"] != stage:
             sys.exit(f"{sys.argv[1]} is a job for stage {job['config']['stage']}, not {stage}")
         run = cls(job)
+        run.progress_seconds = float(os.environ.get("PROGRESS_SECONDS", PROGRESS_SECONDS))
         if (run.output / "report.json").exists():
             print(f"{run.output} holds a report: nothing to do", file=sys.stderr)
             sys.exit(0)
@@ -102,7 +104,7 @@ class Run:
     ) -> None:
         """Report progress after `step` of `total`; save `state()` when it is time or when asked to stop (exit 75)."""
         now = time.monotonic()
-        if now - self._printed_at > PROGRESS_SECONDS or step == total:
+        if now - self._printed_at > self.progress_seconds or step == total:
             self._printed_at = now
             line = {
                 "event": "progress",

@@ -1,0 +1,124 @@
+"""Help for stage tests: writes jobs, runs stages as processes the way the control plane does, makes tiny inputs."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from PIL import Image, ImageDraw
+
+ROOT = Path(__file__).resolve().parents[2]
+STAGE_ENV = os.environ | {
+    "PYTHONPATH": f"{ROOT / 'trainer'}{os.pathsep}{ROOT / 'contracts' / 'python'}",
+    "HF_HUB_OFFLINE": "1",
+    "TOKENIZERS_PARALLELISM": "false",
+}
+COLOURS = ["red", "green", "blue", "yellow", "black", "white"]
+SHAPES = ["circle", "square", "line"]
+
+
+def schedule(steps: int, lr: float = 1e-3, warmup_steps: int = 1) -> dict[str, Any]:
+    """A short schedule with every field that the contract asks for."""
+    return {
+        "steps": steps,
+        "warmup_steps": warmup_steps,
+        "lr": lr,
+        "weight_decay": 0.01,
+        "grad_clip": 1.0,
+        "decay": "cosine",
+    }
+
+
+def write_job(
+    folder: Path, stage: str, inputs: dict[str, Path], config: dict[str, Any], name: str | None = None, seed: int = 0
+) -> Path:
+    """job.json of one stage; the output folder is `folder/<name or stage>`. Returns the job's path."""
+    output = folder / (name or stage)
+    output.mkdir(parents=True, exist_ok=True)
+    job = {
+        "id": name or stage,
+        "recipe": "test",
+        "seed": seed,
+        "code": "sha256:" + "0" * 64,
+        "inputs": {role: path.as_uri() for role, path in inputs.items()},
+        "output": output.as_uri(),
+        "config": {"stage": stage, **config},
+    }
+    file = output / "job.json"
+    file.write_text(json.dumps(job))
+    return file
+
+
+def run_stage(job: Path, expect: int = 0) -> dict[str, Any]:
+    """Run the stage of a job to its end; returns its report (empty when it did not succeed)."""
+    stage = json.loads(job.read_text())["config"]["stage"]
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-m", f"stages.{stage}", str(job)],
+        env=STAGE_ENV, cwd=ROOT / "trainer", capture_output=True, text=True, timeout=300,
+    )
+    assert done.returncode == expect, f"exit {done.returncode}, expected {expect}\n{done.stderr[-3000:]}"
+    report = job.parent / "report.json"
+    return json.loads(report.read_text()) if report.exists() else {}
+
+
+def interrupt_stage(job: Path, at_step: int) -> int:
+    """Start a stage, send SIGTERM as soon as it reports `at_step`, and return its exit code."""
+    stage = json.loads(job.read_text())["config"]["stage"]
+    process = subprocess.Popen(
+        [sys.executable, "-W", "ignore", "-m", f"stages.{stage}", str(job)],
+        env=STAGE_ENV | {"PROGRESS_SECONDS": "0"}, cwd=ROOT / "trainer",
+        stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
+    )
+    assert process.stdout is not None
+    deadline = time.monotonic() + 240
+    for line in process.stdout:
+        if json.loads(line)["step"] >= at_step or time.monotonic() > deadline:
+            process.terminate()
+            break
+    process.stdout.read()
+    return process.wait(timeout=60)
+
+
+def draw_images(folder: Path, count: int, size: tuple[int, int] = (48, 40)) -> list[dict[str, Any]]:
+    """Drawn images with captions that describe them, KEY.jpg beside KEY.txt; returns {key, captions}."""
+    folder.mkdir(parents=True, exist_ok=True)
+    rows = []
+    for number in range(count):
+        colour, shape = COLOURS[number % 6], SHAPES[(number // 6) % 3]
+        image = Image.new("RGB", size, ((number * 37) % 200 + 20, (number * 91) % 200, 120))
+        draw = ImageDraw.Draw(image)
+        box = (5 + number % 7, 5, 25 + number % 11, 30)
+        {"circle": draw.ellipse, "square": draw.rectangle, "line": draw.line}[shape](box, fill=colour)
+        key = f"drawn{number:03d}"
+        image.save(folder / f"{key}.jpg", quality=90)
+        captions = [f"A {colour} {shape} number {number} on a plain field .", f"there is a {shape} that is {colour} {number}"]
+        (folder / f"{key}.txt").write_text("\n".join(captions))
+        rows.append({"key": key, "captions": captions})
+    return rows
+
+
+def tiny_language_model(folder: Path) -> Path:
+    """A random Llama of 2 layers x 32 with a byte-level vocabulary, in the Hugging Face folder layout."""
+    import towers.torchvision_shim  # noqa: F401  (before transformers)
+    import torch
+    from tokenizers import ByteLevelBPETokenizer
+    from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+
+    torch.manual_seed(0)
+    tokenizer = ByteLevelBPETokenizer()
+    words = [f"a {colour} {shape} on a plain field there is that" for colour in COLOURS for shape in SHAPES]
+    tokenizer.train_from_iterator(words, vocab_size=300, special_tokens=["<end>"])
+    fast = PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer._tokenizer, eos_token="<end>", pad_token="<end>", unk_token="<end>"
+    )
+    config = LlamaConfig(
+        vocab_size=len(fast), hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=4,
+        num_key_value_heads=2, max_position_embeddings=512,
+    )
+    folder.mkdir(parents=True, exist_ok=True)
+    LlamaForCausalLM(config).save_pretrained(folder)
+    fast.save_pretrained(folder)
+    return folder
