@@ -12,7 +12,12 @@ export type EncodeRequest = z.infer<typeof EncodeRequest>;
 
 /** An image's embedding (base64 of little-endian float32, full length, unit norm) or why there is none. */
 export const EncodeResult = z.discriminatedUnion('status', [
-  z.strictObject({ status: z.literal('ok'), embedding: z.string(), width: z.int().positive(), height: z.int().positive() }),
+  z.strictObject({
+    status: z.literal('ok'),
+    embedding: z.string(),
+    width: z.int().positive(),
+    height: z.int().positive(),
+  }),
   z.strictObject({ status: z.literal('failed'), code: ErrorCode, message: z.string() }),
 ]);
 export type EncodeResult = z.infer<typeof EncodeResult>;

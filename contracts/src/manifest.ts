@@ -85,7 +85,9 @@ export const ModelManifest = z.strictObject({
   lineage: z.strictObject({
     recipe: z.string(),
     code: Digest,
-    parents: z.array(z.strictObject({ name: z.string(), source: z.string(), digest: Digest.optional(), licence: z.string() })),
+    parents: z.array(
+      z.strictObject({ name: z.string(), source: z.string(), digest: Digest.optional(), licence: z.string() }),
+    ),
   }),
 });
 export type ModelManifest = z.infer<typeof ModelManifest>;

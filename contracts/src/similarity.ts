@@ -42,8 +42,18 @@ const Hit = z.strictObject({ index: z.int().nonnegative(), score: z.number(), ca
 
 /** `scores` are cosines in -1..1, `calibrated` probabilities in 0..1 (null where a ready vector names no modality). */
 export const SimilarityResponse = z.discriminatedUnion('mode', [
-  z.strictObject({ ...Shared, mode: z.literal('matrix'), scores: Matrix, calibrated: z.array(z.array(z.number().nullable())) }),
-  z.strictObject({ ...Shared, mode: z.literal('pairs'), scores: z.array(z.number()), calibrated: z.array(z.number().nullable()) }),
+  z.strictObject({
+    ...Shared,
+    mode: z.literal('matrix'),
+    scores: Matrix,
+    calibrated: z.array(z.array(z.number().nullable())),
+  }),
+  z.strictObject({
+    ...Shared,
+    mode: z.literal('pairs'),
+    scores: z.array(z.number()),
+    calibrated: z.array(z.number().nullable()),
+  }),
   z.strictObject({ ...Shared, mode: z.literal('top_k'), results: z.array(z.array(Hit)) }),
 ]);
 export type SimilarityResponse = z.infer<typeof SimilarityResponse>;
