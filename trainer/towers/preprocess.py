@@ -1,0 +1,105 @@
+"""Image bytes to the image tower's input: the twin of api/encoder/{image,preprocess}.ts; they agree by golden vectors.
+
+Rules both languages follow (contracts/vectors/preprocess holds the proof):
+- the first frame, EXIF orientation applied, embedded colour profiles ignored;
+- 16-bit samples keep their high byte; CMYK becomes RGB by (255 - ink) * (255 - black) / 255, as Pillow does;
+- alpha is composited over white: (c * a + 255 * (255 - a) + 127) // 255;
+- Pillow's bicubic on 8-bit RGB, then (x / 255 - mean) / std per channel, computed in float64, stored as float32.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+from PIL import Image, ImageOps
+
+RECIPE_KEYS = {"resize_mode", "size", "interpolation", "crop", "mean", "std", "color"}
+MAX_PIXELS = 16_000_000  # LIMITS.image_pixels of contracts/src/embed.ts
+
+
+class Geometry(NamedTuple):
+    """The image is resized to `width` x `height`; its pixel (left, top) becomes the output's (0, 0), either sign."""
+
+    width: int
+    height: int
+    left: int
+    top: int
+
+
+def decode(data: bytes, max_pixels: int = MAX_PIXELS) -> Image.Image:
+    """An upright 8-bit RGB image from the bytes of an image file."""
+    image = Image.open(io.BytesIO(data))
+    if image.width * image.height > max_pixels:
+        raise ValueError(
+            f"image is {image.width} x {image.height} pixels; at most {max_pixels} are allowed"
+        )
+    return to_rgb(ImageOps.exif_transpose(image))
+
+
+def to_rgb(image: Image.Image) -> Image.Image:
+    if image.mode in {"I", "I;16", "I;16B", "I;16L"}:
+        samples_HW = np.asarray(image).astype(np.int64) >> 8
+        return Image.fromarray(samples_HW.astype(np.uint8)).convert("RGB")
+    if image.mode in {"RGBA", "LA", "PA", "RGBa", "La"} or "transparency" in image.info:
+        rgba_HWC = np.asarray(image.convert("RGBA")).astype(np.uint16)
+        alpha_HW1 = rgba_HWC[..., 3:]
+        over_white_HWC = (rgba_HWC[..., :3] * alpha_HW1 + 255 * (255 - alpha_HW1) + 127) // 255
+        return Image.fromarray(over_white_HWC.astype(np.uint8))
+    return image if image.mode == "RGB" else image.convert("RGB")
+
+
+def check_recipe(recipe: Mapping[str, Any]) -> None:
+    """A recipe that says more, less or other than this file implements would make vectors of another space."""
+    if set(recipe) != RECIPE_KEYS:
+        raise ValueError(f"preprocess recipe keys {sorted(recipe)} are not {sorted(RECIPE_KEYS)}")
+    if recipe["interpolation"] != "bicubic" or recipe["color"] != "rgb":
+        raise ValueError("preprocess recipe: only interpolation 'bicubic' and color 'rgb' exist")
+    if recipe["resize_mode"] not in {"squash", "shortest", "longest"}:
+        raise ValueError(f"preprocess recipe: unknown resize_mode {recipe['resize_mode']!r}")
+    if (recipe["resize_mode"] == "shortest") != (recipe["crop"] == "center"):
+        raise ValueError(
+            "preprocess recipe: crop is 'center' with resize_mode 'shortest' and 'none' otherwise"
+        )
+
+
+def geometry(width: int, height: int, recipe: Mapping[str, Any]) -> Geometry:
+    """`shortest` truncates the longer side and rounds the offset half to even, as torchvision does; `longest` rounds."""
+    size, mode = int(recipe["size"]), recipe["resize_mode"]
+    if mode == "squash":
+        return Geometry(size, size, 0, 0)
+    if mode == "shortest":
+        short = min(width, height)
+        resized = (
+            size if width <= height else size * width // short,
+            size if height <= width else size * height // short,
+        )
+        return Geometry(*resized, *(round((side - size) / 2) for side in resized))
+    scale = size / max(width, height)
+    resized = (max(1, round(width * scale)), max(1, round(height * scale)))
+    return Geometry(*resized, *(-((size - side) // 2) for side in resized))
+
+
+def resize(image: Image.Image, recipe: Mapping[str, Any]) -> np.ndarray:
+    """uint8 [size, size, 3]: resized, then cropped, or padded with black."""
+    check_recipe(recipe)
+    size, plan = int(recipe["size"]), geometry(*image.size, recipe)
+    resized = image.resize((plan.width, plan.height), Image.Resampling.BICUBIC)
+    window = (plan.left, plan.top, plan.left + size, plan.top + size)
+    return np.asarray(resized.crop(window))
+
+
+def normalise(pixels_HWC: np.ndarray, recipe: Mapping[str, Any]) -> np.ndarray:
+    """float32 [3, size, size]."""
+    mean_C, std_C = np.array(recipe["mean"], np.float64), np.array(recipe["std"], np.float64)
+    return np.ascontiguousarray(
+        ((pixels_HWC / 255.0 - mean_C) / std_C).astype(np.float32).transpose(2, 0, 1)
+    )
+
+
+def preprocess(image: bytes | Image.Image, recipe: Mapping[str, Any]) -> np.ndarray:
+    """float32 [3, size, size] from an image file's bytes or from a Pillow image."""
+    rgb = decode(image) if isinstance(image, bytes) else to_rgb(ImageOps.exif_transpose(image))
+    return normalise(resize(rgb, recipe), recipe)
