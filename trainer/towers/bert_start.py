@@ -1,0 +1,90 @@
+"""A pretrained BERT-shaped sentence encoder as the student's start, under a vocabulary of its own.
+
+Blocks and positions are taken as they are. The row of a piece is the pretrained row of the same piece, or the mean of
+the rows of the pretrained pieces that spell it.
+"""
+
+import importlib.util
+import json
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file
+
+from towers.student import TextStudent
+from towers.wordpiece import SPECIAL_TOKENS, WordPiece
+
+BLOCK_NAMES = {
+    "attention.output.dense": "out",
+    "attention.output.LayerNorm": "norm_attention",
+    "intermediate.dense": "up",
+    "output.dense": "down",
+    "output.LayerNorm": "norm_feed_forward",
+}
+
+
+def start_from_package(student: TextStudent, wordpiece: WordPiece, package: str) -> None:
+    """Fill a student with the BERT that a Python package carries (config.json, model.safetensors, vocab.txt)."""
+    spec = importlib.util.find_spec(package)
+    if spec is None or spec.origin is None:
+        raise ModuleNotFoundError(f"package {package} is not installed: it carries the student's initial weights")
+    files = sorted(Path(spec.origin).parent.rglob("model.safetensors"))
+    if not files:
+        raise FileNotFoundError(f"package {package} carries no model.safetensors")
+    start_from_folder(student, wordpiece, files[0].parent)
+
+
+def start_from_folder(student: TextStudent, wordpiece: WordPiece, folder: Path) -> None:
+    """Fill a student with the BERT of a Hugging Face folder; a shape that does not fit is an error."""
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    shape = student.shape
+    theirs = (config["num_hidden_layers"], config["hidden_size"], config["num_attention_heads"])
+    if theirs != (shape.layers, shape.width, shape.heads) or config["intermediate_size"] != 4 * shape.width:
+        raise ValueError(f"{folder.name}: (layers, width, heads) is {theirs}, the student's {shape}")
+    if config["max_position_embeddings"] < shape.context_length:
+        raise ValueError(f"{folder.name} knows {config['max_position_embeddings']} positions only")
+    weights = {name.removeprefix("bert."): value.float() for name, value in load_file(folder / "model.safetensors").items()}
+    state: dict[str, torch.Tensor] = {}
+    for kind in ("weight", "bias"):
+        state[f"norm.{kind}"] = weights[f"embeddings.LayerNorm.{kind}"]
+        for number in range(shape.layers):
+            layer = f"encoder.layer.{number}"
+            parts = [weights[f"{layer}.attention.self.{name}.{kind}"] for name in ("query", "key", "value")]
+            state[f"blocks.{number}.qkv.{kind}"] = torch.cat(parts)
+            for theirs_name, name in BLOCK_NAMES.items():
+                state[f"blocks.{number}.{name}.{kind}"] = weights[f"{layer}.{theirs_name}.{kind}"]
+    positions = weights["embeddings.position_embeddings.weight"][: shape.context_length]
+    state["positions.weight"] = positions + weights["embeddings.token_type_embeddings.weight"][0]
+    vocabulary = (folder / "vocab.txt").read_text(encoding="utf-8").splitlines()
+    state["table.weight"] = rows_for(wordpiece.pieces, vocabulary, weights["embeddings.word_embeddings.weight"])
+    missing = student.load_state_dict(state, strict=False)
+    if missing.unexpected_keys or set(missing.missing_keys) != {"projection.weight", "projection.bias"}:
+        raise ValueError(f"{folder.name} does not fill the student: {missing}")
+
+
+def rows_for(pieces: list[str], vocabulary: list[str], rows_VD: torch.Tensor) -> torch.Tensor:
+    """One row for each of our pieces, from the rows of another vocabulary."""
+    ids = {piece: number for number, piece in enumerate(vocabulary)}
+    return torch.stack([rows_VD[spelled(piece, ids)].mean(0) for piece in pieces])
+
+
+def spelled(piece: str, ids: dict[str, int]) -> list[int]:
+    """Ids of the longest known pieces that spell a piece from left to right; [UNK] where a character is unknown."""
+    if piece in ids:
+        return [ids[piece]]
+    if piece in SPECIAL_TOKENS:
+        return [ids["[UNK]"]]
+    inside = piece.startswith("##")
+    text = piece.removeprefix("##")
+    found: list[int] = []
+    start = 0
+    while start < len(text):
+        for end in range(len(text), start, -1):
+            candidate = ("##" if inside or start > 0 else "") + text[start:end]
+            if candidate in ids:
+                found.append(ids[candidate])
+                start = end
+                break
+        else:
+            return [ids["[UNK]"]]
+    return found

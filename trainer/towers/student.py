@@ -1,0 +1,233 @@
+"""The edge text encoder: a small BERT-shaped transformer over token rows, and the static token table.
+
+Shapes: B texts, T tokens, D width, H heads, V pieces, E joint dimension.
+"""
+
+import json
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import nn
+from torch.nn import functional as F
+
+from towers.wordpiece import PAD, WordPiece
+
+EPS = 1e-12  # BERT's layer norms
+Loss = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+
+
+@dataclass(frozen=True)
+class StudentShape:
+    """Everything that decides the shape of the weights; the feed-forward layer is four times the width."""
+
+    vocabulary_size: int
+    layers: int
+    width: int
+    heads: int
+    context_length: int
+    embed_dim: int
+
+
+class Linear(nn.Linear):
+    """A linear layer that can imitate the served arithmetic: uint8 activations a tensor, int8 weights a column."""
+
+    imitate_int8 = False
+
+    def forward(self, input: torch.Tensor) -> torch.Tensor:
+        if not self.imitate_int8:
+            return super().forward(input)
+        return F.linear(rounded_activations(input), rounded_rows(self.weight), self.bias)
+
+
+class Block(nn.Module):
+    """BERT's layer: attention, add and norm, feed-forward with the exact GELU, add and norm."""
+
+    def __init__(self, shape: StudentShape) -> None:
+        super().__init__()
+        self.heads = shape.heads
+        self.qkv = Linear(shape.width, 3 * shape.width)
+        self.out = Linear(shape.width, shape.width)
+        self.norm_attention = nn.LayerNorm(shape.width, EPS)
+        self.up = Linear(shape.width, 4 * shape.width)
+        self.down = Linear(4 * shape.width, shape.width)
+        self.norm_feed_forward = nn.LayerNorm(shape.width, EPS)
+
+    def forward(self, x_BTD: torch.Tensor, allowed_B11T: torch.Tensor | None) -> torch.Tensor:
+        B, T, D = x_BTD.shape
+        q, k, v = (part.view(B, T, self.heads, -1).transpose(1, 2) for part in self.qkv(x_BTD).chunk(3, -1))
+        attended = F.scaled_dot_product_attention(q, k, v, attn_mask=allowed_B11T)
+        x_BTD = self.norm_attention(x_BTD + self.out(attended.transpose(1, 2).reshape(B, T, D)))
+        return self.norm_feed_forward(x_BTD + self.down(F.gelu(self.up(x_BTD))))
+
+
+class TextStudent(nn.Module):
+    """`table` is looked up outside the served graph; everything else is inside it."""
+
+    def __init__(self, shape: StudentShape) -> None:
+        super().__init__()
+        self.shape = shape
+        self.table = nn.Embedding(shape.vocabulary_size, shape.width)
+        # The position row carries BERT's token-type row as well: there is only one type.
+        self.positions = nn.Embedding(shape.context_length, shape.width)
+        self.norm = nn.LayerNorm(shape.width, EPS)
+        self.blocks = nn.ModuleList(Block(shape) for _ in range(shape.layers))
+        self.projection = nn.Linear(shape.width, shape.embed_dim)
+        for module in self.modules():
+            if isinstance(module, nn.Linear | nn.Embedding):
+                nn.init.normal_(module.weight, std=0.02)
+            if isinstance(module, nn.Linear):
+                nn.init.zeros_(module.bias)
+
+    def pooled(self, rows_BTD: torch.Tensor, mask_BT: torch.Tensor) -> torch.Tensor:
+        """Mean of the last hidden states over real tokens, from token rows: [B, D]."""
+        x_BTD = self.norm(rows_BTD + self.positions.weight[: rows_BTD.shape[1]])
+        allowed = None if bool(mask_BT.all()) else mask_BT.bool()[:, None, None, :]
+        for block in self.blocks:
+            x_BTD = block(x_BTD, allowed)
+        weight_BT1 = mask_BT[..., None].to(x_BTD.dtype)
+        return (x_BTD * weight_BT1).sum(1) / weight_BT1.sum(1)
+
+    def forward(self, ids_BT: torch.Tensor, mask_BT: torch.Tensor) -> torch.Tensor:
+        """Unit vectors [B, E], float32."""
+        return F.normalize(self.projection(self.pooled(self.table(ids_BT), mask_BT)).float(), dim=-1)
+
+    def imitate_int8(self, on: bool) -> None:
+        """Train under the rounding that the exported graph will have (straight-through gradients)."""
+        for module in self.modules():
+            if isinstance(module, Linear):
+                module.imitate_int8 = on
+
+    @torch.no_grad()
+    def embed(self, ids: Sequence[list[int]], batch_tokens: int = 8192) -> torch.Tensor:
+        """Unit vectors [N, E] of encoded texts in their order, without gradients."""
+        device = self.table.weight.device
+        out_NE = torch.empty(len(ids), self.shape.embed_dim)
+        for batch in batches_by_length([len(row) for row in ids], batch_tokens):
+            ids_BT, mask_BT = padded([ids[i] for i in batch], device)
+            out_NE[batch] = self(ids_BT, mask_BT).cpu()
+        return out_NE
+
+
+class StaticStudent(nn.Module):
+    """The static tier: the mean of token rows, L2-normalised; how much a token counts is the length of its row."""
+
+    def __init__(self, rows_VE: torch.Tensor) -> None:
+        super().__init__()
+        self.rows = nn.EmbeddingBag.from_pretrained(rows_VE, freeze=False, mode="mean")
+
+    def forward(self, ids: Sequence[list[int]]) -> torch.Tensor:
+        """Unit vectors [B, E]; a text without tokens gives zeros."""
+        device = self.rows.weight.device
+        lengths = torch.tensor([len(row) for row in ids], device=device)
+        flat = torch.tensor([i for row in ids for i in row], dtype=torch.long, device=device)
+        return F.normalize(self.rows(flat, lengths.cumsum(0) - lengths), dim=-1)
+
+
+# ---- losses ------------------------------------------------------------------------------------------------------------
+
+
+def distill_loss(
+    student_BE: torch.Tensor, target_BE: torch.Tensor, contrastive_weight: float, temperature: float
+) -> torch.Tensor:
+    """1 - cosine, plus contrastive_weight times InfoNCE of students against the batch's targets.
+
+    InfoNCE's labels are the teacher's own softmax over the batch: captions of one image are not pushed apart, and the
+    student that equals its teacher is the exact minimum. The teacher's entropy is subtracted, so that minimum is 0.
+    """
+    pointwise = 1 - (student_BE * target_BE).sum(-1).mean()
+    if contrastive_weight == 0 or len(student_BE) < 2:
+        return pointwise
+    wanted_BB = F.log_softmax(target_BE @ target_BE.T / temperature, -1)
+    given_BB = F.log_softmax(student_BE @ target_BE.T / temperature, -1)
+    return pointwise + contrastive_weight * F.kl_div(given_BB, wanted_BB, reduction="batchmean", log_target=True)
+
+
+def matryoshka(loss: Loss, dims: Iterable[int]) -> Loss:
+    """The mean of a loss over prefixes of both sides, each prefix L2-normalised again."""
+    sizes = list(dims)
+
+    def over_prefixes(a_BE: torch.Tensor, b_BE: torch.Tensor) -> torch.Tensor:
+        losses = [loss(F.normalize(a_BE[:, :d], dim=-1), F.normalize(b_BE[:, :d], dim=-1)) for d in sizes]
+        return torch.stack(losses).mean()
+
+    return over_prefixes
+
+
+# ---- the arithmetic that is served ---------------------------------------------------------------------------------------
+
+
+def quantize_rows(rows_VD: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """int8 rows and one float32 scale a row: value = int8 * scale, the largest entry of a row is +-127."""
+    scale_V = (rows_VD.abs().amax(1) / 127).clamp(min=1e-12)
+    return (rows_VD / scale_V[:, None]).round().clamp(-127, 127).to(torch.int8), scale_V.float()
+
+
+def rounded_rows(weight: torch.Tensor) -> torch.Tensor:
+    """A matrix with every row rounded to int8; the gradient passes as if it had not been."""
+    quantized, scale = quantize_rows(weight.detach().float())
+    return weight + ((quantized * scale[:, None]) - weight).detach()
+
+
+def rounded_activations(x: torch.Tensor) -> torch.Tensor:
+    """Rounded to 256 levels between the tensor's own minimum and maximum (0 included), as DynamicQuantizeLinear does."""
+    with torch.no_grad():
+        low, high = x.min().clamp(max=0).float(), x.max().clamp(min=0).float()
+        scale = ((high - low) / 255).clamp(min=1e-12)
+        zero = (-low / scale).round()
+        rounded = (((x / scale).round() + zero).clamp(0, 255) - zero) * scale
+    return x + (rounded - x).detach()
+
+
+# ---- batches -------------------------------------------------------------------------------------------------------------
+
+
+def padded(rows: Sequence[list[int]], device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
+    """Right-padded ids [B, T] and their mask [B, T]."""
+    width = max(len(row) for row in rows)
+    ids = torch.tensor([row + [PAD] * (width - len(row)) for row in rows], device=device)
+    lengths = torch.tensor([len(row) for row in rows], device=device)
+    return ids, (torch.arange(width, device=device) < lengths[:, None]).long()
+
+
+def batches_by_length(lengths: Sequence[int], batch_tokens: int) -> list[list[int]]:
+    """Indices in batches of like length; rows times the longest row is at most `batch_tokens` (or one row)."""
+    batches: list[list[int]] = []
+    batch: list[int] = []
+    for index in sorted(range(len(lengths)), key=lambda i: (lengths[i], i)):
+        if batch and (len(batch) + 1) * lengths[index] > batch_tokens:
+            batches.append(batch)
+            batch = []
+        batch.append(index)
+    return [*batches, batch] if batch else batches
+
+
+# ---- files ---------------------------------------------------------------------------------------------------------------
+
+
+def save_student(folder: Path, student: TextStudent, wordpiece: WordPiece) -> None:
+    """student.safetensors, student.json (its shape) and vocabulary.txt."""
+    state = {name: value.detach().float().cpu().contiguous() for name, value in student.state_dict().items()}
+    save_file(state, folder / "student.safetensors")
+    (folder / "student.json").write_text(json.dumps(asdict(student.shape), indent=2) + "\n", encoding="utf-8")
+    wordpiece.write(folder / "vocabulary.txt")
+
+
+def load_student(folder: Path) -> tuple[TextStudent, WordPiece]:
+    """What `save_student` wrote, ready to embed."""
+    shape = StudentShape(**json.loads((folder / "student.json").read_text(encoding="utf-8")))
+    student = TextStudent(shape)
+    student.load_state_dict(load_file(folder / "student.safetensors"))
+    return student.eval(), WordPiece.read(folder / "vocabulary.txt")
+
+
+def save_static(folder: Path, static: StaticStudent) -> None:
+    """static.safetensors {rows [V, E]}."""
+    save_file({"rows": static.rows.weight.detach().float().cpu().contiguous()}, folder / "static.safetensors")
+
+
+def load_static(folder: Path) -> StaticStudent:
+    """What `save_static` wrote."""
+    return StaticStudent(load_file(folder / "static.safetensors")["rows"]).eval()
