@@ -1,0 +1,112 @@
+// Events for a person: a live line on a terminal, a line every ten seconds elsewhere.
+import type { Emit, RunEvent, StagePlan } from './events.ts';
+import { durationText, metricText, progressText } from './progress.ts';
+
+/** Between progress lines where nobody watches: often enough to see it live, seldom enough to read the log later. */
+const LINE_EVERY_MS = 10_000;
+
+export interface ConsoleOptions {
+  write(text: string): void;
+  /** Width of the terminal, null where the output is none. */
+  columns: number | null;
+  now?: () => number;
+}
+
+/** One event as one JSON object a line. */
+export function createJsonConsole(write: (text: string) => void): Emit {
+  return function emitJson(event) {
+    write(`${JSON.stringify(event)}\n`);
+  };
+}
+
+export function createConsole({ write, columns, now = Date.now }: ConsoleOptions): Emit {
+  let live = false;
+  let printedAt = Number.NEGATIVE_INFINITY;
+  const clear = (): void => {
+    if (live) write('\r\x1b[2K');
+    live = false;
+  };
+  return function emitText(event) {
+    if (event.event !== 'progress') {
+      clear();
+      if (event.event === 'running') printedAt = Number.NEGATIVE_INFINITY;
+      for (const line of linesOf(event)) write(`${line}\n`);
+      return;
+    }
+    const text = progressText(event);
+    if (columns !== null) {
+      write(`\r\x1b[2K${text.slice(0, Math.max(1, columns - 1))}`);
+      live = true;
+    } else if (now() - printedAt >= LINE_EVERY_MS || event.step === event.total) {
+      printedAt = now();
+      write(`${text}\n`);
+    }
+  };
+}
+
+function linesOf(event: Exclude<RunEvent, { event: 'progress' }>): string[] {
+  switch (event.event) {
+    case 'plan':
+      return planLines(event.recipe, event.runs, event.stages);
+    case 'reading_data':
+      return [`Reading ${megabytes(event.bytes)} of data once, to know it again later`];
+    case 'reused':
+      return [`${event.id}: reused`];
+    case 'running':
+      return [
+        `[${event.number}/${event.of}] ${event.id} in ${event.output}`,
+        ...(event.note === null ? [] : [`  ${event.note}`]),
+      ];
+    case 'stopping':
+      return [
+        `Stopping ${event.id} at its next checkpoint. Ctrl-C again ends it at once and loses what it did since the last one.`,
+      ];
+    case 'succeeded': {
+      const metrics = Object.entries(event.metrics).map(([name, value]) => `${name} ${metricText(value)}`);
+      return [
+        `${event.id}: done in ${durationText(event.seconds)}`,
+        ...(metrics.length === 0 ? [] : [`  ${metrics.join('  ')}`]),
+        ...event.notes.map((note) => `  ${note}`),
+      ];
+    }
+    case 'interrupted':
+      return [event.message];
+    case 'failed':
+      return [
+        ...event.tail.map((line) => `  | ${line}`),
+        `${event.id} failed: ${event.message}.`,
+        `The whole log: ${event.log}`,
+        'Finished stages are kept: mend the cause and run the same command again.',
+      ];
+    case 'installed':
+      return [`Installed ${event.files} files (${megabytes(event.bytes)}) in ${event.folder}`];
+    case 'refused':
+      return [event.message];
+  }
+}
+
+function planLines(recipe: string, runs: string, stages: readonly StagePlan[]): string[] {
+  const width = Math.max(...stages.map(({ id }) => id.length));
+  const queued = stages.filter(({ status }) => status === 'queued');
+  const known = queued.flatMap(({ estimated_seconds }) => (estimated_seconds === null ? [] : [estimated_seconds]));
+  const lines = stages.map((stage) => `  ${stage.id.padEnd(width)}  ${stageText(stage)}`);
+  const total = durationText(known.reduce((sum, seconds) => sum + seconds, 0));
+  const unknown = queued.length - known.length;
+  const time = [
+    ...(known.length > 0 ? [`about ${total}`] : []),
+    ...(unknown > 0 ? [`${unknown} of unknown length`] : []),
+  ];
+  const summary = queued.length === 0 ? 'nothing to run' : `${queued.length} to run: ${time.join(', ')}`;
+  return [`Recipe ${recipe}, runs in ${runs}`, ...lines, `${stages.length - queued.length} finished, ${summary}`];
+}
+
+function stageText({ status, seconds, estimated_seconds, output }: StagePlan): string {
+  const name = output.slice(output.lastIndexOf('/') + 1);
+  if (status === 'succeeded') return `finished  ${seconds === null ? '' : `took ${durationText(seconds)}, `}${name}`;
+  const time = estimated_seconds === null ? 'no earlier run to go by' : `about ${durationText(estimated_seconds)}`;
+  return `to run    ${time}, ${name}`;
+}
+
+function megabytes(bytes: number): string {
+  return `${(bytes / 2 ** 20).toFixed(1)} MiB`;
+}

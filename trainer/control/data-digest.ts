@@ -1,0 +1,116 @@
+// The user's data as one digest: the files that a recipe's `prepare` names, by relative path, size and SHA-256.
+import { createHash } from 'node:crypto';
+import {
+  createReadStream,
+  existsSync,
+  globSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
+import { dirname, join, relative, resolve } from 'node:path';
+import { z } from 'zod';
+import type { Recipe } from '../../contracts/src/recipe.ts';
+import { RefusedError } from './failure.ts';
+
+/** Size and modification time vouch for a digest that was computed before: path -> [bytes, milliseconds, digest]. */
+const Cache = z.record(z.string(), z.tuple([z.number(), z.number(), z.string()]));
+type Cache = z.infer<typeof Cache>;
+
+export interface DataDigestOptions {
+  /** File that remembers digests between commands. */
+  cache: string;
+  /** Called once, before reading, with the bytes that have to be read. */
+  onRead?: (bytes: number) => void;
+}
+
+/** Other files in the data folder may change freely; those that the recipe reads may not without a new address. */
+export async function dataDigest(
+  recipe: Recipe,
+  root: string,
+  { cache: cacheFile, onRead }: DataDigestOptions,
+): Promise<string> {
+  const files = dataFiles(recipe, root);
+  const cache = readCache(cacheFile);
+  const fresh: Cache = {};
+  const pending: { file: string; size: number; mtime: number }[] = [];
+  for (const file of files) {
+    const { size, mtimeMs } = statSync(file);
+    const known = cache[file];
+    if (known !== undefined && known[0] === size && known[1] === mtimeMs) fresh[file] = known;
+    else pending.push({ file, size, mtime: mtimeMs });
+  }
+  if (pending.length > 0) {
+    onRead?.(pending.reduce((bytes, { size }) => bytes + size, 0));
+    for (const { file, size, mtime } of pending) fresh[file] = [size, mtime, await sha256Of(file)];
+    writeCache(cacheFile, { ...cache, ...fresh });
+  }
+  const hash = createHash('sha256');
+  for (const file of files) hash.update(`${relative(root, file)}\0${fresh[file]?.[0]}\0${fresh[file]?.[2]}\n`);
+  return `sha256:${hash.digest('hex')}`;
+}
+
+/** Every file that `prepare` may open, sorted; a path that names nothing is refused here and not an hour later. */
+export function dataFiles(recipe: Recipe, root: string): string[] {
+  const files = new Set<string>();
+  recipe.prepare.pairs.forEach(({ format, path }, index) => {
+    const found = globSync(path, { cwd: root }).map((name) => resolve(root, name));
+    if (found.length === 0) throw notFound(`prepare.pairs[${index}].path`, path, root);
+    for (const match of found) {
+      // The images of a table lie beside it; a shard is all there is.
+      if (format === 'webdataset') files.add(match);
+      else for (const file of filesBelow(format === 'folder' ? match : dirname(match))) files.add(file);
+    }
+  });
+  recipe.prepare.texts.forEach(({ path }, index) => {
+    if (!existsSync(resolve(root, path))) throw notFound(`prepare.texts[${index}].path`, path, root);
+    files.add(resolve(root, path));
+  });
+  for (const key of ['classes', 'class_images'] as const) {
+    const path = recipe.prepare[key];
+    if (path === null) continue;
+    if (!existsSync(resolve(root, path))) throw notFound(`prepare.${key}`, path, root);
+    files.add(resolve(root, path));
+    const rows = resolve(root, path).replace(/\.tar$/, '.jsonl');
+    if (existsSync(rows)) files.add(rows);
+  }
+  return [...files].sort();
+}
+
+function notFound(where: string, path: string, root: string): RefusedError {
+  return new RefusedError(
+    `${where}: nothing matches ${path} in the data folder ${root}.\n` +
+      'The folder comes from `data` in the recipe (relative to the recipe file); the environment variable CLIP_DATA overrides it.',
+  );
+}
+
+function filesBelow(folder: string): string[] {
+  return readdirSync(folder, { recursive: true, withFileTypes: true })
+    .map((entry) => join(entry.parentPath, entry.name))
+    .filter((file) => statSync(file, { throwIfNoEntry: false })?.isFile() === true);
+}
+
+async function sha256Of(file: string): Promise<string> {
+  const hash = createHash('sha256');
+  for await (const part of createReadStream(file, { highWaterMark: 1 << 20 })) hash.update(part);
+  return hash.digest('hex');
+}
+
+function readCache(file: string): Cache {
+  try {
+    const result = Cache.safeParse(JSON.parse(readFileSync(file, 'utf8')));
+    return result.success ? result.data : {};
+  } catch {
+    return {};
+  }
+}
+
+function writeCache(file: string, cache: Cache): void {
+  mkdirSync(dirname(file), { recursive: true });
+  const temporary = `${file}.${process.pid}`;
+  writeFileSync(temporary, JSON.stringify(cache));
+  renameSync(temporary, file);
+}

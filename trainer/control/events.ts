@@ -1,0 +1,66 @@
+// What a run tells its user: one event a line with --json, sentences and a live line otherwise.
+import type { StageName } from '../../contracts/src/recipe.ts';
+
+/** A job in the plan. `estimated_seconds`: from earlier runs here, null where there is none to go by. */
+export interface StagePlan {
+  id: string;
+  stage: StageName;
+  status: 'succeeded' | 'queued';
+  address: string;
+  output: string;
+  /** Seconds that the finished run took. */
+  seconds: number | null;
+  estimated_seconds: number | null;
+}
+
+export type RunEvent =
+  | { event: 'plan'; recipe: string; runs: string; stages: StagePlan[] }
+  | { event: 'reused'; id: string; stage: StageName; output: string }
+  | {
+      event: 'running';
+      id: string;
+      stage: StageName;
+      number: number;
+      of: number;
+      output: string;
+      log: string;
+      note: string | null;
+    }
+  | {
+      event: 'progress';
+      id: string;
+      stage: StageName;
+      number: number;
+      of: number;
+      step: number;
+      total: number;
+      seconds: number;
+      metrics: Record<string, number>;
+      /** Until this stage ends, null before there is a rate to go by. */
+      seconds_left: number | null;
+    }
+  | { event: 'stopping'; id: string }
+  | {
+      event: 'succeeded';
+      id: string;
+      stage: StageName;
+      seconds: number;
+      metrics: Record<string, number>;
+      notes: string[];
+    }
+  | { event: 'interrupted'; id: string | null; message: string }
+  | {
+      event: 'failed';
+      id: string;
+      stage: StageName;
+      exit_code: number | null;
+      signal: string | null;
+      message: string;
+      log: string;
+      tail: string[];
+    }
+  | { event: 'installed'; folder: string; files: number; bytes: number }
+  | { event: 'refused'; message: string }
+  | { event: 'reading_data'; bytes: number };
+
+export type Emit = (event: RunEvent) => void;

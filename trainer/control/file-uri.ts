@@ -1,0 +1,10 @@
+// `file://` URIs as the stages read them: the path follows as it is, without percent-encoding.
+
+export function toFileUri(path: string): string {
+  return `file://${path}`;
+}
+
+/** The local path of a URI; null where it lies elsewhere (`s3://`). */
+export function fromFileUri(uri: string): string | null {
+  return uri.startsWith('file://') ? uri.slice('file://'.length) : null;
+}
