@@ -1,0 +1,36 @@
+"""Documents that cross the language border, checked against the JSON Schema that TypeScript generated."""
+
+import json
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from jsonschema import Draft202012Validator
+from jsonschema.exceptions import best_match
+
+SCHEMAS = Path(__file__).resolve().parents[2] / "schema"
+
+
+class ContractError(ValueError):
+    """A document that is not what its name says; the message names the place and the reason."""
+
+
+def load(name: str, text: str) -> dict[str, Any]:
+    """Parse and validate one document, e.g. `load("TrainingJob", text)`; raises ContractError."""
+    try:
+        document = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise ContractError(f"{name}: not JSON (line {error.lineno}: {error.msg})") from error
+    problem = best_match(validator(name).iter_errors(document))
+    if problem is not None:
+        raise ContractError(f"{name}, {problem.json_path}: {problem.message}")
+    return document
+
+
+@cache
+def validator(name: str) -> Draft202012Validator:
+    """The validator of a document type."""
+    file = SCHEMAS / f"{name}.json"
+    if not file.exists():
+        raise ContractError(f"no document type is called {name}")
+    return Draft202012Validator(json.loads(file.read_text(encoding="utf-8")))

@@ -1,0 +1,95 @@
+// The HTTP interface as OpenAPI 3.1, assembled from the same schemas that check requests.
+import { z } from 'zod';
+import { EmbedRequest, EmbedResponse } from './embed.ts';
+import { ERROR_STATUS, ErrorBody } from './error.ts';
+import { SimilarityRequest, SimilarityResponse } from './similarity.ts';
+
+const SCHEMAS = { EmbedRequest, EmbedResponse, SimilarityRequest, SimilarityResponse, ErrorBody };
+const reference = (name: keyof typeof SCHEMAS) => ({ $ref: `#/components/schemas/${name}` });
+const json = (schema: object, examples?: object) => ({ 'application/json': { schema, ...(examples ? { examples } : {}) } });
+
+/** Responses for the statuses that the error table knows; every one has the same body. */
+function errorResponses(statuses: number[]): Record<string, object> {
+  return Object.fromEntries(
+    statuses.map((status) => {
+      const codes = Object.entries(ERROR_STATUS).flatMap(([code, of]) => (of === status ? [code] : []));
+      const content = { 'application/problem+json': { schema: reference('ErrorBody') } };
+      return [String(status), { description: `One of the codes ${codes.join(', ')}.`, content }];
+    }),
+  );
+}
+
+/** The document that GET /openapi.json serves. */
+export function openApi(version: string): object {
+  const strip = (schema: z.ZodType) => {
+    const { $schema: _, ...rest } = z.toJSONSchema(schema, { target: 'draft-2020-12', io: 'output' });
+    return rest;
+  };
+  const postErrors = errorResponses([400, 404, 413, 415, 422, 429, 500, 502, 503, 504]);
+  const get = (summary: string, description: string, extra: Record<string, object> = {}) => ({
+    get: { summary, responses: { '200': { description, content: json({ type: 'object' }) }, ...extra } },
+  });
+  return {
+    openapi: '3.1.0',
+    info: {
+      title: 'edge-clip',
+      version,
+      description: 'Embeddings of texts and images in one space, and how similar they are.',
+      license: { name: 'Apache-2.0', identifier: 'Apache-2.0' },
+    },
+    paths: {
+      '/embed': {
+        post: {
+          summary: 'Embed texts and images',
+          requestBody: {
+            required: true,
+            content: {
+              ...json(reference('EmbedRequest'), {
+                one: { value: { input: 'a dog running through snow' } },
+                many: { value: { input: ['a dog', { text: 'a cat' }], types: ['float', 'int8'], dimensions: 128 } },
+              }),
+              'multipart/form-data': {
+                schema: {
+                  type: 'object',
+                  properties: {
+                    text: { type: 'array', items: { type: 'string' } },
+                    image: { type: 'array', items: { type: 'string', contentMediaType: 'application/octet-stream' } },
+                    model: { type: 'string' },
+                    types: { type: 'array', items: { type: 'string' } },
+                    dimensions: { type: 'integer' },
+                    truncate: { type: 'string' },
+                  },
+                },
+              },
+            },
+          },
+          responses: {
+            '200': { description: 'Embeddings in the order of the input.', content: json(reference('EmbedResponse')) },
+            ...postErrors,
+          },
+        },
+      },
+      '/similarity': {
+        post: {
+          summary: 'Score two sides against each other',
+          requestBody: {
+            required: true,
+            content: json(reference('SimilarityRequest'), {
+              matrix: { value: { a: ['a dog', 'a boat'], b: ['ein Hund', 'un bateau'] } },
+              best: { value: { a: 'a dog in snow', b: ['a cat', 'a husky in winter'], mode: 'top_k', top_k: 1 } },
+            }),
+          },
+          responses: {
+            '200': { description: 'Cosines and calibrated scores.', content: json(reference('SimilarityResponse')) },
+            ...postErrors,
+          },
+        },
+      },
+      '/v1/models': get('List models', 'Models, their dimensions, context lengths and limits.'),
+      '/health/live': get('Is the process alive?', 'It is.'),
+      '/health/ready': get('Does the model compute what it should?', 'Golden vectors were recomputed and agree.', errorResponses([503])),
+      '/openapi.json': get('This document', 'OpenAPI 3.1.'),
+    },
+    components: { schemas: Object.fromEntries(Object.entries(SCHEMAS).map(([name, schema]) => [name, strip(schema)])) },
+  };
+}
