@@ -180,6 +180,11 @@ export const ExportConfig = z.strictObject({
   parity_samples: count,
   min_mean_cosine: share,
   min_worst_cosine: share,
+  /** Weights and data that the model was made from: lineage in the manifest, a table in the model card. */
+  parents: z.array(z.strictObject({ name: z.string(), source: z.string(), licence: z.string() })),
+  /** Sentences for the model card: under which terms the model may be used, and what it was not made for. */
+  terms: z.string(),
+  limits: z.string(),
 });
 
 export const EvaluateConfig = z.strictObject({

@@ -43,7 +43,9 @@ def start_from_folder(student: TextStudent, wordpiece: WordPiece, folder: Path) 
         raise ValueError(f"{folder.name}: (layers, width, heads) is {theirs}, the student's {shape}")
     if config["max_position_embeddings"] < shape.context_length:
         raise ValueError(f"{folder.name} knows {config['max_position_embeddings']} positions only")
-    weights = {name.removeprefix("bert."): value.float() for name, value in load_file(folder / "model.safetensors").items()}
+    weights = {
+        name.removeprefix("bert."): value.float() for name, value in load_file(folder / "model.safetensors").items()
+    }
     state: dict[str, torch.Tensor] = {}
     for kind in ("weight", "bias"):
         state[f"norm.{kind}"] = weights[f"embeddings.LayerNorm.{kind}"]

@@ -5,7 +5,7 @@ Shapes: B texts, T tokens, D width, H heads, V pieces, E joint dimension.
 
 import json
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import torch
@@ -21,7 +21,8 @@ Loss = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 
 @dataclass(frozen=True)
 class StudentShape:
-    """Everything that decides the shape of the weights; the feed-forward layer is four times the width."""
+    """Everything that decides the shape of the weights (the feed-forward layer is four times the width), and which
+    prefixes of the vectors were trained to stand alone."""
 
     vocabulary_size: int
     layers: int
@@ -29,6 +30,7 @@ class StudentShape:
     heads: int
     context_length: int
     embed_dim: int
+    matryoshka_dims: list[int] = field(default_factory=list)
 
 
 class Linear(nn.Linear):
@@ -126,7 +128,7 @@ class StaticStudent(nn.Module):
         return F.normalize(self.rows(flat, lengths.cumsum(0) - lengths), dim=-1)
 
 
-# ---- losses ------------------------------------------------------------------------------------------------------------
+# ---- losses --------------------------------------------------------------------------------------
 
 
 def distill_loss(
@@ -156,7 +158,7 @@ def matryoshka(loss: Loss, dims: Iterable[int]) -> Loss:
     return over_prefixes
 
 
-# ---- the arithmetic that is served ---------------------------------------------------------------------------------------
+# ---- the arithmetic that is served ---------------------------------------------------------------
 
 
 def quantize_rows(rows_VD: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -172,7 +174,7 @@ def rounded_rows(weight: torch.Tensor) -> torch.Tensor:
 
 
 def rounded_activations(x: torch.Tensor) -> torch.Tensor:
-    """Rounded to 256 levels between the tensor's own minimum and maximum (0 included), as DynamicQuantizeLinear does."""
+    """Rounded to 256 levels from the tensor's minimum to its maximum, 0 included: DynamicQuantizeLinear."""
     with torch.no_grad():
         low, high = x.min().clamp(max=0).float(), x.max().clamp(min=0).float()
         scale = ((high - low) / 255).clamp(min=1e-12)
@@ -181,7 +183,7 @@ def rounded_activations(x: torch.Tensor) -> torch.Tensor:
     return x + (rounded - x).detach()
 
 
-# ---- batches -------------------------------------------------------------------------------------------------------------
+# ---- batches -------------------------------------------------------------------------------------
 
 
 def padded(rows: Sequence[list[int]], device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
@@ -204,7 +206,7 @@ def batches_by_length(lengths: Sequence[int], batch_tokens: int) -> list[list[in
     return [*batches, batch] if batch else batches
 
 
-# ---- files ---------------------------------------------------------------------------------------------------------------
+# ---- files ---------------------------------------------------------------------------------------
 
 
 def save_student(folder: Path, student: TextStudent, wordpiece: WordPiece) -> None:

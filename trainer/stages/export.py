@@ -1,0 +1,243 @@
+"""Stage `export`: everything a server needs, in one folder of fixed names, and proof that it computes the same vectors.
+
+manifest.json, vocabulary.txt, text.onnx, text.weights.bin, text.table.bin, static.table.bin, image.onnx, MODEL_CARD.md.
+"""
+
+import io
+import json
+import shutil
+from datetime import UTC, datetime
+
+import numpy as np
+import torch
+from PIL import Image, ImageOps
+
+from contracts import load
+from towers.calibration import fit_logistic, strangers
+from towers.data import Row, read_images, read_pairs
+from towers.model_card import model_card
+from towers.onnx_export import (
+    ServedText,
+    embed_static,
+    export_image_tower,
+    export_student,
+    read_table,
+    session,
+    space_id,
+    write_table,
+)
+from towers.preprocess import preprocess
+from towers.run import Run, artefact, write_atomically
+from towers.student import load_static, load_student
+from towers.two_towers import load_image_tower, load_preprocess
+from towers.wordpiece import CLS, PAD, SEP, UNK, WordPiece
+
+MIN_IMAGE_COSINE = 0.999
+MIN_GOLDEN_COSINE = 0.99
+GOLDEN = {
+    "student": [
+        "A dog runs through the snow.",
+        "Zwei Kinder spielen am Strand.",
+        "a man in a red jacket climbing a rock",
+    ],
+    "static": ["A dog runs through the snow.", "two children playing on the beach"],
+}
+IMAGE_BATCH = 16
+CROP_SHARE = 0.8  # side of the central crop that is another view of an image
+
+
+def main() -> None:
+    run = Run.start("export")
+    config, out = run.config, run.output
+    prepared, distilled, clip = run.input("prepare"), run.input("distill"), run.input("clip")
+
+    # ---- graphs and tables -----------------------------------------------------------------------
+    student, wordpiece = load_student(distilled)
+    static, shape = load_static(distilled), student.shape
+    recipe = load_preprocess(clip)
+    tower = load_image_tower(clip).cpu().float().eval()
+    shutil.copyfile(distilled / "vocabulary.txt", out / "vocabulary.txt")
+    export_student(student, out, config["opset"])
+    write_table(student.table.weight, out / "text.table.bin")
+    write_table(static.rows.weight, out / "static.table.bin")
+    export_image_tower(tower, recipe["size"], out / "image.onnx", config["opset"], config["image_weights"])
+    run.tick(1, 4)
+
+    # ---- parity: what a server computes against PyTorch in float32 -------------------------------
+    pairs = read_pairs(prepared, "dev")
+    texts = [caption for row in pairs for caption in row["captions"]]
+    image_of_text = np.array([number for number, row in enumerate(pairs) for _ in row["captions"]])
+    ids = wordpiece.encode(texts, shape.context_length)
+    served = ServedText(out, shape.vocabulary_size, shape.width)
+    texts_NE = served.embed(ids)
+    # Every k-th caption, so that the sample is of all images and not of the first ones.
+    sample = np.unique(np.linspace(0, len(texts) - 1, min(config["parity_samples"], len(texts))).astype(int))
+    text_cosines = row_cosines(texts_NE[sample], student.embed([ids[i] for i in sample]).numpy())
+    tokens = wordpiece.tokens(texts)
+    static_VE = read_table(out / "static.table.bin", shape.vocabulary_size, shape.embed_dim)
+    static_NE = embed_static(static_VE, tokens)
+    with torch.no_grad():
+        static_cosines = row_cosines(static_NE[sample], static([tokens[i] for i in sample]).numpy())
+    run.tick(2, 4)
+    image_session = session(out / "image.onnx")
+    images_ME, views_ME, image_cosines = embed_images(run, pairs, recipe, tower, image_session)
+    parity = {}
+    for name, cosines, least_mean, least_worst in (
+        ("text", text_cosines, config["min_mean_cosine"], config["min_worst_cosine"]),
+        ("static", static_cosines, config["min_mean_cosine"], config["min_worst_cosine"]),
+        ("image", image_cosines, MIN_IMAGE_COSINE, MIN_IMAGE_COSINE),
+    ):
+        parity |= {f"parity.{name}.mean": float(cosines.mean()), f"parity.{name}.worst": float(cosines.min())}
+        if cosines.mean() < least_mean or cosines.min() < least_worst:
+            raise SystemExit(
+                f"the exported {name} path strays from PyTorch: cosine {cosines.mean():.4f} in the mean (at least "
+                f"{least_mean}), {cosines.min():.4f} at worst (at least {least_worst}), over {len(cosines)} samples"
+            )
+    run.tick(3, 4, **parity)
+
+    # ---- calibration, figures, golden vectors ----------------------------------------------------
+    rng = np.random.default_rng(run.seed)
+    calibration = {
+        "text_image": fit_pairs(texts_NE, image_of_text, images_ME, rng),
+        "text_text": fit_captions(texts_NE, image_of_text, rng),
+        "image_image": fit_pairs(views_ME, np.arange(len(views_ME)), images_ME, rng),
+    }
+    metrics = dict(parity)
+    for tier, vectors_NE in (("student", texts_NE), ("static", static_NE)):
+        metrics |= {f"{tier}.{name}": value for name, value in recall(vectors_NE, images_ME, image_of_text).items()}
+    golden = [
+        {"text": text, "tier": tier, "embedding": [float(x) for x in vector], "min_cosine": MIN_GOLDEN_COSINE}
+        for tier, sentences in GOLDEN.items()
+        for text, vector in zip(
+            sentences, embed_tier(tier, sentences, served, static_VE, wordpiece, shape.context_length), strict=True
+        )
+    ]
+
+    # ---- manifest and card -----------------------------------------------------------------------
+    def file(path: str) -> dict:
+        return artefact(out, path)
+
+    manifest = {
+        "name": config["name"],
+        "version": config["version"],
+        "created_at": datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
+        "space_id": space_id(out / "image.onnx", recipe, shape.embed_dim),
+        "embed_dim": shape.embed_dim,
+        "matryoshka_dims": shape.matryoshka_dims,
+        "text": {
+            "tokenizer": {
+                "type": "wordpiece", "vocabulary": file("vocabulary.txt"), "vocabulary_size": shape.vocabulary_size,
+                "pad_id": PAD, "unk_id": UNK, "cls_id": CLS, "sep_id": SEP,
+            },
+            "context_length": shape.context_length,
+            "table": {"file": file("text.table.bin"), "rows": shape.vocabulary_size, "width": shape.width},
+            "graph": {
+                "file": file("text.onnx"),
+                "weights": {"name": "text.weights.bin", "file": file("text.weights.bin")},
+                "opset": config["opset"],
+            },
+        },
+        "static": {
+            "table": {"file": file("static.table.bin"), "rows": shape.vocabulary_size, "width": shape.embed_dim}
+        },
+        "image": {"preprocess": recipe, "graph": {"file": file("image.onnx"), "opset": config["opset"]}},
+        "calibration": calibration,
+        "golden": golden,
+        "metrics": metrics,
+        "lineage": {"recipe": run.job["recipe"], "code": run.job["code"], "parents": config["parents"]},
+    }  # fmt: skip
+    notes = [
+        f"Parity: cosine of the served path to PyTorch float32 over {len(text_cosines)} dev captions and "
+        f"{len(image_cosines)} dev images.",
+        "Calibration: fitted on as many matching as random pairs of dev; a score is the chance of a match where half "
+        "of the pairs match. A matching image pair is an image and its mirrored central crop.",
+        f"Recall: {len(images_ME)} dev images, {len(texts)} captions, any caption of the image counts.",
+    ]
+    text = json.dumps(manifest, indent=2, ensure_ascii=False)
+    load("ModelManifest", text)
+    (out / "MODEL_CARD.md").write_text(model_card(manifest, notes, config["terms"], config["limits"]), encoding="utf-8")
+    write_atomically(out / "manifest.json", text + "\n")
+    run.tick(4, 4)
+    names = ["manifest.json", "MODEL_CARD.md", "vocabulary.txt", "text.onnx", "text.weights.bin", "text.table.bin",
+             "static.table.bin", "image.onnx"]  # fmt: skip
+    metrics["bytes"] = sum((out / name).stat().st_size for name in names)
+    run.finish(metrics, {name: name for name in names}, notes)
+
+
+def row_cosines(a_NE: np.ndarray, b_NE: np.ndarray) -> np.ndarray:
+    """Cosine of each row of a with the same row of b."""
+    lengths_N = np.linalg.norm(a_NE, axis=1) * np.linalg.norm(b_NE, axis=1)
+    return (a_NE * b_NE).sum(1) / np.maximum(lengths_N, 1e-12)
+
+
+def embed_images(
+    run: Run, pairs: list[Row], recipe: dict, tower: torch.nn.Module, image_session
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Served vectors of all images, of a mirrored central crop of each, and cosines of a sample to PyTorch."""
+    images, views, cosines = [], [], []
+    limit = run.config["parity_samples"]
+    pixels: list[np.ndarray] = []
+    crops: list[np.ndarray] = []
+    for number, (_, data) in enumerate(read_images(run.input("prepare"), pairs), 1):
+        image = ImageOps.exif_transpose(Image.open(io.BytesIO(data))).convert("RGB")
+        pixels.append(preprocess(image, recipe))
+        crops.append(preprocess(mirrored_centre(image), recipe))
+        if len(pixels) == IMAGE_BATCH or number == len(pairs):
+            batch_B3SS = np.stack(pixels)
+            images.append(image_session.run(["embedding"], {"pixels": batch_B3SS})[0])
+            views.append(image_session.run(["embedding"], {"pixels": np.stack(crops)})[0])
+            if number <= limit:
+                with torch.no_grad():
+                    cosines.append(row_cosines(images[-1], tower(torch.from_numpy(batch_B3SS)).numpy()))
+            pixels, crops = [], []
+    return np.concatenate(images), np.concatenate(views), np.concatenate(cosines)
+
+
+def mirrored_centre(image: Image.Image) -> Image.Image:
+    """The central part of an image, mirrored: the same scene, other pixels."""
+    width, height = round(image.width * CROP_SHARE), round(image.height * CROP_SHARE)
+    left, top = (image.width - width) // 2, (image.height - height) // 2
+    return ImageOps.mirror(image.crop((left, top, left + width, top + height)))
+
+
+def fit_pairs(a_NE: np.ndarray, image_of_a: np.ndarray, images_ME: np.ndarray, rng: np.random.Generator) -> dict:
+    """Calibration of a's rows against images: their own, and as many random other ones."""
+    other = rng.integers(0, len(images_ME) - 1, len(a_NE))
+    other += other >= image_of_a
+    scale, bias = fit_logistic((a_NE * images_ME[image_of_a]).sum(1), (a_NE * images_ME[other]).sum(1))
+    return {"scale": scale, "bias": bias}
+
+
+def fit_captions(texts_NE: np.ndarray, image_of_text: np.ndarray, rng: np.random.Generator) -> dict:
+    """Calibration of captions: neighbours of one image, and as many random pairs of different images."""
+    first = np.flatnonzero(image_of_text[:-1] == image_of_text[1:])
+    if len(first) == 0:
+        raise SystemExit("calibration of text pairs needs dev images with at least two captions")
+    a, b = strangers(len(first), image_of_text, rng)
+    scale, bias = fit_logistic((texts_NE[first] * texts_NE[first + 1]).sum(1), (texts_NE[a] * texts_NE[b]).sum(1))
+    return {"scale": scale, "bias": bias}
+
+
+def recall(texts_NE: np.ndarray, images_ME: np.ndarray, image_of_text: np.ndarray) -> dict[str, float]:
+    """Recall at 1, 5 and 10 both ways: the rank of a text's image, and of the best-ranked text of an image."""
+    scores_NM = texts_NE @ images_ME.T
+    own_N = scores_NM[np.arange(len(texts_NE)), image_of_text]
+    rank_N = (scores_NM > own_N[:, None]).sum(1)
+    best_M = np.full(len(images_ME), -np.inf)
+    np.maximum.at(best_M, image_of_text, own_N)
+    rank_M = (scores_NM > best_M[None, :]).sum(0)
+    figures = {f"text_to_image_R@{k}": float((rank_N < k).mean()) for k in (1, 5, 10)}
+    return figures | {f"image_to_text_R@{k}": float((rank_M < k).mean()) for k in (1, 5, 10)}
+
+
+def embed_tier(
+    tier: str, texts: list[str], served: ServedText, static_VE: np.ndarray, wordpiece: WordPiece, context_length: int
+) -> np.ndarray:
+    """Vectors of texts by the served path of a tier."""
+    if tier == "static":
+        return embed_static(static_VE, wordpiece.tokens(texts))
+    return served.embed(wordpiece.encode(texts, context_length))
+
+
+if __name__ == "__main__":
+    main()
