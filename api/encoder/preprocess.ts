@@ -1,0 +1,62 @@
+// The manifest's preprocess recipe and nothing else: a picture becomes the graph's input. Twin: towers/preprocess.py.
+import { PreprocessRecipe } from '../../contracts/src/manifest.ts';
+import type { Picture } from './image.ts';
+import { resize, type Window } from './resize.ts';
+
+export type Preprocess = {
+  /** uint8 [size, size, 3]: resized, then cropped or padded with black. */
+  toPixels(picture: Picture): Uint8Array;
+  /** float32 [3, size, size], ready for the graph. */
+  toTensor(picture: Picture): Float32Array;
+};
+
+/** Refuses what the contract refuses (unknown keys too) and the one combination that is not square. */
+export function createPreprocess(recipe: unknown): Preprocess {
+  const checked = PreprocessRecipe.parse(recipe);
+  if ((checked.resize_mode === 'shortest') !== (checked.crop === 'center')) {
+    throw new Error("preprocess recipe: crop is 'center' with resize_mode 'shortest' and 'none' otherwise");
+  }
+  const levels = checked.mean.map((mean, channel) => {
+    const std = checked.std[channel] ?? 1;
+    return Float32Array.from({ length: 256 }, (_, level) => (level / 255 - mean) / std);
+  });
+  const toPixels = (picture: Picture) => {
+    const { width, height, window } = geometry(picture.width, picture.height, checked);
+    return resize(picture, width, height, window);
+  };
+  return { toPixels, toTensor: (picture) => normalise(toPixels(picture), levels) };
+}
+
+/** `shortest` truncates the longer side and rounds the offset half to even, as torchvision does; `longest` rounds. */
+export function geometry(width: number, height: number, recipe: PreprocessRecipe) {
+  const { size, resize_mode } = recipe;
+  const at = (w: number, h: number, offset: (side: number) => number) => {
+    const window: Window = { left: offset(w), top: offset(h), size };
+    return { width: w, height: h, window };
+  };
+  if (resize_mode === 'squash') return at(size, size, () => 0);
+  if (resize_mode === 'shortest') {
+    const short = Math.min(width, height);
+    const scaled = (side: number) => Math.trunc((size * side) / short);
+    return at(scaled(width), scaled(height), (side) => roundHalfToEven((side - size) / 2));
+  }
+  const scale = size / Math.max(width, height);
+  const fitted = (side: number) => Math.max(1, roundHalfToEven(side * scale));
+  return at(fitted(width), fitted(height), (side) => -Math.trunc((size - side) / 2));
+}
+
+function roundHalfToEven(value: number): number {
+  const below = Math.floor(value);
+  const rest = value - below;
+  if (rest === 0.5) return below + (below % 2);
+  return rest < 0.5 ? below : below + 1;
+}
+
+function normalise(pixels: Uint8Array, levels: Float32Array[]): Float32Array {
+  const plane = pixels.length / 3;
+  const tensor = new Float32Array(pixels.length);
+  levels.forEach((level, channel) => {
+    for (let i = 0; i < plane; i++) tensor[channel * plane + i] = level[pixels[i * 3 + channel] ?? 0] ?? 0;
+  });
+  return tensor;
+}
