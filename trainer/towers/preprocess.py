@@ -1,10 +1,11 @@
-"""Image bytes to the image tower's input: the twin of api/encoder/{image,preprocess}.ts; they agree by golden vectors.
+"""Image bytes to the image tower's input: the twin of api/encoder/{image,preprocess}.ts.
 
 Rules both languages follow (contracts/vectors/preprocess holds the proof):
 - the first frame, EXIF orientation applied, embedded colour profiles ignored;
-- 16-bit samples keep their high byte; CMYK becomes RGB by (255 - ink) * (255 - black) / 255, as Pillow does;
+- 16-bit samples keep their high byte; CMYK becomes RGB as in Pillow, (255 - ink) * (255 - black) / 255;
 - alpha is composited over white: (c * a + 255 * (255 - a) + 127) // 255;
-- Pillow's bicubic on 8-bit RGB, then (x / 255 - mean) / std per channel, computed in float64, stored as float32.
+- Pillow's bicubic on 8-bit RGB, rows before columns;
+- (x / 255 - mean) / std per channel, computed in float64, stored as float32.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ MAX_PIXELS = 16_000_000  # LIMITS.image_pixels of contracts/src/embed.ts
 
 
 class Geometry(NamedTuple):
-    """The image is resized to `width` x `height`; its pixel (left, top) becomes the output's (0, 0), either sign."""
+    """Resize to `width` x `height`; pixel (left, top) becomes the output's (0, 0), either sign."""
 
     width: int
     height: int
@@ -52,7 +53,7 @@ def to_rgb(image: Image.Image) -> Image.Image:
 
 
 def check_recipe(recipe: Mapping[str, Any]) -> None:
-    """A recipe that says more, less or other than this file implements would make vectors of another space."""
+    """Refuse what this file does not implement: its vectors would be of another space."""
     if set(recipe) != RECIPE_KEYS:
         raise ValueError(f"preprocess recipe keys {sorted(recipe)} are not {sorted(RECIPE_KEYS)}")
     if recipe["interpolation"] != "bicubic" or recipe["color"] != "rgb":
@@ -66,7 +67,7 @@ def check_recipe(recipe: Mapping[str, Any]) -> None:
 
 
 def geometry(width: int, height: int, recipe: Mapping[str, Any]) -> Geometry:
-    """`shortest` truncates the longer side and rounds the offset half to even, as torchvision does; `longest` rounds."""
+    """`shortest` truncates and offsets round half to even, as in torchvision; `longest` rounds."""
     size, mode = int(recipe["size"]), recipe["resize_mode"]
     if mode == "squash":
         return Geometry(size, size, 0, 0)
@@ -82,11 +83,17 @@ def geometry(width: int, height: int, recipe: Mapping[str, Any]) -> Geometry:
     return Geometry(*resized, *(-((size - side) // 2) for side in resized))
 
 
+def bicubic(image: Image.Image, width: int, height: int) -> Image.Image:
+    """Rows first: Pillow up to 12 does so by itself, 13 may start with the columns, a level apart."""
+    rows = image.resize((width, image.height), Image.Resampling.BICUBIC)
+    return rows.resize((width, height), Image.Resampling.BICUBIC)
+
+
 def resize(image: Image.Image, recipe: Mapping[str, Any]) -> np.ndarray:
     """uint8 [size, size, 3]: resized, then cropped, or padded with black."""
     check_recipe(recipe)
     size, plan = int(recipe["size"]), geometry(*image.size, recipe)
-    resized = image.resize((plan.width, plan.height), Image.Resampling.BICUBIC)
+    resized = bicubic(image, plan.width, plan.height)
     window = (plan.left, plan.top, plan.left + size, plan.top + size)
     return np.asarray(resized.crop(window))
 

@@ -2,7 +2,7 @@
 
 cases.json: image file, recipe, the sha256 of the uint8 [size, size, 3] result, its PNG, some normalised values, and
 `tolerance` in levels: 0 where every decoder must agree (lossless files), 2 where decoders may differ (JPEG and AVIF).
-resize.json: sizes, and the sha256 of Pillow's bicubic on noise from a generator that both languages have.
+resize.json: sizes, and the sha256 of Pillow's bicubic (rows before columns) on noise from a generator that both languages have.
 """
 
 import hashlib
@@ -17,7 +17,7 @@ from PIL import Image, ImageDraw
 
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parents[2] / "trainer"))
-from towers.preprocess import normalise, preprocess, resize, decode  # noqa: E402
+from towers.preprocess import bicubic, decode, normalise, preprocess, resize
 
 MEAN, STD = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
 SHARED = {"interpolation": "bicubic", "color": "rgb", "mean": MEAN, "std": STD}
@@ -46,7 +46,9 @@ def png_16_bit(samples_HWC: np.ndarray, color_type: int) -> bytes:
     """Pillow writes no 16-bit colour, so the file is put together here."""
 
     def chunk(name: bytes, body: bytes) -> bytes:
-        return struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
+        return (
+            struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
+        )
 
     height, width = samples_HWC.shape[:2]
     rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in samples_HWC)
@@ -123,8 +125,17 @@ def resize_vectors() -> list[dict]:
     vectors = []
     for width, height in sides:
         source = noise(width, height)
-        for to_width, to_height in [(1, 1), (1, 9), (16, 16), (17, 31), (61, 97), (224, 3), (width, 8), (40, height)]:
-            resized = source.resize((to_width, to_height), Image.Resampling.BICUBIC)
+        for to_width, to_height in [
+            (1, 1),
+            (1, 9),
+            (16, 16),
+            (17, 31),
+            (61, 97),
+            (224, 3),
+            (width, 8),
+            (40, height),
+        ]:
+            resized = bicubic(source, to_width, to_height)
             digest = "sha256:" + hashlib.sha256(resized.tobytes()).hexdigest()
             vectors.append({"from": [width, height], "to": [to_width, to_height], "digest": digest})
     return vectors
@@ -136,9 +147,27 @@ def main() -> None:
         for old in (HERE / folder).iterdir():
             old.unlink()
     images = write_images(HERE / "images")
-    chosen = {"wide.png", "tall.png", "tiny.png", "column.png", "row.png", "dot.png", "exif-6.png", "alpha.png", "wide.jpg"}
-    cases = [case(image, recipe) for image in images for recipe in RECIPES if recipe == "shortest" or image in chosen]
-    documents = {"cases.json": {"recipes": RECIPES, "cases": cases}, "resize.json": {"vectors": resize_vectors()}}
+    chosen = {
+        "wide.png",
+        "tall.png",
+        "tiny.png",
+        "column.png",
+        "row.png",
+        "dot.png",
+        "exif-6.png",
+        "alpha.png",
+        "wide.jpg",
+    }
+    cases = [
+        case(image, recipe)
+        for image in images
+        for recipe in RECIPES
+        if recipe == "shortest" or image in chosen
+    ]
+    documents = {
+        "cases.json": {"recipes": RECIPES, "cases": cases},
+        "resize.json": {"vectors": resize_vectors()},
+    }
     for name, document in documents.items():
         (HERE / name).write_text(json.dumps(document, indent=1) + "\n")
 

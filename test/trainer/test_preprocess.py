@@ -1,0 +1,62 @@
+"""Preprocessing against the golden vectors that the image encoder's TypeScript runs too."""
+
+import hashlib
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from towers.preprocess import bicubic, check_recipe, decode, normalise, preprocess, resize
+
+FOLDER = Path(__file__).parents[2] / "contracts" / "vectors" / "preprocess"
+CASES = json.loads((FOLDER / "cases.json").read_text())
+RESIZES = json.loads((FOLDER / "resize.json").read_text())["vectors"]
+
+
+@pytest.mark.parametrize("case", CASES["cases"], ids=lambda c: f"{c['image']}-{c['recipe']}")
+def test_an_image_file_becomes_the_pixels_that_the_encoder_sees(case: dict) -> None:
+    recipe = CASES["recipes"][case["recipe"]]
+    data = (FOLDER / case["image"]).read_bytes()
+    pixels_HWC = resize(decode(data), recipe)
+    expected_HWC = np.asarray(Image.open(FOLDER / case["expected"]).convert("RGB"))
+    difference = np.abs(pixels_HWC.astype(int) - expected_HWC.astype(int)).max()
+    assert difference <= case["tolerance"]
+    if case["tolerance"] == 0:
+        assert "sha256:" + hashlib.sha256(pixels_HWC.tobytes()).hexdigest() == case["digest"]
+    tensor_CHW = preprocess(data, recipe)
+    slack = 1e-6 + case["tolerance"] / 255 / 0.224
+    for place, value in case["values"]:
+        assert abs(tensor_CHW.flat[place] - value) < slack
+
+
+@pytest.mark.parametrize("vector", RESIZES, ids=lambda v: f"{v['from']}-{v['to']}")
+def test_bicubic_takes_rows_before_columns_whatever_pillow_prefers(vector: dict) -> None:
+    width, height = vector["from"]
+    state, samples = 1, bytearray()
+    for _ in range(width * height * 3):
+        state = (1664525 * state + 1013904223) % 2**32
+        samples.append(state >> 24)
+    resized = bicubic(Image.frombytes("RGB", (width, height), bytes(samples)), *vector["to"])
+    assert "sha256:" + hashlib.sha256(resized.tobytes()).hexdigest() == vector["digest"]
+
+
+def test_normalising_follows_the_closed_form() -> None:
+    recipe = CASES["recipes"]["squash"]
+    pixels_HWC = np.array([[[0, 128, 255]]], np.uint8)
+    expected = [-0.485 / 0.229, (128 / 255 - 0.456) / 0.224, (1 - 0.406) / 0.225]
+    assert normalise(pixels_HWC, recipe).ravel().tolist() == pytest.approx(expected, abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [({"gamma": 2.2}, "gamma"), ({"interpolation": "nearest"}, "bicubic"), ({"crop": "none"}, "crop")],
+)
+def test_a_recipe_that_says_something_else_is_refused(change: dict, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        check_recipe({**CASES["recipes"]["shortest"], **change})
+
+
+def test_too_many_pixels_are_refused_before_decoding() -> None:
+    with pytest.raises(ValueError, match="97 x 61 pixels; at most 100 are allowed"):
+        decode((FOLDER / "images" / "wide.png").read_bytes(), max_pixels=100)
