@@ -1,42 +1,81 @@
-// Image bytes to upright 8-bit RGB. sharp only decodes; every rule has its twin in trainer/towers/preprocess.py.
+// Image bytes to upright 8-bit RGB, guarded. sharp only decodes; every rule has its twin in trainer/towers/preprocess.py.
 import sharp from 'sharp';
 import { LIMITS } from '../../contracts/src/embed.ts';
-import { broken, checkImage, type ImageHeader } from '../shared/image-header.ts';
+import type { ErrorCode } from '../../contracts/src/error.ts';
+import { type ImageHeader, readImageHeader } from '../shared/image-header.ts';
 
 /** Rows from the top, three bytes a pixel. */
 export type Picture = { width: number; height: number; pixels: Uint8Array };
 
+/** JPEG's and GIF's own bound. It keeps a 1 x 16,000,000 image from needing 16,000,000 rows of resize weights. */
+export const MAX_SIDE = 65_535;
 const DECODE_SECONDS = 20;
 
-// One image a thread and nothing kept: memory is then bounded by how many images are decoded at once.
+// One thread an image and nothing kept: memory is then bounded by how many images are decoded at once.
 sharp.cache(false);
 sharp.concurrency(1);
 
-/**
- * The first frame, EXIF orientation applied, embedded colour profiles ignored, 16-bit samples cut to their high byte,
- * alpha composited over white. Throws `ImageRefused` where the file is at fault, before decoding wherever possible.
- */
-export async function decode(bytes: Uint8Array): Promise<Picture> {
-  const header = checkImage(bytes);
-  const { data, channels, width, height } = await decodeRaw(bytes, header);
-  if (header.cmyk && channels === 4) return { width, height, pixels: cmykToRgb(data) };
-  if (channels === 4) return { width, height, pixels: overWhite(data) };
-  if (channels === 3) return { width, height, pixels: data };
-  throw broken(header.type, `it has ${channels} channels`);
+/** The client's file is at fault: `code` says how, `message` says the limit and what was sent. */
+export class ImageRefused extends Error {
+  readonly code: ErrorCode;
+  constructor(code: ErrorCode, message: string) {
+    super(message);
+    this.name = 'ImageRefused';
+    this.code = code;
+  }
 }
 
-async function decodeRaw(bytes: Uint8Array, header: ImageHeader) {
-  const input = { limitInputPixels: LIMITS.image_pixels, sequentialRead: true, pages: 1, ignoreIcc: true } as const;
+/** The header of a file that may be decoded, else an `ImageRefused`. Decodes nothing. */
+export function checkImage(bytes: Uint8Array): ImageHeader {
+  if (bytes.length > LIMITS.image_bytes) {
+    const sizes = `${grouped(bytes.length)} bytes; at most ${grouped(LIMITS.image_bytes)} are allowed`;
+    throw new ImageRefused('image_too_large', `the image file has ${sizes}: send a smaller or more compressed one`);
+  }
+  const header = readImageHeader(bytes, true);
+  const accepted = 'JPEG, PNG, WebP, GIF and AVIF files are accepted';
+  if (header === 'svg') throw new ImageRefused('unsupported_image_type', `SVG is not supported: ${accepted}`);
+  if (header === 'unknown') {
+    throw new ImageRefused('not_an_image', `the ${grouped(bytes.length)} bytes sent are not an image: ${accepted}`);
+  }
+  if (header === 'broken' || header === 'incomplete') {
+    throw new ImageRefused('broken_image', 'the image file is cut off or damaged: its header tells no size');
+  }
+  const { width, height } = header;
+  if (width * height > LIMITS.image_pixels || Math.max(width, height) > MAX_SIDE) {
+    const has = `${grouped(width)} x ${grouped(height)} = ${grouped(width * height)} pixels`;
+    const allowed = `${grouped(LIMITS.image_pixels)} pixels and ${grouped(MAX_SIDE)} on a side`;
+    throw new ImageRefused('too_many_pixels', `the image has ${has}; at most ${allowed} are allowed: shrink it first`);
+  }
+  return header;
+}
+
+/**
+ * The first frame, EXIF orientation applied, embedded colour profiles ignored, 16-bit samples cut to their high byte,
+ * CMYK by Pillow's formula, alpha composited over white. Throws `ImageRefused` where the file is at fault.
+ */
+export async function decode(bytes: Uint8Array): Promise<Picture> {
+  const { type } = checkImage(bytes);
   try {
-    // 'error' lets pass what every viewer shows (a stray byte between JPEG segments) and refuses what is cut off.
-    let image = sharp(bytes, { ...input, autoOrient: true, failOn: 'error' }).timeout({ seconds: DECODE_SECONDS });
-    if (header.cmyk) image = image.pipelineColourspace('cmyk').toColourspace('cmyk');
-    const { data, info } = await image.raw().toBuffer({ resolveWithObject: true });
-    return { data, channels: info.channels as number, width: info.width, height: info.height };
+    const { data, info, cmyk } = await decodeRaw(bytes, type === 'jpeg');
+    const { width, height } = info;
+    if (cmyk) return { width, height, pixels: cmykToRgb(data) };
+    if (info.channels === 4) return { width, height, pixels: overWhite(data) };
+    if (info.channels === 3) return { width, height, pixels: data };
+    throw new Error(`it has ${info.channels} channels`);
   } catch (error) {
     const reason = error instanceof Error ? error.message.split('\n')[0] : String(error);
-    throw broken(header.type, String(reason));
+    throw new ImageRefused('broken_image', `the ${type.toUpperCase()} file cannot be decoded: ${reason}`);
   }
+}
+
+async function decodeRaw(bytes: Uint8Array, mayBeCmyk: boolean) {
+  const guards = { limitInputPixels: LIMITS.image_pixels, sequentialRead: true, pages: 1 } as const;
+  // 'error' lets pass what every viewer shows (a stray byte between JPEG segments) and refuses what is cut off.
+  const open = () => sharp(bytes, { ...guards, failOn: 'error', ignoreIcc: true, autoOrient: true });
+  const cmyk = mayBeCmyk && (await open().metadata()).space === 'cmyk';
+  const image = cmyk ? open().pipelineColourspace('cmyk').toColourspace('cmyk') : open();
+  const output = image.timeout({ seconds: DECODE_SECONDS }).raw();
+  return { cmyk, ...(await output.toBuffer({ resolveWithObject: true })) };
 }
 
 /** (255 - ink) * (255 - black) / 255 with Pillow's rounding, in place. */
@@ -61,4 +100,8 @@ function overWhite(data: Uint8Array): Uint8Array {
     }
   }
   return data.subarray(0, (data.length / 4) * 3);
+}
+
+function grouped(count: number): string {
+  return count.toLocaleString('en-US');
 }

@@ -2,7 +2,7 @@
 
 Rules both languages follow (contracts/vectors/preprocess holds the proof):
 - the first frame, EXIF orientation applied, embedded colour profiles ignored;
-- 16-bit samples keep their high byte; CMYK becomes RGB as in Pillow, (255 - ink) * (255 - black) / 255;
+- 16-bit samples keep their high byte; CMYK becomes (255 - ink) * (255 - black) / 255;
 - alpha is composited over white: (c * a + 255 * (255 - a) + 127) // 255;
 - Pillow's bicubic on 8-bit RGB, rows before columns;
 - (x / 255 - mean) / std per channel, computed in float64, stored as float32.
@@ -84,7 +84,7 @@ def geometry(width: int, height: int, recipe: Mapping[str, Any]) -> Geometry:
 
 
 def bicubic(image: Image.Image, width: int, height: int) -> Image.Image:
-    """Rows first: Pillow up to 12 does so by itself, 13 may start with the columns, a level apart."""
+    """Rows first: Pillow up to 12 does so by itself, 13 may start with columns, a level apart."""
     rows = image.resize((width, image.height), Image.Resampling.BICUBIC)
     return rows.resize((width, height), Image.Resampling.BICUBIC)
 
