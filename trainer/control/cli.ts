@@ -2,6 +2,7 @@
 import { existsSync, readdirSync } from 'node:fs';
 import { dirname, isAbsolute, join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
+import { ENVARS } from '../../contracts/src/envars.ts';
 import { codeDigests, sourceReader } from './code-digest.ts';
 import { createConsole, createJsonConsole } from './console.ts';
 import { dataDigest } from './data-digest.ts';
@@ -15,6 +16,7 @@ import { readRecipe } from './recipe-file.ts';
 import { finishedRuns, pastRuns, readReport } from './run-folder.ts';
 import { type RunOutcome, runJobs } from './runner.ts';
 import { INTERRUPTED } from './stage-process.ts';
+import { ensureVenv } from './venv.ts';
 
 const HELP = `Usage: npm run train -- recipes/NAME.json [options]
 
@@ -82,7 +84,7 @@ async function trainRecipe(options: Options, surroundings: Surroundings, emit: E
   const recipeFile = findRecipe(options.recipe, [cwd, trainer]);
   const runs = resolve(cwd, options.runs ?? join(root, 'runs'));
   const recipe = readRecipe(recipeFile);
-  const data = resolve(dirname(recipeFile), env['CLIP_DATA'] ?? recipe.data);
+  const data = resolve(dirname(recipeFile), env[ENVARS.data] ?? recipe.data);
   const onRead = (bytes: number): void => emit({ event: 'reading_data', bytes });
   const read = sourceReader(trainer);
   const plan = createPlan(recipe, {
@@ -111,7 +113,7 @@ async function trainRecipe(options: Options, surroundings: Surroundings, emit: E
   }
   let outcome: RunOutcome = 'succeeded';
   if (jobs.some(({ report }) => report === null)) {
-    const python = pythonOverride(env, cwd) ?? (await (await import('./venv.ts')).ensureVenv());
+    const python = pythonOverride(env, cwd) ?? (await ensureVenv());
     const interrupts = listenForInterrupts();
     const contracts = join(root, 'contracts', 'python');
     outcome = await runJobs(jobs, { python, trainer, contracts, env, emit, ...interrupts.signals });
@@ -142,6 +144,7 @@ function parseOptions(argv: readonly string[]): Options {
     if (more.length > 0) throw new RefusedError(`one recipe at a time, not also ${more.join(' ')}`);
     if (values.to !== undefined && values.only !== undefined)
       throw new RefusedError('--to and --only exclude each other');
+    if (values.plan && values.install) throw new RefusedError('--plan runs nothing, so there is nothing to --install');
     return { recipe, ...values };
   } catch (error) {
     // node:util's own sentence names the option.
@@ -193,7 +196,7 @@ function install(plan: Plan, target: string, emit: Emit): void {
 }
 
 function pythonOverride(env: NodeJS.ProcessEnv, cwd: string): string | null {
-  const python = env['TRAINER_PYTHON'];
+  const python = env[ENVARS.python];
   if (python === undefined || python === '') return null;
   // A bare name is looked up in PATH; the stage's working directory is another one than the user's.
   return python.includes('/') ? resolve(cwd, python) : python;
@@ -224,7 +227,7 @@ function listenForInterrupts(): { signals: { stop: AbortSignal; kill: AbortSigna
 
 if (import.meta.main) {
   // npm starts scripts in the repository's root and tells where the user stood.
-  const cwd = process.env['INIT_CWD'] ?? process.cwd();
+  const cwd = process.env.INIT_CWD ?? process.cwd();
   const root = resolve(import.meta.dirname, '..', '..');
   process.exitCode = await train(process.argv.slice(2), {
     root,

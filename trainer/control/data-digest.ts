@@ -13,6 +13,7 @@ import {
 } from 'node:fs';
 import { dirname, join, relative, resolve } from 'node:path';
 import { z } from 'zod';
+import { ENVARS } from '../../contracts/src/envars.ts';
 import type { Recipe } from '../../contracts/src/recipe.ts';
 import { RefusedError } from './failure.ts';
 
@@ -83,7 +84,7 @@ export function dataFiles(recipe: Recipe, root: string): string[] {
 function notFound(where: string, path: string, root: string): RefusedError {
   return new RefusedError(
     `${where}: nothing matches ${path} in the data folder ${root}.\n` +
-      'The folder comes from `data` in the recipe (relative to the recipe file); the environment variable CLIP_DATA overrides it.',
+      `The folder comes from "data" in the recipe (relative to the recipe file); the environment variable ${ENVARS.data} overrides it.`,
   );
 }
 

@@ -1,7 +1,7 @@
 // Puts an exported model in the place that the server reads: checked first, then swapped in by renames.
 import { createHash } from 'node:crypto';
-import { cpSync, existsSync, readdirSync, readFileSync, renameSync, rmSync, statSync } from 'node:fs';
-import { basename, dirname, join } from 'node:path';
+import { cpSync, existsSync, readFileSync, renameSync, rmSync } from 'node:fs';
+import { basename, dirname, join, relative } from 'node:path';
 import { z } from 'zod';
 import { Artefact } from '../../contracts/src/artefact.ts';
 import { ModelManifest } from '../../contracts/src/manifest.ts';
@@ -15,20 +15,21 @@ export interface Installed {
 }
 
 /**
- * Copies the folder of the report's artefact `manifest` to `target`. Every file that the manifest names is read again
- * and compared by digest before the swap; `target` holds the old model until then, and a server never sees a mixture.
+ * Copies to `target` the report's artefact `manifest.json` and every other artefact beside or below it, nothing else of
+ * the run. What the manifest names is compared by digest before the swap, which is two renames: a reader finds the
+ * whole old model, for an instant none, then the whole new one, and never a mixture.
  */
 export function installModel(run: string, report: TrainingReport, target: string): Installed {
-  const manifest = report.artefacts['manifest'];
-  if (manifest === undefined) throw new RefusedError(`${run}: the report of export names no artefact "manifest"`);
-  const source = dirname(join(run, manifest.path));
-  if (source === run)
-    throw new RefusedError(`${run}: the manifest has to stand in a folder of its own, with the model's files`);
+  const artefacts = Object.values(report.artefacts);
+  const manifest = artefacts.find(({ path }) => basename(path) === 'manifest.json');
+  if (manifest === undefined) throw new RefusedError(`${run}: the report of export names no manifest.json`);
+  const base = dirname(manifest.path);
+  const files = artefacts.filter(({ path }) => base === '.' || path.startsWith(`${base}/`));
   const incoming = join(dirname(target), `.${basename(target)}.incoming-${process.pid}`);
   const outgoing = join(dirname(target), `.${basename(target)}.outgoing-${process.pid}`);
   try {
-    cpSync(source, incoming, { recursive: true });
-    verifyModel(incoming, basename(manifest.path));
+    for (const { path } of files) cpSync(join(run, path), join(incoming, relative(base, path)));
+    verifyModel(incoming);
     if (existsSync(target)) renameSync(target, outgoing);
     try {
       renameSync(incoming, target);
@@ -40,14 +41,12 @@ export function installModel(run: string, report: TrainingReport, target: string
     rmSync(incoming, { recursive: true, force: true });
     rmSync(outgoing, { recursive: true, force: true });
   }
-  const files = readdirSync(target, { recursive: true, withFileTypes: true }).filter((entry) => entry.isFile());
-  const bytes = files.reduce((sum, entry) => sum + statSync(join(entry.parentPath, entry.name)).size, 0);
-  return { folder: target, files: files.length, bytes };
+  return { folder: target, files: files.length, bytes: files.reduce((sum, { size }) => sum + size, 0) };
 }
 
 /** Throws unless the manifest keeps the contract and every file it names is there, byte for byte. */
-function verifyModel(folder: string, manifestName: string): void {
-  const result = ModelManifest.safeParse(JSON.parse(readFileSync(join(folder, manifestName), 'utf8')));
+function verifyModel(folder: string): void {
+  const result = ModelManifest.safeParse(JSON.parse(readFileSync(join(folder, 'manifest.json'), 'utf8')));
   if (!result.success)
     throw new RefusedError(`the exported manifest breaks the contract:\n${z.prettifyError(result.error)}`);
   for (const { path, digest, size } of artefactsIn(result.data)) {

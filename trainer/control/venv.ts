@@ -77,7 +77,8 @@ function run(command: string, args: string[]): Promise<void> {
     child.on('error', fail);
     child.on('close', (code, signal) => {
       if (code === 0) done();
-      else fail(new RefusedError(`${command} ${args.slice(0, 4).join(' ')} … ended with ${code ?? signal}:\n${errors}`));
+      else
+        fail(new RefusedError(`${command} ${args.slice(0, 4).join(' ')} … ended with ${code ?? signal}:\n${errors}`));
     });
   });
 }

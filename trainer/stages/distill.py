@@ -1,4 +1,4 @@
-"""Stage `distill`: the text teacher becomes a small encoder for the edge, and a token table for where even that is slow.
+"""Stage `distill`: the text teacher becomes a small encoder for the edge, and a token table that is faster still.
 
 The target of an English text is the adapter over its language-model features; the target of a translation is the target
 of its English sentence, which is how the student learns languages that the teacher never saw with an image.
@@ -31,6 +31,14 @@ from towers.two_towers import load_adapter
 from towers.wordpiece import WordPiece, mixed, train_vocabulary, with_special_tokens
 
 LANGUAGES = ("de", "fr", "cs")
+SETS = {  # kind of text in the recipe's mix: set of `embed_captions`
+    "captions": "pairs.train",
+    "groups": "groups.train",
+    "long": "long.train",
+    "translations": "translations.train",
+    "fragments": "fragments.train",
+    "prompts": "prompts",
+}
 VOCABULARY_CHARACTERS = 20_000_000
 POOL_BATCHES = 32  # texts are drawn for this many batches at once and sorted by length: hardly any padding
 HEAD_TEXTS = 4096  # the projection starts as the ridge regression over this many texts
@@ -175,12 +183,10 @@ def read_targets(run: Run) -> tuple[torch.Tensor, torch.Tensor, dict[str, list[t
             parts = [adapter(F.normalize(part.to(run.device).float(), dim=-1)).float() for part in rows_ND.split(2048)]
         return F.normalize(torch.cat(parts), dim=-1).cpu()
 
-    sets = {"captions": "pairs.train", "groups": "groups.train", "long": "long.train", "translations": "translations.train",
-            "fragments": "fragments.train", "prompts": "prompts"}  # fmt: skip
     targets: list[torch.Tensor] = []
     kinds: dict[str, list[tuple[str, int]]] = {}
     count = 0
-    for kind, name in sets.items():
+    for kind, name in SETS.items():
         file = features / f"captions.{name}.jsonl"
         texts = read_rows(file) if file.exists() else []
         if not texts:

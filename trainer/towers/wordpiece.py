@@ -3,6 +3,9 @@
 The twin of api/worker's tokenizer. A special token's name in a text ("[CLS]") is three ordinary words, never the token.
 """
 
+import string
+import unicodedata
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
@@ -59,18 +62,31 @@ def bert_like(model: models.WordPiece) -> Tokenizer:
 
 
 def train_vocabulary(texts: Iterable[str], size: int) -> WordPiece:
-    """At most `size` pieces, special tokens first, every printable ASCII character among them."""
+    """At most `size` pieces: special tokens, characters, then what `tokenizers` merges; equal texts, equal pieces."""
     tokenizer = bert_like(models.WordPiece(unk_token="[UNK]"))
+    texts = list(texts)
+    counts = Counter({chr(code): 1 for code in range(0x21, 0x7F) if not chr(code).isupper()})
+    for text in texts:
+        counts.update(tokenizer.normalizer.normalize_str(text))
+    counts.pop(" ", None)
+    alphabet = sorted(sorted(counts, key=lambda character: (-counts[character], character))[:MAX_ALPHABET])
+    # The trainer numbers continued characters in hash order, and ties between merges follow the numbers: fixed here.
+    continued = [f"##{character}" for character in alphabet if not is_punctuation(character)]
     trainer = trainers.WordPieceTrainer(
         vocab_size=size,
-        special_tokens=SPECIAL_TOKENS,
-        initial_alphabet=[chr(code) for code in range(0x21, 0x7F) if not chr(code).isupper()],
-        limit_alphabet=MAX_ALPHABET,
+        special_tokens=[*SPECIAL_TOKENS, *continued],
+        initial_alphabet=alphabet,
+        limit_alphabet=len(alphabet),
         show_progress=False,
     )
     tokenizer.train_from_iterator(texts, trainer)
     ids = tokenizer.get_vocab()
     return WordPiece(sorted(ids, key=lambda piece: ids[piece]))
+
+
+def is_punctuation(character: str) -> bool:
+    """What the word splitter cuts out as a word of its own, and so never continues one."""
+    return character in string.punctuation or unicodedata.category(character).startswith("P")
 
 
 def mixed(sources: dict[str, tuple[Sequence[str], float]], characters: int) -> Iterator[str]:

@@ -1,0 +1,40 @@
+"""Losses as functions of tensors. B rows, E dimensions; features are unit vectors."""
+
+import torch
+from torch.nn import functional as F
+
+
+def info_nce(
+    a_BE: torch.Tensor, b_BE: torch.Tensor, scale: torch.Tensor | float, same_BB: torch.Tensor | None = None
+) -> torch.Tensor:
+    """Symmetric InfoNCE: a[i] belongs to b[i]. `same_BB` marks other pairs that are no negatives of each other."""
+    logits_BB = scale * a_BE @ b_BE.T
+    if same_BB is not None:
+        off_diagonal = same_BB & ~torch.eye(len(a_BE), dtype=torch.bool, device=same_BB.device)
+        logits_BB = logits_BB.masked_fill(off_diagonal, float("-inf"))
+    target = torch.arange(len(a_BE), device=a_BE.device)
+    return 0.5 * (F.cross_entropy(logits_BB, target) + F.cross_entropy(logits_BB.T, target))
+
+
+def distances(x_BE: torch.Tensor) -> torch.Tensor:
+    """Euclidean distances of all pairs of different rows of unit vectors [B * (B - 1) / 2]."""
+    square = (2 - 2 * x_BE @ x_BE.T).clamp_min(1e-6)
+    rows, columns = torch.triu_indices(len(x_BE), len(x_BE), offset=1, device=x_BE.device)
+    return square[rows, columns].sqrt()
+
+
+def inherit_loss(text_BE: torch.Tensor, target_BE: torch.Tensor, struct_weight: float) -> torch.Tensor:
+    """ProCLIP's first stage as means: squared distance to the target, and of pairwise distances to the target's."""
+    instance = (text_BE - target_BE).square().sum(-1).mean()
+    structure = (distances(text_BE) - distances(target_BE)).square().mean()
+    return instance + struct_weight * structure
+
+
+def frozen_tower_regulariser(image_BE: torch.Tensor, frozen_BE: torch.Tensor) -> torch.Tensor:
+    """ProCLIP's pull towards the frozen image tower in its batch-independent form (2510.18795, at its own batch of 512).
+
+    0.205 E|v - v0|^2 + 52 E[smooth-L1(difference of pairwise distances)]: zero where nothing moved.
+    """
+    instance = (image_BE - frozen_BE).square().sum(-1).mean()
+    structure = F.smooth_l1_loss(distances(image_BE), distances(frozen_BE))
+    return 0.205 * instance + 52 * structure

@@ -1,0 +1,59 @@
+"""Retrieval and zero-shot figures. I images, N captions, C classes, E dimensions; ties count against us."""
+
+import numpy as np
+import torch
+
+RECALL_AT = (1, 5, 10)
+
+
+def retrieval_ranks(scores_IN: torch.Tensor, image_of_N: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """0-based ranks: per image that of its best caption among all captions, per caption that of its image.
+
+    A tie with a wrong item ranks behind it: equal scores must not look like success.
+    """
+    owns_IN = image_of_N[None, :] == torch.arange(len(scores_IN), device=scores_IN.device)[:, None]
+    best_I = scores_IN.masked_fill(~owns_IN, float("-inf")).max(1).values
+    image_rank_I = ((scores_IN >= best_I[:, None]) & ~owns_IN).sum(1)
+    own_N = scores_IN[image_of_N, torch.arange(scores_IN.shape[1], device=scores_IN.device)]
+    caption_rank_N = (scores_IN >= own_N[None, :]).sum(0) - 1
+    return image_rank_I, caption_rank_N
+
+
+def retrieval(images_IE: torch.Tensor, captions_NE: torch.Tensor, image_of_N: torch.Tensor) -> dict[str, float]:
+    """R@1/5/10 both ways and their mean, as shares."""
+    image_rank_I, caption_rank_N = retrieval_ranks(images_IE @ captions_NE.T, image_of_N)
+    figures = {f"image_to_text_R@{k}": (image_rank_I < k).float().mean().item() for k in RECALL_AT}
+    figures |= {f"text_to_image_R@{k}": (caption_rank_N < k).float().mean().item() for k in RECALL_AT}
+    return figures | {"mean_recall": sum(figures.values()) / len(figures)}
+
+
+def zero_shot(images_IE: torch.Tensor, classes_CE: torch.Tensor, class_of_I: torch.Tensor) -> dict[str, float]:
+    """Top-1 and top-5 of the nearest class vector."""
+    best = (images_IE @ classes_CE.T).topk(min(5, len(classes_CE)), dim=1).indices
+    hits = best == class_of_I[:, None]
+    return {"zero_shot_top1": hits[:, :1].any(1).float().mean().item(), "zero_shot_top5": hits.any(1).float().mean().item()}
+
+
+def mean_recall_per_image(scores_IN: torch.Tensor, image_of_N: torch.Tensor) -> np.ndarray:
+    """Every image's contribution to the mean of the six recalls: the unit that a bootstrap draws [I]."""
+    image_rank_I, caption_rank_N = retrieval_ranks(scores_IN, image_of_N)
+    total = torch.zeros(len(scores_IN), dtype=torch.float64)
+    counts = torch.bincount(image_of_N, minlength=len(scores_IN)).clamp_min(1)
+    for k in RECALL_AT:
+        total += (image_rank_I < k).double() / 6
+        hits = torch.zeros(len(scores_IN), dtype=torch.float64)
+        hits.index_add_(0, image_of_N, (caption_rank_N < k).double())
+        total += hits / counts / 6
+    return total.numpy()
+
+
+def paired_bootstrap(a_I: np.ndarray, b_I: np.ndarray, samples: int, seed: int) -> dict[str, float]:
+    """Difference of means a - b with its 95 % interval over resampled images, and the share of samples above zero."""
+    rng = np.random.default_rng(seed)
+    difference = a_I - b_I
+    draws = np.array([difference[rng.integers(0, len(difference), len(difference))].mean() for _ in range(samples)])
+    low, high = np.quantile(draws, [0.025, 0.975])
+    return {
+        "difference": float(difference.mean()), "low": float(low), "high": float(high),
+        "above_zero": float((draws > 0).mean()),
+    }

@@ -1,0 +1,110 @@
+"""Both sides of the model: the adapter over LLM features, the control's text transformer, and how a run is read back.
+
+Shapes: B rows, D LLM width, E joint dimensions, T tokens.
+"""
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import nn
+from torch.nn import functional as F
+from towers.vision import ImageTower, create_backbone
+
+MAX_LOGIT_SCALE = math.log(100.0)
+
+
+class Adapter(nn.Module):
+    """LLM features [B, D] to unit vectors [B, E]: residual MLP blocks, LayerNorm, projection (LLM2CLIP, 2411.04997)."""
+
+    def __init__(self, width: int, embed_dim: int, blocks: int, expansion: int, dropout: float = 0.0) -> None:
+        super().__init__()
+        self.blocks = nn.ModuleList(
+            nn.Sequential(
+                nn.LayerNorm(width),
+                nn.Linear(width, expansion * width),
+                nn.GELU(),
+                nn.Dropout(dropout),
+                nn.Linear(expansion * width, width),
+            )
+            for _ in range(blocks)
+        )
+        self.norm = nn.LayerNorm(width)
+        self.projection = nn.Linear(width, embed_dim)
+
+    def forward(self, features_BD: torch.Tensor) -> torch.Tensor:
+        # Unit length times sqrt(D): entries of order one, so that residual branches start small beside them.
+        x = F.normalize(features_BD, dim=-1) * features_BD.shape[-1] ** 0.5
+        for block in self.blocks:
+            x = x + block(x)
+        return F.normalize(self.projection(self.norm(x)), dim=-1)
+
+
+class ScratchTextTower(nn.Module):
+    """The control: a CLIP-style pre-norm text transformer with mean pooling, trained from nothing. ids 0 are padding."""
+
+    def __init__(self, shape: dict[str, int], embed_dim: int, dropout: float = 0.0) -> None:
+        super().__init__()
+        width = shape["width"]
+        self.tokens = nn.Embedding(shape["vocabulary_size"], width, padding_idx=0)
+        self.positions = nn.Parameter(torch.randn(shape["context_length"], width) * 0.01)
+        nn.init.normal_(self.tokens.weight, std=0.02)
+        layer = nn.TransformerEncoderLayer(
+            width, shape["heads"], 4 * width, dropout, "gelu", batch_first=True, norm_first=True
+        )
+        self.layers = nn.TransformerEncoder(layer, shape["layers"], enable_nested_tensor=False)
+        self.norm = nn.LayerNorm(width)
+        self.projection = nn.Linear(width, embed_dim)
+
+    def forward(self, ids_BT: torch.Tensor) -> torch.Tensor:
+        mask_BT = ids_BT != 0
+        x = self.tokens(ids_BT) + self.positions[: ids_BT.shape[1]]
+        x = self.norm(self.layers(x, src_key_padding_mask=~mask_BT))
+        pooled = (x * mask_BT[..., None]).sum(1) / mask_BT.sum(1, keepdim=True)
+        return F.normalize(self.projection(pooled).float(), dim=-1)
+
+
+def new_logit_scale() -> nn.Parameter:
+    """CLIP's start: the logarithm of 1 / 0.07."""
+    return nn.Parameter(torch.tensor(math.log(1 / 0.07)))
+
+
+def save_towers(folder: Path, image_tower: ImageTower, text_tower: nn.Module, shape: dict[str, Any]) -> dict[str, str]:
+    """Write the weights of both towers and `clip.json`, which says how to build them again."""
+    save_file({k: v.detach().contiguous().cpu() for k, v in image_tower.state_dict().items()},
+              folder / "image_tower.safetensors")
+    save_file({k: v.detach().contiguous().cpu() for k, v in text_tower.state_dict().items()},
+              folder / "text_tower.safetensors")
+    (folder / "clip.json").write_text(json.dumps(shape, indent=2))
+    return {"image_tower": "image_tower.safetensors", "text_tower": "text_tower.safetensors", "clip": "clip.json"}
+
+
+def read_shape(folder: Path) -> dict[str, Any]:
+    """What `save_towers` wrote beside the weights."""
+    return json.loads((folder / "clip.json").read_text())
+
+
+def load_adapter(folder: Path) -> Adapter:
+    """The text adapter of a `clip` or `inherit` run, in eval mode: LLM features [B, D] to unit vectors [B, E]."""
+    shape = read_shape(folder)
+    if shape["text_tower"] != "llm":
+        raise ValueError(f"{folder.name} was trained with text tower '{shape['text_tower']}': it has no adapter")
+    adapter = Adapter(shape["llm_width"], shape["embed_dim"], **shape["adapter"])
+    adapter.load_state_dict(load_file(folder / "text_tower.safetensors"))
+    return adapter.eval()
+
+
+def load_image_tower(folder: Path) -> ImageTower:
+    """The image tower of a run, in eval mode: pixels [B, 3, S, S] to unit vectors [B, E]."""
+    shape = read_shape(folder)
+    tower = ImageTower(create_backbone(shape["backbone"]["name"], pretrained=False), shape["embed_dim"])
+    tower.load_state_dict(load_file(folder / "image_tower.safetensors"))
+    return tower.eval()
+
+
+def load_preprocess(folder: Path) -> dict[str, Any]:
+    """The preprocess recipe that the run's image tower was trained with."""
+    return read_shape(folder)["preprocess"]

