@@ -715,6 +715,15 @@ RecipeDistill = TypedDict(
     },
 )
 
+RecipeExportParentsItem = TypedDict(
+    "RecipeExportParentsItem",
+    {
+        "name": str,
+        "source": str,
+        "licence": str,
+    },
+)
+
 RecipeExport = TypedDict(
     "RecipeExport",
     {
@@ -725,6 +734,9 @@ RecipeExport = TypedDict(
         "parity_samples": int,
         "min_mean_cosine": float,
         "min_worst_cosine": float,
+        "parents": list[RecipeExportParentsItem],
+        "terms": str,
+        "limits": str,
     },
 )
 
@@ -1255,6 +1267,15 @@ TrainingJobConfigDistill = TypedDict(
     },
 )
 
+TrainingJobConfigExportParentsItem = TypedDict(
+    "TrainingJobConfigExportParentsItem",
+    {
+        "name": str,
+        "source": str,
+        "licence": str,
+    },
+)
+
 TrainingJobConfigExport = TypedDict(
     "TrainingJobConfigExport",
     {
@@ -1266,6 +1287,9 @@ TrainingJobConfigExport = TypedDict(
         "parity_samples": int,
         "min_mean_cosine": float,
         "min_worst_cosine": float,
+        "parents": list[TrainingJobConfigExportParentsItem],
+        "terms": str,
+        "limits": str,
     },
 )
 
