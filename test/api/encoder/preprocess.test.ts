@@ -44,7 +44,11 @@ describe('an image file becomes the pixels that the trainer sees', () => {
 describe('bicubic resizing is bit-exact with Pillow', () => {
   test.each(vectors)('$from to $to', ({ from: [width, height], to: [toWidth, toHeight], digest: expected }) => {
     const size = Math.max(toWidth, toHeight);
-    const square = resize({ width, height, pixels: noise(width * height * 3) }, toWidth, toHeight, { left: 0, top: 0, size });
+    const square = resize({ width, height, pixels: noise(width * height * 3) }, toWidth, toHeight, {
+      left: 0,
+      top: 0,
+      size,
+    });
     const rows = Array.from({ length: toHeight }, (_, y) => square.subarray(y * size * 3, (y * size + toWidth) * 3));
     expect(digest(Buffer.concat(rows))).toBe(expected);
   });

@@ -1,0 +1,45 @@
+// Dynamic micro-batching: images of concurrent requests share a run of the graph, and every caller gets its own back.
+import type { ImageSession } from './session.ts';
+
+/** A batch leaves when it is full or its first image has waited `waitMs`; while one runs, the next one fills up. */
+export type BatcherOptions = { maxBatch: number; waitMs: number };
+export type Embed = (tensor: Float32Array) => Promise<Float32Array>;
+
+type Waiting = { tensor: Float32Array; resolve: (vector: Float32Array) => void; reject: (reason: unknown) => void };
+
+export function createBatcher(session: ImageSession, { maxBatch, waitMs }: BatcherOptions): Embed {
+  const waiting: Waiting[] = [];
+  let running = false;
+  let timer: NodeJS.Timeout | undefined;
+
+  const leave = async (): Promise<void> => {
+    clearTimeout(timer);
+    timer = undefined;
+    running = true;
+    const batch = waiting.splice(0, maxBatch);
+    try {
+      const vectors = await session.run(batch.map(({ tensor }) => tensor));
+      for (const [index, { resolve, reject }] of batch.entries()) {
+        const vector = vectors[index];
+        if (vector) resolve(vector);
+        else reject(new Error(`the session returned ${vectors.length} vectors for ${batch.length} images`));
+      }
+    } catch (error) {
+      for (const { reject } of batch) reject(error);
+    }
+    running = false;
+    schedule();
+  };
+
+  const schedule = (): void => {
+    if (running || waiting.length === 0) return;
+    if (waiting.length >= maxBatch) void leave();
+    else timer ??= setTimeout(() => void leave(), waitMs);
+  };
+
+  return (tensor) =>
+    new Promise((resolve, reject) => {
+      waiting.push({ tensor, resolve, reject });
+      schedule();
+    });
+}

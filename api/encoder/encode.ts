@@ -1,0 +1,63 @@
+// Images to vectors: decode, preprocess, run in a shared batch, normalise. Knows no HTTP and no AWS.
+import { availableParallelism } from 'node:os';
+import type { EncodeResult } from '../../contracts/src/encode.ts';
+import type { ErrorCode } from '../../contracts/src/error.ts';
+import type { ModelManifest } from '../../contracts/src/manifest.ts';
+import { cutAndNormalise, encodeEmbedding, isUnit } from '../shared/embedding.ts';
+import { type BatcherOptions, createBatcher } from './batcher.ts';
+import { decode, ImageRefused } from './image.ts';
+import { createPreprocess } from './preprocess.ts';
+import type { ImageSession } from './session.ts';
+
+/** One verdict an image, in the same order; a bad image never spoils its neighbours. */
+export type Encode = (images: Uint8Array[]) => Promise<EncodeResult[]>;
+
+/** Eight images are enough to fill a core; five milliseconds are little beside the decoding of one photo. */
+const BATCHER: BatcherOptions = { maxBatch: 8, waitMs: 5 };
+
+/** Assembles the path once; what it returns may be called by any number of requests at a time. */
+export function createEncode(manifest: ModelManifest, session: ImageSession, batcher = BATCHER): Encode {
+  const preprocess = createPreprocess(manifest.image.preprocess);
+  const embed = createBatcher(session, batcher);
+  // A decoded photo takes up to 64 MB (16 megapixels of RGBA): as many as there are cores, however many requests wait.
+  const decoding = createGate(availableParallelism());
+
+  const encodeOne = async (bytes: Uint8Array): Promise<EncodeResult> => {
+    try {
+      const { tensor, width, height } = await decoding(async () => {
+        const picture = await decode(bytes);
+        return { tensor: preprocess.toTensor(picture), width: picture.width, height: picture.height };
+      });
+      const vector = cutAndNormalise(await embed(tensor), manifest.embed_dim);
+      if (!isUnit(vector))
+        return failed('non_finite_embedding', 'the image tower gave no finite vector for this image');
+      return { status: 'ok', embedding: String(encodeEmbedding(vector, 'base64')), width, height };
+    } catch (error) {
+      if (error instanceof ImageRefused) return failed(error.code, error.message);
+      console.error(error);
+      return failed('encoder_error', 'the image tower failed on this image; the server log says why');
+    }
+  };
+  return (images) => Promise.all(images.map(encodeOne));
+}
+
+function failed(code: ErrorCode, message: string): EncodeResult {
+  return { status: 'failed', code, message };
+}
+
+/** Runs at most `places` tasks at once, the others in the order they came. */
+export function createGate(places: number): <T>(task: () => Promise<T>) => Promise<T> {
+  let free = places;
+  const queue: (() => void)[] = [];
+  return async (task) => {
+    if (free > 0) free -= 1;
+    else await new Promise<void>((enter) => queue.push(enter));
+    try {
+      return await task();
+    } finally {
+      const next = queue.shift();
+      if (next) next();
+      else free += 1;
+    }
+  };
+}

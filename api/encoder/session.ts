@@ -1,0 +1,72 @@
+// The image tower: opens the ONNX graph that the manifest names, after its digest has been checked, and runs batches.
+import { createHash } from 'node:crypto';
+import { createReadStream } from 'node:fs';
+import { readFile } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { pipeline } from 'node:stream/promises';
+import type { Artefact } from '../../contracts/src/artefact.ts';
+import { ModelManifest } from '../../contracts/src/manifest.ts';
+
+/** Tensors of [3, size, size] in, vectors of [embed_dim] out, in the same order. */
+export type ImageSession = {
+  run(batch: Float32Array[]): Promise<Float32Array[]>;
+  close(): Promise<void>;
+};
+
+export async function readManifest(folder: string): Promise<ModelManifest> {
+  const path = join(folder, 'manifest.json');
+  const text = await readFile(path, 'utf8').catch(() => {
+    throw new Error(`there is no model at ${path}: train one, or name the folder of another`);
+  });
+  const manifest = ModelManifest.safeParse(JSON.parse(text));
+  if (!manifest.success) throw new Error(`${path} is not a model manifest: ${manifest.error.message}`);
+  return manifest.data;
+}
+
+/** `threads`: how many cores one batch may use. */
+export async function openSession(folder: string, manifest: ModelManifest, threads: number): Promise<ImageSession> {
+  const { file, weights } = manifest.image.graph;
+  await verify(folder, file);
+  if (weights) {
+    await verify(folder, weights.file);
+    if (join(dirname(file.path), weights.name) !== join(weights.file.path)) {
+      throw new Error(
+        `${file.path} looks for its weights beside itself as ${weights.name}, not at ${weights.file.path}`,
+      );
+    }
+  }
+  // Imported here so that decoding and preprocessing work without the runtime's native library.
+  const { InferenceSession, Tensor } = await import('onnxruntime-node');
+  const session = await InferenceSession.create(join(folder, file.path), {
+    executionProviders: ['cpu'],
+    intraOpNumThreads: threads,
+    interOpNumThreads: 1,
+    graphOptimizationLevel: 'all',
+  });
+  const { size } = manifest.image.preprocess;
+  return {
+    async run(batch) {
+      const pixels = new Float32Array(batch.length * 3 * size * size);
+      for (const [index, tensor] of batch.entries()) pixels.set(tensor, index * 3 * size * size);
+      const output = await session.run({ pixels: new Tensor('float32', pixels, [batch.length, 3, size, size]) });
+      const embedding = output.embedding;
+      if (!(embedding?.data instanceof Float32Array) || embedding.data.length !== batch.length * manifest.embed_dim) {
+        const shape = `[${embedding?.dims.join(', ')}]`;
+        throw new Error(`the graph's embedding is ${shape}, not float32 [${batch.length}, ${manifest.embed_dim}]`);
+      }
+      const { data } = embedding;
+      return batch.map((_, row) => data.slice(row * manifest.embed_dim, (row + 1) * manifest.embed_dim));
+    },
+    close: () => session.release(),
+  };
+}
+
+async function verify(folder: string, artefact: Artefact): Promise<void> {
+  const path = join(folder, artefact.path);
+  const hash = createHash('sha256');
+  await pipeline(createReadStream(path), hash);
+  const digest = `sha256:${hash.digest('hex')}`;
+  if (digest !== artefact.digest) {
+    throw new Error(`${path} has digest ${digest}, the manifest says ${artefact.digest}: fetch the model again`);
+  }
+}
