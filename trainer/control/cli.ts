@@ -84,7 +84,8 @@ async function trainRecipe(options: Options, surroundings: Surroundings, emit: E
   const recipeFile = findRecipe(options.recipe, [cwd, trainer]);
   const runs = resolve(cwd, options.runs ?? join(root, 'runs'));
   const recipe = readRecipe(recipeFile);
-  const data = resolve(dirname(recipeFile), env[ENVARS.data] ?? recipe.data);
+  const override = env[ENVARS.data] ?? '';
+  const data = override === '' ? resolve(dirname(recipeFile), recipe.data) : resolve(cwd, override);
   const onRead = (bytes: number): void => emit({ event: 'reading_data', bytes });
   const read = sourceReader(trainer);
   const plan = createPlan(recipe, {
@@ -106,6 +107,11 @@ async function trainRecipe(options: Options, surroundings: Surroundings, emit: E
   });
   if (options.plan) return 0;
 
+  const exported = plan.jobs.find(({ job }) => job.config.stage === 'export');
+  if (options.install && exported?.report === null && !jobs.includes(exported))
+    throw new RefusedError(
+      '--install: export is not finished and this command does not run it; use at least --to export',
+    );
   for (const { job, report } of jobs) {
     const file = `stages/${job.config.stage}.py`;
     if (report === null && read(file) === null)
@@ -121,7 +127,7 @@ async function trainRecipe(options: Options, surroundings: Surroundings, emit: E
   }
   if (outcome === 'interrupted') return INTERRUPTED;
   if (outcome === 'failed') return 1;
-  if (options.install) install(plan, join(root, 'api', 'model'), emit);
+  if (options.install && exported !== undefined) install(exported, join(root, 'api', 'model'), emit);
   return 0;
 }
 
@@ -186,12 +192,11 @@ function stagePlan({ job, address, report }: PlannedJob, estimated_seconds: numb
   return { id, stage: job.config.stage, status, address, output, seconds: report?.seconds ?? null, estimated_seconds };
 }
 
-function install(plan: Plan, target: string, emit: Emit): void {
-  const exported = plan.jobs.find(({ job }) => job.config.stage === 'export');
-  const folder = exported === undefined ? null : fromFileUri(exported.job.output);
+function install({ job }: PlannedJob, target: string, emit: Emit): void {
+  const folder = fromFileUri(job.output);
   const reading = folder === null ? null : readReport(folder);
   if (folder === null || reading?.status !== 'finished')
-    throw new RefusedError('--install: export is not finished; run at least --to export');
+    throw new RefusedError(`${job.output} holds no finished export`);
   emit({ event: 'installed', ...installModel(folder, reading.report, target) });
 }
 

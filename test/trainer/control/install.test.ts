@@ -106,6 +106,7 @@ it('says that there is nothing to install before export has run', async () => {
   const repository = repositoryExporting({});
   const { code, stderr } = await train(repository.root, ['recipes/tiny.json', '--to', 'prepare', '--install']);
   expect(code).toBe(2);
-  expect(stderr).toContain('export is not finished; run at least --to export');
+  expect(stderr).toContain('export is not finished and this command does not run it; use at least --to export');
+  expect(existsSync(join(repository.root, 'runs/tiny'))).toBe(false);
   expect(existsSync(join(repository.root, 'api/model/old.bin'))).toBe(true);
 });
