@@ -1,6 +1,7 @@
 // AWS Lambda entry behind a function URL: the event becomes a request, the answer becomes the reply.
 import { fileURLToPath } from 'node:url';
 import { LIMITS } from '../../contracts/src/embed.ts';
+import { ENVARS } from '../../contracts/src/envars.ts';
 import { answer, problem, Refusal } from './answer.ts';
 import { openService } from './service.ts';
 
@@ -16,7 +17,8 @@ export type FunctionUrlReply = { statusCode: number; headers: Record<string, str
 
 // The container holds the model beside the code. It is opened while Lambda starts, before the first event; a failure is
 // thrown by the first event, where the log shows it beside the request.
-const service = openService({ model: fileURLToPath(new URL('../model', import.meta.url)) });
+const model = process.env[ENVARS.model] ?? fileURLToPath(new URL('../model', import.meta.url));
+const service = openService({ model });
 service.catch(() => {});
 
 export async function handler(event: FunctionUrlEvent): Promise<FunctionUrlReply> {

@@ -11,7 +11,7 @@ import { openService } from './service.ts';
 const HELP = `usage: node api/encoder/server.ts [--model FOLDER] [--threads N]
 Serves POST /encode and GET /health on 127.0.0.1. The variable PORT names the port (default 9000, 0 picks a free one);
 the line {"event":"listening","port":N} on standard output says which. SIGTERM and Ctrl-C let running requests finish.
-  --model FOLDER  holds manifest.json and what it names (default api/model)
+  --model FOLDER  holds manifest.json and what it names (default $CLIP_MODEL, else api/model)
   --threads N     cores that one run of the model may use (default all)`;
 
 /** A client that sends its body slower than this is not waited for; the same bound holds for a stop. */
@@ -85,7 +85,7 @@ async function main(): Promise<void> {
     options: { model: { type: 'string' }, threads: { type: 'string' }, help: { type: 'boolean' } },
   });
   if (values.help) return console.log(HELP);
-  const model = values.model ?? fileURLToPath(new URL('../model', import.meta.url));
+  const model = values.model ?? process.env[ENVARS.model] ?? fileURLToPath(new URL('../model', import.meta.url));
   const service = await openService({ model, threads: values.threads ? Number(values.threads) : undefined });
   const server = createHttpServer(service);
   const stop = () => {

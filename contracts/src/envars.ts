@@ -6,6 +6,8 @@ export const ENVARS = {
   python: 'TRAINER_PYTHON',
   /** Port of the local server; default 8787. */
   port: 'PORT',
+  /** Folder that holds manifest.json and what it names, instead of api/model: for the image encoder's hosts. */
+  model: 'CLIP_MODEL',
   /** Where the Worker finds the image encoder, e.g. http://127.0.0.1:9000. */
   encoderUrl: 'ENCODER_URL',
 } as const;
