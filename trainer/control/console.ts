@@ -1,5 +1,6 @@
 // Events for a person: a live line on a terminal, a line every ten seconds elsewhere.
 import type { Emit, RunEvent, StagePlan } from './events.ts';
+import { fromFileUri } from './file-uri.ts';
 import { durationText, metricText, progressText } from './progress.ts';
 
 /** Between progress lines where nobody watches: often enough to see it live, seldom enough to read the log later. */
@@ -54,7 +55,7 @@ function linesOf(event: Exclude<RunEvent, { event: 'progress' }>): string[] {
       return [`${event.id}: reused`];
     case 'running':
       return [
-        `[${event.number}/${event.of}] ${event.id} in ${event.output}`,
+        `[${event.number}/${event.of}] ${event.id} in ${fromFileUri(event.output) ?? event.output}`,
         ...(event.note === null ? [] : [`  ${event.note}`]),
       ];
     case 'stopping':

@@ -115,7 +115,7 @@ function advice(exit_code: number | null, signal: string | null, tail: readonly 
   }
   if (/No space left on device/.test(text))
     return `exit ${exit_code}, the disk is full: free some space, or choose another with --runs`;
-  if (/ModuleNotFoundError|ImportError/.test(text)) {
+  if (/No module named '(?!towers|stages|contracts)/.test(text)) {
     return `exit ${exit_code}, a Python module is missing: delete trainer/.venv to have it made again (or mend the interpreter in TRAINER_PYTHON)`;
   }
   return `exit ${exit_code}; the lines above say why`;
