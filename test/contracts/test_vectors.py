@@ -1,0 +1,30 @@
+"""Python accepts and refuses the same documents as TypeScript, through the generated schemas."""
+
+from pathlib import Path
+
+import pytest
+from contracts import SCHEMAS, ContractError, load
+
+VECTORS = Path(__file__).resolve().parents[2] / "contracts" / "vectors"
+TYPES = sorted(file.stem for file in SCHEMAS.glob("*.json") if file.stem != "openapi")
+CASES = [(name, kind, file) for name in TYPES for kind in ("valid", "invalid") for file in (VECTORS / name / kind).iterdir()]
+
+
+@pytest.mark.parametrize(("name", "kind", "file"), CASES, ids=[f"{n}-{k}-{f.stem}" for n, k, f in CASES])
+def test_examples(name, kind, file):
+    text = file.read_text(encoding="utf-8")
+    if kind == "valid":
+        assert load(name, text)
+    else:
+        with pytest.raises(ContractError, match=name):
+            load(name, text)
+
+
+def test_a_broken_document_names_its_line():
+    with pytest.raises(ContractError, match="line 2"):
+        load("TrainingJob", "{\n,")
+
+
+def test_an_unknown_type_is_named():
+    with pytest.raises(ContractError, match="Nonsense"):
+        load("Nonsense", "{}")
