@@ -1,0 +1,206 @@
+// One shard of a bulk job, from lines to lines. Resumable: what a stopped run has written stays and is not done again.
+import { createHash } from 'node:crypto';
+import { createReadStream } from 'node:fs';
+import { appendFile, mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { join, relative } from 'node:path';
+import { createInterface } from 'node:readline';
+import { pipeline } from 'node:stream/promises';
+import { BulkDone, type BulkError, BulkLine, type BulkResult, BulkShard } from '../../contracts/src/bulk-job.ts';
+import { LIMITS } from '../../contracts/src/embed.ts';
+import type { ErrorCode } from '../../contracts/src/error.ts';
+import { fromBase64, isBase64 } from '../shared/base64.ts';
+import type { Encode } from './encode.ts';
+
+export type Progress = { done: number; total: number; seconds: number; seconds_left: number | null };
+export type ShardJob = {
+  input: string;
+  output: string;
+  shard: number;
+  space_id: string;
+  encode: Encode;
+  onProgress?: (progress: Progress) => void;
+  /** Checked between chunks: an aborted shard stops there, whole lines written. */
+  signal?: AbortSignal;
+};
+
+/** Images a chunk: large enough for full batches, small enough that a stop costs a second. */
+const CHUNK = 32;
+
+export const shardName = (shard: number) => `shard-${number(shard)}.jsonl`;
+const number = (shard: number) => String(shard).padStart(4, '0');
+
+/** Undefined when it was stopped before the end; run it again to go on. */
+export async function encodeShard(job: ShardJob): Promise<BulkDone | undefined> {
+  const file = (name: string) => join(job.output, name);
+  const nnnn = number(job.shard);
+  const paths = {
+    input: join(job.input, shardName(job.shard)),
+    started: file(`part-${nnnn}.started.json`),
+    done: file(`part-${nnnn}.done.json`),
+    part: file(`part-${nnnn}.jsonl`),
+    errors: file(`errors-${nnnn}.jsonl`),
+  };
+  await mkdir(job.output, { recursive: true });
+  const { digest, total } = await survey(paths.input);
+  const shard: BulkShard = { shard: job.shard, input: digest, space_id: job.space_id };
+  const finished = await readJson(paths.done, BulkDone);
+  if (finished && same(finished, shard)) return finished;
+  const started = await readJson(paths.started, BulkShard);
+  if (!started || !same(started, shard)) {
+    for (const path of [paths.done, paths.part, paths.errors]) await rm(path, { force: true });
+    await writeWhole(paths.started, shard);
+  }
+  const succeeded = await linesWritten(paths.part);
+  const failed = await linesWritten(paths.errors);
+  const already = succeeded.size + failed.size;
+  const begun = performance.now();
+  const seconds = () => (performance.now() - begun) / 1000;
+
+  for await (const chunk of chunksOf(paths.input, (line) => succeeded.has(line) || failed.has(line))) {
+    if (job.signal?.aborted) return undefined;
+    const { results, errors } = await encodeChunk(job, chunk);
+    await appendLines(paths.part, results);
+    await appendLines(paths.errors, errors);
+    for (const { line } of results) succeeded.add(line);
+    for (const { line } of errors) failed.add(line);
+    const done = succeeded.size + failed.size;
+    const left = ((total - done) * seconds()) / Math.max(1, done - already);
+    job.onProgress?.({ done, total, seconds: seconds(), seconds_left: done > already ? left : null });
+  }
+  const counts = { lines: total, succeeded: succeeded.size, failed: failed.size, seconds: seconds() };
+  await appendLines(paths.part, []); // both files exist, even where one of them has nothing to say
+  await appendLines(paths.errors, []);
+  await writeWhole(paths.done, { ...shard, ...counts });
+  await rm(paths.started);
+  return { ...shard, ...counts };
+}
+
+type NumberedLine = { line: number; text: string };
+
+async function encodeChunk(job: ShardJob, chunk: NumberedLine[]) {
+  const errors: BulkError[] = [];
+  const named: { line: number; custom_id: string; bytes: Uint8Array }[] = [];
+  for (const { line, text } of chunk) {
+    const read = await readLine(job.input, text);
+    if ('bytes' in read) named.push({ line, ...read });
+    else errors.push({ line, ...read });
+  }
+  const verdicts = await job.encode(named.map(({ bytes }) => bytes));
+  const results: BulkResult[] = [];
+  named.forEach(({ line, custom_id }, index) => {
+    const verdict = verdicts[index];
+    if (verdict?.status === 'ok') {
+      const { embedding, width, height } = verdict;
+      results.push({ line, custom_id, embedding, width, height });
+    } else if (verdict?.code === 'encoder_error') {
+      throw new Error(`line ${line}: ${verdict.message}`); // not the image's fault: a rerun must try it again
+    } else if (verdict) errors.push({ line, custom_id, code: verdict.code, message: verdict.message });
+  });
+  return { results, errors: errors.toSorted((a, b) => a.line - b.line) };
+}
+
+type LineError = { custom_id: string | null; code: ErrorCode; message: string };
+
+async function readLine(folder: string, text: string): Promise<{ custom_id: string; bytes: Uint8Array } | LineError> {
+  let document: unknown;
+  try {
+    document = JSON.parse(text);
+  } catch {
+    return { custom_id: null, code: 'malformed_json', message: 'the line is not JSON' };
+  }
+  const line = BulkLine.safeParse(document);
+  if (!line.success) {
+    return {
+      custom_id: null,
+      code: 'invalid_request',
+      message: 'a line is {"custom_id", "image"} or {"custom_id", "path"}',
+    };
+  }
+  const { custom_id } = line.data;
+  if ('path' in line.data) return readImageFile(folder, custom_id, line.data.path);
+  const base64 = line.data.image.replace(/^data:[\w/+.-]*;base64,/, '');
+  return { custom_id, bytes: isBase64(base64) ? fromBase64(base64) : new Uint8Array() };
+}
+
+/** Only files of the input folder: a job must not be a way to read others. */
+async function readImageFile(folder: string, custom_id: string, path: string) {
+  const inside = relative(folder, join(folder, path));
+  if (inside.startsWith('..')) {
+    return {
+      custom_id,
+      code: 'invalid_request',
+      message: `${path} is outside of the input folder`,
+    } satisfies LineError;
+  }
+  try {
+    const parts: Buffer[] = [];
+    const start = createReadStream(join(folder, path), { end: LIMITS.image_bytes }); // one byte too many is enough
+    for await (const part of start as AsyncIterable<Buffer>) parts.push(part);
+    return { custom_id, bytes: Buffer.concat(parts) };
+  } catch {
+    return {
+      custom_id,
+      code: 'not_found',
+      message: `there is no file ${path} in the input folder`,
+    } satisfies LineError;
+  }
+}
+
+async function survey(path: string): Promise<{ digest: string; total: number }> {
+  const hash = createHash('sha256');
+  await pipeline(createReadStream(path), hash).catch(() => {
+    throw new Error(`there is no shard at ${path}`);
+  });
+  let total = 0;
+  for await (const { text } of numbered(path)) if (text !== '') total += 1;
+  return { digest: `sha256:${hash.digest('hex')}`, total };
+}
+
+async function* numbered(path: string): AsyncGenerator<NumberedLine> {
+  let line = 0;
+  for await (const text of createInterface({ input: createReadStream(path), crlfDelay: Infinity })) {
+    yield { line, text: text.trim() };
+    line += 1;
+  }
+}
+
+async function* chunksOf(path: string, isDone: (line: number) => boolean): AsyncGenerator<NumberedLine[]> {
+  let chunk: NumberedLine[] = [];
+  for await (const entry of numbered(path)) {
+    if (entry.text === '' || isDone(entry.line)) continue;
+    chunk.push(entry);
+    if (chunk.length === CHUNK) {
+      yield chunk;
+      chunk = [];
+    }
+  }
+  if (chunk.length > 0) yield chunk;
+}
+
+/** The input lines that an output file answers. A last line without its end is from a killed run: it is cut off. */
+async function linesWritten(path: string): Promise<Set<number>> {
+  const text = await readFile(path, 'utf8').catch(() => '');
+  const whole = text.slice(0, text.lastIndexOf('\n') + 1);
+  if (whole.length < text.length) await writeFile(path, whole);
+  const lines = whole.split('\n').filter((line) => line !== '');
+  return new Set(lines.map((line) => (JSON.parse(line) as { line: number }).line));
+}
+
+async function appendLines(path: string, documents: object[]): Promise<void> {
+  await appendFile(path, documents.map((document) => `${JSON.stringify(document)}\n`).join(''));
+}
+
+/** Appears whole or not at all. */
+async function writeWhole(path: string, document: object): Promise<void> {
+  await writeFile(`${path}.tmp`, `${JSON.stringify(document)}\n`);
+  await rename(`${path}.tmp`, path);
+}
+
+async function readJson<T>(path: string, schema: { parse(document: unknown): T }): Promise<T | undefined> {
+  const text = await readFile(path, 'utf8').catch(() => undefined);
+  return text === undefined ? undefined : schema.parse(JSON.parse(text));
+}
+
+function same(a: BulkShard, b: BulkShard): boolean {
+  return a.shard === b.shard && a.input === b.input && a.space_id === b.space_id;
+}
