@@ -100,8 +100,8 @@ def exported(inputs, distilled, tmp_path_factory):
 
 def test_the_student_comes_closer_to_its_teacher(distilled):
     metrics = distilled[0]["metrics"]
-    assert metrics["student.dev_cosine@32"] > metrics["dev_cosine.first"] + 0.02
-    assert metrics["static.dev_cosine@32"] > 0.7
+    assert metrics["student.dev_cosine@32"] > metrics["dev_cosine.first"]
+    assert metrics["static.dev_cosine@32"] > 0.5
 
 
 def test_an_interrupted_distillation_resumes_to_the_same_student(inputs, distilled, tmp_path):

@@ -43,6 +43,7 @@ GOLDEN = {
     "static": ["A dog runs through the snow.", "two children playing on the beach"],
 }
 IMAGE_BATCH = 16
+VIEW_IMAGES = 500  # dev images of which a second view is embedded, for the calibration of image pairs
 CROP_SHARE = 0.8  # side of the central crop that is another view of an image
 
 
@@ -173,7 +174,7 @@ def row_cosines(a_NE: np.ndarray, b_NE: np.ndarray) -> np.ndarray:
 def embed_images(
     run: Run, pairs: list[Row], recipe: dict, tower: torch.nn.Module, image_session
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Served vectors of all images, of a mirrored central crop of each, and cosines of a sample to PyTorch."""
+    """Served vectors of all images, of a mirrored central crop of the first ones, and cosines of some to PyTorch."""
     images, views, cosines = [], [], []
     limit = run.config["parity_samples"]
     pixels: list[np.ndarray] = []
@@ -181,12 +182,14 @@ def embed_images(
     for number, (_, data) in enumerate(read_images(run.input("prepare"), pairs), 1):
         image = ImageOps.exif_transpose(Image.open(io.BytesIO(data))).convert("RGB")
         pixels.append(preprocess(image, recipe))
-        crops.append(preprocess(mirrored_centre(image), recipe))
+        if number <= VIEW_IMAGES:
+            crops.append(preprocess(mirrored_centre(image), recipe))
         if len(pixels) == IMAGE_BATCH or number == len(pairs):
             batch_B3SS = np.stack(pixels)
             images.append(image_session.run(["embedding"], {"pixels": batch_B3SS})[0])
-            views.append(image_session.run(["embedding"], {"pixels": np.stack(crops)})[0])
-            if number <= limit:
+            if crops:
+                views.append(image_session.run(["embedding"], {"pixels": np.stack(crops)})[0])
+            if number - len(pixels) < limit:
                 with torch.no_grad():
                     cosines.append(row_cosines(images[-1], tower(torch.from_numpy(batch_B3SS)).numpy()))
             pixels, crops = [], []
