@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import sharp from 'sharp';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { createBatcher } from '../../../api/encoder/batcher.ts';
-import { createEncode, type Encode } from '../../../api/encoder/encode.ts';
+import { createEncode, createGate, type Encode } from '../../../api/encoder/encode.ts';
 import { decode, ImageRefused } from '../../../api/encoder/image.ts';
 import { createPreprocess } from '../../../api/encoder/preprocess.ts';
 import { type ImageSession, openSession, readManifest } from '../../../api/encoder/session.ts';
@@ -141,6 +141,21 @@ describe('a file is refused', () => {
     // The smallest of them unfolds to 108 MB, all of them to more than 20 GB.
     expect(process.memoryUsage().rss - before).toBeLessThan(50e6);
   });
+});
+
+test('no more images than allowed are decoded at a time, whatever fails', async () => {
+  const gate = createGate(2);
+  let [inside, most] = [0, 0];
+  const task = (index: number) => async () => {
+    most = Math.max(most, ++inside);
+    await new Promise((done) => setImmediate(done));
+    inside -= 1;
+    if (index % 3 === 0) throw new Error('broken');
+    return index;
+  };
+  const verdicts = await Promise.allSettled(Array.from({ length: 12 }, (_, index) => gate(task(index))));
+  expect(verdicts.filter(({ status }) => status === 'fulfilled')).toHaveLength(8);
+  expect([most, inside]).toEqual([2, 0]);
 });
 
 describe('the session', () => {
