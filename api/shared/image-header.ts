@@ -1,168 +1,117 @@
-// What an image file says about itself before anybody decodes it: type by magic bytes, width and height by its header.
-import { LIMITS } from '../../contracts/src/embed.ts';
-import type { ErrorCode } from '../../contracts/src/error.ts';
+// What an image file says about itself in its first bytes: its type and its size in pixels, without decoding anything.
 
 export type ImageType = 'jpeg' | 'png' | 'webp' | 'gif' | 'avif';
-
-/** Sides are as stored, before any EXIF rotation. `cmyk`: a JPEG of four inks, which needs its own way to RGB. */
-export type ImageHeader = { type: ImageType; width: number; height: number; cmyk: boolean };
-
-/** JPEG's and GIF's own bound. It keeps a 1 x 16,000,000 image from needing 16,000,000 rows of resize weights. */
-export const MAX_SIDE = 65_535;
-
-/** The client's image is at fault; `code` carries the status, `message` the sentence. */
-export class ImageRefused extends Error {
-  readonly code: ErrorCode;
-  constructor(code: ErrorCode, message: string) {
-    super(message);
-    this.name = 'ImageRefused';
-    this.code = code;
-  }
+export interface ImageHeader {
+  type: ImageType;
+  width: number;
+  height: number;
 }
 
-/** The header of a file small enough to decode, else an `ImageRefused`. Reads a few bytes, decodes nothing. */
-export function checkImage(bytes: Uint8Array): ImageHeader {
-  if (bytes.length > LIMITS.image_bytes) {
-    const sizes = `${grouped(bytes.length)} bytes; at most ${grouped(LIMITS.image_bytes)} are allowed`;
-    throw new ImageRefused('image_too_large', `the image file has ${sizes}: send a smaller or more compressed one`);
+/** `svg`, `unknown`: refused. `broken`: a known type whose header makes no sense. `incomplete`: give more bytes. */
+export type HeaderVerdict = ImageHeader | 'svg' | 'unknown' | 'broken' | 'incomplete';
+
+/** `bytes` may be the beginning of the file only; `whole` says that there is no more. */
+export function readImageHeader(bytes: Uint8Array, whole: boolean): HeaderVerdict {
+  const reader = READERS.find(({ matches }) => matches(bytes));
+  if (!reader) {
+    if (bytes.length < 16 && !whole) return 'incomplete';
+    return looksLikeSvg(bytes) ? 'svg' : 'unknown';
   }
-  const header = readImageHeader(bytes);
-  const { width, height } = header;
-  if (width === 0 || height === 0) throw broken(header.type, `its header says ${width} x ${height} pixels`);
-  if (width * height > LIMITS.image_pixels || Math.max(width, height) > MAX_SIDE) {
-    const has = `${grouped(width)} x ${grouped(height)} = ${grouped(width * height)} pixels`;
-    const allowed = `${grouped(LIMITS.image_pixels)} pixels and ${grouped(MAX_SIDE)} on a side`;
-    throw new ImageRefused('too_many_pixels', `the image has ${has}; at most ${allowed} are allowed: shrink it first`);
-  }
-  return header;
+  const size = reader.size(bytes);
+  if (size === undefined) return whole ? 'broken' : 'incomplete';
+  return size.width > 0 && size.height > 0 ? { type: reader.type, ...size } : 'broken';
 }
 
-export function readImageHeader(bytes: Uint8Array): ImageHeader {
-  if (startsWith(bytes, [0xff, 0xd8, 0xff])) return jpeg(bytes);
-  if (startsWith(bytes, [0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a])) return png(bytes);
-  if (ascii(bytes, 0, 4) === 'GIF8') return gif(bytes);
-  if (ascii(bytes, 0, 4) === 'RIFF' && ascii(bytes, 8, 4) === 'WEBP') return webp(bytes);
-  if (ascii(bytes, 4, 4) === 'ftyp') {
-    const brands = ascii(bytes, 8, Math.min(view(bytes).getUint32(0), 256) - 8);
-    if (/avi[fs]/.test(brands)) return avif(bytes);
-  }
-  const other = unsupportedName(bytes);
-  const accepted = 'JPEG, PNG, WebP, GIF and AVIF files are accepted';
-  if (other !== undefined) throw new ImageRefused('unsupported_image_type', `${other} is not supported; ${accepted}`);
-  throw new ImageRefused('not_an_image', `the ${grouped(bytes.length)} bytes sent are not an image; ${accepted}`);
+interface Size {
+  width: number;
+  height: number;
+}
+interface Reader {
+  type: ImageType;
+  matches: (bytes: Uint8Array) => boolean;
+  /** Undefined when `bytes` ends before the size. */
+  size: (bytes: Uint8Array) => Size | undefined;
 }
 
-function unsupportedName(bytes: Uint8Array): string | undefined {
-  const text = ascii(bytes, 0, 1024).replace(/^(\u00ef\u00bb\u00bf)?\s+/, '');
-  if (/^(\u00ef\u00bb\u00bf)?</.test(text) && /<(\w+:)?svg[\s>]/i.test(text)) return 'SVG';
-  if (/^(II\*\0|MM\0\*)/.test(text)) return 'TIFF';
-  if (text.startsWith('BM') && bytes.length > 26 && view(bytes).getUint32(2, true) === bytes.length) return 'BMP';
-  if (/^....ftyp(hei|hev|mif1|msf1)/s.test(text)) return 'HEIC';
-  if (text.startsWith('\xff\x0a') || text.startsWith('\0\0\0\x0cJXL ')) return 'JPEG XL';
+const READERS: Reader[] = [
+  { type: 'png', matches: (b) => ascii(b, 1, 'PNG\r\n\x1a\n') && b[0] === 0x89, size: pngSize },
+  { type: 'jpeg', matches: (b) => b[0] === 0xff && b[1] === 0xd8 && b[2] === 0xff, size: jpegSize },
+  { type: 'gif', matches: (b) => ascii(b, 0, 'GIF87a') || ascii(b, 0, 'GIF89a'), size: gifSize },
+  { type: 'webp', matches: (b) => ascii(b, 0, 'RIFF') && ascii(b, 8, 'WEBP'), size: webpSize },
+  { type: 'avif', matches: (b) => ascii(b, 4, 'ftypavif') || ascii(b, 4, 'ftypavis'), size: avifSize },
+];
+
+function pngSize(bytes: Uint8Array): Size | undefined {
+  if (bytes.length < 24) return undefined;
+  if (!ascii(bytes, 12, 'IHDR')) return { width: 0, height: 0 };
+  return { width: big(bytes, 16, 4), height: big(bytes, 20, 4) };
+}
+
+function gifSize(bytes: Uint8Array): Size | undefined {
+  return bytes.length < 10 ? undefined : { width: little(bytes, 6, 2), height: little(bytes, 8, 2) };
+}
+
+/** Walks the segments to the frame header (SOF0..SOF15 but for DHT, JPG and DAC); a photo's EXIF can be 64 KiB long. */
+function jpegSize(bytes: Uint8Array): Size | undefined {
+  let at = 2;
+  while (at + 9 <= bytes.length) {
+    if (bytes[at] !== 0xff) return { width: 0, height: 0 };
+    const marker = bytes[at + 1] ?? 0;
+    const alone = marker === 0xff || marker === 0x01 || (marker >= 0xd0 && marker <= 0xd7);
+    if (alone) {
+      at += marker === 0xff ? 1 : 2;
+      continue;
+    }
+    if (marker === 0xd9 || marker === 0xda) return { width: 0, height: 0 };
+    const isFrame = marker >= 0xc0 && marker <= 0xcf && ![0xc4, 0xc8, 0xcc].includes(marker);
+    if (isFrame) return { width: big(bytes, at + 7, 2), height: big(bytes, at + 5, 2) };
+    at += 2 + Math.max(2, big(bytes, at + 2, 2));
+  }
   return undefined;
 }
 
-/** The first start-of-frame marker (C0..CF but not the tables C4, C8, CC). Segments are stepped over by their length. */
-function jpeg(bytes: Uint8Array): ImageHeader {
-  const data = view(bytes);
-  let at = 2;
-  while (at + 9 < bytes.length) {
-    if (bytes[at] !== 0xff) at += 1;
-    else {
-      const marker = data.getUint8(at + 1);
-      if (marker >= 0xc0 && marker <= 0xcf && marker !== 0xc4 && marker !== 0xc8 && marker !== 0xcc) {
-        const cmyk = data.getUint8(at + 9) === 4;
-        return { type: 'jpeg', width: data.getUint16(at + 7), height: data.getUint16(at + 5), cmyk };
-      }
-      if (marker === 0xd9 || marker === 0xda) break;
-      const bare = marker === 0xff || marker === 0 || marker === 1 || (marker >= 0xd0 && marker <= 0xd8);
-      at += bare ? (marker === 0xff ? 1 : 2) : 2 + data.getUint16(at + 2);
-    }
+function webpSize(bytes: Uint8Array): Size | undefined {
+  if (bytes.length < 30) return undefined;
+  if (ascii(bytes, 12, 'VP8X')) return { width: little(bytes, 24, 3) + 1, height: little(bytes, 27, 3) + 1 };
+  if (ascii(bytes, 12, 'VP8 ')) {
+    return { width: little(bytes, 26, 2) & 0x3fff, height: little(bytes, 28, 2) & 0x3fff };
   }
-  throw broken('jpeg', 'it has no frame header');
-}
-
-function png(bytes: Uint8Array): ImageHeader {
-  if (bytes.length < 33 || ascii(bytes, 12, 4) !== 'IHDR') throw broken('png', 'it has no IHDR chunk');
-  return { type: 'png', width: view(bytes).getUint32(16), height: view(bytes).getUint32(20), cmyk: false };
-}
-
-/** The logical screen, or the first frame where that is larger (decoders grow the screen to it). */
-function gif(bytes: Uint8Array): ImageHeader {
-  if (bytes.length < 13) throw broken('gif', 'it ends within its header');
-  const data = view(bytes);
-  let [width, height] = [data.getUint16(6, true), data.getUint16(8, true)];
-  const flags = data.getUint8(10);
-  let at = 13 + (flags & 0x80 ? 3 << ((flags & 7) + 1) : 0);
-  while (at + 9 < bytes.length && bytes[at] === 0x21) {
-    at += 2; // an extension: label, then sub-blocks up to an empty one
-    while (at < bytes.length && bytes[at] !== 0) at += 1 + (bytes[at] ?? 0);
-    at += 1;
+  if (ascii(bytes, 12, 'VP8L') && bytes[20] === 0x2f) {
+    const bits = little(bytes, 21, 4);
+    return { width: (bits & 0x3fff) + 1, height: ((bits >>> 14) & 0x3fff) + 1 };
   }
-  if (at + 9 < bytes.length && bytes[at] === 0x2c) {
-    width = Math.max(width, data.getUint16(at + 1, true) + data.getUint16(at + 5, true));
-    height = Math.max(height, data.getUint16(at + 3, true) + data.getUint16(at + 7, true));
+  return { width: 0, height: 0 };
+}
+
+/** The largest `ispe` (image spatial extents) property: a grid or a thumbnail has its own beside the picture's. */
+function avifSize(bytes: Uint8Array): Size | undefined {
+  let found: Size | undefined;
+  for (let at = 4; at + 16 <= bytes.length; at++) {
+    if (!ascii(bytes, at, 'ispe')) continue;
+    const size = { width: big(bytes, at + 8, 4), height: big(bytes, at + 12, 4) };
+    if (!found || size.width * size.height > found.width * found.height) found = size;
   }
-  return { type: 'gif', width, height, cmyk: false };
+  return found;
 }
 
-function webp(bytes: Uint8Array): ImageHeader {
-  if (bytes.length < 30) throw broken('webp', 'it ends within its header');
-  const data = view(bytes);
-  const chunk = ascii(bytes, 12, 4);
-  const found = (width: number, height: number): ImageHeader => ({ type: 'webp', width, height, cmyk: false });
-  if (chunk === 'VP8 ') return found(data.getUint16(26, true) & 0x3fff, data.getUint16(28, true) & 0x3fff);
-  if (chunk === 'VP8L') {
-    const bits = data.getUint32(21, true);
-    return found((bits & 0x3fff) + 1, ((bits >>> 14) & 0x3fff) + 1);
-  }
-  if (chunk === 'VP8X') {
-    return found((data.getUint32(24, true) & 0xffffff) + 1, (data.getUint32(26, true) >>> 8) + 1);
-  }
-  throw broken('webp', 'it starts with none of the chunks VP8, VP8L, VP8X');
+function looksLikeSvg(bytes: Uint8Array): boolean {
+  const start = String.fromCharCode(...bytes.subarray(0, 1024)).toLowerCase();
+  return start.includes('<svg') || start.includes('<!doctype svg');
 }
 
-/** The largest `ispe` (image spatial extents) under meta/iprp/ipco: a grid of tiles declares its whole there too. */
-function avif(bytes: Uint8Array): ImageHeader {
-  const data = view(bytes);
-  let [width, height] = [0, 0];
-  const walk = (from: number, to: number): void => {
-    for (let at = from; at + 8 <= to; ) {
-      const declared = data.getUint32(at);
-      const size = declared === 0 ? to - at : declared;
-      if (size < 8) return; // 64-bit sizes belong to media data, which comes after the properties
-      const name = ascii(bytes, at + 4, 4);
-      const end = Math.min(at + size, to);
-      if (name === 'meta') walk(at + 12, end);
-      else if (name === 'iprp' || name === 'ipco') walk(at + 8, end);
-      else if (name === 'ispe' && at + 20 <= end) {
-        const [w, h] = [data.getUint32(at + 12), data.getUint32(at + 16)];
-        if (w * h > width * height) [width, height] = [w, h];
-      }
-      at = at + size;
-    }
-  };
-  walk(0, bytes.length);
-  if (width === 0) throw broken('avif', 'it declares no image size');
-  return { type: 'avif', width, height, cmyk: false };
+function ascii(bytes: Uint8Array, at: number, text: string): boolean {
+  for (let i = 0; i < text.length; i++) if (bytes[at + i] !== text.charCodeAt(i)) return false;
+  return true;
 }
 
-export function broken(type: ImageType, why: string): ImageRefused {
-  return new ImageRefused('broken_image', `the ${type.toUpperCase()} file cannot be read: ${why}`);
+function big(bytes: Uint8Array, at: number, count: number): number {
+  let value = 0;
+  for (let i = 0; i < count; i++) value = value * 256 + (bytes[at + i] ?? 0);
+  return value;
 }
 
-function view(bytes: Uint8Array): DataView {
-  return new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-}
-
-function startsWith(bytes: Uint8Array, magic: number[]): boolean {
-  return magic.every((byte, index) => bytes[index] === byte);
-}
-
-function ascii(bytes: Uint8Array, from: number, length: number): string {
-  return String.fromCharCode(...bytes.subarray(from, from + Math.max(0, length)));
-}
-
-function grouped(count: number): string {
-  return count.toLocaleString('en-US');
+function little(bytes: Uint8Array, at: number, count: number): number {
+  let value = 0;
+  for (let i = count - 1; i >= 0; i--) value = value * 256 + (bytes[at + i] ?? 0);
+  return value;
 }

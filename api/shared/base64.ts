@@ -1,0 +1,36 @@
+// Base64 in runtimes that lack Uint8Array.fromBase64 (Node 24) and in those without Buffer (workerd).
+
+const STANDARD = /^[A-Za-z0-9+/]*={0,2}$/;
+/** Code units a call to String.fromCharCode: more arguments than some 100,000 overflow the stack. */
+const STRIDE = 0x6000;
+
+// Both runtimes have the web's two functions; this box sees neither runtime's types.
+declare function btoa(binary: string): string;
+declare function atob(base64: string): string;
+
+export function toBase64(bytes: Uint8Array): string {
+  const parts: string[] = [];
+  for (let at = 0; at < bytes.length; at += STRIDE) {
+    parts.push(btoa(String.fromCharCode(...bytes.subarray(at, at + STRIDE))));
+  }
+  return parts.join('');
+}
+
+/** True for padded or unpadded standard base64 without white space. */
+export function isBase64(text: string): boolean {
+  const padded = text.endsWith('=');
+  return STANDARD.test(text) && (padded ? text.length % 4 === 0 : text.length % 4 !== 1);
+}
+
+/** Bytes that `text`, which passes `isBase64`, stands for. */
+export function base64Size(text: string): number {
+  const padding = text.endsWith('==') ? 2 : text.endsWith('=') ? 1 : 0;
+  return Math.floor(((text.length - padding) * 3) / 4);
+}
+
+export function fromBase64(text: string): Uint8Array {
+  const binary = atob(text);
+  const bytes = new Uint8Array(binary.length);
+  for (let i = 0; i < binary.length; i++) bytes[i] = binary.charCodeAt(i);
+  return bytes;
+}
