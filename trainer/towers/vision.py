@@ -100,7 +100,7 @@ class ImageTower(nn.Module):
     def above(self, x: torch.Tensor, block: int, dropout: float = 0.0) -> torch.Tensor:
         """Unit vectors [B, E] from what `below` gave."""
         pooled_BF = F.dropout(self.pooled_above(x, block).float(), dropout, self.training)
-        return F.normalize(self.head(pooled_BF), dim=-1)
+        return F.normalize(self.head(pooled_BF).float(), dim=-1)
 
     def forward(self, pixels_BCSS: torch.Tensor) -> torch.Tensor:
         return self.above(pixels_BCSS, 0)
