@@ -1,0 +1,69 @@
+// The current model: its manifest read and checked, its artefacts verified, its encoders opened when first needed.
+import type { Artefact } from '../../contracts/src/artefact.ts';
+import { ModelManifest } from '../../contracts/src/manifest.ts';
+import { ApiError } from './errors.ts';
+import { type Lazy, lazily } from './lazily.ts';
+import type { OpenSession } from './onnx-session.ts';
+import { createStaticEncoder } from './static-encoder.ts';
+import { type Encoder, openTable, openTextEncoder, type TokenIds } from './text-encoder.ts';
+import { loadTokenizer, type Tokenizer } from './wordpiece.ts';
+
+/** Where a model's files come from: modules of the bundle, a folder, a bucket. `read` hands its buffer over for good. */
+export interface ModelSource {
+  manifest(): Promise<unknown>;
+  read(artefact: Artefact): Promise<ArrayBuffer>;
+}
+
+export interface Model {
+  manifest: ModelManifest;
+  tokenizer: Lazy<Tokenizer>;
+  student: Lazy<Encoder<TokenIds>>;
+  static: Lazy<Encoder<TokenIds>>;
+}
+
+/** Asked once a request, so that an implementation may move on to a newer model between two requests. */
+export interface Registry {
+  current(): Promise<Model>;
+}
+
+export function createRegistry(source: ModelSource, open: OpenSession): Registry {
+  return { current: lazily(() => openModel(source, open)) };
+}
+
+async function openModel(source: ModelSource, open: OpenSession): Promise<Model> {
+  const parsed = ModelManifest.safeParse(await source.manifest());
+  if (!parsed.success) {
+    const [issue] = parsed.error.issues;
+    throw new ApiError('model_unavailable', `The model's manifest is invalid at ${issue?.path.join('.')}: ${issue?.message}`);
+  }
+  const manifest = parsed.data;
+  const read = (artefact: Artefact) => readVerified(source, artefact);
+  const { text } = manifest;
+  return {
+    manifest,
+    tokenizer: lazily(async () =>
+      loadTokenizer(new TextDecoder().decode(await read(text.tokenizer.vocabulary)), text.tokenizer.unk_id),
+    ),
+    student: lazily(async () => {
+      const table = openTable(text.table, await read(text.table.file));
+      const graph = await read(text.graph.file);
+      const { weights } = text.graph;
+      const files = { graph, weights: weights && { name: weights.name, data: await read(weights.file) } };
+      return openTextEncoder(table, files, open);
+    }),
+    static: lazily(async () =>
+      createStaticEncoder(openTable(manifest.static.table, await read(manifest.static.table.file))),
+    ),
+  };
+}
+
+async function readVerified(source: ModelSource, artefact: Artefact): Promise<ArrayBuffer> {
+  const bytes = await source.read(artefact);
+  const hash = new Uint8Array(await crypto.subtle.digest('SHA-256', bytes));
+  const digest = `sha256:${Array.from(hash, (byte) => byte.toString(16).padStart(2, '0')).join('')}`;
+  if (digest !== artefact.digest) {
+    const message = `The model's file ${artefact.path} is not the one its manifest names: ${digest}, not ${artefact.digest}`;
+    throw new ApiError('model_unavailable', message);
+  }
+  return bytes;
+}

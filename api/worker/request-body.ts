@@ -1,0 +1,74 @@
+// Reads a request's body within the limit and turns JSON or a form into the document that the schema then checks.
+import { LIMITS } from '../../contracts/src/embed.ts';
+import { toBase64 } from '../shared/base64.ts';
+import { ApiError } from './errors.ts';
+
+/** `forms`: whether multipart/form-data is taken too. */
+export async function readDocument(request: Request, forms: boolean): Promise<unknown> {
+  const type = request.headers.get('content-type') ?? 'application/json';
+  const isForm = /^multipart\/form-data\s*;/i.test(type);
+  if (!(isForm && forms) && !/^application\/(json|[\w.+-]+\+json)\s*(;|$)/i.test(type)) {
+    const taken = `application/json${forms ? ' or multipart/form-data' : ''}`;
+    const message = `The content type must be ${taken}, not ${type}. With curl: -H 'content-type: application/json'`;
+    throw new ApiError('unsupported_media_type', message);
+  }
+  const bytes = await readLimited(request);
+  if (isForm) return formDocument(await parseForm(bytes, type));
+  try {
+    return JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes));
+  } catch (error) {
+    throw new ApiError('malformed_json', `The body is not JSON: ${error instanceof Error ? error.message : String(error)}`);
+  }
+}
+
+/** Counts what really arrives: Content-Length may be absent or a lie. */
+async function readLimited(request: Request): Promise<Uint8Array> {
+  const declared = Number(request.headers.get('content-length') ?? 0);
+  if (declared > LIMITS.body_bytes) throw tooLarge(declared);
+  const chunks: Uint8Array[] = [];
+  let size = 0;
+  for await (const chunk of request.body ?? []) {
+    const piece: Uint8Array = chunk;
+    size += piece.length;
+    if (size > LIMITS.body_bytes) throw tooLarge(size);
+    chunks.push(piece);
+  }
+  const bytes = new Uint8Array(size);
+  let at = 0;
+  for (const chunk of chunks) {
+    bytes.set(chunk, at);
+    at += chunk.length;
+  }
+  return bytes;
+}
+
+function tooLarge(size: number): ApiError {
+  return new ApiError('body_too_large', `The body may have ${LIMITS.body_bytes} bytes; ${size} or more were sent.`);
+}
+
+async function parseForm(bytes: Uint8Array, type: string): Promise<FormData> {
+  try {
+    return await new Response(bytes, { headers: { 'content-type': type } }).formData();
+  } catch {
+    throw new ApiError('invalid_request', 'The body is not multipart/form-data with the boundary that its header names.');
+  }
+}
+
+/** `text` and `image` fields in the order sent become `input`; the other fields keep their names. */
+async function formDocument(form: FormData): Promise<Record<string, unknown>> {
+  const input: unknown[] = [];
+  const types: string[] = [];
+  const rest: Record<string, unknown> = {};
+  for (const [name, value] of form) {
+    if (name === 'image') input.push({ image: typeof value === 'string' ? value : toBase64(await fileBytes(value)) });
+    else if (typeof value !== 'string') throw new ApiError('wrong_type', `Only image may be a file, not ${name}.`, { param: name });
+    else if (name === 'text') input.push({ text: value });
+    else if (name === 'types') types.push(...value.split(',').map((type) => type.trim()));
+    else rest[name] = name === 'dimensions' && /^\d{1,9}$/.test(value) ? Number(value) : value;
+  }
+  return { ...rest, input, ...(types.length > 0 ? { types } : {}) };
+}
+
+async function fileBytes(file: Blob): Promise<Uint8Array> {
+  return new Uint8Array(await file.arrayBuffer());
+}
