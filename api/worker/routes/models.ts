@@ -1,0 +1,28 @@
+// GET /v1/models: what `model` may name, and what each takes and gives.
+import { EmbeddingType, LIMITS } from '../../../contracts/src/embed.ts';
+import type { Dependencies } from '../app.ts';
+import { choices } from '../embed-items.ts';
+
+export async function models(_: Request, { registry }: Dependencies): Promise<object> {
+  const model = await registry.current();
+  const { created_at, version, space_id, embed_dim, matryoshka_dims, text, metrics } = model.manifest;
+  return {
+    object: 'list',
+    data: choices(model).map(({ id, tier }) => ({
+      id,
+      object: 'model',
+      created: Math.floor(Date.parse(created_at) / 1000),
+      owned_by: 'edge-clip',
+      version,
+      tier,
+      modalities: ['text', 'image'],
+      space_id,
+      embed_dim,
+      dimensions: [...new Set([embed_dim, ...matryoshka_dims])].sort((a, b) => b - a),
+      context_length: text.context_length,
+      types: EmbeddingType.options,
+      limits: LIMITS,
+      metrics,
+    })),
+  };
+}
