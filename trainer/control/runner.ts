@@ -9,7 +9,7 @@ import type { PlannedJob } from './plan.ts';
 import { createProgressClock } from './progress.ts';
 import { readReport } from './run-folder.ts';
 import { lockRun } from './run-lock.ts';
-import { runStageProcess, type StageProcessOptions } from './stage-process.ts';
+import { runStageProcess, type StageEnd, type StageProcessOptions } from './stage-process.ts';
 
 export interface RunnerOptions
   extends Pick<StageProcessOptions, 'python' | 'trainer' | 'contracts' | 'env' | 'stop' | 'kill'> {
@@ -99,7 +99,13 @@ async function runLocked(
     },
   });
   options.stop.removeEventListener('abort', announceStop);
+  return conclude(job, folder, log, end, emit);
+}
 
+/** Tells how a stage ended; a finished one counts only when its report does. */
+function conclude(job: TrainingJob, folder: string, log: string, end: StageEnd, emit: Emit): RunOutcome {
+  const { id } = job;
+  const { stage } = job.config;
   if (end.status === 'interrupted') {
     const saved = end.lost ? 'killed; what it did since its last checkpoint is lost' : 'stopped, its work is saved';
     emit({ event: 'interrupted', id, message: `${id} ${saved}: run the same command again to resume` });
