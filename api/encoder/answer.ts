@@ -5,7 +5,7 @@ import { LIMITS } from '../../contracts/src/embed.ts';
 import { EncodeRequest, type EncodeResponse } from '../../contracts/src/encode.ts';
 import { ERROR_STATUS, type ErrorBody, type ErrorCode } from '../../contracts/src/error.ts';
 import type { ModelManifest } from '../../contracts/src/manifest.ts';
-import { fromBase64, isBase64 } from '../shared/base64.ts';
+import { isBase64 } from '../shared/base64.ts';
 import { readImageHeader } from '../shared/image-header.ts';
 import type { Admission } from './admission.ts';
 import type { Encode } from './encode.ts';
@@ -13,6 +13,9 @@ import type { Encode } from './encode.ts';
 export type Service = { manifest: ModelManifest; encode: Encode; admission: Admission };
 export type Request = { method: string; path: string; contentType?: string; requestId?: string; body: Uint8Array };
 export type Answer = { status: number; headers: Record<string, string>; body: string };
+
+/** What the Worker may receive as raw files it sends on as base64, which is a third longer, in a small document. */
+export const BODY_BYTES = Math.ceil((LIMITS.body_bytes * 4) / 3) + 64 * 1024;
 
 /** What the client did wrong or what the service cannot do now; `code` carries the status. */
 export class Refusal extends Error {
@@ -87,7 +90,7 @@ async function encodeImages({ manifest, encode, admission }: Service, request: E
     throw new Refusal('too_many_items', `${has}: split the request`, { param: 'images' });
   }
   // What is no base64 becomes no bytes, which are then judged like any other file that is not an image.
-  const files = images.map((image) => (isBase64(image) ? fromBase64(image) : new Uint8Array()));
+  const files = images.map((image) => (isBase64(image) ? Buffer.from(image, 'base64') : Buffer.alloc(0)));
   const pixels = files.reduce((sum, file) => sum + pixelsToDecode(file), 0);
   const release = admission.enter({ images: files.length, pixels });
   if (!release) throw overloaded(admission, 'images');

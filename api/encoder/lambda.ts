@@ -1,8 +1,7 @@
 // AWS Lambda entry behind a function URL: the event becomes a request, the answer becomes the reply.
 import { fileURLToPath } from 'node:url';
-import { LIMITS } from '../../contracts/src/embed.ts';
 import { ENVARS } from '../../contracts/src/envars.ts';
-import { answer, problem, Refusal } from './answer.ts';
+import { answer, BODY_BYTES, problem, Refusal } from './answer.ts';
 import { openService } from './service.ts';
 
 /** The part of payload format 2.0 that is read here. Header names arrive in lower case. */
@@ -27,9 +26,9 @@ export async function handler(event: FunctionUrlEvent): Promise<FunctionUrlReply
   const contentType = event.headers['content-type'];
   const request = { method: http.method, path: event.rawPath, contentType, requestId, body };
   const { status, ...reply } =
-    body.length > LIMITS.body_bytes
+    body.length > BODY_BYTES
       ? problem(
-          new Refusal('body_too_large', `the body has ${body.length} bytes; the limit is ${LIMITS.body_bytes}`),
+          new Refusal('body_too_large', `the body has ${body.length} bytes; the limit is ${BODY_BYTES}`),
           requestId,
         )
       : await answer(await service, request);

@@ -3,9 +3,8 @@ import { createServer, type IncomingMessage, type ServerResponse } from 'node:ht
 import type { AddressInfo } from 'node:net';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
-import { LIMITS } from '../../contracts/src/embed.ts';
 import { ENVARS } from '../../contracts/src/envars.ts';
-import { type Answer, answer, overloaded, problem, Refusal, type Service } from './answer.ts';
+import { type Answer, answer, BODY_BYTES, overloaded, problem, Refusal, type Service } from './answer.ts';
 import { openService } from './service.ts';
 
 const HELP = `usage: node api/encoder/server.ts [--model FOLDER] [--threads N]
@@ -16,16 +15,19 @@ the line {"event":"listening","port":N} on standard output says which. SIGTERM a
 
 /** A client that sends its body slower than this is not waited for; the same bound holds for a stop. */
 const PATIENCE_MS = 30_000;
+/** Longer than clients keep idle connections, so that none is closed under a request that is just being sent. */
+const KEEP_ALIVE_MS = 75_000;
 
 export function createHttpServer(service: Service) {
   const server = createServer((request, response) => {
     const requestId = headerOf(request, 'x-request-id') ?? crypto.randomUUID();
     respond(service, request, requestId)
       .catch((error: unknown) => problem(error, requestId))
-      .then((reply) => send(response, reply, !request.complete))
+      .then((reply) => send(response, reply, !request.complete || !server.listening))
       .catch((error: unknown) => console.error(requestId, error));
   });
   server.requestTimeout = PATIENCE_MS;
+  server.keepAliveTimeout = KEEP_ALIVE_MS;
   return server;
 }
 
@@ -33,8 +35,8 @@ async function respond(service: Service, request: IncomingMessage, requestId: st
   const { method = 'GET', url = '/' } = request;
   const path = url.replace(/\?.*/, '');
   const declared = Number(request.headers['content-length'] ?? (request.headers['transfer-encoding'] ? Infinity : 0));
-  if (declared > LIMITS.body_bytes && declared !== Infinity) throw tooLarge(declared);
-  const release = service.admission.enter({ bytes: Math.min(declared, LIMITS.body_bytes) });
+  if (declared > BODY_BYTES && declared !== Infinity) throw tooLarge(declared);
+  const release = service.admission.enter({ bytes: Math.min(declared, BODY_BYTES) });
   if (!release) throw overloaded(service.admission, 'request bodies');
   try {
     const body = await readBody(request);
@@ -49,23 +51,23 @@ async function readBody(request: IncomingMessage): Promise<Uint8Array> {
   let size = 0;
   for await (const chunk of request.iterator({ destroyOnReturn: false }) as AsyncIterable<Buffer>) {
     size += chunk.length;
-    if (size > LIMITS.body_bytes) throw tooLarge(size);
+    if (size > BODY_BYTES) throw tooLarge(size);
     chunks.push(chunk);
   }
   return Buffer.concat(chunks);
 }
 
 function tooLarge(size: number): Refusal {
-  const limit = LIMITS.body_bytes.toLocaleString('en-US');
+  const limit = BODY_BYTES.toLocaleString('en-US');
   return new Refusal(
     'body_too_large',
     `the body has ${size.toLocaleString('en-US')} bytes or more; the limit is ${limit}`,
   );
 }
 
-/** `unread`: the rest of the body is still under way, so the connection cannot carry another request. */
-function send(response: ServerResponse, { status, headers, body }: Answer, unread: boolean): void {
-  response.writeHead(status, { ...headers, ...(unread ? { connection: 'close' } : {}) }).end(body);
+/** `last`: the rest of a body is still under way or the server is stopping: no further request on this connection. */
+function send(response: ServerResponse, { status, headers, body }: Answer, last: boolean): void {
+  response.writeHead(status, { ...headers, ...(last ? { connection: 'close' } : {}) }).end(body);
 }
 
 function headerOf(request: IncomingMessage, name: string): string | undefined {

@@ -8,7 +8,7 @@ import { pipeline } from 'node:stream/promises';
 import { BulkDone, type BulkError, BulkLine, type BulkResult, BulkShard } from '../../contracts/src/bulk-job.ts';
 import { LIMITS } from '../../contracts/src/embed.ts';
 import type { ErrorCode } from '../../contracts/src/error.ts';
-import { fromBase64, isBase64 } from '../shared/base64.ts';
+import { isBase64 } from '../shared/base64.ts';
 import type { Encode } from './encode.ts';
 
 export type Progress = { done: number; total: number; seconds: number; seconds_left: number | null };
@@ -119,7 +119,7 @@ async function readLine(folder: string, text: string): Promise<{ custom_id: stri
   const { custom_id } = line.data;
   if ('path' in line.data) return readImageFile(folder, custom_id, line.data.path);
   const base64 = line.data.image.replace(/^data:[\w/+.-]*;base64,/, '');
-  return { custom_id, bytes: isBase64(base64) ? fromBase64(base64) : new Uint8Array() };
+  return { custom_id, bytes: isBase64(base64) ? Buffer.from(base64, 'base64') : Buffer.alloc(0) };
 }
 
 /** Only files of the input folder: a job must not be a way to read others. */
