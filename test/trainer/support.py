@@ -15,6 +15,7 @@ STAGE_ENV = os.environ | {
     "PYTHONPATH": f"{ROOT / 'trainer'}{os.pathsep}{ROOT / 'contracts' / 'python'}",
     "HF_HUB_OFFLINE": "1",
     "TOKENIZERS_PARALLELISM": "false",
+    "OMP_NUM_THREADS": "1",  # tiny models: a second thread only waits
 }
 COLOURS = ["red", "green", "blue", "yellow", "black", "white"]
 SHAPES = ["circle", "square", "line"]
