@@ -1,13 +1,12 @@
-// Names of environment variables that two folders share. Only entry files read the environment.
+// Environment variables that two folders share; a variable that one file alone reads is named in that file.
+
 export const ENVARS = {
-  /** Folder with training data, instead of the recipe's `data`. */
+  /** Folder that the data sources of a recipe start from. */
   data: 'CLIP_DATA',
-  /** A Python interpreter that has the trainer's dependencies, instead of trainer/.venv. */
-  python: 'TRAINER_PYTHON',
-  /** Port of the local server; default 8787. */
+  /** TCP port of `npm start`. */
   port: 'PORT',
-  /** Folder that holds manifest.json and what it names, instead of api/model: for the image encoder's hosts. */
-  model: 'CLIP_MODEL',
-  /** Where the Worker finds the image encoder, e.g. http://127.0.0.1:9000. */
+  /** Where the Worker finds the image encoder. */
   encoderUrl: 'ENCODER_URL',
+  /** Least seconds between two progress lines of a training stage. */
+  progressSeconds: 'PROGRESS_SECONDS',
 } as const;

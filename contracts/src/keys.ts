@@ -1,11 +1,32 @@
-// The object store's layout: one function a key, and nothing else builds a key.
-const hex = (digest: string) => digest.replace(/^sha256:/, '');
+// Layout of the object store: one function a key. No other code builds a key.
 
-/** The bytes of an artefact, named by what they are. */
-export const artefactKey = (digest: string) => `artefacts/sha256/${hex(digest)}`;
-/** A published manifest, named by what it says. */
-export const manifestKey = (digest: string) => `manifests/sha256/${hex(digest)}.json`;
-/** The pointer: a small JSON document with the digest of the manifest that is current. Written last. */
-export const pointerKey = (model: string) => `models/${model}/current.json`;
-/** The folder of one stage's run; `address` is the content address of its job. */
-export const runKey = (recipe: string, stage: string, address: string) => `runs/${recipe}/${stage}-${hex(address).slice(0, 12)}/`;
+const DIGEST = /^sha256:([0-9a-f]{64})$/;
+const NAME = /^[a-z0-9][a-z0-9._-]{0,127}$/;
+
+/** A file of any kind. Immutable: the key says what the bytes are. */
+export const artefactKey = (digest: string): string => `artefacts/sha256/${hex(digest)}`;
+
+/** A model manifest. Immutable, like the files it names. */
+export const manifestKey = (digest: string): string => `manifests/sha256/${hex(digest)}.json`;
+
+/** The pointer to a model's current manifest: written last, the only key that is ever overwritten. */
+export const currentKey = (model: string): string => `models/${name(model)}/current.json`;
+
+/** Folder of one training job's output, named by the job and the first 12 digits of its content address. */
+export const runPrefix = (recipe: string, job: string, address: string): string =>
+  `runs/${name(recipe)}/${name(job)}-${hex(address).slice(0, 12)}`;
+
+/** The report of a training job: its presence means that the job is finished. */
+export const reportKey = (recipe: string, job: string, address: string): string =>
+  `${runPrefix(recipe, job, address)}/report.json`;
+
+function hex(digest: string): string {
+  const found = DIGEST.exec(digest)?.[1];
+  if (found === undefined) throw new TypeError(`not a digest (sha256: and 64 hexadecimal digits): ${digest}`);
+  return found;
+}
+
+function name(value: string): string {
+  if (!NAME.test(value) || value.includes('..')) throw new TypeError(`not a name for a key: ${JSON.stringify(value)}`);
+  return value;
+}

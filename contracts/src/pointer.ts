@@ -1,0 +1,11 @@
+// The pointer: the one mutable object in a model registry. Moving it publishes or rolls back.
+import { z } from 'zod';
+import { Digest } from './artefact.ts';
+
+export const ModelPointer = z.strictObject({
+  name: z.string().regex(/^[a-z0-9][a-z0-9._-]{0,63}$/),
+  /** Digest of the manifest file that is current. */
+  manifest: Digest,
+  moved_at: z.iso.datetime(),
+});
+export type ModelPointer = z.infer<typeof ModelPointer>;
