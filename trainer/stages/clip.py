@@ -68,19 +68,19 @@ def main() -> None:
     optimizer = adamw([*groups, *groups_of(text_tower), {"params": [logit_scale], "weight_decay": 0.0}], schedule)
     average = {name: value.detach().clone() for name, value in named(tower, text_tower)}
     state = run.resume()
-    first, history = 0, []
+    first, history, smooth = 0, [], 0.0
     if state is not None:
         tower.load_state_dict(state["tower"])
         text_tower.load_state_dict(state["text_tower"])
         optimizer.load_state_dict(state["optimizer"])
         logit_scale.data.copy_(state["logit_scale"])
         average, first, history = state["average"], state["step"], state["history"]
+        smooth = state["smooth"]
 
     # ---- loop ------------------------------------------------------------------------------------------------------------
     images = len(splits["train"])
     batch_size = min(config["batch_size"], images)
     per_epoch = images // batch_size
-    smooth = 0.0
     for step in range(first, schedule["steps"]):
         tower.train()
         text_tower.train()
@@ -116,7 +116,7 @@ def main() -> None:
             lambda step=step: {
                 "tower": tower.state_dict(), "text_tower": text_tower.state_dict(), "average": average,
                 "optimizer": optimizer.state_dict(), "logit_scale": logit_scale.data, "step": step + 1,
-                "history": history,
+                "history": history, "smooth": smooth,
             },
             loss=smooth, pull=pull.item(), scale=logit_scale.exp().item(),
             **({"dev": history[-1]["mean_recall"]} if history else {}),

@@ -39,7 +39,7 @@ def cached_crops(
     block, crops = config["first_trainable_block"], config["crops"]
     identity = {
         "backbone": config["backbone"], "block": block, "crops": crops, "scale": config["crop_scale"],
-        "flip": config["flip"], "recipe": recipe,
+        "flip": config["flip"], "recipe": recipe, "dtype": str(run.amp_dtype),
         "keys": hashlib.sha256("\n".join(row["key"] for rows in splits.values() for row in rows).encode()).hexdigest(),
     }
     name = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16]

@@ -1,0 +1,181 @@
+"""Stage `evaluate`: what the model is worth on dev, as JSON, as a page with plots and as a table on standard error.
+
+Teacher, float student, served (int8) student, static tier and the control from scratch are measured against the same
+image vectors; the comparison of the two arms of `clip` is paired, image by image, over every seed.
+"""
+
+import base64
+import html
+import io
+import json
+from typing import Any
+
+import matplotlib
+import numpy as np
+import torch
+from safetensors.torch import load_file
+from torch.nn import functional as F
+from towers.data import read_images, read_pairs, read_rows
+from towers.metrics import RECALL_AT, mean_recall_per_image, paired_bootstrap, retrieval, zero_shot
+from towers.onnx_export import ServedText, embed_static, read_table
+from towers.preprocess import preprocess
+from towers.run import Run, write_atomically
+from towers.student import load_student
+from towers.two_towers import load_adapter, load_image_tower, load_preprocess, read_shape
+from towers.vision import create_backbone
+
+matplotlib.use("Agg")
+from matplotlib import pyplot as plt  # noqa: E402  (after the choice of a backend without a screen)
+
+Figures = dict[str, float]
+
+
+def main() -> None:
+    run = Run.start("evaluate")
+    prepared, clip, exported = run.input("prepare"), run.input("clip"), run.input("export")
+    pairs = read_pairs(prepared, "dev")
+    texts = [caption for row in pairs for caption in row["captions"]]
+    image_of_N = torch.tensor([number for number, row in enumerate(pairs) for _ in row["captions"]])
+
+    # ---- retrieval on dev: every text tier against the image tower of the main run ----------------------------------------
+    image_IE = load_file(clip / "dev_images.safetensors")["features"]
+    teacher_NE = load_file(clip / "dev_captions.safetensors")["features"]
+    student, wordpiece = load_student(run.input("distill"))
+    shape = student.shape
+    ids = wordpiece.encode(texts, shape.context_length)
+    served = ServedText(exported, shape.vocabulary_size, shape.width)
+    static_VE = read_table(exported / "static.table.bin", shape.vocabulary_size, shape.embed_dim)
+    tiers = {
+        "teacher": teacher_NE,
+        "student_float": student.embed(ids),
+        "student_int8": torch.from_numpy(served.embed(ids)),
+        "static": torch.from_numpy(embed_static(static_VE, wordpiece.tokens(texts))),
+    }
+    rows: dict[str, Figures] = {name: retrieval(image_IE, text_NE, image_of_N) for name, text_NE in tiers.items()}
+    run.tick(1, 4)
+    for dim in shape.matryoshka_dims[1:]:
+        rows[f"student_int8@{dim}"] = retrieval(
+            F.normalize(image_IE[:, :dim], dim=-1), F.normalize(tiers["student_int8"][:, :dim], dim=-1), image_of_N
+        )
+
+    # ---- LLM-taught against the control, seed by seed ------------------------------------------------------------------------
+    arms: dict[str, dict[str, np.ndarray]] = {"llm": {}, "scratch": {}}
+    for role in sorted(run.job["inputs"]):
+        for arm, runs in arms.items():
+            if role.startswith(f"clip_{arm}_"):
+                folder = run.input(role)
+                vectors = [load_file(folder / f"dev_{side}.safetensors")["features"] for side in ("images", "captions")]
+                seed = role.removeprefix(f"clip_{arm}_")
+                rows[f"{arm}, seed {seed}"] = retrieval(vectors[0], vectors[1], image_of_N)
+                runs[seed] = mean_recall_per_image(vectors[0] @ vectors[1].T, image_of_N)
+    comparison: Figures = {}
+    if arms["llm"] and arms["llm"].keys() == arms["scratch"].keys():
+        means = {arm: np.array([values.mean() for values in runs.values()]) for arm, runs in arms.items()}
+        comparison = paired_bootstrap(
+            np.mean(list(arms["llm"].values()), axis=0), np.mean(list(arms["scratch"].values()), axis=0),
+            run.config["bootstrap_samples"], run.seed,
+        )
+        for arm, values in means.items():
+            comparison |= {f"{arm}.mean": float(values.mean()), f"{arm}.sd": float(values.std(ddof=1 if len(values) > 1 else 0))}
+    run.tick(2, 4)
+
+    # ---- zero-shot on the class images: a sanity figure, the backbone has seen pictures like them ----------------------------
+    zero_shots = class_figures(run, wordpiece, served, shape.context_length)
+    run.tick(3, 4)
+
+    # ---- report ----------------------------------------------------------------------------------------------------------------
+    kept = rows["student_int8"]["text_to_image_R@10"] / max(rows["teacher"]["text_to_image_R@10"], 1e-9)
+    kept_back = rows["student_int8"]["image_to_text_R@10"] / max(rows["teacher"]["image_to_text_R@10"], 1e-9)
+    document = {
+        "images": len(pairs), "captions": len(texts), "retrieval": rows, "comparison": comparison, "zero_shot": zero_shots,
+        "student_share_of_teacher_R@10": {"text_to_image": kept, "image_to_text": kept_back},
+    }
+    write_atomically(run.output / "evaluation.json", json.dumps(document, indent=2))
+    write_atomically(run.output / "evaluation.html", page(document))
+    run.log("\n" + table(document))
+    metrics = {f"{name}.{key}": value for name, figures in rows.items() for key, value in figures.items()}
+    metrics |= {f"comparison.{key}": value for key, value in comparison.items()}
+    metrics |= {f"{name}.{key}": value for name, figures in zero_shots.items() for key, value in figures.items()}
+    metrics |= {"student_share.text_to_image_R@10": kept, "student_share.image_to_text_R@10": kept_back}
+    run.tick(4, 4)
+    run.finish(metrics, {"evaluation": "evaluation.json", "page": "evaluation.html"})
+
+
+def class_figures(run: Run, wordpiece: Any, served: ServedText, context_length: int) -> dict[str, Figures]:
+    """Zero-shot top-1 and top-5 of teacher and served student; the frozen classifier's own top-1 beside them."""
+    prepared, clip = run.input("prepare"), run.input("clip")
+    prompts = read_rows(run.input("embed_captions") / "captions.prompts.jsonl")
+    if not prompts or not (prepared / "class_images.jsonl").exists():
+        return {}
+    rows = read_rows(prepared / "class_images.jsonl")
+    recipe, tower = load_preprocess(clip), load_image_tower(clip)
+    backbone = create_backbone(read_shape(clip)["backbone"]["name"])
+    image_parts, classifier_parts, pixels = [], [], []
+    for number, (_, data) in enumerate(read_images(prepared, rows), 1):
+        pixels.append(preprocess(data, recipe))
+        if len(pixels) == 32 or number == len(rows):
+            batch = torch.from_numpy(np.stack(pixels))
+            with torch.inference_mode():
+                image_parts.append(tower(batch))
+                classifier_parts.append(backbone(batch))
+            pixels = []
+    class_of_I = torch.tensor([row["index"] for row in rows])
+    class_of_P = torch.tensor([int(row["id"]) for row in prompts])
+    features_PD = load_file(run.input("embed_captions") / "features.prompts.safetensors")["features"].float()
+    with torch.inference_mode():
+        teacher_PE = load_adapter(clip)(features_PD)
+    student_PE = torch.from_numpy(served.embed(wordpiece.encode([row["text"] for row in prompts], context_length)))
+    figures = {}
+    for name, vectors_PE in (("teacher", teacher_PE), ("student_int8", student_PE)):
+        classes_CE = torch.zeros(int(class_of_P.max()) + 1, vectors_PE.shape[1]).index_add_(0, class_of_P, vectors_PE)
+        figures[name] = zero_shot(torch.cat(image_parts), F.normalize(classes_CE, dim=-1), class_of_I)
+    best = torch.cat(classifier_parts).topk(5, dim=1).indices == class_of_I[:, None]
+    figures["frozen_classifier"] = {
+        "zero_shot_top1": best[:, 0].float().mean().item(), "zero_shot_top5": best.any(1).float().mean().item()
+    }
+    return figures
+
+
+def table(document: dict[str, Any]) -> str:
+    """The figures as people read them, in per cent."""
+    keys = [f"{way}_R@{k}" for way in ("image_to_text", "text_to_image") for k in RECALL_AT] + ["mean_recall"]
+    lines = [f"dev: {document['images']} images, {document['captions']} captions; per cent",
+             f"{'':24}{'I2T R@1':>9}{'R@5':>7}{'R@10':>7}{'T2I R@1':>9}{'R@5':>7}{'R@10':>7}{'mean':>7}"]
+    for name, figures in document["retrieval"].items():
+        widths = (9, 7, 7, 9, 7, 7, 7)
+        cells = (f"{100 * figures[key]:>{width}.1f}" for key, width in zip(keys, widths, strict=True))
+        lines.append(f"{name:24}{''.join(cells)}")
+    share = document["student_share_of_teacher_R@10"]
+    lines.append(f"the served student keeps {100 * share['text_to_image']:.1f} % (text to image) and "
+                 f"{100 * share['image_to_text']:.1f} % (image to text) of the teacher's R@10")
+    if document["comparison"]:
+        c = document["comparison"]
+        lines.append(f"LLM-taught {100 * c['llm.mean']:.1f} ± {100 * c['llm.sd']:.1f}, control {100 * c['scratch.mean']:.1f} ± "
+                     f"{100 * c['scratch.sd']:.1f}: difference {100 * c['difference']:.1f} "
+                     f"[{100 * c['low']:.1f}, {100 * c['high']:.1f}] (paired bootstrap over images, 95 %)")
+    for name, figures in document["zero_shot"].items():
+        lines.append(f"class images, {name}: top-1 {100 * figures['zero_shot_top1']:.1f}, top-5 {100 * figures['zero_shot_top5']:.1f}")
+    return "\n".join(lines)
+
+
+def page(document: dict[str, Any]) -> str:
+    """The report as one HTML file: the table and a bar chart of the mean recalls."""
+    names = list(document["retrieval"])
+    figure, axes = plt.subplots(figsize=(8, 0.4 * len(names) + 1))
+    axes.barh(names[::-1], [100 * document["retrieval"][name]["mean_recall"] for name in names[::-1]])
+    axes.set_xlabel("mean of R@1/5/10 both ways, per cent")
+    figure.tight_layout()
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=120)
+    plt.close(figure)
+    image = base64.b64encode(buffer.getvalue()).decode()
+    return (
+        "<!doctype html><html lang='en'><meta charset='utf-8'><title>Evaluation</title>"
+        "<style>body{font:16px/1.5 system-ui;max-width:60rem;margin:2rem auto;padding:0 1rem}pre{overflow:auto}"
+        "img{max-width:100%}</style><h1>Evaluation on dev</h1>"
+        f"<pre>{html.escape(table(document))}</pre><img alt='mean recall of every row' src='data:image/png;base64,{image}'></html>"
+    )
+
+
+if __name__ == "__main__":
+    main()
