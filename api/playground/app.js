@@ -1,0 +1,261 @@
+// The playground: embeds each photo once, then every change of a sentence costs one cheap request.
+/** @typedef {{name: string, url: string, embedding?: string, space_id?: string}} Photo */
+
+const LONGEST_SIDE = 512;
+const SAMPLES = ['beach.png', 'mountain.png', 'night.png', 'meadow.png', 'car.png', 'boat.png', 'ball.png', 'house.png'];
+const state = {
+  texts: ['a boat on the water', 'a red car on a road', 'snow on a mountain', 'flowers in a meadow'],
+  /** @type {Photo[]} */
+  photos: [],
+};
+
+/** @template {HTMLElement} [T=HTMLElement] @param {string} id @returns {T} */
+const element = (id) => /** @type {T} */ (document.getElementById(id));
+
+/** @param {string} tag @param {Record<string, unknown>} properties @param {(Node | string)[]} children */
+function make(tag, properties = {}, ...children) {
+  const node = Object.assign(document.createElement(tag), properties);
+  node.append(...children);
+  return node;
+}
+
+/** @param {string} path @param {object} body */
+async function post(path, body) {
+  const response = await fetch(path, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json' },
+    body: JSON.stringify(body),
+  });
+  const answer = await response.json();
+  if (!response.ok) throw new Error(answer.detail ?? `${path} answered ${response.status}`);
+  return answer;
+}
+
+/** Run one action of the user; what goes wrong is shown, not lost. @param {() => Promise<void>} action */
+async function act(action) {
+  element('error').hidden = true;
+  try {
+    await action();
+  } catch (error) {
+    element('error').textContent = error instanceof Error ? error.message : String(error);
+    element('error').hidden = false;
+  }
+}
+
+const options = () => ({
+  model: /** @type {HTMLSelectElement} */ (element('tier')).value,
+  dimensions: Number(/** @type {HTMLSelectElement} */ (element('dimensions')).value),
+});
+
+// ---- photos
+
+/** @param {Blob} blob @param {string} name */
+async function toDataUri(blob, name) {
+  let bitmap;
+  try {
+    bitmap = await createImageBitmap(blob);
+  } catch {
+    // The server says better than the browser what is wrong with a file.
+    return await asDataUri(blob);
+  }
+  const scale = LONGEST_SIDE / Math.max(bitmap.width, bitmap.height);
+  if (scale >= 1) return await asDataUri(blob);
+  const canvas = document.createElement('canvas');
+  canvas.width = Math.max(1, Math.round(bitmap.width * scale));
+  canvas.height = Math.max(1, Math.round(bitmap.height * scale));
+  const context = canvas.getContext('2d');
+  if (!context) throw new Error(`${name} could not be shrunk`);
+  context.drawImage(bitmap, 0, 0, canvas.width, canvas.height);
+  return canvas.toDataURL('image/jpeg', 0.9);
+}
+
+/** @param {Blob} blob @returns {Promise<string>} */
+function asDataUri(blob) {
+  return new Promise((done, fail) => {
+    const reader = new FileReader();
+    reader.onload = () => done(String(reader.result));
+    reader.onerror = () => fail(new Error('the file could not be read'));
+    reader.readAsDataURL(blob);
+  });
+}
+
+/** @param {{blob: Blob, name: string}[]} files */
+async function addPhotos(files) {
+  const started = performance.now();
+  for (const { blob, name } of files) {
+    const url = await toDataUri(blob, name);
+    const { data, space_id } = await post('/embed', { input: { image: url }, types: ['base64'] });
+    state.photos.push({ name, url, embedding: data[0].embedding, space_id });
+    showPhotos();
+  }
+  element('timing').textContent = `${files.length} photos embedded in ${Math.round(performance.now() - started)} ms`;
+  await compare();
+}
+
+function showPhotos() {
+  element('photos').replaceChildren(
+    ...state.photos.map((photo, index) => {
+      const remove = make('button', { className: 'plain', type: 'button', textContent: 'Remove' });
+      remove.setAttribute('aria-label', `Remove ${photo.name}`);
+      remove.onclick = () => {
+        state.photos.splice(index, 1);
+        showPhotos();
+        void act(compare);
+      };
+      return make('li', {}, figure(photo, photo.name), remove);
+    }),
+  );
+}
+
+/** @param {Photo} photo @param {string} caption */
+const figure = (photo, caption) =>
+  make('figure', {}, make('img', { src: photo.url, alt: photo.name }), make('figcaption', { textContent: caption }));
+
+const vectors = () =>
+  state.photos.map(({ embedding, space_id }) => ({ embedding, space_id, modality: 'image' }));
+
+// ---- sentences
+
+function showTexts() {
+  element('texts').replaceChildren(
+    ...state.texts.map((text, index) => {
+      const input = /** @type {HTMLInputElement} */ (make('input', { value: text }));
+      input.setAttribute('aria-label', `Sentence ${index + 1}`);
+      input.onchange = () => {
+        state.texts[index] = input.value;
+        void act(compare);
+      };
+      const remove = make('button', { className: 'plain', type: 'button', textContent: 'Remove' });
+      remove.setAttribute('aria-label', `Remove sentence ${index + 1}`);
+      remove.onclick = () => {
+        state.texts.splice(index, 1);
+        showTexts();
+        void act(compare);
+      };
+      return make('li', {}, make('div', { className: 'row' }, input, remove), make('div', { className: 'receipt quiet' }));
+    }),
+  );
+}
+
+/** Says what of each sentence was read; what was cut is struck out. @param {any[]} items */
+function showReceipts(items) {
+  document.querySelectorAll('.receipt').forEach((node, index) => {
+    const { truncated, tokens_seen, tokens_total, cut_at_char } = items[index]?.truncation ?? {};
+    node.replaceChildren(truncated ? `${tokens_seen} of ${tokens_total} tokens were read; cut: ` : `${tokens_seen} tokens`);
+    if (truncated) node.append(make('span', { className: 'cut', textContent: state.texts[index]?.slice(cut_at_char) }));
+  });
+}
+
+// ---- heat map, search, curl
+
+async function compare() {
+  showCurl();
+  if (state.texts.length === 0) return element('heat').replaceChildren();
+  const started = performance.now();
+  const embedded = await post('/embed', { ...options(), input: state.texts, types: ['base64'] });
+  showReceipts(embedded.data);
+  if (state.photos.length === 0) return element('heat').replaceChildren();
+  const answer = await post('/similarity', { ...options(), a: state.texts, b: vectors() });
+  const milliseconds = Math.round(performance.now() - started);
+  element('timing').textContent =
+    `${answer.usage.total_tokens} tokens, ${milliseconds} ms in the browser for both requests. Space ${answer.space_id.slice(0, 19)}…`;
+  showHeat(answer[/** @type {HTMLSelectElement} */ (element('shown')).value]);
+}
+
+/** @param {number[][]} rows */
+function showHeat(rows) {
+  const all = rows.flat();
+  const low = Math.min(...all);
+  const span = Math.max(...all) - low || 1;
+  const head = make('tr', {}, make('td', {}), ...state.photos.map((photo) =>
+    make('th', { scope: 'col' }, make('img', { src: photo.url, alt: photo.name }))));
+  element('heat').replaceChildren(
+    make('thead', {}, head),
+    make('tbody', {}, ...rows.map((row, index) =>
+      make('tr', {}, make('th', { scope: 'row', textContent: state.texts[index] }), ...row.map((value) => {
+        const cell = make('td', { textContent: value.toFixed(2) });
+        cell.style.setProperty('--share', String((value - low) / span));
+        return cell;
+      })))),
+  );
+}
+
+async function search() {
+  const query = /** @type {HTMLInputElement} */ (element('query')).value;
+  if (state.photos.length === 0) throw new Error('Add photos first: there is nothing to search.');
+  const body = { ...options(), a: query, b: vectors(), mode: 'top_k', top_k: Math.min(5, state.photos.length) };
+  const { results } = await post('/similarity', body);
+  element('results').replaceChildren(
+    ...results[0].map((/** @type {{index: number, score: number, calibrated: number}} */ hit) => {
+      const photo = state.photos[hit.index];
+      return make('li', {}, photo ? figure(photo, `${Math.round(100 * hit.calibrated)} % · cosine ${hit.score.toFixed(2)}`) : '');
+    }),
+  );
+}
+
+function showCurl() {
+  const body = JSON.stringify({ ...options(), a: state.texts, b: ['a photo of the sea', 'a photo of a street'] });
+  const quoted = body.replaceAll("'", "'\\''");
+  element('curl').textContent =
+    `curl ${location.origin}/similarity -H 'content-type: application/json' -d '${quoted}'`;
+}
+
+// ---- start
+
+async function showModels() {
+  const { data } = await (await fetch('/v1/models')).json();
+  const [first] = data;
+  element('tier').replaceChildren(...data.map((/** @type {any} */ model) => make('option', { textContent: model.id })));
+  element('dimensions').replaceChildren(
+    ...first.dimensions.map((/** @type {number} */ dim) => make('option', { textContent: String(dim) })),
+  );
+  element('model').textContent =
+    `${first.id} ${first.version}, ${first.embed_dim} dimensions, up to ${first.context_length} tokens, ${first.space_id}`;
+}
+
+element('add-text').onsubmit = (event) => {
+  event.preventDefault();
+  const input = /** @type {HTMLInputElement} */ (element('new-text'));
+  if (input.value === '') return;
+  state.texts.push(input.value);
+  input.value = '';
+  showTexts();
+  void act(compare);
+};
+element('search').onsubmit = (event) => {
+  event.preventDefault();
+  void act(search);
+};
+element('files').onchange = () => {
+  const { files } = /** @type {HTMLInputElement} */ (element('files'));
+  void act(() => addPhotos([...(files ?? [])].map((file) => ({ blob: file, name: file.name }))));
+};
+element('samples').onclick = () =>
+  void act(async () => {
+    const files = SAMPLES.map(async (name) => ({ name, blob: await (await fetch(`samples/${name}`)).blob() }));
+    await addPhotos(await Promise.all(files));
+  });
+for (const id of ['tier', 'dimensions', 'shown']) element(id).onchange = () => void act(compare);
+const drop = element('drop');
+drop.ondragover = (event) => {
+  event.preventDefault();
+  drop.classList.add('over');
+};
+drop.ondragleave = () => drop.classList.remove('over');
+drop.ondrop = (event) => {
+  event.preventDefault();
+  drop.classList.remove('over');
+  const files = [...(event.dataTransfer?.files ?? [])];
+  void act(() => addPhotos(files.map((file) => ({ blob: file, name: file.name }))));
+};
+document.onpaste = (event) => {
+  const files = [...(event.clipboardData?.files ?? [])];
+  if (files.length > 0) void act(() => addPhotos(files.map((file) => ({ blob: file, name: file.name }))));
+};
+element('copy').onclick = () => void act(() => navigator.clipboard.writeText(element('curl').textContent ?? ''));
+
+showTexts();
+await act(async () => {
+  await showModels();
+  await compare();
+});
