@@ -3,7 +3,8 @@ import { existsSync, readdirSync } from 'node:fs';
 import { dirname, isAbsolute, join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { ENVARS } from '../../contracts/src/envars.ts';
-import { codeDigests, sourceReader } from './code-digest.ts';
+import type { StageName } from '../../contracts/src/recipe.ts';
+import { codeDigest, codeDigests, sourceReader } from './code-digest.ts';
 import { createConsole, createJsonConsole } from './console.ts';
 import { dataDigest } from './data-digest.ts';
 import { estimateSeconds } from './estimate.ts';
@@ -122,7 +123,8 @@ async function trainRecipe(options: Options, surroundings: Surroundings, emit: E
     const python = pythonOverride(env, cwd) ?? (await ensureVenv());
     const interrupts = listenForInterrupts();
     const contracts = join(root, 'contracts', 'python');
-    outcome = await runJobs(jobs, { python, trainer, contracts, env, emit, ...interrupts.signals });
+    const codeNow = (stage: StageName): string => codeDigest(stage, read);
+    outcome = await runJobs(jobs, { python, trainer, contracts, env, emit, codeNow, ...interrupts.signals });
     interrupts.end();
   }
   if (outcome === 'interrupted') return INTERRUPTED;
@@ -201,7 +203,7 @@ function install({ job }: PlannedJob, target: string, emit: Emit): void {
 }
 
 function pythonOverride(env: NodeJS.ProcessEnv, cwd: string): string | null {
-  const python = env[ENVARS.python];
+  const python = env.TRAINER_PYTHON;
   if (python === undefined || python === '') return null;
   // A bare name is looked up in PATH; the stage's working directory is another one than the user's.
   return python.includes('/') ? resolve(cwd, python) : python;

@@ -59,7 +59,8 @@ export function sourceReader(trainer: string): ReadSource {
   };
 }
 
-function codeDigest(stage: StageName, read: ReadSource): string {
+/** The digest of one stage's source as `read` gives it. */
+export function codeDigest(stage: StageName, read: ReadSource): string {
   const hash = createHash('sha256');
   for (const [path, source] of stageSources(stage, read))
     hash.update(`${path}\0${Buffer.byteLength(source)}\0${source}`);

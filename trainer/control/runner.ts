@@ -1,6 +1,7 @@
 // Runs planned jobs on this machine, one after the other: reuse what is finished, resume what is not, stop when asked.
 import { renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import type { StageName } from '../../contracts/src/recipe.ts';
 import { TrainingJob } from '../../contracts/src/training-job.ts';
 import type { Emit } from './events.ts';
 import { RefusedError } from './failure.ts';
@@ -14,6 +15,8 @@ import { runStageProcess, type StageEnd, type StageProcessOptions } from './stag
 export interface RunnerOptions
   extends Pick<StageProcessOptions, 'python' | 'trainer' | 'contracts' | 'env' | 'stop' | 'kill'> {
   emit: Emit;
+  /** The digest of a stage's source as it is on the disk now: it may have been edited since the plan was made. */
+  codeNow(stage: StageName): string;
 }
 
 export type RunOutcome = 'succeeded' | 'interrupted' | 'failed';
@@ -27,6 +30,11 @@ export async function runJobs(jobs: readonly PlannedJob[], options: RunnerOption
     }
     if (options.stop.aborted) {
       options.emit({ event: 'interrupted', id: null, message: `stopped before ${job.id}` });
+      return 'interrupted';
+    }
+    if (options.codeNow(job.config.stage) !== job.code) {
+      const message = `the source of ${job.id} was edited after this command planned: run the same command again`;
+      options.emit({ event: 'interrupted', id: null, message });
       return 'interrupted';
     }
     const outcome = await runJob(job, { number: index + 1, of: jobs.length }, options);

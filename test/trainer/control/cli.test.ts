@@ -135,6 +135,19 @@ describe('an interruption', () => {
     expect((await train(repository.root, [RECIPE, '--to', 'mntp'])).code).toBe(0);
   });
 
+  it('comes by itself when a later stage was edited meanwhile: nothing is stored under the address of other code', async () => {
+    const repository = createRepository(ONE_SEED);
+    const command = startTrain(repository.root, [RECIPE, '--to', 'contrastive', '--json'], { SLOW_STAGE: 'mntp' });
+    await command.prints('"step":2,');
+    appendFileSync(join(repository.root, 'trainer/stages/contrastive.py'), '\nlr = 1\n');
+    const { code, stdout } = await command.ended;
+    expect(code).toBe(75);
+    expect(events(stdout).at(-1)?.message).toContain('the source of contrastive was edited after this command planned');
+    expect(ran((await train(repository.root, [RECIPE, '--to', 'contrastive', '--json'])).stdout)).toEqual([
+      'contrastive',
+    ]);
+  });
+
   it('does not let a second command into the folder of a running one', async () => {
     const repository = createRepository(ONE_SEED);
     const command = startTrain(repository.root, [RECIPE, '--to', 'mntp', '--json'], slow);
