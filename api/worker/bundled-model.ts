@@ -21,6 +21,6 @@ export const bundledModel: ModelSource = {
   read: async ({ path }) => {
     const file = FILES[path];
     if (file === undefined) throw new ApiError('model_unavailable', `The bundle has no ${path}.`);
-    return typeof file === 'string' ? new TextEncoder().encode(file).buffer : file;
+    return typeof file === 'string' ? new Uint8Array(new TextEncoder().encode(file)).buffer : file;
   },
 };

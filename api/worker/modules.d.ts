@@ -15,3 +15,8 @@ declare module '*.wasm' {
   const module: WebAssembly.Module;
   export default module;
 }
+/** Present once a model was published into api/model. */
+declare module '*/model/manifest.json' {
+  const manifest: unknown;
+  export default manifest;
+}

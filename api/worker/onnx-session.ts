@@ -1,7 +1,7 @@
 // onnxruntime-web made to run where WebAssembly may not be compiled from bytes: in workerd, and alike in Node.
 import * as ort from 'onnxruntime-web/wasm';
 
-/** `weights.name` is the external data file's name inside the graph. */
+/** `weights.name` is the external data file's name inside the graph; `weights.data` is empty once a session is open. */
 export interface GraphFiles {
   graph: ArrayBuffer;
   weights: { name: string; data: ArrayBuffer } | undefined;
@@ -20,12 +20,15 @@ export function createOpenSession(wasm: WebAssembly.Module): OpenSession {
   return async function openSession({ graph, weights }) {
     const restore = install(wasm);
     try {
-      return await ort.InferenceSession.create(new Uint8Array(graph), {
+      const session = await ort.InferenceSession.create(new Uint8Array(graph), {
         // External weights are copied once, straight into their tensors; inside the graph they would cost three times.
         ...(weights ? { externalData: [{ path: weights.name, data: new Uint8Array(weights.data) }] } : {}),
         enableCpuMemArena: false,
         enableMemPattern: false,
       });
+      // The session has its own copy; detaching lets go of this one even where a module of the bundle still names it.
+      weights?.data.transfer();
+      return session;
     } finally {
       restore();
     }

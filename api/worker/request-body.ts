@@ -15,7 +15,7 @@ export async function readDocument(request: Request, forms: boolean): Promise<un
   const bytes = await readLimited(request);
   if (isForm) return formDocument(await parseForm(bytes, type));
   try {
-    return JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes));
+    return JSON.parse(new TextDecoder('utf-8', { fatal: true, ignoreBOM: false }).decode(bytes));
   } catch (error) {
     throw new ApiError('malformed_json', `The body is not JSON: ${error instanceof Error ? error.message : String(error)}`);
   }
