@@ -5,6 +5,8 @@ export const ENVARS = {
   data: 'CLIP_DATA',
   /** TCP port of `npm start`. */
   port: 'PORT',
+  /** Folder that holds manifest.json and what it names, instead of api/model: for the image encoder's hosts. */
+  model: 'CLIP_MODEL',
   /** Where the Worker finds the image encoder. */
   encoderUrl: 'ENCODER_URL',
   /** Least seconds between two progress lines of a training stage. */
