@@ -85,7 +85,9 @@ async function startEncoder(model: string) {
       started.once('exit', (code, signal) => {
         listening();
         if (isStopping) return;
-        console.error(`the image encoder ended (${signal ?? code}); starting it again. Images answer encoder_unavailable until then.`);
+        console.error(
+          `the image encoder ended (${signal ?? code}); starting it again. Images answer encoder_unavailable until then.`,
+        );
         setTimeout(() => {
           if (!isStopping) launch();
         }, RESTART_MS);

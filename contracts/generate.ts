@@ -84,10 +84,18 @@ class PythonTypes {
     if (schema.const !== undefined) return `Literal[${this.#literal(schema.const)}]`;
     if (schema.enum) return `Literal[${schema.enum.map((value) => this.#literal(value)).join(', ')}]`;
     const arms = schema.anyOf ?? schema.oneOf;
-    if (arms) return [...new Set(arms.map((arm, index) => this.#type(`${name}${this.#suffix(arms, index)}`, arm)))].join(' | ');
-    if (schema.type === 'array') return `list[${this.#type(`${name}Item`, schema.items ?? schema.prefixItems?.[0] ?? {})}]`;
+    if (arms)
+      return [...new Set(arms.map((arm, index) => this.#type(`${name}${this.#suffix(arms, index)}`, arm)))].join(' | ');
+    if (schema.type === 'array')
+      return `list[${this.#type(`${name}Item`, schema.items ?? schema.prefixItems?.[0] ?? {})}]`;
     if (schema.type === 'object') return this.#object(name, schema);
-    const plain: Record<string, string> = { string: 'str', integer: 'int', number: 'float', boolean: 'bool', null: 'None' };
+    const plain: Record<string, string> = {
+      string: 'str',
+      integer: 'int',
+      number: 'float',
+      boolean: 'bool',
+      null: 'None',
+    };
     return plain[String(schema.type)] ?? 'Any';
   }
 
@@ -122,7 +130,8 @@ class PythonTypes {
   }
 }
 
-const pascal = (key: string) => key.replace(/(?:^|[^A-Za-z0-9])([A-Za-z0-9])/g, (_, letter: string) => letter.toUpperCase());
+const pascal = (key: string) =>
+  key.replace(/(?:^|[^A-Za-z0-9])([A-Za-z0-9])/g, (_, letter: string) => letter.toUpperCase());
 
 function main(): number {
   const { values } = parseArgs({ options: { check: { type: 'boolean' }, help: { type: 'boolean' } } });

@@ -22,7 +22,9 @@ if (values.help) {
 const folder = mkdtempSync(join(tmpdir(), 'edge-clip-test-'));
 try {
   if (values.only !== 'python') {
-    await step('generated files are fresh', process.execPath, ['contracts/generate.ts', '--check'], () => ({ passed: 1 }));
+    await step('generated files are fresh', process.execPath, ['contracts/generate.ts', '--check'], () => ({
+      passed: 1,
+    }));
     const report = join(folder, 'vitest.json');
     await step(
       'TypeScript tests',

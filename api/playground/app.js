@@ -2,7 +2,16 @@
 /** @typedef {{name: string, url: string, embedding?: string, space_id?: string}} Photo */
 
 const LONGEST_SIDE = 512;
-const SAMPLES = ['beach.png', 'mountain.png', 'night.png', 'meadow.png', 'car.png', 'boat.png', 'ball.png', 'house.png'];
+const SAMPLES = [
+  'beach.png',
+  'mountain.png',
+  'night.png',
+  'meadow.png',
+  'car.png',
+  'boat.png',
+  'ball.png',
+  'house.png',
+];
 const state = {
   texts: ['a boat on the water', 'a red car on a road', 'snow on a mountain', 'flowers in a meadow'],
   /** @type {Photo[]} */
@@ -111,8 +120,7 @@ function showPhotos() {
 const figure = (photo, caption) =>
   make('figure', {}, make('img', { src: photo.url, alt: photo.name }), make('figcaption', { textContent: caption }));
 
-const vectors = () =>
-  state.photos.map(({ embedding, space_id }) => ({ embedding, space_id, modality: 'image' }));
+const vectors = () => state.photos.map(({ embedding, space_id }) => ({ embedding, space_id, modality: 'image' }));
 
 // ---- sentences
 
@@ -132,7 +140,12 @@ function showTexts() {
         showTexts();
         void act(compare);
       };
-      return make('li', {}, make('div', { className: 'row' }, input, remove), make('div', { className: 'receipt quiet' }));
+      return make(
+        'li',
+        {},
+        make('div', { className: 'row' }, input, remove),
+        make('div', { className: 'receipt quiet' }),
+      );
     }),
   );
 }
@@ -141,7 +154,9 @@ function showTexts() {
 function showReceipts(items) {
   document.querySelectorAll('.receipt').forEach((node, index) => {
     const { truncated, tokens_seen, tokens_total, cut_at_char } = items[index]?.truncation ?? {};
-    node.replaceChildren(truncated ? `${tokens_seen} of ${tokens_total} tokens were read; cut: ` : `${tokens_seen} tokens`);
+    node.replaceChildren(
+      truncated ? `${tokens_seen} of ${tokens_total} tokens were read; cut: ` : `${tokens_seen} tokens`,
+    );
     if (truncated) node.append(make('span', { className: 'cut', textContent: state.texts[index]?.slice(cut_at_char) }));
   });
 }
@@ -167,16 +182,30 @@ function showHeat(rows) {
   const all = rows.flat();
   const low = Math.min(...all);
   const span = Math.max(...all) - low || 1;
-  const head = make('tr', {}, make('td', {}), ...state.photos.map((photo) =>
-    make('th', { scope: 'col' }, make('img', { src: photo.url, alt: photo.name }))));
+  const head = make(
+    'tr',
+    {},
+    make('td', {}),
+    ...state.photos.map((photo) => make('th', { scope: 'col' }, make('img', { src: photo.url, alt: photo.name }))),
+  );
   element('heat').replaceChildren(
     make('thead', {}, head),
-    make('tbody', {}, ...rows.map((row, index) =>
-      make('tr', {}, make('th', { scope: 'row', textContent: state.texts[index] }), ...row.map((value) => {
-        const cell = make('td', { textContent: value.toFixed(2) });
-        cell.style.setProperty('--share', String((value - low) / span));
-        return cell;
-      })))),
+    make(
+      'tbody',
+      {},
+      ...rows.map((row, index) =>
+        make(
+          'tr',
+          {},
+          make('th', { scope: 'row', textContent: state.texts[index] }),
+          ...row.map((value) => {
+            const cell = make('td', { textContent: value.toFixed(2) });
+            cell.style.setProperty('--share', String((value - low) / span));
+            return cell;
+          }),
+        ),
+      ),
+    ),
   );
 }
 
@@ -188,7 +217,11 @@ async function search() {
   element('results').replaceChildren(
     ...results[0].map((/** @type {{index: number, score: number, calibrated: number}} */ hit) => {
       const photo = state.photos[hit.index];
-      return make('li', {}, photo ? figure(photo, `${Math.round(100 * hit.calibrated)} % · cosine ${hit.score.toFixed(2)}`) : '');
+      return make(
+        'li',
+        {},
+        photo ? figure(photo, `${Math.round(100 * hit.calibrated)} % · cosine ${hit.score.toFixed(2)}`) : '',
+      );
     }),
   );
 }
@@ -196,8 +229,7 @@ async function search() {
 function showCurl() {
   const body = JSON.stringify({ ...options(), a: state.texts, b: ['a photo of the sea', 'a photo of a street'] });
   const quoted = body.replaceAll("'", "'\\''");
-  element('curl').textContent =
-    `curl ${location.origin}/similarity -H 'content-type: application/json' -d '${quoted}'`;
+  element('curl').textContent = `curl ${location.origin}/similarity -H 'content-type: application/json' -d '${quoted}'`;
 }
 
 // ---- start

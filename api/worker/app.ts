@@ -41,7 +41,9 @@ export function createApp(deps: Dependencies) {
     app.on(method, path, async (c) => c.json(await handler(c.req.raw, deps)));
     app.all(path, (c) => {
       const message = `${path} takes ${method}, not ${c.req.method}.`;
-      throw new ApiError('method_not_allowed', message, { headers: { Allow: method === 'GET' ? 'GET, HEAD' : method } });
+      throw new ApiError('method_not_allowed', message, {
+        headers: { Allow: method === 'GET' ? 'GET, HEAD' : method },
+      });
     });
   }
   app.notFound((c) => {

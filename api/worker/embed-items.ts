@@ -1,5 +1,11 @@
 // From request items to embeddings in the same order: what /embed and /similarity share.
-import { type InputItem, LIMITS, type Truncate, type TruncationReceipt, type Usage } from '../../contracts/src/embed.ts';
+import {
+  type InputItem,
+  LIMITS,
+  type Truncate,
+  type TruncationReceipt,
+  type Usage,
+} from '../../contracts/src/embed.ts';
 import { cutAndNormalise, isUnit } from '../shared/embedding.ts';
 import type { Admission } from './admission.ts';
 import { ApiError } from './errors.ts';
@@ -52,7 +58,9 @@ export function chooseModel(model: Model, id: string | undefined): Choice {
   const found = id === undefined ? all[0] : all.find((choice) => choice.id === id);
   if (found) return found;
   const names = all.map((choice) => choice.id).join(', ');
-  throw new ApiError('model_not_found', `There is no model ${JSON.stringify(id)}; there are ${names}.`, { param: 'model' });
+  throw new ApiError('model_not_found', `There is no model ${JSON.stringify(id)}; there are ${names}.`, {
+    param: 'model',
+  });
 }
 
 export function chooseDimensions(model: Model, dimensions: number | undefined): number {
@@ -70,7 +78,8 @@ export async function embedItems(model: Model, engines: Engines, items: InputIte
   const images: ImageInput[] = [];
   const order = items.map((item, index) => {
     const param = `${options.field}.${index}`;
-    if (typeof item !== 'string' && 'image' in item) return { image: images.push(readImage(item.image, index, param)) - 1 };
+    if (typeof item !== 'string' && 'image' in item)
+      return { image: images.push(readImage(item.image, index, param)) - 1 };
     const text = typeof item === 'string' ? item : item.text;
     return { text: texts.push(prepareText(text, tokenizer, model, options, index)) - 1 };
   });
@@ -93,7 +102,9 @@ export async function embedItems(model: Model, engines: Engines, items: InputIte
 export function encodeTexts(model: Model, admit: Admission, texts: { ids: TokenIds }[], tier: Tier) {
   const inputs = texts.map(({ ids }) => ids);
   if (inputs.length === 0) return [];
-  return tier === 'static' ? model.static().then((encode) => encode(inputs)) : admit(async () => (await model.student())(inputs));
+  return tier === 'static'
+    ? model.static().then((encode) => encode(inputs))
+    : admit(async () => (await model.student())(inputs));
 }
 
 /** Token ids within the context length, special tokens included where the tier has them, and the receipt. */
@@ -111,7 +122,8 @@ export function prepareText(
   }
   const tokens = tokenizer.encode(text);
   const count = tokens.ids.length;
-  if (count === 0) throw new ApiError('empty_input', `Text ${item} holds nothing to read (it is empty or white space).`, details);
+  if (count === 0)
+    throw new ApiError('empty_input', `Text ${item} holds nothing to read (it is empty or white space).`, details);
   const { cls_id, sep_id } = manifest.text.tokenizer;
   const special = tier === 'student' ? 2 : 0;
   const kept = Math.min(count, manifest.text.context_length - special);
@@ -139,7 +151,9 @@ function checkCounts(items: InputItem[], field: string): void {
   const images = items.filter((item) => typeof item !== 'string' && 'image' in item).length;
   const over = items.length > LIMITS.items ? ['items', LIMITS.items, items.length] : ['images', LIMITS.images, images];
   if (Number(over[2]) > Number(over[1])) {
-    throw new ApiError('too_many_items', `${field} may hold ${over[1]} ${over[0]}; ${over[2]} were sent.`, { param: field });
+    throw new ApiError('too_many_items', `${field} may hold ${over[1]} ${over[0]}; ${over[2]} were sent.`, {
+      param: field,
+    });
   }
 }
 
@@ -147,5 +161,7 @@ function checkCounts(items: InputItem[], field: string): void {
 function checked(vector: Float32Array | undefined, dimensions: number, item: number): Float32Array {
   const embedding = vector && cutAndNormalise(vector, dimensions);
   if (embedding && isUnit(embedding)) return embedding;
-  throw new ApiError('non_finite_embedding', `The model's output for item ${item} is not a finite unit vector.`, { item });
+  throw new ApiError('non_finite_embedding', `The model's output for item ${item} is not a finite unit vector.`, {
+    item,
+  });
 }

@@ -25,7 +25,10 @@ export function createImageEncoder(url: string | undefined, timeoutMs = TIMEOUT_
     for (const group of callsOf(images)) {
       const { results, space_id } = await call(`${url}/encode`, group, space.id, timeoutMs);
       if (space_id !== space.id || results.length !== group.length) {
-        throw new ApiError('encoder_error', `The image encoder answered ${results.length} results of space ${space_id}.`);
+        throw new ApiError(
+          'encoder_error',
+          `The image encoder answered ${results.length} results of space ${space_id}.`,
+        );
       }
       results.forEach((result, i) => {
         vectors.push(vectorOf(result, group[i]?.item ?? 0, space.embedDim));
@@ -68,7 +71,9 @@ async function call(url: string, images: ImageInput[], spaceId: string, timeoutM
     throw unavailable('it cannot be reached');
   }
   if (response.status === 429) {
-    throw new ApiError('overloaded', 'The image encoder is busy: try again in a second.', { headers: { 'Retry-After': '1' } });
+    throw new ApiError('overloaded', 'The image encoder is busy: try again in a second.', {
+      headers: { 'Retry-After': '1' },
+    });
   }
   // workerd's and Lambda's own pages when nothing listens or it is starting.
   if ([502, 503].includes(response.status)) throw unavailable(`it answered ${response.status}`);

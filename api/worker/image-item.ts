@@ -14,7 +14,10 @@ export function readImage(image: string, item: number, param: string): ImageInpu
   if (image === '') throw fail('empty_input', 'the file is empty.');
   const base64 = payload(image);
   if (base64 === undefined || !isBase64(base64)) {
-    throw fail('not_an_image', 'send base64 of a file, or a data URI such as data:image/jpeg;base64,…; links are not fetched.');
+    throw fail(
+      'not_an_image',
+      'send base64 of a file, or a data URI such as data:image/jpeg;base64,…; links are not fetched.',
+    );
   }
   const size = base64Size(base64);
   if (size > LIMITS.image_bytes) {

@@ -34,7 +34,10 @@ async function openModel(source: ModelSource, open: OpenSession): Promise<Model>
   const parsed = ModelManifest.safeParse(await source.manifest());
   if (!parsed.success) {
     const [issue] = parsed.error.issues;
-    throw new ApiError('model_unavailable', `The model's manifest is invalid at ${issue?.path.join('.')}: ${issue?.message}`);
+    throw new ApiError(
+      'model_unavailable',
+      `The model's manifest is invalid at ${issue?.path.join('.')}: ${issue?.message}`,
+    );
   }
   const manifest = parsed.data;
   const read = (artefact: Artefact) => readVerified(source, artefact);

@@ -17,7 +17,10 @@ export async function readDocument(request: Request, forms: boolean): Promise<un
   try {
     return JSON.parse(new TextDecoder('utf-8', { fatal: true, ignoreBOM: false }).decode(bytes));
   } catch (error) {
-    throw new ApiError('malformed_json', `The body is not JSON: ${error instanceof Error ? error.message : String(error)}`);
+    throw new ApiError(
+      'malformed_json',
+      `The body is not JSON: ${error instanceof Error ? error.message : String(error)}`,
+    );
   }
 }
 
@@ -50,7 +53,10 @@ async function parseForm(bytes: Uint8Array, type: string): Promise<FormData> {
   try {
     return await new Response(bytes, { headers: { 'content-type': type } }).formData();
   } catch {
-    throw new ApiError('invalid_request', 'The body is not multipart/form-data with the boundary that its header names.');
+    throw new ApiError(
+      'invalid_request',
+      'The body is not multipart/form-data with the boundary that its header names.',
+    );
   }
 }
 
@@ -61,7 +67,8 @@ async function formDocument(form: FormData): Promise<Record<string, unknown>> {
   const rest: Record<string, unknown> = {};
   for (const [name, value] of form) {
     if (name === 'image') input.push({ image: typeof value === 'string' ? value : toBase64(await fileBytes(value)) });
-    else if (typeof value !== 'string') throw new ApiError('wrong_type', `Only image may be a file, not ${name}.`, { param: name });
+    else if (typeof value !== 'string')
+      throw new ApiError('wrong_type', `Only image may be a file, not ${name}.`, { param: name });
     else if (name === 'text') input.push({ text: value });
     else if (name === 'types') types.push(...value.split(',').map((type) => type.trim()));
     else rest[name] = name === 'dimensions' && /^\d{1,9}$/.test(value) ? Number(value) : value;

@@ -18,7 +18,9 @@ export function parseRequest<T>(schema: z.ZodType<T>, document: unknown): T {
 function mostTelling(issue: Issue, prefix: PropertyKey[]): Issue {
   const path = [...prefix, ...issue.path];
   if (issue.code !== 'invalid_union') return { ...issue, path };
-  const branches = issue.errors.filter(([first]) => first && !(first.path.length === 0 && first.code === 'invalid_type'));
+  const branches = issue.errors.filter(
+    ([first]) => first && !(first.path.length === 0 && first.code === 'invalid_type'),
+  );
   const [best] = branches.sort((a, b) => a.length - b.length || depth(b) - depth(a));
   const unknown = best?.find(({ code }) => code === 'unrecognized_keys');
   const chosen = unknown ?? best?.[0];
@@ -40,9 +42,13 @@ function toApiError(issue: Issue, document: unknown): ApiError {
   if (issue.code === 'unrecognized_keys') {
     const keys = issue.keys.join(', ');
     const inner = [param, issue.keys[0]].filter(Boolean).join('.');
-    return new ApiError('unknown_key', `${place} has a key that is not known here: ${keys}.`, { ...details, param: inner });
+    return new ApiError('unknown_key', `${place} has a key that is not known here: ${keys}.`, {
+      ...details,
+      param: inner,
+    });
   }
-  if (field === 'dimensions') return fail('invalid_dimensions', `dimensions must be a positive whole number, not ${show(value)}.`);
+  if (field === 'dimensions')
+    return fail('invalid_dimensions', `dimensions must be a positive whole number, not ${show(value)}.`);
   if (field === 'types' && issue.code === 'invalid_value') {
     return fail('unsupported_type', `types takes ${EmbeddingType.options.join(', ')}; not ${show(value)}.`);
   }

@@ -6,7 +6,9 @@ import { SimilarityRequest, SimilarityResponse } from './similarity.ts';
 
 const SCHEMAS = { EmbedRequest, EmbedResponse, SimilarityRequest, SimilarityResponse, ErrorBody };
 const reference = (name: keyof typeof SCHEMAS) => ({ $ref: `#/components/schemas/${name}` });
-const json = (schema: object, examples?: object) => ({ 'application/json': { schema, ...(examples ? { examples } : {}) } });
+const json = (schema: object, examples?: object) => ({
+  'application/json': { schema, ...(examples ? { examples } : {}) },
+});
 
 /** Responses for the statuses that the error table knows; every one has the same body. */
 function errorResponses(statuses: number[]): Record<string, object> {
@@ -87,7 +89,11 @@ export function openApi(version: string): object {
       },
       '/v1/models': get('List models', 'Models, their dimensions, context lengths and limits.'),
       '/health/live': get('Is the process alive?', 'It is.'),
-      '/health/ready': get('Does the model compute what it should?', 'Golden vectors were recomputed and agree.', errorResponses([503])),
+      '/health/ready': get(
+        'Does the model compute what it should?',
+        'Golden vectors were recomputed and agree.',
+        errorResponses([503]),
+      ),
       '/openapi.json': get('This document', 'OpenAPI 3.1.'),
     },
     components: { schemas: Object.fromEntries(Object.entries(SCHEMAS).map(([name, schema]) => [name, strip(schema)])) },

@@ -3,11 +3,14 @@
 from pathlib import Path
 
 import pytest
+
 from contracts import SCHEMAS, ContractError, load
 
 VECTORS = Path(__file__).resolve().parents[2] / "contracts" / "vectors"
 TYPES = sorted(file.stem for file in SCHEMAS.glob("*.json") if file.stem != "openapi")
-CASES = [(name, kind, file) for name in TYPES for kind in ("valid", "invalid") for file in (VECTORS / name / kind).iterdir()]
+CASES = [
+    (name, kind, file) for name in TYPES for kind in ("valid", "invalid") for file in (VECTORS / name / kind).iterdir()
+]
 
 
 @pytest.mark.parametrize(("name", "kind", "file"), CASES, ids=[f"{n}-{k}-{f.stem}" for n, k, f in CASES])

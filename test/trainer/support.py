@@ -10,6 +10,8 @@ from typing import Any
 
 from PIL import Image, ImageDraw
 
+import towers  # noqa: F401  (makes transformers importable beside a CPU build of torch)
+
 ROOT = Path(__file__).resolve().parents[2]
 STAGE_ENV = os.environ | {
     "PYTHONPATH": f"{ROOT / 'trainer'}{os.pathsep}{ROOT / 'contracts' / 'python'}",
@@ -58,7 +60,11 @@ def run_stage(job: Path, expect: int = 0) -> dict[str, Any]:
     stage = json.loads(job.read_text())["config"]["stage"]
     done = subprocess.run(
         [sys.executable, "-W", "ignore", "-m", f"stages.{stage}", str(job)],
-        env=STAGE_ENV, cwd=ROOT / "trainer", capture_output=True, text=True, timeout=300,
+        env=STAGE_ENV,
+        cwd=ROOT / "trainer",
+        capture_output=True,
+        text=True,
+        timeout=300,
     )
     assert done.returncode == expect, f"exit {done.returncode}, expected {expect}\n{done.stderr[-3000:]}"
     report = job.parent / "report.json"
@@ -70,8 +76,11 @@ def interrupt_stage(job: Path, at_step: int) -> int:
     stage = json.loads(job.read_text())["config"]["stage"]
     process = subprocess.Popen(
         [sys.executable, "-W", "ignore", "-m", f"stages.{stage}", str(job)],
-        env=STAGE_ENV | {"PROGRESS_SECONDS": "0"}, cwd=ROOT / "trainer",
-        stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
+        env=STAGE_ENV | {"PROGRESS_SECONDS": "0"},
+        cwd=ROOT / "trainer",
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
     )
     assert process.stdout is not None
     deadline = time.monotonic() + 240
@@ -95,7 +104,10 @@ def draw_images(folder: Path, count: int, size: tuple[int, int] = (48, 40)) -> l
         {"circle": draw.ellipse, "square": draw.rectangle, "line": draw.line}[shape](box, fill=colour)
         key = f"drawn{number:03d}"
         image.save(folder / f"{key}.jpg", quality=90)
-        captions = [f"A {colour} {shape} number {number} on a plain field .", f"there is a {shape} that is {colour} {number}"]
+        captions = [
+            f"A {colour} {shape} number {number} on a plain field .",
+            f"there is a {shape} that is {colour} {number}",
+        ]
         (folder / f"{key}.txt").write_text("\n".join(captions))
         rows.append({"key": key, "captions": captions})
     return rows
@@ -103,7 +115,6 @@ def draw_images(folder: Path, count: int, size: tuple[int, int] = (48, 40)) -> l
 
 def tiny_language_model(folder: Path) -> Path:
     """A random Llama of 2 layers x 32 with a byte-level vocabulary, in the Hugging Face folder layout."""
-    import towers.torchvision_shim  # noqa: F401  (before transformers)
     import torch
     from tokenizers import ByteLevelBPETokenizer
     from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
@@ -116,8 +127,13 @@ def tiny_language_model(folder: Path) -> Path:
         tokenizer_object=tokenizer._tokenizer, eos_token="<end>", pad_token="<end>", unk_token="<end>"
     )
     config = LlamaConfig(
-        vocab_size=len(fast), hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=4,
-        num_key_value_heads=2, max_position_embeddings=512,
+        vocab_size=len(fast),
+        hidden_size=32,
+        intermediate_size=64,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        max_position_embeddings=512,
     )
     folder.mkdir(parents=True, exist_ok=True)
     LlamaForCausalLM(config).save_pretrained(folder)

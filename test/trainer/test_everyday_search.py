@@ -11,6 +11,7 @@ import tarfile
 
 import numpy as np
 import pytest
+
 from support import ROOT
 from towers.onnx_export import ServedText, session
 from towers.preprocess import preprocess

@@ -2,6 +2,7 @@
 
 import torch
 from torch import nn
+
 from towers.grad_cache import cached_backward
 
 

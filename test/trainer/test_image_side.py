@@ -6,8 +6,9 @@ import math
 import numpy as np
 import pytest
 import torch
-from support import ROOT
 from torch.nn import functional as F
+
+from support import ROOT
 from towers.losses import distances, frozen_tower_regulariser, info_nce, inherit_loss
 from towers.metrics import mean_recall_per_image, paired_bootstrap, retrieval, retrieval_ranks, zero_shot
 from towers.two_towers import Adapter, ScratchTextTower
@@ -123,7 +124,9 @@ def test_training_leaves_what_lies_below_the_cut_alone():
     assert torch.equal(tower.backbone.bn2.running_mean, before)
 
 
-@pytest.mark.parametrize("name", ["vit_base_patch16_clip_224", "eva02_base_patch16_clip_224", "vit_so400m_patch16_siglip_256"])
+@pytest.mark.parametrize(
+    "name", ["vit_base_patch16_clip_224", "eva02_base_patch16_clip_224", "vit_so400m_patch16_siglip_256"]
+)
 def test_production_towers_open_through_the_same_door(name):
     with torch.device("meta"):
         tower = ImageTower(create_backbone(name, pretrained=False), 512)

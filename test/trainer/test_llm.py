@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+
 from support import tiny_language_model
 from towers.llm import batches_by_tokens, padded, pool, read_language_model, with_lora
 
@@ -37,7 +38,8 @@ def test_padding_changes_no_real_token(folder):
         torch.testing.assert_close(
             language_model.pooled(together, mask, pooling)[0],
             language_model.pooled(alone, torch.ones_like(alone), pooling)[0],
-            atol=1e-5, rtol=0,
+            atol=1e-5,
+            rtol=0,
         )
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+
 from towers.preprocess import bicubic, check_recipe, decode, normalise, preprocess, resize
 
 FOLDER = Path(__file__).parents[2] / "contracts" / "vectors" / "preprocess"

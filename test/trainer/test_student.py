@@ -148,7 +148,6 @@ def test_a_saved_student_is_the_same_student(student, wordpiece, tmp_path):
 def test_the_start_from_bert_computes_what_bert_computes(tmp_path):
     from transformers import BertConfig, BertModel
 
-
     torch.manual_seed(0)
     vocabulary = [*SPECIAL_TOKENS, "dog", "run", "##s", "the", "r", "##u", "##n", "##d", "##o", "##g", "d"]
     config = BertConfig(

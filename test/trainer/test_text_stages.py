@@ -11,6 +11,7 @@ import pytest
 import torch
 from PIL import Image
 from safetensors.torch import load_file
+
 from stages.contrastive import halves, pair_loss
 from stages.mntp import mask_tokens
 from stages.prepare import fragments
@@ -107,13 +108,22 @@ def test_prepare_reads_every_format_and_says_what_it_dropped(tmp_path):
     (table / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\nnot a picture")
     with tarfile.open(data / "shard.tar", "w") as archive:
         for key, file in (("new", "drawn008.png"), ("twin", "drawn008.png")):
-            for name, content in ((f"{key}.png", (table / file).read_bytes()), (f"{key}.json", b'{"caption": "in a tar"}')):
+            for name, content in (
+                (f"{key}.png", (table / file).read_bytes()),
+                (f"{key}.json", b'{"caption": "in a tar"}'),
+            ):
                 member = tarfile.TarInfo(name)
                 member.size = len(content)
                 archive.addfile(member, io.BytesIO(content))
     pairs = [
         {"split": "train", "format": "folder", "path": "folder"},
-        {"split": "train", "format": "csv", "path": "table/captions.csv", "image_column": "file", "caption_column": "words"},
+        {
+            "split": "train",
+            "format": "csv",
+            "path": "table/captions.csv",
+            "image_column": "file",
+            "caption_column": "words",
+        },
         {"split": "train", "format": "jsonl", "path": "table/rows.jsonl"},
         {"split": "dev", "format": "webdataset", "path": "shard.tar"},
     ]
@@ -139,7 +149,9 @@ def test_prepare_reads_every_format_and_says_what_it_dropped(tmp_path):
 def test_a_source_that_matches_nothing_is_an_error_with_its_path(tmp_path):
     (tmp_path / "data").mkdir()
     job = write_job(
-        tmp_path, "prepare", {"data": tmp_path / "data"},
+        tmp_path,
+        "prepare",
+        {"data": tmp_path / "data"},
         prepare_config([{"split": "train", "format": "webdataset", "path": "missing-*.tar"}]),
     )
     assert run_stage(job, expect=1) == {}
@@ -164,14 +176,25 @@ def prepared(tmp_path_factory):
 def mntp_config(folder, steps):
     language_model = {"source": "directory", "name": str(tiny_language_model(folder / "lm"))}
     return {
-        "language_model": language_model, "lora": LORA, "mask_share": 0.3, "mask_token": "a", "caption_share": 0.5,
-        "max_tokens": 24, "batch_size": 4, "schedule": schedule(steps, lr=1e-2),
+        "language_model": language_model,
+        "lora": LORA,
+        "mask_share": 0.3,
+        "mask_token": "a",
+        "caption_share": 0.5,
+        "max_tokens": 24,
+        "batch_size": 4,
+        "schedule": schedule(steps, lr=1e-2),
     }
 
 
 def contrastive_config(steps):
     return {
-        "lora": LORA, "temperature": 0.05, "batch_size": 6, "micro_batch": 5, "max_tokens": 32, "pooling": "mean",
+        "lora": LORA,
+        "temperature": 0.05,
+        "batch_size": 6,
+        "micro_batch": 5,
+        "max_tokens": 32,
+        "pooling": "mean",
         "schedule": schedule(steps, lr=1e-2),
     }
 
@@ -197,8 +220,12 @@ def test_text_stages_run_in_order_and_keep_every_caption(prepared):
     contrastive = write_job(prepared, "contrastive", inputs | {"mntp": mntp.parent}, contrastive_config(4))
     assert 0 <= run_stage(contrastive)["metrics"]["dev_accuracy.last"] <= 1
     config = {
-        "pooling": "mean", "max_tokens": 32, "batch_tokens": 64, "shard_size": 7,
-        "limits": {"groups": 0, "long": 0, "translations": 0, "fragments": 5}, "prompt_templates": [],
+        "pooling": "mean",
+        "max_tokens": 32,
+        "batch_tokens": 64,
+        "shard_size": 7,
+        "limits": {"groups": 0, "long": 0, "translations": 0, "fragments": 5},
+        "prompt_templates": [],
     }
     embed = write_job(prepared, "embed_captions", inputs | {"contrastive": contrastive.parent}, config)
     run_stage(embed)

@@ -10,6 +10,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
 from torch.nn import functional as F
+
 from towers.crops import CropCache, cached_crops
 from towers.data import Row, read_pairs, read_rows
 from towers.losses import frozen_tower_regulariser, info_nce
@@ -55,7 +56,9 @@ def main() -> None:
     torch.manual_seed(run.seed)
     text_tower: nn.Module
     if config["text_tower"] == "llm":
-        text_tower = Adapter(captions["train"].width, config["embed_dim"], **config["adapter"], dropout=config["dropout"])
+        text_tower = Adapter(
+            captions["train"].width, config["embed_dim"], **config["adapter"], dropout=config["dropout"]
+        )
         text_tower.load_state_dict(load_adapter(inherited).state_dict())
     else:
         captions["dev"].vocabulary = captions["train"].vocabulary
@@ -112,13 +115,21 @@ def main() -> None:
             history.append({"step": step + 1, "mean_recall": figures["mean_recall"]})
             run.log(f"step {step + 1}: dev mean recall {figures['mean_recall']:.4f}")
         run.tick(
-            step + 1, schedule["steps"],
-            lambda step=step: {
-                "tower": tower.state_dict(), "text_tower": text_tower.state_dict(), "average": average,
-                "optimizer": optimizer.state_dict(), "logit_scale": logit_scale.data, "step": step + 1,
-                "history": history, "smooth": smooth,
+            step + 1,
+            schedule["steps"],
+            lambda step=step, smooth=smooth: {
+                "tower": tower.state_dict(),
+                "text_tower": text_tower.state_dict(),
+                "average": average,
+                "optimizer": optimizer.state_dict(),
+                "logit_scale": logit_scale.data,
+                "step": step + 1,
+                "history": history,
+                "smooth": smooth,
             },
-            loss=smooth, pull=pull.item(), scale=logit_scale.exp().item(),
+            loss=smooth,
+            pull=pull.item(),
+            scale=logit_scale.exp().item(),
             **({"dev": history[-1]["mean_recall"]} if history else {}),
         )
 
@@ -130,7 +141,9 @@ def main() -> None:
     save_file({"features": image_IE.contiguous()}, run.output / "dev_images.safetensors")
     save_file({"features": text_NE.contiguous()}, run.output / "dev_captions.safetensors")
     shape = {
-        **read_shape(inherited), "text_tower": config["text_tower"], "scratch": config["scratch"],
+        **read_shape(inherited),
+        "text_tower": config["text_tower"],
+        "scratch": config["scratch"],
         "logit_scale": logit_scale.item(),
     }
     files = save_towers(run.output, tower, text_tower, shape)
@@ -180,8 +193,12 @@ class TextSide:
 
 def named(*modules: nn.Module) -> list[tuple[str, torch.Tensor]]:
     """Every parameter that trains, under a name of its own."""
-    return [(f"{number}.{name}", parameter) for number, module in enumerate(modules)
-            for name, parameter in module.named_parameters() if parameter.requires_grad]
+    return [
+        (f"{number}.{name}", parameter)
+        for number, module in enumerate(modules)
+        for name, parameter in module.named_parameters()
+        if parameter.requires_grad
+    ]
 
 
 def same_texts(texts: list[str], device: torch.device) -> torch.Tensor:
@@ -215,8 +232,12 @@ def on_dev(
     image_IE = above(run, tower, crops.dev, block)
     text_tower.eval()
     numbers = np.arange(len(side.texts))
-    text_NE = torch.cat([F.normalize(text_tower(side.inputs(part)).float(), dim=-1).cpu()
-                         for part in np.array_split(numbers, max(1, len(numbers) // 256))]).clone()
+    text_NE = torch.cat(
+        [
+            F.normalize(text_tower(side.inputs(part)).float(), dim=-1).cpu()
+            for part in np.array_split(numbers, max(1, len(numbers) // 256))
+        ]
+    ).clone()
     return retrieval(image_IE, text_NE, side.image_of_N), image_IE, text_NE
 
 

@@ -7,6 +7,7 @@ import random
 
 import torch
 from torch.nn import functional as F
+
 from towers.data import read_pairs, read_texts
 from towers.grad_cache import cached_backward
 from towers.llm import load_lora_state, lora_state, padded, read_language_model, with_lora
@@ -38,8 +39,15 @@ def main() -> None:
         """Share of dev captions whose nearest other caption is the second one of the same image."""
         model.eval()
         with torch.no_grad():
-            sides = [torch.cat([encode(language_model.tokens([pair[side] for pair in part], config["max_tokens"]))
-                                for part in parts(dev, 64)]) for side in (0, 1)]
+            sides = [
+                torch.cat(
+                    [
+                        encode(language_model.tokens([pair[side] for pair in part], config["max_tokens"]))
+                        for part in parts(dev, 64)
+                    ]
+                )
+                for side in (0, 1)
+            ]
         model.train()
         return (sides[0] @ sides[1].T).argmax(1).eq(torch.arange(len(dev), device=run.device)).float().mean().item()
 

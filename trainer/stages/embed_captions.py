@@ -8,6 +8,7 @@ import json
 
 import torch
 from safetensors.torch import load_file, save_file
+
 from towers.data import Row, read_pairs, read_texts, write_rows
 from towers.llm import batches_by_tokens, padded, read_language_model
 from towers.run import Run
@@ -87,8 +88,11 @@ def class_prompts(run: Run, templates: list[str]) -> list[Row]:
     if not file.exists():
         return []
     classes = json.loads(file.read_text(encoding="utf-8"))["classes"]
-    return [{"id": str(row["index"]), "text": template.replace("{}", row["name"])}
-            for row in classes for template in templates]
+    return [
+        {"id": str(row["index"]), "text": template.replace("{}", row["name"])}
+        for row in classes
+        for template in templates
+    ]
 
 
 if __name__ == "__main__":

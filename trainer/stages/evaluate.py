@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from safetensors.torch import load_file
 from torch.nn import functional as F
+
 from towers.data import read_images, read_pairs, read_rows
 from towers.metrics import RECALL_AT, mean_recall_per_image, paired_bootstrap, retrieval, zero_shot
 from towers.onnx_export import ServedText, embed_static, read_table
@@ -25,7 +26,7 @@ from towers.two_towers import load_adapter, load_image_tower, load_preprocess, r
 from towers.vision import create_backbone
 
 matplotlib.use("Agg")
-from matplotlib import pyplot as plt  # noqa: E402  (after the choice of a backend without a screen)
+from matplotlib import pyplot as plt
 
 Figures = dict[str, float]
 
@@ -72,11 +73,16 @@ def main() -> None:
     if arms["llm"] and arms["llm"].keys() == arms["scratch"].keys():
         means = {arm: np.array([values.mean() for values in runs.values()]) for arm, runs in arms.items()}
         comparison = paired_bootstrap(
-            np.mean(list(arms["llm"].values()), axis=0), np.mean(list(arms["scratch"].values()), axis=0),
-            run.config["bootstrap_samples"], run.seed,
+            np.mean(list(arms["llm"].values()), axis=0),
+            np.mean(list(arms["scratch"].values()), axis=0),
+            run.config["bootstrap_samples"],
+            run.seed,
         )
         for arm, values in means.items():
-            comparison |= {f"{arm}.mean": float(values.mean()), f"{arm}.sd": float(values.std(ddof=1 if len(values) > 1 else 0))}
+            comparison |= {
+                f"{arm}.mean": float(values.mean()),
+                f"{arm}.sd": float(values.std(ddof=1 if len(values) > 1 else 0)),
+            }
     run.tick(2, 4)
 
     # ---- zero-shot on the class images: a sanity figure, the backbone has seen pictures like them ----------------------------
@@ -87,7 +93,11 @@ def main() -> None:
     kept = rows["student_int8"]["text_to_image_R@10"] / max(rows["teacher"]["text_to_image_R@10"], 1e-9)
     kept_back = rows["student_int8"]["image_to_text_R@10"] / max(rows["teacher"]["image_to_text_R@10"], 1e-9)
     document = {
-        "images": len(pairs), "captions": len(texts), "retrieval": rows, "comparison": comparison, "zero_shot": zero_shots,
+        "images": len(pairs),
+        "captions": len(texts),
+        "retrieval": rows,
+        "comparison": comparison,
+        "zero_shot": zero_shots,
         "student_share_of_teacher_R@10": {"text_to_image": kept, "image_to_text": kept_back},
     }
     write_atomically(run.output / "evaluation.json", json.dumps(document, indent=2))
@@ -131,7 +141,8 @@ def class_figures(run: Run, wordpiece: Any, served: ServedText, context_length: 
         figures[name] = zero_shot(torch.cat(image_parts), F.normalize(classes_CE, dim=-1), class_of_I)
     best = torch.cat(classifier_parts).topk(5, dim=1).indices == class_of_I[:, None]
     figures["frozen_classifier"] = {
-        "zero_shot_top1": best[:, 0].float().mean().item(), "zero_shot_top5": best.any(1).float().mean().item()
+        "zero_shot_top1": best[:, 0].float().mean().item(),
+        "zero_shot_top5": best.any(1).float().mean().item(),
     }
     return figures
 
@@ -139,22 +150,30 @@ def class_figures(run: Run, wordpiece: Any, served: ServedText, context_length: 
 def table(document: dict[str, Any]) -> str:
     """The figures as people read them, in per cent."""
     keys = [f"{way}_R@{k}" for way in ("image_to_text", "text_to_image") for k in RECALL_AT] + ["mean_recall"]
-    lines = [f"dev: {document['images']} images, {document['captions']} captions; per cent",
-             f"{'':24}{'I2T R@1':>9}{'R@5':>7}{'R@10':>7}{'T2I R@1':>9}{'R@5':>7}{'R@10':>7}{'mean':>7}"]
+    lines = [
+        f"dev: {document['images']} images, {document['captions']} captions; per cent",
+        f"{'':24}{'I2T R@1':>9}{'R@5':>7}{'R@10':>7}{'T2I R@1':>9}{'R@5':>7}{'R@10':>7}{'mean':>7}",
+    ]
     for name, figures in document["retrieval"].items():
         widths = (9, 7, 7, 9, 7, 7, 7)
         cells = (f"{100 * figures[key]:>{width}.1f}" for key, width in zip(keys, widths, strict=True))
         lines.append(f"{name:24}{''.join(cells)}")
     share = document["student_share_of_teacher_R@10"]
-    lines.append(f"the served student keeps {100 * share['text_to_image']:.1f} % (text to image) and "
-                 f"{100 * share['image_to_text']:.1f} % (image to text) of the teacher's R@10")
+    lines.append(
+        f"the served student keeps {100 * share['text_to_image']:.1f} % (text to image) and "
+        f"{100 * share['image_to_text']:.1f} % (image to text) of the teacher's R@10"
+    )
     if document["comparison"]:
         c = document["comparison"]
-        lines.append(f"LLM-taught {100 * c['llm.mean']:.1f} ± {100 * c['llm.sd']:.1f}, control {100 * c['scratch.mean']:.1f} ± "
-                     f"{100 * c['scratch.sd']:.1f}: difference {100 * c['difference']:.1f} "
-                     f"[{100 * c['low']:.1f}, {100 * c['high']:.1f}] (paired bootstrap over images, 95 %)")
+        lines.append(
+            f"LLM-taught {100 * c['llm.mean']:.1f} ± {100 * c['llm.sd']:.1f}, control {100 * c['scratch.mean']:.1f} ± "
+            f"{100 * c['scratch.sd']:.1f}: difference {100 * c['difference']:.1f} "
+            f"[{100 * c['low']:.1f}, {100 * c['high']:.1f}] (paired bootstrap over images, 95 %)"
+        )
     for name, figures in document["zero_shot"].items():
-        lines.append(f"class images, {name}: top-1 {100 * figures['zero_shot_top1']:.1f}, top-5 {100 * figures['zero_shot_top5']:.1f}")
+        lines.append(
+            f"class images, {name}: top-1 {100 * figures['zero_shot_top1']:.1f}, top-5 {100 * figures['zero_shot_top5']:.1f}"
+        )
     return "\n".join(lines)
 
 

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
 from torch.nn import functional as F
+
 from towers.data import read_images, read_pairs, read_rows
 from towers.losses import inherit_loss
 from towers.optim import adamw, clip_gradients, groups_of, set_rate
@@ -24,7 +25,9 @@ def main() -> None:
     run = Run.start("inherit")
     config, schedule = run.config, run.config["schedule"]
     if config["target"] != "classifier_rows":
-        raise NotImplementedError("target 'clip_text' needs a tower with a text encoder of its own; use classifier_rows")
+        raise NotImplementedError(
+            "target 'clip_text' needs a tower with a text encoder of its own; use classifier_rows"
+        )
 
     # ---- the joint space: principal axes of the frozen features --------------------------------------------------------
     backbone = create_backbone(config["backbone"]["name"])
@@ -41,7 +44,9 @@ def main() -> None:
     targets_CE = F.normalize(centred_CF @ weight_EF.T, dim=-1)
     class_of_N = torch.tensor([int(row["id"]) for row in prompts])
     if len(prompts) == 0 or int(class_of_N.max()) >= len(targets_CE):
-        raise ValueError("inherit needs prompts for the backbone's own classes: set prepare.classes and prompt_templates")
+        raise ValueError(
+            "inherit needs prompts for the backbone's own classes: set prepare.classes and prompt_templates"
+        )
 
     # ---- regression ------------------------------------------------------------------------------------------------------
     torch.manual_seed(run.seed)
@@ -64,7 +69,8 @@ def main() -> None:
         set_rate(optimizer, step, schedule)
         optimizer.step()
         run.tick(
-            step + 1, schedule["steps"],
+            step + 1,
+            schedule["steps"],
             lambda step=step: {"step": step + 1, "adapter": adapter.state_dict(), "optimizer": optimizer.state_dict()},
             loss=loss.item(),
         )
@@ -77,8 +83,12 @@ def main() -> None:
     save_file(adapter.cpu().state_dict(), run.output / "text_tower.safetensors")
     save_file({"weight": weight_EF, "bias": bias_E}, run.output / "head.safetensors")
     shape = {
-        "text_tower": "llm", "llm_width": features_ND.shape[1], "embed_dim": config["embed_dim"],
-        "adapter": config["adapter"], "backbone": config["backbone"], "preprocess": recipe,
+        "text_tower": "llm",
+        "llm_width": features_ND.shape[1],
+        "embed_dim": config["embed_dim"],
+        "adapter": config["adapter"],
+        "backbone": config["backbone"],
+        "preprocess": recipe,
     }
     (run.output / "clip.json").write_text(json.dumps(shape, indent=2))
     metrics = {"loss.last": loss.item(), "prompt_accuracy": (nearest == class_of_N).float().mean().item()}

@@ -8,6 +8,7 @@ import random
 
 import torch
 from torch.nn import functional as F
+
 from towers.data import read_texts
 from towers.llm import (
     LanguageModel,
@@ -45,21 +46,19 @@ def main() -> None:
         optimizer.load_state_dict(state["optimizer"])
         first, losses = state["step"], state["losses"]
     mask_id = tokenizer.convert_tokens_to_ids(config["mask_token"])
-    if mask_id is None or mask_id == tokenizer.unk_token_id and config["mask_token"] != tokenizer.unk_token:
+    if mask_id is None or (mask_id == tokenizer.unk_token_id and config["mask_token"] != tokenizer.unk_token):
         raise ValueError(f"mask_token {config['mask_token']!r} is not one token of this vocabulary")
     for step in range(first, schedule["steps"]):
         rng = random.Random(f"{run.seed}/{step}")
         rows = []
         for _ in range(config["batch_size"]):
-            if not windows or captions and rng.random() < config["caption_share"]:
+            if not windows or (captions and rng.random() < config["caption_share"]):
                 rows.append(language_model.tokens([rng.choice(captions)], config["max_tokens"])[0])
             else:
                 rows.append(rng.choice(windows))
         ids_BT, mask_BT = padded(rows, tokenizer.pad_token_id, run.device)
         generator = torch.Generator().manual_seed(run.seed * 1_000_003 + step)
-        masked_BT, chosen_BT = mask_tokens(
-            ids_BT, mask_BT, config["mask_share"], mask_id, len(tokenizer), generator
-        )
+        masked_BT, chosen_BT = mask_tokens(ids_BT, mask_BT, config["mask_share"], mask_id, len(tokenizer), generator)
         hidden_BTD = language_model.hidden(masked_BT, mask_BT)
         logits_NV = output_layer(model)(hidden_BTD[:, :-1][chosen_BT[:, 1:]])
         loss = F.cross_entropy(logits_NV.float(), ids_BT[:, 1:][chosen_BT[:, 1:]])

@@ -10,16 +10,95 @@ from pathlib import Path
 from typing import Any
 
 from PIL import Image, ImageOps
+
 from towers.data import Row, read_rows, write_rows
 from towers.run import Run
 from towers.sources import Sample, read_source
 
 # Words that end a phrase: what lies between two of them in a caption is what people type into a search box.
 STOP_WORDS = set(
-    "a an the is are was were be been being and or but of in on at to from by with without for as into onto over under "
-    "near up down out off through across along around behind between beside while who which that this these those his "
-    "her its their it he she they them there some several one two three four five has have had having do does doing "
-    "very other another each next front back top side".split()
+    [
+        "a",
+        "an",
+        "the",
+        "is",
+        "are",
+        "was",
+        "were",
+        "be",
+        "been",
+        "being",
+        "and",
+        "or",
+        "but",
+        "of",
+        "in",
+        "on",
+        "at",
+        "to",
+        "from",
+        "by",
+        "with",
+        "without",
+        "for",
+        "as",
+        "into",
+        "onto",
+        "over",
+        "under",
+        "near",
+        "up",
+        "down",
+        "out",
+        "off",
+        "through",
+        "across",
+        "along",
+        "around",
+        "behind",
+        "between",
+        "beside",
+        "while",
+        "who",
+        "which",
+        "that",
+        "this",
+        "these",
+        "those",
+        "his",
+        "her",
+        "its",
+        "their",
+        "it",
+        "he",
+        "she",
+        "they",
+        "them",
+        "there",
+        "some",
+        "several",
+        "one",
+        "two",
+        "three",
+        "four",
+        "five",
+        "has",
+        "have",
+        "had",
+        "having",
+        "do",
+        "does",
+        "doing",
+        "very",
+        "other",
+        "another",
+        "each",
+        "next",
+        "front",
+        "back",
+        "top",
+        "side",
+    ]
 )
 
 
@@ -58,8 +137,11 @@ def main() -> None:
     # ---- texts -----------------------------------------------------------------------------------------------------
     texts: dict[tuple[str, str], list[Row]] = {}
     for source in config["texts"]:
-        rows = [normalised(source["kind"], row) for row in read_rows(data / source["path"])
-                if "sources" not in source or row.get("source") in source["sources"]]
+        rows = [
+            normalised(source["kind"], row)
+            for row in read_rows(data / source["path"])
+            if "sources" not in source or row.get("source") in source["sources"]
+        ]
         texts.setdefault((source["kind"], source["split"]), []).extend(rows)
     pairs_train = state["rows"].get("train", [])
     texts["fragments", "train"] = fragments(
@@ -85,7 +167,9 @@ def main() -> None:
     metrics |= {f"captions.{split}": sum(len(row["captions"]) for row in rows) for split, rows in state["rows"].items()}
     metrics |= {f"{kind}.{split}": len(rows) for (kind, split), rows in texts.items()}
     metrics |= {f"dropped.{reason}": count for reason, count in reasons.items()}
-    run.finish(metrics, files | {"dropped": "dropped.jsonl"}, [f"dropped {reason}: {n}" for reason, n in reasons.items()])
+    run.finish(
+        metrics, files | {"dropped": "dropped.jsonl"}, [f"dropped {reason}: {n}" for reason, n in reasons.items()]
+    )
 
 
 def checked(sample: Sample, config: dict[str, Any], seen: dict[str, str]) -> tuple[str | None, bytes | None, list[str]]:
@@ -160,8 +244,10 @@ def fragments(captions: list[str], limit: int) -> list[Row]:
 def copy_class_images(archive: Path, out: Path) -> dict[str, str]:
     """Zero-shot images beside their class: the tar as it is, and rows {key, shard, index} from the .jsonl beside it."""
     (out / archive.name).write_bytes(archive.read_bytes())
-    rows = [{"key": row["key"], "shard": archive.name, "index": row["index"]}
-            for row in read_rows(archive.with_suffix(".jsonl"))]
+    rows = [
+        {"key": row["key"], "shard": archive.name, "index": row["index"]}
+        for row in read_rows(archive.with_suffix(".jsonl"))
+    ]
     write_rows(out / "class_images.jsonl", rows)
     return {"class_images": "class_images.jsonl", "class_images.tar": archive.name}
 

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 from PIL import Image
+
 from towers.data import Row, read_images
 from towers.preprocess import decode, preprocess
 from towers.run import Run
@@ -38,8 +39,13 @@ def cached_crops(
     """Read the cache that fits, or make it: resumable image by image, complete once `done.json` is there."""
     block, crops = config["first_trainable_block"], config["crops"]
     identity = {
-        "backbone": config["backbone"], "block": block, "crops": crops, "scale": config["crop_scale"],
-        "flip": config["flip"], "recipe": recipe, "dtype": str(run.amp_dtype),
+        "backbone": config["backbone"],
+        "block": block,
+        "crops": crops,
+        "scale": config["crop_scale"],
+        "flip": config["flip"],
+        "recipe": recipe,
+        "dtype": str(run.amp_dtype),
         "keys": hashlib.sha256("\n".join(row["key"] for rows in splits.values() for row in rows).encode()).hexdigest(),
     }
     name = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16]
@@ -60,8 +66,15 @@ def cached_crops(
 
 
 def fill(
-    run: Run, tower: ImageTower, rows: list[Row], file: Path, views: int, recipe: dict[str, Any],
-    config: dict[str, Any], done: int, total: int,
+    run: Run,
+    tower: ImageTower,
+    rows: list[Row],
+    file: Path,
+    views: int,
+    recipe: dict[str, Any],
+    config: dict[str, Any],
+    done: int,
+    total: int,
 ) -> int:
     """Activations of every row: of the plain view where `views` is 0, else of that many random crops."""
     marker = file.with_suffix(".rows")
@@ -105,5 +118,3 @@ def random_crop(image: Image.Image, config: dict[str, Any], seed: str) -> Image.
     if config["flip"] and rng.random() < 0.5:
         return cropped.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
     return cropped
-
-

@@ -31,7 +31,10 @@ def zero_shot(images_IE: torch.Tensor, classes_CE: torch.Tensor, class_of_I: tor
     """Top-1 and top-5 of the nearest class vector."""
     best = (images_IE @ classes_CE.T).topk(min(5, len(classes_CE)), dim=1).indices
     hits = best == class_of_I[:, None]
-    return {"zero_shot_top1": hits[:, :1].any(1).float().mean().item(), "zero_shot_top5": hits.any(1).float().mean().item()}
+    return {
+        "zero_shot_top1": hits[:, :1].any(1).float().mean().item(),
+        "zero_shot_top5": hits.any(1).float().mean().item(),
+    }
 
 
 def mean_recall_per_image(scores_IN: torch.Tensor, image_of_N: torch.Tensor) -> np.ndarray:
@@ -54,6 +57,8 @@ def paired_bootstrap(a_I: np.ndarray, b_I: np.ndarray, samples: int, seed: int) 
     draws = np.array([difference[rng.integers(0, len(difference), len(difference))].mean() for _ in range(samples)])
     low, high = np.quantile(draws, [0.025, 0.975])
     return {
-        "difference": float(difference.mean()), "low": float(low), "high": float(high),
+        "difference": float(difference.mean()),
+        "low": float(low),
+        "high": float(high),
         "above_zero": float((draws > 0).mean()),
     }

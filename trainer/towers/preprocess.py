@@ -34,9 +34,7 @@ def decode(data: bytes, max_pixels: int = MAX_PIXELS) -> Image.Image:
     """An upright 8-bit RGB image from the bytes of an image file."""
     image = Image.open(io.BytesIO(data))
     if image.width * image.height > max_pixels:
-        raise ValueError(
-            f"image is {image.width} x {image.height} pixels; at most {max_pixels} are allowed"
-        )
+        raise ValueError(f"image is {image.width} x {image.height} pixels; at most {max_pixels} are allowed")
     return to_rgb(ImageOps.exif_transpose(image))
 
 
@@ -61,9 +59,7 @@ def check_recipe(recipe: Mapping[str, Any]) -> None:
     if recipe["resize_mode"] not in {"squash", "shortest", "longest"}:
         raise ValueError(f"preprocess recipe: unknown resize_mode {recipe['resize_mode']!r}")
     if (recipe["resize_mode"] == "shortest") != (recipe["crop"] == "center"):
-        raise ValueError(
-            "preprocess recipe: crop is 'center' with resize_mode 'shortest' and 'none' otherwise"
-        )
+        raise ValueError("preprocess recipe: crop is 'center' with resize_mode 'shortest' and 'none' otherwise")
 
 
 def geometry(width: int, height: int, recipe: Mapping[str, Any]) -> Geometry:
@@ -101,9 +97,7 @@ def resize(image: Image.Image, recipe: Mapping[str, Any]) -> np.ndarray:
 def normalise(pixels_HWC: np.ndarray, recipe: Mapping[str, Any]) -> np.ndarray:
     """float32 [3, size, size]."""
     mean_C, std_C = np.array(recipe["mean"], np.float64), np.array(recipe["std"], np.float64)
-    return np.ascontiguousarray(
-        ((pixels_HWC / 255.0 - mean_C) / std_C).astype(np.float32).transpose(2, 0, 1)
-    )
+    return np.ascontiguousarray(((pixels_HWC / 255.0 - mean_C) / std_C).astype(np.float32).transpose(2, 0, 1))
 
 
 def preprocess(image: bytes | Image.Image, recipe: Mapping[str, Any]) -> np.ndarray:

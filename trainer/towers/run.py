@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 import torch
+
 from contracts import load
 
 INTERRUPTED = 75  # sysexits' EX_TEMPFAIL: the control plane starts the job again

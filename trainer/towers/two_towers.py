@@ -12,6 +12,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
 from torch.nn import functional as F
+
 from towers.vision import ImageTower, create_backbone
 
 MAX_LOGIT_SCALE = math.log(100.0)
@@ -74,10 +75,14 @@ def new_logit_scale() -> nn.Parameter:
 
 def save_towers(folder: Path, image_tower: ImageTower, text_tower: nn.Module, shape: dict[str, Any]) -> dict[str, str]:
     """Write the weights of both towers and `clip.json`, which says how to build them again."""
-    save_file({k: v.detach().contiguous().cpu() for k, v in image_tower.state_dict().items()},
-              folder / "image_tower.safetensors")
-    save_file({k: v.detach().contiguous().cpu() for k, v in text_tower.state_dict().items()},
-              folder / "text_tower.safetensors")
+    save_file(
+        {k: v.detach().contiguous().cpu() for k, v in image_tower.state_dict().items()},
+        folder / "image_tower.safetensors",
+    )
+    save_file(
+        {k: v.detach().contiguous().cpu() for k, v in text_tower.state_dict().items()},
+        folder / "text_tower.safetensors",
+    )
     (folder / "clip.json").write_text(json.dumps(shape, indent=2))
     return {"image_tower": "image_tower.safetensors", "text_tower": "text_tower.safetensors", "clip": "clip.json"}
 

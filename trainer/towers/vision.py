@@ -6,7 +6,6 @@ Shapes: B images, S side in pixels, F pooled backbone features, E joint dimensio
 import importlib.util
 from pathlib import Path
 
-import towers.torchvision_shim  # noqa: F401  (before timm)
 import timm
 import torch
 from timm.data import resolve_model_data_config

@@ -1,6 +1,7 @@
 // POST /embed: texts and images in, embeddings in the same order out.
-import { type EmbeddingItem, EmbedRequest, type EmbedResponse } from '../../../contracts/src/embed.ts';
+
 import type { z } from 'zod';
+import { type EmbeddingItem, EmbedRequest, type EmbedResponse } from '../../../contracts/src/embed.ts';
 import { encodeEmbedding } from '../../shared/embedding.ts';
 import type { Dependencies } from '../app.ts';
 import { chooseDimensions, chooseModel, type Embedded, embedItems } from '../embed-items.ts';
@@ -24,7 +25,11 @@ export async function embed(request: Request, deps: Dependencies): Promise<Embed
 type Types = NonNullable<EmbedRequest['types']>;
 
 /** One type: the vector itself. Several: an object by type. */
-function toItem({ modality, embedding, truncation }: Embedded, index: number, types: Types): z.infer<typeof EmbeddingItem> {
+function toItem(
+  { modality, embedding, truncation }: Embedded,
+  index: number,
+  types: Types,
+): z.infer<typeof EmbeddingItem> {
   const [only] = types;
   const encoded =
     types.length === 1 && only

@@ -2,7 +2,12 @@
 import type { InputItem, Usage } from '../../../contracts/src/embed.ts';
 import { LIMITS } from '../../../contracts/src/embed.ts';
 import type { ModelManifest } from '../../../contracts/src/manifest.ts';
-import { type SimilarityItem, SimilarityRequest, type SimilarityResponse, type VectorItem } from '../../../contracts/src/similarity.ts';
+import {
+  type SimilarityItem,
+  SimilarityRequest,
+  type SimilarityResponse,
+  type VectorItem,
+} from '../../../contracts/src/similarity.ts';
 import { fromBase64, isBase64 } from '../../shared/base64.ts';
 import { cutAndNormalise, dot, fromFloat32Bytes, isUnit } from '../../shared/embedding.ts';
 import type { Dependencies } from '../app.ts';
@@ -63,7 +68,9 @@ function compare(mode: 'matrix' | 'pairs' | 'top_k', a: Side[], b: Side[], topK:
   }
   const scores = rows.map((row) => row.map(({ score }) => score));
   const calibrated = rows.map((row) => row.map((hit) => hit.calibrated));
-  return mode === 'matrix' ? { mode, scores, calibrated } : { mode, scores: scores.flat(), calibrated: calibrated.flat() };
+  return mode === 'matrix'
+    ? { mode, scores, calibrated }
+    : { mode, scores: scores.flat(), calibrated: calibrated.flat() };
 }
 
 /** Learned from dev pairs, one map for each pair of modalities; null where a ready vector does not say what it was. */
@@ -84,15 +91,23 @@ function isReady(item: SimilarityItem): item is VectorItem {
   return typeof item !== 'string' && 'embedding' in item;
 }
 
-function checkSides({ a, b }: { a: SimilarityItem[]; b: SimilarityItem[] }, mode: string, topK: number | undefined): void {
+function checkSides(
+  { a, b }: { a: SimilarityItem[]; b: SimilarityItem[] },
+  mode: string,
+  topK: number | undefined,
+): void {
   for (const [param, list] of Object.entries({ a, b })) {
     if (list.length === 0) throw new ApiError('empty_input', `${param} is an empty list.`, { param });
     if (list.length > LIMITS.items) {
-      throw new ApiError('too_many_items', `${param} may hold ${LIMITS.items} items; ${list.length} were sent.`, { param });
+      throw new ApiError('too_many_items', `${param} may hold ${LIMITS.items} items; ${list.length} were sent.`, {
+        param,
+      });
     }
   }
   if (mode === 'pairs' && a.length !== b.length) {
-    throw new ApiError('invalid_request', `pairs needs sides of one length; a has ${a.length}, b has ${b.length}.`, { param: 'b' });
+    throw new ApiError('invalid_request', `pairs needs sides of one length; a has ${a.length}, b has ${b.length}.`, {
+      param: 'b',
+    });
   }
   if (topK !== undefined && (mode !== 'top_k' || topK > LIMITS.top_k)) {
     const message = mode === 'top_k' ? `top_k may be ${LIMITS.top_k}, not ${topK}.` : 'top_k needs "mode": "top_k".';
@@ -126,7 +141,8 @@ function toVector({ embedding }: VectorItem): ArrayLike<number> | undefined {
 async function embedSide(model: Model, deps: Dependencies, list: SimilarityItem[], options: EmbedOptions) {
   const items = list.filter((item): item is InputItem => !isReady(item));
   const none: Usage = { prompt_tokens: 0, images: 0, total_tokens: 0 };
-  const { embedded, usage } = items.length > 0 ? await embedItems(model, deps, items, options) : { embedded: [], usage: none };
+  const { embedded, usage } =
+    items.length > 0 ? await embedItems(model, deps, items, options) : { embedded: [], usage: none };
   let next = 0;
   const sides = list.map((item, index): Side => {
     const made = isReady(item) ? undefined : embedded[next++];

@@ -46,9 +46,7 @@ def png_16_bit(samples_HWC: np.ndarray, color_type: int) -> bytes:
     """Pillow writes no 16-bit colour, so the file is put together here."""
 
     def chunk(name: bytes, body: bytes) -> bytes:
-        return (
-            struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
-        )
+        return struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
 
     height, width = samples_HWC.shape[:2]
     rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in samples_HWC)
@@ -158,12 +156,7 @@ def main() -> None:
         "alpha.png",
         "wide.jpg",
     }
-    cases = [
-        case(image, recipe)
-        for image in images
-        for recipe in RECIPES
-        if recipe == "shortest" or image in chosen
-    ]
+    cases = [case(image, recipe) for image in images for recipe in RECIPES if recipe == "shortest" or image in chosen]
     documents = {
         "cases.json": {"recipes": RECIPES, "cases": cases},
         "resize.json": {"vectors": resize_vectors()},

@@ -103,7 +103,9 @@ def valid(text: str) -> bool:
 def main() -> None:
     vocabulary_path = HERE / "vocabulary.txt"
     if sys.argv[1:2] == ["--train"]:
-        vocabulary_path.write_text("".join(f"{piece}\n" for piece in train_vocabulary(Path(sys.argv[2]))), encoding="utf-8")
+        vocabulary_path.write_text(
+            "".join(f"{piece}\n" for piece in train_vocabulary(Path(sys.argv[2]))), encoding="utf-8"
+        )
     pieces = vocabulary_path.read_text(encoding="utf-8").splitlines()
     tokenizer = bert_like(models.WordPiece({piece: i for i, piece in enumerate(pieces)}, unk_token="[UNK]"))
 
