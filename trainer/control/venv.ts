@@ -16,7 +16,7 @@ const LOCK_MINUTES = 30;
 /** The interpreter's path. Calls `say` with a sentence before every long step. */
 export async function ensureVenv(say: (sentence: string) => void = console.error): Promise<string> {
   const project = readFileSync(join(TRAINER, 'pyproject.toml'), 'utf8');
-  const digest = createHash('sha256').update(project).digest('hex');
+  const digest = createHash('sha256').update(requirements(project).join('\n')).digest('hex');
   const isReady = () => existsSync(PYTHON) && existsSync(STAMP) && readFileSync(STAMP, 'utf8') === digest;
   if (isReady()) return PYTHON;
   await takeLock(say);
