@@ -25,6 +25,7 @@ from towers.two_towers import (
     new_logit_scale,
     read_shape,
     save_towers,
+    turn_to_principal_axes,
 )
 from towers.vision import ImageTower, create_backbone
 from towers.wordpiece import train_vocabulary
@@ -137,6 +138,9 @@ def main() -> None:
     with torch.no_grad():
         for name, value in named(tower, text_tower):
             value.copy_(average[name])
+    image_train_IE = above(run, tower, crops.plain, block)
+    text_train_IE = text_vectors(text_tower, captions["train"], captions["train"].first_of_I)
+    turn_to_principal_axes(tower.head, text_tower.projection, [image_train_IE, text_train_IE])
     figures, image_IE, text_NE = on_dev(run, tower, text_tower, crops, block, captions["dev"])
     save_file({"features": image_IE.contiguous()}, run.output / "dev_images.safetensors")
     save_file({"features": text_NE.contiguous()}, run.output / "dev_captions.safetensors")
@@ -225,19 +229,20 @@ def frozen_vectors(run: Run, tower: ImageTower, crops: CropCache, block: int) ->
 
 
 @torch.inference_mode()
+def text_vectors(text_tower: nn.Module, side: TextSide, numbers: np.ndarray) -> torch.Tensor:
+    """Unit vectors [N, E] of captions by their row numbers, float32 on the CPU."""
+    text_tower.eval()
+    parts = np.array_split(numbers, max(1, len(numbers) // 256))
+    return torch.cat([F.normalize(text_tower(side.inputs(part)).float(), dim=-1).cpu() for part in parts]).clone()
+
+
+@torch.inference_mode()
 def on_dev(
     run: Run, tower: ImageTower, text_tower: nn.Module, crops: CropCache, block: int, side: TextSide
 ) -> tuple[dict[str, float], torch.Tensor, torch.Tensor]:
     """Retrieval figures on dev, with the vectors of its images and captions."""
     image_IE = above(run, tower, crops.dev, block)
-    text_tower.eval()
-    numbers = np.arange(len(side.texts))
-    text_NE = torch.cat(
-        [
-            F.normalize(text_tower(side.inputs(part)).float(), dim=-1).cpu()
-            for part in np.array_split(numbers, max(1, len(numbers) // 256))
-        ]
-    ).clone()
+    text_NE = text_vectors(text_tower, side, np.arange(len(side.texts)))
     return retrieval(image_IE, text_NE, side.image_of_N), image_IE, text_NE
 
 

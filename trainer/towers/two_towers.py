@@ -68,6 +68,23 @@ class ScratchTextTower(nn.Module):
         return F.normalize(self.projection(pooled).float(), dim=-1)
 
 
+@torch.no_grad()
+def turn_to_principal_axes(image_head: nn.Linear, text_head: nn.Linear, vectors: list[torch.Tensor]) -> torch.Tensor:
+    """Turn the joint space so that its first dimensions carry most: every cosine stays, prefixes become useful.
+
+    `vectors` are unit vectors [N, E] of each modality, which count alike. The axes are the eigenvectors of their mean
+    second moment, strongest first: of all turns, the one whose prefixes keep most of the inner products. Both heads are
+    linear maps in front of a normalisation, so they take the turn [E, E] in; it is returned for vectors made before.
+    """
+    moment_EE = sum(rows_NE.double().T @ rows_NE.double() / len(rows_NE) for rows_NE in vectors)
+    turn_EE = torch.linalg.eigh(moment_EE).eigenvectors.flip(1).T.float()
+    for head in (image_head, text_head):
+        turn = turn_EE.to(head.weight.device)
+        head.weight.copy_(turn @ head.weight)
+        head.bias.copy_(turn @ head.bias)
+    return turn_EE
+
+
 def new_logit_scale() -> nn.Parameter:
     """CLIP's start: the logarithm of 1 / 0.07."""
     return nn.Parameter(torch.tensor(math.log(1 / 0.07)))
