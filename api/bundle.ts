@@ -19,11 +19,18 @@ const RULES = [
   { pattern: /\.txt$/, type: 'Text' as const },
 ];
 
-/** `model`: folder that stands in for api/model. The first module is the entry. */
-export async function bundleWorker({ model = EMBEDDED_MODEL, minify = false } = {}): Promise<WorkerModule[]> {
+/**
+ * `model`: folder that stands in for api/model; `entry`: file that stands in for the Worker's own. The first module is
+ * the entry.
+ */
+export async function bundleWorker({
+  model = EMBEDDED_MODEL,
+  minify = false,
+  entry = ENTRY,
+} = {}): Promise<WorkerModule[]> {
   const files = new Map<string, WorkerModule>();
   const result = await build({
-    entryPoints: [ENTRY],
+    entryPoints: [entry],
     bundle: true,
     write: false,
     minify,

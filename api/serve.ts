@@ -16,7 +16,7 @@ Serves the embedded model on http://127.0.0.1:8787: the page at /, POST /embed, 
   --port N        default $PORT, else 8787`;
 
 const HOST = '127.0.0.1';
-const COMPATIBILITY_DATE = '2026-08-01';
+export const COMPATIBILITY_DATE = '2026-08-01';
 const RESTART_MS = 1000;
 /** The first request opens the sessions; a slow machine may take this long. */
 const READY_MS = 60_000;
@@ -110,9 +110,10 @@ async function startEncoder(model: string) {
 
 // ------------------------------------------------------------------ the Worker
 
-export async function startWorker(options: Options & { encoderUrl: string }): Promise<Miniflare> {
+/** `entry`: a file that wraps the Worker's own, for measurements. */
+export async function startWorker(options: Options & { encoderUrl: string; entry?: string }): Promise<Miniflare> {
   const playground = fileURLToPath(new URL('playground', import.meta.url));
-  const modules = await bundleWorker({ model: options.model });
+  const modules = await bundleWorker({ model: options.model, entry: options.entry });
   const settings = convertV4MiniflareOptions({
     host: HOST,
     port: options.port,

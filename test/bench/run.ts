@@ -1,18 +1,26 @@
-// `npm run bench`: latency of texts in workerd beside onnxruntime-node on the same weights, and the image encoder's rate.
+// `npm run bench`: what the edge costs, against its targets, in one run on one machine.
 import { readFileSync } from 'node:fs';
-import { cpus } from 'node:os';
+import { createRequire } from 'node:module';
+import { availableParallelism, cpus, loadavg, totalmem } from 'node:os';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
+import { gzipSync } from 'node:zlib';
 import { bundleWorker, EMBEDDED_MODEL } from '../../api/bundle.ts';
 import { startWorker } from '../../api/serve.ts';
 import { ModelManifest } from '../../contracts/src/manifest.ts';
 import { measureEncoder } from './encoder.ts';
+import { childrenNamed } from './process.ts';
+import { measureStartup } from './startup.ts';
+import { measureStatic, measureTexts, type Server, textOf } from './texts.ts';
 
 const HELP = `Usage: npm run bench [-- --json] [--runs N]
 
-Milliseconds are medians of N requests (default 20) after as many to warm up, over HTTP on this machine; the same texts
-run through onnxruntime-node with one thread in the same minute, and the ratio of the two is what to compare.
+Texts in workerd over HTTP and in onnxruntime-node with one thread take turns, after a warm-up; milliseconds are medians
+of N rounds (default 20). What to compare between machines is the ratio; "net" leaves out what an empty request takes,
+"CPU" compares the two processes' CPU time, which other work on the machine hardly changes. Reads /proc: Linux.
 `;
+const MIB = 2 ** 20;
 const { values } = parseArgs({
   options: { json: { type: 'boolean' }, help: { type: 'boolean' }, runs: { type: 'string', default: '20' } },
 });
@@ -20,97 +28,163 @@ if (values.help) {
   process.stdout.write(HELP);
   process.exit(0);
 }
-const RUNS = Number(values.runs);
+const runs = Number(values.runs);
+const load_before = loadavg()[0];
 const manifest = ModelManifest.parse(JSON.parse(readFileSync(join(EMBEDDED_MODEL, 'manifest.json'), 'utf8')));
-/** A text of exactly this many tokens, [CLS] and [SEP] included: "dog" is one piece. */
-const textOf = (tokens: number) => Array.from({ length: tokens - 2 }, () => 'dog').join(' ');
 
-/** Median milliseconds of an action. */
-async function median(action: () => Promise<void>, runs = RUNS): Promise<number> {
-  const times: number[] = [];
-  for (let run = 0; run < 2 * runs; run++) {
-    const start = performance.now();
-    await action();
-    if (run >= runs) times.push(performance.now() - start);
-  }
-  return times.sort((a, b) => a - b)[Math.floor(times.length / 2)] ?? Number.NaN;
-}
+const startup = await measureStartup(5);
+const edge = await measureEdge();
+const sizes = (await bundleWorker({ minify: true })).map(({ path, contents }) => ({
+  path,
+  bytes: Buffer.byteLength(contents),
+  gzip_bytes: gzipSync(contents).length,
+}));
+const images = await measureEncoder(EMBEDDED_MODEL, 5);
 
-/** Runs a batch of equal rows of `tokens` tokens through onnxruntime-node with one thread. */
-async function nodeSession(): Promise<(rows: number, tokens: number) => Promise<void>> {
-  const ort = await import('onnxruntime-node');
-  const session = await ort.InferenceSession.create(join(EMBEDDED_MODEL, manifest.text.graph.file.path), {
-    intraOpNumThreads: 1,
-    interOpNumThreads: 1,
-  });
-  const { width } = manifest.text.table;
-  return async (rows, tokens) => {
-    await session.run({
-      inputs_embeds: new ort.Tensor('float32', new Float32Array(rows * tokens * width).fill(0.05), [
-        rows,
-        tokens,
-        width,
-      ]),
-      attention_mask: new ort.Tensor('int64', new BigInt64Array(rows * tokens).fill(1n), [rows, tokens]),
-    });
-  };
-}
-
-const cold = performance.now();
-const worker = await startWorker({ model: EMBEDDED_MODEL, port: 0, encoderUrl: 'http://127.0.0.1:1' });
-const url = (await worker.ready).origin;
-const post = async (body: object) => {
-  const response = await fetch(`${url}/embed`, {
-    method: 'POST',
-    headers: { 'content-type': 'application/json' },
-    body: JSON.stringify({ types: ['base64'], ...body }),
-  });
-  if (!response.ok) throw new Error(await response.text());
-  await response.arrayBuffer();
-};
-await post({ input: 'a dog' });
-const firstRequest = performance.now() - cold;
-
-const inNode = await nodeSession();
-const texts = [];
-for (const [rows, tokens] of [
-  [1, 8],
-  [1, 16],
-  [1, 77],
-  [1, 256],
-  [1, 512],
-  [8, 16],
-] as const) {
-  const input = Array.from({ length: rows }, () => textOf(tokens));
-  const workerd_ms = await median(() => post({ input }));
-  const node_ms = await median(() => inNode(rows, tokens));
-  texts.push({ rows, tokens, workerd_ms, node_ms, ratio: workerd_ms / node_ms });
-}
-const noop_ms = await median(async () => void (await (await fetch(`${url}/health/live`)).arrayBuffer()));
-const static_ms = await median(() => post({ input: textOf(16), model: `${manifest.name}-static` }));
-await worker.dispose();
-const modules = await bundleWorker({ minify: true });
 const result = {
-  machine: { cpu: cpus()[0]?.model, cores: cpus().length, node: process.version },
+  date: new Date().toISOString(),
+  machine: {
+    cpu: cpus()[0]?.model,
+    cores: availableParallelism(),
+    memory_mib: Math.round(totalmem() / MIB),
+    load: [load_before, loadavg()[0]],
+  },
+  versions: versions(['onnxruntime-web', 'onnxruntime-node', 'hono', 'miniflare', 'workerd', 'sharp']),
   model: `${manifest.name} ${manifest.version}`,
-  first_request_ms: firstRequest,
-  noop_ms,
-  static_16_tokens_ms: static_ms,
-  texts,
-  bundle_bytes: modules.reduce((sum, { contents }) => sum + Buffer.byteLength(contents), 0),
-  images: await measureEncoder(EMBEDDED_MODEL, 5),
+  runs,
+  startup,
+  ...edge,
+  bundle: {
+    bytes: sum(sizes.map(({ bytes }) => bytes)),
+    gzip_bytes: sum(sizes.map(({ gzip_bytes }) => gzip_bytes)),
+    files: sizes,
+  },
+  images,
 };
-if (values.json) console.log(JSON.stringify(result, null, 2));
-else {
-  console.log(`${result.model} on ${result.machine.cpu}, Node ${result.machine.node}`);
-  console.log(`start to first answer ${firstRequest.toFixed(0)} ms; empty request ${noop_ms.toFixed(2)} ms`);
-  for (const { rows, tokens, workerd_ms, node_ms, ratio } of texts) {
-    console.log(
-      `${rows} x ${tokens} tokens: ${workerd_ms.toFixed(1)} ms in workerd, ${node_ms.toFixed(1)} ms in Node, x${ratio.toFixed(1)}`,
-    );
+if (values.json) console.log(JSON.stringify({ ...result, rows: rows() }, null, 2));
+else printTable();
+
+async function measureEdge() {
+  const before = performance.now();
+  const entry = fileURLToPath(new URL('worker.ts', import.meta.url));
+  // Nothing listens there: no image is sent.
+  const worker = await startWorker({ model: EMBEDDED_MODEL, port: 0, encoderUrl: 'http://127.0.0.1:1', entry });
+  try {
+    const url = (await worker.ready).origin;
+    const [pid] = childrenNamed('workerd');
+    if (pid === undefined) throw new Error('there is no workerd among the child processes');
+    const listening_ms = performance.now() - before;
+    const embed = async (body: object) => {
+      const response = await fetch(`${url}/embed`, {
+        method: 'POST',
+        headers: { 'content-type': 'application/json' },
+        body: JSON.stringify({ types: ['base64'], ...body }),
+      });
+      const text = await response.text();
+      if (!response.ok) throw new Error(text);
+    };
+    const wasmMib = async () => {
+      const { wasm_bytes } = (await (await fetch(`${url}/bench/memory`)).json()) as { wasm_bytes: number };
+      return wasm_bytes / MIB;
+    };
+    const server: Server = { url, pid, embed };
+
+    const cold = performance.now();
+    await embed({ input: 'a dog' });
+    const first_request_ms = performance.now() - cold;
+    // The memory never shrinks, so each is read before anything larger is asked.
+    const after_load = await wasmMib();
+    await embed({ input: textOf(256) });
+    const after_256_tokens = await wasmMib();
+    const static_tier = [await measureStatic(server, 16, 9), await measureStatic(server, 77, 9)];
+    const texts = await measureTexts(server, manifest, runs);
+    const wasm_mib = { after_load, after_256_tokens, at_the_end: await wasmMib() };
+    return { listening_ms, first_request_ms, wasm_mib, static_tier, ...texts };
+  } finally {
+    await worker.dispose();
   }
-  console.log(`static tier, 16 tokens: ${static_ms.toFixed(2)} ms over HTTP`);
+}
+
+function versions(packages: string[]): Record<string, string> {
+  const require = createRequire(import.meta.url);
+  const installed = packages.map((name) => {
+    const folder = (require.resolve.paths(name) ?? []).map((at) => join(at, name, 'package.json'));
+    const found = folder.flatMap((file) => {
+      try {
+        return [(JSON.parse(readFileSync(file, 'utf8')) as { version: string }).version];
+      } catch {
+        return [];
+      }
+    });
+    return [name, found[0] ?? 'unknown'];
+  });
+  return { node: process.version, ...Object.fromEntries(installed) };
+}
+
+interface Row {
+  what: string;
+  value: number;
+  unit: string;
+  /** At most this much. */
+  target?: number;
+  note?: string;
+}
+
+function rows(): Row[] {
+  const { texts, wasm_mib, static_tier, noop_ms, first_request_ms } = result;
+  return [
+    ...texts.map(({ rows: count, tokens, ...figures }) => ({
+      what: `text ${count} x ${tokens} tokens, CPU beside Node`,
+      value: figures.cpu_ratio,
+      unit: 'x',
+      note: `${figures.workerd_ms.toFixed(1)} ms in workerd, ${figures.node_ms.toFixed(1)} ms in Node: x${figures.ratio.toFixed(1)}, net x${figures.net_ratio.toFixed(1)}`,
+    })),
+    { what: 'empty request', value: noop_ms, unit: 'ms' },
+    { what: 'first request', value: first_request_ms, unit: 'ms', note: 'opens the model' },
+    { what: 'WASM memory after load', value: wasm_mib.after_load, unit: 'MiB', target: 60 },
+    { what: 'WASM memory after 256 tokens', value: wasm_mib.after_256_tokens, unit: 'MiB', target: 60 },
+    { what: 'WASM memory at the end', value: wasm_mib.at_the_end, unit: 'MiB', note: '512 tokens and 8 x 16' },
+    {
+      what: 'start-up CPU',
+      value: startup.cpu_ms,
+      unit: 'ms',
+      target: 100,
+      note: `with loading its modules ${startup.load_and_cpu_ms.toFixed(0)} ms`,
+    },
+    ...static_tier.map(({ tokens, us_per_text, cpu_us_per_text }) => ({
+      what: `static tier, ${tokens} tokens`,
+      value: us_per_text,
+      unit: 'us',
+      target: 100,
+      note: `CPU ${cpu_us_per_text.toFixed(0)} us`,
+    })),
+    {
+      what: 'bundle',
+      value: result.bundle.bytes / MIB,
+      unit: 'MiB',
+      target: 64,
+      note: `gzip ${(result.bundle.gzip_bytes / MIB).toFixed(1)} MiB`,
+    },
+    { what: 'images a second a core', value: images.images_per_second_per_core, unit: '' },
+  ].map((row: Row) => ({ ...row, ...(row.target === undefined ? {} : { pass: row.value <= row.target }) }));
+}
+
+function printTable(): void {
   console.log(
-    `bundle ${(result.bundle_bytes / 2 ** 20).toFixed(1)} MiB; images a second a core: ${JSON.stringify(result.images)}`,
+    `${result.model} on ${result.machine.cpu}, ${result.machine.cores} cores, load ${load_before?.toFixed(1)}`,
   );
+  console.log(
+    `${Object.entries(result.versions)
+      .map((pair) => pair.join(' '))
+      .join(', ')}\n`,
+  );
+  for (const { what, value, unit, target, note } of rows()) {
+    const figure = `${value.toFixed(value < 100 ? 1 : 0)} ${unit}`.padStart(12);
+    const verdict = target === undefined ? '' : `<= ${target}  ${value <= target ? 'pass' : 'MISS'}`;
+    console.log(`${what.padEnd(42)}${figure}  ${verdict.padEnd(13)} ${note ?? ''}`.trimEnd());
+  }
+}
+
+function sum(numbers: number[]): number {
+  return numbers.reduce((total, number) => total + number, 0);
 }
