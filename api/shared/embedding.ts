@@ -7,7 +7,10 @@ export function cutAndNormalise(vector: ArrayLike<number>, dimensions: number): 
   let sum = 0;
   for (let i = 0; i < dimensions; i++) sum += (vector[i] ?? Number.NaN) ** 2;
   const scale = 1 / Math.sqrt(sum);
-  return Float32Array.from({ length: dimensions }, (_, i) => (vector[i] ?? Number.NaN) * scale);
+  // A loop and not Float32Array.from with a function: that takes ten times as long, a third of a static text's time.
+  const cut = new Float32Array(dimensions);
+  for (let i = 0; i < dimensions; i++) cut[i] = (vector[i] ?? Number.NaN) * scale;
+  return cut;
 }
 
 /** False for NaN, infinities, the zero vector and anything whose length is off by more than float32 rounding explains. */
