@@ -1,0 +1,81 @@
+// Bytes on their way in and out, in workerd: encodings against NumPy's, image headers against Pillow's.
+import { describe, expect, test } from 'vitest';
+import { fromBase64 } from '../../../api/shared/base64.ts';
+import { cutAndNormalise, encodeEmbedding, fromFloat32Bytes } from '../../../api/shared/embedding.ts';
+import { readImageHeader } from '../../../api/shared/image-header.ts';
+import { EmbeddingType } from '../../../contracts/src/embed.ts';
+import vectors from '../../../contracts/vectors/embedding/encodings.json';
+
+describe('a vector is written byte for byte as NumPy writes it', () => {
+  test.each(vectors.cases)('$name', (vector) => {
+    const ours = Object.fromEntries(
+      EmbeddingType.options.map((type) => [type, encodeEmbedding(Float32Array.from(vector.float), type)]),
+    );
+    // Zeros keep their sign as numbers, which toEqual tells apart, and lose it as integers.
+    const { name: _, ...expected } = vector;
+    expect(ours).toEqual(expected);
+    expect(fromFloat32Bytes(fromBase64(vector.base64))).toEqual(Float32Array.from(vector.float));
+  });
+
+  test('cutting comes before the unit length', () => {
+    const cut = cutAndNormalise([3, 4, 12], 2);
+    expect(Array.from(cut)).toEqual([Math.fround(0.6), Math.fround(0.8)]);
+    expect(Array.from(cutAndNormalise([1, 2], 3))).toEqual([Number.NaN, Number.NaN, Number.NaN]);
+  });
+});
+
+const files = import.meta.glob<string>('../../../contracts/vectors/preprocess/images/*', {
+  query: '?inline',
+  import: 'default',
+  eager: true,
+});
+const images = Object.entries(files).map(([path, uri]) => ({
+  name: path.split('/').at(-1) ?? '',
+  bytes: fromBase64(uri.slice(uri.indexOf(',') + 1)),
+}));
+/** As Pillow says; every other file is 97 x 61. */
+const SIZES: Record<string, [number, number]> = {
+  column: [1, 57],
+  'deep-alpha': [23, 19],
+  'deep-grey': [23, 19],
+  'deep-rgb': [23, 19],
+  dot: [1, 1],
+  row: [71, 1],
+  tall: [43, 89],
+  tiny: [5, 3],
+};
+
+describe('the image header', () => {
+  test.each(images)('of $name tells type and size', ({ name, bytes }) => {
+    const [stem = '', extension = ''] = name.split('.');
+    const [width, height] = SIZES[stem] ?? [97, 61];
+    const type = extension === 'jpg' ? 'jpeg' : extension;
+    expect(readImageHeader(bytes, true)).toEqual({ type, width, height });
+  });
+
+  test('of a file that is still arriving is incomplete or already right, and cut off for good it is never wrong', () => {
+    expect(images.length).toBeGreaterThan(40);
+    for (const { name, bytes } of images) {
+      const whole = readImageHeader(bytes, true);
+      for (let size = 0; size < Math.min(bytes.length, 700); size++) {
+        const arriving = readImageHeader(bytes.subarray(0, size), false);
+        // AVIF names the size of each of its pictures; the largest counts, and it may come last.
+        if (!name.endsWith('.avif')) expect(['incomplete', whole], `${name} ${size}`).toContainEqual(arriving);
+        const cut = readImageHeader(bytes.subarray(0, size), true);
+        expect(['broken', 'unknown', whole], `${name} ${size}`).toContainEqual(cut);
+      }
+    }
+  });
+
+  test.each([
+    ['nothing', [], 'unknown'],
+    ['a PDF', '%PDF-1.7 and then some more', 'unknown'],
+    ['an SVG', '<?xml version="1.0"?><svg xmlns="http://www.w3.org/2000/svg"/>', 'svg'],
+    ['a GIF of no width', 'GIF89a\0\0\x05\0', 'broken'],
+    ['a PNG without IHDR', '\x89PNG\r\n\x1a\n\0\0\0\x0dIDATxxxxxxxx', 'broken'],
+    ['a JPEG that ends at once', '\xff\xd8\xff\xd9xxxxxxxxx', 'broken'],
+  ])('of %s is refused', (_, content, verdict) => {
+    const bytes = typeof content === 'string' ? Array.from(content, (c) => c.charCodeAt(0)) : content;
+    expect(readImageHeader(Uint8Array.from(bytes), true)).toBe(verdict);
+  });
+});

@@ -1,0 +1,37 @@
+// The same texts in both runtimes: token ids against what Hugging Face `tokenizers` made of them.
+import { expect, test } from 'vitest';
+import { loadTokenizer } from '../../../api/worker/wordpiece.ts';
+import vectors from '../../../contracts/vectors/tokenizer/nasty.json';
+import vocabulary from '../../../contracts/vectors/tokenizer/vocabulary.txt?raw';
+
+export function testWordPiece(): void {
+  const { encode } = loadTokenizer(vocabulary, vectors.unk_id);
+
+  test('token ids equal those of the Python tokenizer on every nasty text', () => {
+    expect(vectors.cases.length).toBeGreaterThanOrEqual(2000);
+    const wrong = vectors.cases
+      .map(({ text, ids }) => ({ text, ids, ours: encode(text).ids }))
+      .filter(({ ids, ours }) => ids.join() !== ours.join());
+    expect(wrong).toEqual([]);
+  });
+
+  test('every token lies in the text, in order, and never begins or ends inside a character', () => {
+    for (const { text } of vectors.cases) {
+      const { ids, starts, ends } = encode(text);
+      expect([starts.length, ends.length]).toEqual([ids.length, ids.length]);
+      const whole = starts.every(
+        (start, i) =>
+          start < (ends[i] ?? -1) &&
+          start >= (starts[i - 1] ?? 0) &&
+          (ends[i] ?? 0) <= text.length &&
+          !splitsPair(text, start) &&
+          !splitsPair(text, ends[i] ?? 0),
+      );
+      expect(whole, JSON.stringify(text)).toBe(true);
+    }
+  });
+}
+
+export function splitsPair(text: string, at: number): boolean {
+  return /[\ud800-\udbff]/.test(text[at - 1] ?? '') && /[\udc00-\udfff]/.test(text[at] ?? '');
+}

@@ -1,0 +1,4 @@
+// WordPiece in Node.
+import { testWordPiece } from './wordpiece-vectors.ts';
+
+testWordPiece();
