@@ -1,0 +1,128 @@
+// When something behind the door is broken, slow or busy, the answer says so with its own code.
+import { afterEach, describe, expect, test, vi } from 'vitest';
+import { createAdmission } from '../../../api/worker/admission.ts';
+import { createImageEncoder } from '../../../api/worker/image-encoder.ts';
+import { ERROR_STATUS, ErrorBody, type ErrorCode } from '../../../contracts/src/error.ts';
+import type { FAULTS } from '../conformance/requests.ts';
+import { appOf, DIMENSIONS, STATIC, tableModel } from './table-model.ts';
+
+const whole = await tableModel();
+const picture = { image: btoa('GIF89a\x05\0\x05\0') };
+const encoder = (timeoutMs?: number) => createImageEncoder('http://encoder.invalid', timeoutMs);
+const space_id = ((await whole.manifest()) as { space_id: string }).space_id;
+const answers = (status: number, body: object) => async () => Response.json(body, { status });
+const ONE = '\0\0\x80\x3f';
+const NAN = '\0\0\xc0\x7f';
+const ok = (length: number, number = ONE) => ({
+  status: 'ok',
+  embedding: btoa(number.repeat(length)),
+  width: 5,
+  height: 5,
+});
+
+afterEach(() => {
+  vi.unstubAllGlobals();
+  vi.restoreAllMocks();
+});
+
+/** Each brings its code about. `Record` makes the compiler count them. */
+const faults: Record<(typeof FAULTS)[number], [why: string, ask: () => Response | Promise<Response>][]> = {
+  overloaded: [
+    ['all permits are held', () => appOf(whole, { admit: createAdmission(0) }).post('/embed', { input: 'a dog' })],
+    ['the image encoder is busy', () => askForImage(answers(429, {}))],
+  ],
+  internal_error: [
+    [
+      'a table of a size that its manifest denies',
+      async () => {
+        const manifest = structuredClone(await whole.manifest()) as { static: { table: { rows: number } } };
+        manifest.static.table.rows++;
+        vi.spyOn(console, 'error').mockImplementation(() => {});
+        const source = { ...whole, manifest: async () => manifest };
+        return appOf(source).post('/embed', { input: 'a dog', model: STATIC });
+      },
+    ],
+  ],
+  non_finite_embedding: [
+    [
+      'a table of zeros',
+      async () => appOf(await tableModel({ zero: true })).post('/embed', { input: 'a dog', model: STATIC }),
+    ],
+    [
+      'an image encoder that answers NaN',
+      () => askForImage(answers(200, { space_id, results: [ok(DIMENSIONS, NAN)] })),
+    ],
+  ],
+  encoder_error: [
+    ['something else answers', () => askForImage(async () => new Response('<html>'))],
+    ['it fails', () => askForImage(answers(500, {}))],
+    ['too few results', () => askForImage(answers(200, { space_id, results: [] }))],
+    ['vectors of another length', () => askForImage(answers(200, { space_id, results: [ok(3)] }))],
+    [
+      'another space',
+      () => askForImage(answers(200, { space_id: `sha256:${'0'.repeat(64)}`, results: [ok(DIMENSIONS)] })),
+    ],
+  ],
+  encoder_unavailable: [
+    ['none is configured', () => appOf(whole).post('/embed', { input: picture })],
+    ['nothing listens', () => askForImage(() => Promise.reject(new TypeError('refused')))],
+    ['it is starting', () => askForImage(answers(503, {}))],
+  ],
+  encoder_timeout: [
+    [
+      'it never answers',
+      () =>
+        askForImage(
+          (_, init) =>
+            new Promise((_, fail) => init?.signal?.addEventListener('abort', () => fail(init.signal?.reason))),
+          20,
+        ),
+    ],
+  ],
+  model_unavailable: [
+    [
+      'a file that is not the one its manifest names',
+      () => appOf({ ...whole, read: async () => new ArrayBuffer(8) }).post('/embed', { input: 'a dog' }),
+    ],
+    ['a manifest that is none', () => appOf({ ...whole, manifest: async () => ({}) }).app.request('/v1/models')],
+    [
+      'golden vectors that it does not reproduce',
+      async () => {
+        const manifest = structuredClone(await whole.manifest()) as { golden: object[] };
+        manifest.golden = [
+          { text: 'a dog', tier: 'static', embedding: Array(DIMENSIONS).fill(0.25), min_cosine: 0.99 },
+        ];
+        return appOf({ ...whole, manifest: async () => manifest }).app.request('/health/ready');
+      },
+    ],
+  ],
+};
+
+function askForImage(answer: typeof fetch, timeoutMs?: number) {
+  vi.stubGlobal('fetch', answer);
+  return appOf(whole, { images: encoder(timeoutMs) }).post('/embed', { input: picture });
+}
+
+const all = Object.entries(faults).flatMap(([code, cases]) =>
+  cases.map(([why, ask]) => ({ code: code as ErrorCode, why, ask })),
+);
+describe('a fault has its own code', () => {
+  test.each(all)('$code: $why', async ({ code, ask }) => {
+    const response = await ask();
+    const { error, detail, ...body } = ErrorBody.parse(await response.json());
+    expect(body).toMatchObject({ code, status: ERROR_STATUS[code] });
+    expect([response.status, error.message]).toEqual([ERROR_STATUS[code], detail]);
+    if (response.status === 429 || response.status === 503)
+      expect(response.headers.get('retry-after')).toMatch(/^\d+$/);
+    if (response.status === 500) expect(response.headers.get('x-should-retry')).toBe('false');
+  });
+
+  test('what an internal error was stays inside', async () => {
+    const logged = vi.spyOn(console, 'error').mockImplementation(() => {});
+    const images = () => Promise.reject(new Error('secret path'));
+    const response = await appOf(whole, { images }).post('/embed', { input: picture });
+    expect(response.status).toBe(500);
+    expect(await response.text()).not.toContain('secret');
+    expect(String(logged.mock.calls)).toContain('secret path');
+  });
+});

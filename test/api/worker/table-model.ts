@@ -1,0 +1,91 @@
+// A model of a random static table behind the real registry: everything of the Worker but the ONNX graph.
+import { createAdmission } from '../../../api/worker/admission.ts';
+import { createApp, type Dependencies } from '../../../api/worker/app.ts';
+import { createImageEncoder } from '../../../api/worker/image-encoder.ts';
+import { createRegistry, type ModelSource } from '../../../api/worker/registry.ts';
+import vocabulary from '../../../contracts/vectors/tokenizer/vocabulary.txt?raw';
+
+export const STATIC = 'table-static';
+export const DIMENSIONS = 16;
+export const CONTEXT = 8;
+const ROWS = vocabulary.trimEnd().split('\n').length;
+
+/** `zero`: every token's row is the zero vector. */
+export async function tableModel({ zero = false } = {}): Promise<ModelSource> {
+  const table = new Uint8Array(ROWS * DIMENSIONS + ROWS * 4);
+  let seed = 1;
+  for (let i = 0; i < ROWS * DIMENSIONS; i++) {
+    seed = (Math.imul(seed, 1664525) + 1013904223) >>> 0;
+    table[i] = zero ? 0 : seed >>> 24;
+  }
+  new Float32Array(table.buffer, ROWS * DIMENSIONS).fill(0.01);
+  const files = new Map([
+    ['vocabulary.txt', new TextEncoder().encode(vocabulary)],
+    ['static.table.bin', table],
+  ]);
+  const artefact = async (path: string) => {
+    const bytes = files.get(path) ?? new Uint8Array();
+    const hash = new Uint8Array(await crypto.subtle.digest('SHA-256', bytes));
+    const hex = Array.from(hash, (byte) => byte.toString(16).padStart(2, '0')).join('');
+    return { path, digest: `sha256:${hex}`, size: bytes.length };
+  };
+  const absent = await artefact('absent');
+  const calibration = { scale: 2, bias: -1 };
+  const manifest = {
+    name: 'table',
+    version: '1',
+    created_at: '2026-01-01T00:00:00Z',
+    space_id: absent.digest,
+    embed_dim: DIMENSIONS,
+    matryoshka_dims: [16, 8],
+    text: {
+      tokenizer: {
+        type: 'wordpiece',
+        vocabulary: await artefact('vocabulary.txt'),
+        vocabulary_size: ROWS,
+        pad_id: 0,
+        unk_id: 1,
+        cls_id: 2,
+        sep_id: 3,
+      },
+      context_length: CONTEXT,
+      table: { file: absent, rows: ROWS, width: DIMENSIONS },
+      graph: { file: absent, opset: 17 },
+    },
+    static: { table: { file: await artefact('static.table.bin'), rows: ROWS, width: DIMENSIONS } },
+    image: {
+      preprocess: {
+        resize_mode: 'squash',
+        size: 16,
+        interpolation: 'bicubic',
+        crop: 'none',
+        mean: [0, 0, 0],
+        std: [1, 1, 1],
+        color: 'rgb',
+      },
+      graph: { file: absent, opset: 17 },
+    },
+    calibration: { text_image: calibration, text_text: calibration, image_image: calibration },
+    golden: [{ text: 'a dog', tier: 'static', embedding: [1], min_cosine: 0 }],
+    metrics: {},
+    lineage: { recipe: 'none', code: absent.digest, parents: [] },
+  };
+  return {
+    manifest: async () => manifest,
+    read: async ({ path }) => (files.get(path) ?? new Uint8Array()).slice().buffer,
+  };
+}
+
+/** The application over that model; without an image encoder, where `parts` brings none. */
+export function appOf(source: ModelSource, parts: Partial<Dependencies> = {}) {
+  const registry = createRegistry(source, () => Promise.reject(new Error('there is no graph')));
+  const images = createImageEncoder(undefined);
+  const app = createApp({ registry, images, admit: createAdmission(), openapi: {}, ...parts });
+  const post = (path: string, body: object) =>
+    app.request(path, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify(body),
+    });
+  return { app, registry, post };
+}
