@@ -2,6 +2,7 @@
 import { spawnSync } from 'node:child_process';
 import { join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
+import { ENVARS } from '../contracts/src/envars.ts';
 import { ensureVenv } from '../trainer/control/venv.ts';
 
 const HELP = `Usage: npm run check [-- --fix]
@@ -14,7 +15,7 @@ if (values.help) {
   process.stdout.write(HELP);
   process.exit(0);
 }
-const python = process.env['TRAINER_PYTHON'] ?? (await ensureVenv((sentence) => console.log(sentence)));
+const python = process.env[ENVARS.python] ?? (await ensureVenv((sentence) => console.log(sentence)));
 const bin = (name: string) => join(ROOT, 'node_modules', '.bin', name);
 const ruff = ['-m', 'ruff', '--config', 'trainer/pyproject.toml'];
 const folders = ['trainer', 'contracts', 'test', 'api'];

@@ -4,6 +4,7 @@ import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
+import { ENVARS } from '../contracts/src/envars.ts';
 import { ensureVenv } from '../trainer/control/venv.ts';
 
 const HELP = `Usage: npm test [-- --only typescript|python]
@@ -34,7 +35,7 @@ try {
     );
   }
   if (values.only !== 'typescript') {
-    const python = process.env['TRAINER_PYTHON'] ?? (await ensureVenv((sentence) => console.log(sentence)));
+    const python = process.env[ENVARS.python] ?? (await ensureVenv((sentence) => console.log(sentence)));
     const report = join(folder, 'pytest.xml');
     await step('Python tests', python, ['-m', 'pytest', '-c', 'trainer/pyproject.toml', `--junitxml=${report}`], () =>
       fromJunit(report),

@@ -7,6 +7,7 @@ import type { Admission } from './admission.ts';
 import { ApiError, renderError } from './errors.ts';
 import type { ImageEncoder } from './image-encoder.ts';
 import type { Registry } from './registry.ts';
+import { discardRest } from './request-body.ts';
 import { embed } from './routes/embed.ts';
 import { live, ready } from './routes/health.ts';
 import { models } from './routes/models.ts';
@@ -36,6 +37,10 @@ export function createApp(deps: Dependencies) {
   app.use(requestId({ limitLength: 128 }));
   app.use(cors({ origin: '*', exposeHeaders: ['X-Request-Id', 'Retry-After'] }));
   app.use(secureHeaders({ crossOriginResourcePolicy: 'cross-origin' }));
+  app.use(async (c, next) => {
+    await next();
+    if (c.res.status >= 400) await discardRest(c.req.raw);
+  });
 
   for (const [method, path, handler] of ROUTES) {
     app.on(method, path, async (c) => c.json(await handler(c.req.raw, deps)));

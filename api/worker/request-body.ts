@@ -30,12 +30,11 @@ async function readLimited(request: Request): Promise<Uint8Array> {
   if (declared > LIMITS.body_bytes) throw tooLarge(declared);
   const chunks: Uint8Array[] = [];
   let size = 0;
-  for await (const chunk of request.body ?? []) {
-    const piece: Uint8Array = chunk;
-    size += piece.length;
+  await readChunks(request, (chunk) => {
+    size += chunk.length;
     if (size > LIMITS.body_bytes) throw tooLarge(size);
-    chunks.push(piece);
-  }
+    chunks.push(chunk);
+  });
   const bytes = new Uint8Array(size);
   let at = 0;
   for (const chunk of chunks) {
@@ -43,6 +42,31 @@ async function readLimited(request: Request): Promise<Uint8Array> {
     at += chunk.length;
   }
   return bytes;
+}
+
+/**
+ * Reads what a refusal left unread, up to as much again as a body may have. An answer before the body's end makes the
+ * server close the connection under a client that is still sending, which then sees a broken pipe and no answer.
+ */
+export async function discardRest(request: Request): Promise<void> {
+  let left: number = LIMITS.body_bytes;
+  await readChunks(request, (chunk) => {
+    left -= chunk.length;
+    return left > 0;
+  });
+}
+
+/** Until the end or until `take` throws or returns false; the rest can still be read afterwards. */
+async function readChunks(request: Request, take: (chunk: Uint8Array) => unknown): Promise<void> {
+  if (!request.body || request.body.locked) return;
+  const reader = request.body.getReader();
+  try {
+    for (let read = await reader.read(); !read.done; read = await reader.read()) {
+      if (take(read.value) === false) return;
+    }
+  } finally {
+    reader.releaseLock();
+  }
 }
 
 function tooLarge(size: number): ApiError {

@@ -3,6 +3,8 @@
 export const ENVARS = {
   /** Folder that the data sources of a recipe start from. */
   data: 'CLIP_DATA',
+  /** Python interpreter with the trainer's dependencies, instead of trainer/.venv. */
+  python: 'TRAINER_PYTHON',
   /** TCP port of `npm start`. */
   port: 'PORT',
   /** Folder that holds manifest.json and what it names, instead of api/model: for the image encoder's hosts. */

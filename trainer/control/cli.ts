@@ -33,7 +33,7 @@ code, its data and its inputs stay the same. After Ctrl-C or a failure the same 
   --help         this text
 
 The recipe's path is looked up in the current folder, then in trainer/.
-Environment: CLIP_DATA is the data folder instead of the recipe's \`data\`. TRAINER_PYTHON is a Python interpreter with
+Environment: ${ENVARS.data} is the data folder instead of the recipe's \`data\`. ${ENVARS.python} is a Python interpreter with
 the trainer's dependencies, used instead of trainer/.venv, which is otherwise made when the first stage needs it.
 Exit codes: 0 done, 1 a stage failed, 2 refused before anything ran, ${INTERRUPTED} interrupted: run the same command again.
 `;
@@ -203,7 +203,7 @@ function install({ job }: PlannedJob, target: string, emit: Emit): void {
 }
 
 function pythonOverride(env: NodeJS.ProcessEnv, cwd: string): string | null {
-  const python = env.TRAINER_PYTHON;
+  const python = env[ENVARS.python];
   if (python === undefined || python === '') return null;
   // A bare name is looked up in PATH; the stage's working directory is another one than the user's.
   return python.includes('/') ? resolve(cwd, python) : python;

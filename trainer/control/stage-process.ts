@@ -3,6 +3,7 @@ import { spawn } from 'node:child_process';
 import { createWriteStream, type WriteStream } from 'node:fs';
 import { delimiter } from 'node:path';
 import { createInterface } from 'node:readline';
+import { ENVARS } from '../../contracts/src/envars.ts';
 import type { StageName } from '../../contracts/src/recipe.ts';
 import { ProgressLine } from '../../contracts/src/training-job.ts';
 
@@ -116,7 +117,7 @@ function advice(exit_code: number | null, signal: string | null, tail: readonly 
   if (/No space left on device/.test(text))
     return `exit ${exit_code}, the disk is full: free some space, or choose another with --runs`;
   if (/No module named '(?!towers|stages|contracts)/.test(text)) {
-    return `exit ${exit_code}, a Python module is missing: delete trainer/.venv to have it made again (or mend the interpreter in TRAINER_PYTHON)`;
+    return `exit ${exit_code}, a Python module is missing: delete trainer/.venv to have it made again (or mend the interpreter in ${ENVARS.python})`;
   }
   return `exit ${exit_code}; the lines above say why`;
 }

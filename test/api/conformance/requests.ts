@@ -130,6 +130,14 @@ export function refused(spaceId: string, dimensions: number): Refused[] {
       body: () => '--x--',
     },
     { code: 'body_too_large', why: 'a body over the limit', body: () => ' '.repeat(LIMITS.body_bytes + 1) },
+    { code: 'body_too_large', why: 'a body far over the limit', body: () => ' '.repeat(1.9 * LIMITS.body_bytes) },
+    {
+      code: 'unsupported_media_type',
+      why: 'a body that is refused before it is read',
+      type: 'text/plain',
+      body: () => ' '.repeat(LIMITS.body_bytes),
+    },
+    { code: 'not_found', why: 'a large body to nowhere', path: '/embeddings', body: () => ' '.repeat(2 ** 24) },
     {
       code: 'too_many_items',
       why: 'one text too many',
