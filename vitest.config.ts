@@ -12,6 +12,7 @@ export default defineConfig({
           exclude: ['test/**/*.workerd.test.ts'],
           testTimeout: 60_000,
           hookTimeout: 120_000,
+          expect: { poll: { timeout: 20_000 } },
         },
       },
       {

@@ -2,18 +2,16 @@
 /** @typedef {{name: string, url: string, embedding?: string, space_id?: string}} Photo */
 
 const LONGEST_SIDE = 512;
-const SAMPLES = [
-  'beach.png',
-  'mountain.png',
-  'night.png',
-  'meadow.png',
-  'car.png',
-  'boat.png',
-  'ball.png',
-  'house.png',
-];
+const SAMPLES = ['astronaut', 'cat', 'coffee', 'flower', 'galaxies', 'raccoon', 'rocket', 'temple'].map(
+  (name) => `${name}.jpg`,
+);
 const state = {
-  texts: ['a boat on the water', 'a red car on a road', 'snow on a mountain', 'flowers in a meadow'],
+  texts: [
+    'a small cup of espresso on a wooden table',
+    'a furry animal between green leaves',
+    'stars in the night sky',
+    'une tasse de café',
+  ],
   /** @type {Photo[]} */
   photos: [],
 };
@@ -127,7 +125,8 @@ const vectors = () => state.photos.map(({ embedding, space_id }) => ({ embedding
 function showTexts() {
   element('texts').replaceChildren(
     ...state.texts.map((text, index) => {
-      const input = /** @type {HTMLInputElement} */ (make('input', { value: text }));
+      const input = document.createElement('input');
+      input.value = text;
       input.setAttribute('aria-label', `Sentence ${index + 1}`);
       input.onchange = () => {
         state.texts[index] = input.value;
@@ -226,10 +225,20 @@ async function search() {
   );
 }
 
+/** The page's own request for a shell: sentences against photos, read from files of their names, or sentences alone. */
 function showCurl() {
-  const body = JSON.stringify({ ...options(), a: state.texts, b: ['a photo of the sea', 'a photo of a street'] });
-  const quoted = body.replaceAll("'", "'\\''");
-  element('curl').textContent = `curl ${location.origin}/similarity -H 'content-type: application/json' -d '${quoted}'`;
+  const [path, body] =
+    state.photos.length > 0
+      ? ['/similarity', { ...options(), a: state.texts, b: state.photos.map((_, index) => ({ image: `@${index}@` })) }]
+      : ['/embed', { ...options(), input: state.texts }];
+  // In an unquoted here-document these three are the shell's; everything else stands for itself.
+  const json = JSON.stringify(body).replace(/[\\$`]/g, '\\$&');
+  const filled = json.replace(/"@(\d+)@"/g, (_, index) => {
+    const name = (state.photos[Number(index)]?.name ?? '').replaceAll("'", "'\\''");
+    return `"$(base64 < '${name}' | tr -d '\\n')"`;
+  });
+  element('curl').textContent =
+    `curl ${location.origin}${path} -H 'content-type: application/json' -d @- <<JSON\n${filled}\nJSON`;
 }
 
 // ---- start
