@@ -49,7 +49,7 @@ def main() -> None:
         tower.head.weight.copy_(start["weight"])
         tower.head.bias.copy_(start["bias"])
     crops = cached_crops(run, tower, splits, recipe, config)
-    tower = tower.float().to(run.device, memory_format=torch.channels_last)
+    tower = tower.placed(run.device)
     frozen_NE = frozen_vectors(run, tower, crops, block)
 
     # ---- text side ------------------------------------------------------------------------------------------------------

@@ -5,7 +5,7 @@ of its English sentence, which is how the student learns languages that the teac
 """
 
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import torch
@@ -209,7 +209,11 @@ def vocabulary_texts(prepared: Path) -> Iterator[str]:
     long = [text for row in read_texts(prepared, "long", "train") for text in row["captions"]]
     translations = read_texts(prepared, "translations", "train")
     plain = [row["text"] for row in read_texts(prepared, "plain", "train")]
-    sources = {"captions": (captions, 3.0), "long": (long, 1.0), "plain": (plain, 1.0)}
+    sources: dict[str, tuple[Sequence[str], float]] = {
+        "captions": (captions, 3.0),
+        "long": (long, 1.0),
+        "plain": (plain, 1.0),
+    }
     sources |= {language: ([row[language] for row in translations], 1.0) for language in LANGUAGES}
     available = sum(len(text) for texts, _ in sources.values() for text in texts)
     return mixed(sources, min(VOCABULARY_CHARACTERS, available))

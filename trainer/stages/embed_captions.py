@@ -65,7 +65,7 @@ def main() -> None:
         write_rows(run.output / f"captions.{name}.jsonl", rows)
         files[f"features.{name}"] = f"features.{name}.safetensors"
         files[f"captions.{name}"] = f"captions.{name}.jsonl"
-    metrics = {"texts": len(texts), "width": all_ND.shape[1]}
+    metrics: dict[str, float] = {"texts": len(texts), "width": all_ND.shape[1]}
     metrics |= {f"rows.{name}": len(rows) for name, rows in sets.items()}
     run.finish(metrics, files)
     for number in range(len(shards)):

@@ -98,7 +98,7 @@ def main() -> None:
 def frozen_features(run: Run, backbone: torch.nn.Module, recipe: dict) -> torch.Tensor:
     """Pooled features of at most 4,000 train images [N, F] from the backbone as it was pretrained."""
     rows = read_pairs(run.input("prepare"), "train")[:4000]
-    tower = ImageTower(backbone, 1).to(run.device, run.amp_dtype, memory_format=torch.channels_last).eval()
+    tower = ImageTower(backbone, 1).placed(run.device, run.amp_dtype).eval()
     out, pixels = [], []
     for number, (_, data) in enumerate(read_images(run.input("prepare"), rows), 1):
         pixels.append(preprocess(data, recipe))

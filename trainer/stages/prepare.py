@@ -163,7 +163,7 @@ def main() -> None:
     # ---- report ----------------------------------------------------------------------------------------------------
     write_rows(out / "dropped.jsonl", state["dropped"])
     reasons = Counter(row["reason"].split(":")[0] for row in state["dropped"])
-    metrics = {f"images.{split}": len(rows) for split, rows in state["rows"].items()}
+    metrics: dict[str, float] = {f"images.{split}": len(rows) for split, rows in state["rows"].items()}
     metrics |= {f"captions.{split}": sum(len(row["captions"]) for row in rows) for split, rows in state["rows"].items()}
     metrics |= {f"{kind}.{split}": len(rows) for (kind, split), rows in texts.items()}
     metrics |= {f"dropped.{reason}": count for reason, count in reasons.items()}
@@ -265,7 +265,7 @@ class ShardWriter:
         """Store an image; returns the shard's file name."""
         if self.archive is None or self.images == self.size:
             self.close()
-            self.archive = tarfile.open(self.folder / f"{self.split}-{self.count:05d}.tar", "w")
+            self.archive = tarfile.open(self.folder / f"{self.split}-{self.count:05d}.tar", "w")  # noqa: SIM115 - until close()
             self.count += 1
         member = tarfile.TarInfo(f"{key}.jpg")
         member.size = len(image)

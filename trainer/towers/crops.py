@@ -53,7 +53,7 @@ def cached_crops(
     if (folder / "done.json").exists():
         return CropCache(folder)
     folder.mkdir(exist_ok=True)
-    tower = tower.to(run.device, run.amp_dtype, memory_format=torch.channels_last).eval()
+    tower = tower.placed(run.device, run.amp_dtype).eval()
     total = sum(len(rows) * (2 if split == "train" else 1) for split, rows in splits.items())
     done = 0
     for split, name, views in (("dev", "dev", 0), ("train", "plain", 0), ("train", "train", crops)):
@@ -80,7 +80,7 @@ def fill(
     marker = file.with_suffix(".rows")
     start = int(marker.read_text()) if marker.exists() else 0
     block, per_row = config["first_trainable_block"], max(1, views)
-    array: np.ndarray | None = np.load(file, mmap_mode="r+") if start else None
+    array: np.memmap | None = np.load(file, mmap_mode="r+") if start else None
     images = read_images(run.input("prepare"), rows[start:])
     for first in range(start, len(rows), BATCH):
         part = [decode(data) for _, (_, data) in zip(range(min(BATCH, len(rows) - first)), images, strict=False)]

@@ -54,7 +54,7 @@ def read_images(folder: Path, rows: list[Row]) -> Iterator[tuple[str, bytes]]:
                 if shard is not None:
                     shard.close()
                 name = row["shard"]
-                shard = tarfile.open(folder / name)
+                shard = tarfile.open(folder / name)  # noqa: SIM115 - until `finally`
             assert shard is not None
             member = shard.extractfile(f"{row['key']}.jpg")
             if member is None:

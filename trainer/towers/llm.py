@@ -13,7 +13,6 @@ from typing import Any
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model
 from peft.helpers import disable_input_dtype_casting
-from torch import nn
 from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
 
 LORA_MODULES = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
@@ -23,7 +22,7 @@ LORA_MODULES = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", 
 class LanguageModel:
     """The model with its tokenizer. `model` is the causal LM, with LoRA layers inside where training wants them."""
 
-    model: nn.Module
+    model: Any  # transformers and peft build their classes while they run
     tokenizer: Any
 
     def tokens(self, texts: list[str], max_tokens: int) -> list[list[int]]:
@@ -71,7 +70,8 @@ class LanguageModel:
 def read_language_model(source: dict[str, Any], dtype: torch.dtype) -> LanguageModel:
     """A causal LM and its tokenizer from a Hugging Face folder or from a Python package that carries a GGUF file."""
     if source["source"] == "directory":
-        folder, options = source["name"], dict[str, Any]()
+        folder: str = source["name"]
+        options: dict[str, Any] = {}
     else:
         spec = importlib.util.find_spec(source["name"])
         if spec is None or spec.origin is None:
@@ -84,7 +84,7 @@ def read_language_model(source: dict[str, Any], dtype: torch.dtype) -> LanguageM
     if options:
         # Packed blocks can neither train nor merge: unpack them into ordinary matrices.
         options["quantization_config"] = GgufConfig(dequantize=True)
-    model = AutoModelForCausalLM.from_pretrained(folder, dtype=dtype, **options)
+    model: Any = AutoModelForCausalLM.from_pretrained(folder, dtype=dtype, **options)
     # A GGUF leaves its quantisation note behind; the weights are ordinary floats by now and must be saved as such.
     if getattr(model.config, "quantization_config", None) is not None:
         del model.config.quantization_config
@@ -114,13 +114,13 @@ def load_lora_state(language_model: LanguageModel, state: dict[str, torch.Tensor
             parameters[name].copy_(value)
 
 
-def base_decoder(model: nn.Module) -> nn.Module:
+def base_decoder(model: Any) -> Any:
     """The decoder stack without its output layer, under LoRA or not."""
     causal_lm = model.get_base_model() if hasattr(model, "get_base_model") else model
     return causal_lm.get_decoder()
 
 
-def output_layer(model: nn.Module) -> nn.Module:
+def output_layer(model: Any) -> Any:
     """The layer from hidden states to token logits."""
     causal_lm = model.get_base_model() if hasattr(model, "get_base_model") else model
     return causal_lm.get_output_embeddings()

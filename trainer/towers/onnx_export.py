@@ -234,7 +234,7 @@ class ServedText:
         out = []
         for row in ids:
             feed = {"inputs_embeds": self.table_VD[row][None], "attention_mask": np.ones((1, len(row)), np.int64)}
-            out.append(self.session.run(["embedding"], feed)[0][0])
+            out.append(np.asarray(self.session.run(["embedding"], feed)[0])[0])
         return np.stack(out)
 
 

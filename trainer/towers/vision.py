@@ -5,10 +5,11 @@ Shapes: B images, S side in pixels, F pooled backbone features, E joint dimensio
 
 import importlib.util
 from pathlib import Path
+from typing import Any
 
 import timm
 import torch
-from timm.data import resolve_model_data_config
+from timm.data.config import resolve_model_data_config
 from torch import nn
 from torch.nn import functional as F
 
@@ -19,7 +20,7 @@ PACKAGES = {
 }
 
 
-def create_backbone(name: str, pretrained: bool = True) -> nn.Module:
+def create_backbone(name: str, pretrained: bool = True) -> Any:
     """A timm model with its classifier, in eval mode; `package:` names read weights that a Python package carries."""
     if name not in PACKAGES:
         return timm.create_model(name, pretrained=pretrained).eval()
@@ -66,10 +67,12 @@ class ImageTower(nn.Module):
     `above` is what trains.
     """
 
+    backbone: Any  # timm's classes share these names, not a type
+
     def __init__(self, backbone: nn.Module, embed_dim: int) -> None:
         super().__init__()
         self.backbone = backbone
-        self.head = nn.Linear(int(backbone.num_features), embed_dim)
+        self.head = nn.Linear(int(self.backbone.num_features), embed_dim)
 
     @property
     def block_count(self) -> int:
@@ -103,6 +106,10 @@ class ImageTower(nn.Module):
 
     def forward(self, pixels_BCSS: torch.Tensor) -> torch.Tensor:
         return self.above(pixels_BCSS, 0)
+
+    def placed(self, device: torch.device, dtype: torch.dtype = torch.float32) -> "ImageTower":
+        """On `device` as `dtype`, channels last: the layout that convolutions are fast in."""
+        return self.to(device, dtype, memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue] - not in the stubs
 
     def train(self, mode: bool = True) -> "ImageTower":
         """Batch statistics stay those of ImageNet: small batches of one data set would only spoil them."""
