@@ -110,7 +110,10 @@ export const EmbedCaptionsConfig = z.strictObject({
 const Adapter = z.strictObject({ blocks: z.int().nonnegative(), expansion: count });
 
 const Backbone = z.strictObject({
-  /** A pretrained image tower: `package:NAME` for one that a Python package carries, else a timm name. */
+  /**
+   * A pretrained image tower: `package:NAME` for one that a Python package carries, `open_clip:MODEL@PRETRAINED` or
+   * `open_clip:local-dir:FOLDER` for that of a two-tower checkpoint, else a timm name.
+   */
   name: z.string(),
   /** Side of the square input, pixels. */
   size: count,

@@ -16,6 +16,7 @@ import torch
 from safetensors.torch import load_file
 from torch.nn import functional as F
 
+from towers.clip_checkpoint import ClipBackbone, text_features
 from towers.data import read_images, read_pairs, read_rows
 from towers.metrics import RECALL_AT, mean_recall_per_image, paired_bootstrap, retrieval, zero_shot
 from towers.onnx_export import ServedText, embed_static, read_table
@@ -112,22 +113,23 @@ def main() -> None:
 
 
 def class_figures(run: Run, wordpiece: Any, served: ServedText, context_length: int) -> dict[str, Figures]:
-    """Zero-shot top-1 and top-5 of teacher and served student; the frozen classifier's own top-1 beside them."""
+    """Zero-shot top-1 and top-5 of teacher and served student; beside them what the tower gave before it was trained."""
     prepared, clip = run.input("prepare"), run.input("clip")
     prompts = read_rows(run.input("embed_captions") / "captions.prompts.jsonl")
     if not prompts or not (prepared / "class_images.jsonl").exists():
         return {}
     rows = read_rows(prepared / "class_images.jsonl")
     recipe, tower = load_preprocess(clip), load_image_tower(clip)
-    backbone = create_backbone(read_shape(clip)["backbone"]["name"])
-    image_parts, classifier_parts, pixels = [], [], []
+    name = read_shape(clip)["backbone"]["name"]
+    backbone = create_backbone(name)
+    image_parts, frozen_parts, pixels = [], [], []
     for number, (_, data) in enumerate(read_images(prepared, rows), 1):
         pixels.append(preprocess(data, recipe))
         if len(pixels) == 32 or number == len(rows):
             batch = torch.from_numpy(np.stack(pixels))
             with torch.inference_mode():
                 image_parts.append(tower(batch))
-                classifier_parts.append(backbone(batch))
+                frozen_parts.append(backbone(batch))
             pixels = []
     class_of_I = torch.tensor([row["index"] for row in rows])
     class_of_P = torch.tensor([int(row["id"]) for row in prompts])
@@ -135,15 +137,23 @@ def class_figures(run: Run, wordpiece: Any, served: ServedText, context_length: 
     with torch.inference_mode():
         teacher_PE = load_adapter(clip)(features_PD)
     student_PE = torch.from_numpy(served.embed(wordpiece.encode([row["text"] for row in prompts], context_length)))
-    figures = {}
-    for name, vectors_PE in (("teacher", teacher_PE), ("student_int8", student_PE)):
-        classes_CE = torch.zeros(int(class_of_P.max()) + 1, vectors_PE.shape[1]).index_add_(0, class_of_P, vectors_PE)
-        figures[name] = zero_shot(torch.cat(image_parts), F.normalize(classes_CE, dim=-1), class_of_I)
-    best = torch.cat(classifier_parts).topk(5, dim=1).indices == class_of_I[:, None]
-    figures["frozen_classifier"] = {
-        "zero_shot_top1": best[:, 0].float().mean().item(),
-        "zero_shot_top5": best.any(1).float().mean().item(),
+
+    def classes(vectors_PE: torch.Tensor) -> torch.Tensor:
+        """The mean vector of each class's prompts [C, E]."""
+        sums_CE = torch.zeros(int(class_of_P.max()) + 1, vectors_PE.shape[1]).index_add_(0, class_of_P, vectors_PE)
+        return F.normalize(sums_CE, dim=-1)
+
+    figures = {
+        tier: zero_shot(torch.cat(image_parts), classes(vectors_PE), class_of_I)
+        for tier, vectors_PE in (("teacher", teacher_PE), ("student_int8", student_PE))
     }
+    if isinstance(backbone, ClipBackbone):
+        # CLIP's own zero-shot: its images against its own vectors of the same prompts.
+        own_PE = text_features(name, [row["text"] for row in prompts], torch.device("cpu"))
+        figures["frozen_tower"] = zero_shot(torch.cat(frozen_parts), classes(own_PE), class_of_I)
+    else:
+        logits_IC = torch.cat(frozen_parts)
+        figures["frozen_tower"] = zero_shot(logits_IC, torch.eye(logits_IC.shape[1]), class_of_I)
     return figures
 
 

