@@ -139,3 +139,28 @@ def tiny_language_model(folder: Path) -> Path:
     LlamaForCausalLM(config).save_pretrained(folder)
     fast.save_pretrained(folder)
     return folder
+
+
+TINY_VISION = {"layers": 2, "width": 32, "head_width": 16, "patch_size": 16, "image_size": 64}
+
+
+def tiny_clip(folder: Path, vision: dict[str, Any], embed_dim: int = 16) -> str:
+    """A random two-tower checkpoint in open_clip's folder layout; returns its name for a recipe."""
+    import open_clip
+    import torch
+    from safetensors.torch import save_file
+
+    text = {"context_length": 24, "vocab_size": 49408, "width": 32, "heads": 2, "layers": 2}
+    config = {
+        "model_cfg": {"embed_dim": embed_dim, "vision_cfg": vision, "text_cfg": text},
+        "preprocess_cfg": {"mean": [0.48, 0.46, 0.41], "std": [0.27, 0.26, 0.28], "resize_mode": "shortest"},
+    }
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "open_clip_config.json").write_text(json.dumps(config))
+    torch.manual_seed(0)
+    model = open_clip.create_model(f"local-dir:{folder}", load_weights=False)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(0.02 * torch.randn_like(parameter))
+    save_file({k: v.contiguous() for k, v in model.state_dict().items()}, folder / "open_clip_model.safetensors")
+    return f"open_clip:local-dir:{folder}"

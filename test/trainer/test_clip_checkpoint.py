@@ -13,7 +13,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 from torch.nn import functional as F
 
-from support import run_stage, schedule, write_job
+from support import TINY_VISION, run_stage, schedule, tiny_clip, write_job
 from towers.clip_checkpoint import read_model, text_features
 from towers.data import write_rows
 from towers.onnx_export import export_image_tower, session
@@ -22,7 +22,7 @@ from towers.two_towers import load_adapter
 from towers.vision import ImageTower, create_backbone, preprocess_recipe
 
 VISION = {
-    "open_clip": {"layers": 2, "width": 32, "head_width": 16, "patch_size": 16, "image_size": 64},
+    "open_clip": TINY_VISION,
     "timm, linear head": {
         "timm_model_name": "test_vit",
         "timm_pool": "token",
@@ -31,22 +31,7 @@ VISION = {
     },
     "timm, classifier": {"timm_model_name": "test_vit", "timm_pool": "token", "timm_proj": "", "image_size": 160},
 }
-TEXT = {"context_length": 24, "vocab_size": 49408, "width": 32, "heads": 2, "layers": 2}
-PREPROCESS = {"mean": [0.48, 0.46, 0.41], "std": [0.27, 0.26, 0.28], "resize_mode": "shortest"}
 CAPTIONS = ["a red circle", "two dogs run over the grass", "ein Hund im Schnee", "a boat on a lake at night"]
-
-
-def tiny_checkpoint(folder: Path, vision: dict) -> str:
-    folder.mkdir(parents=True, exist_ok=True)
-    model_config = {"embed_dim": 16, "vision_cfg": vision, "text_cfg": TEXT}
-    (folder / "open_clip_config.json").write_text(json.dumps({"model_cfg": model_config, "preprocess_cfg": PREPROCESS}))
-    torch.manual_seed(0)
-    model = open_clip.create_model(f"local-dir:{folder}", load_weights=False)
-    with torch.no_grad():
-        for parameter in model.parameters():
-            parameter.add_(0.02 * torch.randn_like(parameter))
-    save_file({k: v.contiguous() for k, v in model.state_dict().items()}, folder / "open_clip_model.safetensors")
-    return f"open_clip:local-dir:{folder}"
 
 
 @pytest.fixture(scope="module", params=VISION, ids=lambda name: name.replace(" ", "-"))
@@ -56,7 +41,7 @@ def vision(request):
 
 @pytest.fixture(scope="module")
 def checkpoint(vision, tmp_path_factory):
-    return tiny_checkpoint(tmp_path_factory.mktemp("clip"), vision)
+    return tiny_clip(tmp_path_factory.mktemp("clip"), vision)
 
 
 def tower_of(name: str) -> ImageTower:
@@ -105,7 +90,7 @@ def test_pictures_are_prepared_as_the_checkpoint_says(checkpoint, vision):
 
 
 def test_a_checkpoint_without_weights_is_an_error_and_not_a_random_tower(tmp_path):
-    name = tiny_checkpoint(tmp_path, VISION["open_clip"])
+    name = tiny_clip(tmp_path, TINY_VISION)
     (tmp_path / "open_clip_model.safetensors").unlink()
     with pytest.raises(RuntimeError):
         read_model(name)
@@ -140,7 +125,7 @@ def inherit_config(name: str, **changes) -> dict:
 
 
 def test_inherit_puts_the_adapter_where_the_checkpoint_puts_the_same_captions(tmp_path):
-    name = tiny_checkpoint(tmp_path / "clip", VISION["open_clip"])
+    name = tiny_clip(tmp_path / "clip", TINY_VISION)
     embedded = embedded_captions(tmp_path / "embedded")
     inputs = {"prepare": tmp_path, "embed_captions": embedded, "contrastive": tmp_path, "data": tmp_path}
     job = write_job(tmp_path, "inherit", inputs, inherit_config(name))
@@ -160,7 +145,7 @@ def test_inherit_puts_the_adapter_where_the_checkpoint_puts_the_same_captions(tm
 
 
 def test_inherit_refuses_what_does_not_go_together(tmp_path):
-    name = tiny_checkpoint(tmp_path / "clip", VISION["open_clip"])
+    name = tiny_clip(tmp_path / "clip", TINY_VISION)
     embedded = embedded_captions(tmp_path / "embedded")
     inputs = {"prepare": tmp_path, "embed_captions": embedded, "contrastive": tmp_path, "data": tmp_path}
     for number, changes in enumerate(

@@ -3,9 +3,10 @@
 import json
 import subprocess
 import sys
+import tarfile
 
 from contracts import load
-from support import ROOT, STAGE_ENV, draw_images, tiny_language_model
+from support import ROOT, STAGE_ENV, TINY_VISION, draw_images, tiny_clip, tiny_language_model
 
 CLASSES = {"classes": [{"index": 0, "name": "tench"}, {"index": 1, "name": "goldfish"}, {"index": 2, "name": "hammer"}],
            "templates": ["a photo of a {}."]}  # fmt: skip
@@ -23,6 +24,12 @@ def draw_data(folder):
     for name, lines in (("groups.jsonl", groups), ("plain.jsonl", plain)):
         (folder / name).write_text("".join(json.dumps(line) + "\n" for line in lines))
     (folder / "classes.json").write_text(json.dumps(CLASSES))
+    # One picture a class: recipes whose report has zero-shot figures name this tar.
+    with tarfile.open(folder / "class-images.tar", "w") as archive:
+        for row in CLASSES["classes"]:
+            archive.add(folder / "train" / f"drawn{row['index']:03d}.jpg", f"{row['name']}.jpg")
+    lines = [{"key": row["name"], "index": row["index"]} for row in CLASSES["classes"]]
+    (folder / "class-images.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
 
 
 def train(folder, *options):
@@ -43,6 +50,7 @@ def test_a_recipe_runs_from_images_to_an_evaluated_model_and_then_has_nothing_le
     # A random two-layer model instead of SmolLM2: the pipeline is looked at, not what it learns.
     language_model = tiny_language_model(tmp_path / "language_model")
     recipe["mntp"]["language_model"] = {"source": "directory", "name": str(language_model)}
+    recipe["prepare"]["class_images"] = "class-images.tar"
     (tmp_path / "smoke.json").write_text(json.dumps(recipe))
 
     events = train(tmp_path)
@@ -55,3 +63,15 @@ def test_a_recipe_runs_from_images_to_an_evaluated_model_and_then_has_nothing_le
 
     (plan,) = train(tmp_path)
     assert {stage["status"] for stage in plan["stages"]} == {"succeeded"}
+
+    # Another image tower, with a text encoder of its own: the text stages are found finished.
+    backbone = {"name": tiny_clip(tmp_path / "clip", TINY_VISION, embed_dim=32), "size": 64}
+    recipe["inherit"] |= {"backbone": backbone, "target": "clip_text"}
+    recipe["clip"] |= {"backbone": backbone, "first_trainable_block": 0}
+    (tmp_path / "smoke.json").write_text(json.dumps(recipe))
+    events = train(tmp_path)
+    ids = [event["id"] for event in events if event["event"] == "succeeded"]
+    assert ids == ["inherit", "clip", "distill", "export", "clip-scratch-1", "evaluate"]
+    for folder in (tmp_path / "runs" / "smoke").glob("evaluate-*"):
+        zero_shot = json.loads((folder / "evaluation.json").read_text())["zero_shot"]
+        assert set(zero_shot) == {"teacher", "student_int8", "frozen_tower"}
