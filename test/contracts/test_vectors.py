@@ -31,3 +31,8 @@ def test_a_broken_document_names_its_line():
 def test_an_unknown_type_is_named():
     with pytest.raises(ContractError, match="Nonsense"):
         load("Nonsense", "{}")
+
+
+def test_a_wrong_key_in_a_stage_is_named_where_it_stands():
+    with pytest.raises(ContractError, match=r"\$\.config\.schedule: .*'epochs' was unexpected"):
+        load("TrainingJob", (VECTORS / "TrainingJob" / "invalid" / "unknown-schedule-key.json").read_text())

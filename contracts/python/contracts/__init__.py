@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from jsonschema import Draft202012Validator
-from jsonschema.exceptions import best_match
+from jsonschema.exceptions import ValidationError, best_match
 
 SCHEMAS = Path(__file__).resolve().parents[2] / "schema"
 
@@ -23,8 +23,23 @@ def load(name: str, text: str) -> dict[str, Any]:
         raise ContractError(f"{name}: not JSON (line {error.lineno}: {error.msg})") from error
     problem = best_match(validator(name).iter_errors(document))
     if problem is not None:
+        problem = in_the_branch_meant(problem)
         raise ContractError(f"{name}, {problem.json_path}: {problem.message}")
     return document
+
+
+def in_the_branch_meant(problem: ValidationError) -> ValidationError:
+    """The problem inside a union's branch, where one branch alone has the constants (a stage's name) of the document."""
+    while problem.context:
+        branches: dict[object, list[ValidationError]] = {}
+        for inner in problem.context:
+            branches.setdefault(inner.relative_schema_path[0], []).append(inner)
+        meant = [errors for errors in branches.values() if all(error.validator != "const" for error in errors)]
+        deeper = best_match(meant[0]) if len(meant) == 1 else None
+        if deeper is None:
+            break
+        problem = deeper
+    return problem
 
 
 @cache
