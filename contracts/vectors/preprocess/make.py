@@ -17,7 +17,7 @@ from PIL import Image, ImageDraw
 
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parents[2] / "trainer"))
-from towers.preprocess import bicubic, decode, normalise, preprocess, resize
+from towers.preprocess import bicubic, decode, normalise, preprocess, resize  # noqa: E402 - found by the line above
 
 MEAN, STD = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
 SHARED = {"interpolation": "bicubic", "color": "rgb", "mean": MEAN, "std": STD}
