@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from support import tiny_language_model
-from towers.llm import batches_by_tokens, padded, pool, read_language_model, with_lora
+from towers.llm import pool, read_language_model, with_lora
+from towers.token_batches import padded
 
 LORA = {"rank": 4, "alpha": 8, "dropout": 0.0}
 
@@ -30,8 +31,8 @@ def test_a_later_token_changes_an_earlier_hidden_state(folder):
 def test_padding_changes_no_real_token(folder):
     language_model = read(folder)
     short, long = [5, 6, 7], [8, 9, 10, 11, 12, 13]
-    alone, _ = padded([short], 0, torch.device("cpu"))
-    together, mask = padded([short, long], 0, torch.device("cpu"))
+    alone, _ = padded([short], torch.device("cpu"))
+    together, mask = padded([short, long], torch.device("cpu"))
     expected = language_model.hidden(alone, torch.ones_like(alone))[0]
     torch.testing.assert_close(language_model.hidden(together, mask)[0, :3], expected, atol=1e-5, rtol=0)
     for pooling in ("mean", "last_token"):
@@ -79,11 +80,3 @@ def test_bfloat16_lora_trains_in_float32_and_agrees_with_float32(folder):
     assert {p.dtype for p in language_model.model.parameters() if p.requires_grad} == {torch.float32}
     close = language_model.hidden(ids, torch.ones_like(ids)).float()
     assert torch.nn.functional.cosine_similarity(exact, close, dim=-1).min() > 0.999
-
-
-def test_token_batches_hold_every_row_once_and_keep_the_limit():
-    lengths = [3, 50, 7, 7, 1, 20, 49]
-    batches = batches_by_tokens(lengths, 60)
-    assert sorted(index for batch in batches for index in batch) == list(range(7))
-    for batch in batches:
-        assert len(batch) == 1 or len(batch) * max(lengths[i] for i in batch) <= 60

@@ -24,14 +24,13 @@ from towers.student import (
     StaticStudent,
     StudentShape,
     TextStudent,
-    batches_by_length,
     distill_loss,
     load_student,
     matryoshka,
-    padded,
     quantize_rows,
     save_student,
 )
+from towers.token_batches import batches_by_length, padded
 from towers.wordpiece import CLS, SEP, SPECIAL_TOKENS, UNK, WordPiece, mixed, train_vocabulary
 
 CAPTIONS = [

@@ -10,9 +10,10 @@ from torch.nn import functional as F
 
 from towers.data import read_pairs, read_texts
 from towers.grad_cache import cached_backward
-from towers.llm import load_lora_state, lora_state, padded, read_language_model, with_lora
+from towers.llm import load_lora_state, lora_state, read_language_model, with_lora
 from towers.optim import adamw, clip_gradients, groups_of, set_rate
 from towers.run import Run
+from towers.token_batches import padded
 
 
 def main() -> None:
@@ -32,7 +33,7 @@ def main() -> None:
     run.log(f"{len(groups)} groups, {len(dev)} dev pairs, {run.amp_dtype}")
 
     def encode(rows: list[list[int]]) -> torch.Tensor:
-        ids_BT, mask_BT = padded(rows, tokenizer.pad_token_id, run.device)
+        ids_BT, mask_BT = padded(rows, run.device, tokenizer.pad_token_id)
         return F.normalize(language_model.pooled(ids_BT, mask_BT, config["pooling"]), dim=-1)
 
     def dev_accuracy() -> float:

@@ -20,13 +20,12 @@ from towers.student import (
     StaticStudent,
     StudentShape,
     TextStudent,
-    batches_by_length,
     distill_loss,
     matryoshka,
-    padded,
     save_static,
     save_student,
 )
+from towers.token_batches import batches_by_length, padded
 from towers.two_towers import load_adapter
 from towers.wordpiece import WordPiece, mixed, train_vocabulary, with_special_tokens
 

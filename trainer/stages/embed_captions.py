@@ -10,8 +10,9 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from towers.data import Row, read_pairs, read_texts, write_rows
-from towers.llm import batches_by_tokens, padded, read_language_model
+from towers.llm import read_language_model
 from towers.run import Run
+from towers.token_batches import batches_by_length, padded
 
 
 def main() -> None:
@@ -42,8 +43,8 @@ def main() -> None:
     for number in range(state["shards"], len(shards)):
         rows = language_model.tokens(shards[number], config["max_tokens"])
         features: torch.Tensor | None = None
-        for batch in batches_by_tokens([len(row) for row in rows], config["batch_tokens"]):
-            ids_BT, mask_BT = padded([rows[i] for i in batch], language_model.tokenizer.pad_token_id, run.device)
+        for batch in batches_by_length([len(row) for row in rows], config["batch_tokens"]):
+            ids_BT, mask_BT = padded([rows[i] for i in batch], run.device, language_model.tokenizer.pad_token_id)
             with torch.inference_mode():
                 pooled_BD = language_model.pooled(ids_BT, mask_BT, config["pooling"]).to("cpu", torch.bfloat16)
             if features is None:

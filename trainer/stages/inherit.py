@@ -136,7 +136,7 @@ def clip_text(run: Run, backbone: Any) -> Lesson:
         run.tick(count, len(texts) + 1, lambda: {"done": done()}, "checkpoint-clip-text")
 
     name = run.config["backbone"]["name"]
-    targets_NE = text_features(name, texts, run.device, state and state["done"], tick)
+    targets_NE = text_features(name, texts, run.device, None if state is None else state["done"], tick)
     return Lesson(torch.cat(parts), targets_NE, torch.arange(len(texts)), weight_EF, bias_E)
 
 

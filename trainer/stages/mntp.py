@@ -15,12 +15,12 @@ from towers.llm import (
     load_lora_state,
     lora_state,
     output_layer,
-    padded,
     read_language_model,
     with_lora,
 )
 from towers.optim import adamw, clip_gradients, groups_of, set_rate
 from towers.run import Run
+from towers.token_batches import padded
 
 
 def main() -> None:
@@ -56,7 +56,7 @@ def main() -> None:
                 rows.append(language_model.tokens([rng.choice(captions)], config["max_tokens"])[0])
             else:
                 rows.append(rng.choice(windows))
-        ids_BT, mask_BT = padded(rows, tokenizer.pad_token_id, run.device)
+        ids_BT, mask_BT = padded(rows, run.device, tokenizer.pad_token_id)
         generator = torch.Generator().manual_seed(run.seed * 1_000_003 + step)
         masked_BT, chosen_BT = mask_tokens(ids_BT, mask_BT, config["mask_share"], mask_id, len(tokenizer), generator)
         hidden_BTD = language_model.hidden(masked_BT, mask_BT)

@@ -143,23 +143,3 @@ def pool(hidden_BTD: torch.Tensor, mask_BT: torch.Tensor, pooling: str) -> torch
         return (hidden_BTD * weight).sum(1) / weight.sum(1)
     last = mask_BT.sum(1).long() - 1
     return hidden_BTD[torch.arange(len(last), device=last.device), last]
-
-
-def padded(rows: list[list[int]], pad_id: int, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
-    """Right-padded ids [B, T] and mask [B, T]."""
-    width = max(len(row) for row in rows)
-    ids = torch.tensor([row + [pad_id] * (width - len(row)) for row in rows], device=device)
-    mask = torch.tensor([[1] * len(row) + [0] * (width - len(row)) for row in rows], device=device)
-    return ids, mask
-
-
-def batches_by_tokens(lengths: list[int], batch_tokens: int) -> list[list[int]]:
-    """Indices grouped so that rows of like length share a batch of at most `batch_tokens` tokens, padding included."""
-    batches: list[list[int]] = []
-    batch: list[int] = []
-    for index in sorted(range(len(lengths)), key=lambda i: (lengths[i], i)):
-        if batch and (len(batch) + 1) * lengths[index] > batch_tokens:
-            batches.append(batch)
-            batch = []
-        batch.append(index)
-    return [*batches, batch] if batch else batches

@@ -13,7 +13,8 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 from torch.nn import functional as F
 
-from towers.wordpiece import PAD, WordPiece
+from towers.token_batches import batches_by_length, padded
+from towers.wordpiece import WordPiece
 
 EPS = 1e-12  # BERT's layer norms
 Loss = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
@@ -181,29 +182,6 @@ def rounded_activations(x: torch.Tensor) -> torch.Tensor:
         zero = (-low / scale).round()
         rounded = (((x / scale).round() + zero).clamp(0, 255) - zero) * scale
     return x + (rounded - x).detach()
-
-
-# ---- batches -------------------------------------------------------------------------------------
-
-
-def padded(rows: Sequence[list[int]], device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
-    """Right-padded ids [B, T] and their mask [B, T]."""
-    width = max(len(row) for row in rows)
-    ids = torch.tensor([row + [PAD] * (width - len(row)) for row in rows], device=device)
-    lengths = torch.tensor([len(row) for row in rows], device=device)
-    return ids, (torch.arange(width, device=device) < lengths[:, None]).long()
-
-
-def batches_by_length(lengths: Sequence[int], batch_tokens: int) -> list[list[int]]:
-    """Indices in batches of like length; rows times the longest row is at most `batch_tokens` (or one row)."""
-    batches: list[list[int]] = []
-    batch: list[int] = []
-    for index in sorted(range(len(lengths)), key=lambda i: (lengths[i], i)):
-        if batch and (len(batch) + 1) * lengths[index] > batch_tokens:
-            batches.append(batch)
-            batch = []
-        batch.append(index)
-    return [*batches, batch] if batch else batches
 
 
 # ---- files ---------------------------------------------------------------------------------------
