@@ -8,7 +8,7 @@ import { type LocalServer, startLocalServer } from '../support/local-server.ts';
 
 const API = join(import.meta.dirname, '../../api');
 const sample = (name: string) =>
-  `data:image/png;base64,${readFileSync(join(API, 'playground/samples', `${name}.png`)).toString('base64')}`;
+  `data:image/jpeg;base64,${readFileSync(join(API, 'playground/samples', `${name}.jpg`)).toString('base64')}`;
 
 let server: LocalServer;
 
@@ -31,7 +31,7 @@ const dot = (a: number[], b: number[]) => a.reduce((sum, x, i) => sum + x * (b[i
 
 describe('embeddings', () => {
   test('keep the order of texts and images in one list and have unit length', async () => {
-    const { data, usage } = await embed({ input: ['a boat', { image: sample('boat') }, { text: 'a car' }] });
+    const { data, usage } = await embed({ input: ['a flower', { image: sample('flower') }, { text: 'a car' }] });
     expect(data.map(({ index, modality }) => [index, modality])).toEqual([
       [0, 'text'],
       [1, 'image'],
