@@ -227,18 +227,16 @@ async function search() {
 
 /** The page's own request for a shell: sentences against photos, read from files of their names, or sentences alone. */
 function showCurl() {
-  const [path, body] =
-    state.photos.length > 0
-      ? ['/similarity', { ...options(), a: state.texts, b: state.photos.map((_, index) => ({ image: `@${index}@` })) }]
-      : ['/embed', { ...options(), input: state.texts }];
   // In an unquoted here-document these three are the shell's; everything else stands for itself.
-  const json = JSON.stringify(body).replace(/[\\$`]/g, '\\$&');
-  const filled = json.replace(/"@(\d+)@"/g, (_, index) => {
-    const name = (state.photos[Number(index)]?.name ?? '').replaceAll("'", "'\\''");
-    return `"$(base64 < '${name}' | tr -d '\\n')"`;
-  });
+  const json = (/** @type {object} */ body) => JSON.stringify(body).replace(/[\\$`]/g, '\\$&');
+  const files = state.photos.map(({ name }) => `'${name.replaceAll("'", "'\\''")}'`);
+  const images = files.map((file) => `{"image":"$(base64 < ${file} | tr -d '\\n')"}`);
+  const [path, body] =
+    files.length > 0
+      ? ['/similarity', `${json({ ...options(), a: state.texts }).slice(0, -1)},"b":[${images.join(',')}]}`]
+      : ['/embed', json({ ...options(), input: state.texts })];
   element('curl').textContent =
-    `curl ${location.origin}${path} -H 'content-type: application/json' -d @- <<JSON\n${filled}\nJSON`;
+    `curl ${location.origin}${path} -H 'content-type: application/json' -d @- <<JSON\n${body}\nJSON`;
 }
 
 // ---- start

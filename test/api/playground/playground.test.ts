@@ -95,7 +95,9 @@ describe.skipIf(!BROWSER)('the playground', () => {
       const awkward = `a "quoted" $HOME, \`date\` and a back\\slash, isn't it`;
       await page.getByLabel('New sentence').fill(awkward);
       await page.getByRole('button', { name: 'Add' }).click();
-      expect((await shell()).data).toHaveLength(5);
+      await page.getByLabel('New sentence').fill('@0@');
+      await page.getByRole('button', { name: 'Add' }).click();
+      expect((await shell()).data).toHaveLength(6);
       await useSamples(page);
       const { scores } = await shell();
       await page.getByLabel('Show').selectOption('cosine');
