@@ -11,6 +11,24 @@ export const ENVARS = {
   model: 'CLIP_MODEL',
   /** Where the Worker finds the image encoder. */
   encoderUrl: 'ENCODER_URL',
+  /** Model registry that a host follows: `file://` folder or `s3://bucket`. */
+  registry: 'MODEL_REGISTRY',
+  /** Name of the model whose pointer is followed; absent: that of the embedded model. */
+  modelName: 'MODEL_NAME',
+  /** S3 endpoint of the registry where it is not AWS's own, such as R2. */
+  registryEndpoint: 'MODEL_REGISTRY_ENDPOINT',
+  /** ARN of the secret {"access_key_id", "secret_access_key"} that opens the registry, where the role does not. */
+  registrySecret: 'MODEL_REGISTRY_SECRET',
+  /** Seconds between two looks at the pointer. */
+  registrySeconds: 'MODEL_REGISTRY_SECONDS',
+  /** Bucket with the users' data, the runs and the training requests. */
+  trainingBucket: 'TRAINING_BUCKET',
+  /** JSON object from stage class to the ARN of its job queue. */
+  jobQueues: 'JOB_QUEUES',
+  /** JSON object from stage class to the ARN of its job definition. */
+  jobDefinitions: 'JOB_DEFINITIONS',
+  /** JSON object from stage to the digest of the source that the trainer's image holds. */
+  codeDigests: 'CODE_DIGESTS',
   /** Least seconds between two progress lines of a training stage. */
   progressSeconds: 'PROGRESS_SECONDS',
 } as const;

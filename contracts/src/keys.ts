@@ -12,9 +12,26 @@ export const manifestKey = (digest: string): string => `manifests/sha256/${hex(d
 /** The pointer to a model's current manifest: written last, the only key that is ever overwritten. */
 export const currentKey = (model: string): string => `models/${name(model)}/current.json`;
 
+/** Every move of a model's pointer, one immutable document a move, in the order of their names. */
+export const releasesPrefix = (model: string): string => `models/${name(model)}/releases/`;
+
+/** `movedAt`: ISO 8601 in UTC with milliseconds, so that names sort by time. */
+export const releaseKey = (model: string, movedAt: string, manifest: string): string =>
+  `${releasesPrefix(model)}${movedAt.replaceAll(':', '')}-${hex(manifest).slice(0, 12)}.json`;
+
+/** A user's data, named by its digest: files below it by their relative path, `index.json` written last. */
+export const dataPrefix = (digest: string): string => `data/sha256/${hex(digest)}`;
+
+/** What the schedule trains: a recipe and the data that it was last submitted with. */
+export const requestKey = (recipe: string): string => `recipes/${name(recipe)}.json`;
+
 /** Folder of one training job's output, named by the job and the first 12 digits of its content address. */
 export const runPrefix = (recipe: string, job: string, address: string): string =>
   `runs/${name(recipe)}/${name(job)}-${hex(address).slice(0, 12)}`;
+
+/** What a training container is told; written before the job is submitted. */
+export const jobKey = (recipe: string, job: string, address: string): string =>
+  `${runPrefix(recipe, job, address)}/job.json`;
 
 /** The report of a training job: its presence means that the job is finished. */
 export const reportKey = (recipe: string, job: string, address: string): string =>

@@ -49,7 +49,7 @@ export async function ensureVenv(say: (sentence: string) => void = console.error
 
 /** Every pinned requirement of the project and of its `dev` group, in the order of the file. */
 export function requirements(project: string): string[] {
-  return [...project.matchAll(/"([A-Za-z0-9._-]+==[^"]+)"/g)].map((match) => match[1] ?? '');
+  return [...project.matchAll(/"([A-Za-z0-9._-]+(?:\[[a-z0-9,-]+\])?==[^"]+)"/g)].map((match) => match[1] ?? '');
 }
 
 function findPython(): string {
