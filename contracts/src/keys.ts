@@ -12,12 +12,8 @@ export const manifestKey = (digest: string): string => `manifests/sha256/${hex(d
 /** The pointer to a model's current manifest: written last, the only key that is ever overwritten. */
 export const currentKey = (model: string): string => `models/${name(model)}/current.json`;
 
-/** Every move of a model's pointer, one immutable document a move, in the order of their names. */
-export const releasesPrefix = (model: string): string => `models/${name(model)}/releases/`;
-
-/** `movedAt`: ISO 8601 in UTC with milliseconds, so that names sort by time. */
-export const releaseKey = (model: string, movedAt: string, manifest: string): string =>
-  `${releasesPrefix(model)}${movedAt.replaceAll(':', '')}-${hex(manifest).slice(0, 12)}.json`;
+/** What is known of one move of a pointer. Immutable; the pointer names the newest, each names the one before it. */
+export const releaseKey = (digest: string): string => `releases/sha256/${hex(digest)}.json`;
 
 /** A user's data, named by its digest: files below it by their relative path, `index.json` written last. */
 export const dataPrefix = (digest: string): string => `data/sha256/${hex(digest)}`;

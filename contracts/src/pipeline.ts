@@ -1,6 +1,15 @@
 // What the states of the training state machine hand to each other; field names are paths in its definition.
 import { z } from 'zod';
 import { Digest } from './artefact.ts';
+import { Recipe } from './recipe.ts';
+
+/** What was last submitted under a recipe's name: the schedule trains it again, with the data it was submitted with. */
+export const TrainingRequest = z.strictObject({
+  recipe: Recipe,
+  data: z.strictObject({ uri: z.string(), digest: Digest }),
+  submitted_at: z.iso.datetime(),
+});
+export type TrainingRequest = z.infer<typeof TrainingRequest>;
 
 /** What starts an execution. */
 export const PipelineInput = z.strictObject({ recipe: z.string() });

@@ -6,6 +6,8 @@ export const ModelPointer = z.strictObject({
   name: z.string().regex(/^[a-z0-9][a-z0-9._-]{0,63}$/),
   /** Digest of the manifest file that is current. */
   manifest: Digest,
+  /** Digest of the release that moved it here: its history is a chain of releases. */
+  release: Digest,
   moved_at: z.iso.datetime(),
 });
 export type ModelPointer = z.infer<typeof ModelPointer>;

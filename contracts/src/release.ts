@@ -7,6 +7,8 @@ export const ModelRelease = z.strictObject({
   action: z.enum(['publish', 'rollback']),
   manifest: Digest,
   moved_at: z.iso.datetime(),
+  /** Digest of the release before this one, null for the first. */
+  previous: Digest.nullable(),
   /** Sentences of the gate, or of the person who moved the pointer. */
   reasons: z.array(z.string()),
   /** Figures of stage `evaluate`: what the next candidate is held against. */
