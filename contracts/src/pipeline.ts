@@ -1,11 +1,13 @@
 // What the states of the training state machine hand to each other; field names are paths in its definition.
 import { z } from 'zod';
 import { Digest } from './artefact.ts';
-import { Recipe } from './recipe.ts';
+import { Recipe, StageName } from './recipe.ts';
 
 /** What was last submitted under a recipe's name: the schedule trains it again, with the data it was submitted with. */
 export const TrainingRequest = z.strictObject({
   recipe: Recipe,
+  /** Digests of the stages' source when it was submitted; a deployment's schedule goes by those of its own image. */
+  code: z.record(StageName, Digest),
   data: z.strictObject({ uri: z.string(), digest: Digest }),
   submitted_at: z.iso.datetime(),
 });

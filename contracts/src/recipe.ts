@@ -208,6 +208,7 @@ export const StageConfig = z.discriminatedUnion('stage', [
 ]);
 export type StageConfig = z.infer<typeof StageConfig>;
 export type StageName = StageConfig['stage'];
+export const StageName = z.enum(StageConfig.options.map((option) => option.shape.stage.value));
 
 /** What a person writes: every stage's block without its name, and how often to repeat `clip` for the comparison. */
 export const Recipe = z.strictObject({

@@ -1,7 +1,7 @@
 // Which source a stage executes, as a digest: its own file and the modules of towers and stages that it imports.
 import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
-import { join, posix } from 'node:path';
+import { join, posix, resolve } from 'node:path';
 import type { StageName } from '../../contracts/src/recipe.ts';
 
 /** A source file by its path relative to `trainer/`, null where there is none. */
@@ -125,4 +125,9 @@ function absoluteName(path: string, name: string): string {
   let folder = posix.dirname(path);
   for (let level = 1; level < dots; level += 1) folder = posix.dirname(folder);
   return [...folder.split('/'), ...name.slice(dots).split('.')].filter((part) => part !== '' && part !== '.').join('.');
+}
+
+// `node trainer/control/code-digest.ts` prints every digest: the image and the pipeline's planner are stamped with it.
+if (import.meta.main) {
+  process.stdout.write(`${JSON.stringify(codeDigests(sourceReader(resolve(import.meta.dirname, '..'))))}\n`);
 }

@@ -1,5 +1,5 @@
 // Events for a person: a live line on a terminal, a line every ten seconds elsewhere.
-import type { Emit, RunEvent, StagePlan } from './events.ts';
+import type { Emit, RunEvent, StagePlan, StageStatus } from './events.ts';
 import { fromFileUri } from './file-uri.ts';
 import { durationText, metricText, progressText } from './progress.ts';
 
@@ -28,27 +28,28 @@ export function createConsole({ write, columns, now = Date.now }: ConsoleOptions
     live = false;
   };
   return function emitText(event) {
-    if (event.event !== 'progress') {
+    if (event.event !== 'progress' && event.event !== 'uploading') {
       clear();
       if (event.event === 'running') printedAt = Number.NEGATIVE_INFINITY;
       for (const line of linesOf(event)) write(`${line}\n`);
       return;
     }
-    const text = progressText(event);
+    const text = event.event === 'progress' ? progressText(event) : uploadText(event);
+    const isLast = event.event === 'progress' ? event.step === event.total : event.files === event.of;
     if (columns !== null) {
       write(`\r\x1b[2K${text.slice(0, Math.max(1, columns - 1))}`);
       live = true;
-    } else if (now() - printedAt >= LINE_EVERY_MS || event.step === event.total) {
+    } else if (now() - printedAt >= LINE_EVERY_MS || isLast) {
       printedAt = now();
       write(`${text}\n`);
     }
   };
 }
 
-function linesOf(event: Exclude<RunEvent, { event: 'progress' }>): string[] {
+function linesOf(event: Exclude<RunEvent, { event: 'progress' | 'uploading' }>): string[] {
   switch (event.event) {
     case 'plan':
-      return planLines(event.recipe, event.runs, event.stages);
+      return planLines(event);
     case 'reading_data':
       return [`Reading ${megabytes(event.bytes)} of data once, to know it again later`];
     case 'reused':
@@ -81,31 +82,84 @@ function linesOf(event: Exclude<RunEvent, { event: 'progress' }>): string[] {
       ];
     case 'installed':
       return [`Installed ${event.files} files (${megabytes(event.bytes)}) in ${event.folder}`];
+    case 'submitted':
+      return [`${event.id}: ${event.already ? 'submitted before, still active' : 'submitted'} as ${event.job_id}`];
+    case 'status':
+      return statusLines(event);
+    case 'log':
+      return [event.message];
+    case 'cancelled':
+      return [`${event.id}: cancelled (${event.job_id})`];
     case 'refused':
       return [event.message];
   }
 }
 
-function planLines(recipe: string, runs: string, stages: readonly StagePlan[]): string[] {
+function uploadText({ files, of, bytes, of_bytes }: Extract<RunEvent, { event: 'uploading' }>): string {
+  return `Uploaded ${files} of ${of} files, ${megabytes(bytes)} of ${megabytes(of_bytes)}`;
+}
+
+function planLines({ recipe, runs, stages, prices }: Extract<RunEvent, { event: 'plan' }>): string[] {
   const width = Math.max(...stages.map(({ id }) => id.length));
   const queued = stages.filter(({ status }) => status === 'queued');
   const known = queued.flatMap(({ estimated_seconds }) => (estimated_seconds === null ? [] : [estimated_seconds]));
   const lines = stages.map((stage) => `  ${stage.id.padEnd(width)}  ${stageText(stage)}`);
-  const total = durationText(known.reduce((sum, seconds) => sum + seconds, 0));
   const unknown = queued.length - known.length;
   const time = [
-    ...(known.length > 0 ? [`about ${total}`] : []),
+    ...(known.length > 0 ? [`about ${durationText(sum(known))}`] : []),
     ...(unknown > 0 ? [`${unknown} of unknown length`] : []),
   ];
   const summary = queued.length === 0 ? 'nothing to run' : `${queued.length} to run: ${time.join(', ')}`;
-  return [`Recipe ${recipe}, runs in ${runs}`, ...lines, `${stages.length - queued.length} finished, ${summary}`];
+  const cost = prices === null || queued.length === 0 ? [] : [costText(queued, prices)];
+  return [
+    `Recipe ${recipe}, runs in ${runs}`,
+    ...lines,
+    `${stages.length - queued.length} finished, ${summary}`,
+    ...cost,
+  ];
 }
 
-function stageText({ status, seconds, estimated_seconds, output }: StagePlan): string {
+function costText(queued: readonly StagePlan[], { date, region }: { date: string; region: string }): string {
+  const known = queued.flatMap(({ estimated_usd }) => (estimated_usd === null ? [] : [estimated_usd]));
+  const limit = sum(queued.map(({ limit_usd }) => limit_usd ?? 0));
+  const about = known.length === 0 ? '' : `about ${dollars(sum(known))} for those of known length, `;
+  return `Cost on demand: ${about}at most ${dollars(limit)} by the time limits (prices of ${date}, ${region}; spot is tried first and costs less)`;
+}
+
+function statusLines({ recipe, submitted_at, stages }: Extract<RunEvent, { event: 'status' }>): string[] {
+  const width = Math.max(...stages.map(({ id }) => id.length));
+  return [
+    `Recipe ${recipe}, submitted ${submitted_at}`,
+    ...stages.map((stage) => `  ${stage.id.padEnd(width)}  ${statusText(stage)}`),
+  ];
+}
+
+function statusText({ status, seconds, reason, attempts, progress }: StageStatus): string {
+  const parts: string[] = [status === 'succeeded' ? 'finished' : (status ?? 'not submitted')];
+  if (progress !== null) {
+    const left = progress.seconds_left === null ? '' : `, ${durationText(progress.seconds_left)} left`;
+    parts.push(`${progress.step}/${progress.total}${left}`);
+  }
+  if (seconds !== null) parts.push(`${status === 'succeeded' ? 'took' : 'for'} ${durationText(seconds)}`);
+  if (attempts !== null && attempts > 1) parts.push(`attempt ${attempts}`);
+  if (reason !== null) parts.push(reason);
+  return parts.join('  ');
+}
+
+function stageText({ status, seconds, estimated_seconds, estimated_usd, output }: StagePlan): string {
   const name = output.slice(output.lastIndexOf('/') + 1);
   if (status === 'succeeded') return `finished  ${seconds === null ? '' : `took ${durationText(seconds)}, `}${name}`;
   const time = estimated_seconds === null ? 'no earlier run to go by' : `about ${durationText(estimated_seconds)}`;
-  return `to run    ${time}, ${name}`;
+  const cost = estimated_usd === null ? '' : `, ${dollars(estimated_usd)}`;
+  return `to run    ${time}${cost}, ${name}`;
+}
+
+function sum(values: readonly number[]): number {
+  return values.reduce((total, value) => total + value, 0);
+}
+
+function dollars(usd: number): string {
+  return `$${usd.toFixed(2)}`;
 }
 
 function megabytes(bytes: number): string {

@@ -1,5 +1,6 @@
 // What a run tells its user: one event a line with --json, sentences and a live line otherwise.
 import type { StageName } from '../../contracts/src/recipe.ts';
+import type { JobStatus } from './batch-jobs.ts';
 
 /** A job in the plan. `estimated_seconds`: from earlier runs here, null where there is none to go by. */
 export interface StagePlan {
@@ -11,10 +12,31 @@ export interface StagePlan {
   /** Seconds that the finished run took. */
   seconds: number | null;
   estimated_seconds: number | null;
+  /** US dollars on demand: by the estimate, and by the time limit of one attempt. Null where nothing is billed. */
+  estimated_usd: number | null;
+  limit_usd: number | null;
+}
+
+/** A job on AWS Batch. `status` null: not submitted. `seconds`: of the newest attempt, or of the finished run. */
+export interface StageStatus {
+  id: string;
+  stage: StageName;
+  status: JobStatus | null;
+  job_id: string | null;
+  reason: string | null;
+  attempts: number | null;
+  seconds: number | null;
+  progress: { step: number; total: number; seconds_left: number | null } | null;
 }
 
 export type RunEvent =
-  | { event: 'plan'; recipe: string; runs: string; stages: StagePlan[] }
+  | {
+      event: 'plan';
+      recipe: string;
+      runs: string;
+      stages: StagePlan[];
+      prices: { date: string; region: string } | null;
+    }
   | { event: 'reused'; id: string; stage: StageName; output: string }
   | {
       event: 'running';
@@ -60,6 +82,11 @@ export type RunEvent =
       tail: string[];
     }
   | { event: 'installed'; folder: string; files: number; bytes: number }
+  | { event: 'uploading'; files: number; of: number; bytes: number; of_bytes: number }
+  | { event: 'submitted'; id: string; stage: StageName; job_id: string; job_name: string; already: boolean }
+  | { event: 'status'; recipe: string; submitted_at: string; stages: StageStatus[] }
+  | { event: 'log'; id: string; time: string; message: string }
+  | { event: 'cancelled'; id: string; job_id: string }
   | { event: 'refused'; message: string }
   | { event: 'reading_data'; bytes: number };
 

@@ -3,9 +3,9 @@ import { createHash } from 'node:crypto';
 import { cpSync, existsSync, readFileSync, renameSync, rmSync } from 'node:fs';
 import { basename, dirname, join, relative } from 'node:path';
 import { z } from 'zod';
-import { Artefact } from '../../contracts/src/artefact.ts';
 import { ModelManifest } from '../../contracts/src/manifest.ts';
 import type { TrainingReport } from '../../contracts/src/training-job.ts';
+import { artefactsIn } from './artefacts.ts';
 import { RefusedError } from './failure.ts';
 
 export interface Installed {
@@ -57,11 +57,4 @@ function verifyModel(folder: string): void {
     if (bytes.length !== size || found !== digest)
       throw new RefusedError(`${path} is not the file that the manifest describes`);
   }
-}
-
-/** Every descriptor in a document, wherever it stands. */
-function artefactsIn(value: unknown): Artefact[] {
-  const artefact = Artefact.safeParse(value);
-  if (artefact.success) return [artefact.data];
-  return typeof value === 'object' && value !== null ? Object.values(value).flatMap(artefactsIn) : [];
 }

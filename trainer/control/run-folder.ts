@@ -13,7 +13,15 @@ export type ReportReading =
 export function readReport(folder: string): ReportReading {
   const file = join(folder, 'report.json');
   if (!existsSync(file)) return { status: 'absent' };
-  const document = parsed(readFileSync(file, 'utf8'));
+  return judgeReport(
+    readFileSync(file, 'utf8'),
+    (path) => statSync(join(folder, path), { throwIfNoEntry: false })?.size,
+  );
+}
+
+/** `sizeOf`: bytes of a file of the run by its relative path, wherever the run lies. */
+export function judgeReport(text: string, sizeOf: (path: string) => number | undefined): ReportReading {
+  const document = parsed(text);
   if (document === undefined) return { status: 'refused', reason: 'report.json is not JSON' };
   const result = TrainingReport.safeParse(document);
   if (!result.success) {
@@ -23,10 +31,9 @@ export function readReport(folder: string): ReportReading {
   const report = result.data;
   if (report.status !== 'succeeded') return { status: 'refused', reason: `report.json says ${report.status}` };
   for (const { path, size } of Object.values(report.artefacts)) {
-    const stat = statSync(join(folder, path), { throwIfNoEntry: false });
-    if (stat === undefined) return { status: 'refused', reason: `artefact ${path} is missing` };
-    if (stat.size !== size)
-      return { status: 'refused', reason: `artefact ${path} has ${stat.size} bytes, not ${size}` };
+    const found = sizeOf(path);
+    if (found === undefined) return { status: 'refused', reason: `artefact ${path} is missing` };
+    if (found !== size) return { status: 'refused', reason: `artefact ${path} has ${found} bytes, not ${size}` };
   }
   return { status: 'finished', report };
 }
@@ -71,7 +78,8 @@ function subfolders(folder: string): string[] {
     .sort();
 }
 
-function parsed(text: string): unknown {
+/** The value of a JSON text; undefined where it is none. */
+export function parsed(text: string): unknown {
   try {
     return JSON.parse(text);
   } catch (error) {

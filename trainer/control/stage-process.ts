@@ -5,10 +5,9 @@ import { delimiter } from 'node:path';
 import { createInterface } from 'node:readline';
 import { ENVARS } from '../../contracts/src/envars.ts';
 import type { StageName } from '../../contracts/src/recipe.ts';
+import { INTERRUPTED } from '../../contracts/src/stage-class.ts';
 import { ProgressLine } from '../../contracts/src/training-job.ts';
 
-/** sysexits' EX_TEMPFAIL: the stage saved a checkpoint and wants to be started again. */
-export const INTERRUPTED = 75;
 const TAIL_LINES = 25;
 
 export interface StageProcessOptions {
@@ -153,7 +152,8 @@ function createLog(file: string): Log {
   };
 }
 
-function parseProgress(line: string): ProgressLine | null {
+/** A line of a stage's standard output as progress; null where it is something else. */
+export function parseProgress(line: string): ProgressLine | null {
   if (!line.startsWith('{')) return null;
   try {
     return ProgressLine.safeParse(JSON.parse(line)).data ?? null;

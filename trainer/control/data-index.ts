@@ -1,4 +1,4 @@
-// The user's data as one digest: the files that a recipe's `prepare` names, by relative path, size and SHA-256.
+// The user's data as an index and one digest over it: the files that a recipe's `prepare` names, by relative path, size and SHA-256.
 import { createHash } from 'node:crypto';
 import {
   createReadStream,
@@ -11,7 +11,7 @@ import {
   statSync,
   writeFileSync,
 } from 'node:fs';
-import { dirname, join, relative, resolve } from 'node:path';
+import { dirname, join, relative, resolve, sep } from 'node:path';
 import { z } from 'zod';
 import { ENVARS } from '../../contracts/src/envars.ts';
 import type { Recipe } from '../../contracts/src/recipe.ts';
@@ -28,12 +28,18 @@ export interface DataDigestOptions {
   onRead?: (bytes: number) => void;
 }
 
+/** The data as one digest, and the files behind it; `path` is relative to the data folder, with slashes. */
+export interface DataIndex {
+  digest: string;
+  files: { path: string; size: number; digest: string }[];
+}
+
 /** Other files in the data folder may change freely; those that the recipe reads may not without a new address. */
-export async function dataDigest(
+export async function indexData(
   recipe: Recipe,
   root: string,
   { cache: cacheFile, onRead }: DataDigestOptions,
-): Promise<string> {
+): Promise<DataIndex> {
   const files = dataFiles(recipe, root);
   const cache = readCache(cacheFile);
   const fresh: Cache = {};
@@ -50,8 +56,12 @@ export async function dataDigest(
     writeCache(cacheFile, { ...cache, ...fresh });
   }
   const hash = createHash('sha256');
-  for (const file of files) hash.update(`${relative(root, file)}\0${fresh[file]?.[0]}\0${fresh[file]?.[2]}\n`);
-  return `sha256:${hash.digest('hex')}`;
+  const indexed = files.map((file) => {
+    const [size = 0, , digest = ''] = fresh[file] ?? [];
+    return { path: relative(root, file).split(sep).join('/'), size, digest: `sha256:${digest}` };
+  });
+  for (const { path, size, digest } of indexed) hash.update(`${path}\0${size}\0${digest.slice('sha256:'.length)}\n`);
+  return { digest: `sha256:${hash.digest('hex')}`, files: indexed };
 }
 
 /** Every file that `prepare` may open, sorted; a path that names nothing is refused here and not an hour later. */

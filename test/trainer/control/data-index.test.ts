@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { beforeEach, expect, it } from 'vitest';
 import type { Recipe } from '../../../contracts/src/recipe.ts';
-import { dataDigest } from '../../../trainer/control/data-digest.ts';
+import { indexData } from '../../../trainer/control/data-index.ts';
 import { tinyRecipe } from './tiny-recipe.ts';
 
 let root = '';
@@ -18,8 +18,9 @@ beforeEach(() => {
   bytesRead = [];
 });
 
-function digest(folder = root): Promise<string> {
-  return dataDigest(recipe, folder, { cache: join(root, 'cache.json'), onRead: (bytes) => bytesRead.push(bytes) });
+async function digest(folder = root): Promise<string> {
+  const options = { cache: join(root, 'cache.json'), onRead: (bytes: number) => bytesRead.push(bytes) };
+  return (await indexData(recipe, folder, options)).digest;
 }
 
 it('changes with a byte, a new shard and a new name, not with an unrelated file or the time', async () => {

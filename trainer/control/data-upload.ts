@@ -1,0 +1,44 @@
+// Brings the user's data to where training containers can read it: under its digest, the index last.
+import { join } from 'node:path';
+import { dataPrefix } from '../../contracts/src/keys.ts';
+import type { DataIndex } from './data-index.ts';
+import { RefusedError } from './failure.ts';
+import type { ObjectStore } from './object-store.ts';
+
+export interface UploadProgress {
+  files: number;
+  of: number;
+  bytes: number;
+  of_bytes: number;
+}
+
+/**
+ * Uploads what is not there yet; a file that is there with its size is the file, since the folder is named by the
+ * digest of all contents. Stopped anywhere, the next call goes on.
+ */
+export async function uploadData(
+  store: ObjectStore,
+  { digest, files }: DataIndex,
+  root: string,
+  onProgress: (progress: UploadProgress) => void = () => {},
+): Promise<void> {
+  const outside = files.find(({ path }) => path.startsWith('../'));
+  if (outside !== undefined)
+    throw new RefusedError(`${outside.path} lies outside the data folder ${root}: only what is in it can be uploaded`);
+  const prefix = dataPrefix(digest);
+  const sizes = new Map((await store.list(`${prefix}/`)).map(({ key, size }) => [key, size]));
+  if (sizes.has(`${prefix}/index.json`)) return;
+  const of_bytes = files.reduce((sum, { size }) => sum + size, 0);
+  let bytes = 0;
+  for (const [index, { path, size }] of files.entries()) {
+    if (sizes.get(`${prefix}/${path}`) !== size) await store.putFile(`${prefix}/${path}`, join(root, path));
+    bytes += size;
+    onProgress({ files: index + 1, of: files.length, bytes, of_bytes });
+  }
+  await store.put(`${prefix}/index.json`, Buffer.from(JSON.stringify({ files })));
+}
+
+/** Where data of that digest lies, or will lie, in the training bucket. */
+export function dataUri(store: ObjectStore, digest: string): string {
+  return `${store.uri}/${dataPrefix(digest)}`;
+}
