@@ -16,7 +16,7 @@ export const EMBEDDED_MODEL = fileURLToPath(new URL('model', import.meta.url));
 const RULES = [
   { pattern: /\.(onnx|bin)$/, type: 'Data' as const },
   { pattern: /\.wasm$/, type: 'CompiledWasm' as const },
-  { pattern: /\.txt$/, type: 'Text' as const },
+  { pattern: /(\.txt|(^|\/)manifest\.json)$/, type: 'Text' as const },
 ];
 
 /**
@@ -38,8 +38,8 @@ export async function bundleWorker({
     target: 'es2024',
     platform: 'browser',
     conditions: ['workerd', 'worker', 'browser'],
-    // ONNX Runtime's Node branch, never taken in workerd.
-    external: ['node:*', 'module', 'worker_threads'],
+    // workerd's own, and ONNX Runtime's Node branch, never taken there.
+    external: ['cloudflare:*', 'node:*', 'module', 'worker_threads'],
     logLevel: 'silent',
     plugins: [modelFolder(model), fileModules(files)],
   });

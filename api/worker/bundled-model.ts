@@ -5,6 +5,7 @@ import graph from '../model/text.onnx';
 import table from '../model/text.table.bin';
 import weights from '../model/text.weights.bin';
 import vocabulary from '../model/vocabulary.txt';
+import { sha256 } from './digest.ts';
 import { ApiError } from './errors.ts';
 import type { ModelSource } from './registry.ts';
 
@@ -17,10 +18,21 @@ const FILES: Record<string, ArrayBuffer | string> = {
 };
 
 export const bundledModel: ModelSource = {
-  manifest: async () => manifest,
+  manifest: async () => JSON.parse(manifest),
   read: async ({ path }) => {
     const file = FILES[path];
     if (file === undefined) throw new ApiError('model_unavailable', `The bundle has no ${path}.`);
-    return typeof file === 'string' ? new Uint8Array(new TextEncoder().encode(file)).buffer : file;
+    return typeof file === 'string' ? bytesOf(file).buffer : file;
+  },
+  close() {
+    // The modules name their buffers for ever; detached, they are empty.
+    for (const file of Object.values(FILES)) if (typeof file !== 'string' && !file.detached) file.transfer();
   },
 };
+
+/** The manifest travels as text, so that this is the digest of the very file that a registry may hold. */
+export const bundledDigest = (): Promise<string> => sha256(bytesOf(manifest));
+
+function bytesOf(text: string): Uint8Array<ArrayBuffer> {
+  return new Uint8Array(new TextEncoder().encode(text));
+}

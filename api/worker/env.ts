@@ -1,8 +1,16 @@
 // The Worker's bindings and variables as a schema; wrangler.toml and `npm start` set them.
 import { z } from 'zod';
+import { ENVARS } from '../../contracts/src/envars.ts';
+import type { Bucket } from './bucket-source.ts';
+
+const isBucket = (value: unknown) => typeof value === 'object' && value !== null && 'get' in value;
 
 export const Env = z.object({
   /** Where the image encoder listens, without a slash at the end; absent: images are refused with a reason. */
-  ENCODER_URL: z.url().optional(),
+  [ENVARS.encoderUrl]: z.url().optional(),
+  /** R2 bucket with the model registry; absent: the embedded model for ever. */
+  MODELS: z.custom<Bucket>(isBucket, 'not a bucket').optional(),
+  [ENVARS.modelName]: z.string().optional(),
+  [ENVARS.registrySeconds]: z.coerce.number().positive().default(60),
 });
 export type Env = z.infer<typeof Env>;

@@ -38,6 +38,17 @@ export function createImageEncoder(url: string | undefined, timeoutMs = TIMEOUT_
   };
 }
 
+/** A white GIF of one pixel. */
+const PIXEL = 'R0lGODlhAQABAIAAAP///wAAACwAAAAAAQABAAACAkQBADs=';
+
+/**
+ * Rejects unless an image of that space is encoded. An image and no question after the encoder's health: of a function
+ * in many copies each has to find the space, and this is what makes the one that answers look for it.
+ */
+export async function proveImages(encode: ImageEncoder, space: { id: string; embedDim: number }): Promise<void> {
+  await encode([{ base64: PIXEL, item: 0 }], space);
+}
+
 function callsOf(images: ImageInput[]): ImageInput[][] {
   const calls: ImageInput[][] = [];
   let room = 0;

@@ -15,8 +15,13 @@ declare module '*.wasm' {
   const module: WebAssembly.Module;
   export default module;
 }
-/** Present once a model was published into api/model. */
+/** A document that is served as it is. */
+declare module '*/openapi.json' {
+  const document: object;
+  export default document;
+}
+/** Present once a model was installed in api/model; as text, so that its digest is known. */
 declare module '*/model/manifest.json' {
-  const manifest: unknown;
-  export default manifest;
+  const text: string;
+  export default text;
 }

@@ -1,9 +1,10 @@
-// The current model: its manifest read and checked, its artefacts verified, its encoders opened when first needed.
+// A model out of its files: manifest read and checked, artefacts verified, encoders opened when first needed.
 import type { Artefact } from '../../contracts/src/artefact.ts';
 import { ModelManifest } from '../../contracts/src/manifest.ts';
+import { sha256 } from './digest.ts';
 import { ApiError } from './errors.ts';
 import { type Lazy, lazily } from './lazily.ts';
-import type { OpenSession } from './onnx-session.ts';
+import type { OpenSession, TextSession } from './onnx-session.ts';
 import { createStaticEncoder } from './static-encoder.ts';
 import { type Encoder, openTable, openTextEncoder, type TokenIds } from './text-encoder.ts';
 import { loadTokenizer, type Tokenizer } from './wordpiece.ts';
@@ -12,6 +13,8 @@ import { loadTokenizer, type Tokenizer } from './wordpiece.ts';
 export interface ModelSource {
   manifest(): Promise<unknown>;
   read(artefact: Artefact): Promise<ArrayBuffer>;
+  /** Lets go of what the source itself keeps in memory; nothing is read any more. */
+  close?(): void;
 }
 
 export interface Model {
@@ -19,18 +22,23 @@ export interface Model {
   tokenizer: Lazy<Tokenizer>;
   student: Lazy<Encoder<TokenIds>>;
   static: Lazy<Encoder<TokenIds>>;
+  /** Gives its memory back. The model answers nothing any more. */
+  close(): Promise<void>;
 }
 
 /** Asked once a request, so that an implementation may move on to a newer model between two requests. */
 export interface Registry {
-  current(): Promise<Model>;
+  /** Runs `work` with the model that is current when it starts, and keeps that model open until it ends. */
+  use<T>(work: (model: Model) => Promise<T>): Promise<T>;
 }
 
+/** One model for ever. */
 export function createRegistry(source: ModelSource, open: OpenSession): Registry {
-  return { current: lazily(() => openModel(source, open)) };
+  const model = lazily(() => openModel(source, open));
+  return { use: async (work) => work(await model()) };
 }
 
-async function openModel(source: ModelSource, open: OpenSession): Promise<Model> {
+export async function openModel(source: ModelSource, open: OpenSession): Promise<Model> {
   const parsed = ModelManifest.safeParse(await source.manifest());
   if (!parsed.success) {
     const [issue] = parsed.error.issues;
@@ -42,6 +50,7 @@ async function openModel(source: ModelSource, open: OpenSession): Promise<Model>
   const manifest = parsed.data;
   const read = (artefact: Artefact) => readVerified(source, artefact);
   const { text } = manifest;
+  let session: TextSession | undefined;
   return {
     manifest,
     tokenizer: lazily(async () =>
@@ -52,18 +61,22 @@ async function openModel(source: ModelSource, open: OpenSession): Promise<Model>
       const graph = await read(text.graph.file);
       const { weights } = text.graph;
       const files = { graph, weights: weights && { name: weights.name, data: await read(weights.file) } };
-      return openTextEncoder(table, files, open);
+      session = await open(files);
+      return openTextEncoder(table, session);
     }),
     static: lazily(async () =>
       createStaticEncoder(openTable(manifest.static.table, await read(manifest.static.table.file))),
     ),
+    async close() {
+      source.close?.();
+      await session?.release();
+    },
   };
 }
 
 async function readVerified(source: ModelSource, artefact: Artefact): Promise<ArrayBuffer> {
   const bytes = await source.read(artefact);
-  const hash = new Uint8Array(await crypto.subtle.digest('SHA-256', bytes));
-  const digest = `sha256:${Array.from(hash, (byte) => byte.toString(16).padStart(2, '0')).join('')}`;
+  const digest = await sha256(bytes);
   if (digest !== artefact.digest) {
     const message = `The model's file ${artefact.path} is not the one its manifest names: ${digest}, not ${artefact.digest}`;
     throw new ApiError('model_unavailable', message);

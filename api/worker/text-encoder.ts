@@ -1,8 +1,8 @@
 // The student text tower: token ids -> rows of the quantised table -> ONNX graph -> unit vectors of full length.
 import * as ort from 'onnxruntime-web/wasm';
 import type { QuantizedTable } from '../../contracts/src/manifest.ts';
-import { sleep } from './lazily.ts';
-import type { GraphFiles, OpenSession } from './onnx-session.ts';
+import { sleep } from './lease.ts';
+import type { TextSession } from './onnx-session.ts';
 
 /** What turns inputs into vectors; another engine, a remote service and a test's stand-in all fit behind it. */
 export type Encoder<I> = (inputs: I[]) => Promise<Float32Array[]>;
@@ -37,9 +37,7 @@ export function openTable({ rows, width }: QuantizedTable, file: ArrayBuffer): T
 /** So many tokens, some 40 ms, are run before other requests get their turn. */
 const TURN_TOKENS = 64;
 
-/** Opens the session at once: call it from the first request that needs it, not at import. */
-export async function openTextEncoder(table: Table, files: GraphFiles, open: OpenSession): Promise<Encoder<TokenIds>> {
-  const session = await open(files);
+export function openTextEncoder(table: Table, session: TextSession): Encoder<TokenIds> {
   const isInt64 = session.inputMetadata.some(
     (input) => input.name === 'attention_mask' && 'type' in input && input.type === 'int64',
   );

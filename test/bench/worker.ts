@@ -21,14 +21,15 @@ export default {
 } satisfies ExportedHandler<Env>;
 
 /** From text to unit vector, `times` times. The caller holds the clock: this runtime's stands still without I/O. */
-async function embedStatically(text: string, times: number): Promise<number> {
-  const model = await registry.current();
-  const tokenizer = await model.tokenizer();
-  const encode = await model.static();
-  let checksum = 0;
-  for (let i = 0; i < times; i++) {
-    const [vector] = await encode([tokenizer.encode(text).ids]);
-    checksum += vector?.[i % vector.length] ?? 0;
-  }
-  return checksum;
+function embedStatically(text: string, times: number): Promise<number> {
+  return registry.use(async (model) => {
+    const tokenizer = await model.tokenizer();
+    const encode = await model.static();
+    let checksum = 0;
+    for (let i = 0; i < times; i++) {
+      const [vector] = await encode([tokenizer.encode(text).ids]);
+      checksum += vector?.[i % vector.length] ?? 0;
+    }
+    return checksum;
+  });
 }

@@ -5,12 +5,16 @@ import { type EmbeddingItem, EmbedRequest, type EmbedResponse } from '../../../c
 import { encodeEmbedding } from '../../shared/embedding.ts';
 import type { Dependencies } from '../app.ts';
 import { chooseDimensions, chooseModel, type Embedded, embedItems } from '../embed-items.ts';
+import type { Model } from '../registry.ts';
 import { readDocument } from '../request-body.ts';
 import { parseRequest } from '../validation.ts';
 
 export async function embed(request: Request, deps: Dependencies): Promise<EmbedResponse> {
-  const { input, ...asked } = parseRequest(EmbedRequest, await readDocument(request, true));
-  const model = await deps.registry.current();
+  const asked = parseRequest(EmbedRequest, await readDocument(request, true));
+  return deps.registry.use((model) => embedWith(model, deps, asked));
+}
+
+async function embedWith(model: Model, deps: Dependencies, { input, ...asked }: EmbedRequest): Promise<EmbedResponse> {
   const { id, tier } = chooseModel(model, asked.model);
   const dimensions = chooseDimensions(model, asked.dimensions);
   const types = [...new Set(asked.types ?? ['float' as const])];

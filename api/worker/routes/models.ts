@@ -2,9 +2,13 @@
 import { EmbeddingType, LIMITS } from '../../../contracts/src/embed.ts';
 import type { Dependencies } from '../app.ts';
 import { choices } from '../embed-items.ts';
+import type { Model } from '../registry.ts';
 
 export async function models(_: Request, { registry }: Dependencies): Promise<object> {
-  const model = await registry.current();
+  return registry.use(async (model) => describe(model));
+}
+
+function describe(model: Model): object {
   const { created_at, version, space_id, embed_dim, matryoshka_dims, text, metrics } = model.manifest;
   return {
     object: 'list',

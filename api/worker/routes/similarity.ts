@@ -26,10 +26,13 @@ interface Side {
 
 export async function similarity(request: Request, deps: Dependencies): Promise<SimilarityResponse> {
   const asked = parseRequest(SimilarityRequest, await readDocument(request, false));
+  return deps.registry.use((model) => compareWith(model, deps, asked));
+}
+
+async function compareWith(model: Model, deps: Dependencies, asked: SimilarityRequest): Promise<SimilarityResponse> {
   const lists = { a: listOf(asked.a), b: listOf(asked.b) };
   const mode = asked.mode ?? 'matrix';
   checkSides(lists, mode, asked.top_k);
-  const model = await deps.registry.current();
   const { id, tier } = chooseModel(model, asked.model);
   const ready = [...readVectors(lists.a, 'a', model), ...readVectors(lists.b, 'b', model)];
   // Without `dimensions`, ready vectors decide: the shortest of them is what all can be compared at.

@@ -13,7 +13,7 @@ import { splitsPair } from './wordpiece-vectors.ts';
 fc.configureGlobal({ seed: 20261124, numRuns: 300 });
 
 const { post, registry } = appOf(await tableModel());
-const model = await registry.current();
+const model = await registry.use(async (current) => current);
 const tokenizer = await model.tokenizer();
 
 /** Words of the vocabulary among anything that a string may hold, lone surrogates included. */
