@@ -4,13 +4,12 @@ import type { core } from 'zod';
 import { LIMITS } from '../../contracts/src/embed.ts';
 import { EncodeRequest, type EncodeResponse } from '../../contracts/src/encode.ts';
 import { ERROR_STATUS, type ErrorBody, type ErrorCode } from '../../contracts/src/error.ts';
-import type { ModelManifest } from '../../contracts/src/manifest.ts';
 import { isBase64 } from '../shared/base64.ts';
 import { readImageHeader } from '../shared/image-header.ts';
 import type { Admission } from './admission.ts';
-import type { Encode } from './encode.ts';
+import type { Towers } from './towers.ts';
 
-export type Service = { manifest: ModelManifest; encode: Encode; admission: Admission };
+export type Service = { towers: Towers; admission: Admission };
 export type Request = { method: string; path: string; contentType?: string; requestId?: string; body: Uint8Array };
 export type Answer = { status: number; headers: Record<string, string>; body: string };
 
@@ -50,9 +49,12 @@ function route(service: Service, { method, path, contentType, body }: Request): 
   return path === '/health' ? health(service) : encodeImages(service, parse(body, contentType));
 }
 
-function health({ manifest, admission }: Service): object {
-  const { name, version, space_id } = manifest;
-  return { status: 'ok', model: name, version, space_id, pending: admission.pending() };
+/** `space_id`: the current model's; `spaces`: of all towers that are open. */
+function health({ towers, admission }: Service): object {
+  const all = towers.manifests();
+  const [{ name, version, space_id }] = all;
+  const spaces = all.map((manifest) => manifest.space_id);
+  return { status: 'ok', model: name, version, space_id, spaces, pending: admission.pending() };
 }
 
 function parse(body: Uint8Array, contentType: string | undefined): EncodeRequest {
@@ -79,15 +81,17 @@ function codeOf(issue: core.$ZodIssue | undefined): ErrorCode {
   return 'invalid_request';
 }
 
-async function encodeImages({ manifest, encode, admission }: Service, request: EncodeRequest): Promise<EncodeResponse> {
+async function encodeImages({ towers, admission }: Service, request: EncodeRequest): Promise<EncodeResponse> {
   const { space_id, images } = request;
-  if (space_id !== manifest.space_id) {
-    const has = `this encoder serves ${manifest.space_id}, the request is for ${space_id}`;
-    throw new Refusal('space_mismatch', `${has}: vectors of two spaces must not be compared`, { param: 'space_id' });
-  }
   if (images.length > LIMITS.images) {
     const has = `${images.length} images were sent; at most ${LIMITS.images} are allowed`;
     throw new Refusal('too_many_items', `${has}: split the request`, { param: 'images' });
+  }
+  const tower = await towers.find(space_id);
+  if (!tower) {
+    const served = towers.manifests().map((manifest) => manifest.space_id);
+    const has = `this encoder serves ${served.join(', ')}, the request is for ${space_id}`;
+    throw new Refusal('space_mismatch', `${has}: vectors of two spaces must not be compared`, { param: 'space_id' });
   }
   // What is no base64 becomes no bytes, which are then judged like any other file that is not an image.
   const files = images.map((image) => (isBase64(image) ? Buffer.from(image, 'base64') : Buffer.alloc(0)));
@@ -95,7 +99,7 @@ async function encodeImages({ manifest, encode, admission }: Service, request: E
   const release = admission.enter({ images: files.length, pixels });
   if (!release) throw overloaded(admission, 'images');
   try {
-    return { space_id, results: await encode(files) };
+    return { space_id, results: await tower.encode(files) };
   } finally {
     release();
   }

@@ -1,8 +1,7 @@
 // AWS Batch entry, and the same on a laptop: encodes one shard of a bulk job from a folder into a folder.
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
-import { ENVARS } from '../../contracts/src/envars.ts';
-import { openService } from './service.ts';
+import { openTower } from './service.ts';
 import { encodeShard, shardName } from './shard.ts';
 
 const HELP = `usage: node api/encoder/batch.ts INPUT OUTPUT [--shard N] [--model FOLDER]
@@ -32,11 +31,10 @@ async function main(): Promise<number> {
     return values.help ? 0 : 2;
   }
   const shard = Number(values.shard ?? process.env.AWS_BATCH_JOB_ARRAY_INDEX ?? 0);
-  const model = values.model ?? process.env[ENVARS.model] ?? fileURLToPath(new URL('../model', import.meta.url));
   const stop = new AbortController();
   process.once('SIGTERM', () => stop.abort());
   process.once('SIGINT', () => stop.abort());
-  const { manifest, encode, close } = await openService({ model });
+  const { manifest, encode, close } = await openTower({ model: values.model });
   const done = await encodeShard({
     input: toPath(input),
     output: toPath(output),

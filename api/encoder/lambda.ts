@@ -1,6 +1,4 @@
 // AWS Lambda entry behind a function URL: the event becomes a request, the answer becomes the reply.
-import { fileURLToPath } from 'node:url';
-import { ENVARS } from '../../contracts/src/envars.ts';
 import { answer, BODY_BYTES, problem, Refusal } from './answer.ts';
 import { openService } from './service.ts';
 
@@ -14,10 +12,10 @@ export type FunctionUrlEvent = {
 };
 export type FunctionUrlReply = { statusCode: number; headers: Record<string, string>; body: string };
 
-// The container holds the model beside the code. It is opened while Lambda starts, before the first event; a failure is
-// thrown by the first event, where the log shows it beside the request.
-const model = process.env[ENVARS.model] ?? fileURLToPath(new URL('../model', import.meta.url));
-const service = openService({ model });
+// The container holds the embedded model beside the code; $MODEL_REGISTRY names what is followed. A model is opened while
+// Lambda starts, before the first event; a failure is thrown by the first event, where the log shows it beside the
+// request. A look at the registry that an answer leaves behind freezes with the copy and goes on with its next event.
+const service = openService();
 service.catch(() => {});
 
 export async function handler(event: FunctionUrlEvent): Promise<FunctionUrlReply> {

@@ -1,16 +1,16 @@
 // The image encoder as a local HTTP server: `npm start` runs it as a child process. POST /encode, GET /health.
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { ENVARS } from '../../contracts/src/envars.ts';
 import { type Answer, answer, BODY_BYTES, overloaded, problem, Refusal, type Service } from './answer.ts';
 import { openService } from './service.ts';
 
-const HELP = `usage: node api/encoder/server.ts [--model FOLDER] [--threads N]
+const HELP = `usage: node api/encoder/server.ts [--model FOLDER] [--registry URI] [--threads N]
 Serves POST /encode and GET /health on 127.0.0.1. The variable PORT names the port (default 9000, 0 picks a free one);
 the line {"event":"listening","port":N} on standard output says which. SIGTERM and Ctrl-C let running requests finish.
   --model FOLDER  holds manifest.json and what it names (default $CLIP_MODEL, else api/model)
+  --registry URI  file:///folder or s3://bucket whose current model is followed (default $MODEL_REGISTRY, else none)
   --threads N     cores that one run of the model may use (default all)`;
 
 /** A client that sends its body slower than this is not waited for; the same bound holds for a stop. */
@@ -84,14 +84,19 @@ function whenOrphaned(leave: () => void): void {
 
 async function main(): Promise<void> {
   const { values } = parseArgs({
-    options: { model: { type: 'string' }, threads: { type: 'string' }, help: { type: 'boolean' } },
+    options: {
+      model: { type: 'string' },
+      registry: { type: 'string' },
+      threads: { type: 'string' },
+      help: { type: 'boolean' },
+    },
   });
   if (values.help) return console.log(HELP);
-  const model = values.model ?? process.env[ENVARS.model] ?? fileURLToPath(new URL('../model', import.meta.url));
-  const service = await openService({ model, threads: values.threads ? Number(values.threads) : undefined });
+  const { model, registry } = values;
+  const service = await openService({ model, registry, threads: values.threads ? Number(values.threads) : undefined });
   const server = createHttpServer(service);
   const stop = () => {
-    server.close(() => process.exit(0));
+    server.close(() => service.close().finally(() => process.exit(0)));
     server.closeIdleConnections();
     setTimeout(() => process.exit(1), PATIENCE_MS).unref();
   };

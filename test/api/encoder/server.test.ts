@@ -8,8 +8,10 @@ import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { createAdmission } from '../../../api/encoder/admission.ts';
 import type { Service } from '../../../api/encoder/answer.ts';
+import type { Encode } from '../../../api/encoder/encode.ts';
 import { createHttpServer } from '../../../api/encoder/server.ts';
-import { type OpenService, openService } from '../../../api/encoder/service.ts';
+import { openService } from '../../../api/encoder/service.ts';
+import { oneTower } from '../../../api/encoder/towers.ts';
 import { LIMITS } from '../../../contracts/src/embed.ts';
 import { EncodeResponse } from '../../../contracts/src/encode.ts';
 import { ErrorBody } from '../../../contracts/src/error.ts';
@@ -36,7 +38,7 @@ const post = (url: string, body: unknown, headers: Record<string, string> = {}) 
   });
 
 describe('over HTTP', () => {
-  let service: OpenService;
+  let service: Awaited<ReturnType<typeof openService>>;
   let host: Awaited<ReturnType<typeof listen>>;
   beforeAll(async () => {
     service = await openService({ model: folder, threads: 1 });
@@ -125,12 +127,12 @@ test('callers that would wait too long are told when to come back, and those ins
   const finished = new Promise<void>((resolve) => {
     finish = resolve;
   });
-  const encode: Service['encode'] = async (files) => {
+  const encode: Encode = async (files) => {
     await finished;
     return files.map(() => ({ status: 'failed', code: 'broken_image', message: 'looked at' }));
   };
   const admission = createAdmission({ bytes: 1e9, images: 3, pixels: 1e9 });
-  const host = await listen({ manifest: tinyManifest(), encode, admission });
+  const host = await listen({ towers: oneTower({ manifest: tinyManifest(), encode }), admission });
   const calls = Array.from({ length: 8 }, () => post(host.url, { space_id, images: ['AAAA'] }));
   while ((await (await fetch(`${host.url}/health`)).json()).pending.images < 3);
   const refused = await post(host.url, { space_id, images: ['AAAA'] });
