@@ -7,7 +7,7 @@ import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { gzipSync } from 'node:zlib';
 import { bundleWorker, EMBEDDED_MODEL } from '../../api/bundle.ts';
-import { startWorker } from '../../api/serve.ts';
+import { startWorker } from '../../api/local-worker.ts';
 import { ModelManifest } from '../../contracts/src/manifest.ts';
 import { measureEncoder } from './encoder.ts';
 import { childrenNamed } from './process.ts';
