@@ -1,0 +1,60 @@
+"""`python -m container s3://bucket/key/job.json`: reads the environment and the command line, nothing else.
+
+WORK_DIR: folder for this attempt's files (default: the system's for temporary files).
+CODE_DIGESTS_FILE: JSON object from stage to the digest of the source that is installed (default: beside this package).
+TRAINER_HOME: folder that holds `stages` and `towers` (default: the one this package lies in).
+SYNC_SECONDS: between two uploads while the stage runs (default 30). STOP_SECONDS: from SIGTERM to the end (default 110).
+The AWS SDK reads its own variables.
+"""
+
+import os
+import sys
+import tempfile
+from pathlib import Path
+
+from container.attempt import Settings, run_attempt
+from container.failures import INTERRUPTED, REFUSED, RefusedError, StoppedError, StorageError
+from container.log import Log
+from container.stop import Stop
+
+USAGE = "usage: python -m container JOB, the s3:// or file:// URI or the path of a job.json"
+
+
+def main() -> int:
+    if len(sys.argv) != 2 or sys.argv[1].startswith("-"):
+        print(USAGE, file=sys.stderr)
+        return 0 if sys.argv[1:] in (["-h"], ["--help"]) else 2
+    package = Path(__file__).resolve().parent
+    home = Path(os.environ.get("TRAINER_HOME", package.parent)).absolute()
+    settings = Settings(
+        work=Path(os.environ.get("WORK_DIR", tempfile.gettempdir())).absolute(),
+        home=home,
+        contracts=package.parents[1] / "contracts" / "python",
+        code_digests=Path(os.environ.get("CODE_DIGESTS_FILE", package.parent / "code-digests.json")),
+        sync_seconds=float(os.environ.get("SYNC_SECONDS", 30)),
+        env=os.environ,
+    )
+    log = Log()
+    stop = Stop(float(os.environ.get("STOP_SECONDS", 110)), log.say)
+    stop.listen()
+    try:
+        return run_attempt(sys.argv[1], settings, stop, log)
+    except RefusedError as error:
+        log.say(str(error))
+        return REFUSED
+    except StorageError as error:
+        log.say(
+            f"{error}; {'the same job can be run again' if error.transient else 'another attempt would meet it again'}"
+        )
+        return INTERRUPTED if error.transient else REFUSED
+    except StoppedError as error:
+        log.say(str(error))
+        return INTERRUPTED
+
+
+if __name__ == "__main__":
+    code = main()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    # Not sys.exit: a download that goes on in a thread after another one failed would be waited for.
+    os._exit(code)

@@ -1,0 +1,148 @@
+"""Downloads what a stage reads, many files at a time, and looks at every byte that a digest is known for."""
+
+import errno
+import hashlib
+import json
+import re
+import shutil
+import time
+from collections.abc import Callable, Iterable
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from container.failures import RefusedError, StorageError
+from container.folders import Folder, open_folder, safe_path
+from container.progress import Progress, duration, size
+from container.report import REPORT, ReportError, digests_of
+
+THREADS = 16
+DATA = "data"  # the one role that no stage wrote
+ROLE = re.compile(r"[A-Za-z0-9_-]+")
+RESERVE = 1 << 30  # bytes of disk to leave for what the stage writes first
+
+
+@dataclass(frozen=True)
+class Fetch:
+    """One file to download. `source` says in an error which document promised size and digest."""
+
+    folder: Folder
+    path: str
+    size: int
+    digest: str | None
+    file: Path
+    source: str
+
+
+def fetches_of_input(role: str, uri: str, target: Path) -> list[Fetch]:
+    """Everything below an input's folder; refuses one that is not finished or lacks what its report names."""
+    if ROLE.fullmatch(role) is None:
+        raise RefusedError(f"input {role!r}: a role is letters, digits, _ and -")
+    folder = open_folder(uri)
+    if role == DATA:
+        index = folder.read("index.json")
+        if index is not None:
+            return [
+                Fetch(folder, path, item["size"], item["digest"], target / path, "index.json")
+                for item in read_index(index, folder)
+                for path in [safe_path(item["path"], f"{folder.uri}/index.json")]
+            ]
+    sizes = {entry.path: entry.size for entry in folder.entries()}
+    if not sizes:
+        raise RefusedError(f"input '{role}': there is nothing at {folder.uri}")
+    digests = {} if role == DATA else verified_digests(role, folder, sizes)
+    return [
+        Fetch(folder, path, count, digests.get(path), target / safe_path(path, folder.uri), REPORT)
+        for path, count in sizes.items()
+        if role == DATA or not is_passing(path)
+    ]
+
+
+def is_passing(path: str) -> bool:
+    """Files that belong to an attempt and not to its result."""
+    name = path.rsplit("/", 1)[-1]
+    return name.endswith(".tmp") or path == "log.txt" or (path.startswith("checkpoint") and path.endswith(".pt"))
+
+
+def read_index(data: bytes, folder: Folder) -> list[dict[str, Any]]:
+    """The files that index.json names, which whoever uploads the data writes last."""
+    try:
+        files = json.loads(data)["files"]
+        for item in files:
+            if not (
+                isinstance(item["path"], str) and isinstance(item["size"], int) and isinstance(item["digest"], str)
+            ):
+                raise TypeError
+    except (ValueError, KeyError, TypeError) as error:
+        raise RefusedError(
+            f"{folder.uri}/index.json is not {{files: [{{path, size, digest}}]}}: upload again"
+        ) from error
+    return files
+
+
+def verified_digests(role: str, folder: Folder, sizes: dict[str, int]) -> dict[str, str]:
+    """Path to digest of what an input's report names; other files of the folder have none."""
+    report = folder.read(REPORT)
+    if report is None:
+        raise RefusedError(
+            f"input '{role}': {folder.uri} holds no report.json: the job that writes it has to run first"
+        )
+    try:
+        return digests_of(report, sizes)
+    except ReportError as error:
+        raise RefusedError(
+            f"input '{role}', {folder.uri}: {error}; delete report.json there to have it made again"
+        ) from error
+
+
+def fetch_all(what: str, fetches: list[Fetch], disk: Path, say: Callable[[str], None]) -> None:
+    """Download and verify; all of it or an error. `disk` is where the files lie."""
+    total = sum(fetch.size for fetch in fetches)
+    free = shutil.disk_usage(disk).free
+    if total + RESERVE > free:
+        raise RefusedError(
+            f"{what}: {size(total)} to download and {size(RESERVE)} to start with do not fit the {size(free)} that are "
+            f"free at {disk}: give the machines a larger volume, or name another in WORK_DIR"
+        )
+    started = time.monotonic()
+    progress = Progress(f"downloading {what}", total, say)
+    for folder in {fetch.file.parent for fetch in fetches}:
+        folder.mkdir(parents=True, exist_ok=True)
+    try:
+        in_parallel([lambda fetch=fetch: fetch_one(fetch, progress) for fetch in fetches], THREADS)
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        # It fitted a moment ago: another job shares the machine. The next attempt may meet a machine for itself.
+        raise StorageError(f"{what}: the disk at {disk} is full; {size(total)} are needed", transient=True) from error
+    say(f"downloaded {what}: {len(fetches)} files, {size(total)} in {duration(time.monotonic() - started)}")
+
+
+def fetch_one(fetch: Fetch, progress: Progress) -> None:
+    """One file, refused where it is not what was promised."""
+    fetch.folder.download(fetch.path, fetch.file, progress.add)
+    name, found = f"{fetch.folder.uri}/{fetch.path}", fetch.file.stat().st_size
+    if found != fetch.size:
+        raise RefusedError(
+            f"{name} has {found} bytes, {fetch.source} says {fetch.size}: it was altered or half uploaded"
+        )
+    if fetch.digest is None:
+        return
+    with fetch.file.open("rb") as file:
+        digest = f"sha256:{hashlib.file_digest(file, 'sha256').hexdigest()}"
+    if digest != fetch.digest:
+        raise RefusedError(
+            f"{name} has {digest}, {fetch.source} says {fetch.digest}: it was altered after it was written"
+        )
+
+
+def in_parallel(tasks: Iterable[Callable[[], None]], threads: int) -> None:
+    """Run every task, or raise what the first one that failed raised."""
+    pool = ThreadPoolExecutor(threads)
+    try:
+        done, _ = wait([pool.submit(task) for task in tasks], return_when=FIRST_EXCEPTION)
+        for future in done:
+            future.result()
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)

@@ -1,0 +1,183 @@
+"""What a stage leaves in its output folder, brought to the remote one: while it runs, when it is stopped, when it is done.
+
+A checkpoint counts on files written before it (shards), so they go first; `report.json` counts on everything and goes
+last. A file is uploaded from a hard link: when the stage replaces it meanwhile, the upload still reads the old bytes.
+"""
+
+import itertools
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from container.failures import RefusedError
+from container.fetch import Fetch, fetch_all, in_parallel
+from container.folders import Folder, safe_path
+from container.progress import Progress, duration, size
+from container.report import REPORT, ReportError, digests_of
+
+LOG = "log.txt"
+KEEP = {REPORT, LOG, "job.json"}  # not a stage's own: the job is the control plane's, the log this package's
+THREADS = 4
+MB = 1 << 20
+
+
+@dataclass(frozen=True)
+class State:
+    """Enough of a file's metadata to see that it changed."""
+
+    size: int
+    modified: int
+    inode: int
+
+
+class Results:
+    """The output folder here and there. `links`: an empty folder on the same disk."""
+
+    def __init__(self, remote: Folder, output: Path, links: Path, say: Callable[[str], None]) -> None:
+        self.remote, self.output, self.links, self.say = remote, output, links, say
+        self.sent: dict[str, State] = {}
+        self.seen: dict[str, State] = {}
+        self.remote_names: set[str] = set()
+        self.bytes_per_second = 0.0
+        self.checkpoint_size = 0
+        self._numbers = itertools.count()
+
+    # -- before the stage ---------------------------------------------------------------------------------------------
+
+    def resume(self) -> None:
+        """Bring back what an earlier attempt saved; without a checkpoint its files are of no use."""
+        entries = [
+            entry for entry in self.remote.entries() if entry.path not in KEEP and not entry.path.endswith(".tmp")
+        ]
+        self.remote_names = {entry.path for entry in entries}
+        if not any(is_checkpoint(entry.path) for entry in entries):
+            return
+        fetches = [
+            Fetch(self.remote, entry.path, entry.size, None, self.output / safe_path(entry.path, self.remote.uri), "S3")
+            for entry in entries
+        ]
+        fetch_all("what an earlier attempt saved", fetches, self.output, self.say)
+        self.sent = {fetch.path: state_of(fetch.file) for fetch in fetches}
+
+    # -- while it runs --------------------------------------------------------------------------------------------------
+
+    def sync(self, stage_ended: bool) -> None:
+        """Upload what is complete and has changed. While the stage runs, files may be half written: one counts as
+        complete when it is not newer than a checkpoint, or as it was at the last look."""
+        try:
+            names = self._names()
+            checkpoints = self._linked([path for path in names if is_checkpoint(path)])
+            saved_at = max((state.modified for _, state in checkpoints.values()), default=0)
+            states = {path: state_of(self.output / path) for path in names if not is_checkpoint(path)}
+            complete = [
+                path
+                for path, state in states.items()
+                if stage_ended or state.modified <= saved_at or self.seen.get(path) == state
+            ]
+            self.seen = states
+            # A file that changed while it was read: the checkpoint has to wait for it.
+            if self._upload(self._linked(complete)):
+                self.checkpoint_size = sum(state.size for _, state in checkpoints.values())
+                self._upload(checkpoints)
+        finally:
+            for link in self.links.iterdir():
+                link.unlink()
+
+    def upload_seconds(self) -> float:
+        """How long the checkpoints will take, by what uploads took so far; 0 while that is not known."""
+        return self.checkpoint_size / self.bytes_per_second if self.bytes_per_second > 0 else 0.0
+
+    # -- when it is done ------------------------------------------------------------------------------------------------
+
+    def publish(self, log: bytes) -> None:
+        """Everything, the report last. Leftovers go after it: taken away before, a crash in between would cost the work."""
+        names = self._names()
+        report = self._report({path: (self.output / path).stat().st_size for path in names})
+        self.sync(stage_ended=True)
+        self.remote.write(LOG, log)
+        self.remote.write(REPORT, report)
+        self.remote.delete(sorted(self.remote_names.difference(names)))
+
+    def _report(self, sizes: dict[str, int]) -> bytes:
+        """The stage's report, which must be there and keep its word when a stage says that it succeeded."""
+        try:
+            report = (self.output / REPORT).read_bytes()
+            digests_of(report, sizes)
+            return report
+        except (FileNotFoundError, ReportError) as error:
+            raise RefusedError(f"the stage ended with 0, but is not finished: {error}") from error
+
+    # -- one upload -----------------------------------------------------------------------------------------------------
+
+    def _names(self) -> list[str]:
+        """Files of the output folder that are uploaded as they are, by relative path."""
+        paths = (Path(folder, name) for folder, _, names in os.walk(self.output) for name in names)
+        names = (path.relative_to(self.output).as_posix() for path in paths)
+        return sorted(name for name in names if name not in KEEP and not name.endswith(".tmp"))
+
+    def _linked(self, paths: list[str]) -> dict[str, tuple[Path, State]]:
+        """A hard link to each file and its state; a file that has vanished meanwhile is left out."""
+        linked = {}
+        for path in paths:
+            link = self.links / str(next(self._numbers))
+            try:
+                os.link(self.output / path, link)
+            except FileNotFoundError:
+                continue
+            linked[path] = (link, state_of(link))
+        return linked
+
+    def _upload(self, linked: dict[str, tuple[Path, State]]) -> bool:
+        """Upload what differs from what was sent; whether everything stayed as it was meanwhile."""
+        wanted = {path: pair for path, pair in linked.items() if self.sent.get(path) != pair[1]}
+        total = sum(state.size for _, state in wanted.values())
+        started = time.monotonic()
+        progress = Progress("uploading", total, self.say)
+        changed: list[str] = []
+
+        def upload(path: str, link: Path, state: State) -> None:
+            self.remote_names.add(path)
+            self.remote.upload(link, path)
+            progress.add(state.size)
+            if state_of(link) == state:
+                self.sent[path] = state
+            else:
+                changed.append(path)
+
+        in_parallel([lambda item=(path, *pair): upload(*item) for path, pair in wanted.items()], THREADS)
+        seconds = time.monotonic() - started
+        if total > 8 * MB:  # less would measure the way there and back
+            self.bytes_per_second = total / seconds
+        if total > 64 * MB:
+            self.say(f"uploaded {', '.join(sorted(wanted)[:3])} ({size(total)} in {duration(seconds)})")
+        return not changed
+
+
+def is_checkpoint(path: str) -> bool:
+    """Files of `Run.save`: replaced in one step, so always whole."""
+    return path.startswith("checkpoint") and path.endswith(".pt")
+
+
+def state_of(file: Path) -> State:
+    """A file's state, or that of a file that is not there."""
+    try:
+        stat = file.stat()
+    except FileNotFoundError:
+        return State(-1, 0, 0)
+    return State(stat.st_size, stat.st_mtime_ns, stat.st_ino)
+
+
+def finished(remote: Folder) -> bool:
+    """Whether the report is there; it must keep its word. What the attempt that wrote it left over is taken away."""
+    report = remote.read(REPORT)
+    if report is None:
+        return False
+    sizes = {entry.path: entry.size for entry in remote.entries()}
+    try:
+        digests_of(report, sizes)
+    except ReportError as error:
+        raise RefusedError(f"{remote.uri}: {error}; delete report.json there to have it made again") from error
+    remote.delete([path for path in sizes if is_checkpoint(path)])
+    return True
