@@ -172,7 +172,10 @@ export async function cancelRecipe(
 }
 
 /** What the last submission of a recipe asked for, planned against what has finished since. */
-async function submittedPlan(name: string, store: ObjectStore): Promise<{ request: TrainingRequest; plan: Plan }> {
+export async function submittedPlan(
+  name: string,
+  store: ObjectStore,
+): Promise<{ request: TrainingRequest; plan: Plan }> {
   const request = await readRequest(name, store);
   const runs = await readRuns(store, name);
   return { request, plan: planFrom(request.recipe, request.code, request.data.digest, store, runs) };
@@ -213,8 +216,7 @@ async function stageStatus(planned: PlannedJob, doors: CloudDoors): Promise<Stag
     return { ...row, status: null, job_id: null, reason: null, attempts: null, seconds: null, progress: null };
   // Batch says succeeded and there is no report: the run's folder was emptied, or the report is on its way.
   const status = found.status === 'succeeded' ? 'failed' : found.status;
-  const reason =
-    found.status === 'succeeded' ? 'the job ended with 0 but its report is not in the bucket' : found.reason;
+  const reason = found.status === 'succeeded' ? 'it ended with 0 but its report is not in the bucket' : reasonOf(found);
   const started = found.started_at === null ? null : Date.parse(found.started_at);
   const ended = found.stopped_at === null ? Date.now() : Date.parse(found.stopped_at);
   return {
@@ -226,6 +228,12 @@ async function stageStatus(planned: PlannedJob, doors: CloudDoors): Promise<Stag
     seconds: started === null ? null : (ended - started) / 1000,
     progress: status === 'running' ? await progressOf(found, doors.logs) : null,
   };
+}
+
+/** Batch's own words where it has some; for a container that ended by itself there is only its exit code. */
+function reasonOf({ status, reason, exit_code }: BatchJob): string | null {
+  if (status !== 'failed' || exit_code === null) return reason;
+  return [reason, `exit ${exit_code}`].filter((part) => part !== null).join(', ');
 }
 
 /** The newest progress line of a running job, and the time left by the rate of the last ones. */

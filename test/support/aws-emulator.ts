@@ -1,0 +1,124 @@
+// Starts the AWS emulator for tests, and what a deployment would have made in it: buckets, queues, job definitions.
+import { spawn } from 'node:child_process';
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import {
+  BatchClient,
+  CreateComputeEnvironmentCommand,
+  CreateJobQueueCommand,
+  RegisterJobDefinitionCommand,
+} from '@aws-sdk/client-batch';
+import { CreateBucketCommand, S3Client } from '@aws-sdk/client-s3';
+import { CLOUD_OUTPUTS } from '../../contracts/src/cloud.ts';
+import { STAGE_CLASSES, type StageClass } from '../../contracts/src/stage-class.ts';
+import { ensureVenv } from '../../trainer/control/venv.ts';
+
+export interface AwsEmulator {
+  endpoint: string;
+  /** What a command needs to reach it and nothing else of AWS. */
+  env: Record<string, string>;
+  stop(): void;
+}
+
+/** `home`: folder with the `stages` that jobs run. `env`: what they see besides. */
+export async function startAws(home: string, env: Record<string, string> = {}): Promise<AwsEmulator> {
+  const python = await ensureVenv();
+  const script = join(import.meta.dirname, 'aws_emulator.py');
+  const child = spawn(python, [script, '--home', home], {
+    env: { ...process.env, ...env },
+    stdio: ['pipe', 'pipe', 'inherit'],
+  });
+  const port = await new Promise<number>((listening, fail) => {
+    child.once('exit', (code) => fail(new Error(`the AWS emulator ended with ${code}`)));
+    createInterface({ input: child.stdout }).on('line', (line) => {
+      if (line.includes('"listening"')) listening(JSON.parse(line).port);
+    });
+  });
+  const endpoint = `http://127.0.0.1:${port}`;
+  return {
+    endpoint,
+    env: {
+      AWS_ENDPOINT_URL: endpoint,
+      AWS_ACCESS_KEY_ID: 'testing',
+      AWS_SECRET_ACCESS_KEY: 'testing',
+      AWS_REGION: 'us-east-1',
+    },
+    stop: () => child.stdin.end(),
+  };
+}
+
+export interface Deployment {
+  outputs: Record<string, string>;
+  queues: Record<StageClass, string>;
+  jobDefinitions: Record<StageClass, string>;
+  trainingBucket: string;
+  modelsBucket: string;
+}
+
+/** `outputsFile`: where `cdk deploy --outputs-file` would have written. */
+export async function deploy({ endpoint }: AwsEmulator, outputsFile?: string): Promise<Deployment> {
+  const options = {
+    endpoint,
+    region: 'us-east-1',
+    credentials: { accessKeyId: 'testing', secretAccessKey: 'testing' },
+  };
+  const s3 = new S3Client({ ...options, forcePathStyle: true });
+  const [trainingBucket, modelsBucket] = ['training-a1b2c3', 'models-a1b2c3'];
+  for (const Bucket of [trainingBucket, modelsBucket]) await s3.send(new CreateBucketCommand({ Bucket }));
+  const batch = new BatchClient(options);
+  const queues: Record<string, string> = {};
+  for (const name of ['cpu', 'gpu']) {
+    const { computeEnvironmentArn } = await batch.send(
+      new CreateComputeEnvironmentCommand({
+        computeEnvironmentName: `${name}-machines`,
+        type: 'UNMANAGED',
+        state: 'ENABLED',
+        serviceRole: 'arn:aws:iam::123456789012:role/batch',
+      }),
+    );
+    const { jobQueueArn = '' } = await batch.send(
+      new CreateJobQueueCommand({
+        jobQueueName: `${name}-queue`,
+        priority: 1,
+        state: 'ENABLED',
+        computeEnvironmentOrder: [{ order: 1, computeEnvironment: computeEnvironmentArn }],
+      }),
+    );
+    queues[name] = jobQueueArn;
+  }
+  const define = async (stageClass: StageClass): Promise<string> => {
+    const { vcpus, memory_mib } = STAGE_CLASSES[stageClass];
+    const { jobDefinitionArn = '' } = await batch.send(
+      new RegisterJobDefinitionCommand({
+        jobDefinitionName: `trainer-${stageClass}`,
+        type: 'container',
+        parameters: { job: '' },
+        containerProperties: {
+          image: 'trainer',
+          command: ['Ref::job'],
+          resourceRequirements: [
+            { type: 'VCPU', value: String(vcpus) },
+            { type: 'MEMORY', value: String(memory_mib) },
+          ],
+        },
+      }),
+    );
+    return jobDefinitionArn;
+  };
+  const jobDefinitions = { cpu: await define('cpu'), embed: await define('embed'), train: await define('train') };
+  const [cpu = '', gpu = ''] = [queues.cpu, queues.gpu];
+  const outputs = {
+    [CLOUD_OUTPUTS.trainingBucket]: trainingBucket,
+    [CLOUD_OUTPUTS.modelsBucket]: modelsBucket,
+    [CLOUD_OUTPUTS.queueCpu]: cpu,
+    [CLOUD_OUTPUTS.queueGpu]: gpu,
+    [CLOUD_OUTPUTS.jobDefinitionCpu]: jobDefinitions.cpu,
+    [CLOUD_OUTPUTS.jobDefinitionEmbed]: jobDefinitions.embed,
+    [CLOUD_OUTPUTS.jobDefinitionTrain]: jobDefinitions.train,
+    // Where Batch writes unless a job definition says otherwise.
+    [CLOUD_OUTPUTS.trainingLogs]: '/aws/batch/job',
+  };
+  if (outputsFile !== undefined) writeFileSync(outputsFile, JSON.stringify({ 'edge-clip-dev-training': outputs }));
+  return { outputs, queues: { cpu, embed: gpu, train: gpu }, jobDefinitions, trainingBucket, modelsBucket };
+}

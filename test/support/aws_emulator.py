@@ -1,0 +1,137 @@
+"""AWS on this machine: moto over HTTP, whose Batch runs each job's container as a process of the real entry point.
+
+Moto's Batch engine does the rest as it would with Docker: dependencies, states, attempts, logs, termination. It knows no
+retries; the retry table is judged on the synthesised job definitions. Prints the port as a line of JSON and serves until its standard input
+ends, so that it never outlives the test that started it.
+"""
+
+import argparse
+import json
+import logging
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, ClassVar
+
+import boto3
+from moto.batch.models import Job
+from moto.server import ThreadedMotoServer
+from moto.utilities.docker_utilities import DockerModel
+
+ROOT = Path(__file__).resolve().parents[2]
+GRACE_SECONDS = 20.0
+CREDENTIALS = {"aws_access_key_id": "testing", "aws_secret_access_key": "testing", "region_name": "us-east-1"}
+
+
+class Container:
+    """What moto asks of a Docker container, done by `python -m container` as the trainer's image does it."""
+
+    attrs: ClassVar[dict[str, Any]] = {"NetworkSettings": {"Networks": {}, "IPAddress": "127.0.0.1"}}
+
+    def __init__(self, command: list[str], environment: dict[str, str]) -> None:
+        self._work = tempfile.TemporaryDirectory(prefix="container-")
+        self._lines: list[tuple[str, str]] = []
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "container", *command],
+            env={**os.environ, **environment, "WORK_DIR": self._work.name},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    def _read(self) -> None:
+        assert self._process.stdout is not None
+        for line in self._process.stdout:
+            self._lines.append((datetime.now(UTC).isoformat().replace("+00:00", "Z"), line.rstrip("\n")))
+
+    @property
+    def status(self) -> str:
+        return "running" if self._process.poll() is None else "exited"
+
+    def reload(self) -> None:
+        """Docker's client caches; this does not."""
+
+    def kill(self) -> None:
+        """As ECS ends a task: SIGTERM, and SIGKILL where that was not enough."""
+        self._process.send_signal(signal.SIGTERM)
+        try:
+            self._process.wait(GRACE_SECONDS)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+
+    def logs(self, stdout: bool, stderr: bool, timestamps: bool, since: int) -> bytes:
+        self._reader.join(5)
+        return "\n".join(f"{at} {line}" for at, line in self._lines if stdout).encode()
+
+    def wait(self) -> dict[str, int]:
+        return {"StatusCode": self._process.wait()}
+
+    def remove(self) -> None:
+        self._work.cleanup()
+
+
+class Docker:
+    """The one method of Docker's client that moto's Batch calls."""
+
+    def __init__(self, environment: dict[str, str]) -> None:
+        self._environment = environment
+
+    @property
+    def containers(self) -> "Docker":
+        return self
+
+    def run(self, command: list[str], environment: dict[str, str], **_: Any) -> Container:
+        return Container(command, {**environment, **self._environment})
+
+
+def describe_as_batch_does(job: Job) -> dict[str, Any]:
+    """Moto leaves out how a container ended: its exit code, and Batch's sentence where it was not 0."""
+    described = describe(job)
+    if job.exit_code is not None:
+        described["container"]["exitCode"] = job.exit_code
+        if job.exit_code != 0:
+            described.setdefault("statusReason", "Essential container in task exited")
+    return described
+
+
+describe = Job.describe
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--home", default=str(ROOT / "trainer"), help="folder that holds the stages that jobs run")
+    options = parser.parse_args()
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    environment = {
+        "AWS_ENDPOINT_URL": f"http://{host}:{port}",
+        "AWS_ACCESS_KEY_ID": "testing",
+        "AWS_SECRET_ACCESS_KEY": "testing",
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "TRAINER_HOME": options.home,
+        "PYTHONPATH": os.pathsep.join([str(ROOT / "trainer"), str(ROOT / "contracts" / "python")]),
+        "PROGRESS_SECONDS": "0",
+    }
+    # Batch refuses a compute environment whose service role does not exist.
+    role = boto3.client("iam", endpoint_url=f"http://{host}:{port}", **CREDENTIALS)
+    role.create_role(RoleName="batch", AssumeRolePolicyDocument="{}")
+    docker = Docker(environment)
+    DockerModel.docker_client = property(lambda _: docker)  # type: ignore[assignment, method-assign]
+    Job.describe = describe_as_batch_does  # type: ignore[method-assign]
+    print(json.dumps({"event": "listening", "port": port}), flush=True)
+    sys.stdin.read()
+    server.stop()
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    main()
