@@ -1,5 +1,5 @@
 // A place for objects by key, under one URI: a folder of this machine or a bucket. Writers of models and runs use no other door.
-import { createHash } from 'node:crypto';
+import { createHash, randomUUID } from 'node:crypto';
 import {
   copyFileSync,
   linkSync,
@@ -65,7 +65,7 @@ function openFolderStore(folder: string, uri: string): ObjectStore {
     async put(key, body, only) {
       const file = fileOf(key);
       mkdirSync(dirname(file), { recursive: true });
-      const temporary = `${file}.${process.pid}.tmp`;
+      const temporary = `${file}.${randomUUID()}.tmp`;
       writeFileSync(temporary, body);
       try {
         if (only === undefined) renameSync(temporary, file);
@@ -85,7 +85,7 @@ function openFolderStore(folder: string, uri: string): ObjectStore {
     async putFile(key, source) {
       const file = fileOf(key);
       mkdirSync(dirname(file), { recursive: true });
-      const temporary = `${file}.${process.pid}.tmp`;
+      const temporary = `${file}.${randomUUID()}.tmp`;
       copyFileSync(source, temporary);
       renameSync(temporary, file);
     },
