@@ -3,36 +3,14 @@ import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { z } from 'zod';
-import { EmbedRequest, EmbedResponse } from './src/embed.ts';
-import { EncodeRequest, EncodeResponse } from './src/encode.ts';
-import { ErrorBody } from './src/error.ts';
-import { ModelManifest } from './src/manifest.ts';
+import { DOCUMENTS } from './src/documents.ts';
 import { openApi } from './src/openapi.ts';
-import { Recipe } from './src/recipe.ts';
-import { SimilarityRequest, SimilarityResponse } from './src/similarity.ts';
-import { ProgressLine, TrainingJob, TrainingReport } from './src/training-job.ts';
 
 const HELP = `Usage: npm run generate [-- --check]
 
 Writes contracts/schema/*.json and contracts/python/contracts/types.py from contracts/src.
 --check writes nothing and exits with 1 when a file is stale, naming it.
 `;
-/** Every document that two parts exchange. */
-export const DOCUMENTS = {
-  EmbedRequest,
-  EmbedResponse,
-  EncodeRequest,
-  EncodeResponse,
-  ErrorBody,
-  ModelManifest,
-  ProgressLine,
-  Recipe,
-  SimilarityRequest,
-  SimilarityResponse,
-  TrainingJob,
-  TrainingReport,
-};
-
 interface Schema {
   $ref?: string;
   type?: string | string[];

@@ -22,6 +22,8 @@ if (values.help) {
 }
 const folder = mkdtempSync(join(tmpdir(), 'edge-clip-test-'));
 try {
+  // TypeScript tests need it too: the AWS emulator, the container's entry point and the Dockerfile lint are Python packages.
+  const python = process.env[ENVARS.python] ?? (await ensureVenv((sentence) => console.log(sentence)));
   if (values.only !== 'python') {
     await step('generated files are fresh', process.execPath, ['contracts/generate.ts', '--check'], () => ({
       passed: 1,
@@ -35,7 +37,6 @@ try {
     );
   }
   if (values.only !== 'typescript') {
-    const python = process.env[ENVARS.python] ?? (await ensureVenv((sentence) => console.log(sentence)));
     const report = join(folder, 'pytest.xml');
     await step('Python tests', python, ['-m', 'pytest', '-c', 'trainer/pyproject.toml', `--junitxml=${report}`], () =>
       fromJunit(report),

@@ -3,28 +3,28 @@ import { EmbedRequest, EmbedResponse } from './embed.ts';
 import { EncodeRequest, EncodeResponse } from './encode.ts';
 import { ErrorBody } from './error.ts';
 import { ModelManifest } from './manifest.ts';
-import { LiveReport, ModelList, ReadyReport } from './models.ts';
+import { GateDecision, PipelinePlan } from './pipeline.ts';
 import { ModelPointer } from './pointer.ts';
 import { Recipe } from './recipe.ts';
+import { ModelRelease } from './release.ts';
 import { SimilarityRequest, SimilarityResponse } from './similarity.ts';
 import { ProgressLine, TrainingJob, TrainingReport } from './training-job.ts';
 
 export const DOCUMENTS = {
   EmbedRequest,
   EmbedResponse,
-  SimilarityRequest,
-  SimilarityResponse,
   EncodeRequest,
   EncodeResponse,
   ErrorBody,
-  LiveReport,
-  ReadyReport,
-  ModelList,
+  GateDecision,
   ModelManifest,
   ModelPointer,
+  ModelRelease,
+  PipelinePlan,
+  ProgressLine,
   Recipe,
+  SimilarityRequest,
+  SimilarityResponse,
   TrainingJob,
   TrainingReport,
-  ProgressLine,
-} as const;
-export type DocumentName = keyof typeof DOCUMENTS;
+};

@@ -154,6 +154,27 @@ ErrorBody = TypedDict(
     },
 )
 
+GateDecisionChecksItem = TypedDict(
+    "GateDecisionChecksItem",
+    {
+        "name": str,
+        "value": Any,
+        "limit": float,
+        "bound": Literal["min", "max"],
+        "passed": bool,
+    },
+)
+
+GateDecision = TypedDict(
+    "GateDecision",
+    {
+        "decision": Literal["publish", "reject"],
+        "reasons": list[str],
+        "checks": list[GateDecisionChecksItem],
+        "incumbent": str | None,
+    },
+)
+
 ModelManifestTextTokenizerVocabulary = TypedDict(
     "ModelManifestTextTokenizerVocabulary",
     {
@@ -398,6 +419,54 @@ ModelManifest = TypedDict(
         "golden": list[ModelManifestGoldenItem],
         "metrics": dict[str, float],
         "lineage": ModelManifestLineage,
+    },
+)
+
+ModelPointer = TypedDict(
+    "ModelPointer",
+    {
+        "name": str,
+        "manifest": str,
+        "release": str,
+        "moved_at": str,
+    },
+)
+
+ModelRelease = TypedDict(
+    "ModelRelease",
+    {
+        "name": str,
+        "action": Literal["publish", "rollback"],
+        "manifest": str,
+        "moved_at": str,
+        "previous": str | None,
+        "reasons": list[str],
+        "metrics": dict[str, float],
+        "dev_data": str | None,
+    },
+)
+
+PipelinePlanStagesItem = TypedDict(
+    "PipelinePlanStagesItem",
+    {
+        "id": str,
+        "job_name": str,
+        "job_queue": str,
+        "job_definition": str,
+        "job": str,
+        "tags": dict[str, str],
+    },
+)
+
+PipelinePlan = TypedDict(
+    "PipelinePlan",
+    {
+        "recipe": str,
+        "to_run": int,
+        "stages": list[PipelinePlanStagesItem],
+        "exported": str,
+        "evaluated": str,
+        "dev_data": str,
     },
 )
 
