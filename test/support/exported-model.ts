@@ -1,7 +1,7 @@
 // Finished runs of `export` and `evaluate` in a store, around model files that the caller gives: what a gate and a publisher read.
 import { createHash } from 'node:crypto';
-import { readFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 import { ModelManifest } from '../../contracts/src/manifest.ts';
 import type { TrainingReport } from '../../contracts/src/training-job.ts';
 import type { ObjectStore } from '../../trainer/control/object-store.ts';
@@ -44,6 +44,11 @@ export function smallModel(version: string, name = 'tiny'): Map<string, Buffer> 
   return files;
 }
 
+export interface Figures {
+  exported?: Record<string, number>;
+  evaluated?: Record<string, number>;
+}
+
 export interface Runs {
   exported: string;
   evaluated: string;
@@ -54,10 +59,7 @@ export async function writeRuns(
   store: ObjectStore,
   prefix: string,
   files: ReadonlyMap<string, Buffer>,
-  {
-    exported = GOOD_EXPORT,
-    evaluated = GOOD_EVALUATION,
-  }: { exported?: Record<string, number>; evaluated?: Record<string, number> } = {},
+  { exported = GOOD_EXPORT, evaluated = GOOD_EVALUATION }: Figures = {},
 ): Promise<Runs> {
   const artefacts: TrainingReport['artefacts'] = {};
   for (const [path, bytes] of files) {
@@ -82,4 +84,20 @@ export async function writeRuns(
   await store.put(`${prefix}/export/report.json`, report('export', exported, artefacts));
   await store.put(`${prefix}/evaluate/report.json`, report('evaluate', evaluated, {}));
   return { exported: `${store.uri}/${prefix}/export`, evaluated: `${store.uri}/${prefix}/evaluate` };
+}
+
+/** Makes the stages of a tiny repository export these files and report these figures. */
+export function plantModel(
+  root: string,
+  files: ReadonlyMap<string, Buffer>,
+  { exported = GOOD_EXPORT, evaluated = GOOD_EVALUATION }: Figures = {},
+): void {
+  rmSync(join(root, 'exported'), { recursive: true, force: true });
+  for (const [path, bytes] of files) {
+    const file = join(root, 'exported', path);
+    mkdirSync(dirname(file), { recursive: true });
+    writeFileSync(file, bytes);
+  }
+  writeFileSync(join(root, 'measured-export.json'), JSON.stringify(exported));
+  writeFileSync(join(root, 'measured-evaluate.json'), JSON.stringify(evaluated));
 }

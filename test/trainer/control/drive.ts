@@ -1,11 +1,7 @@
-// The train command on a repository elsewhere: `node drive.ts ROOT ARGUMENTS...`, started by the tests as a process.
+// A command on a repository elsewhere: `node drive.ts train|model ROOT ARGUMENTS...`, started by the tests as a process.
 import { train } from '../../../trainer/control/cli.ts';
+import { model } from '../../../trainer/control/model-cli.ts';
 
-const [root = '', ...args] = process.argv.slice(2);
-process.exitCode = await train(args, {
-  root,
-  cwd: root,
-  env: process.env,
-  stdout: process.stdout,
-  stderr: process.stderr,
-});
+const [command = '', root = '', ...args] = process.argv.slice(2);
+const { env, stdout, stderr } = process;
+process.exitCode = await (command === 'model' ? model : train)(args, { root, cwd: root, env, stdout, stderr });

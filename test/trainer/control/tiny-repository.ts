@@ -47,6 +47,9 @@ def work(stage):
     report = {"id": job["id"], "stage": stage, "status": "succeeded", "started_at": "2026-01-01T00:00:00.000Z",
               "seconds": 60.0, "device": "cpu", "metrics": {"loss": 0.5}, "notes": [],
               "artefacts": {"result": {"path": "result.txt", "digest": digest, "size": len(stage)}}}
+    measured = Path(__file__).parents[2] / f"measured-{stage}.json"
+    if measured.exists():
+        report["metrics"] = json.loads(measured.read_text())
     exported = Path(__file__).parents[2] / "exported"
     if stage == "export" and exported.exists():
         for file in exported.iterdir():
@@ -114,8 +117,12 @@ export interface Command {
 }
 
 export function startTrain(root: string, args: string[], env: Record<string, string> = {}): Command {
+  return start('train', root, args, env);
+}
+
+function start(command: 'train' | 'model', root: string, args: string[], env: Record<string, string>): Command {
   const drive = join(import.meta.dirname, 'drive.ts');
-  const child = spawn(process.execPath, [drive, root, ...args], {
+  const child = spawn(process.execPath, [drive, command, root, ...args], {
     env: { PATH: process.env.PATH ?? '', TRAINER_PYTHON: process.env.TRAINER_PYTHON ?? 'python3', ...env },
     stdio: ['ignore', 'pipe', 'pipe'],
   });
@@ -152,4 +159,9 @@ export function startTrain(root: string, args: string[], env: Record<string, str
 
 export function train(root: string, args: string[], env: Record<string, string> = {}): Promise<CommandResult> {
   return startTrain(root, args, env).ended;
+}
+
+/** `npm run model` on the repository. */
+export function model(root: string, args: string[], env: Record<string, string> = {}): Promise<CommandResult> {
+  return start('model', root, args, env).ended;
 }
