@@ -5,6 +5,7 @@ import hashlib
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -340,14 +341,29 @@ def test_a_container_that_is_killed_leaves_nothing_that_counts_as_finished(bucke
 def test_a_stage_that_does_not_stop_is_ended_before_the_machine_is_taken(bucket, tmp_path, home):
     put_input(bucket, "runs/prepare-deaf")
     put_job(bucket, "runs/deaf", "mntp", {"prepare": "runs/prepare-deaf"})
-    env = environment(bucket, tmp_path / "work", home, TOTAL="100", PACE="0.2", DEAF="1", STOP_SECONDS="8")
+    env = environment(bucket, tmp_path / "work", home, TOTAL="100", PACE="0.2", DEAF="1", STOP_SECONDS="6")
     process = start("runs/deaf", env)
     read_until_step(process, 1)
     started = time.monotonic()
     process.terminate()
     _, errors = process.communicate(timeout=30)
-    assert process.returncode == 75 and time.monotonic() - started < 8, errors
+    assert process.returncode == 75 and time.monotonic() - started < 6, errors
     assert "is killed" in errors and "checkpoint.pt" in bucket.names("runs/deaf")
+
+
+def test_a_stop_before_the_stage_has_started_is_obeyed_at_once(bucket, tmp_path, home):
+    with socket.create_server(("127.0.0.1", 0)) as silent:  # takes the request and never answers
+        env = environment(
+            bucket, tmp_path / "work", home, AWS_ENDPOINT_URL=f"http://127.0.0.1:{silent.getsockname()[1]}"
+        )
+        process = start("runs/silent", env)
+        connection, _ = silent.accept()
+        started = time.monotonic()
+        process.terminate()
+        _, errors = process.communicate(timeout=20)
+        connection.close()
+    assert process.returncode == 75 and "nothing was lost" in errors and time.monotonic() - started < 5
+    assert not (tmp_path / "steps.txt").exists()
 
 
 def test_everything_works_with_folders_of_this_machine_too(bucket, tmp_path, home):

@@ -8,14 +8,19 @@ The AWS SDK reads its own variables.
 """
 
 import os
+import signal
 import sys
 import tempfile
 from pathlib import Path
 
-from container.attempt import Settings, run_attempt
 from container.failures import INTERRUPTED, REFUSED, RefusedError, StoppedError, StorageError
-from container.log import Log
-from container.stop import Stop
+
+# The SDK takes a second to import; a SIGTERM in it would end this process with a code that nobody tries again.
+signal.signal(signal.SIGTERM, lambda *_: os._exit(INTERRUPTED))
+
+from container.attempt import Settings, run_attempt  # noqa: E402
+from container.log import Log  # noqa: E402
+from container.stop import Stop  # noqa: E402
 
 USAGE = "usage: python -m container JOB, the s3:// or file:// URI or the path of a job.json"
 

@@ -1,0 +1,137 @@
+// The encoder's image, built by its Dockerfile's own lines for this machine's processor: the handler answers as the
+// service in the repository does, from the files that the image holds and no others.
+import { spawn, spawnSync } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { answer } from '../../api/encoder/answer.ts';
+import type { FunctionUrlReply } from '../../api/encoder/lambda.ts';
+import { openService } from '../../api/encoder/service.ts';
+import { BulkResult } from '../../contracts/src/bulk-job.ts';
+import { EncodeResponse } from '../../contracts/src/encode.ts';
+import { ModelManifest } from '../../contracts/src/manifest.ts';
+import { filesBelow, lastOf, ROOT, readDockerfile, replay } from './dockerfile.ts';
+
+const MODEL = join(ROOT, 'api/model');
+const stages = readDockerfile('api/encoder/Dockerfile');
+const photo = (name: string) =>
+  readFileSync(join(ROOT, 'contracts/vectors/preprocess/images', name)).toString('base64');
+const { space_id } = ModelManifest.parse(JSON.parse(readFileSync(join(MODEL, 'manifest.json'), 'utf8')));
+
+describe.runIf(process.platform === 'linux')('the image (its native packages are those of Linux)', () => {
+  let top = '';
+  let task = '';
+  beforeAll(() => {
+    top = replay(stages, (command, folder) => {
+      if (!command.startsWith('npm ci')) return command.replaceAll('arm64', process.arch);
+      symlinkSync(join(ROOT, 'node_modules'), join(folder, 'node_modules'));
+      return null;
+    });
+    task = join(top, 'final', 'var', 'task');
+  });
+  afterAll(() => rmSync(top, { recursive: true, force: true }));
+
+  /** Runs the handler once in a process that has nothing but the image's files, as the runtime loads it: by `.mjs`. */
+  async function invoke(event: object, env: Record<string, string> = {}) {
+    const program = `import { handler } from ${JSON.stringify(join(task, 'encoder/lambda.mjs'))};
+      let text = ''; for await (const part of process.stdin) text += part;
+      process.stderr.write(JSON.stringify(await handler(JSON.parse(text)))); process.exit(0);`;
+    const child = spawn(process.execPath, ['--input-type=module', '-e', program], { cwd: '/', env });
+    let [out, errors] = ['', ''];
+    child.stdout.on('data', (data) => {
+      out += data;
+    });
+    child.stderr.on('data', (data) => {
+      errors += data;
+    });
+    child.stdin.end(JSON.stringify(event));
+    const code = await new Promise((done) => child.once('close', done));
+    if (code !== 0) throw new Error(`the handler's process ended with ${code}: ${errors}`);
+    return { reply: JSON.parse(errors) as FunctionUrlReply, out };
+  }
+  const event = (method: string, rawPath: string, body?: string) => ({
+    rawPath,
+    headers: { 'content-type': 'application/json' },
+    requestContext: { requestId: 'one', http: { method } },
+    ...(body === undefined ? {} : { body: Buffer.from(body).toString('base64') }),
+    isBase64Encoded: body !== undefined,
+  });
+
+  test('holds the bundles, the model’s image side and native packages of one platform only', () => {
+    const files = filesBelow(task);
+    expect(files.filter((file) => !file.startsWith('node_modules/'))).toEqual([
+      'encoder/batch.mjs',
+      'encoder/lambda.mjs',
+      'model/image.onnx',
+      'model/manifest.json',
+    ]);
+    const natives = files.filter((file) => /\.(node|dll|dylib|so(\.\d+)*)$/.test(file));
+    expect(natives.length).toBeGreaterThanOrEqual(4);
+    for (const file of natives) expect(file).toContain(process.arch);
+  });
+
+  test('the handler answers as the local service does', async () => {
+    const body = JSON.stringify({ space_id, images: [photo('wide.png'), 'AAAA', photo('tall.jpg')] });
+    const { reply } = await invoke(event('POST', '/encode', body));
+    const service = await openService({ model: MODEL });
+    const local = await answer(service, {
+      method: 'POST',
+      path: '/encode',
+      contentType: 'application/json',
+      body: Buffer.from(body),
+    });
+    await service.close();
+    expect(reply.statusCode).toBe(200);
+    expect(EncodeResponse.parse(JSON.parse(reply.body))).toEqual(JSON.parse(local.body));
+    expect(EncodeResponse.parse(JSON.parse(reply.body)).results.map(({ status }) => status)).toEqual([
+      'ok',
+      'failed',
+      'ok',
+    ]);
+  });
+
+  test('the SDK for the registry is in the bundle: without a bucket the embedded model is served', async () => {
+    const { reply, out } = await invoke(event('GET', '/health'), {
+      MODEL_REGISTRY: 's3://models',
+      MODEL_REGISTRY_ENDPOINT: 'http://127.0.0.1:1',
+      AWS_ACCESS_KEY_ID: 'test',
+      AWS_SECRET_ACCESS_KEY: 'test',
+    });
+    expect(JSON.parse(reply.body)).toMatchObject({ status: 'ok', space_id });
+    expect(out).toMatch(/registry_unreadable.*ECONNREFUSED/);
+  });
+
+  test('the same image encodes a shard on Batch', () => {
+    const [input, output] = [mkdtempSync(join(tmpdir(), 'in-')), mkdtempSync(join(tmpdir(), 'out-'))];
+    writeFileSync(join(input, 'shard-0003.jsonl'), JSON.stringify({ custom_id: 'a', image: photo('wide.png') }));
+    const { status, stderr } = spawnSync(process.execPath, ['encoder/batch.mjs', input, output], {
+      cwd: task,
+      env: { AWS_BATCH_JOB_ARRAY_INDEX: '3' },
+      encoding: 'utf8',
+    });
+    expect({ status, stderr }).toEqual({ status: 0, stderr: '' });
+    const line = BulkResult.parse(JSON.parse(readFileSync(join(output, 'part-0003.jsonl'), 'utf8')));
+    expect(line).toMatchObject({ custom_id: 'a', width: 97, height: 61 });
+  });
+});
+
+test('the entrypoint leads a handler to the runtime and a bundle to node', () => {
+  const final = stages.at(-1);
+  if (final === undefined) throw new Error('there is no stage');
+  const [command = '', flag = '', script = '', ...rest]: string[] = JSON.parse(
+    lastOf(final, 'ENTRYPOINT')?.text ?? '[]',
+  );
+  const told = script.replace('/var/lang/bin/node', 'echo node').replace('/lambda-entrypoint.sh', 'echo runtime');
+  const said = (...args: string[]) =>
+    spawnSync(command, [flag, told, ...rest, ...args], { encoding: 'utf8' }).stdout.trim();
+  expect(said(...JSON.parse(lastOf(final, 'CMD')?.text ?? '[]'))).toBe('runtime encoder/lambda.handler');
+  expect(said('encoder/batch.mjs', 'in put', 'out')).toBe('node encoder/batch.mjs in put out');
+});
+
+test('the lockfile has the native packages for the image’s platform', () => {
+  const { packages } = JSON.parse(readFileSync(join(ROOT, 'package-lock.json'), 'utf8'));
+  for (const name of ['@img/sharp-linux-arm64', '@img/sharp-libvips-linux-arm64']) {
+    expect(packages[`node_modules/${name}`]).toMatchObject({ os: ['linux'], cpu: ['arm64'], libc: ['glibc'] });
+  }
+});
