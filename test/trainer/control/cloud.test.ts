@@ -246,7 +246,7 @@ describe('cancel', () => {
       const [folder = ''] = (await cloud.store.list('runs/tiny/mntp')).map(({ key }) =>
         key.split('/').slice(0, 3).join('/'),
       );
-      const reached = Number(await text(cloud.store, `${folder}/checkpoint.json`));
+      const reached = Number(await text(cloud.store, `${folder}/checkpoint.pt`));
       expect(reached).toBeGreaterThan(0);
       expect(reached).toBeLessThan(400);
       expect(await cloud.store.get(`${folder}/report.json`)).toBeNull();
@@ -254,6 +254,8 @@ describe('cancel', () => {
       const resumed = await cloud.run(RECIPE, '--to', 'mntp');
       expect(ids(resumed.events, 'submitted')).toEqual(['mntp']);
       await cloud.until((rows) => rows.get('mntp')?.status === 'succeeded');
+      const log = await train(cloud.repository.root, ['logs', RECIPE, 'mntp', '--on', 'aws'], cloud.aws.env);
+      expect(/"step": (\d+)/.exec(log.stdout)?.[1]).toBe(String(reached + 1));
       const steps = (await text(cloud.store, `${folder}/trace.txt`)).trim().split('\n').map(Number);
       expect(steps).toEqual(Array.from({ length: 400 }, (_, index) => index));
 

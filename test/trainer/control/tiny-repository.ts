@@ -23,7 +23,7 @@ def work(stage):
         sys.exit(0)
     stop = []
     signal.signal(signal.SIGTERM, lambda *_: stop.append(1))
-    checkpoint = out / "checkpoint.json"
+    checkpoint = out / "checkpoint.pt"
     first = json.loads(checkpoint.read_text()) if checkpoint.exists() else 0
     slow = os.environ.get("SLOW_STAGE") == job["id"]
     total = 400 if slow else 3
