@@ -37,7 +37,6 @@ interface Held {
   digest: string;
   model: Model;
   users: Set<{ since: number }>;
-  isClosed: boolean;
 }
 
 /** How long the first requests of an isolate wait for the first look. */
@@ -121,21 +120,15 @@ export function followRegistry(options: FollowOptions): Registry {
       return true;
     }
     await closeRetired();
-    if (!retries.isDue(digest) || retired) return false;
+    // Still open for a request that began with it: gone back to at once.
+    if (retired?.digest === digest) return replace(from, retired, Date.now());
+    if (retired || !retries.isDue(digest)) return false;
     const began = Date.now();
     try {
       const next = await prepare(digest, from, start);
-      if (!turn.isMine()) {
-        if (next !== start) await next.model.close();
-        return false;
-      }
-      [current, retired, isFollowed] = [next, from, true];
-      const { name, version } = next.model.manifest;
-      const was = from.model.manifest.version;
-      const milliseconds = Date.now() - began;
-      log({ event: 'model_current', model: name, version, manifest: digest, was, milliseconds });
-      await closeRetired();
-      return true;
+      if (turn.isMine()) return replace(from, next, began);
+      await next.model.close();
+      return false;
     } catch (error) {
       const reason = reasonOf(error);
       if (!(error instanceof NotYet)) {
@@ -148,11 +141,17 @@ export function followRegistry(options: FollowOptions): Registry {
     }
   }
 
+  async function replace(from: Held, next: Held, began: number): Promise<true> {
+    [current, retired, isFollowed] = [next, from, true];
+    const { name, version } = next.model.manifest;
+    const was = from.model.manifest.version;
+    const milliseconds = Date.now() - began;
+    log({ event: 'model_current', model: name, version, manifest: next.digest, was, milliseconds });
+    await closeRetired();
+    return true;
+  }
+
   async function prepare(digest: string, from: Held, start: Held): Promise<Held> {
-    if (digest === start.digest && !start.isClosed) {
-      await prove(start.model, from.model);
-      return start;
-    }
     const model = await openModel(bucketSource(bucket, digest), open);
     try {
       const name = options.name ?? start.model.manifest.name;
@@ -187,7 +186,6 @@ export function followRegistry(options: FollowOptions): Registry {
     if (retired.users.size > 0) return;
     const closing = retired;
     retired = undefined;
-    closing.isClosed = true;
     await closing.model.close().catch((error: unknown) => log({ event: 'model_not_closed', reason: reasonOf(error) }));
   }
 }
@@ -196,7 +194,7 @@ export function followRegistry(options: FollowOptions): Registry {
 class NotYet extends Error {}
 
 function hold(digest: string, model: Model): Held {
-  return { digest, model, users: new Set(), isClosed: false };
+  return { digest, model, users: new Set() };
 }
 
 function reasonOf(error: unknown): string {

@@ -1,90 +1,123 @@
-// Publishing into a model registry, for tests of its readers: the objects that a publication writes, in its order.
+// Models to publish, and stores to publish them into with the trainer's own commands, for tests of a registry's readers.
 import { createHash } from 'node:crypto';
-import { mkdir, readFile, rename, writeFile } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import type { Artefact } from '../../contracts/src/artefact.ts';
-import { artefactKey, currentKey, manifestKey, releaseKey } from '../../contracts/src/keys.ts';
 import { ModelManifest } from '../../contracts/src/manifest.ts';
-import type { ModelPointer } from '../../contracts/src/pointer.ts';
-import type { ModelRelease } from '../../contracts/src/release.ts';
+import type { TrainingReport } from '../../contracts/src/training-job.ts';
+import { artefactsIn } from '../../trainer/control/artefacts.ts';
+import type { ObjectStore } from '../../trainer/control/object-store.ts';
+import { publishModel } from '../../trainer/control/publish.ts';
+import { readPointer } from '../../trainer/control/registry.ts';
 
-export type Put = (key: string, bytes: Buffer) => Promise<unknown>;
-/** A model before it is published: its manifest and the bytes of what that names, by digest. */
+/** `bytes`: the manifest file; `files`: what it names, by digest. */
 export interface TestModel {
   manifest: ModelManifest;
+  bytes: Buffer;
   files: Map<string, Buffer>;
 }
 
-export const digestOf = (bytes: Uint8Array) => `sha256:${createHash('sha256').update(bytes).digest('hex')}`;
-
-/** Objects of a folder, each written whole. */
-export function putIn(folder: string): Put {
-  return async (key, bytes) => {
-    const file = join(folder, key);
-    await mkdir(dirname(file), { recursive: true });
-    await writeFile(`${file}.tmp`, bytes);
-    await rename(`${file}.tmp`, file);
-  };
-}
+export const digestOf = (bytes: Uint8Array | string) => `sha256:${createHash('sha256').update(bytes).digest('hex')}`;
 
 export async function readModel(folder: string): Promise<TestModel> {
-  const manifest = ModelManifest.parse(JSON.parse(await readFile(join(folder, 'manifest.json'), 'utf8')));
+  const bytes = await readFile(join(folder, 'manifest.json'));
+  const manifest = ModelManifest.parse(JSON.parse(bytes.toString()));
   const files = new Map<string, Buffer>();
-  for (const { path, digest } of artefactsOf(manifest)) files.set(digest, await readFile(join(folder, path)));
-  return { manifest, files };
+  for (const { path, digest } of artefactsIn(manifest)) {
+    // A tiny model's manifest names files that it does not have.
+    files.set(digest, await readFile(join(folder, path)).catch(() => Buffer.alloc(0)));
+  }
+  return { manifest, bytes, files };
 }
 
-/** The embedded model with `changes` of its manifest; `edit` may replace a file, whose descriptor then follows. */
+/** Another model: `changes` of the manifest, and what each file, by its path, is made into. Descriptors follow. */
 export function changed(
   model: TestModel,
   changes: Partial<ModelManifest>,
   edits: Record<string, (bytes: Buffer) => Buffer> = {},
 ): TestModel {
-  const manifest = structuredClone({ ...model.manifest, ...changes });
-  const files = new Map(model.files);
-  for (const artefact of artefactsOf(manifest)) {
-    const edit = edits[artefact.path];
-    if (!edit) continue;
-    const bytes = edit(files.get(artefact.digest) ?? Buffer.alloc(0));
-    Object.assign(artefact, { digest: digestOf(bytes), size: bytes.length });
-    files.set(artefact.digest, bytes);
-  }
-  return { manifest: ModelManifest.parse(manifest), files };
+  const files = new Map<string, Buffer>();
+  const edited = edit({ ...model.manifest, ...changes }, ({ path, digest }) => {
+    const before = model.files.get(digest) ?? Buffer.alloc(0);
+    const bytes = edits[path]?.(before) ?? before;
+    files.set(digestOf(bytes), bytes);
+    return { path, digest: digestOf(bytes), size: bytes.length };
+  });
+  const manifest = ModelManifest.parse(edited);
+  return { manifest, bytes: Buffer.from(`${JSON.stringify(manifest, null, 2)}\n`), files };
 }
 
-/** The manifest as a file. */
-export const bytesOf = (manifest: ModelManifest) => Buffer.from(`${JSON.stringify(manifest, null, 2)}\n`);
+/** A copy of a document with every descriptor in it replaced. */
+function edit(value: unknown, replace: (artefact: Artefact) => Artefact): unknown {
+  if (typeof value !== 'object' || value === null) return value;
+  const [artefact] = 'digest' in value && 'path' in value ? artefactsIn(value) : [];
+  if (artefact) return replace(artefact);
+  if (Array.isArray(value)) return value.map((item) => edit(item, replace));
+  return Object.fromEntries(Object.entries(value).map(([key, item]) => [key, edit(item, replace)]));
+}
 
-/** Artefacts, manifest, release, pointer. Answers the digest of the manifest. */
-export async function publish(put: Put, { manifest, files }: TestModel, bytes = bytesOf(manifest)): Promise<string> {
-  for (const [digest, file] of files) await put(artefactKey(digest), file);
+/** Publishes as `npm run train -- publish` does, whatever the gate would say. Answers the manifest's digest. */
+export async function publish(registry: ObjectStore, model: TestModel): Promise<string> {
+  const { manifest, bytes, files } = model;
+  const byPath = new Map(artefactsIn(manifest).map(({ path, digest }) => [path, files.get(digest)]));
+  const run: ObjectStore = {
+    uri: 'memory:',
+    get: async (key) => ({ body: byPath.get(key) ?? Buffer.alloc(0), etag: '' }),
+    put: () => Promise.reject(new Error('a run is not written')),
+    putFile: () => Promise.reject(new Error('a run is not written')),
+    list: async () => [],
+  };
+  const report: TrainingReport = {
+    id: 'test',
+    stage: 'export',
+    status: 'succeeded',
+    started_at: '2026-01-01T00:00:00Z',
+    seconds: 0,
+    device: 'cpu',
+    metrics: {},
+    artefacts: {},
+    notes: [],
+  };
   const digest = digestOf(bytes);
-  await put(manifestKey(digest), bytes);
-  await point(put, manifest.name, digest);
+  const candidate = { run, base: '.', bytes, digest, manifest, exported: report, evaluated: report, dev_data: digest };
+  const incumbent = (await readPointer(registry, manifest.name))?.pointer.manifest ?? null;
+  await publishModel(registry, candidate, { decision: 'publish', reasons: ['a test'], incumbent });
   return digest;
 }
 
-/** Moves the pointer and nothing else: a rollback. `previous`: digest of the release before. */
-export async function point(put: Put, name: string, manifest: string, previous: string | null = null): Promise<string> {
-  const moved_at = new Date().toISOString();
-  const release: ModelRelease = {
-    name,
-    action: 'publish',
-    manifest,
-    moved_at,
-    previous,
-    reasons: ['a test'],
-    metrics: {},
-    dev_data: null,
-  };
-  const body = Buffer.from(JSON.stringify(release));
-  await put(releaseKey(digestOf(body)), body);
-  const pointer: ModelPointer = { name, manifest, release: digestOf(body), moved_at };
-  await put(currentKey(name), Buffer.from(JSON.stringify(pointer)));
-  return pointer.release;
+/** What is asked of a simulated R2 bucket. */
+interface R2 {
+  head(key: string): Promise<object | null>;
+  get(key: string): Promise<{ etag: string; arrayBuffer(): Promise<ArrayBuffer> } | null>;
+  put(key: string, bytes: Uint8Array<ArrayBuffer>): Promise<unknown>;
 }
 
-function artefactsOf({ text, static: fast, image }: ModelManifest): Artefact[] {
-  const graphs = [text.graph, image.graph].flatMap(({ file, weights }) => (weights ? [file, weights.file] : [file]));
-  return [text.tokenizer.vocabulary, text.table.file, fast.table.file, ...graphs];
+/** For one writer. What is there already is not read back, as a publication would: that is megabytes through a proxy. */
+export function bucketStore(bucket: R2): ObjectStore {
+  return {
+    uri: 'r2:',
+    async get(key) {
+      const object = await bucket.get(key);
+      return object && { body: Buffer.from(await object.arrayBuffer()), etag: object.etag };
+    },
+    async put(key, body, only) {
+      if (only === 'absent' && (await bucket.head(key))) return true;
+      await bucket.put(key, new Uint8Array(body));
+      return true;
+    },
+    putFile: () => Promise.reject(new Error('no file is put')),
+    list: async () => [],
+  };
+}
+
+/** The same store, but what is written under `key` is damaged on its way. */
+export function damaging(store: ObjectStore, key: string): ObjectStore {
+  return {
+    ...store,
+    put(at, body, only) {
+      const bytes = Buffer.from(body);
+      if (at === key) bytes[bytes.length >> 1] = (bytes[bytes.length >> 1] ?? 0) ^ 1;
+      return store.put(at, bytes, only);
+    },
+  };
 }

@@ -10,8 +10,8 @@ export const DIMENSIONS = 16;
 export const CONTEXT = 8;
 const ROWS = vocabulary.trimEnd().split('\n').length;
 
-/** `zero`: every token's row is the zero vector. */
-export async function tableModel({ zero = false } = {}): Promise<ModelSource> {
+/** `zero`: every token's row is the zero vector; `changes`: of the manifest. */
+export async function tableModel({ zero = false, changes = {} } = {}): Promise<ModelSource> {
   const table = new Uint8Array(ROWS * DIMENSIONS + ROWS * 4);
   let seed = 1;
   for (let i = 0; i < ROWS * DIMENSIONS; i++) {
@@ -19,6 +19,8 @@ export async function tableModel({ zero = false } = {}): Promise<ModelSource> {
     table[i] = zero ? 0 : seed >>> 24;
   }
   new Float32Array(table.buffer, ROWS * DIMENSIONS).fill(0.01);
+  const dog = vocabulary.split('\n').indexOf('dog') * DIMENSIONS;
+  const row = Array.from(new Int8Array(table.buffer, dog, DIMENSIONS));
   const files = new Map([
     ['vocabulary.txt', new TextEncoder().encode(vocabulary)],
     ['static.table.bin', table],
@@ -49,7 +51,7 @@ export async function tableModel({ zero = false } = {}): Promise<ModelSource> {
         sep_id: 3,
       },
       context_length: CONTEXT,
-      table: { file: absent, rows: ROWS, width: DIMENSIONS },
+      table: { file: await artefact('static.table.bin'), rows: ROWS, width: DIMENSIONS },
       graph: { file: absent, opset: 17 },
     },
     static: { table: { file: await artefact('static.table.bin'), rows: ROWS, width: DIMENSIONS } },
@@ -66,9 +68,17 @@ export async function tableModel({ zero = false } = {}): Promise<ModelSource> {
       graph: { file: absent, opset: 17 },
     },
     calibration: { text_image: calibration, text_text: calibration, image_image: calibration },
-    golden: [{ text: 'a dog', tier: 'static', embedding: [1], min_cosine: 0 }],
+    golden: [
+      {
+        text: 'dog',
+        tier: 'static',
+        embedding: row.map((value) => value / (Math.hypot(...row) || 1)),
+        min_cosine: 0.999,
+      },
+    ],
     metrics: {},
     lineage: { recipe: 'none', code: absent.digest, parents: [] },
+    ...changes,
   };
   return {
     manifest: async () => manifest,

@@ -1,0 +1,218 @@
+// Following a registry in workerd with its real bucket: who waits for what, what a request holds, what is tried again.
+import { env } from 'cloudflare:test';
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
+import type { Bucket } from '../../../api/worker/bucket-source.ts';
+import { type FollowEvent, type FollowOptions, followRegistry } from '../../../api/worker/follow-registry.ts';
+import type { OpenSession } from '../../../api/worker/onnx-session.ts';
+import type { Registry } from '../../../api/worker/registry.ts';
+import { artefactKey, currentKey, manifestKey, releaseKey } from '../../../contracts/src/keys.ts';
+import { ModelManifest } from '../../../contracts/src/manifest.ts';
+import { DIMENSIONS, tableModel } from './table-model.ts';
+
+const bucket = (env as { MODELS: R2Bucket }).MODELS;
+const NAME = 'table';
+const SECONDS = 60;
+const embedded = await tableModel();
+const bytesOf = (document: unknown) => new Uint8Array(new TextEncoder().encode(JSON.stringify(document)));
+const digestOf = async (bytes: Uint8Array<ArrayBuffer>) => {
+  const hash = new Uint8Array(await crypto.subtle.digest('SHA-256', bytes));
+  return `sha256:${Array.from(hash, (byte) => byte.toString(16).padStart(2, '0')).join('')}`;
+};
+const embeddedDigest = await digestOf(bytesOf(await embedded.manifest()));
+
+async function putByDigest(key: (digest: string) => string, document: object): Promise<string> {
+  const bytes = bytesOf(document);
+  const digest = await digestOf(bytes);
+  await bucket.put(key(digest), bytes);
+  return digest;
+}
+
+let release: string | null = null;
+async function point(manifest: string): Promise<void> {
+  const moved_at = '2026-01-01T00:00:00Z';
+  const more = { action: 'publish', reasons: [], metrics: {}, dev_data: null };
+  release = await putByDigest(releaseKey, { name: NAME, manifest, moved_at, previous: release, ...more });
+  await bucket.put(currentKey(NAME), bytesOf({ name: NAME, manifest, release, moved_at }));
+}
+
+/** `changes` of the table model's manifest; its files are put as they are. */
+async function publish(version: string, changes: object = {}): Promise<string> {
+  const source = await tableModel({ changes: { version, ...changes } });
+  const manifest = await source.manifest();
+  const { text, static: fast } = ModelManifest.parse(manifest);
+  for (const artefact of [text.tokenizer.vocabulary, text.graph.file, fast.table.file]) {
+    await bucket.put(artefactKey(artefact.digest), await source.read(artefact));
+  }
+  const digest = await putByDigest(manifestKey, manifest as object);
+  await point(digest);
+  return digest;
+}
+const wrong = {
+  golden: [{ text: 'a dog', tier: 'static', embedding: Array(DIMENSIONS).fill(0.25), min_cosine: 0.99 }],
+};
+
+// ------------------------------------------------------------------ one isolate
+
+let sessions: { opened: number; released: number };
+let events: FollowEvent[];
+let work: Promise<void>[];
+
+function isolate(options: Partial<FollowOptions> = {}): Registry {
+  const open: OpenSession = async () => {
+    sessions.opened += 1;
+    const release = async () => {
+      sessions.released += 1;
+    };
+    return { inputMetadata: [], release, run: () => Promise.reject(new Error('there is no graph')) };
+  };
+  return followRegistry({
+    embedded: { source: embedded, digest: async () => embeddedDigest },
+    bucket,
+    seconds: SECONDS,
+    open,
+    background: (promise) => void work.push(promise),
+    proveImages: async () => {},
+    log: (event) => events.push(event),
+    ...options,
+  });
+}
+const version = (registry: Registry) => registry.use(async ({ manifest }) => manifest.version);
+/** The next look and what comes of it. */
+async function look(registry: Registry): Promise<string> {
+  vi.advanceTimersByTime(SECONDS * 1000);
+  await version(registry);
+  await Promise.all(work);
+  return version(registry);
+}
+
+beforeEach(async () => {
+  vi.useFakeTimers({ toFake: ['Date'] });
+  [sessions, events, work, release] = [{ opened: 0, released: 0 }, [], [], null];
+  for (const { key } of (await bucket.list()).objects) await bucket.delete(key);
+});
+afterEach(() => {
+  vi.useRealTimers();
+});
+
+describe('the first answer of an isolate', () => {
+  test('is the published model', async () => {
+    await publish('2');
+    expect(await version(isolate())).toBe('2');
+    expect(events).toMatchObject([{ event: 'model_current', version: '2', was: '1' }]);
+  });
+
+  test.each<[string, () => Promise<Bucket>]>([
+    ['nothing was published', async () => bucket],
+    ['the pointer names it', async () => point(embeddedDigest).then(() => bucket)],
+    ['the bucket fails', async () => ({ get: () => Promise.reject(new Error('R2 is down')) })],
+    ['the pointer is none', async () => bucket.put(currentKey(NAME), '{}').then(() => bucket)],
+  ])('is the embedded model where %s', async (_, make) => {
+    expect(await version(isolate({ bucket: await make() }))).toBe('1');
+    expect(sessions.opened).toBe(0);
+  });
+
+  test('does not wait for a bucket that never answers, and later answers do not wait at all', async () => {
+    vi.useFakeTimers();
+    const registry = isolate({ bucket: { get: () => new Promise(() => {}) } });
+    const first = version(registry);
+    await vi.advanceTimersByTimeAsync(11_000);
+    expect(await first).toBe('1');
+    expect(await version(registry)).toBe('1');
+  });
+
+  test('is what older isolates kept, where the newest model is refused', async () => {
+    await publish('2');
+    const older = isolate();
+    expect(await version(older)).toBe('2');
+    await publish('3', wrong);
+    expect(await look(older)).toBe('2');
+    expect(await version(isolate())).toBe('2');
+  });
+});
+
+describe('moving on', () => {
+  test('happens behind requests: the one that begins a look is answered by the model before', async () => {
+    const registry = isolate();
+    await version(registry);
+    await publish('2');
+    vi.advanceTimersByTime(SECONDS * 1000);
+    expect(await version(registry)).toBe('1');
+    await Promise.all(work);
+    expect(await version(registry)).toBe('2');
+  });
+
+  test('a request keeps its model open until it ends, and no third model is opened meanwhile', async () => {
+    await publish('2');
+    const registry = isolate();
+    await registry.use(async (held) => {
+      await publish('3');
+      expect(await look(registry)).toBe('3');
+      await publish('4');
+      expect(await look(registry)).toBe('3');
+      expect(held.manifest.version).toBe('2');
+      expect(sessions).toEqual({ opened: 2, released: 0 });
+    });
+    expect(sessions.released).toBe(1);
+    expect(await look(registry)).toBe('4');
+    expect(sessions).toEqual({ opened: 3, released: 2 });
+  });
+
+  test('goes back at once to a model that is still open for a request', async () => {
+    const registry = isolate();
+    await registry.use(async () => {
+      await publish('2');
+      expect(await look(registry)).toBe('2');
+      await point(embeddedDigest);
+      expect(await look(registry)).toBe('1');
+    });
+    expect(sessions).toEqual({ opened: 1, released: 1 });
+  });
+
+  test('a request that was cancelled keeps nothing for ever', async () => {
+    await publish('2');
+    const registry = isolate();
+    await version(registry);
+    void registry.use(() => new Promise(() => {}));
+    await publish('3');
+    expect(await look(registry)).toBe('3');
+    expect(sessions.released).toBe(0);
+    vi.advanceTimersByTime(600_001);
+    await version(registry);
+    expect(sessions.released).toBe(1);
+  });
+
+  test('waits until images of a new space can be encoded, says so once and reads none of its files in vain', async () => {
+    let isReady = false;
+    const asked: string[] = [];
+    const registry = isolate({
+      async proveImages({ id }) {
+        asked.push(id);
+        if (!isReady) throw new Error('the encoder is at another space');
+      },
+    });
+    await version(registry);
+    const space_id = `sha256:${'d'.repeat(64)}`;
+    await publish('2', { space_id });
+    for (let i = 0; i < 3; i++) expect(await look(registry)).toBe('1');
+    expect(events).toMatchObject([{ event: 'model_waits', reason: 'the encoder is at another space' }]);
+    expect(sessions.opened).toBe(0);
+    isReady = true;
+    expect(await look(registry)).toBe('2');
+    expect(asked).toEqual(Array(4).fill(space_id));
+  });
+
+  test('a model that was refused is closed, and tried again after pauses that double up to an hour', async () => {
+    const registry = isolate();
+    await version(registry);
+    const manifest = await publish('2', wrong);
+    const tries: number[] = [];
+    for (let minute = 1; minute <= 200; minute++) {
+      const before = sessions.opened;
+      expect(await look(registry)).toBe('1');
+      if (sessions.opened > before) tries.push(minute);
+    }
+    expect(tries).toEqual([1, 2, 4, 8, 16, 32, 64, 124, 184]);
+    expect(events).toMatchObject([{ event: 'model_refused', manifest, reason: expect.stringContaining('cosine') }]);
+    expect(sessions.released).toBe(sessions.opened);
+  });
+});
