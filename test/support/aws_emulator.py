@@ -14,11 +14,13 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, ClassVar
 
 import boto3
+from moto.batch import models
 from moto.batch.models import Job
 from moto.server import ThreadedMotoServer
 from moto.utilities.docker_utilities import DockerModel
@@ -104,6 +106,15 @@ def describe_as_batch_does(job: Job) -> dict[str, Any]:
 describe = Job.describe
 
 
+class Clock:
+    """Moto's Batch waits half a second and more between two looks at a job; here a twentieth of that."""
+
+    mktime = staticmethod(time.mktime)
+
+    def sleep(self, seconds: float) -> None:
+        time.sleep(seconds / 20)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--home", default=str(ROOT / "trainer"), help="folder that holds the stages that jobs run")
@@ -126,6 +137,7 @@ def main() -> None:
     role.create_role(RoleName="batch", AssumeRolePolicyDocument="{}")
     docker = Docker(environment)
     DockerModel.docker_client = property(lambda _: docker)  # type: ignore[assignment, method-assign]
+    models.time, models.sleep = Clock(), Clock().sleep  # type: ignore[assignment]
     Job.describe = describe_as_batch_does  # type: ignore[method-assign]
     print(json.dumps({"event": "listening", "port": port}), flush=True)
     sys.stdin.read()
