@@ -1,0 +1,62 @@
+// The stacks of one environment: what must survive apart from what can be made again, and who is handed what.
+import { type App, CfnOutput, Stack, Tags } from 'aws-cdk-lib';
+import { CLOUD_OUTPUTS } from '../contracts/src/cloud.ts';
+import { Data } from './data.ts';
+import { Encoding } from './encoding.ts';
+import type { Settings } from './environments.ts';
+import { Network } from './network.ts';
+import { Training } from './training.ts';
+
+const PROJECT = 'edge-clip';
+
+export interface Stacks {
+  network: Stack;
+  data: Stack;
+  training: Stack;
+  encoding: Stack;
+}
+
+export function createStacks(app: App, settings: Settings): Stacks {
+  const stack = (name: string, description: string, terminationProtection = false) =>
+    new Stack(app, `${PROJECT}-${settings.name}-${name}`, {
+      description: `${PROJECT} ${settings.name}: ${description}`,
+      terminationProtection,
+      tags: { project: PROJECT, environment: settings.name },
+    });
+  const stacks = {
+    network: stack('network', 'where training machines stand'),
+    data: stack('data', 'buckets, key, images and the record of runs', settings.retain),
+    training: stack('training', 'queues, jobs, the pipeline and its schedule'),
+    encoding: stack('encoding', 'the image encoder behind its URL'),
+  };
+  // Tags of a stack reach what supports them; said again here so that the template shows them, where a test can see them.
+  Tags.of(app).add('project', PROJECT);
+  Tags.of(app).add('environment', settings.name);
+
+  const network = new Network(stacks.network, 'Network', { settings });
+  const data = new Data(stacks.data, 'Data', { settings });
+  const training = new Training(stacks.training, 'Training', { settings, network, data });
+  const encoding = new Encoding(stacks.encoding, 'Encoding', { settings, data });
+
+  output(stacks.data, CLOUD_OUTPUTS.trainingBucket, data.trainingBucket.bucketName);
+  output(stacks.data, CLOUD_OUTPUTS.modelsBucket, data.modelsBucket.bucketName);
+  output(stacks.data, 'TrainerImages', data.trainerImages.repositoryUri);
+  output(stacks.data, 'EncoderImages', data.encoderImages.repositoryUri);
+  output(stacks.training, CLOUD_OUTPUTS.queueCpu, training.cpuFleet.queue.jobQueueArn);
+  output(stacks.training, CLOUD_OUTPUTS.queueGpu, training.gpuFleet.queue.jobQueueArn);
+  const { cpu, embed, train } = training.definitions.byClass;
+  output(stacks.training, CLOUD_OUTPUTS.jobDefinitionCpu, cpu.jobDefinitionArn);
+  output(stacks.training, CLOUD_OUTPUTS.jobDefinitionEmbed, embed.jobDefinitionArn);
+  output(stacks.training, CLOUD_OUTPUTS.jobDefinitionTrain, train.jobDefinitionArn);
+  output(stacks.training, CLOUD_OUTPUTS.trainingLogs, training.logGroup.logGroupName);
+  output(stacks.training, CLOUD_OUTPUTS.stateMachine, training.pipeline.stateMachine.stateMachineArn);
+  output(stacks.training, 'Reports', training.pipeline.topic.topicArn);
+  output(stacks.encoding, CLOUD_OUTPUTS.encoderUrl, encoding.url.url);
+  output(stacks.encoding, 'WorkerAccess', encoding.workerAccess.managedPolicyArn);
+  return stacks;
+}
+
+/** The command line reads outputs by these names: they may not carry the prefix and hash of their place in the tree. */
+function output(stack: Stack, name: string, value: string): void {
+  new CfnOutput(stack, `Output${name}`, { value }).overrideLogicalId(name);
+}
