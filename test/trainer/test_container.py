@@ -3,13 +3,14 @@ in which order it came there, and how the process ended."""
 
 import hashlib
 import json
+import logging
 import os
+import re
 import signal
 import socket
 import subprocess
 import sys
 import time
-import urllib.request
 
 import boto3
 import pytest
@@ -77,10 +78,10 @@ for file in [checkpoint, *out.glob("shard-*"), out / "half.part"]:
 
 
 class Bucket:
-    """The bucket and the server's record of requests."""
+    """The bucket, and the requests that its server answered."""
 
     def __init__(self, endpoint):
-        self.endpoint = endpoint
+        self.log = Records()
         self.env = {
             "AWS_ENDPOINT_URL": endpoint,
             "AWS_ACCESS_KEY_ID": "test",
@@ -105,32 +106,36 @@ class Bucket:
         found = self.s3.list_objects_v2(Bucket=BUCKET, Prefix=f"{prefix}/").get("Contents", [])
         return {item["Key"][len(prefix) + 1 :] for item in found}
 
-    def record(self, verb):
-        request = urllib.request.Request(f"{self.endpoint}/moto-api/recorder/{verb}", method="POST")
-        urllib.request.urlopen(request).read()
+    def requests(self):
+        """(method, key) of every request that was answered since the last call."""
+        found = [re.search(r"([A-Z]+) /(\S+) HTTP", record.getMessage()) for record in self.log.records]
+        self.log.records.clear()
+        return [(match[1], match[2].partition("?")[0].removeprefix(f"{BUCKET}/")) for match in found if match]
 
-    def recorded(self):
-        """(method, key) of every request since the recording started."""
-        with urllib.request.urlopen(f"{self.endpoint}/moto-api/recorder/download-recording") as answer:
-            lines = [json.loads(line) for line in answer.read().splitlines()]
-        return [(line["method"], line["url"].split("?")[0].partition(f"/{BUCKET}/")[2]) for line in lines]
+
+class Records(logging.Handler):
+    """Keeps what the server says of every request."""
+
+    def __init__(self):
+        super().__init__()
+        self.records = []
+
+    def emit(self, record):
+        self.records.append(record)
 
 
 @pytest.fixture(scope="module")
-def bucket(tmp_path_factory):
-    recording = str(tmp_path_factory.mktemp("moto") / "requests")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("MOTO_RECORDER_FILEPATH", recording)
-        yield from serve()
-
-
-def serve():
+def bucket():
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
     host, port = server.get_host_and_port()
     found = Bucket(f"http://{host}:{port}")
     found.s3.create_bucket(Bucket=BUCKET)
+    werkzeug = logging.getLogger("werkzeug")
+    werkzeug.setLevel(logging.INFO)
+    werkzeug.addHandler(found.log)
     yield found
+    werkzeug.removeHandler(found.log)
     server.stop()
 
 
@@ -225,10 +230,9 @@ def test_a_real_stage_from_the_users_data_to_a_report_put_last_and_once(bucket, 
     put_job(bucket, "runs/real", "prepare", {"data": "data/sha256/aa"}, code)
     env = environment(bucket, tmp_path / "work", CODE_DIGESTS_FILE=str(tmp_path / "code-digests.json"))
 
-    bucket.record("reset-recording")
-    bucket.record("start-recording")
+    bucket.requests()
     code, out, errors = run("runs/real", env)
-    bucket.record("stop-recording")
+    requests = bucket.requests()
     assert code == 0, errors
     assert json.loads(out.splitlines()[-1])["event"] == "progress"
     report = load("TrainingReport", bucket.get("runs/real/report.json").decode())
@@ -236,7 +240,6 @@ def test_a_real_stage_from_the_users_data_to_a_report_put_last_and_once(bucket, 
     for artefact in report["artefacts"].values():
         data = bucket.get(f"runs/real/{artefact['path']}")
         assert artefact["digest"] == f"sha256:{hashlib.sha256(data).hexdigest()}"
-    requests = bucket.recorded()
     puts = [key for method, key in requests if method == "PUT"]
     assert puts[0] == "runs/real/log.txt" and puts[-1] == "runs/real/report.json"
     assert puts.count("runs/real/report.json") == 1 and "runs/real/job.json" not in puts
@@ -245,12 +248,10 @@ def test_a_real_stage_from_the_users_data_to_a_report_put_last_and_once(bucket, 
     assert not any(name.startswith("checkpoint") for name in bucket.names("runs/real"))
     assert list((tmp_path / "work").iterdir()) == []
 
-    bucket.record("reset-recording")
-    bucket.record("start-recording")
+    bucket.requests()
     code, out, errors = run("runs/real", env)
-    bucket.record("stop-recording")
     assert (code, out) == (0, "") and "nothing to do" in errors
-    assert {method for method, _ in bucket.recorded()} == {"GET"}
+    assert {method for method, _ in bucket.requests()} == {"GET"}
 
 
 def test_sigterm_saves_a_checkpoint_and_the_next_attempt_goes_on_from_it(bucket, tmp_path, home):
