@@ -21,9 +21,16 @@ export interface WorkerOptions {
   /** There is a simulated bucket, and the Worker looks at its pointer so often; undefined: there is none. */
   lookMs?: number | undefined;
   onEvent?: (event: WorkerEvent) => void;
+  /** Further variables, as `wrangler secret put` sets them. */
+  variables?: Record<string, string>;
 }
 
-export async function startWorker({ lookMs, onEvent = print, ...options }: WorkerOptions): Promise<Miniflare> {
+export async function startWorker({
+  lookMs,
+  onEvent = print,
+  variables = {},
+  ...options
+}: WorkerOptions): Promise<Miniflare> {
   const playground = fileURLToPath(new URL('playground', import.meta.url));
   const modules = await bundleWorker({ model: options.model, entry: options.entry });
   const name = process.env[ENVARS.modelName];
@@ -38,6 +45,7 @@ export async function startWorker({ lookMs, onEvent = print, ...options }: Worke
       [ENVARS.encoderUrl]: options.encoderUrl,
       ...(lookMs === undefined ? {} : { [ENVARS.registrySeconds]: lookMs / 1000 }),
       ...(name ? { [ENVARS.modelName]: name } : {}),
+      ...variables,
     },
     r2Buckets: lookMs !== undefined ? [BUCKET] : [],
     assets: { directory: playground, routerConfig: { has_user_worker: true } },

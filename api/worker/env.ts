@@ -8,6 +8,12 @@ const isBucket = (value: unknown) => typeof value === 'object' && value !== null
 export const Env = z.object({
   /** Where the image encoder listens, without a slash at the end; absent: images are refused with a reason. */
   [ENVARS.encoderUrl]: z.url().optional(),
+  /** Keys that sign calls to an encoder behind IAM; without them calls are sent as they are. Secrets, not variables. */
+  AWS_ACCESS_KEY_ID: z.string().min(1).optional(),
+  AWS_SECRET_ACCESS_KEY: z.string().min(1).optional(),
+  AWS_SESSION_TOKEN: z.string().min(1).optional(),
+  /** Region of an encoder whose address does not name it, as a function URL does. */
+  AWS_REGION: z.string().min(1).optional(),
   /** R2 bucket with the model registry; absent: the embedded model for ever. */
   MODELS: z.custom<Bucket>(isBucket, 'not a bucket').optional(),
   [ENVARS.modelName]: z.string().optional(),

@@ -3,6 +3,7 @@ import { EncodeResponse, type EncodeResult } from '../../contracts/src/encode.ts
 import { fromBase64 } from '../shared/base64.ts';
 import { fromFloat32Bytes } from '../shared/embedding.ts';
 import { ApiError } from './errors.ts';
+import type { Fetch } from './signed-fetch.ts';
 
 /** An image file that passed the door: base64, and its place in the request for messages. */
 export interface ImageInput {
@@ -16,14 +17,23 @@ const TIMEOUT_MS = 30_000;
 const CALL_CHARS = 4_000_000;
 const CALL_IMAGES = 8;
 
+export interface ImageEncoderOptions {
+  timeoutMs?: number;
+  /** Sends a call; another one than the runtime's own signs it. */
+  send?: Fetch;
+}
+
 /** `url` undefined: this deployment has no image encoder. */
-export function createImageEncoder(url: string | undefined, timeoutMs = TIMEOUT_MS): ImageEncoder {
+export function createImageEncoder(
+  url: string | undefined,
+  { timeoutMs = TIMEOUT_MS, send = (address, init) => fetch(address, init) }: ImageEncoderOptions = {},
+): ImageEncoder {
   return async function encodeImages(images, space) {
     if (images.length === 0) return [];
     if (!url) throw unavailable('no image encoder is configured (ENCODER_URL)');
     const vectors: Float32Array[] = [];
     for (const group of callsOf(images)) {
-      const { results, space_id } = await call(`${url}/encode`, group, space.id, timeoutMs);
+      const { results, space_id } = await call(`${url}/encode`, group, space.id, { timeoutMs, send });
       if (space_id !== space.id || results.length !== group.length) {
         throw new ApiError(
           'encoder_error',
@@ -64,11 +74,16 @@ function callsOf(images: ImageInput[]): ImageInput[][] {
   return calls;
 }
 
-async function call(url: string, images: ImageInput[], spaceId: string, timeoutMs: number): Promise<EncodeResponse> {
+async function call(
+  url: string,
+  images: ImageInput[],
+  spaceId: string,
+  { timeoutMs, send }: Required<ImageEncoderOptions>,
+): Promise<EncodeResponse> {
   let response: Response;
   let text: string;
   try {
-    response = await fetch(url, {
+    response = await send(url, {
       method: 'POST',
       headers: { 'content-type': 'application/json' },
       body: JSON.stringify({ space_id: spaceId, images: images.map(({ base64 }) => base64) }),
@@ -86,6 +101,7 @@ async function call(url: string, images: ImageInput[], spaceId: string, timeoutM
       headers: { 'Retry-After': '1' },
     });
   }
+  if (response.status === 403) throw unavailable('it does not accept our signature (AWS_ACCESS_KEY_ID and its secret)');
   // workerd's and Lambda's own pages when nothing listens or it is starting.
   if ([502, 503].includes(response.status)) throw unavailable(`it answered ${response.status}`);
   const parsed = response.ok ? EncodeResponse.safeParse(parseJson(text)) : undefined;

@@ -10,6 +10,7 @@ import { followRegistry } from './follow-registry.ts';
 import { createImageEncoder, proveImages } from './image-encoder.ts';
 import { createOpenSession } from './onnx-session.ts';
 import { createRegistry } from './registry.ts';
+import { createSignedFetch, type Fetch } from './signed-fetch.ts';
 
 let app: ReturnType<typeof createApp> | undefined;
 
@@ -20,8 +21,9 @@ export default {
   },
 } satisfies ExportedHandler<Env>;
 
-function assemble({ ENCODER_URL: url, MODELS: bucket, MODEL_NAME: name, MODEL_REGISTRY_SECONDS: seconds }: Env) {
-  const images = createImageEncoder(url);
+function assemble(env: Env) {
+  const { ENCODER_URL: url, MODELS: bucket, MODEL_NAME: name, MODEL_REGISTRY_SECONDS: seconds } = env;
+  const images = createImageEncoder(url, { send: sender(env) });
   const open = createOpenSession(wasm);
   const registry = bucket
     ? followRegistry({
@@ -36,4 +38,11 @@ function assemble({ ENCODER_URL: url, MODELS: bucket, MODEL_NAME: name, MODEL_RE
       })
     : createRegistry(bundledModel, open);
   return createApp({ registry, images, admit: createAdmission(), openapi });
+}
+
+/** Calls to the encoder are signed where there are keys. */
+function sender({ AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN, AWS_REGION }: Env): Fetch | undefined {
+  if (!AWS_ACCESS_KEY_ID || !AWS_SECRET_ACCESS_KEY) return undefined;
+  const keys = { accessKeyId: AWS_ACCESS_KEY_ID, secretAccessKey: AWS_SECRET_ACCESS_KEY };
+  return createSignedFetch({ ...keys, sessionToken: AWS_SESSION_TOKEN }, AWS_REGION);
 }

@@ -8,7 +8,7 @@ import { appOf, DIMENSIONS, STATIC, tableModel } from './table-model.ts';
 
 const whole = await tableModel();
 const picture = { image: btoa('GIF89a\x05\0\x05\0') };
-const encoder = (timeoutMs?: number) => createImageEncoder('http://encoder.invalid', timeoutMs);
+const encoder = (timeoutMs?: number) => createImageEncoder('http://encoder.invalid', { timeoutMs });
 const space_id = ((await whole.manifest()) as { space_id: string }).space_id;
 const answers = (status: number, body: object) => async () => Response.json(body, { status });
 const ONE = '\0\0\x80\x3f';

@@ -64,12 +64,14 @@ interface Execution {
 async function execute(recipe: string): Promise<Execution> {
   const parts = { table: 'runs', topic: 'arn:aws:sns:us-east-1:123456789012:reports' };
   const lambda = (name: string): string => `arn:aws:lambda:us-east-1:123456789012:function:${name}`;
-  const definition = pipelineDefinition({
+  const written = pipelineDefinition({
     ...parts,
     plan: lambda('plan'),
     gate: lambda('gate'),
     publish: lambda('publish'),
   });
+  // Through JSON, as CloudFormation hands it on.
+  const definition = JSON.parse(JSON.stringify(written));
   const ran: string[] = [];
   const accepts = async () => ({});
   const { result, eventLogs } = new StateMachine(definition, { validationOptions: { noValidate: true } }).run(
@@ -101,8 +103,7 @@ async function execute(recipe: string): Promise<Execution> {
   );
   let end = '';
   const watched = (async () => {
-    for await (const event of eventLogs)
-      if ('state' in event) end = event.state.name;
+    for await (const event of eventLogs) if ('state' in event) end = event.state.name;
   })();
   const error = await result.then(
     () => null,
