@@ -5,6 +5,10 @@ import { join } from 'node:path';
 import { artefactKey, currentKey, manifestKey, releaseKey } from '../contracts/src/keys.ts';
 import { ModelManifest } from '../contracts/src/manifest.ts';
 import { ModelPointer } from '../contracts/src/pointer.ts';
+import { ModelRelease } from '../contracts/src/release.ts';
+
+/** As many as a Worker reads. */
+const RELEASES = 3;
 
 /** What is asked of a simulated R2 bucket. */
 export interface MirrorBucket {
@@ -45,11 +49,13 @@ export function createMirror({ folder, bucket, name, onProblem }: MirrorOptions)
     copied = { pointer: text, manifest };
   }
 
-  /** Of the releases only the newest two matter to a reader: what is current and what was before. */
+  /** The newest few are what a reader may want to know of. */
   async function putReleases(newest: string): Promise<void> {
-    const bytes = await put(releaseKey(newest), newest);
-    const { previous } = JSON.parse(bytes.toString()) as { previous: string | null };
-    if (previous) await put(releaseKey(previous), previous);
+    let release: string | null = newest;
+    for (let count = 0; release && count < RELEASES; count++) {
+      const bytes = await put(releaseKey(release), release);
+      release = ModelRelease.parse(JSON.parse(bytes.toString())).previous;
+    }
   }
 
   /** Objects are immutable: what is there is not written again. */

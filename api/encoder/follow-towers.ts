@@ -155,6 +155,12 @@ export async function followTowers(options: FollowOptions): Promise<Towers & { c
     }
   }
 
+  async function learnOf(space: string): Promise<void> {
+    await looking;
+    if (!folders.has(space)) await sleep(lookedAt + PAUSE_MS - Date.now());
+    if (!folders.has(space)) await lookAlone(space);
+  }
+
   function lookAlone(wanted?: string): Promise<void> {
     looking ??= look(wanted).finally(() => {
       looking = undefined;
@@ -169,12 +175,8 @@ export async function followTowers(options: FollowOptions): Promise<Towers & { c
 
   return {
     async find(space) {
-      if (Date.now() - lookedAt >= seconds * 1000) void lookAlone();
-      if (!folders.has(space)) {
-        await looking;
-        await sleep(lookedAt + PAUSE_MS - Date.now());
-        if (!folders.has(space)) await lookAlone(space);
-      }
+      if (!folders.has(space)) await learnOf(space);
+      else if (Date.now() - lookedAt >= seconds * 1000) void lookAlone();
       const tower = await openTower(space);
       if (tower) tower.usedAt = Date.now();
       return tower;
@@ -192,7 +194,7 @@ export async function followTowers(options: FollowOptions): Promise<Towers & { c
 }
 
 function sleep(ms: number): Promise<void> {
-  return new Promise((wake) => setTimeout(wake, ms).unref());
+  return new Promise((wake) => setTimeout(wake, Math.max(0, ms)).unref());
 }
 
 function reasonOf(error: unknown): string {
