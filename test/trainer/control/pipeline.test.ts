@@ -4,8 +4,8 @@ import { join } from 'node:path';
 import { DeleteObjectCommand, S3Client } from '@aws-sdk/client-s3';
 import { StateMachine } from 'aws-local-stepfunctions';
 import { afterAll, beforeAll, expect, it, vi } from 'vitest';
+import { z } from 'zod';
 import { ENVARS } from '../../../contracts/src/envars.ts';
-import type { PipelineStage } from '../../../contracts/src/pipeline.ts';
 import { pipelineDefinition } from '../../../infra/pipeline-definition.ts';
 import { openBatch } from '../../../trainer/control/batch-jobs.ts';
 import { codeDigests, sourceReader } from '../../../trainer/control/code-digest.ts';
@@ -85,9 +85,10 @@ async function execute(recipe: string): Promise<Execution> {
         taskResourceLocalHandlers: {
           AcquireLock: accepts,
           Plan: plan,
-          RunStage: async (item: RunStage) => {
-            ran.push(item.Tags.job ?? '');
-            await runJob(item);
+          RunStage: async (item) => {
+            const job = RunStage.parse(item);
+            ran.push(job.Tags.job);
+            await runJob(job);
             return {};
           },
           Gate: gate,
@@ -114,19 +115,19 @@ async function execute(recipe: string): Promise<Execution> {
 }
 
 /** The parameters of `batch:submitJob.sync`. */
-interface RunStage {
-  JobName: string;
-  JobQueue: string;
-  JobDefinition: string;
-  Parameters: { job: string };
-  Tags: PipelineStage['tags'];
-}
+const RunStage = z.strictObject({
+  JobName: z.string(),
+  JobQueue: z.string(),
+  JobDefinition: z.string(),
+  Parameters: z.strictObject({ job: z.string() }),
+  Tags: z.strictObject({ recipe: z.string(), job: z.string(), stage: z.string(), address: z.string() }),
+});
 
 /** What the `.sync` integration does: submits, waits, and fails where the job does. */
-async function runJob({ JobName, JobQueue, JobDefinition, Parameters, Tags }: RunStage): Promise<void> {
+async function runJob({ JobName, JobQueue, JobDefinition, Parameters, Tags }: z.infer<typeof RunStage>): Promise<void> {
   const batch = openBatch();
   const stage = {
-    id: Tags.job ?? '',
+    id: Tags.job,
     job_name: JobName,
     job_queue: JobQueue,
     job_definition: JobDefinition,
