@@ -391,7 +391,7 @@ def test_everything_works_with_folders_of_this_machine_too(bucket, tmp_path, hom
 def test_no_storage_is_a_reason_to_try_again_and_no_job_is_not(bucket, tmp_path, home):
     put_input(bucket, "runs/prepare-away")
     put_job(bucket, "runs/away", "mntp", {"prepare": "runs/prepare-away"})
-    nowhere = environment(bucket, tmp_path / "work", home, AWS_ENDPOINT_URL="http://127.0.0.1:1", AWS_MAX_ATTEMPTS="1")
+    nowhere = environment(bucket, tmp_path / "work", home, AWS_ENDPOINT_URL="http://127.0.0.1:1")
     process = start("runs/away", nowhere)
     gone = start("runs/not-there", environment(bucket, tmp_path / "work", home))
     assert "is not there" in gone.communicate(timeout=60)[1] and gone.returncode == 65

@@ -11,7 +11,7 @@ from typing import Any
 
 from container.failures import INTERRUPTED, RefusedError, StorageError
 from container.fetch import fetch_all, fetches_of_input
-from container.folders import open_folder
+from container.folders import Folder, open_folder
 from container.log import Log
 from container.progress import duration
 from container.results import LOG, Results, finished
@@ -78,7 +78,7 @@ def run_attempt(uri: str, settings: Settings, stop: Stop, log: Log) -> int:
         # ---- not finished ----------------------------------------------------------------------------------------------
         if code != INTERRUPTED:
             log.say(explanation(returncode))
-            remote.write(LOG, log.data())
+            write_last_log(remote, log)
             return code
         if results.upload_seconds() > stop.seconds_left():
             log.say(
@@ -88,7 +88,7 @@ def run_attempt(uri: str, settings: Settings, stop: Stop, log: Log) -> int:
         # Killed because time was up, it may have left half a file.
         persist(lambda: results.sync(stage_ended=returncode == INTERRUPTED), stop, log)
         log.say("stopped; run the same job again to go on")
-        remote.write(LOG, log.data())
+        write_last_log(remote, log)
         return INTERRUPTED
     finally:
         shutil.rmtree(work, ignore_errors=True)
@@ -133,6 +133,14 @@ def watch_stage(stage: str, job: Path, settings: Settings, results: Results, sto
         except StorageError as error:
             log.say(f"{error}; the stage goes on, the next try is in {duration(settings.sync_seconds)}")
     return process.process.returncode
+
+
+def write_last_log(remote: Folder, log: Log) -> None:
+    """How the attempt ended must reach the exit code even where it does not reach the log's file."""
+    try:
+        remote.write(LOG, log.data())
+    except StorageError as error:
+        log.say(str(error))
 
 
 def persist(action: Callable[[], None], stop: Stop, log: Log, pause: float = 2.0) -> None:
