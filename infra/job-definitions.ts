@@ -5,6 +5,7 @@ import * as ecs from 'aws-cdk-lib/aws-ecs';
 import * as iam from 'aws-cdk-lib/aws-iam';
 import type * as logs from 'aws-cdk-lib/aws-logs';
 import { Construct } from 'constructs';
+import { ENVARS } from '../contracts/src/envars.ts';
 import { INTERRUPTED, STAGE_CLASSES, type StageClass } from '../contracts/src/stage-class.ts';
 import { accept } from './accept.ts';
 import { allow } from './allow.ts';
@@ -16,6 +17,9 @@ import type { Network } from './network.ts';
 const SHARED_MEMORY_MIB = 16_384;
 /** Shared memory counts as the container's: this much stays for everything else. */
 const PROCESS_MEMORY_MIB = 8_192;
+
+/** Batch cannot set a task's stop timeout, and Fargate's own is 30 s; machines of ours have 110 s, the container's default. */
+const FARGATE_STOP_SECONDS = '28';
 
 /** The first entry that matches decides, and a job that none matches would be tried again: hence the last one. */
 const RETRIES = [
@@ -68,6 +72,11 @@ export class JobDefinitions extends Construct {
         jobRole,
         executionRole,
         readonlyRootFilesystem: false,
+        environment: {
+          // Only Fargate tells a container where it is.
+          AWS_REGION: Stack.of(this).region,
+          ...(gpus === 0 ? { [ENVARS.stopSeconds]: FARGATE_STOP_SECONDS } : {}),
+        },
         logging: ecs.LogDriver.awsLogs({ logGroup, streamPrefix: stageClass }),
       };
       // PID 1 that passes SIGTERM on and reaps the data loaders' workers.

@@ -29,6 +29,8 @@ export const ENVARS = {
   jobDefinitions: 'JOB_DEFINITIONS',
   /** JSON object from stage to the digest of the source that the trainer's image holds. */
   codeDigests: 'CODE_DIGESTS',
+  /** Seconds from SIGTERM to SIGKILL, for the training container; it is told because it cannot ask. */
+  stopSeconds: 'STOP_SECONDS',
   /** Least seconds between two progress lines of a training stage. */
   progressSeconds: 'PROGRESS_SECONDS',
 } as const;
