@@ -87,8 +87,8 @@ export async function followTowers(options: FollowOptions): Promise<Towers & { c
 
   async function closeIdle(): Promise<void> {
     for (const [space, opening] of towers) {
-      const tower = await opening;
-      if (space === current.space || space === previous) continue;
+      const tower = await opening.catch(() => undefined);
+      if (!tower || space === current.space || space === previous) continue;
       if (tower.running > 0 || Date.now() - tower.usedAt < idleMs) continue;
       towers.delete(space);
       manifests.delete(space);
@@ -170,7 +170,7 @@ export async function followTowers(options: FollowOptions): Promise<Towers & { c
 
   // ---------------------------------------------------------------- start
 
-  await Promise.race([lookAlone(), sleep(START_MS)]);
+  await within(lookAlone(), START_MS);
   await openTower(current.space);
 
   return {
@@ -193,8 +193,18 @@ export async function followTowers(options: FollowOptions): Promise<Towers & { c
   };
 }
 
+/** The timer counts as work: Lambda ends a process that has none, whoever waits. */
 function sleep(ms: number): Promise<void> {
-  return new Promise((wake) => setTimeout(wake, Math.max(0, ms)).unref());
+  return new Promise((wake) => setTimeout(wake, Math.max(0, ms)));
+}
+
+async function within(work: Promise<void>, ms: number): Promise<void> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<void>((wake) => {
+    timer = setTimeout(wake, ms);
+  });
+  await Promise.race([work, late]);
+  clearTimeout(timer);
 }
 
 function reasonOf(error: unknown): string {
