@@ -46,6 +46,8 @@ export async function followTowers(options: FollowOptions): Promise<Towers & { c
   let current = { digest: '', space: embedded.space_id };
   let previous: string | undefined;
   let lookedAt = Number.NEGATIVE_INFINITY;
+  /** The last look for a space that nobody knew. */
+  let soughtAt = Number.NEGATIVE_INFINITY;
   let looking: Promise<void> | undefined;
   let isUnreadable = false;
 
@@ -157,8 +159,10 @@ export async function followTowers(options: FollowOptions): Promise<Towers & { c
 
   async function learnOf(space: string): Promise<void> {
     await looking;
-    if (!folders.has(space)) await sleep(lookedAt + PAUSE_MS - Date.now());
-    if (!folders.has(space)) await lookAlone(space);
+    if (!folders.has(space)) await sleep(soughtAt + PAUSE_MS - Date.now());
+    if (folders.has(space)) return;
+    soughtAt = Date.now();
+    await lookAlone(space);
   }
 
   function lookAlone(wanted?: string): Promise<void> {

@@ -1,5 +1,5 @@
 // Following a registry in workerd with its real bucket: who waits for what, what a request holds, what is tried again.
-import { env } from 'cloudflare:test';
+import { env } from 'cloudflare:workers';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import type { Bucket } from '../../../api/worker/bucket-source.ts';
 import { type FollowEvent, type FollowOptions, followRegistry } from '../../../api/worker/follow-registry.ts';
