@@ -1,0 +1,135 @@
+// What holds across all stacks: names, tags, outputs, and which data a deployment must never replace.
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { CLOUD_OUTPUTS } from '../../contracts/src/cloud.ts';
+import { propertiesOf, STACKS, synthesis, text } from './synthesis.ts';
+
+/** Properties by which a resource of a type would get a name of ours, which CloudFormation then cannot replace. */
+const NAMES: Record<string, string[]> = {
+  'AWS::Batch::ComputeEnvironment': ['ComputeEnvironmentName'],
+  'AWS::Batch::JobDefinition': ['JobDefinitionName'],
+  'AWS::Batch::JobQueue': ['JobQueueName'],
+  'AWS::DynamoDB::Table': ['TableName'],
+  'AWS::EC2::LaunchTemplate': ['LaunchTemplateName'],
+  'AWS::EC2::SecurityGroup': ['GroupName'],
+  'AWS::ECR::Repository': ['RepositoryName'],
+  'AWS::IAM::InstanceProfile': ['InstanceProfileName'],
+  'AWS::IAM::ManagedPolicy': ['ManagedPolicyName'],
+  'AWS::IAM::Role': ['RoleName'],
+  'AWS::KMS::Alias': ['AliasName'],
+  'AWS::Lambda::Function': ['FunctionName'],
+  'AWS::Logs::LogGroup': ['LogGroupName'],
+  'AWS::S3::Bucket': ['BucketName'],
+  'AWS::SNS::Topic': ['TopicName'],
+  'AWS::SQS::Queue': ['QueueName'],
+  'AWS::Scheduler::Schedule': ['Name', 'GroupName'],
+  'AWS::SecretsManager::Secret': ['Name'],
+  'AWS::StepFunctions::StateMachine': ['StateMachineName'],
+};
+const STATEFUL = new Set([
+  'AWS::DynamoDB::Table',
+  'AWS::ECR::Repository',
+  'AWS::KMS::Key',
+  'AWS::S3::Bucket',
+  'AWS::SecretsManager::Secret',
+]);
+
+describe.each(['dev', 'prod'] as const)('the stacks of %s', (environment) => {
+  const { templates } = synthesis(environment);
+  const resources = STACKS.flatMap((stack) => Object.entries(templates[stack].Resources));
+
+  it('give no resource a name', () => {
+    const named = resources.flatMap(([id, { Type, Properties }]) =>
+      (NAMES[Type] ?? []).filter((name) => name in Properties).map((name) => `${id}.${name}`),
+    );
+    expect(named).toEqual([]);
+  });
+
+  it('are for any account and region: no zone, account or address is written down', () => {
+    for (const stack of STACKS) {
+      const json = JSON.stringify(templates[stack]);
+      expect(json).not.toMatch(/dummy|\b\d{12}\b|\b(us|eu|ap)-[a-z]+-\d[a-z]?\b/);
+    }
+  });
+
+  it('keep data out of the stacks that are made anew', () => {
+    for (const stack of ['network', 'training', 'encoding'] as const)
+      expect(Object.values(templates[stack].Resources).filter(({ Type }) => STATEFUL.has(Type))).toEqual([]);
+  });
+
+  it('carry project and environment on everything that takes tags', () => {
+    const asList = [
+      { Key: 'environment', Value: environment },
+      { Key: 'project', Value: 'edge-clip' },
+    ];
+    for (const [id, { Type, Properties }] of resources) {
+      if (Array.isArray(Properties.Tags)) expect(Properties.Tags, id).toEqual(expect.arrayContaining(asList));
+      else if (Properties.Tags !== undefined)
+        expect(Properties.Tags, id).toEqual({ environment, project: 'edge-clip' });
+      else
+        expect(
+          [
+            'AWS::Batch::ComputeEnvironment',
+            'AWS::Batch::JobDefinition',
+            'AWS::Batch::JobQueue',
+            'AWS::DynamoDB::Table',
+            'AWS::ECR::Repository',
+            'AWS::IAM::Role',
+            'AWS::KMS::Key',
+            'AWS::Lambda::Function',
+            'AWS::Logs::LogGroup',
+            'AWS::S3::Bucket',
+            'AWS::SNS::Topic',
+            'AWS::SQS::Queue',
+            'AWS::StepFunctions::StateMachine',
+          ],
+          `${id} has no tags`,
+        ).not.toContain(Type);
+    }
+  });
+
+  it('give every output that the command line reads, by exactly this name', () => {
+    const outputs = STACKS.flatMap((stack) => Object.keys(templates[stack].Outputs));
+    expect(outputs).toEqual(expect.arrayContaining(Object.values(CLOUD_OUTPUTS)));
+    const { Outputs } = templates.training;
+    expect(text(Outputs.QueueGpu?.Value)).toMatch(/^<TrainingGpuFleetQueue\w+\.JobQueueArn>$/);
+    expect(text(Outputs.JobDefinitionTrain?.Value)).toMatch(/^<TrainingJobsTrain\w+>$/);
+    expect(text(Outputs.TrainingLogs?.Value)).toMatch(/^<TrainingLogs\w+>$/);
+    expect(text(Outputs.StateMachine?.Value)).toMatch(/^<TrainingPipelineStateMachine\w+>$/);
+    expect(text(templates.encoding.Outputs.EncoderUrl?.Value)).toMatch(/^<EncodingFunction\w+\.FunctionUrl>$/);
+  });
+
+  it('know the logical names of everything that holds data: another name would replace it, and lose it', () => {
+    const baseline: unknown = JSON.parse(readFileSync(join(import.meta.dirname, 'stateful-baseline.json'), 'utf8'));
+    const found = Object.entries(templates.data.Resources).filter(([, { Type }]) => STATEFUL.has(Type));
+    expect(Object.fromEntries(found.map(([id, { Type }]) => [id, Type]))).toEqual(baseline);
+  });
+
+  it('keep every log for a stated time', () => {
+    const groups = STACKS.flatMap((stack) => Object.entries(propertiesOf(templates[stack], 'AWS::Logs::LogGroup')));
+    expect(groups).toHaveLength(7);
+    for (const [id, properties] of groups)
+      expect(properties.RetentionInDays, id).toBe(environment === 'dev' ? 14 : 365);
+  });
+});
+
+describe('data', () => {
+  it('survives its stack in prod, which cannot be deleted, and goes with it in dev', () => {
+    const policies = (environment: 'dev' | 'prod') =>
+      new Set(
+        Object.values(synthesis(environment).templates.data.Resources)
+          .filter(({ Type }) => STATEFUL.has(Type))
+          .map(({ DeletionPolicy }) => DeletionPolicy),
+      );
+    expect(policies('prod')).toEqual(new Set(['Retain']));
+    expect(policies('dev')).toEqual(new Set(['Delete']));
+    const isProtected = (environment: 'dev' | 'prod') =>
+      synthesis(environment)
+        .app.node.children.flatMap((child) => ('terminationProtection' in child ? [child] : []))
+        .filter(({ terminationProtection }) => terminationProtection)
+        .map(({ node }) => node.id);
+    expect(isProtected('prod')).toEqual(['edge-clip-prod-data']);
+    expect(isProtected('dev')).toEqual([]);
+  });
+});
