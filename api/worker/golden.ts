@@ -1,15 +1,10 @@
 // The proof that a model computes here what it computed where it was published: its golden vectors, computed again.
+import type { GoldenCheck } from '../../contracts/src/models.ts';
 import { dot, isUnit } from '../shared/embedding.ts';
 import type { Admission } from './admission.ts';
 import { encodeTexts, prepareText, type Tier } from './embed-items.ts';
 import { ApiError } from './errors.ts';
 import type { Model } from './registry.ts';
-
-export interface GoldenCheck {
-  tier: Tier;
-  cosine: number;
-  min_cosine: number;
-}
 
 /** Every golden vector of the manifest; throws at the first that is not reached. */
 export async function checkGolden(model: Model, admit: Admission): Promise<GoldenCheck[]> {

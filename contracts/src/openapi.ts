@@ -2,9 +2,19 @@
 import { z } from 'zod';
 import { EmbedRequest, EmbedResponse } from './embed.ts';
 import { ERROR_STATUS, ErrorBody } from './error.ts';
+import { LiveReport, ModelList, ReadyReport } from './models.ts';
 import { SimilarityRequest, SimilarityResponse } from './similarity.ts';
 
-const SCHEMAS = { EmbedRequest, EmbedResponse, SimilarityRequest, SimilarityResponse, ErrorBody };
+const SCHEMAS = {
+  EmbedRequest,
+  EmbedResponse,
+  SimilarityRequest,
+  SimilarityResponse,
+  ModelList,
+  LiveReport,
+  ReadyReport,
+  ErrorBody,
+};
 const reference = (name: keyof typeof SCHEMAS) => ({ $ref: `#/components/schemas/${name}` });
 const json = (schema: object, examples?: object) => ({
   'application/json': { schema, ...(examples ? { examples } : {}) },
@@ -28,8 +38,8 @@ export function openApi(version: string): object {
     return rest;
   };
   const postErrors = errorResponses([400, 404, 413, 415, 422, 429, 500, 502, 503, 504]);
-  const get = (summary: string, description: string, extra: Record<string, object> = {}) => ({
-    get: { summary, responses: { '200': { description, content: json({ type: 'object' }) }, ...extra } },
+  const get = (summary: string, description: string, schema: object, extra: Record<string, object> = {}) => ({
+    get: { summary, responses: { '200': { description, content: json(schema) }, ...extra } },
   });
   return {
     openapi: '3.1.0',
@@ -87,14 +97,20 @@ export function openApi(version: string): object {
           },
         },
       },
-      '/v1/models': get('List models', 'Models, their dimensions, context lengths and limits.'),
-      '/health/live': get('Is the process alive?', 'It is.'),
+      '/v1/models': get(
+        'List models',
+        'Models, their dimensions, context lengths and limits.',
+        reference('ModelList'),
+        errorResponses([503]),
+      ),
+      '/health/live': get('Is the process alive?', 'It is.', reference('LiveReport')),
       '/health/ready': get(
         'Does the model compute what it should?',
         'Golden vectors were recomputed and agree.',
+        reference('ReadyReport'),
         errorResponses([503]),
       ),
-      '/openapi.json': get('This document', 'OpenAPI 3.1.'),
+      '/openapi.json': get('This document', 'OpenAPI 3.1.', { type: 'object' }),
     },
     components: { schemas: Object.fromEntries(Object.entries(SCHEMAS).map(([name, schema]) => [name, strip(schema)])) },
   };

@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { EmbedResponse } from '../../contracts/src/embed.ts';
+import { LiveReport, ModelList, ReadyReport } from '../../contracts/src/models.ts';
 import { SimilarityResponse } from '../../contracts/src/similarity.ts';
 import { type LocalServer, startLocalServer } from '../support/local-server.ts';
 
@@ -97,6 +98,14 @@ describe('similarity', () => {
 test('the server proves its model by its golden vectors', async () => {
   const response = await fetch(`${server.url}/health/ready`);
   expect(response.status).toBe(200);
-  const { golden } = await response.json();
+  const { golden } = ReadyReport.parse(await response.json());
   expect(golden.length).toBeGreaterThanOrEqual(5);
+});
+
+test('what it says of itself is what its interface promises, nothing more and nothing less', async () => {
+  const get = async (path: string) => (await fetch(`${server.url}${path}`)).json();
+  const { data } = ModelList.parse(await get('/v1/models'));
+  expect(data.map(({ tier }) => tier)).toEqual(['student', 'static']);
+  expect(data[0]?.dimensions).toEqual([512, 256, 128, 64]);
+  expect(LiveReport.parse(await get('/health/live'))).toEqual({ status: 'ok' });
 });

@@ -1,14 +1,15 @@
 // GET /v1/models: what `model` may name, and what each takes and gives.
 import { EmbeddingType, LIMITS } from '../../../contracts/src/embed.ts';
+import type { ModelList } from '../../../contracts/src/models.ts';
 import type { Dependencies } from '../app.ts';
 import { choices } from '../embed-items.ts';
 import type { Model } from '../registry.ts';
 
-export async function models(_: Request, { registry }: Dependencies): Promise<object> {
+export async function models(_: Request, { registry }: Dependencies): Promise<ModelList> {
   return registry.use(async (model) => describe(model));
 }
 
-function describe(model: Model): object {
+function describe(model: Model): ModelList {
   const { created_at, version, space_id, embed_dim, matryoshka_dims, text, metrics } = model.manifest;
   return {
     object: 'list',
