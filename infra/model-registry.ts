@@ -31,10 +31,10 @@ export class ModelRegistry extends Construct {
       this.environment = { [ENVARS.registry]: `s3://${bucket.bucketName}` };
       return;
     }
-    // The owner fills it in after the first deployment: a key in a template would be a key in the history.
+    // The owner fills it in after the first deployment: a key in a template would be a key in the history. Encrypted with
+    // the account's key for secrets; for ours the library would open the key's policy with wildcards.
     this.secret = new secretsmanager.Secret(this, 'Secret', {
       description: 'edge-clip: R2 key that publishes models, {"access_key_id", "secret_access_key"}',
-      encryptionKey: key,
       generateSecretString: {
         secretStringTemplate: JSON.stringify({ access_key_id: '' }),
         generateStringKey: 'secret_access_key',
@@ -72,7 +72,6 @@ export class ModelRegistry extends Construct {
     if (this.secret !== undefined) {
       // R2 knows nothing of AWS roles: its own key decides what may be written.
       allow(grantee, ['secretsmanager:GetSecretValue'], [this.secret.secretArn]);
-      allow(grantee, ['kms:Decrypt'], [this.key.keyArn]);
       return;
     }
     const objects = (keys: string[]) => keys.map((key) => this.bucket.arnForObjects(key));

@@ -1,3 +1,4 @@
+// The image encoder, its address and who may call it.
 import { describe, expect, it } from 'vitest';
 import { ENVIRONMENTS } from '../../infra/environments.ts';
 import { one, propertiesOf, record, statements, synthesis, synthesise, text } from './synthesis.ts';

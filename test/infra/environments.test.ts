@@ -1,3 +1,4 @@
+// What settings there are, and which are refused.
 import { describe, expect, it } from 'vitest';
 import { ENVIRONMENTS, Settings, settingsOf } from '../../infra/environments.ts';
 

@@ -1,3 +1,4 @@
+// What a job of each class is given, and what comes of it when it ends, however it ends.
 import { describe, expect, it } from 'vitest';
 import { afterAttempt, type Exit, RetryStrategy } from './batch-exit.ts';
 import { one, propertiesOf, record, statements, synthesis, text } from './synthesis.ts';

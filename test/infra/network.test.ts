@@ -1,3 +1,4 @@
+// Where training machines stand, in both modes.
 import { describe, expect, it } from 'vitest';
 import { one, propertiesOf, synthesis, text } from './synthesis.ts';
 
