@@ -10,6 +10,9 @@ import { accept } from './accept.ts';
 import { allow, listBelow } from './allow.ts';
 import type { Settings } from './environments.ts';
 
+/** Every prefix of contracts/src/keys.ts that a registry has. */
+const EVERYTHING = ['models/*', 'manifests/*', 'artefacts/*', 'releases/*'];
+
 export interface ModelRegistryProps {
   settings: Settings;
   bucket: s3.Bucket;
@@ -58,14 +61,13 @@ export class ModelRegistry extends Construct {
     this.grant(grantee, ['models/*', 'manifests/*', 'releases/*'], []);
   }
 
-  /** A host that serves: the pointer, the manifest and the files that it names. */
+  /** A host that serves: the pointer, its release and manifest, and the files that the manifest names. */
   grantServe(grantee: iam.IGrantable): void {
-    this.grant(grantee, ['models/*', 'manifests/*', 'artefacts/*'], []);
+    this.grant(grantee, EVERYTHING, []);
   }
 
   grantPublish(grantee: iam.IGrantable): void {
-    const all = ['models/*', 'manifests/*', 'artefacts/*', 'releases/*'];
-    this.grant(grantee, all, all);
+    this.grant(grantee, EVERYTHING, EVERYTHING);
   }
 
   private grant(grantee: iam.IGrantable, read: string[], write: string[]): void {

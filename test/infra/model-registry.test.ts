@@ -43,9 +43,9 @@ describe('a registry in S3', () => {
     expect(identities).toEqual([expect.stringMatching(/^TrainingControlPublishRoleDefaultPolicy/)]);
   });
 
-  it('is read by the encoder as far as serving takes', () => {
+  it('is read by the encoder, pointers, releases, manifests and files alike', () => {
     const keys = allowed(s3, 'EncodingRole', 's3:GetObject').map((resource) => resource.split('>/')[1]);
-    expect(keys.toSorted()).toEqual(['artefacts/*', 'manifests/*', 'models/*']);
+    expect(keys.toSorted()).toEqual(['artefacts/*', 'manifests/*', 'models/*', 'releases/*']);
   });
 });
 
