@@ -1,5 +1,4 @@
 // Where stages without a GPU run: Fargate, spot before on-demand, no machine to own.
-import { Duration } from 'aws-cdk-lib';
 import * as batch from 'aws-cdk-lib/aws-batch';
 import { Construct } from 'constructs';
 import type { Settings } from './environments.ts';
@@ -21,7 +20,6 @@ export class CpuFleet extends Construct {
       vpcSubnets: network.subnets,
       securityGroups: [network.securityGroup],
       replaceComputeEnvironment: false,
-      updateTimeout: Duration.minutes(360),
     };
     const spot = new batch.FargateComputeEnvironment(this, 'Spot', {
       ...place,

@@ -1,5 +1,7 @@
 // The training pipeline in the Amazon States Language: lock, plan, run what is missing, gate, publish, record, unlock.
 // It knows no stage. What a state hands on is contracts/src/pipeline.ts.
+import { BATCH_RETRY, LAMBDA_RETRY, ON_ERROR, SERVICE_RETRY } from './pipeline-errors.ts';
+import { lock, RECIPE_KEY, releaseLock, type State } from './pipeline-lock.ts';
 
 /** ARNs and names that the states refer to. */
 export interface PipelineParts {
@@ -10,133 +12,11 @@ export interface PipelineParts {
   publish: string;
 }
 
-type State = Record<string, unknown> & { Type: string };
-
-/** Failures of the services themselves, not of what they were asked. */
-const LAMBDA_RETRY = {
-  ErrorEquals: [
-    'Lambda.ServiceException',
-    'Lambda.AWSLambdaException',
-    'Lambda.SdkClientException',
-    'Lambda.TooManyRequestsException',
-  ],
-  IntervalSeconds: 2,
-  MaxAttempts: 4,
-  BackoffRate: 2,
-};
-/** A job that failed is States.TaskFailed and is not tried again here: Batch has already made all its attempts. */
-const BATCH_RETRY = {
-  ErrorEquals: ['Batch.AWSBatchException', 'Batch.ServerException', 'Batch.TooManyRequestsException'],
-  IntervalSeconds: 10,
-  MaxAttempts: 5,
-  BackoffRate: 2,
-};
-const SERVICE_RETRY = {
-  ErrorEquals: [
-    'DynamoDB.InternalServerError',
-    'DynamoDB.ProvisionedThroughputExceededException',
-    'DynamoDB.RequestLimitExceeded',
-    'DynamoDB.ThrottlingException',
-    'DynamoDB.SdkClientException',
-    'SNS.InternalErrorException',
-    'SNS.ThrottledException',
-    'SNS.SdkClientException',
-    'Sfn.SdkClientException',
-  ],
-  IntervalSeconds: 2,
-  MaxAttempts: 4,
-  BackoffRate: 2,
-};
-/** Whatever goes wrong after the lock was asked for. Unlocking afterwards is safe: nobody can release another's lock. */
-const ON_ERROR = [{ ErrorEquals: ['States.ALL'], ResultPath: '$.error', Next: 'NotifyFailure' }];
-
 export function pipelineDefinition(parts: PipelineParts) {
   return {
     Comment: 'Trains a recipe as far as something is missing, and publishes the model if the gate lets it through',
     StartAt: 'AcquireLock',
-    States: { ...lock(parts), ...work(parts), ...close(parts) } satisfies Record<string, State>,
-  };
-}
-
-/**
- * One execution a recipe. The lock names its execution, and whether that still runs is asked of Step Functions: an
- * expiry would have to outlast the longest training, and would block a recipe for as long after an aborted execution.
- */
-function lock({ table }: PipelineParts): Record<string, State> {
-  const take = (condition: string, values: Record<string, unknown>) => ({
-    Type: 'Task',
-    Resource: 'arn:aws:states:::dynamodb:putItem',
-    Parameters: {
-      TableName: table,
-      Item: {
-        ...LOCK_KEY,
-        held_by: { 'S.$': '$$.Execution.Id' },
-        acquired_at: { 'S.$': '$$.State.EnteredTime' },
-      },
-      ConditionExpression: condition,
-      ExpressionAttributeValues: values,
-    },
-    ResultPath: null,
-    Retry: [SERVICE_RETRY],
-  });
-  const refused = (Next: string) => ({
-    ErrorEquals: ['DynamoDB.ConditionalCheckFailedException'],
-    ResultPath: '$.refused',
-    Next,
-  });
-  return {
-    AcquireLock: {
-      // A retry after an answer that got lost finds its own lock, and that is as good as an absent one.
-      ...take('attribute_not_exists(pk) OR held_by = :me', { ':me': { 'S.$': '$$.Execution.Id' } }),
-      Catch: [refused('ReadLock'), ...ON_ERROR],
-      Next: 'Plan',
-    },
-    ReadLock: {
-      Type: 'Task',
-      Resource: 'arn:aws:states:::dynamodb:getItem',
-      Parameters: { TableName: table, Key: LOCK_KEY, ConsistentRead: true },
-      ResultPath: '$.lock',
-      Retry: [SERVICE_RETRY],
-      Catch: ON_ERROR,
-      Next: 'IsLocked',
-    },
-    IsLocked: {
-      Type: 'Choice',
-      Choices: [{ Variable: '$.lock.Item', IsPresent: true, Next: 'DescribeHolder' }],
-      // It was released between the two looks.
-      Default: 'AcquireLock',
-    },
-    DescribeHolder: {
-      Type: 'Task',
-      Resource: 'arn:aws:states:::aws-sdk:sfn:describeExecution',
-      Parameters: { 'ExecutionArn.$': '$.lock.Item.held_by.S' },
-      ResultSelector: { 'status.$': '$.Status' },
-      ResultPath: '$.holder',
-      Retry: [SERVICE_RETRY],
-      Catch: ON_ERROR,
-      Next: 'IsHolderRunning',
-    },
-    IsHolderRunning: {
-      Type: 'Choice',
-      Choices: [
-        {
-          Or: ['RUNNING', 'PENDING_REDRIVE'].map((StringEquals) => ({ Variable: '$.holder.status', StringEquals })),
-          Next: 'Busy',
-        },
-      ],
-      Default: 'TakeOverLock',
-    },
-    TakeOverLock: {
-      // Of several executions that find the lock abandoned, one gets it.
-      ...take('held_by = :gone', { ':gone': { 'S.$': '$.lock.Item.held_by.S' } }),
-      Catch: [refused('Busy'), ...ON_ERROR],
-      Next: 'Plan',
-    },
-    Busy: {
-      Type: 'Fail',
-      Error: 'RecipeBusy',
-      Cause: 'Another execution of this recipe is running. It goes on; this one did nothing and changed nothing.',
-    },
+    States: { ...lock(parts.table, 'Plan'), ...work(parts), ...close(parts) } satisfies Record<string, State>,
   };
 }
 
@@ -232,21 +112,7 @@ function close({ table, topic }: PipelineParts): Record<string, State> {
       // Being unable to tell is no reason to keep the lock.
       Catch: [{ ErrorEquals: ['States.ALL'], ResultPath: '$.silent', Next: 'ReleaseLock' }],
     },
-    ReleaseLock: {
-      Type: 'Task',
-      Resource: 'arn:aws:states:::dynamodb:deleteItem',
-      Parameters: {
-        TableName: table,
-        Key: LOCK_KEY,
-        ConditionExpression: 'held_by = :me',
-        ExpressionAttributeValues: { ':me': { 'S.$': '$$.Execution.Id' } },
-      },
-      ResultPath: null,
-      Retry: [SERVICE_RETRY],
-      // Refused: it was another's. Anything else: the next execution finds this one ended and takes the lock over.
-      Catch: [{ ErrorEquals: ['States.ALL'], ResultPath: '$.unreleased', Next: 'HowItWent' }],
-      Next: 'HowItWent',
-    },
+    ReleaseLock: releaseLock(table, 'HowItWent'),
     HowItWent: {
       Type: 'Choice',
       Choices: [
@@ -263,9 +129,6 @@ function close({ table, topic }: PipelineParts): Record<string, State> {
     Failed: { Type: 'Fail', ErrorPath: '$.error.Error', CausePath: '$.error.Cause' },
   };
 }
-
-const RECIPE_KEY = { 'S.$': "States.Format('recipe#{}', $.recipe)" };
-const LOCK_KEY = { pk: RECIPE_KEY, sk: { S: 'lock' } };
 
 function notify(topic: string, outcome: Record<string, string>) {
   return {

@@ -58,11 +58,11 @@ describe.each([
       expect(resources.Ec2Configuration).toEqual([{ ImageType: 'ECS_AL2023_NVIDIA' }]);
   });
 
-  it('are updated in place, with six hours for running jobs to end', () => {
-    for (const { properties } of [...ordered('Gpu'), ...ordered('Cpu')]) {
+  it('are updated in place, with six hours for jobs on machines that are replaced', () => {
+    for (const { properties } of [...ordered('Gpu'), ...ordered('Cpu')])
       expect(properties.ReplaceComputeEnvironment).toBe(false);
+    for (const { properties } of ordered('Gpu'))
       expect(properties.UpdatePolicy).toEqual({ JobExecutionTimeoutMinutes: 360 });
-    }
   });
 
   it('end a job that cannot be placed after an hour, for every reason that Batch acts on', () => {
