@@ -5,17 +5,20 @@ import { STAGE_CLASSES, type StageClass } from '../../contracts/src/stage-class.
 export const PRICE_TABLE = {
   date: '2026-08-17',
   region: 'us-east-1',
-  /** The dearest machine type that the fleet may give a job of the class: an estimate on the safe side. */
-  instances: { embed: { type: 'g6e.xlarge', usd: 1.861 }, train: { type: 'g6e.2xlarge', usd: 2.24208 } },
+  /** The dearest machine of the size that one job fills: what an estimate goes by. */
+  filled: { embed: { type: 'g6e.xlarge', usd: 1.861 }, train: { type: 'g6e.2xlarge', usd: 2.24208 } },
+  /** The dearest one that the fleet may take where no other is to be had: what a limit goes by. */
+  dearest: { type: 'g6e.4xlarge', usd: 3.00424 },
   fargate: { usd_per_vcpu: 0.04048, usd_per_gib: 0.004445 },
 } as const;
 
 /** US dollars an hour on demand. Spot is tried first and costs less, by how much nobody knows beforehand. */
-export function hourlyUsd(stageClass: StageClass): number {
-  if (stageClass !== 'cpu') return PRICE_TABLE.instances[stageClass].usd;
+export function hourlyUsd(stageClass: StageClass): { expected: number; most: number } {
+  if (stageClass !== 'cpu') return { expected: PRICE_TABLE.filled[stageClass].usd, most: PRICE_TABLE.dearest.usd };
   const { vcpus, memory_mib } = STAGE_CLASSES.cpu;
   const { usd_per_vcpu, usd_per_gib } = PRICE_TABLE.fargate;
-  return vcpus * usd_per_vcpu + (memory_mib / 1024) * usd_per_gib;
+  const usd = vcpus * usd_per_vcpu + (memory_mib / 1024) * usd_per_gib;
+  return { expected: usd, most: usd };
 }
 
 export interface StageCost {
@@ -26,9 +29,9 @@ export interface StageCost {
 }
 
 export function stageCost(stageClass: StageClass, estimatedSeconds: number | null): StageCost {
-  const usd = hourlyUsd(stageClass);
+  const { expected, most } = hourlyUsd(stageClass);
   return {
-    estimated_usd: estimatedSeconds === null ? null : (usd * estimatedSeconds) / 3600,
-    limit_usd: usd * STAGE_CLASSES[stageClass].timeout_hours,
+    estimated_usd: estimatedSeconds === null ? null : (expected * estimatedSeconds) / 3600,
+    limit_usd: most * STAGE_CLASSES[stageClass].timeout_hours,
   };
 }
