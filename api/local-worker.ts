@@ -18,6 +18,8 @@ export interface WorkerOptions {
   encoderUrl: string;
   /** A file that wraps the Worker's own, for measurements. */
   entry?: string;
+  /** Model whose pointer is followed; undefined: that of the embedded model. */
+  name?: string | undefined;
   /** There is a simulated bucket, and the Worker looks at its pointer so often; undefined: there is none. */
   lookMs?: number | undefined;
   onEvent?: (event: WorkerEvent) => void;
@@ -27,13 +29,13 @@ export interface WorkerOptions {
 
 export async function startWorker({
   lookMs,
+  name,
   onEvent = print,
   variables = {},
   ...options
 }: WorkerOptions): Promise<Miniflare> {
   const playground = fileURLToPath(new URL('playground', import.meta.url));
   const modules = await bundleWorker({ model: options.model, entry: options.entry });
-  const name = process.env[ENVARS.modelName];
   const settings = convertV4MiniflareOptions({
     host: HOST,
     port: options.port,

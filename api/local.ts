@@ -3,7 +3,6 @@ import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Miniflare } from 'miniflare';
-import { ENVARS } from '../contracts/src/envars.ts';
 import { ModelManifest } from '../contracts/src/manifest.ts';
 import { startEncoder } from './local-encoder.ts';
 import { BUCKET, print, startWorker, type WorkerEvent, type WorkerOptions } from './local-worker.ts';
@@ -44,7 +43,7 @@ export async function startLocal({
     worker = await startWorker({ ...options, encoderUrl: encoder.url, lookMs: bucketLookMs, onEvent: notice });
     const url = (await worker.ready).origin;
     if (registry !== undefined) {
-      endFollowing = await followFolder(registry, worker, { url, model, lookMs, current, onEvent });
+      endFollowing = await followFolder(registry, worker, { url, model, name: options.name, lookMs, current, onEvent });
     }
     return { url, worker, stop };
   } catch (error) {
@@ -57,6 +56,7 @@ interface FollowerOptions {
   url: string;
   model: string;
   lookMs: number;
+  name?: string | undefined;
   /** What the Worker said last. */
   current: { manifest: string };
   onEvent: (event: WorkerEvent) => void;
@@ -67,7 +67,7 @@ async function followFolder(folder: string, worker: Miniflare, options: Follower
   const { url, model, lookMs, current, onEvent } = options;
   const bucket = await worker.getR2Bucket(BUCKET);
   const embedded = ModelManifest.parse(JSON.parse(readFileSync(join(model, 'manifest.json'), 'utf8')));
-  const name = process.env[ENVARS.modelName] ?? embedded.name;
+  const name = options.name ?? embedded.name;
   let isEnded = false;
   const onProblem = (reason: string) => {
     if (!isEnded) onEvent({ event: 'registry_unreadable', reason });

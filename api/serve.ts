@@ -22,6 +22,8 @@ const READY_MS = 60_000;
 
 interface Options {
   model: string;
+  /** Model whose pointer is followed. */
+  name: string | undefined;
   port: number;
   registry: string;
 }
@@ -42,7 +44,7 @@ function readOptions(): Options | undefined {
   if (!existsSync(join(model, 'manifest.json'))) {
     throw new Complaint(`${model} holds no model (manifest.json is missing): npm run train makes one`);
   }
-  return { model, port, registry: resolve(values.registry ?? REGISTRY) };
+  return { model, name: process.env[ENVARS.modelName], port, registry: resolve(values.registry ?? REGISTRY) };
 }
 
 async function untilReady(url: string): Promise<string> {

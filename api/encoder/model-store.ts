@@ -10,8 +10,8 @@ export type ModelStore = {
   read(key: string): Promise<Readable | undefined>;
 };
 
-/** `uri`: `file:///folder`, `s3://bucket` or `s3://bucket/prefix`. Nothing is read yet. */
-export function openStore(uri: string, env = process.env): ModelStore {
+/** `uri`: `file:///folder`, `s3://bucket` or `s3://bucket/prefix`; `env`: endpoint and keys of a bucket. Nothing is read yet. */
+export function openStore(uri: string, env: NodeJS.ProcessEnv): ModelStore {
   if (uri.startsWith('file://')) return openFolder(uri.slice('file://'.length));
   const [, bucket, path = ''] = /^s3:\/\/([^/]+)(?:\/(.*?))?\/?$/.exec(uri) ?? [];
   if (bucket === undefined) throw new Error(`${uri} is no model registry: write file:///FOLDER or s3://BUCKET`);

@@ -34,7 +34,7 @@ export async function openService(options: ServiceOptions = {}): Promise<Service
   }
   const name = process.env[ENVARS.modelName];
   const seconds = Number(process.env[ENVARS.registrySeconds] ?? REGISTRY_SECONDS);
-  const towers = await followTowers({ embedded, store: openStore(uri), name, seconds, threads });
+  const towers = await followTowers({ embedded, store: openStore(uri, process.env), name, seconds, threads });
   return { towers, admission, close: () => towers.close() };
 }
 

@@ -186,7 +186,8 @@ function moveText({ moved_at, action, version, manifest, reasons }: ModelRelease
 
 function checkText({ name, value, limit, bound, passed }: GateDecision['checks'][number]): string {
   const sign = bound === 'min' ? '>=' : '<=';
-  return `  ${passed ? 'ok  ' : 'FAIL'} ${name} ${value ?? 'not measured'} ${sign} ${limit}`;
+  const measured = value === null ? 'not measured' : Number(value.toFixed(4));
+  return `  ${passed ? 'ok  ' : 'FAIL'} ${name} ${measured} ${sign} ${Number(limit.toFixed(4))}`;
 }
 
 /** Options that one command alone takes. */

@@ -88,7 +88,7 @@ describe('a space that nobody knows makes it look', () => {
 
   test('once for all who ask meanwhile, and no more than once a second', async () => {
     await publish(registry, a);
-    const store = openModelStore(`file://${folder}`);
+    const store = openModelStore(`file://${folder}`, {});
     const read = vi.spyOn(store, 'read');
     const towers = await followTowers({ embedded, name: 'tiny', store, seconds: 60, threads: 1 });
     open.push(towers);
@@ -142,7 +142,7 @@ test('a new text side alone keeps the image tower that is open', async () => {
 
 test('what is neither current nor the one before is closed when nobody asks for it', async () => {
   await publish(registry, a);
-  const store = openModelStore(`file://${folder}`);
+  const store = openModelStore(`file://${folder}`, {});
   const towers = await followTowers({ embedded, name: 'tiny', store, seconds: 0.01, threads: 1, idleMs: 0 });
   open.push(towers);
   for (const model of [b, c]) {
