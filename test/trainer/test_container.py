@@ -168,7 +168,8 @@ def put_input(bucket, prefix):
 
 def environment(bucket, work, home=None, **env):
     work.mkdir(exist_ok=True)
-    extra = {"WORK_DIR": str(work), "STEPS": str(work.parent / "steps.txt"), "SYNC_SECONDS": "0.2"} | bucket.env
+    extra = {"WORK_DIR": str(work), "STEPS": str(work.parent / "steps.txt"), "SYNC_SECONDS": "0.2",
+             "LEASE_SECONDS": "3"} | bucket.env  # fmt: skip
     return STAGE_ENV | extra | ({"TRAINER_HOME": str(home)} if home else {}) | env
 
 
@@ -240,7 +241,8 @@ def test_a_real_stage_from_the_users_data_to_a_report_put_last_and_once(bucket, 
     for artefact in report["artefacts"].values():
         data = bucket.get(f"runs/real/{artefact['path']}")
         assert artefact["digest"] == f"sha256:{hashlib.sha256(data).hexdigest()}"
-    puts = [key for method, key in requests if method == "PUT"]
+    # The lease comes and goes as time does.
+    puts = [key for method, key in requests if method == "PUT" and not key.endswith("/lease.json")]
     assert puts[0] == "runs/real/log.txt" and puts[-1] == "runs/real/report.json"
     assert puts.count("runs/real/report.json") == 1 and "runs/real/job.json" not in puts
     assert ("GET", "data/sha256/aa/not-in-the-index.jsonl") not in requests
@@ -319,6 +321,31 @@ def test_a_failing_stage_ends_with_its_own_code_and_its_words_in_the_log(bucket,
     log = bucket.get("runs/fail/log.txt").decode()
     assert "the loss is not finite" in log and "the stage ended with 3" in log and '"progress"' not in log
     assert "report.json" not in bucket.names("runs/fail")
+
+
+def test_two_attempts_at_one_job_do_it_once_and_the_second_waits_for_the_first(bucket, tmp_path, home):
+    put_input(bucket, "runs/prepare-twice")
+    put_job(bucket, "runs/twice", "mntp", {"prepare": "runs/prepare-twice"})
+    env = environment(bucket, tmp_path / "work", home, TOTAL="12", PACE="0.3")
+    first = start("runs/twice", env)
+    read_until_step(first, 2)
+    code, _, errors = run("runs/twice", env)
+    assert code == 0 and "another attempt at this job is at work" in errors
+    assert "finished by another attempt: nothing to do" in errors
+    assert first.wait(20) == 0 and steps(tmp_path) == list(range(12))
+    assert "report.json" in bucket.names("runs/twice") and "lease.json" not in bucket.names("runs/twice")
+
+
+def test_an_attempt_that_lost_its_lease_ends_at_once_and_writes_no_more(bucket, tmp_path, home):
+    put_input(bucket, "runs/prepare-lost")
+    put_job(bucket, "runs/lost", "mntp", {"prepare": "runs/prepare-lost"})
+    process = start("runs/lost", environment(bucket, tmp_path / "work", home, TOTAL="200", PACE="0.1"))
+    read_until_step(process, 3)
+    theirs = json.dumps({"holder": "another", "renewed_at": time.time() + 60})
+    bucket.put("runs/lost/lease.json", theirs)
+    _, errors = process.communicate(timeout=10)
+    assert process.returncode == 75 and "another attempt has taken over" in errors
+    assert bucket.get("runs/lost/lease.json").decode() == theirs
 
 
 def test_a_container_that_is_killed_leaves_nothing_that_counts_as_finished(bucket, tmp_path, home):

@@ -3,6 +3,7 @@
 WORK_DIR: folder for this attempt's files (default: the system's for temporary files).
 CODE_DIGESTS_FILE: JSON object from stage to the digest of the source that is installed (default: beside this package).
 TRAINER_HOME: folder that holds `stages` and `towers` (default: the one this package lies in).
+LEASE_SECONDS: without a sign of life after which an attempt counts as dead (default 180).
 SYNC_SECONDS: between two uploads while the stage runs (default 30). STOP_SECONDS: from SIGTERM to the end (default 110).
 The AWS SDK reads its own variables.
 """
@@ -36,6 +37,7 @@ def main() -> int:
         home=home,
         contracts=package.parents[1] / "contracts" / "python",
         code_digests=Path(os.environ.get("CODE_DIGESTS_FILE", package.parent / "code-digests.json")),
+        lease_seconds=float(os.environ.get("LEASE_SECONDS", 180)),
         sync_seconds=float(os.environ.get("SYNC_SECONDS", 30)),
         env=os.environ,
     )

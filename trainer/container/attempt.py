@@ -12,6 +12,7 @@ from typing import Any
 from container.failures import INTERRUPTED, RefusedError, StorageError
 from container.fetch import fetch_all, fetches_of_input
 from container.folders import Folder, open_folder
+from container.lease import Lease
 from container.log import Log
 from container.progress import duration
 from container.results import LOG, Results, finished
@@ -30,6 +31,7 @@ class Settings:
     home: Path  # holds `stages` and `towers`
     contracts: Path  # holds the Python package `contracts`
     code_digests: Path
+    lease_seconds: float
     sync_seconds: float
     env: Mapping[str, str]
 
@@ -37,12 +39,25 @@ class Settings:
 def run_attempt(uri: str, settings: Settings, stop: Stop, log: Log) -> int:
     """The exit code. Files of the attempt are gone afterwards: a machine's next attempt finds its disk as empty."""
     job = read_job(uri)
-    stage = job["config"]["stage"]
     check_code(job, settings.code_digests)
     remote = open_folder(job["output"])
     if finished(remote):
         log.say(f"{remote.uri} holds a report: nothing to do")
         return 0
+
+    lease = Lease(remote, settings.lease_seconds, log.say)
+    if not lease.take(lambda: finished(remote), stop):
+        log.say(f"{remote.uri} was finished by another attempt: nothing to do")
+        return 0
+    try:
+        return run_alone(job, remote, settings, stop, log)
+    finally:
+        lease.release()
+
+
+def run_alone(job: dict[str, Any], remote: Folder, settings: Settings, stop: Stop, log: Log) -> int:
+    """The attempt itself, while no other one writes to the output."""
+    stage = job["config"]["stage"]
 
     # ---- here ----------------------------------------------------------------------------------------------------------
     for line in (remote.read(LOG) or b"").decode("utf-8", errors="replace").splitlines():

@@ -1,5 +1,6 @@
-"""A folder by its URI, `s3://bucket/prefix` or `file://` and plain paths: the same six verbs for both."""
+"""A folder by its URI, `s3://bucket/prefix` or `file://` and plain paths: the same verbs for both."""
 
+import hashlib
 import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator
@@ -24,6 +25,8 @@ TRANSFER = TransferConfig(multipart_threshold=64 * MB, multipart_chunksize=64 * 
 TRANSIENT_CODES = {"SlowDown", "Throttling", "ThrottlingException", "RequestTimeout", "ExpiredToken", "InternalError"}
 ABSENT_CODES = {"404", "NoSuchKey"}
 DENIED_CODES = {"403", "AccessDenied"}
+# The object is another one by now, or is being written this moment.
+CHANGED_CODES = {"412", "PreconditionFailed", "409", "ConditionalRequestConflict"}
 
 
 @dataclass(frozen=True)
@@ -52,6 +55,14 @@ class Folder(Protocol):
     def write(self, path: str, data: bytes) -> None: ...
 
     def delete(self, paths: Iterable[str]) -> None: ...
+
+    def read_tagged(self, path: str) -> tuple[bytes, str] | None:
+        """A small file's bytes and a tag that changes whenever it does."""
+        ...
+
+    def replace(self, path: str, data: bytes, tag: str | None) -> str | None:
+        """Write where the file is still the one of that tag (None: absent); the new tag, or None where it is not."""
+        ...
 
 
 def open_folder(uri: str) -> Folder:
@@ -93,14 +104,8 @@ class S3Folder:
                     yield Entry(path, item["Size"])
 
     def read(self, path: str) -> bytes | None:
-        with s3_errors(f"read {self.uri}/{path}"):
-            try:
-                return client().get_object(Bucket=self.bucket, Key=self.key(path))["Body"].read()
-            except ClientError as error:
-                # A role that may list only some folders is told 403 for a key that is not there, so 403 is asked about.
-                if code_of(error) in ABSENT_CODES or (code_of(error) in DENIED_CODES and not self._has(path)):
-                    return None
-                raise
+        found = self.read_tagged(path)
+        return None if found is None else found[0]
 
     def _has(self, path: str) -> bool:
         found = client().list_objects_v2(Bucket=self.bucket, Prefix=self.key(path), MaxKeys=1)
@@ -118,6 +123,27 @@ class S3Folder:
     def write(self, path: str, data: bytes) -> None:
         with s3_errors(f"write {self.uri}/{path}"):
             client().put_object(Bucket=self.bucket, Key=self.key(path), Body=data)
+
+    def read_tagged(self, path: str) -> tuple[bytes, str] | None:
+        with s3_errors(f"read {self.uri}/{path}"):
+            try:
+                found = client().get_object(Bucket=self.bucket, Key=self.key(path))
+                return found["Body"].read(), found["ETag"]
+            except ClientError as error:
+                # A role that may list only some folders is told 403 for a key that is not there, so 403 is asked about.
+                if code_of(error) in ABSENT_CODES or (code_of(error) in DENIED_CODES and not self._has(path)):
+                    return None
+                raise
+
+    def replace(self, path: str, data: bytes, tag: str | None) -> str | None:
+        condition = {"IfNoneMatch": "*"} if tag is None else {"IfMatch": tag}
+        with s3_errors(f"write {self.uri}/{path}"):
+            try:
+                return client().put_object(Bucket=self.bucket, Key=self.key(path), Body=data, **condition)["ETag"]
+            except ClientError as error:
+                if code_of(error) in CHANGED_CODES | ABSENT_CODES:
+                    return None
+                raise
 
     def delete(self, paths: Iterable[str]) -> None:
         with s3_errors(f"delete files of {self.uri}"):
@@ -155,6 +181,18 @@ class LocalFolder:
         temporary = self._temporary(path)
         temporary.write_bytes(data)
         os.replace(temporary, self.folder / path)
+
+    def read_tagged(self, path: str) -> tuple[bytes, str] | None:
+        data = self.read(path)
+        return None if data is None else (data, hashlib.sha256(data).hexdigest())
+
+    def replace(self, path: str, data: bytes, tag: str | None) -> str | None:
+        # Enough for one machine, where two attempts at the same instant are one person's two terminals.
+        found = self.read_tagged(path)
+        if (None if found is None else found[1]) != tag:
+            return None
+        self.write(path, data)
+        return hashlib.sha256(data).hexdigest()
 
     def delete(self, paths: Iterable[str]) -> None:
         for path in paths:

@@ -14,11 +14,13 @@ from pathlib import Path
 from container.failures import RefusedError
 from container.fetch import Fetch, fetch_all, in_parallel
 from container.folders import Folder, safe_path
+from container.lease import LEASE
 from container.progress import Progress, duration, size
 from container.report import REPORT, ReportError, digests_of
 
 LOG = "log.txt"
-KEEP = {REPORT, LOG, "job.json"}  # not a stage's own: the job is the control plane's, the log this package's
+# Not a stage's own: the job is the control plane's, the log and the lease this package's.
+KEEP = {REPORT, LOG, LEASE, "job.json"}
 THREADS = 4
 MB = 1 << 20
 

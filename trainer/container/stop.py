@@ -71,7 +71,7 @@ class Stop:
             time.sleep(0.05)
         with self._lock:
             if self.stage is None:
-                self._leave("stopped before the stage started: nothing was lost")
+                self.leave("stopped before the stage started: nothing was lost")
                 return
         self.say(f"asked to stop: the stage saves a checkpoint, {self.seconds_left():.0f} s are left for all")
         was_killed = False
@@ -81,13 +81,14 @@ class Stop:
                 was_killed = True
                 kill_group(self.stage.process)
             time.sleep(0.05)
-        self._leave("time is up: an upload that was on its way is given up, what was uploaded before stays")
+        self.leave("time is up: an upload that was on its way is given up, what was uploaded before stays")
 
     def _time_to_keep(self) -> float:
         wanted = max(LEAST_FOR_UPLOAD, 1.5 * self.upload_seconds() + MARGIN)
         return min(wanted, MOST_FOR_UPLOAD * self.seconds)
 
-    def _leave(self, message: str) -> None:
+    def leave(self, message: str) -> None:
+        """End this process and the stage at once, whatever either is doing."""
         self.say(message)
         if self.stage is not None:
             kill_group(self.stage.process)
