@@ -1,0 +1,152 @@
+"""How the container's entry moves files: in which order, how often it tries, and what it refuses."""
+
+import os
+import subprocess
+import sys
+import time
+
+import boto3
+import pytest
+from botocore.stub import ANY, Stubber
+from container_process import BUCKET
+
+from container import fetch, folders
+from container.attempt import persist
+from container.failures import RefusedError, StorageError
+from container.log import Log
+from container.results import Results
+from container.stop import Stop
+from support import ROOT
+
+
+class Remote:
+    """An output folder that notes what comes in which order and fails as often as it is told to."""
+
+    uri = "memory://output"
+
+    def __init__(self, failures=0, transient=True):
+        self.files, self.order, self.failures, self.transient = {}, [], failures, transient
+
+    def upload(self, file, path):
+        self.write(path, file.read_bytes())
+
+    def write(self, path, data):
+        if self.failures > 0:
+            self.failures -= 1
+            raise StorageError("cannot upload", self.transient)
+        self.files[path] = data
+        self.order.append(path)
+
+    def delete(self, paths):
+        for path in paths:
+            del self.files[path]
+
+
+def results_in(tmp_path, remote):
+    (tmp_path / "output").mkdir()
+    (tmp_path / "links").mkdir()
+    return Results(remote, tmp_path / "output", tmp_path / "links", print), tmp_path / "output"
+
+
+def test_a_checkpoint_comes_after_the_files_it_counts_on_and_half_a_file_does_not_come_at_all(tmp_path):
+    remote = Remote()
+    results, output = results_in(tmp_path, remote)
+
+    def write(name, text, seconds):
+        (output / name).write_text(text)
+        os.utime(output / name, (seconds, seconds))
+
+    write("shard-0", "zero", 100)
+    write("checkpoint.pt", "1", 101)
+    write("shard-1", "on", 102)
+    results.sync(stage_ended=False)
+    assert remote.order == ["shard-0", "checkpoint.pt"]
+    write("shard-1", "one", 103)
+    results.sync(stage_ended=False)
+    assert remote.order == ["shard-0", "checkpoint.pt"]  # changed since the last look
+    results.sync(stage_ended=False)
+    assert remote.order == ["shard-0", "checkpoint.pt", "shard-1"]
+    write("shard-2", "two", 104)
+    (output / "new.tmp").write_text("2")
+    os.utime(output / "new.tmp", (105, 105))
+    os.replace(output / "new.tmp", output / "checkpoint.pt")
+    results.sync(stage_ended=False)
+    results.sync(stage_ended=False)
+    assert remote.order[3:] == ["shard-2", "checkpoint.pt"]
+    assert remote.files == {"shard-0": b"zero", "shard-1": b"one", "shard-2": b"two", "checkpoint.pt": b"2"}
+    assert list((tmp_path / "links").iterdir()) == []
+
+
+@pytest.mark.parametrize("transient", [True, False])
+def test_a_result_that_only_this_machine_has_is_uploaded_again_and_again(tmp_path, transient):
+    remote = Remote(failures=4, transient=transient)
+    results, output = results_in(tmp_path, remote)
+    (output / "result").write_text("hours of work")
+    log = Log()
+    persist(lambda: results.sync(stage_ended=True), Stop(110, log.say), log, pause=0.01)
+    assert remote.files == {"result": b"hours of work"} and log.data().count(b"trying again") == 4
+    stop = Stop(0.01, log.say)
+    stop.requested_at = time.monotonic()
+    (output / "result").write_text("more")
+    remote.failures = 1
+    with pytest.raises(StorageError):
+        persist(lambda: results.sync(stage_ended=True), stop, log, pause=0.1)
+
+
+def test_a_large_file_goes_up_in_parts_and_comes_down_the_same(bucket, tmp_path, monkeypatch):
+    for name, value in bucket.env.items():
+        monkeypatch.setenv(name, value)
+    folders.client.cache_clear()
+    folder = folders.open_folder(f"s3://{BUCKET}/large")
+    data = os.urandom(1 << 20) * 65
+    (tmp_path / "large").write_bytes(data)
+    folder.upload(tmp_path / "large", "sub/large")
+    assert bucket.s3.head_object(Bucket=BUCKET, Key="large/sub/large")["ETag"].endswith('-2"')
+    counts = []
+    folder.download("sub/large", tmp_path / "again", counts.append)
+    assert (tmp_path / "again").read_bytes() == data and sum(counts) == len(data)
+    folders.client.cache_clear()
+
+
+def test_a_role_that_may_list_only_folders_is_told_403_for_what_is_not_there(monkeypatch):
+    s3 = boto3.client("s3", region_name="us-east-1", aws_access_key_id="test", aws_secret_access_key="test")
+    monkeypatch.setattr(folders, "client", lambda: s3)
+    folder = folders.open_folder("s3://training/runs/a")
+    with Stubber(s3) as stub:
+        for found in ([], [{"Key": "runs/a/report.json.tmp", "Size": 1}]):
+            stub.add_client_error("get_object", "AccessDenied", http_status_code=403)
+            stub.add_response(
+                "list_objects_v2", {"Contents": found}, {"Bucket": ANY, "Prefix": "runs/a/report.json", "MaxKeys": 1}
+            )
+            assert folder.read("report.json") is None
+        stub.add_client_error("get_object", "AccessDenied", http_status_code=403)
+        stub.add_response("list_objects_v2", {"Contents": [{"Key": "runs/a/report.json", "Size": 1}]})
+        with pytest.raises(StorageError, match="role lacks a permission") as refused:
+            folder.read("report.json")
+    assert not refused.value.transient
+
+
+def test_a_disk_that_is_too_small_is_said_before_anything_is_downloaded(tmp_path):
+    remote = folders.open_folder(str(tmp_path))
+    wanted = fetch.Fetch(remote, "all", 1 << 49, None, tmp_path / "all", "index.json")
+    with pytest.raises(RefusedError, match=r"563 TB to download .* larger volume"):
+        fetch.fetch_all("data", [wanted], tmp_path, print)
+
+
+@pytest.mark.parametrize("path", ["../up", "/root", "a/../../b", "", "a\\b"])
+def test_a_path_that_leaves_its_folder_is_refused(path):
+    with pytest.raises(RefusedError):
+        folders.safe_path(path, "index.json")
+
+
+def test_requirements_are_pyprojects_own():
+    def printed(group):
+        script, project = ROOT / "trainer/container/requirements.py", ROOT / "trainer/pyproject.toml"
+        done = subprocess.run([sys.executable, script, project, group], capture_output=True, text=True, check=True)
+        return done.stdout.split()
+
+    (torch,) = printed("torch")
+    assert torch.startswith("torch==") and torch in printed("stages")
+    assert any(line.startswith("boto3==") for line in printed("stages"))
+    assert all("==" in line for group in ("torch", "stages", "weights") for line in printed(group))
+    assert not {line.split("==")[0] for line in printed("stages") + printed("weights")} & {"pytest", "ruff"}
