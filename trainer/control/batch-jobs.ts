@@ -8,6 +8,7 @@ import {
   TerminateJobCommand,
 } from '@aws-sdk/client-batch';
 import type { PipelineStage } from '../../contracts/src/pipeline.ts';
+import { explained } from './aws-errors.ts';
 import { RefusedError } from './failure.ts';
 
 /** The project's words for a job's state. */
@@ -50,7 +51,7 @@ export function openBatch(client = new BatchClient({})): BatchJobs {
       let nextToken: string | undefined;
       do {
         const filters = [{ name: 'JOB_NAME', values: [name] }];
-        const page = await explained(client.send(new ListJobsCommand({ jobQueue: queue, filters, nextToken })));
+        const page = await asked(client.send(new ListJobsCommand({ jobQueue: queue, filters, nextToken })));
         for (const { jobId, createdAt = 0, jobName } of page.jobSummaryList ?? []) {
           // The filter ignores case.
           if (jobId !== undefined && jobName === name) ids.push({ id: jobId, created: createdAt });
@@ -62,7 +63,7 @@ export function openBatch(client = new BatchClient({})): BatchJobs {
         null,
       );
       if (newest === null) return null;
-      const { jobs = [] } = await explained(client.send(new DescribeJobsCommand({ jobs: [newest.id] })));
+      const { jobs = [] } = await asked(client.send(new DescribeJobsCommand({ jobs: [newest.id] })));
       const [detail] = jobs;
       return detail === undefined ? null : toBatchJob(detail);
     },
@@ -71,7 +72,7 @@ export function openBatch(client = new BatchClient({})): BatchJobs {
         throw new RefusedError(
           `${stage.id} waits for ${dependsOn.length} jobs; Batch allows ${MAX_DEPENDS_ON}: use fewer comparison.seeds, or run them first with --to`,
         );
-      const { jobId } = await explained(
+      const { jobId } = await asked(
         client.send(
           new SubmitJobCommand({
             jobName: stage.job_name,
@@ -88,7 +89,7 @@ export function openBatch(client = new BatchClient({})): BatchJobs {
       return jobId;
     },
     async terminate(jobId, reason) {
-      await explained(client.send(new TerminateJobCommand({ jobId, reason })));
+      await asked(client.send(new TerminateJobCommand({ jobId, reason })));
     },
   };
 }
@@ -137,16 +138,6 @@ function toIso(milliseconds: number | undefined): string | null {
   return milliseconds === undefined || milliseconds === 0 ? null : new Date(milliseconds).toISOString();
 }
 
-/** Turns what a person can mend into a sentence. */
-async function explained<T>(answer: Promise<T>): Promise<T> {
-  try {
-    return await answer;
-  } catch (error) {
-    if (!(error instanceof Error)) throw error;
-    if (error.name === 'CredentialsProviderError')
-      throw new RefusedError(`no AWS credentials were found: set AWS_PROFILE, or sign in first (${error.message})`);
-    if (error.name === 'AccessDeniedException' || error.name === 'ClientException')
-      throw new RefusedError(`AWS Batch refused: ${error.message}`);
-    throw error;
-  }
+function asked<T>(call: Promise<T>): Promise<T> {
+  return explained('AWS Batch', call);
 }

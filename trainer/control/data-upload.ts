@@ -12,6 +12,9 @@ export interface UploadProgress {
   of_bytes: number;
 }
 
+/** Folders of photos are thousands of small files, each a request of its own. */
+const AT_A_TIME = 8;
+
 /**
  * Uploads what is not there yet; a file that is there with its size is the file, since the folder is named by the
  * digest of all contents. Stopped anywhere, the next call goes on.
@@ -29,12 +32,18 @@ export async function uploadData(
   const sizes = new Map((await store.list(`${prefix}/`)).map(({ key, size }) => [key, size]));
   if (sizes.has(`${prefix}/index.json`)) return;
   const of_bytes = files.reduce((sum, { size }) => sum + size, 0);
-  let bytes = 0;
-  for (const [index, { path, size }] of files.entries()) {
-    if (sizes.get(`${prefix}/${path}`) !== size) await store.putFile(`${prefix}/${path}`, join(root, path));
-    bytes += size;
-    onProgress({ files: index + 1, of: files.length, bytes, of_bytes });
-  }
+  const progress = { files: 0, of: files.length, bytes: 0, of_bytes };
+  const waiting = [...files];
+  const uploadNext = async (): Promise<void> => {
+    for (let file = waiting.shift(); file !== undefined; file = waiting.shift()) {
+      const { path, size } = file;
+      if (sizes.get(`${prefix}/${path}`) !== size) await store.putFile(`${prefix}/${path}`, join(root, path));
+      progress.files += 1;
+      progress.bytes += size;
+      onProgress({ ...progress });
+    }
+  };
+  await Promise.all(Array.from({ length: AT_A_TIME }, uploadNext));
   await store.put(`${prefix}/index.json`, Buffer.from(JSON.stringify({ files })));
 }
 

@@ -1,5 +1,6 @@
 // Lines of a Batch job's log in CloudWatch, in order, and on as they come.
 import { CloudWatchLogsClient, GetLogEventsCommand, ResourceNotFoundException } from '@aws-sdk/client-cloudwatch-logs';
+import { explained } from './aws-errors.ts';
 
 export interface LogLine {
   time: string;
@@ -19,7 +20,10 @@ export function openLogs(logGroup: string, client = new CloudWatchLogsClient({})
     options: { nextToken?: string; startFromHead: boolean; limit?: number },
   ) => {
     try {
-      const answer = await client.send(new GetLogEventsCommand({ logGroupName: logGroup, logStreamName, ...options }));
+      const answer = await explained(
+        `reading the log ${logStreamName}`,
+        client.send(new GetLogEventsCommand({ logGroupName: logGroup, logStreamName, ...options })),
+      );
       const lines = (answer.events ?? []).map(({ timestamp = 0, message = '' }) => ({
         time: new Date(timestamp).toISOString(),
         message,

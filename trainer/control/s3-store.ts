@@ -1,13 +1,7 @@
 // A bucket (or a prefix of one) as an object store: AWS S3, R2, or anything that speaks their API.
 import { createReadStream, statSync } from 'node:fs';
-import {
-  GetObjectCommand,
-  ListObjectsV2Command,
-  NoSuchBucket,
-  PutObjectCommand,
-  S3Client,
-  S3ServiceException,
-} from '@aws-sdk/client-s3';
+import { GetObjectCommand, ListObjectsV2Command, PutObjectCommand, S3Client } from '@aws-sdk/client-s3';
+import { explained, statusOf } from './aws-errors.ts';
 import { RefusedError } from './failure.ts';
 import type { ObjectStore } from './object-store.ts';
 
@@ -35,77 +29,51 @@ export function openS3Store(uri: string, { endpoint, credentials }: S3Options): 
     requestChecksumCalculation: 'WHEN_REQUIRED',
     responseChecksumValidation: 'WHEN_REQUIRED',
   });
+  const send = <T>(what: string, call: Promise<T>): Promise<T> => explained(`${what} in s3://${bucket}`, call);
   return {
     uri: uri.replace(/\/$/, ''),
     async get(key) {
-      try {
-        const { Body, ETag } = await client.send(new GetObjectCommand({ Bucket: bucket, Key: root + key }));
-        return { body: Buffer.from((await Body?.transformToByteArray()) ?? []), etag: ETag ?? '' };
-      } catch (error) {
-        if (statusOf(error) === 404 && !(error instanceof NoSuchBucket)) return null;
-        throw explained(error, bucket);
-      }
+      const reading = client.send(new GetObjectCommand({ Bucket: bucket, Key: root + key })).catch(unlessStatus(404));
+      const found = await send(`reading ${key}`, reading);
+      if (found === null) return null;
+      return { body: Buffer.from((await found.Body?.transformToByteArray()) ?? []), etag: found.ETag ?? '' };
     },
     async put(key, body, only) {
       const condition = only === undefined ? {} : only === 'absent' ? { IfNoneMatch: '*' } : { IfMatch: only.etag };
-      try {
-        await client.send(new PutObjectCommand({ Bucket: bucket, Key: root + key, Body: body, ...condition }));
-        return true;
-      } catch (error) {
-        // 412: another object is there; 409: another write of the same key is under way; 404: none is there any more.
-        const status = statusOf(error);
-        if (
-          only !== undefined &&
-          status !== null &&
-          [404, 409, 412].includes(status) &&
-          !(error instanceof NoSuchBucket)
-        )
-          return false;
-        throw explained(error, bucket);
-      }
+      const writing = client.send(new PutObjectCommand({ Bucket: bucket, Key: root + key, Body: body, ...condition }));
+      // 412: another object is there; 409: another write of the same key is under way; 404: none is there any more.
+      const refused = only === undefined ? [] : [404, 409, 412];
+      return (await send(`writing ${key}`, writing.catch(unlessStatus(...refused)))) !== null;
     },
     async putFile(key, file) {
       const { size } = statSync(file);
       if (size > MAX_PUT_BYTES)
         throw new RefusedError(`${file} has ${size} bytes; one object takes at most ${MAX_PUT_BYTES}: split it`);
-      try {
-        const Body = createReadStream(file);
-        await client.send(new PutObjectCommand({ Bucket: bucket, Key: root + key, Body, ContentLength: size }));
-      } catch (error) {
-        throw explained(error, bucket);
-      }
+      const Body = createReadStream(file);
+      const input = { Bucket: bucket, Key: root + key, Body, ContentLength: size };
+      await send(`writing ${key}`, client.send(new PutObjectCommand(input)));
     },
     async list(prefix) {
       const found: { key: string; size: number }[] = [];
-      let token: string | undefined;
+      let ContinuationToken: string | undefined;
       do {
-        try {
-          const page = await client.send(
-            new ListObjectsV2Command({ Bucket: bucket, Prefix: root + prefix, ContinuationToken: token }),
-          );
-          for (const { Key = '', Size = 0 } of page.Contents ?? [])
-            found.push({ key: Key.slice(root.length), size: Size });
-          token = page.NextContinuationToken;
-        } catch (error) {
-          throw explained(error, bucket);
-        }
-      } while (token !== undefined);
+        const input = { Bucket: bucket, Prefix: root + prefix, ContinuationToken };
+        const page = await send(`listing ${prefix}`, client.send(new ListObjectsV2Command(input)));
+        for (const { Key = '', Size = 0 } of page.Contents ?? [])
+          found.push({ key: Key.slice(root.length), size: Size });
+        ContinuationToken = page.NextContinuationToken;
+      } while (ContinuationToken !== undefined);
       return found;
     },
   };
 }
 
-function statusOf(error: unknown): number | null {
-  return error instanceof S3ServiceException ? (error.$metadata.httpStatusCode ?? null) : null;
-}
-
-/** What a person can do about it; anything else stays what it was. */
-function explained(error: unknown, bucket: string): unknown {
-  if (!(error instanceof Error)) return error;
-  if (error instanceof NoSuchBucket) return new RefusedError(`there is no bucket ${bucket} for these credentials`);
-  if (statusOf(error) === 403)
-    return new RefusedError(`access to bucket ${bucket} is denied (${error.message}): check the credentials`);
-  if (error.name === 'CredentialsProviderError')
-    return new RefusedError(`no AWS credentials were found: set AWS_PROFILE, or sign in first (${error.message})`);
-  return error;
+/** Answers of these statuses mean "no" and become null; a bucket that does not exist is never one of them. */
+function unlessStatus(...statuses: number[]): (error: unknown) => null {
+  return function absent(error) {
+    const status = statusOf(error);
+    const isBucket = error instanceof Error && error.name === 'NoSuchBucket';
+    if (status !== null && statuses.includes(status) && !isBucket) return null;
+    throw error;
+  };
 }

@@ -307,4 +307,20 @@ describe('what cannot be', () => {
     const { stderr } = await train(root, [RECIPE, '--on', 'aws'], here);
     expect(stderr).toContain('mntp.language_model is the folder llama of this machine, which a container does not see');
   });
+
+  it.each([
+    [{}, 'no AWS region is set: set AWS_REGION'],
+    [{ AWS_REGION: 'us-east-1' }, 'no AWS credentials were found: set AWS_PROFILE'],
+    [{ ...here, AWS_ACCESS_KEY_ID: 'a', AWS_SECRET_ACCESS_KEY: 'b' }, 'AWS cannot be reached (connect ECONNREFUSED'],
+  ])('what is missing to reach AWS is named: %j', async (env, sentence) => {
+    const repository = createRepository((recipe) => {
+      recipe.mntp.language_model = { source: 'gguf_package', name: 'tiny' };
+    });
+    writeFileSync(join(repository.root, 'cdk-outputs.json'), readFileSync(outputs));
+    const nobody = { HOME: repository.root, AWS_EC2_METADATA_DISABLED: 'true', ...env };
+    const { code, stderr } = await train(repository.root, [RECIPE, '--on', 'aws', '--plan'], nobody);
+    expect(stderr).toContain(sentence);
+    expect(stderr.trim().split('\n')).toHaveLength(1);
+    expect(code).toBe(2);
+  });
 });
