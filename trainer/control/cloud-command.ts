@@ -3,15 +3,8 @@ import { userInfo } from 'node:os';
 import { join, resolve } from 'node:path';
 import { openBatch } from './batch-jobs.ts';
 import { readCloud } from './cloud.ts';
-import {
-  type CloudDoors,
-  cancelRecipe,
-  cloudLogs,
-  cloudStatus,
-  planInCloud,
-  pricedStages,
-  submitRecipe,
-} from './cloud-run.ts';
+import { type CloudDoors, cancelRecipe, cloudLogs, planInCloud, pricedStages, submitRecipe } from './cloud-run.ts';
+import { cloudStatus } from './cloud-status.ts';
 import { codeDigests, sourceReader } from './code-digest.ts';
 import type { Emit } from './events.ts';
 import { RefusedError } from './failure.ts';

@@ -9,17 +9,15 @@ import type { Cloud } from './cloud.ts';
 import type { DataIndex } from './data-index.ts';
 import { dataUri, uploadData } from './data-upload.ts';
 import { estimateSeconds } from './estimate.ts';
-import type { Emit, StagePlan, StageStatus } from './events.ts';
+import type { Emit, StagePlan } from './events.ts';
 import { RefusedError } from './failure.ts';
 import type { JobLogs } from './job-logs.ts';
 import type { ObjectStore } from './object-store.ts';
 import { jobName, toPipelineStage } from './pipeline-plan.ts';
 import { createPlan, type Plan, type PlannedJob } from './plan.ts';
 import { stageCost } from './prices.ts';
-import { createProgressClock } from './progress.ts';
 import type { PastRun } from './run-folder.ts';
 import { RUNS, readRuns, type StoredRuns } from './run-store.ts';
-import { parseProgress } from './stage-process.ts';
 
 export interface CloudDoors {
   cloud: Cloud;
@@ -106,14 +104,6 @@ export async function submitRecipe(
       already: isActive,
     });
   }
-}
-
-/** The recipe as it was last submitted, planned again: finished, queued, running, failed or cancelled, stage by stage. */
-export async function cloudStatus(name: string, doors: CloudDoors): Promise<StageStatus[]> {
-  const { request, plan } = await submittedPlan(name, doors.store);
-  const stages = await Promise.all(plan.jobs.map((planned) => stageStatus(planned, doors)));
-  doors.emit({ event: 'status', recipe: name, submitted_at: request.submitted_at, stages });
-  return stages;
 }
 
 /** Prints a stage's log; with `follow` until the job has ended or `stop` aborts. */
@@ -204,51 +194,8 @@ export function planFrom(recipe: Recipe, code: Code, dataDigest: string, store: 
   });
 }
 
-async function stageStatus(planned: PlannedJob, doors: CloudDoors): Promise<StageStatus> {
-  const { job, report } = planned;
-  const row = { id: job.id, stage: job.config.stage };
-  if (report !== null) {
-    const { seconds } = report;
-    return { ...row, status: 'succeeded', job_id: null, reason: null, attempts: null, seconds, progress: null };
-  }
-  const found = await findJob(planned, doors);
-  if (found === null)
-    return { ...row, status: null, job_id: null, reason: null, attempts: null, seconds: null, progress: null };
-  // Batch says succeeded and there is no report: the run's folder was emptied, or the report is on its way.
-  const status = found.status === 'succeeded' ? 'failed' : found.status;
-  const reason = found.status === 'succeeded' ? 'it ended with 0 but its report is not in the bucket' : reasonOf(found);
-  const started = found.started_at === null ? null : Date.parse(found.started_at);
-  const ended = found.stopped_at === null ? Date.now() : Date.parse(found.stopped_at);
-  return {
-    ...row,
-    status,
-    job_id: found.job_id,
-    reason,
-    attempts: found.attempts,
-    seconds: started === null ? null : (ended - started) / 1000,
-    progress: status === 'running' ? await progressOf(found, doors.logs) : null,
-  };
-}
-
-/** Batch's own words where it has some; for a container that ended by itself there is only its exit code. */
-function reasonOf({ status, reason, exit_code }: BatchJob): string | null {
-  if (status !== 'failed' || exit_code === null) return reason;
-  return [reason, `exit ${exit_code}`].filter((part) => part !== null).join(', ');
-}
-
-/** The newest progress line of a running job, and the time left by the rate of the last ones. */
-async function progressOf({ log_stream }: BatchJob, logs: JobLogs): Promise<StageStatus['progress']> {
-  if (log_stream === null) return null;
-  const clock = createProgressClock();
-  let progress: StageStatus['progress'] = null;
-  for (const { message } of await logs.tail(log_stream, 100)) {
-    const line = parseProgress(message);
-    if (line !== null) progress = { step: line.step, total: line.total, seconds_left: clock.secondsLeft(line) };
-  }
-  return progress;
-}
-
-function findJob(planned: PlannedJob, { cloud, batch }: CloudDoors): Promise<BatchJob | null> {
+/** The newest Batch job of a planned one; null where none is remembered. */
+export function findJob(planned: PlannedJob, { cloud, batch }: CloudDoors): Promise<BatchJob | null> {
   return batch.find(cloud.queues[CLASS_OF_STAGE[planned.job.config.stage]], jobName(planned));
 }
 
