@@ -1,7 +1,8 @@
 // The playground: embeds each photo once, then every change of a sentence costs one cheap request.
+import { toDataUri } from './photo-file.js';
+
 /** @typedef {{name: string, url: string, embedding?: string, space_id?: string}} Photo */
 
-const LONGEST_SIDE = 512;
 const SAMPLES = ['astronaut', 'cat', 'coffee', 'flower', 'galaxies', 'raccoon', 'rocket', 'temple'].map(
   (name) => `${name}.jpg`,
 );
@@ -56,47 +57,26 @@ const options = () => ({
 
 // ---- photos
 
-/** @param {Blob} blob @param {string} name */
-async function toDataUri(blob, name) {
-  let bitmap;
-  try {
-    bitmap = await createImageBitmap(blob);
-  } catch {
-    // The server says better than the browser what is wrong with a file.
-    return await asDataUri(blob);
-  }
-  const scale = LONGEST_SIDE / Math.max(bitmap.width, bitmap.height);
-  if (scale >= 1) return await asDataUri(blob);
-  const canvas = document.createElement('canvas');
-  canvas.width = Math.max(1, Math.round(bitmap.width * scale));
-  canvas.height = Math.max(1, Math.round(bitmap.height * scale));
-  const context = canvas.getContext('2d');
-  if (!context) throw new Error(`${name} could not be shrunk`);
-  context.drawImage(bitmap, 0, 0, canvas.width, canvas.height);
-  return canvas.toDataURL('image/jpeg', 0.9);
-}
-
-/** @param {Blob} blob @returns {Promise<string>} */
-function asDataUri(blob) {
-  return new Promise((done, fail) => {
-    const reader = new FileReader();
-    reader.onload = () => done(String(reader.result));
-    reader.onerror = () => fail(new Error('the file could not be read'));
-    reader.readAsDataURL(blob);
-  });
-}
-
 /** @param {{blob: Blob, name: string}[]} files */
 async function addPhotos(files) {
   const started = performance.now();
+  /** @type {string[]} */
+  const refused = [];
   for (const { blob, name } of files) {
-    const url = await toDataUri(blob, name);
-    const { data, space_id } = await post('/embed', { input: { image: url }, types: ['base64'] });
-    state.photos.push({ name, url, embedding: data[0].embedding, space_id });
-    showPhotos();
+    try {
+      const url = await toDataUri(blob, name);
+      const { data, space_id } = await post('/embed', { input: { image: url }, types: ['base64'] });
+      state.photos.push({ name, url, embedding: data[0].embedding, space_id });
+      showPhotos();
+    } catch (error) {
+      // One bad file among many: the others are taken.
+      refused.push(`${name}: ${error instanceof Error ? error.message : String(error)}`);
+    }
   }
-  element('timing').textContent = `${files.length} photos embedded in ${Math.round(performance.now() - started)} ms`;
+  const count = files.length - refused.length;
+  element('timing').textContent = `${count} photos embedded in ${Math.round(performance.now() - started)} ms`;
   await compare();
+  if (refused.length > 0) throw new Error(refused.join(' '));
 }
 
 function showPhotos() {
@@ -149,6 +129,9 @@ function showTexts() {
   );
 }
 
+/** Text of any length in a few lines; the rest is there, out of sight. @param {string} text */
+const clamped = (text) => make('span', { className: 'clamped', textContent: text });
+
 /** Says what of each sentence was read; what was cut is struck out. @param {any[]} items */
 function showReceipts(items) {
   document.querySelectorAll('.receipt').forEach((node, index) => {
@@ -156,7 +139,11 @@ function showReceipts(items) {
     node.replaceChildren(
       truncated ? `${tokens_seen} of ${tokens_total} tokens were read; cut: ` : `${tokens_seen} tokens`,
     );
-    if (truncated) node.append(make('span', { className: 'cut', textContent: state.texts[index]?.slice(cut_at_char) }));
+    if (truncated) {
+      const cut = clamped(state.texts[index]?.slice(cut_at_char) ?? '');
+      cut.classList.add('cut');
+      node.append(cut);
+    }
   });
 }
 
@@ -196,7 +183,7 @@ function showHeat(rows) {
         make(
           'tr',
           {},
-          make('th', { scope: 'row', textContent: state.texts[index] }),
+          make('th', { scope: 'row', title: state.texts[index] }, clamped(state.texts[index] ?? '')),
           ...row.map((value) => {
             const cell = make('td', { textContent: value.toFixed(2) });
             cell.style.setProperty('--share', String((value - low) / span));

@@ -1,6 +1,6 @@
 // The page in a real browser, as people use it: samples, sentences, search, truncation, mistakes, keyboard, phone, dark.
 import { execFileSync } from 'node:child_process';
-import { existsSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type Browser, type BrowserContextOptions, chromium, type Page } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
@@ -122,6 +122,22 @@ describe.skipIf(!BROWSER)('the playground', () => {
     });
   });
 
+  test('stays a page with a sentence of 20,000 characters', async () => {
+    await visit({}, async (page) => {
+      await page.getByLabel('Choose photos').setInputFiles(join(IMAGES, 'wide.png'));
+      await page.locator('#heat tbody td').first().waitFor();
+      const height = () => page.evaluate(() => document.body.scrollHeight);
+      const before = await height();
+      const sentence = page.getByRole('textbox', { name: 'Sentence 1' });
+      await sentence.fill('a brown dog runs over the grass '.repeat(625));
+      await sentence.press('Enter');
+      const receipt = page.locator('.receipt').first();
+      await expect.poll(() => receipt.textContent()).toContain('cut: ');
+      await expect.poll(() => page.locator('#heat tbody th').first().textContent()).toContain('brown dog');
+      expect(await height()).toBeLessThan(before + 500);
+    });
+  });
+
   test('shows what the server says of a file that it cannot read, and goes on', async () => {
     await visit({}, async (page) => {
       const broken = { name: 'broken.png', mimeType: 'image/png', buffer: Buffer.from('this is no picture') };
@@ -129,10 +145,15 @@ describe.skipIf(!BROWSER)('the playground', () => {
       const alert = page.getByRole('alert');
       await alert.waitFor();
       expect(await alert.textContent()).toMatch(/image/i);
+      expect(await alert.textContent()).toContain('broken.png');
       expect(await page.locator('#photos li').count()).toBe(0);
       await page.getByLabel('Choose photos').setInputFiles(join(IMAGES, 'wide.png'));
       await page.locator('#photos img[alt="wide.png"]').waitFor();
       expect(await alert.isVisible()).toBe(false);
+      const both = [broken, { ...broken, name: 'other.png', buffer: readFileSync(join(IMAGES, 'wide.png')) }];
+      await page.getByLabel('Choose photos').setInputFiles(both);
+      await page.locator('#photos img[alt="other.png"]').waitFor();
+      await alert.waitFor();
     });
   });
 
