@@ -1,6 +1,7 @@
 // AWS Batch entry, and the same on a laptop: encodes one shard of a bulk job from a folder into a folder.
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
+import { INTERRUPTED } from '../../contracts/src/stage-class.ts';
 import { openTower } from './service.ts';
 import { encodeShard, shardName } from './shard.ts';
 
@@ -10,9 +11,6 @@ Writes part-NNNN.jsonl and errors-NNNN.jsonl in OUTPUT, and part-NNNN.done.json 
 file:// URIs. Stopped (exit code 75) or killed, it goes on where it was when it is started again.
   --shard N       which shard (default $AWS_BATCH_JOB_ARRAY_INDEX, else 0)
   --model FOLDER  holds manifest.json and what it names (default $CLIP_MODEL, else api/model)`;
-
-/** sysexits' EX_TEMPFAIL, as for training stages: run me again. */
-const INTERRUPTED = 75;
 
 function toPath(folder: string): string {
   if (folder.startsWith('file://')) return fileURLToPath(folder);

@@ -29,10 +29,6 @@ export const runPrefix = (recipe: string, job: string, address: string): string 
 export const jobKey = (recipe: string, job: string, address: string): string =>
   `${runPrefix(recipe, job, address)}/job.json`;
 
-/** The report of a training job: its presence means that the job is finished. */
-export const reportKey = (recipe: string, job: string, address: string): string =>
-  `${runPrefix(recipe, job, address)}/report.json`;
-
 function hex(digest: string): string {
   const found = DIGEST.exec(digest)?.[1];
   if (found === undefined) throw new TypeError(`not a digest (sha256: and 64 hexadecimal digits): ${digest}`);

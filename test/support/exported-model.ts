@@ -1,9 +1,9 @@
 // Finished runs of `export` and `evaluate` in a store, around model files that the caller gives: what a gate and a publisher read.
-import { createHash } from 'node:crypto';
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { ModelManifest } from '../../contracts/src/manifest.ts';
 import type { TrainingReport } from '../../contracts/src/training-job.ts';
+import { sha256 } from '../../trainer/control/artefacts.ts';
 import type { ObjectStore } from '../../trainer/control/object-store.ts';
 
 const WHOLE = join(import.meta.dirname, '../../contracts/vectors/ModelManifest/valid/whole.json');
@@ -25,10 +25,6 @@ export const GOOD_EVALUATION = {
   'student_share.image_to_text_R@10': 1,
 };
 
-export function digestOf(bytes: Uint8Array): string {
-  return `sha256:${createHash('sha256').update(bytes).digest('hex')}`;
-}
-
 /** Small files under a manifest that names them rightly; `version` makes every file another one. */
 export function smallModel(version: string, name = 'tiny'): Map<string, Buffer> {
   const text = readFileSync(WHOLE, 'utf8');
@@ -37,7 +33,7 @@ export function smallModel(version: string, name = 'tiny'): Map<string, Buffer> 
     if (typeof value !== 'object' || value === null || !('digest' in value) || !('path' in value)) return value;
     const bytes = Buffer.from(`${value.path} of ${version}`);
     files.set(String(value.path), bytes);
-    return { path: value.path, digest: digestOf(bytes), size: bytes.length };
+    return { path: value.path, digest: sha256(bytes), size: bytes.length };
   });
   const manifest = ModelManifest.parse(document);
   files.set('manifest.json', Buffer.from(JSON.stringify({ ...manifest, name, version })));
@@ -64,7 +60,7 @@ export async function writeRuns(
   const artefacts: TrainingReport['artefacts'] = {};
   for (const [path, bytes] of files) {
     await store.put(`${prefix}/export/${path}`, bytes);
-    artefacts[path] = { path, digest: digestOf(bytes), size: bytes.length };
+    artefacts[path] = { path, digest: sha256(bytes), size: bytes.length };
   }
   const report = (stage: string, metrics: Record<string, number>, named: TrainingReport['artefacts']): Buffer => {
     const started_at = '2026-11-25T12:00:00.000Z';

@@ -56,7 +56,7 @@ function edit(value: unknown, replace: (artefact: Artefact) => Artefact): unknow
   return Object.fromEntries(Object.entries(value).map(([key, item]) => [key, edit(item, replace)]));
 }
 
-/** Publishes as `npm run train -- publish` does, whatever the gate would say. Answers the manifest's digest. */
+/** Publishes as `npm run model -- publish` does, whatever the gate would say. Answers the manifest's digest. */
 export async function publish(registry: ObjectStore, model: TestModel): Promise<string> {
   const { manifest, bytes, files } = model;
   const byPath = new Map(artefactsIn(manifest).map(({ path, digest }) => [path, files.get(digest)]));

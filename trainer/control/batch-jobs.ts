@@ -18,8 +18,6 @@ export interface BatchJob {
   job_id: string;
   job_name: string;
   status: JobStatus;
-  /** Batch's own word. */
-  batch_status: string;
   /** Why it ended or waits, where Batch says so. */
   reason: string | null;
   exit_code: number | null;
@@ -110,7 +108,6 @@ function toBatchJob(detail: JobDetail): BatchJob {
     job_id: jobId,
     job_name: jobName,
     status: toStatus(status, statusReason),
-    batch_status: status,
     reason: statusReason ?? container?.reason ?? null,
     exit_code: container?.exitCode ?? last?.exitCode ?? null,
     attempts: attempts.length,

@@ -3,17 +3,18 @@ import { join, resolve } from 'node:path';
 import { ENVARS } from '../../contracts/src/envars.ts';
 import type { StageName } from '../../contracts/src/recipe.ts';
 import { INTERRUPTED } from '../../contracts/src/stage-class.ts';
-import { codeDigest, codeDigests, sourceReader } from './code-digest.ts';
+import { codeDigest, sourceReader } from './code-digest.ts';
 import { createConsole, createJsonConsole } from './console.ts';
 import { estimateSeconds } from './estimate.ts';
-import type { Emit, StagePlan } from './events.ts';
+import { type Emit, toStagePlan } from './events.ts';
 import { RefusedError } from './failure.ts';
-import { fromFileUri, toFileUri } from './file-uri.ts';
+import { fromFileUri } from './file-uri.ts';
 import { installModel } from './install.ts';
 import { listenForInterrupts } from './interrupts.ts';
-import { createPlan, type PlannedJob } from './plan.ts';
-import { indexOf, type PlacedRecipe, placeRecipe } from './recipe-place.ts';
-import { finishedRuns, pastRuns, readReport } from './run-folder.ts';
+import { planHere, runsFolder } from './local-plan.ts';
+import type { PlannedJob } from './plan.ts';
+import { type PlacedRecipe, placeRecipe } from './recipe-place.ts';
+import { pastRuns, readReport } from './run-folder.ts';
 import { type RunOutcome, runJobs } from './runner.ts';
 import { selectedJobs } from './selection.ts';
 import { parseTrainOptions, TRAIN_HELP, type TrainOptions } from './train-options.ts';
@@ -62,20 +63,13 @@ async function trainHere(
   emit: Emit,
 ): Promise<number> {
   const trainer = join(root, 'trainer');
-  const runs = resolve(cwd, options.runs ?? join(root, 'runs'));
+  const runs = runsFolder(options, { root, cwd });
   const read = sourceReader(trainer);
-  const { digest } = await indexOf(placed, runs, (bytes) => emit({ event: 'reading_data', bytes }));
-  const { recipe, data } = placed;
-  const plan = createPlan(recipe, {
-    code: codeDigests(read),
-    data: { uri: toFileUri(data), digest },
-    runs: toFileUri(runs),
-    finished: finishedRuns(runs, recipe.name),
-  });
+  const plan = await planHere(placed, { root, runs, onRead: (bytes) => emit({ event: 'reading_data', bytes }) });
   const jobs = selectedJobs(plan, options);
   const past = pastRuns(runs);
-  const stages = jobs.map((planned) => stagePlan(planned, estimateSeconds(planned.job, past)));
-  emit({ event: 'plan', recipe: recipe.name, runs, stages, prices: null });
+  const stages = jobs.map((planned) => toStagePlan(planned, estimateSeconds(planned.job, past)));
+  emit({ event: 'plan', recipe: plan.recipe, runs, stages, prices: null });
   if (options.plan) return 0;
 
   const exported = plan.jobs.find(({ job }) => job.config.stage === 'export');
@@ -101,14 +95,6 @@ async function trainHere(
   if (outcome === 'failed') return 1;
   if (options.install && exported !== undefined) install(exported, join(root, 'api', 'model'), emit);
   return 0;
-}
-
-function stagePlan({ job, address, report }: PlannedJob, estimated_seconds: number | null): StagePlan {
-  const { id, output } = job;
-  const status = report === null ? 'queued' : 'succeeded';
-  const seconds = report?.seconds ?? null;
-  const free = { estimated_usd: null, limit_usd: null };
-  return { id, stage: job.config.stage, status, address, output, seconds, estimated_seconds, ...free };
 }
 
 function install({ job }: PlannedJob, target: string, emit: Emit): void {

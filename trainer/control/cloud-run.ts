@@ -3,21 +3,20 @@ import { requestKey } from '../../contracts/src/keys.ts';
 import { TrainingRequest } from '../../contracts/src/pipeline.ts';
 import type { Recipe, StageName } from '../../contracts/src/recipe.ts';
 import { CLASS_OF_STAGE } from '../../contracts/src/stage-class.ts';
-import { TrainingJob } from '../../contracts/src/training-job.ts';
 import { type BatchJob, type BatchJobs, CANCELLED } from './batch-jobs.ts';
 import type { Cloud } from './cloud.ts';
 import type { DataIndex } from './data-index.ts';
 import { dataUri, uploadData } from './data-upload.ts';
 import { estimateSeconds } from './estimate.ts';
-import type { Emit, StagePlan } from './events.ts';
+import { type Emit, type StagePlan, toStagePlan } from './events.ts';
 import { RefusedError } from './failure.ts';
 import type { JobLogs } from './job-logs.ts';
-import type { ObjectStore } from './object-store.ts';
+import { encodeDocument, type ObjectStore } from './object-store.ts';
 import { jobName, toPipelineStage } from './pipeline-plan.ts';
 import { createPlan, type Plan, type PlannedJob } from './plan.ts';
 import { stageCost } from './prices.ts';
 import type { PastRun } from './run-folder.ts';
-import { RUNS, readRuns, type StoredRuns } from './run-store.ts';
+import { RUNS, readRuns, type StoredRuns, writeJob } from './run-store.ts';
 
 export interface CloudDoors {
   cloud: Cloud;
@@ -44,24 +43,15 @@ export async function planInCloud(
 
 /** The plan's rows with hours and dollars; `past`: finished runs anywhere, of which those on the like of this device count. */
 export function pricedStages(jobs: readonly PlannedJob[], past: readonly PastRun[]): StagePlan[] {
-  return jobs.map(({ job, address, report }) => {
-    const stageClass = CLASS_OF_STAGE[job.config.stage];
+  return jobs.map((planned) => {
+    if (planned.report !== null) return toStagePlan(planned, null);
+    const stageClass = CLASS_OF_STAGE[planned.job.config.stage];
     const device = stageClass === 'cpu' ? 'cpu' : 'cuda';
-    const alike = past.filter((run) => run.report.device.startsWith(device));
-    const estimated_seconds = report === null ? estimateSeconds(job, alike) : null;
-    const status = report === null ? 'queued' : 'succeeded';
-    const cost = report === null ? stageCost(stageClass, estimated_seconds) : { estimated_usd: null, limit_usd: null };
-    const { id, output } = job;
-    return {
-      id,
-      stage: job.config.stage,
-      status,
-      address,
-      output,
-      seconds: report?.seconds ?? null,
-      estimated_seconds,
-      ...cost,
-    };
+    const seconds = estimateSeconds(
+      planned.job,
+      past.filter((run) => run.report.device.startsWith(device)),
+    );
+    return toStagePlan(planned, seconds, stageCost(stageClass, seconds));
   });
 }
 
@@ -82,7 +72,7 @@ export async function submitRecipe(
   await uploadData(store, data, folder, (progress) => emit({ event: 'uploading', ...progress }));
   const submitted_at = new Date().toISOString();
   const request = { recipe, code, data: { uri: dataUri(store, data.digest), digest: data.digest }, submitted_at };
-  await store.put(requestKey(recipe.name), toJson(TrainingRequest.parse(request)));
+  await store.put(requestKey(recipe.name), encodeDocument(TrainingRequest.parse(request)));
   const ids = new Map<string, string>();
   for (const planned of jobs) {
     if (planned.report !== null) continue;
@@ -90,8 +80,7 @@ export async function submitRecipe(
     const stage = toPipelineStage(planned, cloud);
     const before = await batch.find(stage.job_queue, stage.job_name);
     const isActive = before !== null && (before.status === 'queued' || before.status === 'running');
-    if (!isActive)
-      await store.put(`${job.output.slice(store.uri.length + 1)}/job.json`, toJson(TrainingJob.parse(job)));
+    if (!isActive) await writeJob(store, planned);
     const dependsOn = planned.needs.flatMap((id) => ids.get(id) ?? []);
     const job_id = isActive ? before.job_id : await batch.submit(stage, dependsOn);
     ids.set(job.id, job_id);
@@ -214,10 +203,6 @@ function refuseLocalFolders({ mntp, clip }: Recipe): void {
 
 function idsOf(plan: Plan): string {
   return plan.jobs.map(({ job }) => job.id).join(', ');
-}
-
-function toJson(document: object): Buffer {
-  return Buffer.from(`${JSON.stringify(document, null, 2)}\n`);
 }
 
 function pause(milliseconds: number, stop: AbortSignal): Promise<void> {

@@ -1,6 +1,7 @@
 // What a run tells its user: one event a line with --json, sentences and a live line otherwise.
 import type { StageName } from '../../contracts/src/recipe.ts';
 import type { JobStatus } from './batch-jobs.ts';
+import type { PlannedJob } from './plan.ts';
 
 /** A job in the plan. `estimated_seconds`: from earlier runs here, null where there is none to go by. */
 export interface StagePlan {
@@ -15,6 +16,18 @@ export interface StagePlan {
   /** US dollars on demand: by the estimate, and by the time limit of one attempt. Null where nothing is billed. */
   estimated_usd: number | null;
   limit_usd: number | null;
+}
+
+/** A planned job as the plan shows it. `cost` of a job that is to run where it is billed. */
+export function toStagePlan(
+  { job, address, report }: PlannedJob,
+  estimated: number | null,
+  cost: Pick<StagePlan, 'estimated_usd' | 'limit_usd'> = { estimated_usd: null, limit_usd: null },
+): StagePlan {
+  const { id, output } = job;
+  const status = report === null ? 'queued' : 'succeeded';
+  const seconds = report?.seconds ?? null;
+  return { id, stage: job.config.stage, status, address, output, seconds, estimated_seconds: estimated, ...cost };
 }
 
 /** A job on AWS Batch. `status` null: not submitted. `seconds`: of the newest attempt, or of the finished run. */

@@ -1,11 +1,10 @@
 // Puts an exported model in the place that the server reads: checked first, then swapped in by renames.
-import { createHash } from 'node:crypto';
 import { cpSync, existsSync, readFileSync, renameSync, rmSync } from 'node:fs';
 import { basename, dirname, join, relative } from 'node:path';
 import { z } from 'zod';
 import { ModelManifest } from '../../contracts/src/manifest.ts';
 import type { TrainingReport } from '../../contracts/src/training-job.ts';
-import { artefactsIn } from './artefacts.ts';
+import { artefactsIn, sha256 } from './artefacts.ts';
 import { RefusedError } from './failure.ts';
 
 export interface Installed {
@@ -53,8 +52,7 @@ function verifyModel(folder: string): void {
     const file = join(folder, path);
     if (!existsSync(file)) throw new RefusedError(`the manifest names ${path}, which the export did not write`);
     const bytes = readFileSync(file);
-    const found = `sha256:${createHash('sha256').update(bytes).digest('hex')}`;
-    if (bytes.length !== size || found !== digest)
+    if (bytes.length !== size || sha256(bytes) !== digest)
       throw new RefusedError(`${path} is not the file that the manifest describes`);
   }
 }

@@ -1,23 +1,22 @@
 // `npm run model`: what is published, publishing what passes the gate, and going back.
 import { join, resolve } from 'node:path';
-import { parseArgs } from 'node:util';
 import { ENVARS } from '../../contracts/src/envars.ts';
 import type { GateDecision, Published } from '../../contracts/src/pipeline.ts';
 import type { ModelRelease } from '../../contracts/src/release.ts';
 import type { Surroundings } from './cli.ts';
 import { readCloud } from './cloud.ts';
 import { submittedPlan } from './cloud-run.ts';
-import { codeDigests, sourceReader } from './code-digest.ts';
+import { readArguments } from './command-line.ts';
 import { RefusedError } from './failure.ts';
 import { toFileUri } from './file-uri.ts';
 import { decide } from './gate.ts';
+import { planHere, runsFolder } from './local-plan.ts';
 import { type ObjectStore, openStore } from './object-store.ts';
 import { stageOf } from './pipeline-plan.ts';
-import { createPlan, type Plan } from './plan.ts';
+import type { Plan } from './plan.ts';
 import { publishModel, readCandidate, rollback } from './publish.ts';
-import { indexOf, type PlacedRecipe, placeRecipe } from './recipe-place.ts';
+import { type PlacedRecipe, placeRecipe } from './recipe-place.ts';
 import { readHistory, readIncumbent, readManifest, standing } from './registry.ts';
-import { finishedRuns } from './run-folder.ts';
 
 const HELP = `Usage: npm run model -- list [NAME] [options]
        npm run model -- publish recipes/NAME.json [options]
@@ -118,7 +117,7 @@ async function publish(
   const plan =
     options.on === 'aws'
       ? await cloudPlan(placed, options, surroundings)
-      : await localPlan(placed, options, surroundings);
+      : await planHere(placed, { root, runs: runsFolder(options, surroundings), onRead: () => {} });
   const [exported, evaluated] = [stageOf(plan, 'export'), stageOf(plan, 'evaluate')];
   for (const { job, report } of [exported, evaluated]) {
     if (report === null)
@@ -144,21 +143,6 @@ async function publish(
 function forced(decision: GateDecision, reason: string | undefined): GateDecision {
   if (reason === undefined || decision.decision === 'publish' || decision.checks.length === 0) return decision;
   return { ...decision, decision: 'publish', reasons: [`in spite of the gate: ${reason}`, ...decision.reasons] };
-}
-
-async function localPlan(
-  { recipe, data }: PlacedRecipe,
-  options: ModelOptions,
-  { root, cwd }: Surroundings,
-): Promise<Plan> {
-  const runs = resolve(cwd, options.runs ?? join(root, 'runs'));
-  const { digest } = await indexOf({ recipe, data }, runs, () => {});
-  return createPlan(recipe, {
-    code: codeDigests(sourceReader(join(root, 'trainer'))),
-    data: { uri: toFileUri(data), digest },
-    runs: toFileUri(runs),
-    finished: finishedRuns(runs, recipe.name),
-  });
 }
 
 async function cloudPlan({ recipe }: PlacedRecipe, options: ModelOptions, surroundings: Surroundings): Promise<Plan> {
@@ -190,6 +174,18 @@ function checkText({ name, value, limit, bound, passed }: GateDecision['checks']
   return `  ${passed ? 'ok  ' : 'FAIL'} ${name} ${measured} ${sign} ${Number(limit.toFixed(4))}`;
 }
 
+const OPTIONS = {
+  registry: { type: 'string' },
+  check: { type: 'boolean', default: false },
+  force: { type: 'string' },
+  runs: { type: 'string' },
+  to: { type: 'string' },
+  reason: { type: 'string' },
+  on: { type: 'string' },
+  outputs: { type: 'string' },
+  json: { type: 'boolean', default: false },
+} as const;
+
 /** Options that one command alone takes. */
 const OWNERS = { check: 'publish', force: 'publish', runs: 'publish', to: 'rollback', reason: 'rollback' } as const;
 
@@ -198,7 +194,7 @@ function parseOptions(argv: readonly string[]): {
   subject: string;
   options: ModelOptions;
 } {
-  const { values, positionals } = parsedArguments(argv);
+  const { values, positionals } = readArguments(argv, OPTIONS, HELP);
   const [command, subject = '', ...more] = positionals;
   if (command !== 'list' && command !== 'publish' && command !== 'rollback')
     throw new RefusedError(`${command ?? 'no command'}: there are list, publish and rollback\n\n${HELP}`);
@@ -217,30 +213,6 @@ function parseOptions(argv: readonly string[]): {
   if (values.on === 'aws' && values.runs !== undefined)
     throw new RefusedError('--on aws has its runs in its bucket: --runs does not go with it');
   return { command, subject, options: values };
-}
-
-function parsedArguments(argv: readonly string[]) {
-  try {
-    return parseArgs({
-      args: [...argv],
-      allowPositionals: true,
-      options: {
-        registry: { type: 'string' },
-        check: { type: 'boolean', default: false },
-        force: { type: 'string' },
-        runs: { type: 'string' },
-        to: { type: 'string' },
-        reason: { type: 'string' },
-        on: { type: 'string' },
-        outputs: { type: 'string' },
-        json: { type: 'boolean', default: false },
-      },
-    });
-  } catch (error) {
-    if (error instanceof TypeError && 'code' in error && String(error.code).startsWith('ERR_PARSE_ARGS'))
-      throw new RefusedError(`${error.message}\n\n${HELP}`);
-    throw error;
-  }
 }
 
 if (import.meta.main) {

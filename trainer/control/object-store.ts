@@ -37,6 +37,11 @@ export interface ObjectStore {
   list(prefix: string): Promise<{ key: string; size: number }[]>;
 }
 
+/** A document as every object of ours holds it. */
+export function encodeDocument(document: object): Buffer {
+  return Buffer.from(`${JSON.stringify(document, null, 2)}\n`);
+}
+
 /** Opens what a URI names. Throws a RefusedError for a scheme that is neither `file` nor `s3`. */
 export function openStore(uri: string, s3: S3Options = {}): ObjectStore {
   if (uri.startsWith('s3://')) return openS3Store(uri, s3);

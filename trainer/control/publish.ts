@@ -7,11 +7,11 @@ import type { GateDecision, Published } from '../../contracts/src/pipeline.ts';
 import type { ModelPointer } from '../../contracts/src/pointer.ts';
 import type { ModelRelease } from '../../contracts/src/release.ts';
 import { TrainingReport } from '../../contracts/src/training-job.ts';
-import { artefactsIn } from './artefacts.ts';
+import { artefactsIn, sha256 } from './artefacts.ts';
 import { RefusedError } from './failure.ts';
 import type { Candidate } from './gate.ts';
-import type { ObjectStore } from './object-store.ts';
-import { readHistory, readManifest, readPointer, sha256, standing } from './registry.ts';
+import { encodeDocument, type ObjectStore } from './object-store.ts';
+import { readHistory, readManifest, readPointer, standing } from './registry.ts';
 
 /** A finished `export` run as the gate and the publisher see it. */
 export interface ExportedModel extends Candidate {
@@ -109,11 +109,11 @@ async function movePointer(
     `the pointer of ${move.name} moved meanwhile: decide again, nothing was published over the other model`,
   );
   if ((before?.pointer.manifest ?? null) !== from) throw moved;
-  const release = encode({ ...move, previous: before?.pointer.release ?? null } satisfies ModelRelease);
+  const release = encodeDocument({ ...move, previous: before?.pointer.release ?? null } satisfies ModelRelease);
   const digest = sha256(release);
   await putByDigest(registry, releaseKey(digest), release);
   const { name, manifest, moved_at } = move;
-  const pointer = encode({ name, manifest, release: digest, moved_at } satisfies ModelPointer);
+  const pointer = encodeDocument({ name, manifest, release: digest, moved_at } satisfies ModelPointer);
   if (!(await registry.put(currentKey(name), pointer, before === null ? 'absent' : { etag: before.etag }))) throw moved;
   return { name, manifest, moved_at };
 }
@@ -140,8 +140,4 @@ async function readArtefact(run: ObjectStore, { path, digest, size }: Artefact):
   if (object.body.length !== size || sha256(object.body) !== digest)
     throw new RefusedError(`${run.uri}/${path} is not the file that its descriptor names: it was altered or cut short`);
   return object.body;
-}
-
-function encode(document: object): Buffer {
-  return Buffer.from(`${JSON.stringify(document, null, 2)}\n`);
 }

@@ -1,10 +1,10 @@
 // A model registry as readers of its history see it: what is current, how it came to be, and what was before.
-import { createHash } from 'node:crypto';
 import type { z } from 'zod';
 import { currentKey, manifestKey, releaseKey } from '../../contracts/src/keys.ts';
 import { ModelManifest } from '../../contracts/src/manifest.ts';
 import { ModelPointer } from '../../contracts/src/pointer.ts';
 import { ModelRelease } from '../../contracts/src/release.ts';
+import { sha256 } from './artefacts.ts';
 import { RefusedError } from './failure.ts';
 import type { Incumbent } from './gate.ts';
 import type { ObjectStore } from './object-store.ts';
@@ -65,11 +65,6 @@ export function standing(history: readonly ModelRelease[]): ModelRelease[] {
     else stack.length = at + 1;
   }
   return stack;
-}
-
-/** `sha256:` and the hexadecimal digest of bytes. */
-export function sha256(bytes: Uint8Array): string {
-  return `sha256:${createHash('sha256').update(bytes).digest('hex')}`;
 }
 
 async function readByDigest(store: ObjectStore, key: string, digest: string): Promise<Buffer> {

@@ -1,10 +1,17 @@
 // Runs in an object store: which are finished, and what they took.
+import { jobKey } from '../../contracts/src/keys.ts';
 import { TrainingJob, type TrainingReport } from '../../contracts/src/training-job.ts';
-import type { ObjectStore } from './object-store.ts';
+import { encodeDocument, type ObjectStore } from './object-store.ts';
+import type { PlannedJob } from './plan.ts';
 import { judgeReport, type PastRun, parsed } from './run-folder.ts';
 
 /** Folder of all runs below a store's root. */
 export const RUNS = 'runs';
+
+/** Tells a container what to do: it reads its job from the bucket, and nothing else from anybody. */
+export async function writeJob(store: ObjectStore, { job, address }: PlannedJob): Promise<void> {
+  await store.put(jobKey(job.recipe, job.id, address), encodeDocument(TrainingJob.parse(job)));
+}
 
 export interface StoredRuns {
   /** By the URI of the run's folder, as a plan wants it. */

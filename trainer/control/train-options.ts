@@ -1,7 +1,7 @@
 // The command line of `npm run train`, checked: which command, which recipe, where.
-import { parseArgs } from 'node:util';
 import { ENVARS } from '../../contracts/src/envars.ts';
 import { INTERRUPTED } from '../../contracts/src/stage-class.ts';
+import { readArguments } from './command-line.ts';
 import { RefusedError } from './failure.ts';
 
 export const TRAIN_HELP = `Usage: npm run train -- [status|logs|cancel] recipes/NAME.json [STAGE] [options]
@@ -49,10 +49,22 @@ export interface TrainOptions {
   follow: boolean;
 }
 
+const OPTIONS = {
+  plan: { type: 'boolean', default: false },
+  to: { type: 'string' },
+  only: { type: 'string' },
+  runs: { type: 'string' },
+  install: { type: 'boolean', default: false },
+  on: { type: 'string' },
+  outputs: { type: 'string' },
+  follow: { type: 'boolean', default: false },
+  json: { type: 'boolean', default: false },
+} as const;
+
 const COMMANDS: readonly string[] = ['status', 'logs', 'cancel'] satisfies TrainCommand[];
 
 export function parseTrainOptions(argv: readonly string[]): TrainOptions {
-  const { values, positionals } = parsed(argv);
+  const { values, positionals } = readArguments(argv, OPTIONS, TRAIN_HELP);
   const [first = '', ...others] = positionals;
   const command = isCommand(first) ? first : 'run';
   const [recipe, stage, ...more] = command === 'run' ? positionals : others;
@@ -95,32 +107,6 @@ export function parseTrainOptions(argv: readonly string[]): TrainOptions {
     outputs,
     follow,
   };
-}
-
-function parsed(argv: readonly string[]) {
-  try {
-    return parseArgs({
-      args: [...argv],
-      allowPositionals: true,
-      options: {
-        plan: { type: 'boolean', default: false },
-        to: { type: 'string' },
-        only: { type: 'string' },
-        runs: { type: 'string' },
-        install: { type: 'boolean', default: false },
-        on: { type: 'string' },
-        outputs: { type: 'string' },
-        follow: { type: 'boolean', default: false },
-        json: { type: 'boolean', default: false },
-      },
-    });
-  } catch (error) {
-    // node:util's own sentence names the option.
-    if (error instanceof TypeError && 'code' in error && String(error.code).startsWith('ERR_PARSE_ARGS')) {
-      throw new RefusedError(`${error.message}\n\n${TRAIN_HELP}`);
-    }
-    throw error;
-  }
 }
 
 function isCommand(word: string): word is Exclude<TrainCommand, 'run'> {

@@ -32,7 +32,6 @@ async function submitted(
     job_id: 'j',
     job_name: '',
     status: 'succeeded',
-    batch_status: 'SUCCEEDED',
     reason: null,
     exit_code: 0,
     attempts: 1,

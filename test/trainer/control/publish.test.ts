@@ -5,12 +5,13 @@ import { join } from 'node:path';
 import { CreateBucketCommand, S3Client } from '@aws-sdk/client-s3';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { artefactKey, currentKey, manifestKey } from '../../../contracts/src/keys.ts';
+import { sha256 } from '../../../trainer/control/artefacts.ts';
 import { decide } from '../../../trainer/control/gate.ts';
 import { type ObjectStore, openStore } from '../../../trainer/control/object-store.ts';
 import { type ExportedModel, publishModel, readCandidate, rollback } from '../../../trainer/control/publish.ts';
 import { readHistory, readIncumbent, standing } from '../../../trainer/control/registry.ts';
 import { type AwsEmulator, startAws } from '../../support/aws-emulator.ts';
-import { digestOf, GOOD_EVALUATION, smallModel, writeRuns } from '../../support/exported-model.ts';
+import { GOOD_EVALUATION, smallModel, writeRuns } from '../../support/exported-model.ts';
 
 vi.setConfig({ testTimeout: 60_000 });
 const DEV = `sha256:${'d'.repeat(64)}`;
@@ -67,7 +68,7 @@ describe.each(KINDS)('a registry in %s', (_, open) => {
     const candidate = await trained('1');
     const { store, keys } = recorded(registry);
     const { manifest } = await publish(store, candidate);
-    expect(manifest).toBe(digestOf(candidate.bytes));
+    expect(manifest).toBe(sha256(candidate.bytes));
     expect(keys.slice(0, -3).every((key) => key.startsWith('artefacts/sha256/'))).toBe(true);
     expect(keys.at(-3)).toBe(manifestKey(manifest));
     expect(keys.at(-2)).toMatch(/^releases\/sha256\//);
