@@ -1,7 +1,7 @@
 // Entry of `cdk`: one environment, chosen by `-c environment=dev|prod`; dev if nothing is said.
 import { App } from 'aws-cdk-lib';
-import { addChecks } from './checks.ts';
 import { settingsOf } from './environments.ts';
+import { addChecks } from './rules/checks.ts';
 import { createStacks } from './stacks.ts';
 
 const app = new App({ analyticsReporting: false });

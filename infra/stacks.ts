@@ -1,11 +1,11 @@
 // The stacks of one environment: what must survive apart from what can be made again, and who is handed what.
 import { type App, CfnOutput, Stack, Tags } from 'aws-cdk-lib';
-import { CLOUD_OUTPUTS } from '../contracts/src/cloud.ts';
-import { Data } from './data.ts';
-import { Encoding } from './encoding.ts';
+import { CLOUD_OUTPUTS } from '../contracts/src/outputs.ts';
 import type { Settings } from './environments.ts';
-import { Network } from './network.ts';
-import { Training } from './training.ts';
+import { Network } from './network/network.ts';
+import { Encoding } from './serving/image-encoder.ts';
+import { Data } from './storage/storage.ts';
+import { Training } from './training/training.ts';
 
 const PROJECT = 'edge-clip';
 

@@ -3,7 +3,7 @@ import { spawnSync } from 'node:child_process';
 import { join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { ENVARS } from '../contracts/src/envars.ts';
-import { ensureVenv } from '../trainer/control/venv.ts';
+import { ensureVenv } from '../trainer/control/local/venv.ts';
 
 const HELP = `Usage: npm run check [-- --fix]
 
@@ -22,7 +22,7 @@ const folders = ['trainer', 'contracts', 'test', 'api'];
 const steps: [name: string, command: string, args: string[]][] = [
   ['types and import rule', bin('tsc'), ['-b']],
   ['biome', bin('biome'), ['check', ...(values.fix ? ['--write'] : [])]],
-  ['generated files', process.execPath, ['contracts/generate.ts', ...(values.fix ? [] : ['--check'])]],
+  ['generated files', process.execPath, ['contracts/tools/generate.ts', ...(values.fix ? [] : ['--check'])]],
   ['ruff lint', python, [...ruff, 'check', ...(values.fix ? ['--fix'] : []), ...folders]],
   ['ruff format', python, [...ruff, 'format', ...(values.fix ? [] : ['--check']), ...folders]],
   ['pyright', bin('pyright'), ['-p', 'trainer/pyproject.toml', '--pythonpath', python]],

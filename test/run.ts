@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { ENVARS } from '../contracts/src/envars.ts';
-import { ensureVenv } from '../trainer/control/venv.ts';
+import { ensureVenv } from '../trainer/control/local/venv.ts';
 
 const HELP = `Usage: npm test [-- --only typescript|python]
 
@@ -25,7 +25,7 @@ try {
   // TypeScript tests need it too: the AWS emulator, the container's entry point and the Dockerfile lint are Python packages.
   const python = process.env[ENVARS.python] ?? (await ensureVenv((sentence) => console.log(sentence)));
   if (values.only !== 'python') {
-    await step('generated files are fresh', process.execPath, ['contracts/generate.ts', '--check'], () => ({
+    await step('generated files are fresh', process.execPath, ['contracts/tools/generate.ts', '--check'], () => ({
       passed: 1,
     }));
     const report = join(folder, 'vitest.json');

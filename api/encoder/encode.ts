@@ -1,9 +1,9 @@
 // Images to vectors: decode, preprocess, run in a shared batch, normalise. Knows no HTTP and no AWS.
 import { availableParallelism } from 'node:os';
-import type { EncodeResult } from '../../contracts/src/encode.ts';
-import type { ErrorCode } from '../../contracts/src/error.ts';
-import type { ModelManifest } from '../../contracts/src/manifest.ts';
-import { cutAndNormalise, encodeEmbedding, isUnit } from '../shared/embedding.ts';
+import type { EncodeResult } from '../../contracts/src/api/encode.ts';
+import type { ErrorCode } from '../../contracts/src/api/error.ts';
+import type { ModelManifest } from '../../contracts/src/model/manifest.ts';
+import { cutAndNormalise, encodeEmbedding, isUnit } from '../core/vectors.ts';
 import { type BatcherOptions, createBatcher } from './batcher.ts';
 import { decode, ImageRefused } from './image.ts';
 import { createPreprocess } from './preprocess.ts';

@@ -2,9 +2,9 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type { ModelManifest } from '../../contracts/src/manifest.ts';
-import type { ModelPointer } from '../../contracts/src/pointer.ts';
-import { createRetries } from '../shared/retries.ts';
+import type { ModelManifest } from '../../contracts/src/model/manifest.ts';
+import type { ModelPointer } from '../../contracts/src/model/pointer.ts';
+import { createRetries } from '../registry/retries.ts';
 import { createEncode } from './encode.ts';
 import { materialise, readPointer, readPrevious, readStoredManifest, type StoredManifest } from './model-cache.ts';
 import type { ModelStore } from './model-store.ts';

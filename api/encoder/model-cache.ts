@@ -5,11 +5,11 @@ import { access, mkdir, rename, rm, writeFile } from 'node:fs/promises';
 import { dirname, isAbsolute, join, normalize } from 'node:path';
 import { buffer } from 'node:stream/consumers';
 import { pipeline } from 'node:stream/promises';
-import type { Artefact } from '../../contracts/src/artefact.ts';
 import { artefactKey, currentKey, manifestKey, releaseKey } from '../../contracts/src/keys.ts';
-import { ModelManifest } from '../../contracts/src/manifest.ts';
-import { ModelPointer } from '../../contracts/src/pointer.ts';
-import { ModelRelease } from '../../contracts/src/release.ts';
+import type { Artefact } from '../../contracts/src/model/artefact.ts';
+import { ModelManifest } from '../../contracts/src/model/manifest.ts';
+import { ModelPointer } from '../../contracts/src/model/pointer.ts';
+import { ModelRelease } from '../../contracts/src/model/release.ts';
 import type { ModelStore } from './model-store.ts';
 
 /** Undefined where nothing was ever published under that name. */

@@ -4,8 +4,8 @@ import { createReadStream } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
-import type { Artefact } from '../../contracts/src/artefact.ts';
-import { ModelManifest } from '../../contracts/src/manifest.ts';
+import type { Artefact } from '../../contracts/src/model/artefact.ts';
+import { ModelManifest } from '../../contracts/src/model/manifest.ts';
 
 /** Tensors of [3, size, size] in, vectors of [embed_dim] out, in the same order. */
 export type ImageSession = {

@@ -5,10 +5,10 @@ import { appendFile, mkdir, readFile, rename, rm, writeFile } from 'node:fs/prom
 import { join, relative } from 'node:path';
 import { createInterface } from 'node:readline';
 import { pipeline } from 'node:stream/promises';
-import { BulkDone, type BulkError, BulkLine, type BulkResult, BulkShard } from '../../contracts/src/bulk-job.ts';
-import { LIMITS } from '../../contracts/src/embed.ts';
-import type { ErrorCode } from '../../contracts/src/error.ts';
-import { isBase64 } from '../shared/base64.ts';
+import { BulkDone, type BulkError, BulkLine, type BulkResult, BulkShard } from '../../contracts/src/api/bulk.ts';
+import { LIMITS } from '../../contracts/src/api/embed.ts';
+import type { ErrorCode } from '../../contracts/src/api/error.ts';
+import { isBase64 } from '../core/base64.ts';
 import type { Encode } from './encode.ts';
 
 export type Progress = { done: number; total: number; seconds: number; seconds_left: number | null };

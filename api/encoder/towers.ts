@@ -1,5 +1,5 @@
 // The image towers that a host serves, each by the space of its vectors.
-import type { ModelManifest } from '../../contracts/src/manifest.ts';
+import type { ModelManifest } from '../../contracts/src/model/manifest.ts';
 import type { Encode } from './encode.ts';
 
 export type Tower = { manifest: ModelManifest; encode: Encode };

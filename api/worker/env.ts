@@ -1,7 +1,7 @@
 // The Worker's bindings and variables as a schema; wrangler.toml and `npm start` set them.
 import { z } from 'zod';
 import { ENVARS } from '../../contracts/src/envars.ts';
-import type { Bucket } from './bucket-source.ts';
+import type { Bucket } from '../registry/bucket-source.ts';
 
 const isBucket = (value: unknown) => typeof value === 'object' && value !== null && 'get' in value;
 

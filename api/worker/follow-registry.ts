@@ -4,13 +4,14 @@
 // published model's opening included, but only so long: isolates come and go, and callers would else see a mixture of two
 // models for as long as new ones come. Later looks run behind requests, and the old model answers until the new one is
 // verified, has reproduced its golden vectors and its images can be encoded. At most two models are open at any time.
-import { createRetries } from '../shared/retries.ts';
-import { type Bucket, bucketSource, readPointer, readRelease } from './bucket-source.ts';
-import { checkGolden } from './golden.ts';
-import { lazily } from './lazily.ts';
-import { createLease, sleep, type Turn } from './lease.ts';
-import type { OpenSession } from './onnx-session.ts';
-import { type Model, type ModelSource, openModel, type Registry } from './registry.ts';
+
+import { checkGolden } from '../core/golden.ts';
+import { type Bucket, bucketSource, readPointer, readRelease } from '../registry/bucket-source.ts';
+import { createRetries } from '../registry/retries.ts';
+import type { OpenSession } from '../text/onnx/session.ts';
+import { lazily } from './isolate/lazily.ts';
+import { createLease, sleep, type Turn } from './isolate/lease.ts';
+import { type Model, type ModelSource, openModel, type Registry } from './model-provider.ts';
 
 export interface FollowOptions {
   /** `digest`: that of its manifest file, by which a pointer may name the embedded model too. */

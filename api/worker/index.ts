@@ -2,14 +2,14 @@
 import { waitUntil } from 'cloudflare:workers';
 import wasm from 'onnxruntime-web/ort-wasm-simd-threaded.wasm';
 import openapi from '../../contracts/schema/openapi.json';
-import { createAdmission } from './admission.ts';
+import { createOpenSession } from '../text/onnx/session.ts';
 import { createApp } from './app.ts';
 import { bundledDigest, bundledModel } from './bundled-model.ts';
 import { Env } from './env.ts';
 import { followRegistry } from './follow-registry.ts';
-import { createImageEncoder, proveImages } from './image-encoder.ts';
-import { createOpenSession } from './onnx-session.ts';
-import { createRegistry } from './registry.ts';
+import { createImageEncoder, proveImages } from './image-client.ts';
+import { createAdmission } from './middleware/admission.ts';
+import { createRegistry } from './model-provider.ts';
 import { createSignedFetch, type Fetch } from './signed-fetch.ts';
 
 let app: ReturnType<typeof createApp> | undefined;

@@ -1,7 +1,7 @@
 // What the Worker costs before its first request: CPU of workerd while it loads and runs the modules' top level.
 import { convertV4MiniflareOptions, Miniflare } from 'miniflare';
-import { bundleWorker, type WorkerModule } from '../../api/bundle.ts';
-import { COMPATIBILITY_DATE } from '../../api/local-worker.ts';
+import { bundleWorker, type WorkerModule } from '../../api/dev/bundle.ts';
+import { COMPATIBILITY_DATE } from '../../api/dev/local-worker.ts';
 import { childrenNamed, cpuMs, median } from './process.ts';
 
 /** Imports the module under measurement when asked to, as `wrangler check startup` does. */

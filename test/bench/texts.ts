@@ -1,7 +1,7 @@
 // Texts in workerd over HTTP, beside onnxruntime-node with one thread on the same weights, in turns.
 import { join } from 'node:path';
-import { EMBEDDED_MODEL } from '../../api/bundle.ts';
-import type { ModelManifest } from '../../contracts/src/manifest.ts';
+import { EMBEDDED_MODEL } from '../../api/dev/bundle.ts';
+import type { ModelManifest } from '../../contracts/src/model/manifest.ts';
 import { cpuMs, median, ownCpuMs } from './process.ts';
 
 export const SHAPES = [

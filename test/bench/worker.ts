@@ -1,9 +1,10 @@
 // The Worker as `npm run bench` runs it: the application itself, and two routes that only this entry has.
+
+import { wasmMemoryBytes } from '../../api/text/onnx/session.ts';
 import { bundledModel } from '../../api/worker/bundled-model.ts';
 import type { Env } from '../../api/worker/env.ts';
 import worker from '../../api/worker/index.ts';
-import { wasmMemoryBytes } from '../../api/worker/onnx-session.ts';
-import { createRegistry } from '../../api/worker/registry.ts';
+import { createRegistry } from '../../api/worker/model-provider.ts';
 
 /** A registry of its own: the static tier opens no session. */
 const registry = createRegistry(bundledModel, () => Promise.reject(new Error('the bench opens no session')));

@@ -4,8 +4,8 @@ import { existsSync, rmSync, statSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { beforeAll, describe, expect, test } from 'vitest';
 import { ENVARS } from '../../contracts/src/envars.ts';
-import { codeDigests, sourceReader } from '../../trainer/control/code-digest.ts';
-import { ensureVenv } from '../../trainer/control/venv.ts';
+import { ensureVenv } from '../../trainer/control/local/venv.ts';
+import { codeDigests, sourceReader } from '../../trainer/control/plan/code-digest.ts';
 import { copyOf, filesBelow, lastOf, ROOT, readDockerfile, readIgnore, replay } from './dockerfile.ts';
 
 let python = '';
@@ -71,7 +71,7 @@ test('.dockerignore keeps out what belongs to one machine, to its owner or to no
     [
       'test/check.ts',
       'trainer/LOG.md',
-      'trainer/control/cli.ts',
+      'trainer/control/cli/train.ts',
       'api/worker/index.ts',
       'api/model/text.onnx',
       'cdk.json',

@@ -5,12 +5,12 @@ import { mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'n
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { answer } from '../../api/encoder/answer.ts';
-import type { FunctionUrlReply } from '../../api/encoder/lambda.ts';
-import { openService } from '../../api/encoder/service.ts';
-import { BulkResult } from '../../contracts/src/bulk-job.ts';
-import { EncodeResponse } from '../../contracts/src/encode.ts';
-import { ModelManifest } from '../../contracts/src/manifest.ts';
+import type { FunctionUrlReply } from '../../api/encoder/hosts/lambda.ts';
+import { openService } from '../../api/encoder/hosts/service.ts';
+import { answer } from '../../api/encoder/http.ts';
+import { BulkResult } from '../../contracts/src/api/bulk.ts';
+import { EncodeResponse } from '../../contracts/src/api/encode.ts';
+import { ModelManifest } from '../../contracts/src/model/manifest.ts';
 import { filesBelow, lastOf, ROOT, readDockerfile, replay } from './dockerfile.ts';
 
 const MODEL = join(ROOT, 'api/model');
@@ -34,7 +34,7 @@ describe.runIf(process.platform === 'linux')('the image (its native packages are
 
   /** Runs the handler once in a process that has nothing but the image's files, as the runtime loads it: by `.mjs`. */
   async function invoke(event: object, env: Record<string, string> = {}) {
-    const program = `import { handler } from ${JSON.stringify(join(task, 'encoder/lambda.mjs'))};
+    const program = `import { handler } from ${JSON.stringify(join(task, 'encoder/hosts/lambda.mjs'))};
       let text = ''; for await (const part of process.stdin) text += part;
       process.stderr.write(JSON.stringify(await handler(JSON.parse(text)))); process.exit(0);`;
     const child = spawn(process.execPath, ['--input-type=module', '-e', program], { cwd: '/', env });
@@ -61,8 +61,8 @@ describe.runIf(process.platform === 'linux')('the image (its native packages are
   test('holds the bundles, the model’s image side and native packages of one platform only', () => {
     const files = filesBelow(task);
     expect(files.filter((file) => !file.startsWith('node_modules/'))).toEqual([
-      'encoder/batch.mjs',
-      'encoder/lambda.mjs',
+      'encoder/hosts/batch.mjs',
+      'encoder/hosts/lambda.mjs',
       'model/image.onnx',
       'model/manifest.json',
     ]);
@@ -105,7 +105,7 @@ describe.runIf(process.platform === 'linux')('the image (its native packages are
   test('the same image encodes a shard on Batch', () => {
     const [input, output] = [mkdtempSync(join(tmpdir(), 'in-')), mkdtempSync(join(tmpdir(), 'out-'))];
     writeFileSync(join(input, 'shard-0003.jsonl'), JSON.stringify({ custom_id: 'a', image: photo('wide.png') }));
-    const { status, stderr } = spawnSync(process.execPath, ['encoder/batch.mjs', input, output], {
+    const { status, stderr } = spawnSync(process.execPath, ['encoder/hosts/batch.mjs', input, output], {
       cwd: task,
       env: { AWS_BATCH_JOB_ARRAY_INDEX: '3' },
       encoding: 'utf8',
@@ -125,8 +125,8 @@ test('the entrypoint leads a handler to the runtime and a bundle to node', () =>
   const told = script.replace('/var/lang/bin/node', 'echo node').replace('/lambda-entrypoint.sh', 'echo runtime');
   const said = (...args: string[]) =>
     spawnSync(command, [flag, told, ...rest, ...args], { encoding: 'utf8' }).stdout.trim();
-  expect(said(...JSON.parse(lastOf(final, 'CMD')?.text ?? '[]'))).toBe('runtime encoder/lambda.handler');
-  expect(said('encoder/batch.mjs', 'in put', 'out')).toBe('node encoder/batch.mjs in put out');
+  expect(said(...JSON.parse(lastOf(final, 'CMD')?.text ?? '[]'))).toBe('runtime encoder/hosts/lambda.handler');
+  expect(said('encoder/hosts/batch.mjs', 'in put', 'out')).toBe('node encoder/hosts/batch.mjs in put out');
 });
 
 test('the lockfile has the native packages for the image’s platform', () => {

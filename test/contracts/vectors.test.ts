@@ -2,8 +2,8 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
-import { generated } from '../../contracts/generate.ts';
 import { DOCUMENTS } from '../../contracts/src/documents.ts';
+import { generated } from '../../contracts/tools/generate.ts';
 
 const VECTORS = join(import.meta.dirname, '../../contracts/vectors');
 const examples = (type: string, kind: string) =>

@@ -4,7 +4,7 @@ import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, 
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { ROOT, STACKS } from './synthesis.ts';
+import { ROOT, STACKS } from '../support/synthesis.ts';
 
 /** A network namespace of its own has no way out. Where the kernel allows none, the rest of the test holds all the same. */
 const OFFLINE = spawnSync('unshare', ['-rn', 'true']).status === 0 ? ['unshare', '-rn'] : [];

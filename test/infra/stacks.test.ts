@@ -2,8 +2,8 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { CLOUD_OUTPUTS } from '../../contracts/src/cloud.ts';
-import { propertiesOf, STACKS, synthesis, text } from './synthesis.ts';
+import { CLOUD_OUTPUTS } from '../../contracts/src/outputs.ts';
+import { propertiesOf, STACKS, synthesis, text } from '../support/synthesis.ts';
 
 /** Properties by which a resource of a type would get a name of ours, which CloudFormation then cannot replace. */
 const NAMES: Record<string, string[]> = {

@@ -10,9 +10,9 @@ import {
   RegisterJobDefinitionCommand,
 } from '@aws-sdk/client-batch';
 import { CreateBucketCommand, S3Client } from '@aws-sdk/client-s3';
-import { CLOUD_OUTPUTS } from '../../contracts/src/cloud.ts';
-import { STAGE_CLASSES, type StageClass } from '../../contracts/src/stage-class.ts';
-import { ensureVenv } from '../../trainer/control/venv.ts';
+import { STAGE_CLASSES, type StageClass } from '../../contracts/src/job-classes.ts';
+import { CLOUD_OUTPUTS } from '../../contracts/src/outputs.ts';
+import { ensureVenv } from '../../trainer/control/local/venv.ts';
 
 export interface AwsEmulator {
   endpoint: string;

@@ -1,10 +1,10 @@
 // Finished runs of `export` and `evaluate` in a store, around model files that the caller gives: what a gate and a publisher read.
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { ModelManifest } from '../../contracts/src/manifest.ts';
-import type { TrainingReport } from '../../contracts/src/training-job.ts';
-import { sha256 } from '../../trainer/control/artefacts.ts';
-import type { ObjectStore } from '../../trainer/control/object-store.ts';
+import { sha256 } from '../../api/registry/artefacts.ts';
+import type { ObjectStore } from '../../api/registry/store.ts';
+import { ModelManifest } from '../../contracts/src/model/manifest.ts';
+import type { TrainingReport } from '../../contracts/src/training/job.ts';
 
 const WHOLE = join(import.meta.dirname, '../../contracts/vectors/ModelManifest/valid/whole.json');
 

@@ -1,6 +1,6 @@
 // What `npm start` opens, for tests: the Worker in workerd and the image encoder beside it, on free ports.
-import { EMBEDDED_MODEL } from '../../api/bundle.ts';
-import { type Local, type LocalOptions, startLocal } from '../../api/local.ts';
+import { EMBEDDED_MODEL } from '../../api/dev/bundle.ts';
+import { type Local, type LocalOptions, startLocal } from '../../api/dev/local.ts';
 
 export type LocalServer = Local;
 

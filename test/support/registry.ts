@@ -2,13 +2,13 @@
 import { createHash } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { Artefact } from '../../contracts/src/artefact.ts';
-import { ModelManifest } from '../../contracts/src/manifest.ts';
-import type { TrainingReport } from '../../contracts/src/training-job.ts';
-import { artefactsIn } from '../../trainer/control/artefacts.ts';
-import type { ObjectStore } from '../../trainer/control/object-store.ts';
-import { publishModel } from '../../trainer/control/publish.ts';
-import { readPointer } from '../../trainer/control/registry.ts';
+import { artefactsIn } from '../../api/registry/artefacts.ts';
+import { readPointer } from '../../api/registry/history.ts';
+import { publishModel } from '../../api/registry/publish.ts';
+import type { ObjectStore } from '../../api/registry/store.ts';
+import type { Artefact } from '../../contracts/src/model/artefact.ts';
+import { ModelManifest } from '../../contracts/src/model/manifest.ts';
+import type { TrainingReport } from '../../contracts/src/training/job.ts';
 
 /** `bytes`: the manifest file; `files`: what it names, by digest. */
 export interface TestModel {

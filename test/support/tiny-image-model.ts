@@ -4,7 +4,7 @@ import { copyFileSync, mkdtempSync, readFileSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { ModelManifest } from '../../contracts/src/manifest.ts';
+import { ModelManifest } from '../../contracts/src/model/manifest.ts';
 
 export const TINY_SIZE = 16;
 export const TINY_DIM = 8;

@@ -43,7 +43,7 @@ def test_a_real_stage_from_the_users_data_to_a_report_put_last_and_once(bucket, 
     # The planner's digests, as the image holds them.
     node = ROOT / "node_modules" / ".bin" / "node"
     printed = subprocess.run(
-        [node, ROOT / "trainer/control/code-digest.ts"], capture_output=True, text=True, check=True
+        [node, ROOT / "trainer/control/plan/code-digest.ts"], capture_output=True, text=True, check=True
     )
     (tmp_path / "code-digests.json").write_text(printed.stdout)
     code = json.loads(printed.stdout)["prepare"]

@@ -18,7 +18,7 @@ import numpy as np
 from PIL import Image, ImageOps
 
 RECIPE_KEYS = {"resize_mode", "size", "interpolation", "crop", "mean", "std", "color"}
-MAX_PIXELS = 16_000_000  # LIMITS.image_pixels of contracts/src/embed.ts
+MAX_PIXELS = 16_000_000  # LIMITS.image_pixels of contracts/src/api/embed.ts
 
 
 class Geometry(NamedTuple):

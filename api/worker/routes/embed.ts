@@ -1,13 +1,13 @@
 // POST /embed: texts and images in, embeddings in the same order out.
 
 import type { z } from 'zod';
-import { type EmbeddingItem, EmbedRequest, type EmbedResponse } from '../../../contracts/src/embed.ts';
-import { encodeEmbedding } from '../../shared/embedding.ts';
+import { type EmbeddingItem, EmbedRequest, type EmbedResponse } from '../../../contracts/src/api/embed.ts';
+import { chooseDimensions, chooseModel, type Embedded, embedItems } from '../../core/items.ts';
+import { encodeEmbedding } from '../../core/vectors.ts';
 import type { Dependencies } from '../app.ts';
-import { chooseDimensions, chooseModel, type Embedded, embedItems } from '../embed-items.ts';
-import type { Model } from '../registry.ts';
-import { readDocument } from '../request-body.ts';
-import { parseRequest } from '../validation.ts';
+import { readDocument } from '../http/body.ts';
+import { parseRequest } from '../http/validation.ts';
+import type { Model } from '../model-provider.ts';
 
 export async function embed(request: Request, deps: Dependencies): Promise<EmbedResponse> {
   const asked = parseRequest(EmbedRequest, await readDocument(request, true));

@@ -1,7 +1,7 @@
 // GET /health/live: the process answers. GET /health/ready: it computes what its manifest says.
-import type { LiveReport, ReadyReport } from '../../../contracts/src/models.ts';
+import type { LiveReport, ReadyReport } from '../../../contracts/src/api/models.ts';
+import { checkGolden } from '../../core/golden.ts';
 import type { Dependencies } from '../app.ts';
-import { checkGolden } from '../golden.ts';
 
 export async function live(): Promise<LiveReport> {
   return { status: 'ok' };

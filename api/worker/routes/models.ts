@@ -1,9 +1,9 @@
 // GET /v1/models: what `model` may name, and what each takes and gives.
-import { EmbeddingType, LIMITS } from '../../../contracts/src/embed.ts';
-import type { ModelList } from '../../../contracts/src/models.ts';
+import { EmbeddingType, LIMITS } from '../../../contracts/src/api/embed.ts';
+import type { ModelList } from '../../../contracts/src/api/models.ts';
+import { choices } from '../../core/items.ts';
 import type { Dependencies } from '../app.ts';
-import { choices } from '../embed-items.ts';
-import type { Model } from '../registry.ts';
+import type { Model } from '../model-provider.ts';
 
 export async function models(_: Request, { registry }: Dependencies): Promise<ModelList> {
   return registry.use(async (model) => describe(model));

@@ -1,21 +1,21 @@
 // POST /similarity: two sides, embedded or ready, as a matrix, pairs or the best matches.
-import type { InputItem, Usage } from '../../../contracts/src/embed.ts';
-import { LIMITS } from '../../../contracts/src/embed.ts';
-import type { ModelManifest } from '../../../contracts/src/manifest.ts';
+import type { InputItem, Usage } from '../../../contracts/src/api/embed.ts';
+import { LIMITS } from '../../../contracts/src/api/embed.ts';
 import {
   type SimilarityItem,
   SimilarityRequest,
   type SimilarityResponse,
   type VectorItem,
-} from '../../../contracts/src/similarity.ts';
-import { fromBase64, isBase64 } from '../../shared/base64.ts';
-import { cutAndNormalise, dot, fromFloat32Bytes, isUnit } from '../../shared/embedding.ts';
+} from '../../../contracts/src/api/similarity.ts';
+import type { ModelManifest } from '../../../contracts/src/model/manifest.ts';
+import { fromBase64, isBase64 } from '../../core/base64.ts';
+import { chooseDimensions, chooseModel, type EmbedOptions, embedItems } from '../../core/items.ts';
+import { cutAndNormalise, dot, fromFloat32Bytes, isUnit } from '../../core/vectors.ts';
 import type { Dependencies } from '../app.ts';
-import { chooseDimensions, chooseModel, type EmbedOptions, embedItems } from '../embed-items.ts';
-import { ApiError } from '../errors.ts';
-import type { Model } from '../registry.ts';
-import { readDocument } from '../request-body.ts';
-import { parseRequest } from '../validation.ts';
+import { readDocument } from '../http/body.ts';
+import { ApiError } from '../http/errors.ts';
+import { parseRequest } from '../http/validation.ts';
+import type { Model } from '../model-provider.ts';
 
 const DEFAULT_TOP_K = 10;
 

@@ -8,8 +8,8 @@ import { createEncode, createGate, type Encode } from '../../../api/encoder/enco
 import { decode, ImageRefused } from '../../../api/encoder/image.ts';
 import { createPreprocess } from '../../../api/encoder/preprocess.ts';
 import { type ImageSession, openSession, readManifest } from '../../../api/encoder/session.ts';
-import { LIMITS } from '../../../contracts/src/embed.ts';
-import { EncodeResult } from '../../../contracts/src/encode.ts';
+import { LIMITS } from '../../../contracts/src/api/embed.ts';
+import { EncodeResult } from '../../../contracts/src/api/encode.ts';
 import { tinyTower, writeTinyImageModel } from '../../support/tiny-image-model.ts';
 import { plainPng, pngThatClaims } from './bombs.ts';
 

@@ -1,9 +1,9 @@
 // Bytes on their way in and out, in workerd: encodings against NumPy's, image headers against Pillow's.
 import { describe, expect, test } from 'vitest';
-import { fromBase64 } from '../../../api/shared/base64.ts';
-import { cutAndNormalise, encodeEmbedding, fromFloat32Bytes } from '../../../api/shared/embedding.ts';
-import { readImageHeader } from '../../../api/shared/image-header.ts';
-import { EmbeddingType } from '../../../contracts/src/embed.ts';
+import { fromBase64 } from '../../../api/core/base64.ts';
+import { readImageHeader } from '../../../api/core/image-header.ts';
+import { cutAndNormalise, encodeEmbedding, fromFloat32Bytes } from '../../../api/core/vectors.ts';
+import { EmbeddingType } from '../../../contracts/src/api/embed.ts';
 import vectors from '../../../contracts/vectors/embedding/encodings.json';
 
 describe('a vector is written byte for byte as NumPy writes it', () => {

@@ -1,9 +1,9 @@
 // When something behind the door is broken, slow or busy, the answer says so with its own code.
 import { afterEach, describe, expect, test, vi } from 'vitest';
-import { createAdmission } from '../../../api/worker/admission.ts';
-import { createImageEncoder } from '../../../api/worker/image-encoder.ts';
-import { ERROR_STATUS, ErrorBody, type ErrorCode } from '../../../contracts/src/error.ts';
-import type { FAULTS } from '../conformance/requests.ts';
+import { createImageEncoder } from '../../../api/worker/image-client.ts';
+import { createAdmission } from '../../../api/worker/middleware/admission.ts';
+import { ERROR_STATUS, ErrorBody, type ErrorCode } from '../../../contracts/src/api/error.ts';
+import type { FAULTS } from '../../conformance/requests.ts';
 import { appOf, DIMENSIONS, STATIC, tableModel } from './table-model.ts';
 
 const whole = await tableModel();

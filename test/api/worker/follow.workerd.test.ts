@@ -1,12 +1,12 @@
 // Following a registry in workerd with its real bucket: who waits for what, what a request holds, what is tried again.
 import { env } from 'cloudflare:workers';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
-import type { Bucket } from '../../../api/worker/bucket-source.ts';
+import type { Bucket } from '../../../api/registry/bucket-source.ts';
+import type { OpenSession } from '../../../api/text/onnx/session.ts';
 import { type FollowEvent, type FollowOptions, followRegistry } from '../../../api/worker/follow-registry.ts';
-import type { OpenSession } from '../../../api/worker/onnx-session.ts';
-import type { Registry } from '../../../api/worker/registry.ts';
+import type { Registry } from '../../../api/worker/model-provider.ts';
 import { artefactKey, currentKey, manifestKey, releaseKey } from '../../../contracts/src/keys.ts';
-import { ModelManifest } from '../../../contracts/src/manifest.ts';
+import { ModelManifest } from '../../../contracts/src/model/manifest.ts';
 import { DIMENSIONS, tableModel } from './table-model.ts';
 
 const bucket = (env as { MODELS: R2Bucket }).MODELS;

@@ -1,12 +1,12 @@
 // What holds for every input, tried on many: encodings, truncation receipts, order and similarity.
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { base64Size, fromBase64, isBase64, toBase64 } from '../../../api/shared/base64.ts';
-import { encodeEmbedding, fromFloat32Bytes } from '../../../api/shared/embedding.ts';
-import { prepareText } from '../../../api/worker/embed-items.ts';
-import { ApiError } from '../../../api/worker/errors.ts';
-import { EmbedResponse } from '../../../contracts/src/embed.ts';
-import { SimilarityResponse } from '../../../contracts/src/similarity.ts';
+import { base64Size, fromBase64, isBase64, toBase64 } from '../../../api/core/base64.ts';
+import { prepareText } from '../../../api/core/items.ts';
+import { encodeEmbedding, fromFloat32Bytes } from '../../../api/core/vectors.ts';
+import { ApiError } from '../../../api/worker/http/errors.ts';
+import { EmbedResponse } from '../../../contracts/src/api/embed.ts';
+import { SimilarityResponse } from '../../../contracts/src/api/similarity.ts';
 import { appOf, CONTEXT, STATIC, tableModel } from './table-model.ts';
 import { splitsPair } from './wordpiece-vectors.ts';
 

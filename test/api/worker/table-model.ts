@@ -1,8 +1,9 @@
 // A model of a random static table behind the real registry: everything of the Worker but the ONNX graph.
-import { createAdmission } from '../../../api/worker/admission.ts';
+
 import { createApp, type Dependencies } from '../../../api/worker/app.ts';
-import { createImageEncoder } from '../../../api/worker/image-encoder.ts';
-import { createRegistry, type ModelSource } from '../../../api/worker/registry.ts';
+import { createImageEncoder } from '../../../api/worker/image-client.ts';
+import { createAdmission } from '../../../api/worker/middleware/admission.ts';
+import { createRegistry, type ModelSource } from '../../../api/worker/model-provider.ts';
 import vocabulary from '../../../contracts/vectors/tokenizer/vocabulary.txt?raw';
 
 export const STATIC = 'table-static';

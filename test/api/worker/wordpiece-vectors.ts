@@ -1,6 +1,6 @@
 // The same texts in both runtimes: token ids against what Hugging Face `tokenizers` made of them.
 import { expect, test } from 'vitest';
-import { loadTokenizer } from '../../../api/worker/wordpiece.ts';
+import { loadTokenizer } from '../../../api/text/tokenizers/wordpiece.ts';
 import vectors from '../../../contracts/vectors/tokenizer/nasty.json';
 import vocabulary from '../../../contracts/vectors/tokenizer/vocabulary.txt?raw';
 

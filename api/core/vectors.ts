@@ -1,0 +1,78 @@
+// What happens to every vector on its way out: cut to length, L2-normalise, write in the type asked for.
+import type { EmbeddingType } from '../../contracts/src/api/embed.ts';
+import { toBase64 } from './base64.ts';
+
+/** The first `dimensions` numbers at unit length. Cut first: a vector normalised before the cut is too short. */
+export function cutAndNormalise(vector: ArrayLike<number>, dimensions: number): Float32Array {
+  let sum = 0;
+  for (let i = 0; i < dimensions; i++) sum += (vector[i] ?? Number.NaN) ** 2;
+  const scale = 1 / Math.sqrt(sum);
+  // A loop and not Float32Array.from with a function: that takes ten times as long, a third of a static text's time.
+  const cut = new Float32Array(dimensions);
+  for (let i = 0; i < dimensions; i++) cut[i] = (vector[i] ?? Number.NaN) * scale;
+  return cut;
+}
+
+/** False for NaN, infinities, the zero vector and anything whose length is off by more than float32 rounding explains. */
+export function isUnit(vector: ArrayLike<number>, tolerance = 1e-3): boolean {
+  const length = Math.sqrt(dot(vector, vector));
+  return Math.abs(length - 1) <= tolerance;
+}
+
+/** The cosine of two unit vectors; summed in double precision. */
+export function dot(a: ArrayLike<number>, b: ArrayLike<number>): number {
+  let sum = 0;
+  for (let i = 0; i < a.length; i++) sum += (a[i] ?? Number.NaN) * (b[i] ?? Number.NaN);
+  return sum;
+}
+
+export function encodeEmbedding(vector: Float32Array, type: EmbeddingType): number[] | string {
+  switch (type) {
+    case 'float':
+      return Array.from(vector);
+    case 'base64':
+      return toBase64(float32Bytes(vector));
+    case 'int8':
+      return Array.from(vector, toInt8);
+    case 'uint8':
+      return Array.from(vector, (value) => toInt8(value) + 128);
+    case 'binary':
+      return signBits(vector).map((byte) => (byte << 24) >> 24);
+    case 'ubinary':
+      return signBits(vector);
+  }
+}
+
+/** round(x * 127) clamped to int8; halves go to the even neighbour, as NumPy's rint does. */
+function toInt8(value: number): number {
+  const scaled = value * 127;
+  const floor = Math.floor(scaled);
+  const rest = scaled - floor;
+  const up = rest > 0.5 || (rest === 0.5 && floor % 2 !== 0);
+  return Math.max(-128, Math.min(127, floor + (up ? 1 : 0)));
+}
+
+/** One bit a dimension, set above zero, the first dimension in the highest bit; the last byte is filled with zeros. */
+function signBits(vector: Float32Array): number[] {
+  const bytes = new Array<number>(Math.ceil(vector.length / 8)).fill(0);
+  vector.forEach((value, i) => {
+    if (value > 0) bytes[i >> 3] = (bytes[i >> 3] ?? 0) | (0x80 >> (i & 7));
+  });
+  return bytes;
+}
+
+/** Little-endian on every machine: what OpenAI's clients decode base64 as. */
+function float32Bytes(vector: Float32Array): Uint8Array {
+  const view = new DataView(new ArrayBuffer(vector.length * 4));
+  vector.forEach((value, i) => {
+    view.setFloat32(i * 4, value, true);
+  });
+  return new Uint8Array(view.buffer);
+}
+
+/** Undefined when the bytes are no whole number of float32 values. */
+export function fromFloat32Bytes(bytes: Uint8Array): Float32Array | undefined {
+  if (bytes.length % 4 !== 0) return undefined;
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  return Float32Array.from({ length: bytes.length / 4 }, (_, i) => view.getFloat32(i * 4, true));
+}

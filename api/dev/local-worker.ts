@@ -1,0 +1,80 @@
+// The Worker in workerd on this machine.
+import { fileURLToPath } from 'node:url';
+import { convertV4MiniflareOptions, Miniflare } from 'miniflare';
+import { ENVARS } from '../../contracts/src/envars.ts';
+import { bundleWorker } from './bundle.ts';
+import { HOST } from './local-address.ts';
+
+export const COMPATIBILITY_DATE = '2026-08-01';
+/** Name in wrangler.toml of the bucket with the model registry. */
+export const BUCKET = 'MODELS';
+
+/** What the Worker writes about a published model, one JSON line each: its `console.log`, as every host reads it. */
+export type WorkerEvent = { event: string } & Record<string, unknown>;
+
+export interface WorkerOptions {
+  model: string;
+  port: number;
+  encoderUrl: string;
+  /** A file that wraps the Worker's own, for measurements. */
+  entry?: string;
+  /** Model whose pointer is followed; undefined: that of the embedded model. */
+  name?: string | undefined;
+  /** There is a simulated bucket, and the Worker looks at its pointer so often; undefined: there is none. */
+  lookMs?: number | undefined;
+  onEvent?: (event: WorkerEvent) => void;
+  /** Further variables, as `wrangler secret put` sets them. */
+  variables?: Record<string, string>;
+}
+
+export async function startWorker({
+  lookMs,
+  name,
+  onEvent = print,
+  variables = {},
+  ...options
+}: WorkerOptions): Promise<Miniflare> {
+  const playground = fileURLToPath(new URL('../playground', import.meta.url));
+  const modules = await bundleWorker({ model: options.model, entry: options.entry });
+  const settings = convertV4MiniflareOptions({
+    host: HOST,
+    port: options.port,
+    name: 'edge-clip',
+    compatibilityDate: COMPATIBILITY_DATE,
+    modulesRoot: '/',
+    modules: modules.map((module) => ({ ...module, path: `/${module.path}` })),
+    bindings: {
+      [ENVARS.encoderUrl]: options.encoderUrl,
+      ...(lookMs === undefined ? {} : { [ENVARS.registrySeconds]: lookMs / 1000 }),
+      ...(name ? { [ENVARS.modelName]: name } : {}),
+      ...variables,
+    },
+    r2Buckets: lookMs !== undefined ? [BUCKET] : [],
+    assets: { directory: playground, routerConfig: { has_user_worker: true } },
+    handleStructuredLogs({ level, message }) {
+      const event = toEvent(message);
+      if (event) onEvent(event);
+      else if (level === 'error' || level === 'warn') console.error(message);
+      else console.log(message);
+    },
+  });
+  return new Miniflare(settings);
+}
+
+function toEvent(line: string): WorkerEvent | undefined {
+  try {
+    const document = JSON.parse(line);
+    return typeof document?.event === 'string' ? document : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+/** For a person who watches. */
+export function print({ event, ...details }: WorkerEvent): void {
+  const { model, version, was, reason } = details;
+  if (event === 'model_current') console.log(`${model} ${version} is current (was ${was})`);
+  else if (event === 'model_refused') console.error(`the published model is refused: ${reason}`);
+  else if (event === 'model_waits') console.error(`the published model waits: ${reason}`);
+  else console.error(`${event}: ${reason}`);
+}

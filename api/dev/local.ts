@@ -1,0 +1,92 @@
+// What `npm start` runs: the Worker and the image encoder, both following a registry folder.
+import { createHash } from 'node:crypto';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import type { Miniflare } from 'miniflare';
+import { ModelManifest } from '../../contracts/src/model/manifest.ts';
+import { startEncoder } from './local-encoder.ts';
+import { BUCKET, print, startWorker, type WorkerEvent, type WorkerOptions } from './local-worker.ts';
+import { createMirror } from './mirror.ts';
+
+export interface LocalOptions extends Omit<WorkerOptions, 'encoderUrl'> {
+  /** Folder to follow, which may appear later; undefined: `model` for ever. */
+  registry?: string | undefined;
+}
+export interface Local {
+  url: string;
+  worker: Miniflare;
+  stop(): Promise<void>;
+}
+
+/** `lookMs`: between two looks at the folder, and at the bucket that mirrors it. */
+export async function startLocal({
+  registry,
+  lookMs = 1000,
+  onEvent = print,
+  ...options
+}: LocalOptions): Promise<Local> {
+  const { model } = options;
+  const encoder = await startEncoder({ model, registry, lookMs });
+  let worker: Miniflare | undefined;
+  let endFollowing = () => {};
+  const stop = async () => {
+    endFollowing();
+    await Promise.all([worker?.dispose(), encoder.stop()]);
+  };
+  try {
+    const current = { manifest: digestOf(join(model, 'manifest.json')) };
+    const notice = (event: WorkerEvent) => {
+      if (event.event === 'model_current') current.manifest = String(event.manifest);
+      onEvent(event);
+    };
+    const bucketLookMs = registry === undefined ? undefined : lookMs;
+    worker = await startWorker({ ...options, encoderUrl: encoder.url, lookMs: bucketLookMs, onEvent: notice });
+    const url = (await worker.ready).origin;
+    if (registry !== undefined) {
+      endFollowing = await followFolder(registry, worker, { url, model, name: options.name, lookMs, current, onEvent });
+    }
+    return { url, worker, stop };
+  } catch (error) {
+    await stop();
+    throw error;
+  }
+}
+
+interface FollowerOptions {
+  url: string;
+  model: string;
+  lookMs: number;
+  name?: string | undefined;
+  /** What the Worker said last. */
+  current: { manifest: string };
+  onEvent: (event: WorkerEvent) => void;
+}
+
+/** Mirrors the folder once before it returns, then again and again; returns how to end that. */
+async function followFolder(folder: string, worker: Miniflare, options: FollowerOptions): Promise<() => void> {
+  const { url, model, lookMs, current, onEvent } = options;
+  const bucket = await worker.getR2Bucket(BUCKET);
+  const embedded = ModelManifest.parse(JSON.parse(readFileSync(join(model, 'manifest.json'), 'utf8')));
+  const name = options.name ?? embedded.name;
+  let isEnded = false;
+  const onProblem = (reason: string) => {
+    if (!isEnded) onEvent({ event: 'registry_unreadable', reason });
+  };
+  const mirror = createMirror({ folder, bucket, name, onProblem });
+  const again = async () => {
+    const named = await mirror.sync();
+    // The Worker looks behind a request: while nobody else asks anything, this does.
+    if (named && named !== current.manifest && !isEnded) await fetch(`${url}/v1/models`).catch(() => undefined);
+    if (!isEnded) timer = setTimeout(again, lookMs);
+  };
+  await mirror.sync();
+  let timer = setTimeout(again, lookMs);
+  return () => {
+    isEnded = true;
+    clearTimeout(timer);
+  };
+}
+
+function digestOf(file: string): string {
+  return `sha256:${createHash('sha256').update(readFileSync(file)).digest('hex')}`;
+}

@@ -1,0 +1,102 @@
+// `npm start`: the Worker in workerd and the image encoder beside it, on this machine; both follow a registry folder.
+import { existsSync } from 'node:fs';
+import { join, resolve } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { parseArgs } from 'node:util';
+import { ENVARS } from '../../contracts/src/envars.ts';
+import { EMBEDDED_MODEL } from './bundle.ts';
+import { Complaint } from './complaint.ts';
+import { startLocal } from './local.ts';
+import { freePort } from './local-address.ts';
+
+const HELP = `usage: npm start [-- --model FOLDER] [--registry FOLDER] [--port N]
+Serves a model on http://127.0.0.1:8787: the page at /, POST /embed, POST /similarity, GET /v1/models.
+  --model FOLDER     the embedded model: holds manifest.json and what it names (default api/model)
+  --registry FOLDER  what is published there is served within seconds, without a restart (default registry)
+  --port N           default $PORT, else 8787`;
+
+/** The repository's own; it may appear later. */
+const REGISTRY = fileURLToPath(new URL('../../registry', import.meta.url));
+/** The first request opens the sessions; a slow machine may take this long. */
+const READY_MS = 60_000;
+
+interface Options {
+  model: string;
+  /** Model whose pointer is followed. */
+  name: string | undefined;
+  port: number;
+  registry: string;
+}
+
+function readOptions(): Options | undefined {
+  const { values } = parseArgs({
+    options: {
+      model: { type: 'string' },
+      registry: { type: 'string' },
+      port: { type: 'string' },
+      help: { type: 'boolean', short: 'h' },
+    },
+  });
+  if (values.help) return undefined;
+  const port = Number(values.port ?? process.env[ENVARS.port] ?? 8787);
+  if (!Number.isInteger(port) || port < 0 || port > 65_535) throw new Complaint('the port must be 0 to 65535');
+  const model = resolve(values.model ?? EMBEDDED_MODEL);
+  if (!existsSync(join(model, 'manifest.json'))) {
+    throw new Complaint(`${model} holds no model (manifest.json is missing): npm run train makes one`);
+  }
+  return { model, name: process.env[ENVARS.modelName], port, registry: resolve(values.registry ?? REGISTRY) };
+}
+
+async function untilReady(url: string): Promise<string> {
+  const response = await fetch(`${url}/health/ready`, { signal: AbortSignal.timeout(READY_MS) });
+  const text = await response.text();
+  if (!response.ok) throw new Complaint(`the model is not ready: ${text}`);
+  const { model, version } = JSON.parse(text) as { model: string; version: string };
+  return `${model} ${version}`;
+}
+
+function greeting(url: string, model: string): string {
+  const json = "-H 'content-type: application/json'";
+  return `
+${model} is ready on ${url}
+
+  curl ${url}/embed ${json} -d '{"input": "a dog running through snow"}'
+  curl ${url}/similarity ${json} -d '{"a": "a dog in snow", "b": ["a cat", "a husky in winter"]}'
+  curl ${url}/embed -F image=@photo.jpg
+  curl ${url}/v1/models
+
+Ctrl-C ends it.`;
+}
+
+// ------------------------------------------------------------------ main
+
+async function main(): Promise<void> {
+  const options = readOptions();
+  if (!options) return console.log(HELP);
+  const port = await freePort(options.port);
+  const starting = startLocal({ ...options, port });
+  let isStopping = false;
+  const stop = async () => {
+    if (isStopping) return;
+    isStopping = true;
+    await starting.then((local) => local.stop(), ignore);
+  };
+  process.on('SIGINT', stop).on('SIGTERM', stop);
+  try {
+    const { url } = await starting;
+    console.log(greeting(url, await untilReady(url)));
+  } catch (error) {
+    const wasStopping = isStopping;
+    await stop();
+    if (!wasStopping) throw error;
+  }
+}
+
+function ignore(): void {}
+
+if (import.meta.main) {
+  await main().catch((error: unknown) => {
+    console.error(error instanceof Complaint ? error.message : error);
+    process.exitCode = 1;
+  });
+}

@@ -1,0 +1,117 @@
+// The image encoder as a local HTTP server: `npm start` runs it as a child process. POST /encode, GET /health.
+import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { parseArgs } from 'node:util';
+import { ENVARS } from '../../../contracts/src/envars.ts';
+import { type Answer, answer, BODY_BYTES, overloaded, problem, Refusal, type Service } from '../http.ts';
+import { openService } from './service.ts';
+
+const HELP = `usage: node api/encoder/hosts/server.ts [--model FOLDER] [--registry URI] [--threads N]
+Serves POST /encode and GET /health on 127.0.0.1. The variable PORT names the port (default 9000, 0 picks a free one);
+the line {"event":"listening","port":N} on standard output says which. SIGTERM and Ctrl-C let running requests finish.
+  --model FOLDER  holds manifest.json and what it names (default $CLIP_MODEL, else api/model)
+  --registry URI  file:///folder or s3://bucket whose current model is followed (default $MODEL_REGISTRY, else none)
+  --threads N     cores that one run of the model may use (default all)`;
+
+/** A client that sends its body slower than this is not waited for; the same bound holds for a stop. */
+const PATIENCE_MS = 30_000;
+/** Longer than clients keep idle connections, so that none is closed under a request that is just being sent. */
+const KEEP_ALIVE_MS = 75_000;
+
+export function createHttpServer(service: Service) {
+  const server = createServer((request, response) => {
+    const requestId = headerOf(request, 'x-request-id') ?? crypto.randomUUID();
+    respond(service, request, requestId)
+      .catch((error: unknown) => problem(error, requestId))
+      .then((reply) => send(response, reply, !request.complete || !server.listening))
+      .catch((error: unknown) => console.error(requestId, error));
+  });
+  server.requestTimeout = PATIENCE_MS;
+  server.keepAliveTimeout = KEEP_ALIVE_MS;
+  return server;
+}
+
+async function respond(service: Service, request: IncomingMessage, requestId: string): Promise<Answer> {
+  const { method = 'GET', url = '/' } = request;
+  const path = url.replace(/\?.*/, '');
+  const declared = Number(request.headers['content-length'] ?? (request.headers['transfer-encoding'] ? Infinity : 0));
+  if (declared > BODY_BYTES && declared !== Infinity) throw tooLarge(declared);
+  const release = service.admission.enter({ bytes: Math.min(declared, BODY_BYTES) });
+  if (!release) throw overloaded(service.admission, 'request bodies');
+  try {
+    const body = await readBody(request);
+    return await answer(service, { method, path, body, requestId, contentType: request.headers['content-type'] });
+  } finally {
+    release();
+  }
+}
+
+async function readBody(request: IncomingMessage): Promise<Uint8Array> {
+  const chunks: Buffer[] = [];
+  let size = 0;
+  for await (const chunk of request.iterator({ destroyOnReturn: false }) as AsyncIterable<Buffer>) {
+    size += chunk.length;
+    if (size > BODY_BYTES) throw tooLarge(size);
+    chunks.push(chunk);
+  }
+  return Buffer.concat(chunks);
+}
+
+function tooLarge(size: number): Refusal {
+  const limit = BODY_BYTES.toLocaleString('en-US');
+  return new Refusal(
+    'body_too_large',
+    `the body has ${size.toLocaleString('en-US')} bytes or more; the limit is ${limit}`,
+  );
+}
+
+/** `last`: the rest of a body is still under way or the server is stopping: no further request on this connection. */
+function send(response: ServerResponse, { status, headers, body }: Answer, last: boolean): void {
+  response.writeHead(status, { ...headers, ...(last ? { connection: 'close' } : {}) }).end(body);
+}
+
+function headerOf(request: IncomingMessage, name: string): string | undefined {
+  const value = request.headers[name];
+  return typeof value === 'string' && /^[\w.-]{1,128}$/.test(value) ? value : undefined;
+}
+
+/** A child whose parent was killed is handed to another process: that is the moment to go. */
+function whenOrphaned(leave: () => void): void {
+  const parent = process.ppid;
+  setInterval(() => process.ppid !== parent && leave(), 1000).unref();
+  process.once('disconnect', leave);
+}
+
+async function main(): Promise<void> {
+  const { values } = parseArgs({
+    options: {
+      model: { type: 'string' },
+      registry: { type: 'string' },
+      threads: { type: 'string' },
+      help: { type: 'boolean' },
+    },
+  });
+  if (values.help) return console.log(HELP);
+  const { model, registry } = values;
+  const service = await openService({ model, registry, threads: values.threads ? Number(values.threads) : undefined });
+  const server = createHttpServer(service);
+  const stop = () => {
+    server.close(() => service.close().finally(() => process.exit(0)));
+    server.closeIdleConnections();
+    setTimeout(() => process.exit(1), PATIENCE_MS).unref();
+  };
+  process.once('SIGTERM', stop);
+  process.once('SIGINT', stop);
+  whenOrphaned(stop);
+  server.listen(Number(process.env[ENVARS.port] ?? 9000), '127.0.0.1', () => {
+    const { port } = server.address() as AddressInfo;
+    console.log(JSON.stringify({ event: 'listening', port }));
+  });
+}
+
+if (import.meta.main) {
+  await main().catch((error: unknown) => {
+    console.error(error instanceof Error ? error.message : error);
+    process.exit(1);
+  });
+}

@@ -1,0 +1,47 @@
+// Composition root of every host: a model folder, or a registry that is followed, becomes a service ready to answer.
+import { availableParallelism } from 'node:os';
+import { fileURLToPath } from 'node:url';
+import { ENVARS } from '../../../contracts/src/envars.ts';
+import { createAdmission, type Load } from '../admission.ts';
+import { createEncode } from '../encode.ts';
+import { followTowers } from '../follow-towers.ts';
+import type { Service } from '../http.ts';
+import { openStore } from '../model-store.ts';
+import { openSession, readManifest } from '../session.ts';
+import { oneTower, type Tower } from '../towers.ts';
+
+const EMBEDDED = fileURLToPath(new URL('../../model', import.meta.url));
+const REGISTRY_SECONDS = 60;
+
+export type ServiceOptions = {
+  /** Folder of a model (default $CLIP_MODEL, else api/model). With a registry: served until that names another. */
+  model?: string | undefined;
+  /** Model registry to follow (default $MODEL_REGISTRY, else none). */
+  registry?: string | undefined;
+  threads?: number | undefined;
+  door?: Load;
+};
+type Closable = { close(): Promise<void> };
+
+export async function openService(options: ServiceOptions = {}): Promise<Service & Closable> {
+  const { threads = availableParallelism(), door } = options;
+  const embedded = options.model ?? process.env[ENVARS.model] ?? EMBEDDED;
+  const uri = options.registry ?? process.env[ENVARS.registry];
+  const admission = createAdmission(door);
+  if (!uri) {
+    const { close, ...tower } = await openTower({ model: embedded, threads });
+    return { towers: oneTower(tower), admission, close };
+  }
+  const name = process.env[ENVARS.modelName];
+  const seconds = Number(process.env[ENVARS.registrySeconds] ?? REGISTRY_SECONDS);
+  const towers = await followTowers({ embedded, store: openStore(uri, process.env), name, seconds, threads });
+  return { towers, admission, close: () => towers.close() };
+}
+
+/** One model's image tower, for a host that does one job. */
+export async function openTower({ model, threads }: ServiceOptions = {}): Promise<Tower & Closable> {
+  const folder = model ?? process.env[ENVARS.model] ?? EMBEDDED;
+  const manifest = await readManifest(folder);
+  const session = await openSession(folder, manifest, threads ?? availableParallelism());
+  return { manifest, encode: createEncode(manifest, session), close: () => session.close() };
+}

@@ -1,0 +1,124 @@
+// Whether a trained model may be published: floors of its own, and no fall behind the model it would replace. Pure.
+import type { ModelManifest } from '../../contracts/src/model/manifest.ts';
+import type { ModelRelease } from '../../contracts/src/model/release.ts';
+import type { TrainingReport } from '../../contracts/src/training/job.ts';
+import type { GateCheck, GateDecision } from '../../contracts/src/training/pipeline.ts';
+
+/** What is current: its manifest, by digest and as read, and the release that brought it in. */
+export interface Incumbent {
+  digest: string;
+  manifest: ModelManifest;
+  release: ModelRelease;
+}
+
+export interface Candidate {
+  digest: string;
+  manifest: ModelManifest;
+  /** Reports of the stages `export` and `evaluate`. */
+  exported: TrainingReport;
+  evaluated: TrainingReport;
+  /** Content address of the `prepare` run behind them: figures of two dev splits are not compared. */
+  dev_data: string;
+}
+
+type Bound = { metric: string; bound: 'min' | 'max'; limit: number };
+
+/**
+ * What holds whatever came before. Parity: cosine of the served int8 path to PyTorch float32. The student's share: its
+ * text-to-image R@10 by the teacher's, the figure that distillation is judged by. Bytes: what a Worker's bundle holds
+ * beside the runtime.
+ */
+const FLOORS: readonly (Bound & { of: 'exported' | 'evaluated' })[] = [
+  { of: 'exported', metric: 'parity.text.mean', bound: 'min', limit: 0.99 },
+  { of: 'exported', metric: 'parity.text.worst', bound: 'min', limit: 0.95 },
+  { of: 'exported', metric: 'parity.static.worst', bound: 'min', limit: 0.99 },
+  { of: 'exported', metric: 'parity.image.worst', bound: 'min', limit: 0.99 },
+  { of: 'exported', metric: 'bytes', bound: 'max', limit: 40 * 2 ** 20 },
+  { of: 'evaluated', metric: 'student_share.text_to_image_R@10', bound: 'min', limit: 0.9 },
+  { of: 'evaluated', metric: 'student_share.image_to_text_R@10', bound: 'min', limit: 0.9 },
+];
+
+/**
+ * How far a figure may fall below the incumbent's, in its own unit. Half a point of mean recall is the standard deviation
+ * between seeds of one recipe on 1,000 photos (trainer/LOG.md): less than that is noise. Single recalls and zero-shot
+ * figures vary more.
+ */
+const MAY_FALL: Readonly<Record<string, number>> = {
+  'student_int8.mean_recall': 0.005,
+  'student_int8.text_to_image_R@10': 0.01,
+  'student_int8.image_to_text_R@10': 0.01,
+  'static.mean_recall': 0.01,
+  'student_int8.zero_shot_top1': 0.02,
+};
+
+/** Decides, and says why in sentences that a person reads weeks later. */
+export function decide(candidate: Candidate, incumbent: Incumbent | null): GateDecision {
+  const { manifest, evaluated } = candidate;
+  if (incumbent?.digest === candidate.digest) {
+    return reject(incumbent, [], [`${manifest.name} ${manifest.version} is current already`]);
+  }
+  if (incumbent !== null && incumbent.manifest.name !== manifest.name) {
+    const names = `${manifest.name} would replace ${incumbent.manifest.name}`;
+    return reject(incumbent, [], [`${names}: a model replaces only one of its own name`]);
+  }
+  const checks = FLOORS.map(({ of, ...bound }) => check(bound, candidate[of].metrics));
+  const isComparable = incumbent !== null && incumbent.release.dev_data === candidate.dev_data;
+  if (isComparable) {
+    for (const [metric, fall] of Object.entries(MAY_FALL)) {
+      const before = incumbent.release.metrics[metric];
+      // A figure that the incumbent was not measured at says nothing about a fall.
+      if (before !== undefined) {
+        checks.push(check({ metric, bound: 'min', limit: before - fall }, evaluated.metrics));
+      }
+    }
+  }
+  const failed = checks.filter(({ passed }) => !passed);
+  if (failed.length > 0) return reject(incumbent, checks, failed.map(sentence));
+  return {
+    decision: 'publish',
+    reasons: grounds(candidate, incumbent, isComparable),
+    checks,
+    incumbent: incumbent?.digest ?? null,
+  };
+}
+
+function reject(incumbent: Incumbent | null, checks: GateCheck[], reasons: string[]): GateDecision {
+  return { decision: 'reject', reasons, checks, incumbent: incumbent?.digest ?? null };
+}
+
+/** A figure that is missing or not finite fails: nothing is published on trust. */
+function check({ metric, bound, limit }: Bound, metrics: Readonly<Record<string, number>>): GateCheck {
+  const measured = metrics[metric];
+  const value = measured !== undefined && Number.isFinite(measured) ? measured : null;
+  const passed = value !== null && (bound === 'min' ? value >= limit : value <= limit);
+  return { name: metric, value, limit, bound, passed };
+}
+
+function sentence({ name, value, limit, bound }: GateCheck): string {
+  if (value === null)
+    return `${name} was not measured; ${bound === 'min' ? 'at least' : 'at most'} ${shown(limit)} is needed`;
+  return `${name} is ${shown(value)}; ${bound === 'min' ? 'at least' : 'at most'} ${shown(limit)} is needed`;
+}
+
+function grounds({ manifest, evaluated }: Candidate, incumbent: Incumbent | null, isComparable: boolean): string[] {
+  const recall = 'student_int8.mean_recall';
+  const now = evaluated.metrics[recall] ?? Number.NaN;
+  const reasons: string[] = [];
+  if (incumbent === null) reasons.push(`the first ${manifest.name}: it passes every floor, ${recall} is ${shown(now)}`);
+  else if (!isComparable)
+    reasons.push(
+      'it passes every floor; the incumbent was measured on another dev split, so the two were not compared',
+    );
+  else {
+    const before = incumbent.release.metrics[recall];
+    const from = before === undefined ? 'not measured' : shown(before);
+    reasons.push(`${recall} is ${shown(now)}, the incumbent's is ${from}; nothing falls further than it may`);
+  }
+  if (incumbent !== null && incumbent.manifest.space_id !== manifest.space_id)
+    reasons.push('it has a new embedding space: vectors stored with the incumbent have to be made again');
+  return reasons;
+}
+
+function shown(value: number): string {
+  return Number.isInteger(value) ? value.toLocaleString('en-US') : String(Number(value.toFixed(4)));
+}

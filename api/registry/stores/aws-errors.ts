@@ -1,0 +1,41 @@
+// What AWS's clients throw, as sentences that say what to do, where there is something that a person can do.
+import { RefusedError } from '../../../contracts/src/user-error.ts';
+
+/** Runs a call of a client; `what` names what was asked for. Errors nobody can mend stay what they are. */
+export async function explained<T>(what: string, call: Promise<T>): Promise<T> {
+  try {
+    return await call;
+  } catch (error) {
+    const sentence = error instanceof Error ? sentenceFor(error, what) : null;
+    throw sentence === null ? error : new RefusedError(sentence);
+  }
+}
+
+const OFFLINE = ['ECONNREFUSED', 'ECONNRESET', 'ENOTFOUND', 'EAI_AGAIN', 'ETIMEDOUT', 'EHOSTUNREACH', 'ENETUNREACH'];
+
+function sentenceFor(error: Error, what: string): string | null {
+  const { name, message } = error;
+  const code = 'code' in error ? String(error.code) : '';
+  if (message === 'Region is missing') return 'no AWS region is set: set AWS_REGION, or a region in the profile';
+  if (name === 'CredentialsProviderError')
+    return `no AWS credentials were found: set AWS_PROFILE, or sign in first (${message})`;
+  if (/^(ExpiredToken|ExpiredTokenException|TokenRefreshRequired)$/.test(name))
+    return `the AWS credentials have expired: sign in again (${message})`;
+  if (/^(InvalidAccessKeyId|UnrecognizedClientException|SignatureDoesNotMatch)$/.test(name))
+    return `AWS does not know these credentials: check AWS_PROFILE or the keys (${message})`;
+  if (OFFLINE.includes(code) || name === 'TimeoutError')
+    return `${what}: AWS cannot be reached (${message || code}): check the network and the region`;
+  if (name === 'NoSuchBucket') return `${what}: there is no such bucket for these credentials`;
+  if (/^(AccessDenied|AccessDeniedException|Forbidden|403)$/.test(name) || statusOf(error) === 403)
+    return `${what}: access is denied (${message || name}): check whose credentials these are and what they may do`;
+  if (name === 'ClientException') return `${what}: ${message}`;
+  return null;
+}
+
+/** HTTP status of a service's answer; null where none came. */
+export function statusOf(error: unknown): number | null {
+  if (!(error instanceof Error) || !('$metadata' in error)) return null;
+  const { $metadata } = error;
+  if (typeof $metadata !== 'object' || $metadata === null || !('httpStatusCode' in $metadata)) return null;
+  return typeof $metadata.httpStatusCode === 'number' ? $metadata.httpStatusCode : null;
+}

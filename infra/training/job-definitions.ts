@@ -1,0 +1,143 @@
+// One Batch job definition a stage class: the same image and argument, other machines, time and permissions to wait.
+import { ArnFormat, Duration, Fn, Size, Stack } from 'aws-cdk-lib';
+import * as batch from 'aws-cdk-lib/aws-batch';
+import * as ecs from 'aws-cdk-lib/aws-ecs';
+import * as iam from 'aws-cdk-lib/aws-iam';
+import type * as logs from 'aws-cdk-lib/aws-logs';
+import { Construct } from 'constructs';
+import { ENVARS } from '../../contracts/src/envars.ts';
+import { INTERRUPTED, STAGE_CLASSES, type StageClass } from '../../contracts/src/job-classes.ts';
+import { imageDigest } from '../image-digest.ts';
+import type { Network } from '../network/network.ts';
+import { accept } from '../rules/accept.ts';
+import { allow } from '../rules/allow.ts';
+import type { Data } from '../storage/storage.ts';
+
+/** Data loaders hand batches over in shared memory; Docker's default of 64 MiB breaks them. */
+const SHARED_MEMORY_MIB = 16_384;
+/** Shared memory counts as the container's: this much stays for everything else. */
+const PROCESS_MEMORY_MIB = 8_192;
+
+/** Batch cannot set a task's stop timeout, and Fargate's own is 30 s; machines of ours have 110 s, the container's default. */
+const FARGATE_STOP_SECONDS = '28';
+
+/** The first entry that matches decides, and a job that none matches would be tried again: hence the last one. */
+const RETRIES = [
+  // A spot machine was taken away, of EC2 or of Fargate: the next attempt goes on from the checkpoint.
+  batch.RetryStrategy.of(batch.Action.RETRY, batch.Reason.SPOT_INSTANCE_RECLAIMED),
+  batch.RetryStrategy.of(
+    batch.Action.RETRY,
+    batch.Reason.custom({ onStatusReason: 'Your Spot Task was interrupted*' }),
+  ),
+  batch.RetryStrategy.of(batch.Action.RETRY, batch.Reason.CANNOT_PULL_CONTAINER),
+  batch.RetryStrategy.of(batch.Action.RETRY, batch.Reason.custom({ onExitCode: String(INTERRUPTED) })),
+  // Everything else is a fault of the program or of its data, and would only fail again.
+  batch.RetryStrategy.of(batch.Action.EXIT, batch.Reason.custom({ onReason: '*' })),
+];
+
+export interface JobDefinitionsProps {
+  data: Data;
+  network: Network;
+  /** Where every training container logs. */
+  logGroup: logs.LogGroup;
+}
+
+export class JobDefinitions extends Construct {
+  readonly byClass: Readonly<Record<StageClass, batch.EcsJobDefinition>>;
+
+  constructor(scope: Construct, id: string, { data, network, logGroup }: JobDefinitionsProps) {
+    super(scope, id);
+    const image = ecs.ContainerImage.fromEcrRepository(
+      data.trainerImages,
+      imageDigest(Stack.of(this), 'TrainerImageDigest'),
+    );
+    const executionRole = new iam.Role(this, 'ExecutionRole', {
+      assumedBy: new iam.ServicePrincipal('ecs-tasks.amazonaws.com'),
+      description: 'Pulls the image and writes the log, before and beside the program',
+    });
+    const definition = (stageClass: StageClass) => {
+      const { vcpus, memory_mib, gpus, timeout_hours, attempts } = STAGE_CLASSES[stageClass];
+      const name = stageClass.charAt(0).toUpperCase() + stageClass.slice(1);
+      const jobRole = new iam.Role(this, `${name}Role`, {
+        assumedBy: new iam.ServicePrincipal('ecs-tasks.amazonaws.com'),
+        description: `What a training container of class ${stageClass} may do`,
+      });
+      data.grantTrain(jobRole);
+      const container = {
+        image,
+        // The image's entry point takes one argument, the URI of job.json.
+        command: ['Ref::job'],
+        cpu: vcpus,
+        memory: Size.mebibytes(memory_mib),
+        jobRole,
+        executionRole,
+        readonlyRootFilesystem: false,
+        environment: {
+          // Only Fargate tells a container where it is.
+          AWS_REGION: Stack.of(this).region,
+          ...(gpus === 0 ? { [ENVARS.stopSeconds]: FARGATE_STOP_SECONDS } : {}),
+        },
+        logging: ecs.LogDriver.awsLogs({ logGroup, streamPrefix: stageClass }),
+      };
+      // PID 1 that passes SIGTERM on and reaps the data loaders' workers.
+      const init = { initProcessEnabled: true };
+      return new batch.EcsJobDefinition(this, name, {
+        container:
+          gpus === 0
+            ? new batch.EcsFargateContainerDefinition(this, `${name}Container`, {
+                ...container,
+                linuxParameters: new batch.LinuxParameters(this, `${name}Linux`, init),
+                assignPublicIp: network.publicAddresses,
+                ephemeralStorageSize: Size.gibibytes(100),
+                fargateCpuArchitecture: ecs.CpuArchitecture.X86_64,
+                fargateOperatingSystemFamily: ecs.OperatingSystemFamily.LINUX,
+              })
+            : new batch.EcsEc2ContainerDefinition(this, `${name}Container`, {
+                ...container,
+                gpu: gpus,
+                privileged: false,
+                linuxParameters: new batch.LinuxParameters(this, `${name}Linux`, {
+                  ...init,
+                  sharedMemorySize: Size.mebibytes(Math.min(SHARED_MEMORY_MIB, memory_mib - PROCESS_MEMORY_MIB)),
+                }),
+              }),
+        timeout: Duration.hours(timeout_hours),
+        retryAttempts: attempts,
+        retryStrategies: RETRIES,
+        propagateTags: true,
+        // Executions that are under way during a deployment go on with the revision that they were planned with.
+        skipDeregisterOnUpdate: true,
+      });
+    };
+    if (network.publicAddresses)
+      accept(
+        this,
+        'EdgeClip::JobPublicAddress',
+        'Setting network: public. Without a gateway the address is the only way out, and nothing is let in by it.',
+      );
+    this.byClass = { cpu: definition('cpu'), embed: definition('embed'), train: definition('train') };
+  }
+
+  /**
+   * Submits jobs of these definitions, of any revision: a deployment makes a new one while executions under way still
+   * name the one before, and they may not fail for that.
+   */
+  grantSubmit(grantee: iam.IGrantable, queues: batch.JobQueue[]): void {
+    const families = Object.values(this.byClass).flatMap((definition) => {
+      const family = Fn.select(1, Fn.split('/', Fn.select(5, Fn.split(':', definition.jobDefinitionArn))));
+      return [family, `${family}:*`].map((resourceName) => this.arn('job-definition', resourceName));
+    });
+    const queueArns = queues.map((queue) => queue.jobQueueArn);
+    allow(grantee, ['batch:SubmitJob'], [...queueArns, ...families]);
+    // Tags of a job are authorised as a second action, on the definition and on the job that comes into being.
+    allow(grantee, ['batch:TagResource'], [...queueArns, ...families, this.arn('job', '*')]);
+    // Without it a stopped or timed-out execution would leave its job running, and billed.
+    allow(grantee, ['batch:TerminateJob'], [this.arn('job', '*')]);
+    allow(grantee, ['batch:DescribeJobs'], ['*']);
+  }
+
+  private arn(resource: string, resourceName: string): string {
+    const arnFormat = ArnFormat.SLASH_RESOURCE_NAME;
+    return Stack.of(this).formatArn({ service: 'batch', resource, resourceName, arnFormat });
+  }
+}

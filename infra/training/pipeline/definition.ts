@@ -1,0 +1,145 @@
+// The training pipeline in the Amazon States Language: lock, plan, run what is missing, gate, publish, record, unlock.
+// It knows no stage. What a state hands on is contracts/src/training/pipeline.ts.
+import { BATCH_RETRY, LAMBDA_RETRY, ON_ERROR, SERVICE_RETRY } from './errors.ts';
+import { lock, RECIPE_KEY, releaseLock, type State } from './lock.ts';
+
+/** ARNs and names that the states refer to. */
+export interface PipelineParts {
+  table: string;
+  topic: string;
+  plan: string;
+  gate: string;
+  publish: string;
+}
+
+export function pipelineDefinition(parts: PipelineParts) {
+  return {
+    Comment: 'Trains a recipe as far as something is missing, and publishes the model if the gate lets it through',
+    StartAt: 'AcquireLock',
+    States: { ...lock(parts.table, 'Plan'), ...work(parts), ...close(parts) } satisfies Record<string, State>,
+  };
+}
+
+function work({ table, topic, plan, gate, publish }: PipelineParts): Record<string, State> {
+  const call = (Resource: string, Parameters: Record<string, string>, ResultPath: string, Next: string) => ({
+    Type: 'Task',
+    Resource,
+    Parameters,
+    ResultPath,
+    TimeoutSeconds: 900,
+    Retry: [LAMBDA_RETRY],
+    Catch: ON_ERROR,
+    Next,
+  });
+  const record = (manifest: Record<string, unknown>) => ({
+    Type: 'Task',
+    Resource: 'arn:aws:states:::dynamodb:putItem',
+    Parameters: {
+      TableName: table,
+      Item: {
+        pk: RECIPE_KEY,
+        sk: { 'S.$': "States.Format('run#{}', $$.Execution.StartTime)" },
+        execution: { 'S.$': '$$.Execution.Id' },
+        decision: { 'S.$': '$.decision.decision' },
+        reasons: { 'S.$': 'States.JsonToString($.decision.reasons)' },
+        exported: { 'S.$': '$.plan.exported' },
+        evaluated: { 'S.$': '$.plan.evaluated' },
+        ...manifest,
+      },
+    },
+    ResultPath: null,
+    Retry: [SERVICE_RETRY],
+    Catch: ON_ERROR,
+    Next: 'Notify',
+  });
+  return {
+    // Where nothing is missing the map has nothing to do, and the gate is asked all the same: what was trained by hand, or
+    // before a publication that failed, has not been decided on yet.
+    Plan: call(plan, { 'recipe.$': '$.recipe' }, '$.plan', 'RunStages'),
+    RunStages: {
+      Type: 'Map',
+      ItemsPath: '$.plan.stages',
+      // Each stage reads what the one before it wrote.
+      MaxConcurrency: 1,
+      ItemProcessor: {
+        ProcessorConfig: { Mode: 'INLINE' },
+        StartAt: 'RunStage',
+        States: {
+          RunStage: {
+            Type: 'Task',
+            Resource: 'arn:aws:states:::batch:submitJob.sync',
+            Parameters: {
+              'JobName.$': '$.job_name',
+              'JobQueue.$': '$.job_queue',
+              'JobDefinition.$': '$.job_definition',
+              Parameters: { 'job.$': '$.job' },
+              'Tags.$': '$.tags',
+            },
+            Retry: [BATCH_RETRY],
+            End: true,
+          },
+        },
+      },
+      ResultPath: null,
+      Catch: ON_ERROR,
+      Next: 'Gate',
+    },
+    Gate: call(gate, { 'plan.$': '$.plan' }, '$.decision', 'IsGoodEnough'),
+    IsGoodEnough: {
+      Type: 'Choice',
+      Choices: [
+        { Variable: '$.decision.decision', StringEquals: 'publish', Next: 'Publish' },
+        // It is current already, or was rejected and reported when it was trained.
+        { Variable: '$.plan.to_run', NumericEquals: 0, Next: 'ReleaseLock' },
+      ],
+      Default: 'RecordRejection',
+    },
+    Publish: call(publish, { 'plan.$': '$.plan', 'decision.$': '$.decision' }, '$.published', 'RecordRun'),
+    RecordRun: record({ manifest: { 'S.$': '$.published.manifest' } }),
+    RecordRejection: record({}),
+    Notify: {
+      ...notify(topic, { 'decision.$': '$.decision.decision', 'reasons.$': '$.decision.reasons' }),
+      Catch: ON_ERROR,
+    },
+  };
+}
+
+/** Says how it went, and lets go of the lock on every way out. */
+function close({ table, topic }: PipelineParts): Record<string, State> {
+  return {
+    NotifyFailure: {
+      ...notify(topic, { 'error.$': '$.error' }),
+      // Being unable to tell is no reason to keep the lock.
+      Catch: [{ ErrorEquals: ['States.ALL'], ResultPath: '$.silent', Next: 'ReleaseLock' }],
+    },
+    ReleaseLock: releaseLock(table, 'HowItWent'),
+    HowItWent: {
+      Type: 'Choice',
+      Choices: [
+        { Variable: '$.error', IsPresent: true, Next: 'Failed' },
+        { Variable: '$.decision.decision', StringEquals: 'publish', Next: 'Done' },
+        { Variable: '$.plan.to_run', NumericEquals: 0, Next: 'NothingToRun' },
+      ],
+      Default: 'Rejected',
+    },
+    Done: { Type: 'Succeed' },
+    NothingToRun: { Type: 'Succeed' },
+    // A worse candidate is no failure of the pipeline: the model in use stays.
+    Rejected: { Type: 'Succeed' },
+    Failed: { Type: 'Fail', ErrorPath: '$.error.Error', CausePath: '$.error.Cause' },
+  };
+}
+
+function notify(topic: string, outcome: Record<string, string>) {
+  return {
+    Type: 'Task',
+    Resource: 'arn:aws:states:::sns:publish',
+    Parameters: {
+      TopicArn: topic,
+      Message: { 'recipe.$': '$.recipe', 'execution.$': '$$.Execution.Id', ...outcome },
+    },
+    ResultPath: null,
+    Retry: [SERVICE_RETRY],
+    Next: 'ReleaseLock',
+  };
+}

@@ -1,0 +1,108 @@
+// The lock of a recipe, as states: who takes it, who waits for nobody, who takes it over, and who lets go of it.
+import { ON_ERROR, SERVICE_RETRY } from './errors.ts';
+
+export type State = Record<string, unknown> & { Type: string };
+
+export const RECIPE_KEY = { 'S.$': "States.Format('recipe#{}', $.recipe)" };
+const LOCK_KEY = { pk: RECIPE_KEY, sk: { S: 'lock' } };
+
+/**
+ * One execution a recipe. The lock names its execution, and whether that still runs is asked of Step Functions: an
+ * expiry would have to outlast the longest training, and would block a recipe for as long after an aborted execution.
+ */
+export function lock(table: string, next: string): Record<string, State> {
+  const take = (condition: string, values: Record<string, unknown>) => ({
+    Type: 'Task',
+    Resource: 'arn:aws:states:::dynamodb:putItem',
+    Parameters: {
+      TableName: table,
+      Item: {
+        ...LOCK_KEY,
+        held_by: { 'S.$': '$$.Execution.Id' },
+        acquired_at: { 'S.$': '$$.State.EnteredTime' },
+      },
+      ConditionExpression: condition,
+      ExpressionAttributeValues: values,
+    },
+    ResultPath: null,
+    Retry: [SERVICE_RETRY],
+  });
+  const refused = (Next: string) => ({
+    ErrorEquals: ['DynamoDB.ConditionalCheckFailedException'],
+    ResultPath: '$.refused',
+    Next,
+  });
+  return {
+    AcquireLock: {
+      // A retry after an answer that got lost finds its own lock, and that is as good as an absent one.
+      ...take('attribute_not_exists(pk) OR held_by = :me', { ':me': { 'S.$': '$$.Execution.Id' } }),
+      Catch: [refused('ReadLock'), ...ON_ERROR],
+      Next: next,
+    },
+    ReadLock: {
+      Type: 'Task',
+      Resource: 'arn:aws:states:::dynamodb:getItem',
+      Parameters: { TableName: table, Key: LOCK_KEY, ConsistentRead: true },
+      ResultPath: '$.lock',
+      Retry: [SERVICE_RETRY],
+      Catch: ON_ERROR,
+      Next: 'IsLocked',
+    },
+    IsLocked: {
+      Type: 'Choice',
+      Choices: [{ Variable: '$.lock.Item', IsPresent: true, Next: 'DescribeHolder' }],
+      // It was released between the two looks.
+      Default: 'AcquireLock',
+    },
+    DescribeHolder: {
+      Type: 'Task',
+      Resource: 'arn:aws:states:::aws-sdk:sfn:describeExecution',
+      Parameters: { 'ExecutionArn.$': '$.lock.Item.held_by.S' },
+      ResultSelector: { 'status.$': '$.Status' },
+      ResultPath: '$.holder',
+      Retry: [SERVICE_RETRY],
+      Catch: ON_ERROR,
+      Next: 'IsHolderRunning',
+    },
+    IsHolderRunning: {
+      Type: 'Choice',
+      Choices: [
+        {
+          Or: ['RUNNING', 'PENDING_REDRIVE'].map((StringEquals) => ({ Variable: '$.holder.status', StringEquals })),
+          Next: 'Busy',
+        },
+      ],
+      Default: 'TakeOverLock',
+    },
+    TakeOverLock: {
+      // Of several executions that find the lock abandoned, one gets it.
+      ...take('held_by = :gone', { ':gone': { 'S.$': '$.lock.Item.held_by.S' } }),
+      Catch: [refused('Busy'), ...ON_ERROR],
+      Next: next,
+    },
+    Busy: {
+      Type: 'Fail',
+      Error: 'RecipeBusy',
+      Cause: 'Another execution of this recipe is running. It goes on; this one did nothing and changed nothing.',
+    },
+  };
+}
+
+/** Deletes the lock of this execution and no other's. */
+export function releaseLock(table: string, next: string): State {
+  return {
+    Type: 'Task',
+    Resource: 'arn:aws:states:::dynamodb:deleteItem',
+    Parameters: {
+      TableName: table,
+      Key: LOCK_KEY,
+      ConditionExpression: 'held_by = :me',
+      ExpressionAttributeValues: { ':me': { 'S.$': '$$.Execution.Id' } },
+    },
+    ResultPath: null,
+    Retry: [SERVICE_RETRY],
+    // Refused: it was another's. Anything else: the next execution finds this one ended and takes the lock over.
+    Catch: [{ ErrorEquals: ['States.ALL'], ResultPath: '$.unreleased', Next: next }],
+    Next: next,
+  };
+}

@@ -1,0 +1,180 @@
+// Publishing and rolling back, in a folder and in a bucket alike: what a reader finds at every moment.
+import { mkdtempSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { CreateBucketCommand, S3Client } from '@aws-sdk/client-s3';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
+import { sha256 } from '../../../api/registry/artefacts.ts';
+import { decide } from '../../../api/registry/gate.ts';
+import { readHistory, readIncumbent, standing } from '../../../api/registry/history.ts';
+import { type ExportedModel, publishModel, readCandidate, rollback } from '../../../api/registry/publish.ts';
+import { type ObjectStore, openStore } from '../../../api/registry/store.ts';
+import { artefactKey, currentKey, manifestKey } from '../../../contracts/src/keys.ts';
+import { type AwsEmulator, startAws } from '../../support/aws-emulator.ts';
+import { GOOD_EVALUATION, smallModel, writeRuns } from '../../support/exported-model.ts';
+
+vi.setConfig({ testTimeout: 60_000 });
+const DEV = `sha256:${'d'.repeat(64)}`;
+const credentials = { accessKeyId: 'testing', secretAccessKey: 'testing' };
+
+let aws: AwsEmulator;
+beforeAll(async () => {
+  aws = await startAws(tmpdir());
+});
+afterAll(() => aws.stop());
+
+let count = 0;
+const KINDS: [string, () => Promise<ObjectStore>][] = [
+  ['a folder', async () => openStore(`file://${mkdtempSync(join(tmpdir(), 'registry '))}`)],
+  [
+    'a bucket',
+    async () => {
+      const Bucket = `registry-${++count}`;
+      const client = new S3Client({ endpoint: aws.endpoint, region: 'auto', credentials, forcePathStyle: true });
+      await client.send(new CreateBucketCommand({ Bucket }));
+      return openStore(`s3://${Bucket}`, { endpoint: aws.endpoint, credentials });
+    },
+  ],
+];
+
+/** A trained model of that version, with its runs in a folder of this machine. */
+async function trained(version: string, evaluated: Record<string, number> = GOOD_EVALUATION): Promise<ExportedModel> {
+  const runs = openStore(`file://${mkdtempSync(join(tmpdir(), 'runs '))}`);
+  const { exported, evaluated: evaluation } = await writeRuns(runs, 'runs', smallModel(version), { evaluated });
+  return readCandidate(openStore(exported), openStore(evaluation), DEV);
+}
+
+async function publish(registry: ObjectStore, candidate: ExportedModel) {
+  return publishModel(registry, candidate, decide(candidate, await readIncumbent(registry, 'tiny')));
+}
+
+/** The registry with every write written down, and `stop` to make one of them fail. */
+function recorded(
+  registry: ObjectStore,
+  stop: (key: string) => boolean = () => false,
+): { store: ObjectStore; keys: string[] } {
+  const keys: string[] = [];
+  const put: ObjectStore['put'] = async (key, body, only) => {
+    if (stop(key)) throw new Error(`the network failed at ${key}`);
+    keys.push(key);
+    return registry.put(key, body, only);
+  };
+  return { store: { ...registry, put }, keys };
+}
+
+describe.each(KINDS)('a registry in %s', (_, open) => {
+  it('gets the files, the manifest, the release and the pointer, in that order', async () => {
+    const registry = await open();
+    const candidate = await trained('1');
+    const { store, keys } = recorded(registry);
+    const { manifest } = await publish(store, candidate);
+    expect(manifest).toBe(sha256(candidate.bytes));
+    expect(keys.slice(0, -3).every((key) => key.startsWith('artefacts/sha256/'))).toBe(true);
+    expect(keys.at(-3)).toBe(manifestKey(manifest));
+    expect(keys.at(-2)).toMatch(/^releases\/sha256\//);
+    expect(keys.at(-1)).toBe(currentKey('tiny'));
+    const vocabulary = candidate.manifest.text.tokenizer.vocabulary;
+    const stored = await registry.get(artefactKey(vocabulary.digest));
+    expect(stored?.body.toString()).toBe('v.txt of 1');
+  });
+
+  it('answers with the old model whatever step fails, and the next attempt finishes', async () => {
+    const registry = await open();
+    const first = await publish(registry, await trained('1'));
+    const second = await trained('2');
+    const steps = recorded(await open());
+    await publish(steps.store, second);
+    for (const failing of steps.keys) {
+      const { store } = recorded(
+        registry,
+        (key) => key === failing || (failing.startsWith('releases/') && key.startsWith('releases/')),
+      );
+      await expect(publish(store, second)).rejects.toThrow('the network failed');
+      expect((await readIncumbent(registry, 'tiny'))?.digest).toBe(first.manifest);
+    }
+    const { manifest } = await publish(registry, second);
+    expect((await readIncumbent(registry, 'tiny'))?.digest).toBe(manifest);
+  });
+
+  it('goes back to the model before, further back, and forward again; the history keeps every move', async () => {
+    const registry = await open();
+    const [one, two, three] = [await trained('1'), await trained('2'), await trained('3')];
+    for (const candidate of [one, two, three]) await publish(registry, candidate);
+    const current = async () => (await readIncumbent(registry, 'tiny'))?.manifest.version;
+    expect(await current()).toBe('3');
+    await rollback(registry, 'tiny', { reason: 'searches for shoes find hats' });
+    expect(await current()).toBe('2');
+    await rollback(registry, 'tiny', { reason: 'so does this one' });
+    expect(await current()).toBe('1');
+    await expect(rollback(registry, 'tiny', { reason: 'again' })).rejects.toThrow(
+      'there is no model before the current one',
+    );
+    await rollback(registry, 'tiny', { to: three.digest, reason: 'it was the hats' });
+    expect(await current()).toBe('3');
+    await rollback(registry, 'tiny', { reason: 'it was not' });
+    expect(await current()).toBe('1');
+    const history = await readHistory(registry, 'tiny');
+    expect(history.map(({ action, reasons }) => `${action}: ${reasons[0]}`)).toEqual([
+      'rollback: it was not',
+      'rollback: it was the hats',
+      'rollback: so does this one',
+      'rollback: searches for shoes find hats',
+      expect.stringMatching(/^publish: student_int8/),
+      expect.stringMatching(/^publish: student_int8/),
+      expect.stringMatching(/^publish: the first tiny/),
+    ]);
+    expect(standing(history).map(({ manifest }) => manifest)).toEqual([one.digest]);
+    // Figures travel with the pointer: a model that came back is what the next candidate is held against.
+    expect((await readIncumbent(registry, 'tiny'))?.release.metrics).toEqual(GOOD_EVALUATION);
+  });
+
+  it('refuses what the gate rejected, and a decision that another publication has overtaken', async () => {
+    const registry = await open();
+    const [one, two] = [await trained('1'), await trained('2')];
+    const early = decide(two, null);
+    await publish(registry, one);
+    await expect(publishModel(registry, two, early)).rejects.toThrow('the pointer of tiny moved meanwhile');
+    const worse = await trained('3', { ...GOOD_EVALUATION, 'static.mean_recall': 0.1 });
+    await expect(publish(registry, worse)).rejects.toThrow('the gate rejected tiny 3: static.mean_recall is 0.1');
+    expect((await readIncumbent(registry, 'tiny'))?.digest).toBe(one.digest);
+  });
+
+  it('lets one of two publications through that race for the pointer', async () => {
+    const registry = await open();
+    const [one, two, three] = [await trained('1'), await trained('2'), await trained('3')];
+    await publish(registry, one);
+    const results = await Promise.allSettled([publish(registry, two), publish(registry, three)]);
+    expect(results.map(({ status }) => status).sort()).toEqual(['fulfilled', 'rejected']);
+    const won = results.flatMap((result) => (result.status === 'fulfilled' ? [result.value.manifest] : []));
+    expect((await readIncumbent(registry, 'tiny'))?.digest).toBe(won[0]);
+    expect(await readHistory(registry, 'tiny')).toHaveLength(2);
+  });
+
+  it('writes an altered object again, and names one that was altered afterwards', async () => {
+    const registry = await open();
+    const candidate = await trained('1');
+    const key = artefactKey(candidate.manifest.text.tokenizer.vocabulary.digest);
+    await registry.put(key, Buffer.from('altered'));
+    await publish(registry, candidate);
+    expect((await registry.get(key))?.body.toString()).toBe('v.txt of 1');
+    await registry.put(manifestKey(candidate.digest), Buffer.from('{}'));
+    await expect(readIncumbent(registry, 'tiny')).rejects.toThrow('is not what its name says: it was altered');
+  });
+});
+
+describe('a run that is not what its report says', () => {
+  it.each([
+    ['text.onnx', 'other bytes!', 'text.onnx is not the file that its descriptor names'],
+    ['report.json', '{"status": "failed"}', 'report.json breaks the contract'],
+    ['manifest.json', '{}', 'manifest.json is not the file that its descriptor names'],
+  ])('with another %s is not published', async (file, content, sentence) => {
+    const runs = openStore(`file://${mkdtempSync(join(tmpdir(), 'runs '))}`);
+    const registry = await (KINDS[0]?.[1]() ?? Promise.reject(new Error('no kind')));
+    const { exported, evaluated } = await writeRuns(runs, 'runs', smallModel('1'));
+    const name = [...smallModel('1').keys()].find((path) => path.endsWith(file)) ?? file;
+    await runs.put(`runs/export/${name}`, Buffer.from(content));
+    const attempt = async () => publish(registry, await readCandidate(openStore(exported), openStore(evaluated), DEV));
+    await expect(attempt()).rejects.toThrow(sentence);
+    expect(await registry.get(currentKey('tiny'))).toBeNull();
+  });
+});

@@ -1,0 +1,4 @@
+// WordPiece in Node.
+import { testWordPiece } from '../../worker/wordpiece-vectors.ts';
+
+testWordPiece();

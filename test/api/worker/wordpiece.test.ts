@@ -1,4 +1,0 @@
-// WordPiece in Node.
-import { testWordPiece } from './wordpiece-vectors.ts';
-
-testWordPiece();

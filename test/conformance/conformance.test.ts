@@ -1,0 +1,61 @@
+// What a service must refuse and how it must say so, over HTTP: the local one, or a deployed one by
+// `EDGE_CLIP_URL=https://… npx vitest run test/api/conformance`.
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { EmbedResponse } from '../../contracts/src/api/embed.ts';
+import { ERROR_STATUS, ErrorBody, ErrorCode } from '../../contracts/src/api/error.ts';
+import { type LocalServer, startLocalServer } from '../support/local-server.ts';
+import { FAULTS, RESERVED, type Refused, refused } from './requests.ts';
+
+const deployed = process.env.EDGE_CLIP_URL?.replace(/\/+$/, '');
+let local: LocalServer | undefined;
+let url: string;
+let requests: Refused[];
+
+beforeAll(async () => {
+  if (!deployed) local = await startLocalServer();
+  url = deployed ?? local?.url ?? '';
+  const response = await send({ why: 'a text', body: () => ({ input: 'a dog' }) });
+  const { space_id, dimensions } = EmbedResponse.parse(await response.json());
+  requests = refused(space_id, dimensions);
+});
+afterAll(() => local?.stop());
+
+function send({ method = 'POST', path = '/embed', type = 'application/json', body }: Omit<Refused, 'code'>) {
+  const content = body?.();
+  return fetch(`${url}${path}`, {
+    method,
+    headers: { 'content-type': type, 'x-request-id': 'conformance-1' },
+    ...(body ? { body: typeof content === 'string' ? content : JSON.stringify(content) } : {}),
+  });
+}
+
+test('every error code is asked for here, brought about by a fault elsewhere, or reserved', () => {
+  const covered = new Set([...requests.map(({ code }) => code), ...FAULTS, ...RESERVED]);
+  expect([...covered].sort()).toEqual([...ErrorCode.options].sort());
+});
+
+describe('mistakes get their own code, status and sentence', () => {
+  // The service is not known yet: only names and places are taken from this table.
+  test.each(refused('', 0).map(({ code, why }, place) => ({ code, why, place })))('$code: $why', async ({ place }) => {
+    const request = requests[place];
+    if (!request) throw new Error('the table has changed its length');
+    const { code, param, item } = request;
+    const response = await send(request);
+    const answer = ErrorBody.parse(await response.json());
+    expect([answer.code, answer.status, response.status]).toEqual([code, ERROR_STATUS[code], ERROR_STATUS[code]]);
+    expect(answer.type).toBe(`urn:edge-clip:error:${code}`);
+    expect(answer.error.message).toBe(answer.detail);
+    expect(answer.error.code).toBe(code);
+    expect(answer.request_id).toBe('conformance-1');
+    expect(response.headers.get('x-request-id')).toBe('conformance-1');
+    expect(response.headers.get('content-type')).toContain('application/problem+json');
+    expect(response.headers.get('access-control-allow-origin')).toBe('*');
+    if (param !== undefined) expect(answer.error.param).toBe(param);
+    if (item !== undefined) expect(answer.item).toBe(item);
+    if (code === 'method_not_allowed') expect(response.headers.get('allow')).toMatch(/POST|GET/);
+  });
+
+  test('and the service goes on', async () => {
+    expect((await fetch(`${url}/health/ready`)).status).toBe(200);
+  });
+});

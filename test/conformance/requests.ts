@@ -1,0 +1,209 @@
+// Requests that a deployed service must refuse, each with one code; and the codes that no request alone brings about.
+import { LIMITS } from '../../contracts/src/api/embed.ts';
+import type { ErrorCode } from '../../contracts/src/api/error.ts';
+
+/** Something in the service must be broken or busy first: test/api/worker/faults.workerd.test.ts brings these about. */
+export const FAULTS = [
+  'overloaded',
+  'internal_error',
+  'non_finite_embedding',
+  'encoder_error',
+  'encoder_unavailable',
+  'encoder_timeout',
+  'model_unavailable',
+] as const satisfies ErrorCode[];
+/** Reserved: nothing in this service asks who is calling. */
+export const RESERVED = ['unauthorized'] as const satisfies ErrorCode[];
+
+export interface Refused {
+  code: ErrorCode;
+  why: string;
+  method?: string;
+  path?: string;
+  type?: string;
+  /** Sent as it is where it is a string, as JSON where not. Made when the request is sent: some are large. */
+  body?: () => unknown;
+  /** `error.param`, where one field is to blame. */
+  param?: string;
+  item?: number;
+}
+
+const image = (bytes: string) => ({ image: btoa(bytes) });
+const png = (width: number, height: number) => {
+  const number = (value: number) =>
+    String.fromCharCode(value >>> 24, (value >> 16) & 255, (value >> 8) & 255, value & 255);
+  return `\x89PNG\r\n\x1a\n\0\0\0\rIHDR${number(width)}${number(height)}\x08\x02\0\0\0`;
+};
+const OTHER_SPACE = `sha256:${'0'.repeat(64)}`;
+
+/** `spaceId` and `dimensions` are the service's own: some mistakes need them right. */
+export function refused(spaceId: string, dimensions: number): Refused[] {
+  const vector = (length: number, space_id = spaceId) => ({ embedding: Array(length).fill(1), space_id });
+  return [
+    { code: 'malformed_json', why: 'JSON that stops', body: () => '{"input": ' },
+    { code: 'malformed_json', why: 'no body at all', body: () => '' },
+    { code: 'malformed_json', why: 'JSON that stops, for similarity', path: '/similarity', body: () => '[' },
+    { code: 'invalid_request', why: 'no input', body: () => ({}), param: 'input' },
+    {
+      code: 'invalid_request',
+      why: 'an unknown truncation',
+      body: () => ({ input: 'a', truncate: 'left' }),
+      param: 'truncate',
+    },
+    {
+      code: 'invalid_request',
+      why: 'pairs of unequal sides',
+      path: '/similarity',
+      body: () => ({ a: ['a', 'b'], b: ['c'], mode: 'pairs' }),
+      param: 'b',
+    },
+    {
+      code: 'invalid_request',
+      why: 'top_k in another mode',
+      path: '/similarity',
+      body: () => ({ a: 'a', b: 'b', top_k: 2 }),
+      param: 'top_k',
+    },
+    {
+      code: 'invalid_request',
+      why: 'a vector of zeros',
+      path: '/similarity',
+      body: () => ({ a: { ...vector(dimensions), embedding: Array(dimensions).fill(0) }, b: 'b' }),
+      param: 'a.0',
+    },
+    {
+      code: 'unknown_key',
+      why: 'a key that is nearly right',
+      body: () => ({ input: 'a', dimension: 64 }),
+      param: 'dimension',
+    },
+    {
+      code: 'unknown_key',
+      why: 'an unknown key in an item',
+      body: () => ({ input: ['a', { text: 'b', lang: 'en' }] }),
+      param: 'input.1.lang',
+      item: 1,
+    },
+    { code: 'wrong_type', why: 'a number as input', body: () => ({ input: 5 }), param: 'input' },
+    { code: 'wrong_type', why: 'a list as body', body: () => ['a dog'] },
+    { code: 'empty_input', why: 'an empty list', body: () => ({ input: [] }), param: 'input' },
+    {
+      code: 'empty_input',
+      why: 'a text of white space',
+      body: () => ({ input: ['a', ' \n\t'] }),
+      param: 'input.1',
+      item: 1,
+    },
+    { code: 'empty_input', why: 'an empty image', body: () => ({ input: { image: '' } }), item: 0 },
+    {
+      code: 'unsupported_type',
+      why: 'a type that is not written here',
+      body: () => ({ input: 'a', types: ['float16'] }),
+    },
+    {
+      code: 'invalid_dimensions',
+      why: 'a length between two',
+      body: () => ({ input: 'a', dimensions: dimensions - 1 }),
+      param: 'dimensions',
+    },
+    {
+      code: 'invalid_dimensions',
+      why: 'half a dimension',
+      body: () => ({ input: 'a', dimensions: 0.5 }),
+      param: 'dimensions',
+    },
+    {
+      code: 'model_not_found',
+      why: 'a model that is not here',
+      body: () => ({ input: 'a', model: 'other' }),
+      param: 'model',
+    },
+    { code: 'not_found', why: 'a path that is not there', method: 'GET', path: '/v0/nothing' },
+    { code: 'method_not_allowed', why: 'GET where POST is taken', method: 'GET', path: '/embed' },
+    { code: 'method_not_allowed', why: 'POST where GET is taken', path: '/v1/models', body: () => ({}) },
+    { code: 'unsupported_media_type', why: 'a body of XML', type: 'text/xml', body: () => '<a/>' },
+    {
+      code: 'unsupported_media_type',
+      why: 'a form for similarity',
+      path: '/similarity',
+      type: 'multipart/form-data; boundary=x',
+      body: () => '--x--',
+    },
+    { code: 'body_too_large', why: 'a body over the limit', body: () => ' '.repeat(LIMITS.body_bytes + 1) },
+    { code: 'body_too_large', why: 'a body far over the limit', body: () => ' '.repeat(1.9 * LIMITS.body_bytes) },
+    {
+      code: 'unsupported_media_type',
+      why: 'a body that is refused before it is read',
+      type: 'text/plain',
+      body: () => ' '.repeat(LIMITS.body_bytes),
+    },
+    { code: 'not_found', why: 'a large body to nowhere', path: '/embeddings', body: () => ' '.repeat(2 ** 24) },
+    {
+      code: 'too_many_items',
+      why: 'one text too many',
+      body: () => ({ input: Array(LIMITS.items + 1).fill('a') }),
+      param: 'input',
+    },
+    {
+      code: 'too_many_items',
+      why: 'one image too many',
+      body: () => ({ input: Array(LIMITS.images + 1).fill(image(png(1, 1))) }),
+      param: 'input',
+    },
+    {
+      code: 'text_too_long',
+      why: 'a long text that may not be cut',
+      body: () => ({ input: 'dog '.repeat(5000), truncate: 'none' }),
+      param: 'input.0',
+      item: 0,
+    },
+    {
+      code: 'text_too_long',
+      why: 'one character too many',
+      body: () => ({ input: 'a'.repeat(LIMITS.text_chars + 1) }),
+      param: 'input.0',
+      item: 0,
+    },
+    {
+      code: 'image_too_large',
+      why: 'a file of one byte too many',
+      body: () => ({ input: image(`\xff\xd8\xff${'x'.repeat(LIMITS.image_bytes - 2)}`) }),
+      item: 0,
+    },
+    {
+      code: 'too_many_pixels',
+      why: 'a small file of a huge picture',
+      body: () => ({ input: ['a', image(png(20_000, 20_000))] }),
+      item: 1,
+    },
+    {
+      code: 'unsupported_image_type',
+      why: 'an SVG',
+      body: () => ({ input: image('<svg xmlns="http://www.w3.org/2000/svg"/>') }),
+      item: 0,
+    },
+    {
+      code: 'not_an_image',
+      why: 'bytes of no image',
+      body: () => ({ input: image('hello there, no picture') }),
+      item: 0,
+    },
+    { code: 'not_an_image', why: 'a link', body: () => ({ input: { image: 'https://example.com/dog.jpg' } }), item: 0 },
+    { code: 'broken_image', why: 'an image of no width', body: () => ({ input: image(png(0, 5)) }), item: 0 },
+    { code: 'broken_image', why: 'a header and nothing behind it', body: () => ({ input: image(png(9, 9)) }), item: 0 },
+    {
+      code: 'space_mismatch',
+      why: 'a vector of another space',
+      path: '/similarity',
+      body: () => ({ a: vector(dimensions, OTHER_SPACE), b: 'b' }),
+      param: 'a.0',
+    },
+    {
+      code: 'dimension_mismatch',
+      why: 'a vector of no length of this space',
+      path: '/similarity',
+      body: () => ({ a: 'a', b: ['b', vector(3)] }),
+      param: 'b.1',
+    },
+  ];
+}

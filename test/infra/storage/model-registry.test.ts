@@ -1,0 +1,77 @@
+// Where models are published: to S3 by the role, or to R2 by a key in a secret.
+import { describe, expect, it } from 'vitest';
+import { ENVIRONMENTS } from '../../../infra/environments.ts';
+import { one, propertiesOf, type Statement, statements, synthesis, synthesise, text } from '../../support/synthesis.ts';
+
+const ACCOUNT = '0123456789abcdef0123456789abcdef';
+const s3 = synthesis('prod');
+const r2 = synthesise({
+  ...ENVIRONMENTS.prod,
+  registry: { kind: 'r2', account_id: ACCOUNT, bucket: 'clip-models' },
+});
+
+const environmentOf = ({ templates }: typeof s3, stack: 'training' | 'encoding', prefix: string) => {
+  const { Environment } = one(templates[stack], 'AWS::Lambda::Function', prefix).properties;
+  if (typeof Environment !== 'object' || Environment === null || !('Variables' in Environment)) return {};
+  return Object.fromEntries(Object.entries(Environment.Variables ?? {}).map(([name, value]) => [name, text(value)]));
+};
+const allowed = (of: typeof s3, holder: string, action: string): string[] =>
+  statements(of)
+    .filter((statement: Statement) => statement.holder.startsWith(holder) && statement.actions.includes(action))
+    .flatMap(({ resources }) => resources);
+
+describe('a registry in S3', () => {
+  it('is named to the gate, the publisher and the encoder, and needs no key', () => {
+    for (const [stack, prefix] of [
+      ['training', 'TrainingControlGate'],
+      ['training', 'TrainingControlPublish'],
+      ['encoding', 'EncodingFunction'],
+    ] as const) {
+      const environment = environmentOf(s3, stack, prefix);
+      expect(environment.MODEL_REGISTRY).toMatch(/^s3:\/\/<edge-clip-prod-data:ExportsOutputRefDataModelsBucket\w+>$/);
+      expect(environment).not.toHaveProperty('MODEL_REGISTRY_ENDPOINT');
+      expect(environment).not.toHaveProperty('MODEL_REGISTRY_SECRET');
+    }
+    expect(propertiesOf(s3.templates.data, 'AWS::SecretsManager::Secret')).toEqual({});
+  });
+
+  it('is written by the publisher only', () => {
+    const writers = statements(s3).filter(
+      ({ actions, resources }) => actions.includes('s3:PutObject') && resources.join().includes('ModelsBucket'),
+    );
+    const identities = writers.filter(({ hasPrincipal }) => !hasPrincipal).map(({ holder }) => holder);
+    expect(identities).toEqual([expect.stringMatching(/^TrainingControlPublishRoleDefaultPolicy/)]);
+  });
+
+  it('is read by the encoder, pointers, releases, manifests and files alike', () => {
+    const keys = allowed(s3, 'EncodingRole', 's3:GetObject').map((resource) => resource.split('>/')[1]);
+    expect(keys.toSorted()).toEqual(['artefacts/*', 'manifests/*', 'models/*', 'releases/*']);
+  });
+});
+
+describe('a registry in R2', () => {
+  it('is named with its endpoint and the secret that opens it', () => {
+    expect(environmentOf(r2, 'training', 'TrainingControlPublish')).toMatchObject({
+      MODEL_REGISTRY: 's3://clip-models',
+      MODEL_REGISTRY_ENDPOINT: `https://${ACCOUNT}.r2.cloudflarestorage.com`,
+      MODEL_REGISTRY_SECRET: expect.stringContaining('DataRegistrySecret'),
+    });
+  });
+
+  it('is opened by a secret without a key in the template, and kept', () => {
+    const { id, properties } = one(r2.templates.data, 'AWS::SecretsManager::Secret');
+    expect(properties.SecretString).toBeUndefined();
+    expect(properties.GenerateSecretString).toEqual({
+      SecretStringTemplate: '{"access_key_id":""}',
+      GenerateStringKey: 'secret_access_key',
+    });
+    expect(r2.templates.data.Resources[id]?.DeletionPolicy).toBe('Retain');
+  });
+
+  it('gives the publisher the secret and nothing in the models bucket', () => {
+    expect(allowed(r2, 'TrainingControlPublishRole', 'secretsmanager:GetSecretValue')).toEqual([
+      expect.stringContaining('DataRegistrySecret'),
+    ]);
+    expect(allowed(r2, 'TrainingControlPublishRole', 's3:PutObject')).toEqual([]);
+  });
+});

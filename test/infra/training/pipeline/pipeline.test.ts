@@ -1,0 +1,221 @@
+// The state machine's surroundings: its role, its functions, its topic, its log and the schedule that starts it.
+import { describe, expect, it } from 'vitest';
+import { array, one, propertiesOf, record, statements, synthesis, text } from '../../../support/synthesis.ts';
+
+describe.each(['dev', 'prod'] as const)('the pipeline of %s', (environment) => {
+  const synthesised = synthesis(environment);
+  const { training } = synthesised.templates;
+  const mine = statements(synthesised).filter(({ holder }) => holder.startsWith('TrainingPipelineR'));
+  const allowed = (action: string) =>
+    mine
+      .filter(({ effect, actions }) => effect === 'Allow' && actions.includes(action))
+      .flatMap(({ resources }) => resources);
+
+  it('may submit jobs to these two queues, of these three definitions, and to nothing else', () => {
+    const resources = allowed('batch:SubmitJob');
+    expect(resources.filter((resource) => resource.includes('Queue')).toSorted()).toEqual([
+      expect.stringMatching(/^<TrainingCpuFleetQueue\w+\.JobQueueArn>$/),
+      expect.stringMatching(/^<TrainingGpuFleetQueue\w+\.JobQueueArn>$/),
+    ]);
+    const definitions = resources.filter((resource) => !resource.includes('Queue'));
+    expect(definitions).toHaveLength(6);
+    for (const name of ['Cpu', 'Embed', 'Train']) {
+      // arn:aws:batch:REGION:ACCOUNT:job-definition/NAME:REVISION, so that 5 by colons and then 1 by slashes is the name.
+      const family = new RegExp(
+        `^arn:<AWS::Partition>:batch:<AWS::Region>:<AWS::AccountId>:job-definition/<TrainingJobs${name}\\w+>\\[5\\]\\[1\\](:\\*)?$`,
+      );
+      expect(definitions.filter((definition) => family.test(definition))).toHaveLength(2);
+    }
+  });
+
+  it('may tag what it submits: the same call is authorised a second time for its tags', () => {
+    const jobs = 'arn:<AWS::Partition>:batch:<AWS::Region>:<AWS::AccountId>:job/*';
+    expect(allowed('batch:TagResource').toSorted()).toEqual([...allowed('batch:SubmitJob'), jobs].toSorted());
+  });
+
+  it('may look after its jobs and end them: otherwise a stopped execution would leave a machine running', () => {
+    expect(allowed('batch:DescribeJobs')).toEqual(['*']);
+    expect(allowed('batch:TerminateJob')).toEqual(['arn:<AWS::Partition>:batch:<AWS::Region>:<AWS::AccountId>:job/*']);
+  });
+
+  it('may keep the rule by which it learns that a job has ended', () => {
+    for (const action of ['events:PutTargets', 'events:PutRule', 'events:DescribeRule'])
+      expect(allowed(action)).toEqual([
+        'arn:<AWS::Partition>:events:<AWS::Region>:<AWS::AccountId>:rule/StepFunctionsGetEventsForBatchJobsRule',
+      ]);
+  });
+
+  it('may call its three functions, use its table and its topic, and ask about its own executions', () => {
+    expect(allowed('lambda:InvokeFunction')).toHaveLength(3);
+    for (const action of ['dynamodb:PutItem', 'dynamodb:GetItem', 'dynamodb:DeleteItem'])
+      expect(allowed(action)).toEqual([expect.stringMatching(/ExportsOutputFnGetAttDataRuns\w+>$/)]);
+    expect(allowed('sns:Publish')).toEqual([`<${one(training, 'AWS::SNS::Topic').id}>`]);
+    expect(allowed('states:DescribeExecution')).toEqual([
+      expect.stringMatching(/:execution:<TrainingPipelineStateMachine\w+\.Name>:\*$/),
+    ]);
+  });
+
+  it('is a standard machine, traced, and logs everything for a stated time', () => {
+    const { properties } = one(training, 'AWS::StepFunctions::StateMachine');
+    expect(properties).toMatchObject({
+      StateMachineType: 'STANDARD',
+      TracingConfiguration: { Enabled: true },
+      LoggingConfiguration: { Level: 'ALL', IncludeExecutionData: true },
+    });
+    expect(text(properties.RoleArn)).toBe(`<${one(training, 'AWS::IAM::Role', 'TrainingPipelineRole').id}.Arn>`);
+  });
+
+  it('reports to a topic that is encrypted with our key and refuses anything but TLS', () => {
+    const { id, properties } = one(training, 'AWS::SNS::Topic');
+    expect(text(properties.KmsMasterKeyId)).toContain('DataKey');
+    const denied = statements(synthesised).filter(
+      ({ effect, resources }) => effect === 'Deny' && resources.includes(`<${id}>`),
+    );
+    expect(denied).toEqual([
+      expect.objectContaining({ actions: ['sns:Publish'], condition: { Bool: { 'aws:SecureTransport': 'false' } } }),
+    ]);
+  });
+});
+
+describe('the functions', () => {
+  const synthesised = synthesis('prod');
+  const { training } = synthesised.templates;
+  const properties = (name: string) => one(training, 'AWS::Lambda::Function', `TrainingControl${name}`).properties;
+  const variables = (name: string) => record(record(properties(name).Environment).Variables);
+  const allowed = (name: string) =>
+    statements(synthesised)
+      .filter(({ holder }) => holder.startsWith(`TrainingControl${name}RoleDefaultPolicy`))
+      .flatMap(({ actions, resources }) =>
+        actions.flatMap((action) =>
+          resources.map((resource) => {
+            const [, bucket = '', key = ''] = /Data(TrainingBucket|ModelsBucket)\w+>(.*)$/.exec(resource) ?? [];
+            return bucket === '' ? action : `${action} ${bucket}${key}`;
+          }),
+        ),
+      )
+      .filter((permission) => permission.startsWith('s3:'))
+      .toSorted();
+
+  it('run on Node 24, on arm64, as long and as large as their work', () => {
+    const functions = propertiesOf(training, 'AWS::Lambda::Function');
+    expect(Object.keys(functions)).toHaveLength(3);
+    for (const { Runtime, Architectures, Handler } of Object.values(functions)) {
+      expect(Runtime).toBe('nodejs24.x');
+      expect(Architectures).toEqual(['arm64']);
+      expect(Handler).toBe('index.handler');
+    }
+    expect(properties('Publish')).toMatchObject({ MemorySize: 1024, Timeout: 600 });
+    expect(properties('Plan')).toMatchObject({ MemorySize: 512, Timeout: 120 });
+    expect(properties('Gate')).toMatchObject({ MemorySize: 512, Timeout: 120 });
+  });
+
+  it('tell the planner queues and job definitions by stage class', () => {
+    const { JOB_QUEUES, JOB_DEFINITIONS } = variables('Plan');
+    const gpu = expect.stringMatching(/^<TrainingGpuFleetQueue\w+\.JobQueueArn>$/);
+    expect(JSON.parse(text(JOB_QUEUES))).toEqual({
+      cpu: expect.stringMatching(/^<TrainingCpuFleetQueue\w+\.JobQueueArn>$/),
+      embed: gpu,
+      train: gpu,
+    });
+    expect(JSON.parse(text(JOB_DEFINITIONS))).toEqual({
+      cpu: expect.stringMatching(/^<TrainingJobsCpu\w+>$/),
+      embed: expect.stringMatching(/^<TrainingJobsEmbed\w+>$/),
+      train: expect.stringMatching(/^<TrainingJobsTrain\w+>$/),
+    });
+  });
+
+  it('tell the planner what source each stage of the image executes', () => {
+    const digests = record(JSON.parse(text(variables('Plan').CODE_DIGESTS)));
+    expect(Object.keys(digests).toSorted()).toEqual([
+      'clip',
+      'contrastive',
+      'distill',
+      'embed_captions',
+      'evaluate',
+      'export',
+      'inherit',
+      'mntp',
+      'prepare',
+    ]);
+    for (const digest of Object.values(digests)) expect(digest).toMatch(/^sha256:[0-9a-f]{64}$/);
+  });
+
+  it('let the planner read requests, indices and runs, and write job.json alone', () => {
+    expect(allowed('Plan')).toEqual([
+      's3:GetObject TrainingBucket/data/*/index.json',
+      's3:GetObject TrainingBucket/recipes/*',
+      's3:GetObject TrainingBucket/runs/*',
+      's3:ListBucket TrainingBucket',
+      's3:PutObject TrainingBucket/runs/*/job.json',
+    ]);
+  });
+
+  it('let the gate read and write nothing', () => {
+    expect(allowed('Gate')).toEqual([
+      's3:GetObject ModelsBucket/manifests/*',
+      's3:GetObject ModelsBucket/models/*',
+      's3:GetObject ModelsBucket/releases/*',
+      's3:GetObject TrainingBucket/runs/*',
+      's3:ListBucket ModelsBucket',
+      's3:ListBucket TrainingBucket',
+    ]);
+  });
+
+  it('let the publisher read runs and write models', () => {
+    expect(allowed('Publish').filter((permission) => permission.startsWith('s3:PutObject'))).toEqual([
+      's3:PutObject ModelsBucket/artefacts/*',
+      's3:PutObject ModelsBucket/manifests/*',
+      's3:PutObject ModelsBucket/models/*',
+      's3:PutObject ModelsBucket/releases/*',
+    ]);
+    expect(allowed('Publish')).toContain('s3:GetObject TrainingBucket/runs/*');
+  });
+});
+
+describe.each([
+  { environment: 'dev' as const, state: 'DISABLED', recipes: ['smoke'] },
+  { environment: 'prod' as const, state: 'ENABLED', recipes: ['embedded'] },
+])('the schedule of $environment', ({ environment, state, recipes }) => {
+  const synthesised = synthesis(environment);
+  const { training } = synthesised.templates;
+  const schedules = Object.values(propertiesOf(training, 'AWS::Scheduler::Schedule'));
+  const queue = one(training, 'AWS::SQS::Queue');
+
+  it('starts the machine with the name of each recipe, within an hour of Sunday 02:00 UTC', () => {
+    expect(schedules.map(({ Target }) => JSON.parse(text(record(Target).Input)))).toEqual(
+      recipes.map((recipe) => ({ recipe })),
+    );
+    for (const schedule of schedules)
+      expect(schedule).toMatchObject({
+        State: state,
+        ScheduleExpression: 'cron(0 2 ? * SUN *)',
+        ScheduleExpressionTimezone: 'Etc/UTC',
+        FlexibleTimeWindow: { Mode: 'FLEXIBLE', MaximumWindowInMinutes: 60 },
+        Target: { Arn: { Ref: one(training, 'AWS::StepFunctions::StateMachine').id } },
+      });
+  });
+
+  it('tries a start three times within an hour and then keeps it for two weeks', () => {
+    for (const { Target } of schedules)
+      expect(Target).toMatchObject({
+        RetryPolicy: { MaximumRetryAttempts: 3, MaximumEventAgeInSeconds: 3600 },
+        DeadLetterConfig: { Arn: { 'Fn::GetAtt': [queue.id, 'Arn'] } },
+      });
+    expect(queue.properties).toMatchObject({ MessageRetentionPeriod: 14 * 24 * 3600, SqsManagedSseEnabled: true });
+  });
+
+  it('refuses anything but TLS at its dead-letter queue', () => {
+    const denied = statements(synthesised).filter(
+      ({ effect, resources }) => effect === 'Deny' && resources.includes(`<${queue.id}.Arn>`),
+    );
+    expect(denied).toEqual([expect.objectContaining({ condition: { Bool: { 'aws:SecureTransport': 'false' } } })]);
+  });
+
+  it('may start this machine and nothing else', () => {
+    const starts = statements(synthesised).filter(({ actions }) => actions.includes('states:StartExecution'));
+    expect(starts.map(({ resources }) => resources)).toEqual([
+      [`<${one(training, 'AWS::StepFunctions::StateMachine').id}>`],
+    ]);
+    expect(array(schedules)).toHaveLength(1);
+  });
+});

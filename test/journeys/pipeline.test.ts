@@ -1,0 +1,220 @@
+// From the schedule to the model: the state machine's definition with the real Plan, Gate and Publish, jobs in the real container.
+import { readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { DeleteObjectCommand, S3Client } from '@aws-sdk/client-s3';
+import { StateMachine } from 'aws-local-stepfunctions';
+import { afterAll, beforeAll, expect, it, vi } from 'vitest';
+import { z } from 'zod';
+import { readHistory, readIncumbent } from '../../api/registry/history.ts';
+import { type ObjectStore, openStore } from '../../api/registry/store.ts';
+import { ENVARS } from '../../contracts/src/envars.ts';
+import { pipelineDefinition } from '../../infra/training/pipeline/definition.ts';
+import { openBatch } from '../../trainer/control/aws/batch.ts';
+import { handler as gate } from '../../trainer/control/lambda/gate.ts';
+import { handler as plan } from '../../trainer/control/lambda/plan.ts';
+import { handler as publish } from '../../trainer/control/lambda/publish.ts';
+import { codeDigests, sourceReader } from '../../trainer/control/plan/code-digest.ts';
+import { type AwsEmulator, type Deployment, deploy, startAws } from '../support/aws-emulator.ts';
+import { GOOD_EVALUATION, plantModel, smallModel } from '../support/exported-model.ts';
+import { createRepository, type TinyRepository, train } from '../support/tiny-repository.ts';
+
+vi.setConfig({ testTimeout: 180_000, hookTimeout: 180_000 });
+const RECIPE = 'recipes/tiny.json';
+
+let aws: AwsEmulator;
+let repository: TinyRepository;
+let deployment: Deployment;
+let models: ObjectStore;
+
+beforeAll(async () => {
+  repository = createRepository((recipe) => {
+    recipe.comparison.seeds = [];
+    recipe.mntp.language_model = { source: 'gguf_package', name: 'tiny' };
+  });
+  plantModel(repository.root, smallModel('1'));
+  aws = await startAws(join(repository.root, 'trainer'));
+  deployment = await deploy(aws, join(repository.root, 'cdk-outputs.json'));
+  const { trainingBucket, modelsBucket, queues, jobDefinitions } = deployment;
+  // What infra sets on the three functions; the SDK reads where AWS is.
+  const environment = {
+    ...aws.env,
+    [ENVARS.trainingBucket]: trainingBucket,
+    [ENVARS.registry]: `s3://${modelsBucket}`,
+    [ENVARS.jobQueues]: JSON.stringify(queues),
+    [ENVARS.jobDefinitions]: JSON.stringify(jobDefinitions),
+    [ENVARS.codeDigests]: JSON.stringify(codeDigests(sourceReader(join(repository.root, 'trainer')))),
+  };
+  for (const [name, value] of Object.entries(environment)) vi.stubEnv(name, value);
+  models = openStore(`s3://${modelsBucket}`);
+});
+afterAll(() => {
+  aws.stop();
+  vi.unstubAllEnvs();
+});
+
+interface Execution {
+  /** The state that it ended in. */
+  end: string;
+  /** Stages that ran, in order. */
+  ran: string[];
+  error: unknown;
+}
+
+/** One scheduled execution; the lock's table and the topic are the services' own, and take what they are given. */
+async function execute(recipe: string): Promise<Execution> {
+  const parts = { table: 'runs', topic: 'arn:aws:sns:us-east-1:123456789012:reports' };
+  const lambda = (name: string): string => `arn:aws:lambda:us-east-1:123456789012:function:${name}`;
+  const written = pipelineDefinition({
+    ...parts,
+    plan: lambda('plan'),
+    gate: lambda('gate'),
+    publish: lambda('publish'),
+  });
+  // Through JSON, as CloudFormation hands it on.
+  const definition = JSON.parse(JSON.stringify(written));
+  const ran: string[] = [];
+  const accepts = async () => ({});
+  const { result, eventLogs } = new StateMachine(definition, { validationOptions: { noValidate: true } }).run(
+    { recipe },
+    {
+      context: {
+        Execution: { Id: 'arn:execution', StartTime: '2026-11-25T03:00:00Z' },
+        State: { EnteredTime: '2026-11-25T03:00:00Z' },
+      },
+      overrides: {
+        taskResourceLocalHandlers: {
+          AcquireLock: accepts,
+          Plan: plan,
+          RunStage: async (item) => {
+            const job = RunStage.parse(item);
+            ran.push(job.Tags.job);
+            await runJob(job);
+            return {};
+          },
+          Gate: gate,
+          Publish: publish,
+          RecordRun: accepts,
+          RecordRejection: accepts,
+          Notify: accepts,
+          NotifyFailure: accepts,
+          ReleaseLock: accepts,
+        },
+      },
+    },
+  );
+  let end = '';
+  const watched = (async () => {
+    for await (const event of eventLogs) if ('state' in event) end = event.state.name;
+  })();
+  const error = await result.then(
+    () => null,
+    (reason: unknown) => reason,
+  );
+  await watched;
+  return { end, ran, error };
+}
+
+/** The parameters of `batch:submitJob.sync`. */
+const RunStage = z.strictObject({
+  JobName: z.string(),
+  JobQueue: z.string(),
+  JobDefinition: z.string(),
+  Parameters: z.strictObject({ job: z.string() }),
+  Tags: z.strictObject({ recipe: z.string(), job: z.string(), stage: z.string(), address: z.string() }),
+});
+
+/** What the `.sync` integration does: submits, waits, and fails where the job does. */
+async function runJob({ JobName, JobQueue, JobDefinition, Parameters, Tags }: z.infer<typeof RunStage>): Promise<void> {
+  const batch = openBatch();
+  const stage = {
+    id: Tags.job,
+    job_name: JobName,
+    job_queue: JobQueue,
+    job_definition: JobDefinition,
+    job: Parameters.job,
+    tags: Tags,
+  };
+  const id = await batch.submit(stage, []);
+  for (;;) {
+    const job = await batch.find(JobQueue, JobName);
+    if (job?.job_id === id && job.status === 'succeeded') return;
+    if (job?.job_id === id && job.status === 'failed')
+      throw Object.assign(new Error(job.reason ?? ''), { name: 'States.TaskFailed' });
+    await new Promise((wake) => setTimeout(wake, 50));
+  }
+}
+
+async function submit(change: (text: string) => string = (text) => text): Promise<void> {
+  writeFileSync(repository.recipeFile, change(readFileSync(repository.recipeFile, 'utf8')));
+  // Only `prepare` is run by hand: the request that it leaves is what the schedule goes by.
+  expect((await train(repository.root, [RECIPE, '--on', 'aws', '--to', 'prepare'], aws.env)).code).toBe(0);
+}
+
+it('a recipe that was never submitted fails with the sentence that says how to', async () => {
+  const { end, error } = await execute('tiny');
+  expect(end).toBe('Failed');
+  expect(String(error)).toContain('tiny was never submitted: npm run train -- recipes/tiny.json --on aws does it');
+});
+
+it('trains what is missing, asks the gate and publishes', async () => {
+  await submit();
+  const { end, ran } = await execute('tiny');
+  expect(end).toBe('Done');
+  expect(ran.slice(-8)).toEqual([
+    'mntp',
+    'contrastive',
+    'embed_captions',
+    'inherit',
+    'clip',
+    'distill',
+    'export',
+    'evaluate',
+  ]);
+  const current = await readIncumbent(models, 'tiny');
+  expect(current?.manifest.version).toBe('1');
+  expect(current?.release).toMatchObject({ action: 'publish', metrics: GOOD_EVALUATION });
+});
+
+it('a week later nothing has changed: nothing runs and nothing is published', async () => {
+  const { end, ran } = await execute('tiny');
+  expect(end).toBe('NothingToRun');
+  expect(ran).toEqual([]);
+  expect(await readHistory(models, 'tiny')).toHaveLength(1);
+});
+
+it('publishes what was trained before and not published, without training it again', async () => {
+  await models.put('models/tiny/current.json', Buffer.from('{}'));
+  const bucket = openStore(`s3://${deployment.modelsBucket}`);
+  const { end } = await execute('tiny');
+  expect(end).toBe('Failed');
+  await new S3Client({ forcePathStyle: true }).send(
+    new DeleteObjectCommand({ Bucket: deployment.modelsBucket, Key: 'models/tiny/current.json' }),
+  );
+  const again = await execute('tiny');
+  expect(again).toMatchObject({ end: 'Done', ran: [] });
+  expect((await readIncumbent(bucket, 'tiny'))?.manifest.version).toBe('1');
+});
+
+it('a worse model is trained, rejected, and the old one stays', async () => {
+  plantModel(repository.root, smallModel('2'), { evaluated: { ...GOOD_EVALUATION, 'static.mean_recall': 0.2 } });
+  await submit((text) => text.replace('"version":"1"', '"version":"2"'));
+  const { end, ran } = await execute('tiny');
+  expect(end).toBe('Rejected');
+  expect(ran).toEqual(['export', 'evaluate']);
+  expect((await readIncumbent(models, 'tiny'))?.manifest.version).toBe('1');
+  // The same candidate is not reported again every week.
+  expect(await execute('tiny')).toMatchObject({ end: 'NothingToRun', ran: [] });
+});
+
+it('a stage that fails ends the execution; mended, the next one goes on where it ended', async () => {
+  plantModel(repository.root, smallModel('3'));
+  writeFileSync(join(repository.root, 'broken-stage'), 'evaluate');
+  await submit((text) => text.replace('"version":"2"', '"version":"3"'));
+  const failed = await execute('tiny');
+  expect(failed).toMatchObject({ end: 'Failed', ran: ['export', 'evaluate'] });
+  expect(String(failed.error)).toContain('Essential container in task exited');
+  expect((await readIncumbent(models, 'tiny'))?.manifest.version).toBe('1');
+  rmSync(join(repository.root, 'broken-stage'));
+  expect(await execute('tiny')).toMatchObject({ end: 'Done', ran: ['evaluate'] });
+  expect((await readIncumbent(models, 'tiny'))?.manifest.version).toBe('3');
+});

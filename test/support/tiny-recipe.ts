@@ -1,0 +1,110 @@
+// A complete recipe with every value small: tests change single fields of it.
+import type { Recipe } from '../../contracts/src/training/recipe.ts';
+
+const schedule = { steps: 3, warmup_steps: 1, lr: 0.001, weight_decay: 0, grad_clip: 1, decay: 'cosine' as const };
+const lora = { rank: 2, alpha: 4, dropout: 0 };
+const backbone = { name: 'package:tiny', size: 32 };
+const adapter = { blocks: 1, expansion: 2 };
+
+/** A fresh copy each time: nothing a test changes is shared. */
+export function tinyRecipe(): Recipe {
+  const recipe: Recipe = {
+    name: 'tiny',
+    description: 'three steps of everything',
+    seed: 1,
+    data: '../../data',
+    prepare: {
+      pairs: [
+        { split: 'train', format: 'webdataset', path: 'train-*.tar' },
+        { split: 'dev', format: 'webdataset', path: 'dev.tar' },
+      ],
+      texts: [{ split: 'train', kind: 'plain', path: 'plain.jsonl' }],
+      max_side: 64,
+      min_side: 8,
+      max_pixels: 10_000,
+      shard_size: 10,
+      min_caption_chars: 1,
+      max_caption_chars: 100,
+      fragments: 0,
+      classes: null,
+      class_images: null,
+    },
+    mntp: {
+      language_model: { source: 'directory', name: 'tiny' },
+      lora,
+      mask_share: 0.2,
+      mask_token: '_',
+      caption_share: 0.5,
+      max_tokens: 8,
+      batch_size: 2,
+      schedule,
+    },
+    contrastive: { lora, temperature: 0.02, batch_size: 2, micro_batch: 2, max_tokens: 8, pooling: 'mean', schedule },
+    embed_captions: {
+      pooling: 'mean',
+      max_tokens: 8,
+      batch_tokens: 64,
+      shard_size: 10,
+      limits: { groups: 10, long: 0, translations: 0, fragments: 0 },
+      prompt_templates: ['a photo of a {}.'],
+    },
+    inherit: {
+      backbone,
+      adapter,
+      embed_dim: 16,
+      target: 'classifier_rows',
+      prompts_per_class: 1,
+      struct_weight: 1,
+      batch_size: 2,
+      schedule,
+    },
+    clip: {
+      text_tower: 'llm',
+      scratch: { layers: 1, width: 16, heads: 2, context_length: 8, vocabulary_size: 300 },
+      backbone,
+      adapter,
+      embed_dim: 16,
+      first_trainable_block: 0,
+      crops: 1,
+      crop_scale: [0.5, 1],
+      flip: false,
+      layer_decay: 0.9,
+      backbone_lr: 0.001,
+      regulariser_weight: 1,
+      dropout: 0,
+      batch_size: 2,
+      schedule,
+    },
+    distill: {
+      vocabulary_size: 300,
+      layers: 1,
+      width: 16,
+      heads: 2,
+      context_length: 8,
+      initial_weights: 'scratch',
+      matryoshka_dims: [16, 8],
+      contrastive_weight: 1,
+      temperature: 0.05,
+      mix: { captions: 1, groups: 1, long: 0, translations: 0, fragments: 0, prompts: 0 },
+      batch_tokens: 64,
+      schedule,
+      static: { batch_size: 2, schedule },
+    },
+    export: {
+      name: 'tiny',
+      version: '1',
+      opset: 17,
+      image_weights: 'float16',
+      parity_samples: 2,
+      min_mean_cosine: 0.9,
+      min_worst_cosine: 0.9,
+      parents: [],
+      terms: 'for tests',
+      limits: 'everything',
+    },
+    evaluate: { bootstrap_samples: 10 },
+    comparison: { seeds: [1, 2] },
+  };
+  // Through JSON, so that blocks share no schedule object either.
+  return JSON.parse(JSON.stringify(recipe));
+}

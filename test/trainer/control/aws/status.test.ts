@@ -1,0 +1,88 @@
+// The status of a recipe on AWS where bucket and Batch disagree: they are asked one after the other, and jobs go on meanwhile.
+import { mkdtempSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { expect, it } from 'vitest';
+import { openStore } from '../../../../api/registry/store.ts';
+import type { BatchJob } from '../../../../trainer/control/aws/batch.ts';
+import { planInCloud, submitRecipe } from '../../../../trainer/control/aws/cloud-run.ts';
+import { cloudStatus } from '../../../../trainer/control/aws/status.ts';
+import { STAGES } from '../../../../trainer/control/plan/plan.ts';
+import type { RunEvent } from '../../../../trainer/control/run/events.ts';
+import { tinyRecipe } from '../../../support/tiny-recipe.ts';
+
+const arns = { cpu: 'cpu', embed: 'gpu', train: 'gpu' };
+const cloud = { trainingBucket: 'x', modelsBucket: 'x', logGroup: 'x', queues: arns, jobDefinitions: arns };
+const digest = (digit: string) => `sha256:${digit.repeat(64)}`;
+
+/** A recipe that was submitted; `find` is what Batch says of each of its jobs. */
+async function submitted(
+  find: (name: string, write: (path: string, text: string) => Promise<unknown>) => Promise<Partial<BatchJob>>,
+) {
+  const store = openStore(`file://${mkdtempSync(join(tmpdir(), 'bucket '))}`);
+  const recipe = { ...tinyRecipe(), comparison: { seeds: [] } };
+  recipe.mntp.language_model = { source: 'gguf_package', name: 'tiny' };
+  const code = Object.fromEntries(STAGES.map((stage) => [stage, digest('c')])) as Record<
+    (typeof STAGES)[number],
+    string
+  >;
+  const { plan } = await planInCloud(recipe, code, digest('d'), store);
+  const events: RunEvent[] = [];
+  const ended: BatchJob = {
+    job_id: 'j',
+    job_name: '',
+    status: 'succeeded',
+    reason: null,
+    exit_code: 0,
+    attempts: 1,
+    started_at: null,
+    stopped_at: null,
+    log_stream: null,
+  };
+  let isSubmitted = false;
+  const batch = {
+    find: async (_: string, name: string) =>
+      isSubmitted ? { ...ended, ...(await find(name, (path, text) => store.put(path, Buffer.from(text)))) } : null,
+    submit: async () => 'j',
+    terminate: async () => {},
+  };
+  const logs = { read: async () => ({ lines: [], token: null }), tail: async () => [] };
+  const doors = { cloud, store, batch, logs, emit: (event: RunEvent) => void events.push(event) };
+  await submitRecipe({ recipe, code, data: { digest: digest('d'), files: [] }, folder: '/', jobs: plan.jobs }, doors);
+  isSubmitted = true;
+  const prefix = (id: string) =>
+    plan.jobs.find(({ job }) => job.id === id)?.job.output.slice(store.uri.length + 1) ?? '';
+  return { doors, prefix };
+}
+
+const report = (id: string) =>
+  JSON.stringify({
+    id,
+    stage: id,
+    status: 'succeeded',
+    started_at: '2026-11-25T12:00:00.000Z',
+    seconds: 7,
+    device: 'cpu',
+    metrics: {},
+    artefacts: {},
+    notes: [],
+  });
+
+it('a job that ends between the look at the bucket and the look at Batch has finished, not failed', async () => {
+  let where = '';
+  const { doors, prefix } = await submitted(async (name, write) => {
+    if (!name.startsWith('tiny_prepare_')) return { status: 'queued' };
+    await write(`${where}/report.json`, report('prepare'));
+    return {};
+  });
+  where = prefix('prepare');
+  const [prepare, mntp] = await cloudStatus('tiny', doors);
+  expect(prepare).toMatchObject({ id: 'prepare', status: 'succeeded', seconds: 7 });
+  expect(mntp).toMatchObject({ id: 'mntp', status: 'queued' });
+});
+
+it('a job that ended with 0 and left no report has failed, and the reason says so', async () => {
+  const { doors } = await submitted(async () => ({}));
+  const [prepare] = await cloudStatus('tiny', doors);
+  expect(prepare).toMatchObject({ status: 'failed', reason: 'it ended with 0 but its report is not in the bucket' });
+});

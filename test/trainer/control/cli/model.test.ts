@@ -1,0 +1,101 @@
+// `npm run model` from outside: a trained recipe is published, listed, held back and rolled back.
+import { readFileSync, writeFileSync } from 'node:fs';
+import { beforeAll, describe, expect, it, vi } from 'vitest';
+import { GOOD_EVALUATION, plantModel, smallModel } from '../../../support/exported-model.ts';
+import { createRepository, model, type TinyRepository, train } from '../../../support/tiny-repository.ts';
+
+vi.setConfig({ testTimeout: 120_000, hookTimeout: 120_000 });
+const RECIPE = 'recipes/tiny.json';
+
+/** Trains `version` of the model: export and evaluate run again, the rest is reused. */
+async function retrain(
+  { root, recipeFile }: TinyRepository,
+  version: string,
+  evaluated: Record<string, number> = GOOD_EVALUATION,
+): Promise<void> {
+  plantModel(root, smallModel(version), { evaluated });
+  const recipe = JSON.parse(readFileSync(recipeFile, 'utf8'));
+  recipe.export.version = version;
+  writeFileSync(recipeFile, JSON.stringify(recipe));
+  expect((await train(root, [RECIPE])).code).toBe(0);
+}
+
+describe('a registry beside the repository', () => {
+  let repository: TinyRepository;
+  beforeAll(() => {
+    repository = createRepository((recipe) => {
+      recipe.comparison.seeds = [];
+    });
+  });
+  const run = async (...args: string[]) => {
+    const { code, stdout } = await model(repository.root, [...args, '--json']);
+    return { code, answer: JSON.parse(stdout) };
+  };
+
+  it('is empty at first, and an unfinished recipe has nothing to publish', async () => {
+    expect(await run('list')).toMatchObject({ code: 0, answer: { names: [] } });
+    const { code, stderr } = await model(repository.root, ['publish', RECIPE]);
+    expect(code).toBe(2);
+    expect(stderr).toBe('export of tiny is not finished: npm run train -- recipes/tiny.json does it\n');
+  });
+
+  it('takes a trained model that passes, after --check only said that it would', async () => {
+    await retrain(repository, '1');
+    const check = await run('publish', RECIPE, '--check');
+    expect(check).toMatchObject({ code: 0, answer: { decision: 'publish', published: null } });
+    expect((await run('list')).answer.names).toEqual([]);
+    const { code, stdout } = await model(repository.root, ['publish', RECIPE]);
+    expect(code).toBe(0);
+    expect(stdout).toContain('ok   parity.text.mean 0.998 >= 0.99');
+    expect(stdout).toContain('tiny 1 is current in file://');
+    expect((await run('list')).answer.names).toEqual(['tiny']);
+    const again = await run('publish', RECIPE);
+    expect(again).toMatchObject({ code: 1, answer: { decision: 'reject', reasons: ['tiny 1 is current already'] } });
+  });
+
+  it('keeps the current model when the next one is worse, unless a person insists and says why', async () => {
+    await retrain(repository, '2', { ...GOOD_EVALUATION, 'student_int8.mean_recall': 0.4 });
+    const rejected = await run('publish', RECIPE);
+    expect(rejected.code).toBe(1);
+    expect(rejected.answer.reasons).toEqual(['student_int8.mean_recall is 0.4; at least 0.495 is needed']);
+    const forced = await run('publish', RECIPE, '--force', 'the dev split was too easy');
+    expect(forced.code).toBe(0);
+    const { answer } = await run('list', 'tiny');
+    expect(
+      answer.moves.map(({ version, action }: { version: string; action: string }) => `${action} ${version}`),
+    ).toEqual(['publish 2', 'publish 1']);
+    expect(answer.moves[0].reasons[0]).toBe('in spite of the gate: the dev split was too easy');
+    expect(answer.current).toBe(forced.answer.published.manifest);
+  });
+
+  it('goes back on one command, which the list shows with its reason', async () => {
+    const back = await run('rollback', 'tiny', '--reason', 'too easy indeed');
+    expect(back.code).toBe(0);
+    const { stdout } = await model(repository.root, ['list', 'tiny']);
+    const lines = stdout.trim().split('\n');
+    expect(lines[0]).toContain(`current: ${back.answer.manifest}`);
+    expect(lines[1]).toMatch(/^\* .* {2}rolled back to 1 {2}sha256:\w{64} {2}too easy indeed$/);
+    expect(lines).toHaveLength(4);
+  });
+});
+
+describe('the command line', () => {
+  const { root } = createRepository();
+  it.each([
+    [[], 'there are list, publish and rollback'],
+    [['promote'], 'promote: there are list, publish and rollback'],
+    [['publish'], 'publish which recipe?'],
+    [['rollback'], 'roll back which model?'],
+    [['rollback', 'tiny'], 'nothing was ever published under this name'],
+    [['list', 'tiny'], 'nothing was ever published as tiny in file://'],
+    [['list', '--to', 'x'], '--to goes with rollback, not with list'],
+    [['rollback', 'tiny', '--check'], '--check goes with publish, not with rollback'],
+    [['list', '--registry', 'ftp://x'], 'ftp://x is neither a file:// nor an s3:// URI'],
+    [['list', '--colour'], "Unknown option '--colour'"],
+    [['list', '--on', 'aws'], 'deploy first'],
+  ])('%j is refused with what to do', async (args, sentence) => {
+    const { code, stderr } = await model(root, args);
+    expect(stderr).toContain(sentence);
+    expect(code).toBe(2);
+  });
+});

@@ -1,0 +1,262 @@
+// `npm run train` from outside: a process on a small repository whose stages are real Python programs.
+import { appendFileSync, existsSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, it, vi } from 'vitest';
+import { createRepository, startTrain, train } from '../../../support/tiny-repository.ts';
+
+// Twelve Python processes a run: seconds on an idle machine, more beside a training.
+vi.setConfig({ testTimeout: 120_000 });
+
+const RECIPE = 'recipes/tiny.json';
+const ONE_SEED = (recipe: { comparison: { seeds: number[] } }): void => {
+  recipe.comparison.seeds = [];
+};
+
+function events(stdout: string): { event: string; id?: string; [key: string]: unknown }[] {
+  return stdout
+    .trim()
+    .split('\n')
+    .map((line) => JSON.parse(line));
+}
+
+function ran(stdout: string): (string | undefined)[] {
+  return events(stdout)
+    .filter(({ event }) => event === 'running')
+    .map(({ id }) => id);
+}
+
+describe('a run', () => {
+  it('goes through all stages once; the second time everything is reused', async () => {
+    const repository = createRepository();
+    const first = await train(repository.root, [RECIPE]);
+    expect(first).toMatchObject({ code: 0, stderr: '' });
+    expect(first.stdout).toContain('0 finished, 12 to run: 12 of unknown length');
+    expect(first.stdout).toContain('[12/12] evaluate');
+    expect(repository.steps('clip-scratch-2')).toEqual([0, 1, 2]);
+    const [folder = ''] = repository.folders('mntp');
+    expect(readFileSync(join(folder, 'log.txt'), 'utf8')).toContain('a stray line on standard output');
+    expect(existsSync(join(folder, 'lock.json'))).toBe(false);
+
+    const second = await train(repository.root, [RECIPE]);
+    expect(second.code).toBe(0);
+    expect(second.stdout).toContain('12 finished, nothing to run');
+    expect(repository.steps('mntp')).toEqual([0, 1, 2]);
+  });
+
+  it('after an edit of the recipe or of the code runs what depends on it and nothing else', async () => {
+    const repository = createRepository(ONE_SEED);
+    await train(repository.root, [RECIPE]);
+    const text = readFileSync(repository.recipeFile, 'utf8');
+    writeFileSync(repository.recipeFile, text.replace('"bootstrap_samples":10', '"bootstrap_samples":11'));
+    expect(ran((await train(repository.root, [RECIPE, '--json'])).stdout)).toEqual(['evaluate']);
+    appendFileSync(join(repository.root, 'trainer/stages/distill.py'), '\nlr = 1\n');
+    expect(ran((await train(repository.root, [RECIPE, '--json'])).stdout)).toEqual(['distill', 'export', 'evaluate']);
+    writeFileSync(join(repository.root, 'data/train-1.tar'), 'other');
+    expect(ran((await train(repository.root, [RECIPE, '--json'])).stdout)).toHaveLength(9);
+  });
+
+  it('runs a stage again whose artefact was cut short, and says why', async () => {
+    const repository = createRepository(ONE_SEED);
+    await train(repository.root, [RECIPE]);
+    const [folder = ''] = repository.folders('inherit');
+    truncateSync(join(folder, 'result.txt'), 1);
+    const { stdout, code } = await train(repository.root, [RECIPE]);
+    expect(code).toBe(0);
+    expect(stdout).toContain('the earlier report was set aside: artefact result.txt has 1 bytes, not 7');
+    expect(repository.steps('inherit')).toEqual([0, 1, 2, 0, 1, 2]);
+    expect(repository.steps('clip')).toEqual([0, 1, 2]);
+  });
+
+  it('writes where --runs says, and finds the data where CLIP_DATA says', async () => {
+    const repository = createRepository((recipe) => {
+      recipe.data = '../../nowhere';
+    });
+    const refused = await train(repository.root, [RECIPE, '--to', 'prepare']);
+    expect(refused.code).toBe(2);
+    expect(refused.stderr).toContain('prepare.pairs[0].path: nothing matches train-*.tar in the data folder');
+    const env = { CLIP_DATA: join(repository.root, 'data') };
+    const { code } = await train(repository.root, [RECIPE, '--to', 'mntp', '--runs', 'elsewhere'], env);
+    expect(code).toBe(0);
+    expect(existsSync(join(repository.root, 'elsewhere/tiny'))).toBe(true);
+    expect(existsSync(join(repository.root, 'runs/tiny'))).toBe(false);
+  });
+});
+
+describe('an interruption', () => {
+  const slow = { SLOW_STAGE: 'mntp' };
+
+  it('by one Ctrl-C, which npm doubles, saves a checkpoint; the same command goes on from it', async () => {
+    const repository = createRepository(ONE_SEED);
+    const command = startTrain(repository.root, [RECIPE, '--to', 'mntp', '--json'], slow);
+    await command.prints('"step":5,');
+    command.process.kill('SIGINT');
+    command.process.kill('SIGINT');
+    const { code, stdout } = await command.ended;
+    expect(code).toBe(75);
+    expect(events(stdout).at(-1)).toMatchObject({
+      event: 'interrupted',
+      message: 'mntp stopped, its work is saved: run the same command again to resume',
+    });
+    expect(events(stdout).filter(({ event }) => event === 'stopping')).toHaveLength(1);
+    const done = repository.steps('mntp');
+    expect(done.length).toBeLessThan(400);
+
+    const again = await train(repository.root, [RECIPE, '--to', 'mntp'], {});
+    expect(again.code).toBe(0);
+    // Not slow any more: the stage has 3 steps, all done before, so that none is repeated.
+    expect(repository.steps('mntp')).toEqual(done);
+  });
+
+  it('in the middle resumes at the next step', async () => {
+    const repository = createRepository(ONE_SEED);
+    const command = startTrain(repository.root, [RECIPE, '--to', 'mntp', '--json'], slow);
+    await command.prints('"step":5,');
+    command.process.kill('SIGTERM');
+    expect((await command.ended).code).toBe(75);
+    const second = startTrain(repository.root, [RECIPE, '--to', 'mntp', '--json'], slow);
+    await second.prints('"step":20,');
+    second.process.kill('SIGINT');
+    await second.ended;
+    const steps = repository.steps('mntp');
+    expect(steps).toEqual(steps.map((_, index) => index));
+  });
+
+  it('by a second Ctrl-C kills a stage that does not answer, and the next command starts cleanly', async () => {
+    const repository = createRepository(ONE_SEED);
+    const command = startTrain(repository.root, [RECIPE, '--to', 'mntp', '--json'], { ...slow, DEAF: '1' });
+    await command.prints('"step":5,');
+    command.process.kill('SIGINT');
+    await command.prints('"event":"stopping"');
+    await new Promise((resolve) => setTimeout(resolve, 1200));
+    command.process.kill('SIGINT');
+    const { code, stdout } = await command.ended;
+    expect(code).toBe(75);
+    expect(events(stdout).at(-1)?.message).toContain('since its last checkpoint is lost');
+    expect((await train(repository.root, [RECIPE, '--to', 'mntp'])).code).toBe(0);
+  });
+
+  it('comes by itself when a later stage was edited meanwhile: nothing is stored under the address of other code', async () => {
+    const repository = createRepository(ONE_SEED);
+    const command = startTrain(repository.root, [RECIPE, '--to', 'contrastive', '--json'], { SLOW_STAGE: 'mntp' });
+    await command.prints('"step":2,');
+    appendFileSync(join(repository.root, 'trainer/stages/contrastive.py'), '\nlr = 1\n');
+    const { code, stdout } = await command.ended;
+    expect(code).toBe(75);
+    expect(events(stdout).at(-1)?.message).toContain('the source of contrastive was edited after this command planned');
+    expect(ran((await train(repository.root, [RECIPE, '--to', 'contrastive', '--json'])).stdout)).toEqual([
+      'contrastive',
+    ]);
+  });
+
+  it('does not let a second command into the folder of a running one', async () => {
+    const repository = createRepository(ONE_SEED);
+    const command = startTrain(repository.root, [RECIPE, '--to', 'mntp', '--json'], slow);
+    await command.prints('"step":2,');
+    const other = await train(repository.root, [RECIPE, '--to', 'mntp']);
+    expect(other.code).toBe(2);
+    expect(other.stderr).toContain(`another runner (process ${command.process.pid}) is at work there`);
+    command.process.kill('SIGINT');
+    expect((await command.ended).code).toBe(75);
+  });
+});
+
+describe('a failure', () => {
+  it('shows the end of the log, where the rest is and what to do; the mended stage runs, finished ones do not', async () => {
+    const repository = createRepository(ONE_SEED);
+    const { code, stdout } = await train(repository.root, [RECIPE], { FAIL_STAGE: 'contrastive' });
+    expect(code).toBe(1);
+    const [folder = ''] = repository.folders('contrastive');
+    expect(stdout).toContain('  | the loss is not finite at step 1');
+    expect(stdout).toContain('contrastive failed: exit 3; the lines above say why.');
+    expect(stdout).toContain(`The whole log: ${join(folder, 'log.txt')}`);
+    expect(stdout).toContain('mend the cause and run the same command again');
+    const again = await train(repository.root, [RECIPE, '--to', 'contrastive', '--json']);
+    expect(again.code).toBe(0);
+    expect(ran(again.stdout)).toEqual(['contrastive']);
+  });
+
+  it('is also a report that breaks the contract', async () => {
+    const repository = createRepository(ONE_SEED);
+    const { code, stdout } = await train(repository.root, [RECIPE], { BAD_REPORT: 'mntp' });
+    expect(code).toBe(1);
+    expect(stdout).toMatch(/mntp failed: exit 0, but report.json: device .*expected string/);
+    expect((await train(repository.root, [RECIPE, '--to', 'mntp'])).code).toBe(0);
+  });
+
+  it('names an interpreter that cannot be started', async () => {
+    const repository = createRepository(ONE_SEED);
+    const { code, stdout } = await train(repository.root, [RECIPE], { TRAINER_PYTHON: './no/python' });
+    expect(code).toBe(1);
+    expect(stdout).toContain(`cannot start ${join(repository.root, 'no/python')}`);
+  });
+});
+
+describe('the plan', () => {
+  it('shows what is finished and what the rest takes, and runs nothing', async () => {
+    const repository = createRepository(ONE_SEED);
+    await train(repository.root, [RECIPE, '--to', 'mntp']);
+    const text = readFileSync(repository.recipeFile, 'utf8');
+    // Twice the batch: twice the minute that the stage's report says it took.
+    writeFileSync(
+      repository.recipeFile,
+      text.replace('"max_tokens":8,"batch_size":2', '"max_tokens":8,"batch_size":4'),
+    );
+    const { code, stdout } = await train(repository.root, [RECIPE, '--plan']);
+    expect(code).toBe(0);
+    expect(stdout).toMatch(/ {2}prepare +finished {2}took 1 min, prepare-[0-9a-f]{12}\n/);
+    expect(stdout).toMatch(/ {2}mntp +to run {4}about 2 min, mntp-[0-9a-f]{12}\n/);
+    expect(stdout).toMatch(/ {2}contrastive +to run {4}no earlier run to go by/);
+    expect(stdout).toContain('1 finished, 8 to run: about 2 min, 7 of unknown length');
+    expect(repository.folders('contrastive')).toEqual([]);
+    expect(repository.folders('mntp')).toHaveLength(1);
+  });
+
+  it('of --json is one event with addresses, states and estimates', async () => {
+    const repository = createRepository();
+    const { stdout } = await train(repository.root, [RECIPE, '--plan', '--json', '--to', 'mntp']);
+    const [plan] = events(stdout).filter(({ event }) => event === 'plan');
+    expect(plan).toMatchObject({
+      recipe: 'tiny',
+      stages: [
+        { id: 'prepare', stage: 'prepare', status: 'queued', seconds: null, estimated_seconds: null },
+        { id: 'mntp', stage: 'mntp', status: 'queued', address: expect.stringMatching(/^sha256:[0-9a-f]{64}$/) },
+      ],
+    });
+  });
+});
+
+describe('the command line', () => {
+  const { root } = createRepository(ONE_SEED);
+
+  it.each<[string[], number, RegExp]>([
+    [[], 2, /^Which recipe\?/],
+    [[RECIPE, '--fast'], 2, /Unknown option '--fast'/],
+    [[RECIPE, 'recipes/other.json'], 2, /one recipe at a time/],
+    [['recipes/none.json'], 2, /there is no recipe recipes\/none\.json .*\nThere are: recipes\/tiny\.json/],
+    [[RECIPE, '--to', 'training'], 2, /no stage training in this recipe; it has prepare, mntp, contrastive/],
+    [[RECIPE, '--only', 'mntp'], 2, /mntp needs prepare, not finished yet: use --to mntp/],
+    [[RECIPE, '--only', 'mntp', '--to', 'clip'], 2, /exclude each other/],
+    [[RECIPE, '--plan', '--install', '--to', 'prepare'], 2, /--plan runs nothing/],
+  ])('refuses %j', async (args, code, message) => {
+    const result = await train(root, args);
+    expect(result.code).toBe(code);
+    expect(result.stderr).toMatch(message);
+  });
+
+  it('explains itself', async () => {
+    const { code, stdout } = await train(root, ['--help']);
+    expect(code).toBe(0);
+    for (const word of ['--plan', '--to', '--only', '--runs', '--install', '--json', 'CLIP_DATA', 'TRAINER_PYTHON']) {
+      expect(stdout).toContain(word);
+    }
+  });
+
+  it('tells of a missing stage before anything runs', async () => {
+    const repository = createRepository(ONE_SEED);
+    rmSync(join(repository.root, 'trainer/stages/clip.py'));
+    const { code, stderr } = await train(repository.root, [RECIPE]);
+    expect(code).toBe(2);
+    expect(stderr).toContain('trainer/stages/clip.py does not exist: this checkout cannot run clip');
+    expect(existsSync(join(repository.root, 'runs/tiny'))).toBe(false);
+  });
+});

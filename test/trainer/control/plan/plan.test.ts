@@ -1,0 +1,206 @@
+// The plan: order, content addresses that follow the graph exactly, cache hits, the comparison's runs.
+import { describe, expect, it } from 'vitest';
+import { TrainingJob, type TrainingReport } from '../../../../contracts/src/training/job.ts';
+import type { Recipe, StageName } from '../../../../contracts/src/training/recipe.ts';
+import {
+  createPlan,
+  digestOf,
+  type Plan,
+  type PlanSources,
+  STAGES,
+  selectJobs,
+} from '../../../../trainer/control/plan/plan.ts';
+import { tinyRecipe } from '../../../support/tiny-recipe.ts';
+
+const code = Object.fromEntries(STAGES.map((stage) => [stage, digestOf(stage)])) as Record<StageName, string>;
+const sources: PlanSources = {
+  code,
+  data: { uri: 's3://bucket/data', digest: digestOf('data') },
+  runs: 's3://bucket/runs',
+  finished: new Map(),
+};
+
+function planOf(change: (recipe: Recipe) => void = () => {}, other: Partial<PlanSources> = {}): Plan {
+  const recipe = tinyRecipe();
+  change(recipe);
+  return createPlan(recipe, { ...sources, ...other });
+}
+
+function addresses(plan: Plan): Record<string, string> {
+  return Object.fromEntries(plan.jobs.map(({ job, address }) => [job.id, address]));
+}
+
+/** Ids whose address differs from the unchanged plan's. */
+function changed(plan: Plan): string[] {
+  const before = addresses(planOf());
+  return Object.entries(addresses(plan))
+    .filter(([id, address]) => before[id] !== address)
+    .map(([id]) => id)
+    .sort();
+}
+
+const CLIPS = ['clip', 'clip-llm-2', 'clip-scratch-1', 'clip-scratch-2'];
+/** Who reads whom, transitively, written out by hand: a change of the key changes exactly these. */
+const REACH: Record<StageName, string[]> = {
+  prepare: ['prepare', 'mntp', 'contrastive', 'embed_captions', 'inherit', ...CLIPS, 'distill', 'export', 'evaluate'],
+  mntp: ['mntp', 'contrastive', 'embed_captions', 'inherit', ...CLIPS, 'distill', 'export', 'evaluate'],
+  contrastive: ['contrastive', 'embed_captions', 'inherit', ...CLIPS, 'distill', 'export', 'evaluate'],
+  embed_captions: ['embed_captions', 'inherit', ...CLIPS, 'distill', 'export', 'evaluate'],
+  inherit: ['inherit', ...CLIPS, 'distill', 'export', 'evaluate'],
+  clip: [...CLIPS, 'distill', 'export', 'evaluate'],
+  distill: ['distill', 'export', 'evaluate'],
+  export: ['export', 'evaluate'],
+  evaluate: ['evaluate'],
+};
+
+describe('the order', () => {
+  it('puts every input before its reader and the model before the comparison', () => {
+    expect(planOf().jobs.map(({ job }) => job.id)).toEqual([
+      'prepare',
+      'mntp',
+      'contrastive',
+      'embed_captions',
+      'inherit',
+      'clip',
+      'distill',
+      'export',
+      'clip-scratch-1',
+      'clip-llm-2',
+      'clip-scratch-2',
+      'evaluate',
+    ]);
+    const seen = new Set<string>();
+    for (const { job, needs } of planOf().jobs) {
+      for (const id of needs) expect(seen).toContain(id);
+      seen.add(job.id);
+    }
+  });
+
+  it('makes jobs that keep the contract and name folders only by the URIs it was given', () => {
+    for (const { job } of planOf().jobs) {
+      expect(TrainingJob.parse(job)).toEqual(job);
+      for (const uri of [job.output, ...Object.values(job.inputs)])
+        expect(uri).toMatch(/^s3:\/\/bucket\/(runs\/tiny\/|data$)/);
+    }
+  });
+
+  it('gives every stage its inputs by role', () => {
+    const roles = Object.fromEntries(planOf().jobs.map(({ job }) => [job.id, Object.keys(job.inputs).sort()]));
+    expect(roles).toMatchObject({
+      prepare: ['data'],
+      mntp: ['prepare'],
+      contrastive: ['mntp', 'prepare'],
+      embed_captions: ['contrastive', 'prepare'],
+      clip: ['embed_captions', 'inherit', 'prepare'],
+      distill: ['clip', 'embed_captions', 'prepare'],
+      evaluate: [
+        'clip',
+        'clip_llm_1',
+        'clip_llm_2',
+        'clip_scratch_1',
+        'clip_scratch_2',
+        'distill',
+        'embed_captions',
+        'export',
+        'prepare',
+      ],
+    });
+  });
+});
+
+describe('content addresses', () => {
+  it('are the same for the same recipe, however its keys are ordered', () => {
+    const recipe = tinyRecipe();
+    const reversed = Object.fromEntries(Object.entries(recipe).reverse()) as Recipe;
+    reversed.mntp = Object.fromEntries(Object.entries(recipe.mntp).reverse()) as Recipe['mntp'];
+    expect(addresses(createPlan(reversed, sources))).toEqual(addresses(planOf()));
+  });
+
+  it.each(STAGES)('follow the graph exactly when the code of %s changes', (stage) => {
+    const plan = planOf(undefined, { code: { ...code, [stage]: digestOf('edited') } });
+    expect(changed(plan)).toEqual(REACH[stage].toSorted());
+  });
+
+  it.each<[StageName, (recipe: Recipe) => void]>([
+    ['prepare', ({ prepare }) => (prepare.min_side += 1)],
+    ['mntp', ({ mntp }) => (mntp.mask_share = 0.3)],
+    ['contrastive', ({ contrastive }) => (contrastive.schedule.lr = 1)],
+    ['embed_captions', (recipe) => recipe.embed_captions.prompt_templates.push('{}')],
+    ['inherit', ({ inherit }) => (inherit.struct_weight = 2)],
+    ['clip', ({ clip }) => (clip.flip = true)],
+    ['distill', ({ distill }) => (distill.mix.groups = 2)],
+    ['export', (recipe) => (recipe.export.version = '2')],
+    ['evaluate', ({ evaluate }) => (evaluate.bootstrap_samples = 20)],
+  ])('follow the graph exactly when the settings of %s change', (stage, change) => {
+    expect(changed(planOf(change))).toEqual(REACH[stage].toSorted());
+  });
+
+  it('all change with the data, and none with where it lies or what the recipe says about itself', () => {
+    expect(changed(planOf(undefined, { data: { uri: sources.data.uri, digest: digestOf('other') } }))).toEqual(
+      REACH.prepare.toSorted(),
+    );
+    expect(changed(planOf(undefined, { data: { uri: 'file:///elsewhere', digest: sources.data.digest } }))).toEqual([]);
+    expect(changed(planOf((recipe) => (recipe.description = 'other words')))).toEqual([]);
+  });
+});
+
+describe('the comparison', () => {
+  it('runs both towers for every seed and uses the main run where it is the same', () => {
+    const { jobs } = planOf();
+    const byId = new Map(jobs.map(({ job }) => [job.id, job]));
+    const evaluate = byId.get('evaluate');
+    expect(evaluate?.inputs.clip_llm_1).toBe(byId.get('clip')?.output);
+    expect(evaluate?.inputs.clip_scratch_1).toBe(byId.get('clip-scratch-1')?.output);
+    expect(byId.get('clip-llm-2')).toMatchObject({ seed: 2, config: { text_tower: 'llm' } });
+    expect(byId.get('clip-scratch-2')).toMatchObject({ seed: 2, config: { text_tower: 'scratch' } });
+  });
+
+  it('adds nothing without seeds, and an added seed runs again nothing but evaluate', () => {
+    expect(planOf((recipe) => (recipe.comparison.seeds = [])).jobs).toHaveLength(9);
+    expect(changed(planOf((recipe) => (recipe.comparison.seeds = [1, 2, 3])))).toEqual([
+      'clip-llm-3',
+      'clip-scratch-3',
+      'evaluate',
+    ]);
+  });
+});
+
+describe('what exists', () => {
+  const report: TrainingReport = {
+    id: 'mntp',
+    stage: 'mntp',
+    status: 'succeeded',
+    started_at: '2026-01-01T00:00:00Z',
+    seconds: 1,
+    device: 'cpu',
+    metrics: {},
+    artefacts: {},
+    notes: [],
+  };
+
+  it('is a cache hit for the job of that address and for no other', () => {
+    const output = planOf().jobs.find(({ job }) => job.id === 'mntp')?.job.output ?? '';
+    const finished = new Map([[output, report]]);
+    const hits = (plan: Plan): string[] =>
+      plan.jobs.filter((planned) => planned.report !== null).map(({ job }) => job.id);
+    expect(hits(planOf(undefined, { finished }))).toEqual(['mntp']);
+    expect(hits(planOf(({ clip }) => (clip.flip = true), { finished }))).toEqual(['mntp']);
+    expect(hits(planOf(({ mntp }) => (mntp.batch_size = 9), { finished }))).toEqual([]);
+  });
+});
+
+describe('a selection', () => {
+  const ids = (options: { to?: string; only?: string }): string[] | undefined =>
+    selectJobs(planOf(), options)?.map(({ job }) => job.id);
+
+  it('of --to is the stage with everything it needs, in order', () => {
+    expect(ids({ to: 'embed_captions' })).toEqual(['prepare', 'mntp', 'contrastive', 'embed_captions']);
+    expect(ids({ to: 'export' })?.filter((id) => id.startsWith('clip'))).toEqual(['clip']);
+    expect(ids({ to: 'evaluate' })).toHaveLength(12);
+  });
+
+  it('of --only is that one stage, and of an unknown name nothing', () => {
+    expect(ids({ only: 'clip-llm-2' })).toEqual(['clip-llm-2']);
+    expect(ids({ to: 'clip-llm-9' })).toBeUndefined();
+  });
+});

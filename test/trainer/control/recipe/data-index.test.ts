@@ -1,0 +1,74 @@
+// The data digest: exactly the files that a recipe reads, by content.
+import { mkdirSync, mkdtempSync, renameSync, utimesSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { beforeEach, expect, it } from 'vitest';
+import type { Recipe } from '../../../../contracts/src/training/recipe.ts';
+import { indexData } from '../../../../trainer/control/recipe/data-index.ts';
+import { tinyRecipe } from '../../../support/tiny-recipe.ts';
+
+let root = '';
+let recipe: Recipe;
+let bytesRead: number[] = [];
+
+beforeEach(() => {
+  root = mkdtempSync(join(tmpdir(), 'data-'));
+  for (const name of ['train-0.tar', 'dev.tar', 'plain.jsonl', 'unrelated.txt']) writeFileSync(join(root, name), name);
+  recipe = tinyRecipe();
+  bytesRead = [];
+});
+
+async function digest(folder = root): Promise<string> {
+  const options = { cache: join(root, 'cache.json'), onRead: (bytes: number) => bytesRead.push(bytes) };
+  return (await indexData(recipe, folder, options)).digest;
+}
+
+it('changes with a byte, a new shard and a new name, not with an unrelated file or the time', async () => {
+  const before = await digest();
+  writeFileSync(join(root, 'unrelated.txt'), 'edited');
+  utimesSync(join(root, 'dev.tar'), 1, 1);
+  expect(await digest()).toBe(before);
+  writeFileSync(join(root, 'dev.tar'), 'DEV.tar');
+  const edited = await digest();
+  expect(edited).not.toBe(before);
+  writeFileSync(join(root, 'train-1.tar'), 'more');
+  const more = await digest();
+  expect(more).not.toBe(edited);
+  renameSync(join(root, 'train-1.tar'), join(root, 'train-2.tar'));
+  expect(await digest()).not.toBe(more);
+});
+
+it('is the same in another folder', async () => {
+  const copy = mkdtempSync(join(tmpdir(), 'copy-'));
+  for (const name of ['train-0.tar', 'dev.tar', 'plain.jsonl']) writeFileSync(join(copy, name), name);
+  expect(await digest(copy)).toBe(await digest());
+});
+
+it('reads a file once and then knows it by size and time', async () => {
+  await digest();
+  await digest();
+  // The names of the three files are their contents: 11 + 7 + 11 bytes.
+  expect(bytesRead).toEqual([29]);
+});
+
+it('covers the images beside a table and below a folder', async () => {
+  mkdirSync(join(root, 'shop/pictures'), { recursive: true });
+  writeFileSync(join(root, 'shop/rows.csv'), 'image,caption\npictures/a.jpg,a');
+  writeFileSync(join(root, 'shop/pictures/a.jpg'), 'a');
+  recipe.prepare.pairs[0] = { split: 'train', format: 'csv', path: 'shop/rows.csv' };
+  const table = await digest();
+  writeFileSync(join(root, 'shop/pictures/a.jpg'), 'b2');
+  expect(await digest()).not.toBe(table);
+  recipe.prepare.pairs[0] = { split: 'train', format: 'folder', path: 'shop' };
+  const folder = await digest();
+  writeFileSync(join(root, 'shop/pictures/a.txt'), 'a caption');
+  expect(await digest()).not.toBe(folder);
+});
+
+it('names the recipe field and the folder when nothing is there', async () => {
+  recipe.prepare.texts = [{ split: 'dev', kind: 'long', path: 'text/long.jsonl' }];
+  await expect(digest()).rejects.toThrow(
+    `prepare.texts[0].path: nothing matches text/long.jsonl in the data folder ${root}`,
+  );
+  await expect(digest()).rejects.toThrow('CLIP_DATA');
+});

@@ -1,0 +1,99 @@
+// Progress: time left from the recent rate, one live line on a terminal, a line every ten seconds elsewhere.
+import { describe, expect, it } from 'vitest';
+import type { ProgressLine } from '../../../../contracts/src/training/job.ts';
+import { createConsole } from '../../../../trainer/control/cli/console.ts';
+import type { RunEvent } from '../../../../trainer/control/run/events.ts';
+import { createProgressClock, durationText, progressText } from '../../../../trainer/control/run/progress.ts';
+
+function line(step: number, total: number, seconds: number): ProgressLine {
+  return { event: 'progress', stage: 'mntp', step, total, seconds, metrics: {} };
+}
+
+describe('time left', () => {
+  it('is unknown at first and then the rate times what is left', () => {
+    const clock = createProgressClock();
+    expect(clock.secondsLeft(line(0, 100, 50))).toBeNull();
+    expect(clock.secondsLeft(line(10, 100, 70))).toBe(180);
+  });
+
+  it('ignores the steps of earlier attempts: a resumed stage counts from where it resumed', () => {
+    const clock = createProgressClock();
+    clock.secondsLeft(line(60, 100, 1000));
+    expect(clock.secondsLeft(line(80, 100, 1040))).toBe(40);
+  });
+
+  it('follows the last five minutes, not the slow start', () => {
+    const clock = createProgressClock();
+    clock.secondsLeft(line(0, 1000, 0));
+    clock.secondsLeft(line(1, 1000, 900));
+    for (let step = 2; step <= 400; step += 1) clock.secondsLeft(line(step, 1000, 900 + step));
+    expect(clock.secondsLeft(line(401, 1000, 1301))).toBeCloseTo(599, 6);
+  });
+
+  it('starts anew with the second loop of a stage', () => {
+    const clock = createProgressClock();
+    clock.secondsLeft(line(0, 10, 0));
+    clock.secondsLeft(line(10, 10, 100));
+    expect(clock.secondsLeft(line(1, 50, 101))).toBeNull();
+    expect(clock.secondsLeft(line(2, 50, 103))).toBe(96);
+  });
+});
+
+describe('text', () => {
+  it('names durations as people do', () => {
+    expect([0, 59, 60, 3599, 3600, 3900, 18_000].map(durationText)).toEqual([
+      '0 s',
+      '59 s',
+      '1 min',
+      '1 h 00 min',
+      '1 h 00 min',
+      '1 h 05 min',
+      '5 h 00 min',
+    ]);
+  });
+
+  it('shows stage, steps, metrics and time left in one line', () => {
+    const view = { id: 'mntp', number: 2, of: 9, step: 40, total: 100, metrics: { loss: 3.21456 }, seconds_left: 130 };
+    expect(progressText(view)).toBe('[2/9] mntp  40/100  40 %  loss 3.215  2 min left');
+  });
+});
+
+describe('the console', () => {
+  const progress = (step: number): RunEvent => ({
+    event: 'progress',
+    id: 'mntp',
+    stage: 'mntp',
+    number: 1,
+    of: 1,
+    step,
+    total: 100,
+    seconds: step,
+    metrics: {},
+    seconds_left: 100 - step,
+  });
+
+  it('rewrites one line on a terminal, never wider than it, and clears it before a sentence', () => {
+    let text = '';
+    const emit = createConsole({ write: (part) => (text += part), columns: 30 });
+    emit(progress(1));
+    emit(progress(2));
+    emit({ event: 'interrupted', id: 'mntp', message: 'stopped' });
+    expect(text).not.toMatch(/\n.*\n/);
+    const [, first = '', second = '', end] = text.split('\r\x1b[2K');
+    expect(first).toBe('[1/1] mntp  1/100  1 %  99 s '.slice(0, 29).replace('99 s ', '2 min'));
+    expect(second.length).toBeLessThanOrEqual(29);
+    expect(end).toBe('stopped\n');
+  });
+
+  it('prints a line every ten seconds without a terminal, and the last step', () => {
+    let text = '';
+    let now = 0;
+    const emit = createConsole({ write: (part) => (text += part), columns: null, now: () => now });
+    for (let step = 1; step <= 100; step += 1) {
+      now = step * 300;
+      emit(progress(step));
+    }
+    expect(text.match(/ \d+\/100/g)).toEqual([' 1/100', ' 35/100', ' 69/100', ' 100/100']);
+    expect(text).not.toContain('\x1b');
+  });
+});

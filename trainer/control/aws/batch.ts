@@ -1,0 +1,140 @@
+// AWS Batch as the control plane uses it: find by name, submit once, describe, terminate. Nothing is decided here.
+import {
+  BatchClient,
+  DescribeJobsCommand,
+  type JobDetail,
+  ListJobsCommand,
+  SubmitJobCommand,
+  TerminateJobCommand,
+} from '@aws-sdk/client-batch';
+import { explained } from '../../../api/registry/stores/aws-errors.ts';
+import type { PipelineStage } from '../../../contracts/src/training/pipeline.ts';
+import { RefusedError } from '../../../contracts/src/user-error.ts';
+
+/** The project's words for a job's state. */
+export type JobStatus = 'queued' | 'running' | 'succeeded' | 'failed' | 'cancelled';
+
+export interface BatchJob {
+  job_id: string;
+  job_name: string;
+  status: JobStatus;
+  /** Why it ended or waits, where Batch says so. */
+  reason: string | null;
+  exit_code: number | null;
+  attempts: number;
+  started_at: string | null;
+  stopped_at: string | null;
+  /** Log stream of the newest attempt. */
+  log_stream: string | null;
+}
+
+export interface BatchJobs {
+  /** The newest job of exactly that name; Batch remembers ended ones for about a week. */
+  find(queue: string, name: string): Promise<BatchJob | null>;
+  /** Submits and returns the job's id. The caller has made sure that none of that name is active. */
+  submit(stage: PipelineStage, dependsOn: readonly string[]): Promise<string>;
+  /** Ends a job whatever state it is in; one that has ended stays as it is. */
+  terminate(jobId: string, reason: string): Promise<void>;
+}
+
+/** Begins every reason of ours, so that a cancelled job is told from a failed one. */
+export const CANCELLED = 'cancelled by';
+/** Batch's own limit on `dependsOn`. */
+const MAX_DEPENDS_ON = 20;
+
+export function openBatch(client = new BatchClient({})): BatchJobs {
+  return {
+    async find(queue, name) {
+      const ids: { id: string; created: number }[] = [];
+      let nextToken: string | undefined;
+      do {
+        const filters = [{ name: 'JOB_NAME', values: [name] }];
+        const page = await asked(client.send(new ListJobsCommand({ jobQueue: queue, filters, nextToken })));
+        for (const { jobId, createdAt = 0, jobName } of page.jobSummaryList ?? []) {
+          // The filter ignores case.
+          if (jobId !== undefined && jobName === name) ids.push({ id: jobId, created: createdAt });
+        }
+        nextToken = page.nextToken;
+      } while (nextToken !== undefined);
+      const newest = ids.reduce<{ id: string; created: number } | null>(
+        (best, job) => (best === null || job.created >= best.created ? job : best),
+        null,
+      );
+      if (newest === null) return null;
+      const { jobs = [] } = await asked(client.send(new DescribeJobsCommand({ jobs: [newest.id] })));
+      const [detail] = jobs;
+      return detail === undefined ? null : toBatchJob(detail);
+    },
+    async submit(stage, dependsOn) {
+      if (dependsOn.length > MAX_DEPENDS_ON)
+        throw new RefusedError(
+          `${stage.id} waits for ${dependsOn.length} jobs; Batch allows ${MAX_DEPENDS_ON}: use fewer comparison.seeds, or run them first with --to`,
+        );
+      const { jobId } = await asked(
+        client.send(
+          new SubmitJobCommand({
+            jobName: stage.job_name,
+            jobQueue: stage.job_queue,
+            jobDefinition: stage.job_definition,
+            parameters: { job: stage.job },
+            dependsOn: dependsOn.map((id) => ({ jobId: id })),
+            tags: stage.tags,
+            propagateTags: true,
+          }),
+        ),
+      );
+      if (jobId === undefined) throw new Error(`Batch took ${stage.job_name} and gave no id`);
+      return jobId;
+    },
+    async terminate(jobId, reason) {
+      await asked(client.send(new TerminateJobCommand({ jobId, reason })));
+    },
+  };
+}
+
+function toBatchJob(detail: JobDetail): BatchJob {
+  const {
+    jobId = '',
+    jobName = '',
+    status = '',
+    statusReason,
+    attempts = [],
+    container,
+    startedAt,
+    stoppedAt,
+  } = detail;
+  const last = attempts.at(-1)?.container;
+  return {
+    job_id: jobId,
+    job_name: jobName,
+    status: toStatus(status, statusReason),
+    reason: statusReason ?? container?.reason ?? null,
+    exit_code: container?.exitCode ?? last?.exitCode ?? null,
+    attempts: attempts.length,
+    started_at: toIso(startedAt),
+    stopped_at: toIso(stoppedAt),
+    log_stream: container?.logStreamName ?? last?.logStreamName ?? null,
+  };
+}
+
+function toStatus(status: string, reason: string | undefined): JobStatus {
+  switch (status) {
+    case 'SUCCEEDED':
+      return 'succeeded';
+    case 'FAILED':
+      return reason?.startsWith(CANCELLED) ? 'cancelled' : 'failed';
+    case 'STARTING':
+    case 'RUNNING':
+      return 'running';
+    default:
+      return 'queued';
+  }
+}
+
+function toIso(milliseconds: number | undefined): string | null {
+  return milliseconds === undefined || milliseconds === 0 ? null : new Date(milliseconds).toISOString();
+}
+
+function asked<T>(call: Promise<T>): Promise<T> {
+  return explained('AWS Batch', call);
+}

@@ -1,0 +1,53 @@
+// Brings the user's data to where training containers can read it: under its digest, the index last.
+import { join } from 'node:path';
+import type { ObjectStore } from '../../../api/registry/store.ts';
+import { dataPrefix } from '../../../contracts/src/keys.ts';
+import { RefusedError } from '../../../contracts/src/user-error.ts';
+import type { DataIndex } from '../recipe/data-index.ts';
+
+export interface UploadProgress {
+  files: number;
+  of: number;
+  bytes: number;
+  of_bytes: number;
+}
+
+/** Folders of photos are thousands of small files, each a request of its own. */
+const AT_A_TIME = 8;
+
+/**
+ * Uploads what is not there yet; a file that is there with its size is the file, since the folder is named by the
+ * digest of all contents. Stopped anywhere, the next call goes on.
+ */
+export async function uploadData(
+  store: ObjectStore,
+  { digest, files }: DataIndex,
+  root: string,
+  onProgress: (progress: UploadProgress) => void = () => {},
+): Promise<void> {
+  const outside = files.find(({ path }) => path.startsWith('../../'));
+  if (outside !== undefined)
+    throw new RefusedError(`${outside.path} lies outside the data folder ${root}: only what is in it can be uploaded`);
+  const prefix = dataPrefix(digest);
+  const sizes = new Map((await store.list(`${prefix}/`)).map(({ key, size }) => [key, size]));
+  if (sizes.has(`${prefix}/index.json`)) return;
+  const of_bytes = files.reduce((sum, { size }) => sum + size, 0);
+  const progress = { files: 0, of: files.length, bytes: 0, of_bytes };
+  const waiting = [...files];
+  const uploadNext = async (): Promise<void> => {
+    for (let file = waiting.shift(); file !== undefined; file = waiting.shift()) {
+      const { path, size } = file;
+      if (sizes.get(`${prefix}/${path}`) !== size) await store.putFile(`${prefix}/${path}`, join(root, path));
+      progress.files += 1;
+      progress.bytes += size;
+      onProgress({ ...progress });
+    }
+  };
+  await Promise.all(Array.from({ length: AT_A_TIME }, uploadNext));
+  await store.put(`${prefix}/index.json`, Buffer.from(JSON.stringify({ files })));
+}
+
+/** Where data of that digest lies, or will lie, in the training bucket. */
+export function dataUri(store: ObjectStore, digest: string): string {
+  return `${store.uri}/${dataPrefix(digest)}`;
+}

@@ -1,0 +1,168 @@
+// Events for a person: a live line on a terminal, a line every ten seconds elsewhere.
+
+import { fromFileUri } from '../../../api/registry/stores/file-uri.ts';
+import type { Emit, RunEvent, StagePlan, StageStatus } from '../run/events.ts';
+import { durationText, metricText, progressText } from '../run/progress.ts';
+
+/** Between progress lines where nobody watches: often enough to see it live, seldom enough to read the log later. */
+const LINE_EVERY_MS = 10_000;
+
+export interface ConsoleOptions {
+  write(text: string): void;
+  /** Width of the terminal, null where the output is none. */
+  columns: number | null;
+  now?: () => number;
+}
+
+/** One event as one JSON object a line. */
+export function createJsonConsole(write: (text: string) => void): Emit {
+  return function emitJson(event) {
+    write(`${JSON.stringify(event)}\n`);
+  };
+}
+
+export function createConsole({ write, columns, now = Date.now }: ConsoleOptions): Emit {
+  let live = false;
+  let printedAt = Number.NEGATIVE_INFINITY;
+  const clear = (): void => {
+    if (live) write('\r\x1b[2K');
+    live = false;
+  };
+  return function emitText(event) {
+    if (event.event !== 'progress' && event.event !== 'uploading') {
+      clear();
+      if (event.event === 'running') printedAt = Number.NEGATIVE_INFINITY;
+      for (const line of linesOf(event)) write(`${line}\n`);
+      return;
+    }
+    const text = event.event === 'progress' ? progressText(event) : uploadText(event);
+    const isLast = event.event === 'progress' ? event.step === event.total : event.files === event.of;
+    if (columns !== null) {
+      write(`\r\x1b[2K${text.slice(0, Math.max(1, columns - 1))}`);
+      live = true;
+    } else if (now() - printedAt >= LINE_EVERY_MS || isLast) {
+      printedAt = now();
+      write(`${text}\n`);
+    }
+  };
+}
+
+function linesOf(event: Exclude<RunEvent, { event: 'progress' | 'uploading' }>): string[] {
+  switch (event.event) {
+    case 'plan':
+      return planLines(event);
+    case 'reading_data':
+      return [`Reading ${megabytes(event.bytes)} of data once, to know it again later`];
+    case 'reused':
+      return [`${event.id}: reused`];
+    case 'running':
+      return [
+        `[${event.number}/${event.of}] ${event.id} in ${fromFileUri(event.output) ?? event.output}`,
+        ...(event.note === null ? [] : [`  ${event.note}`]),
+      ];
+    case 'stopping':
+      return [
+        `Stopping ${event.id} at its next checkpoint. Ctrl-C again ends it at once and loses what it did since the last one.`,
+      ];
+    case 'succeeded': {
+      const metrics = Object.entries(event.metrics).map(([name, value]) => `${name} ${metricText(value)}`);
+      return [
+        `${event.id}: done in ${durationText(event.seconds)}`,
+        ...(metrics.length === 0 ? [] : [`  ${metrics.join('  ')}`]),
+        ...event.notes.map((note) => `  ${note}`),
+      ];
+    }
+    case 'interrupted':
+      return [event.message];
+    case 'failed':
+      return [
+        ...event.tail.map((line) => `  | ${line}`),
+        `${event.id} failed: ${event.message}.`,
+        `The whole log: ${event.log}`,
+        'Finished stages are kept: mend the cause and run the same command again.',
+      ];
+    case 'installed':
+      return [`Installed ${event.files} files (${megabytes(event.bytes)}) in ${event.folder}`];
+    case 'submitted':
+      return [`${event.id}: ${event.already ? 'submitted before, still active' : 'submitted'} as ${event.job_id}`];
+    case 'status':
+      return statusLines(event);
+    case 'log':
+      return [event.message];
+    case 'cancelled':
+      return [`${event.id}: cancelled (${event.job_id})`];
+    case 'refused':
+      return [event.message];
+  }
+}
+
+function uploadText({ files, of, bytes, of_bytes }: Extract<RunEvent, { event: 'uploading' }>): string {
+  return `Uploaded ${files} of ${of} files, ${megabytes(bytes)} of ${megabytes(of_bytes)}`;
+}
+
+function planLines({ recipe, runs, stages, prices }: Extract<RunEvent, { event: 'plan' }>): string[] {
+  const width = Math.max(...stages.map(({ id }) => id.length));
+  const queued = stages.filter(({ status }) => status === 'queued');
+  const known = queued.flatMap(({ estimated_seconds }) => (estimated_seconds === null ? [] : [estimated_seconds]));
+  const lines = stages.map((stage) => `  ${stage.id.padEnd(width)}  ${stageText(stage)}`);
+  const unknown = queued.length - known.length;
+  const time = [
+    ...(known.length > 0 ? [`about ${durationText(sum(known))}`] : []),
+    ...(unknown > 0 ? [`${unknown} of unknown length`] : []),
+  ];
+  const summary = queued.length === 0 ? 'nothing to run' : `${queued.length} to run: ${time.join(', ')}`;
+  const cost = prices === null || queued.length === 0 ? [] : [costText(queued, prices)];
+  return [
+    `Recipe ${recipe}, runs in ${runs}`,
+    ...lines,
+    `${stages.length - queued.length} finished, ${summary}`,
+    ...cost,
+  ];
+}
+
+function costText(queued: readonly StagePlan[], { date, region }: { date: string; region: string }): string {
+  const known = queued.flatMap(({ estimated_usd }) => (estimated_usd === null ? [] : [estimated_usd]));
+  const limit = sum(queued.map(({ limit_usd }) => limit_usd ?? 0));
+  const about = known.length === 0 ? '' : `about ${dollars(sum(known))} for those of known length, `;
+  return `Cost on demand: ${about}at most ${dollars(limit)} by the time limits (prices of ${date}, ${region}; spot is tried first and costs less)`;
+}
+
+function statusLines({ recipe, submitted_at, stages }: Extract<RunEvent, { event: 'status' }>): string[] {
+  const width = Math.max(...stages.map(({ id }) => id.length));
+  return [
+    `Recipe ${recipe}, submitted ${submitted_at}`,
+    ...stages.map((stage) => `  ${stage.id.padEnd(width)}  ${statusText(stage)}`),
+  ];
+}
+
+function statusText({ status, seconds, reason, attempts, progress }: StageStatus): string {
+  const parts: string[] = [status === 'succeeded' ? 'finished' : (status ?? 'not submitted')];
+  if (progress !== null) {
+    const left = progress.seconds_left === null ? '' : `, ${durationText(progress.seconds_left)} left`;
+    parts.push(`${progress.step}/${progress.total}${left}`);
+  }
+  if (seconds !== null) parts.push(`${status === 'succeeded' ? 'took' : 'for'} ${durationText(seconds)}`);
+  if (attempts !== null && attempts > 1) parts.push(`attempt ${attempts}`);
+  if (reason !== null) parts.push(reason);
+  return parts.join('  ');
+}
+
+function stageText({ status, seconds, estimated_seconds, estimated_usd, output }: StagePlan): string {
+  const name = output.slice(output.lastIndexOf('/') + 1);
+  if (status === 'succeeded') return `finished  ${seconds === null ? '' : `took ${durationText(seconds)}, `}${name}`;
+  const time = estimated_seconds === null ? 'no earlier run to go by' : `about ${durationText(estimated_seconds)}`;
+  const cost = estimated_usd === null ? '' : `, ${dollars(estimated_usd)}`;
+  return `to run    ${time}${cost}, ${name}`;
+}
+
+function sum(values: readonly number[]): number {
+  return values.reduce((total, value) => total + value, 0);
+}
+
+function dollars(usd: number): string {
+  return `$${usd.toFixed(2)}`;
+}
+
+function megabytes(bytes: number): string {
+  return `${(bytes / 2 ** 20).toFixed(1)} MiB`;
+}

@@ -1,0 +1,223 @@
+// `npm run model`: what is published, publishing what passes the gate, and going back.
+import { join, resolve } from 'node:path';
+import { decide } from '../../../api/registry/gate.ts';
+import { readHistory, readIncumbent, readManifest, standing } from '../../../api/registry/history.ts';
+import { publishModel, readCandidate, rollback } from '../../../api/registry/publish.ts';
+import { type ObjectStore, openStore } from '../../../api/registry/store.ts';
+import { toFileUri } from '../../../api/registry/stores/file-uri.ts';
+import { ENVARS } from '../../../contracts/src/envars.ts';
+import type { ModelRelease } from '../../../contracts/src/model/release.ts';
+import type { GateDecision, Published } from '../../../contracts/src/training/pipeline.ts';
+import { RefusedError } from '../../../contracts/src/user-error.ts';
+import { submittedPlan } from '../aws/cloud-run.ts';
+import { readCloud } from '../aws/deployment.ts';
+import { planHere, runsFolder } from '../local/plan.ts';
+import { stageOf } from '../plan/pipeline-plan.ts';
+import type { Plan } from '../plan/plan.ts';
+import { type PlacedRecipe, placeRecipe } from '../recipe/locate.ts';
+import { readArguments } from './command-line.ts';
+import type { Surroundings } from './train.ts';
+
+const HELP = `Usage: npm run model -- list [NAME] [options]
+       npm run model -- publish recipes/NAME.json [options]
+       npm run model -- rollback NAME [options]
+
+A registry holds models by digest and, for each name, a pointer to the current one. Servers follow the pointer.
+
+  list            the current model and every move of its pointer, the newest first; without NAME the names there are
+  publish         hold the recipe's finished model against the gate and, if it passes, publish it: files, manifest, pointer
+  rollback        point back to the model before the current one; nothing is copied or deleted
+
+  --registry URI  file:// or s3:// (default $${ENVARS.registry}, else registry/ in the repository, which \`npm start\` follows)
+  --check         publish: only ask the gate; exit 1 if it rejects
+  --force REASON  publish: in spite of the gate; the reason is kept with the release
+  --runs DIR      publish: where the recipe's runs are (default runs/ in the repository)
+  --to DIGEST     rollback: to this manifest, as list shows it
+  --reason TEXT   rollback: why; kept with the release
+  --on aws        runs and registry of the deployment, by --outputs FILE (default cdk-outputs.json)
+  --json          one JSON object instead of text
+  --help          this text
+
+An S3 registry that is not AWS's own: $${ENVARS.registryEndpoint} is its endpoint, AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY its keys.
+Exit codes: 0 done, 1 the gate rejected the model, 2 refused.
+`;
+
+interface ModelOptions {
+  registry?: string | undefined;
+  check: boolean;
+  force?: string | undefined;
+  runs?: string | undefined;
+  to?: string | undefined;
+  reason?: string | undefined;
+  on?: string | undefined;
+  outputs?: string | undefined;
+  json: boolean;
+}
+
+/** The whole command; resolves to its exit code. */
+export async function model(argv: readonly string[], surroundings: Surroundings): Promise<number> {
+  const { stdout, stderr } = surroundings;
+  if (argv.includes('--help') || argv.includes('-h')) {
+    stdout.write(HELP);
+    return 0;
+  }
+  try {
+    const { command, subject, options } = parseOptions(argv);
+    const print = (document: object, lines: readonly string[]): void => {
+      stdout.write(options.json ? `${JSON.stringify(document)}\n` : `${lines.join('\n')}\n`);
+    };
+    const registry = openRegistryOf(options, surroundings);
+    if (command === 'list') return await list(registry, subject, print);
+    if (command === 'rollback') {
+      const reason = options.reason ?? 'rolled back by hand';
+      const back = await rollback(registry, subject, { to: options.to, reason });
+      print(back, [`${back.name} is back at ${back.manifest}`]);
+      return 0;
+    }
+    return await publish(registry, subject, options, surroundings, print);
+  } catch (error) {
+    if (!(error instanceof RefusedError)) throw error;
+    if (argv.includes('--json')) stdout.write(`${JSON.stringify({ refused: error.message })}\n`);
+    else stderr.write(`${error.message}\n`);
+    return 2;
+  }
+}
+
+type Print = (document: object, lines: readonly string[]) => void;
+
+async function list(registry: ObjectStore, name: string, print: Print): Promise<number> {
+  if (name === '') {
+    const keys = await registry.list('models/');
+    const names = keys.flatMap(({ key }) => /^models\/([^/]+)\/current\.json$/.exec(key)?.[1] ?? []);
+    print({ registry: registry.uri, names }, names.length === 0 ? [`${registry.uri} holds no model`] : names);
+    return 0;
+  }
+  const moves = await readHistory(registry, name);
+  if (moves.length === 0) throw new RefusedError(`nothing was ever published as ${name} in ${registry.uri}`);
+  const current = standing(moves).at(-1)?.manifest ?? null;
+  const rows = await Promise.all(
+    moves.map(async (move) => ({ ...move, version: (await readManifest(registry, move.manifest)).version })),
+  );
+  print({ name, current, moves: rows }, [
+    `${name} in ${registry.uri}, current: ${current}`,
+    ...rows.map((row, index) => `${index === 0 ? '* ' : '  '}${moveText(row)}`),
+  ]);
+  return 0;
+}
+
+async function publish(
+  registry: ObjectStore,
+  recipeName: string,
+  options: ModelOptions,
+  surroundings: Surroundings,
+  print: Print,
+): Promise<number> {
+  const { root, cwd, env } = surroundings;
+  const placed = placeRecipe(recipeName, [cwd, join(root, 'trainer')], cwd, env);
+  const plan =
+    options.on === 'aws'
+      ? await cloudPlan(placed, options, surroundings)
+      : await planHere(placed, { root, runs: runsFolder(options, surroundings), onRead: () => {} });
+  const [exported, evaluated] = [stageOf(plan, 'export'), stageOf(plan, 'evaluate')];
+  for (const { job, report } of [exported, evaluated]) {
+    if (report === null)
+      throw new RefusedError(`${job.id} of ${plan.recipe} is not finished: npm run train -- ${recipeName} does it`);
+  }
+  const dev_data = stageOf(plan, 'prepare').address;
+  const candidate = await readCandidate(openStore(exported.job.output), openStore(evaluated.job.output), dev_data);
+  const judged = decide(candidate, await readIncumbent(registry, candidate.manifest.name));
+  const decision = forced(judged, options.force);
+  const { name, version } = candidate.manifest;
+  const isPublished = decision.decision === 'publish' && !options.check;
+  const published: Published | null = isPublished ? await publishModel(registry, candidate, decision) : null;
+  const verdict = decision.decision === 'publish' ? 'may be published' : 'is rejected';
+  print({ ...decision, published }, [
+    ...decision.checks.map(checkText),
+    published === null ? `${name} ${version} ${verdict}:` : `${name} ${version} is current in ${registry.uri}:`,
+    ...decision.reasons.map((reason) => `  ${reason}`),
+  ]);
+  return decision.decision === 'publish' ? 0 : 1;
+}
+
+/** A person may overrule the figures, not that a model is current already. */
+function forced(decision: GateDecision, reason: string | undefined): GateDecision {
+  if (reason === undefined || decision.decision === 'publish' || decision.checks.length === 0) return decision;
+  return { ...decision, decision: 'publish', reasons: [`in spite of the gate: ${reason}`, ...decision.reasons] };
+}
+
+async function cloudPlan({ recipe }: PlacedRecipe, options: ModelOptions, surroundings: Surroundings): Promise<Plan> {
+  const { trainingBucket } = cloudOf(options, surroundings);
+  return (await submittedPlan(recipe.name, openStore(`s3://${trainingBucket}`))).plan;
+}
+
+function openRegistryOf(options: ModelOptions, surroundings: Surroundings): ObjectStore {
+  const { root, cwd, env } = surroundings;
+  const endpoint = env[ENVARS.registryEndpoint] || undefined;
+  const uri = options.registry ?? env[ENVARS.registry] ?? '';
+  if (uri !== '') return openStore(uri.includes('://') ? uri : toFileUri(resolve(cwd, uri)), { endpoint });
+  if (options.on === 'aws') return openStore(`s3://${cloudOf(options, surroundings).modelsBucket}`);
+  return openStore(toFileUri(join(root, 'registry')));
+}
+
+function cloudOf({ outputs }: ModelOptions, { root, cwd }: Surroundings) {
+  return readCloud(resolve(cwd, outputs ?? join(root, 'cdk-outputs.json')));
+}
+
+function moveText({ moved_at, action, version, manifest, reasons }: ModelRelease & { version: string }): string {
+  const verb = action === 'publish' ? 'published' : 'rolled back to';
+  return `${moved_at}  ${verb} ${version}  ${manifest}  ${reasons.join('; ')}`;
+}
+
+function checkText({ name, value, limit, bound, passed }: GateDecision['checks'][number]): string {
+  const sign = bound === 'min' ? '>=' : '<=';
+  const measured = value === null ? 'not measured' : Number(value.toFixed(4));
+  return `  ${passed ? 'ok  ' : 'FAIL'} ${name} ${measured} ${sign} ${Number(limit.toFixed(4))}`;
+}
+
+const OPTIONS = {
+  registry: { type: 'string' },
+  check: { type: 'boolean', default: false },
+  force: { type: 'string' },
+  runs: { type: 'string' },
+  to: { type: 'string' },
+  reason: { type: 'string' },
+  on: { type: 'string' },
+  outputs: { type: 'string' },
+  json: { type: 'boolean', default: false },
+} as const;
+
+/** Options that one command alone takes. */
+const OWNERS = { check: 'publish', force: 'publish', runs: 'publish', to: 'rollback', reason: 'rollback' } as const;
+
+function parseOptions(argv: readonly string[]): {
+  command: 'list' | 'publish' | 'rollback';
+  subject: string;
+  options: ModelOptions;
+} {
+  const { values, positionals } = readArguments(argv, OPTIONS, HELP);
+  const [command, subject = '', ...more] = positionals;
+  if (command !== 'list' && command !== 'publish' && command !== 'rollback')
+    throw new RefusedError(`${command ?? 'no command'}: there are list, publish and rollback\n\n${HELP}`);
+  if (more.length > 0) throw new RefusedError(`${command} takes one name, not also ${more.join(' ')}`);
+  if (subject === '' && command !== 'list')
+    throw new RefusedError(
+      command === 'publish' ? 'publish which recipe?' : 'roll back which model? list shows their names',
+    );
+  const given = new Map(Object.entries(values));
+  for (const [option, owner] of Object.entries(OWNERS)) {
+    const value = given.get(option);
+    if (value !== undefined && value !== false && owner !== command)
+      throw new RefusedError(`--${option} goes with ${owner}, not with ${command}`);
+  }
+  if (values.on !== undefined && values.on !== 'aws') throw new RefusedError(`--on ${values.on}: there is only aws`);
+  if (values.on === 'aws' && values.runs !== undefined)
+    throw new RefusedError('--on aws has its runs in its bucket: --runs does not go with it');
+  return { command, subject, options: values };
+}
+
+if (import.meta.main) {
+  const cwd = process.env.INIT_CWD ?? process.cwd();
+  const root = resolve(import.meta.dirname, '../../..');
+  const { env, stdout, stderr } = process;
+  process.exitCode = await model(process.argv.slice(2), { root, cwd, env, stdout, stderr });
+}

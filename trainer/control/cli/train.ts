@@ -1,0 +1,126 @@
+// `npm run train -- recipes/<name>.json`: plans a recipe, says what it will cost, runs what is missing here or on AWS.
+import { join, resolve } from 'node:path';
+import { fromFileUri } from '../../../api/registry/stores/file-uri.ts';
+import { ENVARS } from '../../../contracts/src/envars.ts';
+import { INTERRUPTED } from '../../../contracts/src/job-classes.ts';
+import type { StageName } from '../../../contracts/src/training/recipe.ts';
+import { RefusedError } from '../../../contracts/src/user-error.ts';
+import { installModel } from '../local/install.ts';
+import { planHere, runsFolder } from '../local/plan.ts';
+import { type RunOutcome, runJobs } from '../local/run.ts';
+import { ensureVenv } from '../local/venv.ts';
+import { codeDigest, sourceReader } from '../plan/code-digest.ts';
+import { estimateSeconds } from '../plan/estimate.ts';
+import type { PlannedJob } from '../plan/plan.ts';
+import { selectedJobs } from '../plan/selection.ts';
+import { type PlacedRecipe, placeRecipe } from '../recipe/locate.ts';
+import { type Emit, toStagePlan } from '../run/events.ts';
+import { pastRuns, readReport } from '../run/folder.ts';
+import { createConsole, createJsonConsole } from './console.ts';
+import { listenForInterrupts } from './interrupts.ts';
+import { parseTrainOptions, TRAIN_HELP, type TrainOptions } from './train-options.ts';
+
+/** Where everything is; `root` is the repository. */
+export interface Surroundings {
+  root: string;
+  /** The folder in which the user typed the command. */
+  cwd: string;
+  env: NodeJS.ProcessEnv;
+  stdout: { write(text: string): unknown; isTTY?: boolean; columns?: number };
+  stderr: { write(text: string): unknown };
+}
+
+/** The whole command; resolves to its exit code. */
+export async function train(argv: readonly string[], surroundings: Surroundings): Promise<number> {
+  const { stdout, stderr, root, cwd, env } = surroundings;
+  const write = (text: string): void => void stdout.write(text);
+  if (argv.includes('--help') || argv.includes('-h')) {
+    write(TRAIN_HELP);
+    return 0;
+  }
+  const json = argv.includes('--json');
+  const columns = stdout.isTTY === true ? (stdout.columns ?? 80) : null;
+  const emit = json ? createJsonConsole(write) : createConsole({ write, columns });
+  try {
+    const options = parseTrainOptions(argv);
+    const placed = placeRecipe(options.recipe, [cwd, join(root, 'trainer')], cwd, env);
+    if (options.on === 'here') return await trainHere(placed, options, surroundings, emit);
+    // Loaded only here: a run on this machine needs none of the AWS clients.
+    const { trainOnAws } = await import('./train-on-aws.ts');
+    return await trainOnAws(placed, options, { root, cwd, emit });
+  } catch (error) {
+    if (!(error instanceof RefusedError)) throw error;
+    if (json) emit({ event: 'refused', message: error.message });
+    else stderr.write(`${error.message}\n`);
+    return 2;
+  }
+}
+
+async function trainHere(
+  placed: PlacedRecipe,
+  options: TrainOptions,
+  { root, cwd, env }: Surroundings,
+  emit: Emit,
+): Promise<number> {
+  const trainer = join(root, 'trainer');
+  const runs = runsFolder(options, { root, cwd });
+  const read = sourceReader(trainer);
+  const plan = await planHere(placed, { root, runs, onRead: (bytes) => emit({ event: 'reading_data', bytes }) });
+  const jobs = selectedJobs(plan, options);
+  const past = pastRuns(runs);
+  const stages = jobs.map((planned) => toStagePlan(planned, estimateSeconds(planned.job, past)));
+  emit({ event: 'plan', recipe: plan.recipe, runs, stages, prices: null });
+  if (options.plan) return 0;
+
+  const exported = plan.jobs.find(({ job }) => job.config.stage === 'export');
+  if (options.install && exported?.report === null && !jobs.includes(exported))
+    throw new RefusedError(
+      '--install: export is not finished and this command does not run it; use at least --to export',
+    );
+  for (const { job, report } of jobs) {
+    const file = `stages/${job.config.stage}.py`;
+    if (report === null && read(file) === null)
+      throw new RefusedError(`trainer/${file} does not exist: this checkout cannot run ${job.id}`);
+  }
+  let outcome: RunOutcome = 'succeeded';
+  if (jobs.some(({ report }) => report === null)) {
+    const python = pythonOverride(env, cwd) ?? (await ensureVenv());
+    const interrupts = listenForInterrupts();
+    const contracts = join(root, 'contracts', 'python');
+    const codeNow = (stage: StageName): string => codeDigest(stage, read);
+    outcome = await runJobs(jobs, { python, trainer, contracts, env, emit, codeNow, ...interrupts.signals });
+    interrupts.end();
+  }
+  if (outcome === 'interrupted') return INTERRUPTED;
+  if (outcome === 'failed') return 1;
+  if (options.install && exported !== undefined) install(exported, join(root, 'api', 'model'), emit);
+  return 0;
+}
+
+function install({ job }: PlannedJob, target: string, emit: Emit): void {
+  const folder = fromFileUri(job.output);
+  const reading = folder === null ? null : readReport(folder);
+  if (folder === null || reading?.status !== 'finished')
+    throw new RefusedError(`${job.output} holds no finished export`);
+  emit({ event: 'installed', ...installModel(folder, reading.report, target) });
+}
+
+function pythonOverride(env: NodeJS.ProcessEnv, cwd: string): string | null {
+  const python = env[ENVARS.python];
+  if (python === undefined || python === '') return null;
+  // A bare name is looked up in PATH; the stage's working directory is another one than the user's.
+  return python.includes('/') ? resolve(cwd, python) : python;
+}
+
+if (import.meta.main) {
+  // npm starts scripts in the repository's root and tells where the user stood.
+  const cwd = process.env.INIT_CWD ?? process.cwd();
+  const root = resolve(import.meta.dirname, '../../..');
+  process.exitCode = await train(process.argv.slice(2), {
+    root,
+    cwd,
+    env: process.env,
+    stdout: process.stdout,
+    stderr: process.stderr,
+  });
+}

@@ -1,0 +1,58 @@
+// Puts an exported model in the place that the server reads: checked first, then swapped in by renames.
+import { cpSync, existsSync, readFileSync, renameSync, rmSync } from 'node:fs';
+import { basename, dirname, join, relative } from 'node:path';
+import { z } from 'zod';
+import { artefactsIn, sha256 } from '../../../api/registry/artefacts.ts';
+import { ModelManifest } from '../../../contracts/src/model/manifest.ts';
+import type { TrainingReport } from '../../../contracts/src/training/job.ts';
+import { RefusedError } from '../../../contracts/src/user-error.ts';
+
+export interface Installed {
+  folder: string;
+  files: number;
+  bytes: number;
+}
+
+/**
+ * Copies to `target` the report's artefact `manifest.json` and every other artefact beside or below it, nothing else of
+ * the run. What the manifest names is compared by digest before the swap, which is two renames: a reader finds the
+ * whole old model, for an instant none, then the whole new one, and never a mixture.
+ */
+export function installModel(run: string, report: TrainingReport, target: string): Installed {
+  const artefacts = Object.values(report.artefacts);
+  const manifest = artefacts.find(({ path }) => basename(path) === 'manifest.json');
+  if (manifest === undefined) throw new RefusedError(`${run}: the report of export names no manifest.json`);
+  const base = dirname(manifest.path);
+  const files = artefacts.filter(({ path }) => base === '.' || path.startsWith(`${base}/`));
+  const incoming = join(dirname(target), `.${basename(target)}.incoming-${process.pid}`);
+  const outgoing = join(dirname(target), `.${basename(target)}.outgoing-${process.pid}`);
+  try {
+    for (const { path } of files) cpSync(join(run, path), join(incoming, relative(base, path)));
+    verifyModel(incoming);
+    if (existsSync(target)) renameSync(target, outgoing);
+    try {
+      renameSync(incoming, target);
+    } catch (error) {
+      if (existsSync(outgoing)) renameSync(outgoing, target);
+      throw error;
+    }
+  } finally {
+    rmSync(incoming, { recursive: true, force: true });
+    rmSync(outgoing, { recursive: true, force: true });
+  }
+  return { folder: target, files: files.length, bytes: files.reduce((sum, { size }) => sum + size, 0) };
+}
+
+/** Throws unless the manifest keeps the contract and every file it names is there, byte for byte. */
+function verifyModel(folder: string): void {
+  const result = ModelManifest.safeParse(JSON.parse(readFileSync(join(folder, 'manifest.json'), 'utf8')));
+  if (!result.success)
+    throw new RefusedError(`the exported manifest breaks the contract:\n${z.prettifyError(result.error)}`);
+  for (const { path, digest, size } of artefactsIn(result.data)) {
+    const file = join(folder, path);
+    if (!existsSync(file)) throw new RefusedError(`the manifest names ${path}, which the export did not write`);
+    const bytes = readFileSync(file);
+    if (bytes.length !== size || sha256(bytes) !== digest)
+      throw new RefusedError(`${path} is not the file that the manifest describes`);
+  }
+}

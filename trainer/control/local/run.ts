@@ -1,0 +1,146 @@
+// Runs planned jobs on this machine, one after the other: reuse what is finished, resume what is not, stop when asked.
+import { renameSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { fromFileUri } from '../../../api/registry/stores/file-uri.ts';
+import { TrainingJob } from '../../../contracts/src/training/job.ts';
+import type { StageName } from '../../../contracts/src/training/recipe.ts';
+import { RefusedError } from '../../../contracts/src/user-error.ts';
+import type { PlannedJob } from '../plan/plan.ts';
+import type { Emit } from '../run/events.ts';
+import { readReport } from '../run/folder.ts';
+import { createProgressClock } from '../run/progress.ts';
+import { lockRun } from './lock.ts';
+import { runStageProcess, type StageEnd, type StageProcessOptions } from './stage-process.ts';
+
+export interface RunnerOptions
+  extends Pick<StageProcessOptions, 'python' | 'trainer' | 'contracts' | 'env' | 'stop' | 'kill'> {
+  emit: Emit;
+  /** The digest of a stage's source as it is on the disk now: it may have been edited since the plan was made. */
+  codeNow(stage: StageName): string;
+}
+
+export type RunOutcome = 'succeeded' | 'interrupted' | 'failed';
+
+/** Runs the jobs in order; the first one that does not succeed ends the run. Nothing finished is ever lost by that. */
+export async function runJobs(jobs: readonly PlannedJob[], options: RunnerOptions): Promise<RunOutcome> {
+  for (const [index, { job, report }] of jobs.entries()) {
+    if (report !== null) {
+      options.emit({ event: 'reused', id: job.id, stage: job.config.stage, output: job.output });
+      continue;
+    }
+    if (options.stop.aborted) {
+      options.emit({ event: 'interrupted', id: null, message: `stopped before ${job.id}` });
+      return 'interrupted';
+    }
+    if (options.codeNow(job.config.stage) !== job.code) {
+      const message = `the source of ${job.id} was edited after this command planned: run the same command again`;
+      options.emit({ event: 'interrupted', id: null, message });
+      return 'interrupted';
+    }
+    const outcome = await runJob(job, { number: index + 1, of: jobs.length }, options);
+    if (outcome !== 'succeeded') return outcome;
+  }
+  return 'succeeded';
+}
+
+interface Place {
+  number: number;
+  of: number;
+}
+
+async function runJob(job: TrainingJob, place: Place, options: RunnerOptions): Promise<RunOutcome> {
+  const folder = fromFileUri(job.output);
+  if (folder === null) throw new RefusedError(`${job.output}: this runner writes to folders of this machine only`);
+  const lock = lockRun(folder);
+  try {
+    return await runLocked(job, folder, place, lock.holdFor, options);
+  } finally {
+    lock.release();
+  }
+}
+
+async function runLocked(
+  job: TrainingJob,
+  folder: string,
+  place: Place,
+  holdFor: (pid: number) => void,
+  { emit, ...options }: RunnerOptions,
+): Promise<RunOutcome> {
+  const { id, output } = job;
+  const { stage } = job.config;
+  const before = readReport(folder);
+  if (before.status === 'finished') {
+    // Another command finished it between our plan and our lock.
+    emit({ event: 'reused', id, stage, output });
+    return 'succeeded';
+  }
+  const note = before.status === 'refused' ? `the earlier report was set aside: ${before.reason}` : null;
+  // A stage takes any report.json for a finished run, so one that was refused must go.
+  if (before.status === 'refused') renameSync(join(folder, 'report.json'), join(folder, 'report.refused.json'));
+
+  const jobFile = join(folder, 'job.json');
+  writeFileSync(jobFile, `${JSON.stringify(TrainingJob.parse(job), null, 2)}\n`);
+  const log = join(folder, 'log.txt');
+  emit({ event: 'running', id, stage, ...place, output, log, note });
+  const announceStop = (): void => emit({ event: 'stopping', id });
+  options.stop.addEventListener('abort', announceStop);
+  const clock = createProgressClock();
+  const end = await runStageProcess({
+    ...options,
+    stage,
+    jobFile,
+    logFile: log,
+    onStart: holdFor,
+    onProgress(line) {
+      const { step, total, seconds, metrics } = line;
+      emit({
+        event: 'progress',
+        id,
+        stage,
+        ...place,
+        step,
+        total,
+        seconds,
+        metrics,
+        seconds_left: clock.secondsLeft(line),
+      });
+    },
+  });
+  options.stop.removeEventListener('abort', announceStop);
+  return conclude(job, folder, log, end, emit);
+}
+
+/** Tells how a stage ended; a finished one counts only when its report does. */
+function conclude(job: TrainingJob, folder: string, log: string, end: StageEnd, emit: Emit): RunOutcome {
+  const { id } = job;
+  const { stage } = job.config;
+  if (end.status === 'interrupted') {
+    const saved = end.lost ? 'killed; what it did since its last checkpoint is lost' : 'stopped, its work is saved';
+    emit({ event: 'interrupted', id, message: `${id} ${saved}: run the same command again to resume` });
+    return 'interrupted';
+  }
+  if (end.status === 'failed') {
+    const { exit_code, signal, message, tail } = end;
+    emit({ event: 'failed', id, stage, exit_code, signal, message, log, tail });
+    return 'failed';
+  }
+  const after = readReport(folder);
+  const problem = after.status === 'finished' ? mismatch(job, after.report) : reasonOf(after);
+  if (after.status !== 'finished' || problem !== null) {
+    const message = `exit 0, but ${problem}: a stage's last write has to be a report that keeps the contract`;
+    emit({ event: 'failed', id, stage, exit_code: 0, signal: null, message, log, tail: end.tail });
+    return 'failed';
+  }
+  const { seconds, metrics, notes } = after.report;
+  emit({ event: 'succeeded', id, stage, seconds, metrics, notes });
+  return 'succeeded';
+}
+
+function mismatch(job: TrainingJob, report: { id: string; stage: string }): string | null {
+  if (report.stage !== job.config.stage) return `report.json is of stage ${report.stage}`;
+  return report.id === job.id ? null : `report.json is of job ${report.id}`;
+}
+
+function reasonOf(reading: { status: 'absent' } | { status: 'refused'; reason: string }): string {
+  return reading.status === 'absent' ? 'there is no report.json' : reading.reason;
+}

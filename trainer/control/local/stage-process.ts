@@ -1,0 +1,173 @@
+// One stage as a process: `python -m stages.<stage> job.json`, watched until it ends.
+import { spawn } from 'node:child_process';
+import { createWriteStream, type WriteStream } from 'node:fs';
+import { delimiter } from 'node:path';
+import { createInterface } from 'node:readline';
+import { ENVARS } from '../../../contracts/src/envars.ts';
+import { INTERRUPTED } from '../../../contracts/src/job-classes.ts';
+import { ProgressLine } from '../../../contracts/src/training/job.ts';
+import type { StageName } from '../../../contracts/src/training/recipe.ts';
+
+const TAIL_LINES = 25;
+
+export interface StageProcessOptions {
+  stage: StageName;
+  jobFile: string;
+  logFile: string;
+  python: string;
+  /** Folder that holds `stages` and `towers`; the working directory of the stage. */
+  trainer: string;
+  /** Folder of the Python package `contracts`. */
+  contracts: string;
+  env: NodeJS.ProcessEnv;
+  /** Aborts: ask for a checkpoint (SIGTERM). */
+  stop: AbortSignal;
+  /** Aborts: end it at once (SIGKILL), with everything it started. */
+  kill: AbortSignal;
+  onStart(pid: number): void;
+  onProgress(line: ProgressLine): void;
+}
+
+/** How the process ended; `tail`: the last lines of its log. */
+export type StageEnd =
+  | { status: 'exited_0'; tail: string[] }
+  | { status: 'interrupted'; lost: boolean }
+  | { status: 'failed'; exit_code: number | null; signal: string | null; message: string; tail: string[] };
+
+/** Starts the stage and resolves when it and everything it started has ended. Never rejects for a failing stage. */
+export function runStageProcess(options: StageProcessOptions): Promise<StageEnd> {
+  const { stage, jobFile, python, trainer, contracts, env, stop, kill, onStart, onProgress } = options;
+  const log = createLog(options.logFile);
+  log.write(`---- ${new Date().toISOString()} ${python} -m stages.${stage} ${jobFile}`);
+  const child = spawn(python, ['-m', `stages.${stage}`, jobFile], {
+    cwd: trainer,
+    env: { ...env, PYTHONPATH: [trainer, contracts].join(delimiter), PYTHONUNBUFFERED: '1' },
+    stdio: ['ignore', 'pipe', 'pipe'],
+    // A process group of its own: the terminal's Ctrl-C reaches this program only, which then asks the stage once.
+    detached: true,
+  });
+  const signalStage = (signal: NodeJS.Signals): void => {
+    if (child.pid !== undefined && child.exitCode === null && child.signalCode === null) child.kill(signal);
+  };
+  const onStop = (): void => signalStage('SIGTERM');
+  const onKill = (): void => killGroup(child.pid);
+  stop.addEventListener('abort', onStop);
+  kill.addEventListener('abort', onKill);
+  child.once('spawn', () => {
+    if (child.pid !== undefined) onStart(child.pid);
+    if (stop.aborted) onStop();
+    if (kill.aborted) onKill();
+  });
+  createInterface({ input: child.stdout }).on('line', (line) => {
+    const progress = parseProgress(line);
+    if (progress === null) log.write(line);
+    else onProgress(progress);
+  });
+  createInterface({ input: child.stderr }).on('line', (line) => log.write(line));
+  // Helpers of the stage that outlive it would go on writing and keep the pipes open.
+  child.once('exit', () => killGroup(child.pid));
+
+  return new Promise((resolve) => {
+    const end = async (result: StageEnd): Promise<void> => {
+      stop.removeEventListener('abort', onStop);
+      kill.removeEventListener('abort', onKill);
+      await log.close();
+      resolve(result);
+    };
+    child.once('error', (error) => {
+      void end({
+        status: 'failed',
+        exit_code: null,
+        signal: null,
+        message: `cannot start ${python}: ${error.message}`,
+        tail: [],
+      });
+    });
+    child.once('close', (exit_code, signal) => {
+      if (child.pid === undefined) return; // 'error' has told it
+      void end(ended(exit_code, signal, log.tail, { stopped: stop.aborted, killed: kill.aborted }));
+    });
+  });
+}
+
+function ended(
+  exit_code: number | null,
+  signal: string | null,
+  tail: string[],
+  { stopped, killed }: { stopped: boolean; killed: boolean },
+): StageEnd {
+  if (exit_code === 0) return { status: 'exited_0', tail };
+  if (exit_code === INTERRUPTED) return { status: 'interrupted', lost: false };
+  // A SIGTERM that comes while Python still imports finds no handler yet: nothing was trained since the last checkpoint.
+  if (signal === 'SIGTERM' || (signal !== null && (stopped || killed))) return { status: 'interrupted', lost: killed };
+  return { status: 'failed', exit_code, signal, message: advice(exit_code, signal, tail), tail };
+}
+
+/** What happened and what to do about it, as far as the end and the last lines tell. */
+function advice(exit_code: number | null, signal: string | null, tail: readonly string[]): string {
+  const text = tail.join('\n');
+  if (signal === 'SIGKILL') {
+    return 'killed by the system, most likely for memory: lower batch_size, micro_batch or batch_tokens in the recipe, or free memory';
+  }
+  if (signal !== null) return `ended by ${signal}`;
+  if (/MemoryError|out of memory|can't allocate memory/i.test(text)) {
+    return `exit ${exit_code}, out of memory: lower batch_size, micro_batch or batch_tokens in the recipe`;
+  }
+  if (/No space left on device/.test(text))
+    return `exit ${exit_code}, the disk is full: free some space, or choose another with --runs`;
+  if (/No module named '(?!towers|stages|contracts)/.test(text)) {
+    return `exit ${exit_code}, a Python module is missing: delete trainer/.venv to have it made again (or mend the interpreter in ${ENVARS.python})`;
+  }
+  return `exit ${exit_code}; the lines above say why`;
+}
+
+interface Log {
+  write(line: string): void;
+  close(): Promise<void>;
+  /** The last lines of this attempt, as they stand now. */
+  readonly tail: string[];
+}
+
+function createLog(file: string): Log {
+  const stream: WriteStream = createWriteStream(file, { flags: 'a' });
+  let problem: Error | null = null;
+  // A full disk must not take the control plane down while the stage saves its checkpoint.
+  stream.on('error', (error) => {
+    problem = error;
+  });
+  const tail: string[] = [];
+  return {
+    tail,
+    write(line) {
+      tail.push(line);
+      if (tail.length > TAIL_LINES) tail.shift();
+      if (problem === null) stream.write(`${line}\n`);
+    },
+    close() {
+      return new Promise((resolve) => {
+        if (problem !== null) resolve();
+        else stream.end(() => resolve());
+      });
+    },
+  };
+}
+
+/** A line of a stage's standard output as progress; null where it is something else. */
+export function parseProgress(line: string): ProgressLine | null {
+  if (!line.startsWith('{')) return null;
+  try {
+    return ProgressLine.safeParse(JSON.parse(line)).data ?? null;
+  } catch (error) {
+    if (error instanceof SyntaxError) return null;
+    throw error;
+  }
+}
+
+function killGroup(pid: number | undefined): void {
+  if (pid === undefined) return;
+  try {
+    process.kill(-pid, 'SIGKILL');
+  } catch (error) {
+    if (!(error instanceof Error && 'code' in error && error.code === 'ESRCH')) throw error;
+  }
+}

@@ -1,0 +1,133 @@
+// Which source a stage executes, as a digest: its own file and the modules of towers and stages that it imports.
+import { createHash } from 'node:crypto';
+import { readFileSync } from 'node:fs';
+import { join, posix, resolve } from 'node:path';
+import type { StageName } from '../../../contracts/src/training/recipe.ts';
+
+/** A source file by its path relative to `trainer/`, null where there is none. */
+export type ReadSource = (path: string) => string | null;
+
+const PACKAGES = /^(towers|stages)(\.|$)/;
+
+/**
+ * One digest a stage, so that editing `evaluate` keeps hours of `mntp`. Comments, blank lines and trailing spaces do
+ * not count. What counts is Python source only: configuration, inputs and seed are in the address beside this digest,
+ * and versions of libraries are pinned in pyproject.toml and on purpose not part of it.
+ */
+export function codeDigests(read: ReadSource): Record<StageName, string> {
+  return {
+    prepare: codeDigest('prepare', read),
+    mntp: codeDigest('mntp', read),
+    contrastive: codeDigest('contrastive', read),
+    embed_captions: codeDigest('embed_captions', read),
+    inherit: codeDigest('inherit', read),
+    clip: codeDigest('clip', read),
+    distill: codeDigest('distill', read),
+    export: codeDigest('export', read),
+    evaluate: codeDigest('evaluate', read),
+  };
+}
+
+/** What `stages/<stage>.py` executes, by path, sorted: itself and, transitively, what it imports. Empty without that file. */
+export function stageSources(stage: StageName, read: ReadSource): Map<string, string> {
+  const entry = `stages/${stage}.py`;
+  const found = new Map<string, string>();
+  const queue = [entry];
+  for (let path = queue.pop(); path !== undefined; path = queue.pop()) {
+    if (found.has(path)) continue;
+    const source = read(path);
+    if (source === null) continue;
+    const { strings, code } = lex(source);
+    found.set(path, restore(code, strings));
+    for (const module of importedModules(path, code)) {
+      const base = module.replaceAll('.', '/');
+      queue.push(`${base}.py`, `${base}/__init__.py`);
+    }
+  }
+  return new Map([...found].sort(([a], [b]) => (a < b ? -1 : 1)));
+}
+
+/** Reads sources below a folder on this machine. */
+export function sourceReader(trainer: string): ReadSource {
+  return function readSource(path) {
+    try {
+      return readFileSync(join(trainer, path), 'utf8');
+    } catch (error) {
+      if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return null;
+      throw error;
+    }
+  };
+}
+
+/** The digest of one stage's source as `read` gives it. */
+export function codeDigest(stage: StageName, read: ReadSource): string {
+  const hash = createHash('sha256');
+  for (const [path, source] of stageSources(stage, read))
+    hash.update(`${path}\0${Buffer.byteLength(source)}\0${source}`);
+  return `sha256:${hash.digest('hex')}`;
+}
+
+/** Python source with every string literal taken out (kept as written) and comments and blank lines gone. */
+function lex(source: string): { strings: string[]; code: string } {
+  const token = /("""|''')(?:\\[\s\S]|(?!\1)[\s\S])*\1|"(?:\\[\s\S]|[^"\\\n])*"|'(?:\\[\s\S]|[^'\\\n])*'|#[^\n]*/g;
+  const strings: string[] = [];
+  const code = source
+    .replaceAll('\r\n', '\n')
+    .replace(token, (text) => (text.startsWith('#') ? '' : `\0${strings.push(text) - 1}\0`))
+    .replace(/[ \t]+$/gm, '')
+    .replace(/\n{2,}/g, '\n')
+    .trim();
+  return { strings, code };
+}
+
+function restore(code: string, strings: readonly string[]): string {
+  return code
+    .split('\0')
+    .map((part, index) => (index % 2 === 0 ? part : (strings[Number(part)] ?? '')))
+    .join('');
+}
+
+/** Dotted names in towers and stages that a module's import statements may mean, packages on the way included. */
+function importedModules(path: string, code: string): Set<string> {
+  const names = new Set<string>();
+  for (const [, from = '', list = ''] of code.matchAll(
+    /^[ \t]*from[ \t]+([.\w]+)[ \t]+import[ \t]*(\([^)]*\)|[^\n]*)/gm,
+  )) {
+    const module = absoluteName(path, from);
+    names.add(module);
+    // `from towers import llm` names a module, `from towers.llm import pooled` does not: a path that is not there is skipped.
+    for (const name of importedNames(list)) names.add(`${module}.${name}`);
+  }
+  for (const [, list = ''] of code.matchAll(/^[ \t]*import[ \t]+([^\n]*)/gm)) {
+    for (const name of importedNames(list)) names.add(name);
+  }
+  const modules = new Set<string>();
+  for (const name of names) {
+    if (!PACKAGES.test(name)) continue;
+    const parts = name.split('.');
+    for (let length = 1; length <= parts.length; length += 1) modules.add(parts.slice(0, length).join('.'));
+  }
+  return modules;
+}
+
+function importedNames(list: string): string[] {
+  return list
+    .replace(/[()\\]/g, ' ')
+    .split(',')
+    .map((item) => item.trim().split(/\s+/)[0] ?? '')
+    .filter((name) => name !== '' && name !== '*');
+}
+
+/** `.data` in towers/llm.py is `towers.data`; a name without leading dots stays. */
+function absoluteName(path: string, name: string): string {
+  const dots = name.length - name.replace(/^\.+/, '').length;
+  if (dots === 0) return name;
+  let folder = posix.dirname(path);
+  for (let level = 1; level < dots; level += 1) folder = posix.dirname(folder);
+  return [...folder.split('/'), ...name.slice(dots).split('.')].filter((part) => part !== '' && part !== '.').join('.');
+}
+
+// `node trainer/control/plan/code-digest.ts` prints every digest: the image and the pipeline's planner are stamped with it.
+if (import.meta.main) {
+  process.stdout.write(`${JSON.stringify(codeDigests(sourceReader(resolve(import.meta.dirname, '../..'))))}\n`);
+}

@@ -1,0 +1,178 @@
+// From a recipe to training jobs in order, each with a content address. Pure: no file, no clock, no environment.
+import { createHash } from 'node:crypto';
+import type { TrainingJob, TrainingReport } from '../../../contracts/src/training/job.ts';
+import type { Recipe, StageConfig, StageName } from '../../../contracts/src/training/recipe.ts';
+
+/** The order of the pipeline. The comparison's runs of `clip` come after `export`: the model itself is ready first. */
+export const STAGES = [
+  'prepare',
+  'mntp',
+  'contrastive',
+  'embed_captions',
+  'inherit',
+  'clip',
+  'distill',
+  'export',
+  'evaluate',
+] as const satisfies readonly StageName[];
+
+/** What every stage reads: earlier stages, by role, and `data`, which belongs to the user. */
+const INPUTS: Record<StageName, readonly (StageName | 'data')[]> = {
+  prepare: ['data'],
+  mntp: ['prepare'],
+  contrastive: ['prepare', 'mntp'],
+  embed_captions: ['prepare', 'contrastive'],
+  inherit: ['prepare', 'embed_captions', 'contrastive', 'data'],
+  clip: ['prepare', 'embed_captions', 'inherit'],
+  distill: ['prepare', 'embed_captions', 'clip'],
+  export: ['prepare', 'distill', 'clip', 'contrastive'],
+  evaluate: ['prepare', 'embed_captions', 'clip', 'distill', 'export'],
+};
+
+/** Everything besides the recipe that decides what has to run. URIs are `file://` or `s3://`, without a final slash. */
+export interface PlanSources {
+  /** Digest of the source that each stage executes. */
+  code: Readonly<Record<StageName, string>>;
+  data: { uri: string; digest: string };
+  /** Folder under which every run gets its own. */
+  runs: string;
+  /** Reports of finished runs by the URI of their folder. */
+  finished: ReadonlyMap<string, TrainingReport>;
+}
+
+export interface PlannedJob {
+  job: TrainingJob;
+  /** Digest over configuration, seed, code and the addresses of all inputs: equal address, equal result. */
+  address: string;
+  /** Ids of the jobs whose output this one reads. */
+  needs: string[];
+  /** The report of an earlier run with the same address: nothing to do. */
+  report: TrainingReport | null;
+}
+
+export interface Plan {
+  recipe: string;
+  runs: string;
+  jobs: PlannedJob[];
+}
+
+/** Every job of a recipe, inputs before their readers. */
+export function createPlan(recipe: Recipe, sources: PlanSources): Plan {
+  const jobs: PlannedJob[] = [];
+  const main = new Map<StageName, PlannedJob>();
+
+  const add = (id: string, config: StageConfig, seed: number, extra: ReadonlyMap<string, PlannedJob>): PlannedJob => {
+    const inputs = new Map([...mainInputs(config.stage, main), ...extra]);
+    const data = INPUTS[config.stage].includes('data') ? sources.data : null;
+    const code = sources.code[config.stage];
+    const address = digestOf({
+      config,
+      seed,
+      code,
+      inputs: Object.fromEntries([...inputs].map(([role, input]) => [role, input.address])),
+      ...(data === null ? {} : { data: data.digest }),
+    });
+    const same = jobs.find((planned) => planned.address === address);
+    if (same !== undefined) return same;
+    const output = `${sources.runs}/${recipe.name}/${id}-${address.slice('sha256:'.length).slice(0, 12)}`;
+    const uris = [...inputs].map(([role, input]): [string, string] => [role, input.job.output]);
+    if (data !== null) uris.push(['data', data.uri]);
+    const planned: PlannedJob = {
+      job: { id, recipe: recipe.name, seed, code, inputs: Object.fromEntries(uris), output, config },
+      address,
+      needs: [...new Set([...inputs.values()].map((input) => input.job.id))],
+      report: sources.finished.get(output) ?? null,
+    };
+    jobs.push(planned);
+    return planned;
+  };
+
+  for (const stage of STAGES) {
+    const comparison = stage === 'evaluate' ? comparisonRuns(recipe, add) : new Map<string, PlannedJob>();
+    main.set(stage, add(stage, configOf(recipe, stage), recipe.seed, comparison));
+  }
+  return { recipe: recipe.name, runs: sources.runs, jobs };
+}
+
+/** The jobs to look at: all, everything up to `to` that it needs, or `only` one. Null where no job has that id. */
+export function selectJobs(
+  plan: Plan,
+  { to, only }: { to?: string | undefined; only?: string | undefined },
+): PlannedJob[] | null {
+  const target = only ?? to;
+  if (target === undefined) return plan.jobs;
+  const wanted = new Set([target]);
+  if (!plan.jobs.some((planned) => planned.job.id === target)) return null;
+  if (only === undefined) {
+    // Inputs stand before their readers, so one walk from the end finds all of them.
+    for (const planned of plan.jobs.toReversed()) {
+      if (wanted.has(planned.job.id)) for (const id of planned.needs) wanted.add(id);
+    }
+  }
+  return plan.jobs.filter((planned) => wanted.has(planned.job.id));
+}
+
+/** SHA-256 of a value's canonical JSON: keys sorted, no spaces. */
+export function digestOf(value: unknown): string {
+  return `sha256:${createHash('sha256').update(canonical(value)).digest('hex')}`;
+}
+
+type AddJob = (id: string, config: StageConfig, seed: number, extra: ReadonlyMap<string, PlannedJob>) => PlannedJob;
+
+/** Both arms of `clip` for every comparison seed; `add` gives the main run back where an arm is the same. */
+function comparisonRuns(recipe: Recipe, add: AddJob): Map<string, PlannedJob> {
+  const runs = new Map<string, PlannedJob>();
+  for (const seed of recipe.comparison.seeds) {
+    for (const text_tower of ['llm', 'scratch'] as const) {
+      const config: StageConfig = { stage: 'clip', ...recipe.clip, text_tower };
+      runs.set(`clip_${text_tower}_${seed}`, add(`clip-${text_tower}-${seed}`, config, seed, new Map()));
+    }
+  }
+  return runs;
+}
+
+function mainInputs(stage: StageName, main: ReadonlyMap<StageName, PlannedJob>): Map<string, PlannedJob> {
+  const inputs = new Map<string, PlannedJob>();
+  for (const role of INPUTS[stage]) {
+    if (role === 'data') continue;
+    const input = main.get(role);
+    if (input === undefined) throw new Error(`stage ${stage} reads ${role}, which comes after it`);
+    inputs.set(role, input);
+  }
+  return inputs;
+}
+
+function configOf(recipe: Recipe, stage: StageName): StageConfig {
+  switch (stage) {
+    case 'prepare':
+      return { stage, ...recipe.prepare };
+    case 'mntp':
+      return { stage, ...recipe.mntp };
+    case 'contrastive':
+      return { stage, ...recipe.contrastive };
+    case 'embed_captions':
+      return { stage, ...recipe.embed_captions };
+    case 'inherit':
+      return { stage, ...recipe.inherit };
+    case 'clip':
+      return { stage, ...recipe.clip };
+    case 'distill':
+      return { stage, ...recipe.distill };
+    case 'export':
+      return { stage, ...recipe.export };
+    case 'evaluate':
+      return { stage, ...recipe.evaluate };
+  }
+}
+
+function canonical(value: unknown): string {
+  if (Array.isArray(value)) return `[${value.map(canonical).join(',')}]`;
+  if (typeof value === 'object' && value !== null) {
+    const members = Object.entries(value)
+      .filter(([, member]) => member !== undefined)
+      .sort(([a], [b]) => (a < b ? -1 : 1))
+      .map(([key, member]) => `${JSON.stringify(key)}:${canonical(member)}`);
+    return `{${members.join(',')}}`;
+  }
+  return JSON.stringify(value);
+}

@@ -1,0 +1,127 @@
+// The user's data as an index and one digest over it: the files that a recipe's `prepare` names, by relative path, size and SHA-256.
+import { createHash } from 'node:crypto';
+import {
+  createReadStream,
+  existsSync,
+  globSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
+import { dirname, join, relative, resolve, sep } from 'node:path';
+import { z } from 'zod';
+import { ENVARS } from '../../../contracts/src/envars.ts';
+import type { Recipe } from '../../../contracts/src/training/recipe.ts';
+import { RefusedError } from '../../../contracts/src/user-error.ts';
+
+/** Size and modification time vouch for a digest that was computed before: path -> [bytes, milliseconds, digest]. */
+const Cache = z.record(z.string(), z.tuple([z.number(), z.number(), z.string()]));
+type Cache = z.infer<typeof Cache>;
+
+export interface DataDigestOptions {
+  /** File that remembers digests between commands. */
+  cache: string;
+  /** Called once, before reading, with the bytes that have to be read. */
+  onRead?: (bytes: number) => void;
+}
+
+/** The data as one digest, and the files behind it; `path` is relative to the data folder, with slashes. */
+export interface DataIndex {
+  digest: string;
+  files: { path: string; size: number; digest: string }[];
+}
+
+/** Other files in the data folder may change freely; those that the recipe reads may not without a new address. */
+export async function indexData(
+  recipe: Recipe,
+  root: string,
+  { cache: cacheFile, onRead }: DataDigestOptions,
+): Promise<DataIndex> {
+  const files = dataFiles(recipe, root);
+  const cache = readCache(cacheFile);
+  const fresh: Cache = {};
+  const pending: { file: string; size: number; mtime: number }[] = [];
+  for (const file of files) {
+    const { size, mtimeMs } = statSync(file);
+    const known = cache[file];
+    if (known !== undefined && known[0] === size && known[1] === mtimeMs) fresh[file] = known;
+    else pending.push({ file, size, mtime: mtimeMs });
+  }
+  if (pending.length > 0) {
+    onRead?.(pending.reduce((bytes, { size }) => bytes + size, 0));
+    for (const { file, size, mtime } of pending) fresh[file] = [size, mtime, await sha256Of(file)];
+    writeCache(cacheFile, { ...cache, ...fresh });
+  }
+  const hash = createHash('sha256');
+  const indexed = files.map((file) => {
+    const [size = 0, , digest = ''] = fresh[file] ?? [];
+    return { path: relative(root, file).split(sep).join('/'), size, digest: `sha256:${digest}` };
+  });
+  for (const { path, size, digest } of indexed) hash.update(`${path}\0${size}\0${digest.slice('sha256:'.length)}\n`);
+  return { digest: `sha256:${hash.digest('hex')}`, files: indexed };
+}
+
+/** Every file that `prepare` may open, sorted; a path that names nothing is refused here and not an hour later. */
+export function dataFiles(recipe: Recipe, root: string): string[] {
+  const files = new Set<string>();
+  recipe.prepare.pairs.forEach(({ format, path }, index) => {
+    const found = globSync(path, { cwd: root }).map((name) => resolve(root, name));
+    if (found.length === 0) throw notFound(`prepare.pairs[${index}].path`, path, root);
+    for (const match of found) {
+      // The images of a table lie beside it; a shard is all there is.
+      if (format === 'webdataset') files.add(match);
+      else for (const file of filesBelow(format === 'folder' ? match : dirname(match))) files.add(file);
+    }
+  });
+  recipe.prepare.texts.forEach(({ path }, index) => {
+    if (!existsSync(resolve(root, path))) throw notFound(`prepare.texts[${index}].path`, path, root);
+    files.add(resolve(root, path));
+  });
+  for (const key of ['classes', 'class_images'] as const) {
+    const path = recipe.prepare[key];
+    if (path === null) continue;
+    if (!existsSync(resolve(root, path))) throw notFound(`prepare.${key}`, path, root);
+    files.add(resolve(root, path));
+    const rows = resolve(root, path).replace(/\.tar$/, '.jsonl');
+    if (existsSync(rows)) files.add(rows);
+  }
+  return [...files].sort();
+}
+
+function notFound(where: string, path: string, root: string): RefusedError {
+  return new RefusedError(
+    `${where}: nothing matches ${path} in the data folder ${root}.\n` +
+      `The folder comes from "data" in the recipe (relative to the recipe file); the environment variable ${ENVARS.data} overrides it.`,
+  );
+}
+
+function filesBelow(folder: string): string[] {
+  return readdirSync(folder, { recursive: true, withFileTypes: true })
+    .map((entry) => join(entry.parentPath, entry.name))
+    .filter((file) => statSync(file, { throwIfNoEntry: false })?.isFile() === true);
+}
+
+async function sha256Of(file: string): Promise<string> {
+  const hash = createHash('sha256');
+  for await (const part of createReadStream(file, { highWaterMark: 1 << 20 })) hash.update(part);
+  return hash.digest('hex');
+}
+
+function readCache(file: string): Cache {
+  try {
+    const result = Cache.safeParse(JSON.parse(readFileSync(file, 'utf8')));
+    return result.success ? result.data : {};
+  } catch {
+    return {};
+  }
+}
+
+function writeCache(file: string, cache: Cache): void {
+  mkdirSync(dirname(file), { recursive: true });
+  const temporary = `${file}.${process.pid}`;
+  writeFileSync(temporary, JSON.stringify(cache));
+  renameSync(temporary, file);
+}

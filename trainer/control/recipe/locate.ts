@@ -1,0 +1,47 @@
+// A recipe as the user named it: its file, the folder of its data, and what is in that folder.
+import { existsSync, readdirSync } from 'node:fs';
+import { dirname, isAbsolute, join, resolve } from 'node:path';
+import { ENVARS } from '../../../contracts/src/envars.ts';
+import type { Recipe } from '../../../contracts/src/training/recipe.ts';
+import { RefusedError } from '../../../contracts/src/user-error.ts';
+import type { DataIndex } from './data-index.ts';
+import { indexData } from './data-index.ts';
+import { readRecipe } from './read.ts';
+
+export interface PlacedRecipe {
+  recipe: Recipe;
+  /** The folder that its data sources start from. */
+  data: string;
+}
+
+/** `folders`: where a relative name is looked up, in order. Throws a RefusedError that lists the recipes there are. */
+export function placeRecipe(
+  name: string,
+  folders: readonly string[],
+  cwd: string,
+  env: NodeJS.ProcessEnv,
+): PlacedRecipe {
+  const file = findRecipe(name, folders);
+  const recipe = readRecipe(file);
+  const override = env[ENVARS.data] ?? '';
+  return { recipe, data: override === '' ? resolve(dirname(file), recipe.data) : resolve(cwd, override) };
+}
+
+/** Digests of the recipe's data; `runs` keeps what is known of unchanged files. */
+export function indexOf(
+  { recipe, data }: PlacedRecipe,
+  runs: string,
+  onRead: (bytes: number) => void,
+): Promise<DataIndex> {
+  return indexData(recipe, data, { cache: join(runs, 'data-digests.json'), onRead });
+}
+
+function findRecipe(name: string, folders: readonly string[]): string {
+  if (isAbsolute(name)) return name;
+  const found = folders.map((folder) => join(folder, name)).find((file) => existsSync(file));
+  if (found !== undefined) return found;
+  const shelf = folders.map((folder) => join(folder, 'recipes')).find((folder) => existsSync(folder));
+  const names = shelf === undefined ? [] : readdirSync(shelf).filter((file) => file.endsWith('.json'));
+  const hint = names.length === 0 ? '' : `\nThere are: ${names.map((file) => `recipes/${file}`).join(', ')}`;
+  throw new RefusedError(`there is no recipe ${name} in ${folders.join(' or ')}${hint}`);
+}

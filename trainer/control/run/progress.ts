@@ -1,0 +1,58 @@
+// Progress of one stage: how long it still takes, and how a person reads it. Pure.
+import type { ProgressLine } from '../../../contracts/src/training/job.ts';
+
+/** The rate comes from the last five minutes, so that a slow start or a cache that filled does not mislead for hours. */
+const WINDOW_SECONDS = 300;
+
+export interface ProgressClock {
+  /** Seconds until the stage ends, after this line; null until two lines of one loop give a rate. */
+  secondsLeft(line: ProgressLine): number | null;
+}
+
+/** A stage may loop more than once (another `total`, or steps that start again): each loop has its own rate. */
+export function createProgressClock(): ProgressClock {
+  let lines: ProgressLine[] = [];
+  return {
+    secondsLeft(line) {
+      const last = lines.at(-1);
+      if (last !== undefined && (last.total !== line.total || line.step < last.step)) lines = [];
+      lines.push(line);
+      while (lines.length > 2 && line.seconds - (lines[1]?.seconds ?? 0) > WINDOW_SECONDS) lines.shift();
+      const [first] = lines;
+      if (first === undefined || line.step <= first.step) return null;
+      return ((line.seconds - first.seconds) / (line.step - first.step)) * (line.total - line.step);
+    },
+  };
+}
+
+/** `45 s`, `12 min`, `1 h 05 min`. */
+export function durationText(seconds: number): string {
+  if (seconds < 59.5) return `${Math.round(seconds)} s`;
+  const minutes = Math.round(seconds / 60);
+  if (minutes < 60) return `${minutes} min`;
+  return `${Math.floor(minutes / 60)} h ${String(minutes % 60).padStart(2, '0')} min`;
+}
+
+export interface ProgressView {
+  id: string;
+  number: number;
+  of: number;
+  step: number;
+  total: number;
+  metrics: Record<string, number>;
+  seconds_left: number | null;
+}
+
+/** `[2/9] mntp  40/100  40 %  loss 3.21  2 min left` */
+export function progressText({ id, number, of, step, total, metrics, seconds_left }: ProgressView): string {
+  const parts = [`[${number}/${of}] ${id}`, `${step}/${total}`, `${Math.floor((100 * step) / total)} %`];
+  const values = Object.entries(metrics).map(([name, value]) => `${name} ${metricText(value)}`);
+  if (values.length > 0) parts.push(values.join(' '));
+  if (seconds_left !== null) parts.push(`${durationText(seconds_left)} left`);
+  return parts.join('  ');
+}
+
+/** Four significant digits, no padding zeros. */
+export function metricText(value: number): string {
+  return String(Number(value.toPrecision(4)));
+}

@@ -1,0 +1,46 @@
+// Runs in an object store: which are finished, and what they took.
+
+import { encodeDocument, type ObjectStore } from '../../../api/registry/store.ts';
+import { jobKey } from '../../../contracts/src/keys.ts';
+import { TrainingJob, type TrainingReport } from '../../../contracts/src/training/job.ts';
+import type { PlannedJob } from '../plan/plan.ts';
+import { judgeReport, type PastRun, parsed } from './folder.ts';
+
+/** Folder of all runs below a store's root. */
+export const RUNS = 'runs';
+
+/** Tells a container what to do: it reads its job from the bucket, and nothing else from anybody. */
+export async function writeJob(store: ObjectStore, { job, address }: PlannedJob): Promise<void> {
+  await store.put(jobKey(job.recipe, job.id, address), encodeDocument(TrainingJob.parse(job)));
+}
+
+export interface StoredRuns {
+  /** By the URI of the run's folder, as a plan wants it. */
+  finished: Map<string, TrainingReport>;
+  past: PastRun[];
+}
+
+/** Every finished run of a recipe. One listing, then the reports and jobs themselves. */
+export async function readRuns(store: ObjectStore, recipe: string): Promise<StoredRuns> {
+  const objects = await store.list(`${RUNS}/${recipe}/`);
+  const sizes = new Map(objects.map(({ key, size }) => [key, size]));
+  const folders = objects.flatMap(({ key }) =>
+    key.endsWith('/report.json') ? [key.slice(0, -'/report.json'.length)] : [],
+  );
+  const runs = await Promise.all(
+    folders.map(async (folder) => {
+      const report = await store.get(`${folder}/report.json`);
+      const reading = judgeReport(report?.body.toString('utf8') ?? '', (path) => sizes.get(`${folder}/${path}`));
+      if (reading.status !== 'finished') return null;
+      const job = TrainingJob.safeParse(parsed((await store.get(`${folder}/job.json`))?.body.toString('utf8') ?? ''));
+      return { uri: `${store.uri}/${folder}`, report: reading.report, job: job.data };
+    }),
+  );
+  const stored: StoredRuns = { finished: new Map(), past: [] };
+  for (const run of runs) {
+    if (run === null) continue;
+    stored.finished.set(run.uri, run.report);
+    if (run.job !== undefined) stored.past.push({ job: run.job, report: run.report });
+  }
+  return stored;
+}
