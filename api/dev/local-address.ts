@@ -1,6 +1,6 @@
 // Where the local servers listen.
 import { createServer } from 'node:net';
-import { Complaint } from './complaint.ts';
+import { UserError } from '../../contracts/src/user-error.ts';
 
 export const HOST = '127.0.0.1';
 
@@ -10,7 +10,7 @@ export async function freePort(wanted: number): Promise<number> {
     const probe = createServer();
     probe.once('error', (error: NodeJS.ErrnoException) => {
       const reason = error.code === 'EADDRINUSE' ? 'is taken' : `cannot be used (${error.code})`;
-      fail(new Complaint(`port ${wanted} ${reason}; choose another: PORT=8788 npm start`));
+      fail(new UserError(`port ${wanted} ${reason}; choose another: PORT=8788 npm start`));
     });
     probe.listen(wanted, HOST, () => {
       const address = probe.address();

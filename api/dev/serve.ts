@@ -4,8 +4,8 @@ import { join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { ENVARS } from '../../contracts/src/envars.ts';
+import { UserError } from '../../contracts/src/user-error.ts';
 import { EMBEDDED_MODEL } from './bundle.ts';
-import { Complaint } from './complaint.ts';
 import { startLocal } from './local.ts';
 import { freePort } from './local-address.ts';
 
@@ -39,10 +39,10 @@ function readOptions(): Options | undefined {
   });
   if (values.help) return undefined;
   const port = Number(values.port ?? process.env[ENVARS.port] ?? 8787);
-  if (!Number.isInteger(port) || port < 0 || port > 65_535) throw new Complaint('the port must be 0 to 65535');
+  if (!Number.isInteger(port) || port < 0 || port > 65_535) throw new UserError('the port must be 0 to 65535');
   const model = resolve(values.model ?? EMBEDDED_MODEL);
   if (!existsSync(join(model, 'manifest.json'))) {
-    throw new Complaint(`${model} holds no model (manifest.json is missing): npm run train makes one`);
+    throw new UserError(`${model} holds no model (manifest.json is missing): npm run train makes one`);
   }
   return { model, name: process.env[ENVARS.modelName], port, registry: resolve(values.registry ?? REGISTRY) };
 }
@@ -50,7 +50,7 @@ function readOptions(): Options | undefined {
 async function untilReady(url: string): Promise<string> {
   const response = await fetch(`${url}/health/ready`, { signal: AbortSignal.timeout(READY_MS) });
   const text = await response.text();
-  if (!response.ok) throw new Complaint(`the model is not ready: ${text}`);
+  if (!response.ok) throw new UserError(`the model is not ready: ${text}`);
   const { model, version } = JSON.parse(text) as { model: string; version: string };
   return `${model} ${version}`;
 }
@@ -96,7 +96,7 @@ function ignore(): void {}
 
 if (import.meta.main) {
   await main().catch((error: unknown) => {
-    console.error(error instanceof Complaint ? error.message : error);
+    console.error(error instanceof UserError ? error.message : error);
     process.exitCode = 1;
   });
 }

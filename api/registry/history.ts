@@ -4,7 +4,7 @@ import { currentKey, manifestKey, releaseKey } from '../../contracts/src/keys.ts
 import { ModelManifest } from '../../contracts/src/model/manifest.ts';
 import { ModelPointer } from '../../contracts/src/model/pointer.ts';
 import { ModelRelease } from '../../contracts/src/model/release.ts';
-import { RefusedError } from '../../contracts/src/user-error.ts';
+import { UserError } from '../../contracts/src/user-error.ts';
 import { sha256 } from './artefacts.ts';
 import type { Incumbent } from './gate.ts';
 import type { ObjectStore } from './store.ts';
@@ -69,9 +69,9 @@ export function standing(history: readonly ModelRelease[]): ModelRelease[] {
 
 async function readByDigest(store: ObjectStore, key: string, digest: string): Promise<Buffer> {
   const object = await store.get(key);
-  if (object === null) throw new RefusedError(`${store.uri}/${key} is missing: the registry is incomplete`);
+  if (object === null) throw new UserError(`${store.uri}/${key} is missing: the registry is incomplete`);
   if (sha256(object.body) !== digest)
-    throw new RefusedError(`${store.uri}/${key} is not what its name says: it was altered`);
+    throw new UserError(`${store.uri}/${key} is not what its name says: it was altered`);
   return object.body;
 }
 
@@ -80,11 +80,11 @@ function parse<T>(schema: z.ZodType<T>, body: Buffer, what: string): T {
   try {
     document = JSON.parse(body.toString('utf8'));
   } catch (error) {
-    if (error instanceof SyntaxError) throw new RefusedError(`${what} is not JSON: ${error.message}`);
+    if (error instanceof SyntaxError) throw new UserError(`${what} is not JSON: ${error.message}`);
     throw error;
   }
   const result = schema.safeParse(document);
   if (result.success) return result.data;
   const [issue] = result.error.issues;
-  throw new RefusedError(`${what} breaks the contract at ${issue?.path.join('.') ?? ''}: ${issue?.message ?? ''}`);
+  throw new UserError(`${what} breaks the contract at ${issue?.path.join('.') ?? ''}: ${issue?.message ?? ''}`);
 }

@@ -7,7 +7,7 @@ import type { ModelPointer } from '../../contracts/src/model/pointer.ts';
 import type { ModelRelease } from '../../contracts/src/model/release.ts';
 import { TrainingReport } from '../../contracts/src/training/job.ts';
 import type { GateDecision, Published } from '../../contracts/src/training/pipeline.ts';
-import { RefusedError } from '../../contracts/src/user-error.ts';
+import { UserError } from '../../contracts/src/user-error.ts';
 import { artefactsIn, sha256 } from './artefacts.ts';
 import type { Candidate } from './gate.ts';
 import { readHistory, readManifest, readPointer, standing } from './history.ts';
@@ -30,10 +30,10 @@ export async function readCandidate(
   const exported = await readReportOf(run);
   const evaluated = await readReportOf(evaluation);
   const found = Object.values(exported.artefacts).find(({ path }) => basename(path) === 'manifest.json');
-  if (found === undefined) throw new RefusedError(`${run.uri}: the report of export names no manifest.json`);
+  if (found === undefined) throw new UserError(`${run.uri}: the report of export names no manifest.json`);
   const bytes = await readArtefact(run, found);
   const parsed = ModelManifest.safeParse(JSON.parse(bytes.toString('utf8')));
-  if (!parsed.success) throw new RefusedError(`${run.uri}/${found.path} breaks the contract: ${parsed.error.message}`);
+  if (!parsed.success) throw new UserError(`${run.uri}/${found.path} breaks the contract: ${parsed.error.message}`);
   const base = dirname(found.path);
   return { run, base, bytes, digest: sha256(bytes), manifest: parsed.data, exported, evaluated, dev_data };
 }
@@ -47,7 +47,7 @@ export interface PublishOptions {
 
 /**
  * Publishes what the gate let through. Every step can be repeated: what is there already is left alone, and the pointer
- * moves only from the model that the gate compared with. Throws a RefusedError for a rejected candidate, an altered file
+ * moves only from the model that the gate compared with. Throws a UserError for a rejected candidate, an altered file
  * or a pointer that moved meanwhile; the registry then still answers with the old model.
  */
 export async function publishModel(
@@ -58,7 +58,7 @@ export async function publishModel(
 ): Promise<Published> {
   const { manifest, digest, run, base, bytes, evaluated, dev_data } = candidate;
   if (decision !== 'publish')
-    throw new RefusedError(`the gate rejected ${manifest.name} ${manifest.version}: ${reasons.join('; ')}`);
+    throw new UserError(`the gate rejected ${manifest.name} ${manifest.version}: ${reasons.join('; ')}`);
   const files = artefactsIn(manifest);
   for (const [index, artefact] of files.entries()) {
     onArtefact?.(artefact, index + 1, files.length);
@@ -73,14 +73,14 @@ export async function publishModel(
 /** Which model to go back to: by default the one before the current one. Returns its publication. */
 export function rollbackTarget(history: readonly ModelRelease[], to?: string): ModelRelease {
   const [current, ...before] = standing(history).toReversed();
-  if (current === undefined) throw new RefusedError('nothing was ever published under this name');
+  if (current === undefined) throw new UserError('nothing was ever published under this name');
   const target =
     to === undefined ? before[0] : history.find(({ action, manifest }) => action === 'publish' && manifest === to);
   if (target === undefined)
-    throw new RefusedError(
+    throw new UserError(
       to === undefined ? 'there is no model before the current one' : `${to} was never published under this name`,
     );
-  if (target.manifest === current.manifest) throw new RefusedError(`${target.manifest} is current already`);
+  if (target.manifest === current.manifest) throw new UserError(`${target.manifest} is current already`);
   return target;
 }
 
@@ -105,7 +105,7 @@ async function movePointer(
   from: string | null,
 ): Promise<Published> {
   const before = await readPointer(registry, move.name);
-  const moved = new RefusedError(
+  const moved = new UserError(
     `the pointer of ${move.name} moved meanwhile: decide again, nothing was published over the other model`,
   );
   if ((before?.pointer.manifest ?? null) !== from) throw moved;
@@ -127,17 +127,17 @@ async function putByDigest(registry: ObjectStore, key: string, body: Uint8Array)
 
 async function readReportOf(run: ObjectStore): Promise<TrainingReport> {
   const object = await run.get('report.json');
-  if (object === null) throw new RefusedError(`${run.uri} holds no report.json: the run is not finished`);
+  if (object === null) throw new UserError(`${run.uri} holds no report.json: the run is not finished`);
   const parsed = TrainingReport.safeParse(JSON.parse(object.body.toString('utf8')));
-  if (!parsed.success) throw new RefusedError(`${run.uri}/report.json breaks the contract: ${parsed.error.message}`);
-  if (parsed.data.status !== 'succeeded') throw new RefusedError(`${run.uri}/report.json says ${parsed.data.status}`);
+  if (!parsed.success) throw new UserError(`${run.uri}/report.json breaks the contract: ${parsed.error.message}`);
+  if (parsed.data.status !== 'succeeded') throw new UserError(`${run.uri}/report.json says ${parsed.data.status}`);
   return parsed.data;
 }
 
 async function readArtefact(run: ObjectStore, { path, digest, size }: Artefact): Promise<Buffer> {
   const object = await run.get(path);
-  if (object === null) throw new RefusedError(`${run.uri}/${path} is missing`);
+  if (object === null) throw new UserError(`${run.uri}/${path} is missing`);
   if (object.body.length !== size || sha256(object.body) !== digest)
-    throw new RefusedError(`${run.uri}/${path} is not the file that its descriptor names: it was altered or cut short`);
+    throw new UserError(`${run.uri}/${path} is not the file that its descriptor names: it was altered or cut short`);
   return object.body;
 }

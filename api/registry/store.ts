@@ -12,7 +12,7 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { dirname, join, relative, sep } from 'node:path';
-import { RefusedError } from '../../contracts/src/user-error.ts';
+import { UserError } from '../../contracts/src/user-error.ts';
 import { fromFileUri } from './stores/file-uri.ts';
 import { openS3Store, type S3Options } from './stores/s3.ts';
 
@@ -42,11 +42,11 @@ export function encodeDocument(document: object): Buffer {
   return Buffer.from(`${JSON.stringify(document, null, 2)}\n`);
 }
 
-/** Opens what a URI names. Throws a RefusedError for a scheme that is neither `file` nor `s3`. */
+/** Opens what a URI names. Throws a UserError for a scheme that is neither `file` nor `s3`. */
 export function openStore(uri: string, s3: S3Options = {}): ObjectStore {
   if (uri.startsWith('s3://')) return openS3Store(uri, s3);
   const folder = fromFileUri(uri);
-  if (folder === null) throw new RefusedError(`${uri} is neither a file:// nor an s3:// URI`);
+  if (folder === null) throw new UserError(`${uri} is neither a file:// nor an s3:// URI`);
   return openFolderStore(folder, uri.replace(/\/$/, ''));
 }
 

@@ -1,6 +1,9 @@
-// What ends the command with a sentence and no stack trace: the user can act on it.
+// The one error of everything a person starts from a command line: it is printed as a sentence, without a stack trace.
 
-/** The command line, the recipe or the data is at fault; nothing was started. Exit code 2. */
-export class RefusedError extends Error {
-  override readonly name = 'RefusedError';
+/** What the user can fix; the message says what was wrong and what to do. Every command prints it and exits with 2. */
+export class UserError extends Error {
+  constructor(message: string) {
+    super(message);
+    this.name = 'UserError';
+  }
 }

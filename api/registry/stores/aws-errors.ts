@@ -1,5 +1,5 @@
 // What AWS's clients throw, as sentences that say what to do, where there is something that a person can do.
-import { RefusedError } from '../../../contracts/src/user-error.ts';
+import { UserError } from '../../../contracts/src/user-error.ts';
 
 /** Runs a call of a client; `what` names what was asked for. Errors nobody can mend stay what they are. */
 export async function explained<T>(what: string, call: Promise<T>): Promise<T> {
@@ -7,7 +7,7 @@ export async function explained<T>(what: string, call: Promise<T>): Promise<T> {
     return await call;
   } catch (error) {
     const sentence = error instanceof Error ? sentenceFor(error, what) : null;
-    throw sentence === null ? error : new RefusedError(sentence);
+    throw sentence === null ? error : new UserError(sentence);
   }
 }
 

@@ -1,7 +1,7 @@
 // A bucket (or a prefix of one) as an object store: AWS S3, R2, or anything that speaks their API.
 import { createReadStream, statSync } from 'node:fs';
 import { GetObjectCommand, ListObjectsV2Command, PutObjectCommand, S3Client } from '@aws-sdk/client-s3';
-import { RefusedError } from '../../../contracts/src/user-error.ts';
+import { UserError } from '../../../contracts/src/user-error.ts';
 import type { ObjectStore } from '../store.ts';
 import { explained, statusOf } from './aws-errors.ts';
 
@@ -17,7 +17,7 @@ const MAX_PUT_BYTES = 5 * 2 ** 30;
 /** `uri`: `s3://bucket` or `s3://bucket/prefix`. */
 export function openS3Store(uri: string, { endpoint, credentials }: S3Options): ObjectStore {
   const [, bucket, path = ''] = /^s3:\/\/([^/]+)(?:\/(.*?))?\/?$/.exec(uri) ?? [];
-  if (bucket === undefined) throw new RefusedError(`${uri} names no bucket: write s3://BUCKET or s3://BUCKET/PREFIX`);
+  if (bucket === undefined) throw new UserError(`${uri} names no bucket: write s3://BUCKET or s3://BUCKET/PREFIX`);
   const root = path === '' ? '' : `${path}/`;
   const client = new S3Client({
     // R2 knows one region, and the SDK wants to hear of one.
@@ -48,7 +48,7 @@ export function openS3Store(uri: string, { endpoint, credentials }: S3Options): 
     async putFile(key, file) {
       const { size } = statSync(file);
       if (size > MAX_PUT_BYTES)
-        throw new RefusedError(`${file} has ${size} bytes; one object takes at most ${MAX_PUT_BYTES}: split it`);
+        throw new UserError(`${file} has ${size} bytes; one object takes at most ${MAX_PUT_BYTES}: split it`);
       const Body = createReadStream(file);
       const input = { Bucket: bucket, Key: root + key, Body, ContentLength: size };
       await send(`writing ${key}`, client.send(new PutObjectCommand(input)));

@@ -9,7 +9,7 @@ import {
 } from '@aws-sdk/client-batch';
 import { explained } from '../../../api/registry/stores/aws-errors.ts';
 import type { PipelineStage } from '../../../contracts/src/training/pipeline.ts';
-import { RefusedError } from '../../../contracts/src/user-error.ts';
+import { UserError } from '../../../contracts/src/user-error.ts';
 
 /** The project's words for a job's state. */
 export type JobStatus = 'queued' | 'running' | 'succeeded' | 'failed' | 'cancelled';
@@ -67,7 +67,7 @@ export function openBatch(client = new BatchClient({})): BatchJobs {
     },
     async submit(stage, dependsOn) {
       if (dependsOn.length > MAX_DEPENDS_ON)
-        throw new RefusedError(
+        throw new UserError(
           `${stage.id} waits for ${dependsOn.length} jobs; Batch allows ${MAX_DEPENDS_ON}: use fewer comparison.seeds, or run them first with --to`,
         );
       const { jobId } = await asked(

@@ -5,7 +5,7 @@ import { CLASS_OF_STAGE } from '../../../contracts/src/job-classes.ts';
 import { requestKey } from '../../../contracts/src/keys.ts';
 import { TrainingRequest } from '../../../contracts/src/training/pipeline.ts';
 import type { Recipe, StageName } from '../../../contracts/src/training/recipe.ts';
-import { RefusedError } from '../../../contracts/src/user-error.ts';
+import { UserError } from '../../../contracts/src/user-error.ts';
 import { estimateSeconds } from '../plan/estimate.ts';
 import { jobName, toPipelineStage } from '../plan/pipeline-plan.ts';
 import { createPlan, type Plan, type PlannedJob } from '../plan/plan.ts';
@@ -104,13 +104,12 @@ export async function cloudLogs(
 ): Promise<void> {
   const { plan } = await submittedPlan(name, doors.store);
   const planned = plan.jobs.find(({ job }) => job.id === id);
-  if (planned === undefined) throw new RefusedError(`no stage ${id} in ${name}; it has ${idsOf(plan)}`);
+  if (planned === undefined) throw new UserError(`no stage ${id} in ${name}; it has ${idsOf(plan)}`);
   let token: string | null = null;
   let stream: string | null = null;
   for (let isFirst = true; ; isFirst = false) {
     const job = await findJob(planned, doors);
-    if (job === null && isFirst)
-      throw new RefusedError(`${id} was never submitted, or so long ago that Batch forgot it`);
+    if (job === null && isFirst) throw new UserError(`${id} was never submitted, or so long ago that Batch forgot it`);
     if (job !== null && job.log_stream !== stream) {
       // Every attempt has a stream of its own.
       stream = job.log_stream;
@@ -138,7 +137,7 @@ export async function cancelRecipe(
 ): Promise<number> {
   const { plan } = await submittedPlan(name, doors.store);
   const wanted = plan.jobs.filter(({ job }) => only === undefined || job.id === only);
-  if (wanted.length === 0) throw new RefusedError(`no stage ${only} in ${name}; it has ${idsOf(plan)}`);
+  if (wanted.length === 0) throw new UserError(`no stage ${only} in ${name}; it has ${idsOf(plan)}`);
   let ended = 0;
   // Readers first: a job whose input was cancelled would be reported as failed by its dependency.
   for (const planned of wanted.toReversed()) {
@@ -161,15 +160,15 @@ export async function submittedPlan(
   return { request, plan: planFrom(request.recipe, request.code, request.data.digest, store, runs) };
 }
 
-/** What is trained under a recipe's name. Throws a RefusedError where it was never submitted. */
+/** What is trained under a recipe's name. Throws a UserError where it was never submitted. */
 export async function readRequest(name: string, store: ObjectStore): Promise<TrainingRequest> {
   const object = await store.get(requestKey(name));
   if (object === null)
-    throw new RefusedError(`${name} was never submitted: npm run train -- recipes/${name}.json --on aws does it`);
+    throw new UserError(`${name} was never submitted: npm run train -- recipes/${name}.json --on aws does it`);
   const parsed = TrainingRequest.safeParse(JSON.parse(object.body.toString('utf8')));
   if (parsed.success) return parsed.data;
   const [issue] = parsed.error.issues;
-  throw new RefusedError(
+  throw new UserError(
     `the last request for ${name} is of another version (${issue?.path.join('.')}: ${issue?.message}): submit the recipe again`,
   );
 }
@@ -193,11 +192,11 @@ export function findJob(planned: PlannedJob, { cloud, batch }: CloudDoors): Prom
 function refuseLocalFolders({ mntp, clip }: Recipe): void {
   const { source, name } = mntp.language_model;
   if (source === 'directory')
-    throw new RefusedError(
+    throw new UserError(
       `mntp.language_model is the folder ${name} of this machine, which a container does not see: use a gguf_package, or train here`,
     );
   if (clip.backbone.name.includes(':local-dir:'))
-    throw new RefusedError(
+    throw new UserError(
       `clip.backbone.name is ${clip.backbone.name}, a folder of this machine, which a container does not see: name a model, or train here`,
     );
 }

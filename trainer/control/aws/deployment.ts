@@ -3,7 +3,7 @@ import { existsSync, readFileSync } from 'node:fs';
 import { z } from 'zod';
 import type { StageClass } from '../../../contracts/src/job-classes.ts';
 import { CLOUD_OUTPUTS, type CloudOutput } from '../../../contracts/src/outputs.ts';
-import { RefusedError } from '../../../contracts/src/user-error.ts';
+import { UserError } from '../../../contracts/src/user-error.ts';
 
 export interface Cloud {
   trainingBucket: string;
@@ -18,14 +18,14 @@ const OutputsFile = z.record(z.string(), z.record(z.string(), z.string()));
 
 export function readCloud(file: string): Cloud {
   const how = `npx cdk deploy --all --outputs-file ${file}`;
-  if (!existsSync(file)) throw new RefusedError(`there is no ${file}: deploy first, with ${how}`);
+  if (!existsSync(file)) throw new UserError(`there is no ${file}: deploy first, with ${how}`);
   const parsed = OutputsFile.safeParse(JSON.parse(readFileSync(file, 'utf8')));
-  if (!parsed.success) throw new RefusedError(`${file} is no outputs file of cdk: write it anew with ${how}`);
+  if (!parsed.success) throw new UserError(`${file} is no outputs file of cdk: write it anew with ${how}`);
   const outputs = Object.assign({}, ...Object.values(parsed.data)) as Record<string, string>;
   const output = (name: CloudOutput): string => {
     const value = outputs[CLOUD_OUTPUTS[name]];
     if (value === undefined)
-      throw new RefusedError(`${file} has no output ${CLOUD_OUTPUTS[name]}: write it anew with ${how}`);
+      throw new UserError(`${file} has no output ${CLOUD_OUTPUTS[name]}: write it anew with ${how}`);
     return value;
   };
   return {

@@ -2,7 +2,7 @@
 import { join } from 'node:path';
 import type { ObjectStore } from '../../../api/registry/store.ts';
 import { dataPrefix } from '../../../contracts/src/keys.ts';
-import { RefusedError } from '../../../contracts/src/user-error.ts';
+import { UserError } from '../../../contracts/src/user-error.ts';
 import type { DataIndex } from '../recipe/data-index.ts';
 
 export interface UploadProgress {
@@ -27,7 +27,7 @@ export async function uploadData(
 ): Promise<void> {
   const outside = files.find(({ path }) => path.startsWith('../../'));
   if (outside !== undefined)
-    throw new RefusedError(`${outside.path} lies outside the data folder ${root}: only what is in it can be uploaded`);
+    throw new UserError(`${outside.path} lies outside the data folder ${root}: only what is in it can be uploaded`);
   const prefix = dataPrefix(digest);
   const sizes = new Map((await store.list(`${prefix}/`)).map(({ key, size }) => [key, size]));
   if (sizes.has(`${prefix}/index.json`)) return;

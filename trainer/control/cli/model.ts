@@ -8,7 +8,7 @@ import { toFileUri } from '../../../api/registry/stores/file-uri.ts';
 import { ENVARS } from '../../../contracts/src/envars.ts';
 import type { ModelRelease } from '../../../contracts/src/model/release.ts';
 import type { GateDecision, Published } from '../../../contracts/src/training/pipeline.ts';
-import { RefusedError } from '../../../contracts/src/user-error.ts';
+import { UserError } from '../../../contracts/src/user-error.ts';
 import { submittedPlan } from '../aws/cloud-run.ts';
 import { readCloud } from '../aws/deployment.ts';
 import { planHere, runsFolder } from '../local/plan.ts';
@@ -76,7 +76,7 @@ export async function model(argv: readonly string[], surroundings: Surroundings)
     }
     return await publish(registry, subject, options, surroundings, print);
   } catch (error) {
-    if (!(error instanceof RefusedError)) throw error;
+    if (!(error instanceof UserError)) throw error;
     if (argv.includes('--json')) stdout.write(`${JSON.stringify({ refused: error.message })}\n`);
     else stderr.write(`${error.message}\n`);
     return 2;
@@ -93,7 +93,7 @@ async function list(registry: ObjectStore, name: string, print: Print): Promise<
     return 0;
   }
   const moves = await readHistory(registry, name);
-  if (moves.length === 0) throw new RefusedError(`nothing was ever published as ${name} in ${registry.uri}`);
+  if (moves.length === 0) throw new UserError(`nothing was ever published as ${name} in ${registry.uri}`);
   const current = standing(moves).at(-1)?.manifest ?? null;
   const rows = await Promise.all(
     moves.map(async (move) => ({ ...move, version: (await readManifest(registry, move.manifest)).version })),
@@ -121,7 +121,7 @@ async function publish(
   const [exported, evaluated] = [stageOf(plan, 'export'), stageOf(plan, 'evaluate')];
   for (const { job, report } of [exported, evaluated]) {
     if (report === null)
-      throw new RefusedError(`${job.id} of ${plan.recipe} is not finished: npm run train -- ${recipeName} does it`);
+      throw new UserError(`${job.id} of ${plan.recipe} is not finished: npm run train -- ${recipeName} does it`);
   }
   const dev_data = stageOf(plan, 'prepare').address;
   const candidate = await readCandidate(openStore(exported.job.output), openStore(evaluated.job.output), dev_data);
@@ -197,21 +197,21 @@ function parseOptions(argv: readonly string[]): {
   const { values, positionals } = readArguments(argv, OPTIONS, HELP);
   const [command, subject = '', ...more] = positionals;
   if (command !== 'list' && command !== 'publish' && command !== 'rollback')
-    throw new RefusedError(`${command ?? 'no command'}: there are list, publish and rollback\n\n${HELP}`);
-  if (more.length > 0) throw new RefusedError(`${command} takes one name, not also ${more.join(' ')}`);
+    throw new UserError(`${command ?? 'no command'}: there are list, publish and rollback\n\n${HELP}`);
+  if (more.length > 0) throw new UserError(`${command} takes one name, not also ${more.join(' ')}`);
   if (subject === '' && command !== 'list')
-    throw new RefusedError(
+    throw new UserError(
       command === 'publish' ? 'publish which recipe?' : 'roll back which model? list shows their names',
     );
   const given = new Map(Object.entries(values));
   for (const [option, owner] of Object.entries(OWNERS)) {
     const value = given.get(option);
     if (value !== undefined && value !== false && owner !== command)
-      throw new RefusedError(`--${option} goes with ${owner}, not with ${command}`);
+      throw new UserError(`--${option} goes with ${owner}, not with ${command}`);
   }
-  if (values.on !== undefined && values.on !== 'aws') throw new RefusedError(`--on ${values.on}: there is only aws`);
+  if (values.on !== undefined && values.on !== 'aws') throw new UserError(`--on ${values.on}: there is only aws`);
   if (values.on === 'aws' && values.runs !== undefined)
-    throw new RefusedError('--on aws has its runs in its bucket: --runs does not go with it');
+    throw new UserError('--on aws has its runs in its bucket: --runs does not go with it');
   return { command, subject, options: values };
 }
 

@@ -2,7 +2,7 @@
 import { userInfo } from 'node:os';
 import { join, resolve } from 'node:path';
 import { openStore } from '../../../api/registry/store.ts';
-import { RefusedError } from '../../../contracts/src/user-error.ts';
+import { UserError } from '../../../contracts/src/user-error.ts';
 import { openBatch } from '../aws/batch.ts';
 import { type CloudDoors, cancelRecipe, cloudLogs, planInCloud, pricedStages, submitRecipe } from '../aws/cloud-run.ts';
 import { readCloud } from '../aws/deployment.ts';
@@ -41,7 +41,7 @@ export async function trainOnAws(
     }
     case 'cancel': {
       const ended = await cancelRecipe(recipe.name, options.stage, userInfo().username, doors);
-      if (ended === 0) throw new RefusedError('nothing is queued or running: there is nothing to cancel');
+      if (ended === 0) throw new UserError('nothing is queued or running: there is nothing to cancel');
       return 0;
     }
     case 'run': {

@@ -1,7 +1,7 @@
 // The command line of `npm run train`, checked: which command, which recipe, where.
 import { ENVARS } from '../../../contracts/src/envars.ts';
 import { INTERRUPTED } from '../../../contracts/src/job-classes.ts';
-import { RefusedError } from '../../../contracts/src/user-error.ts';
+import { UserError } from '../../../contracts/src/user-error.ts';
 import { readArguments } from './command-line.ts';
 
 export const TRAIN_HELP = `Usage: npm run train -- [status|logs|cancel] recipes/NAME.json [STAGE] [options]
@@ -68,13 +68,13 @@ export function parseTrainOptions(argv: readonly string[]): TrainOptions {
   const [first = '', ...others] = positionals;
   const command = isCommand(first) ? first : 'run';
   const [recipe, stage, ...more] = command === 'run' ? positionals : others;
-  if (recipe === undefined) throw new RefusedError(`Which recipe?\n\n${TRAIN_HELP}`);
+  if (recipe === undefined) throw new UserError(`Which recipe?\n\n${TRAIN_HELP}`);
   const takesStage = command === 'logs' || command === 'cancel';
   const extra = takesStage ? more : [stage, ...more].filter((word) => word !== undefined);
-  if (extra.length > 0) throw new RefusedError(`one recipe at a time, not also ${extra.join(' ')}`);
+  if (extra.length > 0) throw new UserError(`one recipe at a time, not also ${extra.join(' ')}`);
   const { on = 'here', plan, install, to, only, runs, outputs, follow } = values;
   const refuse = (holds: boolean, sentence: string): void => {
-    if (holds) throw new RefusedError(sentence);
+    if (holds) throw new UserError(sentence);
   };
   refuse(on !== 'here' && on !== 'aws', `--on ${on}: there is only aws; without --on the recipe runs on this machine`);
   refuse(to !== undefined && only !== undefined, '--to and --only exclude each other');

@@ -4,7 +4,7 @@ import { fromFileUri } from '../../../api/registry/stores/file-uri.ts';
 import { ENVARS } from '../../../contracts/src/envars.ts';
 import { INTERRUPTED } from '../../../contracts/src/job-classes.ts';
 import type { StageName } from '../../../contracts/src/training/recipe.ts';
-import { RefusedError } from '../../../contracts/src/user-error.ts';
+import { UserError } from '../../../contracts/src/user-error.ts';
 import { installModel } from '../local/install.ts';
 import { planHere, runsFolder } from '../local/plan.ts';
 import { type RunOutcome, runJobs } from '../local/run.ts';
@@ -49,7 +49,7 @@ export async function train(argv: readonly string[], surroundings: Surroundings)
     const { trainOnAws } = await import('./train-on-aws.ts');
     return await trainOnAws(placed, options, { root, cwd, emit });
   } catch (error) {
-    if (!(error instanceof RefusedError)) throw error;
+    if (!(error instanceof UserError)) throw error;
     if (json) emit({ event: 'refused', message: error.message });
     else stderr.write(`${error.message}\n`);
     return 2;
@@ -74,13 +74,11 @@ async function trainHere(
 
   const exported = plan.jobs.find(({ job }) => job.config.stage === 'export');
   if (options.install && exported?.report === null && !jobs.includes(exported))
-    throw new RefusedError(
-      '--install: export is not finished and this command does not run it; use at least --to export',
-    );
+    throw new UserError('--install: export is not finished and this command does not run it; use at least --to export');
   for (const { job, report } of jobs) {
     const file = `stages/${job.config.stage}.py`;
     if (report === null && read(file) === null)
-      throw new RefusedError(`trainer/${file} does not exist: this checkout cannot run ${job.id}`);
+      throw new UserError(`trainer/${file} does not exist: this checkout cannot run ${job.id}`);
   }
   let outcome: RunOutcome = 'succeeded';
   if (jobs.some(({ report }) => report === null)) {
@@ -100,8 +98,7 @@ async function trainHere(
 function install({ job }: PlannedJob, target: string, emit: Emit): void {
   const folder = fromFileUri(job.output);
   const reading = folder === null ? null : readReport(folder);
-  if (folder === null || reading?.status !== 'finished')
-    throw new RefusedError(`${job.output} holds no finished export`);
+  if (folder === null || reading?.status !== 'finished') throw new UserError(`${job.output} holds no finished export`);
   emit({ event: 'installed', ...installModel(folder, reading.report, target) });
 }
 

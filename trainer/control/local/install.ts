@@ -5,7 +5,7 @@ import { z } from 'zod';
 import { artefactsIn, sha256 } from '../../../api/registry/artefacts.ts';
 import { ModelManifest } from '../../../contracts/src/model/manifest.ts';
 import type { TrainingReport } from '../../../contracts/src/training/job.ts';
-import { RefusedError } from '../../../contracts/src/user-error.ts';
+import { UserError } from '../../../contracts/src/user-error.ts';
 
 export interface Installed {
   folder: string;
@@ -21,7 +21,7 @@ export interface Installed {
 export function installModel(run: string, report: TrainingReport, target: string): Installed {
   const artefacts = Object.values(report.artefacts);
   const manifest = artefacts.find(({ path }) => basename(path) === 'manifest.json');
-  if (manifest === undefined) throw new RefusedError(`${run}: the report of export names no manifest.json`);
+  if (manifest === undefined) throw new UserError(`${run}: the report of export names no manifest.json`);
   const base = dirname(manifest.path);
   const files = artefacts.filter(({ path }) => base === '.' || path.startsWith(`${base}/`));
   const incoming = join(dirname(target), `.${basename(target)}.incoming-${process.pid}`);
@@ -47,12 +47,12 @@ export function installModel(run: string, report: TrainingReport, target: string
 function verifyModel(folder: string): void {
   const result = ModelManifest.safeParse(JSON.parse(readFileSync(join(folder, 'manifest.json'), 'utf8')));
   if (!result.success)
-    throw new RefusedError(`the exported manifest breaks the contract:\n${z.prettifyError(result.error)}`);
+    throw new UserError(`the exported manifest breaks the contract:\n${z.prettifyError(result.error)}`);
   for (const { path, digest, size } of artefactsIn(result.data)) {
     const file = join(folder, path);
-    if (!existsSync(file)) throw new RefusedError(`the manifest names ${path}, which the export did not write`);
+    if (!existsSync(file)) throw new UserError(`the manifest names ${path}, which the export did not write`);
     const bytes = readFileSync(file);
     if (bytes.length !== size || sha256(bytes) !== digest)
-      throw new RefusedError(`${path} is not the file that the manifest describes`);
+      throw new UserError(`${path} is not the file that the manifest describes`);
   }
 }

@@ -3,7 +3,7 @@ import { linkSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } 
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { z } from 'zod';
-import { RefusedError } from '../../../contracts/src/user-error.ts';
+import { UserError } from '../../../contracts/src/user-error.ts';
 
 /** A process and when it started (clock ticks after boot, Linux): a number that was given out again does not match. */
 const ProcessMark = z.strictObject({ pid: z.int().positive(), started: z.string().nullable() });
@@ -18,7 +18,7 @@ export interface RunLock {
   release(): void;
 }
 
-/** Takes the folder or throws a RefusedError that says who has it. */
+/** Takes the folder or throws a UserError that says who has it. */
 export function lockRun(folder: string): RunLock {
   mkdirSync(folder, { recursive: true });
   const file = join(folder, 'lock.json');
@@ -26,9 +26,9 @@ export function lockRun(folder: string): RunLock {
   if (!createFile(file, mine)) {
     const found = readLock(file);
     const holder = found === null ? null : holderOf(found);
-    if (holder !== null) throw new RefusedError(`${folder} is in use: ${holder}`);
+    if (holder !== null) throw new UserError(`${folder} is in use: ${holder}`);
     removeStale(file);
-    if (!createFile(file, mine)) throw new RefusedError(`${folder} was taken by another command this moment`);
+    if (!createFile(file, mine)) throw new UserError(`${folder} was taken by another command this moment`);
   }
   return {
     holdFor(pid) {
@@ -70,7 +70,7 @@ function removeStale(file: string): void {
   if (moved !== null && holderOf(moved) !== null) {
     // Somebody took the folder between our look and our rename: give it back.
     renameSync(aside, file);
-    throw new RefusedError(`${file} was taken by another command this moment`);
+    throw new UserError(`${file} was taken by another command this moment`);
   }
   rmSync(aside, { force: true });
 }

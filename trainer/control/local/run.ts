@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { fromFileUri } from '../../../api/registry/stores/file-uri.ts';
 import { TrainingJob } from '../../../contracts/src/training/job.ts';
 import type { StageName } from '../../../contracts/src/training/recipe.ts';
-import { RefusedError } from '../../../contracts/src/user-error.ts';
+import { UserError } from '../../../contracts/src/user-error.ts';
 import type { PlannedJob } from '../plan/plan.ts';
 import type { Emit } from '../run/events.ts';
 import { readReport } from '../run/folder.ts';
@@ -50,7 +50,7 @@ interface Place {
 
 async function runJob(job: TrainingJob, place: Place, options: RunnerOptions): Promise<RunOutcome> {
   const folder = fromFileUri(job.output);
-  if (folder === null) throw new RefusedError(`${job.output}: this runner writes to folders of this machine only`);
+  if (folder === null) throw new UserError(`${job.output}: this runner writes to folders of this machine only`);
   const lock = lockRun(folder);
   try {
     return await runLocked(job, folder, place, lock.holdFor, options);

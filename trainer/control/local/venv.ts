@@ -3,7 +3,7 @@ import { spawn, spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
-import { RefusedError } from '../../../contracts/src/user-error.ts';
+import { UserError } from '../../../contracts/src/user-error.ts';
 
 const TRAINER = resolve(import.meta.dirname, '../..');
 const FOLDER = join(TRAINER, '.venv');
@@ -57,7 +57,7 @@ function findPython(): string {
     const probe = spawnSync(name, ['-c', 'import sys, venv; print(sys.version_info >= (3, 11))'], { encoding: 'utf8' });
     if (probe.status === 0 && probe.stdout.trim() === 'True') return name;
   }
-  throw new RefusedError('Python 3.11 or newer with venv is needed (python3 on PATH); install it first');
+  throw new UserError('Python 3.11 or newer with venv is needed (python3 on PATH); install it first');
 }
 
 async function takeLock(say: (sentence: string) => void): Promise<void> {
@@ -84,8 +84,7 @@ function run(command: string, args: string[]): Promise<void> {
     child.on('error', fail);
     child.on('close', (code, signal) => {
       if (code === 0) done();
-      else
-        fail(new RefusedError(`${command} ${args.slice(0, 4).join(' ')} … ended with ${code ?? signal}:\n${errors}`));
+      else fail(new UserError(`${command} ${args.slice(0, 4).join(' ')} … ended with ${code ?? signal}:\n${errors}`));
     });
   });
 }

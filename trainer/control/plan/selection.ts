@@ -1,5 +1,5 @@
 // Which jobs of a plan a command looks at, or why it cannot.
-import { RefusedError } from '../../../contracts/src/user-error.ts';
+import { UserError } from '../../../contracts/src/user-error.ts';
 import { type Plan, type PlannedJob, selectJobs } from './plan.ts';
 
 export function selectedJobs(
@@ -8,7 +8,7 @@ export function selectedJobs(
 ): PlannedJob[] {
   const jobs = selectJobs(plan, { to, only });
   if (jobs === null) {
-    throw new RefusedError(
+    throw new UserError(
       `no stage ${only ?? to} in this recipe; it has ${plan.jobs.map(({ job }) => job.id).join(', ')}`,
     );
   }
@@ -16,6 +16,6 @@ export function selectedJobs(
   const needs = new Set(jobs.flatMap((planned) => planned.needs));
   const missing = plan.jobs.filter(({ job, report }) => needs.has(job.id) && report === null).map(({ job }) => job.id);
   if (missing.length > 0)
-    throw new RefusedError(`${only} needs ${missing.join(', ')}, not finished yet: use --to ${only} to run both`);
+    throw new UserError(`${only} needs ${missing.join(', ')}, not finished yet: use --to ${only} to run both`);
   return jobs;
 }

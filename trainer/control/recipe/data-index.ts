@@ -15,7 +15,7 @@ import { dirname, join, relative, resolve, sep } from 'node:path';
 import { z } from 'zod';
 import { ENVARS } from '../../../contracts/src/envars.ts';
 import type { Recipe } from '../../../contracts/src/training/recipe.ts';
-import { RefusedError } from '../../../contracts/src/user-error.ts';
+import { UserError } from '../../../contracts/src/user-error.ts';
 
 /** Size and modification time vouch for a digest that was computed before: path -> [bytes, milliseconds, digest]. */
 const Cache = z.record(z.string(), z.tuple([z.number(), z.number(), z.string()]));
@@ -91,8 +91,8 @@ export function dataFiles(recipe: Recipe, root: string): string[] {
   return [...files].sort();
 }
 
-function notFound(where: string, path: string, root: string): RefusedError {
-  return new RefusedError(
+function notFound(where: string, path: string, root: string): UserError {
+  return new UserError(
     `${where}: nothing matches ${path} in the data folder ${root}.\n` +
       `The folder comes from "data" in the recipe (relative to the recipe file); the environment variable ${ENVARS.data} overrides it.`,
   );

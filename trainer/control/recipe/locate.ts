@@ -3,7 +3,7 @@ import { existsSync, readdirSync } from 'node:fs';
 import { dirname, isAbsolute, join, resolve } from 'node:path';
 import { ENVARS } from '../../../contracts/src/envars.ts';
 import type { Recipe } from '../../../contracts/src/training/recipe.ts';
-import { RefusedError } from '../../../contracts/src/user-error.ts';
+import { UserError } from '../../../contracts/src/user-error.ts';
 import type { DataIndex } from './data-index.ts';
 import { indexData } from './data-index.ts';
 import { readRecipe } from './read.ts';
@@ -14,7 +14,7 @@ export interface PlacedRecipe {
   data: string;
 }
 
-/** `folders`: where a relative name is looked up, in order. Throws a RefusedError that lists the recipes there are. */
+/** `folders`: where a relative name is looked up, in order. Throws a UserError that lists the recipes there are. */
 export function placeRecipe(
   name: string,
   folders: readonly string[],
@@ -43,5 +43,5 @@ function findRecipe(name: string, folders: readonly string[]): string {
   const shelf = folders.map((folder) => join(folder, 'recipes')).find((folder) => existsSync(folder));
   const names = shelf === undefined ? [] : readdirSync(shelf).filter((file) => file.endsWith('.json'));
   const hint = names.length === 0 ? '' : `\nThere are: ${names.map((file) => `recipes/${file}`).join(', ')}`;
-  throw new RefusedError(`there is no recipe ${name} in ${folders.join(' or ')}${hint}`);
+  throw new UserError(`there is no recipe ${name} in ${folders.join(' or ')}${hint}`);
 }

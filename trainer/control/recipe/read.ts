@@ -2,16 +2,16 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { z } from 'zod';
 import { Recipe } from '../../../contracts/src/training/recipe.ts';
-import { RefusedError } from '../../../contracts/src/user-error.ts';
+import { UserError } from '../../../contracts/src/user-error.ts';
 
-/** Reads and checks a recipe. Throws a RefusedError with one line a problem. */
+/** Reads and checks a recipe. Throws a UserError with one line a problem. */
 export function readRecipe(file: string): Recipe {
-  if (!existsSync(file)) throw new RefusedError(`there is no recipe ${file}`);
+  if (!existsSync(file)) throw new UserError(`there is no recipe ${file}`);
   let document: unknown;
   try {
     document = JSON.parse(readFileSync(file, 'utf8'));
   } catch (error) {
-    if (error instanceof SyntaxError) throw new RefusedError(`${file} is not JSON: ${error.message}`);
+    if (error instanceof SyntaxError) throw new UserError(`${file} is not JSON: ${error.message}`);
     throw error;
   }
   const result = Recipe.safeParse(document);
@@ -19,7 +19,7 @@ export function readRecipe(file: string): Recipe {
     ? contradictions(result.data)
     : result.error.issues.map((issue) => sentence(issue, document));
   if (!result.success || problems.length > 0) {
-    throw new RefusedError(
+    throw new UserError(
       `${file} has ${problems.length} problem${problems.length === 1 ? '' : 's'}:\n  ${problems.join('\n  ')}`,
     );
   }

@@ -288,10 +288,10 @@ describe('after a failure', () => {
   };
 
   it.each([
-    { state: 'Plan', error: 'RefusedError', cause: 'nothing was submitted under this name' },
+    { state: 'Plan', error: 'UserError', cause: 'nothing was submitted under this name' },
     { state: 'RunStage', error: 'States.TaskFailed', cause: 'Essential container in task exited' },
-    { state: 'Gate', error: 'RefusedError', cause: 'report.json is missing' },
-    { state: 'Publish', error: 'RefusedError', cause: 'the pointer moved meanwhile' },
+    { state: 'Gate', error: 'UserError', cause: 'report.json is missing' },
+    { state: 'Publish', error: 'UserError', cause: 'the pointer moved meanwhile' },
     { state: 'RecordRun', error: 'DynamoDB.ResourceNotFoundException', cause: 'no such table' },
     { state: 'Notify', error: 'SNS.AuthorizationErrorException', cause: 'not allowed' },
   ])('of $state an execution tells, unlocks and fails with the first cause', async ({ state, error, cause }) => {
@@ -318,11 +318,11 @@ describe('after a failure', () => {
   it('of the report an execution unlocks all the same', async () => {
     const table = new RunsTable();
     const outcome = await execute(table, {
-      Gate: fails('RefusedError', 'report.json is missing'),
+      Gate: fails('UserError', 'report.json is missing'),
       NotifyFailure: fails('SNS.AuthorizationErrorException', 'not allowed'),
     });
     expect(table.items.has(LOCK)).toBe(false);
-    expect(outcome.error).toBe('RefusedError: report.json is missing');
+    expect(outcome.error).toBe('UserError: report.json is missing');
   });
 
   it('of a job nothing is tried again, of the Batch API the call is', async () => {

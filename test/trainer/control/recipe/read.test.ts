@@ -54,7 +54,7 @@ it.each([
   ],
   [withMembers('distill', { heads: 3 }), 'distill.width 16 is not a multiple of distill.heads 3'],
 ])('says what is wrong (%#)', (text, line) => {
-  expect(problemsOf(text).split('\n')).toEqual([`RefusedError: ${file} has 1 problem:`, `  ${line}`]);
+  expect(problemsOf(text).split('\n')).toEqual([`UserError: ${file} has 1 problem:`, `  ${line}`]);
 });
 
 it('lists every problem at once', () => {
