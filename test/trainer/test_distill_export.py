@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import shutil
 
 import numpy as np
 import onnxruntime
@@ -11,10 +12,10 @@ from safetensors.torch import load_file, save_file
 
 from contracts import load
 from stages.distill import token_batches
-from stages.export import recall
 from stages.prepare import ShardWriter
 from support import draw_images, interrupt_stage, run_stage, schedule, write_job
 from towers.data import write_rows
+from towers.metrics import recalls
 from towers.student import load_static, load_student
 from towers.two_towers import Adapter, load_image_tower, save_towers
 from towers.vision import ImageTower, create_backbone, preprocess_recipe
@@ -172,11 +173,26 @@ def test_an_export_that_strays_from_pytorch_fails_and_leaves_no_manifest(inputs,
     assert not (job.parent / "manifest.json").exists()
 
 
+def test_a_published_recall_counts_ties_against_the_model(inputs, distilled, tmp_path):
+    # Every token has the same row: all captions of dev have one vector, so no image can tell its own from the others.
+    folder = tmp_path / "distill"
+    shutil.copytree(distilled[1], folder)
+    rows = torch.zeros_like(load_file(folder / "static.safetensors")["rows"])
+    rows[:, 0] = 1
+    save_file({"rows": rows}, folder / "static.safetensors")
+    job = write_job(tmp_path, "export", inputs | {"distill": folder}, EXPORT)
+    run_stage(job)
+    metrics = json.loads((job.parent / "manifest.json").read_text())["metrics"]
+    assert [metrics[f"static.image_to_text_R@{k}"] for k in (1, 5, 10)] == [0, 0, 0]
+    # Images differ: one of the 12 comes first for that vector, five among the first five, ten among the first ten.
+    assert [metrics[f"static.text_to_image_R@{k}"] for k in (1, 5, 10)] == pytest.approx([1 / 12, 5 / 12, 10 / 12])
+
+
 def test_recall_counts_the_rank_of_the_own_image_and_of_the_best_own_text():
-    images = np.eye(3, dtype=np.float32)
-    texts = np.array([[1, 0, 0], [0.5, 0.9, 0.1], [0, 0.2, 1], [0.1, 0.2, 0]], np.float32)
-    owners = np.array([0, 0, 2, 1])
-    figures = recall(texts, images, owners)
+    images = torch.eye(3)
+    texts = torch.tensor([[1, 0, 0], [0.5, 0.9, 0.1], [0, 0.2, 1], [0.1, 0.2, 0]])
+    owners = torch.tensor([0, 0, 2, 1])
+    figures = recalls(images, texts, owners)
     # Ranks of texts: 0, 1, 0, 0. Image 0 and 2 find their text first, image 1 second.
     assert figures["text_to_image_R@1"] == 0.75 and figures["text_to_image_R@5"] == 1
     assert figures["image_to_text_R@1"] == pytest.approx(2 / 3) and figures["image_to_text_R@5"] == 1

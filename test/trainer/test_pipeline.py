@@ -35,7 +35,7 @@ def draw_data(folder):
 def train(folder, *options):
     """Run `npm run train` as npm does; the lines of --json."""
     node = ROOT / "node_modules" / ".bin" / "node"
-    cli = ROOT / "trainer" / "control" / "cli.ts"
+    cli = ROOT / "trainer" / "control" / "cli" / "train.ts"
     command = [node, cli, folder / "smoke.json", "--runs", folder / "runs", "--json"]
     env = STAGE_ENV | {"CLIP_DATA": str(folder / "data"), "TRAINER_PYTHON": sys.executable}
     done = subprocess.run([*command, *options], env=env, capture_output=True, text=True, timeout=1200)

@@ -15,6 +15,7 @@ from PIL import Image, ImageOps
 from contracts import load
 from towers.calibration import fit_logistic, strangers
 from towers.data import Row, read_images, read_pairs
+from towers.metrics import recalls
 from towers.model_card import model_card
 from towers.onnx_export import (
     ServedText,
@@ -105,7 +106,8 @@ def main() -> None:
     }
     metrics = dict(parity)
     for tier, vectors_NE in (("student", texts_NE), ("static", static_NE)):
-        metrics |= {f"{tier}.{name}": value for name, value in recall(vectors_NE, images_ME, image_of_text).items()}
+        found = recalls(torch.from_numpy(images_ME), torch.from_numpy(vectors_NE), torch.from_numpy(image_of_text))
+        metrics |= {f"{tier}.{name}": value for name, value in found.items()}
     golden = [
         {"text": text, "tier": tier, "embedding": [float(x) for x in vector], "min_cosine": MIN_GOLDEN_COSINE}
         for tier, sentences in GOLDEN.items()
@@ -219,18 +221,6 @@ def fit_captions(texts_NE: np.ndarray, image_of_text: np.ndarray, rng: np.random
     a, b = strangers(len(first), image_of_text, rng)
     scale, bias = fit_logistic((texts_NE[first] * texts_NE[first + 1]).sum(1), (texts_NE[a] * texts_NE[b]).sum(1))
     return {"scale": scale, "bias": bias}
-
-
-def recall(texts_NE: np.ndarray, images_ME: np.ndarray, image_of_text: np.ndarray) -> dict[str, float]:
-    """Recall at 1, 5 and 10 both ways: the rank of a text's image, and of the best-ranked text of an image."""
-    scores_NM = texts_NE @ images_ME.T
-    own_N = scores_NM[np.arange(len(texts_NE)), image_of_text]
-    rank_N = (scores_NM > own_N[:, None]).sum(1)
-    best_M = np.full(len(images_ME), -np.inf)
-    np.maximum.at(best_M, image_of_text, own_N)
-    rank_M = (scores_NM > best_M[None, :]).sum(0)
-    figures = {f"text_to_image_R@{k}": float((rank_N < k).mean()) for k in (1, 5, 10)}
-    return figures | {f"image_to_text_R@{k}": float((rank_M < k).mean()) for k in (1, 5, 10)}
 
 
 def embed_tier(

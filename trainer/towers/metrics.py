@@ -19,12 +19,17 @@ def retrieval_ranks(scores_IN: torch.Tensor, image_of_N: torch.Tensor) -> tuple[
     return image_rank_I, caption_rank_N
 
 
-def retrieval(images_IE: torch.Tensor, captions_NE: torch.Tensor, image_of_N: torch.Tensor) -> dict[str, float]:
-    """R@1/5/10 both ways and their mean, as shares."""
+def recalls(images_IE: torch.Tensor, captions_NE: torch.Tensor, image_of_N: torch.Tensor) -> dict[str, float]:
+    """R@1/5/10 both ways, as fractions. Every stage that reports recall calls this, so that ties count alike."""
     image_rank_I, caption_rank_N = retrieval_ranks(images_IE @ captions_NE.T, image_of_N)
-    figures = {f"image_to_text_R@{k}": (image_rank_I < k).float().mean().item() for k in RECALL_AT}
-    figures |= {f"text_to_image_R@{k}": (caption_rank_N < k).float().mean().item() for k in RECALL_AT}
-    return figures | {"mean_recall": sum(figures.values()) / len(figures)}
+    metrics = {f"image_to_text_R@{k}": (image_rank_I < k).float().mean().item() for k in RECALL_AT}
+    return metrics | {f"text_to_image_R@{k}": (caption_rank_N < k).float().mean().item() for k in RECALL_AT}
+
+
+def retrieval(images_IE: torch.Tensor, captions_NE: torch.Tensor, image_of_N: torch.Tensor) -> dict[str, float]:
+    """`recalls` and the mean of the six."""
+    metrics = recalls(images_IE, captions_NE, image_of_N)
+    return metrics | {"mean_recall": sum(metrics.values()) / len(metrics)}
 
 
 def zero_shot(images_IE: torch.Tensor, classes_CE: torch.Tensor, class_of_I: torch.Tensor) -> dict[str, float]:
