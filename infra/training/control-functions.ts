@@ -36,7 +36,7 @@ export class ControlFunctions extends Construct {
     const arns = (of: (stageClass: StageClass) => string) =>
       Stack.of(this).toJsonString({ cpu: of('cpu'), embed: of('embed'), train: of('train') });
 
-    this.plan = this.function('Plan', 'plan.lambda.ts', settings, {
+    this.plan = this.function('Plan', 'plan.ts', settings, {
       ...bucket,
       [ENVARS.jobQueues]: arns((stageClass) => queues[stageClass].jobQueueArn),
       [ENVARS.jobDefinitions]: arns((stageClass) => definitions[stageClass].jobDefinitionArn),
@@ -44,11 +44,11 @@ export class ControlFunctions extends Construct {
     });
     data.grantPlan(this.plan);
 
-    this.gate = this.function('Gate', 'gate.lambda.ts', settings, { ...bucket, ...data.registry.environment });
+    this.gate = this.function('Gate', 'gate.ts', settings, { ...bucket, ...data.registry.environment });
     data.grantReadRuns(this.gate);
     data.registry.grantReadModels(this.gate);
 
-    this.publish = this.function('Publish', 'publish.lambda.ts', settings, { ...bucket, ...data.registry.environment });
+    this.publish = this.function('Publish', 'publish.ts', settings, { ...bucket, ...data.registry.environment });
     data.grantReadRuns(this.publish);
     data.registry.grantPublish(this.publish);
   }
@@ -65,7 +65,7 @@ export class ControlFunctions extends Construct {
     });
     allow(role, ['logs:CreateLogStream', 'logs:PutLogEvents'], [logGroup.logGroupArn]);
     return new nodejs.NodejsFunction(this, name, {
-      entry: join(CONTROL, file),
+      entry: join(CONTROL, 'lambda', file),
       handler: 'handler',
       runtime: lambda.Runtime.NODEJS_24_X,
       architecture: lambda.Architecture.ARM_64,
@@ -91,5 +91,5 @@ export class ControlFunctions extends Construct {
 
 /** What the trainer's image of this checkout executes, stage by stage; the control plane's own program says it. */
 function codeDigests(): string {
-  return execFileSync(process.execPath, [join(CONTROL, 'code-digest.ts')], { encoding: 'utf8' }).trim();
+  return execFileSync(process.execPath, [join(CONTROL, 'plan', 'code-digest.ts')], { encoding: 'utf8' }).trim();
 }
