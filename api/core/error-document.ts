@@ -1,0 +1,47 @@
+// The error document of the Worker and of the image encoder. Their HTTP hosts turn it into responses.
+import { ERROR_STATUS, type ErrorBody } from '../../contracts/src/api/error.ts';
+import { CoreError } from './errors.ts';
+
+export interface ErrorDocument {
+  status: number;
+  headers: Record<string, string>;
+  body: ErrorBody;
+}
+
+/**
+ * Problem details (RFC 9457) that also carry OpenAI's `error` member, so that both kinds of client find the sentence.
+ * Anything that is not a `CoreError` is our own fault: it stays inside, and the host logs it.
+ */
+export function errorDocument(thrown: unknown, requestId: string): ErrorDocument {
+  const error = thrown instanceof CoreError ? thrown : new CoreError('internal_error', 'The server failed to answer.');
+  const { code, message } = error;
+  const { param, item, retryAfterSeconds } = error.details;
+  const status = ERROR_STATUS[code];
+  const isTemporary = status === 429 || status === 503;
+  const seconds = retryAfterSeconds ?? (isTemporary ? 1 : undefined);
+  return {
+    status,
+    headers: {
+      'Content-Type': 'application/problem+json',
+      ...(seconds === undefined ? {} : { 'Retry-After': String(seconds) }),
+      // The computation is pure: the same request would fail again, so SDKs are told not to repeat it.
+      ...(status === 500 ? { 'x-should-retry': 'false' } : {}),
+    },
+    body: {
+      type: `urn:edge-clip:error:${code}`,
+      title: code.replaceAll('_', ' '),
+      status,
+      detail: message,
+      code,
+      request_id: requestId,
+      ...(item === undefined ? {} : { item }),
+      error: { message, type: openAiType(status), param: param ?? null, code },
+    },
+  };
+}
+
+function openAiType(status: number): string {
+  if (status === 429) return 'rate_limit_error';
+  if (status === 401) return 'authentication_error';
+  return status < 500 ? 'invalid_request_error' : 'server_error';
+}

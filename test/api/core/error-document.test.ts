@@ -1,0 +1,43 @@
+// The error document that both hosts answer with: its fields for every code, its headers, and what it never says.
+import { describe, expect, test } from 'vitest';
+import { errorDocument } from '../../../api/core/error-document.ts';
+import { CoreError } from '../../../api/core/errors.ts';
+import { ERROR_STATUS, ErrorBody, ErrorCode } from '../../../contracts/src/api/error.ts';
+
+describe('an error document', () => {
+  test.each(ErrorCode.options)(
+    'of %s keeps the contract, with a type of its own and a type for OpenAI clients',
+    (code) => {
+      const { status, headers, body } = errorDocument(
+        new CoreError(code, 'A sentence.', { param: 'input.2', item: 2 }),
+        'r',
+      );
+      expect(ErrorBody.parse(body)).toEqual(body);
+      expect(status).toBe(ERROR_STATUS[code]);
+      expect(body).toMatchObject({
+        type: `urn:edge-clip:error:${code}`,
+        status,
+        detail: 'A sentence.',
+        item: 2,
+        request_id: 'r',
+      });
+      const types: Record<number, string> = { 401: 'authentication_error', 429: 'rate_limit_error' };
+      const type = types[status] ?? (status < 500 ? 'invalid_request_error' : 'server_error');
+      expect(body.error).toEqual({ message: 'A sentence.', type, param: 'input.2', code });
+      expect(headers['Content-Type']).toBe('application/problem+json');
+      expect('Retry-After' in headers).toBe(status === 429 || status === 503);
+      expect(headers['x-should-retry']).toBe(status === 500 ? 'false' : undefined);
+    },
+  );
+
+  test('names the seconds after which it is worth trying again', () => {
+    const thrown = new CoreError('overloaded', 'Busy.', { retryAfterSeconds: 7 });
+    expect(errorDocument(thrown, 'r').headers['Retry-After']).toBe('7');
+  });
+
+  test('of anything else thrown is an internal error that says nothing of it', () => {
+    const { status, body } = errorDocument(new Error('a secret path'), 'r');
+    expect([status, body.code, body.error.param]).toEqual([500, 'internal_error', null]);
+    expect(JSON.stringify(body)).not.toContain('secret');
+  });
+});
