@@ -3,8 +3,9 @@ import { spawn } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
-import { parseArgs } from 'node:util';
+import { type CommandLine, runCommand } from '../contracts/command/command-line.ts';
 import { ENVARS } from '../contracts/src/envars.ts';
+import { UserError } from '../contracts/src/user-error.ts';
 import { ensureVenv } from '../trainer/control/local/venv.ts';
 
 const HELP = `Usage: npm test [-- --only typescript|python]
@@ -12,42 +13,48 @@ const HELP = `Usage: npm test [-- --only typescript|python]
 Runs everything that needs no cloud. The first run also makes the trainer's Python environment (about 5 minutes).
 Ends with "N passed, N failed" over both languages, and with exit code 1 if anything failed.
 `;
+const OPTIONS = { only: { type: 'string' } } as const;
 const ROOT = resolve(import.meta.dirname, '..');
 const counts = { passed: 0, failed: 0, skipped: 0 };
 
-const { values } = parseArgs({ options: { help: { type: 'boolean' }, only: { type: 'string' } } });
-if (values.help) {
-  process.stdout.write(HELP);
-  process.exit(0);
-}
-const folder = mkdtempSync(join(tmpdir(), 'edge-clip-test-'));
-try {
-  // TypeScript tests need it too: the AWS emulator, the container's entry point and the Dockerfile lint are Python packages.
-  const python = process.env[ENVARS.python] ?? (await ensureVenv((sentence) => console.log(sentence)));
-  if (values.only !== 'python') {
-    await step('generated files are fresh', process.execPath, ['contracts/tools/generate.ts', '--check'], () => ({
-      passed: 1,
-    }));
-    const report = join(folder, 'vitest.json');
-    await step(
-      'TypeScript tests',
-      process.execPath,
-      ['node_modules/vitest/vitest.mjs', 'run', '--reporter=default', '--reporter=json', `--outputFile.json=${report}`],
-      () => fromVitest(report),
-    );
+async function main({ values }: CommandLine<typeof OPTIONS>): Promise<number> {
+  if (values.only !== undefined && values.only !== 'typescript' && values.only !== 'python')
+    throw new UserError(`--only ${values.only}: typescript or python`);
+  const folder = mkdtempSync(join(tmpdir(), 'edge-clip-test-'));
+  try {
+    // TypeScript tests need it too: the AWS emulator, the container's entry point and the Dockerfile lint are Python packages.
+    const python = process.env[ENVARS.python] ?? (await ensureVenv((sentence) => console.log(sentence)));
+    if (values.only !== 'python') {
+      await step('generated files are fresh', process.execPath, ['contracts/tools/generate.ts', '--check'], () => ({
+        passed: 1,
+      }));
+      const report = join(folder, 'vitest.json');
+      await step(
+        'TypeScript tests',
+        process.execPath,
+        [
+          'node_modules/vitest/vitest.mjs',
+          'run',
+          '--reporter=default',
+          '--reporter=json',
+          `--outputFile.json=${report}`,
+        ],
+        () => fromVitest(report),
+      );
+    }
+    if (values.only !== 'typescript') {
+      const report = join(folder, 'pytest.xml');
+      await step('Python tests', python, ['-m', 'pytest', '-c', 'trainer/pyproject.toml', `--junitxml=${report}`], () =>
+        fromJunit(report),
+      );
+    }
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
   }
-  if (values.only !== 'typescript') {
-    const report = join(folder, 'pytest.xml');
-    await step('Python tests', python, ['-m', 'pytest', '-c', 'trainer/pyproject.toml', `--junitxml=${report}`], () =>
-      fromJunit(report),
-    );
-  }
-} finally {
-  rmSync(folder, { recursive: true, force: true });
+  const skipped = counts.skipped > 0 ? `, ${counts.skipped} skipped` : '';
+  console.log(`\n${counts.passed} passed, ${counts.failed} failed${skipped}`);
+  return counts.failed > 0 || counts.passed === 0 ? 1 : 0;
 }
-const skipped = counts.skipped > 0 ? `, ${counts.skipped} skipped` : '';
-console.log(`\n${counts.passed} passed, ${counts.failed} failed${skipped}`);
-process.exitCode = counts.failed > 0 || counts.passed === 0 ? 1 : 0;
 
 /** Run one command; a non-zero exit counts as at least one failure, whatever its report says. */
 async function step(name: string, command: string, args: string[], read: () => Partial<typeof counts>): Promise<void> {
@@ -81,3 +88,5 @@ function fromJunit(file: string): Partial<typeof counts> {
   const failed = number('failures') + number('errors');
   return { passed: number('tests') - failed - number('skipped'), failed, skipped: number('skipped') };
 }
+
+await runCommand({ help: HELP, options: OPTIONS }, main);

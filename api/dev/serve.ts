@@ -2,18 +2,29 @@
 import { existsSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { parseArgs } from 'node:util';
+import { type CommandLine, runCommand } from '../../contracts/command/command-line.ts';
 import { ENVARS } from '../../contracts/src/envars.ts';
 import { UserError } from '../../contracts/src/user-error.ts';
 import { EMBEDDED_MODEL } from './bundle.ts';
 import { startLocal } from './local.ts';
 import { freePort } from './local-address.ts';
 
-const HELP = `usage: npm start [-- --model FOLDER] [--registry FOLDER] [--port N]
+const HELP = `Usage: npm start [-- --model FOLDER] [--registry FOLDER] [--port N]
+
 Serves a model on http://127.0.0.1:8787: the page at /, POST /embed, POST /similarity, GET /v1/models.
   --model FOLDER     the embedded model: holds manifest.json and what it names (default api/model)
   --registry FOLDER  what is published there is served within seconds, without a restart (default registry)
-  --port N           default $PORT, else 8787`;
+  --port N           default $PORT, else 8787
+  --help             this text
+  --version          name and version
+
+SIGINT (Ctrl-C), SIGTERM or SIGHUP ends it. Exit codes: 0 ended, 1 failed, 2 refused before anything ran.
+`;
+const OPTIONS = {
+  model: { type: 'string' },
+  registry: { type: 'string' },
+  port: { type: 'string' },
+} as const;
 
 /** The repository's own; it may appear later. */
 const REGISTRY = fileURLToPath(new URL('../../registry', import.meta.url));
@@ -28,16 +39,7 @@ interface Options {
   registry: string;
 }
 
-function readOptions(): Options | undefined {
-  const { values } = parseArgs({
-    options: {
-      model: { type: 'string' },
-      registry: { type: 'string' },
-      port: { type: 'string' },
-      help: { type: 'boolean', short: 'h' },
-    },
-  });
-  if (values.help) return undefined;
+function readOptions({ values }: CommandLine<typeof OPTIONS>): Options {
   const port = Number(values.port ?? process.env[ENVARS.port] ?? 8787);
   if (!Number.isInteger(port) || port < 0 || port > 65_535) throw new UserError('the port must be 0 to 65535');
   const model = resolve(values.model ?? EMBEDDED_MODEL);
@@ -70,9 +72,8 @@ Ctrl-C ends it.`;
 
 // ------------------------------------------------------------------ main
 
-async function main(): Promise<void> {
-  const options = readOptions();
-  if (!options) return console.log(HELP);
+async function main(line: CommandLine<typeof OPTIONS>): Promise<undefined> {
+  const options = readOptions(line);
   const port = await freePort(options.port);
   const starting = startLocal({ ...options, port });
   let isStopping = false;
@@ -94,9 +95,4 @@ async function main(): Promise<void> {
 
 function ignore(): void {}
 
-if (import.meta.main) {
-  await main().catch((error: unknown) => {
-    console.error(error instanceof UserError ? error.message : error);
-    process.exitCode = 1;
-  });
-}
+if (import.meta.main) await runCommand({ help: HELP, options: OPTIONS }, main);

@@ -6,6 +6,7 @@ import { dirname, join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import type { Artefact } from '../../contracts/src/model/artefact.ts';
 import { ModelManifest } from '../../contracts/src/model/manifest.ts';
+import { UserError } from '../../contracts/src/user-error.ts';
 
 /** Tensors of [3, size, size] in, vectors of [embed_dim] out, in the same order. */
 export type ImageSession = {
@@ -16,10 +17,10 @@ export type ImageSession = {
 export async function readManifest(folder: string): Promise<ModelManifest> {
   const path = join(folder, 'manifest.json');
   const text = await readFile(path, 'utf8').catch(() => {
-    throw new Error(`there is no model at ${path}: train one, or name the folder of another`);
+    throw new UserError(`there is no model at ${path}: train one, or name the folder of another`);
   });
   const manifest = ModelManifest.safeParse(JSON.parse(text));
-  if (!manifest.success) throw new Error(`${path} is not a model manifest: ${manifest.error.message}`);
+  if (!manifest.success) throw new UserError(`${path} is not a model manifest: ${manifest.error.message}`);
   return manifest.data;
 }
 

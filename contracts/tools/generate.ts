@@ -1,8 +1,8 @@
 // `npm run generate`: zod documents -> JSON Schema, OpenAPI and Python types; with --check it only compares.
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { parseArgs } from 'node:util';
 import { z } from 'zod';
+import { type CommandLine, runCommand } from '../command/command-line.ts';
 import { openApi } from '../src/api/openapi.ts';
 import { DOCUMENTS } from '../src/documents.ts';
 
@@ -11,6 +11,8 @@ const HELP = `Usage: npm run generate [-- --check]
 Writes contracts/schema/*.json and contracts/python/contracts/types.py from contracts/src.
 --check writes nothing and exits with 1 when a file is stale, naming it.
 `;
+const OPTIONS = { check: { type: 'boolean' } } as const;
+
 interface Schema {
   $ref?: string;
   type?: string | string[];
@@ -111,12 +113,7 @@ class PythonTypes {
 const pascal = (key: string) =>
   key.replace(/(?:^|[^A-Za-z0-9])([A-Za-z0-9])/g, (_, letter: string) => letter.toUpperCase());
 
-function main(): number {
-  const { values } = parseArgs({ options: { check: { type: 'boolean' }, help: { type: 'boolean' } } });
-  if (values.help) {
-    process.stdout.write(HELP);
-    return 0;
-  }
+function main({ values }: CommandLine<typeof OPTIONS>): number {
   let stale = 0;
   for (const [path, text] of generated()) {
     const file = join(import.meta.dirname, '..', path);
@@ -141,4 +138,4 @@ function read(file: string): string | undefined {
   }
 }
 
-if (import.meta.main) process.exitCode = main();
+if (import.meta.main) await runCommand({ help: HELP, options: OPTIONS }, main);

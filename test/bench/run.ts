@@ -4,11 +4,12 @@ import { createRequire } from 'node:module';
 import { availableParallelism, cpus, loadavg, totalmem } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { parseArgs } from 'node:util';
 import { gzipSync } from 'node:zlib';
 import { bundleWorker, EMBEDDED_MODEL } from '../../api/dev/bundle.ts';
 import { startWorker } from '../../api/dev/local-worker.ts';
+import { type CommandLine, runCommand } from '../../contracts/command/command-line.ts';
 import { ModelManifest } from '../../contracts/src/model/manifest.ts';
+import { UserError } from '../../contracts/src/user-error.ts';
 import { measureEncoder } from './encoder.ts';
 import { childrenNamed } from './process.ts';
 import { measureStartup } from './startup.ts';
@@ -20,51 +21,53 @@ Texts in workerd over HTTP and in onnxruntime-node with one thread take turns, a
 of N rounds (default 20). What to compare between machines is the ratio; "net" leaves out what an empty request takes,
 "CPU" compares the two processes' CPU time, which other work on the machine hardly changes. Reads /proc: Linux.
 `;
+const OPTIONS = { json: { type: 'boolean' }, runs: { type: 'string', default: '20' } } as const;
 const MIB = 2 ** 20;
-const { values } = parseArgs({
-  options: { json: { type: 'boolean' }, help: { type: 'boolean' }, runs: { type: 'string', default: '20' } },
-});
-if (values.help) {
-  process.stdout.write(HELP);
-  process.exit(0);
+
+type Result = Awaited<ReturnType<typeof measure>>;
+
+async function main({ values }: CommandLine<typeof OPTIONS>): Promise<undefined> {
+  const runs = Number(values.runs);
+  if (!Number.isInteger(runs) || runs < 1) throw new UserError(`--runs ${values.runs}: a whole number from 1 on`);
+  const result = await measure(runs);
+  if (values.json) console.log(JSON.stringify({ ...result, rows: rowsOf(result) }, null, 2));
+  else printTable(result);
 }
-const runs = Number(values.runs);
-const load_before = loadavg()[0];
-const manifest = ModelManifest.parse(JSON.parse(readFileSync(join(EMBEDDED_MODEL, 'manifest.json'), 'utf8')));
 
-const startup = await measureStartup(5);
-const edge = await measureEdge();
-const sizes = (await bundleWorker({ minify: true })).map(({ path, contents }) => ({
-  path,
-  bytes: Buffer.byteLength(contents),
-  gzip_bytes: gzipSync(contents).length,
-}));
-const images = await measureEncoder(EMBEDDED_MODEL, 5);
+async function measure(runs: number) {
+  const load_before = loadavg()[0];
+  const manifest = ModelManifest.parse(JSON.parse(readFileSync(join(EMBEDDED_MODEL, 'manifest.json'), 'utf8')));
+  const startup = await measureStartup(5);
+  const edge = await measureEdge(manifest, runs);
+  const sizes = (await bundleWorker({ minify: true })).map(({ path, contents }) => ({
+    path,
+    bytes: Buffer.byteLength(contents),
+    gzip_bytes: gzipSync(contents).length,
+  }));
+  const images = await measureEncoder(EMBEDDED_MODEL, 5);
+  return {
+    date: new Date().toISOString(),
+    machine: {
+      cpu: cpus()[0]?.model,
+      cores: availableParallelism(),
+      memory_mib: Math.round(totalmem() / MIB),
+      load: [load_before, loadavg()[0]],
+    },
+    versions: versions(['onnxruntime-web', 'onnxruntime-node', 'hono', 'miniflare', 'workerd', 'sharp']),
+    model: `${manifest.name} ${manifest.version}`,
+    runs,
+    startup,
+    ...edge,
+    bundle: {
+      bytes: sum(sizes.map(({ bytes }) => bytes)),
+      gzip_bytes: sum(sizes.map(({ gzip_bytes }) => gzip_bytes)),
+      files: sizes,
+    },
+    images,
+  };
+}
 
-const result = {
-  date: new Date().toISOString(),
-  machine: {
-    cpu: cpus()[0]?.model,
-    cores: availableParallelism(),
-    memory_mib: Math.round(totalmem() / MIB),
-    load: [load_before, loadavg()[0]],
-  },
-  versions: versions(['onnxruntime-web', 'onnxruntime-node', 'hono', 'miniflare', 'workerd', 'sharp']),
-  model: `${manifest.name} ${manifest.version}`,
-  runs,
-  startup,
-  ...edge,
-  bundle: {
-    bytes: sum(sizes.map(({ bytes }) => bytes)),
-    gzip_bytes: sum(sizes.map(({ gzip_bytes }) => gzip_bytes)),
-    files: sizes,
-  },
-  images,
-};
-if (values.json) console.log(JSON.stringify({ ...result, rows: rows() }, null, 2));
-else printTable();
-
-async function measureEdge() {
+async function measureEdge(manifest: ModelManifest, runs: number) {
   const before = performance.now();
   const entry = fileURLToPath(new URL('worker.ts', import.meta.url));
   // Nothing listens there: no image is sent.
@@ -130,8 +133,8 @@ interface Row {
   note?: string;
 }
 
-function rows(): Row[] {
-  const { texts, wasm_mib, static_tier, noop_ms, first_request_ms } = result;
+function rowsOf(result: Result): Row[] {
+  const { texts, wasm_mib, static_tier, noop_ms, first_request_ms, startup, images } = result;
   return [
     ...texts.map(({ rows: count, tokens, ...figures }) => ({
       what: `text ${count} x ${tokens} tokens, CPU beside Node`,
@@ -169,16 +172,16 @@ function rows(): Row[] {
   ].map((row: Row) => ({ ...row, ...(row.target === undefined ? {} : { pass: row.value <= row.target }) }));
 }
 
-function printTable(): void {
+function printTable(result: Result): void {
   console.log(
-    `${result.model} on ${result.machine.cpu}, ${result.machine.cores} cores, load ${load_before?.toFixed(1)}`,
+    `${result.model} on ${result.machine.cpu}, ${result.machine.cores} cores, load ${result.machine.load[0]?.toFixed(1)}`,
   );
   console.log(
     `${Object.entries(result.versions)
       .map((pair) => pair.join(' '))
       .join(', ')}\n`,
   );
-  for (const { what, value, unit, target, note } of rows()) {
+  for (const { what, value, unit, target, note } of rowsOf(result)) {
     const figure = `${value.toFixed(value < 100 ? 1 : 0)} ${unit}`.padStart(12);
     const verdict = target === undefined ? '' : `<= ${target}  ${value <= target ? 'pass' : 'MISS'}`;
     console.log(`${what.padEnd(42)}${figure}  ${verdict.padEnd(13)} ${note ?? ''}`.trimEnd());
@@ -188,3 +191,5 @@ function printTable(): void {
 function sum(numbers: number[]): number {
   return numbers.reduce((total, number) => total + number, 0);
 }
+
+await runCommand({ help: HELP, options: OPTIONS }, main);

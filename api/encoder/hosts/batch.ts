@@ -1,33 +1,31 @@
 // AWS Batch entry, and the same on a laptop: encodes one shard of a bulk job from a folder into a folder.
 import { fileURLToPath } from 'node:url';
-import { parseArgs } from 'node:util';
+import { type CommandLine, runCommand } from '../../../contracts/command/command-line.ts';
 import { INTERRUPTED } from '../../../contracts/src/job-classes.ts';
+import { UserError } from '../../../contracts/src/user-error.ts';
 import { encodeShard, shardName } from '../shard.ts';
 import { openTower } from './service.ts';
 
-const HELP = `usage: node api/encoder/hosts/batch.ts INPUT OUTPUT [--shard N] [--model FOLDER]
+const HELP = `Usage: node api/encoder/hosts/batch.ts INPUT OUTPUT [--shard N] [--model FOLDER]
+
 Reads shard-NNNN.jsonl in INPUT: one {"custom_id", "image": base64} or {"custom_id", "path": file in INPUT} a line.
 Writes part-NNNN.jsonl and errors-NNNN.jsonl in OUTPUT, and part-NNNN.done.json last. INPUT and OUTPUT are folders or
 file:// URIs. Stopped (exit code 75) or killed, it goes on where it was when it is started again.
   --shard N       which shard (default $AWS_BATCH_JOB_ARRAY_INDEX, else 0)
-  --model FOLDER  holds manifest.json and what it names (default $CLIP_MODEL, else api/model)`;
+  --model FOLDER  holds manifest.json and what it names (default $CLIP_MODEL, else api/model)
+  --help          this text
+  --version       name and version
+`;
+const OPTIONS = { shard: { type: 'string' }, model: { type: 'string' } } as const;
 
 function toPath(folder: string): string {
   if (folder.startsWith('file://')) return fileURLToPath(folder);
-  if (/^\w+:\/\//.test(folder)) throw new Error(`${folder}: only folders and file:// URIs can be read and written`);
+  if (/^\w+:\/\//.test(folder)) throw new UserError(`${folder}: only folders and file:// URIs can be read and written`);
   return folder;
 }
 
-async function main(): Promise<number> {
-  const { values, positionals } = parseArgs({
-    options: { shard: { type: 'string' }, model: { type: 'string' }, help: { type: 'boolean' } },
-    allowPositionals: true,
-  });
-  const [input, output] = positionals;
-  if (values.help || input === undefined || output === undefined || positionals.length > 2) {
-    console.log(HELP);
-    return values.help ? 0 : 2;
-  }
+async function main({ values, words: [input, output] }: CommandLine<typeof OPTIONS>): Promise<number> {
+  if (input === undefined || output === undefined) throw new UserError(`INPUT and OUTPUT are needed.\n\n${HELP}`);
   const shard = Number(values.shard ?? process.env.AWS_BATCH_JOB_ARRAY_INDEX ?? 0);
   const stop = new AbortController();
   process.once('SIGTERM', () => stop.abort());
@@ -47,7 +45,4 @@ async function main(): Promise<number> {
   return done ? 0 : INTERRUPTED;
 }
 
-process.exitCode = await main().catch((error: unknown) => {
-  console.error(error instanceof Error ? error.message : error);
-  return 1;
-});
+await runCommand({ help: HELP, options: OPTIONS, words: 2 }, main);

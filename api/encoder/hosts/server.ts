@@ -1,17 +1,26 @@
 // The image encoder as a local HTTP server: `npm start` runs it as a child process. POST /encode, GET /health.
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { parseArgs } from 'node:util';
+import { type CommandLine, runCommand } from '../../../contracts/command/command-line.ts';
 import { ENVARS } from '../../../contracts/src/envars.ts';
 import { type Answer, answer, BODY_BYTES, overloaded, problem, Refusal, type Service } from '../http.ts';
 import { openService } from './service.ts';
 
-const HELP = `usage: node api/encoder/hosts/server.ts [--model FOLDER] [--registry URI] [--threads N]
+const HELP = `Usage: node api/encoder/hosts/server.ts [--model FOLDER] [--registry URI] [--threads N]
+
 Serves POST /encode and GET /health on 127.0.0.1. The variable PORT names the port (default 9000, 0 picks a free one);
 the line {"event":"listening","port":N} on standard output says which. SIGTERM and Ctrl-C let running requests finish.
   --model FOLDER  holds manifest.json and what it names (default $CLIP_MODEL, else api/model)
   --registry URI  file:///folder or s3://bucket whose current model is followed (default $MODEL_REGISTRY, else none)
-  --threads N     cores that one run of the model may use (default all)`;
+  --threads N     cores that one run of the model may use (default all)
+  --help          this text
+  --version       name and version
+`;
+const OPTIONS = {
+  model: { type: 'string' },
+  registry: { type: 'string' },
+  threads: { type: 'string' },
+} as const;
 
 /** A client that sends its body slower than this is not waited for; the same bound holds for a stop. */
 const PATIENCE_MS = 30_000;
@@ -82,16 +91,7 @@ function whenOrphaned(leave: () => void): void {
   process.once('disconnect', leave);
 }
 
-async function main(): Promise<void> {
-  const { values } = parseArgs({
-    options: {
-      model: { type: 'string' },
-      registry: { type: 'string' },
-      threads: { type: 'string' },
-      help: { type: 'boolean' },
-    },
-  });
-  if (values.help) return console.log(HELP);
+async function main({ values }: CommandLine<typeof OPTIONS>): Promise<undefined> {
   const { model, registry } = values;
   const service = await openService({ model, registry, threads: values.threads ? Number(values.threads) : undefined });
   const server = createHttpServer(service);
@@ -109,9 +109,4 @@ async function main(): Promise<void> {
   });
 }
 
-if (import.meta.main) {
-  await main().catch((error: unknown) => {
-    console.error(error instanceof Error ? error.message : error);
-    process.exit(1);
-  });
-}
+if (import.meta.main) await runCommand({ help: HELP, options: OPTIONS }, main);

@@ -2,6 +2,7 @@
 import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { join, posix, resolve } from 'node:path';
+import { runCommand } from '../../../contracts/command/command-line.ts';
 import type { StageName } from '../../../contracts/src/training/recipe.ts';
 
 /** A source file by its path relative to `trainer/`, null where there is none. */
@@ -127,7 +128,17 @@ function absoluteName(path: string, name: string): string {
   return [...folder.split('/'), ...name.slice(dots).split('.')].filter((part) => part !== '' && part !== '.').join('.');
 }
 
-// `node trainer/control/plan/code-digest.ts` prints every digest: the image and the pipeline's planner are stamped with it.
+// ------------------------------------------------------------------ main
+
+const HELP = `Usage: node trainer/control/plan/code-digest.ts
+
+Prints the digest of the code of every stage as one JSON object. The training image and the pipeline's planner are
+stamped with it.
+`;
+
 if (import.meta.main) {
-  process.stdout.write(`${JSON.stringify(codeDigests(sourceReader(resolve(import.meta.dirname, '../..'))))}\n`);
+  await runCommand({ help: HELP, options: {} }, () => {
+    process.stdout.write(`${JSON.stringify(codeDigests(sourceReader(resolve(import.meta.dirname, '../..'))))}\n`);
+    return 0;
+  });
 }

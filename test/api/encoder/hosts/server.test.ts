@@ -199,7 +199,7 @@ describe('as a process', () => {
     let message = '';
     for await (const part of child.stderr) message += part;
     expect(message).toMatch(/^there is no model at \/nowhere\/manifest.json: [^\n]*\n$/);
-    expect(await exited).toBe(1);
+    expect(await exited).toBe(2);
   });
 });
 

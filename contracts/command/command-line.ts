@@ -1,0 +1,119 @@
+// Reads the command line of every command: --help, --version, and one sentence for whatever it does not know.
+import { type ParseArgsConfig, parseArgs } from 'node:util';
+import packageJson from '../../package.json' with { type: 'json' };
+import { UserError } from '../src/user-error.ts';
+
+/** A refused command line or setting. A stage or a test that fails is 1. */
+export const EXIT_REFUSED = 2;
+const EXIT_FAILED = 1;
+
+type Options = NonNullable<ParseArgsConfig['options']>;
+
+export interface Command<T extends Options> {
+  /** The text of --help. */
+  help: string;
+  /** As node:util's parseArgs takes them; --help and --version are added to every command. */
+  options: T;
+  /** The most arguments that are not options (default 0). */
+  words?: number;
+}
+
+type Parsed<T extends Options> = ReturnType<typeof parseArgs<{ options: T; allowPositionals: true; args: string[] }>>;
+
+export interface CommandLine<T extends Options> {
+  values: Parsed<T>['values'];
+  words: string[];
+}
+
+/** Runs a command to its end: answers --help and --version, calls `main` with the rest, sets the exit code. */
+export async function runCommand<T extends Options>(
+  command: Command<T>,
+  main: (line: CommandLine<T>) => number | undefined | Promise<number | undefined>,
+  argv: readonly string[] = process.argv.slice(2),
+): Promise<void> {
+  await runMain(() => {
+    const answer = standardAnswer(argv, command.help);
+    if (answer === undefined) return main(readCommandLine(argv, command));
+    process.stdout.write(answer);
+    return 0;
+  });
+}
+
+/** Calls `main` and sets the exit code: a UserError is printed as its sentence, anything else with its stack. */
+export async function runMain(main: () => number | undefined | Promise<number | undefined>): Promise<void> {
+  try {
+    const code = await main();
+    if (code !== undefined) process.exitCode = code;
+  } catch (error) {
+    const isRefused = error instanceof UserError;
+    console.error(isRefused ? error.message : error);
+    // Whatever `main` has opened must not keep the process alive.
+    process.exit(isRefused ? EXIT_REFUSED : EXIT_FAILED);
+  }
+}
+
+/** The text that --help or --version asks for; undefined where the command line asks for neither. */
+export function standardAnswer(argv: readonly string[], help: string): string | undefined {
+  const end = argv.indexOf('--');
+  const options = end < 0 ? argv : argv.slice(0, end);
+  if (options.includes('--help') || options.includes('-h')) return `${help.trimEnd()}\n`;
+  if (options.includes('--version')) return `${packageJson.name} ${packageJson.version}\n`;
+  return undefined;
+}
+
+/** Options and words of `argv`; whatever the command does not take is a UserError that names it. */
+export function readCommandLine<T extends Options>(argv: readonly string[], command: Command<T>): CommandLine<T> {
+  const { words = 0 } = command;
+  const options: Options = { ...command.options, help: { type: 'boolean' }, version: { type: 'boolean' } };
+  const { values, positionals, tokens } = parseArgs({
+    args: [...argv],
+    options,
+    strict: false,
+    allowPositionals: true,
+    tokens: true,
+  });
+  for (const token of tokens) {
+    if (token.kind !== 'option') continue;
+    const { name, rawName, value, inlineValue } = token;
+    const type = Object.hasOwn(options, name) ? options[name]?.type : undefined;
+    if (type === undefined) throw new UserError(unknownOption(rawName, Object.keys(options)));
+    if (type === 'boolean' && value !== undefined) throw new UserError(`${rawName} takes no value, not ${value}`);
+    const isForgotten = value === undefined || (!inlineValue && value.length > 1 && value.startsWith('-'));
+    if (type === 'string' && isForgotten) throw new UserError(`${rawName} needs a value. --help says which`);
+  }
+  const extra = positionals[words];
+  if (extra !== undefined) {
+    throw new UserError(`Unexpected argument ${extra}: ${mostWords(words)}. --help shows what can be given`);
+  }
+  // Every value was checked against `options` above, which is all that `strict` adds to this type.
+  return { values: values as Parsed<T>['values'], words: positionals };
+}
+
+function mostWords(words: number): string {
+  if (words === 0) return 'only options are taken here';
+  return words === 1 ? 'one argument is taken' : `at most ${words} arguments are taken`;
+}
+
+function unknownOption(given: string, names: string[]): string {
+  const [nearest] = names
+    .map((name) => `--${name}`)
+    .map((name) => ({ name, distance: editDistance(given, name) }))
+    .filter(({ distance }) => distance <= given.length / 3)
+    .sort((one, other) => one.distance - other.distance);
+  const hint = nearest === undefined ? '' : ` Did you mean ${nearest.name}?`;
+  return `Unknown option ${given}.${hint} --help lists all options`;
+}
+
+/** Characters to insert, delete or replace (Levenshtein). */
+function editDistance(one: string, other: string): number {
+  let row = Array.from({ length: other.length + 1 }, (_, index) => index);
+  for (let i = 1; i <= one.length; i++) {
+    const next = [i];
+    for (let j = 1; j <= other.length; j++) {
+      const replaced = (row[j - 1] ?? 0) + (one[i - 1] === other[j - 1] ? 0 : 1);
+      next.push(Math.min(replaced, (row[j] ?? 0) + 1, (next[j - 1] ?? 0) + 1));
+    }
+    row = next;
+  }
+  return row[other.length] ?? 0;
+}

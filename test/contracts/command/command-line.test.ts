@@ -1,0 +1,95 @@
+// Every command: --help, --version, and one sentence with exit code 2 for whatever it does not take.
+import { spawn } from 'node:child_process';
+import { mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { pathToFileURL } from 'node:url';
+import { describe, expect, test } from 'vitest';
+import { readCommandLine } from '../../../contracts/command/command-line.ts';
+import { UserError } from '../../../contracts/src/user-error.ts';
+
+const ROOT = join(import.meta.dirname, '../../..');
+const { name, version, scripts } = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8')) as {
+  name: string;
+  version: string;
+  scripts: Record<string, string>;
+};
+/** Those that npm starts, and those that a container, a shell or another program starts. */
+const COMMANDS = [
+  ...Object.values(scripts).map((script) => script.match(/^node (\S+)$/)?.[1] ?? script),
+  'api/encoder/hosts/server.ts',
+  'api/encoder/hosts/batch.ts',
+  'trainer/control/plan/code-digest.ts',
+];
+
+function run(file: string, args: string[]): Promise<{ code: number | null; out: string; err: string }> {
+  return new Promise((done, fail) => {
+    const child = spawn(process.execPath, [file, ...args], { cwd: ROOT, stdio: ['ignore', 'pipe', 'pipe'] });
+    let [out, err] = ['', ''];
+    child.stdout.on('data', (data: Buffer) => {
+      out += data.toString();
+    });
+    child.stderr.on('data', (data: Buffer) => {
+      err += data.toString();
+    });
+    child.on('error', fail).on('close', (code) => done({ code, out, err }));
+  });
+}
+
+/** These still read their command lines themselves. */
+const OLD_READER = ['trainer/control/cli/train.ts', 'trainer/control/cli/model.ts'];
+
+test.each(COMMANDS.filter((file) => !OLD_READER.includes(file)))('node %s', async (file) => {
+  const [shown, help, option, words] = await Promise.all([
+    run(file, ['--version']),
+    run(file, ['--help']),
+    run(file, ['--nonsense']),
+    run(file, ['one', 'two', 'three', 'four', 'five']),
+  ]);
+  expect(shown).toEqual({ code: 0, out: `${name} ${version}\n`, err: '' });
+  expect(help).toEqual({ code: 0, out: expect.stringMatching(/^Usage: \S/), err: '' });
+  const sentence = (text: RegExp) => ({ code: 2, out: '', err: expect.stringMatching(text) });
+  expect(option).toEqual(sentence(/^.*--nonsense.*\n$/));
+  expect(words).toEqual(sentence(/^.*(five|four|three|two|one).*\n$/));
+});
+
+describe('a command line', () => {
+  const command = { help: '', options: { port: { type: 'string' }, json: { type: 'boolean' } }, words: 1 } as const;
+  const read = (...argv: string[]) => readCommandLine(argv, command);
+
+  test('is read as its options and words', () => {
+    expect(read('a', '--port', '80', '--json')).toEqual({ values: { port: '80', json: true }, words: ['a'] });
+    expect(read('--port=-1', '--', '--json')).toEqual({ values: { port: '-1' }, words: ['--json'] });
+  });
+
+  test.each([
+    [['--prot', '80'], 'Unknown option --prot. Did you mean --port?'],
+    [['--toString'], 'Unknown option --toString.'],
+    [['-x'], 'Unknown option -x.'],
+    [['--port'], '--port needs a value'],
+    [['--port', '--json'], '--port needs a value'],
+    [['--version=1'], '--version takes no value, not 1'],
+    [['--json=yes'], '--json takes no value, not yes'],
+    [['a', 'b'], 'Unexpected argument b'],
+  ])('%j is refused', (argv, sentence) => {
+    expect(() => read(...argv)).toThrow(UserError);
+    expect(() => read(...argv)).toThrow(sentence);
+  });
+});
+
+test.each([
+  ['throw new UserError("no such model")', 2, /^no such model\n$/],
+  ['throw new TypeError("a bug")', 1, /TypeError: a bug\n\s+at /],
+])('%s', async (line, code, printed) => {
+  const contracts = pathToFileURL(join(ROOT, 'contracts')).href;
+  const file = join(mkdtempSync(join(tmpdir(), 'edge-clip-command-')), 'command.mjs');
+  writeFileSync(
+    file,
+    `import { runMain } from '${contracts}/command/command-line.ts';
+import { UserError } from '${contracts}/src/user-error.ts';
+setInterval(() => {}, 1000);
+await runMain(async () => { ${line} });`,
+  );
+  const ended = await run(file, []);
+  expect(ended).toMatchObject({ code, out: '', err: expect.stringMatching(printed) });
+});
