@@ -6,8 +6,7 @@ import {
   type TruncationReceipt,
   type Usage,
 } from '../../contracts/src/api/embed.ts';
-import type { TokenIds } from '../text/onnx/encoder.ts';
-import type { Tokenizer } from '../text/tokenizers/wordpiece.ts';
+import type { TokenIds, Tokenizer } from '../text/engine.ts';
 import { ApiError } from '../worker/http/errors.ts';
 import type { ImageEncoder, ImageInput } from '../worker/image-client.ts';
 import type { Admission } from '../worker/middleware/admission.ts';
@@ -124,8 +123,8 @@ export function prepareText(
   const count = tokens.ids.length;
   if (count === 0)
     throw new ApiError('empty_input', `Text ${item} holds nothing to read (it is empty or white space).`, details);
-  const { cls_id, sep_id } = manifest.text.tokenizer;
-  const special = tier === 'student' ? 2 : 0;
+  const { before, after } = tier === 'student' ? tokenizer.special : { before: [], after: [] };
+  const special = before.length + after.length;
   const kept = Math.min(count, manifest.text.context_length - special);
   const cut = kept < count;
   if (cut && truncate === 'none') {
@@ -136,7 +135,7 @@ export function prepareText(
   const seen = tokens.ids.slice(first, first + kept);
   const edge = truncate === 'start' ? tokens.starts[first] : tokens.ends[kept - 1];
   return {
-    ids: special > 0 ? [cls_id, ...seen, sep_id] : seen,
+    ids: [...before, ...seen, ...after],
     truncation: {
       truncated: cut,
       tokens_seen: kept + special,

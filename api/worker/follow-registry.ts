@@ -8,7 +8,7 @@
 import { checkGolden } from '../core/golden.ts';
 import { type Bucket, bucketSource, readPointer, readRelease } from '../registry/bucket-source.ts';
 import { createRetries } from '../registry/retries.ts';
-import type { OpenSession } from '../text/onnx/session.ts';
+import type { TextEngine } from '../text/engine.ts';
 import { lazily } from './isolate/lazily.ts';
 import { createLease, sleep, type Turn } from './isolate/lease.ts';
 import { type Model, type ModelSource, openModel, type Registry } from './model-provider.ts';
@@ -21,7 +21,7 @@ export interface FollowOptions {
   name?: string | undefined;
   /** Between two looks at the pointer. */
   seconds: number;
-  open: OpenSession;
+  engine: TextEngine;
   /** Lets work go on when the request that began it is answered: `waitUntil`. */
   background(work: Promise<void>): void;
   /** Rejects where images of that space cannot be encoded yet. */
@@ -51,11 +51,11 @@ const POLL_MS = 5;
 const RELEASES = 3;
 
 export function followRegistry(options: FollowOptions): Registry {
-  const { embedded, bucket, seconds, open, log = logLine } = options;
+  const { embedded, bucket, seconds, engine, log = logLine } = options;
   const lookLease = createLease(LOOK_MS);
   const retries = createRetries(seconds * 1000);
   const waiting = new Set<string>();
-  const openEmbedded = lazily(async () => hold(await embedded.digest(), await openModel(embedded.source, open)));
+  const openEmbedded = lazily(async () => hold(await embedded.digest(), await openModel(embedded.source, engine)));
   let current: Held | undefined;
   let retired: Held | undefined;
   /** Whether `current` was named by the registry: another model must then not be tried because a newer one fails. */
@@ -153,7 +153,7 @@ export function followRegistry(options: FollowOptions): Registry {
   }
 
   async function prepare(digest: string, from: Held, start: Held): Promise<Held> {
-    const model = await openModel(bucketSource(bucket, digest), open);
+    const model = await openModel(bucketSource(bucket, digest), engine);
     try {
       const name = options.name ?? start.model.manifest.name;
       if (model.manifest.name !== name) throw new Error(`the manifest is of ${model.manifest.name}, not of ${name}`);

@@ -2,15 +2,19 @@
 import { waitUntil } from 'cloudflare:workers';
 import wasm from 'onnxruntime-web/ort-wasm-simd-threaded.wasm';
 import openapi from '../../contracts/schema/openapi.json';
-import { createOpenSession } from '../text/onnx/session.ts';
+import { ENGINES } from '../text/engines.ts';
 import { createApp } from './app.ts';
 import { bundledDigest, bundledModel } from './bundled-model.ts';
 import { Env } from './env.ts';
 import { followRegistry } from './follow-registry.ts';
 import { createImageEncoder, proveImages } from './image-client.ts';
+import { createLease, inTurn, sleep } from './isolate/lease.ts';
 import { createAdmission } from './middleware/admission.ts';
 import { createRegistry } from './model-provider.ts';
 import { createSignedFetch, type Fetch } from './signed-fetch.ts';
+
+/** Longer than opening a model takes. */
+const OPENING_MS = 30_000;
 
 let app: ReturnType<typeof createApp> | undefined;
 
@@ -24,19 +28,20 @@ export default {
 function assemble(env: Env) {
   const { ENCODER_URL: url, MODELS: bucket, MODEL_NAME: name, MODEL_REGISTRY_SECONDS: seconds } = env;
   const images = createImageEncoder(url, { send: sender(env) });
-  const open = createOpenSession(wasm);
+  const lease = createLease(OPENING_MS);
+  const engine = ENGINES.onnx({ wasm, pause: () => sleep(0), alone: (work) => inTurn(lease, work) });
   const registry = bucket
     ? followRegistry({
         embedded: { source: bundledModel, digest: bundledDigest },
         bucket,
         name,
         seconds,
-        open,
+        engine,
         background: waitUntil,
         // Where no image is ever encoded, none has to be.
         proveImages: async (space) => void (url && (await proveImages(images, space))),
       })
-    : createRegistry(bundledModel, open);
+    : createRegistry(bundledModel, engine);
   return createApp({ registry, images, admit: createAdmission(), openapi });
 }
 

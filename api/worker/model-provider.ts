@@ -2,10 +2,10 @@
 import type { Artefact } from '../../contracts/src/model/artefact.ts';
 import { ModelManifest } from '../../contracts/src/model/manifest.ts';
 import { sha256 } from '../registry/digest.ts';
-import { type Encoder, openTable, openTextEncoder, type TokenIds } from '../text/onnx/encoder.ts';
-import type { OpenSession, TextSession } from '../text/onnx/session.ts';
-import { createStaticEncoder } from '../text/static/encoder.ts';
-import { loadTokenizer, type Tokenizer } from '../text/tokenizers/wordpiece.ts';
+import type { Encode, OpenTextEngine, TextEngine, Tokenizer } from '../text/engine.ts';
+import { createStaticEncode } from '../text/static/encode.ts';
+import { openTable } from '../text/table.ts';
+import { openTokenizer } from '../text/tokenizers/tokenizers.ts';
 import { ApiError } from './http/errors.ts';
 import { type Lazy, lazily } from './isolate/lazily.ts';
 
@@ -20,8 +20,8 @@ export interface ModelSource {
 export interface Model {
   manifest: ModelManifest;
   tokenizer: Lazy<Tokenizer>;
-  student: Lazy<Encoder<TokenIds>>;
-  static: Lazy<Encoder<TokenIds>>;
+  student: Lazy<Encode>;
+  static: Lazy<Encode>;
   /** Gives its memory back. The model answers nothing any more. */
   close(): Promise<void>;
 }
@@ -33,12 +33,12 @@ export interface Registry {
 }
 
 /** One model for ever. */
-export function createRegistry(source: ModelSource, open: OpenSession): Registry {
-  const model = lazily(() => openModel(source, open));
+export function createRegistry(source: ModelSource, engine: TextEngine): Registry {
+  const model = lazily(() => openModel(source, engine));
   return { use: async (work) => work(await model()) };
 }
 
-export async function openModel(source: ModelSource, open: OpenSession): Promise<Model> {
+export async function openModel(source: ModelSource, engine: TextEngine): Promise<Model> {
   const parsed = ModelManifest.safeParse(await source.manifest());
   if (!parsed.success) {
     const [issue] = parsed.error.issues;
@@ -50,26 +50,20 @@ export async function openModel(source: ModelSource, open: OpenSession): Promise
   const manifest = parsed.data;
   const read = (artefact: Artefact) => readVerified(source, artefact);
   const { text } = manifest;
-  let session: TextSession | undefined;
+  let student: OpenTextEngine | undefined;
   return {
     manifest,
-    tokenizer: lazily(async () =>
-      loadTokenizer(new TextDecoder().decode(await read(text.tokenizer.vocabulary)), text.tokenizer.unk_id),
-    ),
+    tokenizer: lazily(() => openTokenizer(text.tokenizer, read)),
     student: lazily(async () => {
-      const table = openTable(text.table, await read(text.table.file));
-      const graph = await read(text.graph.file);
-      const { weights } = text.graph;
-      const files = { graph, weights: weights && { name: weights.name, data: await read(weights.file) } };
-      session = await open(files);
-      return openTextEncoder(table, session);
+      student = await engine.open(text, read);
+      return student.encode;
     }),
     static: lazily(async () =>
-      createStaticEncoder(openTable(manifest.static.table, await read(manifest.static.table.file))),
+      createStaticEncode(openTable(manifest.static.table, await read(manifest.static.table.file))),
     ),
     async close() {
       source.close?.();
-      await session?.release();
+      await student?.close();
     },
   };
 }

@@ -7,7 +7,9 @@ import worker from '../../api/worker/index.ts';
 import { createRegistry } from '../../api/worker/model-provider.ts';
 
 /** A registry of its own: the static tier opens no session. */
-const registry = createRegistry(bundledModel, () => Promise.reject(new Error('the bench opens no session')));
+const registry = createRegistry(bundledModel, {
+  open: () => Promise.reject(new Error('the bench opens no session')),
+});
 
 export default {
   async fetch(request, env, context) {

@@ -1,21 +1,25 @@
 // WordPiece with BERT's normalisation, exact against Hugging Face `tokenizers`, with every token's place in the text.
+import type { WordPieceTokenizer } from '../../../contracts/src/model/manifest.ts';
+import type { ReadArtefact, Tokenizer, Tokens } from '../engine.ts';
 import { DECOMPOSED, DROPPED, HAN, MARK, PUNCTUATION, SPACE } from './wordpiece-classes.ts';
 
-/** `starts[i]` and `ends[i]` bound token i in the original text, in UTF-16 units. */
-export interface Tokens {
-  ids: number[];
-  starts: number[];
-  ends: number[];
-}
-export interface Tokenizer {
-  encode(text: string): Tokens;
+/** Both runtimes have it; this box sees neither runtime's types. */
+declare class TextDecoder {
+  decode(bytes: ArrayBuffer): string;
 }
 
 /** A longer word is one unknown token, as in BERT; counted in code points after normalisation. */
 const MAX_WORD = 100;
 
-/** `vocabulary`: one piece a line, the line number is the id. */
-export function loadTokenizer(vocabulary: string, unknownId: number): Tokenizer {
+export async function openWordPiece(config: WordPieceTokenizer, read: ReadArtefact): Promise<Tokenizer> {
+  return createWordPiece(new TextDecoder().decode(await read(config.vocabulary)), config);
+}
+
+/** `vocabulary`: one piece per line, the line number is the id. */
+export function createWordPiece(
+  vocabulary: string,
+  { unk_id, cls_id, sep_id }: Pick<WordPieceTokenizer, 'unk_id' | 'cls_id' | 'sep_id'>,
+): Tokenizer {
   const ids = new Map<string, number>();
   let longest = 0;
   for (const piece of vocabulary.split('\n')) {
@@ -45,11 +49,12 @@ export function loadTokenizer(vocabulary: string, unknownId: number): Tokenizer 
     }
     if (start < 0) {
       found.length = before;
-      found.push(unknownId, word.length);
+      found.push(unk_id, word.length);
     }
   }
 
   return {
+    special: { before: [cls_id], after: [sep_id] },
     encode(text) {
       const { units, starts, ends } = normalise(text);
       const tokens: Tokens = { ids: [], starts: [], ends: [] };
@@ -60,7 +65,7 @@ export function loadTokenizer(vocabulary: string, unknownId: number): Tokenizer 
         let from = match.index;
         for (let i = 0; i < found.length; i += 2) {
           const to = match.index + (found[i + 1] ?? 0);
-          tokens.ids.push(found[i] ?? unknownId);
+          tokens.ids.push(found[i] ?? unk_id);
           tokens.starts.push(starts ? (starts[from] ?? 0) : from);
           tokens.ends.push(ends ? (ends[to - 1] ?? 0) : to);
           from = to;

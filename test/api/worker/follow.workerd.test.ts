@@ -2,7 +2,7 @@
 import { env } from 'cloudflare:workers';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import type { Bucket } from '../../../api/registry/bucket-source.ts';
-import type { OpenSession } from '../../../api/text/onnx/session.ts';
+import type { TextEngine } from '../../../api/text/engine.ts';
 import { type FollowEvent, type FollowOptions, followRegistry } from '../../../api/worker/follow-registry.ts';
 import type { Registry } from '../../../api/worker/model-provider.ts';
 import { artefactKey, currentKey, manifestKey, releaseKey } from '../../../contracts/src/keys.ts';
@@ -58,18 +58,21 @@ let events: FollowEvent[];
 let work: Promise<void>[];
 
 function isolate(options: Partial<FollowOptions> = {}): Registry {
-  const open: OpenSession = async () => {
-    sessions.opened += 1;
-    const release = async () => {
-      sessions.released += 1;
-    };
-    return { inputMetadata: [], release, run: () => Promise.reject(new Error('there is no graph')) };
+  const engine: TextEngine = {
+    async open(text, read) {
+      for (const file of [text.table.file, text.graph.file]) await read(file);
+      sessions.opened += 1;
+      const close = async () => {
+        sessions.released += 1;
+      };
+      return { encode: () => Promise.reject(new Error('there is no graph')), close, memoryBytes: () => 0 };
+    },
   };
   return followRegistry({
     embedded: { source: embedded, digest: async () => embeddedDigest },
     bucket,
     seconds: SECONDS,
-    open,
+    engine,
     background: (promise) => void work.push(promise),
     proveImages: async () => {},
     log: (event) => events.push(event),

@@ -89,7 +89,7 @@ export async function tableModel({ zero = false, changes = {} } = {}): Promise<M
 
 /** The application over that model; without an image encoder, where `parts` brings none. */
 export function appOf(source: ModelSource, parts: Partial<Dependencies> = {}) {
-  const registry = createRegistry(source, () => Promise.reject(new Error('there is no graph')));
+  const registry = createRegistry(source, { open: () => Promise.reject(new Error('there is no graph')) });
   const images = createImageEncoder(undefined);
   const app = createApp({ registry, images, admit: createAdmission(), openapi: {}, ...parts });
   const post = (path: string, body: object) =>

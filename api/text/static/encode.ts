@@ -1,13 +1,15 @@
 // The static tier: the mean of a text's token rows at unit length. No graph, no WebAssembly.
 import { cutAndNormalise } from '../../core/vectors.ts';
-import type { Encoder, Table, TokenIds } from '../onnx/encoder.ts';
+import type { Encode } from '../engine.ts';
+import type { Table } from '../table.ts';
 
-export function createStaticEncoder(table: Table): Encoder<TokenIds> {
-  return async function encodeStatically(inputs) {
+export function createStaticEncode(table: Table): Encode {
+  return async function encodeStatically(inputs, signal) {
     return inputs.map((ids) => {
+      signal?.throwIfAborted();
       const sum = new Float32Array(table.width);
       for (const id of ids) table.addRow(id, sum, 0);
-      // Dividing by the count first would change nothing: the length is taken out anyway.
+      // Dividing by the count first would change nothing, because the result is brought to unit length.
       return cutAndNormalise(sum, table.width);
     });
   };

@@ -1,0 +1,6 @@
+// The table of text engines: another engine is a folder beside `onnx/` and a row here.
+import { createOnnxEngine } from './onnx/engine.ts';
+
+export const ENGINES = { onnx: createOnnxEngine };
+
+export type EngineName = keyof typeof ENGINES;

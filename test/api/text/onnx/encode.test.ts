@@ -1,0 +1,53 @@
+// The student's loop over texts with a graph that only counts: one run per text, turns for others, a stop between texts.
+import { Tensor } from 'onnxruntime-web/wasm';
+import { beforeEach, expect, test } from 'vitest';
+import { createOnnxEncode } from '../../../../api/text/onnx/encode.ts';
+import type { TextSession } from '../../../../api/text/onnx/session.ts';
+import { tableOf } from '../tables.ts';
+
+const table = tableOf([[1], [2], [3]], [1, 1, 1]);
+const text = (tokens: number) => Array<number>(tokens).fill(1);
+
+let runs: string[];
+let pauses: number;
+let afterRun: () => void;
+beforeEach(() => {
+  runs = [];
+  pauses = 0;
+  afterRun = () => {};
+});
+
+/** Answers the sum of the embeddings, and remembers the shape and type of what it was given. */
+const session: TextSession = {
+  inputMetadata: [{ name: 'attention_mask', isTensor: true, type: 'int64', shape: [] }],
+  release: async () => {},
+  async run(feeds: Record<string, Tensor>) {
+    const { inputs_embeds: embeds, attention_mask: mask } = feeds;
+    runs.push(`${embeds?.dims} ${mask?.type}`);
+    afterRun();
+    const sum = Array.from(embeds?.data as Float32Array).reduce((a, b) => a + b, 0);
+    return { embedding: new Tensor('float32', Float32Array.of(sum), [1, 1]) };
+  },
+};
+const encode = createOnnxEncode(table, session, async () => {
+  pauses += 1;
+});
+
+test('every text is a run of its own with the mask type that the graph asks for', async () => {
+  expect(await encode([[0, 1], [2]])).toEqual([Float32Array.of(3), Float32Array.of(3)]);
+  expect(runs).toEqual(['1,2,1 int64', '1,1,1 int64']);
+});
+
+test('other requests get their turn after 64 tokens and not after each short text', async () => {
+  await encode(Array(16).fill(text(4)));
+  expect(pauses).toBe(0);
+  await encode([text(60), text(5), text(60)]);
+  expect(pauses).toBe(2);
+});
+
+test('an aborted request stops before its next text', async () => {
+  const client = new AbortController();
+  afterRun = () => runs.length === 3 && client.abort(new Error('gone'));
+  await expect(encode(Array(20).fill(text(70)), client.signal)).rejects.toThrow('gone');
+  expect(runs).toHaveLength(3);
+});
