@@ -1,30 +1,31 @@
 // The image tower: opens the ONNX graph that the manifest names, after its digest has been checked, and runs batches.
 import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
-import { readFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import type { Artefact } from '../../contracts/src/model/artefact.ts';
 import { ModelManifest } from '../../contracts/src/model/manifest.ts';
 import { UserError } from '../../contracts/src/user-error.ts';
+import { readIfPresent } from './files.ts';
 
 /** Tensors of [3, size, size] in, vectors of [embed_dim] out, in the same order. */
-export type ImageSession = {
+export interface ImageSession {
   run(batch: Float32Array[]): Promise<Float32Array[]>;
   close(): Promise<void>;
-};
+}
 
 export async function readManifest(folder: string): Promise<ModelManifest> {
   const path = join(folder, 'manifest.json');
-  const text = await readFile(path, 'utf8').catch(() => {
+  const text = await readIfPresent(path);
+  if (text === undefined) {
     throw new UserError(`there is no model at ${path}: train one, or name the folder of another`);
-  });
+  }
   const manifest = ModelManifest.safeParse(JSON.parse(text));
   if (!manifest.success) throw new UserError(`${path} is not a model manifest: ${manifest.error.message}`);
   return manifest.data;
 }
 
-/** `threads`: how many cores one batch may use. */
+/** `threads`: cores that one batch may use. */
 export async function openSession(folder: string, manifest: ModelManifest, threads: number): Promise<ImageSession> {
   const { file, weights } = manifest.image.graph;
   await verify(folder, file);

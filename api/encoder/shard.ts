@@ -1,18 +1,25 @@
-// One shard of a bulk job, from lines to lines. Resumable: what a stopped run has written stays and is not done again.
+// Encodes one shard of a bulk job, lines in and lines out. Resumable: what a stopped run has written is not done again.
 import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
-import { appendFile, mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { appendFile, mkdir, rename, rm, writeFile } from 'node:fs/promises';
 import { join, relative } from 'node:path';
 import { createInterface } from 'node:readline';
 import { pipeline } from 'node:stream/promises';
 import { BulkDone, type BulkError, BulkLine, type BulkResult, BulkShard } from '../../contracts/src/api/bulk.ts';
 import { LIMITS } from '../../contracts/src/api/embed.ts';
 import type { ErrorCode } from '../../contracts/src/api/error.ts';
+import { UserError } from '../../contracts/src/user-error.ts';
 import { isBase64 } from '../core/base64.ts';
 import type { Encode } from './encode.ts';
+import { hasCode, readIfPresent } from './files.ts';
 
-export type Progress = { done: number; total: number; seconds: number; seconds_left: number | null };
-export type ShardJob = {
+export interface Progress {
+  done: number;
+  total: number;
+  seconds: number;
+  seconds_left: number | null;
+}
+export interface ShardJob {
   input: string;
   output: string;
   shard: number;
@@ -21,18 +28,18 @@ export type ShardJob = {
   onProgress?: (progress: Progress) => void;
   /** Checked between chunks: an aborted shard stops there, whole lines written. */
   signal?: AbortSignal;
-};
+}
 
-/** Images a chunk: large enough for full batches, small enough that a stop costs a second. */
+/** Images per chunk: large enough for full batches, small enough that a stop costs a second. */
 const CHUNK = 32;
 
-export const shardName = (shard: number) => `shard-${number(shard)}.jsonl`;
-const number = (shard: number) => String(shard).padStart(4, '0');
+export const shardName = (shard: number) => `shard-${paddedNumber(shard)}.jsonl`;
+const paddedNumber = (shard: number) => String(shard).padStart(4, '0');
 
 /** Undefined when it was stopped before the end; run it again to go on. */
 export async function encodeShard(job: ShardJob): Promise<BulkDone | undefined> {
   const file = (name: string) => join(job.output, name);
-  const nnnn = number(job.shard);
+  const nnnn = paddedNumber(job.shard);
   const paths = {
     input: join(job.input, shardName(job.shard)),
     started: file(`part-${nnnn}.started.json`),
@@ -68,14 +75,18 @@ export async function encodeShard(job: ShardJob): Promise<BulkDone | undefined> 
     job.onProgress?.({ done, total, seconds: seconds(), seconds_left: done > already ? left : null });
   }
   const counts = { lines: total, succeeded: succeeded.size, failed: failed.size, seconds: seconds() };
-  await appendLines(paths.part, []); // both files exist, even where one of them has nothing to say
+  // Both files exist, even where one of them has no line.
+  await appendLines(paths.part, []);
   await appendLines(paths.errors, []);
   await writeWhole(paths.done, { ...shard, ...counts });
   await rm(paths.started);
   return { ...shard, ...counts };
 }
 
-type NumberedLine = { line: number; text: string };
+interface NumberedLine {
+  line: number;
+  text: string;
+}
 
 async function encodeChunk(job: ShardJob, chunk: NumberedLine[]) {
   const errors: BulkError[] = [];
@@ -93,13 +104,18 @@ async function encodeChunk(job: ShardJob, chunk: NumberedLine[]) {
       const { embedding, width, height } = verdict;
       results.push({ line, custom_id, embedding, width, height });
     } else if (verdict?.code === 'encoder_error') {
-      throw new Error(`line ${line}: ${verdict.message}`); // not the image's fault: a rerun must try it again
+      // Not the image's fault: a rerun must try it again.
+      throw new Error(`line ${line}: ${verdict.message}`);
     } else if (verdict) errors.push({ line, custom_id, code: verdict.code, message: verdict.message });
   });
   return { results, errors: errors.toSorted((a, b) => a.line - b.line) };
 }
 
-type LineError = { custom_id: string | null; code: ErrorCode; message: string };
+interface LineError {
+  custom_id: string | null;
+  code: ErrorCode;
+  message: string;
+}
 
 async function readLine(folder: string, text: string): Promise<{ custom_id: string; bytes: Uint8Array } | LineError> {
   let document: unknown;
@@ -122,6 +138,9 @@ async function readLine(folder: string, text: string): Promise<{ custom_id: stri
   return { custom_id, bytes: isBase64(base64) ? Buffer.from(base64, 'base64') : Buffer.alloc(0) };
 }
 
+/** The line names no file. Any other error, such as a missing permission, is not the line's fault and ends the job. */
+const NO_SUCH_FILE = ['ENOENT', 'ENOTDIR', 'EISDIR', 'ENAMETOOLONG', 'ELOOP', 'ERR_INVALID_ARG_VALUE'];
+
 /** Only files of the input folder: a job must not be a way to read others. */
 async function readImageFile(folder: string, custom_id: string, path: string) {
   const inside = relative(folder, join(folder, path));
@@ -134,10 +153,12 @@ async function readImageFile(folder: string, custom_id: string, path: string) {
   }
   try {
     const parts: Buffer[] = [];
-    const start = createReadStream(join(folder, path), { end: LIMITS.image_bytes }); // one byte too many is enough
+    // One byte more than allowed is read, so that too large a file is recognised.
+    const start = createReadStream(join(folder, path), { end: LIMITS.image_bytes });
     for await (const part of start as AsyncIterable<Buffer>) parts.push(part);
     return { custom_id, bytes: Buffer.concat(parts) };
-  } catch {
+  } catch (error) {
+    if (!hasCode(error, ...NO_SUCH_FILE)) throw error;
     return {
       custom_id,
       code: 'not_found',
@@ -148,8 +169,8 @@ async function readImageFile(folder: string, custom_id: string, path: string) {
 
 async function survey(path: string): Promise<{ digest: string; total: number }> {
   const hash = createHash('sha256');
-  await pipeline(createReadStream(path), hash).catch(() => {
-    throw new Error(`there is no shard at ${path}`);
+  await pipeline(createReadStream(path), hash).catch((error: unknown) => {
+    throw hasCode(error, 'ENOENT') ? new UserError(`there is no shard at ${path}`) : error;
   });
   let total = 0;
   for await (const { text } of numbered(path)) if (text !== '') total += 1;
@@ -179,7 +200,7 @@ async function* chunksOf(path: string, isDone: (line: number) => boolean): Async
 
 /** The input lines that an output file answers. A last line without its end is from a killed run: it is cut off. */
 async function linesWritten(path: string): Promise<Set<number>> {
-  const text = await readFile(path, 'utf8').catch(() => '');
+  const text = (await readIfPresent(path)) ?? '';
   const whole = text.slice(0, text.lastIndexOf('\n') + 1);
   if (whole.length < text.length) await writeFile(path, whole);
   const lines = whole.split('\n').filter((line) => line !== '');
@@ -190,14 +211,14 @@ async function appendLines(path: string, documents: object[]): Promise<void> {
   await appendFile(path, documents.map((document) => `${JSON.stringify(document)}\n`).join(''));
 }
 
-/** Appears whole or not at all. */
+/** The file appears whole or not at all. */
 async function writeWhole(path: string, document: object): Promise<void> {
   await writeFile(`${path}.tmp`, `${JSON.stringify(document)}\n`);
   await rename(`${path}.tmp`, path);
 }
 
 async function readJson<T>(path: string, schema: { parse(document: unknown): T }): Promise<T | undefined> {
-  const text = await readFile(path, 'utf8').catch(() => undefined);
+  const text = await readIfPresent(path);
   return text === undefined ? undefined : schema.parse(JSON.parse(text));
 }
 

@@ -1,5 +1,5 @@
 // Files to vectors: what is refused and how, and that what is accepted is what the model says.
-import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import sharp from 'sharp';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
@@ -170,6 +170,13 @@ describe('the session', () => {
   test('names the folder when there is no model', async () => {
     await expect(readManifest(join(folder, 'nowhere'))).rejects.toThrow(/no model at .*nowhere/);
   });
+});
+
+test('a manifest that cannot be read is not called missing', async () => {
+  const { folder: other } = writeTinyImageModel();
+  rmSync(join(other, 'manifest.json'));
+  mkdirSync(join(other, 'manifest.json'));
+  await expect(readManifest(other)).rejects.toThrow('EISDIR');
 });
 
 describe('concurrent requests', () => {

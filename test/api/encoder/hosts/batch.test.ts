@@ -1,6 +1,6 @@
 // A shard of a bulk job: what it writes, how it goes on after a stop, and what it refuses to read.
 import { spawn } from 'node:child_process';
-import { appendFileSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { appendFileSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
@@ -136,6 +136,29 @@ describe('a shard', () => {
       files.map(() => ({ status: 'failed', code: 'encoder_error', message: 'out of memory' }));
     await expect(encodeShard({ input, output, shard: 0, space_id, encode })).rejects.toThrow('out of memory');
     expect(readdirSync(output)).toEqual(['part-0000.started.json']);
+  });
+
+  test.each(['part-0000.jsonl', 'errors-0000.jsonl', 'part-0000.done.json', 'part-0000.started.json'])(
+    'whose %s cannot be read fails before anything is encoded, instead of beginning anew',
+    async (name) => {
+      writeLines(hundred);
+      const { encode, seen } = counting();
+      const stop = new AbortController();
+      const job = { input, output, shard: 0, space_id, encode };
+      await encodeShard({ ...job, signal: stop.signal, onProgress: () => stop.abort() });
+      const before = seen();
+      // A folder in the file's place cannot be read, whoever runs the test.
+      rmSync(join(output, name), { force: true });
+      mkdirSync(join(output, name));
+      await expect(encodeShard(job)).rejects.toThrow('EISDIR');
+      expect(seen()).toBe(before);
+    },
+  );
+
+  test('that cannot be read is not called missing', async () => {
+    mkdirSync(join(input, 'shard-0000.jsonl'));
+    const { encode } = counting();
+    await expect(encodeShard({ input, output, shard: 0, space_id, encode })).rejects.toThrow('EISDIR');
   });
 
   test('that does not exist is named', async () => {
