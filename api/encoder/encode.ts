@@ -5,8 +5,8 @@ import type { ErrorCode } from '../../contracts/src/api/error.ts';
 import type { ModelManifest } from '../../contracts/src/model/manifest.ts';
 import { cutAndNormalise, encodeEmbedding, isUnit } from '../core/vectors.ts';
 import { type BatcherOptions, createBatcher } from './batcher.ts';
-import { decode, ImageRefused } from './image.ts';
-import { createPreprocess } from './preprocess.ts';
+import { decode, ImageRefused } from './pixels/decode.ts';
+import { createPreprocess } from './pixels/preprocess.ts';
 import type { ImageSession } from './session.ts';
 
 /** One verdict an image, in the same order; a bad image never spoils its neighbours. */

@@ -1,8 +1,8 @@
 // What one core does with photos: decode and preprocess, then the image tower, in images a second.
 import { availableParallelism } from 'node:os';
 import sharp from 'sharp';
-import { decode } from '../../api/encoder/image.ts';
-import { createPreprocess } from '../../api/encoder/preprocess.ts';
+import { decode } from '../../api/encoder/pixels/decode.ts';
+import { createPreprocess } from '../../api/encoder/pixels/preprocess.ts';
 import { openSession, readManifest } from '../../api/encoder/session.ts';
 
 export type EncoderFigures = {

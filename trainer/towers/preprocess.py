@@ -1,4 +1,4 @@
-"""Image bytes to the image tower's input: the twin of api/encoder/{image,preprocess}.ts.
+"""Image bytes to the image tower's input: the twin of api/encoder/pixels.
 
 Rules both languages follow (contracts/vectors/preprocess holds the proof):
 - the first frame, EXIF orientation applied, embedded colour profiles ignored;

@@ -1,6 +1,6 @@
 // Separable bicubic with Pillow's fixed-point arithmetic, rows before columns: bit-exact with its BICUBIC on 8-bit RGB.
 // (Pillow 13 starts with the columns where that is cheaper; the twin in towers/preprocess.py asks for rows first.)
-import type { Picture } from './image.ts';
+import type { Picture } from './decode.ts';
 
 /** The resized image's part that is wanted: `size` x `size` pixels from (left, top); outside of it is black. */
 export type Window = { left: number; top: number; size: number };

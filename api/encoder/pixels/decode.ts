@@ -1,8 +1,8 @@
 // Image bytes to upright 8-bit RGB, guarded. sharp only decodes; every rule has its twin in trainer/towers/preprocess.py.
 import sharp from 'sharp';
-import { LIMITS } from '../../contracts/src/api/embed.ts';
-import type { ErrorCode } from '../../contracts/src/api/error.ts';
-import { type ImageHeader, readImageHeader } from '../core/image-header.ts';
+import { LIMITS } from '../../../contracts/src/api/embed.ts';
+import type { ErrorCode } from '../../../contracts/src/api/error.ts';
+import { type ImageHeader, readImageHeader } from '../../core/image-header.ts';
 
 /** Rows from the top, three bytes a pixel. */
 export type Picture = { width: number; height: number; pixels: Uint8Array };

@@ -3,9 +3,9 @@ import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import sharp from 'sharp';
 import { describe, expect, test } from 'vitest';
-import { decode } from '../../../api/encoder/image.ts';
-import { createPreprocess } from '../../../api/encoder/preprocess.ts';
-import { resize } from '../../../api/encoder/resize.ts';
+import { decode } from '../../../../api/encoder/pixels/decode.ts';
+import { createPreprocess } from '../../../../api/encoder/pixels/preprocess.ts';
+import { resize } from '../../../../api/encoder/pixels/resize.ts';
 
 type Case = {
   image: string;
@@ -15,7 +15,7 @@ type Case = {
   digest: string;
   values: [number, number][];
 };
-const folder = new URL('../../../contracts/vectors/preprocess/', import.meta.url);
+const folder = new URL('../../../../contracts/vectors/preprocess/', import.meta.url);
 const read = (path: string) => readFileSync(new URL(path, folder));
 const { recipes, cases } = JSON.parse(read('cases.json').toString()) as {
   recipes: Record<string, object>;
