@@ -1,5 +1,6 @@
 // Settings of the two environments: what may differ between them, and nothing else may.
 import { z } from 'zod';
+import { RecipeName } from '../contracts/src/names.ts';
 
 /** CloudWatch accepts only certain retention periods; these are the ones that make sense here. */
 const Days = z.union([z.literal(14), z.literal(30), z.literal(90), z.literal(365)]);
@@ -41,7 +42,7 @@ export const Settings = z.strictObject({
     timezone: z.string().min(1),
     flexible_minutes: z.int().min(1).max(1440),
     /** Recipes whose last request is run again; the pipeline ends at once where nothing has changed. */
-    recipes: z.array(z.string().regex(/^[a-z0-9][a-z0-9._-]{0,127}$/)),
+    recipes: z.array(RecipeName),
   }),
   encoder: z.strictObject({
     /** Also the permit: a call beyond it is refused. null where the account's own limit is too low to reserve from. */

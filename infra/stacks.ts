@@ -1,6 +1,7 @@
 // The stacks of one environment: what must survive apart from what can be made again, and who is handed what.
 import { type App, CfnOutput, Stack, Tags } from 'aws-cdk-lib';
-import { CLOUD_OUTPUTS } from '../contracts/src/outputs.ts';
+import { JOB_CLASS_NAMES, QUEUES } from '../contracts/src/job-classes.ts';
+import { CLOUD_OUTPUTS, jobDefinitionOutput, queueOutput } from '../contracts/src/outputs.ts';
 import type { Settings } from './environments.ts';
 import { Network } from './network/network.ts';
 import { Encoding } from './serving/image-encoder.ts';
@@ -40,19 +41,16 @@ export function createStacks(app: App, settings: Settings): Stacks {
 
   output(stacks.data, CLOUD_OUTPUTS.trainingBucket, data.trainingBucket.bucketName);
   output(stacks.data, CLOUD_OUTPUTS.modelsBucket, data.modelsBucket.bucketName);
-  output(stacks.data, 'TrainerImages', data.trainerImages.repositoryUri);
-  output(stacks.data, 'EncoderImages', data.encoderImages.repositoryUri);
-  output(stacks.training, CLOUD_OUTPUTS.queueCpu, training.cpuFleet.queue.jobQueueArn);
-  output(stacks.training, CLOUD_OUTPUTS.queueGpu, training.gpuFleet.queue.jobQueueArn);
-  const { cpu, embed, train } = training.definitions.byClass;
-  output(stacks.training, CLOUD_OUTPUTS.jobDefinitionCpu, cpu.jobDefinitionArn);
-  output(stacks.training, CLOUD_OUTPUTS.jobDefinitionEmbed, embed.jobDefinitionArn);
-  output(stacks.training, CLOUD_OUTPUTS.jobDefinitionTrain, train.jobDefinitionArn);
+  output(stacks.data, CLOUD_OUTPUTS.trainerImages, data.trainerImages.repositoryUri);
+  output(stacks.data, CLOUD_OUTPUTS.encoderImages, data.encoderImages.repositoryUri);
+  for (const queue of QUEUES) output(stacks.training, queueOutput(queue), training.fleets[queue].queue.jobQueueArn);
+  for (const name of JOB_CLASS_NAMES)
+    output(stacks.training, jobDefinitionOutput(name), training.definitions.byClass[name].jobDefinitionArn);
   output(stacks.training, CLOUD_OUTPUTS.trainingLogs, training.logGroup.logGroupName);
   output(stacks.training, CLOUD_OUTPUTS.stateMachine, training.pipeline.stateMachine.stateMachineArn);
-  output(stacks.training, 'Reports', training.pipeline.topic.topicArn);
+  output(stacks.training, CLOUD_OUTPUTS.reports, training.pipeline.topic.topicArn);
   output(stacks.encoding, CLOUD_OUTPUTS.encoderUrl, encoding.url.url);
-  output(stacks.encoding, 'WorkerAccess', encoding.workerAccess.managedPolicyArn);
+  output(stacks.encoding, CLOUD_OUTPUTS.workerAccess, encoding.workerAccess.managedPolicyArn);
   return stacks;
 }
 

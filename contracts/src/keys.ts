@@ -1,41 +1,127 @@
-// Layout of the object store: one function a key. No other code builds a key.
+// Layout of the object store and of a run's folder: one function per key. No other code builds a key.
+import { Digest } from './model/artefact.ts';
+import { JobId, ModelName, RecipeName } from './names.ts';
 
-const DIGEST = /^sha256:([0-9a-f]{64})$/;
-const NAME = /^[a-z0-9][a-z0-9._-]{0,127}$/;
+/** Names of files that are looked for by name, in whatever folder they are. */
+export const FILES = {
+  /** What a training job is told. Written before it starts. */
+  job: 'job.json',
+  /** Written last: its presence means that the stage is finished. */
+  report: 'report.json',
+  /** A report that did not keep the contract, moved out of the way. */
+  refusedReport: 'report.refused.json',
+  /** What an attempt printed. */
+  log: 'log.txt',
+  /** Which attempt is at work in the folder. */
+  lease: 'lease.json',
+  /** The files of a user's data. Written last. */
+  dataIndex: 'index.json',
+  /** What a folder with a model holds. */
+  manifest: 'manifest.json',
+  /** The manifest that is current under a model's name. */
+  pointer: 'current.json',
+} as const;
+export type FileName = (typeof FILES)[keyof typeof FILES];
+
+/** The first part of every key, by what is stored under it. */
+export const PREFIXES = {
+  artefacts: 'artefacts',
+  manifests: 'manifests',
+  models: 'models',
+  releases: 'releases',
+  data: 'data',
+  requests: 'recipes',
+  runs: 'runs',
+} as const;
+export type Prefix = keyof typeof PREFIXES;
+
+/** Where a listing of everything under a prefix starts. */
+export const listPrefix = (prefix: Prefix): string => `${PREFIXES[prefix]}/`;
+
+/** A pattern that matches every key under a prefix, or every file of one name under it: for permissions. */
+export const keyPattern = (prefix: Prefix, file?: FileName): string =>
+  file === undefined ? `${PREFIXES[prefix]}/*` : `${PREFIXES[prefix]}/*/${file}`;
+
+// ---- models ----
 
 /** A file of any kind. Immutable: the key says what the bytes are. */
-export const artefactKey = (digest: string): string => `artefacts/sha256/${hex(digest)}`;
+export const artefactKey = (digest: string): string => `${PREFIXES.artefacts}/sha256/${hexOf(digest)}`;
 
 /** A model manifest. Immutable, like the files it names. */
-export const manifestKey = (digest: string): string => `manifests/sha256/${hex(digest)}.json`;
+export const manifestKey = (digest: string): string => `${PREFIXES.manifests}/sha256/${hexOf(digest)}.json`;
 
 /** The pointer to a model's current manifest: written last, the only key that is ever overwritten. */
-export const currentKey = (model: string): string => `models/${name(model)}/current.json`;
+export const currentKey = (model: string): string => `${PREFIXES.models}/${name(ModelName, model)}/${FILES.pointer}`;
+
+/** The model whose pointer a key is; undefined where it is another key. */
+export const modelOfPointer = (key: string): string | undefined => {
+  const [prefix, model, file, ...more] = key.split('/');
+  return prefix === PREFIXES.models && file === FILES.pointer && more.length === 0 ? model : undefined;
+};
 
 /** What is known of one move of a pointer. Immutable; the pointer names the newest, each names the one before it. */
-export const releaseKey = (digest: string): string => `releases/sha256/${hex(digest)}.json`;
+export const releaseKey = (digest: string): string => `${PREFIXES.releases}/sha256/${hexOf(digest)}.json`;
 
-/** A user's data, named by its digest: files below it by their relative path, `index.json` written last. */
-export const dataPrefix = (digest: string): string => `data/sha256/${hex(digest)}`;
+// ---- training ----
+
+/** A user's data, named by its digest: files below it by their relative path, the index written last. */
+export const dataPrefix = (digest: string): string => `${PREFIXES.data}/sha256/${hexOf(digest)}`;
 
 /** What the schedule trains: a recipe and the data that it was last submitted with. */
-export const requestKey = (recipe: string): string => `recipes/${name(recipe)}.json`;
+export const requestKey = (recipe: string): string => `${PREFIXES.requests}/${name(RecipeName, recipe)}.json`;
 
-/** Folder of one training job's output, named by the job and the first 12 digits of its content address. */
-export const runPrefix = (recipe: string, job: string, address: string): string =>
-  `runs/${name(recipe)}/${name(job)}-${hex(address).slice(0, 12)}`;
+/** Folder of all runs of a recipe below `runs`, which is a key, a path or a URI. */
+export const recipeRuns = (runs: string, recipe: string): string => `${runs}/${name(RecipeName, recipe)}`;
 
-/** What a training container is told; written before the job is submitted. */
-export const jobKey = (recipe: string, job: string, address: string): string =>
-  `${runPrefix(recipe, job, address)}/job.json`;
+/** Folder of one job's output: a run is named by its job and the first digits of its content address. */
+export const runFolder = (runs: string, { recipe, job, address }: RunName): string =>
+  `${recipeRuns(runs, recipe)}/${name(JobId, job)}-${shortDigest(address)}`;
 
-function hex(digest: string): string {
-  const found = DIGEST.exec(digest)?.[1];
-  if (found === undefined) throw new TypeError(`not a digest (sha256: and 64 hexadecimal digits): ${digest}`);
-  return found;
+/** What tells one run of a recipe from all others. */
+export interface RunName {
+  recipe: string;
+  job: string;
+  /** Content address of the job. */
+  address: string;
 }
 
-function name(value: string): string {
-  if (!NAME.test(value) || value.includes('..')) throw new TypeError(`not a name for a key: ${JSON.stringify(value)}`);
+/** What a training container is told; written before the job is submitted. */
+export const jobKey = (run: RunName): string => fileIn(runFolder(PREFIXES.runs, run), FILES.job);
+
+/** A file of a folder that is a key, a path with slashes or a URI. */
+export const fileIn = (folder: string, file: FileName): string => `${folder}/${file}`;
+
+/** The folder of a file with that name; undefined where the key has another. */
+export const folderOf = (key: string, file: FileName): string | undefined =>
+  key.endsWith(`/${file}`) ? key.slice(0, -file.length - 1) : undefined;
+
+// ---- bulk jobs ----
+
+/** Files of one shard of a bulk job; `input` is in the input folder, the others are in the output folder. */
+export function bulkFiles(shard: number) {
+  const digits = String(shard).padStart(4, '0');
+  return {
+    input: `shard-${digits}.jsonl`,
+    started: `part-${digits}.started.json`,
+    results: `part-${digits}.jsonl`,
+    errors: `errors-${digits}.jsonl`,
+    /** Written last. */
+    done: `part-${digits}.done.json`,
+  };
+}
+
+/** The hexadecimal digits of a digest. */
+export function hexOf(digest: string): string {
+  if (!Digest.safeParse(digest).success)
+    throw new TypeError(`not a digest (sha256: and 64 hexadecimal digits): ${digest}`);
+  return digest.slice('sha256:'.length);
+}
+
+/** The first 12 digits: enough to tell runs apart, short enough for a name. */
+export const shortDigest = (digest: string): string => hexOf(digest).slice(0, 12);
+
+function name(pattern: typeof ModelName, value: string): string {
+  if (!pattern.safeParse(value).success || value.includes('..'))
+    throw new TypeError(`not a name for a key: ${JSON.stringify(value)}`);
   return value;
 }

@@ -5,10 +5,11 @@ import { z } from 'zod';
 import { type CommandLine, runCommand } from '../command/command-line.ts';
 import { openApi } from '../src/api/openapi.ts';
 import { DOCUMENTS } from '../src/documents.ts';
+import { pythonConstants } from './python-constants.ts';
 
 const HELP = `Usage: npm run generate [-- --check]
 
-Writes contracts/schema/*.json and contracts/python/contracts/types.py from contracts/src.
+Writes contracts/schema/*.json and contracts/python/contracts/{types,constants}.py from contracts/src.
 --check writes nothing and exits with 1 when a file is stale, naming it.
 `;
 const OPTIONS = { check: { type: 'boolean' } } as const;
@@ -39,6 +40,7 @@ export function generated(): Map<string, string> {
   const { version } = JSON.parse(readFileSync(join(import.meta.dirname, '../..', 'package.json'), 'utf8'));
   files.set('schema/openapi.json', `${JSON.stringify(openApi(version), null, 2)}\n`);
   files.set('python/contracts/types.py', python.text());
+  files.set('python/contracts/constants.py', pythonConstants());
   return files;
 }
 

@@ -6,12 +6,15 @@ import type * as s3 from 'aws-cdk-lib/aws-s3';
 import * as secretsmanager from 'aws-cdk-lib/aws-secretsmanager';
 import { Construct } from 'constructs';
 import { ENVARS } from '../../contracts/src/envars.ts';
+import { keyPattern } from '../../contracts/src/keys.ts';
 import type { Settings } from '../environments.ts';
 import { accept } from '../rules/accept.ts';
 import { allow, listBelow } from '../rules/allow.ts';
 
-/** Every prefix of contracts/src/keys.ts that a registry has. */
-const EVERYTHING = ['models/*', 'manifests/*', 'artefacts/*', 'releases/*'];
+const POINTERS = keyPattern('models');
+/** What says which model is current and what it was measured at, without the files themselves. */
+const RECORDS = [POINTERS, keyPattern('manifests'), keyPattern('releases')];
+const EVERYTHING = [...RECORDS, keyPattern('artefacts')];
 
 export interface ModelRegistryProps {
   settings: Settings;
@@ -58,7 +61,7 @@ export class ModelRegistry extends Construct {
 
   /** The gate: what is current, and what was measured when it became current. */
   grantReadModels(grantee: iam.IGrantable): void {
-    this.grant(grantee, ['models/*', 'manifests/*', 'releases/*'], []);
+    this.grant(grantee, RECORDS, []);
   }
 
   /** A host that serves: the pointer, its release and manifest, and the files that the manifest names. */
@@ -78,7 +81,7 @@ export class ModelRegistry extends Construct {
     }
     const objects = (keys: string[]) => keys.map((key) => this.bucket.arnForObjects(key));
     allow(grantee, ['s3:GetObject'], objects(read));
-    allow(grantee, ['s3:ListBucket'], [this.bucket.bucketArn], listBelow(['models/*']));
+    allow(grantee, ['s3:ListBucket'], [this.bucket.bucketArn], listBelow([POINTERS]));
     allow(grantee, ['kms:Decrypt'], [this.key.keyArn]);
     if (write.length === 0) return;
     allow(grantee, ['s3:PutObject', 's3:AbortMultipartUpload'], objects(write));

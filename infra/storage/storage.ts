@@ -7,9 +7,12 @@ import type * as iam from 'aws-cdk-lib/aws-iam';
 import * as kms from 'aws-cdk-lib/aws-kms';
 import * as s3 from 'aws-cdk-lib/aws-s3';
 import { Construct } from 'constructs';
+import { FILES, keyPattern, listPrefix } from '../../contracts/src/keys.ts';
 import type { Settings } from '../environments.ts';
 import { allow, listBelow } from '../rules/allow.ts';
 import { ModelRegistry } from './model-registry.ts';
+
+const [DATA, REQUESTS, RUNS] = [keyPattern('data'), keyPattern('requests'), keyPattern('runs')];
 
 export class Data extends Construct {
   readonly key: kms.Key;
@@ -58,7 +61,10 @@ export class Data extends Construct {
         removalPolicy,
       });
     // A checkpoint overwrites the one before it, gigabytes at a time.
-    const checkpoints = { prefix: 'runs/', noncurrentVersionExpiration: Duration.days(CHECKPOINT_VERSION_DAYS) };
+    const checkpoints = {
+      prefix: listPrefix('runs'),
+      noncurrentVersionExpiration: Duration.days(CHECKPOINT_VERSION_DAYS),
+    };
     this.trainingBucket = bucket('TrainingBucket', [checkpoints]);
     this.modelsBucket = bucket('ModelsBucket', []);
     this.registry = new ModelRegistry(this, 'Registry', { settings, bucket: this.modelsBucket, key: this.key });
@@ -88,25 +94,25 @@ export class Data extends Construct {
 
   /** A training container: reads data and runs, writes runs. Data is never written by a job. */
   grantTrain(grantee: iam.IGrantable): void {
-    this.allowObjects(grantee, ['s3:GetObject'], ['data/*', 'runs/*']);
+    this.allowObjects(grantee, ['s3:GetObject'], [DATA, RUNS]);
     // Deleting: checkpoints that a newer one replaced. Their versions stay for the days that the bucket keeps them.
-    this.allowObjects(grantee, ['s3:PutObject', 's3:AbortMultipartUpload', 's3:DeleteObject'], ['runs/*']);
-    this.allowList(grantee, ['data/*', 'runs/*']);
+    this.allowObjects(grantee, ['s3:PutObject', 's3:AbortMultipartUpload', 's3:DeleteObject'], [RUNS]);
+    this.allowList(grantee, [DATA, RUNS]);
     allow(grantee, ['kms:Decrypt', 'kms:GenerateDataKey'], [this.key.keyArn]);
   }
 
   /** The planner: reads what was asked for and what is finished, writes what each job is told. */
   grantPlan(grantee: iam.IGrantable): void {
-    this.allowObjects(grantee, ['s3:GetObject'], ['recipes/*', 'data/*/index.json', 'runs/*']);
-    this.allowObjects(grantee, ['s3:PutObject'], ['runs/*/job.json']);
-    this.allowList(grantee, ['recipes/*', 'runs/*']);
+    this.allowObjects(grantee, ['s3:GetObject'], [REQUESTS, keyPattern('data', FILES.dataIndex), RUNS]);
+    this.allowObjects(grantee, ['s3:PutObject'], [keyPattern('runs', FILES.job)]);
+    this.allowList(grantee, [REQUESTS, RUNS]);
     allow(grantee, ['kms:Decrypt', 'kms:GenerateDataKey'], [this.key.keyArn]);
   }
 
   /** The gate and the publisher: read what the jobs left. */
   grantReadRuns(grantee: iam.IGrantable): void {
-    this.allowObjects(grantee, ['s3:GetObject'], ['runs/*']);
-    this.allowList(grantee, ['runs/*']);
+    this.allowObjects(grantee, ['s3:GetObject'], [RUNS]);
+    this.allowList(grantee, [RUNS]);
     allow(grantee, ['kms:Decrypt'], [this.key.keyArn]);
   }
 

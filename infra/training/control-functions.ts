@@ -10,7 +10,7 @@ import * as nodejs from 'aws-cdk-lib/aws-lambda-nodejs';
 import * as logs from 'aws-cdk-lib/aws-logs';
 import { Construct } from 'constructs';
 import { ENVARS } from '../../contracts/src/envars.ts';
-import type { StageClass } from '../../contracts/src/job-classes.ts';
+import { byJobClass, type JobClass } from '../../contracts/src/job-classes.ts';
 import type { Settings } from '../environments.ts';
 import { allow } from '../rules/allow.ts';
 import type { Data } from '../storage/storage.ts';
@@ -21,8 +21,8 @@ const CONTROL = join(ROOT, 'trainer', 'control');
 export interface ControlFunctionsProps {
   settings: Settings;
   data: Data;
-  queues: Readonly<Record<StageClass, batch.JobQueue>>;
-  definitions: Readonly<Record<StageClass, batch.EcsJobDefinition>>;
+  queues: Readonly<Record<JobClass, batch.JobQueue>>;
+  definitions: Readonly<Record<JobClass, batch.EcsJobDefinition>>;
 }
 
 export class ControlFunctions extends Construct {
@@ -33,13 +33,12 @@ export class ControlFunctions extends Construct {
   constructor(scope: Construct, id: string, { settings, data, queues, definitions }: ControlFunctionsProps) {
     super(scope, id);
     const bucket = { [ENVARS.trainingBucket]: data.trainingBucket.bucketName };
-    const arns = (of: (stageClass: StageClass) => string) =>
-      Stack.of(this).toJsonString({ cpu: of('cpu'), embed: of('embed'), train: of('train') });
+    const arns = (of: (jobClass: JobClass) => string) => Stack.of(this).toJsonString(byJobClass(of));
 
     this.plan = this.function('Plan', 'plan.ts', settings, {
       ...bucket,
-      [ENVARS.jobQueues]: arns((stageClass) => queues[stageClass].jobQueueArn),
-      [ENVARS.jobDefinitions]: arns((stageClass) => definitions[stageClass].jobDefinitionArn),
+      [ENVARS.jobQueues]: arns((jobClass) => queues[jobClass].jobQueueArn),
+      [ENVARS.jobDefinitions]: arns((jobClass) => definitions[jobClass].jobDefinitionArn),
       [ENVARS.codeDigests]: codeDigests(),
     });
     data.grantPlan(this.plan);

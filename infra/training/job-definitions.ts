@@ -1,4 +1,5 @@
-// One Batch job definition a stage class: the same image and argument, other machines, time and permissions to wait.
+// One Batch job definition a job class: the same image and argument, other machines, time and permissions to wait.
+
 import { ArnFormat, Duration, Fn, Size, Stack } from 'aws-cdk-lib';
 import * as batch from 'aws-cdk-lib/aws-batch';
 import * as ecs from 'aws-cdk-lib/aws-ecs';
@@ -6,7 +7,8 @@ import * as iam from 'aws-cdk-lib/aws-iam';
 import type * as logs from 'aws-cdk-lib/aws-logs';
 import { Construct } from 'constructs';
 import { ENVARS } from '../../contracts/src/envars.ts';
-import { INTERRUPTED, STAGE_CLASSES, type StageClass } from '../../contracts/src/job-classes.ts';
+import { EXIT } from '../../contracts/src/exit-codes.ts';
+import { JOB_CLASSES, type JobClass } from '../../contracts/src/job-classes.ts';
 import { imageDigest } from '../image-digest.ts';
 import type { Network } from '../network/network.ts';
 import { accept } from '../rules/accept.ts';
@@ -30,7 +32,7 @@ const RETRIES = [
     batch.Reason.custom({ onStatusReason: 'Your Spot Task was interrupted*' }),
   ),
   batch.RetryStrategy.of(batch.Action.RETRY, batch.Reason.CANNOT_PULL_CONTAINER),
-  batch.RetryStrategy.of(batch.Action.RETRY, batch.Reason.custom({ onExitCode: String(INTERRUPTED) })),
+  batch.RetryStrategy.of(batch.Action.RETRY, batch.Reason.custom({ onExitCode: String(EXIT.interrupted) })),
   // Everything else is a fault of the program or of its data, and would only fail again.
   batch.RetryStrategy.of(batch.Action.EXIT, batch.Reason.custom({ onReason: '*' })),
 ];
@@ -43,7 +45,7 @@ export interface JobDefinitionsProps {
 }
 
 export class JobDefinitions extends Construct {
-  readonly byClass: Readonly<Record<StageClass, batch.EcsJobDefinition>>;
+  readonly byClass: Readonly<Record<JobClass, batch.EcsJobDefinition>>;
 
   constructor(scope: Construct, id: string, { data, network, logGroup }: JobDefinitionsProps) {
     super(scope, id);
@@ -55,12 +57,12 @@ export class JobDefinitions extends Construct {
       assumedBy: new iam.ServicePrincipal('ecs-tasks.amazonaws.com'),
       description: 'Pulls the image and writes the log, before and beside the program',
     });
-    const definition = (stageClass: StageClass) => {
-      const { vcpus, memory_mib, gpus, timeout_hours, attempts } = STAGE_CLASSES[stageClass];
-      const name = stageClass.charAt(0).toUpperCase() + stageClass.slice(1);
+    const definition = (jobClass: JobClass) => {
+      const { vcpus, memory_mib, gpus, timeout_hours, attempts } = JOB_CLASSES[jobClass];
+      const name = jobClass.charAt(0).toUpperCase() + jobClass.slice(1);
       const jobRole = new iam.Role(this, `${name}Role`, {
         assumedBy: new iam.ServicePrincipal('ecs-tasks.amazonaws.com'),
-        description: `What a training container of class ${stageClass} may do`,
+        description: `What a training container of class ${jobClass} may do`,
       });
       data.grantTrain(jobRole);
       const container = {
@@ -77,7 +79,7 @@ export class JobDefinitions extends Construct {
           AWS_REGION: Stack.of(this).region,
           ...(gpus === 0 ? { [ENVARS.stopSeconds]: FARGATE_STOP_SECONDS } : {}),
         },
-        logging: ecs.LogDriver.awsLogs({ logGroup, streamPrefix: stageClass }),
+        logging: ecs.LogDriver.awsLogs({ logGroup, streamPrefix: jobClass }),
       };
       // PID 1 that passes SIGTERM on and reaps the data loaders' workers.
       const init = { initProcessEnabled: true };

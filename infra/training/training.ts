@@ -2,6 +2,7 @@
 import { RemovalPolicy } from 'aws-cdk-lib';
 import * as logs from 'aws-cdk-lib/aws-logs';
 import { Construct } from 'constructs';
+import { byJobClass } from '../../contracts/src/job-classes.ts';
 import type { Settings } from '../environments.ts';
 import type { Network } from '../network/network.ts';
 import type { Data } from '../storage/storage.ts';
@@ -19,8 +20,8 @@ export interface TrainingProps {
 }
 
 export class Training extends Construct {
-  readonly cpuFleet: CpuFleet;
-  readonly gpuFleet: GpuFleet;
+  /** Where jobs run, by kind of queue. */
+  readonly fleets: { cpu: CpuFleet; gpu: GpuFleet };
   readonly definitions: JobDefinitions;
   readonly logGroup: logs.LogGroup;
   readonly pipeline: Pipeline;
@@ -32,10 +33,12 @@ export class Training extends Construct {
       retention: settings.log_days,
       removalPolicy: settings.retain ? RemovalPolicy.RETAIN : RemovalPolicy.DESTROY,
     });
-    this.cpuFleet = new CpuFleet(this, 'CpuFleet', { settings, network });
-    this.gpuFleet = new GpuFleet(this, 'GpuFleet', { settings, network });
+    this.fleets = {
+      cpu: new CpuFleet(this, 'CpuFleet', { settings, network }),
+      gpu: new GpuFleet(this, 'GpuFleet', { settings, network }),
+    };
     this.definitions = new JobDefinitions(this, 'Jobs', { data, network, logGroup: this.logGroup });
-    const queues = { cpu: this.cpuFleet.queue, embed: this.gpuFleet.queue, train: this.gpuFleet.queue };
+    const queues = byJobClass((_, { queue }) => this.fleets[queue].queue);
     const functions = new ControlFunctions(this, 'Control', {
       settings,
       data,
@@ -43,7 +46,7 @@ export class Training extends Construct {
       definitions: this.definitions.byClass,
     });
     this.pipeline = new Pipeline(this, 'Pipeline', { settings, data, functions });
-    this.definitions.grantSubmit(this.pipeline.role, [this.cpuFleet.queue, this.gpuFleet.queue]);
+    this.definitions.grantSubmit(this.pipeline.role, [this.fleets.cpu.queue, this.fleets.gpu.queue]);
     this.schedule = new Schedule(this, 'Schedule', { settings, stateMachine: this.pipeline.stateMachine });
   }
 }

@@ -1,4 +1,5 @@
 // Starts the AWS emulator for tests, and what a deployment would have made in it: buckets, queues, job definitions.
+
 import { spawn } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -10,7 +11,7 @@ import {
   RegisterJobDefinitionCommand,
 } from '@aws-sdk/client-batch';
 import { CreateBucketCommand, S3Client } from '@aws-sdk/client-s3';
-import { STAGE_CLASSES, type StageClass } from '../../contracts/src/job-classes.ts';
+import { JOB_CLASSES, type JobClass } from '../../contracts/src/job-classes.ts';
 import { CLOUD_OUTPUTS } from '../../contracts/src/outputs.ts';
 import { ensureVenv } from '../../trainer/control/local/venv.ts';
 
@@ -50,8 +51,8 @@ export async function startAws(home: string, env: Record<string, string> = {}): 
 
 export interface Deployment {
   outputs: Record<string, string>;
-  queues: Record<StageClass, string>;
-  jobDefinitions: Record<StageClass, string>;
+  queues: Record<JobClass, string>;
+  jobDefinitions: Record<JobClass, string>;
   trainingBucket: string;
   modelsBucket: string;
 }
@@ -87,11 +88,11 @@ export async function deploy({ endpoint }: AwsEmulator, outputsFile?: string): P
     );
     queues[name] = jobQueueArn;
   }
-  const define = async (stageClass: StageClass): Promise<string> => {
-    const { vcpus, memory_mib } = STAGE_CLASSES[stageClass];
+  const define = async (jobClass: JobClass): Promise<string> => {
+    const { vcpus, memory_mib } = JOB_CLASSES[jobClass];
     const { jobDefinitionArn = '' } = await batch.send(
       new RegisterJobDefinitionCommand({
-        jobDefinitionName: `trainer-${stageClass}`,
+        jobDefinitionName: `trainer-${jobClass}`,
         type: 'container',
         parameters: { job: '' },
         containerProperties: {
@@ -111,11 +112,11 @@ export async function deploy({ endpoint }: AwsEmulator, outputsFile?: string): P
   const outputs = {
     [CLOUD_OUTPUTS.trainingBucket]: trainingBucket,
     [CLOUD_OUTPUTS.modelsBucket]: modelsBucket,
-    [CLOUD_OUTPUTS.queueCpu]: cpu,
-    [CLOUD_OUTPUTS.queueGpu]: gpu,
-    [CLOUD_OUTPUTS.jobDefinitionCpu]: jobDefinitions.cpu,
-    [CLOUD_OUTPUTS.jobDefinitionEmbed]: jobDefinitions.embed,
-    [CLOUD_OUTPUTS.jobDefinitionTrain]: jobDefinitions.train,
+    QueueCpu: cpu,
+    QueueGpu: gpu,
+    JobDefinitionCpu: jobDefinitions.cpu,
+    JobDefinitionEmbed: jobDefinitions.embed,
+    JobDefinitionTrain: jobDefinitions.train,
     // Where Batch writes unless a job definition says otherwise.
     [CLOUD_OUTPUTS.trainingLogs]: '/aws/batch/job',
   };

@@ -3,8 +3,8 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { STAGE_NAMES } from '../../contracts/src/stages.ts';
 import type { Recipe } from '../../contracts/src/training/recipe.ts';
-import { STAGES } from '../../trainer/control/plan/plan.ts';
 import { tinyRecipe } from './tiny-recipe.ts';
 
 /** Counts steps into trace.txt, checkpoints when asked to stop, and ends with a report: what every stage does, no tensor. */
@@ -78,7 +78,7 @@ export function createRepository(change: (recipe: Recipe) => void = () => {}): T
     mkdirSync(join(root, folder), { recursive: true });
   }
   writeFileSync(join(root, 'trainer/towers/work.py'), WORK);
-  for (const stage of STAGES) {
+  for (const stage of STAGE_NAMES) {
     writeFileSync(join(root, `trainer/stages/${stage}.py`), `from towers.work import work\n\nwork("${stage}")\n`);
   }
   for (const name of ['train-0.tar', 'train-1.tar', 'dev.tar', 'plain.jsonl'])

@@ -1,7 +1,8 @@
 // AWS Batch entry, and the same on a laptop: encodes one shard of a bulk job from a folder into a folder.
+
 import { fileURLToPath } from 'node:url';
 import { type CommandLine, runCommand } from '../../../contracts/command/command-line.ts';
-import { INTERRUPTED } from '../../../contracts/src/job-classes.ts';
+import { EXIT } from '../../../contracts/src/exit-codes.ts';
 import { UserError } from '../../../contracts/src/user-error.ts';
 import { encodeShard, shardName } from '../shard.ts';
 import { openTower } from './service.ts';
@@ -42,7 +43,7 @@ async function main({ values, words: [input, output] }: CommandLine<typeof OPTIO
   });
   await close();
   if (done) console.log(JSON.stringify({ event: 'done', ...done }));
-  return done ? 0 : INTERRUPTED;
+  return done ? 0 : EXIT.interrupted;
 }
 
 await runCommand({ help: HELP, options: OPTIONS, words: 2 }, main);

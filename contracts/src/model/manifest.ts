@@ -1,5 +1,6 @@
 // The model manifest: everything a server needs to answer with a published model, and where it came from.
 import { z } from 'zod';
+import { ModelName } from '../names.ts';
 import { Artefact, Digest } from './artefact.ts';
 
 /**
@@ -60,7 +61,7 @@ export const GoldenVector = z.strictObject({
 export type GoldenVector = z.infer<typeof GoldenVector>;
 
 export const ModelManifest = z.strictObject({
-  name: z.string().regex(/^[a-z0-9][a-z0-9._-]{0,63}$/),
+  name: ModelName,
   version: z.string().min(1),
   created_at: z.iso.datetime(),
   /** Digest over image tower, preprocessing and joint projection: vectors with different ids must not be compared. */

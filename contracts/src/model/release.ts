@@ -1,9 +1,10 @@
 // One move of a model's pointer: what was published or brought back, when, why, and what it was measured at.
 import { z } from 'zod';
+import { ModelName } from '../names.ts';
 import { Digest } from './artefact.ts';
 
 export const ModelRelease = z.strictObject({
-  name: z.string().regex(/^[a-z0-9][a-z0-9._-]{0,63}$/),
+  name: ModelName,
   action: z.enum(['publish', 'rollback']),
   manifest: Digest,
   moved_at: z.iso.datetime(),

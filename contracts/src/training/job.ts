@@ -1,14 +1,15 @@
 // What crosses from the control plane to a training container and back: one stage's job, its report, its progress lines.
 import { z } from 'zod';
 import { Artefact, Digest } from '../model/artefact.ts';
-import { StageConfig } from './recipe.ts';
+import { JobId } from '../names.ts';
+import { StageConfig } from '../stages.ts';
 
 /**
  * `python -m stages.<stage> job.json` reads this and nothing else. `inputs` maps a role to the folder that an earlier
  * stage or the data owner wrote; `output` is the only place the stage writes to. URIs are `file://` or `s3://`.
  */
 export const TrainingJob = z.strictObject({
-  id: z.string().regex(/^[a-z0-9][a-z0-9._-]{0,127}$/),
+  id: JobId,
   recipe: z.string(),
   seed: z.int().nonnegative(),
   /** Digest of the trainer's source: part of the content address. */

@@ -1,7 +1,9 @@
 // What the states of the training state machine hand to each other; field names are paths in its definition.
 import { z } from 'zod';
 import { Digest } from '../model/artefact.ts';
-import { Recipe, StageName } from './recipe.ts';
+import { BatchJobName } from '../names.ts';
+import { StageName } from '../stages.ts';
+import { Recipe } from './recipe.ts';
 
 /** What was last submitted under a recipe's name: the schedule trains it again, with the data it was submitted with. */
 export const TrainingRequest = z.strictObject({
@@ -21,7 +23,7 @@ export type PipelineInput = z.infer<typeof PipelineInput>;
 export const PipelineStage = z.strictObject({
   id: z.string(),
   /** Unique and stable: a job of this name is this work and no other. At most 128 characters of [A-Za-z0-9_-]. */
-  job_name: z.string().regex(/^[A-Za-z0-9][A-Za-z0-9_-]{0,127}$/),
+  job_name: BatchJobName,
   job_queue: z.string(),
   job_definition: z.string(),
   /** s3:// URI of job.json, the container's only argument. */

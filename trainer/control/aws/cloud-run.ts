@@ -1,10 +1,11 @@
 // A recipe on AWS Batch: what is missing is submitted, watched, read and ended. The plan is the one that runs locally.
 
 import { encodeDocument, type ObjectStore } from '../../../api/registry/store.ts';
-import { CLASS_OF_STAGE } from '../../../contracts/src/job-classes.ts';
-import { requestKey } from '../../../contracts/src/keys.ts';
+import { JOB_CLASSES } from '../../../contracts/src/job-classes.ts';
+import { PREFIXES, requestKey } from '../../../contracts/src/keys.ts';
+import { jobClassOf, localFolderOf, STAGE_NAMES, type StageName } from '../../../contracts/src/stages.ts';
 import { TrainingRequest } from '../../../contracts/src/training/pipeline.ts';
-import type { Recipe, StageName } from '../../../contracts/src/training/recipe.ts';
+import { configOf, type Recipe } from '../../../contracts/src/training/recipe.ts';
 import { UserError } from '../../../contracts/src/user-error.ts';
 import { estimateSeconds } from '../plan/estimate.ts';
 import { jobName, toPipelineStage } from '../plan/pipeline-plan.ts';
@@ -13,7 +14,7 @@ import { stageCost } from '../plan/prices.ts';
 import type { DataIndex } from '../recipe/data-index.ts';
 import { type Emit, type StagePlan, toStagePlan } from '../run/events.ts';
 import type { PastRun } from '../run/folder.ts';
-import { RUNS, readRuns, type StoredRuns, writeJob } from '../run/store.ts';
+import { readRuns, type StoredRuns, writeJob } from '../run/store.ts';
 import { type BatchJob, type BatchJobs, CANCELLED } from './batch.ts';
 import type { Cloud } from './deployment.ts';
 import type { JobLogs } from './logs.ts';
@@ -46,13 +47,13 @@ export async function planInCloud(
 export function pricedStages(jobs: readonly PlannedJob[], past: readonly PastRun[]): StagePlan[] {
   return jobs.map((planned) => {
     if (planned.report !== null) return toStagePlan(planned, null);
-    const stageClass = CLASS_OF_STAGE[planned.job.config.stage];
-    const device = stageClass === 'cpu' ? 'cpu' : 'cuda';
+    const jobClass = jobClassOf(planned.job.config.stage);
+    const device = JOB_CLASSES[jobClass].gpus === 0 ? 'cpu' : 'cuda';
     const seconds = estimateSeconds(
       planned.job,
       past.filter((run) => run.report.device.startsWith(device)),
     );
-    return toStagePlan(planned, seconds, stageCost(stageClass, seconds));
+    return toStagePlan(planned, seconds, stageCost(jobClass, seconds));
   });
 }
 
@@ -178,27 +179,23 @@ export function planFrom(recipe: Recipe, code: Code, dataDigest: string, store: 
   return createPlan(recipe, {
     code,
     data: { uri: dataUri(store, dataDigest), digest: dataDigest },
-    runs: `${store.uri}/${RUNS}`,
+    runs: `${store.uri}/${PREFIXES.runs}`,
     finished: runs.finished,
   });
 }
 
 /** The newest Batch job of a planned one; null where none is remembered. */
 export function findJob(planned: PlannedJob, { cloud, batch }: CloudDoors): Promise<BatchJob | null> {
-  return batch.find(cloud.queues[CLASS_OF_STAGE[planned.job.config.stage]], jobName(planned));
+  return batch.find(cloud.queues[jobClassOf(planned.job.config.stage)], jobName(planned));
 }
 
 /** A container sees the bucket and its own image, no folder of this machine. */
-function refuseLocalFolders({ mntp, clip }: Recipe): void {
-  const { source, name } = mntp.language_model;
-  if (source === 'directory')
-    throw new UserError(
-      `mntp.language_model is the folder ${name} of this machine, which a container does not see: use a gguf_package, or train here`,
-    );
-  if (clip.backbone.name.includes(':local-dir:'))
-    throw new UserError(
-      `clip.backbone.name is ${clip.backbone.name}, a folder of this machine, which a container does not see: name a model, or train here`,
-    );
+function refuseLocalFolders(recipe: Recipe): void {
+  for (const stage of STAGE_NAMES) {
+    const found = localFolderOf(configOf(recipe, stage));
+    if (found === undefined) continue;
+    throw new UserError(`${stage}.${found.sentence}, which a container does not see: ${found.instead}, or train here`);
+  }
 }
 
 function idsOf(plan: Plan): string {

@@ -1,7 +1,7 @@
 // Brings the user's data to where training containers can read it: under its digest, the index last.
 import { join } from 'node:path';
 import type { ObjectStore } from '../../../api/registry/store.ts';
-import { dataPrefix } from '../../../contracts/src/keys.ts';
+import { dataPrefix, FILES, fileIn } from '../../../contracts/src/keys.ts';
 import { UserError } from '../../../contracts/src/user-error.ts';
 import type { DataIndex } from '../recipe/data-index.ts';
 
@@ -30,7 +30,8 @@ export async function uploadData(
     throw new UserError(`${outside.path} lies outside the data folder ${root}: only what is in it can be uploaded`);
   const prefix = dataPrefix(digest);
   const sizes = new Map((await store.list(`${prefix}/`)).map(({ key, size }) => [key, size]));
-  if (sizes.has(`${prefix}/index.json`)) return;
+  const index = fileIn(prefix, FILES.dataIndex);
+  if (sizes.has(index)) return;
   const of_bytes = files.reduce((sum, { size }) => sum + size, 0);
   const progress = { files: 0, of: files.length, bytes: 0, of_bytes };
   const waiting = [...files];
@@ -44,7 +45,7 @@ export async function uploadData(
     }
   };
   await Promise.all(Array.from({ length: AT_A_TIME }, uploadNext));
-  await store.put(`${prefix}/index.json`, Buffer.from(JSON.stringify({ files })));
+  await store.put(index, Buffer.from(JSON.stringify({ files })));
 }
 
 /** Where data of that digest lies, or will lie, in the training bucket. */

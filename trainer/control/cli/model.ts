@@ -6,6 +6,7 @@ import { publishModel, readCandidate, rollback } from '../../../api/registry/pub
 import { type ObjectStore, openStore } from '../../../api/registry/store.ts';
 import { toFileUri } from '../../../api/registry/stores/file-uri.ts';
 import { ENVARS } from '../../../contracts/src/envars.ts';
+import { listPrefix, modelOfPointer } from '../../../contracts/src/keys.ts';
 import type { ModelRelease } from '../../../contracts/src/model/release.ts';
 import type { GateDecision, Published } from '../../../contracts/src/training/pipeline.ts';
 import { UserError } from '../../../contracts/src/user-error.ts';
@@ -87,8 +88,8 @@ type Print = (document: object, lines: readonly string[]) => void;
 
 async function list(registry: ObjectStore, name: string, print: Print): Promise<number> {
   if (name === '') {
-    const keys = await registry.list('models/');
-    const names = keys.flatMap(({ key }) => /^models\/([^/]+)\/current\.json$/.exec(key)?.[1] ?? []);
+    const keys = await registry.list(listPrefix('models'));
+    const names = keys.flatMap(({ key }) => modelOfPointer(key) ?? []);
     print({ registry: registry.uri, names }, names.length === 0 ? [`${registry.uri} holds no model`] : names);
     return 0;
   }

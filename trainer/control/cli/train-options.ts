@@ -1,6 +1,7 @@
 // The command line of `npm run train`, checked: which command, which recipe, where.
+
 import { ENVARS } from '../../../contracts/src/envars.ts';
-import { INTERRUPTED } from '../../../contracts/src/job-classes.ts';
+import { EXIT } from '../../../contracts/src/exit-codes.ts';
 import { UserError } from '../../../contracts/src/user-error.ts';
 import { readArguments } from './command-line.ts';
 
@@ -29,7 +30,7 @@ The recipe's path is looked up in the current folder, then in trainer/.
 Environment: ${ENVARS.data} is the data folder instead of the recipe's \`data\`. ${ENVARS.python} is a Python interpreter with
 the trainer's dependencies, used instead of trainer/.venv, which is otherwise made when the first stage needs it. AWS
 credentials and region are found as by the AWS command line (AWS_PROFILE, AWS_REGION and so on).
-Exit codes: 0 done, 1 a stage failed, 2 refused before anything ran, ${INTERRUPTED} interrupted: run the same command again.
+Exit codes: 0 done, 1 a stage failed, 2 refused before anything ran, ${EXIT.interrupted} interrupted: run the same command again.
 `;
 
 export type TrainCommand = 'run' | 'status' | 'logs' | 'cancel';

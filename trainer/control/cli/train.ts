@@ -1,9 +1,10 @@
 // `npm run train -- recipes/<name>.json`: plans a recipe, says what it will cost, runs what is missing here or on AWS.
+
 import { join, resolve } from 'node:path';
 import { fromFileUri } from '../../../api/registry/stores/file-uri.ts';
 import { ENVARS } from '../../../contracts/src/envars.ts';
-import { INTERRUPTED } from '../../../contracts/src/job-classes.ts';
-import type { StageName } from '../../../contracts/src/training/recipe.ts';
+import { EXIT } from '../../../contracts/src/exit-codes.ts';
+import type { StageName } from '../../../contracts/src/stages.ts';
 import { UserError } from '../../../contracts/src/user-error.ts';
 import { installModel } from '../local/install.ts';
 import { planHere, runsFolder } from '../local/plan.ts';
@@ -89,7 +90,7 @@ async function trainHere(
     outcome = await runJobs(jobs, { python, trainer, contracts, env, emit, codeNow, ...interrupts.signals });
     interrupts.end();
   }
-  if (outcome === 'interrupted') return INTERRUPTED;
+  if (outcome === 'interrupted') return EXIT.interrupted;
   if (outcome === 'failed') return 1;
   if (options.install && exported !== undefined) install(exported, join(root, 'api', 'model'), emit);
   return 0;

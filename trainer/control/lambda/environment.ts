@@ -1,14 +1,14 @@
 // What the state machine's functions are told by their environment, checked once; infra sets it.
+
 import { GetSecretValueCommand, SecretsManagerClient } from '@aws-sdk/client-secrets-manager';
 import { z } from 'zod';
 import { type ObjectStore, openStore } from '../../../api/registry/store.ts';
 import { ENVARS } from '../../../contracts/src/envars.ts';
+import { TextByJobClass } from '../../../contracts/src/job-classes.ts';
 import { Digest } from '../../../contracts/src/model/artefact.ts';
-import { StageName } from '../../../contracts/src/training/recipe.ts';
+import { StageName } from '../../../contracts/src/stages.ts';
 import type { Fleet } from '../plan/pipeline-plan.ts';
 import { parsed } from '../run/folder.ts';
-
-const ByClass = z.strictObject({ cpu: z.string().min(1), embed: z.string().min(1), train: z.string().min(1) });
 
 /** What state Plan needs. Throws an error that names the variable at fault. */
 export function readPlanEnvironment(env: NodeJS.ProcessEnv): {
@@ -20,8 +20,8 @@ export function readPlanEnvironment(env: NodeJS.ProcessEnv): {
   return {
     training: `s3://${variable(env, ENVARS.trainingBucket)}`,
     fleet: {
-      queues: ByClass.parse(JSON.parse(variable(env, ENVARS.jobQueues))),
-      jobDefinitions: ByClass.parse(JSON.parse(variable(env, ENVARS.jobDefinitions))),
+      queues: TextByJobClass.parse(JSON.parse(variable(env, ENVARS.jobQueues))),
+      jobDefinitions: TextByJobClass.parse(JSON.parse(variable(env, ENVARS.jobDefinitions))),
     },
     code: z.record(StageName, Digest).parse(JSON.parse(variable(env, ENVARS.codeDigests))),
   };

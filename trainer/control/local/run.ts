@@ -1,9 +1,11 @@
 // Runs planned jobs on this machine, one after the other: reuse what is finished, resume what is not, stop when asked.
+
 import { renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fromFileUri } from '../../../api/registry/stores/file-uri.ts';
+import { FILES } from '../../../contracts/src/keys.ts';
+import type { StageName } from '../../../contracts/src/stages.ts';
 import { TrainingJob } from '../../../contracts/src/training/job.ts';
-import type { StageName } from '../../../contracts/src/training/recipe.ts';
 import { UserError } from '../../../contracts/src/user-error.ts';
 import type { PlannedJob } from '../plan/plan.ts';
 import type { Emit } from '../run/events.ts';
@@ -76,9 +78,9 @@ async function runLocked(
   }
   const note = before.status === 'refused' ? `the earlier report was set aside: ${before.reason}` : null;
   // A stage takes any report.json for a finished run, so one that was refused must go.
-  if (before.status === 'refused') renameSync(join(folder, 'report.json'), join(folder, 'report.refused.json'));
+  if (before.status === 'refused') renameSync(join(folder, FILES.report), join(folder, FILES.refusedReport));
 
-  const jobFile = join(folder, 'job.json');
+  const jobFile = join(folder, FILES.job);
   writeFileSync(jobFile, `${JSON.stringify(TrainingJob.parse(job), null, 2)}\n`);
   const log = join(folder, 'log.txt');
   emit({ event: 'running', id, stage, ...place, output, log, note });

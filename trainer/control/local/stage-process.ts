@@ -1,12 +1,13 @@
 // One stage as a process: `python -m stages.<stage> job.json`, watched until it ends.
+
 import { spawn } from 'node:child_process';
 import { createWriteStream, type WriteStream } from 'node:fs';
 import { delimiter } from 'node:path';
 import { createInterface } from 'node:readline';
 import { ENVARS } from '../../../contracts/src/envars.ts';
-import { INTERRUPTED } from '../../../contracts/src/job-classes.ts';
+import { EXIT } from '../../../contracts/src/exit-codes.ts';
+import type { StageName } from '../../../contracts/src/stages.ts';
 import { ProgressLine } from '../../../contracts/src/training/job.ts';
-import type { StageName } from '../../../contracts/src/training/recipe.ts';
 
 const TAIL_LINES = 25;
 
@@ -97,7 +98,7 @@ function ended(
   { stopped, killed }: { stopped: boolean; killed: boolean },
 ): StageEnd {
   if (exit_code === 0) return { status: 'exited_0', tail };
-  if (exit_code === INTERRUPTED) return { status: 'interrupted', lost: false };
+  if (exit_code === EXIT.interrupted) return { status: 'interrupted', lost: false };
   // A SIGTERM that comes while Python still imports finds no handler yet: nothing was trained since the last checkpoint.
   if (signal === 'SIGTERM' || (signal !== null && (stopped || killed))) return { status: 'interrupted', lost: killed };
   return { status: 'failed', exit_code, signal, message: advice(exit_code, signal, tail), tail };

@@ -1,9 +1,10 @@
 // Which source a stage executes, as a digest: its own file and the modules of towers and stages that it imports.
+
 import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { join, posix, resolve } from 'node:path';
 import { runCommand } from '../../../contracts/command/command-line.ts';
-import type { StageName } from '../../../contracts/src/training/recipe.ts';
+import { byStage, type StageName } from '../../../contracts/src/stages.ts';
 
 /** A source file by its path relative to `trainer/`, null where there is none. */
 export type ReadSource = (path: string) => string | null;
@@ -16,17 +17,7 @@ const PACKAGES = /^(towers|stages)(\.|$)/;
  * and versions of libraries are pinned in pyproject.toml and on purpose not part of it.
  */
 export function codeDigests(read: ReadSource): Record<StageName, string> {
-  return {
-    prepare: codeDigest('prepare', read),
-    mntp: codeDigest('mntp', read),
-    contrastive: codeDigest('contrastive', read),
-    embed_captions: codeDigest('embed_captions', read),
-    inherit: codeDigest('inherit', read),
-    clip: codeDigest('clip', read),
-    distill: codeDigest('distill', read),
-    export: codeDigest('export', read),
-    evaluate: codeDigest('evaluate', read),
-  };
+  return byStage((stage) => codeDigest(stage, read));
 }
 
 /** What `stages/<stage>.py` executes, by path, sorted: itself and, transitively, what it imports. Empty without that file. */

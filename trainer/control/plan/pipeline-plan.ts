@@ -1,13 +1,15 @@
 // A plan as the list of Batch jobs that are missing: what the state machine maps over and what the command submits. Pure.
 
-import { CLASS_OF_STAGE, type StageClass } from '../../../contracts/src/job-classes.ts';
+import type { JobClass } from '../../../contracts/src/job-classes.ts';
+import { FILES, fileIn, shortDigest } from '../../../contracts/src/keys.ts';
+import { jobClassOf } from '../../../contracts/src/stages.ts';
 import type { PipelinePlan, PipelineStage } from '../../../contracts/src/training/pipeline.ts';
 import type { Plan, PlannedJob } from './plan.ts';
 
-/** Where jobs run, by stage class. */
+/** Where jobs run, by job class. */
 export interface Fleet {
-  queues: Readonly<Record<StageClass, string>>;
-  jobDefinitions: Readonly<Record<StageClass, string>>;
+  queues: Readonly<Record<JobClass, string>>;
+  jobDefinitions: Readonly<Record<JobClass, string>>;
 }
 
 export function toPipelinePlan(plan: Plan, fleet: Fleet): PipelinePlan {
@@ -25,21 +27,20 @@ export function toPipelinePlan(plan: Plan, fleet: Fleet): PipelinePlan {
 export function toPipelineStage(planned: PlannedJob, { queues, jobDefinitions }: Fleet): PipelineStage {
   const { job, address } = planned;
   const { stage } = job.config;
-  const stageClass = CLASS_OF_STAGE[stage];
+  const jobClass = jobClassOf(stage);
   return {
     id: job.id,
     job_name: jobName(planned),
-    job_queue: queues[stageClass],
-    job_definition: jobDefinitions[stageClass],
-    job: `${job.output}/job.json`,
+    job_queue: queues[jobClass],
+    job_definition: jobDefinitions[jobClass],
+    job: fileIn(job.output, FILES.job),
     tags: { recipe: job.recipe, job: job.id, stage, address },
   };
 }
 
 /** The same work has the same name, other work another: the content address is in it. */
 export function jobName({ job, address }: PlannedJob): string {
-  const digits = address.slice('sha256:'.length).slice(0, 12);
-  return `${`${job.recipe}_${job.id}`.replaceAll('.', '-').slice(0, 128 - 13)}_${digits}`;
+  return `${`${job.recipe}_${job.id}`.replaceAll('.', '-').slice(0, 128 - 13)}_${shortDigest(address)}`;
 }
 
 /** The one job of a stage that belongs to the model itself; the comparison's runs come after it. */

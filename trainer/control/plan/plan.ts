@@ -1,33 +1,10 @@
 // From a recipe to training jobs in order, each with a content address. Pure: no file, no clock, no environment.
+
 import { createHash } from 'node:crypto';
+import { runFolder } from '../../../contracts/src/keys.ts';
+import { DATA, inputsOf, STAGE_NAMES, type StageConfig, type StageName } from '../../../contracts/src/stages.ts';
 import type { TrainingJob, TrainingReport } from '../../../contracts/src/training/job.ts';
-import type { Recipe, StageConfig, StageName } from '../../../contracts/src/training/recipe.ts';
-
-/** The order of the pipeline. The comparison's runs of `clip` come after `export`: the model itself is ready first. */
-export const STAGES = [
-  'prepare',
-  'mntp',
-  'contrastive',
-  'embed_captions',
-  'inherit',
-  'clip',
-  'distill',
-  'export',
-  'evaluate',
-] as const satisfies readonly StageName[];
-
-/** What every stage reads: earlier stages, by role, and `data`, which belongs to the user. */
-const INPUTS: Record<StageName, readonly (StageName | 'data')[]> = {
-  prepare: ['data'],
-  mntp: ['prepare'],
-  contrastive: ['prepare', 'mntp'],
-  embed_captions: ['prepare', 'contrastive'],
-  inherit: ['prepare', 'embed_captions', 'contrastive', 'data'],
-  clip: ['prepare', 'embed_captions', 'inherit'],
-  distill: ['prepare', 'embed_captions', 'clip'],
-  export: ['prepare', 'distill', 'clip', 'contrastive'],
-  evaluate: ['prepare', 'embed_captions', 'clip', 'distill', 'export'],
-};
+import { configOf, type Recipe } from '../../../contracts/src/training/recipe.ts';
 
 /** Everything besides the recipe that decides what has to run. URIs are `file://` or `s3://`, without a final slash. */
 export interface PlanSources {
@@ -63,7 +40,7 @@ export function createPlan(recipe: Recipe, sources: PlanSources): Plan {
 
   const add = (id: string, config: StageConfig, seed: number, extra: ReadonlyMap<string, PlannedJob>): PlannedJob => {
     const inputs = new Map([...mainInputs(config.stage, main), ...extra]);
-    const data = INPUTS[config.stage].includes('data') ? sources.data : null;
+    const data = inputsOf(config.stage).includes(DATA) ? sources.data : null;
     const code = sources.code[config.stage];
     const address = digestOf({
       config,
@@ -74,9 +51,9 @@ export function createPlan(recipe: Recipe, sources: PlanSources): Plan {
     });
     const same = jobs.find((planned) => planned.address === address);
     if (same !== undefined) return same;
-    const output = `${sources.runs}/${recipe.name}/${id}-${address.slice('sha256:'.length).slice(0, 12)}`;
+    const output = runFolder(sources.runs, { recipe: recipe.name, job: id, address });
     const uris = [...inputs].map(([role, input]): [string, string] => [role, input.job.output]);
-    if (data !== null) uris.push(['data', data.uri]);
+    if (data !== null) uris.push([DATA, data.uri]);
     const planned: PlannedJob = {
       job: { id, recipe: recipe.name, seed, code, inputs: Object.fromEntries(uris), output, config },
       address,
@@ -87,7 +64,8 @@ export function createPlan(recipe: Recipe, sources: PlanSources): Plan {
     return planned;
   };
 
-  for (const stage of STAGES) {
+  // The comparison's runs of `clip` come after `export`: the model itself is ready first.
+  for (const stage of STAGE_NAMES) {
     const comparison = stage === 'evaluate' ? comparisonRuns(recipe, add) : new Map<string, PlannedJob>();
     main.set(stage, add(stage, configOf(recipe, stage), recipe.seed, comparison));
   }
@@ -133,36 +111,13 @@ function comparisonRuns(recipe: Recipe, add: AddJob): Map<string, PlannedJob> {
 
 function mainInputs(stage: StageName, main: ReadonlyMap<StageName, PlannedJob>): Map<string, PlannedJob> {
   const inputs = new Map<string, PlannedJob>();
-  for (const role of INPUTS[stage]) {
-    if (role === 'data') continue;
+  for (const role of inputsOf(stage)) {
+    if (role === DATA) continue;
     const input = main.get(role);
     if (input === undefined) throw new Error(`stage ${stage} reads ${role}, which comes after it`);
     inputs.set(role, input);
   }
   return inputs;
-}
-
-function configOf(recipe: Recipe, stage: StageName): StageConfig {
-  switch (stage) {
-    case 'prepare':
-      return { stage, ...recipe.prepare };
-    case 'mntp':
-      return { stage, ...recipe.mntp };
-    case 'contrastive':
-      return { stage, ...recipe.contrastive };
-    case 'embed_captions':
-      return { stage, ...recipe.embed_captions };
-    case 'inherit':
-      return { stage, ...recipe.inherit };
-    case 'clip':
-      return { stage, ...recipe.clip };
-    case 'distill':
-      return { stage, ...recipe.distill };
-    case 'export':
-      return { stage, ...recipe.export };
-    case 'evaluate':
-      return { stage, ...recipe.evaluate };
-  }
 }
 
 function canonical(value: unknown): string {

@@ -1,5 +1,5 @@
-// What an hour of a stage class costs: a dated table of list prices. Pure.
-import { STAGE_CLASSES, type StageClass } from '../../../contracts/src/job-classes.ts';
+// What an hour of a job class costs: a dated table of list prices. Pure.
+import { JOB_CLASSES, type JobClass } from '../../../contracts/src/job-classes.ts';
 
 /** AWS list prices on demand, Linux, US dollars an hour, as published on that day in that region; check them before a large run. */
 export const PRICE_TABLE = {
@@ -13,9 +13,9 @@ export const PRICE_TABLE = {
 } as const;
 
 /** US dollars an hour on demand. Spot is tried first and costs less, by how much nobody knows beforehand. */
-export function hourlyUsd(stageClass: StageClass): { expected: number; most: number } {
-  if (stageClass !== 'cpu') return { expected: PRICE_TABLE.filled[stageClass].usd, most: PRICE_TABLE.dearest.usd };
-  const { vcpus, memory_mib } = STAGE_CLASSES.cpu;
+export function hourlyUsd(jobClass: JobClass): { expected: number; most: number } {
+  if (jobClass !== 'cpu') return { expected: PRICE_TABLE.filled[jobClass].usd, most: PRICE_TABLE.dearest.usd };
+  const { vcpus, memory_mib } = JOB_CLASSES.cpu;
   const { usd_per_vcpu, usd_per_gib } = PRICE_TABLE.fargate;
   const usd = vcpus * usd_per_vcpu + (memory_mib / 1024) * usd_per_gib;
   return { expected: usd, most: usd };
@@ -28,10 +28,10 @@ export interface StageCost {
   limit_usd: number;
 }
 
-export function stageCost(stageClass: StageClass, estimatedSeconds: number | null): StageCost {
-  const { expected, most } = hourlyUsd(stageClass);
+export function stageCost(jobClass: JobClass, estimatedSeconds: number | null): StageCost {
+  const { expected, most } = hourlyUsd(jobClass);
   return {
     estimated_usd: estimatedSeconds === null ? null : (expected * estimatedSeconds) / 3600,
-    limit_usd: most * STAGE_CLASSES[stageClass].timeout_hours,
+    limit_usd: most * JOB_CLASSES[jobClass].timeout_hours,
   };
 }

@@ -14,6 +14,7 @@ import {
 import { dirname, join, relative, resolve, sep } from 'node:path';
 import { z } from 'zod';
 import { ENVARS } from '../../../contracts/src/envars.ts';
+import { hexOf } from '../../../contracts/src/keys.ts';
 import type { Recipe } from '../../../contracts/src/training/recipe.ts';
 import { UserError } from '../../../contracts/src/user-error.ts';
 
@@ -60,7 +61,7 @@ export async function indexData(
     const [size = 0, , digest = ''] = fresh[file] ?? [];
     return { path: relative(root, file).split(sep).join('/'), size, digest: `sha256:${digest}` };
   });
-  for (const { path, size, digest } of indexed) hash.update(`${path}\0${size}\0${digest.slice('sha256:'.length)}\n`);
+  for (const { path, size, digest } of indexed) hash.update(`${path}\0${size}\0${hexOf(digest)}\n`);
   return { digest: `sha256:${hash.digest('hex')}`, files: indexed };
 }
 

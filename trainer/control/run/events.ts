@@ -1,5 +1,5 @@
 // What a run tells its user: one event a line with --json, sentences and a live line otherwise.
-import type { StageName } from '../../../contracts/src/training/recipe.ts';
+import type { StageName } from '../../../contracts/src/stages.ts';
 import type { JobStatus } from '../aws/batch.ts';
 import type { PlannedJob } from '../plan/plan.ts';
 

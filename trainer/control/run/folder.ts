@@ -2,6 +2,7 @@
 import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { toFileUri } from '../../../api/registry/stores/file-uri.ts';
+import { FILES } from '../../../contracts/src/keys.ts';
 import { TrainingJob, TrainingReport } from '../../../contracts/src/training/job.ts';
 
 export type ReportReading =
@@ -11,7 +12,7 @@ export type ReportReading =
 
 /** A report counts when it keeps the contract, says `succeeded`, and every artefact is there with the size it names. */
 export function readReport(folder: string): ReportReading {
-  const file = join(folder, 'report.json');
+  const file = join(folder, FILES.report);
   if (!existsSync(file)) return { status: 'absent' };
   return judgeReport(
     readFileSync(file, 'utf8'),
@@ -62,8 +63,8 @@ export function pastRuns(runs: string): PastRun[] {
     for (const name of subfolders(join(runs, recipe))) {
       const folder = join(runs, recipe, name);
       const reading = readReport(folder);
-      if (reading.status !== 'finished' || !existsSync(join(folder, 'job.json'))) continue;
-      const job = TrainingJob.safeParse(parsed(readFileSync(join(folder, 'job.json'), 'utf8')));
+      if (reading.status !== 'finished' || !existsSync(join(folder, FILES.job))) continue;
+      const job = TrainingJob.safeParse(parsed(readFileSync(join(folder, FILES.job), 'utf8')));
       if (job.success) past.push({ job: job.data, report: reading.report });
     }
   }

@@ -1,17 +1,14 @@
 // Runs in an object store: which are finished, and what they took.
 
 import { encodeDocument, type ObjectStore } from '../../../api/registry/store.ts';
-import { jobKey } from '../../../contracts/src/keys.ts';
+import { FILES, fileIn, folderOf, jobKey, PREFIXES, recipeRuns } from '../../../contracts/src/keys.ts';
 import { TrainingJob, type TrainingReport } from '../../../contracts/src/training/job.ts';
 import type { PlannedJob } from '../plan/plan.ts';
 import { judgeReport, type PastRun, parsed } from './folder.ts';
 
-/** Folder of all runs below a store's root. */
-export const RUNS = 'runs';
-
 /** Tells a container what to do: it reads its job from the bucket, and nothing else from anybody. */
 export async function writeJob(store: ObjectStore, { job, address }: PlannedJob): Promise<void> {
-  await store.put(jobKey(job.recipe, job.id, address), encodeDocument(TrainingJob.parse(job)));
+  await store.put(jobKey({ recipe: job.recipe, job: job.id, address }), encodeDocument(TrainingJob.parse(job)));
 }
 
 export interface StoredRuns {
@@ -22,17 +19,17 @@ export interface StoredRuns {
 
 /** Every finished run of a recipe. One listing, then the reports and jobs themselves. */
 export async function readRuns(store: ObjectStore, recipe: string): Promise<StoredRuns> {
-  const objects = await store.list(`${RUNS}/${recipe}/`);
+  const objects = await store.list(`${recipeRuns(PREFIXES.runs, recipe)}/`);
   const sizes = new Map(objects.map(({ key, size }) => [key, size]));
-  const folders = objects.flatMap(({ key }) =>
-    key.endsWith('/report.json') ? [key.slice(0, -'/report.json'.length)] : [],
-  );
+  const folders = objects.flatMap(({ key }) => folderOf(key, FILES.report) ?? []);
   const runs = await Promise.all(
     folders.map(async (folder) => {
-      const report = await store.get(`${folder}/report.json`);
+      const report = await store.get(fileIn(folder, FILES.report));
       const reading = judgeReport(report?.body.toString('utf8') ?? '', (path) => sizes.get(`${folder}/${path}`));
       if (reading.status !== 'finished') return null;
-      const job = TrainingJob.safeParse(parsed((await store.get(`${folder}/job.json`))?.body.toString('utf8') ?? ''));
+      const job = TrainingJob.safeParse(
+        parsed((await store.get(fileIn(folder, FILES.job)))?.body.toString('utf8') ?? ''),
+      );
       return { uri: `${store.uri}/${folder}`, report: reading.report, job: job.data };
     }),
   );

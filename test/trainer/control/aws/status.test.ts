@@ -4,10 +4,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
 import { openStore } from '../../../../api/registry/store.ts';
+import { byStage } from '../../../../contracts/src/stages.ts';
 import type { BatchJob } from '../../../../trainer/control/aws/batch.ts';
 import { planInCloud, submitRecipe } from '../../../../trainer/control/aws/cloud-run.ts';
 import { cloudStatus } from '../../../../trainer/control/aws/status.ts';
-import { STAGES } from '../../../../trainer/control/plan/plan.ts';
 import type { RunEvent } from '../../../../trainer/control/run/events.ts';
 import { tinyRecipe } from '../../../support/tiny-recipe.ts';
 
@@ -22,10 +22,7 @@ async function submitted(
   const store = openStore(`file://${mkdtempSync(join(tmpdir(), 'bucket '))}`);
   const recipe = { ...tinyRecipe(), comparison: { seeds: [] } };
   recipe.mntp.language_model = { source: 'gguf_package', name: 'tiny' };
-  const code = Object.fromEntries(STAGES.map((stage) => [stage, digest('c')])) as Record<
-    (typeof STAGES)[number],
-    string
-  >;
+  const code = byStage(() => digest('c'));
   const { plan } = await planInCloud(recipe, code, digest('d'), store);
   const events: RunEvent[] = [];
   const ended: BatchJob = {

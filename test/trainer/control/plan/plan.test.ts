@@ -1,18 +1,19 @@
 // The plan: order, content addresses that follow the graph exactly, cache hits, the comparison's runs.
+
 import { describe, expect, it } from 'vitest';
+import { byStage, STAGE_NAMES, type StageName } from '../../../../contracts/src/stages.ts';
 import { TrainingJob, type TrainingReport } from '../../../../contracts/src/training/job.ts';
-import type { Recipe, StageName } from '../../../../contracts/src/training/recipe.ts';
+import type { Recipe } from '../../../../contracts/src/training/recipe.ts';
 import {
   createPlan,
   digestOf,
   type Plan,
   type PlanSources,
-  STAGES,
   selectJobs,
 } from '../../../../trainer/control/plan/plan.ts';
 import { tinyRecipe } from '../../../support/tiny-recipe.ts';
 
-const code = Object.fromEntries(STAGES.map((stage) => [stage, digestOf(stage)])) as Record<StageName, string>;
+const code = byStage(digestOf);
 const sources: PlanSources = {
   code,
   data: { uri: 's3://bucket/data', digest: digestOf('data') },
@@ -116,7 +117,7 @@ describe('content addresses', () => {
     expect(addresses(createPlan(reversed, sources))).toEqual(addresses(planOf()));
   });
 
-  it.each(STAGES)('follow the graph exactly when the code of %s changes', (stage) => {
+  it.each(STAGE_NAMES)('follow the graph exactly when the code of %s changes', (stage) => {
     const plan = planOf(undefined, { code: { ...code, [stage]: digestOf('edited') } });
     expect(changed(plan)).toEqual(REACH[stage].toSorted());
   });

@@ -1,0 +1,16 @@
+// Patterns of names that are parts of keys, file names and addresses, each written once.
+import { z } from 'zod';
+
+const name = (length: number) => z.string().regex(new RegExp(`^[a-z0-9][a-z0-9._-]{0,${length - 1}}$`));
+
+/** A published model, and the first part of its keys. */
+export const ModelName = name(64);
+
+/** A training recipe: the folder of its runs and the key of its last request. */
+export const RecipeName = name(64);
+
+/** One job of a plan: a stage, or a run of the comparison such as `clip-scratch-2`. */
+export const JobId = name(128);
+
+/** An AWS Batch job; Batch allows no dots. */
+export const BatchJobName = z.string().regex(/^[A-Za-z0-9][A-Za-z0-9_-]{0,127}$/);

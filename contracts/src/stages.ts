@@ -1,0 +1,147 @@
+// The stages of training, one row each, in the order in which they run. Everything else that lists stages reads this table.
+import { z } from 'zod';
+import type { JobClass } from './job-classes.ts';
+import { ClipConfig } from './training/stages/clip.ts';
+import { ContrastiveConfig } from './training/stages/contrastive.ts';
+import { DistillConfig } from './training/stages/distill.ts';
+import { EmbedCaptionsConfig } from './training/stages/embed-captions.ts';
+import { EvaluateConfig } from './training/stages/evaluate.ts';
+import { ExportConfig } from './training/stages/export.ts';
+import { InheritConfig } from './training/stages/inherit.ts';
+import { MntpConfig } from './training/stages/mntp.ts';
+import { PrepareConfig } from './training/stages/prepare.ts';
+
+/** The role of the user's own files; every other role of a job's `inputs` is the stage that wrote the folder. */
+export const DATA = 'data';
+
+export interface StageRow<Config extends z.ZodObject = z.ZodObject, Input extends string = string> {
+  /** The block of a recipe, and the stage's name in it as `stage`. */
+  config: Config;
+  /** Folders that the stage reads: earlier stages, and `data`. */
+  inputs: readonly Input[];
+  jobClass: JobClass;
+  /** What an estimate of time scales by. Absent where the configuration does not say how much there is to do. */
+  work?: { unit: string; amount(config: z.infer<Config>): number };
+  /** Runs of different variants are not compared when time is estimated. */
+  variant?(config: z.infer<Config>): string;
+  /** A folder of this machine that the configuration names, which a container elsewhere does not see. */
+  localFolder?(config: z.infer<Config>): LocalFolder | undefined;
+}
+
+/** `sentence` names field and folder; `instead` is what the user can do. */
+export interface LocalFolder {
+  sentence: string;
+  instead: string;
+}
+
+/** Keeps the types of a row's own configuration and inputs. */
+function row<Config extends z.ZodObject, const Input extends string>(
+  stage: StageRow<Config, Input>,
+): StageRow<Config, Input> {
+  return stage;
+}
+
+export const STAGES = {
+  prepare: row({ config: PrepareConfig, inputs: ['data'], jobClass: 'cpu' }),
+  mntp: row({
+    config: MntpConfig,
+    inputs: ['prepare'],
+    jobClass: 'train',
+    work: {
+      unit: 'tokens',
+      amount: ({ schedule, batch_size, max_tokens }) => schedule.steps * batch_size * max_tokens,
+    },
+    localFolder: ({ language_model: { source, name } }) =>
+      source === 'directory'
+        ? { sentence: `language_model is the folder ${name} of this machine`, instead: 'use a gguf_package' }
+        : undefined,
+  }),
+  contrastive: row({
+    config: ContrastiveConfig,
+    inputs: ['prepare', 'mntp'],
+    jobClass: 'train',
+    work: {
+      unit: 'tokens',
+      amount: ({ schedule, batch_size, max_tokens }) => schedule.steps * batch_size * max_tokens,
+    },
+  }),
+  embed_captions: row({
+    config: EmbedCaptionsConfig,
+    inputs: ['prepare', 'contrastive'],
+    jobClass: 'embed',
+    work: { unit: 'texts', amount: ({ limits }) => 1 + Object.values(limits).reduce((sum, limit) => sum + limit, 0) },
+  }),
+  inherit: row({
+    config: InheritConfig,
+    inputs: ['prepare', 'embed_captions', 'contrastive', 'data'],
+    jobClass: 'train',
+    work: { unit: 'texts', amount: ({ schedule, batch_size }) => schedule.steps * batch_size },
+  }),
+  clip: row({
+    config: ClipConfig,
+    inputs: ['prepare', 'embed_captions', 'inherit'],
+    jobClass: 'train',
+    work: { unit: 'pairs', amount: ({ schedule, batch_size }) => schedule.steps * batch_size },
+    // The two text towers cost differently.
+    variant: ({ text_tower }) => text_tower,
+    localFolder: ({ backbone: { name } }) =>
+      name.includes(':local-dir:')
+        ? { sentence: `backbone.name is ${name}, a folder of this machine`, instead: 'name a model' }
+        : undefined,
+  }),
+  distill: row({
+    config: DistillConfig,
+    inputs: ['prepare', 'embed_captions', 'clip'],
+    jobClass: 'train',
+    work: { unit: 'tokens', amount: ({ schedule, batch_tokens }) => schedule.steps * batch_tokens },
+  }),
+  export: row({ config: ExportConfig, inputs: ['prepare', 'distill', 'clip', 'contrastive'], jobClass: 'cpu' }),
+  evaluate: row({
+    config: EvaluateConfig,
+    inputs: ['prepare', 'embed_captions', 'clip', 'distill', 'export'],
+    jobClass: 'cpu',
+  }),
+};
+
+type Rows = typeof STAGES;
+export type StageName = keyof Rows;
+
+/** In the order in which they run: every stage comes after its inputs. */
+export const STAGE_NAMES = Object.keys(STAGES) as [StageName, ...StageName[]];
+export const StageName = z.enum(STAGE_NAMES);
+
+/** The configuration of one job: the recipe's block and the name of its stage. */
+export const StageConfig = z.discriminatedUnion('stage', configs());
+export type StageConfig = z.infer<Rows[StageName]['config']>;
+
+/** The rows as what they have in common. */
+const ROWS: Readonly<Record<StageName, StageRow>> = STAGES;
+
+/** What the stage reads, in the order of the table. */
+export const inputsOf = (stage: StageName): readonly (StageName | typeof DATA)[] => STAGES[stage].inputs;
+
+export const jobClassOf = (stage: StageName): JobClass => STAGES[stage].jobClass;
+
+/** How much there is to do, in the stage's own unit; 1 where its configuration does not say. */
+export const workOf = (config: StageConfig): number => ROWS[config.stage].work?.amount(config) ?? 1;
+
+/** Runs of one kind take a time that grows with their work. */
+export function kindOf(config: StageConfig): string {
+  const variant = ROWS[config.stage].variant?.(config);
+  return variant === undefined ? config.stage : `${config.stage} ${variant}`;
+}
+
+/** The folder of this machine that a configuration names, if it names one. */
+export const localFolderOf = (config: StageConfig): LocalFolder | undefined => ROWS[config.stage].localFolder?.(config);
+
+/** One value per stage. */
+export function byStage<T>(of: (stage: StageName) => T): Record<StageName, T> {
+  return Object.fromEntries(STAGE_NAMES.map((stage) => [stage, of(stage)])) as Record<StageName, T>;
+}
+
+function configs() {
+  return Object.values(STAGES).map(({ config }) => config) as [
+    Rows['prepare']['config'],
+    ...Rows[StageName]['config'][],
+  ];
+}

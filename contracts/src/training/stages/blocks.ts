@@ -1,0 +1,56 @@
+// Blocks and number ranges that several stages' configurations share.
+import { z } from 'zod';
+
+export const count = z.int().positive();
+export const countOrNone = z.int().nonnegative();
+export const fraction = z.number().min(0).max(1);
+export const weight = z.number().nonnegative();
+
+export const Schedule = z
+  .strictObject({
+    steps: count.describe('Optimiser steps in all.'),
+    warmup_steps: countOrNone.describe(
+      'Steps over which the learning rate rises linearly from 0 to `lr`; part of `steps`.',
+    ),
+    lr: weight.describe('Peak learning rate.'),
+    weight_decay: weight.describe('Decoupled weight decay, per step and multiplied by the learning rate.'),
+    grad_clip: z.number().positive().describe('Largest norm of the whole gradient; a longer one is scaled down to it.'),
+    decay: z.enum(['cosine', 'linear']).describe('Shape of the way from `lr` down to 0 after the warm-up.'),
+  })
+  .meta({ title: 'Schedule', description: 'AdamW with linear warm-up and a decay to zero.' });
+export type Schedule = z.infer<typeof Schedule>;
+
+export const Lora = z
+  .strictObject({
+    rank: count.describe('Rank of the two factors.'),
+    alpha: count.describe('The update is scaled by alpha / rank.'),
+    dropout: fraction.describe('Probability that an input of the first factor is set to zero while training.'),
+  })
+  .meta({ title: 'Lora', description: 'Low-rank update of the attention and MLP matrices of the language model.' });
+
+export const Backbone = z
+  .strictObject({
+    name: z
+      .string()
+      .describe(
+        'A pretrained image tower: `package:NAME` for one that a Python package carries, `open_clip:MODEL@PRETRAINED` or ' +
+          '`open_clip:local-dir:FOLDER` for that of a two-tower checkpoint, else a timm name.',
+      ),
+    size: count.describe('Side of the square input, in pixels.'),
+  })
+  .meta({ title: 'Backbone', description: 'The image tower to start from.' });
+
+export const Adapter = z
+  .strictObject({
+    blocks: countOrNone.describe('Residual MLP blocks: LayerNorm, Linear d -> expansion * d, GELU, Linear back.'),
+    expansion: count.describe('Width of a block inside, as a multiple of its width outside.'),
+  })
+  .meta({
+    title: 'Adapter',
+    description:
+      'From features of the language model to the joint space: residual blocks, LayerNorm, Linear d -> embed_dim.',
+  });
+
+export const Pooling = z
+  .enum(['mean', 'last_token'])
+  .meta({ title: 'Pooling', description: 'How the states of a text become one vector: their mean, or the last one.' });

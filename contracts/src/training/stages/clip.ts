@@ -1,0 +1,45 @@
+// Stage `clip`: image tower and text adapter learn from pairs of images and captions.
+import { z } from 'zod';
+import { Adapter, Backbone, count, countOrNone, fraction, Schedule, weight } from './blocks.ts';
+
+const ScratchTextTower = z
+  .strictObject({
+    layers: count.describe('Transformer blocks.'),
+    width: count.describe('Width of the token states; a multiple of `heads`.'),
+    heads: count.describe('Attention heads per block.'),
+    context_length: count.describe('Tokens of a text that are read.'),
+    vocabulary_size: count.describe('Entries of the WordPiece vocabulary that is trained for it.'),
+  })
+  .meta({ title: 'ScratchTextTower', description: 'The text transformer of the comparison, trained from nothing.' });
+
+export const ClipConfig = z
+  .strictObject({
+    stage: z.literal('clip').describe('Name of the stage.'),
+    text_tower: z
+      .enum(['llm', 'scratch'])
+      .describe(
+        '`llm`: adapter over cached features of the language model. `scratch`: the control, a CLIP-style transformer.',
+      ),
+    scratch: ScratchTextTower,
+    backbone: Backbone,
+    adapter: Adapter,
+    embed_dim: count.describe('Dimensions of the joint space.'),
+    first_trainable_block: countOrNone.describe(
+      'Index of the first backbone block that trains; the ones before it are frozen and their output is cached once per crop.',
+    ),
+    crops: count.describe('Different crops per image.'),
+    crop_scale: z
+      .tuple([fraction, fraction])
+      .describe('Smallest and largest area of a crop, as fractions of the image.'),
+    flip: z.boolean().describe('Whether half of the crops are mirrored.'),
+    layer_decay: fraction.describe("A backbone block's learning rate is that of the block after it, times this."),
+    backbone_lr: weight.describe('Peak learning rate of the last backbone block.'),
+    regulariser_weight: weight.describe(
+      'Weight of the batch-independent regulariser towards the frozen tower: 0.205 * E|v-v0|^2 + 52 * E[smooth-L1 of ' +
+        'pairwise distances], times this.',
+    ),
+    dropout: fraction.describe('Dropout on pooled image features and in the text tower.'),
+    batch_size: count.describe('Pairs per step.'),
+    schedule: Schedule,
+  })
+  .meta({ title: 'ClipConfig', description: 'Configuration of stage `clip`.' });

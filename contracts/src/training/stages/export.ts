@@ -1,0 +1,28 @@
+// Stage `export`: the trained towers become files that a server reads, checked against PyTorch.
+import { z } from 'zod';
+import { ModelName } from '../../names.ts';
+import { count, fraction } from './blocks.ts';
+
+export const ExportConfig = z
+  .strictObject({
+    stage: z.literal('export').describe('Name of the stage.'),
+    name: ModelName.describe('Name of the model, under which it is published.'),
+    version: z.string().min(1).describe('Version of the model, as people count it.'),
+    opset: count.describe('ONNX operator set of both graphs.'),
+    image_weights: z.enum(['float16', 'int8']).describe("Number format of the image tower's weights."),
+    parity_samples: count.describe('Dev captions, and as many images, that parity with PyTorch is measured on.'),
+    min_mean_cosine: fraction.describe('Export fails where the mean cosine to PyTorch float32 is below this.'),
+    min_worst_cosine: fraction.describe('Export fails where one cosine to PyTorch float32 is below this.'),
+    parents: z
+      .array(
+        z.strictObject({
+          name: z.string().describe('What it is called.'),
+          source: z.string().describe('Where it came from.'),
+          licence: z.string().describe('Licence, as an SPDX identifier where there is one.'),
+        }),
+      )
+      .describe('Weights and data that the model was made from: lineage in the manifest, a table in the model card.'),
+    terms: z.string().describe('Sentences for the model card: under which terms the model may be used.'),
+    limits: z.string().describe('Sentences for the model card: what the model was not made for.'),
+  })
+  .meta({ title: 'ExportConfig', description: 'Configuration of stage `export`.' });

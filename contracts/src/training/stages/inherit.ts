@@ -1,0 +1,24 @@
+// Stage `inherit`: an adapter maps texts to where the frozen image tower already puts what they describe.
+import { z } from 'zod';
+import { Adapter, Backbone, count, Schedule, weight } from './blocks.ts';
+
+export const InheritConfig = z
+  .strictObject({
+    stage: z.literal('inherit').describe('Name of the stage.'),
+    backbone: Backbone,
+    adapter: Adapter,
+    embed_dim: count.describe('Dimensions of the joint space.'),
+    target: z
+      .enum(['classifier_rows', 'clip_text'])
+      .describe(
+        "`classifier_rows`: class prompts onto the rows of the backbone's classifier. `clip_text`: captions onto the " +
+          "vectors of the tower's own text encoder.",
+      ),
+    prompts_per_class: count.describe(
+      'Prompts per class. No stage reads it: prompts are made by `embed_captions.prompt_templates`.',
+    ),
+    struct_weight: weight.describe('Weight of the loss on distances between texts, beside the loss on the vectors.'),
+    batch_size: count.describe('Texts per step.'),
+    schedule: Schedule,
+  })
+  .meta({ title: 'InheritConfig', description: 'Configuration of stage `inherit`.' });

@@ -1,0 +1,26 @@
+// Stage `mntp`: a causal language model learns to look both ways, by masked next-token prediction.
+import { z } from 'zod';
+import { count, fraction, Lora, Schedule } from './blocks.ts';
+
+const LanguageModel = z
+  .strictObject({
+    source: z
+      .enum(['gguf_package', 'directory'])
+      .describe('`gguf_package`: a Python package that carries a GGUF file. `directory`: a Hugging Face folder.'),
+    name: z.string().describe('Import name of the package, or path of the folder.'),
+  })
+  .meta({ title: 'LanguageModel', description: 'The causal language model that becomes the text teacher.' });
+
+export const MntpConfig = z
+  .strictObject({
+    stage: z.literal('mntp').describe('Name of the stage.'),
+    language_model: LanguageModel,
+    lora: Lora,
+    mask_share: fraction.describe('Fraction of the tokens that are masked.'),
+    mask_token: z.string().describe("The token that stands for a masked one; one token of the model's vocabulary."),
+    caption_share: fraction.describe('Fraction of captions in the mix; the rest are windows of plain documents.'),
+    max_tokens: count.describe('Tokens of a text that are read.'),
+    batch_size: count.describe('Texts per step.'),
+    schedule: Schedule,
+  })
+  .meta({ title: 'MntpConfig', description: 'Configuration of stage `mntp`.' });
