@@ -108,10 +108,13 @@ export type StageName = keyof Rows;
 
 /** In the order in which they run: every stage comes after its inputs. */
 export const STAGE_NAMES = Object.keys(STAGES) as [StageName, ...StageName[]];
-export const StageName = z.enum(STAGE_NAMES);
+export const StageName = z.enum(STAGE_NAMES).meta({ title: 'StageName', description: 'A stage of training.' });
 
 /** The configuration of one job: the recipe's block and the name of its stage. */
-export const StageConfig = z.discriminatedUnion('stage', configs());
+export const StageConfig = z.discriminatedUnion('stage', configs()).meta({
+  title: 'StageConfig',
+  description: 'The configuration of one job: a block of the recipe and the name of its stage.',
+});
 export type StageConfig = z.infer<Rows[StageName]['config']>;
 
 /** The rows as what they have in common. */

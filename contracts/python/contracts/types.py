@@ -2,44 +2,39 @@
 
 from typing import Any, Literal, NotRequired, TypedDict
 
-EmbedRequestInput12 = TypedDict(
-    "EmbedRequestInput12",
-    {
-        "text": str,
-    },
-)
 
-EmbedRequestInput13 = TypedDict(
-    "EmbedRequestInput13",
-    {
-        "image": str,
-    },
-)
+class EmbedRequestInput12(TypedDict):
 
-EmbedRequestInput2Item2 = TypedDict(
-    "EmbedRequestInput2Item2",
-    {
-        "text": str,
-    },
-)
+    text: str
 
-EmbedRequestInput2Item3 = TypedDict(
-    "EmbedRequestInput2Item3",
-    {
-        "image": str,
-    },
-)
 
-EmbedRequest = TypedDict(
-    "EmbedRequest",
-    {
-        "model": NotRequired[str],
-        "input": str | EmbedRequestInput12 | EmbedRequestInput13 | list[str | EmbedRequestInput2Item2 | EmbedRequestInput2Item3],
-        "types": NotRequired[list[Literal["float", "base64", "int8", "uint8", "binary", "ubinary"]]],
-        "dimensions": NotRequired[int],
-        "truncate": NotRequired[Literal["none", "start", "end"]],
-    },
-)
+class EmbedRequestInput13(TypedDict):
+
+    image: str
+
+
+class EmbedRequestInput2Item2(TypedDict):
+
+    text: str
+
+
+class EmbedRequestInput2Item3(TypedDict):
+
+    image: str
+
+
+class EmbedRequest(TypedDict):
+
+    model: NotRequired[str]
+
+    input: str | EmbedRequestInput12 | EmbedRequestInput13 | list[str | EmbedRequestInput2Item2 | EmbedRequestInput2Item3]
+
+    types: NotRequired[list[Literal["float", "base64", "int8", "uint8", "binary", "ubinary"]]]
+
+    dimensions: NotRequired[int]
+
+    truncate: NotRequired[Literal["none", "start", "end"]]
+
 
 EmbedResponseDataItemEmbedding2 = TypedDict(
     "EmbedResponseDataItemEmbedding2",
@@ -53,1356 +48,1630 @@ EmbedResponseDataItemEmbedding2 = TypedDict(
     },
 )
 
-EmbedResponseDataItemTruncation = TypedDict(
-    "EmbedResponseDataItemTruncation",
-    {
-        "truncated": bool,
-        "tokens_seen": int,
-        "tokens_total": int,
-        "cut_at_char": int | None,
-    },
-)
-
-EmbedResponseDataItem = TypedDict(
-    "EmbedResponseDataItem",
-    {
-        "object": Literal["embedding"],
-        "index": int,
-        "modality": Literal["text", "image"],
-        "embedding": list[float] | str | EmbedResponseDataItemEmbedding2,
-        "truncation": NotRequired[EmbedResponseDataItemTruncation],
-    },
-)
-
-EmbedResponseUsage = TypedDict(
-    "EmbedResponseUsage",
-    {
-        "prompt_tokens": int,
-        "images": int,
-        "total_tokens": int,
-    },
-)
-
-EmbedResponse = TypedDict(
-    "EmbedResponse",
-    {
-        "object": Literal["list"],
-        "model": str,
-        "space_id": str,
-        "dimensions": int,
-        "data": list[EmbedResponseDataItem],
-        "usage": EmbedResponseUsage,
-    },
-)
-
-EncodeRequest = TypedDict(
-    "EncodeRequest",
-    {
-        "space_id": str,
-        "images": list[str],
-    },
-)
-
-EncodeResponseResultsItemOk = TypedDict(
-    "EncodeResponseResultsItemOk",
-    {
-        "status": Literal["ok"],
-        "embedding": str,
-        "width": int,
-        "height": int,
-    },
-)
-
-EncodeResponseResultsItemFailed = TypedDict(
-    "EncodeResponseResultsItemFailed",
-    {
-        "status": Literal["failed"],
-        "code": Literal["malformed_json", "invalid_request", "unknown_key", "wrong_type", "empty_input", "unsupported_type", "invalid_dimensions", "unauthorized", "not_found", "model_not_found", "method_not_allowed", "body_too_large", "image_too_large", "too_many_pixels", "unsupported_media_type", "unsupported_image_type", "too_many_items", "text_too_long", "not_an_image", "broken_image", "space_mismatch", "dimension_mismatch", "overloaded", "internal_error", "non_finite_embedding", "encoder_error", "encoder_unavailable", "model_unavailable", "encoder_timeout"],
-        "message": str,
-    },
-)
-
-EncodeResponse = TypedDict(
-    "EncodeResponse",
-    {
-        "space_id": str,
-        "results": list[EncodeResponseResultsItemOk | EncodeResponseResultsItemFailed],
-    },
-)
-
-ErrorBodyError = TypedDict(
-    "ErrorBodyError",
-    {
-        "message": str,
-        "type": str,
-        "param": Any,
-        "code": Literal["malformed_json", "invalid_request", "unknown_key", "wrong_type", "empty_input", "unsupported_type", "invalid_dimensions", "unauthorized", "not_found", "model_not_found", "method_not_allowed", "body_too_large", "image_too_large", "too_many_pixels", "unsupported_media_type", "unsupported_image_type", "too_many_items", "text_too_long", "not_an_image", "broken_image", "space_mismatch", "dimension_mismatch", "overloaded", "internal_error", "non_finite_embedding", "encoder_error", "encoder_unavailable", "model_unavailable", "encoder_timeout"],
-    },
-)
-
-ErrorBody = TypedDict(
-    "ErrorBody",
-    {
-        "type": str,
-        "title": str,
-        "status": int,
-        "detail": str,
-        "code": Literal["malformed_json", "invalid_request", "unknown_key", "wrong_type", "empty_input", "unsupported_type", "invalid_dimensions", "unauthorized", "not_found", "model_not_found", "method_not_allowed", "body_too_large", "image_too_large", "too_many_pixels", "unsupported_media_type", "unsupported_image_type", "too_many_items", "text_too_long", "not_an_image", "broken_image", "space_mismatch", "dimension_mismatch", "overloaded", "internal_error", "non_finite_embedding", "encoder_error", "encoder_unavailable", "model_unavailable", "encoder_timeout"],
-        "request_id": str,
-        "item": NotRequired[int],
-        "error": ErrorBodyError,
-    },
-)
-
-GateDecisionChecksItem = TypedDict(
-    "GateDecisionChecksItem",
-    {
-        "name": str,
-        "value": Any,
-        "limit": float,
-        "bound": Literal["min", "max"],
-        "passed": bool,
-    },
-)
-
-GateDecision = TypedDict(
-    "GateDecision",
-    {
-        "decision": Literal["publish", "reject"],
-        "reasons": list[str],
-        "checks": list[GateDecisionChecksItem],
-        "incumbent": str | None,
-    },
-)
-
-ModelManifestTextTokenizerVocabulary = TypedDict(
-    "ModelManifestTextTokenizerVocabulary",
-    {
-        "path": str,
-        "digest": str,
-        "size": int,
-    },
-)
-
-ModelManifestTextTokenizer = TypedDict(
-    "ModelManifestTextTokenizer",
-    {
-        "type": Literal["wordpiece"],
-        "vocabulary": ModelManifestTextTokenizerVocabulary,
-        "vocabulary_size": int,
-        "pad_id": int,
-        "unk_id": int,
-        "cls_id": int,
-        "sep_id": int,
-    },
-)
-
-ModelManifestTextTableFile = TypedDict(
-    "ModelManifestTextTableFile",
-    {
-        "path": str,
-        "digest": str,
-        "size": int,
-    },
-)
-
-ModelManifestTextTable = TypedDict(
-    "ModelManifestTextTable",
-    {
-        "file": ModelManifestTextTableFile,
-        "rows": int,
-        "width": int,
-    },
-)
-
-ModelManifestTextGraphFile = TypedDict(
-    "ModelManifestTextGraphFile",
-    {
-        "path": str,
-        "digest": str,
-        "size": int,
-    },
-)
-
-ModelManifestTextGraphWeightsFile = TypedDict(
-    "ModelManifestTextGraphWeightsFile",
-    {
-        "path": str,
-        "digest": str,
-        "size": int,
-    },
-)
-
-ModelManifestTextGraphWeights = TypedDict(
-    "ModelManifestTextGraphWeights",
-    {
-        "name": str,
-        "file": ModelManifestTextGraphWeightsFile,
-    },
-)
-
-ModelManifestTextGraph = TypedDict(
-    "ModelManifestTextGraph",
-    {
-        "file": ModelManifestTextGraphFile,
-        "weights": NotRequired[ModelManifestTextGraphWeights],
-        "opset": int,
-    },
-)
-
-ModelManifestText = TypedDict(
-    "ModelManifestText",
-    {
-        "tokenizer": ModelManifestTextTokenizer,
-        "context_length": int,
-        "table": ModelManifestTextTable,
-        "graph": ModelManifestTextGraph,
-    },
-)
-
-ModelManifestStaticTableFile = TypedDict(
-    "ModelManifestStaticTableFile",
-    {
-        "path": str,
-        "digest": str,
-        "size": int,
-    },
-)
-
-ModelManifestStaticTable = TypedDict(
-    "ModelManifestStaticTable",
-    {
-        "file": ModelManifestStaticTableFile,
-        "rows": int,
-        "width": int,
-    },
-)
-
-ModelManifestStatic = TypedDict(
-    "ModelManifestStatic",
-    {
-        "table": ModelManifestStaticTable,
-    },
-)
-
-ModelManifestImagePreprocess = TypedDict(
-    "ModelManifestImagePreprocess",
-    {
-        "resize_mode": Literal["squash", "shortest", "longest"],
-        "size": int,
-        "interpolation": Literal["bicubic"],
-        "crop": Literal["none", "center"],
-        "mean": list[float],
-        "std": list[float],
-        "color": Literal["rgb"],
-    },
-)
-
-ModelManifestImageGraphFile = TypedDict(
-    "ModelManifestImageGraphFile",
-    {
-        "path": str,
-        "digest": str,
-        "size": int,
-    },
-)
-
-ModelManifestImageGraphWeightsFile = TypedDict(
-    "ModelManifestImageGraphWeightsFile",
-    {
-        "path": str,
-        "digest": str,
-        "size": int,
-    },
-)
-
-ModelManifestImageGraphWeights = TypedDict(
-    "ModelManifestImageGraphWeights",
-    {
-        "name": str,
-        "file": ModelManifestImageGraphWeightsFile,
-    },
-)
-
-ModelManifestImageGraph = TypedDict(
-    "ModelManifestImageGraph",
-    {
-        "file": ModelManifestImageGraphFile,
-        "weights": NotRequired[ModelManifestImageGraphWeights],
-        "opset": int,
-    },
-)
-
-ModelManifestImage = TypedDict(
-    "ModelManifestImage",
-    {
-        "preprocess": ModelManifestImagePreprocess,
-        "graph": ModelManifestImageGraph,
-    },
-)
-
-ModelManifestCalibrationTextImage = TypedDict(
-    "ModelManifestCalibrationTextImage",
-    {
-        "scale": float,
-        "bias": float,
-    },
-)
-
-ModelManifestCalibrationTextText = TypedDict(
-    "ModelManifestCalibrationTextText",
-    {
-        "scale": float,
-        "bias": float,
-    },
-)
-
-ModelManifestCalibrationImageImage = TypedDict(
-    "ModelManifestCalibrationImageImage",
-    {
-        "scale": float,
-        "bias": float,
-    },
-)
-
-ModelManifestCalibration = TypedDict(
-    "ModelManifestCalibration",
-    {
-        "text_image": ModelManifestCalibrationTextImage,
-        "text_text": ModelManifestCalibrationTextText,
-        "image_image": ModelManifestCalibrationImageImage,
-    },
-)
-
-ModelManifestGoldenItem = TypedDict(
-    "ModelManifestGoldenItem",
-    {
-        "text": str,
-        "tier": Literal["student", "static"],
-        "embedding": list[float],
-        "min_cosine": float,
-    },
-)
-
-ModelManifestLineageParentsItem = TypedDict(
-    "ModelManifestLineageParentsItem",
-    {
-        "name": str,
-        "source": str,
-        "digest": NotRequired[str],
-        "licence": str,
-    },
-)
-
-ModelManifestLineage = TypedDict(
-    "ModelManifestLineage",
-    {
-        "recipe": str,
-        "code": str,
-        "parents": list[ModelManifestLineageParentsItem],
-    },
-)
-
-ModelManifest = TypedDict(
-    "ModelManifest",
-    {
-        "name": str,
-        "version": str,
-        "created_at": str,
-        "space_id": str,
-        "embed_dim": int,
-        "matryoshka_dims": list[int],
-        "text": ModelManifestText,
-        "static": ModelManifestStatic,
-        "image": ModelManifestImage,
-        "calibration": ModelManifestCalibration,
-        "golden": list[ModelManifestGoldenItem],
-        "metrics": dict[str, float],
-        "lineage": ModelManifestLineage,
-    },
-)
-
-ModelPointer = TypedDict(
-    "ModelPointer",
-    {
-        "name": str,
-        "manifest": str,
-        "release": str,
-        "moved_at": str,
-    },
-)
-
-ModelRelease = TypedDict(
-    "ModelRelease",
-    {
-        "name": str,
-        "action": Literal["publish", "rollback"],
-        "manifest": str,
-        "moved_at": str,
-        "previous": str | None,
-        "reasons": list[str],
-        "metrics": dict[str, float],
-        "dev_data": str | None,
-    },
-)
-
-PipelinePlanStagesItem = TypedDict(
-    "PipelinePlanStagesItem",
-    {
-        "id": str,
-        "job_name": str,
-        "job_queue": str,
-        "job_definition": str,
-        "job": str,
-        "tags": dict[str, str],
-    },
-)
-
-PipelinePlan = TypedDict(
-    "PipelinePlan",
-    {
-        "recipe": str,
-        "to_run": int,
-        "stages": list[PipelinePlanStagesItem],
-        "exported": str,
-        "evaluated": str,
-        "dev_data": str,
-    },
-)
-
-ProgressLine = TypedDict(
-    "ProgressLine",
-    {
-        "event": Literal["progress"],
-        "stage": str,
-        "step": int,
-        "total": int,
-        "seconds": float,
-        "metrics": dict[str, float],
-    },
-)
-
-RecipePreparePairsItem = TypedDict(
-    "RecipePreparePairsItem",
-    {
-        "split": Literal["train", "dev"],
-        "format": Literal["webdataset", "folder", "csv", "jsonl"],
-        "path": str,
-        "image_column": NotRequired[str],
-        "caption_column": NotRequired[str],
-    },
-)
-
-RecipePrepareTextsItem = TypedDict(
-    "RecipePrepareTextsItem",
-    {
-        "split": Literal["train", "dev"],
-        "kind": Literal["groups", "long", "translations", "plain"],
-        "path": str,
-        "sources": NotRequired[list[str]],
-    },
-)
-
-RecipePrepare = TypedDict(
-    "RecipePrepare",
-    {
-        "pairs": list[RecipePreparePairsItem],
-        "texts": list[RecipePrepareTextsItem],
-        "max_side": int,
-        "min_side": int,
-        "max_pixels": int,
-        "shard_size": int,
-        "min_caption_chars": int,
-        "max_caption_chars": int,
-        "fragments": int,
-        "classes": Any,
-        "class_images": Any,
-    },
-)
-
-RecipeMntpLanguageModel = TypedDict(
-    "RecipeMntpLanguageModel",
-    {
-        "source": Literal["gguf_package", "directory"],
-        "name": str,
-    },
-)
-
-RecipeMntpLora = TypedDict(
-    "RecipeMntpLora",
-    {
-        "rank": int,
-        "alpha": int,
-        "dropout": float,
-    },
-)
-
-RecipeMntpSchedule = TypedDict(
-    "RecipeMntpSchedule",
-    {
-        "steps": int,
-        "warmup_steps": int,
-        "lr": float,
-        "weight_decay": float,
-        "grad_clip": float,
-        "decay": Literal["cosine", "linear"],
-    },
-)
-
-RecipeMntp = TypedDict(
-    "RecipeMntp",
-    {
-        "language_model": RecipeMntpLanguageModel,
-        "lora": RecipeMntpLora,
-        "mask_share": float,
-        "mask_token": str,
-        "caption_share": float,
-        "max_tokens": int,
-        "batch_size": int,
-        "schedule": RecipeMntpSchedule,
-    },
-)
-
-RecipeContrastiveLora = TypedDict(
-    "RecipeContrastiveLora",
-    {
-        "rank": int,
-        "alpha": int,
-        "dropout": float,
-    },
-)
-
-RecipeContrastiveSchedule = TypedDict(
-    "RecipeContrastiveSchedule",
-    {
-        "steps": int,
-        "warmup_steps": int,
-        "lr": float,
-        "weight_decay": float,
-        "grad_clip": float,
-        "decay": Literal["cosine", "linear"],
-    },
-)
-
-RecipeContrastive = TypedDict(
-    "RecipeContrastive",
-    {
-        "lora": RecipeContrastiveLora,
-        "temperature": float,
-        "batch_size": int,
-        "micro_batch": int,
-        "max_tokens": int,
-        "pooling": Literal["mean", "last_token"],
-        "schedule": RecipeContrastiveSchedule,
-    },
-)
-
-RecipeEmbedCaptionsLimits = TypedDict(
-    "RecipeEmbedCaptionsLimits",
-    {
-        "groups": int,
-        "long": int,
-        "translations": int,
-        "fragments": int,
-    },
-)
-
-RecipeEmbedCaptions = TypedDict(
-    "RecipeEmbedCaptions",
-    {
-        "pooling": Literal["mean", "last_token"],
-        "max_tokens": int,
-        "batch_tokens": int,
-        "shard_size": int,
-        "limits": RecipeEmbedCaptionsLimits,
-        "prompt_templates": list[str],
-    },
-)
-
-RecipeInheritBackbone = TypedDict(
-    "RecipeInheritBackbone",
-    {
-        "name": str,
-        "size": int,
-    },
-)
-
-RecipeInheritAdapter = TypedDict(
-    "RecipeInheritAdapter",
-    {
-        "blocks": int,
-        "expansion": int,
-    },
-)
-
-RecipeInheritSchedule = TypedDict(
-    "RecipeInheritSchedule",
-    {
-        "steps": int,
-        "warmup_steps": int,
-        "lr": float,
-        "weight_decay": float,
-        "grad_clip": float,
-        "decay": Literal["cosine", "linear"],
-    },
-)
-
-RecipeInherit = TypedDict(
-    "RecipeInherit",
-    {
-        "backbone": RecipeInheritBackbone,
-        "adapter": RecipeInheritAdapter,
-        "embed_dim": int,
-        "target": Literal["classifier_rows", "clip_text"],
-        "prompts_per_class": int,
-        "struct_weight": float,
-        "batch_size": int,
-        "schedule": RecipeInheritSchedule,
-    },
-)
-
-RecipeClipScratch = TypedDict(
-    "RecipeClipScratch",
-    {
-        "layers": int,
-        "width": int,
-        "heads": int,
-        "context_length": int,
-        "vocabulary_size": int,
-    },
-)
-
-RecipeClipBackbone = TypedDict(
-    "RecipeClipBackbone",
-    {
-        "name": str,
-        "size": int,
-    },
-)
-
-RecipeClipAdapter = TypedDict(
-    "RecipeClipAdapter",
-    {
-        "blocks": int,
-        "expansion": int,
-    },
-)
-
-RecipeClipSchedule = TypedDict(
-    "RecipeClipSchedule",
-    {
-        "steps": int,
-        "warmup_steps": int,
-        "lr": float,
-        "weight_decay": float,
-        "grad_clip": float,
-        "decay": Literal["cosine", "linear"],
-    },
-)
-
-RecipeClip = TypedDict(
-    "RecipeClip",
-    {
-        "text_tower": Literal["llm", "scratch"],
-        "scratch": RecipeClipScratch,
-        "backbone": RecipeClipBackbone,
-        "adapter": RecipeClipAdapter,
-        "embed_dim": int,
-        "first_trainable_block": int,
-        "crops": int,
-        "crop_scale": list[Any],
-        "flip": bool,
-        "layer_decay": float,
-        "backbone_lr": float,
-        "regulariser_weight": float,
-        "dropout": float,
-        "batch_size": int,
-        "schedule": RecipeClipSchedule,
-    },
-)
-
-RecipeDistillMix = TypedDict(
-    "RecipeDistillMix",
-    {
-        "captions": float,
-        "groups": float,
-        "long": float,
-        "translations": float,
-        "fragments": float,
-        "prompts": float,
-    },
-)
-
-RecipeDistillSchedule = TypedDict(
-    "RecipeDistillSchedule",
-    {
-        "steps": int,
-        "warmup_steps": int,
-        "lr": float,
-        "weight_decay": float,
-        "grad_clip": float,
-        "decay": Literal["cosine", "linear"],
-    },
-)
-
-RecipeDistillStaticSchedule = TypedDict(
-    "RecipeDistillStaticSchedule",
-    {
-        "steps": int,
-        "warmup_steps": int,
-        "lr": float,
-        "weight_decay": float,
-        "grad_clip": float,
-        "decay": Literal["cosine", "linear"],
-    },
-)
-
-RecipeDistillStatic = TypedDict(
-    "RecipeDistillStatic",
-    {
-        "batch_size": int,
-        "schedule": RecipeDistillStaticSchedule,
-    },
-)
-
-RecipeDistill = TypedDict(
-    "RecipeDistill",
-    {
-        "vocabulary_size": int,
-        "layers": int,
-        "width": int,
-        "heads": int,
-        "context_length": int,
-        "initial_weights": str,
-        "matryoshka_dims": list[int],
-        "contrastive_weight": float,
-        "temperature": float,
-        "mix": RecipeDistillMix,
-        "batch_tokens": int,
-        "schedule": RecipeDistillSchedule,
-        "static": RecipeDistillStatic,
-    },
-)
-
-RecipeExportParentsItem = TypedDict(
-    "RecipeExportParentsItem",
-    {
-        "name": str,
-        "source": str,
-        "licence": str,
-    },
-)
-
-RecipeExport = TypedDict(
-    "RecipeExport",
-    {
-        "name": str,
-        "version": str,
-        "opset": int,
-        "image_weights": Literal["float16", "int8"],
-        "parity_samples": int,
-        "min_mean_cosine": float,
-        "min_worst_cosine": float,
-        "parents": list[RecipeExportParentsItem],
-        "terms": str,
-        "limits": str,
-    },
-)
-
-RecipeEvaluate = TypedDict(
-    "RecipeEvaluate",
-    {
-        "bootstrap_samples": int,
-    },
-)
-
-RecipeComparison = TypedDict(
-    "RecipeComparison",
-    {
-        "seeds": list[int],
-    },
-)
-
-Recipe = TypedDict(
-    "Recipe",
-    {
-        "name": str,
-        "description": str,
-        "seed": int,
-        "data": str,
-        "prepare": RecipePrepare,
-        "mntp": RecipeMntp,
-        "contrastive": RecipeContrastive,
-        "embed_captions": RecipeEmbedCaptions,
-        "inherit": RecipeInherit,
-        "clip": RecipeClip,
-        "distill": RecipeDistill,
-        "export": RecipeExport,
-        "evaluate": RecipeEvaluate,
-        "comparison": RecipeComparison,
-    },
-)
-
-SimilarityRequestA112 = TypedDict(
-    "SimilarityRequestA112",
-    {
-        "text": str,
-    },
-)
-
-SimilarityRequestA113 = TypedDict(
-    "SimilarityRequestA113",
-    {
-        "image": str,
-    },
-)
-
-SimilarityRequestA12 = TypedDict(
-    "SimilarityRequestA12",
-    {
-        "embedding": list[float] | str,
-        "space_id": str,
-        "modality": NotRequired[Literal["text", "image"]],
-    },
-)
-
-SimilarityRequestA2Item12 = TypedDict(
-    "SimilarityRequestA2Item12",
-    {
-        "text": str,
-    },
-)
-
-SimilarityRequestA2Item13 = TypedDict(
-    "SimilarityRequestA2Item13",
-    {
-        "image": str,
-    },
-)
-
-SimilarityRequestA2Item2 = TypedDict(
-    "SimilarityRequestA2Item2",
-    {
-        "embedding": list[float] | str,
-        "space_id": str,
-        "modality": NotRequired[Literal["text", "image"]],
-    },
-)
-
-SimilarityRequestB112 = TypedDict(
-    "SimilarityRequestB112",
-    {
-        "text": str,
-    },
-)
-
-SimilarityRequestB113 = TypedDict(
-    "SimilarityRequestB113",
-    {
-        "image": str,
-    },
-)
-
-SimilarityRequestB12 = TypedDict(
-    "SimilarityRequestB12",
-    {
-        "embedding": list[float] | str,
-        "space_id": str,
-        "modality": NotRequired[Literal["text", "image"]],
-    },
-)
-
-SimilarityRequestB2Item12 = TypedDict(
-    "SimilarityRequestB2Item12",
-    {
-        "text": str,
-    },
-)
-
-SimilarityRequestB2Item13 = TypedDict(
-    "SimilarityRequestB2Item13",
-    {
-        "image": str,
-    },
-)
-
-SimilarityRequestB2Item2 = TypedDict(
-    "SimilarityRequestB2Item2",
-    {
-        "embedding": list[float] | str,
-        "space_id": str,
-        "modality": NotRequired[Literal["text", "image"]],
-    },
-)
-
-SimilarityRequest = TypedDict(
-    "SimilarityRequest",
-    {
-        "model": NotRequired[str],
-        "a": str | SimilarityRequestA112 | SimilarityRequestA113 | SimilarityRequestA12 | list[str | SimilarityRequestA2Item12 | SimilarityRequestA2Item13 | SimilarityRequestA2Item2],
-        "b": str | SimilarityRequestB112 | SimilarityRequestB113 | SimilarityRequestB12 | list[str | SimilarityRequestB2Item12 | SimilarityRequestB2Item13 | SimilarityRequestB2Item2],
-        "mode": NotRequired[Literal["matrix", "pairs", "top_k"]],
-        "top_k": NotRequired[int],
-        "dimensions": NotRequired[int],
-        "truncate": NotRequired[Literal["none", "start", "end"]],
-    },
-)
-
-SimilarityResponseMatrixUsage = TypedDict(
-    "SimilarityResponseMatrixUsage",
-    {
-        "prompt_tokens": int,
-        "images": int,
-        "total_tokens": int,
-    },
-)
-
-SimilarityResponseMatrix = TypedDict(
-    "SimilarityResponseMatrix",
-    {
-        "object": Literal["similarity"],
-        "model": str,
-        "space_id": str,
-        "dimensions": int,
-        "usage": SimilarityResponseMatrixUsage,
-        "mode": Literal["matrix"],
-        "scores": list[list[float]],
-        "calibrated": list[list[Any]],
-    },
-)
-
-SimilarityResponsePairsUsage = TypedDict(
-    "SimilarityResponsePairsUsage",
-    {
-        "prompt_tokens": int,
-        "images": int,
-        "total_tokens": int,
-    },
-)
-
-SimilarityResponsePairs = TypedDict(
-    "SimilarityResponsePairs",
-    {
-        "object": Literal["similarity"],
-        "model": str,
-        "space_id": str,
-        "dimensions": int,
-        "usage": SimilarityResponsePairsUsage,
-        "mode": Literal["pairs"],
-        "scores": list[float],
-        "calibrated": list[Any],
-    },
-)
-
-SimilarityResponseTopKUsage = TypedDict(
-    "SimilarityResponseTopKUsage",
-    {
-        "prompt_tokens": int,
-        "images": int,
-        "total_tokens": int,
-    },
-)
-
-SimilarityResponseTopKResultsItemItem = TypedDict(
-    "SimilarityResponseTopKResultsItemItem",
-    {
-        "index": int,
-        "score": float,
-        "calibrated": Any,
-    },
-)
-
-SimilarityResponseTopK = TypedDict(
-    "SimilarityResponseTopK",
-    {
-        "object": Literal["similarity"],
-        "model": str,
-        "space_id": str,
-        "dimensions": int,
-        "usage": SimilarityResponseTopKUsage,
-        "mode": Literal["top_k"],
-        "results": list[list[SimilarityResponseTopKResultsItemItem]],
-    },
-)
+
+class EmbedResponseDataItemTruncation(TypedDict):
+
+    truncated: bool
+
+    tokens_seen: int
+
+    tokens_total: int
+
+    cut_at_char: int | None
+
+
+class EmbedResponseDataItem(TypedDict):
+
+    object: Literal["embedding"]
+
+    index: int
+
+    modality: Literal["text", "image"]
+
+    embedding: list[float] | str | EmbedResponseDataItemEmbedding2
+
+    truncation: NotRequired[EmbedResponseDataItemTruncation]
+
+
+class EmbedResponseUsage(TypedDict):
+
+    prompt_tokens: int
+
+    images: int
+
+    total_tokens: int
+
+
+class EmbedResponse(TypedDict):
+
+    object: Literal["list"]
+
+    model: str
+
+    space_id: str
+
+    dimensions: int
+
+    data: list[EmbedResponseDataItem]
+
+    usage: EmbedResponseUsage
+
+
+class EncodeRequest(TypedDict):
+
+    space_id: str
+
+    images: list[str]
+
+
+class EncodeResponseResultsItemOk(TypedDict):
+
+    status: Literal["ok"]
+
+    embedding: str
+
+    width: int
+
+    height: int
+
+
+class EncodeResponseResultsItemFailed(TypedDict):
+
+    status: Literal["failed"]
+
+    code: Literal["malformed_json", "invalid_request", "unknown_key", "wrong_type", "empty_input", "unsupported_type", "invalid_dimensions", "unauthorized", "not_found", "model_not_found", "method_not_allowed", "body_too_large", "image_too_large", "too_many_pixels", "unsupported_media_type", "unsupported_image_type", "too_many_items", "text_too_long", "not_an_image", "broken_image", "space_mismatch", "dimension_mismatch", "overloaded", "internal_error", "non_finite_embedding", "encoder_error", "encoder_unavailable", "model_unavailable", "encoder_timeout"]
+
+    message: str
+
+
+class EncodeResponse(TypedDict):
+
+    space_id: str
+
+    results: list[EncodeResponseResultsItemOk | EncodeResponseResultsItemFailed]
+
+
+class ErrorBodyError(TypedDict):
+
+    message: str
+
+    type: str
+
+    param: str | None
+
+    code: Literal["malformed_json", "invalid_request", "unknown_key", "wrong_type", "empty_input", "unsupported_type", "invalid_dimensions", "unauthorized", "not_found", "model_not_found", "method_not_allowed", "body_too_large", "image_too_large", "too_many_pixels", "unsupported_media_type", "unsupported_image_type", "too_many_items", "text_too_long", "not_an_image", "broken_image", "space_mismatch", "dimension_mismatch", "overloaded", "internal_error", "non_finite_embedding", "encoder_error", "encoder_unavailable", "model_unavailable", "encoder_timeout"]
+
+
+class ErrorBody(TypedDict):
+
+    type: str
+
+    title: str
+
+    status: int
+
+    detail: str
+
+    code: Literal["malformed_json", "invalid_request", "unknown_key", "wrong_type", "empty_input", "unsupported_type", "invalid_dimensions", "unauthorized", "not_found", "model_not_found", "method_not_allowed", "body_too_large", "image_too_large", "too_many_pixels", "unsupported_media_type", "unsupported_image_type", "too_many_items", "text_too_long", "not_an_image", "broken_image", "space_mismatch", "dimension_mismatch", "overloaded", "internal_error", "non_finite_embedding", "encoder_error", "encoder_unavailable", "model_unavailable", "encoder_timeout"]
+
+    request_id: str
+
+    item: NotRequired[int]
+
+    error: ErrorBodyError
+
+
+class GateDecisionChecksItem(TypedDict):
+
+    name: str
+
+    value: float | None
+
+    limit: float
+
+    bound: Literal["min", "max"]
+
+    passed: bool
+
+
+class GateDecision(TypedDict):
+
+    decision: Literal["publish", "reject"]
+
+    reasons: list[str]
+
+    checks: list[GateDecisionChecksItem]
+
+    incumbent: str | None
+
+
+class ModelManifestTextTokenizerVocabulary(TypedDict):
+
+    path: str
+
+    digest: str
+
+    size: int
+
+
+class ModelManifestTextTokenizer(TypedDict):
+
+    type: Literal["wordpiece"]
+
+    vocabulary: ModelManifestTextTokenizerVocabulary
+
+    vocabulary_size: int
+
+    pad_id: int
+
+    unk_id: int
+
+    cls_id: int
+
+    sep_id: int
+
+
+class ModelManifestTextTableFile(TypedDict):
+
+    path: str
+
+    digest: str
+
+    size: int
+
+
+class ModelManifestTextTable(TypedDict):
+
+    file: ModelManifestTextTableFile
+
+    rows: int
+
+    width: int
+
+
+class ModelManifestTextGraphFile(TypedDict):
+
+    path: str
+
+    digest: str
+
+    size: int
+
+
+class ModelManifestTextGraphWeightsFile(TypedDict):
+
+    path: str
+
+    digest: str
+
+    size: int
+
+
+class ModelManifestTextGraphWeights(TypedDict):
+
+    name: str
+
+    file: ModelManifestTextGraphWeightsFile
+
+
+class ModelManifestTextGraph(TypedDict):
+
+    file: ModelManifestTextGraphFile
+
+    weights: NotRequired[ModelManifestTextGraphWeights]
+
+    opset: int
+
+
+class ModelManifestText(TypedDict):
+
+    tokenizer: ModelManifestTextTokenizer
+
+    context_length: int
+
+    table: ModelManifestTextTable
+
+    graph: ModelManifestTextGraph
+
+
+class ModelManifestStaticTableFile(TypedDict):
+
+    path: str
+
+    digest: str
+
+    size: int
+
+
+class ModelManifestStaticTable(TypedDict):
+
+    file: ModelManifestStaticTableFile
+
+    rows: int
+
+    width: int
+
+
+class ModelManifestStatic(TypedDict):
+
+    table: ModelManifestStaticTable
+
+
+class ModelManifestImagePreprocess(TypedDict):
+
+    resize_mode: Literal["squash", "shortest", "longest"]
+
+    size: int
+
+    interpolation: Literal["bicubic"]
+
+    crop: Literal["none", "center"]
+
+    mean: list[float]
+
+    std: list[float]
+
+    color: Literal["rgb"]
+
+
+class ModelManifestImageGraphFile(TypedDict):
+
+    path: str
+
+    digest: str
+
+    size: int
+
+
+class ModelManifestImageGraphWeightsFile(TypedDict):
+
+    path: str
+
+    digest: str
+
+    size: int
+
+
+class ModelManifestImageGraphWeights(TypedDict):
+
+    name: str
+
+    file: ModelManifestImageGraphWeightsFile
+
+
+class ModelManifestImageGraph(TypedDict):
+
+    file: ModelManifestImageGraphFile
+
+    weights: NotRequired[ModelManifestImageGraphWeights]
+
+    opset: int
+
+
+class ModelManifestImage(TypedDict):
+
+    preprocess: ModelManifestImagePreprocess
+
+    graph: ModelManifestImageGraph
+
+
+class ModelManifestCalibrationTextImage(TypedDict):
+
+    scale: float
+
+    bias: float
+
+
+class ModelManifestCalibrationTextText(TypedDict):
+
+    scale: float
+
+    bias: float
+
+
+class ModelManifestCalibrationImageImage(TypedDict):
+
+    scale: float
+
+    bias: float
+
+
+class ModelManifestCalibration(TypedDict):
+
+    text_image: ModelManifestCalibrationTextImage
+
+    text_text: ModelManifestCalibrationTextText
+
+    image_image: ModelManifestCalibrationImageImage
+
+
+class ModelManifestGoldenItem(TypedDict):
+
+    text: str
+
+    tier: Literal["student", "static"]
+
+    embedding: list[float]
+
+    min_cosine: float
+
+
+class ModelManifestLineageParentsItem(TypedDict):
+
+    name: str
+
+    source: str
+
+    digest: NotRequired[str]
+
+    licence: str
+
+
+class ModelManifestLineage(TypedDict):
+
+    recipe: str
+
+    code: str
+
+    parents: list[ModelManifestLineageParentsItem]
+
+
+class ModelManifest(TypedDict):
+
+    name: str
+
+    version: str
+
+    created_at: str
+
+    space_id: str
+
+    embed_dim: int
+
+    matryoshka_dims: list[int]
+
+    text: ModelManifestText
+
+    static: ModelManifestStatic
+
+    image: ModelManifestImage
+
+    calibration: ModelManifestCalibration
+
+    golden: list[ModelManifestGoldenItem]
+
+    metrics: dict[str, float]
+
+    lineage: ModelManifestLineage
+
+
+class ModelPointer(TypedDict):
+
+    name: str
+
+    manifest: str
+
+    release: str
+
+    moved_at: str
+
+
+class ModelRelease(TypedDict):
+
+    name: str
+
+    action: Literal["publish", "rollback"]
+
+    manifest: str
+
+    moved_at: str
+
+    previous: str | None
+
+    reasons: list[str]
+
+    metrics: dict[str, float]
+
+    dev_data: str | None
+
+
+class PipelinePlanStagesItem(TypedDict):
+
+    id: str
+
+    job_name: str
+
+    job_queue: str
+
+    job_definition: str
+
+    job: str
+
+    tags: dict[str, str]
+
+
+class PipelinePlan(TypedDict):
+
+    recipe: str
+
+    to_run: int
+
+    stages: list[PipelinePlanStagesItem]
+
+    exported: str
+
+    evaluated: str
+
+    dev_data: str
+
+
+class ProgressLine(TypedDict):
+
+    event: Literal["progress"]
+
+    stage: str
+
+    step: int
+
+    total: int
+
+    seconds: float
+
+    metrics: dict[str, float]
+
+
+Split = Literal["train", "dev"]
+"""`train` is learned from, `dev` is measured on and never learned from."""
+
+
+class PairSource(TypedDict):
+    """Images with captions that a user has."""
+
+    split: Split
+    """`train` is learned from, `dev` is measured on and never learned from."""
+
+    format: Literal["webdataset", "folder", "csv", "jsonl"]
+    """`webdataset`: tar shards with KEY.jpg beside KEY.json or KEY.txt. `folder`: images beside .txt files.
+    `csv` and `jsonl`: a table that names an image file and its captions in each row.
+    """
+
+    path: str
+    """File, folder or pattern (`*`), relative to the data folder (the job's `inputs.data`)."""
+
+    image_column: NotRequired[str]
+    """csv and jsonl only: the column that names the image file."""
+
+    caption_column: NotRequired[str]
+    """csv and jsonl only: the column with the caption or captions."""
+
+
+class TextSource(TypedDict):
+    """Text without images."""
+
+    split: Split
+    """`train` is learned from, `dev` is measured on and never learned from."""
+
+    kind: Literal["groups", "long", "translations", "plain"]
+    """`groups`: captions of one image. `long`: long descriptions. `translations`: one caption in several
+    languages. `plain`: documents.
+    """
+
+    path: str
+    """JSON lines file, relative to the data folder."""
+
+    sources: NotRequired[list[str]]
+    """Keep only rows whose `source` is one of these; absent keeps all."""
+
+
+class RecipePrepare(TypedDict):
+    """Configuration of stage `prepare`."""
+
+    pairs: list[PairSource]
+    """Where images and their captions come from."""
+
+    texts: list[TextSource]
+    """Where further texts come from."""
+
+    max_side: int
+    """Images with a longer side than this are shrunk to it, aspect ratio kept, before they are stored; in
+    pixels.
+    """
+
+    min_side: int
+    """Images with a shorter side than this are left out; in pixels."""
+
+    max_pixels: int
+    """Images with more pixels than this are left out."""
+
+    shard_size: int
+    """Images per shard."""
+
+    min_caption_chars: int
+    """Shorter captions are left out; in characters."""
+
+    max_caption_chars: int
+    """Longer captions are left out; in characters."""
+
+    fragments: int
+    """How many of the most frequent short phrases of the train captions become texts of their own (search-box
+    queries).
+    """
+
+    classes: str | None
+    """Class names and prompt templates, a ClassFile relative to the data folder; null: no zero-shot figures."""
+
+    class_images: str | None
+    """Tar of class images with a .jsonl of {key, index} per row beside it, for zero-shot figures; null: none."""
+
+
+class LanguageModel(TypedDict):
+    """The causal language model that becomes the text teacher."""
+
+    source: Literal["gguf_package", "directory"]
+    """`gguf_package`: a Python package that carries a GGUF file. `directory`: a Hugging Face folder."""
+
+    name: str
+    """Import name of the package, or path of the folder."""
+
+
+class Lora(TypedDict):
+    """Low-rank update of the attention and MLP matrices of the language model."""
+
+    rank: int
+    """Rank of the two factors."""
+
+    alpha: int
+    """The update is scaled by alpha / rank."""
+
+    dropout: float
+    """Probability that an input of the first factor is set to zero while training."""
+
+
+class Schedule(TypedDict):
+    """AdamW with linear warm-up and a decay to zero."""
+
+    steps: int
+    """Optimiser steps in all."""
+
+    warmup_steps: int
+    """Steps over which the learning rate rises linearly from 0 to `lr`; part of `steps`."""
+
+    lr: float
+    """Peak learning rate."""
+
+    weight_decay: float
+    """Decoupled weight decay, per step and multiplied by the learning rate."""
+
+    grad_clip: float
+    """Largest norm of the whole gradient; a longer one is scaled down to it."""
+
+    decay: Literal["cosine", "linear"]
+    """Shape of the way from `lr` down to 0 after the warm-up."""
+
+
+class RecipeMntp(TypedDict):
+    """Configuration of stage `mntp`."""
+
+    language_model: LanguageModel
+    """The causal language model that becomes the text teacher."""
+
+    lora: Lora
+    """Low-rank update of the attention and MLP matrices of the language model."""
+
+    mask_share: float
+    """Fraction of the tokens that are masked."""
+
+    mask_token: str
+    """The token that stands for a masked one; one token of the model's vocabulary."""
+
+    caption_share: float
+    """Fraction of captions in the mix; the rest are windows of plain documents."""
+
+    max_tokens: int
+    """Tokens of a text that are read."""
+
+    batch_size: int
+    """Texts per step."""
+
+    schedule: Schedule
+    """AdamW with linear warm-up and a decay to zero."""
+
+
+Pooling = Literal["mean", "last_token"]
+"""How the states of a text become one vector: their mean, or the last one."""
+
+
+class RecipeContrastive(TypedDict):
+    """Configuration of stage `contrastive`."""
+
+    lora: Lora
+    """Low-rank update of the attention and MLP matrices of the language model."""
+
+    temperature: float
+    """Cosines are divided by it before the softmax."""
+
+    batch_size: int
+    """Groups per step; every group gives two captions."""
+
+    micro_batch: int
+    """Captions that GradCache embeds at a time: bounds the memory, not the result."""
+
+    max_tokens: int
+    """Tokens of a caption that are read."""
+
+    pooling: Pooling
+    """How the states of a text become one vector: their mean, or the last one."""
+
+    schedule: Schedule
+    """AdamW with linear warm-up and a decay to zero."""
+
+
+class RecipeEmbedCaptionsLimits(TypedDict):
+    """How many texts of each kind are embedded."""
+
+    groups: int
+    """At most this many different captions without images are embedded, the first ones; 0 leaves the kind out."""
+
+    long: int
+    """At most this many different long descriptions are embedded, the first ones; 0 leaves the kind out."""
+
+    translations: int
+    """At most this many different translated captions are embedded, the first ones; 0 leaves the kind out."""
+
+    fragments: int
+    """At most this many different short phrases are embedded, the first ones; 0 leaves the kind out."""
+
+
+class RecipeEmbedCaptions(TypedDict):
+    """Configuration of stage `embed_captions`."""
+
+    pooling: Pooling
+    """How the states of a text become one vector: their mean, or the last one."""
+
+    max_tokens: int
+    """Tokens of a text that are read."""
+
+    batch_tokens: int
+    """Tokens per forward pass, padding included."""
+
+    shard_size: int
+    """Texts per shard of the output."""
+
+    limits: RecipeEmbedCaptionsLimits
+    """How many texts of each kind are embedded."""
+
+    prompt_templates: list[str]
+    """Templates that turn a class name into prompts; each contains {}."""
+
+
+class Backbone(TypedDict):
+    """The image tower to start from."""
+
+    name: str
+    """A pretrained image tower: `package:NAME` for one that a Python package carries,
+    `open_clip:MODEL@PRETRAINED` or `open_clip:local-dir:FOLDER` for that of a two-tower checkpoint, else a
+    timm name.
+    """
+
+    size: int
+    """Side of the square input, in pixels."""
+
+
+class Adapter(TypedDict):
+    """From features of the language model to the joint space: residual blocks, LayerNorm, Linear d ->
+    embed_dim.
+    """
+
+    blocks: int
+    """Residual MLP blocks: LayerNorm, Linear d -> expansion * d, GELU, Linear back."""
+
+    expansion: int
+    """Width of a block inside, as a multiple of its width outside."""
+
+
+class RecipeInherit(TypedDict):
+    """Configuration of stage `inherit`."""
+
+    backbone: Backbone
+    """The image tower to start from."""
+
+    adapter: Adapter
+    """From features of the language model to the joint space: residual blocks, LayerNorm, Linear d ->
+    embed_dim.
+    """
+
+    embed_dim: int
+    """Dimensions of the joint space."""
+
+    target: Literal["classifier_rows", "clip_text"]
+    """`classifier_rows`: class prompts onto the rows of the backbone's classifier. `clip_text`: captions onto
+    the vectors of the tower's own text encoder.
+    """
+
+    prompts_per_class: int
+    """Prompts per class. No stage reads it: prompts are made by `embed_captions.prompt_templates`."""
+
+    struct_weight: float
+    """Weight of the loss on distances between texts, beside the loss on the vectors."""
+
+    batch_size: int
+    """Texts per step."""
+
+    schedule: Schedule
+    """AdamW with linear warm-up and a decay to zero."""
+
+
+class ScratchTextTower(TypedDict):
+    """The text transformer of the comparison, trained from nothing."""
+
+    layers: int
+    """Transformer blocks."""
+
+    width: int
+    """Width of the token states; a multiple of `heads`."""
+
+    heads: int
+    """Attention heads per block."""
+
+    context_length: int
+    """Tokens of a text that are read."""
+
+    vocabulary_size: int
+    """Entries of the WordPiece vocabulary that is trained for it."""
+
+
+class RecipeClip(TypedDict):
+    """Configuration of stage `clip`."""
+
+    text_tower: Literal["llm", "scratch"]
+    """`llm`: adapter over cached features of the language model. `scratch`: the control, a CLIP-style
+    transformer.
+    """
+
+    scratch: ScratchTextTower
+    """The text transformer of the comparison, trained from nothing."""
+
+    backbone: Backbone
+    """The image tower to start from."""
+
+    adapter: Adapter
+    """From features of the language model to the joint space: residual blocks, LayerNorm, Linear d ->
+    embed_dim.
+    """
+
+    embed_dim: int
+    """Dimensions of the joint space."""
+
+    first_trainable_block: int
+    """Index of the first backbone block that trains; the ones before it are frozen and their output is cached
+    once per crop.
+    """
+
+    crops: int
+    """Different crops per image."""
+
+    crop_scale: list[float]
+    """Smallest and largest area of a crop, as fractions of the image."""
+
+    flip: bool
+    """Whether half of the crops are mirrored."""
+
+    layer_decay: float
+    """A backbone block's learning rate is that of the block after it, times this."""
+
+    backbone_lr: float
+    """Peak learning rate of the last backbone block."""
+
+    regulariser_weight: float
+    """Weight of the batch-independent regulariser towards the frozen tower: 0.205 * E|v-v0|^2 + 52 *
+    E[smooth-L1 of pairwise distances], times this.
+    """
+
+    dropout: float
+    """Dropout on pooled image features and in the text tower."""
+
+    batch_size: int
+    """Pairs per step."""
+
+    schedule: Schedule
+    """AdamW with linear warm-up and a decay to zero."""
+
+
+class RecipeDistillMix(TypedDict):
+    """How often each kind of text is drawn, relative to the others; kinds that the data lacks are left out."""
+
+    captions: float
+    """Weight of captions of images."""
+
+    groups: float
+    """Weight of captions without images."""
+
+    long: float
+    """Weight of long descriptions."""
+
+    translations: float
+    """Weight of translated captions."""
+
+    fragments: float
+    """Weight of short phrases."""
+
+    prompts: float
+    """Weight of prompts made from class names."""
+
+
+class RecipeDistillStatic(TypedDict):
+    """Training of the static tier: the mean of token rows."""
+
+    batch_size: int
+    """Texts per step."""
+
+    schedule: Schedule
+    """AdamW with linear warm-up and a decay to zero."""
+
+
+class RecipeDistill(TypedDict):
+    """Configuration of stage `distill`."""
+
+    vocabulary_size: int
+    """Entries of the WordPiece vocabulary."""
+
+    layers: int
+    """Transformer blocks of the student."""
+
+    width: int
+    """Width of its token states; a multiple of `heads`."""
+
+    heads: int
+    """Attention heads per block."""
+
+    context_length: int
+    """Tokens of a text that are read, special tokens included."""
+
+    initial_weights: str
+    """Where the transformer starts: `scratch`, or a package with a BERT-shaped sentence encoder of the same
+    width.
+    """
+
+    matryoshka_dims: list[int]
+    """Lengths at which a cut vector must work too; the largest is the whole vector."""
+
+    contrastive_weight: float
+    """Weight of the contrastive loss beside the regression onto the teacher."""
+
+    temperature: float
+    """Cosines are divided by it before the softmax of the contrastive loss."""
+
+    mix: RecipeDistillMix
+    """How often each kind of text is drawn, relative to the others; kinds that the data lacks are left out."""
+
+    batch_tokens: int
+    """Tokens per step, padding included."""
+
+    schedule: Schedule
+    """AdamW with linear warm-up and a decay to zero."""
+
+    static: RecipeDistillStatic
+    """Training of the static tier: the mean of token rows."""
+
+
+class RecipeExportParentsItem(TypedDict):
+
+    name: str
+    """What it is called."""
+
+    source: str
+    """Where it came from."""
+
+    licence: str
+    """Licence, as an SPDX identifier where there is one."""
+
+
+class RecipeExport(TypedDict):
+    """Configuration of stage `export`."""
+
+    name: str
+    """Name of the model, under which it is published."""
+
+    version: str
+    """Version of the model, as people count it."""
+
+    opset: int
+    """ONNX operator set of both graphs."""
+
+    image_weights: Literal["float16", "int8"]
+    """Number format of the image tower's weights."""
+
+    parity_samples: int
+    """Dev captions, and as many images, that parity with PyTorch is measured on."""
+
+    min_mean_cosine: float
+    """Export fails where the mean cosine to PyTorch float32 is below this."""
+
+    min_worst_cosine: float
+    """Export fails where one cosine to PyTorch float32 is below this."""
+
+    parents: list[RecipeExportParentsItem]
+    """Weights and data that the model was made from: lineage in the manifest, a table in the model card."""
+
+    terms: str
+    """Sentences for the model card: under which terms the model may be used."""
+
+    limits: str
+    """Sentences for the model card: what the model was not made for."""
+
+
+class RecipeEvaluate(TypedDict):
+    """Configuration of stage `evaluate`."""
+
+    bootstrap_samples: int
+    """Resamples behind each confidence interval."""
+
+
+class RecipeComparison(TypedDict):
+    """Further runs of `clip`: for every seed with both text towers. The report's table compares them."""
+
+    seeds: list[int]
+    """Seeds of the runs; empty: no comparison."""
+
+
+class Recipe(TypedDict):
+    """A training recipe: what every stage is configured with."""
+
+    name: str
+    """Name of the recipe: folder of its runs and key of its last request."""
+
+    description: str
+    """What it is for, in a sentence."""
+
+    seed: int
+    """Seed of every stage."""
+
+    data: str
+    """Folder that the sources of `prepare` start from: relative to the recipe file, or set by CLIP_DATA."""
+
+    prepare: RecipePrepare
+    """Configuration of stage `prepare`."""
+
+    mntp: RecipeMntp
+    """Configuration of stage `mntp`."""
+
+    contrastive: RecipeContrastive
+    """Configuration of stage `contrastive`."""
+
+    embed_captions: RecipeEmbedCaptions
+    """Configuration of stage `embed_captions`."""
+
+    inherit: RecipeInherit
+    """Configuration of stage `inherit`."""
+
+    clip: RecipeClip
+    """Configuration of stage `clip`."""
+
+    distill: RecipeDistill
+    """Configuration of stage `distill`."""
+
+    export: RecipeExport
+    """Configuration of stage `export`."""
+
+    evaluate: RecipeEvaluate
+    """Configuration of stage `evaluate`."""
+
+    comparison: RecipeComparison
+    """Further runs of `clip`: for every seed with both text towers. The report's table compares them."""
+
+
+class SimilarityRequestA112(TypedDict):
+
+    text: str
+
+
+class SimilarityRequestA113(TypedDict):
+
+    image: str
+
+
+class SimilarityRequestA12(TypedDict):
+
+    embedding: list[float] | str
+
+    space_id: str
+
+    modality: NotRequired[Literal["text", "image"]]
+
+
+class SimilarityRequestA2Item12(TypedDict):
+
+    text: str
+
+
+class SimilarityRequestA2Item13(TypedDict):
+
+    image: str
+
+
+class SimilarityRequestA2Item2(TypedDict):
+
+    embedding: list[float] | str
+
+    space_id: str
+
+    modality: NotRequired[Literal["text", "image"]]
+
+
+class SimilarityRequestB112(TypedDict):
+
+    text: str
+
+
+class SimilarityRequestB113(TypedDict):
+
+    image: str
+
+
+class SimilarityRequestB12(TypedDict):
+
+    embedding: list[float] | str
+
+    space_id: str
+
+    modality: NotRequired[Literal["text", "image"]]
+
+
+class SimilarityRequestB2Item12(TypedDict):
+
+    text: str
+
+
+class SimilarityRequestB2Item13(TypedDict):
+
+    image: str
+
+
+class SimilarityRequestB2Item2(TypedDict):
+
+    embedding: list[float] | str
+
+    space_id: str
+
+    modality: NotRequired[Literal["text", "image"]]
+
+
+class SimilarityRequest(TypedDict):
+
+    model: NotRequired[str]
+
+    a: str | SimilarityRequestA112 | SimilarityRequestA113 | SimilarityRequestA12 | list[str | SimilarityRequestA2Item12 | SimilarityRequestA2Item13 | SimilarityRequestA2Item2]
+
+    b: str | SimilarityRequestB112 | SimilarityRequestB113 | SimilarityRequestB12 | list[str | SimilarityRequestB2Item12 | SimilarityRequestB2Item13 | SimilarityRequestB2Item2]
+
+    mode: NotRequired[Literal["matrix", "pairs", "top_k"]]
+
+    top_k: NotRequired[int]
+
+    dimensions: NotRequired[int]
+
+    truncate: NotRequired[Literal["none", "start", "end"]]
+
+
+class SimilarityResponseMatrixUsage(TypedDict):
+
+    prompt_tokens: int
+
+    images: int
+
+    total_tokens: int
+
+
+class SimilarityResponseMatrix(TypedDict):
+
+    object: Literal["similarity"]
+
+    model: str
+
+    space_id: str
+
+    dimensions: int
+
+    usage: SimilarityResponseMatrixUsage
+
+    mode: Literal["matrix"]
+
+    scores: list[list[float]]
+
+    calibrated: list[list[float | None]]
+
+
+class SimilarityResponsePairsUsage(TypedDict):
+
+    prompt_tokens: int
+
+    images: int
+
+    total_tokens: int
+
+
+class SimilarityResponsePairs(TypedDict):
+
+    object: Literal["similarity"]
+
+    model: str
+
+    space_id: str
+
+    dimensions: int
+
+    usage: SimilarityResponsePairsUsage
+
+    mode: Literal["pairs"]
+
+    scores: list[float]
+
+    calibrated: list[float | None]
+
+
+class SimilarityResponseTopKUsage(TypedDict):
+
+    prompt_tokens: int
+
+    images: int
+
+    total_tokens: int
+
+
+class SimilarityResponseTopKResultsItemItem(TypedDict):
+
+    index: int
+
+    score: float
+
+    calibrated: float | None
+
+
+class SimilarityResponseTopK(TypedDict):
+
+    object: Literal["similarity"]
+
+    model: str
+
+    space_id: str
+
+    dimensions: int
+
+    usage: SimilarityResponseTopKUsage
+
+    mode: Literal["top_k"]
+
+    results: list[list[SimilarityResponseTopKResultsItemItem]]
+
 
 SimilarityResponse = SimilarityResponseMatrix | SimilarityResponsePairs | SimilarityResponseTopK
 
-TrainingJobConfigPreparePairsItem = TypedDict(
-    "TrainingJobConfigPreparePairsItem",
-    {
-        "split": Literal["train", "dev"],
-        "format": Literal["webdataset", "folder", "csv", "jsonl"],
-        "path": str,
-        "image_column": NotRequired[str],
-        "caption_column": NotRequired[str],
-    },
-)
 
-TrainingJobConfigPrepareTextsItem = TypedDict(
-    "TrainingJobConfigPrepareTextsItem",
-    {
-        "split": Literal["train", "dev"],
-        "kind": Literal["groups", "long", "translations", "plain"],
-        "path": str,
-        "sources": NotRequired[list[str]],
-    },
-)
+class PrepareConfig(TypedDict):
+    """Configuration of stage `prepare`."""
 
-TrainingJobConfigPrepare = TypedDict(
-    "TrainingJobConfigPrepare",
-    {
-        "stage": Literal["prepare"],
-        "pairs": list[TrainingJobConfigPreparePairsItem],
-        "texts": list[TrainingJobConfigPrepareTextsItem],
-        "max_side": int,
-        "min_side": int,
-        "max_pixels": int,
-        "shard_size": int,
-        "min_caption_chars": int,
-        "max_caption_chars": int,
-        "fragments": int,
-        "classes": Any,
-        "class_images": Any,
-    },
-)
+    stage: Literal["prepare"]
+    """Name of the stage."""
 
-TrainingJobConfigMntpLanguageModel = TypedDict(
-    "TrainingJobConfigMntpLanguageModel",
-    {
-        "source": Literal["gguf_package", "directory"],
-        "name": str,
-    },
-)
+    pairs: list[PairSource]
+    """Where images and their captions come from."""
 
-TrainingJobConfigMntpLora = TypedDict(
-    "TrainingJobConfigMntpLora",
-    {
-        "rank": int,
-        "alpha": int,
-        "dropout": float,
-    },
-)
+    texts: list[TextSource]
+    """Where further texts come from."""
 
-TrainingJobConfigMntpSchedule = TypedDict(
-    "TrainingJobConfigMntpSchedule",
-    {
-        "steps": int,
-        "warmup_steps": int,
-        "lr": float,
-        "weight_decay": float,
-        "grad_clip": float,
-        "decay": Literal["cosine", "linear"],
-    },
-)
+    max_side: int
+    """Images with a longer side than this are shrunk to it, aspect ratio kept, before they are stored; in
+    pixels.
+    """
 
-TrainingJobConfigMntp = TypedDict(
-    "TrainingJobConfigMntp",
-    {
-        "stage": Literal["mntp"],
-        "language_model": TrainingJobConfigMntpLanguageModel,
-        "lora": TrainingJobConfigMntpLora,
-        "mask_share": float,
-        "mask_token": str,
-        "caption_share": float,
-        "max_tokens": int,
-        "batch_size": int,
-        "schedule": TrainingJobConfigMntpSchedule,
-    },
-)
+    min_side: int
+    """Images with a shorter side than this are left out; in pixels."""
 
-TrainingJobConfigContrastiveLora = TypedDict(
-    "TrainingJobConfigContrastiveLora",
-    {
-        "rank": int,
-        "alpha": int,
-        "dropout": float,
-    },
-)
+    max_pixels: int
+    """Images with more pixels than this are left out."""
 
-TrainingJobConfigContrastiveSchedule = TypedDict(
-    "TrainingJobConfigContrastiveSchedule",
-    {
-        "steps": int,
-        "warmup_steps": int,
-        "lr": float,
-        "weight_decay": float,
-        "grad_clip": float,
-        "decay": Literal["cosine", "linear"],
-    },
-)
+    shard_size: int
+    """Images per shard."""
 
-TrainingJobConfigContrastive = TypedDict(
-    "TrainingJobConfigContrastive",
-    {
-        "stage": Literal["contrastive"],
-        "lora": TrainingJobConfigContrastiveLora,
-        "temperature": float,
-        "batch_size": int,
-        "micro_batch": int,
-        "max_tokens": int,
-        "pooling": Literal["mean", "last_token"],
-        "schedule": TrainingJobConfigContrastiveSchedule,
-    },
-)
+    min_caption_chars: int
+    """Shorter captions are left out; in characters."""
 
-TrainingJobConfigEmbedCaptionsLimits = TypedDict(
-    "TrainingJobConfigEmbedCaptionsLimits",
-    {
-        "groups": int,
-        "long": int,
-        "translations": int,
-        "fragments": int,
-    },
-)
+    max_caption_chars: int
+    """Longer captions are left out; in characters."""
 
-TrainingJobConfigEmbedCaptions = TypedDict(
-    "TrainingJobConfigEmbedCaptions",
-    {
-        "stage": Literal["embed_captions"],
-        "pooling": Literal["mean", "last_token"],
-        "max_tokens": int,
-        "batch_tokens": int,
-        "shard_size": int,
-        "limits": TrainingJobConfigEmbedCaptionsLimits,
-        "prompt_templates": list[str],
-    },
-)
+    fragments: int
+    """How many of the most frequent short phrases of the train captions become texts of their own (search-box
+    queries).
+    """
 
-TrainingJobConfigInheritBackbone = TypedDict(
-    "TrainingJobConfigInheritBackbone",
-    {
-        "name": str,
-        "size": int,
-    },
-)
+    classes: str | None
+    """Class names and prompt templates, a ClassFile relative to the data folder; null: no zero-shot figures."""
 
-TrainingJobConfigInheritAdapter = TypedDict(
-    "TrainingJobConfigInheritAdapter",
-    {
-        "blocks": int,
-        "expansion": int,
-    },
-)
+    class_images: str | None
+    """Tar of class images with a .jsonl of {key, index} per row beside it, for zero-shot figures; null: none."""
 
-TrainingJobConfigInheritSchedule = TypedDict(
-    "TrainingJobConfigInheritSchedule",
-    {
-        "steps": int,
-        "warmup_steps": int,
-        "lr": float,
-        "weight_decay": float,
-        "grad_clip": float,
-        "decay": Literal["cosine", "linear"],
-    },
-)
 
-TrainingJobConfigInherit = TypedDict(
-    "TrainingJobConfigInherit",
-    {
-        "stage": Literal["inherit"],
-        "backbone": TrainingJobConfigInheritBackbone,
-        "adapter": TrainingJobConfigInheritAdapter,
-        "embed_dim": int,
-        "target": Literal["classifier_rows", "clip_text"],
-        "prompts_per_class": int,
-        "struct_weight": float,
-        "batch_size": int,
-        "schedule": TrainingJobConfigInheritSchedule,
-    },
-)
+class MntpConfig(TypedDict):
+    """Configuration of stage `mntp`."""
 
-TrainingJobConfigClipScratch = TypedDict(
-    "TrainingJobConfigClipScratch",
-    {
-        "layers": int,
-        "width": int,
-        "heads": int,
-        "context_length": int,
-        "vocabulary_size": int,
-    },
-)
+    stage: Literal["mntp"]
+    """Name of the stage."""
 
-TrainingJobConfigClipBackbone = TypedDict(
-    "TrainingJobConfigClipBackbone",
-    {
-        "name": str,
-        "size": int,
-    },
-)
+    language_model: LanguageModel
+    """The causal language model that becomes the text teacher."""
 
-TrainingJobConfigClipAdapter = TypedDict(
-    "TrainingJobConfigClipAdapter",
-    {
-        "blocks": int,
-        "expansion": int,
-    },
-)
+    lora: Lora
+    """Low-rank update of the attention and MLP matrices of the language model."""
 
-TrainingJobConfigClipSchedule = TypedDict(
-    "TrainingJobConfigClipSchedule",
-    {
-        "steps": int,
-        "warmup_steps": int,
-        "lr": float,
-        "weight_decay": float,
-        "grad_clip": float,
-        "decay": Literal["cosine", "linear"],
-    },
-)
+    mask_share: float
+    """Fraction of the tokens that are masked."""
 
-TrainingJobConfigClip = TypedDict(
-    "TrainingJobConfigClip",
-    {
-        "stage": Literal["clip"],
-        "text_tower": Literal["llm", "scratch"],
-        "scratch": TrainingJobConfigClipScratch,
-        "backbone": TrainingJobConfigClipBackbone,
-        "adapter": TrainingJobConfigClipAdapter,
-        "embed_dim": int,
-        "first_trainable_block": int,
-        "crops": int,
-        "crop_scale": list[Any],
-        "flip": bool,
-        "layer_decay": float,
-        "backbone_lr": float,
-        "regulariser_weight": float,
-        "dropout": float,
-        "batch_size": int,
-        "schedule": TrainingJobConfigClipSchedule,
-    },
-)
+    mask_token: str
+    """The token that stands for a masked one; one token of the model's vocabulary."""
 
-TrainingJobConfigDistillMix = TypedDict(
-    "TrainingJobConfigDistillMix",
-    {
-        "captions": float,
-        "groups": float,
-        "long": float,
-        "translations": float,
-        "fragments": float,
-        "prompts": float,
-    },
-)
+    caption_share: float
+    """Fraction of captions in the mix; the rest are windows of plain documents."""
 
-TrainingJobConfigDistillSchedule = TypedDict(
-    "TrainingJobConfigDistillSchedule",
-    {
-        "steps": int,
-        "warmup_steps": int,
-        "lr": float,
-        "weight_decay": float,
-        "grad_clip": float,
-        "decay": Literal["cosine", "linear"],
-    },
-)
+    max_tokens: int
+    """Tokens of a text that are read."""
 
-TrainingJobConfigDistillStaticSchedule = TypedDict(
-    "TrainingJobConfigDistillStaticSchedule",
-    {
-        "steps": int,
-        "warmup_steps": int,
-        "lr": float,
-        "weight_decay": float,
-        "grad_clip": float,
-        "decay": Literal["cosine", "linear"],
-    },
-)
+    batch_size: int
+    """Texts per step."""
 
-TrainingJobConfigDistillStatic = TypedDict(
-    "TrainingJobConfigDistillStatic",
-    {
-        "batch_size": int,
-        "schedule": TrainingJobConfigDistillStaticSchedule,
-    },
-)
+    schedule: Schedule
+    """AdamW with linear warm-up and a decay to zero."""
 
-TrainingJobConfigDistill = TypedDict(
-    "TrainingJobConfigDistill",
-    {
-        "stage": Literal["distill"],
-        "vocabulary_size": int,
-        "layers": int,
-        "width": int,
-        "heads": int,
-        "context_length": int,
-        "initial_weights": str,
-        "matryoshka_dims": list[int],
-        "contrastive_weight": float,
-        "temperature": float,
-        "mix": TrainingJobConfigDistillMix,
-        "batch_tokens": int,
-        "schedule": TrainingJobConfigDistillSchedule,
-        "static": TrainingJobConfigDistillStatic,
-    },
-)
 
-TrainingJobConfigExportParentsItem = TypedDict(
-    "TrainingJobConfigExportParentsItem",
-    {
-        "name": str,
-        "source": str,
-        "licence": str,
-    },
-)
+class ContrastiveConfig(TypedDict):
+    """Configuration of stage `contrastive`."""
 
-TrainingJobConfigExport = TypedDict(
-    "TrainingJobConfigExport",
-    {
-        "stage": Literal["export"],
-        "name": str,
-        "version": str,
-        "opset": int,
-        "image_weights": Literal["float16", "int8"],
-        "parity_samples": int,
-        "min_mean_cosine": float,
-        "min_worst_cosine": float,
-        "parents": list[TrainingJobConfigExportParentsItem],
-        "terms": str,
-        "limits": str,
-    },
-)
+    stage: Literal["contrastive"]
+    """Name of the stage."""
 
-TrainingJobConfigEvaluate = TypedDict(
-    "TrainingJobConfigEvaluate",
-    {
-        "stage": Literal["evaluate"],
-        "bootstrap_samples": int,
-    },
-)
+    lora: Lora
+    """Low-rank update of the attention and MLP matrices of the language model."""
 
-TrainingJob = TypedDict(
-    "TrainingJob",
-    {
-        "id": str,
-        "recipe": str,
-        "seed": int,
-        "code": str,
-        "inputs": dict[str, str],
-        "output": str,
-        "config": TrainingJobConfigPrepare | TrainingJobConfigMntp | TrainingJobConfigContrastive | TrainingJobConfigEmbedCaptions | TrainingJobConfigInherit | TrainingJobConfigClip | TrainingJobConfigDistill | TrainingJobConfigExport | TrainingJobConfigEvaluate,
-    },
-)
+    temperature: float
+    """Cosines are divided by it before the softmax."""
 
-TrainingReportArtefactsValue = TypedDict(
-    "TrainingReportArtefactsValue",
-    {
-        "path": str,
-        "digest": str,
-        "size": int,
-    },
-)
+    batch_size: int
+    """Groups per step; every group gives two captions."""
 
-TrainingReport = TypedDict(
-    "TrainingReport",
-    {
-        "id": str,
-        "stage": str,
-        "status": Literal["succeeded", "failed"],
-        "started_at": str,
-        "seconds": float,
-        "device": str,
-        "metrics": dict[str, float],
-        "artefacts": dict[str, TrainingReportArtefactsValue],
-        "notes": list[str],
-    },
-)
+    micro_batch: int
+    """Captions that GradCache embeds at a time: bounds the memory, not the result."""
+
+    max_tokens: int
+    """Tokens of a caption that are read."""
+
+    pooling: Pooling
+    """How the states of a text become one vector: their mean, or the last one."""
+
+    schedule: Schedule
+    """AdamW with linear warm-up and a decay to zero."""
+
+
+class EmbedCaptionsConfigLimits(TypedDict):
+    """How many texts of each kind are embedded."""
+
+    groups: int
+    """At most this many different captions without images are embedded, the first ones; 0 leaves the kind out."""
+
+    long: int
+    """At most this many different long descriptions are embedded, the first ones; 0 leaves the kind out."""
+
+    translations: int
+    """At most this many different translated captions are embedded, the first ones; 0 leaves the kind out."""
+
+    fragments: int
+    """At most this many different short phrases are embedded, the first ones; 0 leaves the kind out."""
+
+
+class EmbedCaptionsConfig(TypedDict):
+    """Configuration of stage `embed_captions`."""
+
+    stage: Literal["embed_captions"]
+    """Name of the stage."""
+
+    pooling: Pooling
+    """How the states of a text become one vector: their mean, or the last one."""
+
+    max_tokens: int
+    """Tokens of a text that are read."""
+
+    batch_tokens: int
+    """Tokens per forward pass, padding included."""
+
+    shard_size: int
+    """Texts per shard of the output."""
+
+    limits: EmbedCaptionsConfigLimits
+    """How many texts of each kind are embedded."""
+
+    prompt_templates: list[str]
+    """Templates that turn a class name into prompts; each contains {}."""
+
+
+class InheritConfig(TypedDict):
+    """Configuration of stage `inherit`."""
+
+    stage: Literal["inherit"]
+    """Name of the stage."""
+
+    backbone: Backbone
+    """The image tower to start from."""
+
+    adapter: Adapter
+    """From features of the language model to the joint space: residual blocks, LayerNorm, Linear d ->
+    embed_dim.
+    """
+
+    embed_dim: int
+    """Dimensions of the joint space."""
+
+    target: Literal["classifier_rows", "clip_text"]
+    """`classifier_rows`: class prompts onto the rows of the backbone's classifier. `clip_text`: captions onto
+    the vectors of the tower's own text encoder.
+    """
+
+    prompts_per_class: int
+    """Prompts per class. No stage reads it: prompts are made by `embed_captions.prompt_templates`."""
+
+    struct_weight: float
+    """Weight of the loss on distances between texts, beside the loss on the vectors."""
+
+    batch_size: int
+    """Texts per step."""
+
+    schedule: Schedule
+    """AdamW with linear warm-up and a decay to zero."""
+
+
+class ClipConfig(TypedDict):
+    """Configuration of stage `clip`."""
+
+    stage: Literal["clip"]
+    """Name of the stage."""
+
+    text_tower: Literal["llm", "scratch"]
+    """`llm`: adapter over cached features of the language model. `scratch`: the control, a CLIP-style
+    transformer.
+    """
+
+    scratch: ScratchTextTower
+    """The text transformer of the comparison, trained from nothing."""
+
+    backbone: Backbone
+    """The image tower to start from."""
+
+    adapter: Adapter
+    """From features of the language model to the joint space: residual blocks, LayerNorm, Linear d ->
+    embed_dim.
+    """
+
+    embed_dim: int
+    """Dimensions of the joint space."""
+
+    first_trainable_block: int
+    """Index of the first backbone block that trains; the ones before it are frozen and their output is cached
+    once per crop.
+    """
+
+    crops: int
+    """Different crops per image."""
+
+    crop_scale: list[float]
+    """Smallest and largest area of a crop, as fractions of the image."""
+
+    flip: bool
+    """Whether half of the crops are mirrored."""
+
+    layer_decay: float
+    """A backbone block's learning rate is that of the block after it, times this."""
+
+    backbone_lr: float
+    """Peak learning rate of the last backbone block."""
+
+    regulariser_weight: float
+    """Weight of the batch-independent regulariser towards the frozen tower: 0.205 * E|v-v0|^2 + 52 *
+    E[smooth-L1 of pairwise distances], times this.
+    """
+
+    dropout: float
+    """Dropout on pooled image features and in the text tower."""
+
+    batch_size: int
+    """Pairs per step."""
+
+    schedule: Schedule
+    """AdamW with linear warm-up and a decay to zero."""
+
+
+class DistillConfigMix(TypedDict):
+    """How often each kind of text is drawn, relative to the others; kinds that the data lacks are left out."""
+
+    captions: float
+    """Weight of captions of images."""
+
+    groups: float
+    """Weight of captions without images."""
+
+    long: float
+    """Weight of long descriptions."""
+
+    translations: float
+    """Weight of translated captions."""
+
+    fragments: float
+    """Weight of short phrases."""
+
+    prompts: float
+    """Weight of prompts made from class names."""
+
+
+class DistillConfigStatic(TypedDict):
+    """Training of the static tier: the mean of token rows."""
+
+    batch_size: int
+    """Texts per step."""
+
+    schedule: Schedule
+    """AdamW with linear warm-up and a decay to zero."""
+
+
+class DistillConfig(TypedDict):
+    """Configuration of stage `distill`."""
+
+    stage: Literal["distill"]
+    """Name of the stage."""
+
+    vocabulary_size: int
+    """Entries of the WordPiece vocabulary."""
+
+    layers: int
+    """Transformer blocks of the student."""
+
+    width: int
+    """Width of its token states; a multiple of `heads`."""
+
+    heads: int
+    """Attention heads per block."""
+
+    context_length: int
+    """Tokens of a text that are read, special tokens included."""
+
+    initial_weights: str
+    """Where the transformer starts: `scratch`, or a package with a BERT-shaped sentence encoder of the same
+    width.
+    """
+
+    matryoshka_dims: list[int]
+    """Lengths at which a cut vector must work too; the largest is the whole vector."""
+
+    contrastive_weight: float
+    """Weight of the contrastive loss beside the regression onto the teacher."""
+
+    temperature: float
+    """Cosines are divided by it before the softmax of the contrastive loss."""
+
+    mix: DistillConfigMix
+    """How often each kind of text is drawn, relative to the others; kinds that the data lacks are left out."""
+
+    batch_tokens: int
+    """Tokens per step, padding included."""
+
+    schedule: Schedule
+    """AdamW with linear warm-up and a decay to zero."""
+
+    static: DistillConfigStatic
+    """Training of the static tier: the mean of token rows."""
+
+
+class ExportConfigParentsItem(TypedDict):
+
+    name: str
+    """What it is called."""
+
+    source: str
+    """Where it came from."""
+
+    licence: str
+    """Licence, as an SPDX identifier where there is one."""
+
+
+class ExportConfig(TypedDict):
+    """Configuration of stage `export`."""
+
+    stage: Literal["export"]
+    """Name of the stage."""
+
+    name: str
+    """Name of the model, under which it is published."""
+
+    version: str
+    """Version of the model, as people count it."""
+
+    opset: int
+    """ONNX operator set of both graphs."""
+
+    image_weights: Literal["float16", "int8"]
+    """Number format of the image tower's weights."""
+
+    parity_samples: int
+    """Dev captions, and as many images, that parity with PyTorch is measured on."""
+
+    min_mean_cosine: float
+    """Export fails where the mean cosine to PyTorch float32 is below this."""
+
+    min_worst_cosine: float
+    """Export fails where one cosine to PyTorch float32 is below this."""
+
+    parents: list[ExportConfigParentsItem]
+    """Weights and data that the model was made from: lineage in the manifest, a table in the model card."""
+
+    terms: str
+    """Sentences for the model card: under which terms the model may be used."""
+
+    limits: str
+    """Sentences for the model card: what the model was not made for."""
+
+
+class EvaluateConfig(TypedDict):
+    """Configuration of stage `evaluate`."""
+
+    stage: Literal["evaluate"]
+    """Name of the stage."""
+
+    bootstrap_samples: int
+    """Resamples behind each confidence interval."""
+
+
+StageConfig = PrepareConfig | MntpConfig | ContrastiveConfig | EmbedCaptionsConfig | InheritConfig | ClipConfig | DistillConfig | ExportConfig | EvaluateConfig
+"""The configuration of one job: a block of the recipe and the name of its stage."""
+
+
+class TrainingJob(TypedDict):
+
+    id: str
+
+    recipe: str
+
+    seed: int
+
+    code: str
+
+    inputs: dict[str, str]
+
+    output: str
+
+    config: StageConfig
+    """The configuration of one job: a block of the recipe and the name of its stage."""
+
+
+class TrainingReportArtefactsValue(TypedDict):
+
+    path: str
+
+    digest: str
+
+    size: int
+
+
+class TrainingReport(TypedDict):
+
+    id: str
+
+    stage: str
+
+    status: Literal["succeeded", "failed"]
+
+    started_at: str
+
+    seconds: float
+
+    device: str
+
+    metrics: dict[str, float]
+
+    artefacts: dict[str, TrainingReportArtefactsValue]
+
+    notes: list[str]
