@@ -4,6 +4,7 @@ import { existsSync, rmSync, statSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { beforeAll, describe, expect, test } from 'vitest';
 import { ENVARS } from '../../contracts/src/envars.ts';
+import { STAGE_NAMES } from '../../contracts/src/stages.ts';
 import { ensureVenv } from '../../trainer/control/local/venv.ts';
 import { codeDigests, sourceReader } from '../../trainer/control/plan/code-digest.ts';
 import { copyOf, filesBelow, lastOf, ROOT, readDockerfile, readIgnore, replay } from './dockerfile.ts';
@@ -107,7 +108,7 @@ test("the training image's source: what the stages need, readable, stamped with 
     for (const file of files) expect(statSync(join(app, file)).mode & 0o444, file).toBe(0o444);
     const env = { PATH: '/usr/bin:/bin', PYTHONPATH: `${app}/trainer:${app}/contracts/python` };
     const printed = execFileSync('cat', [join(app, 'trainer/code-digests.json')], { encoding: 'utf8' });
-    expect(JSON.parse(printed)).toEqual(codeDigests(sourceReader(join(ROOT, 'trainer'))));
+    expect(JSON.parse(printed)).toEqual(codeDigests(STAGE_NAMES, sourceReader(join(ROOT, 'trainer'))));
     const usage = spawnSync(python, ['-m', 'container', '--help'], {
       cwd: join(app, 'trainer'),
       env,

@@ -8,6 +8,7 @@ import { z } from 'zod';
 import { readHistory, readIncumbent } from '../../api/registry/history.ts';
 import { type ObjectStore, openStore } from '../../api/registry/store.ts';
 import { ENVARS } from '../../contracts/src/envars.ts';
+import { STAGE_NAMES } from '../../contracts/src/stages.ts';
 import { pipelineDefinition } from '../../infra/training/pipeline/definition.ts';
 import { openBatch } from '../../trainer/control/aws/batch.ts';
 import { handler as gate } from '../../trainer/control/lambda/gate.ts';
@@ -42,7 +43,7 @@ beforeAll(async () => {
     [ENVARS.registry]: `s3://${modelsBucket}`,
     [ENVARS.jobQueues]: JSON.stringify(queues),
     [ENVARS.jobDefinitions]: JSON.stringify(jobDefinitions),
-    [ENVARS.codeDigests]: JSON.stringify(codeDigests(sourceReader(join(repository.root, 'trainer')))),
+    [ENVARS.codeDigests]: JSON.stringify(codeDigests(STAGE_NAMES, sourceReader(join(repository.root, 'trainer')))),
   };
   for (const [name, value] of Object.entries(environment)) vi.stubEnv(name, value);
   models = openStore(`s3://${modelsBucket}`);

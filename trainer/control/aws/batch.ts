@@ -1,4 +1,4 @@
-// AWS Batch as the control plane uses it: find by name, submit once, describe, terminate. Nothing is decided here.
+// Client of AWS Batch for the control plane: find by name, submit, terminate. Nothing is decided here.
 import {
   BatchClient,
   DescribeJobsCommand,
@@ -10,34 +10,32 @@ import {
 import { explained } from '../../../api/registry/stores/aws-errors.ts';
 import type { PipelineStage } from '../../../contracts/src/training/pipeline.ts';
 import { UserError } from '../../../contracts/src/user-error.ts';
-
-/** The project's words for a job's state. */
-export type JobStatus = 'queued' | 'running' | 'succeeded' | 'failed' | 'cancelled';
+import type { JobStatus } from '../run/events.ts';
 
 export interface BatchJob {
   job_id: string;
   job_name: string;
   status: JobStatus;
   /** Why it ended or waits, where Batch says so. */
-  reason: string | null;
-  exit_code: number | null;
+  reason: string | undefined;
+  exit_code: number | undefined;
   attempts: number;
-  started_at: string | null;
-  stopped_at: string | null;
+  started_at: string | undefined;
+  stopped_at: string | undefined;
   /** Log stream of the newest attempt. */
-  log_stream: string | null;
+  log_stream: string | undefined;
 }
 
 export interface BatchJobs {
   /** The newest job of exactly that name; Batch remembers ended ones for about a week. */
-  find(queue: string, name: string): Promise<BatchJob | null>;
+  find(queue: string, name: string): Promise<BatchJob | undefined>;
   /** Submits and returns the job's id. The caller has made sure that none of that name is active. */
   submit(stage: PipelineStage, dependsOn: readonly string[]): Promise<string>;
   /** Ends a job whatever state it is in; one that has ended stays as it is. */
   terminate(jobId: string, reason: string): Promise<void>;
 }
 
-/** Begins every reason of ours, so that a cancelled job is told from a failed one. */
+/** Begins the reason of every job that a user ended: a cancelled job is told from a failed one by it. */
 export const CANCELLED = 'cancelled by';
 /** Batch's own limit on `dependsOn`. */
 const MAX_DEPENDS_ON = 20;
@@ -49,28 +47,28 @@ export function openBatch(client = new BatchClient({})): BatchJobs {
       let nextToken: string | undefined;
       do {
         const filters = [{ name: 'JOB_NAME', values: [name] }];
-        const page = await asked(client.send(new ListJobsCommand({ jobQueue: queue, filters, nextToken })));
+        const page = await answered(client.send(new ListJobsCommand({ jobQueue: queue, filters, nextToken })));
         for (const { jobId, createdAt = 0, jobName } of page.jobSummaryList ?? []) {
           // The filter ignores case.
           if (jobId !== undefined && jobName === name) ids.push({ id: jobId, created: createdAt });
         }
         nextToken = page.nextToken;
       } while (nextToken !== undefined);
-      const newest = ids.reduce<{ id: string; created: number } | null>(
-        (best, job) => (best === null || job.created >= best.created ? job : best),
-        null,
+      const newest = ids.reduce<{ id: string; created: number } | undefined>(
+        (best, job) => (best === undefined || job.created >= best.created ? job : best),
+        undefined,
       );
-      if (newest === null) return null;
-      const { jobs = [] } = await asked(client.send(new DescribeJobsCommand({ jobs: [newest.id] })));
+      if (newest === undefined) return undefined;
+      const { jobs = [] } = await answered(client.send(new DescribeJobsCommand({ jobs: [newest.id] })));
       const [detail] = jobs;
-      return detail === undefined ? null : toBatchJob(detail);
+      return detail === undefined ? undefined : toBatchJob(detail);
     },
     async submit(stage, dependsOn) {
       if (dependsOn.length > MAX_DEPENDS_ON)
         throw new UserError(
           `${stage.id} waits for ${dependsOn.length} jobs; Batch allows ${MAX_DEPENDS_ON}: use fewer comparison.seeds, or run them first with --to`,
         );
-      const { jobId } = await asked(
+      const { jobId } = await answered(
         client.send(
           new SubmitJobCommand({
             jobName: stage.job_name,
@@ -87,7 +85,7 @@ export function openBatch(client = new BatchClient({})): BatchJobs {
       return jobId;
     },
     async terminate(jobId, reason) {
-      await asked(client.send(new TerminateJobCommand({ jobId, reason })));
+      await answered(client.send(new TerminateJobCommand({ jobId, reason })));
     },
   };
 }
@@ -108,12 +106,12 @@ function toBatchJob(detail: JobDetail): BatchJob {
     job_id: jobId,
     job_name: jobName,
     status: toStatus(status, statusReason),
-    reason: statusReason ?? container?.reason ?? null,
-    exit_code: container?.exitCode ?? last?.exitCode ?? null,
+    reason: statusReason ?? container?.reason,
+    exit_code: container?.exitCode ?? last?.exitCode,
     attempts: attempts.length,
     started_at: toIso(startedAt),
     stopped_at: toIso(stoppedAt),
-    log_stream: container?.logStreamName ?? last?.logStreamName ?? null,
+    log_stream: container?.logStreamName ?? last?.logStreamName,
   };
 }
 
@@ -131,10 +129,10 @@ function toStatus(status: string, reason: string | undefined): JobStatus {
   }
 }
 
-function toIso(milliseconds: number | undefined): string | null {
-  return milliseconds === undefined || milliseconds === 0 ? null : new Date(milliseconds).toISOString();
+function toIso(milliseconds: number | undefined): string | undefined {
+  return milliseconds === undefined || milliseconds === 0 ? undefined : new Date(milliseconds).toISOString();
 }
 
-function asked<T>(call: Promise<T>): Promise<T> {
+function answered<T>(call: Promise<T>): Promise<T> {
   return explained('AWS Batch', call);
 }

@@ -1,31 +1,31 @@
-// What a deployment is called: queues, job definitions and buckets by the outputs that `cdk deploy` wrote to a file.
-
+// Reads the names of a deployment's queues, job definitions and buckets from the outputs that `cdk deploy` wrote.
 import { existsSync, readFileSync } from 'node:fs';
 import { z } from 'zod';
-import { byJobClass, type JobClass } from '../../../contracts/src/job-classes.ts';
+import { byJobClass } from '../../../contracts/src/job-classes.ts';
 import { CLOUD_OUTPUTS, jobDefinitionOutput, queueOutput } from '../../../contracts/src/outputs.ts';
 import { UserError } from '../../../contracts/src/user-error.ts';
+import type { Fleet } from '../plan/pipeline-plan.ts';
+import { parseJson } from '../run/json.ts';
 
-export interface Cloud {
+export interface Deployment extends Fleet {
   trainingBucket: string;
   modelsBucket: string;
-  queues: Readonly<Record<JobClass, string>>;
-  jobDefinitions: Readonly<Record<JobClass, string>>;
   logGroup: string;
 }
 
 /** The form of `cdk deploy --outputs-file`: outputs by stack. */
 const OutputsFile = z.record(z.string(), z.record(z.string(), z.string()));
 
-export function readCloud(file: string): Cloud {
+/** Throws a UserError for a file that is missing or lacks an output. */
+export function readDeployment(file: string): Deployment {
   const how = `npx cdk deploy --all --outputs-file ${file}`;
   if (!existsSync(file)) throw new UserError(`there is no ${file}: deploy first, with ${how}`);
-  const parsed = OutputsFile.safeParse(JSON.parse(readFileSync(file, 'utf8')));
-  if (!parsed.success) throw new UserError(`${file} is no outputs file of cdk: write it anew with ${how}`);
+  const parsed = OutputsFile.safeParse(parseJson(readFileSync(file, 'utf8')));
+  if (!parsed.success) throw new UserError(`${file} is not an outputs file of cdk: write it again with ${how}`);
   const outputs = Object.assign({}, ...Object.values(parsed.data)) as Record<string, string>;
   const output = (name: string): string => {
     const value = outputs[name];
-    if (value === undefined) throw new UserError(`${file} has no output ${name}: write it anew with ${how}`);
+    if (value === undefined) throw new UserError(`${file} has no output ${name}: write it again with ${how}`);
     return value;
   };
   return {

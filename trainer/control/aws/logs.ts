@@ -1,4 +1,4 @@
-// Lines of a Batch job's log in CloudWatch, in order, and on as they come.
+// Client of CloudWatch Logs: the lines of a Batch job's log, in order, and new ones as they come.
 import { CloudWatchLogsClient, GetLogEventsCommand, ResourceNotFoundException } from '@aws-sdk/client-cloudwatch-logs';
 import { explained } from '../../../api/registry/stores/aws-errors.ts';
 
@@ -9,7 +9,7 @@ export interface LogLine {
 
 export interface JobLogs {
   /** Lines after `token`, and the token to go on with; no lines where the stream does not exist yet. */
-  read(stream: string, token: string | null): Promise<{ lines: LogLine[]; token: string | null }>;
+  read(stream: string, token?: string): Promise<{ lines: LogLine[]; token?: string | undefined }>;
   /** The last lines, at most `limit`. */
   tail(stream: string, limit: number): Promise<LogLine[]>;
 }
@@ -17,7 +17,7 @@ export interface JobLogs {
 export function openLogs(logGroup: string, client = new CloudWatchLogsClient({})): JobLogs {
   const get = async (
     logStreamName: string,
-    options: { nextToken?: string; startFromHead: boolean; limit?: number },
+    options: { nextToken?: string | undefined; startFromHead: boolean; limit?: number },
   ) => {
     try {
       const answer = await explained(
@@ -28,14 +28,14 @@ export function openLogs(logGroup: string, client = new CloudWatchLogsClient({})
         time: new Date(timestamp).toISOString(),
         message,
       }));
-      return { lines, token: answer.nextForwardToken ?? null };
+      return { lines, token: answer.nextForwardToken };
     } catch (error) {
-      if (error instanceof ResourceNotFoundException) return { lines: [], token: null };
+      if (error instanceof ResourceNotFoundException) return { lines: [], token: undefined };
       throw error;
     }
   };
   return {
-    read: (stream, token) => get(stream, { startFromHead: true, ...(token === null ? {} : { nextToken: token }) }),
+    read: (stream, token) => get(stream, { startFromHead: true, nextToken: token }),
     tail: async (stream, limit) => (await get(stream, { startFromHead: false, limit })).lines,
   };
 }

@@ -1,46 +1,46 @@
-// How far a recipe on AWS is: what the bucket holds, and what Batch says of the rest.
+// Reads how far a recipe on AWS is: what the bucket holds, and what Batch says of the rest.
 import type { TrainingReport } from '../../../contracts/src/training/job.ts';
-import { parseProgress } from '../local/stage-process.ts';
 import type { PlannedJob } from '../plan/plan.ts';
 import type { StageStatus } from '../run/events.ts';
-import { createProgressClock } from '../run/progress.ts';
+import { createProgressClock, parseProgress } from '../run/progress.ts';
 import { readRuns } from '../run/store.ts';
 import type { BatchJob } from './batch.ts';
-import { type CloudDoors, findJob, submittedPlan } from './cloud-run.ts';
+import { type AwsClients, findJob } from './clients.ts';
 import type { JobLogs } from './logs.ts';
+import { readSubmittedPlan } from './submitted-plan.ts';
 
 /** The recipe as it was last submitted, planned again: finished, queued, running, failed or cancelled, stage by stage. */
-export async function cloudStatus(name: string, doors: CloudDoors): Promise<StageStatus[]> {
-  const { request, plan } = await submittedPlan(name, doors.store);
-  const stages = await Promise.all(plan.jobs.map((planned) => stageStatus(planned, doors)));
-  doors.emit({ event: 'status', recipe: name, submitted_at: request.submitted_at, stages });
+export async function readStatus(name: string, clients: AwsClients): Promise<StageStatus[]> {
+  const { request, plan } = await readSubmittedPlan(name, clients.store);
+  const stages = await Promise.all(plan.jobs.map((planned) => stageStatus(planned, clients)));
+  clients.emit({ event: 'status', recipe: name, submitted_at: request.submitted_at, stages });
   return stages;
 }
 
-async function stageStatus(planned: PlannedJob, doors: CloudDoors): Promise<StageStatus> {
+async function stageStatus(planned: PlannedJob, clients: AwsClients): Promise<StageStatus> {
   const { job, report } = planned;
   const row = { id: job.id, stage: job.config.stage };
-  if (report !== null) return finished(row, report);
-  const found = await findJob(planned, doors);
-  if (found === null)
+  if (report !== undefined) return finished(row, report);
+  const found = await findJob(planned, clients);
+  if (found === undefined)
     return { ...row, status: null, job_id: null, reason: null, attempts: null, seconds: null, progress: null };
   if (found.status === 'succeeded') {
-    // It may have ended between the look at the bucket and this one: nobody is told of a failure before a second look.
-    const late = (await readRuns(doors.store, job.recipe)).finished.get(job.output);
+    // It may have ended after the bucket was read: only a second reading makes it a failure.
+    const late = (await readRuns(clients.store, job.recipe)).finished.get(job.output);
     if (late !== undefined) return finished(row, late);
   }
   const status = found.status === 'succeeded' ? 'failed' : found.status;
   const reason = found.status === 'succeeded' ? 'it ended with 0 but its report is not in the bucket' : reasonOf(found);
-  const started = found.started_at === null ? null : Date.parse(found.started_at);
-  const ended = found.stopped_at === null ? Date.now() : Date.parse(found.stopped_at);
+  const started = found.started_at === undefined ? undefined : Date.parse(found.started_at);
+  const ended = found.stopped_at === undefined ? Date.now() : Date.parse(found.stopped_at);
   return {
     ...row,
     status,
     job_id: found.job_id,
     reason,
     attempts: found.attempts,
-    seconds: started === null ? null : (ended - started) / 1000,
-    progress: status === 'running' ? await progressOf(found, doors.logs) : null,
+    seconds: started === undefined ? null : (ended - started) / 1000,
+    progress: status === 'running' ? await progressOf(found, clients.logs) : null,
   };
 }
 
@@ -50,18 +50,19 @@ function finished(row: Pick<StageStatus, 'id' | 'stage'>, { seconds }: TrainingR
 
 /** Batch's own words where it has some; for a container that ended by itself there is only its exit code. */
 function reasonOf({ status, reason, exit_code }: BatchJob): string | null {
-  if (status !== 'failed' || exit_code === null) return reason;
-  return [reason, `exit ${exit_code}`].filter((part) => part !== null).join(', ');
+  if (status !== 'failed' || exit_code === undefined) return reason ?? null;
+  return [reason, `exit ${exit_code}`].filter((part) => part !== undefined).join(', ');
 }
 
 /** The newest progress line of a running job, and the time left by the rate of the last ones. */
 async function progressOf({ log_stream }: BatchJob, logs: JobLogs): Promise<StageStatus['progress']> {
-  if (log_stream === null) return null;
+  if (log_stream === undefined) return null;
   const clock = createProgressClock();
   let progress: StageStatus['progress'] = null;
   for (const { message } of await logs.tail(log_stream, 100)) {
     const line = parseProgress(message);
-    if (line !== null) progress = { step: line.step, total: line.total, seconds_left: clock.secondsLeft(line) };
+    if (line === undefined) continue;
+    progress = { step: line.step, total: line.total, seconds_left: clock.secondsLeft(line) ?? null };
   }
   return progress;
 }

@@ -1,4 +1,4 @@
-// Brings the user's data to where training containers can read it: under its digest, the index last.
+// Uploads the user's data for the training containers: under its digest, the index last.
 import { join } from 'node:path';
 import type { ObjectStore } from '../../../api/registry/store.ts';
 import { dataPrefix, FILES, fileIn } from '../../../contracts/src/keys.ts';
@@ -13,21 +13,25 @@ export interface UploadProgress {
 }
 
 /** Folders of photos are thousands of small files, each a request of its own. */
-const AT_A_TIME = 8;
+const PARALLEL_UPLOADS = 8;
+
+export interface UploadOptions {
+  store: ObjectStore;
+  onProgress?: (progress: UploadProgress) => void;
+}
 
 /**
- * Uploads what is not there yet; a file that is there with its size is the file, since the folder is named by the
- * digest of all contents. Stopped anywhere, the next call goes on.
+ * Uploads what is missing from the folder `root`. A stored file of the right size is the right file, since its folder is
+ * named by the digest of all contents. After an interruption the next call uploads the rest.
  */
 export async function uploadData(
-  store: ObjectStore,
   { digest, files }: DataIndex,
   root: string,
-  onProgress: (progress: UploadProgress) => void = () => {},
+  { store, onProgress }: UploadOptions,
 ): Promise<void> {
   const outside = files.find(({ path }) => path.startsWith('../../'));
   if (outside !== undefined)
-    throw new UserError(`${outside.path} lies outside the data folder ${root}: only what is in it can be uploaded`);
+    throw new UserError(`${outside.path} is outside the data folder ${root}: only what is in it can be uploaded`);
   const prefix = dataPrefix(digest);
   const sizes = new Map((await store.list(`${prefix}/`)).map(({ key, size }) => [key, size]));
   const index = fileIn(prefix, FILES.dataIndex);
@@ -41,14 +45,9 @@ export async function uploadData(
       if (sizes.get(`${prefix}/${path}`) !== size) await store.putFile(`${prefix}/${path}`, join(root, path));
       progress.files += 1;
       progress.bytes += size;
-      onProgress({ ...progress });
+      onProgress?.({ ...progress });
     }
   };
-  await Promise.all(Array.from({ length: AT_A_TIME }, uploadNext));
+  await Promise.all(Array.from({ length: PARALLEL_UPLOADS }, uploadNext));
   await store.put(index, Buffer.from(JSON.stringify({ files })));
-}
-
-/** Where data of that digest lies, or will lie, in the training bucket. */
-export function dataUri(store: ObjectStore, digest: string): string {
-  return `${store.uri}/${dataPrefix(digest)}`;
 }

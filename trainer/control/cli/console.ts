@@ -1,20 +1,20 @@
-// Events for a person: a live line on a terminal, a line every ten seconds elsewhere.
-
+// Prints events for a person: a live line on a terminal, a line every ten seconds elsewhere.
 import { fromFileUri } from '../../../api/registry/stores/file-uri.ts';
-import type { Emit, RunEvent, StagePlan, StageStatus } from '../run/events.ts';
+import type { StagePlan } from '../plan/stage-plan.ts';
+import type { Emit, RunEvent, StageStatus } from '../run/events.ts';
 import { durationText, metricText, progressText } from '../run/progress.ts';
 
-/** Between progress lines where nobody watches: often enough to see it live, seldom enough to read the log later. */
+/** Between progress lines of a log: often enough to see it live, seldom enough to read the log later. */
 const LINE_EVERY_MS = 10_000;
 
 export interface ConsoleOptions {
   write(text: string): void;
-  /** Width of the terminal, null where the output is none. */
-  columns: number | null;
+  /** Width of the terminal; undefined where the output is not one. */
+  columns?: number | undefined;
   now?: () => number;
 }
 
-/** One event as one JSON object a line. */
+/** Prints each event as one line of JSON. */
 export function createJsonConsole(write: (text: string) => void): Emit {
   return function emitJson(event) {
     write(`${JSON.stringify(event)}\n`);
@@ -37,7 +37,7 @@ export function createConsole({ write, columns, now = Date.now }: ConsoleOptions
     }
     const text = event.event === 'progress' ? progressText(event) : uploadText(event);
     const isLast = event.event === 'progress' ? event.step === event.total : event.files === event.of;
-    if (columns !== null) {
+    if (columns !== undefined) {
       write(`\r\x1b[2K${text.slice(0, Math.max(1, columns - 1))}`);
       live = true;
     } else if (now() - printedAt >= LINE_EVERY_MS || isLast) {
@@ -79,7 +79,7 @@ function linesOf(event: Exclude<RunEvent, { event: 'progress' | 'uploading' }>):
         ...event.tail.map((line) => `  | ${line}`),
         `${event.id} failed: ${event.message}.`,
         `The whole log: ${event.log}`,
-        'Finished stages are kept: mend the cause and run the same command again.',
+        'Finished stages are kept: fix the cause and run the same command again.',
       ];
     case 'installed':
       return [`Installed ${event.files} files (${megabytes(event.bytes)}) in ${event.folder}`];

@@ -1,4 +1,4 @@
-// `npm run model`: what is published, publishing what passes the gate, and going back.
+// The command `npm run model`: lists what is published, publishes what passes the gate, rolls back.
 import { join, resolve } from 'node:path';
 import { decide } from '../../../api/registry/gate.ts';
 import { readHistory, readIncumbent, readManifest, standing } from '../../../api/registry/history.ts';
@@ -10,14 +10,14 @@ import { listPrefix, modelOfPointer } from '../../../contracts/src/keys.ts';
 import type { ModelRelease } from '../../../contracts/src/model/release.ts';
 import type { GateDecision, Published } from '../../../contracts/src/training/pipeline.ts';
 import { UserError } from '../../../contracts/src/user-error.ts';
-import { submittedPlan } from '../aws/cloud-run.ts';
-import { readCloud } from '../aws/deployment.ts';
+import { type Deployment, readDeployment } from '../aws/deployment.ts';
+import { readSubmittedPlan } from '../aws/submitted-plan.ts';
 import { planHere, runsFolder } from '../local/plan.ts';
 import { stageOf } from '../plan/pipeline-plan.ts';
 import type { Plan } from '../plan/plan.ts';
-import { type PlacedRecipe, placeRecipe } from '../recipe/locate.ts';
+import { type ResolvedRecipe, resolveRecipe } from '../recipe/locate.ts';
 import { readArguments } from './command-line.ts';
-import type { Surroundings } from './train.ts';
+import type { CommandContext } from './context.ts';
 
 const HELP = `Usage: npm run model -- list [NAME] [options]
        npm run model -- publish recipes/NAME.json [options]
@@ -56,8 +56,8 @@ interface ModelOptions {
 }
 
 /** The whole command; resolves to its exit code. */
-export async function model(argv: readonly string[], surroundings: Surroundings): Promise<number> {
-  const { stdout, stderr } = surroundings;
+export async function model(argv: readonly string[], context: CommandContext): Promise<number> {
+  const { stdout, stderr } = context;
   if (argv.includes('--help') || argv.includes('-h')) {
     stdout.write(HELP);
     return 0;
@@ -67,7 +67,7 @@ export async function model(argv: readonly string[], surroundings: Surroundings)
     const print = (document: object, lines: readonly string[]): void => {
       stdout.write(options.json ? `${JSON.stringify(document)}\n` : `${lines.join('\n')}\n`);
     };
-    const registry = openRegistryOf(options, surroundings);
+    const registry = openRegistryOf(options, context);
     if (command === 'list') return await list(registry, subject, print);
     if (command === 'rollback') {
       const reason = options.reason ?? 'rolled back by hand';
@@ -75,7 +75,7 @@ export async function model(argv: readonly string[], surroundings: Surroundings)
       print(back, [`${back.name} is back at ${back.manifest}`]);
       return 0;
     }
-    return await publish(registry, subject, options, surroundings, print);
+    return await publish(registry, subject, options, context, print);
   } catch (error) {
     if (!(error instanceof UserError)) throw error;
     if (argv.includes('--json')) stdout.write(`${JSON.stringify({ refused: error.message })}\n`);
@@ -110,21 +110,21 @@ async function publish(
   registry: ObjectStore,
   recipeName: string,
   options: ModelOptions,
-  surroundings: Surroundings,
+  context: CommandContext,
   print: Print,
 ): Promise<number> {
-  const { root, cwd, env } = surroundings;
-  const placed = placeRecipe(recipeName, [cwd, join(root, 'trainer')], cwd, env);
+  const { root, cwd, env } = context;
+  const resolved = resolveRecipe(recipeName, { folders: [cwd, join(root, 'trainer')], cwd, env });
   const plan =
     options.on === 'aws'
-      ? await cloudPlan(placed, options, surroundings)
-      : await planHere(placed, { root, runs: runsFolder(options, surroundings), onRead: () => {} });
+      ? await planOnAws(resolved, options, context)
+      : await planHere(resolved, { root, runs: runsFolder(options, context), onRead: () => {} });
   const [exported, evaluated] = [stageOf(plan, 'export'), stageOf(plan, 'evaluate')];
   for (const { job, report } of [exported, evaluated]) {
-    if (report === null)
+    if (report === undefined)
       throw new UserError(`${job.id} of ${plan.recipe} is not finished: npm run train -- ${recipeName} does it`);
   }
-  const dev_data = stageOf(plan, 'prepare').address;
+  const dev_data = stageOf(plan, 'prepare').contentAddress;
   const candidate = await readCandidate(openStore(exported.job.output), openStore(evaluated.job.output), dev_data);
   const judged = decide(candidate, await readIncumbent(registry, candidate.manifest.name));
   const decision = forced(judged, options.force);
@@ -146,22 +146,22 @@ function forced(decision: GateDecision, reason: string | undefined): GateDecisio
   return { ...decision, decision: 'publish', reasons: [`in spite of the gate: ${reason}`, ...decision.reasons] };
 }
 
-async function cloudPlan({ recipe }: PlacedRecipe, options: ModelOptions, surroundings: Surroundings): Promise<Plan> {
-  const { trainingBucket } = cloudOf(options, surroundings);
-  return (await submittedPlan(recipe.name, openStore(`s3://${trainingBucket}`))).plan;
+async function planOnAws({ recipe }: ResolvedRecipe, options: ModelOptions, context: CommandContext): Promise<Plan> {
+  const { trainingBucket } = deploymentOf(options, context);
+  return (await readSubmittedPlan(recipe.name, openStore(`s3://${trainingBucket}`))).plan;
 }
 
-function openRegistryOf(options: ModelOptions, surroundings: Surroundings): ObjectStore {
-  const { root, cwd, env } = surroundings;
+function openRegistryOf(options: ModelOptions, context: CommandContext): ObjectStore {
+  const { root, cwd, env } = context;
   const endpoint = env[ENVARS.registryEndpoint] || undefined;
   const uri = options.registry ?? env[ENVARS.registry] ?? '';
   if (uri !== '') return openStore(uri.includes('://') ? uri : toFileUri(resolve(cwd, uri)), { endpoint });
-  if (options.on === 'aws') return openStore(`s3://${cloudOf(options, surroundings).modelsBucket}`);
+  if (options.on === 'aws') return openStore(`s3://${deploymentOf(options, context).modelsBucket}`);
   return openStore(toFileUri(join(root, 'registry')));
 }
 
-function cloudOf({ outputs }: ModelOptions, { root, cwd }: Surroundings) {
-  return readCloud(resolve(cwd, outputs ?? join(root, 'cdk-outputs.json')));
+function deploymentOf({ outputs }: ModelOptions, { root, cwd }: CommandContext): Deployment {
+  return readDeployment(resolve(cwd, outputs ?? join(root, 'cdk-outputs.json')));
 }
 
 function moveText({ moved_at, action, version, manifest, reasons }: ModelRelease & { version: string }): string {

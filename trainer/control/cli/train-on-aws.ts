@@ -1,65 +1,81 @@
-// The train command with --on aws: what each of its commands opens and calls.
+// The train command with --on aws: opens the clients and calls what each of its commands does.
 import { userInfo } from 'node:os';
 import { join, resolve } from 'node:path';
 import { openStore } from '../../../api/registry/store.ts';
+import { STAGE_NAMES } from '../../../contracts/src/stages.ts';
 import { UserError } from '../../../contracts/src/user-error.ts';
 import { openBatch } from '../aws/batch.ts';
-import { type CloudDoors, cancelRecipe, cloudLogs, planInCloud, pricedStages, submitRecipe } from '../aws/cloud-run.ts';
-import { readCloud } from '../aws/deployment.ts';
+import { cancelJobs } from '../aws/cancel.ts';
+import type { AwsClients } from '../aws/clients.ts';
+import { readDeployment } from '../aws/deployment.ts';
 import { openLogs } from '../aws/logs.ts';
-import { cloudStatus } from '../aws/status.ts';
+import { printStageLog } from '../aws/stage-log.ts';
+import { readStatus } from '../aws/status.ts';
+import { planOnAws, submitRecipe } from '../aws/submit.ts';
 import { codeDigests, sourceReader } from '../plan/code-digest.ts';
 import { PRICE_TABLE } from '../plan/prices.ts';
-import { selectedJobs } from '../plan/selection.ts';
-import { indexOf, type PlacedRecipe } from '../recipe/locate.ts';
+import { selectJobs } from '../plan/select-jobs.ts';
+import { pricedStagePlans } from '../plan/stage-plan.ts';
+import { indexOf, type ResolvedRecipe } from '../recipe/locate.ts';
 import type { Emit } from '../run/events.ts';
 import { pastRuns } from '../run/folder.ts';
+import type { CommandContext } from './context.ts';
 import { listenForInterrupts } from './interrupts.ts';
 import type { TrainOptions } from './train-options.ts';
 
-/** `root`: the repository. `cwd`: where the user typed the command. Resolves to the exit code. */
+interface AwsContext extends Pick<CommandContext, 'root' | 'cwd'> {
+  emit: Emit;
+}
+
+/** Resolves to the exit code. */
 export async function trainOnAws(
-  placed: PlacedRecipe,
+  resolved: ResolvedRecipe,
   options: TrainOptions,
-  { root, cwd, emit }: { root: string; cwd: string; emit: Emit },
+  { root, cwd, emit }: AwsContext,
 ): Promise<number> {
-  const cloud = readCloud(resolve(cwd, options.outputs ?? join(root, 'cdk-outputs.json')));
-  const store = openStore(`s3://${cloud.trainingBucket}`);
-  const doors: CloudDoors = { cloud, store, batch: openBatch(), logs: openLogs(cloud.logGroup), emit };
-  const { recipe } = placed;
+  const deployment = readDeployment(resolve(cwd, options.outputs ?? join(root, 'cdk-outputs.json')));
+  const store = openStore(`s3://${deployment.trainingBucket}`);
+  const clients: AwsClients = { deployment, store, batch: openBatch(), logs: openLogs(deployment.logGroup), emit };
+  const recipe = resolved.recipe.name;
   switch (options.command) {
     case 'status': {
-      const stages = await cloudStatus(recipe.name, doors);
+      const stages = await readStatus(recipe, clients);
       return stages.some(({ status }) => status === 'failed') ? 1 : 0;
     }
     case 'logs': {
       const interrupts = listenForInterrupts();
       const { stop } = interrupts.signals;
-      await cloudLogs(recipe.name, options.stage ?? '', { follow: options.follow, stop, doors });
+      await printStageLog({ recipe, stage: options.stage ?? '', follow: options.follow, stop }, clients);
       interrupts.end();
       return 0;
     }
     case 'cancel': {
-      const ended = await cancelRecipe(recipe.name, options.stage, userInfo().username, doors);
+      const ended = await cancelJobs({ recipe, stage: options.stage, user: userInfo().username }, clients);
       if (ended === 0) throw new UserError('nothing is queued or running: there is nothing to cancel');
       return 0;
     }
-    case 'run': {
-      const local = join(root, 'runs');
-      const code = codeDigests(sourceReader(join(root, 'trainer')));
-      const data = await indexOf(placed, local, (bytes) => emit({ event: 'reading_data', bytes }));
-      const { plan, past } = await planInCloud(recipe, code, data.digest, store);
-      const jobs = selectedJobs(plan, options);
-      const stages = pricedStages(jobs, [...past, ...pastRuns(local)]);
-      emit({
-        event: 'plan',
-        recipe: recipe.name,
-        runs: plan.runs,
-        stages,
-        prices: { date: PRICE_TABLE.date, region: PRICE_TABLE.region },
-      });
-      if (!options.plan) await submitRecipe({ recipe, code, data, folder: placed.data, jobs }, doors);
+    case 'run':
+      await submit(resolved, options, root, clients);
       return 0;
-    }
   }
+}
+
+/** Plans, tells the plan with its costs and submits, unless --plan asks for the plan alone. */
+async function submit(
+  resolved: ResolvedRecipe,
+  options: TrainOptions,
+  root: string,
+  clients: AwsClients,
+): Promise<void> {
+  const { recipe, data: folder } = resolved;
+  const { store, emit } = clients;
+  const local = join(root, 'runs');
+  const code = codeDigests(STAGE_NAMES, sourceReader(join(root, 'trainer')));
+  const data = await indexOf(resolved, local, (bytes) => emit({ event: 'reading_data', bytes }));
+  const { plan, past } = await planOnAws({ recipe, code, dataDigest: data.digest, store });
+  const jobs = selectJobs(plan, options);
+  const stages = pricedStagePlans(jobs, [...past, ...pastRuns(local)]);
+  const { date, region } = PRICE_TABLE;
+  emit({ event: 'plan', recipe: recipe.name, runs: plan.runs, stages, prices: { date, region } });
+  if (!options.plan) await submitRecipe({ recipe, code, data, folder, jobs }, clients);
 }

@@ -1,5 +1,4 @@
-// `npm run train -- recipes/<name>.json`: plans a recipe, says what it will cost, runs what is missing here or on AWS.
-
+// The command `npm run train`: plans a recipe, says what it will cost, runs what is missing here or on AWS.
 import { join, resolve } from 'node:path';
 import { fromFileUri } from '../../../api/registry/stores/file-uri.ts';
 import { ENVARS } from '../../../contracts/src/envars.ts';
@@ -11,44 +10,35 @@ import { planHere, runsFolder } from '../local/plan.ts';
 import { type RunOutcome, runJobs } from '../local/run.ts';
 import { ensureVenv } from '../local/venv.ts';
 import { codeDigest, sourceReader } from '../plan/code-digest.ts';
-import { estimateSeconds } from '../plan/estimate.ts';
 import type { PlannedJob } from '../plan/plan.ts';
-import { selectedJobs } from '../plan/selection.ts';
-import { type PlacedRecipe, placeRecipe } from '../recipe/locate.ts';
-import { type Emit, toStagePlan } from '../run/events.ts';
+import { selectJobs } from '../plan/select-jobs.ts';
+import { stagePlans } from '../plan/stage-plan.ts';
+import { type ResolvedRecipe, resolveRecipe } from '../recipe/locate.ts';
+import type { Emit } from '../run/events.ts';
 import { pastRuns, readReport } from '../run/folder.ts';
 import { createConsole, createJsonConsole } from './console.ts';
+import type { CommandContext } from './context.ts';
 import { listenForInterrupts } from './interrupts.ts';
 import { parseTrainOptions, TRAIN_HELP, type TrainOptions } from './train-options.ts';
 
-/** Where everything is; `root` is the repository. */
-export interface Surroundings {
-  root: string;
-  /** The folder in which the user typed the command. */
-  cwd: string;
-  env: NodeJS.ProcessEnv;
-  stdout: { write(text: string): unknown; isTTY?: boolean; columns?: number };
-  stderr: { write(text: string): unknown };
-}
-
 /** The whole command; resolves to its exit code. */
-export async function train(argv: readonly string[], surroundings: Surroundings): Promise<number> {
-  const { stdout, stderr, root, cwd, env } = surroundings;
+export async function train(argv: readonly string[], context: CommandContext): Promise<number> {
+  const { stdout, stderr, root, cwd, env } = context;
   const write = (text: string): void => void stdout.write(text);
   if (argv.includes('--help') || argv.includes('-h')) {
     write(TRAIN_HELP);
     return 0;
   }
   const json = argv.includes('--json');
-  const columns = stdout.isTTY === true ? (stdout.columns ?? 80) : null;
+  const columns = stdout.isTTY === true ? (stdout.columns ?? 80) : undefined;
   const emit = json ? createJsonConsole(write) : createConsole({ write, columns });
   try {
     const options = parseTrainOptions(argv);
-    const placed = placeRecipe(options.recipe, [cwd, join(root, 'trainer')], cwd, env);
-    if (options.on === 'here') return await trainHere(placed, options, surroundings, emit);
+    const resolved = resolveRecipe(options.recipe, { folders: [cwd, join(root, 'trainer')], cwd, env });
+    if (options.on === 'here') return await trainHere(resolved, options, context, emit);
     // Loaded only here: a run on this machine needs none of the AWS clients.
     const { trainOnAws } = await import('./train-on-aws.ts');
-    return await trainOnAws(placed, options, { root, cwd, emit });
+    return await trainOnAws(resolved, options, { root, cwd, emit });
   } catch (error) {
     if (!(error instanceof UserError)) throw error;
     if (json) emit({ event: 'refused', message: error.message });
@@ -58,31 +48,30 @@ export async function train(argv: readonly string[], surroundings: Surroundings)
 }
 
 async function trainHere(
-  placed: PlacedRecipe,
+  resolved: ResolvedRecipe,
   options: TrainOptions,
-  { root, cwd, env }: Surroundings,
+  { root, cwd, env }: CommandContext,
   emit: Emit,
 ): Promise<number> {
   const trainer = join(root, 'trainer');
   const runs = runsFolder(options, { root, cwd });
   const read = sourceReader(trainer);
-  const plan = await planHere(placed, { root, runs, onRead: (bytes) => emit({ event: 'reading_data', bytes }) });
-  const jobs = selectedJobs(plan, options);
-  const past = pastRuns(runs);
-  const stages = jobs.map((planned) => toStagePlan(planned, estimateSeconds(planned.job, past)));
+  const plan = await planHere(resolved, { root, runs, onRead: (bytes) => emit({ event: 'reading_data', bytes }) });
+  const jobs = selectJobs(plan, options);
+  const stages = stagePlans(jobs, pastRuns(runs));
   emit({ event: 'plan', recipe: plan.recipe, runs, stages, prices: null });
   if (options.plan) return 0;
 
   const exported = plan.jobs.find(({ job }) => job.config.stage === 'export');
-  if (options.install && exported?.report === null && !jobs.includes(exported))
+  if (options.install && exported !== undefined && exported.report === undefined && !jobs.includes(exported))
     throw new UserError('--install: export is not finished and this command does not run it; use at least --to export');
   for (const { job, report } of jobs) {
     const file = `stages/${job.config.stage}.py`;
-    if (report === null && read(file) === null)
+    if (report === undefined && read(file) === undefined)
       throw new UserError(`trainer/${file} does not exist: this checkout cannot run ${job.id}`);
   }
   let outcome: RunOutcome = 'succeeded';
-  if (jobs.some(({ report }) => report === null)) {
+  if (jobs.some(({ report }) => report === undefined)) {
     const python = pythonOverride(env, cwd) ?? (await ensureVenv());
     const interrupts = listenForInterrupts();
     const contracts = join(root, 'contracts', 'python');
@@ -103,9 +92,9 @@ function install({ job }: PlannedJob, target: string, emit: Emit): void {
   emit({ event: 'installed', ...installModel(folder, reading.report, target) });
 }
 
-function pythonOverride(env: NodeJS.ProcessEnv, cwd: string): string | null {
+function pythonOverride(env: NodeJS.ProcessEnv, cwd: string): string | undefined {
   const python = env[ENVARS.python];
-  if (python === undefined || python === '') return null;
+  if (python === undefined || python === '') return undefined;
   // A bare name is looked up in PATH; the stage's working directory is another one than the user's.
   return python.includes('/') ? resolve(cwd, python) : python;
 }

@@ -1,5 +1,4 @@
-// What the state machine's functions are told by their environment, checked once; infra sets it.
-
+// Reads and checks the environment that infra sets for the state machine's functions.
 import { GetSecretValueCommand, SecretsManagerClient } from '@aws-sdk/client-secrets-manager';
 import { z } from 'zod';
 import { type ObjectStore, openStore } from '../../../api/registry/store.ts';
@@ -8,7 +7,7 @@ import { TextByJobClass } from '../../../contracts/src/job-classes.ts';
 import { Digest } from '../../../contracts/src/model/artefact.ts';
 import { StageName } from '../../../contracts/src/stages.ts';
 import type { Fleet } from '../plan/pipeline-plan.ts';
-import { parsed } from '../run/folder.ts';
+import { parseJson } from '../run/json.ts';
 
 /** What state Plan needs. Throws an error that names the variable at fault. */
 export function readPlanEnvironment(env: NodeJS.ProcessEnv): {
@@ -42,7 +41,7 @@ export async function openRegistry(env: NodeJS.ProcessEnv): Promise<ObjectStore>
   const secret = env[ENVARS.registrySecret] || undefined;
   if (secret === undefined) return openStore(uri, { endpoint });
   const { SecretString } = await new SecretsManagerClient({}).send(new GetSecretValueCommand({ SecretId: secret }));
-  const keys = RegistryKeys.safeParse(parsed(SecretString ?? ''));
+  const keys = RegistryKeys.safeParse(parseJson(SecretString ?? ''));
   if (!keys.success)
     throw new Error(
       `the secret ${secret} is not {"access_key_id", "secret_access_key"}: put the registry's keys there`,

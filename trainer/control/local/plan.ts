@@ -1,9 +1,10 @@
-// A recipe planned against the runs of this machine.
+// Plans a recipe against the runs of this machine.
 import { join, resolve } from 'node:path';
 import { toFileUri } from '../../../api/registry/stores/file-uri.ts';
+import { STAGE_NAMES } from '../../../contracts/src/stages.ts';
 import { codeDigests, sourceReader } from '../plan/code-digest.ts';
 import { createPlan, type Plan } from '../plan/plan.ts';
-import { indexOf, type PlacedRecipe } from '../recipe/locate.ts';
+import { indexOf, type ResolvedRecipe } from '../recipe/locate.ts';
 import { finishedRuns } from '../run/folder.ts';
 
 /** Where runs are kept: --runs, or the repository's own folder. */
@@ -15,14 +16,14 @@ export function runsFolder(
 }
 
 export async function planHere(
-  placed: PlacedRecipe,
+  resolved: ResolvedRecipe,
   { root, runs, onRead }: { root: string; runs: string; onRead: (bytes: number) => void },
 ): Promise<Plan> {
-  const { digest } = await indexOf(placed, runs, onRead);
-  return createPlan(placed.recipe, {
-    code: codeDigests(sourceReader(join(root, 'trainer'))),
-    data: { uri: toFileUri(placed.data), digest },
+  const { digest } = await indexOf(resolved, runs, onRead);
+  return createPlan(resolved.recipe, {
+    code: codeDigests(STAGE_NAMES, sourceReader(join(root, 'trainer'))),
+    data: { uri: toFileUri(resolved.data), digest },
     runs: toFileUri(runs),
-    finished: finishedRuns(runs, placed.recipe.name),
+    finished: finishedRuns(runs, resolved.recipe.name),
   });
 }

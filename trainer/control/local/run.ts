@@ -26,7 +26,7 @@ export type RunOutcome = 'succeeded' | 'interrupted' | 'failed';
 /** Runs the jobs in order; the first one that does not succeed ends the run. Nothing finished is ever lost by that. */
 export async function runJobs(jobs: readonly PlannedJob[], options: RunnerOptions): Promise<RunOutcome> {
   for (const [index, { job, report }] of jobs.entries()) {
-    if (report !== null) {
+    if (report !== undefined) {
       options.emit({ event: 'reused', id: job.id, stage: job.config.stage, output: job.output });
       continue;
     }
@@ -45,17 +45,18 @@ export async function runJobs(jobs: readonly PlannedJob[], options: RunnerOption
   return 'succeeded';
 }
 
-interface Place {
+/** The job's position among those of the command. */
+interface JobPosition {
   number: number;
   of: number;
 }
 
-async function runJob(job: TrainingJob, place: Place, options: RunnerOptions): Promise<RunOutcome> {
+async function runJob(job: TrainingJob, position: JobPosition, options: RunnerOptions): Promise<RunOutcome> {
   const folder = fromFileUri(job.output);
   if (folder === null) throw new UserError(`${job.output}: this runner writes to folders of this machine only`);
   const lock = lockRun(folder);
   try {
-    return await runLocked(job, folder, place, lock.holdFor, options);
+    return await runLocked(job, folder, position, lock.holdFor, options);
   } finally {
     lock.release();
   }
@@ -64,7 +65,7 @@ async function runJob(job: TrainingJob, place: Place, options: RunnerOptions): P
 async function runLocked(
   job: TrainingJob,
   folder: string,
-  place: Place,
+  position: JobPosition,
   holdFor: (pid: number) => void,
   { emit, ...options }: RunnerOptions,
 ): Promise<RunOutcome> {
@@ -83,7 +84,7 @@ async function runLocked(
   const jobFile = join(folder, FILES.job);
   writeFileSync(jobFile, `${JSON.stringify(TrainingJob.parse(job), null, 2)}\n`);
   const log = join(folder, 'log.txt');
-  emit({ event: 'running', id, stage, ...place, output, log, note });
+  emit({ event: 'running', id, stage, ...position, output, log, note });
   const announceStop = (): void => emit({ event: 'stopping', id });
   options.stop.addEventListener('abort', announceStop);
   const clock = createProgressClock();
@@ -99,12 +100,12 @@ async function runLocked(
         event: 'progress',
         id,
         stage,
-        ...place,
+        ...position,
         step,
         total,
         seconds,
         metrics,
-        seconds_left: clock.secondsLeft(line),
+        seconds_left: clock.secondsLeft(line) ?? null,
       });
     },
   });

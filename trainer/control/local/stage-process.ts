@@ -1,5 +1,4 @@
 // One stage as a process: `python -m stages.<stage> job.json`, watched until it ends.
-
 import { spawn } from 'node:child_process';
 import { createWriteStream, type WriteStream } from 'node:fs';
 import { delimiter } from 'node:path';
@@ -7,7 +6,8 @@ import { createInterface } from 'node:readline';
 import { ENVARS } from '../../../contracts/src/envars.ts';
 import { EXIT } from '../../../contracts/src/exit-codes.ts';
 import type { StageName } from '../../../contracts/src/stages.ts';
-import { ProgressLine } from '../../../contracts/src/training/job.ts';
+import type { ProgressLine } from '../../../contracts/src/training/job.ts';
+import { parseProgress } from '../run/progress.ts';
 
 const TAIL_LINES = 25;
 
@@ -61,7 +61,7 @@ export function runStageProcess(options: StageProcessOptions): Promise<StageEnd>
   });
   createInterface({ input: child.stdout }).on('line', (line) => {
     const progress = parseProgress(line);
-    if (progress === null) log.write(line);
+    if (progress === undefined) log.write(line);
     else onProgress(progress);
   });
   createInterface({ input: child.stderr }).on('line', (line) => log.write(line));
@@ -117,7 +117,7 @@ function advice(exit_code: number | null, signal: string | null, tail: readonly 
   if (/No space left on device/.test(text))
     return `exit ${exit_code}, the disk is full: free some space, or choose another with --runs`;
   if (/No module named '(?!towers|stages|contracts)/.test(text)) {
-    return `exit ${exit_code}, a Python module is missing: delete trainer/.venv to have it made again (or mend the interpreter in ${ENVARS.python})`;
+    return `exit ${exit_code}, a Python module is missing: delete trainer/.venv to have it made again (or fix the interpreter in ${ENVARS.python})`;
   }
   return `exit ${exit_code}; the lines above say why`;
 }
@@ -151,17 +151,6 @@ function createLog(file: string): Log {
       });
     },
   };
-}
-
-/** A line of a stage's standard output as progress; null where it is something else. */
-export function parseProgress(line: string): ProgressLine | null {
-  if (!line.startsWith('{')) return null;
-  try {
-    return ProgressLine.safeParse(JSON.parse(line)).data ?? null;
-  } catch (error) {
-    if (error instanceof SyntaxError) return null;
-    throw error;
-  }
 }
 
 function killGroup(pid: number | undefined): void {

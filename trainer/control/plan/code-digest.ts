@@ -1,23 +1,30 @@
-// Which source a stage executes, as a digest: its own file and the modules of towers and stages that it imports.
-
+// Digests the source that a stage executes: its own file and the modules of towers and stages that it imports.
 import { createHash } from 'node:crypto';
-import { readFileSync } from 'node:fs';
-import { join, posix, resolve } from 'node:path';
+import { readdirSync, readFileSync } from 'node:fs';
+import { basename, join, posix, resolve } from 'node:path';
 import { runCommand } from '../../../contracts/command/command-line.ts';
-import { byStage, type StageName } from '../../../contracts/src/stages.ts';
+import type { StageName } from '../../../contracts/src/stages.ts';
 
-/** A source file by its path relative to `trainer/`, null where there is none. */
-export type ReadSource = (path: string) => string | null;
+/** A source file by its path relative to `trainer/`, undefined where there is none. */
+export type ReadSource = (path: string) => string | undefined;
 
 const PACKAGES = /^(towers|stages)(\.|$)/;
 
 /**
- * One digest a stage, so that editing `evaluate` keeps hours of `mntp`. Comments, blank lines and trailing spaces do
+ * One digest per stage, so that editing `evaluate` keeps hours of `mntp`. Comments, blank lines and trailing spaces do
  * not count. What counts is Python source only: configuration, inputs and seed are in the address beside this digest,
  * and versions of libraries are pinned in pyproject.toml and on purpose not part of it.
  */
-export function codeDigests(read: ReadSource): Record<StageName, string> {
-  return byStage((stage) => codeDigest(stage, read));
+export function codeDigests(stages: readonly StageName[], read: ReadSource): Record<StageName, string> {
+  return Object.fromEntries(stages.map((stage) => [stage, codeDigest(stage, read)])) as Record<StageName, string>;
+}
+
+/** The stages that a checkout or an image has a file for, by name. The table of stages needs packages that an image lacks. */
+export function stagesIn(trainer: string): StageName[] {
+  return readdirSync(join(trainer, 'stages'))
+    .filter((file) => /^[a-z]\w*\.py$/.test(file))
+    .map((file) => basename(file, '.py') as StageName)
+    .sort();
 }
 
 /** What `stages/<stage>.py` executes, by path, sorted: itself and, transitively, what it imports. Empty without that file. */
@@ -28,7 +35,7 @@ export function stageSources(stage: StageName, read: ReadSource): Map<string, st
   for (let path = queue.pop(); path !== undefined; path = queue.pop()) {
     if (found.has(path)) continue;
     const source = read(path);
-    if (source === null) continue;
+    if (source === undefined) continue;
     const { strings, code } = lex(source);
     found.set(path, restore(code, strings));
     for (const module of importedModules(path, code)) {
@@ -45,7 +52,7 @@ export function sourceReader(trainer: string): ReadSource {
     try {
       return readFileSync(join(trainer, path), 'utf8');
     } catch (error) {
-      if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return null;
+      if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return undefined;
       throw error;
     }
   };
@@ -119,8 +126,6 @@ function absoluteName(path: string, name: string): string {
   return [...folder.split('/'), ...name.slice(dots).split('.')].filter((part) => part !== '' && part !== '.').join('.');
 }
 
-// ------------------------------------------------------------------ main
-
 const HELP = `Usage: node trainer/control/plan/code-digest.ts
 
 Prints the digest of the code of every stage as one JSON object. The training image and the pipeline's planner are
@@ -129,7 +134,8 @@ stamped with it.
 
 if (import.meta.main) {
   await runCommand({ help: HELP, options: {} }, () => {
-    process.stdout.write(`${JSON.stringify(codeDigests(sourceReader(resolve(import.meta.dirname, '../..'))))}\n`);
+    const trainer = resolve(import.meta.dirname, '../..');
+    process.stdout.write(`${JSON.stringify(codeDigests(stagesIn(trainer), sourceReader(trainer)))}\n`);
     return 0;
   });
 }

@@ -1,31 +1,30 @@
-// A plan as the list of Batch jobs that are missing: what the state machine maps over and what the command submits. Pure.
-
+// Turns a plan into the Batch jobs that are missing, for the state machine and for the command that submits. Pure.
 import type { JobClass } from '../../../contracts/src/job-classes.ts';
 import { FILES, fileIn, shortDigest } from '../../../contracts/src/keys.ts';
 import { jobClassOf } from '../../../contracts/src/stages.ts';
 import type { PipelinePlan, PipelineStage } from '../../../contracts/src/training/pipeline.ts';
 import type { Plan, PlannedJob } from './plan.ts';
 
-/** Where jobs run, by job class. */
+/** The queue and the job definition that a job runs with, by job class. */
 export interface Fleet {
   queues: Readonly<Record<JobClass, string>>;
   jobDefinitions: Readonly<Record<JobClass, string>>;
 }
 
 export function toPipelinePlan(plan: Plan, fleet: Fleet): PipelinePlan {
-  const missing = plan.jobs.filter(({ report }) => report === null);
+  const missing = plan.jobs.filter(({ report }) => report === undefined);
   return {
     recipe: plan.recipe,
     to_run: missing.length,
     stages: missing.map((planned) => toPipelineStage(planned, fleet)),
     exported: stageOf(plan, 'export').job.output,
     evaluated: stageOf(plan, 'evaluate').job.output,
-    dev_data: stageOf(plan, 'prepare').address,
+    dev_data: stageOf(plan, 'prepare').contentAddress,
   };
 }
 
 export function toPipelineStage(planned: PlannedJob, { queues, jobDefinitions }: Fleet): PipelineStage {
-  const { job, address } = planned;
+  const { job, contentAddress } = planned;
   const { stage } = job.config;
   const jobClass = jobClassOf(stage);
   return {
@@ -34,13 +33,13 @@ export function toPipelineStage(planned: PlannedJob, { queues, jobDefinitions }:
     job_queue: queues[jobClass],
     job_definition: jobDefinitions[jobClass],
     job: fileIn(job.output, FILES.job),
-    tags: { recipe: job.recipe, job: job.id, stage, address },
+    tags: { recipe: job.recipe, job: job.id, stage, address: contentAddress },
   };
 }
 
-/** The same work has the same name, other work another: the content address is in it. */
-export function jobName({ job, address }: PlannedJob): string {
-  return `${`${job.recipe}_${job.id}`.replaceAll('.', '-').slice(0, 128 - 13)}_${shortDigest(address)}`;
+/** Equal work has an equal name, because the content address is part of it. */
+export function jobName({ job, contentAddress }: PlannedJob): string {
+  return `${`${job.recipe}_${job.id}`.replaceAll('.', '-').slice(0, 128 - 13)}_${shortDigest(contentAddress)}`;
 }
 
 /** The one job of a stage that belongs to the model itself; the comparison's runs come after it. */

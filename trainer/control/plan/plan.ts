@@ -1,5 +1,4 @@
 // From a recipe to training jobs in order, each with a content address. Pure: no file, no clock, no environment.
-
 import { createHash } from 'node:crypto';
 import { runFolder } from '../../../contracts/src/keys.ts';
 import { DATA, inputsOf, STAGE_NAMES, type StageConfig, type StageName } from '../../../contracts/src/stages.ts';
@@ -19,12 +18,12 @@ export interface PlanSources {
 
 export interface PlannedJob {
   job: TrainingJob;
-  /** Digest over configuration, seed, code and the addresses of all inputs: equal address, equal result. */
-  address: string;
+  /** Digest of configuration, seed, code and the content addresses of all inputs: equal address, equal result. */
+  contentAddress: string;
   /** Ids of the jobs whose output this one reads. */
   needs: string[];
-  /** The report of an earlier run with the same address: nothing to do. */
-  report: TrainingReport | null;
+  /** The report of an earlier run with the same content address; undefined while the job has to run. */
+  report: TrainingReport | undefined;
 }
 
 export interface Plan {
@@ -40,25 +39,25 @@ export function createPlan(recipe: Recipe, sources: PlanSources): Plan {
 
   const add = (id: string, config: StageConfig, seed: number, extra: ReadonlyMap<string, PlannedJob>): PlannedJob => {
     const inputs = new Map([...mainInputs(config.stage, main), ...extra]);
-    const data = inputsOf(config.stage).includes(DATA) ? sources.data : null;
+    const data = inputsOf(config.stage).includes(DATA) ? sources.data : undefined;
     const code = sources.code[config.stage];
-    const address = digestOf({
+    const contentAddress = digestOf({
       config,
       seed,
       code,
-      inputs: Object.fromEntries([...inputs].map(([role, input]) => [role, input.address])),
-      ...(data === null ? {} : { data: data.digest }),
+      inputs: Object.fromEntries([...inputs].map(([role, input]) => [role, input.contentAddress])),
+      ...(data === undefined ? {} : { data: data.digest }),
     });
-    const same = jobs.find((planned) => planned.address === address);
+    const same = jobs.find((planned) => planned.contentAddress === contentAddress);
     if (same !== undefined) return same;
-    const output = runFolder(sources.runs, { recipe: recipe.name, job: id, address });
+    const output = runFolder(sources.runs, { recipe: recipe.name, job: id, address: contentAddress });
     const uris = [...inputs].map(([role, input]): [string, string] => [role, input.job.output]);
-    if (data !== null) uris.push([DATA, data.uri]);
+    if (data !== undefined) uris.push([DATA, data.uri]);
     const planned: PlannedJob = {
       job: { id, recipe: recipe.name, seed, code, inputs: Object.fromEntries(uris), output, config },
-      address,
+      contentAddress,
       needs: [...new Set([...inputs.values()].map((input) => input.job.id))],
-      report: sources.finished.get(output) ?? null,
+      report: sources.finished.get(output),
     };
     jobs.push(planned);
     return planned;
@@ -70,24 +69,6 @@ export function createPlan(recipe: Recipe, sources: PlanSources): Plan {
     main.set(stage, add(stage, configOf(recipe, stage), recipe.seed, comparison));
   }
   return { recipe: recipe.name, runs: sources.runs, jobs };
-}
-
-/** The jobs to look at: all, everything up to `to` that it needs, or `only` one. Null where no job has that id. */
-export function selectJobs(
-  plan: Plan,
-  { to, only }: { to?: string | undefined; only?: string | undefined },
-): PlannedJob[] | null {
-  const target = only ?? to;
-  if (target === undefined) return plan.jobs;
-  const wanted = new Set([target]);
-  if (!plan.jobs.some((planned) => planned.job.id === target)) return null;
-  if (only === undefined) {
-    // Inputs stand before their readers, so one walk from the end finds all of them.
-    for (const planned of plan.jobs.toReversed()) {
-      if (wanted.has(planned.job.id)) for (const id of planned.needs) wanted.add(id);
-    }
-  }
-  return plan.jobs.filter((planned) => wanted.has(planned.job.id));
 }
 
 /** SHA-256 of a value's canonical JSON: keys sorted, no spaces. */

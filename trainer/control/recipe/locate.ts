@@ -1,26 +1,28 @@
-// A recipe as the user named it: its file, the folder of its data, and what is in that folder.
+// Resolves a recipe that the user named: its file, the folder of its data, and what is in that folder.
 import { existsSync, readdirSync } from 'node:fs';
 import { dirname, isAbsolute, join, resolve } from 'node:path';
 import { ENVARS } from '../../../contracts/src/envars.ts';
 import type { Recipe } from '../../../contracts/src/training/recipe.ts';
 import { UserError } from '../../../contracts/src/user-error.ts';
-import type { DataIndex } from './data-index.ts';
-import { indexData } from './data-index.ts';
+import { type DataIndex, indexData } from './data-index.ts';
 import { readRecipe } from './read.ts';
 
-export interface PlacedRecipe {
+export interface ResolvedRecipe {
   recipe: Recipe;
   /** The folder that its data sources start from. */
   data: string;
 }
 
-/** `folders`: where a relative name is looked up, in order. Throws a UserError that lists the recipes there are. */
-export function placeRecipe(
-  name: string,
-  folders: readonly string[],
-  cwd: string,
-  env: NodeJS.ProcessEnv,
-): PlacedRecipe {
+export interface ResolveOptions {
+  /** The folders in which a relative name is searched, in order. */
+  folders: readonly string[];
+  /** The folder in which the user typed the command. */
+  cwd: string;
+  env: NodeJS.ProcessEnv;
+}
+
+/** Finds and reads a recipe. Throws a UserError that lists the recipes there are. */
+export function resolveRecipe(name: string, { folders, cwd, env }: ResolveOptions): ResolvedRecipe {
   const file = findRecipe(name, folders);
   const recipe = readRecipe(file);
   const override = env[ENVARS.data] ?? '';
@@ -29,7 +31,7 @@ export function placeRecipe(
 
 /** Digests of the recipe's data; `runs` keeps what is known of unchanged files. */
 export function indexOf(
-  { recipe, data }: PlacedRecipe,
+  { recipe, data }: ResolvedRecipe,
   runs: string,
   onRead: (bytes: number) => void,
 ): Promise<DataIndex> {
@@ -40,8 +42,8 @@ function findRecipe(name: string, folders: readonly string[]): string {
   if (isAbsolute(name)) return name;
   const found = folders.map((folder) => join(folder, name)).find((file) => existsSync(file));
   if (found !== undefined) return found;
-  const shelf = folders.map((folder) => join(folder, 'recipes')).find((folder) => existsSync(folder));
-  const names = shelf === undefined ? [] : readdirSync(shelf).filter((file) => file.endsWith('.json'));
+  const recipes = folders.map((folder) => join(folder, 'recipes')).find((folder) => existsSync(folder));
+  const names = recipes === undefined ? [] : readdirSync(recipes).filter((file) => file.endsWith('.json'));
   const hint = names.length === 0 ? '' : `\nThere are: ${names.map((file) => `recipes/${file}`).join(', ')}`;
   throw new UserError(`there is no recipe ${name} in ${folders.join(' or ')}${hint}`);
 }

@@ -1,34 +1,9 @@
-// What a run tells its user: one event a line with --json, sentences and a live line otherwise.
+// Events that a command tells its user: one per line with --json, sentences and a live line otherwise.
 import type { StageName } from '../../../contracts/src/stages.ts';
-import type { JobStatus } from '../aws/batch.ts';
-import type { PlannedJob } from '../plan/plan.ts';
+import type { StagePlan } from '../plan/stage-plan.ts';
 
-/** A job in the plan. `estimated_seconds`: from earlier runs here, null where there is none to go by. */
-export interface StagePlan {
-  id: string;
-  stage: StageName;
-  status: 'succeeded' | 'queued';
-  address: string;
-  output: string;
-  /** Seconds that the finished run took. */
-  seconds: number | null;
-  estimated_seconds: number | null;
-  /** US dollars on demand: by the estimate, and by the time limit of one attempt. Null where nothing is billed. */
-  estimated_usd: number | null;
-  limit_usd: number | null;
-}
-
-/** A planned job as the plan shows it. `cost` of a job that is to run where it is billed. */
-export function toStagePlan(
-  { job, address, report }: PlannedJob,
-  estimated: number | null,
-  cost: Pick<StagePlan, 'estimated_usd' | 'limit_usd'> = { estimated_usd: null, limit_usd: null },
-): StagePlan {
-  const { id, output } = job;
-  const status = report === null ? 'queued' : 'succeeded';
-  const seconds = report?.seconds ?? null;
-  return { id, stage: job.config.stage, status, address, output, seconds, estimated_seconds: estimated, ...cost };
-}
+/** The state of a job on AWS Batch, in the project's words. */
+export type JobStatus = 'queued' | 'running' | 'succeeded' | 'failed' | 'cancelled';
 
 /** A job on AWS Batch. `status` null: not submitted. `seconds`: of the newest attempt, or of the finished run. */
 export interface StageStatus {

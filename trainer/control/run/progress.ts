@@ -1,12 +1,18 @@
-// Progress of one stage: how long it still takes, and how a person reads it. Pure.
-import type { ProgressLine } from '../../../contracts/src/training/job.ts';
+// Progress of one stage: its lines, how long it still takes, and how a person reads it. Pure.
+import { ProgressLine } from '../../../contracts/src/training/job.ts';
+import { parseJson } from './json.ts';
 
 /** The rate comes from the last five minutes, so that a slow start or a cache that filled does not mislead for hours. */
 const WINDOW_SECONDS = 300;
 
+/** A line of a stage's standard output as progress; undefined where it is something else. */
+export function parseProgress(line: string): ProgressLine | undefined {
+  return line.startsWith('{') ? ProgressLine.safeParse(parseJson(line)).data : undefined;
+}
+
 export interface ProgressClock {
-  /** Seconds until the stage ends, after this line; null until two lines of one loop give a rate. */
-  secondsLeft(line: ProgressLine): number | null;
+  /** Seconds until the stage ends, after this line; undefined until two lines of one loop give a rate. */
+  secondsLeft(line: ProgressLine): number | undefined;
 }
 
 /** A stage may loop more than once (another `total`, or steps that start again): each loop has its own rate. */
@@ -19,7 +25,7 @@ export function createProgressClock(): ProgressClock {
       lines.push(line);
       while (lines.length > 2 && line.seconds - (lines[1]?.seconds ?? 0) > WINDOW_SECONDS) lines.shift();
       const [first] = lines;
-      if (first === undefined || line.step <= first.step) return null;
+      if (first === undefined || line.step <= first.step) return undefined;
       return ((line.seconds - first.seconds) / (line.step - first.step)) * (line.total - line.step);
     },
   };

@@ -1,14 +1,18 @@
-// Runs in an object store: which are finished, and what they took.
-
+// Reads and writes runs in an object store: which are finished, and what they took.
 import { encodeDocument, type ObjectStore } from '../../../api/registry/store.ts';
 import { FILES, fileIn, folderOf, jobKey, PREFIXES, recipeRuns } from '../../../contracts/src/keys.ts';
 import { TrainingJob, type TrainingReport } from '../../../contracts/src/training/job.ts';
+import type { PastRun } from '../plan/estimate.ts';
 import type { PlannedJob } from '../plan/plan.ts';
-import { judgeReport, type PastRun, parsed } from './folder.ts';
+import { parseJson } from './json.ts';
+import { judgeReport } from './report.ts';
 
-/** Tells a container what to do: it reads its job from the bucket, and nothing else from anybody. */
-export async function writeJob(store: ObjectStore, { job, address }: PlannedJob): Promise<void> {
-  await store.put(jobKey({ recipe: job.recipe, job: job.id, address }), encodeDocument(TrainingJob.parse(job)));
+/** Writes what a container has to do: its job in the bucket is all that it reads of the control plane. */
+export async function writeJob(store: ObjectStore, { job, contentAddress }: PlannedJob): Promise<void> {
+  await store.put(
+    jobKey({ recipe: job.recipe, job: job.id, address: contentAddress }),
+    encodeDocument(TrainingJob.parse(job)),
+  );
 }
 
 export interface StoredRuns {
@@ -26,16 +30,16 @@ export async function readRuns(store: ObjectStore, recipe: string): Promise<Stor
     folders.map(async (folder) => {
       const report = await store.get(fileIn(folder, FILES.report));
       const reading = judgeReport(report?.body.toString('utf8') ?? '', (path) => sizes.get(`${folder}/${path}`));
-      if (reading.status !== 'finished') return null;
+      if (reading.status !== 'finished') return undefined;
       const job = TrainingJob.safeParse(
-        parsed((await store.get(fileIn(folder, FILES.job)))?.body.toString('utf8') ?? ''),
+        parseJson((await store.get(fileIn(folder, FILES.job)))?.body.toString('utf8') ?? ''),
       );
       return { uri: `${store.uri}/${folder}`, report: reading.report, job: job.data };
     }),
   );
   const stored: StoredRuns = { finished: new Map(), past: [] };
   for (const run of runs) {
-    if (run === null) continue;
+    if (run === undefined) continue;
     stored.finished.set(run.uri, run.report);
     if (run.job !== undefined) stored.past.push({ job: run.job, report: run.report });
   }

@@ -6,13 +6,13 @@ import { expect, it } from 'vitest';
 import { openStore } from '../../../../api/registry/store.ts';
 import { byStage } from '../../../../contracts/src/stages.ts';
 import type { BatchJob } from '../../../../trainer/control/aws/batch.ts';
-import { planInCloud, submitRecipe } from '../../../../trainer/control/aws/cloud-run.ts';
-import { cloudStatus } from '../../../../trainer/control/aws/status.ts';
+import { readStatus } from '../../../../trainer/control/aws/status.ts';
+import { planOnAws, submitRecipe } from '../../../../trainer/control/aws/submit.ts';
 import type { RunEvent } from '../../../../trainer/control/run/events.ts';
 import { tinyRecipe } from '../../../support/tiny-recipe.ts';
 
 const arns = { cpu: 'cpu', embed: 'gpu', train: 'gpu' };
-const cloud = { trainingBucket: 'x', modelsBucket: 'x', logGroup: 'x', queues: arns, jobDefinitions: arns };
+const deployment = { trainingBucket: 'x', modelsBucket: 'x', logGroup: 'x', queues: arns, jobDefinitions: arns };
 const digest = (digit: string) => `sha256:${digit.repeat(64)}`;
 
 /** A recipe that was submitted; `find` is what Batch says of each of its jobs. */
@@ -23,33 +23,33 @@ async function submitted(
   const recipe = { ...tinyRecipe(), comparison: { seeds: [] } };
   recipe.mntp.language_model = { source: 'gguf_package', name: 'tiny' };
   const code = byStage(() => digest('c'));
-  const { plan } = await planInCloud(recipe, code, digest('d'), store);
+  const { plan } = await planOnAws({ recipe, code, dataDigest: digest('d'), store });
   const events: RunEvent[] = [];
   const ended: BatchJob = {
     job_id: 'j',
     job_name: '',
     status: 'succeeded',
-    reason: null,
+    reason: undefined,
     exit_code: 0,
     attempts: 1,
-    started_at: null,
-    stopped_at: null,
-    log_stream: null,
+    started_at: undefined,
+    stopped_at: undefined,
+    log_stream: undefined,
   };
   let isSubmitted = false;
   const batch = {
     find: async (_: string, name: string) =>
-      isSubmitted ? { ...ended, ...(await find(name, (path, text) => store.put(path, Buffer.from(text)))) } : null,
+      isSubmitted ? { ...ended, ...(await find(name, (path, text) => store.put(path, Buffer.from(text)))) } : undefined,
     submit: async () => 'j',
     terminate: async () => {},
   };
-  const logs = { read: async () => ({ lines: [], token: null }), tail: async () => [] };
-  const doors = { cloud, store, batch, logs, emit: (event: RunEvent) => void events.push(event) };
-  await submitRecipe({ recipe, code, data: { digest: digest('d'), files: [] }, folder: '/', jobs: plan.jobs }, doors);
+  const logs = { read: async () => ({ lines: [] }), tail: async () => [] };
+  const clients = { deployment, store, batch, logs, emit: (event: RunEvent) => void events.push(event) };
+  await submitRecipe({ recipe, code, data: { digest: digest('d'), files: [] }, folder: '/', jobs: plan.jobs }, clients);
   isSubmitted = true;
   const prefix = (id: string) =>
     plan.jobs.find(({ job }) => job.id === id)?.job.output.slice(store.uri.length + 1) ?? '';
-  return { doors, prefix };
+  return { clients, prefix };
 }
 
 const report = (id: string) =>
@@ -67,19 +67,19 @@ const report = (id: string) =>
 
 it('a job that ends between the look at the bucket and the look at Batch has finished, not failed', async () => {
   let where = '';
-  const { doors, prefix } = await submitted(async (name, write) => {
+  const { clients, prefix } = await submitted(async (name, write) => {
     if (!name.startsWith('tiny_prepare_')) return { status: 'queued' };
     await write(`${where}/report.json`, report('prepare'));
     return {};
   });
   where = prefix('prepare');
-  const [prepare, mntp] = await cloudStatus('tiny', doors);
+  const [prepare, mntp] = await readStatus('tiny', clients);
   expect(prepare).toMatchObject({ id: 'prepare', status: 'succeeded', seconds: 7 });
   expect(mntp).toMatchObject({ id: 'mntp', status: 'queued' });
 });
 
 it('a job that ended with 0 and left no report has failed, and the reason says so', async () => {
-  const { doors } = await submitted(async () => ({}));
-  const [prepare] = await cloudStatus('tiny', doors);
+  const { clients } = await submitted(async () => ({}));
+  const [prepare] = await readStatus('tiny', clients);
   expect(prepare).toMatchObject({ status: 'failed', reason: 'it ended with 0 but its report is not in the bucket' });
 });

@@ -1,11 +1,13 @@
 // The code digest: what a stage imports counts, what it does not execute does not.
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
+import { STAGE_NAMES, type StageName } from '../../../../contracts/src/stages.ts';
 import {
   codeDigests,
   type ReadSource,
   sourceReader,
   stageSources,
+  stagesIn,
 } from '../../../../trainer/control/plan/code-digest.ts';
 
 const FILES: Record<string, string> = {
@@ -21,7 +23,11 @@ const FILES: Record<string, string> = {
 };
 
 function reader(edits: Record<string, string> = {}): ReadSource {
-  return (path) => edits[path] ?? FILES[path] ?? null;
+  return (path) => edits[path] ?? FILES[path];
+}
+
+function digestsOf(read: ReadSource): Record<StageName, string> {
+  return codeDigests(STAGE_NAMES, read);
 }
 
 function edited(path: string, from: string, to: string): ReadSource {
@@ -46,23 +52,23 @@ it('reads a stage with everything it imports, through brackets, packages, relati
 });
 
 it('keeps the hours of mntp when evaluate or a module it does not import is edited', () => {
-  const before = codeDigests(reader());
-  const afterEvaluate = codeDigests(edited('stages/evaluate.py', 'json', 'csv'));
+  const before = digestsOf(reader());
+  const afterEvaluate = digestsOf(edited('stages/evaluate.py', 'json', 'csv'));
   expect(afterEvaluate.mntp).toBe(before.mntp);
   expect(afterEvaluate.evaluate).not.toBe(before.evaluate);
-  expect(codeDigests(edited('towers/vision.py', '1', '2'))).toEqual(before);
+  expect(digestsOf(edited('towers/vision.py', '1', '2'))).toEqual(before);
 });
 
 it('changes with a module that is imported by an imported one', () => {
-  const after = codeDigests(edited('towers/data.py', 'str', 'int'));
-  expect(after.mntp).not.toBe(codeDigests(reader()).mntp);
-  expect(after.evaluate).toBe(codeDigests(reader()).evaluate);
+  const after = digestsOf(edited('towers/data.py', 'str', 'int'));
+  expect(after.mntp).not.toBe(digestsOf(reader()).mntp);
+  expect(after.evaluate).toBe(digestsOf(reader()).evaluate);
 });
 
 it('does not count comments and blank lines, and does count what only looks like a comment', () => {
-  const before = codeDigests(reader()).mntp;
-  expect(codeDigests(edited('towers/llm.py', '  # late', '  # later\n\n    # on purpose')).mntp).toBe(before);
-  expect(codeDigests(edited('towers/llm.py', '# not a comment', '# no comment')).mntp).not.toBe(before);
+  const before = digestsOf(reader()).mntp;
+  expect(digestsOf(edited('towers/llm.py', '  # late', '  # later\n\n    # on purpose')).mntp).toBe(before);
+  expect(digestsOf(edited('towers/llm.py', '# not a comment', '# no comment')).mntp).not.toBe(before);
 });
 
 it('finds in this repository what the stage mntp is made of', () => {
@@ -71,4 +77,8 @@ it('finds in this repository what the stage mntp is made of', () => {
   expect(paths).toEqual(expect.arrayContaining(['stages/mntp.py', 'towers/data.py', 'towers/llm.py', 'towers/run.py']));
   expect(paths).not.toContain('stages/prepare.py');
   expect(paths).not.toContain('towers/sources.py');
+});
+
+it('finds a file of every stage of the table and of no other, as the image is stamped', () => {
+  expect(stagesIn(join(import.meta.dirname, '../../../../trainer'))).toEqual(STAGE_NAMES.toSorted());
 });

@@ -1,16 +1,9 @@
 // The plan: order, content addresses that follow the graph exactly, cache hits, the comparison's runs.
-
 import { describe, expect, it } from 'vitest';
 import { byStage, STAGE_NAMES, type StageName } from '../../../../contracts/src/stages.ts';
 import { TrainingJob, type TrainingReport } from '../../../../contracts/src/training/job.ts';
 import type { Recipe } from '../../../../contracts/src/training/recipe.ts';
-import {
-  createPlan,
-  digestOf,
-  type Plan,
-  type PlanSources,
-  selectJobs,
-} from '../../../../trainer/control/plan/plan.ts';
+import { createPlan, digestOf, type Plan, type PlanSources } from '../../../../trainer/control/plan/plan.ts';
 import { tinyRecipe } from '../../../support/tiny-recipe.ts';
 
 const code = byStage(digestOf);
@@ -28,7 +21,7 @@ function planOf(change: (recipe: Recipe) => void = () => {}, other: Partial<Plan
 }
 
 function addresses(plan: Plan): Record<string, string> {
-  return Object.fromEntries(plan.jobs.map(({ job, address }) => [job.id, address]));
+  return Object.fromEntries(plan.jobs.map(({ job, contentAddress }) => [job.id, contentAddress]));
 }
 
 /** Ids whose address differs from the unchanged plan's. */
@@ -183,25 +176,9 @@ describe('what exists', () => {
     const output = planOf().jobs.find(({ job }) => job.id === 'mntp')?.job.output ?? '';
     const finished = new Map([[output, report]]);
     const hits = (plan: Plan): string[] =>
-      plan.jobs.filter((planned) => planned.report !== null).map(({ job }) => job.id);
+      plan.jobs.filter((planned) => planned.report !== undefined).map(({ job }) => job.id);
     expect(hits(planOf(undefined, { finished }))).toEqual(['mntp']);
     expect(hits(planOf(({ clip }) => (clip.flip = true), { finished }))).toEqual(['mntp']);
     expect(hits(planOf(({ mntp }) => (mntp.batch_size = 9), { finished }))).toEqual([]);
-  });
-});
-
-describe('a selection', () => {
-  const ids = (options: { to?: string; only?: string }): string[] | undefined =>
-    selectJobs(planOf(), options)?.map(({ job }) => job.id);
-
-  it('of --to is the stage with everything it needs, in order', () => {
-    expect(ids({ to: 'embed_captions' })).toEqual(['prepare', 'mntp', 'contrastive', 'embed_captions']);
-    expect(ids({ to: 'export' })?.filter((id) => id.startsWith('clip'))).toEqual(['clip']);
-    expect(ids({ to: 'evaluate' })).toHaveLength(12);
-  });
-
-  it('of --only is that one stage, and of an unknown name nothing', () => {
-    expect(ids({ only: 'clip-llm-2' })).toEqual(['clip-llm-2']);
-    expect(ids({ to: 'clip-llm-9' })).toBeUndefined();
   });
 });

@@ -12,7 +12,7 @@ function line(step: number, total: number, seconds: number): ProgressLine {
 describe('time left', () => {
   it('is unknown at first and then the rate times what is left', () => {
     const clock = createProgressClock();
-    expect(clock.secondsLeft(line(0, 100, 50))).toBeNull();
+    expect(clock.secondsLeft(line(0, 100, 50))).toBeUndefined();
     expect(clock.secondsLeft(line(10, 100, 70))).toBe(180);
   });
 
@@ -34,7 +34,7 @@ describe('time left', () => {
     const clock = createProgressClock();
     clock.secondsLeft(line(0, 10, 0));
     clock.secondsLeft(line(10, 10, 100));
-    expect(clock.secondsLeft(line(1, 50, 101))).toBeNull();
+    expect(clock.secondsLeft(line(1, 50, 101))).toBeUndefined();
     expect(clock.secondsLeft(line(2, 50, 103))).toBe(96);
   });
 });
@@ -88,7 +88,7 @@ describe('the console', () => {
   it('prints a line every ten seconds without a terminal, and the last step', () => {
     let text = '';
     let now = 0;
-    const emit = createConsole({ write: (part) => (text += part), columns: null, now: () => now });
+    const emit = createConsole({ write: (part) => (text += part), now: () => now });
     for (let step = 1; step <= 100; step += 1) {
       now = step * 300;
       emit(progress(step));

@@ -1,0 +1,76 @@
+// Submits what is missing of a recipe to AWS Batch. The plan is the one that runs locally.
+import { encodeDocument, type ObjectStore } from '../../../api/registry/store.ts';
+import { requestKey } from '../../../contracts/src/keys.ts';
+import { localFolderOf, STAGE_NAMES, type StageName } from '../../../contracts/src/stages.ts';
+import { TrainingRequest } from '../../../contracts/src/training/pipeline.ts';
+import { configOf, type Recipe } from '../../../contracts/src/training/recipe.ts';
+import { UserError } from '../../../contracts/src/user-error.ts';
+import type { PastRun } from '../plan/estimate.ts';
+import { toPipelineStage } from '../plan/pipeline-plan.ts';
+import type { Plan, PlannedJob } from '../plan/plan.ts';
+import type { DataIndex } from '../recipe/data-index.ts';
+import { readRuns, writeJob } from '../run/store.ts';
+import { dataUri, planStoredRuns } from '../run/stored-plan.ts';
+import { type AwsClients, isActive } from './clients.ts';
+import { uploadData } from './upload.ts';
+
+export interface PlanOnAwsOptions {
+  recipe: Recipe;
+  /** Digest of the source that each stage executes. */
+  code: Readonly<Record<StageName, string>>;
+  dataDigest: string;
+  /** The training bucket. */
+  store: ObjectStore;
+}
+
+/** Plans against the runs in the bucket, before anything is uploaded; `past` are its finished runs. */
+export async function planOnAws(options: PlanOnAwsOptions): Promise<{ plan: Plan; past: PastRun[] }> {
+  refuseLocalFolders(options.recipe);
+  const runs = await readRuns(options.store, options.recipe.name);
+  return { plan: planStoredRuns({ ...options, runs }), past: runs.past };
+}
+
+export interface Submission {
+  recipe: Recipe;
+  code: Readonly<Record<StageName, string>>;
+  data: DataIndex;
+  /** The folder of the data on this machine. */
+  folder: string;
+  jobs: readonly PlannedJob[];
+}
+
+/**
+ * Uploads the data, records the request and submits what is missing, each job after those it needs. An active job of
+ * the same name is the same work: it is waited for and not submitted again. Repeating the call is safe at any point.
+ */
+export async function submitRecipe(
+  { recipe, code, data, folder, jobs }: Submission,
+  { deployment, store, batch, emit }: Omit<AwsClients, 'logs'>,
+): Promise<void> {
+  await uploadData(data, folder, { store, onProgress: (progress) => emit({ event: 'uploading', ...progress }) });
+  const submitted_at = new Date().toISOString();
+  const request = { recipe, code, data: { uri: dataUri(store, data.digest), digest: data.digest }, submitted_at };
+  await store.put(requestKey(recipe.name), encodeDocument(TrainingRequest.parse(request)));
+  const ids = new Map<string, string>();
+  for (const planned of jobs) {
+    if (planned.report !== undefined) continue;
+    const { job } = planned;
+    const stage = toPipelineStage(planned, deployment);
+    const before = await batch.find(stage.job_queue, stage.job_name);
+    const already = isActive(before);
+    if (!already) await writeJob(store, planned);
+    const dependsOn = planned.needs.flatMap((id) => ids.get(id) ?? []);
+    const job_id = isActive(before) ? before.job_id : await batch.submit(stage, dependsOn);
+    ids.set(job.id, job_id);
+    emit({ event: 'submitted', id: job.id, stage: job.config.stage, job_id, job_name: stage.job_name, already });
+  }
+}
+
+/** A container sees the bucket and its own image, and no folder of this machine. */
+function refuseLocalFolders(recipe: Recipe): void {
+  for (const stage of STAGE_NAMES) {
+    const found = localFolderOf(configOf(recipe, stage));
+    if (found === undefined) continue;
+    throw new UserError(`${stage}.${found.sentence}, which a container does not see: ${found.instead}, or train here`);
+  }
+}

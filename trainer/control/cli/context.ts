@@ -1,0 +1,11 @@
+// What a command is given by the process that runs it.
+
+export interface CommandContext {
+  /** The repository. */
+  root: string;
+  /** The folder in which the user typed the command. */
+  cwd: string;
+  env: NodeJS.ProcessEnv;
+  stdout: { write(text: string): unknown; isTTY?: boolean; columns?: number };
+  stderr: { write(text: string): unknown };
+}

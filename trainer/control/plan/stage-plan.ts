@@ -1,0 +1,57 @@
+// Rows of a plan as the command shows them: what is finished, how long the rest takes and what it costs. Pure.
+import { JOB_CLASSES } from '../../../contracts/src/job-classes.ts';
+import { jobClassOf, type StageName } from '../../../contracts/src/stages.ts';
+import { estimateSeconds, type PastRun } from './estimate.ts';
+import type { PlannedJob } from './plan.ts';
+import { type StageCost, stageCost } from './prices.ts';
+
+/** A job in the plan, part of the document that --json prints. */
+export interface StagePlan {
+  id: string;
+  stage: StageName;
+  status: 'succeeded' | 'queued';
+  address: string;
+  output: string;
+  /** Seconds that the finished run took. */
+  seconds: number | null;
+  /** From comparable earlier runs; null without one. */
+  estimated_seconds: number | null;
+  /** US dollars on demand: by the estimate, and by the time limit of one attempt. Null where nothing is billed. */
+  estimated_usd: number | null;
+  limit_usd: number | null;
+}
+
+/** The rows of a plan for this machine. `past`: its finished runs. */
+export function stagePlans(jobs: readonly PlannedJob[], past: readonly PastRun[]): StagePlan[] {
+  return jobs.map((planned) => toStagePlan(planned, estimateSeconds(planned.job, past)));
+}
+
+/** The rows of a plan for AWS. `past`: finished runs anywhere, of which those on the same kind of device are used. */
+export function pricedStagePlans(jobs: readonly PlannedJob[], past: readonly PastRun[]): StagePlan[] {
+  return jobs.map((planned) => {
+    if (planned.report !== undefined) return toStagePlan(planned, undefined);
+    const jobClass = jobClassOf(planned.job.config.stage);
+    const device = JOB_CLASSES[jobClass].gpus === 0 ? 'cpu' : 'cuda';
+    const comparable = past.filter(({ report }) => report.device.startsWith(device));
+    const seconds = estimateSeconds(planned.job, comparable);
+    return toStagePlan(planned, seconds, stageCost(jobClass, seconds));
+  });
+}
+
+function toStagePlan(
+  { job, contentAddress, report }: PlannedJob,
+  estimated: number | undefined,
+  cost?: StageCost,
+): StagePlan {
+  return {
+    id: job.id,
+    stage: job.config.stage,
+    status: report === undefined ? 'queued' : 'succeeded',
+    address: contentAddress,
+    output: job.output,
+    seconds: report?.seconds ?? null,
+    estimated_seconds: estimated ?? null,
+    estimated_usd: cost?.estimatedUsd ?? null,
+    limit_usd: cost?.limitUsd ?? null,
+  };
+}

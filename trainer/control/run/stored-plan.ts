@@ -1,0 +1,48 @@
+// Plans a recipe against the runs of a bucket: the one plan of the submitting command, its status and the schedule.
+import type { ObjectStore } from '../../../api/registry/store.ts';
+import { dataPrefix, PREFIXES, requestKey } from '../../../contracts/src/keys.ts';
+import type { StageName } from '../../../contracts/src/stages.ts';
+import { TrainingRequest } from '../../../contracts/src/training/pipeline.ts';
+import type { Recipe } from '../../../contracts/src/training/recipe.ts';
+import { UserError } from '../../../contracts/src/user-error.ts';
+import { createPlan, type Plan } from '../plan/plan.ts';
+import { parseJson } from './json.ts';
+import type { StoredRuns } from './store.ts';
+
+export interface StoredPlanOptions {
+  recipe: Recipe;
+  /** Digest of the source that each stage executes. */
+  code: Readonly<Record<StageName, string>>;
+  dataDigest: string;
+  /** The bucket of data and runs, and what is finished in it. */
+  store: ObjectStore;
+  runs: StoredRuns;
+}
+
+/** The data counts as uploaded: its digest says where it is stored. */
+export function planStoredRuns({ recipe, code, dataDigest, store, runs }: StoredPlanOptions): Plan {
+  return createPlan(recipe, {
+    code,
+    data: { uri: dataUri(store, dataDigest), digest: dataDigest },
+    runs: `${store.uri}/${PREFIXES.runs}`,
+    finished: runs.finished,
+  });
+}
+
+/** What was last submitted under a recipe's name. Throws a UserError where nothing was. */
+export async function readRequest(name: string, store: ObjectStore): Promise<TrainingRequest> {
+  const object = await store.get(requestKey(name));
+  if (object === null)
+    throw new UserError(`${name} was never submitted: npm run train -- recipes/${name}.json --on aws does it`);
+  const parsed = TrainingRequest.safeParse(parseJson(object.body.toString('utf8')));
+  if (parsed.success) return parsed.data;
+  const [issue] = parsed.error.issues;
+  throw new UserError(
+    `the last request for ${name} is of another version (${issue?.path.join('.')}: ${issue?.message}): submit the recipe again`,
+  );
+}
+
+/** The folder of data with that digest in a bucket, whether it is uploaded yet or not. */
+export function dataUri(store: ObjectStore, digest: string): string {
+  return `${store.uri}/${dataPrefix(digest)}`;
+}
