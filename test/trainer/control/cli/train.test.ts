@@ -161,7 +161,7 @@ describe('an interruption', () => {
 });
 
 describe('a failure', () => {
-  it('shows the end of the log, where the rest is and what to do; the mended stage runs, finished ones do not', async () => {
+  it('shows the end of the log, where the rest is and what to do; the fixed stage runs, finished ones do not', async () => {
     const repository = createRepository(ONE_SEED);
     const { code, stdout } = await train(repository.root, [RECIPE], { FAIL_STAGE: 'contrastive' });
     expect(code).toBe(1);
@@ -169,7 +169,7 @@ describe('a failure', () => {
     expect(stdout).toContain('  | the loss is not finite at step 1');
     expect(stdout).toContain('contrastive failed: exit 3; the lines above say why.');
     expect(stdout).toContain(`The whole log: ${join(folder, 'log.txt')}`);
-    expect(stdout).toContain('mend the cause and run the same command again');
+    expect(stdout).toContain('fix the cause and run the same command again');
     const again = await train(repository.root, [RECIPE, '--to', 'contrastive', '--json']);
     expect(again.code).toBe(0);
     expect(ran(again.stdout)).toEqual(['contrastive']);
