@@ -13,7 +13,7 @@ const ROOT = resolve(import.meta.dirname, '..');
 const OPTIONS = { fix: { type: 'boolean' } } as const;
 
 async function main({ values }: CommandLine<typeof OPTIONS>): Promise<number> {
-  const python = process.env[ENVARS.python] ?? (await ensureVenv((sentence) => console.log(sentence)));
+  const python = process.env[ENVARS.python] ?? (await ensureVenv({ say: (sentence) => console.log(sentence) }));
   const bin = (name: string) => join(ROOT, 'node_modules', '.bin', name);
   const ruff = ['-m', 'ruff', '--config', 'trainer/pyproject.toml'];
   const folders = ['trainer', 'contracts', 'test', 'api'];

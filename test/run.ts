@@ -23,7 +23,7 @@ async function main({ values }: CommandLine<typeof OPTIONS>): Promise<number> {
   const folder = mkdtempSync(join(tmpdir(), 'edge-clip-test-'));
   try {
     // TypeScript tests need it too: the AWS emulator, the container's entry point and the Dockerfile lint are Python packages.
-    const python = process.env[ENVARS.python] ?? (await ensureVenv((sentence) => console.log(sentence)));
+    const python = process.env[ENVARS.python] ?? (await ensureVenv({ say: (sentence) => console.log(sentence) }));
     if (values.only !== 'python') {
       await step('generated files are fresh', process.execPath, ['contracts/tools/generate.ts', '--check'], () => ({
         passed: 1,

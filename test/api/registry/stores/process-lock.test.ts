@@ -1,0 +1,75 @@
+// Locks between processes: one holder at a time, dead holders are replaced, those of other machines only by age.
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, utimesSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { pathToFileURL } from 'node:url';
+import { expect, it } from 'vitest';
+import { isHolder, tryLock, waitForLock } from '../../../../api/registry/stores/process-lock.ts';
+
+const MODULE = join(import.meta.dirname, '../../../../api/registry/stores/process-lock.ts');
+const OPTIONS = { roles: { owner: process.pid }, pollMs: 5, staleMs: 60_000 };
+
+const newLock = (): string => join(mkdtempSync(join(tmpdir(), 'lock-')), 'lock');
+
+/** Runs code in a process of its own, with `lock` and `file`. */
+function start(file: string, code: string) {
+  const source = `import * as lock from ${JSON.stringify(pathToFileURL(MODULE).href)};
+    import { appendFileSync, readFileSync, writeFileSync } from 'node:fs';
+    const file = ${JSON.stringify(file)};
+    ${code}`;
+  return spawn(process.execPath, ['--input-type=module', '-e', source], { stdio: ['ignore', 'inherit', 'inherit'] });
+}
+
+it('is taken by one process at a time, however many wait, and leaves nothing behind', async () => {
+  const file = newLock();
+  const counter = join(dirname(file), 'counter');
+  writeFileSync(counter, '0');
+  // Reading, waiting and writing loses counts unless the processes take turns.
+  const code = `for (let round = 0; round < 10; round++) {
+      const held = await lock.waitForLock(file, { roles: { owner: process.pid }, pollMs: 1, staleMs: 60000 });
+      const count = Number(readFileSync(${JSON.stringify(counter)}, 'utf8'));
+      await new Promise((wake) => setTimeout(wake, 1));
+      writeFileSync(${JSON.stringify(counter)}, String(count + 1));
+      held.release();
+    }`;
+  const processes = [start(file, code), start(file, code), start(file, code)];
+  expect(await Promise.all(processes.map((child) => once(child, 'exit')))).toEqual(processes.map(() => [0, null]));
+  expect(readFileSync(counter, 'utf8')).toBe('30');
+  expect(readdirSync(dirname(file))).toEqual(['counter']);
+});
+
+it('is taken over from a process that was killed, without waiting for its age', async () => {
+  const file = newLock();
+  const child = start(file, 'lock.tryLock(file, { owner: process.pid }); setInterval(() => {}, 1000);');
+  await expect.poll(() => existsSync(file)).toBe(true);
+  const waiting = waitForLock(file, OPTIONS);
+  child.kill('SIGKILL');
+  (await waiting).release();
+});
+
+it('of another machine is waited for until it is too old, and the holder is told', async () => {
+  const file = newLock();
+  writeFileSync(file, JSON.stringify({ host: 'elsewhere', owner: { pid: 1, started: null } }));
+  const holders: unknown[] = [];
+  const waiting = waitForLock(file, { ...OPTIONS, onWait: (holder) => holders.push(holder) });
+  await expect.poll(() => holders).toEqual([{ host: 'elsewhere', isHere: false, roles: { owner: 1 } }]);
+  const longAgo = new Date(Date.now() - 61_000);
+  utimesSync(file, longAgo, longAgo);
+  (await waiting).release();
+  expect(holders).toHaveLength(1);
+});
+
+it('is refused by the file system at once where it cannot be written', async () => {
+  const file = newLock();
+  writeFileSync(file, '');
+  await expect(waitForLock(join(file, 'below'), OPTIONS)).rejects.toThrow(/ENOTDIR/);
+});
+
+it('takes the place of a folder that an earlier version left as its lock', () => {
+  const file = newLock();
+  mkdirSync(file);
+  const outcome = tryLock(file, { owner: process.pid });
+  expect(isHolder(outcome)).toBe(false);
+});
