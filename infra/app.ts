@@ -1,4 +1,4 @@
-// Entry of `cdk`: one environment, chosen by `-c environment=dev|prod`; dev if nothing is said.
+// Entry of `cdk`: one environment, chosen by `-c environment=dev|prod`; dev without it.
 import { App } from 'aws-cdk-lib';
 import { settingsOf } from './environments.ts';
 import { addChecks } from './rules/checks.ts';

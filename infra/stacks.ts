@@ -1,11 +1,11 @@
-// The stacks of one environment: what must survive apart from what can be made again, and who is handed what.
+// The stacks of one environment: storage that must survive, apart from what can be made again, and how they are connected.
 import { type App, CfnOutput, Stack, Tags } from 'aws-cdk-lib';
 import { JOB_CLASS_NAMES, QUEUES } from '../contracts/src/job-classes.ts';
 import { CLOUD_OUTPUTS, jobDefinitionOutput, queueOutput } from '../contracts/src/outputs.ts';
-import type { Settings } from './environments.ts';
+import type { Settings } from './base/settings.ts';
 import { Network } from './network/network.ts';
-import { Encoding } from './serving/image-encoder.ts';
-import { Data } from './storage/storage.ts';
+import { ImageEncoder } from './serving/image-encoder.ts';
+import { Storage } from './storage/storage.ts';
 import { Training } from './training/training.ts';
 
 const PROJECT = 'edge-clip';
@@ -17,40 +17,45 @@ export interface Stacks {
   encoding: Stack;
 }
 
+/**
+ * Names of stacks and ids of constructs are part of every logical id: renaming one replaces what it holds. `data` and
+ * `encoding` therefore keep their names, although the constructs in them are called Storage and ImageEncoder.
+ */
 export function createStacks(app: App, settings: Settings): Stacks {
-  const stack = (name: string, description: string, terminationProtection = false) =>
+  const stack = (name: string, description: string, options: { terminationProtection?: boolean } = {}) =>
     new Stack(app, `${PROJECT}-${settings.name}-${name}`, {
       description: `${PROJECT} ${settings.name}: ${description}`,
-      terminationProtection,
+      terminationProtection: false,
       tags: { project: PROJECT, environment: settings.name },
+      ...options,
     });
   const stacks = {
     network: stack('network', 'where training machines stand'),
-    data: stack('data', 'buckets, key, images and the record of runs', settings.retain),
+    data: stack('data', 'buckets, key, images and the record of runs', { terminationProtection: settings.retain }),
     training: stack('training', 'queues, jobs, the pipeline and its schedule'),
     encoding: stack('encoding', 'the image encoder behind its URL'),
   };
-  // Tags of a stack reach what supports them; said again here so that the template shows them, where a test can see them.
+  // A stack's tags reach what supports them. They are set here again so that the template shows them and a test sees them.
   Tags.of(app).add('project', PROJECT);
   Tags.of(app).add('environment', settings.name);
 
   const network = new Network(stacks.network, 'Network', { settings });
-  const data = new Data(stacks.data, 'Data', { settings });
-  const training = new Training(stacks.training, 'Training', { settings, network, data });
-  const encoding = new Encoding(stacks.encoding, 'Encoding', { settings, data });
+  const storage = new Storage(stacks.data, 'Data', { settings });
+  const training = new Training(stacks.training, 'Training', { settings, network, storage });
+  const imageEncoder = new ImageEncoder(stacks.encoding, 'Encoding', { settings, storage });
 
-  output(stacks.data, CLOUD_OUTPUTS.trainingBucket, data.trainingBucket.bucketName);
-  output(stacks.data, CLOUD_OUTPUTS.modelsBucket, data.modelsBucket.bucketName);
-  output(stacks.data, CLOUD_OUTPUTS.trainerImages, data.trainerImages.repositoryUri);
-  output(stacks.data, CLOUD_OUTPUTS.encoderImages, data.encoderImages.repositoryUri);
+  output(stacks.data, CLOUD_OUTPUTS.trainingBucket, storage.trainingBucket.bucketName);
+  output(stacks.data, CLOUD_OUTPUTS.modelsBucket, storage.modelsBucket.bucketName);
+  output(stacks.data, CLOUD_OUTPUTS.trainerImages, storage.trainerImages.repositoryUri);
+  output(stacks.data, CLOUD_OUTPUTS.encoderImages, storage.encoderImages.repositoryUri);
   for (const queue of QUEUES) output(stacks.training, queueOutput(queue), training.fleets[queue].queue.jobQueueArn);
   for (const name of JOB_CLASS_NAMES)
     output(stacks.training, jobDefinitionOutput(name), training.definitions.byClass[name].jobDefinitionArn);
   output(stacks.training, CLOUD_OUTPUTS.trainingLogs, training.logGroup.logGroupName);
   output(stacks.training, CLOUD_OUTPUTS.stateMachine, training.pipeline.stateMachine.stateMachineArn);
   output(stacks.training, CLOUD_OUTPUTS.reports, training.pipeline.topic.topicArn);
-  output(stacks.encoding, CLOUD_OUTPUTS.encoderUrl, encoding.url.url);
-  output(stacks.encoding, CLOUD_OUTPUTS.workerAccess, encoding.workerAccess.managedPolicyArn);
+  output(stacks.encoding, CLOUD_OUTPUTS.encoderUrl, imageEncoder.url.url);
+  output(stacks.encoding, CLOUD_OUTPUTS.workerAccess, imageEncoder.workerAccess.managedPolicyArn);
   return stacks;
 }
 

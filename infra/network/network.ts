@@ -1,10 +1,14 @@
-// Where the training machines stand: two zones, no way in, S3 without a detour.
-import { RemovalPolicy } from 'aws-cdk-lib';
+// Network of the training machines: two zones, no ingress, S3 through a gateway endpoint.
 import * as ec2 from 'aws-cdk-lib/aws-ec2';
-import * as logs from 'aws-cdk-lib/aws-logs';
 import { Construct } from 'constructs';
-import type { Settings } from '../environments.ts';
-import { accept } from '../rules/accept.ts';
+import { acknowledge } from '../base/acknowledge.ts';
+import { createLogGroup } from '../base/retention.ts';
+import type { Settings } from '../base/settings.ts';
+
+export interface NetworkProps {
+  /** Read here: the kind of network, and how long flow logs are kept. */
+  settings: Settings;
+}
 
 export class Network extends Construct {
   readonly vpc: ec2.Vpc;
@@ -14,7 +18,7 @@ export class Network extends Construct {
   /** For every training machine: everything out, nothing in. */
   readonly securityGroup: ec2.SecurityGroup;
 
-  constructor(scope: Construct, id: string, { settings }: { settings: Settings }) {
+  constructor(scope: Construct, id: string, { settings }: NetworkProps) {
     super(scope, id);
     this.publicAddresses = settings.network === 'public';
     const subnetType = this.publicAddresses ? ec2.SubnetType.PUBLIC : ec2.SubnetType.PRIVATE_WITH_EGRESS;
@@ -32,15 +36,12 @@ export class Network extends Construct {
       gatewayEndpoints: { S3: { service: ec2.GatewayVpcEndpointAwsService.S3 } },
     });
     if (this.publicAddresses)
-      accept(
+      acknowledge(
         this.vpc,
         'EdgeClip::SubnetPublicAddress',
         'Setting network: public. The security group lets nothing in, and a NAT gateway costs more than idle training.',
       );
-    const flowLogs = new logs.LogGroup(this, 'FlowLogs', {
-      retention: settings.log_days,
-      removalPolicy: settings.retain ? RemovalPolicy.RETAIN : RemovalPolicy.DESTROY,
-    });
+    const flowLogs = createLogGroup(this, 'FlowLogs', settings);
     this.vpc.addFlowLog('FlowLog', { destination: ec2.FlowLogDestination.toCloudWatchLogs(flowLogs) });
     this.securityGroup = new ec2.SecurityGroup(this, 'Machines', {
       vpc: this.vpc,

@@ -1,4 +1,4 @@
-// Our own rules as a plugin of the synthesis.
+// Plugin of the synthesis that checks our own rules.
 import { readFileSync } from 'node:fs';
 import type { IPolicyValidationContext, IPolicyValidationPlugin, PolicyValidationPluginReport } from 'aws-cdk-lib';
 import { z } from 'zod';
@@ -21,7 +21,7 @@ export function brokenRules({ Resources }: Template): { rule: Rule; logicalId: s
   );
 }
 
-/** Reads the templates as they are deployed: overrides are seen, which a look at the constructs would miss. */
+/** Reads the templates as they are deployed, so that it sees overrides, which the constructs do not show. */
 export class BatchChecks implements IPolicyValidationPlugin {
   readonly name = 'EdgeClip';
   readonly ruleIds = RULES.map(({ name }) => name);

@@ -1,9 +1,8 @@
 // Rules that cdk-nag does not have: what a template must say about Batch, its machines, its jobs and every log.
-
 import { z } from 'zod';
-import { VCPU_BUDGET } from '../environments.ts';
+import { VCPU_BUDGET } from '../base/settings.ts';
 
-// Only what the rules look at. Properties that a rule misses are findings, hence everything is optional.
+// Only what the rules read. A property that a rule misses is a finding, hence everything is optional.
 const Reference = z.union([z.string(), z.record(z.string(), z.unknown())]);
 const LaunchTemplate = z.object({
   LaunchTemplateData: z.object({
@@ -52,14 +51,13 @@ export interface Rule {
   holds: (properties: unknown) => boolean;
 }
 
-function rule<T>(
-  name: string,
-  type: string,
-  schema: z.ZodType<T>,
-  description: string,
-  holds: (properties: T) => boolean,
-) {
-  return { name, type, description, holds: (properties: unknown) => holds(schema.parse(properties)) } satisfies Rule;
+interface TypedRule<T> extends Omit<Rule, 'holds'> {
+  schema: z.ZodType<T>;
+  holds: (properties: T) => boolean;
+}
+
+function rule<T>({ schema, holds, ...named }: TypedRule<T>): Rule {
+  return { ...named, holds: (properties) => holds(schema.parse(properties)) };
 }
 
 const STUCK = [
@@ -70,81 +68,82 @@ const STUCK = [
 const onEc2 = (type: string) => type === 'EC2' || type === 'SPOT';
 
 export const RULES: readonly Rule[] = [
-  rule(
-    'MachineMetadata',
-    'AWS::EC2::LaunchTemplate',
-    LaunchTemplate,
-    'A machine answers IMDSv2 only, one hop away.',
-    ({ LaunchTemplateData: { MetadataOptions } }) =>
+  rule({
+    name: 'MachineMetadata',
+    type: 'AWS::EC2::LaunchTemplate',
+    schema: LaunchTemplate,
+    description: 'A machine answers IMDSv2 only, one hop away.',
+    holds: ({ LaunchTemplateData: { MetadataOptions } }) =>
       MetadataOptions?.HttpTokens === 'required' && MetadataOptions.HttpPutResponseHopLimit === 1,
-  ),
-  rule(
-    'MachineDiskEncrypted',
-    'AWS::EC2::LaunchTemplate',
-    LaunchTemplate,
-    'Every disk of a machine is named and encrypted.',
-    ({ LaunchTemplateData: { BlockDeviceMappings = [] } }) =>
+  }),
+  rule({
+    name: 'MachineDiskEncrypted',
+    type: 'AWS::EC2::LaunchTemplate',
+    schema: LaunchTemplate,
+    description: 'Every disk of a machine is named and encrypted.',
+    holds: ({ LaunchTemplateData: { BlockDeviceMappings = [] } }) =>
       BlockDeviceMappings.length > 0 && BlockDeviceMappings.every(({ Ebs }) => Ebs?.Encrypted === true),
-  ),
-  rule(
-    'MachineTemplateVersion',
-    'AWS::Batch::ComputeEnvironment',
-    ComputeEnvironment,
-    'A launch template is named with its version: the default one never changes.',
-    ({ ComputeResources: { Type, LaunchTemplate: template } }) => !onEc2(Type) || typeof template?.Version === 'object',
-  ),
-  rule(
-    'MachineImage',
-    'AWS::Batch::ComputeEnvironment',
-    ComputeEnvironment,
-    'GPU machines start from ECS_AL2023_NVIDIA, said explicitly.',
-    ({ ComputeResources: { Type, Ec2Configuration = [] } }) =>
+  }),
+  rule({
+    name: 'MachineTemplateVersion',
+    type: 'AWS::Batch::ComputeEnvironment',
+    schema: ComputeEnvironment,
+    description: 'A launch template is named with its version: the default one never changes.',
+    holds: ({ ComputeResources: { Type, LaunchTemplate: template } }) =>
+      !onEc2(Type) || typeof template?.Version === 'object',
+  }),
+  rule({
+    name: 'MachineImage',
+    type: 'AWS::Batch::ComputeEnvironment',
+    schema: ComputeEnvironment,
+    description: 'GPU machines start from ECS_AL2023_NVIDIA, said explicitly.',
+    holds: ({ ComputeResources: { Type, Ec2Configuration = [] } }) =>
       !onEc2(Type) ||
       (Ec2Configuration.length > 0 && Ec2Configuration.every(({ ImageType }) => ImageType === 'ECS_AL2023_NVIDIA')),
-  ),
-  rule(
-    'MachineKinds',
-    'AWS::Batch::ComputeEnvironment',
-    ComputeEnvironment,
-    'Instance types are listed: "optimal" and its like have no GPU.',
-    ({ ComputeResources: { Type, InstanceTypes = [] } }) =>
+  }),
+  rule({
+    name: 'MachineKinds',
+    type: 'AWS::Batch::ComputeEnvironment',
+    schema: ComputeEnvironment,
+    description: 'Instance types are listed: "optimal" and its like have no GPU.',
+    holds: ({ ComputeResources: { Type, InstanceTypes = [] } }) =>
       !onEc2(Type) || (InstanceTypes.length > 0 && InstanceTypes.every((kind) => /^[a-z0-9-]+\.[a-z0-9]+$/.test(kind))),
-  ),
-  rule(
-    'IdleCostsNothing',
-    'AWS::Batch::ComputeEnvironment',
-    ComputeEnvironment,
-    'No machine runs while nothing is queued.',
-    ({ ComputeResources: { Type, MinvCpus } }) => !onEc2(Type) || MinvCpus === 0,
-  ),
-  rule(
-    'VcpuBudget',
-    'AWS::Batch::ComputeEnvironment',
-    ComputeEnvironment,
-    `No environment grows beyond ${VCPU_BUDGET} vCPUs.`,
-    ({ ComputeResources: { MaxvCpus } }) => MaxvCpus !== undefined && MaxvCpus <= VCPU_BUDGET,
-  ),
-  rule(
-    'QueueTimeLimits',
-    'AWS::Batch::JobQueue',
-    JobQueue,
-    'A job that cannot be placed is ended, for each reason that Batch acts on.',
-    ({ JobStateTimeLimitActions = [] }) =>
+  }),
+  rule({
+    name: 'IdleCostsNothing',
+    type: 'AWS::Batch::ComputeEnvironment',
+    schema: ComputeEnvironment,
+    description: 'No machine runs while nothing is queued.',
+    holds: ({ ComputeResources: { Type, MinvCpus } }) => !onEc2(Type) || MinvCpus === 0,
+  }),
+  rule({
+    name: 'VcpuBudget',
+    type: 'AWS::Batch::ComputeEnvironment',
+    schema: ComputeEnvironment,
+    description: `No environment grows beyond ${VCPU_BUDGET} vCPUs.`,
+    holds: ({ ComputeResources: { MaxvCpus } }) => MaxvCpus !== undefined && MaxvCpus <= VCPU_BUDGET,
+  }),
+  rule({
+    name: 'QueueTimeLimits',
+    type: 'AWS::Batch::JobQueue',
+    schema: JobQueue,
+    description: 'A job that cannot be placed is ended, for each reason that Batch acts on.',
+    holds: ({ JobStateTimeLimitActions = [] }) =>
       STUCK.every((reason) => JobStateTimeLimitActions.some(({ Reason }) => Reason === reason)),
-  ),
-  rule(
-    'JobTimeout',
-    'AWS::Batch::JobDefinition',
-    JobDefinition,
-    'An attempt ends after a stated time.',
-    ({ Timeout }) => (Timeout?.AttemptDurationSeconds ?? 0) > 0,
-  ),
-  rule(
-    'JobRetries',
-    'AWS::Batch::JobDefinition',
-    JobDefinition,
-    'Retries are stated, and the last entry ends whatever none before it matched.',
-    ({ RetryStrategy }) => {
+  }),
+  rule({
+    name: 'JobTimeout',
+    type: 'AWS::Batch::JobDefinition',
+    schema: JobDefinition,
+    description: 'An attempt ends after a stated time.',
+    holds: ({ Timeout }) => (Timeout?.AttemptDurationSeconds ?? 0) > 0,
+  }),
+  rule({
+    name: 'JobRetries',
+    type: 'AWS::Batch::JobDefinition',
+    schema: JobDefinition,
+    description: 'Retries are stated, and the last entry ends whatever none before it matched.',
+    holds: ({ RetryStrategy }) => {
       const last = RetryStrategy?.EvaluateOnExit?.at(-1);
       return (
         (RetryStrategy?.Attempts ?? 0) > 1 &&
@@ -153,47 +152,47 @@ export const RULES: readonly Rule[] = [
         last.OnExitCode === undefined
       );
     },
-  ),
-  rule(
-    'JobNotPrivileged',
-    'AWS::Batch::JobDefinition',
-    JobDefinition,
-    'A container has no power over its machine.',
-    ({ ContainerProperties: { Privileged } }) => Privileged !== true,
-  ),
-  rule(
-    'JobLog',
-    'AWS::Batch::JobDefinition',
-    JobDefinition,
-    'A container logs to CloudWatch, into a group with a name.',
-    ({ ContainerProperties: { LogConfiguration } }) => LogConfiguration?.LogDriver === 'awslogs',
-  ),
-  rule(
-    'JobImageDigest',
-    'AWS::Batch::JobDefinition',
-    JobDefinition,
-    'An image is named by its digest.',
-    ({ ContainerProperties: { Image } }) => JSON.stringify(Image ?? null).includes('@sha256:'),
-  ),
-  rule(
-    'JobPublicAddress',
-    'AWS::Batch::JobDefinition',
-    JobDefinition,
-    'A container has no public address.',
-    ({ ContainerProperties: { NetworkConfiguration } }) => NetworkConfiguration?.AssignPublicIp !== 'ENABLED',
-  ),
-  rule(
-    'SubnetPublicAddress',
-    'AWS::EC2::Subnet',
-    Subnet,
-    'A machine has no public address.',
-    ({ MapPublicIpOnLaunch }) => MapPublicIpOnLaunch !== true,
-  ),
-  rule(
-    'LogRetention',
-    'AWS::Logs::LogGroup',
-    LogGroup,
-    'Logs are kept for a stated time.',
-    ({ RetentionInDays }) => (RetentionInDays ?? 0) > 0,
-  ),
+  }),
+  rule({
+    name: 'JobNotPrivileged',
+    type: 'AWS::Batch::JobDefinition',
+    schema: JobDefinition,
+    description: 'A container has no power over its machine.',
+    holds: ({ ContainerProperties: { Privileged } }) => Privileged !== true,
+  }),
+  rule({
+    name: 'JobLog',
+    type: 'AWS::Batch::JobDefinition',
+    schema: JobDefinition,
+    description: 'A container logs to CloudWatch, into a group with a name.',
+    holds: ({ ContainerProperties: { LogConfiguration } }) => LogConfiguration?.LogDriver === 'awslogs',
+  }),
+  rule({
+    name: 'JobImageDigest',
+    type: 'AWS::Batch::JobDefinition',
+    schema: JobDefinition,
+    description: 'An image is named by its digest.',
+    holds: ({ ContainerProperties: { Image } }) => JSON.stringify(Image ?? null).includes('@sha256:'),
+  }),
+  rule({
+    name: 'JobPublicAddress',
+    type: 'AWS::Batch::JobDefinition',
+    schema: JobDefinition,
+    description: 'A container has no public address.',
+    holds: ({ ContainerProperties: { NetworkConfiguration } }) => NetworkConfiguration?.AssignPublicIp !== 'ENABLED',
+  }),
+  rule({
+    name: 'SubnetPublicAddress',
+    type: 'AWS::EC2::Subnet',
+    schema: Subnet,
+    description: 'A machine has no public address.',
+    holds: ({ MapPublicIpOnLaunch }) => MapPublicIpOnLaunch !== true,
+  }),
+  rule({
+    name: 'LogRetention',
+    type: 'AWS::Logs::LogGroup',
+    schema: LogGroup,
+    description: 'Logs are kept for a stated time.',
+    holds: ({ RetentionInDays }) => (RetentionInDays ?? 0) > 0,
+  }),
 ];

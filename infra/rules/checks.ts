@@ -1,11 +1,11 @@
-// What every synthesis is checked against: cdk-nag's AwsSolutions, rules of our own, and the findings that we accept.
+// Checks of every synthesis: cdk-nag's AwsSolutions, rules of our own, and the acknowledged findings.
 import { type App, Stack, Validations } from 'aws-cdk-lib';
 import * as iam from 'aws-cdk-lib/aws-iam';
 import { AwsSolutionsChecks } from 'cdk-nag';
 import { flattenCfnReference } from 'cdk-nag/lib/utils/flatten-cfn-reference.js';
 import type { IConstruct } from 'constructs';
 import { z } from 'zod';
-import { accept } from './accept.ts';
+import { acknowledge } from '../base/acknowledge.ts';
 import { BatchChecks } from './batch-checks.ts';
 import { wildcardsFor } from './wildcards.ts';
 
@@ -15,8 +15,8 @@ export function addChecks(app: App): void {
 
 class SolutionsChecks extends AwsSolutionsChecks {
   override validateScope(scope: IConstruct) {
-    // Here and no earlier: what a finding is called depends on references between stacks, which are settled last.
-    for (const node of scope.node.findAll()) acceptWildcards(node);
+    // Not earlier: the name of a finding depends on references between stacks, which are resolved last.
+    for (const node of scope.node.findAll()) acknowledgeWildcards(node);
     return super.validateScope(scope);
   }
 }
@@ -32,7 +32,7 @@ export const PolicyDocument = z.object({
   ),
 });
 
-function acceptWildcards(node: IConstruct): void {
+function acknowledgeWildcards(node: IConstruct): void {
   if (!(node instanceof iam.CfnPolicy || node instanceof iam.CfnManagedPolicy)) return;
   const { Statement } = PolicyDocument.parse(Stack.of(node).resolve(node.policyDocument));
   const reasons = new Map<string, Set<string>>();
@@ -43,5 +43,5 @@ function acceptWildcards(node: IConstruct): void {
     }
   }
   for (const [resource, why] of reasons)
-    accept(node, `AwsSolutions::AwsSolutions-IAM5[Resource::${resource}]`, [...why].join(' '));
+    acknowledge(node, `AwsSolutions::AwsSolutions-IAM5[Resource::${resource}]`, [...why].join(' '));
 }

@@ -1,4 +1,4 @@
-// Every wildcard that a policy here may hold, with the reason why it cannot be narrower. Anything else fails the checks.
+// Every wildcard that a policy here may hold, with the reason why it cannot be narrower. Any other fails the checks.
 
 export interface Wildcard {
   actions: readonly string[];
@@ -116,9 +116,9 @@ export const WILDCARDS: readonly Wildcard[] = [
   },
 ];
 
-/** Entries that together cover all of a statement's actions on a resource; null if some action is not covered. */
-export function wildcardsFor(actions: readonly string[], resource: string): Wildcard[] | null {
+/** Entries that together cover all of a statement's actions on a resource; undefined if some action is not covered. */
+export function wildcardsFor(actions: readonly string[], resource: string): Wildcard[] | undefined {
   const candidates = WILDCARDS.filter((wildcard) => wildcard.resource.test(resource));
   const used = candidates.filter((wildcard) => wildcard.actions.some((action) => actions.includes(action)));
-  return actions.every((action) => used.some((wildcard) => wildcard.actions.includes(action))) ? used : null;
+  return actions.every((action) => used.some((wildcard) => wildcard.actions.includes(action))) ? used : undefined;
 }

@@ -1,43 +1,45 @@
 // The image encoder: a container on Lambda behind a signed URL, and the permission that the Worker signs with.
-import { Duration, RemovalPolicy, Stack } from 'aws-cdk-lib';
+import { Duration, Stack } from 'aws-cdk-lib';
 import * as iam from 'aws-cdk-lib/aws-iam';
 import * as lambda from 'aws-cdk-lib/aws-lambda';
-import * as logs from 'aws-cdk-lib/aws-logs';
 import { Construct } from 'constructs';
 import { ENVARS } from '../../contracts/src/envars.ts';
-import type { Settings } from '../environments.ts';
-import { imageDigest } from '../image-digest.ts';
-import { allow } from '../rules/allow.ts';
-import type { Data } from '../storage/storage.ts';
+import { grantActions } from '../base/grants.ts';
+import { imageDigest } from '../base/image-digest.ts';
+import { createLogGroup } from '../base/retention.ts';
+import type { Settings } from '../base/settings.ts';
+import type { Storage } from '../storage/storage.ts';
 
-export interface EncodingProps {
+export interface ImageEncoderProps {
+  /** Read here: concurrency, the model that is followed, and how long logs are kept. */
   settings: Settings;
-  data: Data;
+  /** Holds the encoder's images and the model registry that it reads. */
+  storage: Storage;
 }
 
-export class Encoding extends Construct {
+export class ImageEncoder extends Construct {
   readonly url: lambda.FunctionUrl;
   /**
-   * What the Worker may do: call this URL. A policy and no more, because who the Worker is (a role that its OIDC token
-   * assumes, or a user whose key is rotated) is decided outside, and a template that made a key would have to hold it.
+   * The Worker's permission to call this URL. Only a policy: who the Worker is (a role that its OIDC token assumes, or a
+   * user whose key is rotated) is decided outside, and a template that made a key would have to hold it.
    */
   readonly workerAccess: iam.ManagedPolicy;
 
-  constructor(scope: Construct, id: string, { settings, data }: EncodingProps) {
+  constructor(scope: Construct, id: string, { settings, storage }: ImageEncoderProps) {
     super(scope, id);
-    const logGroup = new logs.LogGroup(this, 'Logs', {
-      retention: settings.log_days,
-      removalPolicy: settings.retain ? RemovalPolicy.RETAIN : RemovalPolicy.DESTROY,
-    });
+    const logGroup = createLogGroup(this, 'Logs', settings);
     const role = new iam.Role(this, 'Role', {
       assumedBy: new iam.ServicePrincipal('lambda.amazonaws.com'),
       description: 'What the image encoder may do: log, and read published models',
     });
-    allow(role, ['logs:CreateLogStream', 'logs:PutLogEvents'], [logGroup.logGroupArn]);
-    data.registry.grantServe(role);
+    grantActions(role, {
+      actions: ['logs:CreateLogStream', 'logs:PutLogEvents'],
+      resources: [logGroup.logGroupArn],
+    });
+    storage.registry.grantServe(role);
     const { model_name, reserved_concurrency } = settings.encoder;
     const encoder = new lambda.DockerImageFunction(this, 'Function', {
-      code: lambda.DockerImageCode.fromEcr(data.encoderImages, {
+      code: lambda.DockerImageCode.fromEcr(storage.encoderImages, {
         tagOrDigest: imageDigest(Stack.of(this), 'EncoderImageDigest'),
       }),
       architecture: lambda.Architecture.ARM_64,
@@ -47,7 +49,7 @@ export class Encoding extends Construct {
       role,
       logGroup,
       environment: {
-        ...data.registry.environment,
+        ...storage.registry.environment,
         ...(model_name === null ? {} : { [ENVARS.modelName]: model_name }),
       },
     });

@@ -1,5 +1,4 @@
-// Where published models are: the models bucket, or an R2 bucket reached with a key that a secret holds.
-import { RemovalPolicy } from 'aws-cdk-lib';
+// The model registry: the models bucket, or an R2 bucket reached with a key that a secret holds.
 import type * as iam from 'aws-cdk-lib/aws-iam';
 import type * as kms from 'aws-cdk-lib/aws-kms';
 import type * as s3 from 'aws-cdk-lib/aws-s3';
@@ -7,9 +6,10 @@ import * as secretsmanager from 'aws-cdk-lib/aws-secretsmanager';
 import { Construct } from 'constructs';
 import { ENVARS } from '../../contracts/src/envars.ts';
 import { keyPattern } from '../../contracts/src/keys.ts';
-import type { Settings } from '../environments.ts';
-import { accept } from '../rules/accept.ts';
-import { allow, listBelow } from '../rules/allow.ts';
+import { acknowledge } from '../base/acknowledge.ts';
+import { grantActions, listBelow } from '../base/grants.ts';
+import { removalPolicyOf } from '../base/retention.ts';
+import type { Settings } from '../base/settings.ts';
 
 const POINTERS = keyPattern('models');
 /** What says which model is current and what it was measured at, without the files themselves. */
@@ -17,8 +17,11 @@ const RECORDS = [POINTERS, keyPattern('manifests'), keyPattern('releases')];
 const EVERYTHING = [...RECORDS, keyPattern('artefacts')];
 
 export interface ModelRegistryProps {
+  /** Read here: which kind of registry, and whether its secret outlives the stack. */
   settings: Settings;
+  /** Bucket of published models; unused with a registry in R2. */
   bucket: s3.Bucket;
+  /** Key that the bucket is encrypted with. */
   key: kms.Key;
 }
 
@@ -45,9 +48,9 @@ export class ModelRegistry extends Construct {
         secretStringTemplate: JSON.stringify({ access_key_id: '' }),
         generateStringKey: 'secret_access_key',
       },
-      removalPolicy: settings.retain ? RemovalPolicy.RETAIN : RemovalPolicy.DESTROY,
+      removalPolicy: removalPolicyOf(settings),
     });
-    accept(
+    acknowledge(
       this.secret,
       'AwsSolutions::AwsSolutions-SMG4',
       'The key is made and revoked at Cloudflare; nothing in AWS could rotate it, its owner replaces the value.',
@@ -59,16 +62,17 @@ export class ModelRegistry extends Construct {
     };
   }
 
-  /** The gate: what is current, and what was measured when it became current. */
+  /** For the gate: reads what is current, and what was measured when it became current. */
   grantReadModels(grantee: iam.IGrantable): void {
     this.grant(grantee, RECORDS, []);
   }
 
-  /** A host that serves: the pointer, its release and manifest, and the files that the manifest names. */
+  /** For a host that serves: reads the pointer, its release and manifest, and the files that the manifest names. */
   grantServe(grantee: iam.IGrantable): void {
     this.grant(grantee, EVERYTHING, []);
   }
 
+  /** For the publisher: reads and writes everything. */
   grantPublish(grantee: iam.IGrantable): void {
     this.grant(grantee, EVERYTHING, EVERYTHING);
   }
@@ -76,15 +80,19 @@ export class ModelRegistry extends Construct {
   private grant(grantee: iam.IGrantable, read: string[], write: string[]): void {
     if (this.secret !== undefined) {
       // R2 knows nothing of AWS roles: its own key decides what may be written.
-      allow(grantee, ['secretsmanager:GetSecretValue'], [this.secret.secretArn]);
+      grantActions(grantee, { actions: ['secretsmanager:GetSecretValue'], resources: [this.secret.secretArn] });
       return;
     }
     const objects = (keys: string[]) => keys.map((key) => this.bucket.arnForObjects(key));
-    allow(grantee, ['s3:GetObject'], objects(read));
-    allow(grantee, ['s3:ListBucket'], [this.bucket.bucketArn], listBelow([POINTERS]));
-    allow(grantee, ['kms:Decrypt'], [this.key.keyArn]);
+    grantActions(grantee, { actions: ['s3:GetObject'], resources: objects(read) });
+    grantActions(grantee, {
+      actions: ['s3:ListBucket'],
+      resources: [this.bucket.bucketArn],
+      conditions: listBelow([POINTERS]),
+    });
+    grantActions(grantee, { actions: ['kms:Decrypt'], resources: [this.key.keyArn] });
     if (write.length === 0) return;
-    allow(grantee, ['s3:PutObject', 's3:AbortMultipartUpload'], objects(write));
-    allow(grantee, ['kms:GenerateDataKey'], [this.key.keyArn]);
+    grantActions(grantee, { actions: ['s3:PutObject', 's3:AbortMultipartUpload'], resources: objects(write) });
+    grantActions(grantee, { actions: ['kms:GenerateDataKey'], resources: [this.key.keyArn] });
   }
 }

@@ -1,6 +1,6 @@
-// What must survive every deployment: the key, the buckets, the images, the table of runs. Who may do what with them is
-// said here too, because the owner of a thing grants access to it.
-import { Duration, RemovalPolicy } from 'aws-cdk-lib';
+// Storage that must survive every deployment: the key, the buckets, the images, the table of runs. Their grants are
+// methods here, because the owner of a resource grants access to it.
+import { Duration } from 'aws-cdk-lib';
 import * as dynamodb from 'aws-cdk-lib/aws-dynamodb';
 import * as ecr from 'aws-cdk-lib/aws-ecr';
 import type * as iam from 'aws-cdk-lib/aws-iam';
@@ -8,13 +8,24 @@ import * as kms from 'aws-cdk-lib/aws-kms';
 import * as s3 from 'aws-cdk-lib/aws-s3';
 import { Construct } from 'constructs';
 import { FILES, keyPattern, listPrefix } from '../../contracts/src/keys.ts';
-import type { Settings } from '../environments.ts';
-import { allow, listBelow } from '../rules/allow.ts';
+import { grantActions, listBelow } from '../base/grants.ts';
+import { removalPolicyOf } from '../base/retention.ts';
+import type { Settings } from '../base/settings.ts';
 import { ModelRegistry } from './model-registry.ts';
 
 const [DATA, REQUESTS, RUNS] = [keyPattern('data'), keyPattern('requests'), keyPattern('runs')];
 
-export class Data extends Construct {
+/** A checkpoint overwrites the one before it, gigabytes at a time: old versions of runs go sooner than those of data. */
+const CHECKPOINT_VERSION_DAYS = 14;
+/** An upload that was given up is billed until it is removed. */
+const INCOMPLETE_UPLOAD_DAYS = 7;
+
+export interface StorageProps {
+  /** Read here: retention, kept images, and where models are published. */
+  settings: Settings;
+}
+
+export class Storage extends Construct {
   readonly key: kms.Key;
   readonly trainingBucket: s3.Bucket;
   readonly modelsBucket: s3.Bucket;
@@ -24,10 +35,10 @@ export class Data extends Construct {
   /** Locks and the record of runs, by recipe. */
   readonly runs: dynamodb.Table;
 
-  constructor(scope: Construct, id: string, { settings }: { settings: Settings }) {
+  constructor(scope: Construct, id: string, { settings }: StorageProps) {
     super(scope, id);
-    // In dev a bucket that still holds something refuses to go; emptying it is left to the person who deletes the stack.
-    const removalPolicy = settings.retain ? RemovalPolicy.RETAIN : RemovalPolicy.DESTROY;
+    // In dev, CloudFormation cannot delete a bucket that is not empty; whoever deletes the stack has to empty it first.
+    const removalPolicy = removalPolicyOf(settings);
     this.key = new kms.Key(this, 'Key', {
       description: 'edge-clip: data, runs, models and notifications at rest',
       enableKeyRotation: true,
@@ -54,13 +65,12 @@ export class Data extends Construct {
         serverAccessLogsBucket: accessLogs,
         serverAccessLogsPrefix: `${name}/`,
         lifecycleRules: [
-          { abortIncompleteMultipartUploadAfter: Duration.days(7) },
+          { abortIncompleteMultipartUploadAfter: Duration.days(INCOMPLETE_UPLOAD_DAYS) },
           { noncurrentVersionExpiration: Duration.days(settings.noncurrent_days) },
           ...lifecycleRules,
         ],
         removalPolicy,
       });
-    // A checkpoint overwrites the one before it, gigabytes at a time.
     const checkpoints = {
       prefix: listPrefix('runs'),
       noncurrentVersionExpiration: Duration.days(CHECKPOINT_VERSION_DAYS),
@@ -92,46 +102,47 @@ export class Data extends Construct {
     });
   }
 
-  /** A training container: reads data and runs, writes runs. Data is never written by a job. */
+  /** For a training container: reads data and runs, writes runs. Data is never written by a job. */
   grantTrain(grantee: iam.IGrantable): void {
-    this.allowObjects(grantee, ['s3:GetObject'], [DATA, RUNS]);
-    // Deleting: checkpoints that a newer one replaced. Their versions stay for the days that the bucket keeps them.
-    this.allowObjects(grantee, ['s3:PutObject', 's3:AbortMultipartUpload', 's3:DeleteObject'], [RUNS]);
-    this.allowList(grantee, [DATA, RUNS]);
-    allow(grantee, ['kms:Decrypt', 'kms:GenerateDataKey'], [this.key.keyArn]);
+    this.grantObjects(grantee, ['s3:GetObject'], [DATA, RUNS]);
+    // DeleteObject: checkpoints that a newer one replaced. Their versions stay as long as the bucket keeps them.
+    this.grantObjects(grantee, ['s3:PutObject', 's3:AbortMultipartUpload', 's3:DeleteObject'], [RUNS]);
+    this.grantList(grantee, [DATA, RUNS]);
+    grantActions(grantee, { actions: ['kms:Decrypt', 'kms:GenerateDataKey'], resources: [this.key.keyArn] });
   }
 
-  /** The planner: reads what was asked for and what is finished, writes what each job is told. */
+  /** For the planner: reads requests and finished runs, writes the job document of each run. */
   grantPlan(grantee: iam.IGrantable): void {
-    this.allowObjects(grantee, ['s3:GetObject'], [REQUESTS, keyPattern('data', FILES.dataIndex), RUNS]);
-    this.allowObjects(grantee, ['s3:PutObject'], [keyPattern('runs', FILES.job)]);
-    this.allowList(grantee, [REQUESTS, RUNS]);
-    allow(grantee, ['kms:Decrypt', 'kms:GenerateDataKey'], [this.key.keyArn]);
+    this.grantObjects(grantee, ['s3:GetObject'], [REQUESTS, keyPattern('data', FILES.dataIndex), RUNS]);
+    this.grantObjects(grantee, ['s3:PutObject'], [keyPattern('runs', FILES.job)]);
+    this.grantList(grantee, [REQUESTS, RUNS]);
+    grantActions(grantee, { actions: ['kms:Decrypt', 'kms:GenerateDataKey'], resources: [this.key.keyArn] });
   }
 
-  /** The gate and the publisher: read what the jobs left. */
+  /** For the gate and the publisher: reads finished runs. */
   grantReadRuns(grantee: iam.IGrantable): void {
-    this.allowObjects(grantee, ['s3:GetObject'], [RUNS]);
-    this.allowList(grantee, [RUNS]);
-    allow(grantee, ['kms:Decrypt'], [this.key.keyArn]);
+    this.grantObjects(grantee, ['s3:GetObject'], [RUNS]);
+    this.grantList(grantee, [RUNS]);
+    grantActions(grantee, { actions: ['kms:Decrypt'], resources: [this.key.keyArn] });
   }
 
-  /** The pipeline: takes and releases locks, records runs. */
+  /** For the pipeline: takes and releases locks, records runs. */
   grantRecord(grantee: iam.IGrantable): void {
-    allow(grantee, ['dynamodb:GetItem', 'dynamodb:PutItem', 'dynamodb:DeleteItem'], [this.runs.tableArn]);
+    grantActions(grantee, {
+      actions: ['dynamodb:GetItem', 'dynamodb:PutItem', 'dynamodb:DeleteItem'],
+      resources: [this.runs.tableArn],
+    });
   }
 
-  private allowObjects(grantee: iam.IGrantable, actions: string[], keys: string[]): void {
-    allow(
-      grantee,
-      actions,
-      keys.map((key) => this.trainingBucket.arnForObjects(key)),
-    );
+  private grantObjects(grantee: iam.IGrantable, actions: string[], keys: string[]): void {
+    grantActions(grantee, { actions, resources: keys.map((key) => this.trainingBucket.arnForObjects(key)) });
   }
 
-  private allowList(grantee: iam.IGrantable, prefixes: string[]): void {
-    allow(grantee, ['s3:ListBucket'], [this.trainingBucket.bucketArn], listBelow(prefixes));
+  private grantList(grantee: iam.IGrantable, prefixes: string[]): void {
+    grantActions(grantee, {
+      actions: ['s3:ListBucket'],
+      resources: [this.trainingBucket.bucketArn],
+      conditions: listBelow(prefixes),
+    });
   }
 }
-
-const CHECKPOINT_VERSION_DAYS = 14;

@@ -1,28 +1,42 @@
-// The three functions of the pipeline that decide: plan, gate and publish. Referred to by path, bundled by esbuild.
-
+// The pipeline's three functions: plan, gate and publish. Referred to by path, bundled by esbuild.
 import { execFileSync } from 'node:child_process';
 import { join, resolve } from 'node:path';
-import { Duration, RemovalPolicy, Stack } from 'aws-cdk-lib';
+import { Duration, Stack } from 'aws-cdk-lib';
 import type * as batch from 'aws-cdk-lib/aws-batch';
 import * as iam from 'aws-cdk-lib/aws-iam';
 import * as lambda from 'aws-cdk-lib/aws-lambda';
 import * as nodejs from 'aws-cdk-lib/aws-lambda-nodejs';
-import * as logs from 'aws-cdk-lib/aws-logs';
 import { Construct } from 'constructs';
 import { ENVARS } from '../../contracts/src/envars.ts';
 import { byJobClass, type JobClass } from '../../contracts/src/job-classes.ts';
-import type { Settings } from '../environments.ts';
-import { allow } from '../rules/allow.ts';
-import type { Data } from '../storage/storage.ts';
+import { grantActions } from '../base/grants.ts';
+import { createLogGroup } from '../base/retention.ts';
+import type { Settings } from '../base/settings.ts';
+import type { Storage } from '../storage/storage.ts';
 
 const ROOT = resolve(import.meta.dirname, '../..');
 const CONTROL = join(ROOT, 'trainer', 'control');
 
+/** The publisher copies files whole, one at a time. */
+const PUBLISHER = { memorySize: 1024, timeout: Duration.minutes(10) };
+
 export interface ControlFunctionsProps {
+  /** Read here: how long logs are kept. */
   settings: Settings;
-  data: Data;
+  /** What the functions read and write. */
+  storage: Storage;
+  /** Where the planner submits jobs of each class, and as what. */
   queues: Readonly<Record<JobClass, batch.JobQueue>>;
   definitions: Readonly<Record<JobClass, batch.EcsJobDefinition>>;
+}
+
+interface Options {
+  settings: Settings;
+  environment: Record<string, string>;
+  /** @default - 512 MiB */
+  memorySize?: number;
+  /** @default - two minutes */
+  timeout?: Duration;
 }
 
 export class ControlFunctions extends Construct {
@@ -30,47 +44,51 @@ export class ControlFunctions extends Construct {
   readonly gate: lambda.Function;
   readonly publish: lambda.Function;
 
-  constructor(scope: Construct, id: string, { settings, data, queues, definitions }: ControlFunctionsProps) {
+  constructor(scope: Construct, id: string, { settings, storage, queues, definitions }: ControlFunctionsProps) {
     super(scope, id);
-    const bucket = { [ENVARS.trainingBucket]: data.trainingBucket.bucketName };
-    const arns = (of: (jobClass: JobClass) => string) => Stack.of(this).toJsonString(byJobClass(of));
+    const bucket = { [ENVARS.trainingBucket]: storage.trainingBucket.bucketName };
+    const arns = (arnOf: (jobClass: JobClass) => string) => Stack.of(this).toJsonString(byJobClass(arnOf));
 
-    this.plan = this.function('Plan', 'plan.ts', settings, {
-      ...bucket,
-      [ENVARS.jobQueues]: arns((jobClass) => queues[jobClass].jobQueueArn),
-      [ENVARS.jobDefinitions]: arns((jobClass) => definitions[jobClass].jobDefinitionArn),
-      [ENVARS.codeDigests]: codeDigests(),
+    const registry = storage.registry.environment;
+    this.plan = this.function('Plan', {
+      settings,
+      environment: {
+        ...bucket,
+        [ENVARS.jobQueues]: arns((jobClass) => queues[jobClass].jobQueueArn),
+        [ENVARS.jobDefinitions]: arns((jobClass) => definitions[jobClass].jobDefinitionArn),
+        [ENVARS.codeDigests]: codeDigests(),
+      },
     });
-    data.grantPlan(this.plan);
+    storage.grantPlan(this.plan);
 
-    this.gate = this.function('Gate', 'gate.ts', settings, { ...bucket, ...data.registry.environment });
-    data.grantReadRuns(this.gate);
-    data.registry.grantReadModels(this.gate);
+    this.gate = this.function('Gate', { settings, environment: { ...bucket, ...registry } });
+    storage.grantReadRuns(this.gate);
+    storage.registry.grantReadModels(this.gate);
 
-    this.publish = this.function('Publish', 'publish.ts', settings, { ...bucket, ...data.registry.environment });
-    data.grantReadRuns(this.publish);
-    data.registry.grantPublish(this.publish);
+    this.publish = this.function('Publish', { settings, environment: { ...bucket, ...registry }, ...PUBLISHER });
+    storage.grantReadRuns(this.publish);
+    storage.registry.grantPublish(this.publish);
   }
 
-  private function(name: string, file: string, settings: Settings, environment: Record<string, string>) {
-    const logGroup = new logs.LogGroup(this, `${name}Logs`, {
-      retention: settings.log_days,
-      removalPolicy: settings.retain ? RemovalPolicy.RETAIN : RemovalPolicy.DESTROY,
-    });
+  /** `Plan` is `trainer/control/lambda/plan.ts`. */
+  private function(name: string, { settings, environment, memorySize = 512, timeout = Duration.minutes(2) }: Options) {
+    const logGroup = createLogGroup(this, `${name}Logs`, settings);
     // A role of our own: the library's comes with a managed policy that writes to every log group.
     const role = new iam.Role(this, `${name}Role`, {
       assumedBy: new iam.ServicePrincipal('lambda.amazonaws.com'),
       description: `What state ${name} of the training pipeline may do`,
     });
-    allow(role, ['logs:CreateLogStream', 'logs:PutLogEvents'], [logGroup.logGroupArn]);
+    grantActions(role, {
+      actions: ['logs:CreateLogStream', 'logs:PutLogEvents'],
+      resources: [logGroup.logGroupArn],
+    });
     return new nodejs.NodejsFunction(this, name, {
-      entry: join(CONTROL, 'lambda', file),
+      entry: join(CONTROL, 'lambda', `${name.toLowerCase()}.ts`),
       handler: 'handler',
       runtime: lambda.Runtime.NODEJS_24_X,
       architecture: lambda.Architecture.ARM_64,
-      // Files pass through the publisher whole, one at a time.
-      memorySize: name === 'Publish' ? 1024 : 512,
-      timeout: name === 'Publish' ? Duration.minutes(10) : Duration.minutes(2),
+      memorySize,
+      timeout,
       role,
       logGroup,
       environment,
@@ -88,7 +106,7 @@ export class ControlFunctions extends Construct {
   }
 }
 
-/** What the trainer's image of this checkout executes, stage by stage; the control plane's own program says it. */
+/** Digests of the source that each stage executes in the trainer's image of this checkout, by the control plane's program. */
 function codeDigests(): string {
   return execFileSync(process.execPath, [join(CONTROL, 'plan', 'code-digest.ts')], { encoding: 'utf8' }).trim();
 }

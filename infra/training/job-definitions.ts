@@ -1,5 +1,4 @@
-// One Batch job definition a job class: the same image and argument, other machines, time and permissions to wait.
-
+// One Batch job definition per job class: the same image and argument, different machines, time limits and retries.
 import { ArnFormat, Duration, Fn, Size, Stack } from 'aws-cdk-lib';
 import * as batch from 'aws-cdk-lib/aws-batch';
 import * as ecs from 'aws-cdk-lib/aws-ecs';
@@ -8,24 +7,24 @@ import type * as logs from 'aws-cdk-lib/aws-logs';
 import { Construct } from 'constructs';
 import { ENVARS } from '../../contracts/src/envars.ts';
 import { EXIT } from '../../contracts/src/exit-codes.ts';
-import { JOB_CLASSES, type JobClass } from '../../contracts/src/job-classes.ts';
-import { imageDigest } from '../image-digest.ts';
+import { byJobClass, type JobClass, type JobResources } from '../../contracts/src/job-classes.ts';
+import { acknowledge } from '../base/acknowledge.ts';
+import { grantActions } from '../base/grants.ts';
+import { imageDigest } from '../base/image-digest.ts';
 import type { Network } from '../network/network.ts';
-import { accept } from '../rules/accept.ts';
-import { allow } from '../rules/allow.ts';
-import type { Data } from '../storage/storage.ts';
+import type { Storage } from '../storage/storage.ts';
 
-/** Data loaders hand batches over in shared memory; Docker's default of 64 MiB breaks them. */
+/** Data loaders pass batches through shared memory; Docker's default of 64 MiB is too small for them. */
 const SHARED_MEMORY_MIB = 16_384;
 /** Shared memory counts as the container's: this much stays for everything else. */
 const PROCESS_MEMORY_MIB = 8_192;
 
-/** Batch cannot set a task's stop timeout, and Fargate's own is 30 s; machines of ours have 110 s, the container's default. */
+/** Batch cannot set a task's stop timeout, and Fargate's own is 30 s. Our machines give 110 s, the container's default. */
 const FARGATE_STOP_SECONDS = '28';
 
-/** The first entry that matches decides, and a job that none matches would be tried again: hence the last one. */
+/** The first matching entry decides. A job that no entry matches would be tried again, hence the last one. */
 const RETRIES = [
-  // A spot machine was taken away, of EC2 or of Fargate: the next attempt goes on from the checkpoint.
+  // A spot machine was reclaimed, on EC2 or Fargate: the next attempt resumes from the checkpoint.
   batch.RetryStrategy.of(batch.Action.RETRY, batch.Reason.SPOT_INSTANCE_RECLAIMED),
   batch.RetryStrategy.of(
     batch.Action.RETRY,
@@ -38,7 +37,9 @@ const RETRIES = [
 ];
 
 export interface JobDefinitionsProps {
-  data: Data;
+  /** Holds the trainer's images and what its containers read and write. */
+  storage: Storage;
+  /** Says whether containers on Fargate need public addresses. */
   network: Network;
   /** Where every training container logs. */
   logGroup: logs.LogGroup;
@@ -47,24 +48,25 @@ export interface JobDefinitionsProps {
 export class JobDefinitions extends Construct {
   readonly byClass: Readonly<Record<JobClass, batch.EcsJobDefinition>>;
 
-  constructor(scope: Construct, id: string, { data, network, logGroup }: JobDefinitionsProps) {
+  constructor(scope: Construct, id: string, { storage, network, logGroup }: JobDefinitionsProps) {
     super(scope, id);
     const image = ecs.ContainerImage.fromEcrRepository(
-      data.trainerImages,
+      storage.trainerImages,
       imageDigest(Stack.of(this), 'TrainerImageDigest'),
     );
     const executionRole = new iam.Role(this, 'ExecutionRole', {
       assumedBy: new iam.ServicePrincipal('ecs-tasks.amazonaws.com'),
       description: 'Pulls the image and writes the log, before and beside the program',
     });
-    const definition = (jobClass: JobClass) => {
-      const { vcpus, memory_mib, gpus, timeout_hours, attempts } = JOB_CLASSES[jobClass];
+    const definition = (jobClass: JobClass, resources: JobResources) => {
+      const { queue, vcpus, memory_mib, gpus, timeout_hours, attempts } = resources;
+      const isFargate = queue === 'cpu';
       const name = jobClass.charAt(0).toUpperCase() + jobClass.slice(1);
       const jobRole = new iam.Role(this, `${name}Role`, {
         assumedBy: new iam.ServicePrincipal('ecs-tasks.amazonaws.com'),
         description: `What a training container of class ${jobClass} may do`,
       });
-      data.grantTrain(jobRole);
+      storage.grantTrain(jobRole);
       const container = {
         image,
         // The image's entry point takes one argument, the URI of job.json.
@@ -77,52 +79,51 @@ export class JobDefinitions extends Construct {
         environment: {
           // Only Fargate tells a container where it is.
           AWS_REGION: Stack.of(this).region,
-          ...(gpus === 0 ? { [ENVARS.stopSeconds]: FARGATE_STOP_SECONDS } : {}),
+          ...(isFargate ? { [ENVARS.stopSeconds]: FARGATE_STOP_SECONDS } : {}),
         },
         logging: ecs.LogDriver.awsLogs({ logGroup, streamPrefix: jobClass }),
       };
       // PID 1 that passes SIGTERM on and reaps the data loaders' workers.
       const init = { initProcessEnabled: true };
       return new batch.EcsJobDefinition(this, name, {
-        container:
-          gpus === 0
-            ? new batch.EcsFargateContainerDefinition(this, `${name}Container`, {
-                ...container,
-                linuxParameters: new batch.LinuxParameters(this, `${name}Linux`, init),
-                assignPublicIp: network.publicAddresses,
-                ephemeralStorageSize: Size.gibibytes(100),
-                fargateCpuArchitecture: ecs.CpuArchitecture.X86_64,
-                fargateOperatingSystemFamily: ecs.OperatingSystemFamily.LINUX,
-              })
-            : new batch.EcsEc2ContainerDefinition(this, `${name}Container`, {
-                ...container,
-                gpu: gpus,
-                privileged: false,
-                linuxParameters: new batch.LinuxParameters(this, `${name}Linux`, {
-                  ...init,
-                  sharedMemorySize: Size.mebibytes(Math.min(SHARED_MEMORY_MIB, memory_mib - PROCESS_MEMORY_MIB)),
-                }),
+        container: isFargate
+          ? new batch.EcsFargateContainerDefinition(this, `${name}Container`, {
+              ...container,
+              linuxParameters: new batch.LinuxParameters(this, `${name}Linux`, init),
+              assignPublicIp: network.publicAddresses,
+              ephemeralStorageSize: Size.gibibytes(100),
+              fargateCpuArchitecture: ecs.CpuArchitecture.X86_64,
+              fargateOperatingSystemFamily: ecs.OperatingSystemFamily.LINUX,
+            })
+          : new batch.EcsEc2ContainerDefinition(this, `${name}Container`, {
+              ...container,
+              gpu: gpus,
+              privileged: false,
+              linuxParameters: new batch.LinuxParameters(this, `${name}Linux`, {
+                ...init,
+                sharedMemorySize: Size.mebibytes(Math.min(SHARED_MEMORY_MIB, memory_mib - PROCESS_MEMORY_MIB)),
               }),
+            }),
         timeout: Duration.hours(timeout_hours),
         retryAttempts: attempts,
         retryStrategies: RETRIES,
         propagateTags: true,
-        // Executions that are under way during a deployment go on with the revision that they were planned with.
+        // Executions that run during a deployment continue with the revision that they were planned with.
         skipDeregisterOnUpdate: true,
       });
     };
     if (network.publicAddresses)
-      accept(
+      acknowledge(
         this,
         'EdgeClip::JobPublicAddress',
         'Setting network: public. Without a gateway the address is the only way out, and nothing is let in by it.',
       );
-    this.byClass = { cpu: definition('cpu'), embed: definition('embed'), train: definition('train') };
+    this.byClass = byJobClass(definition);
   }
 
   /**
-   * Submits jobs of these definitions, of any revision: a deployment makes a new one while executions under way still
-   * name the one before, and they may not fail for that.
+   * Submits jobs of these definitions, of any revision: a deployment makes a new revision while running executions still
+   * name the one before, and they must not fail for that.
    */
   grantSubmit(grantee: iam.IGrantable, queues: batch.JobQueue[]): void {
     const families = Object.values(this.byClass).flatMap((definition) => {
@@ -130,12 +131,15 @@ export class JobDefinitions extends Construct {
       return [family, `${family}:*`].map((resourceName) => this.arn('job-definition', resourceName));
     });
     const queueArns = queues.map((queue) => queue.jobQueueArn);
-    allow(grantee, ['batch:SubmitJob'], [...queueArns, ...families]);
+    grantActions(grantee, { actions: ['batch:SubmitJob'], resources: [...queueArns, ...families] });
     // Tags of a job are authorised as a second action, on the definition and on the job that comes into being.
-    allow(grantee, ['batch:TagResource'], [...queueArns, ...families, this.arn('job', '*')]);
+    grantActions(grantee, {
+      actions: ['batch:TagResource'],
+      resources: [...queueArns, ...families, this.arn('job', '*')],
+    });
     // Without it a stopped or timed-out execution would leave its job running, and billed.
-    allow(grantee, ['batch:TerminateJob'], [this.arn('job', '*')]);
-    allow(grantee, ['batch:DescribeJobs'], ['*']);
+    grantActions(grantee, { actions: ['batch:TerminateJob'], resources: [this.arn('job', '*')] });
+    grantActions(grantee, { actions: ['batch:DescribeJobs'], resources: ['*'] });
   }
 
   private arn(resource: string, resourceName: string): string {

@@ -1,11 +1,11 @@
-// Training as a whole: where jobs run, what they are, the pipeline that runs them and the schedule that starts it.
-import { RemovalPolicy } from 'aws-cdk-lib';
-import * as logs from 'aws-cdk-lib/aws-logs';
+// Training as a whole: fleets, job definitions, the pipeline that runs jobs and the schedule that starts it.
+import type * as logs from 'aws-cdk-lib/aws-logs';
 import { Construct } from 'constructs';
-import { byJobClass } from '../../contracts/src/job-classes.ts';
-import type { Settings } from '../environments.ts';
+import { byJobClass, type Queue } from '../../contracts/src/job-classes.ts';
+import { createLogGroup } from '../base/retention.ts';
+import type { Settings } from '../base/settings.ts';
 import type { Network } from '../network/network.ts';
-import type { Data } from '../storage/storage.ts';
+import type { Storage } from '../storage/storage.ts';
 import { ControlFunctions } from './control-functions.ts';
 import { CpuFleet } from './fleets/cpu-fleet.ts';
 import { GpuFleet } from './fleets/gpu-fleet.ts';
@@ -15,38 +15,40 @@ import { Schedule } from './pipeline/schedule.ts';
 
 export interface TrainingProps {
   settings: Settings;
+  /** Where jobs run. */
   network: Network;
-  data: Data;
+  /** What jobs and functions read and write. */
+  storage: Storage;
 }
 
 export class Training extends Construct {
   /** Where jobs run, by kind of queue. */
-  readonly fleets: { cpu: CpuFleet; gpu: GpuFleet };
+  readonly fleets: Readonly<Record<Queue, CpuFleet | GpuFleet>>;
   readonly definitions: JobDefinitions;
   readonly logGroup: logs.LogGroup;
   readonly pipeline: Pipeline;
   readonly schedule: Schedule;
 
-  constructor(scope: Construct, id: string, { settings, network, data }: TrainingProps) {
+  constructor(scope: Construct, id: string, { settings, network, storage }: TrainingProps) {
     super(scope, id);
-    this.logGroup = new logs.LogGroup(this, 'Logs', {
-      retention: settings.log_days,
-      removalPolicy: settings.retain ? RemovalPolicy.RETAIN : RemovalPolicy.DESTROY,
-    });
+    this.logGroup = createLogGroup(this, 'Logs', settings);
     this.fleets = {
       cpu: new CpuFleet(this, 'CpuFleet', { settings, network }),
       gpu: new GpuFleet(this, 'GpuFleet', { settings, network }),
     };
-    this.definitions = new JobDefinitions(this, 'Jobs', { data, network, logGroup: this.logGroup });
+    this.definitions = new JobDefinitions(this, 'Jobs', { storage, network, logGroup: this.logGroup });
     const queues = byJobClass((_, { queue }) => this.fleets[queue].queue);
     const functions = new ControlFunctions(this, 'Control', {
       settings,
-      data,
+      storage,
       queues,
       definitions: this.definitions.byClass,
     });
-    this.pipeline = new Pipeline(this, 'Pipeline', { settings, data, functions });
-    this.definitions.grantSubmit(this.pipeline.role, [this.fleets.cpu.queue, this.fleets.gpu.queue]);
+    this.pipeline = new Pipeline(this, 'Pipeline', { settings, storage, functions });
+    this.definitions.grantSubmit(
+      this.pipeline.role,
+      Object.values(this.fleets).map(({ queue }) => queue),
+    );
     this.schedule = new Schedule(this, 'Schedule', { settings, stateMachine: this.pipeline.stateMachine });
   }
 }

@@ -5,7 +5,8 @@ import { join, resolve } from 'node:path';
 import { App } from 'aws-cdk-lib';
 import { flattenCfnReference } from 'cdk-nag/lib/utils/flatten-cfn-reference.js';
 import { z } from 'zod';
-import { ENVIRONMENTS, type Settings } from '../../infra/environments.ts';
+import type { Settings } from '../../infra/base/settings.ts';
+import { ENVIRONMENTS } from '../../infra/environments.ts';
 import { addChecks } from '../../infra/rules/checks.ts';
 import { createStacks } from '../../infra/stacks.ts';
 

@@ -1,30 +1,30 @@
-// What the ECS agent of a training machine may do: AWS's managed policy for it, less images, logs and new clusters.
+// Permissions of a training machine's ECS agent: AWS's managed policy for it, without images, logs and new clusters.
 import { ArnFormat, Stack } from 'aws-cdk-lib';
 import type * as iam from 'aws-cdk-lib/aws-iam';
-import { allow } from '../../rules/allow.ts';
+import { grantActions } from '../../base/grants.ts';
 
 /** Batch names the cluster when it makes it, so no policy can name it before. */
-export function instancePermissions(role: iam.Role): void {
+export function grantContainerInstance(role: iam.Role): void {
   const arn = (resource: string) =>
     Stack.of(role).formatArn({ service: 'ecs', resource, resourceName: '*', arnFormat: ArnFormat.SLASH_RESOURCE_NAME });
-  allow(role, ['ecs:DiscoverPollEndpoint'], ['*']);
-  allow(
-    role,
-    [
+  grantActions(role, { actions: ['ecs:DiscoverPollEndpoint'], resources: ['*'] });
+  grantActions(role, {
+    actions: [
       'ecs:RegisterContainerInstance',
       'ecs:DeregisterContainerInstance',
       'ecs:SubmitContainerStateChange',
       'ecs:SubmitTaskStateChange',
       'ecs:SubmitAttachmentStateChanges',
     ],
-    [arn('cluster')],
-  );
-  allow(
-    role,
-    ['ecs:Poll', 'ecs:StartTelemetrySession', 'ecs:UpdateContainerInstancesState', 'ecs:ListTagsForResource'],
-    [arn('container-instance')],
-  );
-  allow(role, ['ecs:TagResource'], [arn('container-instance')], {
-    StringEquals: { 'ecs:CreateAction': 'RegisterContainerInstance' },
+    resources: [arn('cluster')],
+  });
+  grantActions(role, {
+    actions: ['ecs:Poll', 'ecs:StartTelemetrySession', 'ecs:UpdateContainerInstancesState', 'ecs:ListTagsForResource'],
+    resources: [arn('container-instance')],
+  });
+  grantActions(role, {
+    actions: ['ecs:TagResource'],
+    resources: [arn('container-instance')],
+    conditions: { StringEquals: { 'ecs:CreateAction': 'RegisterContainerInstance' } },
   });
 }

@@ -1,12 +1,14 @@
-// Where stages without a GPU run: Fargate, spot before on-demand, no machine to own.
+// The fleet for stages without a GPU: Fargate, spot before on-demand, no machine to own.
 import * as batch from 'aws-cdk-lib/aws-batch';
 import { Construct } from 'constructs';
-import type { Settings } from '../../environments.ts';
+import type { Settings } from '../../base/settings.ts';
 import type { Network } from '../../network/network.ts';
-import { STUCK_IN_QUEUE } from './job-queue.ts';
+import { QUEUE_TIME_LIMITS } from './job-queue.ts';
 
 export interface CpuFleetProps {
+  /** Read here: the most vCPUs on spot and on demand. */
   settings: Settings;
+  /** Where its tasks run. */
   network: Network;
 }
 
@@ -15,19 +17,19 @@ export class CpuFleet extends Construct {
 
   constructor(scope: Construct, id: string, { settings, network }: CpuFleetProps) {
     super(scope, id);
-    const place = {
+    const placement = {
       vpc: network.vpc,
       vpcSubnets: network.subnets,
       securityGroups: [network.securityGroup],
       replaceComputeEnvironment: false,
     };
     const spot = new batch.FargateComputeEnvironment(this, 'Spot', {
-      ...place,
+      ...placement,
       spot: true,
       maxvCpus: settings.cpu.spot_max_vcpus,
     });
     const onDemand = new batch.FargateComputeEnvironment(this, 'OnDemand', {
-      ...place,
+      ...placement,
       maxvCpus: settings.cpu.on_demand_max_vcpus,
     });
     this.queue = new batch.JobQueue(this, 'Queue', {
@@ -35,7 +37,7 @@ export class CpuFleet extends Construct {
         { order: 1, computeEnvironment: spot },
         { order: 2, computeEnvironment: onDemand },
       ],
-      jobStateTimeLimitActions: STUCK_IN_QUEUE,
+      jobStateTimeLimitActions: QUEUE_TIME_LIMITS,
     });
   }
 }

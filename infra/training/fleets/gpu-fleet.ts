@@ -1,20 +1,20 @@
-// Machines that training runs on: none while nothing is queued, spot before on-demand, one GPU each.
+// The fleet for stages with a GPU: no machine while nothing is queued, spot before on-demand, one GPU per machine.
 import { Duration } from 'aws-cdk-lib';
 import * as batch from 'aws-cdk-lib/aws-batch';
 import * as ec2 from 'aws-cdk-lib/aws-ec2';
 import * as iam from 'aws-cdk-lib/aws-iam';
 import { Construct } from 'constructs';
-import type { Settings } from '../../environments.ts';
+import type { Settings } from '../../base/settings.ts';
 import type { Network } from '../../network/network.ts';
-import { instancePermissions } from './container-instance.ts';
-import { STUCK_IN_QUEUE } from './job-queue.ts';
+import { grantContainerInstance } from './container-instance.ts';
+import { QUEUE_TIME_LIMITS } from './job-queue.ts';
 
-/** L40S (48 GB), L4 and A10G (24 GB): the more kinds are acceptable, the likelier one of them is to be had on spot. */
+/** L40S (48 GB), L4 and A10G (24 GB): the more kinds are acceptable, the likelier it is that one of them is available on spot. */
 const FAMILIES = ['g6e', 'g6', 'g5'];
 /** All with one GPU; the smallest holds a job of class `embed`, the middle one a job of class `train`. */
 const SIZES = ['xlarge', '2xlarge', '4xlarge'];
 
-/** The longest that Batch waits for running jobs before it replaces their machines; they resume from a checkpoint. */
+/** Longest wait of Batch for running jobs before it replaces their machines; the jobs resume from a checkpoint. */
 const UPDATE_TIMEOUT = Duration.minutes(360);
 
 /** Off by default. With it the two minutes of warning reach the container as SIGTERM, and it has 110 s to save. */
@@ -24,7 +24,9 @@ echo ECS_CONTAINER_STOP_TIMEOUT=110s >> /etc/ecs/ecs.config
 `;
 
 export interface GpuFleetProps {
+  /** Read here: the most vCPUs on spot and on demand, and the size of a machine's disk. */
   settings: Settings;
+  /** Where its machines run. */
   network: Network;
 }
 
@@ -38,7 +40,7 @@ export class GpuFleet extends Construct {
       description:
         'Lets a machine join the cluster that Batch made; images, logs and data belong to the roles of the jobs',
     });
-    instancePermissions(instanceRole);
+    grantContainerInstance(instanceRole);
     const launchTemplate = this.launchTemplate(settings.gpu.root_gib);
     const machine = {
       vpc: network.vpc,
@@ -67,14 +69,14 @@ export class GpuFleet extends Construct {
       allocationStrategy: batch.AllocationStrategy.BEST_FIT_PROGRESSIVE,
       maxvCpus: settings.gpu.on_demand_max_vcpus,
     });
-    for (const environment of [spot, onDemand]) useLatest(environment, launchTemplate);
+    for (const environment of [spot, onDemand]) useLatestVersion(environment, launchTemplate);
     this.queue = new batch.JobQueue(this, 'Queue', {
-      // The second environment takes a job when no machine of the first is to be had.
+      // The second environment takes a job when no machine of the first is available.
       computeEnvironments: [
         { order: 1, computeEnvironment: spot },
         { order: 2, computeEnvironment: onDemand },
       ],
-      jobStateTimeLimitActions: STUCK_IN_QUEUE,
+      jobStateTimeLimitActions: QUEUE_TIME_LIMITS,
     });
   }
 
@@ -104,10 +106,10 @@ export class GpuFleet extends Construct {
 }
 
 /**
- * The library names no version, and Batch then takes the default one, which CloudFormation leaves at 1 for ever: a
- * change of the template would never reach a machine.
+ * The library names no version, and Batch then takes the default one, which CloudFormation leaves at 1
+ * permanently: a change of the template would never reach a machine.
  */
-function useLatest(environment: batch.ManagedEc2EcsComputeEnvironment, template: ec2.LaunchTemplate): void {
+function useLatestVersion(environment: batch.ManagedEc2EcsComputeEnvironment, template: ec2.LaunchTemplate): void {
   const resource = environment.node.defaultChild;
   if (!(resource instanceof batch.CfnComputeEnvironment))
     throw new TypeError(`${environment.node.path} has no resource`);

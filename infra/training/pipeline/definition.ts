@@ -3,10 +3,13 @@
 import { BATCH_RETRY, LAMBDA_RETRY, ON_ERROR, SERVICE_RETRY } from './errors.ts';
 import { lock, RECIPE_KEY, releaseLock, type State } from './lock.ts';
 
-/** ARNs and names that the states refer to. */
+/** Names and ARNs that the states refer to. */
 export interface PipelineParts {
+  /** Name of the table with locks and records of runs. */
   table: string;
+  /** ARN of the topic that outcomes are reported to. */
   topic: string;
+  /** ARNs of the three functions. */
   plan: string;
   gate: string;
   publish: string;
@@ -20,16 +23,21 @@ export function pipelineDefinition(parts: PipelineParts) {
   };
 }
 
+/** A state that calls one of the functions. */
+interface Call {
+  Resource: string;
+  Parameters: Record<string, string>;
+  ResultPath: string;
+  Next: string;
+}
+
 function work({ table, topic, plan, gate, publish }: PipelineParts): Record<string, State> {
-  const call = (Resource: string, Parameters: Record<string, string>, ResultPath: string, Next: string) => ({
+  const call = (state: Call) => ({
+    ...state,
     Type: 'Task',
-    Resource,
-    Parameters,
-    ResultPath,
     TimeoutSeconds: 900,
     Retry: [LAMBDA_RETRY],
     Catch: ON_ERROR,
-    Next,
   });
   const record = (manifest: Record<string, unknown>) => ({
     Type: 'Task',
@@ -53,9 +61,14 @@ function work({ table, topic, plan, gate, publish }: PipelineParts): Record<stri
     Next: 'Notify',
   });
   return {
-    // Where nothing is missing the map has nothing to do, and the gate is asked all the same: what was trained by hand, or
+    // Where nothing is missing the map does nothing, and the gate is asked all the same: what was trained by hand, or
     // before a publication that failed, has not been decided on yet.
-    Plan: call(plan, { 'recipe.$': '$.recipe' }, '$.plan', 'RunStages'),
+    Plan: call({
+      Resource: plan,
+      Parameters: { 'recipe.$': '$.recipe' },
+      ResultPath: '$.plan',
+      Next: 'RunStages',
+    }),
     RunStages: {
       Type: 'Map',
       ItemsPath: '$.plan.stages',
@@ -84,7 +97,12 @@ function work({ table, topic, plan, gate, publish }: PipelineParts): Record<stri
       Catch: ON_ERROR,
       Next: 'Gate',
     },
-    Gate: call(gate, { 'plan.$': '$.plan' }, '$.decision', 'IsGoodEnough'),
+    Gate: call({
+      Resource: gate,
+      Parameters: { 'plan.$': '$.plan' },
+      ResultPath: '$.decision',
+      Next: 'IsGoodEnough',
+    }),
     IsGoodEnough: {
       Type: 'Choice',
       Choices: [
@@ -94,7 +112,12 @@ function work({ table, topic, plan, gate, publish }: PipelineParts): Record<stri
       ],
       Default: 'RecordRejection',
     },
-    Publish: call(publish, { 'plan.$': '$.plan', 'decision.$': '$.decision' }, '$.published', 'RecordRun'),
+    Publish: call({
+      Resource: publish,
+      Parameters: { 'plan.$': '$.plan', 'decision.$': '$.decision' },
+      ResultPath: '$.published',
+      Next: 'RecordRun',
+    }),
     RecordRun: record({ manifest: { 'S.$': '$.published.manifest' } }),
     RecordRejection: record({}),
     Notify: {
@@ -104,16 +127,16 @@ function work({ table, topic, plan, gate, publish }: PipelineParts): Record<stri
   };
 }
 
-/** Says how it went, and lets go of the lock on every way out. */
+/** Reports the outcome, and releases the lock on every path. */
 function close({ table, topic }: PipelineParts): Record<string, State> {
   return {
     NotifyFailure: {
       ...notify(topic, { 'error.$': '$.error' }),
-      // Being unable to tell is no reason to keep the lock.
+      // A report that cannot be sent is not a reason to keep the lock.
       Catch: [{ ErrorEquals: ['States.ALL'], ResultPath: '$.silent', Next: 'ReleaseLock' }],
     },
-    ReleaseLock: releaseLock(table, 'HowItWent'),
-    HowItWent: {
+    ReleaseLock: releaseLock(table, 'EvaluateOutcome'),
+    EvaluateOutcome: {
       Type: 'Choice',
       Choices: [
         { Variable: '$.error', IsPresent: true, Next: 'Failed' },
@@ -124,7 +147,7 @@ function close({ table, topic }: PipelineParts): Record<string, State> {
     },
     Done: { Type: 'Succeed' },
     NothingToRun: { Type: 'Succeed' },
-    // A worse candidate is no failure of the pipeline: the model in use stays.
+    // A worse candidate is not a failure of the pipeline: the model in use stays.
     Rejected: { Type: 'Succeed' },
     Failed: { Type: 'Fail', ErrorPath: '$.error.Error', CausePath: '$.error.Cause' },
   };

@@ -1,4 +1,4 @@
-// What the pipeline's states do when something fails: which failures are tried again, and where all others lead.
+// Failures of the pipeline's states: which are tried again, and where all others lead.
 
 /** Failures of the services themselves, not of what they were asked. */
 export const LAMBDA_RETRY = {

@@ -1,4 +1,4 @@
-// The lock of a recipe, as states: who takes it, who waits for nobody, who takes it over, and who lets go of it.
+// States that hold a recipe's lock: acquire it, take it over from an execution that has ended, release it.
 import { ON_ERROR, SERVICE_RETRY } from './errors.ts';
 
 export type State = Record<string, unknown> & { Type: string };
@@ -7,8 +7,8 @@ export const RECIPE_KEY = { 'S.$': "States.Format('recipe#{}', $.recipe)" };
 const LOCK_KEY = { pk: RECIPE_KEY, sk: { S: 'lock' } };
 
 /**
- * One execution a recipe. The lock names its execution, and whether that still runs is asked of Step Functions: an
- * expiry would have to outlast the longest training, and would block a recipe for as long after an aborted execution.
+ * One execution per recipe. The lock names its execution, and Step Functions says whether that still runs. An expiry
+ * would have to outlast the longest training, and would block a recipe for that long after an aborted execution.
  */
 export function lock(table: string, next: string): Record<string, State> {
   const take = (condition: string, values: Record<string, unknown>) => ({
@@ -34,7 +34,7 @@ export function lock(table: string, next: string): Record<string, State> {
   });
   return {
     AcquireLock: {
-      // A retry after an answer that got lost finds its own lock, and that is as good as an absent one.
+      // A retry whose first answer was lost finds its own lock, which counts as an absent one.
       ...take('attribute_not_exists(pk) OR held_by = :me', { ':me': { 'S.$': '$$.Execution.Id' } }),
       Catch: [refused('ReadLock'), ...ON_ERROR],
       Next: next,
@@ -51,7 +51,7 @@ export function lock(table: string, next: string): Record<string, State> {
     IsLocked: {
       Type: 'Choice',
       Choices: [{ Variable: '$.lock.Item', IsPresent: true, Next: 'DescribeHolder' }],
-      // It was released between the two looks.
+      // It was released between the two reads.
       Default: 'AcquireLock',
     },
     DescribeHolder: {
@@ -88,7 +88,7 @@ export function lock(table: string, next: string): Record<string, State> {
   };
 }
 
-/** Deletes the lock of this execution and no other's. */
+/** Deletes the lock of this execution, never that of another. */
 export function releaseLock(table: string, next: string): State {
   return {
     Type: 'Task',
@@ -101,7 +101,7 @@ export function releaseLock(table: string, next: string): State {
     },
     ResultPath: null,
     Retry: [SERVICE_RETRY],
-    // Refused: it was another's. Anything else: the next execution finds this one ended and takes the lock over.
+    // Refused: it belongs to another execution. Anything else: the next execution finds this one ended and takes the lock over.
     Catch: [{ ErrorEquals: ['States.ALL'], ResultPath: '$.unreleased', Next: next }],
     Next: next,
   };

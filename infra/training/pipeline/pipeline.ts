@@ -1,46 +1,55 @@
-// The state machine that trains, with the role it does it in and the topic it reports to.
-import { ArnFormat, RemovalPolicy, Stack } from 'aws-cdk-lib';
+// The training pipeline: the state machine, its role and the topic that it reports to.
+import { ArnFormat, Stack } from 'aws-cdk-lib';
 import * as iam from 'aws-cdk-lib/aws-iam';
-import * as logs from 'aws-cdk-lib/aws-logs';
 import * as sns from 'aws-cdk-lib/aws-sns';
 import * as sfn from 'aws-cdk-lib/aws-stepfunctions';
 import { Construct } from 'constructs';
-import type { Settings } from '../../environments.ts';
-import { allow } from '../../rules/allow.ts';
-import type { Data } from '../../storage/storage.ts';
+import { grantActions } from '../../base/grants.ts';
+import { createLogGroup } from '../../base/retention.ts';
+import type { Settings } from '../../base/settings.ts';
+import type { Storage } from '../../storage/storage.ts';
 import type { ControlFunctions } from '../control-functions.ts';
 import { pipelineDefinition } from './definition.ts';
 
 export interface PipelineProps {
+  /** Read here: how long the log of executions is kept. */
   settings: Settings;
-  data: Data;
+  /** Holds the table of locks and runs, and the key of the topic. */
+  storage: Storage;
+  /** What the states Plan, Gate and Publish call. */
   functions: ControlFunctions;
 }
 
 export class Pipeline extends Construct {
   readonly stateMachine: sfn.StateMachine;
-  /** What was decided, and what went wrong. Whoever wants to hear of it subscribes. */
+  /** Decisions and failures, for subscribers. */
   readonly topic: sns.Topic;
   readonly role: iam.Role;
 
-  constructor(scope: Construct, id: string, { settings, data, functions }: PipelineProps) {
+  constructor(scope: Construct, id: string, { settings, storage, functions }: PipelineProps) {
     super(scope, id);
-    this.topic = new sns.Topic(this, 'Reports', { masterKey: data.key, enforceSSL: true });
+    this.topic = new sns.Topic(this, 'Reports', { masterKey: storage.key, enforceSSL: true });
     this.role = new iam.Role(this, 'Role', {
       assumedBy: new iam.ServicePrincipal('states.amazonaws.com'),
       description: 'What the training pipeline may do',
     });
     const { plan, gate, publish } = functions;
-    allow(this.role, ['lambda:InvokeFunction'], [plan.functionArn, gate.functionArn, publish.functionArn]);
-    data.grantRecord(this.role);
-    allow(this.role, ['sns:Publish'], [this.topic.topicArn]);
-    allow(this.role, ['kms:Decrypt', 'kms:GenerateDataKey'], [data.key.keyArn]);
-    // How Step Functions learns that a job has ended: a rule of its own, with this name in every account.
+    grantActions(this.role, {
+      actions: ['lambda:InvokeFunction'],
+      resources: [plan.functionArn, gate.functionArn, publish.functionArn],
+    });
+    storage.grantRecord(this.role);
+    grantActions(this.role, { actions: ['sns:Publish'], resources: [this.topic.topicArn] });
+    grantActions(this.role, { actions: ['kms:Decrypt', 'kms:GenerateDataKey'], resources: [storage.key.keyArn] });
+    // Step Functions is told of a job's end by a rule of its own, which has this name in every account.
     const rule = { service: 'events', resource: 'rule', resourceName: 'StepFunctionsGetEventsForBatchJobsRule' };
-    allow(this.role, ['events:PutTargets', 'events:PutRule', 'events:DescribeRule'], [Stack.of(this).formatArn(rule)]);
+    grantActions(this.role, {
+      actions: ['events:PutTargets', 'events:PutRule', 'events:DescribeRule'],
+      resources: [Stack.of(this).formatArn(rule)],
+    });
 
     const definition = pipelineDefinition({
-      table: data.runs.tableName,
+      table: storage.runs.tableName,
       topic: this.topic.topicArn,
       plan: plan.functionArn,
       gate: gate.functionArn,
@@ -54,13 +63,10 @@ export class Pipeline extends Construct {
       logs: {
         level: sfn.LogLevel.ALL,
         includeExecutionData: true,
-        destination: new logs.LogGroup(this, 'Logs', {
-          retention: settings.log_days,
-          removalPolicy: settings.retain ? RemovalPolicy.RETAIN : RemovalPolicy.DESTROY,
-        }),
+        destination: createLogGroup(this, 'Logs', settings),
       },
     });
-    // A policy of its own: in the role's it would name the machine that has to wait for the role.
+    // A separate policy: in the role's own it would name the machine, which has to wait for the role.
     new iam.Policy(this, 'ReadHolder', {
       roles: [this.role],
       statements: [

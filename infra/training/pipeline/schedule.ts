@@ -1,4 +1,4 @@
-// When recipes are trained again without anybody asking: at a fixed time, with few retries and a place for what failed.
+// The schedule that trains recipes again: at a fixed time, with few retries and a dead-letter queue.
 import { Duration, TimeZone } from 'aws-cdk-lib';
 import * as scheduler from 'aws-cdk-lib/aws-scheduler';
 import * as targets from 'aws-cdk-lib/aws-scheduler-targets';
@@ -6,11 +6,13 @@ import * as sqs from 'aws-cdk-lib/aws-sqs';
 import type * as sfn from 'aws-cdk-lib/aws-stepfunctions';
 import { Construct } from 'constructs';
 import type { PipelineInput } from '../../../contracts/src/training/pipeline.ts';
-import type { Settings } from '../../environments.ts';
-import { accept } from '../../rules/accept.ts';
+import { acknowledge } from '../../base/acknowledge.ts';
+import type { Settings } from '../../base/settings.ts';
 
 export interface ScheduleProps {
+  /** Read here: when, and which recipes. */
   settings: Settings;
+  /** The pipeline that each start executes. */
   stateMachine: sfn.StateMachine;
 }
 
@@ -26,7 +28,7 @@ export class Schedule extends Construct {
       enforceSSL: true,
       retentionPeriod: Duration.days(14),
     });
-    accept(
+    acknowledge(
       this.deadLetters,
       'AwsSolutions::AwsSolutions-SQS3',
       'This is a dead-letter queue itself, of schedules; the rule knows those of other queues only.',
@@ -39,7 +41,7 @@ export class Schedule extends Construct {
         timeWindow: scheduler.TimeWindow.flexible(Duration.minutes(flexible_minutes)),
         target: new targets.StepFunctionsStartExecution(stateMachine, {
           input: scheduler.ScheduleTargetInput.fromObject({ recipe } satisfies PipelineInput),
-          // The defaults are 185 retries over a day: a start that comes so late is not the one that was meant.
+          // The defaults are 185 retries over a day: a start that late is not the one that was meant.
           retryAttempts: 3,
           maxEventAge: Duration.hours(1),
           deadLetterQueue: this.deadLetters,

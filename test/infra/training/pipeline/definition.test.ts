@@ -161,7 +161,7 @@ describe('an execution', () => {
       'RecordRun',
       'Notify',
       'ReleaseLock',
-      'HowItWent',
+      'EvaluateOutcome',
       'Done',
     ]);
     expect(table.items.has(LOCK)).toBe(false);
@@ -240,7 +240,7 @@ describe('with nothing to run', () => {
       'Gate',
       'IsGoodEnough',
       'ReleaseLock',
-      'HowItWent',
+      'EvaluateOutcome',
       'NothingToRun',
     ]);
     expect(outcome.error).toBeNull();
@@ -251,7 +251,14 @@ describe('with nothing to run', () => {
     const table = new RunsTable();
     const outcome = await execute(table, { Plan: () => plan() });
     expect(outcome.states).not.toContain('RunStage');
-    expect(outcome.states.slice(-6)).toEqual(['Publish', 'RecordRun', 'Notify', 'ReleaseLock', 'HowItWent', 'Done']);
+    expect(outcome.states.slice(-6)).toEqual([
+      'Publish',
+      'RecordRun',
+      'Notify',
+      'ReleaseLock',
+      'EvaluateOutcome',
+      'Done',
+    ]);
     expect(table.items.has(LOCK)).toBe(false);
   });
 });
@@ -266,7 +273,7 @@ describe('with a worse candidate', () => {
       'RecordRejection',
       'Notify',
       'ReleaseLock',
-      'HowItWent',
+      'EvaluateOutcome',
       'Rejected',
     ]);
     expect(outcome.error).toBeNull();
@@ -298,7 +305,7 @@ describe('after a failure', () => {
     const table = new RunsTable();
     // The last stage fails: the interpreter, unlike the service, would still start those that wait behind it.
     const outcome = await execute(table, { Plan: () => plan(stage('clip', 'gpu')), [state]: fails(error, cause) });
-    expect(outcome.states.slice(-4)).toEqual(['NotifyFailure', 'ReleaseLock', 'HowItWent', 'Failed']);
+    expect(outcome.states.slice(-4)).toEqual(['NotifyFailure', 'ReleaseLock', 'EvaluateOutcome', 'Failed']);
     expect(outcome.error).toBe(`${error}: ${cause}`);
     expect(inputOf(outcome, 'NotifyFailure')).toEqual([
       {
@@ -432,7 +439,7 @@ describe('while another execution holds the lock', () => {
         throw new ServiceError('Sfn.ExecutionDoesNotExistException', 'no such execution');
       },
     });
-    expect(outcome.states.slice(-4)).toEqual(['NotifyFailure', 'ReleaseLock', 'HowItWent', 'Failed']);
+    expect(outcome.states.slice(-4)).toEqual(['NotifyFailure', 'ReleaseLock', 'EvaluateOutcome', 'Failed']);
     expect(table.items.get(LOCK)?.held_by).toEqual({ S: OTHER });
   });
 
