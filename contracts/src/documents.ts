@@ -1,30 +1,54 @@
 // Every document that two parts exchange, by name: a JSON Schema, a Python type and golden examples exist for each.
+import { BulkDone, BulkError, BulkLine, BulkResult, BulkShard } from './api/bulk.ts';
 import { EmbedRequest, EmbedResponse } from './api/embed.ts';
-import { EncodeRequest, EncodeResponse } from './api/encode.ts';
+import { EncodeRequest, EncodeResponse, EncoderHealth } from './api/encode.ts';
 import { ErrorBody } from './api/error.ts';
+import { LiveReport, ModelList, ReadyReport } from './api/models.ts';
 import { SimilarityRequest, SimilarityResponse } from './api/similarity.ts';
+import { BulkEvent, FollowEvent, ListeningLine } from './events.ts';
 import { ModelManifest } from './model/manifest.ts';
 import { ModelPointer } from './model/pointer.ts';
 import { ModelRelease } from './model/release.ts';
+import { ClassFile } from './training/class-file.ts';
+import { DataIndex } from './training/data-index.ts';
 import { ProgressLine, TrainingJob, TrainingReport } from './training/job.ts';
-import { GateDecision, PipelinePlan } from './training/pipeline.ts';
+import { Lease } from './training/lease.ts';
+import { GateDecision, PipelineInput, PipelinePlan, Published, TrainingRequest } from './training/pipeline.ts';
 import { Recipe } from './training/recipe.ts';
 
 export const DOCUMENTS = {
+  BulkDone,
+  BulkError,
+  BulkEvent,
+  BulkLine,
+  BulkResult,
+  BulkShard,
+  ClassFile,
+  DataIndex,
   EmbedRequest,
   EmbedResponse,
   EncodeRequest,
   EncodeResponse,
+  EncoderHealth,
   ErrorBody,
+  FollowEvent,
   GateDecision,
+  Lease,
+  ListeningLine,
+  LiveReport,
+  ModelList,
   ModelManifest,
   ModelPointer,
   ModelRelease,
+  PipelineInput,
   PipelinePlan,
   ProgressLine,
+  Published,
+  ReadyReport,
   Recipe,
   SimilarityRequest,
   SimilarityResponse,
   TrainingJob,
   TrainingReport,
+  TrainingRequest,
 };

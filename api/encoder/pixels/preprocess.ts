@@ -1,5 +1,5 @@
 // The manifest's preprocess recipe and nothing else: a picture becomes the graph's input. Twin: towers/preprocess.py.
-import { PreprocessRecipe } from '../../../contracts/src/model/manifest.ts';
+import { PreprocessRecipe } from '../../../contracts/src/model/preprocess.ts';
 import type { Picture } from './decode.ts';
 import { resize, type Window } from './resize.ts';
 

@@ -3,521 +3,1129 @@
 from typing import Any, Literal, NotRequired, TypedDict
 
 
-class EmbedRequestInput12(TypedDict):
+class BulkDone(TypedDict):
+    """`part-NNNN.done.json`, written last: its presence means that the shard is finished."""
 
-    text: str
+    schema_version: NotRequired[Literal[1]]
+    """Version of the form of this document; absent means 1."""
+
+    shard: int
+    """Number of the shard."""
+
+    input: str
+    """Digest of the input file."""
+
+    space_id: str
+    """The space of the vectors."""
+
+    lines: int
+    """Lines of the input that are not empty."""
+
+    succeeded: int
+    """Lines of `part-NNNN.jsonl`."""
+
+    failed: int
+    """Lines of `errors-NNNN.jsonl`."""
+
+    seconds: float
+    """Wall-clock seconds of the run that finished it."""
 
 
-class EmbedRequestInput13(TypedDict):
+ErrorCode = Literal["malformed_json", "invalid_request", "unknown_key", "wrong_type", "empty_input", "unsupported_type", "invalid_dimensions", "unauthorized", "not_found", "model_not_found", "method_not_allowed", "body_too_large", "image_too_large", "too_many_pixels", "unsupported_media_type", "unsupported_image_type", "too_many_items", "text_too_long", "not_an_image", "broken_image", "space_mismatch", "dimension_mismatch", "overloaded", "internal_error", "non_finite_embedding", "encoder_error", "encoder_unavailable", "model_unavailable", "encoder_timeout"]
+"""What went wrong, from a closed list; the status follows from it."""
+
+
+class BulkError(TypedDict):
+    """One line of `errors-NNNN.jsonl`."""
+
+    line: int
+    """Number of the input's line, from 0."""
+
+    custom_id: str | None
+    """As in the input; null where the line itself could not be read."""
+
+    code: ErrorCode
+    """What went wrong, from a closed list; the status follows from it."""
+
+    message: str
+    """A sentence that says why."""
+
+
+class BulkProgress(TypedDict):
+    """How far the shard is."""
+
+    event: Literal["progress"]
+    """Name of the event."""
+
+    shard: str
+    """Name of the input file."""
+
+    done: int
+    """Lines done, earlier runs included."""
+
+    total: int
+    """Lines in all."""
+
+    seconds: float
+    """Seconds of this run."""
+
+    seconds_left: float | None
+    """Seconds to go; null while there is no rate."""
+
+
+class BulkFinished(TypedDict):
+    """The shard is finished: BulkDone as an event."""
+
+    event: Literal["done"]
+    """Name of the event."""
+
+    schema_version: NotRequired[Literal[1]]
+    """Version of the form of this document; absent means 1."""
+
+    shard: int
+    """Number of the shard."""
+
+    input: str
+    """Digest of the input file."""
+
+    space_id: str
+    """The space of the vectors."""
+
+    lines: int
+    """Lines of the input that are not empty."""
+
+    succeeded: int
+    """Lines of `part-NNNN.jsonl`."""
+
+    failed: int
+    """Lines of `errors-NNNN.jsonl`."""
+
+    seconds: float
+    """Wall-clock seconds of the run that finished it."""
+
+
+BulkEvent = BulkProgress | BulkFinished
+"""One line of the bulk encoder."""
+
+
+class BulkImage(TypedDict):
+    """An image inside the line."""
+
+    custom_id: str
+    """Name of the image in the output; chosen by the user."""
 
     image: str
+    """Base64 or a data URI of an image file."""
 
 
-class EmbedRequestInput2Item2(TypedDict):
+class BulkPath(TypedDict):
+    """An image in a file of its own."""
+
+    custom_id: str
+    """Name of the image in the output; chosen by the user."""
+
+    path: str
+    """An image file, relative to the input folder."""
+
+
+BulkLine = BulkImage | BulkPath
+"""One line of `shard-NNNN.jsonl`."""
+
+
+class BulkResult(TypedDict):
+    """One line of `part-NNNN.jsonl`."""
+
+    line: int
+    """Number of the input's line, from 0."""
+
+    custom_id: str
+    """As in the input."""
+
+    embedding: str
+    """Base64 of little-endian float32: full length, unit norm."""
+
+    width: int
+    """Width of the image, EXIF orientation applied, in pixels."""
+
+    height: int
+    """Height of the image, EXIF orientation applied, in pixels."""
+
+
+class BulkShard(TypedDict):
+    """`part-NNNN.started.json`: what a shard's output is made of; written first, so that a rerun knows whether
+    to continue.
+    """
+
+    schema_version: NotRequired[Literal[1]]
+    """Version of the form of this document; absent means 1."""
+
+    shard: int
+    """Number of the shard."""
+
+    input: str
+    """Digest of the input file."""
+
+    space_id: str
+    """The space of the vectors."""
+
+
+class ImageClass(TypedDict):
+    """One class."""
+
+    index: int
+    """Number of the class, as the class images name it."""
+
+    name: str
+    """What stands for {} in a prompt template."""
+
+
+class ClassFile(TypedDict):
+    """Names of the classes of a zero-shot test."""
+
+    classes: list[ImageClass]
+    """The classes, in any order. Further keys of the file are kept and not read."""
+
+
+class Artefact(TypedDict):
+    """A file, by path and by digest."""
+
+    path: str
+    """Relative to the document that names the file, with slashes."""
+
+    digest: str
+    """SHA-256 of the bytes."""
+
+    size: int
+    """In bytes."""
+
+
+class DataIndex(TypedDict):
+    """`index.json` in the folder of the data, written last: its presence means that the upload is complete."""
+
+    schema_version: NotRequired[Literal[1]]
+    """Version of the form of this document; absent means 1."""
+
+    files: list[Artefact]
+    """Every file that the recipe reads; paths are relative to the folder of the index."""
+
+
+class TextItem(TypedDict):
+    """A text."""
 
     text: str
+    """The text itself."""
 
 
-class EmbedRequestInput2Item3(TypedDict):
+class ImageItem(TypedDict):
+    """An image file."""
 
     image: str
+    """A data URI or bare base64 of a JPEG, PNG, WebP, GIF or AVIF file."""
+
+
+InputItem = str | TextItem | ImageItem
+"""A text, as a string or an object, or an image."""
+
+
+EmbeddingType = Literal["float", "base64", "int8", "uint8", "binary", "ubinary"]
+"""How a vector is written. `float`: JSON numbers. `base64`: little-endian float32. `int8`/`uint8`: round(x
+* 127) clamped, uint8 shifted by 128. `binary`/`ubinary`: sign bits, first dimension in the highest bit,
+as signed or unsigned bytes.
+"""
+
+
+Truncate = Literal["none", "start", "end"]
+"""What happens to a text that is too long; absent: `end`."""
 
 
 class EmbedRequest(TypedDict):
+    """Body of POST /embed."""
 
     model: NotRequired[str]
+    """Id of a model from GET /v1/models; absent: the first one."""
 
-    input: str | EmbedRequestInput12 | EmbedRequestInput13 | list[str | EmbedRequestInput2Item2 | EmbedRequestInput2Item3]
+    input: InputItem | list[InputItem]
+    """One item or a list of items, texts and images mixed."""
 
-    types: NotRequired[list[Literal["float", "base64", "int8", "uint8", "binary", "ubinary"]]]
+    types: NotRequired[list[EmbeddingType]]
+    """How every vector is written; absent: `float`. With several, `embedding` is an object by type."""
 
     dimensions: NotRequired[int]
+    """Length of the vectors, one of those that the model lists; absent: the full length."""
 
-    truncate: NotRequired[Literal["none", "start", "end"]]
+    truncate: NotRequired[Truncate]
+    """What happens to a text that is too long; absent: `end`."""
 
 
-EmbedResponseDataItemEmbedding2 = TypedDict(
-    "EmbedResponseDataItemEmbedding2",
+Modality = Literal["text", "image"]
+"""What the item was."""
+
+
+EmbeddingByType = TypedDict(
+    "EmbeddingByType",
     {
+        # JSON numbers, unit norm.
         "float": NotRequired[list[float]],
+        # Base64 of little-endian float32, unit norm.
         "base64": NotRequired[str],
+        # round(x * 127), clamped to -128..127.
         "int8": NotRequired[list[int]],
+        # The int8 values plus 128.
         "uint8": NotRequired[list[int]],
+        # Sign bits, eight dimensions per byte, the first in the highest bit, as -128..127.
         "binary": NotRequired[list[int]],
+        # The same bytes as 0..255.
         "ubinary": NotRequired[list[int]],
     },
 )
+"""One vector, written in each of the types that were asked for."""
 
 
-class EmbedResponseDataItemTruncation(TypedDict):
+class TruncationReceipt(TypedDict):
+    """How much of the text was read; absent for images."""
 
     truncated: bool
+    """Whether something was cut off."""
 
     tokens_seen: int
+    """Tokens that the model read."""
 
     tokens_total: int
+    """Tokens that the whole text has."""
 
     cut_at_char: int | None
+    """Where the text was cut: an index into it in UTF-16 code units, as JavaScript and Java count, not in
+    bytes or code points. The part that was read ends there, or begins there with `truncate: start`. null
+    when nothing was cut.
+    """
 
 
-class EmbedResponseDataItem(TypedDict):
+class EmbeddingItem(TypedDict):
+    """The embedding of one item."""
 
     object: Literal["embedding"]
+    """OpenAI's name of this form."""
 
     index: int
+    """Index of the item in the input."""
 
-    modality: Literal["text", "image"]
+    modality: Modality
+    """What the item was."""
 
-    embedding: list[float] | str | EmbedResponseDataItemEmbedding2
+    embedding: list[float] | str | EmbeddingByType
+    """Unit vector: one array or base64 string for one type, an object by type for several."""
 
-    truncation: NotRequired[EmbedResponseDataItemTruncation]
+    truncation: NotRequired[TruncationReceipt]
+    """How much of the text was read; absent for images."""
 
 
-class EmbedResponseUsage(TypedDict):
+class Usage(TypedDict):
+    """What the request took."""
 
     prompt_tokens: int
+    """Tokens that were read of all texts."""
 
     images: int
+    """Images that were embedded."""
 
     total_tokens: int
+    """The same as `prompt_tokens`: images have no tokens."""
 
 
 class EmbedResponse(TypedDict):
+    """Answer of POST /embed."""
 
     object: Literal["list"]
+    """OpenAI's name of this form."""
 
     model: str
+    """Id of the model that answered."""
 
     space_id: str
+    """The space of the vectors: those of different spaces must not be compared."""
 
     dimensions: int
+    """Length of the vectors."""
 
-    data: list[EmbedResponseDataItem]
+    data: list[EmbeddingItem]
+    """One embedding per item, in the order of the input."""
 
-    usage: EmbedResponseUsage
+    usage: Usage
+    """What the request took."""
 
 
 class EncodeRequest(TypedDict):
+    """Body of POST /encode of the image encoder."""
 
     space_id: str
+    """The space that the caller serves; a request for another one is refused."""
 
     images: list[str]
+    """Base64 of whole image files."""
 
 
-class EncodeResponseResultsItemOk(TypedDict):
+class EncodedImage(TypedDict):
+    """An image that was encoded."""
 
     status: Literal["ok"]
+    """There is an embedding."""
 
     embedding: str
+    """Base64 of little-endian float32: full length, unit norm."""
 
     width: int
+    """Width of the image, EXIF orientation applied, in pixels."""
 
     height: int
+    """Height of the image, EXIF orientation applied, in pixels."""
 
 
-class EncodeResponseResultsItemFailed(TypedDict):
+class RefusedImage(TypedDict):
+    """An image that was not encoded, and why."""
 
     status: Literal["failed"]
+    """There is no embedding."""
 
-    code: Literal["malformed_json", "invalid_request", "unknown_key", "wrong_type", "empty_input", "unsupported_type", "invalid_dimensions", "unauthorized", "not_found", "model_not_found", "method_not_allowed", "body_too_large", "image_too_large", "too_many_pixels", "unsupported_media_type", "unsupported_image_type", "too_many_items", "text_too_long", "not_an_image", "broken_image", "space_mismatch", "dimension_mismatch", "overloaded", "internal_error", "non_finite_embedding", "encoder_error", "encoder_unavailable", "model_unavailable", "encoder_timeout"]
+    code: ErrorCode
+    """What went wrong, from a closed list; the status follows from it."""
 
     message: str
+    """A sentence that says why."""
+
+
+EncodeResult = EncodedImage | RefusedImage
+"""An image's embedding, or why there is none."""
 
 
 class EncodeResponse(TypedDict):
+    """Answer of POST /encode of the image encoder."""
 
     space_id: str
+    """The space of the vectors."""
 
-    results: list[EncodeResponseResultsItemOk | EncodeResponseResultsItemFailed]
+    results: list[EncodeResult]
+    """One result per image, in the order of the request."""
+
+
+class EncoderHealthPending(TypedDict):
+    """What is under way."""
+
+    images: int
+    """Images that were accepted and are not answered yet."""
+
+    pixels: int
+    """Their pixels."""
+
+    bytes: int
+    """Bytes of request bodies that are held."""
+
+
+class EncoderHealth(TypedDict):
+    """Answer of GET /health of the image encoder."""
+
+    status: Literal["ok"]
+    """The process answers."""
+
+    model: str
+    """Name of the current model."""
+
+    version: str
+    """Its version."""
+
+    space_id: str
+    """Its space."""
+
+    spaces: list[str]
+    """Spaces of all models that are open, the current one first."""
+
+    pending: EncoderHealthPending
+    """What is under way."""
 
 
 class ErrorBodyError(TypedDict):
+    """The same problem in OpenAI's form."""
 
     message: str
+    """The same sentence as `detail`."""
 
     type: str
+    """OpenAI's kind of error, such as `invalid_request_error` or `server_error`."""
 
     param: str | None
+    """Path of the offending field, null where no field is to blame."""
 
-    code: Literal["malformed_json", "invalid_request", "unknown_key", "wrong_type", "empty_input", "unsupported_type", "invalid_dimensions", "unauthorized", "not_found", "model_not_found", "method_not_allowed", "body_too_large", "image_too_large", "too_many_pixels", "unsupported_media_type", "unsupported_image_type", "too_many_items", "text_too_long", "not_an_image", "broken_image", "space_mismatch", "dimension_mismatch", "overloaded", "internal_error", "non_finite_embedding", "encoder_error", "encoder_unavailable", "model_unavailable", "encoder_timeout"]
+    code: ErrorCode
+    """What went wrong, from a closed list; the status follows from it."""
 
 
 class ErrorBody(TypedDict):
+    """RFC 9457 problem details that also carry OpenAI's `error` member, so that both kinds of client show the
+    sentence.
+    """
 
     type: str
+    """URI that names the kind of problem: `urn:edge-clip:error:` and the code."""
 
     title: str
+    """The code in words."""
 
     status: int
+    """HTTP status, the same as of the answer."""
 
     detail: str
+    """A sentence for a person: what was wrong, and what to do."""
 
-    code: Literal["malformed_json", "invalid_request", "unknown_key", "wrong_type", "empty_input", "unsupported_type", "invalid_dimensions", "unauthorized", "not_found", "model_not_found", "method_not_allowed", "body_too_large", "image_too_large", "too_many_pixels", "unsupported_media_type", "unsupported_image_type", "too_many_items", "text_too_long", "not_an_image", "broken_image", "space_mismatch", "dimension_mismatch", "overloaded", "internal_error", "non_finite_embedding", "encoder_error", "encoder_unavailable", "model_unavailable", "encoder_timeout"]
+    code: ErrorCode
+    """What went wrong, from a closed list; the status follows from it."""
 
     request_id: str
+    """Id of the request, the same as in the header `x-request-id`."""
 
     item: NotRequired[int]
+    """Index of the offending item, where one item is to blame."""
 
     error: ErrorBodyError
+    """The same problem in OpenAI's form."""
 
 
-class GateDecisionChecksItem(TypedDict):
+class ModelCurrent(TypedDict):
+    """A published model answers from now on."""
+
+    event: Literal["model_current"]
+    """Name of the event."""
+
+    model: str
+    """Name of the model."""
+
+    version: str
+    """Its version."""
+
+    manifest: str
+    """Digest of the manifest of the published model."""
+
+    was: NotRequired[str]
+    """Version that was current before."""
+
+    milliseconds: NotRequired[float]
+    """How long it took to open and verify the model."""
+
+    space_id: NotRequired[str]
+    """The space of its vectors."""
+
+
+class ModelRefused(TypedDict):
+    """The published model cannot be served; the one before it stays."""
+
+    event: Literal["model_refused"]
+    """Name of the event."""
+
+    manifest: str
+    """Digest of the manifest of the published model."""
+
+    reason: str
+    """A sentence that says why."""
+
+
+class ModelWaits(TypedDict):
+    """The published model cannot be served yet."""
+
+    event: Literal["model_waits"]
+    """Name of the event."""
+
+    manifest: str
+    """Digest of the manifest of the published model."""
+
+    reason: str
+    """A sentence that says why."""
+
+
+class ModelNotClosed(TypedDict):
+    """A model that was replaced could not be closed."""
+
+    event: Literal["model_not_closed"]
+    """Name of the event."""
+
+    reason: str
+    """A sentence that says why."""
+
+
+class RegistryUnreadable(TypedDict):
+    """The pointer could not be read; printed once until it can."""
+
+    event: Literal["registry_unreadable"]
+    """Name of the event."""
+
+    reason: str
+    """A sentence that says why."""
+
+
+FollowEvent = ModelCurrent | ModelRefused | ModelWaits | ModelNotClosed | RegistryUnreadable
+"""What happened to the model that a host serves."""
+
+
+class GateCheck(TypedDict):
+    """One figure of the candidate and the limit it is held to."""
 
     name: str
+    """What is compared."""
 
     value: float | None
+    """The candidate's figure; null where it has none."""
 
     limit: float
+    """The least (or, for `max`, the most) that passes."""
 
     bound: Literal["min", "max"]
+    """On which side of `limit` the figure has to be."""
 
     passed: bool
+    """Whether it is."""
 
 
 class GateDecision(TypedDict):
+    """What state Gate gives."""
 
     decision: Literal["publish", "reject"]
+    """What is to be done with the candidate."""
 
     reasons: list[str]
+    """Sentences: what failed, or what the publication rests on."""
 
-    checks: list[GateDecisionChecksItem]
+    checks: list[GateCheck]
+    """Every comparison that was made."""
 
     incumbent: str | None
+    """Manifest that was current when the gate decided, null without one: publishing is refused if it moved
+    meanwhile.
+    """
 
 
-class ModelManifestTextTokenizerVocabulary(TypedDict):
+class Lease(TypedDict):
+    """`lease.json` in a run's folder: deleted when the attempt ends."""
 
-    path: str
+    schema_version: NotRequired[Literal[1]]
+    """Version of the form of this document; absent means 1."""
 
-    digest: str
+    holder: str
+    """Random name of the attempt."""
 
-    size: int
+    renewed_at: float
+    """When the attempt last showed that it lives, in Unix seconds by its machine's clock."""
 
 
-class ModelManifestTextTokenizer(TypedDict):
+class ListeningLine(TypedDict):
+    """The server accepts connections."""
+
+    event: Literal["listening"]
+    """Name of the event."""
+
+    port: int
+    """TCP port on 127.0.0.1."""
+
+
+class LiveReport(TypedDict):
+    """Answer of GET /health/live."""
+
+    status: Literal["ok"]
+    """The process answers."""
+
+
+Tier = Literal["student", "static"]
+"""`student`: the transformer. `static`: the token table, microseconds per text."""
+
+
+class Limits(TypedDict):
+    """What a request may hold at most; beyond it the answer names the limit."""
+
+    items: int
+    """Items per request."""
+
+    images: int
+    """Images per request."""
+
+    text_chars: int
+    """UTF-16 code units per text."""
+
+    image_bytes: int
+    """Bytes per image file."""
+
+    image_pixels: int
+    """Pixels per image."""
+
+    body_bytes: int
+    """Bytes per request body."""
+
+    top_k: int
+    """The largest `top_k` of POST /similarity."""
+
+
+class ModelEntry(TypedDict):
+    """OpenAI's model object and what a caller must know before storing vectors."""
+
+    id: str
+    """What a request names as `model`."""
+
+    object: Literal["model"]
+    """OpenAI's name of this form."""
+
+    created: int
+    """When the model was exported, in Unix seconds."""
+
+    owned_by: str
+    """Who publishes it."""
+
+    version: str
+    """Version of the model."""
+
+    tier: Tier
+    """`student`: the transformer. `static`: the token table, microseconds per text."""
+
+    modalities: list[Modality]
+    """What it embeds."""
+
+    space_id: str
+    """The space of its vectors: those of different spaces must not be compared."""
+
+    embed_dim: int
+    """Dimensions of a whole vector."""
+
+    dimensions: list[int]
+    """Lengths that `dimensions` may ask for, the full one first."""
+
+    context_length: int
+    """Tokens of a text that are read before it is cut."""
+
+    types: list[EmbeddingType]
+    """How its vectors can be written."""
+
+    limits: Limits
+    """What a request may hold at most; beyond it the answer names the limit."""
+
+    metrics: dict[str, float]
+    """Figures on the dev split by name, which the model was published with."""
+
+
+class ModelList(TypedDict):
+    """Answer of GET /v1/models."""
+
+    object: Literal["list"]
+    """OpenAI's name of this form."""
+
+    data: list[ModelEntry]
+    """Models that a request may name; the first one answers where none is named."""
+
+
+class WordPieceTokenizer(TypedDict):
+    """How a text becomes token ids."""
 
     type: Literal["wordpiece"]
+    """WordPiece with BERT's normalisation."""
 
-    vocabulary: ModelManifestTextTokenizerVocabulary
+    vocabulary: Artefact
+    """One entry per line; the line number, from 0, is the id."""
 
     vocabulary_size: int
+    """Entries of the vocabulary."""
 
     pad_id: int
+    """Id of the padding token."""
 
     unk_id: int
+    """Id of the unknown token."""
 
     cls_id: int
+    """Id of the first token."""
 
     sep_id: int
+    """Id of the last token."""
 
 
-class ModelManifestTextTableFile(TypedDict):
+class QuantizedTable(TypedDict):
+    """Embedding rows of the vocabulary, quantised per row."""
 
-    path: str
-
-    digest: str
-
-    size: int
-
-
-class ModelManifestTextTable(TypedDict):
-
-    file: ModelManifestTextTableFile
+    file: Artefact
+    """int8 rows, then one little-endian float32 scale per row: rows * width + rows * 4 bytes; value = int8 *
+    scale.
+    """
 
     rows: int
+    """One row per vocabulary entry."""
 
     width: int
+    """Values per row."""
 
 
-class ModelManifestTextGraphFile(TypedDict):
-
-    path: str
-
-    digest: str
-
-    size: int
-
-
-class ModelManifestTextGraphWeightsFile(TypedDict):
-
-    path: str
-
-    digest: str
-
-    size: int
-
-
-class ModelManifestTextGraphWeights(TypedDict):
+class OnnxGraphWeights(TypedDict):
+    """External data file; absent when the weights are inside the graph."""
 
     name: str
+    """Location that the graph names."""
 
-    file: ModelManifestTextGraphWeightsFile
+    file: Artefact
+    """The file itself."""
 
 
-class ModelManifestTextGraph(TypedDict):
+class OnnxGraph(TypedDict):
+    """An ONNX graph and its weights."""
 
-    file: ModelManifestTextGraphFile
+    file: Artefact
+    """The graph."""
 
-    weights: NotRequired[ModelManifestTextGraphWeights]
+    weights: NotRequired[OnnxGraphWeights]
+    """External data file; absent when the weights are inside the graph."""
 
     opset: int
+    """ONNX operator set."""
 
 
 class ModelManifestText(TypedDict):
+    """The text student: inputs `inputs_embeds` [B, T, width] and `attention_mask` [B, T], output `embedding`
+    [B, embed_dim].
+    """
 
-    tokenizer: ModelManifestTextTokenizer
+    tokenizer: WordPieceTokenizer
+    """How a text becomes token ids."""
 
     context_length: int
+    """Tokens of a text that are read, special tokens included."""
 
-    table: ModelManifestTextTable
+    table: QuantizedTable
+    """Embedding rows of the vocabulary, quantised per row."""
 
-    graph: ModelManifestTextGraph
-
-
-class ModelManifestStaticTableFile(TypedDict):
-
-    path: str
-
-    digest: str
-
-    size: int
-
-
-class ModelManifestStaticTable(TypedDict):
-
-    file: ModelManifestStaticTableFile
-
-    rows: int
-
-    width: int
+    graph: OnnxGraph
+    """An ONNX graph and its weights."""
 
 
 class ModelManifestStatic(TypedDict):
+    """The static tier: mean of token rows, L2-normalised; the same tokenizer without special tokens."""
 
-    table: ModelManifestStaticTable
+    table: QuantizedTable
+    """Embedding rows of the vocabulary, quantised per row."""
 
 
-class ModelManifestImagePreprocess(TypedDict):
+class PreprocessRecipe(TypedDict):
+    """A pixel value x in 0..255 becomes (x / 255 - mean) / std per channel; layout [B, 3, size, size]."""
 
     resize_mode: Literal["squash", "shortest", "longest"]
+    """`squash` resizes both sides to `size` and ignores the aspect ratio, `shortest` resizes the shorter side
+    to `size` and crops the centre, `longest` fits the longer side and pads.
+    """
 
     size: int
+    """Side of the square input, in pixels."""
 
     interpolation: Literal["bicubic"]
+    """Pillow's bicubic filter with antialiasing."""
 
     crop: Literal["none", "center"]
+    """What is cut off after resizing."""
 
     mean: list[float]
+    """Per channel, subtracted from a value in 0..1."""
 
     std: list[float]
+    """Per channel, what the difference is divided by."""
 
     color: Literal["rgb"]
-
-
-class ModelManifestImageGraphFile(TypedDict):
-
-    path: str
-
-    digest: str
-
-    size: int
-
-
-class ModelManifestImageGraphWeightsFile(TypedDict):
-
-    path: str
-
-    digest: str
-
-    size: int
-
-
-class ModelManifestImageGraphWeights(TypedDict):
-
-    name: str
-
-    file: ModelManifestImageGraphWeightsFile
-
-
-class ModelManifestImageGraph(TypedDict):
-
-    file: ModelManifestImageGraphFile
-
-    weights: NotRequired[ModelManifestImageGraphWeights]
-
-    opset: int
+    """Order of the channels."""
 
 
 class ModelManifestImage(TypedDict):
+    """The image tower: input `pixels` [B, 3, size, size], output `embedding` [B, embed_dim]."""
 
-    preprocess: ModelManifestImagePreprocess
+    preprocess: PreprocessRecipe
+    """A pixel value x in 0..255 becomes (x / 255 - mean) / std per channel; layout [B, 3, size, size]."""
 
-    graph: ModelManifestImageGraph
-
-
-class ModelManifestCalibrationTextImage(TypedDict):
-
-    scale: float
-
-    bias: float
+    graph: OnnxGraph
+    """An ONNX graph and its weights."""
 
 
-class ModelManifestCalibrationTextText(TypedDict):
+class Calibration(TypedDict):
+    """Between a text and an image."""
 
     scale: float
+    """Factor of the cosine."""
 
     bias: float
-
-
-class ModelManifestCalibrationImageImage(TypedDict):
-
-    scale: float
-
-    bias: float
+    """Added to the scaled cosine."""
 
 
 class ModelManifestCalibration(TypedDict):
+    """From cosines to probabilities, by the modalities of the pair."""
 
-    text_image: ModelManifestCalibrationTextImage
+    text_image: Calibration
+    """Between a text and an image."""
 
-    text_text: ModelManifestCalibrationTextText
+    text_text: Calibration
+    """Between two texts."""
 
-    image_image: ModelManifestCalibrationImageImage
+    image_image: Calibration
+    """Between two images."""
 
 
-class ModelManifestGoldenItem(TypedDict):
+class GoldenVector(TypedDict):
+    """What a server recomputes to verify that it runs this model."""
 
     text: str
+    """What is embedded."""
 
-    tier: Literal["student", "static"]
+    tier: Tier
+    """With which tier."""
 
     embedding: list[float]
+    """The published vector: full length, unit norm."""
 
     min_cosine: float
+    """The least cosine between it and the recomputed one that passes."""
 
 
-class ModelManifestLineageParentsItem(TypedDict):
+class LineageParent(TypedDict):
+    """Weights or data that the model was made from."""
 
     name: str
+    """What it is called."""
 
     source: str
+    """Where it came from."""
 
     digest: NotRequired[str]
+    """SHA-256 of the file, where it is one file."""
 
     licence: str
+    """Licence, as an SPDX identifier where there is one."""
 
 
 class ModelManifestLineage(TypedDict):
+    """Where the model came from."""
 
     recipe: str
+    """Name of the training recipe."""
 
     code: str
+    """Digest of the source that exported it."""
 
-    parents: list[ModelManifestLineageParentsItem]
+    parents: list[LineageParent]
+    """Weights and data that it was made from."""
 
 
 class ModelManifest(TypedDict):
+    """Everything a server needs to answer with a model."""
+
+    schema_version: NotRequired[Literal[1]]
+    """Version of the form of this document; absent means 1."""
 
     name: str
+    """Name of the model, under which it is published."""
 
     version: str
+    """Version of the model, as people count it."""
 
     created_at: str
+    """When it was exported, in UTC."""
 
     space_id: str
+    """Digest over image tower, preprocessing and joint projection: vectors with different ids must not be
+    compared.
+    """
 
     embed_dim: int
+    """Dimensions of a whole vector."""
 
     matryoshka_dims: list[int]
+    """Lengths to which a vector may be cut, the full one included."""
 
     text: ModelManifestText
+    """The text student: inputs `inputs_embeds` [B, T, width] and `attention_mask` [B, T], output `embedding`
+    [B, embed_dim].
+    """
 
     static: ModelManifestStatic
+    """The static tier: mean of token rows, L2-normalised; the same tokenizer without special tokens."""
 
     image: ModelManifestImage
+    """The image tower: input `pixels` [B, 3, size, size], output `embedding` [B, embed_dim]."""
 
     calibration: ModelManifestCalibration
+    """From cosines to probabilities, by the modalities of the pair."""
 
-    golden: list[ModelManifestGoldenItem]
+    golden: list[GoldenVector]
+    """Vectors that every server has to reproduce."""
 
     metrics: dict[str, float]
+    """Figures on the dev split by name, such as `student.text_to_image_R@10` in 0..1."""
 
     lineage: ModelManifestLineage
+    """Where the model came from."""
 
 
 class ModelPointer(TypedDict):
+    """Which manifest is current under the name of a model."""
+
+    schema_version: NotRequired[Literal[1]]
+    """Version of the form of this document; absent means 1."""
 
     name: str
+    """Name of the model."""
 
     manifest: str
+    """Digest of the manifest file that is current."""
 
     release: str
+    """Digest of the release that moved it here: its history is a chain of releases."""
 
     moved_at: str
+    """When it was moved, in UTC."""
 
 
 class ModelRelease(TypedDict):
+    """One move of a model's pointer. Immutable, named by its digest."""
+
+    schema_version: NotRequired[Literal[1]]
+    """Version of the form of this document; absent means 1."""
 
     name: str
+    """Name of the model."""
 
     action: Literal["publish", "rollback"]
+    """`publish`: a manifest that the gate let through. `rollback`: one that was current before."""
 
     manifest: str
+    """Digest of the manifest that became current."""
 
     moved_at: str
+    """When the pointer was moved, in UTC."""
 
     previous: str | None
+    """Digest of the release before this one; null for the first."""
 
     reasons: list[str]
+    """Sentences of the gate, or of the person who moved the pointer."""
 
     metrics: dict[str, float]
+    """Figures of stage `evaluate` by name: what the next candidate is compared with."""
 
     dev_data: str | None
+    """Content address of the `prepare` run whose dev split the figures were measured on; null where it is not
+    known.
+    """
 
 
-class PipelinePlanStagesItem(TypedDict):
+class PipelineInput(TypedDict):
+    """What starts an execution of the training state machine."""
+
+    recipe: str
+    """Name of a recipe that was submitted before."""
+
+
+class PipelineStage(TypedDict):
+    """One Batch job that has to run; the machine knows neither stages nor their order, only the list."""
 
     id: str
+    """Id of the job in its plan."""
 
     job_name: str
+    """Unique and stable: a Batch job of this name is this work and no other."""
 
     job_queue: str
+    """ARN of the Batch job queue."""
 
     job_definition: str
+    """ARN of the Batch job definition."""
 
     job: str
+    """s3:// URI of job.json, the container's only argument."""
 
     tags: dict[str, str]
+    """Tags of the Batch job."""
 
 
 class PipelinePlan(TypedDict):
+    """What state Plan gives."""
 
     recipe: str
+    """Name of the recipe."""
 
     to_run: int
+    """Number of stages to run; 0: nothing has changed since the last execution."""
 
-    stages: list[PipelinePlanStagesItem]
+    stages: list[PipelineStage]
+    """The jobs that are missing, each after those whose output it reads."""
 
     exported: str
+    """s3:// folder of the run of `export`."""
 
     evaluated: str
+    """s3:// folder of the run of `evaluate`."""
 
     dev_data: str
+    """Content address of the `prepare` run whose dev split the figures are measured on."""
 
 
 class ProgressLine(TypedDict):
+    """One line of a stage's standard output; everything else goes to standard error."""
 
     event: Literal["progress"]
+    """Name of the event."""
 
     stage: str
+    """Name of the stage."""
 
     step: int
+    """Steps done of this loop; a stage may have several loops."""
 
     total: int
+    """Steps of this loop."""
 
     seconds: float
+    """Wall-clock seconds of work so far, earlier attempts included."""
 
     metrics: dict[str, float]
+    """Figures of the newest steps by name, such as `loss`."""
+
+
+class Published(TypedDict):
+    """What state Publish gives."""
+
+    name: str
+    """Name of the model."""
+
+    manifest: str
+    """Digest of the manifest that is current now."""
+
+    moved_at: str
+    """When the pointer was moved, in UTC."""
+
+
+class GoldenCheck(TypedDict):
+    """A golden vector, computed again."""
+
+    tier: Tier
+    """What computed the vector."""
+
+    cosine: float
+    """Cosine of the recomputed vector to the published one, in -1..1."""
+
+    min_cosine: float
+    """The least that passes."""
+
+
+class ReadyReport(TypedDict):
+    """Answer of GET /health/ready."""
+
+    status: Literal["ok"]
+    """The model computes what it was published with."""
+
+    model: str
+    """Name of the model."""
+
+    version: str
+    """Its version."""
+
+    space_id: str
+    """The space of its vectors."""
+
+    golden: list[GoldenCheck]
+    """The golden vectors and how close they came."""
 
 
 Split = Literal["train", "dev"]
@@ -1017,6 +1625,9 @@ class RecipeComparison(TypedDict):
 class Recipe(TypedDict):
     """A training recipe: what every stage is configured with."""
 
+    schema_version: NotRequired[Literal[1]]
+    """Version of the form of this document; absent means 1."""
+
     name: str
     """Name of the recipe: folder of its runs and key of its last request."""
 
@@ -1060,191 +1671,150 @@ class Recipe(TypedDict):
     """Further runs of `clip`: for every seed with both text towers. The report's table compares them."""
 
 
-class SimilarityRequestA112(TypedDict):
-
-    text: str
-
-
-class SimilarityRequestA113(TypedDict):
-
-    image: str
-
-
-class SimilarityRequestA12(TypedDict):
+class VectorItem(TypedDict):
+    """A ready vector."""
 
     embedding: list[float] | str
+    """JSON numbers, or base64 of little-endian float32."""
 
     space_id: str
+    """The space it is in: another one than the model's is refused."""
 
-    modality: NotRequired[Literal["text", "image"]]
-
-
-class SimilarityRequestA2Item12(TypedDict):
-
-    text: str
+    modality: NotRequired[Modality]
+    """What it stands for; without it there is no calibrated score."""
 
 
-class SimilarityRequestA2Item13(TypedDict):
-
-    image: str
-
-
-class SimilarityRequestA2Item2(TypedDict):
-
-    embedding: list[float] | str
-
-    space_id: str
-
-    modality: NotRequired[Literal["text", "image"]]
+SimilarityItem = InputItem | VectorItem
+"""A text, an image or a ready vector."""
 
 
-class SimilarityRequestB112(TypedDict):
-
-    text: str
-
-
-class SimilarityRequestB113(TypedDict):
-
-    image: str
-
-
-class SimilarityRequestB12(TypedDict):
-
-    embedding: list[float] | str
-
-    space_id: str
-
-    modality: NotRequired[Literal["text", "image"]]
-
-
-class SimilarityRequestB2Item12(TypedDict):
-
-    text: str
-
-
-class SimilarityRequestB2Item13(TypedDict):
-
-    image: str
-
-
-class SimilarityRequestB2Item2(TypedDict):
-
-    embedding: list[float] | str
-
-    space_id: str
-
-    modality: NotRequired[Literal["text", "image"]]
+SimilarityMode = Literal["matrix", "pairs", "top_k"]
+"""Which pairs are scored; absent: `matrix`."""
 
 
 class SimilarityRequest(TypedDict):
+    """Body of POST /similarity."""
 
     model: NotRequired[str]
+    """Id of a model from GET /v1/models; absent: the first one."""
 
-    a: str | SimilarityRequestA112 | SimilarityRequestA113 | SimilarityRequestA12 | list[str | SimilarityRequestA2Item12 | SimilarityRequestA2Item13 | SimilarityRequestA2Item2]
+    a: SimilarityItem | list[SimilarityItem]
+    """One item or a list of items."""
 
-    b: str | SimilarityRequestB112 | SimilarityRequestB113 | SimilarityRequestB12 | list[str | SimilarityRequestB2Item12 | SimilarityRequestB2Item13 | SimilarityRequestB2Item2]
+    b: SimilarityItem | list[SimilarityItem]
+    """What they are scored against: one item or a list of items."""
 
-    mode: NotRequired[Literal["matrix", "pairs", "top_k"]]
+    mode: NotRequired[SimilarityMode]
+    """Which pairs are scored; absent: `matrix`."""
 
     top_k: NotRequired[int]
+    """Hits per item of `a`, in mode `top_k` only; absent: 10."""
 
     dimensions: NotRequired[int]
+    """Length that vectors are cut to before they are scored; absent: that of the shortest ready vector, else
+    the full one.
+    """
 
-    truncate: NotRequired[Literal["none", "start", "end"]]
-
-
-class SimilarityResponseMatrixUsage(TypedDict):
-
-    prompt_tokens: int
-
-    images: int
-
-    total_tokens: int
+    truncate: NotRequired[Truncate]
+    """What happens to a text that is too long; absent: `end`."""
 
 
-class SimilarityResponseMatrix(TypedDict):
+class SimilarityMatrix(TypedDict):
+    """Scores of every pair."""
 
     object: Literal["similarity"]
+    """Name of this form."""
 
     model: str
+    """Id of the model that answered."""
 
     space_id: str
+    """The space of the vectors."""
 
     dimensions: int
+    """Length of the vectors that were scored."""
 
-    usage: SimilarityResponseMatrixUsage
+    usage: Usage
+    """What the request took."""
 
     mode: Literal["matrix"]
+    """Every a with every b."""
 
     scores: list[list[float]]
+    """Cosines in -1..1; scores[i][j] is of a[i] and b[j]."""
 
     calibrated: list[list[float | None]]
+    """Probabilities in 0..1 of the same pairs; null where a ready vector names no modality."""
 
 
-class SimilarityResponsePairsUsage(TypedDict):
-
-    prompt_tokens: int
-
-    images: int
-
-    total_tokens: int
-
-
-class SimilarityResponsePairs(TypedDict):
+class SimilarityPairs(TypedDict):
+    """Scores of the pairs in order."""
 
     object: Literal["similarity"]
+    """Name of this form."""
 
     model: str
+    """Id of the model that answered."""
 
     space_id: str
+    """The space of the vectors."""
 
     dimensions: int
+    """Length of the vectors that were scored."""
 
-    usage: SimilarityResponsePairsUsage
+    usage: Usage
+    """What the request took."""
 
     mode: Literal["pairs"]
+    """a[i] with b[i]."""
 
     scores: list[float]
+    """Cosines in -1..1; scores[i] is of a[i] and b[i]."""
 
     calibrated: list[float | None]
+    """Probabilities in 0..1 of the same pairs; null where a ready vector names no modality."""
 
 
-class SimilarityResponseTopKUsage(TypedDict):
-
-    prompt_tokens: int
-
-    images: int
-
-    total_tokens: int
-
-
-class SimilarityResponseTopKResultsItemItem(TypedDict):
+class Hit(TypedDict):
+    """One of the best items of `b`."""
 
     index: int
+    """Index of the item in `b`."""
 
     score: float
+    """Cosine in -1..1."""
 
     calibrated: float | None
+    """Probability in 0..1 that both mean the same; null where a modality is not known."""
 
 
-class SimilarityResponseTopK(TypedDict):
+class SimilarityHits(TypedDict):
+    """The best of `b` for every item of `a`."""
 
     object: Literal["similarity"]
+    """Name of this form."""
 
     model: str
+    """Id of the model that answered."""
 
     space_id: str
+    """The space of the vectors."""
 
     dimensions: int
+    """Length of the vectors that were scored."""
 
-    usage: SimilarityResponseTopKUsage
+    usage: Usage
+    """What the request took."""
 
     mode: Literal["top_k"]
+    """For every a the best of b."""
 
-    results: list[list[SimilarityResponseTopKResultsItemItem]]
+    results: list[list[Hit]]
+    """For every item of `a` its hits, the best first."""
 
 
-SimilarityResponse = SimilarityResponseMatrix | SimilarityResponsePairs | SimilarityResponseTopK
+SimilarityResponse = SimilarityMatrix | SimilarityPairs | SimilarityHits
+"""Answer of POST /similarity."""
 
 
 class PrepareConfig(TypedDict):
@@ -1630,48 +2200,91 @@ StageConfig = PrepareConfig | MntpConfig | ContrastiveConfig | EmbedCaptionsConf
 
 
 class TrainingJob(TypedDict):
+    """`job.json`: `python -m stages.STAGE job.json` reads this and nothing else."""
+
+    schema_version: NotRequired[Literal[1]]
+    """Version of the form of this document; absent means 1."""
 
     id: str
+    """Name of the job in its plan: a stage, or a run of the comparison such as `clip-scratch-2`."""
 
     recipe: str
+    """Name of the recipe."""
 
     seed: int
+    """Seed of every random draw."""
 
     code: str
+    """Digest of the stage's source: part of the content address."""
 
     inputs: dict[str, str]
+    """By role, the folder that an earlier stage or the data owner wrote: `file://` or `s3://` URIs."""
 
     output: str
+    """Folder, `file://` or `s3://`: the only place that the stage writes to."""
 
     config: StageConfig
     """The configuration of one job: a block of the recipe and the name of its stage."""
 
 
-class TrainingReportArtefactsValue(TypedDict):
-
-    path: str
-
-    digest: str
-
-    size: int
-
-
 class TrainingReport(TypedDict):
+    """`report.json`, written last: its presence means that the stage is finished."""
+
+    schema_version: NotRequired[Literal[1]]
+    """Version of the form of this document; absent means 1."""
 
     id: str
+    """Id of the job."""
 
     stage: str
+    """Name of the stage."""
 
     status: Literal["succeeded", "failed"]
+    """How it ended."""
 
     started_at: str
+    """When the last attempt started, in UTC."""
 
     seconds: float
+    """Wall-clock seconds of work over all attempts."""
 
     device: str
+    """What it ran on, as PyTorch names it: `cpu`, `cuda`, `cuda:0`."""
 
     metrics: dict[str, float]
+    """Figures by name."""
 
-    artefacts: dict[str, TrainingReportArtefactsValue]
+    artefacts: dict[str, Artefact]
+    """Files by name; paths are relative to the output folder."""
 
     notes: list[str]
+    """Sentences for a person."""
+
+
+class TrainingRequestData(TypedDict):
+    """What it is trained on."""
+
+    uri: str
+    """Folder of the uploaded data, `s3://`."""
+
+    digest: str
+    """Digest over all of its files."""
+
+
+class TrainingRequest(TypedDict):
+    """What was last submitted under a recipe's name: the schedule trains it again, with the same data."""
+
+    schema_version: NotRequired[Literal[1]]
+    """Version of the form of this document; absent means 1."""
+
+    recipe: Recipe
+    """The recipe as it was submitted."""
+
+    code: dict[str, str]
+    """Digests of the stages' source when it was submitted; a schedule uses those of its own image."""
+
+    data: TrainingRequestData
+    """What it is trained on."""
+
+    submitted_at: str
+    """When it was submitted, in UTC."""

@@ -13,73 +13,120 @@ export const LIMITS = {
   top_k: 256,
 } as const;
 
-/**
- * How a vector is written. `float`: JSON numbers. `base64`: little-endian float32. `int8`/`uint8`: round(x * 127)
- * clamped, uint8 shifted by 128. `binary`/`ubinary`: sign bits, first dimension in the highest bit, as signed or
- * unsigned bytes.
- */
-export const EmbeddingType = z.enum(['float', 'base64', 'int8', 'uint8', 'binary', 'ubinary']);
+export const EmbeddingType = z.enum(['float', 'base64', 'int8', 'uint8', 'binary', 'ubinary']).meta({
+  title: 'EmbeddingType',
+  description:
+    'How a vector is written. `float`: JSON numbers. `base64`: little-endian float32. `int8`/`uint8`: round(x * 127) ' +
+    'clamped, uint8 shifted by 128. `binary`/`ubinary`: sign bits, first dimension in the highest bit, as signed or ' +
+    'unsigned bytes.',
+});
 export type EmbeddingType = z.infer<typeof EmbeddingType>;
 
-export const Truncate = z.enum(['none', 'start', 'end']);
+export const Truncate = z.enum(['none', 'start', 'end']).meta({
+  title: 'Truncate',
+  description:
+    'What happens to a text that is too long. `none`: it is refused. `start` and `end`: that side is cut off, and the ' +
+    'answer says how much was read.',
+});
 export type Truncate = z.infer<typeof Truncate>;
 
-export const TextItem = z.strictObject({ text: z.string() });
-/** `image`: a data URI or bare base64 of a JPEG, PNG, WebP, GIF or AVIF file. */
-export const ImageItem = z.strictObject({ image: z.string() });
-export const InputItem = z.union([z.string(), TextItem, ImageItem]);
+export const Modality = z.enum(['text', 'image']).meta({ title: 'Modality', description: 'What a vector stands for.' });
+export type Modality = z.infer<typeof Modality>;
+
+export const TextItem = z
+  .strictObject({ text: z.string().describe('The text itself.') })
+  .meta({ title: 'TextItem', description: 'A text.' });
+export const ImageItem = z
+  .strictObject({
+    image: z.string().describe('A data URI or bare base64 of a JPEG, PNG, WebP, GIF or AVIF file.'),
+  })
+  .meta({ title: 'ImageItem', description: 'An image file.' });
+export const InputItem = z
+  .union([z.string(), TextItem, ImageItem])
+  .meta({ title: 'InputItem', description: 'A text, as a string or an object, or an image.' });
 export type InputItem = z.infer<typeof InputItem>;
 
-export const EmbedRequest = z.strictObject({
-  model: z.string().optional(),
-  input: z.union([InputItem, z.array(InputItem)]),
-  types: z.array(EmbeddingType).min(1).optional(),
-  dimensions: z.int().positive().optional(),
-  truncate: Truncate.optional(),
-});
+const model = z.string().optional().describe('Id of a model from GET /v1/models; absent: the first one.');
+
+export const EmbedRequest = z
+  .strictObject({
+    model,
+    input: z.union([InputItem, z.array(InputItem)]).describe('One item or a list of items, texts and images mixed.'),
+    types: z
+      .array(EmbeddingType)
+      .min(1)
+      .optional()
+      .describe('How every vector is written; absent: `float`. With several, `embedding` is an object by type.'),
+    dimensions: z
+      .int()
+      .positive()
+      .optional()
+      .describe('Length of the vectors, one of those that the model lists; absent: the full length.'),
+    truncate: Truncate.optional().describe('What happens to a text that is too long; absent: `end`.'),
+  })
+  .meta({ title: 'EmbedRequest', description: 'Body of POST /embed.' });
 export type EmbedRequest = z.infer<typeof EmbedRequest>;
 
-/** What was read of a text: `cut_at_char` is an index into the text in UTF-16 units, null when nothing was cut. */
-export const TruncationReceipt = z.strictObject({
-  truncated: z.boolean(),
-  tokens_seen: z.int().nonnegative(),
-  tokens_total: z.int().nonnegative(),
-  cut_at_char: z.int().nonnegative().nullable(),
-});
+export const TruncationReceipt = z
+  .strictObject({
+    truncated: z.boolean().describe('Whether something was cut off.'),
+    tokens_seen: z.int().nonnegative().describe('Tokens that the model read.'),
+    tokens_total: z.int().nonnegative().describe('Tokens that the whole text has.'),
+    cut_at_char: z
+      .int()
+      .nonnegative()
+      .nullable()
+      .describe(
+        'Where the text was cut: an index into it in UTF-16 code units, as JavaScript and Java count, not in bytes or code ' +
+          'points. The part that was read ends there, or begins there with `truncate: start`. null when nothing was cut.',
+      ),
+  })
+  .meta({ title: 'TruncationReceipt', description: 'How much of a text was read.' });
 export type TruncationReceipt = z.infer<typeof TruncationReceipt>;
 
 const EncodedVector = z.union([z.array(z.number()), z.string()]);
-export const EmbeddingByType = z.strictObject({
-  float: z.array(z.number()).optional(),
-  base64: z.string().optional(),
-  int8: z.array(z.int()).optional(),
-  uint8: z.array(z.int()).optional(),
-  binary: z.array(z.int()).optional(),
-  ubinary: z.array(z.int()).optional(),
-});
+const bytes = (meaning: string) => z.array(z.int()).optional().describe(meaning);
+export const EmbeddingByType = z
+  .strictObject({
+    float: z.array(z.number()).optional().describe('JSON numbers, unit norm.'),
+    base64: z.string().optional().describe('Base64 of little-endian float32, unit norm.'),
+    int8: bytes('round(x * 127), clamped to -128..127.'),
+    uint8: bytes('The int8 values plus 128.'),
+    binary: bytes('Sign bits, eight dimensions per byte, the first in the highest bit, as -128..127.'),
+    ubinary: bytes('The same bytes as 0..255.'),
+  })
+  .meta({ title: 'EmbeddingByType', description: 'One vector, written in each of the types that were asked for.' });
 export type EmbeddingByType = z.infer<typeof EmbeddingByType>;
 
-export const EmbeddingItem = z.strictObject({
-  object: z.literal('embedding'),
-  index: z.int().nonnegative(),
-  modality: z.enum(['text', 'image']),
-  embedding: z.union([EncodedVector, EmbeddingByType]),
-  truncation: TruncationReceipt.optional(),
-});
+export const EmbeddingItem = z
+  .strictObject({
+    object: z.literal('embedding').describe("OpenAI's name of this form."),
+    index: z.int().nonnegative().describe('Index of the item in the input.'),
+    modality: Modality.describe('What the item was.'),
+    embedding: z
+      .union([EncodedVector, EmbeddingByType])
+      .describe('Unit vector: one array or base64 string for one type, an object by type for several.'),
+    truncation: TruncationReceipt.optional().describe('How much of the text was read; absent for images.'),
+  })
+  .meta({ title: 'EmbeddingItem', description: 'The embedding of one item.' });
 
-export const Usage = z.strictObject({
-  prompt_tokens: z.int().nonnegative(),
-  images: z.int().nonnegative(),
-  total_tokens: z.int().nonnegative(),
-});
+export const Usage = z
+  .strictObject({
+    prompt_tokens: z.int().nonnegative().describe('Tokens that were read of all texts.'),
+    images: z.int().nonnegative().describe('Images that were embedded.'),
+    total_tokens: z.int().nonnegative().describe('The same as `prompt_tokens`: images have no tokens.'),
+  })
+  .meta({ title: 'Usage', description: 'What the request took.' });
 export type Usage = z.infer<typeof Usage>;
 
-export const EmbedResponse = z.strictObject({
-  object: z.literal('list'),
-  model: z.string(),
-  space_id: Digest,
-  dimensions: z.int().positive(),
-  data: z.array(EmbeddingItem),
-  usage: Usage,
-});
+export const EmbedResponse = z
+  .strictObject({
+    object: z.literal('list').describe("OpenAI's name of this form."),
+    model: z.string().describe('Id of the model that answered.'),
+    space_id: Digest.describe('The space of the vectors: those of different spaces must not be compared.'),
+    dimensions: z.int().positive().describe('Length of the vectors.'),
+    data: z.array(EmbeddingItem).describe('One embedding per item, in the order of the input.'),
+    usage: Usage,
+  })
+  .meta({ title: 'EmbedResponse', description: 'Answer of POST /embed.' });
 export type EmbedResponse = z.infer<typeof EmbedResponse>;

@@ -1,26 +1,60 @@
-// What the Worker asks of the image encoder: image files in, full-length unit vectors out, one verdict an image.
+// What the Worker asks of the image encoder: image files in, full-length unit vectors out, one result per image.
 import { z } from 'zod';
 import { Digest } from '../model/artefact.ts';
 import { ErrorCode } from './error.ts';
 
-/** `images`: base64 of whole files. `space_id`: the space the caller serves; another one is refused. */
-export const EncodeRequest = z.strictObject({
-  space_id: Digest,
-  images: z.array(z.string().min(1)).min(1),
-});
+export const EncodeRequest = z
+  .strictObject({
+    space_id: Digest.describe('The space that the caller serves; a request for another one is refused.'),
+    images: z.array(z.string().min(1)).min(1).describe('Base64 of whole image files.'),
+  })
+  .meta({ title: 'EncodeRequest', description: 'Body of POST /encode of the image encoder.' });
 export type EncodeRequest = z.infer<typeof EncodeRequest>;
 
-/** An image's embedding (base64 of little-endian float32, full length, unit norm) or why there is none. */
-export const EncodeResult = z.discriminatedUnion('status', [
-  z.strictObject({
-    status: z.literal('ok'),
-    embedding: z.string(),
-    width: z.int().positive(),
-    height: z.int().positive(),
-  }),
-  z.strictObject({ status: z.literal('failed'), code: ErrorCode, message: z.string() }),
-]);
+const pixels = z.int().positive();
+export const EncodeResult = z
+  .discriminatedUnion('status', [
+    z
+      .strictObject({
+        status: z.literal('ok').describe('There is an embedding.'),
+        embedding: z.string().describe('Base64 of little-endian float32: full length, unit norm.'),
+        width: pixels.describe('Width of the image, EXIF orientation applied, in pixels.'),
+        height: pixels.describe('Height of the image, EXIF orientation applied, in pixels.'),
+      })
+      .meta({ title: 'EncodedImage', description: 'An image that was encoded.' }),
+    z
+      .strictObject({
+        status: z.literal('failed').describe('There is no embedding.'),
+        code: ErrorCode,
+        message: z.string().describe('A sentence that says why.'),
+      })
+      .meta({ title: 'RefusedImage', description: 'An image that was not encoded, and why.' }),
+  ])
+  .meta({ title: 'EncodeResult', description: "An image's embedding, or why there is none." });
 export type EncodeResult = z.infer<typeof EncodeResult>;
 
-export const EncodeResponse = z.strictObject({ space_id: Digest, results: z.array(EncodeResult) });
+export const EncodeResponse = z
+  .strictObject({
+    space_id: Digest.describe('The space of the vectors.'),
+    results: z.array(EncodeResult).describe('One result per image, in the order of the request.'),
+  })
+  .meta({ title: 'EncodeResponse', description: 'Answer of POST /encode of the image encoder.' });
 export type EncodeResponse = z.infer<typeof EncodeResponse>;
+
+export const EncoderHealth = z
+  .strictObject({
+    status: z.literal('ok').describe('The process answers.'),
+    model: z.string().describe('Name of the current model.'),
+    version: z.string().describe('Its version.'),
+    space_id: Digest.describe('Its space.'),
+    spaces: z.array(Digest).min(1).describe('Spaces of all models that are open, the current one first.'),
+    pending: z
+      .strictObject({
+        images: z.int().nonnegative().describe('Images that were accepted and are not answered yet.'),
+        pixels: z.int().nonnegative().describe('Their pixels.'),
+        bytes: z.int().nonnegative().describe('Bytes of request bodies that are held.'),
+      })
+      .describe('What is under way.'),
+  })
+  .meta({ title: 'EncoderHealth', description: 'Answer of GET /health of the image encoder.' });
+export type EncoderHealth = z.infer<typeof EncoderHealth>;

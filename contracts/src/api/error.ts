@@ -35,23 +35,31 @@ export const ERROR_STATUS = {
 } as const;
 
 export type ErrorCode = keyof typeof ERROR_STATUS;
-export const ErrorCode = z.enum(Object.keys(ERROR_STATUS) as [ErrorCode, ...ErrorCode[]]);
+export const ErrorCode = z
+  .enum(Object.keys(ERROR_STATUS) as [ErrorCode, ...ErrorCode[]])
+  .meta({ title: 'ErrorCode', description: 'What went wrong, from a closed list; the status follows from it.' });
 
-/** RFC 9457 problem details that also carry OpenAI's `error` member, so that both kinds of client show the sentence. */
-export const ErrorBody = z.strictObject({
-  type: z.string(),
-  title: z.string(),
-  status: z.int(),
-  detail: z.string(),
-  code: ErrorCode,
-  request_id: z.string(),
-  /** Index of the offending item, where one item is to blame. */
-  item: z.int().nonnegative().optional(),
-  error: z.strictObject({
-    message: z.string(),
-    type: z.string(),
-    param: z.string().nullable(),
+export const ErrorBody = z
+  .strictObject({
+    type: z.string().describe('URI that names the kind of problem: `urn:edge-clip:error:` and the code.'),
+    title: z.string().describe('The code in words.'),
+    status: z.int().describe('HTTP status, the same as of the answer.'),
+    detail: z.string().describe('A sentence for a person: what was wrong, and what to do.'),
     code: ErrorCode,
-  }),
-});
+    request_id: z.string().describe('Id of the request, the same as in the header `x-request-id`.'),
+    item: z.int().nonnegative().optional().describe('Index of the offending item, where one item is to blame.'),
+    error: z
+      .strictObject({
+        message: z.string().describe('The same sentence as `detail`.'),
+        type: z.string().describe("OpenAI's kind of error, such as `invalid_request_error` or `server_error`."),
+        param: z.string().nullable().describe('Path of the offending field, null where no field is to blame.'),
+        code: ErrorCode,
+      })
+      .describe("The same problem in OpenAI's form."),
+  })
+  .meta({
+    title: 'ErrorBody',
+    description:
+      "RFC 9457 problem details that also carry OpenAI's `error` member, so that both kinds of client show the sentence.",
+  });
 export type ErrorBody = z.infer<typeof ErrorBody>;

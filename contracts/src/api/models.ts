@@ -1,60 +1,80 @@
 // GET /v1/models and GET /health/*: what this server answers with, and whether it still does.
 import { z } from 'zod';
 import { Digest } from '../model/artefact.ts';
-import { EmbeddingType } from './embed.ts';
+import { Tier } from '../model/manifest.ts';
+import { EmbeddingType, Modality } from './embed.ts';
 
-const Tier = z.enum(['student', 'static']);
 const count = z.int().positive();
 
-/** What a request may hold at most; beyond it the answer says which limit was passed. */
-const Limits = z.strictObject({
-  items: count,
-  images: count,
-  text_chars: count,
-  image_bytes: count,
-  image_pixels: count,
-  body_bytes: count,
-  top_k: count,
-});
+const Limits = z
+  .strictObject({
+    items: count.describe('Items per request.'),
+    images: count.describe('Images per request.'),
+    text_chars: count.describe('UTF-16 code units per text.'),
+    image_bytes: count.describe('Bytes per image file.'),
+    image_pixels: count.describe('Pixels per image.'),
+    body_bytes: count.describe('Bytes per request body.'),
+    top_k: count.describe('The largest `top_k` of POST /similarity.'),
+  })
+  .meta({ title: 'Limits', description: 'What a request may hold at most; beyond it the answer names the limit.' });
 
-/** OpenAI's model object plus what a caller must know before storing vectors. `created` is in Unix seconds. */
-export const ModelEntry = z.strictObject({
-  id: z.string(),
-  object: z.literal('model'),
-  created: z.int().nonnegative(),
-  owned_by: z.string(),
-  version: z.string(),
-  /** `student`: the transformer. `static`: the token table, microseconds a text. */
-  tier: Tier,
-  modalities: z.array(z.enum(['text', 'image'])).min(1),
-  space_id: Digest,
-  embed_dim: count,
-  /** Lengths that `dimensions` may ask for, the full one first. */
-  dimensions: z.array(count).min(1),
-  /** Tokens a text may have before it is cut. */
-  context_length: count,
-  types: z.array(EmbeddingType).min(1),
-  limits: Limits,
-  /** Dev-split figures that the model was published with. */
-  metrics: z.record(z.string(), z.number()),
-});
+export const ModelEntry = z
+  .strictObject({
+    id: z.string().describe('What a request names as `model`.'),
+    object: z.literal('model').describe("OpenAI's name of this form."),
+    created: z.int().nonnegative().describe('When the model was exported, in Unix seconds.'),
+    owned_by: z.string().describe('Who publishes it.'),
+    version: z.string().describe('Version of the model.'),
+    tier: Tier,
+    modalities: z.array(Modality).min(1).describe('What it embeds.'),
+    space_id: Digest.describe('The space of its vectors: those of different spaces must not be compared.'),
+    embed_dim: count.describe('Dimensions of a whole vector.'),
+    dimensions: z.array(count).min(1).describe('Lengths that `dimensions` may ask for, the full one first.'),
+    context_length: count.describe('Tokens of a text that are read before it is cut.'),
+    types: z.array(EmbeddingType).min(1).describe('How its vectors can be written.'),
+    limits: Limits,
+    metrics: z
+      .record(z.string(), z.number())
+      .describe('Figures on the dev split by name, which the model was published with.'),
+  })
+  .meta({
+    title: 'ModelEntry',
+    description: "OpenAI's model object and what a caller must know before storing vectors.",
+  });
 export type ModelEntry = z.infer<typeof ModelEntry>;
 
-export const ModelList = z.strictObject({ object: z.literal('list'), data: z.array(ModelEntry).min(1) });
+export const ModelList = z
+  .strictObject({
+    object: z.literal('list').describe("OpenAI's name of this form."),
+    data: z
+      .array(ModelEntry)
+      .min(1)
+      .describe('Models that a request may name; the first one answers where none is named.'),
+  })
+  .meta({ title: 'ModelList', description: 'Answer of GET /v1/models.' });
 export type ModelList = z.infer<typeof ModelList>;
 
-export const LiveReport = z.strictObject({ status: z.literal('ok') });
+export const LiveReport = z
+  .strictObject({ status: z.literal('ok').describe('The process answers.') })
+  .meta({ title: 'LiveReport', description: 'Answer of GET /health/live.' });
 export type LiveReport = z.infer<typeof LiveReport>;
 
-/** A golden vector computed again: its cosine to the published one, and the least that passes. */
-export const GoldenCheck = z.strictObject({ tier: Tier, cosine: z.number(), min_cosine: z.number() });
+export const GoldenCheck = z
+  .strictObject({
+    tier: Tier.describe('What computed the vector.'),
+    cosine: z.number().describe('Cosine of the recomputed vector to the published one, in -1..1.'),
+    min_cosine: z.number().describe('The least that passes.'),
+  })
+  .meta({ title: 'GoldenCheck', description: 'A golden vector, computed again.' });
 export type GoldenCheck = z.infer<typeof GoldenCheck>;
 
-export const ReadyReport = z.strictObject({
-  status: z.literal('ok'),
-  model: z.string(),
-  version: z.string(),
-  space_id: Digest,
-  golden: z.array(GoldenCheck).min(1),
-});
+export const ReadyReport = z
+  .strictObject({
+    status: z.literal('ok').describe('The model computes what it was published with.'),
+    model: z.string().describe('Name of the model.'),
+    version: z.string().describe('Its version.'),
+    space_id: Digest.describe('The space of its vectors.'),
+    golden: z.array(GoldenCheck).min(1).describe('The golden vectors and how close they came.'),
+  })
+  .meta({ title: 'ReadyReport', description: 'Answer of GET /health/ready.' });
 export type ReadyReport = z.infer<typeof ReadyReport>;

@@ -31,12 +31,25 @@ function errorResponses(statuses: number[]): Record<string, object> {
   );
 }
 
+/** What a field of the JSON body means; the form has fields of the same names. */
+function fieldOf(name: keyof typeof EmbedRequest.shape): string {
+  return EmbedRequest.shape[name].description ?? '';
+}
+
+/** A schema as a component: titles name types of ours, and a client would take them for names of the interface. */
+function componentOf(schema: z.ZodType): object {
+  const { $schema: _, ...rest } = z.toJSONSchema(schema, {
+    target: 'draft-2020-12',
+    io: 'output',
+    override: ({ jsonSchema }) => {
+      delete jsonSchema.title;
+    },
+  });
+  return rest;
+}
+
 /** The document that GET /openapi.json serves. */
 export function openApi(version: string): object {
-  const strip = (schema: z.ZodType) => {
-    const { $schema: _, ...rest } = z.toJSONSchema(schema, { target: 'draft-2020-12', io: 'output' });
-    return rest;
-  };
   const postErrors = errorResponses([400, 404, 413, 415, 422, 429, 500, 502, 503, 504]);
   const get = (summary: string, description: string, schema: object, extra: Record<string, object> = {}) => ({
     get: { summary, responses: { '200': { description, content: json(schema) }, ...extra } },
@@ -64,12 +77,20 @@ export function openApi(version: string): object {
                 schema: {
                   type: 'object',
                   properties: {
-                    text: { type: 'array', items: { type: 'string' } },
-                    image: { type: 'array', items: { type: 'string', contentMediaType: 'application/octet-stream' } },
-                    model: { type: 'string' },
-                    types: { type: 'array', items: { type: 'string' } },
-                    dimensions: { type: 'integer' },
-                    truncate: { type: 'string' },
+                    text: {
+                      type: 'array',
+                      items: { type: 'string' },
+                      description: 'Texts, one per field of that name.',
+                    },
+                    image: {
+                      type: 'array',
+                      items: { type: 'string', contentMediaType: 'application/octet-stream' },
+                      description: 'Image files as they are. Items keep the order of the fields.',
+                    },
+                    model: { type: 'string', description: fieldOf('model') },
+                    types: { type: 'array', items: { type: 'string' }, description: fieldOf('types') },
+                    dimensions: { type: 'integer', description: fieldOf('dimensions') },
+                    truncate: { type: 'string', description: fieldOf('truncate') },
                   },
                 },
               },
@@ -112,6 +133,8 @@ export function openApi(version: string): object {
       ),
       '/openapi.json': get('This document', 'OpenAPI 3.1.', { type: 'object' }),
     },
-    components: { schemas: Object.fromEntries(Object.entries(SCHEMAS).map(([name, schema]) => [name, strip(schema)])) },
+    components: {
+      schemas: Object.fromEntries(Object.entries(SCHEMAS).map(([name, schema]) => [name, componentOf(schema)])),
+    },
   };
 }

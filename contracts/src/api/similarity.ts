@@ -1,59 +1,98 @@
 // POST /similarity: two sides of any modality, or ready vectors, scored by cosine and by a calibrated probability.
 import { z } from 'zod';
 import { Digest } from '../model/artefact.ts';
-import { InputItem, Truncate, Usage } from './embed.ts';
+import { InputItem, Modality, Truncate, Usage } from './embed.ts';
 
-/** A ready vector (JSON numbers or base64 of little-endian float32) and the space it lives in. */
-export const VectorItem = z.strictObject({
-  embedding: z.union([z.array(z.number()).min(1), z.string()]),
-  space_id: Digest,
-  modality: z.enum(['text', 'image']).optional(),
-});
+export const VectorItem = z
+  .strictObject({
+    embedding: z
+      .union([z.array(z.number()).min(1), z.string()])
+      .describe('JSON numbers, or base64 of little-endian float32.'),
+    space_id: Digest.describe("The space it is in: another one than the model's is refused."),
+    modality: Modality.optional().describe('What it stands for; without it there is no calibrated score.'),
+  })
+  .meta({ title: 'VectorItem', description: 'A ready vector.' });
 export type VectorItem = z.infer<typeof VectorItem>;
 
-export const SimilarityItem = z.union([InputItem, VectorItem]);
+export const SimilarityItem = z
+  .union([InputItem, VectorItem])
+  .meta({ title: 'SimilarityItem', description: 'A text, an image or a ready vector.' });
 export type SimilarityItem = z.infer<typeof SimilarityItem>;
 const Side = z.union([SimilarityItem, z.array(SimilarityItem)]);
 
-/** `matrix`: every a with every b. `pairs`: a[i] with b[i]. `top_k`: for every a the best `top_k` of b. */
-export const SimilarityMode = z.enum(['matrix', 'pairs', 'top_k']);
+export const SimilarityMode = z.enum(['matrix', 'pairs', 'top_k']).meta({
+  title: 'SimilarityMode',
+  description: '`matrix`: every a with every b. `pairs`: a[i] with b[i]. `top_k`: for every a the best `top_k` of b.',
+});
 export type SimilarityMode = z.infer<typeof SimilarityMode>;
 
-export const SimilarityRequest = z.strictObject({
-  model: z.string().optional(),
-  a: Side,
-  b: Side,
-  mode: SimilarityMode.optional(),
-  top_k: z.int().positive().optional(),
-  dimensions: z.int().positive().optional(),
-  truncate: Truncate.optional(),
-});
+export const SimilarityRequest = z
+  .strictObject({
+    model: z.string().optional().describe('Id of a model from GET /v1/models; absent: the first one.'),
+    a: Side.describe('One item or a list of items.'),
+    b: Side.describe('What they are scored against: one item or a list of items.'),
+    mode: SimilarityMode.optional().describe('Which pairs are scored; absent: `matrix`.'),
+    top_k: z.int().positive().optional().describe('Hits per item of `a`, in mode `top_k` only; absent: 10.'),
+    dimensions: z
+      .int()
+      .positive()
+      .optional()
+      .describe(
+        'Length that vectors are cut to before they are scored; absent: that of the shortest ready vector, else the full one.',
+      ),
+    truncate: Truncate.optional().describe('What happens to a text that is too long; absent: `end`.'),
+  })
+  .meta({ title: 'SimilarityRequest', description: 'Body of POST /similarity.' });
 export type SimilarityRequest = z.infer<typeof SimilarityRequest>;
 
 const Shared = {
-  object: z.literal('similarity'),
-  model: z.string(),
-  space_id: Digest,
-  dimensions: z.int().positive(),
+  object: z.literal('similarity').describe('Name of this form.'),
+  model: z.string().describe('Id of the model that answered.'),
+  space_id: Digest.describe('The space of the vectors.'),
+  dimensions: z.int().positive().describe('Length of the vectors that were scored.'),
   usage: Usage,
 };
-const Matrix = z.array(z.array(z.number()));
-const Hit = z.strictObject({ index: z.int().nonnegative(), score: z.number(), calibrated: z.number().nullable() });
+const cosine = z.number();
+const probability = z.number().nullable();
+const Hit = z
+  .strictObject({
+    index: z.int().nonnegative().describe('Index of the item in `b`.'),
+    score: cosine.describe('Cosine in -1..1.'),
+    calibrated: probability.describe(
+      'Probability in 0..1 that both mean the same; null where a modality is not known.',
+    ),
+  })
+  .meta({ title: 'Hit', description: 'One of the best items of `b`.' });
 
-/** `scores` are cosines in -1..1, `calibrated` probabilities in 0..1 (null where a ready vector names no modality). */
-export const SimilarityResponse = z.discriminatedUnion('mode', [
-  z.strictObject({
-    ...Shared,
-    mode: z.literal('matrix'),
-    scores: Matrix,
-    calibrated: z.array(z.array(z.number().nullable())),
-  }),
-  z.strictObject({
-    ...Shared,
-    mode: z.literal('pairs'),
-    scores: z.array(z.number()),
-    calibrated: z.array(z.number().nullable()),
-  }),
-  z.strictObject({ ...Shared, mode: z.literal('top_k'), results: z.array(z.array(Hit)) }),
-]);
+export const SimilarityResponse = z
+  .discriminatedUnion('mode', [
+    z
+      .strictObject({
+        ...Shared,
+        mode: z.literal('matrix').describe('Every a with every b.'),
+        scores: z.array(z.array(cosine)).describe('Cosines in -1..1; scores[i][j] is of a[i] and b[j].'),
+        calibrated: z
+          .array(z.array(probability))
+          .describe('Probabilities in 0..1 of the same pairs; null where a ready vector names no modality.'),
+      })
+      .meta({ title: 'SimilarityMatrix', description: 'Scores of every pair.' }),
+    z
+      .strictObject({
+        ...Shared,
+        mode: z.literal('pairs').describe('a[i] with b[i].'),
+        scores: z.array(cosine).describe('Cosines in -1..1; scores[i] is of a[i] and b[i].'),
+        calibrated: z
+          .array(probability)
+          .describe('Probabilities in 0..1 of the same pairs; null where a ready vector names no modality.'),
+      })
+      .meta({ title: 'SimilarityPairs', description: 'Scores of the pairs in order.' }),
+    z
+      .strictObject({
+        ...Shared,
+        mode: z.literal('top_k').describe('For every a the best of b.'),
+        results: z.array(z.array(Hit)).describe('For every item of `a` its hits, the best first.'),
+      })
+      .meta({ title: 'SimilarityHits', description: 'The best of `b` for every item of `a`.' }),
+  ])
+  .meta({ title: 'SimilarityResponse', description: 'Answer of POST /similarity.' });
 export type SimilarityResponse = z.infer<typeof SimilarityResponse>;

@@ -4,10 +4,11 @@ import { z } from 'zod';
 /** Lower-case hexadecimal SHA-256 with its algorithm, as OCI writes it. */
 export const Digest = z.string().regex(/^sha256:[0-9a-f]{64}$/);
 
-/** `path` is relative to the document that names it; `size` is in bytes. */
-export const Artefact = z.strictObject({
-  path: z.string().min(1),
-  digest: Digest,
-  size: z.int().nonnegative(),
-});
+export const Artefact = z
+  .strictObject({
+    path: z.string().min(1).describe('Relative to the document that names the file, with slashes.'),
+    digest: Digest.describe('SHA-256 of the bytes.'),
+    size: z.int().nonnegative().describe('In bytes.'),
+  })
+  .meta({ title: 'Artefact', description: 'A file, by path and by digest.' });
 export type Artefact = z.infer<typeof Artefact>;

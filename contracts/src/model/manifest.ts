@@ -1,94 +1,134 @@
 // The model manifest: everything a server needs to answer with a published model, and where it came from.
 import { z } from 'zod';
 import { ModelName } from '../names.ts';
+import { SchemaVersion } from '../schema-version.ts';
 import { Artefact, Digest } from './artefact.ts';
+import { PreprocessRecipe } from './preprocess.ts';
 
-/**
- * The exact path from image bytes to the graph's input. `squash` resizes both sides to `size` and ignores the
- * aspect ratio; `shortest` resizes the shorter side to `size` and crops the centre; `longest` fits the longer
- * side and pads. Pixel value x in 0..255 becomes (x / 255 - mean) / std per channel, layout NCHW.
- */
-export const PreprocessRecipe = z.strictObject({
-  resize_mode: z.enum(['squash', 'shortest', 'longest']),
-  size: z.int().min(1).max(1024),
-  interpolation: z.literal('bicubic'),
-  crop: z.enum(['none', 'center']),
-  mean: z.array(z.number()).length(3),
-  std: z.array(z.number().positive()).length(3),
-  color: z.literal('rgb'),
-});
-export type PreprocessRecipe = z.infer<typeof PreprocessRecipe>;
+const count = z.int().positive();
+const tokenId = (token: string) => z.int().nonnegative().describe(`Id of the ${token} token.`);
 
-/** WordPiece with BERT's normalisation; the vocabulary is one piece a line, the line number is the id. */
-export const WordPieceTokenizer = z.strictObject({
-  type: z.literal('wordpiece'),
-  vocabulary: Artefact,
-  vocabulary_size: z.int().positive(),
-  pad_id: z.int().nonnegative(),
-  unk_id: z.int().nonnegative(),
-  cls_id: z.int().nonnegative(),
-  sep_id: z.int().nonnegative(),
+export const Tier = z.enum(['student', 'static']).meta({
+  title: 'Tier',
+  description: '`student`: the transformer. `static`: the token table, microseconds per text.',
 });
+export type Tier = z.infer<typeof Tier>;
+
+export const WordPieceTokenizer = z
+  .strictObject({
+    type: z.literal('wordpiece').describe("WordPiece with BERT's normalisation."),
+    vocabulary: Artefact.describe('One entry per line; the line number, from 0, is the id.'),
+    vocabulary_size: count.describe('Entries of the vocabulary.'),
+    pad_id: tokenId('padding'),
+    unk_id: tokenId('unknown'),
+    cls_id: tokenId('first'),
+    sep_id: tokenId('last'),
+  })
+  .meta({ title: 'WordPieceTokenizer', description: 'How a text becomes token ids.' });
 export type WordPieceTokenizer = z.infer<typeof WordPieceTokenizer>;
 
-/** int8 rows followed by one little-endian float32 scale a row: `rows * width + rows * 4` bytes; value = int8 * scale. */
-export const QuantizedTable = z.strictObject({
-  file: Artefact,
-  rows: z.int().positive(),
-  width: z.int().positive(),
-});
+export const QuantizedTable = z
+  .strictObject({
+    file: Artefact.describe(
+      'int8 rows, then one little-endian float32 scale per row: rows * width + rows * 4 bytes; value = int8 * scale.',
+    ),
+    rows: count.describe('One row per vocabulary entry.'),
+    width: count.describe('Values per row.'),
+  })
+  .meta({ title: 'QuantizedTable', description: 'Embedding rows of the vocabulary, quantised per row.' });
 export type QuantizedTable = z.infer<typeof QuantizedTable>;
 
-/** An ONNX graph; `weights` is its external data file, absent when the weights are inside. */
-export const OnnxGraph = z.strictObject({
-  file: Artefact,
-  weights: z.strictObject({ name: z.string(), file: Artefact }).optional(),
-  opset: z.int().positive(),
-});
+export const OnnxGraph = z
+  .strictObject({
+    file: Artefact.describe('The graph.'),
+    weights: z
+      .strictObject({
+        name: z.string().describe('Location that the graph names.'),
+        file: Artefact.describe('The file itself.'),
+      })
+      .optional()
+      .describe('External data file; absent when the weights are inside the graph.'),
+    opset: count.describe('ONNX operator set.'),
+  })
+  .meta({ title: 'OnnxGraph', description: 'An ONNX graph and its weights.' });
 export type OnnxGraph = z.infer<typeof OnnxGraph>;
 
-/** Logistic map of a cosine: calibrated = 1 / (1 + exp(-(scale * cosine + bias))), learned from dev pairs. */
-export const Calibration = z.strictObject({ scale: z.number(), bias: z.number() });
+export const Calibration = z
+  .strictObject({
+    scale: z.number().describe('Factor of the cosine.'),
+    bias: z.number().describe('Added to the scaled cosine.'),
+  })
+  .meta({
+    title: 'Calibration',
+    description: 'Logistic map of a cosine, fitted on dev pairs: calibrated = 1 / (1 + exp(-(scale * cosine + bias))).',
+  });
 export type Calibration = z.infer<typeof Calibration>;
 
-/** What a server recomputes to prove that it runs this model: full-length unit vectors, tolerance as a cosine. */
-export const GoldenVector = z.strictObject({
-  text: z.string(),
-  tier: z.enum(['student', 'static']),
-  embedding: z.array(z.number()),
-  min_cosine: z.number().min(0).max(1),
-});
+export const GoldenVector = z
+  .strictObject({
+    text: z.string().describe('What is embedded.'),
+    tier: Tier.describe('With which tier.'),
+    embedding: z.array(z.number()).describe('The published vector: full length, unit norm.'),
+    min_cosine: z.number().min(0).max(1).describe('The least cosine between it and the recomputed one that passes.'),
+  })
+  .meta({ title: 'GoldenVector', description: 'What a server recomputes to verify that it runs this model.' });
 export type GoldenVector = z.infer<typeof GoldenVector>;
 
-export const ModelManifest = z.strictObject({
-  name: ModelName,
-  version: z.string().min(1),
-  created_at: z.iso.datetime(),
-  /** Digest over image tower, preprocessing and joint projection: vectors with different ids must not be compared. */
-  space_id: Digest,
-  embed_dim: z.int().positive(),
-  matryoshka_dims: z.array(z.int().positive()).min(1),
-  /** The text student: inputs `inputs_embeds` [B, T, width] and `attention_mask` [B, T], output `embedding` [B, embed_dim]. */
-  text: z.strictObject({
-    tokenizer: WordPieceTokenizer,
-    context_length: z.int().min(4),
-    table: QuantizedTable,
-    graph: OnnxGraph,
-  }),
-  /** The static tier: mean of token rows, L2-normalised; the same tokenizer without special tokens. */
-  static: z.strictObject({ table: QuantizedTable }),
-  /** The image tower: input `pixels` [B, 3, size, size], output `embedding` [B, embed_dim]. */
-  image: z.strictObject({ preprocess: PreprocessRecipe, graph: OnnxGraph }),
-  calibration: z.strictObject({ text_image: Calibration, text_text: Calibration, image_image: Calibration }),
-  golden: z.array(GoldenVector).min(1),
-  /** Dev-split figures, e.g. `student.text_to_image_R@10` in 0..1. */
-  metrics: z.record(z.string(), z.number()),
-  lineage: z.strictObject({
-    recipe: z.string(),
-    code: Digest,
-    parents: z.array(
-      z.strictObject({ name: z.string(), source: z.string(), digest: Digest.optional(), licence: z.string() }),
+const Parent = z
+  .strictObject({
+    name: z.string().describe('What it is called.'),
+    source: z.string().describe('Where it came from.'),
+    digest: Digest.optional().describe('SHA-256 of the file, where it is one file.'),
+    licence: z.string().describe('Licence, as an SPDX identifier where there is one.'),
+  })
+  .meta({ title: 'LineageParent', description: 'Weights or data that the model was made from.' });
+
+export const ModelManifest = z
+  .strictObject({
+    schema_version: SchemaVersion,
+    name: ModelName.describe('Name of the model, under which it is published.'),
+    version: z.string().min(1).describe('Version of the model, as people count it.'),
+    created_at: z.iso.datetime().describe('When it was exported, in UTC.'),
+    space_id: Digest.describe(
+      'Digest over image tower, preprocessing and joint projection: vectors with different ids must not be compared.',
     ),
-  }),
-});
+    embed_dim: count.describe('Dimensions of a whole vector.'),
+    matryoshka_dims: z.array(count).min(1).describe('Lengths to which a vector may be cut, the full one included.'),
+    text: z
+      .strictObject({
+        tokenizer: WordPieceTokenizer,
+        context_length: z.int().min(4).describe('Tokens of a text that are read, special tokens included.'),
+        table: QuantizedTable,
+        graph: OnnxGraph,
+      })
+      .describe(
+        'The text student: inputs `inputs_embeds` [B, T, width] and `attention_mask` [B, T], output `embedding` ' +
+          '[B, embed_dim].',
+      ),
+    static: z
+      .strictObject({ table: QuantizedTable })
+      .describe('The static tier: mean of token rows, L2-normalised; the same tokenizer without special tokens.'),
+    image: z
+      .strictObject({ preprocess: PreprocessRecipe, graph: OnnxGraph })
+      .describe('The image tower: input `pixels` [B, 3, size, size], output `embedding` [B, embed_dim].'),
+    calibration: z
+      .strictObject({
+        text_image: Calibration.describe('Between a text and an image.'),
+        text_text: Calibration.describe('Between two texts.'),
+        image_image: Calibration.describe('Between two images.'),
+      })
+      .describe('From cosines to probabilities, by the modalities of the pair.'),
+    golden: z.array(GoldenVector).min(1).describe('Vectors that every server has to reproduce.'),
+    metrics: z
+      .record(z.string(), z.number())
+      .describe('Figures on the dev split by name, such as `student.text_to_image_R@10` in 0..1.'),
+    lineage: z
+      .strictObject({
+        recipe: z.string().describe('Name of the training recipe.'),
+        code: Digest.describe('Digest of the source that exported it.'),
+        parents: z.array(Parent).describe('Weights and data that it was made from.'),
+      })
+      .describe('Where the model came from.'),
+  })
+  .meta({ title: 'ModelManifest', description: 'Everything a server needs to answer with a model.' });
 export type ModelManifest = z.infer<typeof ModelManifest>;

@@ -1,20 +1,26 @@
 // One move of a model's pointer: what was published or brought back, when, why, and what it was measured at.
 import { z } from 'zod';
 import { ModelName } from '../names.ts';
+import { SchemaVersion } from '../schema-version.ts';
 import { Digest } from './artefact.ts';
 
-export const ModelRelease = z.strictObject({
-  name: ModelName,
-  action: z.enum(['publish', 'rollback']),
-  manifest: Digest,
-  moved_at: z.iso.datetime(),
-  /** Digest of the release before this one, null for the first. */
-  previous: Digest.nullable(),
-  /** Sentences of the gate, or of the person who moved the pointer. */
-  reasons: z.array(z.string()),
-  /** Figures of stage `evaluate`: what the next candidate is held against. */
-  metrics: z.record(z.string(), z.number()),
-  /** Content address of the `prepare` run whose dev split the figures were measured on; null where it is not known. */
-  dev_data: Digest.nullable(),
-});
+export const ModelRelease = z
+  .strictObject({
+    schema_version: SchemaVersion,
+    name: ModelName.describe('Name of the model.'),
+    action: z
+      .enum(['publish', 'rollback'])
+      .describe('`publish`: a manifest that the gate let through. `rollback`: one that was current before.'),
+    manifest: Digest.describe('Digest of the manifest that became current.'),
+    moved_at: z.iso.datetime().describe('When the pointer was moved, in UTC.'),
+    previous: Digest.nullable().describe('Digest of the release before this one; null for the first.'),
+    reasons: z.array(z.string()).describe('Sentences of the gate, or of the person who moved the pointer.'),
+    metrics: z
+      .record(z.string(), z.number())
+      .describe('Figures of stage `evaluate` by name: what the next candidate is compared with.'),
+    dev_data: Digest.nullable().describe(
+      'Content address of the `prepare` run whose dev split the figures were measured on; null where it is not known.',
+    ),
+  })
+  .meta({ title: 'ModelRelease', description: "One move of a model's pointer. Immutable, named by its digest." });
 export type ModelRelease = z.infer<typeof ModelRelease>;

@@ -1,47 +1,59 @@
-// What crosses from the control plane to a training container and back: one stage's job, its report, its progress lines.
+// What crosses from the control plane to a training stage and back: one stage's job, its report, its progress lines.
 import { z } from 'zod';
 import { Artefact, Digest } from '../model/artefact.ts';
 import { JobId } from '../names.ts';
+import { SchemaVersion } from '../schema-version.ts';
 import { StageConfig } from '../stages.ts';
 
-/**
- * `python -m stages.<stage> job.json` reads this and nothing else. `inputs` maps a role to the folder that an earlier
- * stage or the data owner wrote; `output` is the only place the stage writes to. URIs are `file://` or `s3://`.
- */
-export const TrainingJob = z.strictObject({
-  id: JobId,
-  recipe: z.string(),
-  seed: z.int().nonnegative(),
-  /** Digest of the trainer's source: part of the content address. */
-  code: Digest,
-  inputs: z.record(z.string(), z.string()),
-  output: z.string(),
-  config: StageConfig,
-});
+export const TrainingJob = z
+  .strictObject({
+    schema_version: SchemaVersion,
+    id: JobId.describe('Name of the job in its plan: a stage, or a run of the comparison such as `clip-scratch-2`.'),
+    recipe: z.string().describe('Name of the recipe.'),
+    seed: z.int().nonnegative().describe('Seed of every random draw.'),
+    code: Digest.describe("Digest of the stage's source: part of the content address."),
+    inputs: z
+      .record(z.string(), z.string())
+      .describe('By role, the folder that an earlier stage or the data owner wrote: `file://` or `s3://` URIs.'),
+    output: z.string().describe('Folder, `file://` or `s3://`: the only place that the stage writes to.'),
+    config: StageConfig,
+  })
+  .meta({
+    title: 'TrainingJob',
+    description: '`job.json`: `python -m stages.STAGE job.json` reads this and nothing else.',
+  });
 export type TrainingJob = z.infer<typeof TrainingJob>;
 
-/** `report.json`, written last: its presence means that the stage is finished. Exit codes: 0, 75 (interrupted, run again), other. */
-export const TrainingReport = z.strictObject({
-  id: z.string(),
-  stage: z.string(),
-  status: z.enum(['succeeded', 'failed']),
-  started_at: z.iso.datetime(),
-  /** Wall-clock seconds of work over all attempts. */
-  seconds: z.number().nonnegative(),
-  device: z.string(),
-  metrics: z.record(z.string(), z.number()),
-  artefacts: z.record(z.string(), Artefact),
-  notes: z.array(z.string()),
-});
+export const TrainingReport = z
+  .strictObject({
+    schema_version: SchemaVersion,
+    id: z.string().describe('Id of the job.'),
+    stage: z.string().describe('Name of the stage.'),
+    status: z.enum(['succeeded', 'failed']).describe('How it ended.'),
+    started_at: z.iso.datetime().describe('When the last attempt started, in UTC.'),
+    seconds: z.number().nonnegative().describe('Wall-clock seconds of work over all attempts.'),
+    device: z.string().describe('What it ran on, as PyTorch names it: `cpu`, `cuda`, `cuda:0`.'),
+    metrics: z.record(z.string(), z.number()).describe('Figures by name.'),
+    artefacts: z.record(z.string(), Artefact).describe('Files by name; paths are relative to the output folder.'),
+    notes: z.array(z.string()).describe('Sentences for a person.'),
+  })
+  .meta({
+    title: 'TrainingReport',
+    description: '`report.json`, written last: its presence means that the stage is finished.',
+  });
 export type TrainingReport = z.infer<typeof TrainingReport>;
 
-/** One line of a stage's standard output: everything else goes to standard error. */
-export const ProgressLine = z.strictObject({
-  event: z.literal('progress'),
-  stage: z.string(),
-  step: z.int().nonnegative(),
-  total: z.int().positive(),
-  seconds: z.number().nonnegative(),
-  metrics: z.record(z.string(), z.number()),
-});
+export const ProgressLine = z
+  .strictObject({
+    event: z.literal('progress').describe('Name of the event.'),
+    stage: z.string().describe('Name of the stage.'),
+    step: z.int().nonnegative().describe('Steps done of this loop; a stage may have several loops.'),
+    total: z.int().positive().describe('Steps of this loop.'),
+    seconds: z.number().nonnegative().describe('Wall-clock seconds of work so far, earlier attempts included.'),
+    metrics: z.record(z.string(), z.number()).describe('Figures of the newest steps by name, such as `loss`.'),
+  })
+  .meta({
+    title: 'ProgressLine',
+    description: "One line of a stage's standard output; everything else goes to standard error.",
+  });
 export type ProgressLine = z.infer<typeof ProgressLine>;

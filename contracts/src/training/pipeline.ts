@@ -1,70 +1,92 @@
-// What the states of the training state machine hand to each other; field names are paths in its definition.
+// What starts the training state machine and what its states hand to each other; field names are paths in its definition.
 import { z } from 'zod';
 import { Digest } from '../model/artefact.ts';
 import { BatchJobName } from '../names.ts';
+import { SchemaVersion } from '../schema-version.ts';
 import { StageName } from '../stages.ts';
 import { Recipe } from './recipe.ts';
 
-/** What was last submitted under a recipe's name: the schedule trains it again, with the data it was submitted with. */
-export const TrainingRequest = z.strictObject({
-  recipe: Recipe,
-  /** Digests of the stages' source when it was submitted; a deployment's schedule goes by those of its own image. */
-  code: z.record(StageName, Digest),
-  data: z.strictObject({ uri: z.string(), digest: Digest }),
-  submitted_at: z.iso.datetime(),
-});
+export const TrainingRequest = z
+  .strictObject({
+    schema_version: SchemaVersion,
+    recipe: Recipe.describe('The recipe as it was submitted.'),
+    code: z
+      .record(StageName, Digest)
+      .describe("Digests of the stages' source when it was submitted; a schedule uses those of its own image."),
+    data: z
+      .strictObject({
+        uri: z.string().describe('Folder of the uploaded data, `s3://`.'),
+        digest: Digest.describe('Digest over all of its files.'),
+      })
+      .describe('What it is trained on.'),
+    submitted_at: z.iso.datetime().describe('When it was submitted, in UTC.'),
+  })
+  .meta({
+    title: 'TrainingRequest',
+    description: "What was last submitted under a recipe's name: the schedule trains it again, with the same data.",
+  });
 export type TrainingRequest = z.infer<typeof TrainingRequest>;
 
-/** What starts an execution. */
-export const PipelineInput = z.strictObject({ recipe: z.string() });
+export const PipelineInput = z
+  .strictObject({ recipe: z.string().describe('Name of a recipe that was submitted before.') })
+  .meta({ title: 'PipelineInput', description: 'What starts an execution of the training state machine.' });
 export type PipelineInput = z.infer<typeof PipelineInput>;
 
-/** One Batch job that has to run; the machine knows neither stages nor their order, only this list. */
-export const PipelineStage = z.strictObject({
-  id: z.string(),
-  /** Unique and stable: a job of this name is this work and no other. At most 128 characters of [A-Za-z0-9_-]. */
-  job_name: BatchJobName,
-  job_queue: z.string(),
-  job_definition: z.string(),
-  /** s3:// URI of job.json, the container's only argument. */
-  job: z.string(),
-  tags: z.record(z.string(), z.string()),
-});
+export const PipelineStage = z
+  .strictObject({
+    id: z.string().describe('Id of the job in its plan.'),
+    job_name: BatchJobName.describe('Unique and stable: a Batch job of this name is this work and no other.'),
+    job_queue: z.string().describe('ARN of the Batch job queue.'),
+    job_definition: z.string().describe('ARN of the Batch job definition.'),
+    job: z.string().describe("s3:// URI of job.json, the container's only argument."),
+    tags: z.record(z.string(), z.string()).describe('Tags of the Batch job.'),
+  })
+  .meta({
+    title: 'PipelineStage',
+    description: 'One Batch job that has to run; the machine knows neither stages nor their order, only the list.',
+  });
 export type PipelineStage = z.infer<typeof PipelineStage>;
 
-/** What state Plan gives: the jobs that are missing, in order, and where the two reports lie that decide. */
-export const PipelinePlan = z.strictObject({
-  recipe: z.string(),
-  /** Number of stages to run; 0: nothing has changed since the last execution. */
-  to_run: z.int().nonnegative(),
-  stages: z.array(PipelineStage),
-  /** s3:// folders of the two runs. */
-  exported: z.string(),
-  evaluated: z.string(),
-  dev_data: Digest,
-});
+export const PipelinePlan = z
+  .strictObject({
+    recipe: z.string().describe('Name of the recipe.'),
+    to_run: z.int().nonnegative().describe('Number of stages to run; 0: nothing has changed since the last execution.'),
+    stages: z.array(PipelineStage).describe('The jobs that are missing, each after those whose output it reads.'),
+    exported: z.string().describe('s3:// folder of the run of `export`.'),
+    evaluated: z.string().describe('s3:// folder of the run of `evaluate`.'),
+    dev_data: Digest.describe('Content address of the `prepare` run whose dev split the figures are measured on.'),
+  })
+  .meta({ title: 'PipelinePlan', description: 'What state Plan gives.' });
 export type PipelinePlan = z.infer<typeof PipelinePlan>;
 
-export const GateCheck = z.strictObject({
-  name: z.string(),
-  value: z.number().nullable(),
-  /** The least (or, for `max`, the most) that passes. */
-  limit: z.number(),
-  bound: z.enum(['min', 'max']),
-  passed: z.boolean(),
-});
+export const GateCheck = z
+  .strictObject({
+    name: z.string().describe('What is compared.'),
+    value: z.number().nullable().describe("The candidate's figure; null where it has none."),
+    limit: z.number().describe('The least (or, for `max`, the most) that passes.'),
+    bound: z.enum(['min', 'max']).describe('On which side of `limit` the figure has to be.'),
+    passed: z.boolean().describe('Whether it is.'),
+  })
+  .meta({ title: 'GateCheck', description: 'One figure of the candidate and the limit it is held to.' });
 export type GateCheck = z.infer<typeof GateCheck>;
 
-/** What state Gate gives. `reasons` say what failed, or what the publication rests on. */
-export const GateDecision = z.strictObject({
-  decision: z.enum(['publish', 'reject']),
-  reasons: z.array(z.string()).min(1),
-  checks: z.array(GateCheck),
-  /** The manifest that was current when the gate decided: publishing is refused if it moved meanwhile. */
-  incumbent: Digest.nullable(),
-});
+export const GateDecision = z
+  .strictObject({
+    decision: z.enum(['publish', 'reject']).describe('What is to be done with the candidate.'),
+    reasons: z.array(z.string()).min(1).describe('Sentences: what failed, or what the publication rests on.'),
+    checks: z.array(GateCheck).describe('Every comparison that was made.'),
+    incumbent: Digest.nullable().describe(
+      'Manifest that was current when the gate decided, null without one: publishing is refused if it moved meanwhile.',
+    ),
+  })
+  .meta({ title: 'GateDecision', description: 'What state Gate gives.' });
 export type GateDecision = z.infer<typeof GateDecision>;
 
-/** What state Publish gives. */
-export const Published = z.strictObject({ name: z.string(), manifest: Digest, moved_at: z.iso.datetime() });
+export const Published = z
+  .strictObject({
+    name: z.string().describe('Name of the model.'),
+    manifest: Digest.describe('Digest of the manifest that is current now.'),
+    moved_at: z.iso.datetime().describe('When the pointer was moved, in UTC.'),
+  })
+  .meta({ title: 'Published', description: 'What state Publish gives.' });
 export type Published = z.infer<typeof Published>;

@@ -1,6 +1,7 @@
 // A training recipe: hyper-parameters as data, one strict block per stage. Nothing has a default: a recipe says everything.
 import { z } from 'zod';
 import { RecipeName } from '../names.ts';
+import { SchemaVersion } from '../schema-version.ts';
 import { STAGE_NAMES, STAGES, StageConfig, type StageName } from '../stages.ts';
 
 type Block<Config> =
@@ -20,6 +21,7 @@ function blocks(): Blocks {
 /** What a person writes. */
 export const Recipe = z
   .strictObject({
+    schema_version: SchemaVersion,
     name: RecipeName.describe('Name of the recipe: folder of its runs and key of its last request.'),
     description: z.string().describe('What it is for, in a sentence.'),
     seed: z.int().nonnegative().describe('Seed of every stage.'),

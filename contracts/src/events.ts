@@ -1,0 +1,78 @@
+// Lines of JSON that one process prints and another one reads.
+import { z } from 'zod';
+import { BulkDone } from './api/bulk.ts';
+import { Digest } from './model/artefact.ts';
+
+const reason = z.string().describe('A sentence that says why.');
+const event = <Name extends string>(name: Name) => z.literal(name).describe('Name of the event.');
+const manifest = Digest.describe('Digest of the manifest of the published model.');
+
+/** Printed by every host that follows a model registry. */
+export const FollowEvent = z
+  .discriminatedUnion('event', [
+    z
+      .strictObject({
+        event: event('model_current'),
+        model: z.string().describe('Name of the model.'),
+        version: z.string().describe('Its version.'),
+        manifest,
+        was: z.string().optional().describe('Version that was current before.'),
+        milliseconds: z.number().nonnegative().optional().describe('How long it took to open and verify the model.'),
+        space_id: Digest.optional().describe('The space of its vectors.'),
+      })
+      .meta({ title: 'ModelCurrent', description: 'A published model answers from now on.' }),
+    z
+      .strictObject({ event: event('model_refused'), manifest, reason })
+      .meta({ title: 'ModelRefused', description: 'The published model cannot be served; the one before it stays.' }),
+    z
+      .strictObject({ event: event('model_waits'), manifest, reason })
+      .meta({ title: 'ModelWaits', description: 'The published model cannot be served yet.' }),
+    z
+      .strictObject({ event: event('model_not_closed'), reason })
+      .meta({ title: 'ModelNotClosed', description: 'A model that was replaced could not be closed.' }),
+    z
+      .strictObject({ event: event('registry_unreadable'), reason })
+      .meta({ title: 'RegistryUnreadable', description: 'The pointer could not be read; printed once until it can.' }),
+  ])
+  .meta({ title: 'FollowEvent', description: 'What happened to the model that a host serves.' });
+export type FollowEvent = z.infer<typeof FollowEvent>;
+
+/** Printed by a server that was given port 0 or whose parent waits for it. */
+export const ListeningLine = z
+  .strictObject({
+    event: event('listening'),
+    port: z.int().min(1).max(65_535).describe('TCP port on 127.0.0.1.'),
+  })
+  .meta({ title: 'ListeningLine', description: 'The server accepts connections.' });
+export type ListeningLine = z.infer<typeof ListeningLine>;
+
+/** Printed by the bulk encoder. */
+export const BulkEvent = z
+  .discriminatedUnion('event', [
+    z
+      .strictObject({
+        event: event('progress'),
+        shard: z.string().describe('Name of the input file.'),
+        done: z.int().nonnegative().describe('Lines done, earlier runs included.'),
+        total: z.int().nonnegative().describe('Lines in all.'),
+        seconds: z.number().nonnegative().describe('Seconds of this run.'),
+        seconds_left: z.number().nonnegative().nullable().describe('Seconds to go; null while there is no rate.'),
+      })
+      .meta({ title: 'BulkProgress', description: 'How far the shard is.' }),
+    z
+      .strictObject({ event: event('done'), ...BulkDone.shape })
+      .meta({ title: 'BulkFinished', description: 'The shard is finished: BulkDone as an event.' }),
+  ])
+  .meta({ title: 'BulkEvent', description: 'One line of the bulk encoder.' });
+export type BulkEvent = z.infer<typeof BulkEvent>;
+
+/** The event of one line; undefined where the line is something else. */
+export function readEvent<T>(schema: z.ZodType<T>, line: string): T | undefined {
+  if (!line.startsWith('{')) return undefined;
+  try {
+    return schema.safeParse(JSON.parse(line)).data;
+  } catch (error) {
+    if (error instanceof SyntaxError) return undefined;
+    throw error;
+  }
+}

@@ -1,0 +1,23 @@
+// The exact path from the bytes of an image to the input of the image tower.
+import { z } from 'zod';
+
+export const PreprocessRecipe = z
+  .strictObject({
+    resize_mode: z
+      .enum(['squash', 'shortest', 'longest'])
+      .describe(
+        '`squash` resizes both sides to `size` and ignores the aspect ratio, `shortest` resizes the shorter side to `size` ' +
+          'and crops the centre, `longest` fits the longer side and pads.',
+      ),
+    size: z.int().min(1).max(1024).describe('Side of the square input, in pixels.'),
+    interpolation: z.literal('bicubic').describe("Pillow's bicubic filter with antialiasing."),
+    crop: z.enum(['none', 'center']).describe('What is cut off after resizing.'),
+    mean: z.array(z.number()).length(3).describe('Per channel, subtracted from a value in 0..1.'),
+    std: z.array(z.number().positive()).length(3).describe('Per channel, what the difference is divided by.'),
+    color: z.literal('rgb').describe('Order of the channels.'),
+  })
+  .meta({
+    title: 'PreprocessRecipe',
+    description: 'A pixel value x in 0..255 becomes (x / 255 - mean) / std per channel; layout [B, 3, size, size].',
+  });
+export type PreprocessRecipe = z.infer<typeof PreprocessRecipe>;

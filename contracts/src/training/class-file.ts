@@ -1,0 +1,18 @@
+// The classes of a zero-shot test, as a user writes them: what `prepare.classes` of a recipe names.
+import { z } from 'zod';
+
+export const ClassFile = z
+  .looseObject({
+    classes: z
+      .array(
+        z
+          .looseObject({
+            index: z.int().nonnegative().describe('Number of the class, as the class images name it.'),
+            name: z.string().min(1).describe('What stands for {} in a prompt template.'),
+          })
+          .meta({ title: 'ImageClass', description: 'One class.' }),
+      )
+      .describe('The classes, in any order. Further keys of the file are kept and not read.'),
+  })
+  .meta({ title: 'ClassFile', description: 'Names of the classes of a zero-shot test.' });
+export type ClassFile = z.infer<typeof ClassFile>;

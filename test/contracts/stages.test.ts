@@ -1,0 +1,39 @@
+// The table of stages keeps what everything that reads it relies on.
+import { readdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { expect, it } from 'vitest';
+import { JOB_CLASSES } from '../../contracts/src/job-classes.ts';
+import { jobDefinitionOutput, queueOutput } from '../../contracts/src/outputs.ts';
+import { DATA, inputsOf, STAGE_NAMES, STAGES } from '../../contracts/src/stages.ts';
+import { Recipe } from '../../contracts/src/training/recipe.ts';
+
+it.each(STAGE_NAMES)('%s stands under its own name and after what it reads', (stage) => {
+  expect(STAGES[stage].config.shape.stage.value).toBe(stage);
+  const before = STAGE_NAMES.slice(0, STAGE_NAMES.indexOf(stage));
+  expect([...before, DATA]).toEqual(expect.arrayContaining([...inputsOf(stage)]));
+});
+
+it('every stage has a Python file, and every Python file a row', () => {
+  const files = readdirSync(join(import.meta.dirname, '../../trainer/stages'))
+    .filter((file) => file.endsWith('.py') && file !== '__init__.py')
+    .map((file) => file.replace(/\.py$/, ''));
+  expect(files.sort()).toEqual([...STAGE_NAMES].sort());
+});
+
+it('a recipe has one block per stage', () => {
+  const others = ['schema_version', 'name', 'description', 'seed', 'data', 'comparison'];
+  expect(Object.keys(Recipe.shape).filter((key) => !others.includes(key))).toEqual(STAGE_NAMES);
+});
+
+it('outputs of the stacks keep their names', () => {
+  expect(Object.values(JOB_CLASSES).map(({ queue }) => queueOutput(queue))).toEqual([
+    'QueueCpu',
+    'QueueGpu',
+    'QueueGpu',
+  ]);
+  expect(Object.keys(JOB_CLASSES).map((name) => jobDefinitionOutput(name as keyof typeof JOB_CLASSES))).toEqual([
+    'JobDefinitionCpu',
+    'JobDefinitionEmbed',
+    'JobDefinitionTrain',
+  ]);
+});
