@@ -36,10 +36,7 @@ function run(file: string, args: string[]): Promise<{ code: number | null; out: 
   });
 }
 
-/** These still read their command lines themselves. */
-const OLD_READER = ['trainer/control/cli/train.ts', 'trainer/control/cli/model.ts'];
-
-test.each(COMMANDS.filter((file) => !OLD_READER.includes(file)))('node %s', async (file) => {
+test.each(COMMANDS)('node %s', async (file) => {
   const [shown, help, option, words] = await Promise.all([
     run(file, ['--version']),
     run(file, ['--help']),

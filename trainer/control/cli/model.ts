@@ -5,7 +5,9 @@ import { readHistory, readIncumbent, readManifest, standing } from '../../../api
 import { publishModel, readCandidate, rollback } from '../../../api/registry/publish.ts';
 import { type ObjectStore, openStore } from '../../../api/registry/store.ts';
 import { toFileUri } from '../../../api/registry/stores/file-uri.ts';
+import { readCommandLine, standardAnswer } from '../../../contracts/command/command-line.ts';
 import { ENVARS } from '../../../contracts/src/envars.ts';
+import { EXIT } from '../../../contracts/src/exit-codes.ts';
 import { listPrefix, modelOfPointer } from '../../../contracts/src/keys.ts';
 import type { ModelRelease } from '../../../contracts/src/model/release.ts';
 import type { GateDecision, Published } from '../../../contracts/src/training/pipeline.ts';
@@ -16,7 +18,6 @@ import { planHere, runsFolder } from '../local/plan.ts';
 import { stageOf } from '../plan/pipeline-plan.ts';
 import type { Plan } from '../plan/plan.ts';
 import { type ResolvedRecipe, resolveRecipe } from '../recipe/locate.ts';
-import { readArguments } from './command-line.ts';
 import type { CommandContext } from './context.ts';
 
 const HELP = `Usage: npm run model -- list [NAME] [options]
@@ -38,6 +39,7 @@ A registry holds models by digest and, for each name, a pointer to the current o
   --on aws        runs and registry of the deployment, by --outputs FILE (default cdk-outputs.json)
   --json          one JSON object instead of text
   --help          this text
+  --version       the version of this program
 
 An S3 registry that is not AWS's own: $${ENVARS.registryEndpoint} is its endpoint, AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY its keys.
 Exit codes: 0 done, 1 the gate rejected the model, 2 refused.
@@ -58,9 +60,10 @@ interface ModelOptions {
 /** The whole command; resolves to its exit code. */
 export async function model(argv: readonly string[], context: CommandContext): Promise<number> {
   const { stdout, stderr } = context;
-  if (argv.includes('--help') || argv.includes('-h')) {
-    stdout.write(HELP);
-    return 0;
+  const answer = standardAnswer(argv, HELP);
+  if (answer !== undefined) {
+    stdout.write(answer);
+    return EXIT.ok;
   }
   try {
     const { command, subject, options } = parseOptions(argv);
@@ -73,14 +76,14 @@ export async function model(argv: readonly string[], context: CommandContext): P
       const reason = options.reason ?? 'rolled back by hand';
       const back = await rollback(registry, subject, { to: options.to, reason });
       print(back, [`${back.name} is back at ${back.manifest}`]);
-      return 0;
+      return EXIT.ok;
     }
     return await publish(registry, subject, options, context, print);
   } catch (error) {
     if (!(error instanceof UserError)) throw error;
     if (argv.includes('--json')) stdout.write(`${JSON.stringify({ refused: error.message })}\n`);
     else stderr.write(`${error.message}\n`);
-    return 2;
+    return EXIT.usage;
   }
 }
 
@@ -91,7 +94,7 @@ async function list(registry: ObjectStore, name: string, print: Print): Promise<
     const keys = await registry.list(listPrefix('models'));
     const names = keys.flatMap(({ key }) => modelOfPointer(key) ?? []);
     print({ registry: registry.uri, names }, names.length === 0 ? [`${registry.uri} holds no model`] : names);
-    return 0;
+    return EXIT.ok;
   }
   const moves = await readHistory(registry, name);
   if (moves.length === 0) throw new UserError(`nothing was ever published as ${name} in ${registry.uri}`);
@@ -103,7 +106,7 @@ async function list(registry: ObjectStore, name: string, print: Print): Promise<
     `${name} in ${registry.uri}, current: ${current}`,
     ...rows.map((row, index) => `${index === 0 ? '* ' : '  '}${moveText(row)}`),
   ]);
-  return 0;
+  return EXIT.ok;
 }
 
 async function publish(
@@ -137,7 +140,7 @@ async function publish(
     published === null ? `${name} ${version} ${verdict}:` : `${name} ${version} is current in ${registry.uri}:`,
     ...decision.reasons.map((reason) => `  ${reason}`),
   ]);
-  return decision.decision === 'publish' ? 0 : 1;
+  return decision.decision === 'publish' ? EXIT.ok : EXIT.failed;
 }
 
 /** A person may overrule the figures, not that a model is current already. */
@@ -195,11 +198,10 @@ function parseOptions(argv: readonly string[]): {
   subject: string;
   options: ModelOptions;
 } {
-  const { values, positionals } = readArguments(argv, OPTIONS, HELP);
-  const [command, subject = '', ...more] = positionals;
+  const { values, words } = readCommandLine(argv, { help: HELP, options: OPTIONS, words: 2 });
+  const [command, subject = ''] = words;
   if (command !== 'list' && command !== 'publish' && command !== 'rollback')
     throw new UserError(`${command ?? 'no command'}: there are list, publish and rollback\n\n${HELP}`);
-  if (more.length > 0) throw new UserError(`${command} takes one name, not also ${more.join(' ')}`);
   if (subject === '' && command !== 'list')
     throw new UserError(
       command === 'publish' ? 'publish which recipe?' : 'roll back which model? list shows their names',

@@ -2,6 +2,7 @@
 import { userInfo } from 'node:os';
 import { join, resolve } from 'node:path';
 import { openStore } from '../../../api/registry/store.ts';
+import { EXIT } from '../../../contracts/src/exit-codes.ts';
 import { STAGE_NAMES } from '../../../contracts/src/stages.ts';
 import { UserError } from '../../../contracts/src/user-error.ts';
 import { openBatch } from '../aws/batch.ts';
@@ -40,23 +41,23 @@ export async function trainOnAws(
   switch (options.command) {
     case 'status': {
       const stages = await readStatus(recipe, clients);
-      return stages.some(({ status }) => status === 'failed') ? 1 : 0;
+      return stages.some(({ status }) => status === 'failed') ? EXIT.failed : EXIT.ok;
     }
     case 'logs': {
       const interrupts = listenForInterrupts();
       const { stop } = interrupts.signals;
       await printStageLog({ recipe, stage: options.stage ?? '', follow: options.follow, stop }, clients);
       interrupts.end();
-      return 0;
+      return EXIT.ok;
     }
     case 'cancel': {
       const ended = await cancelJobs({ recipe, stage: options.stage, user: userInfo().username }, clients);
       if (ended === 0) throw new UserError('nothing is queued or running: there is nothing to cancel');
-      return 0;
+      return EXIT.ok;
     }
     case 'run':
       await submit(resolved, options, root, clients);
-      return 0;
+      return EXIT.ok;
   }
 }
 

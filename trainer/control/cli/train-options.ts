@@ -1,9 +1,9 @@
-// The command line of `npm run train`, checked: which command, which recipe, where.
+// Reads and checks the command line of `npm run train`: which command, which recipe, where.
 
+import { readCommandLine } from '../../../contracts/command/command-line.ts';
 import { ENVARS } from '../../../contracts/src/envars.ts';
 import { EXIT } from '../../../contracts/src/exit-codes.ts';
 import { UserError } from '../../../contracts/src/user-error.ts';
-import { readArguments } from './command-line.ts';
 
 export const TRAIN_HELP = `Usage: npm run train -- [status|logs|cancel] recipes/NAME.json [STAGE] [options]
 
@@ -20,6 +20,7 @@ stopped.
   --outputs FILE what \`cdk deploy --outputs-file\` wrote: names of queues and buckets (default cdk-outputs.json)
   --json         one JSON object a line on standard output instead of text
   --help         this text
+  --version      the version of this program
 
 With --on aws, of the recipe as it was last submitted:
   status         every stage: finished, queued, running with its progress, failed with the reason, cancelled
@@ -62,54 +63,51 @@ const OPTIONS = {
   json: { type: 'boolean', default: false },
 } as const;
 
-const COMMANDS: readonly string[] = ['status', 'logs', 'cancel'] satisfies TrainCommand[];
+/** The commands for jobs on AWS; without one of them a recipe is run. */
+const AWS_COMMANDS: readonly string[] = ['status', 'logs', 'cancel'] satisfies TrainCommand[];
 
 export function parseTrainOptions(argv: readonly string[]): TrainOptions {
-  const { values, positionals } = readArguments(argv, OPTIONS, TRAIN_HELP);
-  const [first = '', ...others] = positionals;
-  const command = isCommand(first) ? first : 'run';
-  const [recipe, stage, ...more] = command === 'run' ? positionals : others;
+  const { values, words } = readCommandLine(argv, { help: TRAIN_HELP, options: OPTIONS, words: 3 });
+  const [first = ''] = words;
+  const command = isAwsCommand(first) ? first : 'run';
+  const [recipe, ...more] = command === 'run' ? words : words.slice(1);
   if (recipe === undefined) throw new UserError(`Which recipe?\n\n${TRAIN_HELP}`);
-  const takesStage = command === 'logs' || command === 'cancel';
-  const extra = takesStage ? more : [stage, ...more].filter((word) => word !== undefined);
-  if (extra.length > 0) throw new UserError(`one recipe at a time, not also ${extra.join(' ')}`);
-  const { on = 'here', plan, install, to, only, runs, outputs, follow } = values;
-  const refuse = (holds: boolean, sentence: string): void => {
-    if (holds) throw new UserError(sentence);
-  };
-  refuse(on !== 'here' && on !== 'aws', `--on ${on}: there is only aws; without --on the recipe runs on this machine`);
-  refuse(to !== undefined && only !== undefined, '--to and --only exclude each other');
-  refuse(plan && install, '--plan runs nothing, so there is nothing to --install');
-  refuse(
-    command !== 'run' && on === 'here',
-    `${command} is for jobs on AWS: add --on aws. Here, --plan shows what is finished`,
-  );
-  refuse(
-    command !== 'run' && (plan || install || to !== undefined || only !== undefined),
-    `${command} takes neither --plan nor --to nor --only nor --install`,
-  );
-  refuse(
-    on === 'aws' && (install || runs !== undefined),
-    '--on aws keeps its runs in its bucket: neither --runs nor --install goes with it',
-  );
-  refuse(on === 'here' && outputs !== undefined, '--outputs goes with --on aws');
-  refuse(follow && command !== 'logs', '--follow goes with logs');
-  refuse(command === 'logs' && stage === undefined, 'logs of which stage? --plan shows their names');
-  return {
-    command,
-    recipe,
-    stage: takesStage ? stage : undefined,
-    plan,
-    to,
-    only,
-    runs,
-    install,
-    on: on === 'aws' ? on : 'here',
-    outputs,
-    follow,
-  };
+  const stage = command === 'logs' || command === 'cancel' ? more.shift() : undefined;
+  if (more.length > 0) throw new UserError(`one recipe at a time, not also ${more.join(' ')}`);
+  const { on = 'here', json: _, ...rest } = values;
+  if (on !== 'here' && on !== 'aws')
+    throw new UserError(`--on ${on}: there is only aws; without --on the recipe runs on this machine`);
+  const options: TrainOptions = { ...rest, command, recipe, stage, on };
+  const conflict = conflictOf(options);
+  if (conflict !== undefined) throw new UserError(conflict);
+  return options;
 }
 
-function isCommand(word: string): word is Exclude<TrainCommand, 'run'> {
-  return COMMANDS.includes(word);
+/** Why options do not go together, as a sentence; undefined where they do. */
+function conflictOf({ command, stage, plan, to, only, runs, install, on, outputs, follow }: TrainOptions) {
+  const selects = to !== undefined || only !== undefined;
+  const rules: [boolean, string][] = [
+    [to !== undefined && only !== undefined, '--to and --only exclude each other'],
+    [plan && install, '--plan runs nothing, so there is nothing to --install'],
+    [
+      command !== 'run' && on === 'here',
+      `${command} is for jobs on AWS: add --on aws. Here, --plan shows what is finished`,
+    ],
+    [
+      command !== 'run' && (plan || install || selects),
+      `${command} takes neither --plan nor --to nor --only nor --install`,
+    ],
+    [
+      on === 'aws' && (install || runs !== undefined),
+      '--on aws keeps its runs in its bucket: neither --runs nor --install goes with it',
+    ],
+    [on === 'here' && outputs !== undefined, '--outputs goes with --on aws'],
+    [follow && command !== 'logs', '--follow goes with logs'],
+    [command === 'logs' && stage === undefined, 'logs of which stage? --plan shows their names'],
+  ];
+  return rules.find(([holds]) => holds)?.[1];
+}
+
+function isAwsCommand(word: string): word is Exclude<TrainCommand, 'run'> {
+  return AWS_COMMANDS.includes(word);
 }

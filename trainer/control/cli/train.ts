@@ -1,6 +1,7 @@
 // The command `npm run train`: plans a recipe, says what it will cost, runs what is missing here or on AWS.
 import { join, resolve } from 'node:path';
 import { fromFileUri } from '../../../api/registry/stores/file-uri.ts';
+import { standardAnswer } from '../../../contracts/command/command-line.ts';
 import { ENVARS } from '../../../contracts/src/envars.ts';
 import { EXIT } from '../../../contracts/src/exit-codes.ts';
 import type { StageName } from '../../../contracts/src/stages.ts';
@@ -25,9 +26,10 @@ import { parseTrainOptions, TRAIN_HELP, type TrainOptions } from './train-option
 export async function train(argv: readonly string[], context: CommandContext): Promise<number> {
   const { stdout, stderr, root, cwd, env } = context;
   const write = (text: string): void => void stdout.write(text);
-  if (argv.includes('--help') || argv.includes('-h')) {
-    write(TRAIN_HELP);
-    return 0;
+  const answer = standardAnswer(argv, TRAIN_HELP);
+  if (answer !== undefined) {
+    write(answer);
+    return EXIT.ok;
   }
   const json = argv.includes('--json');
   const columns = stdout.isTTY === true ? (stdout.columns ?? 80) : undefined;
@@ -43,7 +45,7 @@ export async function train(argv: readonly string[], context: CommandContext): P
     if (!(error instanceof UserError)) throw error;
     if (json) emit({ event: 'refused', message: error.message });
     else stderr.write(`${error.message}\n`);
-    return 2;
+    return EXIT.usage;
   }
 }
 
@@ -60,7 +62,7 @@ async function trainHere(
   const jobs = selectJobs(plan, options);
   const stages = stagePlans(jobs, pastRuns(runs));
   emit({ event: 'plan', recipe: plan.recipe, runs, stages, prices: null });
-  if (options.plan) return 0;
+  if (options.plan) return EXIT.ok;
 
   const exported = plan.jobs.find(({ job }) => job.config.stage === 'export');
   if (options.install && exported !== undefined && exported.report === undefined && !jobs.includes(exported))
@@ -80,9 +82,9 @@ async function trainHere(
     interrupts.end();
   }
   if (outcome === 'interrupted') return EXIT.interrupted;
-  if (outcome === 'failed') return 1;
+  if (outcome === 'failed') return EXIT.failed;
   if (options.install && exported !== undefined) install(exported, join(root, 'api', 'model'), emit);
-  return 0;
+  return EXIT.ok;
 }
 
 function install({ job }: PlannedJob, target: string, emit: Emit): void {

@@ -91,7 +91,7 @@ describe('the command line', () => {
     [['list', '--to', 'x'], '--to goes with rollback, not with list'],
     [['rollback', 'tiny', '--check'], '--check goes with publish, not with rollback'],
     [['list', '--registry', 'ftp://x'], 'ftp://x is neither a file:// nor an s3:// URI'],
-    [['list', '--colour'], "Unknown option '--colour'"],
+    [['list', '--colour'], 'Unknown option --colour'],
     [['list', '--on', 'aws'], 'deploy first'],
   ])('%j is refused with what to do', async (args, sentence) => {
     const { code, stderr } = await model(root, args);

@@ -230,7 +230,7 @@ describe('the command line', () => {
 
   it.each<[string[], number, RegExp]>([
     [[], 2, /^Which recipe\?/],
-    [[RECIPE, '--fast'], 2, /Unknown option '--fast'/],
+    [[RECIPE, '--fast'], 2, /Unknown option --fast/],
     [[RECIPE, 'recipes/other.json'], 2, /one recipe at a time/],
     [['recipes/none.json'], 2, /there is no recipe recipes\/none\.json .*\nThere are: recipes\/tiny\.json/],
     [[RECIPE, '--to', 'training'], 2, /no stage training in this recipe; it has prepare, mntp, contrastive/],

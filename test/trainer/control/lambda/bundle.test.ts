@@ -1,0 +1,47 @@
+// What each function of the training state machine bundles: what it needs, and nothing of the command lines.
+import { join } from 'node:path';
+import { build } from 'esbuild';
+import { expect, it } from 'vitest';
+
+const ROOT = join(import.meta.dirname, '../../../..');
+
+/** Our files that esbuild puts into a function, and the packages that they import. */
+async function bundleOf(name: string): Promise<{ files: string[]; packages: string[] }> {
+  const { metafile } = await build({
+    absWorkingDir: ROOT,
+    entryPoints: [`trainer/control/lambda/${name}.ts`],
+    bundle: true,
+    platform: 'node',
+    format: 'esm',
+    packages: 'external',
+    write: false,
+    metafile: true,
+  });
+  const imports = Object.values(metafile.inputs).flatMap((input) => input.imports);
+  const packages = imports.filter(({ external, path }) => external && !path.startsWith('node:'));
+  return {
+    files: Object.keys(metafile.inputs),
+    packages: [...new Set(packages.map(({ path }) => path))].sort(),
+  };
+}
+
+/** Folders of the control plane that a bundle holds files of. */
+function foldersOf(files: readonly string[]): string[] {
+  const folders = files.flatMap((file) => /^trainer\/control\/(\w+)\//.exec(file)?.[1] ?? []);
+  return [...new Set(folders)].sort();
+}
+
+it('Plan holds the planner and the runs it plans against, no command, no uploader and no client of Batch or logs', async () => {
+  const { files, packages } = await bundleOf('plan');
+  expect(foldersOf(files)).toEqual(['lambda', 'plan', 'run']);
+  expect(files).toContain('trainer/control/run/stored-plan.ts');
+  expect(files.filter((file) => file.startsWith('contracts/command/'))).toEqual([]);
+  expect(packages).not.toContain('@aws-sdk/client-batch');
+  expect(packages).not.toContain('@aws-sdk/client-cloudwatch-logs');
+});
+
+it.each(['gate', 'publish'])('%s holds nothing of the control plane but what reads its environment', async (name) => {
+  const { files } = await bundleOf(name);
+  expect(foldersOf(files)).toEqual(['lambda', 'run']);
+  expect(files.filter((file) => file.startsWith('trainer/control/run/'))).toEqual(['trainer/control/run/json.ts']);
+});
