@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { FunctionUrlReply } from '../../api/encoder/hosts/lambda.ts';
 import { openService } from '../../api/encoder/hosts/service.ts';
-import { answer } from '../../api/encoder/http.ts';
+import { respond } from '../../api/encoder/http.ts';
 import { BulkResult } from '../../contracts/src/api/bulk.ts';
 import { EncodeResponse } from '../../contracts/src/api/encode.ts';
 import { ModelManifest } from '../../contracts/src/model/manifest.ts';
@@ -75,7 +75,7 @@ describe.runIf(process.platform === 'linux')('the image (its native packages are
     const body = JSON.stringify({ space_id, images: [photo('wide.png'), 'AAAA', photo('tall.jpg')] });
     const { reply } = await invoke(event('POST', '/encode', body));
     const service = await openService({ model: MODEL });
-    const local = await answer(service, {
+    const local = await respond(service, {
       method: 'POST',
       path: '/encode',
       contentType: 'application/json',

@@ -3,7 +3,15 @@ import { createServer, type IncomingMessage, type ServerResponse } from 'node:ht
 import type { AddressInfo } from 'node:net';
 import { type CommandLine, runCommand } from '../../../contracts/command/command-line.ts';
 import { ENVARS } from '../../../contracts/src/envars.ts';
-import { type Answer, answer, BODY_BYTES, overloaded, problem, Refusal, type Service } from '../http.ts';
+import {
+  BODY_BYTES,
+  bodyTooLarge,
+  errorResponse,
+  type HttpResponse,
+  overloaded,
+  respond,
+  type Service,
+} from '../http.ts';
 import { openService } from './service.ts';
 
 const HELP = `Usage: node api/encoder/hosts/server.ts [--model FOLDER] [--registry URI] [--threads N]
@@ -22,34 +30,38 @@ const OPTIONS = {
   threads: { type: 'string' },
 } as const;
 
-/** A client that sends its body slower than this is not waited for; the same bound holds for a stop. */
-const PATIENCE_MS = 30_000;
+/** For a client to send its body, and for running requests to finish at a stop. */
+const TIMEOUT_MS = 30_000;
 /** Longer than clients keep idle connections, so that none is closed under a request that is just being sent. */
 const KEEP_ALIVE_MS = 75_000;
 
 export function createHttpServer(service: Service) {
   const server = createServer((request, response) => {
     const requestId = headerOf(request, 'x-request-id') ?? crypto.randomUUID();
-    respond(service, request, requestId)
-      .catch((error: unknown) => problem(error, requestId))
-      .then((reply) => send(response, reply, !request.complete || !server.listening))
+    receive(service, request, requestId)
+      .catch((error: unknown) => errorResponse(error, requestId))
+      .then((reply) => {
+        // No further request on this connection: the rest of a body is still on its way, or the server is stopping.
+        if (!request.complete || !server.listening) response.setHeader('connection', 'close');
+        send(response, reply);
+      })
       .catch((error: unknown) => console.error(requestId, error));
   });
-  server.requestTimeout = PATIENCE_MS;
+  server.requestTimeout = TIMEOUT_MS;
   server.keepAliveTimeout = KEEP_ALIVE_MS;
   return server;
 }
 
-async function respond(service: Service, request: IncomingMessage, requestId: string): Promise<Answer> {
+async function receive(service: Service, request: IncomingMessage, requestId: string): Promise<HttpResponse> {
   const { method = 'GET', url = '/' } = request;
   const path = url.replace(/\?.*/, '');
   const declared = Number(request.headers['content-length'] ?? (request.headers['transfer-encoding'] ? Infinity : 0));
-  if (declared > BODY_BYTES && declared !== Infinity) throw tooLarge(declared);
+  if (declared > BODY_BYTES && declared !== Infinity) throw bodyTooLarge(declared);
   const release = service.admission.enter({ bytes: Math.min(declared, BODY_BYTES) });
   if (!release) throw overloaded(service.admission, 'request bodies');
   try {
     const body = await readBody(request);
-    return await answer(service, { method, path, body, requestId, contentType: request.headers['content-type'] });
+    return await respond(service, { method, path, body, requestId, contentType: request.headers['content-type'] });
   } finally {
     release();
   }
@@ -60,23 +72,14 @@ async function readBody(request: IncomingMessage): Promise<Uint8Array> {
   let size = 0;
   for await (const chunk of request.iterator({ destroyOnReturn: false }) as AsyncIterable<Buffer>) {
     size += chunk.length;
-    if (size > BODY_BYTES) throw tooLarge(size);
+    if (size > BODY_BYTES) throw bodyTooLarge(size);
     chunks.push(chunk);
   }
   return Buffer.concat(chunks);
 }
 
-function tooLarge(size: number): Refusal {
-  const limit = BODY_BYTES.toLocaleString('en-US');
-  return new Refusal(
-    'body_too_large',
-    `the body has ${size.toLocaleString('en-US')} bytes or more; the limit is ${limit}`,
-  );
-}
-
-/** `last`: the rest of a body is still under way or the server is stopping: no further request on this connection. */
-function send(response: ServerResponse, { status, headers, body }: Answer, last: boolean): void {
-  response.writeHead(status, { ...headers, ...(last ? { connection: 'close' } : {}) }).end(body);
+function send(response: ServerResponse, { status, headers, body }: HttpResponse): void {
+  response.writeHead(status, headers).end(body);
 }
 
 function headerOf(request: IncomingMessage, name: string): string | undefined {
@@ -84,11 +87,11 @@ function headerOf(request: IncomingMessage, name: string): string | undefined {
   return typeof value === 'string' && /^[\w.-]{1,128}$/.test(value) ? value : undefined;
 }
 
-/** A child whose parent was killed is handed to another process: that is the moment to go. */
-function whenOrphaned(leave: () => void): void {
+/** A child whose parent was killed gets another parent, which is how it notices. */
+function whenOrphaned(stop: () => void): void {
   const parent = process.ppid;
-  setInterval(() => process.ppid !== parent && leave(), 1000).unref();
-  process.once('disconnect', leave);
+  setInterval(() => process.ppid !== parent && stop(), 1000).unref();
+  process.once('disconnect', stop);
 }
 
 async function main({ values }: CommandLine<typeof OPTIONS>): Promise<undefined> {
@@ -98,7 +101,7 @@ async function main({ values }: CommandLine<typeof OPTIONS>): Promise<undefined>
   const stop = () => {
     server.close(() => service.close().finally(() => process.exit(0)));
     server.closeIdleConnections();
-    setTimeout(() => process.exit(1), PATIENCE_MS).unref();
+    setTimeout(() => process.exit(1), TIMEOUT_MS).unref();
   };
   process.once('SIGTERM', stop);
   process.once('SIGINT', stop);

@@ -9,7 +9,7 @@ import { createInterface } from 'node:readline';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { followTowers } from '../../../api/encoder/follow-towers.ts';
 import { openService } from '../../../api/encoder/hosts/service.ts';
-import { type Answer, answer, type Service } from '../../../api/encoder/http.ts';
+import { type HttpResponse, respond, type Service } from '../../../api/encoder/http.ts';
 import { openStore as openModelStore } from '../../../api/encoder/model-store.ts';
 import { rollback } from '../../../api/registry/publish.ts';
 import { type ObjectStore, openStore } from '../../../api/registry/store.ts';
@@ -55,8 +55,8 @@ async function start(uri = `file://${folder}`): Promise<Service> {
   open.push(service);
   return service;
 }
-const encode = (service: Service, space_id: string): Promise<Answer> =>
-  answer(service, {
+const encode = (service: Service, space_id: string): Promise<HttpResponse> =>
+  respond(service, {
     method: 'POST',
     path: '/encode',
     body: Buffer.from(JSON.stringify({ space_id, images: [IMAGE.toString('base64')] })),
@@ -67,8 +67,8 @@ async function vectorOf(service: Service, model: TestModel): Promise<string> {
   return result?.status === 'ok' ? result.embedding : body;
 }
 const health = async (service: Service) =>
-  JSON.parse((await answer(service, { method: 'GET', path: '/health', body: Buffer.alloc(0) })).body);
-const codeOf = async (reply: Promise<Answer>) => JSON.parse((await reply).body).code;
+  JSON.parse((await respond(service, { method: 'GET', path: '/health', body: Buffer.alloc(0) })).body);
+const codeOf = async (reply: Promise<HttpResponse>) => JSON.parse((await reply).body).code;
 const logged = (event: string) => vi.mocked(console.log).mock.calls.filter(([line]) => String(line).includes(event));
 
 describe('a space that nobody knows makes it look', () => {

@@ -5,7 +5,7 @@ import { request } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import { createAdmission } from '../../../../api/encoder/admission.ts';
 import type { Encode } from '../../../../api/encoder/encode.ts';
 import { createHttpServer } from '../../../../api/encoder/hosts/server.ts';
@@ -85,6 +85,7 @@ describe('over HTTP', () => {
     const problem = ErrorBody.parse(await reply.json());
     expect(reply.headers.get('content-type')).toBe('application/problem+json');
     expect(problem).toMatchObject({ status, code, request_id: 'abc-1', detail: expect.stringMatching(message) });
+    expect(problem).toMatchObject({ type: `urn:edge-clip:error:${code}`, error: { type: 'invalid_request_error' } });
     expect([reply.status, problem.error.message]).toEqual([status, problem.detail]);
   });
 
@@ -146,7 +147,24 @@ test('callers that would wait too long are told when to come back, and those ins
   await host.close();
 });
 
-test('a request larger than the door is served when nobody else waits', () => {
+test('a failure of the encoder itself is the error document that the Worker writes, and its cause stays inside', async () => {
+  const logged = vi.spyOn(console, 'error').mockImplementation(() => {});
+  const towers = {
+    ...oneTower({ manifest: tinyManifest(), encode: async () => [] }),
+    find: () => Promise.reject(new Error('secret path')),
+  };
+  const host = await listen({ towers, admission: createAdmission() });
+  const reply = await post(host.url, { space_id, images: ['AAAA'] });
+  await host.close();
+  expect([reply.status, reply.headers.get('x-should-retry')]).toEqual([500, 'false']);
+  const document = ErrorBody.parse(await reply.json());
+  expect(document).toMatchObject({ type: 'urn:edge-clip:error:internal_error', error: { type: 'server_error' } });
+  expect(JSON.stringify(document)).not.toContain('secret');
+  expect(String(logged.mock.calls)).toContain('secret path');
+  logged.mockRestore();
+});
+
+test('a request larger than the limits is served when no other waits', () => {
   const admission = createAdmission({ bytes: 10, images: 2, pixels: 100 });
   const leave = admission.enter({ images: 5, pixels: 1000 });
   expect(leave).toBeDefined();
