@@ -11,8 +11,15 @@ import {
   RegisterJobDefinitionCommand,
 } from '@aws-sdk/client-batch';
 import { CreateBucketCommand, S3Client } from '@aws-sdk/client-s3';
-import { JOB_CLASSES, type JobClass } from '../../contracts/src/job-classes.ts';
-import { CLOUD_OUTPUTS } from '../../contracts/src/outputs.ts';
+import {
+  byJobClass,
+  JOB_CLASS_NAMES,
+  JOB_CLASSES,
+  type JobClass,
+  QUEUES,
+  type Queue,
+} from '../../contracts/src/job-classes.ts';
+import { CLOUD_OUTPUTS, jobDefinitionOutput, queueOutput } from '../../contracts/src/outputs.ts';
 import { ensureVenv } from '../../trainer/control/local/venv.ts';
 
 export interface AwsEmulator {
@@ -68,8 +75,8 @@ export async function deploy({ endpoint }: AwsEmulator, outputsFile?: string): P
   const [trainingBucket, modelsBucket] = ['training-a1b2c3', 'models-a1b2c3'];
   for (const Bucket of [trainingBucket, modelsBucket]) await s3.send(new CreateBucketCommand({ Bucket }));
   const batch = new BatchClient(options);
-  const queues: Record<string, string> = {};
-  for (const name of ['cpu', 'gpu']) {
+  const queueArns = new Map<Queue, string>();
+  for (const name of QUEUES) {
     const { computeEnvironmentArn } = await batch.send(
       new CreateComputeEnvironmentCommand({
         computeEnvironmentName: `${name}-machines`,
@@ -86,7 +93,7 @@ export async function deploy({ endpoint }: AwsEmulator, outputsFile?: string): P
         computeEnvironmentOrder: [{ order: 1, computeEnvironment: computeEnvironmentArn }],
       }),
     );
-    queues[name] = jobQueueArn;
+    queueArns.set(name, jobQueueArn);
   }
   const define = async (jobClass: JobClass): Promise<string> => {
     const { vcpus, memory_mib } = JOB_CLASSES[jobClass];
@@ -107,19 +114,18 @@ export async function deploy({ endpoint }: AwsEmulator, outputsFile?: string): P
     );
     return jobDefinitionArn;
   };
-  const jobDefinitions = { cpu: await define('cpu'), embed: await define('embed'), train: await define('train') };
-  const [cpu = '', gpu = ''] = [queues.cpu, queues.gpu];
+  const definitionArns = new Map<JobClass, string>();
+  for (const jobClass of JOB_CLASS_NAMES) definitionArns.set(jobClass, await define(jobClass));
+  const queues = byJobClass((_, { queue }) => queueArns.get(queue) ?? '');
+  const jobDefinitions = byJobClass((jobClass) => definitionArns.get(jobClass) ?? '');
   const outputs = {
     [CLOUD_OUTPUTS.trainingBucket]: trainingBucket,
     [CLOUD_OUTPUTS.modelsBucket]: modelsBucket,
-    QueueCpu: cpu,
-    QueueGpu: gpu,
-    JobDefinitionCpu: jobDefinitions.cpu,
-    JobDefinitionEmbed: jobDefinitions.embed,
-    JobDefinitionTrain: jobDefinitions.train,
+    ...Object.fromEntries([...queueArns].map(([queue, arn]) => [queueOutput(queue), arn])),
+    ...Object.fromEntries(JOB_CLASS_NAMES.map((name) => [jobDefinitionOutput(name), jobDefinitions[name]])),
     // Where Batch writes unless a job definition says otherwise.
     [CLOUD_OUTPUTS.trainingLogs]: '/aws/batch/job',
   };
   if (outputsFile !== undefined) writeFileSync(outputsFile, JSON.stringify({ 'edge-clip-dev-training': outputs }));
-  return { outputs, queues: { cpu, embed: gpu, train: gpu }, jobDefinitions, trainingBucket, modelsBucket };
+  return { outputs, queues, jobDefinitions, trainingBucket, modelsBucket };
 }

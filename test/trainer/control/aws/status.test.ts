@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
 import { openStore } from '../../../../api/registry/store.ts';
+import { byJobClass } from '../../../../contracts/src/job-classes.ts';
 import { byStage } from '../../../../contracts/src/stages.ts';
 import type { BatchJob } from '../../../../trainer/control/aws/batch.ts';
 import { readStatus } from '../../../../trainer/control/aws/status.ts';
@@ -11,7 +12,7 @@ import { planOnAws, submitRecipe } from '../../../../trainer/control/aws/submit.
 import type { RunEvent } from '../../../../trainer/control/run/events.ts';
 import { tinyRecipe } from '../../../support/tiny-recipe.ts';
 
-const arns = { cpu: 'cpu', embed: 'gpu', train: 'gpu' };
+const arns = byJobClass((_, { queue }) => queue);
 const deployment = { trainingBucket: 'x', modelsBucket: 'x', logGroup: 'x', queues: arns, jobDefinitions: arns };
 const digest = (digit: string) => `sha256:${digit.repeat(64)}`;
 

@@ -1,0 +1,30 @@
+// Prices of job classes: each has one, by the machine that its job fills and by the largest that it may get.
+import { expect, it } from 'vitest';
+import { JOB_CLASS_NAMES, JOB_CLASSES } from '../../../../contracts/src/job-classes.ts';
+import { hourlyUsd, stageCost } from '../../../../trainer/control/plan/prices.ts';
+
+it.each(JOB_CLASS_NAMES)(
+  'an hour of class %s has a price, and its limit is the price of every hour it may take',
+  (name) => {
+    const { expected, most } = hourlyUsd(name);
+    expect(expected).toBeGreaterThan(0);
+    expect(most).toBeGreaterThanOrEqual(expected);
+    expect(stageCost(name, 3600)).toEqual({
+      estimatedUsd: expected,
+      limitUsd: most * JOB_CLASSES[name].timeout_hours,
+    });
+  },
+);
+
+it('prices one GPU by the size of the machine: 4 processors for embed, 8 for train, 16 at most', () => {
+  expect(hourlyUsd('embed')).toEqual({ expected: 1.861, most: 3.00424 });
+  expect(hourlyUsd('train')).toEqual({ expected: 2.24208, most: 3.00424 });
+});
+
+it('prices a job without a GPU by its processors and memory', () => {
+  expect(hourlyUsd('cpu').expected).toBeCloseTo(4 * 0.04048 + 16 * 0.004445);
+});
+
+it('estimates nothing without an earlier run', () => {
+  expect(stageCost('train', undefined).estimatedUsd).toBeUndefined();
+});
