@@ -1,8 +1,10 @@
 // `npm start`: the Worker in workerd and the image encoder beside it, on this machine; both follow a registry folder.
 import { existsSync } from 'node:fs';
+import { createRequire } from 'node:module';
 import { join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { type CommandLine, runCommand } from '../../contracts/command/command-line.ts';
+import { whenNpmEnds } from '../../contracts/command/lifetime.ts';
 import { ENVARS } from '../../contracts/src/envars.ts';
 import { UserError } from '../../contracts/src/user-error.ts';
 import { EMBEDDED_MODEL } from './bundle.ts';
@@ -49,6 +51,13 @@ function readOptions({ values }: CommandLine<typeof OPTIONS>): Options {
   return { model, name: process.env[ENVARS.modelName], port, registry: resolve(values.registry ?? REGISTRY) };
 }
 
+/** The executable that Miniflare brings along. */
+function workerdPath(): string {
+  const { resolve: find } = createRequire(import.meta.url);
+  const load = createRequire(find('miniflare'));
+  return (load('workerd') as { default: string }).default;
+}
+
 async function untilReady(url: string): Promise<string> {
   const response = await fetch(`${url}/health/ready`, { signal: AbortSignal.timeout(READY_MS) });
   const text = await response.text();
@@ -74,6 +83,9 @@ Ctrl-C ends it.`;
 
 async function main(line: CommandLine<typeof OPTIONS>): Promise<undefined> {
   const options = readOptions(line);
+  // Miniflare runs this in place of workerd, which would outlive a killed parent.
+  process.env.WORKERD = workerdPath();
+  process.env.MINIFLARE_WORKERD_PATH = fileURLToPath(new URL('guarded-workerd.sh', import.meta.url));
   const port = await freePort(options.port);
   const starting = startLocal({ ...options, port });
   let isStopping = false;
@@ -82,7 +94,8 @@ async function main(line: CommandLine<typeof OPTIONS>): Promise<undefined> {
     isStopping = true;
     await starting.then((local) => local.stop(), ignore);
   };
-  process.on('SIGINT', stop).on('SIGTERM', stop);
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, stop);
+  whenNpmEnds(process.env, stop);
   try {
     const { url } = await starting;
     console.log(greeting(url, await untilReady(url)));

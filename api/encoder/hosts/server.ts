@@ -2,6 +2,7 @@
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { type CommandLine, runCommand } from '../../../contracts/command/command-line.ts';
+import { whenOrphaned } from '../../../contracts/command/lifetime.ts';
 import { ENVARS } from '../../../contracts/src/envars.ts';
 import {
   BODY_BYTES,
@@ -87,13 +88,6 @@ function headerOf(request: IncomingMessage, name: string): string | undefined {
   return typeof value === 'string' && /^[\w.-]{1,128}$/.test(value) ? value : undefined;
 }
 
-/** A child whose parent was killed gets another parent, which is how it notices. */
-function whenOrphaned(stop: () => void): void {
-  const parent = process.ppid;
-  setInterval(() => process.ppid !== parent && stop(), 1000).unref();
-  process.once('disconnect', stop);
-}
-
 async function main({ values }: CommandLine<typeof OPTIONS>): Promise<undefined> {
   const { model, registry } = values;
   const service = await openService({ model, registry, threads: values.threads ? Number(values.threads) : undefined });
@@ -103,8 +97,9 @@ async function main({ values }: CommandLine<typeof OPTIONS>): Promise<undefined>
     server.closeIdleConnections();
     setTimeout(() => process.exit(1), TIMEOUT_MS).unref();
   };
-  process.once('SIGTERM', stop);
-  process.once('SIGINT', stop);
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.once(signal, stop);
+  process.once('disconnect', stop);
+  // A child whose parent was killed must not stay behind.
   whenOrphaned(stop);
   server.listen(Number(process.env[ENVARS.port] ?? 9000), '127.0.0.1', () => {
     const { port } = server.address() as AddressInfo;
