@@ -3,6 +3,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { ENVARS } from '../../contracts/src/envars.ts';
+import { ListeningLine, readEvent } from '../../contracts/src/events.ts';
 import { freePort, HOST } from './local-address.ts';
 
 const RESTART_MS = 1000;
@@ -34,7 +35,7 @@ export async function startEncoder({ model, registry, lookMs }: EncoderOptions) 
       });
       child = started;
       createInterface({ input: started.stdout }).on('line', (line) => {
-        if (line.includes('"listening"')) listening();
+        if (readEvent(ListeningLine, line)) listening();
       });
       started.once('exit', (code, signal) => {
         listening();

@@ -2,6 +2,7 @@
 import { fileURLToPath } from 'node:url';
 import { convertV4MiniflareOptions, Miniflare } from 'miniflare';
 import { ENVARS } from '../../contracts/src/envars.ts';
+import { FollowEvent, readEvent } from '../../contracts/src/events.ts';
 import { bundleWorker } from './bundle.ts';
 import { HOST } from './local-address.ts';
 
@@ -9,8 +10,8 @@ export const COMPATIBILITY_DATE = '2026-08-01';
 /** Name in wrangler.toml of the bucket with the model registry. */
 export const BUCKET = 'MODELS';
 
-/** What the Worker writes about a published model, one JSON line each: its `console.log`, as every host reads it. */
-export type WorkerEvent = { event: string } & Record<string, unknown>;
+/** What the Worker prints about a published model, one JSON line each. */
+export type WorkerEvent = FollowEvent;
 
 export interface WorkerOptions {
   model: string;
@@ -52,7 +53,7 @@ export async function startWorker({
     r2Buckets: lookMs !== undefined ? [BUCKET] : [],
     assets: { directory: playground, routerConfig: { has_user_worker: true } },
     handleStructuredLogs({ level, message }) {
-      const event = toEvent(message);
+      const event = readEvent(FollowEvent, message);
       if (event) onEvent(event);
       else if (level === 'error' || level === 'warn') console.error(message);
       else console.log(message);
@@ -61,20 +62,10 @@ export async function startWorker({
   return new Miniflare(settings);
 }
 
-function toEvent(line: string): WorkerEvent | undefined {
-  try {
-    const document = JSON.parse(line);
-    return typeof document?.event === 'string' ? document : undefined;
-  } catch {
-    return undefined;
-  }
-}
-
 /** For a person who watches. */
-export function print({ event, ...details }: WorkerEvent): void {
-  const { model, version, was, reason } = details;
-  if (event === 'model_current') console.log(`${model} ${version} is current (was ${was})`);
-  else if (event === 'model_refused') console.error(`the published model is refused: ${reason}`);
-  else if (event === 'model_waits') console.error(`the published model waits: ${reason}`);
-  else console.error(`${event}: ${reason}`);
+export function print(event: WorkerEvent): void {
+  if (event.event === 'model_current') console.log(`${event.model} ${event.version} is current (was ${event.was})`);
+  else if (event.event === 'model_refused') console.error(`the published model is refused: ${event.reason}`);
+  else if (event.event === 'model_waits') console.error(`the published model waits: ${event.reason}`);
+  else console.error(`${event.event}: ${event.reason}`);
 }

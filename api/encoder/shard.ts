@@ -8,6 +8,8 @@ import { pipeline } from 'node:stream/promises';
 import { BulkDone, type BulkError, BulkLine, type BulkResult, BulkShard } from '../../contracts/src/api/bulk.ts';
 import { LIMITS } from '../../contracts/src/api/embed.ts';
 import type { ErrorCode } from '../../contracts/src/api/error.ts';
+import { bulkFiles } from '../../contracts/src/keys.ts';
+import { SCHEMA_VERSION } from '../../contracts/src/schema-version.ts';
 import { UserError } from '../../contracts/src/user-error.ts';
 import { isBase64 } from '../core/base64.ts';
 import type { Encode } from './encode.ts';
@@ -33,23 +35,24 @@ export interface ShardJob {
 /** Images per chunk: large enough for full batches, small enough that a stop costs a second. */
 const CHUNK = 32;
 
-export const shardName = (shard: number) => `shard-${paddedNumber(shard)}.jsonl`;
-const paddedNumber = (shard: number) => String(shard).padStart(4, '0');
-
 /** Undefined when it was stopped before the end; run it again to go on. */
 export async function encodeShard(job: ShardJob): Promise<BulkDone | undefined> {
-  const file = (name: string) => join(job.output, name);
-  const nnnn = paddedNumber(job.shard);
+  const files = bulkFiles(job.shard);
   const paths = {
-    input: join(job.input, shardName(job.shard)),
-    started: file(`part-${nnnn}.started.json`),
-    done: file(`part-${nnnn}.done.json`),
-    part: file(`part-${nnnn}.jsonl`),
-    errors: file(`errors-${nnnn}.jsonl`),
+    input: join(job.input, files.input),
+    started: join(job.output, files.started),
+    done: join(job.output, files.done),
+    part: join(job.output, files.results),
+    errors: join(job.output, files.errors),
   };
   await mkdir(job.output, { recursive: true });
   const { digest, total } = await survey(paths.input);
-  const shard: BulkShard = { shard: job.shard, input: digest, space_id: job.space_id };
+  const shard: BulkShard = {
+    schema_version: SCHEMA_VERSION,
+    shard: job.shard,
+    input: digest,
+    space_id: job.space_id,
+  };
   const finished = await readJson(paths.done, BulkDone);
   if (finished && same(finished, shard)) return finished;
   const started = await readJson(paths.started, BulkShard);

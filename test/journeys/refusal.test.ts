@@ -41,7 +41,7 @@ const embed = () =>
     headers: { 'content-type': 'application/json' },
     body: JSON.stringify({ input: 'a dog running through snow' }),
   });
-const said = (manifest: string) => events.filter((event) => event.manifest === manifest);
+const said = (manifest: string) => events.filter((event) => 'manifest' in event && event.manifest === manifest);
 
 test.each([
   [
@@ -106,7 +106,7 @@ test('moving between two models again and again takes no more memory than moving
     expect((await embed()).status).toBe(200);
     sizes.push(await memory());
   }
-  expect(events.filter(({ event, version }) => event === 'model_current' && version === VERSION)).toHaveLength(4);
+  expect(events.filter((event) => event.event === 'model_current' && event.version === VERSION)).toHaveLength(4);
   expect(events.filter(({ event }) => event === 'model_not_closed')).toEqual([]);
   const [one = 0, ...after] = sizes;
   // While one model is being opened the one before it still answers: twice the memory, reused from then on.

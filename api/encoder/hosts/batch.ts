@@ -2,9 +2,11 @@
 
 import { fileURLToPath } from 'node:url';
 import { type CommandLine, runCommand } from '../../../contracts/command/command-line.ts';
+import type { BulkEvent } from '../../../contracts/src/events.ts';
 import { EXIT } from '../../../contracts/src/exit-codes.ts';
+import { bulkFiles } from '../../../contracts/src/keys.ts';
 import { UserError } from '../../../contracts/src/user-error.ts';
-import { encodeShard, shardName } from '../shard.ts';
+import { encodeShard } from '../shard.ts';
 import { openTower } from './service.ts';
 
 const HELP = `Usage: node api/encoder/hosts/batch.ts INPUT OUTPUT [--shard N] [--model FOLDER]
@@ -39,11 +41,15 @@ async function main({ values, words: [input, output] }: CommandLine<typeof OPTIO
     space_id: manifest.space_id,
     encode,
     signal: stop.signal,
-    onProgress: (progress) => console.log(JSON.stringify({ event: 'progress', shard: shardName(shard), ...progress })),
+    onProgress: (progress) => print({ event: 'progress', shard: bulkFiles(shard).input, ...progress }),
   });
   await close();
-  if (done) console.log(JSON.stringify({ event: 'done', ...done }));
+  if (done) print({ event: 'done', ...done });
   return done ? 0 : EXIT.interrupted;
+}
+
+function print(event: BulkEvent): void {
+  console.log(JSON.stringify(event));
 }
 
 await runCommand({ help: HELP, options: OPTIONS, words: 2 }, main);
