@@ -1,21 +1,25 @@
-// The door's counter: how much is waiting, and when one more would be too much.
+// Counts the work that waits for the encoder and refuses what would be too much.
 
 /** `bytes` of request bodies held, `images` and their `pixels` (by header) that wait for a verdict. */
-export type Load = { bytes: number; images: number; pixels: number };
+export interface Load {
+  bytes: number;
+  images: number;
+  pixels: number;
+}
 
-export type Admission = {
-  /** Undefined when full; else call what it returns, once, when the work is done. */
+export interface Admission {
+  /** Undefined when full. Otherwise call the returned function once, when the work is done. */
   enter(load: Partial<Load>): (() => void) | undefined;
   pending(): Load;
-  /** Seconds until a place is likely, from the pace so far: for Retry-After. */
+  /** Seconds until a place is likely, estimated from the pace so far: for Retry-After. */
   retryAfter(): number;
-};
+}
 
 /** About five seconds of one core's decoding, and a quarter of a small container's memory. */
-export const DOOR: Load = { bytes: 128 * 1024 * 1024, images: 128, pixels: 256_000_000 };
+export const ADMISSION_LIMITS: Load = { bytes: 128 * 1024 * 1024, images: 128, pixels: 256_000_000 };
 
-/** A single load larger than the limits enters while nothing like it waits, so no valid request is refused for ever. */
-export function createAdmission(limits: Load = DOOR): Admission {
+/** A load larger than the limits enters while no other of its kind waits, so that every valid request is served. */
+export function createAdmission(limits: Load = ADMISSION_LIMITS): Admission {
   const pending: Load = { bytes: 0, images: 0, pixels: 0 };
   const names = ['bytes', 'images', 'pixels'] as const;
   let secondsPerImage = 0.1;

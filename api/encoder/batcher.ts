@@ -1,21 +1,28 @@
-// Dynamic micro-batching: images of concurrent requests share a run of the graph, and every caller gets its own back.
+// Dynamic micro-batching: images of concurrent requests share a run of the graph, and every caller gets its own vector.
 import type { ImageSession } from './session.ts';
 
-/** A batch leaves when it is full or its first image has waited `waitMs`; while one runs, the next one fills up. */
-export type BatcherOptions = { maxBatch: number; waitMs: number };
+/** A batch runs when it is full or its first image has waited `waitMs`; while one runs, the next one fills up. */
+export interface BatcherOptions {
+  maxBatch: number;
+  waitMs: number;
+}
 export type Embed = (tensor: Float32Array) => Promise<Float32Array>;
 
-type Waiting = { tensor: Float32Array; resolve: (vector: Float32Array) => void; reject: (reason: unknown) => void };
+interface Waiting {
+  tensor: Float32Array;
+  resolve: (vector: Float32Array) => void;
+  reject: (reason: unknown) => void;
+}
 
 export function createBatcher(session: ImageSession, { maxBatch, waitMs }: BatcherOptions): Embed {
   const waiting: Waiting[] = [];
-  let running = false;
+  let isRunning = false;
   let timer: NodeJS.Timeout | undefined;
 
-  const leave = async (): Promise<void> => {
+  const runBatch = async (): Promise<void> => {
     clearTimeout(timer);
     timer = undefined;
-    running = true;
+    isRunning = true;
     const batch = waiting.splice(0, maxBatch);
     try {
       const vectors = await session.run(batch.map(({ tensor }) => tensor));
@@ -27,14 +34,14 @@ export function createBatcher(session: ImageSession, { maxBatch, waitMs }: Batch
     } catch (error) {
       for (const { reject } of batch) reject(error);
     }
-    running = false;
+    isRunning = false;
     schedule();
   };
 
   const schedule = (): void => {
-    if (running || waiting.length === 0) return;
-    if (waiting.length >= maxBatch) void leave();
-    else timer ??= setTimeout(() => void leave(), waitMs);
+    if (isRunning || waiting.length === 0) return;
+    if (waiting.length >= maxBatch) void runBatch();
+    else timer ??= setTimeout(() => void runBatch(), waitMs);
   };
 
   return (tensor) =>

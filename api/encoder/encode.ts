@@ -9,17 +9,17 @@ import { decode, ImageRefused } from './pixels/decode.ts';
 import { createPreprocess } from './pixels/preprocess.ts';
 import type { ImageSession } from './session.ts';
 
-/** One verdict an image, in the same order; a bad image never spoils its neighbours. */
+/** One verdict per image, in the same order; a bad image never spoils its neighbours. */
 export type Encode = (images: Uint8Array[]) => Promise<EncodeResult[]>;
 
-/** Eight images are enough to fill a core; five milliseconds are little beside the decoding of one photo. */
+/** Eight images are enough to fill a core; five milliseconds are short compared with the decoding of one photo. */
 const BATCHER: BatcherOptions = { maxBatch: 8, waitMs: 5 };
 
-/** Assembles the path once; what it returns may be called by any number of requests at a time. */
+/** The returned function may be called by any number of requests at a time. */
 export function createEncode(manifest: ModelManifest, session: ImageSession, batcher = BATCHER): Encode {
   const preprocess = createPreprocess(manifest.image.preprocess);
   const embed = createBatcher(session, batcher);
-  // A decoded photo takes up to 64 MB (16 megapixels of RGBA): as many as there are cores, however many requests wait.
+  // A decoded photo takes up to 64 MB (16 megapixels of RGBA), so only as many as there are cores are held at a time.
   const decoding = createGate(availableParallelism());
 
   const encodeOne = async (bytes: Uint8Array): Promise<EncodeResult> => {

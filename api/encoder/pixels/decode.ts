@@ -1,17 +1,21 @@
-// Image bytes to upright 8-bit RGB, guarded. sharp only decodes; every rule has its twin in trainer/towers/preprocess.py.
+// Decodes image bytes to upright 8-bit RGB within limits. Every rule has its twin in trainer/towers/preprocess.py.
 import sharp from 'sharp';
 import { LIMITS } from '../../../contracts/src/api/embed.ts';
 import type { ErrorCode } from '../../../contracts/src/api/error.ts';
 import { type ImageHeader, readImageHeader } from '../../core/image-header.ts';
 
-/** Rows from the top, three bytes a pixel. */
-export type Picture = { width: number; height: number; pixels: Uint8Array };
+/** Rows from the top, three bytes per pixel. */
+export interface Picture {
+  width: number;
+  height: number;
+  pixels: Uint8Array;
+}
 
 /** JPEG's and GIF's own bound. It keeps a 1 x 16,000,000 image from needing 16,000,000 rows of resize weights. */
 export const MAX_SIDE = 65_535;
 const DECODE_SECONDS = 20;
 
-// One thread an image and nothing kept: memory is then bounded by how many images are decoded at once.
+// One thread per image and no cache: memory is then bounded by the number of images that are decoded at a time.
 sharp.cache(false);
 sharp.concurrency(1);
 
@@ -70,7 +74,7 @@ export async function decode(bytes: Uint8Array): Promise<Picture> {
 
 async function decodeRaw(bytes: Uint8Array, mayBeCmyk: boolean) {
   const guards = { limitInputPixels: LIMITS.image_pixels, sequentialRead: true, pages: 1 } as const;
-  // 'error' lets pass what every viewer shows (a stray byte between JPEG segments) and refuses what is cut off.
+  // 'error' accepts what every viewer shows (a stray byte between JPEG segments) and refuses a file that is cut off.
   const open = () => sharp(bytes, { ...guards, failOn: 'error', ignoreIcc: true, autoOrient: true });
   const cmyk = mayBeCmyk && (await open().metadata()).space === 'cmyk';
   const image = cmyk ? open().pipelineColourspace('cmyk').toColourspace('cmyk') : open();
@@ -90,7 +94,7 @@ function cmykToRgb(data: Uint8Array): Uint8Array {
   return data.subarray(0, (data.length / 4) * 3);
 }
 
-/** (c * a + 255 * (255 - a)) / 255, rounded, in place: what was transparent becomes paper, not its hidden colour. */
+/** (c * a + 255 * (255 - a)) / 255, rounded, in place: a transparent pixel becomes white and not its hidden colour. */
 function overWhite(data: Uint8Array): Uint8Array {
   for (let from = 0, to = 0; from < data.length; from += 4) {
     const alpha = data[from + 3] ?? 0;

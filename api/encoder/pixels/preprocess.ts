@@ -1,14 +1,14 @@
-// The manifest's preprocess recipe and nothing else: a picture becomes the graph's input. Twin: towers/preprocess.py.
+// Turns a picture into the graph's input by the manifest's preprocess recipe. Twin: trainer/towers/preprocess.py.
 import { PreprocessRecipe } from '../../../contracts/src/model/preprocess.ts';
 import type { Picture } from './decode.ts';
-import { resize, type Window } from './resize.ts';
+import { type Geometry, resize } from './resize.ts';
 
-export type Preprocess = {
+export interface Preprocess {
   /** uint8 [size, size, 3]: resized, then cropped or padded with black. */
   toPixels(picture: Picture): Uint8Array;
   /** float32 [3, size, size], ready for the graph. */
   toTensor(picture: Picture): Float32Array;
-};
+}
 
 /** Refuses what the contract refuses (unknown keys too) and the one combination that is not square. */
 export function createPreprocess(recipe: unknown): Preprocess {
@@ -20,19 +20,15 @@ export function createPreprocess(recipe: unknown): Preprocess {
     const std = checked.std[channel] ?? 1;
     return Float32Array.from({ length: 256 }, (_, level) => (level / 255 - mean) / std);
   });
-  const toPixels = (picture: Picture) => {
-    const { width, height, window } = geometry(picture.width, picture.height, checked);
-    return resize(picture, width, height, window);
-  };
+  const toPixels = (picture: Picture) => resize(picture, geometry(picture.width, picture.height, checked));
   return { toPixels, toTensor: (picture) => normalise(toPixels(picture), levels) };
 }
 
 /** `shortest` truncates the longer side and rounds the offset half to even, as torchvision does; `longest` rounds. */
-export function geometry(width: number, height: number, recipe: PreprocessRecipe) {
+export function geometry(width: number, height: number, recipe: PreprocessRecipe): Geometry {
   const { size, resize_mode } = recipe;
   const at = (w: number, h: number, offset: (side: number) => number) => {
-    const window: Window = { left: offset(w), top: offset(h), size };
-    return { width: w, height: h, window };
+    return { width: w, height: h, crop: { left: offset(w), top: offset(h), size } };
   };
   if (resize_mode === 'squash') return at(size, size, () => 0);
   if (resize_mode === 'shortest') {

@@ -2,15 +2,30 @@
 // (Pillow 13 starts with the columns where that is cheaper; the twin in towers/preprocess.py asks for rows first.)
 import type { Picture } from './decode.ts';
 
-/** The resized image's part that is wanted: `size` x `size` pixels from (left, top); outside of it is black. */
-export type Window = { left: number; top: number; size: number };
+/** The wanted part of the resized image: `size` x `size` pixels from (left, top), black outside of the image. */
+export interface Crop {
+  left: number;
+  top: number;
+  size: number;
+}
+/** The image is resized to `width` x `height`, then cropped. */
+export interface Geometry {
+  width: number;
+  height: number;
+  crop: Crop;
+}
 
 /** Pillow keeps 22 bits behind the point: 32 less 8 for a sample less 2 for overshoot. */
 const PRECISION_BITS = 22;
 const HALF = 1 << (PRECISION_BITS - 1);
 
 /** Output pixel i reads `count[i]` samples from `first[i]`, weighted by `weights[i * stride ...]`. */
-type Taps = { first: Int32Array; count: Int32Array; weights: Int32Array; stride: number };
+interface Taps {
+  first: Int32Array;
+  count: Int32Array;
+  weights: Int32Array;
+  stride: number;
+}
 
 function cubic(distance: number): number {
   const x = Math.abs(distance);
@@ -19,8 +34,17 @@ function cubic(distance: number): number {
   return x < 2 ? (((x - 5) * x + 8) * x - 4) * a : 0;
 }
 
+interface Axis {
+  /** Pixels of the source and of the resized image. */
+  input: number;
+  output: number;
+  /** The output pixels that are wanted. */
+  from: number;
+  to: number;
+}
+
 /** Taps of output pixels from..to; shrinking widens the filter by the scale (antialiasing). */
-function tapsOf(input: number, output: number, from: number, to: number): Taps {
+function tapsOf({ input, output, from, to }: Axis): Taps {
   const scale = input / output;
   const widening = Math.max(scale, 1);
   const support = 2 * widening;
@@ -36,7 +60,8 @@ function tapsOf(input: number, output: number, from: number, to: number): Taps {
     for (let t = 0; t < taps; t++) sum += exact[t] = cubic((t + start - center + 0.5) * (1 / widening));
     for (let t = 0; t < taps; t++) {
       const fixed = ((exact[t] ?? 0) / (sum === 0 ? 1 : sum)) * (1 << PRECISION_BITS);
-      weights[i * stride + t] = fixed < 0 ? fixed - 0.5 : fixed + 0.5; // storing truncates, so this rounds
+      // Storing truncates, so this rounds.
+      weights[i * stride + t] = fixed < 0 ? fixed - 0.5 : fixed + 0.5;
     }
     first[i] = start;
     count[i] = taps;
@@ -44,11 +69,11 @@ function tapsOf(input: number, output: number, from: number, to: number): Taps {
   return { first, count, weights, stride };
 }
 
-function horizontal(source: Uint8Array, rowStart: number, taps: Taps, into: Uint8ClampedArray): void {
-  const { first, count, weights, stride } = taps;
+/** `source` begins with the row that is resized. */
+function resizeRow(source: Uint8Array, { first, count, weights, stride }: Taps, into: Uint8ClampedArray): void {
   for (let x = 0; x < first.length; x++) {
     let [r, g, b] = [HALF, HALF, HALF];
-    let at = rowStart + (first[x] ?? 0) * 3;
+    let at = (first[x] ?? 0) * 3;
     const end = x * stride + (count[x] ?? 0);
     for (let w = x * stride; w < end; w++, at += 3) {
       const weight = weights[w] ?? 0;
@@ -63,14 +88,14 @@ function horizontal(source: Uint8Array, rowStart: number, taps: Taps, into: Uint
 }
 
 /**
- * Resizes to `width` x `height` and returns the window, computing nothing outside of it. Every source row is resized
+ * Returns the crop of the resized image and computes nothing outside of it. Every source row is resized
  * horizontally once and added at once to the output rows that read it, so no intermediate image is held.
  */
-export function resize(picture: Picture, width: number, height: number, window: Window): Uint8Array {
-  const [left, right] = [Math.max(0, window.left), Math.min(width, window.left + window.size)];
-  const [top, bottom] = [Math.max(0, window.top), Math.min(height, window.top + window.size)];
-  const columns = tapsOf(picture.width, width, left, right);
-  const rows = tapsOf(picture.height, height, top, bottom);
+export function resize(picture: Picture, { width, height, crop }: Geometry): Uint8Array {
+  const [left, right] = [Math.max(0, crop.left), Math.min(width, crop.left + crop.size)];
+  const [top, bottom] = [Math.max(0, crop.top), Math.min(height, crop.top + crop.size)];
+  const columns = tapsOf({ input: picture.width, output: width, from: left, to: right });
+  const rows = tapsOf({ input: picture.height, output: height, from: top, to: bottom });
   const lineLength = (right - left) * 3;
   const sums = new Int32Array(lineLength * (bottom - top)).fill(HALF);
   const line = new Uint8ClampedArray(lineLength);
@@ -79,7 +104,7 @@ export function resize(picture: Picture, width: number, height: number, window: 
     while (oldest < bottom - top && (rows.first[oldest] ?? 0) + (rows.count[oldest] ?? 0) <= y) oldest++;
     if (oldest === bottom - top) break;
     if ((rows.first[oldest] ?? 0) > y) continue;
-    horizontal(picture.pixels, y * picture.width * 3, columns, line);
+    resizeRow(picture.pixels.subarray(y * picture.width * 3), columns, line);
     for (let row = oldest; row < bottom - top && (rows.first[row] ?? 0) <= y; row++) {
       const weight = rows.weights[row * rows.stride + y - (rows.first[row] ?? 0)] ?? 0;
       const start = row * lineLength;
@@ -88,9 +113,9 @@ export function resize(picture: Picture, width: number, height: number, window: 
       }
     }
   }
-  const output = new Uint8ClampedArray(window.size * window.size * 3);
+  const output = new Uint8ClampedArray(crop.size * crop.size * 3);
   for (let y = top; y < bottom; y++) {
-    const to = ((y - window.top) * window.size + left - window.left) * 3;
+    const to = ((y - crop.top) * crop.size + left - crop.left) * 3;
     for (let i = 0; i < lineLength; i++) output[to + i] = (sums[(y - top) * lineLength + i] ?? 0) >> PRECISION_BITS;
   }
   return new Uint8Array(output.buffer);

@@ -6,6 +6,7 @@ import { describe, expect, test } from 'vitest';
 import { decode } from '../../../../api/encoder/pixels/decode.ts';
 import { createPreprocess } from '../../../../api/encoder/pixels/preprocess.ts';
 import { resize } from '../../../../api/encoder/pixels/resize.ts';
+import { LIMITS } from '../../../../contracts/src/api/embed.ts';
 
 type Case = {
   image: string;
@@ -16,6 +17,7 @@ type Case = {
   values: [number, number][];
 };
 const folder = new URL('../../../../contracts/vectors/preprocess/', import.meta.url);
+const root = new URL('../../../../', import.meta.url);
 const read = (path: string) => readFileSync(new URL(path, folder));
 const { recipes, cases } = JSON.parse(read('cases.json').toString()) as {
   recipes: Record<string, object>;
@@ -44,24 +46,27 @@ describe('an image file becomes the pixels that the trainer sees', () => {
 describe('bicubic resizing is bit-exact with Pillow', () => {
   test.each(vectors)('$from to $to', ({ from: [width, height], to: [toWidth, toHeight], digest: expected }) => {
     const size = Math.max(toWidth, toHeight);
-    const square = resize({ width, height, pixels: noise(width * height * 3) }, toWidth, toHeight, {
-      left: 0,
-      top: 0,
-      size,
-    });
+    const picture = { width, height, pixels: noise(width * height * 3) };
+    const square = resize(picture, { width: toWidth, height: toHeight, crop: { left: 0, top: 0, size } });
     const rows = Array.from({ length: toHeight }, (_, y) => square.subarray(y * size * 3, (y * size + toWidth) * 3));
     expect(digest(Buffer.concat(rows))).toBe(expected);
   });
 
-  test('a window of the resized image holds the same pixels as the whole', () => {
+  test('a crop of the resized image holds the same pixels as the whole', () => {
     const picture = { width: 97, height: 61, pixels: noise(97 * 61 * 3) };
-    const whole = resize(picture, 50, 30, { left: 0, top: 0, size: 50 });
-    const part = resize(picture, 50, 30, { left: 21, top: 9, size: 12 });
+    const whole = resize(picture, { width: 50, height: 30, crop: { left: 0, top: 0, size: 50 } });
+    const part = resize(picture, { width: 50, height: 30, crop: { left: 21, top: 9, size: 12 } });
     for (let y = 0; y < 12; y++) {
       const from = ((y + 9) * 50 + 21) * 3;
       expect(part.subarray(y * 36, y * 36 + 36)).toEqual(whole.subarray(from, from + 36));
     }
   });
+});
+
+test('the trainer refuses images above the same number of pixels as the API', () => {
+  const python = readFileSync(new URL('trainer/towers/preprocess.py', root), 'utf8');
+  const [, digits = ''] = /^MAX_PIXELS = ([\d_]+)/m.exec(python) ?? [];
+  expect(Number(digits.replaceAll('_', ''))).toBe(LIMITS.image_pixels);
 });
 
 describe('the recipe is refused', () => {
