@@ -1,9 +1,12 @@
 // What `npm start` runs: the Worker and the image encoder, both following a registry folder.
-import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Miniflare } from 'miniflare';
 import { ModelManifest } from '../../contracts/src/model/manifest.ts';
+import { toFileUri } from '../registry/stores/file-uri.ts';
+import { digestOfFile } from '../registry/stores/hash.ts';
+import { openStore } from '../registry/stores/open.ts';
+import { openR2Store } from '../registry/stores/r2.ts';
 import { startEncoder } from './local-encoder.ts';
 import { BUCKET, print, startWorker, type WorkerEvent, type WorkerOptions } from './local-worker.ts';
 import { createMirror } from './mirror.ts';
@@ -34,7 +37,7 @@ export async function startLocal({
     await Promise.all([worker?.dispose(), encoder.stop()]);
   };
   try {
-    const current = { manifest: digestOf(join(model, 'manifest.json')) };
+    const current = { manifest: await digestOfFile(join(model, 'manifest.json')) };
     const notice = (event: WorkerEvent) => {
       if (event.event === 'model_current') current.manifest = String(event.manifest);
       onEvent(event);
@@ -72,7 +75,8 @@ async function followFolder(folder: string, worker: Miniflare, options: Follower
   const onProblem = (reason: string) => {
     if (!isEnded) onEvent({ event: 'registry_unreadable', reason });
   };
-  const mirror = createMirror({ folder, bucket, name, onProblem });
+  const registry = openStore(toFileUri(folder));
+  const mirror = createMirror({ registry, bucket: openR2Store(bucket), name, onProblem });
   const again = async () => {
     const named = await mirror.sync();
     // The Worker looks behind a request: while nobody else asks anything, this does.
@@ -85,8 +89,4 @@ async function followFolder(folder: string, worker: Miniflare, options: Follower
     isEnded = true;
     clearTimeout(timer);
   };
-}
-
-function digestOf(file: string): string {
-  return `sha256:${createHash('sha256').update(readFileSync(file)).digest('hex')}`;
 }

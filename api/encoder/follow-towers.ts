@@ -4,17 +4,18 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { ModelManifest } from '../../contracts/src/model/manifest.ts';
 import type { ModelPointer } from '../../contracts/src/model/pointer.ts';
+import { readPointer, readRelease, readManifest as readStored } from '../registry/read.ts';
 import { createRetries } from '../registry/retries.ts';
+import type { ObjectReader } from '../registry/store.ts';
 import { createEncode } from './encode.ts';
-import { materialise, readPointer, readPrevious, readStoredManifest, type StoredManifest } from './model-cache.ts';
-import type { ModelStore } from './model-store.ts';
+import { download, type StoredManifest } from './model-cache.ts';
 import { openSession, readManifest } from './session.ts';
 import type { Tower, Towers } from './towers.ts';
 
 export type FollowOptions = {
   /** Folder of the embedded model: served while the registry names none or cannot be read. */
   embedded: string;
-  store: ModelStore;
+  store: ObjectReader;
   /** Model whose pointer is followed; absent: the embedded model's name. */
   name?: string | undefined;
   /** Between two looks at the pointer while everything that is asked for is known. */
@@ -108,7 +109,7 @@ export async function followTowers(options: FollowOptions): Promise<Towers & { c
   async function look(wanted?: string): Promise<void> {
     lookedAt = Date.now();
     try {
-      const pointer = await readPointer(store, name);
+      const pointer = (await readPointer(store, name))?.pointer;
       isUnreadable = false;
       if (pointer && pointer.manifest !== current.digest) await moveTo(pointer.manifest);
       if (pointer && wanted !== undefined && !folders.has(wanted)) await learnPrevious(pointer, wanted);
@@ -122,7 +123,7 @@ export async function followTowers(options: FollowOptions): Promise<Towers & { c
   async function moveTo(digest: string): Promise<void> {
     if (!retries.isDue(digest)) return;
     try {
-      const stored = await readStoredManifest(store, digest);
+      const stored = { digest, ...(await readStored(store, digest)) };
       const { space_id: space, version } = stored.manifest;
       await learn(stored);
       if (space !== current.space) previous = current.space;
@@ -136,9 +137,10 @@ export async function followTowers(options: FollowOptions): Promise<Towers & { c
 
   /** A copy of this host that has just begun knows the current model only, but Workers may still be at the one before. */
   async function learnPrevious(pointer: ModelPointer, wanted: string): Promise<void> {
-    const digest = await readPrevious(store, pointer);
+    const { previous: before } = await readRelease(store, pointer.release);
+    const digest = before === null ? undefined : (await readRelease(store, before)).manifest;
     if (digest === undefined) return;
-    const stored = await readStoredManifest(store, digest);
+    const stored = { digest, ...(await readStored(store, digest)) };
     if (stored.manifest.space_id !== wanted) return;
     await learn(stored);
     previous = wanted;
@@ -151,7 +153,7 @@ export async function followTowers(options: FollowOptions): Promise<Towers & { c
     const space = manifest.space_id;
     if (folders.has(space)) await openTower(space);
     else {
-      const folder = await materialise(store, stored, cache);
+      const folder = await download(store, stored, cache);
       towers.set(space, Promise.resolve(await open(folder)));
       folders.set(space, folder);
     }

@@ -1,5 +1,4 @@
-// Files as documents name them: by digest.
-import { createHash } from 'node:crypto';
+// The files that a document names.
 import { Artefact } from '../../contracts/src/model/artefact.ts';
 
 /** Every descriptor in a document, wherever it stands. */
@@ -7,9 +6,4 @@ export function artefactsIn(value: unknown): Artefact[] {
   const artefact = Artefact.safeParse(value);
   if (artefact.success) return [artefact.data];
   return typeof value === 'object' && value !== null ? Object.values(value).flatMap(artefactsIn) : [];
-}
-
-/** `sha256:` and the hexadecimal digest of bytes. */
-export function sha256(bytes: Uint8Array): string {
-  return `sha256:${createHash('sha256').update(bytes).digest('hex')}`;
 }

@@ -52,17 +52,17 @@ const MAY_FALL: Readonly<Record<string, number>> = {
 };
 
 /** Decides, and says why in sentences that a person reads weeks later. */
-export function decide(candidate: Candidate, incumbent: Incumbent | null): GateDecision {
+export function decide(candidate: Candidate, incumbent: Incumbent | undefined): GateDecision {
   const { manifest, evaluated } = candidate;
   if (incumbent?.digest === candidate.digest) {
     return reject(incumbent, [], [`${manifest.name} ${manifest.version} is current already`]);
   }
-  if (incumbent !== null && incumbent.manifest.name !== manifest.name) {
+  if (incumbent !== undefined && incumbent.manifest.name !== manifest.name) {
     const names = `${manifest.name} would replace ${incumbent.manifest.name}`;
     return reject(incumbent, [], [`${names}: a model replaces only one of its own name`]);
   }
   const checks = FLOORS.map(({ of, ...bound }) => check(bound, candidate[of].metrics));
-  const isComparable = incumbent !== null && incumbent.release.dev_data === candidate.dev_data;
+  const isComparable = incumbent !== undefined && incumbent.release.dev_data === candidate.dev_data;
   if (isComparable) {
     for (const [metric, fall] of Object.entries(MAY_FALL)) {
       const before = incumbent.release.metrics[metric];
@@ -82,7 +82,7 @@ export function decide(candidate: Candidate, incumbent: Incumbent | null): GateD
   };
 }
 
-function reject(incumbent: Incumbent | null, checks: GateCheck[], reasons: string[]): GateDecision {
+function reject(incumbent: Incumbent | undefined, checks: GateCheck[], reasons: string[]): GateDecision {
   return { decision: 'reject', reasons, checks, incumbent: incumbent?.digest ?? null };
 }
 
@@ -100,11 +100,16 @@ function sentence({ name, value, limit, bound }: GateCheck): string {
   return `${name} is ${shown(value)}; ${bound === 'min' ? 'at least' : 'at most'} ${shown(limit)} is needed`;
 }
 
-function grounds({ manifest, evaluated }: Candidate, incumbent: Incumbent | null, isComparable: boolean): string[] {
+function grounds(
+  { manifest, evaluated }: Candidate,
+  incumbent: Incumbent | undefined,
+  isComparable: boolean,
+): string[] {
   const recall = 'student_int8.mean_recall';
   const now = evaluated.metrics[recall] ?? Number.NaN;
   const reasons: string[] = [];
-  if (incumbent === null) reasons.push(`the first ${manifest.name}: it passes every floor, ${recall} is ${shown(now)}`);
+  if (incumbent === undefined)
+    reasons.push(`the first ${manifest.name}: it passes every floor, ${recall} is ${shown(now)}`);
   else if (!isComparable)
     reasons.push(
       'it passes every floor; the incumbent was measured on another dev split, so the two were not compared',
@@ -114,7 +119,7 @@ function grounds({ manifest, evaluated }: Candidate, incumbent: Incumbent | null
     const from = before === undefined ? 'not measured' : shown(before);
     reasons.push(`${recall} is ${shown(now)}, the incumbent's is ${from}; nothing falls further than it may`);
   }
-  if (incumbent !== null && incumbent.manifest.space_id !== manifest.space_id)
+  if (incumbent !== undefined && incumbent.manifest.space_id !== manifest.space_id)
     reasons.push('it has a new embedding space: vectors stored with the incumbent have to be made again');
   return reasons;
 }

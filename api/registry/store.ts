@@ -1,149 +1,86 @@
-// A place for objects by key, under one URI: a folder of this machine or a bucket. Writers of models and runs use no other door.
-import { createHash, randomUUID } from 'node:crypto';
-import {
-  copyFileSync,
-  linkSync,
-  mkdirSync,
-  readdirSync,
-  readFileSync,
-  renameSync,
-  rmSync,
-  statSync,
-  writeFileSync,
-} from 'node:fs';
-import { dirname, join, relative, sep } from 'node:path';
-import { UserError } from '../../contracts/src/user-error.ts';
-import { fromFileUri } from './stores/file-uri.ts';
-import { openS3Store, type S3Options } from './stores/s3.ts';
+// The seam of object stores: objects by key under one URI, in a folder, an S3 bucket or a Worker's R2 binding.
 
-export interface StoredObject {
-  body: Buffer;
-  /** Changes whenever the object does; means nothing else. */
-  etag: string;
+import { sha256 } from './digest.ts';
+
+/** Bytes that can be written without ever being in memory as a whole. */
+export interface ObjectBody {
+  readonly size: number;
+  stream(): AsyncIterable<Uint8Array>;
 }
 
-export interface ObjectStore {
-  /** `file://` or `s3://`, without a slash at the end: what a key is relative to. */
+/** An object as it was when it was found. Its content is read once: by `bytes`, `text`, `stream` or `digest`. */
+export interface StoredObject extends ObjectBody {
+  /** Changes whenever the object does; means nothing else. */
+  readonly etag: string;
+  bytes(): Promise<Uint8Array<ArrayBuffer>>;
+  /** As UTF-8. */
+  text(): Promise<string>;
+  /** SHA-256 of the content, as keys write it; a store of large objects computes it from a stream. */
+  digest(): Promise<string>;
+}
+
+/** What readers of a registry need of a store. */
+export interface ObjectReader {
+  /** `file://`, `s3://` or `r2:`, without a slash at the end: what a key is relative to. */
   readonly uri: string;
-  get(key: string): Promise<StoredObject | null>;
-  /**
-   * Writes in one step: a reader sees the old object or the new one. With `only` the write happens where the object is
-   * still that one (an etag) or still absent (`'absent'`), and the answer is whether it happened.
-   */
-  put(key: string, body: Uint8Array, only?: { etag: string } | 'absent'): Promise<boolean>;
-  /** Copies a file of this machine. */
-  putFile(key: string, file: string): Promise<void>;
+  /** Undefined where there is no such object. */
+  get(key: string): Promise<StoredObject | undefined>;
+}
+
+/** When to write: while the object still has this etag, or while there is none. */
+export type Condition = { etag: string } | 'absent';
+
+export interface ObjectStore extends ObjectReader {
+  /** Writes in one step: a reader sees the old object or the new one. Answers whether `condition` held and it was written. */
+  put(key: string, body: Uint8Array | ObjectBody, condition?: Condition): Promise<boolean>;
   /** Every object below a prefix, sorted by key. */
   list(prefix: string): Promise<{ key: string; size: number }[]>;
 }
 
 /** A document as every object of ours holds it. */
-export function encodeDocument(document: object): Buffer {
-  return Buffer.from(`${JSON.stringify(document, null, 2)}\n`);
+export function encodeDocument(document: object): Uint8Array<ArrayBuffer> {
+  return new Uint8Array(new TextEncoder().encode(`${JSON.stringify(document, undefined, 2)}\n`));
 }
 
-/** Opens what a URI names. Throws a UserError for a scheme that is neither `file` nor `s3`. */
-export function openStore(uri: string, s3: S3Options = {}): ObjectStore {
-  if (uri.startsWith('s3://')) return openS3Store(uri, s3);
-  const folder = fromFileUri(uri);
-  if (folder === null) throw new UserError(`${uri} is neither a file:// nor an s3:// URI`);
-  return openFolderStore(folder, uri.replace(/\/$/, ''));
-}
-
-/** A command that died while it held the lock held it for less than this. */
-const STALE_LOCK_MS = 10_000;
-
-function openFolderStore(folder: string, uri: string): ObjectStore {
-  const fileOf = (key: string): string => join(folder, key);
-  const get = async (key: string): Promise<StoredObject | null> => {
-    try {
-      const body = readFileSync(fileOf(key));
-      return { body, etag: createHash('sha256').update(body).digest('hex') };
-    } catch (error) {
-      if (isCode(error, 'ENOENT')) return null;
-      throw error;
-    }
-  };
+/** For stores: the object whose content comes from these functions. */
+export function storedObject(
+  parts: Pick<StoredObject, 'size' | 'etag' | 'stream'> & Partial<Pick<StoredObject, 'bytes' | 'digest'>>,
+): StoredObject {
+  const bytes = parts.bytes ?? (() => collect(parts.stream(), parts.size));
   return {
-    uri,
-    get,
-    async put(key, body, only) {
-      const file = fileOf(key);
-      mkdirSync(dirname(file), { recursive: true });
-      const temporary = `${file}.${randomUUID()}.tmp`;
-      writeFileSync(temporary, body);
-      try {
-        if (only === undefined) renameSync(temporary, file);
-        else if (only === 'absent') return linkIfAbsent(temporary, file);
-        else {
-          return await locked(file, async () => {
-            if ((await get(key))?.etag !== only.etag) return false;
-            renameSync(temporary, file);
-            return true;
-          });
-        }
-        return true;
-      } finally {
-        rmSync(temporary, { force: true });
-      }
-    },
-    async putFile(key, source) {
-      const file = fileOf(key);
-      mkdirSync(dirname(file), { recursive: true });
-      const temporary = `${file}.${randomUUID()}.tmp`;
-      copyFileSync(source, temporary);
-      renameSync(temporary, file);
-    },
-    async list(prefix) {
-      const below = join(folder, prefix);
-      // A prefix need not end at a folder's name, but every key begins in the folder that it names last.
-      const start = prefix === '' || prefix.endsWith('/') ? below : dirname(below);
-      return filesBelow(start)
-        .map((file) => ({ key: relative(folder, file).split(sep).join('/'), size: statSync(file).size }))
-        .filter(({ key }) => key.startsWith(prefix) && !key.endsWith('.tmp'))
-        .sort((a, b) => (a.key < b.key ? -1 : 1));
-    },
+    ...parts,
+    bytes,
+    text: async () => new TextDecoder().decode(await bytes()),
+    digest: parts.digest ?? (async () => sha256(await bytes())),
   };
 }
 
-function linkIfAbsent(temporary: string, file: string): boolean {
-  try {
-    linkSync(temporary, file);
-    return true;
-  } catch (error) {
-    if (isCode(error, 'EEXIST')) return false;
-    throw error;
+/** For stores of few bytes: an object that is in memory already. */
+export function objectOf(content: Uint8Array, etag = ''): StoredObject {
+  async function* stream() {
+    yield content;
   }
+  return storedObject({ size: content.byteLength, etag, stream });
 }
 
-/** One writer of a file at a time, between processes: a folder can be made once only. */
-async function locked<T>(file: string, work: () => Promise<T>): Promise<T> {
-  const lock = `${file}.lock`;
-  for (;;) {
-    try {
-      mkdirSync(lock);
-      break;
-    } catch (error) {
-      if (!isCode(error, 'EEXIST')) throw error;
-      const age = Date.now() - (statSync(lock, { throwIfNoEntry: false })?.mtimeMs ?? 0);
-      if (age > STALE_LOCK_MS) rmSync(lock, { recursive: true, force: true });
-      else await new Promise((wake) => setTimeout(wake, 20));
-    }
-  }
-  try {
-    return await work();
-  } finally {
-    rmSync(lock, { recursive: true, force: true });
-  }
+/** The bytes of a body that has to be in memory as a whole. */
+export async function bytesOf(body: Uint8Array | ObjectBody): Promise<Uint8Array<ArrayBuffer>> {
+  return body instanceof Uint8Array ? Uint8Array.from(body) : collect(body.stream(), body.size);
 }
 
-function filesBelow(folder: string): string[] {
-  if (!statSync(folder, { throwIfNoEntry: false })?.isDirectory()) return [];
-  return readdirSync(folder, { recursive: true, withFileTypes: true })
-    .filter((entry) => entry.isFile())
-    .map((entry) => join(entry.parentPath, entry.name));
-}
-
-function isCode(error: unknown, code: string): boolean {
-  return error instanceof Error && 'code' in error && error.code === code;
+async function collect(stream: AsyncIterable<Uint8Array>, size: number): Promise<Uint8Array<ArrayBuffer>> {
+  const parts: Uint8Array[] = [];
+  let length = 0;
+  for await (const part of stream) {
+    parts.push(part);
+    length += part.byteLength;
+  }
+  // The size may be that of an older object by now: the content decides.
+  const bytes = new Uint8Array(length === size ? size : length);
+  let at = 0;
+  for (const part of parts) {
+    bytes.set(part, at);
+    at += part.byteLength;
+  }
+  return bytes;
 }

@@ -6,8 +6,8 @@ import table from '../model/text.table.bin';
 import weights from '../model/text.weights.bin';
 import vocabulary from '../model/vocabulary.txt';
 import { sha256 } from '../registry/digest.ts';
+import type { ModelSource } from '../registry/read.ts';
 import { ApiError } from './http/errors.ts';
-import type { ModelSource } from './model-provider.ts';
 
 const FILES: Record<string, ArrayBuffer | string> = {
   'text.onnx': graph,

@@ -1,7 +1,7 @@
 // The Worker's bindings and variables as a schema; wrangler.toml and `npm start` set them.
 import { z } from 'zod';
 import { ENVARS } from '../../contracts/src/envars.ts';
-import type { Bucket } from '../registry/bucket-source.ts';
+import type { R2Reader } from '../registry/stores/r2.ts';
 
 const isBucket = (value: unknown) => typeof value === 'object' && value !== null && 'get' in value;
 
@@ -15,7 +15,7 @@ export const Env = z.object({
   /** Region of an encoder whose address does not name it, as a function URL does. */
   AWS_REGION: z.string().min(1).optional(),
   /** R2 bucket with the model registry; absent: the embedded model for ever. */
-  MODELS: z.custom<Bucket>(isBucket, 'not a bucket').optional(),
+  MODELS: z.custom<R2Reader>(isBucket, 'not a bucket').optional(),
   [ENVARS.modelName]: z.string().optional(),
   [ENVARS.registrySeconds]: z.coerce.number().positive().default(60),
 });

@@ -6,17 +6,19 @@
 // verified, has reproduced its golden vectors and its images can be encoded. At most two models are open at any time.
 
 import { checkGolden } from '../core/golden.ts';
-import { type Bucket, bucketSource, readPointer, readRelease } from '../registry/bucket-source.ts';
+import { type ModelSource, readPointer, readRelease, registrySource } from '../registry/read.ts';
 import { createRetries } from '../registry/retries.ts';
+import type { ObjectReader } from '../registry/store.ts';
 import type { TextEngine } from '../text/engine.ts';
 import { lazily } from './isolate/lazily.ts';
 import { createLease, sleep, type Turn } from './isolate/lease.ts';
-import { type Model, type ModelSource, openModel, type Registry } from './model-provider.ts';
+import { type Model, openModel, type Registry } from './model-provider.ts';
 
 export interface FollowOptions {
   /** `digest`: that of its manifest file, by which a pointer may name the embedded model too. */
   embedded: { source: ModelSource; digest(): Promise<string> };
-  bucket: Bucket;
+  /** The registry. */
+  store: ObjectReader;
   /** Model whose pointer is followed; absent: the embedded model's name. */
   name?: string | undefined;
   /** Between two looks at the pointer. */
@@ -51,7 +53,7 @@ const POLL_MS = 5;
 const RELEASES = 3;
 
 export function followRegistry(options: FollowOptions): Registry {
-  const { embedded, bucket, seconds, engine, log = logLine } = options;
+  const { embedded, store, seconds, engine, log = logLine } = options;
   const lookLease = createLease(LOOK_MS);
   const retries = createRetries(seconds * 1000);
   const waiting = new Set<string>();
@@ -104,12 +106,12 @@ export function followRegistry(options: FollowOptions): Registry {
   }
 
   async function look(start: Held, turn: Turn): Promise<void> {
-    const pointer = await readPointer(bucket, options.name ?? start.model.manifest.name);
+    const pointer = (await readPointer(store, options.name ?? start.model.manifest.name))?.pointer;
     if (!pointer || (await moveTo(pointer.manifest, start, turn))) return;
     let before: string | null = pointer.release;
     for (let tried = 1; tried < RELEASES && !isFollowed && before; tried++) {
-      before = (await readRelease(bucket, before)).previous;
-      if (before && (await moveTo((await readRelease(bucket, before)).manifest, start, turn))) return;
+      before = (await readRelease(store, before)).previous;
+      if (before && (await moveTo((await readRelease(store, before)).manifest, start, turn))) return;
     }
   }
 
@@ -153,7 +155,7 @@ export function followRegistry(options: FollowOptions): Registry {
   }
 
   async function prepare(digest: string, from: Held, start: Held): Promise<Held> {
-    const model = await openModel(bucketSource(bucket, digest), engine);
+    const model = await openModel(registrySource(store, digest), engine);
     try {
       const name = options.name ?? start.model.manifest.name;
       if (model.manifest.name !== name) throw new Error(`the manifest is of ${model.manifest.name}, not of ${name}`);

@@ -2,6 +2,7 @@
 import { waitUntil } from 'cloudflare:workers';
 import wasm from 'onnxruntime-web/ort-wasm-simd-threaded.wasm';
 import openapi from '../../contracts/schema/openapi.json';
+import { openR2Reader } from '../registry/stores/r2.ts';
 import { ENGINES } from '../text/engines.ts';
 import { createApp } from './app.ts';
 import { bundledDigest, bundledModel } from './bundled-model.ts';
@@ -33,7 +34,7 @@ function assemble(env: Env) {
   const registry = bucket
     ? followRegistry({
         embedded: { source: bundledModel, digest: bundledDigest },
-        bucket,
+        store: openR2Reader(bucket),
         name,
         seconds,
         engine,

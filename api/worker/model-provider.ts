@@ -1,21 +1,13 @@
 // A model out of its files: manifest read and checked, artefacts verified, encoders opened when first needed.
 import type { Artefact } from '../../contracts/src/model/artefact.ts';
 import { ModelManifest } from '../../contracts/src/model/manifest.ts';
-import { sha256 } from '../registry/digest.ts';
+import { type ModelSource, readVerified } from '../registry/read.ts';
 import type { Encode, OpenTextEngine, TextEngine, Tokenizer } from '../text/engine.ts';
 import { createStaticEncode } from '../text/static/encode.ts';
 import { openTable } from '../text/table.ts';
 import { openTokenizer } from '../text/tokenizers/tokenizers.ts';
 import { ApiError } from './http/errors.ts';
 import { type Lazy, lazily } from './isolate/lazily.ts';
-
-/** Where a model's files come from: modules of the bundle, a folder, a bucket. `read` hands its buffer over for good. */
-export interface ModelSource {
-  manifest(): Promise<unknown>;
-  read(artefact: Artefact): Promise<ArrayBuffer>;
-  /** Lets go of what the source itself keeps in memory; nothing is read any more. */
-  close?(): void;
-}
 
 export interface Model {
   manifest: ModelManifest;
@@ -66,14 +58,4 @@ export async function openModel(source: ModelSource, engine: TextEngine): Promis
       await student?.close();
     },
   };
-}
-
-async function readVerified(source: ModelSource, artefact: Artefact): Promise<ArrayBuffer> {
-  const bytes = await source.read(artefact);
-  const digest = await sha256(bytes);
-  if (digest !== artefact.digest) {
-    const message = `The model's file ${artefact.path} is not the one its manifest names: ${digest}, not ${artefact.digest}`;
-    throw new ApiError('model_unavailable', message);
-  }
-  return bytes;
 }

@@ -3,7 +3,8 @@ import { readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { BatchClient, DescribeJobsCommand, ListJobsCommand } from '@aws-sdk/client-batch';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
-import { type ObjectStore, openStore } from '../../api/registry/store.ts';
+import type { ObjectStore } from '../../api/registry/store.ts';
+import { openStore } from '../../api/registry/stores/open.ts';
 import type { Recipe } from '../../contracts/src/training/recipe.ts';
 import { type AwsEmulator, type Deployment, deploy, startAws } from '../support/aws-emulator.ts';
 import { createRepository, startTrain, type TinyRepository, train } from '../support/tiny-repository.ts';
@@ -81,7 +82,7 @@ const isOver = (stages: Map<string, StageRow>): boolean =>
   [...stages.values()].every(({ status }) => status !== 'queued' && status !== 'running');
 
 async function text(store: ObjectStore, key: string): Promise<string> {
-  return (await store.get(key))?.body.toString('utf8') ?? '';
+  return (await (await store.get(key))?.text()) ?? '';
 }
 
 function ids(events: Event[], name: string): (string | undefined)[] {

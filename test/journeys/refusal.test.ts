@@ -53,7 +53,7 @@ test.each([
       const { digest } = model.manifest.text.tokenizer.vocabulary;
       return { store: damaging(registry, artefactKey(digest)), model };
     },
-    /vocabulary\.txt is not the one its manifest names/,
+    /vocabulary\.txt is not what its name says/,
   ],
   [
     'a manifest that is not what its digest says',

@@ -54,11 +54,9 @@ it('only entries and the hosts that they start read the environment', () => {
 
 it('only the thin ends know AWS', () => {
   const ends = [
-    'api/encoder/model-store.ts',
     'trainer/container/folders.py',
     'trainer/control/aws/batch.ts',
     'trainer/control/aws/logs.ts',
-    'trainer/control/lambda/environment.ts',
     'api/registry/stores/s3.ts',
   ];
   const sdk = /['"]@aws-sdk\/|^\s*(import|from) (boto3|botocore)/m;

@@ -1,8 +1,8 @@
 // Finished runs of `export` and `evaluate` in a store, around model files that the caller gives: what a gate and a publisher read.
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { sha256 } from '../../api/registry/artefacts.ts';
 import type { ObjectStore } from '../../api/registry/store.ts';
+import { sha256Of } from '../../api/registry/stores/hash.ts';
 import { ModelManifest } from '../../contracts/src/model/manifest.ts';
 import type { TrainingReport } from '../../contracts/src/training/job.ts';
 
@@ -33,7 +33,7 @@ export function smallModel(version: string, name = 'tiny'): Map<string, Buffer> 
     if (typeof value !== 'object' || value === null || !('digest' in value) || !('path' in value)) return value;
     const bytes = Buffer.from(`${value.path} of ${version}`);
     files.set(String(value.path), bytes);
-    return { path: value.path, digest: sha256(bytes), size: bytes.length };
+    return { path: value.path, digest: sha256Of(bytes), size: bytes.length };
   });
   const manifest = ModelManifest.parse(document);
   files.set('manifest.json', Buffer.from(JSON.stringify({ ...manifest, name, version })));
@@ -60,7 +60,7 @@ export async function writeRuns(
   const artefacts: TrainingReport['artefacts'] = {};
   for (const [path, bytes] of files) {
     await store.put(`${prefix}/export/${path}`, bytes);
-    artefacts[path] = { path, digest: sha256(bytes), size: bytes.length };
+    artefacts[path] = { path, digest: sha256Of(bytes), size: bytes.length };
   }
   const report = (stage: string, metrics: Record<string, number>, named: TrainingReport['artefacts']): Buffer => {
     const started_at = '2026-11-25T12:00:00.000Z';

@@ -1,11 +1,12 @@
 // Models to publish, and stores to publish them into with the trainer's own commands, for tests of a registry's readers.
-import { createHash } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { artefactsIn } from '../../api/registry/artefacts.ts';
-import { readPointer } from '../../api/registry/history.ts';
 import { publishModel } from '../../api/registry/publish.ts';
-import type { ObjectStore } from '../../api/registry/store.ts';
+import { readPointer } from '../../api/registry/read.ts';
+import { bytesOf, type ObjectReader, type ObjectStore, objectOf } from '../../api/registry/store.ts';
+import { sha256Of } from '../../api/registry/stores/hash.ts';
+import { openR2Store, type R2Binding } from '../../api/registry/stores/r2.ts';
 import type { Artefact } from '../../contracts/src/model/artefact.ts';
 import { ModelManifest } from '../../contracts/src/model/manifest.ts';
 import type { TrainingReport } from '../../contracts/src/training/job.ts';
@@ -17,7 +18,7 @@ export interface TestModel {
   files: Map<string, Buffer>;
 }
 
-export const digestOf = (bytes: Uint8Array | string) => `sha256:${createHash('sha256').update(bytes).digest('hex')}`;
+export const digestOf = sha256Of;
 
 export async function readModel(folder: string): Promise<TestModel> {
   const bytes = await readFile(join(folder, 'manifest.json'));
@@ -60,12 +61,9 @@ function edit(value: unknown, replace: (artefact: Artefact) => Artefact): unknow
 export async function publish(registry: ObjectStore, model: TestModel): Promise<string> {
   const { manifest, bytes, files } = model;
   const byPath = new Map(artefactsIn(manifest).map(({ path, digest }) => [path, files.get(digest)]));
-  const run: ObjectStore = {
+  const run: ObjectReader = {
     uri: 'memory:',
-    get: async (key) => ({ body: byPath.get(key) ?? Buffer.alloc(0), etag: '' }),
-    put: () => Promise.reject(new Error('a run is not written')),
-    putFile: () => Promise.reject(new Error('a run is not written')),
-    list: async () => [],
+    get: async (key) => objectOf(byPath.get(key) ?? Buffer.alloc(0)),
   };
   const report: TrainingReport = {
     id: 'test',
@@ -79,34 +77,30 @@ export async function publish(registry: ObjectStore, model: TestModel): Promise<
     notes: [],
   };
   const digest = digestOf(bytes);
-  const candidate = { run, base: '.', bytes, digest, manifest, exported: report, evaluated: report, dev_data: digest };
+  const candidate = {
+    run,
+    base: '',
+    bytes: new Uint8Array(bytes),
+    digest,
+    manifest,
+    exported: report,
+    evaluated: report,
+    dev_data: digest,
+  };
   const incumbent = (await readPointer(registry, manifest.name))?.pointer.manifest ?? null;
   await publishModel(registry, candidate, { decision: 'publish', reasons: ['a test'], incumbent });
   return digest;
 }
 
-/** What is asked of a simulated R2 bucket. */
-interface R2 {
-  head(key: string): Promise<object | null>;
-  get(key: string): Promise<{ etag: string; arrayBuffer(): Promise<ArrayBuffer> } | null>;
-  put(key: string, bytes: Uint8Array<ArrayBuffer>): Promise<unknown>;
-}
-
 /** For one writer. What is there already is not read back, as a publication would: that is megabytes through a proxy. */
-export function bucketStore(bucket: R2): ObjectStore {
+export function bucketStore(bucket: R2Binding): ObjectStore {
+  const store = openR2Store(bucket);
   return {
-    uri: 'r2:',
-    async get(key) {
-      const object = await bucket.get(key);
-      return object && { body: Buffer.from(await object.arrayBuffer()), etag: object.etag };
-    },
-    async put(key, body, only) {
-      if (only === 'absent' && (await bucket.head(key))) return true;
-      await bucket.put(key, new Uint8Array(body));
+    ...store,
+    async put(key, body, condition) {
+      await store.put(key, body, condition);
       return true;
     },
-    putFile: () => Promise.reject(new Error('no file is put')),
-    list: async () => [],
   };
 }
 
@@ -114,10 +108,10 @@ export function bucketStore(bucket: R2): ObjectStore {
 export function damaging(store: ObjectStore, key: string): ObjectStore {
   return {
     ...store,
-    put(at, body, only) {
-      const bytes = Buffer.from(body);
+    async put(at, body, condition) {
+      const bytes = await bytesOf(body);
       if (at === key) bytes[bytes.length >> 1] = (bytes[bytes.length >> 1] ?? 0) ^ 1;
-      return store.put(at, bytes, only);
+      return store.put(at, bytes, condition);
     },
   };
 }

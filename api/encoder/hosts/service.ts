@@ -2,11 +2,11 @@
 import { availableParallelism } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import { ENVARS } from '../../../contracts/src/envars.ts';
+import { openStore } from '../../registry/stores/open.ts';
 import { createAdmission, type Load } from '../admission.ts';
 import { createEncode } from '../encode.ts';
 import { followTowers } from '../follow-towers.ts';
 import type { Service } from '../http.ts';
-import { openStore } from '../model-store.ts';
 import { openSession, readManifest } from '../session.ts';
 import { oneTower, type Tower } from '../towers.ts';
 
@@ -34,7 +34,10 @@ export async function openService(options: ServiceOptions = {}): Promise<Service
   }
   const name = process.env[ENVARS.modelName];
   const seconds = Number(process.env[ENVARS.registrySeconds] ?? REGISTRY_SECONDS);
-  const towers = await followTowers({ embedded, store: openStore(uri, process.env), name, seconds, threads });
+  const endpoint = process.env[ENVARS.registryEndpoint] || undefined;
+  const secret = process.env[ENVARS.registrySecret] || undefined;
+  const store = openStore(uri, { endpoint, secret });
+  const towers = await followTowers({ embedded, store, name, seconds, threads });
   return { towers, admission, close: () => towers.close() };
 }
 

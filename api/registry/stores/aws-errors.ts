@@ -1,19 +1,19 @@
-// What AWS's clients throw, as sentences that say what to do, where there is something that a person can do.
-import { UserError } from '../../../contracts/src/user-error.ts';
+// Errors of the clients of AWS as sentences that say what to do, where there is something that a person can do.
+import { RegistryError } from '../errors.ts';
 
-/** Runs a call of a client; `what` names what was asked for. Errors nobody can mend stay what they are. */
+/** Runs a call of a client; `what` names what was asked for. Errors that nobody can fix stay what they are. */
 export async function explained<T>(what: string, call: Promise<T>): Promise<T> {
   try {
     return await call;
   } catch (error) {
-    const sentence = error instanceof Error ? sentenceFor(error, what) : null;
-    throw sentence === null ? error : new UserError(sentence);
+    const sentence = error instanceof Error ? sentenceFor(error, what) : undefined;
+    throw sentence === undefined ? error : new RegistryError(sentence);
   }
 }
 
 const OFFLINE = ['ECONNREFUSED', 'ECONNRESET', 'ENOTFOUND', 'EAI_AGAIN', 'ETIMEDOUT', 'EHOSTUNREACH', 'ENETUNREACH'];
 
-function sentenceFor(error: Error, what: string): string | null {
+function sentenceFor(error: Error, what: string): string | undefined {
   const { name, message } = error;
   const code = 'code' in error ? String(error.code) : '';
   if (message === 'Region is missing') return 'no AWS region is set: set AWS_REGION, or a region in the profile';
@@ -29,13 +29,13 @@ function sentenceFor(error: Error, what: string): string | null {
   if (/^(AccessDenied|AccessDeniedException|Forbidden|403)$/.test(name) || statusOf(error) === 403)
     return `${what}: access is denied (${message || name}): check whose credentials these are and what they may do`;
   if (name === 'ClientException') return `${what}: ${message}`;
-  return null;
+  return undefined;
 }
 
-/** HTTP status of a service's answer; null where none came. */
-export function statusOf(error: unknown): number | null {
-  if (!(error instanceof Error) || !('$metadata' in error)) return null;
+/** HTTP status of a service's answer; undefined where none came. */
+export function statusOf(error: unknown): number | undefined {
+  if (!(error instanceof Error) || !('$metadata' in error)) return undefined;
   const { $metadata } = error;
-  if (typeof $metadata !== 'object' || $metadata === null || !('httpStatusCode' in $metadata)) return null;
-  return typeof $metadata.httpStatusCode === 'number' ? $metadata.httpStatusCode : null;
+  if (typeof $metadata !== 'object' || $metadata === null || !('httpStatusCode' in $metadata)) return undefined;
+  return typeof $metadata.httpStatusCode === 'number' ? $metadata.httpStatusCode : undefined;
 }

@@ -4,7 +4,7 @@ export function toFileUri(path: string): string {
   return `file://${path}`;
 }
 
-/** The local path of a URI; null where it lies elsewhere (`s3://`). */
-export function fromFileUri(uri: string): string | null {
-  return uri.startsWith('file://') ? uri.slice('file://'.length) : null;
+/** The local path of a URI; undefined where it names another place (`s3://`). */
+export function fromFileUri(uri: string): string | undefined {
+  return uri.startsWith('file://') ? uri.slice('file://'.length) : undefined;
 }

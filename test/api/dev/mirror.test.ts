@@ -5,7 +5,8 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { createMirror, type Mirror } from '../../../api/dev/mirror.ts';
 import { rollback } from '../../../api/registry/publish.ts';
-import { type ObjectStore, openStore } from '../../../api/registry/store.ts';
+import { bytesOf, type ObjectStore } from '../../../api/registry/store.ts';
+import { openStore } from '../../../api/registry/stores/open.ts';
 import { artefactKey, currentKey, manifestKey } from '../../../contracts/src/keys.ts';
 import { changed, damaging, publish, readModel, type TestModel } from '../../support/registry.ts';
 import { writeTinyImageModel } from '../../support/tiny-image-model.ts';
@@ -27,10 +28,13 @@ beforeEach(() => {
   registry = openStore(`file://${folder}/registry`);
   [bucket, problems] = [new Map(), []];
   mirror = createMirror({
-    folder: join(folder, 'registry'),
+    registry,
     bucket: {
-      head: async (key) => (bucket.has(key) ? {} : null),
-      put: async (key, bytes) => bucket.set(key, Buffer.from(bytes)),
+      async put(key, body, condition) {
+        if (condition === 'absent' && bucket.has(key)) return false;
+        bucket.set(key, Buffer.from(await bytesOf(body)));
+        return true;
+      },
     },
     name: 'tiny',
     onProblem: (reason) => problems.push(reason),

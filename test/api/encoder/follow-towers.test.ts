@@ -10,9 +10,9 @@ import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { followTowers } from '../../../api/encoder/follow-towers.ts';
 import { openService } from '../../../api/encoder/hosts/service.ts';
 import { type HttpResponse, respond, type Service } from '../../../api/encoder/http.ts';
-import { openStore as openModelStore } from '../../../api/encoder/model-store.ts';
 import { rollback } from '../../../api/registry/publish.ts';
-import { type ObjectStore, openStore } from '../../../api/registry/store.ts';
+import type { ObjectStore } from '../../../api/registry/store.ts';
+import { openStore } from '../../../api/registry/stores/open.ts';
 import { EncodeResponse } from '../../../contracts/src/api/encode.ts';
 import { artefactKey } from '../../../contracts/src/keys.ts';
 import { changed, damaging, digestOf, publish, readModel, type TestModel } from '../../support/registry.ts';
@@ -88,8 +88,8 @@ describe('a space that nobody knows makes it look', () => {
 
   test('once for all who ask meanwhile, and no more than once a second', async () => {
     await publish(registry, a);
-    const store = openModelStore(`file://${folder}`, {});
-    const read = vi.spyOn(store, 'read');
+    const store = openStore(`file://${folder}`);
+    const read = vi.spyOn(store, 'get');
     const towers = await followTowers({ embedded, name: 'tiny', store, seconds: 60, threads: 1 });
     open.push(towers);
     read.mockClear();
@@ -142,7 +142,7 @@ test('a new text side alone keeps the image tower that is open', async () => {
 
 test('what is neither current nor the one before is closed when nobody asks for it', async () => {
   await publish(registry, a);
-  const store = openModelStore(`file://${folder}`, {});
+  const store = openStore(`file://${folder}`);
   const towers = await followTowers({ embedded, name: 'tiny', store, seconds: 0.01, threads: 1, idleMs: 0 });
   open.push(towers);
   for (const model of [b, c]) {
@@ -160,7 +160,7 @@ test('a bucket behind an endpoint of its own is read as a folder is', async () =
     const path = url.replace(/\?.*/, '');
     asked.push({ path, checksum: headers['x-amz-checksum-mode'] });
     const object = await registry.get(path.replace('/models-bucket/below/', ''));
-    if (object) response.end(object.body);
+    if (object) response.end(await object.bytes());
     else response.writeHead(404).end('<Error><Code>NoSuchKey</Code></Error>');
   });
   await new Promise<void>((listening) => s3.listen(0, '127.0.0.1', listening));

@@ -75,7 +75,7 @@ function incumbent(metrics: Record<string, number> = EVALUATED, dev_data: string
 
 describe('a candidate that is good enough', () => {
   it('is published as the first of its name, on its floors alone', () => {
-    const decision = decide(candidate(), null);
+    const decision = decide(candidate(), undefined);
     expect(decision).toMatchObject({ decision: 'publish', incumbent: null });
     expect(decision.reasons).toEqual([
       `the first ${MANIFEST.name}: it passes every floor, student_int8.mean_recall is 0.508`,
@@ -128,7 +128,7 @@ describe('a candidate that is not', () => {
     ['parity.text.worst', 0.94, 'parity.text.worst is 0.94; at least 0.95 is needed'],
     ['bytes', 41_943_041, 'bytes is 41,943,041; at most 41,943,040 is needed'],
   ])('misses the floor of %s with or without an incumbent', (metric, value, sentence) => {
-    for (const before of [null, incumbent()]) {
+    for (const before of [undefined, incumbent()]) {
       expect(decide(candidate({ exported: { [metric]: value } }), before).reasons).toEqual([sentence]);
     }
   });
@@ -150,7 +150,7 @@ describe('a candidate that is not', () => {
 
   it('is not excused by a figure that was left out', () => {
     const { 'parity.image.worst': _, ...without } = EXPORTED;
-    const decision = decide({ ...candidate(), exported: report(without) }, null);
+    const decision = decide({ ...candidate(), exported: report(without) }, undefined);
     expect(decision.reasons).toEqual(['parity.image.worst was not measured; at least 0.99 is needed']);
   });
 });

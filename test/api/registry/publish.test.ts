@@ -4,11 +4,13 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { CreateBucketCommand, S3Client } from '@aws-sdk/client-s3';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
-import { sha256 } from '../../../api/registry/artefacts.ts';
+import { type ExportedModel, readCandidate } from '../../../api/registry/candidate.ts';
 import { decide } from '../../../api/registry/gate.ts';
-import { readHistory, readIncumbent, standing } from '../../../api/registry/history.ts';
-import { type ExportedModel, publishModel, readCandidate, rollback } from '../../../api/registry/publish.ts';
-import { type ObjectStore, openStore } from '../../../api/registry/store.ts';
+import { activeReleases, readHistory, readIncumbent } from '../../../api/registry/history.ts';
+import { publishModel, rollback } from '../../../api/registry/publish.ts';
+import type { ObjectStore } from '../../../api/registry/store.ts';
+import { sha256Of } from '../../../api/registry/stores/hash.ts';
+import { openStore } from '../../../api/registry/stores/open.ts';
 import { artefactKey, currentKey, manifestKey } from '../../../contracts/src/keys.ts';
 import { type AwsEmulator, startAws } from '../../support/aws-emulator.ts';
 import { GOOD_EVALUATION, smallModel, writeRuns } from '../../support/exported-model.ts';
@@ -68,14 +70,14 @@ describe.each(KINDS)('a registry in %s', (_, open) => {
     const candidate = await trained('1');
     const { store, keys } = recorded(registry);
     const { manifest } = await publish(store, candidate);
-    expect(manifest).toBe(sha256(candidate.bytes));
+    expect(manifest).toBe(sha256Of(candidate.bytes));
     expect(keys.slice(0, -3).every((key) => key.startsWith('artefacts/sha256/'))).toBe(true);
     expect(keys.at(-3)).toBe(manifestKey(manifest));
     expect(keys.at(-2)).toMatch(/^releases\/sha256\//);
     expect(keys.at(-1)).toBe(currentKey('tiny'));
     const vocabulary = candidate.manifest.text.tokenizer.vocabulary;
     const stored = await registry.get(artefactKey(vocabulary.digest));
-    expect(stored?.body.toString()).toBe('v.txt of 1');
+    expect(await stored?.text()).toBe('v.txt of 1');
   });
 
   it('answers with the old model whatever step fails, and the next attempt finishes', async () => {
@@ -123,7 +125,7 @@ describe.each(KINDS)('a registry in %s', (_, open) => {
       expect.stringMatching(/^publish: student_int8/),
       expect.stringMatching(/^publish: the first tiny/),
     ]);
-    expect(standing(history).map(({ manifest }) => manifest)).toEqual([one.digest]);
+    expect(activeReleases(history).map(({ manifest }) => manifest)).toEqual([one.digest]);
     // Figures travel with the pointer: a model that came back is what the next candidate is held against.
     expect((await readIncumbent(registry, 'tiny'))?.release.metrics).toEqual(GOOD_EVALUATION);
   });
@@ -131,7 +133,7 @@ describe.each(KINDS)('a registry in %s', (_, open) => {
   it('refuses what the gate rejected, and a decision that another publication has overtaken', async () => {
     const registry = await open();
     const [one, two] = [await trained('1'), await trained('2')];
-    const early = decide(two, null);
+    const early = decide(two, undefined);
     await publish(registry, one);
     await expect(publishModel(registry, two, early)).rejects.toThrow('the pointer of tiny moved meanwhile');
     const worse = await trained('3', { ...GOOD_EVALUATION, 'static.mean_recall': 0.1 });
@@ -156,7 +158,7 @@ describe.each(KINDS)('a registry in %s', (_, open) => {
     const key = artefactKey(candidate.manifest.text.tokenizer.vocabulary.digest);
     await registry.put(key, Buffer.from('altered'));
     await publish(registry, candidate);
-    expect((await registry.get(key))?.body.toString()).toBe('v.txt of 1');
+    expect(await (await registry.get(key))?.text()).toBe('v.txt of 1');
     await registry.put(manifestKey(candidate.digest), Buffer.from('{}'));
     await expect(readIncumbent(registry, 'tiny')).rejects.toThrow('is not what its name says: it was altered');
   });
@@ -175,6 +177,6 @@ describe('a run that is not what its report says', () => {
     await runs.put(`runs/export/${name}`, Buffer.from(content));
     const attempt = async () => publish(registry, await readCandidate(openStore(exported), openStore(evaluated), DEV));
     await expect(attempt()).rejects.toThrow(sentence);
-    expect(await registry.get(currentKey('tiny'))).toBeNull();
+    expect(await registry.get(currentKey('tiny'))).toBeUndefined();
   });
 });

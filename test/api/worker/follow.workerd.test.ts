@@ -1,7 +1,7 @@
 // Following a registry in workerd with its real bucket: who waits for what, what a request holds, what is tried again.
 import { env } from 'cloudflare:workers';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
-import type { Bucket } from '../../../api/registry/bucket-source.ts';
+import { openR2Reader, type R2Reader } from '../../../api/registry/stores/r2.ts';
 import type { TextEngine } from '../../../api/text/engine.ts';
 import { type FollowEvent, type FollowOptions, followRegistry } from '../../../api/worker/follow-registry.ts';
 import type { Registry } from '../../../api/worker/model-provider.ts';
@@ -70,7 +70,7 @@ function isolate(options: Partial<FollowOptions> = {}): Registry {
   };
   return followRegistry({
     embedded: { source: embedded, digest: async () => embeddedDigest },
-    bucket,
+    store: openR2Reader(bucket),
     seconds: SECONDS,
     engine,
     background: (promise) => void work.push(promise),
@@ -104,19 +104,19 @@ describe('the first answer of an isolate', () => {
     expect(events).toMatchObject([{ event: 'model_current', version: '2', was: '1' }]);
   });
 
-  test.each<[string, () => Promise<Bucket>]>([
+  test.each<[string, () => Promise<R2Reader>]>([
     ['nothing was published', async () => bucket],
     ['the pointer names it', async () => point(embeddedDigest).then(() => bucket)],
     ['the bucket fails', async () => ({ get: () => Promise.reject(new Error('R2 is down')) })],
     ['the pointer is none', async () => bucket.put(currentKey(NAME), '{}').then(() => bucket)],
   ])('is the embedded model where %s', async (_, make) => {
-    expect(await version(isolate({ bucket: await make() }))).toBe('1');
+    expect(await version(isolate({ store: openR2Reader(await make()) }))).toBe('1');
     expect(sessions.opened).toBe(0);
   });
 
   test('does not wait for a bucket that never answers, and later answers do not wait at all', async () => {
     vi.useFakeTimers();
-    const registry = isolate({ bucket: { get: () => new Promise(() => {}) } });
+    const registry = isolate({ store: openR2Reader({ get: () => new Promise(() => {}) }) });
     const first = version(registry);
     await vi.advanceTimersByTimeAsync(11_000);
     expect(await first).toBe('1');

@@ -1,9 +1,10 @@
 // A model of a random static table behind the real registry: everything of the Worker but the ONNX graph.
 
+import type { ModelSource } from '../../../api/registry/read.ts';
 import { createApp, type Dependencies } from '../../../api/worker/app.ts';
 import { createImageEncoder } from '../../../api/worker/image-client.ts';
 import { createAdmission } from '../../../api/worker/middleware/admission.ts';
-import { createRegistry, type ModelSource } from '../../../api/worker/model-provider.ts';
+import { createRegistry } from '../../../api/worker/model-provider.ts';
 import vocabulary from '../../../contracts/vectors/tokenizer/vocabulary.txt?raw';
 
 export const STATIC = 'table-static';

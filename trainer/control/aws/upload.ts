@@ -1,6 +1,7 @@
 // Uploads the user's data for the training containers: under its digest, the index last.
 import { join } from 'node:path';
 import type { ObjectStore } from '../../../api/registry/store.ts';
+import { fileBody } from '../../../api/registry/stores/open.ts';
 import { dataPrefix, FILES, fileIn } from '../../../contracts/src/keys.ts';
 import { UserError } from '../../../contracts/src/user-error.ts';
 import type { DataIndex } from '../recipe/data-index.ts';
@@ -42,7 +43,8 @@ export async function uploadData(
   const uploadNext = async (): Promise<void> => {
     for (let file = waiting.shift(); file !== undefined; file = waiting.shift()) {
       const { path, size } = file;
-      if (sizes.get(`${prefix}/${path}`) !== size) await store.putFile(`${prefix}/${path}`, join(root, path));
+      if (sizes.get(`${prefix}/${path}`) !== size)
+        await store.put(`${prefix}/${path}`, await fileBody(join(root, path)));
       progress.files += 1;
       progress.bytes += size;
       onProgress?.({ ...progress });

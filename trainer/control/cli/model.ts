@@ -1,10 +1,13 @@
 // The command `npm run model`: lists what is published, publishes what passes the gate, rolls back.
 import { join, resolve } from 'node:path';
+import { readCandidate } from '../../../api/registry/candidate.ts';
 import { decide } from '../../../api/registry/gate.ts';
-import { readHistory, readIncumbent, readManifest, standing } from '../../../api/registry/history.ts';
-import { publishModel, readCandidate, rollback } from '../../../api/registry/publish.ts';
-import { type ObjectStore, openStore } from '../../../api/registry/store.ts';
+import { activeReleases, readHistory, readIncumbent } from '../../../api/registry/history.ts';
+import { publishModel, rollback } from '../../../api/registry/publish.ts';
+import { readManifest } from '../../../api/registry/read.ts';
+import type { ObjectStore } from '../../../api/registry/store.ts';
 import { toFileUri } from '../../../api/registry/stores/file-uri.ts';
+import { openStore } from '../../../api/registry/stores/open.ts';
 import { readCommandLine, standardAnswer } from '../../../contracts/command/command-line.ts';
 import { ENVARS } from '../../../contracts/src/envars.ts';
 import { EXIT } from '../../../contracts/src/exit-codes.ts';
@@ -26,7 +29,7 @@ const HELP = `Usage: npm run model -- list [NAME] [options]
 
 A registry holds models by digest and, for each name, a pointer to the current one. Servers follow the pointer.
 
-  list            the current model and every move of its pointer, the newest first; without NAME the names there are
+  list            the current model and every release of it, the newest first; without NAME the names there are
   publish         hold the recipe's finished model against the gate and, if it passes, publish it: files, manifest, pointer
   rollback        point back to the model before the current one; nothing is copied or deleted
 
@@ -96,15 +99,18 @@ async function list(registry: ObjectStore, name: string, print: Print): Promise<
     print({ registry: registry.uri, names }, names.length === 0 ? [`${registry.uri} holds no model`] : names);
     return EXIT.ok;
   }
-  const moves = await readHistory(registry, name);
-  if (moves.length === 0) throw new UserError(`nothing was ever published as ${name} in ${registry.uri}`);
-  const current = standing(moves).at(-1)?.manifest ?? null;
+  const releases = await readHistory(registry, name);
+  if (releases.length === 0) throw new UserError(`nothing was ever published as ${name} in ${registry.uri}`);
+  const current = activeReleases(releases).at(-1)?.manifest ?? null;
   const rows = await Promise.all(
-    moves.map(async (move) => ({ ...move, version: (await readManifest(registry, move.manifest)).version })),
+    releases.map(async (release) => {
+      const { manifest } = await readManifest(registry, release.manifest);
+      return { ...release, version: manifest.version };
+    }),
   );
   print({ name, current, moves: rows }, [
     `${name} in ${registry.uri}, current: ${current}`,
-    ...rows.map((row, index) => `${index === 0 ? '* ' : '  '}${moveText(row)}`),
+    ...rows.map((row, index) => `${index === 0 ? '* ' : '  '}${releaseText(row)}`),
   ]);
   return EXIT.ok;
 }
@@ -167,7 +173,7 @@ function deploymentOf({ outputs }: ModelOptions, { root, cwd }: CommandContext):
   return readDeployment(resolve(cwd, outputs ?? join(root, 'cdk-outputs.json')));
 }
 
-function moveText({ moved_at, action, version, manifest, reasons }: ModelRelease & { version: string }): string {
+function releaseText({ moved_at, action, version, manifest, reasons }: ModelRelease & { version: string }): string {
   const verb = action === 'publish' ? 'published' : 'rolled back to';
   return `${moved_at}  ${verb} ${version}  ${manifest}  ${reasons.join('; ')}`;
 }

@@ -1,7 +1,7 @@
 // The train command with --on aws: opens the clients and calls what each of its commands does.
 import { userInfo } from 'node:os';
 import { join, resolve } from 'node:path';
-import { openStore } from '../../../api/registry/store.ts';
+import { openStore } from '../../../api/registry/stores/open.ts';
 import { EXIT } from '../../../contracts/src/exit-codes.ts';
 import { STAGE_NAMES } from '../../../contracts/src/stages.ts';
 import { UserError } from '../../../contracts/src/user-error.ts';

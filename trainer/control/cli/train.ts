@@ -89,8 +89,9 @@ async function trainHere(
 
 function install({ job }: PlannedJob, target: string, emit: Emit): void {
   const folder = fromFileUri(job.output);
-  const reading = folder === null ? null : readReport(folder);
-  if (folder === null || reading?.status !== 'finished') throw new UserError(`${job.output} holds no finished export`);
+  const reading = folder === undefined ? undefined : readReport(folder);
+  if (folder === undefined || reading?.status !== 'finished')
+    throw new UserError(`${job.output} holds no finished export`);
   emit({ event: 'installed', ...installModel(folder, reading.report, target) });
 }
 

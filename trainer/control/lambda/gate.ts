@@ -1,9 +1,9 @@
 // State Gate of the training state machine: reads what was measured, decides, writes nothing.
 import { z } from 'zod';
+import { readCandidate } from '../../../api/registry/candidate.ts';
 import { decide } from '../../../api/registry/gate.ts';
 import { readIncumbent } from '../../../api/registry/history.ts';
-import { readCandidate } from '../../../api/registry/publish.ts';
-import { openStore } from '../../../api/registry/store.ts';
+import { openStore } from '../../../api/registry/stores/open.ts';
 import { type GateDecision, PipelinePlan } from '../../../contracts/src/training/pipeline.ts';
 import { openRegistry } from './environment.ts';
 
@@ -11,7 +11,7 @@ const Event = z.object({ plan: PipelinePlan });
 
 export async function handler(event: unknown): Promise<GateDecision> {
   const { plan } = Event.parse(event);
-  const registry = await openRegistry(process.env);
+  const registry = openRegistry(process.env);
   const candidate = await readCandidate(openStore(plan.exported), openStore(plan.evaluated), plan.dev_data);
   return decide(candidate, await readIncumbent(registry, candidate.manifest.name));
 }

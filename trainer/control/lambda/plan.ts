@@ -1,5 +1,5 @@
 // State Plan of the training state machine: which jobs are missing for a recipe as it was last submitted.
-import { openStore } from '../../../api/registry/store.ts';
+import { openStore } from '../../../api/registry/stores/open.ts';
 import { PipelineInput, type PipelinePlan } from '../../../contracts/src/training/pipeline.ts';
 import { toPipelinePlan } from '../plan/pipeline-plan.ts';
 import { readRuns, writeJob } from '../run/store.ts';

@@ -1,7 +1,8 @@
 // State Publish of the training state machine: artefacts, manifest, release, and the pointer last.
 import { z } from 'zod';
-import { publishModel, readCandidate } from '../../../api/registry/publish.ts';
-import { openStore } from '../../../api/registry/store.ts';
+import { readCandidate } from '../../../api/registry/candidate.ts';
+import { publishModel } from '../../../api/registry/publish.ts';
+import { openStore } from '../../../api/registry/stores/open.ts';
 import { GateDecision, PipelinePlan, type Published } from '../../../contracts/src/training/pipeline.ts';
 import { openRegistry } from './environment.ts';
 
@@ -9,7 +10,7 @@ const Event = z.object({ plan: PipelinePlan, decision: GateDecision });
 
 export async function handler(event: unknown): Promise<Published> {
   const { plan, decision } = Event.parse(event);
-  const registry = await openRegistry(process.env);
+  const registry = openRegistry(process.env);
   const candidate = await readCandidate(openStore(plan.exported), openStore(plan.evaluated), plan.dev_data);
   return publishModel(registry, candidate, decision);
 }

@@ -2,7 +2,8 @@
 import { cpSync, existsSync, readFileSync, renameSync, rmSync } from 'node:fs';
 import { basename, dirname, join, relative } from 'node:path';
 import { z } from 'zod';
-import { artefactsIn, sha256 } from '../../../api/registry/artefacts.ts';
+import { artefactsIn } from '../../../api/registry/artefacts.ts';
+import { sha256Of } from '../../../api/registry/stores/hash.ts';
 import { ModelManifest } from '../../../contracts/src/model/manifest.ts';
 import type { TrainingReport } from '../../../contracts/src/training/job.ts';
 import { UserError } from '../../../contracts/src/user-error.ts';
@@ -52,7 +53,7 @@ function verifyModel(folder: string): void {
     const file = join(folder, path);
     if (!existsSync(file)) throw new UserError(`the manifest names ${path}, which the export did not write`);
     const bytes = readFileSync(file);
-    if (bytes.length !== size || sha256(bytes) !== digest)
+    if (bytes.length !== size || sha256Of(bytes) !== digest)
       throw new UserError(`${path} is not the file that the manifest describes`);
   }
 }

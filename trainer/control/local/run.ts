@@ -53,7 +53,7 @@ interface JobPosition {
 
 async function runJob(job: TrainingJob, position: JobPosition, options: RunnerOptions): Promise<RunOutcome> {
   const folder = fromFileUri(job.output);
-  if (folder === null) throw new UserError(`${job.output}: this runner writes to folders of this machine only`);
+  if (folder === undefined) throw new UserError(`${job.output}: this runner writes to folders of this machine only`);
   const lock = lockRun(folder);
   try {
     return await runLocked(job, folder, position, lock.holdFor, options);

@@ -29,11 +29,9 @@ export async function readRuns(store: ObjectStore, recipe: string): Promise<Stor
   const runs = await Promise.all(
     folders.map(async (folder) => {
       const report = await store.get(fileIn(folder, FILES.report));
-      const reading = judgeReport(report?.body.toString('utf8') ?? '', (path) => sizes.get(`${folder}/${path}`));
+      const reading = judgeReport((await report?.text()) ?? '', (path) => sizes.get(`${folder}/${path}`));
       if (reading.status !== 'finished') return undefined;
-      const job = TrainingJob.safeParse(
-        parseJson((await store.get(fileIn(folder, FILES.job)))?.body.toString('utf8') ?? ''),
-      );
+      const job = TrainingJob.safeParse(parseJson((await (await store.get(fileIn(folder, FILES.job)))?.text()) ?? ''));
       return { uri: `${store.uri}/${folder}`, report: reading.report, job: job.data };
     }),
   );

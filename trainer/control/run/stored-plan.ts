@@ -32,9 +32,9 @@ export function planStoredRuns({ recipe, code, dataDigest, store, runs }: Stored
 /** What was last submitted under a recipe's name. Throws a UserError where nothing was. */
 export async function readRequest(name: string, store: ObjectStore): Promise<TrainingRequest> {
   const object = await store.get(requestKey(name));
-  if (object === null)
+  if (object === undefined)
     throw new UserError(`${name} was never submitted: npm run train -- recipes/${name}.json --on aws does it`);
-  const parsed = TrainingRequest.safeParse(parseJson(object.body.toString('utf8')));
+  const parsed = TrainingRequest.safeParse(parseJson(await object.text()));
   if (parsed.success) return parsed.data;
   const [issue] = parsed.error.issues;
   throw new UserError(

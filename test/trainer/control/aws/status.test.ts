@@ -3,7 +3,7 @@ import { mkdtempSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
-import { openStore } from '../../../../api/registry/store.ts';
+import { openStore } from '../../../../api/registry/stores/open.ts';
 import { byJobClass } from '../../../../contracts/src/job-classes.ts';
 import { byStage } from '../../../../contracts/src/stages.ts';
 import type { BatchJob } from '../../../../trainer/control/aws/batch.ts';

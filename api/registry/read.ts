@@ -1,0 +1,116 @@
+// The one reader of a model registry: pointer, release, manifest and artefact, each verified before it is believed.
+import type { z } from 'zod';
+import { artefactKey, currentKey, manifestKey, releaseKey } from '../../contracts/src/keys.ts';
+import type { Artefact } from '../../contracts/src/model/artefact.ts';
+import { ModelManifest } from '../../contracts/src/model/manifest.ts';
+import { ModelPointer } from '../../contracts/src/model/pointer.ts';
+import { ModelRelease } from '../../contracts/src/model/release.ts';
+import { sha256 } from './digest.ts';
+import { RegistryError } from './errors.ts';
+import type { ObjectReader, StoredObject } from './store.ts';
+
+/** Where the files of one model come from: the bundle of a Worker, a folder, a registry. */
+export interface ModelSource {
+  /** The manifest as JSON; whoever opens the model checks it against the contract. */
+  manifest(): Promise<unknown>;
+  /** A file as it is stored, for `readVerified`. The buffer is the caller's, who may detach it. */
+  read(artefact: Artefact): Promise<ArrayBuffer>;
+  /** Releases what the source itself keeps in memory; nothing is read from it any more. */
+  close?(): void;
+}
+
+/** A file of a model. Throws a RegistryError where its bytes are not those that the descriptor names. */
+export async function readVerified(source: Pick<ModelSource, 'read'>, artefact: Artefact): Promise<ArrayBuffer> {
+  const bytes = await source.read(artefact);
+  await verifyDigest(bytes, artefact.digest, artefact.path);
+  return bytes;
+}
+
+/** A published model: the files that its manifest names, by digest. */
+export function registrySource(registry: ObjectReader, manifest: string): ModelSource {
+  return {
+    manifest: async () => JSON.parse(toText(await readByDigest(registry, manifestKey(manifest), manifest))),
+    async read({ path, digest, size }) {
+      const object = await find(registry, artefactKey(digest));
+      // Checked first: a file of another size is not worth its transfer, nor the memory.
+      if (object.size !== size) throw new RegistryError(`${path} has ${object.size} bytes, its manifest says ${size}`);
+      const { buffer, byteLength } = await object.bytes();
+      return buffer.byteLength === byteLength ? buffer : buffer.slice(0, byteLength);
+    },
+  };
+}
+
+/** The pointer of a model and the etag to move it by; undefined where nothing was ever published under that name. */
+export async function readPointer(
+  registry: ObjectReader,
+  model: string,
+): Promise<{ pointer: ModelPointer; etag: string } | undefined> {
+  const key = currentKey(model);
+  const object = await registry.get(key);
+  if (object === undefined) return undefined;
+  const pointer = parseDocument(ModelPointer, await object.text(), `${registry.uri}/${key}`);
+  return { pointer, etag: object.etag };
+}
+
+export async function readRelease(registry: ObjectReader, digest: string): Promise<ModelRelease> {
+  const bytes = await readByDigest(registry, releaseKey(digest), digest);
+  return parseDocument(ModelRelease, toText(bytes), `release ${digest}`);
+}
+
+/** `bytes`: the manifest file itself, for whoever keeps a copy. */
+export async function readManifest(
+  registry: ObjectReader,
+  digest: string,
+): Promise<{ manifest: ModelManifest; bytes: Uint8Array<ArrayBuffer> }> {
+  const bytes = await readByDigest(registry, manifestKey(digest), digest);
+  return { manifest: parseDocument(ModelManifest, toText(bytes), `manifest ${digest}`), bytes };
+}
+
+/** An object that must be there, for whoever verifies it while it streams. */
+export async function find(registry: ObjectReader, key: string): Promise<StoredObject> {
+  const object = await registry.get(key);
+  if (object === undefined) throw new RegistryError(`${registry.uri}/${key} is missing: the registry is incomplete`);
+  return object;
+}
+
+/** An immutable object as a whole, verified against the digest in its key. */
+export async function readByDigest(
+  registry: ObjectReader,
+  key: string,
+  digest: string,
+): Promise<Uint8Array<ArrayBuffer>> {
+  const bytes = await (await find(registry, key)).bytes();
+  await verifyDigest(bytes, digest, `${registry.uri}/${key}`);
+  return bytes;
+}
+
+async function verifyDigest(bytes: ArrayBuffer | Uint8Array<ArrayBuffer>, digest: string, what: string): Promise<void> {
+  const found = await sha256(bytes);
+  if (found !== digest) throw notItsName(what, found);
+}
+
+function toText(bytes: Uint8Array): string {
+  return new TextDecoder().decode(bytes);
+}
+
+/** What is said of bytes that are not those which a key or a descriptor names. */
+export function notItsName(what: string, found: string): RegistryError {
+  return new RegistryError(
+    `${what} is not what its name says: it was altered or is being written (its digest is ${found})`,
+  );
+}
+
+/** Parses a document of a registry or a run. Throws a RegistryError that names the field at fault. */
+export function parseDocument<T>(schema: z.ZodType<T>, text: string, what: string): T {
+  let document: unknown;
+  try {
+    document = JSON.parse(text);
+  } catch (error) {
+    if (error instanceof SyntaxError) throw new RegistryError(`${what} is not JSON: ${error.message}`);
+    throw error;
+  }
+  const result = schema.safeParse(document);
+  if (result.success) return result.data;
+  const [issue] = result.error.issues;
+  throw new RegistryError(`${what} breaks the contract at ${issue?.path.join('.') ?? ''}: ${issue?.message ?? ''}`);
+}

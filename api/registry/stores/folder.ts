@@ -1,0 +1,121 @@
+// A folder of this machine as an object store. Writers in several processes keep each other's conditions.
+import { randomUUID } from 'node:crypto';
+import { createReadStream, createWriteStream, type Stats } from 'node:fs';
+import { link, mkdir, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
+import { dirname, join, relative, sep } from 'node:path';
+import { Readable } from 'node:stream';
+import { pipeline } from 'node:stream/promises';
+import { type ObjectBody, type ObjectStore, type StoredObject, storedObject } from '../store.ts';
+import { digestOfStream } from './hash.ts';
+import { waitForLock } from './process-lock.ts';
+
+/** A command of another machine holds the lock for less than this. */
+const STALE_LOCK_MS = 10_000;
+const LOCK_POLL_MS = 20;
+
+/** `uri`: how messages name the folder. It need not exist before something is written. */
+export function openFolderStore(folder: string, uri: string): ObjectStore {
+  const get = async (key: string): Promise<StoredObject | undefined> => {
+    const file = join(folder, key);
+    const found = await statOf(file);
+    if (!found?.isFile()) return undefined;
+    const stream = () => createReadStream(file);
+    return storedObject({
+      size: found.size,
+      // Every write is a new file under the name. Read before the content: at worst a condition fails that might have held.
+      etag: `${found.ino}-${found.mtimeMs}-${found.size}`,
+      stream,
+      bytes: async () => new Uint8Array(await readFile(file)),
+      digest: () => digestOfStream(stream()),
+    });
+  };
+  return {
+    uri,
+    get,
+    async put(key, body, condition) {
+      const file = join(folder, key);
+      const temporary = `${file}.${randomUUID()}.tmp`;
+      try {
+        await write(temporary, body);
+        if (condition === undefined) await rename(temporary, file);
+        else if (condition === 'absent') return await linkIfAbsent(temporary, file);
+        else {
+          return await locked(file, async () => {
+            if ((await get(key))?.etag !== condition.etag) return false;
+            await rename(temporary, file);
+            return true;
+          });
+        }
+        return true;
+      } finally {
+        await rm(temporary, { force: true });
+      }
+    },
+    async list(prefix) {
+      const below = join(folder, prefix);
+      // A prefix need not end at a folder's name, but every key begins in the folder that it names last.
+      const start = prefix === '' || prefix.endsWith('/') ? below : dirname(below);
+      const files = (await filesBelow(start)).map((file) => ({
+        file,
+        key: relative(folder, file).split(sep).join('/'),
+      }));
+      const objects = await Promise.all(
+        files
+          .filter(({ key }) => key.startsWith(prefix) && !/\.(tmp|lock)$/.test(key))
+          .map(async ({ file, key }) => ({ key, size: (await statOf(file))?.size })),
+      );
+      return objects
+        .flatMap(({ key, size }) => (size === undefined ? [] : [{ key, size }]))
+        .sort((a, b) => (a.key < b.key ? -1 : 1));
+    },
+  };
+}
+
+async function write(file: string, body: Uint8Array | ObjectBody): Promise<void> {
+  await mkdir(dirname(file), { recursive: true });
+  if (body instanceof Uint8Array) await writeFile(file, body);
+  else await pipeline(Readable.from(body.stream()), createWriteStream(file));
+}
+
+async function linkIfAbsent(temporary: string, file: string): Promise<boolean> {
+  try {
+    await link(temporary, file);
+    return true;
+  } catch (error) {
+    if (isCode(error, 'EEXIST')) return false;
+    throw error;
+  }
+}
+
+/** One writer of a file at a time, between the processes of this machine. */
+async function locked<T>(file: string, work: () => Promise<T>): Promise<T> {
+  const lock = await waitForLock(`${file}.lock`, {
+    roles: { writer: process.pid },
+    pollMs: LOCK_POLL_MS,
+    staleMs: STALE_LOCK_MS,
+  });
+  try {
+    return await work();
+  } finally {
+    lock.release();
+  }
+}
+
+async function filesBelow(folder: string): Promise<string[]> {
+  if (!(await statOf(folder))?.isDirectory()) return [];
+  const entries = await readdir(folder, { recursive: true, withFileTypes: true });
+  return entries.filter((entry) => entry.isFile()).map((entry) => join(entry.parentPath, entry.name));
+}
+
+async function statOf(path: string): Promise<Stats | undefined> {
+  try {
+    return await stat(path);
+  } catch (error) {
+    if (isCode(error, 'ENOENT')) return undefined;
+    throw error;
+  }
+}
+
+function isCode(error: unknown, code: string): boolean {
+  return error instanceof Error && 'code' in error && error.code === code;
+}

@@ -1,0 +1,23 @@
+// Opens what a URI names: a folder of this machine or a bucket.
+import { createReadStream } from 'node:fs';
+import { stat } from 'node:fs/promises';
+import { RegistryError } from '../errors.ts';
+import type { ObjectBody, ObjectStore } from '../store.ts';
+import { fromFileUri } from './file-uri.ts';
+import { openFolderStore } from './folder.ts';
+import { openS3Store, type S3Options } from './s3.ts';
+
+/** Nothing is read yet. Throws a RegistryError for a scheme that is neither `file` nor `s3`. */
+export function openStore(uri: string, s3: S3Options = {}): ObjectStore {
+  if (uri.startsWith('s3://')) return openS3Store(uri, s3);
+  const folder = fromFileUri(uri);
+  if (folder === undefined)
+    throw new RegistryError(`${uri} is neither a file:// nor an s3:// URI: write file:///FOLDER or s3://BUCKET`);
+  return openFolderStore(folder, uri.replace(/\/$/, ''));
+}
+
+/** A file of this machine, to be put into a store. */
+export async function fileBody(path: string): Promise<ObjectBody> {
+  const { size } = await stat(path);
+  return { size, stream: () => createReadStream(path) };
+}
