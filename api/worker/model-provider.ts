@@ -1,6 +1,7 @@
 // A model out of its files: manifest read and checked, artefacts verified, encoders opened when first needed.
 import type { Artefact } from '../../contracts/src/model/artefact.ts';
 import { ModelManifest } from '../../contracts/src/model/manifest.ts';
+import { RegistryError } from '../registry/errors.ts';
 import { type ModelSource, readVerified } from '../registry/read.ts';
 import type { Encode, OpenTextEngine, TextEngine, Tokenizer } from '../text/engine.ts';
 import { createStaticEncode } from '../text/static/encode.ts';
@@ -40,7 +41,13 @@ export async function openModel(source: ModelSource, engine: TextEngine): Promis
     );
   }
   const manifest = parsed.data;
-  const read = (artefact: Artefact) => readVerified(source, artefact);
+  const read = async (artefact: Artefact) => {
+    try {
+      return await readVerified(source, artefact);
+    } catch (error) {
+      throw error instanceof RegistryError ? new ApiError('model_unavailable', error.message) : error;
+    }
+  };
   const { text } = manifest;
   let student: OpenTextEngine | undefined;
   return {
