@@ -1,4 +1,5 @@
 // A trained model before it is published: what its finished runs of `export` and `evaluate` say of it, verified.
+import { FILES } from '../../contracts/src/keys.ts';
 import type { Artefact } from '../../contracts/src/model/artefact.ts';
 import { ModelManifest } from '../../contracts/src/model/manifest.ts';
 import { TrainingReport } from '../../contracts/src/training/job.ts';
@@ -54,9 +55,10 @@ function notItsDescriptor({ uri }: ObjectReader, path: string): RegistryError {
 }
 
 async function readReportOf(run: ObjectReader): Promise<TrainingReport> {
-  const object = await run.get('report.json');
-  if (object === undefined) throw new RegistryError(`${run.uri} holds no report.json: the run is not finished`);
-  const report = parseDocument(TrainingReport, await object.text(), `${run.uri}/report.json`);
-  if (report.status !== 'succeeded') throw new RegistryError(`${run.uri}/report.json says ${report.status}`);
+  const object = await run.get(FILES.report);
+  if (object === undefined) throw new RegistryError(`${run.uri} holds no ${FILES.report}: the run is not finished`);
+  const what = `${run.uri}/${FILES.report}`;
+  const report = parseDocument(TrainingReport, await object.text(), what);
+  if (report.status !== 'succeeded') throw new RegistryError(`${what} says ${report.status}`);
   return report;
 }
