@@ -19,13 +19,13 @@ export const ENVARS = {
   registryEndpoint: 'MODEL_REGISTRY_ENDPOINT',
   /** ARN of the secret {"access_key_id", "secret_access_key"} that opens the registry, where the role does not. */
   registrySecret: 'MODEL_REGISTRY_SECRET',
-  /** Seconds between two looks at the pointer. */
+  /** Seconds between two polls of the pointer. */
   registrySeconds: 'MODEL_REGISTRY_SECONDS',
   /** Bucket with the users' data, the runs and the training requests. */
   trainingBucket: 'TRAINING_BUCKET',
-  /** JSON object from stage class to the ARN of its job queue. */
+  /** JSON object from job class to the ARN of its job queue. */
   jobQueues: 'JOB_QUEUES',
-  /** JSON object from stage class to the ARN of its job definition. */
+  /** JSON object from job class to the ARN of its job definition. */
   jobDefinitions: 'JOB_DEFINITIONS',
   /** JSON object from stage to the digest of the source that the trainer's image holds. */
   codeDigests: 'CODE_DIGESTS',

@@ -2,7 +2,7 @@
 import { z } from 'zod';
 import { Digest } from '../model/artefact.ts';
 
-/** Limits that the door enforces; every error that names one reads it here. */
+/** What a request may hold at most; every error that names a limit reads it here. */
 export const LIMITS = {
   items: 256,
   images: 32,
