@@ -1,7 +1,7 @@
 // The encoder's HTTP application: one request to one response. The local server and the Lambda entry are thin over it.
 import { randomUUID } from 'node:crypto';
 import { LIMITS } from '../../contracts/src/api/embed.ts';
-import { EncodeRequest, type EncodeResponse } from '../../contracts/src/api/encode.ts';
+import { EncodeRequest, type EncodeResponse, type EncoderHealth } from '../../contracts/src/api/encode.ts';
 import { isBase64 } from '../core/base64.ts';
 import { errorDocument } from '../core/error-document.ts';
 import { CoreError } from '../core/errors.ts';
@@ -68,8 +68,7 @@ export function bodyTooLarge(bytes: number): CoreError {
   return new CoreError('body_too_large', `the body has ${size} bytes or more; the limit is ${limit}`);
 }
 
-/** `space_id`: the current model's; `spaces`: of all towers that are open. */
-function health({ towers, admission }: Service): object {
+function health({ towers, admission }: Service): EncoderHealth {
   const all = towers.manifests();
   const [{ name, version, space_id }] = all;
   const spaces = all.map((manifest) => manifest.space_id);

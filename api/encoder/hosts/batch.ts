@@ -11,7 +11,7 @@ import { openTower } from './service.ts';
 
 const HELP = `Usage: node api/encoder/hosts/batch.ts INPUT OUTPUT [--shard N] [--model FOLDER]
 
-Reads shard-NNNN.jsonl in INPUT: one {"custom_id", "image": base64} or {"custom_id", "path": file in INPUT} a line.
+Reads shard-NNNN.jsonl in INPUT: one {"custom_id", "image": base64} or {"custom_id", "path": file in INPUT} per line.
 Writes part-NNNN.jsonl and errors-NNNN.jsonl in OUTPUT, and part-NNNN.done.json last. INPUT and OUTPUT are folders or
 file:// URIs. Stopped (exit code 75) or killed, it goes on where it was when it is started again.
   --shard N       which shard (default $AWS_BATCH_JOB_ARRAY_INDEX, else 0)

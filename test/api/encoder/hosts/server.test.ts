@@ -13,7 +13,7 @@ import { openService } from '../../../../api/encoder/hosts/service.ts';
 import type { Service } from '../../../../api/encoder/http.ts';
 import { oneTower } from '../../../../api/encoder/towers.ts';
 import { LIMITS } from '../../../../contracts/src/api/embed.ts';
-import { EncodeResponse } from '../../../../contracts/src/api/encode.ts';
+import { EncodeResponse, EncoderHealth } from '../../../../contracts/src/api/encode.ts';
 import { ErrorBody } from '../../../../contracts/src/api/error.ts';
 import { tinyManifest, writeTinyImageModel } from '../../../support/tiny-image-model.ts';
 
@@ -63,7 +63,8 @@ describe('over HTTP', () => {
 
   test('health names the model and its space', async () => {
     const reply = await fetch(`${host.url}/health`);
-    expect(await reply.json()).toMatchObject({ status: 'ok', model: 'tiny', space_id, pending: { images: 0 } });
+    const health = EncoderHealth.parse(await reply.json());
+    expect(health).toMatchObject({ status: 'ok', model: 'tiny', space_id, spaces: [space_id], pending: { images: 0 } });
   });
 
   const images = ['AAAA'];
