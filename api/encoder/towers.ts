@@ -2,17 +2,20 @@
 import type { ModelManifest } from '../../contracts/src/model/manifest.ts';
 import type { Encode } from './encode.ts';
 
-export type Tower = { manifest: ModelManifest; encode: Encode };
+export interface Tower {
+  manifest: ModelManifest;
+  encode: Encode;
+}
 
-export type Towers = {
+export interface Towers {
   /** Undefined where no tower is known for that space. */
   find(spaceId: string): Promise<Tower | undefined>;
   /** Of the towers that are open, the current one first. */
   manifests(): [ModelManifest, ...ModelManifest[]];
-};
+}
 
-/** One model for ever. */
-export function oneTower(tower: Tower): Towers {
+/** The tower of a model that never changes. */
+export function singleTower(tower: Tower): Towers {
   const { manifest } = tower;
   return { find: async (spaceId) => (spaceId === manifest.space_id ? tower : undefined), manifests: () => [manifest] };
 }

@@ -1,36 +1,37 @@
-// Composition root of every host: a model folder, or a registry that is followed, becomes a service ready to answer.
+// Composition root of every host: opens a model folder, or follows a registry, and returns a service ready to answer.
 import { availableParallelism } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import { ENVARS } from '../../../contracts/src/envars.ts';
 import { openStore } from '../../registry/stores/open.ts';
-import { createAdmission, type Load } from '../admission.ts';
+import { createAdmission } from '../admission.ts';
 import { createEncode } from '../encode.ts';
 import { followTowers } from '../follow-towers.ts';
 import type { Service } from '../http.ts';
 import { openSession, readManifest } from '../session.ts';
-import { oneTower, type Tower } from '../towers.ts';
+import { singleTower, type Tower } from '../towers.ts';
 
 const EMBEDDED = fileURLToPath(new URL('../../model', import.meta.url));
 const REGISTRY_SECONDS = 60;
 
-export type ServiceOptions = {
+export interface ServiceOptions {
   /** Folder of a model (default $CLIP_MODEL, else api/model). With a registry: served until that names another. */
   model?: string | undefined;
   /** Model registry to follow (default $MODEL_REGISTRY, else none). */
   registry?: string | undefined;
   threads?: number | undefined;
-  door?: Load;
-};
-type Closable = { close(): Promise<void> };
+}
+interface Closable {
+  close(): Promise<void>;
+}
 
 export async function openService(options: ServiceOptions = {}): Promise<Service & Closable> {
-  const { threads = availableParallelism(), door } = options;
+  const { threads = availableParallelism() } = options;
   const embedded = options.model ?? process.env[ENVARS.model] ?? EMBEDDED;
   const uri = options.registry ?? process.env[ENVARS.registry];
-  const admission = createAdmission(door);
+  const admission = createAdmission();
   if (!uri) {
     const { close, ...tower } = await openTower({ model: embedded, threads });
-    return { towers: oneTower(tower), admission, close };
+    return { towers: singleTower(tower), admission, close };
   }
   const name = process.env[ENVARS.modelName];
   const seconds = Number(process.env[ENVARS.registrySeconds] ?? REGISTRY_SECONDS);

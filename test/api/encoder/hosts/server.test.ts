@@ -11,7 +11,7 @@ import type { Encode } from '../../../../api/encoder/encode.ts';
 import { createHttpServer } from '../../../../api/encoder/hosts/server.ts';
 import { openService } from '../../../../api/encoder/hosts/service.ts';
 import type { Service } from '../../../../api/encoder/http.ts';
-import { oneTower } from '../../../../api/encoder/towers.ts';
+import { singleTower } from '../../../../api/encoder/towers.ts';
 import { LIMITS } from '../../../../contracts/src/api/embed.ts';
 import { EncodeResponse, EncoderHealth } from '../../../../contracts/src/api/encode.ts';
 import { ErrorBody } from '../../../../contracts/src/api/error.ts';
@@ -134,7 +134,7 @@ test('callers that would wait too long are told when to come back, and those ins
     return files.map(() => ({ status: 'failed', code: 'broken_image', message: 'looked at' }));
   };
   const admission = createAdmission({ bytes: 1e9, images: 3, pixels: 1e9 });
-  const host = await listen({ towers: oneTower({ manifest: tinyManifest(), encode }), admission });
+  const host = await listen({ towers: singleTower({ manifest: tinyManifest(), encode }), admission });
   const calls = Array.from({ length: 8 }, () => post(host.url, { space_id, images: ['AAAA'] }));
   while ((await (await fetch(`${host.url}/health`)).json()).pending.images < 3);
   const refused = await post(host.url, { space_id, images: ['AAAA'] });
@@ -151,7 +151,7 @@ test('callers that would wait too long are told when to come back, and those ins
 test('a failure of the encoder itself is the error document that the Worker writes, and its cause stays inside', async () => {
   const logged = vi.spyOn(console, 'error').mockImplementation(() => {});
   const towers = {
-    ...oneTower({ manifest: tinyManifest(), encode: async () => [] }),
+    ...singleTower({ manifest: tinyManifest(), encode: async () => [] }),
     find: () => Promise.reject(new Error('secret path')),
   };
   const host = await listen({ towers, admission: createAdmission() });
