@@ -1,4 +1,4 @@
-// What an image file says about itself in its first bytes: its type and its size in pixels, without decoding anything.
+// An image file's type and size in pixels, read from its header without decoding anything.
 
 export type ImageType = 'jpeg' | 'png' | 'webp' | 'gif' | 'avif';
 export interface ImageHeader {
@@ -7,19 +7,14 @@ export interface ImageHeader {
   height: number;
 }
 
-/** `svg`, `unknown`: refused. `broken`: a known type whose header makes no sense. `incomplete`: give more bytes. */
-export type HeaderVerdict = ImageHeader | 'svg' | 'unknown' | 'broken' | 'incomplete';
+/** `svg`, `unknown`: refused. `broken`: a known type whose header is cut off or makes no sense. */
+export type HeaderVerdict = ImageHeader | 'svg' | 'unknown' | 'broken';
 
-/** `bytes` may be the beginning of the file only; `whole` says that there is no more. */
-export function readImageHeader(bytes: Uint8Array, whole: boolean): HeaderVerdict {
-  const reader = READERS.find(({ matches }) => matches(bytes));
-  if (!reader) {
-    if (bytes.length < 16 && !whole) return 'incomplete';
-    return looksLikeSvg(bytes) ? 'svg' : 'unknown';
-  }
-  const size = reader.size(bytes);
-  if (size === undefined) return whole ? 'broken' : 'incomplete';
-  return size.width > 0 && size.height > 0 ? { type: reader.type, ...size } : 'broken';
+export function readImageHeader(file: Uint8Array): HeaderVerdict {
+  const reader = READERS.find(({ matches }) => matches(file));
+  if (!reader) return looksLikeSvg(file) ? 'svg' : 'unknown';
+  const size = reader.size(file);
+  return size && size.width > 0 && size.height > 0 ? { type: reader.type, ...size } : 'broken';
 }
 
 interface Size {

@@ -1,6 +1,6 @@
-// What happens to every vector on its way out: cut to length, L2-normalise, write in the type asked for.
+// Vectors: cut to length, normalised, compared, written in a type and read back from it.
 import type { EmbeddingType } from '../../contracts/src/api/embed.ts';
-import { toBase64 } from './base64.ts';
+import { fromBase64, isBase64, toBase64 } from './base64.ts';
 
 /** The first `dimensions` numbers at unit length. Cut first: a vector normalised before the cut is too short. */
 export function cutAndNormalise(vector: ArrayLike<number>, dimensions: number): Float32Array {
@@ -11,6 +11,11 @@ export function cutAndNormalise(vector: ArrayLike<number>, dimensions: number): 
   const cut = new Float32Array(dimensions);
   for (let i = 0; i < dimensions; i++) cut[i] = (vector[i] ?? Number.NaN) * scale;
   return cut;
+}
+
+/** The first `dimensions` numbers of a unit vector, at unit length again where some were cut off. */
+export function cutUnit(vector: Float32Array, dimensions: number): Float32Array {
+  return vector.length === dimensions ? vector : cutAndNormalise(vector, dimensions);
 }
 
 /** False for NaN, infinities, the zero vector and anything whose length is off by more than float32 rounding explains. */
@@ -43,6 +48,51 @@ export function encodeEmbedding(vector: Float32Array, type: EmbeddingType): numb
   }
 }
 
+/** A vector as it is sent: numbers, or base64 of float32 values or of packed bytes. */
+export type WrittenVector = ArrayLike<number> | string;
+
+/** What whole numbers stand for, by type; the other types hold floats. */
+const PACKED: Partial<Record<EmbeddingType, { min: number; max: number; isBits: boolean }>> = {
+  int8: { min: -128, max: 127, isBits: false },
+  uint8: { min: 0, max: 255, isBits: false },
+  binary: { min: -128, max: 127, isBits: true },
+  ubinary: { min: 0, max: 255, isBits: true },
+};
+
+/** Whether a type keeps only the signs of a vector. */
+export function isBitType(type: EmbeddingType): boolean {
+  return PACKED[type]?.isBits ?? false;
+}
+
+/**
+ * The numbers that `written` stands for, up to a positive factor; bits become 1 and -1. Undefined where `written` cannot
+ * be of that type.
+ */
+export function decodeEmbedding(written: WrittenVector, type: EmbeddingType): ArrayLike<number> | undefined {
+  const packed = PACKED[type];
+  if (!packed) return decodeFloats(written, type);
+  const isInside = (value: number) => Number.isInteger(value) && value >= packed.min && value <= packed.max;
+  if (typeof written === 'string') {
+    if (!isBase64(written)) return undefined;
+    const bytes = fromBase64(written);
+    return decodePacked(packed.min < 0 ? Int8Array.from(bytes) : bytes, packed);
+  }
+  const values = Array.from(written);
+  return values.every(isInside) ? decodePacked(values, packed) : undefined;
+}
+
+function decodeFloats(written: WrittenVector, type: EmbeddingType): ArrayLike<number> | undefined {
+  if (typeof written !== 'string') return type === 'float' ? written : undefined;
+  return type === 'base64' && isBase64(written) ? fromFloat32Bytes(fromBase64(written)) : undefined;
+}
+
+function decodePacked(values: ArrayLike<number>, { min, isBits }: { min: number; isBits: boolean }): Float32Array {
+  if (!isBits) return Float32Array.from(values, (value) => value - (min < 0 ? 0 : 128));
+  const signs = new Float32Array(values.length * 8);
+  for (let i = 0; i < signs.length; i++) signs[i] = ((values[i >> 3] ?? 0) >> (7 - (i & 7))) & 1 ? 1 : -1;
+  return signs;
+}
+
 /** round(x * 127) clamped to int8; halves go to the even neighbour, as NumPy's rint does. */
 function toInt8(value: number): number {
   const scaled = value * 127;
@@ -52,7 +102,7 @@ function toInt8(value: number): number {
   return Math.max(-128, Math.min(127, floor + (up ? 1 : 0)));
 }
 
-/** One bit a dimension, set above zero, the first dimension in the highest bit; the last byte is filled with zeros. */
+/** One bit per dimension, set above zero, the first dimension in the highest bit; the last byte is filled with zeros. */
 function signBits(vector: Float32Array): number[] {
   const bytes = new Array<number>(Math.ceil(vector.length / 8)).fill(0);
   vector.forEach((value, i) => {
@@ -70,7 +120,7 @@ function float32Bytes(vector: Float32Array): Uint8Array {
   return new Uint8Array(view.buffer);
 }
 
-/** Undefined when the bytes are no whole number of float32 values. */
+/** Undefined when the bytes are not a whole number of float32 values. */
 export function fromFloat32Bytes(bytes: Uint8Array): Float32Array | undefined {
   if (bytes.length % 4 !== 0) return undefined;
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);

@@ -7,6 +7,7 @@ import { bundleWorker } from './bundle.ts';
 import { HOST } from './local-address.ts';
 
 export const COMPATIBILITY_DATE = '2026-08-01';
+const COMPATIBILITY_FLAGS = ['enable_request_signal'];
 /** Name in wrangler.toml of the bucket with the model registry. */
 export const BUCKET = 'MODELS';
 
@@ -42,6 +43,7 @@ export async function startWorker({
     port: options.port,
     name: 'edge-clip',
     compatibilityDate: COMPATIBILITY_DATE,
+    compatibilityFlags: COMPATIBILITY_FLAGS,
     modulesRoot: '/',
     modules: modules.map((module) => ({ ...module, path: `/${module.path}` })),
     bindings: {

@@ -3,9 +3,10 @@ import { availableParallelism } from 'node:os';
 import type { EncodeResult } from '../../contracts/src/api/encode.ts';
 import type { ErrorCode } from '../../contracts/src/api/error.ts';
 import type { ModelManifest } from '../../contracts/src/model/manifest.ts';
+import { CoreError } from '../core/errors.ts';
 import { cutAndNormalise, encodeEmbedding, isUnit } from '../core/vectors.ts';
 import { type BatcherOptions, createBatcher } from './batcher.ts';
-import { decode, ImageRefused } from './pixels/decode.ts';
+import { decode } from './pixels/decode.ts';
 import { createPreprocess } from './pixels/preprocess.ts';
 import type { ImageSession } from './session.ts';
 
@@ -33,7 +34,7 @@ export function createEncode(manifest: ModelManifest, session: ImageSession, bat
         return failed('non_finite_embedding', 'the image tower gave no finite vector for this image');
       return { status: 'ok', embedding: String(encodeEmbedding(vector, 'base64')), width, height };
     } catch (error) {
-      if (error instanceof ImageRefused) return failed(error.code, error.message);
+      if (error instanceof CoreError) return failed(error.code, error.message);
       console.error(error);
       return failed('encoder_error', 'the image tower failed on this image; the server log says why');
     }

@@ -100,8 +100,8 @@ async function encode({ towers, admission }: Service, request: EncodeRequest): P
     const has = `this encoder serves ${served.join(', ')}, the request is for ${space_id}`;
     throw new CoreError('space_mismatch', `${has}: vectors of two spaces must not be compared`, { param: 'space_id' });
   }
-  // Text that is not base64 becomes no bytes, which are then judged like any other file that is not an image.
-  const files = images.map((image) => (isBase64(image) ? Buffer.from(image, 'base64') : Buffer.alloc(0)));
+  // Text that is not base64 is checked as the bytes that it is: it is refused like any other file that is not an image.
+  const files = images.map((image) => Buffer.from(image, isBase64(image) ? 'base64' : 'utf8'));
   const pixels = files.reduce((sum, file) => sum + pixelsToDecode(file), 0);
   const release = admission.enter({ images: files.length, pixels });
   if (!release) throw overloaded(admission, 'images');
@@ -114,7 +114,7 @@ async function encode({ towers, admission }: Service, request: EncodeRequest): P
 
 /** Zero for a file that will be refused without decoding it. */
 function pixelsToDecode(file: Uint8Array): number {
-  const header = readImageHeader(file, true);
+  const header = readImageHeader(file);
   if (typeof header === 'string') return 0;
   const pixels = header.width * header.height;
   return pixels > LIMITS.image_pixels ? 0 : pixels;

@@ -138,7 +138,7 @@ async function readLine(folder: string, text: string): Promise<{ custom_id: stri
   const { custom_id } = line.data;
   if ('path' in line.data) return readImageFile(folder, custom_id, line.data.path);
   const base64 = line.data.image.replace(/^data:[\w/+.-]*;base64,/, '');
-  return { custom_id, bytes: isBase64(base64) ? Buffer.from(base64, 'base64') : Buffer.alloc(0) };
+  return { custom_id, bytes: Buffer.from(base64, isBase64(base64) ? 'base64' : 'utf8') };
 }
 
 /** The line names no file. Any other error, such as a missing permission, is not the line's fault and ends the job. */

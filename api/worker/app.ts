@@ -3,33 +3,23 @@ import { Hono } from 'hono';
 import { cors } from 'hono/cors';
 import { requestId } from 'hono/request-id';
 import { secureHeaders } from 'hono/secure-headers';
+import { CoreError } from '../core/errors.ts';
+import type { Dependencies, Handler } from './dependencies.ts';
 import { discardRest } from './http/body.ts';
-import { ApiError, renderError } from './http/errors.ts';
-import type { ImageEncoder } from './image-client.ts';
-import type { Admission } from './middleware/admission.ts';
-import type { Registry } from './model-provider.ts';
-import { embed } from './routes/embed.ts';
-import { live, ready } from './routes/health.ts';
-import { models } from './routes/models.ts';
-import { similarity } from './routes/similarity.ts';
-
-export interface Dependencies {
-  registry: Registry;
-  images: ImageEncoder;
-  admit: Admission;
-  /** The document of GET /openapi.json. */
-  openapi: object;
-}
-
-type Handler = (request: Request, deps: Dependencies) => Promise<object>;
+import { renderError } from './http/errors.ts';
+import { toResponse } from './http/reply.ts';
+import { embedRoute } from './routes/embed.ts';
+import { liveRoute, readyRoute } from './routes/health.ts';
+import { modelsRoute } from './routes/models.ts';
+import { similarityRoute } from './routes/similarity.ts';
 
 const ROUTES: [method: 'GET' | 'POST', path: string, handler: Handler][] = [
-  ['POST', '/embed', embed],
-  ['POST', '/similarity', similarity],
-  ['GET', '/v1/models', models],
-  ['GET', '/health/live', live],
-  ['GET', '/health/ready', ready],
-  ['GET', '/openapi.json', async (_, { openapi }) => openapi],
+  ['POST', '/embed', embedRoute],
+  ['POST', '/similarity', similarityRoute],
+  ['GET', '/v1/models', modelsRoute],
+  ['GET', '/health/live', liveRoute],
+  ['GET', '/health/ready', readyRoute],
+  ['GET', '/openapi.json', async (_, { openapi }) => ({ json: openapi })],
 ];
 
 export function createApp(deps: Dependencies) {
@@ -43,17 +33,16 @@ export function createApp(deps: Dependencies) {
   });
 
   for (const [method, path, handler] of ROUTES) {
-    app.on(method, path, async (c) => c.json(await handler(c.req.raw, deps)));
+    app.on(method, path, async (c) => toResponse(await handler(c.req.raw, deps)));
     app.all(path, (c) => {
       const message = `${path} takes ${method}, not ${c.req.method}.`;
-      throw new ApiError('method_not_allowed', message, {
-        headers: { Allow: method === 'GET' ? 'GET, HEAD' : method },
-      });
+      const allow = method === 'GET' ? 'GET, HEAD' : method;
+      return renderError(new CoreError('method_not_allowed', message), c.get('requestId'), { Allow: allow });
     });
   }
   app.notFound((c) => {
     const paths = ROUTES.map(([method, path]) => `${method} ${path}`).join(', ');
-    const error = new ApiError('not_found', `There is no ${c.req.path}; there are ${paths}.`);
+    const error = new CoreError('not_found', `There is no ${c.req.path}; there are ${paths}.`);
     return renderError(error, c.get('requestId'));
   });
   app.onError((error, c) => renderError(error, c.get('requestId')));

@@ -1,4 +1,6 @@
 // The embedded model: files of api/model that travel inside the Worker's bundle.
+
+import { CoreError } from '../core/errors.ts';
 import manifest from '../model/manifest.json';
 import staticTable from '../model/static.table.bin';
 import graph from '../model/text.onnx';
@@ -7,7 +9,6 @@ import weights from '../model/text.weights.bin';
 import vocabulary from '../model/vocabulary.txt';
 import { sha256 } from '../registry/digest.ts';
 import type { ModelSource } from '../registry/read.ts';
-import { ApiError } from './http/errors.ts';
 
 const FILES: Record<string, ArrayBuffer | string> = {
   'text.onnx': graph,
@@ -21,7 +22,7 @@ export const bundledModel: ModelSource = {
   manifest: async () => JSON.parse(manifest),
   read: async ({ path }) => {
     const file = FILES[path];
-    if (file === undefined) throw new ApiError('model_unavailable', `The bundle has no ${path}.`);
+    if (file === undefined) throw new CoreError('model_unavailable', `The bundle has no ${path}.`);
     return typeof file === 'string' ? bytesOf(file).buffer : file;
   },
   close() {

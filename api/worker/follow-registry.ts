@@ -6,13 +6,14 @@
 // verified, has reproduced its golden vectors and its images can be encoded. At most two models are open at any time.
 
 import { checkGolden } from '../core/golden.ts';
+import type { Model } from '../core/model.ts';
 import { type ModelSource, readPointer, readRelease, registrySource } from '../registry/read.ts';
 import { createRetries } from '../registry/retries.ts';
 import type { ObjectReader } from '../registry/store.ts';
 import type { TextEngine } from '../text/engine.ts';
 import { lazily } from './isolate/lazily.ts';
 import { createLease, sleep, type Turn } from './isolate/lease.ts';
-import { type Model, openModel, type Registry } from './model-provider.ts';
+import { openModel, type Registry } from './model-provider.ts';
 
 export interface FollowOptions {
   /** `digest`: that of its manifest file, by which a pointer may name the embedded model too. */
@@ -179,8 +180,7 @@ export function followRegistry(options: FollowOptions): Registry {
     await model.tokenizer();
     await model.student();
     await model.static();
-    // No permit is taken: callers must not be refused because a model is being proven.
-    await checkGolden(model, (work) => work());
+    await checkGolden(model);
   }
 
   async function closeRetired(): Promise<void> {

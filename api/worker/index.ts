@@ -8,7 +8,7 @@ import { createApp } from './app.ts';
 import { bundledDigest, bundledModel } from './bundled-model.ts';
 import { Env } from './env.ts';
 import { followRegistry } from './follow-registry.ts';
-import { createImageEncoder, proveImages } from './image-client.ts';
+import { createImageEncoder, probeImageEncoder } from './image-client.ts';
 import { createLease, inTurn, sleep } from './isolate/lease.ts';
 import { createAdmission } from './middleware/admission.ts';
 import { createRegistry } from './model-provider.ts';
@@ -40,10 +40,10 @@ function assemble(env: Env) {
         engine,
         background: waitUntil,
         // Where no image is ever encoded, none has to be.
-        proveImages: async (space) => void (url && (await proveImages(images, space))),
+        proveImages: async (space) => void (url && (await probeImageEncoder(images, space))),
       })
     : createRegistry(bundledModel, engine);
-  return createApp({ registry, images, admit: createAdmission(), openapi });
+  return createApp({ registry, images, admission: createAdmission(), openapi });
 }
 
 /** Calls to the encoder are signed where there are keys. */

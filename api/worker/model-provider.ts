@@ -1,23 +1,15 @@
 // A model out of its files: manifest read and checked, artefacts verified, encoders opened when first needed.
 import type { Artefact } from '../../contracts/src/model/artefact.ts';
 import { ModelManifest } from '../../contracts/src/model/manifest.ts';
+import { CoreError } from '../core/errors.ts';
+import type { Model } from '../core/model.ts';
 import { RegistryError } from '../registry/errors.ts';
 import { type ModelSource, readVerified } from '../registry/read.ts';
-import type { Encode, OpenTextEngine, TextEngine, Tokenizer } from '../text/engine.ts';
+import type { OpenTextEngine, TextEngine } from '../text/engine.ts';
 import { createStaticEncode } from '../text/static/encode.ts';
 import { openTable } from '../text/table.ts';
 import { openTokenizer } from '../text/tokenizers/tokenizers.ts';
-import { ApiError } from './http/errors.ts';
-import { type Lazy, lazily } from './isolate/lazily.ts';
-
-export interface Model {
-  manifest: ModelManifest;
-  tokenizer: Lazy<Tokenizer>;
-  student: Lazy<Encode>;
-  static: Lazy<Encode>;
-  /** Gives its memory back. The model answers nothing any more. */
-  close(): Promise<void>;
-}
+import { lazily } from './isolate/lazily.ts';
 
 /** Asked once a request, so that an implementation may move on to a newer model between two requests. */
 export interface Registry {
@@ -35,7 +27,7 @@ export async function openModel(source: ModelSource, engine: TextEngine): Promis
   const parsed = ModelManifest.safeParse(await source.manifest());
   if (!parsed.success) {
     const [issue] = parsed.error.issues;
-    throw new ApiError(
+    throw new CoreError(
       'model_unavailable',
       `The model's manifest is invalid at ${issue?.path.join('.')}: ${issue?.message}`,
     );
@@ -45,7 +37,7 @@ export async function openModel(source: ModelSource, engine: TextEngine): Promis
     try {
       return await readVerified(source, artefact);
     } catch (error) {
-      throw error instanceof RegistryError ? new ApiError('model_unavailable', error.message) : error;
+      throw error instanceof RegistryError ? new CoreError('model_unavailable', error.message) : error;
     }
   };
   const { text } = manifest;

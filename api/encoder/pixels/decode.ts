@@ -1,8 +1,8 @@
 // Decodes image bytes to upright 8-bit RGB within limits. Every rule has its twin in trainer/towers/preprocess.py.
 import sharp from 'sharp';
 import { LIMITS } from '../../../contracts/src/api/embed.ts';
-import type { ErrorCode } from '../../../contracts/src/api/error.ts';
-import { type ImageHeader, readImageHeader } from '../../core/image-header.ts';
+import { CoreError } from '../../core/errors.ts';
+import { checkImage } from '../../core/images.ts';
 
 /** Rows from the top, three bytes per pixel. */
 export interface Picture {
@@ -11,51 +11,15 @@ export interface Picture {
   pixels: Uint8Array;
 }
 
-/** JPEG's and GIF's own bound. It keeps a 1 x 16,000,000 image from needing 16,000,000 rows of resize weights. */
-export const MAX_SIDE = 65_535;
 const DECODE_SECONDS = 20;
 
 // One thread per image and no cache: memory is then bounded by the number of images that are decoded at a time.
 sharp.cache(false);
 sharp.concurrency(1);
 
-/** The client's file is at fault: `code` says how, `message` says the limit and what was sent. */
-export class ImageRefused extends Error {
-  readonly code: ErrorCode;
-  constructor(code: ErrorCode, message: string) {
-    super(message);
-    this.name = 'ImageRefused';
-    this.code = code;
-  }
-}
-
-/** The header of a file that may be decoded, else an `ImageRefused`. Decodes nothing. */
-export function checkImage(bytes: Uint8Array): ImageHeader {
-  if (bytes.length > LIMITS.image_bytes) {
-    const sizes = `${grouped(bytes.length)} bytes; at most ${grouped(LIMITS.image_bytes)} are allowed`;
-    throw new ImageRefused('image_too_large', `the image file has ${sizes}: send a smaller or more compressed one`);
-  }
-  const header = readImageHeader(bytes, true);
-  const accepted = 'JPEG, PNG, WebP, GIF and AVIF files are accepted';
-  if (header === 'svg') throw new ImageRefused('unsupported_image_type', `SVG is not supported: ${accepted}`);
-  if (header === 'unknown') {
-    throw new ImageRefused('not_an_image', `the ${grouped(bytes.length)} bytes sent are not an image: ${accepted}`);
-  }
-  if (header === 'broken' || header === 'incomplete') {
-    throw new ImageRefused('broken_image', 'the image file is cut off or damaged: its header tells no size');
-  }
-  const { width, height } = header;
-  if (width * height > LIMITS.image_pixels || Math.max(width, height) > MAX_SIDE) {
-    const has = `${grouped(width)} x ${grouped(height)} = ${grouped(width * height)} pixels`;
-    const allowed = `${grouped(LIMITS.image_pixels)} pixels and ${grouped(MAX_SIDE)} on a side`;
-    throw new ImageRefused('too_many_pixels', `the image has ${has}; at most ${allowed} are allowed: shrink it first`);
-  }
-  return header;
-}
-
 /**
  * The first frame, EXIF orientation applied, embedded colour profiles ignored, 16-bit samples cut to their high byte,
- * CMYK by Pillow's formula, alpha composited over white. Throws `ImageRefused` where the file is at fault.
+ * CMYK by Pillow's formula, alpha composited over white. Throws `CoreError` where the file is at fault.
  */
 export async function decode(bytes: Uint8Array): Promise<Picture> {
   const { type } = checkImage(bytes);
@@ -68,7 +32,7 @@ export async function decode(bytes: Uint8Array): Promise<Picture> {
     throw new Error(`it has ${info.channels} channels`);
   } catch (error) {
     const reason = error instanceof Error ? error.message.split('\n')[0] : String(error);
-    throw new ImageRefused('broken_image', `the ${type.toUpperCase()} file cannot be decoded: ${reason}`);
+    throw new CoreError('broken_image', `the ${type.toUpperCase()} file cannot be decoded: ${reason}`);
   }
 }
 
@@ -104,8 +68,4 @@ function overWhite(data: Uint8Array): Uint8Array {
     }
   }
   return data.subarray(0, (data.length / 4) * 3);
-}
-
-function grouped(count: number): string {
-  return count.toLocaleString('en-US');
 }

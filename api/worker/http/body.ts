@@ -1,26 +1,41 @@
-// Reads a request's body within the limit and turns JSON or a form into the document that the schema then checks.
+// Reads a request's body within the limit, as JSON or as a form.
 import { LIMITS } from '../../../contracts/src/api/embed.ts';
-import { toBase64 } from '../../core/base64.ts';
-import { ApiError } from './errors.ts';
+import { CoreError } from '../../core/errors.ts';
 
-/** `forms`: whether multipart/form-data is taken too. */
-export async function readDocument(request: Request, forms: boolean): Promise<unknown> {
-  const type = request.headers.get('content-type') ?? 'application/json';
-  const isForm = /^multipart\/form-data\s*;/i.test(type);
-  if (!(isForm && forms) && !/^application\/(json|[\w.+-]+\+json)\s*(;|$)/i.test(type)) {
-    const taken = `application/json${forms ? ' or multipart/form-data' : ''}`;
-    const message = `The content type must be ${taken}, not ${type}. With curl: -H 'content-type: application/json'`;
-    throw new ApiError('unsupported_media_type', message);
-  }
-  const bytes = await readLimited(request);
-  if (isForm) return formDocument(await parseForm(bytes, type));
+/** A body of JSON. Anything else is refused. */
+export async function readJson(request: Request): Promise<unknown> {
+  const type = contentType(request);
+  if (!isJson(type)) throw unsupported(type, 'application/json');
+  return parseJson(await readLimited(request));
+}
+
+/** A body of JSON or a form. */
+export async function readJsonOrForm(request: Request): Promise<{ json: unknown } | { form: FormData }> {
+  const type = contentType(request);
+  if (/^multipart\/form-data\s*;/i.test(type)) return { form: await parseForm(await readLimited(request), type) };
+  if (!isJson(type)) throw unsupported(type, 'application/json or multipart/form-data');
+  return { json: parseJson(await readLimited(request)) };
+}
+
+function contentType(request: Request): string {
+  return request.headers.get('content-type') ?? 'application/json';
+}
+
+function isJson(type: string): boolean {
+  return /^application\/(json|[\w.+-]+\+json)\s*(;|$)/i.test(type);
+}
+
+function unsupported(type: string, taken: string): CoreError {
+  const message = `The content type must be ${taken}, not ${type}. With curl: -H 'content-type: application/json'`;
+  return new CoreError('unsupported_media_type', message);
+}
+
+function parseJson(bytes: Uint8Array): unknown {
   try {
     return JSON.parse(new TextDecoder('utf-8', { fatal: true, ignoreBOM: false }).decode(bytes));
   } catch (error) {
-    throw new ApiError(
-      'malformed_json',
-      `The body is not JSON: ${error instanceof Error ? error.message : String(error)}`,
-    );
+    const reason = error instanceof Error ? error.message : String(error);
+    throw new CoreError('malformed_json', `The body is not JSON: ${reason}`);
   }
 }
 
@@ -69,37 +84,17 @@ async function readChunks(request: Request, take: (chunk: Uint8Array) => unknown
   }
 }
 
-function tooLarge(size: number): ApiError {
-  return new ApiError('body_too_large', `The body may have ${LIMITS.body_bytes} bytes; ${size} or more were sent.`);
+function tooLarge(size: number): CoreError {
+  return new CoreError('body_too_large', `The body may have ${LIMITS.body_bytes} bytes; ${size} or more were sent.`);
 }
 
 async function parseForm(bytes: Uint8Array, type: string): Promise<FormData> {
   try {
     return await new Response(bytes, { headers: { 'content-type': type } }).formData();
   } catch {
-    throw new ApiError(
+    throw new CoreError(
       'invalid_request',
       'The body is not multipart/form-data with the boundary that its header names.',
     );
   }
-}
-
-/** `text` and `image` fields in the order sent become `input`; the other fields keep their names. */
-async function formDocument(form: FormData): Promise<Record<string, unknown>> {
-  const input: unknown[] = [];
-  const types: string[] = [];
-  const rest: Record<string, unknown> = {};
-  for (const [name, value] of form) {
-    if (name === 'image') input.push({ image: typeof value === 'string' ? value : toBase64(await fileBytes(value)) });
-    else if (typeof value !== 'string')
-      throw new ApiError('wrong_type', `Only image may be a file, not ${name}.`, { param: name });
-    else if (name === 'text') input.push({ text: value });
-    else if (name === 'types') types.push(...value.split(',').map((type) => type.trim()));
-    else rest[name] = name === 'dimensions' && /^\d{1,9}$/.test(value) ? Number(value) : value;
-  }
-  return { ...rest, input, ...(types.length > 0 ? { types } : {}) };
-}
-
-async function fileBytes(file: Blob): Promise<Uint8Array> {
-  return new Uint8Array(await file.arrayBuffer());
 }

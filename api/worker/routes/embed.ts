@@ -1,43 +1,46 @@
 // POST /embed: texts and images in, embeddings in the same order out.
-
 import type { z } from 'zod';
-import { type EmbeddingItem, EmbedRequest, type EmbedResponse } from '../../../contracts/src/api/embed.ts';
-import { chooseDimensions, chooseModel, type Embedded, embedItems } from '../../core/items.ts';
+import {
+  type EmbeddingItem,
+  type EmbeddingType,
+  EmbedRequest,
+  type EmbedResponse,
+} from '../../../contracts/src/api/embed.ts';
+import { type Embedded, type EmbedOutput, embed } from '../../core/embed.ts';
+import { parseRequest } from '../../core/validation.ts';
 import { encodeEmbedding } from '../../core/vectors.ts';
-import type { Dependencies } from '../app.ts';
-import { readDocument } from '../http/body.ts';
-import { parseRequest } from '../http/validation.ts';
-import type { Model } from '../model-provider.ts';
+import type { Dependencies } from '../dependencies.ts';
+import { readJsonOrForm } from '../http/body.ts';
+import { parseEmbedForm } from '../http/form.ts';
+import type { Reply } from '../http/reply.ts';
 
-export async function embed(request: Request, deps: Dependencies): Promise<EmbedResponse> {
-  const asked = parseRequest(EmbedRequest, await readDocument(request, true));
-  return deps.registry.use((model) => embedWith(model, deps, asked));
+export async function embedRoute(request: Request, { registry, images, admission }: Dependencies): Promise<Reply> {
+  const body = await readJsonOrForm(request);
+  const asked = 'form' in body ? await parseEmbedForm(body.form) : parseRequest(EmbedRequest, body.json);
+  const input = Array.isArray(asked.input) ? asked.input : [asked.input];
+  const engines = { images, admit: admission(request.signal) };
+  const output = await registry.use((model) => embed(model, engines, { ...asked, input }));
+  const types: EmbeddingType[] = asked.types ?? ['float'];
+  return { json: render(output, [...new Set(types)]) };
 }
 
-async function embedWith(model: Model, deps: Dependencies, { input, ...asked }: EmbedRequest): Promise<EmbedResponse> {
-  const { id, tier } = chooseModel(model, asked.model);
-  const dimensions = chooseDimensions(model, asked.dimensions);
-  const types = [...new Set(asked.types ?? ['float' as const])];
-  const items = Array.isArray(input) ? input : [input];
-  const options = { tier, dimensions, truncate: asked.truncate ?? 'end', field: 'input' };
-  const { embedded, usage } = await embedItems(model, deps, items, options);
-  const { space_id } = model.manifest;
-  const data = embedded.map((item, index) => toItem(item, index, types));
-  return { object: 'list', model: id, space_id, dimensions, data, usage };
+function render({ model, space_id, dimensions, embedded, usage }: EmbedOutput, types: EmbeddingType[]): EmbedResponse {
+  const data = embedded.map(
+    ({ modality, embedding, truncation }, index): z.infer<typeof EmbeddingItem> => ({
+      object: 'embedding',
+      index,
+      modality,
+      ...write(embedding, types),
+      space_id,
+      ...(truncation ? { truncation } : {}),
+    }),
+  );
+  return { object: 'list', model, space_id, dimensions, data, usage };
 }
-
-type Types = NonNullable<EmbedRequest['types']>;
 
 /** One type: the vector itself. Several: an object by type. */
-function toItem(
-  { modality, embedding, truncation }: Embedded,
-  index: number,
-  types: Types,
-): z.infer<typeof EmbeddingItem> {
-  const [only] = types;
-  const encoded =
-    types.length === 1 && only
-      ? encodeEmbedding(embedding, only)
-      : Object.fromEntries(types.map((type) => [type, encodeEmbedding(embedding, type)]));
-  return { object: 'embedding', index, modality, embedding: encoded, ...(truncation ? { truncation } : {}) };
+function write(embedding: Embedded['embedding'], types: EmbeddingType[]) {
+  const [type] = types;
+  if (types.length === 1 && type) return { embedding: encodeEmbedding(embedding, type), type };
+  return { embedding: Object.fromEntries(types.map((each) => [each, encodeEmbedding(embedding, each)])) };
 }

@@ -1,16 +1,18 @@
 // GET /health/live: the process answers. GET /health/ready: it computes what its manifest says.
 import type { LiveReport, ReadyReport } from '../../../contracts/src/api/models.ts';
 import { checkGolden } from '../../core/golden.ts';
-import type { Dependencies } from '../app.ts';
+import type { Dependencies } from '../dependencies.ts';
+import type { Reply } from '../http/reply.ts';
 
-export async function live(): Promise<LiveReport> {
-  return { status: 'ok' };
+export async function liveRoute(): Promise<Reply> {
+  return { json: { status: 'ok' } satisfies LiveReport };
 }
 
-/** Recomputes every golden vector of the manifest, each time: a proof of yesterday would prove nothing. */
-export async function ready(_: Request, { registry, admit }: Dependencies): Promise<ReadyReport> {
+/** Computes every golden vector again each time, without a permit: a busy isolate is ready too. */
+export async function readyRoute(_: Request, { registry }: Dependencies): Promise<Reply> {
   return registry.use(async (model) => {
     const { name, version, space_id } = model.manifest;
-    return { status: 'ok', model: name, version, space_id, golden: await checkGolden(model, admit) };
+    const golden = await checkGolden(model);
+    return { json: { status: 'ok', model: name, version, space_id, golden } satisfies ReadyReport };
   });
 }

@@ -315,6 +315,12 @@ class EmbeddingItem(TypedDict):
     embedding: list[float] | str | EmbeddingByType
     """Unit vector: one array or base64 string for one type, an object by type for several."""
 
+    type: NotRequired[EmbeddingType]
+    """How `embedding` is written; absent where it is an object by type."""
+
+    space_id: str
+    """The space of the vector, so that the item can be sent to /similarity as it is."""
+
     truncation: NotRequired[TruncationReceipt]
     """How much of the text was read; absent for images."""
 
@@ -1672,16 +1678,31 @@ class Recipe(TypedDict):
 
 
 class VectorItem(TypedDict):
-    """A ready vector."""
+    """A ready vector, for example an item of an /embed answer."""
 
-    embedding: list[float] | str
-    """JSON numbers, or base64 of little-endian float32."""
+    embedding: list[float] | str | EmbeddingByType
+    """JSON numbers or base64, as `type` says, or an object by type, of which the most exact one is used."""
+
+    type: NotRequired[EmbeddingType]
+    """How `embedding` is written. Absent: a list is `float` and a string `base64`, and a list of whole numbers
+    that is not a unit vector is refused. `int8`, `uint8`, `binary` and `ubinary` may also be base64 of
+    their bytes.
+    """
 
     space_id: str
     """The space it is in: another one than the model's is refused."""
 
     modality: NotRequired[Modality]
     """What it stands for; without it there is no calibrated score."""
+
+    object: NotRequired[Literal["embedding"]]
+    """Not used: items of an /embed answer are taken as they are."""
+
+    index: NotRequired[int]
+    """Not used: items of an /embed answer are taken as they are."""
+
+    truncation: NotRequired[TruncationReceipt]
+    """Not used: items of an /embed answer are taken as they are."""
 
 
 SimilarityItem = InputItem | VectorItem

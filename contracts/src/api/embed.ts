@@ -106,6 +106,8 @@ export const EmbeddingItem = z
     embedding: z
       .union([EncodedVector, EmbeddingByType])
       .describe('Unit vector: one array or base64 string for one type, an object by type for several.'),
+    type: EmbeddingType.optional().describe('How `embedding` is written; absent where it is an object by type.'),
+    space_id: Digest.describe('The space of the vector, so that the item can be sent to /similarity as it is.'),
     truncation: TruncationReceipt.optional().describe('How much of the text was read; absent for images.'),
   })
   .meta({ title: 'EmbeddingItem', description: 'The embedding of one item.' });

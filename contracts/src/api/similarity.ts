@@ -1,17 +1,24 @@
 // POST /similarity: two sides of any modality, or ready vectors, scored by cosine and by a calibrated probability.
 import { z } from 'zod';
 import { Digest } from '../model/artefact.ts';
-import { InputItem, Modality, Truncate, Usage } from './embed.ts';
+import { EmbeddingByType, EmbeddingType, InputItem, Modality, Truncate, TruncationReceipt, Usage } from './embed.ts';
 
 export const VectorItem = z
   .strictObject({
     embedding: z
-      .union([z.array(z.number()).min(1), z.string()])
-      .describe('JSON numbers, or base64 of little-endian float32.'),
+      .union([z.array(z.number()).min(1), z.string(), EmbeddingByType])
+      .describe('JSON numbers or base64, as `type` says, or an object by type, of which the most exact one is used.'),
+    type: EmbeddingType.optional().describe(
+      'How `embedding` is written. Absent: a list is `float` and a string `base64`, and a list of whole numbers that is ' +
+        'not a unit vector is refused. `int8`, `uint8`, `binary` and `ubinary` may also be base64 of their bytes.',
+    ),
     space_id: Digest.describe("The space it is in: another one than the model's is refused."),
     modality: Modality.optional().describe('What it stands for; without it there is no calibrated score.'),
+    object: z.literal('embedding').optional().describe('Not used: items of an /embed answer are taken as they are.'),
+    index: z.int().nonnegative().optional().describe('Not used: items of an /embed answer are taken as they are.'),
+    truncation: TruncationReceipt.optional().describe('Not used: items of an /embed answer are taken as they are.'),
   })
-  .meta({ title: 'VectorItem', description: 'A ready vector.' });
+  .meta({ title: 'VectorItem', description: 'A ready vector, for example an item of an /embed answer.' });
 export type VectorItem = z.infer<typeof VectorItem>;
 
 export const SimilarityItem = z

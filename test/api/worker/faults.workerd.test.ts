@@ -28,7 +28,11 @@ afterEach(() => {
 /** Each brings its code about. `Record` makes the compiler count them. */
 const faults: Record<(typeof FAULTS)[number], [why: string, ask: () => Response | Promise<Response>][]> = {
   overloaded: [
-    ['all permits are held', () => appOf(whole, { admit: createAdmission(0) }).post('/embed', { input: 'a dog' })],
+    [
+      'all permits are held',
+      () =>
+        appOf(whole, { admission: createAdmission({ permits: 0 }) }).post('/embed', { input: Array(64).fill('dog') }),
+    ],
     ['the image encoder is busy', () => askForImage(answers(429, {}))],
   ],
   internal_error: [

@@ -2,9 +2,9 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { base64Size, fromBase64, isBase64, toBase64 } from '../../../api/core/base64.ts';
-import { prepareText } from '../../../api/core/items.ts';
+import { CoreError } from '../../../api/core/errors.ts';
+import { readText } from '../../../api/core/items.ts';
 import { encodeEmbedding, fromFloat32Bytes } from '../../../api/core/vectors.ts';
-import { ApiError } from '../../../api/worker/http/errors.ts';
 import { EmbedResponse } from '../../../contracts/src/api/embed.ts';
 import { SimilarityResponse } from '../../../contracts/src/api/similarity.ts';
 import { appOf, CONTEXT, STATIC, tableModel } from './table-model.ts';
@@ -83,9 +83,10 @@ test('a truncation receipt tells what was read and cuts between characters', () 
     fc.property(readable, options, (value, { tier, truncate }) => {
       const special = tier === 'student' ? 2 : 0;
       const total = tokenizer.encode(value).ids.length + special;
-      const prepare = () => prepareText(value, tokenizer, model, { tier, truncate, dimensions: 16, field: 'input' }, 0);
+      const reader = { tokenizer, manifest: model.manifest, tier, truncate };
+      const prepare = () => readText(value, reader);
       if (truncate === 'none' && total > CONTEXT) {
-        expect(prepare).toThrow(ApiError);
+        expect(prepare).toThrow(CoreError);
         return;
       }
       const { ids, truncation } = prepare();
@@ -103,7 +104,7 @@ test('a truncation receipt tells what was read and cuts between characters', () 
       const read = ids.slice(special / 2, ids.length - special / 2);
       const other = truncate === 'end' ? 'tail '.repeat(9) : ' head'.repeat(9);
       const changed = truncate === 'end' ? `${value} ${other}` : `${other} ${value}`;
-      const again = prepareText(changed, tokenizer, model, { tier, truncate, dimensions: 16, field: 'input' }, 0);
+      const again = readText(changed, reader);
       expect(again.ids.slice(special / 2, again.ids.length - special / 2)).toEqual(read);
     }),
   );

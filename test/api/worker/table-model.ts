@@ -1,7 +1,8 @@
 // A model of a random static table behind the real registry: everything of the Worker but the ONNX graph.
 
 import type { ModelSource } from '../../../api/registry/read.ts';
-import { createApp, type Dependencies } from '../../../api/worker/app.ts';
+import { createApp } from '../../../api/worker/app.ts';
+import type { Dependencies } from '../../../api/worker/dependencies.ts';
 import { createImageEncoder } from '../../../api/worker/image-client.ts';
 import { createAdmission } from '../../../api/worker/middleware/admission.ts';
 import { createRegistry } from '../../../api/worker/model-provider.ts';
@@ -92,7 +93,7 @@ export async function tableModel({ zero = false, changes = {} } = {}): Promise<M
 export function appOf(source: ModelSource, parts: Partial<Dependencies> = {}) {
   const registry = createRegistry(source, { open: () => Promise.reject(new Error('there is no graph')) });
   const images = createImageEncoder(undefined);
-  const app = createApp({ registry, images, admit: createAdmission(), openapi: {}, ...parts });
+  const app = createApp({ registry, images, admission: createAdmission(), openapi: {}, ...parts });
   const post = (path: string, body: object) =>
     app.request(path, {
       method: 'POST',

@@ -1,0 +1,75 @@
+// The model that requests are answered with, and what a request may choose of it.
+import { EmbeddingType, LIMITS } from '../../contracts/src/api/embed.ts';
+import type { ModelList } from '../../contracts/src/api/models.ts';
+import type { ModelManifest } from '../../contracts/src/model/manifest.ts';
+import type { Encode, Tokenizer } from '../text/engine.ts';
+import { CoreError } from './errors.ts';
+
+/** Each part is opened when it is first asked for. */
+export interface Model {
+  manifest: ModelManifest;
+  tokenizer(): Promise<Tokenizer>;
+  student(): Promise<Encode>;
+  static(): Promise<Encode>;
+  /** Frees its memory; the model answers nothing any more. */
+  close(): Promise<void>;
+}
+
+export type Tier = 'student' | 'static';
+/** An id that `model` may name. */
+export interface Choice {
+  id: string;
+  tier: Tier;
+}
+
+export function choices({ manifest: { name } }: Model): [Choice, Choice] {
+  return [
+    { id: name, tier: 'student' },
+    { id: `${name}-static`, tier: 'static' },
+  ];
+}
+
+export function chooseModel(model: Model, id: string | undefined): Choice {
+  const all = choices(model);
+  const found = id === undefined ? all[0] : all.find((choice) => choice.id === id);
+  if (found) return found;
+  const names = all.map((choice) => choice.id).join(', ');
+  throw new CoreError('model_not_found', `There is no model ${JSON.stringify(id)}; there are ${names}.`, {
+    param: 'model',
+  });
+}
+
+/** Lengths that a vector of this model's space may have, the full one first. */
+export function allowedDimensions({ manifest: { embed_dim, matryoshka_dims } }: Model): number[] {
+  return [...new Set([embed_dim, ...matryoshka_dims])];
+}
+
+export function chooseDimensions(model: Model, dimensions: number | undefined): number {
+  const allowed = allowedDimensions(model);
+  if (dimensions === undefined || allowed.includes(dimensions)) return dimensions ?? model.manifest.embed_dim;
+  const message = `dimensions must be one of ${allowed.join(', ')}; not ${dimensions}.`;
+  throw new CoreError('invalid_dimensions', message, { param: 'dimensions' });
+}
+
+export function listModels(model: Model): ModelList {
+  const { created_at, version, space_id, embed_dim, text, metrics } = model.manifest;
+  return {
+    object: 'list',
+    data: choices(model).map(({ id, tier }) => ({
+      id,
+      object: 'model',
+      created: Math.floor(Date.parse(created_at) / 1000),
+      owned_by: 'edge-clip',
+      version,
+      tier,
+      modalities: ['text', 'image'],
+      space_id,
+      embed_dim,
+      dimensions: allowedDimensions(model).sort((a, b) => b - a),
+      context_length: text.context_length,
+      types: EmbeddingType.options,
+      limits: LIMITS,
+      metrics,
+    })),
+  };
+}

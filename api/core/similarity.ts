@@ -1,0 +1,178 @@
+// Scores two sides against each other: texts, images and ready vectors, as a matrix, as pairs or as the best matches.
+import { EmbeddingType, LIMITS, type Truncate } from '../../contracts/src/api/embed.ts';
+import type { SimilarityMode, SimilarityResponse, VectorItem } from '../../contracts/src/api/similarity.ts';
+import type { ModelManifest } from '../../contracts/src/model/manifest.ts';
+import { type Engines, embedItems } from './embed.ts';
+import { CoreError } from './errors.ts';
+import { type Item, type PlacedItem, placeItems } from './items.ts';
+import { allowedDimensions, chooseDimensions, chooseModel, type Model } from './model.ts';
+import { cutAndNormalise, decodeEmbedding, dot, isBitType, isUnit, type WrittenVector } from './vectors.ts';
+
+const DEFAULT_TOP_K = 10;
+
+export interface SimilarityInput {
+  model?: string | undefined;
+  a: (Item | VectorItem)[];
+  b: (Item | VectorItem)[];
+  mode?: SimilarityMode | undefined;
+  top_k?: number | undefined;
+  dimensions?: number | undefined;
+  truncate?: Truncate | undefined;
+}
+
+/** Both sides are read and checked before either is computed, and then computed together. */
+export async function similarity(model: Model, engines: Engines, asked: SimilarityInput): Promise<SimilarityResponse> {
+  const { mode = 'matrix', top_k = DEFAULT_TOP_K, truncate = 'end' } = asked;
+  const [placedA, placedB] = [placeItems(asked.a, 'a'), placeItems(asked.b, 'b')];
+  checkMode(asked, mode);
+  const { id, tier } = chooseModel(model, asked.model);
+  const a = placedA.map((placed) => readEntry(placed, model));
+  const b = placedB.map((placed) => readEntry(placed, model));
+  const ready = [...a, ...b].filter((entry) => 'numbers' in entry);
+  const items = [...a, ...b].filter((entry) => 'item' in entry);
+  // Without `dimensions`, ready vectors decide: the shortest of them is what all can be compared at.
+  const shortest = Math.min(...ready.map(({ numbers }) => numbers.length), model.manifest.embed_dim);
+  const dimensions = chooseDimensions(model, asked.dimensions ?? shortest);
+  const vectors = new Map<Entry, Scored | undefined>(ready.map((entry) => [entry, cutReady(entry, dimensions)]));
+  const { embedded, usage } = await embedItems({ model, engines }, items, { tier, dimensions, truncate });
+  for (const [index, entry] of items.entries()) vectors.set(entry, embedded[index]);
+
+  const side = (entries: Entry[]) => entries.flatMap((entry) => vectors.get(entry) ?? []);
+  const scores = scoreSides(side(a), side(b), { mode, topK: top_k, calibration: model.manifest.calibration });
+  return { object: 'similarity', model: id, space_id: model.manifest.space_id, dimensions, usage, ...scores };
+}
+
+function checkMode({ a, b, top_k: topK }: SimilarityInput, mode: SimilarityMode): void {
+  if (mode === 'pairs' && a.length !== b.length) {
+    const message = `pairs needs sides of one length; a has ${a.length}, b has ${b.length}.`;
+    throw new CoreError('invalid_request', message, { param: 'b' });
+  }
+  if (topK !== undefined && (mode !== 'top_k' || topK > LIMITS.top_k)) {
+    const message = mode === 'top_k' ? `top_k may be ${LIMITS.top_k}, not ${topK}.` : 'top_k needs "mode": "top_k".';
+    throw new CoreError('invalid_request', message, { param: 'top_k' });
+  }
+}
+
+// ------------------------------------------------------------------ scores
+
+export interface Scored {
+  /** At unit length. */
+  embedding: Float32Array;
+  /** Only the signs of the embedding are known. */
+  isBits?: boolean;
+  modality?: VectorItem['modality'];
+}
+
+interface ScoreOptions {
+  mode: SimilarityMode;
+  topK: number;
+  calibration: ModelManifest['calibration'];
+}
+
+function scoreSides(a: Scored[], b: Scored[], { mode, topK, calibration }: ScoreOptions) {
+  const rows = a.map((left, i) => {
+    const against = mode === 'pairs' ? b.slice(i, i + 1) : b;
+    return against.map((right, index) => {
+      const score = cosine(left, right);
+      return { index, score, calibrated: calibrate(score, [left.modality, right.modality], calibration) };
+    });
+  });
+  if (mode === 'top_k') {
+    // Equal scores keep the order of b.
+    const results = rows.map((row) => row.sort((x, y) => y.score - x.score || x.index - y.index).slice(0, topK));
+    return { mode, results };
+  }
+  const scores = rows.map((row) => row.map(({ score }) => score));
+  const calibrated = rows.map((row) => row.map((hit) => hit.calibrated));
+  return mode === 'matrix'
+    ? { mode, scores, calibrated }
+    : { mode, scores: scores.flat(), calibrated: calibrated.flat() };
+}
+
+/**
+ * Where only the signs of one vector are known, those of the other are compared with them. The share of equal signs
+ * tells the angle between two vectors, and the sine turns it back into the cosine that their floats would have.
+ */
+export function cosine(a: Scored, b: Scored): number {
+  if (!a.isBits && !b.isBits) return Math.max(-1, Math.min(1, dot(a.embedding, b.embedding)));
+  let agreement = 0;
+  for (const [i, value] of a.embedding.entries()) agreement += value > 0 === (b.embedding[i] ?? 0) > 0 ? 1 : -1;
+  return Math.sin((Math.PI / 2) * (agreement / a.embedding.length));
+}
+
+/** Fitted on dev pairs, one map per pair of modalities; null where a ready vector does not say what it was. */
+function calibrate(
+  score: number,
+  [a, b]: [Scored['modality'], Scored['modality']],
+  { text_text, image_image, text_image }: ScoreOptions['calibration'],
+): number | null {
+  if (!a || !b) return null;
+  const { scale, bias } = a !== b ? text_image : a === 'text' ? text_text : image_image;
+  return 1 / (1 + Math.exp(-(scale * score + bias)));
+}
+
+// ------------------------------------------------------------------ ready vectors
+
+interface ReadyVector {
+  param: string;
+  /** As sent: not at unit length yet. */
+  numbers: ArrayLike<number>;
+  isBits: boolean;
+  modality: VectorItem['modality'];
+}
+/** An item of a side: a ready vector, or a text or image to be computed. */
+type Entry = ReadyVector | PlacedItem;
+
+function readEntry({ item, place }: PlacedItem<Item | VectorItem>, model: Model): Entry {
+  return typeof item !== 'string' && 'embedding' in item ? readVector(item, place.param, model) : { item, place };
+}
+
+function readVector(item: VectorItem, param: string, model: Model): ReadyVector {
+  const { space_id } = model.manifest;
+  if (item.space_id !== space_id) {
+    const message = `${param} is of space ${item.space_id}; this model's space is ${space_id}: the two cannot be compared.`;
+    throw new CoreError('space_mismatch', message, { param });
+  }
+  const { written, type } = chooseType(item, param);
+  const isBits = isBitType(type);
+  const numbers = decodeEmbedding(written, type);
+  if (!numbers && item.type) {
+    throw new CoreError('invalid_request', `${param} is not a vector of type ${type} as /embed writes it.`, { param });
+  }
+  const lengths = allowedDimensions(model);
+  // The last byte of bits is filled up.
+  const length = lengths.find(
+    (dimensions) => numbers?.length === (isBits ? Math.ceil(dimensions / 8) * 8 : dimensions),
+  );
+  if (!numbers || length === undefined) {
+    const message = `${param} has ${numbers?.length ?? 'an unreadable number of'} numbers; vectors of this space have ${lengths.join(', ')}.`;
+    throw new CoreError('dimension_mismatch', message, { param });
+  }
+  if (!item.type && type === 'float' && Array.from(numbers).every(Number.isInteger) && !isUnit(numbers)) {
+    const message = `${param} holds whole numbers only, which may be of several types. Send its type: float, int8, uint8, binary or ubinary.`;
+    throw new CoreError('invalid_request', message, { param });
+  }
+  return { param, numbers: Array.from(numbers).slice(0, length), isBits, modality: item.modality };
+}
+
+/** The vector to read and its type; of an object by type the most exact one, unless the item names another. */
+function chooseType({ embedding, type }: VectorItem, param: string): { written: WrittenVector; type: EmbeddingType } {
+  if (typeof embedding === 'string') return { written: embedding, type: type ?? 'base64' };
+  if (Array.isArray(embedding)) return { written: embedding, type: type ?? 'float' };
+  const candidates = type ? [type] : EmbeddingType.options;
+  for (const candidate of candidates) {
+    const written = embedding[candidate];
+    if (written !== undefined) return { written, type: candidate };
+  }
+  throw new CoreError('invalid_request', `${param} holds no vector of type ${candidates.join(', ')}.`, { param });
+}
+
+function cutReady({ param, numbers, isBits, modality }: ReadyVector, dimensions: number): Scored {
+  if (numbers.length < dimensions) {
+    const message = `${param} has ${numbers.length} numbers; ${dimensions} dimensions were asked for.`;
+    throw new CoreError('dimension_mismatch', message, { param });
+  }
+  const embedding = cutAndNormalise(numbers, dimensions);
+  if (!isUnit(embedding)) throw new CoreError('invalid_request', `${param} is zero or not finite.`, { param });
+  return { embedding, isBits, modality };
+}

@@ -1,0 +1,17 @@
+// What a route answers with: JSON or a stream, and where needed a status and headers of its own.
+
+export interface ReplyOptions {
+  /** Default: 200. */
+  status?: number;
+  headers?: Record<string, string>;
+}
+export type Reply = ReplyOptions & ({ json: object } | { stream: ReadableStream<Uint8Array> });
+
+export function toResponse(reply: Reply): Response {
+  const { status = 200, headers = {} } = reply;
+  if ('stream' in reply) return new Response(reply.stream, { status, headers });
+  return new Response(JSON.stringify(reply.json), {
+    status,
+    headers: { 'Content-Type': 'application/json', ...headers },
+  });
+}
