@@ -4,15 +4,15 @@ import type { ReadArtefact, Tokenizer } from '../engine.ts';
 import { openWordPiece } from './wordpiece.ts';
 
 type TokenizerConfig = ModelManifest['text']['tokenizer'];
-type Families = {
-  [T in TokenizerConfig['type']]: (
-    config: Extract<TokenizerConfig, { type: T }>,
-    read: ReadArtefact,
-  ) => Promise<Tokenizer>;
+type Family = TokenizerConfig['type'];
+type ConfigOf<F extends Family> = Extract<TokenizerConfig, { type: F }> & { type: F };
+
+/** By the `type` that a manifest names. The compiler asks for a row per type of the contract. */
+export const TOKENIZERS: { [F in Family]: (config: ConfigOf<F>, read: ReadArtefact) => Promise<Tokenizer> } = {
+  wordpiece: openWordPiece,
 };
 
-export const TOKENIZERS: Families = { wordpiece: openWordPiece };
-
-export function openTokenizer(config: TokenizerConfig, read: ReadArtefact): Promise<Tokenizer> {
-  return TOKENIZERS[config.type](config, read);
+export function openTokenizer<F extends Family>(config: ConfigOf<F>, read: ReadArtefact): Promise<Tokenizer> {
+  const family: F = config.type;
+  return TOKENIZERS[family](config, read);
 }
