@@ -35,7 +35,7 @@ export interface BatchJobs {
   terminate(jobId: string, reason: string): Promise<void>;
 }
 
-/** Begins the reason of every job that a user ended: a cancelled job is told from a failed one by it. */
+/** Begins the reason of every job that a user ended: it distinguishes a cancelled job from a failed one. */
 export const CANCELLED = 'cancelled by';
 /** Batch's own limit on `dependsOn`. */
 const MAX_DEPENDS_ON = 20;

@@ -1,4 +1,4 @@
-// What a command is given by the process that runs it.
+// The process of a command as the command sees it: folders, environment and output.
 
 export interface CommandContext {
   /** The repository. */

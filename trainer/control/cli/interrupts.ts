@@ -1,4 +1,4 @@
-// Ctrl-C as two abort signals: the first press asks, the second one forces.
+// Turns Ctrl-C into two abort signals: the first press asks, the second one forces.
 
 /** npm passes on a Ctrl-C that the terminal has already sent to us: two within a second are one. */
 const ONE_PRESS_MS = 1_000;

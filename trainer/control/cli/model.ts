@@ -75,13 +75,11 @@ export async function model(argv: readonly string[], context: CommandContext): P
     };
     const registry = openRegistryOf(options, context);
     if (command === 'list') return await list(registry, subject, print);
-    if (command === 'rollback') {
-      const reason = options.reason ?? 'rolled back by hand';
-      const back = await rollback(registry, subject, { to: options.to, reason });
-      print(back, [`${back.name} is back at ${back.manifest}`]);
-      return EXIT.ok;
-    }
-    return await publish(registry, subject, options, context, print);
+    if (command === 'publish') return await publish(subject, { registry, options, context, print });
+    const reason = options.reason ?? 'rolled back by hand';
+    const back = await rollback(registry, subject, { to: options.to, reason });
+    print(back, [`${back.name} is back at ${back.manifest}`]);
+    return EXIT.ok;
   } catch (error) {
     if (!(error instanceof UserError)) throw error;
     if (argv.includes('--json')) stdout.write(`${JSON.stringify({ refused: error.message })}\n`);
@@ -115,13 +113,14 @@ async function list(registry: ObjectStore, name: string, print: Print): Promise<
   return EXIT.ok;
 }
 
-async function publish(
-  registry: ObjectStore,
-  recipeName: string,
-  options: ModelOptions,
-  context: CommandContext,
-  print: Print,
-): Promise<number> {
+interface PublishContext {
+  registry: ObjectStore;
+  options: ModelOptions;
+  context: CommandContext;
+  print: Print;
+}
+
+async function publish(recipeName: string, { registry, options, context, print }: PublishContext): Promise<number> {
   const { root, cwd, env } = context;
   const resolved = resolveRecipe(recipeName, { folders: [cwd, join(root, 'trainer')], cwd, env });
   const plan =

@@ -61,7 +61,7 @@ export async function trainOnAws(
   }
 }
 
-/** Plans, tells the plan with its costs and submits, unless --plan asks for the plan alone. */
+/** Plans, shows the plan with its costs and submits, unless --plan asks for the plan alone. */
 async function submit(
   resolved: ResolvedRecipe,
   options: TrainOptions,

@@ -11,7 +11,8 @@ import type { PlannedJob } from '../plan/plan.ts';
 import type { Emit } from '../run/events.ts';
 import { readReport } from '../run/folder.ts';
 import { createProgressClock } from '../run/progress.ts';
-import { lockRun } from './run-lock.ts';
+import type { ReportReading } from '../run/report.ts';
+import { lockRun, type RunLock } from './run-lock.ts';
 import { runStageProcess, type StageEnd, type StageProcessOptions } from './stage-process.ts';
 
 export interface RunnerOptions
@@ -51,39 +52,46 @@ interface JobPosition {
   of: number;
 }
 
+/** A job with its folder of this machine, while that folder is locked. */
+interface LockedRun {
+  job: TrainingJob;
+  folder: string;
+  log: string;
+  position: JobPosition;
+  lock: RunLock;
+}
+
 async function runJob(job: TrainingJob, position: JobPosition, options: RunnerOptions): Promise<RunOutcome> {
   const folder = fromFileUri(job.output);
   if (folder === undefined) throw new UserError(`${job.output}: this runner writes to folders of this machine only`);
   const lock = lockRun(folder);
   try {
-    return await runLocked(job, folder, position, lock.holdFor, options);
+    const before = readReport(folder);
+    if (before.status === 'finished') {
+      // Another command finished it between our plan and our lock.
+      options.emit({ event: 'reused', id: job.id, stage: job.config.stage, output: job.output });
+      return 'succeeded';
+    }
+    const run = { job, folder, log: join(folder, FILES.log), position, lock };
+    const end = await runStage(run, before, options);
+    return conclude(run, end, options.emit);
   } finally {
     lock.release();
   }
 }
 
-async function runLocked(
-  job: TrainingJob,
-  folder: string,
-  position: JobPosition,
-  holdFor: (pid: number) => void,
+async function runStage(
+  { job, folder, log, position, lock }: LockedRun,
+  before: Exclude<ReportReading, { status: 'finished' }>,
   { emit, ...options }: RunnerOptions,
-): Promise<RunOutcome> {
+): Promise<StageEnd> {
   const { id, output } = job;
   const { stage } = job.config;
-  const before = readReport(folder);
-  if (before.status === 'finished') {
-    // Another command finished it between our plan and our lock.
-    emit({ event: 'reused', id, stage, output });
-    return 'succeeded';
-  }
   const note = before.status === 'refused' ? `the earlier report was set aside: ${before.reason}` : null;
   // A stage takes any report.json for a finished run, so one that was refused must go.
   if (before.status === 'refused') renameSync(join(folder, FILES.report), join(folder, FILES.refusedReport));
-
   const jobFile = join(folder, FILES.job);
   writeFileSync(jobFile, `${JSON.stringify(TrainingJob.parse(job), null, 2)}\n`);
-  const log = join(folder, 'log.txt');
   emit({ event: 'running', id, stage, ...position, output, log, note });
   const announceStop = (): void => emit({ event: 'stopping', id });
   options.stop.addEventListener('abort', announceStop);
@@ -93,28 +101,19 @@ async function runLocked(
     stage,
     jobFile,
     logFile: log,
-    onStart: holdFor,
+    onStart: (pid) => lock.holdFor(pid),
     onProgress(line) {
       const { step, total, seconds, metrics } = line;
-      emit({
-        event: 'progress',
-        id,
-        stage,
-        ...position,
-        step,
-        total,
-        seconds,
-        metrics,
-        seconds_left: clock.secondsLeft(line) ?? null,
-      });
+      const seconds_left = clock.secondsLeft(line) ?? null;
+      emit({ event: 'progress', id, stage, ...position, step, total, seconds, metrics, seconds_left });
     },
   });
   options.stop.removeEventListener('abort', announceStop);
-  return conclude(job, folder, log, end, emit);
+  return end;
 }
 
-/** Tells how a stage ended; a finished one counts only when its report does. */
-function conclude(job: TrainingJob, folder: string, log: string, end: StageEnd, emit: Emit): RunOutcome {
+/** Emits how a stage ended; a finished one counts only when its report does. */
+function conclude({ job, folder, log }: LockedRun, end: StageEnd, emit: Emit): RunOutcome {
   const { id } = job;
   const { stage } = job.config;
   if (end.status === 'interrupted') {
@@ -129,7 +128,7 @@ function conclude(job: TrainingJob, folder: string, log: string, end: StageEnd, 
   }
   const after = readReport(folder);
   const problem = after.status === 'finished' ? mismatch(job, after.report) : reasonOf(after);
-  if (after.status !== 'finished' || problem !== null) {
+  if (after.status !== 'finished' || problem !== undefined) {
     const message = `exit 0, but ${problem}: a stage's last write has to be a report that keeps the contract`;
     emit({ event: 'failed', id, stage, exit_code: 0, signal: null, message, log, tail: end.tail });
     return 'failed';
@@ -139,11 +138,11 @@ function conclude(job: TrainingJob, folder: string, log: string, end: StageEnd, 
   return 'succeeded';
 }
 
-function mismatch(job: TrainingJob, report: { id: string; stage: string }): string | null {
+function mismatch(job: TrainingJob, report: { id: string; stage: string }): string | undefined {
   if (report.stage !== job.config.stage) return `report.json is of stage ${report.stage}`;
-  return report.id === job.id ? null : `report.json is of job ${report.id}`;
+  return report.id === job.id ? undefined : `report.json is of job ${report.id}`;
 }
 
-function reasonOf(reading: { status: 'absent' } | { status: 'refused'; reason: string }): string {
+function reasonOf(reading: Exclude<ReportReading, { status: 'finished' }>): string {
   return reading.status === 'absent' ? 'there is no report.json' : reading.reason;
 }

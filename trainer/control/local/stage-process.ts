@@ -1,4 +1,4 @@
-// One stage as a process: `python -m stages.<stage> job.json`, watched until it ends.
+// Runs one stage as a process: `python -m stages.<stage> job.json`, watched until it ends.
 import { spawn } from 'node:child_process';
 import { createWriteStream, type WriteStream } from 'node:fs';
 import { delimiter } from 'node:path';
@@ -85,7 +85,7 @@ export function runStageProcess(options: StageProcessOptions): Promise<StageEnd>
       });
     });
     child.once('close', (exit_code, signal) => {
-      if (child.pid === undefined) return; // 'error' has told it
+      if (child.pid === undefined) return; // The event 'error' has ended it.
       void end(ended(exit_code, signal, log.tail, { stopped: stop.aborted, killed: kill.aborted }));
     });
   });
@@ -104,7 +104,7 @@ function ended(
   return { status: 'failed', exit_code, signal, message: advice(exit_code, signal, tail), tail };
 }
 
-/** What happened and what to do about it, as far as the end and the last lines tell. */
+/** What happened and what to do about it, from the exit and the last lines of the log. */
 function advice(exit_code: number | null, signal: string | null, tail: readonly string[]): string {
   const text = tail.join('\n');
   if (signal === 'SIGKILL') {
@@ -131,7 +131,7 @@ interface Log {
 
 function createLog(file: string): Log {
   const stream: WriteStream = createWriteStream(file, { flags: 'a' });
-  let problem: Error | null = null;
+  let problem: Error | undefined;
   // A full disk must not take the control plane down while the stage saves its checkpoint.
   stream.on('error', (error) => {
     problem = error;
@@ -142,11 +142,11 @@ function createLog(file: string): Log {
     write(line) {
       tail.push(line);
       if (tail.length > TAIL_LINES) tail.shift();
-      if (problem === null) stream.write(`${line}\n`);
+      if (problem === undefined) stream.write(`${line}\n`);
     },
     close() {
       return new Promise((resolve) => {
-        if (problem !== null) resolve();
+        if (problem !== undefined) resolve();
         else stream.end(() => resolve());
       });
     },

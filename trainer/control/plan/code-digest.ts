@@ -12,8 +12,8 @@ const PACKAGES = /^(towers|stages)(\.|$)/;
 
 /**
  * One digest per stage, so that editing `evaluate` keeps hours of `mntp`. Comments, blank lines and trailing spaces do
- * not count. What counts is Python source only: configuration, inputs and seed are in the address beside this digest,
- * and versions of libraries are pinned in pyproject.toml and on purpose not part of it.
+ * not count. What counts is Python source only: configuration, inputs and seed are in the content address beside this
+ * digest, and versions of libraries, which pyproject.toml pins, are left out on purpose.
  */
 export function codeDigests(stages: readonly StageName[], read: ReadSource): Record<StageName, string> {
   return Object.fromEntries(stages.map((stage) => [stage, codeDigest(stage, read)])) as Record<StageName, string>;

@@ -1,4 +1,4 @@
-// From a recipe to training jobs in order, each with a content address. Pure: no file, no clock, no environment.
+// Plans a recipe as training jobs in order, each with a content address. Pure: no file, no clock, no environment.
 import { createHash } from 'node:crypto';
 import { runFolder } from '../../../contracts/src/keys.ts';
 import { DATA, inputsOf, STAGE_NAMES, type StageConfig, type StageName } from '../../../contracts/src/stages.ts';

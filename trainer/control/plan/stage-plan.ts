@@ -1,4 +1,4 @@
-// Rows of a plan as the command shows them: what is finished, how long the rest takes and what it costs. Pure.
+// Makes the rows of a plan as a command shows them: what is finished, how long the rest takes and what it costs. Pure.
 import { JOB_CLASSES } from '../../../contracts/src/job-classes.ts';
 import { jobClassOf, type StageName } from '../../../contracts/src/stages.ts';
 import { estimateSeconds, type PastRun } from './estimate.ts';

@@ -1,4 +1,4 @@
-// The user's data as an index and one digest over it: the files that a recipe's `prepare` names, by relative path, size and SHA-256.
+// Indexes the user's data under one digest: the files that a recipe's `prepare` names, by relative path, size and SHA-256.
 import { createHash } from 'node:crypto';
 import {
   createReadStream,
@@ -65,14 +65,14 @@ export async function indexData(
   return { digest: `sha256:${hash.digest('hex')}`, files: indexed };
 }
 
-/** Every file that `prepare` may open, sorted; a path that names nothing is refused here and not an hour later. */
+/** Every file that `prepare` may open, sorted; a path that names nothing is refused at once and not after an hour. */
 export function dataFiles(recipe: Recipe, root: string): string[] {
   const files = new Set<string>();
   recipe.prepare.pairs.forEach(({ format, path }, index) => {
     const found = globSync(path, { cwd: root }).map((name) => resolve(root, name));
     if (found.length === 0) throw notFound(`prepare.pairs[${index}].path`, path, root);
     for (const match of found) {
-      // The images of a table lie beside it; a shard is all there is.
+      // The images of a table are stored beside it; a shard holds everything.
       if (format === 'webdataset') files.add(match);
       else for (const file of filesBelow(format === 'folder' ? match : dirname(match))) files.add(file);
     }

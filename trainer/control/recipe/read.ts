@@ -1,10 +1,12 @@
-// A recipe file becomes a Recipe, or a list of everything that is wrong with it: where, what, and what is allowed.
+// Reads a recipe file, or lists everything that is wrong with it: where, what, and what is allowed.
 import { existsSync, readFileSync } from 'node:fs';
 import { z } from 'zod';
+import { STAGE_NAMES } from '../../../contracts/src/stages.ts';
 import { Recipe } from '../../../contracts/src/training/recipe.ts';
+import { Schedule } from '../../../contracts/src/training/stages/blocks.ts';
 import { UserError } from '../../../contracts/src/user-error.ts';
 
-/** Reads and checks a recipe. Throws a UserError with one line a problem. */
+/** Reads and checks a recipe. Throws a UserError with one line per problem. */
 export function readRecipe(file: string): Recipe {
   if (!existsSync(file)) throw new UserError(`there is no recipe ${file}`);
   let document: unknown;
@@ -26,7 +28,7 @@ export function readRecipe(file: string): Recipe {
   return result.data;
 }
 
-/** Values that are each allowed but not together: a stage would fail on them hours later, or quietly learn nothing. */
+/** Values that are each allowed but not together: a stage would fail on them hours later, or train to no effect. */
 export function contradictions(recipe: Recipe): string[] {
   const { contrastive, embed_captions, inherit, clip, distill } = recipe;
   const problems: string[] = [];
@@ -63,27 +65,23 @@ export function contradictions(recipe: Recipe): string[] {
     dev: recipe.prepare.pairs.some(isSplit('dev')),
   };
   expect(train && dev, 'prepare.pairs: at least one source of split "train" and one of split "dev" are needed');
-  for (const [name, { steps, warmup_steps }] of Object.entries(schedulesOf(recipe))) {
+  for (const [name, { steps, warmup_steps }] of schedulesOf(recipe)) {
     expect(warmup_steps <= steps, `${name}.warmup_steps is ${warmup_steps}, more than its ${steps} steps`);
   }
   return problems;
 }
 
-function schedulesOf({
-  mntp,
-  contrastive,
-  inherit,
-  clip,
-  distill,
-}: Recipe): Record<string, Recipe['mntp']['schedule']> {
-  return {
-    'mntp.schedule': mntp.schedule,
-    'contrastive.schedule': contrastive.schedule,
-    'inherit.schedule': inherit.schedule,
-    'clip.schedule': clip.schedule,
-    'distill.schedule': distill.schedule,
-    'distill.static.schedule': distill.static.schedule,
+/** Every schedule of a recipe by its path, in whatever block of a stage it is. */
+function schedulesOf(recipe: Recipe): [string, Schedule][] {
+  const found: [string, Schedule][] = [];
+  const walk = (path: string, value: unknown): void => {
+    if (typeof value !== 'object' || value === null) return;
+    const { success, data } = Schedule.safeParse(value);
+    if (success) found.push([path, data]);
+    else for (const [key, member] of Object.entries(value)) walk(`${path}.${key}`, member);
   };
+  for (const stage of STAGE_NAMES) walk(stage, recipe[stage]);
+  return found;
 }
 
 function isSplit(wanted: 'train' | 'dev'): (source: { split: string }) => boolean {

@@ -1,4 +1,4 @@
-// Events that a command tells its user: one per line with --json, sentences and a live line otherwise.
+// Events that a command prints: one per line with --json, sentences and a live line otherwise.
 import type { StageName } from '../../../contracts/src/stages.ts';
 import type { StagePlan } from '../plan/stage-plan.ts';
 
@@ -46,7 +46,7 @@ export type RunEvent =
       total: number;
       seconds: number;
       metrics: Record<string, number>;
-      /** Until this stage ends, null before there is a rate to go by. */
+      /** Until this stage ends, null before there is a rate. */
       seconds_left: number | null;
     }
   | { event: 'stopping'; id: string }

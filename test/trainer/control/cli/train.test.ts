@@ -205,7 +205,7 @@ describe('the plan', () => {
     expect(code).toBe(0);
     expect(stdout).toMatch(/ {2}prepare +finished {2}took 1 min, prepare-[0-9a-f]{12}\n/);
     expect(stdout).toMatch(/ {2}mntp +to run {4}about 2 min, mntp-[0-9a-f]{12}\n/);
-    expect(stdout).toMatch(/ {2}contrastive +to run {4}no earlier run to go by/);
+    expect(stdout).toMatch(/ {2}contrastive +to run {4}no earlier run to estimate from/);
     expect(stdout).toContain('1 finished, 8 to run: about 2 min, 7 of unknown length');
     expect(repository.folders('contrastive')).toEqual([]);
     expect(repository.folders('mntp')).toHaveLength(1);

@@ -40,8 +40,13 @@ it('Plan holds the planner and the runs it plans against, no command, no uploade
   expect(packages).not.toContain('@aws-sdk/client-cloudwatch-logs');
 });
 
-it.each(['gate', 'publish'])('%s holds nothing of the control plane but what reads its environment', async (name) => {
+it.each(['gate', 'publish'])('%s holds of the control plane only what reads its environment', async (name) => {
   const { files } = await bundleOf(name);
-  expect(foldersOf(files)).toEqual(['lambda', 'run']);
-  expect(files.filter((file) => file.startsWith('trainer/control/run/'))).toEqual(['trainer/control/run/json.ts']);
+  expect(foldersOf(files)).toEqual(['lambda']);
+});
+
+it('Gate reads a candidate and decides, and holds nothing that publishes', async () => {
+  const { files } = await bundleOf('gate');
+  expect(files).toContain('api/registry/candidate.ts');
+  expect(files).not.toContain('api/registry/publish.ts');
 });

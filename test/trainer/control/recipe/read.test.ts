@@ -57,6 +57,17 @@ it.each([
   expect(problemsOf(text).split('\n')).toEqual([`UserError: ${file} has 1 problem:`, `  ${line}`]);
 });
 
+it('finds a warm-up that is longer than its schedule in whatever block it is', () => {
+  const recipe = tinyRecipe();
+  const { steps } = recipe.distill.static.schedule;
+  recipe.distill.static.schedule.warmup_steps = steps + 1;
+  recipe.mntp.schedule.warmup_steps = recipe.mntp.schedule.steps + 1;
+  expect(problemsOf(JSON.stringify(recipe)).split('\n').slice(1)).toEqual([
+    `  mntp.schedule.warmup_steps is ${recipe.mntp.schedule.steps + 1}, more than its ${recipe.mntp.schedule.steps} steps`,
+    `  distill.static.schedule.warmup_steps is ${steps + 1}, more than its ${steps} steps`,
+  ]);
+});
+
 it('lists every problem at once', () => {
   const recipe = { ...tinyRecipe(), seed: -1, epochs: 3, comparison: { seeds: [0.5] } };
   const lines = problemsOf(JSON.stringify(recipe)).split('\n');

@@ -1,0 +1,84 @@
+// The train command on this machine: plans, runs what is missing and installs the exported model when asked.
+import { join, resolve } from 'node:path';
+import { fromFileUri } from '../../../api/registry/stores/file-uri.ts';
+import { ENVARS } from '../../../contracts/src/envars.ts';
+import { EXIT } from '../../../contracts/src/exit-codes.ts';
+import type { StageName } from '../../../contracts/src/stages.ts';
+import { UserError } from '../../../contracts/src/user-error.ts';
+import { installModel } from '../local/install.ts';
+import { planHere, runsFolder } from '../local/plan.ts';
+import { type RunOutcome, runJobs } from '../local/run.ts';
+import { ensureVenv } from '../local/venv.ts';
+import { codeDigest, sourceReader } from '../plan/code-digest.ts';
+import { stageOf } from '../plan/pipeline-plan.ts';
+import type { PlannedJob } from '../plan/plan.ts';
+import { selectJobs } from '../plan/select-jobs.ts';
+import { stagePlans } from '../plan/stage-plan.ts';
+import type { ResolvedRecipe } from '../recipe/locate.ts';
+import type { Emit } from '../run/events.ts';
+import { pastRuns, readReport } from '../run/folder.ts';
+import type { CommandContext } from './context.ts';
+import { listenForInterrupts } from './interrupts.ts';
+import type { TrainOptions } from './train-options.ts';
+
+interface LocalContext extends Pick<CommandContext, 'root' | 'cwd' | 'env'> {
+  emit: Emit;
+}
+
+/** Resolves to the exit code. */
+export async function trainHere(
+  resolved: ResolvedRecipe,
+  options: TrainOptions,
+  context: LocalContext,
+): Promise<number> {
+  const { root, emit } = context;
+  const runs = runsFolder(options, context);
+  const plan = await planHere(resolved, { root, runs, onRead: (bytes) => emit({ event: 'reading_data', bytes }) });
+  const jobs = selectJobs(plan, options);
+  const stages = stagePlans(jobs, pastRuns(runs));
+  emit({ event: 'plan', recipe: plan.recipe, runs, stages, prices: null });
+  if (options.plan) return EXIT.ok;
+  const exported = stageOf(plan, 'export');
+  if (options.install && exported.report === undefined && !jobs.includes(exported))
+    throw new UserError('--install: export is not finished and this command does not run it; use at least --to export');
+  const outcome = await run(jobs, context);
+  if (outcome === 'interrupted') return EXIT.interrupted;
+  if (outcome === 'failed') return EXIT.failed;
+  if (options.install) install(exported, join(root, 'api', 'model'), emit);
+  return EXIT.ok;
+}
+
+/** Runs what is missing of the jobs. Throws a UserError, before anything runs, for a stage that this checkout lacks. */
+async function run(jobs: readonly PlannedJob[], { root, cwd, env, emit }: LocalContext): Promise<RunOutcome> {
+  const trainer = join(root, 'trainer');
+  const read = sourceReader(trainer);
+  const missing = jobs.filter(({ report }) => report === undefined);
+  for (const { job } of missing) {
+    const file = `stages/${job.config.stage}.py`;
+    if (read(file) === undefined)
+      throw new UserError(`trainer/${file} does not exist: this checkout cannot run ${job.id}`);
+  }
+  if (missing.length === 0) return 'succeeded';
+  const python = pythonOverride(env, cwd) ?? (await ensureVenv());
+  const contracts = join(root, 'contracts', 'python');
+  const codeNow = (stage: StageName): string => codeDigest(stage, read);
+  const interrupts = listenForInterrupts();
+  const outcome = await runJobs(jobs, { python, trainer, contracts, env, emit, codeNow, ...interrupts.signals });
+  interrupts.end();
+  return outcome;
+}
+
+function install({ job }: PlannedJob, target: string, emit: Emit): void {
+  const folder = fromFileUri(job.output);
+  const reading = folder === undefined ? undefined : readReport(folder);
+  if (folder === undefined || reading?.status !== 'finished')
+    throw new UserError(`${job.output} holds no finished export`);
+  emit({ event: 'installed', ...installModel(folder, reading.report, target) });
+}
+
+function pythonOverride(env: NodeJS.ProcessEnv, cwd: string): string | undefined {
+  const python = env[ENVARS.python];
+  if (python === undefined || python === '') return undefined;
+  // A bare name is looked up in PATH; a path starts from the user's folder, which is not the stage's working directory.
+  return python.includes('/') ? resolve(cwd, python) : python;
+}
