@@ -1,10 +1,8 @@
 // Copies the current model of a registry into the Worker's simulated bucket, as a publication does: the pointer last.
 import { artefactKey, currentKey, manifestKey, releaseKey } from '../../contracts/src/keys.ts';
+import { RELEASES_TRIED } from '../registry/follow.ts';
 import { readByDigest, readManifest, readPointer, readRelease } from '../registry/read.ts';
 import { encodeDocument, type ObjectReader, type ObjectStore } from '../registry/store.ts';
-
-/** As many as a Worker reads. */
-const RELEASES = 3;
 
 export interface MirrorOptions {
   /** A folder that does not exist is a registry where nothing was published yet. */
@@ -40,10 +38,10 @@ export function createMirror({ registry, bucket, name, onProblem }: MirrorOption
     copied = { release, manifest: digest };
   }
 
-  /** The newest few are what a reader may want to know of. */
+  /** As many as a Worker reads. */
   async function copyReleases(newest: string): Promise<void> {
     let digest: string | null = newest;
-    for (let count = 0; digest !== null && count < RELEASES; count++) {
+    for (let count = 0; digest !== null && count < RELEASES_TRIED; count++) {
       await copyObject(releaseKey(digest), digest);
       digest = (await readRelease(registry, digest)).previous;
     }

@@ -1,60 +1,85 @@
-// The image towers of a model registry: the current one and the one before it, and a look at the pointer for any other.
+// The image towers of a model registry: those of the current model and of the one before, and a poll for any other space.
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import type { FollowEvent } from '../../contracts/src/events.ts';
 import type { ModelManifest } from '../../contracts/src/model/manifest.ts';
 import type { ModelPointer } from '../../contracts/src/model/pointer.ts';
-import { readPointer, readRelease, readManifest as readStored } from '../registry/read.ts';
-import { createRetries } from '../registry/retries.ts';
+import { systemClock } from '../registry/clock.ts';
+import { createFollower, requireName } from '../registry/follow.ts';
+import { readRelease, readManifest as readStored } from '../registry/read.ts';
 import type { ObjectReader } from '../registry/store.ts';
 import { createEncode } from './encode.ts';
-import { download, type StoredManifest } from './model-cache.ts';
+import { download } from './model-cache.ts';
 import { openSession, readManifest } from './session.ts';
 import type { Tower, Towers } from './towers.ts';
 
-export type FollowOptions = {
+export interface FollowOptions {
   /** Folder of the embedded model: served while the registry names none or cannot be read. */
   embedded: string;
-  store: ObjectReader;
+  registry: ObjectReader;
   /** Model whose pointer is followed; absent: the embedded model's name. */
   name?: string | undefined;
-  /** Between two looks at the pointer while everything that is asked for is known. */
+  /** Between two polls of the pointer while everything that is asked for is known. */
   seconds: number;
   threads: number;
   /** A tower that is neither current nor the one before is closed when nobody asked for it this long. */
   idleMs?: number;
-};
+}
 
 /** How long a start waits for the registry before it serves the embedded model. */
 const START_MS = 8_000;
-/** Between two looks for spaces that nobody knows: callers may ask for anything. */
-const PAUSE_MS = 1_000;
+/** Between two polls for unknown spaces: callers may ask for anything. */
+const UNKNOWN_SPACE_MS = 1_000;
 /** Longer than a Worker takes to move on to a newer space. */
 const IDLE_MS = 600_000;
 
-type OpenTower = Tower & { running: number; usedAt: number; close(): Promise<void> };
+interface OpenTower extends Tower {
+  running: number;
+  usedAt: number;
+  close(): Promise<void>;
+}
 
 export async function followTowers(options: FollowOptions): Promise<Towers & { close(): Promise<void> }> {
-  const { store, seconds, threads, idleMs = IDLE_MS } = options;
+  const { registry, threads, idleMs = IDLE_MS } = options;
   const embedded = await readManifest(options.embedded);
   const name = options.name ?? embedded.name;
   const cache = await mkdtemp(join(tmpdir(), 'edge-clip-models-'));
-  const retries = createRetries(seconds * 1000);
   /** By space, as all below: folders that a tower can be opened from. */
   const folders = new Map([[embedded.space_id, options.embedded]]);
   const towers = new Map<string, Promise<OpenTower>>();
   const manifests = new Map<string, ModelManifest>();
-  let current = { digest: '', space: embedded.space_id };
   let previous: string | undefined;
-  let lookedAt = Number.NEGATIVE_INFINITY;
-  /** The last look for a space that nobody knew. */
+  /** The last poll for an unknown space. */
   let soughtAt = Number.NEGATIVE_INFINITY;
-  let looking: Promise<void> | undefined;
-  let isUnreadable = false;
+  let polling: Promise<void> | undefined;
+
+  // Towers are kept by space, not by manifest: the follower has nothing to close, `closeIdle` has.
+  const follower = createFollower<{ manifest: ModelManifest }>({
+    registry,
+    name,
+    first: { digest: '', model: { manifest: embedded } },
+    pollMs: options.seconds * 1000,
+    clock: systemClock,
+    async open(digest) {
+      const { manifest, bytes } = await readStored(registry, digest);
+      await load(digest, manifest, bytes);
+      return { manifest };
+    },
+    close: async () => {},
+    onCurrent({ digest, model: { manifest } }, { was }) {
+      const { space_id, version } = manifest;
+      if (space_id !== was.manifest.space_id) previous = was.manifest.space_id;
+      manifests.set(space_id, manifest);
+      log({ event: 'model_current', model: name, version, manifest: digest, space_id });
+    },
+    log,
+  });
+  const currentSpace = () => follower.current().model.manifest.space_id;
 
   // ---------------------------------------------------------------- towers
 
-  /** Single-flight: whoever asks meanwhile waits for the same opening. */
+  /** Single-flight: callers meanwhile wait for the same opening. */
   function openTower(space: string): Promise<OpenTower> | undefined {
     const folder = folders.get(space);
     const known = towers.get(space);
@@ -88,10 +113,23 @@ export async function followTowers(options: FollowOptions): Promise<Towers & { c
     return tower;
   }
 
+  /** Opens the tower of a manifest, unless its space is served already: then the image tower is the same. */
+  async function load(digest: string, manifest: ModelManifest, bytes: Uint8Array): Promise<void> {
+    requireName(manifest, name);
+    const space = manifest.space_id;
+    if (folders.has(space)) {
+      await openTower(space);
+      return;
+    }
+    const folder = await download(registry, { digest, manifest, bytes }, cache);
+    towers.set(space, Promise.resolve(await open(folder)));
+    folders.set(space, folder);
+  }
+
   async function closeIdle(): Promise<void> {
     for (const [space, opening] of towers) {
       const tower = await opening.catch(() => undefined);
-      if (!tower || space === current.space || space === previous) continue;
+      if (!tower || space === currentSpace() || space === previous) continue;
       if (tower.running > 0 || Date.now() - tower.usedAt < idleMs) continue;
       towers.delete(space);
       manifests.delete(space);
@@ -103,105 +141,69 @@ export async function followTowers(options: FollowOptions): Promise<Towers & { c
     }
   }
 
-  // ---------------------------------------------------------------- looks
+  // ---------------------------------------------------------------- polls
 
-  /** `wanted`: a space that somebody asked for and nobody knows. */
-  async function look(wanted?: string): Promise<void> {
-    lookedAt = Date.now();
-    try {
-      const pointer = (await readPointer(store, name))?.pointer;
-      isUnreadable = false;
-      if (pointer && pointer.manifest !== current.digest) await moveTo(pointer.manifest);
-      if (pointer && wanted !== undefined && !folders.has(wanted)) await learnPrevious(pointer, wanted);
-      await closeIdle();
-    } catch (error) {
-      if (!isUnreadable) log({ event: 'registry_unreadable', reason: reasonOf(error) });
-      isUnreadable = true;
-    }
-  }
-
-  async function moveTo(digest: string): Promise<void> {
-    if (!retries.isDue(digest)) return;
-    try {
-      const stored = { digest, ...(await readStored(store, digest)) };
-      const { space_id: space, version } = stored.manifest;
-      await learn(stored);
-      if (space !== current.space) previous = current.space;
-      current = { digest, space };
-      manifests.set(space, stored.manifest);
-      log({ event: 'model_current', model: name, version, manifest: digest, space_id: space });
-    } catch (error) {
-      if (retries.failed(digest)) log({ event: 'model_refused', manifest: digest, reason: reasonOf(error) });
-    }
+  /** Single-flight. `wanted`: a space that was asked for and is unknown. */
+  function poll(wanted?: string): Promise<void> {
+    polling ??= follower
+      .poll(async (pointer) => {
+        if (pointer && wanted !== undefined && !folders.has(wanted)) await loadPrevious(pointer, wanted);
+        await closeIdle();
+      })
+      .finally(() => {
+        polling = undefined;
+      });
+    return polling;
   }
 
   /** A copy of this host that has just begun knows the current model only, but Workers may still be at the one before. */
-  async function learnPrevious(pointer: ModelPointer, wanted: string): Promise<void> {
-    const { previous: before } = await readRelease(store, pointer.release);
-    const digest = before === null ? undefined : (await readRelease(store, before)).manifest;
-    if (digest === undefined) return;
-    const stored = { digest, ...(await readStored(store, digest)) };
-    if (stored.manifest.space_id !== wanted) return;
-    await learn(stored);
+  async function loadPrevious({ release }: ModelPointer, wanted: string): Promise<void> {
+    const before = (await readRelease(registry, release)).previous;
+    if (before === null) return;
+    const digest = (await readRelease(registry, before)).manifest;
+    const { manifest, bytes } = await readStored(registry, digest);
+    if (manifest.space_id !== wanted) return;
+    await load(digest, manifest, bytes);
     previous = wanted;
   }
 
-  /** Opens the tower of a manifest, unless its space is served already: then the image tower is the same. */
-  async function learn(stored: StoredManifest): Promise<void> {
-    const { manifest } = stored;
-    if (manifest.name !== name) throw new Error(`the manifest is of ${manifest.name}, not of ${name}`);
-    const space = manifest.space_id;
-    if (folders.has(space)) await openTower(space);
-    else {
-      const folder = await download(store, stored, cache);
-      towers.set(space, Promise.resolve(await open(folder)));
-      folders.set(space, folder);
-    }
-  }
-
-  async function learnOf(space: string): Promise<void> {
-    await looking;
-    if (!folders.has(space)) await sleep(soughtAt + PAUSE_MS - Date.now());
+  async function seek(space: string): Promise<void> {
+    await polling;
+    if (!folders.has(space)) await sleep(soughtAt + UNKNOWN_SPACE_MS - Date.now());
     if (folders.has(space)) return;
     soughtAt = Date.now();
-    await lookAlone(space);
-  }
-
-  function lookAlone(wanted?: string): Promise<void> {
-    looking ??= look(wanted).finally(() => {
-      looking = undefined;
-    });
-    return looking;
+    await poll(space);
   }
 
   // ---------------------------------------------------------------- start
 
-  await within(lookAlone(), START_MS);
-  await openTower(current.space);
+  await within(poll(), START_MS);
+  await openTower(currentSpace());
 
   return {
     async find(space) {
-      if (!folders.has(space)) await learnOf(space);
-      else if (Date.now() - lookedAt >= seconds * 1000) void lookAlone();
+      if (!folders.has(space)) await seek(space);
+      else if (follower.isDue()) void poll();
       const tower = await openTower(space);
       if (tower) tower.usedAt = Date.now();
       return tower;
     },
     manifests() {
-      const others = [...manifests.values()].filter(({ space_id }) => space_id !== current.space);
-      return [manifests.get(current.space) ?? embedded, ...others];
+      const current = currentSpace();
+      const others = [...manifests.values()].filter(({ space_id }) => space_id !== current);
+      return [manifests.get(current) ?? embedded, ...others];
     },
     async close() {
-      await looking;
+      await polling;
       for (const opening of towers.values()) await (await opening).close();
       await rm(cache, { recursive: true, force: true });
     },
   };
 }
 
-/** The timer counts as work: Lambda ends a process that has none, whoever waits. */
+/** The timer counts as work: Lambda ends a process that has none, even if callers wait. */
 function sleep(ms: number): Promise<void> {
-  return new Promise((wake) => setTimeout(wake, Math.max(0, ms)));
+  return systemClock.sleep(Math.max(0, ms));
 }
 
 async function within(work: Promise<void>, ms: number): Promise<void> {
@@ -213,10 +215,6 @@ async function within(work: Promise<void>, ms: number): Promise<void> {
   clearTimeout(timer);
 }
 
-function reasonOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
-}
-
-function log(event: Record<string, string>): void {
+function log(event: FollowEvent): void {
   console.log(JSON.stringify(event));
 }

@@ -2,10 +2,10 @@
 import type { ImageEncoder } from '../core/embed.ts';
 import type { Reply } from './http/reply.ts';
 import type { Admission } from './middleware/admission.ts';
-import type { Registry } from './model-provider.ts';
+import type { ModelProvider } from './model-provider.ts';
 
 export interface Dependencies {
-  registry: Registry;
+  registry: ModelProvider;
   images: ImageEncoder;
   admission: Admission;
   /** The document of GET /openapi.json. */

@@ -11,7 +11,7 @@ import { followRegistry } from './follow-registry.ts';
 import { createImageEncoder, probeImageEncoder } from './image-client.ts';
 import { createLease, inTurn, sleep } from './isolate/lease.ts';
 import { createAdmission } from './middleware/admission.ts';
-import { createRegistry } from './model-provider.ts';
+import { provideModel } from './model-provider.ts';
 import { createSignedFetch, type Fetch } from './signed-fetch.ts';
 
 /** Longer than opening a model takes. */
@@ -34,15 +34,15 @@ function assemble(env: Env) {
   const registry = bucket
     ? followRegistry({
         embedded: { source: bundledModel, digest: bundledDigest },
-        store: openR2Reader(bucket),
+        registry: openR2Reader(bucket),
         name,
         seconds,
         engine,
         background: waitUntil,
         // Where no image is ever encoded, none has to be.
-        proveImages: async (space) => void (url && (await probeImageEncoder(images, space))),
+        probeImages: async (space) => void (url && (await probeImageEncoder(images, space))),
       })
-    : createRegistry(bundledModel, engine);
+    : provideModel(bundledModel, engine);
   return createApp({ registry, images, admission: createAdmission(), openapi });
 }
 

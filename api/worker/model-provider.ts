@@ -4,6 +4,7 @@ import { ModelManifest } from '../../contracts/src/model/manifest.ts';
 import { CoreError } from '../core/errors.ts';
 import type { Model } from '../core/model.ts';
 import { RegistryError } from '../registry/errors.ts';
+import type { UseOptions } from '../registry/follow.ts';
 import { type ModelSource, readVerified } from '../registry/read.ts';
 import type { OpenTextEngine, TextEngine } from '../text/engine.ts';
 import { createStaticEncode } from '../text/static/encode.ts';
@@ -11,14 +12,14 @@ import { openTable } from '../text/table.ts';
 import { openTokenizer } from '../text/tokenizers/tokenizers.ts';
 import { lazily } from './isolate/lazily.ts';
 
-/** Asked once a request, so that an implementation may move on to a newer model between two requests. */
-export interface Registry {
-  /** Runs `work` with the model that is current when it starts, and keeps that model open until it ends. */
-  use<T>(work: (model: Model) => Promise<T>): Promise<T>;
+/** Asked once per request, so that an implementation may move on to a newer model between two requests. */
+export interface ModelProvider {
+  /** Runs `work` with the model that is current when it starts, and keeps that model open until it ends or `signal` aborts. */
+  use<T>(work: (model: Model) => Promise<T>, options?: UseOptions): Promise<T>;
 }
 
-/** One model for ever. */
-export function createRegistry(source: ModelSource, engine: TextEngine): Registry {
+/** One model permanently. */
+export function provideModel(source: ModelSource, engine: TextEngine): ModelProvider {
   const model = lazily(() => openModel(source, engine));
   return { use: async (work) => work(await model()) };
 }

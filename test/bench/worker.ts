@@ -4,10 +4,10 @@ import { wasmMemoryBytes } from '../../api/text/onnx/session.ts';
 import { bundledModel } from '../../api/worker/bundled-model.ts';
 import type { Env } from '../../api/worker/env.ts';
 import worker from '../../api/worker/index.ts';
-import { createRegistry } from '../../api/worker/model-provider.ts';
+import { provideModel } from '../../api/worker/model-provider.ts';
 
 /** A registry of its own: the static tier opens no session. */
-const registry = createRegistry(bundledModel, {
+const registry = provideModel(bundledModel, {
   open: () => Promise.reject(new Error('the bench opens no session')),
 });
 

@@ -37,8 +37,8 @@ export async function openService(options: ServiceOptions = {}): Promise<Service
   const seconds = Number(process.env[ENVARS.registrySeconds] ?? REGISTRY_SECONDS);
   const endpoint = process.env[ENVARS.registryEndpoint] || undefined;
   const secret = process.env[ENVARS.registrySecret] || undefined;
-  const store = openStore(uri, { endpoint, secret });
-  const towers = await followTowers({ embedded, store, name, seconds, threads });
+  const registry = openStore(uri, { endpoint, secret });
+  const towers = await followTowers({ embedded, registry, name, seconds, threads });
   return { towers, admission, close: () => towers.close() };
 }
 

@@ -90,7 +90,7 @@ describe('a space that nobody knows makes it look', () => {
     await publish(registry, a);
     const store = openStore(`file://${folder}`);
     const read = vi.spyOn(store, 'get');
-    const towers = await followTowers({ embedded, name: 'tiny', store, seconds: 60, threads: 1 });
+    const towers = await followTowers({ embedded, name: 'tiny', registry: store, seconds: 60, threads: 1 });
     open.push(towers);
     read.mockClear();
     const began = performance.now();
@@ -143,7 +143,7 @@ test('a new text side alone keeps the image tower that is open', async () => {
 test('what is neither current nor the one before is closed when nobody asks for it', async () => {
   await publish(registry, a);
   const store = openStore(`file://${folder}`);
-  const towers = await followTowers({ embedded, name: 'tiny', store, seconds: 0.01, threads: 1, idleMs: 0 });
+  const towers = await followTowers({ embedded, name: 'tiny', registry: store, seconds: 0.01, threads: 1, idleMs: 0 });
   open.push(towers);
   for (const model of [b, c]) {
     await publish(registry, model);

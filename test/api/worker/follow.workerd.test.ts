@@ -3,8 +3,9 @@ import { env } from 'cloudflare:workers';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { openR2Reader, type R2Reader } from '../../../api/registry/stores/r2.ts';
 import type { TextEngine } from '../../../api/text/engine.ts';
-import { type FollowEvent, type FollowOptions, followRegistry } from '../../../api/worker/follow-registry.ts';
-import type { Registry } from '../../../api/worker/model-provider.ts';
+import { type FollowOptions, followRegistry } from '../../../api/worker/follow-registry.ts';
+import type { ModelProvider } from '../../../api/worker/model-provider.ts';
+import type { FollowEvent } from '../../../contracts/src/events.ts';
 import { artefactKey, currentKey, manifestKey, releaseKey } from '../../../contracts/src/keys.ts';
 import { ModelManifest } from '../../../contracts/src/model/manifest.ts';
 import { DIMENSIONS, tableModel } from './table-model.ts';
@@ -57,7 +58,7 @@ let sessions: { opened: number; released: number };
 let events: FollowEvent[];
 let work: Promise<void>[];
 
-function isolate(options: Partial<FollowOptions> = {}): Registry {
+function isolate(options: Partial<FollowOptions> = {}): ModelProvider {
   const engine: TextEngine = {
     async open(text, read) {
       for (const file of [text.table.file, text.graph.file]) await read(file);
@@ -70,22 +71,22 @@ function isolate(options: Partial<FollowOptions> = {}): Registry {
   };
   return followRegistry({
     embedded: { source: embedded, digest: async () => embeddedDigest },
-    store: openR2Reader(bucket),
+    registry: openR2Reader(bucket),
     seconds: SECONDS,
     engine,
     background: (promise) => void work.push(promise),
-    proveImages: async () => {},
+    probeImages: async () => {},
     log: (event) => events.push(event),
     ...options,
   });
 }
-const version = (registry: Registry) => registry.use(async ({ manifest }) => manifest.version);
-/** The next look and what comes of it. */
-async function look(registry: Registry): Promise<string> {
+const version = (provider: ModelProvider) => provider.use(async ({ manifest }) => manifest.version);
+/** The next poll and what comes of it. */
+async function poll(provider: ModelProvider): Promise<string> {
   vi.advanceTimersByTime(SECONDS * 1000);
-  await version(registry);
+  await version(provider);
   await Promise.all(work);
-  return version(registry);
+  return version(provider);
 }
 
 beforeEach(async () => {
@@ -110,17 +111,17 @@ describe('the first answer of an isolate', () => {
     ['the bucket fails', async () => ({ get: () => Promise.reject(new Error('R2 is down')) })],
     ['the pointer is none', async () => bucket.put(currentKey(NAME), '{}').then(() => bucket)],
   ])('is the embedded model where %s', async (_, make) => {
-    expect(await version(isolate({ store: openR2Reader(await make()) }))).toBe('1');
+    expect(await version(isolate({ registry: openR2Reader(await make()) }))).toBe('1');
     expect(sessions.opened).toBe(0);
   });
 
   test('does not wait for a bucket that never answers, and later answers do not wait at all', async () => {
     vi.useFakeTimers();
-    const registry = isolate({ store: openR2Reader({ get: () => new Promise(() => {}) }) });
-    const first = version(registry);
+    const provider = isolate({ registry: openR2Reader({ get: () => new Promise(() => {}) }) });
+    const first = version(provider);
     await vi.advanceTimersByTimeAsync(11_000);
     expect(await first).toBe('1');
-    expect(await version(registry)).toBe('1');
+    expect(await version(provider)).toBe('1');
   });
 
   test('is what older isolates kept, where the newest model is refused', async () => {
@@ -128,90 +129,107 @@ describe('the first answer of an isolate', () => {
     const older = isolate();
     expect(await version(older)).toBe('2');
     await publish('3', wrong);
-    expect(await look(older)).toBe('2');
+    expect(await poll(older)).toBe('2');
     expect(await version(isolate())).toBe('2');
   });
 });
 
 describe('moving on', () => {
-  test('happens behind requests: the one that begins a look is answered by the model before', async () => {
-    const registry = isolate();
-    await version(registry);
+  test('happens behind requests: the one that begins a poll is answered by the model before', async () => {
+    const provider = isolate();
+    await version(provider);
     await publish('2');
     vi.advanceTimersByTime(SECONDS * 1000);
-    expect(await version(registry)).toBe('1');
+    expect(await version(provider)).toBe('1');
     await Promise.all(work);
-    expect(await version(registry)).toBe('2');
+    expect(await version(provider)).toBe('2');
   });
 
   test('a request keeps its model open until it ends, and no third model is opened meanwhile', async () => {
     await publish('2');
-    const registry = isolate();
-    await registry.use(async (held) => {
+    const provider = isolate();
+    await provider.use(async (held) => {
       await publish('3');
-      expect(await look(registry)).toBe('3');
+      expect(await poll(provider)).toBe('3');
       await publish('4');
-      expect(await look(registry)).toBe('3');
+      expect(await poll(provider)).toBe('3');
       expect(held.manifest.version).toBe('2');
       expect(sessions).toEqual({ opened: 2, released: 0 });
     });
     expect(sessions.released).toBe(1);
-    expect(await look(registry)).toBe('4');
+    expect(await poll(provider)).toBe('4');
     expect(sessions).toEqual({ opened: 3, released: 2 });
   });
 
   test('goes back at once to a model that is still open for a request', async () => {
-    const registry = isolate();
-    await registry.use(async () => {
+    const provider = isolate();
+    await provider.use(async () => {
       await publish('2');
-      expect(await look(registry)).toBe('2');
+      expect(await poll(provider)).toBe('2');
       await point(embeddedDigest);
-      expect(await look(registry)).toBe('1');
+      expect(await poll(provider)).toBe('1');
     });
     expect(sessions).toEqual({ opened: 1, released: 1 });
   });
 
-  test('a request that was cancelled keeps nothing for ever', async () => {
-    await publish('2');
-    const registry = isolate();
-    await version(registry);
-    void registry.use(() => new Promise(() => {}));
+  test('a request whose client is gone holds up no rollback and keeps no memory, although it never ends', async () => {
+    const first = await publish('2');
+    const provider = isolate();
+    await version(provider);
     await publish('3');
-    expect(await look(registry)).toBe('3');
+    const client = new AbortController();
+    await poll(provider);
+    void provider.use(() => new Promise(() => {}), { signal: client.signal });
+    await publish('4');
+    expect(await poll(provider)).toBe('4');
+    await point(first);
+    expect(await poll(provider)).toBe('4');
+    client.abort();
+    expect(await poll(provider)).toBe('2');
+    expect(sessions).toEqual({ opened: 4, released: 3 });
+  });
+
+  test('a request that was cancelled keeps nothing permanently', async () => {
+    await publish('2');
+    const provider = isolate();
+    await version(provider);
+    void provider.use(() => new Promise(() => {}));
+    await publish('3');
+    expect(await poll(provider)).toBe('3');
     expect(sessions.released).toBe(0);
     vi.advanceTimersByTime(600_001);
-    await version(registry);
+    await version(provider);
     expect(sessions.released).toBe(1);
   });
 
-  test('waits until images of a new space can be encoded, says so once and reads none of its files in vain', async () => {
+  test('waits until images of a new space can be encoded, says so once and reads none of its files for nothing', async () => {
     let isReady = false;
     const asked: string[] = [];
-    const registry = isolate({
-      async proveImages({ id }) {
+    const provider = isolate({
+      async probeImages({ id }) {
         asked.push(id);
         if (!isReady) throw new Error('the encoder is at another space');
       },
     });
-    await version(registry);
+    await version(provider);
     const space_id = `sha256:${'d'.repeat(64)}`;
     await publish('2', { space_id });
-    for (let i = 0; i < 3; i++) expect(await look(registry)).toBe('1');
+    for (let i = 0; i < 3; i++) expect(await poll(provider)).toBe('1');
     expect(events).toMatchObject([{ event: 'model_waits', reason: 'the encoder is at another space' }]);
     expect(sessions.opened).toBe(0);
     isReady = true;
-    expect(await look(registry)).toBe('2');
+    expect(await poll(provider)).toBe('2');
     expect(asked).toEqual(Array(4).fill(space_id));
   });
 
   test('a model that was refused is closed, and tried again after pauses that double up to an hour', async () => {
-    const registry = isolate();
-    await version(registry);
+    const provider = isolate();
+    await version(provider);
     const manifest = await publish('2', wrong);
     const tries: number[] = [];
     for (let minute = 1; minute <= 200; minute++) {
       const before = sessions.opened;
-      expect(await look(registry)).toBe('1');
+      expect(await poll(provider)).toBe('1');
       if (sessions.opened > before) tries.push(minute);
     }
     expect(tries).toEqual([1, 2, 4, 8, 16, 32, 64, 124, 184]);

@@ -5,7 +5,7 @@ import { createApp } from '../../../api/worker/app.ts';
 import type { Dependencies } from '../../../api/worker/dependencies.ts';
 import { createImageEncoder } from '../../../api/worker/image-client.ts';
 import { createAdmission } from '../../../api/worker/middleware/admission.ts';
-import { createRegistry } from '../../../api/worker/model-provider.ts';
+import { provideModel } from '../../../api/worker/model-provider.ts';
 import vocabulary from '../../../contracts/vectors/tokenizer/vocabulary.txt?raw';
 
 export const STATIC = 'table-static';
@@ -91,7 +91,7 @@ export async function tableModel({ zero = false, changes = {} } = {}): Promise<M
 
 /** The application over that model; without an image encoder, where `parts` brings none. */
 export function appOf(source: ModelSource, parts: Partial<Dependencies> = {}) {
-  const registry = createRegistry(source, { open: () => Promise.reject(new Error('there is no graph')) });
+  const registry = provideModel(source, { open: () => Promise.reject(new Error('there is no graph')) });
   const images = createImageEncoder(undefined);
   const app = createApp({ registry, images, admission: createAdmission(), openapi: {}, ...parts });
   const post = (path: string, body: object) =>

@@ -1,0 +1,137 @@
+// One suite for every store: a folder, an S3 bucket and an R2 binding keep the same promises.
+import { mkdtempSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { CreateBucketCommand, S3Client } from '@aws-sdk/client-s3';
+import { convertV4MiniflareOptions, Miniflare } from 'miniflare';
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { bytesOf, type ObjectBody, type ObjectStore } from '../../../../api/registry/store.ts';
+import { sha256Of, verifying } from '../../../../api/registry/stores/hash.ts';
+import { openStore } from '../../../../api/registry/stores/open.ts';
+import { openR2Store } from '../../../../api/registry/stores/r2.ts';
+import { type AwsEmulator, startAws } from '../../../support/aws-emulator.ts';
+
+const credentials = { accessKeyId: 'testing', secretAccessKey: 'testing' };
+let aws: AwsEmulator;
+let worker: Miniflare;
+beforeAll(async () => {
+  aws = await startAws(tmpdir());
+  worker = new Miniflare(
+    convertV4MiniflareOptions({
+      modules: true,
+      script: 'export default {}',
+      r2Buckets: ['ONE', 'TWO', 'THREE', 'FOUR', 'FIVE', 'SIX', 'SEVEN'],
+    }),
+  );
+});
+afterAll(async () => {
+  aws.stop();
+  await worker.dispose();
+});
+
+let count = 0;
+const BUCKETS = ['ONE', 'TWO', 'THREE', 'FOUR', 'FIVE', 'SIX', 'SEVEN'];
+const KINDS: [string, () => Promise<ObjectStore>][] = [
+  ['a folder', async () => openStore(`file://${mkdtempSync(join(tmpdir(), 'store '))}`)],
+  [
+    'a part of an S3 bucket',
+    async () => {
+      const Bucket = `store-${++count}`;
+      const client = new S3Client({ endpoint: aws.endpoint, region: 'auto', credentials, forcePathStyle: true });
+      await client.send(new CreateBucketCommand({ Bucket }));
+      return openStore(`s3://${Bucket}/below/`, { endpoint: aws.endpoint, credentials });
+    },
+  ],
+  ['an R2 binding', async () => openR2Store(await worker.getR2Bucket(BUCKETS.pop() ?? ''))],
+];
+
+const bytes = (text: string) => new TextEncoder().encode(text);
+/** More than a store holds in memory at a time, in parts that come one after the other. */
+const LARGE = 9 * 2 ** 20;
+const large: ObjectBody = {
+  size: LARGE,
+  async *stream() {
+    for (let part = 0; part < 9; part++) yield new Uint8Array(2 ** 20).fill(part);
+  },
+};
+
+describe.each(KINDS)('a store in %s', (_, open) => {
+  let store: ObjectStore;
+  beforeEach(async () => {
+    store = await open();
+  });
+
+  it('gives back what was put, and undefined for what was not', async () => {
+    expect(await store.put('a/b.txt', bytes('grüße'))).toBe(true);
+    const found = async () => (await store.get('a/b.txt')) ?? Promise.reject(new Error('it is gone'));
+    expect(await found()).toMatchObject({ size: 7 });
+    expect(await (await found()).text()).toBe('grüße');
+    expect(Buffer.from(await (await found()).bytes()).toString()).toBe('grüße');
+    expect(await (await found()).digest()).toBe(sha256Of('grüße'));
+    expect(await store.get('a/c.txt')).toBeUndefined();
+    expect(await store.get('a')).toBeUndefined();
+  });
+
+  it('takes a body as a stream and gives it as one', async () => {
+    await store.put('large', large);
+    const object = await store.get('large');
+    expect(object?.size).toBe(LARGE);
+    const digest = sha256Of(await bytesOf(large));
+    let length = 0;
+    for await (const part of verifying(object?.stream() ?? large.stream(), { path: 'large', digest, size: LARGE })) {
+      length += part.byteLength;
+    }
+    expect(length).toBe(LARGE);
+  });
+
+  it('copies an object of another store without more than its stream', async () => {
+    const source = openStore(`file://${mkdtempSync(join(tmpdir(), 'store '))}`);
+    await source.put('large', large);
+    await store.put('copy', (await source.get('large')) ?? bytes(''));
+    expect(await (await store.get('copy'))?.digest()).toBe(sha256Of(await bytesOf(large)));
+  });
+
+  it('writes only where there is nothing, if that is asked', async () => {
+    expect(await store.put('key', bytes('first'), 'absent')).toBe(true);
+    expect(await store.put('key', bytes('second'), 'absent')).toBe(false);
+    expect(await (await store.get('key'))?.text()).toBe('first');
+  });
+
+  it('writes only over the object of an etag, if that is asked', async () => {
+    await store.put('key', bytes('first'));
+    const { etag = '' } = (await store.get('key')) ?? {};
+    expect(await store.put('absent', bytes('second'), { etag })).toBe(false);
+    expect(await store.put('key', bytes('other'), { etag })).toBe(true);
+    expect(await store.put('key', bytes('third'), { etag })).toBe(false);
+    expect(await (await store.get('key'))?.text()).toBe('other');
+  });
+
+  it('lets one of two writers through that saw the same object', async () => {
+    await store.put('key', bytes('first'));
+    const { etag = '' } = (await store.get('key')) ?? {};
+    const written = await Promise.all(['a', 'b'].map((text) => store.put('key', bytes(text), { etag })));
+    expect(written.toSorted()).toEqual([false, true]);
+  });
+
+  it('lists what begins with a prefix, sorted, with sizes', async () => {
+    for (const key of ['b/2', 'b/10', 'a/1', 'bc']) await store.put(key, bytes(key));
+    expect(await store.list('b')).toEqual([
+      { key: 'b/10', size: 4 },
+      { key: 'b/2', size: 3 },
+      { key: 'bc', size: 2 },
+    ]);
+    expect(await store.list('b/1')).toEqual([{ key: 'b/10', size: 4 }]);
+    expect(await store.list('nothing/')).toEqual([]);
+  });
+});
+
+it('bytes that are not those of a descriptor are named when they end', async () => {
+  const artefact = { path: 'text.onnx', digest: sha256Of('others'), size: 6 };
+  async function* stream() {
+    yield bytes('altered');
+  }
+  const read = async () => {
+    for await (const part of verifying(stream(), artefact)) expect(part.byteLength).toBe(7);
+  };
+  await expect(read()).rejects.toThrow('text.onnx has 7 bytes of 6: it is not what its name says');
+});
