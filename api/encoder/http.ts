@@ -5,7 +5,7 @@ import { EncodeRequest, type EncodeResponse, type EncoderHealth } from '../../co
 import { isBase64 } from '../core/base64.ts';
 import { errorDocument } from '../core/error-document.ts';
 import { CoreError } from '../core/errors.ts';
-import { readImageHeader } from '../core/image-header.ts';
+import { checkImage } from '../core/images.ts';
 import { parseRequest } from '../core/validation.ts';
 import type { Admission } from './admission.ts';
 import type { Towers } from './towers.ts';
@@ -114,10 +114,12 @@ async function encode({ towers, admission }: Service, request: EncodeRequest): P
 
 /** Zero for a file that will be refused without decoding it. */
 function pixelsToDecode(file: Uint8Array): number {
-  const header = readImageHeader(file);
-  if (typeof header === 'string') return 0;
-  const pixels = header.width * header.height;
-  return pixels > LIMITS.image_pixels ? 0 : pixels;
+  try {
+    const { width, height } = checkImage(file);
+    return width * height;
+  } catch {
+    return 0;
+  }
 }
 
 function json(
