@@ -1,11 +1,8 @@
 // Reads the command line of every command: --help, --version, and one sentence for whatever it does not know.
 import { type ParseArgsConfig, parseArgs } from 'node:util';
 import packageJson from '../../package.json' with { type: 'json' };
+import { EXIT } from '../src/exit-codes.ts';
 import { UserError } from '../src/user-error.ts';
-
-/** A refused command line or setting. A stage or a test that fails is 1. */
-export const EXIT_REFUSED = 2;
-const EXIT_FAILED = 1;
 
 type Options = NonNullable<ParseArgsConfig['options']>;
 
@@ -48,7 +45,7 @@ export async function runMain(main: () => number | undefined | Promise<number | 
     const isRefused = error instanceof UserError;
     console.error(isRefused ? error.message : error);
     // Whatever `main` has opened must not keep the process alive.
-    process.exit(isRefused ? EXIT_REFUSED : EXIT_FAILED);
+    process.exit(isRefused ? EXIT.usage : EXIT.failed);
   }
 }
 
