@@ -12,12 +12,12 @@ export interface EncoderOptions {
   model: string;
   /** Folder to follow; undefined: `model` for ever. */
   registry: string | undefined;
-  /** Between two looks at it. */
-  lookMs: number;
+  /** Between two polls of it. */
+  pollMs: number;
 }
 
 /** A child process that is started again when it dies; its port stays, so that the Worker needs not be told. */
-export async function startEncoder({ model, registry, lookMs }: EncoderOptions) {
+export async function startEncoder({ model, registry, pollMs }: EncoderOptions) {
   const port = await freePort(0);
   let child: ChildProcess | undefined;
   let isStopping = false;
@@ -25,7 +25,7 @@ export async function startEncoder({ model, registry, lookMs }: EncoderOptions) 
   function launch(): Promise<void> {
     return new Promise((listening) => {
       const file = fileURLToPath(new URL('../encoder/hosts/server.ts', import.meta.url));
-      const env = { ...process.env, [ENVARS.port]: String(port), [ENVARS.registrySeconds]: String(lookMs / 1000) };
+      const env = { ...process.env, [ENVARS.port]: String(port), [ENVARS.registrySeconds]: String(pollMs / 1000) };
       const following = registry === undefined ? [] : ['--registry', `file://${registry}`];
       // Its own process group: Ctrl-C reaches this process, which ends both in order.
       const started = spawn(process.execPath, [file, '--model', model, ...following], {

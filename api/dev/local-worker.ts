@@ -22,15 +22,15 @@ export interface WorkerOptions {
   entry?: string;
   /** Model whose pointer is followed; undefined: that of the embedded model. */
   name?: string | undefined;
-  /** There is a simulated bucket, and the Worker looks at its pointer so often; undefined: there is none. */
-  lookMs?: number | undefined;
+  /** Between two polls of the pointer in the simulated bucket; undefined: there is no bucket. */
+  pollMs?: number | undefined;
   onEvent?: (event: WorkerEvent) => void;
   /** Further variables, as `wrangler secret put` sets them. */
   variables?: Record<string, string>;
 }
 
 export async function startWorker({
-  lookMs,
+  pollMs,
   name,
   onEvent = print,
   variables = {},
@@ -48,11 +48,11 @@ export async function startWorker({
     modules: modules.map((module) => ({ ...module, path: `/${module.path}` })),
     bindings: {
       [ENVARS.encoderUrl]: options.encoderUrl,
-      ...(lookMs === undefined ? {} : { [ENVARS.registrySeconds]: lookMs / 1000 }),
+      ...(pollMs === undefined ? {} : { [ENVARS.registrySeconds]: pollMs / 1000 }),
       ...(name ? { [ENVARS.modelName]: name } : {}),
       ...variables,
     },
-    r2Buckets: lookMs !== undefined ? [BUCKET] : [],
+    r2Buckets: pollMs !== undefined ? [BUCKET] : [],
     assets: { directory: playground, routerConfig: { has_user_worker: true } },
     handleStructuredLogs({ level, message }) {
       const event = readEvent(FollowEvent, message);

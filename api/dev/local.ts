@@ -12,7 +12,7 @@ import { BUCKET, print, startWorker, type WorkerEvent, type WorkerOptions } from
 import { createMirror } from './mirror.ts';
 
 export interface LocalOptions extends Omit<WorkerOptions, 'encoderUrl'> {
-  /** Folder to follow, which may appear later; undefined: `model` for ever. */
+  /** Folder to follow, which may appear later; undefined: `model` permanently. */
   registry?: string | undefined;
 }
 export interface Local {
@@ -21,15 +21,15 @@ export interface Local {
   stop(): Promise<void>;
 }
 
-/** `lookMs`: between two looks at the folder, and at the bucket that mirrors it. */
+/** `pollMs`: between two polls of the folder, and of the bucket that mirrors it. */
 export async function startLocal({
   registry,
-  lookMs = 1000,
+  pollMs = 1000,
   onEvent = print,
   ...options
 }: LocalOptions): Promise<Local> {
   const { model } = options;
-  const encoder = await startEncoder({ model, registry, lookMs });
+  const encoder = await startEncoder({ model, registry, pollMs });
   let worker: Miniflare | undefined;
   let endFollowing = () => {};
   const stop = async () => {
@@ -42,11 +42,11 @@ export async function startLocal({
       if (event.event === 'model_current') current.manifest = String(event.manifest);
       onEvent(event);
     };
-    const bucketLookMs = registry === undefined ? undefined : lookMs;
-    worker = await startWorker({ ...options, encoderUrl: encoder.url, lookMs: bucketLookMs, onEvent: notice });
+    const bucketPollMs = registry === undefined ? undefined : pollMs;
+    worker = await startWorker({ ...options, encoderUrl: encoder.url, pollMs: bucketPollMs, onEvent: notice });
     const url = (await worker.ready).origin;
     if (registry !== undefined) {
-      endFollowing = await followFolder(registry, worker, { url, model, name: options.name, lookMs, current, onEvent });
+      endFollowing = await followFolder(registry, worker, { url, model, name: options.name, pollMs, current, onEvent });
     }
     return { url, worker, stop };
   } catch (error) {
@@ -58,7 +58,7 @@ export async function startLocal({
 interface FollowerOptions {
   url: string;
   model: string;
-  lookMs: number;
+  pollMs: number;
   name?: string | undefined;
   /** What the Worker said last. */
   current: { manifest: string };
@@ -67,7 +67,7 @@ interface FollowerOptions {
 
 /** Mirrors the folder once before it returns, then again and again; returns how to end that. */
 async function followFolder(folder: string, worker: Miniflare, options: FollowerOptions): Promise<() => void> {
-  const { url, model, lookMs, current, onEvent } = options;
+  const { url, model, pollMs, current, onEvent } = options;
   const bucket = await worker.getR2Bucket(BUCKET);
   const embedded = ModelManifest.parse(JSON.parse(readFileSync(join(model, 'manifest.json'), 'utf8')));
   const name = options.name ?? embedded.name;
@@ -79,12 +79,12 @@ async function followFolder(folder: string, worker: Miniflare, options: Follower
   const mirror = createMirror({ registry, bucket: openR2Store(bucket), name, onProblem });
   const again = async () => {
     const named = await mirror.sync();
-    // The Worker looks behind a request: while nobody else asks anything, this does.
+    // The Worker polls behind a request: while there is no other one, this is it.
     if (named && named !== current.manifest && !isEnded) await fetch(`${url}/v1/models`).catch(() => undefined);
-    if (!isEnded) timer = setTimeout(again, lookMs);
+    if (!isEnded) timer = setTimeout(again, pollMs);
   };
   await mirror.sync();
-  let timer = setTimeout(again, lookMs);
+  let timer = setTimeout(again, pollMs);
   return () => {
     isEnded = true;
     clearTimeout(timer);

@@ -23,7 +23,7 @@ export interface FollowOptions {
   /** Between two polls of the pointer while everything that is asked for is known. */
   seconds: number;
   threads: number;
-  /** A tower that is neither current nor the one before is closed when nobody asked for it this long. */
+  /** A tower that is neither current nor the one before is closed when it was not asked for in this time. */
   idleMs?: number;
 }
 

@@ -1,11 +1,10 @@
 // The image tower: opens the ONNX graph that the manifest names, after its digest has been checked, and runs batches.
-import { createHash } from 'node:crypto';
-import { createReadStream } from 'node:fs';
+
 import { dirname, join } from 'node:path';
-import { pipeline } from 'node:stream/promises';
 import type { Artefact } from '../../contracts/src/model/artefact.ts';
 import { ModelManifest } from '../../contracts/src/model/manifest.ts';
 import { UserError } from '../../contracts/src/user-error.ts';
+import { digestOfFile } from '../registry/stores/hash.ts';
 import { readIfPresent } from './files.ts';
 
 /** Tensors of [3, size, size] in, vectors of [embed_dim] out, in the same order. */
@@ -65,9 +64,7 @@ export async function openSession(folder: string, manifest: ModelManifest, threa
 
 async function verify(folder: string, artefact: Artefact): Promise<void> {
   const path = join(folder, artefact.path);
-  const hash = createHash('sha256');
-  await pipeline(createReadStream(path), hash);
-  const digest = `sha256:${hash.digest('hex')}`;
+  const digest = await digestOfFile(path);
   if (digest !== artefact.digest) {
     throw new Error(`${path} has digest ${digest}, the manifest says ${artefact.digest}: fetch the model again`);
   }

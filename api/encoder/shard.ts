@@ -1,10 +1,9 @@
 // Encodes one shard of a bulk job, lines in and lines out. Resumable: what a stopped run has written is not done again.
-import { createHash } from 'node:crypto';
+
 import { createReadStream } from 'node:fs';
 import { appendFile, mkdir, rename, rm, writeFile } from 'node:fs/promises';
 import { join, relative } from 'node:path';
 import { createInterface } from 'node:readline';
-import { pipeline } from 'node:stream/promises';
 import { BulkDone, type BulkError, BulkLine, type BulkResult, BulkShard } from '../../contracts/src/api/bulk.ts';
 import { LIMITS } from '../../contracts/src/api/embed.ts';
 import type { ErrorCode } from '../../contracts/src/api/error.ts';
@@ -12,6 +11,7 @@ import { bulkFiles } from '../../contracts/src/keys.ts';
 import { SCHEMA_VERSION } from '../../contracts/src/schema-version.ts';
 import { UserError } from '../../contracts/src/user-error.ts';
 import { isBase64 } from '../core/base64.ts';
+import { digestOfFile } from '../registry/stores/hash.ts';
 import type { Encode } from './encode.ts';
 import { hasCode, readIfPresent } from './files.ts';
 
@@ -171,13 +171,12 @@ async function readImageFile(folder: string, custom_id: string, path: string) {
 }
 
 async function survey(path: string): Promise<{ digest: string; total: number }> {
-  const hash = createHash('sha256');
-  await pipeline(createReadStream(path), hash).catch((error: unknown) => {
+  const digest = await digestOfFile(path).catch((error: unknown) => {
     throw hasCode(error, 'ENOENT') ? new UserError(`there is no shard at ${path}`) : error;
   });
   let total = 0;
   for await (const { text } of numbered(path)) if (text !== '') total += 1;
-  return { digest: `sha256:${hash.digest('hex')}`, total };
+  return { digest, total };
 }
 
 async function* numbered(path: string): AsyncGenerator<NumberedLine> {

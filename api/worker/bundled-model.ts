@@ -26,7 +26,7 @@ export const bundledModel: ModelSource = {
     return typeof file === 'string' ? bytesOf(file).buffer : file;
   },
   close() {
-    // The modules name their buffers for ever; detached, they are empty.
+    // The modules keep naming their buffers; detached, these are empty.
     for (const file of Object.values(FILES)) if (typeof file !== 'string' && !file.detached) file.transfer();
   },
 };

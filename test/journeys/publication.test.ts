@@ -26,7 +26,7 @@ beforeAll(async () => {
   // The folder itself appears later, as `registry` of a fresh repository does.
   const later = join(folder, 'registry');
   registry = openStore(`file://${later}`);
-  server = await startLocalServer({ registry: later, lookMs: 250, onEvent: () => {} });
+  server = await startLocalServer({ registry: later, pollMs: 250, onEvent: () => {} });
 });
 afterAll(async () => {
   await server?.stop();

@@ -25,7 +25,7 @@ beforeAll(async () => {
   second = secondModel(first, { space_id });
   server = await startLocalServer({
     registry: join(mkdtempSync(join(tmpdir(), 'registry-')), 'absent'),
-    lookMs: 100,
+    pollMs: 100,
     entry: join(import.meta.dirname, '../bench/worker.ts'),
     onEvent: (event) => events.push(event),
   });
@@ -84,7 +84,7 @@ test.each([
   const manifest = await publish(store, model);
   await expect.poll(async () => (await embed()).ok && said(manifest).length).toBe(1);
   expect(said(manifest)[0]).toMatchObject({ reason: expect.stringMatching(reason) });
-  // Many looks later it was still said once only.
+  // Many polls later it was still said once only.
   for (let i = 0; i < 5; i++) {
     await new Promise((wait) => setTimeout(wait, 120));
     expect((await embed()).status).toBe(200);

@@ -67,7 +67,7 @@ async function isRightlySigned(request: IncomingMessage, body: Buffer): Promise<
 }
 
 beforeAll(async () => {
-  encoder = await startEncoder({ model: EMBEDDED_MODEL, registry: undefined, lookMs: 1000 });
+  encoder = await startEncoder({ model: EMBEDDED_MODEL, registry: undefined, pollMs: 1000 });
   door = createServer(async (request, response) => {
     const chunks: Buffer[] = [];
     for await (const chunk of request) chunks.push(chunk);

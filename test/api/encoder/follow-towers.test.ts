@@ -1,4 +1,4 @@
-// The image encoder follows a registry: which spaces it serves, when it looks for others, and what it does without one.
+// The image encoder follows a registry: which spaces it serves, when it polls for others, and what it does without one.
 import { spawn } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { createServer } from 'node:http';
@@ -71,7 +71,7 @@ const health = async (service: Service) =>
 const codeOf = async (reply: Promise<HttpResponse>) => JSON.parse((await reply).body).code;
 const logged = (event: string) => vi.mocked(console.log).mock.calls.filter(([line]) => String(line).includes(event));
 
-describe('a space that nobody knows makes it look', () => {
+describe('an unknown space makes it poll', () => {
   test('and what was just published is served, beside what was before, each with its own preprocessing', async () => {
     await publish(registry, a);
     const service = await start();
@@ -135,12 +135,12 @@ test('a new text side alone keeps the image tower that is open', async () => {
   const service = await start();
   const tower = await service.towers.find(spaceOf(a));
   await publish(registry, changed(a, { version: '2.1' }));
-  await service.towers.find(digestOf('look'));
+  await service.towers.find(digestOf('unknown'));
   expect(await health(service)).toMatchObject({ version: '2.1', spaces: [spaceOf(a)] });
   expect(await service.towers.find(spaceOf(a))).toBe(tower);
 });
 
-test('what is neither current nor the one before is closed when nobody asks for it', async () => {
+test('what is neither current nor the one before is closed when it is not asked for', async () => {
   await publish(registry, a);
   const store = openStore(`file://${folder}`);
   const towers = await followTowers({ embedded, name: 'tiny', registry: store, seconds: 0.01, threads: 1, idleMs: 0 });

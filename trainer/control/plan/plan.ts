@@ -1,5 +1,5 @@
 // Plans a recipe as training jobs in order, each with a content address. Pure: no file, no clock, no environment.
-import { createHash } from 'node:crypto';
+import { sha256Of } from '../../../api/registry/stores/hash.ts';
 import { runFolder } from '../../../contracts/src/keys.ts';
 import { DATA, inputsOf, STAGE_NAMES, type StageConfig, type StageName } from '../../../contracts/src/stages.ts';
 import type { TrainingJob, TrainingReport } from '../../../contracts/src/training/job.ts';
@@ -73,7 +73,7 @@ export function createPlan(recipe: Recipe, sources: PlanSources): Plan {
 
 /** SHA-256 of a value's canonical JSON: keys sorted, no spaces. */
 export function digestOf(value: unknown): string {
-  return `sha256:${createHash('sha256').update(canonical(value)).digest('hex')}`;
+  return sha256Of(canonical(value));
 }
 
 type AddJob = (id: string, config: StageConfig, seed: number, extra: ReadonlyMap<string, PlannedJob>) => PlannedJob;

@@ -1,4 +1,5 @@
 // Indexes the user's data under one digest: the files that a recipe's `prepare` names, by relative path, size and SHA-256.
+
 import { createHash } from 'node:crypto';
 import {
   createReadStream,
@@ -13,6 +14,7 @@ import {
 } from 'node:fs';
 import { dirname, join, relative, resolve, sep } from 'node:path';
 import { z } from 'zod';
+import { toDigest } from '../../../api/registry/digest.ts';
 import { ENVARS } from '../../../contracts/src/envars.ts';
 import { hexOf } from '../../../contracts/src/keys.ts';
 import type { Recipe } from '../../../contracts/src/training/recipe.ts';
@@ -62,7 +64,7 @@ export async function indexData(
     return { path: relative(root, file).split(sep).join('/'), size, digest: `sha256:${digest}` };
   });
   for (const { path, size, digest } of indexed) hash.update(`${path}\0${size}\0${hexOf(digest)}\n`);
-  return { digest: `sha256:${hash.digest('hex')}`, files: indexed };
+  return { digest: toDigest(hash.digest()), files: indexed };
 }
 
 /** Every file that `prepare` may open, sorted; a path that names nothing is refused at once and not after an hour. */
