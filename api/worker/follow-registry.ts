@@ -13,8 +13,9 @@ import { createFollower, type Follower, NotYet, reasonOf, requireName } from '..
 import { type ModelSource, registrySource } from '../registry/read.ts';
 import type { ObjectReader } from '../registry/store.ts';
 import type { TextEngine } from '../text/engine.ts';
+import { openModel } from '../text/open-model.ts';
 import { lazily } from './isolate/lazily.ts';
-import { type ModelProvider, openModel } from './model-provider.ts';
+import type { ModelProvider } from './model-provider.ts';
 
 export interface FollowOptions {
   /** `digest`: that of its manifest file, by which a pointer may name the embedded model too. */
@@ -40,7 +41,7 @@ export function followRegistry(options: FollowOptions): ModelProvider {
   const { embedded, registry, engine, background, log = logLine } = options;
   const openEmbedded = lazily(async () => ({
     digest: await embedded.digest(),
-    model: await openModel(embedded.source, engine),
+    model: await openModel(embedded.source, { engine, once: lazily }),
   }));
   let follower: Follower<Model> | undefined;
   let firstUse: number | undefined;
@@ -82,7 +83,7 @@ export function followRegistry(options: FollowOptions): ModelProvider {
   }
 
   async function open(digest: string, current: Model, name: string): Promise<Model> {
-    const model = await openModel(registrySource(registry, digest), engine);
+    const model = await openModel(registrySource(registry, digest), { engine, once: lazily });
     try {
       requireName(model.manifest, name);
       await verify(model, current);

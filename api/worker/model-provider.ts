@@ -1,15 +1,9 @@
-// A model out of its files: manifest read and checked, artefacts verified, encoders opened when first needed.
-import type { Artefact } from '../../contracts/src/model/artefact.ts';
-import { ModelManifest } from '../../contracts/src/model/manifest.ts';
-import { CoreError } from '../core/errors.ts';
+// Provides the model that a request is answered with: here one that never changes, in follow-registry.ts the current one.
 import type { Model } from '../core/model.ts';
-import { RegistryError } from '../registry/errors.ts';
 import type { UseOptions } from '../registry/follow.ts';
-import { type ModelSource, readVerified } from '../registry/read.ts';
-import type { OpenTextEngine, TextEngine } from '../text/engine.ts';
-import { createStaticEncode } from '../text/static/encode.ts';
-import { openTable } from '../text/table.ts';
-import { openTokenizer } from '../text/tokenizers/tokenizers.ts';
+import type { ModelSource } from '../registry/read.ts';
+import type { TextEngine } from '../text/engine.ts';
+import { openModel } from '../text/open-model.ts';
 import { lazily } from './isolate/lazily.ts';
 
 /** Asked once per request, so that an implementation may move on to a newer model between two requests. */
@@ -20,42 +14,6 @@ export interface ModelProvider {
 
 /** One model permanently. */
 export function provideModel(source: ModelSource, engine: TextEngine): ModelProvider {
-  const model = lazily(() => openModel(source, engine));
+  const model = lazily(() => openModel(source, { engine, once: lazily }));
   return { use: async (work) => work(await model()) };
-}
-
-export async function openModel(source: ModelSource, engine: TextEngine): Promise<Model> {
-  const parsed = ModelManifest.safeParse(await source.manifest());
-  if (!parsed.success) {
-    const [issue] = parsed.error.issues;
-    throw new CoreError(
-      'model_unavailable',
-      `The model's manifest is invalid at ${issue?.path.join('.')}: ${issue?.message}`,
-    );
-  }
-  const manifest = parsed.data;
-  const read = async (artefact: Artefact) => {
-    try {
-      return await readVerified(source, artefact);
-    } catch (error) {
-      throw error instanceof RegistryError ? new CoreError('model_unavailable', error.message) : error;
-    }
-  };
-  const { text } = manifest;
-  let student: OpenTextEngine | undefined;
-  return {
-    manifest,
-    tokenizer: lazily(() => openTokenizer(text.tokenizer, read)),
-    student: lazily(async () => {
-      student = await engine.open(text, read);
-      return student.encode;
-    }),
-    static: lazily(async () =>
-      createStaticEncode(openTable(manifest.static.table, await read(manifest.static.table.file))),
-    ),
-    async close() {
-      source.close?.();
-      await student?.close();
-    },
-  };
 }
