@@ -1,7 +1,9 @@
 // What `npm start` runs: the Worker and the image encoder, both following a registry folder.
+
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Miniflare } from 'miniflare';
+import { FILES } from '../../contracts/src/keys.ts';
 import { ModelManifest } from '../../contracts/src/model/manifest.ts';
 import { toFileUri } from '../registry/stores/file-uri.ts';
 import { digestOfFile } from '../registry/stores/hash.ts';
@@ -37,7 +39,7 @@ export async function startLocal({
     await Promise.all([worker?.dispose(), encoder.stop()]);
   };
   try {
-    const current = { manifest: await digestOfFile(join(model, 'manifest.json')) };
+    const current = { manifest: await digestOfFile(join(model, FILES.manifest)) };
     const notice = (event: WorkerEvent) => {
       if (event.event === 'model_current') current.manifest = String(event.manifest);
       onEvent(event);
@@ -69,7 +71,7 @@ interface FollowerOptions {
 async function followFolder(folder: string, worker: Miniflare, options: FollowerOptions): Promise<() => void> {
   const { url, model, pollMs, current, onEvent } = options;
   const bucket = await worker.getR2Bucket(BUCKET);
-  const embedded = ModelManifest.parse(JSON.parse(readFileSync(join(model, 'manifest.json'), 'utf8')));
+  const embedded = ModelManifest.parse(JSON.parse(readFileSync(join(model, FILES.manifest), 'utf8')));
   const name = options.name ?? embedded.name;
   let isEnded = false;
   const onProblem = (reason: string) => {

@@ -1,4 +1,5 @@
 // `npm start`: the Worker in workerd and the image encoder beside it, on this machine; both follow a registry folder.
+
 import { existsSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { join, resolve } from 'node:path';
@@ -6,6 +7,7 @@ import { fileURLToPath } from 'node:url';
 import { type CommandLine, runCommand } from '../../contracts/command/command-line.ts';
 import { whenNpmEnds } from '../../contracts/command/lifetime.ts';
 import { ENVARS } from '../../contracts/src/envars.ts';
+import { FILES } from '../../contracts/src/keys.ts';
 import { UserError } from '../../contracts/src/user-error.ts';
 import { EMBEDDED_MODEL } from './bundle.ts';
 import { startLocal } from './local.ts';
@@ -45,7 +47,7 @@ function readOptions({ values }: CommandLine<typeof OPTIONS>): Options {
   const port = Number(values.port ?? process.env[ENVARS.port] ?? 8787);
   if (!Number.isInteger(port) || port < 0 || port > 65_535) throw new UserError('the port must be 0 to 65535');
   const model = resolve(values.model ?? EMBEDDED_MODEL);
-  if (!existsSync(join(model, 'manifest.json'))) {
+  if (!existsSync(join(model, FILES.manifest))) {
     throw new UserError(`${model} holds no model (manifest.json is missing): npm run train makes one`);
   }
   return { model, name: process.env[ENVARS.modelName], port, registry: resolve(values.registry ?? REGISTRY) };

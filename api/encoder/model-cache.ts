@@ -1,9 +1,10 @@
 // Published models as folders on this disk: what the image tower needs, verified, there as a whole or not at all.
+
 import { createWriteStream } from 'node:fs';
 import { access, mkdir, rename, rm, writeFile } from 'node:fs/promises';
 import { dirname, isAbsolute, join, normalize } from 'node:path';
 import { pipeline } from 'node:stream/promises';
-import { artefactKey } from '../../contracts/src/keys.ts';
+import { artefactKey, FILES } from '../../contracts/src/keys.ts';
 import type { Artefact } from '../../contracts/src/model/artefact.ts';
 import type { ModelManifest } from '../../contracts/src/model/manifest.ts';
 import { find } from '../registry/read.ts';
@@ -25,7 +26,7 @@ export async function download(registry: ObjectReader, stored: StoredManifest, c
   const incoming = `${folder}.${process.pid}`;
   try {
     await mkdir(incoming, { recursive: true });
-    await writeFile(join(incoming, 'manifest.json'), stored.bytes);
+    await writeFile(join(incoming, FILES.manifest), stored.bytes);
     for (const artefact of weights ? [file, weights.file] : [file]) await copy(registry, artefact, incoming);
     await rename(incoming, folder);
   } finally {

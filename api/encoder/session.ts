@@ -1,6 +1,7 @@
 // The image tower: opens the ONNX graph that the manifest names, after its digest has been checked, and runs batches.
 
 import { dirname, join } from 'node:path';
+import { FILES } from '../../contracts/src/keys.ts';
 import type { Artefact } from '../../contracts/src/model/artefact.ts';
 import { ModelManifest } from '../../contracts/src/model/manifest.ts';
 import { UserError } from '../../contracts/src/user-error.ts';
@@ -14,7 +15,7 @@ export interface ImageSession {
 }
 
 export async function readManifest(folder: string): Promise<ModelManifest> {
-  const path = join(folder, 'manifest.json');
+  const path = join(folder, FILES.manifest);
   const text = await readIfPresent(path);
   if (text === undefined) {
     throw new UserError(`there is no model at ${path}: train one, or name the folder of another`);

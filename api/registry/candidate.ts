@@ -1,5 +1,5 @@
 // A trained model before it is published: what its finished runs of `export` and `evaluate` say of it, verified.
-import { FILES } from '../../contracts/src/keys.ts';
+import { FILES, isNamed } from '../../contracts/src/keys.ts';
 import type { Artefact } from '../../contracts/src/model/artefact.ts';
 import { ModelManifest } from '../../contracts/src/model/manifest.ts';
 import { TrainingReport } from '../../contracts/src/training/job.ts';
@@ -26,12 +26,12 @@ export async function readCandidate(
 ): Promise<ExportedModel> {
   const exported = await readReportOf(run);
   const evaluated = await readReportOf(evaluation);
-  const found = Object.values(exported.artefacts).find(({ path }) => /(^|\/)manifest\.json$/.test(path));
+  const found = Object.values(exported.artefacts).find(({ path }) => isNamed(path, FILES.manifest));
   if (found === undefined) throw new RegistryError(`${run.uri}: the report of export names no manifest.json`);
   const bytes = await (await findSized(run, found)).bytes();
   if ((await sha256(bytes)) !== found.digest) throw notItsDescriptor(run, found.path);
   const manifest = parseDocument(ModelManifest, new TextDecoder().decode(bytes), `${run.uri}/${found.path}`);
-  const base = found.path.slice(0, -'manifest.json'.length);
+  const base = found.path.slice(0, -FILES.manifest.length);
   return { run, base, bytes, digest: found.digest, manifest, exported, evaluated, dev_data };
 }
 

@@ -1,8 +1,10 @@
 // Publishing and rolling back: artefacts by digest, then the manifest, then the release, and the pointer last.
+
 import { artefactKey, currentKey, manifestKey, releaseKey } from '../../contracts/src/keys.ts';
 import type { Artefact } from '../../contracts/src/model/artefact.ts';
 import type { ModelPointer } from '../../contracts/src/model/pointer.ts';
 import type { ModelRelease } from '../../contracts/src/model/release.ts';
+import { SCHEMA_VERSION } from '../../contracts/src/schema-version.ts';
 import type { GateDecision, Published } from '../../contracts/src/training/pipeline.ts';
 import { artefactsIn } from './artefacts.ts';
 import { type ExportedModel, openArtefact } from './candidate.ts';
@@ -88,11 +90,18 @@ async function movePointer(
     `the pointer of ${move.name} moved meanwhile: decide again, nothing was published over the other model`,
   );
   if ((before?.pointer.manifest ?? null) !== from) throw moved;
-  const release = encodeDocument({ ...move, previous: before?.pointer.release ?? null } satisfies ModelRelease);
+  const previous = before?.pointer.release ?? null;
+  const release = encodeDocument({ schema_version: SCHEMA_VERSION, ...move, previous } satisfies ModelRelease);
   const digest = await sha256(release);
   await putByDigest(registry, releaseKey(digest), digest, async () => release);
   const { name, manifest, moved_at } = move;
-  const pointer = encodeDocument({ name, manifest, release: digest, moved_at } satisfies ModelPointer);
+  const pointer = encodeDocument({
+    schema_version: SCHEMA_VERSION,
+    name,
+    manifest,
+    release: digest,
+    moved_at,
+  } satisfies ModelPointer);
   const condition = before === undefined ? 'absent' : { etag: before.etag };
   if (!(await registry.put(currentKey(name), pointer, condition))) throw moved;
   return { name, manifest, moved_at };

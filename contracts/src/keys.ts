@@ -67,6 +67,9 @@ export const releaseKey = (digest: string): string => `${PREFIXES.releases}/sha2
 /** A user's data, named by its digest: files below it by their relative path, the index written last. */
 export const dataPrefix = (digest: string): string => `${PREFIXES.data}/sha256/${hexOf(digest)}`;
 
+/** A file of a user's data; `path` is relative, with slashes. */
+export const dataFileKey = (digest: string, path: string): string => `${dataPrefix(digest)}/${path}`;
+
 /** What the schedule trains: a recipe and the data that it was last submitted with. */
 export const requestKey = (recipe: string): string => `${PREFIXES.requests}/${name(RecipeName, recipe)}.json`;
 
@@ -90,6 +93,9 @@ export const jobKey = (run: RunName): string => fileIn(runFolder(PREFIXES.runs, 
 
 /** A file of a folder that is a key, a path with slashes or a URI. */
 export const fileIn = (folder: string, file: FileName): string => `${folder}/${file}`;
+
+/** Whether a path or key is of a file with that name. */
+export const isNamed = (path: string, file: FileName): boolean => path === file || path.endsWith(`/${file}`);
 
 /** The folder of a file with that name; undefined where the key has another. */
 export const folderOf = (key: string, file: FileName): string | undefined =>

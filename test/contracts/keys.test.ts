@@ -78,12 +78,15 @@ describe('a key is refused', () => {
   });
 });
 
+/** Names of `FILES` as a literal of their own: whoever needs one takes it from the table. */
+const FILE_LITERAL = new RegExp(`['"\`](?:${Object.values(FILES).join('|').replaceAll('.', '\\.')})['"\`]`);
 /** A prefix with its slash at the start of a literal, or one of the names of `FILES` that only a key has. */
 const LITERALS = [
   new RegExp(`['"\`](?:${Object.values(PREFIXES).join('|')})/(?!\\$\\{file\\})`),
   new RegExp(
     `/(?:${[FILES.job, FILES.report, FILES.lease, FILES.pointer, FILES.dataIndex].join('|').replaceAll('.', '\\.')})['"\`]`,
   ),
+  FILE_LITERAL,
   /slice\('sha256:'\.length\)|slice\(0, 12\)/,
 ];
 /** `recipes/` is also a folder of the repository, and `models/` one of a route. */

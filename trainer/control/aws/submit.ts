@@ -1,6 +1,8 @@
 // Submits what is missing of a recipe to AWS Batch. The plan is the one that runs locally.
+
 import { encodeDocument, type ObjectStore } from '../../../api/registry/store.ts';
 import { requestKey } from '../../../contracts/src/keys.ts';
+import { SCHEMA_VERSION } from '../../../contracts/src/schema-version.ts';
 import { localFolderOf, STAGE_NAMES, type StageName } from '../../../contracts/src/stages.ts';
 import { TrainingRequest } from '../../../contracts/src/training/pipeline.ts';
 import { configOf, type Recipe } from '../../../contracts/src/training/recipe.ts';
@@ -49,7 +51,13 @@ export async function submitRecipe(
 ): Promise<void> {
   await uploadData(data, folder, { store, onProgress: (progress) => emit({ event: 'uploading', ...progress }) });
   const submitted_at = new Date().toISOString();
-  const request = { recipe, code, data: { uri: dataUri(store, data.digest), digest: data.digest }, submitted_at };
+  const request = {
+    schema_version: SCHEMA_VERSION,
+    recipe,
+    code,
+    data: { uri: dataUri(store, data.digest), digest: data.digest },
+    submitted_at,
+  };
   await store.put(requestKey(recipe.name), encodeDocument(TrainingRequest.parse(request)));
   const ids = new Map<string, string>();
   for (const planned of jobs) {

@@ -1,8 +1,11 @@
 // Uploads the user's data for the training containers: under its digest, the index last.
+
 import { join } from 'node:path';
-import type { ObjectStore } from '../../../api/registry/store.ts';
+import { encodeDocument, type ObjectStore } from '../../../api/registry/store.ts';
 import { fileBody } from '../../../api/registry/stores/open.ts';
-import { dataPrefix, FILES, fileIn } from '../../../contracts/src/keys.ts';
+import { dataFileKey, dataPrefix, FILES, fileIn } from '../../../contracts/src/keys.ts';
+import { SCHEMA_VERSION } from '../../../contracts/src/schema-version.ts';
+import type { DataIndex as DataIndexDocument } from '../../../contracts/src/training/data-index.ts';
 import { UserError } from '../../../contracts/src/user-error.ts';
 import type { DataIndex } from '../recipe/data-index.ts';
 
@@ -43,13 +46,13 @@ export async function uploadData(
   const uploadNext = async (): Promise<void> => {
     for (let file = waiting.shift(); file !== undefined; file = waiting.shift()) {
       const { path, size } = file;
-      if (sizes.get(`${prefix}/${path}`) !== size)
-        await store.put(`${prefix}/${path}`, await fileBody(join(root, path)));
+      const key = dataFileKey(digest, path);
+      if (sizes.get(key) !== size) await store.put(key, await fileBody(join(root, path)));
       progress.files += 1;
       progress.bytes += size;
       onProgress?.({ ...progress });
     }
   };
   await Promise.all(Array.from({ length: PARALLEL_UPLOADS }, uploadNext));
-  await store.put(index, Buffer.from(JSON.stringify({ files })));
+  await store.put(index, encodeDocument({ schema_version: SCHEMA_VERSION, files } satisfies DataIndexDocument));
 }

@@ -101,7 +101,7 @@ async function list(registry: ObjectStore, name: string, print: Print): Promise<
   if (releases.length === 0) throw new UserError(`nothing was ever published as ${name} in ${registry.uri}`);
   const current = activeReleases(releases).at(-1)?.manifest ?? null;
   const rows = await Promise.all(
-    releases.map(async (release) => {
+    releases.map(async ({ schema_version: _, ...release }) => {
       const { manifest } = await readManifest(registry, release.manifest);
       return { ...release, version: manifest.version };
     }),

@@ -1,9 +1,11 @@
 // Puts an exported model in the place that the server reads: checked first, then swapped in by renames.
+
 import { cpSync, existsSync, readFileSync, renameSync, rmSync } from 'node:fs';
 import { basename, dirname, join, relative } from 'node:path';
 import { z } from 'zod';
 import { artefactsIn } from '../../../api/registry/artefacts.ts';
 import { sha256Of } from '../../../api/registry/stores/hash.ts';
+import { FILES, isNamed } from '../../../contracts/src/keys.ts';
 import { ModelManifest } from '../../../contracts/src/model/manifest.ts';
 import type { TrainingReport } from '../../../contracts/src/training/job.ts';
 import { UserError } from '../../../contracts/src/user-error.ts';
@@ -21,7 +23,7 @@ export interface Installed {
  */
 export function installModel(run: string, report: TrainingReport, target: string): Installed {
   const artefacts = Object.values(report.artefacts);
-  const manifest = artefacts.find(({ path }) => basename(path) === 'manifest.json');
+  const manifest = artefacts.find(({ path }) => isNamed(path, FILES.manifest));
   if (manifest === undefined) throw new UserError(`${run}: the report of export names no manifest.json`);
   const base = dirname(manifest.path);
   const files = artefacts.filter(({ path }) => base === '.' || path.startsWith(`${base}/`));
@@ -46,7 +48,7 @@ export function installModel(run: string, report: TrainingReport, target: string
 
 /** Throws unless the manifest keeps the contract and every file it names is there, byte for byte. */
 function verifyModel(folder: string): void {
-  const result = ModelManifest.safeParse(JSON.parse(readFileSync(join(folder, 'manifest.json'), 'utf8')));
+  const result = ModelManifest.safeParse(JSON.parse(readFileSync(join(folder, FILES.manifest), 'utf8')));
   if (!result.success)
     throw new UserError(`the exported manifest breaks the contract:\n${z.prettifyError(result.error)}`);
   for (const { path, digest, size } of artefactsIn(result.data)) {

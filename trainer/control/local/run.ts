@@ -4,6 +4,7 @@ import { renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fromFileUri } from '../../../api/registry/stores/file-uri.ts';
 import { FILES } from '../../../contracts/src/keys.ts';
+import { SCHEMA_VERSION } from '../../../contracts/src/schema-version.ts';
 import type { StageName } from '../../../contracts/src/stages.ts';
 import { TrainingJob } from '../../../contracts/src/training/job.ts';
 import { UserError } from '../../../contracts/src/user-error.ts';
@@ -91,7 +92,7 @@ async function runStage(
   // A stage takes any report.json for a finished run, so one that was refused must go.
   if (before.status === 'refused') renameSync(join(folder, FILES.report), join(folder, FILES.refusedReport));
   const jobFile = join(folder, FILES.job);
-  writeFileSync(jobFile, `${JSON.stringify(TrainingJob.parse(job), null, 2)}\n`);
+  writeFileSync(jobFile, `${JSON.stringify(TrainingJob.parse({ schema_version: SCHEMA_VERSION, ...job }), null, 2)}\n`);
   emit({ event: 'running', id, stage, ...position, output, log, note });
   const announceStop = (): void => emit({ event: 'stopping', id });
   options.stop.addEventListener('abort', announceStop);

@@ -1,13 +1,13 @@
 // Progress of one stage: its lines, how long it still takes, and how a person reads it. Pure.
+import { readEvent } from '../../../contracts/src/events.ts';
 import { ProgressLine } from '../../../contracts/src/training/job.ts';
-import { parseJson } from './json.ts';
 
 /** The rate comes from the last five minutes, so that a slow start or a cache that filled does not mislead for hours. */
 const WINDOW_SECONDS = 300;
 
 /** A line of a stage's standard output as progress; undefined where it is something else. */
 export function parseProgress(line: string): ProgressLine | undefined {
-  return line.startsWith('{') ? ProgressLine.safeParse(parseJson(line)).data : undefined;
+  return readEvent(ProgressLine, line);
 }
 
 export interface ProgressClock {

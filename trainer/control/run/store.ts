@@ -1,6 +1,8 @@
 // Reads and writes runs in an object store: which are finished, and what they took.
+
 import { encodeDocument, type ObjectStore } from '../../../api/registry/store.ts';
 import { FILES, fileIn, folderOf, jobKey, PREFIXES, recipeRuns } from '../../../contracts/src/keys.ts';
+import { SCHEMA_VERSION } from '../../../contracts/src/schema-version.ts';
 import { TrainingJob, type TrainingReport } from '../../../contracts/src/training/job.ts';
 import type { PastRun } from '../plan/estimate.ts';
 import type { PlannedJob } from '../plan/plan.ts';
@@ -11,7 +13,7 @@ import { judgeReport } from './report.ts';
 export async function writeJob(store: ObjectStore, { job, contentAddress }: PlannedJob): Promise<void> {
   await store.put(
     jobKey({ recipe: job.recipe, job: job.id, address: contentAddress }),
-    encodeDocument(TrainingJob.parse(job)),
+    encodeDocument(TrainingJob.parse({ schema_version: SCHEMA_VERSION, ...job })),
   );
 }
 
