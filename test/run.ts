@@ -1,53 +1,71 @@
-// `npm test`: generated files fresh, TypeScript tests, Python tests; closes with one line that counts both languages.
+// The command `npm test`: all tests, or those of some paths, in both languages; closes with one line that counts both.
 import { spawn } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, watch } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { type CommandLine, runCommand } from '../contracts/command/command-line.ts';
-import { ENVARS } from '../contracts/src/envars.ts';
 import { UserError } from '../contracts/src/user-error.ts';
-import { ensureVenv } from '../trainer/control/local/venv.ts';
+import { type Language, type Selection, selectTests } from './selection.ts';
+import { trainerPython } from './support/python.ts';
 
-const HELP = `Usage: npm test [-- --only typescript|python]
+const HELP = `Usage: npm test [-- [PATH ...] [-t NAME] [--watch] [--only typescript|python]]
 
-Runs everything that needs no cloud. The first run also makes the trainer's Python environment (about 5 minutes).
+Without PATH, everything that needs no cloud. The first run also makes the trainer's Python environment (5 minutes).
 Ends with "N passed, N failed" over both languages, and with exit code 1 if anything failed.
-`;
-const OPTIONS = { only: { type: 'string' } } as const;
-const ROOT = resolve(import.meta.dirname, '..');
-const counts = { passed: 0, failed: 0, skipped: 0 };
 
-async function main({ values }: CommandLine<typeof OPTIONS>): Promise<number> {
-  if (values.only !== undefined && values.only !== 'typescript' && values.only !== 'python')
-    throw new UserError(`--only ${values.only}: typescript or python`);
+  PATH         a test file or a folder of tests, in either language; Python is set up only where it is needed
+  -t NAME      only tests whose name contains NAME
+  --watch      run again whenever a file changes, until Ctrl-C
+  --only LANG  only typescript or python
+  --help       this text
+  --version    name and version
+
+  npm test -- test/api/core                        a folder
+  npm test -- test/trainer/test_losses.py --watch  a Python file, again at every change
+`;
+const OPTIONS = {
+  only: { type: 'string' },
+  watch: { type: 'boolean' },
+  name: { type: 'string', short: 't' },
+} as const;
+const ROOT = resolve(import.meta.dirname, '..');
+const VITEST = join('node_modules', 'vitest', 'vitest.mjs');
+/** What Python tests read. */
+const PYTHON_SOURCES = ['trainer', 'contracts', 'test'];
+
+interface Counts {
+  passed: number;
+  failed: number;
+  skipped: number;
+}
+interface Step {
+  name: string;
+  command: string;
+  args: string[];
+  /** Reads the report that the command wrote. */
+  read(): Partial<Counts>;
+  /** Exit codes that are not a failure (default 0). */
+  ok?: number[];
+}
+
+async function main({ values, words }: CommandLine<typeof OPTIONS>): Promise<number> {
+  const only = languageOf(values.only);
+  // npm starts scripts in the repository's root and says where the user stood.
+  const selection = selectTests(words, { cwd: process.env.INIT_CWD ?? ROOT, root: ROOT });
+  const isWanted = (language: Language): boolean =>
+    (only ?? language) === language && (words.length === 0 || selection[language].length > 0);
+  const run = { selection, name: values.name, isAll: words.length === 0 };
+  if (values.watch) return watchTests(run, isWanted);
+  const counts: Counts = { passed: 0, failed: 0, skipped: 0 };
   const folder = mkdtempSync(join(tmpdir(), 'edge-clip-test-'));
   try {
-    // TypeScript tests need it too: the AWS emulator, the container's entry point and the Dockerfile lint are Python packages.
-    const python = process.env[ENVARS.python] ?? (await ensureVenv({ say: (sentence) => console.log(sentence) }));
-    if (values.only !== 'python') {
-      await step('generated files are fresh', process.execPath, ['contracts/tools/generate.ts', '--check'], () => ({
-        passed: 1,
-      }));
-      const report = join(folder, 'vitest.json');
-      await step(
-        'TypeScript tests',
-        process.execPath,
-        [
-          'node_modules/vitest/vitest.mjs',
-          'run',
-          '--reporter=default',
-          '--reporter=json',
-          `--outputFile.json=${report}`,
-        ],
-        () => fromVitest(report),
-      );
+    // Some TypeScript tests need it too (the AWS emulator): those of a path make it themselves.
+    const python = run.isAll || isWanted('python') ? await trainerPython() : '';
+    if (isWanted('typescript')) {
+      if (run.isAll && values.name === undefined) await count(GENERATED, counts);
+      await count(vitest(run, join(folder, 'vitest.json')), counts);
     }
-    if (values.only !== 'typescript') {
-      const report = join(folder, 'pytest.xml');
-      await step('Python tests', python, ['-m', 'pytest', '-c', 'trainer/pyproject.toml', `--junitxml=${report}`], () =>
-        fromJunit(report),
-      );
-    }
+    if (isWanted('python')) await count(pytest(run, python, join(folder, 'pytest.xml')), counts);
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }
@@ -56,37 +74,132 @@ async function main({ values }: CommandLine<typeof OPTIONS>): Promise<number> {
   return counts.failed > 0 || counts.passed === 0 ? 1 : 0;
 }
 
-/** Run one command; a non-zero exit counts as at least one failure, whatever its report says. */
-async function step(name: string, command: string, args: string[], read: () => Partial<typeof counts>): Promise<void> {
+function languageOf(only: string | undefined): Language | undefined {
+  if (only === undefined || only === 'typescript' || only === 'python') return only;
+  throw new UserError(`--only ${only}: typescript or python`);
+}
+
+interface Run {
+  selection: Selection;
+  name: string | undefined;
+  isAll: boolean;
+}
+
+// ------------------------------------------------------------------ one run
+
+const GENERATED: Step = {
+  name: 'generated files are fresh',
+  command: process.execPath,
+  args: [join('contracts', 'tools', 'generate.ts'), '--check'],
+  read: () => ({ passed: 1 }),
+};
+
+function vitest(run: Run, report: string): Step {
+  const reporters = ['--reporter=default', '--reporter=json', `--outputFile.json=${report}`];
+  return {
+    name: 'TypeScript tests',
+    command: process.execPath,
+    args: [VITEST, 'run', ...reporters, ...vitestFilters(run)],
+    read: () => fromVitest(report),
+  };
+}
+
+function pytest(run: Run, python: string, report: string): Step {
+  return {
+    name: 'Python tests',
+    command: python,
+    args: ['-m', 'pytest', '-c', 'trainer/pyproject.toml', `--junitxml=${report}`, ...pytestFilters(run)],
+    read: () => fromJunit(report),
+    // 5: no test has that name, which is nothing against it where the other language has one.
+    ok: run.name === undefined ? [0] : [0, 5],
+  };
+}
+
+function vitestFilters({ selection: { typescript }, name, isAll }: Run): string[] {
+  // The Workers runtime starts only for tests that run in it.
+  const projects = ['workerd', 'node'].filter(
+    (project) => isAll || typescript.some((file) => file.endsWith('.workerd.test.ts') === (project === 'workerd')),
+  );
+  const named = name === undefined ? [] : ['-t', escapeRegExp(name), '--passWithNoTests'];
+  return [...projects.flatMap((project) => ['--project', project]), ...named, ...typescript];
+}
+
+function pytestFilters({ selection: { python }, name }: Run): string[] {
+  // pytest's names are identifiers: every word of NAME has to be in one.
+  const words = name?.match(/\w+/g) ?? [];
+  return [...(words.length === 0 ? [] : ['-k', words.join(' and ')]), ...python];
+}
+
+/** A non-zero exit counts as at least one failure, whatever the report says. */
+async function count({ name, command, args, read, ok = [0] }: Step, counts: Counts): Promise<void> {
   const started = Date.now();
   console.log(`\n== ${name}`);
-  const code = await new Promise<number>((done) => {
-    const child = spawn(command, args, { cwd: ROOT, stdio: 'inherit' });
-    child.on('error', () => done(127));
-    child.on('close', (status) => done(status ?? 1));
-  });
-  let found: Partial<typeof counts> = {};
+  const code = await exitOf(command, args);
+  const isOk = ok.includes(code);
+  let found: Partial<Counts> = {};
   try {
-    found = code === 0 || name !== 'generated files are fresh' ? read() : {};
+    if (isOk || name !== GENERATED.name) found = read();
   } catch {
     console.log(`${name}: no report was written`);
   }
   counts.passed += found.passed ?? 0;
   counts.skipped += found.skipped ?? 0;
-  counts.failed += code === 0 ? (found.failed ?? 0) : Math.max(1, found.failed ?? 0);
-  console.log(`== ${name}: ${code === 0 ? 'ok' : `exit ${code}`} after ${Math.round((Date.now() - started) / 1000)} s`);
+  counts.failed += isOk ? (found.failed ?? 0) : Math.max(1, found.failed ?? 0);
+  console.log(`== ${name}: ${isOk ? 'ok' : `exit ${code}`} after ${Math.round((Date.now() - started) / 1000)} s`);
 }
 
-function fromVitest(file: string): Partial<typeof counts> {
+function exitOf(command: string, args: string[]): Promise<number> {
+  return new Promise((done) => {
+    const child = spawn(command, args, { cwd: ROOT, stdio: 'inherit' });
+    child.on('error', () => done(127));
+    child.on('close', (status) => done(status ?? 1));
+  });
+}
+
+function fromVitest(file: string): Partial<Counts> {
   const report = JSON.parse(readFileSync(file, 'utf8'));
   return { passed: report.numPassedTests, failed: report.numFailedTests, skipped: report.numPendingTests };
 }
 
-function fromJunit(file: string): Partial<typeof counts> {
+function fromJunit(file: string): Partial<Counts> {
   const suite = readFileSync(file, 'utf8').match(/<testsuite [^>]*>/)?.[0] ?? '';
   const number = (name: string) => Number(suite.match(new RegExp(` ${name}="(\\d+)"`))?.[1] ?? 0);
   const failed = number('failures') + number('errors');
   return { passed: number('tests') - failed - number('skipped'), failed, skipped: number('skipped') };
 }
 
-await runCommand({ help: HELP, options: OPTIONS }, main);
+function escapeRegExp(text: string): string {
+  return text.replace(/[.*+?^${}()|[\]\\]/g, '\\$&');
+}
+
+// ------------------------------------------------------------------ again and again
+
+/** One language at a time: each has the terminal to itself. Without a path or --only that is TypeScript. */
+async function watchTests(run: Run, isWanted: (language: Language) => boolean): Promise<number> {
+  if (isWanted('typescript')) {
+    if (isWanted('python') && !run.isAll)
+      throw new UserError('--watch takes one language at a time: add --only python or --only typescript');
+    return exitOf(process.execPath, [VITEST, 'watch', ...vitestFilters(run)]);
+  }
+  const python = await trainerPython();
+  const args = ['-m', 'pytest', '-c', 'trainer/pyproject.toml', ...pytestFilters(run)];
+  for (;;) {
+    await exitOf(python, args);
+    console.log('\nWaiting for a change. Ctrl-C ends it.');
+    await changeOf(PYTHON_SOURCES);
+  }
+}
+
+function changeOf(folders: readonly string[]): Promise<void> {
+  return new Promise((done) => {
+    const watchers = folders.map((folder) =>
+      watch(join(ROOT, folder), { recursive: true }, (_, file) => {
+        if (!file?.endsWith('.py')) return;
+        for (const watcher of watchers) watcher.close();
+        done();
+      }),
+    );
+  });
+}
+
+await runCommand({ help: HELP, options: OPTIONS, words: Number.POSITIVE_INFINITY }, main);

@@ -3,15 +3,14 @@ import { execFileSync, spawnSync } from 'node:child_process';
 import { existsSync, rmSync, statSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { beforeAll, describe, expect, test } from 'vitest';
-import { ENVARS } from '../../contracts/src/envars.ts';
 import { STAGE_NAMES } from '../../contracts/src/stages.ts';
-import { ensureVenv } from '../../trainer/control/local/venv.ts';
 import { codeDigests, sourceReader } from '../../trainer/control/plan/code-digest.ts';
+import { trainerPython } from '../support/python.ts';
 import { copyOf, filesBelow, lastOf, ROOT, readDockerfile, readIgnore, replay } from './dockerfile.ts';
 
 let python = '';
 beforeAll(async () => {
-  python = process.env[ENVARS.python] ?? (await ensureVenv());
+  python = await trainerPython();
 }, 900_000);
 
 describe.each(['trainer/Dockerfile', 'api/encoder/Dockerfile'])('%s', (path) => {

@@ -20,7 +20,7 @@ import {
   type Queue,
 } from '../../contracts/src/job-classes.ts';
 import { CLOUD_OUTPUTS, jobDefinitionOutput, queueOutput } from '../../contracts/src/outputs.ts';
-import { ensureVenv } from '../../trainer/control/local/venv.ts';
+import { trainerPython } from './python.ts';
 
 export interface AwsEmulator {
   endpoint: string;
@@ -31,7 +31,7 @@ export interface AwsEmulator {
 
 /** `home`: folder with the `stages` that jobs run. `env`: what they see besides. */
 export async function startAws(home: string, env: Record<string, string> = {}): Promise<AwsEmulator> {
-  const python = await ensureVenv();
+  const python = await trainerPython();
   const script = join(import.meta.dirname, 'aws_emulator.py');
   const child = spawn(python, [script, '--home', home], {
     env: { ...process.env, ...env },
