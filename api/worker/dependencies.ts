@@ -5,7 +5,7 @@ import type { Admission } from './middleware/admission.ts';
 import type { ModelProvider } from './model-provider.ts';
 
 export interface Dependencies {
-  registry: ModelProvider;
+  provider: ModelProvider;
   images: ImageEncoder;
   admission: Admission;
   /** The document of GET /openapi.json. */

@@ -31,7 +31,7 @@ function assemble(env: Env) {
   const images = createImageEncoder(url, { send: sender(env) });
   const lease = createLease(OPENING_MS);
   const engine = ENGINES.onnx({ wasm, pause: () => sleep(0), alone: (work) => inTurn(lease, work) });
-  const registry = bucket
+  const provider = bucket
     ? followRegistry({
         embedded: { source: bundledModel, digest: bundledDigest },
         registry: openR2Reader(bucket),
@@ -43,7 +43,7 @@ function assemble(env: Env) {
         probeImages: async (space) => void (url && (await probeImageEncoder(images, space))),
       })
     : provideModel(bundledModel, engine);
-  return createApp({ registry, images, admission: createAdmission(), openapi });
+  return createApp({ provider, images, admission: createAdmission(), openapi });
 }
 
 /** Calls to the encoder are signed where there are keys. */

@@ -1,5 +1,6 @@
 // Runs the student's ONNX graph: token ids -> rows of the quantised table -> graph -> unit vectors of full length.
 import * as ort from 'onnxruntime-web/wasm';
+import { cutAndNormalise } from '../../core/vectors.ts';
 import type { Encode, TokenIds } from '../engine.ts';
 import type { Table } from '../table.ts';
 import type { TextSession } from './session.ts';
@@ -26,7 +27,8 @@ export function createOnnxEncode(table: Table, session: TextSession, pause: () =
     const { embedding } = await session.run({ inputs_embeds: inputs, attention_mask: mask });
     const data = embedding?.data;
     if (!(data instanceof Float32Array)) throw new Error('the text graph has no float32 output named embedding');
-    return data.slice();
+    // The graph normalises in float32, which is off by some 1e-6.
+    return cutAndNormalise(data, data.length);
   }
 
   // One text per run: in WebAssembly padding costs as much as the rows it fills, and activations are quantised per run,

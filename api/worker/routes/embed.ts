@@ -14,12 +14,13 @@ import { readJsonOrForm } from '../http/body.ts';
 import { parseEmbedForm } from '../http/form.ts';
 import type { Reply } from '../http/reply.ts';
 
-export async function embedRoute(request: Request, { registry, images, admission }: Dependencies): Promise<Reply> {
+export async function embedRoute(request: Request, { provider, images, admission }: Dependencies): Promise<Reply> {
   const body = await readJsonOrForm(request);
   const asked = 'form' in body ? await parseEmbedForm(body.form) : parseRequest(EmbedRequest, body.json);
   const input = Array.isArray(asked.input) ? asked.input : [asked.input];
-  const engines = { images, admit: admission(request.signal) };
-  const output = await registry.use((model) => embed(model, engines, { ...asked, input }));
+  const { signal } = request;
+  const engines = { images, admit: admission(signal) };
+  const output = await provider.use((model) => embed(model, engines, { ...asked, input }), { signal });
   const types: EmbeddingType[] = asked.types ?? ['float'];
   return { json: render(output, [...new Set(types)]) };
 }

@@ -1,6 +1,7 @@
 // GET /health/live: the process answers. GET /health/ready: it computes what its manifest says.
 import type { LiveReport, ReadyReport } from '../../../contracts/src/api/models.ts';
 import { checkGolden } from '../../core/golden.ts';
+import type { Model } from '../../core/model.ts';
 import type { Dependencies } from '../dependencies.ts';
 import type { Reply } from '../http/reply.ts';
 
@@ -9,10 +10,10 @@ export async function liveRoute(): Promise<Reply> {
 }
 
 /** Computes every golden vector again each time, without a permit: a busy isolate is ready too. */
-export async function readyRoute(_: Request, { registry }: Dependencies): Promise<Reply> {
-  return registry.use(async (model) => {
+export async function readyRoute({ signal }: Request, { provider }: Dependencies): Promise<Reply> {
+  const check = async (model: Model): Promise<ReadyReport> => {
     const { name, version, space_id } = model.manifest;
-    const golden = await checkGolden(model);
-    return { json: { status: 'ok', model: name, version, space_id, golden } satisfies ReadyReport };
-  });
+    return { status: 'ok', model: name, version, space_id, golden: await checkGolden(model) };
+  };
+  return { json: await provider.use(check, { signal }) };
 }

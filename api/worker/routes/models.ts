@@ -3,6 +3,6 @@ import { listModels } from '../../core/model.ts';
 import type { Dependencies } from '../dependencies.ts';
 import type { Reply } from '../http/reply.ts';
 
-export async function modelsRoute(_: Request, { registry }: Dependencies): Promise<Reply> {
-  return { json: await registry.use(async (model) => listModels(model)) };
+export async function modelsRoute(_: Request, { provider }: Dependencies): Promise<Reply> {
+  return { json: await provider.use(async (model) => listModels(model)) };
 }

@@ -6,14 +6,12 @@ import type { Dependencies } from '../dependencies.ts';
 import { readJson } from '../http/body.ts';
 import type { Reply } from '../http/reply.ts';
 
-export async function similarityRoute(request: Request, { registry, images, admission }: Dependencies): Promise<Reply> {
+export async function similarityRoute(request: Request, { provider, images, admission }: Dependencies): Promise<Reply> {
   const asked = parseRequest(SimilarityRequest, await readJson(request));
-  const engines = { images, admit: admission(request.signal) };
-  return {
-    json: await registry.use((model) =>
-      similarity(model, engines, { ...asked, a: listOf(asked.a), b: listOf(asked.b) }),
-    ),
-  };
+  const sides = { a: listOf(asked.a), b: listOf(asked.b) };
+  const { signal } = request;
+  const engines = { images, admit: admission(signal) };
+  return { json: await provider.use((model) => similarity(model, engines, { ...asked, ...sides }), { signal }) };
 }
 
 function listOf(side: SimilarityRequest['a']): SimilarityItem[] {

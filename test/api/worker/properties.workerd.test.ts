@@ -5,15 +5,15 @@ import { base64Size, fromBase64, isBase64, toBase64 } from '../../../api/core/ba
 import { CoreError } from '../../../api/core/errors.ts';
 import { readText } from '../../../api/core/items.ts';
 import { encodeEmbedding, fromFloat32Bytes } from '../../../api/core/vectors.ts';
-import { EmbedResponse } from '../../../contracts/src/api/embed.ts';
+import { EmbeddingType, EmbedResponse } from '../../../contracts/src/api/embed.ts';
 import { SimilarityResponse } from '../../../contracts/src/api/similarity.ts';
 import { appOf, CONTEXT, STATIC, tableModel } from './table-model.ts';
 import { splitsPair } from './wordpiece-vectors.ts';
 
 fc.configureGlobal({ seed: 20261124, numRuns: 300 });
 
-const { post, registry } = appOf(await tableModel());
-const model = await registry.use(async (current) => current);
+const { post, provider } = appOf(await tableModel());
+const model = await provider.use(async (current) => current);
 const tokenizer = await model.tokenizer();
 
 /** Words of the vocabulary among anything that a string may hold, lone surrogates included. */
@@ -171,3 +171,20 @@ describe('similarity', () => {
     );
   });
 });
+
+test.each([...EmbeddingType.options.map((type) => [type]), ['int8', 'ubinary'], EmbeddingType.options])(
+  'an item of an answer in %s %s is taken by /similarity as it is',
+  async (...types) => {
+    const input = ['dog', 'running'];
+    const response = await post('/embed', { input, model: STATIC, types });
+    const { data } = EmbedResponse.parse(await response.json());
+    const answer = await similarity({ a: data, b: input });
+    if (answer.mode !== 'matrix') throw new Error('not the default mode');
+    // The two directions differ enough that even their signs tell them apart.
+    for (const i of [0, 1]) {
+      expect(answer.scores[i]?.[i]).toBeCloseTo(1, 1);
+      expect(answer.scores[i]?.[1 - i]).toBeLessThan(0.9);
+      expect(answer.calibrated[i]?.[i]).not.toBeNull();
+    }
+  },
+);

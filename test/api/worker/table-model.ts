@@ -1,4 +1,4 @@
-// A model of a random static table behind the real registry: everything of the Worker but the ONNX graph.
+// A model of a random static table behind the real provider: everything of the Worker but the ONNX graph.
 
 import type { ModelSource } from '../../../api/registry/read.ts';
 import { createApp } from '../../../api/worker/app.ts';
@@ -91,14 +91,14 @@ export async function tableModel({ zero = false, changes = {} } = {}): Promise<M
 
 /** The application over that model; without an image encoder, where `parts` brings none. */
 export function appOf(source: ModelSource, parts: Partial<Dependencies> = {}) {
-  const registry = provideModel(source, { open: () => Promise.reject(new Error('there is no graph')) });
+  const provider = provideModel(source, { open: () => Promise.reject(new Error('there is no graph')) });
   const images = createImageEncoder(undefined);
-  const app = createApp({ registry, images, admission: createAdmission(), openapi: {}, ...parts });
+  const app = createApp({ provider, images, admission: createAdmission(), openapi: {}, ...parts });
   const post = (path: string, body: object) =>
     app.request(path, {
       method: 'POST',
       headers: { 'content-type': 'application/json' },
       body: JSON.stringify(body),
     });
-  return { app, registry, post };
+  return { app, provider, post };
 }

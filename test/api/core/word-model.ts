@@ -1,0 +1,73 @@
+// A model whose tokens are words and whose vectors are drawn by word: everything of api/core without a file.
+import type { Admit, Engines, ImageEncoder, Space } from '../../../api/core/embed.ts';
+import type { Model } from '../../../api/core/model.ts';
+import { cutAndNormalise } from '../../../api/core/vectors.ts';
+import type { Encode } from '../../../api/text/engine.ts';
+import type { ModelManifest } from '../../../contracts/src/model/manifest.ts';
+
+export const DIMENSIONS = 512;
+export const SPACE = `sha256:${'5'.repeat(64)}`;
+
+/** Numbers of a normal distribution, always the same for a seed. */
+export function draw(seed: number, length = DIMENSIONS): number[] {
+  let state = (Math.imul(seed, 2654435761) ^ 0x9e3779b9) >>> 0;
+  const uniform = () => {
+    state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
+    return (state + 1) / 2 ** 32;
+  };
+  return Array.from({ length }, () => Math.sqrt(-2 * Math.log(uniform())) * Math.cos(2 * Math.PI * uniform()));
+}
+
+/** The sum of the words' vectors: texts with common words are near each other. */
+export const encodeWords: Encode = async (inputs, signal) =>
+  inputs.map((ids) => {
+    signal?.throwIfAborted();
+    const sum = new Float32Array(DIMENSIONS);
+    for (const id of ids) for (const [i, value] of draw(id).entries()) sum[i] = (sum[i] ?? 0) + value;
+    return cutAndNormalise(sum, DIMENSIONS);
+  });
+
+export function wordModel(): Model {
+  const calibration = { scale: 2, bias: -1 };
+  const manifest = {
+    name: 'words',
+    space_id: SPACE,
+    embed_dim: DIMENSIONS,
+    matryoshka_dims: [512, 128, 64],
+    text: { context_length: 32 },
+    calibration: { text_image: calibration, text_text: calibration, image_image: calibration },
+  } as Partial<ModelManifest> as ModelManifest;
+  return {
+    manifest,
+    tokenizer: async () => ({
+      special: { before: [1], after: [2] },
+      encode(text) {
+        const words = [...text.matchAll(/\S+/g)];
+        const idOf = (word: string) => [...word].reduce((id, letter) => id * 31 + letter.charCodeAt(0), 7) % 1_000_003;
+        return {
+          ids: words.map(([word]) => idOf(word)),
+          starts: words.map(({ index }) => index),
+          ends: words.map(({ 0: word, index }) => index + word.length),
+        };
+      },
+    }),
+    student: async () => encodeWords,
+    static: async () => encodeWords,
+    close: async () => {},
+  };
+}
+
+/** Notes what is asked of it. */
+export function notingEngines(): Engines & { permits: number[]; files: Uint8Array[] } {
+  const permits: number[] = [];
+  const files: Uint8Array[] = [];
+  const admit: Admit = (tokens, work) => {
+    permits.push(tokens);
+    return work();
+  };
+  const images: ImageEncoder = async (sent: Uint8Array[], { embedDim }: Space) => {
+    files.push(...sent);
+    return sent.map((file) => cutAndNormalise(draw(file.length, embedDim), embedDim));
+  };
+  return { permits, files, admit, images };
+}
