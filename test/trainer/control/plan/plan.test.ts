@@ -138,7 +138,7 @@ describe('the comparison', () => {
   });
 
   it('adds nothing without seeds, and an added seed runs again nothing but evaluate', () => {
-    expect(planOf((recipe) => (recipe.comparison.seeds = [])).jobs).toHaveLength(9);
+    expect(planOf((recipe) => (recipe.comparison.seeds = [])).jobs).toHaveLength(STAGE_NAMES.length);
     expect(changed(planOf((recipe) => (recipe.comparison.seeds = [1, 2, 3])))).toEqual([
       'clip-llm-3',
       'clip-scratch-3',

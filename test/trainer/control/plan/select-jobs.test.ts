@@ -34,13 +34,13 @@ function ids(selection: Selection, plan = planWith()): string[] {
 }
 
 it('without --to and --only selects every job', () => {
-  expect(ids({})).toHaveLength(12);
+  expect(ids({})).toEqual(planWith().jobs.map(({ job }) => job.id));
 });
 
 it('with --to selects the stage with everything it needs, in order', () => {
   expect(ids({ to: 'embed_captions' })).toEqual(['prepare', 'mntp', 'contrastive', 'embed_captions']);
   expect(ids({ to: 'export' }).filter((id) => id.startsWith('clip'))).toEqual(['clip']);
-  expect(ids({ to: 'evaluate' })).toHaveLength(12);
+  expect(ids({ to: 'evaluate' })).toEqual(planWith().jobs.map(({ job }) => job.id));
 });
 
 it('with --only selects that one stage when its inputs are finished', () => {
