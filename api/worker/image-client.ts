@@ -1,5 +1,6 @@
 // Client of the image encoder: files in, unit vectors of full length out; they travel as base64 in JSON.
 import { EncodeResponse, type EncodeResult } from '../../contracts/src/api/encode.ts';
+import { ErrorBody } from '../../contracts/src/api/error.ts';
 import { fromBase64, toBase64 } from '../core/base64.ts';
 import type { ImageEncoder, Space } from '../core/embed.ts';
 import { CoreError } from '../core/errors.ts';
@@ -97,7 +98,12 @@ async function call(
   if ([502, 503].includes(response.status)) throw unavailable(`it answered ${response.status}`);
   const parsed = response.ok ? EncodeResponse.safeParse(parseJson(text)) : undefined;
   if (parsed?.success) return parsed.data;
-  throw new CoreError('encoder_error', `The image encoder answered ${response.status}: ${text.slice(0, 200)}`);
+  throw new CoreError('encoder_error', `The image encoder answered ${response.status}: ${reasonIn(text)}`);
+}
+
+/** The sentence of an error document, or the beginning of whatever else was answered. */
+function reasonIn(text: string): string {
+  return ErrorBody.safeParse(parseJson(text)).data?.detail ?? text.slice(0, 200);
 }
 
 function parseJson(text: string): unknown {

@@ -7,11 +7,10 @@ import { ENGINES } from '../text/engines.ts';
 import { createApp } from './app.ts';
 import { bundledDigest, bundledModel } from './bundled-model.ts';
 import { Env } from './env.ts';
-import { followRegistry } from './follow-registry.ts';
 import { createImageEncoder, probeImageEncoder } from './image-client.ts';
 import { createLease, inTurn, sleep } from './isolate/lease.ts';
 import { createAdmission } from './middleware/admission.ts';
-import { provideModel } from './model-provider.ts';
+import { provideModel, providePublishedModel } from './model-provider.ts';
 import { createSignedFetch, type Fetch } from './signed-fetch.ts';
 
 /** Longer than opening a model takes. */
@@ -32,7 +31,7 @@ function assemble(env: Env) {
   const lease = createLease(OPENING_MS);
   const engine = ENGINES.onnx({ wasm, pause: () => sleep(0), alone: (work) => inTurn(lease, work) });
   const provider = bucket
-    ? followRegistry({
+    ? providePublishedModel({
         embedded: { source: bundledModel, digest: bundledDigest },
         registry: openR2Reader(bucket),
         name,

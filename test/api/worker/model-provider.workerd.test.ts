@@ -3,8 +3,11 @@ import { env } from 'cloudflare:workers';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { openR2Reader, type R2Reader } from '../../../api/registry/stores/r2.ts';
 import type { TextEngine } from '../../../api/text/engine.ts';
-import { type FollowOptions, followRegistry } from '../../../api/worker/follow-registry.ts';
-import type { ModelProvider } from '../../../api/worker/model-provider.ts';
+import {
+  type ModelProvider,
+  type PublishedModelOptions,
+  providePublishedModel,
+} from '../../../api/worker/model-provider.ts';
 import type { FollowEvent } from '../../../contracts/src/events.ts';
 import { artefactKey, currentKey, manifestKey, releaseKey } from '../../../contracts/src/keys.ts';
 import { ModelManifest } from '../../../contracts/src/model/manifest.ts';
@@ -58,7 +61,7 @@ let sessions: { opened: number; released: number };
 let events: FollowEvent[];
 let work: Promise<void>[];
 
-function isolate(options: Partial<FollowOptions> = {}): ModelProvider {
+function isolate(options: Partial<PublishedModelOptions> = {}): ModelProvider {
   const engine: TextEngine = {
     async open(text, read) {
       for (const file of [text.table.file, text.graph.file]) await read(file);
@@ -69,7 +72,7 @@ function isolate(options: Partial<FollowOptions> = {}): ModelProvider {
       return { encode: () => Promise.reject(new Error('there is no graph')), close, memoryBytes: () => 0 };
     },
   };
-  return followRegistry({
+  return providePublishedModel({
     embedded: { source: embedded, digest: async () => embeddedDigest },
     registry: openR2Reader(bucket),
     seconds: SECONDS,
