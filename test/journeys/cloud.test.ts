@@ -250,7 +250,7 @@ describe('cancel', () => {
       const reached = Number(await text(cloud.store, `${folder}/checkpoint.pt`));
       expect(reached).toBeGreaterThan(0);
       expect(reached).toBeLessThan(400);
-      expect(await cloud.store.get(`${folder}/report.json`)).toBeNull();
+      expect(await cloud.store.get(`${folder}/report.json`)).toBeUndefined();
 
       const resumed = await cloud.run(RECIPE, '--to', 'mntp');
       expect(ids(resumed.events, 'submitted')).toEqual(['mntp']);
