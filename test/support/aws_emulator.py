@@ -68,7 +68,7 @@ class Container:
         except subprocess.TimeoutExpired:
             self._process.kill()
 
-    def logs(self, stdout: bool, stderr: bool, timestamps: bool, since: int) -> bytes:
+    def logs(self, *, stdout: bool, stderr: bool, timestamps: bool, since: int) -> bytes:
         self._reader.join(5)
         return "\n".join(f"{at} {line}" for at, line in self._lines if stdout).encode()
 

@@ -24,7 +24,7 @@ class Remote:
 
     uri = "memory://output"
 
-    def __init__(self, failures=0, transient=True):
+    def __init__(self, *, failures=0, transient=True):
         self.files, self.order, self.failures, self.transient = {}, [], failures, transient
 
     def upload(self, file, path):
@@ -33,7 +33,7 @@ class Remote:
     def write(self, path, data):
         if self.failures > 0:
             self.failures -= 1
-            raise StorageError("cannot upload", self.transient)
+            raise StorageError("cannot upload", transient=self.transient)
         self.files[path] = data
         self.order.append(path)
 
@@ -63,7 +63,7 @@ def test_a_checkpoint_comes_after_the_files_it_counts_on_and_half_a_file_does_no
     assert remote.order == ["shard-0", "checkpoint.pt"]
     write("shard-1", "one", 103)
     results.sync(stage_ended=False)
-    assert remote.order == ["shard-0", "checkpoint.pt"]  # changed since the last look
+    assert remote.order == ["shard-0", "checkpoint.pt"]  # changed since the last call
     results.sync(stage_ended=False)
     assert remote.order == ["shard-0", "checkpoint.pt", "shard-1"]
     write("shard-2", "two", 104)
@@ -83,9 +83,9 @@ def test_a_result_that_only_this_machine_has_is_uploaded_again_and_again(tmp_pat
     results, output = results_in(tmp_path, remote)
     (output / "result").write_text("hours of work")
     log = Log()
-    persist(lambda: results.sync(stage_ended=True), Stop(110, log.say), log, pause=0.01)
+    persist(lambda: results.sync(stage_ended=True), Stop(110, log.info), log, pause=0.01)
     assert remote.files == {"result": b"hours of work"} and log.data().count(b"trying again") == 4
-    stop = Stop(0.01, log.say)
+    stop = Stop(0.01, log.info)
     stop.requested_at = time.monotonic()
     (output / "result").write_text("more")
     remote.failures = 1

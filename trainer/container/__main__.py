@@ -1,9 +1,9 @@
-"""`python -m container s3://bucket/key/job.json`: reads the environment and the command line, nothing else.
+"""`python -m container s3://bucket/key/job.json`: reads the environment and the command line.
 
 WORK_DIR: folder for this attempt's files (default: the system's for temporary files).
 CODE_DIGESTS_FILE: JSON object from stage to the digest of the source that is installed (default: beside this package).
-TRAINER_HOME: folder that holds `stages` and `towers` (default: the one this package lies in).
-LEASE_SECONDS: without a sign of life after which an attempt counts as dead (default 180).
+TRAINER_HOME: folder that holds `stages` and `towers` (default: the folder of this package).
+LEASE_SECONDS: an attempt whose lease was not renewed for this long counts as dead (default 180).
 SYNC_SECONDS: between two uploads while the stage runs (default 30). STOP_SECONDS: from SIGTERM to the end (default 110).
 The AWS SDK reads its own variables.
 """
@@ -16,7 +16,7 @@ from pathlib import Path
 
 from container.failures import INTERRUPTED, REFUSED, RefusedError, StoppedError, StorageError
 
-# The SDK takes a second to import; a SIGTERM in it would end this process with a code that nobody tries again.
+# Importing the SDK takes a second; a SIGTERM meanwhile would end this process with a code that is not retried.
 signal.signal(signal.SIGTERM, lambda *_: os._exit(INTERRUPTED))
 
 from container.attempt import Settings, run_attempt  # noqa: E402
@@ -27,6 +27,7 @@ USAGE = "usage: python -m container JOB, the s3:// or file:// URI or the path of
 
 
 def main() -> int:
+    """Run one attempt; returns the exit code."""
     if len(sys.argv) != 2 or sys.argv[1].startswith("-"):
         print(USAGE, file=sys.stderr)
         return 0 if sys.argv[1:] in (["-h"], ["--help"]) else 2
@@ -42,20 +43,20 @@ def main() -> int:
         env=os.environ,
     )
     log = Log()
-    stop = Stop(float(os.environ.get("STOP_SECONDS", 110)), log.say)
+    stop = Stop(float(os.environ.get("STOP_SECONDS", 110)), log.info)
     stop.listen()
     try:
         return run_attempt(sys.argv[1], settings, stop, log)
     except RefusedError as error:
-        log.say(str(error))
+        log.info(str(error))
         return REFUSED
     except StorageError as error:
-        log.say(
+        log.info(
             f"{error}; {'the same job can be run again' if error.transient else 'another attempt would meet it again'}"
         )
         return INTERRUPTED if error.transient else REFUSED
     except StoppedError as error:
-        log.say(str(error))
+        log.info(str(error))
         return INTERRUPTED
 
 
@@ -63,5 +64,5 @@ if __name__ == "__main__":
     code = main()
     sys.stdout.flush()
     sys.stderr.flush()
-    # Not sys.exit: a download that goes on in a thread after another one failed would be waited for.
+    # sys.exit would wait for downloads that are still running in threads after another one failed.
     os._exit(code)

@@ -1,4 +1,4 @@
-"""One attempt at one job, from the job's document to the exit code."""
+"""Runs one attempt at one job, from the job's document to the exit code."""
 
 import json
 import shutil
@@ -16,16 +16,16 @@ from container.lease import Lease
 from container.log import Log
 from container.progress import duration
 from container.results import LOG, Results, finished
-from container.stage import StageProcess, exit_code, explanation
+from container.stage import StageCommand, StageProcess, exit_code, explanation
 from container.stop import Stop
 from contracts import ContractError, load
 
-PATIENCE = 1800.0  # seconds that a result which is only on this machine is tried to be uploaded
+UPLOAD_RETRY_SECONDS = 1800.0  # for a result of which this machine has the only copy
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What the environment may say; `__main__` reads it."""
+    """Settings from the environment, which `__main__` reads."""
 
     work: Path
     home: Path  # holds `stages` and `towers`
@@ -37,17 +37,17 @@ class Settings:
 
 
 def run_attempt(uri: str, settings: Settings, stop: Stop, log: Log) -> int:
-    """The exit code. Files of the attempt are gone afterwards: a machine's next attempt finds its disk as empty."""
+    """Run the job unless it is finished; returns the exit code. The attempt's local files are deleted afterwards."""
     job = read_job(uri)
     check_code(job, settings.code_digests)
     remote = open_folder(job["output"])
     if finished(remote):
-        log.say(f"{remote.uri} holds a report: nothing to do")
+        log.info(f"{remote.uri} holds a report: nothing to do")
         return 0
 
-    lease = Lease(remote, settings.lease_seconds, log.say)
+    lease = Lease(remote, settings.lease_seconds, log.info)
     if not lease.take(lambda: finished(remote), stop):
-        log.say(f"{remote.uri} was finished by another attempt: nothing to do")
+        log.info(f"{remote.uri} was finished by another attempt: nothing to do")
         return 0
     try:
         return run_alone(job, remote, settings, stop, log)
@@ -56,25 +56,25 @@ def run_attempt(uri: str, settings: Settings, stop: Stop, log: Log) -> int:
 
 
 def run_alone(job: dict[str, Any], remote: Folder, settings: Settings, stop: Stop, log: Log) -> int:
-    """The attempt itself, while no other one writes to the output."""
+    """The attempt itself, while it holds the lease on the output."""
     stage = job["config"]["stage"]
 
-    # ---- here ----------------------------------------------------------------------------------------------------------
+    # ---- prepare this machine ----------------------------------------------------------------------------------------------------------
     for line in (remote.read(LOG) or b"").decode("utf-8", errors="replace").splitlines():
-        log.keep(line)
-    log.say(f"job {job['id']}, stage {stage}, {time.strftime('%Y-%m-%d %H:%M:%S UTC', time.gmtime())}")
-    remote.write(LOG, log.data())  # a permission that is missing shows now and not after hours of training
+        log.record(line)
+    log.info(f"job {job['id']}, stage {stage}, {time.strftime('%Y-%m-%d %H:%M:%S UTC', time.gmtime())}")
+    remote.write(LOG, log.data())  # shows a missing permission before hours of training
     settings.work.mkdir(parents=True, exist_ok=True)
     work = Path(mkdtemp(prefix=f"{job['id']}-", dir=settings.work))
     try:
         output, links = work / "output", work / "links"
         output.mkdir()
         links.mkdir()
-        results = Results(remote, output, links, log.say)
+        results = Results(remote, output, links, log.info)
         stop.upload_seconds = results.upload_seconds
         inputs = {role: work / "inputs" / role for role in job["inputs"]}
         fetches = [fetch for role, uri in job["inputs"].items() for fetch in fetches_of_input(role, uri, inputs[role])]
-        fetch_all(", ".join(inputs) or "no inputs", fetches, work, log.say)
+        fetch_all(", ".join(inputs) or "no inputs", fetches, work, log.info)
         results.resume()
         local = job | {
             "inputs": {role: f"file://{folder}" for role, folder in inputs.items()},
@@ -83,30 +83,37 @@ def run_alone(job: dict[str, Any], remote: Folder, settings: Settings, stop: Sto
         (work / "job.json").write_text(json.dumps(local, indent=2), encoding="utf-8")
 
         # ---- the stage -------------------------------------------------------------------------------------------------
-        returncode = watch_stage(stage, work / "job.json", settings, results, stop, log)
-        code = exit_code(returncode, stop.requested_at is not None)
+        command = stage_command(stage, work / "job.json", settings)
+        process = stop.start(lambda: StageProcess(command, log))
+        returncode = watch_stage(process, settings.sync_seconds, results, stop, log)
+        code = exit_code(returncode, stop_requested=stop.requested_at is not None)
         if code == 0:
             persist(lambda: results.publish(log.data()), stop, log)
-            log.say(f"finished: {remote.uri}/report.json")
+            log.info(f"finished: {remote.uri}/report.json")
             return 0
 
         # ---- not finished ----------------------------------------------------------------------------------------------
         if code != INTERRUPTED:
-            log.say(explanation(returncode))
+            log.info(explanation(returncode))
             write_last_log(remote, log)
             return code
         if results.upload_seconds() > stop.seconds_left():
-            log.say(
+            log.info(
                 f"a checkpoint takes about {duration(results.upload_seconds())} to upload and "
                 f"{duration(stop.seconds_left())} are left: it may not arrive, the one uploaded before it stays"
             )
-        # Killed because time was up, it may have left half a file.
+        # A stage that was killed may have left half a file.
         persist(lambda: results.sync(stage_ended=returncode == INTERRUPTED), stop, log)
-        log.say("stopped; run the same job again to go on")
+        log.info("stopped; run the same job again to go on")
         write_last_log(remote, log)
         return INTERRUPTED
     finally:
         shutil.rmtree(work, ignore_errors=True)
+
+
+def stage_command(stage: str, job: Path, settings: Settings) -> StageCommand:
+    """How this image starts a stage."""
+    return StageCommand(stage, job, settings.home, settings.contracts, settings.env)
 
 
 def read_job(uri: str) -> dict[str, Any]:
@@ -122,45 +129,46 @@ def read_job(uri: str) -> dict[str, Any]:
 
 
 def check_code(job: dict[str, Any], digests: Path) -> None:
-    """A result's address says which source made it, so the image must hold that source. An image without the file is
-    one that somebody made by hand: it is taken at its word."""
+    """Refuse a job that was planned for other source than this image holds: the result's address names that source.
+
+    An image built by hand has no file of digests and is not checked.
+    """
     if not digests.exists():
         return
-    stage, wanted = job["config"]["stage"], job["code"]
+    stage, expected = job["config"]["stage"], job["code"]
     held = json.loads(digests.read_text(encoding="utf-8")).get(stage)
-    if held != wanted:
+    if held != expected:
         raise RefusedError(
-            f"the job was planned for source {wanted} of stage {stage}, this image holds {held}: "
+            f"the job was planned for source {expected} of stage {stage}, this image holds {held}: "
             "push the image again from the commit that the job was planned with"
         )
 
 
-def watch_stage(stage: str, job: Path, settings: Settings, results: Results, stop: Stop, log: Log) -> int:
-    """Run the stage to its end and upload what it saves on the way; returns how it ended, negative for a signal."""
-    process = stop.start(lambda: StageProcess(stage, job, settings.home, settings.contracts, settings.env, log))
-    while not process.ended_within(settings.sync_seconds):
+def watch_stage(process: StageProcess, sync_seconds: float, results: Results, stop: Stop, log: Log) -> int:
+    """Upload what the stage saves until it ends; returns its return code, negative for a signal."""
+    while not process.ended_within(sync_seconds):
         if stop.requested_at is not None:
-            continue  # the next upload is that of the checkpoint which is being written now
+            continue  # the next upload is the checkpoint that is being written now
         try:
             results.sync(stage_ended=False)
             if log.changed:
                 results.remote.write(LOG, log.data())
         except StorageError as error:
-            log.say(f"{error}; the stage goes on, the next try is in {duration(settings.sync_seconds)}")
+            log.info(f"{error}; the stage goes on, the next try is in {duration(sync_seconds)}")
     return process.process.returncode
 
 
 def write_last_log(remote: Folder, log: Log) -> None:
-    """How the attempt ended must reach the exit code even where it does not reach the log's file."""
+    """Upload log.txt; a failure is only reported, so that it does not replace the attempt's own exit code."""
     try:
         remote.write(LOG, log.data())
     except StorageError as error:
-        log.say(str(error))
+        log.info(str(error))
 
 
 def persist(action: Callable[[], None], stop: Stop, log: Log, pause: float = 2.0) -> None:
-    """Upload what only this machine has, for as long as it is worth waiting. A missing permission may be given meanwhile."""
-    give_up = time.monotonic() + PATIENCE
+    """Retry an upload of the only copy of a result. Even a missing permission may be granted meanwhile."""
+    give_up = time.monotonic() + UPLOAD_RETRY_SECONDS
     while True:
         try:
             action()
@@ -169,6 +177,6 @@ def persist(action: Callable[[], None], stop: Stop, log: Log, pause: float = 2.0
             left = min(give_up - time.monotonic(), stop.seconds_left())
             if left < pause:
                 raise
-            log.say(f"{error}; trying again in {duration(pause)}, for at most {duration(left)}")
+            log.info(f"{error}; trying again in {duration(pause)}, for at most {duration(left)}")
             stop.wait(pause)
             pause = min(60.0, 2 * pause)

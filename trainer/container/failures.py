@@ -1,20 +1,20 @@
-"""How an attempt can end other than by its stage, each with a sentence for whoever reads the log."""
+"""Ways in which an attempt ends other than through its stage; each message is a sentence for the log."""
 
 INTERRUPTED = 75  # sysexits' EX_TEMPFAIL: run the same job again
 REFUSED = 65  # sysexits' EX_DATAERR: trying again changes nothing
 
 
 class RefusedError(Exception):
-    """Something is wrong that another attempt meets again; the message says what to do."""
+    """A failure that another attempt would meet again; the message says what to do."""
 
 
 class StorageError(Exception):
-    """The object store did not do what it was asked; `transient` where it may the next time."""
+    """A failed operation of the object store; `transient` where another try may succeed."""
 
-    def __init__(self, message: str, transient: bool) -> None:
+    def __init__(self, message: str, *, transient: bool) -> None:
         super().__init__(message)
         self.transient = transient
 
 
 class StoppedError(Exception):
-    """Asked to stop before anything was trained."""
+    """A request to stop that came before anything was trained."""

@@ -1,4 +1,4 @@
-"""Downloads what a stage reads, many files at a time, and looks at every byte that a digest is known for."""
+"""Downloads a stage's inputs, many files at a time, and verifies every file whose digest is known."""
 
 import errno
 import hashlib
@@ -18,7 +18,7 @@ from container.progress import Progress, duration, size
 from container.report import REPORT, ReportError, digests_of
 
 THREADS = 16
-DATA = "data"  # the one role that no stage wrote
+DATA = "data"  # the only role that is not a stage's output
 ROLE = re.compile(r"[A-Za-z0-9_-]+")
 RESERVE = 1 << 30  # bytes of disk to leave for what the stage writes first
 
@@ -36,7 +36,7 @@ class Fetch:
 
 
 def fetches_of_input(role: str, uri: str, target: Path) -> list[Fetch]:
-    """Everything below an input's folder; refuses one that is not finished or lacks what its report names."""
+    """Every file of an input's folder; refuses one that is not finished or lacks what its report names."""
     if ROLE.fullmatch(role) is None:
         raise RefusedError(f"input {role!r}: a role is letters, digits, _ and -")
     folder = open_folder(uri)
@@ -55,18 +55,18 @@ def fetches_of_input(role: str, uri: str, target: Path) -> list[Fetch]:
     return [
         Fetch(folder, path, count, digests.get(path), target / safe_path(path, folder.uri), REPORT)
         for path, count in sizes.items()
-        if role == DATA or not is_passing(path)
+        if role == DATA or not is_transient_file(path)
     ]
 
 
-def is_passing(path: str) -> bool:
-    """Files that belong to an attempt and not to its result."""
+def is_transient_file(path: str) -> bool:
+    """Whether a file belongs to an attempt and not to its result."""
     name = path.rsplit("/", 1)[-1]
     return name.endswith(".tmp") or path == "log.txt" or (path.startswith("checkpoint") and path.endswith(".pt"))
 
 
 def read_index(data: bytes, folder: Folder) -> list[dict[str, Any]]:
-    """The files that index.json names, which whoever uploads the data writes last."""
+    """The files that index.json names. The upload of a data set writes it last."""
     try:
         files = json.loads(data)["files"]
         for item in files:
@@ -96,8 +96,8 @@ def verified_digests(role: str, folder: Folder, sizes: dict[str, int]) -> dict[s
         ) from error
 
 
-def fetch_all(what: str, fetches: list[Fetch], disk: Path, say: Callable[[str], None]) -> None:
-    """Download and verify; all of it or an error. `disk` is where the files lie."""
+def fetch_all(what: str, fetches: list[Fetch], disk: Path, log: Callable[[str], None]) -> None:
+    """Download and verify every file, or raise. `disk` is a folder on the volume that the files go to."""
     total = sum(fetch.size for fetch in fetches)
     free = shutil.disk_usage(disk).free
     if total + RESERVE > free:
@@ -106,7 +106,7 @@ def fetch_all(what: str, fetches: list[Fetch], disk: Path, say: Callable[[str], 
             f"free at {disk}: give the machines a larger volume, or name another in WORK_DIR"
         )
     started = time.monotonic()
-    progress = Progress(f"downloading {what}", total, say)
+    progress = Progress(f"downloading {what}", total, log)
     for folder in {fetch.file.parent for fetch in fetches}:
         folder.mkdir(parents=True, exist_ok=True)
     try:
@@ -114,13 +114,13 @@ def fetch_all(what: str, fetches: list[Fetch], disk: Path, say: Callable[[str], 
     except OSError as error:
         if error.errno != errno.ENOSPC:
             raise
-        # It fitted a moment ago: another job shares the machine. The next attempt may meet a machine for itself.
+        # It fitted a moment ago, so another job shares the machine. The next attempt may have a machine to itself.
         raise StorageError(f"{what}: the disk at {disk} is full; {size(total)} are needed", transient=True) from error
-    say(f"downloaded {what}: {len(fetches)} files, {size(total)} in {duration(time.monotonic() - started)}")
+    log(f"downloaded {what}: {len(fetches)} files, {size(total)} in {duration(time.monotonic() - started)}")
 
 
 def fetch_one(fetch: Fetch, progress: Progress) -> None:
-    """One file, refused where it is not what was promised."""
+    """Download one file; refused where its size or digest is not the promised one."""
     fetch.folder.download(fetch.path, fetch.file, progress.add)
     name, found = f"{fetch.folder.uri}/{fetch.path}", fetch.file.stat().st_size
     if found != fetch.size:

@@ -1,4 +1,4 @@
-"""A folder by its URI, `s3://bucket/prefix` or `file://` and plain paths: the same verbs for both."""
+"""Folders by URI: the same operations for `s3://bucket/prefix`, `file://` and plain paths."""
 
 import hashlib
 import os
@@ -21,11 +21,11 @@ from container.failures import RefusedError, StorageError
 MB = 1 << 20
 # Parts of 64 MB: 10,000 of them, S3's limit, make 625 GB. One file is at most 4 parts at a time, as several files are.
 TRANSFER = TransferConfig(multipart_threshold=64 * MB, multipart_chunksize=64 * MB, max_concurrency=4)
-# Besides status 5xx and 429. A container's credentials are renewed by the SDK: expired ones are a renewal that failed.
+# Besides status 5xx and 429. The SDK renews a container's credentials, so expired ones are a failed renewal.
 TRANSIENT_CODES = {"SlowDown", "Throttling", "ThrottlingException", "RequestTimeout", "ExpiredToken", "InternalError"}
 ABSENT_CODES = {"404", "NoSuchKey"}
 DENIED_CODES = {"403", "AccessDenied"}
-# The object is another one by now, or is being written this moment.
+# The object was replaced meanwhile, or is being written right now.
 CHANGED_CODES = {"412", "PreconditionFailed", "409", "ConditionalRequestConflict"}
 
 
@@ -38,23 +38,33 @@ class Entry:
 
 
 class Folder(Protocol):
-    """Where inputs come from and outputs go to. Every write replaces a file as a whole: readers see the old or the new."""
+    """A folder of inputs or outputs. Every write replaces a whole file, so that readers see the old or the new one."""
 
     uri: str
 
-    def entries(self) -> Iterator[Entry]: ...
+    def entries(self) -> Iterator[Entry]:
+        """Every file below the folder."""
+        ...
 
     def read(self, path: str) -> bytes | None:
         """A small file's bytes; None where there is none."""
         ...
 
-    def download(self, path: str, file: Path, on_bytes: Callable[[int], None]) -> None: ...
+    def download(self, path: str, file: Path, on_bytes: Callable[[int], None]) -> None:
+        """Copy a file to this machine; `on_bytes` gets the number of bytes of each part as it arrives."""
+        ...
 
-    def upload(self, file: Path, path: str) -> None: ...
+    def upload(self, file: Path, path: str) -> None:
+        """Copy a file of this machine into the folder."""
+        ...
 
-    def write(self, path: str, data: bytes) -> None: ...
+    def write(self, path: str, data: bytes) -> None:
+        """Replace a small file by these bytes."""
+        ...
 
-    def delete(self, paths: Iterable[str]) -> None: ...
+    def delete(self, paths: Iterable[str]) -> None:
+        """Delete files; one that is missing is not an error."""
+        ...
 
     def read_tagged(self, path: str) -> tuple[bytes, str] | None:
         """A small file's bytes and a tag that changes whenever it does."""
@@ -66,7 +76,7 @@ class Folder(Protocol):
 
 
 def open_folder(uri: str) -> Folder:
-    """The folder that a URI names; nothing is asked of it yet."""
+    """The folder that a URI names; it is not accessed yet."""
     if uri.startswith("s3://"):
         bucket, _, prefix = uri.removeprefix("s3://").partition("/")
         if not bucket or not prefix.strip("/"):
@@ -93,9 +103,11 @@ class S3Folder:
         self.uri = f"s3://{bucket}/{prefix}"
 
     def key(self, path: str) -> str:
+        """The key of a file."""
         return f"{self.prefix}/{path}"
 
     def entries(self) -> Iterator[Entry]:
+        """Every object below the prefix, page by page."""
         with s3_errors(f"list {self.uri}"):
             pages = client().get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=f"{self.prefix}/")
             for item in (item for page in pages for item in page.get("Contents", [])):
@@ -104,6 +116,7 @@ class S3Folder:
                     yield Entry(path, item["Size"])
 
     def read(self, path: str) -> bytes | None:
+        """An object's bytes; None where there is none."""
         found = self.read_tagged(path)
         return None if found is None else found[0]
 
@@ -112,30 +125,35 @@ class S3Folder:
         return any(item["Key"] == self.key(path) for item in found.get("Contents", []))
 
     def download(self, path: str, file: Path, on_bytes: Callable[[int], None]) -> None:
+        """Download an object, in parts where it is large."""
         with s3_errors(f"download {self.uri}/{path}"):
             client().download_file(self.bucket, self.key(path), str(file), Callback=on_bytes, Config=TRANSFER)
 
     def upload(self, file: Path, path: str) -> None:
-        # Several parts above 64 MB (S3 takes at most 5 GB in one); the object appears when the last one is there.
+        """Upload a file; the object appears when its last part has arrived."""
+        # Several parts above 64 MB: S3 takes at most 5 GB in one.
         with s3_errors(f"upload {self.uri}/{path}"):
             client().upload_file(str(file), self.bucket, self.key(path), Config=TRANSFER)
 
     def write(self, path: str, data: bytes) -> None:
+        """Put an object."""
         with s3_errors(f"write {self.uri}/{path}"):
             client().put_object(Bucket=self.bucket, Key=self.key(path), Body=data)
 
     def read_tagged(self, path: str) -> tuple[bytes, str] | None:
+        """An object's bytes with its ETag."""
         with s3_errors(f"read {self.uri}/{path}"):
             try:
                 found = client().get_object(Bucket=self.bucket, Key=self.key(path))
                 return found["Body"].read(), found["ETag"]
             except ClientError as error:
-                # A role that may list only some folders is told 403 for a key that is not there, so 403 is asked about.
+                # A role that may list only some folders gets 403 for a missing key, so a listing decides what 403 means.
                 if code_of(error) in ABSENT_CODES or (code_of(error) in DENIED_CODES and not self._has(path)):
                     return None
                 raise
 
     def replace(self, path: str, data: bytes, tag: str | None) -> str | None:
+        """Put an object under a condition on its ETag."""
         condition = {"IfNoneMatch": "*"} if tag is None else {"IfMatch": tag}
         with s3_errors(f"write {self.uri}/{path}"):
             try:
@@ -146,6 +164,7 @@ class S3Folder:
                 raise
 
     def delete(self, paths: Iterable[str]) -> None:
+        """Delete objects one by one."""
         with s3_errors(f"delete files of {self.uri}"):
             for path in paths:
                 client().delete_object(Bucket=self.bucket, Key=self.key(path))
@@ -159,35 +178,42 @@ class LocalFolder:
         self.uri = f"file://{self.folder}"
 
     def entries(self) -> Iterator[Entry]:
+        """Every file below the folder, in the order of their paths."""
         for file in sorted(file for file in self.folder.rglob("*") if file.is_file()):
             yield Entry(file.relative_to(self.folder).as_posix(), file.stat().st_size)
 
     def read(self, path: str) -> bytes | None:
+        """A file's bytes; None where there is none."""
         file = self.folder / path
         return file.read_bytes() if file.is_file() else None
 
     def download(self, path: str, file: Path, on_bytes: Callable[[int], None]) -> None:
+        """Copy a file out of the folder."""
         if not (self.folder / path).is_file():
             raise StorageError(f"cannot download {self.uri}/{path}: it is not there", transient=False)
         shutil.copyfile(self.folder / path, file)
         on_bytes(file.stat().st_size)
 
     def upload(self, file: Path, path: str) -> None:
+        """Copy a file into the folder, then rename it to its path."""
         temporary = self._temporary(path)
         shutil.copyfile(file, temporary)
         os.replace(temporary, self.folder / path)
 
     def write(self, path: str, data: bytes) -> None:
+        """Write beside the file, then rename."""
         temporary = self._temporary(path)
         temporary.write_bytes(data)
         os.replace(temporary, self.folder / path)
 
     def read_tagged(self, path: str) -> tuple[bytes, str] | None:
+        """A file's bytes with their digest."""
         data = self.read(path)
         return None if data is None else (data, hashlib.sha256(data).hexdigest())
 
     def replace(self, path: str, data: bytes, tag: str | None) -> str | None:
-        # Enough for one machine, where two attempts at the same instant are one person's two terminals.
+        """Write where the file still has the digest `tag`."""
+        # Not atomic, which is enough for two terminals of one machine.
         found = self.read_tagged(path)
         if (None if found is None else found[1]) != tag:
             return None
@@ -195,6 +221,7 @@ class LocalFolder:
         return hashlib.sha256(data).hexdigest()
 
     def delete(self, paths: Iterable[str]) -> None:
+        """Delete files one by one."""
         for path in paths:
             (self.folder / path).unlink(missing_ok=True)
 
@@ -206,31 +233,33 @@ class LocalFolder:
 
 @cache
 def client() -> Any:
-    """The S3 client, made when a `s3://` URI is met; endpoint, region and credentials are the SDK's own variables."""
+    """The S3 client, created for the first `s3://` URI; endpoint, region and credentials come from the SDK's variables."""
     retries: Any = {"mode": "standard", "total_max_attempts": 5}
     return boto3.client("s3", config=Config(retries=retries, max_pool_connections=64, tcp_keepalive=True))
 
 
 @contextmanager
 def s3_errors(what: str) -> Iterator[None]:
-    """Every way the SDK fails, as one class with one sentence. The SDK itself has tried five times by then."""
+    """Turn every failure of the SDK into a StorageError with one sentence. The SDK itself has tried five times by then."""
     try:
         yield
     except (ClientError, BotoCoreError, Boto3Error) as error:
-        # boto3 wraps what an upload met into a class of its own, without a reason that could be looked at.
+        # boto3 wraps the cause of a failed upload into a class of its own that does not name the reason.
         cause = error.__context__ if isinstance(error, Boto3Error) and error.__context__ else error
-        raise StorageError(f"cannot {what}: {reason_of(cause)}", is_transient(cause)) from error
+        raise StorageError(f"cannot {what}: {reason_of(cause)}", transient=is_transient(cause)) from error
 
 
 def is_transient(error: BaseException) -> bool:
+    """Whether the same request may succeed later."""
     if isinstance(error, ClientError):
         status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
         return status >= 500 or status == 429 or code_of(error) in TRANSIENT_CODES
-    # What is left are connections that failed or broke off and checksums that did not agree.
+    # The rest are failed or broken connections and checksums that do not match.
     return not isinstance(error, NoCredentialsError | ParamValidationError)
 
 
 def reason_of(error: BaseException) -> str:
+    """The reason of a failed request, as the end of a sentence."""
     if isinstance(error, ClientError):
         code, message = code_of(error), error.response.get("Error", {}).get("Message", "")
         hint = " (the job's role lacks a permission on the bucket or on its key)" if code in DENIED_CODES else ""
@@ -241,4 +270,5 @@ def reason_of(error: BaseException) -> str:
 
 
 def code_of(error: ClientError) -> str:
+    """The error code of an answer, empty where it has none."""
     return error.response.get("Error", {}).get("Code", "")

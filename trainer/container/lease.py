@@ -1,7 +1,7 @@
-"""One attempt at a job at a time, wherever it was submitted from: a lease in the run's folder, renewed while it is held.
+"""Lets one attempt at a job run at a time: a lease in the run's folder, renewed while it is held.
 
-Batch has no names that exclude each other: a recipe submitted by hand while its schedule trains it would be trained twice,
-into one folder. Whoever comes second waits for the report of the first, or takes over when that one has died.
+Batch may run two jobs of one name: a recipe submitted by hand while its schedule trains it would be trained twice, into
+one folder. The second attempt waits for the report of the first, or takes over when the first has died.
 """
 
 import json
@@ -17,35 +17,35 @@ from container.progress import duration
 from container.stop import Stop
 
 LEASE = "lease.json"
-RENEWALS = 6  # in the life of a lease: some may fail before others take it for abandoned
+RENEWALS = 6  # per life of a lease: some may fail before other attempts take it over
 
 
 class Lease:
-    """Held from `take` until `release`. `seconds`: a lease that was not renewed for so long is nobody's any more."""
+    """Held from `take` until `release`. A lease that was not renewed for `seconds` may be taken over."""
 
-    def __init__(self, folder: Folder, seconds: float, say: Callable[[str], None]) -> None:
-        self.folder, self.seconds, self.say = folder, seconds, say
+    def __init__(self, folder: Folder, seconds: float, log: Callable[[str], None]) -> None:
+        self.folder, self.seconds, self.log = folder, seconds, log
         self.holder = uuid.uuid4().hex
         self._tag: str | None = None
         self._ended = threading.Event()
 
     def take(self, is_finished: Callable[[], bool], stop: Stop) -> bool:
-        """Wait for the lease; False when whoever held it has finished the job meanwhile."""
-        has_said = False
+        """Wait for the lease; False when another attempt has finished the job meanwhile."""
+        has_logged = False
         while True:
             found = self.folder.read_tagged(LEASE)
             if found is None or age_of(found[0]) > self.seconds:
                 self._tag = self.folder.replace(LEASE, self._document(), None if found is None else found[1])
                 if self._tag is not None:
                     threading.Thread(target=self._renew, args=(stop,), daemon=True).start()
-                    # Whoever let go of it may have done so because the job is done.
+                    # The lease may have been free because the job is finished.
                     if not is_finished():
                         return True
                     self.release()
                     return False
-            elif not has_said:
-                has_said = True
-                self.say(
+            elif not has_logged:
+                has_logged = True
+                self.log(
                     f"another attempt at this job is at work (a sign of it {duration(age_of(found[0]))} ago): waiting for it"
                 )
             stop.wait(min(10.0, self.seconds / RENEWALS))
@@ -55,25 +55,25 @@ class Lease:
                 return False
 
     def release(self) -> None:
-        """Let others in. Failing to is no harm: the lease runs out."""
+        """Let other attempts in. A failure does no harm: the lease runs out."""
         self._ended.set()
         try:
             if self._tag is not None:
                 self.folder.delete([LEASE])
         except StorageError as error:
-            self.say(f"{error}; the lease runs out by itself")
+            self.log(f"{error}; the lease runs out by itself")
 
     def _renew(self, stop: Stop) -> None:
         while not self._ended.wait(self.seconds / RENEWALS):
             try:
                 renewed = self.folder.replace(LEASE, self._document(), self._tag)
             except StorageError as error:
-                self.say(f"{error}; the next try is in {duration(self.seconds / RENEWALS)}")
+                self.log(f"{error}; the next try is in {duration(self.seconds / RENEWALS)}")
                 continue
             if renewed is None and not self._ended.is_set():
                 self._tag = None
-                # This machine slept or was cut off for so long that another attempt began: two may not write here.
-                stop.leave("another attempt has taken over: this one ends at once")
+                # This machine slept or was offline until another attempt took over; two must not write to one folder.
+                stop.exit_now("another attempt has taken over: this one ends at once")
             self._tag = renewed
 
     def _document(self) -> bytes:
@@ -81,7 +81,7 @@ class Lease:
 
 
 def age_of(document: bytes) -> float:
-    """Seconds since the lease was renewed; one that cannot be read is nobody's."""
+    """Seconds since the lease was renewed; infinite for one that cannot be read."""
     try:
         lease: Any = json.loads(document)
         return max(0.0, time.time() - float(lease["renewed_at"]))

@@ -1,10 +1,10 @@
-"""What an attempt says: passed on at once, and its end kept for log.txt beside the results."""
+"""The log of an attempt: printed at once, its last lines uploaded as log.txt beside the results."""
 
 import sys
 import threading
 from collections import deque
 
-KEPT = 256 * 1024  # characters, about 3,000 lines
+MAX_CHARACTERS = 256 * 1024  # about 3,000 lines
 
 
 class Log:
@@ -16,23 +16,23 @@ class Log:
         self.changed = False
         self.lock = threading.Lock()
 
-    def say(self, message: str) -> None:
-        """A line for people, from this package."""
+    def info(self, message: str) -> None:
+        """Print and record a line of this package."""
         line = f"[container] {message}"
         print(line, file=sys.stderr, flush=True)
-        self.keep(line)
+        self.record(line)
 
-    def keep(self, line: str) -> None:
-        """Only for log.txt."""
+    def record(self, line: str) -> None:
+        """Add a line to log.txt without printing it."""
         with self.lock:
             self.lines.append(line)
             self.length += len(line) + 1
-            while self.length > KEPT and len(self.lines) > 1:
+            while self.length > MAX_CHARACTERS and len(self.lines) > 1:
                 self.length -= len(self.lines.popleft()) + 1
             self.changed = True
 
     def data(self) -> bytes:
-        """log.txt as it stands now."""
+        """The current content of log.txt."""
         with self.lock:
             self.changed = False
             return "".join(f"{line}\n" for line in self.lines).encode("utf-8", errors="replace")

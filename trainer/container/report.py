@@ -1,4 +1,4 @@
-"""What a report promises, held against the files that are there."""
+"""Checks a stage's report against the files beside it."""
 
 from collections.abc import Mapping
 
@@ -8,11 +8,11 @@ REPORT = "report.json"
 
 
 class ReportError(ValueError):
-    """A report that is not one, or that names what is not there."""
+    """A report that is not valid, or that names a missing file."""
 
 
 def digests_of(report: bytes, sizes: Mapping[str, int]) -> dict[str, str]:
-    """Path to digest of every artefact; each must be there with its size. `sizes`: of all files beside the report."""
+    """Path to digest of every artefact, each of which must exist with its size. `sizes`: all files beside the report."""
     try:
         document = load("TrainingReport", report.decode("utf-8"))
     except (ContractError, UnicodeDecodeError) as error:
@@ -20,9 +20,9 @@ def digests_of(report: bytes, sizes: Mapping[str, int]) -> dict[str, str]:
     if document["status"] != "succeeded":
         raise ReportError(f"report.json says {document['status']}")
     for artefact in document["artefacts"].values():
-        path, wanted, found = artefact["path"], artefact["size"], sizes.get(artefact["path"])
+        path, expected, found = artefact["path"], artefact["size"], sizes.get(artefact["path"])
         if found is None:
             raise ReportError(f"{path} is missing, which report.json names")
-        if found != wanted:
-            raise ReportError(f"{path} has {found} bytes, report.json says {wanted}")
+        if found != expected:
+            raise ReportError(f"{path} has {found} bytes, report.json says {expected}")
     return {artefact["path"]: artefact["digest"] for artefact in document["artefacts"].values()}

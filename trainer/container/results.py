@@ -1,6 +1,6 @@
-"""What a stage leaves in its output folder, brought to the remote one: while it runs, when it is stopped, when it is done.
+"""Uploads a stage's output folder: while it runs, when it is stopped, when it is done.
 
-A checkpoint counts on files written before it (shards), so they go first; `report.json` counts on everything and goes
+A checkpoint depends on files written before it (shards), so they go first; `report.json` depends on everything and goes
 last. A file is uploaded from a hard link: when the stage replaces it meanwhile, the upload still reads the old bytes.
 """
 
@@ -19,8 +19,8 @@ from container.progress import Progress, duration, size
 from container.report import REPORT, ReportError, digests_of
 
 LOG = "log.txt"
-# Not a stage's own: the job is the control plane's, the log and the lease this package's.
-KEEP = {REPORT, LOG, LEASE, "job.json"}
+# Not written by the stage: the job is the control plane's, the log and the lease are this package's.
+NOT_OUTPUT = {REPORT, LOG, LEASE, "job.json"}
 THREADS = 4
 MB = 1 << 20
 
@@ -35,10 +35,10 @@ class State:
 
 
 class Results:
-    """The output folder here and there. `links`: an empty folder on the same disk."""
+    """The local and the remote output folder. `links`: an empty folder on the same disk."""
 
-    def __init__(self, remote: Folder, output: Path, links: Path, say: Callable[[str], None]) -> None:
-        self.remote, self.output, self.links, self.say = remote, output, links, say
+    def __init__(self, remote: Folder, output: Path, links: Path, log: Callable[[str], None]) -> None:
+        self.remote, self.output, self.links, self.log = remote, output, links, log
         self.sent: dict[str, State] = {}
         self.seen: dict[str, State] = {}
         self.remote_names: set[str] = set()
@@ -49,9 +49,9 @@ class Results:
     # -- before the stage ---------------------------------------------------------------------------------------------
 
     def resume(self) -> None:
-        """Bring back what an earlier attempt saved; without a checkpoint its files are of no use."""
+        """Download what an earlier attempt saved; without a checkpoint its files are useless."""
         entries = [
-            entry for entry in self.remote.entries() if entry.path not in KEEP and not entry.path.endswith(".tmp")
+            entry for entry in self.remote.entries() if entry.path not in NOT_OUTPUT and not entry.path.endswith(".tmp")
         ]
         self.remote_names = {entry.path for entry in entries}
         if not any(is_checkpoint(entry.path) for entry in entries):
@@ -60,14 +60,17 @@ class Results:
             Fetch(self.remote, entry.path, entry.size, None, self.output / safe_path(entry.path, self.remote.uri), "S3")
             for entry in entries
         ]
-        fetch_all("what an earlier attempt saved", fetches, self.output, self.say)
+        fetch_all("what an earlier attempt saved", fetches, self.output, self.log)
         self.sent = {fetch.path: state_of(fetch.file) for fetch in fetches}
 
     # -- while it runs --------------------------------------------------------------------------------------------------
 
-    def sync(self, stage_ended: bool) -> None:
-        """Upload what is complete and has changed. While the stage runs, files may be half written: one counts as
-        complete when it is not newer than a checkpoint, or as it was at the last look."""
+    def sync(self, *, stage_ended: bool) -> None:
+        """Upload what is complete and has changed.
+
+        While the stage runs, a file may be half written: it counts as complete when it is not newer than a checkpoint,
+        or unchanged since the last call.
+        """
         try:
             names = self._names()
             checkpoints = self._linked([path for path in names if is_checkpoint(path)])
@@ -88,13 +91,13 @@ class Results:
                 link.unlink()
 
     def upload_seconds(self) -> float:
-        """How long the checkpoints will take, by what uploads took so far; 0 while that is not known."""
+        """How long the checkpoints will take at the rate of earlier uploads; 0 while no rate is known."""
         return self.checkpoint_size / self.bytes_per_second if self.bytes_per_second > 0 else 0.0
 
     # -- when it is done ------------------------------------------------------------------------------------------------
 
     def publish(self, log: bytes) -> None:
-        """Everything, the report last. Leftovers go after it: taken away before, a crash in between would cost the work."""
+        """Upload everything, the report last; delete leftovers after it, so that a crash in between does not lose the work."""
         names = self._names()
         report = self._report({path: (self.output / path).stat().st_size for path in names})
         self.sync(stage_ended=True)
@@ -103,7 +106,7 @@ class Results:
         self.remote.delete(sorted(self.remote_names.difference(names)))
 
     def _report(self, sizes: dict[str, int]) -> bytes:
-        """The stage's report, which must be there and keep its word when a stage says that it succeeded."""
+        """The stage's report, which must exist and be true when a stage ends with 0."""
         try:
             report = (self.output / REPORT).read_bytes()
             digests_of(report, sizes)
@@ -117,7 +120,7 @@ class Results:
         """Files of the output folder that are uploaded as they are, by relative path."""
         paths = (Path(folder, name) for folder, _, names in os.walk(self.output) for name in names)
         names = (path.relative_to(self.output).as_posix() for path in paths)
-        return sorted(name for name in names if name not in KEEP and not name.endswith(".tmp"))
+        return sorted(name for name in names if name not in NOT_OUTPUT and not name.endswith(".tmp"))
 
     def _linked(self, paths: list[str]) -> dict[str, tuple[Path, State]]:
         """A hard link to each file and its state; a file that has vanished meanwhile is left out."""
@@ -132,11 +135,11 @@ class Results:
         return linked
 
     def _upload(self, linked: dict[str, tuple[Path, State]]) -> bool:
-        """Upload what differs from what was sent; whether everything stayed as it was meanwhile."""
-        wanted = {path: pair for path, pair in linked.items() if self.sent.get(path) != pair[1]}
-        total = sum(state.size for _, state in wanted.values())
+        """Upload what differs from what was sent; returns whether no file changed meanwhile."""
+        pending = {path: pair for path, pair in linked.items() if self.sent.get(path) != pair[1]}
+        total = sum(state.size for _, state in pending.values())
         started = time.monotonic()
-        progress = Progress("uploading", total, self.say)
+        progress = Progress("uploading", total, self.log)
         changed: list[str] = []
 
         def upload(path: str, link: Path, state: State) -> None:
@@ -148,12 +151,12 @@ class Results:
             else:
                 changed.append(path)
 
-        in_parallel([lambda item=(path, *pair): upload(*item) for path, pair in wanted.items()], THREADS)
+        in_parallel([lambda item=(path, *pair): upload(*item) for path, pair in pending.items()], THREADS)
         seconds = time.monotonic() - started
-        if total > 8 * MB:  # less would measure the way there and back
+        if total > 8 * MB:  # a smaller upload would measure latency
             self.bytes_per_second = total / seconds
         if total > 64 * MB:
-            self.say(f"uploaded {', '.join(sorted(wanted)[:3])} ({size(total)} in {duration(seconds)})")
+            self.log(f"uploaded {', '.join(sorted(pending)[:3])} ({size(total)} in {duration(seconds)})")
         return not changed
 
 
@@ -172,7 +175,7 @@ def state_of(file: Path) -> State:
 
 
 def finished(remote: Folder) -> bool:
-    """Whether the report is there; it must keep its word. What the attempt that wrote it left over is taken away."""
+    """Whether a report exists; it must be true. Checkpoints that its attempt left over are deleted."""
     report = remote.read(REPORT)
     if report is None:
         return False

@@ -1,4 +1,4 @@
-"""The stage as a child process: started as the control plane starts it on a laptop, its output passed on line by line."""
+"""Runs a stage as a child process, as the control plane does on a laptop, and passes its output on line by line."""
 
 import os
 import signal
@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
 
@@ -15,23 +16,35 @@ from container.log import Log
 DRAIN_SECONDS = 10.0  # for the last lines of a stage that has ended
 
 
-class StageProcess:
-    """`python -m stages.<stage> job.json`: progress lines on standard output, words for people on standard error."""
+@dataclass(frozen=True)
+class StageCommand:
+    """`python -m stages.<stage> job.json` with everything it needs."""
 
-    def __init__(self, stage: str, job: Path, home: Path, contracts: Path, env: Mapping[str, str], log: Log) -> None:
+    stage: str
+    job: Path
+    home: Path  # holds `stages` and `towers`
+    contracts: Path  # holds the Python package `contracts`
+    env: Mapping[str, str]
+
+
+class StageProcess:
+    """A running stage: progress lines on standard output, lines for people on standard error."""
+
+    def __init__(self, command: StageCommand, log: Log) -> None:
         self.log = log
+        path = os.pathsep.join([str(command.home), str(command.contracts)])
         self.process = subprocess.Popen(
-            [sys.executable, "-m", f"stages.{stage}", str(job)],
-            cwd=home,
-            env={**env, "PYTHONPATH": os.pathsep.join([str(home), str(contracts)]), "PYTHONUNBUFFERED": "1"},
+            [sys.executable, "-m", f"stages.{command.stage}", str(command.job)],
+            cwd=command.home,
+            env={**command.env, "PYTHONPATH": path, "PYTHONUNBUFFERED": "1"},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
             encoding="utf-8",
             errors="replace",
-            # A group of its own: a terminal's Ctrl-C reaches this program only, which asks the stage once; and whatever
-            # the stage started ends with it.
+            # In its own process group, so that a terminal's Ctrl-C reaches this program only, which asks the stage once,
+            # and so that helpers of the stage can be ended with it.
             start_new_session=True,
         )
         assert self.process.stdout is not None and self.process.stderr is not None
@@ -43,7 +56,7 @@ class StageProcess:
             reader.start()
 
     def ended_within(self, seconds: float) -> bool:
-        """Wait for the end, but not longer; when it has ended, all of its lines have been passed on."""
+        """Wait up to `seconds` for the end; when it has ended, all of its lines have been passed on."""
         try:
             self.process.wait(timeout=max(0.0, seconds))
         except subprocess.TimeoutExpired:
@@ -58,9 +71,9 @@ class StageProcess:
         for line in pipe:
             out.write(line)
             out.flush()
-            # Progress is for whoever follows the stream; log.txt is for why something ended.
+            # Progress is for readers of the stream; log.txt tells why an attempt ended.
             if not line.startswith('{"event": "progress"'):
-                self.log.keep(line.rstrip("\n"))
+                self.log.record(line.rstrip("\n"))
 
 
 def kill_group(process: subprocess.Popen[str]) -> None:
@@ -71,16 +84,16 @@ def kill_group(process: subprocess.Popen[str]) -> None:
         return
 
 
-def exit_code(returncode: int, stopped: bool) -> int:
-    """What this program ends with, given how the stage ended. Killed by signal N is 128 + N, as shells have it."""
-    # A SIGTERM that comes while Python still imports finds no handler yet: nothing was trained since the last checkpoint.
-    if returncode == -signal.SIGTERM or (returncode < 0 and stopped):
+def exit_code(returncode: int, *, stop_requested: bool) -> int:
+    """The exit code of this program for a stage's return code. Killed by signal N is 128 + N, as in a shell."""
+    # SIGTERM ends a stage that is still importing, before it has a handler: nothing was trained since the last checkpoint.
+    if returncode == -signal.SIGTERM or (returncode < 0 and stop_requested):
         return INTERRUPTED
     return returncode if returncode >= 0 else 128 - returncode
 
 
 def explanation(returncode: int) -> str:
-    """The end of a stage that failed, in a sentence."""
+    """Why a stage failed, as a sentence."""
     if returncode == -signal.SIGKILL:
         return (
             "the stage was killed by the system, most likely for memory: lower batch_size, micro_batch or batch_tokens "

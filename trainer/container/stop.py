@@ -1,7 +1,7 @@
-"""From the signal to the exit: the stage is asked once, time is kept for the upload, and nothing outlives the limit.
+"""Handles a request to stop: asks the stage once, keeps time for the upload, ends everything before the limit.
 
-The machine is taken away a fixed time after SIGTERM (spot: two minutes, the container's stop timeout 110 s). A thread
-watches the clock, because the main one may be inside an upload that nothing else can end. Leaving in the middle of one
+The machine disappears a fixed time after SIGTERM (spot: two minutes, the container's stop timeout 110 s). A thread
+watches the clock, because the main thread may be inside an upload that cannot be interrupted. Exiting during an upload
 is safe: an object appears as a whole or not at all.
 """
 
@@ -14,19 +14,19 @@ from collections.abc import Callable
 from container.failures import INTERRUPTED, StoppedError
 from container.stage import StageProcess, kill_group
 
-MARGIN = 3.0  # seconds before the limit at which this process is gone
-LEAST_FOR_UPLOAD = 15.0  # seconds kept for the upload, however fast it was so far
-MOST_FOR_UPLOAD = 0.6  # of the time: the stage has to come to the end of a step, too
+MARGIN = 3.0  # this process exits this many seconds before the limit
+MIN_UPLOAD_SECONDS = 15.0  # kept for the upload, however fast earlier ones were
+MAX_UPLOAD_FRACTION = 0.6  # of the time: the stage has to finish a step, too
 
 
 class Stop:
     """Whether a stop was asked for, and how much time is left then."""
 
-    def __init__(self, seconds: float, say: Callable[[str], None]) -> None:
-        self.seconds, self.say = seconds, say
+    def __init__(self, seconds: float, log: Callable[[str], None]) -> None:
+        self.seconds, self.log = seconds, log
         self.requested_at: float | None = None
         self.stage: StageProcess | None = None
-        self.upload_seconds: Callable[[], float] = lambda: 0.0  # a guess for what is to be uploaded
+        self.upload_seconds: Callable[[], float] = lambda: 0.0  # estimate for the checkpoint's upload
         self._was_passed_on = False
         self._lock = threading.Lock()
 
@@ -37,12 +37,12 @@ class Stop:
         threading.Thread(target=self._watch, daemon=True).start()
 
     def start(self, spawn: Callable[[], StageProcess]) -> StageProcess:
-        """Start the stage, unless a stop came first. The lock: the watch must not leave while a stage is being started."""
+        """Start the stage, unless a stop came first. The lock keeps the watch from exiting while a stage is being started."""
         with self._lock:
             if self.requested_at is not None:
                 raise StoppedError("stopped before the stage started: nothing was lost")
             self.stage = spawn()
-        self._pass_on()  # a signal that came while it was being started found nobody to pass itself on to
+        self._pass_on()  # a signal that came during the start could not be passed on
         return self.stage
 
     def seconds_left(self) -> float:
@@ -71,25 +71,25 @@ class Stop:
             time.sleep(0.05)
         with self._lock:
             if self.stage is None:
-                self.leave("stopped before the stage started: nothing was lost")
+                self.exit_now("stopped before the stage started: nothing was lost")
                 return
-        self.say(f"asked to stop: the stage saves a checkpoint, {self.seconds_left():.0f} s are left for all")
+        self.log(f"asked to stop: the stage saves a checkpoint, {self.seconds_left():.0f} s are left for all")
         was_killed = False
         while self.seconds_left() > MARGIN:
-            if not was_killed and self.seconds_left() < self._time_to_keep() and self.stage.process.poll() is None:
-                self.say("the stage has not ended in time and is killed: its last complete checkpoint counts")
+            if not was_killed and self.seconds_left() < self._upload_reserve() and self.stage.process.poll() is None:
+                self.log("the stage has not ended in time and is killed: its last complete checkpoint counts")
                 was_killed = True
                 kill_group(self.stage.process)
             time.sleep(0.05)
-        self.leave("time is up: an upload that was on its way is given up, what was uploaded before stays")
+        self.exit_now("time is up: an upload that was on its way is given up, what was uploaded before stays")
 
-    def _time_to_keep(self) -> float:
-        wanted = max(LEAST_FOR_UPLOAD, 1.5 * self.upload_seconds() + MARGIN)
-        return min(wanted, MOST_FOR_UPLOAD * self.seconds)
+    def _upload_reserve(self) -> float:
+        needed = max(MIN_UPLOAD_SECONDS, 1.5 * self.upload_seconds() + MARGIN)
+        return min(needed, MAX_UPLOAD_FRACTION * self.seconds)
 
-    def leave(self, message: str) -> None:
-        """End this process and the stage at once, whatever either is doing."""
-        self.say(message)
+    def exit_now(self, message: str) -> None:
+        """End this process and the stage at once, whatever they are doing."""
+        self.log(message)
         if self.stage is not None:
             kill_group(self.stage.process)
         os._exit(INTERRUPTED)
