@@ -5,6 +5,7 @@ import { ClipConfig } from './training/stages/clip.ts';
 import { ContrastiveConfig } from './training/stages/contrastive.ts';
 import { DistillConfig } from './training/stages/distill.ts';
 import { EmbedCaptionsConfig } from './training/stages/embed-captions.ts';
+import { EmbedImagesConfig } from './training/stages/embed-images.ts';
 import { EvaluateConfig } from './training/stages/evaluate.ts';
 import { ExportConfig } from './training/stages/export.ts';
 import { InheritConfig } from './training/stages/inherit.ts';
@@ -76,18 +77,19 @@ export const STAGES = {
     inputs: ['prepare', 'embed_captions', 'contrastive', 'data'],
     jobClass: 'train',
     work: { unit: 'texts', amount: ({ schedule, batch_size }) => schedule.steps * batch_size },
-  }),
-  clip: row({
-    config: ClipConfig,
-    inputs: ['prepare', 'embed_captions', 'inherit'],
-    jobClass: 'train',
-    work: { unit: 'pairs', amount: ({ schedule, batch_size }) => schedule.steps * batch_size },
-    // The two text towers cost differently.
-    variant: ({ text_tower }) => text_tower,
     localFolder: ({ backbone: { name } }) =>
       name.includes(':local-dir:')
         ? { sentence: `backbone.name is ${name}, a folder of this machine`, instead: 'name a model' }
         : undefined,
+  }),
+  embed_images: row({ config: EmbedImagesConfig, inputs: ['prepare'], jobClass: 'embed' }),
+  clip: row({
+    config: ClipConfig,
+    inputs: ['prepare', 'embed_captions', 'embed_images', 'inherit'],
+    jobClass: 'train',
+    work: { unit: 'pairs', amount: ({ schedule, batch_size }) => schedule.steps * batch_size },
+    // The two text towers cost differently.
+    variant: ({ text_tower }) => text_tower,
   }),
   distill: row({
     config: DistillConfig,

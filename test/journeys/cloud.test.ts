@@ -116,9 +116,9 @@ describe('a recipe on AWS', () => {
     expect(plan?.prices).toEqual({ date: '2026-08-17', region: 'us-east-1' });
     expect(await cloud.store.list('')).toEqual([]);
     const shown = await train(cloud.repository.root, [RECIPE, '--plan', '--on', 'aws'], cloud.aws.env);
-    expect(shown.stdout).toContain('0 finished, 9 to run: 9 of unknown length');
-    // Five `train` jobs, one `embed` of 12 hours, three `cpu` of 6 hours at 4 vCPUs and 16 GiB.
-    expect(shown.stdout).toContain('at most $761.26 by the time limits (prices of 2026-08-17, us-east-1;');
+    expect(shown.stdout).toContain('0 finished, 10 to run: 10 of unknown length');
+    // Five `train` jobs, two `embed` of 12 hours, three `cpu` of 6 hours at 4 vCPUs and 16 GiB.
+    expect(shown.stdout).toContain('at most $797.31 by the time limits (prices of 2026-08-17, us-east-1;');
   });
 
   it('is submitted once: data under its digest, each job after those it needs, and runs to the end', async () => {
@@ -131,6 +131,7 @@ describe('a recipe on AWS', () => {
       'contrastive',
       'embed_captions',
       'inherit',
+      'embed_images',
       'clip',
       'distill',
       'export',
@@ -155,7 +156,7 @@ describe('a recipe on AWS', () => {
     expect(jobs.find(({ jobName }) => jobName?.startsWith('tiny_clip_'))?.jobQueue).toBe(cloud.deployment.queues.train);
 
     const stages = await cloud.until(isOver);
-    expect([...stages.values()].map(({ status }) => status)).toEqual(Array(9).fill('succeeded'));
+    expect([...stages.values()].map(({ status }) => status)).toEqual(Array(10).fill('succeeded'));
     const keys = (await cloud.store.list('data/')).map(({ key }) => key.split('/').slice(3).join('/'));
     expect(keys).toEqual(['dev.tar', 'index.json', 'plain.jsonl', 'train-0.tar', 'train-1.tar']);
     const after = await cloud.run(RECIPE);
@@ -163,7 +164,7 @@ describe('a recipe on AWS', () => {
     const { jobSummaryList = [] } = await cloud.batch.send(
       new ListJobsCommand({ jobQueue: 'gpu-queue', filters: [{ name: 'JOB_NAME', values: ['tiny_*'] }] }),
     );
-    expect(jobSummaryList).toHaveLength(6);
+    expect(jobSummaryList).toHaveLength(7);
   });
 
   it('shows the log of a stage that has ended', async () => {

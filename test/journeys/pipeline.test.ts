@@ -162,11 +162,12 @@ it('trains what is missing, asks the gate and publishes', async () => {
   await submit();
   const { end, ran } = await execute('tiny');
   expect(end).toBe('Done');
-  expect(ran.slice(-8)).toEqual([
+  expect(ran.slice(-9)).toEqual([
     'mntp',
     'contrastive',
     'embed_captions',
     'inherit',
+    'embed_images',
     'clip',
     'distill',
     'export',

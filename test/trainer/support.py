@@ -36,7 +36,7 @@ def schedule(steps: int, lr: float = 1e-3, warmup_steps: int = 1) -> dict[str, A
 
 
 def write_job(
-    folder: Path, stage: str, inputs: dict[str, Path], config: dict[str, Any], name: str | None = None, seed: int = 0
+    folder: Path, stage: str, inputs: dict[str, Path], config: dict[str, Any], name: str | None = None
 ) -> Path:
     """job.json of one stage; the output folder is `folder/<name or stage>`. Returns the job's path."""
     output = folder / (name or stage)
@@ -44,7 +44,7 @@ def write_job(
     job = {
         "id": name or stage,
         "recipe": "test",
-        "seed": seed,
+        "seed": 0,
         "code": "sha256:" + "0" * 64,
         "inputs": {role: path.as_uri() for role, path in inputs.items()},
         "output": output.as_uri(),

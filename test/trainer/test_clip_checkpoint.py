@@ -116,7 +116,6 @@ def inherit_config(name: str, **changes) -> dict:
         "adapter": {"blocks": 1, "expansion": 2},
         "embed_dim": 16,
         "target": "clip_text",
-        "prompts_per_class": 1,
         "struct_weight": 1.0,
         "batch_size": 50,
         "schedule": schedule(600, lr=5e-3),

@@ -5,9 +5,12 @@ import subprocess
 import sys
 import tarfile
 
+import pytest
+
 from contracts import load
 from support import ROOT, STAGE_ENV, TINY_VISION, draw_images, tiny_clip, tiny_language_model
 
+RECORDING = ROOT / "test" / "trainer" / "recording_python.py"
 CLASSES = {"classes": [{"index": 0, "name": "tench"}, {"index": 1, "name": "goldfish"}, {"index": 2, "name": "hammer"}],
            "templates": ["a photo of a {}."]}  # fmt: skip
 
@@ -21,7 +24,10 @@ def draw_data(folder):
         file.rename(folder / "dev" / file.name)
     groups = [{"id": f"g{n}", "source": "drawn", "captions": row["captions"]} for n, row in enumerate(rows)]
     plain = [{"source": "drawn", "title": "shapes", "text": "\n".join(row["captions"][0] for row in rows)}]
-    for name, lines in (("groups.jsonl", groups), ("plain.jsonl", plain)):
+    long = [{"id": "l0", "captions": [" ".join(row["captions"][0] for row in rows[:4])]}]
+    translations = [{"id": "t0", "en": "a red circle", "de": "ein roter Kreis", "fr": "un cercle", "cs": "kruh"}]
+    kinds = {"groups": groups, "plain": plain, "long": long, "translations": translations}
+    for name, lines in ((f"{kind}.jsonl", lines) for kind, lines in kinds.items()):
         (folder / name).write_text("".join(json.dumps(line) + "\n" for line in lines))
     (folder / "classes.json").write_text(json.dumps(CLASSES))
     # One picture a class: recipes whose report has zero-shot figures name this tar.
@@ -33,45 +39,78 @@ def draw_data(folder):
 
 
 def train(folder, *options):
-    """Run `npm run train` as npm does; the lines of --json."""
+    """Run `npm run train` as npm does; the lines of --json. `folder/keys.jsonl` gets what the stages read."""
+    python = folder / "python"
+    python.write_text(f'#!/bin/sh\nexec "{sys.executable}" "{RECORDING}" "{folder / "keys.jsonl"}" "$@"\n')
+    python.chmod(0o755)
     node = ROOT / "node_modules" / ".bin" / "node"
     cli = ROOT / "trainer" / "control" / "cli" / "train.ts"
     command = [node, cli, folder / "smoke.json", "--runs", folder / "runs", "--json"]
-    env = STAGE_ENV | {"CLIP_DATA": str(folder / "data"), "TRAINER_PYTHON": sys.executable}
+    env = STAGE_ENV | {"CLIP_DATA": str(folder / "data"), "TRAINER_PYTHON": str(python)}
     done = subprocess.run([*command, *options], env=env, capture_output=True, text=True, timeout=1200)
     assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-2000:]
     return [json.loads(line) for line in done.stdout.splitlines()]
 
 
-def test_a_recipe_runs_from_images_to_an_evaluated_model_and_then_has_nothing_left_to_do(tmp_path):
-    (tmp_path / "data").mkdir()
-    draw_data(tmp_path / "data")
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """The smoke recipe run twice, the second time with another image tower: its folder and the events of each run."""
+    folder = tmp_path_factory.mktemp("pipeline")
+    (folder / "data").mkdir()
+    draw_data(folder / "data")
     recipe = json.loads((ROOT / "trainer" / "recipes" / "smoke.json").read_text())
-    # A random two-layer model instead of SmolLM2: the pipeline is looked at, not what it learns.
-    language_model = tiny_language_model(tmp_path / "language_model")
+    # A random two-layer model instead of SmolLM2: the pipeline is tested, not what it learns.
+    language_model = tiny_language_model(folder / "language_model")
     recipe["mntp"]["language_model"] = {"source": "directory", "name": str(language_model)}
     recipe["prepare"]["class_images"] = "class-images.tar"
-    (tmp_path / "smoke.json").write_text(json.dumps(recipe))
+    # Every kind of text.
+    for kind in ("long", "translations"):
+        recipe["prepare"]["texts"].append({"split": "train", "kind": kind, "path": f"{kind}.jsonl"})
+        recipe["embed_captions"]["limits"][kind] = 4
+        recipe["distill"]["mix"][kind] = 0.1
+    (folder / "smoke.json").write_text(json.dumps(recipe))
+    events = [train(folder), train(folder)]
 
-    events = train(tmp_path)
-    ids = [event["id"] for event in events if event["event"] == "succeeded"]
-    assert ids == ["prepare", "mntp", "contrastive", "embed_captions", "inherit", "clip", "distill", "export",
-                   "clip-scratch-1", "evaluate"]  # fmt: skip
-    (exported,) = (tmp_path / "runs" / "smoke").glob("export-*")
-    manifest = load("ModelManifest", (exported / "manifest.json").read_text())
-    assert manifest["lineage"]["recipe"] == "smoke"
+    # Another image tower, with a text encoder of its own.
+    backbone = {"name": tiny_clip(folder / "clip", TINY_VISION, embed_dim=32), "size": 64}
+    recipe["inherit"] |= {"backbone": backbone, "target": "clip_text"}
+    recipe["embed_images"] |= {"backbone": backbone, "first_trainable_block": 0}
+    (folder / "smoke.json").write_text(json.dumps(recipe))
+    return folder, [*events, train(folder)]
 
-    (plan,) = train(tmp_path)
+
+def succeeded(events):
+    return [event["id"] for event in events if event["event"] == "succeeded"]
+
+
+def test_a_recipe_runs_from_images_to_an_evaluated_model_and_then_has_nothing_left_to_do(trained):
+    folder, (first, second, _) = trained
+    assert succeeded(first) == ["prepare", "mntp", "contrastive", "embed_captions", "inherit", "embed_images", "clip",
+                                "distill", "export", "clip-scratch-1", "evaluate"]  # fmt: skip
+    for exported in (folder / "runs" / "smoke").glob("export-*"):
+        manifest = load("ModelManifest", (exported / "manifest.json").read_text())
+        assert manifest["lineage"]["recipe"] == "smoke"
+    (plan,) = second
     assert {stage["status"] for stage in plan["stages"]} == {"succeeded"}
 
-    # Another image tower, with a text encoder of its own: the text stages are found finished.
-    backbone = {"name": tiny_clip(tmp_path / "clip", TINY_VISION, embed_dim=32), "size": 64}
-    recipe["inherit"] |= {"backbone": backbone, "target": "clip_text"}
-    recipe["clip"] |= {"backbone": backbone, "first_trainable_block": 0}
-    (tmp_path / "smoke.json").write_text(json.dumps(recipe))
-    events = train(tmp_path)
-    ids = [event["id"] for event in events if event["event"] == "succeeded"]
-    assert ids == ["inherit", "clip", "distill", "export", "clip-scratch-1", "evaluate"]
-    for folder in (tmp_path / "runs" / "smoke").glob("evaluate-*"):
-        zero_shot = json.loads((folder / "evaluation.json").read_text())["zero_shot"]
+
+def test_another_image_tower_finds_the_text_stages_finished(trained):
+    folder, (_, _, third) = trained
+    assert succeeded(third) == ["inherit", "embed_images", "clip", "distill", "export", "clip-scratch-1", "evaluate"]
+    for evaluated in (folder / "runs" / "smoke").glob("evaluate-*"):
+        zero_shot = json.loads((evaluated / "evaluation.json").read_text())["zero_shot"]
         assert set(zero_shot) == {"teacher", "student_int8", "frozen_tower"}
+
+
+def test_every_key_of_a_recipe_is_read_by_its_stage(trained):
+    lines = [json.loads(line) for line in (trained[0] / "keys.jsonl").read_text().splitlines()]
+    present, read = ({path for line in lines for path in line[key]} for key in ("present", "read"))
+    # Every stage knows its own name; the rest is there to be read.
+    assert {path for path in present - read if not path.endswith(".stage")} == set()
+
+
+def test_a_stage_writes_to_its_output_folder_and_nowhere_else(trained):
+    folder = trained[0]
+    written = {path.name for path in (folder / "runs" / "smoke").iterdir()}
+    finished = {path.parent.name for path in (folder / "runs" / "smoke").glob("*/report.json")}
+    assert written == finished

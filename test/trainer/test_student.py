@@ -9,8 +9,8 @@ import torch
 from torch.nn import functional as F
 
 import towers.torchvision_shim  # noqa: F401  (before transformers and the ONNX exporter)
-from towers.bert_start import spelled, start_from_folder
-from towers.calibration import fit_logistic, strangers
+from towers.calibration import fit_logistic, random_negative_pairs
+from towers.init_from_bert import init_from_folder, spelled
 from towers.onnx_export import (
     ServedText,
     embed_static,
@@ -159,7 +159,7 @@ def test_the_start_from_bert_computes_what_bert_computes(tmp_path):
     bert.save_pretrained(tmp_path)
     (tmp_path / "vocab.txt").write_text("\n".join(vocabulary) + "\n")
     student = TextStudent(StudentShape(len(vocabulary), 2, 32, 4, 64, 16)).eval()
-    start_from_folder(student, WordPiece(vocabulary), tmp_path)
+    init_from_folder(student, WordPiece(vocabulary), tmp_path)
     ids, mask = padded([[CLS, 5, 6, 7, SEP], [CLS, 8, SEP]], torch.device("cpu"))
     with torch.no_grad():
         hidden = bert(input_ids=ids, attention_mask=mask).last_hidden_state
@@ -198,10 +198,10 @@ def test_the_exported_graph_computes_the_students_vectors(student, wordpiece, tm
     torch.testing.assert_close(embedded.norm(dim=1), torch.ones(len(ids)), atol=1e-5, rtol=0)
     assert (embedded * student.embed(ids)).sum(1).min() > 0.98
     # Under the imitated rounding the two agree closely: training sees what will be served.
-    student.imitate_int8(True)
+    student.fake_quantize(enabled=True)
     with torch.no_grad():
         imitated = torch.cat([student(*padded([row], torch.device("cpu"))) for row in ids])
-    student.imitate_int8(False)
+    student.fake_quantize(enabled=False)
     assert (embedded * imitated).sum(1).min() > 0.998
 
 
@@ -278,7 +278,7 @@ def test_a_separable_fit_stays_finite_and_orders_the_classes():
 
 def test_strangers_never_share_an_image():
     groups = np.repeat(np.arange(4), 5)
-    a, b = strangers(500, groups, np.random.default_rng(0))
+    a, b = random_negative_pairs(500, groups, np.random.default_rng(0))
     assert len(a) == 500 and (groups[a] != groups[b]).all()
     with pytest.raises(ValueError, match="two different images"):
-        strangers(3, np.zeros(5), np.random.default_rng(0))
+        random_negative_pairs(3, np.zeros(5), np.random.default_rng(0))

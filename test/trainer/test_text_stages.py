@@ -13,7 +13,7 @@ from PIL import Image
 from safetensors.torch import load_file
 
 from stages.contrastive import halves, pair_loss
-from stages.mntp import mask_tokens
+from stages.mntp import Masking, mask_tokens
 from stages.prepare import fragments
 from support import draw_images, interrupt_stage, run_stage, schedule, tiny_language_model, write_job
 from towers.data import read_images, read_pairs, read_rows
@@ -63,7 +63,7 @@ def test_masking_follows_the_shares_and_spares_padding_and_the_first_token():
     ids = torch.full((200, 50), 7)
     mask = torch.ones_like(ids)
     mask[:, 40:] = 0
-    masked, chosen = mask_tokens(ids, mask, 0.2, 3, 1000, torch.Generator().manual_seed(0))
+    masked, chosen = mask_tokens(ids, mask, Masking(0.2, 3, 1000), torch.Generator().manual_seed(0))
     assert not chosen[:, 0].any() and not chosen[:, 40:].any()
     assert chosen[:, 1:40].float().mean().item() == pytest.approx(0.2, abs=0.01)
     assert (masked[~chosen] == 7).all()

@@ -1,9 +1,11 @@
-"""Stage `clip`: the image tower learns to meet the text side, by symmetric InfoNCE and a pull towards what it was.
+"""Stage `clip`: trains image and text tower by symmetric InfoNCE with a regulariser towards the frozen image tower.
 
-Two arms of one recipe switch: `llm` puts an adapter over cached LLM caption features; `scratch`, the control, trains a
-CLIP-style text transformer from nothing on the same images, captions and steps. The frozen part of the image tower runs
-once per cached crop; only what lies above `first_trainable_block` trains.
+Two text towers: `llm` trains an adapter over stored LLM features of the captions; `scratch`, the control, trains a
+CLIP-style text transformer from scratch on the same images, captions and steps. `embed_images` has run the frozen part of
+the image tower; only the blocks from `first_trainable_block` on are trained.
 """
+
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -11,49 +13,56 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 from torch.nn import functional as F
 
-from towers.crops import CropCache, cached_crops
+from contracts.types import ClipConfig
+from towers.crops import Activations, load_activations
 from towers.data import Row, read_pairs, read_rows
 from towers.losses import frozen_tower_regulariser, info_nce
 from towers.metrics import retrieval
-from towers.optim import adamw, clip_gradients, groups_of, set_rate
+from towers.optim import adamw, clip_gradients, param_groups, set_lr
 from towers.run import Run
+from towers.token_batches import padded
 from towers.two_towers import (
     MAX_LOGIT_SCALE,
     Adapter,
     ScratchTextTower,
+    TowersShape,
     load_adapter,
     new_logit_scale,
     read_shape,
+    rotate_to_principal_axes,
     save_towers,
-    turn_to_principal_axes,
 )
 from towers.vision import ImageTower, create_backbone
 from towers.wordpiece import train_vocabulary
 
-EVALUATE_EVERY = 200  # steps; the figures are logged, the weights of the last step are kept
+EVALUATE_EVERY = 200  # steps; the metrics are logged, the weights of the last step are kept
 EMA_DECAY = 0.99
 
 
 def main() -> None:
-    run = Run.start("clip")
+    """Run the stage."""
+    run = Run.start(ClipConfig)
     config, schedule = run.config, run.config["schedule"]
-    block = config["first_trainable_block"]
 
-    # ---- image side: frozen activations of every crop, a head that starts as the frozen tower's place ------------------
+    # ---- image side: activations of the frozen blocks, a head that reproduces the frozen tower -------------------------
     prepared, inherited = run.input("prepare"), run.input("inherit")
     splits = {split: read_pairs(prepared, split) for split in ("train", "dev")}
-    recipe = read_shape(inherited)["preprocess"]
-    tower = ImageTower(create_backbone(config["backbone"]["name"]), config["embed_dim"])
-    start = load_file(inherited / "head.safetensors")
+    activations = load_activations(run.input("embed_images"))
+    inherited_shape = read_shape(inherited)
+    if activations.shape["backbone"] != inherited_shape["backbone"]:
+        raise ValueError(f"embed_images ran {activations.shape['backbone']}, inherit {inherited_shape['backbone']}")
+    block = activations.block
+    tower = ImageTower(create_backbone(inherited_shape["backbone"]["name"]), config["embed_dim"])
+    head = load_file(inherited / "head.safetensors")
     with torch.no_grad():
-        tower.head.weight.copy_(start["weight"])
-        tower.head.bias.copy_(start["bias"])
-    crops = cached_crops(run, tower, splits, recipe, config)
-    tower = tower.placed(run.device)
-    frozen_NE = frozen_vectors(run, tower, crops, block)
+        tower.head.weight.copy_(head["weight"])
+        tower.head.bias.copy_(head["bias"])
+    tower = tower.to_device(run.device)
+    frozen_NE = image_vectors(tower, activations.plain, block)  # before anything is trained
 
     # ---- text side ------------------------------------------------------------------------------------------------------
-    captions = {split: TextSide(run, config, split, splits[split]) for split in splits}
+    embedded = run.input("embed_captions")
+    captions = {split: TextSide(embedded, split, splits[split], config, run.device) for split in splits}
     torch.manual_seed(run.seed)
     text_tower: nn.Module
     if config["text_tower"] == "llm":
@@ -69,17 +78,17 @@ def main() -> None:
 
     # ---- optimiser, resume -----------------------------------------------------------------------------------------------
     groups = tower.trainable_groups(block, config["backbone_lr"], schedule["lr"], config["layer_decay"])
-    optimizer = adamw([*groups, *groups_of(text_tower), {"params": [logit_scale], "weight_decay": 0.0}], schedule)
-    average = {name: value.detach().clone() for name, value in named(tower, text_tower)}
+    optimizer = adamw([*groups, *param_groups(text_tower), {"params": [logit_scale], "weight_decay": 0.0}], schedule)
+    ema_weights = {name: value.detach().clone() for name, value in trainable_parameters(tower, text_tower)}
     state = run.resume()
-    first, history, smooth = 0, [], 0.0
+    first, history, loss_ema = 0, [], 0.0
     if state is not None:
         tower.load_state_dict(state["tower"])
         text_tower.load_state_dict(state["text_tower"])
         optimizer.load_state_dict(state["optimizer"])
         logit_scale.data.copy_(state["logit_scale"])
-        average, first, history = state["average"], state["step"], state["history"]
-        smooth = state["smooth"]
+        ema_weights, first, history = state["ema_weights"], state["step"], state["history"]
+        loss_ema = state["loss_ema"]
 
     # ---- loop ------------------------------------------------------------------------------------------------------------
     images = len(splits["train"])
@@ -91,61 +100,63 @@ def main() -> None:
         order = np.random.default_rng((run.seed, step // per_epoch)).permutation(images)
         chosen = np.sort(order[step % per_epoch * batch_size :][:batch_size])
         rng = np.random.default_rng((run.seed, 1, step))
-        views = rng.integers(0, config["crops"], batch_size)
-        x = torch.from_numpy(crops.train[chosen, views]).to(run.device, run.amp_dtype)
+        crops = rng.integers(0, activations.shape["crops"], batch_size)
+        x = torch.from_numpy(activations.train[chosen, crops]).to(run.device, run.amp_dtype)
         torch.manual_seed(run.seed * 1_000_003 + step)
         with torch.autocast(run.device.type, run.amp_dtype, enabled=run.amp_dtype != torch.float32):
-            image_BE = tower.above(x.contiguous(memory_format=torch.channels_last), block, config["dropout"])
+            image_BE = tower.forward_trainable(
+                x.contiguous(memory_format=torch.channels_last), block, config["dropout"]
+            )
         inputs, texts = captions["train"].draw(chosen, rng)
         text_BE = text_tower(inputs)
         loss = info_nce(image_BE, text_BE, logit_scale.exp(), same_texts(texts, run.device))
-        pull = frozen_tower_regulariser(image_BE, frozen_NE[chosen].to(run.device))
+        regulariser = frozen_tower_regulariser(image_BE, frozen_NE[chosen].to(run.device))
         optimizer.zero_grad(set_to_none=True)
-        (loss + config["regulariser_weight"] * pull).backward()
+        (loss + config["regulariser_weight"] * regulariser).backward()
         clip_gradients(optimizer, schedule["grad_clip"])
-        set_rate(optimizer, step, schedule)
+        set_lr(optimizer, step, schedule)
         optimizer.step()
         logit_scale.data.clamp_(0, MAX_LOGIT_SCALE)
         decay = min(EMA_DECAY, (1 + step) / (10 + step))
         with torch.no_grad():
-            for name, value in named(tower, text_tower):
-                average[name].lerp_(value, 1 - decay)
-        smooth = loss.item() if smooth == 0 else 0.95 * smooth + 0.05 * loss.item()
+            for name, value in trainable_parameters(tower, text_tower):
+                ema_weights[name].lerp_(value, 1 - decay)
+        loss_ema = loss.item() if loss_ema == 0 else 0.95 * loss_ema + 0.05 * loss.item()
         if (step + 1) % EVALUATE_EVERY == 0:
-            figures = on_dev(run, tower, text_tower, crops, block, captions["dev"])[0]
-            history.append({"step": step + 1, "mean_recall": figures["mean_recall"]})
-            run.log(f"step {step + 1}: dev mean recall {figures['mean_recall']:.4f}")
+            metrics = evaluate_dev(tower, text_tower, activations, captions["dev"])[0]
+            history.append({"step": step + 1, "mean_recall": metrics["mean_recall"]})
+            run.log(f"step {step + 1}: dev mean recall {metrics['mean_recall']:.4f}")
         run.tick(
             step + 1,
             schedule["steps"],
-            lambda step=step, smooth=smooth: {
+            lambda step=step, loss_ema=loss_ema: {
                 "tower": tower.state_dict(),
                 "text_tower": text_tower.state_dict(),
-                "average": average,
+                "ema_weights": ema_weights,
                 "optimizer": optimizer.state_dict(),
                 "logit_scale": logit_scale.data,
                 "step": step + 1,
                 "history": history,
-                "smooth": smooth,
+                "loss_ema": loss_ema,
             },
-            loss=smooth,
-            pull=pull.item(),
+            loss=loss_ema,
+            regulariser=regulariser.item(),
             scale=logit_scale.exp().item(),
             **({"dev": history[-1]["mean_recall"]} if history else {}),
         )
 
     # ---- the averaged weights are the result ------------------------------------------------------------------------------
     with torch.no_grad():
-        for name, value in named(tower, text_tower):
-            value.copy_(average[name])
-    image_train_IE = above(run, tower, crops.plain, block)
+        for name, value in trainable_parameters(tower, text_tower):
+            value.copy_(ema_weights[name])
+    image_train_IE = image_vectors(tower, activations.plain, block)
     text_train_IE = text_vectors(text_tower, captions["train"], captions["train"].first_of_I)
-    turn_to_principal_axes(tower.head, text_tower.projection, [image_train_IE, text_train_IE])
-    figures, image_IE, text_NE = on_dev(run, tower, text_tower, crops, block, captions["dev"])
+    rotate_to_principal_axes(tower.head, text_tower.projection, [image_train_IE, text_train_IE])
+    metrics, image_IE, text_NE = evaluate_dev(tower, text_tower, activations, captions["dev"])
     save_file({"features": image_IE.contiguous()}, run.output / "dev_images.safetensors")
     save_file({"features": text_NE.contiguous()}, run.output / "dev_captions.safetensors")
-    shape = {
-        **read_shape(inherited),
+    shape: TowersShape = {
+        **inherited_shape,
         "text_tower": config["text_tower"],
         "scratch": config["scratch"],
         "logit_scale": logit_scale.item(),
@@ -155,19 +166,18 @@ def main() -> None:
         captions["train"].vocabulary.write(run.output / "vocabulary.txt")
         files["vocabulary"] = "vocabulary.txt"
     files |= {"dev_images": "dev_images.safetensors", "dev_captions": "dev_captions.safetensors"}
-    run.finish(figures | {"loss.last": smooth}, files)
+    run.finish(metrics | {"loss.last": loss_ema}, files)
 
 
 class TextSide:
-    """What the text tower reads for a split: LLM features, or token ids of the same captions for the control."""
+    """The text tower's inputs for a split: LLM features, or token ids of the same captions for the control."""
 
-    def __init__(self, run: Run, config: dict, split: str, rows: list[Row]) -> None:
-        embedded = run.input("embed_captions")
-        self.run = run
-        self.texts = [row["text"] for row in read_rows(embedded / f"captions.pairs.{split}.jsonl")]
-        ids = [row["id"] for row in read_rows(embedded / f"captions.pairs.{split}.jsonl")]
+    def __init__(self, embedded: Path, split: str, rows: list[Row], config: ClipConfig, device: torch.device) -> None:
+        captions = read_rows(embedded / f"captions.pairs.{split}.jsonl")
+        self.device = device
+        self.texts = [row["text"] for row in captions]
         index = {row["key"]: number for number, row in enumerate(rows)}
-        self.image_of_N = torch.tensor([index[key] for key in ids])
+        self.image_of_N = torch.tensor([index[row["id"]] for row in captions])
         counts = torch.bincount(self.image_of_N, minlength=len(rows))
         self.first_of_I = (counts.cumsum(0) - counts).numpy()
         self.count_of_I = counts.numpy()
@@ -183,20 +193,19 @@ class TextSide:
     def inputs(self, numbers: np.ndarray) -> torch.Tensor:
         """LLM features [B, D] or ids [B, T] of captions by their row numbers."""
         if self.scratch is None:
-            return self.features_ND[numbers].float().to(self.run.device)
+            return self.features_ND[numbers].float().to(self.device)
         assert self.vocabulary is not None
         rows = self.vocabulary.encode([self.texts[n] for n in numbers], self.scratch["context_length"])
-        width = max(len(row) for row in rows)
-        return torch.tensor([row + [0] * (width - len(row)) for row in rows], device=self.run.device)
+        return padded(rows, self.device)[0]
 
     def draw(self, images: np.ndarray, rng: np.random.Generator) -> tuple[torch.Tensor, list[str]]:
-        """One caption of every image, at random: inputs of the text tower and the captions."""
+        """A random caption of every image: inputs of the text tower and the captions."""
         numbers = self.first_of_I[images] + rng.integers(0, self.count_of_I[images])
         return self.inputs(numbers), [self.texts[n] for n in numbers]
 
 
-def named(*modules: nn.Module) -> list[tuple[str, torch.Tensor]]:
-    """Every parameter that trains, under a name of its own."""
+def trainable_parameters(*modules: nn.Module) -> list[tuple[str, torch.Tensor]]:
+    """Every trainable parameter under a unique name."""
     return [
         (f"{number}.{name}", parameter)
         for number, module in enumerate(modules)
@@ -213,19 +222,14 @@ def same_texts(texts: list[str], device: torch.device) -> torch.Tensor:
 
 
 @torch.inference_mode()
-def above(run: Run, tower: ImageTower, activations: np.ndarray, block: int) -> torch.Tensor:
-    """Unit vectors of cached activations [N, E], float32 on the CPU."""
+def image_vectors(tower: ImageTower, activations: np.ndarray, block: int) -> torch.Tensor:
+    """Unit vectors of activations [N, E], float32 on the CPU."""
     tower.eval()
     out = []
     for start in range(0, len(activations), 128):
-        x = torch.from_numpy(np.array(activations[start : start + 128])).to(run.device, torch.float32)
-        out.append(tower.above(x.contiguous(memory_format=torch.channels_last), block).cpu())
+        x = torch.from_numpy(np.array(activations[start : start + 128])).to(tower.head.weight.device, torch.float32)
+        out.append(tower.forward_trainable(x.contiguous(memory_format=torch.channels_last), block).cpu())
     return torch.cat(out).clone()
-
-
-def frozen_vectors(run: Run, tower: ImageTower, crops: CropCache, block: int) -> torch.Tensor:
-    """Where the frozen tower puts every train image in the joint space [N, E]; computed before anything trains."""
-    return above(run, tower, crops.plain, block)
 
 
 @torch.inference_mode()
@@ -237,11 +241,11 @@ def text_vectors(text_tower: nn.Module, side: TextSide, numbers: np.ndarray) -> 
 
 
 @torch.inference_mode()
-def on_dev(
-    run: Run, tower: ImageTower, text_tower: nn.Module, crops: CropCache, block: int, side: TextSide
+def evaluate_dev(
+    tower: ImageTower, text_tower: nn.Module, activations: Activations, side: TextSide
 ) -> tuple[dict[str, float], torch.Tensor, torch.Tensor]:
-    """Retrieval figures on dev, with the vectors of its images and captions."""
-    image_IE = above(run, tower, crops.dev, block)
+    """Retrieval metrics on dev, with the vectors of its images and captions."""
+    image_IE = image_vectors(tower, activations.dev, activations.block)
     text_NE = text_vectors(text_tower, side, np.arange(len(side.texts)))
     return retrieval(image_IE, text_NE, side.image_of_N), image_IE, text_NE
 

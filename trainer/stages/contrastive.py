@@ -1,4 +1,4 @@
-"""Stage `contrastive`: captions of one image agree, captions of different images do not (supervised SimCSE).
+"""Stage `contrastive`: captions of one image move together, those of different images apart (supervised SimCSE).
 
 Symmetric InfoNCE over two captions of every group in the batch; GradCache makes the batch independent of memory.
 """
@@ -8,16 +8,18 @@ import random
 import torch
 from torch.nn import functional as F
 
+from contracts.types import ContrastiveConfig
 from towers.data import read_pairs, read_texts
 from towers.grad_cache import cached_backward
-from towers.llm import load_lora_state, lora_state, read_language_model, with_lora
-from towers.optim import adamw, clip_gradients, groups_of, set_rate
+from towers.llm import language_model_in, load_lora_state, lora_state, read_language_model, with_lora
+from towers.optim import adamw, clip_gradients, param_groups, set_lr
 from towers.run import Run
 from towers.token_batches import padded
 
 
 def main() -> None:
-    run = Run.start("contrastive")
+    """Run the stage."""
+    run = Run.start(ContrastiveConfig)
     config, schedule = run.config, run.config["schedule"]
 
     # ---- groups: images with captions, text-only groups, long descriptions cut in halves ----------------------------
@@ -26,8 +28,8 @@ def main() -> None:
     groups += [row["captions"] for row in read_texts(prepared, "groups", "train")]
     groups += [halves(row["captions"][0]) for row in read_texts(prepared, "long", "train")]
     dev = [row["captions"][:2] for row in read_pairs(prepared, "dev") if len(row["captions"]) > 1][:500]
-    source = {"source": "directory", "name": str(run.input("mntp") / "model")}
-    language_model = with_lora(read_language_model(source, run.amp_dtype), config["lora"])
+    pretrained = read_language_model(language_model_in(run.input("mntp") / "model"), run.amp_dtype)
+    language_model = with_lora(pretrained, config["lora"])
     model, tokenizer = language_model.model, language_model.tokenizer
     model.to(run.device).train()
     run.log(f"{len(groups)} groups, {len(dev)} dev pairs, {run.amp_dtype}")
@@ -37,7 +39,7 @@ def main() -> None:
         return F.normalize(language_model.pooled(ids_BT, mask_BT, config["pooling"]), dim=-1)
 
     def dev_accuracy() -> float:
-        """Share of dev captions whose nearest other caption is the second one of the same image."""
+        """Fraction of dev captions whose nearest other caption is the second one of the same image."""
         model.eval()
         with torch.no_grad():
             sides = [
@@ -53,7 +55,7 @@ def main() -> None:
         return (sides[0] @ sides[1].T).argmax(1).eq(torch.arange(len(dev), device=run.device)).float().mean().item()
 
     # ---- loop --------------------------------------------------------------------------------------------------------
-    optimizer = adamw(groups_of(model), schedule)
+    optimizer = adamw(param_groups(model), schedule)
     state = run.resume()
     if state is not None:
         load_lora_state(language_model, state["lora"])
@@ -66,7 +68,7 @@ def main() -> None:
         rng = random.Random(f"{run.seed}/{step}")
         chosen = [rng.sample(group, 2) for group in rng.sample(groups, min(config["batch_size"], len(groups)))]
         rows = language_model.tokens([pair[side] for side in (0, 1) for pair in chosen], config["max_tokens"])
-        # Rows of like length share a micro-batch: less padding. `order` undoes it before the loss.
+        # Rows of similar length share a micro-batch: less padding. `order` undoes it before the loss.
         order = sorted(range(len(rows)), key=lambda i: len(rows[i]))
         back = torch.tensor(sorted(range(len(rows)), key=lambda i: order[i]), device=run.device)
         texts = [pair[side] for side in (0, 1) for pair in chosen]
@@ -78,7 +80,7 @@ def main() -> None:
         micro_batches = parts([rows[i] for i in order], config["micro_batch"])
         losses.append(cached_backward(encode, micro_batches, loss_of))
         clip_gradients(optimizer, schedule["grad_clip"])
-        set_rate(optimizer, step, schedule)
+        set_lr(optimizer, step, schedule)
         optimizer.step()
         if (step + 1) % 20 == 0 or step + 1 == schedule["steps"]:
             accuracy.append(dev_accuracy())
@@ -113,7 +115,7 @@ def pair_loss(features_ND: torch.Tensor, texts: list[str], temperature: float) -
     a_N = torch.tensor([numbers[text] for text in a_texts], device=scores_BB.device)
     b_N = torch.tensor([numbers[text] for text in b_texts], device=scores_BB.device)
     same = (a_N[:, None] == b_N[None, :]) | (a_N[:, None] == a_N[None, :]) | (b_N[:, None] == b_N[None, :])
-    same.fill_diagonal_(False)
+    same.fill_diagonal_(fill_value=False)
     scores_BB = scores_BB.masked_fill(same, float("-inf"))
     target = torch.arange(len(a_BD), device=scores_BB.device)
     return 0.5 * (F.cross_entropy(scores_BB, target) + F.cross_entropy(scores_BB.T, target))

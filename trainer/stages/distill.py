@@ -1,7 +1,7 @@
-"""Stage `distill`: the text teacher becomes a small encoder for the edge, and a token table that is faster still.
+"""Stage `distill`: distils the text teacher into a small encoder for the edge and into an even faster token table.
 
-The target of an English text is the adapter over its language-model features; the target of a translation is the target
-of its English sentence, which is how the student learns languages that the teacher never saw with an image.
+The target of an English text is the adapter's vector of its language-model features; the target of a translation is that
+of its English sentence, so that the student learns languages for which the teacher saw no images.
 """
 
 import random
@@ -12,9 +12,10 @@ import torch
 from safetensors.torch import load_file
 from torch.nn import functional as F
 
-from towers.bert_start import start_from_package
+from contracts.types import DistillConfig
 from towers.data import read_pairs, read_rows, read_texts
-from towers.optim import adamw, clip_gradients, groups_of, set_rate
+from towers.init_from_bert import init_from_package
+from towers.optim import adamw, clip_gradients, param_groups, set_lr
 from towers.run import Run
 from towers.student import (
     StaticStudent,
@@ -39,15 +40,16 @@ SETS = {  # kind of text in the recipe's mix: set of `embed_captions`
     "prompts": "prompts",
 }
 VOCABULARY_CHARACTERS = 20_000_000
-POOL_BATCHES = 32  # texts are drawn for this many batches at once and sorted by length: hardly any padding
-HEAD_TEXTS = 4096  # the projection starts as the ridge regression over this many texts
-INT8_SHARE = 0.2  # the last share of the steps runs under the rounding of the exported graph
+POOL_BATCHES = 32  # texts are drawn for this many batches at once and sorted by length: little padding
+HEAD_TEXTS = 4096  # the projection is initialised by ridge regression over this many texts
+QAT_FRACTION = 0.2  # of the steps, the last ones: quantisation-aware training
 EVALUATE_EVERY = 100  # steps
-EVALUATE_TEXTS = 500  # dev captions looked at on the way; the report looks at all
+EVALUATE_TEXTS = 500  # dev captions for the progress lines; the report uses all
 
 
 def main() -> None:
-    run = Run.start("distill")
+    """Run the stage."""
+    run = Run.start(DistillConfig)
     config, schedule = run.config, run.config["schedule"]
     prepared = run.input("prepare")
 
@@ -56,7 +58,7 @@ def main() -> None:
     weights = {kind: config["mix"][kind] for kind in kinds if kinds[kind] and config["mix"][kind] > 0}
     run.log(", ".join(f"{len(kinds[kind])} {kind}" for kind in weights) + f", {run.amp_dtype}")
 
-    # ---- vocabulary, student and its start -------------------------------------------------------
+    # ---- vocabulary, student and its initial weights ---------------------------------------------
     file = run.output / "vocabulary.txt"
     if not file.exists():
         train_vocabulary(vocabulary_texts(prepared), config["vocabulary_size"]).write(file)
@@ -65,7 +67,7 @@ def main() -> None:
     rows = {kind: [row for _, row in kinds[kind]] for kind in weights}
     dev_tokens = wordpiece.tokens(dev_texts)
     dev_ids = [with_special_tokens(ids, config["context_length"]) for ids in dev_tokens]
-    glance = dev_ids[:EVALUATE_TEXTS]
+    evaluated = dev_ids[:EVALUATE_TEXTS]
     shape = StudentShape(
         len(wordpiece.pieces), config["layers"], config["width"], config["heads"], config["context_length"],
         targets_NE.shape[1], config["matryoshka_dims"],
@@ -74,25 +76,25 @@ def main() -> None:
     state = run.resume()
     if state is None:
         if config["initial_weights"] != "scratch":
-            start_from_package(student, wordpiece, config["initial_weights"])
+            init_from_package(student, wordpiece, config["initial_weights"])
         student.to(run.device)
         chosen = [draw(random.Random(f"{run.seed}/head/{n}"), weights, rows) for n in range(HEAD_TEXTS)]
         ids = [with_special_tokens(tokens[kind][i], shape.context_length) for kind, i in chosen]
-        start_projection(student, ids, targets_NE[[rows[kind][i] for kind, i in chosen]])
+        init_projection(student, ids, targets_NE[[rows[kind][i] for kind, i in chosen]])
         state = {"step": 0, "losses": [], "static_step": 0, "static_losses": []}
-        state["cosines"] = [mean_cosine(student.embed(glance), dev_targets_NE)]
+        state["cosines"] = [mean_cosine(student.embed(evaluated), dev_targets_NE)]
         run.log(f"dev cosine to the teacher before training: {state['cosines'][0]:.3f}")
     else:
         student.load_state_dict(state["student"])
         student.to(run.device)
 
-    def loss_between(embedded_BE: torch.Tensor, wanted_BE: torch.Tensor) -> torch.Tensor:
-        return distill_loss(embedded_BE, wanted_BE, config["contrastive_weight"], config["temperature"])
+    def loss_between(embedded_BE: torch.Tensor, target_BE: torch.Tensor) -> torch.Tensor:
+        return distill_loss(embedded_BE, target_BE, config["contrastive_weight"], config["temperature"])
 
     loss_of = matryoshka(loss_between, config["matryoshka_dims"])
 
     # ---- the student -----------------------------------------------------------------------------
-    optimizer = adamw(groups_of(student), schedule)
+    optimizer = adamw(param_groups(student), schedule)
     if "optimizer" in state:
         optimizer.load_state_dict(state["optimizer"])
     losses, cosines = state["losses"], state["cosines"]
@@ -107,36 +109,36 @@ def main() -> None:
     student.train()
     for step in range(state["step"], schedule["steps"]):
         batch = next(batches)
-        student.imitate_int8(step >= (1 - INT8_SHARE) * schedule["steps"])
+        student.fake_quantize(enabled=step >= (1 - QAT_FRACTION) * schedule["steps"])
         ids_BT, mask_BT = padded(
             [with_special_tokens(tokens[kind][i], shape.context_length) for kind, i in batch], run.device
         )
-        wanted_BE = targets_NE[[rows[kind][i] for kind, i in batch]].to(run.device)
+        target_BE = targets_NE[[rows[kind][i] for kind, i in batch]].to(run.device)
         with torch.autocast(run.device.type, torch.bfloat16, enabled=run.amp_dtype == torch.bfloat16):
             embedded_BE = student(ids_BT, mask_BT)
-        loss = loss_of(embedded_BE, wanted_BE)
+        loss = loss_of(embedded_BE, target_BE)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         clip_gradients(optimizer, schedule["grad_clip"])
-        set_rate(optimizer, step, schedule)
+        set_lr(optimizer, step, schedule)
         optimizer.step()
         losses.append(loss.item())
         state["step"] = step + 1
         if (step + 1) % EVALUATE_EVERY == 0 or step + 1 == schedule["steps"]:
-            cosines.append(mean_cosine(student.embed(glance), dev_targets_NE))
+            cosines.append(mean_cosine(student.embed(evaluated), dev_targets_NE))
         recent = sum(losses[-20:]) / len(losses[-20:])
         run.tick(step + 1, total, checkpoint, loss=recent, dev_cosine=cosines[-1])
-    student.imitate_int8(False)
+    student.fake_quantize(enabled=False)
     student.eval()
 
-    # ---- the static table: every piece through the student alone, then learned directly ----------
+    # ---- the static table: the student's vector of every piece, then trained directly ------------
     static_config, static_schedule = config["static"], config["static"]["schedule"]
     if "static" in state:
         static = StaticStudent(state["static"]["rows.weight"])
     else:
-        static = StaticStudent(table_start(student, tokens))
+        static = StaticStudent(init_static_table(student, tokens))
     static.to(run.device)
-    static_optimizer = adamw(groups_of(static), static_schedule)
+    static_optimizer = adamw(param_groups(static), static_schedule)
     if "static_optimizer" in state:
         static_optimizer.load_state_dict(state["static_optimizer"])
 
@@ -147,18 +149,18 @@ def main() -> None:
         rng = random.Random(f"{run.seed}/static/{step}")
         batch = [draw(rng, weights, rows) for _ in range(static_config["batch_size"])]
         batch = [(kind, i) for kind, i in batch if tokens[kind][i]]
-        wanted_BE = targets_NE[[rows[kind][i] for kind, i in batch]].to(run.device)
-        loss = loss_of(static([tokens[kind][i] for kind, i in batch]), wanted_BE)
+        target_BE = targets_NE[[rows[kind][i] for kind, i in batch]].to(run.device)
+        loss = loss_of(static([tokens[kind][i] for kind, i in batch]), target_BE)
         static_optimizer.zero_grad(set_to_none=True)
         loss.backward()
         clip_gradients(static_optimizer, static_schedule["grad_clip"])
-        set_rate(static_optimizer, step, static_schedule)
+        set_lr(static_optimizer, step, static_schedule)
         static_optimizer.step()
         state["static_losses"].append(loss.item())
         state["static_step"] = step + 1
         run.tick(schedule["steps"] + step + 1, total, static_checkpoint, loss=loss.item(), dev_cosine=cosines[-1])
 
-    # ---- figures ---------------------------------------------------------------------------------
+    # ---- metrics ---------------------------------------------------------------------------------
     save_student(run.output, student, wordpiece)
     save_static(run.output, static)
     metrics = {"vocabulary": len(wordpiece.pieces), "loss.last": losses[-1], "dev_cosine.first": cosines[0]}
@@ -171,7 +173,9 @@ def main() -> None:
     run.finish(metrics, {name: name for name in files})
 
 
-def read_targets(run: Run) -> tuple[torch.Tensor, torch.Tensor, dict[str, list[tuple[str, int]]], list[str]]:
+def read_targets(
+    run: Run[DistillConfig],
+) -> tuple[torch.Tensor, torch.Tensor, dict[str, list[tuple[str, int]]], list[str]]:
     """(train targets [N, E], dev targets, texts of each kind with the row of their target, dev texts)."""
     features, prepared = run.input("embed_captions"), run.input("prepare")
     adapter = load_adapter(run.input("clip")).to(run.device).eval()
@@ -202,7 +206,7 @@ def read_targets(run: Run) -> tuple[torch.Tensor, torch.Tensor, dict[str, list[t
 
 
 def vocabulary_texts(prepared: Path) -> Iterator[str]:
-    """Train captions, descriptions, translations and documents, mixed so that no language is starved of pieces."""
+    """Train captions, descriptions, translations and documents, mixed so that every language gets enough pieces."""
     captions = [text for row in read_pairs(prepared, "train") for text in row["captions"]]
     captions += [text for row in read_texts(prepared, "groups", "train") for text in row["captions"]]
     long = [text for row in read_texts(prepared, "long", "train") for text in row["captions"]]
@@ -232,7 +236,7 @@ def mean_cosine(a_ME: torch.Tensor, b_NE: torch.Tensor) -> float:
 def token_batches(
     seed: int, weights: dict[str, float], tokens: dict[str, list[list[int]]], batch_tokens: int, context_length: int
 ) -> Iterator[list[tuple[str, int]]]:
-    """Batches of (kind, number) without end: texts of like length together, batches in random order."""
+    """Endless batches of (kind, number): texts of similar length together, batches in random order."""
     pool = 0
     while True:
         rng = random.Random(f"{seed}/pool/{pool}")
@@ -250,7 +254,7 @@ def token_batches(
         pool += 1
 
 
-def start_projection(student: TextStudent, ids: list[list[int]], targets_NE: torch.Tensor) -> None:
+def init_projection(student: TextStudent, ids: list[list[int]], targets_NE: torch.Tensor) -> None:
     """Set the projection to the ridge regression from pooled states to targets."""
     device = student.table.weight.device
     pooled_ND = torch.empty(len(ids), student.shape.width, dtype=torch.float64)
@@ -258,17 +262,17 @@ def start_projection(student: TextStudent, ids: list[list[int]], targets_NE: tor
         for batch in batches_by_length([len(row) for row in ids], 8192):
             ids_BT, mask_BT = padded([ids[i] for i in batch], device)
             pooled_ND[batch] = student.pooled(student.table(ids_BT), mask_BT).double().cpu()
-        mean_D, goal_E = pooled_ND.mean(0), targets_NE.double().mean(0)
-        x_ND, y_NE = pooled_ND - mean_D, targets_NE.double() - goal_E
+        mean_D, mean_target_E = pooled_ND.mean(0), targets_NE.double().mean(0)
+        x_ND, y_NE = pooled_ND - mean_D, targets_NE.double() - mean_target_E
         gram_DD = x_ND.T @ x_ND
         ridge = 1e-3 * float(gram_DD.diagonal().mean()) + 1e-9
         weight_DE = torch.linalg.solve(gram_DD + ridge * torch.eye(len(gram_DD), dtype=torch.float64), x_ND.T @ y_NE)
         student.projection.weight.copy_(weight_DE.T)
-        student.projection.bias.copy_(goal_E - mean_D @ weight_DE)
+        student.projection.bias.copy_(mean_target_E - mean_D @ weight_DE)
 
 
-def table_start(student: TextStudent, tokens: dict[str, list[list[int]]]) -> torch.Tensor:
-    """Rows [V, E]: the student's vector of each piece alone, shorter the commoner the piece: a / (a + share)."""
+def init_static_table(student: TextStudent, tokens: dict[str, list[list[int]]]) -> torch.Tensor:
+    """Initial rows [V, E]: the student's vector of each piece, times a / (a + frequency): frequent pieces weigh less."""
     counts_V = torch.ones(student.shape.vocabulary_size)
     for rows in tokens.values():
         counts_V += torch.bincount(

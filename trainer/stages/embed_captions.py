@@ -1,22 +1,25 @@
-"""Stage `embed_captions`: every text once through the frozen language model, kept as bfloat16 features.
+"""Stage `embed_captions`: embeds every text with the frozen language model and stores bfloat16 features.
 
 Equal texts are embedded once. Work is cut into shards; a finished shard is never computed again.
 Writes, for each set S, `features.S.safetensors` {features [N, D] bfloat16} and `captions.S.jsonl` {id, text}, row by row.
 """
 
 import json
+from pathlib import Path
 
 import torch
 from safetensors.torch import load_file, save_file
 
+from contracts.types import EmbedCaptionsConfig
 from towers.data import Row, read_pairs, read_texts, write_rows
-from towers.llm import read_language_model
+from towers.llm import language_model_in, read_language_model
 from towers.run import Run
 from towers.token_batches import batches_by_length, padded
 
 
 def main() -> None:
-    run = Run.start("embed_captions")
+    """Run the stage."""
+    run = Run.start(EmbedCaptionsConfig)
     config = run.config
     prepared = run.input("prepare")
 
@@ -24,7 +27,7 @@ def main() -> None:
     sets: dict[str, list[Row]] = {}
     for split in ("train", "dev"):
         sets[f"pairs.{split}"] = rows_of(read_pairs(prepared, split), "key", None)
-    sets["prompts"] = class_prompts(run, config["prompt_templates"])
+    sets["prompts"] = class_prompts(prepared, config["prompt_templates"])
     for kind, limit in config["limits"].items():
         if kind == "translations":
             found = [{"id": row["id"], "captions": [row["en"]]} for row in read_texts(prepared, kind, "train")]
@@ -35,8 +38,7 @@ def main() -> None:
     shards = [texts[start : start + config["shard_size"]] for start in range(0, len(texts), config["shard_size"])]
 
     # ---- shards ------------------------------------------------------------------------------------------------------
-    source = {"source": "directory", "name": str(run.input("contrastive") / "model")}
-    language_model = read_language_model(source, run.amp_dtype)
+    language_model = read_language_model(language_model_in(run.input("contrastive") / "model"), run.amp_dtype)
     language_model.model.to(run.device).eval()
     state = run.resume() or {"shards": 0}
     done = sum(len(shard) for shard in shards[: state["shards"]])
@@ -83,9 +85,9 @@ def rows_of(rows: list[Row], key: str, limit: int | None) -> list[Row]:
     return out
 
 
-def class_prompts(run: Run, templates: list[str]) -> list[Row]:
+def class_prompts(prepared: Path, templates: list[str]) -> list[Row]:
     """Every class name in every template, class by class; empty where the data names no classes."""
-    file = run.input("prepare") / "classes.json"
+    file = prepared / "classes.json"
     if not file.exists():
         return []
     classes = json.loads(file.read_text(encoding="utf-8"))["classes"]

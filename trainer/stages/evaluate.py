@@ -1,4 +1,4 @@
-"""Stage `evaluate`: what the model is worth on dev, as JSON, as a page with plots and as a table on standard error.
+"""Stage `evaluate`: measures the model on dev and reports JSON, a page with a plot and a table on standard error.
 
 Teacher, float student, served (int8) student, static tier and the control from scratch are measured against the same
 image vectors; the comparison of the two arms of `clip` is paired, image by image, over every seed.
@@ -8,7 +8,7 @@ import base64
 import html
 import io
 import json
-from typing import Any
+from typing import TypedDict
 
 import matplotlib
 import numpy as np
@@ -16,6 +16,7 @@ import torch
 from safetensors.torch import load_file
 from torch.nn import functional as F
 
+from contracts.types import EvaluateConfig
 from towers.clip_checkpoint import ClipBackbone, text_features
 from towers.data import read_images, read_pairs, read_rows
 from towers.metrics import RECALL_AT, mean_recall_per_image, paired_bootstrap, retrieval, zero_shot
@@ -25,15 +26,30 @@ from towers.run import Run, write_atomically
 from towers.student import load_student
 from towers.two_towers import load_adapter, load_image_tower, load_preprocess, read_shape
 from towers.vision import create_backbone
+from towers.wordpiece import WordPiece
 
 matplotlib.use("Agg")
 from matplotlib import pyplot as plt
 
-Figures = dict[str, float]
+Metrics = dict[str, float]
+
+# `evaluation.json`: metrics by the name of what was measured.
+Evaluation = TypedDict(
+    "Evaluation",
+    {
+        "images": int,
+        "captions": int,
+        "retrieval": dict[str, Metrics],
+        "comparison": Metrics,
+        "zero_shot": dict[str, Metrics],
+        "student_share_of_teacher_R@10": Metrics,
+    },
+)
 
 
 def main() -> None:
-    run = Run.start("evaluate")
+    """Run the stage."""
+    run = Run.start(EvaluateConfig)
     prepared, clip, exported = run.input("prepare"), run.input("clip"), run.input("export")
     pairs = read_pairs(prepared, "dev")
     texts = [caption for row in pairs for caption in row["captions"]]
@@ -53,7 +69,7 @@ def main() -> None:
         "student_int8": torch.from_numpy(served.embed(ids)),
         "static": torch.from_numpy(embed_static(static_VE, wordpiece.tokens(texts))),
     }
-    rows: dict[str, Figures] = {name: retrieval(image_IE, text_NE, image_of_N) for name, text_NE in tiers.items()}
+    rows: dict[str, Metrics] = {name: retrieval(image_IE, text_NE, image_of_N) for name, text_NE in tiers.items()}
     run.tick(1, 4)
     for dim in shape.matryoshka_dims[1:]:
         rows[f"student_int8@{dim}"] = retrieval(
@@ -70,7 +86,7 @@ def main() -> None:
                 seed = role.removeprefix(f"clip_{arm}_")
                 rows[f"{arm}, seed {seed}"] = retrieval(vectors[0], vectors[1], image_of_N)
                 runs[seed] = mean_recall_per_image(vectors[0] @ vectors[1].T, image_of_N)
-    comparison: Figures = {}
+    comparison: Metrics = {}
     if arms["llm"] and arms["llm"].keys() == arms["scratch"].keys():
         means = {arm: np.array([values.mean() for values in runs.values()]) for arm, runs in arms.items()}
         comparison = paired_bootstrap(
@@ -86,34 +102,36 @@ def main() -> None:
             }
     run.tick(2, 4)
 
-    # ---- zero-shot on the class images: a sanity figure, the backbone has seen pictures like them ----------------------------
-    zero_shots = class_figures(run, wordpiece, served, shape.context_length)
+    # ---- zero-shot on the class images: a sanity check, the backbone was trained on similar pictures ----------------------------
+    zero_shots = zero_shot_metrics(run, wordpiece, served, shape.context_length)
     run.tick(3, 4)
 
     # ---- report ----------------------------------------------------------------------------------------------------------------
-    kept = rows["student_int8"]["text_to_image_R@10"] / max(rows["teacher"]["text_to_image_R@10"], 1e-9)
-    kept_back = rows["student_int8"]["image_to_text_R@10"] / max(rows["teacher"]["image_to_text_R@10"], 1e-9)
-    document = {
+    text_retention = rows["student_int8"]["text_to_image_R@10"] / max(rows["teacher"]["text_to_image_R@10"], 1e-9)
+    image_retention = rows["student_int8"]["image_to_text_R@10"] / max(rows["teacher"]["image_to_text_R@10"], 1e-9)
+    document: Evaluation = {
         "images": len(pairs),
         "captions": len(texts),
         "retrieval": rows,
         "comparison": comparison,
         "zero_shot": zero_shots,
-        "student_share_of_teacher_R@10": {"text_to_image": kept, "image_to_text": kept_back},
+        "student_share_of_teacher_R@10": {"text_to_image": text_retention, "image_to_text": image_retention},
     }
     write_atomically(run.output / "evaluation.json", json.dumps(document, indent=2))
-    write_atomically(run.output / "evaluation.html", page(document))
-    run.log("\n" + table(document))
-    metrics = {f"{name}.{key}": value for name, figures in rows.items() for key, value in figures.items()}
+    write_atomically(run.output / "evaluation.html", render_page(document))
+    run.log("\n" + render_table(document))
+    metrics = {f"{name}.{key}": value for name, found in rows.items() for key, value in found.items()}
     metrics |= {f"comparison.{key}": value for key, value in comparison.items()}
-    metrics |= {f"{name}.{key}": value for name, figures in zero_shots.items() for key, value in figures.items()}
-    metrics |= {"student_share.text_to_image_R@10": kept, "student_share.image_to_text_R@10": kept_back}
+    metrics |= {f"{name}.{key}": value for name, found in zero_shots.items() for key, value in found.items()}
+    metrics |= {"student_share.text_to_image_R@10": text_retention, "student_share.image_to_text_R@10": image_retention}
     run.tick(4, 4)
     run.finish(metrics, {"evaluation": "evaluation.json", "page": "evaluation.html"})
 
 
-def class_figures(run: Run, wordpiece: Any, served: ServedText, context_length: int) -> dict[str, Figures]:
-    """Zero-shot top-1 and top-5 of teacher and served student; beside them what the tower gave before it was trained."""
+def zero_shot_metrics(
+    run: Run[EvaluateConfig], wordpiece: WordPiece, served: ServedText, context_length: int
+) -> dict[str, Metrics]:
+    """Zero-shot top-1 and top-5 of teacher and served student; beside them the tower before it was trained."""
     prepared, clip = run.input("prepare"), run.input("clip")
     prompts = read_rows(run.input("embed_captions") / "captions.prompts.jsonl")
     if not prompts or not (prepared / "class_images.jsonl").exists():
@@ -143,35 +161,35 @@ def class_figures(run: Run, wordpiece: Any, served: ServedText, context_length: 
         sums_CE = torch.zeros(int(class_of_P.max()) + 1, vectors_PE.shape[1]).index_add_(0, class_of_P, vectors_PE)
         return F.normalize(sums_CE, dim=-1)
 
-    figures = {
+    found = {
         tier: zero_shot(torch.cat(image_parts), classes(vectors_PE), class_of_I)
         for tier, vectors_PE in (("teacher", teacher_PE), ("student_int8", student_PE))
     }
     if isinstance(backbone, ClipBackbone):
         # CLIP's own zero-shot: its images against its own vectors of the same prompts.
         own_PE = text_features(name, [row["text"] for row in prompts], torch.device("cpu"))
-        figures["frozen_tower"] = zero_shot(torch.cat(frozen_parts), classes(own_PE), class_of_I)
+        found["frozen_tower"] = zero_shot(torch.cat(frozen_parts), classes(own_PE), class_of_I)
     else:
         logits_IC = torch.cat(frozen_parts)
-        figures["frozen_tower"] = zero_shot(logits_IC, torch.eye(logits_IC.shape[1]), class_of_I)
-    return figures
+        found["frozen_tower"] = zero_shot(logits_IC, torch.eye(logits_IC.shape[1]), class_of_I)
+    return found
 
 
-def table(document: dict[str, Any]) -> str:
-    """The figures as people read them, in per cent."""
+def render_table(document: Evaluation) -> str:
+    """The metrics as people read them, in per cent."""
     keys = [f"{way}_R@{k}" for way in ("image_to_text", "text_to_image") for k in RECALL_AT] + ["mean_recall"]
     lines = [
         f"dev: {document['images']} images, {document['captions']} captions; per cent",
         f"{'':24}{'I2T R@1':>9}{'R@5':>7}{'R@10':>7}{'T2I R@1':>9}{'R@5':>7}{'R@10':>7}{'mean':>7}",
     ]
-    for name, figures in document["retrieval"].items():
+    for name, found in document["retrieval"].items():
         widths = (9, 7, 7, 9, 7, 7, 7)
-        cells = (f"{100 * figures[key]:>{width}.1f}" for key, width in zip(keys, widths, strict=True))
+        cells = (f"{100 * found[key]:>{width}.1f}" for key, width in zip(keys, widths, strict=True))
         lines.append(f"{name:24}{''.join(cells)}")
-    share = document["student_share_of_teacher_R@10"]
+    retention = document["student_share_of_teacher_R@10"]
     lines.append(
-        f"the served student keeps {100 * share['text_to_image']:.1f} % (text to image) and "
-        f"{100 * share['image_to_text']:.1f} % (image to text) of the teacher's R@10"
+        f"the served student keeps {100 * retention['text_to_image']:.1f} % (text to image) and "
+        f"{100 * retention['image_to_text']:.1f} % (image to text) of the teacher's R@10"
     )
     if document["comparison"]:
         c = document["comparison"]
@@ -180,14 +198,14 @@ def table(document: dict[str, Any]) -> str:
             f"{100 * c['scratch.sd']:.1f}: difference {100 * c['difference']:.1f} "
             f"[{100 * c['low']:.1f}, {100 * c['high']:.1f}] (paired bootstrap over images, 95 %)"
         )
-    for name, figures in document["zero_shot"].items():
+    for name, found in document["zero_shot"].items():
         lines.append(
-            f"class images, {name}: top-1 {100 * figures['zero_shot_top1']:.1f}, top-5 {100 * figures['zero_shot_top5']:.1f}"
+            f"class images, {name}: top-1 {100 * found['zero_shot_top1']:.1f}, top-5 {100 * found['zero_shot_top5']:.1f}"
         )
     return "\n".join(lines)
 
 
-def page(document: dict[str, Any]) -> str:
+def render_page(document: Evaluation) -> str:
     """The report as one HTML file: the table and a bar chart of the mean recalls."""
     names = list(document["retrieval"])
     figure, axes = plt.subplots(figsize=(8, 0.4 * len(names) + 1))
@@ -202,7 +220,7 @@ def page(document: dict[str, Any]) -> str:
         "<!doctype html><html lang='en'><meta charset='utf-8'><title>Evaluation</title>"
         "<style>body{font:16px/1.5 system-ui;max-width:60rem;margin:2rem auto;padding:0 1rem}pre{overflow:auto}"
         "img{max-width:100%}</style><h1>Evaluation on dev</h1>"
-        f"<pre>{html.escape(table(document))}</pre><img alt='mean recall of every row' src='data:image/png;base64,{image}'></html>"
+        f"<pre>{html.escape(render_table(document))}</pre><img alt='mean recall of every row' src='data:image/png;base64,{image}'></html>"
     )
 
 

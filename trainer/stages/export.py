@@ -1,4 +1,4 @@
-"""Stage `export`: everything a server needs, in one folder of fixed names, and proof that it computes the same vectors.
+"""Stage `export`: writes everything a server needs into one folder and verifies that it computes the same vectors.
 
 manifest.json, vocabulary.txt, text.onnx, text.weights.bin, text.table.bin, static.table.bin, image.onnx, MODEL_CARD.md.
 """
@@ -6,14 +6,17 @@ manifest.json, vocabulary.txt, text.onnx, text.weights.bin, text.table.bin, stat
 import io
 import json
 import shutil
+from collections.abc import Callable
 from datetime import UTC, datetime
+from typing import Any
 
 import numpy as np
 import torch
 from PIL import Image, ImageOps
 
 from contracts import load
-from towers.calibration import fit_logistic, strangers
+from contracts.types import Artefact, Calibration, ExportConfig, GoldenVector, ModelManifest, PreprocessRecipe, Tier
+from towers.calibration import fit_logistic, random_negative_pairs
 from towers.data import Row, read_images, read_pairs
 from towers.metrics import recalls
 from towers.model_card import model_card
@@ -31,11 +34,11 @@ from towers.preprocess import preprocess
 from towers.run import Run, artefact, write_atomically
 from towers.student import load_static, load_student
 from towers.two_towers import load_image_tower, load_preprocess
-from towers.wordpiece import CLS, PAD, SEP, UNK, WordPiece
+from towers.wordpiece import CLS, PAD, SEP, UNK
 
 MIN_IMAGE_COSINE = 0.999
 MIN_GOLDEN_COSINE = 0.99
-GOLDEN = {
+GOLDEN: dict[Tier, list[str]] = {
     "student": [
         "A dog runs through the snow.",
         "Zwei Kinder spielen am Strand.",
@@ -45,11 +48,12 @@ GOLDEN = {
 }
 IMAGE_BATCH = 16
 VIEW_IMAGES = 500  # dev images of which a second view is embedded, for the calibration of image pairs
-CROP_SHARE = 0.8  # side of the central crop that is another view of an image
+CROP_FRACTION = 0.8  # of an image's sides: the central crop that is its second view
 
 
 def main() -> None:
-    run = Run.start("export")
+    """Run the stage."""
+    run = Run.start(ExportConfig)
     config, out = run.config, run.output
     prepared, distilled, clip = run.input("prepare"), run.input("distill"), run.input("clip")
 
@@ -65,7 +69,7 @@ def main() -> None:
     export_image_tower(tower, recipe["size"], out / "image.onnx", config["opset"], config["image_weights"])
     run.tick(1, 4)
 
-    # ---- parity: what a server computes against PyTorch in float32 -------------------------------
+    # ---- parity of the served paths with PyTorch in float32 --------------------------------------
     pairs = read_pairs(prepared, "dev")
     texts = [caption for row in pairs for caption in row["captions"]]
     image_of_text = np.array([number for number, row in enumerate(pairs) for _ in row["captions"]])
@@ -82,7 +86,7 @@ def main() -> None:
         static_cosines = row_cosines(static_NE[sample], static([tokens[i] for i in sample]).numpy())
     run.tick(2, 4)
     image_session = session(out / "image.onnx")
-    images_ME, views_ME, image_cosines = embed_images(run, pairs, recipe, tower, image_session)
+    images_ME, views_ME, image_cosines = served_image_vectors(run, pairs, recipe, tower, image_session)
     parity = {}
     for name, cosines, least_mean, least_worst in (
         ("text", text_cosines, config["min_mean_cosine"], config["min_worst_cosine"]),
@@ -97,30 +101,27 @@ def main() -> None:
             )
     run.tick(3, 4, **parity)
 
-    # ---- calibration, figures, golden vectors ----------------------------------------------------
+    # ---- calibration, metrics, golden vectors ----------------------------------------------------
     rng = np.random.default_rng(run.seed)
-    calibration = {
-        "text_image": fit_pairs(texts_NE, image_of_text, images_ME, rng),
-        "text_text": fit_captions(texts_NE, image_of_text, rng),
-        "image_image": fit_pairs(views_ME, np.arange(len(views_ME)), images_ME, rng),
-    }
     metrics = dict(parity)
     for tier, vectors_NE in (("student", texts_NE), ("static", static_NE)):
         found = recalls(torch.from_numpy(images_ME), torch.from_numpy(vectors_NE), torch.from_numpy(image_of_text))
         metrics |= {f"{tier}.{name}": value for name, value in found.items()}
-    golden = [
+    embed_tier: dict[Tier, Callable[[list[str]], np.ndarray]] = {
+        "student": lambda sentences: served.embed(wordpiece.encode(sentences, shape.context_length)),
+        "static": lambda sentences: embed_static(static_VE, wordpiece.tokens(sentences)),
+    }
+    golden: list[GoldenVector] = [
         {"text": text, "tier": tier, "embedding": [float(x) for x in vector], "min_cosine": MIN_GOLDEN_COSINE}
         for tier, sentences in GOLDEN.items()
-        for text, vector in zip(
-            sentences, embed_tier(tier, sentences, served, static_VE, wordpiece, shape.context_length), strict=True
-        )
+        for text, vector in zip(sentences, embed_tier[tier](sentences), strict=True)
     ]
 
     # ---- manifest and card -----------------------------------------------------------------------
-    def file(path: str) -> dict:
+    def file(path: str) -> Artefact:
         return artefact(out, path)
 
-    manifest = {
+    manifest: ModelManifest = {
         "name": config["name"],
         "version": config["version"],
         "created_at": datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
@@ -144,7 +145,11 @@ def main() -> None:
             "table": {"file": file("static.table.bin"), "rows": shape.vocabulary_size, "width": shape.embed_dim}
         },
         "image": {"preprocess": recipe, "graph": {"file": file("image.onnx"), "opset": config["opset"]}},
-        "calibration": calibration,
+        "calibration": {
+            "text_image": fit_pairs(texts_NE, image_of_text, images_ME, rng),
+            "text_text": fit_captions(texts_NE, image_of_text, rng),
+            "image_image": fit_pairs(views_ME, np.arange(len(views_ME)), images_ME, rng),
+        },
         "golden": golden,
         "metrics": metrics,
         "lineage": {"recipe": run.job["recipe"], "code": run.job["code"], "parents": config["parents"]},
@@ -173,8 +178,8 @@ def row_cosines(a_NE: np.ndarray, b_NE: np.ndarray) -> np.ndarray:
     return (a_NE * b_NE).sum(1) / np.maximum(lengths_N, 1e-12)
 
 
-def embed_images(
-    run: Run, pairs: list[Row], recipe: dict, tower: torch.nn.Module, image_session
+def served_image_vectors(
+    run: Run[ExportConfig], pairs: list[Row], recipe: PreprocessRecipe, tower: torch.nn.Module, image_session: Any
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Served vectors of all images, of a mirrored central crop of the first ones, and cosines of some to PyTorch."""
     images, views, cosines = [], [], []
@@ -200,12 +205,12 @@ def embed_images(
 
 def mirrored_centre(image: Image.Image) -> Image.Image:
     """The central part of an image, mirrored: the same scene, other pixels."""
-    width, height = round(image.width * CROP_SHARE), round(image.height * CROP_SHARE)
+    width, height = round(image.width * CROP_FRACTION), round(image.height * CROP_FRACTION)
     left, top = (image.width - width) // 2, (image.height - height) // 2
     return ImageOps.mirror(image.crop((left, top, left + width, top + height)))
 
 
-def fit_pairs(a_NE: np.ndarray, image_of_a: np.ndarray, images_ME: np.ndarray, rng: np.random.Generator) -> dict:
+def fit_pairs(a_NE: np.ndarray, image_of_a: np.ndarray, images_ME: np.ndarray, rng: np.random.Generator) -> Calibration:
     """Calibration of a's rows against images: their own, and as many random other ones."""
     other = rng.integers(0, len(images_ME) - 1, len(a_NE))
     other += other >= image_of_a
@@ -213,23 +218,14 @@ def fit_pairs(a_NE: np.ndarray, image_of_a: np.ndarray, images_ME: np.ndarray, r
     return {"scale": scale, "bias": bias}
 
 
-def fit_captions(texts_NE: np.ndarray, image_of_text: np.ndarray, rng: np.random.Generator) -> dict:
+def fit_captions(texts_NE: np.ndarray, image_of_text: np.ndarray, rng: np.random.Generator) -> Calibration:
     """Calibration of captions: neighbours of one image, and as many random pairs of different images."""
     first = np.flatnonzero(image_of_text[:-1] == image_of_text[1:])
     if len(first) == 0:
         raise SystemExit("calibration of text pairs needs dev images with at least two captions")
-    a, b = strangers(len(first), image_of_text, rng)
+    a, b = random_negative_pairs(len(first), image_of_text, rng)
     scale, bias = fit_logistic((texts_NE[first] * texts_NE[first + 1]).sum(1), (texts_NE[a] * texts_NE[b]).sum(1))
     return {"scale": scale, "bias": bias}
-
-
-def embed_tier(
-    tier: str, texts: list[str], served: ServedText, static_VE: np.ndarray, wordpiece: WordPiece, context_length: int
-) -> np.ndarray:
-    """Vectors of texts by the served path of a tier."""
-    if tier == "static":
-        return embed_static(static_VE, wordpiece.tokens(texts))
-    return served.embed(wordpiece.encode(texts, context_length))
 
 
 if __name__ == "__main__":

@@ -1,11 +1,11 @@
-"""Stage `inherit` (ProCLIP's first stage): the adapter learns the image tower's own space from text alone.
+"""Stage `inherit` (ProCLIP's first stage): trains the adapter towards the image tower's own space from text alone.
 
-Target `clip_text`: a two-tower checkpoint has a text encoder of its own. The adapter over the LLM features of a caption is
-regressed onto the checkpoint's vector of that caption, and the image head starts as the checkpoint's projection.
+Target `clip_text`: a two-tower checkpoint has a text encoder. The adapter over the LLM features of a caption is regressed
+onto the checkpoint's vector of that caption, and the image head is initialised with the checkpoint's projection.
 
-Target `classifier_rows`: an ImageNet backbone has no text encoder, but its classifier holds one vector a class, onto which
-the adapter over the LLM features of the class's prompts is regressed. Both live in the joint space through a fixed map, the
-principal axes of the frozen tower's features, which is also where the image head starts.
+Target `classifier_rows`: an ImageNet backbone has no text encoder, but its classifier has one vector per class, onto which
+the adapter over the LLM features of the class's prompts is regressed. A fixed map puts both into the joint space, the
+principal axes of the frozen tower's features, with which the image head is initialised, too.
 """
 
 import json
@@ -18,22 +18,23 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch.nn import functional as F
 
+from contracts.types import InheritConfig, PreprocessRecipe
 from towers.clip_checkpoint import ClipBackbone, text_features
 from towers.data import read_images, read_pairs, read_rows
 from towers.losses import inherit_loss
-from towers.optim import adamw, clip_gradients, groups_of, set_rate
+from towers.optim import adamw, clip_gradients, param_groups, set_lr
 from towers.preprocess import preprocess
 from towers.run import Run
-from towers.two_towers import Adapter
+from towers.two_towers import Adapter, TowersShape
 from towers.vision import ImageTower, create_backbone, pca_head, preprocess_recipe
 
 CLIP_TEXTS = ("pairs.train", "groups.train", "prompts")  # sets of `embed_captions`
-MEASURED_TEXTS = 1000  # texts of which the report says whether the nearest target is their own
+MEASURED_TEXTS = 1000  # texts for which the report says whether the nearest target is their own
 
 
 @dataclass
-class Lesson:
-    """What is learned: LLM features [N, D] onto targets [M, E] by number [N], and the head (weight [E, F], bias [E])."""
+class RegressionProblem:
+    """LLM features [N, D] to be mapped onto targets [M, E] by number [N], and the head (weight [E, F], bias [E])."""
 
     features_ND: torch.Tensor
     targets_ME: torch.Tensor
@@ -43,17 +44,18 @@ class Lesson:
 
 
 def main() -> None:
-    run = Run.start("inherit")
+    """Run the stage."""
+    run = Run.start(InheritConfig)
     config, schedule = run.config, run.config["schedule"]
     backbone = create_backbone(config["backbone"]["name"])
     recipe = preprocess_recipe(backbone, config["backbone"]["size"])
-    lesson = clip_text(run, backbone) if config["target"] == "clip_text" else classifier_rows(run, backbone, recipe)
-    features_ND, targets_ME = lesson.features_ND, lesson.targets_ME
+    problem = clip_text(run, backbone) if config["target"] == "clip_text" else classifier_rows(run, backbone, recipe)
+    features_ND, targets_ME = problem.features_ND, problem.targets_ME
 
     # ---- regression ------------------------------------------------------------------------------------------------------
     torch.manual_seed(run.seed)
     adapter = Adapter(features_ND.shape[1], config["embed_dim"], **config["adapter"]).to(run.device).train()
-    optimizer = adamw(groups_of(adapter), schedule)
+    optimizer = adamw(param_groups(adapter), schedule)
     state = run.resume()
     first = 0
     if state is not None:
@@ -64,11 +66,11 @@ def main() -> None:
     for step in range(first, schedule["steps"]):
         chosen = np.random.default_rng((run.seed, step)).permutation(len(features_ND))[: config["batch_size"]]
         text_BE = adapter(features_ND[chosen].to(run.device))
-        loss = inherit_loss(text_BE, targets_ME[lesson.target_of_N[chosen]].to(run.device), config["struct_weight"])
+        loss = inherit_loss(text_BE, targets_ME[problem.target_of_N[chosen]].to(run.device), config["struct_weight"])
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         clip_gradients(optimizer, schedule["grad_clip"])
-        set_rate(optimizer, step, schedule)
+        set_lr(optimizer, step, schedule)
         optimizer.step()
         run.tick(
             step + 1,
@@ -83,8 +85,8 @@ def main() -> None:
         measured = torch.linspace(0, len(features_ND) - 1, min(MEASURED_TEXTS, len(features_ND))).long()
         nearest = (adapter(features_ND[measured].to(run.device)).cpu() @ targets_ME.T).argmax(1)
     save_file(adapter.cpu().state_dict(), run.output / "text_tower.safetensors")
-    save_file({"weight": lesson.weight_EF.contiguous(), "bias": lesson.bias_E}, run.output / "head.safetensors")
-    shape = {
+    save_file({"weight": problem.weight_EF.contiguous(), "bias": problem.bias_E}, run.output / "head.safetensors")
+    shape: TowersShape = {
         "text_tower": "llm",
         "llm_width": features_ND.shape[1],
         "embed_dim": config["embed_dim"],
@@ -93,12 +95,12 @@ def main() -> None:
         "preprocess": recipe,
     }
     (run.output / "clip.json").write_text(json.dumps(shape, indent=2))
-    own = (nearest == lesson.target_of_N[measured]).float().mean().item()
+    own = (nearest == problem.target_of_N[measured]).float().mean().item()
     metrics = {"loss.last": loss.item(), "nearest_target_is_own": own}
     run.finish(metrics, {"adapter": "text_tower.safetensors", "head": "head.safetensors", "clip": "clip.json"})
 
 
-def classifier_rows(run: Run, backbone: Any, recipe: dict) -> Lesson:
+def classifier_rows(run: Run[InheritConfig], backbone: Any, recipe: PreprocessRecipe) -> RegressionProblem:
     """Class prompts onto the centred rows of the backbone's classifier, in the principal axes of its features."""
     if isinstance(backbone, ClipBackbone):
         raise ValueError("a CLIP tower has no classifier: set inherit.target to clip_text")
@@ -114,10 +116,10 @@ def classifier_rows(run: Run, backbone: Any, recipe: dict) -> Lesson:
         raise ValueError(
             "inherit needs prompts for the backbone's own classes: set prepare.classes and prompt_templates"
         )
-    return Lesson(features_ND, targets_CE, class_of_N, weight_EF, bias_E)
+    return RegressionProblem(features_ND, targets_CE, class_of_N, weight_EF, bias_E)
 
 
-def clip_text(run: Run, backbone: Any) -> Lesson:
+def clip_text(run: Run[InheritConfig], backbone: Any) -> RegressionProblem:
     """Captions and prompts onto the checkpoint's own vectors of them; the checkpoint's projection as the head."""
     if not isinstance(backbone, ClipBackbone):
         raise ValueError("target clip_text needs a tower with a text encoder: a backbone named open_clip:…")
@@ -137,20 +139,20 @@ def clip_text(run: Run, backbone: Any) -> Lesson:
 
     name = run.config["backbone"]["name"]
     targets_NE = text_features(name, texts, run.device, None if state is None else state["done"], tick)
-    return Lesson(torch.cat(parts), targets_NE, torch.arange(len(texts)), weight_EF, bias_E)
+    return RegressionProblem(torch.cat(parts), targets_NE, torch.arange(len(texts)), weight_EF, bias_E)
 
 
-def frozen_features(run: Run, backbone: torch.nn.Module, recipe: dict) -> torch.Tensor:
-    """Pooled features of at most 4,000 train images [N, F] from the backbone as it was pretrained."""
+def frozen_features(run: Run[InheritConfig], backbone: torch.nn.Module, recipe: PreprocessRecipe) -> torch.Tensor:
+    """Pooled features of at most 4,000 train images [N, F] from the pretrained backbone."""
     rows = read_pairs(run.input("prepare"), "train")[:4000]
-    tower = ImageTower(backbone, 1).placed(run.device, run.amp_dtype).eval()
+    tower = ImageTower(backbone, 1).to_device(run.device, run.amp_dtype).eval()
     out, pixels = [], []
     for number, (_, data) in enumerate(read_images(run.input("prepare"), rows), 1):
         pixels.append(preprocess(data, recipe))
         if len(pixels) == 64 or number == len(rows):
             batch = torch.from_numpy(np.stack(pixels)).to(run.device, run.amp_dtype, memory_format=torch.channels_last)
             with torch.inference_mode():
-                out.append(tower.pooled_above(batch, 0).float().cpu())
+                out.append(tower.pooled_features(batch, 0).float().cpu())
             pixels = []
             run.tick(number, len(rows) + 1, dict, "checkpoint-features")
     backbone.float()

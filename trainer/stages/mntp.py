@@ -1,14 +1,16 @@
-"""Stage `mntp`: masked next-token prediction teaches a causal language model to look both ways (LLM2Vec, 2404.05961).
+"""Stage `mntp`: masked next-token prediction makes a causal language model bidirectional (LLM2Vec, 2404.05961).
 
-A share of the tokens is masked (80 % the mask token, 10 % a random one, 10 % unchanged); each is predicted from the
-hidden state of the position before it, as the model was pretrained to do. LoRA layers learn, then merge.
+A fraction of the tokens is masked (80 % the mask token, 10 % a random one, 10 % unchanged); each is predicted from the
+hidden state of the position before it, as in pretraining. LoRA layers are trained, then merged into the weights.
 """
 
 import random
+from dataclasses import dataclass
 
 import torch
 from torch.nn import functional as F
 
+from contracts.types import MntpConfig
 from towers.data import read_texts
 from towers.llm import (
     LanguageModel,
@@ -18,13 +20,14 @@ from towers.llm import (
     read_language_model,
     with_lora,
 )
-from towers.optim import adamw, clip_gradients, groups_of, set_rate
+from towers.optim import adamw, clip_gradients, param_groups, set_lr
 from towers.run import Run
 from towers.token_batches import padded
 
 
 def main() -> None:
-    run = Run.start("mntp")
+    """Run the stage."""
+    run = Run.start(MntpConfig)
     config, schedule = run.config, run.config["schedule"]
 
     # ---- texts: windows of plain documents and captions --------------------------------------------------------------
@@ -38,7 +41,7 @@ def main() -> None:
     run.log(f"{len(windows)} windows of documents, {len(captions)} captions, {run.amp_dtype}")
 
     # ---- loop --------------------------------------------------------------------------------------------------------
-    optimizer = adamw(groups_of(model), schedule)
+    optimizer = adamw(param_groups(model), schedule)
     state = run.resume()
     first, losses = 0, []
     if state is not None:
@@ -58,14 +61,15 @@ def main() -> None:
                 rows.append(rng.choice(windows))
         ids_BT, mask_BT = padded(rows, run.device, tokenizer.pad_token_id)
         generator = torch.Generator().manual_seed(run.seed * 1_000_003 + step)
-        masked_BT, chosen_BT = mask_tokens(ids_BT, mask_BT, config["mask_share"], mask_id, len(tokenizer), generator)
+        masking = Masking(config["mask_share"], mask_id, len(tokenizer))
+        masked_BT, chosen_BT = mask_tokens(ids_BT, mask_BT, masking, generator)
         hidden_BTD = language_model.hidden(masked_BT, mask_BT)
         logits_NV = output_layer(model)(hidden_BTD[:, :-1][chosen_BT[:, 1:]])
         loss = F.cross_entropy(logits_NV.float(), ids_BT[:, 1:][chosen_BT[:, 1:]])
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         clip_gradients(optimizer, schedule["grad_clip"])
-        set_rate(optimizer, step, schedule)
+        set_lr(optimizer, step, schedule)
         optimizer.step()
         losses.append(loss.item())
         run.tick(
@@ -96,23 +100,27 @@ def document_windows(language_model: LanguageModel, documents: list[str], max_to
     return windows
 
 
+@dataclass(frozen=True)
+class Masking:
+    """How tokens are masked: the fraction of them, the mask token, and the number of tokens to draw random ones from."""
+
+    ratio: float
+    mask_id: int
+    vocabulary_size: int
+
+
 def mask_tokens(
-    ids_BT: torch.Tensor,
-    mask_BT: torch.Tensor,
-    share: float,
-    mask_id: int,
-    vocabulary_size: int,
-    generator: torch.Generator,
+    ids_BT: torch.Tensor, mask_BT: torch.Tensor, masking: Masking, generator: torch.Generator
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """(masked ids, chosen positions), both [B, T]. Position 0 is never chosen: nothing stands before it."""
+    """(masked ids, chosen positions), both [B, T]. Position 0 is never chosen: no position precedes it."""
     shape = tuple(ids_BT.shape)
-    chosen = (torch.rand(shape, generator=generator) < share).to(ids_BT.device) & mask_BT.bool()
+    chosen = (torch.rand(shape, generator=generator) < masking.ratio).to(ids_BT.device) & mask_BT.bool()
     chosen[:, 0] = False
     if not chosen.any():
         chosen[0, min(1, shape[1] - 1)] = True
     draw = torch.rand(shape, generator=generator).to(ids_BT.device)
-    noise = torch.randint(0, vocabulary_size, shape, generator=generator).to(ids_BT.device)
-    masked = torch.where(chosen & (draw < 0.8), torch.full_like(ids_BT, mask_id), ids_BT)
+    noise = torch.randint(0, masking.vocabulary_size, shape, generator=generator).to(ids_BT.device)
+    masked = torch.where(chosen & (draw < 0.8), torch.full_like(ids_BT, masking.mask_id), ids_BT)
     return torch.where(chosen & (draw >= 0.8) & (draw < 0.9), noise, masked), chosen
 
 

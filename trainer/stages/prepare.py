@@ -1,4 +1,4 @@
-"""Stage `prepare`: whatever the user has becomes tar shards, caption rows and a report of what was dropped and why."""
+"""Stage `prepare`: turns a user's data into tar shards, caption rows and a report of what was dropped and why."""
 
 import hashlib
 import io
@@ -7,15 +7,15 @@ import re
 import tarfile
 from collections import Counter
 from pathlib import Path
-from typing import Any
 
 from PIL import Image, ImageOps
 
+from contracts.types import PrepareConfig
 from towers.data import Row, read_rows, write_rows
 from towers.run import Run
 from towers.sources import Sample, read_source
 
-# Words that end a phrase: what lies between two of them in a caption is what people type into a search box.
+# Words that end a phrase: what a caption has between two of them is what people type into a search box.
 STOP_WORDS = set(
     [
         "a",
@@ -103,7 +103,8 @@ STOP_WORDS = set(
 
 
 def main() -> None:
-    run = Run.start("prepare")
+    """Run the stage."""
+    run = Run.start(PrepareConfig)
     config = run.config
     data = run.input("data")
     out = run.output
@@ -172,7 +173,7 @@ def main() -> None:
     )
 
 
-def checked(sample: Sample, config: dict[str, Any], seen: dict[str, str]) -> tuple[str | None, bytes | None, list[str]]:
+def checked(sample: Sample, config: PrepareConfig, seen: dict[str, str]) -> tuple[str | None, bytes | None, list[str]]:
     """(why something was dropped, image bytes to keep or None, captions to keep)."""
     if sample.image is None:
         return "missing image", None, []
@@ -193,7 +194,7 @@ def checked(sample: Sample, config: dict[str, Any], seen: dict[str, str]) -> tup
     return ("caption too short or too long" if unusable else None), image, captions
 
 
-def stored_image(data: bytes, config: dict[str, Any]) -> tuple[bytes | None, str]:
+def stored_image(data: bytes, config: PrepareConfig) -> tuple[bytes | None, str]:
     """JPEG bytes to store: the original where it is a JPEG of allowed size, else re-encoded, upright and shrunk."""
     try:
         with Image.open(io.BytesIO(data)) as image:
@@ -215,7 +216,7 @@ def stored_image(data: bytes, config: dict[str, Any]) -> tuple[bytes | None, str
 
 
 def normalised(kind: str, row: Row) -> Row:
-    """A text row with the fields that later stages read and no others."""
+    """A text row with only the fields that later stages read."""
     if kind == "long":
         captions = [item["text"] if isinstance(item, dict) else item for item in row["captions"]]
         return {"id": row["id"], "captions": captions}
@@ -225,7 +226,7 @@ def normalised(kind: str, row: Row) -> Row:
 
 
 def fragments(captions: list[str], limit: int) -> list[Row]:
-    """The `limit` commonest phrases of 1 to 4 words between stop words: texts as people type into a search box."""
+    """The `limit` most common phrases of 1 to 4 words between stop words: texts as people type into a search box."""
     counts: Counter[str] = Counter()
     for caption in captions:
         for part in re.split(r"[^\w\s'-]+", caption.lower()):
@@ -242,7 +243,7 @@ def fragments(captions: list[str], limit: int) -> list[Row]:
 
 
 def copy_class_images(archive: Path, out: Path) -> dict[str, str]:
-    """Zero-shot images beside their class: the tar as it is, and rows {key, shard, index} from the .jsonl beside it."""
+    """Zero-shot images with their class: the tar as it is, and rows {key, shard, index} from the .jsonl beside it."""
     (out / archive.name).write_bytes(archive.read_bytes())
     rows = [
         {"key": row["key"], "shard": archive.name, "index": row["index"]}

@@ -1,4 +1,4 @@
-"""From cosine to the chance of a match: a logistic curve fitted to pairs that match and pairs that do not."""
+"""Calibrates cosines: a logistic curve fitted to matching and random pairs gives the probability of a match."""
 
 import numpy as np
 
@@ -35,10 +35,10 @@ def fit_logistic(positive: np.ndarray, negative: np.ndarray) -> tuple[float, flo
     return float(theta_2[0]), float(theta_2[1])
 
 
-def strangers(count: int, groups: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+def random_negative_pairs(count: int, groups: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     """Two index arrays of `count` random pairs whose groups differ."""
     if len(np.unique(groups)) < 2:
-        raise ValueError("pairs that do not match need at least two different images")
+        raise ValueError("random pairs that do not match need at least two different images")
     a, b = rng.integers(0, len(groups), (2, count))
     while (same := groups[a] == groups[b]).any():
         b[same] = rng.integers(0, len(groups), int(same.sum()))

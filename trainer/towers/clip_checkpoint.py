@@ -1,4 +1,4 @@
-"""Contrastively pretrained checkpoints (CLIP, EVA-CLIP, SigLIP), read by open_clip: image tower, projection, text encoder.
+"""Reads contrastively pretrained checkpoints (CLIP, EVA-CLIP, SigLIP) with open_clip: image tower, projection, text encoder.
 
 Names: `open_clip:MODEL@PRETRAINED`, where PRETRAINED is a tag of open_clip or a checkpoint file, or
 `open_clip:local-dir:FOLDER` for a folder of open_clip_config.json and open_clip_model.safetensors, the public layout.
@@ -12,6 +12,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from contracts.types import PreprocessRecipe
+
 PREFIX = "open_clip:"
 TEXT_BATCH = 256
 
@@ -19,8 +21,8 @@ TEXT_BATCH = 256
 class ClipBackbone(nn.Module):
     """The image tower without its projection, under timm's names: pixels [B, 3, S, S] to pooled features [B, F].
 
-    `projection` (weight [E, F], bias [E]) is what the checkpoint maps the features with: a head that starts as it keeps
-    the checkpoint's joint space.
+    `projection` (weight [E, F], bias [E]) maps the features into the checkpoint's joint space: a head that is initialised
+    with it keeps that space.
     """
 
     def __init__(self, visual: Any) -> None:
@@ -30,10 +32,11 @@ class ClipBackbone(nn.Module):
         self.visual = visual
 
     def forward_features(self, pixels_BCSS: torch.Tensor) -> torch.Tensor:
+        """Pooled features: the tower pools by itself."""
         return self.visual(pixels_BCSS)
 
-    def forward_head(self, features_BF: torch.Tensor, pre_logits: bool) -> torch.Tensor:
-        """Pooling is the tower's own; there is no classifier behind it."""
+    def forward_head(self, features_BF: torch.Tensor, *, pre_logits: bool) -> torch.Tensor:
+        """The features as they are: the tower has no classifier."""
         if not pre_logits:
             raise ValueError("a CLIP tower has no classifier: its classes are texts")
         return features_BF
@@ -43,7 +46,7 @@ class ClipBackbone(nn.Module):
         weight_EF, bias_E = self.projection
         return self.visual(pixels_BCSS) @ weight_EF.to(pixels_BCSS).T + bias_E.to(pixels_BCSS)
 
-    def preprocess_recipe(self, size: int) -> dict[str, Any]:
+    def preprocess_recipe(self, size: int) -> PreprocessRecipe:
         """The checkpoint's own preprocessing at its own size."""
         own = self.visual.preprocess_cfg
         side = own["size"] if isinstance(own["size"], int) else own["size"][0]
@@ -60,13 +63,13 @@ class ClipBackbone(nn.Module):
         }
 
 
-def read_backbone(name: str, pretrained: bool = True) -> ClipBackbone:
+def read_backbone(name: str, *, pretrained: bool = True) -> ClipBackbone:
     """The image tower of a checkpoint by its `open_clip:` name, in eval mode; random weights unless `pretrained`."""
-    return ClipBackbone(read_model(name, pretrained).visual).eval()
+    return ClipBackbone(read_model(name, pretrained=pretrained).visual).eval()
 
 
-def read_model(name: str, pretrained: bool = True) -> Any:
-    """open_clip's own model of both towers; a name without weights behind it is an error, never a random tower."""
+def read_model(name: str, *, pretrained: bool = True) -> Any:
+    """open_clip's model of both towers; a name without weights is an error, never a random tower."""
     import open_clip
 
     model, _, tag = name.removeprefix(PREFIX).partition("@")
@@ -78,11 +81,11 @@ def read_model(name: str, pretrained: bool = True) -> Any:
 
 
 def take_projection(visual: Any) -> tuple[torch.Tensor, torch.Tensor]:
-    """(weight [E, F], bias [E]) of the projection, which the tower then ends without."""
+    """Remove the projection from the tower and return it as (weight [E, F], bias [E])."""
     if isinstance(getattr(visual, "proj", None), torch.Tensor):  # open_clip's VisionTransformer: a matrix [F, E]
         weight_EF, bias_E = visual.proj.detach().T, None
         visual.proj = None
-    elif hasattr(visual, "trunk"):  # timm's towers: a linear head, the trunk's classifier, or none at all
+    elif hasattr(visual, "trunk"):  # timm's towers: a linear head, the trunk's classifier, or neither
         linear = [module for module in visual.head.modules() if isinstance(module, nn.Linear)]
         classifier = visual.trunk.get_classifier()
         if len(linear) == 1 and set(dict(visual.head.named_children())) <= {"drop", "proj"}:
@@ -94,9 +97,11 @@ def take_projection(visual: Any) -> tuple[torch.Tensor, torch.Tensor]:
         elif len(linear) == 0 and len(visual.head) == 0:
             weight_EF, bias_E = torch.eye(visual.trunk.num_features), None
         else:
-            raise ValueError("this tower's projection is not linear: an image head cannot start as it")
+            raise ValueError("this tower's projection is not linear: an image head cannot be initialised with it")
     else:
-        raise ValueError(f"{type(visual).__name__} has no linear projection that an image head could start as")
+        raise ValueError(
+            f"{type(visual).__name__} has no linear projection that an image head could be initialised with"
+        )
     zeros_E = torch.zeros(len(weight_EF), device=weight_EF.device)
     return weight_EF.clone(), zeros_E if bias_E is None else bias_E.detach().clone()
 

@@ -1,4 +1,4 @@
-"""Rows and images as `prepare` leaves them: JSON lines beside tar shards, read in a fixed order."""
+"""Reads the rows and images that `prepare` writes: JSON lines beside tar shards, in a fixed order."""
 
 import gzip
 import json

@@ -1,7 +1,7 @@
 """Gradient cache (Gao et al. 2021, 2101.06983): a contrastive batch larger than memory, with the exact gradient.
 
-Every micro-batch is embedded without a graph; the loss over all embeddings gives each embedding its gradient; every
-micro-batch is then embedded again, with the same dropout, and its gradient is pushed through.
+Every micro-batch is embedded without a graph; the loss over all embeddings gives the gradient of each embedding; every
+micro-batch is then embedded again, with the same dropout, and its gradient is propagated.
 """
 
 from collections.abc import Callable, Sequence
@@ -17,7 +17,7 @@ def cached_backward(
     micro_batches: Sequence[Batch],
     loss_of: Callable[[torch.Tensor], torch.Tensor],
 ) -> float:
-    """Add the gradient of `loss_of(cat(encode(m) for m))` to the parameters behind `encode`; returns the loss.
+    """Add the gradient of `loss_of(cat(encode(m) for m))` to the parameters of `encode`; returns the loss.
 
     `encode` maps one micro-batch to [b, D]. One micro-batch alone is run once, with its graph.
     """

@@ -1,4 +1,4 @@
-"""A causal language model read as a text encoder: bidirectional by its mask, LoRA-tuned, pooled over real tokens.
+"""A causal language model read as a text encoder: bidirectional through its mask, LoRA-tuned, pooled over real tokens.
 
 Shapes: B texts, T tokens, D hidden width, V vocabulary.
 """
@@ -14,6 +14,9 @@ import torch
 from peft import LoraConfig, PeftModel, get_peft_model
 from peft.helpers import disable_input_dtype_casting
 from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
+
+from contracts.types import LanguageModel as LanguageModelSource
+from contracts.types import Lora
 
 LORA_MODULES = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
 
@@ -57,7 +60,7 @@ class LanguageModel:
             yield
 
     def pooled(self, ids_BT: torch.Tensor, mask_BT: torch.Tensor, pooling: str) -> torch.Tensor:
-        """One float32 vector a text [B, D]."""
+        """One float32 vector per text [B, D]."""
         return pool(self.hidden(ids_BT, mask_BT).float(), mask_BT, pooling)
 
     def save(self, folder: Path) -> None:
@@ -67,7 +70,12 @@ class LanguageModel:
         self.tokenizer.save_pretrained(folder)
 
 
-def read_language_model(source: dict[str, Any], dtype: torch.dtype) -> LanguageModel:
+def language_model_in(folder: Path) -> LanguageModelSource:
+    """The source of a language model that an earlier stage saved."""
+    return {"source": "directory", "name": str(folder)}
+
+
+def read_language_model(source: LanguageModelSource, dtype: torch.dtype) -> LanguageModel:
     """A causal LM and its tokenizer from a Hugging Face folder or from a Python package that carries a GGUF file."""
     if source["source"] == "directory":
         folder: str = source["name"]
@@ -85,13 +93,13 @@ def read_language_model(source: dict[str, Any], dtype: torch.dtype) -> LanguageM
         # Packed blocks can neither train nor merge: unpack them into ordinary matrices.
         options["quantization_config"] = GgufConfig(dequantize=True)
     model: Any = AutoModelForCausalLM.from_pretrained(folder, dtype=dtype, **options)
-    # A GGUF leaves its quantisation note behind; the weights are ordinary floats by now and must be saved as such.
+    # The GGUF's quantisation setting stays in the config; the weights are ordinary floats now and must be saved as such.
     if getattr(model.config, "quantization_config", None) is not None:
         del model.config.quantization_config
     return LanguageModel(model, tokenizer)
 
 
-def with_lora(language_model: LanguageModel, lora: dict[str, Any]) -> LanguageModel:
+def with_lora(language_model: LanguageModel, lora: Lora) -> LanguageModel:
     """Fresh LoRA layers on every attention and feed-forward matrix; all other weights frozen."""
     config = LoraConfig(
         r=lora["rank"], lora_alpha=lora["alpha"], lora_dropout=lora["dropout"], target_modules=LORA_MODULES

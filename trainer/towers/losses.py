@@ -7,7 +7,7 @@ from torch.nn import functional as F
 def info_nce(
     a_BE: torch.Tensor, b_BE: torch.Tensor, scale: torch.Tensor | float, same_BB: torch.Tensor | None = None
 ) -> torch.Tensor:
-    """Symmetric InfoNCE: a[i] belongs to b[i]. `same_BB` marks other pairs that are no negatives of each other."""
+    """Symmetric InfoNCE: a[i] belongs to b[i]. `same_BB` marks pairs that are not negatives of each other."""
     logits_BB = scale * a_BE @ b_BE.T
     if same_BB is not None:
         off_diagonal = same_BB & ~torch.eye(len(a_BE), dtype=torch.bool, device=same_BB.device)
@@ -31,7 +31,7 @@ def inherit_loss(text_BE: torch.Tensor, target_BE: torch.Tensor, struct_weight: 
 
 
 def frozen_tower_regulariser(image_BE: torch.Tensor, frozen_BE: torch.Tensor) -> torch.Tensor:
-    """ProCLIP's pull towards the frozen image tower in its batch-independent form (2510.18795, at its own batch of 512).
+    """ProCLIP's regulariser towards the frozen image tower in its batch-independent form (2510.18795, at its own batch of 512).
 
     0.205 E|v - v0|^2 + 52 E[smooth-L1(difference of pairwise distances)]: zero where nothing moved.
     """

@@ -1,4 +1,4 @@
-"""Retrieval and zero-shot figures. I images, N captions, C classes, E dimensions; ties count against us."""
+"""Retrieval and zero-shot metrics; ties count against the model. I images, N captions, C classes, E dimensions."""
 
 import numpy as np
 import torch
@@ -22,8 +22,8 @@ def retrieval_ranks(scores_IN: torch.Tensor, image_of_N: torch.Tensor) -> tuple[
 def recalls(images_IE: torch.Tensor, captions_NE: torch.Tensor, image_of_N: torch.Tensor) -> dict[str, float]:
     """R@1/5/10 both ways, as fractions. Every stage that reports recall calls this, so that ties count alike."""
     image_rank_I, caption_rank_N = retrieval_ranks(images_IE @ captions_NE.T, image_of_N)
-    metrics = {f"image_to_text_R@{k}": (image_rank_I < k).float().mean().item() for k in RECALL_AT}
-    return metrics | {f"text_to_image_R@{k}": (caption_rank_N < k).float().mean().item() for k in RECALL_AT}
+    metrics = {f"image_to_text_R@{k}": (image_rank_I < k).double().mean().item() for k in RECALL_AT}
+    return metrics | {f"text_to_image_R@{k}": (caption_rank_N < k).double().mean().item() for k in RECALL_AT}
 
 
 def retrieval(images_IE: torch.Tensor, captions_NE: torch.Tensor, image_of_N: torch.Tensor) -> dict[str, float]:
@@ -56,7 +56,7 @@ def mean_recall_per_image(scores_IN: torch.Tensor, image_of_N: torch.Tensor) -> 
 
 
 def paired_bootstrap(a_I: np.ndarray, b_I: np.ndarray, samples: int, seed: int) -> dict[str, float]:
-    """Difference of means a - b with its 95 % interval over resampled images, and the share of samples above zero."""
+    """Difference of means a - b with its 95 % interval over resampled images, and the fraction of samples above zero."""
     rng = np.random.default_rng(seed)
     difference = a_I - b_I
     draws = np.array([difference[rng.integers(0, len(difference), len(difference))].mean() for _ in range(samples)])

@@ -1,14 +1,15 @@
-"""MODEL_CARD.md of an exported model: what it is, what was measured, what it was made from and under which licences."""
+"""Writes MODEL_CARD.md of an exported model: description, metrics, sources and their licences."""
 
-from typing import Any
+from contracts.types import ModelManifest
 
 
-def model_card(manifest: dict[str, Any], notes: list[str], terms: str, limits: str) -> str:
+def model_card(manifest: ModelManifest, notes: list[str], terms: str, limits: str) -> str:
     """The card's text; every figure in it is in the manifest."""
     image, text = manifest["image"]["preprocess"], manifest["text"]
+    graph = text["graph"]
     files = {
-        "text graph": text["graph"]["file"],
-        "text weights": text["graph"]["weights"]["file"],
+        "text graph": graph["file"],
+        **({"text weights": graph["weights"]["file"]} if "weights" in graph else {}),
         "text token table": text["table"]["file"],
         "static token table": manifest["static"]["table"]["file"],
         "image graph": manifest["image"]["graph"]["file"],

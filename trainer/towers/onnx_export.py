@@ -1,7 +1,7 @@
 """Served graphs and tables: the student as int8 ONNX with its weights beside it, int8 tables, the image tower.
 
 The text graph is built node by node: inputs `inputs_embeds` float32 [B, T, D] and `attention_mask` int64 [B, T], output
-`embedding` [B, E]. Weights are uint8 with zero point 128, one scale a column: signed weights lose precision on x86
+`embedding` [B, E]. Weights are uint8 with zero point 128, one scale per column: signed weights lose precision on x86
 processors without VNNI, where sums of byte products saturate.
 """
 
@@ -18,10 +18,11 @@ import torch
 from onnx import TensorProto, helper, numpy_helper
 from torch import nn
 
+from contracts.types import PreprocessRecipe
 from towers.student import EPS, Block, TextStudent, quantize_rows
 
 CONTRIB = "com.microsoft"
-IR_VERSION = 10  # what onnxruntime-web reads
+IR_VERSION = 10  # the newest that onnxruntime-web reads
 MIN_EXTERNAL_BYTES = 1024  # smaller tensors stay inside the graph
 
 
@@ -44,7 +45,7 @@ class GraphBuilder:
         return name
 
     def linear(self, x: str, layer: nn.Linear, name: str) -> str:
-        """x @ W^T + b with uint8 weights and activations rounded as they come."""
+        """x @ W^T + b with uint8 weights and activations quantised dynamically."""
         quantized, scale = quantize_rows(layer.weight.detach().float())
         columns = (quantized.to(torch.int16) + 128).to(torch.uint8).T.numpy()
         inputs = [
@@ -141,7 +142,7 @@ def save_with_weights(model: onnx.ModelProto, file: Path, weights_name: str) -> 
 
 
 def write_table(rows_VD: torch.Tensor, file: Path) -> None:
-    """int8 rows, then one little-endian float32 scale a row."""
+    """int8 rows, then one little-endian float32 scale per row."""
     quantized, scale_V = quantize_rows(rows_VD.detach().float().cpu())
     file.write_bytes(quantized.numpy().tobytes() + scale_V.numpy().astype("<f4").tobytes())
 
@@ -161,7 +162,7 @@ def read_table(file: Path, rows: int, width: int) -> np.ndarray:
 def export_image_tower(tower: nn.Module, size: int, file: Path, opset: int, weights: str) -> None:
     """Write image.onnx: input `pixels` float32 [B, 3, size, size], output `embedding` [B, E].
 
-    Weights are stored as float16 or as int8 with one scale an output channel, and widened to float32 when a session
+    Weights are stored as float16 or as int8 with one scale per output channel, and widened to float32 when a session
     opens, so that any processor computes in float32.
     """
     tower = tower.cpu().float().eval()
@@ -223,14 +224,14 @@ def session(file: Path, threads: int = 0) -> onnxruntime.InferenceSession:
 
 
 class ServedText:
-    """The student as a server runs it: int8 table outside, int8 graph, one text a run."""
+    """The student as a server runs it: int8 table outside, int8 graph, one text per run."""
 
     def __init__(self, folder: Path, rows: int, width: int) -> None:
         self.table_VD = read_table(folder / "text.table.bin", rows, width)
         self.session = session(folder / "text.onnx")
 
     def embed(self, ids: list[list[int]]) -> np.ndarray:
-        """Unit vectors [N, E]. One text a run: activations are rounded by the range of the whole batch."""
+        """Unit vectors [N, E]. One text per run: activations are rounded by the range of the whole batch."""
         out = []
         for row in ids:
             feed = {"inputs_embeds": self.table_VD[row][None], "attention_mask": np.ones((1, len(row)), np.int64)}
@@ -244,8 +245,8 @@ def embed_static(table_VE: np.ndarray, ids: list[list[int]]) -> np.ndarray:
     return sums / np.maximum(np.linalg.norm(sums, axis=1, keepdims=True), 1e-12)
 
 
-def space_id(image_graph: Path, preprocess: dict[str, Any], embed_dim: int) -> str:
-    """Digest of what decides an image's vector: the graph (projection inside), the preprocessing, the dimension."""
+def space_id(image_graph: Path, preprocess: PreprocessRecipe, embed_dim: int) -> str:
+    """Digest of everything that decides an image's vector: the graph (projection inside), the preprocessing, the dimension."""
     graph = hashlib.sha256(image_graph.read_bytes()).hexdigest()
     document = {"image_graph": f"sha256:{graph}", "preprocess": preprocess, "embed_dim": embed_dim}
     text = json.dumps(document, sort_keys=True, separators=(",", ":"))

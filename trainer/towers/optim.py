@@ -7,8 +7,10 @@ from typing import Any
 import torch
 from torch import nn
 
+from contracts.types import Schedule
 
-def adamw(groups: Iterable[dict[str, Any]], schedule: dict[str, Any]) -> torch.optim.AdamW:
+
+def adamw(groups: Iterable[dict[str, Any]], schedule: Schedule) -> torch.optim.AdamW:
     """AdamW over parameter groups; a group's `lr` is its peak, the schedule's where it has none."""
     ready = [{"lr": schedule["lr"], "weight_decay": schedule["weight_decay"], **group} for group in groups]
     optimizer = torch.optim.AdamW(ready, betas=(0.9, 0.98), eps=1e-6)
@@ -17,7 +19,7 @@ def adamw(groups: Iterable[dict[str, Any]], schedule: dict[str, Any]) -> torch.o
     return optimizer
 
 
-def groups_of(module: nn.Module, **options: Any) -> list[dict[str, Any]]:
+def param_groups(module: nn.Module, **options: Any) -> list[dict[str, Any]]:
     """Two groups of a module's trainable parameters: matrices, and vectors without weight decay."""
     parameters = [parameter for parameter in module.parameters() if parameter.requires_grad]
     matrices = [parameter for parameter in parameters if parameter.ndim > 1]
@@ -26,8 +28,8 @@ def groups_of(module: nn.Module, **options: Any) -> list[dict[str, Any]]:
     return [group for group in groups if group["params"]]
 
 
-def factor_at(step: int, schedule: dict[str, Any]) -> float:
-    """Share of the peak rate at a step (0-based): linear warm-up, then cosine or linear decay to zero."""
+def lr_factor(step: int, schedule: Schedule) -> float:
+    """Fraction of the peak rate at a step (0-based): linear warm-up, then cosine or linear decay to zero."""
     warmup, total = schedule["warmup_steps"], schedule["steps"]
     if step < warmup:
         return (step + 1) / warmup
@@ -35,10 +37,10 @@ def factor_at(step: int, schedule: dict[str, Any]) -> float:
     return 0.5 * (1 + math.cos(math.pi * progress)) if schedule["decay"] == "cosine" else 1 - progress
 
 
-def set_rate(optimizer: torch.optim.Optimizer, step: int, schedule: dict[str, Any]) -> None:
-    """Set every group's rate for a step."""
+def set_lr(optimizer: torch.optim.Optimizer, step: int, schedule: Schedule) -> None:
+    """Set every group's learning rate for a step."""
     for group in optimizer.param_groups:
-        group["lr"] = group["peak_lr"] * factor_at(step, schedule)
+        group["lr"] = group["peak_lr"] * lr_factor(step, schedule)
 
 
 def clip_gradients(optimizer: torch.optim.Optimizer, limit: float) -> float:

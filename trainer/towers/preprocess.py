@@ -1,6 +1,6 @@
-"""Image bytes to the image tower's input: the twin of api/encoder/pixels.
+"""Turns image bytes into the image tower's input, as api/encoder/pixels does.
 
-Rules both languages follow (contracts/vectors/preprocess holds the proof):
+Rules both languages follow (contracts/vectors/preprocess holds the cases):
 - the first frame, EXIF orientation applied, embedded colour profiles ignored;
 - 16-bit samples keep their high byte; CMYK becomes (255 - ink) * (255 - black) / 255;
 - alpha is composited over white: (c * a + 255 * (255 - a) + 127) // 255;
@@ -39,6 +39,7 @@ def decode(data: bytes, max_pixels: int = MAX_PIXELS) -> Image.Image:
 
 
 def to_rgb(image: Image.Image) -> Image.Image:
+    """8-bit RGB from any mode that Pillow decodes."""
     if image.mode in {"I", "I;16", "I;16B", "I;16L"}:
         samples_HW = np.asarray(image).astype(np.int64) >> 8
         return Image.fromarray(samples_HW.astype(np.uint8)).convert("RGB")
@@ -51,7 +52,7 @@ def to_rgb(image: Image.Image) -> Image.Image:
 
 
 def check_recipe(recipe: Mapping[str, Any]) -> None:
-    """Refuse what this file does not implement: its vectors would be of another space."""
+    """Refuse a recipe that this file does not implement: its vectors would belong to another space."""
     if set(recipe) != RECIPE_KEYS:
         raise ValueError(f"preprocess recipe keys {sorted(recipe)} are not {sorted(RECIPE_KEYS)}")
     if recipe["interpolation"] != "bicubic" or recipe["color"] != "rgb":

@@ -1,6 +1,6 @@
-"""One stage's run: job in, checkpoints and progress on the way, report out as the last write.
+"""The run of one stage: reads the job, saves checkpoints, prints progress, writes the report last.
 
-A stage starts with `run = Run.start("mntp")`, loops from `run.resume()`, calls `run.tick(...)` every step and ends with
+A stage starts with `run = Run.start(MntpConfig)`, loops from `run.resume()`, calls `run.tick(...)` every step and ends with
 `run.finish(...)`. SIGTERM or SIGINT makes the next `tick` save a checkpoint and exit with 75, which means "run me again".
 """
 
@@ -14,25 +14,28 @@ import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, TypeVar, cast, get_args, get_type_hints
 
 import numpy as np
 import torch
 
 from contracts import load
+from contracts.types import Artefact, TrainingJob, TrainingReport
 
 INTERRUPTED = 75  # sysexits' EX_TEMPFAIL: the control plane starts the job again
 CHECKPOINT_SECONDS = 180.0
 PROGRESS_SECONDS = 2.0  # at most one progress line in this time
 
+Config = TypeVar("Config")
 
-class Run:
-    """The job of one stage and everything around its loop."""
 
-    def __init__(self, job: dict[str, Any]) -> None:
+class Run(Generic[Config]):
+    """The job of one stage, its checkpoints, its progress and its report. `Config` is the stage's configuration."""
+
+    def __init__(self, job: TrainingJob, config: type[Config]) -> None:
         self.job = job
-        self.config: dict[str, Any] = job["config"]
-        self.stage: str = self.config["stage"]
+        self.config: Config = cast(Any, job["config"])
+        self.stage = stage_of(config)
         self.seed: int = job["seed"]
         self.output = path_of(job["output"])
         self.output.mkdir(parents=True, exist_ok=True)
@@ -47,15 +50,16 @@ class Run:
         self.progress_seconds = PROGRESS_SECONDS
 
     @classmethod
-    def start(cls, stage: str) -> "Run":
+    def start(cls, config: type[Config]) -> "Run[Config]":
         """Read the job named on the command line; a finished job ends the process at once with 0."""
+        stage = stage_of(config)
         if len(sys.argv) != 2 or sys.argv[1].startswith("-"):
             print(f"usage: python -m stages.{stage} job.json", file=sys.stderr)
             sys.exit(0 if sys.argv[1:] in (["-h"], ["--help"]) else 2)
-        job = load("TrainingJob", Path(sys.argv[1]).read_text(encoding="utf-8"))
+        job = cast(TrainingJob, load("TrainingJob", Path(sys.argv[1]).read_text(encoding="utf-8")))
         if job["config"]["stage"] != stage:
             sys.exit(f"{sys.argv[1]} is a job for stage {job['config']['stage']}, not {stage}")
-        run = cls(job)
+        run = cls(job, config)
         run.progress_seconds = float(os.environ.get("PROGRESS_SECONDS", PROGRESS_SECONDS))
         if (run.output / "report.json").exists():
             print(f"{run.output} holds a report: nothing to do", file=sys.stderr)
@@ -88,7 +92,7 @@ class Run:
         return state
 
     def save(self, state: dict[str, Any], name: str = "checkpoint") -> None:
-        """Write a checkpoint so that a reader sees the old one or the new one, never half of one."""
+        """Write a checkpoint so that a reader sees the old or the new one."""
         state = {**state, "_seconds": self.seconds(), "_random": random_state()}
         temporary = self.output / f"{name}.pt.tmp"
         torch.save(state, temporary)
@@ -103,7 +107,7 @@ class Run:
         name: str = "checkpoint",
         **metrics: float,
     ) -> None:
-        """Report progress after `step` of `total`; save `state()` when it is time or when asked to stop (exit 75)."""
+        """Report progress after `step` of `total`; save `state()` when it is time or when a stop was requested (exit 75)."""
         now = time.monotonic()
         if now - self._printed_at > self.progress_seconds or step == total:
             self._printed_at = now
@@ -124,7 +128,7 @@ class Run:
 
     def finish(self, metrics: dict[str, float], files: dict[str, str], notes: list[str] | None = None) -> None:
         """Write report.json, the last write: `files` maps a name to a path relative to the output folder."""
-        report = {
+        report: TrainingReport = {
             "id": self.job["id"],
             "stage": self.stage,
             "status": "succeeded",
@@ -149,11 +153,17 @@ class Run:
         return self.seconds_before + time.monotonic() - self.started
 
     def log(self, message: str) -> None:
-        """A line for people; standard output belongs to progress lines."""
+        """Print a line for people to standard error; standard output carries progress lines only."""
         print(f"[{self.stage}] {message}", file=sys.stderr, flush=True)
 
     def _request_stop(self, _number: int, _frame: object) -> None:
         self._stop_requested = True
+
+
+def stage_of(config: type) -> str:
+    """The stage that a configuration belongs to: the one value that its key `stage` may have."""
+    (stage,) = get_args(get_type_hints(config)["stage"])
+    return stage
 
 
 def path_of(uri: str) -> Path:
@@ -163,7 +173,7 @@ def path_of(uri: str) -> Path:
     return Path(uri.removeprefix("file://"))
 
 
-def artefact(folder: Path, path: str) -> dict[str, Any]:
+def artefact(folder: Path, path: str) -> Artefact:
     """The descriptor of a file: path relative to `folder`, SHA-256 digest, size in bytes."""
     with (folder / path).open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
@@ -180,8 +190,8 @@ def write_atomically(file: Path, text: str) -> None:
 def fast_dtype(device: torch.device) -> torch.dtype:
     """bfloat16 where the processor multiplies it (AMX or AVX512-BF16: twice as fast as float32), else float32.
 
-    Asked of the processor and not timed: a probe that lost to other work on the machine once gave two arms of one
-    comparison different arithmetic.
+    The processor is asked for its features instead of timed: other work on the machine once made a timed probe choose
+    different arithmetic for two arms of one comparison.
     """
     if device.type == "cuda":
         return torch.bfloat16

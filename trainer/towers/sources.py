@@ -1,4 +1,4 @@
-"""What a user has: images and captions in tar shards, folders, CSV or JSON lines, read as one stream of samples."""
+"""Reads a user's images and captions from tar shards, folders, CSV or JSON lines as one stream of samples."""
 
 import csv
 import glob
@@ -7,9 +7,9 @@ import tarfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from towers.data import read_rows
+from contracts.types import PairSource
+from towers.data import Row, read_rows
 
 IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".gif", ".avif"}
 
@@ -23,7 +23,7 @@ class Sample:
     captions: list[str]
 
 
-def read_source(root: Path, source: dict[str, Any]) -> Iterator[Sample]:
+def read_source(root: Path, source: PairSource) -> Iterator[Sample]:
     """Samples of one pair source in a fixed order. `path` may be a glob; no match is an error."""
     paths = [Path(found) for found in sorted(glob.glob(str(root / source["path"])))]
     if not paths:
@@ -46,7 +46,7 @@ def captions_of(value: object) -> list[str]:
     return []
 
 
-def read_webdataset(path: Path, _source: dict[str, Any]) -> Iterator[Sample]:
+def read_webdataset(path: Path, _source: PairSource) -> Iterator[Sample]:
     """A tar whose members share a key: KEY.jpg (or another image) with KEY.json or KEY.txt, next to each other."""
     with tarfile.open(path) as archive:
         key, image, captions = "", None, []
@@ -70,8 +70,8 @@ def read_webdataset(path: Path, _source: dict[str, Any]) -> Iterator[Sample]:
             yield Sample(Path(key).name, image, captions)
 
 
-def read_folder(path: Path, _source: dict[str, Any]) -> Iterator[Sample]:
-    """Every image below a folder with the text file of the same stem beside it, a caption a line."""
+def read_folder(path: Path, _source: PairSource) -> Iterator[Sample]:
+    """Every image below a folder with the text file of the same stem beside it, one caption per line."""
     for image in sorted(file for file in path.rglob("*") if file.suffix.lower() in IMAGE_SUFFIXES):
         text = image.with_suffix(".txt")
         captions = text.read_text(encoding="utf-8").splitlines() if text.exists() else []
@@ -79,18 +79,18 @@ def read_folder(path: Path, _source: dict[str, Any]) -> Iterator[Sample]:
         yield Sample(key, image.read_bytes(), [line for line in captions if line.strip()])
 
 
-def read_csv(path: Path, source: dict[str, Any]) -> Iterator[Sample]:
+def read_csv(path: Path, source: PairSource) -> Iterator[Sample]:
     """A table with a header; rows of one image may repeat and are merged where they follow each other."""
     with path.open(encoding="utf-8", newline="") as file:
         yield from rows_to_samples(path, list(csv.DictReader(file)), source)
 
 
-def read_jsonl(path: Path, source: dict[str, Any]) -> Iterator[Sample]:
+def read_jsonl(path: Path, source: PairSource) -> Iterator[Sample]:
     """JSON lines with an image path and a caption or a list of captions."""
     yield from rows_to_samples(path, read_rows(path), source)
 
 
-def rows_to_samples(path: Path, rows: list[dict[str, Any]], source: dict[str, Any]) -> Iterator[Sample]:
+def rows_to_samples(path: Path, rows: list[Row], source: PairSource) -> Iterator[Sample]:
     """Merge consecutive rows of one image; image paths are relative to the table."""
     image_column = source.get("image_column", "image")
     caption_column = source.get("caption_column", "caption")

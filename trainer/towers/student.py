@@ -22,8 +22,10 @@ Loss = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 
 @dataclass(frozen=True)
 class StudentShape:
-    """Everything that decides the shape of the weights (the feed-forward layer is four times the width), and which
-    prefixes of the vectors were trained to stand alone."""
+    """Everything that decides the shape of the weights, and which prefixes of the vectors were trained to stand alone.
+
+    The feed-forward layer is four times the width.
+    """
 
     vocabulary_size: int
     layers: int
@@ -35,14 +37,15 @@ class StudentShape:
 
 
 class Linear(nn.Linear):
-    """A linear layer that can imitate the served arithmetic: uint8 activations a tensor, int8 weights a column."""
+    """A linear layer that can compute with the served precision: uint8 activations per tensor, int8 weights per column."""
 
-    imitate_int8 = False
+    quantized = False
 
     def forward(self, input: torch.Tensor) -> torch.Tensor:
-        if not self.imitate_int8:
+        """x @ W^T + b, rounded while `quantized`."""
+        if not self.quantized:
             return super().forward(input)
-        return F.linear(rounded_activations(input), rounded_rows(self.weight), self.bias)
+        return F.linear(fake_quantize_activations(input), fake_quantize_rows(self.weight), self.bias)
 
 
 class Block(nn.Module):
@@ -59,6 +62,7 @@ class Block(nn.Module):
         self.norm_feed_forward = nn.LayerNorm(shape.width, EPS)
 
     def forward(self, x_BTD: torch.Tensor, allowed_B11T: torch.Tensor | None) -> torch.Tensor:
+        """The next hidden states [B, T, D]; `allowed_B11T` is false where a key is padding."""
         B, T, D = x_BTD.shape
         q, k, v = (part.view(B, T, self.heads, -1).transpose(1, 2) for part in self.qkv(x_BTD).chunk(3, -1))
         attended = F.scaled_dot_product_attention(q, k, v, attn_mask=allowed_B11T)
@@ -67,7 +71,7 @@ class Block(nn.Module):
 
 
 class TextStudent(nn.Module):
-    """`table` is looked up outside the served graph; everything else is inside it."""
+    """A BERT-shaped encoder. `table` is looked up outside the served graph; everything else is inside it."""
 
     def __init__(self, shape: StudentShape) -> None:
         super().__init__()
@@ -97,11 +101,11 @@ class TextStudent(nn.Module):
         """Unit vectors [B, E], float32."""
         return F.normalize(self.projection(self.pooled(self.table(ids_BT), mask_BT)).float(), dim=-1)
 
-    def imitate_int8(self, on: bool) -> None:
-        """Train under the rounding that the exported graph will have (straight-through gradients)."""
+    def fake_quantize(self, *, enabled: bool) -> None:
+        """Quantisation-aware training: round as the exported graph does (straight-through gradients)."""
         for module in self.modules():
             if isinstance(module, Linear):
-                module.imitate_int8 = on
+                module.quantized = enabled
 
     @torch.no_grad()
     def embed(self, ids: Sequence[list[int]], batch_tokens: int = 8192) -> torch.Tensor:
@@ -115,7 +119,7 @@ class TextStudent(nn.Module):
 
 
 class StaticStudent(nn.Module):
-    """The static tier: the mean of token rows, L2-normalised; how much a token counts is the length of its row."""
+    """The static tier: the mean of token rows, L2-normalised; the length of a row is its token's weight."""
 
     def __init__(self, rows_VE: torch.Tensor) -> None:
         super().__init__()
@@ -143,9 +147,9 @@ def distill_loss(
     pointwise = 1 - (student_BE * target_BE).sum(-1).mean()
     if contrastive_weight == 0 or len(student_BE) < 2:
         return pointwise
-    wanted_BB = F.log_softmax(target_BE @ target_BE.T / temperature, -1)
-    given_BB = F.log_softmax(student_BE @ target_BE.T / temperature, -1)
-    return pointwise + contrastive_weight * F.kl_div(given_BB, wanted_BB, reduction="batchmean", log_target=True)
+    target_BB = F.log_softmax(target_BE @ target_BE.T / temperature, -1)
+    student_BB = F.log_softmax(student_BE @ target_BE.T / temperature, -1)
+    return pointwise + contrastive_weight * F.kl_div(student_BB, target_BB, reduction="batchmean", log_target=True)
 
 
 def matryoshka(loss: Loss, dims: Iterable[int]) -> Loss:
@@ -159,22 +163,22 @@ def matryoshka(loss: Loss, dims: Iterable[int]) -> Loss:
     return over_prefixes
 
 
-# ---- the arithmetic that is served ---------------------------------------------------------------
+# ---- quantisation ---------------------------------------------------------------
 
 
 def quantize_rows(rows_VD: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """int8 rows and one float32 scale a row: value = int8 * scale, the largest entry of a row is +-127."""
+    """int8 rows and one float32 scale per row: value = int8 * scale, the largest entry of a row is +-127."""
     scale_V = (rows_VD.abs().amax(1) / 127).clamp(min=1e-12)
     return (rows_VD / scale_V[:, None]).round().clamp(-127, 127).to(torch.int8), scale_V.float()
 
 
-def rounded_rows(weight: torch.Tensor) -> torch.Tensor:
-    """A matrix with every row rounded to int8; the gradient passes as if it had not been."""
+def fake_quantize_rows(weight: torch.Tensor) -> torch.Tensor:
+    """A matrix with every row rounded to int8; the gradient ignores the rounding."""
     quantized, scale = quantize_rows(weight.detach().float())
     return weight + ((quantized * scale[:, None]) - weight).detach()
 
 
-def rounded_activations(x: torch.Tensor) -> torch.Tensor:
+def fake_quantize_activations(x: torch.Tensor) -> torch.Tensor:
     """Rounded to 256 levels from the tensor's minimum to its maximum, 0 included: DynamicQuantizeLinear."""
     with torch.no_grad():
         low, high = x.min().clamp(max=0).float(), x.max().clamp(min=0).float()

@@ -1,4 +1,4 @@
-"""Token ids of many texts as batches: like lengths together, padded on the right. B texts, T tokens."""
+"""Batches the token ids of many texts: similar lengths together, padded on the right. B texts, T tokens."""
 
 from collections.abc import Sequence
 
@@ -14,7 +14,7 @@ def padded(rows: Sequence[list[int]], device: torch.device, pad_id: int = 0) -> 
 
 
 def batches_by_length(lengths: Sequence[int], batch_tokens: int) -> list[list[int]]:
-    """Indices in batches of like length; rows times the longest row is at most `batch_tokens` (or one row)."""
+    """Indices in batches of similar length; rows times the longest row is at most `batch_tokens` (or one row)."""
     batches: list[list[int]] = []
     batch: list[int] = []
     for index in sorted(range(len(lengths)), key=lambda i: (lengths[i], i)):

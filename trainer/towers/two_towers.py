@@ -1,4 +1,4 @@
-"""Both sides of the model: the adapter over LLM features, the control's text transformer, and how a run is read back.
+"""The text towers (the adapter over LLM features, the control's transformer) and how a run is saved and loaded.
 
 Shapes: B rows, D LLM width, E joint dimensions, T tokens.
 """
@@ -6,16 +6,32 @@ Shapes: B rows, D LLM width, E joint dimensions, T tokens.
 import json
 import math
 from pathlib import Path
-from typing import Any
+from typing import Literal, NotRequired, TypedDict
 
 import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
 from torch.nn import functional as F
 
+from contracts.types import Adapter as AdapterShape
+from contracts.types import Backbone, PreprocessRecipe
+from contracts.types import ScratchTextTower as ScratchShape
 from towers.vision import ImageTower, create_backbone
 
 MAX_LOGIT_SCALE = math.log(100.0)
+
+
+class TowersShape(TypedDict):
+    """`clip.json`: how to build both towers again, and how images are prepared for them."""
+
+    text_tower: Literal["llm", "scratch"]
+    llm_width: int
+    embed_dim: int
+    adapter: AdapterShape
+    backbone: Backbone
+    preprocess: PreprocessRecipe
+    scratch: NotRequired[ScratchShape]
+    logit_scale: NotRequired[float]
 
 
 class Adapter(nn.Module):
@@ -37,6 +53,7 @@ class Adapter(nn.Module):
         self.projection = nn.Linear(width, embed_dim)
 
     def forward(self, features_BD: torch.Tensor) -> torch.Tensor:
+        """Unit vectors [B, E]."""
         # Unit length times sqrt(D): entries of order one, so that residual branches start small beside them.
         x = F.normalize(features_BD, dim=-1) * features_BD.shape[-1] ** 0.5
         for block in self.blocks:
@@ -45,9 +62,9 @@ class Adapter(nn.Module):
 
 
 class ScratchTextTower(nn.Module):
-    """The control: a CLIP-style pre-norm text transformer with mean pooling, trained from nothing. ids 0 are padding."""
+    """The control: a CLIP-style pre-norm text transformer with mean pooling, trained from scratch. Id 0 is padding."""
 
-    def __init__(self, shape: dict[str, int], embed_dim: int, dropout: float = 0.0) -> None:
+    def __init__(self, shape: ScratchShape, embed_dim: int, dropout: float = 0.0) -> None:
         super().__init__()
         width = shape["width"]
         self.tokens = nn.Embedding(shape["vocabulary_size"], width, padding_idx=0)
@@ -61,6 +78,7 @@ class ScratchTextTower(nn.Module):
         self.projection = nn.Linear(width, embed_dim)
 
     def forward(self, ids_BT: torch.Tensor) -> torch.Tensor:
+        """Unit vectors [B, E]."""
         mask_BT = ids_BT != 0
         x = self.tokens(ids_BT) + self.positions[: ids_BT.shape[1]]
         x = self.norm(self.layers(x, src_key_padding_mask=~mask_BT))
@@ -69,28 +87,28 @@ class ScratchTextTower(nn.Module):
 
 
 @torch.no_grad()
-def turn_to_principal_axes(image_head: nn.Linear, text_head: nn.Linear, vectors: list[torch.Tensor]) -> torch.Tensor:
-    """Turn the joint space so that its first dimensions carry most: every cosine stays, prefixes become useful.
+def rotate_to_principal_axes(image_head: nn.Linear, text_head: nn.Linear, vectors: list[torch.Tensor]) -> torch.Tensor:
+    """Rotate the joint space so that its first dimensions carry most: every cosine stays, prefixes become useful.
 
-    `vectors` are unit vectors [N, E] of each modality, which count alike. The axes are the eigenvectors of their mean
-    second moment, strongest first: of all turns, the one whose prefixes keep most of the inner products. Both heads are
-    linear maps in front of a normalisation, so they take the turn [E, E] in; it is returned for vectors made before.
+    `vectors` are unit vectors [N, E] of each modality, which weigh the same. The axes are the eigenvectors of their mean
+    second moment, strongest first: the rotation whose prefixes keep most of the inner products. Both heads are linear
+    maps in front of a normalisation, so they absorb the rotation [E, E]; it is returned for vectors computed before.
     """
     moment_EE = sum(rows_NE.double().T @ rows_NE.double() / len(rows_NE) for rows_NE in vectors)
-    turn_EE = torch.linalg.eigh(moment_EE).eigenvectors.flip(1).T.float()
+    rotation_EE = torch.linalg.eigh(moment_EE).eigenvectors.flip(1).T.float()
     for head in (image_head, text_head):
-        turn = turn_EE.to(head.weight.device)
-        head.weight.copy_(turn @ head.weight)
-        head.bias.copy_(turn @ head.bias)
-    return turn_EE
+        rotation = rotation_EE.to(head.weight.device)
+        head.weight.copy_(rotation @ head.weight)
+        head.bias.copy_(rotation @ head.bias)
+    return rotation_EE
 
 
 def new_logit_scale() -> nn.Parameter:
-    """CLIP's start: the logarithm of 1 / 0.07."""
+    """CLIP's initial value: the logarithm of 1 / 0.07."""
     return nn.Parameter(torch.tensor(math.log(1 / 0.07)))
 
 
-def save_towers(folder: Path, image_tower: ImageTower, text_tower: nn.Module, shape: dict[str, Any]) -> dict[str, str]:
+def save_towers(folder: Path, image_tower: ImageTower, text_tower: nn.Module, shape: TowersShape) -> dict[str, str]:
     """Write the weights of both towers and `clip.json`, which says how to build them again."""
     save_file(
         {k: v.detach().contiguous().cpu() for k, v in image_tower.state_dict().items()},
@@ -104,8 +122,8 @@ def save_towers(folder: Path, image_tower: ImageTower, text_tower: nn.Module, sh
     return {"image_tower": "image_tower.safetensors", "text_tower": "text_tower.safetensors", "clip": "clip.json"}
 
 
-def read_shape(folder: Path) -> dict[str, Any]:
-    """What `save_towers` wrote beside the weights."""
+def read_shape(folder: Path) -> TowersShape:
+    """The shape that `save_towers` wrote beside the weights."""
     return json.loads((folder / "clip.json").read_text())
 
 
@@ -127,6 +145,6 @@ def load_image_tower(folder: Path) -> ImageTower:
     return tower.eval()
 
 
-def load_preprocess(folder: Path) -> dict[str, Any]:
+def load_preprocess(folder: Path) -> PreprocessRecipe:
     """The preprocess recipe that the run's image tower was trained with."""
     return read_shape(folder)["preprocess"]

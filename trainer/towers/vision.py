@@ -1,4 +1,4 @@
-"""Image towers: any timm or open_clip backbone behind one door, and a head into the joint space.
+"""Image towers: any timm or open_clip backbone behind one interface, and a head into the joint space.
 
 Shapes: B images, S side in pixels, F pooled backbone features, E joint dimensions.
 """
@@ -13,6 +13,7 @@ from timm.data.config import resolve_model_data_config
 from torch import nn
 from torch.nn import functional as F
 
+from contracts.types import PreprocessRecipe
 from towers import clip_checkpoint
 
 # Python packages that carry ImageNet weights, and the timm architecture that they fit tensor by tensor.
@@ -22,11 +23,14 @@ PACKAGES = {
 }
 
 
-def create_backbone(name: str, pretrained: bool = True) -> Any:
-    """A backbone in eval mode: a timm model with its classifier, weights from a Python package for `package:` names, the
-    image tower of a two-tower checkpoint for `open_clip:` names (towers/clip_checkpoint.py)."""
+def create_backbone(name: str, *, pretrained: bool = True) -> Any:
+    """A backbone in eval mode.
+
+    `package:` names take their weights from a Python package, `open_clip:` names are the image tower of a two-tower
+    checkpoint (towers/clip_checkpoint.py); every other name is a timm model with its classifier.
+    """
     if name.startswith(clip_checkpoint.PREFIX):
-        return clip_checkpoint.read_backbone(name, pretrained)
+        return clip_checkpoint.read_backbone(name, pretrained=pretrained)
     if name not in PACKAGES:
         return timm.create_model(name, pretrained=pretrained).eval()
     backbone = timm.create_model(PACKAGES[name]).eval()
@@ -51,7 +55,7 @@ def load_package_weights(backbone: nn.Module, package: str) -> None:
     backbone.load_state_dict(dict(zip(target, source.values(), strict=True)))
 
 
-def preprocess_recipe(backbone: nn.Module, size: int) -> dict:
+def preprocess_recipe(backbone: nn.Module, size: int) -> PreprocessRecipe:
     """The preprocess recipe of training and serving: a CLIP tower's own, else the whole picture squashed to a square."""
     if isinstance(backbone, clip_checkpoint.ClipBackbone):
         return backbone.preprocess_recipe(size)
@@ -70,8 +74,8 @@ def preprocess_recipe(backbone: nn.Module, size: int) -> dict:
 class ImageTower(nn.Module):
     """Backbone without classifier, then a linear head; `forward` maps pixels [B, 3, S, S] to unit vectors [B, E].
 
-    A convolutional backbone (timm's EfficientNet family) can be cut at a block: `below` runs once per cached crop,
-    `above` is what trains.
+    A convolutional backbone (timm's EfficientNet family) can be split at a block: `forward_frozen` runs once per crop,
+    `forward_trainable` trains.
     """
 
     backbone: Any  # timm's classes share these names, not a type
@@ -83,22 +87,22 @@ class ImageTower(nn.Module):
 
     @property
     def block_count(self) -> int:
-        """How many blocks `first_trainable_block` may count; the final convolution comes after the last."""
+        """The largest possible `first_trainable_block`; the final convolution comes after the last block."""
         return len(self.backbone.blocks) if hasattr(self.backbone, "conv_stem") else 0
 
-    def below(self, pixels_BCSS: torch.Tensor, block: int) -> torch.Tensor:
-        """Activations in front of block `block`; the pixels themselves for 0."""
+    def forward_frozen(self, pixels_BCSS: torch.Tensor, block: int) -> torch.Tensor:
+        """Activations before block `block`; the pixels themselves for 0."""
         if block == 0:
             return pixels_BCSS
         if not self.block_count or block > self.block_count:
-            raise ValueError(f"first_trainable_block {block}: this backbone can be cut at 0..{self.block_count}")
+            raise ValueError(f"first_trainable_block {block}: this backbone can be split at 0..{self.block_count}")
         x = self.backbone.bn1(self.backbone.conv_stem(pixels_BCSS))
         for stage in self.backbone.blocks[:block]:
             x = stage(x)
         return x
 
-    def pooled_above(self, x: torch.Tensor, block: int) -> torch.Tensor:
-        """Pooled features [B, F] from what `below` gave."""
+    def pooled_features(self, x: torch.Tensor, block: int) -> torch.Tensor:
+        """Pooled features [B, F] from the output of `forward_frozen`."""
         if block == 0:
             return self.backbone.forward_head(self.backbone.forward_features(x), pre_logits=True)
         for stage in self.backbone.blocks[block:]:
@@ -106,20 +110,21 @@ class ImageTower(nn.Module):
         x = self.backbone.bn2(self.backbone.conv_head(x))
         return self.backbone.global_pool(x)
 
-    def above(self, x: torch.Tensor, block: int, dropout: float = 0.0) -> torch.Tensor:
-        """Unit vectors [B, E] from what `below` gave."""
-        pooled_BF = F.dropout(self.pooled_above(x, block).float(), dropout, self.training)
+    def forward_trainable(self, x: torch.Tensor, block: int, dropout: float = 0.0) -> torch.Tensor:
+        """Unit vectors [B, E] from the output of `forward_frozen`."""
+        pooled_BF = F.dropout(self.pooled_features(x, block).float(), dropout, self.training)
         return F.normalize(self.head(pooled_BF).float(), dim=-1)
 
     def forward(self, pixels_BCSS: torch.Tensor) -> torch.Tensor:
-        return self.above(pixels_BCSS, 0)
+        """Unit vectors [B, E] of pixels."""
+        return self.forward_trainable(pixels_BCSS, 0)
 
-    def placed(self, device: torch.device, dtype: torch.dtype = torch.float32) -> "ImageTower":
-        """On `device` as `dtype`, channels last: the layout that convolutions are fast in."""
+    def to_device(self, device: torch.device, dtype: torch.dtype = torch.float32) -> "ImageTower":
+        """Move to `device` as `dtype`, channels last: the layout in which convolutions are fast."""
         return self.to(device, dtype, memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue] - not in the stubs
 
-    def train(self, mode: bool = True) -> "ImageTower":
-        """Batch statistics stay those of ImageNet: small batches of one data set would only spoil them."""
+    def train(self, mode: bool = True) -> "ImageTower":  # noqa: FBT001, FBT002 - the signature of nn.Module
+        """Train, but keep ImageNet's batch statistics: those of small batches of one data set would be worse."""
         super().train(mode)
         for module in self.modules():
             if isinstance(module, nn.modules.batchnorm._BatchNorm):
@@ -129,7 +134,7 @@ class ImageTower(nn.Module):
     def trainable_groups(self, block: int, lr: float, head_lr: float, layer_decay: float) -> list[dict]:
         """Parameter groups from `block` up: the last block at `lr`, every block below it `layer_decay` times the next."""
         for parameter in self.backbone.parameters():
-            parameter.requires_grad_(False)
+            parameter.requires_grad_(requires_grad=False)
         if block == 0 and not self.block_count:
             layers = [self.backbone]
         else:
@@ -139,7 +144,7 @@ class ImageTower(nn.Module):
         groups = []
         for depth, layer in enumerate(reversed(layers)):
             for parameter in layer.parameters():
-                parameter.requires_grad_(True)
+                parameter.requires_grad_(requires_grad=True)
             parameters = list(layer.parameters())
             rate = lr * layer_decay**depth
             groups.append({"params": [p for p in parameters if p.ndim > 1], "lr": rate})
@@ -150,8 +155,8 @@ class ImageTower(nn.Module):
 def pca_head(features_NF: torch.Tensor, embed_dim: int) -> tuple[torch.Tensor, torch.Tensor]:
     """(weight [E, F], bias [E]) of the map onto the first principal axes of centred, unit-length features.
 
-    The joint space has to be able to hold what the frozen tower knows, or there is nothing to inherit and nothing to be
-    pulled back to: this map defines the frozen tower's place in it, and the head starts as it.
+    The joint space has to represent what the frozen tower knows, or nothing could be inherited and the regulariser would
+    have no reference: this map places the frozen tower's features in it, and the head is initialised with it.
     """
     mean_F = features_NF.mean(0)
     _, _, axes = torch.linalg.svd(features_NF - mean_F, full_matrices=False)

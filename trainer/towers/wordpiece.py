@@ -1,6 +1,6 @@
-"""The student's vocabulary: WordPiece with BERT's normalisation, trained here, one piece a line of `vocabulary.txt`.
+"""The student's vocabulary: WordPiece with BERT's normalisation, trained here, one piece per line of `vocabulary.txt`.
 
-The twin of api/worker's tokenizer. A special token's name in a text ("[CLS]") is three ordinary words, never the token.
+api/text/tokenizers computes the same ids. A special token's name in a text ("[CLS]") is three ordinary words, never the token.
 """
 
 import string
@@ -85,14 +85,14 @@ def train_vocabulary(texts: Iterable[str], size: int) -> WordPiece:
 
 
 def is_punctuation(character: str) -> bool:
-    """What the word splitter cuts out as a word of its own, and so never continues one."""
+    """Whether the word splitter makes the character a word of its own; it then never continues a word."""
     return character in string.punctuation or unicodedata.category(character).startswith("P")
 
 
 def mixed(sources: dict[str, tuple[Sequence[str], float]], characters: int) -> Iterator[str]:
     """About `characters` of text from named sources (texts, weight), each in proportion to its weight.
 
-    A source that is too short for its share is repeated, so that a language with few captions still gets its pieces.
+    A source that is too short for its proportion is repeated, so that a language with few captions still gets its pieces.
     """
     present = {name: (texts, weight) for name, (texts, weight) in sources.items() if texts and weight > 0}
     total = sum(weight for _, weight in present.values())

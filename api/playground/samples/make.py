@@ -28,6 +28,7 @@ RACCOON = "scipy/misc/face.dat"  # 768 x 1024 RGB, bzip2
 
 
 def main() -> None:
+    """Write the samples."""
     files = {}
     for wheel in Path(sys.argv[1]).glob("*.whl"):
         with zipfile.ZipFile(wheel) as archive:

@@ -1402,9 +1402,6 @@ class RecipeInherit(TypedDict):
     the vectors of the tower's own text encoder.
     """
 
-    prompts_per_class: int
-    """Prompts per class. No stage reads it: prompts are made by `embed_captions.prompt_templates`."""
-
     struct_weight: float
     """Weight of the loss on distances between texts, beside the loss on the vectors."""
 
@@ -1413,6 +1410,25 @@ class RecipeInherit(TypedDict):
 
     schedule: Schedule
     """AdamW with linear warm-up and a decay to zero."""
+
+
+class RecipeEmbedImages(TypedDict):
+    """Configuration of stage `embed_images`."""
+
+    backbone: Backbone
+    """The image tower to start from."""
+
+    first_trainable_block: int
+    """Index of the first backbone block that `clip` trains; the ones before it are frozen."""
+
+    crops: int
+    """Different crops per image."""
+
+    crop_scale: list[float]
+    """Smallest and largest area of a crop, as fractions of the image."""
+
+    flip: bool
+    """Whether half of the crops are mirrored."""
 
 
 class ScratchTextTower(TypedDict):
@@ -1445,9 +1461,6 @@ class RecipeClip(TypedDict):
     scratch: ScratchTextTower
     """The text transformer of the comparison, trained from nothing."""
 
-    backbone: Backbone
-    """The image tower to start from."""
-
     adapter: Adapter
     """From features of the language model to the joint space: residual blocks, LayerNorm, Linear d ->
     embed_dim.
@@ -1455,20 +1468,6 @@ class RecipeClip(TypedDict):
 
     embed_dim: int
     """Dimensions of the joint space."""
-
-    first_trainable_block: int
-    """Index of the first backbone block that trains; the ones before it are frozen and their output is cached
-    once per crop.
-    """
-
-    crops: int
-    """Different crops per image."""
-
-    crop_scale: list[float]
-    """Smallest and largest area of a crop, as fractions of the image."""
-
-    flip: bool
-    """Whether half of the crops are mirrored."""
 
     layer_decay: float
     """A backbone block's learning rate is that of the block after it, times this."""
@@ -1660,6 +1659,9 @@ class Recipe(TypedDict):
 
     inherit: RecipeInherit
     """Configuration of stage `inherit`."""
+
+    embed_images: RecipeEmbedImages
+    """Configuration of stage `embed_images`."""
 
     clip: RecipeClip
     """Configuration of stage `clip`."""
@@ -2004,9 +2006,6 @@ class InheritConfig(TypedDict):
     the vectors of the tower's own text encoder.
     """
 
-    prompts_per_class: int
-    """Prompts per class. No stage reads it: prompts are made by `embed_captions.prompt_templates`."""
-
     struct_weight: float
     """Weight of the loss on distances between texts, beside the loss on the vectors."""
 
@@ -2015,6 +2014,28 @@ class InheritConfig(TypedDict):
 
     schedule: Schedule
     """AdamW with linear warm-up and a decay to zero."""
+
+
+class EmbedImagesConfig(TypedDict):
+    """Configuration of stage `embed_images`."""
+
+    stage: Literal["embed_images"]
+    """Name of the stage."""
+
+    backbone: Backbone
+    """The image tower to start from."""
+
+    first_trainable_block: int
+    """Index of the first backbone block that `clip` trains; the ones before it are frozen."""
+
+    crops: int
+    """Different crops per image."""
+
+    crop_scale: list[float]
+    """Smallest and largest area of a crop, as fractions of the image."""
+
+    flip: bool
+    """Whether half of the crops are mirrored."""
 
 
 class ClipConfig(TypedDict):
@@ -2031,9 +2052,6 @@ class ClipConfig(TypedDict):
     scratch: ScratchTextTower
     """The text transformer of the comparison, trained from nothing."""
 
-    backbone: Backbone
-    """The image tower to start from."""
-
     adapter: Adapter
     """From features of the language model to the joint space: residual blocks, LayerNorm, Linear d ->
     embed_dim.
@@ -2041,20 +2059,6 @@ class ClipConfig(TypedDict):
 
     embed_dim: int
     """Dimensions of the joint space."""
-
-    first_trainable_block: int
-    """Index of the first backbone block that trains; the ones before it are frozen and their output is cached
-    once per crop.
-    """
-
-    crops: int
-    """Different crops per image."""
-
-    crop_scale: list[float]
-    """Smallest and largest area of a crop, as fractions of the image."""
-
-    flip: bool
-    """Whether half of the crops are mirrored."""
 
     layer_decay: float
     """A backbone block's learning rate is that of the block after it, times this."""
@@ -2216,7 +2220,7 @@ class EvaluateConfig(TypedDict):
     """Resamples behind each confidence interval."""
 
 
-StageConfig = PrepareConfig | MntpConfig | ContrastiveConfig | EmbedCaptionsConfig | InheritConfig | ClipConfig | DistillConfig | ExportConfig | EvaluateConfig
+StageConfig = PrepareConfig | MntpConfig | ContrastiveConfig | EmbedCaptionsConfig | InheritConfig | EmbedImagesConfig | ClipConfig | DistillConfig | ExportConfig | EvaluateConfig
 """The configuration of one job: a block of the recipe and the name of its stage."""
 
 

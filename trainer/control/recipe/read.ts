@@ -30,18 +30,23 @@ export function readRecipe(file: string): Recipe {
 
 /** Values that are each allowed but not together: a stage would fail on them hours later, or train to no effect. */
 export function contradictions(recipe: Recipe): string[] {
-  const { contrastive, embed_captions, inherit, clip, distill } = recipe;
+  const { contrastive, embed_captions, embed_images, inherit, clip, distill } = recipe;
   const problems: string[] = [];
   const expect = (holds: boolean, sentence: string): void => {
     if (!holds) problems.push(sentence);
   };
-  for (const key of ['backbone', 'adapter', 'embed_dim'] as const) {
+  for (const key of ['adapter', 'embed_dim'] as const) {
     const [first, second] = [JSON.stringify(inherit[key]), JSON.stringify(clip[key])];
     expect(
       first === second,
       `inherit.${key} is ${first} but clip.${key} is ${second}: clip goes on with what inherit trained`,
     );
   }
+  const [backbone, embedded] = [JSON.stringify(inherit.backbone), JSON.stringify(embed_images.backbone)];
+  expect(
+    backbone === embedded,
+    `inherit.backbone is ${backbone} but embed_images.backbone is ${embedded}: clip needs both from one tower`,
+  );
   expect(
     contrastive.pooling === embed_captions.pooling,
     `embed_captions.pooling is "${embed_captions.pooling}" but contrastive trained for "${contrastive.pooling}"`,
@@ -57,8 +62,8 @@ export function contradictions(recipe: Recipe): string[] {
   const { width, heads } = clip.scratch;
   expect(width % heads === 0, `clip.scratch.width ${width} is not a multiple of clip.scratch.heads ${heads}`);
   expect(
-    clip.crop_scale[0] <= clip.crop_scale[1],
-    `clip.crop_scale: the smaller share comes first, not ${clip.crop_scale.join(', ')}`,
+    embed_images.crop_scale[0] <= embed_images.crop_scale[1],
+    `embed_images.crop_scale: the smaller fraction comes first, not ${embed_images.crop_scale.join(', ')}`,
   );
   const { train, dev } = {
     train: recipe.prepare.pairs.some(isSplit('train')),

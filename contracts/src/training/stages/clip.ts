@@ -1,6 +1,6 @@
 // Stage `clip`: image tower and text adapter learn from pairs of images and captions.
 import { z } from 'zod';
-import { Adapter, Backbone, count, countOrNone, fraction, Schedule, weight } from './blocks.ts';
+import { Adapter, count, fraction, Schedule, weight } from './blocks.ts';
 
 const ScratchTextTower = z
   .strictObject({
@@ -21,17 +21,8 @@ export const ClipConfig = z
         '`llm`: adapter over cached features of the language model. `scratch`: the control, a CLIP-style transformer.',
       ),
     scratch: ScratchTextTower,
-    backbone: Backbone,
     adapter: Adapter,
     embed_dim: count.describe('Dimensions of the joint space.'),
-    first_trainable_block: countOrNone.describe(
-      'Index of the first backbone block that trains; the ones before it are frozen and their output is cached once per crop.',
-    ),
-    crops: count.describe('Different crops per image.'),
-    crop_scale: z
-      .tuple([fraction, fraction])
-      .describe('Smallest and largest area of a crop, as fractions of the image.'),
-    flip: z.boolean().describe('Whether half of the crops are mirrored.'),
     layer_decay: fraction.describe("A backbone block's learning rate is that of the block after it, times this."),
     backbone_lr: weight.describe('Peak learning rate of the last backbone block.'),
     regulariser_weight: weight.describe(

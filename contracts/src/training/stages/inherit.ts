@@ -14,9 +14,6 @@ export const InheritConfig = z
         "`classifier_rows`: class prompts onto the rows of the backbone's classifier. `clip_text`: captions onto the " +
           "vectors of the tower's own text encoder.",
       ),
-    prompts_per_class: count.describe(
-      'Prompts per class. No stage reads it: prompts are made by `embed_captions.prompt_templates`.',
-    ),
     struct_weight: weight.describe('Weight of the loss on distances between texts, beside the loss on the vectors.'),
     batch_size: count.describe('Texts per step.'),
     schedule: Schedule,

@@ -131,6 +131,7 @@ describe('the functions', () => {
       'contrastive',
       'distill',
       'embed_captions',
+      'embed_images',
       'evaluate',
       'export',
       'inherit',

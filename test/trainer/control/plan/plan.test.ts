@@ -73,7 +73,8 @@ describe('the order', () => {
       mntp: ['prepare'],
       contrastive: ['mntp', 'prepare'],
       embed_captions: ['contrastive', 'prepare'],
-      clip: ['embed_captions', 'inherit', 'prepare'],
+      embed_images: ['prepare'],
+      clip: ['embed_captions', 'embed_images', 'inherit', 'prepare'],
       distill: ['clip', 'embed_captions', 'prepare'],
       evaluate: [
         'clip',
@@ -109,7 +110,8 @@ describe('content addresses', () => {
     ['contrastive', ({ contrastive }) => (contrastive.schedule.lr = 1)],
     ['embed_captions', (recipe) => recipe.embed_captions.prompt_templates.push('{}')],
     ['inherit', ({ inherit }) => (inherit.struct_weight = 2)],
-    ['clip', ({ clip }) => (clip.flip = true)],
+    ['embed_images', ({ embed_images }) => (embed_images.flip = true)],
+    ['clip', ({ clip }) => (clip.dropout = 0.5)],
     ['distill', ({ distill }) => (distill.mix.groups = 2)],
     ['export', (recipe) => (recipe.export.version = '2')],
     ['evaluate', ({ evaluate }) => (evaluate.bootstrap_samples = 20)],
@@ -135,6 +137,15 @@ describe('the comparison', () => {
     expect(evaluate?.inputs.clip_scratch_1).toBe(byId.get('clip-scratch-1')?.output);
     expect(byId.get('clip-llm-2')).toMatchObject({ seed: 2, config: { text_tower: 'llm' } });
     expect(byId.get('clip-scratch-2')).toMatchObject({ seed: 2, config: { text_tower: 'scratch' } });
+  });
+
+  it('computes the activations of the images once for all seeds and both towers', () => {
+    const { jobs } = planOf((recipe) => (recipe.comparison.seeds = [1, 2, 3]));
+    const outputs = jobs.filter(({ job }) => job.config.stage === 'embed_images').map(({ job }) => job.output);
+    expect(outputs).toHaveLength(1);
+    const clips = jobs.filter(({ job }) => job.config.stage === 'clip');
+    expect(clips).toHaveLength(6);
+    for (const { job } of clips) expect(job.inputs.embed_images).toBe(outputs[0]);
   });
 
   it('adds nothing without seeds, and an added seed runs again nothing but evaluate', () => {
@@ -166,7 +177,7 @@ describe('what exists', () => {
     const hits = (plan: Plan): string[] =>
       plan.jobs.filter((planned) => planned.report !== undefined).map(({ job }) => job.id);
     expect(hits(planOf(undefined, { finished }))).toEqual(['mntp']);
-    expect(hits(planOf(({ clip }) => (clip.flip = true), { finished }))).toEqual(['mntp']);
+    expect(hits(planOf(({ clip }) => (clip.dropout = 0.5), { finished }))).toEqual(['mntp']);
     expect(hits(planOf(({ mntp }) => (mntp.batch_size = 9), { finished }))).toEqual([]);
   });
 });

@@ -44,12 +44,12 @@ it('with --to selects the stage with everything it needs, in order', () => {
 });
 
 it('with --only selects that one stage when its inputs are finished', () => {
-  const inputs = ['prepare', 'embed_captions', 'inherit'];
+  const inputs = ['prepare', 'embed_captions', 'embed_images', 'inherit'];
   expect(ids({ only: 'clip-llm-2' }, planWith(inputs))).toEqual(['clip-llm-2']);
 });
 
 it('with --only refuses a stage whose inputs are missing and names them', () => {
-  expect(() => ids({ only: 'clip-llm-2' }, planWith(['prepare', 'inherit']))).toThrow(
+  expect(() => ids({ only: 'clip-llm-2' }, planWith(['prepare', 'embed_images', 'inherit']))).toThrow(
     'clip-llm-2 needs embed_captions, not finished yet: use --to clip-llm-2 to run both',
   );
 });

@@ -1,7 +1,7 @@
-"""A pretrained BERT-shaped sentence encoder as the student's start, under a vocabulary of its own.
+"""Initialises the student from a pretrained BERT-shaped sentence encoder that has another vocabulary.
 
-Blocks and positions are taken as they are. The row of a piece is the pretrained row of the same piece, or the mean of
-the rows of the pretrained pieces that spell it.
+Blocks and positions are copied. The embedding row of a piece is the pretrained row of the same piece, or the mean of the
+rows of the pretrained pieces that spell it.
 """
 
 import importlib.util
@@ -23,26 +23,26 @@ BLOCK_NAMES = {
 }
 
 
-def start_from_package(student: TextStudent, wordpiece: WordPiece, package: str) -> None:
-    """Fill a student with the BERT that a Python package carries (config.json, model.safetensors, vocab.txt)."""
+def init_from_package(student: TextStudent, wordpiece: WordPiece, package: str) -> None:
+    """Initialise a student with the BERT that a Python package carries (config.json, model.safetensors, vocab.txt)."""
     spec = importlib.util.find_spec(package)
     if spec is None or spec.origin is None:
         raise ModuleNotFoundError(f"package {package} is not installed: it carries the student's initial weights")
     files = sorted(Path(spec.origin).parent.rglob("model.safetensors"))
     if not files:
         raise FileNotFoundError(f"package {package} carries no model.safetensors")
-    start_from_folder(student, wordpiece, files[0].parent)
+    init_from_folder(student, wordpiece, files[0].parent)
 
 
-def start_from_folder(student: TextStudent, wordpiece: WordPiece, folder: Path) -> None:
-    """Fill a student with the BERT of a Hugging Face folder; a shape that does not fit is an error."""
+def init_from_folder(student: TextStudent, wordpiece: WordPiece, folder: Path) -> None:
+    """Initialise a student with the BERT of a Hugging Face folder; a shape that does not fit is an error."""
     config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     shape = student.shape
     theirs = (config["num_hidden_layers"], config["hidden_size"], config["num_attention_heads"])
     if theirs != (shape.layers, shape.width, shape.heads) or config["intermediate_size"] != 4 * shape.width:
         raise ValueError(f"{folder.name}: (layers, width, heads) is {theirs}, the student's {shape}")
     if config["max_position_embeddings"] < shape.context_length:
-        raise ValueError(f"{folder.name} knows {config['max_position_embeddings']} positions only")
+        raise ValueError(f"{folder.name} has only {config['max_position_embeddings']} positions")
     weights = {
         name.removeprefix("bert."): value.float() for name, value in load_file(folder / "model.safetensors").items()
     }
@@ -65,7 +65,7 @@ def start_from_folder(student: TextStudent, wordpiece: WordPiece, folder: Path) 
 
 
 def rows_for(pieces: list[str], vocabulary: list[str], rows_VD: torch.Tensor) -> torch.Tensor:
-    """One row for each of our pieces, from the rows of another vocabulary."""
+    """The initial embedding row of each of our pieces, from the rows of another vocabulary."""
     ids = {piece: number for number, piece in enumerate(vocabulary)}
     return torch.stack([rows_VD[spelled(piece, ids)].mean(0) for piece in pieces])
 

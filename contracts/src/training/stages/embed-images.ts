@@ -1,0 +1,18 @@
+// Stage `embed_images`: the frozen part of the image tower runs once over every crop; `clip` reads the activations.
+import { z } from 'zod';
+import { Backbone, count, countOrNone, fraction } from './blocks.ts';
+
+export const EmbedImagesConfig = z
+  .strictObject({
+    stage: z.literal('embed_images').describe('Name of the stage.'),
+    backbone: Backbone,
+    first_trainable_block: countOrNone.describe(
+      'Index of the first backbone block that `clip` trains; the ones before it are frozen.',
+    ),
+    crops: count.describe('Different crops per image.'),
+    crop_scale: z
+      .tuple([fraction, fraction])
+      .describe('Smallest and largest area of a crop, as fractions of the image.'),
+    flip: z.boolean().describe('Whether half of the crops are mirrored.'),
+  })
+  .meta({ title: 'EmbedImagesConfig', description: 'Configuration of stage `embed_images`.' });

