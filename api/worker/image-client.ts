@@ -1,5 +1,5 @@
 // Client of the image encoder: files in, unit vectors of full length out; they travel as base64 in JSON.
-import { EncodeResponse, type EncodeResult } from '../../contracts/src/api/encode.ts';
+import { type EncodeRequest, EncodeResponse, type EncodeResult } from '../../contracts/src/api/encode.ts';
 import { ErrorBody } from '../../contracts/src/api/error.ts';
 import { fromBase64, toBase64 } from '../core/base64.ts';
 import type { ImageEncoder, Space } from '../core/embed.ts';
@@ -25,20 +25,13 @@ export function createImageEncoder(
 ): ImageEncoder {
   return async function encodeImages(files, space) {
     if (!url) throw unavailable('no image encoder is configured (ENCODER_URL)');
-    const vectors: (Float32Array | CoreError)[] = [];
-    for (const group of callsOf(files.map(toBase64))) {
-      const { results, space_id } = await call(
-        `${url}/encode`,
-        { images: group, spaceId: space.id },
-        { timeoutMs, send },
-      );
-      if (space_id !== space.id || results.length !== group.length) {
-        const message = `The image encoder answered ${results.length} results of space ${space_id}.`;
-        throw new CoreError('encoder_error', message);
-      }
-      vectors.push(...results.map((result) => readResult(result, space.embedDim)));
+    const results: (Float32Array | CoreError)[] = [];
+    for (const group of callsOf(files)) {
+      results.push(...(await call(group, space, { url: `${url}/encode`, timeoutMs, send })));
+      // The request is refused for a single bad file, so the files after it need not be encoded.
+      if (results.some((result) => result instanceof CoreError)) break;
     }
-    return vectors;
+    return results;
   };
 }
 
@@ -54,51 +47,71 @@ export async function probeImageEncoder(encode: ImageEncoder, space: Space): Pro
   if (result instanceof CoreError) throw result;
 }
 
-function callsOf(images: string[]): string[][] {
-  const calls: string[][] = [];
+function callsOf(files: Uint8Array[]): Uint8Array[][] {
+  const calls: Uint8Array[][] = [];
   let room = 0;
-  for (const image of images) {
+  for (const file of files) {
+    const chars = 4 * Math.ceil(file.length / 3);
     const last = calls.at(-1);
-    if (last && last.length < CALL_IMAGES && image.length <= room) last.push(image);
+    if (last && last.length < CALL_IMAGES && chars <= room) last.push(file);
     else {
-      calls.push([image]);
+      calls.push([file]);
       room = CALL_CHARS;
     }
-    room -= image.length;
+    room -= chars;
   }
   return calls;
 }
 
 async function call(
-  url: string,
-  { images, spaceId }: { images: string[]; spaceId: string },
-  { timeoutMs, send }: Required<ImageEncoderOptions>,
-): Promise<EncodeResponse> {
-  let response: Response;
-  let text: string;
+  files: Uint8Array[],
+  space: Space,
+  options: Required<ImageEncoderOptions> & { url: string },
+): Promise<(Float32Array | CoreError)[]> {
+  const request = { space_id: space.id, images: files.map(toBase64) };
+  const { results, space_id } = readAnswer(await post(request, options));
+  if (space_id === space.id && results.length === files.length) {
+    return results.map((result) => readResult(result, space.embedDim));
+  }
+  const message = `The image encoder answered ${results.length} results of space ${space_id}.`;
+  throw new CoreError('encoder_error', message);
+}
+
+interface Answer {
+  status: number;
+  text: string;
+}
+
+async function post(
+  request: EncodeRequest,
+  { url, timeoutMs, send }: Required<ImageEncoderOptions> & { url: string },
+): Promise<Answer> {
   try {
-    response = await send(url, {
+    const response = await send(url, {
       method: 'POST',
       headers: { 'content-type': 'application/json' },
-      body: JSON.stringify({ space_id: spaceId, images }),
+      body: JSON.stringify(request),
       signal: AbortSignal.timeout(timeoutMs),
     });
-    text = await response.text();
+    return { status: response.status, text: await response.text() };
   } catch (error) {
     if (error instanceof Error && (error.name === 'TimeoutError' || error.name === 'AbortError')) {
       throw new CoreError('encoder_timeout', `The image encoder did not answer within ${timeoutMs / 1000} seconds.`);
     }
     throw unavailable('it cannot be reached');
   }
-  if (response.status === 429) {
+}
+
+function readAnswer({ status, text }: Answer): EncodeResponse {
+  if (status === 429) {
     throw new CoreError('overloaded', 'The image encoder is busy: try again in a second.', { retryAfterSeconds: 1 });
   }
-  if (response.status === 403) throw unavailable('it does not accept our signature (AWS_ACCESS_KEY_ID and its secret)');
+  if (status === 403) throw unavailable('it does not accept our signature (AWS_ACCESS_KEY_ID and its secret)');
   // workerd's and Lambda's own pages when nothing listens or it is starting.
-  if ([502, 503].includes(response.status)) throw unavailable(`it answered ${response.status}`);
-  const parsed = response.ok ? EncodeResponse.safeParse(parseJson(text)) : undefined;
+  if ([502, 503].includes(status)) throw unavailable(`it answered ${status}`);
+  const parsed = status >= 200 && status < 300 ? EncodeResponse.safeParse(parseJson(text)) : undefined;
   if (parsed?.success) return parsed.data;
-  throw new CoreError('encoder_error', `The image encoder answered ${response.status}: ${reasonIn(text)}`);
+  throw new CoreError('encoder_error', `The image encoder answered ${status}: ${reasonIn(text)}`);
 }
 
 /** The sentence of an error document, or the beginning of whatever else was answered. */
