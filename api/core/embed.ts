@@ -22,7 +22,7 @@ export interface Space {
 /** Unit vectors of full length in the order of the files; an error in the place of a file that is at fault. */
 export type ImageEncoder = (files: Uint8Array[], space: Space) => Promise<(Float32Array | CoreError)[]>;
 
-/** Runs the student's work on so many tokens, or refuses it as `overloaded`. `signal` tells when nobody waits any more. */
+/** Runs the student's work on that many tokens, or refuses it as `overloaded`. `signal` aborts when the client has gone. */
 export type Admit = <T>(tokens: number, work: (signal?: StopSignal) => Promise<T>) => Promise<T>;
 
 export interface Engines {

@@ -14,7 +14,7 @@ export const Env = z.object({
   AWS_SESSION_TOKEN: z.string().min(1).optional(),
   /** Region of an encoder whose address does not name it, as a function URL does. */
   AWS_REGION: z.string().min(1).optional(),
-  /** R2 bucket with the model registry; absent: the embedded model for ever. */
+  /** R2 bucket with the model registry; absent: the embedded model only. */
   MODELS: z.custom<R2Reader>(isBucket, 'not a bucket').optional(),
   [ENVARS.modelName]: z.string().optional(),
   [ENVARS.registrySeconds]: z.coerce.number().positive().default(60),

@@ -8,7 +8,7 @@ import { createApp } from './app.ts';
 import { bundledDigest, bundledModel } from './bundled-model.ts';
 import { Env } from './env.ts';
 import { createImageEncoder, probeImageEncoder } from './image-client.ts';
-import { createLease, inTurn, sleep } from './isolate/lease.ts';
+import { createLock, sleep, withLease } from './isolate/lease.ts';
 import { createAdmission } from './middleware/admission.ts';
 import { provideModel, providePublishedModel } from './model-provider.ts';
 import { createSignedFetch, type Fetch } from './signed-fetch.ts';
@@ -28,8 +28,8 @@ export default {
 function assemble(env: Env) {
   const { ENCODER_URL: url, MODELS: bucket, MODEL_NAME: name, MODEL_REGISTRY_SECONDS: seconds } = env;
   const images = createImageEncoder(url, { send: sender(env) });
-  const lease = createLease(OPENING_MS);
-  const engine = ENGINES.onnx({ wasm, pause: () => sleep(0), alone: (work) => inTurn(lease, work) });
+  const lock = createLock(OPENING_MS);
+  const engine = ENGINES.onnx({ wasm, pause: () => sleep(0), alone: (work) => withLease(lock, work) });
   const provider = bucket
     ? providePublishedModel({
         embedded: { source: bundledModel, digest: bundledDigest },

@@ -14,7 +14,7 @@ import { type ModelSource, registrySource } from '../registry/read.ts';
 import type { ObjectReader } from '../registry/store.ts';
 import type { TextEngine } from '../text/engine.ts';
 import { openModel } from '../text/open-model.ts';
-import { lazily } from './isolate/lazily.ts';
+import { once } from './isolate/once.ts';
 
 /** Asked once per request, so that an implementation may move on to a newer model between two requests. */
 export interface ModelProvider {
@@ -24,7 +24,7 @@ export interface ModelProvider {
 
 /** One model permanently. */
 export function provideModel(source: ModelSource, engine: TextEngine): ModelProvider {
-  const model = lazily(() => openModel(source, { engine, once: lazily }));
+  const model = once(() => openModel(source, { engine, once }));
   return { use: async (work) => work(await model()) };
 }
 
@@ -50,9 +50,9 @@ const WAIT_MS = 5;
 
 export function providePublishedModel(options: PublishedModelOptions): ModelProvider {
   const { embedded, registry, engine, background, log = logLine } = options;
-  const openEmbedded = lazily(async () => ({
+  const openEmbedded = once(async () => ({
     digest: await embedded.digest(),
-    model: await openModel(embedded.source, { engine, once: lazily }),
+    model: await openModel(embedded.source, { engine, once }),
   }));
   let follower: Follower<Model> | undefined;
   let firstUse: number | undefined;
@@ -94,7 +94,7 @@ export function providePublishedModel(options: PublishedModelOptions): ModelProv
   }
 
   async function open(digest: string, current: Model, name: string): Promise<Model> {
-    const model = await openModel(registrySource(registry, digest), { engine, once: lazily });
+    const model = await openModel(registrySource(registry, digest), { engine, once });
     try {
       requireName(model.manifest, name);
       await verify(model, current);

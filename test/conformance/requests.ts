@@ -72,6 +72,13 @@ export function refused(spaceId: string, dimensions: number): Refused[] {
       param: 'a.0',
     },
     {
+      code: 'invalid_request',
+      why: 'a vector of bytes that does not say its type',
+      path: '/similarity',
+      body: () => ({ a: { ...vector(dimensions), embedding: Array(dimensions).fill(128) }, b: 'b' }),
+      param: 'a.0',
+    },
+    {
       code: 'unknown_key',
       why: 'a key that is nearly right',
       body: () => ({ input: 'a', dimension: 64 }),

@@ -1,4 +1,4 @@
-// Clients that go away while their texts are being computed: whoever comes next is answered, however they went.
+// Clients that go away while their texts are being computed: the next request is answered, however they went.
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { connect } from 'node:net';

@@ -1,19 +1,22 @@
-// One worker at a time in an isolate, by plain data: whoever holds the lease works, all others go on or look again later.
+// Work that one request of an isolate does at a time, without a promise that two requests share.
+//
+// The rule of workerd: a request must not await a promise that another request resolves. workerd cancels such a wait, and
+// kills a request that does nothing else. A request whose client goes away is dropped as it stands, so that its `finally`
+// may never run. Requests therefore share plain values only. Whoever works holds a lease, which runs out by itself, and
+// everybody else polls it on a timer of their own.
 
 const POLL_MS = 5;
 
-export interface Turn {
-  /** False once the lease ran out and somebody else took it. */
-  isMine(): boolean;
+export interface Lease {
   end(): void;
 }
-export interface Lease {
-  /** Undefined while somebody else is at work. */
-  take(): Turn | undefined;
+export interface Lock {
+  /** Undefined while another request holds a lease that has not run out. */
+  take(): Lease | undefined;
 }
 
-/** A holder that has not ended by `ms` was cancelled with its request: the next one takes its place. */
-export function createLease(ms: number): Lease {
+/** `ms`: longer than the work takes. A lease that is older belongs to a request that was dropped. */
+export function createLock(ms: number): Lock {
   let holder: { since: number } | undefined;
   return {
     take() {
@@ -21,7 +24,6 @@ export function createLease(ms: number): Lease {
       const mine = { since: Date.now() };
       holder = mine;
       return {
-        isMine: () => holder === mine,
         end() {
           if (holder === mine) holder = undefined;
         },
@@ -30,19 +32,16 @@ export function createLease(ms: number): Lease {
   };
 }
 
-/**
- * Runs `work` when nobody else holds the lease. workerd cancels what a request awaits when another request was to
- * resolve it, and kills a request that only waits for such a promise; so every waiter sleeps on its own timer.
- */
-export async function inTurn<T>(lease: Lease, work: () => Promise<T>): Promise<T> {
+/** Runs `work` as soon as no other request holds the lock. */
+export async function withLease<T>(lock: Lock, work: () => Promise<T>): Promise<T> {
   for (;;) {
-    const turn = lease.take();
-    if (!turn) await sleep(POLL_MS);
+    const lease = lock.take();
+    if (!lease) await sleep(POLL_MS);
     else {
       try {
         return await work();
       } finally {
-        turn.end();
+        lease.end();
       }
     }
   }
