@@ -10,13 +10,13 @@ const RESTART_MS = 1000;
 
 export interface EncoderOptions {
   model: string;
-  /** Folder to follow; undefined: `model` for ever. */
+  /** Folder to follow; undefined: `model` is served permanently. */
   registry: string | undefined;
   /** Between two polls of it. */
   pollMs: number;
 }
 
-/** A child process that is started again when it dies; its port stays, so that the Worker needs not be told. */
+/** A child process that is started again when it dies; its port stays, so that the Worker need not be told. */
 export async function startEncoder({ model, registry, pollMs }: EncoderOptions) {
   const port = await freePort(0);
   let child: ChildProcess | undefined;

@@ -174,7 +174,7 @@ describe('a recipe on AWS', () => {
     expect(stdout).toContain('"step": 3, "total": 3');
   });
 
-  it('costs by the runs that were measured, once there are some on the like of its machine', async () => {
+  it('costs by the runs that were measured, once there are some on a comparable machine', async () => {
     const file = cloud.repository.recipeFile;
     const before = readFileSync(file, 'utf8');
     writeFileSync(file, before.replace('"bootstrap_samples":10', '"bootstrap_samples":11'));
@@ -193,7 +193,7 @@ describe('a recipe on AWS', () => {
 });
 
 describe('a stage that fails on AWS', () => {
-  it('ends what waits for it; mended, the same command submits it and what follows, and nothing else', async () => {
+  it('ends what waits for it; fixed, the same command submits it and what follows, and nothing else', async () => {
     const cloud = await startCloud();
     try {
       const broken = join(cloud.repository.root, 'broken-stage');

@@ -209,7 +209,7 @@ it('a worse model is trained, rejected, and the old one stays', async () => {
   expect(await execute('tiny')).toMatchObject({ end: 'NothingToRun', ran: [] });
 });
 
-it('a stage that fails ends the execution; mended, the next one goes on where it ended', async () => {
+it('a stage that fails ends the execution; fixed, the next one goes on where it ended', async () => {
   plantModel(repository.root, smallModel('3'));
   writeFileSync(join(repository.root, 'broken-stage'), 'evaluate');
   await submit((text) => text.replace('"version":"2"', '"version":"3"'));

@@ -1,17 +1,15 @@
 // Rules of the tree that neither a compiler nor a formatter keeps: size, first lines, names, who may read and import what.
-import { execFileSync } from 'node:child_process';
-import { readFileSync } from 'node:fs';
-import { dirname, join, normalize } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { expect, it } from 'vitest';
+import { BOXES, boxOf } from './floors.ts';
+import { circlesOf, functionsOf, importsOf, isTest, isWritten, readTree } from './tree.ts';
 
 const ROOT = join(import.meta.dirname, '../..');
-const FILES = execFileSync('git', ['ls-files'], { cwd: ROOT, encoding: 'utf8' }).trim().split('\n');
-const text = (file: string): string => readFileSync(join(ROOT, file), 'utf8');
-/** Written by people: generated files and golden data are marked as such elsewhere. */
-const isOwn = (file: string): boolean =>
-  !/^contracts\/(vectors|schema)\/|python\/contracts\/(types|constants)\.py$/.test(file);
-const SOURCES = FILES.filter((file) => /\.(ts|js|py)$/.test(file) && isOwn(file));
-const isTest = (file: string): boolean => file.startsWith('test/');
+const TREE = readTree(ROOT);
+const { files: FILES, sources: SOURCES, text } = TREE;
+/** What is shipped or run, tests and the files at the top apart. */
+const OWN = SOURCES.filter((file) => !isTest(file) && file.includes('/'));
+const IMPORTS = importsOf({ ...TREE, sources: OWN });
 
 it('every source file says in its first line what it is', () => {
   const silent = SOURCES.filter((file) => {
@@ -63,47 +61,130 @@ it('only the thin ends know AWS', () => {
   expect(SOURCES.filter((file) => !isTest(file) && sdk.test(text(file))).sort()).toEqual(ends.sort());
 });
 
-it.each([
-  ['towers', ['contracts', 'towers']],
-  ['stages', ['contracts', 'towers']],
-  ['container', ['container', 'contracts']],
-])('the Python package %s imports no other of ours than %j', (box, allowed) => {
-  const ours = ['contracts', 'towers', 'stages', 'container'];
-  const imported = SOURCES.filter((file) => file.startsWith(`trainer/${box}/`) && file.endsWith('.py')).flatMap(
-    (file) =>
-      [...text(file).matchAll(/^\s*(?:from|import) (\w+)/gm)].flatMap(([, name = '']) =>
-        ours.includes(name) ? [name] : [],
-      ),
-  );
-  expect([...new Set(imported)].filter((name) => !allowed.includes(name))).toEqual([]);
+it('imports go down only, type imports too: each file keeps to what its box may import', () => {
+  const upward = [...IMPORTS].flatMap(([file, targets]) => {
+    const allowed = [boxOf(file), ...(BOXES[boxOf(file)] ?? [])];
+    return targets.filter((target) => !allowed.includes(boxOf(target))).map((target) => `${file} > ${target}`);
+  });
+  expect(upward).toEqual([]);
+  expect([...IMPORTS.keys()].filter((file) => BOXES[boxOf(file)] === undefined)).toEqual([]);
 });
 
-it('no TypeScript files import each other in a circle', () => {
-  const imports = new Map(
-    SOURCES.filter((file) => file.endsWith('.ts')).map((file) => [
-      file,
-      [...text(file).matchAll(/^(?:import|export) (?!type )[^;]*?from '(\.[^']+\.ts)'/gm)].map(([, path = '']) =>
-        normalize(join(dirname(file), path)),
-      ),
-    ]),
+it('a box may import from boxes above it in the table only, and every box holds something', () => {
+  const names = Object.keys(BOXES);
+  for (const [at, name] of names.entries()) {
+    for (const below of BOXES[name] ?? []) expect(names.slice(0, at), `${name} imports ${below}`).toContain(below);
+  }
+  const used = new Set([...IMPORTS.keys()].map(boxOf));
+  expect(names.filter((name) => !used.has(name))).toEqual([]);
+});
+
+it('no files import each other in a circle, type imports included', () => {
+  expect(circlesOf(importsOf(TREE))).toEqual([]);
+});
+
+it('nothing below contracts imports a Python package of the trainer', () => {
+  const importer = /^\s*(?:from|import) (?:towers|stages|container)\b/m;
+  const python = FILES.filter((file) => file.startsWith('contracts/') && file.endsWith('.py'));
+  expect(python.filter((file) => importer.test(text(file)))).toEqual([]);
+});
+
+it('a folder holds at most 12 source files', () => {
+  // They are reshaped by topic together with the work on scale.
+  const exempt = ['trainer/towers', 'trainer/container', 'api/registry'];
+  const sizes = new Map<string, number>();
+  for (const file of OWN) sizes.set(dirname(file), (sizes.get(dirname(file)) ?? 0) + 1);
+  expect([...sizes].filter(([folder, size]) => size > 12 && !exempt.includes(folder))).toEqual([]);
+});
+
+it('no function is longer than the longest of today', () => {
+  const limit = (file: string): number => (file.endsWith('.py') ? 125 : 160);
+  const own = { ...TREE, sources: OWN };
+  expect(functionsOf(own).filter(({ file, lines }) => lines > limit(file))).toEqual([]);
+});
+
+it('only the hosts and their thin ends speak HTTP', () => {
+  // Statuses and headers of both hosts' error documents are in one table.
+  const ends =
+    /^api\/core\/error-document\.ts$|^api\/(worker\/|encoder\/(hosts\/|http\.ts)|dev\/|playground\/)|^contracts\/src\/api\/|^infra\//;
+  const word = /\b(Response|Request|Headers)\(|\bcontent-type\b|\bstatusCode\b|\bstatus: [2-5]\d\d\b/i;
+  const speaking = OWN.filter(
+    (file) => /\.ts$/.test(file) && !ends.test(file) && word.test(withoutComments(text(file))),
   );
-  const circles: string[] = [];
-  const done = new Set<string>();
-  const walk = (file: string, path: string[]): void => {
-    if (path.includes(file)) circles.push([...path.slice(path.indexOf(file)), file].join(' > '));
-    else if (!done.has(file)) {
-      for (const next of imports.get(file) ?? []) walk(next, [...path, file]);
-      done.add(file);
-    }
+  expect(speaking).toEqual([]);
+});
+
+it('a test lies where its source does, and suites that cross parts lie apart', () => {
+  const apart = /^test\/(journeys|conformance|structure|containers|bench|support|vectors)\//;
+  /** Each is about a whole folder. */
+  const suites = [
+    'test/api/worker/bytes.workerd.test.ts',
+    'test/api/worker/faults.workerd.test.ts',
+    'test/api/worker/properties.workerd.test.ts',
+    'test/contracts/descriptions.test.ts',
+    'test/contracts/imports.test.ts',
+    'test/trainer/control/lambda/bundle.test.ts',
+  ];
+  const tests = FILES.filter((file) => /^test\/.*\.test\.ts$/.test(file) && !apart.test(file));
+  const lost = tests.filter((file) => {
+    const source = file.replace(/^test\//, '').replace(/(\.workerd)?\.test\.ts$/, '');
+    // The documents are below contracts/src; a folder's own suite bears its name.
+    const inSources = source.replace(/^contracts\//, 'contracts/src/');
+    const folder = basename(source) === basename(dirname(source)) ? dirname(source) : source;
+    return (
+      ![`${source}.ts`, `${source}.js`, `${inSources}.ts`].some((path) => FILES.includes(path)) && !isFolder(folder)
+    );
+  });
+  expect(lost.filter((file) => !suites.includes(file))).toEqual([]);
+  expect(suites.filter((file) => !lost.includes(file))).toEqual([]);
+});
+
+it('code and documents use the words of the glossary', () => {
+  const own = 'test/structure/structure.test.ts';
+  const words =
+    /\b(mend(s|ed|ing)?|for ever|looks? at the pointer|dearest|in vain|the like of|is to be had|needs not be)\b/i;
+  const written = FILES.filter((file) => /\.(ts|js|py)$/.test(file) && isWritten(file) && file !== own);
+  const found = written.flatMap((file) =>
+    text(file)
+      .split('\n')
+      .flatMap((line, index) => (words.test(line) ? [`${file}:${index + 1} ${words.exec(line)?.[0]}`] : [])),
+  );
+  expect(found).toEqual([]);
+});
+
+it('what npm start loads is what dependencies lists, so that --omit=dev leaves nothing out and nothing over', () => {
+  const { dependencies } = JSON.parse(text('package.json')) as { dependencies: Record<string, string> };
+  const entries = ['api/dev/serve.ts', 'api/encoder/hosts/server.ts', 'api/worker/index.ts'];
+  const atStart = importsOf(TREE, { lazy: false, types: false });
+  const loaded = new Set<string>();
+  const load = (file: string): void => {
+    if (loaded.has(file)) return;
+    loaded.add(file);
+    for (const target of atStart.get(file) ?? []) load(target);
   };
-  for (const file of imports.keys()) walk(file, []);
-  expect(circles).toEqual([]);
+  for (const entry of entries) load(entry);
+  const statement = /^(?:import|export)(?! type) (?:[^;'"=]*? from )?'([^.'][^']*)'|import\('([^.'][^']*)'\)/gm;
+  const packages = [...loaded].flatMap((file) =>
+    [...text(file).matchAll(statement)]
+      .map(([, name, lazy]) => (name ?? lazy ?? '').match(/^(@[^/]+\/)?[^/:]+/)?.[0] ?? '')
+      // The AWS clients are for a bucket; what `npm start` follows is a folder.
+      .filter((name) => !name.startsWith('@aws-sdk/') && name !== 'node' && name !== 'cloudflare'),
+  );
+  expect([...new Set(packages)].sort()).toEqual(Object.keys(dependencies).sort());
 });
 
 it('nothing committed names a folder of the machine that it was written on', () => {
   const written = FILES.filter(
-    (file) => /\.(ts|js|py|md|json|toml|yaml|html|css)$|Dockerfile$/.test(file) && isOwn(file),
+    (file) => /\.(ts|js|py|md|json|toml|yaml|html|css)$|Dockerfile$/.test(file) && isWritten(file),
   );
   const named = written.filter((file) => /(?:^|[="'`( ])\/(?:Users|root|home\/\w+|work)\/\w/m.test(text(file)));
   expect(named).toEqual([]);
 });
+
+function withoutComments(code: string): string {
+  return code.replace(/\/\*[\s\S]*?\*\/|(^|\s)\/\/.*/gm, '');
+}
+
+function isFolder(path: string): boolean {
+  return FILES.some((file) => file.startsWith(`${path}/`));
+}

@@ -4,7 +4,7 @@ import { type Local, type LocalOptions, startLocal } from '../../api/dev/local.t
 
 export type LocalServer = Local;
 
-/** Without `registry` the Worker has no bucket and both serve `model` for ever. */
+/** Without `registry` the Worker has no bucket and both serve `model` permanently. */
 export function startLocalServer(options: Partial<LocalOptions> = {}): Promise<LocalServer> {
   return startLocal({ model: EMBEDDED_MODEL, port: 0, ...options });
 }

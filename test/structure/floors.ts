@@ -1,0 +1,97 @@
+// The floors of the house: every box of sources and the boxes below it that it may import from, types included.
+import { dirname } from 'node:path';
+
+const API_HOST = ['contracts/src', 'contracts/command', 'api/registry', 'api/registry/stores'];
+const CONTROL = ['contracts/src', 'api/registry', 'api/registry/stores'];
+const INFRA = ['contracts/src', 'infra/base'];
+
+/** From the ground up. A box is a folder with what is in it, or a file; the longest name that fits a file is its box. */
+export const BOXES: Record<string, readonly string[]> = {
+  // ---- documents
+  'contracts/src': [],
+  'contracts/python': [],
+  'contracts/command': ['contracts/src'],
+  'contracts/tools': ['contracts/src', 'contracts/command'],
+  // ---- what the API is made of
+  'api/registry': ['contracts/src'],
+  'api/registry/stores': ['contracts/src', 'api/registry'],
+  'api/text/engine.ts': ['contracts/src'],
+  'api/core': ['contracts/src', 'api/text/engine.ts'],
+  'api/text': ['contracts/src', 'api/registry', 'api/text/engine.ts', 'api/core'],
+  'api/text/onnx': ['contracts/src', 'api/text/engine.ts', 'api/core', 'api/text'],
+  'api/text/engines.ts': ['api/text/engine.ts', 'api/text/onnx'],
+  // ---- its hosts
+  'api/worker/isolate': [],
+  'api/worker/http': ['contracts/src', 'api/core'],
+  'api/worker/middleware': ['contracts/src', 'api/core'],
+  'api/worker/model-provider.ts': [
+    'contracts/src',
+    'api/registry',
+    'api/text/engine.ts',
+    'api/core',
+    'api/text',
+    'api/worker/isolate',
+  ],
+  'api/worker/dependencies.ts': [
+    'contracts/src',
+    'api/core',
+    'api/worker/http',
+    'api/worker/middleware',
+    'api/worker/model-provider.ts',
+  ],
+  'api/worker/routes': ['contracts/src', 'api/core', 'api/worker/http', 'api/worker/dependencies.ts'],
+  'api/worker': [
+    'contracts/src',
+    'api/registry',
+    'api/registry/stores',
+    'api/text/engine.ts',
+    'api/core',
+    'api/text',
+    'api/text/engines.ts',
+    'api/worker/isolate',
+    'api/worker/http',
+    'api/worker/middleware',
+    'api/worker/model-provider.ts',
+    'api/worker/dependencies.ts',
+    'api/worker/routes',
+  ],
+  'api/encoder/pixels': ['contracts/src', 'api/core'],
+  'api/encoder': ['contracts/src', 'api/registry', 'api/registry/stores', 'api/core', 'api/encoder/pixels'],
+  'api/encoder/hosts': [...API_HOST, 'api/core', 'api/encoder'],
+  'api/dev': API_HOST,
+  'api/playground': [],
+  // ---- the control plane
+  'trainer/control/recipe': CONTROL,
+  'trainer/control/plan': [...CONTROL, 'contracts/command', 'trainer/control/recipe'],
+  'trainer/control/run': [...CONTROL, 'trainer/control/plan'],
+  'trainer/control/local': [...CONTROL, 'trainer/control/recipe', 'trainer/control/plan', 'trainer/control/run'],
+  'trainer/control/aws': [...CONTROL, 'trainer/control/recipe', 'trainer/control/plan', 'trainer/control/run'],
+  'trainer/control/lambda': [...CONTROL, 'trainer/control/plan', 'trainer/control/run'],
+  'trainer/control/cli': [
+    ...CONTROL,
+    'contracts/command',
+    'trainer/control/recipe',
+    'trainer/control/plan',
+    'trainer/control/run',
+    'trainer/control/local',
+    'trainer/control/aws',
+  ],
+  // ---- training
+  'trainer/towers': ['contracts/python'],
+  'trainer/stages': ['contracts/python', 'trainer/towers'],
+  'trainer/container': ['contracts/python'],
+  // ---- the cloud
+  'infra/base': ['contracts/src'],
+  'infra/rules': INFRA,
+  'infra/network': INFRA,
+  'infra/storage': INFRA,
+  'infra/serving': [...INFRA, 'infra/storage'],
+  'infra/training': [...INFRA, 'infra/network', 'infra/storage'],
+  infra: [...INFRA, 'infra/rules', 'infra/network', 'infra/storage', 'infra/serving', 'infra/training'],
+};
+
+/** Of a file that is in no box: its folder, which may import from nothing. */
+export function boxOf(file: string): string {
+  for (let path = file; path !== '.'; path = dirname(path)) if (Object.hasOwn(BOXES, path)) return path;
+  return dirname(file);
+}
