@@ -27,7 +27,7 @@ export async function readCandidate(
   const exported = await readReportOf(run);
   const evaluated = await readReportOf(evaluation);
   const found = Object.values(exported.artefacts).find(({ path }) => isNamed(path, FILES.manifest));
-  if (found === undefined) throw new RegistryError(`${run.uri}: the report of export names no manifest.json`);
+  if (found === undefined) throw new RegistryError(`${run.uri}: the report of export names no ${FILES.manifest}`);
   const bytes = await (await findSized(run, found)).bytes();
   if ((await sha256(bytes)) !== found.digest) throw notItsDescriptor(run, found.path);
   const manifest = parseDocument(ModelManifest, new TextDecoder().decode(bytes), `${run.uri}/${found.path}`);

@@ -3,6 +3,7 @@
 // A pure state machine. Hosts give it the clock, how a model is opened and closed, and where events go. At most two models
 // are open at a time: the current one, and the one before it until the last request that began with it has ended.
 
+import type { FollowEvent } from '../../contracts/src/events.ts';
 import type { ModelPointer } from '../../contracts/src/model/pointer.ts';
 import { createBackoff } from './backoff.ts';
 import type { Clock } from './clock.ts';
@@ -18,9 +19,7 @@ export interface Followed<M> {
 }
 
 /** What happened besides a model becoming current. */
-export type FollowProblem =
-  | { event: 'model_refused' | 'model_waits'; manifest: string; reason: string }
-  | { event: 'registry_unreadable' | 'model_not_closed'; reason: string };
+export type FollowProblem = Exclude<FollowEvent, { event: 'model_current' }>;
 
 export interface FollowOptions<M> {
   registry: ObjectReader;

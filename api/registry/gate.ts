@@ -1,10 +1,10 @@
-// Whether a trained model may be published: floors of its own, and no fall behind the model it would replace. Pure.
+// Decides whether a trained model may be published: it passes every floor and does not fall behind the current model. Pure.
 import type { ModelManifest } from '../../contracts/src/model/manifest.ts';
 import type { ModelRelease } from '../../contracts/src/model/release.ts';
 import type { TrainingReport } from '../../contracts/src/training/job.ts';
 import type { GateCheck, GateDecision } from '../../contracts/src/training/pipeline.ts';
 
-/** What is current: its manifest, by digest and as read, and the release that brought it in. */
+/** The current model: its manifest, by digest and as read, and the release that brought it in. */
 export interface Incumbent {
   digest: string;
   manifest: ModelManifest;
@@ -21,12 +21,16 @@ export interface Candidate {
   dev_data: string;
 }
 
-type Bound = { metric: string; bound: 'min' | 'max'; limit: number };
+interface Bound {
+  metric: string;
+  bound: 'min' | 'max';
+  limit: number;
+}
 
 /**
- * What holds whatever came before. Parity: cosine of the served int8 path to PyTorch float32. The student's share: its
- * text-to-image R@10 by the teacher's, the figure that distillation is judged by. Bytes: what a Worker's bundle holds
- * beside the runtime.
+ * Bounds that do not depend on the incumbent. Parity: cosine of the served int8 path to PyTorch float32. Student share:
+ * the student's R@10 divided by the teacher's, the figure that distillation is judged by. Bytes: what a Worker's bundle
+ * holds beside the runtime.
  */
 const FLOORS: readonly (Bound & { of: 'exported' | 'evaluated' })[] = [
   { of: 'exported', metric: 'parity.text.mean', bound: 'min', limit: 0.99 },
@@ -51,7 +55,7 @@ const MAY_FALL: Readonly<Record<string, number>> = {
   'student_int8.zero_shot_top1': 0.02,
 };
 
-/** Decides, and says why in sentences that a person reads weeks later. */
+/** The reasons are sentences that a person can read weeks later. */
 export function decide(candidate: Candidate, incumbent: Incumbent | undefined): GateDecision {
   const { manifest, evaluated } = candidate;
   if (incumbent?.digest === candidate.digest) {

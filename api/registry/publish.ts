@@ -1,12 +1,11 @@
 // Publishing and rolling back: artefacts by digest, then the manifest, then the release, and the pointer last.
 
 import { artefactKey, currentKey, manifestKey, releaseKey } from '../../contracts/src/keys.ts';
-import type { Artefact } from '../../contracts/src/model/artefact.ts';
+import { type Artefact, artefactsIn } from '../../contracts/src/model/artefact.ts';
 import type { ModelPointer } from '../../contracts/src/model/pointer.ts';
 import type { ModelRelease } from '../../contracts/src/model/release.ts';
 import { SCHEMA_VERSION } from '../../contracts/src/schema-version.ts';
 import type { GateDecision, Published } from '../../contracts/src/training/pipeline.ts';
-import { artefactsIn } from './artefacts.ts';
 import { type ExportedModel, openArtefact } from './candidate.ts';
 import { sha256 } from './digest.ts';
 import { RegistryError } from './errors.ts';

@@ -1,13 +1,12 @@
 // Models to publish, and stores to publish them into with the trainer's own commands, for tests of a registry's readers.
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { artefactsIn } from '../../api/registry/artefacts.ts';
 import { publishModel } from '../../api/registry/publish.ts';
 import { readPointer } from '../../api/registry/read.ts';
 import { bytesOf, type ObjectReader, type ObjectStore, objectOf } from '../../api/registry/store.ts';
 import { sha256Of } from '../../api/registry/stores/hash.ts';
 import { openR2Store, type R2Binding } from '../../api/registry/stores/r2.ts';
-import type { Artefact } from '../../contracts/src/model/artefact.ts';
+import { type Artefact, artefactsIn } from '../../contracts/src/model/artefact.ts';
 import { ModelManifest } from '../../contracts/src/model/manifest.ts';
 import type { TrainingReport } from '../../contracts/src/training/job.ts';
 

@@ -12,3 +12,10 @@ export const Artefact = z
   })
   .meta({ title: 'Artefact', description: 'A file, by path and by digest.' });
 export type Artefact = z.infer<typeof Artefact>;
+
+/** Every descriptor in a document, wherever it stands. */
+export function artefactsIn(value: unknown): Artefact[] {
+  const artefact = Artefact.safeParse(value);
+  if (artefact.success) return [artefact.data];
+  return typeof value === 'object' && value !== null ? Object.values(value).flatMap(artefactsIn) : [];
+}

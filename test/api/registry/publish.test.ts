@@ -8,8 +8,8 @@ import { type ExportedModel, readCandidate } from '../../../api/registry/candida
 import { decide } from '../../../api/registry/gate.ts';
 import { activeReleases, readHistory, readIncumbent } from '../../../api/registry/history.ts';
 import { publishModel, rollback } from '../../../api/registry/publish.ts';
-import type { ObjectStore } from '../../../api/registry/store.ts';
-import { sha256Of } from '../../../api/registry/stores/hash.ts';
+import { type ObjectReader, type ObjectStore, storedObject } from '../../../api/registry/store.ts';
+import { digestOfStream, sha256Of } from '../../../api/registry/stores/hash.ts';
 import { openStore } from '../../../api/registry/stores/open.ts';
 import { artefactKey, currentKey, manifestKey } from '../../../contracts/src/keys.ts';
 import { type AwsEmulator, startAws } from '../../support/aws-emulator.ts';
@@ -78,6 +78,30 @@ describe.each(KINDS)('a registry in %s', (_, open) => {
     const vocabulary = candidate.manifest.text.tokenizer.vocabulary;
     const stored = await registry.get(artefactKey(vocabulary.digest));
     expect(await stored?.text()).toBe('v.txt of 1');
+  });
+
+  it('gets a file of many megabytes as a stream: none is in memory as a whole', async () => {
+    const registry = await open();
+    const candidate = await trained('1');
+    const size = 12 * 2 ** 20;
+    const stream = async function* () {
+      for (let part = 0; part < 12; part++) yield new Uint8Array(2 ** 20).fill(part);
+    };
+    const digest = await digestOfStream(stream());
+    const { text } = candidate.manifest;
+    const file = { path: 'large.bin', digest, size };
+    const manifest = { ...candidate.manifest, text: { ...text, graph: { ...text.graph, file } } };
+    const run: ObjectReader = {
+      uri: candidate.run.uri,
+      async get(key) {
+        if (!key.endsWith(file.path)) return candidate.run.get(key);
+        const bytes = () => Promise.reject(new Error('it is read as a whole'));
+        return storedObject({ size, etag: '', stream, bytes, digest: () => digestOfStream(stream()) });
+      },
+    };
+    const decision = decide(candidate, undefined);
+    await publishModel(registry, { ...candidate, manifest, run }, decision);
+    expect(await (await registry.get(artefactKey(digest)))?.digest()).toBe(digest);
   });
 
   it('answers with the old model whatever step fails, and the next attempt finishes', async () => {

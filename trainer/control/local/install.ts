@@ -3,9 +3,9 @@
 import { cpSync, existsSync, readFileSync, renameSync, rmSync } from 'node:fs';
 import { basename, dirname, join, relative } from 'node:path';
 import { z } from 'zod';
-import { artefactsIn } from '../../../api/registry/artefacts.ts';
 import { sha256Of } from '../../../api/registry/stores/hash.ts';
 import { FILES, isNamed } from '../../../contracts/src/keys.ts';
+import { artefactsIn } from '../../../contracts/src/model/artefact.ts';
 import { ModelManifest } from '../../../contracts/src/model/manifest.ts';
 import type { TrainingReport } from '../../../contracts/src/training/job.ts';
 import { UserError } from '../../../contracts/src/user-error.ts';
