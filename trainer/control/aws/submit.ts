@@ -65,6 +65,11 @@ export async function submitRecipe(
     const { job } = planned;
     const stage = toPipelineStage(planned, deployment);
     const before = await batch.find(stage.job_queue, stage.job_name);
+    if (before?.status === 'succeeded' && (await hasFinished(planned, store))) {
+      // It ended after the plan was made.
+      emit({ event: 'reused', id: job.id, stage: job.config.stage, output: job.output });
+      continue;
+    }
     const already = isActive(before);
     if (!already) await writeJob(store, planned);
     const dependsOn = planned.needs.flatMap((id) => ids.get(id) ?? []);
@@ -72,6 +77,11 @@ export async function submitRecipe(
     ids.set(job.id, job_id);
     emit({ event: 'submitted', id: job.id, stage: job.config.stage, job_id, job_name: stage.job_name, already });
   }
+}
+
+/** Whether the job's report is in the bucket by now. */
+async function hasFinished({ job }: PlannedJob, store: ObjectStore): Promise<boolean> {
+  return (await readRuns(store, job.recipe)).finished.has(job.output);
 }
 
 /** A container sees the bucket and its own image, and no folder of this machine. */

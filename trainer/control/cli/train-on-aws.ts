@@ -56,7 +56,7 @@ export async function trainOnAws(
       return EXIT.ok;
     }
     case 'run':
-      await submit(resolved, options, root, clients);
+      await submit(resolved, options, { root, clients });
       return EXIT.ok;
   }
 }
@@ -65,8 +65,7 @@ export async function trainOnAws(
 async function submit(
   resolved: ResolvedRecipe,
   options: TrainOptions,
-  root: string,
-  clients: AwsClients,
+  { root, clients }: { root: string; clients: AwsClients },
 ): Promise<void> {
   const { recipe, data: folder } = resolved;
   const { store, emit } = clients;

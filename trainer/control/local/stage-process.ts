@@ -86,18 +86,22 @@ export function runStageProcess(options: StageProcessOptions): Promise<StageEnd>
     });
     child.once('close', (exit_code, signal) => {
       if (child.pid === undefined) return; // The event 'error' has ended it.
-      void end(ended(exit_code, signal, log.tail, { stopped: stop.aborted, killed: kill.aborted }));
+      void end(endOf({ exit_code, signal, tail: log.tail, stopped: stop.aborted, killed: kill.aborted }));
     });
   });
 }
 
-function ended(
-  exit_code: number | null,
-  signal: string | null,
-  tail: string[],
-  { stopped, killed }: { stopped: boolean; killed: boolean },
-): StageEnd {
-  if (exit_code === 0) return { status: 'exited_0', tail };
+interface ProcessExit {
+  exit_code: number | null;
+  signal: string | null;
+  /** The last lines of the log. */
+  tail: string[];
+  stopped: boolean;
+  killed: boolean;
+}
+
+function endOf({ exit_code, signal, tail, stopped, killed }: ProcessExit): StageEnd {
+  if (exit_code === EXIT.ok) return { status: 'exited_0', tail };
   if (exit_code === EXIT.interrupted) return { status: 'interrupted', lost: false };
   // A SIGTERM that comes while Python still imports finds no handler yet: nothing was trained since the last checkpoint.
   if (signal === 'SIGTERM' || (signal !== null && (stopped || killed))) return { status: 'interrupted', lost: killed };

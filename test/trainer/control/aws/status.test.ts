@@ -66,7 +66,7 @@ const report = (id: string) =>
     notes: [],
   });
 
-it('a job that ends between the look at the bucket and the look at Batch has finished, not failed', async () => {
+it('a job that ends after the bucket was read and before Batch is asked has finished, not failed', async () => {
   let where = '';
   const { clients, prefix } = await submitted(async (name, write) => {
     if (!name.startsWith('tiny_prepare_')) return { status: 'queued' };
