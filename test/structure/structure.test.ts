@@ -118,7 +118,6 @@ it('a test lies where its source does, and suites that cross parts lie apart', (
   const apart = /^test\/(journeys|conformance|structure|containers|bench|support|vectors)\//;
   /** Each is about a whole folder. */
   const suites = [
-    'test/api/worker/bytes.workerd.test.ts',
     'test/api/worker/faults.workerd.test.ts',
     'test/api/worker/properties.workerd.test.ts',
     'test/contracts/descriptions.test.ts',
