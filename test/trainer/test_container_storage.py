@@ -1,5 +1,6 @@
 """How the container's entry moves files: in which order, how often it tries, and what it refuses."""
 
+import json
 import os
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from container_process import BUCKET
 from container import fetch, folders
 from container.attempt import persist
 from container.failures import RefusedError, StorageError
+from container.lease import age_of
 from container.log import Log
 from container.results import Results
 from container.stop import Stop
@@ -131,6 +133,20 @@ def test_a_disk_that_is_too_small_is_said_before_anything_is_downloaded(tmp_path
     wanted = fetch.Fetch(remote, "all", 1 << 49, None, tmp_path / "all", "index.json")
     with pytest.raises(RefusedError, match=r"563 TB to download .* larger volume"):
         fetch.fetch_all("data", [wanted], tmp_path, print)
+
+
+def test_an_index_that_does_not_say_what_it_must_is_refused_with_the_place(tmp_path):
+    (tmp_path / "index.json").write_text('{"files": [{"path": "rows.json", "size": 9}]}')
+    with pytest.raises(
+        RefusedError, match=r"index\.json is refused: DataIndex, \$\.files\[0\]: .*digest.*upload again"
+    ):
+        fetch.fetches_of_input("data", str(tmp_path), tmp_path / "data")
+
+
+@pytest.mark.parametrize("document", [b"half", b"\xff", b"{}", b'{"holder": "a", "renewed_at": "noon"}'])
+def test_a_lease_that_cannot_be_read_counts_as_run_out(document):
+    assert age_of(document) == float("inf")
+    assert age_of(json.dumps({"holder": "a", "renewed_at": time.time() - 5}).encode()) == pytest.approx(5, abs=1)
 
 
 @pytest.mark.parametrize("path", ["../up", "/root", "a/../../b", "", "a\\b"])

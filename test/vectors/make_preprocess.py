@@ -17,7 +17,7 @@ from PIL import Image, ImageDraw
 
 ROOT = Path(__file__).parents[2]
 VECTORS = ROOT / "contracts/vectors/preprocess"
-sys.path.insert(0, str(ROOT / "trainer"))
+sys.path[:0] = [str(ROOT / "trainer"), str(ROOT / "contracts" / "python")]
 from towers.preprocess import bicubic, decode, normalise, preprocess, resize  # noqa: E402 - found by the line above
 
 MEAN, STD = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]

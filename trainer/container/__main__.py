@@ -14,14 +14,15 @@ import sys
 import tempfile
 from pathlib import Path
 
-from container.failures import INTERRUPTED, REFUSED, RefusedError, StoppedError, StorageError
-
-# Importing the SDK takes a second; a SIGTERM meanwhile would end this process with a code that is not retried.
-signal.signal(signal.SIGTERM, lambda *_: os._exit(INTERRUPTED))
+# The imports below take a second; a SIGTERM meanwhile would end this process with a code that is not retried.
+# 75 is EXIT_INTERRUPTED, which is not imported yet.
+signal.signal(signal.SIGTERM, lambda *_: os._exit(75))
 
 from container.attempt import Settings, run_attempt  # noqa: E402
+from container.failures import RefusedError, StoppedError, StorageError  # noqa: E402
 from container.log import Log  # noqa: E402
 from container.stop import Stop  # noqa: E402
+from contracts.constants import EXIT_INTERRUPTED, EXIT_REFUSED  # noqa: E402
 
 USAGE = "usage: python -m container JOB, the s3:// or file:// URI or the path of a job.json"
 
@@ -49,15 +50,15 @@ def main() -> int:
         return run_attempt(sys.argv[1], settings, stop, log)
     except RefusedError as error:
         log.info(str(error))
-        return REFUSED
+        return EXIT_REFUSED
     except StorageError as error:
         log.info(
             f"{error}; {'the same job can be run again' if error.transient else 'another attempt would meet it again'}"
         )
-        return INTERRUPTED if error.transient else REFUSED
+        return EXIT_INTERRUPTED if error.transient else EXIT_REFUSED
     except StoppedError as error:
         log.info(str(error))
-        return INTERRUPTED
+        return EXIT_INTERRUPTED
 
 
 if __name__ == "__main__":

@@ -7,18 +7,20 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import mkdtemp
-from typing import Any
+from typing import cast
 
-from container.failures import INTERRUPTED, RefusedError, StorageError
+from container.failures import RefusedError, StorageError
 from container.fetch import fetch_all, fetches_of_input
 from container.folders import Folder, open_folder
 from container.lease import Lease
 from container.log import Log
 from container.progress import duration
-from container.results import LOG, Results, finished
+from container.results import Results, finished
 from container.stage import StageCommand, StageProcess, exit_code, explanation
 from container.stop import Stop
 from contracts import ContractError, load
+from contracts.constants import EXIT_INTERRUPTED, FILE_JOB, FILE_LOG, FILE_REPORT
+from contracts.types import TrainingJob
 
 UPLOAD_RETRY_SECONDS = 1800.0  # for a result of which this machine has the only copy
 
@@ -55,15 +57,15 @@ def run_attempt(uri: str, settings: Settings, stop: Stop, log: Log) -> int:
         lease.release()
 
 
-def run_alone(job: dict[str, Any], remote: Folder, settings: Settings, stop: Stop, log: Log) -> int:
+def run_alone(job: TrainingJob, remote: Folder, settings: Settings, stop: Stop, log: Log) -> int:
     """The attempt itself, while it holds the lease on the output."""
     stage = job["config"]["stage"]
 
     # ---- prepare this machine ----------------------------------------------------------------------------------------------------------
-    for line in (remote.read(LOG) or b"").decode("utf-8", errors="replace").splitlines():
+    for line in (remote.read(FILE_LOG) or b"").decode("utf-8", errors="replace").splitlines():
         log.record(line)
     log.info(f"job {job['id']}, stage {stage}, {time.strftime('%Y-%m-%d %H:%M:%S UTC', time.gmtime())}")
-    remote.write(LOG, log.data())  # shows a missing permission before hours of training
+    remote.write(FILE_LOG, log.data())  # shows a missing permission before hours of training
     settings.work.mkdir(parents=True, exist_ok=True)
     work = Path(mkdtemp(prefix=f"{job['id']}-", dir=settings.work))
     try:
@@ -80,20 +82,20 @@ def run_alone(job: dict[str, Any], remote: Folder, settings: Settings, stop: Sto
             "inputs": {role: f"file://{folder}" for role, folder in inputs.items()},
             "output": f"file://{output}",
         }
-        (work / "job.json").write_text(json.dumps(local, indent=2), encoding="utf-8")
+        (work / FILE_JOB).write_text(json.dumps(local, indent=2), encoding="utf-8")
 
         # ---- the stage -------------------------------------------------------------------------------------------------
-        command = stage_command(stage, work / "job.json", settings)
+        command = stage_command(stage, work / FILE_JOB, settings)
         process = stop.start(lambda: StageProcess(command, log))
         returncode = watch_stage(process, settings.sync_seconds, results, stop, log)
         code = exit_code(returncode, stop_requested=stop.requested_at is not None)
         if code == 0:
             persist(lambda: results.publish(log.data()), stop, log)
-            log.info(f"finished: {remote.uri}/report.json")
+            log.info(f"finished: {remote.uri}/{FILE_REPORT}")
             return 0
 
         # ---- not finished ----------------------------------------------------------------------------------------------
-        if code != INTERRUPTED:
+        if code != EXIT_INTERRUPTED:
             log.info(explanation(returncode))
             write_last_log(remote, log)
             return code
@@ -103,10 +105,10 @@ def run_alone(job: dict[str, Any], remote: Folder, settings: Settings, stop: Sto
                 f"{duration(stop.seconds_left())} are left: it may not arrive, the one uploaded before it stays"
             )
         # A stage that was killed may have left half a file.
-        persist(lambda: results.sync(stage_ended=returncode == INTERRUPTED), stop, log)
+        persist(lambda: results.sync(stage_ended=returncode == EXIT_INTERRUPTED), stop, log)
         log.info("stopped; run the same job again to go on")
         write_last_log(remote, log)
-        return INTERRUPTED
+        return EXIT_INTERRUPTED
     finally:
         shutil.rmtree(work, ignore_errors=True)
 
@@ -116,19 +118,19 @@ def stage_command(stage: str, job: Path, settings: Settings) -> StageCommand:
     return StageCommand(stage, job, settings.home, settings.contracts, settings.env)
 
 
-def read_job(uri: str) -> dict[str, Any]:
+def read_job(uri: str) -> TrainingJob:
     """job.json, checked against its contract."""
     folder, _, name = uri.rpartition("/")
     data = open_folder(folder or ".").read(name)
     if data is None:
         raise RefusedError(f"{uri} is not there")
     try:
-        return load("TrainingJob", data.decode("utf-8"))
+        return cast(TrainingJob, load("TrainingJob", data.decode("utf-8")))
     except (ContractError, UnicodeDecodeError) as error:
         raise RefusedError(f"{uri} is refused: {error}") from error
 
 
-def check_code(job: dict[str, Any], digests: Path) -> None:
+def check_code(job: TrainingJob, digests: Path) -> None:
     """Refuse a job that was planned for other source than this image holds: the result's address names that source.
 
     An image built by hand has no file of digests and is not checked.
@@ -152,7 +154,7 @@ def watch_stage(process: StageProcess, sync_seconds: float, results: Results, st
         try:
             results.sync(stage_ended=False)
             if log.changed:
-                results.remote.write(LOG, log.data())
+                results.remote.write(FILE_LOG, log.data())
         except StorageError as error:
             log.info(f"{error}; the stage goes on, the next try is in {duration(sync_seconds)}")
     return process.process.returncode
@@ -161,7 +163,7 @@ def watch_stage(process: StageProcess, sync_seconds: float, results: Results, st
 def write_last_log(remote: Folder, log: Log) -> None:
     """Upload log.txt; a failure is only reported, so that it does not replace the attempt's own exit code."""
     try:
-        remote.write(LOG, log.data())
+        remote.write(FILE_LOG, log.data())
     except StorageError as error:
         log.info(str(error))
 

@@ -1,8 +1,5 @@
 """Ways in which an attempt ends other than through its stage; each message is a sentence for the log."""
 
-INTERRUPTED = 75  # sysexits' EX_TEMPFAIL: run the same job again
-REFUSED = 65  # sysexits' EX_DATAERR: trying again changes nothing
-
 
 class RefusedError(Exception):
     """A failure that another attempt would meet again; the message says what to do."""

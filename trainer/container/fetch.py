@@ -2,7 +2,6 @@
 
 import errno
 import hashlib
-import json
 import re
 import shutil
 import time
@@ -10,15 +9,16 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from container.failures import RefusedError, StorageError
 from container.folders import Folder, open_folder, safe_path
 from container.progress import Progress, duration, size
-from container.report import REPORT, ReportError, digests_of
+from container.report import ReportError, digests_of
+from contracts import ContractError, load
+from contracts.constants import DATA_ROLE, FILE_DATA_INDEX, FILE_LOG, FILE_REPORT
+from contracts.types import Artefact
 
 THREADS = 16
-DATA = "data"  # the only role that is not a stage's output
 ROLE = re.compile(r"[A-Za-z0-9_-]+")
 RESERVE = 1 << 30  # bytes of disk to leave for what the stage writes first
 
@@ -40,59 +40,51 @@ def fetches_of_input(role: str, uri: str, target: Path) -> list[Fetch]:
     if ROLE.fullmatch(role) is None:
         raise RefusedError(f"input {role!r}: a role is letters, digits, _ and -")
     folder = open_folder(uri)
-    if role == DATA:
-        index = folder.read("index.json")
+    if role == DATA_ROLE:
+        index = folder.read(FILE_DATA_INDEX)
         if index is not None:
             return [
-                Fetch(folder, path, item["size"], item["digest"], target / path, "index.json")
+                Fetch(folder, path, item["size"], item["digest"], target / path, FILE_DATA_INDEX)
                 for item in read_index(index, folder)
                 for path in [safe_path(item["path"], f"{folder.uri}/index.json")]
             ]
     sizes = {entry.path: entry.size for entry in folder.entries()}
     if not sizes:
         raise RefusedError(f"input '{role}': there is nothing at {folder.uri}")
-    digests = {} if role == DATA else verified_digests(role, folder, sizes)
+    digests = {} if role == DATA_ROLE else verified_digests(role, folder, sizes)
     return [
-        Fetch(folder, path, count, digests.get(path), target / safe_path(path, folder.uri), REPORT)
+        Fetch(folder, path, count, digests.get(path), target / safe_path(path, folder.uri), FILE_REPORT)
         for path, count in sizes.items()
-        if role == DATA or not is_transient_file(path)
+        if role == DATA_ROLE or not is_transient_file(path)
     ]
 
 
 def is_transient_file(path: str) -> bool:
     """Whether a file belongs to an attempt and not to its result."""
     name = path.rsplit("/", 1)[-1]
-    return name.endswith(".tmp") or path == "log.txt" or (path.startswith("checkpoint") and path.endswith(".pt"))
+    return name.endswith(".tmp") or path == FILE_LOG or (path.startswith("checkpoint") and path.endswith(".pt"))
 
 
-def read_index(data: bytes, folder: Folder) -> list[dict[str, Any]]:
+def read_index(data: bytes, folder: Folder) -> list[Artefact]:
     """The files that index.json names. The upload of a data set writes it last."""
     try:
-        files = json.loads(data)["files"]
-        for item in files:
-            if not (
-                isinstance(item["path"], str) and isinstance(item["size"], int) and isinstance(item["digest"], str)
-            ):
-                raise TypeError
-    except (ValueError, KeyError, TypeError) as error:
-        raise RefusedError(
-            f"{folder.uri}/index.json is not {{files: [{{path, size, digest}}]}}: upload again"
-        ) from error
-    return files
+        return load("DataIndex", data.decode("utf-8"))["files"]
+    except (ContractError, UnicodeDecodeError) as error:
+        raise RefusedError(f"{folder.uri}/{FILE_DATA_INDEX} is refused: {error}; upload again") from error
 
 
 def verified_digests(role: str, folder: Folder, sizes: dict[str, int]) -> dict[str, str]:
     """Path to digest of what an input's report names; other files of the folder have none."""
-    report = folder.read(REPORT)
+    report = folder.read(FILE_REPORT)
     if report is None:
         raise RefusedError(
-            f"input '{role}': {folder.uri} holds no report.json: the job that writes it has to run first"
+            f"input '{role}': {folder.uri} holds no {FILE_REPORT}: the job that writes it has to run first"
         )
     try:
         return digests_of(report, sizes)
     except ReportError as error:
         raise RefusedError(
-            f"input '{role}', {folder.uri}: {error}; delete report.json there to have it made again"
+            f"input '{role}', {folder.uri}: {error}; delete {FILE_REPORT} there to have it made again"
         ) from error
 
 

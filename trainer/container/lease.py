@@ -9,14 +9,14 @@ import threading
 import time
 import uuid
 from collections.abc import Callable
-from typing import Any
 
 from container.failures import StoppedError, StorageError
 from container.folders import Folder
 from container.progress import duration
 from container.stop import Stop
+from contracts import ContractError, load
+from contracts.constants import FILE_LEASE
 
-LEASE = "lease.json"
 RENEWALS = 6  # per life of a lease: some may fail before other attempts take it over
 
 
@@ -33,9 +33,9 @@ class Lease:
         """Wait for the lease; False when another attempt has finished the job meanwhile."""
         has_logged = False
         while True:
-            found = self.folder.read_tagged(LEASE)
+            found = self.folder.read_tagged(FILE_LEASE)
             if found is None or age_of(found[0]) > self.seconds:
-                self._tag = self.folder.replace(LEASE, self._document(), None if found is None else found[1])
+                self._tag = self.folder.replace(FILE_LEASE, self._document(), None if found is None else found[1])
                 if self._tag is not None:
                     threading.Thread(target=self._renew, args=(stop,), daemon=True).start()
                     # The lease may have been free because the job is finished.
@@ -59,14 +59,14 @@ class Lease:
         self._ended.set()
         try:
             if self._tag is not None:
-                self.folder.delete([LEASE])
+                self.folder.delete([FILE_LEASE])
         except StorageError as error:
             self.log(f"{error}; the lease runs out by itself")
 
     def _renew(self, stop: Stop) -> None:
         while not self._ended.wait(self.seconds / RENEWALS):
             try:
-                renewed = self.folder.replace(LEASE, self._document(), self._tag)
+                renewed = self.folder.replace(FILE_LEASE, self._document(), self._tag)
             except StorageError as error:
                 self.log(f"{error}; the next try is in {duration(self.seconds / RENEWALS)}")
                 continue
@@ -83,7 +83,6 @@ class Lease:
 def age_of(document: bytes) -> float:
     """Seconds since the lease was renewed; infinite for one that cannot be read."""
     try:
-        lease: Any = json.loads(document)
-        return max(0.0, time.time() - float(lease["renewed_at"]))
-    except (ValueError, TypeError, KeyError):
+        return max(0.0, time.time() - load("Lease", document.decode("utf-8"))["renewed_at"])
+    except (ContractError, UnicodeDecodeError):
         return float("inf")

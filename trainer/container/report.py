@@ -3,8 +3,7 @@
 from collections.abc import Mapping
 
 from contracts import ContractError, load
-
-REPORT = "report.json"
+from contracts.constants import FILE_REPORT
 
 
 class ReportError(ValueError):
@@ -16,13 +15,13 @@ def digests_of(report: bytes, sizes: Mapping[str, int]) -> dict[str, str]:
     try:
         document = load("TrainingReport", report.decode("utf-8"))
     except (ContractError, UnicodeDecodeError) as error:
-        raise ReportError(f"report.json is refused: {error}") from error
+        raise ReportError(f"{FILE_REPORT} is refused: {error}") from error
     if document["status"] != "succeeded":
-        raise ReportError(f"report.json says {document['status']}")
+        raise ReportError(f"{FILE_REPORT} says {document['status']}")
     for artefact in document["artefacts"].values():
         path, expected, found = artefact["path"], artefact["size"], sizes.get(artefact["path"])
         if found is None:
-            raise ReportError(f"{path} is missing, which report.json names")
+            raise ReportError(f"{path} is missing, which {FILE_REPORT} names")
         if found != expected:
-            raise ReportError(f"{path} has {found} bytes, report.json says {expected}")
+            raise ReportError(f"{path} has {found} bytes, {FILE_REPORT} says {expected}")
     return {artefact["path"]: artefact["digest"] for artefact in document["artefacts"].values()}

@@ -14,13 +14,12 @@ from pathlib import Path
 from container.failures import RefusedError
 from container.fetch import Fetch, fetch_all, in_parallel
 from container.folders import Folder, safe_path
-from container.lease import LEASE
 from container.progress import Progress, duration, size
-from container.report import REPORT, ReportError, digests_of
+from container.report import ReportError, digests_of
+from contracts.constants import FILE_JOB, FILE_LEASE, FILE_LOG, FILE_REPORT
 
-LOG = "log.txt"
 # Not written by the stage: the job is the control plane's, the log and the lease are this package's.
-NOT_OUTPUT = {REPORT, LOG, LEASE, "job.json"}
+NOT_OUTPUT = {FILE_REPORT, FILE_LOG, FILE_LEASE, FILE_JOB}
 THREADS = 4
 MB = 1 << 20
 
@@ -101,14 +100,14 @@ class Results:
         names = self._names()
         report = self._report({path: (self.output / path).stat().st_size for path in names})
         self.sync(stage_ended=True)
-        self.remote.write(LOG, log)
-        self.remote.write(REPORT, report)
+        self.remote.write(FILE_LOG, log)
+        self.remote.write(FILE_REPORT, report)
         self.remote.delete(sorted(self.remote_names.difference(names)))
 
     def _report(self, sizes: dict[str, int]) -> bytes:
         """The stage's report, which must exist and be true when a stage ends with 0."""
         try:
-            report = (self.output / REPORT).read_bytes()
+            report = (self.output / FILE_REPORT).read_bytes()
             digests_of(report, sizes)
             return report
         except (FileNotFoundError, ReportError) as error:
@@ -176,13 +175,13 @@ def state_of(file: Path) -> State:
 
 def finished(remote: Folder) -> bool:
     """Whether a report exists; it must be true. Checkpoints that its attempt left over are deleted."""
-    report = remote.read(REPORT)
+    report = remote.read(FILE_REPORT)
     if report is None:
         return False
     sizes = {entry.path: entry.size for entry in remote.entries()}
     try:
         digests_of(report, sizes)
     except ReportError as error:
-        raise RefusedError(f"{remote.uri}: {error}; delete report.json there to have it made again") from error
+        raise RefusedError(f"{remote.uri}: {error}; delete {FILE_REPORT} there to have it made again") from error
     remote.delete([path for path in sizes if is_checkpoint(path)])
     return True

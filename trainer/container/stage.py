@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
 
-from container.failures import INTERRUPTED
 from container.log import Log
+from contracts.constants import EXIT_INTERRUPTED
 
 DRAIN_SECONDS = 10.0  # for the last lines of a stage that has ended
 
@@ -88,7 +88,7 @@ def exit_code(returncode: int, *, stop_requested: bool) -> int:
     """The exit code of this program for a stage's return code. Killed by signal N is 128 + N, as in a shell."""
     # SIGTERM ends a stage that is still importing, before it has a handler: nothing was trained since the last checkpoint.
     if returncode == -signal.SIGTERM or (returncode < 0 and stop_requested):
-        return INTERRUPTED
+        return EXIT_INTERRUPTED
     return returncode if returncode >= 0 else 128 - returncode
 
 

@@ -11,8 +11,9 @@ import threading
 import time
 from collections.abc import Callable
 
-from container.failures import INTERRUPTED, StoppedError
+from container.failures import StoppedError
 from container.stage import StageProcess, kill_group
+from contracts.constants import EXIT_INTERRUPTED
 
 MARGIN = 3.0  # this process exits this many seconds before the limit
 MIN_UPLOAD_SECONDS = 15.0  # kept for the upload, however fast earlier ones were
@@ -92,4 +93,4 @@ class Stop:
         self.log(message)
         if self.stage is not None:
             kill_group(self.stage.process)
-        os._exit(INTERRUPTED)
+        os._exit(EXIT_INTERRUPTED)

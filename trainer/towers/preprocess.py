@@ -17,8 +17,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from PIL import Image, ImageOps
 
+from contracts.constants import MAX_IMAGE_PIXELS
+
 RECIPE_KEYS = {"resize_mode", "size", "interpolation", "crop", "mean", "std", "color"}
-MAX_PIXELS = 16_000_000  # LIMITS.image_pixels of contracts/src/api/embed.ts
 
 
 class Geometry(NamedTuple):
@@ -30,7 +31,7 @@ class Geometry(NamedTuple):
     top: int
 
 
-def decode(data: bytes, max_pixels: int = MAX_PIXELS) -> Image.Image:
+def decode(data: bytes, max_pixels: int = MAX_IMAGE_PIXELS) -> Image.Image:
     """An upright 8-bit RGB image from the bytes of an image file."""
     image = Image.open(io.BytesIO(data))
     if image.width * image.height > max_pixels:

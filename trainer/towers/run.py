@@ -20,9 +20,9 @@ import numpy as np
 import torch
 
 from contracts import load
+from contracts.constants import ENV_PROGRESS_SECONDS, EXIT_INTERRUPTED, EXIT_OK, EXIT_USAGE, FILE_REPORT
 from contracts.types import Artefact, TrainingJob, TrainingReport
 
-INTERRUPTED = 75  # sysexits' EX_TEMPFAIL: the control plane starts the job again
 CHECKPOINT_SECONDS = 180.0
 PROGRESS_SECONDS = 2.0  # at most one progress line in this time
 
@@ -55,13 +55,13 @@ class Run(Generic[Config]):
         stage = stage_of(config)
         if len(sys.argv) != 2 or sys.argv[1].startswith("-"):
             print(f"usage: python -m stages.{stage} job.json", file=sys.stderr)
-            sys.exit(0 if sys.argv[1:] in (["-h"], ["--help"]) else 2)
+            sys.exit(EXIT_OK if sys.argv[1:] in (["-h"], ["--help"]) else EXIT_USAGE)
         job = cast(TrainingJob, load("TrainingJob", Path(sys.argv[1]).read_text(encoding="utf-8")))
         if job["config"]["stage"] != stage:
             sys.exit(f"{sys.argv[1]} is a job for stage {job['config']['stage']}, not {stage}")
         run = cls(job, config)
-        run.progress_seconds = float(os.environ.get("PROGRESS_SECONDS", PROGRESS_SECONDS))
-        if (run.output / "report.json").exists():
+        run.progress_seconds = float(os.environ.get(ENV_PROGRESS_SECONDS, PROGRESS_SECONDS))
+        if (run.output / FILE_REPORT).exists():
             print(f"{run.output} holds a report: nothing to do", file=sys.stderr)
             sys.exit(0)
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -124,7 +124,7 @@ class Run(Generic[Config]):
             self.save(state(), name)
         if self._stop_requested:
             self.log(f"stopped at step {step} of {total}; run the same job again to go on")
-            sys.exit(INTERRUPTED)
+            sys.exit(EXIT_INTERRUPTED)
 
     def finish(self, metrics: dict[str, float], files: dict[str, str], notes: list[str] | None = None) -> None:
         """Write report.json, the last write: `files` maps a name to a path relative to the output folder."""
