@@ -15,6 +15,7 @@ import torch
 from PIL import Image, ImageOps
 
 from contracts import load
+from contracts.constants import FILE_MANIFEST, SCHEMA_VERSION
 from contracts.types import Artefact, Calibration, ExportConfig, GoldenVector, ModelManifest, PreprocessRecipe, Tier
 from towers.calibration import fit_logistic, random_negative_pairs
 from towers.data import Row, read_images, read_pairs
@@ -122,6 +123,7 @@ def main() -> None:
         return artefact(out, path)
 
     manifest: ModelManifest = {
+        "schema_version": SCHEMA_VERSION,
         "name": config["name"],
         "version": config["version"],
         "created_at": datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
@@ -164,9 +166,9 @@ def main() -> None:
     text = json.dumps(manifest, indent=2, ensure_ascii=False)
     load("ModelManifest", text)
     (out / "MODEL_CARD.md").write_text(model_card(manifest, notes, config["terms"], config["limits"]), encoding="utf-8")
-    write_atomically(out / "manifest.json", text + "\n")
+    write_atomically(out / FILE_MANIFEST, text + "\n")
     run.tick(4, 4)
-    names = ["manifest.json", "MODEL_CARD.md", "vocabulary.txt", "text.onnx", "text.weights.bin", "text.table.bin",
+    names = [FILE_MANIFEST, "MODEL_CARD.md", "vocabulary.txt", "text.onnx", "text.weights.bin", "text.table.bin",
              "static.table.bin", "image.onnx"]  # fmt: skip
     metrics["bytes"] = sum((out / name).stat().st_size for name in names)
     run.finish(metrics, {name: name for name in names}, notes)
