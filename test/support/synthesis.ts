@@ -98,16 +98,18 @@ export function propertiesOf(template: Template, type: string): Record<string, R
   );
 }
 
-/** The one resource of a type whose logical name begins so. */
+/** The one resource of a type whose logical name begins so, or is like that. */
 export function one(
   template: Template,
   type: string,
-  prefix = '',
+  wanted: string | RegExp = '',
 ): { id: string; properties: Record<string, unknown> } {
-  const found = Object.entries(propertiesOf(template, type)).filter(([id]) => id.startsWith(prefix));
+  const found = Object.entries(propertiesOf(template, type)).filter(([id]) =>
+    typeof wanted === 'string' ? id.startsWith(wanted) : wanted.test(id),
+  );
   const [first] = found;
   if (first === undefined || found.length > 1)
-    throw new Error(`${found.length} resources of type ${type} that begin with ${JSON.stringify(prefix)}`);
+    throw new Error(`${found.length} resources of type ${type} like ${wanted}`);
   return { id: first[0], properties: first[1] };
 }
 

@@ -1,4 +1,4 @@
-// What is checked: permissions of every policy, cdk-nag's rules with what is accepted, and our own rules on good and bad.
+// What is checked: permissions of every policy, cdk-nag's rules with what is acknowledged, and our own rules on good and bad.
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -69,39 +69,39 @@ describe('the list of wildcards', () => {
 
   it('covers an action on one resource and not on another', () => {
     expect(wildcardsFor(['batch:DescribeJobs'], '*')).toHaveLength(1);
-    expect(wildcardsFor(['batch:TerminateJob'], '*')).toBeNull();
-    expect(wildcardsFor(['batch:DescribeJobs', 's3:GetObject'], '*')).toBeNull();
+    expect(wildcardsFor(['batch:TerminateJob'], '*')).toBeUndefined();
+    expect(wildcardsFor(['batch:DescribeJobs', 's3:GetObject'], '*')).toBeUndefined();
     expect(
       wildcardsFor(['s3:DeleteObject'], 'x:ExportsOutputFnGetAttDataModelsBucketB7310030Arn421A190E/models/*'),
-    ).toBeNull();
+    ).toBeUndefined();
   });
 });
 
 describe.each(ALL)('the checks of $name', ({ synthesised: { report } }) => {
-  it('found nothing, warnings included, that is not accepted', () => {
+  it('found nothing, warnings included, that is not acknowledged', () => {
     expect(report.pluginReports.flatMap(({ violations }) => violations)).toEqual([]);
   });
 
-  it('accept nothing without a reason that can be argued with', () => {
-    const accepted = report.pluginReports.flatMap(({ suppressedViolations }) => suppressedViolations);
-    expect(accepted.length).toBeGreaterThan(0);
-    for (const { reason } of accepted) expect(reason.length).toBeGreaterThanOrEqual(20);
+  it('acknowledge nothing without a reason that can be argued with', () => {
+    const acknowledged = report.pluginReports.flatMap(({ suppressedViolations }) => suppressedViolations);
+    expect(acknowledged.length).toBeGreaterThan(0);
+    for (const { reason } of acknowledged) expect(reason.length).toBeGreaterThanOrEqual(20);
   });
 });
 
-describe.each(ALL)('what is accepted in $name', ({ synthesised: { app, report } }) => {
-  it('is a finding each: nothing is accepted that is no longer found', () => {
-    const accepted = app.node.findAll().flatMap(({ node }) =>
+describe.each(ALL)('what is acknowledged in $name', ({ synthesised: { app, report } }) => {
+  it('is a finding each: nothing is acknowledged that is no longer found', () => {
+    const acknowledged = app.node.findAll().flatMap(({ node }) =>
       node.metadata
         .filter(({ type }) => type === 'aws:cdk:acknowledged-rules')
         .flatMap(({ data }) => Object.keys(data).map((id) => `${id} at ${node.path}`))
-        // The library accepts findings of its own about its own constructs.
-        .filter((accepted) => /^(AwsSolutions|EdgeClip)::/.test(accepted)),
+        // The library acknowledges findings of its own about its own constructs.
+        .filter((name) => /^(AwsSolutions|EdgeClip)::/.test(name)),
     );
     const found = report.pluginReports.flatMap(({ suppressedViolations }) =>
       suppressedViolations.map(({ acknowledgedId, acknowledgedAt }) => `${acknowledgedId} at ${acknowledgedAt}`),
     );
-    expect([...new Set(accepted)].toSorted()).toEqual([...new Set(found)].toSorted());
+    expect([...new Set(acknowledged)].toSorted()).toEqual([...new Set(found)].toSorted());
   });
 
   it('is these kinds of findings, wildcards aside', () => {
@@ -132,11 +132,11 @@ describe('a synthesis', () => {
     }
   };
 
-  it('fails on a finding of cdk-nag that is not accepted', () => {
+  it('fails on a finding of cdk-nag that is not acknowledged', () => {
     expect(withMore((stack) => new Topic(stack, 'Open'))).toThrow('AwsSolutions::AwsSolutions-SNS3');
   });
 
-  it('fails on a finding of our own rules that is not accepted', () => {
+  it('fails on a finding of our own rules that is not acknowledged', () => {
     expect(withMore((stack) => new CfnLogGroup(stack, 'Logs'))).toThrow('EdgeClip::LogRetention');
   });
 
@@ -304,7 +304,7 @@ describe('our own rules', () => {
 
   it('are part of every synthesis', () => {
     expect(new BatchChecks().ruleIds).toEqual(RULES.map(({ name }) => name));
-    // A pack without findings leaves no trace in the report; in dev there are two that are accepted.
+    // A pack without findings leaves no trace in the report; in dev there are two that are acknowledged.
     const names = ALL.find(({ name }) => name === 'dev')?.synthesised.report.pluginReports.map(
       (report) => report.pluginName,
     );

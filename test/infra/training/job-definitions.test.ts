@@ -79,7 +79,7 @@ const EXITS: { what: string; exit: Exit; outcome: 'RETRY' | 'FAILED' | 'SUCCEEDE
 describe.each(CLASSES)('the job definition of class $name', ({ name, vcpus, memory, gpus, seconds, attempts }) => {
   const synthesised = synthesis('prod');
   const { training } = synthesised.templates;
-  const { properties } = one(training, 'AWS::Batch::JobDefinition', `TrainingJobs${name}`);
+  const { properties } = one(training, 'AWS::Batch::JobDefinition', new RegExp(`^TrainingJobs${name}[0-9A-F]{8}$`));
   const container = record(properties.ContainerProperties);
 
   it('asks for what the contract says', () => {
@@ -163,7 +163,10 @@ describe.each(CLASSES)('the job definition of class $name', ({ name, vcpus, memo
 describe('job definitions', () => {
   const { training } = synthesis('prod').templates;
   const container = (name: string) =>
-    record(one(training, 'AWS::Batch::JobDefinition', `TrainingJobs${name}`).properties.ContainerProperties);
+    record(
+      one(training, 'AWS::Batch::JobDefinition', new RegExp(`^TrainingJobs${name}[0-9A-F]{8}$`)).properties
+        .ContainerProperties,
+    );
 
   it('give data loaders shared memory that leaves 8 GiB of the container for the rest', () => {
     expect(record(container('Train').LinuxParameters).SharedMemorySize).toBe(16_384);

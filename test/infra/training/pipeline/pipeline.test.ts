@@ -1,6 +1,14 @@
 // The state machine's surroundings: its role, its functions, its topic, its log and the schedule that starts it.
 import { describe, expect, it } from 'vitest';
+import { byJobClass, JOB_CLASS_NAMES } from '../../../../contracts/src/job-classes.ts';
+import { jobDefinitionOutput } from '../../../../contracts/src/outputs.ts';
+import { STAGE_NAMES } from '../../../../contracts/src/stages.ts';
 import { array, one, propertiesOf, record, statements, synthesis, text } from '../../../support/synthesis.ts';
+
+/** `<LogicalId>` of the job definition of each class. */
+const DEFINITIONS = byJobClass((name) =>
+  text(synthesis('prod').templates.training.Outputs[jobDefinitionOutput(name)]?.Value),
+);
 
 describe.each(['dev', 'prod'] as const)('the pipeline of %s', (environment) => {
   const synthesised = synthesis(environment);
@@ -11,18 +19,18 @@ describe.each(['dev', 'prod'] as const)('the pipeline of %s', (environment) => {
       .filter(({ effect, actions }) => effect === 'Allow' && actions.includes(action))
       .flatMap(({ resources }) => resources);
 
-  it('may submit jobs to these two queues, of these three definitions, and to nothing else', () => {
+  it('may submit jobs to the two queues, of the definition of each job class, and to nothing else', () => {
     const resources = allowed('batch:SubmitJob');
     expect(resources.filter((resource) => resource.includes('Queue')).toSorted()).toEqual([
       expect.stringMatching(/^<TrainingCpuFleetQueue\w+\.JobQueueArn>$/),
       expect.stringMatching(/^<TrainingGpuFleetQueue\w+\.JobQueueArn>$/),
     ]);
     const definitions = resources.filter((resource) => !resource.includes('Queue'));
-    expect(definitions).toHaveLength(6);
-    for (const name of ['Cpu', 'Embed', 'Train']) {
+    expect(definitions).toHaveLength(2 * JOB_CLASS_NAMES.length);
+    for (const id of Object.values(DEFINITIONS)) {
       // arn:aws:batch:REGION:ACCOUNT:job-definition/NAME:REVISION, so that 5 by colons and then 1 by slashes is the name.
       const family = new RegExp(
-        `^arn:<AWS::Partition>:batch:<AWS::Region>:<AWS::AccountId>:job-definition/<TrainingJobs${name}\\w+>\\[5\\]\\[1\\](:\\*)?$`,
+        `^arn:<AWS::Partition>:batch:<AWS::Region>:<AWS::AccountId>:job-definition/${id}\\[5\\]\\[1\\](:\\*)?$`,
       );
       expect(definitions.filter((definition) => family.test(definition))).toHaveLength(2);
     }
@@ -109,35 +117,19 @@ describe('the functions', () => {
     expect(properties('Gate')).toMatchObject({ MemorySize: 512, Timeout: 120 });
   });
 
-  it('tell the planner queues and job definitions by stage class', () => {
+  it('tell the planner queues and job definitions by job class', () => {
     const { JOB_QUEUES, JOB_DEFINITIONS } = variables('Plan');
-    const gpu = expect.stringMatching(/^<TrainingGpuFleetQueue\w+\.JobQueueArn>$/);
-    expect(JSON.parse(text(JOB_QUEUES))).toEqual({
+    const fleets = {
       cpu: expect.stringMatching(/^<TrainingCpuFleetQueue\w+\.JobQueueArn>$/),
-      embed: gpu,
-      train: gpu,
-    });
-    expect(JSON.parse(text(JOB_DEFINITIONS))).toEqual({
-      cpu: expect.stringMatching(/^<TrainingJobsCpu\w+>$/),
-      embed: expect.stringMatching(/^<TrainingJobsEmbed\w+>$/),
-      train: expect.stringMatching(/^<TrainingJobsTrain\w+>$/),
-    });
+      gpu: expect.stringMatching(/^<TrainingGpuFleetQueue\w+\.JobQueueArn>$/),
+    };
+    expect(JSON.parse(text(JOB_QUEUES))).toEqual(byJobClass((_, { queue }) => fleets[queue]));
+    expect(JSON.parse(text(JOB_DEFINITIONS))).toEqual(byJobClass((name) => DEFINITIONS[name]));
   });
 
   it('tell the planner what source each stage of the image executes', () => {
     const digests = record(JSON.parse(text(variables('Plan').CODE_DIGESTS)));
-    expect(Object.keys(digests).toSorted()).toEqual([
-      'clip',
-      'contrastive',
-      'distill',
-      'embed_captions',
-      'embed_images',
-      'evaluate',
-      'export',
-      'inherit',
-      'mntp',
-      'prepare',
-    ]);
+    expect(Object.keys(digests).toSorted()).toEqual(STAGE_NAMES.toSorted());
     for (const digest of Object.values(digests)) expect(digest).toMatch(/^sha256:[0-9a-f]{64}$/);
   });
 
