@@ -2,7 +2,7 @@
 import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
-import { JOB_CLASSES } from '../../contracts/src/job-classes.ts';
+import { QUEUES } from '../../contracts/src/job-classes.ts';
 import { jobDefinitionOutput, queueOutput } from '../../contracts/src/outputs.ts';
 import { DATA, inputsOf, STAGE_NAMES, STAGES } from '../../contracts/src/stages.ts';
 import { Recipe } from '../../contracts/src/training/recipe.ts';
@@ -26,14 +26,7 @@ it('a recipe has one block per stage', () => {
 });
 
 it('outputs of the stacks keep their names', () => {
-  expect(Object.values(JOB_CLASSES).map(({ queue }) => queueOutput(queue))).toEqual([
-    'QueueCpu',
-    'QueueGpu',
-    'QueueGpu',
-  ]);
-  expect(Object.keys(JOB_CLASSES).map((name) => jobDefinitionOutput(name as keyof typeof JOB_CLASSES))).toEqual([
-    'JobDefinitionCpu',
-    'JobDefinitionEmbed',
-    'JobDefinitionTrain',
-  ]);
+  expect(QUEUES.map(queueOutput)).toEqual(['QueueCpu', 'QueueGpu']);
+  const classes = ['cpu', 'embed', 'train'] as const;
+  expect(classes.map(jobDefinitionOutput)).toEqual(['JobDefinitionCpu', 'JobDefinitionEmbed', 'JobDefinitionTrain']);
 });
