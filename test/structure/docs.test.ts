@@ -1,7 +1,7 @@
 // The documentation: every relative link leads somewhere, and every measurement says which command prints it.
 import { execFileSync } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
-import { dirname, join } from 'node:path';
+import { dirname, join, normalize } from 'node:path';
 import { expect, it } from 'vitest';
 
 const ROOT = join(import.meta.dirname, '../..');
@@ -54,3 +54,35 @@ it.each(DOCUMENTS.filter((file) => !file.startsWith('api/model/')))(
     expect(silent.map((section) => section.split('\n')[0])).toEqual([]);
   },
 );
+
+/** Boxes of the compiler by folder, with those that each references. `api/text/engine.ts` has a configuration of its own. */
+function boxes(): Record<string, string[]> {
+  const named = (config: string): string =>
+    config === 'api/text/tsconfig.engine.json' ? 'api/text/engine.ts' : dirname(config);
+  const configs = execFileSync('git', ['ls-files', '*tsconfig*.json'], { cwd: ROOT, encoding: 'utf8' })
+    .trim()
+    .split('\n')
+    .filter((file) => file.includes('/') && !file.startsWith('test/'));
+  return Object.fromEntries(
+    configs.map((config) => {
+      const references = [...text(config).matchAll(/"path": "([^"]+)"/g)].map(([, path = '']) =>
+        named(normalize(join(dirname(config), path.endsWith('.json') ? path : join(path, 'tsconfig.json')))),
+      );
+      return [named(config), references.toSorted()];
+    }),
+  );
+}
+
+it('the import rule of the architecture is the one that the compiler keeps, and imports go down', () => {
+  const rows = [...text('docs/architecture.md').matchAll(/^\| (\d+) +\| `([^`]+)` +\| (.*)\|$/gm)].map(
+    ([, floor = '', box = '', imports = '']) => ({
+      floor: Number(floor),
+      box,
+      imports: [...imports.matchAll(/`([^`]+)`/g)].map(([, name = '']) => name).toSorted(),
+    }),
+  );
+  expect(Object.fromEntries(rows.map(({ box, imports }) => [box, imports]))).toEqual(boxes());
+  const floors = new Map(rows.map(({ box, floor }) => [box, floor]));
+  const up = rows.filter(({ floor, imports }) => imports.some((name) => (floors.get(name) ?? Infinity) >= floor));
+  expect(up).toEqual([]);
+});
