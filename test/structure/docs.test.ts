@@ -1,8 +1,10 @@
 // The documentation: every relative link leads somewhere, and every measurement says which command prints it.
 import { execFileSync } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
-import { dirname, join, normalize } from 'node:path';
+import { dirname, join } from 'node:path';
 import { expect, it } from 'vitest';
+import { STAGE_NAMES } from '../../contracts/src/stages.ts';
+import { BOXES } from './floors.ts';
 
 const ROOT = join(import.meta.dirname, '../..');
 const DOCUMENTS = execFileSync('git', ['ls-files', '*.md'], { cwd: ROOT, encoding: 'utf8' }).trim().split('\n');
@@ -55,25 +57,29 @@ it.each(DOCUMENTS.filter((file) => !file.startsWith('api/model/')))(
   },
 );
 
-/** Boxes of the compiler by folder, with those that each references. `api/text/engine.ts` has a configuration of its own. */
-function boxes(): Record<string, string[]> {
-  const named = (config: string): string =>
-    config === 'api/text/tsconfig.engine.json' ? 'api/text/engine.ts' : dirname(config);
-  const configs = execFileSync('git', ['ls-files', '*tsconfig*.json'], { cwd: ROOT, encoding: 'utf8' })
-    .trim()
-    .split('\n')
-    .filter((file) => file.includes('/') && !file.startsWith('test/'));
-  return Object.fromEntries(
-    configs.map((config) => {
-      const references = [...text(config).matchAll(/"path": "([^"]+)"/g)].map(([, path = '']) =>
-        named(normalize(join(dirname(config), path.endsWith('.json') ? path : join(path, 'tsconfig.json')))),
-      );
-      return [named(config), references.toSorted()];
-    }),
-  );
+/** Paths of the repository in backticks, `{a,b}` spelled out. Examples of what does not exist yet are named in code blocks or as these. */
+const EXAMPLES = /\/(count|caption[-_]stats|test_caption_stats|hash|NAME|CountRequest)\b|\.venv|[<*…]/;
+function pathsIn(document: string): string[] {
+  const spans = [...document.replace(/^```[\s\S]*?^```/gm, '').matchAll(/`([^`\n]+)`/g)].map(([, code = '']) => code);
+  return spans
+    .filter((code) => /^(api|contracts|docs|infra|test|trainer)\/\S*$/.test(code) && !EXAMPLES.test(code))
+    .flatMap((code) => {
+      const [, head = code, options, tail = ''] = /^([^{]*)\{([^}]*)\}(.*)$/.exec(code) ?? [];
+      return options === undefined ? [code] : options.split(',').map((option) => `${head}${option}${tail}`);
+    });
 }
 
-it('the import rule of the architecture is the one that the compiler keeps, and imports go down', () => {
+// The changelog and the log speak of the tree as it was.
+it.each(DOCUMENTS.filter((file) => !/CHANGELOG|LOG\.md/.test(file)))('every path that %s names exists', (file) => {
+  expect(pathsIn(text(file)).filter((path) => !existsSync(join(ROOT, path)))).toEqual([]);
+});
+
+it('README, glossary and architecture name every stage', () => {
+  for (const file of ['README.md', 'docs/glossary.md', 'docs/architecture.md'])
+    expect(STAGE_NAMES.filter((stage) => !text(file).includes(stage))).toEqual([]);
+});
+
+it('the import rule of the architecture is the one that is checked, and imports go down', () => {
   const rows = [...text('docs/architecture.md').matchAll(/^\| (\d+) +\| `([^`]+)` +\| (.*)\|$/gm)].map(
     ([, floor = '', box = '', imports = '']) => ({
       floor: Number(floor),
@@ -81,7 +87,9 @@ it('the import rule of the architecture is the one that the compiler keeps, and 
       imports: [...imports.matchAll(/`([^`]+)`/g)].map(([, name = '']) => name).toSorted(),
     }),
   );
-  expect(Object.fromEntries(rows.map(({ box, imports }) => [box, imports]))).toEqual(boxes());
+  expect(Object.fromEntries(rows.map(({ box, imports }) => [box, imports]))).toEqual(
+    Object.fromEntries(Object.entries(BOXES).map(([box, imports]) => [box, imports.toSorted()])),
+  );
   const floors = new Map(rows.map(({ box, floor }) => [box, floor]));
   const up = rows.filter(({ floor, imports }) => imports.some((name) => (floors.get(name) ?? Infinity) >= floor));
   expect(up).toEqual([]);
