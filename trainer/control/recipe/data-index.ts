@@ -37,7 +37,7 @@ export interface DataIndex {
   files: { path: string; size: number; digest: string }[];
 }
 
-/** Other files in the data folder may change freely; those that the recipe reads may not without a new address. */
+/** Other files in the data folder may change freely; a change of those that the recipe reads gives a new content address. */
 export async function indexData(
   recipe: Recipe,
   root: string,

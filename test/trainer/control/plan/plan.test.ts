@@ -119,7 +119,7 @@ describe('content addresses', () => {
     expect(changed(planOf(change))).toEqual(reachOf(stage).toSorted());
   });
 
-  it('all change with the data, and none with where it lies or what the recipe says about itself', () => {
+  it('all change with the data, and none with where it is stored or what the recipe says about itself', () => {
     expect(changed(planOf(undefined, { data: { uri: sources.data.uri, digest: digestOf('other') } }))).toEqual(
       reachOf('prepare').toSorted(),
     );

@@ -30,7 +30,7 @@ describe('time left', () => {
     expect(clock.secondsLeft(line(401, 1000, 1301))).toBeCloseTo(599, 6);
   });
 
-  it('starts anew with the second loop of a stage', () => {
+  it('starts again with the second loop of a stage', () => {
     const clock = createProgressClock();
     clock.secondsLeft(line(0, 10, 0));
     clock.secondsLeft(line(10, 10, 100));
