@@ -31,7 +31,7 @@ export function isBase64(text: string): boolean {
 
 /** Bytes that `text`, which passes `isBase64`, stands for. */
 export function base64Size(text: string): number {
-  const padding = text.endsWith('==') ? 2 : text.endsWith('=') ? 1 : 0;
+  const padding = Number(text.endsWith('=')) + Number(text.endsWith('=='));
   return Math.floor(((text.length - padding) * 3) / 4);
 }
 

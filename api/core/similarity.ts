@@ -107,7 +107,8 @@ function calibrate(
   { text_text, image_image, text_image }: ScoreOptions['calibration'],
 ): number | null {
   if (!a || !b) return null;
-  const { scale, bias } = a !== b ? text_image : a === 'text' ? text_text : image_image;
+  const same = a === 'text' ? text_text : image_image;
+  const { scale, bias } = a === b ? same : text_image;
   return 1 / (1 + Math.exp(-(scale * score + bias)));
 }
 

@@ -44,7 +44,7 @@ export async function startEncoder({ model, registry, pollMs }: EncoderOptions) 
           `the image encoder ended (${signal ?? code}); starting it again. Images answer encoder_unavailable until then.`,
         );
         setTimeout(() => {
-          if (!isStopping) launch();
+          if (!isStopping) void launch();
         }, RESTART_MS);
       });
     });

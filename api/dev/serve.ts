@@ -91,13 +91,13 @@ async function main(line: CommandLine<typeof OPTIONS>): Promise<undefined> {
   const port = await freePort(options.port);
   const starting = startLocal({ ...options, port });
   let isStopping = false;
-  const stop = async () => {
+  const stop = async (): Promise<void> => {
     if (isStopping) return;
     isStopping = true;
     await starting.then((local) => local.stop(), ignore);
   };
-  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, stop);
-  whenNpmEnds(process.env, stop);
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => void stop());
+  whenNpmEnds(process.env, () => void stop());
   try {
     const { url } = await starting;
     console.log(greeting(url, await untilReady(url)));

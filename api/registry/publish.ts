@@ -13,6 +13,9 @@ import { activeReleases, readHistory } from './history.ts';
 import { readManifest, readPointer } from './read.ts';
 import { encodeDocument, type ObjectBody, type ObjectStore } from './store.ts';
 
+/** What the gate decided. */
+type Verdict = Pick<GateDecision, 'decision' | 'reasons' | 'incumbent'>;
+
 export interface PublishOptions {
   /** ISO 8601; the clock unless a test says otherwise. */
   now?: () => string;
@@ -28,8 +31,7 @@ export interface PublishOptions {
 export async function publishModel(
   registry: ObjectStore,
   candidate: ExportedModel,
-  { decision, reasons, incumbent }: Pick<GateDecision, 'decision' | 'reasons' | 'incumbent'>,
-  { now = currentTime, onArtefact }: PublishOptions = {},
+  { decision, reasons, incumbent, now = currentTime, onArtefact }: Verdict & PublishOptions,
 ): Promise<Published> {
   const { manifest, digest, bytes, evaluated, dev_data } = candidate;
   if (decision !== 'publish')
@@ -38,9 +40,9 @@ export async function publishModel(
   for (const [index, artefact] of files.entries()) {
     onArtefact?.(artefact, index + 1, files.length);
     const key = artefactKey(artefact.digest);
-    await putByDigest(registry, key, artefact.digest, () => openArtefact(candidate, artefact));
+    await putByDigest(registry, { key, digest: artefact.digest, open: () => openArtefact(candidate, artefact) });
   }
-  await putByDigest(registry, manifestKey(digest), digest, async () => bytes);
+  await putByDigest(registry, { key: manifestKey(digest), digest, open: async () => bytes });
   const release = { name: manifest.name, manifest: digest, reasons, metrics: evaluated.metrics, dev_data };
   return movePointer(registry, { ...release, action: 'publish', moved_at: now() }, incumbent);
 }
@@ -92,7 +94,7 @@ async function movePointer(
   const previous = before?.pointer.release ?? null;
   const release = encodeDocument({ schema_version: SCHEMA_VERSION, ...move, previous } satisfies ModelRelease);
   const digest = await sha256(release);
-  await putByDigest(registry, releaseKey(digest), digest, async () => release);
+  await putByDigest(registry, { key: releaseKey(digest), digest, open: async () => release });
   const { name, manifest, moved_at } = move;
   const pointer = encodeDocument({
     schema_version: SCHEMA_VERSION,
@@ -106,13 +108,14 @@ async function movePointer(
   return { name, manifest, moved_at };
 }
 
+interface DigestedObject {
+  key: string;
+  digest: string;
+  open(): Promise<Uint8Array | ObjectBody>;
+}
+
 /** Keys say what the bytes are: an object that is there is the right one, or was altered and is written again. */
-async function putByDigest(
-  registry: ObjectStore,
-  key: string,
-  digest: string,
-  open: () => Promise<Uint8Array | ObjectBody>,
-): Promise<void> {
+async function putByDigest(registry: ObjectStore, { key, digest, open }: DigestedObject): Promise<void> {
   if (await registry.put(key, await open(), 'absent')) return;
   const there = await registry.get(key);
   if (there === undefined || (await there.digest()) !== digest) await registry.put(key, await open());

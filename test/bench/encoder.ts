@@ -5,7 +5,7 @@ import { decode } from '../../api/encoder/pixels/decode.ts';
 import { createPreprocess } from '../../api/encoder/pixels/preprocess.ts';
 import { openSession, readManifest } from '../../api/encoder/session.ts';
 
-export type EncoderFigures = {
+export interface EncoderFigures {
   /** One photo at a time on one thread: JPEG of `photo` pixels to the graph's input. */
   preprocess_images_per_second_per_core: number;
   /** One thread, batches of `batch`: the graph's input to vectors. */
@@ -15,7 +15,7 @@ export type EncoderFigures = {
   photo: { width: number; height: number; bytes: number };
   batch: number;
   cores: number;
-};
+}
 
 /** `seconds`: how long each of the two is measured, after one unmeasured round. */
 export async function measureEncoder(model: string, seconds = 5): Promise<EncoderFigures> {

@@ -22,20 +22,24 @@ interface Cloud {
   store: ObjectStore;
   batch: BatchClient;
   /** The command with --on aws and --json: its exit code and its events. */
-  run(...args: string[]): Promise<{ code: number | null; events: Event[]; stderr: string }>;
+  run(...args: string[]): Promise<{ code: number | null; events: CommandEvent[]; stderr: string }>;
   /** Asks for the status until `holds` says yes. */
   until(holds: (stages: Map<string, StageRow>) => boolean): Promise<Map<string, StageRow>>;
 }
 
-type Event = { event: string; id?: string; [key: string]: unknown };
-type StageRow = {
+interface CommandEvent {
+  event: string;
+  id?: string;
+  [key: string]: unknown;
+}
+interface StageRow {
   id: string;
   status: string | null;
   reason: string | null;
   job_id: string | null;
   seconds: number | null;
   attempts: number | null;
-};
+}
 
 async function startCloud(env: Record<string, string> = {}): Promise<Cloud> {
   const repository = createRepository((recipe: Recipe) => {
@@ -54,7 +58,7 @@ async function startCloud(env: Record<string, string> = {}): Promise<Cloud> {
         : stdout
             .trim()
             .split('\n')
-            .map((line): Event => JSON.parse(line));
+            .map((line): CommandEvent => JSON.parse(line));
     return { code, events, stderr };
   };
   return {
@@ -85,7 +89,7 @@ async function text(store: ObjectStore, key: string): Promise<string> {
   return (await (await store.get(key))?.text()) ?? '';
 }
 
-function ids(events: Event[], name: string): (string | undefined)[] {
+function ids(events: CommandEvent[], name: string): (string | undefined)[] {
   return events.filter(({ event }) => event === name).map(({ id }) => id);
 }
 

@@ -114,6 +114,31 @@ it('only the hosts and their thin ends speak HTTP', () => {
   expect(speaking).toEqual([]);
 });
 
+it('no declaration takes the name of a global of a platform', () => {
+  const globals = new Set(Object.getOwnPropertyNames(globalThis).filter((name) => /^[A-Z]/.test(name)));
+  const declaration = /^\s*(?:export )?(?:abstract )?(?:class|function|interface|type|const|let) (\w+)/gm;
+  const shadowing = SOURCES.filter((file) => file.endsWith('.ts')).flatMap((file) =>
+    [...text(file).matchAll(declaration)].flatMap(([, name = '']) => (globals.has(name) ? [`${file} ${name}`] : [])),
+  );
+  expect(shadowing).toEqual([]);
+});
+
+it('no boolean is passed by position: its meaning would be lost where it is called', () => {
+  const literal = /[([][^()[\]{}'"`]*, (?:true|false)\)/;
+  const parameter =
+    /(?:function \w*|\b(?:async )?\w+)\([^(){}]*\w+: [^(){}]*, \w+\??: boolean\b[^(){}]*\)(?:: \w|\s*\{)/;
+  /** A platform's own signature. */
+  const isView = (line: string): boolean => /\bview\.[gs]etFloat32\(/.test(line);
+  const passed = OWN.filter((file) => file.endsWith('.ts')).flatMap((file) =>
+    withoutComments(text(file))
+      .split('\n')
+      .flatMap((line) =>
+        (literal.test(line) && !isView(line)) || parameter.test(line) ? [`${file}: ${line.trim()}`] : [],
+      ),
+  );
+  expect(passed).toEqual([]);
+});
+
 it('a test lies where its source does, and suites that cross parts lie apart', () => {
   const apart = /^test\/(journeys|conformance|structure|containers|bench|support|vectors)\//;
   /** Each is about a whole folder. */

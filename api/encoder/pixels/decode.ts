@@ -24,7 +24,7 @@ sharp.concurrency(1);
 export async function decode(bytes: Uint8Array): Promise<Picture> {
   const { type } = checkImage(bytes);
   try {
-    const { data, info, cmyk } = await decodeRaw(bytes, type === 'jpeg');
+    const { data, info, cmyk } = await decodeRaw(bytes, { mayBeCmyk: type === 'jpeg' });
     const { width, height } = info;
     if (cmyk) return { width, height, pixels: cmykToRgb(data) };
     if (info.channels === 4) return { width, height, pixels: overWhite(data) };
@@ -36,7 +36,7 @@ export async function decode(bytes: Uint8Array): Promise<Picture> {
   }
 }
 
-async function decodeRaw(bytes: Uint8Array, mayBeCmyk: boolean) {
+async function decodeRaw(bytes: Uint8Array, { mayBeCmyk }: { mayBeCmyk: boolean }) {
   const guards = { limitInputPixels: LIMITS.image_pixels, sequentialRead: true, pages: 1 } as const;
   // 'error' accepts what every viewer shows (a stray byte between JPEG segments) and refuses a file that is cut off.
   const open = () => sharp(bytes, { ...guards, failOn: 'error', ignoreIcc: true, autoOrient: true });

@@ -107,10 +107,7 @@ export function resize(picture: Picture, { width, height, crop }: Geometry): Uin
     resizeRow(picture.pixels.subarray(y * picture.width * 3), columns, line);
     for (let row = oldest; row < bottom - top && (rows.first[row] ?? 0) <= y; row++) {
       const weight = rows.weights[row * rows.stride + y - (rows.first[row] ?? 0)] ?? 0;
-      const start = row * lineLength;
-      for (let i = 0; i < lineLength; i++) {
-        sums[start + i] = ((sums[start + i] ?? 0) + Math.imul(line[i] ?? 0, weight)) | 0;
-      }
+      addWeighted(sums.subarray(row * lineLength, (row + 1) * lineLength), line, weight);
     }
   }
   const output = new Uint8ClampedArray(crop.size * crop.size * 3);
@@ -119,4 +116,8 @@ export function resize(picture: Picture, { width, height, crop }: Geometry): Uin
     for (let i = 0; i < lineLength; i++) output[to + i] = (sums[(y - top) * lineLength + i] ?? 0) >> PRECISION_BITS;
   }
   return new Uint8Array(output.buffer);
+}
+
+function addWeighted(sums: Int32Array, line: Uint8ClampedArray, weight: number): void {
+  for (let i = 0; i < sums.length; i++) sums[i] = ((sums[i] ?? 0) + Math.imul(line[i] ?? 0, weight)) | 0;
 }

@@ -48,11 +48,18 @@ function componentOf(schema: z.ZodType): object {
   return rest;
 }
 
+interface Answers {
+  /** Of the answer 200. */
+  description: string;
+  schema: object;
+  errors?: Record<string, object>;
+}
+
 /** The document that GET /openapi.json serves. */
 export function openApi(version: string): object {
   const postErrors = errorResponses([400, 404, 413, 415, 422, 429, 500, 502, 503, 504]);
-  const get = (summary: string, description: string, schema: object, extra: Record<string, object> = {}) => ({
-    get: { summary, responses: { '200': { description, content: json(schema) }, ...extra } },
+  const get = (summary: string, { description, schema, errors = {} }: Answers) => ({
+    get: { summary, responses: { '200': { description, content: json(schema) }, ...errors } },
   });
   return {
     openapi: '3.1.0',
@@ -118,20 +125,18 @@ export function openApi(version: string): object {
           },
         },
       },
-      '/v1/models': get(
-        'List models',
-        'Models, their dimensions, context lengths and limits.',
-        reference('ModelList'),
-        errorResponses([503]),
-      ),
-      '/health/live': get('Is the process alive?', 'It is.', reference('LiveReport')),
-      '/health/ready': get(
-        'Does the model compute what it should?',
-        'Golden vectors were recomputed and agree.',
-        reference('ReadyReport'),
-        errorResponses([503]),
-      ),
-      '/openapi.json': get('This document', 'OpenAPI 3.1.', { type: 'object' }),
+      '/v1/models': get('List models', {
+        description: 'Models, their dimensions, context lengths and limits.',
+        schema: reference('ModelList'),
+        errors: errorResponses([503]),
+      }),
+      '/health/live': get('Is the process alive?', { description: 'It is.', schema: reference('LiveReport') }),
+      '/health/ready': get('Does the model compute what it should?', {
+        description: 'Golden vectors were recomputed and agree.',
+        schema: reference('ReadyReport'),
+        errors: errorResponses([503]),
+      }),
+      '/openapi.json': get('This document', { description: 'OpenAPI 3.1.', schema: { type: 'object' } }),
     },
     components: {
       schemas: Object.fromEntries(Object.entries(SCHEMAS).map(([name, schema]) => [name, componentOf(schema)])),

@@ -7,10 +7,10 @@ import { openStore } from '../../../api/registry/stores/open.ts';
 import { type GateDecision, PipelinePlan } from '../../../contracts/src/training/pipeline.ts';
 import { openRegistry } from './environment.ts';
 
-const Event = z.object({ plan: PipelinePlan });
+const GateEvent = z.object({ plan: PipelinePlan });
 
 export async function handler(event: unknown): Promise<GateDecision> {
-  const { plan } = Event.parse(event);
+  const { plan } = GateEvent.parse(event);
   const registry = openRegistry(process.env);
   const candidate = await readCandidate(openStore(plan.exported), openStore(plan.evaluated), plan.dev_data);
   return decide(candidate, await readIncumbent(registry, candidate.manifest.name));

@@ -6,10 +6,10 @@ import { openStore } from '../../../api/registry/stores/open.ts';
 import { GateDecision, PipelinePlan, type Published } from '../../../contracts/src/training/pipeline.ts';
 import { openRegistry } from './environment.ts';
 
-const Event = z.object({ plan: PipelinePlan, decision: GateDecision });
+const PublishEvent = z.object({ plan: PipelinePlan, decision: GateDecision });
 
 export async function handler(event: unknown): Promise<Published> {
-  const { plan, decision } = Event.parse(event);
+  const { plan, decision } = PublishEvent.parse(event);
   const registry = openRegistry(process.env);
   const candidate = await readCandidate(openStore(plan.exported), openStore(plan.evaluated), plan.dev_data);
   return publishModel(registry, candidate, decision);

@@ -37,8 +37,8 @@ export function createPlan(recipe: Recipe, sources: PlanSources): Plan {
   const jobs: PlannedJob[] = [];
   const main = new Map<StageName, PlannedJob>();
 
-  const add = (id: string, config: StageConfig, seed: number, extra: ReadonlyMap<string, PlannedJob>): PlannedJob => {
-    const inputs = new Map([...mainInputs(config.stage, main), ...extra]);
+  const add = ({ id, config, seed, extraInputs = new Map() }: NewJob): PlannedJob => {
+    const inputs = new Map([...mainInputs(config.stage, main), ...extraInputs]);
     const data = inputsOf(config.stage).includes(DATA) ? sources.data : undefined;
     const code = sources.code[config.stage];
     const contentAddress = digestOf({
@@ -66,7 +66,7 @@ export function createPlan(recipe: Recipe, sources: PlanSources): Plan {
   // The comparison's runs of `clip` come after `export`: the model itself is ready first.
   for (const stage of STAGE_NAMES) {
     const comparison = stage === 'evaluate' ? comparisonRuns(recipe, add) : new Map<string, PlannedJob>();
-    main.set(stage, add(stage, configOf(recipe, stage), recipe.seed, comparison));
+    main.set(stage, add({ id: stage, config: configOf(recipe, stage), seed: recipe.seed, extraInputs: comparison }));
   }
   return { recipe: recipe.name, runs: sources.runs, jobs };
 }
@@ -76,7 +76,14 @@ export function digestOf(value: unknown): string {
   return sha256Of(canonical(value));
 }
 
-type AddJob = (id: string, config: StageConfig, seed: number, extra: ReadonlyMap<string, PlannedJob>) => PlannedJob;
+interface NewJob {
+  id: string;
+  config: StageConfig;
+  seed: number;
+  /** Beside those that the stage always has, by role. */
+  extraInputs?: ReadonlyMap<string, PlannedJob>;
+}
+type AddJob = (job: NewJob) => PlannedJob;
 
 /** Both arms of `clip` for every comparison seed; `add` gives the main run back where an arm is the same. */
 function comparisonRuns(recipe: Recipe, add: AddJob): Map<string, PlannedJob> {
@@ -84,7 +91,7 @@ function comparisonRuns(recipe: Recipe, add: AddJob): Map<string, PlannedJob> {
   for (const seed of recipe.comparison.seeds) {
     for (const text_tower of ['llm', 'scratch'] as const) {
       const config: StageConfig = { stage: 'clip', ...recipe.clip, text_tower };
-      runs.set(`clip_${text_tower}_${seed}`, add(`clip-${text_tower}-${seed}`, config, seed, new Map()));
+      runs.set(`clip_${text_tower}_${seed}`, add({ id: `clip-${text_tower}-${seed}`, config, seed }));
     }
   }
   return runs;

@@ -8,14 +8,14 @@ import { createPreprocess } from '../../../../api/encoder/pixels/preprocess.ts';
 import { resize } from '../../../../api/encoder/pixels/resize.ts';
 import { LIMITS } from '../../../../contracts/src/api/embed.ts';
 
-type Case = {
+interface Case {
   image: string;
   recipe: string;
   tolerance: number;
   expected: string;
   digest: string;
   values: [number, number][];
-};
+}
 const folder = new URL('../../../../contracts/vectors/preprocess/', import.meta.url);
 const root = new URL('../../../../', import.meta.url);
 const read = (path: string) => readFileSync(new URL(path, folder));
