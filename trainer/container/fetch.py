@@ -46,7 +46,7 @@ def fetches_of_input(role: str, uri: str, target: Path) -> list[Fetch]:
             return [
                 Fetch(folder, path, item["size"], item["digest"], target / path, FILE_DATA_INDEX)
                 for item in read_index(index, folder)
-                for path in [safe_path(item["path"], f"{folder.uri}/index.json")]
+                for path in [safe_path(item["path"], f"{folder.uri}/{FILE_DATA_INDEX}")]
             ]
     sizes = {entry.path: entry.size for entry in folder.entries()}
     if not sizes:

@@ -15,7 +15,8 @@ from container.folders import Folder
 from container.progress import duration
 from container.stop import Stop
 from contracts import ContractError, load
-from contracts.constants import FILE_LEASE
+from contracts.constants import FILE_LEASE, SCHEMA_VERSION
+from contracts.types import Lease as LeaseDocument
 
 RENEWALS = 6  # per life of a lease: some may fail before other attempts take it over
 
@@ -77,7 +78,8 @@ class Lease:
             self._tag = renewed
 
     def _document(self) -> bytes:
-        return json.dumps({"holder": self.holder, "renewed_at": time.time()}).encode()
+        lease: LeaseDocument = {"schema_version": SCHEMA_VERSION, "holder": self.holder, "renewed_at": time.time()}
+        return json.dumps(lease).encode()
 
 
 def age_of(document: bytes) -> float:

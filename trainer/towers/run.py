@@ -20,7 +20,7 @@ import numpy as np
 import torch
 
 from contracts import load
-from contracts.constants import ENV_PROGRESS_SECONDS, EXIT_INTERRUPTED, EXIT_OK, EXIT_USAGE, FILE_REPORT
+from contracts.constants import ENV_PROGRESS_SECONDS, EXIT_INTERRUPTED, EXIT_OK, EXIT_USAGE, FILE_REPORT, SCHEMA_VERSION
 from contracts.types import Artefact, TrainingJob, TrainingReport
 
 CHECKPOINT_SECONDS = 180.0
@@ -129,6 +129,7 @@ class Run(Generic[Config]):
     def finish(self, metrics: dict[str, float], files: dict[str, str], notes: list[str] | None = None) -> None:
         """Write report.json, the last write: `files` maps a name to a path relative to the output folder."""
         report: TrainingReport = {
+            "schema_version": SCHEMA_VERSION,
             "id": self.job["id"],
             "stage": self.stage,
             "status": "succeeded",
@@ -144,7 +145,7 @@ class Run(Generic[Config]):
         for leftover in self.output.glob("*.pt"):
             if leftover.name.startswith("checkpoint"):
                 leftover.unlink()
-        write_atomically(self.output / "report.json", text)
+        write_atomically(self.output / FILE_REPORT, text)
 
     # -- around it -----------------------------------------------------------------------------------------------
 
