@@ -3,6 +3,7 @@ of image tower, against open_clip itself; and what `inherit` learns from their t
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import open_clip
@@ -55,7 +56,7 @@ def tower_of(name: str) -> ImageTower:
 
 def test_the_tower_with_the_projection_as_its_head_is_the_checkpoint(checkpoint, vision, tmp_path):
     size = vision["image_size"]
-    reference = open_clip.create_model(checkpoint.removeprefix("open_clip:")).eval()
+    reference: Any = open_clip.create_model(checkpoint.removeprefix("open_clip:")).eval()
     pixels = torch.randn(3, 3, size, size, generator=torch.Generator().manual_seed(1))
     tower = tower_of(checkpoint)
     with torch.no_grad():
@@ -68,7 +69,7 @@ def test_the_tower_with_the_projection_as_its_head_is_the_checkpoint(checkpoint,
 
 
 def test_texts_are_the_checkpoints_own_whatever_was_done_before(checkpoint):
-    reference = open_clip.create_model(checkpoint.removeprefix("open_clip:")).eval()
+    reference: Any = open_clip.create_model(checkpoint.removeprefix("open_clip:")).eval()
     tokenizer = open_clip.get_tokenizer(checkpoint.removeprefix("open_clip:"))
     with torch.no_grad():
         expected = reference.encode_text(tokenizer(CAPTIONS), normalize=True)
@@ -82,6 +83,7 @@ def test_pictures_are_prepared_as_the_checkpoint_says(checkpoint, vision):
     size = vision["image_size"]
     recipe = preprocess_recipe(create_backbone(checkpoint), size)
     image = Image.fromarray(np.random.default_rng(0).integers(0, 255, (290, 330, 3), np.uint8))
+    transform: Any
     _, _, transform = open_clip.create_model_and_transforms(checkpoint.removeprefix("open_clip:"))
     # A level of rounding apart: open_clip resizes both axes in one call.
     assert np.abs(preprocess(image, recipe) - transform(image).numpy()).max() < 2 / 255 / 0.26
@@ -131,16 +133,16 @@ def test_inherit_puts_the_adapter_where_the_checkpoint_puts_the_same_captions(tm
     report = run_stage(job)
     assert report["metrics"]["nearest_target_is_own"] > 0.9
     head = load_file(job.parent / "head.safetensors")
-    reference = open_clip.create_model(name.removeprefix("open_clip:")).eval()
+    reference: Any = open_clip.create_model(name.removeprefix("open_clip:")).eval()
     assert isinstance(reference.visual.proj, nn.Parameter)
     torch.testing.assert_close(head["weight"], reference.visual.proj.detach().T)
     texts = [json.loads(line)["text"] for line in (embedded / "captions.pairs.train.jsonl").read_text().splitlines()]
     features = load_file(embedded / "features.pairs.train.safetensors")["features"].float()
     tokenizer = open_clip.get_tokenizer(name.removeprefix("open_clip:"))
     with torch.no_grad():
-        wanted = reference.encode_text(tokenizer(texts), normalize=True)
+        expected = reference.encode_text(tokenizer(texts), normalize=True)
         learned = load_adapter(job.parent)(features)
-    assert F.cosine_similarity(learned, wanted).mean() > 0.9
+    assert F.cosine_similarity(learned, expected).mean() > 0.9
 
 
 def test_inherit_refuses_what_does_not_go_together(tmp_path):

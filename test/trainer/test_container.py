@@ -218,7 +218,8 @@ def test_everything_works_with_folders_of_this_machine_too(bucket, tmp_path, hom
     put_job(bucket, "runs/local", "mntp", {"prepare": "runs/prepare-local"})
     job = json.loads(bucket.get("runs/local/job.json"))
     output, prepared = tmp_path / "out put", tmp_path / "prepare"
-    output.mkdir(), prepared.mkdir()
+    output.mkdir()
+    prepared.mkdir()
     for name in bucket.names("runs/prepare-local"):
         (prepared / name).write_bytes(bucket.get(f"runs/prepare-local/{name}"))
     job |= {"inputs": {"prepare": f"file://{prepared}"}, "output": f"file://{output}"}

@@ -17,7 +17,7 @@ from support import draw_images, interrupt_stage, run_stage, schedule, write_job
 from towers.data import write_rows
 from towers.metrics import recalls
 from towers.student import load_static, load_student
-from towers.two_towers import Adapter, load_image_tower, save_towers
+from towers.two_towers import Adapter, TowersShape, load_image_tower, save_towers
 from towers.vision import ImageTower, create_backbone, preprocess_recipe
 
 LLM_WIDTH, EMBED_DIM, SIZE = 24, 32, 32
@@ -55,7 +55,7 @@ def inputs(tmp_path_factory):
         write_rows(embed / f"captions.{name}.jsonl", rows)
     torch.manual_seed(0)
     backbone = create_backbone(BACKBONE, pretrained=False)
-    shape = {
+    shape: TowersShape = {
         "text_tower": "llm", "llm_width": LLM_WIDTH, "embed_dim": EMBED_DIM, "adapter": {"blocks": 1, "expansion": 2},
         "backbone": {"name": BACKBONE, "size": SIZE}, "preprocess": preprocess_recipe(backbone, SIZE),
     }  # fmt: skip

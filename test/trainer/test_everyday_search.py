@@ -57,12 +57,14 @@ def photos():
     tower, captions, vectors = session(ROOT / "api/model/image.onnx"), [], []
     with tarfile.open(dev_photos()) as archive:
         for member in archive:
-            data = archive.extractfile(member).read()
+            file = archive.extractfile(member)
+            assert file is not None
+            data = file.read()
             if member.name.endswith(".json"):
                 captions.append([caption.lower() for caption in json.loads(data)["captions"]])
             else:
                 pixels = preprocess(data, manifest["image"]["preprocess"])
-                vectors.append(tower.run(None, {"pixels": pixels[None]})[0][0])
+                vectors.append(np.asarray(tower.run(None, {"pixels": pixels[None]})[0])[0])
     return captions, np.stack(vectors)
 
 

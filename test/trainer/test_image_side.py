@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from contracts.types import ScratchTextTower as ScratchShape
 from support import ROOT
 from towers.losses import distances, frozen_tower_regulariser, info_nce, inherit_loss
 from towers.metrics import mean_recall_per_image, paired_bootstrap, retrieval, retrieval_ranks, zero_shot
@@ -149,7 +150,7 @@ def test_the_adapter_ignores_the_length_of_its_input_and_padding_changes_no_text
     adapter = Adapter(12, 6, blocks=2, expansion=2).eval()
     x = torch.randn(3, 12)
     torch.testing.assert_close(adapter(x), adapter(7 * x), atol=1e-5, rtol=0)
-    shape = {"layers": 2, "width": 16, "heads": 2, "context_length": 8, "vocabulary_size": 20}
+    shape: ScratchShape = {"layers": 2, "width": 16, "heads": 2, "context_length": 8, "vocabulary_size": 20}
     tower = ScratchTextTower(shape, 6).eval()
     alone, together = torch.tensor([[2, 5, 3]]), torch.tensor([[2, 5, 3, 0, 0], [2, 7, 8, 9, 3]])
     torch.testing.assert_close(tower(together)[:1], tower(alone), atol=1e-5, rtol=0)

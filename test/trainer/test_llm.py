@@ -3,11 +3,12 @@
 import pytest
 import torch
 
+from contracts.types import Lora
 from support import tiny_language_model
 from towers.llm import pool, read_language_model, with_lora
 from towers.token_batches import padded
 
-LORA = {"rank": 4, "alpha": 8, "dropout": 0.0}
+LORA: Lora = {"rank": 4, "alpha": 8, "dropout": 0.0}
 
 
 @pytest.fixture(scope="module")

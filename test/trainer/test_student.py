@@ -1,6 +1,7 @@
 """The text student: its vocabulary, its losses, the arithmetic that is served, and the graph that computes the same."""
 
 import math
+from typing import cast
 
 import numpy as np
 import onnxruntime
@@ -9,6 +10,7 @@ import torch
 from torch.nn import functional as F
 
 import towers.torchvision_shim  # noqa: F401  (before transformers and the ONNX exporter)
+from contracts.types import PreprocessRecipe
 from towers.calibration import fit_logistic, random_negative_pairs
 from towers.init_from_bert import init_from_folder, spelled
 from towers.onnx_export import (
@@ -107,7 +109,7 @@ def test_a_student_that_equals_its_teacher_has_no_loss_and_no_gradient():
     loss = distill_loss(F.normalize(embedded, dim=-1), targets, 1.0, 0.1)
     loss.backward()
     assert loss.item() == pytest.approx(0, abs=1e-6)
-    assert embedded.grad.abs().max() < 1e-6
+    assert embedded.grad is not None and embedded.grad.abs().max() < 1e-6
 
 
 def test_the_contrastive_term_of_two_swapped_orthogonal_targets_is_its_closed_form():
@@ -213,8 +215,8 @@ def test_the_exported_graph_ignores_padding_and_keeps_its_weights_outside(studen
     length = rows.shape[1]
     mask = (np.arange(length + 5) < length).astype(np.int64)[None]
     padded_rows = np.pad(rows, ((0, 0), (0, 5), (0, 0)))
-    padded_vector = graph.run(None, {"inputs_embeds": padded_rows, "attention_mask": mask})[0]
-    alone = graph.run(None, {"inputs_embeds": rows, "attention_mask": np.ones((1, length), np.int64)})[0]
+    padded_vector = np.asarray(graph.run(None, {"inputs_embeds": padded_rows, "attention_mask": mask})[0])
+    alone = np.asarray(graph.run(None, {"inputs_embeds": rows, "attention_mask": np.ones((1, length), np.int64)})[0])
     assert (padded_vector * alone).sum() > 0.999
 
 
@@ -251,10 +253,15 @@ def test_an_image_tower_with_narrow_weights_computes_in_float32(weights, tmp_pat
 def test_a_space_is_named_by_graph_preprocessing_and_dimension(tmp_path):
     (tmp_path / "a").write_bytes(b"graph")
     (tmp_path / "b").write_bytes(b"other")
-    recipe = {"size": 224, "crop": "center"}
+    recipe: PreprocessRecipe = {
+        "resize_mode": "shortest", "size": 224, "interpolation": "bicubic", "crop": "center",
+        "mean": [0.5, 0.5, 0.5], "std": [0.2, 0.2, 0.2], "color": "rgb",
+    }  # fmt: skip
+    reordered = cast(PreprocessRecipe, dict(reversed(recipe.items())))
+    smaller: PreprocessRecipe = {**recipe, "size": 192}
     name = space_id(tmp_path / "a", recipe, 512)
-    assert name == space_id(tmp_path / "a", dict(reversed(recipe.items())), 512)
-    others = [space_id(tmp_path / "b", recipe, 512), space_id(tmp_path / "a", recipe | {"size": 192}, 512)]
+    assert name == space_id(tmp_path / "a", reordered, 512)
+    others = [space_id(tmp_path / "b", recipe, 512), space_id(tmp_path / "a", smaller, 512)]
     assert len({name, *others, space_id(tmp_path / "a", recipe, 256)}) == 4
     assert name.startswith("sha256:") and len(name) == 71
 
