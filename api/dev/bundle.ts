@@ -13,7 +13,7 @@ const ENTRY = fileURLToPath(new URL('../worker/index.ts', import.meta.url));
 export const EMBEDDED_MODEL = fileURLToPath(new URL('../model', import.meta.url));
 
 /** What wrangler.toml's rules say of files that are not code. */
-const RULES = [
+export const RULES = [
   { pattern: /\.(onnx|bin)$/, type: 'Data' as const },
   { pattern: /\.wasm$/, type: 'CompiledWasm' as const },
   { pattern: /(\.txt|(^|\/)manifest\.json)$/, type: 'Text' as const },

@@ -1,10 +1,14 @@
 // Turns Ctrl-C into two abort signals: the first press asks, the second one forces.
+import { whenNpmEnds } from '../../../contracts/command/lifetime.ts';
 
 /** npm passes on a Ctrl-C that the terminal has already sent to us: two within a second are one. */
 const ONE_PRESS_MS = 1_000;
 
-/** First Ctrl-C (or SIGTERM, or a closed terminal): `stop`. A second one: `kill`. */
-export function listenForInterrupts(): { signals: { stop: AbortSignal; kill: AbortSignal }; end(): void } {
+/** First Ctrl-C (or SIGTERM, a closed terminal, the end of npm): `stop`. A second one: `kill`. `env`: the process's. */
+export function listenForInterrupts(env: NodeJS.ProcessEnv): {
+  signals: { stop: AbortSignal; kill: AbortSignal };
+  end(): void;
+} {
   const [stop, kill] = [new AbortController(), new AbortController()];
   let stoppedAt = 0;
   const onSignal = (): void => {
@@ -15,10 +19,12 @@ export function listenForInterrupts(): { signals: { stop: AbortSignal; kill: Abo
   };
   const names = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
   for (const name of names) process.on(name, onSignal);
+  const endWatch = whenNpmEnds(env, onSignal);
   return {
     signals: { stop: stop.signal, kill: kill.signal },
     end() {
       for (const name of names) process.removeListener(name, onSignal);
+      endWatch();
     },
   };
 }

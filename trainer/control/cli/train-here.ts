@@ -62,7 +62,7 @@ async function run(jobs: readonly PlannedJob[], { root, cwd, env, emit }: LocalC
   const python = pythonOverride(env, cwd) ?? (await ensureVenv());
   const contracts = join(root, 'contracts', 'python');
   const codeNow = (stage: StageName): string => codeDigest(stage, read);
-  const interrupts = listenForInterrupts();
+  const interrupts = listenForInterrupts(env);
   const outcome = await runJobs(jobs, { python, trainer, contracts, env, emit, codeNow, ...interrupts.signals });
   interrupts.end();
   return outcome;

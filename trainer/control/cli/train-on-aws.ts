@@ -24,7 +24,7 @@ import type { CommandContext } from './context.ts';
 import { listenForInterrupts } from './interrupts.ts';
 import type { TrainOptions } from './train-options.ts';
 
-interface AwsContext extends Pick<CommandContext, 'root' | 'cwd'> {
+interface AwsContext extends Pick<CommandContext, 'root' | 'cwd' | 'env'> {
   emit: Emit;
 }
 
@@ -32,7 +32,7 @@ interface AwsContext extends Pick<CommandContext, 'root' | 'cwd'> {
 export async function trainOnAws(
   resolved: ResolvedRecipe,
   options: TrainOptions,
-  { root, cwd, emit }: AwsContext,
+  { root, cwd, env, emit }: AwsContext,
 ): Promise<number> {
   const deployment = readDeployment(resolve(cwd, options.outputs ?? join(root, 'cdk-outputs.json')));
   const store = openStore(`s3://${deployment.trainingBucket}`);
@@ -44,7 +44,7 @@ export async function trainOnAws(
       return stages.some(({ status }) => status === 'failed') ? EXIT.failed : EXIT.ok;
     }
     case 'logs': {
-      const interrupts = listenForInterrupts();
+      const interrupts = listenForInterrupts(env);
       const { stop } = interrupts.signals;
       await printStageLog({ recipe, stage: options.stage ?? '', follow: options.follow, stop }, clients);
       interrupts.end();

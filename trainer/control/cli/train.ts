@@ -27,7 +27,7 @@ export async function train(argv: readonly string[], context: CommandContext): P
     if (options.on === 'here') return await trainHere(resolved, options, { root, cwd, env, emit });
     // Loaded only here: a run on this machine needs none of the AWS clients.
     const { trainOnAws } = await import('./train-on-aws.ts');
-    return await trainOnAws(resolved, options, { root, cwd, emit });
+    return await trainOnAws(resolved, options, { root, cwd, env, emit });
   } catch (error) {
     if (!(error instanceof UserError)) throw error;
     if (json) emit({ event: 'refused', message: error.message });

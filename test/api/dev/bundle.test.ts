@@ -1,0 +1,26 @@
+// The local bundle and the deployed one: wrangler.toml and `npm start` say the same.
+import { join } from 'node:path';
+import { expect, test } from 'vitest';
+import { unstable_readConfig } from 'wrangler';
+import { RULES } from '../../../api/dev/bundle.ts';
+import { BUCKET, COMPATIBILITY_DATE } from '../../../api/dev/local-worker.ts';
+
+interface WranglerConfig {
+  compatibility_date?: string;
+  r2_buckets: { binding: string }[];
+  rules: { type: string; globs: string[] }[];
+}
+const config: WranglerConfig = unstable_readConfig({ config: join(import.meta.dirname, '../../../wrangler.toml') });
+
+test('the compatibility date and the name of the bucket are those of wrangler.toml', () => {
+  expect(config.compatibility_date).toBe(COMPATIBILITY_DATE);
+  expect(config.r2_buckets.map(({ binding }) => binding)).toEqual([BUCKET]);
+});
+
+test('files that are not code become the same kind of module', () => {
+  expect(RULES.map(({ type }) => type)).toEqual(config.rules.map(({ type }) => type));
+  for (const { type, globs } of config.rules) {
+    const pattern = RULES.find((rule) => rule.type === type)?.pattern ?? /^$/;
+    for (const glob of globs) expect(glob.replaceAll('**', 'a').replaceAll('*', 'file')).toMatch(pattern);
+  }
+});
