@@ -17,7 +17,7 @@ beforeEach(() => {
   afterRun = () => {};
 });
 
-/** Answers the sum of the embeddings, and remembers the shape and type of what it was given. */
+/** Answers the sum of the embeddings beside a four, and remembers the shape and type of what it was given. */
 const session: TextSession = {
   inputMetadata: [{ name: 'attention_mask', isTensor: true, type: 'int64', shape: [] }],
   release: async () => {},
@@ -26,15 +26,15 @@ const session: TextSession = {
     runs.push(`${embeds?.dims} ${mask?.type}`);
     afterRun();
     const sum = Array.from(embeds?.data as Float32Array).reduce((a, b) => a + b, 0);
-    return { embedding: new Tensor('float32', Float32Array.of(sum), [1, 1]) };
+    return { embedding: new Tensor('float32', Float32Array.of(sum, 4), [1, 2]) };
   },
 };
 const encode = createOnnxEncode(table, session, async () => {
   pauses += 1;
 });
 
-test('every text is a run of its own with the mask type that the graph asks for', async () => {
-  expect(await encode([[0, 1], [2]])).toEqual([Float32Array.of(3), Float32Array.of(3)]);
+test('every text is a run of its own with the mask type that the graph asks for, and gives a unit vector', async () => {
+  expect(await encode([[0, 1], [2]])).toEqual([Float32Array.of(0.6, 0.8), Float32Array.of(0.6, 0.8)]);
   expect(runs).toEqual(['1,2,1 int64', '1,1,1 int64']);
 });
 
