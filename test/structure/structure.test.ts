@@ -91,14 +91,14 @@ it('nothing below contracts imports a Python package of the trainer', () => {
 
 it('a folder holds at most 12 source files', () => {
   // They are reshaped by topic together with the work on scale.
-  const exempt = ['trainer/towers', 'trainer/container', 'api/registry'];
+  const exempt = ['trainer/towers', 'trainer/container'];
   const sizes = new Map<string, number>();
   for (const file of OWN) sizes.set(dirname(file), (sizes.get(dirname(file)) ?? 0) + 1);
   expect([...sizes].filter(([folder, size]) => size > 12 && !exempt.includes(folder))).toEqual([]);
 });
 
 it('no function is longer than the longest of today', () => {
-  const limit = (file: string): number => (file.endsWith('.py') ? 130 : 160);
+  const limit = (file: string): number => (file.endsWith('.py') ? 130 : 126);
   const own = { ...TREE, sources: OWN };
   expect(functionsOf(own).filter(({ file, lines }) => lines > limit(file))).toEqual([]);
 });
