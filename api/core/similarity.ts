@@ -74,7 +74,7 @@ function scoreSides(a: Scored[], b: Scored[], { mode, topK, calibration }: Score
     const against = mode === 'pairs' ? b.slice(i, i + 1) : b;
     return against.map((right, index) => {
       const score = cosine(left, right);
-      return { index, score, calibrated: calibrate(score, [left.modality, right.modality], calibration) };
+      return { index, score, calibrated: calibrate(score, [left, right], calibration) };
     });
   });
   if (mode === 'top_k') {
@@ -89,26 +89,44 @@ function scoreSides(a: Scored[], b: Scored[], { mode, topK, calibration }: Score
     : { mode, scores: scores.flat(), calibrated: calibrated.flat() };
 }
 
-/**
- * Where only the signs of one vector are known, those of the other are compared with them. The share of equal signs
- * tells the angle between two vectors, and the sine turns it back into the cosine that their floats would have.
- */
+/** Estimated where only the signs of a vector are known: exact for a vector with itself, rough for others. */
 export function cosine(a: Scored, b: Scored): number {
-  if (!a.isBits && !b.isBits) return Math.max(-1, Math.min(1, dot(a.embedding, b.embedding)));
-  let agreement = 0;
-  for (const [i, value] of a.embedding.entries()) agreement += value > 0 === (b.embedding[i] ?? 0) > 0 ? 1 : -1;
-  return Math.sin((Math.PI / 2) * (agreement / a.embedding.length));
+  if (a.isBits && b.isBits) return cosineOfSigns(a.embedding, b.embedding);
+  if (a.isBits) return cosineWithSigns(b.embedding, a.embedding);
+  if (b.isBits) return cosineWithSigns(a.embedding, b.embedding);
+  return Math.max(-1, Math.min(1, dot(a.embedding, b.embedding)));
 }
 
-/** Fitted on dev pairs, one map per pair of modalities; null where a ready vector does not say what it was. */
+/**
+ * The share of the vector's absolute sum that the signs agree with. Large numbers count more, as in a cosine: the first
+ * dimensions of a Matryoshka space are many times the last. For normally distributed numbers the estimate is unbiased.
+ */
+function cosineWithSigns(vector: Float32Array, signs: Float32Array): number {
+  let agreeing = 0;
+  let all = 0;
+  for (const [i, value] of vector.entries()) {
+    agreeing += value > 0 === (signs[i] ?? 0) > 0 ? Math.abs(value) : -Math.abs(value);
+    all += Math.abs(value);
+  }
+  return agreeing / all;
+}
+
+/** The share of equal signs tells the angle between two vectors; the sine turns it into their cosine (SimHash). */
+function cosineOfSigns(a: Float32Array, b: Float32Array): number {
+  let agreement = 0;
+  for (const [i, value] of a.entries()) agreement += value > 0 === (b[i] ?? 0) > 0 ? 1 : -1;
+  return Math.sin((Math.PI / 2) * (agreement / a.length));
+}
+
+/** Fitted on cosines of dev pairs, one map per pair of modalities; null for estimates and for unknown modalities. */
 function calibrate(
   score: number,
-  [a, b]: [Scored['modality'], Scored['modality']],
+  [a, b]: [Scored, Scored],
   { text_text, image_image, text_image }: ScoreOptions['calibration'],
 ): number | null {
-  if (!a || !b) return null;
-  const same = a === 'text' ? text_text : image_image;
-  const { scale, bias } = a === b ? same : text_image;
+  if (!a.modality || !b.modality || a.isBits || b.isBits) return null;
+  const ofOneKind = a.modality === 'text' ? text_text : image_image;
+  const { scale, bias } = a.modality === b.modality ? ofOneKind : text_image;
   return 1 / (1 + Math.exp(-(scale * score + bias)));
 }
 

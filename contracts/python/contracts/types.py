@@ -1767,7 +1767,9 @@ class SimilarityMatrix(TypedDict):
     """Cosines in -1..1; scores[i][j] is of a[i] and b[j]."""
 
     calibrated: list[list[float | None]]
-    """Probabilities in 0..1 of the same pairs; null where a ready vector names no modality."""
+    """Probabilities in 0..1 of the same pairs; null where a ready vector names no modality, or is of bits,
+    whose cosine is an estimate.
+    """
 
 
 class SimilarityPairs(TypedDict):
@@ -1795,7 +1797,9 @@ class SimilarityPairs(TypedDict):
     """Cosines in -1..1; scores[i] is of a[i] and b[i]."""
 
     calibrated: list[float | None]
-    """Probabilities in 0..1 of the same pairs; null where a ready vector names no modality."""
+    """Probabilities in 0..1 of the same pairs; null where a ready vector names no modality, or is of bits,
+    whose cosine is an estimate.
+    """
 
 
 class Hit(TypedDict):
@@ -1808,7 +1812,9 @@ class Hit(TypedDict):
     """Cosine in -1..1."""
 
     calibrated: float | None
-    """Probability in 0..1 that both mean the same; null where a modality is not known."""
+    """Probability in 0..1 that both mean the same; null where a ready vector names no modality, or is of bits,
+    whose cosine is an estimate.
+    """
 
 
 class SimilarityHits(TypedDict):

@@ -60,14 +60,13 @@ const Shared = {
   usage: Usage,
 };
 const cosine = z.number();
+const NULL_WHERE = 'null where a ready vector names no modality, or is of bits, whose cosine is an estimate';
 const probability = z.number().nullable();
 const Hit = z
   .strictObject({
     index: z.int().nonnegative().describe('Index of the item in `b`.'),
     score: cosine.describe('Cosine in -1..1.'),
-    calibrated: probability.describe(
-      'Probability in 0..1 that both mean the same; null where a modality is not known.',
-    ),
+    calibrated: probability.describe(`Probability in 0..1 that both mean the same; ${NULL_WHERE}.`),
   })
   .meta({ title: 'Hit', description: 'One of the best items of `b`.' });
 
@@ -78,9 +77,7 @@ export const SimilarityResponse = z
         ...Shared,
         mode: z.literal('matrix').describe('Every a with every b.'),
         scores: z.array(z.array(cosine)).describe('Cosines in -1..1; scores[i][j] is of a[i] and b[j].'),
-        calibrated: z
-          .array(z.array(probability))
-          .describe('Probabilities in 0..1 of the same pairs; null where a ready vector names no modality.'),
+        calibrated: z.array(z.array(probability)).describe(`Probabilities in 0..1 of the same pairs; ${NULL_WHERE}.`),
       })
       .meta({ title: 'SimilarityMatrix', description: 'Scores of every pair.' }),
     z
@@ -88,9 +85,7 @@ export const SimilarityResponse = z
         ...Shared,
         mode: z.literal('pairs').describe('a[i] with b[i].'),
         scores: z.array(cosine).describe('Cosines in -1..1; scores[i] is of a[i] and b[i].'),
-        calibrated: z
-          .array(probability)
-          .describe('Probabilities in 0..1 of the same pairs; null where a ready vector names no modality.'),
+        calibrated: z.array(probability).describe(`Probabilities in 0..1 of the same pairs; ${NULL_WHERE}.`),
       })
       .meta({ title: 'SimilarityPairs', description: 'Scores of the pairs in order.' }),
     z

@@ -3,7 +3,7 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { embed } from '../../../api/core/embed.ts';
 import { CoreError } from '../../../api/core/errors.ts';
-import { type SimilarityInput, similarity } from '../../../api/core/similarity.ts';
+import { cosine, type SimilarityInput, similarity } from '../../../api/core/similarity.ts';
 import { cutAndNormalise, encodeEmbedding } from '../../../api/core/vectors.ts';
 import { EmbeddingType } from '../../../contracts/src/api/embed.ts';
 import type { VectorItem } from '../../../contracts/src/api/similarity.ts';
@@ -62,6 +62,22 @@ describe('ready vectors', () => {
     const [{ embedding } = { embedding: new Float32Array() }] = embedded;
     expect(await score({ a: [ready(embedding, type)], b: ['a big dog'] })).toBeCloseTo(1, 2);
     expect(await score({ a: [ready(embedding, type)], b: ['the red boat'] })).toBeLessThan(0.7);
+  });
+
+  test('of bits are compared with floats by how large these are', () => {
+    const embedding = cutAndNormalise([3, ...Array(63).fill(1)], 64);
+    const signs = { isBits: true, embedding: cutAndNormalise([-1, ...Array(63).fill(1)], 64) };
+    // 63 agreeing numbers of 1 against a 3 that does not agree.
+    expect(cosine({ embedding }, signs)).toBeCloseTo((63 - 3) / (63 + 3), 6);
+    expect(cosine(signs, { embedding })).toBe(cosine({ embedding }, signs));
+    // One of 64 signs differs, which is an angle of 180 / 64 degrees.
+    expect(cosine({ ...signs, embedding }, signs)).toBeCloseTo(Math.cos(Math.PI / 64), 6);
+  });
+
+  test.each(EmbeddingType.options)('of type %s have a calibrated score unless they are bits', async (type) => {
+    const item = { ...ready(cutAndNormalise(draw(4), DIMENSIONS), type), modality: 'text' as const };
+    const answer = await similarity(model, notingEngines(), { a: [item], b: ['dog'], mode: 'pairs' });
+    expect(answer).toMatchObject({ calibrated: [type.endsWith('binary') ? null : expect.any(Number)] });
   });
 
   test('count their dimensions in bits where they are bits, and are cut like any other', async () => {
