@@ -74,7 +74,7 @@ export const STAGES = {
   }),
   inherit: row({
     config: InheritConfig,
-    inputs: ['prepare', 'embed_captions', 'contrastive', 'data'],
+    inputs: ['prepare', 'embed_captions'],
     jobClass: 'train',
     work: { unit: 'texts', amount: ({ schedule, batch_size }) => schedule.steps * batch_size },
     localFolder: ({ backbone: { name } }) =>
@@ -97,7 +97,7 @@ export const STAGES = {
     jobClass: 'train',
     work: { unit: 'tokens', amount: ({ schedule, batch_tokens }) => schedule.steps * batch_tokens },
   }),
-  export: row({ config: ExportConfig, inputs: ['prepare', 'distill', 'clip', 'contrastive'], jobClass: 'cpu' }),
+  export: row({ config: ExportConfig, inputs: ['prepare', 'distill', 'clip'], jobClass: 'cpu' }),
   evaluate: row({
     config: EvaluateConfig,
     inputs: ['prepare', 'embed_captions', 'clip', 'distill', 'export'],

@@ -1,5 +1,5 @@
 // The table of stages keeps what everything that reads it relies on.
-import { readdirSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
 import { QUEUES } from '../../contracts/src/job-classes.ts';
@@ -11,6 +11,13 @@ it.each(STAGE_NAMES)('%s stands under its own name and after what it reads', (st
   expect(STAGES[stage].config.shape.stage.value).toBe(stage);
   const before = STAGE_NAMES.slice(0, STAGE_NAMES.indexOf(stage));
   expect([...before, DATA]).toEqual(expect.arrayContaining([...inputsOf(stage)]));
+});
+
+it.each(STAGE_NAMES)('%s reads every input of its row and no other', (stage) => {
+  // A container downloads every input: one that the stage does not read costs minutes per attempt.
+  const source = readFileSync(join(import.meta.dirname, '../../trainer/stages', `${stage}.py`), 'utf8');
+  const read = [...source.matchAll(/\brun\.input\("(\w+)"/g)].map(([, role = '']) => role);
+  expect([...new Set(read)].sort()).toEqual([...inputsOf(stage)].sort());
 });
 
 it('every stage has a Python file, and every Python file a row', () => {
