@@ -1,7 +1,7 @@
 // Publishing and rolling back: artefacts by digest, then the manifest, then the release, and the pointer last.
 
 import { artefactKey, currentKey, manifestKey, releaseKey } from '../../contracts/src/keys.ts';
-import { type Artefact, artefactsIn } from '../../contracts/src/model/artefact.ts';
+import { artefactsIn } from '../../contracts/src/model/artefact.ts';
 import type { ModelPointer } from '../../contracts/src/model/pointer.ts';
 import type { ModelRelease } from '../../contracts/src/model/release.ts';
 import { SCHEMA_VERSION } from '../../contracts/src/schema-version.ts';
@@ -19,8 +19,6 @@ type Verdict = Pick<GateDecision, 'decision' | 'reasons' | 'incumbent'>;
 export interface PublishOptions {
   /** ISO 8601; the clock unless a test says otherwise. */
   now?: () => string;
-  /** Called before each file with what is known: how many, and how large. */
-  onArtefact?: (artefact: Artefact, number: number, of: number) => void;
 }
 
 /**
@@ -31,14 +29,12 @@ export interface PublishOptions {
 export async function publishModel(
   registry: ObjectStore,
   candidate: ExportedModel,
-  { decision, reasons, incumbent, now = currentTime, onArtefact }: Verdict & PublishOptions,
+  { decision, reasons, incumbent, now = currentTime }: Verdict & PublishOptions,
 ): Promise<Published> {
   const { manifest, digest, bytes, evaluated, dev_data } = candidate;
   if (decision !== 'publish')
     throw new RegistryError(`the gate rejected ${manifest.name} ${manifest.version}: ${reasons.join('; ')}`);
-  const files = artefactsIn(manifest);
-  for (const [index, artefact] of files.entries()) {
-    onArtefact?.(artefact, index + 1, files.length);
+  for (const artefact of artefactsIn(manifest)) {
     const key = artefactKey(artefact.digest);
     await putByDigest(registry, { key, digest: artefact.digest, open: () => openArtefact(candidate, artefact) });
   }
