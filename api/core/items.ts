@@ -3,7 +3,7 @@ import { LIMITS, type Truncate, type TruncationReceipt } from '../../contracts/s
 import type { ModelManifest } from '../../contracts/src/model/manifest.ts';
 import type { TokenIds, Tokenizer } from '../text/engine.ts';
 import { CoreError } from './errors.ts';
-import { checkImage, imageBytes } from './images.ts';
+import { checkImage, imageBytes } from './images/check.ts';
 import type { Tier } from './model.ts';
 
 /** A text or an image; an image as base64, as a data URI or as the bytes of its file. */

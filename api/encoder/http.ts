@@ -5,7 +5,7 @@ import { EncodeRequest, type EncodeResponse, type EncoderHealth } from '../../co
 import { isBase64 } from '../core/base64.ts';
 import { errorDocument } from '../core/error-document.ts';
 import { CoreError } from '../core/errors.ts';
-import { checkImage } from '../core/images.ts';
+import { checkImage } from '../core/images/check.ts';
 import { parseRequest } from '../core/validation.ts';
 import type { Admission } from './admission.ts';
 import type { Towers } from './towers.ts';

@@ -2,7 +2,7 @@
 import sharp from 'sharp';
 import { LIMITS } from '../../../contracts/src/api/embed.ts';
 import { CoreError } from '../../core/errors.ts';
-import { checkImage } from '../../core/images.ts';
+import { checkImage } from '../../core/images/check.ts';
 
 /** Rows from the top, three bytes per pixel. */
 export interface Picture {

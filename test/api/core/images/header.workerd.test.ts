@@ -1,9 +1,9 @@
 // Image headers in workerd: type and size of every golden file as Pillow reads them, and of files that are cut off.
 import { describe, expect, test } from 'vitest';
-import { fromBase64 } from '../../../api/core/base64.ts';
-import { readImageHeader } from '../../../api/core/image-header.ts';
+import { fromBase64 } from '../../../../api/core/base64.ts';
+import { readImageHeader } from '../../../../api/core/images/header.ts';
 
-const files = import.meta.glob<string>('../../../contracts/vectors/preprocess/images/*', {
+const files = import.meta.glob<string>('../../../../contracts/vectors/preprocess/images/*', {
   query: '?inline',
   import: 'default',
   eager: true,
