@@ -1,5 +1,5 @@
 // Clients that go away while their texts are being computed: the next request is answered, however they went.
-import { type ChildProcess, spawn } from 'node:child_process';
+import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { connect } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -37,11 +37,13 @@ const goings: Record<string, (ms: number) => Promise<void>> = {
   async 'killed by SIGKILL'(ms) {
     const init = JSON.stringify({ method: 'POST', headers, body: BODY });
     const script = `console.log('sent'); await fetch('${local.url}/embed', ${init});`;
-    const client: ChildProcess = spawn(process.execPath, ['--input-type=module', '-e', script]);
-    if (client.stdout) await once(client.stdout, 'data');
+    const client = spawn(process.execPath, ['--input-type=module', '-e', script]);
+    // A client that is refused at once has ended before it is killed.
+    const ended = once(client, 'exit');
+    await once(client.stdout, 'data');
     await sleep(ms);
     client.kill('SIGKILL');
-    await once(client, 'exit');
+    await ended;
   },
 };
 

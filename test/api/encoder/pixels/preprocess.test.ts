@@ -6,7 +6,6 @@ import { describe, expect, test } from 'vitest';
 import { decode } from '../../../../api/encoder/pixels/decode.ts';
 import { createPreprocess } from '../../../../api/encoder/pixels/preprocess.ts';
 import { resize } from '../../../../api/encoder/pixels/resize.ts';
-import { LIMITS } from '../../../../contracts/src/api/embed.ts';
 
 interface Case {
   image: string;
@@ -17,7 +16,6 @@ interface Case {
   values: [number, number][];
 }
 const folder = new URL('../../../../contracts/vectors/preprocess/', import.meta.url);
-const root = new URL('../../../../', import.meta.url);
 const read = (path: string) => readFileSync(new URL(path, folder));
 const { recipes, cases } = JSON.parse(read('cases.json').toString()) as {
   recipes: Record<string, object>;
@@ -61,12 +59,6 @@ describe('bicubic resizing is bit-exact with Pillow', () => {
       expect(part.subarray(y * 36, y * 36 + 36)).toEqual(whole.subarray(from, from + 36));
     }
   });
-});
-
-test('the trainer refuses images above the same number of pixels as the API', () => {
-  const python = readFileSync(new URL('trainer/towers/preprocess.py', root), 'utf8');
-  const [, digits = ''] = /^MAX_PIXELS = ([\d_]+)/m.exec(python) ?? [];
-  expect(Number(digits.replaceAll('_', ''))).toBe(LIMITS.image_pixels);
 });
 
 describe('the recipe is refused', () => {
