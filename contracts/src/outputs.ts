@@ -24,4 +24,5 @@ export const queueOutput = (queue: Queue): string => `Queue${pascal(queue)}`;
 export const jobDefinitionOutput = (jobClass: JobClass): string => `JobDefinition${pascal(jobClass)}`;
 
 /** `train` -> `Train`, `train_multi` -> `TrainMulti`. */
-const pascal = (name: string): string => name.replace(/(?:^|_)([a-z])/g, (_, letter: string) => letter.toUpperCase());
+export const pascal = (name: string): string =>
+  name.replace(/(?:^|_)([a-z])/g, (_, letter: string) => letter.toUpperCase());

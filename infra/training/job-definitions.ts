@@ -8,6 +8,7 @@ import { Construct } from 'constructs';
 import { ENVARS } from '../../contracts/src/envars.ts';
 import { EXIT } from '../../contracts/src/exit-codes.ts';
 import { byJobClass, type JobClass, type JobResources } from '../../contracts/src/job-classes.ts';
+import { pascal } from '../../contracts/src/outputs.ts';
 import { acknowledge } from '../base/acknowledge.ts';
 import { grantActions } from '../base/grants.ts';
 import { imageDigest } from '../base/image-digest.ts';
@@ -61,7 +62,7 @@ export class JobDefinitions extends Construct {
     const definition = (jobClass: JobClass, resources: JobResources) => {
       const { queue, vcpus, memory_mib, gpus, timeout_hours, attempts } = resources;
       const isFargate = queue === 'cpu';
-      const name = jobClass.charAt(0).toUpperCase() + jobClass.slice(1);
+      const name = pascal(jobClass);
       const jobRole = new iam.Role(this, `${name}Role`, {
         assumedBy: new iam.ServicePrincipal('ecs-tasks.amazonaws.com'),
         description: `What a training container of class ${jobClass} may do`,
