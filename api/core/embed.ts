@@ -13,7 +13,7 @@ import {
   readItem,
 } from './items.ts';
 import { chooseDimensions, chooseModel, type Model, type Tier } from './model.ts';
-import { cutUnit, isUnit } from './vectors.ts';
+import { cutUnit, isUnit } from './vectors/vectors.ts';
 
 export interface Space {
   id: string;

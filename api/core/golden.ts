@@ -4,7 +4,7 @@ import type { GoldenVector } from '../../contracts/src/model/manifest.ts';
 import { CoreError } from './errors.ts';
 import { readText } from './items.ts';
 import type { Model } from './model.ts';
-import { cutUnit, dot, isUnit } from './vectors.ts';
+import { cutUnit, dot, isUnit } from './vectors/vectors.ts';
 
 /** Throws at the first golden vector that the model does not reproduce here. */
 export async function checkGolden(model: Model): Promise<GoldenCheck[]> {

@@ -4,7 +4,7 @@ import type { EncodeResult } from '../../contracts/src/api/encode.ts';
 import type { ErrorCode } from '../../contracts/src/api/error.ts';
 import type { ModelManifest } from '../../contracts/src/model/manifest.ts';
 import { CoreError } from '../core/errors.ts';
-import { cutAndNormalise, encodeEmbedding, isUnit } from '../core/vectors.ts';
+import { cutAndNormalise, encodeEmbedding, isUnit } from '../core/vectors/vectors.ts';
 import { type BatcherOptions, createBatcher } from './batcher.ts';
 import { decode } from './pixels/decode.ts';
 import { createPreprocess } from './pixels/preprocess.ts';

@@ -2,11 +2,11 @@
 import { randomUUID } from 'node:crypto';
 import { LIMITS } from '../../contracts/src/api/embed.ts';
 import { EncodeRequest, type EncodeResponse, type EncoderHealth } from '../../contracts/src/api/encode.ts';
-import { isBase64 } from '../core/base64.ts';
 import { errorDocument } from '../core/error-document.ts';
 import { CoreError } from '../core/errors.ts';
 import { checkImage } from '../core/images/check.ts';
 import { parseRequest } from '../core/validation.ts';
+import { isBase64 } from '../core/vectors/base64.ts';
 import type { Admission } from './admission.ts';
 import type { Towers } from './towers.ts';
 

@@ -10,7 +10,7 @@ import type { ErrorCode } from '../../contracts/src/api/error.ts';
 import { bulkFiles } from '../../contracts/src/keys.ts';
 import { SCHEMA_VERSION } from '../../contracts/src/schema-version.ts';
 import { UserError } from '../../contracts/src/user-error.ts';
-import { isBase64 } from '../core/base64.ts';
+import { isBase64 } from '../core/vectors/base64.ts';
 import { digestOfFile } from '../registry/stores/hash.ts';
 import type { Encode } from './encode.ts';
 import { hasCode, readIfPresent } from './files.ts';

@@ -1,10 +1,10 @@
 // Client of the image encoder: files in, unit vectors of full length out; they travel as base64 in JSON.
 import { type EncodeRequest, EncodeResponse, type EncodeResult } from '../../contracts/src/api/encode.ts';
 import { ErrorBody } from '../../contracts/src/api/error.ts';
-import { fromBase64, toBase64 } from '../core/base64.ts';
 import type { ImageEncoder, Space } from '../core/embed.ts';
 import { CoreError } from '../core/errors.ts';
-import { fromFloat32Bytes } from '../core/vectors.ts';
+import { fromBase64, toBase64 } from '../core/vectors/base64.ts';
+import { fromFloat32Bytes } from '../core/vectors/vectors.ts';
 import type { Fetch } from './signed-fetch.ts';
 
 const TIMEOUT_MS = 30_000;

@@ -1,7 +1,7 @@
 // Image files on their way in: base64, a data URI or bytes become bytes, of which size, type and pixels are checked.
 import { LIMITS } from '../../../contracts/src/api/embed.ts';
-import { base64Size, fromBase64, isBase64 } from '../base64.ts';
 import { CoreError } from '../errors.ts';
+import { base64Size, fromBase64, isBase64 } from '../vectors/base64.ts';
 import { type ImageHeader, readImageHeader } from './header.ts';
 
 /** JPEG's and GIF's own limit. It keeps a 1 x 16,000,000 image from needing 16,000,000 rows of resize weights. */

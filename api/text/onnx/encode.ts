@@ -1,6 +1,6 @@
 // Runs the student's ONNX graph: token ids -> rows of the quantised table -> graph -> unit vectors of full length.
 import * as ort from 'onnxruntime-web/wasm';
-import { cutAndNormalise } from '../../core/vectors.ts';
+import { cutAndNormalise } from '../../core/vectors/vectors.ts';
 import type { Encode, TokenIds } from '../engine.ts';
 import type { Table } from '../table.ts';
 import type { TextSession } from './session.ts';

@@ -1,5 +1,5 @@
 // The static tier: the mean of a text's token rows at unit length. No graph, no WebAssembly.
-import { cutAndNormalise } from '../../core/vectors.ts';
+import { cutAndNormalise } from '../../core/vectors/vectors.ts';
 import type { Encode } from '../engine.ts';
 import type { Table } from '../table.ts';
 

@@ -8,7 +8,7 @@ import {
 } from '../../../contracts/src/api/embed.ts';
 import { type Embedded, type EmbedOutput, embed } from '../../core/embed.ts';
 import { parseRequest } from '../../core/validation.ts';
-import { encodeEmbedding } from '../../core/vectors.ts';
+import { encodeEmbedding } from '../../core/vectors/vectors.ts';
 import type { Dependencies } from '../dependencies.ts';
 import { readJsonOrForm } from '../http/body.ts';
 import { parseEmbedForm } from '../http/form.ts';

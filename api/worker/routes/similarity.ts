@@ -1,6 +1,6 @@
 // POST /similarity: two sides, embedded or ready, as a matrix, pairs or the best matches.
 import { type SimilarityItem, SimilarityRequest } from '../../../contracts/src/api/similarity.ts';
-import { similarity } from '../../core/similarity.ts';
+import { similarity } from '../../core/similarity/similarity.ts';
 import { parseRequest } from '../../core/validation.ts';
 import type { Dependencies } from '../dependencies.ts';
 import { readJson } from '../http/body.ts';

@@ -1,10 +1,10 @@
 // What holds for every input, tried on many: encodings, truncation receipts, order and similarity.
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { base64Size, fromBase64, isBase64, toBase64 } from '../../../api/core/base64.ts';
 import { CoreError } from '../../../api/core/errors.ts';
 import { readText } from '../../../api/core/items.ts';
-import { encodeEmbedding, fromFloat32Bytes } from '../../../api/core/vectors.ts';
+import { base64Size, fromBase64, isBase64, toBase64 } from '../../../api/core/vectors/base64.ts';
+import { encodeEmbedding, fromFloat32Bytes } from '../../../api/core/vectors/vectors.ts';
 import { EmbeddingType, EmbedResponse } from '../../../contracts/src/api/embed.ts';
 import { SimilarityResponse } from '../../../contracts/src/api/similarity.ts';
 import { appOf, CONTEXT, STATIC, tableModel } from './table-model.ts';

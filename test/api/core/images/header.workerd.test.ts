@@ -1,7 +1,7 @@
 // Image headers in workerd: type and size of every golden file as Pillow reads them, and of files that are cut off.
 import { describe, expect, test } from 'vitest';
-import { fromBase64 } from '../../../../api/core/base64.ts';
 import { readImageHeader } from '../../../../api/core/images/header.ts';
+import { fromBase64 } from '../../../../api/core/vectors/base64.ts';
 
 const files = import.meta.glob<string>('../../../../contracts/vectors/preprocess/images/*', {
   query: '?inline',

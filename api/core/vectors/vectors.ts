@@ -1,5 +1,5 @@
 // Vectors: cut to length, normalised, compared, written in a type and read back from it.
-import type { EmbeddingType } from '../../contracts/src/api/embed.ts';
+import type { EmbeddingType } from '../../../contracts/src/api/embed.ts';
 import { fromBase64, isBase64, toBase64 } from './base64.ts';
 
 /** The first `dimensions` numbers at unit length. Cut first: a vector normalised before the cut is too short. */

@@ -1,12 +1,12 @@
 // Scores two sides against each other: texts, images and ready vectors, as a matrix, as pairs or as the best matches.
-import { EmbeddingType, LIMITS, type Truncate } from '../../contracts/src/api/embed.ts';
-import type { SimilarityMode, SimilarityResponse, VectorItem } from '../../contracts/src/api/similarity.ts';
-import type { ModelManifest } from '../../contracts/src/model/manifest.ts';
-import { type Engines, embedItems } from './embed.ts';
-import { CoreError } from './errors.ts';
-import { type Item, type PlacedItem, placeItems } from './items.ts';
-import { allowedDimensions, chooseDimensions, chooseModel, type Model } from './model.ts';
-import { cutAndNormalise, decodeEmbedding, dot, isBitType, isUnit, type WrittenVector } from './vectors.ts';
+import { EmbeddingType, LIMITS, type Truncate } from '../../../contracts/src/api/embed.ts';
+import type { SimilarityMode, SimilarityResponse, VectorItem } from '../../../contracts/src/api/similarity.ts';
+import type { ModelManifest } from '../../../contracts/src/model/manifest.ts';
+import { type Engines, embedItems } from '../embed.ts';
+import { CoreError } from '../errors.ts';
+import { type Item, type PlacedItem, placeItems } from '../items.ts';
+import { allowedDimensions, chooseDimensions, chooseModel, type Model } from '../model.ts';
+import { cutAndNormalise, decodeEmbedding, dot, isBitType, isUnit, type WrittenVector } from '../vectors/vectors.ts';
 
 const DEFAULT_TOP_K = 10;
 

@@ -1,9 +1,9 @@
 // Vectors on their way out, in workerd: cut, normalised, and written byte for byte as NumPy writes them.
 import { describe, expect, test } from 'vitest';
-import { fromBase64 } from '../../../api/core/base64.ts';
-import { cutAndNormalise, encodeEmbedding, fromFloat32Bytes } from '../../../api/core/vectors.ts';
-import { EmbeddingType } from '../../../contracts/src/api/embed.ts';
-import vectors from '../../../contracts/vectors/embedding/encodings.json';
+import { fromBase64 } from '../../../../api/core/vectors/base64.ts';
+import { cutAndNormalise, encodeEmbedding, fromFloat32Bytes } from '../../../../api/core/vectors/vectors.ts';
+import { EmbeddingType } from '../../../../contracts/src/api/embed.ts';
+import vectors from '../../../../contracts/vectors/embedding/encodings.json';
 
 describe('a vector is written byte for byte as NumPy writes it', () => {
   test.each(vectors.cases)('$name', (vector) => {

@@ -1,13 +1,13 @@
 // Scores of ready vectors against those of their floats, whatever type they are written in; what is refused; permits.
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { embed } from '../../../api/core/embed.ts';
-import { CoreError } from '../../../api/core/errors.ts';
-import { cosine, type SimilarityInput, similarity } from '../../../api/core/similarity.ts';
-import { cutAndNormalise, encodeEmbedding } from '../../../api/core/vectors.ts';
-import { EmbeddingType } from '../../../contracts/src/api/embed.ts';
-import type { VectorItem } from '../../../contracts/src/api/similarity.ts';
-import { DIMENSIONS, draw, notingEngines, SPACE, wordModel } from './word-model.ts';
+import { embed } from '../../../../api/core/embed.ts';
+import { CoreError } from '../../../../api/core/errors.ts';
+import { cosine, type SimilarityInput, similarity } from '../../../../api/core/similarity/similarity.ts';
+import { cutAndNormalise, encodeEmbedding } from '../../../../api/core/vectors/vectors.ts';
+import { EmbeddingType } from '../../../../contracts/src/api/embed.ts';
+import type { VectorItem } from '../../../../contracts/src/api/similarity.ts';
+import { DIMENSIONS, draw, notingEngines, SPACE, wordModel } from '../word-model.ts';
 
 fc.configureGlobal({ seed: 20261126, numRuns: 100 });
 
