@@ -13,7 +13,7 @@ import {
   readItem,
 } from './items.ts';
 import { chooseDimensions, chooseModel, type Model, type Tier } from './model.ts';
-import { cutUnit, isUnit } from './vectors/vectors.ts';
+import { cutUnit, DEFAULT_QUANTISATION, isUnit, type Quantisation } from './vectors/vectors.ts';
 
 export interface Space {
   id: string;
@@ -54,6 +54,8 @@ export interface EmbedOutput {
   model: string;
   space_id: string;
   dimensions: number;
+  /** How this space is written in whole numbers. */
+  quantisation: Quantisation;
   embedded: Embedded[];
   usage: Usage;
 }
@@ -63,7 +65,8 @@ export async function embed(model: Model, engines: Engines, asked: EmbedInput): 
   const dimensions = chooseDimensions(model, asked.dimensions);
   const options = { tier, dimensions, truncate: asked.truncate ?? 'end' };
   const { embedded, usage } = await embedItems({ model, engines }, placeItems(asked.input, 'input'), options);
-  return { model: id, space_id: model.manifest.space_id, dimensions, embedded, usage };
+  const { space_id } = model.manifest;
+  return { model: id, space_id, dimensions, quantisation: DEFAULT_QUANTISATION, embedded, usage };
 }
 
 type Read = { place: Place } & (ReadText | ReadImage);

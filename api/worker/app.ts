@@ -3,48 +3,72 @@ import { Hono } from 'hono';
 import { cors } from 'hono/cors';
 import { requestId } from 'hono/request-id';
 import { secureHeaders } from 'hono/secure-headers';
+import type { Operation } from '../../contracts/src/api/operation.ts';
+import { OPERATIONS, type OperationId } from '../../contracts/src/api/operations.ts';
 import { CoreError } from '../core/errors.ts';
-import type { Dependencies, Handler } from './dependencies.ts';
+import type { Dependencies, Handler, RequestRecord } from './dependencies.ts';
+import { COHERE_HANDLERS } from './doors/cohere.ts';
+import { OPENAI_HANDLERS } from './doors/openai.ts';
+import { TEI_HANDLERS } from './doors/tei.ts';
+import { VOYAGE_HANDLERS } from './doors/voyage.ts';
 import { discardRest } from './http/body.ts';
 import { renderError } from './http/errors.ts';
 import { toResponse } from './http/reply.ts';
-import { embedRoute } from './routes/embed.ts';
-import { liveRoute, readyRoute } from './routes/health.ts';
-import { modelsRoute } from './routes/models.ts';
-import { similarityRoute } from './routes/similarity.ts';
+import { OWN_HANDLERS } from './routes/handlers.ts';
 
-const ROUTES: [method: 'GET' | 'POST', path: string, handler: Handler][] = [
-  ['POST', '/embed', embedRoute],
-  ['POST', '/similarity', similarityRoute],
-  ['GET', '/v1/models', modelsRoute],
-  ['GET', '/health/live', liveRoute],
-  ['GET', '/health/ready', readyRoute],
-  ['GET', '/openapi.json', async (_, { openapi }) => ({ json: openapi })],
-];
+/** The compiler asks for a handler of every operation. */
+const HANDLERS: Record<OperationId, Handler> = {
+  ...OWN_HANDLERS,
+  ...OPENAI_HANDLERS,
+  ...VOYAGE_HANDLERS,
+  ...COHERE_HANDLERS,
+  ...TEI_HANDLERS,
+};
+
+interface Row extends Operation {
+  id: OperationId;
+}
+/** Operations by path; `:name` is Hono's form of `{name}`. */
+const ROWS = new Map<string, Row[]>();
+for (const id of Object.keys(OPERATIONS) as OperationId[]) {
+  const row: Row = { ...OPERATIONS[id], id };
+  for (const path of [row.path, ...(row.aliases ?? [])]) {
+    const pattern = path.replace(/\{(\w+)\}/g, ':$1');
+    ROWS.set(pattern, [...(ROWS.get(pattern) ?? []), row]);
+  }
+}
 
 export function createApp(deps: Dependencies) {
-  const app = new Hono<{ Variables: { requestId: string } }>();
+  const app = new Hono<{ Variables: { requestId: string; record: RequestRecord } }>();
   app.use(requestId({ limitLength: 128 }));
   app.use(cors({ origin: '*', exposeHeaders: ['X-Request-Id', 'Retry-After'] }));
   app.use(secureHeaders({ crossOriginResourcePolicy: 'cross-origin' }));
   app.use(async (c, next) => {
+    c.set('record', { requestId: c.get('requestId'), operation: undefined, door: 'own', tokens: 0, images: 0 });
     await next();
     if (c.res.status >= 400) await discardRest(c.req.raw);
   });
 
-  for (const [method, path, handler] of ROUTES) {
-    app.on(method, path, async (c) => toResponse(await handler(c.req.raw, deps)));
+  for (const [path, rows] of ROWS) {
+    for (const { id, method, door } of rows) {
+      app.on(method, path, async (c) => {
+        const record = Object.assign(c.get('record'), { operation: id, door });
+        return toResponse(await HANDLERS[id]({ request: c.req.raw, params: c.req.param(), deps, record }));
+      });
+    }
     app.all(path, (c) => {
-      const message = `${path} takes ${method}, not ${c.req.method}.`;
-      const allow = method === 'GET' ? 'GET, HEAD' : method;
-      return renderError(new CoreError('method_not_allowed', message), c.get('requestId'), { Allow: allow });
+      const methods = rows.map(({ method }) => method);
+      const message = `${c.req.path} takes ${methods.join(' and ')}, not ${c.req.method}.`;
+      const allow = methods.map((method) => (method === 'GET' ? 'GET, HEAD' : method)).join(', ');
+      const record = Object.assign(c.get('record'), { door: rows[0]?.door ?? 'own' });
+      return renderError(new CoreError('method_not_allowed', message), record, { Allow: allow });
     });
   }
   app.notFound((c) => {
-    const paths = ROUTES.map(([method, path]) => `${method} ${path}`).join(', ');
-    const error = new CoreError('not_found', `There is no ${c.req.path}; there are ${paths}.`);
-    return renderError(error, c.get('requestId'));
+    const paths = Object.values(OPERATIONS).map(({ method, path }) => `${method} ${path}`);
+    const error = new CoreError('not_found', `There is no ${c.req.path}; there are ${paths.join(', ')}.`);
+    return renderError(error, c.get('record'));
   });
-  app.onError((error, c) => renderError(error, c.get('requestId')));
+  app.onError((error, c) => renderError(error, c.get('record')));
   return app;
 }

@@ -1,4 +1,6 @@
-// What the HTTP application is put together from, and what a route is.
+// What the HTTP application is put together from, what a handler is given, and what is noted about a request.
+import type { Door } from '../../contracts/src/api/operation.ts';
+import type { OperationId } from '../../contracts/src/api/operations.ts';
 import type { ImageEncoder } from '../core/embed.ts';
 import type { Reply } from './http/reply.ts';
 import type { Admission } from './middleware/admission.ts';
@@ -12,4 +14,26 @@ export interface Dependencies {
   openapi: object;
 }
 
-export type Handler = (request: Request, deps: Dependencies) => Promise<Reply>;
+/** What is known of a request by its end: for logs, metrics, quotas and the headers of its answer. Never content. */
+export interface RequestRecord {
+  requestId: string;
+  /** Undefined where no operation has that path. */
+  operation: OperationId | undefined;
+  /** In whose form errors are written; a handler that finds another form in the body changes it. */
+  door: Door;
+  /** Id of the model that answered. */
+  model?: string;
+  tokens: number;
+  images: number;
+}
+
+/** One request on its way through a handler. */
+export interface Call {
+  request: Request;
+  /** Values of the `{name}` parts of the path. */
+  params: Record<string, string>;
+  deps: Dependencies;
+  record: RequestRecord;
+}
+
+export type Handler = (call: Call) => Promise<Reply>;

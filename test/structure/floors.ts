@@ -2,6 +2,13 @@
 import { dirname } from 'node:path';
 
 const API_HOST = ['contracts/src', 'contracts/command', 'api/registry', 'api/registry/stores'];
+const HANDLER = [
+  'contracts/src',
+  'api/core',
+  'api/worker/http',
+  'api/worker/dependencies.ts',
+  'api/worker/with-model.ts',
+];
 const CONTROL = ['contracts/src', 'api/registry', 'api/registry/stores'];
 const INFRA = ['contracts/src', 'infra/base'];
 
@@ -39,7 +46,9 @@ export const BOXES: Record<string, readonly string[]> = {
     'api/worker/middleware',
     'api/worker/model-provider.ts',
   ],
-  'api/worker/routes': ['contracts/src', 'api/core', 'api/worker/http', 'api/worker/dependencies.ts'],
+  'api/worker/with-model.ts': ['contracts/src', 'api/core', 'api/worker/dependencies.ts'],
+  'api/worker/routes': HANDLER,
+  'api/worker/doors': HANDLER,
   'api/worker': [
     'contracts/src',
     'api/registry',
@@ -54,6 +63,7 @@ export const BOXES: Record<string, readonly string[]> = {
     'api/worker/model-provider.ts',
     'api/worker/dependencies.ts',
     'api/worker/routes',
+    'api/worker/doors',
   ],
   'api/encoder/pixels': ['contracts/src', 'api/core'],
   'api/encoder': ['contracts/src', 'api/registry', 'api/registry/stores', 'api/core', 'api/encoder/pixels'],

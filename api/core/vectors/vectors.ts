@@ -31,16 +31,27 @@ export function dot(a: ArrayLike<number>, b: ArrayLike<number>): number {
   return sum;
 }
 
-export function encodeEmbedding(vector: Float32Array, type: EmbeddingType): number[] | string {
+/** How whole numbers stand for the values of a space. */
+export interface Quantisation {
+  /** int8 = round(value * int8Scale), clamped. */
+  int8Scale: number;
+}
+export const DEFAULT_QUANTISATION: Quantisation = { int8Scale: 127 };
+
+export function encodeEmbedding(
+  vector: Float32Array,
+  type: EmbeddingType,
+  { int8Scale }: Quantisation = DEFAULT_QUANTISATION,
+): number[] | string {
   switch (type) {
     case 'float':
       return Array.from(vector);
     case 'base64':
       return toBase64(float32Bytes(vector));
     case 'int8':
-      return Array.from(vector, toInt8);
+      return Array.from(vector, (value) => toInt8(value * int8Scale));
     case 'uint8':
-      return Array.from(vector, (value) => toInt8(value) + 128);
+      return Array.from(vector, (value) => toInt8(value * int8Scale) + 128);
     case 'binary':
       return signBits(vector).map((byte) => (byte << 24) >> 24);
     case 'ubinary':
@@ -93,9 +104,8 @@ function decodePacked(values: ArrayLike<number>, { min, isBits }: { min: number;
   return signs;
 }
 
-/** round(x * 127) clamped to int8; halves go to the even neighbour, as NumPy's rint does. */
-function toInt8(value: number): number {
-  const scaled = value * 127;
+/** Rounded and clamped to int8; halves go to the even neighbour, as NumPy's rint does. */
+function toInt8(scaled: number): number {
   const floor = Math.floor(scaled);
   const rest = scaled - floor;
   const up = rest > 0.5 || (rest === 0.5 && floor % 2 !== 0);

@@ -8,30 +8,30 @@ import {
 } from '../../../contracts/src/api/embed.ts';
 import { type Embedded, type EmbedOutput, embed } from '../../core/embed.ts';
 import { parseRequest } from '../../core/validation.ts';
-import { encodeEmbedding } from '../../core/vectors/vectors.ts';
-import type { Dependencies } from '../dependencies.ts';
+import { encodeEmbedding, type Quantisation } from '../../core/vectors/vectors.ts';
+import type { Call } from '../dependencies.ts';
 import { readJsonOrForm } from '../http/body.ts';
 import { parseEmbedForm } from '../http/form.ts';
 import type { Reply } from '../http/reply.ts';
+import { withModel } from '../with-model.ts';
 
-export async function embedRoute(request: Request, { provider, images, admission }: Dependencies): Promise<Reply> {
-  const body = await readJsonOrForm(request);
+export async function embedRoute(call: Call): Promise<Reply> {
+  const body = await readJsonOrForm(call.request);
   const asked = 'form' in body ? await parseEmbedForm(body.form) : parseRequest(EmbedRequest, body.json);
   const input = Array.isArray(asked.input) ? asked.input : [asked.input];
-  const { signal } = request;
-  const engines = { images, admit: admission(signal) };
-  const output = await provider.use((model) => embed(model, engines, { ...asked, input }), { signal });
+  const output = await withModel(call, (model, engines) => embed(model, engines, { ...asked, input }));
   const types: EmbeddingType[] = asked.types ?? ['float'];
   return { json: render(output, [...new Set(types)]) };
 }
 
-function render({ model, space_id, dimensions, embedded, usage }: EmbedOutput, types: EmbeddingType[]): EmbedResponse {
+function render(output: EmbedOutput, types: EmbeddingType[]): EmbedResponse {
+  const { model, space_id, dimensions, quantisation, embedded, usage } = output;
   const data = embedded.map(
     ({ modality, embedding, truncation }, index): z.infer<typeof EmbeddingItem> => ({
       object: 'embedding',
       index,
       modality,
-      ...write(embedding, types),
+      ...write(embedding, types, quantisation),
       space_id,
       ...(truncation ? { truncation } : {}),
     }),
@@ -40,8 +40,8 @@ function render({ model, space_id, dimensions, embedded, usage }: EmbedOutput, t
 }
 
 /** One type: the vector itself. Several: an object by type. */
-function write(embedding: Embedded['embedding'], types: EmbeddingType[]) {
+function write(embedding: Embedded['embedding'], types: EmbeddingType[], quantisation: Quantisation) {
   const [type] = types;
-  if (types.length === 1 && type) return { embedding: encodeEmbedding(embedding, type), type };
-  return { embedding: Object.fromEntries(types.map((each) => [each, encodeEmbedding(embedding, each)])) };
+  if (types.length === 1 && type) return { embedding: encodeEmbedding(embedding, type, quantisation), type };
+  return { embedding: Object.fromEntries(types.map((each) => [each, encodeEmbedding(embedding, each, quantisation)])) };
 }

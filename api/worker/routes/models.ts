@@ -1,8 +1,8 @@
 // GET /v1/models: what `model` may name, and what each takes and gives.
 import { listModels } from '../../core/model.ts';
-import type { Dependencies } from '../dependencies.ts';
+import type { Call } from '../dependencies.ts';
 import type { Reply } from '../http/reply.ts';
 
-export async function modelsRoute(_: Request, { provider }: Dependencies): Promise<Reply> {
+export async function modelsRoute({ deps: { provider } }: Call): Promise<Reply> {
   return { json: await provider.use(async (model) => listModels(model)) };
 }

@@ -2,16 +2,15 @@
 import { type SimilarityItem, SimilarityRequest } from '../../../contracts/src/api/similarity.ts';
 import { similarity } from '../../core/similarity/similarity.ts';
 import { parseRequest } from '../../core/validation.ts';
-import type { Dependencies } from '../dependencies.ts';
+import type { Call } from '../dependencies.ts';
 import { readJson } from '../http/body.ts';
 import type { Reply } from '../http/reply.ts';
+import { withModel } from '../with-model.ts';
 
-export async function similarityRoute(request: Request, { provider, images, admission }: Dependencies): Promise<Reply> {
-  const asked = parseRequest(SimilarityRequest, await readJson(request));
+export async function similarityRoute(call: Call): Promise<Reply> {
+  const asked = parseRequest(SimilarityRequest, await readJson(call.request));
   const sides = { a: listOf(asked.a), b: listOf(asked.b) };
-  const { signal } = request;
-  const engines = { images, admit: admission(signal) };
-  return { json: await provider.use((model) => similarity(model, engines, { ...asked, ...sides }), { signal }) };
+  return { json: await withModel(call, (model, engines) => similarity(model, engines, { ...asked, ...sides })) };
 }
 
 function listOf(side: SimilarityRequest['a']): SimilarityItem[] {

@@ -1,0 +1,16 @@
+// The handlers of our own operations, by operation id.
+import type { OwnOperationId } from '../../../contracts/src/api/operations.ts';
+import type { Handler } from '../dependencies.ts';
+import { embedRoute } from './embed.ts';
+import { liveRoute, readyRoute } from './health.ts';
+import { modelsRoute } from './models.ts';
+import { similarityRoute } from './similarity.ts';
+
+export const OWN_HANDLERS: Record<OwnOperationId, Handler> = {
+  embed: embedRoute,
+  similarity: similarityRoute,
+  listModels: modelsRoute,
+  isLive: liveRoute,
+  isReady: readyRoute,
+  describe: async ({ deps: { openapi } }) => ({ json: openapi }),
+};

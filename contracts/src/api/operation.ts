@@ -1,0 +1,36 @@
+// A row of the table of operations: what one method and path take, give and need.
+import type { z } from 'zod';
+
+/** In whose form an operation speaks; errors are written in the same form. */
+export const DOORS = ['own', 'openai', 'jina', 'voyage', 'cohere', 'tei'] as const;
+export type Door = (typeof DOORS)[number];
+
+/** What a key may be good for. */
+export const SCOPES = ['embed', 'jobs', 'admin'] as const;
+export type Scope = (typeof SCOPES)[number];
+
+export interface Example {
+  value: object;
+}
+
+export interface Operation {
+  method: 'GET' | 'POST';
+  /** `{name}` stands for one part of the path. */
+  path: string;
+  /** Other paths of the same operation. */
+  aliases?: readonly string[];
+  door: Door;
+  /** What a caller's key must be good for; null: no key is needed. */
+  scope: Scope | null;
+  summary: string;
+  description?: string;
+  /** The JSON body of a POST. */
+  request?: z.ZodType;
+  /** JSON Schema of a form that is taken instead. */
+  form?: object;
+  /** Bodies by name; a test sends every one of them. */
+  examples?: Record<string, Example>;
+  /** The answer 200; a sentence that says what it is. */
+  answer: string;
+  response: z.ZodType;
+}

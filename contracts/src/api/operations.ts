@@ -1,0 +1,108 @@
+// The table of operations: what the service answers. Routes, keys, logs and /openapi.json follow from it.
+import { z } from 'zod';
+import { COHERE_OPERATIONS } from './doors/cohere.ts';
+import { OPENAI_OPERATIONS } from './doors/openai.ts';
+import { TEI_OPERATIONS } from './doors/tei.ts';
+import { VOYAGE_OPERATIONS } from './doors/voyage.ts';
+import { EmbedRequest, EmbedResponse } from './embed.ts';
+import { LiveReport, ModelList, ReadyReport } from './models.ts';
+import type { Operation } from './operation.ts';
+import { SimilarityRequest, SimilarityResponse } from './similarity.ts';
+
+/** What a field of the JSON body means; the form has fields of the same names. */
+const fieldOf = (name: keyof typeof EmbedRequest.shape): string => EmbedRequest.shape[name].description ?? '';
+
+const EMBED_FORM = {
+  type: 'object',
+  properties: {
+    text: { type: 'array', items: { type: 'string' }, description: 'Texts, one per field of that name.' },
+    image: {
+      type: 'array',
+      items: { type: 'string', contentMediaType: 'application/octet-stream' },
+      description: 'Image files as they are. Items keep the order of the fields.',
+    },
+    model: { type: 'string', description: fieldOf('model') },
+    types: { type: 'array', items: { type: 'string' }, description: fieldOf('types') },
+    dimensions: { type: 'integer', description: fieldOf('dimensions') },
+    truncate: { type: 'string', description: fieldOf('truncate') },
+  },
+};
+
+const OWN_OPERATIONS = {
+  embed: {
+    method: 'POST',
+    path: '/embed',
+    door: 'own',
+    scope: 'embed',
+    summary: 'Embed texts and images',
+    request: EmbedRequest,
+    form: EMBED_FORM,
+    examples: {
+      one: { value: { input: 'a dog running through snow' } },
+      many: { value: { input: ['a dog', { text: 'a cat' }], types: ['float', 'int8'], dimensions: 128 } },
+    },
+    answer: 'Embeddings in the order of the input.',
+    response: EmbedResponse,
+  },
+  similarity: {
+    method: 'POST',
+    path: '/similarity',
+    door: 'own',
+    scope: 'embed',
+    summary: 'Score two sides against each other',
+    request: SimilarityRequest,
+    examples: {
+      matrix: { value: { a: ['a dog', 'a boat'], b: ['ein Hund', 'un bateau'] } },
+      best: { value: { a: 'a dog in snow', b: ['a cat', 'a husky in winter'], mode: 'top_k', top_k: 1 } },
+    },
+    answer: 'Cosines and calibrated scores.',
+    response: SimilarityResponse,
+  },
+  listModels: {
+    method: 'GET',
+    path: '/v1/models',
+    door: 'own',
+    scope: 'embed',
+    summary: 'List models',
+    answer: 'Models, their dimensions, context lengths and limits.',
+    response: ModelList,
+  },
+  isLive: {
+    method: 'GET',
+    path: '/health/live',
+    door: 'own',
+    scope: null,
+    summary: 'Is the process alive?',
+    answer: 'It is.',
+    response: LiveReport,
+  },
+  isReady: {
+    method: 'GET',
+    path: '/health/ready',
+    door: 'own',
+    scope: null,
+    summary: 'Does the model compute what it should?',
+    answer: 'Golden vectors were recomputed and agree.',
+    response: ReadyReport,
+  },
+  describe: {
+    method: 'GET',
+    path: '/openapi.json',
+    door: 'own',
+    scope: null,
+    summary: 'This document',
+    answer: 'OpenAPI 3.1.',
+    response: z.record(z.string(), z.unknown()).describe('The document.'),
+  },
+} as const satisfies Record<string, Operation>;
+
+/** By operation id, the order in which they are documented. */
+export const OPERATIONS = {
+  ...OWN_OPERATIONS,
+  ...OPENAI_OPERATIONS,
+  ...VOYAGE_OPERATIONS,
+  ...COHERE_OPERATIONS,
+  ...TEI_OPERATIONS,
+} as const satisfies Record<string, Operation>;
+export type OperationId = keyof typeof OPERATIONS;
+export type OwnOperationId = keyof typeof OWN_OPERATIONS;
