@@ -1,5 +1,5 @@
 // Scores two sides against each other: texts, images and ready vectors, as a matrix, as pairs or as the best matches.
-import { EmbeddingType, LIMITS, type Truncate } from '../../../contracts/src/api/embed.ts';
+import { EmbeddingType, LIMITS, type Modality, type Truncate } from '../../../contracts/src/api/embed.ts';
 import type { SimilarityMode, SimilarityResponse, VectorItem } from '../../../contracts/src/api/similarity.ts';
 import type { ModelManifest } from '../../../contracts/src/model/manifest.ts';
 import { type Engines, embedItems } from '../embed.ts';
@@ -118,15 +118,20 @@ function cosineOfSigns(a: Float32Array, b: Float32Array): number {
   return Math.sin((Math.PI / 2) * (agreement / a.length));
 }
 
-/** Fitted on cosines of dev pairs, one map per pair of modalities; null for estimates and for unknown modalities. */
-function calibrate(
-  score: number,
-  [a, b]: [Scored, Scored],
-  { text_text, image_image, text_image }: ScoreOptions['calibration'],
-): number | null {
+/** Null for estimates and for unknown modalities. */
+function calibrate(score: number, [a, b]: [Scored, Scored], calibration: ScoreOptions['calibration']): number | null {
   if (!a.modality || !b.modality || a.isBits || b.isBits) return null;
-  const ofOneKind = a.modality === 'text' ? text_text : image_image;
-  const { scale, bias } = a.modality === b.modality ? ofOneKind : text_image;
+  return probability(score, [a.modality, b.modality], calibration);
+}
+
+/** That both mean the same: fitted on cosines of dev pairs, one map per pair of modalities. */
+export function probability(
+  score: number,
+  [a, b]: [Modality, Modality],
+  { text_text, image_image, text_image }: ModelManifest['calibration'],
+): number {
+  const ofOneKind = a === 'text' ? text_text : image_image;
+  const { scale, bias } = a === b ? ofOneKind : text_image;
   return 1 / (1 + Math.exp(-(scale * score + bias)));
 }
 
