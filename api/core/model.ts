@@ -1,6 +1,6 @@
 // The model that requests are answered with, and what a request may choose of it.
 import { EmbeddingType, LIMITS } from '../../contracts/src/api/embed.ts';
-import type { ModelList } from '../../contracts/src/api/models.ts';
+import type { ModelEntry, ModelList } from '../../contracts/src/api/models.ts';
 import type { ModelManifest } from '../../contracts/src/model/manifest.ts';
 import type { Encode, Tokenizer } from '../text/engine.ts';
 import { CoreError } from './errors.ts';
@@ -72,4 +72,12 @@ export function listModels(model: Model): ModelList {
       metrics,
     })),
   };
+}
+
+/** One entry of the list. */
+export function retrieveModel(model: Model, id: string): ModelEntry {
+  const choice = chooseModel(model, id);
+  const entry = listModels(model).data.find((listed) => listed.id === choice.id);
+  if (!entry) throw new Error(`the list of models lacks ${choice.id}`);
+  return entry;
 }

@@ -144,7 +144,7 @@ export function refused(spaceId: string, dimensions: number): Refused[] {
       type: 'text/plain',
       body: () => ' '.repeat(LIMITS.body_bytes),
     },
-    { code: 'not_found', why: 'a large body to nowhere', path: '/embeddings', body: () => ' '.repeat(2 ** 24) },
+    { code: 'not_found', why: 'a large body to nowhere', path: '/nowhere', body: () => ' '.repeat(2 ** 24) },
     {
       code: 'too_many_items',
       why: 'one text too many',

@@ -61,6 +61,7 @@ const OWN_OPERATIONS = {
   listModels: {
     method: 'GET',
     path: '/v1/models',
+    aliases: ['/models'],
     door: 'own',
     scope: 'embed',
     summary: 'List models',

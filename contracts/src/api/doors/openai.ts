@@ -1,4 +1,61 @@
 // OpenAI's embeddings and models, whose path Jina's and Voyage's bodies share.
+import { z } from 'zod';
+import { InputItem } from '../embed.ts';
+import { ModelEntry } from '../models.ts';
 import type { Operation } from '../operation.ts';
+import { embeddingList, unused } from './fields.ts';
 
-export const OPENAI_OPERATIONS = {} as const satisfies Record<string, Operation>;
+export const OpenAIEmbeddingsRequest = z
+  .strictObject({
+    model: z.string().optional().describe('Id of a model from GET /v1/models; absent: the first one.'),
+    input: z
+      .union([InputItem, z.array(InputItem)])
+      .describe('A text or a list of texts; items with an image are taken too, which OpenAI does not have.'),
+    encoding_format: z
+      .enum(['float', 'base64'])
+      .optional()
+      .describe('`float`: JSON numbers. `base64`: little-endian float32. Absent: `float`.'),
+    dimensions: z.int().positive().optional().describe('Length of the vectors; absent: the full length.'),
+    user: unused(),
+  })
+  .meta({ title: 'OpenAIEmbeddingsRequest', description: "OpenAI's body." });
+export type OpenAIEmbeddingsRequest = z.infer<typeof OpenAIEmbeddingsRequest>;
+
+export const OpenAIEmbeddings = embeddingList({
+  embedding: z.union([z.array(z.number()), z.string()]).describe('Unit vector, in the form that was asked for.'),
+  usage: z
+    .strictObject({
+      prompt_tokens: z.int().nonnegative().describe('Tokens that were read of all texts.'),
+      total_tokens: z.int().nonnegative().describe('The same: images have no tokens.'),
+    })
+    .describe('What the request took.'),
+}).meta({ title: 'OpenAIEmbeddings', description: "OpenAI's answer." });
+export type OpenAIEmbeddings = z.infer<typeof OpenAIEmbeddings>;
+
+export const OPENAI_OPERATIONS = {
+  createEmbeddings: {
+    method: 'POST',
+    path: '/v1/embeddings',
+    aliases: ['/embeddings'],
+    door: 'openai',
+    scope: 'embed',
+    summary: 'Embeddings as OpenAI answers them',
+    request: OpenAIEmbeddingsRequest,
+    examples: {
+      one: { value: { input: 'a dog running through snow' } },
+      base64: { value: { input: ['a dog', 'a cat'], encoding_format: 'base64', dimensions: 256 } },
+    },
+    answer: 'Embeddings in the order of the input.',
+    response: OpenAIEmbeddings,
+  },
+  retrieveModel: {
+    method: 'GET',
+    path: '/v1/models/{id}',
+    aliases: ['/models/{id}'],
+    door: 'openai',
+    scope: 'embed',
+    summary: 'One model',
+    answer: 'The model, its dimensions, context length and limits.',
+    response: ModelEntry,
+  },
+} as const satisfies Record<string, Operation>;

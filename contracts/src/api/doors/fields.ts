@@ -1,0 +1,40 @@
+// Fields that the doors of other services share.
+import { z } from 'zod';
+import { Digest } from '../../model/artefact.ts';
+import { Modality, TruncationReceipt } from '../embed.ts';
+
+/** What a service's clients send and what changes nothing here. */
+export const unused = () => z.unknown().optional().describe('Taken and not used.');
+
+/** Ours beside a vector in another service's answer; its clients keep or ignore it. */
+export const OWN_FIELDS = {
+  modality: Modality.describe('Ours: what the item was.'),
+  space_id: Digest.describe('Ours: the space of the vector; those of different spaces must not be compared.'),
+  truncation: TruncationReceipt.optional().describe('Ours: how much of the text was read; absent for images.'),
+};
+
+/** The list that OpenAI, Jina and Voyage answer with, whose vectors and usage differ. */
+export function embeddingList<V extends z.ZodType, U extends z.ZodType>({
+  embedding,
+  usage,
+}: {
+  embedding: V;
+  usage: U;
+}) {
+  return z.strictObject({
+    object: z.literal('list').describe('Name of this form.'),
+    data: z
+      .array(
+        z.strictObject({
+          object: z.literal('embedding').describe('Name of this form.'),
+          index: z.int().nonnegative().describe('Index of the item in the input.'),
+          embedding,
+          ...OWN_FIELDS,
+        }),
+      )
+      .describe('One embedding per item, in the order of the input.'),
+    model: z.string().describe('Id of the model that answered.'),
+    space_id: Digest.describe('Ours: the space of the vectors.'),
+    usage,
+  });
+}
