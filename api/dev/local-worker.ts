@@ -53,7 +53,11 @@ export async function startWorker({
       ...variables,
     },
     r2Buckets: pollMs !== undefined ? [BUCKET] : [],
-    assets: { directory: playground, routerConfig: { has_user_worker: true } },
+    assets: {
+      directory: playground,
+      binding: 'ASSETS',
+      routerConfig: { has_user_worker: true, static_routing: { user_worker: ['/'] } },
+    },
     handleStructuredLogs({ level, message }) {
       const event = readEvent(FollowEvent, message);
       if (event) onEvent(event);

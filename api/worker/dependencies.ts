@@ -12,6 +12,8 @@ export interface Dependencies {
   admission: Admission;
   /** The document of GET /openapi.json. */
   openapi: object;
+  /** Serves the static files; absent where the Worker runs without them. */
+  files?: ((request: Request) => Promise<Response>) | undefined;
 }
 
 /** What is known of a request by its end: for logs, metrics, quotas and the headers of its answer. Never content. */

@@ -3,6 +3,7 @@ import { z } from 'zod';
 import { ENVARS } from '../../contracts/src/envars.ts';
 import type { R2Reader } from '../registry/stores/r2.ts';
 
+const isFetcher = (value: unknown) => typeof value === 'object' && value !== null && 'fetch' in value;
 const isBucket = (value: unknown) => typeof value === 'object' && value !== null && 'get' in value;
 
 export const Env = z.object({
@@ -16,6 +17,8 @@ export const Env = z.object({
   AWS_REGION: z.string().min(1).optional(),
   /** R2 bucket with the model registry; absent: the embedded model only. */
   MODELS: z.custom<R2Reader>(isBucket, 'not a bucket').optional(),
+  /** The static files, for the paths that the Worker answers first; absent: there is no page. */
+  ASSETS: z.custom<{ fetch(request: Request): Promise<Response> }>(isFetcher, 'not static files').optional(),
   [ENVARS.modelName]: z.string().optional(),
   [ENVARS.registrySeconds]: z.coerce.number().positive().default(60),
 });

@@ -26,7 +26,7 @@ export default {
 } satisfies ExportedHandler<Env>;
 
 function assemble(env: Env) {
-  const { ENCODER_URL: url, MODELS: bucket, MODEL_NAME: name, MODEL_REGISTRY_SECONDS: seconds } = env;
+  const { ENCODER_URL: url, MODELS: bucket, MODEL_NAME: name, MODEL_REGISTRY_SECONDS: seconds, ASSETS: assets } = env;
   const images = createImageEncoder(url, { send: sender(env) });
   const lock = createLock(OPENING_MS);
   const engine = ENGINES.onnx({ wasm, pause: () => sleep(0), alone: (work) => withLease(lock, work) });
@@ -42,7 +42,8 @@ function assemble(env: Env) {
         probeImages: async (space) => void (url && (await probeImageEncoder(images, space))),
       })
     : provideModel(bundledModel, engine);
-  return createApp({ provider, images, admission: createAdmission(), openapi });
+  const files = assets && ((request: Request) => assets.fetch(request));
+  return createApp({ provider, images, admission: createAdmission(), openapi, files });
 }
 
 /** Calls to the encoder are signed where there are keys. */

@@ -1,5 +1,71 @@
 // Text Embeddings Inference's and Hugging Face's bare bodies.
-import type { TEI_OPERATIONS } from '../../../contracts/src/api/doors/tei.ts';
-import type { Handler } from '../dependencies.ts';
+import {
+  TeiEmbedRequest,
+  type TeiEmbedResponse,
+  type TEI_OPERATIONS,
+  TeiSimilarityRequest,
+  type TeiSimilarityResponse,
+} from '../../../contracts/src/api/doors/tei.ts';
+import type { Truncate } from '../../../contracts/src/api/embed.ts';
+import { embed } from '../../core/embed.ts';
+import { similarity } from '../../core/similarity/similarity.ts';
+import { parseRequest } from '../../core/validation.ts';
+import { encodeEmbedding } from '../../core/vectors/vectors.ts';
+import type { Call, Handler } from '../dependencies.ts';
+import { readJson } from '../http/body.ts';
+import type { Reply } from '../http/reply.ts';
+import { withModel } from '../with-model.ts';
 
-export const TEI_HANDLERS: Record<keyof typeof TEI_OPERATIONS, Handler> = {};
+export const TEI_HANDLERS: Record<keyof typeof TEI_OPERATIONS, Handler> = {
+  async task(call) {
+    const body = await readJson(call.request);
+    const inputs = fieldOf(body, 'inputs');
+    return fieldOf(inputs, 'source_sentence') === undefined ? teiEmbed(call, body) : teiSimilarity(call, body);
+  },
+};
+
+/** Our own bodies on the same paths have no `inputs`. */
+export function isTeiBody(body: unknown): boolean {
+  return fieldOf(body, 'inputs') !== undefined && ['input', 'a', 'b'].every((key) => fieldOf(body, key) === undefined);
+}
+
+function fieldOf(value: unknown, key: string): unknown {
+  return typeof value === 'object' && value !== null && Object.hasOwn(value, key) ? Reflect.get(value, key) : undefined;
+}
+
+export async function teiEmbed(call: Call, body: unknown): Promise<Reply> {
+  call.record.door = 'tei';
+  const { inputs, model, dimensions, parameters, ...options } = parseRequest(TeiEmbedRequest, body);
+  const input = typeof inputs === 'string' ? [inputs] : inputs;
+  const asked = { model, dimensions, input, field: 'inputs', truncate: truncateOf({ ...parameters, ...options }) };
+  const { embedded } = await withModel(call, (current, engines) => embed(current, engines, asked));
+  const vectors = embedded.map(({ embedding }) => encodeEmbedding(embedding, 'float') as number[]);
+  return { json: vectors satisfies TeiEmbedResponse };
+}
+
+export async function teiSimilarity(call: Call, body: unknown): Promise<Reply> {
+  call.record.door = 'tei';
+  const { inputs, model, parameters = {} } = parseRequest(TeiSimilarityRequest, body);
+  const asked = {
+    model,
+    a: [inputs.source_sentence],
+    b: inputs.sentences,
+    fields: { a: 'inputs.source_sentence', b: 'inputs.sentences' },
+    mode: 'matrix' as const,
+    truncate: truncateOf(parameters),
+  };
+  const answer = await withModel(call, (current, engines) => similarity(current, engines, asked));
+  const [scores = []] = answer.mode === 'matrix' ? answer.scores : [];
+  return { json: scores satisfies TeiSimilarityResponse };
+}
+
+interface TeiTruncation {
+  truncate?: boolean | undefined;
+  truncation_direction?: 'left' | 'right' | 'Left' | 'Right' | undefined;
+}
+
+/** TEI cuts by default since its version 1.9, as we do. */
+function truncateOf({ truncate = true, truncation_direction: direction = 'right' }: TeiTruncation): Truncate {
+  if (!truncate) return 'none';
+  return direction.toLowerCase() === 'left' ? 'start' : 'end';
+}

@@ -5,7 +5,7 @@ export interface ReplyOptions {
   status?: number;
   headers?: Record<string, string>;
 }
-export type Reply = ReplyOptions & ({ json: object } | { stream: ReadableStream<Uint8Array> });
+export type Reply = ReplyOptions & ({ json: object } | { stream: ReadableStream<Uint8Array> | null });
 
 export function toResponse(reply: Reply): Response {
   const { status = 200, headers = {} } = reply;

@@ -10,6 +10,7 @@ import { type Embedded, type EmbedOutput, embed } from '../../core/embed.ts';
 import { parseRequest } from '../../core/validation.ts';
 import { encodeEmbedding, type Quantisation } from '../../core/vectors/vectors.ts';
 import type { Call } from '../dependencies.ts';
+import { isTeiBody, teiEmbed } from '../doors/tei.ts';
 import { readJsonOrForm } from '../http/body.ts';
 import { parseEmbedForm } from '../http/form.ts';
 import type { Reply } from '../http/reply.ts';
@@ -17,6 +18,7 @@ import { withModel } from '../with-model.ts';
 
 export async function embedRoute(call: Call): Promise<Reply> {
   const body = await readJsonOrForm(call.request);
+  if ('json' in body && isTeiBody(body.json)) return teiEmbed(call, body.json);
   const asked = 'form' in body ? await parseEmbedForm(body.form) : parseRequest(EmbedRequest, body.json);
   const input = Array.isArray(asked.input) ? asked.input : [asked.input];
   const output = await withModel(call, (model, engines) => embed(model, engines, { ...asked, input }));

@@ -4,9 +4,11 @@ import type { Handler } from '../dependencies.ts';
 import { embedRoute } from './embed.ts';
 import { liveRoute, readyRoute } from './health.ts';
 import { modelsRoute } from './models.ts';
+import { pageRoute } from './page.ts';
 import { similarityRoute } from './similarity.ts';
 
 export const OWN_HANDLERS: Record<OwnOperationId, Handler> = {
+  page: pageRoute,
   embed: embedRoute,
   similarity: similarityRoute,
   listModels: modelsRoute,

@@ -3,12 +3,15 @@ import { type SimilarityItem, SimilarityRequest } from '../../../contracts/src/a
 import { similarity } from '../../core/similarity/similarity.ts';
 import { parseRequest } from '../../core/validation.ts';
 import type { Call } from '../dependencies.ts';
+import { isTeiBody, teiSimilarity } from '../doors/tei.ts';
 import { readJson } from '../http/body.ts';
 import type { Reply } from '../http/reply.ts';
 import { withModel } from '../with-model.ts';
 
 export async function similarityRoute(call: Call): Promise<Reply> {
-  const asked = parseRequest(SimilarityRequest, await readJson(call.request));
+  const body = await readJson(call.request);
+  if (isTeiBody(body)) return teiSimilarity(call, body);
+  const asked = parseRequest(SimilarityRequest, body);
   const sides = { a: listOf(asked.a), b: listOf(asked.b) };
   return { json: await withModel(call, (model, engines) => similarity(model, engines, { ...asked, ...sides })) };
 }

@@ -32,6 +32,7 @@ export function openApi(version: string): object {
 
 function describeOperation(id: string, operation: Operation, components: Map<string, z.ZodType>): object {
   const { method, path, aliases = [], summary, description, request, form, examples, answer, response } = operation;
+  const { answerType = 'application/json' } = operation;
   const also = aliases.length > 0 ? `The same as ${aliases.join(', ')}.` : '';
   const text = [description, also].filter(Boolean).join(' ');
   const content = {
@@ -53,7 +54,7 @@ function describeOperation(id: string, operation: Operation, components: Map<str
     ...(parameters.length > 0 ? { parameters } : {}),
     ...(request ? { requestBody: { required: true, content } } : {}),
     responses: {
-      '200': { description: answer, content: { 'application/json': { schema: place(response, components) } } },
+      '200': { description: answer, content: { [answerType]: { schema: place(response, components) } } },
       ...errorResponses(method === 'POST' ? POST_ERRORS : GET_ERRORS),
     },
   };
@@ -62,6 +63,9 @@ function describeOperation(id: string, operation: Operation, components: Map<str
 /** A schema with a title is a component of that name, any other one is written where it is used. */
 function place(schema: z.ZodType, components: Map<string, z.ZodType>): object {
   const { title } = schema.meta() ?? {};
+  if (title === undefined && schema instanceof z.ZodUnion) {
+    return { anyOf: schema.options.map((option) => place(option as z.ZodType, components)) };
+  }
   if (title === undefined) return componentOf(schema);
   const known = components.get(title);
   if (known && known !== schema) throw new Error(`two documents of /openapi.json are called ${title}`);

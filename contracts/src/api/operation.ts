@@ -32,5 +32,7 @@ export interface Operation {
   examples?: Record<string, Example>;
   /** The answer 200; a sentence that says what it is. */
   answer: string;
+  /** Media type of the answer, where it is not JSON. */
+  answerType?: string;
   response: z.ZodType;
 }

@@ -2,7 +2,13 @@
 import { z } from 'zod';
 import { COHERE_OPERATIONS } from './doors/cohere.ts';
 import { OPENAI_OPERATIONS } from './doors/openai.ts';
-import { TEI_OPERATIONS } from './doors/tei.ts';
+import {
+  TEI_OPERATIONS,
+  TeiEmbedRequest,
+  TeiEmbedResponse,
+  TeiSimilarityRequest,
+  TeiSimilarityResponse,
+} from './doors/tei.ts';
 import { VOYAGE_OPERATIONS } from './doors/voyage.ts';
 import { EmbedRequest, EmbedResponse } from './embed.ts';
 import { LiveReport, ModelList, ReadyReport } from './models.ts';
@@ -29,20 +35,32 @@ const EMBED_FORM = {
 };
 
 const OWN_OPERATIONS = {
+  page: {
+    method: 'GET',
+    path: '/',
+    door: 'own',
+    scope: null,
+    summary: 'The playground',
+    answer: 'A page to try the service with.',
+    answerType: 'text/html',
+    response: z.string().describe('HTML.'),
+  },
   embed: {
     method: 'POST',
     path: '/embed',
     door: 'own',
     scope: 'embed',
     summary: 'Embed texts and images',
-    request: EmbedRequest,
+    description: 'With `inputs` instead of `input`, the body and the answer are those of Text Embeddings Inference.',
+    request: z.union([EmbedRequest, TeiEmbedRequest]),
     form: EMBED_FORM,
     examples: {
       one: { value: { input: 'a dog running through snow' } },
       many: { value: { input: ['a dog', { text: 'a cat' }], types: ['float', 'int8'], dimensions: 128 } },
+      tei: { value: { inputs: ['a dog', 'a cat'], truncate: true } },
     },
     answer: 'Embeddings in the order of the input.',
-    response: EmbedResponse,
+    response: z.union([EmbedResponse, TeiEmbedResponse]),
   },
   similarity: {
     method: 'POST',
@@ -50,13 +68,15 @@ const OWN_OPERATIONS = {
     door: 'own',
     scope: 'embed',
     summary: 'Score two sides against each other',
-    request: SimilarityRequest,
+    description: 'With `inputs` instead of `a` and `b`, the body and the answer are those of Text Embeddings Inference.',
+    request: z.union([SimilarityRequest, TeiSimilarityRequest]),
     examples: {
       matrix: { value: { a: ['a dog', 'a boat'], b: ['ein Hund', 'un bateau'] } },
       best: { value: { a: 'a dog in snow', b: ['a cat', 'a husky in winter'], mode: 'top_k', top_k: 1 } },
+      tei: { value: { inputs: { source_sentence: 'a dog', sentences: ['ein Hund', 'a boat'] } } },
     },
     answer: 'Cosines and calibrated scores.',
-    response: SimilarityResponse,
+    response: z.union([SimilarityResponse, TeiSimilarityResponse]),
   },
   listModels: {
     method: 'GET',
@@ -71,6 +91,7 @@ const OWN_OPERATIONS = {
   isLive: {
     method: 'GET',
     path: '/health/live',
+    aliases: ['/health', '/ping'],
     door: 'own',
     scope: null,
     summary: 'Is the process alive?',
