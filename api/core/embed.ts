@@ -49,6 +49,8 @@ export interface EmbedInput {
   input: Item[];
   dimensions?: number | undefined;
   truncate?: Truncate | undefined;
+  /** What the request calls its items; absent: `input`. */
+  field?: string;
 }
 export interface EmbedOutput {
   model: string;
@@ -64,7 +66,11 @@ export async function embed(model: Model, engines: Engines, asked: EmbedInput): 
   const { id, tier } = chooseModel(model, asked.model);
   const dimensions = chooseDimensions(model, asked.dimensions);
   const options = { tier, dimensions, truncate: asked.truncate ?? 'end' };
-  const { embedded, usage } = await embedItems({ model, engines }, placeItems(asked.input, 'input'), options);
+  const { embedded, usage } = await embedItems(
+    { model, engines },
+    placeItems(asked.input, asked.field ?? 'input'),
+    options,
+  );
   const { space_id } = model.manifest;
   return { model: id, space_id, dimensions, quantisation: DEFAULT_QUANTISATION, embedded, usage };
 }

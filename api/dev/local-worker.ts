@@ -56,7 +56,8 @@ export async function startWorker({
     assets: {
       directory: playground,
       binding: 'ASSETS',
-      routerConfig: { has_user_worker: true, static_routing: { user_worker: ['/'] } },
+      routerConfig: { has_user_worker: true },
+      run_worker_first: ['/'],
     },
     handleStructuredLogs({ level, message }) {
       const event = readEvent(FollowEvent, message);

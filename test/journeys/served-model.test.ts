@@ -95,6 +95,34 @@ describe('similarity', () => {
   });
 });
 
+describe('the root', () => {
+  test('is the playground for a browser, which may keep it', async () => {
+    const page = await fetch(`${server.url}/`);
+    expect(page.headers.get('content-type')).toContain('text/html');
+    expect(page.headers.get('x-content-type-options')).toBe('nosniff');
+    const etag = page.headers.get('etag') ?? '';
+    expect(await page.text()).toContain('<title>edge-clip playground</title>');
+    expect((await fetch(`${server.url}/`, { headers: { 'if-none-match': etag } })).status).toBe(304);
+    expect((await fetch(`${server.url}/`, { method: 'HEAD' })).headers.get('etag')).toBe(etag);
+  });
+
+  test('answers what Hugging Face clients send, with bare lists', async () => {
+    const { status, body } = await post('/', { inputs: ['a dog', 'a boat'], normalize: true, truncate: true });
+    expect([status, body.length, body[0].length]).toEqual([200, 2, 512]);
+    const [alone] = (await embed({ input: 'a dog' })).data;
+    expect(dot(body[0], floats(alone))).toBeCloseTo(1, 5);
+    const inputs = { source_sentence: 'a dog', sentences: ['ein Hund', 'a boat'] };
+    const similar = await post('/', { inputs, parameters: {} });
+    expect(similar.body[0]).toBeGreaterThan(similar.body[1]);
+  });
+
+  test('says in our document what it does not take', async () => {
+    const response = await fetch(`${server.url}/`, { method: 'PUT' });
+    expect([response.status, response.headers.get('allow')]).toEqual([405, 'GET, HEAD, POST']);
+    expect((await response.json()).code).toBe('method_not_allowed');
+  });
+});
+
 test('the server proves its model by its golden vectors', async () => {
   const response = await fetch(`${server.url}/health/ready`);
   expect(response.status).toBe(200);

@@ -47,8 +47,8 @@ export const BOXES: Record<string, readonly string[]> = {
     'api/worker/model-provider.ts',
   ],
   'api/worker/with-model.ts': ['contracts/src', 'api/core', 'api/worker/dependencies.ts'],
-  'api/worker/routes': HANDLER,
   'api/worker/doors': HANDLER,
+  'api/worker/routes': [...HANDLER, 'api/worker/doors'],
   'api/worker': [
     'contracts/src',
     'api/registry',

@@ -18,12 +18,15 @@ export interface SimilarityInput {
   top_k?: number | undefined;
   dimensions?: number | undefined;
   truncate?: Truncate | undefined;
+  /** What the request calls its sides. */
+  fields?: { a: string; b: string };
 }
 
 /** Both sides are read and checked before either is computed, and then computed together. */
 export async function similarity(model: Model, engines: Engines, asked: SimilarityInput): Promise<SimilarityResponse> {
   const { mode = 'matrix', top_k = DEFAULT_TOP_K, truncate = 'end' } = asked;
-  const [placedA, placedB] = [placeItems(asked.a, 'a'), placeItems(asked.b, 'b')];
+  const fields = asked.fields ?? { a: 'a', b: 'b' };
+  const [placedA, placedB] = [placeItems(asked.a, fields.a), placeItems(asked.b, fields.b)];
   checkMode(asked, mode);
   const { id, tier } = chooseModel(model, asked.model);
   const a = placedA.map((placed) => readEntry(placed, model));

@@ -1,8 +1,8 @@
 // Text Embeddings Inference's and Hugging Face's bare bodies.
 import {
+  type TEI_OPERATIONS,
   TeiEmbedRequest,
   type TeiEmbedResponse,
-  type TEI_OPERATIONS,
   TeiSimilarityRequest,
   type TeiSimilarityResponse,
 } from '../../../contracts/src/api/doors/tei.ts';

@@ -68,7 +68,8 @@ const OWN_OPERATIONS = {
     door: 'own',
     scope: 'embed',
     summary: 'Score two sides against each other',
-    description: 'With `inputs` instead of `a` and `b`, the body and the answer are those of Text Embeddings Inference.',
+    description:
+      'With `inputs` instead of `a` and `b`, the body and the answer are those of Text Embeddings Inference.',
     request: z.union([SimilarityRequest, TeiSimilarityRequest]),
     examples: {
       matrix: { value: { a: ['a dog', 'a boat'], b: ['ein Hund', 'un bateau'] } },

@@ -42,9 +42,10 @@ export const TeiEmbedRequest = z
   .meta({ title: 'TeiEmbedRequest', description: "TEI's body of POST /embed, and feature extraction." });
 export type TeiEmbedRequest = z.infer<typeof TeiEmbedRequest>;
 
-export const TeiEmbedResponse = z
-  .array(z.array(z.number()))
-  .meta({ title: 'TeiEmbedResponse', description: "TEI's answer: one unit vector per text, in the order of `inputs`." });
+export const TeiEmbedResponse = z.array(z.array(z.number())).meta({
+  title: 'TeiEmbedResponse',
+  description: "TEI's answer: one unit vector per text, in the order of `inputs`.",
+});
 export type TeiEmbedResponse = z.infer<typeof TeiEmbedResponse>;
 
 export const TeiSimilarityRequest = z

@@ -1,0 +1,110 @@
+// TEI's and Hugging Face's bodies: bare answers that equal those of our own bodies, on the same paths and on /.
+import { describe, expect, test } from 'vitest';
+import { EmbedResponse } from '../../../../contracts/src/api/embed.ts';
+import { SimilarityResponse } from '../../../../contracts/src/api/similarity.ts';
+import { appOf, CONTEXT, STATIC, tableModel } from '../table-model.ts';
+
+const { post, app } = appOf(await tableModel());
+const model = STATIC;
+const long = Array(CONTEXT + 4)
+  .fill('dog')
+  .concat('running')
+  .join(' ');
+
+async function answer(path: string, body: object): Promise<unknown> {
+  const response = await post(path, body);
+  return response.json();
+}
+
+/** The same texts through our own body. */
+async function own(input: string[], options: object = {}): Promise<unknown[]> {
+  const { data } = EmbedResponse.parse(await answer('/embed', { input, model, ...options }));
+  return data.map(({ embedding }) => embedding);
+}
+
+describe.each(['/embed', '/'])('feature extraction by POST %s', (path) => {
+  test('answers a bare list of vectors, for one text too', async () => {
+    const vectors = await own(['dog', 'running']);
+    expect(await answer(path, { inputs: ['dog', 'running'], model })).toEqual(vectors);
+    expect(await answer(path, { inputs: 'dog', model })).toEqual([vectors[0]]);
+  });
+
+  test('takes what its clients send: nothing of it changes the answer', async () => {
+    const sent = { normalize: true, encoding_format: 'float', options: { wait_for_model: true }, parameters: {} };
+    expect(await answer(path, { inputs: 'dog', model, truncate: true, ...sent })).toEqual(await own(['dog']));
+  });
+
+  test('cuts to the length that was asked for', async () => {
+    expect(await answer(path, { inputs: 'dog', model, dimensions: 8 })).toEqual(await own(['dog'], { dimensions: 8 }));
+  });
+
+  test('cuts a long text at the end, or at its left, or refuses it', async () => {
+    const ofEnd = await own([long], { truncate: 'end' });
+    const ofStart = await own([long], { truncate: 'start' });
+    expect(ofEnd).not.toEqual(ofStart);
+    expect(await answer(path, { inputs: long, model })).toEqual(ofEnd);
+    expect(await answer(path, { inputs: long, model, truncation_direction: 'right' })).toEqual(ofEnd);
+    expect(await answer(path, { inputs: long, model, truncation_direction: 'Left' })).toEqual(ofStart);
+    const parameters = { truncation_direction: 'left' };
+    expect(await answer(path, { inputs: long, model, parameters })).toEqual(ofStart);
+    expect((await post(path, { inputs: long, model, truncate: false })).status).toBe(422);
+  });
+
+  test.each([
+    ['vectors of another length than one', { normalize: false }, /normalize/],
+    ['a prompt, of which this model has none', { prompt_name: 'query' }, /prompt_name/],
+    ['base64, which this answer has no place for', { encoding_format: 'base64' }, /encoding_format/],
+    ['token ids', { inputs: [[101, 2003]] }, /inputs\.0/],
+    ['a list without a text', { inputs: [] }, /inputs is an empty list/],
+  ])('refuses %s', async (_, change, problem) => {
+    const response = await post(path, { inputs: 'dog', model, ...change });
+    expect(response.status).toBe(400);
+    expect(await response.text()).toMatch(problem);
+  });
+});
+
+describe.each(['/similarity', '/'])('sentence similarity by POST %s', (path) => {
+  const inputs = { source_sentence: 'dog', sentences: ['dog', 'running', 'the dog'] };
+
+  test('answers a bare list of cosines in the order of the sentences', async () => {
+    const body = { model, a: inputs.source_sentence, b: inputs.sentences };
+    const ofOwn = SimilarityResponse.parse(await answer('/similarity', body));
+    const [scores] = ofOwn.mode === 'matrix' ? ofOwn.scores : [];
+    expect(scores?.[0]).toBeCloseTo(1, 5);
+    expect(await answer(path, { inputs, model })).toEqual(scores);
+    expect(await answer(path, { inputs, model, parameters: {} })).toEqual(scores);
+  });
+
+  test('refuses what it must not cut', async () => {
+    const cut = { inputs: { ...inputs, sentences: ['dog', long] }, model };
+    expect((await post(path, cut)).status).toBe(200);
+    expect((await post(path, { ...cut, parameters: { truncate: false } })).status).toBe(422);
+  });
+
+  test('names the list that is empty', async () => {
+    const response = await post(path, { inputs: { ...inputs, sentences: [] }, model });
+    expect(response.status).toBe(400);
+    expect(await response.text()).toContain('inputs.sentences is an empty list');
+  });
+});
+
+test('a body with input and inputs is not taken for either', async () => {
+  for (const body of [
+    { input: 'dog', inputs: 'dog' },
+    { inputs: 'dog', input: 'dog' },
+  ]) {
+    const response = await post('/embed', { ...body, model });
+    expect([response.status, await response.text()]).toEqual([400, expect.stringContaining('inputs')]);
+  }
+});
+
+test.each(['/health', '/ping', '/health/live'])('GET %s says that the process answers', async (path) => {
+  expect(await (await app.request(path)).json()).toEqual({ status: 'ok' });
+});
+
+test('GET /models is what GET /v1/models is', async () => {
+  const [short, long] = await Promise.all(
+    ['/models', '/v1/models'].map(async (path) => (await app.request(path)).json()),
+  );
+  expect(short).toEqual(long);
+});
