@@ -1,4 +1,5 @@
 // Every document that two parts exchange, by name: a JSON Schema, a Python type and golden examples exist for each.
+import { ApiKey, ApiKeyFile } from './api/api-key.ts';
 import { BulkDone, BulkError, BulkLine, BulkResult, BulkShard } from './api/bulk.ts';
 import { EmbedRequest, EmbedResponse } from './api/embed.ts';
 import { EncodeRequest, EncodeResponse, EncoderHealth } from './api/encode.ts';
@@ -17,6 +18,8 @@ import { GateDecision, PipelineInput, PipelinePlan, Published, TrainingRequest }
 import { Recipe } from './training/recipe.ts';
 
 export const DOCUMENTS = {
+  ApiKey,
+  ApiKeyFile,
   BulkDone,
   BulkError,
   BulkEvent,

@@ -101,6 +101,13 @@ export const isNamed = (path: string, file: FileName): boolean => path === file 
 export const folderOf = (key: string, file: FileName): string | undefined =>
   key.endsWith(`/${file}`) ? key.slice(0, -file.length - 1) : undefined;
 
+// ---- API keys ----
+
+/** An API key in the namespace that holds nothing else: named by its digest, so that looking one up needs no list. */
+export const apiKeyKey = (digest: string): string => `${API_KEYS}${hexOf(digest)}`;
+/** Where a listing of all of them starts. */
+export const API_KEYS = 'keys/sha256/';
+
 // ---- bulk jobs ----
 
 /** Files of one shard of a bulk job; `input` is in the input folder, the others are in the output folder. */

@@ -50,6 +50,8 @@ it('every document that is stored carries the version of its form', () => {
     ([, schema]) => 'shape' in schema && 'schema_version' in schema.shape,
   );
   expect(stored.map(([name]) => name)).toEqual([
+    'ApiKey',
+    'ApiKeyFile',
     'BulkDone',
     'BulkShard',
     'DataIndex',

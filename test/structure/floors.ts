@@ -68,6 +68,7 @@ export const BOXES: Record<string, readonly string[]> = {
   'api/encoder/pixels': ['contracts/src', 'api/core'],
   'api/encoder': ['contracts/src', 'api/registry', 'api/registry/stores', 'api/core', 'api/encoder/pixels'],
   'api/encoder/hosts': [...API_HOST, 'api/core', 'api/encoder'],
+  'api/keys': API_HOST,
   'api/dev': API_HOST,
   'api/playground': [],
   // ---- the control plane

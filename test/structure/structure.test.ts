@@ -37,6 +37,7 @@ it('only entries and the hosts that they start read the environment', () => {
     'api/encoder/hosts/service.ts',
     'api/dev/local-encoder.ts',
     'api/dev/serve.ts',
+    'api/keys/keys.ts',
     'trainer/container/__main__.py',
     'trainer/control/cli/train.ts',
     'trainer/control/lambda/gate.ts',

@@ -3,6 +3,67 @@
 from typing import Any, Literal, NotRequired, TypedDict
 
 
+class ApiKeyRate(TypedDict):
+    """How fast it may ask."""
+
+    requests_per_minute: int
+    """Requests in a window of 60 seconds."""
+
+
+class ApiKeyQuota(TypedDict):
+    """How much it may ask for."""
+
+    tokens_per_month: int | None
+    """Tokens of texts in a calendar month of UTC; null: as many as it likes."""
+
+    images_per_month: int | None
+    """Images in a calendar month of UTC; null: as many as it likes."""
+
+
+class ApiKey(TypedDict):
+    """Whom the service answers, and how much: one document for each key."""
+
+    schema_version: NotRequired[Literal[1]]
+    """Version of the form of this document; absent means 1."""
+
+    digest: str
+    """SHA-256 of the whole key. The key itself is stored nowhere."""
+
+    prefix: str
+    """First characters of the key: what lists and logs show."""
+
+    name: str
+    """Whose key it is, or what for: for people."""
+
+    scopes: list[Literal["embed", "jobs", "admin"]]
+    """What it is good for: `embed` (every answer of the model), `jobs` (bulk jobs), `admin` (metrics)."""
+
+    created_at: str
+    """When it was made, in UTC."""
+
+    expires_at: str | None
+    """From then on it is refused; null: it does not expire."""
+
+    revoked_at: str | None
+    """Since then it is refused; null: it is not revoked."""
+
+    rate: ApiKeyRate
+    """How fast it may ask."""
+
+    quota: ApiKeyQuota
+    """How much it may ask for."""
+
+
+class ApiKeyFile(TypedDict):
+    """`keys.json`: the keys that a server on this machine accepts."""
+
+    schema_version: NotRequired[Literal[1]]
+    """Version of the form of this document; absent means 1."""
+
+    keys: list[ApiKey]
+    """In the order in which they were made."""
+
+
 class BulkDone(TypedDict):
     """`part-NNNN.done.json`, written last: its presence means that the shard is finished."""
 

@@ -1,0 +1,70 @@
+// API keys in a file of this machine that only its owner may read; one writer at a time.
+import { randomUUID } from 'node:crypto';
+import { readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { fileURLToPath } from 'node:url';
+import { type ApiKey, ApiKeyFile } from '../../contracts/src/api/api-key.ts';
+import { SCHEMA_VERSION } from '../../contracts/src/schema-version.ts';
+import { UserError } from '../../contracts/src/user-error.ts';
+import { waitForLock } from '../registry/stores/process-lock.ts';
+import type { KeyStore } from './store.ts';
+
+/** What `npm run keys` writes and `npm start` reads. */
+export const KEY_FILE = fileURLToPath(new URL('../../keys.json', import.meta.url));
+
+/** A command holds the lock for a moment only. */
+const LOCK = { roles: { writer: process.pid }, pollMs: 20, staleMs: 10_000 };
+
+export function openKeyFile(file: string): KeyStore {
+  const list = async () => (await readKeyFile(file)) ?? [];
+  return {
+    name: file,
+    list,
+    async put(key) {
+      const lock = await waitForLock(`${file}.lock`, LOCK);
+      try {
+        const others = (await list()).filter(({ digest }) => digest !== key.digest);
+        await replace(file, { schema_version: SCHEMA_VERSION, keys: inOrder([...others, key]) });
+      } finally {
+        lock.release();
+      }
+    },
+  };
+}
+
+/** The keys of a file; undefined: there is none. */
+export async function readKeyFile(file: string): Promise<ApiKey[] | undefined> {
+  let text: string;
+  try {
+    text = await readFile(file, 'utf8');
+  } catch (error) {
+    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return undefined;
+    throw error;
+  }
+  const parsed = ApiKeyFile.safeParse(parseJson(text));
+  if (parsed.success) return parsed.data.keys;
+  const [issue] = parsed.error.issues;
+  throw new UserError(`${file} is no list of keys: ${issue?.path.join('.') || 'the file'}: ${issue?.message}`);
+}
+
+/** A reader finds the file before or the file after, never a part; it is its owner's alone from the first byte on. */
+async function replace(file: string, document: ApiKeyFile): Promise<void> {
+  const temporary = `${file}.${randomUUID()}.tmp`;
+  try {
+    await writeFile(temporary, `${JSON.stringify(document, null, 2)}\n`, { mode: 0o600, flag: 'wx' });
+    await rename(temporary, file);
+  } finally {
+    await rm(temporary, { force: true });
+  }
+}
+
+export function inOrder(keys: readonly ApiKey[]): ApiKey[] {
+  return [...keys].sort((one, other) => Date.parse(one.created_at) - Date.parse(other.created_at));
+}
+
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}
