@@ -1,19 +1,11 @@
 // From items to embeddings in the same order: what every request for embeddings comes down to.
-import type { Truncate, TruncationReceipt, Usage } from '../../contracts/src/api/embed.ts';
+import type { Modality, Truncate, TruncationReceipt, Usage } from '../../contracts/src/api/embed.ts';
 import type { StopSignal } from '../text/engine.ts';
 import { CoreError } from './errors.ts';
-import {
-  type Item,
-  ofImage,
-  type Place,
-  type PlacedItem,
-  placeItems,
-  type ReadImage,
-  type ReadText,
-  readItem,
-} from './items.ts';
+import { type Item, nameOf, type Place, type PlacedItem, placeItems, placeParts } from './items/items.ts';
+import { ofImage, type ReadImage, type ReadText, readPart } from './items/read.ts';
 import { chooseDimensions, chooseModel, type Model, type Tier } from './model.ts';
-import { cutUnit, DEFAULT_QUANTISATION, isUnit, type Quantisation } from './vectors/vectors.ts';
+import { cutAndNormalise, cutUnit, DEFAULT_QUANTISATION, isUnit, type Quantisation } from './vectors/vectors.ts';
 
 export interface Space {
   id: string;
@@ -30,12 +22,19 @@ export interface Engines {
   admit: Admit;
 }
 
-export interface Embedded {
+export interface EmbeddedPart {
   modality: 'text' | 'image';
-  /** At unit length. */
-  embedding: Float32Array;
   /** How much of a text was read. */
   truncation?: TruncationReceipt;
+}
+export interface Embedded {
+  modality: Modality;
+  /** At unit length. */
+  embedding: Float32Array;
+  /** How much was read of an item that is one text. */
+  truncation?: TruncationReceipt;
+  /** Of an item that has several. */
+  parts?: EmbeddedPart[];
 }
 
 export interface EmbedOptions {
@@ -47,10 +46,10 @@ export interface EmbedOptions {
 export interface EmbedInput {
   model?: string | undefined;
   input: Item[];
+  /** What the request calls its items; absent: `input`. */
+  field?: string | undefined;
   dimensions?: number | undefined;
   truncate?: Truncate | undefined;
-  /** What the request calls its items; absent: `input`. */
-  field?: string;
 }
 export interface EmbedOutput {
   model: string;
@@ -75,7 +74,8 @@ export async function embed(model: Model, engines: Engines, asked: EmbedInput): 
   return { model: id, space_id, dimensions, quantisation: DEFAULT_QUANTISATION, embedded, usage };
 }
 
-type Read = { place: Place } & (ReadText | ReadImage);
+type ReadPart = { place: Place } & (ReadText | ReadImage);
+type Vectors = Map<ReadPart, Float32Array | undefined>;
 
 export async function embedItems(
   { model, engines }: { model: Model; engines: Engines },
@@ -83,22 +83,32 @@ export async function embedItems(
   { tier, dimensions, truncate }: EmbedOptions,
 ): Promise<{ embedded: Embedded[]; usage: Usage }> {
   const reader = { tokenizer: await model.tokenizer(), manifest: model.manifest, tier, truncate };
-  const read = items.map((item): Read => ({ place: item.place, ...readItem(item, reader) }));
-  const texts = read.filter((item) => item.modality === 'text');
-  const images = read.filter((item) => item.modality === 'image');
+  const read = items.map((item) =>
+    placeParts(item).map((placed): ReadPart => ({ place: placed.place, ...readPart(placed, reader) })),
+  );
+  const texts = read.flat().filter((part) => part.modality === 'text');
+  const images = read.flat().filter((part) => part.modality === 'image');
 
   // Images first: an image encoder that is down should not have cost the computation of the texts.
-  const vectors = new Map<Read, Float32Array | undefined>([
+  const vectors = new Map<ReadPart, Float32Array | undefined>([
     ...(await encodeImages(model, engines.images, images)),
     ...(await encodeTexts({ model, tier }, engines.admit, texts)),
   ]);
-  const embedded = read.map((item): Embedded => {
-    const embedding = finish(vectors.get(item), dimensions, item.place);
-    const { modality } = item;
-    return modality === 'image' ? { modality, embedding } : { modality, embedding, truncation: item.truncation };
+  const embedded = read.map((parts): Embedded => {
+    const embedding = finish(parts, { vectors, dimensions });
+    const [part] = parts;
+    if (part && parts.length === 1) return { ...receipt(part), embedding };
+    const modalities = new Set(parts.map(({ modality }) => modality));
+    const modality = modalities.size > 1 ? 'mixed' : (part?.modality ?? 'mixed');
+    return { modality, embedding, parts: parts.map(receipt) };
   });
   const tokens = texts.reduce((sum, { truncation }) => sum + truncation.tokens_seen, 0);
   return { embedded, usage: { prompt_tokens: tokens, images: images.length, total_tokens: tokens } };
+}
+
+function receipt(part: ReadPart): EmbeddedPart {
+  const { modality } = part;
+  return modality === 'image' ? { modality } : { modality, truncation: part.truncation };
 }
 
 async function encodeImages<T extends ReadImage & { place: Place }>(
@@ -133,10 +143,21 @@ async function encodeTexts<T extends { ids: ReadText['ids'] }>(
 }
 
 /** Both encoders give unit vectors, so only a shorter one needs its length again. What is not finite never leaves. */
-function finish(vector: Float32Array | undefined, dimensions: number, { item }: Place): Float32Array {
-  const embedding = vector && cutUnit(vector, dimensions);
-  if (embedding && isUnit(embedding)) return embedding;
-  throw new CoreError('non_finite_embedding', `The model's output for item ${item} is not a finite unit vector.`, {
-    item,
-  });
+function finish(parts: ReadPart[], { vectors, dimensions }: { vectors: Vectors; dimensions: number }): Float32Array {
+  const computed = parts.map((part) => checkUnit(vectors.get(part), part.place));
+  const [whole] = computed.length === 1 ? computed : [meanOf(computed)];
+  return checkUnit(whole && cutUnit(whole, dimensions), parts[0]?.place);
+}
+
+/** At unit length, so that the sum will do. Of whole vectors, so that every part counts the same however much is cut. */
+function meanOf(vectors: Float32Array[]): Float32Array {
+  const length = vectors[0]?.length ?? 0;
+  const sum = Float64Array.from({ length }, (_, i) => vectors.reduce((value, vector) => value + (vector[i] ?? 0), 0));
+  return cutAndNormalise(sum, length);
+}
+
+function checkUnit(vector: Float32Array | undefined, place: Place | undefined): Float32Array {
+  if (vector && isUnit(vector)) return vector;
+  const message = `The model's output for item ${place ? nameOf(place) : 0} is not a finite unit vector.`;
+  throw new CoreError('non_finite_embedding', message, { ...place });
 }

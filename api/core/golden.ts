@@ -2,7 +2,7 @@
 import type { GoldenCheck } from '../../contracts/src/api/models.ts';
 import type { GoldenVector } from '../../contracts/src/model/manifest.ts';
 import { CoreError } from './errors.ts';
-import { readText } from './items.ts';
+import { readText } from './items/read.ts';
 import type { Model } from './model.ts';
 import { cutUnit, dot, isUnit } from './vectors/vectors.ts';
 

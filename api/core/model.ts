@@ -1,5 +1,5 @@
 // The model that requests are answered with, and what a request may choose of it.
-import { EmbeddingType, LIMITS } from '../../contracts/src/api/embed.ts';
+import { EmbeddingType, LIMITS, Modality } from '../../contracts/src/api/embed.ts';
 import type { ModelEntry, ModelList } from '../../contracts/src/api/models.ts';
 import type { ModelManifest } from '../../contracts/src/model/manifest.ts';
 import type { Encode, Tokenizer } from '../text/engine.ts';
@@ -62,7 +62,7 @@ export function listModels(model: Model): ModelList {
       owned_by: 'edge-clip',
       version,
       tier,
-      modalities: ['text', 'image'],
+      modalities: Modality.options,
       space_id,
       embed_dim,
       dimensions: allowedDimensions(model).sort((a, b) => b - a),

@@ -1,9 +1,9 @@
 // Documents of any modality in the order of how well they match a query: what every request for reranking comes down to.
 import type { Truncate, TruncationReceipt, Usage } from '../../contracts/src/api/embed.ts';
 import { type Engines, embedItems } from './embed.ts';
-import { type Item, placeItems } from './items.ts';
+import { type Item, placeItems } from './items/items.ts';
 import { chooseModel, type Model } from './model.ts';
-import { cosine, probability } from './similarity/similarity.ts';
+import { cosine, logistic, probability } from './similarity/similarity.ts';
 
 export interface RerankInput {
   model?: string | undefined;
@@ -50,7 +50,9 @@ export async function rerank(model: Model, engines: Engines, asked: RerankInput)
   if (!asking) throw new Error('nothing came back for the query');
   const ranked = documents.map((document, index): Ranked => {
     const score = cosine(asking, document);
-    const relevance = probability(score, [asking.modality, document.modality], calibration);
+    // Cosines with a text and an image together lie between those with either; the map of a text and an image is nearest.
+    const relevance =
+      probability(score, [asking.modality, document.modality], calibration) ?? logistic(score, calibration.text_image);
     const { truncation } = document;
     return { index, score, relevance, ...(truncation ? { truncation } : {}) };
   });

@@ -1,10 +1,10 @@
 // Scores two sides against each other: texts, images and ready vectors, as a matrix, as pairs or as the best matches.
 import { EmbeddingType, LIMITS, type Modality, type Truncate } from '../../../contracts/src/api/embed.ts';
 import type { SimilarityMode, SimilarityResponse, VectorItem } from '../../../contracts/src/api/similarity.ts';
-import type { ModelManifest } from '../../../contracts/src/model/manifest.ts';
+import type { Calibration, ModelManifest } from '../../../contracts/src/model/manifest.ts';
 import { type Engines, embedItems } from '../embed.ts';
 import { CoreError } from '../errors.ts';
-import { type Item, type PlacedItem, placeItems } from '../items.ts';
+import { type Item, type PlacedItem, placeItems } from '../items/items.ts';
 import { allowedDimensions, chooseDimensions, chooseModel, type Model } from '../model.ts';
 import { cutAndNormalise, decodeEmbedding, dot, isBitType, isUnit, type WrittenVector } from '../vectors/vectors.ts';
 
@@ -121,20 +121,24 @@ function cosineOfSigns(a: Float32Array, b: Float32Array): number {
   return Math.sin((Math.PI / 2) * (agreement / a.length));
 }
 
-/** Null for estimates and for unknown modalities. */
+/** Null for estimates and where a modality is not known. */
 function calibrate(score: number, [a, b]: [Scored, Scored], calibration: ScoreOptions['calibration']): number | null {
   if (!a.modality || !b.modality || a.isBits || b.isBits) return null;
   return probability(score, [a.modality, b.modality], calibration);
 }
 
-/** That both mean the same: fitted on cosines of dev pairs, one map per pair of modalities. */
+/** That both mean the same: fitted on cosines of dev pairs, one map per pair of modalities; null for others. */
 export function probability(
   score: number,
   [a, b]: [Modality, Modality],
   { text_text, image_image, text_image }: ModelManifest['calibration'],
-): number {
+): number | null {
+  if (a === 'mixed' || b === 'mixed') return null;
   const ofOneKind = a === 'text' ? text_text : image_image;
-  const { scale, bias } = a === b ? ofOneKind : text_image;
+  return logistic(score, a === b ? ofOneKind : text_image);
+}
+
+export function logistic(score: number, { scale, bias }: Calibration): number {
   return 1 / (1 + Math.exp(-(scale * score + bias)));
 }
 

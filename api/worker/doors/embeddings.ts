@@ -4,13 +4,14 @@ import { CoreError } from '../../core/errors.ts';
 
 /** OpenAI's list but for its usage, which differs by service. */
 export function listEmbeddings<V>({ model, space_id, embedded }: EmbedOutput, write: (vector: Float32Array) => V) {
-  const item = ({ embedding, modality, truncation }: Embedded, index: number) => ({
+  const item = ({ embedding, modality, truncation, parts }: Embedded, index: number) => ({
     object: 'embedding' as const,
     index,
     embedding: write(embedding),
     modality,
     space_id,
     ...(truncation ? { truncation } : {}),
+    ...(parts ? { parts } : {}),
   });
   return { object: 'list' as const, data: embedded.map(item), model, space_id };
 }

@@ -6,6 +6,7 @@ import {
 } from '../../../contracts/src/api/doors/openai.ts';
 import { embed } from '../../core/embed.ts';
 import { CoreError } from '../../core/errors.ts';
+import { toItem } from '../../core/items/content.ts';
 import { retrieveModel } from '../../core/model.ts';
 import { parseRequest } from '../../core/validation.ts';
 import { encodeEmbedding } from '../../core/vectors/vectors.ts';
@@ -20,7 +21,7 @@ async function createEmbeddings(call: Call): Promise<Reply> {
   refuseTokenIds(body);
   const asked = parseRequest(OpenAIEmbeddingsRequest, body);
   const { model, dimensions, encoding_format: type = 'float' } = asked;
-  const input = Array.isArray(asked.input) ? asked.input : [asked.input];
+  const input = [asked.input].flat().map(toItem);
   const names = { list: 'input', isSingle: !Array.isArray(asked.input) };
   const output = await withModel(call, (current, engines) =>
     namingFields(names, () => embed(current, engines, { model, input, dimensions })),

@@ -2,7 +2,7 @@
 import { EmbedRequest } from '../../../contracts/src/api/embed.ts';
 import type { EmbedInput } from '../../core/embed.ts';
 import { CoreError } from '../../core/errors.ts';
-import type { Item } from '../../core/items.ts';
+import type { Item } from '../../core/items/items.ts';
 import { parseRequest } from '../../core/validation.ts';
 
 const Options = EmbedRequest.omit({ input: true });

@@ -1,5 +1,7 @@
 // POST /similarity: two sides, embedded or ready, as a matrix, pairs or the best matches.
-import { type SimilarityItem, SimilarityRequest } from '../../../contracts/src/api/similarity.ts';
+import { SimilarityRequest, type VectorItem } from '../../../contracts/src/api/similarity.ts';
+import { toItem } from '../../core/items/content.ts';
+import type { Item } from '../../core/items/items.ts';
 import { similarity } from '../../core/similarity/similarity.ts';
 import { parseRequest } from '../../core/validation.ts';
 import type { Call } from '../dependencies.ts';
@@ -16,6 +18,6 @@ export async function similarityRoute(call: Call): Promise<Reply> {
   return { json: await withModel(call, (model, engines) => similarity(model, engines, { ...asked, ...sides })) };
 }
 
-function listOf(side: SimilarityRequest['a']): SimilarityItem[] {
-  return Array.isArray(side) ? side : [side];
+function listOf(side: SimilarityRequest['a']): (Item | VectorItem)[] {
+  return [side].flat().map((item) => (typeof item !== 'string' && 'embedding' in item ? item : toItem(item)));
 }

@@ -281,11 +281,76 @@ class ImageItem(TypedDict):
     """An image file."""
 
     image: str
-    """A data URI or bare base64 of a JPEG, PNG, WebP, GIF or AVIF file."""
+    """A data URI or bare base64 of a JPEG, PNG, WebP, GIF or AVIF file. Links are refused: nothing is fetched."""
 
 
-InputItem = str | TextItem | ImageItem
-"""A text, as a string or an object, or an image."""
+class TextContent(TypedDict):
+    """A text, as a content part of a chat message."""
+
+    type: Literal["text"]
+    """It is a text."""
+
+    text: str
+    """The text itself."""
+
+
+class ImageUrl(TypedDict):
+    """Where the image is."""
+
+    url: str
+    """A data URI or bare base64 of a JPEG, PNG, WebP, GIF or AVIF file. Links are refused: nothing is fetched."""
+
+    detail: NotRequired[Any]
+    """Taken and not used."""
+
+
+class ImageUrlContent(TypedDict):
+    """An image, as a content part of a chat message."""
+
+    type: Literal["image_url"]
+    """It is an image."""
+
+    image_url: str | ImageUrl
+    """A data URI or bare base64 of a JPEG, PNG, WebP, GIF or AVIF file. Links are refused: nothing is fetched.
+    As a string or in an object.
+    """
+
+
+class ImageBase64Content(TypedDict):
+    """An image, as a content part in the form of Voyage."""
+
+    type: Literal["image_base64"]
+    """It is an image."""
+
+    image_base64: str
+    """A data URI or bare base64 of a JPEG, PNG, WebP, GIF or AVIF file. Links are refused: nothing is fetched."""
+
+
+ContentPart = TextItem | ImageItem | TextContent | ImageUrlContent | ImageBase64Content
+"""A text or an image, alone or as a part of an item."""
+
+
+class TextImageItem(TypedDict):
+    """A text and an image that become one vector."""
+
+    text: str
+    """The text itself."""
+
+    image: str
+    """A data URI or bare base64 of a JPEG, PNG, WebP, GIF or AVIF file. Links are refused: nothing is fetched."""
+
+
+class ContentItem(TypedDict):
+    """Several texts and images that become one vector."""
+
+    content: list[ContentPart]
+    """Texts and images that become one vector; each counts as an item."""
+
+
+InputItem = str | ContentPart | TextImageItem | ContentItem
+"""A text, as a string or an object, an image, or several of them together. Several become one vector: the
+mean of their unit vectors, at unit length.
+"""
 
 
 EmbeddingType = Literal["float", "base64", "int8", "uint8", "binary", "ubinary"]
@@ -318,7 +383,7 @@ class EmbedRequest(TypedDict):
     """What happens to a text that is too long; absent: `end`."""
 
 
-Modality = Literal["text", "image"]
+Modality = Literal["text", "image", "mixed"]
 """What the item was."""
 
 
@@ -343,7 +408,7 @@ EmbeddingByType = TypedDict(
 
 
 class TruncationReceipt(TypedDict):
-    """How much of the text was read; absent for images."""
+    """How much of the text was read; for an item that is one text."""
 
     truncated: bool
     """Whether something was cut off."""
@@ -359,6 +424,16 @@ class TruncationReceipt(TypedDict):
     bytes or code points. The part that was read ends there, or begins there with `truncate: start`. null
     when nothing was cut.
     """
+
+
+class EmbeddedPart(TypedDict):
+    """A part of an item of several texts and images."""
+
+    modality: Literal["text", "image"]
+    """What the part was."""
+
+    truncation: NotRequired[TruncationReceipt]
+    """How much of the text was read; absent for images."""
 
 
 class EmbeddingItem(TypedDict):
@@ -383,7 +458,10 @@ class EmbeddingItem(TypedDict):
     """The space of the vector, so that the item can be sent to /similarity as it is."""
 
     truncation: NotRequired[TruncationReceipt]
-    """How much of the text was read; absent for images."""
+    """How much of the text was read; for an item that is one text."""
+
+    parts: NotRequired[list[EmbeddedPart]]
+    """The parts of an item that has several, in their order."""
 
 
 class Usage(TypedDict):
@@ -1767,9 +1845,12 @@ class VectorItem(TypedDict):
     truncation: NotRequired[TruncationReceipt]
     """Not used: items of an /embed answer are taken as they are."""
 
+    parts: NotRequired[list[EmbeddedPart]]
+    """Not used: items of an /embed answer are taken as they are."""
+
 
 SimilarityItem = InputItem | VectorItem
-"""A text, an image or a ready vector."""
+"""A text, an image, several of them together, or a ready vector."""
 
 
 SimilarityMode = Literal["matrix", "pairs", "top_k"]
@@ -1828,8 +1909,8 @@ class SimilarityMatrix(TypedDict):
     """Cosines in -1..1; scores[i][j] is of a[i] and b[j]."""
 
     calibrated: list[list[float | None]]
-    """Probabilities in 0..1 of the same pairs; null where a ready vector names no modality, or is of bits,
-    whose cosine is an estimate.
+    """Probabilities in 0..1 of the same pairs; null where a vector is of texts and images together, where a
+    ready one names no modality, and where it is of bits, whose cosine is an estimate.
     """
 
 
@@ -1858,8 +1939,8 @@ class SimilarityPairs(TypedDict):
     """Cosines in -1..1; scores[i] is of a[i] and b[i]."""
 
     calibrated: list[float | None]
-    """Probabilities in 0..1 of the same pairs; null where a ready vector names no modality, or is of bits,
-    whose cosine is an estimate.
+    """Probabilities in 0..1 of the same pairs; null where a vector is of texts and images together, where a
+    ready one names no modality, and where it is of bits, whose cosine is an estimate.
     """
 
 
@@ -1873,8 +1954,8 @@ class Hit(TypedDict):
     """Cosine in -1..1."""
 
     calibrated: float | None
-    """Probability in 0..1 that both mean the same; null where a ready vector names no modality, or is of bits,
-    whose cosine is an estimate.
+    """Probability in 0..1 that both mean the same; null where a vector is of texts and images together, where
+    a ready one names no modality, and where it is of bits, whose cosine is an estimate.
     """
 
 

@@ -1,6 +1,7 @@
 // POST /embed: texts and images in, embeddings in the same order out.
 import { z } from 'zod';
 import { Digest } from '../model/artefact.ts';
+import { InputItem } from './items.ts';
 
 /** What a request may hold at most; every error that names a limit reads it here. */
 export const LIMITS = {
@@ -30,21 +31,11 @@ export const Truncate = z.enum(['none', 'start', 'end']).meta({
 });
 export type Truncate = z.infer<typeof Truncate>;
 
-export const Modality = z.enum(['text', 'image']).meta({ title: 'Modality', description: 'What a vector stands for.' });
+export const Modality = z.enum(['text', 'image', 'mixed']).meta({
+  title: 'Modality',
+  description: 'What a vector stands for. `mixed`: texts and images together.',
+});
 export type Modality = z.infer<typeof Modality>;
-
-export const TextItem = z
-  .strictObject({ text: z.string().describe('The text itself.') })
-  .meta({ title: 'TextItem', description: 'A text.' });
-export const ImageItem = z
-  .strictObject({
-    image: z.string().describe('A data URI or bare base64 of a JPEG, PNG, WebP, GIF or AVIF file.'),
-  })
-  .meta({ title: 'ImageItem', description: 'An image file.' });
-export const InputItem = z
-  .union([z.string(), TextItem, ImageItem])
-  .meta({ title: 'InputItem', description: 'A text, as a string or an object, or an image.' });
-export type InputItem = z.infer<typeof InputItem>;
 
 const model = z.string().optional().describe('Id of a model from GET /v1/models; absent: the first one.');
 
@@ -84,6 +75,13 @@ export const TruncationReceipt = z
   .meta({ title: 'TruncationReceipt', description: 'How much of a text was read.' });
 export type TruncationReceipt = z.infer<typeof TruncationReceipt>;
 
+export const EmbeddedPart = z
+  .strictObject({
+    modality: z.enum(['text', 'image']).describe('What the part was.'),
+    truncation: TruncationReceipt.optional().describe('How much of the text was read; absent for images.'),
+  })
+  .meta({ title: 'EmbeddedPart', description: 'A part of an item of several texts and images.' });
+
 const EncodedVector = z.union([z.array(z.number()), z.string()]);
 const bytes = (meaning: string) => z.array(z.int()).optional().describe(meaning);
 export const EmbeddingByType = z
@@ -108,7 +106,8 @@ export const EmbeddingItem = z
       .describe('Unit vector: one array or base64 string for one type, an object by type for several.'),
     type: EmbeddingType.optional().describe('How `embedding` is written; absent where it is an object by type.'),
     space_id: Digest.describe('The space of the vector, so that the item can be sent to /similarity as it is.'),
-    truncation: TruncationReceipt.optional().describe('How much of the text was read; absent for images.'),
+    truncation: TruncationReceipt.optional().describe('How much of the text was read; for an item that is one text.'),
+    parts: z.array(EmbeddedPart).min(2).optional().describe('The parts of an item that has several, in their order.'),
   })
   .meta({ title: 'EmbeddingItem', description: 'The embedding of one item.' });
 

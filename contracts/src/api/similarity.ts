@@ -1,7 +1,8 @@
 // POST /similarity: two sides of any modality, or ready vectors, scored by cosine and by a calibrated probability.
 import { z } from 'zod';
 import { Digest } from '../model/artefact.ts';
-import { EmbeddingByType, EmbeddingType, InputItem, Modality, Truncate, TruncationReceipt, Usage } from './embed.ts';
+import { EmbeddedPart, EmbeddingByType, EmbeddingType, Modality, Truncate, TruncationReceipt, Usage } from './embed.ts';
+import { InputItem } from './items.ts';
 
 export const VectorItem = z
   .strictObject({
@@ -17,13 +18,14 @@ export const VectorItem = z
     object: z.literal('embedding').optional().describe('Not used: items of an /embed answer are taken as they are.'),
     index: z.int().nonnegative().optional().describe('Not used: items of an /embed answer are taken as they are.'),
     truncation: TruncationReceipt.optional().describe('Not used: items of an /embed answer are taken as they are.'),
+    parts: z.array(EmbeddedPart).optional().describe('Not used: items of an /embed answer are taken as they are.'),
   })
   .meta({ title: 'VectorItem', description: 'A ready vector, for example an item of an /embed answer.' });
 export type VectorItem = z.infer<typeof VectorItem>;
 
 export const SimilarityItem = z
   .union([InputItem, VectorItem])
-  .meta({ title: 'SimilarityItem', description: 'A text, an image or a ready vector.' });
+  .meta({ title: 'SimilarityItem', description: 'A text, an image, several of them together, or a ready vector.' });
 export type SimilarityItem = z.infer<typeof SimilarityItem>;
 const Side = z.union([SimilarityItem, z.array(SimilarityItem)]);
 
@@ -60,7 +62,9 @@ const Shared = {
   usage: Usage,
 };
 const cosine = z.number();
-const NULL_WHERE = 'null where a ready vector names no modality, or is of bits, whose cosine is an estimate';
+const NULL_WHERE =
+  'null where a vector is of texts and images together, where a ready one names no modality, and where it is of bits, ' +
+  'whose cosine is an estimate';
 const probability = z.number().nullable();
 const Hit = z
   .strictObject({

@@ -2,7 +2,7 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { CoreError } from '../../../api/core/errors.ts';
-import { readText } from '../../../api/core/items.ts';
+import { readText } from '../../../api/core/items/read.ts';
 import { base64Size, fromBase64, isBase64, toBase64 } from '../../../api/core/vectors/base64.ts';
 import { encodeEmbedding, fromFloat32Bytes } from '../../../api/core/vectors/vectors.ts';
 import { EmbeddingType, EmbedResponse } from '../../../contracts/src/api/embed.ts';

@@ -1,7 +1,7 @@
 // Fields that the doors of other services share.
 import { z } from 'zod';
 import { Digest } from '../../model/artefact.ts';
-import { Modality, TruncationReceipt } from '../embed.ts';
+import { EmbeddedPart, Modality, TruncationReceipt } from '../embed.ts';
 
 /** What a service's clients send and what changes nothing here. */
 export const unused = () => z.unknown().optional().describe('Taken and not used.');
@@ -10,7 +10,10 @@ export const unused = () => z.unknown().optional().describe('Taken and not used.
 export const OWN_FIELDS = {
   modality: Modality.describe('Ours: what the item was.'),
   space_id: Digest.describe('Ours: the space of the vector; those of different spaces must not be compared.'),
-  truncation: TruncationReceipt.optional().describe('Ours: how much of the text was read; absent for images.'),
+  truncation: TruncationReceipt.optional().describe(
+    'Ours: how much of the text was read; for an item that is one text.',
+  ),
+  parts: z.array(EmbeddedPart).optional().describe('Ours: the parts of an item that has several, in their order.'),
 };
 
 /** The list that OpenAI, Jina and Voyage answer with, whose vectors and usage differ. */

@@ -1,6 +1,6 @@
 // OpenAI's embeddings and models, whose path Jina's and Voyage's bodies share.
 import { z } from 'zod';
-import { InputItem } from '../embed.ts';
+import { InputItem } from '../items.ts';
 import { ModelEntry } from '../models.ts';
 import type { Operation } from '../operation.ts';
 import { embeddingList, unused } from './fields.ts';

@@ -1,0 +1,74 @@
+// Items of a request and the parts they consist of, each with its place in the request.
+import { LIMITS } from '../../../contracts/src/api/embed.ts';
+import { CoreError } from '../errors.ts';
+
+export interface TextPart {
+  text: string;
+}
+/** As base64, as a data URI or as the bytes of its file. */
+export interface ImagePart {
+  image: string | Uint8Array;
+}
+export type Part = TextPart | ImagePart;
+
+/** What becomes one vector. Of several parts it is the mean of their unit vectors, at unit length. */
+export type Item = string | TextPart | ImagePart | (TextPart & ImagePart) | { content: Part[] };
+
+/** Where an item or a part of it stands in the request, as errors name it. */
+export interface Place {
+  item: number;
+  param: string;
+}
+export interface PlacedItem<T = Item> {
+  item: T;
+  place: Place;
+}
+export interface PlacedPart {
+  part: Part;
+  place: Place;
+}
+
+/** `field`: the name of the list in the request. */
+export function placeItems<T extends object | string>(items: T[], field: string): PlacedItem<T>[] {
+  if (items.length === 0) throw new CoreError('empty_input', `${field} is an empty list.`, { param: field });
+  const parts = items.flatMap((item): object[] => (isItem(item) ? partsOf(item).map(({ part }) => part) : [item]));
+  checkCount(parts.length, { field, what: 'items' });
+  checkCount(parts.filter((part) => 'image' in part).length, { field, what: 'images' });
+  return items.map((item, index) => ({ item, place: { item: index, param: `${field}.${index}` } }));
+}
+
+function checkCount(count: number, { field, what }: { field: string; what: 'items' | 'images' }): void {
+  if (count <= LIMITS[what]) return;
+  const message = `${field} may hold ${LIMITS[what]} ${what}, parts of items counted; ${count} were sent.`;
+  throw new CoreError('too_many_items', message, { param: field });
+}
+
+/** False for what is not computed here, such as a ready vector. */
+function isItem(item: object | string): item is Item {
+  return typeof item === 'string' || 'text' in item || 'image' in item || 'content' in item;
+}
+
+/** `name`: of a part inside its item, where the item is not the part itself. */
+function partsOf(item: Item): { part: Part; name?: string }[] {
+  if (typeof item === 'string') return [{ part: { text: item } }];
+  if ('content' in item) return item.content.map((part, index) => ({ part, name: `content.${index}` }));
+  if (!('text' in item && 'image' in item)) return [{ part: item }];
+  return [
+    { part: { text: item.text }, name: 'text' },
+    { part: { image: item.image }, name: 'image' },
+  ];
+}
+
+export function placeParts({ item, place }: PlacedItem): PlacedPart[] {
+  const parts = partsOf(item);
+  if (parts.length === 0) throw new CoreError('empty_input', `${place.param}.content is an empty list.`, { ...place });
+  return parts.map(({ part, name }) => ({
+    part,
+    place: name === undefined ? place : { ...place, param: `${place.param}.${name}` },
+  }));
+}
+
+/** What a sentence calls the thing in that place: its index, after the name of the side where there are two. */
+export function nameOf({ param }: Place): string {
+  return param.replace(/^input\./, '');
+}
