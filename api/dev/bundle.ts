@@ -1,4 +1,5 @@
 // Bundles the Worker as `wrangler deploy` does, in a fraction of its time: for `npm start`, tests and measurements.
+import { existsSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { basename, dirname, join, resolve } from 'node:path';
@@ -11,6 +12,10 @@ export type WorkerModule =
 
 const ENTRY = fileURLToPath(new URL('../worker/index.ts', import.meta.url));
 export const EMBEDDED_MODEL = fileURLToPath(new URL('../model', import.meta.url));
+
+/** Files that models may do without. */
+const OPTIONAL = ['text.partition.bin', 'text.weights.bin'];
+const ABSENT = 'absent-file';
 
 /** What wrangler.toml's rules say of files that are not code. */
 export const RULES = [
@@ -50,11 +55,13 @@ export async function bundleWorker({
 function modelFolder(folder: string): Plugin {
   return {
     name: 'model-folder',
-    setup({ onResolve, resolve: again }) {
+    setup({ onLoad, onResolve, resolve: again }) {
+      onLoad({ filter: /.*/, namespace: ABSENT }, () => ({ contents: 'export default new ArrayBuffer(0);' }));
       onResolve({ filter: /\/model\// }, async ({ path, importer, kind, resolveDir, pluginData }) => {
         const isEmbedded = dirname(resolve(resolveDir, path)) === EMBEDDED_MODEL;
         if (pluginData === 'found' || !isEmbedded) return undefined;
         const file = join(resolve(folder), basename(path));
+        if (OPTIONAL.includes(basename(path)) && !existsSync(file)) return { path: file, namespace: ABSENT };
         return again(file, { importer, kind, resolveDir: folder, pluginData: 'found' });
       });
     },

@@ -31,6 +31,7 @@ export function createMirror({ registry, bucket, name, onProblem }: MirrorOption
     // The image tower stays: the encoder reads the registry itself.
     const files = [text.tokenizer.vocabulary, text.table.file, text.graph.file, fast.table.file];
     if (text.graph.weights) files.push(text.graph.weights.file);
+    if (text.partition) files.push(text.partition.file);
     for (const file of files) await copyObject(artefactKey(file.digest), file.digest);
     await bucket.put(manifestKey(digest), bytes, 'absent');
     await copyReleases(release);

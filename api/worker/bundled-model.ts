@@ -4,6 +4,7 @@ import { CoreError } from '../core/errors.ts';
 import manifest from '../model/manifest.json';
 import staticTable from '../model/static.table.bin';
 import graph from '../model/text.onnx';
+import partition from '../model/text.partition.bin';
 import table from '../model/text.table.bin';
 import weights from '../model/text.weights.bin';
 import vocabulary from '../model/vocabulary.txt';
@@ -12,6 +13,7 @@ import type { ModelSource } from '../registry/read.ts';
 
 const FILES: Record<string, ArrayBuffer | string> = {
   'text.onnx': graph,
+  'text.partition.bin': partition,
   'text.weights.bin': weights,
   'text.table.bin': table,
   'static.table.bin': staticTable,

@@ -145,7 +145,8 @@ def test_every_artefact_of_the_manifest_lies_in_the_folder_with_its_digest(expor
 
     visit(json.loads((folder / "manifest.json").read_text()))
     assert {item["path"] for item in found} == {
-        "vocabulary.txt", "text.onnx", "text.weights.bin", "text.table.bin", "static.table.bin", "image.onnx",
+        "vocabulary.txt", "text.onnx", "text.weights.bin", "text.partition.bin", "text.table.bin",
+        "static.table.bin", "image.onnx",
     }  # fmt: skip
     for item in found:
         data = (folder / item["path"]).read_bytes()

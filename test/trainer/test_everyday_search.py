@@ -72,7 +72,7 @@ def photos():
 def texts():
     text = json.loads((ROOT / "api/model/manifest.json").read_text())["text"]
     wordpiece = WordPiece.read(ROOT / "api/model/vocabulary.txt")
-    served = ServedText(ROOT / "api/model", text["table"]["rows"], text["table"]["width"])
+    served = ServedText(ROOT / "api/model", text)
     return served.embed(wordpiece.encode([sentence for sentence, _ in SEARCHES], text["context_length"]))
 
 

@@ -10,11 +10,11 @@ import torch
 from torch.nn import functional as F
 
 import towers.torchvision_shim  # noqa: F401  (before transformers and the ONNX exporter)
-from contracts.types import PreprocessRecipe
+from contracts.types import ModelManifestText, PreprocessRecipe
 from towers.calibration import fit_logistic, random_negative_pairs
+from towers.graph_partition import partition_student
 from towers.init_from_bert import init_from_folder, spelled
 from towers.onnx_export import (
-    ServedText,
     embed_static,
     export_image_tower,
     export_student,
@@ -22,6 +22,7 @@ from towers.onnx_export import (
     space_id,
     write_table,
 )
+from towers.served_text import ServedText
 from towers.student import (
     StaticStudent,
     StudentShape,
@@ -191,10 +192,17 @@ def test_a_table_comes_back_within_half_a_step_and_its_size_is_checked(tmp_path)
         read_table(tmp_path / "table.bin", 21, 12)
 
 
+def manifest_text(student, folder, rows=None) -> ModelManifestText:
+    """What reading the exported student needs of a manifest; with `rows`, its partition."""
+    shape = student.shape
+    text = {"table": {"rows": shape.vocabulary_size, "width": shape.width}}
+    return cast(ModelManifestText, text if rows is None else text | {"partition": partition_student(folder, rows)})
+
+
 def test_the_exported_graph_computes_the_students_vectors(student, wordpiece, tmp_path):
     export_student(student, tmp_path, 20)
     write_table(student.table.weight, tmp_path / "text.table.bin")
-    served = ServedText(tmp_path, student.shape.vocabulary_size, student.shape.width)
+    served = ServedText(tmp_path, manifest_text(student, tmp_path))
     ids = wordpiece.encode([*CAPTIONS[::9], *GERMAN[:2], "dog", " ".join(CAPTIONS[:6])], 64)
     embedded = torch.from_numpy(served.embed(ids))
     torch.testing.assert_close(embedded.norm(dim=1), torch.ones(len(ids)), atol=1e-5, rtol=0)
@@ -205,6 +213,23 @@ def test_the_exported_graph_computes_the_students_vectors(student, wordpiece, tm
         imitated = torch.cat([student(*padded([row], torch.device("cpu"))) for row in ids])
     student.fake_quantize(enabled=False)
     assert (embedded * imitated).sum(1).min() > 0.998
+
+
+def test_a_partition_computes_a_text_of_one_chunk_up_to_rounding_and_a_longer_one_closely(student, wordpiece, tmp_path):
+    export_student(student, tmp_path, 20)
+    write_table(student.table.weight, tmp_path / "text.table.bin")
+    whole = ServedText(tmp_path, manifest_text(student, tmp_path))
+    in_parts = ServedText(tmp_path, manifest_text(student, tmp_path, rows=12))
+    ids = wordpiece.encode([*CAPTIONS[::9], "dog", " ".join(CAPTIONS[:6])], 64)
+    short, long = [row for row in ids if len(row) <= 12], [row for row in ids if len(row) > 12]
+    assert len(short) > 3
+    assert max(map(len, long)) > 3 * 12
+    np.testing.assert_allclose(in_parts.embed(short), whole.embed(short), atol=1e-6)
+    embedded = torch.from_numpy(in_parts.embed(long))
+    assert (embedded * student.embed(long)).sum(1).min() > 0.98
+    # Rows of later chunks have their own positions and see all rows of the chunks before and after them.
+    turned = in_parts.embed([list(reversed(row)) for row in long])
+    assert (embedded.numpy() * turned).sum(1).max() < 0.9999
 
 
 def test_the_exported_graph_ignores_padding_and_keeps_its_weights_outside(student, wordpiece, tmp_path):

@@ -8,7 +8,7 @@ import base64
 import html
 import io
 import json
-from typing import TypedDict
+from typing import TypedDict, cast
 
 import matplotlib
 import numpy as np
@@ -16,13 +16,16 @@ import torch
 from safetensors.torch import load_file
 from torch.nn import functional as F
 
-from contracts.types import EvaluateConfig
+from contracts import load
+from contracts.constants import FILE_MANIFEST
+from contracts.types import EvaluateConfig, ModelManifest
 from towers.clip_checkpoint import ClipBackbone, text_features
 from towers.data import read_images, read_pairs, read_rows
 from towers.metrics import RECALL_AT, mean_recall_per_image, paired_bootstrap, retrieval, zero_shot
-from towers.onnx_export import ServedText, embed_static, read_table
+from towers.onnx_export import embed_static, read_table
 from towers.preprocess import preprocess
 from towers.run import Run, write_atomically
+from towers.served_text import ServedText
 from towers.student import load_student
 from towers.two_towers import load_adapter, load_image_tower, load_preprocess, read_shape
 from towers.vision import create_backbone
@@ -61,7 +64,8 @@ def main() -> None:
     student, wordpiece = load_student(run.input("distill"))
     shape = student.shape
     ids = wordpiece.encode(texts, shape.context_length)
-    served = ServedText(exported, shape.vocabulary_size, shape.width)
+    manifest = cast(ModelManifest, load("ModelManifest", (exported / FILE_MANIFEST).read_text(encoding="utf-8")))
+    served = ServedText(exported, manifest["text"])
     static_VE = read_table(exported / "static.table.bin", shape.vocabulary_size, shape.embed_dim)
     tiers = {
         "teacher": teacher_NE,

@@ -1,6 +1,6 @@
 """Stage `export`: writes everything a server needs into one folder and verifies that it computes the same vectors.
 
-manifest.json, vocabulary.txt, text.onnx, text.weights.bin, text.table.bin, static.table.bin, image.onnx, MODEL_CARD.md.
+manifest.json, vocabulary.txt, text.onnx, text.weights.bin, text.partition.bin, text.table.bin, static.table.bin, image.onnx, MODEL_CARD.md.
 """
 
 import io
@@ -16,13 +16,22 @@ from PIL import Image, ImageOps
 
 from contracts import load
 from contracts.constants import FILE_MANIFEST, SCHEMA_VERSION
-from contracts.types import Artefact, Calibration, ExportConfig, GoldenVector, ModelManifest, PreprocessRecipe, Tier
+from contracts.types import (
+    Artefact,
+    Calibration,
+    ExportConfig,
+    GoldenVector,
+    ModelManifest,
+    ModelManifestText,
+    PreprocessRecipe,
+    Tier,
+)
 from towers.calibration import fit_logistic, random_negative_pairs
 from towers.data import Row, read_images, read_pairs
+from towers.graph_partition import PARTITION_FILE, partition_student
 from towers.metrics import recalls
 from towers.model_card import model_card
 from towers.onnx_export import (
-    ServedText,
     embed_static,
     export_image_tower,
     export_student,
@@ -33,6 +42,7 @@ from towers.onnx_export import (
 )
 from towers.preprocess import preprocess
 from towers.run import Run, artefact, write_atomically
+from towers.served_text import ServedText
 from towers.student import load_static, load_student
 from towers.two_towers import load_image_tower, load_preprocess
 from towers.wordpiece import CLS, PAD, SEP, UNK
@@ -68,6 +78,24 @@ def main() -> None:
     write_table(student.table.weight, out / "text.table.bin")
     write_table(static.rows.weight, out / "static.table.bin")
     export_image_tower(tower, recipe["size"], out / "image.onnx", config["opset"], config["image_weights"])
+
+    def file(path: str) -> Artefact:
+        return artefact(out, path)
+
+    text_model: ModelManifestText = {
+        "tokenizer": {
+            "type": "wordpiece", "vocabulary": file("vocabulary.txt"), "vocabulary_size": shape.vocabulary_size,
+            "pad_id": PAD, "unk_id": UNK, "cls_id": CLS, "sep_id": SEP,
+        },
+        "context_length": shape.context_length,
+        "table": {"file": file("text.table.bin"), "rows": shape.vocabulary_size, "width": shape.width},
+        "graph": {
+            "file": file("text.onnx"),
+            "weights": {"name": "text.weights.bin", "file": file("text.weights.bin")},
+            "opset": config["opset"],
+        },
+        "partition": partition_student(out),
+    }  # fmt: skip
     run.tick(1, 4)
 
     # ---- parity of the served paths with PyTorch in float32 --------------------------------------
@@ -75,7 +103,7 @@ def main() -> None:
     texts = [caption for row in pairs for caption in row["captions"]]
     image_of_text = np.array([number for number, row in enumerate(pairs) for _ in row["captions"]])
     ids = wordpiece.encode(texts, shape.context_length)
-    served = ServedText(out, shape.vocabulary_size, shape.width)
+    served = ServedText(out, text_model)
     texts_NE = served.embed(ids)
     # Every k-th caption, so that the sample is of all images and not of the first ones.
     sample = np.unique(np.linspace(0, len(texts) - 1, min(config["parity_samples"], len(texts))).astype(int))
@@ -119,9 +147,6 @@ def main() -> None:
     ]
 
     # ---- manifest and card -----------------------------------------------------------------------
-    def file(path: str) -> Artefact:
-        return artefact(out, path)
-
     manifest: ModelManifest = {
         "schema_version": SCHEMA_VERSION,
         "name": config["name"],
@@ -130,19 +155,7 @@ def main() -> None:
         "space_id": space_id(out / "image.onnx", recipe, shape.embed_dim),
         "embed_dim": shape.embed_dim,
         "matryoshka_dims": shape.matryoshka_dims,
-        "text": {
-            "tokenizer": {
-                "type": "wordpiece", "vocabulary": file("vocabulary.txt"), "vocabulary_size": shape.vocabulary_size,
-                "pad_id": PAD, "unk_id": UNK, "cls_id": CLS, "sep_id": SEP,
-            },
-            "context_length": shape.context_length,
-            "table": {"file": file("text.table.bin"), "rows": shape.vocabulary_size, "width": shape.width},
-            "graph": {
-                "file": file("text.onnx"),
-                "weights": {"name": "text.weights.bin", "file": file("text.weights.bin")},
-                "opset": config["opset"],
-            },
-        },
+        "text": text_model,
         "static": {
             "table": {"file": file("static.table.bin"), "rows": shape.vocabulary_size, "width": shape.embed_dim}
         },
@@ -168,8 +181,8 @@ def main() -> None:
     (out / "MODEL_CARD.md").write_text(model_card(manifest, notes, config["terms"], config["limits"]), encoding="utf-8")
     write_atomically(out / FILE_MANIFEST, text + "\n")
     run.tick(4, 4)
-    names = [FILE_MANIFEST, "MODEL_CARD.md", "vocabulary.txt", "text.onnx", "text.weights.bin", "text.table.bin",
-             "static.table.bin", "image.onnx"]  # fmt: skip
+    names = [FILE_MANIFEST, "MODEL_CARD.md", "vocabulary.txt", "text.onnx", "text.weights.bin", PARTITION_FILE,
+             "text.table.bin", "static.table.bin", "image.onnx"]  # fmt: skip
     metrics["bytes"] = sum((out / name).stat().st_size for name in names)
     run.finish(metrics, {name: name for name in names}, notes)
 

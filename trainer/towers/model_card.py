@@ -10,6 +10,7 @@ def model_card(manifest: ModelManifest, notes: list[str], terms: str, limits: st
     files = {
         "text graph": graph["file"],
         **({"text weights": graph["weights"]["file"]} if "weights" in graph else {}),
+        **({"text graph in parts": text["partition"]["file"]} if "partition" in text else {}),
         "text token table": text["table"]["file"],
         "static token table": manifest["static"]["table"]["file"],
         "image graph": manifest["image"]["graph"]["file"],

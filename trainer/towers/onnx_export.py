@@ -223,22 +223,6 @@ def session(file: Path, threads: int = 0) -> onnxruntime.InferenceSession:
     return onnxruntime.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
 
 
-class ServedText:
-    """The student as a server runs it: int8 table outside, int8 graph, one text per run."""
-
-    def __init__(self, folder: Path, rows: int, width: int) -> None:
-        self.table_VD = read_table(folder / "text.table.bin", rows, width)
-        self.session = session(folder / "text.onnx")
-
-    def embed(self, ids: list[list[int]]) -> np.ndarray:
-        """Unit vectors [N, E]. One text per run: activations are rounded by the range of the whole batch."""
-        out = []
-        for row in ids:
-            feed = {"inputs_embeds": self.table_VD[row][None], "attention_mask": np.ones((1, len(row)), np.int64)}
-            out.append(np.asarray(self.session.run(["embedding"], feed)[0])[0])
-        return np.stack(out)
-
-
 def embed_static(table_VE: np.ndarray, ids: list[list[int]]) -> np.ndarray:
     """Unit vectors [N, E] of the static tier; zeros where a text has no token."""
     sums = np.stack([table_VE[row].sum(0) if row else np.zeros(table_VE.shape[1], np.float32) for row in ids])

@@ -1,8 +1,10 @@
-// The text engine on onnxruntime-web: the student as an ONNX graph, in workerd and in Node.
-import type { TextEngine, Turns } from '../engine.ts';
+// The text engine on onnxruntime-web: the student as ONNX graphs, in workerd and in Node.
+import type { ModelManifest } from '../../../contracts/src/model/manifest.ts';
+import type { ReadArtefact, TextEngine, Turns } from '../engine.ts';
 import { openTable } from '../table.ts';
 import { createOnnxEncode } from './encode.ts';
-import { openSession, wasmMemoryBytes } from './session.ts';
+import { runInParts, runWhole } from './runs.ts';
+import { openSessions, wasmMemoryBytes } from './session.ts';
 
 export interface OnnxOptions extends Turns {
   /** The compiled ort-wasm-simd-threaded.wasm. */
@@ -13,17 +15,34 @@ export function createOnnxEngine({ wasm, alone, pause }: OnnxOptions): TextEngin
   return {
     async open(text, read) {
       const table = openTable(text.table, await read(text.table.file));
-      const graph = await read(text.graph.file);
+      const graphs = await readGraphs(text, read);
       const { weights } = text.graph;
-      const files = { graph, weights: weights && { name: weights.name, data: await read(weights.file) } };
-      // The runtime starts once for all sessions, behind a promise of its own, and what `openSession` replaces for the
+      const files = { graphs, weights: weights && { name: weights.name, data: await read(weights.file) } };
+      // The runtime starts once for all sessions, behind a promise of its own, and what `openSessions` replaces for the
       // time of the opening cannot be replaced twice.
-      const session = await alone(() => openSession(files, wasm));
+      const sessions = await alone(() => openSessions(files, wasm));
+      const [whole] = sessions;
+      if (!whole) throw new Error('a text model has at least one graph');
+      const { width } = table;
+      const run = text.partition ? runInParts(sessions, { width, rows: text.partition.rows }) : runWhole(whole, width);
       return {
-        encode: createOnnxEncode(table, session, pause),
-        close: () => session.release(),
+        encode: createOnnxEncode(table, run, pause),
+        async close() {
+          for (const session of sessions) await session.release();
+        },
         memoryBytes: wasmMemoryBytes,
       };
     },
   };
+}
+
+/** Those of the partition where there is one, else the whole graph. */
+async function readGraphs({ graph, partition }: ModelManifest['text'], read: ReadArtefact): Promise<Uint8Array[]> {
+  if (!partition) return [new Uint8Array(await read(graph.file))];
+  const file = await read(partition.file);
+  let end = 0;
+  return partition.sizes.map((size) => {
+    end += size;
+    return new Uint8Array(file, end - size, size);
+  });
 }

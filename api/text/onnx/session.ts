@@ -1,9 +1,9 @@
 // Opens onnxruntime-web sessions where WebAssembly may not be compiled from bytes: in workerd, and the same way in Node.
 import * as ort from 'onnxruntime-web/wasm';
 
-/** `weights.name` is the external data file's name inside the graph; `weights.data` is empty once a session is open. */
+/** `weights.name` is the external data file's name inside the graphs; `weights.data` is empty once they are open. */
 export interface GraphFiles {
-  graph: ArrayBuffer;
+  graphs: Uint8Array[];
   weights: { name: string; data: ArrayBuffer } | undefined;
 }
 export type TextSession = Pick<ort.InferenceSession, 'run' | 'release' | 'inputMetadata'>;
@@ -15,19 +15,23 @@ export function wasmMemoryBytes(): number {
   return memory?.buffer.byteLength ?? 0;
 }
 
-/** Two sessions must not be opened at the same time. `wasm`: the compiled ort-wasm-simd-threaded.wasm. */
-export async function openSession({ graph, weights }: GraphFiles, wasm: WebAssembly.Module): Promise<TextSession> {
+/** Must not be called twice at the same time. `wasm`: the compiled ort-wasm-simd-threaded.wasm. */
+export async function openSessions({ graphs, weights }: GraphFiles, wasm: WebAssembly.Module): Promise<TextSession[]> {
   const restore = install(wasm);
   try {
-    const session = await ort.InferenceSession.create(new Uint8Array(graph), {
-      // External weights are copied once, straight into their tensors; inside the graph they would cost three times.
-      ...(weights ? { externalData: [{ path: weights.name, data: new Uint8Array(weights.data) }] } : {}),
-      enableCpuMemArena: false,
-      enableMemPattern: false,
-    });
-    // The session has its own copy. Detaching frees this one even where a module of the bundle still refers to it.
+    const sessions: TextSession[] = [];
+    for (const graph of graphs) {
+      const session = await ort.InferenceSession.create(graph, {
+        // External weights are copied once, straight into their tensors; inside the graph they would cost three times.
+        ...(weights ? { externalData: [{ path: weights.name, data: new Uint8Array(weights.data) }] } : {}),
+        enableCpuMemArena: false,
+        enableMemPattern: false,
+      });
+      sessions.push(session);
+    }
+    // The sessions have their own copies. Detaching frees this one even where a module of the bundle still refers to it.
     weights?.data.transfer();
-    return session;
+    return sessions;
   } finally {
     restore();
   }

@@ -923,6 +923,21 @@ class OnnxGraph(TypedDict):
     """ONNX operator set."""
 
 
+class TextPartition(TypedDict):
+    """Absent: a text is one run of the whole graph."""
+
+    file: Artefact
+    """ONNX graphs one after the other, which read the weights file of `graph`: first, one per layer but the
+    last, last, head, as trainer/towers/graph_partition.py defines them.
+    """
+
+    rows: int
+    """Tokens of a text that one run computes at most."""
+
+    sizes: list[int]
+    """Bytes of each graph, in the order of the file."""
+
+
 class ModelManifestText(TypedDict):
     """The text student: inputs `inputs_embeds` [B, T, width] and `attention_mask` [B, T], output `embedding`
     [B, embed_dim].
@@ -939,6 +954,9 @@ class ModelManifestText(TypedDict):
 
     graph: OnnxGraph
     """An ONNX graph and its weights."""
+
+    partition: NotRequired[TextPartition]
+    """Absent: a text is one run of the whole graph."""
 
 
 class ModelManifestStatic(TypedDict):

@@ -53,6 +53,21 @@ export const OnnxGraph = z
   .meta({ title: 'OnnxGraph', description: 'An ONNX graph and its weights.' });
 export type OnnxGraph = z.infer<typeof OnnxGraph>;
 
+export const TextPartition = z
+  .strictObject({
+    file: Artefact.describe(
+      'ONNX graphs one after the other, which read the weights file of `graph`: first, one per layer but the last, last, ' +
+        'head, as trainer/towers/graph_partition.py defines them.',
+    ),
+    rows: count.describe('Tokens of a text that one run computes at most.'),
+    sizes: z.array(count).min(3).describe('Bytes of each graph, in the order of the file.'),
+  })
+  .meta({
+    title: 'TextPartition',
+    description: 'The text graph cut into short runs, so that other requests get their turn within a long text.',
+  });
+export type TextPartition = z.infer<typeof TextPartition>;
+
 export const Calibration = z
   .strictObject({
     scale: z.number().describe('Factor of the cosine.'),
@@ -100,6 +115,7 @@ export const ModelManifest = z
         context_length: z.int().min(4).describe('Tokens of a text that are read, special tokens included.'),
         table: QuantizedTable,
         graph: OnnxGraph,
+        partition: TextPartition.optional().describe('Absent: a text is one run of the whole graph.'),
       })
       .describe(
         'The text student: inputs `inputs_embeds` [B, T, width] and `attention_mask` [B, T], output `embedding` ' +

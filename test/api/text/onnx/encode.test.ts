@@ -2,6 +2,7 @@
 import { Tensor } from 'onnxruntime-web/wasm';
 import { beforeEach, expect, test } from 'vitest';
 import { createOnnxEncode } from '../../../../api/text/onnx/encode.ts';
+import { runWhole } from '../../../../api/text/onnx/runs.ts';
 import type { TextSession } from '../../../../api/text/onnx/session.ts';
 import { tableOf } from '../tables.ts';
 
@@ -29,7 +30,7 @@ const session: TextSession = {
     return { embedding: new Tensor('float32', Float32Array.of(sum, 4), [1, 2]) };
   },
 };
-const encode = createOnnxEncode(table, session, async () => {
+const encode = createOnnxEncode(table, runWhole(session, table.width), async () => {
   pauses += 1;
 });
 
@@ -38,10 +39,10 @@ test('every text is a run of its own with the mask type that the graph asks for,
   expect(runs).toEqual(['1,2,1 int64', '1,1,1 int64']);
 });
 
-test('other requests get their turn after 64 tokens and not after each short text', async () => {
-  await encode(Array(16).fill(text(4)));
+test('other requests get their turn after 32 tokens and not after each short text', async () => {
+  await encode(Array(8).fill(text(4)));
   expect(pauses).toBe(0);
-  await encode([text(60), text(5), text(60)]);
+  await encode([text(30), text(5), text(30)]);
   expect(pauses).toBe(2);
 });
 
