@@ -1,15 +1,24 @@
 // The error document in the form of each door: what its clients look for in an answer that is not 2xx.
+import type { CohereError, TeiError, TeiErrorType } from '../../../contracts/src/api/doors/errors.ts';
 import type { ErrorBody } from '../../../contracts/src/api/error.ts';
 import type { Door } from '../../../contracts/src/api/operation.ts';
 
-/** Our document carries OpenAI's `error` member, so that it serves several doors as it is. */
-const asItIs = (body: ErrorBody): object => body;
+/** OpenAI's clients read `error.message`, those of Jina and Voyage read `detail`: both are in our document. */
+const asItIs = (body: ErrorBody): ErrorBody => body;
 
 export const DIALECTS: Record<Door, (body: ErrorBody) => object> = {
   own: asItIs,
   openai: asItIs,
   jina: asItIs,
   voyage: asItIs,
-  cohere: asItIs,
-  tei: asItIs,
+  cohere: (body): CohereError => ({ message: body.detail, id: body.request_id, ...body }),
+  // The clients of Hugging Face show `error` if it is a string.
+  tei: (body): TeiError => ({ ...body, error: body.detail, error_type: teiType(body) }),
 };
+
+function teiType({ code, status }: ErrorBody): TeiErrorType {
+  if (code === 'empty_input') return 'Empty';
+  if (status === 429) return 'Overloaded';
+  if (status === 503) return 'Unhealthy';
+  return status < 500 ? 'Validation' : 'Backend';
+}

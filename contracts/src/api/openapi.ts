@@ -1,6 +1,7 @@
 // The HTTP interface as OpenAPI 3.1, assembled from the table of operations and the schemas that check requests.
 import { z } from 'zod';
-import { ERROR_STATUS, ErrorBody } from './error.ts';
+import { DOOR_ERRORS } from './doors/errors.ts';
+import { ERROR_STATUS } from './error.ts';
 import type { Operation } from './operation.ts';
 import { OPERATIONS } from './operations.ts';
 
@@ -9,7 +10,7 @@ const GET_ERRORS = [503];
 
 /** The document that GET /openapi.json serves. */
 export function openApi(version: string): object {
-  const components = new Map<string, z.ZodType>([['ErrorBody', ErrorBody]]);
+  const components = new Map<string, z.ZodType>();
   const paths: Record<string, Record<string, object>> = {};
   for (const [id, operation] of Object.entries<Operation>(OPERATIONS)) {
     const method = operation.method.toLowerCase();
@@ -55,7 +56,7 @@ function describeOperation(id: string, operation: Operation, components: Map<str
     ...(request ? { requestBody: { required: true, content } } : {}),
     responses: {
       '200': { description: answer, content: { [answerType]: { schema: place(response, components) } } },
-      ...errorResponses(method === 'POST' ? POST_ERRORS : GET_ERRORS),
+      ...errorResponses(method === 'POST' ? POST_ERRORS : GET_ERRORS, errorSchema(operation, components)),
     },
   };
 }
@@ -73,12 +74,18 @@ function place(schema: z.ZodType, components: Map<string, z.ZodType>): object {
   return { $ref: `#/components/schemas/${title}` };
 }
 
-/** Responses for the statuses that the error table knows; every one has the same body. */
-function errorResponses(statuses: number[]): Record<string, object> {
+function errorSchema({ door, sharedWith = [] }: Operation, components: Map<string, z.ZodType>): object {
+  const schemas = [...new Set([door, ...sharedWith].map((each) => DOOR_ERRORS[each]))];
+  const placed = schemas.map((schema) => place(schema, components));
+  return placed.length === 1 && placed[0] ? placed[0] : { anyOf: placed };
+}
+
+/** Responses for the statuses that the error table knows; every one has the body of its door. */
+function errorResponses(statuses: number[], schema: object): Record<string, object> {
   return Object.fromEntries(
     statuses.map((status) => {
       const codes = Object.entries(ERROR_STATUS).flatMap(([code, of]) => (of === status ? [code] : []));
-      const content = { 'application/problem+json': { schema: { $ref: '#/components/schemas/ErrorBody' } } };
+      const content = { 'application/problem+json': { schema } };
       return [String(status), { description: `One of the codes ${codes.join(', ')}.`, content }];
     }),
   );

@@ -20,6 +20,8 @@ export interface Operation {
   /** Other paths of the same operation. */
   aliases?: readonly string[];
   door: Door;
+  /** Further doors whose bodies the path takes; errors about such a body are written in its form. */
+  sharedWith?: readonly Door[];
   /** What a caller's key must be good for; null: no key is needed. */
   scope: Scope | null;
   summary: string;

@@ -49,6 +49,7 @@ const OWN_OPERATIONS = {
     method: 'POST',
     path: '/embed',
     door: 'own',
+    sharedWith: ['tei'],
     scope: 'embed',
     summary: 'Embed texts and images',
     description: 'With `inputs` instead of `input`, the body and the answer are those of Text Embeddings Inference.',
@@ -66,6 +67,7 @@ const OWN_OPERATIONS = {
     method: 'POST',
     path: '/similarity',
     door: 'own',
+    sharedWith: ['tei'],
     scope: 'embed',
     summary: 'Score two sides against each other',
     description:
