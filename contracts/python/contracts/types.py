@@ -1860,10 +1860,10 @@ class VectorItem(TypedDict):
     index: NotRequired[int]
     """Not used: items of an /embed answer are taken as they are."""
 
-    truncation: NotRequired[TruncationReceipt]
+    truncation: NotRequired[Any]
     """Not used: items of an /embed answer are taken as they are."""
 
-    parts: NotRequired[list[EmbeddedPart]]
+    parts: NotRequired[Any]
     """Not used: items of an /embed answer are taken as they are."""
 
 

@@ -42,7 +42,9 @@ const model = z.string().optional().describe('Id of a model from GET /v1/models;
 export const EmbedRequest = z
   .strictObject({
     model,
-    input: z.union([InputItem, z.array(InputItem)]).describe('One item or a list of items, texts and images mixed.'),
+    input: z
+      .union([InputItem, z.array(InputItem)], { error: 'must be text, an image or a list of them' })
+      .describe('One item or a list of items, texts and images mixed.'),
     types: z
       .array(EmbeddingType)
       .min(1)

@@ -53,10 +53,12 @@ export const ContentItem = z
   })
   .meta({ title: 'ContentItem', description: 'Several texts and images that become one vector.' });
 
-export const InputItem = z.union([z.string(), ContentPart, TextImageItem, ContentItem]).meta({
-  title: 'InputItem',
-  description:
-    'A text, as a string or an object, an image, or several of them together. Several become one vector: the mean of ' +
-    'their unit vectors, at unit length.',
-});
+export const InputItem = z
+  .union([z.string(), ContentPart, TextImageItem, ContentItem], { error: 'must be text or an image' })
+  .meta({
+    title: 'InputItem',
+    description:
+      'A text, as a string or an object, an image, or several of them together. Several become one vector: the mean of ' +
+      'their unit vectors, at unit length.',
+  });
 export type InputItem = z.infer<typeof InputItem>;

@@ -1,7 +1,7 @@
 // POST /similarity: two sides of any modality, or ready vectors, scored by cosine and by a calibrated probability.
 import { z } from 'zod';
 import { Digest } from '../model/artefact.ts';
-import { EmbeddedPart, EmbeddingByType, EmbeddingType, Modality, Truncate, TruncationReceipt, Usage } from './embed.ts';
+import { EmbeddingByType, EmbeddingType, Modality, Truncate, Usage } from './embed.ts';
 import { InputItem } from './items.ts';
 
 export const VectorItem = z
@@ -17,17 +17,19 @@ export const VectorItem = z
     modality: Modality.optional().describe('What it stands for; without it there is no calibrated score.'),
     object: z.literal('embedding').optional().describe('Not used: items of an /embed answer are taken as they are.'),
     index: z.int().nonnegative().optional().describe('Not used: items of an /embed answer are taken as they are.'),
-    truncation: TruncationReceipt.optional().describe('Not used: items of an /embed answer are taken as they are.'),
-    parts: z.array(EmbeddedPart).optional().describe('Not used: items of an /embed answer are taken as they are.'),
+    truncation: z.unknown().optional().describe('Not used: items of an /embed answer are taken as they are.'),
+    parts: z.unknown().optional().describe('Not used: items of an /embed answer are taken as they are.'),
   })
   .meta({ title: 'VectorItem', description: 'A ready vector, for example an item of an /embed answer.' });
 export type VectorItem = z.infer<typeof VectorItem>;
 
 export const SimilarityItem = z
-  .union([InputItem, VectorItem])
+  .union([InputItem, VectorItem], { error: 'must be text, an image or a ready vector' })
   .meta({ title: 'SimilarityItem', description: 'A text, an image, several of them together, or a ready vector.' });
 export type SimilarityItem = z.infer<typeof SimilarityItem>;
-const Side = z.union([SimilarityItem, z.array(SimilarityItem)]);
+const Side = z.union([SimilarityItem, z.array(SimilarityItem)], {
+  error: 'must be text, an image, a ready vector or a list of them',
+});
 
 export const SimilarityMode = z.enum(['matrix', 'pairs', 'top_k']).meta({
   title: 'SimilarityMode',

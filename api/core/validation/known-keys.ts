@@ -1,0 +1,73 @@
+// Which known key an unknown one stands for: a slip of the pen, or what another service calls it.
+
+/** What services call one thing; the first known name of a group is suggested for the others. */
+const SYNONYMS = [
+  ['input', 'inputs', 'texts', 'text', 'prompt', 'prompts', 'content', 'sentences', 'documents', 'data', 'query'],
+  ['image', 'image_url', 'image_base64', 'img', 'photo', 'picture', 'url', 'file'],
+  ['images', 'image_urls', 'files', 'input', 'inputs'],
+  ['types', 'encoding_format', 'output_dtype', 'embedding_types', 'embedding_type', 'dtype', 'precision'],
+  ['dimensions', 'output_dimension', 'output_dimensionality', 'dims', 'size', 'truncate_dim'],
+  ['truncate', 'truncation', 'auto_truncate', 'truncation_direction'],
+  ['model', 'model_id', 'model_name', 'engine', 'deployment'],
+  ['top_k', 'top_n', 'k', 'limit'],
+  ['documents', 'texts', 'passages', 'candidates'],
+  ['a', 'source_sentence', 'query', 'inputs', 'source', 'left'],
+  ['b', 'sentences', 'documents', 'texts', 'targets', 'right'],
+];
+/** So many keys are named in a sentence. */
+const NAMED = 8;
+
+/** `unknown` and what may be meant by it, as the end of a sentence; `known`: the keys that are taken there. */
+export function describeUnknown(unknown: string[], known: string[]): string {
+  const keys = shorten(unknown);
+  for (const key of unknown.slice(0, NAMED)) {
+    const meant = nearestKey(key, known);
+    if (meant)
+      return unknown.length === 1 ? `${keys}. Did you mean ${meant}?` : `${keys}. For ${key}, did you mean ${meant}?`;
+  }
+  return known.length > 0 ? `${keys}. Taken are ${shorten(known)}.` : `${keys}.`;
+}
+
+function shorten(keys: string[]): string {
+  const named = keys.slice(0, NAMED).map((key) => (key.length > 60 ? `${key.slice(0, 60)}…` : key));
+  return `${named.join(', ')}${keys.length > NAMED ? ` and ${keys.length - NAMED} more` : ''}`;
+}
+
+export function nearestKey(unknown: string, known: string[]): string | undefined {
+  const plain = plainName(unknown);
+  const allowed = Math.max(1, Math.floor(plain.length / 3));
+  const ranked = known
+    .map((key) => ({ key, distance: editDistance(plain, plainName(key), allowed) }))
+    .sort((a, b) => a.distance - b.distance);
+  const [nearest] = ranked;
+  if (nearest && nearest.distance <= Math.min(allowed, 2)) return nearest.key;
+  const groups = SYNONYMS.filter((names) => names.some((name) => plainName(name) === plain));
+  return groups.flat().find((name) => known.includes(name));
+}
+
+/** `topK`, `top-k` and `top_k` are one name. */
+function plainName(key: string): string {
+  return key.toLowerCase().replaceAll(/[^a-z0-9]/g, '');
+}
+
+/** Insertions, deletions, replacements and swaps of neighbours that lead from one to the other; more than `limit` is one more. */
+function editDistance(a: string, b: string, limit: number): number {
+  if (Math.abs(a.length - b.length) > limit) return limit + 1;
+  let before: number[] = [];
+  let above = Array.from({ length: b.length + 1 }, (_, column) => column);
+  for (let row = 1; row <= a.length; row++) {
+    const current = [row];
+    for (let column = 1; column <= b.length; column++) {
+      const isSame = a[row - 1] === b[column - 1];
+      const isSwap = row > 1 && column > 1 && a[row - 1] === b[column - 2] && a[row - 2] === b[column - 1];
+      current[column] = Math.min(
+        (above[column] ?? 0) + 1,
+        (current[column - 1] ?? 0) + 1,
+        (above[column - 1] ?? 0) + (isSame ? 0 : 1),
+        isSwap ? (before[column - 2] ?? 0) + 1 : Number.POSITIVE_INFINITY,
+      );
+    }
+    [before, above] = [above, current];
+  }
+  return above[b.length] ?? 0;
+}

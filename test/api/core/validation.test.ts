@@ -1,0 +1,213 @@
+// What is said of a body that does not keep its schema: the news first, the place, and what was meant.
+import { describe, expect, test } from 'vitest';
+import { z } from 'zod';
+import { CoreError } from '../../../api/core/errors.ts';
+import { parseRequest } from '../../../api/core/validation.ts';
+import { EmbedRequest } from '../../../contracts/src/api/embed.ts';
+import { SimilarityRequest } from '../../../contracts/src/api/similarity.ts';
+
+const SPACE = `sha256:${'0'.repeat(64)}`;
+
+function refusalOf(schema: z.ZodType, sent: unknown) {
+  try {
+    parseRequest(schema, sent);
+  } catch (error) {
+    if (error instanceof CoreError) return { code: error.code, message: error.message, ...error.details };
+    throw error;
+  }
+  throw new Error('it was taken');
+}
+
+describe('null', () => {
+  test('means absent, as some clients send what is not set', () => {
+    const sent = { input: ['a dog'], model: 'm', truncate: null, dimensions: null, types: null };
+    expect(parseRequest(EmbedRequest, sent)).toEqual({ input: ['a dog'], model: 'm' });
+    expect(sent.types, 'what was sent is not changed').toBeNull();
+  });
+
+  test('means absent inside of items too', () => {
+    const sent = {
+      a: { embedding: [1], space_id: SPACE, modality: null, type: null },
+      b: [{ text: 'x', image: null }],
+    };
+    expect(parseRequest(SimilarityRequest, sent)).toEqual({
+      a: { embedding: [1], space_id: SPACE },
+      b: [{ text: 'x' }],
+    });
+  });
+
+  test('of an /embed item that is sent back, where nothing was cut, is taken', () => {
+    const truncation = { truncated: false, tokens_seen: 4, tokens_total: 4, cut_at_char: null };
+    const a = { object: 'embedding', index: 0, modality: 'text', embedding: [1], type: 'float', space_id: SPACE };
+    expect(() => parseRequest(SimilarityRequest, { a: { ...a, truncation }, b: 'a cat' })).not.toThrow();
+  });
+
+  test('as an entry of a list is refused: it would move the others', () => {
+    const { code, message, param, item } = refusalOf(EmbedRequest, { input: ['a', null] });
+    expect({ code, param, item }).toEqual({ code: 'wrong_type', param: 'input.1', item: 1 });
+    expect(message).toMatch(/^input\.1 must be text or an image, not null\. Leave the entry out/);
+  });
+
+  test('as a required value is missing', () => {
+    expect(refusalOf(EmbedRequest, { input: null })).toMatchObject({ message: 'input is missing.', param: 'input' });
+  });
+});
+
+describe('a key that is not known', () => {
+  test.each([
+    [EmbedRequest, { inputs: ['a dog'], truncate: true }, 'inputs', 'input'],
+    [EmbedRequest, { texts: ['a dog'] }, 'texts', 'input'],
+    [EmbedRequest, { prompt: 'a dog' }, 'prompt', 'input'],
+    [EmbedRequest, { input: 'a dog', encoding_format: 'base64' }, 'encoding_format', 'types'],
+    [EmbedRequest, { input: 'a dog', output_dtype: 'int8' }, 'output_dtype', 'types'],
+    [EmbedRequest, { input: 'a dog', output_dimension: 64 }, 'output_dimension', 'dimensions'],
+    [EmbedRequest, { input: 'a dog', dimension: 64 }, 'dimension', 'dimensions'],
+    [EmbedRequest, { input: 'a dog', tpyes: ['float'] }, 'tpyes', 'types'],
+    [EmbedRequest, { input: 'a dog', truncation: true }, 'truncation', 'truncate'],
+    [EmbedRequest, { input: [{ text: 'a' }, { txt: 'b' }] }, 'input.1.txt', 'text'],
+    [EmbedRequest, { input: [{ url: 'https://example.com/a.png' }] }, 'input.0.url', 'image'],
+    [SimilarityRequest, { a: 'x', b: 'y', topK: 3, mode: 'top_k' }, 'topK', 'top_k'],
+    [SimilarityRequest, { source_sentence: 'a dog', sentences: ['a cat'] }, 'source_sentence', 'a'],
+    [SimilarityRequest, { inputs: { source_sentence: 'a dog', sentences: ['a cat'] } }, 'inputs', 'a'],
+  ])('is said before a missing one, with the one that is meant', (schema, sent, param, meant) => {
+    const refusal = refusalOf(schema, sent);
+    expect({ code: refusal.code, param: refusal.param }).toEqual({ code: 'unknown_key', param });
+    expect(refusal.message).toMatch(new RegExp(`did you mean ${meant}\\?$`, 'i'));
+  });
+
+  test('among others that name nothing known: the sentence finds the one that does', () => {
+    const sent = { input: [{ kind: 'photo', img: 'R0lGODlhAQABAAAAACw=' }] };
+    expect(refusalOf(EmbedRequest, sent)).toMatchObject({
+      message: 'input.0 has keys that are not known here: kind, img. For img, did you mean image?',
+      item: 0,
+    });
+  });
+
+  test('a content part of a chat message whose image is missing says so', () => {
+    const sent = { input: [{ type: 'image_url', image_url: { uri: 'data:image/gif;base64,R0lGODlhAQABAAAAACw=' } }] };
+    expect(refusalOf(EmbedRequest, sent)).toMatchObject({
+      message: 'input.0.image_url has a key that is not known here: uri. Did you mean url?',
+    });
+  });
+
+  test('that nothing is like: the sentence names what is taken', () => {
+    const { message } = refusalOf(EmbedRequest, { input: 'a', normalize: true });
+    expect(message).toBe(
+      'The body has a key that is not known here: normalize. Taken are model, input, types, dimensions, truncate.',
+    );
+  });
+
+  test('a hundred thousand of them make a short sentence', () => {
+    const sent = Object.fromEntries(Array.from({ length: 1e5 }, (_, i) => [`key${i}`, 1]));
+    expect(refusalOf(EmbedRequest, sent).message.length).toBeLessThan(300);
+  });
+});
+
+describe('a value of the wrong kind', () => {
+  test.each([
+    [EmbedRequest, { input: [1, 2] }, 'input.0', 'must be text or an image, not a number.', true],
+    [
+      EmbedRequest,
+      { input: [[101, 2003], [101]] },
+      'input.0',
+      'must be text or an image, not a list of numbers.',
+      true,
+    ],
+    [EmbedRequest, { input: [true] }, 'input.0', 'must be text or an image, not true or false.', false],
+    [EmbedRequest, { input: 5 }, 'input', 'must be text, an image or a list of them, not a number.', false],
+    [SimilarityRequest, { a: 'x', b: [0.5] }, 'b.0', 'must be text, an image or a ready vector, not a number.', false],
+    [EmbedRequest, { input: 'a', model: ['m'] }, 'model', 'must be a string, not a list.', false],
+    [EmbedRequest, { input: { text: 5 } }, 'input.text', 'must be a string, not a number.', false],
+  ])('is named where it stands', (schema, sent, param, sentence, isTokenIds) => {
+    const refusal = refusalOf(schema, sent);
+    expect({ code: refusal.code, param: refusal.param }).toEqual({ code: 'wrong_type', param });
+    expect(refusal.message.startsWith(`${param} ${sentence}`)).toBe(true);
+    expect(refusal.message.includes('check_embedding_ctx_length=False')).toBe(isTokenIds);
+  });
+
+  test('a number that JSON can write and nothing can hold is not finite', () => {
+    const sent: unknown = JSON.parse(`{"a":{"embedding":[0,1e400],"space_id":"${SPACE}"},"b":"x"}`);
+    expect(refusalOf(SimilarityRequest, sent)).toMatchObject({
+      message: 'a.embedding.1 is not finite: the number is too large.',
+      param: 'a.embedding.1',
+    });
+  });
+
+  test.each([
+    [{ dimensions: 0.5 }, 'invalid_dimensions', 'dimensions must be a whole number, not 0.5.'],
+    [{ dimensions: 0 }, 'invalid_dimensions', 'dimensions must be more than 0; not 0.'],
+    [{ dimensions: '64' }, 'invalid_dimensions', 'dimensions must be a number, not a string.'],
+    [{ types: [] }, 'empty_input', 'types is an empty list.'],
+    [
+      { types: ['float16'] },
+      'unsupported_type',
+      'types.0 must be one of float, base64, int8, uint8, binary, ubinary; not "float16".',
+    ],
+    [{ truncate: 'left' }, 'invalid_request', 'truncate must be one of none, start, end; not "left".'],
+  ])('%j: %s', (option, code, message) => {
+    expect(refusalOf(EmbedRequest, { input: 'a', ...option })).toMatchObject({ code, message });
+  });
+
+  test('a body of another kind is named as the body', () => {
+    expect(refusalOf(EmbedRequest, ['a dog'])).toMatchObject({ message: 'The body must be an object, not a list.' });
+  });
+});
+
+describe('any schema', () => {
+  const Part = z.discriminatedUnion('type', [
+    z.strictObject({ type: z.literal('text'), text: z.string() }),
+    z.strictObject({ type: z.literal('image_url'), image_url: z.strictObject({ url: z.string() }) }),
+  ]);
+  const Body = z.strictObject({
+    inputs: z.array(z.strictObject({ content: z.array(Part).min(1) })).max(3),
+    user: z.unknown().optional().describe('Taken and not used.'),
+  });
+  const parts = (...content: unknown[]) => ({ inputs: [{ content }] });
+
+  test.each([
+    [parts({ type: 'text', text: 5 }), 'inputs.0.content.0.text must be a string, not a number.'],
+    [parts({ type: 'text', txt: 'a' }), 'inputs.0.content.0 has a key that is not known here: txt. Did you mean text?'],
+    [parts({ type: 'video' }), 'inputs.0.content.0.type must be one of text, image_url; not "video".'],
+    [parts({ type: 'image_url', image_url: 'data:' }), 'inputs.0.content.0.image_url must be an object, not a string.'],
+    [parts(), 'inputs.0.content is an empty list.'],
+    [{ inputs: [{}, {}] }, 'inputs.0.content is missing.'],
+    [
+      { inputs: Array(4).fill({ content: [{ type: 'text', text: 'a' }] }) },
+      'inputs must hold at most 3 entries; 4 were sent.',
+    ],
+  ])('gets the sentence of the branch that is meant: %j', (sent, message) => {
+    expect(refusalOf(Body, sent).message).toBe(message);
+  });
+
+  test('keys that do exclude each other are not called unknown', () => {
+    const Either = z.union([
+      z.strictObject({ text: z.string() }),
+      z.strictObject({ image: z.string(), size: z.int() }),
+    ]);
+    expect(refusalOf(Either, { image: 'x' }).message).toBe('size is missing.');
+  });
+
+  test('a long list of wrong entries stops at the first piece, and a long list of right ones is taken whole', () => {
+    let read = 0;
+    const Counted = z.strictObject({
+      input: z.array(z.custom<string>((value) => ++read > 0 && typeof value === 'string')),
+    });
+    expect(() => parseRequest(z.strictObject({ input: z.array(z.string()) }), { input: Array(1e6).fill(1) })).toThrow(
+      /^input\.0 must be a string, not a number/,
+    );
+    const long = Array.from({ length: 20_000 }, (_, i) => `text ${i}`);
+    expect(parseRequest(Counted, { input: long }).input).toEqual(long);
+    expect(read).toBeLessThan(2 * long.length);
+    expect(() => parseRequest(z.strictObject({ input: z.array(z.string()) }), { input: [...long, 1] })).toThrow(
+      /^input\.20000 must be a string/,
+    );
+  });
+
+  test('depth beyond every schema is refused, not followed', () => {
+    const deep: unknown = JSON.parse(`${'['.repeat(100_000)}${']'.repeat(100_000)}`);
+    expect(refusalOf(EmbedRequest, { input: deep }).message).toMatch(
+      /^input\.0 must be text or an image, not a list\./,
+    );
+    expect(refusalOf(EmbedRequest, deep).message).toBe('The body must be an object, not a list.');
+  });
+});
