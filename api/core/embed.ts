@@ -59,19 +59,21 @@ export interface EmbedOutput {
   quantisation: Quantisation;
   embedded: Embedded[];
   usage: Usage;
+  /** Of all images, as they were sent. */
+  pixels: number;
 }
 
 export async function embed(model: Model, engines: Engines, asked: EmbedInput): Promise<EmbedOutput> {
   const { id, tier } = chooseModel(model, asked.model);
   const dimensions = chooseDimensions(model, asked.dimensions);
   const options = { tier, dimensions, truncate: asked.truncate ?? 'end' };
-  const { embedded, usage } = await embedItems(
+  const { embedded, usage, pixels } = await embedItems(
     { model, engines },
     placeItems(asked.input, asked.field ?? 'input'),
     options,
   );
   const { space_id } = model.manifest;
-  return { model: id, space_id, dimensions, quantisation: DEFAULT_QUANTISATION, embedded, usage };
+  return { model: id, space_id, dimensions, quantisation: DEFAULT_QUANTISATION, embedded, usage, pixels };
 }
 
 type ReadPart = { place: Place } & (ReadText | ReadImage);
@@ -81,7 +83,7 @@ export async function embedItems(
   { model, engines }: { model: Model; engines: Engines },
   items: PlacedItem[],
   { tier, dimensions, truncate }: EmbedOptions,
-): Promise<{ embedded: Embedded[]; usage: Usage }> {
+): Promise<Pick<EmbedOutput, 'embedded' | 'usage' | 'pixels'>> {
   const reader = { tokenizer: await model.tokenizer(), manifest: model.manifest, tier, truncate };
   const read = items.map((item) =>
     placeParts(item).map((placed): ReadPart => ({ place: placed.place, ...readPart(placed, reader) })),
@@ -103,7 +105,8 @@ export async function embedItems(
     return { modality, embedding, parts: parts.map(receipt) };
   });
   const tokens = texts.reduce((sum, { truncation }) => sum + truncation.tokens_seen, 0);
-  return { embedded, usage: { prompt_tokens: tokens, images: images.length, total_tokens: tokens } };
+  const usage = { prompt_tokens: tokens, images: images.length, total_tokens: tokens };
+  return { embedded, usage, pixels: images.reduce((sum, image) => sum + image.pixels, 0) };
 }
 
 function receipt(part: ReadPart): EmbeddedPart {

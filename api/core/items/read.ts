@@ -15,6 +15,7 @@ export interface ReadText {
 export interface ReadImage {
   modality: 'image';
   file: Uint8Array;
+  pixels: number;
 }
 
 /** What texts are read with. */
@@ -32,8 +33,8 @@ export function readPart({ part, place }: PlacedPart, reader: TextReader): ReadT
 function readImage(image: string | Uint8Array, place: Place): ReadImage {
   try {
     const file = imageBytes(image);
-    checkImage(file);
-    return { modality: 'image', file };
+    const { width, height } = checkImage(file);
+    return { modality: 'image', file, pixels: width * height };
   } catch (error) {
     throw error instanceof CoreError ? ofImage(error, place) : error;
   }

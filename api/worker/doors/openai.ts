@@ -1,10 +1,12 @@
-// OpenAI's embeddings and models, whose path Jina's and Voyage's bodies share.
+// OpenAI's embeddings and models, and which service's body a request to them has.
+import { JinaEmbeddingsRequest } from '../../../contracts/src/api/doors/jina.ts';
 import {
   type OPENAI_OPERATIONS,
   type OpenAIEmbeddings,
   OpenAIEmbeddingsRequest,
 } from '../../../contracts/src/api/doors/openai.ts';
-import { embed } from '../../core/embed.ts';
+import { VoyageEmbeddingsRequest } from '../../../contracts/src/api/doors/voyage.ts';
+import type { Door } from '../../../contracts/src/api/operation.ts';
 import { CoreError } from '../../core/errors.ts';
 import { toItem } from '../../core/items/content.ts';
 import { retrieveModel } from '../../core/model.ts';
@@ -13,27 +15,69 @@ import { encodeEmbedding } from '../../core/vectors/vectors.ts';
 import type { Call, Handler } from '../dependencies.ts';
 import { readJson } from '../http/body.ts';
 import type { Reply } from '../http/reply.ts';
-import { withModel } from '../with-model.ts';
-import { listEmbeddings, namingFields } from './embeddings.ts';
+import { embedInput, listEmbeddings, tokenUsage } from './embeddings.ts';
+import { jinaEmbeddings } from './jina.ts';
+import { mixedbreadEmbeddings } from './mixedbread.ts';
+import { voyageEmbeddings } from './voyage.ts';
+
+type Body = Record<string, unknown>;
+interface Form {
+  door: Door;
+  isOf(body: Body): boolean;
+  answer(call: Call, body: unknown): Promise<Reply>;
+}
+
+/** A body is of the first service whose keys it has, set or null; of OpenAI where there are none. */
+const FORMS: Form[] = [
+  { door: 'voyage', isOf: hasKeyOf(VoyageEmbeddingsRequest), answer: voyageEmbeddings },
+  {
+    door: 'openai',
+    isOf: ({ encoding_format: format, ...body }) =>
+      'prompt' in body ||
+      Array.isArray(format) ||
+      ['float16', 'int8', 'uint8', 'binary', 'ubinary'].includes(`${format}`),
+    answer: mixedbreadEmbeddings,
+  },
+  {
+    door: 'jina',
+    isOf: (body) => hasKeyOf(JinaEmbeddingsRequest)(body) || hasOlderImage(body),
+    answer: jinaEmbeddings,
+  },
+];
+
+function hasKeyOf({ shape }: { shape: object }): Form['isOf'] {
+  const own = Object.keys(shape).filter((key) => !Object.hasOwn(OpenAIEmbeddingsRequest.shape, key));
+  return (body) => own.some((key) => Object.hasOwn(body, key));
+}
+
+function hasOlderImage({ input }: Body): boolean {
+  const items: unknown[] = [input].flat();
+  return items.some((item) => isObject(item) && ('bytes' in item || 'url' in item));
+}
+
+function isObject(value: unknown): value is Body {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
 
 async function createEmbeddings(call: Call): Promise<Reply> {
   const body = await readJson(call.request);
-  refuseTokenIds(body);
+  const form = isObject(body) ? FORMS.find(({ isOf }) => isOf(body)) : undefined;
+  if (form) call.record.door = form.door;
+  if (isObject(body)) refuseTokenIds(body);
+  return form ? form.answer(call, body) : openAiEmbeddings(call, body);
+}
+
+async function openAiEmbeddings(call: Call, body: unknown): Promise<Reply> {
   const asked = parseRequest(OpenAIEmbeddingsRequest, body);
   const { model, dimensions, encoding_format: type = 'float' } = asked;
-  const input = [asked.input].flat().map(toItem);
-  const names = { list: 'input', isSingle: !Array.isArray(asked.input) };
-  const output = await withModel(call, (current, engines) =>
-    namingFields(names, () => embed(current, engines, { model, input, dimensions })),
-  );
-  const { prompt_tokens, total_tokens } = output.usage;
-  const list = listEmbeddings(output, (embedding) => encodeEmbedding(embedding, type, output.quantisation));
-  return { json: { ...list, usage: { prompt_tokens, total_tokens } } satisfies OpenAIEmbeddings };
+  const input = Array.isArray(asked.input) ? asked.input.map(toItem) : toItem(asked.input);
+  const output = await embedInput(call, { model, dimensions, input });
+  const list = listEmbeddings(output, (vector) => encodeEmbedding(vector, type, output.quantisation));
+  return { json: { ...list, usage: tokenUsage(output) } satisfies OpenAIEmbeddings };
 }
 
 /** Clients that cut texts by themselves send ids of a vocabulary that only OpenAI's models have. */
-function refuseTokenIds(body: unknown): void {
-  const input = typeof body === 'object' && body !== null ? Reflect.get(body, 'input') : undefined;
+function refuseTokenIds({ input }: Body): void {
   if (!Array.isArray(input) || input.length === 0) return;
   const isIds = (value: unknown): boolean =>
     Array.isArray(value) && value.length > 0 && value.every((id) => Number.isInteger(id));

@@ -3,7 +3,10 @@ import { z } from 'zod';
 import { InputItem } from '../items.ts';
 import { ModelEntry } from '../models.ts';
 import type { Operation } from '../operation.ts';
-import { embeddingList, unused } from './fields.ts';
+import { embeddingList, TokenUsage, unused } from './fields.ts';
+import { JinaEmbeddings, JinaEmbeddingsRequest } from './jina.ts';
+import { MixedbreadEmbeddings, MixedbreadEmbeddingsRequest } from './mixedbread.ts';
+import { VoyageEmbeddings, VoyageEmbeddingsRequest } from './voyage.ts';
 
 export const OpenAIEmbeddingsRequest = z
   .strictObject({
@@ -23,12 +26,7 @@ export type OpenAIEmbeddingsRequest = z.infer<typeof OpenAIEmbeddingsRequest>;
 
 export const OpenAIEmbeddings = embeddingList({
   embedding: z.union([z.array(z.number()), z.string()]).describe('Unit vector, in the form that was asked for.'),
-  usage: z
-    .strictObject({
-      prompt_tokens: z.int().nonnegative().describe('Tokens that were read of all texts.'),
-      total_tokens: z.int().nonnegative().describe('The same: images have no tokens.'),
-    })
-    .describe('What the request took.'),
+  usage: TokenUsage,
 }).meta({ title: 'OpenAIEmbeddings', description: "OpenAI's answer." });
 export type OpenAIEmbeddings = z.infer<typeof OpenAIEmbeddings>;
 
@@ -39,14 +37,23 @@ export const OPENAI_OPERATIONS = {
     aliases: ['/embeddings'],
     door: 'openai',
     scope: 'embed',
-    summary: 'Embeddings as OpenAI answers them',
-    request: OpenAIEmbeddingsRequest,
+    summary: 'Embeddings as OpenAI answers them, and Jina, Voyage and Mixedbread',
+    description: 'A body with keys of one of the other services is answered in its form.',
+    request: z.union([
+      OpenAIEmbeddingsRequest,
+      JinaEmbeddingsRequest,
+      VoyageEmbeddingsRequest,
+      MixedbreadEmbeddingsRequest,
+    ]),
     examples: {
       one: { value: { input: 'a dog running through snow' } },
       base64: { value: { input: ['a dog', 'a cat'], encoding_format: 'base64', dimensions: 256 } },
+      jina: { value: { input: [{ text: 'a dog' }], task: 'text-matching', embedding_type: ['float', 'ubinary'] } },
+      voyage: { value: { input: ['a dog'], input_type: 'query', output_dimension: 256, output_dtype: 'int8' } },
+      mixedbread: { value: { input: 'a dog', encoding_format: ['float', 'binary'], normalized: true } },
     },
     answer: 'Embeddings in the order of the input.',
-    response: OpenAIEmbeddings,
+    response: z.union([OpenAIEmbeddings, JinaEmbeddings, VoyageEmbeddings, MixedbreadEmbeddings]),
   },
   retrieveModel: {
     method: 'GET',

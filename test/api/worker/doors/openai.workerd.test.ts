@@ -64,7 +64,7 @@ describe('refusals name what was sent', () => {
     ['an empty text in a list', { input: ['a dog', ''] }, 'input.1'],
     ['a file that is no image', { input: { image: btoa('hello') } }, 'input'],
     ['no input', {}, 'input'],
-    ['a format that is not there', { input: 'a dog', encoding_format: 'int8' }, 'encoding_format'],
+    ['a format that is not there', { input: 'a dog', encoding_format: 'hex' }, 'encoding_format'],
     ['no dimension', { input: 'a dog', dimensions: 0 }, 'dimensions'],
     ['a model that is not here', { input: 'a dog', model: 'text-embedding-3-small' }, 'model'],
     ['a key of nobody', { input: 'a dog', lang: 'en' }, 'lang'],
