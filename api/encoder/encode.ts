@@ -5,6 +5,7 @@ import type { ErrorCode } from '../../contracts/src/api/error.ts';
 import type { ModelManifest } from '../../contracts/src/model/manifest.ts';
 import { CoreError } from '../core/errors.ts';
 import { cutAndNormalise, encodeEmbedding, isUnit } from '../core/vectors/vectors.ts';
+import { sha256Of } from '../registry/stores/hash.ts';
 import { type BatcherOptions, createBatcher } from './batcher.ts';
 import { decode } from './pixels/decode.ts';
 import { createPreprocess } from './pixels/preprocess.ts';
@@ -24,15 +25,17 @@ export function createEncode(manifest: ModelManifest, session: ImageSession, bat
   const decoding = createGate(availableParallelism());
 
   const encodeOne = async (bytes: Uint8Array): Promise<EncodeResult> => {
+    const digest = sha256Of(bytes);
+    const failed = (code: ErrorCode, message: string): EncodeResult => ({ status: 'failed', code, message, digest });
     try {
-      const { tensor, width, height } = await decoding(async () => {
+      const { tensor, original, warnings } = await decoding(async () => {
         const picture = await decode(bytes);
-        return { tensor: preprocess.toTensor(picture), width: picture.width, height: picture.height };
+        return { ...picture, tensor: preprocess.toTensor(picture) };
       });
       const vector = cutAndNormalise(await embed(tensor), manifest.embed_dim);
       if (!isUnit(vector))
         return failed('non_finite_embedding', 'the image tower gave no finite vector for this image');
-      return { status: 'ok', embedding: String(encodeEmbedding(vector, 'base64')), width, height };
+      return { status: 'ok', embedding: String(encodeEmbedding(vector, 'base64')), ...original, warnings, digest };
     } catch (error) {
       if (error instanceof CoreError) return failed(error.code, error.message);
       console.error(error);
@@ -40,10 +43,6 @@ export function createEncode(manifest: ModelManifest, session: ImageSession, bat
     }
   };
   return (images) => Promise.all(images.map(encodeOne));
-}
-
-function failed(code: ErrorCode, message: string): EncodeResult {
-  return { status: 'failed', code, message };
 }
 
 /** Runs at most `places` tasks at once, the others in the order they came. */

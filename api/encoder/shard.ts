@@ -106,7 +106,7 @@ async function encodeChunk(job: ShardJob, chunk: NumberedLine[]) {
     if (verdict?.status === 'ok') {
       const { embedding, width, height } = verdict;
       results.push({ line, custom_id, embedding, width, height });
-    } else if (verdict?.code === 'encoder_error') {
+    } else if (verdict && ['encoder_error', 'encoder_timeout'].includes(verdict.code)) {
       // Not the image's fault: a rerun must try it again.
       throw new Error(`line ${line}: ${verdict.message}`);
     } else if (verdict) errors.push({ line, custom_id, code: verdict.code, message: verdict.message });

@@ -19,7 +19,10 @@ const GROUPS: Record<string, Record<string, string | number>> = {
     ENV_PROGRESS_SECONDS: ENVARS.progressSeconds,
   },
   'What a writer puts into `schema_version`.': { SCHEMA_VERSION },
-  'An image with more pixels is refused before it is decoded.': { MAX_IMAGE_PIXELS: LIMITS.image_pixels },
+  'An image with more pixels is refused before it is decoded; a JPEG or WebP photo up to the second is halved.': {
+    MAX_IMAGE_PIXELS: LIMITS.image_pixels,
+    MAX_PHOTO_PIXELS: LIMITS.photo_pixels,
+  },
 };
 
 export function pythonConstants(): string {

@@ -61,3 +61,15 @@ def test_a_recipe_that_says_something_else_is_refused(change: dict, message: str
 def test_too_many_pixels_are_refused_before_decoding() -> None:
     with pytest.raises(ValueError, match="97 x 61 pixels; at most 100 are allowed"):
         decode((FOLDER / "images" / "wide.png").read_bytes(), max_pixels=100)
+    with pytest.raises(ValueError, match="97 x 61 pixels; at most 200 are allowed"):
+        decode((FOLDER / "images" / "wide.jpg").read_bytes(), max_pixels=100, max_photo_pixels=200)
+
+
+@pytest.mark.parametrize("name", ["wide.jpg", "exif-6.jpg", "lossless.webp"])
+def test_a_photo_of_more_pixels_is_halved_and_shows_the_same(name: str) -> None:
+    data = (FOLDER / "images" / name).read_bytes()
+    whole, half = decode(data), decode(data, max_pixels=100)
+    assert half.size == ((whole.width + 1) // 2, (whole.height + 1) // 2)
+    again = half.resize(whole.size, Image.Resampling.BICUBIC)
+    difference = np.abs(np.asarray(again).astype(int) - np.asarray(whole).astype(int)).mean()
+    assert difference < 6

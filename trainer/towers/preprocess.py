@@ -3,6 +3,8 @@
 Rules both languages follow (contracts/vectors/preprocess holds the cases):
 - the first frame, EXIF orientation applied, embedded colour profiles ignored;
 - 16-bit samples keep their high byte; CMYK becomes (255 - ink) * (255 - black) / 255;
+- above MAX_IMAGE_PIXELS a JPEG or WebP photo is first halved: ceil(w / 2) x ceil(h / 2), Pillow's bicubic (the encoder's
+  decoder halves row by row with the same kernel, a level apart);
 - alpha is composited over white: (c * a + 255 * (255 - a) + 127) // 255;
 - Pillow's bicubic on 8-bit RGB, rows before columns;
 - (x / 255 - mean) / std per channel, computed in float64, stored as float32.
@@ -17,7 +19,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from PIL import Image, ImageOps
 
-from contracts.constants import MAX_IMAGE_PIXELS
+from contracts.constants import MAX_IMAGE_PIXELS, MAX_PHOTO_PIXELS
 
 RECIPE_KEYS = {"resize_mode", "size", "interpolation", "crop", "mean", "std", "color"}
 
@@ -31,12 +33,20 @@ class Geometry(NamedTuple):
     top: int
 
 
-def decode(data: bytes, max_pixels: int = MAX_IMAGE_PIXELS) -> Image.Image:
+def decode(data: bytes, max_pixels: int = MAX_IMAGE_PIXELS, max_photo_pixels: int = MAX_PHOTO_PIXELS) -> Image.Image:
     """An upright 8-bit RGB image from the bytes of an image file."""
     image = Image.open(io.BytesIO(data))
-    if image.width * image.height > max_pixels:
-        raise ValueError(f"image is {image.width} x {image.height} pixels; at most {max_pixels} are allowed")
-    return to_rgb(ImageOps.exif_transpose(image))
+    pixels, most = image.width * image.height, max_photo_pixels if is_photo(image) else max_pixels
+    if pixels > most:
+        raise ValueError(f"image is {image.width} x {image.height} pixels; at most {most} are allowed")
+    rgb = to_rgb(ImageOps.exif_transpose(image))
+    return bicubic(rgb, -(-rgb.width // 2), -(-rgb.height // 2)) if pixels > max_pixels else rgb
+
+
+def is_photo(image: Image.Image) -> bool:
+    """Whether the encoder can halve such a file while it decodes."""
+    is_still = getattr(image, "n_frames", 1) == 1
+    return image.format in {"JPEG", "MPO"} or (image.format == "WEBP" and is_still)
 
 
 def to_rgb(image: Image.Image) -> Image.Image:

@@ -1,8 +1,9 @@
 // Image files on their way in: base64, a data URI or bytes become bytes, of which size, type and pixels are checked.
 import { LIMITS } from '../../../contracts/src/api/embed.ts';
 import { CoreError } from '../errors.ts';
-import { base64Size, fromBase64, isBase64 } from '../vectors/base64.ts';
-import { type ImageHeader, readImageHeader } from './header.ts';
+import { base64Size, fromBase64 } from '../vectors/base64.ts';
+import { type ImageHeader, isAnimatedWebp, readImageHeader } from './header.ts';
+import { readWritten } from './written.ts';
 
 /** JPEG's and GIF's own limit. It keeps a 1 x 16,000,000 image from needing 16,000,000 rows of resize weights. */
 export const MAX_SIDE = 65_535;
@@ -11,12 +12,9 @@ const TAKEN = 'JPEG, PNG, WebP, GIF and AVIF files are accepted';
 /** The bytes of an image that came as base64, as a data URI or as they are. Only the size is checked. */
 export function imageBytes(image: string | Uint8Array): Uint8Array {
   if (typeof image !== 'string') return image;
-  if (image === '') throw emptyFile();
-  const base64 = payload(image);
-  if (base64 === undefined || !isBase64(base64)) {
-    const message = 'send base64 of a file, or a data URI such as data:image/jpeg;base64,…; links are not fetched.';
-    throw new CoreError('not_an_image', message);
-  }
+  const written = readWritten(image);
+  if ('fault' in written) throw new CoreError(written.isEmpty ? 'empty_input' : 'not_an_image', written.fault);
+  const { base64 } = written;
   checkSize(base64Size(base64));
   return fromBase64(base64);
 }
@@ -26,18 +24,27 @@ export function checkImage(file: Uint8Array): ImageHeader {
   if (file.length === 0) throw emptyFile();
   checkSize(file.length);
   const header = readImageHeader(file);
-  if (header === 'svg') throw new CoreError('unsupported_image_type', `SVG is not supported: ${TAKEN}.`);
+  if (typeof header === 'object' && 'remedy' in header) {
+    const { name, remedy } = header;
+    throw new CoreError('unsupported_image_type', `the file is ${name}, which is not supported: ${TAKEN}. ${remedy}`);
+  }
   if (header === 'unknown') throw new CoreError('not_an_image', `the file is not an image: ${TAKEN}.`);
   if (header === 'broken') {
     throw new CoreError('broken_image', 'the file is cut off or damaged: its header does not tell a size.');
   }
   const { width, height } = header;
-  if (width * height > LIMITS.image_pixels || Math.max(width, height) > MAX_SIDE) {
+  const most = isPhoto(file, header) ? LIMITS.photo_pixels : LIMITS.image_pixels;
+  if (width * height > most || Math.max(width, height) > MAX_SIDE) {
     const pixels = `${grouped(width)} x ${grouped(height)} = ${grouped(width * height)} pixels`;
-    const allowed = `${grouped(LIMITS.image_pixels)} pixels and ${grouped(MAX_SIDE)} on a side`;
+    const allowed = `${grouped(most)} pixels and ${grouped(MAX_SIDE)} on a side`;
     throw new CoreError('too_many_pixels', `the image has ${pixels}; at most ${allowed} are allowed.`);
   }
   return header;
+}
+
+/** Whether it can be halved while it is decoded, row by row: the frames of an animation are composed at full size. */
+function isPhoto(file: Uint8Array, { type }: ImageHeader): boolean {
+  return type === 'jpeg' || (type === 'webp' && !isAnimatedWebp(file));
 }
 
 function checkSize(size: number): void {
@@ -48,16 +55,6 @@ function checkSize(size: number): void {
 
 function emptyFile(): CoreError {
   return new CoreError('empty_input', 'the file is empty.');
-}
-
-/** Undefined for a data URI that is not base64. Its media type is not believed; the bytes are. */
-function payload(image: string): string | undefined {
-  const isUri = image.slice(0, 5).toLowerCase() === 'data:';
-  const comma = isUri ? image.indexOf(',') : -1;
-  if (isUri && (comma < 0 || !/;base64$/i.test(image.slice(0, comma)))) return undefined;
-  const text = image.slice(comma + 1);
-  const joined = /\s/.test(text) ? text.replace(/\s+/g, '') : text;
-  return joined === '' ? undefined : joined;
 }
 
 function grouped(count: number): string {

@@ -1,18 +1,20 @@
 // An image file's type and size in pixels, read from its header without decoding anything.
+import type { ImageType } from '../../../contracts/src/api/encode.ts';
+import { ascii, big, brandsOf, little } from './bytes.ts';
+import { type ForeignFile, nameForeignFile } from './foreign.ts';
 
-export type ImageType = 'jpeg' | 'png' | 'webp' | 'gif' | 'avif';
 export interface ImageHeader {
   type: ImageType;
   width: number;
   height: number;
 }
 
-/** `svg`, `unknown`: refused. `broken`: a known type whose header is cut off or makes no sense. */
-export type HeaderVerdict = ImageHeader | 'svg' | 'unknown' | 'broken';
+/** A foreign or `unknown` file is refused. `broken`: a known type whose header is cut off or makes no sense. */
+export type HeaderVerdict = ImageHeader | ForeignFile | 'unknown' | 'broken';
 
 export function readImageHeader(file: Uint8Array): HeaderVerdict {
   const reader = READERS.find(({ matches }) => matches(file));
-  if (!reader) return looksLikeSvg(file) ? 'svg' : 'unknown';
+  if (!reader) return nameForeignFile(file) ?? 'unknown';
   const size = reader.size(file);
   return size && size.width > 0 && size.height > 0 ? { type: reader.type, ...size } : 'broken';
 }
@@ -33,7 +35,7 @@ const READERS: Reader[] = [
   { type: 'jpeg', matches: (b) => b[0] === 0xff && b[1] === 0xd8 && b[2] === 0xff, size: jpegSize },
   { type: 'gif', matches: (b) => ascii(b, 0, 'GIF87a') || ascii(b, 0, 'GIF89a'), size: gifSize },
   { type: 'webp', matches: (b) => ascii(b, 0, 'RIFF') && ascii(b, 8, 'WEBP'), size: webpSize },
-  { type: 'avif', matches: (b) => ascii(b, 4, 'ftypavif') || ascii(b, 4, 'ftypavis'), size: avifSize },
+  { type: 'avif', matches: isAvif, size: avifSize },
 ];
 
 function pngSize(bytes: Uint8Array): Size | undefined {
@@ -78,6 +80,16 @@ function webpSize(bytes: Uint8Array): Size | undefined {
   return { width: 0, height: 0 };
 }
 
+export function isAnimatedWebp(bytes: Uint8Array): boolean {
+  return ascii(bytes, 12, 'VP8X') && ((bytes[20] ?? 0) & 2) !== 0;
+}
+
+/** Stills, and sequences that carry their first frame as one. The brand may stand behind a more general one. */
+function isAvif(bytes: Uint8Array): boolean {
+  const brands = brandsOf(bytes);
+  return brands.includes('avif') || (brands.includes('avis') && avifSize(bytes) !== undefined);
+}
+
 /** The largest `ispe` (image spatial extents) property: a grid or a thumbnail has its own beside the picture's. */
 function avifSize(bytes: Uint8Array): Size | undefined {
   let found: Size | undefined;
@@ -87,26 +99,4 @@ function avifSize(bytes: Uint8Array): Size | undefined {
     if (!found || size.width * size.height > found.width * found.height) found = size;
   }
   return found;
-}
-
-function looksLikeSvg(bytes: Uint8Array): boolean {
-  const start = String.fromCharCode(...bytes.subarray(0, 1024)).toLowerCase();
-  return start.includes('<svg') || start.includes('<!doctype svg');
-}
-
-function ascii(bytes: Uint8Array, at: number, text: string): boolean {
-  for (let i = 0; i < text.length; i++) if (bytes[at + i] !== text.charCodeAt(i)) return false;
-  return true;
-}
-
-function big(bytes: Uint8Array, at: number, count: number): number {
-  let value = 0;
-  for (let i = 0; i < count; i++) value = value * 256 + (bytes[at + i] ?? 0);
-  return value;
-}
-
-function little(bytes: Uint8Array, at: number, count: number): number {
-  let value = 0;
-  for (let i = count - 1; i >= 0; i--) value = value * 256 + (bytes[at + i] ?? 0);
-  return value;
 }

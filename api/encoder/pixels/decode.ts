@@ -1,14 +1,23 @@
 // Decodes image bytes to upright 8-bit RGB within limits. Every rule has its twin in trainer/towers/preprocess.py.
-import sharp from 'sharp';
+import sharp, { type FailOnOptions } from 'sharp';
 import { LIMITS } from '../../../contracts/src/api/embed.ts';
+import type { ImageType } from '../../../contracts/src/api/encode.ts';
 import { CoreError } from '../../core/errors.ts';
+import { brandsOf } from '../../core/images/bytes.ts';
 import { checkImage } from '../../core/images/check.ts';
+import { codingOf, faultOf, NO_END_MARK, warningOf } from './faults.ts';
 
 /** Rows from the top, three bytes per pixel. */
 export interface Picture {
   width: number;
   height: number;
   pixels: Uint8Array;
+}
+export interface DecodedPicture extends Picture {
+  /** As people see it, EXIF orientation applied: twice the picture's where it was halved. */
+  original: { type: ImageType; width: number; height: number };
+  /** What was wrong with the file, which was read all the same. */
+  warnings: string[];
 }
 
 const DECODE_SECONDS = 20;
@@ -19,31 +28,100 @@ sharp.concurrency(1);
 
 /**
  * The first frame, EXIF orientation applied, embedded colour profiles ignored, 16-bit samples cut to their high byte,
- * CMYK by Pillow's formula, alpha composited over white. Throws `CoreError` where the file is at fault.
+ * CMYK by Pillow's formula, alpha composited over white; above `LIMITS.image_pixels` half as wide and half as high. Throws
+ * `CoreError` where the file is at fault.
  */
-export async function decode(bytes: Uint8Array): Promise<Picture> {
-  const { type } = checkImage(bytes);
+export async function decode(bytes: Uint8Array): Promise<DecodedPicture> {
+  const { type, width, height } = checkImage(bytes);
+  const source = {
+    bytes: type === 'avif' ? asStill(bytes) : bytes,
+    type,
+    isHalved: width * height > LIMITS.image_pixels,
+  };
   try {
-    const { data, info, cmyk } = await decodeRaw(bytes, { mayBeCmyk: type === 'jpeg' });
-    const { width, height } = info;
-    if (cmyk) return { width, height, pixels: cmykToRgb(data) };
-    if (info.channels === 4) return { width, height, pixels: overWhite(data) };
-    if (info.channels === 3) return { width, height, pixels: data };
-    throw new Error(`it has ${info.channels} channels`);
-  } catch (error) {
-    const reason = error instanceof Error ? error.message.split('\n')[0] : String(error);
-    throw new CoreError('broken_image', `the ${type.toUpperCase()} file cannot be decoded: ${reason}`);
+    return { ...(await read(source, 'warning')), warnings: [] };
+  } catch (first) {
+    refuseUnlessFile(first);
+    try {
+      // 'error' accepts what every viewer shows (a stray byte between JPEG segments) and refuses a file that is cut off.
+      const decoded = await read(source, 'error');
+      const warning = warningOf(reasonOf(first));
+      return { ...decoded, warnings: warning ? [warning] : [] };
+    } catch (error) {
+      refuseUnlessFile(error);
+      if (/unsupported|not supported/i.test(reasonOf(error))) {
+        throw new CoreError('unsupported_image_type', codingOf(type));
+      }
+      const isMarkOnly = type === 'jpeg' && (await isWholeWithEndMark(source));
+      throw new CoreError('broken_image', isMarkOnly ? NO_END_MARK : faultOf(bytes, type));
+    }
   }
 }
 
-async function decodeRaw(bytes: Uint8Array, { mayBeCmyk }: { mayBeCmyk: boolean }) {
-  const guards = { limitInputPixels: LIMITS.image_pixels, sequentialRead: true, pages: 1 } as const;
-  // 'error' accepts what every viewer shows (a stray byte between JPEG segments) and refuses a file that is cut off.
-  const open = () => sharp(bytes, { ...guards, failOn: 'error', ignoreIcc: true, autoOrient: true });
-  const cmyk = mayBeCmyk && (await open().metadata()).space === 'cmyk';
-  const image = cmyk ? open().pipelineColourspace('cmyk').toColourspace('cmyk') : open();
+interface Source {
+  bytes: Uint8Array;
+  type: ImageType;
+  isHalved: boolean;
+}
+
+async function read({ bytes, type, isHalved }: Source, failOn: FailOnOptions) {
+  const guards = {
+    limitInputPixels: isHalved ? LIMITS.photo_pixels : LIMITS.image_pixels,
+    sequentialRead: true,
+    pages: 1,
+  } as const;
+  const open = () => sharp(bytes, { ...guards, failOn, ignoreIcc: true, autoOrient: true });
+  const { space, autoOrient: original } = await open().metadata();
+  const cmyk = type === 'jpeg' && space === 'cmyk';
+  let image = cmyk ? open().pipelineColourspace('cmyk').toColourspace('cmyk') : open();
+  if (isHalved) {
+    const half = { width: Math.ceil(original.width / 2), height: Math.ceil(original.height / 2) };
+    image = image.resize({ ...half, fit: 'fill', kernel: 'cubic' });
+  }
   const output = image.timeout({ seconds: DECODE_SECONDS }).raw();
-  return { cmyk, ...(await output.toBuffer({ resolveWithObject: true })) };
+  const { data, info } = await output.toBuffer({ resolveWithObject: true });
+  const { width, height, channels } = info;
+  let pixels: Uint8Array = data;
+  if (cmyk) pixels = cmykToRgb(data);
+  else if (channels === 4) pixels = overWhite(data);
+  if (pixels.length !== 3 * width * height) throw new Error(`it has ${channels} channels`);
+  return { width, height, pixels, original: { type, width: original.width, height: original.height } };
+}
+
+/** Throws on where the file is not to blame: a machine that is too slow or has no memory left. */
+function refuseUnlessFile(error: unknown): void {
+  const reason = reasonOf(error);
+  if (/timeout/i.test(reason)) {
+    const message = `decoding the image took longer than ${DECODE_SECONDS} seconds: the machine is busy, try again.`;
+    throw new CoreError('encoder_timeout', message);
+  }
+  if (/alloc|memory|thread/i.test(reason)) throw error;
+  if (/pixel limit/i.test(reason)) {
+    throw new CoreError(
+      'too_many_pixels',
+      'the image has more pixels than its header says, and more than are allowed.',
+    );
+  }
+}
+
+function reasonOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}
+
+async function isWholeWithEndMark({ bytes, ...source }: Source): Promise<boolean> {
+  const marked = Buffer.concat([bytes, Buffer.from([0xff, 0xd9])]);
+  return read({ ...source, bytes: marked }, 'warning').then(
+    () => true,
+    () => false,
+  );
+}
+
+/** Of a sequence, the still picture that it carries beside its frames, and which is the first of them. */
+function asStill(bytes: Uint8Array): Uint8Array {
+  if (brandsOf(bytes)[0] !== 'avis') return bytes;
+  const still = Uint8Array.from(bytes);
+  still.set(Buffer.from('avif'), 8);
+  return still;
 }
 
 /** (255 - ink) * (255 - black) / 255 with Pillow's rounding, in place. */

@@ -29,5 +29,6 @@ ENV_PROGRESS_SECONDS: Final = "PROGRESS_SECONDS"
 # What a writer puts into `schema_version`.
 SCHEMA_VERSION: Final = 1
 
-# An image with more pixels is refused before it is decoded.
+# An image with more pixels is refused before it is decoded; a JPEG or WebP photo up to the second is halved.
 MAX_IMAGE_PIXELS: Final = 16000000
+MAX_PHOTO_PIXELS: Final = 50000000

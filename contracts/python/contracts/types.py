@@ -509,6 +509,10 @@ class EncodeRequest(TypedDict):
     """Base64 of whole image files."""
 
 
+ImageType = Literal["jpeg", "png", "webp", "gif", "avif"]
+"""What kind of file an image is."""
+
+
 class EncodedImage(TypedDict):
     """An image that was encoded."""
 
@@ -524,6 +528,15 @@ class EncodedImage(TypedDict):
     height: int
     """Height of the image, EXIF orientation applied, in pixels."""
 
+    type: ImageType
+    """What kind of file an image is."""
+
+    warnings: list[str]
+    """What was wrong with the file, which was read all the same."""
+
+    digest: str
+    """Of the file that this is the result of, so that a result of another one is noticed."""
+
 
 class RefusedImage(TypedDict):
     """An image that was not encoded, and why."""
@@ -536,6 +549,9 @@ class RefusedImage(TypedDict):
 
     message: str
     """A sentence that says why."""
+
+    digest: str
+    """Of the file that this is the result of, so that a result of another one is noticed."""
 
 
 EncodeResult = EncodedImage | RefusedImage

@@ -10,6 +10,8 @@ export const LIMITS = {
   text_chars: 200_000,
   image_bytes: 8 * 1024 * 1024,
   image_pixels: 16_000_000,
+  /** Of JPEG and WebP stills, which are halved while they are decoded where they have more than `image_pixels`. */
+  photo_pixels: 50_000_000,
   body_bytes: 32 * 1024 * 1024,
   top_k: 256,
 } as const;

@@ -11,25 +11,38 @@ export const EncodeRequest = z
   .meta({ title: 'EncodeRequest', description: 'Body of POST /encode of the image encoder.' });
 export type EncodeRequest = z.infer<typeof EncodeRequest>;
 
+export const ImageType = z
+  .enum(['jpeg', 'png', 'webp', 'gif', 'avif'])
+  .meta({ title: 'ImageType', description: 'What kind of file an image is.' });
+export type ImageType = z.infer<typeof ImageType>;
+
 const pixels = z.int().positive();
+const digest = Digest.describe('Of the file that this is the result of, so that a result of another one is noticed.');
+const EncodedImage = z
+  .strictObject({
+    status: z.literal('ok').describe('There is an embedding.'),
+    embedding: z.string().describe('Base64 of little-endian float32: full length, unit norm.'),
+    width: pixels.describe('Width of the image, EXIF orientation applied, in pixels.'),
+    height: pixels.describe('Height of the image, EXIF orientation applied, in pixels.'),
+    type: ImageType,
+    warnings: z.array(z.string()).describe('What was wrong with the file, which was read all the same.'),
+    digest,
+  })
+  .meta({ title: 'EncodedImage', description: 'An image that was encoded.' });
+export type EncodedImage = z.infer<typeof EncodedImage>;
+
+const RefusedImage = z
+  .strictObject({
+    status: z.literal('failed').describe('There is no embedding.'),
+    code: ErrorCode,
+    message: z.string().describe('A sentence that says why.'),
+    digest,
+  })
+  .meta({ title: 'RefusedImage', description: 'An image that was not encoded, and why.' });
+export type RefusedImage = z.infer<typeof RefusedImage>;
+
 export const EncodeResult = z
-  .discriminatedUnion('status', [
-    z
-      .strictObject({
-        status: z.literal('ok').describe('There is an embedding.'),
-        embedding: z.string().describe('Base64 of little-endian float32: full length, unit norm.'),
-        width: pixels.describe('Width of the image, EXIF orientation applied, in pixels.'),
-        height: pixels.describe('Height of the image, EXIF orientation applied, in pixels.'),
-      })
-      .meta({ title: 'EncodedImage', description: 'An image that was encoded.' }),
-    z
-      .strictObject({
-        status: z.literal('failed').describe('There is no embedding.'),
-        code: ErrorCode,
-        message: z.string().describe('A sentence that says why.'),
-      })
-      .meta({ title: 'RefusedImage', description: 'An image that was not encoded, and why.' }),
-  ])
+  .discriminatedUnion('status', [EncodedImage, RefusedImage])
   .meta({ title: 'EncodeResult', description: "An image's embedding, or why there is none." });
 export type EncodeResult = z.infer<typeof EncodeResult>;
 

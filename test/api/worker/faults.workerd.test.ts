@@ -1,9 +1,12 @@
 // When something behind the door is broken, slow or busy, the answer says so with its own code.
 import { afterEach, describe, expect, test, vi } from 'vitest';
+import { fromBase64 } from '../../../api/core/vectors/base64.ts';
+import { sha256 } from '../../../api/registry/digest.ts';
 import { createImageEncoder } from '../../../api/worker/image-client.ts';
 import { createAdmission } from '../../../api/worker/middleware/admission.ts';
 import { ERROR_STATUS, ErrorBody, type ErrorCode } from '../../../contracts/src/api/error.ts';
 import type { FAULTS } from '../../conformance/requests.ts';
+import { encodedImage } from '../../support/encode-results.ts';
 import { appOf, DIMENSIONS, STATIC, tableModel } from './table-model.ts';
 
 const whole = await tableModel();
@@ -13,12 +16,8 @@ const space_id = ((await whole.manifest()) as { space_id: string }).space_id;
 const answers = (status: number, body: object) => async () => Response.json(body, { status });
 const ONE = '\0\0\x80\x3f';
 const NAN = '\0\0\xc0\x7f';
-const ok = (length: number, number = ONE) => ({
-  status: 'ok',
-  embedding: btoa(number.repeat(length)),
-  width: 5,
-  height: 5,
-});
+const digest = await sha256(fromBase64(picture.image).slice());
+const ok = (length: number, number = ONE) => encodedImage(btoa(number.repeat(length)), { digest });
 
 afterEach(() => {
   vi.unstubAllGlobals();

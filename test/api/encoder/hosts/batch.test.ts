@@ -8,6 +8,7 @@ import { beforeEach, describe, expect, test } from 'vitest';
 import type { Encode } from '../../../../api/encoder/encode.ts';
 import { encodeShard } from '../../../../api/encoder/shard.ts';
 import { BulkDone, BulkError, BulkResult } from '../../../../contracts/src/api/bulk.ts';
+import { encodedImage, refusedImage } from '../../../support/encode-results.ts';
 import { writeTinyImageModel } from '../../../support/tiny-image-model.ts';
 
 const BATCH = fileURLToPath(new URL('../../../../api/encoder/hosts/batch.ts', import.meta.url));
@@ -35,7 +36,7 @@ function counting(): { encode: Encode; seen: () => number } {
   let seen = 0;
   const encode: Encode = async (files) => {
     seen += files.length;
-    return files.map(({ length }) => ({ status: 'ok', embedding: 'AAAA', width: length, height: 1 }));
+    return files.map(({ length }) => encodedImage('AAAA', { width: length, height: 1 }));
   };
   return { encode, seen: () => seen };
 }
@@ -132,9 +133,10 @@ describe('a shard', () => {
 
   test('fails as a whole when the encoder fails, so that no image is blamed for it', async () => {
     writeLines(hundred);
-    const encode: Encode = async (files) =>
-      files.map(() => ({ status: 'failed', code: 'encoder_error', message: 'out of memory' }));
-    await expect(encodeShard({ input, output, shard: 0, space_id, encode })).rejects.toThrow('out of memory');
+    for (const code of ['encoder_error', 'encoder_timeout'] as const) {
+      const encode: Encode = async (files) => files.map(() => refusedImage({ code, message: 'out of memory' }));
+      await expect(encodeShard({ input, output, shard: 0, space_id, encode })).rejects.toThrow('out of memory');
+    }
     expect(readdirSync(output)).toEqual(['part-0000.started.json']);
   });
 

@@ -15,6 +15,7 @@ import { singleTower } from '../../../../api/encoder/towers.ts';
 import { LIMITS } from '../../../../contracts/src/api/embed.ts';
 import { EncodeResponse, EncoderHealth } from '../../../../contracts/src/api/encode.ts';
 import { ErrorBody } from '../../../../contracts/src/api/error.ts';
+import { refusedImage } from '../../../support/encode-results.ts';
 import { tinyManifest, writeTinyImageModel } from '../../../support/tiny-image-model.ts';
 
 const image = (name: string) =>
@@ -131,7 +132,7 @@ test('callers that would wait too long are told when to come back, and those ins
   });
   const encode: Encode = async (files) => {
     await finished;
-    return files.map(() => ({ status: 'failed', code: 'broken_image', message: 'looked at' }));
+    return files.map(() => refusedImage({ code: 'broken_image', message: 'looked at' }));
   };
   const admission = createAdmission({ bytes: 1e9, images: 3, pixels: 1e9 });
   const host = await listen({ towers: singleTower({ manifest: tinyManifest(), encode }), admission });
