@@ -6,7 +6,7 @@ import { EncodeRequest, EncodeResponse, EncoderHealth } from './api/encode.ts';
 import { ErrorBody } from './api/error.ts';
 import { LiveReport, ModelList, ReadyReport } from './api/models.ts';
 import { SimilarityRequest, SimilarityResponse } from './api/similarity.ts';
-import { BulkEvent, FollowEvent, ListeningLine } from './events.ts';
+import { BulkEvent, FollowEvent, ListeningLine, RequestEvent } from './events.ts';
 import { ModelManifest } from './model/manifest.ts';
 import { ModelPointer } from './model/pointer.ts';
 import { ModelRelease } from './model/release.ts';
@@ -49,6 +49,7 @@ export const DOCUMENTS = {
   Published,
   ReadyReport,
   Recipe,
+  RequestEvent,
   SimilarityRequest,
   SimilarityResponse,
   TrainingJob,

@@ -1,6 +1,8 @@
 // Lines of JSON that one process prints and another one reads.
 import { z } from 'zod';
 import { BulkDone } from './api/bulk.ts';
+import { ErrorCode } from './api/error.ts';
+import { DOORS } from './api/operation.ts';
 import { Digest } from './model/artefact.ts';
 
 const reason = z.string().describe('A sentence that says why.');
@@ -36,6 +38,33 @@ export const FollowEvent = z
   ])
   .meta({ title: 'FollowEvent', description: 'What happened to the model that a host serves.' });
 export type FollowEvent = z.infer<typeof FollowEvent>;
+
+const hex = (digits: number) => z.string().regex(new RegExp(`^[0-9a-f]{${digits}}$`));
+const amount = z.int().nonnegative();
+
+/** Printed by the Worker after every request; it holds nothing of what was sent. */
+export const RequestEvent = z
+  .strictObject({
+    event: event('request'),
+    request_id: z.string().describe('The same as in the header `x-request-id`.'),
+    trace_id: hex(32).describe('Trace of the W3C trace context that the request belongs to.'),
+    span_id: hex(16).describe("The request's own span."),
+    parent_id: hex(16).optional().describe("The caller's span; absent where the caller sent no valid `traceparent`."),
+    method: z.string().describe('HTTP method.'),
+    operation: z.string().nullable().describe('Operation id; null where there is none of that path.'),
+    door: z.enum(DOORS).describe('In whose form the operation speaks.'),
+    status: z.int().describe('HTTP status of the answer.'),
+    code: ErrorCode.optional().describe('What went wrong.'),
+    ms: z.number().nonnegative().describe('Wall time in milliseconds; on the platform computing does not move the clock.'),
+    model: z.string().optional().describe('Id of the model that answered.'),
+    tokens: amount.describe('Tokens of texts that were read.'),
+    images: amount.describe('Images that were embedded.'),
+    pixels: amount.optional().describe('Their pixels, where they are known.'),
+    key: z.string().optional().describe("Prefix of the caller's key."),
+    cache: z.string().optional().describe('What the cache knew of the request.'),
+  })
+  .meta({ title: 'RequestEvent', description: 'A request that was answered.' });
+export type RequestEvent = z.infer<typeof RequestEvent>;
 
 /** Printed by a server that was given port 0 or whose parent waits for it. */
 export const ListeningLine = z
