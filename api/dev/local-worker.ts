@@ -2,7 +2,7 @@
 import { fileURLToPath } from 'node:url';
 import { convertV4MiniflareOptions, Miniflare } from 'miniflare';
 import { ENVARS } from '../../contracts/src/envars.ts';
-import { FollowEvent, readEvent } from '../../contracts/src/events.ts';
+import { FollowEvent, RequestEvent, readEvent } from '../../contracts/src/events.ts';
 import { bundleWorker } from './bundle.ts';
 import { HOST } from './local-address.ts';
 
@@ -25,6 +25,8 @@ export interface WorkerOptions {
   /** Between two polls of the pointer in the simulated bucket; undefined: there is no bucket. */
   pollMs?: number | undefined;
   onEvent?: (event: WorkerEvent) => void;
+  /** Told of every request; absent: nobody is. */
+  onRequest?: (event: RequestEvent) => void;
   /** Further variables, as `wrangler secret put` sets them. */
   variables?: Record<string, string>;
 }
@@ -33,6 +35,7 @@ export async function startWorker({
   pollMs,
   name,
   onEvent = print,
+  onRequest = () => {},
   variables = {},
   ...options
 }: WorkerOptions): Promise<Miniflare> {
@@ -61,12 +64,28 @@ export async function startWorker({
     },
     handleStructuredLogs({ level, message }) {
       const event = readEvent(FollowEvent, message);
+      const request = event ? undefined : readEvent(RequestEvent, message);
       if (event) onEvent(event);
+      else if (request) onRequest(request);
       else if (level === 'error' || level === 'warn') console.error(message);
       else console.log(message);
     },
   });
   return new Miniflare(settings);
+}
+
+/** A line for a person who watches: `200 embed, 12 ms, 8 tokens`. */
+export function printRequest({ status, operation, method, ms, tokens, images, code, cache, key }: RequestEvent): void {
+  const parts = [
+    `${status} ${operation ?? method}`,
+    `${ms} ms`,
+    ...(tokens > 0 ? [`${tokens} tokens`] : []),
+    ...(images > 0 ? [`${images} images`] : []),
+    ...(cache ? [`cache ${cache}`] : []),
+    ...(key ? [key] : []),
+    ...(code ? [code] : []),
+  ];
+  console.log(parts.join(', '));
 }
 
 /** For a person who watches. */

@@ -12,6 +12,7 @@ import { UserError } from '../../contracts/src/user-error.ts';
 import { EMBEDDED_MODEL } from './bundle.ts';
 import { startLocal } from './local.ts';
 import { freePort } from './local-address.ts';
+import { printRequest } from './local-worker.ts';
 
 const HELP = `Usage: npm start [-- --model FOLDER] [--registry FOLDER] [--port N]
 
@@ -73,9 +74,9 @@ function greeting(url: string, model: string): string {
   return `
 ${model} is ready on ${url}
 
-  curl ${url}/embed ${json} -d '{"input": "a dog running through snow"}'
+  curl -s ${url}/embed ${json} -d '{"input": "a dog running through snow"}' | head -c 300
   curl ${url}/similarity ${json} -d '{"a": "a dog in snow", "b": ["a cat", "a husky in winter"]}'
-  curl ${url}/embed -F image=@photo.jpg
+  curl -s ${url}/embed -F image=@api/playground/samples/cat.jpg | head -c 300
   curl ${url}/v1/models
 
 Ctrl-C ends it.`;
@@ -89,7 +90,7 @@ async function main(line: CommandLine<typeof OPTIONS>): Promise<undefined> {
   process.env.WORKERD = workerdPath();
   process.env.MINIFLARE_WORKERD_PATH = fileURLToPath(new URL('guarded-workerd.sh', import.meta.url));
   const port = await freePort(options.port);
-  const starting = startLocal({ ...options, port });
+  const starting = startLocal({ ...options, port, onRequest: printRequest });
   let isStopping = false;
   const stop = async (): Promise<void> => {
     if (isStopping) return;

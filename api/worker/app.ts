@@ -14,6 +14,7 @@ import { VOYAGE_HANDLERS } from './doors/voyage.ts';
 import { discardRest } from './http/body.ts';
 import { renderError } from './http/errors.ts';
 import { toResponse } from './http/reply.ts';
+import { startTrace } from './http/trace.ts';
 import { OWN_HANDLERS } from './routes/handlers.ts';
 
 /** The compiler asks for a handler of every operation. */
@@ -44,8 +45,14 @@ export function createApp(deps: Dependencies) {
   app.use(cors({ origin: '*', exposeHeaders: ['X-Request-Id', 'Retry-After'] }));
   app.use(secureHeaders({ crossOriginResourcePolicy: 'cross-origin' }));
   app.use(async (c, next) => {
-    c.set('record', { requestId: c.get('requestId'), operation: undefined, door: 'own', tokens: 0, images: 0 });
+    const trace = startTrace(c.req.raw.headers);
+    const requestId = c.get('requestId');
+    c.set('record', { requestId, operation: undefined, door: 'own', tokens: 0, images: 0, trace });
+    const started = Date.now();
     await next();
+    const { method } = c.req;
+    const finished = { ...c.get('record'), method, status: c.res.status, ms: Date.now() - started };
+    for (const observe of deps.observers) observe(finished);
     if (c.res.status >= 400) await discardRest(c.req.raw);
   });
 

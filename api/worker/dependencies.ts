@@ -1,12 +1,18 @@
 // What the HTTP application is put together from, what a handler is given, and what is noted about a request.
+import type { ErrorCode } from '../../contracts/src/api/error.ts';
 import type { Door } from '../../contracts/src/api/operation.ts';
 import type { OperationId } from '../../contracts/src/api/operations.ts';
 import type { ImageEncoder } from '../core/embed.ts';
 import type { Reply } from './http/reply.ts';
+import type { Trace } from './http/trace.ts';
 import type { Admission } from './middleware/admission.ts';
 import type { ModelProvider } from './model-provider.ts';
 
 export interface Dependencies {
+  /** Told of every request once it is answered. */
+  observers: Observer[];
+  /** Counters of this isolate as text. */
+  metrics(now: Now): string;
   provider: ModelProvider;
   images: ImageEncoder;
   admission: Admission;
@@ -27,6 +33,29 @@ export interface RequestRecord {
   model?: string;
   tokens: number;
   images: number;
+  /** Pixels of the images, where they are known. */
+  pixels?: number;
+  /** Prefix of the caller's key. */
+  key?: string;
+  /** What the cache knew of the request. */
+  cache?: string;
+  /** What went wrong. */
+  code?: ErrorCode;
+  trace: Trace;
+}
+
+export interface FinishedRequest extends RequestRecord {
+  method: string;
+  status: number;
+  /** Wall time. On the platform the clock moves with input and output only. */
+  ms: number;
+}
+
+export type Observer = (request: FinishedRequest) => void;
+
+/** What answers now. */
+export interface Now {
+  model: { id: string; version: string; space_id: string };
 }
 
 /** One request on its way through a handler. */

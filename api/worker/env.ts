@@ -2,8 +2,10 @@
 import { z } from 'zod';
 import { ENVARS } from '../../contracts/src/envars.ts';
 import type { R2Reader } from '../registry/stores/r2.ts';
+import type { Dataset } from './observe/finished.ts';
 
 const isFetcher = (value: unknown) => typeof value === 'object' && value !== null && 'fetch' in value;
+const isDataset = (value: unknown) => typeof value === 'object' && value !== null && 'writeDataPoint' in value;
 const isBucket = (value: unknown) => typeof value === 'object' && value !== null && 'get' in value;
 
 export const Env = z.object({
@@ -17,6 +19,8 @@ export const Env = z.object({
   AWS_REGION: z.string().min(1).optional(),
   /** R2 bucket with the model registry; absent: the embedded model only. */
   MODELS: z.custom<R2Reader>(isBucket, 'not a bucket').optional(),
+  /** Analytics Engine dataset for a point per request; absent: there are none. */
+  REQUEST_POINTS: z.custom<Dataset>(isDataset, 'not a dataset').optional(),
   /** The static files, for the paths that the Worker answers first; absent: there is no page. */
   ASSETS: z.custom<{ fetch(request: Request): Promise<Response> }>(isFetcher, 'not static files').optional(),
   [ENVARS.modelName]: z.string().optional(),

@@ -11,6 +11,8 @@ import { createImageEncoder, probeImageEncoder } from './image-client.ts';
 import { createLock, sleep, withLease } from './isolate/lease.ts';
 import { createAdmission } from './middleware/admission.ts';
 import { provideModel, providePublishedModel } from './model-provider.ts';
+import { logRequest, pointsTo } from './observe/finished.ts';
+import { createMetrics } from './observe/metrics.ts';
 import { createSignedFetch, type Fetch } from './signed-fetch.ts';
 
 /** Longer than opening a model takes. */
@@ -27,6 +29,7 @@ export default {
 
 function assemble(env: Env) {
   const { ENCODER_URL: url, MODELS: bucket, MODEL_NAME: name, MODEL_REGISTRY_SECONDS: seconds, ASSETS: assets } = env;
+  const { REQUEST_POINTS: points } = env;
   const images = createImageEncoder(url, { send: sender(env) });
   const lock = createLock(OPENING_MS);
   const engine = ENGINES.onnx({ wasm, pause: () => sleep(0), alone: (work) => withLease(lock, work) });
@@ -43,7 +46,17 @@ function assemble(env: Env) {
       })
     : provideModel(bundledModel, engine);
   const files = assets && ((request: Request) => assets.fetch(request));
-  return createApp({ provider, images, admission: createAdmission(), openapi, files });
+  const metrics = createMetrics(crypto.randomUUID().slice(0, 8));
+  const observers = [metrics.observe, logRequest, ...(points ? [pointsTo(points)] : [])];
+  return createApp({
+    provider,
+    images,
+    admission: createAdmission(),
+    openapi,
+    files,
+    observers,
+    metrics: metrics.render,
+  });
 }
 
 /** Calls to the encoder are signed where there are keys. */

@@ -55,7 +55,10 @@ export const RequestEvent = z
     door: z.enum(DOORS).describe('In whose form the operation speaks.'),
     status: z.int().describe('HTTP status of the answer.'),
     code: ErrorCode.optional().describe('What went wrong.'),
-    ms: z.number().nonnegative().describe('Wall time in milliseconds; on the platform computing does not move the clock.'),
+    ms: z
+      .number()
+      .nonnegative()
+      .describe('Wall time in milliseconds; on the platform computing does not move the clock.'),
     model: z.string().optional().describe('Id of the model that answered.'),
     tokens: amount.describe('Tokens of texts that were read.'),
     images: amount.describe('Images that were embedded.'),

@@ -5,11 +5,13 @@ export interface ReplyOptions {
   status?: number;
   headers?: Record<string, string>;
 }
-export type Reply = ReplyOptions & ({ json: object } | { stream: ReadableStream<Uint8Array> | null });
+export type Reply = ReplyOptions &
+  ({ json: object } | { text: string } | { stream: ReadableStream<Uint8Array> | null });
 
 export function toResponse(reply: Reply): Response {
   const { status = 200, headers = {} } = reply;
   if ('stream' in reply) return new Response(reply.stream, { status, headers });
+  if ('text' in reply) return new Response(reply.text, { status, headers });
   return new Response(JSON.stringify(reply.json), {
     status,
     headers: { 'Content-Type': 'application/json', ...headers },

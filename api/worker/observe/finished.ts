@@ -1,20 +1,10 @@
-// A request that was answered, and where that is told: the log, the counters, the platform's data points. Never content.
+// Where it is told that a request was answered: the log and the platform's data points. Never content.
 import type { RequestEvent } from '../../../contracts/src/events.ts';
-import type { RequestRecord } from '../dependencies.ts';
-import type { Trace } from './trace.ts';
-
-export interface FinishedRequest extends RequestRecord {
-  method: string;
-  status: number;
-  /** Wall time. On the platform the clock moves with input and output only. */
-  ms: number;
-  trace: Trace;
-}
-
-export type Observer = (request: FinishedRequest) => void;
+import type { FinishedRequest, Observer } from '../dependencies.ts';
 
 export function eventOf(request: FinishedRequest): RequestEvent {
-  const { requestId, operation, door, method, status, code, ms, model, tokens, images, pixels, key, cache, trace } = request;
+  const { requestId, operation, door, method, status, code, ms, model, tokens, images, pixels, key, cache, trace } =
+    request;
   return {
     event: 'request',
     request_id: requestId,

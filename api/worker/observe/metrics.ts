@@ -1,12 +1,11 @@
 // Counters of one isolate in Prometheus' text format. https://prometheus.io/docs/instrumenting/exposition_formats/
-import type { FinishedRequest } from './finished.ts';
+import type { FinishedRequest, Now } from '../dependencies.ts';
 
 const BUCKETS_MS = [5, 10, 25, 50, 100, 250, 500, 1000, 2500, 5000, 10_000, 30_000];
 
 export interface Metrics {
   observe(request: FinishedRequest): void;
-  /** `isolate`: whose counters these are; `model`: what answers now; `backlogTokens`: what waits to be computed. */
-  render(now: { isolate: string; model: { id: string; version: string; space_id: string } }): string;
+  render(now: Now): string;
 }
 
 type Labels = Record<string, string | number>;
@@ -25,7 +24,8 @@ class Family {
   }
 }
 
-export function createMetrics(): Metrics {
+/** `isolate`: a name of the isolate, by which its counters can be told from those of others. */
+export function createMetrics(isolate: string): Metrics {
   const requests = new Family();
   const tokens = new Family();
   const images = new Family();
@@ -45,7 +45,7 @@ export function createMetrics(): Metrics {
       sums.add({ operation }, ms);
       counts.add({ operation }, 1);
     },
-    render({ isolate, model }) {
+    render({ model }) {
       const counter = (name: string, help: string, family: Family) => [
         `# HELP ${name} ${help}`,
         `# TYPE ${name} counter`,

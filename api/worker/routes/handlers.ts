@@ -3,6 +3,7 @@ import type { OwnOperationId } from '../../../contracts/src/api/operations.ts';
 import type { Handler } from '../dependencies.ts';
 import { embedRoute } from './embed.ts';
 import { liveRoute, readyRoute } from './health.ts';
+import { metricsRoute } from './metrics.ts';
 import { modelsRoute } from './models.ts';
 import { pageRoute } from './page.ts';
 import { similarityRoute } from './similarity.ts';
@@ -14,5 +15,6 @@ export const OWN_HANDLERS: Record<OwnOperationId, Handler> = {
   listModels: modelsRoute,
   isLive: liveRoute,
   isReady: readyRoute,
+  metrics: metricsRoute,
   describe: async ({ deps: { openapi } }) => ({ json: openapi }),
 };

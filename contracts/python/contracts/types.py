@@ -1852,6 +1852,61 @@ class Recipe(TypedDict):
     """Further runs of `clip`: for every seed with both text towers. The report's table compares them."""
 
 
+class RequestEvent(TypedDict):
+    """A request that was answered."""
+
+    event: Literal["request"]
+    """Name of the event."""
+
+    request_id: str
+    """The same as in the header `x-request-id`."""
+
+    trace_id: str
+    """Trace of the W3C trace context that the request belongs to."""
+
+    span_id: str
+    """The request's own span."""
+
+    parent_id: NotRequired[str]
+    """The caller's span; absent where the caller sent no valid `traceparent`."""
+
+    method: str
+    """HTTP method."""
+
+    operation: str | None
+    """Operation id; null where there is none of that path."""
+
+    door: Literal["own", "openai", "jina", "voyage", "cohere", "tei"]
+    """In whose form the operation speaks."""
+
+    status: int
+    """HTTP status of the answer."""
+
+    code: NotRequired[ErrorCode]
+    """What went wrong."""
+
+    ms: float
+    """Wall time in milliseconds; on the platform computing does not move the clock."""
+
+    model: NotRequired[str]
+    """Id of the model that answered."""
+
+    tokens: int
+    """Tokens of texts that were read."""
+
+    images: int
+    """Images that were embedded."""
+
+    pixels: NotRequired[int]
+    """Their pixels, where they are known."""
+
+    key: NotRequired[str]
+    """Prefix of the caller's key."""
+
+    cache: NotRequired[str]
+    """What the cache knew of the request."""
+
+
 class VectorItem(TypedDict):
     """A ready vector, for example an item of an /embed answer."""
 

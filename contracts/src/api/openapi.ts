@@ -2,11 +2,28 @@
 import { z } from 'zod';
 import { DOOR_ERRORS } from './doors/errors.ts';
 import { ERROR_STATUS } from './error.ts';
-import type { Operation } from './operation.ts';
+import type { Door, Operation } from './operation.ts';
 import { OPERATIONS } from './operations.ts';
 
 const POST_ERRORS = [400, 404, 413, 415, 422, 429, 500, 502, 503, 504];
 const GET_ERRORS = [503];
+/** Of operations that need a key. */
+const KEY_ERRORS = [401, 403, 429];
+
+/** The door that an operation belongs to, as clients' generators and pages group them. */
+const TAGS: Record<Door, { name: string; description: string }> = {
+  own: { name: 'edge-clip', description: 'Our own forms: receipts, spaces, calibrated scores.' },
+  openai: { name: 'OpenAI', description: "OpenAI's forms, with Jina's and Voyage's bodies on the same path." },
+  jina: { name: 'Jina', description: "Jina's forms." },
+  voyage: { name: 'Voyage', description: "Voyage's forms." },
+  cohere: { name: 'Cohere', description: "Cohere's forms." },
+  tei: { name: 'TEI', description: "Forms of Text Embeddings Inference, Hugging Face's clients and Infinity." },
+};
+
+const SECURITY = {
+  bearer: { type: 'http', scheme: 'bearer', description: 'A key of `npm run keys`, as `Authorization: Bearer …`.' },
+  apiKey: { type: 'apiKey', in: 'header', name: 'x-api-key', description: 'The same key in a header of its own.' },
+};
 
 /** The document that GET /openapi.json serves. */
 export function openApi(version: string): object {
@@ -24,8 +41,11 @@ export function openApi(version: string): object {
       description: 'Embeddings of texts and images in one space, and how similar they are.',
       license: { name: 'Apache-2.0', identifier: 'Apache-2.0' },
     },
+    servers: [{ url: '/', description: 'The deployment that this document came from.' }],
+    tags: Object.values(TAGS),
     paths,
     components: {
+      securitySchemes: SECURITY,
       schemas: Object.fromEntries([...components].map(([name, schema]) => [name, componentOf(schema)])),
     },
   };
@@ -33,9 +53,11 @@ export function openApi(version: string): object {
 
 function describeOperation(id: string, operation: Operation, components: Map<string, z.ZodType>): object {
   const { method, path, aliases = [], summary, description, request, form, examples, answer, response } = operation;
-  const { answerType = 'application/json' } = operation;
+  const { answerType = 'application/json', door, scope } = operation;
+  const statuses = new Set([...(method === 'POST' ? POST_ERRORS : GET_ERRORS), ...(scope ? KEY_ERRORS : [])]);
   const also = aliases.length > 0 ? `The same as ${aliases.join(', ')}.` : '';
-  const text = [description, also].filter(Boolean).join(' ');
+  const needs = scope ? `Needs a key with the scope \`${scope}\`.` : '';
+  const text = [description, also, needs].filter(Boolean).join(' ');
   const content = {
     ...(request
       ? { 'application/json': { schema: place(request, components), ...(examples ? { examples } : {}) } }
@@ -46,17 +68,20 @@ function describeOperation(id: string, operation: Operation, components: Map<str
     name,
     in: 'path',
     required: true,
+    description: `The ${name} itself.`,
     schema: { type: 'string' },
   }));
   return {
     operationId: id,
+    tags: [TAGS[door].name],
     summary,
     ...(text ? { description: text } : {}),
     ...(parameters.length > 0 ? { parameters } : {}),
     ...(request ? { requestBody: { required: true, content } } : {}),
+    security: scope ? Object.keys(SECURITY).map((name) => ({ [name]: [] })) : [],
     responses: {
       '200': { description: answer, content: { [answerType]: { schema: place(response, components) } } },
-      ...errorResponses(method === 'POST' ? POST_ERRORS : GET_ERRORS, errorSchema(operation, components)),
+      ...errorResponses([...statuses].sort(), errorSchema(operation, components)),
     },
   };
 }

@@ -110,6 +110,17 @@ const OWN_OPERATIONS = {
     answer: 'Golden vectors were recomputed and agree.',
     response: ReadyReport,
   },
+  metrics: {
+    method: 'GET',
+    path: '/metrics',
+    door: 'own',
+    scope: 'admin',
+    summary: 'Counters for Prometheus',
+    description: 'Counters of the isolate that happens to answer; it says which one that is.',
+    answer: 'Text in the exposition format 0.0.4.',
+    answerType: 'text/plain',
+    response: z.string().describe('Lines of text.'),
+  },
   describe: {
     method: 'GET',
     path: '/openapi.json',

@@ -93,7 +93,8 @@ export async function tableModel({ zero = false, changes = {} } = {}): Promise<M
 export function appOf(source: ModelSource, parts: Partial<Dependencies> = {}) {
   const provider = provideModel(source, { open: () => Promise.reject(new Error('there is no graph')) });
   const images = createImageEncoder(undefined);
-  const app = createApp({ provider, images, admission: createAdmission(), openapi: {}, ...parts });
+  const observed = { observers: [], metrics: () => '' };
+  const app = createApp({ provider, images, admission: createAdmission(), openapi: {}, ...observed, ...parts });
   const post = (path: string, body: object) =>
     app.request(path, {
       method: 'POST',
