@@ -1,6 +1,6 @@
 // From items to embeddings in the same order: what every request for embeddings comes down to.
 import type { Modality, Truncate, TruncationReceipt, Usage } from '../../contracts/src/api/embed.ts';
-import type { StopSignal } from '../text/engine.ts';
+import type { Turn } from '../text/engine.ts';
 import { CoreError } from './errors.ts';
 import { type Item, nameOf, type Place, type PlacedItem, placeItems, placeParts } from './items/items.ts';
 import { ofImage, type ReadImage, type ReadText, readPart } from './items/read.ts';
@@ -14,8 +14,14 @@ export interface Space {
 /** Unit vectors of full length in the order of the files; an error in the place of a file that is at fault. */
 export type ImageEncoder = (files: Uint8Array[], space: Space) => Promise<(Float32Array | CoreError)[]>;
 
-/** Runs the student's work on that many tokens, or refuses it as `overloaded`. `signal` aborts when the client has gone. */
-export type Admit = <T>(tokens: number, work: (signal?: StopSignal) => Promise<T>) => Promise<T>;
+/** What computes, which decides how long a token takes. The tokenizer's work is counted in UTF-16 code units. */
+export type WorkKind = Tier | 'tokenizer';
+export interface Work {
+  kind: WorkKind;
+  size: number;
+}
+/** Runs `work` in turns with other requests, or refuses it as `overloaded` where it would have to wait too long. */
+export type Admit = <T>(work: Work, run: (turn?: Turn) => Promise<T>) => Promise<T>;
 
 export interface Engines {
   images: ImageEncoder;
@@ -138,10 +144,10 @@ async function encodeTexts<T extends { ids: ReadText['ids'] }>(
   if (texts.length === 0) return [];
   const inputs = texts.map(({ ids }) => ids);
   const tokens = inputs.reduce((sum, ids) => sum + ids.length, 0);
-  const vectors =
-    tier === 'static'
-      ? await (await model.static())(inputs)
-      : await admit(tokens, async (signal) => (await model.student())(inputs, signal));
+  const vectors = await admit({ kind: tier, size: tokens }, async (turn) => {
+    const encode = await (tier === 'static' ? model.static() : model.student());
+    return encode(inputs, turn);
+  });
   return texts.map((text, index) => [text, vectors[index]]);
 }
 

@@ -19,15 +19,18 @@ export interface Tokenizer {
   special: { before: TokenIds; after: TokenIds };
 }
 
-/** The part of an AbortSignal that is needed here; each runtime declares the whole in its own types. */
-export interface StopSignal {
-  readonly aborted: boolean;
-  /** Throws the signal's reason. */
-  throwIfAborted(): void;
+/** A request's turn on the thread that it shares with others: its work is cut into blocks, and asks before each of them. */
+export interface Turn {
+  /**
+   * Resolves when the next block may be computed, which is the work of so many tokens; a part of a text counts in part.
+   * Others may go first. Rejects once this is for nobody any more, so that nothing further is computed. It is cheap where
+   * no other request is there: ask often, every few milliseconds.
+   */
+  next(tokens: number): Promise<void>;
 }
 
-/** Unit vectors of full length, in the order of the inputs. Stops between two texts once `signal` is aborted. */
-export type Encode = (inputs: TokenIds[], signal?: StopSignal) => Promise<Float32Array[]>;
+/** Unit vectors of full length, in the order of the inputs. Without `turn` everything is computed at once. */
+export type Encode = (inputs: TokenIds[], turn?: Turn) => Promise<Float32Array[]>;
 
 /** The bytes of a model's file, already verified against its digest. The caller may detach the buffer. */
 export type ReadArtefact = (artefact: Artefact) => Promise<ArrayBuffer>;
@@ -43,12 +46,4 @@ export interface OpenTextEngine {
   close(): Promise<void>;
   /** Bytes of the engine's own memory, which all models it has open share. */
   memoryBytes(): number;
-}
-
-/** How an engine shares the thread of its host with other requests. */
-export interface Turns {
-  /** Lets other requests run. */
-  pause(): Promise<void>;
-  /** Runs `work` once no other work given to it is running. */
-  alone<T>(work: () => Promise<T>): Promise<T>;
 }

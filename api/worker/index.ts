@@ -8,7 +8,7 @@ import { createApp } from './app.ts';
 import { bundledDigest, bundledModel } from './bundled-model.ts';
 import { Env } from './env.ts';
 import { createImageEncoder, probeImageEncoder } from './image-client.ts';
-import { createLock, sleep, withLease } from './isolate/lease.ts';
+import { createLock, withLease } from './isolate/lease.ts';
 import { createAdmission } from './middleware/admission.ts';
 import { provideModel, providePublishedModel } from './model-provider.ts';
 import { logRequest, pointsTo } from './observe/finished.ts';
@@ -32,7 +32,7 @@ function assemble(env: Env) {
   const { REQUEST_POINTS: points } = env;
   const images = createImageEncoder(url, { send: sender(env) });
   const lock = createLock(OPENING_MS);
-  const engine = ENGINES.onnx({ wasm, pause: () => sleep(0), alone: (work) => withLease(lock, work) });
+  const engine = ENGINES.onnx({ wasm, alone: (work) => withLease(lock, work) });
   const provider = bucket
     ? providePublishedModel({
         embedded: { source: bundledModel, digest: bundledDigest },

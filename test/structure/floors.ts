@@ -30,7 +30,7 @@ export const BOXES: Record<string, readonly string[]> = {
   // ---- its hosts
   'api/worker/isolate': [],
   'api/worker/http': ['contracts/src', 'api/core'],
-  'api/worker/middleware': ['contracts/src', 'api/core'],
+  'api/worker/middleware': ['contracts/src', 'api/core', 'api/worker/isolate'],
   'api/worker/model-provider.ts': [
     'contracts/src',
     'api/registry',

@@ -1,17 +1,19 @@
 // The text engine on onnxruntime-web: the student as ONNX graphs, in workerd and in Node.
 import type { ModelManifest } from '../../../contracts/src/model/manifest.ts';
-import type { ReadArtefact, TextEngine, Turns } from '../engine.ts';
+import type { ReadArtefact, TextEngine } from '../engine.ts';
 import { openTable } from '../table.ts';
 import { createOnnxEncode } from './encode.ts';
 import { runInParts, runWhole } from './runs.ts';
 import { openSessions, wasmMemoryBytes } from './session.ts';
 
-export interface OnnxOptions extends Turns {
+export interface OnnxOptions {
   /** The compiled ort-wasm-simd-threaded.wasm. */
   wasm: WebAssembly.Module;
+  /** Runs `work` once no other work given to it is running. */
+  alone<T>(work: () => Promise<T>): Promise<T>;
 }
 
-export function createOnnxEngine({ wasm, alone, pause }: OnnxOptions): TextEngine {
+export function createOnnxEngine({ wasm, alone }: OnnxOptions): TextEngine {
   return {
     async open(text, read) {
       const table = openTable(text.table, await read(text.table.file));
@@ -26,7 +28,7 @@ export function createOnnxEngine({ wasm, alone, pause }: OnnxOptions): TextEngin
       const { width } = table;
       const run = text.partition ? runInParts(sessions, { width, rows: text.partition.rows }) : runWhole(whole, width);
       return {
-        encode: createOnnxEncode(table, run, pause),
+        encode: createOnnxEncode(table, run),
         async close() {
           for (const session of sessions) await session.release();
         },

@@ -4,13 +4,15 @@ import type { Encode } from '../engine.ts';
 import type { Table } from '../table.ts';
 
 export function createStaticEncode(table: Table): Encode {
-  return async function encodeStatically(inputs, signal) {
-    return inputs.map((ids) => {
-      signal?.throwIfAborted();
+  return async function encodeStatically(inputs, turn) {
+    const vectors: Float32Array[] = [];
+    for (const ids of inputs) {
+      await turn?.next(ids.length);
       const sum = new Float32Array(table.width);
       for (const id of ids) table.addRow(id, sum, 0);
       // Dividing by the count first would change nothing, because the result is brought to unit length.
-      return cutAndNormalise(sum, table.width);
-    });
+      vectors.push(cutAndNormalise(sum, table.width));
+    }
+    return vectors;
   };
 }

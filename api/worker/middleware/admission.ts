@@ -1,45 +1,34 @@
-// Limits how many requests compute long texts at the same time, and stops counting those whose client has gone.
-import type { Admit } from '../../core/embed.ts';
+// Lets requests compute in fair turns, and refuses those that would wait too long, with the seconds after which they would not.
+import type { Admit, WorkKind } from '../../core/embed.ts';
 import { CoreError } from '../../core/errors.ts';
+import { createFairQueue, type FairQueueOptions } from '../isolate/fair-queue.ts';
 
-/** Beyond four the queue grows linearly and throughput does not: the runtime is one synchronous block. */
-const PERMITS = 4;
-/** Work of so few tokens is done before anything else gets its turn, so that it takes nothing from the others. */
-const SHORT_TOKENS = 64;
-/** No text takes as long. A permit that was not renewed for this time belongs to a request that is not running. */
-const LEASE_MS = 5_000;
+/** Milliseconds that one unit takes; see docs/results.md. */
+const UNIT_MS: Record<WorkKind, number> = { student: 0.75, static: 0.001, tokenizer: 0.0001 };
+/** What every request takes beside. */
+const REQUEST_MS = 1;
 
 /** For the request of that signal. */
 export type Admission = (signal: AbortSignal) => Admit;
 
-export function createAdmission({ permits = PERMITS } = {}): Admission {
-  const held = new Set<{ renewed: number }>();
+export function createAdmission({ waitMs = 250, patience = 3 }: Partial<FairQueueOptions> = {}): Admission {
+  const queue = createFairQueue({ waitMs, patience });
   return (signal) =>
-    async function admit(tokens, work) {
-      if (tokens <= SHORT_TOKENS) return work(signal);
-      for (const permit of held) if (Date.now() - permit.renewed > LEASE_MS) held.delete(permit);
-      if (held.size >= permits) {
-        const message = `${held.size} requests are being computed here, the limit is ${permits}: try again in a second`;
-        throw new CoreError('overloaded', message, { retryAfterSeconds: 1 });
-      }
-      const permit = { renewed: Date.now() };
-      held.add(permit);
-      const free = () => held.delete(permit);
-      // workerd drops a cancelled request as it stands, so that `finally` is not reached; its listeners are called.
-      signal.addEventListener('abort', free);
+    async function admit({ kind, size }, work) {
+      const total = REQUEST_MS + size * UNIT_MS[kind];
+      const wait = queue.wait(total);
+      if (wait > 0) throw overloaded(wait);
+      const member = queue.enter(total, signal);
       try {
-        return await work({
-          get aborted() {
-            return signal.aborted;
-          },
-          // Asked between two texts, which is when a request shows that it is still running.
-          throwIfAborted() {
-            permit.renewed = Date.now();
-            signal.throwIfAborted();
-          },
-        });
+        return await work({ next: (units) => member.next(units * UNIT_MS[kind]) });
       } finally {
-        free();
+        member.leave();
       }
     };
+}
+
+function overloaded(waitMs: number): CoreError {
+  const retryAfterSeconds = Math.ceil(waitMs / 1000);
+  const message = `There is more to compute here than a request should wait for: try again in ${retryAfterSeconds} s.`;
+  return new CoreError('overloaded', message, { retryAfterSeconds });
 }

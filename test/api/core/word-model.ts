@@ -19,9 +19,8 @@ export function draw(seed: number, length = DIMENSIONS): number[] {
 }
 
 /** The sum of the words' vectors: texts with common words are near each other. */
-export const encodeWords: Encode = async (inputs, signal) =>
+export const encodeWords: Encode = async (inputs) =>
   inputs.map((ids) => {
-    signal?.throwIfAborted();
     const sum = new Float32Array(DIMENSIONS);
     for (const id of ids) for (const [i, value] of draw(id).entries()) sum[i] = (sum[i] ?? 0) + value;
     return cutAndNormalise(sum, DIMENSIONS);
@@ -61,8 +60,8 @@ export function wordModel(): Model {
 export function notingEngines(): Engines & { permits: number[]; files: Uint8Array[] } {
   const permits: number[] = [];
   const files: Uint8Array[] = [];
-  const admit: Admit = (tokens, work) => {
-    permits.push(tokens);
+  const admit: Admit = ({ size }, work) => {
+    permits.push(size);
     return work();
   };
   const images: ImageEncoder = async (sent: Uint8Array[], { embedDim }: Space) => {

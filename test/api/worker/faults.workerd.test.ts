@@ -28,9 +28,12 @@ afterEach(() => {
 const faults: Record<(typeof FAULTS)[number], [why: string, ask: () => Response | Promise<Response>][]> = {
   overloaded: [
     [
-      'all permits are held',
-      () =>
-        appOf(whole, { admission: createAdmission({ permits: 0 }) }).post('/embed', { input: Array(64).fill('dog') }),
+      'another request computes, and none may wait',
+      () => {
+        const admission = createAdmission({ waitMs: 0, patience: 0 });
+        void admission(new AbortController().signal)({ kind: 'student', size: 1000 }, () => new Promise(() => {}));
+        return appOf(whole, { admission }).post('/embed', { input: 'dog', model: STATIC });
+      },
     ],
     ['the image encoder is busy', () => askForImage(answers(429, {}))],
   ],

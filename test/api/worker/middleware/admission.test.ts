@@ -1,71 +1,65 @@
-// Permits to compute long texts: who gets one, and when it is free again, however its request ended.
-import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
+// What the application makes of turns: a refusal with its seconds, units of work by kind, a place that is given back.
+import { expect, test } from 'vitest';
+import type { WorkKind } from '../../../../api/core/embed.ts';
 import { createAdmission } from '../../../../api/worker/middleware/admission.ts';
 
-const LONG = 1000;
+const NONE = { waitMs: 0, patience: 0 };
 const never = () => new Promise<never>(() => {});
 const alive = () => new AbortController().signal;
+const long = { kind: 'student', size: 1000 } as const;
 
-beforeEach(() => {
-  vi.useFakeTimers();
+test('who would wait too long is refused with the whole seconds to wait, in the sentence too', async () => {
+  const admission = createAdmission(NONE);
+  void admission(alive())({ kind: 'student', size: 3000 }, never);
+  const refusal = admission(alive())({ kind: 'student', size: 3000 }, never);
+  const error = await refusal.catch((thrown) => thrown);
+  expect(error).toMatchObject({ code: 'overloaded', details: { retryAfterSeconds: expect.any(Number) } });
+  const { retryAfterSeconds } = error.details;
+  expect(Number.isInteger(retryAfterSeconds) && retryAfterSeconds >= 1).toBe(true);
+  expect(error.message).toContain(`in ${retryAfterSeconds} s`);
 });
-afterEach(() => {
-  vi.useRealTimers();
+
+test('a place is free again when its work has ended, well or badly', async () => {
+  const admission = createAdmission(NONE);
+  await expect(admission(alive())(long, async () => 'done')).resolves.toBe('done');
+  await expect(admission(alive())(long, () => Promise.reject(new Error('bad')))).rejects.toThrow('bad');
+  await expect(admission(alive())(long, async () => 'again')).resolves.toBe('again');
 });
 
-describe('a permit', () => {
-  test('is refused when all are taken, with the seconds to wait', async () => {
-    const admission = createAdmission({ permits: 2 });
-    for (let i = 0; i < 2; i++) void admission(alive())(LONG, never);
-    await expect(admission(alive())(LONG, never)).rejects.toMatchObject({
-      code: 'overloaded',
-      details: { retryAfterSeconds: 1 },
-    });
-  });
+test('a place is free again as soon as its client has gone, though its work never ends', async () => {
+  const admission = createAdmission(NONE);
+  const client = new AbortController();
+  void admission(client.signal)(long, never);
+  client.abort();
+  await expect(admission(alive())(long, async () => 'next')).resolves.toBe('next');
+});
 
-  test('is free again when its work has ended, well or badly', async () => {
-    const admission = createAdmission({ permits: 1 });
-    await expect(admission(alive())(LONG, async () => 'done')).resolves.toBe('done');
-    await expect(admission(alive())(LONG, () => Promise.reject(new Error('bad')))).rejects.toThrow('bad');
-    await expect(admission(alive())(LONG, async () => 'again')).resolves.toBe('again');
-  });
-
-  test('is free again as soon as its client has gone, though its work never ends', async () => {
-    const admission = createAdmission({ permits: 1 });
-    const client = new AbortController();
-    void admission(client.signal)(LONG, never);
-    client.abort();
-    await expect(admission(alive())(LONG, async () => 'next')).resolves.toBe('next');
-  });
-
-  test('is lost by a request that stands still, and kept by one that goes from text to text', async () => {
-    const admission = createAdmission({ permits: 1 });
-    let next = () => {};
-    void admission(alive())(LONG, (signal) => {
-      next = () => signal?.throwIfAborted();
+/** Of a thousand requests of the same size, those that are taken. */
+function taken(kind: WorkKind): number {
+  const admission = createAdmission();
+  let count = 0;
+  for (let request = 0; request < 1000; request++) {
+    const refused = admission(alive())({ kind, size: 1000 }, () => {
+      count++;
       return never();
     });
-    for (let second = 0; second < 60; second++) {
-      vi.advanceTimersByTime(1000);
-      next();
-    }
-    await expect(admission(alive())(LONG, async () => 'too early')).rejects.toMatchObject({ code: 'overloaded' });
-    vi.advanceTimersByTime(6000);
-    await expect(admission(alive())(LONG, async () => 'next')).resolves.toBe('next');
-  });
+    refused.catch(() => {});
+  }
+  return count;
+}
 
-  test('is not needed for a short text', async () => {
-    const admission = createAdmission({ permits: 0 });
-    await expect(admission(alive())(16, async () => 'done')).resolves.toBe('done');
-  });
+test('a thousand tokens of the student count for more than those of the static tier, and these for more than letters', () => {
+  expect(taken('student')).toBe(4);
+  expect(taken('static')).toBeGreaterThan(100);
+  expect(taken('tokenizer')).toBeGreaterThan(taken('static'));
 });
 
-test('work stops before the next text once its client has gone', async () => {
+test('work stops before its next block once its client has gone', async () => {
   const client = new AbortController();
   const texts: string[] = [];
-  const work = createAdmission()(client.signal)(LONG, async (signal) => {
+  const work = createAdmission()(client.signal)(long, async (turn) => {
     for (const text of ['first', 'second', 'third']) {
-      signal?.throwIfAborted();
+      await turn?.next(1);
       texts.push(text);
       if (text === 'second') client.abort();
     }
