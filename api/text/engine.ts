@@ -17,6 +17,8 @@ export interface Tokenizer {
   encode(text: string): Tokens;
   /** Special tokens that the student reads around a text; the static tier reads none. */
   special: { before: TokenIds; after: TokenIds };
+  /** The entry of the vocabulary with that id. */
+  piece(id: number): string;
 }
 
 /** A request's turn on the thread that it shares with others: its work is cut into blocks, and asks before each of them. */

@@ -17,7 +17,7 @@ export interface Dependencies {
   images: ImageEncoder;
   admission: Admission;
   /** The document of GET /openapi.json. */
-  openapi: object;
+  openapi: { info: { version: string } };
   /** Serves the static files; absent where the Worker runs without them. */
   files?: ((request: Request) => Promise<Response>) | undefined;
 }

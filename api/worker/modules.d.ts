@@ -17,7 +17,7 @@ declare module '*.wasm' {
 }
 /** A document that is served as it is. */
 declare module '*/openapi.json' {
-  const document: object;
+  const document: { info: { version: string } };
   export default document;
 }
 /** Present once a model was installed in api/model; as text, so that its digest is known. */

@@ -6,6 +6,7 @@ import { EncodeRequest, EncodeResponse, EncoderHealth } from './api/encode.ts';
 import { ErrorBody } from './api/error.ts';
 import { LiveReport, ModelList, ReadyReport } from './api/models.ts';
 import { SimilarityRequest, SimilarityResponse } from './api/similarity.ts';
+import { TokenizeRequest, TokenizeResponse } from './api/tokenize.ts';
 import { BulkEvent, FollowEvent, ListeningLine, RequestEvent } from './events.ts';
 import { ModelManifest } from './model/manifest.ts';
 import { ModelPointer } from './model/pointer.ts';
@@ -52,6 +53,8 @@ export const DOCUMENTS = {
   RequestEvent,
   SimilarityRequest,
   SimilarityResponse,
+  TokenizeRequest,
+  TokenizeResponse,
   TrainingJob,
   TrainingReport,
   TrainingRequest,

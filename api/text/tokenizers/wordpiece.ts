@@ -21,10 +21,12 @@ export function createWordPiece(
   { unk_id, cls_id, sep_id }: Pick<WordPieceTokenizer, 'unk_id' | 'cls_id' | 'sep_id'>,
 ): Tokenizer {
   const ids = new Map<string, number>();
+  const pieces: string[] = [];
   let longest = 0;
   for (const piece of vocabulary.split('\n')) {
     if (piece === '' && ids.size > 0) continue;
     ids.set(piece, ids.size);
+    pieces.push(piece);
     longest = Math.max(longest, piece.length);
   }
 
@@ -55,6 +57,7 @@ export function createWordPiece(
 
   return {
     special: { before: [cls_id], after: [sep_id] },
+    piece: (id) => pieces[id] ?? '',
     encode(text) {
       const { units, starts, ends } = normalise(text);
       const tokens: Tokens = { ids: [], starts: [], ends: [] };

@@ -3,12 +3,20 @@ import {
   type TEI_OPERATIONS,
   TeiEmbedRequest,
   type TeiEmbedResponse,
+  type TeiInfo,
+  TeiRerankRequest,
+  type TeiRerankResponse,
   TeiSimilarityRequest,
   type TeiSimilarityResponse,
+  TeiTokenizeRequest,
+  type TeiTokenizeResponse,
 } from '../../../contracts/src/api/doors/tei.ts';
-import type { Truncate } from '../../../contracts/src/api/embed.ts';
+import { LIMITS, type Truncate } from '../../../contracts/src/api/embed.ts';
 import { embed } from '../../core/embed.ts';
+import { allowedDimensions, type Model } from '../../core/model.ts';
+import { rerank } from '../../core/rerank.ts';
 import { similarity } from '../../core/similarity/similarity.ts';
+import { tokenize } from '../../core/tokenize.ts';
 import { parseRequest } from '../../core/validation.ts';
 import { encodeEmbedding } from '../../core/vectors/vectors.ts';
 import type { Call, Handler } from '../dependencies.ts';
@@ -22,6 +30,8 @@ export const TEI_HANDLERS: Record<keyof typeof TEI_OPERATIONS, Handler> = {
     const inputs = fieldOf(body, 'inputs');
     return fieldOf(inputs, 'source_sentence') === undefined ? teiEmbed(call, body) : teiSimilarity(call, body);
   },
+  teiRerank,
+  info,
 };
 
 /** Our own bodies on the same paths have no `inputs`. */
@@ -57,6 +67,60 @@ export async function teiSimilarity(call: Call, body: unknown): Promise<Reply> {
   const answer = await withModel(call, (current, engines) => similarity(current, engines, asked));
   const [scores = []] = answer.mode === 'matrix' ? answer.scores : [];
   return { json: scores satisfies TeiSimilarityResponse };
+}
+
+export async function teiTokenize(call: Call, body: unknown): Promise<Reply> {
+  call.record.door = 'tei';
+  const { inputs, model, add_special_tokens: withSpecial = true } = parseRequest(TeiTokenizeRequest, body);
+  const input = typeof inputs === 'string' ? [inputs] : inputs;
+  const asked = { model, input, field: 'inputs', units: 'bytes' as const };
+  const { texts } = await withModel(call, (current) => tokenize(current, asked));
+  const json = texts.map(({ tokens }) =>
+    tokens
+      .filter(({ special }) => withSpecial || !special)
+      .map(({ id, piece, text, special, start, end }) => {
+        return { id, text: special ? piece : text, special, start, stop: end };
+      }),
+  );
+  return { json: json satisfies TeiTokenizeResponse };
+}
+
+async function teiRerank(call: Call): Promise<Reply> {
+  const { query, texts, model, raw_scores, return_text, ...options } = parseRequest(
+    TeiRerankRequest,
+    await readJson(call.request),
+  );
+  const asked = { model, query, documents: texts, field: 'texts', truncate: truncateOf(options) };
+  const { ranked, calibration } = await withModel(call, async (current, engines) => ({
+    ...(await rerank(current, engines, asked)),
+    calibration: current.manifest.calibration.text_text,
+  }));
+  const json = ranked.map(({ index, score, relevance }) => ({
+    index,
+    score: raw_scores ? calibration.scale * score + calibration.bias : relevance,
+    ...(return_text ? { text: texts[index] ?? '' } : {}),
+  }));
+  return { json: json satisfies TeiRerankResponse };
+}
+
+async function info({ request: { signal }, deps: { provider, openapi } }: Call): Promise<Reply> {
+  const describe = async (model: Model): Promise<TeiInfo> => {
+    const { name, version: model_sha, space_id, text } = model.manifest;
+    return {
+      model_id: name,
+      model_sha,
+      model_dtype: 'int8',
+      served_model_name: name,
+      model_type: { embedding: { pooling: 'mean' } },
+      max_input_length: text.context_length,
+      max_client_batch_size: LIMITS.items,
+      auto_truncate: true,
+      version: openapi.info.version,
+      space_id,
+      dimensions: allowedDimensions(model),
+    };
+  };
+  return { json: await provider.use(describe, { signal }) };
 }
 
 interface TeiTruncation {

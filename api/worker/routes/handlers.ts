@@ -7,11 +7,13 @@ import { metricsRoute } from './metrics.ts';
 import { modelsRoute } from './models.ts';
 import { pageRoute } from './page.ts';
 import { similarityRoute } from './similarity.ts';
+import { tokenizeRoute } from './tokenize.ts';
 
 export const OWN_HANDLERS: Record<OwnOperationId, Handler> = {
   page: pageRoute,
   embed: embedRoute,
   similarity: similarityRoute,
+  tokenize: tokenizeRoute,
   listModels: modelsRoute,
   isLive: liveRoute,
   isReady: readyRoute,

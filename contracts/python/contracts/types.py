@@ -2077,6 +2077,83 @@ SimilarityResponse = SimilarityMatrix | SimilarityPairs | SimilarityHits
 """Answer of POST /similarity."""
 
 
+OffsetUnits = Literal["utf16", "code_points", "bytes"]
+"""What `start` and `end` count; absent: `utf16`."""
+
+
+class TokenizeRequest(TypedDict):
+    """Body of POST /tokenize."""
+
+    model: NotRequired[str]
+    """Id of a model from GET /v1/models; absent: the first one."""
+
+    input: str | list[str]
+    """A text or a list of texts, which may have 200,000 UTF-16 units together."""
+
+    truncate: NotRequired[Literal["start", "end"]]
+    """At which end a text that is too long would be cut; absent: `end`."""
+
+    units: NotRequired[OffsetUnits]
+    """What `start` and `end` count; absent: `utf16`."""
+
+
+class TextToken(TypedDict):
+    """A token of a text."""
+
+    id: int
+    """Row of the vocabulary."""
+
+    piece: str
+    """Entry of the vocabulary; `##` marks the continuation of a word."""
+
+    text: str
+    """The part of the text that it stands for, as it was sent; empty where special."""
+
+    special: bool
+    """Whether the model adds it by itself."""
+
+    start: int | None
+    """Where it begins in the text, in the units asked for; null where special."""
+
+    end: int | None
+    """Where it ends in the text, in the units asked for; null where special."""
+
+    read: bool
+    """Whether the model reads it: false for what is cut off."""
+
+
+class TokenizedText(TypedDict):
+    """The tokens of one text."""
+
+    object: Literal["tokens"]
+    """Name of this form."""
+
+    index: int
+    """Index of the text in the input."""
+
+    tokens: list[TextToken]
+    """All tokens in the order of the text, special ones included."""
+
+    truncation: TruncationReceipt
+    """What /embed would say of this text."""
+
+
+class TokenizeResponse(TypedDict):
+    """Answer of POST /tokenize."""
+
+    object: Literal["list"]
+    """OpenAI's name of this form."""
+
+    model: str
+    """Id of the model whose tokens they are."""
+
+    context_length: int
+    """Tokens of a text that the model reads."""
+
+    data: list[TokenizedText]
+    """One entry per text, in the order of the input."""
+
+
 class PrepareConfig(TypedDict):
     """Configuration of stage `prepare`."""
 

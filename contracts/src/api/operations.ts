@@ -8,12 +8,15 @@ import {
   TeiEmbedResponse,
   TeiSimilarityRequest,
   TeiSimilarityResponse,
+  TeiTokenizeRequest,
+  TeiTokenizeResponse,
 } from './doors/tei.ts';
 import { VOYAGE_OPERATIONS } from './doors/voyage.ts';
 import { EmbedRequest, EmbedResponse } from './embed.ts';
 import { LiveReport, ModelList, ReadyReport } from './models.ts';
 import type { Operation } from './operation.ts';
 import { SimilarityRequest, SimilarityResponse } from './similarity.ts';
+import { TokenizeRequest, TokenizeResponse } from './tokenize.ts';
 
 /** What a field of the JSON body means; the form has fields of the same names. */
 const fieldOf = (name: keyof typeof EmbedRequest.shape): string => EmbedRequest.shape[name].description ?? '';
@@ -80,6 +83,21 @@ const OWN_OPERATIONS = {
     },
     answer: 'Cosines and calibrated scores.',
     response: z.union([SimilarityResponse, TeiSimilarityResponse]),
+  },
+  tokenize: {
+    method: 'POST',
+    path: '/tokenize',
+    door: 'own',
+    scope: 'embed',
+    summary: 'Show the tokens of texts',
+    description: 'With `inputs` instead of `input`, the body and the answer are those of Text Embeddings Inference.',
+    request: z.union([TokenizeRequest, TeiTokenizeRequest]),
+    examples: {
+      one: { value: { input: 'ein Hund läuft', units: 'code_points' } },
+      tei: { value: { inputs: ['a dog', 'a cat'], add_special_tokens: false } },
+    },
+    answer: 'Ids, places and what would be cut off.',
+    response: z.union([TokenizeResponse, TeiTokenizeResponse]),
   },
   listModels: {
     method: 'GET',

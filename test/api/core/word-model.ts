@@ -40,6 +40,7 @@ export function wordModel(): Model {
     manifest,
     tokenizer: async () => ({
       special: { before: [1], after: [2] },
+      piece: String,
       encode(text) {
         const words = [...text.matchAll(/\S+/g)];
         const idOf = (word: string) => [...word].reduce((id, letter) => id * 31 + letter.charCodeAt(0), 7) % 1_000_003;

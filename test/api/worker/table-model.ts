@@ -94,7 +94,8 @@ export function appOf(source: ModelSource, parts: Partial<Dependencies> = {}) {
   const provider = provideModel(source, { open: () => Promise.reject(new Error('there is no graph')) });
   const images = createImageEncoder(undefined);
   const observed = { observers: [], metrics: () => '' };
-  const app = createApp({ provider, images, admission: createAdmission(), openapi: {}, ...observed, ...parts });
+  const openapi = { info: { version: '1' } };
+  const app = createApp({ provider, images, admission: createAdmission(), openapi, ...observed, ...parts });
   const post = (path: string, body: object) =>
     app.request(path, {
       method: 'POST',

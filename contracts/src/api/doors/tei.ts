@@ -1,5 +1,6 @@
 // Text Embeddings Inference's and Hugging Face's bodies: `inputs` in, bare lists out.
 import { z } from 'zod';
+import { Digest } from '../../model/artefact.ts';
 import type { Operation } from '../operation.ts';
 
 const model = z
@@ -69,6 +70,86 @@ export const TeiSimilarityResponse = z.array(z.number()).meta({
 });
 export type TeiSimilarityResponse = z.infer<typeof TeiSimilarityResponse>;
 
+export const TeiTokenizeRequest = z
+  .strictObject({
+    inputs: z.union([z.string(), z.array(z.string())]).describe('One text or a list of texts.'),
+    model,
+    add_special_tokens: z
+      .boolean()
+      .optional()
+      .describe('Whether the tokens that the model adds are shown; absent: true.'),
+  })
+  .meta({ title: 'TeiTokenizeRequest', description: "TEI's body of POST /tokenize." });
+export type TeiTokenizeRequest = z.infer<typeof TeiTokenizeRequest>;
+
+const place = z.int().nonnegative().nullable();
+export const TeiTokenizeResponse = z
+  .array(
+    z.array(
+      z.strictObject({
+        id: z.int().nonnegative().describe('Row of the vocabulary.'),
+        text: z
+          .string()
+          .describe('The part of the text that it stands for; the entry of the vocabulary where special.'),
+        special: z.boolean().describe('Whether the model adds it by itself.'),
+        start: place.describe('Where it begins in the text, in bytes of UTF-8; null where special.'),
+        stop: place.describe('Where it ends in the text, in bytes of UTF-8; null where special.'),
+      }),
+    ),
+  )
+  .meta({ title: 'TeiTokenizeResponse', description: "TEI's answer: the tokens of each text, none of them cut off." });
+export type TeiTokenizeResponse = z.infer<typeof TeiTokenizeResponse>;
+
+export const TeiRerankRequest = z
+  .strictObject({
+    query: z.string().describe('What is looked for.'),
+    texts: z.array(z.string()).describe('What is ranked.'),
+    model,
+    ...truncation,
+    raw_scores: z
+      .boolean()
+      .optional()
+      .describe('true: scores are the log-odds of the probabilities. false or absent: the probabilities.'),
+    return_text: z.boolean().optional().describe('Whether the texts are repeated in the answer; absent: false.'),
+  })
+  .meta({ title: 'TeiRerankRequest', description: "TEI's body of POST /rerank." });
+export type TeiRerankRequest = z.infer<typeof TeiRerankRequest>;
+
+export const TeiRerankResponse = z
+  .array(
+    z.strictObject({
+      index: z.int().nonnegative().describe('Index in `texts`.'),
+      score: z.number().describe('Probability in 0..1 that both mean the same, or its log-odds.'),
+      text: z.string().optional().describe('The text itself, where asked for.'),
+    }),
+  )
+  .meta({ title: 'TeiRerankResponse', description: "TEI's answer: all texts, the best first." });
+export type TeiRerankResponse = z.infer<typeof TeiRerankResponse>;
+
+const atMost = (what: string) => z.int().positive().describe(`${what} at most.`);
+export const TeiInfo = z
+  .strictObject({
+    model_id: z.string().describe('Name of the model that answers where none is named.'),
+    model_sha: z.string().describe('Its version: there is no repository with revisions.'),
+    model_dtype: z.string().describe('Type of the weights of the text student.'),
+    served_model_name: z.string().describe('The same as `model_id`.'),
+    model_type: z
+      .strictObject({
+        embedding: z
+          .strictObject({ pooling: z.string().describe('How tokens become one vector.') })
+          .describe('It embeds.'),
+      })
+      .describe('What the model does.'),
+    max_input_length: atMost('Tokens of a text that are read'),
+    max_client_batch_size: atMost('Texts in a request'),
+    auto_truncate: z.boolean().describe('Whether a text that is too long is cut where a request does not say.'),
+    version: z.string().describe('Version of this service.'),
+    space_id: Digest.describe('Ours: the space of the vectors.'),
+    dimensions: z.array(z.int().positive()).describe('Ours: lengths that vectors may have, the full one first.'),
+  })
+  .meta({ title: 'TeiInfo', description: 'The fields of TEI that are true here.' });
+export type TeiInfo = z.infer<typeof TeiInfo>;
+
 export const TEI_OPERATIONS = {
   task: {
     method: 'POST',
@@ -84,5 +165,28 @@ export const TEI_OPERATIONS = {
     },
     answer: 'A bare list of vectors or of cosines.',
     response: z.union([TeiEmbedResponse, TeiSimilarityResponse]),
+  },
+  teiRerank: {
+    method: 'POST',
+    path: '/rerank',
+    door: 'tei',
+    scope: 'embed',
+    summary: 'Rank texts by how well they match a query',
+    description: "TEI's form. A score is the probability that both mean the same, by the model's calibration.",
+    request: TeiRerankRequest,
+    examples: {
+      texts: { value: { query: 'a dog in snow', texts: ['a boat', 'a husky in winter'], return_text: true } },
+    },
+    answer: 'All texts, the best first.',
+    response: TeiRerankResponse,
+  },
+  info: {
+    method: 'GET',
+    path: '/info',
+    door: 'tei',
+    scope: 'embed',
+    summary: 'The model and its limits, as TEI tells them',
+    answer: 'One object.',
+    response: TeiInfo,
   },
 } as const satisfies Record<string, Operation>;

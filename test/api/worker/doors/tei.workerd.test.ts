@@ -1,7 +1,10 @@
 // TEI's and Hugging Face's bodies: bare answers that equal those of our own bodies, on the same paths and on /.
 import { describe, expect, test } from 'vitest';
+import { TeiInfo } from '../../../../contracts/src/api/doors/tei.ts';
 import { EmbedResponse } from '../../../../contracts/src/api/embed.ts';
+import { ModelList } from '../../../../contracts/src/api/models.ts';
 import { SimilarityResponse } from '../../../../contracts/src/api/similarity.ts';
+import { TokenizeResponse } from '../../../../contracts/src/api/tokenize.ts';
 import { appOf, CONTEXT, STATIC, tableModel } from '../table-model.ts';
 
 const { post, app } = appOf(await tableModel());
@@ -85,6 +88,85 @@ describe.each(['/similarity', '/'])('sentence similarity by POST %s', (path) => 
     const response = await post(path, { inputs: { ...inputs, sentences: [] }, model });
     expect(response.status).toBe(400);
     expect(await response.text()).toContain('inputs.sentences is an empty list');
+  });
+});
+
+describe('POST /tokenize', () => {
+  test('answers bare tokens whose places count bytes, as TEI does', async () => {
+    // TEI 1.9: `into_tokens` slices the text by the tokenizer's byte offsets; special tokens have none.
+    expect(await answer('/tokenize', { inputs: 'Männer dog' })).toEqual([
+      [
+        { id: 2, text: '[CLS]', special: true, start: null, stop: null },
+        { id: 481, text: 'Männer', special: false, start: 0, stop: 7 },
+        { id: 506, text: 'dog', special: false, start: 8, stop: 11 },
+        { id: 3, text: '[SEP]', special: true, start: null, stop: null },
+      ],
+    ]);
+  });
+
+  test('leaves special tokens out, and cuts nothing', async () => {
+    const lists = (await answer('/tokenize', { inputs: [long, 'dog'], add_special_tokens: false })) as object[][];
+    expect(lists.map((list) => list.length)).toEqual([CONTEXT + 5, 1]);
+  });
+
+  test('answers our own body with receipts', async () => {
+    const { data, context_length } = TokenizeResponse.parse(await answer('/tokenize', { input: [long, 'dog'], model }));
+    expect(context_length).toBe(CONTEXT);
+    expect(data.map(({ index, truncation }) => [index, truncation.truncated])).toEqual([
+      [0, true],
+      [1, false],
+    ]);
+  });
+});
+
+describe('POST /rerank', () => {
+  const body = { query: 'dog', texts: ['running', 'dog', 'the dog'], model };
+
+  test('ranks by the probability that the manifest makes of the cosines', async () => {
+    const { scores } = SimilarityResponse.parse(
+      await answer('/similarity', { model, a: body.query, b: body.texts }),
+    ) as { scores: number[][] };
+    const ranked = (await answer('/rerank', body)) as { index: number; score: number }[];
+    expect(ranked[0]?.index).toBe(1);
+    expect(ranked.map(({ score }) => score)).toEqual(ranked.map(({ score }) => score).sort((x, y) => y - x));
+    // scale 2, bias -1
+    for (const { index, score } of ranked) {
+      expect(score).toBeCloseTo(1 / (1 + Math.exp(1 - 2 * (scores[0]?.[index] ?? Number.NaN))), 6);
+    }
+  });
+
+  test('gives the log-odds as raw scores, in the same order, and repeats the texts on demand', async () => {
+    const ranked = (await answer('/rerank', body)) as { index: number; score: number }[];
+    const raw = (await answer('/rerank', { ...body, raw_scores: true, return_text: true })) as {
+      index: number;
+      score: number;
+      text: string;
+    }[];
+    expect(raw.map(({ index }) => index)).toEqual(ranked.map(({ index }) => index));
+    for (const [at, { index, score, text }] of raw.entries()) {
+      expect(text).toBe(body.texts[index]);
+      expect(1 / (1 + Math.exp(-score))).toBeCloseTo(ranked[at]?.score ?? Number.NaN, 6);
+    }
+  });
+
+  test.each([
+    ['nothing to rank', { texts: [] }, 400, /texts is an empty list/],
+    ['a text that must not be cut', { texts: ['dog', long], truncate: false }, 422, /tokens/],
+  ])('refuses %s', async (_, change, status, problem) => {
+    const response = await post('/rerank', { ...body, ...change });
+    expect([response.status, await response.text()]).toEqual([status, expect.stringMatching(problem)]);
+  });
+});
+
+test('GET /info says what /v1/models says, in the words of TEI', async () => {
+  const info = TeiInfo.parse(await (await app.request('/info')).json());
+  const { data } = ModelList.parse(await (await app.request('/v1/models')).json());
+  expect(info).toMatchObject({
+    model_id: data[0]?.id,
+    model_sha: data[0]?.version,
+    max_input_length: data[0]?.context_length,
+    max_client_batch_size: data[0]?.limits.items,
+    space_id: data[0]?.space_id,
   });
 });
 
