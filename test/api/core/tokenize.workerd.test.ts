@@ -1,7 +1,7 @@
 // Tokens and their places: against what Hugging Face `tokenizers` 0.22 gives with the same vocabulary.
 import { describe, expect, test } from 'vitest';
 import { type TokenizeInput, tokenize } from '../../../api/core/tokenize.ts';
-import { CONTEXT, STATIC, appOf, tableModel } from '../worker/table-model.ts';
+import { appOf, CONTEXT, STATIC, tableModel } from '../worker/table-model.ts';
 
 const { provider } = appOf(await tableModel());
 const model = await provider.use(async (current) => current);
