@@ -813,6 +813,9 @@ class Limits(TypedDict):
     image_pixels: int
     """Pixels per image."""
 
+    photo_pixels: int
+    """Pixels per photo, whose format can be decoded at a reduced scale."""
+
     body_bytes: int
     """Bytes per request body."""
 
