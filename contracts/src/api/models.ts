@@ -2,10 +2,11 @@
 import { z } from 'zod';
 import { Digest } from '../model/artefact.ts';
 import { Tier } from '../model/manifest.ts';
-import { EmbeddingType, Modality } from './embed.ts';
+import { EmbeddingType, type LIMITS, Modality } from './embed.ts';
 
 const count = z.int().positive();
 
+/** The compiler asks for a field per limit. */
 const Limits = z
   .strictObject({
     items: count.describe('Items per request.'),
@@ -16,7 +17,7 @@ const Limits = z
     photo_pixels: count.describe('Pixels per photo, whose format can be decoded at a reduced scale.'),
     body_bytes: count.describe('Bytes per request body.'),
     top_k: count.describe('The largest `top_k` of POST /similarity.'),
-  })
+  } satisfies Record<keyof typeof LIMITS, z.ZodType>)
   .meta({ title: 'Limits', description: 'What a request may hold at most; beyond it the answer names the limit.' });
 
 export const ModelEntry = z

@@ -1,0 +1,85 @@
+// /openapi.json against the running service: every example and every address of it is tried.
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { z } from 'zod';
+import type { Operation } from '../../contracts/src/api/operation.ts';
+import { OPERATIONS } from '../../contracts/src/api/operations.ts';
+import { type LocalServer, startLocalServer } from '../support/local-server.ts';
+
+const ALL = Object.entries<Operation>(OPERATIONS);
+
+interface Described {
+  operationId: string;
+  tags: string[];
+  security: object[];
+}
+interface Document {
+  paths: Record<string, Record<string, Described>>;
+  tags: { name: string }[];
+}
+
+let server: LocalServer;
+let document: Document;
+beforeAll(async () => {
+  server = await startLocalServer();
+  document = (await (await fetch(`${server.url}/openapi.json`)).json()) as Document;
+}, 120_000);
+afterAll(() => server?.stop());
+
+const send = (path: string, body: unknown) =>
+  fetch(`${server.url}${path}`, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json' },
+    body: JSON.stringify(body),
+  });
+
+test('every operation is described once, with an id, a known tag and what a key must be good for', () => {
+  const described = Object.values(document.paths).flatMap((methods) => Object.values(methods));
+  expect(described.map(({ operationId }) => operationId).sort()).toEqual(ALL.map(([id]) => id).sort());
+  const tags = document.tags.map(({ name }) => name);
+  for (const { operationId, tags: own, security } of described) {
+    expect(tags, operationId).toEqual(expect.arrayContaining(own));
+    const { scope } = OPERATIONS[operationId as keyof typeof OPERATIONS];
+    expect(security, operationId).toHaveLength(scope ? 2 : 0);
+  }
+});
+
+test('every operation that takes a body has an example', () => {
+  const silent = ALL.filter(([, { request, examples }]) => request && Object.keys(examples ?? {}).length === 0);
+  expect(silent.map(([id]) => id)).toEqual([]);
+});
+
+describe('an example is answered as it is described:', () => {
+  const examples = ALL.flatMap(([id, { path, examples: named = {}, response }]) =>
+    Object.entries(named).map(([name, { value }]) => ({ name: `${id}, ${name}`, path, value, response })),
+  );
+  test.each(examples)('$name', async ({ path, value, response }) => {
+    const answer = await send(path, value);
+    const body: unknown = await answer.json();
+    expect(answer.status, JSON.stringify(body)).toBe(200);
+    expect(z.strictObject({ body: response }).safeParse({ body }).error).toBeUndefined();
+  });
+});
+
+describe('what takes no body is answered on all of its addresses:', () => {
+  const addresses = ALL.filter(([, { method }]) => method === 'GET').flatMap(([id, operation]) =>
+    [operation.path, ...(operation.aliases ?? [])].map((address) => ({ ...operation, id, address })),
+  );
+  test.each(addresses)('$id at $address', async ({ address, answerType = 'application/json', response }) => {
+    const answer = await fetch(`${server.url}${address.replace(/\{\w+\}/g, 'edge-clip-small')}`);
+    expect(answer.status).toBe(200);
+    expect(answer.headers.get('content-type')).toContain(answerType);
+    const body: unknown = answerType === 'application/json' ? await answer.json() : await answer.text();
+    expect(response.safeParse(body).error).toBeUndefined();
+  });
+});
+
+test('an address that is the same as another one answers the same', async () => {
+  for (const [, { method, path, aliases = [], examples = {} }] of ALL) {
+    const [example] = Object.values(examples);
+    if (method !== 'POST' || !example) continue;
+    for (const alias of aliases) {
+      const [one, other] = [await send(path, example.value), await send(alias, example.value)];
+      expect(other.status, alias).toBe(one.status);
+    }
+  }
+});
