@@ -11,9 +11,9 @@ import { COHERE_HANDLERS } from './doors/cohere.ts';
 import { OPENAI_HANDLERS } from './doors/openai.ts';
 import { TEI_HANDLERS } from './doors/tei.ts';
 import { VOYAGE_HANDLERS } from './doors/voyage.ts';
-import { discardRest } from './http/body.ts';
 import { renderError } from './http/errors.ts';
 import { toResponse } from './http/reply.ts';
+import { discardRest } from './http/stream.ts';
 import { startTrace } from './http/trace.ts';
 import { OWN_HANDLERS } from './routes/handlers.ts';
 

@@ -4,6 +4,7 @@ import type { ErrorCode } from '../../contracts/src/api/error.ts';
 
 /** Something in the service must be broken or busy first: test/api/worker/faults.workerd.test.ts brings these about. */
 export const FAULTS = [
+  'body_timeout',
   'overloaded',
   'internal_error',
   'non_finite_embedding',
@@ -34,6 +35,8 @@ const png = (width: number, height: number) => {
     String.fromCharCode(value >>> 24, (value >> 16) & 255, (value >> 8) & 255, value & 255);
   return `\x89PNG\r\n\x1a\n\0\0\0\rIHDR${number(width)}${number(height)}\x08\x02\0\0\0`;
 };
+const formField = (name: string, more = 'x=y') =>
+  `--X\r\nContent-Disposition: form-data; name=${name}; ${more}\r\n\r\n`;
 const OTHER_SPACE = `sha256:${'0'.repeat(64)}`;
 
 /** `spaceId` and `dimensions` are the service's own: some mistakes need them right. */
@@ -93,6 +96,19 @@ export function refused(spaceId: string, dimensions: number): Refused[] {
     },
     { code: 'wrong_type', why: 'a number as input', body: () => ({ input: 5 }), param: 'input' },
     { code: 'wrong_type', why: 'a list as body', body: () => ['a dog'] },
+    {
+      code: 'unknown_key',
+      why: "a form with the field of JSON's body",
+      type: 'multipart/form-data; boundary=X',
+      body: () => `${formField('input')}a dog\r\n--X--`,
+      param: 'input',
+    },
+    {
+      code: 'invalid_request',
+      why: 'a form that is cut off',
+      type: 'multipart/form-data; boundary=X',
+      body: () => `${formField('text')}a dog`,
+    },
     { code: 'empty_input', why: 'an empty list', body: () => ({ input: [] }), param: 'input' },
     {
       code: 'empty_input',
@@ -174,7 +190,8 @@ export function refused(spaceId: string, dimensions: number): Refused[] {
     {
       code: 'image_too_large',
       why: 'a file of one byte too many',
-      body: () => ({ input: image(`\xff\xd8\xff${'x'.repeat(LIMITS.image_bytes - 2)}`) }),
+      type: 'multipart/form-data; boundary=X',
+      body: () => `${formField('image', 'filename=a.jpg')}${'x'.repeat(LIMITS.image_bytes + 1)}\r\n--X--`,
       item: 0,
     },
     {

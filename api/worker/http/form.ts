@@ -4,26 +4,31 @@ import type { EmbedInput } from '../../core/embed.ts';
 import { CoreError } from '../../core/errors.ts';
 import type { Item } from '../../core/items/items.ts';
 import { parseRequest } from '../../core/validation.ts';
+import type { FormField } from './multipart.ts';
 
 const Options = EmbedRequest.omit({ input: true });
 
+/** What a form calls its items. Some clients write a field that may occur several times with brackets. */
+const ITEM_FIELDS = ['text', 'image', 'types'];
+
 /** Field values as a form has them: `types` separated by commas or repeated. */
-export async function parseEmbedForm(form: FormData) {
+export function parseEmbedForm(form: FormField[]) {
   const input: Item[] = [];
   const types: string[] = [];
   const rest: Record<string, unknown> = {};
-  for (const [name, value] of form) {
-    if (name === 'image') input.push({ image: typeof value === 'string' ? value : await fileBytes(value) });
+  for (const { name: written, value } of form) {
+    const bare = written.replace(/\[\d*\]$/, '');
+    const name = ITEM_FIELDS.includes(bare) ? bare : written;
+    if (name === 'image') input.push({ image: value });
     else if (typeof value !== 'string') {
-      throw new CoreError('wrong_type', `Only image may be a file, not ${name}.`, { param: name });
+      throw new CoreError('wrong_type', `Only the field image may be a file, not ${name}.`, { param: name });
     } else if (name === 'text') input.push({ text: value });
     else if (name === 'types') types.push(...value.split(',').map((type) => type.trim()));
-    else rest[name] = name === 'dimensions' && /^\d{1,9}$/.test(value) ? Number(value) : value;
+    else if (['input', 'inputs', 'texts', 'images', 'file'].includes(bare)) {
+      const message = `A form takes text and image fields, one for each item, not ${name}.`;
+      throw new CoreError('unknown_key', message, { param: name });
+    } else rest[name] = name === 'dimensions' && /^\d{1,9}$/.test(value) ? Number(value) : value;
   }
   const options = parseRequest(Options, { ...rest, ...(types.length > 0 ? { types } : {}) });
   return { ...options, input } satisfies EmbedInput;
-}
-
-async function fileBytes(file: Blob): Promise<Uint8Array> {
-  return new Uint8Array(await file.arrayBuffer());
 }

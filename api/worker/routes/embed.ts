@@ -20,7 +20,7 @@ import { withModel } from '../with-model.ts';
 export async function embedRoute(call: Call): Promise<Reply> {
   const body = await readJsonOrForm(call.request);
   if ('json' in body && isTeiBody(body.json)) return teiEmbed(call, body.json);
-  const asked = 'form' in body ? await parseEmbedForm(body.form) : parseBody(body.json);
+  const asked = 'form' in body ? parseEmbedForm(body.form) : parseBody(body.json);
   const output = await withModel(call, (model, engines) => embed(model, engines, asked));
   const types: EmbeddingType[] = asked.types ?? ['float'];
   return { json: render(output, [...new Set(types)]) };

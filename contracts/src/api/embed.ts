@@ -12,7 +12,7 @@ export const LIMITS = {
   image_pixels: 16_000_000,
   /** Of JPEG and WebP stills, which are halved while they are decoded where they have more than `image_pixels`. */
   photo_pixels: 50_000_000,
-  body_bytes: 32 * 1024 * 1024,
+  body_bytes: 10 * 1024 * 1024,
   top_k: 256,
 } as const;
 

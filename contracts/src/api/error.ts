@@ -14,6 +14,7 @@ export const ERROR_STATUS = {
   not_found: 404,
   model_not_found: 404,
   method_not_allowed: 405,
+  body_timeout: 408,
   body_too_large: 413,
   image_too_large: 413,
   too_many_pixels: 413,

@@ -14,7 +14,7 @@ const Limits = z
     text_chars: count.describe('UTF-16 code units per text.'),
     image_bytes: count.describe('Bytes per image file.'),
     image_pixels: count.describe('Pixels per image.'),
-    photo_pixels: count.describe('Pixels per photo, whose format can be decoded at a reduced scale.'),
+    photo_pixels: count.describe('Pixels per JPEG or WebP still, which is halved above `image_pixels`.'),
     body_bytes: count.describe('Bytes per request body.'),
     top_k: count.describe('The largest `top_k` of POST /similarity.'),
   } satisfies Record<keyof typeof LIMITS, z.ZodType>)

@@ -26,6 +26,28 @@ afterEach(() => {
 
 /** Each brings its code about. `Record` makes the compiler count them. */
 const faults: Record<(typeof FAULTS)[number], [why: string, ask: () => Response | Promise<Response>][]> = {
+  body_timeout: [
+    [
+      'a body that never goes on',
+      async () => {
+        vi.useFakeTimers();
+        const answer = appOf(whole).app.request('/embed', { method: 'POST', body: stalled() });
+        await vi.advanceTimersByTimeAsync(10_000);
+        vi.useRealTimers();
+        return answer;
+      },
+    ],
+    [
+      'a body that goes on a byte at a time',
+      async () => {
+        vi.useFakeTimers();
+        const answer = appOf(whole).app.request('/embed', { method: 'POST', body: dripping() });
+        await vi.advanceTimersByTimeAsync(31_000);
+        vi.useRealTimers();
+        return answer;
+      },
+    ],
+  ],
   overloaded: [
     [
       'another request computes, and none may wait',
@@ -103,6 +125,19 @@ const faults: Record<(typeof FAULTS)[number], [why: string, ask: () => Response 
     ],
   ],
 };
+
+function stalled(): ReadableStream<Uint8Array> {
+  return new ReadableStream({ start: (controller) => controller.enqueue(new TextEncoder().encode('{"input": ')) });
+}
+
+function dripping(): ReadableStream<Uint8Array> {
+  return new ReadableStream({
+    async pull(controller) {
+      await new Promise((wait) => setTimeout(wait, 5000));
+      controller.enqueue(Uint8Array.of(32));
+    },
+  });
+}
 
 function askForImage(answer: typeof fetch, timeoutMs?: number) {
   vi.stubGlobal('fetch', answer);

@@ -103,7 +103,7 @@ describe('over HTTP', () => {
     const announced = await fetch(`${host.url}/encode`, { method: 'POST', body: tooMuch });
     expect(await announced.json()).toMatchObject({
       code: 'body_too_large',
-      detail: expect.stringMatching(/67,108,864/),
+      detail: expect.stringMatching(/20,971,520/),
     });
     expect([413, 'closed']).toContain(await sendInPieces(host.url, LIMITS.body_bytes * 2));
     expect((await fetch(`${host.url}/health`)).status).toBe(200);

@@ -39,6 +39,17 @@ describe('a form', () => {
     for (const { embedding } of data) expect(Object.keys(embedding).sort()).toEqual(['base64', 'int8']);
   });
 
+  test('may write its fields with brackets', async () => {
+    const { sent, answer } = await post([
+      ['image[]', new Blob([gif])],
+      ['text[1]', 'a dog'],
+      ['types[]', 'int8'],
+      ['model', STATIC],
+    ]);
+    expect(sent).toEqual([gif]);
+    expect(EmbedResponse.parse(answer).data).toHaveLength(2);
+  });
+
   test.each([
     ['an empty file', 'empty_input', 'input.0', [['image', new Blob([])]]],
     [
@@ -52,7 +63,9 @@ describe('a form', () => {
     ],
     ['a file as text', 'wrong_type', 'text', [['text', new Blob(['dog'])]]],
     ['no field at all', 'empty_input', 'input', [['model', STATIC]]],
-    ['a field that is not known', 'unknown_key', 'input', [['input', 'a dog']]],
+    ['the field of a JSON body', 'unknown_key', 'input', [['input', 'a dog']]],
+    ['a field that is not known', 'unknown_key', 'colour', [['colour', 'red']]],
+    ['a file in the wrong field', 'wrong_type', 'file', [['file', new Blob([gif])]]],
     [
       'a length in words',
       'invalid_dimensions',

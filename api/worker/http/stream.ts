@@ -1,0 +1,151 @@
+// A request's body as chunks: counted, in time, decompressed, and the rest of what a refusal left unread.
+import { LIMITS } from '../../../contracts/src/api/embed.ts';
+import { CoreError } from '../../core/errors.ts';
+
+/** Between two chunks. */
+const IDLE_MS = 10_000;
+/** For the whole body, and longer as long as it comes at this pace at least. */
+const TOTAL_MS = 30_000;
+const LEAST_BYTES_PER_MS = 32;
+/** How long the rest of a refused body is waited for. */
+const REST_MS = 5_000;
+/** Deflate unfolds a thousandfold at most: a slice of this size becomes 8 MiB at once and no more. */
+const SLICE_BYTES = 8 * 1024;
+type Compression = 'gzip' | 'deflate';
+const ENCODINGS: Record<string, Compression> = { gzip: 'gzip', 'x-gzip': 'gzip', deflate: 'deflate' };
+
+/** The chunks of a body, decompressed where Content-Encoding says so. Throws `CoreError` beyond a limit. */
+export function chunksOf(request: Request): AsyncGenerator<Uint8Array> {
+  // Content-Length may be absent or a lie, so what really arrives is counted too.
+  const declared = Number(request.headers.get('content-length') ?? 0);
+  if (declared > LIMITS.body_bytes) throw tooLarge(declared, 'bytes');
+  const named = (request.headers.get('content-encoding') ?? '').trim().toLowerCase();
+  const sent = counted(arriving(request), 'bytes');
+  if (named === '' || named === 'identity') return sent;
+  const format = ENCODINGS[named];
+  if (!format) {
+    const message = `The Content-Encoding ${named} is not read here: send the body as it is, or as gzip or deflate.`;
+    throw new CoreError('unsupported_media_type', message);
+  }
+  return counted(decompressed(sent, { format, named }), `bytes when its ${named} is undone`);
+}
+
+async function* counted(chunks: AsyncGenerator<Uint8Array>, what: string): AsyncGenerator<Uint8Array> {
+  let size = 0;
+  for await (const chunk of chunks) {
+    size += chunk.length;
+    if (size > LIMITS.body_bytes) throw tooLarge(size, what);
+    yield chunk;
+  }
+}
+
+function tooLarge(size: number, what: string): CoreError {
+  const message = `The body may have ${LIMITS.body_bytes} bytes; ${size} or more were sent (${what}).`;
+  return new CoreError('body_too_large', message.replace(' (bytes)', ''));
+}
+
+/** What arrives, in time. Where this ends early, the rest can still be read. */
+async function* arriving(request: Request): AsyncGenerator<Uint8Array> {
+  if (!request.body) return;
+  const reader: ReadableStreamDefaultReader<Uint8Array> = request.body.getReader();
+  const started = Date.now();
+  let size = 0;
+  try {
+    while (true) {
+      const left = TOTAL_MS + size / LEAST_BYTES_PER_MS - (Date.now() - started);
+      const read = await within(reader.read().catch(brokenOff), Math.min(IDLE_MS, left));
+      if (read === 'late') {
+        // Not awaited: it ends when the client does. What is still to come is not waited for again.
+        reader.cancel().catch(() => {});
+        throw tooSlow(size, Date.now() - started);
+      }
+      if (read.done) return;
+      size += read.value.length;
+      yield read.value;
+    }
+  } finally {
+    reader.releaseLock();
+  }
+}
+
+function brokenOff(): never {
+  throw new CoreError('invalid_request', 'The connection broke off before the end of the body.');
+}
+
+function tooSlow(size: number, ms: number): CoreError {
+  const message =
+    `The body did not come in time: ${size} bytes in ${Math.round(ms / 1000)} s. It may pause for ${IDLE_MS / 1000} s and ` +
+    `take ${TOTAL_MS / 1000} s, or longer at ${LEAST_BYTES_PER_MS} kB a second or more. Send it again.`;
+  return new CoreError('body_timeout', message);
+}
+
+async function within<T>(promise: Promise<T>, ms: number): Promise<T | 'late'> {
+  let timer: ReturnType<typeof setTimeout> | null = null;
+  const late = new Promise<'late'>((resolve) => {
+    timer = setTimeout(resolve, Math.max(0, ms), 'late');
+  });
+  try {
+    return await Promise.race([promise, late]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+async function* decompressed(
+  chunks: AsyncGenerator<Uint8Array>,
+  { format, named }: { format: Compression; named: string },
+): AsyncGenerator<Uint8Array> {
+  const { readable, writable } = new DecompressionStream(format);
+  const reader: ReadableStreamDefaultReader<Uint8Array> = readable.getReader();
+  const writer = writable.getWriter();
+  // What went wrong with the body itself comes first: a stream that was aborted says less.
+  let fault: unknown;
+  const feeding = feed(chunks, writer).catch((error: unknown) => {
+    fault = error;
+    return writer.abort(error).catch(() => {});
+  });
+  try {
+    for (let read = await reader.read(); !read.done; read = await reader.read()) yield read.value;
+    await feeding;
+    if (fault) throw fault;
+  } catch (error) {
+    if (error instanceof CoreError) throw error;
+    await feeding;
+    if (fault instanceof CoreError) throw fault;
+    throw new CoreError(
+      'invalid_request',
+      `The body is not ${named}, or is cut off; its Content-Encoding says ${named}.`,
+    );
+  } finally {
+    reader.cancel().catch(() => {});
+  }
+}
+
+async function feed(chunks: AsyncGenerator<Uint8Array>, writer: WritableStreamDefaultWriter<Uint8Array>) {
+  for await (const chunk of chunks) {
+    for (let at = 0; at < chunk.length; at += SLICE_BYTES) await writer.write(chunk.subarray(at, at + SLICE_BYTES));
+  }
+  await writer.close();
+}
+
+/**
+ * Reads what a refusal left unread, up to as much again as a body may have. An answer before the body's end makes the
+ * server close the connection under a client that is still sending, which then sees a broken pipe and no answer.
+ */
+export async function discardRest(request: Request): Promise<void> {
+  if (!request.body || request.body.locked) return;
+  const reader: ReadableStreamDefaultReader<Uint8Array> = request.body.getReader();
+  const ends = Date.now() + REST_MS;
+  let left: number = LIMITS.body_bytes;
+  try {
+    while (left > 0) {
+      const read = await within(reader.read(), ends - Date.now());
+      if (read === 'late' || read.done) return;
+      left -= read.value.length;
+    }
+  } catch {
+    // The client has gone.
+  } finally {
+    reader.releaseLock();
+  }
+}
