@@ -55,7 +55,11 @@ export interface EmbedInput {
   /** What the request calls its items; absent: `input`. */
   field?: string | undefined;
   dimensions?: number | undefined;
+  /** What the request calls `dimensions`. */
+  dimensionsField?: string | undefined;
   truncate?: Truncate | undefined;
+  /** Tokens of a text that are read at most, special ones not counted; absent: what the model reads. */
+  maxTokens?: number | undefined;
 }
 export interface EmbedOutput {
   model: string;
@@ -71,13 +75,11 @@ export interface EmbedOutput {
 
 export async function embed(model: Model, engines: Engines, asked: EmbedInput): Promise<EmbedOutput> {
   const { id, tier } = chooseModel(model, asked.model);
-  const dimensions = chooseDimensions(model, asked.dimensions);
+  const dimensions = chooseDimensions(model, asked.dimensions, asked.dimensionsField);
   const options = { tier, dimensions, truncate: asked.truncate ?? 'end' };
-  const { embedded, usage, pixels } = await embedItems(
-    { model, engines },
-    placeItems(asked.input, asked.field ?? 'input'),
-    options,
-  );
+  const { maxTokens } = asked;
+  const placed = placeItems(asked.input, asked.field ?? 'input').map((item) => ({ ...item, maxTokens }));
+  const { embedded, usage, pixels } = await embedItems({ model, engines }, placed, options);
   const { space_id } = model.manifest;
   return { model: id, space_id, dimensions, quantisation: DEFAULT_QUANTISATION, embedded, usage, pixels };
 }

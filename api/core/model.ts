@@ -44,11 +44,12 @@ export function allowedDimensions({ manifest: { embed_dim, matryoshka_dims } }: 
   return [...new Set([embed_dim, ...matryoshka_dims])];
 }
 
-export function chooseDimensions(model: Model, dimensions: number | undefined): number {
+/** `field`: what the request calls them. */
+export function chooseDimensions(model: Model, dimensions: number | undefined, field = 'dimensions'): number {
   const allowed = allowedDimensions(model);
   if (dimensions === undefined || allowed.includes(dimensions)) return dimensions ?? model.manifest.embed_dim;
-  const message = `dimensions must be one of ${allowed.join(', ')}; not ${dimensions}.`;
-  throw new CoreError('invalid_dimensions', message, { param: 'dimensions' });
+  const message = `${field} must be one of ${allowed.join(', ')}; not ${dimensions}.`;
+  throw new CoreError('invalid_dimensions', message, { param: field });
 }
 
 export function listModels(model: Model): ModelList {

@@ -1,6 +1,6 @@
 // Documents of any modality in the order of how well they match a query: what every request for reranking comes down to.
 import type { Truncate, TruncationReceipt, Usage } from '../../contracts/src/api/embed.ts';
-import { type Engines, embedItems } from './embed.ts';
+import { type EmbeddedPart, type Engines, embedItems } from './embed.ts';
 import { type Item, placeItems } from './items/items.ts';
 import { chooseModel, type Model } from './model.ts';
 import { cosine, logistic, probability } from './similarity/similarity.ts';
@@ -12,6 +12,8 @@ export interface RerankInput {
   /** How many are answered, the best ones; absent: all. */
   topN?: number | undefined;
   truncate?: Truncate | undefined;
+  /** Tokens of a document that are read at most, special ones not counted; absent: what the model reads. */
+  documentTokens?: number | undefined;
   /** What the request calls its documents; absent: `documents`. */
   field?: string;
 }
@@ -25,6 +27,8 @@ export interface Ranked {
   relevance: number;
   /** How much of a text was read. */
   truncation?: TruncationReceipt;
+  /** Of a document that has several. */
+  parts?: EmbeddedPart[];
 }
 export interface RerankOutput {
   model: string;
@@ -44,7 +48,8 @@ export async function rerank(model: Model, engines: Engines, asked: RerankInput)
   const { query, topN, truncate = 'end', field = 'documents' } = asked;
   const { id, tier } = chooseModel(model, asked.model);
   const { space_id, embed_dim: dimensions, calibration } = model.manifest;
-  const placed = [{ item: query, place: { item: 0, param: 'query' } }, ...placeItems(asked.documents, field)];
+  const places = placeItems(asked.documents, field).map((item) => ({ ...item, maxTokens: asked.documentTokens }));
+  const placed = [{ item: query, place: { item: 0, param: 'query' } }, ...places];
   const { embedded, usage } = await embedItems({ model, engines }, placed, { tier, dimensions, truncate });
   const [asking, ...documents] = embedded;
   if (!asking) throw new Error('nothing came back for the query');
@@ -53,8 +58,8 @@ export async function rerank(model: Model, engines: Engines, asked: RerankInput)
     // Cosines with a text and an image together lie between those with either; the map of a text and an image is nearest.
     const relevance =
       probability(score, [asking.modality, document.modality], calibration) ?? logistic(score, calibration.text_image);
-    const { truncation } = document;
-    return { index, score, relevance, ...(truncation ? { truncation } : {}) };
+    const { truncation, parts } = document;
+    return { index, score, relevance, ...(truncation ? { truncation } : {}), ...(parts ? { parts } : {}) };
   });
   ranked.sort((a, b) => b.relevance - a.relevance || b.score - a.score || a.index - b.index);
   const { truncation } = asking;

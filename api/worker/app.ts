@@ -9,6 +9,7 @@ import { CoreError } from '../core/errors.ts';
 import type { Dependencies, Handler, RequestRecord } from './dependencies.ts';
 import { COHERE_HANDLERS } from './doors/cohere.ts';
 import { OPENAI_HANDLERS } from './doors/openai.ts';
+import { RERANK_HANDLERS } from './doors/rerank.ts';
 import { TEI_HANDLERS } from './doors/tei.ts';
 import { VOYAGE_HANDLERS } from './doors/voyage.ts';
 import { renderError } from './http/errors.ts';
@@ -23,6 +24,7 @@ const HANDLERS: Record<OperationId, Handler> = {
   ...OPENAI_HANDLERS,
   ...VOYAGE_HANDLERS,
   ...COHERE_HANDLERS,
+  ...RERANK_HANDLERS,
   ...TEI_HANDLERS,
 };
 

@@ -22,10 +22,11 @@ export interface Place {
 export interface PlacedItem<T = Item> {
   item: T;
   place: Place;
+  /** Tokens of a text that are read at most, special ones not counted. */
+  maxTokens?: number | undefined;
 }
-export interface PlacedPart {
+export interface PlacedPart extends Pick<PlacedItem, 'place' | 'maxTokens'> {
   part: Part;
-  place: Place;
 }
 
 /** `field`: the name of the list in the request. */
@@ -59,11 +60,12 @@ function partsOf(item: Item): { part: Part; name?: string }[] {
   ];
 }
 
-export function placeParts({ item, place }: PlacedItem): PlacedPart[] {
+export function placeParts({ item, place, maxTokens }: PlacedItem): PlacedPart[] {
   const parts = partsOf(item);
   if (parts.length === 0) throw new CoreError('empty_input', `${place.param}.content is an empty list.`, { ...place });
   return parts.map(({ part, name }) => ({
     part,
+    maxTokens,
     place: name === undefined ? place : { ...place, param: `${place.param}.${name}` },
   }));
 }

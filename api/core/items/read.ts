@@ -24,10 +24,12 @@ export interface TextReader {
   manifest: ModelManifest;
   tier: Tier;
   truncate: Truncate;
+  /** Tokens that are read at most, special ones not counted; absent: what the model reads. */
+  maxTokens?: number | undefined;
 }
 
-export function readPart({ part, place }: PlacedPart, reader: TextReader): ReadText | ReadImage {
-  return 'image' in part ? readImage(part.image, place) : readText(part.text, reader, place);
+export function readPart({ part, place, maxTokens }: PlacedPart, reader: TextReader): ReadText | ReadImage {
+  return 'image' in part ? readImage(part.image, place) : readText(part.text, { ...reader, maxTokens }, place);
 }
 
 function readImage(image: string | Uint8Array, place: Place): ReadImage {
@@ -46,7 +48,8 @@ export function ofImage({ code, message }: CoreError, place: Place): CoreError {
 }
 
 /** Token ids within the context length, special tokens included where the tier has them, and the receipt. */
-export function readText(text: string, { tokenizer, manifest, tier, truncate }: TextReader, place?: Place): ReadText {
+export function readText(text: string, reader: TextReader, place?: Place): ReadText {
+  const { tokenizer, manifest, tier, truncate, maxTokens = Number.POSITIVE_INFINITY } = reader;
   const name = place ? `Text ${nameOf(place)}` : 'The text';
   const fail = (code: 'text_too_long' | 'empty_input', problem: string) =>
     new CoreError(code, `${name} ${problem}`, { ...place });
@@ -59,11 +62,14 @@ export function readText(text: string, { tokenizer, manifest, tier, truncate }: 
   const { before, after } = tier === 'student' ? tokenizer.special : { before: [], after: [] };
   const special = before.length + after.length;
   const length = manifest.text.context_length;
-  const kept = Math.min(count, length - special);
+  const kept = Math.min(count, length - special, maxTokens);
   const isCut = kept < count;
   if (isCut && truncate === 'none') {
-    const remedy = 'Shorten it or set truncate to start or end.';
-    throw fail('text_too_long', `has ${count + special} tokens; the model reads ${length}. ${remedy}`);
+    const problem =
+      kept === maxTokens
+        ? `has ${count} tokens, special ones not counted; the request allows ${kept}`
+        : `has ${count + special} tokens; the model reads ${length}`;
+    throw fail('text_too_long', `${problem}. Shorten it or set truncate to start or end.`);
   }
   const first = truncate === 'start' ? count - kept : 0;
   const edge = truncate === 'start' ? tokens.starts[first] : tokens.ends[kept - 1];

@@ -41,7 +41,12 @@ async function embedMultimodal(call: Call): Promise<Reply> {
 }
 
 function optionsOf({ model, output_dimension: dimensions, truncation = true }: Asked) {
-  return { model, dimensions, truncate: truncation ? ('end' as const) : ('none' as const) };
+  return {
+    model,
+    dimensions,
+    dimensionsField: 'output_dimension',
+    truncate: truncation ? ('end' as const) : ('none' as const),
+  };
 }
 
 /** Base64 is of the numbers of the type that was asked for: Voyage's clients read it as that type. */

@@ -2,6 +2,7 @@
 import { z } from 'zod';
 import { COHERE_OPERATIONS } from './doors/cohere.ts';
 import { OPENAI_OPERATIONS } from './doors/openai.ts';
+import { RERANK_OPERATIONS } from './doors/rerank.ts';
 import {
   TEI_OPERATIONS,
   TeiEmbedRequest,
@@ -156,6 +157,7 @@ export const OPERATIONS = {
   ...OPENAI_OPERATIONS,
   ...VOYAGE_OPERATIONS,
   ...COHERE_OPERATIONS,
+  ...RERANK_OPERATIONS,
   ...TEI_OPERATIONS,
 } as const satisfies Record<string, Operation>;
 export type OperationId = keyof typeof OPERATIONS;
