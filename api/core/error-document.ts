@@ -1,6 +1,8 @@
 // The error document of the Worker and of the image encoder. Their HTTP hosts turn it into responses.
-import { ERROR_STATUS, type ErrorBody } from '../../contracts/src/api/error.ts';
+import { ERROR_STATUS, type ErrorBody, type ErrorCode } from '../../contracts/src/api/error.ts';
 import { CoreError } from './errors.ts';
+
+const UNTIL_SOMEBODY_ACTS = new Set<ErrorCode>(['quota_exceeded', 'not_configured']);
 
 export interface ErrorDocument {
   status: number;
@@ -17,15 +19,16 @@ export function errorDocument(thrown: unknown, requestId: string): ErrorDocument
   const { code, message } = error;
   const { param, item, retryAfterSeconds } = error.details;
   const status = ERROR_STATUS[code];
-  const isTemporary = status === 429 || status === 503;
+  const isTemporary = (status === 429 || status === 503) && code !== 'not_configured';
   const seconds = retryAfterSeconds ?? (isTemporary ? 1 : undefined);
   return {
     status,
     headers: {
       'Content-Type': 'application/problem+json',
       ...(seconds === undefined ? {} : { 'Retry-After': String(seconds) }),
-      // The computation is pure: the same request would fail again, so SDKs are told not to repeat it.
-      ...(status === 500 ? { 'x-should-retry': 'false' } : {}),
+      ...(status === 401 ? { 'WWW-Authenticate': 'Bearer' } : {}),
+      // The same request would fail again, and again within its client's patience: SDKs are told not to repeat it.
+      ...(status === 500 || UNTIL_SOMEBODY_ACTS.has(code) ? { 'x-should-retry': 'false' } : {}),
     },
     body: {
       type: `urn:edge-clip:error:${code}`,
@@ -35,12 +38,14 @@ export function errorDocument(thrown: unknown, requestId: string): ErrorDocument
       code,
       request_id: requestId,
       ...(item === undefined ? {} : { item }),
-      error: { message, type: openAiType(status), param: param ?? null, code },
+      error: { message, type: openAiType(code, status), param: param ?? null, code },
     },
   };
 }
 
-function openAiType(status: number): string {
+function openAiType(code: ErrorCode, status: number): string {
+  if (code === 'quota_exceeded') return 'insufficient_quota';
+  if (status === 403) return 'permission_error';
   if (status === 429) return 'rate_limit_error';
   if (status === 401) return 'authentication_error';
   return status < 500 ? 'invalid_request_error' : 'server_error';

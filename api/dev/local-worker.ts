@@ -11,6 +11,11 @@ const COMPATIBILITY_FLAGS = ['enable_request_signal'];
 /** Name in wrangler.toml of the bucket with the model registry. */
 export const BUCKET = 'MODELS';
 
+/** Name in wrangler.toml of the namespace with the API keys. */
+export const KEYS = 'KEYS';
+/** A key that was made or revoked in a file is noticed as soon as the file's copy. */
+const KEY_SECONDS = 1;
+
 /** What the Worker prints about a published model, one JSON line each. */
 export type WorkerEvent = FollowEvent;
 
@@ -27,6 +32,8 @@ export interface WorkerOptions {
   onEvent?: (event: WorkerEvent) => void;
   /** Told of every request; absent: nobody is. */
   onRequest?: (event: RequestEvent) => void;
+  /** Every request needs an API key; without this, what is sent to a name of this machine needs none. */
+  requireKeys?: boolean | undefined;
   /** Further variables, as `wrangler secret put` sets them. */
   variables?: Record<string, string>;
 }
@@ -36,6 +43,7 @@ export async function startWorker({
   name,
   onEvent = print,
   onRequest = () => {},
+  requireKeys = false,
   variables = {},
   ...options
 }: WorkerOptions): Promise<Miniflare> {
@@ -53,8 +61,12 @@ export async function startWorker({
       [ENVARS.encoderUrl]: options.encoderUrl,
       ...(pollMs === undefined ? {} : { [ENVARS.registrySeconds]: pollMs / 1000 }),
       ...(name ? { [ENVARS.modelName]: name } : {}),
+      // It listens on this machine alone, which the Worker cannot see: it is told.
+      [ENVARS.access]: requireKeys ? 'keys' : 'loopback',
+      [ENVARS.keySeconds]: KEY_SECONDS,
       ...variables,
     },
+    kvNamespaces: [KEYS],
     r2Buckets: pollMs !== undefined ? [BUCKET] : [],
     assets: {
       directory: playground,

@@ -9,13 +9,16 @@ import { toFileUri } from '../registry/stores/file-uri.ts';
 import { digestOfFile } from '../registry/stores/hash.ts';
 import { openStore } from '../registry/stores/open.ts';
 import { openR2Store } from '../registry/stores/r2.ts';
+import { mirrorKeys } from './key-mirror.ts';
 import { startEncoder } from './local-encoder.ts';
-import { BUCKET, print, startWorker, type WorkerEvent, type WorkerOptions } from './local-worker.ts';
+import { BUCKET, KEYS, print, startWorker, type WorkerEvent, type WorkerOptions } from './local-worker.ts';
 import { createMirror } from './mirror.ts';
 
 export interface LocalOptions extends Omit<WorkerOptions, 'encoderUrl'> {
   /** Folder to follow, which may appear later; undefined: `model` permanently. */
   registry?: string | undefined;
+  /** File with the API keys, which may appear later; undefined: there are none. */
+  keys?: string | undefined;
 }
 export interface Local {
   url: string;
@@ -26,6 +29,7 @@ export interface Local {
 /** `pollMs`: between two polls of the folder, and of the bucket that mirrors it. */
 export async function startLocal({
   registry,
+  keys,
   pollMs = 1000,
   onEvent = print,
   ...options
@@ -33,9 +37,9 @@ export async function startLocal({
   const { model } = options;
   const encoder = await startEncoder({ model, registry, pollMs });
   let worker: Miniflare | undefined;
-  let endFollowing = () => {};
+  const endings: (() => void)[] = [];
   const stop = async () => {
-    endFollowing();
+    for (const end of endings) end();
     await Promise.all([worker?.dispose(), encoder.stop()]);
   };
   try {
@@ -47,8 +51,11 @@ export async function startLocal({
     const bucketPollMs = registry === undefined ? undefined : pollMs;
     worker = await startWorker({ ...options, encoderUrl: encoder.url, pollMs: bucketPollMs, onEvent: notice });
     const url = (await worker.ready).origin;
+    if (keys !== undefined) endings.push(await followKeys(keys, worker, pollMs));
     if (registry !== undefined) {
-      endFollowing = await followFolder(registry, worker, { url, model, name: options.name, pollMs, current, onEvent });
+      const { name, requireKeys } = options;
+      const follower = { url, model, name, requireKeys, pollMs, current, onEvent };
+      endings.push(await followFolder(registry, worker, follower));
     }
     return { url, worker, stop };
   } catch (error) {
@@ -57,11 +64,17 @@ export async function startLocal({
   }
 }
 
+async function followKeys(file: string, worker: Miniflare, pollMs: number): Promise<() => void> {
+  const namespace = await worker.getKVNamespace(KEYS);
+  return mirrorKeys({ file, namespace, pollMs, onProblem: (reason) => console.error(reason) });
+}
+
 interface FollowerOptions {
   url: string;
   model: string;
   pollMs: number;
   name?: string | undefined;
+  requireKeys?: boolean | undefined;
   /** What the Worker said last. */
   current: { manifest: string };
   onEvent: (event: WorkerEvent) => void;
@@ -70,6 +83,8 @@ interface FollowerOptions {
 /** Mirrors the folder once before it returns, then again and again; returns how to end that. */
 async function followFolder(folder: string, worker: Miniflare, options: FollowerOptions): Promise<() => void> {
   const { url, model, pollMs, current, onEvent } = options;
+  // What needs no key where every request needs one.
+  const asked = options.requireKeys ? '/health/ready' : '/v1/models';
   const bucket = await worker.getR2Bucket(BUCKET);
   const embedded = ModelManifest.parse(JSON.parse(readFileSync(join(model, FILES.manifest), 'utf8')));
   const name = options.name ?? embedded.name;
@@ -82,7 +97,7 @@ async function followFolder(folder: string, worker: Miniflare, options: Follower
   const again = async () => {
     const named = await mirror.sync();
     // The Worker polls behind a request: while there is no other one, this is it.
-    if (named && named !== current.manifest && !isEnded) await fetch(`${url}/v1/models`).catch(() => undefined);
+    if (named && named !== current.manifest && !isEnded) await fetch(`${url}${asked}`).catch(() => undefined);
     if (!isEnded) timer = setTimeout(again, pollMs);
   };
   await mirror.sync();

@@ -9,17 +9,21 @@ import { whenNpmEnds } from '../../contracts/command/lifetime.ts';
 import { ENVARS } from '../../contracts/src/envars.ts';
 import { FILES } from '../../contracts/src/keys.ts';
 import { UserError } from '../../contracts/src/user-error.ts';
+import { KEY_FILE } from '../keys/file-store.ts';
 import { EMBEDDED_MODEL } from './bundle.ts';
 import { startLocal } from './local.ts';
 import { freePort } from './local-address.ts';
 import { printRequest } from './local-worker.ts';
 
 const HELP = `Usage: npm start [-- --model FOLDER] [--registry FOLDER] [--port N]
+                     [--keys FILE] [--require-keys]
 
 Serves a model on http://127.0.0.1:8787: the page at /, POST /embed, POST /similarity, GET /v1/models.
   --model FOLDER     the embedded model: holds manifest.json and what it names (default api/model)
   --registry FOLDER  what is published there is served within seconds, without a restart (default registry)
   --port N           default $PORT, else 8787
+  --keys FILE        API keys that \`npm run keys\` made (default keys.json); a request with another key is refused
+  --require-keys     refuse requests without a key, too; without this they are answered, on this machine only
   --help             this text
   --version          name and version
 
@@ -29,6 +33,8 @@ const OPTIONS = {
   model: { type: 'string' },
   registry: { type: 'string' },
   port: { type: 'string' },
+  keys: { type: 'string' },
+  'require-keys': { type: 'boolean' },
 } as const;
 
 /** The repository's own; it may appear later. */
@@ -42,6 +48,8 @@ interface Options {
   name: string | undefined;
   port: number;
   registry: string;
+  keys: string;
+  requireKeys: boolean;
 }
 
 function readOptions({ values }: CommandLine<typeof OPTIONS>): Options {
@@ -51,7 +59,14 @@ function readOptions({ values }: CommandLine<typeof OPTIONS>): Options {
   if (!existsSync(join(model, FILES.manifest))) {
     throw new UserError(`${model} holds no model (manifest.json is missing): npm run train makes one`);
   }
-  return { model, name: process.env[ENVARS.modelName], port, registry: resolve(values.registry ?? REGISTRY) };
+  return {
+    model,
+    name: process.env[ENVARS.modelName],
+    port,
+    registry: resolve(values.registry ?? REGISTRY),
+    keys: values.keys === undefined ? KEY_FILE : resolve(values.keys),
+    requireKeys: values['require-keys'] ?? false,
+  };
 }
 
 /** The executable that Miniflare brings along. */

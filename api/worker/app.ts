@@ -49,9 +49,10 @@ export function createApp(deps: Dependencies) {
   app.use(async (c, next) => {
     const trace = startTrace(c.req.raw.headers);
     const requestId = c.get('requestId');
-    c.set('record', { requestId, operation: undefined, door: 'own', tokens: 0, images: 0, trace });
+    c.set('record', { requestId, operation: undefined, door: 'own', tokens: 0, images: 0, headers: {}, trace });
     const started = Date.now();
     await next();
+    for (const [name, value] of Object.entries(c.get('record').headers)) c.res.headers.set(name, value);
     const { method } = c.req;
     const finished = { ...c.get('record'), method, status: c.res.status, ms: Date.now() - started };
     for (const observe of deps.observers) observe(finished);
@@ -59,9 +60,10 @@ export function createApp(deps: Dependencies) {
   });
 
   for (const [path, rows] of ROWS) {
-    for (const { id, method, door } of rows) {
+    for (const { id, method, door, scope, path: first } of rows) {
       app.on(method, path, async (c) => {
         const record = Object.assign(c.get('record'), { operation: id, door });
+        await deps.access(c.req.raw, { scope, path: first }, record);
         return toResponse(await HANDLERS[id]({ request: c.req.raw, params: c.req.param(), deps, record }));
       });
     }

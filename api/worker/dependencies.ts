@@ -5,6 +5,7 @@ import type { OperationId } from '../../contracts/src/api/operations.ts';
 import type { ImageEncoder } from '../core/embed.ts';
 import type { Reply } from './http/reply.ts';
 import type { Trace } from './http/trace.ts';
+import type { Access, Asker } from './middleware/access.ts';
 import type { Admission } from './middleware/admission.ts';
 import type { ModelProvider } from './model-provider.ts';
 
@@ -16,6 +17,7 @@ export interface Dependencies {
   provider: ModelProvider;
   images: ImageEncoder;
   admission: Admission;
+  access: Access;
   /** The document of GET /openapi.json. */
   openapi: { info: { version: string } };
   /** Serves the static files; absent where the Worker runs without them. */
@@ -23,7 +25,7 @@ export interface Dependencies {
 }
 
 /** What is known of a request by its end: for logs, metrics, quotas and the headers of its answer. Never content. */
-export interface RequestRecord {
+export interface RequestRecord extends Asker {
   requestId: string;
   /** Undefined where no operation has that path. */
   operation: OperationId | undefined;

@@ -2,6 +2,7 @@
 import { z } from 'zod';
 import { ENVARS } from '../../contracts/src/envars.ts';
 import type { R2Reader } from '../registry/stores/r2.ts';
+import type { KeyNamespace } from './access/key-cache.ts';
 import type { Dataset } from './observe/finished.ts';
 
 const isFetcher = (value: unknown) => typeof value === 'object' && value !== null && 'fetch' in value;
@@ -23,6 +24,12 @@ export const Env = z.object({
   REQUEST_POINTS: z.custom<Dataset>(isDataset, 'not a dataset').optional(),
   /** The static files, for the paths that the Worker answers first; absent: there is no page. */
   ASSETS: z.custom<{ fetch(request: Request): Promise<Response> }>(isFetcher, 'not static files').optional(),
+  /** KV namespace with the API keys; absent: there are none. */
+  KEYS: z.custom<KeyNamespace>(isBucket, 'not a KV namespace').optional(),
+  /** Who is answered without a key: see access/policy.ts. */
+  [ENVARS.access]: z.string().optional(),
+  /** Seconds for which a key is used before it is read again: how long a revocation may take to arrive. */
+  [ENVARS.keySeconds]: z.coerce.number().positive().max(60).default(30),
   [ENVARS.modelName]: z.string().optional(),
   [ENVARS.registrySeconds]: z.coerce.number().positive().default(60),
 });

@@ -4,11 +4,14 @@ import wasm from 'onnxruntime-web/ort-wasm-simd-threaded.wasm';
 import openapi from '../../contracts/schema/openapi.json';
 import { openR2Reader } from '../registry/stores/r2.ts';
 import { ENGINES } from '../text/engines.ts';
+import { createKeyCache } from './access/key-cache.ts';
+import { policyOf } from './access/policy.ts';
 import { createApp } from './app.ts';
 import { bundledDigest, bundledModel } from './bundled-model.ts';
 import { Env } from './env.ts';
 import { createImageEncoder, probeImageEncoder } from './image-client.ts';
 import { createLock, withLease } from './isolate/lease.ts';
+import { type Access, createAccess } from './middleware/access.ts';
 import { createAdmission } from './middleware/admission.ts';
 import { provideModel, providePublishedModel } from './model-provider.ts';
 import { logRequest, pointsTo } from './observe/finished.ts';
@@ -52,11 +55,18 @@ function assemble(env: Env) {
     provider,
     images,
     admission: createAdmission(),
+    access: accessOf(env),
     openapi,
     files,
     observers,
     metrics: metrics.render,
   });
+}
+
+function accessOf({ KEYS: namespace, ACCESS: access, KEY_SECONDS: seconds }: Env): Access {
+  const secondsUnknown = Math.min(seconds, 5);
+  const keys = namespace && createKeyCache(namespace, { seconds, secondsUnknown });
+  return createAccess({ policy: policyOf({ access, hasKeys: keys !== undefined }), keys });
 }
 
 /** Calls to the encoder are signed where there are keys. */

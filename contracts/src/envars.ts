@@ -11,6 +11,10 @@ export const ENVARS = {
   model: 'CLIP_MODEL',
   /** Where the Worker finds the image encoder. */
   encoderUrl: 'ENCODER_URL',
+  /** Who is answered without an API key: `keys`, `loopback` or `open to everyone`. */
+  access: 'ACCESS',
+  /** Seconds for which the Worker uses a key before it reads it again. */
+  keySeconds: 'KEY_SECONDS',
   /** Model registry that a host follows: `file://` folder or `s3://bucket`. */
   registry: 'MODEL_REGISTRY',
   /** Name of the model whose pointer is followed; absent: that of the embedded model. */

@@ -1,30 +1,49 @@
 // What a service must refuse and how it must say so, over HTTP: the local one, or a deployed one by
-// `EDGE_CLIP_URL=https://… npx vitest run test/api/conformance`.
+// `EDGE_CLIP_URL=https://… EDGE_CLIP_KEY=ec_… npx vitest run test/conformance`.
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { EmbedResponse } from '../../contracts/src/api/embed.ts';
 import { ERROR_STATUS, ErrorBody, ErrorCode } from '../../contracts/src/api/error.ts';
+import { type KeyFile, makeKeyFile } from '../support/key-file.ts';
 import { type LocalServer, startLocalServer } from '../support/local-server.ts';
-import { FAULTS, RESERVED, type Refused, refused } from './requests.ts';
+import { FAULTS, type Kind, RESERVED, type Refused, refused } from './requests.ts';
 
 const deployed = process.env.EDGE_CLIP_URL?.replace(/\/+$/, '');
+let keys: KeyFile | undefined;
 let local: LocalServer | undefined;
 let url: string;
 let requests: Refused[];
 
 beforeAll(async () => {
-  if (!deployed) local = await startLocalServer();
+  if (!deployed) {
+    keys = await makeKeyFile();
+    local = await startLocalServer({ keys: keys.file, requireKeys: true });
+  }
   url = deployed ?? local?.url ?? '';
   const response = await send({ why: 'a text', body: () => ({ input: 'a dog' }) });
   const { space_id, dimensions } = EmbedResponse.parse(await response.json());
   requests = refused(space_id, dimensions);
 });
-afterAll(() => local?.stop());
+afterAll(async () => {
+  await local?.stop();
+  keys?.remove();
+});
 
-function send({ method = 'POST', path = '/embed', type = 'application/json', body }: Omit<Refused, 'code'>) {
+/** Of a deployed service one key is known, which is a good one. */
+function secretOf(kind: Refused['key'] = 'good'): string | undefined {
+  if (kind === null || kind.startsWith('not ')) return kind ?? undefined;
+  return deployed ? process.env.EDGE_CLIP_KEY : keys?.secrets[kind as Kind];
+}
+
+function send({ method = 'POST', path = '/embed', type = 'application/json', body, key }: Omit<Refused, 'code'>) {
   const content = body?.();
+  const secret = secretOf(key);
   return fetch(`${url}${path}`, {
     method,
-    headers: { 'content-type': type, 'x-request-id': 'conformance-1' },
+    headers: {
+      'content-type': type,
+      'x-request-id': 'conformance-1',
+      ...(secret === undefined ? {} : { authorization: `Bearer ${secret}` }),
+    },
     ...(body ? { body: typeof content === 'string' ? content : JSON.stringify(content) } : {}),
   });
 }
@@ -35,8 +54,12 @@ test('every error code is asked for here, brought about by a fault elsewhere, or
 });
 
 describe('mistakes get their own code, status and sentence', () => {
-  // The service is not known yet: only names and places are taken from this table.
-  test.each(refused('', 0).map(({ code, why }, place) => ({ code, why, place })))('$code: $why', async ({ place }) => {
+  // The service is not known yet: only names and places are taken from this table. What needs a bad key of ours is
+  // left out where we cannot make one.
+  const rows = refused('', 0)
+    .map(({ code, why, key }, place) => ({ code, why, key, place }))
+    .filter(({ key }) => !deployed || key === undefined || key === null || key.startsWith('not '));
+  test.each(rows)('$code: $why', async ({ place }) => {
     const request = requests[place];
     if (!request) throw new Error('the table has changed its length');
     const { code, param, item } = request;
@@ -52,6 +75,7 @@ describe('mistakes get their own code, status and sentence', () => {
     expect(response.headers.get('access-control-allow-origin')).toBe('*');
     if (param !== undefined) expect(answer.error.param).toBe(param);
     if (item !== undefined) expect(answer.item).toBe(item);
+    expect(response.headers.get('www-authenticate')).toBe(code === 'unauthorized' ? 'Bearer' : null);
     if (code === 'method_not_allowed') expect(response.headers.get('allow')).toMatch(/POST|GET/);
   });
 

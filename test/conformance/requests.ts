@@ -12,9 +12,14 @@ export const FAULTS = [
   'encoder_unavailable',
   'encoder_timeout',
   'model_unavailable',
+  'keys_unavailable',
+  'not_configured',
 ] as const satisfies ErrorCode[];
-/** Reserved: nothing in this service asks who is calling. */
-export const RESERVED = ['unauthorized'] as const satisfies ErrorCode[];
+/** Reserved: nothing counts yet. */
+export const RESERVED = ['rate_limited', 'quota_exceeded'] as const satisfies ErrorCode[];
+
+/** Kinds of API keys: one each is in the file of test/support/key-file.ts. */
+export type Kind = 'good' | 'jobs' | 'admin' | 'revoked' | 'expired' | 'slow' | 'spent';
 
 export interface Refused {
   code: ErrorCode;
@@ -27,6 +32,8 @@ export interface Refused {
   /** `error.param`, where one field is to blame. */
   param?: string;
   item?: number;
+  /** Which kind of API key is sent, a text that is none, or null for none at all; default: a good one. */
+  key?: Kind | `not ${string}` | null;
 }
 
 const image = (bytes: string) => ({ image: btoa(bytes) });
@@ -140,6 +147,20 @@ export function refused(spaceId: string, dimensions: number): Refused[] {
       why: 'a model that is not here',
       body: () => ({ input: 'a', model: 'other' }),
       param: 'model',
+    },
+    { code: 'unauthorized', why: 'no key', key: null, body: () => ({ input: 'a dog' }) },
+    { code: 'unauthorized', why: 'no key for the list of models', key: null, method: 'GET', path: '/v1/models' },
+    { code: 'unauthorized', why: 'no key and a body that is wrong, too', key: null, body: () => '{' },
+    { code: 'unauthorized', why: 'a key of another service', key: 'not a key of ours', body: () => ({ input: 'a' }) },
+    { code: 'unauthorized', why: 'a revoked key', key: 'revoked', body: () => ({ input: 'a dog' }) },
+    { code: 'unauthorized', why: 'an expired key', key: 'expired', body: () => ({ input: 'a dog' }) },
+    { code: 'forbidden', why: 'a key for jobs', key: 'jobs', body: () => ({ input: 'a dog' }) },
+    {
+      code: 'forbidden',
+      why: 'a key for jobs, for scores',
+      key: 'jobs',
+      path: '/similarity',
+      body: () => ({ a: 'a', b: 'b' }),
     },
     { code: 'not_found', why: 'a path that is not there', method: 'GET', path: '/v0/nothing' },
     { code: 'method_not_allowed', why: 'GET where POST is taken', method: 'GET', path: '/embed' },

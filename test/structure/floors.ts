@@ -30,7 +30,8 @@ export const BOXES: Record<string, readonly string[]> = {
   // ---- its hosts
   'api/worker/isolate': [],
   'api/worker/http': ['contracts/src', 'api/core'],
-  'api/worker/middleware': ['contracts/src', 'api/core', 'api/worker/isolate'],
+  'api/worker/access': ['contracts/src', 'api/core'],
+  'api/worker/middleware': ['contracts/src', 'api/core', 'api/worker/access', 'api/worker/isolate'],
   'api/worker/model-provider.ts': [
     'contracts/src',
     'api/registry',
@@ -51,6 +52,7 @@ export const BOXES: Record<string, readonly string[]> = {
   'api/worker/doors': HANDLER,
   'api/worker/routes': [...HANDLER, 'api/worker/doors'],
   'api/worker': [
+    'api/worker/access',
     'contracts/src',
     'api/registry',
     'api/registry/stores',
@@ -71,7 +73,7 @@ export const BOXES: Record<string, readonly string[]> = {
   'api/encoder': ['contracts/src', 'api/registry', 'api/registry/stores', 'api/core', 'api/encoder/pixels'],
   'api/encoder/hosts': [...API_HOST, 'api/core', 'api/encoder'],
   'api/keys': API_HOST,
-  'api/dev': API_HOST,
+  'api/dev': [...API_HOST, 'api/keys'],
   'api/playground': [],
   // ---- the control plane
   'trainer/control/recipe': CONTROL,

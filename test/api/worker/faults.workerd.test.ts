@@ -2,11 +2,15 @@
 import { afterEach, describe, expect, test, vi } from 'vitest';
 import { fromBase64 } from '../../../api/core/vectors/base64.ts';
 import { sha256 } from '../../../api/registry/digest.ts';
+import { createKeyCache } from '../../../api/worker/access/key-cache.ts';
+import { policyOf } from '../../../api/worker/access/policy.ts';
 import { createImageEncoder } from '../../../api/worker/image-client.ts';
+import { createAccess } from '../../../api/worker/middleware/access.ts';
 import { createAdmission } from '../../../api/worker/middleware/admission.ts';
 import { ERROR_STATUS, ErrorBody, type ErrorCode } from '../../../contracts/src/api/error.ts';
 import type { FAULTS } from '../../conformance/requests.ts';
 import { encodedImage } from '../../support/encode-results.ts';
+import { keyNamespace } from './key-namespace.ts';
 import { appOf, DIMENSIONS, STATIC, tableModel } from './table-model.ts';
 
 const whole = await tableModel();
@@ -107,6 +111,28 @@ const faults: Record<(typeof FAULTS)[number], [why: string, ask: () => Response 
         ),
     ],
   ],
+  keys_unavailable: [
+    [
+      'the namespace of keys does not answer',
+      async () => {
+        vi.spyOn(console, 'error').mockImplementation(() => {});
+        const namespace = keyNamespace();
+        const key = await namespace.add();
+        namespace.isDown = true;
+        const access = createAccess({ policy: { who: 'keys' }, keys: createKeyCache(namespace) });
+        return appOf(whole, { access }).app.request('/v1/models', { headers: { 'x-api-key': key } });
+      },
+    ],
+  ],
+  not_configured: [
+    [
+      'nothing says who may ask',
+      () =>
+        appOf(whole, { access: createAccess({ policy: policyOf({ access: undefined, hasKeys: false }) }) }).app.request(
+          '/v1/models',
+        ),
+    ],
+  ],
   model_unavailable: [
     [
       'a file that is not the one its manifest names',
@@ -153,7 +179,9 @@ describe('a fault has its own code', () => {
     const { error, detail, ...body } = ErrorBody.parse(await response.json());
     expect(body).toMatchObject({ code, status: ERROR_STATUS[code] });
     expect([response.status, error.message]).toEqual([ERROR_STATUS[code], detail]);
-    if (response.status === 429 || response.status === 503)
+    // Waiting configures nothing.
+    if (code === 'not_configured') expect(response.headers.get('retry-after')).toBeNull();
+    else if (response.status === 429 || response.status === 503)
       expect(response.headers.get('retry-after')).toMatch(/^\d+$/);
     if (response.status === 500) expect(response.headers.get('x-should-retry')).toBe('false');
   });

@@ -4,6 +4,7 @@ import type { ModelSource } from '../../../api/registry/read.ts';
 import { createApp } from '../../../api/worker/app.ts';
 import type { Dependencies } from '../../../api/worker/dependencies.ts';
 import { createImageEncoder } from '../../../api/worker/image-client.ts';
+import { createAccess } from '../../../api/worker/middleware/access.ts';
 import { createAdmission } from '../../../api/worker/middleware/admission.ts';
 import { provideModel } from '../../../api/worker/model-provider.ts';
 import vocabulary from '../../../contracts/vectors/tokenizer/vocabulary.txt?raw';
@@ -95,7 +96,9 @@ export function appOf(source: ModelSource, parts: Partial<Dependencies> = {}) {
   const images = createImageEncoder(undefined);
   const observed = { observers: [], metrics: () => '' };
   const openapi = { info: { version: '1' } };
-  const app = createApp({ provider, images, admission: createAdmission(), openapi, ...observed, ...parts });
+  // As `npm start` has it: whoever asks for localhost needs no key.
+  const access = createAccess({ policy: { who: 'loopback' } });
+  const app = createApp({ provider, images, admission: createAdmission(), access, openapi, ...observed, ...parts });
   const post = (path: string, body: object) =>
     app.request(path, {
       method: 'POST',
