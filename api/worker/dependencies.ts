@@ -37,8 +37,6 @@ export interface RequestRecord extends Asker {
   images: number;
   /** Pixels of the images, where they are known. */
   pixels?: number;
-  /** Prefix of the caller's key. */
-  key?: string;
   /** What the cache knew of the request. */
   cache?: string;
   /** What went wrong. */
