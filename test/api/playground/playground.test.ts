@@ -1,28 +1,20 @@
 // The page in a real browser, as people use it: samples, sentences, search, truncation, mistakes, keyboard, phone, dark.
 import { execFileSync } from 'node:child_process';
-import { existsSync, readFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { type Browser, type BrowserContextOptions, chromium, type Page } from 'playwright-core';
+import type { Browser, BrowserContextOptions, Page } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { BROWSER, launchBrowser } from '../../support/browser.ts';
 import { type LocalServer, startLocalServer } from '../../support/local-server.ts';
 
-const BROWSER = ['chromium', 'chromium-browser', 'google-chrome']
-  .map((name) => join('/usr/bin', name))
-  .find((path) => existsSync(path));
-const ARGUMENTS =
-  '--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking --disable-component-update --disable-sync';
 const SAMPLES = join(import.meta.dirname, '../../../api/playground/samples');
 const IMAGES = join(import.meta.dirname, '../../../contracts/vectors/preprocess/images');
 
-// Chromium comes from the system (Debian: apt-get install chromium): without one there is nothing to test with.
 describe.skipIf(!BROWSER)('the playground', () => {
   let server: LocalServer;
   let browser: Browser;
   beforeAll(async () => {
-    [server, browser] = await Promise.all([
-      startLocalServer(),
-      chromium.launch({ executablePath: BROWSER ?? '', args: ARGUMENTS.split(' ') }),
-    ]);
+    [server, browser] = await Promise.all([startLocalServer(), launchBrowser()]);
   });
   afterAll(async () => {
     await browser?.close();
