@@ -4,8 +4,8 @@ import type { Turn } from '../text/engine.ts';
 import { CoreError } from './errors.ts';
 import { type Item, nameOf, type Place, type PlacedItem, placeItems, placeParts } from './items/items.ts';
 import { ofImage, type ReadImage, type ReadText, readPart } from './items/read.ts';
-import { chooseDimensions, chooseModel, type Model, type Tier } from './model.ts';
-import { cutAndNormalise, cutUnit, DEFAULT_QUANTISATION, isUnit, type Quantisation } from './vectors/vectors.ts';
+import { chooseDimensions, chooseModel, type Model, quantisationOf, type Tier } from './model.ts';
+import { cutAndNormalise, cutUnit, isUnit, type Quantisation } from './vectors/vectors.ts';
 
 export interface Space {
   id: string;
@@ -81,7 +81,7 @@ export async function embed(model: Model, engines: Engines, asked: EmbedInput): 
   const placed = placeItems(asked.input, asked.field ?? 'input').map((item) => ({ ...item, maxTokens }));
   const { embedded, usage, pixels } = await embedItems({ model, engines }, placed, options);
   const { space_id } = model.manifest;
-  return { model: id, space_id, dimensions, quantisation: DEFAULT_QUANTISATION, embedded, usage, pixels };
+  return { model: id, space_id, dimensions, quantisation: quantisationOf(model), embedded, usage, pixels };
 }
 
 type ReadPart = { place: Place } & (ReadText | ReadImage);

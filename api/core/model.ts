@@ -4,6 +4,7 @@ import type { ModelEntry, ModelList } from '../../contracts/src/api/models.ts';
 import type { ModelManifest } from '../../contracts/src/model/manifest.ts';
 import type { Encode, Tokenizer } from '../text/engine.ts';
 import { CoreError } from './errors.ts';
+import { DEFAULT_QUANTISATION, type Quantisation } from './vectors/vectors.ts';
 
 /** Each part is opened when it is first asked for. */
 export interface Model {
@@ -39,17 +40,27 @@ export function chooseModel(model: Model, id: string | undefined): Choice {
   });
 }
 
-/** Lengths that a vector of this model's space may have, the full one first. */
-export function allowedDimensions({ manifest: { embed_dim, matryoshka_dims } }: Model): number[] {
-  return [...new Set([embed_dim, ...matryoshka_dims])];
+/** Lengths that the space was trained to be cut to, the full one first. */
+export function recommendedDimensions({ manifest: { embed_dim, matryoshka_dims } }: Model): number[] {
+  return [...new Set([embed_dim, ...matryoshka_dims])].sort((a, b) => b - a);
 }
 
-/** `field`: what the request calls them. */
+/**
+ * Any length up to the full one: the first numbers of a vector are a vector, at whatever place it is cut. `field`: what the
+ * request calls them.
+ */
 export function chooseDimensions(model: Model, dimensions: number | undefined, field = 'dimensions'): number {
-  const allowed = allowedDimensions(model);
-  if (dimensions === undefined || allowed.includes(dimensions)) return dimensions ?? model.manifest.embed_dim;
-  const message = `${field} must be one of ${allowed.join(', ')}; not ${dimensions}.`;
+  const { embed_dim: most } = model.manifest;
+  if (dimensions === undefined) return most;
+  if (Number.isInteger(dimensions) && dimensions >= 1 && dimensions <= most) return dimensions;
+  const message =
+    `${field} may be a whole number from 1 to ${most}; not ${dimensions}. The model was trained for ` +
+    `${recommendedDimensions(model).join(', ')} (GET /v1/models lists them).`;
   throw new CoreError('invalid_dimensions', message, { param: field });
+}
+
+export function quantisationOf({ manifest: { quantisation } }: Model): Quantisation {
+  return quantisation ? { int8Scale: quantisation.int8_scale } : DEFAULT_QUANTISATION;
 }
 
 export function listModels(model: Model): ModelList {
@@ -66,9 +77,10 @@ export function listModels(model: Model): ModelList {
       modalities: Modality.options,
       space_id,
       embed_dim,
-      dimensions: allowedDimensions(model).sort((a, b) => b - a),
+      dimensions: recommendedDimensions(model),
       context_length: text.context_length,
       types: EmbeddingType.options,
+      int8_scale: quantisationOf(model).int8Scale,
       limits: LIMITS,
       metrics,
     })),

@@ -132,8 +132,8 @@ export function refused(spaceId: string, dimensions: number): Refused[] {
     },
     {
       code: 'invalid_dimensions',
-      why: 'a length between two',
-      body: () => ({ input: 'a', dimensions: dimensions - 1 }),
+      why: 'more dimensions than a whole vector has',
+      body: () => ({ input: 'a', dimensions: dimensions + 1 }),
       param: 'dimensions',
     },
     {
@@ -245,9 +245,9 @@ export function refused(spaceId: string, dimensions: number): Refused[] {
     },
     {
       code: 'dimension_mismatch',
-      why: 'a vector of no length of this space',
+      why: 'a vector longer than those of this space',
       path: '/similarity',
-      body: () => ({ a: 'a', b: ['b', vector(3)] }),
+      body: () => ({ a: 'a', b: ['b', vector(dimensions + 1)] }),
       param: 'b.1',
     },
   ];

@@ -54,7 +54,9 @@ describe('embeddings', () => {
     };
     const bytes = Buffer.from(base64, 'base64');
     expect(float.map((_, i) => bytes.readFloatLE(4 * i))).toEqual(float.map(Math.fround));
-    expect(int8).toEqual(float.map((x) => Math.max(-127, Math.min(127, Math.round(x * 127))) + 0));
+    const { data: models } = ModelList.parse(await (await fetch(`${server.url}/v1/models`)).json());
+    const scale = models[0]?.int8_scale ?? Number.NaN;
+    expect(int8).toEqual(float.map((x) => Math.max(-128, Math.min(127, Math.round(Math.fround(x) * scale))) + 0));
     expect(ubinary[0]).toBe(float.slice(0, 8).reduce((byte, x) => byte * 2 + (x > 0 ? 1 : 0), 0));
   });
 

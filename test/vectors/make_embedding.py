@@ -28,11 +28,11 @@ def encode(vector: np.ndarray) -> dict[str, object]:
     int8 = np.clip(np.rint(float32.astype(np.float64) * 127), -128, 127).astype(np.int16)
     bits = np.packbits(float32 > 0)
     return {
-        "float": [float(value) for value in float32],
+        "float": [float(np.format_float_scientific(value)) for value in float32],  # the shortest that name the float32
         "base64": base64.b64encode(float32.tobytes()).decode(),
         "int8": int8.tolist(),
         "uint8": (int8 + 128).tolist(),
-        "binary": bits.view(np.int8).tolist(),
+        "binary": (bits.astype(np.int16) - 128).tolist(),
         "ubinary": bits.tolist(),
     }
 

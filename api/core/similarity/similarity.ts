@@ -5,7 +5,7 @@ import type { Calibration, ModelManifest } from '../../../contracts/src/model/ma
 import { type Engines, embedItems } from '../embed.ts';
 import { CoreError } from '../errors.ts';
 import { type Item, type PlacedItem, placeItems } from '../items/items.ts';
-import { allowedDimensions, chooseDimensions, chooseModel, type Model } from '../model.ts';
+import { chooseDimensions, chooseModel, type Model } from '../model.ts';
 import { cutAndNormalise, decodeEmbedding, dot, isBitType, isUnit, type WrittenVector } from '../vectors/vectors.ts';
 
 const DEFAULT_TOP_K = 10;
@@ -170,20 +170,19 @@ function readVector(item: VectorItem, param: string, model: Model): ReadyVector 
   if (!numbers && item.type) {
     throw new CoreError('invalid_request', `${param} is not a vector of type ${type} as /embed writes it.`, { param });
   }
-  const lengths = allowedDimensions(model);
+  const most = model.manifest.embed_dim;
   // The last byte of bits is filled up.
-  const length = lengths.find(
-    (dimensions) => numbers?.length === (isBits ? Math.ceil(dimensions / 8) * 8 : dimensions),
-  );
-  if (!numbers || length === undefined) {
-    const message = `${param} has ${numbers?.length ?? 'an unreadable number of'} numbers; vectors of this space have ${lengths.join(', ')}.`;
+  const mostNumbers = isBits ? Math.ceil(most / 8) * 8 : most;
+  if (!numbers || numbers.length === 0 || numbers.length > mostNumbers) {
+    const sent = numbers?.length ?? 'an unreadable number of';
+    const message = `${param} has ${sent} numbers; vectors of this space have 1 to ${most}.`;
     throw new CoreError('dimension_mismatch', message, { param });
   }
   if (!item.type && type === 'float' && Array.from(numbers).every(Number.isInteger) && !isUnit(numbers)) {
     const message = `${param} holds whole numbers only, which may be of several types. Send its type: float, int8, uint8, binary or ubinary.`;
     throw new CoreError('invalid_request', message, { param });
   }
-  return { param, numbers: Array.from(numbers).slice(0, length), isBits, modality: item.modality };
+  return { param, numbers: Array.from(numbers).slice(0, most), isBits, modality: item.modality };
 }
 
 /** The vector to read and its type; of an object by type the most exact one, unless the item names another. */

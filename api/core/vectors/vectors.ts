@@ -1,6 +1,7 @@
 // Vectors: cut to length, normalised, compared, written in a type and read back from it.
 import type { EmbeddingType } from '../../../contracts/src/api/embed.ts';
 import { fromBase64, isBase64, toBase64 } from './base64.ts';
+import { shortestFloat } from './shortest.ts';
 
 /** The first `dimensions` numbers at unit length. Cut first: a vector normalised before the cut is too short. */
 export function cutAndNormalise(vector: ArrayLike<number>, dimensions: number): Float32Array {
@@ -38,6 +39,7 @@ export interface Quantisation {
 }
 export const DEFAULT_QUANTISATION: Quantisation = { int8Scale: 127 };
 
+/** A vector in a type as it goes into JSON; floats in the fewest digits that are read back as the same float32. */
 export function encodeEmbedding(
   vector: Float32Array,
   type: EmbeddingType,
@@ -45,34 +47,51 @@ export function encodeEmbedding(
 ): number[] | string {
   switch (type) {
     case 'float':
-      return Array.from(vector);
+      return numbersOf(vector, shortestFloat);
     case 'base64':
       return toBase64(float32Bytes(vector));
     case 'int8':
-      return Array.from(vector, (value) => toInt8(value * int8Scale));
+      return numbersOf(vector, (value) => toInt8(value * int8Scale));
     case 'uint8':
-      return Array.from(vector, (value) => toInt8(value * int8Scale) + 128);
+      return numbersOf(vector, (value) => toInt8(value * int8Scale) + PACKED.uint8.shift);
     case 'binary':
-      return signBits(vector).map((byte) => (byte << 24) >> 24);
+      return signBits(vector).map((byte) => byte + PACKED.binary.shift);
     case 'ubinary':
       return signBits(vector);
   }
 }
 
+/** A loop for the same reason as in cutAndNormalise. */
+function numbersOf(vector: Float32Array, write: (value: number) => number): number[] {
+  const numbers = new Array<number>(vector.length);
+  for (let i = 0; i < vector.length; i++) numbers[i] = write(vector[i] ?? Number.NaN);
+  return numbers;
+}
+
 /** A vector as it is sent: numbers, or base64 of float32 values or of packed bytes. */
 export type WrittenVector = ArrayLike<number> | string;
 
-/** What whole numbers stand for, by type; the other types hold floats. */
-const PACKED: Partial<Record<EmbeddingType, { min: number; max: number; isBits: boolean }>> = {
-  int8: { min: -128, max: 127, isBits: false },
-  uint8: { min: 0, max: 255, isBits: false },
-  binary: { min: -128, max: 127, isBits: true },
-  ubinary: { min: 0, max: 255, isBits: true },
-};
+interface Packed {
+  isBits: boolean;
+  isSigned: boolean;
+  /** Added to the int8 value or to the byte of sign bits. */
+  shift: number;
+}
+/** The types of whole numbers; the others hold floats. `binary` as sentence-transformers and Cohere shift it. */
+const PACKED = {
+  int8: { isBits: false, isSigned: true, shift: 0 },
+  uint8: { isBits: false, isSigned: false, shift: 128 },
+  binary: { isBits: true, isSigned: true, shift: -128 },
+  ubinary: { isBits: true, isSigned: false, shift: 0 },
+} as const satisfies Partial<Record<EmbeddingType, Packed>>;
+
+function packedOf(type: EmbeddingType): Packed | undefined {
+  return type === 'float' || type === 'base64' ? undefined : PACKED[type];
+}
 
 /** Whether a type keeps only the signs of a vector. */
 export function isBitType(type: EmbeddingType): boolean {
-  return PACKED[type]?.isBits ?? false;
+  return packedOf(type)?.isBits ?? false;
 }
 
 /**
@@ -80,15 +99,17 @@ export function isBitType(type: EmbeddingType): boolean {
  * be of that type.
  */
 export function decodeEmbedding(written: WrittenVector, type: EmbeddingType): ArrayLike<number> | undefined {
-  const packed = PACKED[type];
+  const packed = packedOf(type);
   if (!packed) return decodeFloats(written, type);
-  const isInside = (value: number) => Number.isInteger(value) && value >= packed.min && value <= packed.max;
+  const { isSigned } = packed;
   if (typeof written === 'string') {
     if (!isBase64(written)) return undefined;
     const bytes = fromBase64(written);
-    return decodePacked(packed.min < 0 ? Int8Array.from(bytes) : bytes, packed);
+    return decodePacked(isSigned ? Int8Array.from(bytes) : bytes, packed);
   }
+  const [min, max] = isSigned ? [-128, 127] : [0, 255];
   const values = Array.from(written);
+  const isInside = (value: number) => Number.isInteger(value) && value >= min && value <= max;
   return values.every(isInside) ? decodePacked(values, packed) : undefined;
 }
 
@@ -97,10 +118,13 @@ function decodeFloats(written: WrittenVector, type: EmbeddingType): ArrayLike<nu
   return type === 'base64' && isBase64(written) ? fromFloat32Bytes(fromBase64(written)) : undefined;
 }
 
-function decodePacked(values: ArrayLike<number>, { min, isBits }: { min: number; isBits: boolean }): Float32Array {
-  if (!isBits) return Float32Array.from(values, (value) => value - (min < 0 ? 0 : 128));
+function decodePacked(values: ArrayLike<number>, { isBits, shift }: Packed): Float32Array {
+  if (!isBits) return Float32Array.from(values, (value) => value - shift);
   const signs = new Float32Array(values.length * 8);
-  for (let i = 0; i < signs.length; i++) signs[i] = ((values[i >> 3] ?? 0) >> (7 - (i & 7))) & 1 ? 1 : -1;
+  for (let i = 0; i < signs.length; i++) {
+    const byte = (values[i >> 3] ?? 0) - shift;
+    signs[i] = (byte >> (7 - (i & 7))) & 1 ? 1 : -1;
+  }
   return signs;
 }
 

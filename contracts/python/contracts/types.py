@@ -354,9 +354,11 @@ mean of their unit vectors, at unit length.
 
 
 EmbeddingType = Literal["float", "base64", "int8", "uint8", "binary", "ubinary"]
-"""How a vector is written. `float`: JSON numbers. `base64`: little-endian float32. `int8`/`uint8`: round(x
-* 127) clamped, uint8 shifted by 128. `binary`/`ubinary`: sign bits, first dimension in the highest bit,
-as signed or unsigned bytes.
+"""How a vector is written. `float`: JSON numbers, in the fewest digits that are read back as the same
+float32. `base64`: little-endian float32. `int8`: round(x * scale), clamped to -128..127; the scale is
+the model's `int8_scale`. `uint8`: the same plus 128. `ubinary`: a bit for each number, set where it is
+above 0, the first one in the highest bit (numpy.packbits(x > 0)). `binary`: the same bytes minus 128,
+as sentence-transformers and Cohere write them.
 """
 
 
@@ -377,7 +379,9 @@ class EmbedRequest(TypedDict):
     """How every vector is written; absent: `float`. With several, `embedding` is an object by type."""
 
     dimensions: NotRequired[int]
-    """Length of the vectors, one of those that the model lists; absent: the full length."""
+    """Length of the vectors, from 1 to the model's `embed_dim`; absent: the full length. The first numbers are
+    kept and brought to unit length. The model lists the lengths that it was trained for.
+    """
 
     truncate: NotRequired[Truncate]
     """What happens to a text that is too long; absent: `end`."""
@@ -394,13 +398,13 @@ EmbeddingByType = TypedDict(
         "float": NotRequired[list[float]],
         # Base64 of little-endian float32, unit norm.
         "base64": NotRequired[str],
-        # round(x * 127), clamped to -128..127.
+        # round(x * int8_scale), clamped to -128..127.
         "int8": NotRequired[list[int]],
         # The int8 values plus 128.
         "uint8": NotRequired[list[int]],
-        # Sign bits, eight dimensions per byte, the first in the highest bit, as -128..127.
+        # The bytes of `ubinary` minus 128.
         "binary": NotRequired[list[int]],
-        # The same bytes as 0..255.
+        # Sign bits, eight dimensions per byte, the first in the highest bit, as 0..255.
         "ubinary": NotRequired[list[int]],
     },
 )
@@ -854,13 +858,18 @@ class ModelEntry(TypedDict):
     """Dimensions of a whole vector."""
 
     dimensions: list[int]
-    """Lengths that `dimensions` may ask for, the full one first."""
+    """Lengths that the model was trained to be cut to, the full one first. `dimensions` takes any whole number
+    from 1 to `embed_dim`; between two of these the results lie between theirs.
+    """
 
     context_length: int
     """Tokens of a text that are read before it is cut."""
 
     types: list[EmbeddingType]
     """How its vectors can be written."""
+
+    int8_scale: float
+    """What numbers are multiplied with for `int8` and `uint8`, at every length."""
 
     limits: Limits
     """What a request may hold at most; beyond it the answer names the limit."""
@@ -1022,6 +1031,13 @@ class ModelManifestImage(TypedDict):
     """An ONNX graph and its weights."""
 
 
+class ModelManifestQuantisation(TypedDict):
+    """How vectors are written in whole numbers, at every length; absent: a scale of 127."""
+
+    int8_scale: float
+    """int8 = round(value * int8_scale), halves to even, clamped to -128..127."""
+
+
 class Calibration(TypedDict):
     """Between a text and an image."""
 
@@ -1126,6 +1142,9 @@ class ModelManifest(TypedDict):
 
     image: ModelManifestImage
     """The image tower: input `pixels` [B, 3, size, size], output `embedding` [B, embed_dim]."""
+
+    quantisation: NotRequired[ModelManifestQuantisation]
+    """How vectors are written in whole numbers, at every length; absent: a scale of 127."""
 
     calibration: ModelManifestCalibration
     """From cosines to probabilities, by the modalities of the pair."""
@@ -1969,7 +1988,8 @@ class SimilarityRequest(TypedDict):
 
     dimensions: NotRequired[int]
     """Length that vectors are cut to before they are scored; absent: that of the shortest ready vector, else
-    the full one.
+    the full one. Needed for bits whose length is no multiple of 8: their last byte doesn't say how many of
+    its bits count.
     """
 
     truncate: NotRequired[Truncate]

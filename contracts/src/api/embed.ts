@@ -19,9 +19,11 @@ export const LIMITS = {
 export const EmbeddingType = z.enum(['float', 'base64', 'int8', 'uint8', 'binary', 'ubinary']).meta({
   title: 'EmbeddingType',
   description:
-    'How a vector is written. `float`: JSON numbers. `base64`: little-endian float32. `int8`/`uint8`: round(x * 127) ' +
-    'clamped, uint8 shifted by 128. `binary`/`ubinary`: sign bits, first dimension in the highest bit, as signed or ' +
-    'unsigned bytes.',
+    'How a vector is written. `float`: JSON numbers, in the fewest digits that are read back as the same float32. ' +
+    "`base64`: little-endian float32. `int8`: round(x * scale), clamped to -128..127; the scale is the model's " +
+    '`int8_scale`. `uint8`: the same plus 128. `ubinary`: a bit for each number, set where it is above 0, the first one ' +
+    'in the highest bit (numpy.packbits(x > 0)). `binary`: the same bytes minus 128, as sentence-transformers and ' +
+    'Cohere write them.',
 });
 export type EmbeddingType = z.infer<typeof EmbeddingType>;
 
@@ -56,7 +58,10 @@ export const EmbedRequest = z
       .int()
       .positive()
       .optional()
-      .describe('Length of the vectors, one of those that the model lists; absent: the full length.'),
+      .describe(
+        "Length of the vectors, from 1 to the model's `embed_dim`; absent: the full length. The first numbers are kept and " +
+          'brought to unit length. The model lists the lengths that it was trained for.',
+      ),
     truncate: Truncate.optional().describe('What happens to a text that is too long; absent: `end`.'),
   })
   .meta({ title: 'EmbedRequest', description: 'Body of POST /embed.' });
@@ -92,10 +97,10 @@ export const EmbeddingByType = z
   .strictObject({
     float: z.array(z.number()).optional().describe('JSON numbers, unit norm.'),
     base64: z.string().optional().describe('Base64 of little-endian float32, unit norm.'),
-    int8: bytes('round(x * 127), clamped to -128..127.'),
+    int8: bytes('round(x * int8_scale), clamped to -128..127.'),
     uint8: bytes('The int8 values plus 128.'),
-    binary: bytes('Sign bits, eight dimensions per byte, the first in the highest bit, as -128..127.'),
-    ubinary: bytes('The same bytes as 0..255.'),
+    binary: bytes('The bytes of `ubinary` minus 128.'),
+    ubinary: bytes('Sign bits, eight dimensions per byte, the first in the highest bit, as 0..255.'),
   })
   .meta({ title: 'EmbeddingByType', description: 'One vector, written in each of the types that were asked for.' });
 export type EmbeddingByType = z.infer<typeof EmbeddingByType>;

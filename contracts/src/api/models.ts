@@ -31,9 +31,19 @@ export const ModelEntry = z
     modalities: z.array(Modality).min(1).describe('What it embeds.'),
     space_id: Digest.describe('The space of its vectors: those of different spaces must not be compared.'),
     embed_dim: count.describe('Dimensions of a whole vector.'),
-    dimensions: z.array(count).min(1).describe('Lengths that `dimensions` may ask for, the full one first.'),
+    dimensions: z
+      .array(count)
+      .min(1)
+      .describe(
+        'Lengths that the model was trained to be cut to, the full one first. `dimensions` takes any whole number from 1 ' +
+          'to `embed_dim`; between two of these the results lie between theirs.',
+      ),
     context_length: count.describe('Tokens of a text that are read before it is cut.'),
     types: z.array(EmbeddingType).min(1).describe('How its vectors can be written.'),
+    int8_scale: z
+      .number()
+      .positive()
+      .describe('What numbers are multiplied with for `int8` and `uint8`, at every length.'),
     limits: Limits,
     metrics: z
       .record(z.string(), z.number())

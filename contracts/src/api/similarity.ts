@@ -49,7 +49,8 @@ export const SimilarityRequest = z
       .positive()
       .optional()
       .describe(
-        'Length that vectors are cut to before they are scored; absent: that of the shortest ready vector, else the full one.',
+        'Length that vectors are cut to before they are scored; absent: that of the shortest ready vector, else the full ' +
+          "one. Needed for bits whose length is no multiple of 8: their last byte doesn't say how many of its bits count.",
       ),
     truncate: Truncate.optional().describe('What happens to a text that is too long; absent: `end`.'),
   })

@@ -127,6 +127,15 @@ export const ModelManifest = z
     image: z
       .strictObject({ preprocess: PreprocessRecipe, graph: OnnxGraph })
       .describe('The image tower: input `pixels` [B, 3, size, size], output `embedding` [B, embed_dim].'),
+    quantisation: z
+      .strictObject({
+        int8_scale: z
+          .number()
+          .positive()
+          .describe('int8 = round(value * int8_scale), halves to even, clamped to -128..127.'),
+      })
+      .optional()
+      .describe('How vectors are written in whole numbers, at every length; absent: a scale of 127.'),
     calibration: z
       .strictObject({
         text_image: Calibration.describe('Between a text and an image.'),

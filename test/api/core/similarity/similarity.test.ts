@@ -43,7 +43,7 @@ describe('ready vectors', () => {
   test('of any two types are scored as their floats are', async () => {
     const likeness = fc.double({ min: -1, max: 1, noNaN: true });
     const seed = fc.integer({ min: 1, max: 1e6 });
-    const lengths = fc.constantFrom(512, 128);
+    const lengths = fc.constantFrom(512, 128, 100);
     await fc.assert(
       fc.asyncProperty(seed, likeness, anyType, anyType, lengths, async (from, share, one, other, dimensions) => {
         const [x, noise] = [draw(from, dimensions), draw(from + 1, dimensions)];
@@ -51,7 +51,7 @@ describe('ready vectors', () => {
         const [a, b] = [cutAndNormalise(x, dimensions), cutAndNormalise(y, dimensions)];
         const expected = await score({ a: [ready(a, 'float')], b: [ready(b, 'float')] });
         const tolerance = Math.max(TOLERANCE[one](dimensions), TOLERANCE[other](dimensions));
-        const got = await score({ a: [ready(a, one)], b: [ready(b, other)] });
+        const got = await score({ a: [ready(a, one)], b: [ready(b, other)], dimensions });
         expect(Math.abs(got - expected), `${one} ${other} ${expected} ${got}`).toBeLessThanOrEqual(tolerance);
       }),
     );
