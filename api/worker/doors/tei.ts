@@ -13,7 +13,7 @@ import {
 } from '../../../contracts/src/api/doors/tei.ts';
 import { LIMITS, type Truncate } from '../../../contracts/src/api/embed.ts';
 import { embed } from '../../core/embed.ts';
-import { allowedDimensions, type Model } from '../../core/model.ts';
+import { type Model, recommendedDimensions } from '../../core/model.ts';
 import { rerank } from '../../core/rerank.ts';
 import { similarity } from '../../core/similarity/similarity.ts';
 import { tokenize } from '../../core/tokenize.ts';
@@ -117,7 +117,7 @@ async function info({ request: { signal }, deps: { provider, openapi } }: Call):
       auto_truncate: true,
       version: openapi.info.version,
       space_id,
-      dimensions: allowedDimensions(model),
+      dimensions: recommendedDimensions(model),
     };
   };
   return { json: await provider.use(describe, { signal }) };
