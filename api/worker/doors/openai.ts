@@ -1,4 +1,5 @@
 // OpenAI's embeddings and models, and which service's body a request to them has.
+import { InfinityEmbeddingsRequest } from '../../../contracts/src/api/doors/infinity.ts';
 import { JinaEmbeddingsRequest } from '../../../contracts/src/api/doors/jina.ts';
 import {
   type OPENAI_OPERATIONS,
@@ -16,6 +17,7 @@ import type { Call, Handler } from '../dependencies.ts';
 import { readJson } from '../http/body.ts';
 import type { Reply } from '../http/reply.ts';
 import { embedInput, listEmbeddings, tokenUsage } from './embeddings.ts';
+import { infinityEmbeddings } from './infinity.ts';
 import { jinaEmbeddings } from './jina.ts';
 import { mixedbreadEmbeddings } from './mixedbread.ts';
 import { voyageEmbeddings } from './voyage.ts';
@@ -30,6 +32,7 @@ interface Form {
 /** A body is of the first service whose keys it has, set or null; of OpenAI where there are none. */
 const FORMS: Form[] = [
   { door: 'voyage', isOf: hasKeyOf(VoyageEmbeddingsRequest), answer: voyageEmbeddings },
+  { door: 'openai', isOf: hasKeyOf(InfinityEmbeddingsRequest), answer: infinityEmbeddings },
   {
     door: 'openai',
     isOf: ({ encoding_format: format, ...body }) =>

@@ -4,6 +4,7 @@ import { InputItem } from '../items.ts';
 import { ModelEntry } from '../models.ts';
 import type { Operation } from '../operation.ts';
 import { embeddingList, TokenUsage, unused } from './fields.ts';
+import { InfinityEmbeddingsRequest } from './infinity.ts';
 import { JinaEmbeddings, JinaEmbeddingsRequest } from './jina.ts';
 import { MixedbreadEmbeddings, MixedbreadEmbeddingsRequest } from './mixedbread.ts';
 import { VoyageEmbeddings, VoyageEmbeddingsRequest } from './voyage.ts';
@@ -37,19 +38,21 @@ export const OPENAI_OPERATIONS = {
     aliases: ['/embeddings'],
     door: 'openai',
     scope: 'embed',
-    summary: 'Embeddings as OpenAI answers them, and Jina, Voyage and Mixedbread',
+    summary: 'Embeddings as OpenAI answers them, Jina, Voyage, Mixedbread and Infinity too',
     description: 'A body with keys of one of the other services is answered in its form.',
     request: z.union([
       OpenAIEmbeddingsRequest,
       JinaEmbeddingsRequest,
       VoyageEmbeddingsRequest,
       MixedbreadEmbeddingsRequest,
+      InfinityEmbeddingsRequest,
     ]),
     examples: {
       one: { value: { input: 'a dog running through snow' } },
       base64: { value: { input: ['a dog', 'a cat'], encoding_format: 'base64', dimensions: 256 } },
       jina: { value: { input: [{ text: 'a dog' }], task: 'text-matching', embedding_type: ['float', 'ubinary'] } },
       voyage: { value: { input: ['a dog'], input_type: 'query', output_dimension: 256, output_dtype: 'int8' } },
+      infinity: { value: { input: ['a dog'], modality: 'text', dimensions: 0 } },
       mixedbread: { value: { input: 'a dog', encoding_format: ['float', 'binary'], normalized: true } },
     },
     answer: 'Embeddings in the order of the input.',

@@ -46,9 +46,21 @@ describe('embeddings', () => {
     expect(decoded(data[0]?.embedding)).toEqual((await vectors(['a dog'], 8))[0]?.map(Math.fround));
   });
 
+  test('what a client leaves unset may come as null', async () => {
+    const { data } = await answered({ input: 'a dog', dimensions: null, user: null, encoding_format: null });
+    expect(data.map(({ embedding }) => embedding)).toEqual(await vectors(['a dog']));
+  });
+
   test('items with images are taken beside texts', async () => {
     const { data } = await answered({ input: ['a dog', { image: `data:image/gif;base64,${picture}` }] });
     expect(data.map(({ modality }) => modality)).toEqual(['text', 'image']);
+  });
+
+  test("Infinity's client says what the strings are, and 0 where it means the full length", async () => {
+    const texts = { input: ['a dog'], modality: 'text', dimensions: 0, encoding_format: 'float' };
+    expect((await answered(texts, '/embeddings')).data[0]?.embedding).toEqual((await vectors(['a dog']))[0]);
+    const images = await answered({ input: [picture, `data:image/gif;base64,${picture}`], modality: 'image' });
+    expect(images.data.map(({ modality }) => modality)).toEqual(['image', 'image']);
   });
 
   test('a text that was cut says so', async () => {
@@ -67,6 +79,7 @@ describe('refusals name what was sent', () => {
     ['a format that is not there', { input: 'a dog', encoding_format: 'hex' }, 'encoding_format'],
     ['no dimension', { input: 'a dog', dimensions: 0 }, 'dimensions'],
     ['a model that is not here', { input: 'a dog', model: 'text-embedding-3-small' }, 'model'],
+    ['a sound', { input: 'a dog', modality: 'audio' }, 'modality'],
     ['a key of nobody', { input: 'a dog', lang: 'en' }, 'lang'],
   ])('%s', async (_, body, param) => {
     expect(await refused(body)).toMatchObject({ type: 'invalid_request_error', param });
