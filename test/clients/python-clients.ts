@@ -1,0 +1,173 @@
+// The clients for Python.
+import type { Client } from './client.ts';
+import { NO_IMAGES, NO_MODELS, NO_RERANK, NO_TYPES, ONLY_BASE64, ONLY_NUMBERS } from './reasons.ts';
+
+const LITELLM = {
+  package: 'litellm',
+  language: 'python',
+  family: 'litellm',
+  vector: 'answer.data[0]["embedding"]',
+  cannot: { base64: ONLY_NUMBERS, types: NO_TYPES, image: NO_IMAGES, rerank: NO_RERANK, models: NO_MODELS },
+} as const;
+/** OpenAI's own library behind it does it there. */
+const NO_RETRY = { ...LITELLM.cannot, busy: 'tries again for this prefix only behind its Router' };
+const litellmLines = (prefix: string, base: string): string[] => [
+  'from litellm import embedding',
+  `service = {"api_base": "http://127.0.0.1:8787${base}", "api_key": "YOUR-KEY"}`,
+  `answer = embedding(model="${prefix}/edge-clip-small", input=["a dog running through snow"], **service)`,
+];
+
+export const PYTHON_CLIENTS: readonly Client[] = [
+  {
+    package: 'openai',
+    language: 'python',
+    family: 'openai',
+    adapter: 'openai',
+    speaks: 'OpenAI',
+    lines: [
+      'from openai import OpenAI',
+      'client = OpenAI(base_url="http://127.0.0.1:8787/v1", api_key="YOUR-KEY")',
+      'answer = client.embeddings.create(model="edge-clip-small", input="a dog running through snow")',
+    ],
+    vector: 'answer.data[0].embedding',
+    cannot: { types: NO_TYPES, rerank: NO_RERANK },
+    notes: ['Images: `input=[{"image": "data:image/jpeg;base64,…"}]`.'],
+  },
+  {
+    package: 'langchain-openai',
+    language: 'python',
+    family: 'langchain',
+    adapter: 'langchain_openai',
+    speaks: 'OpenAI',
+    lines: [
+      'from langchain_openai import OpenAIEmbeddings',
+      'service = {"base_url": "http://127.0.0.1:8787/v1", "api_key": "YOUR-KEY", "check_embedding_ctx_length": False}',
+      'vector = OpenAIEmbeddings(model="edge-clip-small", **service).embed_query("a dog running through snow")',
+    ],
+    vector: 'vector',
+    cannot: { types: NO_TYPES, image: NO_IMAGES, rerank: NO_RERANK, models: NO_MODELS },
+    notes: ["Without `check_embedding_ctx_length=False` it sends token ids of OpenAI's vocabulary, which are refused."],
+  },
+  {
+    package: 'llama-index-embeddings-openai-like',
+    language: 'python',
+    family: 'llamaindex',
+    adapter: 'llamaindex_openai_like',
+    speaks: 'OpenAI',
+    lines: [
+      'from llama_index.embeddings.openai_like import OpenAILikeEmbedding',
+      'embedding = OpenAILikeEmbedding(model_name="edge-clip-small", api_base="http://127.0.0.1:8787/v1", api_key="YOUR-KEY")',
+      'vector = embedding.get_text_embedding("a dog running through snow")',
+    ],
+    vector: 'vector',
+    cannot: { types: NO_TYPES, image: NO_IMAGES, rerank: NO_RERANK, models: NO_MODELS },
+  },
+  {
+    package: 'haystack-ai',
+    language: 'python',
+    family: 'haystack',
+    adapter: 'haystack_openai',
+    speaks: 'OpenAI',
+    lines: [
+      'from haystack.components.embedders import OpenAITextEmbedder',
+      'from haystack.utils import Secret',
+      'service = {"api_base_url": "http://127.0.0.1:8787/v1", "api_key": Secret.from_token("YOUR-KEY")}',
+      'answer = OpenAITextEmbedder(model="edge-clip-small", **service).run("a dog running through snow")',
+    ],
+    vector: 'answer["embedding"]',
+    cannot: { base64: ONLY_NUMBERS, types: NO_TYPES, image: NO_IMAGES, rerank: NO_RERANK, models: NO_MODELS },
+  },
+  {
+    package: 'chromadb',
+    part: 'OpenAIEmbeddingFunction',
+    language: 'python',
+    family: 'chroma',
+    adapter: 'chroma_openai',
+    speaks: 'OpenAI',
+    lines: [
+      'from chromadb.utils.embedding_functions import OpenAIEmbeddingFunction',
+      'service = {"api_base": "http://127.0.0.1:8787/v1", "api_key": "YOUR-KEY"}',
+      'vectors = OpenAIEmbeddingFunction(model_name="edge-clip-small", **service)(["a dog running through snow"])',
+    ],
+    vector: 'vectors[0]',
+    cannot: {
+      float: ONLY_BASE64,
+      dimensions: 'sends the length only to models with text-embedding-3 in their name',
+      types: NO_TYPES,
+      image: NO_IMAGES,
+      rerank: NO_RERANK,
+      models: NO_MODELS,
+    },
+  },
+  {
+    package: 'voyageai',
+    language: 'python',
+    family: 'voyage',
+    adapter: 'voyageai',
+    speaks: 'Voyage',
+    lines: [
+      'import voyageai',
+      'client = voyageai.Client(api_key="YOUR-KEY", base_url="http://127.0.0.1:8787/v1", max_retries=3)',
+      'vectors = client.embed(["a dog running through snow"], model="edge-clip-small").embeddings',
+    ],
+    vector: 'vectors[0]',
+    cannot: { float: ONLY_BASE64, models: NO_MODELS },
+    notes: ['It tries again only where `max_retries` is set.'],
+  },
+  {
+    package: 'infinity-client',
+    language: 'python',
+    environment: 'infinity',
+    family: 'infinity',
+    adapter: 'infinity',
+    speaks: 'Infinity',
+    lines: [
+      'from infinity_client import AuthenticatedClient, models',
+      'from infinity_client.api.default import embeddings',
+      'client = AuthenticatedClient(base_url="http://127.0.0.1:8787", token="YOUR-KEY", raise_on_unexpected_status=True)',
+      'body = models.OpenAIEmbeddingInputText(input_=["a dog running through snow"], model="edge-clip-small")',
+      'answer = embeddings.sync(client=client, body=body)',
+    ],
+    vector: 'answer.data[0].embedding',
+    cannot: {
+      base64: ONLY_NUMBERS,
+      types: NO_TYPES,
+      rerank: NO_RERANK,
+      busy: 'never tries again',
+      models: "reads fields that only Infinity's own list has",
+    },
+    notes: ['Without `raise_on_unexpected_status=True` an error is None and says nothing.'],
+  },
+  {
+    ...LITELLM,
+    part: 'openai/',
+    adapter: 'litellm_openai',
+    speaks: 'OpenAI',
+    lines: litellmLines('openai', '/v1'),
+    notes: ['Shorter vectors: `dimensions=256, allowed_openai_params=["dimensions"]`.'],
+  },
+  {
+    ...LITELLM,
+    part: 'voyage/',
+    adapter: 'litellm_voyage',
+    cannot: NO_RETRY,
+    speaks: 'Voyage',
+    lines: litellmLines('voyage', '/v1'),
+  },
+  {
+    ...LITELLM,
+    part: 'jina_ai/',
+    adapter: 'litellm_jina',
+    cannot: NO_RETRY,
+    speaks: 'Jina',
+    lines: litellmLines('jina_ai', '/v1'),
+  },
+  {
+    ...LITELLM,
+    part: 'infinity/',
+    adapter: 'litellm_infinity',
+    cannot: NO_RETRY,
+    speaks: 'Infinity',
+    lines: litellmLines('infinity', ''),
+  },
+];

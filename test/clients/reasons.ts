@@ -1,0 +1,8 @@
+// Why clients cannot do something, where several have the same reason.
+export const NO_MODELS = 'has no call that lists models';
+export const NO_RERANK = 'has no reranking';
+export const NO_IMAGES = 'takes texts only';
+export const NO_TYPES = 'reads vectors of floats only';
+export const NO_DIMENSIONS = 'has no option for the length';
+export const ONLY_NUMBERS = 'has no option, it reads numbers';
+export const ONLY_BASE64 = 'has no option, it asks for base64';
