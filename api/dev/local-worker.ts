@@ -16,6 +16,9 @@ export const KEYS = 'KEYS';
 /** A key that was made or revoked in a file is noticed as soon as the file's copy. */
 const KEY_SECONDS = 1;
 
+/** As wrangler.toml has it. */
+const FLOOD = { namespace_id: '1001', simple: { limit: 6000, period: 60 as const } };
+
 /** What the Worker prints about a published model, one JSON line each. */
 export type WorkerEvent = FollowEvent;
 
@@ -67,6 +70,8 @@ export async function startWorker({
       ...variables,
     },
     kvNamespaces: [KEYS],
+    durableObjects: { USAGE: { className: 'KeyUsage', useSQLite: true } },
+    ratelimits: { FLOOD },
     r2Buckets: pollMs !== undefined ? [BUCKET] : [],
     assets: {
       directory: playground,

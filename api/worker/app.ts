@@ -63,8 +63,11 @@ export function createApp(deps: Dependencies) {
     for (const { id, method, door, scope, path: first } of rows) {
       app.on(method, path, async (c) => {
         const record = Object.assign(c.get('record'), { operation: id, door });
-        await deps.access(c.req.raw, { scope, path: first }, record);
-        return toResponse(await HANDLERS[id]({ request: c.req.raw, params: c.req.param(), deps, record }));
+        const grant = await deps.access(c.req.raw, { scope, path: first, method }, record);
+        const granted = grant ? { ...deps, images: grant.meter(deps.images) } : deps;
+        const reply = await HANDLERS[id]({ request: c.req.raw, params: c.req.param(), deps: granted, record });
+        Object.assign(record.headers, grant?.finish(record));
+        return toResponse(reply);
       });
     }
     app.all(path, (c) => {

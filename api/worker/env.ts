@@ -3,10 +3,13 @@ import { z } from 'zod';
 import { ENVARS } from '../../contracts/src/envars.ts';
 import type { R2Reader } from '../registry/stores/r2.ts';
 import type { KeyNamespace } from './access/key-cache.ts';
+import type { KeyUsage } from './access/key-usage.ts';
 import type { Dataset } from './observe/finished.ts';
 
 const isFetcher = (value: unknown) => typeof value === 'object' && value !== null && 'fetch' in value;
 const isDataset = (value: unknown) => typeof value === 'object' && value !== null && 'writeDataPoint' in value;
+const isNamespace = (value: unknown) => typeof value === 'object' && value !== null && 'getByName' in value;
+const isLimiter = (value: unknown) => typeof value === 'object' && value !== null && 'limit' in value;
 const isBucket = (value: unknown) => typeof value === 'object' && value !== null && 'get' in value;
 
 export const Env = z.object({
@@ -26,6 +29,10 @@ export const Env = z.object({
   ASSETS: z.custom<{ fetch(request: Request): Promise<Response> }>(isFetcher, 'not static files').optional(),
   /** KV namespace with the API keys; absent: there are none. */
   KEYS: z.custom<KeyNamespace>(isBucket, 'not a KV namespace').optional(),
+  /** Counts for each key (access/key-usage.ts); absent: keys have no rate and no quota. */
+  USAGE: z.custom<DurableObjectNamespace<KeyUsage>>(isNamespace, 'not a namespace of Durable Objects').optional(),
+  /** The platform's limiter, before that; absent: there is none. */
+  FLOOD: z.custom<RateLimit>(isLimiter, 'not a rate limiter').optional(),
   /** Who is answered without a key: see access/policy.ts. */
   [ENVARS.access]: z.string().optional(),
   /** Seconds for which a key is used before it is read again: how long a revocation may take to arrive. */

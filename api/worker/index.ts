@@ -5,6 +5,7 @@ import openapi from '../../contracts/schema/openapi.json';
 import { openR2Reader } from '../registry/stores/r2.ts';
 import { ENGINES } from '../text/engines.ts';
 import { createKeyCache } from './access/key-cache.ts';
+import { createLimits } from './access/limits.ts';
 import { policyOf } from './access/policy.ts';
 import { createApp } from './app.ts';
 import { bundledDigest, bundledModel } from './bundled-model.ts';
@@ -20,6 +21,8 @@ import { createSignedFetch, type Fetch } from './signed-fetch.ts';
 
 /** Longer than opening a model takes. */
 const OPENING_MS = 30_000;
+
+export { KeyUsage } from './access/key-usage.ts';
 
 let app: ReturnType<typeof createApp> | undefined;
 
@@ -63,10 +66,12 @@ function assemble(env: Env) {
   });
 }
 
-function accessOf({ KEYS: namespace, ACCESS: access, KEY_SECONDS: seconds }: Env): Access {
+function accessOf({ KEYS: namespace, ACCESS: access, KEY_SECONDS: seconds, USAGE: usage, FLOOD: flood }: Env): Access {
   const secondsUnknown = Math.min(seconds, 5);
   const keys = namespace && createKeyCache(namespace, { seconds, secondsUnknown });
-  return createAccess({ policy: policyOf({ access, hasKeys: keys !== undefined }), keys });
+  const limits =
+    usage && createLimits({ counterOf: (digest) => usage.getByName(digest), flood, background: waitUntil });
+  return createAccess({ policy: policyOf({ access, hasKeys: keys !== undefined }), keys, limits });
 }
 
 /** Calls to the encoder are signed where there are keys. */

@@ -6,6 +6,8 @@ import type { Env } from '../../api/worker/env.ts';
 import worker from '../../api/worker/index.ts';
 import { provideModel } from '../../api/worker/model-provider.ts';
 
+export { KeyUsage } from '../../api/worker/index.ts';
+
 /** A registry of its own: the static tier opens no session. */
 const registry = provideModel(bundledModel, {
   open: () => Promise.reject(new Error('the bench opens no session')),

@@ -5,7 +5,7 @@ import { EmbedResponse } from '../../contracts/src/api/embed.ts';
 import { ERROR_STATUS, ErrorBody, ErrorCode } from '../../contracts/src/api/error.ts';
 import { type KeyFile, makeKeyFile } from '../support/key-file.ts';
 import { type LocalServer, startLocalServer } from '../support/local-server.ts';
-import { FAULTS, type Kind, RESERVED, type Refused, refused } from './requests.ts';
+import { FAULTS, type Kind, type Refused, refused } from './requests.ts';
 
 const deployed = process.env.EDGE_CLIP_URL?.replace(/\/+$/, '');
 let keys: KeyFile | undefined;
@@ -48,8 +48,8 @@ function send({ method = 'POST', path = '/embed', type = 'application/json', bod
   });
 }
 
-test('every error code is asked for here, brought about by a fault elsewhere, or reserved', () => {
-  const covered = new Set([...requests.map(({ code }) => code), ...FAULTS, ...RESERVED]);
+test('every error code is asked for here or brought about by a fault elsewhere', () => {
+  const covered = new Set([...requests.map(({ code }) => code), ...FAULTS]);
   expect([...covered].sort()).toEqual([...ErrorCode.options].sort());
 });
 
@@ -63,6 +63,8 @@ describe('mistakes get their own code, status and sentence', () => {
     const request = requests[place];
     if (!request) throw new Error('the table has changed its length');
     const { code, param, item } = request;
+    // The first request of its minute is let in.
+    if (request.key === 'slow') await send(request);
     const response = await send(request);
     const answer = ErrorBody.parse(await response.json());
     expect([answer.code, answer.status, response.status]).toEqual([code, ERROR_STATUS[code], ERROR_STATUS[code]]);

@@ -15,8 +15,6 @@ export const FAULTS = [
   'keys_unavailable',
   'not_configured',
 ] as const satisfies ErrorCode[];
-/** Reserved: nothing counts yet. */
-export const RESERVED = ['rate_limited', 'quota_exceeded'] as const satisfies ErrorCode[];
 
 /** Kinds of API keys: one each is in the file of test/support/key-file.ts. */
 export type Kind = 'good' | 'jobs' | 'admin' | 'revoked' | 'expired' | 'slow' | 'spent';
@@ -162,6 +160,16 @@ export function refused(spaceId: string, dimensions: number): Refused[] {
       path: '/similarity',
       body: () => ({ a: 'a', b: 'b' }),
     },
+    { code: 'quota_exceeded', why: 'a key whose quota is used up', key: 'spent', body: () => ({ input: 'a dog' }) },
+    {
+      code: 'quota_exceeded',
+      why: 'the same, for scores',
+      key: 'spent',
+      path: '/similarity',
+      body: () => ({ a: 'a', b: 'b' }),
+    },
+    { code: 'rate_limited', why: 'a key that asked too often', key: 'slow', body: () => ({ input: 'a dog' }) },
+    { code: 'rate_limited', why: 'the same, for models', key: 'slow', method: 'GET', path: '/v1/models' },
     { code: 'not_found', why: 'a path that is not there', method: 'GET', path: '/v0/nothing' },
     { code: 'method_not_allowed', why: 'GET where POST is taken', method: 'GET', path: '/embed' },
     { code: 'method_not_allowed', why: 'POST where GET is taken', path: '/v1/models', body: () => ({}) },

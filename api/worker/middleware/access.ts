@@ -4,12 +4,15 @@ import type { Operation, Scope } from '../../../contracts/src/api/operation.ts';
 import { CoreError } from '../../core/errors.ts';
 import { credentialOf } from '../access/credentials.ts';
 import type { KeyCache } from '../access/key-cache.ts';
+import type { Grant, Limits } from '../access/limits.ts';
 import { isLoopback, isOpen, type Policy } from '../access/policy.ts';
 
 export interface AccessOptions {
   policy: Policy;
   /** Undefined: there are no keys. */
   keys?: KeyCache | undefined;
+  /** What each key may ask for; undefined: as much as it likes. */
+  limits?: Limits | undefined;
   /** Pages of these origins may ask without a key where this machine may. */
   origins?: readonly string[];
 }
@@ -21,19 +24,23 @@ export interface Asker {
   headers: Record<string, string>;
 }
 
-/** Resolves where the request may be answered, throws what is answered instead. */
-export type Access = (request: Request, operation: Pick<Operation, 'scope' | 'path'>, asker: Asker) => Promise<void>;
+/** Resolves where the request may be answered, with the limits of its key, if it has one. Throws what is answered instead. */
+export type Access = (
+  request: Request,
+  operation: Pick<Operation, 'scope' | 'path' | 'method'>,
+  asker: Asker,
+) => Promise<Grant | undefined>;
 
 /** The process is alive without anybody being let in, and starting it again would not configure it. */
 const ALWAYS = '/health/live';
 
-export function createAccess({ policy, keys, origins = [] }: AccessOptions): Access {
-  return async function access(request, { scope, path }, asker) {
+export function createAccess({ policy, keys, limits, origins = [] }: AccessOptions): Access {
+  return async function access(request, { scope, path, method }, asker) {
     if ('problem' in policy) {
-      if (path === ALWAYS) return;
+      if (path === ALWAYS) return undefined;
       throw new CoreError('not_configured', policy.problem);
     }
-    if (scope === null) return;
+    if (scope === null) return undefined;
     const credential = credentialOf(request);
     const open = isOpen(policy, scope);
     // Clients that insist on a key are given any, where there is none to be had.
@@ -41,8 +48,11 @@ export function createAccess({ policy, keys, origins = [] }: AccessOptions): Acc
       const key = await find(credential, keys);
       asker.key = key.prefix;
       check(key, scope);
-    } else if (!open) throw missing(scope);
-    else if (policy.who === 'loopback') checkPlace(request, origins);
+      return limits?.enter(key, { isCostly: method === 'POST', headers: asker.headers });
+    }
+    if (!open) throw missing(scope);
+    if (policy.who === 'loopback') checkPlace(request, origins);
+    return undefined;
   };
 }
 

@@ -1,0 +1,122 @@
+// What a key may still ask for: refusals that say when it may ask again, and the headers that say where it stands.
+import type { ApiKey } from '../../../contracts/src/api/api-key.ts';
+import type { ImageEncoder } from '../../core/embed.ts';
+import { CoreError } from '../../core/errors.ts';
+import { type Allowance, remaining, type Standing, type Terms } from './counting.ts';
+
+/** The counter of one key. */
+export interface Counter {
+  reserve(terms: Terms): Promise<Standing>;
+  settle(used: Used): Promise<void>;
+}
+export interface Used {
+  tokens: number;
+  images: number;
+}
+
+export interface LimitsOptions {
+  /** The counter of the key with that digest. */
+  counterOf: (digest: string) => Counter;
+  /** The platform's own limiter, near the caller and inexact: it keeps a flood away from the counter. */
+  flood?: { limit(options: { key: string }): Promise<{ success: boolean }> } | undefined;
+  /** Keeps work alive after the answer. */
+  background: (work: Promise<unknown>) => void;
+}
+
+/** A request that was let in. */
+export interface Grant {
+  /** Refuses images beyond the quota before any is encoded. */
+  meter(encode: ImageEncoder): ImageEncoder;
+  /** After the answer: counts what was used, and answers the headers that say what is left. */
+  finish(used: Used): Record<string, string>;
+}
+
+export interface Limits {
+  /** Throws where the key has to wait; `headers` are then those of the refusal. `isCostly`: it computes something. */
+  enter(key: ApiKey, request: { isCostly: boolean; headers: Record<string, string> }): Promise<Grant>;
+}
+
+/** The binding's window. */
+const FLOOD_SECONDS = 60;
+
+export function createLimits({ counterOf, flood, background }: LimitsOptions): Limits {
+  return {
+    async enter(key, { isCostly, headers }) {
+      const { digest, prefix, rate, quota } = key;
+      if (flood && !(await isWithin(flood, digest))) {
+        const message = `The API key ${prefix}… floods this place: try again in ${FLOOD_SECONDS} seconds.`;
+        throw new CoreError('rate_limited', message, { retryAfterSeconds: FLOOD_SECONDS });
+      }
+      const counter = counterOf(digest);
+      const standing = await counter.reserve({ rate, quota }).catch(notCounted);
+      // Who has a key is not turned away because counting fails.
+      if (standing === undefined) return { meter: (encode) => encode, finish: () => ({}) };
+      Object.assign(headers, headersOf(standing));
+      if (!standing.isAllowed) throw tooFast(prefix, standing.requests);
+      const { tokens, images } = standing;
+      if (isCostly && remaining(tokens) === 0) throw spent(prefix, 'tokens', tokens);
+      return {
+        meter: (encode) => async (files, space) => {
+          if (files.length > remaining(images))
+            throw spent(prefix, `images (this request has ${files.length})`, images);
+          const results = await encode(files, space);
+          images.used += files.length;
+          return results;
+        },
+        finish(used) {
+          if (used.tokens > 0 || used.images > 0) background(counter.settle(used).catch(notCounted));
+          return headersOf({ ...standing, tokens: { ...tokens, used: tokens.used + used.tokens } });
+        },
+      };
+    },
+  };
+}
+
+async function isWithin(flood: NonNullable<LimitsOptions['flood']>, key: string): Promise<boolean> {
+  try {
+    return (await flood.limit({ key })).success;
+  } catch (error) {
+    notCounted(error);
+    return true;
+  }
+}
+
+function notCounted(error: unknown): undefined {
+  const reason = error instanceof Error ? error.message : String(error);
+  console.error(JSON.stringify({ event: 'usage_not_counted', reason }));
+}
+
+function tooFast(prefix: string, { limit, used, resetMs }: Allowance): CoreError {
+  const retryAfterSeconds = Math.max(1, Math.ceil(resetMs / 1000));
+  const message = `The API key ${prefix}… may send ${limit} requests a minute and has sent ${used}: try again in ${retryAfterSeconds} s.`;
+  return new CoreError('rate_limited', message, { retryAfterSeconds });
+}
+
+/** `what` is spent: tokens, or images of which the request has some. */
+function spent(prefix: string, what: string, { limit, used, resetMs }: Allowance): CoreError {
+  const next = new Date(Date.now() + resetMs).toISOString().slice(0, 10);
+  const message = `The API key ${prefix}… has used ${used} of ${limit} ${what} of this month: the next begins on ${next} (UTC).`;
+  return new CoreError('quota_exceeded', message, { retryAfterSeconds: Math.ceil(resetMs / 1000) });
+}
+
+/** OpenAI's names and forms. Without a quota there is nothing to say of tokens. */
+function headersOf({ requests, tokens }: Standing): Record<string, string> {
+  return { ...three('requests', requests), ...(tokens.limit === null ? {} : three('tokens', tokens)) };
+}
+
+function three(what: string, allowance: Allowance): Record<string, string> {
+  return {
+    [`x-ratelimit-limit-${what}`]: String(allowance.limit),
+    [`x-ratelimit-remaining-${what}`]: String(remaining(allowance)),
+    [`x-ratelimit-reset-${what}`]: durationOf(allowance.resetMs),
+  };
+}
+
+/** As Go prints a duration, which OpenAI does: `850ms`, `1s`, `6m0s`, `72h5m0s`. Rounded up: it is over by then. */
+export function durationOf(milliseconds: number): string {
+  if (milliseconds < 1000) return `${Math.max(0, Math.ceil(milliseconds))}ms`;
+  const seconds = Math.ceil(milliseconds / 1000);
+  const [hours, minutes] = [Math.floor(seconds / 3600), Math.floor(seconds / 60) % 60];
+  if (seconds < 60) return `${seconds}s`;
+  return `${hours > 0 ? `${hours}h` : ''}${minutes}m${seconds % 60}s`;
+}
