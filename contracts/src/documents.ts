@@ -6,7 +6,8 @@ import { EncodeRequest, EncodeResponse, EncoderHealth } from './api/encode.ts';
 import { ErrorBody } from './api/error.ts';
 import { LiveReport, ModelList, ReadyReport } from './api/models.ts';
 import { SimilarityRequest, SimilarityResponse } from './api/similarity.ts';
-import { TokenizeRequest, TokenizeResponse } from './api/tokenize.ts';
+import { ClassifyRequest, ClassifyResponse } from './api/tasks/classify.ts';
+import { TokenizeRequest, TokenizeResponse } from './api/tasks/tokenize.ts';
 import { BulkEvent, FollowEvent, ListeningLine, RequestEvent } from './events.ts';
 import { ModelManifest } from './model/manifest.ts';
 import { ModelPointer } from './model/pointer.ts';
@@ -28,6 +29,8 @@ export const DOCUMENTS = {
   BulkResult,
   BulkShard,
   ClassFile,
+  ClassifyRequest,
+  ClassifyResponse,
   DataIndex,
   EmbedRequest,
   EmbedResponse,

@@ -5,6 +5,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { EmbedResponse } from '../../contracts/src/api/embed.ts';
 import { LiveReport, ModelList, ReadyReport } from '../../contracts/src/api/models.ts';
 import { SimilarityResponse } from '../../contracts/src/api/similarity.ts';
+import { ClassifyResponse } from '../../contracts/src/api/tasks/classify.ts';
 import { type LocalServer, startLocalServer } from '../support/local-server.ts';
 
 const API = join(import.meta.dirname, '../../api');
@@ -94,6 +95,41 @@ describe('similarity', () => {
     expect(body.scores[0][0]).toBeCloseTo(1, 4);
     const other = { ...vector, space_id: `sha256:${'0'.repeat(64)}` };
     expect((await post('/similarity', { a: other, b: 'a dog' })).body.code).toBe('space_mismatch');
+  });
+});
+
+describe('classification', () => {
+  const labels = ['cat', 'rocket', 'flower'];
+
+  test('finds what is on a photo, of labels that nothing was trained on', async () => {
+    const input = labels.map((name) => ({ image: sample(name) }));
+    const { data } = ClassifyResponse.parse((await post('/classify', { input, labels })).body);
+    expect(data.map(({ prediction }) => prediction)).toEqual(labels);
+  });
+
+  test('finds what a text is about, in another language too', async () => {
+    const input = ['a rocket lifts off', 'eine Blume im Garten'];
+    const { data } = ClassifyResponse.parse((await post('/v1/classify', { input, labels, top_k: 1 })).body);
+    expect(data.map(({ prediction }) => prediction)).toEqual(['rocket', 'flower']);
+    expect(data.every(({ predictions }) => predictions.length === 1)).toBe(true);
+  });
+
+  test('says where a photo is none of the labels', async () => {
+    const input = ['temple', 'rocket', 'cat'].map((name) => ({ image: sample(name) }));
+    const asked = { input, labels: ['cat', 'dog', 'bird'], none_of_these: true };
+    const { data } = ClassifyResponse.parse((await post('/classify', asked)).body);
+    expect(data.map(({ prediction }) => prediction)).toEqual([null, null, 'cat']);
+    expect(data[0]?.score).toBe(data[0]?.none_of_these);
+  });
+
+  test('answers the zero-shot tasks of Hugging Face', async () => {
+    const parameters = { candidate_labels: labels };
+    const [image] = sample('cat').split(',').slice(1);
+    for (const inputs of [image, { image }, 'a kitten plays']) {
+      const { body } = await post('/', { inputs, parameters });
+      expect(body[0].label).toBe('cat');
+      expect(body.map(({ label }: { label: string }) => label).sort()).toEqual([...labels].sort());
+    }
   });
 });
 

@@ -10,14 +10,19 @@ import {
   type TeiSimilarityResponse,
   TeiTokenizeRequest,
   type TeiTokenizeResponse,
+  ZeroShotRequest,
+  type ZeroShotResponse,
 } from '../../../contracts/src/api/doors/tei.ts';
 import { LIMITS, type Truncate } from '../../../contracts/src/api/embed.ts';
+import { classify } from '../../core/classify.ts';
 import { embed } from '../../core/embed.ts';
+import { readImageHeader } from '../../core/images/header.ts';
 import { type Model, recommendedDimensions } from '../../core/model.ts';
 import { rerank } from '../../core/rerank.ts';
 import { similarity } from '../../core/similarity/similarity.ts';
 import { tokenize } from '../../core/tokenize.ts';
 import { parseRequest } from '../../core/validation.ts';
+import { fromBase64, isBase64 } from '../../core/vectors/base64.ts';
 import { encodeEmbedding } from '../../core/vectors/vectors.ts';
 import type { Call, Handler } from '../dependencies.ts';
 import { readJson } from '../http/body.ts';
@@ -27,8 +32,9 @@ import { withModel } from '../with-model.ts';
 export const TEI_HANDLERS: Record<keyof typeof TEI_OPERATIONS, Handler> = {
   async task(call) {
     const body = await readJson(call.request);
-    const inputs = fieldOf(body, 'inputs');
-    return fieldOf(inputs, 'source_sentence') === undefined ? teiEmbed(call, body) : teiSimilarity(call, body);
+    if (fieldOf(fieldOf(body, 'parameters'), 'candidate_labels') !== undefined) return zeroShot(call, body);
+    const isPair = fieldOf(fieldOf(body, 'inputs'), 'source_sentence') !== undefined;
+    return isPair ? teiSimilarity(call, body) : teiEmbed(call, body);
   },
   teiRerank,
   info,
@@ -67,6 +73,35 @@ export async function teiSimilarity(call: Call, body: unknown): Promise<Reply> {
   const answer = await withModel(call, (current, engines) => similarity(current, engines, asked));
   const [scores = []] = answer.mode === 'matrix' ? answer.scores : [];
   return { json: scores satisfies TeiSimilarityResponse };
+}
+
+const ZERO_SHOT_FIELDS = {
+  input: 'inputs',
+  labels: 'parameters.candidate_labels',
+  templates: 'parameters.hypothesis_template',
+};
+
+async function zeroShot(call: Call, body: unknown): Promise<Reply> {
+  const { inputs, parameters, model } = parseRequest(ZeroShotRequest, body);
+  const { candidate_labels: labels, hypothesis_template: template, multi_label: isMulti } = parameters;
+  const item = typeof inputs === 'string' && looksLikeImage(inputs) ? { image: inputs } : inputs;
+  const templates = template === undefined ? undefined : [template];
+  const asked = { model, input: [item], labels, templates, fields: ZERO_SHOT_FIELDS };
+  const { classified } = await withModel(call, (current, engines) => classify(current, engines, asked));
+  const scores = classified[0]?.labels ?? [];
+  const json = scores.map(({ label, score, calibrated }) => ({ label, score: isMulti ? calibrated : score }));
+  return { json: json satisfies ZeroShotResponse };
+}
+
+/** No image file is shorter in base64, and no word longer. */
+const SHORTEST_IMAGE = 40;
+const LONGEST_WORD = 300;
+
+/** The clients of both tasks send a string. What begins as an image file does is no text, nor is long base64. */
+function looksLikeImage(text: string): boolean {
+  if (/^data:image\//i.test(text)) return true;
+  if (text.length < SHORTEST_IMAGE || !isBase64(text)) return false;
+  return text.length > LONGEST_WORD || readImageHeader(fromBase64(text)) !== 'unknown';
 }
 
 export async function teiTokenize(call: Call, body: unknown): Promise<Reply> {

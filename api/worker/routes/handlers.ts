@@ -1,6 +1,7 @@
 // The handlers of our own operations, by operation id.
 import type { OwnOperationId } from '../../../contracts/src/api/operations.ts';
 import type { Handler } from '../dependencies.ts';
+import { classifyRoute } from './classify.ts';
 import { embedRoute } from './embed.ts';
 import { liveRoute, readyRoute } from './health.ts';
 import { metricsRoute } from './metrics.ts';
@@ -13,6 +14,7 @@ export const OWN_HANDLERS: Record<OwnOperationId, Handler> = {
   page: pageRoute,
   embed: embedRoute,
   similarity: similarityRoute,
+  classify: classifyRoute,
   tokenize: tokenizeRoute,
   listModels: modelsRoute,
   isLive: liveRoute,

@@ -1,5 +1,5 @@
 // POST /tokenize: the tokens of texts, with their places.
-import { TokenizeRequest, type TokenizeResponse } from '../../../contracts/src/api/tokenize.ts';
+import { TokenizeRequest, type TokenizeResponse } from '../../../contracts/src/api/tasks/tokenize.ts';
 import { tokenize } from '../../core/tokenize.ts';
 import { parseRequest } from '../../core/validation.ts';
 import type { Call } from '../dependencies.ts';

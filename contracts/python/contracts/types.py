@@ -247,29 +247,6 @@ class ClassFile(TypedDict):
     """The classes, in any order. Further keys of the file are kept and not read."""
 
 
-class Artefact(TypedDict):
-    """A file, by path and by digest."""
-
-    path: str
-    """Relative to the document that names the file, with slashes."""
-
-    digest: str
-    """SHA-256 of the bytes."""
-
-    size: int
-    """In bytes."""
-
-
-class DataIndex(TypedDict):
-    """`index.json` in the folder of the data, written last: its presence means that the upload is complete."""
-
-    schema_version: NotRequired[Literal[1]]
-    """Version of the form of this document; absent means 1."""
-
-    files: list[Artefact]
-    """Every file that the recipe reads; paths are relative to the folder of the index."""
-
-
 class TextItem(TypedDict):
     """A text."""
 
@@ -353,6 +330,169 @@ mean of their unit vectors, at unit length.
 """
 
 
+class ClassifyRequestNoneOfThese2(TypedDict):
+
+    prior: float
+    """Share of all items that are none of the labels, as you expect it."""
+
+
+Truncate = Literal["none", "start", "end"]
+"""What happens to a text that is too long; absent: `end`."""
+
+
+class ClassifyRequest(TypedDict):
+    """Body of POST /classify."""
+
+    model: NotRequired[str]
+    """Id of a model from GET /v1/models; absent: the first one."""
+
+    input: InputItem | list[InputItem]
+    """One item or a list of items, texts and images mixed."""
+
+    labels: list[str] | dict[str, str | list[str]]
+    """What an item may be: names, which go through `templates`, or an object from name to one or several
+    sentences that describe it, which are read as they are.
+    """
+
+    templates: NotRequired[list[str]]
+    """Sentences in which {} stands for a name. A label is the mean of its sentences. Absent: `{}` for texts,
+    `{}` and `a photo of a {}` for images.
+    """
+
+    none_of_these: NotRequired[bool | ClassifyRequestNoneOfThese2]
+    """Whether an item may be none of the labels; true: with a prior of 0.5. Absent or false: it is one of
+    them.
+    """
+
+    top_k: NotRequired[int]
+    """How many labels are answered, the best ones; absent: all."""
+
+    truncate: NotRequired[Truncate]
+    """What happens to a text that is too long; absent: `end`."""
+
+
+Modality = Literal["text", "image", "mixed"]
+"""What the item was."""
+
+
+class LabelScore(TypedDict):
+    """How well a label fits an item."""
+
+    label: str
+    """Name of the label."""
+
+    score: float
+    """Probability that the item is this one of all choices; they add up to 1."""
+
+    cosine: float
+    """Cosine of the item and the label's vector, in -1..1."""
+
+    calibrated: float
+    """Probability that the label fits the item, the other labels left aside."""
+
+
+class TruncationReceipt(TypedDict):
+    """How much of a text was read; absent for images."""
+
+    truncated: bool
+    """Whether something was cut off."""
+
+    tokens_seen: int
+    """Tokens that the model read."""
+
+    tokens_total: int
+    """Tokens that the whole text has."""
+
+    cut_at_char: int | None
+    """Where the text was cut: an index into it in UTF-16 code units, as JavaScript and Java count, not in
+    bytes or code points. The part that was read ends there, or begins there with `truncate: start`. null
+    when nothing was cut.
+    """
+
+
+class Classification(TypedDict):
+    """The labels of one item."""
+
+    object: Literal["classification"]
+    """Jina's name of this form."""
+
+    index: int
+    """Index of the item in the input."""
+
+    modality: Modality
+    """What the item was."""
+
+    prediction: str | None
+    """The best label; null where none of them is more probable."""
+
+    score: float
+    """Its probability."""
+
+    predictions: list[LabelScore]
+    """The labels, the best first."""
+
+    none_of_these: NotRequired[float]
+    """Probability that it is none of them, where that was asked for."""
+
+    truncation: NotRequired[TruncationReceipt]
+    """How much of a text was read; absent for images."""
+
+
+class Usage(TypedDict):
+    """What the request took."""
+
+    prompt_tokens: int
+    """Tokens that were read of all texts."""
+
+    images: int
+    """Images that were embedded."""
+
+    total_tokens: int
+    """The same as `prompt_tokens`: images have no tokens."""
+
+
+class ClassifyResponse(TypedDict):
+    """Answer of POST /classify."""
+
+    object: Literal["list"]
+    """OpenAI's name of this form."""
+
+    model: str
+    """Id of the model that answered."""
+
+    space_id: str
+    """The space of the vectors."""
+
+    data: list[Classification]
+    """One entry per item, in the order of the input."""
+
+    usage: Usage
+    """What the request took."""
+
+
+class Artefact(TypedDict):
+    """A file, by path and by digest."""
+
+    path: str
+    """Relative to the document that names the file, with slashes."""
+
+    digest: str
+    """SHA-256 of the bytes."""
+
+    size: int
+    """In bytes."""
+
+
+class DataIndex(TypedDict):
+    """`index.json` in the folder of the data, written last: its presence means that the upload is complete."""
+
+    schema_version: NotRequired[Literal[1]]
+    """Version of the form of this document; absent means 1."""
+
+    files: list[Artefact]
+    """Every file that the recipe reads; paths are relative to the folder of the index."""
+
+
 EmbeddingType = Literal["float", "base64", "int8", "uint8", "binary", "ubinary"]
 """How a vector is written. `float`: JSON numbers, in the fewest digits that are read back as the same
 float32. `base64`: little-endian float32. `int8`: round(x * scale), clamped to -128..127; the scale is
@@ -360,10 +500,6 @@ the model's `int8_scale`. `uint8`: the same plus 128. `ubinary`: a bit for each 
 above 0, the first one in the highest bit (numpy.packbits(x > 0)). `binary`: the same bytes minus 128,
 as sentence-transformers and Cohere write them.
 """
-
-
-Truncate = Literal["none", "start", "end"]
-"""What happens to a text that is too long; absent: `end`."""
 
 
 class EmbedRequest(TypedDict):
@@ -387,10 +523,6 @@ class EmbedRequest(TypedDict):
     """What happens to a text that is too long; absent: `end`."""
 
 
-Modality = Literal["text", "image", "mixed"]
-"""What the item was."""
-
-
 EmbeddingByType = TypedDict(
     "EmbeddingByType",
     {
@@ -409,25 +541,6 @@ EmbeddingByType = TypedDict(
     },
 )
 """One vector, written in each of the types that were asked for."""
-
-
-class TruncationReceipt(TypedDict):
-    """How much of the text was read; for an item that is one text."""
-
-    truncated: bool
-    """Whether something was cut off."""
-
-    tokens_seen: int
-    """Tokens that the model read."""
-
-    tokens_total: int
-    """Tokens that the whole text has."""
-
-    cut_at_char: int | None
-    """Where the text was cut: an index into it in UTF-16 code units, as JavaScript and Java count, not in
-    bytes or code points. The part that was read ends there, or begins there with `truncate: start`. null
-    when nothing was cut.
-    """
 
 
 class EmbeddedPart(TypedDict):
@@ -466,19 +579,6 @@ class EmbeddingItem(TypedDict):
 
     parts: NotRequired[list[EmbeddedPart]]
     """The parts of an item that has several, in their order."""
-
-
-class Usage(TypedDict):
-    """What the request took."""
-
-    prompt_tokens: int
-    """Tokens that were read of all texts."""
-
-    images: int
-    """Images that were embedded."""
-
-    total_tokens: int
-    """The same as `prompt_tokens`: images have no tokens."""
 
 
 class EmbedResponse(TypedDict):

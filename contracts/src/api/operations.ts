@@ -17,7 +17,8 @@ import { EmbedRequest, EmbedResponse } from './embed.ts';
 import { LiveReport, ModelList, ReadyReport } from './models.ts';
 import type { Operation } from './operation.ts';
 import { SimilarityRequest, SimilarityResponse } from './similarity.ts';
-import { TokenizeRequest, TokenizeResponse } from './tokenize.ts';
+import { ClassifyRequest, ClassifyResponse } from './tasks/classify.ts';
+import { TokenizeRequest, TokenizeResponse } from './tasks/tokenize.ts';
 
 /** What a field of the JSON body means; the form has fields of the same names. */
 const fieldOf = (name: keyof typeof EmbedRequest.shape): string => EmbedRequest.shape[name].description ?? '';
@@ -85,10 +86,33 @@ const OWN_OPERATIONS = {
     answer: 'Cosines and calibrated scores.',
     response: z.union([SimilarityResponse, TeiSimilarityResponse]),
   },
+  classify: {
+    method: 'POST',
+    path: '/classify',
+    aliases: ['/v1/classify'],
+    door: 'own',
+    scope: 'embed',
+    summary: 'Say which of your labels items are',
+    description: 'Zero-shot: nothing is trained. The body and the answer hold the fields of the same path at Jina.',
+    request: ClassifyRequest,
+    examples: {
+      texts: { value: { input: ['a husky in winter', 'a sailing boat'], labels: ['dog', 'ship', 'car'] } },
+      described: {
+        value: {
+          input: 'my parcel has not arrived',
+          labels: { delivery: ['where is my order', 'the parcel is late'], refund: 'I want my money back' },
+          none_of_these: { prior: 0.2 },
+        },
+      },
+    },
+    answer: 'The labels of each item, the best first.',
+    response: ClassifyResponse,
+  },
   tokenize: {
     method: 'POST',
     path: '/tokenize',
     door: 'own',
+    sharedWith: ['tei'],
     scope: 'embed',
     summary: 'Show the tokens of texts',
     description: 'With `inputs` instead of `input`, the body and the answer are those of Text Embeddings Inference.',

@@ -82,6 +82,41 @@ export const TeiTokenizeRequest = z
   .meta({ title: 'TeiTokenizeRequest', description: "TEI's body of POST /tokenize." });
 export type TeiTokenizeRequest = z.infer<typeof TeiTokenizeRequest>;
 
+export const ZeroShotRequest = z
+  .strictObject({
+    inputs: z
+      .union([z.string(), z.strictObject({ image: z.string().describe('Base64 of an image file.') })], {
+        error: 'must be a text, base64 of an image file, or {"image": base64}',
+      })
+      .describe('A text, or an image as base64 or a data URI: what is base64 of an image file is taken for one.'),
+    parameters: z
+      .strictObject({
+        candidate_labels: z.array(z.string()).describe('Names of the labels.'),
+        hypothesis_template: z.string().optional().describe('A sentence in which {} stands for a name.'),
+        multi_label: z
+          .boolean()
+          .optional()
+          .describe(
+            'true: each score is the probability that the label fits, by itself. false or absent: they add up to 1.',
+          ),
+      })
+      .describe('The labels.'),
+    model,
+    options,
+  })
+  .meta({ title: 'ZeroShotRequest', description: 'Zero-shot classification of a text or an image at Hugging Face.' });
+export type ZeroShotRequest = z.infer<typeof ZeroShotRequest>;
+
+export const ZeroShotResponse = z
+  .array(
+    z.strictObject({
+      label: z.string().describe('Name of the label.'),
+      score: z.number().min(0).max(1).describe('Its probability.'),
+    }),
+  )
+  .meta({ title: 'ZeroShotResponse', description: 'The labels, the best first.' });
+export type ZeroShotResponse = z.infer<typeof ZeroShotResponse>;
+
 const place = z.int().nonnegative().nullable();
 export const TeiTokenizeResponse = z
   .array(
@@ -156,15 +191,18 @@ export const TEI_OPERATIONS = {
     path: '/',
     door: 'tei',
     scope: 'embed',
-    summary: 'Feature extraction and sentence similarity as Hugging Face clients ask for them',
-    description: 'What is wanted follows from `inputs`.',
-    request: z.union([TeiEmbedRequest, TeiSimilarityRequest]),
+    summary: 'What Hugging Face clients ask of a model',
+    description:
+      'Feature extraction; sentence similarity, where `inputs` holds a `source_sentence`; zero-shot classification of a ' +
+      'text or an image, where `parameters` hold `candidate_labels`.',
+    request: z.union([TeiEmbedRequest, TeiSimilarityRequest, ZeroShotRequest]),
     examples: {
       features: { value: { inputs: ['a dog running through snow', 'a cat'], normalize: true, truncate: true } },
       similarity: { value: { inputs: { source_sentence: 'a dog', sentences: ['ein Hund', 'a boat'] } } },
+      labels: { value: { inputs: 'a husky in winter', parameters: { candidate_labels: ['dog', 'ship'] } } },
     },
-    answer: 'A bare list of vectors or of cosines.',
-    response: z.union([TeiEmbedResponse, TeiSimilarityResponse]),
+    answer: 'A bare list of vectors, of cosines or of labels.',
+    response: z.union([TeiEmbedResponse, TeiSimilarityResponse, ZeroShotResponse]),
   },
   teiRerank: {
     method: 'POST',

@@ -1,14 +1,16 @@
 // TEI's and Hugging Face's bodies: bare answers that equal those of our own bodies, on the same paths and on /.
 import { describe, expect, test } from 'vitest';
+import type { ImageEncoder } from '../../../../api/core/embed.ts';
 import { TeiInfo } from '../../../../contracts/src/api/doors/tei.ts';
 import { EmbedResponse } from '../../../../contracts/src/api/embed.ts';
 import { ModelList } from '../../../../contracts/src/api/models.ts';
 import { SimilarityResponse } from '../../../../contracts/src/api/similarity.ts';
-import { TokenizeResponse } from '../../../../contracts/src/api/tokenize.ts';
+import { TokenizeResponse } from '../../../../contracts/src/api/tasks/tokenize.ts';
 import { appOf, CONTEXT, STATIC, tableModel } from '../table-model.ts';
 
 const { post, app } = appOf(await tableModel());
 const model = STATIC;
+type Scores = { label: string; score: number }[];
 const long = Array(CONTEXT + 4)
   .fill('dog')
   .concat('running')
@@ -88,6 +90,59 @@ describe.each(['/similarity', '/'])('sentence similarity by POST %s', (path) => 
     const response = await post(path, { inputs: { ...inputs, sentences: [] }, model });
     expect(response.status).toBe(400);
     expect(await response.text()).toContain('inputs.sentences is an empty list');
+  });
+});
+
+describe('zero-shot classification by POST /', () => {
+  const labels = ['dog', 'running', 'the dog'];
+
+  test('answers labels with probabilities that add up to 1, the best first, of a text', async () => {
+    const scored = (await answer('/', { inputs: 'dog', parameters: { candidate_labels: labels }, model })) as Scores;
+    expect(scored[0]?.label).toBe('dog');
+    expect(scored.map(({ score }) => score)).toEqual(scored.map(({ score }) => score).sort((a, b) => b - a));
+    expect(scored.reduce((sum, { score }) => sum + score, 0)).toBeCloseTo(1, 6);
+  });
+
+  test('scores each label by itself where several may fit', async () => {
+    const parameters = { candidate_labels: labels, multi_label: true };
+    const scored = (await answer('/', { inputs: 'dog', parameters, model })) as Scores;
+    // scale 2, bias -1, and the cosine of a text with itself
+    expect(scored[0]?.score).toBeCloseTo(1 / (1 + Math.exp(-1)), 5);
+  });
+
+  test('puts names into the template', async () => {
+    const parameters = { candidate_labels: labels, hypothesis_template: 'the running {}', multi_label: true };
+    const scored = (await answer('/', { inputs: 'the running dog', parameters, model })) as Scores;
+    expect(scored[0]).toMatchObject({ label: 'dog', score: expect.closeTo(1 / (1 + Math.exp(-1)), 5) });
+    const without = { ...parameters, hypothesis_template: 'no place' };
+    const refused = await post('/', { inputs: 'dog', parameters: without, model });
+    expect([refused.status, await refused.text()]).toEqual([400, expect.stringContaining('hypothesis_template')]);
+  });
+
+  test('tells an image from a text, in the forms in which clients send one', async () => {
+    const gif = btoa(`GIF89a\x05\0\x05\0${'\0'.repeat(30)}`);
+    const sent: number[] = [];
+    const images: ImageEncoder = async (files, { embedDim }) => {
+      sent.push(...files.map(({ length }) => length));
+      return files.map(() => Float32Array.from({ length: embedDim }, (_, i) => (i === 0 ? 1 : 0)));
+    };
+    const seeing = appOf(await tableModel(), { images });
+    for (const inputs of [gif, `data:image/gif;base64,${gif}`, { image: gif }]) {
+      const response = await seeing.post('/', { inputs, parameters: { candidate_labels: labels }, model });
+      expect([response.status, ((await response.json()) as Scores).length]).toEqual([200, 3]);
+    }
+    expect(sent).toEqual([40, 40, 40]);
+    // One word of that length in the same alphabet, and what is base64 of no image.
+    for (const inputs of ['a'.repeat(60), 'dog']) {
+      await seeing.post('/', { inputs, parameters: { candidate_labels: labels }, model });
+    }
+    expect(sent).toHaveLength(3);
+    const broken = await seeing.post('/', {
+      inputs: 'QUJD'.repeat(200),
+      parameters: { candidate_labels: labels },
+      model,
+    });
+    expect(await broken.text()).toContain('image');
   });
 });
 
