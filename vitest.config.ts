@@ -19,7 +19,16 @@ export default defineConfig({
       },
       {
         plugins: [cloudflareTest({ wrangler: { configPath: './wrangler.toml' } })],
-        test: { name: 'workerd', include: ['test/**/*.workerd.test.ts'], testTimeout: 120_000, hookTimeout: 120_000 },
+        test: {
+          name: 'workerd',
+          include: ['test/**/*.workerd.test.ts'],
+          testTimeout: 120_000,
+          hookTimeout: 120_000,
+          // Of `npm run fuzz`; `npm test` makes few bodies.
+          provide: {
+            fuzz: { runs: Number(process.env.FUZZ_RUNS ?? 200), seed: Number(process.env.FUZZ_SEED ?? 20261126) },
+          },
+        },
       },
     ],
   },

@@ -7,6 +7,8 @@ import { OPERATIONS } from './operations.ts';
 
 const POST_ERRORS = [400, 404, 413, 415, 422, 429, 500, 502, 503, 504];
 const GET_ERRORS = [503];
+/** Of paths that name something. */
+const NAME_ERRORS = [404];
 /** Of operations that need a key. */
 const KEY_ERRORS = [401, 403, 429];
 
@@ -54,7 +56,11 @@ export function openApi(version: string): object {
 function describeOperation(id: string, operation: Operation, components: Map<string, z.ZodType>): object {
   const { method, path, aliases = [], summary, description, request, form, examples, answer, response } = operation;
   const { answerType = 'application/json', door, scope } = operation;
-  const statuses = new Set([...(method === 'POST' ? POST_ERRORS : GET_ERRORS), ...(scope ? KEY_ERRORS : [])]);
+  const statuses = new Set([
+    ...(method === 'POST' ? POST_ERRORS : GET_ERRORS),
+    ...(path.includes('{') ? NAME_ERRORS : []),
+    ...(scope ? KEY_ERRORS : []),
+  ]);
   const also = aliases.length > 0 ? `The same as ${aliases.join(', ')}.` : '';
   const needs = scope ? `Needs a key with the scope \`${scope}\`.` : '';
   const text = [description, also, needs].filter(Boolean).join(' ');
