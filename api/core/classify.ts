@@ -1,6 +1,7 @@
 // Which of the given labels an item is, without training: a label is the mean of the vectors of sentences about it.
 
-import { LIMITS, type Truncate } from '../../contracts/src/api/embed.ts';
+import type { Truncate } from '../../contracts/src/api/embed.ts';
+import { LIMITS } from '../../contracts/src/api/limits.ts';
 import type { LabelScore } from '../../contracts/src/api/tasks/classify.ts';
 import type { Calibration } from '../../contracts/src/model/manifest.ts';
 import { type Embedded, type EmbedOutput, type Engines, embedItems } from './embed.ts';

@@ -4,6 +4,7 @@ import type { Turn } from '../text/engine.ts';
 import { CoreError } from './errors.ts';
 import { type Item, nameOf, type Place, type PlacedItem, placeItems, placeParts } from './items/items.ts';
 import { ofImage, type ReadImage, type ReadText, readPart } from './items/read.ts';
+import { checkSize } from './limits.ts';
 import { chooseDimensions, chooseModel, type Model, quantisationOf, type Tier } from './model.ts';
 import { cutAndNormalise, cutUnit, isUnit, type Quantisation } from './vectors/vectors.ts';
 
@@ -96,8 +97,12 @@ export async function embedItems(
   const read = items.map((item) =>
     placeParts(item).map((placed): ReadPart => ({ place: placed.place, ...readPart(placed, reader) })),
   );
-  const texts = read.flat().filter((part) => part.modality === 'text');
-  const images = read.flat().filter((part) => part.modality === 'image');
+  const parts = read.flat();
+  const texts = parts.filter((part) => part.modality === 'text');
+  const images = parts.filter((part) => part.modality === 'image');
+
+  const tokens = texts.reduce((sum, { truncation }) => sum + truncation.tokens_seen, 0);
+  checkSize({ tier, items: parts.length, tokens }, model.limits);
 
   // Images first: an image encoder that is down should not have cost the computation of the texts.
   const vectors = new Map<ReadPart, Float32Array | undefined>([
@@ -112,7 +117,6 @@ export async function embedItems(
     const modality = modalities.size > 1 ? 'mixed' : (part?.modality ?? 'mixed');
     return { modality, embedding, parts: parts.map(receipt) };
   });
-  const tokens = texts.reduce((sum, { truncation }) => sum + truncation.tokens_seen, 0);
   const usage = { prompt_tokens: tokens, images: images.length, total_tokens: tokens };
   return { embedded, usage, pixels: images.reduce((sum, image) => sum + image.pixels, 0) };
 }

@@ -1,5 +1,6 @@
 // The model that requests are answered with, and what a request may choose of it.
-import { EmbeddingType, LIMITS, Modality } from '../../contracts/src/api/embed.ts';
+import { EmbeddingType, Modality } from '../../contracts/src/api/embed.ts';
+import type { PlanLimits } from '../../contracts/src/api/limits.ts';
 import type { ModelEntry, ModelList } from '../../contracts/src/api/models.ts';
 import type { ModelManifest } from '../../contracts/src/model/manifest.ts';
 import type { Encode, Tokenizer } from '../text/engine.ts';
@@ -9,6 +10,8 @@ import { DEFAULT_QUANTISATION, type Quantisation } from './vectors/vectors.ts';
 /** Each part is opened when it is first asked for. */
 export interface Model {
   manifest: ModelManifest;
+  /** What one request may hold. A tier that may have no token does not answer. */
+  limits: PlanLimits;
   tokenizer(): Promise<Tokenizer>;
   student(): Promise<Encode>;
   static(): Promise<Encode>;
@@ -23,11 +26,13 @@ export interface Choice {
   tier: Tier;
 }
 
-export function choices({ manifest: { name } }: Model): [Choice, Choice] {
-  return [
+/** At least one; the first answers where none is named. */
+export function choices({ manifest: { name }, limits: { tokens } }: Model): Choice[] {
+  const all: Choice[] = [
     { id: name, tier: 'student' },
     { id: `${name}-static`, tier: 'static' },
   ];
+  return all.filter(({ tier }) => tokens[tier] > 0);
 }
 
 export function chooseModel(model: Model, id: string | undefined): Choice {
@@ -35,6 +40,10 @@ export function chooseModel(model: Model, id: string | undefined): Choice {
   const found = id === undefined ? all[0] : all.find((choice) => choice.id === id);
   if (found) return found;
   const names = all.map((choice) => choice.id).join(', ');
+  if (id === model.manifest.name) {
+    const message = `${id} takes more CPU time than the ${model.limits.plan} plan gives a request; there is ${names}.`;
+    throw new CoreError('model_not_found', message, { param: 'model' });
+  }
   throw new CoreError('model_not_found', `There is no model ${JSON.stringify(id)}; there are ${names}.`, {
     param: 'model',
   });
@@ -65,6 +74,7 @@ export function quantisationOf({ manifest: { quantisation } }: Model): Quantisat
 
 export function listModels(model: Model): ModelList {
   const { created_at, version, space_id, embed_dim, text, metrics } = model.manifest;
+  const { plan: _, tokens, ...limits } = model.limits;
   return {
     object: 'list',
     data: choices(model).map(({ id, tier }) => ({
@@ -81,7 +91,7 @@ export function listModels(model: Model): ModelList {
       context_length: text.context_length,
       types: EmbeddingType.options,
       int8_scale: quantisationOf(model).int8Scale,
-      limits: LIMITS,
+      limits: { ...limits, tokens: tokens[tier] },
       metrics,
     })),
   };

@@ -1,5 +1,6 @@
 // The tokens of texts with their places, and where a text that is too long would be cut.
-import { LIMITS, type TruncationReceipt } from '../../contracts/src/api/embed.ts';
+import type { TruncationReceipt } from '../../contracts/src/api/embed.ts';
+import { LIMITS } from '../../contracts/src/api/limits.ts';
 import type { OffsetUnits, TextToken, TokenizeRequest } from '../../contracts/src/api/tasks/tokenize.ts';
 import type { Tokenizer } from '../text/engine.ts';
 import { CoreError } from './errors.ts';

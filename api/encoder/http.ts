@@ -1,7 +1,7 @@
 // The encoder's HTTP application: one request to one response. The local server and the Lambda entry are thin over it.
 import { randomUUID } from 'node:crypto';
-import { LIMITS } from '../../contracts/src/api/embed.ts';
 import { EncodeRequest, type EncodeResponse, type EncoderHealth } from '../../contracts/src/api/encode.ts';
+import { LIMITS } from '../../contracts/src/api/limits.ts';
 import { errorDocument } from '../core/error-document.ts';
 import { CoreError } from '../core/errors.ts';
 import { checkImage } from '../core/images/check.ts';

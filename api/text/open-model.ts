@@ -1,4 +1,5 @@
 // Opens a model from its files: manifest checked, artefacts verified, tokenizer and encoders opened at their first use.
+import { PLAN_LIMITS, type PlanLimits } from '../../contracts/src/api/limits.ts';
 import type { Artefact } from '../../contracts/src/model/artefact.ts';
 import { ModelManifest } from '../../contracts/src/model/manifest.ts';
 import { CoreError } from '../core/errors.ts';
@@ -15,15 +16,21 @@ export interface OpenModelOptions {
   engine: TextEngine;
   /** Makes a value at its first use and keeps it. How concurrent callers wait for it is the rule of the runtime. */
   once<T>(make: () => Promise<T>): () => Promise<T>;
+  /** Absent: those of the paid plan. */
+  limits?: PlanLimits | undefined;
 }
 
-export async function openModel(source: ModelSource, { engine, once }: OpenModelOptions): Promise<Model> {
+export async function openModel(
+  source: ModelSource,
+  { engine, once, limits = PLAN_LIMITS.paid }: OpenModelOptions,
+): Promise<Model> {
   const manifest = parseManifest(await source.manifest());
   const read = (artefact: Artefact) => readArtefact(source, artefact);
   const { text, static: fast } = manifest;
   let student: OpenTextEngine | undefined;
   return {
     manifest,
+    limits,
     tokenizer: once(() => openTokenizer(text.tokenizer, read)),
     student: once(async () => {
       student = await engine.open(text, read);

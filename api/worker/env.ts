@@ -1,5 +1,6 @@
 // The Worker's bindings and variables as a schema; wrangler.toml and `npm start` set them.
 import { z } from 'zod';
+import { Plan } from '../../contracts/src/api/limits.ts';
 import { ENVARS } from '../../contracts/src/envars.ts';
 import type { R2Reader } from '../registry/stores/r2.ts';
 import type { KeyNamespace } from './access/key-cache.ts';
@@ -37,6 +38,8 @@ export const Env = z.object({
   [ENVARS.access]: z.string().optional(),
   /** Seconds for which a key is used before it is read again: how long a revocation may take to arrive. */
   [ENVARS.keySeconds]: z.coerce.number().positive().max(60).default(30),
+  /** The plan of Cloudflare Workers that this is deployed on: what a request may hold follows from it. */
+  PLAN: Plan.default('paid'),
   [ENVARS.modelName]: z.string().optional(),
   [ENVARS.registrySeconds]: z.coerce.number().positive().default(60),
 });

@@ -2,6 +2,7 @@
 import { waitUntil } from 'cloudflare:workers';
 import wasm from 'onnxruntime-web/ort-wasm-simd-threaded.wasm';
 import openapi from '../../contracts/schema/openapi.json';
+import { PLAN_LIMITS } from '../../contracts/src/api/limits.ts';
 import { openR2Reader } from '../registry/stores/r2.ts';
 import { ENGINES } from '../text/engines.ts';
 import { createKeyCache } from './access/key-cache.ts';
@@ -37,6 +38,7 @@ function assemble(env: Env) {
   const { ENCODER_URL: url, MODELS: bucket, MODEL_NAME: name, MODEL_REGISTRY_SECONDS: seconds, ASSETS: assets } = env;
   const { REQUEST_POINTS: points } = env;
   const images = createImageEncoder(url, { send: sender(env) });
+  const limits = PLAN_LIMITS[env.PLAN];
   const lock = createLock(OPENING_MS);
   const engine = ENGINES.onnx({ wasm, alone: (work) => withLease(lock, work) });
   const provider = bucket
@@ -46,11 +48,12 @@ function assemble(env: Env) {
         name,
         seconds,
         engine,
+        limits,
         background: waitUntil,
         // Where no image is ever encoded, none has to be.
         probeImages: async (space) => void (url && (await probeImageEncoder(images, space))),
       })
-    : provideModel(bundledModel, engine);
+    : provideModel(bundledModel, engine, limits);
   const files = assets && ((request: Request) => assets.fetch(request));
   const metrics = createMetrics(crypto.randomUUID().slice(0, 8));
   const observers = [metrics.observe, logRequest, ...(points ? [pointsTo(points)] : [])];

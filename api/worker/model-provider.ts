@@ -5,6 +5,7 @@
 // turn for as long as new ones come. Later polls run behind requests: the old model answers until the new one is verified,
 // has reproduced its golden vectors and its images can be encoded.
 
+import type { PlanLimits } from '../../contracts/src/api/limits.ts';
 import type { FollowEvent } from '../../contracts/src/events.ts';
 import { checkGolden } from '../core/golden.ts';
 import type { Model } from '../core/model.ts';
@@ -23,8 +24,8 @@ export interface ModelProvider {
 }
 
 /** One model permanently. */
-export function provideModel(source: ModelSource, engine: TextEngine): ModelProvider {
-  const model = once(() => openModel(source, { engine, once }));
+export function provideModel(source: ModelSource, engine: TextEngine, limits?: PlanLimits): ModelProvider {
+  const model = once(() => openModel(source, { engine, once, limits }));
   return { use: async (work) => work(await model()) };
 }
 
@@ -37,6 +38,8 @@ export interface PublishedModelOptions {
   /** Between two polls of the pointer. */
   seconds: number;
   engine: TextEngine;
+  /** Absent: those of the paid plan. */
+  limits?: PlanLimits | undefined;
   /** Lets work go on when the request that began it is answered: `waitUntil`. */
   background(work: Promise<void>): void;
   /** Rejects where images of that space cannot be encoded yet. */
@@ -49,10 +52,10 @@ const FIRST_POLL_MS = 10_000;
 const WAIT_MS = 5;
 
 export function providePublishedModel(options: PublishedModelOptions): ModelProvider {
-  const { embedded, registry, engine, background, log = logLine } = options;
+  const { embedded, registry, engine, background, limits, log = logLine } = options;
   const openEmbedded = once(async () => ({
     digest: await embedded.digest(),
-    model: await openModel(embedded.source, { engine, once }),
+    model: await openModel(embedded.source, { engine, once, limits }),
   }));
   let follower: Follower<Model> | undefined;
   let firstUse: number | undefined;
@@ -94,7 +97,7 @@ export function providePublishedModel(options: PublishedModelOptions): ModelProv
   }
 
   async function open(digest: string, current: Model, name: string): Promise<Model> {
-    const model = await openModel(registrySource(registry, digest), { engine, once });
+    const model = await openModel(registrySource(registry, digest), { engine, once, limits });
     try {
       requireName(model.manifest, name);
       await verify(model, current);
@@ -115,7 +118,7 @@ export function providePublishedModel(options: PublishedModelOptions): ModelProv
     }
     // One after the other: the weights are released here before the static table comes.
     await model.tokenizer();
-    await model.student();
+    if (model.limits.tokens.student > 0) await model.student();
     await model.static();
     await checkGolden(model);
   }

@@ -4,6 +4,7 @@ import { BulkDone, BulkError, BulkLine, BulkResult, BulkShard } from './api/bulk
 import { EmbedRequest, EmbedResponse } from './api/embed.ts';
 import { EncodeRequest, EncodeResponse, EncoderHealth } from './api/encode.ts';
 import { ErrorBody } from './api/error.ts';
+import { LimitsReport } from './api/limits.ts';
 import { LiveReport, ModelList, ReadyReport } from './api/models.ts';
 import { SimilarityRequest, SimilarityResponse } from './api/similarity.ts';
 import { ClassifyRequest, ClassifyResponse } from './api/tasks/classify.ts';
@@ -41,6 +42,7 @@ export const DOCUMENTS = {
   FollowEvent,
   GateDecision,
   Lease,
+  LimitsReport,
   ListeningLine,
   LiveReport,
   ModelList,

@@ -1,5 +1,5 @@
 // Numbers and names that TypeScript and Python share, as the text of a Python module.
-import { LIMITS } from '../src/api/embed.ts';
+import { LIMITS } from '../src/api/limits.ts';
 import { ENVARS } from '../src/envars.ts';
 import { EXIT } from '../src/exit-codes.ts';
 import { FILES } from '../src/keys.ts';

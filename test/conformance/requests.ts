@@ -1,6 +1,7 @@
 // Requests that a deployed service must refuse, each with one code; and the codes that no request alone brings about.
-import { LIMITS } from '../../contracts/src/api/embed.ts';
+
 import type { ErrorCode } from '../../contracts/src/api/error.ts';
+import { LIMITS } from '../../contracts/src/api/limits.ts';
 
 /** Something in the service must be broken or busy first: test/api/worker/faults.workerd.test.ts brings these about. */
 export const FAULTS = [
@@ -190,6 +191,17 @@ export function refused(spaceId: string, dimensions: number): Refused[] {
       body: () => ' '.repeat(LIMITS.body_bytes),
     },
     { code: 'not_found', why: 'a large body to nowhere', path: '/nowhere', body: () => ' '.repeat(2 ** 24) },
+    {
+      code: 'too_many_tokens',
+      why: 'texts of the full length, one too many',
+      body: () => ({ input: Array(LIMITS.tokens.student / 512 + 1).fill('dog '.repeat(600)) }),
+    },
+    {
+      code: 'too_many_tokens',
+      why: 'two sides that are too long together',
+      path: '/similarity',
+      body: () => ({ a: Array(20).fill('dog '.repeat(600)), b: Array(20).fill('cat '.repeat(600)) }),
+    },
     {
       code: 'too_many_items',
       why: 'one text too many',

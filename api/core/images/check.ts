@@ -1,5 +1,5 @@
 // Image files on their way in: base64, a data URI or bytes become bytes, of which size, type and pixels are checked.
-import { LIMITS } from '../../../contracts/src/api/embed.ts';
+import { LIMITS } from '../../../contracts/src/api/limits.ts';
 import { CoreError } from '../errors.ts';
 import { base64Size, fromBase64 } from '../vectors/base64.ts';
 import { type ImageHeader, isAnimatedWebp, readImageHeader } from './header.ts';

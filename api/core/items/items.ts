@@ -1,5 +1,5 @@
 // Items of a request and the parts they consist of, each with its place in the request.
-import { LIMITS } from '../../../contracts/src/api/embed.ts';
+import { LIMITS } from '../../../contracts/src/api/limits.ts';
 import { CoreError } from '../errors.ts';
 
 export interface TextPart {

@@ -1,5 +1,6 @@
 // Parts of items, read and checked before anything is computed: texts become tokens, images become bytes.
-import { LIMITS, type Truncate, type TruncationReceipt } from '../../../contracts/src/api/embed.ts';
+import type { Truncate, TruncationReceipt } from '../../../contracts/src/api/embed.ts';
+import { LIMITS } from '../../../contracts/src/api/limits.ts';
 import type { ModelManifest } from '../../../contracts/src/model/manifest.ts';
 import type { TokenIds, Tokenizer } from '../../text/engine.ts';
 import { CoreError } from '../errors.ts';

@@ -1,5 +1,6 @@
 // Scores two sides against each other: texts, images and ready vectors, as a matrix, as pairs or as the best matches.
-import { EmbeddingType, LIMITS, type Modality, type Truncate } from '../../../contracts/src/api/embed.ts';
+import { EmbeddingType, type Modality, type Truncate } from '../../../contracts/src/api/embed.ts';
+import { LIMITS } from '../../../contracts/src/api/limits.ts';
 import type { SimilarityMode, SimilarityResponse, VectorItem } from '../../../contracts/src/api/similarity.ts';
 import type { Calibration, ModelManifest } from '../../../contracts/src/model/manifest.ts';
 import { type Engines, embedItems } from '../embed.ts';

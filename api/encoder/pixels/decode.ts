@@ -1,7 +1,7 @@
 // Decodes image bytes to upright 8-bit RGB within limits. Every rule has its twin in trainer/towers/preprocess.py.
 import sharp, { type FailOnOptions } from 'sharp';
-import { LIMITS } from '../../../contracts/src/api/embed.ts';
 import type { ImageType } from '../../../contracts/src/api/encode.ts';
+import { LIMITS } from '../../../contracts/src/api/limits.ts';
 import { CoreError } from '../../core/errors.ts';
 import { brandsOf } from '../../core/images/bytes.ts';
 import { checkImage } from '../../core/images/check.ts';

@@ -13,7 +13,8 @@ import {
   ZeroShotRequest,
   type ZeroShotResponse,
 } from '../../../contracts/src/api/doors/tei.ts';
-import { LIMITS, type Truncate } from '../../../contracts/src/api/embed.ts';
+import type { Truncate } from '../../../contracts/src/api/embed.ts';
+import { LIMITS } from '../../../contracts/src/api/limits.ts';
 import { classify } from '../../core/classify.ts';
 import { embed } from '../../core/embed.ts';
 import { readImageHeader } from '../../core/images/header.ts';

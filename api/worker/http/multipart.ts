@@ -1,5 +1,5 @@
 // Reads multipart/form-data (RFC 7578) while it arrives: of a file there are its bytes, once, and of a text its characters.
-import { LIMITS } from '../../../contracts/src/api/embed.ts';
+import { LIMITS } from '../../../contracts/src/api/limits.ts';
 import { CoreError } from '../../core/errors.ts';
 
 export interface FormField {

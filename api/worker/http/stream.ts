@@ -1,5 +1,5 @@
 // A request's body as chunks: counted, in time, decompressed, and the rest of what a refusal left unread.
-import { LIMITS } from '../../../contracts/src/api/embed.ts';
+import { LIMITS } from '../../../contracts/src/api/limits.ts';
 import { CoreError } from '../../core/errors.ts';
 
 /** Between two chunks. */

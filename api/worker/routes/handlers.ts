@@ -4,6 +4,7 @@ import type { Handler } from '../dependencies.ts';
 import { classifyRoute } from './classify.ts';
 import { embedRoute } from './embed.ts';
 import { liveRoute, readyRoute } from './health.ts';
+import { limitsRoute } from './limits.ts';
 import { metricsRoute } from './metrics.ts';
 import { modelsRoute } from './models.ts';
 import { pageRoute } from './page.ts';
@@ -17,6 +18,7 @@ export const OWN_HANDLERS: Record<OwnOperationId, Handler> = {
   classify: classifyRoute,
   tokenize: tokenizeRoute,
   listModels: modelsRoute,
+  limits: limitsRoute,
   isLive: liveRoute,
   isReady: readyRoute,
   metrics: metricsRoute,

@@ -7,7 +7,7 @@ export async function metricsRoute({ request: { signal }, deps: { provider, metr
   const model = await provider.use(
     async (current) => {
       const { version, space_id } = current.manifest;
-      return { id: choices(current)[0].id, version, space_id };
+      return { id: choices(current)[0]?.id ?? current.manifest.name, version, space_id };
     },
     { signal },
   );

@@ -92,7 +92,7 @@ class BulkDone(TypedDict):
     """Wall-clock seconds of the run that finished it."""
 
 
-ErrorCode = Literal["malformed_json", "invalid_request", "unknown_key", "wrong_type", "empty_input", "unsupported_type", "invalid_dimensions", "unauthorized", "forbidden", "not_found", "model_not_found", "method_not_allowed", "body_timeout", "body_too_large", "image_too_large", "too_many_pixels", "unsupported_media_type", "unsupported_image_type", "too_many_items", "text_too_long", "not_an_image", "broken_image", "space_mismatch", "dimension_mismatch", "overloaded", "rate_limited", "quota_exceeded", "internal_error", "non_finite_embedding", "encoder_error", "encoder_unavailable", "keys_unavailable", "not_configured", "model_unavailable", "encoder_timeout"]
+ErrorCode = Literal["malformed_json", "invalid_request", "unknown_key", "wrong_type", "empty_input", "unsupported_type", "invalid_dimensions", "unauthorized", "forbidden", "not_found", "model_not_found", "method_not_allowed", "body_timeout", "body_too_large", "image_too_large", "too_many_pixels", "unsupported_media_type", "unsupported_image_type", "too_many_items", "too_many_tokens", "text_too_long", "not_an_image", "broken_image", "space_mismatch", "dimension_mismatch", "overloaded", "rate_limited", "quota_exceeded", "internal_error", "non_finite_embedding", "encoder_error", "encoder_unavailable", "keys_unavailable", "not_configured", "model_unavailable", "encoder_timeout"]
 """What went wrong, from a closed list; the status follows from it."""
 
 
@@ -878,32 +878,44 @@ class Lease(TypedDict):
     """When the attempt last showed that it lives, in Unix seconds by its machine's clock."""
 
 
-class ListeningLine(TypedDict):
-    """The server accepts connections."""
-
-    event: Literal["listening"]
-    """Name of the event."""
-
-    port: int
-    """TCP port on 127.0.0.1."""
-
-
-class LiveReport(TypedDict):
-    """Answer of GET /health/live."""
-
-    status: Literal["ok"]
-    """The process answers."""
+Plan = Literal["free", "paid"]
+"""Plan of the platform, which limits the CPU time of a request."""
 
 
 Tier = Literal["student", "static"]
 """`student`: the transformer. `static`: the token table, microseconds per text."""
 
 
-class Limits(TypedDict):
-    """What a request may hold at most; beyond it the answer names the limit."""
+class ModelLimits(TypedDict):
+    """Limits that differ between models."""
+
+    id: str
+    """What a request names as `model`."""
+
+    tier: Tier
+    """`student`: the transformer. `static`: the token table, microseconds per text."""
+
+    tokens: int
+    """Tokens per request, those that are cut off not counted."""
+
+    context_length: int
+    """Tokens of a text that are read before it is cut."""
+
+    dimensions: int
+    """The longest vector."""
+
+
+class LimitsReport(TypedDict):
+    """Answer of GET /v1/limits."""
+
+    object: Literal["limits"]
+    """Name of this form."""
+
+    plan: Plan
+    """Plan of the platform, which limits the CPU time of a request."""
 
     items: int
-    """Items per request."""
+    """Items per request, parts of items counted."""
 
     images: int
     """Images per request."""
@@ -925,6 +937,57 @@ class Limits(TypedDict):
 
     top_k: int
     """The largest `top_k` of POST /similarity."""
+
+    models: list[ModelLimits]
+    """The models that answer here."""
+
+
+class ListeningLine(TypedDict):
+    """The server accepts connections."""
+
+    event: Literal["listening"]
+    """Name of the event."""
+
+    port: int
+    """TCP port on 127.0.0.1."""
+
+
+class LiveReport(TypedDict):
+    """Answer of GET /health/live."""
+
+    status: Literal["ok"]
+    """The process answers."""
+
+
+class Limits(TypedDict):
+    """What a request may hold at most; beyond it the answer names the limit."""
+
+    items: int
+    """Items per request, parts of items counted."""
+
+    images: int
+    """Images per request."""
+
+    text_chars: int
+    """UTF-16 code units per text."""
+
+    image_bytes: int
+    """Bytes per image file."""
+
+    image_pixels: int
+    """Pixels per image."""
+
+    photo_pixels: int
+    """Pixels per JPEG or WebP still, which is halved above `image_pixels`."""
+
+    body_bytes: int
+    """Bytes per request body."""
+
+    top_k: int
+    """The largest `top_k` of POST /similarity."""
+
+    tokens: int
+    """Tokens per request, those that are cut off not counted."""
 
 
 class ModelEntry(TypedDict):

@@ -2,19 +2,7 @@
 import { z } from 'zod';
 import { Digest } from '../model/artefact.ts';
 import { InputItem } from './items.ts';
-
-/** What a request may hold at most; every error that names a limit reads it here. */
-export const LIMITS = {
-  items: 256,
-  images: 32,
-  text_chars: 200_000,
-  image_bytes: 8 * 1024 * 1024,
-  image_pixels: 16_000_000,
-  /** Of JPEG and WebP stills, which are halved while they are decoded where they have more than `image_pixels`. */
-  photo_pixels: 50_000_000,
-  body_bytes: 10 * 1024 * 1024,
-  top_k: 256,
-} as const;
+import { LIMITS } from './limits.ts';
 
 export const EmbeddingType = z.enum(['float', 'base64', 'int8', 'uint8', 'binary', 'ubinary']).meta({
   title: 'EmbeddingType',
@@ -47,7 +35,9 @@ export const EmbedRequest = z
   .strictObject({
     model,
     input: z
-      .union([InputItem, z.array(InputItem)], { error: 'must be text, an image or a list of them' })
+      .union([InputItem, z.array(InputItem).meta({ maxItems: LIMITS.items })], {
+        error: 'must be text, an image or a list of them',
+      })
       .describe('One item or a list of items, texts and images mixed.'),
     types: z
       .array(EmbeddingType)

@@ -22,6 +22,7 @@ export const ERROR_STATUS = {
   unsupported_media_type: 415,
   unsupported_image_type: 415,
   too_many_items: 422,
+  too_many_tokens: 422,
   text_too_long: 422,
   not_an_image: 422,
   broken_image: 422,

@@ -1,12 +1,15 @@
 // What one item of a request may be: a text, an image, or several of them that become one vector.
 import { z } from 'zod';
+import { LIMITS } from './limits.ts';
 
 const TEXT = 'The text itself.';
+/** A longer one is refused by the core, in its own words. */
+const text = z.string().meta({ maxLength: LIMITS.text_chars });
 const IMAGE =
   'A data URI or bare base64 of a JPEG, PNG, WebP, GIF or AVIF file. Links are refused: nothing is fetched.';
 
 export const TextItem = z
-  .strictObject({ text: z.string().describe(TEXT) })
+  .strictObject({ text: text.describe(TEXT) })
   .meta({ title: 'TextItem', description: 'A text.' });
 export const ImageItem = z
   .strictObject({ image: z.string().describe(IMAGE) })
@@ -54,7 +57,7 @@ export const ContentItem = z
   .meta({ title: 'ContentItem', description: 'Several texts and images that become one vector.' });
 
 export const InputItem = z
-  .union([z.string(), ContentPart, TextImageItem, ContentItem], { error: 'must be text or an image' })
+  .union([text, ContentPart, TextImageItem, ContentItem], { error: 'must be text or an image' })
   .meta({
     title: 'InputItem',
     description:

@@ -2,23 +2,10 @@
 import { z } from 'zod';
 import { Digest } from '../model/artefact.ts';
 import { Tier } from '../model/manifest.ts';
-import { EmbeddingType, type LIMITS, Modality } from './embed.ts';
+import { EmbeddingType, Modality } from './embed.ts';
+import { Limits } from './limits.ts';
 
 const count = z.int().positive();
-
-/** The compiler asks for a field per limit. */
-const Limits = z
-  .strictObject({
-    items: count.describe('Items per request.'),
-    images: count.describe('Images per request.'),
-    text_chars: count.describe('UTF-16 code units per text.'),
-    image_bytes: count.describe('Bytes per image file.'),
-    image_pixels: count.describe('Pixels per image.'),
-    photo_pixels: count.describe('Pixels per JPEG or WebP still, which is halved above `image_pixels`.'),
-    body_bytes: count.describe('Bytes per request body.'),
-    top_k: count.describe('The largest `top_k` of POST /similarity.'),
-  } satisfies Record<keyof typeof LIMITS, z.ZodType>)
-  .meta({ title: 'Limits', description: 'What a request may hold at most; beyond it the answer names the limit.' });
 
 export const ModelEntry = z
   .strictObject({

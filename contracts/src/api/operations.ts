@@ -14,6 +14,7 @@ import {
 } from './doors/tei.ts';
 import { VOYAGE_OPERATIONS } from './doors/voyage.ts';
 import { EmbedRequest, EmbedResponse } from './embed.ts';
+import { LimitsReport } from './limits.ts';
 import { LiveReport, ModelList, ReadyReport } from './models.ts';
 import type { Operation } from './operation.ts';
 import { SimilarityRequest, SimilarityResponse } from './similarity.ts';
@@ -133,6 +134,15 @@ const OWN_OPERATIONS = {
     summary: 'List models',
     answer: 'Models, their dimensions, context lengths and limits.',
     response: ModelList,
+  },
+  limits: {
+    method: 'GET',
+    path: '/v1/limits',
+    door: 'own',
+    scope: 'embed',
+    summary: 'What one request may hold',
+    answer: 'Items, tokens, bytes, pixels, by model where models differ.',
+    response: LimitsReport,
   },
   isLive: {
     method: 'GET',

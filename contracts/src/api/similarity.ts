@@ -3,6 +3,7 @@ import { z } from 'zod';
 import { Digest } from '../model/artefact.ts';
 import { EmbeddingByType, EmbeddingType, Modality, Truncate, Usage } from './embed.ts';
 import { InputItem } from './items.ts';
+import { LIMITS } from './limits.ts';
 
 export const VectorItem = z
   .strictObject({
@@ -27,7 +28,7 @@ export const SimilarityItem = z
   .union([InputItem, VectorItem], { error: 'must be text, an image or a ready vector' })
   .meta({ title: 'SimilarityItem', description: 'A text, an image, several of them together, or a ready vector.' });
 export type SimilarityItem = z.infer<typeof SimilarityItem>;
-const Side = z.union([SimilarityItem, z.array(SimilarityItem)], {
+const Side = z.union([SimilarityItem, z.array(SimilarityItem).meta({ maxItems: LIMITS.items })], {
   error: 'must be text, an image, a ready vector or a list of them',
 });
 

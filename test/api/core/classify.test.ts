@@ -2,7 +2,7 @@
 import { describe, expect, test } from 'vitest';
 import { type ClassifyInput, classify } from '../../../api/core/classify.ts';
 import type { Item } from '../../../api/core/items/items.ts';
-import { LIMITS } from '../../../contracts/src/api/embed.ts';
+import { LIMITS } from '../../../contracts/src/api/limits.ts';
 import { notingEngines, wordModel } from './word-model.ts';
 
 const model = wordModel();

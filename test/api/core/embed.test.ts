@@ -4,7 +4,7 @@ import { type EmbedInput, embed } from '../../../api/core/embed.ts';
 import type { CoreError } from '../../../api/core/errors.ts';
 import type { Item } from '../../../api/core/items/items.ts';
 import { similarity } from '../../../api/core/similarity/similarity.ts';
-import { LIMITS } from '../../../contracts/src/api/embed.ts';
+import { LIMITS } from '../../../contracts/src/api/limits.ts';
 import { DIMENSIONS, notingEngines, wordModel } from './word-model.ts';
 
 const model = wordModel();

@@ -3,6 +3,7 @@ import type { Admit, Engines, ImageEncoder, Space } from '../../../api/core/embe
 import type { Model } from '../../../api/core/model.ts';
 import { cutAndNormalise } from '../../../api/core/vectors/vectors.ts';
 import type { Encode } from '../../../api/text/engine.ts';
+import { PLAN_LIMITS } from '../../../contracts/src/api/limits.ts';
 import type { ModelManifest } from '../../../contracts/src/model/manifest.ts';
 
 export const DIMENSIONS = 512;
@@ -38,6 +39,7 @@ export function wordModel(): Model {
   } as Partial<ModelManifest> as ModelManifest;
   return {
     manifest,
+    limits: PLAN_LIMITS.paid,
     tokenizer: async () => ({
       special: { before: [1], after: [2] },
       piece: String,

@@ -9,8 +9,8 @@ import { createEncode, createGate, type Encode } from '../../../api/encoder/enco
 import { decode } from '../../../api/encoder/pixels/decode.ts';
 import { createPreprocess } from '../../../api/encoder/pixels/preprocess.ts';
 import { type ImageSession, openSession, readManifest } from '../../../api/encoder/session.ts';
-import { LIMITS } from '../../../contracts/src/api/embed.ts';
 import { EncodeResult } from '../../../contracts/src/api/encode.ts';
+import { LIMITS } from '../../../contracts/src/api/limits.ts';
 import { tinyTower, writeTinyImageModel } from '../../support/tiny-image-model.ts';
 import { plainPng, pngThatClaims } from './bombs.ts';
 

@@ -12,9 +12,9 @@ import { createHttpServer } from '../../../../api/encoder/hosts/server.ts';
 import { openService } from '../../../../api/encoder/hosts/service.ts';
 import type { Service } from '../../../../api/encoder/http.ts';
 import { singleTower } from '../../../../api/encoder/towers.ts';
-import { LIMITS } from '../../../../contracts/src/api/embed.ts';
 import { EncodeResponse, EncoderHealth } from '../../../../contracts/src/api/encode.ts';
 import { ErrorBody } from '../../../../contracts/src/api/error.ts';
+import { LIMITS } from '../../../../contracts/src/api/limits.ts';
 import { refusedImage } from '../../../support/encode-results.ts';
 import { tinyManifest, writeTinyImageModel } from '../../../support/tiny-image-model.ts';
 

@@ -5,7 +5,7 @@ import { describe, expect, test } from 'vitest';
 import { CoreError } from '../../../../api/core/errors.ts';
 import { decode } from '../../../../api/encoder/pixels/decode.ts';
 import { createPreprocess } from '../../../../api/encoder/pixels/preprocess.ts';
-import { LIMITS } from '../../../../contracts/src/api/embed.ts';
+import { LIMITS } from '../../../../contracts/src/api/limits.ts';
 
 const own = (name: string) => readFileSync(new URL(`files/${name}`, import.meta.url));
 const images = new URL('../../../../contracts/vectors/preprocess/images/', import.meta.url);

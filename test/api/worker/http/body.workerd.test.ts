@@ -4,7 +4,7 @@ import { describe, expect, test } from 'vitest';
 import { CoreError } from '../../../../api/core/errors.ts';
 import { readJson, readJsonOrForm } from '../../../../api/worker/http/body.ts';
 import { type FormField, parseMultipart } from '../../../../api/worker/http/multipart.ts';
-import { LIMITS } from '../../../../contracts/src/api/embed.ts';
+import { LIMITS } from '../../../../contracts/src/api/limits.ts';
 
 const utf8 = (text: string) => new TextEncoder().encode(text);
 const latin1 = (text: string) => Uint8Array.from(text, (character) => character.charCodeAt(0));

@@ -1,0 +1,35 @@
+// What one request may hold, and the refusals of what it may not.
+import type { LimitsReport, PlanLimits } from '../../contracts/src/api/limits.ts';
+import { CoreError } from './errors.ts';
+import { choices, type Model, type Tier } from './model.ts';
+
+interface Size {
+  tier: Tier;
+  items: number;
+  tokens: number;
+}
+
+/** Throws where a request is more than the platform lets this tier compute for one. */
+export function checkSize({ tier, items, tokens }: Size, limits: PlanLimits): void {
+  if (items > limits.items) {
+    const message = `A request may hold ${limits.items} items on the ${limits.plan} plan; ${items} were sent.`;
+    throw new CoreError('too_many_items', message);
+  }
+  const most = limits.tokens[tier];
+  if (tokens <= most) return;
+  const advice = `Split it into ${Math.ceil(tokens / most)} or more requests, or cut its texts.`;
+  throw new CoreError('too_many_tokens', `The texts have ${tokens} tokens; a request may have ${most}. ${advice}`);
+}
+
+export function reportLimits(model: Model): LimitsReport {
+  const { plan, tokens, ...limits } = model.limits;
+  const { text, embed_dim } = model.manifest;
+  const models = choices(model).map(({ id, tier }) => ({
+    id,
+    tier,
+    tokens: tokens[tier],
+    context_length: text.context_length,
+    dimensions: embed_dim,
+  }));
+  return { object: 'limits', plan, ...limits, models };
+}

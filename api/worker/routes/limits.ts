@@ -1,0 +1,8 @@
+// GET /v1/limits: what one request may hold.
+import { reportLimits } from '../../core/limits.ts';
+import type { Call } from '../dependencies.ts';
+import type { Reply } from '../http/reply.ts';
+
+export async function limitsRoute({ deps: { provider } }: Call): Promise<Reply> {
+  return { json: await provider.use(async (model) => reportLimits(model)) };
+}
