@@ -19,7 +19,6 @@ import { classify } from '../../core/classify.ts';
 import { embed } from '../../core/embed.ts';
 import { readImageHeader } from '../../core/images/header.ts';
 import { type Model, recommendedDimensions } from '../../core/model.ts';
-import { rerank } from '../../core/rerank.ts';
 import { similarity } from '../../core/similarity/similarity.ts';
 import { tokenize } from '../../core/tokenize.ts';
 import { parseRequest } from '../../core/validation.ts';
@@ -29,6 +28,7 @@ import type { Call, Handler } from '../dependencies.ts';
 import { readJson } from '../http/body.ts';
 import type { Reply } from '../http/reply.ts';
 import { withModel } from '../with-model.ts';
+import { infinityRerank, rankTexts } from './infinity.ts';
 
 export const TEI_HANDLERS: Record<keyof typeof TEI_OPERATIONS, Handler> = {
   async task(call) {
@@ -122,18 +122,15 @@ export async function teiTokenize(call: Call, body: unknown): Promise<Reply> {
 }
 
 async function teiRerank(call: Call): Promise<Reply> {
-  const { query, texts, model, raw_scores, return_text, ...options } = parseRequest(
-    TeiRerankRequest,
-    await readJson(call.request),
-  );
-  const asked = { model, query, documents: texts, field: 'texts', truncate: truncateOf(options) };
-  const { ranked, calibration } = await withModel(call, async (current, engines) => ({
-    ...(await rerank(current, engines, asked)),
-    calibration: current.manifest.calibration.text_text,
-  }));
-  const json = ranked.map(({ index, score, relevance }) => ({
+  const body = await readJson(call.request);
+  if (fieldOf(body, 'documents') !== undefined && fieldOf(body, 'texts') === undefined)
+    return infinityRerank(call, body);
+  const { query, texts, model, raw_scores, return_text, top_n, ...options } = parseRequest(TeiRerankRequest, body);
+  const work = { model, query, documents: texts, topN: top_n, field: 'texts', truncate: truncateOf(options) };
+  const { ranked } = await rankTexts(call, work, raw_scores);
+  const json = ranked.map(({ index, score }) => ({
     index,
-    score: raw_scores ? calibration.scale * score + calibration.bias : relevance,
+    score,
     ...(return_text ? { text: texts[index] ?? '' } : {}),
   }));
   return { json: json satisfies TeiRerankResponse };

@@ -2,6 +2,7 @@
 import { z } from 'zod';
 import { Digest } from '../../model/artefact.ts';
 import type { Operation } from '../operation.ts';
+import { InfinityRerankRequest, InfinityRerankResponse } from './infinity.ts';
 
 const model = z
   .string()
@@ -146,6 +147,11 @@ export const TeiRerankRequest = z
       .optional()
       .describe('true: scores are the log-odds of the probabilities. false or absent: the probabilities.'),
     return_text: z.boolean().optional().describe('Whether the texts are repeated in the answer; absent: false.'),
+    top_n: z
+      .int()
+      .positive()
+      .optional()
+      .describe('How many are answered, the best ones; absent: all. TEI has no such field.'),
   })
   .meta({ title: 'TeiRerankRequest', description: "TEI's body of POST /rerank." });
 export type TeiRerankRequest = z.infer<typeof TeiRerankRequest>;
@@ -158,7 +164,7 @@ export const TeiRerankResponse = z
       text: z.string().optional().describe('The text itself, where asked for.'),
     }),
   )
-  .meta({ title: 'TeiRerankResponse', description: "TEI's answer: all texts, the best first." });
+  .meta({ title: 'TeiRerankResponse', description: "TEI's answer: the texts, the best first." });
 export type TeiRerankResponse = z.infer<typeof TeiRerankResponse>;
 
 const atMost = (what: string) => z.int().positive().describe(`${what} at most.`);
@@ -208,15 +214,19 @@ export const TEI_OPERATIONS = {
     method: 'POST',
     path: '/rerank',
     door: 'tei',
+    sharedWith: ['openai'],
     scope: 'embed',
     summary: 'Rank texts by how well they match a query',
-    description: "TEI's form. A score is the probability that both mean the same, by the model's calibration.",
-    request: TeiRerankRequest,
+    description:
+      "TEI's form, and Infinity's where `documents` stands for `texts`. A score is the probability that both mean the " +
+      "same, by the model's calibration.",
+    request: z.union([TeiRerankRequest, InfinityRerankRequest]),
     examples: {
       texts: { value: { query: 'a dog in snow', texts: ['a boat', 'a husky in winter'], return_text: true } },
+      infinity: { value: { query: 'a dog in snow', documents: ['a boat', 'a husky in winter'], top_n: 1 } },
     },
-    answer: 'All texts, the best first.',
-    response: TeiRerankResponse,
+    answer: 'Indices of the texts and their scores, the best first.',
+    response: z.union([TeiRerankResponse, InfinityRerankResponse]),
   },
   info: {
     method: 'GET',

@@ -1,6 +1,7 @@
 // TEI's and Hugging Face's bodies: bare answers that equal those of our own bodies, on the same paths and on /.
 import { describe, expect, test } from 'vitest';
 import type { ImageEncoder } from '../../../../api/core/embed.ts';
+import { InfinityRerankResponse } from '../../../../contracts/src/api/doors/infinity.ts';
 import { TeiInfo } from '../../../../contracts/src/api/doors/tei.ts';
 import { EmbedResponse } from '../../../../contracts/src/api/embed.ts';
 import { ModelList } from '../../../../contracts/src/api/models.ts';
@@ -202,6 +203,20 @@ describe('POST /rerank', () => {
       expect(text).toBe(body.texts[index]);
       expect(1 / (1 + Math.exp(-score))).toBeCloseTo(ranked[at]?.score ?? Number.NaN, 6);
     }
+  });
+
+  test('answers Infinity where documents stand for texts', async () => {
+    const ranked = (await answer('/rerank', { ...body, top_n: 2 })) as { index: number; score: number }[];
+    expect(ranked).toHaveLength(2);
+    const { query, texts: documents } = body;
+    const options = { return_documents: true, raw_scores: false, top_n: 2 };
+    const found = InfinityRerankResponse.parse(await answer('/rerank', { query, documents, model, ...options }));
+    expect(found.results).toEqual(
+      ranked.map(({ index, score }) => ({ index, relevance_score: score, document: documents[index] })),
+    );
+    // Its client names a model where its user names none; this one has no student here.
+    const unnamed = await post('/rerank', { query, documents, model: 'default/not-specified' });
+    expect(await unnamed.text()).not.toContain('default/not-specified');
   });
 
   test.each([
