@@ -1,0 +1,83 @@
+// The lines of docs/guide.md, typed into a shell at the root of the repository.
+import { execFile } from 'node:child_process';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import {
+  TeiEmbedResponse,
+  TeiRerankResponse,
+  TeiSimilarityResponse,
+  ZeroShotResponse,
+} from '../../contracts/src/api/doors/tei.ts';
+import { EmbedResponse } from '../../contracts/src/api/embed.ts';
+import { SimilarityResponse } from '../../contracts/src/api/similarity.ts';
+import { ClassifyResponse } from '../../contracts/src/api/tasks/classify.ts';
+import { TokenizeResponse } from '../../contracts/src/api/tasks/tokenize.ts';
+import { type LocalServer, startLocalServer } from '../support/local-server.ts';
+
+const ROOT = join(import.meta.dirname, '../..');
+const GUIDE = readFileSync(join(ROOT, 'docs/guide.md'), 'utf8');
+
+let server: LocalServer;
+beforeAll(async () => {
+  server = await startLocalServer();
+}, 120_000);
+afterAll(() => server?.stop());
+
+/** What the commands below a heading print, one document each, however many lines a command has. */
+async function answersBelow(heading: string): Promise<unknown[]> {
+  const section = GUIDE.split(/^## /m).find((part) => part.startsWith(`${heading}\n`)) ?? '';
+  const commands = [...section.matchAll(/^```sh\n([\s\S]*?)^```/gm)].flatMap(([, block = '']) =>
+    block.split(/^(?=curl )/m),
+  );
+  expect(commands.length, heading).toBeGreaterThan(0);
+  const answers: unknown[] = [];
+  for (const command of commands) {
+    const line = command.replaceAll('http://127.0.0.1:8787', server.url);
+    const { stdout } = await promisify(execFile)('bash', ['-c', line], { cwd: ROOT, maxBuffer: 2 ** 26 });
+    answers.push(JSON.parse(stdout));
+  }
+  return answers;
+}
+
+test('encode: texts and files, in their order', async () => {
+  const [texts, form] = (await answersBelow('Encode')).map((answer) => EmbedResponse.parse(answer));
+  expect(texts?.data.map(({ type }) => type)).toEqual(['base64', 'base64']);
+  expect(form?.data.map(({ modality }) => modality)).toEqual(['text', 'image']);
+  expect(form?.dimensions).toBe(64);
+});
+
+test('search and rank: the husky first', async () => {
+  const [answer] = (await answersBelow('Search and rank')).map((each) => SimilarityResponse.parse(each));
+  const hits = answer?.mode === 'top_k' ? answer.results[0] : [];
+  expect(hits?.map(({ index }) => index)[0]).toBe(1);
+  expect(hits).toHaveLength(2);
+});
+
+test('classify: a photo by names, texts by sentences', async () => {
+  const [photo, texts] = (await answersBelow('Classify')).map((each) => ClassifyResponse.parse(each));
+  expect(photo?.data[0]?.prediction).toBe('cat');
+  expect(texts?.data.map(({ predictions }) => predictions[0]?.label)).toEqual(['delivery', 'refund']);
+  for (const { predictions, none_of_these } of texts?.data ?? []) {
+    const sum = predictions.reduce((total, { score }) => total + score, none_of_these ?? Number.NaN);
+    expect(sum).toBeCloseTo(1, 6);
+  }
+});
+
+test('tokens: their places are those of Python', async () => {
+  const [answer] = (await answersBelow('Tokens')).map((each) => TokenizeResponse.parse(each));
+  const text = [...'ein Hund läuft'];
+  for (const token of answer?.data[0]?.tokens.filter(({ special }) => !special) ?? []) {
+    expect(text.slice(token.start ?? -1, token.end ?? -1).join('')).toBe(token.text);
+  }
+});
+
+test("Text Embeddings Inference's bodies: bare lists", async () => {
+  const [vectors, cosines, labels, ranks] = await answersBelow('The bodies of Text Embeddings Inference');
+  expect(TeiEmbedResponse.parse(vectors)).toHaveLength(2);
+  const [dog = 0, boat = 1] = TeiSimilarityResponse.parse(cosines);
+  expect(dog).toBeGreaterThan(boat);
+  expect(ZeroShotResponse.parse(labels)[0]?.label).toBe('cat');
+  expect(TeiRerankResponse.parse(ranks)[0]?.index).toBe(1);
+});
