@@ -1,6 +1,5 @@
 // The HTTP application, put together from what it depends on. Nothing is read or computed before a request comes.
 import { Hono } from 'hono';
-import { cors } from 'hono/cors';
 import { requestId } from 'hono/request-id';
 import { secureHeaders } from 'hono/secure-headers';
 import type { Operation } from '../../contracts/src/api/operation.ts';
@@ -16,6 +15,7 @@ import { renderError } from './http/errors.ts';
 import { toResponse } from './http/reply.ts';
 import { discardRest } from './http/stream.ts';
 import { startTrace } from './http/trace.ts';
+import { methodsOf } from './middleware/cors.ts';
 import { OWN_HANDLERS } from './routes/handlers.ts';
 
 /** The compiler asks for a handler of every operation. */
@@ -41,22 +41,30 @@ for (const id of Object.keys(OPERATIONS) as OperationId[]) {
   }
 }
 
+const POLICY = 'Content-Security-Policy';
+
 export function createApp(deps: Dependencies) {
   const app = new Hono<{ Variables: { requestId: string; record: RequestRecord } }>();
   app.use(requestId({ limitLength: 128 }));
-  app.use(cors({ origin: '*', exposeHeaders: ['X-Request-Id', 'Retry-After'] }));
-  app.use(secureHeaders({ crossOriginResourcePolicy: 'cross-origin' }));
   app.use(async (c, next) => {
     const trace = startTrace(c.req.raw.headers);
     const requestId = c.get('requestId');
     c.set('record', { requestId, operation: undefined, door: 'own', tokens: 0, images: 0, headers: {}, trace });
     const started = Date.now();
     await next();
-    for (const [name, value] of Object.entries(c.get('record').headers)) c.res.headers.set(name, value);
+    const headers = { 'X-Request-Id': requestId, ...c.get('record').headers };
+    for (const [name, value] of Object.entries(headers)) c.res.headers.set(name, value);
     const { method } = c.req;
     const finished = { ...c.get('record'), method, status: c.res.status, ms: Date.now() - started };
     for (const observe of deps.observers) observe(finished);
     if (c.res.status >= 400) await discardRest(c.req.raw);
+  });
+  app.use(secureHeaders({ xFrameOptions: 'DENY' }));
+  app.use(async (c, next) => {
+    await next();
+    // Pages bring their own, with the same words.
+    if (!c.res.headers.has(POLICY)) c.res.headers.set(POLICY, "default-src 'none'; frame-ancestors 'none'");
+    deps.cors.finish(c.req.raw, c.res.headers);
   });
 
   for (const [path, rows] of ROWS) {
@@ -70,10 +78,11 @@ export function createApp(deps: Dependencies) {
         return toResponse(reply);
       });
     }
+    app.options(path, (c) => deps.cors.preflight(c.req.raw, rows));
     app.all(path, (c) => {
       const methods = rows.map(({ method }) => method);
       const message = `${c.req.path} takes ${methods.join(' and ')}, not ${c.req.method}.`;
-      const allow = methods.map((method) => (method === 'GET' ? 'GET, HEAD' : method)).join(', ');
+      const allow = [...methodsOf(rows), 'OPTIONS'].join(', ');
       const record = Object.assign(c.get('record'), { door: rows[0]?.door ?? 'own' });
       return renderError(new CoreError('method_not_allowed', message), record, { Allow: allow });
     });

@@ -7,6 +7,7 @@ import type { Reply } from './http/reply.ts';
 import type { Trace } from './http/trace.ts';
 import type { Access, Asker } from './middleware/access.ts';
 import type { Admission } from './middleware/admission.ts';
+import type { Cors } from './middleware/cors.ts';
 import type { ModelProvider } from './model-provider.ts';
 
 export interface Dependencies {
@@ -18,6 +19,7 @@ export interface Dependencies {
   images: ImageEncoder;
   admission: Admission;
   access: Access;
+  cors: Cors;
   /** The document of GET /openapi.json. */
   openapi: { info: { version: string } };
   /** Serves the static files; absent where the Worker runs without them. */

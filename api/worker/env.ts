@@ -36,6 +36,8 @@ export const Env = z.object({
   FLOOD: z.custom<RateLimit>(isLimiter, 'not a rate limiter').optional(),
   /** Who is answered without a key: see access/policy.ts. */
   [ENVARS.access]: z.string().optional(),
+  /** Origins of pages that may read answers, separated by spaces or commas; absent: none. `*`: every page. */
+  CORS_ORIGINS: z.string().optional(),
   /** Seconds for which a key is used before it is read again: how long a revocation may take to arrive. */
   [ENVARS.keySeconds]: z.coerce.number().positive().max(60).default(30),
   /** The plan of Cloudflare Workers that this is deployed on: what a request may hold follows from it. */

@@ -15,6 +15,7 @@ import { createImageEncoder, probeImageEncoder } from './image-client.ts';
 import { createLock, withLease } from './isolate/lease.ts';
 import { type Access, createAccess } from './middleware/access.ts';
 import { createAdmission } from './middleware/admission.ts';
+import { createCors, readOrigins } from './middleware/cors.ts';
 import { provideModel, providePublishedModel } from './model-provider.ts';
 import { logRequest, pointsTo } from './observe/finished.ts';
 import { createMetrics } from './observe/metrics.ts';
@@ -55,13 +56,15 @@ function assemble(env: Env) {
       })
     : provideModel(bundledModel, engine, limits);
   const files = assets && ((request: Request) => assets.fetch(request));
+  const origins = readOrigins(env.CORS_ORIGINS);
   const metrics = createMetrics(crypto.randomUUID().slice(0, 8));
   const observers = [metrics.observe, logRequest, ...(points ? [pointsTo(points)] : [])];
   return createApp({
     provider,
     images,
     admission: createAdmission(),
-    access: accessOf(env),
+    access: accessOf(env, origins),
+    cors: createCors('origins' in origins ? origins.origins : []),
     openapi,
     files,
     observers,
@@ -69,12 +72,15 @@ function assemble(env: Env) {
   });
 }
 
-function accessOf({ KEYS: namespace, ACCESS: access, KEY_SECONDS: seconds, USAGE: usage, FLOOD: flood }: Env): Access {
+function accessOf(env: Env, listed: ReturnType<typeof readOrigins>): Access {
+  const { KEYS: namespace, ACCESS: access, KEY_SECONDS: seconds, USAGE: usage, FLOOD: flood } = env;
   const secondsUnknown = Math.min(seconds, 5);
   const keys = namespace && createKeyCache(namespace, { seconds, secondsUnknown });
   const limits =
     usage && createLimits({ counterOf: (digest) => usage.getByName(digest), flood, background: waitUntil });
-  return createAccess({ policy: policyOf({ access, hasKeys: keys !== undefined }), keys, limits });
+  if ('problem' in listed) return createAccess({ policy: listed });
+  const policy = policyOf({ access, hasKeys: keys !== undefined });
+  return createAccess({ policy, keys, limits, origins: listed.origins });
 }
 
 /** Calls to the encoder are signed where there are keys. */

@@ -74,7 +74,7 @@ describe('mistakes get their own code, status and sentence', () => {
     expect(answer.request_id).toBe('conformance-1');
     expect(response.headers.get('x-request-id')).toBe('conformance-1');
     expect(response.headers.get('content-type')).toContain('application/problem+json');
-    expect(response.headers.get('access-control-allow-origin')).toBe('*');
+    expect(response.headers.get('x-content-type-options')).toBe('nosniff');
     if (param !== undefined) expect(answer.error.param).toBe(param);
     if (item !== undefined) expect(answer.item).toBe(item);
     expect(response.headers.get('www-authenticate')).toBe(code === 'unauthorized' ? 'Bearer' : null);

@@ -146,6 +146,22 @@ test('a key that is revoked by the command is refused without a restart', async 
   await expect.poll(async () => (await ask(key)).status).toBe(401);
 });
 
+test.each(['/', '/style.css', '/samples/cat.jpg'])('the file %s may be framed by nobody', async (path) => {
+  const response = await fetch(`${url}${path}`);
+  expect(response.status).toBe(200);
+  expect(response.headers.get('content-security-policy')).toMatch(/^default-src 'self'; .*; frame-ancestors 'none'$/);
+  for (const [name, value] of [
+    ['x-content-type-options', 'nosniff'],
+    ['x-frame-options', 'DENY'],
+    ['referrer-policy', 'no-referrer'],
+  ] as const)
+    expect(response.headers.get(name)).toBe(value);
+});
+
+test('the list of those headers is no file', async () => {
+  expect((await fetch(`${url}/_headers`)).status).toBe(404);
+});
+
 test('in all of that no key was printed, not even a wrong one', async () => {
   await ask(file.secrets.good, { input: 'a dog' }, `/embed?key=${'x'.repeat(10)}`);
   expect(sent.size).toBeGreaterThan(8);

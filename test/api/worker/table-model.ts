@@ -6,6 +6,7 @@ import type { Dependencies } from '../../../api/worker/dependencies.ts';
 import { createImageEncoder } from '../../../api/worker/image-client.ts';
 import { createAccess } from '../../../api/worker/middleware/access.ts';
 import { createAdmission } from '../../../api/worker/middleware/admission.ts';
+import { createCors } from '../../../api/worker/middleware/cors.ts';
 import { provideModel } from '../../../api/worker/model-provider.ts';
 import vocabulary from '../../../contracts/vectors/tokenizer/vocabulary.txt?raw';
 
@@ -98,7 +99,16 @@ export function appOf(source: ModelSource, parts: Partial<Dependencies> = {}) {
   const openapi = { info: { version: '1' } };
   // As `npm start` has it: whoever asks for localhost needs no key.
   const access = createAccess({ policy: { who: 'loopback' } });
-  const app = createApp({ provider, images, admission: createAdmission(), access, openapi, ...observed, ...parts });
+  const app = createApp({
+    provider,
+    images,
+    admission: createAdmission(),
+    access,
+    cors: createCors([]),
+    openapi,
+    ...observed,
+    ...parts,
+  });
   const post = (path: string, body: object) =>
     app.request(path, {
       method: 'POST',
