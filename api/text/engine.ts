@@ -19,6 +19,8 @@ export interface Tokenizer {
   special: { before: TokenIds; after: TokenIds };
   /** The entry of the vocabulary with that id. */
   piece(id: number): string;
+  /** Id of the token that stands for what the vocabulary does not have. */
+  unknown: number;
 }
 
 /** A request's turn on the thread that it shares with others: its work is cut into blocks, and asks before each of them. */

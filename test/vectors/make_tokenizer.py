@@ -3,13 +3,16 @@
     python test/vectors/make_tokenizer.py            # nasty.json from the committed vocabulary
     python test/vectors/make_tokenizer.py --train DATA  # also a new vocabulary.txt from DATA/text
 
-The vocabulary has no entry in `added_tokens`: a literal "[CLS]" in a text is three ordinary words.
+The vocabulary has no entry in `added_tokens`: a literal "[CLS]" in a text is three ordinary words. Where symbols are glued
+to a word that is unknown with them, `apart` has the ids of the text with spaces around those symbols, unknown neighbours
+of one word as one.
 """
 
 import gzip
 import json
 import random
 import sys
+import unicodedata
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,6 +20,7 @@ from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
 
 VECTORS = Path(__file__).parents[2] / "contracts/vectors/tokenizer"
 VOCABULARY_SIZE = 2048
+UNKNOWN = 1
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]"]
 LANGUAGES = ("en", "de", "fr", "cs")
 
@@ -96,8 +100,54 @@ def class_texts(random_source: random.Random, count: int) -> Iterator[str]:
         yield "".join(f"a{chr(random_source.randint(low, high))}b " for _ in range(12))
 
 
+def is_symbol(character: str) -> bool:
+    return (
+        unicodedata.category(character)[0] == "S"
+        or unicodedata.category(character) == "Me"
+        or "\U0001f000" <= character < "\U0001fb00"
+    )
+
+
+def ids_apart(tokenizer: Tokenizer, text: str) -> list[int]:
+    ids: list[int] = []
+    for word, _ in tokenizer.pre_tokenizer.pre_tokenize_str(tokenizer.normalizer.normalize_str(text)):
+        of_word = [token.id for token in tokenizer.model.tokenize(word)]
+        if of_word == [UNKNOWN]:
+            spaced = "".join(f" {character} " if is_symbol(character) else character for character in word)
+            parts = [token.id for part in spaced.split(" ") if part for token in tokenizer.model.tokenize(part)]
+            of_word = [id for n, id in enumerate(parts) if not (id == UNKNOWN and parts[n - 1 : n] == [UNKNOWN])]
+        ids += of_word
+    return ids
+
+
 def valid(text: str) -> bool:
     return not any(0xD800 <= ord(character) <= 0xDFFF for character in text)
+
+
+def glued_texts(random_source: random.Random, count: int) -> Iterator[str]:
+    """Words with emoji and signs before, inside and behind."""
+    symbols = [
+        "\U0001f44d",
+        "\U0001f44d\U0001f3fd",
+        "\u2764\ufe0f",
+        "\U0001f469\u200d\U0001f4bb",
+        "1\ufe0f\u20e3",
+        "\u20ac",
+        "$",
+        "+",
+        "\u2192",
+        "\u00a9",
+    ]
+    words = ["dog", "Hund", "xylograph\u0142", "\u0441\u043e\u0431\u0430\u043a\u0430", "3", "l'homme", "\u72ac", ""]
+    for _ in range(count):
+        yield "".join(
+            random_source.choice(random_source.choice([symbols, words])) for _ in range(random_source.randint(1, 5))
+        )
+
+
+def case_of(tokenizer: Tokenizer, text: str) -> dict:
+    ids, apart = tokenizer.encode(text).ids, ids_apart(tokenizer, text)
+    return {"text": text, "ids": ids} if ids == apart else {"text": text, "ids": ids, "apart": apart}
 
 
 def main() -> None:
@@ -113,7 +163,8 @@ def main() -> None:
     texts = list(FIXED)
     texts += random_texts(random_source, 2000, [text for text in FIXED if " " in text.strip()])
     texts += class_texts(random_source, 600)
-    cases = [{"text": text, "ids": tokenizer.encode(text).ids} for text in texts if valid(text)]
+    texts += glued_texts(random_source, 400)
+    cases = [case_of(tokenizer, text) for text in texts if valid(text)]
 
     lines = ",\n".join(json.dumps(case, ensure_ascii=True, separators=(",", ":")) for case in cases)
     (VECTORS / "nasty.json").write_text(

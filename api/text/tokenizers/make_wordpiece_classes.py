@@ -3,9 +3,11 @@
     python api/text/tokenizers/make_wordpiece_classes.py
 
 Asked of the library one code point at a time instead of taken from `\\p{...}`: its tables are of Unicode 8 (and 12 for
-decomposition), a JavaScript engine's are of the year it was built in, and the two runtimes here differ in that.
+decomposition), a JavaScript engine's are of the year it was built in, and the two runtimes here differ in that. SYMBOL is
+our own class, of Python's tables.
 """
 
+import unicodedata
 from collections.abc import Callable
 from pathlib import Path
 
@@ -21,6 +23,15 @@ def only(name: str) -> normalizers.BertNormalizer:
 CLEAN, HAN, STRIP = only("clean_text"), only("handle_chinese_chars"), only("strip_accents")
 NFD, WORDS = normalizers.NFD(), pre_tokenizers.BertPreTokenizer()
 
+PICTOGRAPHS = range(0x1F000, 0x1FB00)  # blocks of emoji, with what is not assigned yet
+
+
+def is_symbol(c: str) -> bool:
+    """A symbol, or a frame around the character before it."""
+    category = unicodedata.category(c)
+    return category.startswith("S") or category == "Me" or ord(c) in PICTOGRAPHS
+
+
 CLASSES: list[tuple[str, str, Callable[[str], bool]]] = [
     ("DROPPED", "clean_text removes it", lambda c: CLEAN.normalize_str(f"a{c}a") == "aa"),
     ("SPACE", "clean_text makes it a space", lambda c: CLEAN.normalize_str(f"a{c}a") == "a a"),
@@ -28,6 +39,7 @@ CLASSES: list[tuple[str, str, Callable[[str], bool]]] = [
     ("MARK", "strip_accents removes it", lambda c: STRIP.normalize_str(f"a{c}") == "a"),
     ("PUNCTUATION", "a word of its own", lambda c: len(WORDS.pre_tokenize_str(f"a{c}a")) == 3),
     ("DECOMPOSED", "NFD changes it", lambda c: NFD.normalize_str(c) != c),
+    ("SYMBOL", "emoji, signs and other symbols, which are no part of the word that they are glued to", is_symbol),
 ]
 
 

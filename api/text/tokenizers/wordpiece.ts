@@ -1,7 +1,7 @@
-// WordPiece with BERT's normalisation, exact against Hugging Face `tokenizers`, with every token's place in the text.
+// WordPiece with BERT's normalisation, exact against Hugging Face `tokenizers` but for words with symbols glued to them.
 import type { WordPieceTokenizer } from '../../../contracts/src/model/manifest.ts';
 import type { ReadArtefact, Tokenizer, Tokens } from '../engine.ts';
-import { DECOMPOSED, DROPPED, HAN, MARK, PUNCTUATION, SPACE } from './wordpiece-classes.ts';
+import { DECOMPOSED, DROPPED, HAN, MARK, PUNCTUATION, SPACE, SYMBOL } from './wordpiece-classes.ts';
 
 /** Both runtimes have it; this box sees neither runtime's types. */
 declare class TextDecoder {
@@ -30,41 +30,53 @@ export function createWordPiece(
     longest = Math.max(longest, piece.length);
   }
 
-  /** Longest match first; appends (id, end) pairs relative to the word, or one unknown token. */
-  function split(word: string, found: number[]): void {
+  /** Longest match first; appends (id, end) pairs with ends relative to the word, or nothing where it does not fit. */
+  function split(part: string, from: number, found: number[]): boolean {
     const before = found.length;
     let start = 0;
-    if (word.length > MAX_WORD && [...word].length > MAX_WORD) start = -1;
-    while (start >= 0 && start < word.length) {
-      let end = Math.min(word.length, start + longest);
+    if (part.length > MAX_WORD && [...part].length > MAX_WORD) return false;
+    while (start < part.length) {
+      let end = Math.min(part.length, start + longest);
       let id: number | undefined;
       for (; end > start; end--) {
-        const piece = word.slice(start, end);
+        const piece = part.slice(start, end);
         id = ids.get(start > 0 ? `##${piece}` : piece);
         if (id !== undefined) break;
       }
-      if (id === undefined) start = -1;
-      else {
-        found.push(id, end);
-        start = end;
+      if (id === undefined) {
+        found.length = before;
+        return false;
       }
+      found.push(id, from + end);
+      start = end;
     }
-    if (start < 0) {
-      found.length = before;
-      found.push(unk_id, word.length);
+    return true;
+  }
+
+  /**
+   * A word that does not fit is one unknown token, as in BERT, unless symbols are glued to it: then it is read as if they
+   * stood apart, and what is unknown side by side is one token. So only words change of which some part is known.
+   */
+  function readWord(word: string, found: number[]): void {
+    if (split(word, 0, found)) return;
+    for (const { 0: part, index } of IS_SYMBOL.test(word) ? word.matchAll(PART) : [{ 0: word, index: 0 }]) {
+      if (split(part, index, found)) continue;
+      if (found.at(-2) === unk_id) found.length -= 2;
+      found.push(unk_id, index + part.length);
     }
   }
 
   return {
     special: { before: [cls_id], after: [sep_id] },
     piece: (id) => pieces[id] ?? '',
+    unknown: unk_id,
     encode(text) {
       const { units, starts, ends } = normalise(text);
       const tokens: Tokens = { ids: [], starts: [], ends: [] };
       const found: number[] = [];
       for (const match of units.matchAll(WORD)) {
         found.length = 0;
-        split(match[0], found);
+        readWord(match[0], found);
         let from = match.index;
         for (let i = 0; i < found.length; i += 2) {
           const to = match.index + (found[i + 1] ?? 0);
@@ -82,6 +94,8 @@ export function createWordPiece(
 // ------------------------------------------------------------------ normalisation: clean, space Han, NFD, drop marks, lower
 
 const WORD = new RegExp(`[${PUNCTUATION}]|[^ ${PUNCTUATION}]+`, 'gu');
+const IS_SYMBOL = new RegExp(`[${SYMBOL}]`, 'u');
+const PART = new RegExp(`[${SYMBOL}]|[^${SYMBOL}]+`, 'gu');
 const PLAIN = /^[\x20-\x7e]*$/;
 const IS_DROPPED = new RegExp(`[${DROPPED}]`, 'u');
 const IS_SPACE = new RegExp(`[${SPACE}]`, 'u');

@@ -7,6 +7,8 @@ import { PLAN_LIMITS } from '../../../contracts/src/api/limits.ts';
 import type { ModelManifest } from '../../../contracts/src/model/manifest.ts';
 
 export const DIMENSIONS = 512;
+/** Of words that begin with a question mark. */
+export const UNKNOWN = 3;
 export const SPACE = `sha256:${'5'.repeat(64)}`;
 
 /** Numbers of a normal distribution, always the same for a seed. */
@@ -43,9 +45,11 @@ export function wordModel(): Model {
     tokenizer: async () => ({
       special: { before: [1], after: [2] },
       piece: String,
+      unknown: UNKNOWN,
       encode(text) {
         const words = [...text.matchAll(/\S+/g)];
-        const idOf = (word: string) => [...word].reduce((id, letter) => id * 31 + letter.charCodeAt(0), 7) % 1_000_003;
+        const idOf = (word: string) =>
+          word.startsWith('?') ? UNKNOWN : [...word].reduce((id, letter) => id * 31 + letter.charCodeAt(0), 7) % 1_000_003;
         return {
           ids: words.map(([word]) => idOf(word)),
           starts: words.map(({ index }) => index),
