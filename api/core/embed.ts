@@ -1,9 +1,9 @@
 // From items to embeddings in the same order: what every request for embeddings comes down to.
-import type { Modality, Truncate, TruncationReceipt, Usage } from '../../contracts/src/api/embed.ts';
+import type { Modality, OnError, Truncate, TruncationReceipt, Usage } from '../../contracts/src/api/embed.ts';
 import type { Turn } from '../text/engine.ts';
 import { CoreError } from './errors.ts';
 import { type Item, nameOf, type Place, type PlacedItem, placeItems, placeParts } from './items/items.ts';
-import { ofImage, type ReadImage, type ReadText, readPart } from './items/read.ts';
+import { ofImage, type ReadImage, type ReadText, readPart, type TextReader } from './items/read.ts';
 import { checkSize } from './limits.ts';
 import { chooseDimensions, chooseModel, type Model, quantisationOf, type Tier } from './model.ts';
 import { cutAndNormalise, cutUnit, isUnit, type Quantisation } from './vectors/vectors.ts';
@@ -12,8 +12,15 @@ export interface Space {
   id: string;
   embedDim: number;
 }
-/** Unit vectors of full length in the order of the files; an error in the place of a file that is at fault. */
-export type ImageEncoder = (files: Uint8Array[], space: Space) => Promise<(Float32Array | CoreError)[]>;
+/**
+ * Unit vectors of full length in the order of the files; an error in the place of a file that is at fault. With `partial`
+ * every file has a result; with `fail` those after the first error may be missing.
+ */
+export type ImageEncoder = (
+  files: Uint8Array[],
+  space: Space,
+  options?: { onError: OnError },
+) => Promise<(Float32Array | CoreError)[]>;
 
 /** What computes, which decides how long a token takes. The tokenizer's work is counted in UTF-16 code units. */
 export type WorkKind = Tier | 'tokenizer';
@@ -48,6 +55,8 @@ export interface EmbedOptions {
   tier: Tier;
   dimensions: number;
   truncate: Truncate;
+  /** What becomes of texts that are not understood; absent: `flag`. */
+  unknown?: TextReader['unknown'];
 }
 
 export interface EmbedInput {
@@ -74,51 +83,123 @@ export interface EmbedOutput {
   pixels: number;
 }
 
+/** With an error in the place of every item that has no vector. */
+export interface PartialOutput extends Omit<EmbedOutput, 'embedded'> {
+  outcomes: (Embedded | CoreError)[];
+}
+
+/** Fails with the first item that has no vector. */
 export async function embed(model: Model, engines: Engines, asked: EmbedInput): Promise<EmbedOutput> {
+  const { outcomes, ...output } = await attempt(model, engines, { ...asked, onError: 'fail' });
+  return { ...output, embedded: outcomes.map(orThrow) };
+}
+
+/** Fails only where the request as a whole cannot be answered, such as for a model that is not there. */
+export function embedPartially(model: Model, engines: Engines, asked: EmbedInput): Promise<PartialOutput> {
+  return attempt(model, engines, { ...asked, onError: 'partial' });
+}
+
+async function attempt(
+  model: Model,
+  engines: Engines,
+  { onError, ...asked }: EmbedInput & { onError: OnError },
+): Promise<PartialOutput> {
   const { id, tier } = chooseModel(model, asked.model);
   const dimensions = chooseDimensions(model, asked.dimensions, asked.dimensionsField);
-  const options = { tier, dimensions, truncate: asked.truncate ?? 'end' };
   const { maxTokens } = asked;
-  const placed = placeItems(asked.input, asked.field ?? 'input').map((item) => ({ ...item, maxTokens }));
-  const { embedded, usage, pixels } = await embedItems({ model, engines }, placed, options);
+  const items = placeItems(asked.input, asked.field ?? 'input').map((item) => ({ ...item, maxTokens }));
+  const options = { tier, dimensions, truncate: asked.truncate ?? 'end', onError };
+  const { outcomes, usage, pixels } = await attemptItems({ model, engines }, items, options);
   const { space_id } = model.manifest;
-  return { model: id, space_id, dimensions, quantisation: quantisationOf(model), embedded, usage, pixels };
+  return { model: id, space_id, dimensions, quantisation: quantisationOf(model), outcomes, usage, pixels };
+}
+
+function orThrow<T>(outcome: T | CoreError): T {
+  if (outcome instanceof CoreError) throw outcome;
+  return outcome;
 }
 
 type ReadPart = { place: Place } & (ReadText | ReadImage);
-type Vectors = Map<ReadPart, Float32Array | undefined>;
+type Vectors = Map<ReadPart, Float32Array | CoreError | undefined>;
+interface Context {
+  model: Model;
+  engines: Engines;
+}
 
+/** Fails with the first item that has no vector. */
 export async function embedItems(
-  { model, engines }: { model: Model; engines: Engines },
+  context: Context,
   items: PlacedItem[],
-  { tier, dimensions, truncate }: EmbedOptions,
+  options: EmbedOptions,
 ): Promise<Pick<EmbedOutput, 'embedded' | 'usage' | 'pixels'>> {
-  const reader = { tokenizer: await model.tokenizer(), manifest: model.manifest, tier, truncate };
-  const read = items.map((item) =>
-    placeParts(item).map((placed): ReadPart => ({ place: placed.place, ...readPart(placed, reader) })),
-  );
-  const parts = read.flat();
-  const texts = parts.filter((part) => part.modality === 'text');
-  const images = parts.filter((part) => part.modality === 'image');
+  const { outcomes, ...output } = await attemptItems(context, items, { ...options, onError: 'fail' });
+  return { ...output, embedded: outcomes.map(orThrow) };
+}
 
-  const tokens = texts.reduce((sum, { truncation }) => sum + truncation.tokens_seen, 0);
-  checkSize({ tier, items: parts.length, tokens }, model.limits);
+async function attemptItems(
+  { model, engines }: Context,
+  items: PlacedItem[],
+  { tier, dimensions, truncate, unknown, onError }: EmbedOptions & { onError: OnError },
+): Promise<Pick<PartialOutput, 'outcomes' | 'usage' | 'pixels'>> {
+  const reader = { tokenizer: await model.tokenizer(), manifest: model.manifest, tier, truncate, unknown };
+  const orError = <T>(work: () => T): T | CoreError => {
+    try {
+      return work();
+    } catch (error) {
+      if (onError === 'partial' && error instanceof CoreError) return error;
+      throw error;
+    }
+  };
+  const read = items.map((item) =>
+    orError(() => placeParts(item).map((placed): ReadPart => ({ place: placed.place, ...readPart(placed, reader) }))),
+  );
+  const parts = partsIn(read);
+  checkSize({ tier, items: parts.length, tokens: sumUp(parts).usage.prompt_tokens }, model.limits);
 
   // Images first: an image encoder that is down should not have cost the computation of the texts.
-  const vectors = new Map<ReadPart, Float32Array | undefined>([
-    ...(await encodeImages(model, engines.images, images)),
-    ...(await encodeTexts({ model, tier }, engines.admit, texts)),
-  ]);
-  const embedded = read.map((parts): Embedded => {
-    const embedding = finish(parts, { vectors, dimensions });
-    const [part] = parts;
-    if (part && parts.length === 1) return { ...receipt(part), embedding };
-    const modalities = new Set(parts.map(({ modality }) => modality));
-    const modality = modalities.size > 1 ? 'mixed' : (part?.modality ?? 'mixed');
-    return { modality, embedding, parts: parts.map(receipt) };
-  });
-  const usage = { prompt_tokens: tokens, images: images.length, total_tokens: tokens };
-  return { embedded, usage, pixels: images.reduce((sum, image) => sum + image.pixels, 0) };
+  const images = parts.filter((part) => part.modality === 'image');
+  const vectors: Vectors = await encodeImages(model, engines.images, { images, onError });
+  const answerable = read.map((parts) => (parts instanceof CoreError ? parts : (errorIn(parts, vectors) ?? parts)));
+  const texts = partsIn(answerable).filter((part) => part.modality === 'text');
+  for (const [text, vector] of await encodeTexts({ model, tier }, engines.admit, texts)) vectors.set(text, vector);
+
+  const outcomes = answerable.map((parts) =>
+    parts instanceof CoreError ? parts : orError(() => combine(parts, { vectors, dimensions })),
+  );
+  const used = partsIn(answerable.filter((_, index) => !(outcomes[index] instanceof CoreError)));
+  return { outcomes, ...sumUp(used) };
+}
+
+function errorIn(parts: ReadPart[], vectors: Vectors): CoreError | undefined {
+  return parts.map((part) => vectors.get(part)).find((vector) => vector instanceof CoreError);
+}
+
+function partsIn(read: (ReadPart[] | CoreError)[]): ReadPart[] {
+  return read.flatMap((parts) => (parts instanceof CoreError ? [] : parts));
+}
+
+function sumUp(parts: ReadPart[]): Pick<EmbedOutput, 'usage' | 'pixels'> {
+  let [tokens, images, pixels] = [0, 0, 0];
+  for (const part of parts) {
+    if (part.modality === 'text') tokens += part.truncation.tokens_seen;
+    else {
+      images += 1;
+      pixels += part.pixels;
+    }
+  }
+  return { usage: { prompt_tokens: tokens, images, total_tokens: tokens }, pixels };
+}
+
+function combine(parts: ReadPart[], { vectors, dimensions }: { vectors: Vectors; dimensions: number }): Embedded {
+  const computed = parts.map((part) => checkUnit(vectors.get(part), part.place));
+  const [whole] = computed.length === 1 ? computed : [meanOf(computed)];
+  // Both encoders give unit vectors, so only a shorter one needs its length again.
+  const embedding = checkUnit(whole && cutUnit(whole, dimensions), parts[0]?.place);
+  const [part] = parts;
+  if (part && parts.length === 1) return { ...receipt(part), embedding };
+  const modalities = new Set(parts.map(({ modality }) => modality));
+  const modality = modalities.size > 1 ? 'mixed' : (part?.modality ?? 'mixed');
+  return { modality, embedding, parts: parts.map(receipt) };
 }
 
 function receipt(part: ReadPart): EmbeddedPart {
@@ -129,17 +210,19 @@ function receipt(part: ReadPart): EmbeddedPart {
 async function encodeImages<T extends ReadImage & { place: Place }>(
   { manifest }: Model,
   encode: ImageEncoder,
-  images: T[],
-): Promise<[T, Float32Array | undefined][]> {
-  if (images.length === 0) return [];
+  { images, onError }: { images: T[]; onError: OnError },
+): Promise<Map<T, Float32Array | CoreError | undefined>> {
+  if (images.length === 0) return new Map();
   const space = { id: manifest.space_id, embedDim: manifest.embed_dim };
   const files = images.map(({ file }) => file);
-  const results = await encode(files, space);
-  return images.map((image, index) => {
-    const result = results[index];
-    if (result instanceof CoreError) throw ofImage(result, image.place);
-    return [image, result];
-  });
+  const results = await encode(files, space, { onError });
+  return new Map(
+    images.map((image, index) => {
+      const result = results[index];
+      const outcome = result instanceof CoreError ? ofImage(result, image.place) : result;
+      return [image, onError === 'fail' ? orThrow(outcome) : outcome];
+    }),
+  );
 }
 
 async function encodeTexts<T extends { ids: ReadText['ids'] }>(
@@ -157,13 +240,6 @@ async function encodeTexts<T extends { ids: ReadText['ids'] }>(
   return texts.map((text, index) => [text, vectors[index]]);
 }
 
-/** Both encoders give unit vectors, so only a shorter one needs its length again. What is not finite never leaves. */
-function finish(parts: ReadPart[], { vectors, dimensions }: { vectors: Vectors; dimensions: number }): Float32Array {
-  const computed = parts.map((part) => checkUnit(vectors.get(part), part.place));
-  const [whole] = computed.length === 1 ? computed : [meanOf(computed)];
-  return checkUnit(whole && cutUnit(whole, dimensions), parts[0]?.place);
-}
-
 /** At unit length, so that the sum will do. Of whole vectors, so that every part counts the same however much is cut. */
 function meanOf(vectors: Float32Array[]): Float32Array {
   const length = vectors[0]?.length ?? 0;
@@ -171,8 +247,9 @@ function meanOf(vectors: Float32Array[]): Float32Array {
   return cutAndNormalise(sum, length);
 }
 
-function checkUnit(vector: Float32Array | undefined, place: Place | undefined): Float32Array {
-  if (vector && isUnit(vector)) return vector;
+/** What is not finite never leaves. */
+function checkUnit(vector: Float32Array | CoreError | undefined, place: Place | undefined): Float32Array {
+  if (vector instanceof Float32Array && isUnit(vector)) return vector;
   const message = `The model's output for item ${place ? nameOf(place) : 0} is not a finite unit vector.`;
   throw new CoreError('non_finite_embedding', message, { ...place });
 }

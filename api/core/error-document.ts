@@ -1,5 +1,5 @@
 // The error document of the Worker and of the image encoder. Their HTTP hosts turn it into responses.
-import { ERROR_STATUS, type ErrorBody, type ErrorCode } from '../../contracts/src/api/error.ts';
+import { ERROR_STATUS, type ErrorBody, type ErrorCode, type ErrorMember } from '../../contracts/src/api/error.ts';
 import { CoreError } from './errors.ts';
 
 const UNTIL_SOMEBODY_ACTS = new Set<ErrorCode>(['quota_exceeded', 'not_configured']);
@@ -17,7 +17,7 @@ export interface ErrorDocument {
 export function errorDocument(thrown: unknown, requestId: string): ErrorDocument {
   const error = thrown instanceof CoreError ? thrown : new CoreError('internal_error', 'The server failed to answer.');
   const { code, message } = error;
-  const { param, item, retryAfterSeconds } = error.details;
+  const { item, retryAfterSeconds } = error.details;
   const status = ERROR_STATUS[code];
   const isTemporary = (status === 429 || status === 503) && code !== 'not_configured';
   const seconds = retryAfterSeconds ?? (isTemporary ? 1 : undefined);
@@ -38,9 +38,14 @@ export function errorDocument(thrown: unknown, requestId: string): ErrorDocument
       code,
       request_id: requestId,
       ...(item === undefined ? {} : { item }),
-      error: { message, type: openAiType(code, status), param: param ?? null, code },
+      error: errorMember(error),
     },
   };
+}
+
+/** The same problem in OpenAI's form. */
+export function errorMember({ code, message, details: { param } }: CoreError): ErrorMember {
+  return { message, type: openAiType(code, ERROR_STATUS[code]), param: param ?? null, code };
 }
 
 function openAiType(code: ErrorCode, status: number): string {

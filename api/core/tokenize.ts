@@ -36,7 +36,13 @@ export async function tokenize(model: Model, asked: TokenizeInput): Promise<Toke
     const message = `The texts have ${chars} characters together; the limit is ${LIMITS.text_chars}.`;
     throw new CoreError('text_too_long', message, { param: field });
   }
-  const reader = { tokenizer: await model.tokenizer(), manifest: model.manifest, tier, truncate };
+  const reader: TextReader = {
+    tokenizer: await model.tokenizer(),
+    manifest: model.manifest,
+    tier,
+    truncate,
+    unknown: 'flag',
+  };
   const texts = input.map((text) => tokensOf(text, reader, units));
   return { model: id, context_length: model.manifest.text.context_length, texts };
 }
@@ -48,9 +54,17 @@ function tokensOf(text: string, reader: TextReader, units: OffsetUnits): Tokeniz
   const special = (id: number): TextToken => {
     return { id, piece: tokenizer.piece(id), text: '', special: true, start: null, end: null, read: true };
   };
-  // To embed nothing is refused; that it has no tokens is an answer.
+  // To embed nothing is refused, and so is what is not understood; which tokens a text has is an answer.
   const count = before.length + after.length;
-  const nothing = { truncated: false, tokens_seen: count, tokens_total: count, cut_at_char: null };
+  const nothing: TruncationReceipt = {
+    truncated: false,
+    tokens_seen: count,
+    tokens_total: count,
+    cut_at_char: null,
+    tokens_unknown: 0,
+    chars_unknown: 0,
+    understood: false,
+  };
   const known: Tokenizer = { ...tokenizer, encode: () => ({ ids, starts, ends }) };
   const truncation = ids.length === 0 ? nothing : readText(text, { ...reader, tokenizer: known }).truncation;
   const cut = truncation.tokens_total - truncation.tokens_seen;

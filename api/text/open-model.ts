@@ -36,7 +36,9 @@ export async function openModel(
       student = await engine.open(text, read);
       return student.encode;
     }),
-    static: once(async () => createStaticEncode(openTable(fast.table, await read(fast.table.file)))),
+    static: once(async () =>
+      createStaticEncode(openTable(fast.table, await read(fast.table.file)), text.tokenizer.unk_id),
+    ),
     async close() {
       source.close?.();
       await student?.close();

@@ -23,15 +23,21 @@ export function createImageEncoder(
   url: string | undefined,
   { timeoutMs = TIMEOUT_MS, send = (address, init) => fetch(address, init) }: ImageEncoderOptions = {},
 ): ImageEncoder {
-  return async function encodeImages(files, space) {
-    if (!url) throw unavailable('no image encoder is configured (ENCODER_URL)');
+  return async function encodeImages(files, space, { onError } = { onError: 'fail' }) {
     const results: (Float32Array | CoreError)[] = [];
-    for (const group of callsOf(files)) {
-      results.push(...(await call(group, space, { url: `${url}/encode`, timeoutMs, send })));
-      // The request is refused for a single bad file, so the files after it need not be encoded.
-      if (results.some((result) => result instanceof CoreError)) break;
+    try {
+      if (!url) throw unavailable('no image encoder is configured (ENCODER_URL)');
+      for (const group of callsOf(files)) {
+        results.push(...(await call(group, space, { url: `${url}/encode`, timeoutMs, send })));
+        // The request is refused for a single bad file, so the files after it need not be encoded.
+        if (onError === 'fail' && results.some((result) => result instanceof CoreError)) break;
+      }
+      return results;
+    } catch (error) {
+      if (onError === 'fail' || !(error instanceof CoreError)) throw error;
+      // What fails once is not tried for the rest: each try may wait for as long.
+      return [...results, ...files.slice(results.length).map(() => error)];
     }
-    return results;
   };
 }
 

@@ -1,7 +1,7 @@
 // Every document that two parts exchange, by name: a JSON Schema, a Python type and golden examples exist for each.
 import { ApiKey, ApiKeyFile } from './api/api-key.ts';
 import { BulkDone, BulkError, BulkLine, BulkResult, BulkShard } from './api/bulk.ts';
-import { EmbedRequest, EmbedResponse } from './api/embed.ts';
+import { EmbedRequest, EmbedResponse, PartialEmbedResponse } from './api/embed.ts';
 import { EncodeRequest, EncodeResponse, EncoderHealth } from './api/encode.ts';
 import { ErrorBody } from './api/error.ts';
 import { LimitsReport } from './api/limits.ts';
@@ -49,6 +49,7 @@ export const DOCUMENTS = {
   ModelManifest,
   ModelPointer,
   ModelRelease,
+  PartialEmbedResponse,
   PipelineInput,
   PipelinePlan,
   ProgressLine,

@@ -215,6 +215,14 @@ export function refused(spaceId: string, dimensions: number): Refused[] {
       param: 'input',
     },
     {
+      code: 'not_understood',
+      why: 'a text of which no word is known',
+      path: '/similarity',
+      body: () => ({ a: 'a dog', b: ['a cat', '\u{1f44d}'] }),
+      param: 'b.1',
+      item: 1,
+    },
+    {
       code: 'text_too_long',
       why: 'a long text that may not be cut',
       body: () => ({ input: 'dog '.repeat(5000), truncate: 'none' }),

@@ -245,10 +245,10 @@ def test_the_exported_graph_ignores_padding_and_keeps_its_weights_outside(studen
     assert (padded_vector * alone).sum() > 0.999
 
 
-def test_static_vectors_are_normalised_means_and_no_token_gives_zeros():
-    rows = torch.tensor([[1.0, 0.0], [0.0, 1.0], [3.0, 0.0]])
-    expected = [[1.0, 0.0], [3 / math.sqrt(10), 1 / math.sqrt(10)], [0.0, 0.0]]
-    ids = [[0, 2], [1, 2], []]
+def test_static_vectors_are_normalised_means_of_known_tokens_and_none_gives_zeros():
+    rows = torch.tensor([[1.0, 0.0], [9.0, 9.0], [3.0, 0.0], [0.0, 1.0]])
+    expected = [[1.0, 0.0], [3 / math.sqrt(10), 1 / math.sqrt(10)], [0.0, 1.0], [0.0, 0.0], [0.0, 0.0]]
+    ids = [[0, 2], [3, 2], [UNK, 3, UNK], [UNK], []]
     np.testing.assert_allclose(StaticStudent(rows)(ids).detach().numpy(), expected, atol=1e-6)
     np.testing.assert_allclose(embed_static(rows.numpy(), ids), expected, atol=1e-6)
 

@@ -20,6 +20,7 @@ from torch import nn
 
 from contracts.types import PreprocessRecipe
 from towers.student import EPS, Block, TextStudent, quantize_rows
+from towers.wordpiece import UNK
 
 CONTRIB = "com.microsoft"
 IR_VERSION = 10  # the newest that onnxruntime-web reads
@@ -224,8 +225,8 @@ def session(file: Path, threads: int = 0) -> onnxruntime.InferenceSession:
 
 
 def embed_static(table_VE: np.ndarray, ids: list[list[int]]) -> np.ndarray:
-    """Unit vectors [N, E] of the static tier; zeros where a text has no token."""
-    sums = np.stack([table_VE[row].sum(0) if row else np.zeros(table_VE.shape[1], np.float32) for row in ids])
+    """Unit vectors [N, E] of the static tier; zeros where a text has no known token."""
+    sums = np.stack([table_VE[[i for i in row if i != UNK]].sum(0) for row in ids])
     return sums / np.maximum(np.linalg.norm(sums, axis=1, keepdims=True), 1e-12)
 
 

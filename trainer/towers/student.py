@@ -14,7 +14,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from towers.token_batches import batches_by_length, padded
-from towers.wordpiece import WordPiece
+from towers.wordpiece import UNK, WordPiece
 
 EPS = 1e-12  # BERT's layer norms
 Loss = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
@@ -119,15 +119,16 @@ class TextStudent(nn.Module):
 
 
 class StaticStudent(nn.Module):
-    """The static tier: the mean of token rows, L2-normalised; the length of a row is its token's weight."""
+    """The static tier: the mean of known tokens' rows, L2-normalised; the length of a row is its token's weight."""
 
     def __init__(self, rows_VE: torch.Tensor) -> None:
         super().__init__()
         self.rows = nn.EmbeddingBag.from_pretrained(rows_VE, freeze=False, mode="mean")
 
     def forward(self, ids: Sequence[list[int]]) -> torch.Tensor:
-        """Unit vectors [B, E]; a text without tokens gives zeros."""
+        """Unit vectors [B, E]; a text without known tokens gives zeros."""
         device = self.rows.weight.device
+        ids = [[i for i in row if i != UNK] for row in ids]
         lengths = torch.tensor([len(row) for row in ids], device=device)
         flat = torch.tensor([i for row in ids for i in row], dtype=torch.long, device=device)
         return F.normalize(self.rows(flat, lengths.cumsum(0) - lengths), dim=-1)

@@ -2,7 +2,7 @@
 import type { Truncate, TruncationReceipt } from '../../../contracts/src/api/embed.ts';
 import { LIMITS } from '../../../contracts/src/api/limits.ts';
 import type { ModelManifest } from '../../../contracts/src/model/manifest.ts';
-import type { TokenIds, Tokenizer } from '../../text/engine.ts';
+import type { TokenIds, Tokenizer, Tokens } from '../../text/engine.ts';
 import { CoreError } from '../errors.ts';
 import { checkImage, imageBytes } from '../images/check.ts';
 import type { Tier } from '../model.ts';
@@ -27,6 +27,11 @@ export interface TextReader {
   truncate: Truncate;
   /** Tokens that are read at most, special ones not counted; absent: what the model reads. */
   maxTokens?: number | undefined;
+  /**
+   * What becomes of a text of which no token is known: refused, or flagged in its receipt. Absent: refused by the static
+   * tier, which has no vector for it, and flagged by the student.
+   */
+  unknown?: 'refuse' | 'flag' | undefined;
 }
 
 export function readPart({ part, place, maxTokens }: PlacedPart, reader: TextReader): ReadText | ReadImage {
@@ -51,8 +56,9 @@ export function ofImage({ code, message }: CoreError, place: Place): CoreError {
 /** Token ids within the context length, special tokens included where the tier has them, and the receipt. */
 export function readText(text: string, reader: TextReader, place?: Place): ReadText {
   const { tokenizer, manifest, tier, truncate, maxTokens = Number.POSITIVE_INFINITY } = reader;
+  const { unknown = tier === 'static' ? 'refuse' : 'flag' } = reader;
   const name = place ? `Text ${nameOf(place)}` : 'The text';
-  const fail = (code: 'text_too_long' | 'empty_input', problem: string) =>
+  const fail = (code: 'text_too_long' | 'empty_input' | 'not_understood', problem: string) =>
     new CoreError(code, `${name} ${problem}`, { ...place });
   if (text.length > LIMITS.text_chars) {
     throw fail('text_too_long', `has ${text.length} characters; the limit is ${LIMITS.text_chars}.`);
@@ -74,6 +80,11 @@ export function readText(text: string, reader: TextReader, place?: Place): ReadT
   }
   const first = truncate === 'start' ? count - kept : 0;
   const edge = truncate === 'start' ? tokens.starts[first] : tokens.ends[kept - 1];
+  const missing = countUnknown(tokens, { first, kept, id: tokenizer.unknown });
+  const understood = missing.tokens < kept;
+  if (!understood && unknown === 'refuse') {
+    throw fail('not_understood', 'holds no word that the model knows: nothing of it is in the vocabulary.');
+  }
   return {
     modality: 'text',
     ids: [...before, ...tokens.ids.slice(first, first + kept), ...after],
@@ -82,6 +93,23 @@ export function readText(text: string, reader: TextReader, place?: Place): ReadT
       tokens_seen: kept + special,
       tokens_total: count + special,
       cut_at_char: isCut ? (edge ?? null) : null,
+      tokens_unknown: missing.tokens,
+      chars_unknown: missing.chars,
+      understood,
     },
   };
+}
+
+function countUnknown(
+  { ids, starts, ends }: Tokens,
+  { first, kept, id }: { first: number; kept: number; id: number },
+): { tokens: number; chars: number } {
+  let tokens = 0;
+  let chars = 0;
+  for (let i = first; i < first + kept; i++) {
+    if (ids[i] !== id) continue;
+    tokens += 1;
+    chars += (ends[i] ?? 0) - (starts[i] ?? 0);
+  }
+  return { tokens, chars };
 }

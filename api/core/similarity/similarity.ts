@@ -38,7 +38,12 @@ export async function similarity(model: Model, engines: Engines, asked: Similari
   const shortest = Math.min(...ready.map(({ numbers }) => numbers.length), model.manifest.embed_dim);
   const dimensions = chooseDimensions(model, asked.dimensions ?? shortest);
   const vectors = new Map<Entry, Scored | undefined>(ready.map((entry) => [entry, cutReady(entry, dimensions)]));
-  const { embedded, usage } = await embedItems({ model, engines }, items, { tier, dimensions, truncate });
+  const { embedded, usage } = await embedItems({ model, engines }, items, {
+    tier,
+    dimensions,
+    truncate,
+    unknown: 'refuse',
+  });
   for (const [index, entry] of items.entries()) vectors.set(entry, embedded[index]);
 
   const side = (entries: Entry[]) => entries.flatMap((entry) => vectors.get(entry) ?? []);

@@ -5,8 +5,12 @@ import {
   type EmbeddingType,
   EmbedRequest,
   type EmbedResponse,
+  type FailedItem,
+  type PartialEmbedResponse,
 } from '../../../contracts/src/api/embed.ts';
-import { type Embedded, type EmbedOutput, embed } from '../../core/embed.ts';
+import { type Embedded, type EmbedOutput, embed, embedPartially } from '../../core/embed.ts';
+import { errorMember } from '../../core/error-document.ts';
+import { CoreError } from '../../core/errors.ts';
 import { toItem } from '../../core/items/content.ts';
 import { parseRequest } from '../../core/validation.ts';
 import { encodeEmbedding, type Quantisation } from '../../core/vectors/vectors.ts';
@@ -21,9 +25,18 @@ export async function embedRoute(call: Call): Promise<Reply> {
   const body = await readJsonOrForm(call.request);
   if ('json' in body && isTeiBody(body.json)) return teiEmbed(call, body.json);
   const asked = 'form' in body ? parseEmbedForm(body.form) : parseBody(body.json);
-  const output = await withModel(call, (model, engines) => embed(model, engines, asked));
-  const types: EmbeddingType[] = asked.types ?? ['float'];
-  return { json: render(output, [...new Set(types)]) };
+  const types: EmbeddingType[] = [...new Set<EmbeddingType>(asked.types ?? ['float'])];
+  if (asked.on_error !== 'partial') {
+    const { embedded, ...output } = await withModel(call, (model, engines) => embed(model, engines, asked));
+    const data = embedded.map((item, index) => renderItem(item, { index, types, output }));
+    return { json: { ...head(output), data, usage: output.usage } satisfies EmbedResponse };
+  }
+  const { outcomes, ...output } = await withModel(call, (model, engines) => embedPartially(model, engines, asked));
+  const data = outcomes.map((outcome, index) =>
+    outcome instanceof CoreError ? renderFailure(outcome, index) : renderItem(outcome, { index, types, output }),
+  );
+  const failed = data.filter(({ object }) => object === 'error').length;
+  return { json: { ...head(output), data, failed, usage: output.usage } satisfies PartialEmbedResponse };
 }
 
 function parseBody(json: unknown) {
@@ -31,20 +44,29 @@ function parseBody(json: unknown) {
   return { ...asked, input: [asked.input].flat().map(toItem) };
 }
 
-function render(output: EmbedOutput, types: EmbeddingType[]): EmbedResponse {
-  const { model, space_id, dimensions, quantisation, embedded, usage } = output;
-  const data = embedded.map(
-    ({ modality, embedding, truncation, parts }, index): z.infer<typeof EmbeddingItem> => ({
-      object: 'embedding',
-      index,
-      modality,
-      ...write(embedding, types, quantisation),
-      space_id,
-      ...(truncation ? { truncation } : {}),
-      ...(parts ? { parts } : {}),
-    }),
-  );
-  return { object: 'list', model, space_id, dimensions, data, usage };
+type Output = Omit<EmbedOutput, 'embedded'>;
+
+function head({ model, space_id, dimensions }: Output) {
+  return { object: 'list' as const, model, space_id, dimensions };
+}
+
+function renderItem(
+  { modality, embedding, truncation, parts }: Embedded,
+  { index, types, output }: { index: number; types: EmbeddingType[]; output: Output },
+): z.infer<typeof EmbeddingItem> {
+  return {
+    object: 'embedding',
+    index,
+    modality,
+    ...write(embedding, types, output.quantisation),
+    space_id: output.space_id,
+    ...(truncation ? { truncation } : {}),
+    ...(parts ? { parts } : {}),
+  };
+}
+
+function renderFailure(error: CoreError, index: number): z.infer<typeof FailedItem> {
+  return { object: 'error', index, error: errorMember(error) };
 }
 
 /** One type: the vector itself. Several: an object by type. */

@@ -92,7 +92,7 @@ class BulkDone(TypedDict):
     """Wall-clock seconds of the run that finished it."""
 
 
-ErrorCode = Literal["malformed_json", "invalid_request", "unknown_key", "wrong_type", "empty_input", "unsupported_type", "invalid_dimensions", "unauthorized", "forbidden", "not_found", "model_not_found", "method_not_allowed", "body_timeout", "body_too_large", "image_too_large", "too_many_pixels", "unsupported_media_type", "unsupported_image_type", "too_many_items", "too_many_tokens", "text_too_long", "not_an_image", "broken_image", "space_mismatch", "dimension_mismatch", "overloaded", "rate_limited", "quota_exceeded", "internal_error", "non_finite_embedding", "encoder_error", "encoder_unavailable", "keys_unavailable", "not_configured", "model_unavailable", "encoder_timeout"]
+ErrorCode = Literal["malformed_json", "invalid_request", "unknown_key", "wrong_type", "empty_input", "unsupported_type", "invalid_dimensions", "unauthorized", "forbidden", "not_found", "model_not_found", "method_not_allowed", "body_timeout", "body_too_large", "image_too_large", "too_many_pixels", "unsupported_media_type", "unsupported_image_type", "too_many_items", "too_many_tokens", "text_too_long", "not_understood", "not_an_image", "broken_image", "space_mismatch", "dimension_mismatch", "overloaded", "rate_limited", "quota_exceeded", "internal_error", "non_finite_embedding", "encoder_error", "encoder_unavailable", "keys_unavailable", "not_configured", "model_unavailable", "encoder_timeout"]
 """What went wrong, from a closed list; the status follows from it."""
 
 
@@ -409,6 +409,15 @@ class TruncationReceipt(TypedDict):
     when nothing was cut.
     """
 
+    tokens_unknown: int
+    """Of the tokens that were read, how many stand for words or symbols that the vocabulary does not have."""
+
+    chars_unknown: int
+    """UTF-16 code units of the text that those tokens cover: one may be of any length."""
+
+    understood: bool
+    """False where every token that was read is unknown: the vector then says nothing about the text."""
+
 
 class Classification(TypedDict):
     """The labels of one item."""
@@ -502,6 +511,10 @@ as sentence-transformers and Cohere write them.
 """
 
 
+OnError = Literal["fail", "partial"]
+"""What happens when an item cannot be embedded; absent: `fail`."""
+
+
 class EmbedRequest(TypedDict):
     """Body of POST /embed."""
 
@@ -521,6 +534,9 @@ class EmbedRequest(TypedDict):
 
     truncate: NotRequired[Truncate]
     """What happens to a text that is too long; absent: `end`."""
+
+    on_error: NotRequired[OnError]
+    """What happens when an item cannot be embedded; absent: `fail`."""
 
 
 EmbeddingByType = TypedDict(
@@ -707,11 +723,11 @@ class EncoderHealth(TypedDict):
     """What is under way."""
 
 
-class ErrorBodyError(TypedDict):
+class ErrorMember(TypedDict):
     """The same problem in OpenAI's form."""
 
     message: str
-    """The same sentence as `detail`."""
+    """What was wrong, and what to do."""
 
     type: str
     """OpenAI's kind of error, such as `invalid_request_error` or `server_error`."""
@@ -749,7 +765,7 @@ class ErrorBody(TypedDict):
     item: NotRequired[int]
     """Index of the offending item, where one item is to blame."""
 
-    error: ErrorBodyError
+    error: ErrorMember
     """The same problem in OpenAI's form."""
 
 
@@ -1151,7 +1167,9 @@ class ModelManifestText(TypedDict):
 
 
 class ModelManifestStatic(TypedDict):
-    """The static tier: mean of token rows, L2-normalised; the same tokenizer without special tokens."""
+    """The static tier: mean of the rows of known tokens, L2-normalised; the same tokenizer without special
+    tokens.
+    """
 
     table: QuantizedTable
     """Embedding rows of the vocabulary, quantised per row."""
@@ -1301,7 +1319,9 @@ class ModelManifest(TypedDict):
     """
 
     static: ModelManifestStatic
-    """The static tier: mean of token rows, L2-normalised; the same tokenizer without special tokens."""
+    """The static tier: mean of the rows of known tokens, L2-normalised; the same tokenizer without special
+    tokens.
+    """
 
     image: ModelManifestImage
     """The image tower: input `pixels` [B, 3, size, size], output `embedding` [B, embed_dim]."""
@@ -1372,6 +1392,44 @@ class ModelRelease(TypedDict):
     """Content address of the `prepare` run whose dev split the figures were measured on; null where it is not
     known.
     """
+
+
+class FailedItem(TypedDict):
+    """An item that could not be embedded, and why."""
+
+    object: Literal["error"]
+    """There is no embedding."""
+
+    index: int
+    """Index of the item in the input."""
+
+    error: ErrorMember
+    """A problem in OpenAI's form."""
+
+
+class PartialEmbedResponse(TypedDict):
+    """Answer of POST /embed with `on_error: partial`."""
+
+    object: Literal["list"]
+    """OpenAI's name of this form."""
+
+    model: str
+    """Id of the model that answered."""
+
+    space_id: str
+    """The space of the vectors: those of different spaces must not be compared."""
+
+    dimensions: int
+    """Length of the vectors."""
+
+    data: list[EmbeddingItem | FailedItem]
+    """An embedding or an error per item, in the order of the input."""
+
+    usage: Usage
+    """What the items took that have an embedding."""
+
+    failed: int
+    """How many items have an error."""
 
 
 class PipelineInput(TypedDict):

@@ -1,6 +1,7 @@
 // POST /embed: texts and images in, embeddings in the same order out.
 import { z } from 'zod';
 import { Digest } from '../model/artefact.ts';
+import { ErrorMember } from './error.ts';
 import { InputItem } from './items.ts';
 import { LIMITS } from './limits.ts';
 
@@ -22,6 +23,14 @@ export const Truncate = z.enum(['none', 'start', 'end']).meta({
     'answer says how much was read.',
 });
 export type Truncate = z.infer<typeof Truncate>;
+
+export const OnError = z.enum(['fail', 'partial']).meta({
+  title: 'OnError',
+  description:
+    'What happens when an item cannot be embedded. `fail`: the request is refused with that error. `partial`: the other ' +
+    'items are answered, and the error is in the place of the item; the status is 200 even where every item has one.',
+});
+export type OnError = z.infer<typeof OnError>;
 
 export const Modality = z.enum(['text', 'image', 'mixed']).meta({
   title: 'Modality',
@@ -53,6 +62,7 @@ export const EmbedRequest = z
           'brought to unit length. The model lists the lengths that it was trained for.',
       ),
     truncate: Truncate.optional().describe('What happens to a text that is too long; absent: `end`.'),
+    on_error: OnError.optional().describe('What happens when an item cannot be embedded; absent: `fail`.'),
   })
   .meta({ title: 'EmbedRequest', description: 'Body of POST /embed.' });
 export type EmbedRequest = z.infer<typeof EmbedRequest>;
@@ -70,8 +80,19 @@ export const TruncationReceipt = z
         'Where the text was cut: an index into it in UTF-16 code units, as JavaScript and Java count, not in bytes or code ' +
           'points. The part that was read ends there, or begins there with `truncate: start`. null when nothing was cut.',
       ),
+    tokens_unknown: z
+      .int()
+      .nonnegative()
+      .describe('Of the tokens that were read, how many stand for words or symbols that the vocabulary does not have.'),
+    chars_unknown: z
+      .int()
+      .nonnegative()
+      .describe('UTF-16 code units of the text that those tokens cover: one may be of any length.'),
+    understood: z
+      .boolean()
+      .describe('False where every token that was read is unknown: the vector then says nothing about the text.'),
   })
-  .meta({ title: 'TruncationReceipt', description: 'How much of a text was read.' });
+  .meta({ title: 'TruncationReceipt', description: 'How much of a text was read and understood.' });
 export type TruncationReceipt = z.infer<typeof TruncationReceipt>;
 
 export const EmbeddedPart = z
@@ -130,3 +151,20 @@ export const EmbedResponse = z
   })
   .meta({ title: 'EmbedResponse', description: 'Answer of POST /embed.' });
 export type EmbedResponse = z.infer<typeof EmbedResponse>;
+
+export const FailedItem = z
+  .strictObject({
+    object: z.literal('error').describe('There is no embedding.'),
+    index: z.int().nonnegative().describe('Index of the item in the input.'),
+    error: ErrorMember,
+  })
+  .meta({ title: 'FailedItem', description: 'An item that could not be embedded, and why.' });
+
+export const PartialEmbedResponse = EmbedResponse.extend({
+  data: z
+    .array(z.discriminatedUnion('object', [EmbeddingItem, FailedItem]))
+    .describe('An embedding or an error per item, in the order of the input.'),
+  failed: z.int().nonnegative().describe('How many items have an error.'),
+  usage: Usage.describe('What the items took that have an embedding.'),
+}).meta({ title: 'PartialEmbedResponse', description: 'Answer of POST /embed with `on_error: partial`.' });
+export type PartialEmbedResponse = z.infer<typeof PartialEmbedResponse>;

@@ -24,6 +24,7 @@ export const ERROR_STATUS = {
   too_many_items: 422,
   too_many_tokens: 422,
   text_too_long: 422,
+  not_understood: 422,
   not_an_image: 422,
   broken_image: 422,
   space_mismatch: 422,
@@ -46,6 +47,16 @@ export const ErrorCode = z
   .enum(Object.keys(ERROR_STATUS) as [ErrorCode, ...ErrorCode[]])
   .meta({ title: 'ErrorCode', description: 'What went wrong, from a closed list; the status follows from it.' });
 
+export const ErrorMember = z
+  .strictObject({
+    message: z.string().describe('What was wrong, and what to do.'),
+    type: z.string().describe("OpenAI's kind of error, such as `invalid_request_error` or `server_error`."),
+    param: z.string().nullable().describe('Path of the offending field, null where no field is to blame.'),
+    code: ErrorCode,
+  })
+  .meta({ title: 'ErrorMember', description: "A problem in OpenAI's form." });
+export type ErrorMember = z.infer<typeof ErrorMember>;
+
 export const ErrorBody = z
   .strictObject({
     type: z.string().describe('URI that names the kind of problem: `urn:edge-clip:error:` and the code.'),
@@ -55,14 +66,7 @@ export const ErrorBody = z
     code: ErrorCode,
     request_id: z.string().describe('Id of the request, the same as in the header `x-request-id`.'),
     item: z.int().nonnegative().optional().describe('Index of the offending item, where one item is to blame.'),
-    error: z
-      .strictObject({
-        message: z.string().describe('The same sentence as `detail`.'),
-        type: z.string().describe("OpenAI's kind of error, such as `invalid_request_error` or `server_error`."),
-        param: z.string().nullable().describe('Path of the offending field, null where no field is to blame.'),
-        code: ErrorCode,
-      })
-      .describe("The same problem in OpenAI's form."),
+    error: ErrorMember.describe("The same problem in OpenAI's form."),
   })
   .meta({
     title: 'ErrorBody',

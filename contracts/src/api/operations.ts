@@ -13,7 +13,7 @@ import {
   TeiTokenizeResponse,
 } from './doors/tei.ts';
 import { VOYAGE_OPERATIONS } from './doors/voyage.ts';
-import { EmbedRequest, EmbedResponse } from './embed.ts';
+import { EmbedRequest, EmbedResponse, PartialEmbedResponse } from './embed.ts';
 import { LimitsReport } from './limits.ts';
 import { LiveReport, ModelList, ReadyReport } from './models.ts';
 import type { Operation } from './operation.ts';
@@ -37,6 +37,7 @@ const EMBED_FORM = {
     types: { type: 'array', items: { type: 'string' }, description: fieldOf('types') },
     dimensions: { type: 'integer', description: fieldOf('dimensions') },
     truncate: { type: 'string', description: fieldOf('truncate') },
+    on_error: { type: 'string', description: fieldOf('on_error') },
   },
 };
 
@@ -64,10 +65,12 @@ const OWN_OPERATIONS = {
     examples: {
       one: { value: { input: 'a dog running through snow' } },
       many: { value: { input: ['a dog', { text: 'a cat' }], types: ['float', 'int8'], dimensions: 128 } },
+      fused: { value: { input: { content: [{ text: 'a red jacket' }, { text: 'waterproof, with a hood' }] } } },
+      partial: { value: { input: ['a dog', ' '], on_error: 'partial' } },
       tei: { value: { inputs: ['a dog', 'a cat'], truncate: true } },
     },
     answer: 'Embeddings in the order of the input.',
-    response: z.union([EmbedResponse, TeiEmbedResponse]),
+    response: z.union([EmbedResponse, PartialEmbedResponse, TeiEmbedResponse]),
   },
   similarity: {
     method: 'POST',

@@ -123,7 +123,9 @@ export const ModelManifest = z
       ),
     static: z
       .strictObject({ table: QuantizedTable })
-      .describe('The static tier: mean of token rows, L2-normalised; the same tokenizer without special tokens.'),
+      .describe(
+        'The static tier: mean of the rows of known tokens, L2-normalised; the same tokenizer without special tokens.',
+      ),
     image: z
       .strictObject({ preprocess: PreprocessRecipe, graph: OnnxGraph })
       .describe('The image tower: input `pixels` [B, 3, size, size], output `embedding` [B, embed_dim].'),

@@ -1,7 +1,7 @@
-// Items of several parts: what their one vector is, and what their receipts and errors say.
+// Items of several parts, items that fail among others, and texts that are not understood.
 import { describe, expect, test } from 'vitest';
-import { type EmbedInput, embed } from '../../../api/core/embed.ts';
-import type { CoreError } from '../../../api/core/errors.ts';
+import { type EmbedInput, embed, embedPartially, type ImageEncoder } from '../../../api/core/embed.ts';
+import { CoreError } from '../../../api/core/errors.ts';
 import type { Item } from '../../../api/core/items/items.ts';
 import { similarity } from '../../../api/core/similarity/similarity.ts';
 import { LIMITS } from '../../../contracts/src/api/limits.ts';
@@ -55,7 +55,7 @@ describe('an item of several parts', () => {
   test('says of every part what it was and how much of it was read; usage counts all parts', async () => {
     const long = 'dog '.repeat(40);
     const { embedded, usage } = await run([{ content: [{ text: long }, { image }, { text }] }, text]);
-    const read = { truncated: false, tokens_seen: 5, tokens_total: 5, cut_at_char: null };
+    const read = { truncated: false, tokens_seen: 5, tokens_total: 5, cut_at_char: null, understood: true };
     expect(embedded[0]?.modality).toBe('mixed');
     expect(embedded[0]?.truncation).toBeUndefined();
     expect(embedded[0]?.parts).toMatchObject([
@@ -103,5 +103,100 @@ describe('an item of several parts', () => {
     const cosine = vector.reduce((sum, value, i) => sum + value * (whole[i] ?? 0), 0);
     expect(answer.scores[0]?.[0]).toBeCloseTo(cosine, 6);
     expect(answer.calibrated).toEqual([[null], [expect.any(Number)]]);
+  });
+});
+
+describe('a text with words that the model does not know', () => {
+  const receiptOf = async (text: string, options: Partial<EmbedInput> = {}) =>
+    (await run([text], options)).embedded[0]?.truncation;
+
+  test('says how many tokens are unknown and how much of the text they cover', async () => {
+    expect(await receiptOf('a dog')).toMatchObject({ tokens_unknown: 0, chars_unknown: 0, understood: true });
+    expect(await receiptOf('a ?qqq dog ?zz')).toMatchObject({ tokens_unknown: 2, chars_unknown: 7, understood: true });
+  });
+
+  test('tells of the part that was read only', async () => {
+    const text = `${'?q '.repeat(30)}dog`;
+    expect(await receiptOf(text, { truncate: 'end' })).toMatchObject({ tokens_unknown: 30, understood: false });
+    expect(await receiptOf(text, { truncate: 'start' })).toMatchObject({ tokens_unknown: 29, understood: true });
+  });
+
+  test('only is flagged by embed and refused where there is nothing to score', async () => {
+    expect(await receiptOf(`?${'q'.repeat(39_999)}`)).toMatchObject({
+      tokens_seen: 3,
+      tokens_unknown: 1,
+      chars_unknown: 40_000,
+      understood: false,
+    });
+    const error = await similarity(model, notingEngines(), { a: ['a dog'], b: ['a cat', '?q ?z'] }).catch((e) => e);
+    expect(error).toMatchObject({
+      code: 'not_understood',
+      message: expect.stringContaining('Text b.1 holds no word that the model knows'),
+      details: { param: 'b.1', item: 1 },
+    });
+  });
+
+  test('only is refused by the static tier, which would have no vector', async () => {
+    expect(await refusal(['a dog', '?q'], { model: 'words-static' })).toMatchObject({
+      code: 'not_understood',
+      details: { param: 'input.1' },
+    });
+  });
+});
+
+describe('with on_error partial', () => {
+  const partial = (input: Item[], engines = notingEngines(), options: Partial<EmbedInput> = {}) =>
+    embedPartially(model, engines, { input, ...options });
+  const image = gif(3);
+
+  test('good items are answered and bad ones have their own error in their place', async () => {
+    const input = [
+      'a dog',
+      ' ',
+      { image: 'https://example.com/x.jpg' },
+      { image },
+      { text: 'a cat', image: new Uint8Array() },
+    ];
+    const { outcomes, usage } = await partial(input);
+    const { embedded } = await run(['a dog', { image }]);
+    expect([outcomes[0], outcomes[3]]).toEqual(embedded);
+    expect(outcomes[1]).toMatchObject({ code: 'empty_input', details: { item: 1, param: 'input.1' } });
+    expect(outcomes[2]).toMatchObject({ code: 'not_an_image', details: { item: 2, param: 'input.2' } });
+    expect(outcomes[4]).toMatchObject({ code: 'empty_input', details: { item: 4, param: 'input.4.image' } });
+    expect(usage).toEqual({ prompt_tokens: 4, images: 1, total_tokens: 4 });
+  });
+
+  test('what the image encoder refuses costs its item only, and the texts of that item are not computed', async () => {
+    const broken = gif(9);
+    const images: ImageEncoder = async (files, space, options) => {
+      expect(options).toEqual({ onError: 'partial' });
+      const vectors = await notingEngines().images(files, space);
+      return vectors.map((vector, i) =>
+        files[i] === broken ? new CoreError('broken_image', 'it is cut off.') : vector,
+      );
+    };
+    const engines = { ...notingEngines(), images };
+    const { outcomes, usage } = await partial(['a dog', { text: 'a b c d e', image: broken }, { image }], engines);
+    expect(outcomes.map((outcome) => outcome instanceof CoreError)).toEqual([false, true, false]);
+    expect(outcomes[1]).toMatchObject({
+      message: 'Image 1.image: it is cut off.',
+      details: { param: 'input.1.image' },
+    });
+    expect([engines.permits, usage.prompt_tokens, usage.images]).toEqual([[4], 4, 1]);
+  });
+
+  test('all items may be bad', async () => {
+    const { outcomes, usage } = await partial(['', ' ']);
+    expect(outcomes).toMatchObject([{ code: 'empty_input' }, { code: 'empty_input' }]);
+    expect(usage).toEqual({ prompt_tokens: 0, images: 0, total_tokens: 0 });
+  });
+
+  test('what is wrong with the request as a whole still fails', async () => {
+    await expect(partial(['a dog'], notingEngines(), { model: 'other' })).rejects.toMatchObject({
+      code: 'model_not_found',
+    });
+    await expect(partial(Array(LIMITS.items + 1).fill('a'))).rejects.toMatchObject({ code: 'too_many_items' });
+    const busy = { ...notingEngines(), admit: () => Promise.reject(new CoreError('overloaded', 'try later')) };
+    await expect(partial(['a dog'], busy)).rejects.toMatchObject({ code: 'overloaded' });
   });
 });

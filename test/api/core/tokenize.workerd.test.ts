@@ -63,7 +63,8 @@ test('the student reads two tokens more, which have no place', async () => {
     [506, 'dog', 'dog', false, 0],
     [3, '[SEP]', '', true, null],
   ]);
-  expect(found?.truncation).toEqual({ truncated: false, tokens_seen: 3, tokens_total: 3, cut_at_char: null });
+  const read = { truncated: false, tokens_seen: 3, tokens_total: 3, cut_at_char: null };
+  expect(found?.truncation).toEqual({ ...read, tokens_unknown: 0, chars_unknown: 0, understood: true });
 });
 
 test.each([

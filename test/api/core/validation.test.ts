@@ -93,7 +93,7 @@ describe('a key that is not known', () => {
   test('that nothing is like: the sentence names what is taken', () => {
     const { message } = refusalOf(EmbedRequest, { input: 'a', normalize: true });
     expect(message).toBe(
-      'The body has a key that is not known here: normalize. Taken are model, input, types, dimensions, truncate.',
+      'The body has a key that is not known here: normalize. Taken are model, input, types, dimensions, truncate, on_error.',
     );
   });
 

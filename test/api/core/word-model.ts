@@ -49,7 +49,9 @@ export function wordModel(): Model {
       encode(text) {
         const words = [...text.matchAll(/\S+/g)];
         const idOf = (word: string) =>
-          word.startsWith('?') ? UNKNOWN : [...word].reduce((id, letter) => id * 31 + letter.charCodeAt(0), 7) % 1_000_003;
+          word.startsWith('?')
+            ? UNKNOWN
+            : [...word].reduce((id, letter) => id * 31 + letter.charCodeAt(0), 7) % 1_000_003;
         return {
           ids: words.map(([word]) => idOf(word)),
           starts: words.map(({ index }) => index),

@@ -7,9 +7,11 @@ import { policyOf } from '../../../api/worker/access/policy.ts';
 import { createImageEncoder } from '../../../api/worker/image-client.ts';
 import { createAccess } from '../../../api/worker/middleware/access.ts';
 import { createAdmission } from '../../../api/worker/middleware/admission.ts';
+import { PartialEmbedResponse } from '../../../contracts/src/api/embed.ts';
+import { EncodeRequest } from '../../../contracts/src/api/encode.ts';
 import { ERROR_STATUS, ErrorBody, type ErrorCode } from '../../../contracts/src/api/error.ts';
 import type { FAULTS } from '../../conformance/requests.ts';
-import { encodedImage } from '../../support/encode-results.ts';
+import { encodedImage, refusedImage } from '../../support/encode-results.ts';
 import { keyNamespace } from './key-namespace.ts';
 import { appOf, DIMENSIONS, STATIC, tableModel } from './table-model.ts';
 
@@ -169,6 +171,49 @@ function askForImage(answer: typeof fetch, timeoutMs?: number) {
   vi.stubGlobal('fetch', answer);
   return appOf(whole, { images: encoder(timeoutMs) }).post('/embed', { input: picture });
 }
+
+describe('an image encoder that fails a request with on_error partial', () => {
+  const files = Array.from({ length: 20 }, (_, i) => ({ image: btoa(`GIF89a\x05\0\x05\0${i}`) }));
+  const UNIT = btoa(ONE + '\0\0\0\0'.repeat(DIMENSIONS - 1));
+  const ask = async (answer: typeof fetch) => {
+    vi.stubGlobal('fetch', answer);
+    const body = { input: [...files, 'a dog'], model: STATIC, on_error: 'partial' };
+    const response = await appOf(whole, { images: encoder() }).post('/embed', body);
+    expect(response.status).toBe(200);
+    return PartialEmbedResponse.parse(await response.json());
+  };
+  /** Encodes every image of a call but those that `isBad`. */
+  const encode = async (init: RequestInit | undefined, isBad: (index: number) => boolean) => {
+    const { images } = EncodeRequest.parse(JSON.parse(String(init?.body)));
+    const results = images.map(async (image, index) => {
+      const own = { digest: await sha256(fromBase64(image).slice()) };
+      const refused = refusedImage({ code: 'broken_image', message: 'it is cut off' });
+      return isBad(index) ? { ...refused, ...own } : encodedImage(UNIT, own);
+    });
+    return Response.json({ space_id, results: await Promise.all(results) });
+  };
+
+  test('costs the images and not the texts', async () => {
+    const { data, failed, usage } = await ask(answers(503, {}));
+    expect([failed, usage.images, data.at(-1)?.object]).toEqual([20, 0, 'embedding']);
+    const error = { code: 'encoder_unavailable', param: 'input.7' };
+    expect(data[7]).toMatchObject({ object: 'error', index: 7, error });
+  });
+
+  test('leaves what it answered before, and is not asked again', async () => {
+    let calls = 0;
+    const { data, failed } = await ask(async (_, init) =>
+      ++calls > 1 ? new Response('', { status: 503 }) : encode(init, () => false),
+    );
+    expect([calls, failed]).toEqual([2, 12]);
+    expect(data.slice(0, 8).every(({ object }) => object === 'embedding')).toBe(true);
+  });
+
+  test('a bad file does not keep those after it from being encoded', async () => {
+    const { failed, usage } = await ask((_, init) => encode(init, (index) => index === 0));
+    expect([failed, usage.images]).toEqual([3, 17]);
+  });
+});
 
 const all = Object.entries(faults).flatMap(([code, cases]) =>
   cases.map(([why, ask]) => ({ code: code as ErrorCode, why, ask })),

@@ -28,7 +28,9 @@ const text = fc
   )
   .chain((parts) => fc.constantFrom('', ' ', ' ', '\u200b').map((joint) => parts.join(joint)));
 const readable = text.filter((value) => tokenizer.encode(value).ids.length > 0);
-const several = fc.array(readable, { minLength: 1, maxLength: 6 });
+const isKnown = (id: number) => id !== tokenizer.unknown;
+const understood = text.filter((value) => tokenizer.encode(value).ids.slice(0, CONTEXT).some(isKnown));
+const several = fc.array(understood, { minLength: 1, maxLength: 6 });
 
 describe('encodings', () => {
   test('bytes survive base64', () => {
@@ -79,18 +81,31 @@ test('a truncation receipt tells what was read and cuts between characters', () 
     truncate: fc.constantFrom('start' as const, 'end' as const, 'none' as const),
   });
   let cuts = 0;
+  let strange = 0;
   fc.assert(
     fc.property(readable, options, (value, { tier, truncate }) => {
       const special = tier === 'student' ? 2 : 0;
-      const total = tokenizer.encode(value).ids.length + special;
+      const tokens = tokenizer.encode(value);
+      const total = tokens.ids.length + special;
       const reader = { tokenizer, manifest: model.manifest, tier, truncate };
       const prepare = () => readText(value, reader);
       if (truncate === 'none' && total > CONTEXT) {
         expect(prepare).toThrow(CoreError);
         return;
       }
+      const first = truncate === 'start' ? Math.max(0, total - CONTEXT) : 0;
+      const seen = tokens.ids.slice(first, first + CONTEXT - special);
+      if (tier === 'static' && !seen.some(isKnown)) {
+        expect(prepare).toThrow(/holds no word that the model knows/);
+        return;
+      }
       const { ids, truncation } = prepare();
-      const { truncated, tokens_seen, tokens_total, cut_at_char } = truncation;
+      const { truncated, tokens_seen, tokens_total, cut_at_char, tokens_unknown, chars_unknown } = truncation;
+      expect(tokens_unknown).toBe(seen.filter((id) => !isKnown(id)).length);
+      expect(truncation.understood).toBe(seen.some(isKnown));
+      expect(chars_unknown).toBeGreaterThanOrEqual(tokens_unknown);
+      expect(chars_unknown).toBeLessThanOrEqual(value.length);
+      if (!truncation.understood) strange++;
       expect([ids.length, tokens_total]).toEqual([tokens_seen, total]);
       expect(tokens_seen).toBe(Math.min(total, CONTEXT));
       expect(truncated).toBe(tokens_seen < tokens_total);
@@ -109,6 +124,7 @@ test('a truncation receipt tells what was read and cuts between characters', () 
     }),
   );
   expect(cuts).toBeGreaterThan(50);
+  expect(strange).toBeGreaterThan(10);
 });
 
 async function embed(input: string[]): Promise<number[][]> {

@@ -3,14 +3,17 @@ import { expect, test } from 'vitest';
 import { createStaticEncode } from '../../../../api/text/static/encode.ts';
 import { tableOf } from '../tables.ts';
 
+const UNKNOWN = 2;
 const encode = createStaticEncode(
   tableOf(
     [
       [3, 0],
       [0, -8],
+      [7, 7],
     ],
-    [1, 0.5],
+    [1, 0.5, 1],
   ),
+  UNKNOWN,
 );
 
 test('a vector is the mean of its rows, each times its scale, at unit length', async () => {
@@ -23,8 +26,16 @@ test('a vector is the mean of its rows, each times its scale, at unit length', a
   ]);
 });
 
+test('an unknown token adds nothing', async () => {
+  const [whole, without] = await encode([
+    [0, UNKNOWN, 1],
+    [0, 1],
+  ]);
+  expect(whole).toEqual(without);
+});
+
 test('a token outside the table is an error and not a zero', async () => {
-  await expect(encode([[2]])).rejects.toThrow('token 2 is outside the table of 2 rows');
+  await expect(encode([[3]])).rejects.toThrow('token 3 is outside the table of 3 rows');
 });
 
 test('nothing is encoded for a client that has gone away', async () => {
