@@ -51,7 +51,7 @@ it.each(DOCUMENTS.filter((file) => !file.startsWith('api/model/')))(
     const sections = text(file).split(/^(?=#+ )/m);
     const silent = sections.filter((section) => {
       const cells = [...section.matchAll(/^\|(.*)\|$/gm)].flatMap(([, row = '']) => row.split('|'));
-      return cells.filter(isMeasurement).length >= 3 && !/\b(npm|npx|node) (run )?\w/.test(section);
+      return cells.filter(isMeasurement).length >= 3 && !/\b(npm|npx|node|python -m) (run )?\w/.test(section);
     });
     expect(silent.map((section) => section.split('\n')[0])).toEqual([]);
   },

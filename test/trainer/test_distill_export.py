@@ -131,6 +131,8 @@ def test_a_manifest_holds_and_its_golden_vectors_are_what_pytorch_computes(expor
         assert cosine > 0.95, golden["text"]
     assert {golden["tier"] for golden in manifest["golden"]} == {"student", "static"}
     assert manifest["matryoshka_dims"] == [32, 16] and manifest["embed_dim"] == EMBED_DIM
+    # Of 16 numbers at unit length the largest is at least 1/4, and the scale brings it to 127 or beyond.
+    assert 127 <= manifest["quantisation"]["int8_scale"] <= 4 * 127
 
 
 def test_every_artefact_of_the_manifest_lies_in_the_folder_with_its_digest(exported):

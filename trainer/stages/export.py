@@ -41,6 +41,7 @@ from towers.onnx_export import (
     write_table,
 )
 from towers.preprocess import preprocess
+from towers.quantisation import int8_scale
 from towers.run import Run, artefact, write_atomically
 from towers.served_text import ServedText
 from towers.student import load_static, load_student
@@ -160,6 +161,7 @@ def main() -> None:
             "table": {"file": file("static.table.bin"), "rows": shape.vocabulary_size, "width": shape.embed_dim}
         },
         "image": {"preprocess": recipe, "graph": {"file": file("image.onnx"), "opset": config["opset"]}},
+        "quantisation": {"int8_scale": int8_scale([images_ME, texts_NE, static_NE], shape.matryoshka_dims)},
         "calibration": {
             "text_image": fit_pairs(texts_NE, image_of_text, images_ME, rng),
             "text_text": fit_captions(texts_NE, image_of_text, rng),

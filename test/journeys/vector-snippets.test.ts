@@ -1,0 +1,62 @@
+// The snippets of docs/vectors.md read every type that the service writes.
+import { execFileSync } from 'node:child_process';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { expect, test } from 'vitest';
+import { cutAndNormalise, encodeEmbedding } from '../../api/core/vectors/vectors.ts';
+import { EmbeddingType } from '../../contracts/src/api/embed.ts';
+import { trainerPython } from '../support/python.ts';
+
+const GUIDE = readFileSync(join(import.meta.dirname, '../../docs/vectors.md'), 'utf8');
+const snippet = (language: string) =>
+  new RegExp(`^\`\`\`${language}\\n([\\s\\S]*?)^\`\`\``, 'm').exec(GUIDE)?.[1] ?? '';
+
+/** Not a multiple of eight, so that the last byte has bits that do not count. */
+const DIMENSIONS = 100;
+const vector = cutAndNormalise(
+  Float32Array.from({ length: DIMENSIONS }, (_, i) => Math.sin(i * i + 1)),
+  DIMENSIONS,
+);
+const written = Object.fromEntries(
+  EmbeddingType.options.map((type) => [type, encodeEmbedding(vector, type, { int8Scale: 201 })]),
+);
+const input = JSON.stringify({ written, dimensions: DIMENSIONS });
+
+/** By type: the numbers that were read, and their cosine with the floats. */
+type Read = Record<EmbeddingType, { numbers: number[]; cosine: number }>;
+
+function check(read: Read): void {
+  const signs = Array.from(vector, (value) => (value > 0 ? 1 : -1));
+  const ofSigns = vector.reduce((sum, value) => sum + Math.abs(value), 0) / Math.sqrt(DIMENSIONS);
+  for (const type of ['float', 'base64'] as const) expect(Float32Array.from(read[type].numbers)).toEqual(vector);
+  for (const type of ['binary', 'ubinary'] as const) {
+    expect(read[type].numbers).toEqual(signs);
+    expect(read[type].cosine).toBeCloseTo(ofSigns, 5);
+  }
+  expect(read.uint8.numbers).toEqual(read.int8.numbers);
+  expect(read.int8.numbers).toEqual(written.int8);
+  for (const type of ['float', 'base64', 'int8', 'uint8'] as const) expect(read[type].cosine).toBeCloseTo(1, 3);
+}
+
+test('the JavaScript one', () => {
+  const code = `${snippet('js')}
+const { written, dimensions } = ${input};
+const floats = decode(written.float, 'float', dimensions);
+const read = Object.entries(written).map(([type, embedding]) => {
+  const numbers = decode(embedding, type, dimensions);
+  return [type, { numbers: Array.from(numbers), cosine: cosine(numbers, floats) }];
+});
+console.log(JSON.stringify(Object.fromEntries(read)));`;
+  check(JSON.parse(execFileSync(process.execPath, ['--input-type=module', '-'], { input: code, encoding: 'utf8' })));
+});
+
+test('the Python one', async () => {
+  const code = `import json
+${snippet('python')}
+sent = json.loads(${JSON.stringify(input)})
+written, dimensions = sent["written"], sent["dimensions"]
+floats = decode(written["float"], "float", dimensions)
+read = {type: decode(embedding, type, dimensions) for type, embedding in written.items()}
+print(json.dumps({type: {"numbers": x.tolist(), "cosine": cosine(x, floats)} for type, x in read.items()}))`;
+  check(JSON.parse(execFileSync(await trainerPython(), ['-'], { input: code, encoding: 'utf8' })));
+});

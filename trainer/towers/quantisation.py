@@ -1,0 +1,110 @@
+"""The int8 scale of a space: so large that the range is used, so small that hardly any number is clamped.
+
+`python -m towers.quantisation MODEL PHOTOS` prints what an exported model's scale does to the dev photos and captions (a
+.tar of flickr8k); with `--write` it puts the scale that follows from them into the model's manifest.
+"""
+
+import argparse
+import io
+import json
+import tarfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageOps
+
+from contracts import load
+from contracts.constants import FILE_MANIFEST
+from contracts.types import ModelManifest
+from towers.onnx_export import embed_static, read_table, session
+from towers.preprocess import preprocess
+from towers.run import write_atomically
+from towers.served_text import ServedText
+from towers.wordpiece import WordPiece
+
+INT8_MAX = 127
+PERCENTILE = 99.99  # of the absolute values: the rare larger ones are clamped
+DEFAULT_SCALE = 127.0  # of manifests that state none
+
+
+def int8_scale(vectors: Sequence[np.ndarray], lengths: Sequence[int]) -> float:
+    """Scale for unit vectors [N, E] that may be cut to `lengths`, as a whole number.
+
+    A cut vector is brought to unit length again, which makes its numbers larger: the shortest length decides.
+    """
+    sizes = np.concatenate([np.abs(cut(vectors_NE, min(lengths))).ravel() for vectors_NE in vectors])
+    return float(max(1, np.floor(INT8_MAX / np.percentile(sizes, PERCENTILE))))
+
+
+def cut(vectors_NE: np.ndarray, length: int) -> np.ndarray:
+    """The first numbers at unit length."""
+    first_NL = vectors_NE[:, :length].astype(np.float64)
+    return first_NL / np.maximum(np.linalg.norm(first_NL, axis=1, keepdims=True), 1e-12)
+
+
+def damage(vectors_NE: np.ndarray, length: int, scale: float) -> tuple[float, float, float, int]:
+    """Mean and least cosine of int8 to float, share of clamped numbers, and how many of the 256 values occur."""
+    first_NL = cut(vectors_NE, length)
+    rounded_NL = np.rint(first_NL * scale)
+    int8_NL = np.clip(rounded_NL, -INT8_MAX - 1, INT8_MAX)
+    cosine_N = (first_NL * int8_NL).sum(1) / np.linalg.norm(int8_NL, axis=1)
+    clamped = float((int8_NL != rounded_NL).mean())
+    return float(cosine_N.mean()), float(cosine_N.min()), clamped, len(np.unique(int8_NL))
+
+
+def dev_vectors(folder: Path, manifest: ModelManifest, photos: Path) -> dict[str, np.ndarray]:
+    """Served vectors of the photos and captions in a .tar, by tier."""
+    captions: list[str] = []
+    images: list[np.ndarray] = []
+    tower, recipe = session(folder / "image.onnx"), manifest["image"]["preprocess"]
+    with tarfile.open(photos) as archive:
+        for member in archive:
+            file = archive.extractfile(member)
+            if file is None:
+                continue
+            if member.name.endswith(".json"):
+                captions += json.loads(file.read())["captions"]
+            else:
+                image = ImageOps.exif_transpose(Image.open(io.BytesIO(file.read()))).convert("RGB")
+                images.append(tower.run(["embedding"], {"pixels": preprocess(image, recipe)[None]})[0][0])
+    wordpiece, text = WordPiece.read(folder / "vocabulary.txt"), manifest["text"]
+    table = manifest["static"]["table"]
+    static_VE = read_table(folder / table["file"]["path"], table["rows"], table["width"])
+    return {
+        "image": np.stack(images),
+        "student": ServedText(folder, text).embed(wordpiece.encode(captions, text["context_length"])),
+        "static": embed_static(static_VE, wordpiece.tokens(captions)),
+    }
+
+
+def main() -> None:
+    """Print the figures of a model; write its scale where asked to."""
+    parser = argparse.ArgumentParser(prog="python -m towers.quantisation")
+    parser.add_argument("model", type=Path, help="folder that `export` wrote")
+    parser.add_argument("photos", type=Path, help="a .tar of photos and captions: KEY.jpg and KEY.json")
+    parser.add_argument("--write", action="store_true", help="put the scale into the manifest")
+    asked = parser.parse_args()
+    manifest: ModelManifest = load("ModelManifest", (asked.model / FILE_MANIFEST).read_text(encoding="utf-8"))
+    vectors = dev_vectors(asked.model, manifest, asked.photos)
+    lengths = manifest["matryoshka_dims"]
+    scale = int8_scale(list(vectors.values()), lengths)
+    print(f"int8_scale {scale:g}")
+    print("| scale | vectors | length | cosine | least | clamped | values used |")
+    print("| --- | --- | --- | --- | --- | --- | --- |")
+    for each in (DEFAULT_SCALE, scale):
+        for name, vectors_NE in vectors.items():
+            for length in lengths:
+                mean, least, clamped, used = damage(vectors_NE, length, each)
+                print(f"| {each:g} | {name} | {length} | {mean:.5f} | {least:.5f} | {clamped:.4%} | {used} |")
+    if asked.write:
+        rest = {name: value for name, value in manifest.items() if name not in ("golden", "metrics", "lineage")}
+        last = {name: manifest[name] for name in ("golden", "metrics", "lineage")}
+        changed = {**rest, "quantisation": {"int8_scale": scale}, **last}
+        text = json.dumps(changed, indent=2, ensure_ascii=False)
+        load("ModelManifest", text)
+        write_atomically(asked.model / FILE_MANIFEST, text + "\n")
+
+
+if __name__ == "__main__":
+    main()
