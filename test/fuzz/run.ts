@@ -6,6 +6,7 @@ import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { type CommandLine, runCommand } from '../../contracts/command/command-line.ts';
 import { UserError } from '../../contracts/src/user-error.ts';
+import { makeKeyFile } from '../support/key-file.ts';
 import { startLocalServer } from '../support/local-server.ts';
 
 const HELP = `Usage: npm run fuzz [-- [--runs N] [--examples N] [--seed N] [--only worker|schemathesis]]
@@ -61,13 +62,16 @@ async function fuzzWorker(runs: number, seed: number): Promise<number> {
 
 async function runSchemathesis(examples: number, seed: number): Promise<number> {
   await install();
-  const server = await startLocalServer();
+  const keys = await makeKeyFile();
+  const secret = await keys.add({ scopes: ['embed', 'jobs', 'admin'] });
+  const server = await startLocalServer({ keys: keys.file, requireKeys: true });
   const folder = mkdtempSync(join(tmpdir(), 'edge-clip-fuzz-'));
   try {
     console.log(`== Schemathesis, up to ${examples} examples per operation, seed ${seed}`);
     const options = {
       'max-examples': examples,
       seed,
+      header: `Authorization: Bearer ${secret}`,
       phases: 'examples,coverage,fuzzing',
       'exclude-checks': NOT_ASKED.join(','),
       'suppress-health-check': 'all',
@@ -87,6 +91,7 @@ async function runSchemathesis(examples: number, seed: number): Promise<number> 
     );
   } finally {
     rmSync(folder, { recursive: true, force: true });
+    keys.remove();
     await server.stop();
   }
 }

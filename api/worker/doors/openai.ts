@@ -38,7 +38,7 @@ const FORMS: Form[] = [
     isOf: ({ encoding_format: format, ...body }) =>
       'prompt' in body ||
       Array.isArray(format) ||
-      ['float16', 'int8', 'uint8', 'binary', 'ubinary'].includes(`${format}`),
+      ['float16', 'int8', 'uint8', 'binary', 'ubinary'].some((each) => each === format),
     answer: mixedbreadEmbeddings,
   },
   {

@@ -29,7 +29,7 @@ const SECURITY = {
 
 /** The document that GET /openapi.json serves. */
 export function openApi(version: string): object {
-  const components = new Map<string, z.ZodType>();
+  const components: Components = new Map();
   const paths: Record<string, Record<string, object>> = {};
   for (const [id, operation] of Object.entries<Operation>(OPERATIONS)) {
     const method = operation.method.toLowerCase();
@@ -48,12 +48,19 @@ export function openApi(version: string): object {
     paths,
     components: {
       securitySchemes: SECURITY,
-      schemas: Object.fromEntries([...components].map(([name, schema]) => [name, componentOf(schema)])),
+      schemas: Object.fromEntries([...components].map(([name, component]) => [name, componentOf(component)])),
     },
   };
 }
 
-function describeOperation(id: string, operation: Operation, components: Map<string, z.ZodType>): object {
+/** What a request may hold has null where it may be absent. */
+interface Component {
+  schema: z.ZodType;
+  isRequest: boolean;
+}
+type Components = Map<string, Component>;
+
+function describeOperation(id: string, operation: Operation, components: Components): object {
   const { method, path, aliases = [], summary, description, request, form, examples, answer, response } = operation;
   const { answerType = 'application/json', door, scope } = operation;
   const statuses = new Set([
@@ -66,7 +73,12 @@ function describeOperation(id: string, operation: Operation, components: Map<str
   const text = [description, also, needs].filter(Boolean).join(' ');
   const content = {
     ...(request
-      ? { 'application/json': { schema: place(request, components), ...(examples ? { examples } : {}) } }
+      ? {
+          'application/json': {
+            schema: place({ schema: request, isRequest: true }, components),
+            ...(examples ? { examples } : {}),
+          },
+        }
       : {}),
     ...(form ? { 'multipart/form-data': { schema: form } } : {}),
   };
@@ -86,28 +98,32 @@ function describeOperation(id: string, operation: Operation, components: Map<str
     ...(request ? { requestBody: { required: true, content } } : {}),
     security: scope ? Object.keys(SECURITY).map((name) => ({ [name]: [] })) : [],
     responses: {
-      '200': { description: answer, content: { [answerType]: { schema: place(response, components) } } },
+      '200': {
+        description: answer,
+        content: { [answerType]: { schema: place({ schema: response, isRequest: false }, components) } },
+      },
       ...errorResponses([...statuses].sort(), errorSchema(operation, components)),
     },
   };
 }
 
 /** A schema with a title is a component of that name, any other one is written where it is used. */
-function place(schema: z.ZodType, components: Map<string, z.ZodType>): object {
+function place({ schema, isRequest }: Component, components: Components): object {
   const { title } = schema.meta() ?? {};
   if (title === undefined && schema instanceof z.ZodUnion) {
-    return { anyOf: schema.options.map((option) => place(option as z.ZodType, components)) };
+    return { anyOf: schema.options.map((option) => place({ schema: option as z.ZodType, isRequest }, components)) };
   }
-  if (title === undefined) return componentOf(schema);
+  if (title === undefined) return componentOf({ schema, isRequest });
   const known = components.get(title);
-  if (known && known !== schema) throw new Error(`two documents of /openapi.json are called ${title}`);
-  components.set(title, schema);
+  if (known && (known.schema !== schema || known.isRequest !== isRequest))
+    throw new Error(`two documents of /openapi.json are called ${title}`);
+  components.set(title, { schema, isRequest });
   return { $ref: `#/components/schemas/${title}` };
 }
 
-function errorSchema({ door, sharedWith = [] }: Operation, components: Map<string, z.ZodType>): object {
+function errorSchema({ door, sharedWith = [] }: Operation, components: Components): object {
   const schemas = [...new Set([door, ...sharedWith].map((each) => DOOR_ERRORS[each]))];
-  const placed = schemas.map((schema) => place(schema, components));
+  const placed = schemas.map((schema) => place({ schema, isRequest: false }, components));
   return placed.length === 1 && placed[0] ? placed[0] : { anyOf: placed };
 }
 
@@ -123,7 +139,7 @@ function errorResponses(statuses: number[], schema: object): Record<string, obje
 }
 
 /** A schema as a component: titles name types of ours, and a client would take them for names of the interface. */
-function componentOf(schema: z.ZodType): object {
+function componentOf({ schema, isRequest }: Component): object {
   const { $schema: _, ...rest } = z.toJSONSchema(schema, {
     target: 'draft-2020-12',
     io: 'output',
@@ -131,5 +147,35 @@ function componentOf(schema: z.ZodType): object {
       delete jsonSchema.title;
     },
   });
-  return rest;
+  return isRequest ? withNulls(rest) : rest;
+}
+
+/** A key whose value is null counts as absent in every body. */
+function withNulls(node: object): object {
+  if (Array.isArray(node)) return node.map((each) => (isObject(each) ? withNulls(each) : each));
+  const { required = [] } = node as { required?: string[] };
+  const entries = Object.entries(node).map(([key, value]): [string, unknown] => {
+    if (!isObject(value)) return [key, value];
+    if (key !== 'properties' || !('type' in node)) return [key, withNulls(value)];
+    const fields = Object.entries<object>(withNulls(value) as Record<string, object>);
+    return [
+      key,
+      Object.fromEntries(fields.map(([name, field]) => [name, required.includes(name) ? field : orNull(field)])),
+    ];
+  });
+  return Object.fromEntries(entries);
+}
+
+function isObject(value: unknown): value is object {
+  return typeof value === 'object' && value !== null;
+}
+
+function orNull(field: object): object {
+  const { description, ...value } = field as { description?: string; type?: unknown; enum?: unknown };
+  const isAnything = Object.keys(value).length === 0;
+  if (isAnything) return field;
+  const { type, ...others } = value;
+  const isPlain = typeof type === 'string' && !('enum' in value) && !('const' in value);
+  const nullable = isPlain ? { type: [type, 'null'], ...others } : { anyOf: [value, { type: 'null' }] };
+  return { ...(description ? { description } : {}), ...nullable };
 }

@@ -16,7 +16,19 @@ const nested = (depth: number): unknown => {
 const ODD_VALUES = fc.oneof(
   fc.constantFrom(null, true, false, 0, -1, 0.5, 1e308, -1e308, 2 ** 31, 2 ** 53, Number.MIN_VALUE),
   fc.constantFrom('', ' ', '\ud83d', '\udc00x', '\0', 'null', 'x'.repeat(2000), 'data:,', 'data:image/png;base64,'),
-  fc.constantFrom([], {}, [[]], [null], [{}], [1, 2], [[101, 2003]], { text: null }, { image: 'x' }, { content: [] }),
+  fc.constantFrom(
+    [],
+    {},
+    [[]],
+    [null],
+    [{}],
+    [1, 2],
+    [[101, 2003]],
+    { text: null },
+    { image: 'x' },
+    { content: [] },
+    { toString: null, valueOf: null },
+  ),
   fc.constantFrom(5, 40, 300).map(nested),
   fc.jsonValue({ maxDepth: 3 }),
 );
