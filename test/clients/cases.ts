@@ -12,6 +12,7 @@ export const CASES = {
   image: 'an image',
   rerank: 'documents in the order of their relevance',
   error: 'an error that shows the sentence of the service',
+  key: 'a key that is not known: the sentence of the service',
   busy: '429 with Retry-After: it waits and succeeds',
   models: 'the list of models',
 } as const;
@@ -59,7 +60,7 @@ export function judge(name: CaseName, { answer, exchanges, key }: Outcome, expec
   if (exchanges.length === 0) return 'error' in answer ? `nothing was sent: ${answer.error}` : 'nothing was sent';
   const keyless = exchanges.find(({ authorization }) => authorization !== `Bearer ${key}`);
   if (keyless) return `sent ${keyless.method} ${keyless.path} without its key`;
-  if (name === 'error') return judgeError(answer, exchanges);
+  if (name === 'error' || name === 'key') return judgeError(answer, exchanges);
   if ('error' in answer) return answer.error;
   return judgeWire(name, exchanges) ?? judgeValue(name, answer.value, expected);
 }
@@ -114,6 +115,7 @@ function judgeValue(name: CaseName, value: unknown, expected: Expected): string 
     case 'models':
       return compareLists(value, expected.models);
     case 'error':
+    case 'key':
       return undefined;
   }
 }

@@ -1,6 +1,15 @@
 // The clients for Node.
 import type { Client } from './client.ts';
-import { NO_DIMENSIONS, NO_IMAGES, NO_MODELS, NO_RERANK, NO_TYPES, ONLY_BASE64, ONLY_NUMBERS } from './reasons.ts';
+import {
+  NO_DIMENSIONS,
+  NO_IMAGES,
+  NO_MODELS,
+  NO_RERANK,
+  NO_RETRY,
+  NO_TYPES,
+  ONLY_BASE64,
+  ONLY_NUMBERS,
+} from './reasons.ts';
 
 const AI = { language: 'node', family: 'ai' } as const;
 
@@ -29,9 +38,9 @@ export const NODE_CLIENTS: readonly Client[] = [
     lines: [
       "import { OpenAIEmbeddings } from '@langchain/openai';",
       "const embeddings = new OpenAIEmbeddings({ model: 'edge-clip-small', apiKey: 'YOUR-KEY', configuration: { baseURL: 'http://127.0.0.1:8787/v1' } });",
-      "const vector_ = await embeddings.embedQuery('a dog running through snow');",
+      "const vector = await embeddings.embedQuery('a dog running through snow');",
     ],
-    vector: 'vector_',
+    vector: 'vector',
     cannot: { types: NO_TYPES, image: NO_IMAGES, rerank: NO_RERANK, models: NO_MODELS },
   },
   {
@@ -113,9 +122,9 @@ export const NODE_CLIENTS: readonly Client[] = [
     lines: [
       "import { OpenAIEmbedding } from '@llamaindex/openai';",
       "const embedding = new OpenAIEmbedding({ model: 'edge-clip-small', apiKey: 'YOUR-KEY', baseURL: 'http://127.0.0.1:8787/v1' });",
-      "const vector_ = await embedding.getTextEmbedding('a dog running through snow');",
+      "const vector = await embedding.getTextEmbedding('a dog running through snow');",
     ],
-    vector: 'vector_',
+    vector: 'vector',
     cannot: { float: ONLY_BASE64, types: NO_TYPES, image: NO_IMAGES, rerank: NO_RERANK, models: NO_MODELS },
   },
   {
@@ -165,5 +174,118 @@ export const NODE_CLIENTS: readonly Client[] = [
     ],
     vector: 'answer.data[0].embedding',
     cannot: { rerank: 'asks for it in a form of its own', models: NO_MODELS },
+  },
+  {
+    package: 'cohere-ai',
+    language: 'node',
+    family: 'cohere',
+    adapter: 'cohere',
+    speaks: 'Cohere',
+    lines: [
+      "import { CohereClientV2 } from 'cohere-ai';",
+      "const client = new CohereClientV2({ token: 'YOUR-KEY', environment: 'http://127.0.0.1:8787' });",
+      "const asked = { model: 'edge-clip-small', inputType: 'search_document', embeddingTypes: ['float'] };",
+      "const answer = await client.embed({ ...asked, texts: ['a dog running through snow'] });",
+    ],
+    vector: 'answer.embeddings.float[0]',
+    cannot: { models: 'lists models of Cohere only' },
+  },
+  {
+    package: 'cohere-ai',
+    part: 'version 1',
+    language: 'node',
+    family: 'cohere',
+    adapter: 'cohereV1',
+    speaks: 'Cohere',
+    lines: [
+      "import { CohereClient } from 'cohere-ai';",
+      "const client = new CohereClient({ token: 'YOUR-KEY', environment: 'http://127.0.0.1:8787' });",
+      "const asked = { model: 'edge-clip-small', inputType: 'search_document' };",
+      "const answer = await client.embed({ ...asked, texts: ['a dog running through snow'] });",
+    ],
+    vector: 'answer.embeddings[0]',
+    cannot: { base64: ONLY_NUMBERS, dimensions: NO_DIMENSIONS, models: 'lists models of Cohere only' },
+  },
+  {
+    package: '@langchain/cohere',
+    language: 'node',
+    family: 'langchain',
+    adapter: 'langchainCohere',
+    speaks: 'Cohere',
+    lines: [
+      "import { CohereEmbeddings } from '@langchain/cohere';",
+      "import { CohereClient } from 'cohere-ai';",
+      "const client = new CohereClient({ token: 'YOUR-KEY', environment: 'http://127.0.0.1:8787' });",
+      "const vector = await new CohereEmbeddings({ model: 'edge-clip-small', client }).embedQuery('a dog running through snow');",
+    ],
+    vector: 'vector',
+    cannot: {
+      base64: ONLY_NUMBERS,
+      dimensions: NO_DIMENSIONS,
+      types: NO_TYPES,
+      image: NO_IMAGES,
+      models: NO_MODELS,
+    },
+  },
+  {
+    ...AI,
+    package: '@ai-sdk/cohere',
+    adapter: 'aiCohere',
+    speaks: 'Cohere',
+    lines: [
+      "import { embed } from 'ai';",
+      "import { createCohere } from '@ai-sdk/cohere';",
+      "const service = createCohere({ baseURL: 'http://127.0.0.1:8787/v2', apiKey: 'YOUR-KEY' });",
+      "const { embedding } = await embed({ model: service.embeddingModel('edge-clip-small'), value: 'a dog running through snow' });",
+    ],
+    vector: 'embedding',
+    cannot: { base64: ONLY_NUMBERS, types: NO_TYPES, image: NO_IMAGES, models: NO_MODELS },
+  },
+  {
+    package: '@huggingface/inference',
+    language: 'node',
+    family: 'huggingface',
+    adapter: 'huggingface',
+    speaks: 'Hugging Face',
+    lines: [
+      "import { InferenceClient } from '@huggingface/inference';",
+      "const client = new InferenceClient('YOUR-KEY');",
+      "const service = { endpointUrl: 'http://127.0.0.1:8787' };",
+      "const vectors = await client.featureExtraction({ ...service, inputs: 'a dog running through snow' });",
+    ],
+    vector: 'vectors[0]',
+    mistake: 'text',
+    cannot: {
+      base64: ONLY_NUMBERS,
+      types: NO_TYPES,
+      image: NO_IMAGES,
+      busy: 'tries again after 503 only',
+      models: NO_MODELS,
+    },
+    notes: ['Its sentence similarity orders documents.'],
+  },
+  {
+    package: '@chroma-core/huggingface-server',
+    language: 'node',
+    family: 'chroma',
+    adapter: 'chromaHuggingface',
+    speaks: 'TEI',
+    lines: [
+      "import { HuggingfaceServerEmbeddingFunction } from '@chroma-core/huggingface-server';",
+      "const embedder = new HuggingfaceServerEmbeddingFunction({ url: 'http://127.0.0.1:8787/embed', apiKey: 'YOUR-KEY' });",
+      "const vectors = await embedder.generate(['a dog running through snow']);",
+    ],
+    vector: 'vectors[0]',
+    cannot: {
+      base64: ONLY_NUMBERS,
+      dimensions: NO_DIMENSIONS,
+      types: NO_TYPES,
+      image: NO_IMAGES,
+      rerank: NO_RERANK,
+      error: 'shows the status only',
+      key: 'shows the status only',
+      busy: NO_RETRY,
+      models: NO_MODELS,
+    },
   },
 ];

@@ -1,6 +1,16 @@
 // The clients for Python.
 import type { Client } from './client.ts';
-import { NO_IMAGES, NO_MODELS, NO_RERANK, NO_TYPES, ONLY_BASE64, ONLY_NUMBERS } from './reasons.ts';
+import {
+  BLIND,
+  NO_DIMENSIONS,
+  NO_IMAGES,
+  NO_MODELS,
+  NO_RERANK,
+  NO_RETRY,
+  NO_TYPES,
+  ONLY_BASE64,
+  ONLY_NUMBERS,
+} from './reasons.ts';
 
 const LITELLM = {
   package: 'litellm',
@@ -9,8 +19,9 @@ const LITELLM = {
   vector: 'answer.data[0]["embedding"]',
   cannot: { base64: ONLY_NUMBERS, types: NO_TYPES, image: NO_IMAGES, rerank: NO_RERANK, models: NO_MODELS },
 } as const;
-/** OpenAI's own library behind it does it there. */
-const NO_RETRY = { ...LITELLM.cannot, busy: 'tries again for this prefix only behind its Router' };
+/** For OpenAI the library behind it does it. */
+const BEHIND_ROUTER = 'tries again for this prefix only behind its Router';
+const WITHOUT_OPENAI = { ...LITELLM.cannot, busy: BEHIND_ROUTER };
 const litellmLines = (prefix: string, base: string): string[] => [
   'from litellm import embedding',
   `service = {"api_base": "http://127.0.0.1:8787${base}", "api_key": "YOUR-KEY"}`,
@@ -133,7 +144,7 @@ export const PYTHON_CLIENTS: readonly Client[] = [
       base64: ONLY_NUMBERS,
       types: NO_TYPES,
       rerank: NO_RERANK,
-      busy: 'never tries again',
+      busy: NO_RETRY,
       models: "reads fields that only Infinity's own list has",
     },
     notes: ['Without `raise_on_unexpected_status=True` an error is None and says nothing.'],
@@ -150,7 +161,7 @@ export const PYTHON_CLIENTS: readonly Client[] = [
     ...LITELLM,
     part: 'voyage/',
     adapter: 'litellm_voyage',
-    cannot: NO_RETRY,
+    cannot: WITHOUT_OPENAI,
     speaks: 'Voyage',
     lines: litellmLines('voyage', '/v1'),
   },
@@ -158,7 +169,7 @@ export const PYTHON_CLIENTS: readonly Client[] = [
     ...LITELLM,
     part: 'jina_ai/',
     adapter: 'litellm_jina',
-    cannot: NO_RETRY,
+    cannot: WITHOUT_OPENAI,
     speaks: 'Jina',
     lines: litellmLines('jina_ai', '/v1'),
   },
@@ -166,8 +177,118 @@ export const PYTHON_CLIENTS: readonly Client[] = [
     ...LITELLM,
     part: 'infinity/',
     adapter: 'litellm_infinity',
-    cannot: NO_RETRY,
+    cannot: WITHOUT_OPENAI,
     speaks: 'Infinity',
     lines: litellmLines('infinity', ''),
+  },
+  {
+    package: 'cohere',
+    language: 'python',
+    family: 'cohere',
+    adapter: 'cohere',
+    speaks: 'Cohere',
+    lines: [
+      'import cohere',
+      'client = cohere.ClientV2(api_key="YOUR-KEY", base_url="http://127.0.0.1:8787")',
+      'asked = {"model": "edge-clip-small", "input_type": "search_document", "embedding_types": ["float"]}',
+      'answer = client.embed(texts=["a dog running through snow"], **asked)',
+    ],
+    vector: 'answer.embeddings.float_[0]',
+    cannot: { models: 'lists models of Cohere only' },
+  },
+  {
+    package: 'langchain-cohere',
+    language: 'python',
+    environment: 'langchain-cohere',
+    family: 'langchain_cohere',
+    adapter: 'langchain_cohere',
+    speaks: 'Cohere',
+    lines: [
+      'from langchain_cohere import CohereEmbeddings',
+      'service = {"cohere_api_key": "YOUR-KEY", "base_url": "http://127.0.0.1:8787"}',
+      'vector = CohereEmbeddings(model="edge-clip-small", **service).embed_query("a dog running through snow")',
+    ],
+    vector: 'vector',
+    cannot: {
+      base64: ONLY_NUMBERS,
+      dimensions: NO_DIMENSIONS,
+      types: NO_TYPES,
+      image: NO_IMAGES,
+      models: NO_MODELS,
+    },
+  },
+  {
+    package: 'huggingface-hub',
+    language: 'python',
+    family: 'huggingface',
+    adapter: 'huggingface_hub',
+    speaks: 'Hugging Face',
+    lines: [
+      'from huggingface_hub import InferenceClient',
+      'client = InferenceClient(model="http://127.0.0.1:8787", token="YOUR-KEY")',
+      'vectors = client.feature_extraction("a dog running through snow")',
+    ],
+    vector: 'vectors[0]',
+    mistake: 'text',
+    cannot: { base64: ONLY_NUMBERS, types: NO_TYPES, image: NO_IMAGES, busy: NO_RETRY, models: NO_MODELS },
+    notes: ['Its sentence similarity orders documents.'],
+  },
+  {
+    package: 'llama-index-embeddings-text-embeddings-inference',
+    language: 'python',
+    family: 'llamaindex',
+    adapter: 'llamaindex_tei',
+    speaks: 'TEI',
+    lines: [
+      'from llama_index.embeddings.text_embeddings_inference import TextEmbeddingsInference',
+      'service = {"base_url": "http://127.0.0.1:8787", "auth_token": "YOUR-KEY"}',
+      'embedding = TextEmbeddingsInference(model_name="edge-clip-small", **service)',
+      'vector = embedding.get_text_embedding("a dog running through snow")',
+    ],
+    vector: 'vector',
+    cannot: {
+      base64: ONLY_NUMBERS,
+      dimensions: NO_DIMENSIONS,
+      types: NO_TYPES,
+      image: NO_IMAGES,
+      rerank: NO_RERANK,
+      error: BLIND,
+      key: BLIND,
+      busy: NO_RETRY,
+      models: NO_MODELS,
+    },
+  },
+  {
+    package: 'chromadb',
+    part: 'HuggingFaceEmbeddingServer',
+    language: 'python',
+    family: 'chroma',
+    adapter: 'chroma_huggingface',
+    speaks: 'TEI',
+    lines: [
+      'from chromadb.utils.embedding_functions import HuggingFaceEmbeddingServer',
+      'embedder = HuggingFaceEmbeddingServer(url="http://127.0.0.1:8787/embed", api_key="YOUR-KEY")',
+      'vectors = embedder(["a dog running through snow"])',
+    ],
+    vector: 'vectors[0].tolist()',
+    cannot: {
+      base64: ONLY_NUMBERS,
+      dimensions: NO_DIMENSIONS,
+      types: NO_TYPES,
+      image: NO_IMAGES,
+      rerank: NO_RERANK,
+      error: BLIND,
+      key: BLIND,
+      busy: NO_RETRY,
+      models: NO_MODELS,
+    },
+  },
+  {
+    ...LITELLM,
+    part: 'cohere/',
+    adapter: 'litellm_cohere',
+    speaks: 'Cohere',
+    cannot: { base64: ONLY_NUMBERS, types: NO_TYPES, image: NO_IMAGES, busy: BEHIND_ROUTER, models: NO_MODELS },
+    lines: litellmLines('cohere', '/v2/embed'),
   },
 ];

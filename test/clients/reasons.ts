@@ -6,3 +6,5 @@ export const NO_TYPES = 'reads vectors of floats only';
 export const NO_DIMENSIONS = 'has no option for the length';
 export const ONLY_NUMBERS = 'has no option, it reads numbers';
 export const ONLY_BASE64 = 'has no option, it asks for base64';
+export const NO_RETRY = 'never tries again';
+export const BLIND = 'does not look at the status and takes the error for vectors';

@@ -6,6 +6,7 @@ import { type CommandLine, runCommand } from '../../contracts/command/command-li
 import { EmbedResponse } from '../../contracts/src/api/embed.ts';
 import { ModelList } from '../../contracts/src/api/models.ts';
 import { UserError } from '../../contracts/src/user-error.ts';
+import { makeKeyFile } from '../support/key-file.ts';
 import { startLocalServer } from '../support/local-server.ts';
 import { CASE_NAMES, type CaseName, type Expected, judge, type Material } from './cases.ts';
 import { startChild } from './child.ts';
@@ -34,7 +35,7 @@ const OPTIONS = {
   'write-docs': { type: 'boolean' },
 } as const;
 
-const KEY = 'conformance-key';
+const WRONG_KEY = 'ec_nobody-has-this-key';
 const SAMPLE = join(import.meta.dirname, '../../api/playground/samples/cat.jpg');
 const MATERIAL: Omit<Material, 'image'> = {
   text: 'a dog running through snow',
@@ -48,22 +49,25 @@ async function main({ values }: CommandLine<typeof OPTIONS>): Promise<number> {
   const chosen = choose(values.only);
   if (values['write-docs'] && values.only) throw new UserError('--write-docs takes all clients: leave --only out');
   const note = (what: string) => console.error(what);
-  const server = await startLocalServer({ onEvent: () => {} });
+  const keys = await makeKeyFile();
+  const key = keys.secrets.good;
+  const server = await startLocalServer({ keys: keys.file, requireKeys: true, onEvent: () => {} });
   const proxy = await startProxy(server.url);
   const home = mkdtempSync(join(tmpdir(), 'clients-'));
   const results: Result[] = [];
   try {
     const material = { ...MATERIAL, image: `data:image/jpeg;base64,${readFileSync(SAMPLE).toString('base64')}` };
-    const expected = await expectedOf(server.url, material);
+    const expected = await expectedOf({ url: server.url, key }, material);
     for (const client of chosen) await commandOf(client, note);
     const began = performance.now();
     for (const [at, client] of chosen.entries()) {
-      results.push(await tryClient(client, { proxy, material, expected, home }));
+      results.push(await tryClient(client, { proxy, key, material, expected, home }));
       const left = ((performance.now() - began) / (at + 1)) * (chosen.length - at - 1);
       note(`${at + 1}/${chosen.length} ${idOf(client)}: ${summaryOf(results.at(-1))}, ${inWords(left)} left`);
     }
   } finally {
     await Promise.all([proxy.stop(), server.stop()]);
+    keys.remove();
     rmSync(home, { recursive: true, force: true });
   }
   if (values['write-docs']) note(`wrote ${writeDocs(results)}`);
@@ -80,16 +84,21 @@ function choose(only: string | undefined): readonly Client[] {
   throw new UserError(`--only ${only}: there are ${CLIENTS.map(idOf).join(', ')}`);
 }
 
+interface Service {
+  url: string;
+  key: string;
+}
+
 /** From the own interface, straight from the service. */
-async function expectedOf(url: string, material: Material): Promise<Expected> {
+async function expectedOf({ url, key }: Service, material: Material): Promise<Expected> {
   const post = async (path: string, body: object) => {
-    const headers = { 'content-type': 'application/json', authorization: `Bearer ${KEY}` };
+    const headers = { 'content-type': 'application/json', authorization: `Bearer ${key}` };
     return (await fetch(`${url}${path}`, { method: 'POST', headers, body: JSON.stringify(body) })).json();
   };
   const embed = async (input: unknown[], options: object = {}) =>
     EmbedResponse.parse(await post('/embed', { input, ...options })).data.map(({ embedding }) => embedding as number[]);
   const { text, texts, dimensions, image, query, documents } = material;
-  const models = await fetch(`${url}/v1/models`, { headers: { authorization: `Bearer ${KEY}` } });
+  const models = await fetch(`${url}/v1/models`, { headers: { authorization: `Bearer ${key}` } });
   const { scores } = (await post('/similarity', { a: query, b: documents })) as { scores: number[][] };
   const order = documents.map((_, index) => index).sort((a, b) => (scores[0]?.[b] ?? 0) - (scores[0]?.[a] ?? 0));
   const [[single = []] = [], [picture = []] = []] = [await embed([text]), await embed([{ image }])];
@@ -106,28 +115,31 @@ async function expectedOf(url: string, material: Material): Promise<Expected> {
 
 interface Trial {
   proxy: RecordingProxy;
+  /** That the service knows. */
+  key: string;
   material: Material;
   expected: Expected;
   home: string;
 }
 
-async function tryClient(client: Client, { proxy, material, expected, home }: Trial): Promise<Result> {
+async function tryClient(client: Client, { proxy, key: known, material, expected, home }: Trial): Promise<Result> {
   const child = startChild(await commandOf(client, () => {}), client, { cwd: home, home });
   const [model = ''] = expected.models;
   const place = (line: string): string =>
     line
       .replaceAll('http://127.0.0.1:8787', proxy.url)
-      .replaceAll('YOUR-KEY', KEY)
+      .replaceAll('YOUR-KEY', known)
       .replaceAll('edge-clip-small', model);
   const isMissing = (name: CaseName): boolean => client.cannot[name] !== undefined;
   const cases: Result['cases'] = {};
   try {
     for (const name of CASE_NAMES.filter((each) => !isMissing(each))) {
+      const key = name === 'key' ? WRONG_KEY : known;
       const task = {
         ...material,
         case: name,
         url: proxy.url,
-        key: KEY,
+        key,
         model,
         lines: client.lines.map(place),
         vector: client.vector,
@@ -136,7 +148,7 @@ async function tryClient(client: Client, { proxy, material, expected, home }: Tr
         Object.assign(task, client.mistake === 'text' ? { texts: [''] } : { model: 'no-such-model' });
       proxy.reset({ isBusy: name === 'busy' });
       const answer = await child.ask(task);
-      cases[name] = judge(name, { answer, exchanges: proxy.seen(), key: KEY }, expected) ?? 'passed';
+      cases[name] = judge(name, { answer, exchanges: proxy.seen(), key }, expected) ?? 'passed';
     }
   } finally {
     child.stop();

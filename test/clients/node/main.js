@@ -24,7 +24,7 @@ async function perform(task) {
   if (task.case === 'documented') return runLines(task);
   const adapters = await import(`./families/${family}.js`);
   const client = adapters[adapter](task);
-  const operation = client[{ error: 'list', busy: 'list' }[task.case] ?? task.case];
+  const operation = client[{ error: 'list', key: 'list', busy: 'list' }[task.case] ?? task.case];
   if (!operation) throw new Error(`${adapter} has no ${task.case}`);
   return operation(task);
 }
@@ -34,6 +34,6 @@ async function runLines({ lines, vector }) {
   const folder = join(import.meta.dirname, 'node_modules/.documented');
   mkdirSync(folder, { recursive: true });
   const file = join(folder, `${adapter}.mjs`);
-  writeFileSync(file, `${lines.join('\n')}\nexport const vector = ${vector};\n`);
-  return (await import(`${pathToFileURL(file)}?${Date.now()}`)).vector;
+  writeFileSync(file, `${lines.join('\n')}\nexport const __result = ${vector};\n`);
+  return (await import(`${pathToFileURL(file)}?${Date.now()}`)).__result;
 }

@@ -6,7 +6,7 @@ import sys
 
 FAMILY, ADAPTER = sys.argv[1:3]
 #: Errors and waiting are brought about by the same call as a list.
-SAME_AS_LIST = {"error": "list", "busy": "list"}
+SAME_AS_LIST = {"error": "list", "key": "list", "busy": "list"}
 
 
 def perform(task: dict) -> object:

@@ -1,4 +1,5 @@
 // The AI SDK with the providers that embed.
+import { createCohere } from '@ai-sdk/cohere';
 import { createOpenAI } from '@ai-sdk/openai';
 import { createOpenAICompatible } from '@ai-sdk/openai-compatible';
 import { embed, embedMany, rerank } from 'ai';
@@ -48,6 +49,17 @@ export function voyage({ url, key, model }) {
       const model_ = service.multimodalEmbeddingModel(model);
       return (await embed({ model: model_, value: '', providerOptions: { voyage: { content } } })).embedding;
     },
+    rerank: async ({ query, documents }) =>
+      (await rerank({ model: service.reranking(model), query, documents })).ranking.map(
+        ({ originalIndex }) => originalIndex,
+      ),
+  };
+}
+
+export function aiCohere({ url, key, model }) {
+  const service = createCohere({ baseURL: `${url}/v2`, apiKey: key });
+  return {
+    ...operations(service.embeddingModel(model), ({ dimensions }) => ({ cohere: { outputDimension: dimensions } })),
     rerank: async ({ query, documents }) =>
       (await rerank({ model: service.reranking(model), query, documents })).ranking.map(
         ({ originalIndex }) => originalIndex,

@@ -1,5 +1,7 @@
 // LangChain's embeddings.
+import { CohereEmbeddings, CohereRerank } from '@langchain/cohere';
 import { OpenAIEmbeddings } from '@langchain/openai';
+import { CohereClient } from 'cohere-ai';
 
 export function langchainOpenai({ url, key, model }) {
   const make = (options) =>
@@ -10,5 +12,20 @@ export function langchainOpenai({ url, key, model }) {
     base64: ({ texts }) => make().embedDocuments(texts),
     float: ({ texts }) => make({ encodingFormat: 'float' }).embedDocuments(texts),
     dimensions: ({ texts, dimensions }) => make({ dimensions }).embedDocuments(texts),
+  };
+}
+
+export function langchainCohere({ url, key, model }) {
+  const client = new CohereClient({ token: key, environment: url });
+  const embeddings = new CohereEmbeddings({ model, client });
+  return {
+    single: ({ text }) => embeddings.embedQuery(text),
+    list: ({ texts }) => embeddings.embedDocuments(texts),
+    float: ({ texts }) => embeddings.embedDocuments(texts),
+    rerank: async ({ query, documents }) => {
+      const reranker = new CohereRerank({ model, client });
+      const ranked = await reranker.rerank(documents, query, { topN: documents.length });
+      return ranked.map(({ index }) => index);
+    },
   };
 }

@@ -37,3 +37,17 @@ def litellm_jina(task: dict) -> dict:
 
 def litellm_infinity(task: dict) -> dict:
     return operations(task, "infinity", "")
+
+
+def litellm_cohere(task: dict) -> dict:
+    def rerank(t: dict) -> list:
+        ranked = library.rerank(
+            model=f"cohere/{task['model']}",
+            query=t["query"],
+            documents=t["documents"],
+            api_base=task["url"],
+            api_key=task["key"],
+        )
+        return [result["index"] for result in ranked.results]
+
+    return {**operations(task, "cohere", "/v2/embed"), "rerank": rerank}

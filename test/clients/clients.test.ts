@@ -1,0 +1,33 @@
+// docs/clients.md is what the last run of all clients wrote: of the clients, versions and lines that are in the tables.
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { expect, it, test } from 'vitest';
+import { CASE_NAMES } from './cases.ts';
+import { idOf, nameOf } from './client.ts';
+import { versionOf } from './install.ts';
+import { CLIENTS } from './table.ts';
+
+const DOCS = readFileSync(join(import.meta.dirname, '../../docs/clients.md'), 'utf8');
+
+it('every client has a name of its own', () => {
+  expect(new Set(CLIENTS.map(idOf)).size).toBe(CLIENTS.length);
+});
+
+test.each(CLIENTS.map((client) => [idOf(client), client] as const))(
+  'docs/clients.md is right about %s',
+  (_, client) => {
+    const row = DOCS.split('\n').find(
+      (line) => line.startsWith(`| [${nameOf(client)}]`) && line.includes(anchorEnd(client)),
+    );
+    const marks = CASE_NAMES.map((name) => (client.cannot[name] === undefined ? '✓' : '–'));
+    expect(
+      row
+        ?.split('|')
+        .slice(2, -1)
+        .map((cell) => cell.trim()),
+    ).toEqual([versionOf(client), ...marks]);
+    expect(DOCS).toContain(`\n${client.lines.join('\n')}\n`);
+  },
+);
+
+const anchorEnd = ({ language }: { language: string }): string => `-for-${language})`;
