@@ -1,4 +1,5 @@
 // The playground: embeds each photo once, then every change of a sentence costs one cheap request.
+import { ask, onKey, storedKey } from './key.js';
 import { toDataUri } from './photo-file.js';
 
 /** @typedef {{name: string, url: string, embedding?: string, space_id?: string}} Photo */
@@ -29,7 +30,7 @@ function make(tag, properties = {}, ...children) {
 
 /** @param {string} path @param {object} body */
 async function post(path, body) {
-  const response = await fetch(path, {
+  const response = await ask(path, {
     method: 'POST',
     headers: { 'content-type': 'application/json' },
     body: JSON.stringify(body),
@@ -222,14 +223,18 @@ function showCurl() {
     files.length > 0
       ? ['/similarity', `${json({ ...options(), a: state.texts }).slice(0, -1)},"b":[${images.join(',')}]}`]
       : ['/embed', json({ ...options(), input: state.texts })];
+  // The key itself is not for a screen.
+  const key = storedKey() ? ' -H "authorization: Bearer $KEY"' : '';
   element('curl').textContent =
-    `curl ${location.origin}${path} -H 'content-type: application/json' -d @- <<JSON\n${body}\nJSON`;
+    `curl ${location.origin}${path}${key} -H 'content-type: application/json' -d @- <<JSON\n${body}\nJSON`;
 }
 
 // ---- start
 
 async function showModels() {
-  const { data } = await (await fetch('/v1/models')).json();
+  const response = await ask('/v1/models');
+  const { data, detail } = await response.json();
+  if (!response.ok) throw new Error(detail);
   const [first] = data;
   element('tier').replaceChildren(...data.map((/** @type {any} */ model) => make('option', { textContent: model.id })));
   element('dimensions').replaceChildren(
@@ -280,8 +285,11 @@ document.onpaste = (event) => {
 };
 element('copy').onclick = () => void act(() => navigator.clipboard.writeText(element('curl').textContent ?? ''));
 
+const start = () =>
+  act(async () => {
+    await showModels();
+    await compare();
+  });
+onKey(() => void start());
 showTexts();
-await act(async () => {
-  await showModels();
-  await compare();
-});
+await start();

@@ -10,6 +10,7 @@ import { startWorker } from '../../api/dev/local-worker.ts';
 import { type CommandLine, runCommand } from '../../contracts/command/command-line.ts';
 import { ModelManifest } from '../../contracts/src/model/manifest.ts';
 import { UserError } from '../../contracts/src/user-error.ts';
+import { measureAccess } from './access.ts';
 import { measureEncoder } from './encoder.ts';
 import { childrenNamed } from './process.ts';
 import { measureStartup } from './startup.ts';
@@ -100,9 +101,10 @@ async function measureEdge(manifest: ModelManifest, runs: number) {
     await embed({ input: textOf(256) });
     const after_256_tokens = await wasmMib();
     const static_tier = [await measureStatic(server, 16, 9), await measureStatic(server, 77, 9)];
+    const access = await measureAccess(server, worker, runs);
     const texts = await measureTexts(server, manifest, runs);
     const wasm_mib = { after_load, after_256_tokens, at_the_end: await wasmMib() };
-    return { listening_ms, first_request_ms, wasm_mib, static_tier, ...texts };
+    return { listening_ms, first_request_ms, wasm_mib, static_tier, access, ...texts };
   } finally {
     await worker.dispose();
   }
@@ -134,7 +136,7 @@ interface Row {
 }
 
 function rowsOf(result: Result): Row[] {
-  const { texts, wasm_mib, static_tier, noop_ms, first_request_ms, startup, images } = result;
+  const { texts, wasm_mib, static_tier, access, noop_ms, first_request_ms, startup, images } = result;
   return [
     ...texts.map(({ rows: count, tokens, ...figures }) => ({
       what: `text ${count} x ${tokens} tokens, CPU beside Node`,
@@ -143,6 +145,13 @@ function rowsOf(result: Result): Row[] {
       note: `${figures.workerd_ms.toFixed(1)} ms in workerd, ${figures.node_ms.toFixed(1)} ms in Node: x${figures.ratio.toFixed(1)}, net x${figures.net_ratio.toFixed(1)}`,
     })),
     { what: 'empty request', value: noop_ms, unit: 'ms' },
+    { what: 'a key looked at, CPU', value: access.check_cpu_us, unit: 'us', note: 'remembered, without limits' },
+    {
+      what: 'a request with key and limits, CPU more',
+      value: access.with_cpu_us - access.without_cpu_us,
+      unit: 'us',
+      note: `${access.with_cpu_us.toFixed(0)} us instead of ${access.without_cpu_us.toFixed(0)}; ${access.with_ms.toFixed(2)} ms instead of ${access.without_ms.toFixed(2)}`,
+    },
     { what: 'first request', value: first_request_ms, unit: 'ms', note: 'opens the model' },
     { what: 'WASM memory after load', value: wasm_mib.after_load, unit: 'MiB', target: 60 },
     { what: 'WASM memory after 256 tokens', value: wasm_mib.after_256_tokens, unit: 'MiB', target: 60 },

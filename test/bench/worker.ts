@@ -1,10 +1,14 @@
-// The Worker as `npm run bench` runs it: the application itself, and two routes that only this entry has.
+// The Worker as `npm run bench` runs it: the application itself, and three routes that only this entry has.
 
+import { sha256 } from '../../api/registry/digest.ts';
 import { wasmMemoryBytes } from '../../api/text/onnx/session.ts';
+import { createKeyCache } from '../../api/worker/access/key-cache.ts';
 import { bundledModel } from '../../api/worker/bundled-model.ts';
 import type { Env } from '../../api/worker/env.ts';
 import worker from '../../api/worker/index.ts';
+import { createAccess } from '../../api/worker/middleware/access.ts';
 import { provideModel } from '../../api/worker/model-provider.ts';
+import type { ApiKey } from '../../contracts/src/api/api-key.ts';
 
 export { KeyUsage } from '../../api/worker/index.ts';
 
@@ -20,6 +24,9 @@ export default {
     if (pathname === '/bench/static') {
       const times = Number(searchParams.get('times'));
       return Response.json({ checksum: await embedStatically(await request.text(), times) });
+    }
+    if (pathname === '/bench/access') {
+      return Response.json({ granted: await checkKey(Number(searchParams.get('times'))) });
     }
     return worker.fetch(request, env, context);
   },
@@ -37,4 +44,32 @@ function embedStatically(text: string, times: number): Promise<number> {
     }
     return checksum;
   });
+}
+
+const SECRET = `ec_${'0'.repeat(40)}`;
+const KEY: ApiKey = {
+  digest: '',
+  prefix: 'ec_00000000',
+  name: 'bench',
+  scopes: ['embed'],
+  created_at: '2026-01-01T00:00:00Z',
+  expires_at: null,
+  revoked_at: null,
+  rate: { requests_per_minute: 1 },
+  quota: { tokens_per_month: null, images_per_month: null },
+};
+
+/** Looks at a key that is remembered, `times` times. */
+async function checkKey(times: number): Promise<number> {
+  const digest = await sha256(new TextEncoder().encode(SECRET) as Uint8Array<ArrayBuffer>);
+  const document = JSON.stringify({ ...KEY, digest });
+  const namespace = { get: async () => document, list: async () => ({ keys: [document] }) };
+  const access = createAccess({ policy: { who: 'keys' }, keys: createKeyCache(namespace) });
+  const request = new Request('http://localhost/embed', { headers: { authorization: `Bearer ${SECRET}` } });
+  let granted = 0;
+  for (let i = 0; i < times; i++) {
+    await access(request, { scope: 'embed', path: '/embed', method: 'POST' }, { headers: {} });
+    granted++;
+  }
+  return granted;
 }

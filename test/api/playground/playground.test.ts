@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import type { Browser, BrowserContextOptions, Page } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { BROWSER, launchBrowser } from '../../support/browser.ts';
+import { makeKeyFile } from '../../support/key-file.ts';
 import { type LocalServer, startLocalServer } from '../../support/local-server.ts';
 
 const SAMPLES = join(import.meta.dirname, '../../../api/playground/samples');
@@ -49,6 +50,30 @@ describe.skipIf(!BROWSER)('the playground', () => {
   const firstResult = (page: Page) => page.locator('#results img').first().getAttribute('alt');
   const overflow = (page: Page) =>
     page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
+
+  test('asks for a key where the service wants one, and works with it', async () => {
+    const keys = await makeKeyFile();
+    const closed = await startLocalServer({ keys: keys.file, requireKeys: true });
+    const context = await browser.newContext();
+    try {
+      const page = await context.newPage();
+      await page.goto(closed.url);
+      await page.getByRole('alert').getByText('An API key that is good for embed is needed').waitFor();
+      await page.getByLabel('API key').fill(keys.secrets.revoked);
+      await page.getByRole('button', { name: 'Use it in this tab' }).click();
+      await page.getByRole('alert').getByText('was revoked').waitFor();
+      await page.getByLabel('API key').fill(keys.secrets.good);
+      await page.getByRole('button', { name: 'Use it in this tab' }).click();
+      await page.getByText(/512 dimensions, up to 512 tokens, sha256:/).waitFor();
+      await page.locator('#curl').getByText('authorization: Bearer $KEY').waitFor();
+      expect(await page.getByLabel('API key').isVisible()).toBe(false);
+      expect(await page.content()).not.toContain(keys.secrets.good);
+    } finally {
+      await context.close();
+      await closed.stop();
+      keys.remove();
+    }
+  });
 
   test('compares every sentence with every photo and finds photos by sentence', async () => {
     await visit({}, async (page) => {

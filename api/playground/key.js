@@ -1,0 +1,31 @@
+// Asks the service with the visitor's API key, where it wants one. The key stays in this tab, and goes with it.
+
+const PLACE = 'edge-clip-key';
+const form = /** @type {HTMLFormElement} */ (document.getElementById('key'));
+const field = /** @type {HTMLInputElement} */ (document.getElementById('key-text'));
+
+/** @returns {string} */
+export const storedKey = () => sessionStorage.getItem(PLACE) ?? '';
+
+/** `fetch` with the key; an answer that asks for one shows the form for it. @param {string} path @param {RequestInit} [init] */
+export async function ask(path, init = {}) {
+  const key = storedKey();
+  const headers = { ...init.headers, ...(key ? { authorization: `Bearer ${key}` } : {}) };
+  const response = await fetch(path, { ...init, headers });
+  if (response.status === 401) {
+    form.hidden = false;
+    field.focus();
+  }
+  return response;
+}
+
+/** Calls `again` when a key was given. @param {() => void} again */
+export function onKey(again) {
+  form.onsubmit = (event) => {
+    event.preventDefault();
+    sessionStorage.setItem(PLACE, field.value.trim());
+    field.value = '';
+    form.hidden = true;
+    again();
+  };
+}
