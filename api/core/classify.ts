@@ -1,7 +1,6 @@
 // Which of the given labels an item is, without training: a label is the mean of the vectors of sentences about it.
 
 import type { Truncate } from '../../contracts/src/api/embed.ts';
-import { LIMITS } from '../../contracts/src/api/limits.ts';
 import type { LabelScore } from '../../contracts/src/api/tasks/classify.ts';
 import type { Calibration } from '../../contracts/src/model/manifest.ts';
 import { type Embedded, type EmbedOutput, type Engines, embedItems } from './embed.ts';
@@ -48,8 +47,9 @@ export async function classify(model: Model, engines: Engines, asked: ClassifyIn
   const { space_id, embed_dim: dimensions, calibration } = model.manifest;
   const items = placeItems(asked.input, fields.input);
   const kinds = new Set(items.map(kindOf));
-  const labels = readLabels(asked, fields);
-  const sentences = placeSentences(labels, { kinds, fields });
+  const most = model.limits.items;
+  const labels = readLabels(asked, { fields, most });
+  const sentences = placeSentences(labels, { kinds, fields, most });
   const all = [...items, ...sentences.values()];
   const { embedded, usage, pixels } = await embedItems({ model, engines }, all, { tier, dimensions, truncate });
   const vectors = new Map<string, Float32Array>();
@@ -110,7 +110,10 @@ interface Label {
   sentences(kind: Kind): string[];
 }
 
-function readLabels({ labels, templates }: ClassifyInput, fields: typeof FIELDS): Label[] {
+function readLabels(
+  { labels, templates }: ClassifyInput,
+  { fields, most }: { fields: typeof FIELDS; most: number },
+): Label[] {
   const described = Array.isArray(labels) ? undefined : Object.entries(labels);
   const names = Array.isArray(labels) ? labels : Object.keys(labels);
   const fail = (message: string, param: string) => new CoreError('invalid_request', message, { param });
@@ -126,14 +129,17 @@ function readLabels({ labels, templates }: ClassifyInput, fields: typeof FIELDS)
     const param = fields.templates === 'templates' ? `templates.${at}` : fields.templates;
     if (!template.includes('{}')) throw fail(`${param} has no {}, where the label's name goes.`, param);
   }
-  if (names.length > LIMITS.items) {
-    const message = `${fields.labels} may hold ${LIMITS.items} labels; ${names.length} were sent.`;
+  if (names.length > most) {
+    const message = `${fields.labels} may hold ${most} labels; ${names.length} were sent.`;
     throw new CoreError('too_many_items', message, { param: fields.labels });
   }
+  const places = new Map<string, number>();
   for (const [at, name] of names.entries()) {
     const param = `${fields.labels}.${described ? name : at}`;
     if (name.trim() === '') throw new CoreError('empty_input', `${param} is a label without a name.`, { param });
-    if (names.indexOf(name) < at) throw fail(`${param} is the same as ${fields.labels}.${names.indexOf(name)}.`, param);
+    const other = places.get(name);
+    if (other !== undefined) throw fail(`${param} is the same as ${fields.labels}.${other}.`, param);
+    places.set(name, at);
   }
   if (described) {
     return described.map(([name, given]) => {
@@ -154,7 +160,7 @@ function readLabels({ labels, templates }: ClassifyInput, fields: typeof FIELDS)
 /** Every sentence once, however many labels and kinds it stands for. */
 function placeSentences(
   labels: Label[],
-  { kinds, fields }: { kinds: Set<Kind>; fields: typeof FIELDS },
+  { kinds, fields, most }: { kinds: Set<Kind>; fields: typeof FIELDS; most: number },
 ): Map<string, PlacedItem> {
   const placed = new Map<string, PlacedItem>();
   for (const [item, { param, sentences }] of labels.entries()) {
@@ -162,8 +168,8 @@ function placeSentences(
       if (!placed.has(text)) placed.set(text, { item: text, place: { item, param } });
     }
   }
-  if (placed.size > LIMITS.items) {
-    const message = `${labels.length} labels make ${placed.size} sentences; a request may have ${LIMITS.items}. Send fewer labels or ${fields.templates}.`;
+  if (placed.size > most) {
+    const message = `${labels.length} labels make ${placed.size} sentences; a request may have ${most}. Send fewer labels or ${fields.templates}.`;
     throw new CoreError('too_many_items', message, { param: fields.labels });
   }
   return placed;

@@ -3,6 +3,7 @@ import type { TruncationReceipt } from '../../contracts/src/api/embed.ts';
 import { LIMITS } from '../../contracts/src/api/limits.ts';
 import type { OffsetUnits, TextToken, TokenizeRequest } from '../../contracts/src/api/tasks/tokenize.ts';
 import type { Tokenizer } from '../text/engine.ts';
+import type { Engines } from './embed.ts';
 import { CoreError } from './errors.ts';
 import { placeItems } from './items/items.ts';
 import { readText, type TextReader } from './items/read.ts';
@@ -27,7 +28,7 @@ export interface TokenizeOutput {
   texts: TokenizedText[];
 }
 
-export async function tokenize(model: Model, asked: TokenizeInput): Promise<TokenizeOutput> {
+export async function tokenize(model: Model, { admit }: Engines, asked: TokenizeInput): Promise<TokenizeOutput> {
   const { input, truncate = 'end', units = 'utf16', field = 'input' } = asked;
   const { id, tier } = chooseModel(model, asked.model);
   placeItems(input, field);
@@ -43,7 +44,14 @@ export async function tokenize(model: Model, asked: TokenizeInput): Promise<Toke
     truncate,
     unknown: 'flag',
   };
-  const texts = input.map((text) => tokensOf(text, reader, units));
+  const texts = await admit({ kind: 'tokenizer', size: chars }, async (turn) => {
+    const read: TokenizedText[] = [];
+    for (const text of input) {
+      await turn?.next(text.length);
+      read.push(tokensOf(text, reader, units));
+    }
+    return read;
+  });
   return { model: id, context_length: model.manifest.text.context_length, texts };
 }
 

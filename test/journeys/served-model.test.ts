@@ -154,6 +154,13 @@ describe('the root', () => {
     expect(similar.body[0]).toBeGreaterThan(similar.body[1]);
   });
 
+  test('answers the bodies of TEI beside our own, on their own paths', async () => {
+    const vectors = await post('/embed', { inputs: ['a dog'], truncate: true });
+    expect([vectors.body.length, vectors.body[0].length]).toEqual([1, 512]);
+    const inputs = { source_sentence: 'a dog', sentences: ['a cat', 'a husky'] };
+    expect((await post('/similarity', { inputs })).body).toEqual([expect.any(Number), expect.any(Number)]);
+  });
+
   test('says in our document what it does not take', async () => {
     const response = await fetch(`${server.url}/`, { method: 'PUT' });
     expect([response.status, response.headers.get('allow')]).toEqual([405, 'GET, HEAD, POST']);

@@ -14,11 +14,10 @@ import {
   type ZeroShotResponse,
 } from '../../../contracts/src/api/doors/tei.ts';
 import type { Truncate } from '../../../contracts/src/api/embed.ts';
-import { LIMITS } from '../../../contracts/src/api/limits.ts';
 import { classify } from '../../core/classify.ts';
 import { embed } from '../../core/embed.ts';
 import { readImageHeader } from '../../core/images/header.ts';
-import { type Model, recommendedDimensions } from '../../core/model.ts';
+import { choices, type Model, recommendedDimensions } from '../../core/model.ts';
 import { similarity } from '../../core/similarity/similarity.ts';
 import { tokenize } from '../../core/tokenize.ts';
 import { parseRequest } from '../../core/validation.ts';
@@ -110,7 +109,7 @@ export async function teiTokenize(call: Call, body: unknown): Promise<Reply> {
   const { inputs, model, add_special_tokens: withSpecial = true } = parseRequest(TeiTokenizeRequest, body);
   const input = typeof inputs === 'string' ? [inputs] : inputs;
   const asked = { model, input, field: 'inputs', units: 'bytes' as const };
-  const { texts } = await withModel(call, (current) => tokenize(current, asked));
+  const { texts } = await withModel(call, (current, engines) => tokenize(current, engines, asked));
   const json = texts.map(({ tokens }) =>
     tokens
       .filter(({ special }) => withSpecial || !special)
@@ -146,7 +145,8 @@ async function info({ request: { signal }, deps: { provider, openapi } }: Call):
       served_model_name: name,
       model_type: { embedding: { pooling: 'mean' } },
       max_input_length: text.context_length,
-      max_client_batch_size: LIMITS.items,
+      max_batch_tokens: model.limits.tokens[choices(model)[0]?.tier ?? 'student'],
+      max_client_batch_size: model.limits.items,
       auto_truncate: true,
       version: openapi.info.version,
       space_id,

@@ -13,7 +13,9 @@ export async function tokenizeRoute(call: Call): Promise<Reply> {
   if (isTeiBody(body)) return teiTokenize(call, body);
   const { input, ...options } = parseRequest(TokenizeRequest, body);
   const asked = { ...options, input: typeof input === 'string' ? [input] : input };
-  const { model, context_length, texts } = await withModel(call, (current) => tokenize(current, asked));
+  const { model, context_length, texts } = await withModel(call, (current, engines) =>
+    tokenize(current, engines, asked),
+  );
   const data = texts.map((text, index) => ({ object: 'tokens' as const, index, ...text }));
   return { json: { object: 'list', model, context_length, data } satisfies TokenizeResponse };
 }

@@ -1,11 +1,18 @@
 // Tokens and their places: against what Hugging Face `tokenizers` 0.22 gives with the same vocabulary.
 import { describe, expect, test } from 'vitest';
+import type { Engines, Work } from '../../../api/core/embed.ts';
 import { type TokenizeInput, tokenize } from '../../../api/core/tokenize.ts';
 import { appOf, CONTEXT, STATIC, tableModel } from '../worker/table-model.ts';
 
 const { provider } = appOf(await tableModel());
 const model = await provider.use(async (current) => current);
-const run = async (asked: TokenizeInput) => (await tokenize(model, asked)).texts;
+const admitted: Work[] = [];
+const admit: Engines['admit'] = (work, begin) => {
+  admitted.push(work);
+  return begin();
+};
+const engines: Engines = { admit, images: () => Promise.reject(new Error('there are no images')) };
+const run = async (asked: TokenizeInput) => (await tokenize(model, engines, asked)).texts;
 const bytes = (text: string) => new TextEncoder().encode(text);
 
 /** `Encoding.ids` and `Encoding.offsets`, which count code points in Python. */
@@ -90,6 +97,12 @@ test('a text of nothing has no tokens of its own, and that is an answer', async 
 test('a lone half of a pair takes the three bytes of what stands for it in UTF-8', async () => {
   const [found] = await run({ model: STATIC, input: ['\ud83d dog'], units: 'bytes' });
   expect(found?.tokens.at(-1)).toMatchObject({ piece: 'dog', start: 4, end: 7 });
+});
+
+test('work is admitted by the length of all texts', async () => {
+  admitted.length = 0;
+  await run({ input: ['dog', 'running'] });
+  expect(admitted).toEqual([{ kind: 'tokenizer', size: 10 }]);
 });
 
 test('texts that are too long together are refused before they are read', async () => {

@@ -182,6 +182,7 @@ export const TeiInfo = z
       })
       .describe('What the model does.'),
     max_input_length: atMost('Tokens of a text that are read'),
+    max_batch_tokens: atMost('Tokens of all texts in a request'),
     max_client_batch_size: atMost('Texts in a request'),
     auto_truncate: z.boolean().describe('Whether a text that is too long is cut where a request does not say.'),
     version: z.string().describe('Version of this service.'),
