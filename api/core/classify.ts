@@ -51,7 +51,9 @@ export async function classify(model: Model, engines: Engines, asked: ClassifyIn
   const labels = readLabels(asked, { fields, most });
   const sentences = placeSentences(labels, { kinds, fields, most });
   const all = [...items, ...sentences.values()];
-  const { embedded, usage, pixels } = await embedItems({ model, engines }, all, { tier, dimensions, truncate });
+  // What is not understood would be as near to one label as to another.
+  const options = { tier, dimensions, truncate, unknown: 'refuse' as const };
+  const { embedded, usage, pixels } = await embedItems({ model, engines }, all, options);
   const vectors = new Map<string, Float32Array>();
   for (const [at, [text, { place }]] of [...sentences].entries()) {
     const { embedding, truncation } = embedded[items.length + at] ?? missing();
