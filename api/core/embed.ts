@@ -1,5 +1,6 @@
 // From items to embeddings in the same order: what every request for embeddings comes down to.
 import type { Modality, OnError, Truncate, TruncationReceipt, Usage } from '../../contracts/src/api/embed.ts';
+import type { ImageType } from '../../contracts/src/api/encode.ts';
 import type { Turn } from '../text/engine.ts';
 import { CoreError } from './errors.ts';
 import { type Item, nameOf, type Place, type PlacedItem, placeItems, placeParts } from './items/items.ts';
@@ -12,15 +13,26 @@ export interface Space {
   id: string;
   embedDim: number;
 }
+/** A file that was encoded. */
+export interface EncodedFile {
+  /** At unit length and of full length. */
+  vector: Float32Array;
+  /** As people see it, EXIF orientation applied. */
+  width: number;
+  height: number;
+  type: ImageType;
+  /** What was wrong with the file, which was read all the same. */
+  warnings: string[];
+}
 /**
- * Unit vectors of full length in the order of the files; an error in the place of a file that is at fault. With `partial`
- * every file has a result; with `fail` those after the first error may be missing.
+ * In the order of the files; an error in the place of a file that is at fault. With `partial` a file that could not be
+ * encoded for another reason has its error in its place too; with `fail` that is thrown.
  */
 export type ImageEncoder = (
   files: Uint8Array[],
   space: Space,
   options?: { onError: OnError },
-) => Promise<(Float32Array | CoreError)[]>;
+) => Promise<(EncodedFile | CoreError)[]>;
 
 /** What computes, which decides how long a token takes. The tokenizer's work is counted in UTF-16 code units. */
 export type WorkKind = Tier | 'tokenizer';
@@ -156,13 +168,17 @@ async function attemptItems(
   const parts = partsIn(read);
   checkSize({ tier, items: parts.length, tokens: sumUp(parts).usage.prompt_tokens }, model.limits);
 
-  // Images first: an image encoder that is down should not have cost the computation of the texts.
-  const images = parts.filter((part) => part.modality === 'image');
-  const vectors: Vectors = await encodeImages(model, engines.images, { images, onError });
+  // Texts are computed while images are under way. An image encoder that is known to be down refuses before they begin.
+  const [ofImages, ofTexts] = await Promise.all([
+    encodeImages(model, engines.images, { images: parts.filter((part) => part.modality === 'image'), onError }),
+    encodeTexts(
+      { model, tier },
+      engines.admit,
+      parts.filter((part) => part.modality === 'text'),
+    ),
+  ]);
+  const vectors: Vectors = new Map<ReadPart, Float32Array | CoreError | undefined>([...ofImages, ...ofTexts]);
   const answerable = read.map((parts) => (parts instanceof CoreError ? parts : (errorIn(parts, vectors) ?? parts)));
-  const texts = partsIn(answerable).filter((part) => part.modality === 'text');
-  for (const [text, vector] of await encodeTexts({ model, tier }, engines.admit, texts)) vectors.set(text, vector);
-
   const outcomes = answerable.map((parts) =>
     parts instanceof CoreError ? parts : orError(() => combine(parts, { vectors, dimensions })),
   );
@@ -219,7 +235,7 @@ async function encodeImages<T extends ReadImage & { place: Place }>(
   return new Map(
     images.map((image, index) => {
       const result = results[index];
-      const outcome = result instanceof CoreError ? ofImage(result, image.place) : result;
+      const outcome = result instanceof CoreError ? ofImage(result, image.place) : result?.vector;
       return [image, onError === 'fail' ? orThrow(outcome) : outcome];
     }),
   );

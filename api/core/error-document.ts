@@ -19,7 +19,7 @@ export function errorDocument(thrown: unknown, requestId: string): ErrorDocument
   const { code, message } = error;
   const { item, retryAfterSeconds } = error.details;
   const status = ERROR_STATUS[code];
-  const isTemporary = (status === 429 || status === 503) && code !== 'not_configured';
+  const isTemporary = [429, 503, 504].includes(status) && code !== 'not_configured';
   const seconds = retryAfterSeconds ?? (isTemporary ? 1 : undefined);
   return {
     status,

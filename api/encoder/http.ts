@@ -5,6 +5,7 @@ import { LIMITS } from '../../contracts/src/api/limits.ts';
 import { errorDocument } from '../core/error-document.ts';
 import { CoreError } from '../core/errors.ts';
 import { checkImage } from '../core/images/check.ts';
+import { FRAME_TYPE, readFrame } from '../core/images/frame.ts';
 import { parseRequest } from '../core/validation.ts';
 import { isBase64 } from '../core/vectors/base64.ts';
 import type { Admission } from './admission.ts';
@@ -25,6 +26,11 @@ export interface HttpResponse {
   status: number;
   headers: Record<string, string>;
   body: string;
+}
+
+interface Asked {
+  space_id: string;
+  files: Uint8Array[];
 }
 
 /** What the Worker may receive as raw files it sends on as base64, which is a third longer, in a small document. */
@@ -75,9 +81,12 @@ function health({ towers, admission }: Service): EncoderHealth {
   return { status: 'ok', model: name, version, space_id, spaces, pending: admission.pending() };
 }
 
-function parse(body: Uint8Array, contentType: string | undefined): EncodeRequest {
-  if (contentType !== undefined && !/^application\/json\s*(;|$)/i.test(contentType)) {
-    throw new CoreError('unsupported_media_type', `/encode takes application/json, not ${contentType}`);
+/** Files as they are, from the Worker, or as base64 in JSON. */
+function parse(body: Uint8Array, contentType = 'application/json'): Asked {
+  if (isType(contentType, FRAME_TYPE)) return readFrame(body);
+  if (!isType(contentType, 'application/json')) {
+    const message = `/encode takes application/json or ${FRAME_TYPE}, not ${contentType}`;
+    throw new CoreError('unsupported_media_type', message);
   }
   let document: unknown;
   try {
@@ -85,13 +94,18 @@ function parse(body: Uint8Array, contentType: string | undefined): EncodeRequest
   } catch (error) {
     throw new CoreError('malformed_json', `the body is not JSON: ${error instanceof Error ? error.message : error}`);
   }
-  return parseRequest(EncodeRequest, document);
+  const { space_id, images } = parseRequest(EncodeRequest, document);
+  // Text that is not base64 is checked as the bytes that it is: it is refused like any other file that is not an image.
+  return { space_id, files: images.map((image) => Buffer.from(image, isBase64(image) ? 'base64' : 'utf8')) };
 }
 
-async function encode({ towers, admission }: Service, request: EncodeRequest): Promise<EncodeResponse> {
-  const { space_id, images } = request;
-  if (images.length > LIMITS.images) {
-    const has = `${images.length} images were sent; at most ${LIMITS.images} are allowed`;
+function isType(contentType: string, type: string): boolean {
+  return contentType.split(';', 1)[0]?.trim().toLowerCase() === type;
+}
+
+async function encode({ towers, admission }: Service, { space_id, files }: Asked): Promise<EncodeResponse> {
+  if (files.length > LIMITS.images) {
+    const has = `${files.length} images were sent; at most ${LIMITS.images} are allowed`;
     throw new CoreError('too_many_items', `${has}: split the request`, { param: 'images' });
   }
   const tower = await towers.find(space_id);
@@ -100,8 +114,6 @@ async function encode({ towers, admission }: Service, request: EncodeRequest): P
     const has = `this encoder serves ${served.join(', ')}, the request is for ${space_id}`;
     throw new CoreError('space_mismatch', `${has}: vectors of two spaces must not be compared`, { param: 'space_id' });
   }
-  // Text that is not base64 is checked as the bytes that it is: it is refused like any other file that is not an image.
-  const files = images.map((image) => Buffer.from(image, isBase64(image) ? 'base64' : 'utf8'));
   const pixels = files.reduce((sum, file) => sum + pixelsToDecode(file), 0);
   const release = admission.enter({ images: files.length, pixels });
   if (!release) throw overloaded(admission, 'images');

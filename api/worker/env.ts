@@ -16,6 +16,9 @@ const isBucket = (value: unknown) => typeof value === 'object' && value !== null
 export const Env = z.object({
   /** Where the image encoder listens, without a slash at the end; absent: images are refused with a reason. */
   [ENVARS.encoderUrl]: z.url().optional(),
+  /** What a call to it may carry: where it is a Lambda function, 6 MB of base64. */
+  [ENVARS.encoderMaxBytes]: z.coerce.number().int().positive().optional(),
+  [ENVARS.encoderSeconds]: z.coerce.number().positive().optional(),
   /** Keys that sign calls to an encoder behind IAM; without them calls are sent as they are. Secrets, not variables. */
   AWS_ACCESS_KEY_ID: z.string().min(1).optional(),
   AWS_SECRET_ACCESS_KEY: z.string().min(1).optional(),

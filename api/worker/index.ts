@@ -11,7 +11,8 @@ import { policyOf } from './access/policy.ts';
 import { createApp } from './app.ts';
 import { bundledDigest, bundledModel } from './bundled-model.ts';
 import { Env } from './env.ts';
-import { createImageEncoder, probeImageEncoder } from './image-client.ts';
+import { createImageEncoder, probeImageEncoder } from './images/client.ts';
+import { createSignedFetch, type Fetch } from './images/signed-fetch.ts';
 import { createLock, withLease } from './isolate/lease.ts';
 import { type Access, createAccess } from './middleware/access.ts';
 import { createAdmission } from './middleware/admission.ts';
@@ -19,7 +20,6 @@ import { createCors, readOrigins } from './middleware/cors.ts';
 import { provideModel, providePublishedModel } from './model-provider.ts';
 import { logRequest, pointsTo } from './observe/finished.ts';
 import { createMetrics } from './observe/metrics.ts';
-import { createSignedFetch, type Fetch } from './signed-fetch.ts';
 
 /** Longer than opening a model takes. */
 const OPENING_MS = 30_000;
@@ -38,7 +38,11 @@ export default {
 function assemble(env: Env) {
   const { ENCODER_URL: url, MODELS: bucket, MODEL_NAME: name, MODEL_REGISTRY_SECONDS: seconds, ASSETS: assets } = env;
   const { REQUEST_POINTS: points } = env;
-  const images = createImageEncoder(url, { send: sender(env) });
+  const images = createImageEncoder(url, {
+    send: sender(env),
+    maxBytes: env.ENCODER_MAX_BYTES,
+    deadlineMs: env.ENCODER_SECONDS && env.ENCODER_SECONDS * 1000,
+  });
   const limits = PLAN_LIMITS[env.PLAN];
   const lock = createLock(OPENING_MS);
   const engine = ENGINES.onnx({ wasm, alone: (work) => withLease(lock, work) });

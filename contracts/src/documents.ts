@@ -2,7 +2,7 @@
 import { ApiKey, ApiKeyFile } from './api/api-key.ts';
 import { BulkDone, BulkError, BulkLine, BulkResult, BulkShard } from './api/bulk.ts';
 import { EmbedRequest, EmbedResponse, PartialEmbedResponse } from './api/embed.ts';
-import { EncodeRequest, EncodeResponse, EncoderHealth } from './api/encode.ts';
+import { EncodeFrame, EncodeRequest, EncodeResponse, EncoderHealth } from './api/encode.ts';
 import { ErrorBody } from './api/error.ts';
 import { LimitsReport } from './api/limits.ts';
 import { LiveReport, ModelList, ReadyReport } from './api/models.ts';
@@ -35,6 +35,7 @@ export const DOCUMENTS = {
   DataIndex,
   EmbedRequest,
   EmbedResponse,
+  EncodeFrame,
   EncodeRequest,
   EncodeResponse,
   EncoderHealth,

@@ -11,6 +11,10 @@ export const ENVARS = {
   model: 'CLIP_MODEL',
   /** Where the Worker finds the image encoder. */
   encoderUrl: 'ENCODER_URL',
+  /** Bytes of image files that the encoder's platform takes in a call; absent: no limit of its own. */
+  encoderMaxBytes: 'ENCODER_MAX_BYTES',
+  /** Seconds for all that one request asks of the encoder. */
+  encoderSeconds: 'ENCODER_SECONDS',
   /** Who is answered without an API key: `keys`, `loopback` or `open to everyone`. */
   access: 'ACCESS',
   /** Seconds for which the Worker uses a key before it reads it again. */

@@ -29,6 +29,7 @@ export const BOXES: Record<string, readonly string[]> = {
   'api/text/engines.ts': ['api/text/engine.ts', 'api/text/onnx'],
   // ---- its hosts
   'api/worker/isolate': [],
+  'api/worker/images': ['contracts/src', 'api/registry', 'api/core', 'api/worker/isolate'],
   'api/worker/http': ['contracts/src', 'api/core'],
   'api/worker/access': ['contracts/src', 'api/core'],
   'api/worker/middleware': ['contracts/src', 'api/core', 'api/worker/access', 'api/worker/isolate'],
@@ -61,6 +62,7 @@ export const BOXES: Record<string, readonly string[]> = {
     'api/text',
     'api/text/engines.ts',
     'api/worker/isolate',
+    'api/worker/images',
     'api/worker/http',
     'api/worker/middleware',
     'api/worker/model-provider.ts',

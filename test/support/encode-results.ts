@@ -1,5 +1,11 @@
 // Results of the image encoder where a test has no encoder.
+import type { EncodedFile } from '../../api/core/embed.ts';
 import type { EncodedImage, RefusedImage } from '../../contracts/src/api/encode.ts';
+
+/** What the encoder's client gives the core. */
+export function encodedFile(vector: Float32Array, more: Partial<EncodedFile> = {}): EncodedFile {
+  return { vector, width: 5, height: 5, type: 'gif', warnings: [], ...more };
+}
 
 const NONE = `sha256:${'0'.repeat(64)}`;
 

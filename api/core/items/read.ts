@@ -49,8 +49,8 @@ function readImage(image: string | Uint8Array, place: Place): ReadImage {
 }
 
 /** The same error, naming the image of the request. */
-export function ofImage({ code, message }: CoreError, place: Place): CoreError {
-  return new CoreError(code, `Image ${nameOf(place)}: ${message}`, { ...place });
+export function ofImage({ code, message, details }: CoreError, place: Place): CoreError {
+  return new CoreError(code, `Image ${nameOf(place)}: ${message}`, { ...details, ...place });
 }
 
 /** Token ids within the context length, special tokens included where the tier has them, and the receipt. */

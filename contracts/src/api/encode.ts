@@ -11,6 +11,19 @@ export const EncodeRequest = z
   .meta({ title: 'EncodeRequest', description: 'Body of POST /encode of the image encoder.' });
 export type EncodeRequest = z.infer<typeof EncodeRequest>;
 
+export const EncodeFrame = z
+  .strictObject({
+    space_id: Digest.describe('The space that the caller serves; a request for another one is refused.'),
+    sizes: z.array(z.int().nonnegative()).min(1).describe('Bytes of each file, in the order in which they follow.'),
+  })
+  .meta({
+    title: 'EncodeFrame',
+    description:
+      'Header of a body of POST /encode that carries files as they are: behind its length as four bytes, big end first, and ' +
+      'before the files.',
+  });
+export type EncodeFrame = z.infer<typeof EncodeFrame>;
+
 export const ImageType = z
   .enum(['jpeg', 'png', 'webp', 'gif', 'avif'])
   .meta({ title: 'ImageType', description: 'What kind of file an image is.' });

@@ -5,6 +5,7 @@ import { cutAndNormalise } from '../../../api/core/vectors/vectors.ts';
 import type { Encode } from '../../../api/text/engine.ts';
 import { PLAN_LIMITS } from '../../../contracts/src/api/limits.ts';
 import type { ModelManifest } from '../../../contracts/src/model/manifest.ts';
+import { encodedFile } from '../../support/encode-results.ts';
 
 export const DIMENSIONS = 512;
 /** Of words that begin with a question mark. */
@@ -75,7 +76,7 @@ export function notingEngines(): Engines & { permits: number[]; files: Uint8Arra
   };
   const images: ImageEncoder = async (sent: Uint8Array[], { embedDim }: Space) => {
     files.push(...sent);
-    return sent.map((file) => cutAndNormalise(draw(file.length, embedDim), embedDim));
+    return sent.map((file) => encodedFile(cutAndNormalise(draw(file.length, embedDim), embedDim)));
   };
   return { permits, files, admit, images };
 }

@@ -3,7 +3,7 @@
 import type { ModelSource } from '../../../api/registry/read.ts';
 import { createApp } from '../../../api/worker/app.ts';
 import type { Dependencies } from '../../../api/worker/dependencies.ts';
-import { createImageEncoder } from '../../../api/worker/image-client.ts';
+import { createImageEncoder } from '../../../api/worker/images/client.ts';
 import { createAccess } from '../../../api/worker/middleware/access.ts';
 import { createAdmission } from '../../../api/worker/middleware/admission.ts';
 import { createCors } from '../../../api/worker/middleware/cors.ts';

@@ -6,6 +6,7 @@ import type { AddressInfo } from 'node:net';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
+import { FRAME_TYPE, writeFrame } from '../../../../api/core/images/frame.ts';
 import { createAdmission } from '../../../../api/encoder/admission.ts';
 import type { Encode } from '../../../../api/encoder/encode.ts';
 import { createHttpServer } from '../../../../api/encoder/hosts/server.ts';
@@ -38,6 +39,9 @@ const post = (url: string, body: unknown, headers: Record<string, string> = {}) 
     body: typeof body === 'string' ? body : JSON.stringify(body),
   });
 
+const postFrame = (url: string, body: Uint8Array<ArrayBuffer>) =>
+  fetch(`${url}/encode`, { method: 'POST', headers: { 'content-type': FRAME_TYPE }, body });
+
 describe('over HTTP', () => {
   let service: Awaited<ReturnType<typeof openService>>;
   let host: Awaited<ReturnType<typeof listen>>;
@@ -60,6 +64,30 @@ describe('over HTTP', () => {
       { status: 'failed', code: 'not_an_image' },
       { status: 'ok', width: 43, height: 89 },
     ]);
+  });
+
+  test('files as they are get the answer that base64 of them gets', async () => {
+    const names = ['wide.png', 'tall.jpg', 'wide.avif'];
+    const frame = writeFrame(
+      space_id,
+      names.map((name) => Buffer.from(image(name), 'base64')),
+    );
+    const reply = await postFrame(host.url, frame);
+    expect(reply.status).toBe(200);
+    const plain = await post(host.url, { space_id, images: names.map(image) });
+    expect(EncodeResponse.parse(await reply.json())).toEqual(EncodeResponse.parse(await plain.json()));
+  });
+
+  test.each([
+    ['nothing', [], 'invalid_request'],
+    ['a header that is cut off', [0, 0, 0, 9, 123], 'invalid_request'],
+    ['a header of 4 GB', [255, 255, 255, 255, 123, 125], 'invalid_request'],
+    ['a header that is not JSON', [0, 0, 0, 2, 123, 123], 'invalid_request'],
+    ['a header without sizes', [0, 0, 0, 2, 123, 125], 'invalid_request'],
+    ['a byte too many', [...writeFrame(space_id, [Uint8Array.of(1)]), 0], 'invalid_request'],
+  ])('a frame of %s is refused', async (_, bytes, code) => {
+    const reply = await postFrame(host.url, Uint8Array.from(bytes));
+    expect([reply.status, ErrorBody.parse(await reply.json()).code]).toEqual([400, code]);
   });
 
   test('health names the model and its space', async () => {

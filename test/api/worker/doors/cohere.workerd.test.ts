@@ -3,11 +3,13 @@ import { describe, expect, test } from 'vitest';
 import { CohereEmbedResponse, CohereFloatsResponse } from '../../../../contracts/src/api/doors/cohere.ts';
 import { CohereError } from '../../../../contracts/src/api/doors/errors.ts';
 import { EmbeddingByType, EmbedResponse } from '../../../../contracts/src/api/embed.ts';
+import { encodedFile } from '../../../support/encode-results.ts';
 import { appOf, CONTEXT, STATIC, tableModel } from '../table-model.ts';
 
 const gif = `data:image/gif;base64,${btoa('GIF89a\x05\0\x05\0')}`;
 const { post } = appOf(await tableModel(), {
-  images: async (files, { embedDim }) => files.map(() => Float32Array.from({ length: embedDim }, (_, i) => +(i === 0))),
+  images: async (files, { embedDim }) =>
+    files.map(() => encodedFile(Float32Array.from({ length: embedDim }, (_, i) => +(i === 0)))),
 });
 const ask = async (path: string, body: object) => {
   const response = await post(path, { model: STATIC, ...body });

@@ -4,11 +4,13 @@ import { JinaEmbeddings } from '../../../../contracts/src/api/doors/jina.ts';
 import { MixedbreadEmbeddings } from '../../../../contracts/src/api/doors/mixedbread.ts';
 import { EmbedResponse } from '../../../../contracts/src/api/embed.ts';
 import { ErrorBody } from '../../../../contracts/src/api/error.ts';
+import { encodedFile } from '../../../support/encode-results.ts';
 import { appOf, STATIC, tableModel } from '../table-model.ts';
 
 const picture = btoa('GIF89a\x05\0\x05\0');
 const { post } = appOf(await tableModel(), {
-  images: async (files, { embedDim }) => files.map(() => Float32Array.from({ length: embedDim }, (_, i) => +(i === 0))),
+  images: async (files, { embedDim }) =>
+    files.map(() => encodedFile(Float32Array.from({ length: embedDim }, (_, i) => +(i === 0)))),
 });
 const ask = async (body: object, path = '/v1/embeddings') =>
   (await post(path, { model: STATIC, ...body })).json() as Promise<unknown>;

@@ -4,11 +4,13 @@ import { OpenAIEmbeddings } from '../../../../contracts/src/api/doors/openai.ts'
 import { EmbedResponse } from '../../../../contracts/src/api/embed.ts';
 import { ErrorBody } from '../../../../contracts/src/api/error.ts';
 import { ModelEntry, ModelList } from '../../../../contracts/src/api/models.ts';
+import { encodedFile } from '../../../support/encode-results.ts';
 import { appOf, STATIC, tableModel } from '../table-model.ts';
 
 const picture = btoa('GIF89a\x05\0\x05\0');
 const { app, post } = appOf(await tableModel(), {
-  images: async (files, { embedDim }) => files.map(() => Float32Array.from({ length: embedDim }, (_, i) => +(i === 0))),
+  images: async (files, { embedDim }) =>
+    files.map(() => encodedFile(Float32Array.from({ length: embedDim }, (_, i) => +(i === 0)))),
 });
 const ask = async (body: object, path = '/v1/embeddings') => {
   const response = await post(path, { model: STATIC, ...body });

@@ -8,11 +8,13 @@ import {
 } from '../../../../contracts/src/api/doors/rerank.ts';
 import { ErrorBody } from '../../../../contracts/src/api/error.ts';
 import { SimilarityResponse } from '../../../../contracts/src/api/similarity.ts';
+import { encodedFile } from '../../../support/encode-results.ts';
 import { appOf, CONTEXT, STATIC, tableModel } from '../table-model.ts';
 
 const gif = `data:image/gif;base64,${btoa('GIF89a\x05\0\x05\0')}`;
 const { post } = appOf(await tableModel(), {
-  images: async (files, { embedDim }) => files.map(() => Float32Array.from({ length: embedDim }, (_, i) => +(i === 0))),
+  images: async (files, { embedDim }) =>
+    files.map(() => encodedFile(Float32Array.from({ length: embedDim }, (_, i) => +(i === 0)))),
 });
 const ask = async (path: string, body: object) => (await post(path, { model: STATIC, ...body })).json();
 const first = async (body: object) => RerankResponse.parse(await ask('/v1/rerank', body));

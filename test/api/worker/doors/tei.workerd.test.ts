@@ -7,6 +7,7 @@ import { EmbedResponse } from '../../../../contracts/src/api/embed.ts';
 import { ModelList } from '../../../../contracts/src/api/models.ts';
 import { SimilarityResponse } from '../../../../contracts/src/api/similarity.ts';
 import { TokenizeResponse } from '../../../../contracts/src/api/tasks/tokenize.ts';
+import { encodedFile } from '../../../support/encode-results.ts';
 import { appOf, CONTEXT, STATIC, tableModel } from '../table-model.ts';
 
 const { post, app } = appOf(await tableModel());
@@ -125,7 +126,7 @@ describe('zero-shot classification by POST /', () => {
     const sent: number[] = [];
     const images: ImageEncoder = async (files, { embedDim }) => {
       sent.push(...files.map(({ length }) => length));
-      return files.map(() => Float32Array.from({ length: embedDim }, (_, i) => (i === 0 ? 1 : 0)));
+      return files.map(() => encodedFile(Float32Array.from({ length: embedDim }, (_, i) => (i === 0 ? 1 : 0))));
     };
     const seeing = appOf(await tableModel(), { images });
     for (const inputs of [gif, `data:image/gif;base64,${gif}`, { image: gif }]) {

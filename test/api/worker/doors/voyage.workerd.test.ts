@@ -3,11 +3,13 @@ import { describe, expect, test } from 'vitest';
 import { VoyageEmbeddings, VoyageMultimodalEmbeddings } from '../../../../contracts/src/api/doors/voyage.ts';
 import { EmbedResponse } from '../../../../contracts/src/api/embed.ts';
 import { ErrorBody } from '../../../../contracts/src/api/error.ts';
+import { encodedFile } from '../../../support/encode-results.ts';
 import { appOf, STATIC, tableModel } from '../table-model.ts';
 
 const picture = `data:image/gif;base64,${btoa('GIF89a\x05\0\x07\0')}`;
 const { post } = appOf(await tableModel(), {
-  images: async (files, { embedDim }) => files.map(() => Float32Array.from({ length: embedDim }, (_, i) => +(i === 0))),
+  images: async (files, { embedDim }) =>
+    files.map(() => encodedFile(Float32Array.from({ length: embedDim }, (_, i) => +(i === 0)))),
 });
 const send = async (path: string, body: object) =>
   (await post(path, { model: STATIC, ...body })).json() as Promise<unknown>;

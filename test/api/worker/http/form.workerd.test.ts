@@ -3,6 +3,7 @@ import { describe, expect, test } from 'vitest';
 import type { ImageEncoder } from '../../../../api/core/embed.ts';
 import { EmbedResponse } from '../../../../contracts/src/api/embed.ts';
 import { ErrorBody } from '../../../../contracts/src/api/error.ts';
+import { encodedFile } from '../../../support/encode-results.ts';
 import { appOf, STATIC, tableModel } from '../table-model.ts';
 
 const source = await tableModel();
@@ -13,7 +14,7 @@ async function post(fields: [name: string, value: string | Blob][]) {
   const sent: Uint8Array[] = [];
   const images: ImageEncoder = async (files, { embedDim }) => {
     sent.push(...files);
-    return files.map(() => Float32Array.from({ length: embedDim }, (_, i) => (i === 0 ? 1 : 0)));
+    return files.map(() => encodedFile(Float32Array.from({ length: embedDim }, (_, i) => (i === 0 ? 1 : 0))));
   };
   const form = new FormData();
   for (const [name, value] of fields) form.append(name, value);

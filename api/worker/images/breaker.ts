@@ -1,0 +1,70 @@
+// What an isolate remembers of the image encoder between requests: whether it answers, and how many second tries are left.
+
+/** After so many failures in a row nothing is sent for a while. */
+const FAILURES = 5;
+const OPEN_MS = 5_000;
+const MOST_OPEN_MS = 60_000;
+/** A try that was dropped with its request never reports. */
+const PROBE_MS = 35_000;
+
+export interface Breaker {
+  /** Undefined: go ahead, and report. Otherwise seconds until it is worth asking again. */
+  refusal(): number | undefined;
+  succeeded(): void;
+  failed(): void;
+}
+
+/**
+ * Closed, it lets everything through; open, nothing. When the pause is over a single call goes through: if it succeeds the
+ * breaker closes, if it fails the pause is twice as long.
+ */
+export function createBreaker(): Breaker {
+  let [failures, pauseMs, opensAt, probeEnds] = [0, OPEN_MS, 0, 0];
+  return {
+    refusal() {
+      const now = Date.now();
+      if (failures < FAILURES) return undefined;
+      if (now < opensAt) return Math.ceil((opensAt - now) / 1000);
+      if (now < probeEnds) return Math.ceil(OPEN_MS / 1000);
+      probeEnds = now + PROBE_MS;
+      return undefined;
+    },
+    succeeded() {
+      [failures, pauseMs, probeEnds] = [0, OPEN_MS, 0];
+    },
+    failed() {
+      failures += 1;
+      const now = Date.now();
+      if (failures < FAILURES) return;
+      // Calls that were under way when it opened fail too, and say nothing new.
+      const isProbe = now < probeEnds;
+      if (failures > FAILURES && !isProbe) return;
+      if (isProbe) pauseMs = Math.min(2 * pauseMs, MOST_OPEN_MS);
+      [opensAt, probeEnds] = [now + pauseMs, 0];
+    },
+  };
+}
+
+/** Of ten requests one may be tried again, so that an encoder in trouble does not get twice the work. */
+export interface RetryBudget {
+  earn(): void;
+  /** Whether there was one left. */
+  spend(): boolean;
+}
+
+const EARNED = 0.1;
+const MOST_RETRIES = 3;
+
+export function createRetryBudget(): RetryBudget {
+  let left = MOST_RETRIES;
+  return {
+    earn() {
+      left = Math.min(MOST_RETRIES, left + EARNED);
+    },
+    spend() {
+      if (left < 1) return false;
+      left -= 1;
+      return true;
+    },
+  };
+}

@@ -1,0 +1,224 @@
+// Client of the image encoder: files in, unit vectors of full length out, within one deadline for the whole request.
+import type { OnError } from '../../../contracts/src/api/embed.ts';
+import type { EncodedFile, ImageEncoder, Space } from '../../core/embed.ts';
+import { CoreError } from '../../core/errors.ts';
+import { FRAME_TYPE, writeFrame } from '../../core/images/frame.ts';
+import { fromBase64 } from '../../core/vectors/base64.ts';
+import { sha256 } from '../../registry/digest.ts';
+import { sleep } from '../isolate/lease.ts';
+import { type Answer, readAnswer, unavailable } from './answer.ts';
+import { type Breaker, createBreaker, createRetryBudget, type RetryBudget } from './breaker.ts';
+import type { Fetch } from './signed-fetch.ts';
+
+const DEADLINE_MS = 30_000;
+/** Files share a call up to this many bytes and images; calls of a request run beside each other. */
+const CALL_BYTES = 3_000_000;
+const CALL_IMAGES = 8;
+const CALLS = 3;
+/** A second try comes at a random time within this, so that those of many requests do not come together. */
+const RETRY_MS = 400;
+/** No answer is longer: a vector as base64, or a sentence, for each image. */
+const ANSWER_BYTES = 1024 * 1024;
+
+export interface ImageClientOptions {
+  /** For all that a request asks of the encoder. */
+  deadlineMs?: number | undefined;
+  /** What the encoder's platform takes in a call; absent: no limit of its own. */
+  maxBytes?: number | undefined;
+  /** Sends a call; another one than the runtime's own signs it. */
+  send?: Fetch | undefined;
+}
+
+interface Client {
+  url: string;
+  deadlineMs: number;
+  maxBytes: number;
+  send: Fetch;
+  breaker: Breaker;
+  budget: RetryBudget;
+}
+
+/** `url` undefined: this deployment has no image encoder. */
+export function createImageEncoder(url: string | undefined, options: ImageClientOptions = {}): ImageEncoder {
+  const { deadlineMs = DEADLINE_MS, maxBytes = Infinity, send = (address, init) => fetch(address, init) } = options;
+  if (!url) {
+    const none = () => unavailable('no image encoder is configured (ENCODER_URL)');
+    return (files, _, { onError } = { onError: 'fail' }) =>
+      onError === 'fail' ? Promise.reject(none()) : Promise.resolve(files.map(none));
+  }
+  const state = { breaker: createBreaker(), budget: createRetryBudget() };
+  const client: Client = { url: `${url}/encode`, deadlineMs, maxBytes, send, ...state };
+  return (files, space, { onError } = { onError: 'fail' }) => encodeFiles(client, files, { space, onError });
+}
+
+/** A white GIF of one pixel. */
+const PIXEL = fromBase64('R0lGODlhAQABAIAAAP///wAAACwAAAAAAQABAAACAkQBADs=');
+
+/**
+ * Rejects unless an image of that space is encoded. An image and not a question after the encoder's health: of a function
+ * in many copies each has to find the space, and this is what makes the one that answers look for it.
+ */
+export async function probeImageEncoder(encode: ImageEncoder, space: Space): Promise<void> {
+  const [result] = await encode([PIXEL], space);
+  if (result instanceof CoreError) throw result;
+}
+
+/** What the calls of one request share. */
+interface Errand {
+  client: Client;
+  space: Space;
+  ends: number;
+  /** Aborts at the deadline, and when another call of the request has failed. */
+  signal: AbortSignal;
+  hasRetried: boolean;
+}
+
+async function encodeFiles(
+  client: Client,
+  files: Uint8Array[],
+  { space, onError }: { space: Space; onError: OnError },
+): Promise<(EncodedFile | CoreError)[]> {
+  const results: (EncodedFile | CoreError | undefined)[] = files.map((file) =>
+    file.length > client.maxBytes ? tooLarge(file.length, client.maxBytes) : undefined,
+  );
+  try {
+    await encodeInto(results, { client, files, space });
+  } catch (error) {
+    if (onError === 'fail' || !(error instanceof CoreError)) throw error;
+    // What fails once is not tried for the rest: each try may wait for as long.
+    return results.map((result) => result ?? error);
+  }
+  return results.map((result) => result ?? unavailable('it left out an image'));
+}
+
+/** Fills the places that are empty. */
+async function encodeInto(
+  results: (EncodedFile | CoreError | undefined)[],
+  { client, files, space }: { client: Client; files: Uint8Array[]; space: Space },
+): Promise<void> {
+  const groups = groupsOf(files, client.maxBytes);
+  if (groups.length === 0) return;
+  const seconds = client.breaker.refusal();
+  if (seconds !== undefined) throw unavailable('it failed several times in a row and is given a pause', seconds);
+  client.budget.earn();
+  const stop = new AbortController();
+  const signal = AbortSignal.any([AbortSignal.timeout(client.deadlineMs), stop.signal]);
+  const errand: Errand = { client, space, ends: Date.now() + client.deadlineMs, signal, hasRetried: false };
+  const next = groups.values();
+  const work = async () => {
+    for (const group of next) {
+      const encoded = await encodeGroup(
+        errand,
+        group.map((index) => files[index] ?? PIXEL),
+      );
+      group.forEach((index, place) => {
+        results[index] = encoded[place];
+      });
+    }
+  };
+  try {
+    await Promise.all(Array.from({ length: Math.min(CALLS, groups.length) }, work));
+  } catch (error) {
+    stop.abort();
+    throw error;
+  }
+}
+
+/** Places of the files that a call carries; a file that no call can carry is in none. */
+function groupsOf(files: Uint8Array[], maxBytes: number): number[][] {
+  const groups: number[][] = [];
+  let room = 0;
+  files.forEach(({ length }, index) => {
+    if (length > maxBytes) return;
+    const last = groups.at(-1);
+    if (last && last.length < CALL_IMAGES && length <= room) last.push(index);
+    else {
+      groups.push([index]);
+      room = Math.min(CALL_BYTES, maxBytes);
+    }
+    room -= length;
+  });
+  return groups;
+}
+
+async function encodeGroup(errand: Errand, files: Uint8Array[]): Promise<(EncodedFile | CoreError)[]> {
+  const { breaker } = errand.client;
+  try {
+    const digests = await Promise.all(files.map((file) => sha256(file as Uint8Array<ArrayBuffer>)));
+    const answer = await ask(errand, writeFrame(errand.space.id, files));
+    if (answer.status === 413) return files.map(({ length }) => tooLarge(length));
+    const results = readAnswer(answer, { digests, space: errand.space });
+    breaker.succeeded();
+    return results;
+  } catch (error) {
+    // An encoder that is busy, or was stopped by us, has not failed.
+    const isBusy = error instanceof CoreError && error.code === 'overloaded';
+    if (isBusy) breaker.succeeded();
+    else if (!(error instanceof Stopped)) breaker.failed();
+    throw error;
+  }
+}
+
+/** Another call of the same request has failed, whose error is the one that is told. */
+class Stopped extends Error {}
+
+/** One try, and a second one of the whole request where the first met nobody or somebody in between. */
+async function ask(errand: Errand, frame: Uint8Array<ArrayBuffer>): Promise<Answer> {
+  const first = await send(errand, frame);
+  const isWorthIt =
+    first instanceof CoreError ? first.code === 'encoder_unavailable' : [502, 503, 504].includes(first.status);
+  const pauseMs = Math.random() * RETRY_MS;
+  const mayRetry =
+    isWorthIt && !errand.hasRetried && Date.now() + pauseMs < errand.ends && errand.client.budget.spend();
+  if (mayRetry) errand.hasRetried = true;
+  if (mayRetry) await sleep(pauseMs);
+  const answer = mayRetry ? await send(errand, frame) : first;
+  if (answer instanceof CoreError) throw answer;
+  return answer;
+}
+
+async function send({ client, signal }: Errand, frame: Uint8Array<ArrayBuffer>): Promise<Answer | CoreError> {
+  try {
+    const response = await client.send(client.url, {
+      method: 'POST',
+      headers: { 'content-type': FRAME_TYPE },
+      body: frame,
+      signal,
+    });
+    return {
+      status: response.status,
+      text: await readText(response),
+      retryAfter: response.headers.get('retry-after'),
+    };
+  } catch {
+    if (!signal.aborted) return unavailable('it cannot be reached');
+    if (!isTimeout(signal.reason)) throw new Stopped();
+    const message = `The image encoder did not answer within ${client.deadlineMs / 1000} seconds. Texts still work.`;
+    return new CoreError('encoder_timeout', message, { retryAfterSeconds: 5 });
+  }
+}
+
+function isTimeout(reason: unknown): boolean {
+  return reason instanceof Error && reason.name === 'TimeoutError';
+}
+
+async function readText(response: Response): Promise<string> {
+  const decoder = new TextDecoder();
+  let [text, size] = ['', 0];
+  for await (const chunk of (response.body ?? []) as AsyncIterable<Uint8Array>) {
+    size += chunk.length;
+    if (size > ANSWER_BYTES) break;
+    text += decoder.decode(chunk, { stream: true });
+  }
+  return text + decoder.decode();
+}
+
+/** `most`: what a call may carry, where that is known. */
+function tooLarge(bytes: number, most?: number): CoreError {
+  const has = `the file has ${bytes.toLocaleString('en-US')} bytes`;
+  const limit =
+    most === undefined
+      ? 'more than the image encoder takes'
+      : `the image encoder takes ${most.toLocaleString('en-US')}`;
+  return new CoreError('image_too_large', `${has}, ${limit}: send it smaller, for example as a JPEG of 2,000 pixels.`);
+}
