@@ -10,6 +10,7 @@ import { DOOR_ERRORS } from '../../../contracts/src/api/doors/errors.ts';
 import { openApi } from '../../../contracts/src/api/openapi.ts';
 import type { Operation } from '../../../contracts/src/api/operation.ts';
 import { OPERATIONS } from '../../../contracts/src/api/operations.ts';
+import { encodedFile } from '../../support/encode-results.ts';
 import { bodiesOf } from './fuzz/bodies.ts';
 import { sentOf } from './fuzz/mutations.ts';
 import { appOf, DIMENSIONS, STATIC, tableModel } from './table-model.ts';
@@ -37,9 +38,11 @@ const { app } = appOf(source, {
   admission: createAdmission(),
   images: async (files, { embedDim }) =>
     files.map((file) =>
-      cutAndNormalise(
-        Float32Array.from({ length: embedDim }, (_, i) => Math.sin(file.length + i)),
-        embedDim,
+      encodedFile(
+        cutAndNormalise(
+          Float32Array.from({ length: embedDim }, (_, i) => Math.sin(file.length + i)),
+          embedDim,
+        ),
       ),
     ),
 });
