@@ -619,6 +619,18 @@ class EmbedResponse(TypedDict):
     """What the request took."""
 
 
+class EncodeFrame(TypedDict):
+    """Header of a body of POST /encode that carries files as they are: behind its length as four bytes, big
+    end first, and before the files.
+    """
+
+    space_id: str
+    """The space that the caller serves; a request for another one is refused."""
+
+    sizes: list[int]
+    """Bytes of each file, in the order in which they follow."""
+
+
 class EncodeRequest(TypedDict):
     """Body of POST /encode of the image encoder."""
 
