@@ -81,20 +81,21 @@ async function encodeFiles(
   const results: (EncodedFile | CoreError | undefined)[] = files.map((file) =>
     file.length > client.maxBytes ? tooLarge(file.length, client.maxBytes) : undefined,
   );
+  let failure: unknown;
   try {
-    await encodeInto(results, { client, files, space });
+    await encodeInto(results, { client, files, space, onError });
   } catch (error) {
-    if (onError === 'fail' || !(error instanceof CoreError)) throw error;
-    // What fails once is not tried for the rest: each try may wait for as long.
-    return results.map((result) => result ?? error);
+    failure = error;
   }
-  return results.map((result) => result ?? unavailable('it left out an image'));
+  if (failure && (onError === 'fail' || !(failure instanceof CoreError))) throw failure;
+  const missing = failure instanceof CoreError ? failure : unavailable('it left out an image');
+  return results.map((result) => result ?? missing);
 }
 
 /** Fills the places that are empty. */
 async function encodeInto(
   results: (EncodedFile | CoreError | undefined)[],
-  { client, files, space }: { client: Client; files: Uint8Array[]; space: Space },
+  { client, files, space, onError }: { client: Client; files: Uint8Array[]; space: Space; onError: OnError },
 ): Promise<void> {
   const groups = groupsOf(files, client.maxBytes);
   if (groups.length === 0) return;
@@ -116,12 +117,18 @@ async function encodeInto(
       });
     }
   };
-  try {
-    await Promise.all(Array.from({ length: Math.min(CALLS, groups.length) }, work));
-  } catch (error) {
-    stop.abort();
-    throw error;
-  }
+  const calls = Array.from({ length: Math.min(CALLS, groups.length) }, async () => {
+    try {
+      await work();
+    } catch (error) {
+      // What fails once is not tried for the rest: each try may wait for as long. Calls under way go on for `partial`.
+      while (!next.next().done);
+      if (onError === 'fail') stop.abort();
+      throw error;
+    }
+  });
+  if (onError === 'partial') await Promise.allSettled(calls);
+  await Promise.all(calls);
 }
 
 /** Places of the files that a call carries; a file that no call can carry is in none. */

@@ -166,7 +166,7 @@ describe('with on_error partial', () => {
     expect(usage).toEqual({ prompt_tokens: 4, images: 1, total_tokens: 4 });
   });
 
-  test('what the image encoder refuses costs its item only, and the texts of that item are not computed', async () => {
+  test('what the image encoder refuses costs its item only, whose texts were computed meanwhile and are not counted', async () => {
     const broken = gif(9);
     const images: ImageEncoder = async (files, space, options) => {
       expect(options).toEqual({ onError: 'partial' });
@@ -182,7 +182,7 @@ describe('with on_error partial', () => {
       message: 'Image 1.image: it is cut off.',
       details: { param: 'input.1.image' },
     });
-    expect([engines.permits, usage.prompt_tokens, usage.images]).toEqual([[4], 4, 1]);
+    expect([engines.permits, usage.prompt_tokens, usage.images]).toEqual([[11], 4, 1]);
   });
 
   test('all items may be bad', async () => {
