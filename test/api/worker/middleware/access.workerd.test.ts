@@ -115,6 +115,18 @@ describe('a key', () => {
       401,
       expect.objectContaining({ error: expect.objectContaining({ code: 'unauthorized', param: null }) }),
     ]);
+    // Cohere's clients show `message`, those of TEI `error`.
+    const cohere = await ask('/v2/embed', { texts: ['a dog'] });
+    expect([cohere.status, await cohere.json()]).toEqual([
+      401,
+      expect.objectContaining({ message: expect.stringContaining('An API key') }),
+    ]);
+    const tokens = await ask('/tokenize', { inputs: 'a dog' });
+    expect([tokens.status, tokens.headers.get('www-authenticate'), JSON.stringify(await tokens.json())]).toEqual([
+      401,
+      'Bearer',
+      expect.stringContaining('An API key'),
+    ]);
   });
 });
 
