@@ -1,13 +1,14 @@
 // From items to embeddings in the same order: what every request for embeddings comes down to.
 import type { Modality, OnError, Truncate, TruncationReceipt, Usage } from '../../contracts/src/api/embed.ts';
 import type { ImageType } from '../../contracts/src/api/encode.ts';
-import type { Turn } from '../text/engine.ts';
 import { CoreError } from './errors.ts';
-import { type Item, nameOf, type Place, type PlacedItem, placeItems, placeParts } from './items/items.ts';
-import { ofImage, type ReadImage, type ReadText, readPart, type TextReader } from './items/read.ts';
+import { type Item, nameOf, type Place, type PlacedItem, placeItems } from './items/items.ts';
+import { ofImage, type ReadImage, type ReadText, type TextReader } from './items/read.ts';
+import { type ReadPart, readItems } from './items/turns.ts';
 import { checkSize } from './limits.ts';
 import { chooseDimensions, chooseModel, type Model, quantisationOf, type Tier } from './model.ts';
 import { cutAndNormalise, cutUnit, isUnit, type Quantisation } from './vectors/vectors.ts';
+import type { Admit } from './work.ts';
 
 export interface Space {
   id: string;
@@ -33,15 +34,6 @@ export type ImageEncoder = (
   space: Space,
   options?: { onError: OnError },
 ) => Promise<(EncodedFile | CoreError)[]>;
-
-/** What computes, which decides how long a token takes. The tokenizer's work is counted in UTF-16 code units. */
-export type WorkKind = Tier | 'tokenizer';
-export interface Work {
-  kind: WorkKind;
-  size: number;
-}
-/** Runs `work` in turns with other requests, or refuses it as `overloaded` where it would have to wait too long. */
-export type Admit = <T>(work: Work, run: (turn?: Turn) => Promise<T>) => Promise<T>;
 
 export interface Engines {
   images: ImageEncoder;
@@ -131,7 +123,6 @@ function orThrow<T>(outcome: T | CoreError): T {
   return outcome;
 }
 
-type ReadPart = { place: Place } & (ReadText | ReadImage);
 type Vectors = Map<ReadPart, Float32Array | CoreError | undefined>;
 interface Context {
   model: Model;
@@ -162,9 +153,7 @@ async function attemptItems(
       throw error;
     }
   };
-  const read = items.map((item) =>
-    orError(() => placeParts(item).map((placed): ReadPart => ({ place: placed.place, ...readPart(placed, reader) }))),
-  );
+  const read = await readItems(items, { reader, admit: engines.admit, orError });
   const parts = partsIn(read);
   checkSize({ tier, items: parts.length, tokens: sumUp(parts).usage.prompt_tokens }, model.limits);
 

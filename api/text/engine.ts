@@ -15,6 +15,8 @@ export interface Tokens {
 export interface Tokenizer {
   /** Without special tokens. */
   encode(text: string): Tokens;
+  /** The first place from `from` on where the text may be cut: the tokens of its parts are those of the whole. */
+  seam?(text: string, from: number): number;
   /** Special tokens that the student reads around a text; the static tier reads none. */
   special: { before: TokenIds; after: TokenIds };
   /** The entry of the vocabulary with that id. */

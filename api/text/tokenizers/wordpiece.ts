@@ -70,6 +70,10 @@ export function createWordPiece(
     special: { before: [cls_id], after: [sep_id] },
     piece: (id) => pieces[id] ?? '',
     unknown: unk_id,
+    seam(text, from) {
+      SEAM.lastIndex = from;
+      return from < text.length ? (SEAM.exec(text)?.index ?? text.length) : text.length;
+    },
     encode(text) {
       const { units, starts, ends } = normalise(text);
       const tokens: Tokens = { ids: [], starts: [], ends: [] };
@@ -96,6 +100,8 @@ export function createWordPiece(
 const WORD = new RegExp(`[${PUNCTUATION}]|[^ ${PUNCTUATION}]+`, 'gu');
 const IS_SYMBOL = new RegExp(`[${SYMBOL}]`, 'u');
 const PART = new RegExp(`[${SYMBOL}]|[^${SYMBOL}]+`, 'gu');
+/** Words end before these, whatever is around them. */
+const SEAM = /[\t\n\r \u4e00-\u9fff]/g;
 const PLAIN = /^[\x20-\x7e]*$/;
 const IS_DROPPED = new RegExp(`[${DROPPED}]`, 'u');
 const IS_SPACE = new RegExp(`[${SPACE}]`, 'u');

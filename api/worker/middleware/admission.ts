@@ -1,6 +1,7 @@
 // Lets requests compute in fair turns, and refuses those that would wait too long, with the seconds after which they would not.
-import type { Admit, WorkKind } from '../../core/embed.ts';
+
 import { CoreError } from '../../core/errors.ts';
+import type { Admit, WorkKind } from '../../core/work.ts';
 import { createFairQueue, type FairQueueOptions } from '../isolate/fair-queue.ts';
 
 /** Milliseconds that one unit takes; see docs/results.md. */

@@ -1,7 +1,8 @@
 // A model whose tokens are words and whose vectors are drawn by word: everything of api/core without a file.
-import type { Admit, Engines, ImageEncoder, Space } from '../../../api/core/embed.ts';
+import type { Engines, ImageEncoder, Space } from '../../../api/core/embed.ts';
 import type { Model } from '../../../api/core/model.ts';
 import { cutAndNormalise } from '../../../api/core/vectors/vectors.ts';
+import type { Admit } from '../../../api/core/work.ts';
 import type { Encode } from '../../../api/text/engine.ts';
 import { PLAN_LIMITS } from '../../../contracts/src/api/limits.ts';
 import type { ModelManifest } from '../../../contracts/src/model/manifest.ts';

@@ -1,6 +1,6 @@
 // What the application makes of turns: a refusal with its seconds, units of work by kind, a place that is given back.
 import { expect, test } from 'vitest';
-import type { WorkKind } from '../../../../api/core/embed.ts';
+import type { WorkKind } from '../../../../api/core/work.ts';
 import { createAdmission } from '../../../../api/worker/middleware/admission.ts';
 
 const NONE = { waitMs: 0, patience: 0 };
