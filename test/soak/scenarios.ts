@@ -1,0 +1,244 @@
+// What `npm run soak` tries: each scenario puts one kind of load on the server and holds the answers against a limit.
+import { setTimeout as sleep } from 'node:timers/promises';
+import { LIMITS } from '../../contracts/src/api/limits.ts';
+import { type Answer, byStatus, type Client, quantile, sendAt, sendInTurn } from './load.ts';
+import { residentMib, watchMemory } from './memory.ts';
+import { abort, reset, trickle } from './misbehaviour.ts';
+
+export interface Target {
+  url: string;
+  /** Process id of workerd. */
+  pid: number;
+  client: Client;
+  /** Ids by tier. */
+  models: { student: string; static: string };
+  context: number;
+  signal: AbortSignal;
+}
+
+export interface Outcome {
+  passed: boolean;
+  /** What was asked for, in words. */
+  wanted: string;
+  figures: Record<string, number | string>;
+}
+export interface Scenario {
+  name: string;
+  /** About how long it takes. */
+  seconds: number;
+  run(target: Target): Promise<Outcome>;
+}
+
+const ONE = 'a dog running through snow';
+const WORDS = 'a brown dog runs through deep snow in the morning light near the old house ';
+const BATCH = { input: Array.from({ length: 20 }, (_, i) => `${i} ${WORDS.repeat(4)}`), types: ['base64'] };
+/** What a caller of one word may lose to others, as a multiple of what it waits alone. */
+const SLOWER = 5;
+
+const one = ({ client, models }: Target, tier: 'student' | 'static' = 'student') =>
+  client.post({ input: ONE, model: models[tier] });
+const rounded = (value: number) => Math.round(value * 10) / 10;
+const times = (answers: Answer[]) => answers.filter(({ status }) => status === 200).map(({ ms }) => ms);
+const p = (answers: Answer[], share: number) => rounded(quantile(times(answers), share));
+const statuses = (answers: Answer[]) => JSON.stringify(byStatus(answers));
+const isOnly = (answers: Answer[], allowed: number[]) => answers.every(({ status }) => allowed.includes(status));
+
+async function idle(target: Target, tier: 'student' | 'static' = 'student', ms = 4000): Promise<Answer[]> {
+  const end = performance.now() + ms;
+  return sendInTurn(
+    () => one(target, tier),
+    () => performance.now() > end || target.signal.aborted,
+  );
+}
+
+const steady: Scenario = {
+  name: '50 requests a second',
+  seconds: 30,
+  async run(target) {
+    const answers = await sendAt({ perSecond: 50, seconds: 30, signal: target.signal }, () => one(target));
+    const failures = answers.filter(({ status }) => status !== 200).length;
+    return {
+      passed: failures === 0 && answers.length === 1500,
+      wanted: '1500 requests in 30 s, no failure',
+      figures: { requests: answers.length, failures, p50_ms: p(answers, 0.5), p99_ms: p(answers, 0.99) },
+    };
+  },
+};
+
+const overload: Scenario = {
+  name: 'five times what the machine can take',
+  seconds: 55,
+  async run(target) {
+    const { signal } = target;
+    const end = performance.now() + 5000;
+    const busy = () =>
+      sendInTurn(
+        () => one(target),
+        () => performance.now() > end || signal.aborted,
+        0,
+      );
+    const saturating = (await Promise.all(Array.from({ length: 8 }, busy))).flat();
+    const capacity = times(saturating).length / 5;
+    const normal = await sendAt({ perSecond: 0.7 * capacity, seconds: 20, random: true, signal }, () => one(target));
+    const heavy = await sendAt({ perSecond: 5 * capacity, seconds: 15, random: true, signal }, () => one(target));
+    const refused = heavy.filter(({ status }) => status === 429 || status === 503);
+    const told = refused.map(({ retryAfter = Number.NaN }) => retryAfter);
+    const longest = Math.max(0, ...told);
+    await sleep(longest * 1000, undefined, { signal }).catch(() => {});
+    const after = await Promise.all(Array.from({ length: 4 }, () => one(target)));
+    const [before, under] = [p(normal, 0.99), p(heavy, 0.99)];
+    return {
+      passed:
+        isOnly(heavy, [200, 429, 503]) &&
+        refused.length > 0 &&
+        told.every((seconds) => seconds >= 1) &&
+        isOnly(after, [200]) &&
+        under <= 2 * before,
+      wanted: 'only 200, 429 and 503 with Retry-After; p99 of accepted ≤ 2 × normal; after Retry-After all answer',
+      figures: {
+        capacity_per_s: rounded(capacity),
+        normal: statuses(normal),
+        normal_p50_ms: p(normal, 0.5),
+        normal_p99_ms: before,
+        overload: statuses(heavy),
+        accepted_per_s: rounded(times(heavy).length / 15),
+        accepted_p50_ms: p(heavy, 0.5),
+        accepted_p99_ms: under,
+        refused_p99_ms: rounded(
+          quantile(
+            refused.map(({ ms }) => ms),
+            0.99,
+          ),
+        ),
+        retry_after_s: longest,
+        afterwards: statuses(after),
+      },
+    };
+  },
+};
+
+const misbehaved: Scenario = {
+  name: 'four resets, 100 aborts, 50 slow bodies at once',
+  seconds: 20,
+  async run(target) {
+    const { url, signal } = target;
+    const alone = await idle(target);
+    let isOver = false;
+    const slow = new AbortController();
+    const bad = (async () => {
+      const trickling = Array.from({ length: 50 }, () => trickle(url, slow.signal));
+      const resets = [100, 250, 400, 400].map((ms) => reset(url, BATCH, ms));
+      const aborts = Array.from({ length: 100 }, (_, i) => abort(url, BATCH, 50 + 4 * i));
+      await Promise.all([...resets, ...aborts]);
+      await sleep(3000, undefined, { signal }).catch(() => {});
+      isOver = true;
+      slow.abort();
+      await Promise.all(trickling);
+    })();
+    const others = await sendInTurn(
+      () => one(target),
+      () => isOver || signal.aborted,
+    );
+    slow.abort();
+    await bad;
+    const ratio = rounded(p(others, 0.95) / p(alone, 0.95));
+    return {
+      passed: isOnly(others, [200]) && ratio <= SLOWER,
+      wanted: `others are all answered, p95 ≤ ${SLOWER} × idle`,
+      figures: { idle_p95_ms: p(alone, 0.95), p95_ms: p(others, 0.95), ratio, others: statuses(others) },
+    };
+  },
+};
+
+/** `tier`: of the request at its limit and of the small ones. */
+function longRequest(tier: 'student' | 'static'): Scenario {
+  return {
+    name: `one word beside ${LIMITS.tokens[tier]} tokens, ${tier}`,
+    seconds: 30,
+    async run(target) {
+      const { client, models, context, signal } = target;
+      const alone = await idle(target, tier);
+      const special = tier === 'student' ? 2 : 0;
+      const text = Array(context - special)
+        .fill('dog')
+        .join(' ');
+      const input = Array(Math.floor(LIMITS.tokens[tier] / context)).fill(text);
+      let isOver = false;
+      const long = (async () => {
+        const answers: Answer[] = [];
+        const start = performance.now();
+        // Often enough for a percentile of the small ones.
+        while (performance.now() - start < 10_000 && !signal.aborted) {
+          answers.push(await client.post({ input, model: models[tier], types: ['base64'] }));
+        }
+        isOver = true;
+        return answers;
+      })();
+      const small = await sendInTurn(
+        () => one(target, tier),
+        () => isOver || signal.aborted,
+      );
+      const large = await long;
+      const ratio = rounded(p(small, 0.95) / p(alone, 0.95));
+      return {
+        passed: isOnly(small, [200]) && isOnly(large, [200]) && ratio <= SLOWER,
+        wanted: `p95 ≤ ${SLOWER} × idle, all answered`,
+        figures: {
+          idle_p95_ms: p(alone, 0.95),
+          p95_ms: p(small, 0.95),
+          ratio,
+          small: statuses(small),
+          long: statuses(large),
+          long_ms: p(large, 0.5),
+        },
+      };
+    },
+  };
+}
+
+/** Memory is read every second; the first minute fills caches and is not counted. */
+function memory(minutes: number): Scenario {
+  const WARM_UP = 60;
+  const ALLOWED_MIB = 5;
+  return {
+    name: `memory over ${minutes} minutes`,
+    seconds: WARM_UP + minutes * 60,
+    async run(target) {
+      const { client, models, signal } = target;
+      const mixed = [
+        { input: ONE, model: models.student },
+        { input: BATCH.input.slice(0, 4), model: models.student },
+        { input: BATCH.input, model: models.static },
+        { input: WORDS.repeat(400), model: models.static },
+        { inputs: 'a body that is refused' },
+      ];
+      let sent = 0;
+      let isOver = false;
+      const send = () => client.post(mixed[sent++ % mixed.length] ?? {});
+      const load = Promise.all([1, 2].map(() => sendInTurn(send, () => isOver || signal.aborted, 50)));
+      const samples = await watchMemory(target.pid, { warmUpSeconds: WARM_UP, seconds: minutes * 60, signal });
+      isOver = true;
+      const answers = (await load).flat();
+      const fifth = Math.max(1, Math.floor(samples.length / 5));
+      const first = quantile(samples.slice(0, fifth), 0.5);
+      const last = quantile(samples.slice(-fifth), 0.5);
+      return {
+        passed: last - first <= ALLOWED_MIB && isOnly(answers, [200, 400, 429]),
+        wanted: `the last fifth's median RSS at most ${ALLOWED_MIB} MiB above the first fifth's`,
+        figures: {
+          first_mib: rounded(first),
+          last_mib: rounded(last),
+          growth_mib: rounded(last - first),
+          highest_mib: rounded(Math.max(...samples)),
+          now_mib: rounded(residentMib(target.pid)),
+          requests: answers.length,
+          statuses: statuses(answers),
+        },
+      };
+    },
+  };
+}
+
+export function scenarios(minutes: number): Scenario[] {
+  return [steady, overload, misbehaved, longRequest('student'), longRequest('static'), memory(minutes)];
+}
