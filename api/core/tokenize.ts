@@ -7,6 +7,7 @@ import type { Engines } from './embed.ts';
 import { CoreError } from './errors.ts';
 import { placeItems } from './items/items.ts';
 import { readText, type TextReader } from './items/read.ts';
+import { tokenizeInTurns } from './items/turns.ts';
 import { chooseModel, type Model } from './model.ts';
 
 export interface TokenizeInput {
@@ -47,8 +48,8 @@ export async function tokenize(model: Model, { admit }: Engines, asked: Tokenize
   const texts = await admit({ kind: 'tokenizer', size: chars }, async (turn) => {
     const read: TokenizedText[] = [];
     for (const text of input) {
-      await turn?.next(text.length);
-      read.push(tokensOf(text, reader, units));
+      const tokenizer = await tokenizeInTurns(text, reader.tokenizer, turn);
+      read.push(tokensOf(text, { ...reader, tokenizer }, units));
     }
     return read;
   });

@@ -56,7 +56,11 @@ export function readingWork(parts: PlacedPart[]): number {
 /** A tokenizer that has the tokens of that text ready. */
 export async function tokenizeInTurns(text: string, tokenizer: Tokenizer, turn: Turn | undefined): Promise<Tokenizer> {
   // What is too long is refused before it is tokenised.
-  if (!turn || !tokenizer.seam || text.length <= SLICE || text.length > LIMITS.text_chars) return tokenizer;
+  if (!turn || !tokenizer.seam || text.length > LIMITS.text_chars) return tokenizer;
+  if (text.length <= SLICE) {
+    await turn.next(workOf(text));
+    return tokenizer;
+  }
   const tokens: Tokens = { ids: [], starts: [], ends: [] };
   for (let from = 0; from < text.length; ) {
     const to = tokenizer.seam(text, from + SLICE);

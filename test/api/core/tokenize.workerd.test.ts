@@ -1,7 +1,8 @@
 // Tokens and their places: against what Hugging Face `tokenizers` 0.22 gives with the same vocabulary.
 import { describe, expect, test } from 'vitest';
-import type { Engines, Work } from '../../../api/core/embed.ts';
+import type { Engines } from '../../../api/core/embed.ts';
 import { type TokenizeInput, tokenize } from '../../../api/core/tokenize.ts';
+import type { Work } from '../../../api/core/work.ts';
 import { appOf, CONTEXT, STATIC, tableModel } from '../worker/table-model.ts';
 
 const { provider } = appOf(await tableModel());
