@@ -22,6 +22,7 @@ const LITELLM = {
 /** For OpenAI the library behind it does it. */
 const BEHIND_ROUTER = 'tries again for this prefix only behind its Router';
 const WITHOUT_OPENAI = { ...LITELLM.cannot, busy: BEHIND_ROUTER };
+const { rerank: _, ...RANKING } = WITHOUT_OPENAI;
 const litellmLines = (prefix: string, base: string): string[] => [
   'from litellm import embedding',
   `service = {"api_base": "http://127.0.0.1:8787${base}", "api_key": "YOUR-KEY"}`,
@@ -143,7 +144,6 @@ export const PYTHON_CLIENTS: readonly Client[] = [
     cannot: {
       base64: ONLY_NUMBERS,
       types: NO_TYPES,
-      rerank: NO_RERANK,
       busy: NO_RETRY,
       models: "reads fields that only Infinity's own list has",
     },
@@ -177,7 +177,7 @@ export const PYTHON_CLIENTS: readonly Client[] = [
     ...LITELLM,
     part: 'infinity/',
     adapter: 'litellm_infinity',
-    cannot: WITHOUT_OPENAI,
+    cannot: RANKING,
     speaks: 'Infinity',
     lines: litellmLines('infinity', ''),
   },
@@ -288,7 +288,7 @@ export const PYTHON_CLIENTS: readonly Client[] = [
     part: 'cohere/',
     adapter: 'litellm_cohere',
     speaks: 'Cohere',
-    cannot: { base64: ONLY_NUMBERS, types: NO_TYPES, image: NO_IMAGES, busy: BEHIND_ROUTER, models: NO_MODELS },
+    cannot: RANKING,
     lines: litellmLines('cohere', '/v2/embed'),
   },
 ];

@@ -1,8 +1,8 @@
 """Infinity's generated client."""
 
 from infinity_client import AuthenticatedClient
-from infinity_client.api.default import embeddings
-from infinity_client.models import OpenAIEmbeddingInputImage, OpenAIEmbeddingInputText
+from infinity_client.api.default import embeddings, rerank
+from infinity_client.models import OpenAIEmbeddingInputImage, OpenAIEmbeddingInputText, RerankInput
 from infinity_client.models.open_ai_embedding_input_image_modality import OpenAIEmbeddingInputImageModality
 
 
@@ -21,10 +21,15 @@ def infinity(task: dict) -> dict:
         )
         return send(body)[0]
 
+    def ranked(t: dict) -> list:
+        body = RerankInput(query=t["query"], documents=t["documents"], model=task["model"])
+        return [result.index for result in rerank.sync(client=client, body=body).results]
+
     return {
         "single": lambda t: embed(t["text"])[0],
         "list": lambda t: embed(t["texts"]),
         "float": lambda t: embed(t["texts"]),
         "dimensions": lambda t: embed(t["texts"], dimensions=t["dimensions"]),
         "image": image,
+        "rerank": ranked,
     }

@@ -35,14 +35,10 @@ def litellm_jina(task: dict) -> dict:
     return operations(task, "jina_ai", "/v1")
 
 
-def litellm_infinity(task: dict) -> dict:
-    return operations(task, "infinity", "")
-
-
-def litellm_cohere(task: dict) -> dict:
+def reranking(task: dict, prefix: str) -> dict:
     def rerank(t: dict) -> list:
         ranked = library.rerank(
-            model=f"cohere/{task['model']}",
+            model=f"{prefix}/{task['model']}",
             query=t["query"],
             documents=t["documents"],
             api_base=task["url"],
@@ -50,4 +46,12 @@ def litellm_cohere(task: dict) -> dict:
         )
         return [result["index"] for result in ranked.results]
 
-    return {**operations(task, "cohere", "/v2/embed"), "rerank": rerank}
+    return {"rerank": rerank}
+
+
+def litellm_infinity(task: dict) -> dict:
+    return {**operations(task, "infinity", ""), **reranking(task, "infinity")}
+
+
+def litellm_cohere(task: dict) -> dict:
+    return {**operations(task, "cohere", "/v2/embed"), **reranking(task, "cohere")}
