@@ -1,5 +1,12 @@
 // From items to embeddings in the same order: what every request for embeddings comes down to.
-import type { Modality, OnError, Truncate, TruncationReceipt, Usage } from '../../contracts/src/api/embed.ts';
+import type {
+  ImageReceipt,
+  Modality,
+  OnError,
+  Truncate,
+  TruncationReceipt,
+  Usage,
+} from '../../contracts/src/api/embed.ts';
 import type { ImageType } from '../../contracts/src/api/encode.ts';
 import { CoreError } from './errors.ts';
 import { type Item, nameOf, type Place, type PlacedItem, placeItems } from './items/items.ts';
@@ -44,6 +51,8 @@ export interface EmbeddedPart {
   modality: 'text' | 'image';
   /** How much of a text was read. */
   truncation?: TruncationReceipt;
+  /** What an image file turned out to be. */
+  picture?: ImageReceipt;
 }
 export interface Embedded {
   modality: Modality;
@@ -51,6 +60,8 @@ export interface Embedded {
   embedding: Float32Array;
   /** How much was read of an item that is one text. */
   truncation?: TruncationReceipt;
+  /** Of an item that is one image. */
+  picture?: ImageReceipt;
   /** Of an item that has several. */
   parts?: EmbeddedPart[];
 }
@@ -123,7 +134,12 @@ function orThrow<T>(outcome: T | CoreError): T {
   return outcome;
 }
 
-type Vectors = Map<ReadPart, Float32Array | CoreError | undefined>;
+/** What was computed of a part. */
+interface Computed {
+  vector: Float32Array | undefined;
+  picture?: ImageReceipt;
+}
+type Vectors = Map<ReadPart, Computed | CoreError>;
 interface Context {
   model: Model;
   engines: Engines;
@@ -166,7 +182,7 @@ async function attemptItems(
       parts.filter((part) => part.modality === 'text'),
     ),
   ]);
-  const vectors: Vectors = new Map<ReadPart, Float32Array | CoreError | undefined>([...ofImages, ...ofTexts]);
+  const vectors: Vectors = new Map<ReadPart, Computed | CoreError>([...ofImages, ...ofTexts]);
   const answerable = read.map((parts) => (parts instanceof CoreError ? parts : (errorIn(parts, vectors) ?? parts)));
   const outcomes = answerable.map((parts) =>
     parts instanceof CoreError ? parts : orError(() => combine(parts, { vectors, dimensions })),
@@ -196,27 +212,34 @@ function sumUp(parts: ReadPart[]): Pick<EmbedOutput, 'usage' | 'pixels'> {
 }
 
 function combine(parts: ReadPart[], { vectors, dimensions }: { vectors: Vectors; dimensions: number }): Embedded {
-  const computed = parts.map((part) => checkUnit(vectors.get(part), part.place));
+  const computed = parts.map((part) => checkUnit(vectorOf(part, vectors), part.place));
   const [whole] = computed.length === 1 ? computed : [meanOf(computed)];
   // Both encoders give unit vectors, so only a shorter one needs its length again.
   const embedding = checkUnit(whole && cutUnit(whole, dimensions), parts[0]?.place);
   const [part] = parts;
-  if (part && parts.length === 1) return { ...receipt(part), embedding };
+  if (part && parts.length === 1) return { ...receipt(part, vectors), embedding };
   const modalities = new Set(parts.map(({ modality }) => modality));
   const modality = modalities.size > 1 ? 'mixed' : (part?.modality ?? 'mixed');
-  return { modality, embedding, parts: parts.map(receipt) };
+  return { modality, embedding, parts: parts.map((part) => receipt(part, vectors)) };
 }
 
-function receipt(part: ReadPart): EmbeddedPart {
+function vectorOf(part: ReadPart, vectors: Vectors): Float32Array | undefined {
+  const computed = vectors.get(part);
+  return computed instanceof CoreError ? undefined : computed?.vector;
+}
+
+function receipt(part: ReadPart, vectors: Vectors): EmbeddedPart {
   const { modality } = part;
-  return modality === 'image' ? { modality } : { modality, truncation: part.truncation };
+  if (modality === 'text') return { modality, truncation: part.truncation };
+  const computed = vectors.get(part);
+  return computed && 'picture' in computed ? { modality, picture: computed.picture } : { modality };
 }
 
 async function encodeImages<T extends ReadImage & { place: Place }>(
   { manifest }: Model,
   encode: ImageEncoder,
   { images, onError }: { images: T[]; onError: OnError },
-): Promise<Map<T, Float32Array | CoreError | undefined>> {
+): Promise<Map<T, Computed | CoreError>> {
   if (images.length === 0) return new Map();
   const space = { id: manifest.space_id, embedDim: manifest.embed_dim };
   const files = images.map(({ file }) => file);
@@ -224,17 +247,23 @@ async function encodeImages<T extends ReadImage & { place: Place }>(
   return new Map(
     images.map((image, index) => {
       const result = results[index];
-      const outcome = result instanceof CoreError ? ofImage(result, image.place) : result?.vector;
+      const outcome = result instanceof CoreError ? ofImage(result, image.place) : computedOf(result);
       return [image, onError === 'fail' ? orThrow(outcome) : outcome];
     }),
   );
+}
+
+function computedOf(file: EncodedFile | undefined): Computed {
+  if (!file) return { vector: undefined };
+  const { vector, ...picture } = file;
+  return { vector, picture };
 }
 
 async function encodeTexts<T extends { ids: ReadText['ids'] }>(
   { model, tier }: { model: Model; tier: Tier },
   admit: Admit,
   texts: T[],
-): Promise<[T, Float32Array | undefined][]> {
+): Promise<[T, Computed][]> {
   if (texts.length === 0) return [];
   const inputs = texts.map(({ ids }) => ids);
   const tokens = inputs.reduce((sum, ids) => sum + ids.length, 0);
@@ -242,7 +271,7 @@ async function encodeTexts<T extends { ids: ReadText['ids'] }>(
     const encode = await (tier === 'static' ? model.static() : model.student());
     return encode(inputs, turn);
   });
-  return texts.map((text, index) => [text, vectors[index]]);
+  return texts.map((text, index) => [text, { vector: vectors[index] }]);
 }
 
 /** At unit length, so that the sum will do. Of whole vectors, so that every part counts the same however much is cut. */
@@ -253,8 +282,8 @@ function meanOf(vectors: Float32Array[]): Float32Array {
 }
 
 /** What is not finite never leaves. */
-function checkUnit(vector: Float32Array | CoreError | undefined, place: Place | undefined): Float32Array {
-  if (vector instanceof Float32Array && isUnit(vector)) return vector;
+function checkUnit(vector: Float32Array | undefined, place: Place | undefined): Float32Array {
+  if (vector && isUnit(vector)) return vector;
   const message = `The model's output for item ${place ? nameOf(place) : 0} is not a finite unit vector.`;
   throw new CoreError('non_finite_embedding', message, { ...place });
 }

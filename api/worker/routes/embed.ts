@@ -51,7 +51,7 @@ function head({ model, space_id, dimensions }: Output) {
 }
 
 function renderItem(
-  { modality, embedding, truncation, parts }: Embedded,
+  { modality, embedding, truncation, picture, parts }: Embedded,
   { index, types, output }: { index: number; types: EmbeddingType[]; output: Output },
 ): z.infer<typeof EmbeddingItem> {
   return {
@@ -61,6 +61,7 @@ function renderItem(
     ...write(embedding, types, output.quantisation),
     space_id: output.space_id,
     ...(truncation ? { truncation } : {}),
+    ...(picture ? { picture } : {}),
     ...(parts ? { parts } : {}),
   };
 }

@@ -559,6 +559,26 @@ EmbeddingByType = TypedDict(
 """One vector, written in each of the types that were asked for."""
 
 
+ImageType = Literal["jpeg", "png", "webp", "gif", "avif"]
+"""What kind of file an image is."""
+
+
+class ImageReceipt(TypedDict):
+    """What the file turned out to be; for an item that is one image."""
+
+    type: ImageType
+    """What kind of file an image is."""
+
+    width: int
+    """In pixels, turned as people see it."""
+
+    height: int
+    """In pixels, turned as people see it."""
+
+    warnings: list[str]
+    """What is wrong with the file, of which the vector was made all the same, such as that a part is missing."""
+
+
 class EmbeddedPart(TypedDict):
     """A part of an item of several texts and images."""
 
@@ -567,6 +587,9 @@ class EmbeddedPart(TypedDict):
 
     truncation: NotRequired[TruncationReceipt]
     """How much of the text was read; absent for images."""
+
+    picture: NotRequired[ImageReceipt]
+    """What the image file turned out to be; absent for texts."""
 
 
 class EmbeddingItem(TypedDict):
@@ -592,6 +615,9 @@ class EmbeddingItem(TypedDict):
 
     truncation: NotRequired[TruncationReceipt]
     """How much of the text was read; for an item that is one text."""
+
+    picture: NotRequired[ImageReceipt]
+    """What the file turned out to be; for an item that is one image."""
 
     parts: NotRequired[list[EmbeddedPart]]
     """The parts of an item that has several, in their order."""
@@ -639,10 +665,6 @@ class EncodeRequest(TypedDict):
 
     images: list[str]
     """Base64 of whole image files."""
-
-
-ImageType = Literal["jpeg", "png", "webp", "gif", "avif"]
-"""What kind of file an image is."""
 
 
 class EncodedImage(TypedDict):
@@ -2187,6 +2209,9 @@ class VectorItem(TypedDict):
     """Not used: items of an /embed answer are taken as they are."""
 
     truncation: NotRequired[Any]
+    """Not used: items of an /embed answer are taken as they are."""
+
+    picture: NotRequired[Any]
     """Not used: items of an /embed answer are taken as they are."""
 
     parts: NotRequired[Any]

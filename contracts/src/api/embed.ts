@@ -1,6 +1,7 @@
 // POST /embed: texts and images in, embeddings in the same order out.
 import { z } from 'zod';
 import { Digest } from '../model/artefact.ts';
+import { ImageType } from './encode.ts';
 import { ErrorMember } from './error.ts';
 import { InputItem } from './items.ts';
 import { LIMITS } from './limits.ts';
@@ -95,10 +96,25 @@ export const TruncationReceipt = z
   .meta({ title: 'TruncationReceipt', description: 'How much of a text was read and understood.' });
 export type TruncationReceipt = z.infer<typeof TruncationReceipt>;
 
+export const ImageReceipt = z
+  .strictObject({
+    type: ImageType,
+    width: z.int().positive().describe('In pixels, turned as people see it.'),
+    height: z.int().positive().describe('In pixels, turned as people see it.'),
+    warnings: z
+      .array(z.string())
+      .describe(
+        'What is wrong with the file, of which the vector was made all the same, such as that a part is missing.',
+      ),
+  })
+  .meta({ title: 'ImageReceipt', description: 'What an image file turned out to be.' });
+export type ImageReceipt = z.infer<typeof ImageReceipt>;
+
 export const EmbeddedPart = z
   .strictObject({
     modality: z.enum(['text', 'image']).describe('What the part was.'),
     truncation: TruncationReceipt.optional().describe('How much of the text was read; absent for images.'),
+    picture: ImageReceipt.optional().describe('What the image file turned out to be; absent for texts.'),
   })
   .meta({ title: 'EmbeddedPart', description: 'A part of an item of several texts and images.' });
 
@@ -127,6 +143,7 @@ export const EmbeddingItem = z
     type: EmbeddingType.optional().describe('How `embedding` is written; absent where it is an object by type.'),
     space_id: Digest.describe('The space of the vector, so that the item can be sent to /similarity as it is.'),
     truncation: TruncationReceipt.optional().describe('How much of the text was read; for an item that is one text.'),
+    picture: ImageReceipt.optional().describe('What the file turned out to be; for an item that is one image.'),
     parts: z.array(EmbeddedPart).min(2).optional().describe('The parts of an item that has several, in their order.'),
   })
   .meta({ title: 'EmbeddingItem', description: 'The embedding of one item.' });

@@ -19,6 +19,7 @@ export const VectorItem = z
     object: z.literal('embedding').optional().describe('Not used: items of an /embed answer are taken as they are.'),
     index: z.int().nonnegative().optional().describe('Not used: items of an /embed answer are taken as they are.'),
     truncation: z.unknown().optional().describe('Not used: items of an /embed answer are taken as they are.'),
+    picture: z.unknown().optional().describe('Not used: items of an /embed answer are taken as they are.'),
     parts: z.unknown().optional().describe('Not used: items of an /embed answer are taken as they are.'),
   })
   .meta({ title: 'VectorItem', description: 'A ready vector, for example an item of an /embed answer.' });

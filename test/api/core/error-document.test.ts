@@ -21,12 +21,16 @@ describe('an error document', () => {
         item: 2,
         request_id: 'r',
       });
-      const types: Record<number, string> = { 401: 'authentication_error', 429: 'rate_limit_error' };
+      const types: Record<number, string> = {
+        401: 'authentication_error',
+        403: 'permission_error',
+        429: code === 'quota_exceeded' ? 'insufficient_quota' : 'rate_limit_error',
+      };
       const type = types[status] ?? (status < 500 ? 'invalid_request_error' : 'server_error');
       expect(body.error).toEqual({ message: 'A sentence.', type, param: 'input.2', code });
       expect(headers['Content-Type']).toBe('application/problem+json');
       expect('Retry-After' in headers).toBe([429, 503, 504].includes(status) && code !== 'not_configured');
-      expect(headers['x-should-retry']).toBe(status === 500 ? 'false' : undefined);
+      expect(headers['x-should-retry']).toBe(status === 500 || code === 'not_configured' ? 'false' : undefined);
     },
   );
 

@@ -12,9 +12,15 @@ const gif = Uint8Array.from([...'GIF89a\x05\0\x05\0'].map((c) => c.charCodeAt(0)
 
 async function post(fields: [name: string, value: string | Blob][]) {
   const sent: Uint8Array[] = [];
+  const warnings = ['half of it is grey'];
   const images: ImageEncoder = async (files, { embedDim }) => {
     sent.push(...files);
-    return files.map(() => encodedFile(Float32Array.from({ length: embedDim }, (_, i) => (i === 0 ? 1 : 0))));
+    return files.map(() =>
+      encodedFile(
+        Float32Array.from({ length: embedDim }, (_, i) => (i === 0 ? 1 : 0)),
+        { warnings },
+      ),
+    );
   };
   const form = new FormData();
   for (const [name, value] of fields) form.append(name, value);
@@ -37,6 +43,8 @@ describe('a form', () => {
     const { data, dimensions } = EmbedResponse.parse(answer);
     expect(dimensions).toBe(8);
     expect(data.map(({ modality }) => modality)).toEqual(['image', 'text', 'image']);
+    const picture = { type: 'gif', width: 5, height: 5, warnings: ['half of it is grey'] };
+    expect(data.map((item) => item.picture)).toEqual([picture, undefined, picture]);
     for (const { embedding } of data) expect(Object.keys(embedding).sort()).toEqual(['base64', 'int8']);
   });
 
