@@ -30,7 +30,9 @@ describe('an error document', () => {
       expect(body.error).toEqual({ message: 'A sentence.', type, param: 'input.2', code });
       expect(headers['Content-Type']).toBe('application/problem+json');
       expect('Retry-After' in headers).toBe([429, 503, 504].includes(status) && code !== 'not_configured');
-      expect(headers['x-should-retry']).toBe(status === 500 || code === 'not_configured' ? 'false' : undefined);
+      expect(headers['x-should-retry']).toBe(
+        status === 500 || ['not_configured', 'quota_exceeded'].includes(code) ? 'false' : undefined,
+      );
     },
   );
 
