@@ -227,7 +227,7 @@ describe('images', () => {
   test.each(['header-4000x4000.jpg', 'half-with-end-mark.jpg'])('%s is taken, with a warning', async (name) => {
     const { status, body } = await image(name);
     expect(status).toBe(200);
-    expect(body.data[0].image.warnings).toHaveLength(1);
+    expect(body.data[0].picture.warnings).toHaveLength(1);
   });
 });
 
@@ -251,7 +251,7 @@ describe('HTTP', () => {
     expect(headers.get('content-type')).toBe('application/problem+json');
     expect(body).toMatchObject({ error: expect.stringContaining('inputs'), error_type: 'Validation' });
     const other = await fetch(server.url, { method: 'DELETE' });
-    expect([other.status, other.headers.get('allow')]).toEqual([405, 'GET, HEAD, POST']);
+    expect([other.status, other.headers.get('allow')]).toEqual([405, 'GET, HEAD, POST, OPTIONS']);
     expect(await other.json()).toMatchObject({ code: 'method_not_allowed' });
   });
 

@@ -3,6 +3,7 @@ import { execFileSync } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { expect, it } from 'vitest';
+import { ERROR_STATUS } from '../../contracts/src/api/error.ts';
 import { STAGE_NAMES } from '../../contracts/src/stages.ts';
 import { BOXES } from './floors.ts';
 
@@ -93,4 +94,9 @@ it('the import rule of the architecture is the one that is checked, and imports 
   const floors = new Map(rows.map(({ box, floor }) => [box, floor]));
   const up = rows.filter(({ floor, imports }) => imports.some((name) => (floors.get(name) ?? Infinity) >= floor));
   expect(up).toEqual([]);
+});
+
+it('the page of errors has every code with its status, and no other', () => {
+  const rows = [...text('docs/errors.md').matchAll(/^\| `(\w+)` (\d{3}) +\|/gm)];
+  expect(Object.fromEntries(rows.map(([, code = '', status]) => [code, Number(status)]))).toEqual(ERROR_STATUS);
 });
