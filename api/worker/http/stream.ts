@@ -50,13 +50,13 @@ async function* arriving(request: Request): AsyncGenerator<Uint8Array> {
   const reader: ReadableStreamDefaultReader<Uint8Array> = request.body.getReader();
   const started = Date.now();
   let size = 0;
+  let isLate = false;
   try {
     while (true) {
       const left = TOTAL_MS + size / LEAST_BYTES_PER_MS - (Date.now() - started);
       const read = await within(reader.read().catch(brokenOff), Math.min(IDLE_MS, left));
       if (read === 'late') {
-        // Not awaited: it ends when the client does. What is still to come is not waited for again.
-        reader.cancel().catch(() => {});
+        isLate = true;
         throw tooSlow(size, Date.now() - started);
       }
       if (read.done) return;
@@ -64,8 +64,14 @@ async function* arriving(request: Request): AsyncGenerator<Uint8Array> {
       yield read.value;
     }
   } finally {
-    reader.releaseLock();
+    if (isLate) giveUp(reader);
+    else reader.releaseLock();
   }
+}
+
+/** While a read is outstanding workerd refuses to release the lock: it stays, and nobody waits for this body again. */
+function giveUp(reader: ReadableStreamDefaultReader<Uint8Array>): void {
+  reader.cancel().catch(() => {});
 }
 
 function brokenOff(): never {
@@ -140,12 +146,12 @@ export async function discardRest(request: Request): Promise<void> {
   try {
     while (left > 0) {
       const read = await within(reader.read(), ends - Date.now());
-      if (read === 'late' || read.done) return;
+      if (read === 'late') return giveUp(reader);
+      if (read.done) break;
       left -= read.value.length;
     }
+    reader.releaseLock();
   } catch {
     // The client has gone.
-  } finally {
-    reader.releaseLock();
   }
 }
