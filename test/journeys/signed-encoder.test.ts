@@ -42,7 +42,7 @@ let encoder: { url: string; stop(): Promise<void> };
 let door: Server;
 let doorUrl = '';
 const workers: Miniflare[] = [];
-const seen: { authorization: string; isRight: boolean }[] = [];
+const seen: { authorization: string; isRight: boolean; traceparent: unknown; requestId: unknown }[] = [];
 
 /** Signs what arrived once more with AWS's own implementation and compares. */
 async function isRightlySigned(request: IncomingMessage, body: Buffer): Promise<boolean> {
@@ -73,11 +73,12 @@ beforeAll(async () => {
     for await (const chunk of request) chunks.push(chunk);
     const body = Buffer.concat(chunks);
     const isRight = await isRightlySigned(request, body);
-    seen.push({ authorization: request.headers.authorization ?? '', isRight });
+    const { authorization = '', traceparent, 'x-request-id': requestId } = request.headers;
+    seen.push({ authorization, isRight, traceparent, requestId });
     if (!isRight) return void response.writeHead(403).end('{"Message":"Forbidden"}');
     const answer = await fetch(`${encoder.url}${request.url}`, {
       method: 'POST',
-      headers: { 'content-type': 'application/json' },
+      headers: { 'content-type': request.headers['content-type'] ?? '' },
       body,
     });
     response.writeHead(answer.status, { 'content-type': 'application/json' }).end(await answer.text());
@@ -91,27 +92,40 @@ afterAll(async () => {
   await encoder.stop();
 });
 
-async function embedPhoto(variables: Record<string, string>): Promise<{ status: number; text: string }> {
+const TRACE = '4bf92f3577b34da6a3ce929d0e0e4736';
+
+async function embedPhoto(
+  variables: Record<string, string>,
+): Promise<{ status: number; text: string; id: string | null }> {
   const worker = await startWorker({ model: EMBEDDED_MODEL, port: 0, encoderUrl: doorUrl, variables });
   workers.push(worker);
   const form = new FormData();
   form.append('image', new Blob([PHOTO]), 'photo.jpg');
-  const response = await fetch(`${(await worker.ready).origin}/embed`, { method: 'POST', body: form });
-  return { status: response.status, text: await response.text() };
+  const headers = { traceparent: `00-${TRACE}-00f067aa0ba902b7-01` };
+  const response = await fetch(`${(await worker.ready).origin}/embed`, { method: 'POST', body: form, headers });
+  return { status: response.status, text: await response.text(), id: response.headers.get('x-request-id') };
 }
 
+const SECRETS = {
+  AWS_ACCESS_KEY_ID: KEYS.accessKeyId,
+  AWS_SECRET_ACCESS_KEY: KEYS.secretAccessKey,
+  AWS_REGION: REGION,
+};
+
 it('is called with a signature that AWS would accept', async () => {
-  const secrets = {
-    AWS_ACCESS_KEY_ID: KEYS.accessKeyId,
-    AWS_SECRET_ACCESS_KEY: KEYS.secretAccessKey,
-    AWS_REGION: REGION,
-  };
-  const { status, text } = await embedPhoto(secrets);
+  const { status, text } = await embedPhoto(SECRETS);
   expect(text).toContain('"embedding"');
   expect(status).toBe(200);
   expect(seen.at(-1)?.authorization).toContain(
     `AKIDEXAMPLE/${new Date().toISOString().slice(0, 10).replaceAll('-', '')}/${REGION}/lambda/aws4_request`,
   );
+});
+
+it("is told the request's id and its trace, in a span of its own", async () => {
+  const { id } = await embedPhoto(SECRETS);
+  expect(seen.at(-1)?.requestId).toBe(id);
+  expect(seen.at(-1)?.traceparent).toMatch(new RegExp(`^00-${TRACE}-[0-9a-f]{16}-01$`));
+  expect(seen.at(-1)?.traceparent).not.toContain('00f067aa0ba902b7');
 });
 
 it('with other keys is said to be unavailable, and what to look at', async () => {

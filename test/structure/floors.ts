@@ -49,7 +49,7 @@ export const BOXES: Record<string, readonly string[]> = {
     'api/worker/model-provider.ts',
   ],
   'api/worker/observe': ['contracts/src', 'api/worker/dependencies.ts'],
-  'api/worker/with-model.ts': ['contracts/src', 'api/core', 'api/worker/dependencies.ts'],
+  'api/worker/with-model.ts': ['contracts/src', 'api/core', 'api/worker/http', 'api/worker/dependencies.ts'],
   'api/worker/doors': HANDLER,
   'api/worker/routes': [...HANDLER, 'api/worker/doors'],
   'api/worker': [

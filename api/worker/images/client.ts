@@ -1,6 +1,5 @@
 // Client of the image encoder: files in, unit vectors of full length out, within one deadline for the whole request.
-import type { OnError } from '../../../contracts/src/api/embed.ts';
-import type { EncodedFile, ImageEncoder, Space } from '../../core/embed.ts';
+import type { EncodedFile, ImageEncoder, ImageOptions, Space } from '../../core/embed.ts';
 import { CoreError } from '../../core/errors.ts';
 import { FRAME_TYPE, writeFrame } from '../../core/images/frame.ts';
 import { fromBase64 } from '../../core/vectors/base64.ts';
@@ -48,7 +47,7 @@ export function createImageEncoder(url: string | undefined, options: ImageClient
   }
   const state = { breaker: createBreaker(), budget: createRetryBudget() };
   const client: Client = { url: `${url}/encode`, deadlineMs, maxBytes, send, ...state };
-  return (files, space, { onError } = { onError: 'fail' }) => encodeFiles(client, files, { space, onError });
+  return (files, space, options = { onError: 'fail' }) => encodeFiles(client, files, { space, ...options });
 }
 
 /** A white GIF of one pixel. */
@@ -67,6 +66,8 @@ export async function probeImageEncoder(encode: ImageEncoder, space: Space): Pro
 interface Errand {
   client: Client;
   space: Space;
+  /** Headers of every call. */
+  trace: Readonly<Record<string, string>>;
   ends: number;
   /** Aborts at the deadline, and when another call of the request has failed. */
   signal: AbortSignal;
@@ -76,14 +77,14 @@ interface Errand {
 async function encodeFiles(
   client: Client,
   files: Uint8Array[],
-  { space, onError }: { space: Space; onError: OnError },
+  { space, onError, trace = {} }: { space: Space } & ImageOptions,
 ): Promise<(EncodedFile | CoreError)[]> {
   const results: (EncodedFile | CoreError | undefined)[] = files.map((file) =>
     file.length > client.maxBytes ? tooLarge(file.length, client.maxBytes) : undefined,
   );
   let failure: unknown;
   try {
-    await encodeInto(results, { client, files, space, onError });
+    await encodeInto(results, { client, files, space, onError, trace });
   } catch (error) {
     failure = error;
   }
@@ -95,7 +96,13 @@ async function encodeFiles(
 /** Fills the places that are empty. */
 async function encodeInto(
   results: (EncodedFile | CoreError | undefined)[],
-  { client, files, space, onError }: { client: Client; files: Uint8Array[]; space: Space; onError: OnError },
+  {
+    client,
+    files,
+    space,
+    onError,
+    trace,
+  }: Required<ImageOptions> & { client: Client; files: Uint8Array[]; space: Space },
 ): Promise<void> {
   const groups = groupsOf(files, client.maxBytes);
   if (groups.length === 0) return;
@@ -104,7 +111,7 @@ async function encodeInto(
   client.budget.earn();
   const stop = new AbortController();
   const signal = AbortSignal.any([AbortSignal.timeout(client.deadlineMs), stop.signal]);
-  const errand: Errand = { client, space, ends: Date.now() + client.deadlineMs, signal, hasRetried: false };
+  const errand: Errand = { client, space, trace, ends: Date.now() + client.deadlineMs, signal, hasRetried: false };
   const next = groups.values();
   const work = async () => {
     for (const group of next) {
@@ -184,11 +191,11 @@ async function ask(errand: Errand, frame: Uint8Array<ArrayBuffer>): Promise<Answ
   return answer;
 }
 
-async function send({ client, signal }: Errand, frame: Uint8Array<ArrayBuffer>): Promise<Answer | CoreError> {
+async function send({ client, signal, trace }: Errand, frame: Uint8Array<ArrayBuffer>): Promise<Answer | CoreError> {
   try {
     const response = await client.send(client.url, {
       method: 'POST',
-      headers: { 'content-type': FRAME_TYPE },
+      headers: { ...trace, 'content-type': FRAME_TYPE },
       body: frame,
       signal,
     });
