@@ -8,9 +8,11 @@ import type {
   Usage,
 } from '../../contracts/src/api/embed.ts';
 import type { ImageType } from '../../contracts/src/api/encode.ts';
+import type { Outcome, VectorCache } from './encode/cache.ts';
+import { encodeImages, encodeTexts } from './encode/encode.ts';
 import { CoreError } from './errors.ts';
 import { type Item, nameOf, type Place, type PlacedItem, placeItems } from './items/items.ts';
-import { ofImage, type ReadImage, type ReadText, type TextReader } from './items/read.ts';
+import type { TextReader } from './items/read.ts';
 import { type ReadPart, readItems } from './items/turns.ts';
 import { checkSize } from './limits.ts';
 import { chooseDimensions, chooseModel, type Model, quantisationOf, type Tier } from './model.ts';
@@ -50,6 +52,8 @@ export type ImageEncoder = (
 export interface Engines {
   images: ImageEncoder;
   admit: Admit;
+  /** Absent: everything is computed. */
+  cache?: VectorCache | undefined;
 }
 
 export interface EmbeddedPart {
@@ -139,12 +143,7 @@ function orThrow<T>(outcome: T | CoreError): T {
   return outcome;
 }
 
-/** What was computed of a part. */
-interface Computed {
-  vector: Float32Array | undefined;
-  picture?: ImageReceipt;
-}
-type Vectors = Map<ReadPart, Computed | CoreError>;
+type Vectors = Map<ReadPart, Outcome>;
 interface Context {
   model: Model;
   engines: Engines;
@@ -180,20 +179,19 @@ async function attemptItems(
 
   // Texts are computed while images are under way. An image encoder that is known to be down refuses before they begin.
   const [ofImages, ofTexts] = await Promise.all([
-    encodeImages(model, engines.images, { images: parts.filter((part) => part.modality === 'image'), onError }),
-    encodeTexts(
-      { model, tier },
-      engines.admit,
-      parts.filter((part) => part.modality === 'text'),
-    ),
+    encodeImages({ model, engines }, { images: parts.filter((part) => part.modality === 'image'), onError }),
+    encodeTexts({ model, engines }, { texts: parts.filter((part) => part.modality === 'text'), tier }),
   ]);
-  const vectors: Vectors = new Map<ReadPart, Computed | CoreError>([...ofImages, ...ofTexts]);
+  const vectors: Vectors = new Map<ReadPart, Outcome>([...ofImages.vectors, ...ofTexts.vectors]);
   const answerable = read.map((parts) => (parts instanceof CoreError ? parts : (errorIn(parts, vectors) ?? parts)));
   const outcomes = answerable.map((parts) =>
     parts instanceof CoreError ? parts : orError(() => combine(parts, { vectors, dimensions })),
   );
   const used = partsIn(answerable.filter((_, index) => !(outcomes[index] instanceof CoreError)));
-  return { outcomes, ...sumUp(used) };
+  const { usage, pixels } = sumUp(used);
+  const stored = new Set<ReadPart>([...ofImages.stored, ...ofTexts.stored]);
+  if (engines.cache) usage.cached = used.filter((part) => stored.has(part)).length;
+  return { outcomes, usage, pixels };
 }
 
 function errorIn(parts: ReadPart[], vectors: Vectors): CoreError | undefined {
@@ -238,45 +236,6 @@ function receipt(part: ReadPart, vectors: Vectors): EmbeddedPart {
   if (modality === 'text') return { modality, truncation: part.truncation };
   const computed = vectors.get(part);
   return computed && 'picture' in computed ? { modality, picture: computed.picture } : { modality };
-}
-
-async function encodeImages<T extends ReadImage & { place: Place }>(
-  { manifest }: Model,
-  encode: ImageEncoder,
-  { images, onError }: { images: T[]; onError: OnError },
-): Promise<Map<T, Computed | CoreError>> {
-  if (images.length === 0) return new Map();
-  const space = { id: manifest.space_id, embedDim: manifest.embed_dim };
-  const files = images.map(({ file }) => file);
-  const results = await encode(files, space, { onError });
-  return new Map(
-    images.map((image, index) => {
-      const result = results[index];
-      const outcome = result instanceof CoreError ? ofImage(result, image.place) : computedOf(result);
-      return [image, onError === 'fail' ? orThrow(outcome) : outcome];
-    }),
-  );
-}
-
-function computedOf(file: EncodedFile | undefined): Computed {
-  if (!file) return { vector: undefined };
-  const { vector, ...picture } = file;
-  return { vector, picture };
-}
-
-async function encodeTexts<T extends { ids: ReadText['ids'] }>(
-  { model, tier }: { model: Model; tier: Tier },
-  admit: Admit,
-  texts: T[],
-): Promise<[T, Computed][]> {
-  if (texts.length === 0) return [];
-  const inputs = texts.map(({ ids }) => ids);
-  const tokens = inputs.reduce((sum, ids) => sum + ids.length, 0);
-  const vectors = await admit({ kind: tier, size: tokens }, async (turn) => {
-    const encode = await (tier === 'static' ? model.static() : model.student());
-    return encode(inputs, turn);
-  });
-  return texts.map((text, index) => [text, { vector: vectors[index] }]);
 }
 
 /** At unit length, so that the sum will do. Of whole vectors, so that every part counts the same however much is cut. */

@@ -67,6 +67,7 @@ export async function startWorker({
       // It listens on this machine alone, which the Worker cannot see: it is told.
       [ENVARS.access]: requireKeys ? 'keys' : 'loopback',
       [ENVARS.keySeconds]: KEY_SECONDS,
+      CACHE: 'memory',
       ...variables,
     },
     kvNamespaces: [KEYS],

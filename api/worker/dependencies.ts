@@ -3,6 +3,7 @@ import type { ErrorCode } from '../../contracts/src/api/error.ts';
 import type { Door } from '../../contracts/src/api/operation.ts';
 import type { OperationId } from '../../contracts/src/api/operations.ts';
 import type { ImageEncoder } from '../core/embed.ts';
+import type { VectorCache } from '../core/encode/cache.ts';
 import type { Reply } from './http/reply.ts';
 import type { Trace } from './http/trace.ts';
 import type { Access, Asker } from './middleware/access.ts';
@@ -17,6 +18,8 @@ export interface Dependencies {
   metrics(now: Now): string;
   provider: ModelProvider;
   images: ImageEncoder;
+  /** Absent: everything is computed. */
+  cache?: VectorCache | undefined;
   admission: Admission;
   access: Access;
   cors: Cors;
@@ -39,8 +42,8 @@ export interface RequestRecord extends Asker {
   images: number;
   /** Pixels of the images, where they are known. */
   pixels?: number;
-  /** What the cache knew of the request. */
-  cache?: string;
+  /** What the cache knew of the request; absent: it was not asked. */
+  cache?: 'hit' | 'partial' | 'miss';
   /** What went wrong. */
   code?: ErrorCode;
   trace: Trace;

@@ -43,6 +43,8 @@ export const Env = z.object({
   CORS_ORIGINS: z.string().optional(),
   /** Seconds for which a key is used before it is read again: how long a revocation may take to arrive. */
   [ENVARS.keySeconds]: z.coerce.number().positive().max(60).default(30),
+  /** Where vectors are kept: in the isolate's memory, or there and in the platform's cache. */
+  CACHE: z.enum(['off', 'memory', 'edge']).default('off'),
   /** The plan of Cloudflare Workers that this is deployed on: what a request may hold follows from it. */
   PLAN: Plan.default('paid'),
   [ENVARS.modelName]: z.string().optional(),

@@ -3,6 +3,7 @@ import { waitUntil } from 'cloudflare:workers';
 import wasm from 'onnxruntime-web/ort-wasm-simd-threaded.wasm';
 import openapi from '../../contracts/schema/openapi.json';
 import { PLAN_LIMITS } from '../../contracts/src/api/limits.ts';
+import type { VectorCache } from '../core/encode/cache.ts';
 import { openR2Reader } from '../registry/stores/r2.ts';
 import { ENGINES } from '../text/engines.ts';
 import { createKeyCache } from './access/key-cache.ts';
@@ -10,6 +11,9 @@ import { createLimits } from './access/limits.ts';
 import { policyOf } from './access/policy.ts';
 import { createApp } from './app.ts';
 import { bundledDigest, bundledModel } from './bundled-model.ts';
+import { createEdgeStore } from './cache/edge.ts';
+import { createMemoryStore } from './cache/memory.ts';
+import { createVectorCache } from './cache/vector-cache.ts';
 import { Env } from './env.ts';
 import { createImageEncoder, probeImageEncoder } from './images/client.ts';
 import { createSignedFetch, type Fetch } from './images/signed-fetch.ts';
@@ -23,6 +27,8 @@ import { createMetrics } from './observe/metrics.ts';
 
 /** Longer than opening a model takes. */
 const OPENING_MS = 30_000;
+/** Of vectors in memory, some 1,800 of 512 numbers: an isolate has 128 MB, and the model takes most of it. */
+const CACHE_BYTES = 4 * 1024 * 1024;
 
 export { KeyUsage } from './access/key-usage.ts';
 
@@ -66,6 +72,7 @@ function assemble(env: Env) {
   return createApp({
     provider,
     images,
+    cache: cacheOf(env),
     admission: createAdmission(),
     access: accessOf(env, origins),
     cors: createCors('origins' in origins ? origins.origins : []),
@@ -74,6 +81,12 @@ function assemble(env: Env) {
     observers,
     metrics: metrics.render,
   });
+}
+
+function cacheOf({ CACHE: kind }: Env): VectorCache | undefined {
+  if (kind === 'off') return undefined;
+  const edge = kind === 'edge' ? createEdgeStore({ cache: caches.default, background: waitUntil }) : undefined;
+  return createVectorCache({ memory: createMemoryStore(CACHE_BYTES), edge });
 }
 
 function accessOf(env: Env, listed: ReturnType<typeof readOrigins>): Access {

@@ -72,7 +72,13 @@ async function measureEdge(manifest: ModelManifest, runs: number) {
   const before = performance.now();
   const entry = fileURLToPath(new URL('worker.ts', import.meta.url));
   // Nothing listens there: no image is sent.
-  const worker = await startWorker({ model: EMBEDDED_MODEL, port: 0, encoderUrl: 'http://127.0.0.1:1', entry });
+  const worker = await startWorker({
+    model: EMBEDDED_MODEL,
+    port: 0,
+    encoderUrl: 'http://127.0.0.1:1',
+    entry,
+    variables: { CACHE: 'off' },
+  });
   try {
     const url = (await worker.ready).origin;
     const [pid] = childrenNamed('workerd');

@@ -30,6 +30,7 @@ export const BOXES: Record<string, readonly string[]> = {
   // ---- its hosts
   'api/worker/isolate': [],
   'api/worker/images': ['contracts/src', 'api/registry', 'api/core', 'api/worker/isolate'],
+  'api/worker/cache': ['contracts/src', 'api/core', 'api/worker/isolate'],
   'api/worker/http': ['contracts/src', 'api/core'],
   'api/worker/access': ['contracts/src', 'api/core'],
   'api/worker/middleware': ['contracts/src', 'api/core', 'api/worker/access', 'api/worker/isolate'],
@@ -61,6 +62,7 @@ export const BOXES: Record<string, readonly string[]> = {
     'api/core',
     'api/text',
     'api/text/engines.ts',
+    'api/worker/cache',
     'api/worker/isolate',
     'api/worker/images',
     'api/worker/http',

@@ -459,6 +459,9 @@ class Usage(TypedDict):
     total_tokens: int
     """The same as `prompt_tokens`: images have no tokens."""
 
+    cached: NotRequired[int]
+    """Texts and images that were not computed because their vectors were stored; absent: there is no cache."""
+
 
 class ClassifyResponse(TypedDict):
     """Answer of POST /classify."""

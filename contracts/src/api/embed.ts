@@ -153,6 +153,13 @@ export const Usage = z
     prompt_tokens: z.int().nonnegative().describe('Tokens that were read of all texts.'),
     images: z.int().nonnegative().describe('Images that were embedded.'),
     total_tokens: z.int().nonnegative().describe('The same as `prompt_tokens`: images have no tokens.'),
+    cached: z
+      .int()
+      .nonnegative()
+      .optional()
+      .describe(
+        'Texts and images that were not computed because their vectors were stored; absent: there is no cache.',
+      ),
   })
   .meta({ title: 'Usage', description: 'What the request took.' });
 export type Usage = z.infer<typeof Usage>;

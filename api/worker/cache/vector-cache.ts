@@ -1,0 +1,86 @@
+// What requests compute once: stored vectors first, and of equal requests at a time one computes and the others wait.
+//
+// They share plain values only (see isolate/lease.ts): a claim says who computes what until when. Whoever waits looks
+// again on a timer of its own, and computes itself where the claim ran out or ended without a vector.
+import type { CacheOptions, Outcome, VectorCache } from '../../core/encode/cache.ts';
+import { sleep } from '../isolate/lease.ts';
+import type { EdgeStore } from './edge.ts';
+import type { VectorStore } from './memory.ts';
+import { type Stored, storable } from './stored.ts';
+
+const POLL_MS = 5;
+
+interface Claim {
+  until: number;
+}
+
+export interface VectorCacheOptions {
+  memory: VectorStore;
+  edge?: EdgeStore | undefined;
+}
+
+export function createVectorCache({ memory, edge }: VectorCacheOptions): VectorCache {
+  const claims = new Map<string, Claim>();
+  const isClaimed = (key: string) => (claims.get(key)?.until ?? 0) > Date.now();
+
+  const fromMemory = (keys: string[]): [string, Stored][] =>
+    keys.flatMap((key): [string, Stored][] => {
+      const stored = memory.get(key);
+      return stored ? [[key, stored]] : [];
+    });
+  const fromEdge = async (keys: string[]): Promise<[string, Stored][]> => {
+    if (!edge || keys.length === 0) return [];
+    const found = await edge.get(keys);
+    for (const [key, stored] of found) memory.put(key, stored);
+    return found;
+  };
+  const store = (entries: [string, Outcome][]) => {
+    const kept = entries.flatMap(([key, outcome]): [string, Stored][] => {
+      const stored = storable(outcome);
+      return stored ? [[key, stored]] : [];
+    });
+    for (const [key, stored] of kept) memory.put(key, stored);
+    if (kept.length > 0) edge?.put(kept);
+  };
+  const computeClaimed = async (
+    keys: string[],
+    compute: (missing: string[]) => Promise<Outcome[]>,
+    { forMs }: CacheOptions,
+  ): Promise<[string, Outcome][]> => {
+    const mine: Claim = { until: Date.now() + forMs };
+    for (const key of keys) claims.set(key, mine);
+    try {
+      const results = await compute(keys);
+      const entries = keys.map((key, index): [string, Outcome] => [key, results[index]]);
+      store(entries);
+      return entries;
+    } finally {
+      for (const key of keys) if (claims.get(key) === mine) claims.delete(key);
+    }
+  };
+
+  return {
+    async through(keys, compute, options) {
+      const outcomes = new Map<string, Outcome>();
+      const stored = new Set<string>();
+      const missing = () => [...new Set(keys)].filter((key) => !outcomes.has(key));
+      const take = (entries: [string, Stored][]) => {
+        for (const [key, outcome] of entries) {
+          outcomes.set(key, outcome);
+          stored.add(key);
+        }
+      };
+      take(fromMemory(missing()));
+      take(await fromEdge(missing()));
+      while (missing().length > 0) {
+        const free = missing().filter((key) => !isClaimed(key));
+        // Its own work first: two requests that wait for each other have both computed what they claimed.
+        if (free.length > 0) {
+          for (const [key, outcome] of await computeClaimed(free, compute, options)) outcomes.set(key, outcome);
+        } else await sleep(POLL_MS);
+        take(fromMemory(missing()));
+      }
+      return { outcomes, stored };
+    },
+  };
+}
