@@ -1,17 +1,17 @@
 // The error document in the form of each door: what its clients look for in an answer that is not 2xx.
-import type { CohereError, TeiError, TeiErrorType } from '../../../contracts/src/api/doors/errors.ts';
+import type { CohereError, OpenAiError, TeiError, TeiErrorType } from '../../../contracts/src/api/doors/errors.ts';
 import type { ErrorBody } from '../../../contracts/src/api/error.ts';
 import type { Door } from '../../../contracts/src/api/operation.ts';
 
-/** OpenAI's clients read `error.message`, those of Jina and Voyage read `detail`: both are in our document. */
-const asItIs = (body: ErrorBody): ErrorBody => body;
+/** OpenAI's clients read `error.message`, those of Jina and Voyage `detail`, Together's and Mixedbread's `message`. */
+const withMessage = (body: ErrorBody): OpenAiError => ({ message: body.detail, ...body });
 
 export const DIALECTS: Record<Door, (body: ErrorBody) => object> = {
-  own: asItIs,
-  openai: asItIs,
-  jina: asItIs,
-  voyage: asItIs,
-  cohere: (body): CohereError => ({ message: body.detail, id: body.request_id, ...body }),
+  own: (body) => body,
+  openai: withMessage,
+  jina: withMessage,
+  voyage: withMessage,
+  cohere: (body): CohereError => ({ ...withMessage(body), id: body.request_id }),
   // The clients of Hugging Face show `error` if it is a string.
   tei: (body): TeiError => ({ ...body, error: body.detail, error_type: teiType(body) }),
 };

@@ -4,8 +4,16 @@ import { z } from 'zod';
 import { ErrorBody } from '../error.ts';
 import type { Door } from '../operation.ts';
 
-export const CohereError = ErrorBody.extend({
+/** Clients that were generated from a description, such as Together's and Mixedbread's, look for `message` alone. */
+export const OpenAiError = ErrorBody.extend({
   message: z.string().describe('The same sentence as `detail`.'),
+}).meta({
+  title: 'OpenAiError',
+  description: 'Problem details (RFC 9457) that carry the sentence wherever clients look.',
+});
+export type OpenAiError = z.infer<typeof OpenAiError>;
+
+export const CohereError = OpenAiError.extend({
   id: z.string().describe('The same as `request_id`.'),
 }).meta({ title: 'CohereError', description: 'Problem details (RFC 9457) that also carry the members of Cohere.' });
 export type CohereError = z.infer<typeof CohereError>;
@@ -26,9 +34,9 @@ export type TeiError = z.infer<typeof TeiError>;
 /** What an operation answers with when it refuses. */
 export const DOOR_ERRORS = {
   own: ErrorBody,
-  openai: ErrorBody,
-  jina: ErrorBody,
-  voyage: ErrorBody,
+  openai: OpenAiError,
+  jina: OpenAiError,
+  voyage: OpenAiError,
   cohere: CohereError,
   tei: TeiError,
 } as const satisfies Record<Door, z.ZodType>;

@@ -1,9 +1,9 @@
 // Bodies of Jina's and Mixedbread's clients on POST /v1/embeddings.
 import { describe, expect, test } from 'vitest';
+import { OpenAiError } from '../../../../contracts/src/api/doors/errors.ts';
 import { JinaEmbeddings } from '../../../../contracts/src/api/doors/jina.ts';
 import { MixedbreadEmbeddings } from '../../../../contracts/src/api/doors/mixedbread.ts';
 import { EmbedResponse } from '../../../../contracts/src/api/embed.ts';
-import { ErrorBody } from '../../../../contracts/src/api/error.ts';
 import { encodedFile } from '../../../support/encode-results.ts';
 import { appOf, STATIC, tableModel } from '../table-model.ts';
 
@@ -63,7 +63,7 @@ describe("Jina's body", () => {
     [{ input: { url: 'https://example.com/dog.jpg' } }, 'input'],
     [{ input: ['a dog', LONG], truncate: false }, 'input.1'],
   ])('%j is refused', async (body, param) => {
-    expect(ErrorBody.parse(await ask(body)).error.param).toBe(param);
+    expect(OpenAiError.parse(await ask(body)).error.param).toBe(param);
   });
 
   test('a text that is too long is cut where nobody forbids it', async () => {
@@ -93,6 +93,6 @@ describe("Mixedbread's body", () => {
   });
 
   test('a prompt would change the vectors and is refused', async () => {
-    expect(ErrorBody.parse(await ask({ input: 'a dog', prompt: 'query: ' })).error.param).toBe('prompt');
+    expect(OpenAiError.parse(await ask({ input: 'a dog', prompt: 'query: ' })).error.param).toBe('prompt');
   });
 });

@@ -1,8 +1,8 @@
 // POST /v1/embeddings and GET /v1/models/ID as OpenAI's clients use them.
 import { describe, expect, test } from 'vitest';
+import { OpenAiError } from '../../../../contracts/src/api/doors/errors.ts';
 import { OpenAIEmbeddings } from '../../../../contracts/src/api/doors/openai.ts';
 import { EmbedResponse } from '../../../../contracts/src/api/embed.ts';
-import { ErrorBody } from '../../../../contracts/src/api/error.ts';
 import { ModelEntry, ModelList } from '../../../../contracts/src/api/models.ts';
 import { encodedFile } from '../../../support/encode-results.ts';
 import { appOf, STATIC, tableModel } from '../table-model.ts';
@@ -19,7 +19,7 @@ const ask = async (body: object, path = '/v1/embeddings') => {
 const answered = async (body: object, path?: string) => OpenAIEmbeddings.parse((await ask(body, path)).json);
 const refused = async (body: object) => {
   const { status, json } = await ask(body);
-  const { type, param, message } = ErrorBody.parse(json).error;
+  const { type, param, message } = OpenAiError.parse(json).error;
   return { status, type, param, message };
 };
 /** The own interface's vectors of the same items. */
@@ -108,6 +108,6 @@ describe('models', () => {
   test('one that is not here is refused with those that are', async () => {
     const { status, json } = await get('/v1/models/gpt');
     expect(status).toBe(404);
-    expect(ErrorBody.parse(json).detail).toContain(STATIC);
+    expect(OpenAiError.parse(json).detail).toContain(STATIC);
   });
 });

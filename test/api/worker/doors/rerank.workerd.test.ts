@@ -1,12 +1,12 @@
 // POST /v1/rerank as clients of Cohere, Jina and Voyage use it, and POST /v2/rerank.
 import { describe, expect, test } from 'vitest';
-import { CohereError } from '../../../../contracts/src/api/doors/errors.ts';
+import { CohereError, OpenAiError } from '../../../../contracts/src/api/doors/errors.ts';
 import {
   CohereRerankResponse,
   RerankResponse,
   VoyageRerankResponse,
 } from '../../../../contracts/src/api/doors/rerank.ts';
-import { ErrorBody } from '../../../../contracts/src/api/error.ts';
+
 import { SimilarityResponse } from '../../../../contracts/src/api/similarity.ts';
 import { encodedFile } from '../../../support/encode-results.ts';
 import { appOf, CONTEXT, STATIC, tableModel } from '../table-model.ts';
@@ -73,7 +73,7 @@ describe("Voyage's form", () => {
 
   test('is refused with truncation false where a text is too long', async () => {
     const json = await ask('/v1/rerank', { query, documents: ['dog '.repeat(20)], truncation: false });
-    expect(ErrorBody.parse(json)).toMatchObject({ code: 'text_too_long', error: { param: 'documents.0' } });
+    expect(OpenAiError.parse(json)).toMatchObject({ code: 'text_too_long', error: { param: 'documents.0' } });
   });
 });
 
@@ -137,7 +137,7 @@ describe('refusals', () => {
     ],
   ])('%s', async (_, body, code, param) => {
     const json = await ask('/v1/rerank', body);
-    const parsed = 'top_k' in body ? ErrorBody.parse(json) : CohereError.parse(json);
+    const parsed = 'top_k' in body ? OpenAiError.parse(json) : CohereError.parse(json);
     expect([parsed.code, parsed.error.param]).toEqual([code, param]);
   });
 });

@@ -1,8 +1,8 @@
 // Bodies of Voyage's clients on POST /v1/embeddings and /v1/multimodalembeddings.
 import { describe, expect, test } from 'vitest';
+import { OpenAiError } from '../../../../contracts/src/api/doors/errors.ts';
 import { VoyageEmbeddings, VoyageMultimodalEmbeddings } from '../../../../contracts/src/api/doors/voyage.ts';
 import { EmbedResponse } from '../../../../contracts/src/api/embed.ts';
-import { ErrorBody } from '../../../../contracts/src/api/error.ts';
 import { encodedFile } from '../../../support/encode-results.ts';
 import { appOf, STATIC, tableModel } from '../table-model.ts';
 
@@ -58,7 +58,7 @@ describe('texts', () => {
     [{ input: 'a dog', output_dtype: 'float16' }, 'output_dtype'],
     [{ input: 'a dog', output_dimension: 0 }, 'output_dimension'],
   ])('%j is refused', async (body, param) => {
-    expect(ErrorBody.parse(await ask(body)).error.param).toBe(param);
+    expect(OpenAiError.parse(await ask(body)).error.param).toBe(param);
   });
 });
 
@@ -89,7 +89,7 @@ describe('texts and images', () => {
     ['a video', { content: [{ type: 'video_base64', video_base64: picture }] }, 'inputs.1'],
     ['no content', { content: [] }, 'inputs.1'],
   ])('%s is refused with its place', async (_, input, place) => {
-    const { error } = ErrorBody.parse(await askMultimodal([{ content: [text('a dog')] }, input]));
+    const { error } = OpenAiError.parse(await askMultimodal([{ content: [text('a dog')] }, input]));
     expect(error.param).toMatch(new RegExp(`^${place.replace('.', '\\.')}`));
   });
 });
