@@ -30,11 +30,8 @@ const OPTIONS = {
 const ROOT = resolve(import.meta.dirname, '../..');
 const VENV = join(import.meta.dirname, '.venv');
 const REQUIREMENTS = join(import.meta.dirname, 'requirements.txt');
-/**
- * What Schemathesis asks of an interface that is not true of this one: a body that its schema takes may still be refused,
- * since a schema cannot say which models there are or that a text may not be empty.
- */
-const NOT_ASKED = ['positive_data_acceptance'];
+const CONFIGURATION = join(import.meta.dirname, 'schemathesis.toml');
+const HOOKS = join(import.meta.dirname, 'hooks.py');
 
 async function main({ values: { runs, examples, seed, only } }: CommandLine<typeof OPTIONS>): Promise<number> {
   if (only !== undefined && only !== 'worker' && only !== 'schemathesis') {
@@ -73,7 +70,6 @@ async function runSchemathesis(examples: number, seed: number): Promise<number> 
       seed,
       header: `Authorization: Bearer ${secret}`,
       phases: 'examples,coverage,fuzzing',
-      'exclude-checks': NOT_ASKED.join(','),
       'suppress-health-check': 'all',
       'rate-limit': 'auto',
       'request-timeout': 30,
@@ -82,13 +78,9 @@ async function runSchemathesis(examples: number, seed: number): Promise<number> 
     };
     const args = Object.entries(options).flatMap(([name, value]) => [`--${name}`, String(value)]);
     const schema = `${server.url}/openapi.json`;
-    // Its database of examples and its configuration are looked for in the folder where it is started.
-    return await exitOf(
-      join(VENV, 'bin', 'schemathesis'),
-      ['run', ...args, '--continue-on-failure', schema],
-      {},
-      folder,
-    );
+    const all = ['--config-file', CONFIGURATION, 'run', ...args, '--continue-on-failure', schema];
+    // It keeps its database of examples in the folder where it is started.
+    return await exitOf(join(VENV, 'bin', 'schemathesis'), all, { SCHEMATHESIS_HOOKS: HOOKS }, folder);
   } finally {
     rmSync(folder, { recursive: true, force: true });
     keys.remove();
