@@ -248,6 +248,6 @@ function meanOf(vectors: Float32Array[]): Float32Array {
 /** What is not finite never leaves. */
 function checkUnit(vector: Float32Array | undefined, place: Place | undefined): Float32Array {
   if (vector && isUnit(vector)) return vector;
-  const message = `The model's output for item ${place ? nameOf(place) : 0} is not a finite unit vector.`;
+  const message = `${place ? nameOf(place, 'Item') : 'An item'}: the model's output is not a finite unit vector.`;
   throw new CoreError('non_finite_embedding', message, { ...place });
 }

@@ -163,7 +163,7 @@ describe('the root', () => {
 
   test('says in our document what it does not take', async () => {
     const response = await fetch(`${server.url}/`, { method: 'PUT' });
-    expect([response.status, response.headers.get('allow')]).toEqual([405, 'GET, HEAD, POST']);
+    expect([response.status, response.headers.get('allow')]).toEqual([405, 'GET, HEAD, POST, OPTIONS']);
     expect((await response.json()).code).toBe('method_not_allowed');
   });
 });

@@ -70,7 +70,7 @@ export function placeParts({ item, place, maxTokens }: PlacedItem): PlacedPart[]
   }));
 }
 
-/** What a sentence calls the thing in that place: its index, after the name of the side where there are two. */
-export function nameOf({ param }: Place): string {
-  return param.replace(/^input\./, '');
+/** What a sentence calls the thing in that place: `Text 3` of the input, `b.3` or `texts.3` where a list has a name. */
+export function nameOf({ param }: Place, kind: 'Text' | 'Image' | 'Item'): string {
+  return param.startsWith('input.') ? `${kind} ${param.slice('input.'.length)}` : param;
 }

@@ -50,14 +50,14 @@ function readImage(image: string | Uint8Array, place: Place): ReadImage {
 
 /** The same error, naming the image of the request. */
 export function ofImage({ code, message, details }: CoreError, place: Place): CoreError {
-  return new CoreError(code, `Image ${nameOf(place)}: ${message}`, { ...details, ...place });
+  return new CoreError(code, `${nameOf(place, 'Image')}: ${message}`, { ...details, ...place });
 }
 
 /** Token ids within the context length, special tokens included where the tier has them, and the receipt. */
 export function readText(text: string, reader: TextReader, place?: Place): ReadText {
   const { tokenizer, manifest, tier, truncate, maxTokens = Number.POSITIVE_INFINITY } = reader;
   const { unknown = tier === 'static' ? 'refuse' : 'flag' } = reader;
-  const name = place ? `Text ${nameOf(place)}` : 'The text';
+  const name = place ? nameOf(place, 'Text') : 'The text';
   const fail = (code: 'text_too_long' | 'empty_input' | 'not_understood', problem: string) =>
     new CoreError(code, `${name} ${problem}`, { ...place });
   if (text.length > LIMITS.text_chars) {

@@ -131,7 +131,7 @@ describe('a text with words that the model does not know', () => {
     const error = await similarity(model, notingEngines(), { a: ['a dog'], b: ['a cat', '?q ?z'] }).catch((e) => e);
     expect(error).toMatchObject({
       code: 'not_understood',
-      message: expect.stringContaining('Text b.1 holds no word that the model knows'),
+      message: expect.stringContaining('b.1 holds no word that the model knows'),
       details: { param: 'b.1', item: 1 },
     });
   });

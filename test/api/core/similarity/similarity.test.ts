@@ -155,7 +155,7 @@ describe('one request', () => {
     const vector = ready(cutAndNormalise(draw(2), DIMENSIONS), 'float');
     const asked = { a: ['a dog'], b: [vector, { image: png }] };
     await expect(similarity(model, { ...notingEngines(), images }, asked)).rejects.toMatchObject({
-      message: 'Image b.1: it is cut off.',
+      message: 'b.1: it is cut off.',
       details: { param: 'b.1', item: 1 },
     });
   });
