@@ -58,12 +58,15 @@ const steady: Scenario = {
     const answers = await sendAt({ perSecond: 50, seconds: 30, signal: target.signal }, () => one(target));
     const failures = answers.filter(({ status }) => status !== 200).length;
     return {
-      passed: failures === 0 && answers.length === 1500,
+      passed: failures === 0 && answers.length >= 1500,
       wanted: '1500 requests in 30 s, no failure',
       figures: { requests: answers.length, failures, p50_ms: p(answers, 0.5), p99_ms: p(answers, 0.99) },
     };
   },
 };
+
+/** Some 75 tokens. An empty request takes a third of what the shortest text takes: refusals of five times as many would. */
+const paragraph = ({ client, models }: Target) => client.post({ input: WORDS.repeat(5), model: models.student });
 
 const overload: Scenario = {
   name: 'five times what the machine can take',
@@ -73,19 +76,21 @@ const overload: Scenario = {
     const end = performance.now() + 5000;
     const busy = () =>
       sendInTurn(
-        () => one(target),
+        () => paragraph(target),
         () => performance.now() > end || signal.aborted,
         0,
       );
     const saturating = (await Promise.all(Array.from({ length: 8 }, busy))).flat();
     const capacity = times(saturating).length / 5;
-    const normal = await sendAt({ perSecond: 0.7 * capacity, seconds: 20, random: true, signal }, () => one(target));
-    const heavy = await sendAt({ perSecond: 5 * capacity, seconds: 15, random: true, signal }, () => one(target));
+    const normal = await sendAt({ perSecond: 0.7 * capacity, seconds: 20, random: true, signal }, () =>
+      paragraph(target),
+    );
+    const heavy = await sendAt({ perSecond: 5 * capacity, seconds: 15, random: true, signal }, () => paragraph(target));
     const refused = heavy.filter(({ status }) => status === 429 || status === 503);
     const told = refused.map(({ retryAfter = Number.NaN }) => retryAfter);
     const longest = Math.max(0, ...told);
     await sleep(longest * 1000, undefined, { signal }).catch(() => {});
-    const after = await Promise.all(Array.from({ length: 4 }, () => one(target)));
+    const after = await Promise.all(Array.from({ length: 4 }, () => paragraph(target)));
     const [before, under] = [p(normal, 0.99), p(heavy, 0.99)];
     return {
       passed:

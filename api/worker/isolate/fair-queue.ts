@@ -110,7 +110,8 @@ export function createFairQueue({ waitMs, patience }: FairQueueOptions): FairQue
       // workerd drops a cancelled request as it stands, so that no `finally` is reached; its listeners are called.
       signal.addEventListener('abort', leave);
       let mark = { at: mine.seen, done };
-      let sinceBreath = 0;
+      // Before its first block, too: those who wait in the runtime come in meanwhile, and can be counted.
+      let sinceBreath = Number.POSITIVE_INFINITY;
 
       function grant(block: number): void {
         // A request that was taken for dropped and was not.
@@ -147,7 +148,7 @@ export function createFairQueue({ waitMs, patience }: FairQueueOptions): FairQue
           signal.throwIfAborted();
           if (entries.size > 1) othersSeen = done;
           const breath = done - othersSeen < SHARED_FOR ? SHORT_BREATH : BREATH;
-          if (sinceBreath + block <= breath || (sinceBreath === 0 && entries.size === 1)) return grant(block);
+          if (sinceBreath + block <= breath) return grant(block);
           entries.add(mine);
           mine.isWaiting = true;
           sinceBreath = 0;

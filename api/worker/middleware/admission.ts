@@ -8,17 +8,26 @@ import { createFairQueue, type FairQueueOptions } from '../isolate/fair-queue.ts
 const UNIT_MS: Record<WorkKind, number> = { student: 0.75, static: 0.001, tokenizer: 0.0001 };
 /** What every request takes beside. */
 const REQUEST_MS = 1;
+/** Some words for the student. */
+const SHORTEST_MS = 6;
 
-/** For the request of that signal. */
-export type Admission = (signal: AbortSignal) => Admit;
+export interface Admission {
+  /** For the request of that signal. */
+  (signal: AbortSignal): Admit;
+  /** Refuses where even the shortest request would be, before anything is read: a refusal must cost less than an answer. */
+  checkRoom(): void;
+}
 
-export function createAdmission({ waitMs = 250, patience = 3 }: Partial<FairQueueOptions> = {}): Admission {
+export function createAdmission({ waitMs = 200, patience = 2 }: Partial<FairQueueOptions> = {}): Admission {
   const queue = createFairQueue({ waitMs, patience });
-  return (signal) =>
+  function check(work: number): void {
+    const wait = queue.wait(work);
+    if (wait > 0) throw overloaded(wait);
+  }
+  const admission = (signal: AbortSignal): Admit =>
     async function admit({ kind, size }, work) {
       const total = REQUEST_MS + size * UNIT_MS[kind];
-      const wait = queue.wait(total);
-      if (wait > 0) throw overloaded(wait);
+      check(total);
       const member = queue.enter(total, signal);
       try {
         return await work({ next: (units) => member.next(units * UNIT_MS[kind]) });
@@ -26,6 +35,7 @@ export function createAdmission({ waitMs = 250, patience = 3 }: Partial<FairQueu
         member.leave();
       }
     };
+  return Object.assign(admission, { checkRoom: () => check(SHORTEST_MS) });
 }
 
 function overloaded(waitMs: number): CoreError {

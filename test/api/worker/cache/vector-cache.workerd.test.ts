@@ -16,13 +16,12 @@ function serve(cache = createVectorCache({ memory: createMemoryStore(1 << 20) })
   /** Tokens of every piece of work, and files of every call. */
   const work: number[] = [];
   const files: number[] = [];
-  const admission: Admission =
-    () =>
-    async ({ size }, run) => {
-      work.push(size);
-      if (delayMs > 0) await new Promise((resolve) => setTimeout(resolve, delayMs));
-      return run();
-    };
+  const admit: ReturnType<Admission> = async ({ size }, run) => {
+    work.push(size);
+    if (delayMs > 0) await new Promise((resolve) => setTimeout(resolve, delayMs));
+    return run();
+  };
+  const admission: Admission = Object.assign(() => admit, { checkRoom() {} });
   const images: ImageEncoder = async (sent, { embedDim }) => {
     files.push(sent.length);
     return sent.map((file) => ({

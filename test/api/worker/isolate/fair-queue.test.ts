@@ -56,6 +56,19 @@ describe('turns', () => {
     expect(log.slice(before, before + 2)).toContain('short');
   });
 
+  test('nobody computes before those who came at the same time are counted', async () => {
+    const queue = createFairQueue({ waitMs: 30, patience: 0 });
+    const waits: boolean[] = [];
+    for (let i = 0; i < 10; i++) {
+      waits.push(queue.wait(5) > 0);
+      void request(queue, { name: `${i}`, work: 5, block: 1 });
+    }
+    expect(log).toEqual([]);
+    expect(waits.lastIndexOf(false)).toBe(6);
+    await soon(10);
+    expect(log).toHaveLength(50);
+  });
+
   test('two long requests get the same share, whichever came first', async () => {
     const queue = createFairQueue(PATIENT);
     void request(queue, { name: 'first', work: 10_000 });

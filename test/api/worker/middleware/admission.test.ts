@@ -49,7 +49,7 @@ function taken(kind: WorkKind): number {
 }
 
 test('a thousand tokens of the student count for more than those of the static tier, and these for more than letters', () => {
-  expect(taken('student')).toBe(4);
+  expect(taken('student')).toBe(3);
   expect(taken('static')).toBeGreaterThan(100);
   expect(taken('tokenizer')).toBeGreaterThan(taken('static'));
 });
@@ -66,4 +66,16 @@ test('work stops before its next block once its client has gone', async () => {
   });
   await expect(work).rejects.toThrow();
   expect(texts).toEqual(['first', 'second']);
+});
+
+test('before anything is read, a request is refused only where the shortest one would be', () => {
+  const admission = createAdmission();
+  expect(() => admission.checkRoom()).not.toThrow();
+  for (let request = 0; request < 100; request++) {
+    admission(alive())({ kind: 'student', size: 6 }, never).catch(() => {});
+  }
+  expect(() => admission.checkRoom()).toThrow(expect.objectContaining({ code: 'overloaded' }));
+  const beside = createAdmission();
+  void beside(alive())({ kind: 'student', size: 16_000 }, never);
+  expect(() => beside.checkRoom()).not.toThrow();
 });
