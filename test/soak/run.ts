@@ -60,7 +60,7 @@ async function soak(chosen: Scenario[], signal: AbortSignal, onResult: (result: 
     if (pid === undefined) throw new Error('there is no workerd among the child processes');
     const target: Target = { url: local.url, pid, client, signal, ...(await modelsOf(local.url)) };
     for (let i = 0; i < WARM_UP && !signal.aborted; i++) {
-      for (const model of Object.values(target.models)) await client.post({ input: 'a dog', model });
+      for (const model of Object.values(target.models)) await client.post({ input: `a dog ${i}`, model });
     }
     let left = chosen.reduce((sum, { seconds }) => sum + seconds, 0);
     for (const scenario of chosen) {

@@ -29,14 +29,17 @@ export interface Scenario {
   run(target: Target): Promise<Outcome>;
 }
 
+/** Never the same text twice: what was computed is answered from the cache. */
+let texts = 0;
+const newText = (text: string) => `${texts++} ${text}`;
 const ONE = 'a dog running through snow';
 const WORDS = 'a brown dog runs through deep snow in the morning light near the old house ';
-const BATCH = { input: Array.from({ length: 20 }, (_, i) => `${i} ${WORDS.repeat(4)}`), types: ['base64'] };
+const batch = () => ({ input: Array.from({ length: 20 }, () => newText(WORDS.repeat(4))), types: ['base64'] });
 /** What a caller of one word may lose to others, as a multiple of what it waits alone. */
 const SLOWER = 5;
 
 const one = ({ client, models }: Target, tier: 'student' | 'static' = 'student') =>
-  client.post({ input: ONE, model: models[tier] });
+  client.post({ input: newText(ONE), model: models[tier] });
 const rounded = (value: number) => Math.round(value * 10) / 10;
 const times = (answers: Answer[]) => answers.filter(({ status }) => status === 200).map(({ ms }) => ms);
 const p = (answers: Answer[], share: number) => rounded(quantile(times(answers), share));
@@ -66,7 +69,8 @@ const steady: Scenario = {
 };
 
 /** Some 75 tokens. An empty request takes a third of what the shortest text takes: refusals of five times as many would. */
-const paragraph = ({ client, models }: Target) => client.post({ input: WORDS.repeat(5), model: models.student });
+const paragraph = ({ client, models }: Target) =>
+  client.post({ input: newText(WORDS.repeat(5)), model: models.student });
 
 const overload: Scenario = {
   name: 'five times what the machine can take',
@@ -132,8 +136,8 @@ const misbehaved: Scenario = {
     const slow = new AbortController();
     const bad = (async () => {
       const trickling = Array.from({ length: 50 }, () => trickle(url, slow.signal));
-      const resets = [100, 250, 400, 400].map((ms) => reset(url, BATCH, ms));
-      const aborts = Array.from({ length: 100 }, (_, i) => abort(url, BATCH, 50 + 4 * i));
+      const resets = [100, 250, 400, 400].map((ms) => reset(url, batch(), ms));
+      const aborts = Array.from({ length: 100 }, (_, i) => abort(url, batch(), 50 + 4 * i));
       await Promise.all([...resets, ...aborts]);
       await sleep(3000, undefined, { signal }).catch(() => {});
       isOver = true;
@@ -167,13 +171,14 @@ function longRequest(tier: 'student' | 'static'): Scenario {
       const text = Array(context - special)
         .fill('dog')
         .join(' ');
-      const input = Array(Math.floor(LIMITS.tokens[tier] / context)).fill(text);
+      const items = Math.floor(LIMITS.tokens[tier] / context);
       let isOver = false;
       const long = (async () => {
         const answers: Answer[] = [];
         const start = performance.now();
         // Often enough for a percentile of the small ones.
         while (performance.now() - start < 10_000 && !signal.aborted) {
+          const input = Array.from({ length: items }, () => newText(text));
           answers.push(await client.post({ input, model: models[tier], types: ['base64'] }));
         }
         isOver = true;
@@ -201,25 +206,29 @@ function longRequest(tier: 'student' | 'static'): Scenario {
   };
 }
 
-/** Memory is read every second; the first minute fills caches and is not counted. */
+/** Memory is read every second; the first minute fills the cache of vectors and is not counted. */
 function memory(minutes: number): Scenario {
   const WARM_UP = 60;
   const ALLOWED_MIB = 5;
+  /** More texts than the cache of an isolate holds. */
+  const CACHE_FULL = 20_000;
   return {
     name: `memory over ${minutes} minutes`,
     seconds: WARM_UP + minutes * 60,
     async run(target) {
       const { client, models, signal } = target;
       const mixed = [
-        { input: ONE, model: models.student },
-        { input: BATCH.input.slice(0, 4), model: models.student },
-        { input: BATCH.input, model: models.static },
-        { input: WORDS.repeat(400), model: models.static },
-        { inputs: 'a body that is refused' },
+        () => ({ input: newText(ONE), model: models.student }),
+        () => ({ input: batch().input.slice(0, 4), model: models.student }),
+        () => ({ input: batch().input, model: models.static }),
+        () => ({ input: newText(WORDS.repeat(400)), model: models.static }),
+        () => ({ unknown: 'a body that is refused' }),
       ];
       let sent = 0;
       let isOver = false;
-      const send = () => client.post(mixed[sent++ % mixed.length] ?? {});
+      const send = () => client.post(mixed[sent++ % mixed.length]?.() ?? {});
+      const many = () => ({ input: Array.from({ length: 256 }, () => newText(ONE)), model: models.static });
+      for (let i = 0; i < CACHE_FULL / 256 && !signal.aborted; i++) await client.post({ ...many(), types: ['base64'] });
       const load = Promise.all([1, 2].map(() => sendInTurn(send, () => isOver || signal.aborted, 50)));
       const samples = await watchMemory(target.pid, { warmUpSeconds: WARM_UP, seconds: minutes * 60, signal });
       isOver = true;
