@@ -28,5 +28,5 @@ async function cosineTo(model: Model, { text, tier, embedding }: GoldenVector): 
   const encode = tier === 'static' ? await model.static() : await model.student();
   const [vector] = await encode([ids]);
   const computed = vector && cutUnit(vector, embedding.length);
-  return computed && isUnit(computed) ? dot(computed, embedding) : Number.NaN;
+  return computed && isUnit(computed) ? Math.min(1, dot(computed, embedding)) : Number.NaN;
 }

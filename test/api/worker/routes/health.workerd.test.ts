@@ -1,0 +1,38 @@
+// Readiness may be asked by anybody, often: golden vectors are computed again only now and then.
+import { afterEach, expect, it, vi } from 'vitest';
+import { openModel } from '../../../../api/text/open-model.ts';
+import { once } from '../../../../api/worker/isolate/once.ts';
+import { ReadyReport } from '../../../../contracts/src/api/models.ts';
+import { appOf, DIMENSIONS, tableModel } from '../table-model.ts';
+
+afterEach(() => {
+  vi.useRealTimers();
+});
+
+it('computes golden vectors once for those who ask within two seconds, and again after', async () => {
+  const unit = [1, ...Array(DIMENSIONS - 1).fill(0)];
+  const golden = [{ text: 'a dog', tier: 'static', embedding: unit, min_cosine: 0.5 }];
+  const source = await tableModel({ changes: { golden } });
+  const engine = { open: () => Promise.reject(new Error('there is no graph')) };
+  const model = await openModel(source, { engine, once });
+  let computed = 0;
+  const encode = async () => {
+    computed += 1;
+    return [Float32Array.from(unit)];
+  };
+  const counting = { ...model, static: async () => encode };
+  const { app } = appOf(source, { provider: { use: async (work) => work(counting) } });
+  const ask = async () => ReadyReport.parse(await (await app.request('/health/ready')).json());
+
+  vi.useFakeTimers({ toFake: ['Date'] });
+  vi.setSystemTime(1_000_000);
+  const first = await ask();
+  expect(first.golden).toEqual([{ tier: 'static', cosine: 1, min_cosine: 0.5 }]);
+  expect(await ask()).toEqual(first);
+  vi.setSystemTime(1_001_900);
+  await ask();
+  expect(computed).toBe(1);
+  vi.setSystemTime(1_002_100);
+  await ask();
+  expect(computed).toBe(2);
+});
