@@ -73,7 +73,7 @@ export function quantisationOf({ manifest: { quantisation } }: Model): Quantisat
 }
 
 export function listModels(model: Model): ModelList {
-  const { created_at, version, space_id, embed_dim, text, metrics } = model.manifest;
+  const { created_at, version, space_id, embed_dim, text, metrics, languages, score_distributions } = model.manifest;
   const { plan: _, tokens, ...limits } = model.limits;
   return {
     object: 'list',
@@ -93,6 +93,8 @@ export function listModels(model: Model): ModelList {
       int8_scale: quantisationOf(model).int8Scale,
       limits: { ...limits, tokens: tokens[tier] },
       metrics,
+      candidates: tier === 'student' && score_distributions !== undefined,
+      ...(languages && tier === 'student' ? { languages } : {}),
     })),
   };
 }

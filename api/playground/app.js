@@ -1,6 +1,7 @@
 // The playground: embeds each photo once, then every change of a sentence costs one cheap request.
 import { ask, onKey, storedKey } from './key.js';
 import { toDataUri } from './photo-file.js';
+import { candidatesOf, caption } from './probability.js';
 
 /** @typedef {{name: string, url: string, embedding?: string, space_id?: string}} Photo */
 
@@ -16,6 +17,8 @@ const state = {
   ],
   /** @type {Photo[]} */
   photos: [],
+  /** @type {import('./probability.js').ModelEntry[]} */
+  models: [],
 };
 
 /** @template {HTMLElement} [T=HTMLElement] @param {string} id @returns {T} */
@@ -199,16 +202,13 @@ function showHeat(rows) {
 async function search() {
   const query = /** @type {HTMLInputElement} */ (element('query')).value;
   if (state.photos.length === 0) throw new Error('Add photos first: there is nothing to search.');
-  const body = { ...options(), a: query, b: vectors(), mode: 'top_k', top_k: Math.min(5, state.photos.length) };
-  const { results } = await post('/similarity', body);
+  const asked = { ...options(), ...candidatesOf(state.models, options(), state.photos.length) };
+  const top_k = Math.min(5, state.photos.length);
+  const { results } = await post('/similarity', { ...asked, a: query, b: vectors(), mode: 'top_k', top_k });
   element('results').replaceChildren(
-    ...results[0].map((/** @type {{index: number, score: number, calibrated: number}} */ hit) => {
+    ...results[0].map((/** @type {{index: number, score: number, probability?: number}} */ hit) => {
       const photo = state.photos[hit.index];
-      return make(
-        'li',
-        {},
-        photo ? figure(photo, `${Math.round(100 * hit.calibrated)} % · cosine ${hit.score.toFixed(2)}`) : '',
-      );
+      return make('li', {}, photo ? figure(photo, caption(hit)) : '');
     }),
   );
 }
@@ -235,6 +235,7 @@ async function showModels() {
   const response = await ask('/v1/models');
   const { data, detail } = await response.json();
   if (!response.ok) throw new Error(detail);
+  state.models = data;
   const [first] = data;
   element('tier').replaceChildren(...data.map((/** @type {any} */ model) => make('option', { textContent: model.id })));
   element('dimensions').replaceChildren(

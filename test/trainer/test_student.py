@@ -1,6 +1,7 @@
 """The text student: its vocabulary, its losses, the arithmetic that is served, and the graph that computes the same."""
 
 import math
+import statistics
 from typing import cast
 
 import numpy as np
@@ -11,7 +12,7 @@ from torch.nn import functional as F
 
 import towers.torchvision_shim  # noqa: F401  (before transformers and the ONNX exporter)
 from contracts.types import ModelManifestText, PreprocessRecipe
-from towers.calibration import fit_logistic, random_negative_pairs
+from towers.calibration import LEVELS, fit_logistic, random_negative_pairs, score_distribution, score_distributions
 from towers.graph_partition import partition_student
 from towers.init_from_bert import init_from_folder, spelled
 from towers.onnx_export import (
@@ -314,3 +315,40 @@ def test_strangers_never_share_an_image():
     assert len(a) == 500 and (groups[a] != groups[b]).all()
     with pytest.raises(ValueError, match="two different images"):
         random_negative_pairs(3, np.zeros(5), np.random.default_rng(0))
+
+
+def test_a_likelihood_ratio_is_that_of_the_densities_and_never_falls():
+    rng = np.random.default_rng(0)
+    found = score_distribution(rng.normal(0.3, 0.1, 20_000), rng.normal(0.1, 0.1, 200_000))
+    cosines, ratios = np.array(found["cosines"]), np.array(found["log_ratios"])
+    assert (np.diff(cosines) > 0).all() and (np.diff(ratios) > 0).all()
+    inside = (cosines > 0) & (cosines < 0.4)
+    assert inside.sum() > 10
+    # The logarithm of the quotient of these two normal densities.
+    np.testing.assert_allclose(ratios[inside], 20 * cosines[inside] - 4, atol=0.25)
+    np.testing.assert_allclose(found["random"][1:-2], 0.1 + 0.1 * np.array(NORMAL[1:-2]), atol=0.02)
+
+
+NORMAL = [statistics.NormalDist().inv_cdf(min(max(level, 1e-9), 1 - 1e-9)) for level in LEVELS]
+
+
+def test_a_likelihood_ratio_of_few_pairs_claims_little_and_where_nothing_differs_nothing():
+    few = score_distribution(np.array([0.8, 0.9]), np.array([0.1, 0.2, 0.3]))
+    assert 0 < few["log_ratios"][-1] < math.log(10) and few["log_ratios"][0] < 0
+    same = score_distribution(np.full(4, 0.5), np.full(9, 0.5))
+    assert same["cosines"] == [0.5, 0.5] and same["log_ratios"] == pytest.approx([0, 0])
+
+
+def test_distributions_of_captions_and_images_put_matching_pairs_higher():
+    rng = np.random.default_rng(1)
+    images = rng.normal(size=(20, 16))
+    of_text = np.repeat(np.arange(20), 3)
+    near = [vectors / np.linalg.norm(vectors, axis=1, keepdims=True) for vectors in (
+        images[of_text] + 0.3 * rng.normal(size=(60, 16)), images, images[:9] + 0.3 * rng.normal(size=(9, 16)),
+    )]  # fmt: skip
+    found = score_distributions(near[0], of_text, near[1], near[2], rng)
+    assert len(found["levels"]) == len(LEVELS)
+    for kind in ("text_image", "text_text", "image_image"):
+        median = LEVELS.index(0.5)
+        assert found[kind]["matching"][median] > 0.8 > 0.3 > found[kind]["random"][median]
+        assert found[kind]["log_ratios"][-1] > 2 > -2 > found[kind]["log_ratios"][0]

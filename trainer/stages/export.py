@@ -26,7 +26,7 @@ from contracts.types import (
     PreprocessRecipe,
     Tier,
 )
-from towers.calibration import fit_logistic, random_negative_pairs
+from towers.calibration import fit_logistic, random_negative_pairs, score_distributions
 from towers.data import Row, read_images, read_pairs
 from towers.graph_partition import PARTITION_FILE, partition_student
 from towers.metrics import recalls
@@ -167,6 +167,7 @@ def main() -> None:
             "text_text": fit_captions(texts_NE, image_of_text, rng),
             "image_image": fit_pairs(views_ME, np.arange(len(views_ME)), images_ME, rng),
         },
+        "score_distributions": score_distributions(texts_NE, image_of_text, images_ME, views_ME, rng),
         "golden": golden,
         "metrics": metrics,
         "lineage": {"recipe": run.job["recipe"], "code": run.job["code"], "parents": config["parents"]},

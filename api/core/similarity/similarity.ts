@@ -8,6 +8,7 @@ import { CoreError } from '../errors.ts';
 import { type Item, type PlacedItem, placeItems } from '../items/items.ts';
 import { chooseDimensions, chooseModel, type Model } from '../model.ts';
 import { cutAndNormalise, decodeEmbedding, dot, isBitType, isUnit, type WrittenVector } from '../vectors/vectors.ts';
+import { type Candidates, chooseCandidates, judge } from './candidates.ts';
 
 const DEFAULT_TOP_K = 10;
 
@@ -19,6 +20,8 @@ export interface SimilarityInput {
   top_k?: number | undefined;
   dimensions?: number | undefined;
   truncate?: Truncate | undefined;
+  /** How many things were searched: scores then say how probable a match is. */
+  candidates?: number | undefined;
   /** What the request calls its sides. */
   fields?: { a: string; b: string };
 }
@@ -37,6 +40,7 @@ export async function similarity(model: Model, engines: Engines, asked: Similari
   // Without `dimensions`, ready vectors decide: the shortest of them is what all can be compared at.
   const shortest = Math.min(...ready.map(({ numbers }) => numbers.length), model.manifest.embed_dim);
   const dimensions = chooseDimensions(model, asked.dimensions ?? shortest);
+  const candidates = chooseCandidates(model, { count: asked.candidates, tier, dimensions });
   const vectors = new Map<Entry, Scored | undefined>(ready.map((entry) => [entry, cutReady(entry, dimensions)]));
   const { embedded, usage } = await embedItems({ model, engines }, items, {
     tier,
@@ -47,7 +51,12 @@ export async function similarity(model: Model, engines: Engines, asked: Similari
   for (const [index, entry] of items.entries()) vectors.set(entry, embedded[index]);
 
   const side = (entries: Entry[]) => entries.flatMap((entry) => vectors.get(entry) ?? []);
-  const scores = scoreSides(side(a), side(b), { mode, topK: top_k, calibration: model.manifest.calibration });
+  const scores = scoreSides(side(a), side(b), {
+    mode,
+    topK: top_k,
+    calibration: model.manifest.calibration,
+    candidates,
+  });
   return { object: 'similarity', model: id, space_id: model.manifest.space_id, dimensions, usage, ...scores };
 }
 
@@ -76,14 +85,17 @@ interface ScoreOptions {
   mode: SimilarityMode;
   topK: number;
   calibration: ModelManifest['calibration'];
+  candidates: Candidates | undefined;
 }
 
-function scoreSides(a: Scored[], b: Scored[], { mode, topK, calibration }: ScoreOptions) {
+function scoreSides(a: Scored[], b: Scored[], { mode, topK, calibration, candidates }: ScoreOptions) {
   const rows = a.map((left, i) => {
     const against = mode === 'pairs' ? b.slice(i, i + 1) : b;
     return against.map((right, index) => {
       const score = cosine(left, right);
-      return { index, score, calibrated: calibrate(score, [left, right], calibration) };
+      const modalities = modalitiesOf(left, right);
+      const calibrated = modalities ? probability(score, modalities, calibration) : null;
+      return { index, score, calibrated, ...(candidates ? judge(score, modalities, candidates) : {}) };
     });
   });
   if (mode === 'top_k') {
@@ -93,9 +105,16 @@ function scoreSides(a: Scored[], b: Scored[], { mode, topK, calibration }: Score
   }
   const scores = rows.map((row) => row.map(({ score }) => score));
   const calibrated = rows.map((row) => row.map((hit) => hit.calibrated));
+  const probabilities = rows.map((row) => row.map((hit) => hit.probability ?? null));
+  const percentiles = rows.map((row) => row.map((hit) => hit.percentile ?? null));
   return mode === 'matrix'
-    ? { mode, scores, calibrated }
-    : { mode, scores: scores.flat(), calibrated: calibrated.flat() };
+    ? { mode, scores, calibrated, ...(candidates ? { probabilities, percentiles } : {}) }
+    : {
+        mode,
+        scores: scores.flat(),
+        calibrated: calibrated.flat(),
+        ...(candidates ? { probabilities: probabilities.flat(), percentiles: percentiles.flat() } : {}),
+      };
 }
 
 /** Estimated where only the signs of a vector are known: exact for a vector with itself, rough for others. */
@@ -127,10 +146,9 @@ function cosineOfSigns(a: Float32Array, b: Float32Array): number {
   return Math.sin((Math.PI / 2) * (agreement / a.length));
 }
 
-/** Null for estimates and where a modality is not known. */
-function calibrate(score: number, [a, b]: [Scored, Scored], calibration: ScoreOptions['calibration']): number | null {
-  if (!a.modality || !b.modality || a.isBits || b.isBits) return null;
-  return probability(score, [a.modality, b.modality], calibration);
+/** Undefined where the cosine is an estimate and where a modality is not known. */
+function modalitiesOf(a: Scored, b: Scored): [Modality, Modality] | undefined {
+  return a.modality && b.modality && !a.isBits && !b.isBits ? [a.modality, b.modality] : undefined;
 }
 
 /** That both mean the same: fitted on cosines of dev pairs, one map per pair of modalities; null for others. */

@@ -1,7 +1,7 @@
 // GET /v1/models and GET /health/*: what this server answers with, and whether it still does.
 import { z } from 'zod';
 import { Digest } from '../model/artefact.ts';
-import { Tier } from '../model/manifest.ts';
+import { LanguageFigures, Tier } from '../model/manifest.ts';
 import { EmbeddingType, Modality } from './embed.ts';
 import { Limits } from './limits.ts';
 
@@ -31,10 +31,17 @@ export const ModelEntry = z
       .number()
       .positive()
       .describe('What numbers are multiplied with for `int8` and `uint8`, at every length.'),
+    candidates: z.boolean().describe('Whether POST /similarity takes `candidates` for it.'),
     limits: Limits,
     metrics: z
       .record(z.string(), z.number())
       .describe('Figures on the dev split by name, which the model was published with.'),
+    languages: z
+      .array(LanguageFigures)
+      .optional()
+      .describe(
+        'Languages that the model was measured on; absent: not recorded. Texts in others may mean nothing to it.',
+      ),
   })
   .meta({
     title: 'ModelEntry',

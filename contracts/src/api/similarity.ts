@@ -55,6 +55,15 @@ export const SimilarityRequest = z
           "one. Needed for bits whose length is no multiple of 8: their last byte doesn't say how many of its bits count.",
       ),
     truncate: Truncate.optional().describe('What happens to a text that is too long; absent: `end`.'),
+    candidates: z
+      .int()
+      .positive()
+      .max(1e9)
+      .optional()
+      .describe(
+        'How many things were searched for this answer: scores then come with the probability that they match, given that ' +
+          'any of so many may, or none, and with their percentile among random pairs. For the student at full length.',
+      ),
   })
   .meta({ title: 'SimilarityRequest', description: 'Body of POST /similarity.' });
 export type SimilarityRequest = z.infer<typeof SimilarityRequest>;
@@ -71,11 +80,15 @@ const NULL_WHERE =
   'null where a vector is of texts and images together, where a ready one names no modality, and where it is of bits, ' +
   'whose cosine is an estimate';
 const probability = z.number().nullable();
+const PROBABILITY = 'With `candidates`: probability in 0..1 of a match, where one of them or none is expected to match';
+const PERCENTILE = 'With `candidates`: percent in 0..100 of random pairs of these modalities whose cosine is lower';
 const Hit = z
   .strictObject({
     index: z.int().nonnegative().describe('Index of the item in `b`.'),
     score: cosine.describe('Cosine in -1..1.'),
     calibrated: probability.describe(`Probability in 0..1 that both mean the same; ${NULL_WHERE}.`),
+    probability: probability.optional().describe(`${PROBABILITY}; ${NULL_WHERE}.`),
+    percentile: probability.optional().describe(`${PERCENTILE}; ${NULL_WHERE}.`),
   })
   .meta({ title: 'Hit', description: 'One of the best items of `b`.' });
 
@@ -87,6 +100,8 @@ export const SimilarityResponse = z
         mode: z.literal('matrix').describe('Every a with every b.'),
         scores: z.array(z.array(cosine)).describe('Cosines in -1..1; scores[i][j] is of a[i] and b[j].'),
         calibrated: z.array(z.array(probability)).describe(`Probabilities in 0..1 of the same pairs; ${NULL_WHERE}.`),
+        probabilities: z.array(z.array(probability)).optional().describe(`${PROBABILITY}; ${NULL_WHERE}.`),
+        percentiles: z.array(z.array(probability)).optional().describe(`${PERCENTILE}; ${NULL_WHERE}.`),
       })
       .meta({ title: 'SimilarityMatrix', description: 'Scores of every pair.' }),
     z
@@ -95,6 +110,8 @@ export const SimilarityResponse = z
         mode: z.literal('pairs').describe('a[i] with b[i].'),
         scores: z.array(cosine).describe('Cosines in -1..1; scores[i] is of a[i] and b[i].'),
         calibrated: z.array(probability).describe(`Probabilities in 0..1 of the same pairs; ${NULL_WHERE}.`),
+        probabilities: z.array(probability).optional().describe(`${PROBABILITY}; ${NULL_WHERE}.`),
+        percentiles: z.array(probability).optional().describe(`${PERCENTILE}; ${NULL_WHERE}.`),
       })
       .meta({ title: 'SimilarityPairs', description: 'Scores of the pairs in order.' }),
     z

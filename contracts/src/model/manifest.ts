@@ -79,6 +79,46 @@ export const Calibration = z
   });
 export type Calibration = z.infer<typeof Calibration>;
 
+const ascending = (what: string) => z.array(z.number()).min(2).describe(what);
+export const ScoreDistribution = z
+  .strictObject({
+    random: ascending('Quantiles of the cosines of random pairs, at `levels`.'),
+    matching: ascending('Quantiles of the cosines of pairs that match, at `levels`.'),
+    cosines: ascending('Where the likelihood ratio is given, ascending.'),
+    log_ratios: z
+      .array(z.number())
+      .min(2)
+      .describe(
+        'Natural logarithm of how many times likelier each of `cosines` is for a pair that matches than for a random one; ' +
+          'never falling. Linear in between, constant outside.',
+      ),
+  })
+  .meta({ title: 'ScoreDistribution', description: 'Cosines of dev pairs of two modalities.' });
+export type ScoreDistribution = z.infer<typeof ScoreDistribution>;
+
+export const ScoreDistributions = z
+  .strictObject({
+    levels: ascending('Fractions of pairs in 0..1, of which `random` and `matching` are the quantiles.'),
+    text_image: ScoreDistribution.describe('A caption with its image and with others.'),
+    text_text: ScoreDistribution.describe('Captions of one image and of different ones.'),
+    image_image: ScoreDistribution.describe('An image with its mirrored central crop and with others.'),
+  })
+  .meta({
+    title: 'ScoreDistributions',
+    description:
+      'Cosines at full length between texts of the student and images of the dev split. Of things that were searched, the ' +
+      'probability that one with cosine c matches is 1 / (1 + candidates / ratio(c)).',
+  });
+export type ScoreDistributions = z.infer<typeof ScoreDistributions>;
+
+export const LanguageFigures = z
+  .strictObject({
+    language: z.string().min(2).describe('BCP 47 tag of the language.'),
+    metrics: z.record(z.string(), z.number()).describe('Figures on dev data in that language, by name.'),
+  })
+  .meta({ title: 'LanguageFigures', description: 'A language that the model was measured on.' });
+export type LanguageFigures = z.infer<typeof LanguageFigures>;
+
 export const GoldenVector = z
   .strictObject({
     text: z.string().describe('What is embedded.'),
@@ -145,6 +185,15 @@ export const ModelManifest = z
         image_image: Calibration.describe('Between two images.'),
       })
       .describe('From cosines to probabilities, by the modalities of the pair.'),
+    score_distributions: ScoreDistributions.optional().describe(
+      'What /similarity needs for `candidates`; absent: it refuses them.',
+    ),
+    languages: z
+      .array(LanguageFigures)
+      .optional()
+      .describe(
+        'Languages that the model was measured on; absent: not recorded. Texts in others may mean nothing to it.',
+      ),
     golden: z.array(GoldenVector).min(1).describe('Vectors that every server has to reproduce.'),
     metrics: z
       .record(z.string(), z.number())

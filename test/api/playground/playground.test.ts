@@ -97,6 +97,17 @@ describe.skipIf(!BROWSER)('the playground', () => {
         await expect.poll(() => firstResult(page)).toBe(photo);
       }
       expect(await page.locator('#results li').count()).toBe(5);
+      // What is not among the photos looks less sure than what is.
+      const best = async (query: string) => {
+        await page.getByLabel('What to look for').fill(query);
+        const answered = page.waitForResponse(/\/similarity$/);
+        await page.getByRole('button', { name: 'Search' }).click();
+        const { results } = await (await answered).json();
+        const shown = `${Math.round(100 * results[0][0].probability)} % · cosine`;
+        await page.locator('#results figcaption').first().getByText(shown).waitFor();
+        return results[0][0].probability;
+      };
+      expect(await best('a submarine')).toBeLessThan((await best('a flower in a garden')) / 2);
       expect(await page.locator('#timing').textContent()).toMatch(/\d+ tokens, \d+ ms/);
     });
   });

@@ -1,0 +1,137 @@
+// What the committed model does not know is said, and what is not there looks unsure: the real model through its doors.
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { EmbedResponse, PartialEmbedResponse } from '../../contracts/src/api/embed.ts';
+import { ErrorBody } from '../../contracts/src/api/error.ts';
+import { ModelList } from '../../contracts/src/api/models.ts';
+import { SimilarityResponse } from '../../contracts/src/api/similarity.ts';
+import { type LocalServer, startLocalServer } from '../support/local-server.ts';
+
+const SAMPLES = join(import.meta.dirname, '../../api/playground/samples');
+const NAMES = ['astronaut', 'cat', 'coffee', 'flower', 'galaxies', 'raccoon', 'rocket', 'temple'];
+const photo = (name: string) => readFileSync(join(SAMPLES, `${name}.jpg`));
+const photos = NAMES.map((name) => ({ image: photo(name).toString('base64') }));
+/** The scan data ends in the middle. */
+const broken = { image: photo('cat').subarray(0, 2000).toString('base64') };
+const GIF = 'data:image/gif;base64,R0lGODlhAQABAIAAAP///wAAACwAAAAAAQABAAACAkQBADs=';
+
+let server: LocalServer;
+beforeAll(async () => {
+  server = await startLocalServer();
+}, 120_000);
+afterAll(() => server?.stop());
+
+async function post(path: string, body: unknown): Promise<unknown> {
+  const headers = { 'content-type': 'application/json' };
+  return (await fetch(`${server.url}${path}`, { method: 'POST', headers, body: JSON.stringify(body) })).json();
+}
+const embed = async (input: unknown, more = {}) => EmbedResponse.parse(await post('/embed', { input, ...more })).data;
+const matrix = async (body: object) => {
+  const answer = SimilarityResponse.parse(await post('/similarity', body));
+  if (answer.mode !== 'matrix') throw new Error('not the default mode');
+  return answer;
+};
+const refusal = async (path: string, body: object) => ErrorBody.parse(await post(path, body));
+
+describe('words that the model does not know', () => {
+  test('are counted in the receipt, however long they are', async () => {
+    const [emoji, arabic, korean] = await embed(['👍', 'كلب', '한국어'], { dimensions: 64 });
+    for (const item of [emoji, arabic, korean]) {
+      expect(item?.truncation).toMatchObject({ tokens_seen: 3, tokens_unknown: 1, understood: false });
+    }
+    const [long] = await embed('x'.repeat(40_000));
+    expect(long?.truncation).toMatchObject({ tokens_unknown: 1, chars_unknown: 40_000, understood: false });
+    const [known] = await embed('a dog in the snow');
+    expect(known?.truncation).toMatchObject({ tokens_unknown: 0, chars_unknown: 0, understood: true });
+  });
+
+  test('alone have no score', async () => {
+    const { code, error } = await refusal('/similarity', { a: '👍', b: ['👎', '🔥', 'كلب', 'कुत्ता', 'สุนัข', 'собака'] });
+    expect([code, error.param]).toEqual(['not_understood', 'a.0']);
+    expect((await refusal('/similarity', { a: 'a dog', b: ['a cat', '🔥'] })).error.param).toBe('b.1');
+  });
+
+  test('do not hide a word that they are glued to', async () => {
+    const { scores } = await matrix({ a: 'dog👍', b: ['cat👍', 'dog'] });
+    expect(scores[0]?.[1]).toBeGreaterThan(scores[0]?.[0] ?? 2);
+  });
+
+  test('add nothing to a vector of the static tier, which has none of them alone', async () => {
+    const model = 'edge-clip-small-static';
+    const { scores } = await matrix({ a: ['dog 👍', 'dog👍'], b: 'dog', model });
+    expect(scores.flat().map((score) => score.toFixed(6))).toEqual(['1.000000', '1.000000']);
+    expect((await refusal('/embed', { input: ['dog', '👍'], model })).error).toMatchObject({
+      code: 'not_understood',
+      param: 'input.1',
+    });
+  });
+
+  test('are to be expected outside of the languages that /v1/models lists', async () => {
+    const { data } = ModelList.parse(await (await fetch(`${server.url}/v1/models`)).json());
+    const languages = data[0]?.languages ?? [];
+    expect(languages.map(({ language }) => language)).toEqual(['en', 'de', 'fr', 'cs']);
+    for (const { metrics } of languages) expect(Object.keys(metrics).length).toBeGreaterThan(0);
+  });
+});
+
+describe('a search among photos', () => {
+  test('is unsure of what is not there and surer of what is', async () => {
+    const a = ['a cat', 'a flower', 'space', 'a submarine', 'a dog in the snow'];
+    const { probabilities = [], percentiles = [] } = await matrix({ a, b: photos, candidates: photos.length });
+    const best = probabilities.map((row) => Math.max(...row.map((value) => value ?? 2)));
+    const [cat = 0, flower = 0, ...absent] = best;
+    expect(probabilities[0]?.indexOf(cat)).toBe(NAMES.indexOf('cat'));
+    expect(probabilities[1]?.indexOf(flower)).toBe(NAMES.indexOf('flower'));
+    expect(flower).toBeGreaterThan(0.8);
+    for (const probability of absent) {
+      expect(probability).toBeLessThan(0.3);
+      expect(probability).toBeLessThan(0.6 * cat);
+    }
+    expect(percentiles[1]?.[NAMES.indexOf('flower')]).toBeGreaterThan(99);
+  });
+
+  test('is the less sure the more was searched', async () => {
+    const among = async (candidates: number) => (await matrix({ a: 'a flower', b: photos, candidates })).probabilities;
+    const [few, many] = [(await among(8))?.[0]?.[3] ?? 0, (await among(100_000))?.[0]?.[3] ?? 1];
+    expect(few).toBeGreaterThan(0.8);
+    expect(many).toBeLessThan(0.05);
+  });
+});
+
+describe('items', () => {
+  test('of a text and a photo lie between the two', async () => {
+    const fused = { text: 'a red bicycle', image: photos[1]?.image };
+    const { scores } = await matrix({ a: [fused], b: ['a red bicycle', photos[1]] });
+    for (const score of scores[0] ?? []) expect(score).toBeGreaterThan(0.5);
+    expect(scores[0]?.[0]).toBeCloseTo(scores[0]?.[1] ?? 0, 5);
+  });
+
+  test('are taken as content parts of chat messages', async () => {
+    const [part, item] = await embed([{ type: 'image_url', image_url: { url: GIF } }, { image: GIF }]);
+    expect(part?.embedding).toEqual(item?.embedding);
+    const link = { type: 'image_url', image_url: { url: 'https://example.com/dog.jpg' } };
+    expect((await refusal('/embed', { input: [link] })).detail).toMatch(/^Image 0: .*links? .*not fetched/i);
+  });
+
+  test('that are bad are named with their side', async () => {
+    const { code, error } = await refusal('/similarity', { a: ['x'], b: ['z', broken] });
+    expect([code, error.param]).toEqual(['broken_image', 'b.1']);
+  });
+
+  test('that are bad cost themselves only where the request says so', async () => {
+    const input = [photos[0], photos[1], broken, photos[3]];
+    expect((await refusal('/embed', { input })).error.param).toBe('input.2');
+    const { data, failed, usage } = PartialEmbedResponse.parse(await post('/embed', { input, on_error: 'partial' }));
+    expect(data.map(({ object }) => object)).toEqual(['embedding', 'embedding', 'error', 'embedding']);
+    expect(data[2]).toMatchObject({ index: 2, error: { code: 'broken_image', param: 'input.2' } });
+    expect([failed, usage.images]).toEqual([1, 3]);
+  });
+
+  test('that /embed answered are taken by /similarity as they are', async () => {
+    const [dog, cat] = await embed(['a dog', { content: [{ text: 'a cat' }, { text: 'a kitten' }] }]);
+    const { scores } = await matrix({ a: dog, b: ['a dog', cat] });
+    expect(scores[0]?.[0]).toBeCloseTo(1, 5);
+    expect(scores[0]?.[1]).toBeLessThan(0.9);
+  });
+});
