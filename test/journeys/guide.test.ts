@@ -10,7 +10,7 @@ import {
   TeiSimilarityResponse,
   ZeroShotResponse,
 } from '../../contracts/src/api/doors/tei.ts';
-import { EmbedResponse } from '../../contracts/src/api/embed.ts';
+import { EmbedResponse, PartialEmbedResponse } from '../../contracts/src/api/embed.ts';
 import { SimilarityResponse } from '../../contracts/src/api/similarity.ts';
 import { ClassifyResponse } from '../../contracts/src/api/tasks/classify.ts';
 import { TokenizeResponse } from '../../contracts/src/api/tasks/tokenize.ts';
@@ -48,11 +48,18 @@ test('encode: texts and files, in their order', async () => {
   expect(form?.dimensions).toBe(64);
 });
 
+test('several parts, bad items: one vector of both, and an error in its place', async () => {
+  const [fused, partial] = await answersBelow('Several parts, bad items');
+  expect(EmbedResponse.parse(fused).data.map(({ modality }) => modality)).toEqual(['mixed']);
+  expect(PartialEmbedResponse.parse(partial).data.map(({ object }) => object)).toEqual(['embedding', 'error']);
+});
+
 test('search and rank: the husky first', async () => {
   const [answer] = (await answersBelow('Search and rank')).map((each) => SimilarityResponse.parse(each));
   const hits = answer?.mode === 'top_k' ? answer.results[0] : [];
   expect(hits?.map(({ index }) => index)[0]).toBe(1);
   expect(hits).toHaveLength(2);
+  expect(hits?.[0]?.probability).toBeGreaterThan(hits?.[1]?.probability ?? 1);
 });
 
 test('classify: a photo by names, texts by sentences', async () => {

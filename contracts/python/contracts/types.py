@@ -1043,6 +1043,16 @@ class Limits(TypedDict):
     """Tokens per request, those that are cut off not counted."""
 
 
+class LanguageFigures(TypedDict):
+    """A language that the model was measured on."""
+
+    language: str
+    """BCP 47 tag of the language."""
+
+    metrics: dict[str, float]
+    """Figures on dev data in that language, by name."""
+
+
 class ModelEntry(TypedDict):
     """OpenAI's model object and what a caller must know before storing vectors."""
 
@@ -1087,11 +1097,17 @@ class ModelEntry(TypedDict):
     int8_scale: float
     """What numbers are multiplied with for `int8` and `uint8`, at every length."""
 
+    candidates: bool
+    """Whether POST /similarity takes `candidates` for it."""
+
     limits: Limits
     """What a request may hold at most; beyond it the answer names the limit."""
 
     metrics: dict[str, float]
     """Figures on the dev split by name, which the model was published with."""
+
+    languages: NotRequired[list[LanguageFigures]]
+    """Languages that the model was measured on; absent: not recorded. Texts in others may mean nothing to it."""
 
 
 class ModelList(TypedDict):
@@ -1279,6 +1295,40 @@ class ModelManifestCalibration(TypedDict):
     """Between two images."""
 
 
+class ScoreDistribution(TypedDict):
+    """A caption with its image and with others."""
+
+    random: list[float]
+    """Quantiles of the cosines of random pairs, at `levels`."""
+
+    matching: list[float]
+    """Quantiles of the cosines of pairs that match, at `levels`."""
+
+    cosines: list[float]
+    """Where the likelihood ratio is given, ascending."""
+
+    log_ratios: list[float]
+    """Natural logarithm of how many times likelier each of `cosines` is for a pair that matches than for a
+    random one; never falling. Linear in between, constant outside.
+    """
+
+
+class ScoreDistributions(TypedDict):
+    """What /similarity needs for `candidates`; absent: it refuses them."""
+
+    levels: list[float]
+    """Fractions of pairs in 0..1, of which `random` and `matching` are the quantiles."""
+
+    text_image: ScoreDistribution
+    """A caption with its image and with others."""
+
+    text_text: ScoreDistribution
+    """Captions of one image and of different ones."""
+
+    image_image: ScoreDistribution
+    """An image with its mirrored central crop and with others."""
+
+
 class GoldenVector(TypedDict):
     """What a server recomputes to verify that it runs this model."""
 
@@ -1368,6 +1418,12 @@ class ModelManifest(TypedDict):
 
     calibration: ModelManifestCalibration
     """From cosines to probabilities, by the modalities of the pair."""
+
+    score_distributions: NotRequired[ScoreDistributions]
+    """What /similarity needs for `candidates`; absent: it refuses them."""
+
+    languages: NotRequired[list[LanguageFigures]]
+    """Languages that the model was measured on; absent: not recorded. Texts in others may mean nothing to it."""
 
     golden: list[GoldenVector]
     """Vectors that every server has to reproduce."""
@@ -2256,6 +2312,12 @@ class SimilarityRequest(TypedDict):
     truncate: NotRequired[Truncate]
     """What happens to a text that is too long; absent: `end`."""
 
+    candidates: NotRequired[int]
+    """How many things were searched for this answer: scores then come with the probability that they match,
+    given that any of so many may, or none, and with their percentile among random pairs. For the student at
+    full length.
+    """
+
 
 class SimilarityMatrix(TypedDict):
     """Scores of every pair."""
@@ -2284,6 +2346,18 @@ class SimilarityMatrix(TypedDict):
     calibrated: list[list[float | None]]
     """Probabilities in 0..1 of the same pairs; null where a vector is of texts and images together, where a
     ready one names no modality, and where it is of bits, whose cosine is an estimate.
+    """
+
+    probabilities: NotRequired[list[list[float | None]]]
+    """With `candidates`: probability in 0..1 of a match, where one of them or none is expected to match; null
+    where a vector is of texts and images together, where a ready one names no modality, and where it is of
+    bits, whose cosine is an estimate.
+    """
+
+    percentiles: NotRequired[list[list[float | None]]]
+    """With `candidates`: percent in 0..100 of random pairs of these modalities whose cosine is lower; null
+    where a vector is of texts and images together, where a ready one names no modality, and where it is of
+    bits, whose cosine is an estimate.
     """
 
 
@@ -2316,6 +2390,18 @@ class SimilarityPairs(TypedDict):
     ready one names no modality, and where it is of bits, whose cosine is an estimate.
     """
 
+    probabilities: NotRequired[list[float | None]]
+    """With `candidates`: probability in 0..1 of a match, where one of them or none is expected to match; null
+    where a vector is of texts and images together, where a ready one names no modality, and where it is of
+    bits, whose cosine is an estimate.
+    """
+
+    percentiles: NotRequired[list[float | None]]
+    """With `candidates`: percent in 0..100 of random pairs of these modalities whose cosine is lower; null
+    where a vector is of texts and images together, where a ready one names no modality, and where it is of
+    bits, whose cosine is an estimate.
+    """
+
 
 class Hit(TypedDict):
     """One of the best items of `b`."""
@@ -2329,6 +2415,18 @@ class Hit(TypedDict):
     calibrated: float | None
     """Probability in 0..1 that both mean the same; null where a vector is of texts and images together, where
     a ready one names no modality, and where it is of bits, whose cosine is an estimate.
+    """
+
+    probability: NotRequired[float | None]
+    """With `candidates`: probability in 0..1 of a match, where one of them or none is expected to match; null
+    where a vector is of texts and images together, where a ready one names no modality, and where it is of
+    bits, whose cosine is an estimate.
+    """
+
+    percentile: NotRequired[float | None]
+    """With `candidates`: percent in 0..100 of random pairs of these modalities whose cosine is lower; null
+    where a vector is of texts and images together, where a ready one names no modality, and where it is of
+    bits, whose cosine is an estimate.
     """
 
 
