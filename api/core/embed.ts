@@ -13,7 +13,7 @@ import { encodeImages, encodeTexts } from './encode/encode.ts';
 import { CoreError } from './errors.ts';
 import { type Item, nameOf, type Place, type PlacedItem, placeItems } from './items/items.ts';
 import type { TextReader } from './items/read.ts';
-import { type ReadPart, readItems } from './items/turns.ts';
+import { type ReadOptions, type ReadPart, readItems } from './items/turns.ts';
 import { checkSize } from './limits.ts';
 import { chooseDimensions, chooseModel, type Model, quantisationOf, type Tier } from './model.ts';
 import { cutAndNormalise, cutUnit, isUnit, type Quantisation } from './vectors/vectors.ts';
@@ -128,14 +128,21 @@ async function attempt(
   engines: Engines,
   { onError, ...asked }: EmbedInput & { onError: OnError },
 ): Promise<PartialOutput> {
-  const { id, tier } = chooseModel(model, asked.model);
-  const dimensions = chooseDimensions(model, asked.dimensions, asked.dimensionsField);
-  const { maxTokens } = asked;
-  const items = placeItems(asked.input, asked.field ?? 'input').map((item) => ({ ...item, maxTokens }));
-  const options = { tier, dimensions, truncate: asked.truncate ?? 'end', onError };
+  const { id, items, ...chosen } = choose(model, asked);
+  const { dimensions } = chosen;
+  const options = { ...chosen, onError };
   const { outcomes, usage, pixels } = await attemptItems({ model, engines }, items, options);
   const { space_id } = model.manifest;
   return { model: id, space_id, dimensions, quantisation: quantisationOf(model), outcomes, usage, pixels };
+}
+
+/** What a request comes down to with this model. */
+export function choose(model: Model, asked: EmbedInput): EmbedOptions & { id: string; items: PlacedItem[] } {
+  const { id, tier } = chooseModel(model, asked.model);
+  const dimensions = chooseDimensions(model, asked.dimensions, asked.dimensionsField);
+  const { maxTokens, truncate = 'end' } = asked;
+  const items = placeItems(asked.input, asked.field ?? 'input').map((item) => ({ ...item, maxTokens }));
+  return { id, tier, dimensions, truncate, items };
 }
 
 function orThrow<T>(outcome: T | CoreError): T {
@@ -164,18 +171,9 @@ async function attemptItems(
   items: PlacedItem[],
   { tier, dimensions, truncate, unknown, onError }: EmbedOptions & { onError: OnError },
 ): Promise<Pick<PartialOutput, 'outcomes' | 'usage' | 'pixels'>> {
-  const reader = { tokenizer: await model.tokenizer(), manifest: model.manifest, tier, truncate, unknown };
-  const orError = <T>(work: () => T): T | CoreError => {
-    try {
-      return work();
-    } catch (error) {
-      if (onError === 'partial' && error instanceof CoreError) return error;
-      throw error;
-    }
-  };
-  const read = await readItems(items, { reader, admit: engines.admit, orError });
+  const orError = catcherOf(onError);
+  const read = await readChecked({ model, admit: engines.admit, orError }, items, { tier, truncate, unknown });
   const parts = partsIn(read);
-  checkSize({ tier, items: parts.length, tokens: sumUp(parts).usage.prompt_tokens }, model.limits);
 
   // Texts are computed while images are under way. An image encoder that is known to be down refuses before they begin.
   const [ofImages, ofTexts] = await Promise.all([
@@ -194,15 +192,44 @@ async function attemptItems(
   return { outcomes, usage, pixels };
 }
 
+/** Where errors of items are answers, they are given instead of thrown. */
+export function catcherOf(onError: OnError): ReadOptions['orError'] {
+  return (work) => {
+    try {
+      return work();
+    } catch (error) {
+      if (onError === 'partial' && error instanceof CoreError) return error;
+      throw error;
+    }
+  };
+}
+
+interface Reading extends Pick<ReadOptions, 'admit' | 'orError'> {
+  model: Model;
+}
+
+/** Parts by item, after everything that can be refused without computing a vector. */
+export async function readChecked(
+  { model, admit, orError }: Reading,
+  items: PlacedItem[],
+  { tier, truncate, unknown }: Omit<EmbedOptions, 'dimensions'>,
+): Promise<(ReadPart[] | CoreError)[]> {
+  const reader = { tokenizer: await model.tokenizer(), manifest: model.manifest, tier, truncate, unknown };
+  const read = await readItems(items, { reader, admit, orError });
+  const parts = partsIn(read);
+  checkSize({ tier, items: parts.length, tokens: sumUp(parts).usage.prompt_tokens }, model.limits);
+  return read;
+}
+
 function errorIn(parts: ReadPart[], vectors: Vectors): CoreError | undefined {
   return parts.map((part) => vectors.get(part)).find((vector) => vector instanceof CoreError);
 }
 
-function partsIn(read: (ReadPart[] | CoreError)[]): ReadPart[] {
+export function partsIn(read: (ReadPart[] | CoreError)[]): ReadPart[] {
   return read.flatMap((parts) => (parts instanceof CoreError ? [] : parts));
 }
 
-function sumUp(parts: ReadPart[]): Pick<EmbedOutput, 'usage' | 'pixels'> {
+export function sumUp(parts: ReadPart[]): Pick<EmbedOutput, 'usage' | 'pixels'> {
   let [tokens, images, pixels] = [0, 0, 0];
   for (const part of parts) {
     if (part.modality === 'text') tokens += part.truncation.tokens_seen;
@@ -221,9 +248,12 @@ function combine(parts: ReadPart[], { vectors, dimensions }: { vectors: Vectors;
   const embedding = checkUnit(whole && cutUnit(whole, dimensions), parts[0]?.place);
   const [part] = parts;
   if (part && parts.length === 1) return { ...receipt(part, vectors), embedding };
-  const modalities = new Set(parts.map(({ modality }) => modality));
-  const modality = modalities.size > 1 ? 'mixed' : (part?.modality ?? 'mixed');
-  return { modality, embedding, parts: parts.map((part) => receipt(part, vectors)) };
+  return { modality: modalityOf(parts), embedding, parts: parts.map((part) => receipt(part, vectors)) };
+}
+
+export function modalityOf(parts: ReadPart[]): Modality {
+  const [first, ...others] = new Set(parts.map(({ modality }) => modality));
+  return first === undefined || others.length > 0 ? 'mixed' : first;
 }
 
 function vectorOf(part: ReadPart, vectors: Vectors): Float32Array | undefined {

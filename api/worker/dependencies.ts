@@ -4,6 +4,7 @@ import type { Door } from '../../contracts/src/api/operation.ts';
 import type { OperationId } from '../../contracts/src/api/operations.ts';
 import type { ImageEncoder } from '../core/embed.ts';
 import type { VectorCache } from '../core/encode/cache.ts';
+import type { Prices } from '../core/plan.ts';
 import type { Reply } from './http/reply.ts';
 import type { Trace } from './http/trace.ts';
 import type { Access, Asker } from './middleware/access.ts';
@@ -25,6 +26,8 @@ export interface Dependencies {
   cors: Cors;
   /** The document of GET /openapi.json. */
   openapi: { info: { version: string } };
+  /** What a dry run estimates with; absent: nothing has a price. */
+  prices?: Prices | undefined;
   /** Serves the static files; absent where the Worker runs without them. */
   files?: ((request: Request) => Promise<Response>) | undefined;
 }
@@ -42,8 +45,8 @@ export interface RequestRecord extends Asker {
   images: number;
   /** Pixels of the images, where they are known. */
   pixels?: number;
-  /** What the cache knew of the request; absent: it was not asked. */
-  cache?: 'hit' | 'partial' | 'miss';
+  /** What the cache knew of the request, or that its client has the answer; absent: nobody was asked. */
+  cache?: 'hit' | 'partial' | 'miss' | 'not_modified';
   /** What went wrong. */
   code?: ErrorCode;
   trace: Trace;

@@ -2,6 +2,7 @@
 import { z } from 'zod';
 import { Plan } from '../../contracts/src/api/limits.ts';
 import { ENVARS } from '../../contracts/src/envars.ts';
+import type { Prices } from '../core/plan.ts';
 import type { R2Reader } from '../registry/stores/r2.ts';
 import type { KeyNamespace } from './access/key-cache.ts';
 import type { KeyUsage } from './access/key-usage.ts';
@@ -13,7 +14,9 @@ const isNamespace = (value: unknown) => typeof value === 'object' && value !== n
 const isLimiter = (value: unknown) => typeof value === 'object' && value !== null && 'limit' in value;
 const isBucket = (value: unknown) => typeof value === 'object' && value !== null && 'get' in value;
 
-export const Env = z.object({
+const price = z.coerce.number().nonnegative().optional();
+
+const Variables = z.object({
   /** Where the image encoder listens, without a slash at the end; absent: images are refused with a reason. */
   [ENVARS.encoderUrl]: z.url().optional(),
   /** What a call to it may carry: where it is a Lambda function, 6 MB of base64. */
@@ -47,7 +50,27 @@ export const Env = z.object({
   CACHE: z.enum(['off', 'memory', 'edge']).default('off'),
   /** The plan of Cloudflare Workers that this is deployed on: what a request may hold follows from it. */
   PLAN: Plan.default('paid'),
+  /** What a dry run estimates with, in PRICE_CURRENCY (such as EUR); what has no price costs nothing. */
+  PRICE_PER_MILLION_TOKENS: price,
+  PRICE_PER_THOUSAND_IMAGES: price,
+  PRICE_CURRENCY: z
+    .string()
+    .regex(/^[A-Z]{3}$/)
+    .optional(),
   [ENVARS.modelName]: z.string().optional(),
   [ENVARS.registrySeconds]: z.coerce.number().positive().default(60),
 });
+export const Env = Variables.refine(
+  (env) => (env.PRICE_CURRENCY === undefined) === (pricesIn(env) === undefined),
+  'PRICE_CURRENCY goes with PRICE_PER_MILLION_TOKENS, PRICE_PER_THOUSAND_IMAGES or both',
+);
 export type Env = z.infer<typeof Env>;
+
+export function pricesIn({
+  PRICE_PER_MILLION_TOKENS: perMillionTokens,
+  PRICE_PER_THOUSAND_IMAGES: perThousandImages,
+  PRICE_CURRENCY: currency = '',
+}: z.infer<typeof Variables>): Prices | undefined {
+  if (perMillionTokens === undefined && perThousandImages === undefined) return undefined;
+  return { perMillionTokens, perThousandImages, currency };
+}

@@ -14,7 +14,7 @@ import { bundledDigest, bundledModel } from './bundled-model.ts';
 import { createEdgeStore } from './cache/edge.ts';
 import { createMemoryStore } from './cache/memory.ts';
 import { createVectorCache } from './cache/vector-cache.ts';
-import { Env } from './env.ts';
+import { Env, pricesIn } from './env.ts';
 import { createImageEncoder, probeImageEncoder } from './images/client.ts';
 import { createSignedFetch, type Fetch } from './images/signed-fetch.ts';
 import { createLock, withLease } from './isolate/lease.ts';
@@ -77,6 +77,7 @@ function assemble(env: Env) {
     access: accessOf(env, origins),
     cors: createCors('origins' in origins ? origins.origins : []),
     openapi,
+    prices: pricesIn(env),
     files,
     observers,
     metrics: metrics.render,

@@ -8,6 +8,7 @@ import { LimitsReport } from './api/limits.ts';
 import { LiveReport, ModelList, ReadyReport } from './api/models.ts';
 import { SimilarityRequest, SimilarityResponse } from './api/similarity.ts';
 import { ClassifyRequest, ClassifyResponse } from './api/tasks/classify.ts';
+import { DryRunResponse } from './api/tasks/dry-run.ts';
 import { TokenizeRequest, TokenizeResponse } from './api/tasks/tokenize.ts';
 import { BulkEvent, FollowEvent, ListeningLine, RequestEvent } from './events.ts';
 import { ModelManifest } from './model/manifest.ts';
@@ -33,6 +34,7 @@ export const DOCUMENTS = {
   ClassifyRequest,
   ClassifyResponse,
   DataIndex,
+  DryRunResponse,
   EmbedRequest,
   EmbedResponse,
   EncodeFrame,

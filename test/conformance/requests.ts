@@ -102,6 +102,27 @@ export function refused(spaceId: string, dimensions: number): Refused[] {
     },
     {
       code: 'invalid_request',
+      why: 'a dry run that is asked for in other words',
+      path: '/embed?dry_run=yes',
+      body: () => ({ input: 'a' }),
+      param: 'dry_run',
+    },
+    {
+      code: 'invalid_request',
+      why: "a dry run of another service's body",
+      path: '/embed?dry_run=1',
+      body: () => ({ inputs: 'a' }),
+      param: 'dry_run',
+    },
+    {
+      code: 'empty_input',
+      why: 'a dry run of what would be refused',
+      path: '/similarity?dry_run=1',
+      body: () => ({ a: 'a dog', b: ['a cat', ' '] }),
+      param: 'b.1',
+    },
+    {
+      code: 'invalid_request',
       why: 'the same label twice',
       path: '/classify',
       body: () => ({ input: 'a', labels: ['b', 'c', 'b'] }),

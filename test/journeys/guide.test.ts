@@ -13,6 +13,7 @@ import {
 import { EmbedResponse, PartialEmbedResponse } from '../../contracts/src/api/embed.ts';
 import { SimilarityResponse } from '../../contracts/src/api/similarity.ts';
 import { ClassifyResponse } from '../../contracts/src/api/tasks/classify.ts';
+import { DryRunResponse } from '../../contracts/src/api/tasks/dry-run.ts';
 import { TokenizeResponse } from '../../contracts/src/api/tasks/tokenize.ts';
 import { type LocalServer, startLocalServer } from '../support/local-server.ts';
 
@@ -78,6 +79,20 @@ test('tokens: their places are those of Python', async () => {
   for (const token of answer?.data[0]?.tokens.filter(({ special }) => !special) ?? []) {
     expect(text.slice(token.start ?? -1, token.end ?? -1).join('')).toBe(token.text);
   }
+});
+
+test('asking twice, asking first: nothing new, and tokens as /embed then counts them', async () => {
+  const [again, first] = await answersBelow('Asking twice, asking first');
+  expect(again).toEqual({ status: 304 });
+  const { usage, items } = DryRunResponse.parse(first);
+  const response = await fetch(`${server.url}/embed`, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json' },
+    body: JSON.stringify({ input: ['a dog running through snow', 'ein Hund'] }),
+  });
+  const answer = EmbedResponse.parse(await response.json());
+  expect(usage.total_tokens).toBe(answer.usage.total_tokens);
+  expect(items.map(({ truncation }) => truncation)).toEqual(answer.data.map(({ truncation }) => truncation));
 });
 
 test("Text Embeddings Inference's bodies: bare lists", async () => {

@@ -5,6 +5,7 @@ import type { ModelManifest } from '../../../contracts/src/model/manifest.ts';
 import type { TokenIds, Tokenizer, Tokens } from '../../text/engine.ts';
 import { CoreError } from '../errors.ts';
 import { checkImage, imageBytes } from '../images/check.ts';
+import type { ImageHeader } from '../images/header.ts';
 import type { Tier } from '../model.ts';
 import { nameOf, type Place, type PlacedPart } from './items.ts';
 
@@ -16,6 +17,7 @@ export interface ReadText {
 export interface ReadImage {
   modality: 'image';
   file: Uint8Array;
+  header: ImageHeader;
   pixels: number;
 }
 
@@ -41,8 +43,8 @@ export function readPart({ part, place, maxTokens }: PlacedPart, reader: TextRea
 function readImage(image: string | Uint8Array, place: Place): ReadImage {
   try {
     const file = imageBytes(image);
-    const { width, height } = checkImage(file);
-    return { modality: 'image', file, pixels: width * height };
+    const header = checkImage(file);
+    return { modality: 'image', file, header, pixels: header.width * header.height };
   } catch (error) {
     throw error instanceof CoreError ? ofImage(error, place) : error;
   }

@@ -3,10 +3,11 @@ import { EmbeddingType, type Modality, type Truncate } from '../../../contracts/
 import { LIMITS } from '../../../contracts/src/api/limits.ts';
 import type { SimilarityMode, SimilarityResponse, VectorItem } from '../../../contracts/src/api/similarity.ts';
 import type { Calibration, ModelManifest } from '../../../contracts/src/model/manifest.ts';
-import { type Engines, embedItems } from '../embed.ts';
+import { type EmbedOptions, type Engines, embedItems } from '../embed.ts';
 import { CoreError } from '../errors.ts';
 import { type Item, type PlacedItem, placeItems } from '../items/items.ts';
 import { chooseDimensions, chooseModel, type Model } from '../model.ts';
+import { type Plan, type Planning, planItems } from '../plan.ts';
 import { cutAndNormalise, decodeEmbedding, dot, isBitType, isUnit, type WrittenVector } from '../vectors/vectors.ts';
 import { type Candidates, chooseCandidates, judge } from './candidates.ts';
 
@@ -28,7 +29,39 @@ export interface SimilarityInput {
 
 /** Both sides are read and checked before either is computed, and then computed together. */
 export async function similarity(model: Model, engines: Engines, asked: SimilarityInput): Promise<SimilarityResponse> {
-  const { mode = 'matrix', top_k = DEFAULT_TOP_K, truncate = 'end' } = asked;
+  const { mode = 'matrix', top_k = DEFAULT_TOP_K } = asked;
+  const { id, a, b, items, vectors, candidates, ...options } = prepare(model, asked);
+  const { embedded, usage } = await embedItems({ model, engines }, items, options);
+  for (const [index, entry] of items.entries()) vectors.set(entry, embedded[index]);
+
+  const side = (entries: Entry[]) => entries.flatMap((entry) => vectors.get(entry) ?? []);
+  const { calibration } = model.manifest;
+  const scores = scoreSides(side(a), side(b), { mode, topK: top_k, calibration, candidates });
+  const { dimensions } = options;
+  return { object: 'similarity', model: id, space_id: model.manifest.space_id, dimensions, usage, ...scores };
+}
+
+/** What scoring would take: the items that are not ready vectors, which are checked. */
+export async function planSimilarity({ model, admit }: Planning, asked: SimilarityInput): Promise<Plan> {
+  const { id, items, dimensions, tier, truncate, unknown } = prepare(model, asked);
+  const planned = await planItems({ model, admit }, items, { tier, truncate, unknown, onError: 'fail' });
+  return { model: id, space_id: model.manifest.space_id, dimensions, ...planned };
+}
+
+interface Prepared extends EmbedOptions {
+  id: string;
+  a: Entry[];
+  b: Entry[];
+  /** What has to be computed, of both sides. */
+  items: PlacedItem[];
+  /** Of ready entries. */
+  vectors: Map<Entry, Scored | undefined>;
+  candidates: Candidates | undefined;
+}
+
+/** Both sides, checked as far as that needs no text or image to be read. */
+function prepare(model: Model, asked: SimilarityInput): Prepared {
+  const { mode = 'matrix', truncate = 'end' } = asked;
   const fields = asked.fields ?? { a: 'a', b: 'b' };
   const [placedA, placedB] = [placeItems(asked.a, fields.a), placeItems(asked.b, fields.b)];
   checkMode(asked, mode);
@@ -42,22 +75,7 @@ export async function similarity(model: Model, engines: Engines, asked: Similari
   const dimensions = chooseDimensions(model, asked.dimensions ?? shortest);
   const candidates = chooseCandidates(model, { count: asked.candidates, tier, dimensions });
   const vectors = new Map<Entry, Scored | undefined>(ready.map((entry) => [entry, cutReady(entry, dimensions)]));
-  const { embedded, usage } = await embedItems({ model, engines }, items, {
-    tier,
-    dimensions,
-    truncate,
-    unknown: 'refuse',
-  });
-  for (const [index, entry] of items.entries()) vectors.set(entry, embedded[index]);
-
-  const side = (entries: Entry[]) => entries.flatMap((entry) => vectors.get(entry) ?? []);
-  const scores = scoreSides(side(a), side(b), {
-    mode,
-    topK: top_k,
-    calibration: model.manifest.calibration,
-    candidates,
-  });
-  return { object: 'similarity', model: id, space_id: model.manifest.space_id, dimensions, usage, ...scores };
+  return { id, a, b, items, vectors, candidates, tier, dimensions, truncate, unknown: 'refuse' };
 }
 
 function checkMode({ a, b, top_k: topK }: SimilarityInput, mode: SimilarityMode): void {

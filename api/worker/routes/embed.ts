@@ -11,7 +11,8 @@ import {
 import { type Embedded, type EmbedOutput, embed, embedPartially } from '../../core/embed.ts';
 import { errorMember } from '../../core/error-document.ts';
 import { CoreError } from '../../core/errors.ts';
-import { toItem } from '../../core/items/content.ts';
+import { toItem, withBytes } from '../../core/items/content.ts';
+import { type Planning, planEmbed } from '../../core/plan.ts';
 import { parseRequest } from '../../core/validation.ts';
 import { encodeEmbedding, type Quantisation } from '../../core/vectors/vectors.ts';
 import type { Call } from '../dependencies.ts';
@@ -19,24 +20,45 @@ import { isTeiBody, teiEmbed } from '../doors/tei.ts';
 import { readJsonOrForm } from '../http/body.ts';
 import { parseEmbedForm } from '../http/form.ts';
 import type { Reply } from '../http/reply.ts';
-import { withModel } from '../with-model.ts';
+import { answer, refuseDryRun } from './answer.ts';
 
 export async function embedRoute(call: Call): Promise<Reply> {
   const body = await readJsonOrForm(call.request);
-  if ('json' in body && isTeiBody(body.json)) return teiEmbed(call, body.json);
-  const asked = 'form' in body ? parseEmbedForm(body.form) : parseBody(body.json);
-  const types: EmbeddingType[] = [...new Set<EmbeddingType>(asked.types ?? ['float'])];
-  if (asked.on_error !== 'partial') {
-    const { embedded, ...output } = await withModel(call, (model, engines) => embed(model, engines, asked));
-    const data = embedded.map((item, index) => renderItem(item, { index, types, output }));
-    return { json: { ...head(output), data, usage: output.usage } satisfies EmbedResponse };
+  if ('json' in body && isTeiBody(body.json)) {
+    refuseDryRun(call);
+    return teiEmbed(call, body.json);
   }
-  const { outcomes, ...output } = await withModel(call, (model, engines) => embedPartially(model, engines, asked));
-  const data = outcomes.map((outcome, index) =>
-    outcome instanceof CoreError ? renderFailure(outcome, index) : renderItem(outcome, { index, types, output }),
-  );
-  const failed = data.filter(({ object }) => object === 'error').length;
-  return { json: { ...head(output), data, failed, usage: output.usage } satisfies PartialEmbedResponse };
+  const sent = 'form' in body ? parseEmbedForm(body.form) : parseBody(body.json);
+  const asked = { ...sent, input: sent.input.map(withBytes) };
+  const types: EmbeddingType[] = [...new Set<EmbeddingType>(asked.types ?? ['float'])];
+  const { on_error: onError } = asked;
+  const task = {
+    operation: 'embed' as const,
+    asked,
+    plan: (planning: Planning) => planEmbed(planning, { ...asked, onError }),
+  };
+  if (onError !== 'partial') {
+    return answer(call, {
+      ...task,
+      compute: (model, engines) => embed(model, engines, asked),
+      render({ embedded, ...output }) {
+        const data = embedded.map((item, index) => renderItem(item, { index, types, output }));
+        return { json: { ...head(output), data, usage: output.usage } satisfies EmbedResponse, isWhole: true };
+      },
+    });
+  }
+  return answer(call, {
+    ...task,
+    compute: (model, engines) => embedPartially(model, engines, asked),
+    render({ outcomes, ...output }) {
+      const data = outcomes.map((outcome, index) =>
+        outcome instanceof CoreError ? renderFailure(outcome, index) : renderItem(outcome, { index, types, output }),
+      );
+      const failed = data.filter(({ object }) => object === 'error').length;
+      const json = { ...head(output), data, failed, usage: output.usage } satisfies PartialEmbedResponse;
+      return { json, isWhole: failed === 0 };
+    },
+  });
 }
 
 function parseBody(json: unknown) {

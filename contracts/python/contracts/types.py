@@ -505,6 +505,112 @@ class DataIndex(TypedDict):
     """Every file that the recipe reads; paths are relative to the folder of the index."""
 
 
+ImageType = Literal["jpeg", "png", "webp", "gif", "avif"]
+"""What kind of file an image is."""
+
+
+class DryRunPicture(TypedDict):
+    """What the image file is; absent for what is no single image."""
+
+    type: ImageType
+    """What kind of file an image is."""
+
+    width: int
+    """In pixels, as the file has them: not turned yet."""
+
+    height: int
+    """In pixels, as the file has them: not turned yet."""
+
+
+class DryRunPart(TypedDict):
+    """A part of an item of several texts and images."""
+
+    modality: Literal["text", "image"]
+    """What the part is."""
+
+    truncation: NotRequired[TruncationReceipt]
+    """How much of the text is read; absent for what is no single text."""
+
+    picture: NotRequired[DryRunPicture]
+    """What the image file is; absent for what is no single image."""
+
+
+class ErrorMember(TypedDict):
+    """Why the item would be refused; only with `on_error: partial`."""
+
+    message: str
+    """What was wrong, and what to do."""
+
+    type: str
+    """OpenAI's kind of error, such as `invalid_request_error` or `server_error`."""
+
+    param: str | None
+    """Path of the offending field, null where no field is to blame."""
+
+    code: ErrorCode
+    """What went wrong, from a closed list; the status follows from it."""
+
+
+class DryRunItem(TypedDict):
+    """An item that would be embedded; ready vectors are none."""
+
+    param: str
+    """Where the item stands in the request, such as `input.0` or `b.3`."""
+
+    modality: NotRequired[Modality]
+    """What the item is; absent where it would be refused."""
+
+    truncation: NotRequired[TruncationReceipt]
+    """How much of the text is read; absent for what is no single text."""
+
+    picture: NotRequired[DryRunPicture]
+    """What the image file is; absent for what is no single image."""
+
+    parts: NotRequired[list[DryRunPart]]
+    """The parts of an item that has several, in their order."""
+
+    error: NotRequired[ErrorMember]
+    """Why the item would be refused; only with `on_error: partial`."""
+
+
+class DryRunResponsePrice(TypedDict):
+    """An estimate; absent where the operator has set no prices."""
+
+    amount: float
+    """What that usage costs."""
+
+    currency: str
+    """In this currency, by its three letters of ISO 4217."""
+
+
+class DryRunResponse(TypedDict):
+    """Answer of POST /embed and POST /similarity with `dry_run=1`."""
+
+    object: Literal["dry_run"]
+    """Name of this form."""
+
+    model: str
+    """Id of the model that would answer."""
+
+    space_id: str
+    """The space of the vectors."""
+
+    dimensions: int
+    """Length of the vectors."""
+
+    items: list[DryRunItem]
+    """The items in their order; of both sides, those of `a` first."""
+
+    usage: Usage
+    """What the request would be charged for."""
+
+    pixels: int
+    """Pixels of all images, as they were sent."""
+
+    price: NotRequired[DryRunResponsePrice]
+    """An estimate; absent where the operator has set no prices."""
+
+
 EmbeddingType = Literal["float", "base64", "int8", "uint8", "binary", "ubinary"]
 """How a vector is written. `float`: JSON numbers, in the fewest digits that are read back as the same
 float32. `base64`: little-endian float32. `int8`: round(x * scale), clamped to -128..127; the scale is
@@ -560,10 +666,6 @@ EmbeddingByType = TypedDict(
     },
 )
 """One vector, written in each of the types that were asked for."""
-
-
-ImageType = Literal["jpeg", "png", "webp", "gif", "avif"]
-"""What kind of file an image is."""
 
 
 class ImageReceipt(TypedDict):
@@ -758,22 +860,6 @@ class EncoderHealth(TypedDict):
 
     pending: EncoderHealthPending
     """What is under way."""
-
-
-class ErrorMember(TypedDict):
-    """The same problem in OpenAI's form."""
-
-    message: str
-    """What was wrong, and what to do."""
-
-    type: str
-    """OpenAI's kind of error, such as `invalid_request_error` or `server_error`."""
-
-    param: str | None
-    """Path of the offending field, null where no field is to blame."""
-
-    code: ErrorCode
-    """What went wrong, from a closed list; the status follows from it."""
 
 
 class ErrorBody(TypedDict):

@@ -62,7 +62,7 @@ type Components = Map<string, Component>;
 
 function describeOperation(id: string, operation: Operation, components: Components): object {
   const { method, path, aliases = [], summary, description, request, form, examples, answer, response } = operation;
-  const { answerType = 'application/json', door, scope } = operation;
+  const { answerType = 'application/json', door, scope, hasTag = false } = operation;
   const statuses = new Set([
     ...(method === 'POST' ? POST_ERRORS : GET_ERRORS),
     ...(path.includes('{') ? NAME_ERRORS : []),
@@ -82,13 +82,7 @@ function describeOperation(id: string, operation: Operation, components: Compone
       : {}),
     ...(form ? { 'multipart/form-data': { schema: form } } : {}),
   };
-  const parameters = [...path.matchAll(/\{(\w+)\}/g)].map(([, name]) => ({
-    name,
-    in: 'path',
-    required: true,
-    description: `The ${name} itself.`,
-    schema: { type: 'string' },
-  }));
+  const parameters = parametersOf(operation);
   return {
     operationId: id,
     tags: [TAGS[door].name],
@@ -100,11 +94,44 @@ function describeOperation(id: string, operation: Operation, components: Compone
     responses: {
       '200': {
         description: answer,
+        ...(hasTag ? { headers: { ETag } } : {}),
         content: { [answerType]: { schema: place({ schema: response, isRequest: false }, components) } },
       },
+      ...(hasTag ? { '304': NOT_MODIFIED } : {}),
       ...errorResponses([...statuses].sort(), errorSchema(operation, components)),
     },
   };
+}
+
+const ETag = {
+  description: 'Names the answer: the request, its options and the model. Absent where an item has an error.',
+  schema: { type: 'string' },
+};
+const NOT_MODIFIED = {
+  description: 'The answer is the one that `If-None-Match` names. There is no body; nothing was computed or charged.',
+  headers: { ETag },
+};
+
+function parametersOf({ path, query = {}, hasTag }: Operation): object[] {
+  const named = [...path.matchAll(/\{(\w+)\}/g)].map(([, name]) => ({
+    name,
+    in: 'path',
+    required: true,
+    description: `The ${name} itself.`,
+    schema: { type: 'string' },
+  }));
+  const optional = Object.entries(query).map(([name, schema]) => {
+    const { description, ...written } = componentOf({ schema, isRequest: false }) as { description?: string };
+    return { name, in: 'query', required: false, description, schema: written };
+  });
+  const condition = {
+    name: 'If-None-Match',
+    in: 'header',
+    required: false,
+    description: 'The `ETag` of an earlier answer, several of them, or `*`.',
+    schema: { type: 'string' },
+  };
+  return [...named, ...optional, ...(hasTag ? [condition] : [])];
 }
 
 /** A schema with a title is a component of that name, any other one is written where it is used. */

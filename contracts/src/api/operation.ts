@@ -26,6 +26,10 @@ export interface Operation {
   scope: Scope | null;
   summary: string;
   description?: string;
+  /** Parameters of the address by name, none of which has to be sent. */
+  query?: Record<string, z.ZodType>;
+  /** Whether an answer has an `ETag`, and who has it is told that nothing has changed. */
+  hasTag?: boolean;
   /** The JSON body of a POST. */
   request?: z.ZodType;
   /** JSON Schema of a form that is taken instead. */

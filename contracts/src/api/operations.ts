@@ -19,6 +19,7 @@ import { LiveReport, ModelList, ReadyReport } from './models.ts';
 import type { Operation } from './operation.ts';
 import { SimilarityRequest, SimilarityResponse } from './similarity.ts';
 import { ClassifyRequest, ClassifyResponse } from './tasks/classify.ts';
+import { DRY_RUN, DryRunResponse } from './tasks/dry-run.ts';
 import { TokenizeRequest, TokenizeResponse } from './tasks/tokenize.ts';
 
 /** What a field of the JSON body means; the form has fields of the same names. */
@@ -60,6 +61,8 @@ const OWN_OPERATIONS = {
     scope: 'embed',
     summary: 'Embed texts and images',
     description: 'With `inputs` instead of `input`, the body and the answer are those of Text Embeddings Inference.',
+    query: DRY_RUN,
+    hasTag: true,
     request: z.union([EmbedRequest, TeiEmbedRequest]),
     form: EMBED_FORM,
     examples: {
@@ -70,7 +73,7 @@ const OWN_OPERATIONS = {
       tei: { value: { inputs: ['a dog', 'a cat'], truncate: true } },
     },
     answer: 'Embeddings in the order of the input.',
-    response: z.union([EmbedResponse, PartialEmbedResponse, TeiEmbedResponse]),
+    response: z.union([EmbedResponse, PartialEmbedResponse, DryRunResponse, TeiEmbedResponse]),
   },
   similarity: {
     method: 'POST',
@@ -81,6 +84,8 @@ const OWN_OPERATIONS = {
     summary: 'Score two sides against each other',
     description:
       'With `inputs` instead of `a` and `b`, the body and the answer are those of Text Embeddings Inference.',
+    query: DRY_RUN,
+    hasTag: true,
     request: z.union([SimilarityRequest, TeiSimilarityRequest]),
     examples: {
       matrix: { value: { a: ['a dog', 'a boat'], b: ['ein Hund', 'un bateau'] } },
@@ -88,7 +93,7 @@ const OWN_OPERATIONS = {
       tei: { value: { inputs: { source_sentence: 'a dog', sentences: ['ein Hund', 'a boat'] } } },
     },
     answer: 'Cosines and calibrated scores.',
-    response: z.union([SimilarityResponse, TeiSimilarityResponse]),
+    response: z.union([SimilarityResponse, DryRunResponse, TeiSimilarityResponse]),
   },
   classify: {
     method: 'POST',

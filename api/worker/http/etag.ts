@@ -1,0 +1,63 @@
+// The entity tag of an answer: a digest of all that it follows from, so that it is known before anything is computed.
+// https://www.rfc-editor.org/rfc/rfc9110#name-etag
+import type { ModelManifest } from '../../../contracts/src/model/manifest.ts';
+
+/** Whatever an answer follows from. */
+export interface Origin {
+  operation: string;
+  /** The id that answers: of a model's two tiers, one. */
+  model: string;
+  manifest: ModelManifest;
+  /** Of this service. */
+  version: string;
+  /** What was asked, images as bytes. */
+  asked: object;
+}
+
+/** Two requests that mean the same have the same tag: neither the order of keys nor absent ones written as null count. */
+export async function etagOf({ operation, model, manifest, version, asked }: Origin): Promise<string> {
+  const images: Uint8Array[] = [];
+  const request = canonical(asked, images);
+  const digests: string[] = [];
+  for (const image of images) digests.push(await digestOf(image));
+  const parts = [operation, version, model, await identityOf(manifest), request, ...digests];
+  const text = new TextEncoder().encode(JSON.stringify(parts));
+  return `"${await digestOf(text)}"`;
+}
+
+/** Whether `If-None-Match` names the tag. It compares weakly: what a proxy compressed is still what was answered. */
+export function isNamed(etag: string, condition: string): boolean {
+  return isAny(condition) || condition.split(',').some((tag) => tag.trim().replace(/^W\//, '') === etag);
+}
+
+/** `*` names whatever there is. */
+export function isAny(condition: string): boolean {
+  return condition.trim() === '*';
+}
+
+/** JSON with sorted keys and without nulls; an image is its place in `images`. */
+function canonical(asked: object, images: Uint8Array[]): string {
+  return JSON.stringify(asked, (_, value: unknown) => {
+    if (typeof value !== 'object' || value === null) return value ?? undefined;
+    if (value instanceof Uint8Array) return `bytes ${images.push(value)}`;
+    if (Array.isArray(value)) return typeof value[0] === 'number' ? value.join() : value;
+    return Object.fromEntries(Object.entries(value).sort(([a], [b]) => (a < b ? -1 : 1)));
+  });
+}
+
+/** Values, not promises: requests share them. */
+const identities = new WeakMap<ModelManifest, string>();
+
+/** The manifest has the digests of all files, the calibration and the space. */
+async function identityOf(manifest: ModelManifest): Promise<string> {
+  const known = identities.get(manifest);
+  if (known !== undefined) return known;
+  const identity = await digestOf(new TextEncoder().encode(JSON.stringify(manifest)));
+  identities.set(manifest, identity);
+  return identity;
+}
+
+async function digestOf(bytes: Uint8Array): Promise<string> {
+  const digest = new Uint8Array(await crypto.subtle.digest('SHA-256', bytes as Uint8Array<ArrayBuffer>));
+  return Array.from(digest, (byte) => byte.toString(16).padStart(2, '0')).join('');
+}
