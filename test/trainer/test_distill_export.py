@@ -133,6 +133,15 @@ def test_a_manifest_holds_and_its_golden_vectors_are_what_pytorch_computes(expor
     assert manifest["matryoshka_dims"] == [32, 16] and manifest["embed_dim"] == EMBED_DIM
     # Of 16 numbers at unit length the largest is at least 1/4, and the scale brings it to 127 or beyond.
     assert 127 <= manifest["quantisation"]["int8_scale"] <= 4 * 127
+    scores = manifest["score_distributions"]
+    for kind in ("text_image", "text_text", "image_image"):
+        for quantiles in ("random", "matching"):
+            assert len(scores[kind][quantiles]) == len(scores["levels"])
+            assert sorted(scores[kind][quantiles]) == scores[kind][quantiles]
+        assert len(scores[kind]["cosines"]) == len(scores[kind]["log_ratios"])
+        assert sorted(scores[kind]["log_ratios"]) == scores[kind]["log_ratios"]
+    # An image is likelier to be its own mirrored crop the nearer the two are.
+    assert scores["image_image"]["log_ratios"][-1] > 0 > scores["image_image"]["log_ratios"][0]
 
 
 def test_every_artefact_of_the_manifest_lies_in_the_folder_with_its_digest(exported):
