@@ -17,6 +17,8 @@ export interface Dependencies {
   observers: Observer[];
   /** Counters of this isolate as text. */
   metrics(now: Now): string;
+  /** A name of the isolate, by which answers and counters can be told from those of others. */
+  isolate: string;
   provider: ModelProvider;
   images: ImageEncoder;
   /** Absent: everything is computed. */

@@ -67,9 +67,11 @@ function assemble(env: Env) {
     : provideModel(bundledModel, engine, limits);
   const files = assets && ((request: Request) => assets.fetch(request));
   const origins = readOrigins(env.CORS_ORIGINS);
-  const metrics = createMetrics(crypto.randomUUID().slice(0, 8));
+  const isolate = crypto.randomUUID().slice(0, 8);
+  const metrics = createMetrics(isolate);
   const observers = [metrics.observe, logRequest, ...(points ? [pointsTo(points)] : [])];
   return createApp({
+    isolate,
     provider,
     images,
     cache: cacheOf(env),

@@ -4,29 +4,52 @@ import type { Engines } from '../core/embed.ts';
 import type { VectorCache } from '../core/encode/cache.ts';
 import type { Model } from '../core/model.ts';
 import type { Call, RequestRecord } from './dependencies.ts';
+import { createTiming, type Timing } from './http/timing.ts';
 import { traceHeaders } from './http/trace.ts';
 
 /** `work` may answer with a `model` id and `usage`, which go into the request's record. */
 export async function withModel<T extends object>(
-  { request, deps: { provider, images, admission, cache }, record }: Call,
+  { request, deps: { provider, images, admission, cache, isolate }, record }: Call,
   work: (model: Model, engines: Engines) => Promise<T>,
 ): Promise<T> {
   const { signal } = request;
   const trace = { ...traceHeaders(record.trace), 'x-request-id': record.requestId };
+  const timing = createTiming();
   const engines: Engines = {
-    images: (files, space, options) => images(files, space, { onError: 'fail', ...options, trace }),
-    admit: admission(signal),
-    cache: cache && mayStore(request) ? noting(cache, record) : undefined,
+    images: (files, space, options) =>
+      timing.waitFor('encoder', () => images(files, space, { onError: 'fail', ...options, trace })),
+    admit: admission(signal, (ms) => timing.waited('queue', ms)),
+    cache: cache && mayStore(request) ? noting(cache, { record, timing }) : undefined,
   };
-  const output: T & { model?: string; usage?: Usage; pixels?: number } = await provider.use(
-    (model) => work(model, engines),
-    { signal },
-  );
-  if (output.model) record.model = output.model;
+  let version = '';
+  let output: T & { model?: string; usage?: Usage; pixels?: number };
+  try {
+    output = await provider.use(
+      (model) => {
+        version = model.manifest.version;
+        return work(model, engines);
+      },
+      { signal },
+    );
+  } finally {
+    const waits = timing.header();
+    if (waits !== undefined) record.headers['Server-Timing'] = waits;
+  }
+  if (output.model) {
+    record.model = output.model;
+    const parts = [placeOf(record, timing), `isolate="${isolate}"`, `model="${output.model}"`, `version="${version}"`];
+    record.headers['X-Served-By'] = parts.join('; ');
+  }
   record.tokens += output.usage?.prompt_tokens ?? 0;
   record.images += output.usage?.images ?? 0;
   if (output.pixels) record.pixels = (record.pixels ?? 0) + output.pixels;
   return output;
+}
+
+/** Where the vectors of the answer come from, the farthest of them. */
+function placeOf({ cache }: RequestRecord, timing: Timing): 'edge' | 'encoder' | 'cache' {
+  if (timing.has('encoder')) return 'encoder';
+  return cache === 'hit' || cache === 'not_modified' ? 'cache' : 'edge';
 }
 
 /** `Cache-Control: no-cache` and `no-store`: the request is computed and leaves nothing. */
@@ -35,11 +58,11 @@ function mayStore({ headers }: Request): boolean {
 }
 
 /** The same cache; what it knew is noted and told in the answer. */
-function noting(cache: VectorCache, record: RequestRecord): VectorCache {
+function noting(cache: VectorCache, { record, timing }: { record: RequestRecord; timing: Timing }): VectorCache {
   let [known, unknown] = [0, 0];
   return {
     async through(keys, compute, options) {
-      const cached = await cache.through(keys, compute, options);
+      const cached = await cache.through(keys, compute, { ...options, onWait: timing.waited });
       known += cached.stored.size;
       unknown += cached.outcomes.size - cached.stored.size;
       const partial = known > 0 ? 'partial' : 'miss';

@@ -24,6 +24,8 @@ export interface Cached {
 /** `forMs`: how long the computation may take at most; another request that wants the same waits for it until then. */
 export interface CacheOptions {
   forMs: number;
+  /** Told of waits for a cache elsewhere, and for another request that computes the same. */
+  onWait?: (leg: 'cache' | 'shared', ms: number) => void;
 }
 /** It may forget, and where it fails it computes. Unit vectors are stored, and nothing else is. */
 export interface VectorCache {

@@ -56,10 +56,10 @@ export function createLimits({ counterOf, flood, background }: LimitsOptions): L
       const { tokens, images } = standing;
       if (isCostly && remaining(tokens) === 0) throw spent(prefix, 'tokens', tokens);
       return {
-        meter: (encode) => async (files, space) => {
+        meter: (encode) => async (files, space, options) => {
           if (files.length > remaining(images))
             throw spent(prefix, `images (this request has ${files.length})`, images);
-          const results = await encode(files, space);
+          const results = await encode(files, space, options);
           images.used += files.length;
           return results;
         },

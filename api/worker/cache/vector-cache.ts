@@ -28,9 +28,11 @@ export function createVectorCache({ memory, edge }: VectorCacheOptions): VectorC
       const stored = memory.get(key);
       return stored ? [[key, stored]] : [];
     });
-  const fromEdge = async (keys: string[]): Promise<[string, Stored][]> => {
+  const fromEdge = async (keys: string[], { onWait }: CacheOptions): Promise<[string, Stored][]> => {
     if (!edge || keys.length === 0) return [];
+    const started = Date.now();
     const found = await edge.get(keys);
+    onWait?.('cache', Date.now() - started);
     for (const [key, stored] of found) memory.put(key, stored);
     return found;
   };
@@ -71,13 +73,17 @@ export function createVectorCache({ memory, edge }: VectorCacheOptions): VectorC
         }
       };
       take(fromMemory(missing()));
-      take(await fromEdge(missing()));
+      take(await fromEdge(missing(), options));
       while (missing().length > 0) {
         const free = missing().filter((key) => !isClaimed(key));
         // Its own work first: two requests that wait for each other have both computed what they claimed.
         if (free.length > 0) {
           for (const [key, outcome] of await computeClaimed(free, compute, options)) outcomes.set(key, outcome);
-        } else await sleep(POLL_MS);
+        } else {
+          const started = Date.now();
+          await sleep(POLL_MS);
+          options.onWait?.('shared', Date.now() - started);
+        }
         take(fromMemory(missing()));
       }
       return { outcomes, stored };

@@ -26,8 +26,11 @@ export interface FairQueue {
 }
 
 export interface Member {
-  /** Resolves when this request may compute its next block, which is that much work. */
-  next(work: number): Promise<void>;
+  /**
+   * Resolves when this request may compute its next block, which is that much work: with the milliseconds for which others
+   * went first, by clock readings that leave out what this request computed itself.
+   */
+  next(work: number): Promise<number>;
   leave(): void;
 }
 
@@ -38,6 +41,8 @@ interface Entry {
   isWaiting: boolean;
   /** When it was last seen alive. */
   seen: number;
+  /** The first true reading of the clock, by whoever, since it has been waiting. */
+  waitsSince: number | undefined;
 }
 
 /** Others that may be coming in are let in after so much work at the latest. */
@@ -103,7 +108,13 @@ export function createFairQueue({ waitMs, patience }: FairQueueOptions): FairQue
     },
 
     enter(work, signal) {
-      const mine: Entry = { left: work, charged: fairCharge, isWaiting: false, seen: Date.now() };
+      const mine: Entry = {
+        left: work,
+        charged: fairCharge,
+        isWaiting: false,
+        seen: Date.now(),
+        waitsSince: undefined,
+      };
       if (entries.size > 0) othersSeen = done;
       entries.add(mine);
       const leave = () => void entries.delete(mine);
@@ -129,6 +140,7 @@ export function createFairQueue({ waitMs, patience }: FairQueueOptions): FairQue
         mine.seen = Date.now();
         if (done > mark.done) learnPace(mine.seen - mark.at, done - mark.done);
         mark = { at: mine.seen, done };
+        for (const entry of entries) if (entry.isWaiting) entry.waitsSince ??= mine.seen;
       }
 
       /** A timer's look at who goes next; whoever was next and has not looked for long was dropped. */
@@ -148,15 +160,20 @@ export function createFairQueue({ waitMs, patience }: FairQueueOptions): FairQue
           signal.throwIfAborted();
           if (entries.size > 1) othersSeen = done;
           const breath = done - othersSeen < SHARED_FOR ? SHORT_BREATH : BREATH;
-          if (sinceBreath + block <= breath) return grant(block);
+          if (sinceBreath + block <= breath) {
+            grant(block);
+            return 0;
+          }
           entries.add(mine);
           mine.isWaiting = true;
+          mine.waitsSince = undefined;
           sinceBreath = 0;
           do {
             await sleep(0);
             look();
           } while (!isMyTurn());
           grant(block);
+          return mine.seen - (mine.waitsSince ?? mine.seen);
         },
       };
     },

@@ -12,8 +12,8 @@ const REQUEST_MS = 1;
 const SHORTEST_MS = 6;
 
 export interface Admission {
-  /** For the request of that signal. */
-  (signal: AbortSignal): Admit;
+  /** For the request of that signal; `onWait` is told for how long others went first. */
+  (signal: AbortSignal, onWait?: (ms: number) => void): Admit;
   /** Refuses where even the shortest request would be, before anything is read: a refusal must cost less than an answer. */
   checkRoom(): void;
 }
@@ -24,13 +24,18 @@ export function createAdmission({ waitMs = 200, patience = 2 }: Partial<FairQueu
     const wait = queue.wait(work);
     if (wait > 0) throw overloaded(wait);
   }
-  const admission = (signal: AbortSignal): Admit =>
+  const admission = (signal: AbortSignal, onWait?: (ms: number) => void): Admit =>
     async function admit({ kind, size }, work) {
       const total = REQUEST_MS + size * UNIT_MS[kind];
       check(total);
       const member = queue.enter(total, signal);
       try {
-        return await work({ next: (units) => member.next(units * UNIT_MS[kind]) });
+        return await work({
+          async next(units) {
+            const ms = await member.next(units * UNIT_MS[kind]);
+            if (ms > 0) onWait?.(ms);
+          },
+        });
       } finally {
         member.leave();
       }

@@ -8,6 +8,7 @@ const EXPOSED = [
   'etag',
   'x-cache',
   'server-timing',
+  'x-served-by',
   'www-authenticate',
   ...['requests', 'tokens'].flatMap((what) =>
     ['limit', 'remaining', 'reset'].map((part) => `x-ratelimit-${part}-${what}`),

@@ -100,6 +100,7 @@ export function appOf(source: ModelSource, parts: Partial<Dependencies> = {}) {
   // As `npm start` has it: whoever asks for localhost needs no key.
   const access = createAccess({ policy: { who: 'loopback' } });
   const app = createApp({
+    isolate: 'isolate-1',
     provider,
     images,
     admission: createAdmission(),

@@ -191,3 +191,24 @@ describe('a request that would wait too long', () => {
     expect(queue.wait(10)).toBeGreaterThan(0);
   });
 });
+
+test('what a request waited is the time of others, and nothing of its own', async () => {
+  const queue = createFairQueue(PATIENT);
+  async function waits(blocks: number[]): Promise<number[]> {
+    const member = queue.enter(100, alive());
+    const waited: number[] = [];
+    for (const block of blocks) {
+      waited.push(await member.next(block));
+      // The clock of the platform stands still meanwhile, and is right again at the next timer.
+      vi.setSystemTime(Date.now() + block);
+    }
+    member.leave();
+    return waited;
+  }
+  const alone = waits([20, 20, 20]);
+  await soon(10);
+  expect(await alone).toEqual([0, 0, 0]);
+  const [first, second] = [waits([30]), waits([40])];
+  await soon(10);
+  expect([await first, await second]).toEqual([[0], [30]]);
+});

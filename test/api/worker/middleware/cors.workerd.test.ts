@@ -42,7 +42,14 @@ describe('with a list', () => {
       expect([response.status, response.headers.get('access-control-allow-origin')]).toEqual([status, OURS]);
       expect(listIn(response, 'vary')).toContain('Origin');
       expect(listIn(response, 'access-control-expose-headers')).toEqual(
-        expect.arrayContaining(['x-request-id', 'retry-after', 'etag', 'x-ratelimit-remaining-tokens']),
+        expect.arrayContaining([
+          'x-request-id',
+          'retry-after',
+          'etag',
+          'server-timing',
+          'x-served-by',
+          'x-ratelimit-remaining-tokens',
+        ]),
       );
     }
   });

@@ -3,6 +3,9 @@ import fc from 'fast-check';
 import { beforeEach, describe, expect, it, test } from 'vitest';
 import type { ImageEncoder } from '../../../../api/core/embed.ts';
 import { CoreError } from '../../../../api/core/errors.ts';
+import { createEdgeStore, type PlatformCache } from '../../../../api/worker/cache/edge.ts';
+import { createMemoryStore } from '../../../../api/worker/cache/memory.ts';
+import { createVectorCache } from '../../../../api/worker/cache/vector-cache.ts';
 import type { FinishedRequest } from '../../../../api/worker/dependencies.ts';
 import { type Admission, createAdmission } from '../../../../api/worker/middleware/admission.ts';
 import { ErrorBody } from '../../../../contracts/src/api/error.ts';
@@ -317,5 +320,74 @@ describe('asking first', () => {
     const response = await post({ inputs: 'a dog', model: STATIC }, { path: '/embed?dry_run=1' });
     expect(await codeOf(response)).toBe('invalid_request');
     expect(computed()).toEqual([0, 0]);
+  });
+});
+
+describe('where it ran and what it waited for', () => {
+  const told = async (body: object, { to = app, ...sent }: Sent = {}) => {
+    const { headers } = await post(body, { ...sent, to });
+    return [headers.get('x-served-by')?.split('; ') ?? [], headers.get('server-timing')] as const;
+  };
+  const text = { model: STATIC, input: 'a dog' };
+  const place = (name: string) => [name, 'isolate="isolate-1"', `model="${STATIC}"`, 'version="1"'];
+
+  it('says of an answer who made it, and nothing of waiting where there was none', async () => {
+    expect(await told(text)).toEqual([place('edge'), null]);
+    expect(await told(text, { headers: { 'if-none-match': '*' } })).toEqual([place('cache'), null]);
+    expect(await told(text, { path: '/embed?dry_run=1' })).toEqual([place('edge'), null]);
+    expect(await told({ ...text, input: ' ' })).toEqual([[], null]);
+  });
+
+  it('measures the image encoder and the queue, also where it is refused in the end', async () => {
+    const slow: ImageEncoder = async (...call) => {
+      await new Promise((resolve) => setTimeout(resolve, 30));
+      return images(...call);
+    };
+    const waiting: Admission = Object.assign(
+      (...[, onWait]: Parameters<Admission>): ReturnType<Admission> =>
+        (_, run) => {
+          onWait?.(12);
+          onWait?.(5);
+          return run();
+        },
+      { checkRoom() {} },
+    );
+    const { app: to } = appOf(source, { ...parts, images: slow, admission: waiting });
+    const [by, timing] = await told(EMBED, { to });
+    expect(by).toEqual(place('encoder'));
+    const durations = Object.fromEntries(
+      (timing ?? '').split(', ').map((leg) => [leg.split(';dur=')[0], Number(leg.split(';dur=')[1])]),
+    );
+    expect(durations).toEqual({ queue: 17, encoder: expect.any(Number) });
+    // Timers of this runtime may fire a millisecond early by the clock.
+    expect(durations.encoder).toBeGreaterThanOrEqual(29);
+    isDown = true;
+    expect((await told(EMBED, { to }))[1]).toMatch(/encoder;dur=\d+/);
+  });
+
+  it('measures look-ups in the cache of the data centre, and says what came from there', async () => {
+    const kept = new Map<string, { body: ArrayBuffer; headers: Headers }>();
+    const cache: PlatformCache = {
+      async match(address) {
+        await new Promise((resolve) => setTimeout(resolve, 20));
+        const entry = kept.get(address);
+        return entry && new Response(entry.body, { headers: entry.headers });
+      },
+      async put(address, response) {
+        kept.set(address, { body: await response.arrayBuffer(), headers: response.headers });
+      },
+    };
+    const writes: Promise<unknown>[] = [];
+    const isolate = () => {
+      const edge = createEdgeStore({ cache, background: (work) => void writes.push(work) });
+      return appOf(source, { ...parts, cache: createVectorCache({ memory: createMemoryStore(1 << 20), edge }) }).app;
+    };
+    expect(await told(text, { to: isolate() })).toEqual([place('edge'), expect.stringMatching(/^cache;dur=\d+$/)]);
+    await Promise.all(writes);
+    const other = isolate();
+    const [by, timing] = await told(text, { to: other });
+    expect(by).toEqual(place('cache'));
+    expect(Number(/^cache;dur=(\d+)$/.exec(timing ?? '')?.[1])).toBeGreaterThanOrEqual(19);
+    expect(await told(text, { to: other })).toEqual([place('cache'), null]);
   });
 });
