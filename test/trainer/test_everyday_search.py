@@ -13,8 +13,9 @@ import numpy as np
 import pytest
 
 from support import ROOT
-from towers.onnx_export import ServedText, session
+from towers.onnx_export import session
 from towers.preprocess import preprocess
+from towers.served_text import ServedText
 from towers.wordpiece import WordPiece
 
 SEARCHES = [
