@@ -13,6 +13,7 @@ import { UserError } from '../../contracts/src/user-error.ts';
 import { measureAccess } from './access.ts';
 import { measureEncoder } from './encoder.ts';
 import { childrenNamed } from './process.ts';
+import { measureRequests } from './requests.ts';
 import { measureStartup } from './startup.ts';
 import { measureStatic, measureTexts, type Server, textOf } from './texts.ts';
 
@@ -40,6 +41,7 @@ async function measure(runs: number) {
   const manifest = ModelManifest.parse(JSON.parse(readFileSync(join(EMBEDDED_MODEL, 'manifest.json'), 'utf8')));
   const startup = await measureStartup(5);
   const edge = await measureEdge(manifest, runs);
+  const requests = await measureRequests(runs);
   const sizes = (await bundleWorker({ minify: true })).map(({ path, contents }) => ({
     path,
     bytes: Buffer.byteLength(contents),
@@ -59,6 +61,7 @@ async function measure(runs: number) {
     runs,
     startup,
     ...edge,
+    requests,
     bundle: {
       bytes: sum(sizes.map(({ bytes }) => bytes)),
       gzip_bytes: sum(sizes.map(({ gzip_bytes }) => gzip_bytes)),
@@ -142,7 +145,8 @@ interface Row {
 }
 
 function rowsOf(result: Result): Row[] {
-  const { texts, wasm_mib, static_tier, access, noop_ms, first_request_ms, startup, images } = result;
+  const { texts, wasm_mib, static_tier, access, noop_ms, first_request_ms, startup, images, requests } = result;
+  const { empty_us, hit_us, not_modified_us, student_us, static_us, logging_us } = requests;
   return [
     ...texts.map(({ rows: count, tokens, ...figures }) => ({
       what: `text ${count} x ${tokens} tokens, CPU beside Node`,
@@ -157,6 +161,33 @@ function rowsOf(result: Result): Row[] {
       value: access.with_cpu_us - access.without_cpu_us,
       unit: 'us',
       note: `${access.with_cpu_us.toFixed(0)} us instead of ${access.without_cpu_us.toFixed(0)}; ${access.with_ms.toFixed(2)} ms instead of ${access.without_ms.toFixed(2)}`,
+    },
+    {
+      what: 'auth, limits and logging per request, CPU',
+      value: access.with_cpu_us - access.without_cpu_us + logging_us,
+      unit: 'us',
+      note: `of which the log line and the counters ${logging_us.toFixed(0)} us`,
+    },
+    {
+      what: 'cache hit against miss, CPU',
+      value: hit_us / student_us,
+      unit: 'x',
+      target: 1,
+      note: `requests of 8 tokens: ${hit_us.toFixed(0)} us instead of ${student_us.toFixed(0)}; 304: ${not_modified_us.toFixed(0)}, empty: ${empty_us.toFixed(0)}`,
+    },
+    {
+      what: 'request of 8 tokens, student, CPU',
+      value: student_us / 1000,
+      unit: 'ms',
+      target: 30_000,
+      note: 'the paid plan as wrangler.toml has it; the local server included',
+    },
+    {
+      what: 'request of 8 tokens, static tier, CPU',
+      value: static_us / 1000,
+      unit: 'ms',
+      target: 10,
+      note: 'the free plan; the local server included',
     },
     { what: 'first request', value: first_request_ms, unit: 'ms', note: 'opens the model' },
     { what: 'WASM memory after load', value: wasm_mib.after_load, unit: 'MiB', target: 60 },

@@ -1,13 +1,17 @@
-// The Worker as `npm run bench` runs it: the application itself, and three routes that only this entry has.
+// The Worker as `npm run bench` runs it: the application itself, and four routes that only this entry has.
 
 import { sha256 } from '../../api/registry/digest.ts';
 import { wasmMemoryBytes } from '../../api/text/onnx/session.ts';
 import { createKeyCache } from '../../api/worker/access/key-cache.ts';
 import { bundledModel } from '../../api/worker/bundled-model.ts';
+import type { FinishedRequest } from '../../api/worker/dependencies.ts';
 import type { Env } from '../../api/worker/env.ts';
+import { startTrace } from '../../api/worker/http/trace.ts';
 import worker from '../../api/worker/index.ts';
 import { createAccess } from '../../api/worker/middleware/access.ts';
 import { provideModel } from '../../api/worker/model-provider.ts';
+import { logRequest } from '../../api/worker/observe/finished.ts';
+import { createMetrics } from '../../api/worker/observe/metrics.ts';
 import type { ApiKey } from '../../contracts/src/api/api-key.ts';
 
 export { KeyUsage } from '../../api/worker/index.ts';
@@ -28,6 +32,7 @@ export default {
     if (pathname === '/bench/access') {
       return Response.json({ granted: await checkKey(Number(searchParams.get('times'))) });
     }
+    if (pathname === '/bench/logging') return Response.json({ logged: log(Number(searchParams.get('times'))) });
     return worker.fetch(request, env, context);
   },
 } satisfies ExportedHandler<Env>;
@@ -44,6 +49,31 @@ function embedStatically(text: string, times: number): Promise<number> {
     }
     return checksum;
   });
+}
+
+const metrics = createMetrics('bench');
+
+/** Tells of a finished request, `times` times. */
+function log(times: number): number {
+  for (let i = 0; i < times; i++) {
+    const finished: FinishedRequest = {
+      requestId: crypto.randomUUID(),
+      operation: 'embed',
+      door: 'own',
+      method: 'POST',
+      status: 200,
+      ms: i % 100,
+      model: 'bench',
+      tokens: 8,
+      images: 0,
+      cache: 'miss',
+      headers: {},
+      trace: startTrace(new Headers()),
+    };
+    metrics.observe(finished);
+    logRequest(finished);
+  }
+  return times;
 }
 
 const SECRET = `ec_${'0'.repeat(40)}`;
