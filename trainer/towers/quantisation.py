@@ -10,6 +10,7 @@ import json
 import tarfile
 from collections.abc import Sequence
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 from PIL import Image, ImageOps
@@ -67,7 +68,7 @@ def dev_vectors(folder: Path, manifest: ModelManifest, photos: Path) -> dict[str
                 captions += json.loads(file.read())["captions"]
             else:
                 image = ImageOps.exif_transpose(Image.open(io.BytesIO(file.read()))).convert("RGB")
-                images.append(tower.run(["embedding"], {"pixels": preprocess(image, recipe)[None]})[0][0])
+                images.append(np.asarray(tower.run(["embedding"], {"pixels": preprocess(image, recipe)[None]})[0])[0])
     wordpiece, text = WordPiece.read(folder / "vocabulary.txt"), manifest["text"]
     table = manifest["static"]["table"]
     static_VE = read_table(folder / table["file"]["path"], table["rows"], table["width"])
@@ -85,7 +86,7 @@ def main() -> None:
     parser.add_argument("photos", type=Path, help="a .tar of photos and captions: KEY.jpg and KEY.json")
     parser.add_argument("--write", action="store_true", help="put the scale into the manifest")
     asked = parser.parse_args()
-    manifest: ModelManifest = load("ModelManifest", (asked.model / FILE_MANIFEST).read_text(encoding="utf-8"))
+    manifest = cast(ModelManifest, load("ModelManifest", (asked.model / FILE_MANIFEST).read_text(encoding="utf-8")))
     vectors = dev_vectors(asked.model, manifest, asked.photos)
     lengths = manifest["matryoshka_dims"]
     scale = int8_scale(list(vectors.values()), lengths)

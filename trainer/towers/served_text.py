@@ -48,8 +48,8 @@ class ServedText:
         for layer in layers:
             keys, values = (np.concatenate([chunk[part] for chunk in chunks], 1) for part in (2, 3))
             chunks = [outputs_of(layer, {"x": y, "q": q, "keys": keys, "values": values}) for y, q, *_ in chunks]
-        total = np.sum([chunk[0] for chunk in chunks], 0, dtype=np.float32)
-        return outputs_of(head, {"pooled": total / np.float32(rows_1TD.shape[1])})[0][0]
+        total = np.asarray(np.sum([chunk[0] for chunk in chunks], 0, dtype=np.float32))
+        return outputs_of(head, {"pooled": np.asarray(total / np.float32(rows_1TD.shape[1]))})[0][0]
 
 
 def outputs_of(graph: onnxruntime.InferenceSession, feed: dict[str, np.ndarray]) -> list[np.ndarray]:
