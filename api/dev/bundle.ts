@@ -21,7 +21,7 @@ const ABSENT = 'absent-file';
 export const RULES = [
   { pattern: /\.(onnx|bin)$/, type: 'Data' as const },
   { pattern: /\.wasm$/, type: 'CompiledWasm' as const },
-  { pattern: /(\.txt|(^|\/)manifest\.json)$/, type: 'Text' as const },
+  { pattern: /(\.txt|(^|\/)(manifest|openapi)\.json)$/, type: 'Text' as const },
 ];
 
 /**

@@ -26,8 +26,10 @@ export interface Dependencies {
   admission: Admission;
   access: Access;
   cors: Cors;
-  /** The document of GET /openapi.json. */
-  openapi: { info: { version: string } };
+  /** The document of GET /openapi.json, as it is sent. */
+  openapi: string;
+  /** Version of this service. */
+  version: string;
   /** What a dry run estimates with; absent: nothing has a price. */
   prices?: Prices | undefined;
   /** Serves the static files; absent where the Worker runs without them. */

@@ -25,6 +25,9 @@ import { provideModel, providePublishedModel } from './model-provider.ts';
 import { logRequest, pointsTo } from './observe/finished.ts';
 import { createMetrics } from './observe/metrics.ts';
 
+/** The first version in the document is its own; to parse all of it takes longer than a request. */
+const [, VERSION = 'unknown'] = /"version": ?"([^"]+)"/.exec(openapi) ?? [];
+
 /** Longer than opening a model takes. */
 const OPENING_MS = 30_000;
 /** Of vectors in memory, some 1,800 of 512 numbers: an isolate has 128 MB, and the model takes most of it. */
@@ -79,6 +82,7 @@ function assemble(env: Env) {
     access: accessOf(env, origins),
     cors: createCors('origins' in origins ? origins.origins : []),
     openapi,
+    version: VERSION,
     prices: pricesIn(env),
     files,
     observers,

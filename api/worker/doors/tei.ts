@@ -135,7 +135,7 @@ async function teiRerank(call: Call): Promise<Reply> {
   return { json: json satisfies TeiRerankResponse };
 }
 
-async function info({ request: { signal }, deps: { provider, openapi } }: Call): Promise<Reply> {
+async function info({ request: { signal }, deps: { provider, version } }: Call): Promise<Reply> {
   const describe = async (model: Model): Promise<TeiInfo> => {
     const { name, version: model_sha, space_id, text } = model.manifest;
     return {
@@ -148,7 +148,7 @@ async function info({ request: { signal }, deps: { provider, openapi } }: Call):
       max_batch_tokens: model.limits.tokens[choices(model)[0]?.tier ?? 'student'],
       max_client_batch_size: model.limits.items,
       auto_truncate: true,
-      version: openapi.info.version,
+      version,
       space_id,
       dimensions: recommendedDimensions(model),
     };

@@ -45,7 +45,7 @@ export async function answer<T extends Output>(call: Call, task: Task<T>): Promi
     const { id } = chooseModel(model, task.asked.model);
     const { manifest } = model;
     const asked = { ...task.asked, model: undefined };
-    const { version } = deps.openapi.info;
+    const { version } = deps;
     const etag = () => etagOf({ operation: task.operation, model: id, manifest, version, asked });
     if (condition !== null) {
       const tag = await etag();

@@ -22,5 +22,5 @@ export const OWN_HANDLERS: Record<OwnOperationId, Handler> = {
   isLive: liveRoute,
   isReady: readyRoute,
   metrics: metricsRoute,
-  describe: async ({ deps: { openapi } }) => ({ json: openapi }),
+  describe: async ({ deps: { openapi } }) => ({ text: openapi, headers: { 'Content-Type': 'application/json' } }),
 };

@@ -156,7 +156,7 @@ describe('asking twice', () => {
     const body = { input: 'a dog', model: STATIC };
     const newer = appOf(await tableModel({ changes: { version: '2' } })).app;
     const finer = appOf(await tableModel({ changes: { quantisation: { int8_scale: 100 } } })).app;
-    const service = appOf(source, { openapi: { info: { version: '2' } } }).app;
+    const service = appOf(source, { version: '2' }).app;
     const tags = await Promise.all([undefined, newer, finer, service].map((to) => tagOf(body, to ? { to } : {})));
     expect(new Set(tags).size).toBe(4);
   });
