@@ -51,6 +51,8 @@ export type ImageEncoder = (
 
 export interface Engines {
   images: ImageEncoder;
+  /** Throws where the caller may not have so many images embedded, stored ones included. */
+  checkImages?: ((count: number) => void) | undefined;
   admit: Admit;
   /** Absent: everything is computed. */
   cache?: VectorCache | undefined;
@@ -174,10 +176,12 @@ async function attemptItems(
   const orError = catcherOf(onError);
   const read = await readChecked({ model, admit: engines.admit, orError }, items, { tier, truncate, unknown });
   const parts = partsIn(read);
+  const images = parts.filter((part) => part.modality === 'image');
+  if (images.length > 0) engines.checkImages?.(images.length);
 
   // Texts are computed while images are under way. An image encoder that is known to be down refuses before they begin.
   const [ofImages, ofTexts] = await Promise.all([
-    encodeImages({ model, engines }, { images: parts.filter((part) => part.modality === 'image'), onError }),
+    encodeImages({ model, engines }, { images, onError }),
     encodeTexts({ model, engines }, { texts: parts.filter((part) => part.modality === 'text'), tier }),
   ]);
   const vectors: Vectors = new Map<ReadPart, Outcome>([...ofImages.vectors, ...ofTexts.vectors]);

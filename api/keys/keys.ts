@@ -1,6 +1,6 @@
 // The command `npm run keys`: makes, lists and revokes API keys, in a file of this machine or in Workers KV.
 import { resolve } from 'node:path';
-import { readCommandLine, standardAnswer } from '../../contracts/command/command-line.ts';
+import { answerCommand, readCommandLine } from '../../contracts/command/command-line.ts';
 import type { ApiKey } from '../../contracts/src/api/api-key.ts';
 import { SCOPES, type Scope } from '../../contracts/src/api/operation.ts';
 import { EXIT } from '../../contracts/src/exit-codes.ts';
@@ -71,12 +71,7 @@ export interface CommandContext {
 /** The whole command; resolves to its exit code. */
 export async function keys(argv: readonly string[], context: CommandContext): Promise<number> {
   const { stdout, stderr } = context;
-  const answer = standardAnswer(argv, HELP);
-  if (answer !== undefined) {
-    stdout.write(answer);
-    return EXIT.ok;
-  }
-  try {
+  return answerCommand(argv, { help: HELP, ...context }, async () => {
     const { command, subject, values } = readLine(argv);
     const store = openStore(values, context);
     const print = (document: object, text: string): void => {
@@ -86,12 +81,7 @@ export async function keys(argv: readonly string[], context: CommandContext): Pr
     else if (command === 'list') await list(store, print);
     else await revoke(store, subject, print);
     return EXIT.ok;
-  } catch (error) {
-    if (!(error instanceof UserError)) throw error;
-    if (argv.includes('--json')) stdout.write(`${JSON.stringify({ refused: error.message })}\n`);
-    else stderr.write(`${error.message}\n`);
-    return EXIT.usage;
-  }
+  });
 }
 
 type Print = (document: object, text: string) => void;

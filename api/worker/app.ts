@@ -73,7 +73,7 @@ export function createApp(deps: Dependencies) {
         const record = Object.assign(c.get('record'), { operation: id, door });
         const grant = await deps.access(c.req.raw, { scope, path: first, method }, record);
         if (method === 'POST') deps.admission.checkRoom();
-        const granted = grant ? { ...deps, images: grant.meter(deps.images) } : deps;
+        const granted = grant ? { ...deps, checkImages: grant.checkImages } : deps;
         const reply = await HANDLERS[id]({ request: c.req.raw, params: c.req.param(), deps: granted, record });
         Object.assign(record.headers, grant?.finish(record));
         return toResponse(reply);

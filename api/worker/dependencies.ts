@@ -21,6 +21,8 @@ export interface Dependencies {
   isolate: string;
   provider: ModelProvider;
   images: ImageEncoder;
+  /** Throws where the caller may not have so many images embedded; absent: as many as a request may hold. */
+  checkImages?: ((count: number) => void) | undefined;
   /** Absent: everything is computed. */
   cache?: VectorCache | undefined;
   admission: Admission;

@@ -9,7 +9,7 @@ import { traceHeaders } from './http/trace.ts';
 
 /** `work` may answer with a `model` id and `usage`, which go into the request's record. */
 export async function withModel<T extends object>(
-  { request, deps: { provider, images, admission, cache, isolate }, record }: Call,
+  { request, deps: { provider, images, checkImages, admission, cache, isolate }, record }: Call,
   work: (model: Model, engines: Engines) => Promise<T>,
 ): Promise<T> {
   const { signal } = request;
@@ -18,6 +18,7 @@ export async function withModel<T extends object>(
   const engines: Engines = {
     images: (files, space, options) =>
       timing.waitFor('encoder', () => images(files, space, { onError: 'fail', ...options, trace })),
+    checkImages,
     admit: admission(signal, (ms) => timing.waited('queue', ms)),
     cache: cache && mayStore(request) ? noting(cache, { record, timing }) : undefined,
   };

@@ -58,6 +58,32 @@ export function standardAnswer(argv: readonly string[], help: string): string | 
   return undefined;
 }
 
+export interface Streams {
+  stdout: { write(text: string): unknown };
+  stderr: { write(text: string): unknown };
+}
+
+/** A command of several words: its help, its work, and what a user can fix as a sentence, with `--json` as a document. */
+export async function answerCommand(
+  argv: readonly string[],
+  { help, stdout, stderr }: Streams & { help: string },
+  work: () => Promise<number>,
+): Promise<number> {
+  const answer = standardAnswer(argv, help);
+  if (answer !== undefined) {
+    stdout.write(answer);
+    return EXIT.ok;
+  }
+  try {
+    return await work();
+  } catch (error) {
+    if (!(error instanceof UserError)) throw error;
+    if (argv.includes('--json')) stdout.write(`${JSON.stringify({ refused: error.message })}\n`);
+    else stderr.write(`${error.message}\n`);
+    return EXIT.usage;
+  }
+}
+
 /** Options and words of `argv`; whatever the command does not take is a UserError that names it. */
 export function readCommandLine<T extends Options>(argv: readonly string[], command: Command<T>): CommandLine<T> {
   const { words = 0 } = command;

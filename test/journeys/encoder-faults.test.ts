@@ -101,7 +101,7 @@ beforeEach(() => {
 });
 
 async function serve(seconds: number): Promise<string> {
-  const variables = { ENCODER_SECONDS: String(seconds), ENCODER_MAX_BYTES: '100000' };
+  const variables = { ENCODER_SECONDS: String(seconds), ENCODER_MAX_BYTES: '100000', CACHE: 'off' };
   const worker = await startWorker({ model: EMBEDDED_MODEL, port: 0, encoderUrl: proxyUrl, variables });
   workers.push(worker);
   const url = (await worker.ready).origin;

@@ -1,6 +1,5 @@
 // What a key may still ask for: refusals that say when it may ask again, and the headers that say where it stands.
 import type { ApiKey } from '../../../contracts/src/api/api-key.ts';
-import type { ImageEncoder } from '../../core/embed.ts';
 import { CoreError } from '../../core/errors.ts';
 import { type Allowance, remaining, type Standing, type Terms } from './counting.ts';
 
@@ -25,8 +24,8 @@ export interface LimitsOptions {
 
 /** A request that was let in. */
 export interface Grant {
-  /** Refuses images beyond the quota before any is encoded. */
-  meter(encode: ImageEncoder): ImageEncoder;
+  /** Throws where so many images are more than the quota leaves; those that are stored count like others. */
+  checkImages(count: number): void;
   /** After the answer: counts what was used, and answers the headers that say what is left. */
   finish(used: Used): Record<string, string>;
 }
@@ -50,18 +49,15 @@ export function createLimits({ counterOf, flood, background }: LimitsOptions): L
       const counter = counterOf(digest);
       const standing = await counter.reserve({ rate, quota }).catch(notCounted);
       // Who has a key is not turned away because counting fails.
-      if (standing === undefined) return { meter: (encode) => encode, finish: () => ({}) };
+      if (standing === undefined) return { checkImages: () => {}, finish: () => ({}) };
       Object.assign(headers, headersOf(standing));
       if (!standing.isAllowed) throw tooFast(prefix, standing.requests);
       const { tokens, images } = standing;
       if (isCostly && remaining(tokens) === 0) throw spent(prefix, 'tokens', tokens);
       return {
-        meter: (encode) => async (files, space, options) => {
-          if (files.length > remaining(images))
-            throw spent(prefix, `images (this request has ${files.length})`, images);
-          const results = await encode(files, space, options);
-          images.used += files.length;
-          return results;
+        checkImages(count) {
+          if (count > remaining(images)) throw spent(prefix, `images (this request has ${count})`, images);
+          images.used += count;
         },
         finish(used) {
           if (used.tokens > 0 || used.images > 0) background(counter.settle(used).catch(notCounted));

@@ -8,7 +8,7 @@ import { readManifest } from '../../../api/registry/read.ts';
 import type { ObjectStore } from '../../../api/registry/store.ts';
 import { toFileUri } from '../../../api/registry/stores/file-uri.ts';
 import { openStore } from '../../../api/registry/stores/open.ts';
-import { readCommandLine, standardAnswer } from '../../../contracts/command/command-line.ts';
+import { answerCommand, readCommandLine } from '../../../contracts/command/command-line.ts';
 import { ENVARS } from '../../../contracts/src/envars.ts';
 import { EXIT } from '../../../contracts/src/exit-codes.ts';
 import { listPrefix, modelOfPointer } from '../../../contracts/src/keys.ts';
@@ -62,13 +62,8 @@ interface ModelOptions {
 
 /** The whole command; resolves to its exit code. */
 export async function model(argv: readonly string[], context: CommandContext): Promise<number> {
-  const { stdout, stderr } = context;
-  const answer = standardAnswer(argv, HELP);
-  if (answer !== undefined) {
-    stdout.write(answer);
-    return EXIT.ok;
-  }
-  try {
+  const { stdout } = context;
+  return answerCommand(argv, { help: HELP, ...context }, async () => {
     const { command, subject, options } = parseOptions(argv);
     const print = (document: object, lines: readonly string[]): void => {
       stdout.write(options.json ? `${JSON.stringify(document)}\n` : `${lines.join('\n')}\n`);
@@ -80,12 +75,7 @@ export async function model(argv: readonly string[], context: CommandContext): P
     const back = await rollback(registry, subject, { to: options.to, reason });
     print(back, [`${back.name} is back at ${back.manifest}`]);
     return EXIT.ok;
-  } catch (error) {
-    if (!(error instanceof UserError)) throw error;
-    if (argv.includes('--json')) stdout.write(`${JSON.stringify({ refused: error.message })}\n`);
-    else stderr.write(`${error.message}\n`);
-    return EXIT.usage;
-  }
+  });
 }
 
 type Print = (document: object, lines: readonly string[]) => void;
