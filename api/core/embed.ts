@@ -34,15 +34,15 @@ export interface EncodedFile {
   /** What was wrong with the file, which was read all the same. */
   warnings: string[];
 }
-/**
- * In the order of the files; an error in the place of a file that is at fault. With `partial` a file that could not be
- * encoded for another reason has its error in its place too; with `fail` that is thrown.
- */
 export interface ImageOptions {
   onError: OnError;
   /** Names the request to whatever encodes its images, for logs on both sides. */
   trace?: Readonly<Record<string, string>>;
 }
+/**
+ * In the order of the files; an error in the place of a file that is at fault. With `partial` a file that could not be
+ * encoded for another reason has its error in its place too; with `fail` that is thrown.
+ */
 export type ImageEncoder = (
   files: Uint8Array[],
   space: Space,

@@ -73,8 +73,8 @@ export function createApp(deps: Dependencies) {
         const record = Object.assign(c.get('record'), { operation: id, door });
         const grant = await deps.access(c.req.raw, { scope, path: first, method }, record);
         if (method === 'POST') deps.admission.checkRoom();
-        const granted = grant ? { ...deps, checkImages: grant.checkImages } : deps;
-        const reply = await HANDLERS[id]({ request: c.req.raw, params: c.req.param(), deps: granted, record });
+        const checkImages = grant?.checkImages;
+        const reply = await HANDLERS[id]({ request: c.req.raw, params: c.req.param(), deps, record, checkImages });
         Object.assign(record.headers, grant?.finish(record));
         return toResponse(reply);
       });

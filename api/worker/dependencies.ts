@@ -21,8 +21,6 @@ export interface Dependencies {
   isolate: string;
   provider: ModelProvider;
   images: ImageEncoder;
-  /** Throws where the caller may not have so many images embedded; absent: as many as a request may hold. */
-  checkImages?: ((count: number) => void) | undefined;
   /** Absent: everything is computed. */
   cache?: VectorCache | undefined;
   admission: Admission;
@@ -79,6 +77,8 @@ export interface Call {
   params: Record<string, string>;
   deps: Dependencies;
   record: RequestRecord;
+  /** Throws where the caller may not have so many images embedded; absent: as many as a request may hold. */
+  checkImages?: ((count: number) => void) | undefined;
 }
 
 export type Handler = (call: Call) => Promise<Reply>;

@@ -9,7 +9,7 @@ import { traceHeaders } from './http/trace.ts';
 
 /** `work` may answer with a `model` id and `usage`, which go into the request's record. */
 export async function withModel<T extends object>(
-  { request, deps: { provider, images, checkImages, admission, cache, isolate }, record }: Call,
+  { request, deps: { provider, images, admission, cache, isolate }, record, checkImages }: Call,
   work: (model: Model, engines: Engines) => Promise<T>,
 ): Promise<T> {
   const { signal } = request;
