@@ -4,6 +4,7 @@ import type { ModelManifest } from '../../../contracts/src/model/manifest.ts';
 import type { TokenIds } from '../../text/engine.ts';
 import type { CoreError } from '../errors.ts';
 import type { Tier } from '../model.ts';
+import { sha256Hex } from './digest.ts';
 
 /** What was computed of a part. */
 export interface Computed {
@@ -32,14 +33,8 @@ export interface VectorCache {
   through(keys: string[], compute: (missing: string[]) => Promise<Outcome[]>, options: CacheOptions): Promise<Cached>;
 }
 
-// Both runtimes have these of the web; this box sees neither runtime's types.
-declare const crypto: { subtle: { digest(algorithm: 'SHA-256', bytes: Uint8Array): Promise<ArrayBuffer> } };
-declare class TextEncoder {
-  encode(text: string): Uint8Array;
-}
-
 /** Whatever is stored in another way one day gets another number. */
-const FORM = 1;
+const FORM = 2;
 
 export function textKey({ text, static: table }: ModelManifest, tier: Tier, ids: TokenIds): Promise<string> {
   const { graph, partition } = text;
@@ -47,19 +42,10 @@ export function textKey({ text, static: table }: ModelManifest, tier: Tier, ids:
     (file) => file?.digest ?? [],
   );
   const tower = tier === 'static' ? [table.table.file.digest] : parts;
-  return digestOf(`${FORM} text ${tier} ${tower.join(' ')} ${ids.join(',')}`);
+  return sha256Hex(`${FORM} text ${tier} ${tower.join(' ')} ${ids.join(',')}`);
 }
 
 /** The space is a digest over the image tower and its preprocessing. */
-export function imageKey({ space_id }: ModelManifest, file: Uint8Array): Promise<string> {
-  return digestOf(`${FORM} image ${space_id} `, file);
-}
-
-async function digestOf(text: string, rest: Uint8Array = new Uint8Array()): Promise<string> {
-  const head = new TextEncoder().encode(text);
-  const bytes = new Uint8Array(head.length + rest.length);
-  bytes.set(head);
-  bytes.set(rest, head.length);
-  const digest = new Uint8Array(await crypto.subtle.digest('SHA-256', bytes));
-  return Array.from(digest, (byte) => byte.toString(16).padStart(2, '0')).join('');
+export async function imageKey({ space_id }: ModelManifest, file: Uint8Array): Promise<string> {
+  return sha256Hex(`${FORM} image ${space_id} ${await sha256Hex(file)}`);
 }

@@ -1,6 +1,7 @@
 // The entity tag of an answer: a digest of all that it follows from, so that it is known before anything is computed.
 // https://www.rfc-editor.org/rfc/rfc9110#name-etag
 import type { ModelManifest } from '../../../contracts/src/model/manifest.ts';
+import { sha256Hex } from '../../core/encode/digest.ts';
 
 /** Whatever an answer follows from. */
 export interface Origin {
@@ -19,10 +20,9 @@ export async function etagOf({ operation, model, manifest, version, asked }: Ori
   const images: Uint8Array[] = [];
   const request = canonical(asked, images);
   const digests: string[] = [];
-  for (const image of images) digests.push(await digestOf(image));
+  for (const image of images) digests.push(await sha256Hex(image));
   const parts = [operation, version, model, await identityOf(manifest), request, ...digests];
-  const text = new TextEncoder().encode(JSON.stringify(parts));
-  return `"${await digestOf(text)}"`;
+  return `"${await sha256Hex(JSON.stringify(parts))}"`;
 }
 
 /** Whether `If-None-Match` names the tag. It compares weakly: what a proxy compressed is still what was answered. */
@@ -52,12 +52,7 @@ const identities = new WeakMap<ModelManifest, string>();
 async function identityOf(manifest: ModelManifest): Promise<string> {
   const known = identities.get(manifest);
   if (known !== undefined) return known;
-  const identity = await digestOf(new TextEncoder().encode(JSON.stringify(manifest)));
+  const identity = await sha256Hex(JSON.stringify(manifest));
   identities.set(manifest, identity);
   return identity;
-}
-
-async function digestOf(bytes: Uint8Array): Promise<string> {
-  const digest = new Uint8Array(await crypto.subtle.digest('SHA-256', bytes as Uint8Array<ArrayBuffer>));
-  return Array.from(digest, (byte) => byte.toString(16).padStart(2, '0')).join('');
 }

@@ -1,5 +1,6 @@
 // W3C Trace Context: the trace that a request belongs to, and the header that hands it on.
 // https://www.w3.org/TR/trace-context/
+import { hex } from '../../core/encode/digest.ts';
 
 export interface Trace {
   /** 32 hexadecimal digits. */
@@ -40,6 +41,5 @@ export function traceHeaders({ traceId, spanId, isSampled, state }: Trace): Reco
 }
 
 function randomHex(bytes: number): string {
-  const random = crypto.getRandomValues(new Uint8Array(bytes));
-  return Array.from(random, (byte) => byte.toString(16).padStart(2, '0')).join('');
+  return hex(crypto.getRandomValues(new Uint8Array(bytes)));
 }

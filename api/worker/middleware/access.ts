@@ -1,6 +1,7 @@
 // Who asks, and whether that operation is for them: by their API key, or by being on this machine.
 import { API_KEY, type ApiKey } from '../../../contracts/src/api/api-key.ts';
 import type { Operation, Scope } from '../../../contracts/src/api/operation.ts';
+import { sha256Hex } from '../../core/encode/digest.ts';
 import { CoreError } from '../../core/errors.ts';
 import { credentialOf } from '../access/credentials.ts';
 import type { KeyCache } from '../access/key-cache.ts';
@@ -58,14 +59,9 @@ export function createAccess({ policy, keys, limits, origins = [] }: AccessOptio
 
 async function find(credential: string, keys: KeyCache): Promise<ApiKey> {
   // Nothing else can be a key: no digest, no look-up.
-  const key = API_KEY.test(credential) ? await keys.find(await digestOf(credential)) : undefined;
+  const key = API_KEY.test(credential) ? await keys.find(`sha256:${await sha256Hex(credential)}`) : undefined;
   if (key) return key;
   throw new CoreError('unauthorized', 'The API key that was sent is not known here. Keys begin with ec_.');
-}
-
-async function digestOf(secret: string): Promise<string> {
-  const hash = new Uint8Array(await crypto.subtle.digest('SHA-256', new TextEncoder().encode(secret)));
-  return `sha256:${Array.from(hash, (byte) => byte.toString(16).padStart(2, '0')).join('')}`;
 }
 
 function check({ prefix, scopes, revoked_at, expires_at }: ApiKey, scope: Scope): void {
