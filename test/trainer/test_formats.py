@@ -1,0 +1,213 @@
+"""Own data as people have it: every format is read, recognised by its sentence, and refused with what to do."""
+
+import io
+import json
+import tarfile
+from pathlib import Path
+
+import pyarrow
+import pyarrow.parquet
+import pytest
+from PIL import Image
+
+from towers.formats.classes import ClassTable, read_classes
+from towers.formats.item import Columns, FormatError
+from towers.formats.table import read_items
+
+
+def jpeg(colour: str = "red") -> bytes:
+    buffer = io.BytesIO()
+    Image.new("RGB", (8, 8), colour).save(buffer, "JPEG")
+    return buffer.getvalue()
+
+
+def images(folder: Path, *names: str) -> Path:
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(jpeg())
+    return folder
+
+
+def said(path: Path, columns: Columns | None = None):
+    return {item.key: (item.captions, item.label, item.split) for item in read_items(path, columns).items}
+
+
+@pytest.mark.parametrize("delimiter", [",", ";", "\t"])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "cp1252"])
+def test_a_table_of_a_spreadsheet_is_read_whatever_its_delimiter_and_encoding(tmp_path, delimiter, encoding):
+    images(tmp_path, "a.jpg", "b.jpg")
+    rows = [["File Name", "Titel", "Title"], ["a.jpg", "x", "Äpfel, rot"], ["b.jpg", "y", "café"]]
+    text = "\r\n".join(delimiter.join(f'"{cell}"' for cell in row) for row in rows) + "\r\n"
+    (tmp_path / "own.csv").write_bytes(text.encode(encoding))
+    found = read_items(tmp_path / "own.csv")
+    assert [(item.key, item.captions) for item in found.items] == [("a.jpg", ["Äpfel, rot"]), ("b.jpg", ["café"])]
+    assert "images from column 'File Name', captions from 'Title'" in found.notes[0]
+    assert found.items[0].load() == jpeg()
+
+
+def test_captions_of_one_image_in_several_rows_belong_together(tmp_path):
+    images(tmp_path, "images/a.jpg")
+    (tmp_path / "own.csv").write_text("image,caption\nimages/a.jpg,one\nimages/a.jpg,two\nimages/a.jpg,one\n")
+    assert said(tmp_path) == {"images/a.jpg": (["one", "two"], None, None)}
+
+
+def test_columns_can_be_named_and_a_wrong_name_lists_those_there_are(tmp_path):
+    (tmp_path / "own.tsv").write_text("bild\ttext de\tart\na.jpg\tein Apfel\tobst\n")
+    with pytest.raises(FormatError, match="has no column that looks like the name of an image file; it has 'bild'"):
+        read_items(tmp_path / "own.tsv")
+    asked = Columns("bild", ("text de",), "art")
+    assert said(tmp_path / "own.tsv", asked) == {"a.jpg": (["ein Apfel"], "obst", None)}
+    with pytest.raises(FormatError, match="no column 'picture'; it has 'bild', 'text de', 'art'"):
+        read_items(tmp_path / "own.tsv", Columns("picture"))
+    with pytest.raises(FormatError, match="no column looks like a caption, a title or a class"):
+        read_items(tmp_path / "own.tsv", Columns("bild", ()))
+
+
+def test_json_lines_with_lists_and_data_uris(tmp_path):
+    rows = [
+        {"image": "data:image/jpeg;base64,/9j/", "captions": ["one", "two"]},
+        {"image": "https://example.com/x.jpg", "captions": "three", "split": "validation"},
+    ]
+    (tmp_path / "own.jsonl").write_text("\ufeff" + "\n".join(map(json.dumps, rows)))
+    first, second = read_items(tmp_path / "own.jsonl").items
+    assert first.load() == b"\xff\xd8\xff" and first.captions == ["one", "two"]
+    assert second.split == "dev"
+    with pytest.raises(OSError, match="it is a web address"):
+        second.load()
+    (tmp_path / "own.jsonl").write_text('{"image": "a.jpg", "text": "x"}\n{"image": \n')
+    with pytest.raises(FormatError, match=r"own\.jsonl, line 2 is not JSON"):
+        read_items(tmp_path / "own.jsonl")
+
+
+def test_parquet_as_hugging_face_writes_it(tmp_path):
+    rows = [{"image": {"bytes": jpeg(), "path": "a.jpg"}, "label": 3, "text": "an apple"}]
+    pyarrow.parquet.write_table(pyarrow.Table.from_pylist(rows), tmp_path / "own.parquet")
+    (item,) = read_items(tmp_path / "own.parquet").items
+    assert (item.key, item.captions, item.label, item.load()) == ("a.jpg", ["an apple"], "3", jpeg())
+
+
+def test_coco_captions_and_coco_objects(tmp_path):
+    images(tmp_path, "val2017/1.jpg", "val2017/2.jpg")
+    listed = [{"id": 1, "file_name": "1.jpg"}, {"id": 2, "file_name": "2.jpg"}]
+    captions = [
+        {"image_id": 1, "caption": "a dog"},
+        {"image_id": 1, "caption": "it runs"},
+        {"image_id": 2, "caption": "a cat"},
+    ]
+    (tmp_path / "annotations").mkdir()
+    file = tmp_path / "annotations" / "captions.json"
+    file.write_text(json.dumps({"images": listed, "annotations": captions}))
+    assert said(file) == {"1.jpg": (["a dog", "it runs"], None, None), "2.jpg": (["a cat"], None, None)}
+    assert read_items(file).items[0].load() == jpeg()
+    objects = [{"image_id": 1, "category_id": 7, "area": 5}, {"image_id": 1, "category_id": 8, "area": 50}]
+    names = [{"id": 7, "name": "leash"}, {"id": 8, "name": "dog"}]
+    file.write_text(json.dumps({"images": listed, "annotations": objects, "categories": names}))
+    assert said(file) == {"1.jpg": ([], "dog", None), "2.jpg": ([], None, None)}
+
+
+def test_karpathys_splits_and_a_list_of_rows(tmp_path):
+    images(tmp_path, "images/a.jpg", "images/b.jpg")
+    rows = [
+        {"filename": "a.jpg", "sentences": [{"raw": "one"}, {"raw": "two"}], "split": "restval"},
+        {"filename": "b.jpg", "sentences": [{"raw": "three"}], "split": "test"},
+    ]
+    (tmp_path / "dataset.json").write_text(json.dumps({"images": rows}))
+    assert said(tmp_path / "dataset.json") == {
+        "a.jpg": (["one", "two"], None, "train"),
+        "b.jpg": (["three"], None, "test"),
+    }
+    assert read_items(tmp_path / "dataset.json").items[0].load() == jpeg()
+    (tmp_path / "list.json").write_text(json.dumps([{"image": "images/a.jpg", "caption": "one"}]))
+    assert said(tmp_path / "list.json") == {"images/a.jpg": (["one"], None, None)}
+    (tmp_path / "other.json").write_text('{"a": 1}')
+    with pytest.raises(FormatError, match="none of the JSON documents that are read"):
+        read_items(tmp_path / "other.json")
+
+
+def add(archive: tarfile.TarFile, name: str, data: bytes) -> None:
+    member = tarfile.TarInfo(name)
+    member.size = len(data)
+    archive.addfile(member, io.BytesIO(data))
+
+
+def test_shards_in_any_order_and_a_tar_with_its_rows_beside_it(tmp_path):
+    with tarfile.open(tmp_path / "x-000.tar", "w") as archive:  # by type, not by key
+        add(archive, "k1.jpg", jpeg("blue"))
+        add(archive, "k2.jpg", jpeg())
+        add(archive, "k1.txt", b"a caption")
+        add(archive, "k2.json", b'{"caption": "from json", "label": 4}')
+    (first, second) = read_items(tmp_path / "x-000.tar").items
+    assert (first.captions, first.load()) == (["a caption"], jpeg("blue"))
+    assert (second.captions, second.label) == (["from json"], "4")
+    (tmp_path / "x.jsonl").write_text('{"key": "k1", "class_id": 2}\n{"key": "k2", "class_id": 3}\n')
+    assert [item.label for item in read_items(tmp_path / "x-000.tar").items] == ["2", "3"]
+
+
+def test_shards_that_use_the_same_keys_lose_nothing(tmp_path):
+    for name, colour in (("a.tar", "red"), ("b.tar", "blue")):
+        with tarfile.open(tmp_path / name, "w") as archive:
+            add(archive, "000.jpg", jpeg(colour))
+            add(archive, "000.txt", colour.encode())
+    assert {(item.captions[0], item.load()) for item in read_items(tmp_path).items} == {
+        ("red", jpeg("red")),
+        ("blue", jpeg("blue")),
+    }
+
+
+def test_folders_per_class_with_splits_and_captions_beside_images(tmp_path):
+    images(tmp_path / "a", "train/Granny-Smith/1.jpg", "val/Granny-Smith/2.JPG", "train/Pear/3.png")
+    assert said(tmp_path / "a") == {
+        "train/Granny-Smith/1.jpg": ([], "Granny-Smith", "train"),
+        "train/Pear/3.png": ([], "Pear", "train"),
+        "val/Granny-Smith/2.JPG": ([], "Granny-Smith", "dev"),
+    }
+    images(tmp_path / "b", "x/1.jpg", "2.jpg")
+    (tmp_path / "b" / "2.txt").write_text("one\n\ntwo\n")
+    assert said(tmp_path / "b") == {"2.jpg": (["one", "two"], None, None), "x/1.jpg": ([], None, None)}
+
+
+def test_a_hugging_face_folder_with_metadata(tmp_path):
+    images(tmp_path, "train/a.jpg", "validation/b.jpg")
+    for folder, name in (("train", "a.jpg"), ("validation", "b.jpg")):
+        (tmp_path / folder / "metadata.jsonl").write_text(json.dumps({"file_name": name, "text": name}))
+    assert said(tmp_path) == {
+        "train/a.jpg": (["a.jpg"], None, "train"),
+        "validation/b.jpg": (["b.jpg"], None, "dev"),
+    }
+
+
+def test_what_says_nothing_about_its_images_is_refused_with_what_to_do(tmp_path):
+    with pytest.raises(FormatError, match="holds no images and no table"):
+        read_items(tmp_path)
+    images(tmp_path, "a.jpg")
+    with pytest.raises(FormatError, match=r"nothing that says what they show. Put a .txt"):
+        read_items(tmp_path)
+    for name in ("a.csv", "b.csv"):
+        (tmp_path / name).write_text("image,caption\na.jpg,x\n")
+    with pytest.raises(FormatError, match=r"several tables \(a.csv, b.csv\)"):
+        read_items(tmp_path)
+    with pytest.raises(FormatError, match="there is no"):
+        read_items(tmp_path / "missing")
+    (tmp_path / "x.docx").write_text("")
+    with pytest.raises(FormatError, match="in no format that is read"):
+        read_items(tmp_path / "x.docx")
+
+
+def test_classes_are_found_by_number_key_and_name(tmp_path):
+    rows = [
+        {"id": 5, "key": "Granny-Smith", "name": "Granny Smith", "coarse": "Apple", "description": "A green apple."}
+    ]
+    (tmp_path / "classes.json").write_text(json.dumps(rows))
+    (only,) = classes = read_classes(tmp_path / "classes.json")
+    assert (only.descriptions, only.group) == (["A green apple."], "Apple")
+    table = ClassTable([], classes)
+    assert [table.number_of(label) for label in ("5", "Granny-Smith", "granny smith", "6")] == [0, 0, 0, None]
+    (tmp_path / "classes.txt").write_text("cat\nblack_dog\n")
+    assert [each.name for each in read_classes(tmp_path / "classes.txt")] == ["cat", "black dog"]
+    assert ClassTable([], read_classes(tmp_path / "classes.txt")).number_of("1") == 1
+    (tmp_path / "named.json").write_text('{"red-cup": "A cup that is red.", "dish": ["One.", "Two."]}')
+    assert [each.descriptions for each in read_classes(tmp_path / "named.json")] == [
+        ["A cup that is red."],
+        ["One.", "Two."],
+    ]
+    assert ClassTable(["red-cup"], None).classes[0].name == "red cup"

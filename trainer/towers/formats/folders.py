@@ -1,0 +1,87 @@
+"""Folders of images: captions in text files beside them, a table among them, or a folder per class."""
+
+from pathlib import Path
+
+from towers.formats.annotations import loader, read_json
+from towers.formats.archives import read_tar
+from towers.formats.item import IMAGE_SUFFIXES, SPLITS, Columns, FormatError, Found, Item, key_of, split_of, texts_of
+from towers.formats.tables import merged, read_csv, read_jsonl, read_parquet
+
+METADATA = ["metadata.jsonl", "metadata.csv", "metadata.parquet"]
+CLASS_FILES = {"classes.json", "classes.txt", "classes.csv", "classes.jsonl"}
+TABLES = {".csv": read_csv, ".tsv": read_csv, ".jsonl": read_jsonl, ".parquet": read_parquet, ".json": read_json}
+
+
+def read_folder(path: Path, columns: Columns) -> Found:
+    """The first of these that fits: Hugging Face's metadata, one table, tar shards, .txt beside images, class folders."""
+    metadata = sorted(file for name in METADATA for file in path.rglob(name))
+    if metadata:
+        return joined("imagefolder", [read_metadata(file, path, columns) for file in metadata])
+    files = [file for file in sorted(path.iterdir()) if file.is_file() and not file.name.startswith(".")]
+    shards = [file for file in files if file.name.endswith((".tar", ".tar.gz"))]
+    tables = [file for file in files if file.suffix.lower() in TABLES and file.name not in CLASS_FILES]
+    if shards:
+        return joined("tar", [read_tar(file, columns) for file in shards])
+    if len(tables) > 1 and all(file.suffix == ".parquet" for file in tables):
+        return joined("parquet", [read_parquet(file, columns) for file in tables])
+    if len(tables) > 1:
+        names = ", ".join(file.name for file in tables)
+        raise FormatError(f"{path} holds several tables ({names}): name the one to read instead of the folder")
+    if tables:
+        return TABLES[tables[0].suffix.lower()](tables[0], columns)
+    images = [
+        file for file in sorted(path.rglob("*"))
+        if file.suffix.lower() in IMAGE_SUFFIXES and not any(part.startswith(".") for part in file.relative_to(path).parts)
+    ]  # fmt: skip
+    if not images:
+        raise FormatError(
+            f"{path} holds no images and no table: nothing that ends in {', '.join(sorted(IMAGE_SUFFIXES))}"
+        )
+    texts = sum(file.with_suffix(".txt").exists() for file in images)
+    items = [item_of(file, path, classes=not texts) for file in images]
+    if texts:
+        return Found("folder", items, [f"{path}: captions from {texts} .txt files beside {len(images)} images"])
+    labels = {item.label for item in items if item.label is not None}
+    if not labels:
+        raise FormatError(
+            f"{path} holds {len(images)} images and nothing that says what they show. Put a .txt with a caption beside each "
+            "image, or the images of each class into a folder with its name, or a CSV with the columns image and caption"
+        )
+    return Found("class_folders", items, [f"{path}: {len(labels)} folders are the classes of {len(images)} images"])
+
+
+def item_of(file: Path, root: Path, *, classes: bool) -> Item:
+    """An image with the caption file beside it, or with the name of its folder as class."""
+    folders = list(file.relative_to(root).parts[:-1])
+    split = split_of(folders.pop(0)) if folders and folders[0].lower() in SPLITS else None
+    text = file.with_suffix(".txt")
+    captions = texts_of(text.read_text(encoding="utf-8-sig").splitlines()) if text.exists() else []
+    label = folders[-1] if classes and folders else None
+    return Item(key_of(str(file.relative_to(root))), loader(file), captions, label, split)
+
+
+def read_metadata(file: Path, root: Path, columns: Columns) -> Found:
+    """One metadata table; the folder train or validation that it lies in is its split."""
+    found = TABLES[file.suffix](file, columns)
+    parts = file.relative_to(root).parts
+    split = split_of(parts[0]) if len(parts) > 1 else None
+    prefix = "/".join(parts[:-1])
+    items = [
+        Item(f"{prefix}/{item.key}".lstrip("/"), item.load, item.captions, item.label, item.split or split)
+        for item in found.items
+    ]
+    return Found(found.format, items, found.notes)
+
+
+def joined(name: str, parts: list[Found]) -> Found:
+    """Several files as one set. Shards of different files may use the same keys: then the file is part of the key."""
+    keys = [item.key for part in parts for item in part.items]
+    unique = len(set(keys)) == len(keys)
+    items = [
+        item if unique else Item(f"{number}/{item.key}", item.load, item.captions, item.label, item.split)
+        for number, part in enumerate(parts)
+        for item in part.items
+    ]
+    notes = list(dict.fromkeys(note for part in parts for note in part.notes))
+    shown = notes if len(notes) <= 3 else [*notes[:2], f"and {len(notes) - 2} more files like these"]
+    return Found(name, merged(items), shown)

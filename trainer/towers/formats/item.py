@@ -1,0 +1,188 @@
+"""One image of a user's data with what is said about it, and how the columns of a table are recognised."""
+
+import base64
+import binascii
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+IMAGE_SUFFIXES = {
+    ".jpg", ".jpeg", ".jfif", ".png", ".webp", ".gif", ".avif", ".bmp", ".tif", ".tiff", ".heic", ".heif",
+}  # fmt: skip
+
+# Names that people give their columns, the likeliest first; compared without case, spaces, hyphens and underscores.
+IMAGE_NAMES = [
+    "image", "image_path", "image_file", "image_name", "file_name", "file", "file_path", "path", "img", "img_path",
+    "photo", "picture", "photo_file", "picture_file", "image_url", "url",
+]  # fmt: skip
+CAPTION_NAMES = [
+    "caption", "captions", "text", "texts", "title", "titles", "product_name", "product_title", "description",
+    "descriptions", "alt", "alt_text", "sentence", "sentences", "raw_caption", "raw", "prompt", "comment",
+]  # fmt: skip
+CLASS_NAMES = ["label", "class", "class_name", "category", "category_name", "class_id", "label_id", "target", "tag"]
+SPLIT_NAMES = ["split", "subset", "partition"]
+DEV_SPLITS = {"dev", "val", "valid", "validation", "eval"}
+TEST_SPLITS = {"test"}
+SPLITS = {"train", "training", "restval", *DEV_SPLITS, *TEST_SPLITS}
+
+
+class FormatError(ValueError):
+    """What is wrong with a user's data and what to do about it, as a sentence."""
+
+
+@dataclass(frozen=True)
+class Columns:
+    """Which columns of a table to read; None leaves it to `guessed`."""
+
+    image: str | None = None
+    captions: tuple[str, ...] | None = None
+    label: str | None = None
+
+
+@dataclass(frozen=True)
+class Item:
+    """One image: `load` gives the bytes of its file, or raises an OSError that says why there are none."""
+
+    key: str
+    load: Callable[[], bytes]
+    captions: list[str] = field(default_factory=list)
+    label: str | None = None
+    split: str | None = None
+
+
+@dataclass(frozen=True)
+class Found:
+    """Items of a user's data with the name of their format and sentences on how they were read."""
+
+    format: str
+    items: list[Item]
+    notes: list[str] = field(default_factory=list)
+
+
+def texts_of(value: Any) -> list[str]:
+    """A text, a list of texts, or a mapping with one of the usual keys, as a list of texts without empty ones."""
+    if isinstance(value, str):
+        text = " ".join(value.split())
+        return [text] if text else []
+    if isinstance(value, list | tuple):
+        return [text for item in value for text in texts_of(item)]
+    if isinstance(value, Mapping):
+        found = {plain(str(name)): name for name in value}
+        names = [found[plain(name)] for name in CAPTION_NAMES if plain(name) in found]
+        return texts_of(value[names[0]]) if names else []
+    return []
+
+
+def label_of(value: Any) -> str | None:
+    """A class as text: its name or its number; None where the cell is empty."""
+    if value is None or isinstance(value, bool | list | dict) or value != value:  # NaN is not itself
+        return None
+    text = str(int(value)) if isinstance(value, float) and value.is_integer() else str(value).strip()
+    return text or None
+
+
+def split_of(value: Any) -> str | None:
+    """`train`, `dev` or `test`; None where nothing is said."""
+    name = str(value).strip().lower() if value is not None else ""
+    if name in DEV_SPLITS:
+        return "dev"
+    return "test" if name in TEST_SPLITS else ("train" if name in SPLITS else None)
+
+
+def plain(name: str) -> str:
+    """A column's name without what people write differently."""
+    return "".join(character for character in name.strip().lower() if character.isalnum())
+
+
+def guessed(where: str, names: Sequence[str], asked: Columns) -> tuple[Columns, str]:
+    """The columns to read and a sentence that says so. Columns that were asked for have to exist."""
+    by_plain = {plain(name): name for name in reversed(names)}
+    for name in [asked.image, *(asked.captions or []), asked.label]:
+        if name is not None and name not in names:
+            raise FormatError(f"{where} has no column '{name}'; it has {listed(names)}")
+
+    def first(usual: Sequence[str], taken: set[str]) -> str | None:
+        return next(
+            (by_plain[plain(n)] for n in usual if plain(n) in by_plain and by_plain[plain(n)] not in taken), None
+        )
+
+    given = {name for name in [asked.image, *(asked.captions or []), asked.label] if name is not None}
+    image = asked.image or first(IMAGE_NAMES, given)
+    if image is None:
+        raise FormatError(
+            f"{where} has no column that looks like the name of an image file; it has {listed(names)}. "
+            "Say which one it is: --image-column NAME"
+        )
+    taken = given | {image}
+    label = asked.label or (None if asked.captions is not None else first(CLASS_NAMES, taken))
+    captions = asked.captions
+    if captions is None:
+        found = [by_plain[plain(name)] for name in CAPTION_NAMES if plain(name) in by_plain]
+        captions = tuple(name for name in dict.fromkeys(found) if name not in taken and name != label)
+    if not captions and label is None:
+        raise FormatError(
+            f"{where} says nothing about its images: no column looks like a caption, a title or a class; it has "
+            f"{listed(names)}. Say which one it is: --caption-column NAME or --class-column NAME"
+        )
+    parts = [f"images from column '{image}'"]
+    if captions:
+        parts.append("captions from " + " and ".join(f"'{name}'" for name in captions))
+    if label is not None:
+        parts.append(f"classes from '{label}'")
+    chosen = Columns(image, tuple(captions), label)
+    return chosen, f"{where}: {', '.join(parts)}"
+
+
+def listed(names: Sequence[str]) -> str:
+    """Column names for a sentence."""
+    shown = ", ".join(f"'{name}'" for name in names[:20])
+    return f"{shown} and {len(names) - 20} more" if len(names) > 20 else shown or "no columns"
+
+
+def named(number: int, start: Path, value: Any) -> tuple[str, Callable[[], bytes]]:
+    """(key, loader) of a cell that names an image file relative to `start`, or that holds the image itself."""
+    if isinstance(value, Mapping):  # Hugging Face's image column: {bytes, path}
+        path = str(value.get("path") or f"row-{number}")
+        held = value.get("bytes")
+        return (key_of(path), lambda: bytes(held)) if held else named(number, start, path)
+    if isinstance(value, bytes | bytearray | memoryview):
+        return f"row-{number}", lambda: bytes(value)
+    text = str(value).strip() if value is not None else ""
+    if text.startswith("data:"):
+        return f"row-{number}", lambda: decoded(text)
+    if not text:
+        return f"row-{number}", failing("the row names no image")
+    if "://" in text and not text.startswith("file://"):
+        return key_of(text), failing("it is a web address: download the image and name the file")
+    file = start / text.removeprefix("file://")
+    return key_of(text), (lambda: read_file(file))
+
+
+def read_file(file: Path) -> bytes:
+    """The bytes of a file; a missing one is an error that says so."""
+    if not file.is_file():
+        raise FileNotFoundError(f"there is no file {file}")
+    return file.read_bytes()
+
+
+def decoded(uri: str) -> bytes:
+    """The bytes in a data URI."""
+    try:
+        return base64.b64decode(uri.partition(",")[2], validate=True)
+    except binascii.Error as error:
+        raise OSError(f"not base64: {error}") from error
+
+
+def failing(reason: str) -> Callable[[], bytes]:
+    """A loader of what cannot be loaded."""
+
+    def load() -> bytes:
+        raise OSError(reason)
+
+    return load
+
+
+def key_of(path: str) -> str:
+    """A path as a key: unique within one set, readable in a message."""
+    return str(Path(path.replace("\\", "/"))).lstrip("./")

@@ -1,0 +1,53 @@
+"""The table of formats: which reader reads a path. `prepare` and fine-tuning read it; a new format is one row."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from towers.formats.annotations import read_json
+from towers.formats.archives import read_tar
+from towers.formats.folders import read_folder
+from towers.formats.item import Columns, FormatError, Found
+from towers.formats.tables import read_csv, read_jsonl, read_parquet
+
+Reader = Callable[[Path, Columns], Found]
+
+
+@dataclass(frozen=True)
+class Format:
+    """What a person calls it, how a path is recognised by its end (a folder by nothing), and who reads it."""
+
+    name: str
+    endings: tuple[str, ...]
+    read: Reader
+
+
+FORMATS = [
+    Format("folder", (), read_folder),
+    Format("csv", (".csv", ".tsv", ".txt"), read_csv),
+    Format("jsonl", (".jsonl", ".jsonl.gz", ".ndjson"), read_jsonl),
+    Format("parquet", (".parquet", ".pq"), read_parquet),
+    Format("json", (".json",), read_json),
+    Format("tar", (".tar", ".tar.gz", ".tgz"), read_tar),
+]
+
+
+def recognise(path: Path) -> Format:
+    """The row that reads a path; what none reads is an error that lists them all."""
+    if not path.exists():
+        raise FormatError(f"there is no {path}")
+    if path.is_dir():
+        return FORMATS[0]
+    for row in FORMATS:
+        if path.name.lower().endswith(row.endings or ("\0",)):
+            return row
+    endings = ", ".join(ending for row in FORMATS for ending in row.endings)
+    raise FormatError(f"{path.name} is in no format that is read: a folder, or a file that ends in {endings}")
+
+
+def read_items(path: Path, columns: Columns | None = None) -> Found:
+    """Everything in a folder or file, with sentences on how it was read."""
+    found = recognise(path).read(path, columns or Columns())
+    if not found.items:
+        raise FormatError(f"{path} holds no image")
+    return found

@@ -1,0 +1,119 @@
+"""Tables of images: CSV with any delimiter, JSON lines, a JSON list, Parquet. One row names one image."""
+
+import csv
+import gzip
+import io
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from towers.formats.item import (
+    SPLIT_NAMES,
+    Columns,
+    FormatError,
+    Found,
+    Item,
+    guessed,
+    label_of,
+    named,
+    plain,
+    split_of,
+    texts_of,
+)
+
+Row = Mapping[str, Any]
+DELIMITERS = [",", ";", "\t", "|"]
+
+
+def read_csv(path: Path, columns: Columns) -> Found:
+    """Commas, semicolons, tabs or bars; UTF-8 with or without a byte-order mark, UTF-16, or Windows' Latin."""
+    text, encoding = decoded_text(path)
+    first = text.split("\n", 1)[0]
+    delimiter = max(DELIMITERS, key=lambda character: outside_quotes(first).count(character))
+    rows = list(csv.DictReader(io.StringIO(text, newline=""), delimiter=delimiter, skipinitialspace=True))
+    if not rows:
+        raise FormatError(f"{path.name} has no rows below its header")
+    rows = [{name.strip(): value for name, value in row.items() if name is not None} for row in rows]
+    found = from_rows(path, rows, columns, "csv")
+    said = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}[delimiter]
+    return Found("csv", found.items, [f"{found.notes[0]} ({said}, {encoding})", *found.notes[1:]])
+
+
+def decoded_text(path: Path) -> tuple[str, str]:
+    """(text, name of its encoding)."""
+    data = path.read_bytes()
+    if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
+        return data.decode("utf-16"), "UTF-16"
+    try:
+        return data.decode("utf-8-sig"), "UTF-8"
+    except UnicodeDecodeError:
+        return data.decode("cp1252", errors="replace"), "Windows-1252"
+
+
+def outside_quotes(line: str) -> str:
+    """A header's characters that are not in quotes."""
+    return "".join(line.split('"')[::2])
+
+
+def read_jsonl(path: Path, columns: Columns) -> Found:
+    """JSON lines, also gzipped."""
+    rows: list[Row] = []
+    is_gzip = path.suffix == ".gz"
+    with gzip.open(path, "rt", encoding="utf-8-sig") if is_gzip else path.open(encoding="utf-8-sig") as lines:
+        for number, line in enumerate(lines, 1):
+            if not line.strip():
+                continue
+            try:
+                row = json.loads(line)
+            except json.JSONDecodeError as error:
+                raise FormatError(f"{path.name}, line {number} is not JSON: {error.msg}") from error
+            if not isinstance(row, dict):
+                raise FormatError(f"{path.name}, line {number} is not an object but {type(row).__name__}")
+            rows.append(row)
+    return from_rows(path, rows, columns, "jsonl")
+
+
+def read_parquet(path: Path, columns: Columns) -> Found:
+    """Parquet, with the images inside (as Hugging Face writes them) or as names of files."""
+    try:
+        import pyarrow.parquet as parquet
+    except ImportError as error:
+        raise FormatError(
+            f"{path.name}: reading Parquet needs the Python package pyarrow, which is not installed"
+        ) from error
+    try:
+        rows = parquet.read_table(path).to_pylist()
+    except (OSError, ValueError) as error:
+        raise FormatError(f"{path.name} cannot be read as Parquet: {error}") from error
+    return from_rows(path, rows, columns, "parquet")
+
+
+def from_rows(path: Path, rows: list[Row], columns: Columns, kind: str) -> Found:
+    """Items of a table; rows of one image are merged, image paths are relative to the table."""
+    if not rows:
+        raise FormatError(f"{path.name} holds no rows")
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    chosen, sentence = guessed(path.name, names, columns)
+    split_column = next((name for name in names if plain(name) in SPLIT_NAMES), None)
+    items: list[Item] = []
+    for number, row in enumerate(rows, 1):
+        key, load = named(number, path.parent, row.get(chosen.image or ""))
+        captions = [text for name in chosen.captions or () for text in texts_of(row.get(name))]
+        label = label_of(row.get(chosen.label)) if chosen.label is not None else None
+        split = split_of(row.get(split_column)) if split_column is not None else None
+        items.append(Item(key, load, captions, label, split))
+    return Found(kind, merged(items), [sentence])
+
+
+def merged(items: Iterable[Item]) -> list[Item]:
+    """Items of one key become one with all their captions; the first class and split stay."""
+    by_key: dict[str, Item] = {}
+    for item in items:
+        old = by_key.get(item.key)
+        if old is None:
+            by_key[item.key] = item
+        else:
+            captions = list(dict.fromkeys([*old.captions, *item.captions]))
+            by_key[item.key] = Item(old.key, old.load, captions, old.label or item.label, old.split or item.split)
+    return list(by_key.values())
