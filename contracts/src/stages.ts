@@ -18,8 +18,14 @@ export const DATA = 'data';
 export interface StageRow<Config extends z.ZodObject = z.ZodObject, Input extends string = string> {
   /** The block of a recipe, and the stage's name in it as `stage`. */
   config: Config;
-  /** Folders that the stage reads: earlier stages, and `data`. */
+  /** Folders that the stage may read: earlier stages, and `data`. */
   inputs: readonly Input[];
+  /**
+   * Where that depends on the configuration, or on which blocks the recipe has: whether a job reads the input. Inputs
+   * that are not named are read always. A stage is always given the inputs that it reads, so a recipe without the block
+   * of one of them is refused.
+   */
+  reads?(config: z.infer<Config>, recipeHas: (input: Input) => boolean): Partial<Record<Input, boolean>>;
   jobClass: JobClass;
   /** What an estimate of time scales by. Absent where the configuration does not say how much there is to do. */
   work?: { unit: string; amount(config: z.infer<Config>): number };
@@ -122,8 +128,17 @@ export type StageConfig = z.infer<Rows[StageName]['config']>;
 /** The rows as what they have in common. */
 const ROWS: Readonly<Record<StageName, StageRow>> = STAGES;
 
-/** What the stage reads, in the order of the table. */
+/** What the stage may read, in the order of the table. */
 export const inputsOf = (stage: StageName): readonly (StageName | typeof DATA)[] => STAGES[stage].inputs;
+
+/** What a job with this configuration reads, in the order of the table; `recipeHas`: whether the recipe has a block. */
+export function inputsRead(
+  config: StageConfig,
+  recipeHas: (stage: StageName) => boolean,
+): readonly (StageName | typeof DATA)[] {
+  const conditions = ROWS[config.stage].reads?.(config, (input) => input === DATA || recipeHas(input as StageName));
+  return inputsOf(config.stage).filter((input) => conditions?.[input] ?? true);
+}
 
 export const jobClassOf = (stage: StageName): JobClass => STAGES[stage].jobClass;
 

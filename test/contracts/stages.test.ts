@@ -4,8 +4,9 @@ import { join } from 'node:path';
 import { expect, it } from 'vitest';
 import { QUEUES } from '../../contracts/src/job-classes.ts';
 import { jobDefinitionOutput, queueOutput } from '../../contracts/src/outputs.ts';
-import { DATA, inputsOf, STAGE_NAMES, STAGES } from '../../contracts/src/stages.ts';
-import { Recipe } from '../../contracts/src/training/recipe.ts';
+import { DATA, inputsOf, STAGE_NAMES, STAGES, type StageRow } from '../../contracts/src/stages.ts';
+import { configOf, Recipe } from '../../contracts/src/training/recipe.ts';
+import { tinyRecipe } from '../support/tiny-recipe.ts';
 
 it.each(STAGE_NAMES)('%s stands under its own name and after what it reads', (stage) => {
   expect(STAGES[stage].config.shape.stage.value).toBe(stage);
@@ -18,6 +19,14 @@ it.each(STAGE_NAMES)('%s reads every input of its row and no other', (stage) => 
   const source = readFileSync(join(import.meta.dirname, '../../trainer/stages', `${stage}.py`), 'utf8');
   const read = [...source.matchAll(/\brun\.input\("(\w+)"/g)].map(([, role = '']) => role);
   expect([...new Set(read)].sort()).toEqual([...inputsOf(stage)].sort());
+});
+
+it.each(STAGE_NAMES)('%s names inputs of its own row only where it reads them on a condition', (stage) => {
+  // A name that is not an input would be a condition that never holds.
+  const row: StageRow = STAGES[stage];
+  const config = configOf(tinyRecipe(), stage);
+  for (const has of [() => true, () => false])
+    expect(row.inputs).toEqual(expect.arrayContaining(Object.keys(row.reads?.(config, has) ?? {})));
 });
 
 it('every stage has a Python file, and every Python file a row', () => {

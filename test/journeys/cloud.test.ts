@@ -5,7 +5,6 @@ import { BatchClient, DescribeJobsCommand, ListJobsCommand } from '@aws-sdk/clie
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import type { ObjectStore } from '../../api/registry/store.ts';
 import { openStore } from '../../api/registry/stores/open.ts';
-import type { Recipe } from '../../contracts/src/training/recipe.ts';
 import { type AwsEmulator, type Deployment, deploy, startAws } from '../support/aws-emulator.ts';
 import { createRepository, startTrain, type TinyRepository, train } from '../support/tiny-repository.ts';
 
@@ -42,7 +41,7 @@ interface StageRow {
 }
 
 async function startCloud(env: Record<string, string> = {}): Promise<Cloud> {
-  const repository = createRepository((recipe: Recipe) => {
+  const repository = createRepository((recipe) => {
     recipe.comparison.seeds = [];
     recipe.mntp.language_model = { source: 'gguf_package', name: 'tiny' };
   });

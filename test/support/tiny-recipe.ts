@@ -6,9 +6,12 @@ const lora = { rank: 2, alpha: 4, dropout: 0 };
 const backbone = { name: 'package:tiny', size: 32 };
 const adapter = { blocks: 1, expansion: 2 };
 
+/** A recipe with every block. */
+export type WholeRecipe = Required<Omit<Recipe, 'schema_version'>>;
+
 /** A fresh copy each time: nothing a test changes is shared. */
-export function tinyRecipe(): Recipe {
-  const recipe: Recipe = {
+export function tinyRecipe(): WholeRecipe {
+  const recipe: WholeRecipe = {
     name: 'tiny',
     description: 'three steps of everything',
     seed: 1,

@@ -4,8 +4,7 @@ import { mkdirSync, mkdtempSync, readdirSync, readFileSync, writeFileSync } from
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { STAGE_NAMES } from '../../contracts/src/stages.ts';
-import type { Recipe } from '../../contracts/src/training/recipe.ts';
-import { tinyRecipe } from './tiny-recipe.ts';
+import { tinyRecipe, type WholeRecipe } from './tiny-recipe.ts';
 
 /** Counts steps into trace.txt, checkpoints when asked to stop, and ends with a report: what every stage does, no tensor. */
 const WORK = `
@@ -71,7 +70,7 @@ export interface TinyRepository {
   folders(id: string): string[];
 }
 
-export function createRepository(change: (recipe: Recipe) => void = () => {}): TinyRepository {
+export function createRepository(change: (recipe: WholeRecipe) => void = () => {}): TinyRepository {
   // A space in the path: URIs and command lines have to survive it.
   const root = mkdtempSync(join(tmpdir(), 'tiny repository '));
   for (const folder of ['trainer/stages', 'trainer/towers', 'trainer/recipes', 'contracts/python', 'api', 'data']) {

@@ -2223,7 +2223,7 @@ class RecipeComparison(TypedDict):
 
 
 class Recipe(TypedDict):
-    """A training recipe: what every stage is configured with."""
+    """A training recipe: what every stage is configured with. A stage without a block does not run."""
 
     schema_version: NotRequired[Literal[1]]
     """Version of the form of this document; absent means 1."""
@@ -2243,34 +2243,34 @@ class Recipe(TypedDict):
     prepare: RecipePrepare
     """Configuration of stage `prepare`."""
 
-    mntp: RecipeMntp
+    mntp: NotRequired[RecipeMntp]
     """Configuration of stage `mntp`."""
 
-    contrastive: RecipeContrastive
+    contrastive: NotRequired[RecipeContrastive]
     """Configuration of stage `contrastive`."""
 
-    embed_captions: RecipeEmbedCaptions
+    embed_captions: NotRequired[RecipeEmbedCaptions]
     """Configuration of stage `embed_captions`."""
 
-    inherit: RecipeInherit
+    inherit: NotRequired[RecipeInherit]
     """Configuration of stage `inherit`."""
 
-    embed_images: RecipeEmbedImages
+    embed_images: NotRequired[RecipeEmbedImages]
     """Configuration of stage `embed_images`."""
 
-    clip: RecipeClip
+    clip: NotRequired[RecipeClip]
     """Configuration of stage `clip`."""
 
-    distill: RecipeDistill
+    distill: NotRequired[RecipeDistill]
     """Configuration of stage `distill`."""
 
-    export: RecipeExport
+    export: NotRequired[RecipeExport]
     """Configuration of stage `export`."""
 
-    evaluate: RecipeEvaluate
+    evaluate: NotRequired[RecipeEvaluate]
     """Configuration of stage `evaluate`."""
 
-    comparison: RecipeComparison
+    comparison: NotRequired[RecipeComparison]
     """Further runs of `clip`: for every seed with both text towers. The report's table compares them."""
 
 

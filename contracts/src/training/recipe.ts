@@ -1,24 +1,29 @@
-// A training recipe: hyper-parameters as data, one strict block per stage. Nothing has a default: a recipe says everything.
+// A training recipe: hyper-parameters as data, one strict block per stage it runs. Nothing has a default: a recipe says
+// everything, itself or by the recipe that it extends.
 import { z } from 'zod';
 import { RecipeName } from '../names.ts';
 import { SchemaVersion } from '../schema-version.ts';
-import { STAGE_NAMES, STAGES, StageConfig, type StageName } from '../stages.ts';
+import { type DATA, inputsRead, STAGE_NAMES, STAGES, StageConfig, type StageName } from '../stages.ts';
 
 type Block<Config> =
   Config extends z.ZodObject<infer Shape> ? z.ZodObject<Omit<Shape, 'stage'>, z.core.$strict> : never;
-type Blocks = { [Name in StageName]: Block<(typeof STAGES)[Name]['config']> };
+type Optional = Exclude<StageName, 'prepare'>;
+type Blocks = { [Name in Optional]: z.ZodOptional<Block<(typeof STAGES)[Name]['config']>> } & {
+  prepare: Block<(typeof STAGES)['prepare']['config']>;
+};
 
-/** Every stage's block without its name, which is the key it stands under. */
+/** Every stage's block without its name, which is the key it stands under. All but the first may be absent. */
 function blocks(): Blocks {
   return Object.fromEntries(
     STAGE_NAMES.map((name) => {
       const { stage: _, ...shape } = STAGES[name].config.shape;
-      return [name, z.strictObject(shape).describe(`Configuration of stage \`${name}\`.`)];
+      const block = z.strictObject(shape).describe(`Configuration of stage \`${name}\`.`);
+      return [name, name === 'prepare' ? block : block.optional()];
     }),
-  ) as Blocks;
+  ) as unknown as Blocks;
 }
 
-/** What a person writes. */
+/** A recipe after it was read: whole, with what it `extends` merged in. It runs the stages whose blocks it has. */
 export const Recipe = z
   .strictObject({
     schema_version: SchemaVersion,
@@ -31,12 +36,26 @@ export const Recipe = z
     ...blocks(),
     comparison: z
       .strictObject({ seeds: z.array(z.int().nonnegative()).describe('Seeds of the runs; empty: no comparison.') })
+      .optional()
       .describe("Further runs of `clip`: for every seed with both text towers. The report's table compares them."),
   })
-  .meta({ title: 'Recipe', description: 'A training recipe: what every stage is configured with.' });
+  .meta({
+    title: 'Recipe',
+    description: 'A training recipe: what every stage is configured with. A stage without a block does not run.',
+  });
 export type Recipe = z.infer<typeof Recipe>;
 
-/** The recipe's block of one stage with the name of the stage, as a job carries it. */
+/** The stages that a recipe runs, in order. */
+export function stagesOf(recipe: Recipe): StageName[] {
+  return STAGE_NAMES.filter((stage) => recipe[stage] !== undefined);
+}
+
+/** The recipe's block of one of its stages with the name of the stage, as a job carries it. */
 export function configOf(recipe: Recipe, stage: StageName): StageConfig {
   return StageConfig.parse({ stage, ...recipe[stage] });
+}
+
+/** What the recipe's job of that stage reads, in the order of the table of stages. */
+export function inputsIn(recipe: Recipe, stage: StageName): readonly (StageName | typeof DATA)[] {
+  return inputsRead(configOf(recipe, stage), (input) => recipe[input] !== undefined);
 }

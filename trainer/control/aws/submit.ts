@@ -3,9 +3,9 @@
 import { encodeDocument, type ObjectStore } from '../../../api/registry/store.ts';
 import { requestKey } from '../../../contracts/src/keys.ts';
 import { SCHEMA_VERSION } from '../../../contracts/src/schema-version.ts';
-import { localFolderOf, STAGE_NAMES, type StageName } from '../../../contracts/src/stages.ts';
+import { localFolderOf, type StageName } from '../../../contracts/src/stages.ts';
 import { TrainingRequest } from '../../../contracts/src/training/pipeline.ts';
-import { configOf, type Recipe } from '../../../contracts/src/training/recipe.ts';
+import { configOf, type Recipe, stagesOf } from '../../../contracts/src/training/recipe.ts';
 import { UserError } from '../../../contracts/src/user-error.ts';
 import type { PastRun } from '../plan/estimate.ts';
 import { toPipelineStage } from '../plan/pipeline-plan.ts';
@@ -86,7 +86,7 @@ async function hasFinished({ job }: PlannedJob, store: ObjectStore): Promise<boo
 
 /** A container sees the bucket and its own image, and no folder of this machine. */
 function refuseLocalFolders(recipe: Recipe): void {
-  for (const stage of STAGE_NAMES) {
+  for (const stage of stagesOf(recipe)) {
     const found = localFolderOf(configOf(recipe, stage));
     if (found === undefined) continue;
     throw new UserError(`${stage}.${found.sentence}, which a container does not see: ${found.instead}, or train here`);

@@ -49,6 +49,8 @@ export function createConsole({ write, columns, now = Date.now }: ConsoleOptions
 
 function linesOf(event: Exclude<RunEvent, { event: 'progress' | 'uploading' }>): string[] {
   switch (event.event) {
+    case 'recipe':
+      return [JSON.stringify(event.recipe, null, 2)];
     case 'plan':
       return planLines(event);
     case 'reading_data':

@@ -38,13 +38,13 @@ export async function trainHere(
   const stages = stagePlans(jobs, pastRuns(runs));
   emit({ event: 'plan', recipe: plan.recipe, runs, stages, prices: null });
   if (options.plan) return EXIT.ok;
-  const exported = stageOf(plan, 'export');
-  if (options.install && exported.report === undefined && !jobs.includes(exported))
+  const exported = options.install ? stageOf(plan, 'export') : undefined;
+  if (exported !== undefined && exported.report === undefined && !jobs.includes(exported))
     throw new UserError('--install: export is not finished and this command does not run it; use at least --to export');
   const outcome = await run(jobs, context);
   if (outcome === 'interrupted') return EXIT.interrupted;
   if (outcome === 'failed') return EXIT.failed;
-  if (options.install) install(exported, join(root, 'api', 'model'), emit);
+  if (exported !== undefined) install(exported, join(root, 'api', 'model'), emit);
   return EXIT.ok;
 }
 

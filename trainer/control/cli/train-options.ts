@@ -11,6 +11,7 @@ Runs the stages of a recipe, in order, on this machine or on AWS Batch. A finish
 settings, its code, its data and its inputs stay the same. After Ctrl-C or a failure the same command goes on where it
 stopped.
 
+  --show         print the recipe as it is used, with all that it extends, and run nothing
   --plan         show the stages, what is finished, how long the rest takes by earlier runs and, on AWS, what it costs
   --to STAGE     run STAGE and everything it needs (a name that --plan shows)
   --only STAGE   run STAGE alone; what it needs has to be finished
@@ -41,6 +42,7 @@ export interface TrainOptions {
   recipe: string;
   /** `logs` and `cancel`: which stage. */
   stage?: string | undefined;
+  show: boolean;
   plan: boolean;
   to?: string | undefined;
   only?: string | undefined;
@@ -52,6 +54,7 @@ export interface TrainOptions {
 }
 
 const OPTIONS = {
+  show: { type: 'boolean', default: false },
   plan: { type: 'boolean', default: false },
   to: { type: 'string' },
   only: { type: 'string' },
@@ -84,10 +87,14 @@ export function parseTrainOptions(argv: readonly string[]): TrainOptions {
 }
 
 /** Why options do not go together, as a sentence; undefined where they do. */
-function conflictOf({ command, stage, plan, to, only, runs, install, on, outputs, follow }: TrainOptions) {
+function conflictOf({ command, stage, show, plan, to, only, runs, install, on, outputs, follow }: TrainOptions) {
   const selects = to !== undefined || only !== undefined;
   const rules: [boolean, string][] = [
     [to !== undefined && only !== undefined, '--to and --only exclude each other'],
+    [
+      show && (command !== 'run' || plan || install || selects || on === 'aws'),
+      '--show prints the recipe and nothing else goes with it',
+    ],
     [plan && install, '--plan runs nothing, so there is nothing to --install'],
     [
       command !== 'run' && on === 'here',

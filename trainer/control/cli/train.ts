@@ -24,6 +24,11 @@ export async function train(argv: readonly string[], context: CommandContext): P
   try {
     const options = parseTrainOptions(argv);
     const resolved = resolveRecipe(options.recipe, { folders: [cwd, join(root, 'trainer')], cwd, env });
+    if (options.show) {
+      // The folder of the data as it was found: what is printed means the same wherever it is saved.
+      emit({ event: 'recipe', recipe: { ...resolved.recipe, data: resolved.data } });
+      return EXIT.ok;
+    }
     if (options.on === 'here') return await trainHere(resolved, options, { root, cwd, env, emit });
     // Loaded only here: a run on this machine needs none of the AWS clients.
     const { trainOnAws } = await import('./train-on-aws.ts');

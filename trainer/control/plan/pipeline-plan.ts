@@ -3,6 +3,7 @@ import type { JobClass } from '../../../contracts/src/job-classes.ts';
 import { FILES, fileIn, shortDigest } from '../../../contracts/src/keys.ts';
 import { jobClassOf } from '../../../contracts/src/stages.ts';
 import type { PipelinePlan, PipelineStage } from '../../../contracts/src/training/pipeline.ts';
+import { UserError } from '../../../contracts/src/user-error.ts';
 import type { Plan, PlannedJob } from './plan.ts';
 
 /** The queue and the job definition that a job runs with, by job class. */
@@ -42,9 +43,10 @@ export function jobName({ job, contentAddress }: PlannedJob): string {
   return `${`${job.recipe}_${job.id}`.replaceAll('.', '-').slice(0, 128 - 13)}_${shortDigest(contentAddress)}`;
 }
 
-/** The one job of a stage that belongs to the model itself; the comparison's runs come after it. */
+/** The one job of a stage that belongs to the model itself. Throws a UserError where the recipe does not run that stage. */
 export function stageOf(plan: Plan, stage: 'prepare' | 'export' | 'evaluate'): PlannedJob {
   const found = plan.jobs.find(({ job }) => job.config.stage === stage);
-  if (found === undefined) throw new Error(`a plan without ${stage}`);
+  if (found === undefined)
+    throw new UserError(`recipe ${plan.recipe} has no block ${stage}: it makes no model to publish`);
   return found;
 }

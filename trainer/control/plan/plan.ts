@@ -1,9 +1,9 @@
 // Plans a recipe as training jobs in order, each with a content address. Pure: no file, no clock, no environment.
 import { sha256Of } from '../../../api/registry/stores/hash.ts';
 import { runFolder } from '../../../contracts/src/keys.ts';
-import { DATA, inputsOf, STAGE_NAMES, type StageConfig, type StageName } from '../../../contracts/src/stages.ts';
+import { DATA, inputsRead, type StageConfig, type StageName } from '../../../contracts/src/stages.ts';
 import type { TrainingJob, TrainingReport } from '../../../contracts/src/training/job.ts';
-import { configOf, type Recipe } from '../../../contracts/src/training/recipe.ts';
+import { configOf, type Recipe, stagesOf } from '../../../contracts/src/training/recipe.ts';
 
 /** Everything besides the recipe that decides what has to run. URIs are `file://` or `s3://`, without a final slash. */
 export interface PlanSources {
@@ -32,14 +32,16 @@ export interface Plan {
   jobs: PlannedJob[];
 }
 
-/** Every job of a recipe, inputs before their readers. */
+/** Every job of a recipe that was read and checked, inputs before their readers. */
 export function createPlan(recipe: Recipe, sources: PlanSources): Plan {
   const jobs: PlannedJob[] = [];
   const main = new Map<StageName, PlannedJob>();
+  const readBy = (config: StageConfig) => inputsRead(config, (stage) => recipe[stage] !== undefined);
 
   const add = ({ id, config, seed, extraInputs = new Map() }: NewJob): PlannedJob => {
-    const inputs = new Map([...mainInputs(config.stage, main), ...extraInputs]);
-    const data = inputsOf(config.stage).includes(DATA) ? sources.data : undefined;
+    const reads = readBy(config);
+    const inputs = new Map([...mainInputs(config.stage, reads, main), ...extraInputs]);
+    const data = reads.includes(DATA) ? sources.data : undefined;
     const code = sources.code[config.stage];
     const contentAddress = digestOf({
       config,
@@ -64,7 +66,7 @@ export function createPlan(recipe: Recipe, sources: PlanSources): Plan {
   };
 
   // The comparison's runs of `clip` come after `export`: the model itself is ready first.
-  for (const stage of STAGE_NAMES) {
+  for (const stage of stagesOf(recipe)) {
     const comparison = stage === 'evaluate' ? comparisonRuns(recipe, add) : new Map<string, PlannedJob>();
     main.set(stage, add({ id: stage, config: configOf(recipe, stage), seed: recipe.seed, extraInputs: comparison }));
   }
@@ -88,21 +90,28 @@ type AddJob = (job: NewJob) => PlannedJob;
 /** Both arms of `clip` for every comparison seed; `add` gives the main run back where an arm is the same. */
 function comparisonRuns(recipe: Recipe, add: AddJob): Map<string, PlannedJob> {
   const runs = new Map<string, PlannedJob>();
-  for (const seed of recipe.comparison.seeds) {
+  const { clip, comparison } = recipe;
+  if (clip === undefined) return runs;
+  for (const seed of comparison?.seeds ?? []) {
     for (const text_tower of ['llm', 'scratch'] as const) {
-      const config: StageConfig = { stage: 'clip', ...recipe.clip, text_tower };
+      const config: StageConfig = { stage: 'clip', ...clip, text_tower };
       runs.set(`clip_${text_tower}_${seed}`, add({ id: `clip-${text_tower}-${seed}`, config, seed }));
     }
   }
   return runs;
 }
 
-function mainInputs(stage: StageName, main: ReadonlyMap<StageName, PlannedJob>): Map<string, PlannedJob> {
+function mainInputs(
+  stage: StageName,
+  reads: readonly (StageName | typeof DATA)[],
+  main: ReadonlyMap<StageName, PlannedJob>,
+): Map<string, PlannedJob> {
   const inputs = new Map<string, PlannedJob>();
-  for (const role of inputsOf(stage)) {
+  for (const role of reads) {
     if (role === DATA) continue;
     const input = main.get(role);
-    if (input === undefined) throw new Error(`stage ${stage} reads ${role}, which comes after it`);
+    if (input === undefined)
+      throw new Error(`stage ${stage} reads ${role}, which the recipe lacks or which comes after it`);
     inputs.set(role, input);
   }
   return inputs;

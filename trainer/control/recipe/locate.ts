@@ -24,9 +24,9 @@ export interface ResolveOptions {
 /** Finds and reads a recipe. Throws a UserError that lists the recipes there are. */
 export function resolveRecipe(name: string, { folders, cwd, env }: ResolveOptions): ResolvedRecipe {
   const file = findRecipe(name, folders);
-  const recipe = readRecipe(file);
+  const { recipe, dataFrom } = readRecipe(file, recipesIn(folders) ?? dirname(file));
   const override = env[ENVARS.data] ?? '';
-  return { recipe, data: override === '' ? resolve(dirname(file), recipe.data) : resolve(cwd, override) };
+  return { recipe, data: override === '' ? resolve(dirname(dataFrom), recipe.data) : resolve(cwd, override) };
 }
 
 /** Digests of the recipe's data; `runs` keeps what is known of unchanged files. */
@@ -42,8 +42,12 @@ function findRecipe(name: string, folders: readonly string[]): string {
   if (isAbsolute(name)) return name;
   const found = folders.map((folder) => join(folder, name)).find((file) => existsSync(file));
   if (found !== undefined) return found;
-  const recipes = folders.map((folder) => join(folder, 'recipes')).find((folder) => existsSync(folder));
+  const recipes = recipesIn(folders);
   const names = recipes === undefined ? [] : readdirSync(recipes).filter((file) => file.endsWith('.json'));
   const hint = names.length === 0 ? '' : `\nThere are: ${names.map((file) => `recipes/${file}`).join(', ')}`;
   throw new UserError(`there is no recipe ${name} in ${folders.join(' or ')}${hint}`);
+}
+
+function recipesIn(folders: readonly string[]): string | undefined {
+  return folders.map((folder) => join(folder, 'recipes')).find((folder) => existsSync(folder));
 }

@@ -1,5 +1,6 @@
 // Events that a command prints: one per line with --json, sentences and a live line otherwise.
 import type { StageName } from '../../../contracts/src/stages.ts';
+import type { Recipe } from '../../../contracts/src/training/recipe.ts';
 import type { StagePlan } from '../plan/stage-plan.ts';
 
 /** The state of a job on AWS Batch, in the project's words. */
@@ -18,6 +19,7 @@ export interface StageStatus {
 }
 
 export type RunEvent =
+  | { event: 'recipe'; recipe: Recipe }
   | {
       event: 'plan';
       recipe: string;

@@ -229,6 +229,19 @@ describe('the plan', () => {
   });
 });
 
+it('--show prints the recipe with all that it extends, which is a recipe again', async () => {
+  const { root } = createRepository(ONE_SEED);
+  const short = { extends: 'tiny', name: 'short', description: 'one step', mntp: { schedule: { steps: 1 } } };
+  writeFileSync(join(root, 'trainer/recipes/short.json'), JSON.stringify(short));
+  const { code, stdout } = await train(root, ['recipes/short.json', '--show']);
+  expect(code).toBe(0);
+  const shown = JSON.parse(stdout);
+  expect(shown).toMatchObject({ name: 'short', data: join(root, 'data'), mntp: { schedule: { steps: 1, lr: 0.001 } } });
+  writeFileSync(join(root, 'whole.json'), stdout);
+  const [again] = events((await train(root, [join(root, 'whole.json'), '--show', '--json'])).stdout);
+  expect(again).toEqual({ event: 'recipe', recipe: shown });
+});
+
 describe('the command line', () => {
   const { root } = createRepository(ONE_SEED);
 
@@ -241,6 +254,7 @@ describe('the command line', () => {
     [[RECIPE, '--only', 'mntp'], 2, /mntp needs prepare, not finished yet: use --to mntp/],
     [[RECIPE, '--only', 'mntp', '--to', 'clip'], 2, /exclude each other/],
     [[RECIPE, '--plan', '--install', '--to', 'prepare'], 2, /--plan runs nothing/],
+    [[RECIPE, '--show', '--plan'], 2, /nothing else goes with it/],
   ])('refuses %j', async (args, code, message) => {
     const result = await train(root, args);
     expect(result.code).toBe(code);

@@ -2,9 +2,8 @@
 import { describe, expect, it } from 'vitest';
 import { byStage, inputsOf, STAGE_NAMES, type StageName } from '../../../../contracts/src/stages.ts';
 import { TrainingJob, type TrainingReport } from '../../../../contracts/src/training/job.ts';
-import type { Recipe } from '../../../../contracts/src/training/recipe.ts';
 import { createPlan, digestOf, type Plan, type PlanSources } from '../../../../trainer/control/plan/plan.ts';
-import { tinyRecipe } from '../../../support/tiny-recipe.ts';
+import { tinyRecipe, type WholeRecipe } from '../../../support/tiny-recipe.ts';
 
 const code = byStage(digestOf);
 const sources: PlanSources = {
@@ -14,7 +13,7 @@ const sources: PlanSources = {
   finished: new Map(),
 };
 
-function planOf(change: (recipe: Recipe) => void = () => {}, other: Partial<PlanSources> = {}): Plan {
+function planOf(change: (recipe: WholeRecipe) => void = () => {}, other: Partial<PlanSources> = {}): Plan {
   const recipe = tinyRecipe();
   change(recipe);
   return createPlan(recipe, { ...sources, ...other });
@@ -94,8 +93,8 @@ describe('the order', () => {
 describe('content addresses', () => {
   it('are the same for the same recipe, however its keys are ordered', () => {
     const recipe = tinyRecipe();
-    const reversed = Object.fromEntries(Object.entries(recipe).reverse()) as Recipe;
-    reversed.mntp = Object.fromEntries(Object.entries(recipe.mntp).reverse()) as Recipe['mntp'];
+    const reversed = Object.fromEntries(Object.entries(recipe).reverse()) as WholeRecipe;
+    reversed.mntp = Object.fromEntries(Object.entries(recipe.mntp).reverse()) as WholeRecipe['mntp'];
     expect(addresses(createPlan(reversed, sources))).toEqual(addresses(planOf()));
   });
 
@@ -104,7 +103,7 @@ describe('content addresses', () => {
     expect(changed(plan)).toEqual(reachOf(stage).toSorted());
   });
 
-  it.each<[StageName, (recipe: Recipe) => void]>([
+  it.each<[StageName, (recipe: WholeRecipe) => void]>([
     ['prepare', ({ prepare }) => (prepare.min_side += 1)],
     ['mntp', ({ mntp }) => (mntp.mask_share = 0.3)],
     ['contrastive', ({ contrastive }) => (contrastive.schedule.lr = 1)],
@@ -125,6 +124,16 @@ describe('content addresses', () => {
     );
     expect(changed(planOf(undefined, { data: { uri: 'file:///elsewhere', digest: sources.data.digest } }))).toEqual([]);
     expect(changed(planOf((recipe) => (recipe.description = 'other words')))).toEqual([]);
+  });
+});
+
+describe('a recipe without a block', () => {
+  it('runs the other stages, each with the address that it has anyway where it read nothing of the missing one', () => {
+    const { evaluate: _, comparison: __, ...recipe } = tinyRecipe();
+    const plan = createPlan(recipe, sources);
+    const ids = plan.jobs.map(({ job }) => job.id);
+    expect(ids).toEqual(STAGE_NAMES.filter((stage) => stage !== 'evaluate'));
+    expect(addresses(planOf())).toMatchObject(addresses(plan));
   });
 });
 

@@ -1,18 +1,23 @@
 // What a person reads when a recipe is wrong: where, what, and what is allowed.
-import { mkdtempSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { expect, it } from 'vitest';
+import { afterAll, describe, expect, it } from 'vitest';
 import type { Recipe } from '../../../../contracts/src/training/recipe.ts';
 import { readRecipe } from '../../../../trainer/control/recipe/read.ts';
-import { tinyRecipe } from '../../../support/tiny-recipe.ts';
+import { tinyRecipe, type WholeRecipe } from '../../../support/tiny-recipe.ts';
 
-const file = join(mkdtempSync(join(tmpdir(), 'recipe-')), 'mine.json');
+const folder = mkdtempSync(join(tmpdir(), 'recipe-'));
+const file = join(folder, 'mine.json');
+/** Recipes that are extended by name. */
+const named = join(folder, 'recipes');
+mkdirSync(named);
+afterAll(() => rmSync(folder, { recursive: true }));
 
 function problemsOf(text: string): string {
   writeFileSync(file, text);
   try {
-    readRecipe(file);
+    readRecipe(file, named);
   } catch (error) {
     return error instanceof Error ? `${error.name}: ${error.message}` : String(error);
   }
@@ -20,7 +25,7 @@ function problemsOf(text: string): string {
 }
 
 /** The tiny recipe as JSON with some members replaced by anything, `undefined` removes one. */
-function withMembers(block: keyof Recipe, members: Record<string, unknown>): string {
+function withMembers(block: keyof WholeRecipe, members: Record<string, unknown>): string {
   const recipe = tinyRecipe();
   return JSON.stringify({ ...recipe, [block]: { ...Object(recipe[block]), ...members } });
 }
@@ -81,4 +86,83 @@ it('lists every problem at once', () => {
 
 it('tells the place where JSON breaks', () => {
   expect(problemsOf('{"name": "tiny",}')).toMatch(/is not JSON: .*position 16/);
+});
+
+describe('a recipe that extends another', () => {
+  const own = { name: 'mine', description: 'what differs' };
+
+  /** Writes recipes and reads the last one; a file named recipes/… is extended by name. */
+  function read(files: Record<string, object>): Recipe {
+    for (const [name, document] of Object.entries(files)) writeFileSync(join(folder, name), JSON.stringify(document));
+    return readRecipe(join(folder, Object.keys(files).at(-1) ?? ''), named).recipe;
+  }
+
+  it('says only what differs: objects are merged, lists and values replaced', () => {
+    const recipe = read({
+      'base.json': tinyRecipe(),
+      'mine.json': {
+        ...own,
+        extends: 'base.json',
+        clip: { schedule: { steps: 9 } },
+        embed_captions: { prompt_templates: ['{}', 'a {}'] },
+      },
+    });
+    const expected = tinyRecipe();
+    expected.clip.schedule.steps = 9;
+    expected.embed_captions.prompt_templates = ['{}', 'a {}'];
+    expect(recipe).toEqual({ ...expected, ...own });
+  });
+
+  it('takes a block away with null, and keeps a null that is a value', () => {
+    const base = tinyRecipe();
+    base.prepare.classes = 'classes.json';
+    const recipe = read({
+      'base.json': base,
+      'mine.json': { ...own, extends: 'base.json', evaluate: null, comparison: null, prepare: { classes: null } },
+    });
+    const { evaluate: _, comparison: __, ...rest } = tinyRecipe();
+    expect(recipe).toEqual({ ...rest, ...own });
+  });
+
+  it('is found by its name, and extends in turn; what is nearest counts', () => {
+    const recipe = read({
+      'recipes/far.json': { ...tinyRecipe(), seed: 3, data: '../far-data' },
+      'recipes/near.json': { ...own, extends: 'far', seed: 4, clip: { dropout: 0.25 } },
+      'mine.json': { ...own, extends: 'near', clip: { batch_size: 7 } },
+    });
+    expect(recipe).toMatchObject({ seed: 4, data: '../far-data', clip: { dropout: 0.25, batch_size: 7 } });
+  });
+
+  it('has its data where the file that says so means it', () => {
+    read({ 'recipes/far.json': tinyRecipe(), 'mine.json': { ...own, extends: 'far' } });
+    expect(readRecipe(file, named).dataFrom).toBe(join(named, 'far.json'));
+    read({ 'mine.json': { ...own, extends: 'far', data: '.' } });
+    expect(readRecipe(file, named).dataFrom).toBe(file);
+  });
+
+  it.each<[object, string]>([
+    [{ extends: 'mine.json' }, `${file} extends itself: mine.json -> mine.json`],
+    [{ extends: 'circle' }, `${file} extends itself: mine.json -> circle.json -> mine.json`],
+    [{ extends: 'nothing' }, `${file}: extends "nothing", but there is neither`],
+    [{ extends: ['far', 'near'] }, 'extends is the path or the name of one recipe, not ["far","near"]'],
+    [{ extends: 'far', name: undefined }, `${file} says no name: a recipe that extends another one has its own`],
+    [{ extends: 'far', cilp: {} }, 'unknown key "cilp"; allowed here: schema_version, name'],
+    [{ extends: 'faulty' }, 'clip.schedule: unknown key "stps"; allowed here: steps'],
+    [{ extends: 'faulty' }, ' (in faulty.json)'],
+    [
+      { extends: 'far', mntp: null },
+      'contrastive reads what mntp makes, but the recipe has no block mntp: give it one',
+    ],
+    [{ extends: 'far', inherit: { embed_dim: 8 } }, 'inherit.embed_dim is 8 but clip.embed_dim is 16'],
+    [{ extends: 'far', mntp: { lora: null } }, 'mntp.lora: missing (object)'],
+  ])('is refused where it cannot be: %j', (members, sentence) => {
+    expect(() =>
+      read({
+        'recipes/far.json': tinyRecipe(),
+        'recipes/circle.json': { ...own, extends: '../mine.json' },
+        'recipes/faulty.json': { ...own, extends: 'far', clip: { schedule: { stps: 3 } } },
+        'mine.json': { ...own, ...members },
+      }),
+    ).toThrow(sentence);
+  });
 });

@@ -1,0 +1,107 @@
+// What a recipe must keep beyond its contract: values that are each allowed but not together. One table. Pure.
+import { DATA, type StageName } from '../../../contracts/src/stages.ts';
+import { inputsIn, type Recipe, stagesOf } from '../../../contracts/src/training/recipe.ts';
+import { Schedule } from '../../../contracts/src/training/stages/blocks.ts';
+
+/** A sentence for each problem that a recipe has. */
+type Check = (recipe: Recipe) => string[];
+type With<Name extends StageName> = Recipe & { [Key in Name]: NonNullable<Recipe[Key]> };
+
+/** In the order in which problems are listed. A stage would fail on them hours later, or train to no effect. */
+const CHECKS: readonly Check[] = [
+  everyInputIsMade,
+  where(['inherit', 'clip'], ({ inherit, clip }) =>
+    (['adapter', 'embed_dim'] as const).flatMap((key) =>
+      differ([`inherit.${key}`, inherit[key]], [`clip.${key}`, clip[key]], 'clip goes on with what inherit trained'),
+    ),
+  ),
+  where(['inherit', 'embed_images'], ({ inherit, embed_images }) =>
+    differ(
+      ['inherit.backbone', inherit.backbone],
+      ['embed_images.backbone', embed_images.backbone],
+      'clip needs both from one tower',
+    ),
+  ),
+  where(['contrastive', 'embed_captions'], ({ contrastive, embed_captions }) =>
+    unless(
+      contrastive.pooling === embed_captions.pooling,
+      `embed_captions.pooling is "${embed_captions.pooling}" but contrastive trained for "${contrastive.pooling}"`,
+    ),
+  ),
+  where(['distill', 'clip'], ({ distill: { matryoshka_dims }, clip }) =>
+    unless(
+      Math.max(...matryoshka_dims) === clip.embed_dim,
+      `distill.matryoshka_dims: the largest is ${Math.max(...matryoshka_dims)}; it has to be clip.embed_dim, ${clip.embed_dim}`,
+    ),
+  ),
+  where(['distill'], ({ distill }) => divides('distill', distill)),
+  where(['clip'], ({ clip }) => divides('clip.scratch', clip.scratch)),
+  where(['embed_images'], ({ embed_images: { crop_scale } }) =>
+    unless(
+      crop_scale[0] <= crop_scale[1],
+      `embed_images.crop_scale: the smaller fraction comes first, not ${crop_scale.join(', ')}`,
+    ),
+  ),
+  ({ prepare: { pairs } }) =>
+    unless(
+      (['train', 'dev'] as const).every((wanted) => pairs.some(({ split }) => split === wanted)),
+      'prepare.pairs: at least one source of split "train" and one of split "dev" are needed',
+    ),
+  (recipe) =>
+    schedulesOf(recipe).flatMap(([name, { steps, warmup_steps }]) =>
+      unless(warmup_steps <= steps, `${name}.warmup_steps is ${warmup_steps}, more than its ${steps} steps`),
+    ),
+];
+
+/** Every problem of a recipe that keeps its contract, as sentences. */
+export function contradictions(recipe: Recipe): string[] {
+  return CHECKS.flatMap((problemsOf) => problemsOf(recipe));
+}
+
+/** A check of recipes that have these blocks. */
+function where<const Name extends StageName>(
+  blocks: readonly Name[],
+  problemsOf: (recipe: With<Name>) => string[],
+): Check {
+  return function ofRecipesWithThem(recipe) {
+    return blocks.every((name) => recipe[name] !== undefined) ? problemsOf(recipe as With<Name>) : [];
+  };
+}
+
+/** A stage runs on what others made: their blocks have to be there. */
+function everyInputIsMade(recipe: Recipe): string[] {
+  return stagesOf(recipe).flatMap((stage) =>
+    inputsIn(recipe, stage).flatMap((input) =>
+      unless(
+        input === DATA || recipe[input] !== undefined,
+        `${stage} reads what ${input} makes, but the recipe has no block ${input}: give it one, or leave ${stage} out, too`,
+      ),
+    ),
+  );
+}
+
+function unless(holds: boolean, sentence: string): string[] {
+  return holds ? [] : [sentence];
+}
+
+function differ([name, value]: [string, unknown], [other, wanted]: [string, unknown], why: string): string[] {
+  const [first, second] = [JSON.stringify(value), JSON.stringify(wanted)];
+  return unless(first === second, `${name} is ${first} but ${other} is ${second}: ${why}`);
+}
+
+function divides(block: string, { width, heads }: { width: number; heads: number }): string[] {
+  return unless(width % heads === 0, `${block}.width ${width} is not a multiple of ${block}.heads ${heads}`);
+}
+
+/** Every schedule of a recipe by its path, in whatever block of a stage it is. */
+function schedulesOf(recipe: Recipe): [string, Schedule][] {
+  const found: [string, Schedule][] = [];
+  const walk = (path: string, value: unknown): void => {
+    if (typeof value !== 'object' || value === null) return;
+    const { success, data } = Schedule.safeParse(value);
+    if (success) found.push([path, data]);
+    else for (const [key, member] of Object.entries(value)) walk(`${path}.${key}`, member);
+  };
+  for (const stage of stagesOf(recipe)) walk(stage, recipe[stage]);
+  return found;
+}
