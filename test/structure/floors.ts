@@ -97,7 +97,8 @@ export const BOXES: Record<string, readonly string[]> = {
   ],
   // ---- training
   'trainer/towers': ['contracts/python'],
-  'trainer/stages': ['contracts/python', 'trainer/towers'],
+  'trainer/evaluation': ['contracts/python', 'trainer/towers'],
+  'trainer/stages': ['contracts/python', 'trainer/towers', 'trainer/evaluation'],
   'trainer/container': ['contracts/python'],
   // ---- the cloud
   'infra/base': ['contracts/src'],

@@ -39,6 +39,7 @@ it('only entries and the hosts that they start read the environment', () => {
     'api/dev/serve.ts',
     'api/keys/keys.ts',
     'trainer/container/__main__.py',
+    'trainer/control/cli/evaluate.ts',
     'trainer/control/cli/train.ts',
     'trainer/control/lambda/gate.ts',
     'trainer/control/cli/model.ts',

@@ -9,13 +9,13 @@ RECALL_AT = (1, 5, 10)
 def retrieval_ranks(scores_IN: torch.Tensor, image_of_N: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """0-based ranks: per image that of its best caption among all captions, per caption that of its image.
 
-    A tie with a wrong item ranks behind it: equal scores must not look like success.
+    A tie with a wrong item ranks behind it: equal scores must not look like success, and neither must NaN.
     """
     owns_IN = image_of_N[None, :] == torch.arange(len(scores_IN), device=scores_IN.device)[:, None]
     best_I = scores_IN.masked_fill(~owns_IN, float("-inf")).max(1).values
-    image_rank_I = ((scores_IN >= best_I[:, None]) & ~owns_IN).sum(1)
+    image_rank_I = (~(scores_IN < best_I[:, None]) & ~owns_IN).sum(1)
     own_N = scores_IN[image_of_N, torch.arange(scores_IN.shape[1], device=scores_IN.device)]
-    caption_rank_N = (scores_IN >= own_N[None, :]).sum(0) - 1
+    caption_rank_N = (~(scores_IN < own_N[None, :])).sum(0) - 1
     return image_rank_I, caption_rank_N
 
 
@@ -34,12 +34,33 @@ def retrieval(images_IE: torch.Tensor, captions_NE: torch.Tensor, image_of_N: to
 
 def zero_shot(images_IE: torch.Tensor, classes_CE: torch.Tensor, class_of_I: torch.Tensor) -> dict[str, float]:
     """Top-1 and top-5 of the nearest class vector."""
-    best = (images_IE @ classes_CE.T).topk(min(5, len(classes_CE)), dim=1).indices
-    hits = best == class_of_I[:, None]
-    return {
-        "zero_shot_top1": hits[:, :1].any(1).float().mean().item(),
-        "zero_shot_top5": hits.any(1).float().mean().item(),
-    }
+    rank_I = target_ranks(images_IE @ classes_CE.T, class_of_I)
+    return {f"zero_shot_top{k}": (rank_I < k).double().mean().item() for k in (1, 5)}
+
+
+def target_ranks(scores_IC: torch.Tensor, target_of_I: torch.Tensor) -> torch.Tensor:
+    """0-based rank of each row's one right column [I]; a tie ranks behind all that it ties with."""
+    own_I = scores_IC.gather(1, target_of_I[:, None])
+    return (~(scores_IC < own_I)).sum(1) - 1
+
+
+def auc(positive_P: torch.Tensor, negative_N: torch.Tensor) -> float:
+    """Share of pairs in which the positive scores above the negative (area under the ROC curve); a tie counts as below."""
+    below_P = torch.searchsorted(negative_N.double().sort().values, positive_P.double(), right=False)
+    return below_P.double().mean().item() / len(negative_N)
+
+
+def spearman(a_N: torch.Tensor, b_N: torch.Tensor) -> float:
+    """Spearman's rank correlation; equal values share the mean of their ranks."""
+    ranks_2N = torch.stack([mean_ranks(a_N), mean_ranks(b_N)])
+    return torch.corrcoef(ranks_2N)[0, 1].nan_to_num(0.0).item()
+
+
+def mean_ranks(values_N: torch.Tensor) -> torch.Tensor:
+    """1-based ranks, float64 [N]; equal values share the mean of their ranks."""
+    _, group_N, size_G = values_N.double().unique(sorted=True, return_inverse=True, return_counts=True)
+    last_G = size_G.cumsum(0).double()
+    return (last_G - (size_G.double() - 1) / 2)[group_N]
 
 
 def mean_recall_per_image(scores_IN: torch.Tensor, image_of_N: torch.Tensor) -> np.ndarray:

@@ -1,7 +1,6 @@
 // The train command on this machine: plans, runs what is missing and installs the exported model when asked.
-import { join, resolve } from 'node:path';
+import { join } from 'node:path';
 import { fromFileUri } from '../../../api/registry/stores/file-uri.ts';
-import { ENVARS } from '../../../contracts/src/envars.ts';
 import { EXIT } from '../../../contracts/src/exit-codes.ts';
 import type { StageName } from '../../../contracts/src/stages.ts';
 import { UserError } from '../../../contracts/src/user-error.ts';
@@ -19,6 +18,7 @@ import type { Emit } from '../run/events.ts';
 import { pastRuns, readReport } from '../run/folder.ts';
 import type { CommandContext } from './context.ts';
 import { listenForInterrupts } from './interrupts.ts';
+import { pythonOverride } from './python.ts';
 import type { TrainOptions } from './train-options.ts';
 
 interface LocalContext extends Pick<CommandContext, 'root' | 'cwd' | 'env'> {
@@ -59,7 +59,7 @@ async function run(jobs: readonly PlannedJob[], { root, cwd, env, emit }: LocalC
       throw new UserError(`trainer/${file} does not exist: this checkout cannot run ${job.id}`);
   }
   if (missing.length === 0) return 'succeeded';
-  const python = pythonOverride(env, cwd) ?? (await ensureVenv());
+  const python = pythonOverride({ env, cwd }) ?? (await ensureVenv());
   const contracts = join(root, 'contracts', 'python');
   const codeNow = (stage: StageName): string => codeDigest(stage, read);
   const interrupts = listenForInterrupts(env);
@@ -74,11 +74,4 @@ function install({ job }: PlannedJob, target: string, emit: Emit): void {
   if (folder === undefined || reading?.status !== 'finished')
     throw new UserError(`${job.output} holds no finished export`);
   emit({ event: 'installed', ...installModel(folder, reading.report, target) });
-}
-
-function pythonOverride(env: NodeJS.ProcessEnv, cwd: string): string | undefined {
-  const python = env[ENVARS.python];
-  if (python === undefined || python === '') return undefined;
-  // A bare name is looked up in PATH; a path starts from the user's folder, which is not the stage's working directory.
-  return python.includes('/') ? resolve(cwd, python) : python;
 }

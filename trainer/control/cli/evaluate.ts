@@ -1,0 +1,91 @@
+// The command `npm run evaluate`: measures an exported model on the dev sets, which trainer/evaluation lists.
+import { spawn } from 'node:child_process';
+import { delimiter, join, resolve } from 'node:path';
+import { answerCommand, readCommandLine } from '../../../contracts/command/command-line.ts';
+import { ENVARS } from '../../../contracts/src/envars.ts';
+import { EXIT } from '../../../contracts/src/exit-codes.ts';
+import { ensureVenv } from '../local/venv.ts';
+import type { CommandContext } from './context.ts';
+import { listenForInterrupts } from './interrupts.ts';
+import { pythonOverride } from './python.ts';
+
+const HELP = `Usage: npm run evaluate -- [FOLDER] [options]
+
+Measures a model on the dev sets, as servers run it: the folder that \`export\` wrote, or api/model. One line for each
+figure, one column for each text tier, in per cent; ties count against the model. Vectors of images and texts are kept, so
+that a second run takes seconds and an interrupted one goes on where it stopped.
+
+  --only SET,…   these dev sets only; --list shows what there is
+  --tier TIER,…  these tiers only: base, tiny, static, as far as the model has them
+  --data DIR     the data folder (default $${ENVARS.data}, else ../shared/data beside the repository); sets that are not in it are left out
+  --cache DIR    where vectors are kept (default runs/evaluation-vectors in the repository)
+  --list         the dev sets: what they measure, their files, and why they may be looked at during development
+  --json         one JSON document on standard output instead of text
+  --help         this text
+  --version      the version of this program
+
+Environment: OMP_NUM_THREADS bounds the threads of the image graph. ${ENVARS.python} is a Python interpreter with the
+trainer's dependencies, used instead of trainer/.venv.
+Exit codes: 0 done, 1 nothing could be measured, 2 refused, ${EXIT.interrupted} interrupted: run the same command again.
+`;
+
+const OPTIONS = {
+  only: { type: 'string', default: '' },
+  tier: { type: 'string', default: '' },
+  data: { type: 'string' },
+  cache: { type: 'string' },
+  list: { type: 'boolean', default: false },
+  json: { type: 'boolean', default: false },
+} as const;
+
+/** The whole command; resolves to its exit code. */
+export async function evaluate(argv: readonly string[], context: CommandContext): Promise<number> {
+  const { root, cwd, env } = context;
+  return answerCommand(argv, { help: HELP, ...context }, async () => {
+    const { values, words } = readCommandLine(argv, { help: HELP, options: OPTIONS, words: 1 });
+    const { only, tier, list, json } = values;
+    const folder = resolve(cwd, words[0] ?? join(root, 'api', 'model'));
+    const data = resolve(cwd, values.data ?? (env[ENVARS.data] || join(root, '..', 'shared', 'data')));
+    const cache = resolve(cwd, values.cache ?? join(root, 'runs', 'evaluation-vectors'));
+    const named = { data, cache, only, tier, threads: env.OMP_NUM_THREADS || '0' };
+    const flags = Object.entries({ list, json }).flatMap(([name, isSet]) => (isSet ? [`--${name}`] : []));
+    const options = Object.entries(named).map(([name, value]) => `--${name}=${value}`);
+    return await runPython(['-m', 'evaluation', folder, ...options, ...flags], context);
+  });
+}
+
+/** Runs Python in trainer/, prints what it prints, and ends it when this command is interrupted. */
+async function runPython(args: readonly string[], { root, cwd, env, stdout, stderr }: CommandContext): Promise<number> {
+  const python = pythonOverride({ env, cwd }) ?? (await ensureVenv());
+  const trainer = join(root, 'trainer');
+  const packages = [trainer, join(root, 'contracts', 'python')].join(delimiter);
+  const interrupts = listenForInterrupts(env);
+  const { stop, kill } = interrupts.signals;
+  // A process group of its own: the terminal's Ctrl-C reaches this program only.
+  const child = spawn(python, args, {
+    cwd: trainer,
+    env: { ...env, PYTHONPATH: packages },
+    stdio: ['ignore', 'pipe', 'pipe'],
+    detached: true,
+  });
+  stop.addEventListener('abort', () => child.kill('SIGTERM'));
+  kill.addEventListener('abort', () => child.kill('SIGKILL'));
+  child.stdout.setEncoding('utf8').on('data', (text: string) => stdout.write(text));
+  child.stderr.setEncoding('utf8').on('data', (text: string) => stderr.write(text));
+  try {
+    return await new Promise<number>((done, fail) => {
+      child.once('error', (error) => fail(new Error(`cannot start ${python}: ${error.message}`)));
+      child.once('close', (code) => done(stop.aborted ? EXIT.interrupted : (code ?? EXIT.failed)));
+    });
+  } finally {
+    interrupts.end();
+  }
+}
+
+if (import.meta.main) {
+  // npm starts scripts in the repository's root and names the folder of the user in INIT_CWD.
+  const cwd = process.env.INIT_CWD ?? process.cwd();
+  const root = resolve(import.meta.dirname, '../../..');
+  const { stdout, stderr } = process;
+  process.exitCode = await evaluate(process.argv.slice(2), { root, cwd, env: process.env, stdout, stderr });
+}

@@ -1,0 +1,134 @@
+"""What a dev set is given: rows of the data folder, and vectors of texts and photos by one tier of a model.
+
+Shapes: N texts, C classes, I images, E dimensions, S pixels a side.
+"""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import torch
+from torch.nn import functional as F
+
+from contracts.types import PreprocessRecipe
+from evaluation.cache import VectorCache
+from evaluation.progress import Progress
+from towers.data import Row, read_images, read_rows
+from towers.preprocess import preprocess
+
+Figures = dict[str, float]
+TEXTS_AT_ONCE = 64
+IMAGES_AT_ONCE = 16
+
+
+class TextTier(Protocol):
+    """One way to embed texts."""
+
+    @property
+    def key(self) -> str:
+        """Digest of everything that decides a text's vector."""
+        ...
+
+    def embed(self, texts: Sequence[str]) -> np.ndarray:
+        """Unit vectors [N, E], or zeros where a text has no meaning to it."""
+        ...
+
+
+class Model(Protocol):
+    """A space of images, and tiers that embed texts into it."""
+
+    @property
+    def space(self) -> str:
+        """Digest of everything that decides an image's vector."""
+        ...
+
+    @property
+    def preprocess(self) -> PreprocessRecipe:
+        """How images become pixels."""
+        ...
+
+    @property
+    def tiers(self) -> Mapping[str, TextTier]:
+        """By name, the main one first."""
+        ...
+
+    def embed_pixels(self, pixels_B3SS: np.ndarray) -> np.ndarray:
+        """Unit vectors [B, E]."""
+        ...
+
+
+@dataclass
+class Place:
+    """Where a measurement happens: the data folder, vectors computed before, and who is told how far it is."""
+
+    data: Path
+    cache: VectorCache = field(default_factory=VectorCache)
+    progress: Progress = field(default_factory=Progress)
+
+
+@dataclass
+class Bench:
+    """One tier of a model at a place."""
+
+    model: Model
+    tier: TextTier
+    place: Place
+
+    @property
+    def data(self) -> Path:
+        """The data folder."""
+        return self.place.data
+
+    def rows(self, path: str) -> list[Row]:
+        """All rows of a `.jsonl` or `.jsonl.gz` file of the data folder."""
+        return read_rows(self.data / path)
+
+    def texts(self, texts: Sequence[str]) -> torch.Tensor:
+        """Unit vectors [N, E]; equal texts are computed once."""
+        different = list(dict.fromkeys(texts))
+        vectors_NE = self.place.cache.vectors([self.tier.key, *different], lambda: self._embed(different))
+        row_of = {text: number for number, text in enumerate(different)}
+        return torch.from_numpy(vectors_NE[[row_of[text] for text in texts]])
+
+    def classes(self, prompts: Sequence[Sequence[str]]) -> torch.Tensor:
+        """Unit vectors [C, E]: the mean of each class's prompts."""
+        flat = [prompt for of_class in prompts for prompt in of_class]
+        ends = np.cumsum([len(of_class) for of_class in prompts])
+
+        def compute() -> np.ndarray:
+            vectors_NE = self._embed(flat)
+            return np.stack([part.mean(0) for part in np.split(vectors_NE, ends[:-1])])
+
+        parts = [self.tier.key, "classes", *(str(end) for end in ends), *flat]
+        return F.normalize(torch.from_numpy(self.place.cache.vectors(parts, compute)), dim=-1)
+
+    def photos(self, shard: str, rows: Sequence[Row]) -> torch.Tensor:
+        """Unit vectors [I, E] of `KEY.jpg` of every row, all in one tar file of the data folder."""
+        file = self.data / shard
+        placed = [{"key": row["key"], "shard": file.name} for row in rows]
+        with file.open("rb") as archive:
+            digest = hashlib.file_digest(archive, "sha256").hexdigest()
+        parts = [self.model.space, digest, *(row["key"] for row in placed)]
+        return torch.from_numpy(self.place.cache.vectors(parts, lambda: self._see(file.parent, placed)))
+
+    def _embed(self, texts: Sequence[str]) -> np.ndarray:
+        self.place.progress.start()
+        parts = []
+        for start in range(0, len(texts), TEXTS_AT_ONCE):
+            parts.append(self.tier.embed(texts[start : start + TEXTS_AT_ONCE]))
+            self.place.progress.tick(min(start + TEXTS_AT_ONCE, len(texts)), len(texts), "texts")
+        return np.concatenate(parts).astype(np.float32)
+
+    def _see(self, folder: Path, rows: list[Row]) -> np.ndarray:
+        self.place.progress.start()
+        parts, pixels = [], []
+        for number, (_, data) in enumerate(read_images(folder, rows), 1):
+            pixels.append(preprocess(data, self.model.preprocess))
+            if len(pixels) == IMAGES_AT_ONCE or number == len(rows):
+                parts.append(self.model.embed_pixels(np.stack(pixels)))
+                pixels = []
+                self.place.progress.tick(number, len(rows), "photos")
+        return np.concatenate(parts).astype(np.float32)

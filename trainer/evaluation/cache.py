@@ -1,0 +1,50 @@
+"""Vectors that were computed before, in a folder: a file is named by the digest of what its vectors were computed from."""
+
+import hashlib
+import os
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+import numpy as np
+
+MOST_BYTES = 2 << 30  # the files used longest ago go first
+
+
+class VectorCache:
+    """Without a folder nothing is kept."""
+
+    def __init__(self, folder: Path | None = None) -> None:
+        self.folder = folder
+
+    def vectors(self, parts: Iterable[str], compute: Callable[[], np.ndarray]) -> np.ndarray:
+        """float32 [N, E] of what `parts` name; computed where it is not there yet."""
+        if self.folder is None:
+            return compute()
+        digest = hashlib.sha256()
+        for part in parts:
+            digest.update(part.encode() + b"\0")
+        file = self.folder / f"{digest.hexdigest()}.npy"
+        if file.exists():
+            os.utime(file)
+            return np.load(file)
+        vectors_NE = compute()
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.prune(MOST_BYTES - vectors_NE.nbytes)
+        temporary = file.with_name(f"{file.name}.{os.getpid()}")
+        with temporary.open("wb") as out:
+            np.save(out, vectors_NE)
+        os.replace(temporary, file)
+        return vectors_NE
+
+    def prune(self, most: int) -> None:
+        """Remove files until at most `most` bytes are left. Another process may do the same."""
+        assert self.folder is not None
+        for file in sorted(self.folder.glob("*.npy*"), key=last_use, reverse=True):
+            most -= file.stat().st_size if file.exists() else 0
+            if most < 0:
+                file.unlink(missing_ok=True)
+
+
+def last_use(file: Path) -> float:
+    """Seconds since the epoch."""
+    return file.stat().st_mtime if file.exists() else 0.0

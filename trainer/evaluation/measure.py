@@ -1,0 +1,68 @@
+"""Measures a model on dev sets: figures by set and tier."""
+
+from collections.abc import Callable, Sequence
+from typing import TypedDict
+
+from evaluation.bench import Bench, Figures, Model, Place
+from evaluation.registry import DevSet
+
+
+class Measured(TypedDict):
+    """Figures by set and tier, and why a set is missing."""
+
+    sets: dict[str, dict[str, Figures]]
+    left_out: dict[str, str]
+
+
+def measure(
+    model: Model,
+    sets: Sequence[DevSet],
+    place: Place,
+    tiers: Sequence[str] = (),
+    on_set: Callable[[int, int], None] = lambda _done, _total: None,
+) -> Measured:
+    """Every tier (or the named ones) on every set whose files are in the data folder."""
+    found: Measured = {"sets": {}, "left_out": {}}
+    for number, dev_set in enumerate(sets, 1):
+        missing = [file for file in dev_set.files if not (place.data / file).exists()]
+        if missing:
+            found["left_out"][dev_set.name] = f"the data folder has no {missing[0]}"
+            continue
+        of_set = found["sets"].setdefault(dev_set.name, {})
+        for name in tiers or model.tiers:
+            place.progress.where = f"{number}/{len(sets)} {dev_set.name}, {name}"
+            of_set[name] = dev_set.measure(Bench(model, model.tiers[name], place))
+        on_set(number, len(sets))
+    return found
+
+
+def table(measured: Measured, rows: Sequence[DevSet]) -> str:
+    """The shown figures as people read them: a line for each, a column for each tier, per cent."""
+    by_name = {row.name: row for row in rows}
+    tiers = list(dict.fromkeys(tier for of_set in measured["sets"].values() for tier in of_set))
+    if not tiers:
+        return ""
+    width = max(len(f"{name} {figure}") for name in measured["sets"] for figure in by_name[name].shown)
+    widths = [max(7, len(tier) + 2) for tier in tiers]
+    lines = [" " * width + "".join(f"{tier:>{wide}}" for tier, wide in zip(tiers, widths, strict=True))]
+    for name, of_set in measured["sets"].items():
+        for figure in by_name[name].shown:
+            values = [of_set.get(tier, {}).get(figure) for tier in tiers]
+            if all(value is None for value in values):
+                continue
+            cells = (
+                " " * wide if value is None else f"{100 * value:>{wide}.1f}"
+                for value, wide in zip(values, widths, strict=True)
+            )
+            lines.append(f"{f'{name} {figure}':{width}}{''.join(cells)}")
+    return "\n".join(lines)
+
+
+def flat(measured: Measured) -> Figures:
+    """`set.tier.figure`: the names that reports use."""
+    return {
+        f"{name}.{tier}.{figure}": value
+        for name, of_set in measured["sets"].items()
+        for tier, figures in of_set.items()
+        for figure, value in figures.items()
+    }

@@ -1,0 +1,162 @@
+"""The table of dev sets. Adding one is one row here and one function; everything else that lists dev sets reads this table."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from evaluation.bench import Bench, Figures
+from evaluation.sets import absent, minimal_pairs, naming, retrieval, texts
+
+FLICKR = (retrieval.FLICKR_ROWS, retrieval.FLICKR_SHARD)
+IMAGENET = ("imagenet1k-sample/imagenet1k-sample.tar", "imagenet1k-sample/imagenet1k-sample.jsonl", naming.CLASSES)
+IMAGENET_WORDS = "text/imagenet-classes.jsonl.gz"
+
+
+def labelled(*sets: str) -> tuple[str, ...]:
+    """Files of sets of labelled pictures."""
+    return tuple(f"images/{name}{end}" for name in sets for end in ("-000.tar", ".jsonl"))
+
+
+@dataclass(frozen=True)
+class DevSet:
+    """One row."""
+
+    name: str
+    what: str
+    # Below the data folder; the set is left out where one of them is missing.
+    files: tuple[str, ...]
+    measure: Callable[[Bench], Figures]
+    # Why figures of it are dev figures: what has not been trained on.
+    why: str
+    # The figures that tables show; all of them are in the JSON document.
+    shown: tuple[str, ...]
+    # Measured only where it is named.
+    on_demand: bool = False
+
+
+RECALLS = tuple(f"{way}_R@{k}" for way in ("image_to_text", "text_to_image") for k in (1, 5, 10))
+
+DEV_SETS = (
+    DevSet(
+        "flickr",
+        "Flickr8k dev: 1,000 photos, 5 captions each; recalls both ways and the mean of the six",
+        FLICKR,
+        retrieval.flickr,
+        "the official dev split",
+        (*RECALLS, "mean_recall"),
+    ),
+    DevSet(
+        "flickr-zh",
+        "the same photos, 5 Chinese captions each, written by people",
+        (*FLICKR, retrieval.FLICKR_CN),
+        retrieval.flickr_chinese,
+        "captions of the dev photos",
+        ("image_to_text_R@1", "text_to_image_R@1", "mean_recall"),
+    ),
+    DevSet(
+        "imagenet-sample",
+        "1,000 photos, one for each ImageNet class, 1,000 names (24 CLIP templates and the bare name)",
+        IMAGENET,
+        naming.imagenet_sample,
+        "a sanity check only: much like the pictures that the backbone learnt from",
+        ("top1", "top5"),
+    ),
+    DevSet(
+        "imagenet-sample-80",
+        "the same with all 80 CLIP templates and the bare name",
+        IMAGENET,
+        naming.imagenet_all_templates,
+        "a sanity check only",
+        ("top1", "top5"),
+        on_demand=True,
+    ),
+    DevSet(
+        "imagenet-ccby",
+        "387 photographs of 272 ImageNet classes, 1,000 names (24 CLIP templates and the bare name)",
+        (*labelled("imagenet-ccby"), naming.CLASSES),
+        naming.imagenet_ccby,
+        "photographs from outside ImageNet that nobody trained on; their classes had labels when the backbone was trained",
+        ("top1", "top5"),
+    ),
+    DevSet(
+        "cifar10",
+        "1,000 CIFAR-10 pictures of 32 x 32 pixels, 10 names",
+        ("cifar10-mini/cifar10-mini.tar", "cifar10-mini/cifar10-mini.jsonl", naming.CLASSES),
+        naming.cifar,
+        "train pictures of CIFAR-10, which no recipe reads",
+        ("top1",),
+    ),
+    DevSet(
+        "grocery",
+        "296 photographs in shops: 81 names, the same with the shop's descriptions, 43 coarse names",
+        ("grocery/grocery-val.tar", "grocery/grocery-val.jsonl", "grocery/classes.json", naming.CLASSES),
+        naming.grocery,
+        "the official val split; only a fine-tuned model has read train",
+        ("top1", "top5", "described_top1", "coarse_top1"),
+    ),
+    *(
+        DevSet(
+            name,
+            f"labelled pictures ({', '.join(sets)}) of labels held out by hash, among all labels of these sets",
+            (*labelled(*sets), IMAGENET_WORDS, naming.CLASSES),
+            naming.unseen(sets),
+            "a tenth of the labels is trained on by no recipe; new: those that are no ImageNet class either; "
+            "other: of the other nine tenths, which a recipe may train on",
+            shown,
+        )
+        for name, sets, shown in (
+            ("unseen-nouns", naming.UNSEEN_SETS, ("top1", "top5", "new_top1", "new_top5", "other_top1")),
+            ("unseen-caltech101", ("caltech101",), ("top1", "top5", "other_top1")),
+            ("unseen-birds", ("birds",), ("top1", "top5", "other_top1")),
+        )
+    ),
+    DevSet(
+        "multi30k",
+        "986 captions in eight languages, each among all English ones",
+        texts.MULTI30K,
+        texts.translations,
+        "Multi30k's validation split",
+        tuple(f"{language}_R@1" for language in texts.LANGUAGES),
+    ),
+    DevSet(
+        "stsb",
+        "1,497 sentence pairs, Spearman's correlation with people's judgement",
+        (texts.STSB,),
+        texts.similarity,
+        "the official dev split",
+        ("spearman",),
+    ),
+    DevSet(
+        "long",
+        "long descriptions: the first half finds the second half",
+        (retrieval.LONG,),
+        retrieval.long_descriptions,
+        "every twentieth description, in no recipe",
+        ("half_to_half_R@1", "half_to_half_R@5"),
+    ),
+    DevSet(
+        "absent",
+        "256 Flickr8k dev photos: is the top hit's score higher where the right photo is there? Nonsense, absent things",
+        (*FLICKR, *labelled("objects")),
+        absent.present_or_absent,
+        "captions and photos of the dev split",
+        ("auc", "absent_refused", "nonsense_refused", "absent_things_refused"),
+    ),
+    DevSet(
+        "minimal-pairs",
+        "dev captions with two colours or two actors swapped; a photo with and without something",
+        FLICKR,
+        minimal_pairs.minimal_pairs,
+        "made from captions of the dev split",
+        ("colours_swapped", "who_swapped", "negation"),
+    ),
+    DevSet(
+        "typing",
+        "fragments of dev captions with one typing error find the right fragment, and their photo",
+        FLICKR,
+        texts.typing_errors,
+        "made from captions of the dev split",
+        ("R@1", "cosine", "photo_R@10", "typed_photo_R@10"),
+    ),
+)
+
+BY_NAME = {row.name: row for row in DEV_SETS}

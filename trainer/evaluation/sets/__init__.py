@@ -1,0 +1,1 @@
+"""One module for each kind of dev set: functions from a bench to figures."""

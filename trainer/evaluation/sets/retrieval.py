@@ -1,0 +1,52 @@
+"""Photos and their captions, both ways; long descriptions and their second halves."""
+
+import re
+
+import torch
+
+from evaluation.bench import Bench, Figures
+from towers.data import Row
+from towers.metrics import retrieval, target_ranks
+
+FLICKR_SHARD = "flickr8k/flickr8k-dev-000.tar"
+FLICKR_ROWS = "flickr8k/flickr8k-dev.captions.jsonl"
+FLICKR_CN = "text/flickr8k-cn.dev.jsonl.gz"
+LONG = "text/long-captions.dev.jsonl.gz"
+
+
+def flickr(bench: Bench) -> Figures:
+    """Six recalls of the dev photos and their captions."""
+    rows = bench.rows(FLICKR_ROWS)
+    return recalls_of(bench, rows, rows)
+
+
+def flickr_chinese(bench: Bench) -> Figures:
+    """The same photos and what people wrote about them in Chinese."""
+    captions = {row["key"]: row for row in bench.rows(FLICKR_CN)}
+    rows = bench.rows(FLICKR_ROWS)
+    return recalls_of(bench, rows, [captions[row["key"]] for row in rows])
+
+
+def recalls_of(bench: Bench, photos: list[Row], captions: list[Row]) -> Figures:
+    """Row n of `captions` is of row n of `photos`."""
+    image_of_N = torch.tensor([number for number, row in enumerate(captions) for _ in row["captions"]])
+    texts_NE = bench.texts([caption for row in captions for caption in row["captions"]])
+    return retrieval(bench.photos(FLICKR_SHARD, photos), texts_NE, image_of_N)
+
+
+def long_descriptions(bench: Bench) -> Figures:
+    """The first half of every description finds its second half among all second halves."""
+    halves = [in_halves(row["captions"][0]["text"]) for row in bench.rows(LONG)]
+    pairs = [pair for pair in halves if pair is not None]
+    first_NE, second_NE = (bench.texts([pair[side] for pair in pairs]) for side in (0, 1))
+    rank_N = target_ranks(first_NE @ second_NE.T, torch.arange(len(pairs)))
+    return {f"half_to_half_R@{k}": (rank_N < k).double().mean().item() for k in (1, 5)}
+
+
+def in_halves(text: str) -> tuple[str, str] | None:
+    """A text cut at the sentence end next to its middle; None where it is one sentence."""
+    ends = [match.end() for match in re.finditer(r"[.!?]\s+", text)]
+    if not ends:
+        return None
+    cut = min(ends, key=lambda end: abs(end - len(text) / 2))
+    return text[:cut].strip(), text[cut:].strip()
