@@ -14,9 +14,9 @@ from safetensors.torch import load_file
 
 from stages.contrastive import halves, pair_loss
 from stages.mntp import Masking, mask_tokens
-from stages.prepare import fragments
 from support import draw_images, interrupt_stage, run_stage, schedule, tiny_language_model, write_job
 from towers.data import read_images, read_pairs, read_rows
+from towers.fragments import fragments
 
 LORA = {"rank": 4, "alpha": 8, "dropout": 0.1}
 

@@ -1,105 +1,17 @@
 """Stage `prepare`: turns a user's data into tar shards, caption rows and a report of what was dropped and why."""
 
 import hashlib
-import io
 import json
-import re
-import tarfile
 from collections import Counter
 from pathlib import Path
 
-from PIL import Image, ImageOps
-
-from contracts.types import PrepareConfig
+from contracts.types import PairSource, PrepareConfig
 from towers.data import Row, read_rows, write_rows
+from towers.fragments import fragments
 from towers.run import Run
-from towers.sources import Sample, read_source
-
-# Words that end a phrase: what a caption has between two of them is what people type into a search box.
-STOP_WORDS = set(
-    [
-        "a",
-        "an",
-        "the",
-        "is",
-        "are",
-        "was",
-        "were",
-        "be",
-        "been",
-        "being",
-        "and",
-        "or",
-        "but",
-        "of",
-        "in",
-        "on",
-        "at",
-        "to",
-        "from",
-        "by",
-        "with",
-        "without",
-        "for",
-        "as",
-        "into",
-        "onto",
-        "over",
-        "under",
-        "near",
-        "up",
-        "down",
-        "out",
-        "off",
-        "through",
-        "across",
-        "along",
-        "around",
-        "behind",
-        "between",
-        "beside",
-        "while",
-        "who",
-        "which",
-        "that",
-        "this",
-        "these",
-        "those",
-        "his",
-        "her",
-        "its",
-        "their",
-        "it",
-        "he",
-        "she",
-        "they",
-        "them",
-        "there",
-        "some",
-        "several",
-        "one",
-        "two",
-        "three",
-        "four",
-        "five",
-        "has",
-        "have",
-        "had",
-        "having",
-        "do",
-        "does",
-        "doing",
-        "very",
-        "other",
-        "another",
-        "each",
-        "next",
-        "front",
-        "back",
-        "top",
-        "side",
-    ]
-)
+from towers.shards import ShardWriter, stored_image
+from towers.sources import Sample, is_held_out, read_source, set_of
+from towers.texts import joined_translations, read_text_source
 
 
 def main() -> None:
@@ -112,41 +24,54 @@ def main() -> None:
     # ---- pairs: dev first, so that an image in both splits stays in dev -------------------------------------------
     state = run.resume() or {"sources_done": 0, "seen": {}, "rows": {}, "dropped": [], "shards": {}}
     sources = sorted(config["pairs"], key=lambda source: source["split"] != "dev")
+    names = set_names(sources)
+    held_out = max((source.get("hold_out_labels", 0.0) for source in sources), default=0.0)
     for index, source in enumerate(sources):
         if index < state["sources_done"]:
             continue
-        split = source["split"]
-        writer = ShardWriter(out, split, state["shards"].get(split, 0), config["shard_size"])
-        rows: list[Row] = []
+        writers: dict[str, ShardWriter] = {}
+        kept: dict[str, list[Row]] = {}
+        dropped: Counter[str] = Counter()
+        translated = translated_captions(data, source)
+        name = names[index]
         for sample in read_source(data, source):
-            reason, image, captions = checked(sample, config, state["seen"])
+            split = split_of(sample, source, held_out)
+            key, reason, image, captions = checked(sample, (source, name), config, state["seen"])
+            if split is None:
+                reason, image = "label held out by another source", None
             if reason is not None:
                 state["dropped"].append({"source": source["path"], "key": sample.key, "reason": reason})
-            if image is None:
+                dropped[reason.split(":")[0]] += 1
+            if image is None or split is None:
                 continue
-            state["seen"][hashlib.sha256(image).hexdigest()] = sample.key
-            state["seen"]["key:" + sample.key] = sample.key
-            rows.append({"key": sample.key, "shard": writer.add(sample.key, image), "captions": captions})
-            run.tick(index, len(sources), images=len(rows))
-        writer.close()
-        state["rows"].setdefault(split, []).extend(rows)
-        state["shards"][split] = writer.count
+            state["seen"][hashlib.sha256(image).hexdigest()] = key
+            state["seen"]["key:" + key] = name
+            if split not in writers:
+                writers[split] = ShardWriter(out, split, state["shards"].get(split, 0), config["shard_size"])
+            row = {"key": key, "shard": writers[split].add(key, image), "captions": captions, **sample.about}
+            tr = {language: rows[sample.key] for language, rows in translated.items() if sample.key in rows}
+            kept.setdefault(split, []).append(row | ({"tr": tr} if tr else {}))
+            run.tick(index, len(sources), images=sum(len(rows) for rows in kept.values()))
+        if not kept:
+            found = ", ".join(f"{reason}: {count}" for reason, count in dropped.items()) or "it holds none"
+            raise ValueError(f"{source['path']}: not one image of this source is usable ({found})")
+        for split, writer in writers.items():
+            writer.close()
+            state["rows"].setdefault(split, []).extend(kept[split])
+            state["shards"][split] = writer.count
         state["sources_done"] = index + 1
         run.save(state)
-        run.tick(index + 1, len(sources), lambda: state, images=len(rows))
+        run.tick(index + 1, len(sources), lambda: state, images=sum(len(rows) for rows in kept.values()))
 
     # ---- texts -----------------------------------------------------------------------------------------------------
     texts: dict[tuple[str, str], list[Row]] = {}
-    for source in config["texts"]:
-        rows = [
-            normalised(source["kind"], row)
-            for row in read_rows(data / source["path"])
-            if "sources" not in source or row.get("source") in source["sources"]
-        ]
-        texts.setdefault((source["kind"], source["split"]), []).extend(rows)
+    for text_source in config["texts"]:
+        rows = read_text_source(data, text_source)
+        texts.setdefault((text_source["kind"], text_source["split"]), []).extend(rows)
+    texts |= {key: joined_translations(rows) for key, rows in texts.items() if key[0] == "translations"}
     pairs_train = state["rows"].get("train", [])
     texts["fragments", "train"] = fragments(
-        [caption for row in pairs_train for caption in row["captions"]], config["fragments"]
+        [caption for row in pairs_train if not row.get("prompted") for caption in row["captions"]], config["fragments"]
     )
     files = {}
     for split, rows in state["rows"].items():
@@ -166,6 +91,8 @@ def main() -> None:
     reasons = Counter(row["reason"].split(":")[0] for row in state["dropped"])
     metrics: dict[str, float] = {f"images.{split}": len(rows) for split, rows in state["rows"].items()}
     metrics |= {f"captions.{split}": sum(len(row["captions"]) for row in rows) for split, rows in state["rows"].items()}
+    labels = {split: {row["label"] for row in rows if "label" in row} for split, rows in state["rows"].items()}
+    metrics |= {f"labels.{split}": len(found) for split, found in labels.items() if found}
     metrics |= {f"{kind}.{split}": len(rows) for (kind, split), rows in texts.items()}
     metrics |= {f"dropped.{reason}": count for reason, count in reasons.items()}
     run.finish(
@@ -173,73 +100,60 @@ def main() -> None:
     )
 
 
-def checked(sample: Sample, config: PrepareConfig, seen: dict[str, str]) -> tuple[str | None, bytes | None, list[str]]:
-    """(why something was dropped, image bytes to keep or None, captions to keep)."""
+def set_names(sources: list[PairSource]) -> list[str]:
+    """The set that each source is; sources of one name are told apart by a number."""
+    names: list[str] = []
+    for source in sources:
+        names.append(name if (name := set_of(source)) not in names else f"{name}-{len(names)}")
+    return names
+
+
+def split_of(sample: Sample, source: PairSource, held_out: float) -> str | None:
+    """The split of an image: its source's, `unseen` for a label that is held out, None where another source holds it out."""
+    label = sample.about.get("label")
+    if source["split"] != "train" or label is None or not is_held_out(label, held_out):
+        return source["split"]
+    return "unseen" if is_held_out(label, source.get("hold_out_labels", 0.0)) else None
+
+
+def checked(
+    sample: Sample, source_and_name: tuple[PairSource, str], config: PrepareConfig, seen: dict[str, str]
+) -> tuple[str, str | None, bytes | None, list[str]]:
+    """(key to keep it under, why something was dropped, image bytes to keep or None, captions to keep).
+
+    A key that another source has used gets the set's name in front: shards of different sets count from zero alike.
+    """
+    source, name = source_and_name
+    key = sample.key
+    if seen.get("key:" + key, name) != name:
+        key = f"{name}/{key}"
     if sample.image is None:
-        return "missing image", None, []
-    if "key:" + sample.key in seen:
-        return "key used twice", None, []
+        return key, "missing image", None, []
+    if source.get("only_open", False) and sample.about.get("open") is not True:
+        return key, "not under an open licence", None, []
+    if "key:" + key in seen:
+        return key, "key used twice", None, []
     low, high = config["min_caption_chars"], config["max_caption_chars"]
     stripped = [" ".join(caption.split()) for caption in sample.captions]
     captions = list(dict.fromkeys(caption for caption in stripped if low <= len(caption) <= high))
     if not captions:
-        return "no usable caption", None, []
+        return key, "no usable caption", None, []
     image, reason = stored_image(sample.image, config)
     if image is None:
-        return reason, None, []
+        return key, reason, None, []
     twin = seen.get(hashlib.sha256(image).hexdigest())
     if twin is not None:
-        return f"same image as another: {twin}", None, []
+        return key, f"same image as another: {twin}", None, []
     unusable = [caption for caption in stripped if not low <= len(caption) <= high]
-    return ("caption too short or too long" if unusable else None), image, captions
+    return key, ("caption too short or too long" if unusable else None), image, captions
 
 
-def stored_image(data: bytes, config: PrepareConfig) -> tuple[bytes | None, str]:
-    """JPEG bytes to store: the original where it is a JPEG of allowed size, else re-encoded, upright and shrunk."""
-    try:
-        with Image.open(io.BytesIO(data)) as image:
-            width, height = image.size
-            if width * height > config["max_pixels"]:
-                return None, f"too many pixels: {width}x{height}"
-            if min(width, height) < config["min_side"]:
-                return None, f"too small: {width}x{height}"
-            image.load()
-            if image.format == "JPEG" and max(width, height) <= config["max_side"]:
-                return data, ""
-            upright = ImageOps.exif_transpose(image).convert("RGB")
-            upright.thumbnail((config["max_side"], config["max_side"]), Image.Resampling.BICUBIC)
-            buffer = io.BytesIO()
-            upright.save(buffer, "JPEG", quality=92)
-            return buffer.getvalue(), ""
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        return None, f"broken image: {error}"
-
-
-def normalised(kind: str, row: Row) -> Row:
-    """A text row with only the fields that later stages read."""
-    if kind == "long":
-        captions = [item["text"] if isinstance(item, dict) else item for item in row["captions"]]
-        return {"id": row["id"], "captions": captions}
-    if kind == "groups":
-        return {"id": row["id"], "source": row.get("source", ""), "captions": row["captions"]}
-    return row
-
-
-def fragments(captions: list[str], limit: int) -> list[Row]:
-    """The `limit` most common phrases of 1 to 4 words between stop words: texts as people type into a search box."""
-    counts: Counter[str] = Counter()
-    for caption in captions:
-        for part in re.split(r"[^\w\s'-]+", caption.lower()):
-            phrase: list[str] = []
-            for word in [*part.split(), "the"]:
-                if word not in STOP_WORDS:
-                    phrase.append(word)
-                    continue
-                if 1 <= len(phrase) <= 4:
-                    counts[" ".join(phrase)] += 1
-                phrase = []
-    common = [phrase for phrase, count in counts.most_common(limit) if count >= 2]
-    return [{"id": str(number), "captions": [phrase]} for number, phrase in enumerate(common)]
+def translated_captions(data: Path, source: PairSource) -> dict[str, dict[str, list[str]]]:
+    """By language and key, the captions of a source's images in other languages."""
+    files = source.get("translated_captions", {})
+    return {
+        language: {row["key"]: row["captions"] for row in read_rows(data / path)} for language, path in files.items()
+    }
 
 
 def copy_class_images(archive: Path, out: Path) -> dict[str, str]:
@@ -251,34 +165,6 @@ def copy_class_images(archive: Path, out: Path) -> dict[str, str]:
     ]
     write_rows(out / "class_images.jsonl", rows)
     return {"class_images": "class_images.jsonl", "class_images.tar": archive.name}
-
-
-class ShardWriter:
-    """Writes images into tar shards of `size` images each; reproducible bytes (no times, no owners)."""
-
-    def __init__(self, folder: Path, split: str, first: int, size: int) -> None:
-        self.folder, self.split, self.size = folder, split, size
-        self.count = first
-        self.images = 0
-        self.archive: tarfile.TarFile | None = None
-
-    def add(self, key: str, image: bytes) -> str:
-        """Store an image; returns the shard's file name."""
-        if self.archive is None or self.images == self.size:
-            self.close()
-            self.archive = tarfile.open(self.folder / f"{self.split}-{self.count:05d}.tar", "w")  # noqa: SIM115 - until close()
-            self.count += 1
-        member = tarfile.TarInfo(f"{key}.jpg")
-        member.size = len(image)
-        self.archive.addfile(member, io.BytesIO(image))
-        self.images += 1
-        return f"{self.split}-{self.count - 1:05d}.tar"
-
-    def close(self) -> None:
-        """Finish the shard that is open."""
-        if self.archive is not None:
-            self.archive.close()
-        self.archive, self.images = None, 0
 
 
 if __name__ == "__main__":

@@ -34,12 +34,17 @@ def write_rows(file: Path, rows: Iterable[Row]) -> None:
 
 
 def read_pairs(folder: Path, split: str) -> list[Row]:
-    """Image-caption pairs of a split: rows {key, shard, captions}."""
-    return read_rows(folder / f"pairs.{split}.jsonl")
+    """Image-caption pairs of a split `train`, `dev` or `unseen`, the last empty where nothing is held out.
+
+    Rows {key, shard, captions}; of a labelled picture also `label`, `set` and `prompted` (its captions are made of the
+    label), where known `index`, `wnid`, `open`, `licence`; with captions in other languages `tr`: {language: [captions]}.
+    """
+    file = folder / f"pairs.{split}.jsonl"
+    return read_rows(file) if split != "unseen" or file.exists() else []
 
 
 def read_texts(folder: Path, kind: str, split: str) -> list[Row]:
-    """Text rows of a kind (`groups`, `long`, `translations`, `plain`, `fragments`), empty where the data has none."""
+    """Text rows of a kind (`groups`, `long`, `translations`, `plain`, `concepts`, `fragments`), empty where the data has none."""
     file = folder / f"{kind}.{split}.jsonl"
     return read_rows(file) if file.exists() else []
 

@@ -1,11 +1,13 @@
-"""Reads a user's images and captions from tar shards, folders, CSV or JSON lines as one stream of samples."""
+"""Reads a user's images with captions or labels from tar shards, folders, CSV or JSON lines as one stream of samples."""
 
 import csv
 import glob
+import hashlib
 import json
+import re
 import tarfile
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from contracts.types import PairSource
@@ -16,11 +18,12 @@ IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".gif", ".avif"}
 
 @dataclass(frozen=True)
 class Sample:
-    """One image with its captions; `image` is None where the file is missing."""
+    """One image with its captions; `image` is None where the file is missing. `about` goes into its row as it is."""
 
     key: str
     image: bytes | None
     captions: list[str]
+    about: Row = field(default_factory=dict)
 
 
 def read_source(root: Path, source: PairSource) -> Iterator[Sample]:
@@ -28,9 +31,16 @@ def read_source(root: Path, source: PairSource) -> Iterator[Sample]:
     paths = [Path(found) for found in sorted(glob.glob(str(root / source["path"])))]
     if not paths:
         raise FileNotFoundError(f"no file matches {source['path']} under {root}")
+    if source["format"] != "labelled" and (misplaced := [name for name in LABELLED_ONLY if name in source]):
+        raise ValueError(f"{source['path']}: {', '.join(misplaced)}: for sources of format `labelled` only")
     reader = READERS[source["format"]]
     for path in paths:
         yield from reader(path, source)
+
+
+def set_of(source: PairSource) -> str:
+    """The name of the set of images that a source is: its file's without number and pattern."""
+    return re.sub(r"[^0-9A-Za-z]*[*?{\[0-9].*$", "", Path(source["path"]).stem) or Path(source["path"]).parent.name
 
 
 def captions_of(value: object) -> list[str]:
@@ -106,4 +116,56 @@ def rows_to_samples(path: Path, rows: list[Row], source: PairSource) -> Iterator
         yield Sample(key, file.read_bytes() if file.is_file() else None, captions)
 
 
-READERS = {"webdataset": read_webdataset, "folder": read_folder, "csv": read_csv, "jsonl": read_jsonl}
+def read_labelled(path: Path, source: PairSource) -> Iterator[Sample]:
+    """NAME.jsonl with rows {key, label, captions?, shard?} beside its tars; captions are made of the label where none are."""
+    column, templates = source.get("label_column", "label"), source.get("templates", ["{}"])
+    tars: dict[str, tarfile.TarFile] = {}
+    try:
+        for row in read_rows(path):
+            shard = row.get("shard", f"{path.stem}.tar")
+            if not shard.startswith(path.stem):
+                raise ValueError(f"{path.name}: the shard {shard} of {row['key']} is not named like the table")
+            if shard not in tars:
+                tars[shard] = tarfile.open(path.with_name(shard))  # noqa: SIM115 - until `finally`
+            label = row.get(column)
+            captions = captions_of(row.get("captions", []))
+            if not captions and label is not None:
+                captions = [template.replace("{}", label) for template in templates]
+            about = {"set": set_of(source)} | {name: row[name] for name in KEPT if name in row}
+            about |= {} if label is None else {"label": label, "prompted": "captions" not in row}
+            yield Sample(row["key"], member_of(tars[shard], row["key"]), captions, about)
+    finally:
+        for tar in tars.values():
+            tar.close()
+
+
+def member_of(tar: tarfile.TarFile, key: str) -> bytes | None:
+    """The bytes of an image by its key, None where the tar has none."""
+    try:
+        file = tar.extractfile(f"{key}.jpg")
+    except KeyError:
+        return None
+    return None if file is None else file.read()
+
+
+def normalised_label(label: str) -> str:
+    """A label in lower case, letters and digits only: how two labels are found to be the same."""
+    return " ".join(re.findall(r"[^\W_]+", label.lower()))
+
+
+def is_held_out(label: str, fraction: float) -> bool:
+    """Whether a label belongs to the `fraction` that nothing is trained on: by its hash, so alike in every set of images."""
+    digest = hashlib.sha256(normalised_label(label).encode()).digest()
+    return int.from_bytes(digest[:8], "big") < fraction * 2**64
+
+
+# What a row keeps of a labelled image: its class, and whose work it is.
+KEPT = ("index", "wnid", "open", "licence", "author", "source")
+LABELLED_ONLY = ("label_column", "templates", "only_open", "hold_out_labels")
+READERS = {
+    "webdataset": read_webdataset,
+    "folder": read_folder,
+    "csv": read_csv,
+    "jsonl": read_jsonl,
+    "labelled": read_labelled,
+}

@@ -1734,14 +1734,16 @@ Split = Literal["train", "dev"]
 
 
 class PairSource(TypedDict):
-    """Images with captions that a user has."""
+    """Images with captions or labels that a user has."""
 
     split: Split
     """`train` is learned from, `dev` is measured on and never learned from."""
 
-    format: Literal["webdataset", "folder", "csv", "jsonl"]
+    format: Literal["webdataset", "folder", "csv", "jsonl", "labelled"]
     """`webdataset`: tar shards with KEY.jpg beside KEY.json or KEY.txt. `folder`: images beside .txt files.
-    `csv` and `jsonl`: a table that names an image file and its captions in each row.
+    `csv` and `jsonl`: a table that names an image file and its captions in each row. `labelled`: NAME.jsonl
+    with a `key`, a label and perhaps `captions` in each row, beside NAME.tar or the shards NAME-….tar that
+    its `shard` names.
     """
 
     path: str
@@ -1753,6 +1755,26 @@ class PairSource(TypedDict):
     caption_column: NotRequired[str]
     """csv and jsonl only: the column with the caption or captions."""
 
+    label_column: NotRequired[str]
+    """labelled only: the key of a row that holds the label; absent: `label`."""
+
+    templates: NotRequired[list[str]]
+    """labelled only: the captions of a row without captions, with its label for {}; absent: the label alone."""
+
+    only_open: NotRequired[bool]
+    """labelled only: keep only rows with `"open": true`, those under an open licence; absent keeps all."""
+
+    hold_out_labels: NotRequired[float]
+    """labelled and train only: this fraction of the labels, chosen by a hash of the label, goes to split
+    `unseen`, which nothing is trained on. What one source holds out, no other source of the recipe trains
+    on.
+    """
+
+    translated_captions: NotRequired[dict[str, str]]
+    """Captions of the same images in other languages: by language, a JSON lines file of {key, captions}
+    relative to the data folder.
+    """
+
 
 class TextSource(TypedDict):
     """Text without images."""
@@ -1760,9 +1782,20 @@ class TextSource(TypedDict):
     split: Split
     """`train` is learned from, `dev` is measured on and never learned from."""
 
-    kind: Literal["groups", "long", "translations", "plain"]
+    kind: Literal["groups", "long", "translations", "plain", "concepts"]
     """`groups`: captions of one image. `long`: long descriptions. `translations`: one caption in several
-    languages. `plain`: documents.
+    languages; sources of one split are joined on `id`. `plain`: documents. `concepts`: what is known of one
+    thing: names, a gloss, hypernyms, descriptions.
+    """
+
+    format: NotRequired[Literal["wordnet", "imagenet_classes", "class_descriptions", "taxonomy"]]
+    """concepts only: whose layout the file has. Absent: {id, source, name, names, gloss, hypernyms,
+    descriptions, tr} in each row, of which `name` is required.
+    """
+
+    only_open: NotRequired[bool]
+    """Keep only what is under an open licence: rows with `"open": true`; of a format, the parts that its
+    publisher states to be open. Absent keeps all.
     """
 
     path: str

@@ -12,7 +12,7 @@ import {
   statSync,
   writeFileSync,
 } from 'node:fs';
-import { dirname, join, relative, resolve, sep } from 'node:path';
+import { basename, dirname, join, relative, resolve, sep } from 'node:path';
 import { z } from 'zod';
 import { toDigest } from '../../../api/registry/digest.ts';
 import { ENVARS } from '../../../contracts/src/envars.ts';
@@ -70,28 +70,46 @@ export async function indexData(
 /** Every file that `prepare` may open, sorted; a path that names nothing is refused at once and not after an hour. */
 export function dataFiles(recipe: Recipe, root: string): string[] {
   const files = new Set<string>();
-  recipe.prepare.pairs.forEach(({ format, path }, index) => {
+  const add = (path: string, where: string): void => {
+    if (!existsSync(resolve(root, path))) throw notFound(where, path, root);
+    files.add(resolve(root, path));
+  };
+  recipe.prepare.pairs.forEach(({ format, path, translated_captions }, index) => {
     const found = globSync(path, { cwd: root }).map((name) => resolve(root, name));
     if (found.length === 0) throw notFound(`prepare.pairs[${index}].path`, path, root);
-    for (const match of found) {
-      // The images of a table are stored beside it; a shard holds everything.
-      if (format === 'webdataset') files.add(match);
-      else for (const file of filesBelow(format === 'folder' ? match : dirname(match))) files.add(file);
+    for (const file of found.flatMap((match) => FILES_OF[format](match))) files.add(file);
+    for (const [language, file] of Object.entries(translated_captions ?? {})) {
+      add(file, `prepare.pairs[${index}].translated_captions.${language}`);
     }
   });
   recipe.prepare.texts.forEach(({ path }, index) => {
-    if (!existsSync(resolve(root, path))) throw notFound(`prepare.texts[${index}].path`, path, root);
-    files.add(resolve(root, path));
+    add(path, `prepare.texts[${index}].path`);
   });
   for (const key of ['classes', 'class_images'] as const) {
     const path = recipe.prepare[key];
     if (path === null) continue;
-    if (!existsSync(resolve(root, path))) throw notFound(`prepare.${key}`, path, root);
-    files.add(resolve(root, path));
+    add(path, `prepare.${key}`);
     const rows = resolve(root, path).replace(/\.tar$/, '.jsonl');
     if (existsSync(rows)) files.add(rows);
   }
   return [...files].sort();
+}
+
+/** The images of a table are stored beside it; a shard holds everything. */
+const FILES_OF: Record<Recipe['prepare']['pairs'][number]['format'], (match: string) => string[]> = {
+  webdataset: (shard) => [shard],
+  folder: filesBelow,
+  csv: (table) => filesBelow(dirname(table)),
+  jsonl: (table) => filesBelow(dirname(table)),
+  labelled: (table) => [table, ...shardsOf(table)],
+};
+
+/** The tars beside a table of labels whose names begin with its own. */
+function shardsOf(table: string): string[] {
+  const stem = basename(table, '.jsonl');
+  return readdirSync(dirname(table))
+    .filter((name) => name.startsWith(stem) && name.endsWith('.tar'))
+    .map((name) => join(dirname(table), name));
 }
 
 function notFound(where: string, path: string, root: string): UserError {

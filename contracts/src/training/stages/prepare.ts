@@ -1,6 +1,6 @@
 // Stage `prepare`: the user's images and texts become shards, cleaned and split.
 import { z } from 'zod';
-import { count, countOrNone } from './blocks.ts';
+import { count, countOrNone, fraction } from './blocks.ts';
 
 const Split = z
   .enum(['train', 'dev'])
@@ -10,25 +10,69 @@ export const PairSource = z
   .strictObject({
     split: Split,
     format: z
-      .enum(['webdataset', 'folder', 'csv', 'jsonl'])
+      .enum(['webdataset', 'folder', 'csv', 'jsonl', 'labelled'])
       .describe(
         '`webdataset`: tar shards with KEY.jpg beside KEY.json or KEY.txt. `folder`: images beside .txt files. `csv` and ' +
-          '`jsonl`: a table that names an image file and its captions in each row.',
+          '`jsonl`: a table that names an image file and its captions in each row. `labelled`: NAME.jsonl with a `key`, ' +
+          'a label and perhaps `captions` in each row, beside NAME.tar or the shards NAME-….tar that its `shard` names.',
       ),
     path: z.string().describe("File, folder or pattern (`*`), relative to the data folder (the job's `inputs.data`)."),
     image_column: z.string().optional().describe('csv and jsonl only: the column that names the image file.'),
     caption_column: z.string().optional().describe('csv and jsonl only: the column with the caption or captions.'),
+    label_column: z
+      .string()
+      .optional()
+      .describe('labelled only: the key of a row that holds the label; absent: `label`.'),
+    templates: z
+      .array(z.string().includes('{}'))
+      .min(1)
+      .optional()
+      .describe(
+        'labelled only: the captions of a row without captions, with its label for {}; absent: the label alone.',
+      ),
+    only_open: z
+      .boolean()
+      .optional()
+      .describe('labelled only: keep only rows with `"open": true`, those under an open licence; absent keeps all.'),
+    hold_out_labels: fraction
+      .optional()
+      .describe(
+        'labelled and train only: this fraction of the labels, chosen by a hash of the label, goes to split `unseen`, which ' +
+          'nothing is trained on. What one source holds out, no other source of the recipe trains on.',
+      ),
+    translated_captions: z
+      .record(z.string(), z.string())
+      .optional()
+      .describe(
+        'Captions of the same images in other languages: by language, a JSON lines file of {key, captions} relative to ' +
+          'the data folder.',
+      ),
   })
-  .meta({ title: 'PairSource', description: 'Images with captions that a user has.' });
+  .meta({ title: 'PairSource', description: 'Images with captions or labels that a user has.' });
 
 export const TextSource = z
   .strictObject({
     split: Split,
     kind: z
-      .enum(['groups', 'long', 'translations', 'plain'])
+      .enum(['groups', 'long', 'translations', 'plain', 'concepts'])
       .describe(
-        '`groups`: captions of one image. `long`: long descriptions. `translations`: one caption in several languages. ' +
-          '`plain`: documents.',
+        '`groups`: captions of one image. `long`: long descriptions. `translations`: one caption in several languages; ' +
+          'sources of one split are joined on `id`. `plain`: documents. `concepts`: what is known of one thing: names, ' +
+          'a gloss, hypernyms, descriptions.',
+      ),
+    format: z
+      .enum(['wordnet', 'imagenet_classes', 'class_descriptions', 'taxonomy'])
+      .optional()
+      .describe(
+        'concepts only: whose layout the file has. Absent: {id, source, name, names, gloss, hypernyms, descriptions, tr} ' +
+          'in each row, of which `name` is required.',
+      ),
+    only_open: z
+      .boolean()
+      .optional()
+      .describe(
+        'Keep only what is under an open licence: rows with `"open": true`; of a format, the parts that its publisher ' +
+          'states to be open. Absent keeps all.',
       ),
     path: z.string().describe('JSON lines file, relative to the data folder.'),
     sources: z

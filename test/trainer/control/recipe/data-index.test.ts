@@ -65,6 +65,28 @@ it('covers the images beside a table and below a folder', async () => {
   expect(await digest()).not.toBe(folder);
 });
 
+it('covers the shards beside a table of labels, and captions in other languages', async () => {
+  for (const name of ['nouns-000.tar', 'nouns-001.tar', 'food-000.tar', 'zh.jsonl'])
+    writeFileSync(join(root, name), name);
+  writeFileSync(join(root, 'nouns.jsonl'), '{"key":"axe","label":"axe","shard":"nouns-001.tar"}');
+  recipe.prepare.pairs[0] = {
+    split: 'train',
+    format: 'labelled',
+    path: 'nouns.jsonl',
+    translated_captions: { zh: 'zh.jsonl' },
+  };
+  const before = await digest();
+  writeFileSync(join(root, 'food-000.tar'), 'of another table');
+  expect(await digest()).toBe(before);
+  writeFileSync(join(root, 'nouns-001.tar'), 'other pictures');
+  const pictures = await digest();
+  expect(pictures).not.toBe(before);
+  writeFileSync(join(root, 'zh.jsonl'), 'other captions');
+  expect(await digest()).not.toBe(pictures);
+  recipe.prepare.pairs[0].translated_captions = { uk: 'uk.jsonl' };
+  await expect(digest()).rejects.toThrow('prepare.pairs[0].translated_captions.uk: nothing matches uk.jsonl');
+});
+
 it('names the recipe field and the folder when nothing is there', async () => {
   recipe.prepare.texts = [{ split: 'dev', kind: 'long', path: 'text/long.jsonl' }];
   await expect(digest()).rejects.toThrow(
