@@ -25,7 +25,7 @@ export async function checkGolden(model: Model): Promise<GoldenCheck[]> {
 async function cosineTo(model: Model, { text, tier, embedding }: GoldenVector): Promise<number> {
   const tokenizer = await model.tokenizer();
   const { ids } = readText(text, { tokenizer, manifest: model.manifest, tier, truncate: 'end' });
-  const encode = tier === 'static' ? await model.static() : await model.student();
+  const encode = await model.encoder(tier);
   const [vector] = await encode([ids]);
   const computed = vector && cutUnit(vector, embedding.length);
   return computed && isUnit(computed) ? Math.min(1, dot(computed, embedding)) : Number.NaN;

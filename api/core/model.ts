@@ -2,7 +2,7 @@
 import { EmbeddingType, Modality } from '../../contracts/src/api/embed.ts';
 import type { PlanLimits } from '../../contracts/src/api/limits.ts';
 import type { ModelEntry, ModelList } from '../../contracts/src/api/models.ts';
-import type { ModelManifest } from '../../contracts/src/model/manifest.ts';
+import { type ModelManifest, Tier, textTowers } from '../../contracts/src/model/manifest.ts';
 import type { Encode, Tokenizer } from '../text/engine.ts';
 import { CoreError } from './errors.ts';
 import { DEFAULT_QUANTISATION, type Quantisation } from './vectors/vectors.ts';
@@ -13,13 +13,13 @@ export interface Model {
   /** What one request may hold. A tier that may have no token does not answer. */
   limits: PlanLimits;
   tokenizer(): Promise<Tokenizer>;
-  student(): Promise<Encode>;
-  static(): Promise<Encode>;
+  /** A tier that the manifest lacks cannot be opened. */
+  encoder(tier: Tier): Promise<Encode>;
   /** Frees its memory; the model answers nothing any more. */
   close(): Promise<void>;
 }
 
-export type Tier = 'student' | 'static';
+export type { Tier };
 /** An id that `model` may name. */
 export interface Choice {
   id: string;
@@ -27,12 +27,15 @@ export interface Choice {
 }
 
 /** At least one; the first answers where none is named. */
-export function choices({ manifest: { name }, limits: { tokens } }: Model): Choice[] {
-  const all: Choice[] = [
-    { id: name, tier: 'student' },
-    { id: `${name}-static`, tier: 'static' },
-  ];
-  return all.filter(({ tier }) => tokens[tier] > 0);
+export function choices(model: Model): Choice[] {
+  return tiersOf(model).filter(({ tier }) => model.limits.tokens[tier] > 0);
+}
+
+/** Whether they answer here or not. */
+function tiersOf({ manifest }: Model): Choice[] {
+  const towers = textTowers(manifest);
+  const tiers = Tier.options.filter((tier) => tier === 'static' || towers[tier]);
+  return tiers.map((tier) => ({ id: tier === 'student' ? manifest.name : `${manifest.name}-${tier}`, tier }));
 }
 
 export function chooseModel(model: Model, id: string | undefined): Choice {
@@ -40,7 +43,7 @@ export function chooseModel(model: Model, id: string | undefined): Choice {
   const found = id === undefined ? all[0] : all.find((choice) => choice.id === id);
   if (found) return found;
   const names = all.map((choice) => choice.id).join(', ');
-  if (id === model.manifest.name) {
+  if (tiersOf(model).some((choice) => choice.id === id)) {
     const message = `${id} takes more CPU time than the ${model.limits.plan} plan gives a request; there is ${names}.`;
     throw new CoreError('model_not_found', message, { param: 'model' });
   }

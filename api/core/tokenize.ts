@@ -58,8 +58,9 @@ export async function tokenize(model: Model, { admit }: Engines, asked: Tokenize
 
 function tokensOf(text: string, reader: TextReader, units: OffsetUnits): TokenizedText {
   const { tokenizer, tier, truncate } = reader;
-  const { before, after } = tier === 'student' ? tokenizer.special : { before: [], after: [] };
-  const { ids, starts, ends } = tokenizer.encode(text);
+  const { before, after } = tier === 'static' ? { before: [], after: [] } : tokenizer.special;
+  const read = tokenizer.encode(text);
+  const { ids, starts, ends } = read;
   const special = (id: number): TextToken => {
     return { id, piece: tokenizer.piece(id), text: '', special: true, start: null, end: null, read: true };
   };
@@ -74,7 +75,7 @@ function tokensOf(text: string, reader: TextReader, units: OffsetUnits): Tokeniz
     chars_unknown: 0,
     understood: false,
   };
-  const known: Tokenizer = { ...tokenizer, encode: () => ({ ids, starts, ends }) };
+  const known: Tokenizer = { ...tokenizer, encode: () => read };
   const truncation = ids.length === 0 ? nothing : readText(text, { ...reader, tokenizer: known }).truncation;
   const cut = truncation.tokens_total - truncation.tokens_seen;
   const [firstRead, end] = truncate === 'start' ? [cut, ids.length] : [0, ids.length - cut];

@@ -14,7 +14,12 @@ const ENTRY = fileURLToPath(new URL('../worker/index.ts', import.meta.url));
 export const EMBEDDED_MODEL = fileURLToPath(new URL('../model', import.meta.url));
 
 /** Files that models may do without. */
-const OPTIONAL = ['text.partition.bin', 'text.weights.bin'];
+const OPTIONAL = [
+  'text.partition.bin',
+  'text.weights.bin',
+  'static.projection.bin',
+  ...['onnx', 'partition.bin', 'table.bin', 'weights.bin'].map((kind) => `tiny.${kind}`),
+];
 const ABSENT = 'absent-file';
 
 /** What wrangler.toml's rules say of files that are not code. */

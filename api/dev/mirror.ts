@@ -1,5 +1,6 @@
 // Copies the current model of a registry into the Worker's simulated bucket, as a publication does: the pointer last.
 import { artefactKey, currentKey, manifestKey, releaseKey } from '../../contracts/src/keys.ts';
+import { artefactsIn } from '../../contracts/src/model/artefact.ts';
 import { RELEASES_TRIED } from '../registry/follow.ts';
 import { readByDigest, readManifest, readPointer, readRelease } from '../registry/read.ts';
 import { encodeDocument, type ObjectReader, type ObjectStore } from '../registry/store.ts';
@@ -27,12 +28,9 @@ export function createMirror({ registry, bucket, name, onProblem }: MirrorOption
     if (pointer === undefined || pointer.release === copied?.release) return;
     const { manifest: digest, release } = pointer;
     const { manifest, bytes } = await readManifest(registry, digest);
-    const { text, static: fast } = manifest;
     // The image tower stays: the encoder reads the registry itself.
-    const files = [text.tokenizer.vocabulary, text.table.file, text.graph.file, fast.table.file];
-    if (text.graph.weights) files.push(text.graph.weights.file);
-    if (text.partition) files.push(text.partition.file);
-    for (const file of files) await copyObject(artefactKey(file.digest), file.digest);
+    for (const file of artefactsIn({ ...manifest, image: undefined }))
+      await copyObject(artefactKey(file.digest), file.digest);
     await bucket.put(manifestKey(digest), bytes, 'absent');
     await copyReleases(release);
     await bucket.put(currentKey(name), encodeDocument(pointer));

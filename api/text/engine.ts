@@ -1,6 +1,6 @@
 // The seam of text engines: what the rest of the API knows of a tokenizer and of an engine. Types only.
 import type { Artefact } from '../../contracts/src/model/artefact.ts';
-import type { ModelManifest } from '../../contracts/src/model/manifest.ts';
+import type { TextTower } from '../../contracts/src/model/manifest.ts';
 
 /** A sequence of token ids, special tokens included where the tier wants them. */
 export type TokenIds = number[];
@@ -10,6 +10,8 @@ export interface Tokens {
   ids: TokenIds;
   starts: number[];
   ends: number[];
+  /** Of each token, whether it stands for what the vocabulary does not have; absent: those with the id `unknown` do. */
+  unknown?: boolean[];
 }
 
 export interface Tokenizer {
@@ -17,12 +19,14 @@ export interface Tokenizer {
   encode(text: string): Tokens;
   /** The first place from `from` on where the text may be cut: the tokens of its parts are those of the whole. */
   seam?(text: string, from: number): number;
-  /** Special tokens that the student reads around a text; the static tier reads none. */
+  /** Special tokens that transformers read around a text; the static tier reads none. */
   special: { before: TokenIds; after: TokenIds };
   /** The entry of the vocabulary with that id. */
   piece(id: number): string;
   /** Id of the token that stands for what the vocabulary does not have. */
   unknown: number;
+  /** Whether other tokens spell what the vocabulary does not have, so that every text has a vector of its own. */
+  spells?: boolean;
 }
 
 /** A request's turn on the thread that it shares with others: its work is cut into blocks, and asks before each of them. */
@@ -41,9 +45,9 @@ export type Encode = (inputs: TokenIds[], turn?: Turn) => Promise<Float32Array[]
 /** The bytes of a model's file, already verified against its digest. The caller may detach the buffer. */
 export type ReadArtefact = (artefact: Artefact) => Promise<ArrayBuffer>;
 
-/** Runs the student text tower. Another engine is a folder beside `onnx/` and a row of ENGINES. */
+/** Runs transformers. Another engine is a folder beside `onnx/` and a row of ENGINES. */
 export interface TextEngine {
-  open(text: ModelManifest['text'], read: ReadArtefact): Promise<OpenTextEngine>;
+  open(tower: TextTower, read: ReadArtefact): Promise<OpenTextEngine>;
 }
 
 export interface OpenTextEngine {

@@ -1,18 +1,19 @@
 // Opens a model from its files: manifest checked, artefacts verified, tokenizer and encoders opened at their first use.
 import { PLAN_LIMITS, type PlanLimits } from '../../contracts/src/api/limits.ts';
 import type { Artefact } from '../../contracts/src/model/artefact.ts';
-import { ModelManifest } from '../../contracts/src/model/manifest.ts';
+import { ModelManifest, Tier, textTowers } from '../../contracts/src/model/manifest.ts';
 import { CoreError } from '../core/errors.ts';
 import type { Model } from '../core/model.ts';
 import { RegistryError } from '../registry/errors.ts';
 import { type ModelSource, readVerified } from '../registry/read.ts';
-import type { OpenTextEngine, TextEngine } from './engine.ts';
+import type { Encode, OpenTextEngine, ReadArtefact, TextEngine } from './engine.ts';
 import { createStaticEncode } from './static/encode.ts';
+import { addStatic } from './sum.ts';
 import { openTable } from './table.ts';
 import { openTokenizer } from './tokenizers/tokenizers.ts';
 
 export interface OpenModelOptions {
-  /** Runs the student. */
+  /** Runs the transformers. */
   engine: TextEngine;
   /** Makes a value at its first use and keeps it. How concurrent callers wait for it is the rule of the runtime. */
   once<T>(make: () => Promise<T>): () => Promise<T>;
@@ -26,24 +27,41 @@ export async function openModel(
 ): Promise<Model> {
   const manifest = parseManifest(await source.manifest());
   const read = (artefact: Artefact) => readArtefact(source, artefact);
-  const { text, static: fast } = manifest;
-  let student: OpenTextEngine | undefined;
+  const towers = textTowers(manifest);
+  const opened: OpenTextEngine[] = [];
+  const openStatic = once(() => openStaticTier(manifest, read));
+
+  async function openTier(tier: Tier): Promise<Encode> {
+    if (tier === 'static') return openStatic();
+    const tower = towers[tier];
+    if (!tower) throw new CoreError('model_not_found', `The model ${manifest.name} has no ${tier} tier.`);
+    const engineOfTier = await engine.open(tower, read);
+    opened.push(engineOfTier);
+    const { static_weight: weight } = tower;
+    return weight ? addStatic(engineOfTier.encode, { static: await openStatic(), weight }) : engineOfTier.encode;
+  }
+
+  const tiers = new Map(Tier.options.map((tier) => [tier, once(() => openTier(tier))]));
   return {
     manifest,
     limits,
-    tokenizer: once(() => openTokenizer(text.tokenizer, read)),
-    student: once(async () => {
-      student = await engine.open(text, read);
-      return student.encode;
-    }),
-    static: once(async () =>
-      createStaticEncode(openTable(fast.table, await read(fast.table.file)), text.tokenizer.unk_id),
-    ),
+    tokenizer: once(() => openTokenizer(manifest.text.tokenizer, read)),
+    encoder: (tier) => tiers.get(tier)?.() ?? openTier(tier),
     async close() {
       source.close?.();
-      await student?.close();
+      for (const engineOfTier of opened) await engineOfTier.close();
     },
   };
+}
+
+async function openStaticTier({ text, static: fast }: ModelManifest, read: ReadArtefact): Promise<Encode> {
+  const table = openTable(fast.table, await read(fast.table.file));
+  const { projection } = fast;
+  const { unk_id, cls_id, sep_id, pad_id } = text.tokenizer;
+  return createStaticEncode(table, {
+    silent: [unk_id, cls_id, sep_id, pad_id],
+    projection: projection && openTable(projection, await read(projection.file)),
+  });
 }
 
 function parseManifest(document: unknown): ModelManifest {

@@ -1,10 +1,17 @@
-// Reads the quantised table of token embeddings, which the student and the static tier share.
+// Reads quantised tables: token embeddings of a transformer, those of the static tier and their projection.
 import type { QuantizedTable } from '../../contracts/src/model/manifest.ts';
 
 export interface Table {
-  /** Adds row `id`, times its scale, onto `target` from `offset` on. */
-  addRow(id: number, target: Float32Array, offset: number): void;
+  /** Adds row `id`, times its scale, onto `target`. */
+  addRow(id: number, target: Float32Array, options?: AddOptions): void;
   width: number;
+}
+
+interface AddOptions {
+  /** Where in the target the row begins; absent: at its start. */
+  at?: number;
+  /** What the row is multiplied with beside its scale; absent: 1. */
+  factor?: number | undefined;
 }
 
 export function openTable({ rows, width }: QuantizedTable, file: ArrayBuffer): Table {
@@ -15,11 +22,12 @@ export function openTable({ rows, width }: QuantizedTable, file: ArrayBuffer): T
   const scales = new Float32Array(file.slice(rows * width));
   return {
     width,
-    addRow(id, target, offset) {
-      const scale = scales[id];
-      if (scale === undefined) throw new RangeError(`token ${id} is outside the table of ${rows} rows`);
+    addRow(id, target, { at = 0, factor = 1 } = {}) {
+      const own = scales[id];
+      if (own === undefined) throw new RangeError(`token ${id} is outside the table of ${rows} rows`);
+      const scale = own * factor;
       const from = id * width;
-      for (let i = 0; i < width; i++) target[offset + i] = (target[offset + i] ?? 0) + (values[from + i] ?? 0) * scale;
+      for (let i = 0; i < width; i++) target[at + i] = (target[at + i] ?? 0) + (values[from + i] ?? 0) * scale;
     },
   };
 }

@@ -2,11 +2,16 @@
 
 import { CoreError } from '../core/errors.ts';
 import manifest from '../model/manifest.json';
+import staticProjection from '../model/static.projection.bin';
 import staticTable from '../model/static.table.bin';
 import graph from '../model/text.onnx';
 import partition from '../model/text.partition.bin';
 import table from '../model/text.table.bin';
 import weights from '../model/text.weights.bin';
+import tinyGraph from '../model/tiny.onnx';
+import tinyPartition from '../model/tiny.partition.bin';
+import tinyTable from '../model/tiny.table.bin';
+import tinyWeights from '../model/tiny.weights.bin';
 import vocabulary from '../model/vocabulary.txt';
 import { sha256 } from '../registry/digest.ts';
 import type { ModelSource } from '../registry/read.ts';
@@ -16,7 +21,12 @@ const FILES: Record<string, ArrayBuffer | string> = {
   'text.partition.bin': partition,
   'text.weights.bin': weights,
   'text.table.bin': table,
+  'tiny.onnx': tinyGraph,
+  'tiny.partition.bin': tinyPartition,
+  'tiny.weights.bin': tinyWeights,
+  'tiny.table.bin': tinyTable,
   'static.table.bin': staticTable,
+  'static.projection.bin': staticProjection,
   'vocabulary.txt': vocabulary,
 };
 

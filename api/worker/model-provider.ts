@@ -8,7 +8,7 @@
 import type { PlanLimits } from '../../contracts/src/api/limits.ts';
 import type { FollowEvent } from '../../contracts/src/events.ts';
 import { checkGolden } from '../core/golden.ts';
-import type { Model } from '../core/model.ts';
+import { choices, type Model } from '../core/model.ts';
 import { systemClock } from '../registry/clock.ts';
 import { createFollower, type Follower, NotYet, reasonOf, requireName, type UseOptions } from '../registry/follow.ts';
 import { type ModelSource, registrySource } from '../registry/read.ts';
@@ -118,8 +118,7 @@ export function providePublishedModel(options: PublishedModelOptions): ModelProv
     }
     // One after the other: the weights are released here before the static table comes.
     await model.tokenizer();
-    if (model.limits.tokens.student > 0) await model.student();
-    await model.static();
+    for (const { tier } of choices(model)) await model.encoder(tier);
     await checkGolden(model);
   }
 

@@ -41,7 +41,7 @@ export default {
 function embedStatically(text: string, times: number): Promise<number> {
   return registry.use(async (model) => {
     const tokenizer = await model.tokenizer();
-    const encode = await model.static();
+    const encode = await model.encoder('static');
     let checksum = 0;
     for (let i = 0; i < times; i++) {
       const [vector] = await encode([tokenizer.encode(text).ids]);

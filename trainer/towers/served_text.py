@@ -1,26 +1,91 @@
-"""The student's text path as servers run it, from the files that `export` wrote."""
+"""The text paths of a model as servers run them, from the files that `export` wrote.
+
+N texts, T tokens, V pieces, K columns of the static table, E joint dimension.
+"""
 
 import itertools
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 import onnxruntime
 
-from contracts.types import ModelManifestText
-from towers.onnx_export import read_table, session
+from contracts.types import ModelManifest, ModelManifestText, QuantizedTable, StaticTable, TextTower, Tier
+from towers.onnx_export import embed_static, read_table, session
+from towers.wordpiece import WordPiece, with_special_tokens
+
+EmbedTexts = Callable[[Sequence[str]], np.ndarray]
+
+
+def served_tiers(folder: Path, manifest: ModelManifest) -> dict[Tier, EmbedTexts]:
+    """Texts to unit vectors [N, E], by tier, for every tier of an exported model."""
+    text = manifest["text"]
+    wordpiece = WordPiece.read(folder / text["tokenizer"]["vocabulary"]["path"])
+    static = ServedStatic(folder, manifest["static"])
+    tiers: dict[Tier, EmbedTexts] = {
+        "student": ServedTier(folder, text, wordpiece, static, text["context_length"]).embed
+    }
+    if "tiny" in manifest:
+        tiny = ServedTier(folder, manifest["tiny"], wordpiece, static, text["context_length"])
+        tiers["tiny"] = tiny.embed
+    tiers["static"] = lambda texts: static.embed([ids[: text["context_length"]] for ids in wordpiece.tokens(texts)])
+    return tiers
+
+
+class ServedTier:
+    """A transformer of a model with its tokenizer, and the static tier's vector added where it has a weight for that."""
+
+    def __init__(
+        self,
+        folder: Path,
+        tower: TextTower | ModelManifestText,
+        wordpiece: WordPiece,
+        static: "ServedStatic",
+        context_length: int,
+    ) -> None:
+        self.served = ServedText(folder, tower)
+        self.wordpiece, self.static, self.context_length = wordpiece, static, context_length
+        self.static_weight = tower.get("static_weight", 0)
+
+    def embed(self, texts: Sequence[str]) -> np.ndarray:
+        """Unit vectors [N, E]."""
+        ids = [row[: self.context_length - 2] for row in self.wordpiece.tokens(texts)]
+        whole_NE = self.served.embed([with_special_tokens(row, self.context_length) for row in ids])
+        if not self.static_weight:
+            return whole_NE
+        sum_NE = whole_NE + np.float32(self.static_weight) * self.static.embed(ids)
+        return sum_NE / np.linalg.norm(sum_NE, axis=1, keepdims=True)
+
+
+class ServedStatic:
+    """The static tier as a server runs it."""
+
+    def __init__(self, folder: Path, static: StaticTable) -> None:
+        self.table_VE = table_of(folder, static["table"])
+        if "projection" in static:
+            self.table_VE = self.table_VE @ table_of(folder, static["projection"])
+
+    def embed(self, ids: list[list[int]]) -> np.ndarray:
+        """Unit vectors [N, E] of ids without special tokens; zeros where a text has no known token."""
+        return embed_static(self.table_VE, ids)
+
+
+def table_of(folder: Path, table: QuantizedTable) -> np.ndarray:
+    """float32 [rows, width] of a table that a manifest names."""
+    return read_table(folder / table["file"]["path"], table["rows"], table["width"])
 
 
 class ServedText:
-    """The student as a server runs it: int8 table outside, int8 graphs, one text at a time.
+    """A transformer as a server runs it: int8 table outside, int8 graphs, one text at a time.
 
-    `text` is the manifest's. Activations are rounded by the range of a run, so that texts must not share one.
+    `text` is the manifest's tower. Activations are rounded by the range of a run, so that texts must not share one.
     """
 
-    def __init__(self, folder: Path, text: ModelManifestText) -> None:
-        self.table_VD = read_table(folder / "text.table.bin", text["table"]["rows"], text["table"]["width"])
+    def __init__(self, folder: Path, text: TextTower | ModelManifestText) -> None:
+        self.table_VD = table_of(folder, text["table"])
         self.partition = text.get("partition")
         if self.partition is None:
-            self.sessions = [session(folder / "text.onnx")]
+            self.sessions = [session(folder / text["graph"]["file"]["path"])]
         else:
             file = folder / self.partition["file"]["path"]
             self.sessions = [part_session(graph, folder) for graph in split_bytes(file, self.partition["sizes"])]

@@ -1,6 +1,7 @@
 // The seam of the vector cache, and what a vector is stored under: a digest of all that it follows from.
 import type { ImageReceipt } from '../../../contracts/src/api/embed.ts';
-import type { ModelManifest } from '../../../contracts/src/model/manifest.ts';
+import { artefactsIn } from '../../../contracts/src/model/artefact.ts';
+import { type ModelManifest, textTowers } from '../../../contracts/src/model/manifest.ts';
 import type { TokenIds } from '../../text/engine.ts';
 import type { CoreError } from '../errors.ts';
 import type { Tier } from '../model.ts';
@@ -34,14 +35,13 @@ export interface VectorCache {
 }
 
 /** Whatever is stored in another way one day gets another number. */
-const FORM = 2;
+const FORM = 3;
 
-export function textKey({ text, static: table }: ModelManifest, tier: Tier, ids: TokenIds): Promise<string> {
-  const { graph, partition } = text;
-  const parts = [text.table.file, graph.file, graph.weights?.file, partition?.file].flatMap(
-    (file) => file?.digest ?? [],
-  );
-  const tower = tier === 'static' ? [table.table.file.digest] : parts;
+export function textKey(manifest: ModelManifest, tier: Tier, ids: TokenIds): Promise<string> {
+  const { table, graph, partition, static_weight } = textTowers(manifest)[tier] ?? {};
+  const isStatic = tier === 'static' || static_weight !== undefined;
+  const files = artefactsIn([table, graph, partition, isStatic && manifest.static]);
+  const tower = [...files.map(({ digest }) => digest), static_weight ?? ''];
   return sha256Hex(`${FORM} text ${tier} ${tower.join(' ')} ${ids.join(',')}`);
 }
 

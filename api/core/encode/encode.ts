@@ -75,7 +75,7 @@ export function encodeTexts<T extends { ids: ReadText['ids'] }>(
     async encode(some) {
       const inputs = some.map(({ ids }) => ids);
       const vectors = await engines.admit({ kind: tier, size: sizeOf(some) }, async (turn) => {
-        const encode = await (tier === 'static' ? model.static() : model.student());
+        const encode = await model.encoder(tier);
         return encode(inputs, turn);
       });
       return inputs.map((_, index): Computed => ({ vector: vectors[index] }));

@@ -31,7 +31,7 @@ export interface TextReader {
   maxTokens?: number | undefined;
   /**
    * What becomes of a text of which no token is known: refused, or flagged in its receipt. Absent: refused by the static
-   * tier, which has no vector for it, and flagged by the student.
+   * tier where that has no vector for it, and flagged otherwise.
    */
   unknown?: 'refuse' | 'flag' | undefined;
 }
@@ -58,7 +58,7 @@ export function ofImage({ code, message, details }: CoreError, place: Place): Co
 /** Token ids within the context length, special tokens included where the tier has them, and the receipt. */
 export function readText(text: string, reader: TextReader, place?: Place): ReadText {
   const { tokenizer, manifest, tier, truncate, maxTokens = Number.POSITIVE_INFINITY } = reader;
-  const { unknown = tier === 'static' ? 'refuse' : 'flag' } = reader;
+  const { unknown = tier === 'static' && !tokenizer.spells ? 'refuse' : 'flag' } = reader;
   const name = place ? nameOf(place, 'Text') : 'The text';
   const fail = (code: 'text_too_long' | 'empty_input' | 'not_understood', problem: string) =>
     new CoreError(code, `${name} ${problem}`, { ...place });
@@ -68,7 +68,7 @@ export function readText(text: string, reader: TextReader, place?: Place): ReadT
   const tokens = tokenizer.encode(text);
   const count = tokens.ids.length;
   if (count === 0) throw fail('empty_input', 'holds nothing to read (it is empty or white space).');
-  const { before, after } = tier === 'student' ? tokenizer.special : { before: [], after: [] };
+  const { before, after } = tier === 'static' ? { before: [], after: [] } : tokenizer.special;
   const special = before.length + after.length;
   const length = manifest.text.context_length;
   const kept = Math.min(count, length - special, maxTokens);
@@ -103,15 +103,16 @@ export function readText(text: string, reader: TextReader, place?: Place): ReadT
 }
 
 function countUnknown(
-  { ids, starts, ends }: Tokens,
+  { ids, starts, ends, unknown }: Tokens,
   { first, kept, id }: { first: number; kept: number; id: number },
 ): { tokens: number; chars: number } {
   let tokens = 0;
   let chars = 0;
   for (let i = first; i < first + kept; i++) {
-    if (ids[i] !== id) continue;
+    if (!(unknown?.[i] ?? ids[i] === id)) continue;
     tokens += 1;
-    chars += (ends[i] ?? 0) - (starts[i] ?? 0);
+    // Several tokens may spell one character.
+    if (i === first || starts[i] !== starts[i - 1]) chars += (ends[i] ?? 0) - (starts[i] ?? 0);
   }
   return { tokens, chars };
 }

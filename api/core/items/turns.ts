@@ -66,7 +66,8 @@ export async function tokenizeInTurns(text: string, tokenizer: Tokenizer, turn: 
     const to = tokenizer.seam(text, from + SLICE);
     const slice = text.slice(from, to);
     await turn.next(workOf(slice));
-    const { ids, starts, ends } = tokenizer.encode(slice);
+    const { ids, starts, ends, unknown } = tokenizer.encode(slice);
+    if (unknown) tokens.unknown = [...(tokens.unknown ?? []), ...unknown];
     for (const [i, id] of ids.entries()) {
       tokens.ids.push(id);
       tokens.starts.push(from + (starts[i] ?? 0));

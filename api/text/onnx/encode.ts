@@ -12,7 +12,7 @@ export function createOnnxEncode(table: Table, run: RunText): Encode {
     for (const ids of inputs) {
       const rows = new Float32Array(ids.length * table.width);
       ids.forEach((id, position) => {
-        table.addRow(id, rows, position * table.width);
+        table.addRow(id, rows, { at: position * table.width });
       });
       const embedding = await run(rows, async (tokens) => turn?.next(tokens));
       // The graph normalises in float32, which is off by some 1e-6.

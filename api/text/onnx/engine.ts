@@ -1,5 +1,5 @@
-// The text engine on onnxruntime-web: the student as ONNX graphs, in workerd and in Node.
-import type { ModelManifest } from '../../../contracts/src/model/manifest.ts';
+// The text engine on onnxruntime-web: transformers as ONNX graphs, in workerd and in Node.
+import type { TextTower } from '../../../contracts/src/model/manifest.ts';
 import type { ReadArtefact, TextEngine } from '../engine.ts';
 import { openTable } from '../table.ts';
 import { createOnnxEncode } from './encode.ts';
@@ -15,10 +15,10 @@ export interface OnnxOptions {
 
 export function createOnnxEngine({ wasm, alone }: OnnxOptions): TextEngine {
   return {
-    async open(text, read) {
-      const table = openTable(text.table, await read(text.table.file));
-      const graphs = await readGraphs(text, read);
-      const { weights } = text.graph;
+    async open(tower, read) {
+      const table = openTable(tower.table, await read(tower.table.file));
+      const graphs = await readGraphs(tower, read);
+      const { weights } = tower.graph;
       const files = { graphs, weights: weights && { name: weights.name, data: await read(weights.file) } };
       // The runtime starts once for all sessions, behind a promise of its own, and what `openSessions` replaces for the
       // time of the opening cannot be replaced twice.
@@ -26,7 +26,10 @@ export function createOnnxEngine({ wasm, alone }: OnnxOptions): TextEngine {
       const [whole] = sessions;
       if (!whole) throw new Error('a text model has at least one graph');
       const { width } = table;
-      const run = text.partition ? runInParts(sessions, { width, rows: text.partition.rows }) : runWhole(whole, width);
+      const { partition } = tower;
+      const run = partition
+        ? runInParts(sessions, { width, inner: tower.width ?? width, rows: partition.rows })
+        : runWhole(whole, width);
       return {
         encode: createOnnxEncode(table, run),
         async close() {
@@ -39,7 +42,7 @@ export function createOnnxEngine({ wasm, alone }: OnnxOptions): TextEngine {
 }
 
 /** Those of the partition where there is one, else the whole graph. */
-async function readGraphs({ graph, partition }: ModelManifest['text'], read: ReadArtefact): Promise<Uint8Array[]> {
+async function readGraphs({ graph, partition }: TextTower, read: ReadArtefact): Promise<Uint8Array[]> {
   if (!partition) return [new Uint8Array(await read(graph.file))];
   const file = await read(partition.file);
   let end = 0;

@@ -25,7 +25,10 @@ export function runWhole(session: TextSession, width: number): RunText {
 }
 
 export interface PartitionOptions {
+  /** Values of a token's row. */
   width: number;
+  /** Values of a state between two layers. */
+  inner: number;
   /** Tokens that one run computes at most. */
   rows: number;
 }
@@ -40,43 +43,43 @@ interface Chunk {
  * Layer by layer, each in chunks of rows; a layer's keys and values are complete before its first chunk. `sessions`:
  * first, one per layer but the last, last, head, as trainer/towers/graph_partition.py defines them.
  */
-export function runInParts(sessions: TextSession[], { width, rows: step }: PartitionOptions): RunText {
+export function runInParts(sessions: TextSession[], { width, inner, rows: step }: PartitionOptions): RunText {
   const [first, ...layers] = sessions;
   const head = layers.pop();
   if (!first || !head || layers.length === 0) throw new Error('a partition has a first graph, layers and a head');
-  const tensor = (data: Float32Array) => new ort.Tensor('float32', data, [1, data.length / width, width]);
+  const tensor = (data: Float32Array, size = inner) => new ort.Tensor('float32', data, [1, data.length / size, size]);
 
   return async function run(rows, turn) {
     const length = rows.length / width;
     const starts = Array.from({ length: Math.ceil(length / step) }, (_, index) => index * step);
     /** Each run but those of the first graph and the head is one layer of its rows. */
-    const turnOf = (data: Float32Array) => turn(data.length / width / layers.length);
-    let keys = new Float32Array(rows.length);
-    let values = new Float32Array(rows.length);
+    const turnOf = (tokens: number) => turn(tokens / layers.length);
+    let keys = new Float32Array(length * inner);
+    let values = new Float32Array(length * inner);
     const chunks: Chunk[] = [];
     for (const start of starts) {
       const embeds = rows.subarray(start * width, (start + step) * width);
-      await turnOf(embeds);
+      await turnOf(embeds.length / width);
       const at = new ort.Tensor('int64', BigInt64Array.of(BigInt(start)), [1]);
-      const output = await first.run({ inputs_embeds: tensor(embeds), start: at });
+      const output = await first.run({ inputs_embeds: tensor(embeds, width), start: at });
       chunks.push({ y: floats(output, 'y'), q: floats(output, 'q.out') });
-      keys.set(floats(output, 'k.out'), start * width);
-      values.set(floats(output, 'v.out'), start * width);
+      keys.set(floats(output, 'k.out'), start * inner);
+      values.set(floats(output, 'v.out'), start * inner);
     }
-    const total = new Float32Array(width);
+    const total = new Float32Array(inner);
     for (const [number, layer] of layers.entries()) {
       const isLast = number === layers.length - 1;
-      const next = { keys: new Float32Array(rows.length), values: new Float32Array(rows.length) };
+      const next = { keys: new Float32Array(keys.length), values: new Float32Array(values.length) };
       for (const [index, start] of starts.entries()) {
         const { y, q } = chunks[index] as Chunk;
-        await turnOf(y);
+        await turnOf(y.length / inner);
         const feeds = { x: tensor(y), q: tensor(q), keys: tensor(keys), values: tensor(values) };
         const output = await layer.run(feeds);
         if (isLast) add(total, floats(output, 'total'));
         else {
           chunks[index] = { y: floats(output, 'y'), q: floats(output, 'q.out') };
-          next.keys.set(floats(output, 'k.out'), start * width);
-          next.values.set(floats(output, 'v.out'), start * width);
+          next.keys.set(floats(output, 'k.out'), start * inner);
+          next.values.set(floats(output, 'v.out'), start * inner);
         }
       }
       ({ keys, values } = next);
@@ -84,7 +87,7 @@ export function runInParts(sessions: TextSession[], { width, rows: step }: Parti
     const pooled = new ort.Tensor(
       'float32',
       total.map((sum) => sum / length),
-      [1, width],
+      [1, inner],
     );
     return floats(await head.run({ pooled }), 'embedding');
   };

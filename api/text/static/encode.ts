@@ -3,17 +3,31 @@ import { cutAndNormalise } from '../../core/vectors/vectors.ts';
 import type { Encode } from '../engine.ts';
 import type { Table } from '../table.ts';
 
-/** `unknown`: id of the token that stands for what the vocabulary does not have; its row says nothing of the text. */
-export function createStaticEncode(table: Table, unknown: number): Encode {
+export interface StaticOptions {
+  /** Ids whose rows say nothing of a text: special tokens, and the one that stands for what the vocabulary does not have. */
+  silent: readonly number[];
+  /** What a sum of rows is multiplied with: a row of it per number of the sum. Absent: the sum is the vector. */
+  projection?: Table | undefined;
+}
+
+export function createStaticEncode(table: Table, { silent, projection }: StaticOptions): Encode {
+  const isSilent = new Set(silent);
   return async function encodeStatically(inputs, turn) {
     const vectors: Float32Array[] = [];
     for (const ids of inputs) {
       await turn?.next(ids.length);
       const sum = new Float32Array(table.width);
-      for (const id of ids) if (id !== unknown) table.addRow(id, sum, 0);
+      for (const id of ids) if (!isSilent.has(id)) table.addRow(id, sum);
       // Dividing by the count first would change nothing, because the result is brought to unit length.
-      vectors.push(cutAndNormalise(sum, table.width));
+      const whole = projection ? projected(sum, projection) : sum;
+      vectors.push(cutAndNormalise(whole, whole.length));
     }
     return vectors;
   };
+}
+
+function projected(sum: Float32Array, projection: Table): Float32Array {
+  const product = new Float32Array(projection.width);
+  for (let i = 0; i < sum.length; i++) projection.addRow(i, product, { factor: sum[i] });
+  return product;
 }

@@ -14,7 +14,7 @@ export const LIMITS = {
   body_bytes: 10 * 1024 * 1024,
   top_k: 256,
   /** A token of the student takes about a millisecond of CPU, one of the static tier two microseconds (docs/results.md). */
-  tokens: { student: 16_384, static: 300_000 },
+  tokens: { student: 16_384, tiny: 32_768, static: 300_000 },
 } as const;
 
 const count = z.int().positive();
@@ -49,7 +49,7 @@ export interface PlanLimits extends Record<keyof typeof FIELDS, number> {
 
 export const PLAN_LIMITS: Record<Plan, PlanLimits> = {
   paid: { plan: 'paid', ...LIMITS },
-  free: { plan: 'free', ...LIMITS, items: 8, tokens: { student: 0, static: 1024 } },
+  free: { plan: 'free', ...LIMITS, items: 8, tokens: { student: 0, tiny: 0, static: 1024 } },
 };
 
 export const LimitsReport = z

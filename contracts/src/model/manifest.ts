@@ -8,9 +8,12 @@ import { PreprocessRecipe } from './preprocess.ts';
 const count = z.int().positive();
 const tokenId = (token: string) => z.int().nonnegative().describe(`Id of the ${token} token.`);
 
-export const Tier = z.enum(['student', 'static']).meta({
+/** From the most exact to the fastest. */
+export const Tier = z.enum(['student', 'tiny', 'static']).meta({
   title: 'Tier',
-  description: '`student`: the transformer. `static`: the token table, microseconds per text.',
+  description:
+    '`student`: the transformer. `tiny`: a smaller one, for half of the time or less. `static`: the token table, ' +
+    'microseconds per text.',
 });
 export type Tier = z.infer<typeof Tier>;
 
@@ -23,6 +26,14 @@ export const WordPieceTokenizer = z
     unk_id: tokenId('unknown'),
     cls_id: tokenId('first'),
     sep_id: tokenId('last'),
+    fallback: z
+      .literal('bytes')
+      .optional()
+      .describe(
+        '`bytes`: emoji and other symbols are words of their own, words may have any length, and a character without an ' +
+          'entry is read as the bytes of its UTF-8, entries `<0x00>` to `<0xFF>`. Absent: a word that does not fit, or of ' +
+          'more than 100 characters, is one unknown token.',
+      ),
   })
   .meta({ title: 'WordPieceTokenizer', description: 'How a text becomes token ids.' });
 export type WordPieceTokenizer = z.infer<typeof WordPieceTokenizer>;
@@ -67,6 +78,44 @@ export const TextPartition = z
     description: 'The text graph cut into short runs, so that other requests get their turn within a long text.',
   });
 export type TextPartition = z.infer<typeof TextPartition>;
+
+const tower = {
+  table: QuantizedTable,
+  graph: OnnxGraph,
+  partition: TextPartition.optional().describe('Absent: a text is one run of the whole graph.'),
+  width: count
+    .optional()
+    .describe('Values of a state between the graphs of `partition`; absent: as many as a row has.'),
+  static_weight: z
+    .number()
+    .positive()
+    .optional()
+    .describe(
+      "The static tier's vector, times this, is added to that of the graph, both at unit length; absent: it is not.",
+    ),
+};
+export const TextTower = z.strictObject(tower).meta({
+  title: 'TextTower',
+  description:
+    'A transformer: inputs `inputs_embeds` [B, T, table.width] and `attention_mask` [B, T], output `embedding` ' +
+    '[B, embed_dim].',
+});
+export type TextTower = z.infer<typeof TextTower>;
+
+export const StaticTable = z
+  .strictObject({
+    table: QuantizedTable,
+    projection: QuantizedTable.optional().describe(
+      'One row of `embed_dim` values per column of the table, which a sum of rows is multiplied with; absent: the rows ' +
+        'of the table have `embed_dim` values.',
+    ),
+  })
+  .meta({
+    title: 'StaticTable',
+    description:
+      'The static tier: mean of the rows of known tokens, projected and L2-normalised; special tokens are left out.',
+  });
+export type StaticTable = z.infer<typeof StaticTable>;
 
 export const Calibration = z
   .strictObject({
@@ -153,19 +202,11 @@ export const ModelManifest = z
       .strictObject({
         tokenizer: WordPieceTokenizer,
         context_length: z.int().min(4).describe('Tokens of a text that are read, special tokens included.'),
-        table: QuantizedTable,
-        graph: OnnxGraph,
-        partition: TextPartition.optional().describe('Absent: a text is one run of the whole graph.'),
+        ...tower,
       })
-      .describe(
-        'The text student: inputs `inputs_embeds` [B, T, width] and `attention_mask` [B, T], output `embedding` ' +
-          '[B, embed_dim].',
-      ),
-    static: z
-      .strictObject({ table: QuantizedTable })
-      .describe(
-        'The static tier: mean of the rows of known tokens, L2-normalised; the same tokenizer without special tokens.',
-      ),
+      .describe('How texts are read, for all tiers, and the TextTower of the student.'),
+    tiny: TextTower.optional().describe('The smaller transformer, which reads the same tokens; absent: there is none.'),
+    static: StaticTable,
     image: z
       .strictObject({ preprocess: PreprocessRecipe, graph: OnnxGraph })
       .describe('The image tower: input `pixels` [B, 3, size, size], output `embedding` [B, embed_dim].'),
@@ -208,3 +249,8 @@ export const ModelManifest = z
   })
   .meta({ title: 'ModelManifest', description: 'Everything a server needs to answer with a model.' });
 export type ModelManifest = z.infer<typeof ModelManifest>;
+
+/** The transformers of a model by their tier. */
+export function textTowers({ text, tiny }: Pick<ModelManifest, 'text' | 'tiny'>): { [T in Tier]?: TextTower } {
+  return { student: text, ...(tiny ? { tiny } : {}) };
+}

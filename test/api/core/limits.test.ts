@@ -9,7 +9,10 @@ import { notingEngines, wordModel } from './word-model.ts';
 
 /** Of words with two special tokens around a text in the student. */
 const textOf = (tokens: number) => Array(tokens).fill('dog').join(' ');
-const small: Model = { ...wordModel(), limits: { ...PLAN_LIMITS.paid, tokens: { student: 50, static: 100 } } };
+const small: Model = {
+  ...wordModel(),
+  limits: { ...PLAN_LIMITS.paid, tokens: { student: 50, tiny: 80, static: 100 } },
+};
 const free: Model = { ...wordModel(), limits: PLAN_LIMITS.free };
 const refusal = (work: Promise<unknown>) => work.then(() => undefined).catch((error) => error);
 

@@ -61,8 +61,7 @@ export function wordModel(): Model {
         };
       },
     }),
-    student: async () => encodeWords,
-    static: async () => encodeWords,
+    encoder: async () => encodeWords,
     close: async () => {},
   };
 }

@@ -42,13 +42,13 @@ test('nothing is read before it is needed, and nothing twice', async () => {
   await model.tokenizer();
   await model.tokenizer();
   expect(read).toEqual(['vocabulary.txt']);
-  await model.static();
+  await model.encoder('static');
   expect(read).toEqual(['vocabulary.txt', 'static.table.bin']);
 });
 
 test('the student is the engine, which is closed with the model', async () => {
   const model = await openModel(source, { engine, once });
-  expect(await (await model.student())([[1], [2]])).toEqual([Float32Array.of(1), Float32Array.of(1)]);
+  expect(await (await model.encoder('student'))([[1], [2]])).toEqual([Float32Array.of(1), Float32Array.of(1)]);
   await model.close();
   expect(closed).toBe(1);
 });
@@ -61,7 +61,7 @@ test('a model that never opened its student closes', async () => {
 
 test('the engine sees no file that is not the one its manifest names', async () => {
   const model = await openModel({ ...whole, read: async () => new ArrayBuffer(8) }, { engine, once });
-  await expect(model.student()).rejects.toMatchObject({ code: 'model_unavailable' });
+  await expect(model.encoder('student')).rejects.toMatchObject({ code: 'model_unavailable' });
 });
 
 test('a manifest that breaks the contract is refused with the field at fault', async () => {
