@@ -1,6 +1,10 @@
 """The student's vocabulary: WordPiece with BERT's normalisation, trained here, one piece per line of `vocabulary.txt`.
 
 api/text/tokenizers computes the same ids. A special token's name in a text ("[CLS]") is three ordinary words, never the token.
+
+A vocabulary that has the 256 bytes leaves nothing out: symbols are words of their own, words may have any length, and a
+character without a piece is read as the bytes of its UTF-8. Accents are stripped in every language: people type without them,
+and the pretrained encoders that students start from do not know them.
 """
 
 import string
@@ -9,11 +13,15 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
+from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers, trainers
+
+from towers.symbols import SYMBOLS
 
 PAD, UNK, CLS, SEP, MASK = range(5)
 SPECIAL_TOKENS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
-MAX_ALPHABET = 400  # different characters: Latin without accents and what else captions hold; the rest is [UNK]
+BYTES = [f"<0x{byte:02X}>" for byte in range(256)]  # no text has them: "<" and ">" are words of their own
+MAX_ALPHABET = 400  # different characters: Latin without accents and what else captions hold
+MAX_WORD = 100  # characters; without bytes a longer word is [UNK]
 
 
 class WordPiece:
@@ -25,8 +33,13 @@ class WordPiece:
         if len(set(pieces)) != len(pieces):
             raise ValueError("a vocabulary holds no piece twice")
         self.pieces = list(pieces)
-        ids = {piece: number for number, piece in enumerate(pieces)}
-        self._tokenizer = bert_like(models.WordPiece(ids, unk_token="[UNK]", max_input_chars_per_word=100))
+        self._ids = {piece: number for number, piece in enumerate(pieces)}
+        self.spells = BYTES[0] in self._ids  # whether bytes spell what has no piece
+        if self.spells and not set(BYTES) <= self._ids.keys():
+            raise ValueError("a vocabulary holds all bytes or none")
+        self._longest = max(len(piece) for piece in pieces)
+        model = models.WordPiece(self._ids, unk_token="[UNK]", max_input_chars_per_word=MAX_WORD)
+        self._tokenizer = bert_like(model, symbols_apart=self.spells)
 
     @classmethod
     def read(cls, file: Path) -> "WordPiece":
@@ -39,7 +52,31 @@ class WordPiece:
 
     def tokens(self, texts: Sequence[str]) -> list[list[int]]:
         """Ids of each text without special tokens, uncut: what the static tier sums."""
-        return [encoding.ids for encoding in self._tokenizer.encode_batch(list(texts), add_special_tokens=False)]
+        encodings = self._tokenizer.encode_batch(list(texts), add_special_tokens=False)
+        if not self.spells:
+            return [encoding.ids for encoding in encodings]
+        return [
+            self._spelled(text) if UNK in encoding.ids else encoding.ids
+            for text, encoding in zip(texts, encodings, strict=True)
+        ]
+
+    def _spelled(self, text: str) -> list[int]:
+        """Ids of a text of which not everything has a piece: the longest pieces from left to right, and bytes."""
+        normalised = self._tokenizer.normalizer.normalize_str(text)
+        found: list[int] = []
+        for word, _ in self._tokenizer.pre_tokenizer.pre_tokenize_str(normalised):
+            start = 0
+            while start < len(word):
+                for end in range(min(len(word), start + self._longest), start, -1):
+                    piece = self._ids.get(("##" if start > 0 else "") + word[start:end])
+                    if piece is not None:
+                        found.append(piece)
+                        start = end
+                        break
+                else:
+                    found += [self._ids[BYTES[byte]] for byte in word[start].encode()]
+                    start += 1
+        return found
 
     def encode(self, texts: Sequence[str], context_length: int) -> list[list[int]]:
         """[CLS] ids [SEP], cut at the end to `context_length`: what the student reads."""
@@ -51,30 +88,46 @@ def with_special_tokens(ids: list[int], context_length: int) -> list[int]:
     return [CLS, *ids[: context_length - 2], SEP]
 
 
-def bert_like(model: models.WordPiece) -> Tokenizer:
-    """A tokenizer with BERT's normaliser (lower case, no accents) and word splitter around a model."""
+def bert_like(model: models.WordPiece, *, symbols_apart: bool = False) -> Tokenizer:
+    """A tokenizer with BERT's normaliser (lower case, no accents) and word splitter around a model.
+
+    `symbols_apart`: emoji and other symbols are words of their own, as punctuation is.
+    """
     tokenizer = Tokenizer(model)
     tokenizer.normalizer = normalizers.BertNormalizer(
         clean_text=True, handle_chinese_chars=True, strip_accents=True, lowercase=True
     )
-    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    words = pre_tokenizers.BertPreTokenizer()
+    symbols = pre_tokenizers.Split(Regex(symbol_class()), behavior="isolated")
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence([words, symbols]) if symbols_apart else words
     return tokenizer
 
 
-def train_vocabulary(texts: Iterable[str], size: int) -> WordPiece:
-    """At most `size` pieces: special tokens, characters, then what `tokenizers` merges; equal texts, equal pieces."""
-    tokenizer = bert_like(models.WordPiece(unk_token="[UNK]"))
+def symbol_class() -> str:
+    """Oniguruma's regular expression for one symbol."""
+    ranges = [part.split("-") for part in SYMBOLS.split()]
+    return "[" + "".join("-".join(f"\\x{{{point}}}" for point in part) for part in ranges) + "]"
+
+
+def train_vocabulary(
+    texts: Iterable[str], size: int, alphabet_size: int = MAX_ALPHABET, *, spells: bool = False
+) -> WordPiece:
+    """At most `size` pieces: special tokens, characters, then what `tokenizers` merges; equal texts, equal pieces.
+
+    `alphabet_size`: the most frequent characters, which get pieces of their own. `spells`: the rest is read as bytes.
+    """
+    tokenizer = bert_like(models.WordPiece(unk_token="[UNK]"), symbols_apart=spells)
     texts = list(texts)
     counts = Counter({chr(code): 1 for code in range(0x21, 0x7F) if not chr(code).isupper()})
     for text in texts:
         counts.update(tokenizer.normalizer.normalize_str(text))
     counts.pop(" ", None)
-    alphabet = sorted(sorted(counts, key=lambda character: (-counts[character], character))[:MAX_ALPHABET])
+    alphabet = sorted(sorted(counts, key=lambda character: (-counts[character], character))[:alphabet_size])
     # The trainer numbers continued characters in hash order, and ties between merges follow the numbers: fixed here.
-    continued = [f"##{character}" for character in alphabet if not is_punctuation(character)]
+    continued = [f"##{character}" for character in alphabet if not stands_alone(tokenizer, character)]
     trainer = trainers.WordPieceTrainer(
         vocab_size=size,
-        special_tokens=[*SPECIAL_TOKENS, *continued],
+        special_tokens=[*SPECIAL_TOKENS, *(BYTES if spells else []), *continued],
         initial_alphabet=alphabet,
         limit_alphabet=len(alphabet),
         show_progress=False,
@@ -82,6 +135,12 @@ def train_vocabulary(texts: Iterable[str], size: int) -> WordPiece:
     tokenizer.train_from_iterator(texts, trainer)
     ids = tokenizer.get_vocab()
     return WordPiece(sorted(ids, key=lambda piece: ids[piece]))
+
+
+def stands_alone(tokenizer: Tokenizer, character: str) -> bool:
+    """Whether the character is a word of its own (punctuation; Chinese; symbols where they stand apart)."""
+    normalised = tokenizer.normalizer.normalize_str(f"a{character}")
+    return is_punctuation(character) or len(tokenizer.pre_tokenizer.pre_tokenize_str(normalised)) > 1
 
 
 def is_punctuation(character: str) -> bool:

@@ -3,52 +3,73 @@ import type { WordPieceTokenizer } from '../../../contracts/src/model/manifest.t
 import type { ReadArtefact, Tokenizer, Tokens } from '../engine.ts';
 import { DECOMPOSED, DROPPED, HAN, MARK, PUNCTUATION, SPACE, SYMBOL } from './wordpiece-classes.ts';
 
-/** Both runtimes have it; this box sees neither runtime's types. */
+/** Both runtimes have them; this box sees neither runtime's types. */
 declare class TextDecoder {
   decode(bytes: ArrayBuffer): string;
 }
+declare class TextEncoder {
+  encode(text: string): Uint8Array;
+}
 
-/** A longer word is one unknown token, as in BERT; counted in code points after normalisation. */
+/** A longer word is unknown, as in BERT; counted in code points after normalisation. */
 const MAX_WORD = 100;
 
 export async function openWordPiece(config: WordPieceTokenizer, read: ReadArtefact): Promise<Tokenizer> {
   return createWordPiece(new TextDecoder().decode(await read(config.vocabulary)), config);
 }
 
+/** Tokens of a word: of each its id, where it begins and where it ends in the word, and whether it is unknown. */
+type Found = [id: number, start: number, end: number, unknown: boolean][];
+
 /** `vocabulary`: one piece per line, the line number is the id. */
 export function createWordPiece(
   vocabulary: string,
-  { unk_id, cls_id, sep_id }: Pick<WordPieceTokenizer, 'unk_id' | 'cls_id' | 'sep_id'>,
+  { unk_id, cls_id, sep_id, fallback }: Pick<WordPieceTokenizer, 'unk_id' | 'cls_id' | 'sep_id' | 'fallback'>,
 ): Tokenizer {
-  const ids = new Map<string, number>();
+  /** Of pieces by which words begin, and of those that continue one, without their mark. */
+  const [first, next] = [new Map<string, number>(), new Map<string, number>()];
   const pieces: string[] = [];
   let longest = 0;
   for (const piece of vocabulary.split('\n')) {
-    if (piece === '' && ids.size > 0) continue;
-    ids.set(piece, ids.size);
+    if (piece === '' && pieces.length > 0) continue;
+    if (piece.startsWith('##')) next.set(piece.slice(2), pieces.length);
+    first.set(piece, pieces.length);
     pieces.push(piece);
     longest = Math.max(longest, piece.length);
   }
+  const bytes = fallback ? Array.from({ length: 256 }, (_, byte) => idOfByte(byte)) : [];
+  const utf8 = new TextEncoder();
 
-  /** Longest match first; appends (id, end) pairs with ends relative to the word, or nothing where it does not fit. */
-  function split(part: string, from: number, found: number[]): boolean {
+  function idOfByte(byte: number): number {
+    const piece = `<0x${byte.toString(16).toUpperCase().padStart(2, '0')}>`;
+    const id = first.get(piece);
+    if (id === undefined)
+      throw new Error(`the vocabulary lacks ${piece}, which spells characters that it does not have`);
+    return id;
+  }
+
+  /** The longest piece of the word that begins there. */
+  function match(part: string, start: number): { id: number; end: number } | undefined {
+    const ids = start > 0 ? next : first;
+    for (let end = Math.min(part.length, start + longest); end > start; end--) {
+      const id = ids.get(part.slice(start, end));
+      if (id !== undefined) return { id, end };
+    }
+    return undefined;
+  }
+
+  /** Longest match first; nothing is appended where the part does not fit. */
+  function split(part: string, from: number, found: Found): boolean {
     const before = found.length;
-    let start = 0;
-    if (part.length > MAX_WORD && [...part].length > MAX_WORD) return false;
-    while (start < part.length) {
-      let end = Math.min(part.length, start + longest);
-      let id: number | undefined;
-      for (; end > start; end--) {
-        const piece = part.slice(start, end);
-        id = ids.get(start > 0 ? `##${piece}` : piece);
-        if (id !== undefined) break;
-      }
-      if (id === undefined) {
+    if (isLong(part)) return false;
+    for (let start = 0; start < part.length; ) {
+      const piece = match(part, start);
+      if (!piece) {
         found.length = before;
         return false;
       }
-      found.push(id, from + end);
-      start = end;
+      found.push([piece.id, from + start, from + piece.end, false]);
+      start = piece.end;
     }
     return true;
   }
@@ -57,42 +78,73 @@ export function createWordPiece(
    * A word that does not fit is one unknown token, as in BERT, unless symbols are glued to it: then it is read as if they
    * stood apart, and what is unknown side by side is one token. So only words change of which some part is known.
    */
-  function readWord(word: string, found: number[]): void {
+  function readWord(word: string, found: Found): void {
     if (split(word, 0, found)) return;
-    for (const { 0: part, index } of IS_SYMBOL.test(word) ? word.matchAll(PART) : [{ 0: word, index: 0 }]) {
+    for (const { 0: part, index } of partsOf(word)) {
       if (split(part, index, found)) continue;
-      if (found.at(-2) === unk_id) found.length -= 2;
-      found.push(unk_id, index + part.length);
+      const last = found.at(-1);
+      if (last?.[0] === unk_id) last[2] = index + part.length;
+      else found.push([unk_id, index, index + part.length, true]);
     }
   }
 
+  /** As above, but that symbols always stand apart and that bytes spell what does not fit. */
+  function spellWord(word: string, found: Found): void {
+    for (const { 0: part, index } of partsOf(word)) {
+      const isTooLong = isLong(part);
+      for (let start = 0; start < part.length; ) {
+        const piece = match(part, start) ?? spell(part, start);
+        const isUnknown = isTooLong || 'bytes' in piece;
+        for (const id of 'bytes' in piece ? piece.bytes : [piece.id]) {
+          found.push([id, index + start, index + piece.end, isUnknown]);
+        }
+        start = piece.end;
+      }
+    }
+  }
+
+  function spell(part: string, start: number): { bytes: number[]; end: number } {
+    const end = start + ((part.codePointAt(start) ?? 0) > 0xffff ? 2 : 1);
+    return { bytes: Array.from(utf8.encode(part.slice(start, end)), (byte) => bytes[byte] ?? unk_id), end };
+  }
+
+  const readOne = fallback ? spellWord : readWord;
   return {
     special: { before: [cls_id], after: [sep_id] },
     piece: (id) => pieces[id] ?? '',
     unknown: unk_id,
+    spells: fallback !== undefined,
     seam(text, from) {
       SEAM.lastIndex = from;
       return from < text.length ? (SEAM.exec(text)?.index ?? text.length) : text.length;
     },
     encode(text) {
       const { units, starts, ends } = normalise(text);
-      const tokens: Tokens = { ids: [], starts: [], ends: [] };
-      const found: number[] = [];
-      for (const match of units.matchAll(WORD)) {
+      const tokens: Tokens = { ids: [], starts: [], ends: [], ...(fallback ? { unknown: [] } : {}) };
+      const found: Found = [];
+      for (const word of units.matchAll(WORD)) {
         found.length = 0;
-        readWord(match[0], found);
-        let from = match.index;
-        for (let i = 0; i < found.length; i += 2) {
-          const to = match.index + (found[i + 1] ?? 0);
-          tokens.ids.push(found[i] ?? unk_id);
+        readOne(word[0], found);
+        for (const [id, start, end, unknown] of found) {
+          const [from, to] = [word.index + start, word.index + end];
+          tokens.ids.push(id);
           tokens.starts.push(starts ? (starts[from] ?? 0) : from);
           tokens.ends.push(ends ? (ends[to - 1] ?? 0) : to);
-          from = to;
+          tokens.unknown?.push(unknown);
         }
       }
       return tokens;
     },
   };
+}
+
+function isLong(word: string): boolean {
+  return word.length > MAX_WORD && [...word].length > MAX_WORD;
+}
+
+/** Symbols one by one, and what is between them. */
+function partsOf(word: string): Iterable<{ 0: string; index: number }> {
+  return IS_SYMBOL.test(word) ? word.matchAll(PART) : [{ 0: word, index: 0 }];
 }
 
 // ------------------------------------------------------------------ normalisation: clean, space Han, NFD, drop marks, lower

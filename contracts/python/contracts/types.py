@@ -1021,8 +1021,10 @@ Plan = Literal["free", "paid"]
 """Plan of the platform, which limits the CPU time of a request."""
 
 
-Tier = Literal["student", "static"]
-"""`student`: the transformer. `static`: the token table, microseconds per text."""
+Tier = Literal["student", "tiny", "static"]
+"""`student`: the transformer. `tiny`: a smaller one, for half of the time or less. `static`: the token
+table, microseconds per text.
+"""
 
 
 class ModelLimits(TypedDict):
@@ -1032,7 +1034,9 @@ class ModelLimits(TypedDict):
     """What a request names as `model`."""
 
     tier: Tier
-    """`student`: the transformer. `static`: the token table, microseconds per text."""
+    """`student`: the transformer. `tiny`: a smaller one, for half of the time or less. `static`: the token
+    table, microseconds per text.
+    """
 
     tokens: int
     """Tokens per request, those that are cut off not counted."""
@@ -1158,7 +1162,9 @@ class ModelEntry(TypedDict):
     """Version of the model."""
 
     tier: Tier
-    """`student`: the transformer. `static`: the token table, microseconds per text."""
+    """`student`: the transformer. `tiny`: a smaller one, for half of the time or less. `static`: the token
+    table, microseconds per text.
+    """
 
     modalities: list[Modality]
     """What it embeds."""
@@ -1230,6 +1236,12 @@ class WordPieceTokenizer(TypedDict):
     sep_id: int
     """Id of the last token."""
 
+    fallback: NotRequired[Literal["bytes"]]
+    """`bytes`: emoji and other symbols are words of their own, words may have any length, and a character
+    without an entry is read as the bytes of its UTF-8, entries `<0x00>` to `<0xFF>`. Absent: a word that
+    does not fit, or of more than 100 characters, is one unknown token.
+    """
+
 
 class QuantizedTable(TypedDict):
     """Embedding rows of the vocabulary, quantised per row."""
@@ -1285,9 +1297,7 @@ class TextPartition(TypedDict):
 
 
 class ModelManifestText(TypedDict):
-    """The text student: inputs `inputs_embeds` [B, T, width] and `attention_mask` [B, T], output `embedding`
-    [B, embed_dim].
-    """
+    """How texts are read, for all tiers, and the TextTower of the student."""
 
     tokenizer: WordPieceTokenizer
     """How a text becomes token ids."""
@@ -1304,14 +1314,48 @@ class ModelManifestText(TypedDict):
     partition: NotRequired[TextPartition]
     """Absent: a text is one run of the whole graph."""
 
+    width: NotRequired[int]
+    """Values of a state between the graphs of `partition`; absent: as many as a row has."""
 
-class ModelManifestStatic(TypedDict):
-    """The static tier: mean of the rows of known tokens, L2-normalised; the same tokenizer without special
-    tokens.
+    static_weight: NotRequired[float]
+    """The static tier's vector, times this, is added to that of the graph, both at unit length; absent: it is
+    not.
+    """
+
+
+class TextTower(TypedDict):
+    """The smaller transformer, which reads the same tokens; absent: there is none."""
+
+    table: QuantizedTable
+    """Embedding rows of the vocabulary, quantised per row."""
+
+    graph: OnnxGraph
+    """An ONNX graph and its weights."""
+
+    partition: NotRequired[TextPartition]
+    """Absent: a text is one run of the whole graph."""
+
+    width: NotRequired[int]
+    """Values of a state between the graphs of `partition`; absent: as many as a row has."""
+
+    static_weight: NotRequired[float]
+    """The static tier's vector, times this, is added to that of the graph, both at unit length; absent: it is
+    not.
+    """
+
+
+class StaticTable(TypedDict):
+    """The static tier: mean of the rows of known tokens, projected and L2-normalised; special tokens are left
+    out.
     """
 
     table: QuantizedTable
     """Embedding rows of the vocabulary, quantised per row."""
+
+    projection: NotRequired[QuantizedTable]
+    """One row of `embed_dim` values per column of the table, which a sum of rows is multiplied with; absent:
+    the rows of the table have `embed_dim` values.
+    """
 
 
 class PreprocessRecipe(TypedDict):
@@ -1487,13 +1531,14 @@ class ModelManifest(TypedDict):
     """Lengths to which a vector may be cut, the full one included."""
 
     text: ModelManifestText
-    """The text student: inputs `inputs_embeds` [B, T, width] and `attention_mask` [B, T], output `embedding`
-    [B, embed_dim].
-    """
+    """How texts are read, for all tiers, and the TextTower of the student."""
 
-    static: ModelManifestStatic
-    """The static tier: mean of the rows of known tokens, L2-normalised; the same tokenizer without special
-    tokens.
+    tiny: NotRequired[TextTower]
+    """The smaller transformer, which reads the same tokens; absent: there is none."""
+
+    static: StaticTable
+    """The static tier: mean of the rows of known tokens, projected and L2-normalised; special tokens are left
+    out.
     """
 
     image: ModelManifestImage
