@@ -1,6 +1,7 @@
 // The stages of training, one row each, in the order in which they run. Everything else that lists stages reads this table.
 import { z } from 'zod';
 import type { JobClass } from './job-classes.ts';
+import { AdaptConfig } from './training/stages/adapt.ts';
 import { ClipConfig } from './training/stages/clip.ts';
 import { ContrastiveConfig } from './training/stages/contrastive.ts';
 import { DistillConfig } from './training/stages/distill.ts';
@@ -108,6 +109,18 @@ export const STAGES = {
     config: EvaluateConfig,
     inputs: ['prepare', 'embed_captions', 'clip', 'distill', 'export'],
     jobClass: 'cpu',
+  }),
+  adapt: row({
+    config: AdaptConfig,
+    inputs: ['data'],
+    jobClass: 'train',
+    work: { unit: 'images', amount: ({ schedule, batch_size }) => schedule.steps * batch_size },
+    // The image tower costs more than the texts.
+    variant: ({ space }) => space,
+    localFolder: ({ model }) => ({
+      sentence: `adapt.model is the folder ${model} of this machine`,
+      instead: 'run npm run finetune without --on aws',
+    }),
   }),
 };
 

@@ -6,8 +6,8 @@ const lora = { rank: 2, alpha: 4, dropout: 0 };
 const backbone = { name: 'package:tiny', size: 32 };
 const adapter = { blocks: 1, expansion: 2 };
 
-/** A recipe with every block. */
-export type WholeRecipe = Required<Omit<Recipe, 'schema_version'>>;
+/** A recipe with every block of a training from data. `adapt` starts from a finished model instead. */
+export type WholeRecipe = Required<Omit<Recipe, 'schema_version' | 'adapt'>>;
 
 /** A fresh copy each time: nothing a test changes is shared. */
 export function tinyRecipe(): WholeRecipe {
@@ -105,4 +105,35 @@ export function tinyRecipe(): WholeRecipe {
   };
   // Through JSON, so that blocks share no schedule object either.
   return JSON.parse(JSON.stringify(recipe));
+}
+
+/** The block of a recipe that adapts a finished model. */
+export function tinyAdapt(): NonNullable<Recipe['adapt']> {
+  return {
+    model: '../model',
+    name: 'adapted',
+    version: '1',
+    own: {
+      path: 'shop',
+      dev_path: null,
+      dev_share: 0.2,
+      classes: null,
+      further_captions: null,
+      image_column: null,
+      caption_columns: null,
+      class_column: null,
+    },
+    space: 'keep',
+    text_start: 'model',
+    image_fraction: 0.5,
+    crops: 1,
+    crop_scale: [0.5, 1],
+    batch_size: 4,
+    image_lr: 0.001,
+    static_lr: 0.001,
+    schedule,
+    minutes: null,
+    general_texts: 8,
+    general_weight: 1,
+  };
 }

@@ -2293,6 +2293,96 @@ class RecipeEvaluate(TypedDict):
     """Resamples behind each confidence interval."""
 
 
+class OwnData(TypedDict):
+    """Images of a user and what is said about them."""
+
+    path: str
+    """Folder, CSV, JSON lines, Parquet, COCO or Karpathy JSON, or tar with images and what is said about them,
+    relative to the data folder.
+    """
+
+    dev_path: str | None
+    """The same for images to measure on and not to learn from; null: some of `path` are kept for that."""
+
+    dev_share: float
+    """Fraction of the images of `path`, of every class, that is measured on instead."""
+
+    classes: str | None
+    """File of class names and descriptions, relative to the data folder; null: the data name their classes."""
+
+    further_captions: str | None
+    """JSON lines of {key, captions}: more captions of images to learn from, relative to the data folder."""
+
+    image_column: str | None
+    """Column that names the image; null: guessed among the usual names."""
+
+    caption_columns: list[str] | None
+    """Columns with captions, titles or descriptions; null: guessed among the usual names."""
+
+    class_column: str | None
+    """Column that names the class; null: guessed among the usual names."""
+
+
+class RecipeAdapt(TypedDict):
+    """Configuration of stage `adapt`."""
+
+    model: str
+    """Folder of an exported model, manifest.json and what it names, to start from; relative to the data
+    folder.
+    """
+
+    name: str
+    """Name of the new model."""
+
+    version: str
+    """Version of the new model, as people count it."""
+
+    own: OwnData
+    """Images of a user and what is said about them."""
+
+    space: Literal["keep", "new"]
+    """`keep`: the text side alone adapts, so vectors of images stay valid and `space_id` is the same. `new`:
+    the image tower adapts, too, and images have to be embedded again.
+    """
+
+    text_start: Literal["model", "scratch"]
+    """`model`: the text side goes on from the model's. `scratch`: the control: a text side of the same shape
+    from random weights, trained with CLIP's loss on the same images, texts and steps.
+    """
+
+    image_fraction: float
+    """Where the space is new: the most of the weights of the image tower, from its end, that are trained; the
+    head always.
+    """
+
+    crops: int
+    """Random crops kept of each image, beside the whole."""
+
+    crop_scale: list[float]
+    """Least and greatest fraction of the area that a crop keeps."""
+
+    batch_size: int
+    """Images per step."""
+
+    image_lr: float
+    """Peak learning rate of the image tower; its head has ten times as much."""
+
+    static_lr: float
+    """Peak learning rate of the static table."""
+
+    schedule: Schedule
+    """AdamW with linear warm-up and a decay to zero."""
+
+    minutes: float | None
+    """Take fewer steps if all of them would take longer than this; null: take all."""
+
+    general_texts: int
+    """Texts about anything whose vectors the text side is held to."""
+
+    general_weight: float
+    """Weight of holding them, beside learning what is new."""
+
+
 class RecipeComparison(TypedDict):
     """Further runs of `clip`: for every seed with both text towers. The report's table compares them."""
 
@@ -2316,9 +2406,11 @@ class Recipe(TypedDict):
     """Seed of every stage."""
 
     data: str
-    """Folder that the sources of `prepare` start from: relative to the recipe file, or set by CLIP_DATA."""
+    """Folder that the paths of `prepare` and `adapt` start from: relative to the recipe file, or set by
+    CLIP_DATA.
+    """
 
-    prepare: RecipePrepare
+    prepare: NotRequired[RecipePrepare]
     """Configuration of stage `prepare`."""
 
     mntp: NotRequired[RecipeMntp]
@@ -2347,6 +2439,9 @@ class Recipe(TypedDict):
 
     evaluate: NotRequired[RecipeEvaluate]
     """Configuration of stage `evaluate`."""
+
+    adapt: NotRequired[RecipeAdapt]
+    """Configuration of stage `adapt`."""
 
     comparison: NotRequired[RecipeComparison]
     """Further runs of `clip`: for every seed with both text towers. The report's table compares them."""
@@ -3080,7 +3175,70 @@ class EvaluateConfig(TypedDict):
     """Resamples behind each confidence interval."""
 
 
-StageConfig = PrepareConfig | MntpConfig | ContrastiveConfig | EmbedCaptionsConfig | InheritConfig | EmbedImagesConfig | ClipConfig | DistillConfig | ExportConfig | EvaluateConfig
+class AdaptConfig(TypedDict):
+    """Configuration of stage `adapt`."""
+
+    stage: Literal["adapt"]
+    """Name of the stage."""
+
+    model: str
+    """Folder of an exported model, manifest.json and what it names, to start from; relative to the data
+    folder.
+    """
+
+    name: str
+    """Name of the new model."""
+
+    version: str
+    """Version of the new model, as people count it."""
+
+    own: OwnData
+    """Images of a user and what is said about them."""
+
+    space: Literal["keep", "new"]
+    """`keep`: the text side alone adapts, so vectors of images stay valid and `space_id` is the same. `new`:
+    the image tower adapts, too, and images have to be embedded again.
+    """
+
+    text_start: Literal["model", "scratch"]
+    """`model`: the text side goes on from the model's. `scratch`: the control: a text side of the same shape
+    from random weights, trained with CLIP's loss on the same images, texts and steps.
+    """
+
+    image_fraction: float
+    """Where the space is new: the most of the weights of the image tower, from its end, that are trained; the
+    head always.
+    """
+
+    crops: int
+    """Random crops kept of each image, beside the whole."""
+
+    crop_scale: list[float]
+    """Least and greatest fraction of the area that a crop keeps."""
+
+    batch_size: int
+    """Images per step."""
+
+    image_lr: float
+    """Peak learning rate of the image tower; its head has ten times as much."""
+
+    static_lr: float
+    """Peak learning rate of the static table."""
+
+    schedule: Schedule
+    """AdamW with linear warm-up and a decay to zero."""
+
+    minutes: float | None
+    """Take fewer steps if all of them would take longer than this; null: take all."""
+
+    general_texts: int
+    """Texts about anything whose vectors the text side is held to."""
+
+    general_weight: float
+    """Weight of holding them, beside learning what is new."""
+
+
+StageConfig = PrepareConfig | MntpConfig | ContrastiveConfig | EmbedCaptionsConfig | InheritConfig | EmbedImagesConfig | ClipConfig | DistillConfig | ExportConfig | EvaluateConfig | AdaptConfig
 """The configuration of one job: a block of the recipe and the name of its stage."""
 
 

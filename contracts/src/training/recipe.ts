@@ -7,18 +7,14 @@ import { type DATA, inputsRead, STAGE_NAMES, STAGES, StageConfig, type StageName
 
 type Block<Config> =
   Config extends z.ZodObject<infer Shape> ? z.ZodObject<Omit<Shape, 'stage'>, z.core.$strict> : never;
-type Optional = Exclude<StageName, 'prepare'>;
-type Blocks = { [Name in Optional]: z.ZodOptional<Block<(typeof STAGES)[Name]['config']>> } & {
-  prepare: Block<(typeof STAGES)['prepare']['config']>;
-};
+type Blocks = { [Name in StageName]: z.ZodOptional<Block<(typeof STAGES)[Name]['config']>> };
 
-/** Every stage's block without its name, which is the key it stands under. All but the first may be absent. */
+/** Every stage's block without its name, which is the key it stands under. Any may be absent. */
 function blocks(): Blocks {
   return Object.fromEntries(
     STAGE_NAMES.map((name) => {
       const { stage: _, ...shape } = STAGES[name].config.shape;
-      const block = z.strictObject(shape).describe(`Configuration of stage \`${name}\`.`);
-      return [name, name === 'prepare' ? block : block.optional()];
+      return [name, z.strictObject(shape).describe(`Configuration of stage \`${name}\`.`).optional()];
     }),
   ) as unknown as Blocks;
 }
@@ -32,7 +28,9 @@ export const Recipe = z
     seed: z.int().nonnegative().describe('Seed of every stage.'),
     data: z
       .string()
-      .describe('Folder that the sources of `prepare` start from: relative to the recipe file, or set by CLIP_DATA.'),
+      .describe(
+        'Folder that the paths of `prepare` and `adapt` start from: relative to the recipe file, or set by CLIP_DATA.',
+      ),
     ...blocks(),
     comparison: z
       .strictObject({ seeds: z.array(z.int().nonnegative()).describe('Seeds of the runs; empty: no comparison.') })

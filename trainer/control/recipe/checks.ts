@@ -9,6 +9,7 @@ type With<Name extends StageName> = Recipe & { [Key in Name]: NonNullable<Recipe
 
 /** In the order in which problems are listed. A stage would fail on them hours later, or train to no effect. */
 const CHECKS: readonly Check[] = [
+  (recipe) => unless(stagesOf(recipe).length > 0, 'there is no block of a stage, so there is nothing to run'),
   everyInputIsMade,
   where(['inherit', 'clip'], ({ inherit, clip }) =>
     (['adapter', 'embed_dim'] as const).flatMap((key) =>
@@ -42,11 +43,18 @@ const CHECKS: readonly Check[] = [
       `embed_images.crop_scale: the smaller fraction comes first, not ${crop_scale.join(', ')}`,
     ),
   ),
-  ({ prepare: { pairs } }) =>
+  where(['prepare'], ({ prepare: { pairs } }) =>
     unless(
       (['train', 'dev'] as const).every((wanted) => pairs.some(({ split }) => split === wanted)),
       'prepare.pairs: at least one source of split "train" and one of split "dev" are needed',
     ),
+  ),
+  where(['adapt'], ({ adapt: { crop_scale } }) =>
+    unless(
+      crop_scale[0] <= crop_scale[1],
+      `adapt.crop_scale: the smaller fraction comes first, not ${crop_scale.join(', ')}`,
+    ),
+  ),
   (recipe) =>
     schedulesOf(recipe).flatMap(([name, { steps, warmup_steps }]) =>
       unless(warmup_steps <= steps, `${name}.warmup_steps is ${warmup_steps}, more than its ${steps} steps`),

@@ -1,4 +1,4 @@
-// Indexes the user's data under one digest: the files that a recipe's `prepare` names, by relative path, size and SHA-256.
+// Indexes the user's data under one digest: the files that a recipe's `prepare` and `adapt` name, by relative path, size and SHA-256.
 
 import { createHash } from 'node:crypto';
 import {
@@ -16,9 +16,11 @@ import { basename, dirname, join, relative, resolve, sep } from 'node:path';
 import { z } from 'zod';
 import { toDigest } from '../../../api/registry/digest.ts';
 import { ENVARS } from '../../../contracts/src/envars.ts';
-import { hexOf } from '../../../contracts/src/keys.ts';
+import { FILES, hexOf } from '../../../contracts/src/keys.ts';
 import type { Recipe } from '../../../contracts/src/training/recipe.ts';
 import { UserError } from '../../../contracts/src/user-error.ts';
+
+type Prepare = NonNullable<Recipe['prepare']>;
 
 /** Size and modification time vouch for a digest that was computed before: path -> [bytes, milliseconds, digest]. */
 const Cache = z.record(z.string(), z.tuple([z.number(), z.number(), z.string()]));
@@ -67,36 +69,68 @@ export async function indexData(
   return { digest: toDigest(hash.digest()), files: indexed };
 }
 
-/** Every file that `prepare` may open, sorted; a path that names nothing is refused at once and not after an hour. */
-export function dataFiles(recipe: Recipe, root: string): string[] {
-  const files = new Set<string>();
+/** Every file that a stage may open, sorted; a path that names nothing is refused at once and not after an hour. */
+export function dataFiles({ prepare, adapt }: Recipe, root: string): string[] {
+  const files = [
+    ...(prepare === undefined ? [] : filesOfPrepare(prepare, root)),
+    ...(adapt === undefined ? [] : filesOfAdapt(adapt, root)),
+  ];
+  return [...new Set(files)].sort();
+}
+
+function filesOfPrepare(prepare: Prepare, root: string): string[] {
+  const files: string[] = [];
   const add = (path: string, where: string): void => {
     if (!existsSync(resolve(root, path))) throw notFound(where, path, root);
-    files.add(resolve(root, path));
+    files.push(resolve(root, path));
   };
-  recipe.prepare.pairs.forEach(({ format, path, translated_captions }, index) => {
+  prepare.pairs.forEach(({ format, path, translated_captions }, index) => {
     const found = globSync(path, { cwd: root }).map((name) => resolve(root, name));
     if (found.length === 0) throw notFound(`prepare.pairs[${index}].path`, path, root);
-    for (const file of found.flatMap((match) => FILES_OF[format](match))) files.add(file);
+    files.push(...found.flatMap((match) => FILES_OF[format](match)));
     for (const [language, file] of Object.entries(translated_captions ?? {})) {
       add(file, `prepare.pairs[${index}].translated_captions.${language}`);
     }
   });
-  recipe.prepare.texts.forEach(({ path }, index) => {
+  prepare.texts.forEach(({ path }, index) => {
     add(path, `prepare.texts[${index}].path`);
   });
   for (const key of ['classes', 'class_images'] as const) {
-    const path = recipe.prepare[key];
+    const path = prepare[key];
     if (path === null) continue;
     add(path, `prepare.${key}`);
     const rows = resolve(root, path).replace(/\.tar$/, '.jsonl');
-    if (existsSync(rows)) files.add(rows);
+    if (existsSync(rows)) files.push(rows);
   }
-  return [...files].sort();
+  return files;
+}
+
+/** The manifest stands for the model's other files: it names their digests. */
+function filesOfAdapt({ model, own }: NonNullable<Recipe['adapt']>, root: string): string[] {
+  const files: string[] = [];
+  for (const key of ['path', 'dev_path', 'classes', 'further_captions'] as const) {
+    const path = own[key];
+    if (path === null) continue;
+    const file = resolve(root, path);
+    if (!existsSync(file)) throw notFound(`adapt.own.${key}`, path, root);
+    if (statSync(file).isDirectory()) files.push(...filesBelow(file));
+    else if (key === 'classes' || key === 'further_captions') files.push(file);
+    // The images of a table are stored beside or below it; a tar may have its table beside it.
+    else if (/\.(tar|tar\.gz|tgz)$/i.test(file)) files.push(file, ...globSync(`${sharedName(file)}*.jsonl`));
+    else files.push(...filesBelow(dirname(file)));
+  }
+  const manifest = resolve(root, model, FILES.manifest);
+  if (!existsSync(manifest)) throw new UserError(`adapt.model: ${dirname(manifest)} holds no model (no manifest.json)`);
+  return [...files, manifest];
+}
+
+/** `shop-000.tar` and its table `shop.jsonl` begin alike. */
+function sharedName(tar: string): string {
+  return tar.replace(/\.(tar|tar\.gz|tgz)$/i, '').replace(/-\d+$/, '');
 }
 
 /** The images of a table are stored beside it; a shard holds everything. */
-const FILES_OF: Record<Recipe['prepare']['pairs'][number]['format'], (match: string) => string[]> = {
+const FILES_OF: Record<Prepare['pairs'][number]['format'], (match: string) => string[]> = {
   webdataset: (shard) => [shard],
   folder: filesBelow,
   csv: (table) => filesBelow(dirname(table)),

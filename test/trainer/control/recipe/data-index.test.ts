@@ -3,12 +3,11 @@ import { mkdirSync, mkdtempSync, renameSync, utimesSync, writeFileSync } from 'n
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { beforeEach, expect, it } from 'vitest';
-import type { Recipe } from '../../../../contracts/src/training/recipe.ts';
 import { indexData } from '../../../../trainer/control/recipe/data-index.ts';
-import { tinyRecipe } from '../../../support/tiny-recipe.ts';
+import { tinyRecipe, type WholeRecipe } from '../../../support/tiny-recipe.ts';
 
 let root = '';
-let recipe: Recipe;
+let recipe: WholeRecipe;
 let bytesRead: number[] = [];
 
 beforeEach(() => {

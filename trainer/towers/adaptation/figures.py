@@ -1,0 +1,68 @@
+"""Figures of a model on own images: recall of captions both ways, and the class of an image among all classes."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from contracts.types import Tier
+from towers.adaptation.own_data import Picture
+from towers.adaptation.texts import texts_of_class
+from towers.adaptation.tiers import ServedTexts
+from towers.formats.classes import Class
+from towers.metrics import recalls, zero_shot
+
+MOST_CAPTIONS = 2000  # to measure on; of each image the first ones
+
+
+@dataclass(frozen=True)
+class Measured:
+    """Figures by name, and the served vectors behind them: texts [T, E] of images `image_of_text`."""
+
+    figures: dict[str, float]
+    texts_TE: np.ndarray
+    image_of_text: np.ndarray
+
+
+def measure(
+    served: ServedTexts, images_IE: np.ndarray, pictures: Sequence[Picture], classes: Sequence[Class]
+) -> Measured:
+    """Of every tier, by the served path. Classes are named as `texts_of_class` does, descriptions included."""
+    figures: dict[str, float] = {}
+    owners: list[int] = []
+    texts: list[str] = []
+    each = max(1, MOST_CAPTIONS // max(1, len(pictures)))
+    for number, picture in enumerate(pictures):
+        texts += picture.captions[:each]
+        owners += [number] * len(picture.captions[:each])
+    vectors: dict[Tier, np.ndarray] = served.vectors(texts) if texts else {}
+    images = torch.from_numpy(images_IE)
+    for tier, texts_TE in vectors.items():
+        kept = sorted(set(owners))  # images without captions are in nobody's way
+        index = {image: number for number, image in enumerate(kept)}
+        image_of = torch.tensor([index[owner] for owner in owners])
+        found = recalls(images[kept], torch.from_numpy(texts_TE), image_of)
+        figures |= {f"{tier}.{name}": value for name, value in found.items()}
+    labelled = [number for number, picture in enumerate(pictures) if picture.label is not None]
+    class_vectors = class_vectors_of(served, classes) if labelled else {}
+    for tier, class_CE in class_vectors.items():
+        labels = torch.tensor([pictures[number].label for number in labelled])
+        found = zero_shot(images[labelled], torch.from_numpy(class_CE), labels)
+        figures[f"{tier}.image_to_class_top1"] = found["zero_shot_top1"]
+        figures[f"{tier}.image_to_class_top5"] = found["zero_shot_top5"]
+    if not texts:
+        return Measured(figures, class_vectors["student"][[pictures[n].label for n in labelled]], np.array(labelled))
+    return Measured(figures, vectors["student"], np.array(owners))
+
+
+def class_vectors_of(served: ServedTexts, classes: Sequence[Class]) -> dict[Tier, np.ndarray]:
+    """One unit vector [C, E] of every class and tier: the mean of those of its texts."""
+    texts = [texts_of_class(each) for each in classes]
+    flat = served.vectors([text for several in texts for text in several])
+    ends = np.cumsum([len(several) for several in texts])[:-1]
+    means = {tier: np.stack([part.mean(0) for part in np.split(rows, ends)]) for tier, rows in flat.items()}
+    return {
+        tier: (rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12)).astype(np.float32)
+        for tier, rows in means.items()
+    }

@@ -1,0 +1,154 @@
+"""Writes the adapted model: a folder in the layout of the model it started from, which any server opens."""
+
+import json
+import shutil
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+
+from contracts import load
+from contracts.constants import FILE_MANIFEST
+from contracts.types import AdaptConfig, GoldenVector, ModelManifest
+from towers.adaptation.figures import Measured
+from towers.adaptation.tiers import ServedTexts, TextSide
+from towers.calibration import fit_logistic, score_distribution
+from towers.from_model import ImageGraph
+from towers.model_card import model_card
+from towers.onnx_export import space_id
+from towers.quantisation import int8_scale
+from towers.run import Run, artefact, write_atomically
+
+MIN_GOLDEN_COSINE = 0.99
+LEAST_PAIRS = 30  # below that the scores keep their old meaning
+RANDOM_PAIRS = 100_000
+
+
+@dataclass(frozen=True)
+class Base:
+    """The model that was started from."""
+
+    folder: Path
+    manifest: ModelManifest
+
+
+def write_files(out: Path, base: Base, text: TextSide, image: ImageGraph | None) -> ModelManifest:
+    """Graphs and tables with a manifest that is still the base's in everything but them. `image` None: it stays."""
+    vocabulary, graph = base.manifest["text"]["tokenizer"]["vocabulary"]["path"], base.manifest["image"]["graph"]
+    shutil.copyfile(base.folder / vocabulary, out / vocabulary)
+    written = text.write(out)
+    if image is None:
+        shutil.copyfile(base.folder / graph["file"]["path"], out / "image.onnx")
+    else:
+        image.write(out / "image.onnx")
+    manifest: dict[str, Any] = {**base.manifest}
+    manifest["text"] = {**base.manifest["text"], **written["text"]}
+    manifest["static"] = written["static"]
+    manifest["image"] = {**base.manifest["image"], "graph": {**graph, "file": artefact(out, "image.onnx")}}
+    if image is not None:
+        recipe = base.manifest["image"]["preprocess"]
+        manifest["space_id"] = space_id(out / "image.onnx", recipe, base.manifest["embed_dim"])
+    return cast(ModelManifest, manifest)
+
+
+@dataclass(frozen=True)
+class Result:
+    """What was measured of the new model: served vectors of own images [I, E], figures, sentences."""
+
+    images_IE: np.ndarray
+    measured: Measured
+    metrics: dict[str, float]
+    notes: list[str]
+
+
+def finish_manifest(run: Run[AdaptConfig], base: Base, manifest: ModelManifest, result: Result) -> list[str]:
+    """Scores, golden vectors, figures, lineage; writes manifest and card, and returns the names of all files."""
+    out, config, job = run.output, run.config, run.job
+    served = ServedTexts(out, manifest)
+    changed: dict[str, Any] = {**manifest}
+    changed |= {
+        "name": config["name"],
+        "version": config["version"],
+        "created_at": datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
+        "golden": golden(base, served),
+        "metrics": result.metrics,
+        "lineage": {
+            "recipe": job["recipe"],
+            "code": job["code"],
+            "parents": [
+                *base.manifest["lineage"]["parents"],
+                {
+                    "name": f"{base.manifest['name']} {base.manifest['version']}",
+                    "source": f"the model that was adapted, space {base.manifest['space_id']}",
+                    "licence": "as its own card says",
+                },
+                {"name": Path(config["own"]["path"]).name, "source": "own images", "licence": "not stated"},
+            ],
+        },
+    }
+    changed.pop("languages", None)  # measured on the model before
+    scores, note = refitted(base, result.images_IE, result.measured)
+    changed |= scores
+    if config["space"] == "new":
+        changed["quantisation"] = {
+            "int8_scale": int8_scale([result.images_IE, result.measured.texts_TE], manifest["matryoshka_dims"])
+        }
+    order = [*base.manifest, *changed]
+    manifest = cast(ModelManifest, {name: changed[name] for name in dict.fromkeys(order) if name in changed})
+    text = json.dumps(manifest, indent=2, ensure_ascii=False)
+    load("ModelManifest", text)
+    terms = (
+        f"Made from {base.manifest['name']} {base.manifest['version']}, whose terms apply, and from own images, whose terms "
+        "their owner knows."
+    )
+    limits = (
+        "What the model that was adapted cannot do, this one cannot do either, except for what its own images show."
+    )
+    card = model_card(manifest, [*result.notes, note], terms, limits)
+    (out / "MODEL_CARD.md").write_text(card, encoding="utf-8")
+    write_atomically(out / FILE_MANIFEST, text + "\n")
+    return [FILE_MANIFEST, "MODEL_CARD.md", *sorted(set(paths_of(manifest)))]
+
+
+def paths_of(value: Any) -> list[str]:
+    """The path of every file that a manifest names."""
+    if isinstance(value, dict):
+        own = [value["path"]] if {"path", "digest", "size"} <= value.keys() else []
+        return own + [path for part in value.values() for path in paths_of(part)]
+    return [path for part in value for path in paths_of(part)] if isinstance(value, list) else []
+
+
+def golden(base: Base, served: ServedTexts) -> list[GoldenVector]:
+    """The base's golden texts with the new vectors."""
+    rows = base.manifest["golden"]
+    vectors = served.vectors([row["text"] for row in rows])
+    return [
+        {**row, "embedding": [float(x) for x in vectors[row["tier"]][number]], "min_cosine": MIN_GOLDEN_COSINE}
+        for number, row in enumerate(rows)
+    ]
+
+
+def refitted(base: Base, images_IE: np.ndarray, measured: Measured) -> tuple[dict[str, Any], str]:
+    """Scores of text and image refitted on own pairs, where there are enough; and a sentence on it."""
+    texts_TE, owner_T = measured.texts_TE, measured.image_of_text
+    rng = np.random.default_rng(0)
+    a, b = rng.integers(0, len(owner_T), RANDOM_PAIRS), rng.integers(0, len(owner_T), RANDOM_PAIRS)
+    # Equal texts are of one class: such a pair matches although the image is another.
+    unlike = (owner_T[a] != owner_T[b]) & ((texts_TE[a] * texts_TE[b]).sum(1) < 0.999)
+    if len(owner_T) < LEAST_PAIRS or unlike.sum() < LEAST_PAIRS:
+        return {}, f"Scores keep their meaning: {len(owner_T)} own pairs are too few to fit them again."
+    matching = (texts_TE * images_IE[owner_T]).sum(1)
+    random = (texts_TE[a[unlike]] * images_IE[owner_T[b[unlike]]]).sum(1)
+    scale, bias = fit_logistic(matching, random)
+    scores: dict[str, Any] = {
+        "calibration": {**base.manifest["calibration"], "text_image": {"scale": scale, "bias": bias}}
+    }
+    if "score_distributions" in base.manifest:
+        fitted = score_distribution(matching, random)
+        scores["score_distributions"] = {**base.manifest["score_distributions"], "text_image": fitted}
+    return (
+        scores,
+        f"Scores of text and image are fitted on {len(matching)} own pairs; the others are those of the base.",
+    )
