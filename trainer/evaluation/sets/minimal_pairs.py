@@ -63,6 +63,8 @@ def minimal_pairs(bench: Bench) -> Figures:
             for caption in row["captions"]
             if (wrong := swapped(caption, words)) is not None
         ]
+        if not pairs:
+            continue
         chosen_PE = photos_IE[[number for number, _, _ in pairs]]
         right_P, wrong_P = ((bench.texts([pair[side] for pair in pairs]) * chosen_PE).sum(1) for side in (1, 2))
         found |= {name: (right_P > wrong_P).double().mean().item(), f"{name}_pairs": len(pairs)}
@@ -76,6 +78,8 @@ def negation(bench: Bench, photos_IE: torch.Tensor, words_of_I: list[set[str]]) 
         with_2E = bench.texts([f"a photo with {thing}", f"a photo without {thing}"])
         margin_I = photos_IE @ with_2E[0] - photos_IE @ with_2E[1]
         is_there_I = torch.tensor([bool(words & set(signs)) for words in words_of_I])
+        if is_there_I.all() or not is_there_I.any():
+            continue
         shares += [(margin_I[is_there_I] > 0).double().mean(), (margin_I[~is_there_I] < 0).double().mean()]
     return torch.stack(shares).mean().item()
 
