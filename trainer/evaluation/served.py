@@ -1,10 +1,10 @@
-"""An exported model folder as servers run it: int8 text graph and tables, the ONNX image graph."""
+"""An exported model folder as servers run it: int8 text graphs and tables, the ONNX image graph."""
 
 import hashlib
 import json
-from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 import numpy as np
 
@@ -12,9 +12,16 @@ from contracts import load
 from contracts.constants import FILE_MANIFEST
 from contracts.types import ModelManifest
 from evaluation.bench import TextTier
-from towers.onnx_export import embed_static, read_table, session
-from towers.served_text import ServedText
-from towers.wordpiece import WordPiece
+from towers.onnx_export import session
+from towers.served_text import EmbedTexts, served_tiers
+
+
+@dataclass(frozen=True)
+class ServedTier:
+    """A text tier; `key` is the digest of what decides its vectors."""
+
+    key: str
+    embed: EmbedTexts
 
 
 class ServedModel:
@@ -26,9 +33,10 @@ class ServedModel:
         self.space = self.manifest["space_id"]
         self.preprocess = self.manifest["image"]["preprocess"]
         self.image_session = session(folder / self.manifest["image"]["graph"]["file"]["path"], threads)
+        # The first tier is called "student" in requests and "base" where tiers are compared.
         self.tiers: dict[str, TextTier] = {
-            "base": TransformerTier(folder, self.manifest),
-            "static": StaticTier(folder, self.manifest),
+            "base" if name == "student" else name: ServedTier(f"{name} {text_digest(self.manifest)}", embed)
+            for name, embed in served_tiers(folder, self.manifest).items()
         }
 
     def embed_pixels(self, pixels_B3SS: np.ndarray) -> np.ndarray:
@@ -36,35 +44,7 @@ class ServedModel:
         return np.asarray(self.image_session.run(["embedding"], {"pixels": pixels_B3SS})[0])
 
 
-class TransformerTier:
-    """The student: one text a run, as servers do it."""
-
-    def __init__(self, folder: Path, manifest: ModelManifest) -> None:
-        text = manifest["text"]
-        self.key = digest_of(text)
-        self.wordpiece = WordPiece.read(folder / text["tokenizer"]["vocabulary"]["path"])
-        self.context_length = text["context_length"]
-        self.served = ServedText(folder, text)
-
-    def embed(self, texts: Sequence[str]) -> np.ndarray:
-        """Unit vectors [N, E]."""
-        return self.served.embed(self.wordpiece.encode(texts, self.context_length))
-
-
-class StaticTier:
-    """The token table."""
-
-    def __init__(self, folder: Path, manifest: ModelManifest) -> None:
-        tokenizer, table = manifest["text"]["tokenizer"], manifest["static"]["table"]
-        self.key = digest_of({"tokenizer": tokenizer, "table": table})
-        self.wordpiece = WordPiece.read(folder / tokenizer["vocabulary"]["path"])
-        self.table_VE = read_table(folder / table["file"]["path"], table["rows"], table["width"])
-
-    def embed(self, texts: Sequence[str]) -> np.ndarray:
-        """Unit vectors [N, E]; zeros where no piece is known."""
-        return embed_static(self.table_VE, self.wordpiece.tokens(texts))
-
-
-def digest_of(document: Any) -> str:
-    """Of a part of the manifest, which holds the digests of its files."""
-    return hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()
+def text_digest(manifest: ModelManifest) -> str:
+    """Of everything that decides a text's vector: the manifest holds the digests of its files."""
+    parts = [manifest.get(part) for part in ("text", "tiny", "static")]
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()

@@ -2,7 +2,6 @@
 
 import csv
 import glob
-import hashlib
 import json
 import re
 import tarfile
@@ -146,17 +145,6 @@ def member_of(tar: tarfile.TarFile, key: str) -> bytes | None:
     except KeyError:
         return None
     return None if file is None else file.read()
-
-
-def normalised_label(label: str) -> str:
-    """A label in lower case, letters and digits only: how two labels are found to be the same."""
-    return " ".join(re.findall(r"[^\W_]+", label.lower()))
-
-
-def is_held_out(label: str, fraction: float) -> bool:
-    """Whether a label belongs to the `fraction` that nothing is trained on: by its hash, so alike in every set of images."""
-    digest = hashlib.sha256(normalised_label(label).encode()).digest()
-    return int.from_bytes(digest[:8], "big") < fraction * 2**64
 
 
 # What a row keeps of a labelled image: its class, and whose work it is.
