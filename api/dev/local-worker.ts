@@ -7,7 +7,7 @@ import { bundleWorker } from './bundle.ts';
 import { HOST } from './local-address.ts';
 
 export const COMPATIBILITY_DATE = '2026-08-01';
-const COMPATIBILITY_FLAGS = ['enable_request_signal'];
+export const COMPATIBILITY_FLAGS = ['enable_request_signal'];
 /** Name in wrangler.toml of the bucket with the model registry. */
 export const BUCKET = 'MODELS';
 

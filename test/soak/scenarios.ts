@@ -1,8 +1,9 @@
 // What `npm run soak` tries: each scenario puts one kind of load on the server and holds the answers against a limit.
 import { setTimeout as sleep } from 'node:timers/promises';
 import { LIMITS } from '../../contracts/src/api/limits.ts';
-import { type Answer, byStatus, type Client, quantile, sendAt, sendInTurn } from './load.ts';
-import { residentMib, watchMemory } from './memory.ts';
+import { startAlone } from './alone.ts';
+import { type Answer, byStatus, type Client, createClient, quantile, sendAt, sendInTurn } from './load.ts';
+import { watchMemory } from './memory.ts';
 import { abort, reset, trickle } from './misbehaviour.ts';
 
 export interface Target {
@@ -206,17 +207,21 @@ function longRequest(tier: 'student' | 'static'): Scenario {
   };
 }
 
-/** Memory is read every second; the first minute fills the cache of vectors and is not counted. */
+/**
+ * The Worker alone in workerd, where `npm start` has Workers of Miniflare beside it. The first minutes fill the cache of
+ * vectors and are not counted.
+ */
 function memory(minutes: number): Scenario {
-  const WARM_UP = 60;
+  const WARM_UP = 120;
   const ALLOWED_MIB = 5;
   /** More texts than the cache of an isolate holds. */
   const CACHE_FULL = 20_000;
   return {
     name: `memory over ${minutes} minutes`,
     seconds: WARM_UP + minutes * 60,
-    async run(target) {
-      const { client, models, signal } = target;
+    async run({ models, signal }) {
+      const alone = await startAlone();
+      const client = createClient(alone.url);
       const mixed = [
         () => ({ input: newText(ONE), model: models.student }),
         () => ({ input: batch().input.slice(0, 4), model: models.student }),
@@ -228,11 +233,20 @@ function memory(minutes: number): Scenario {
       let isOver = false;
       const send = () => client.post(mixed[sent++ % mixed.length]?.() ?? {});
       const many = () => ({ input: Array.from({ length: 256 }, () => newText(ONE)), model: models.static });
-      for (let i = 0; i < CACHE_FULL / 256 && !signal.aborted; i++) await client.post({ ...many(), types: ['base64'] });
-      const load = Promise.all([1, 2].map(() => sendInTurn(send, () => isOver || signal.aborted, 50)));
-      const samples = await watchMemory(target.pid, { warmUpSeconds: WARM_UP, seconds: minutes * 60, signal });
-      isOver = true;
-      const answers = (await load).flat();
+      let samples: number[];
+      let answers: Answer[];
+      try {
+        for (let i = 0; i < CACHE_FULL / 256 && !signal.aborted; i++) {
+          await client.post({ ...many(), types: ['base64'] });
+        }
+        const load = Promise.all([1, 2].map(() => sendInTurn(send, () => isOver || signal.aborted, 50)));
+        samples = await watchMemory(alone, { warmUpSeconds: WARM_UP, seconds: minutes * 60, signal });
+        isOver = true;
+        answers = (await load).flat();
+      } finally {
+        client.close();
+        await alone.stop();
+      }
       const fifth = Math.max(1, Math.floor(samples.length / 5));
       const first = quantile(samples.slice(0, fifth), 0.5);
       const last = quantile(samples.slice(-fifth), 0.5);
@@ -244,7 +258,6 @@ function memory(minutes: number): Scenario {
           last_mib: rounded(last),
           growth_mib: rounded(last - first),
           highest_mib: rounded(Math.max(...samples)),
-          now_mib: rounded(residentMib(target.pid)),
           requests: answers.length,
           statuses: statuses(answers),
         },
