@@ -1,7 +1,9 @@
 // The stages of training, one row each, in the order in which they run. Everything else that lists stages reads this table.
 import { z } from 'zod';
 import type { JobClass } from './job-classes.ts';
+import type { Part } from './training/prepared.ts';
 import { AdaptConfig } from './training/stages/adapt.ts';
+import type { Backbone } from './training/stages/blocks.ts';
 import { ClipConfig } from './training/stages/clip.ts';
 import { ContrastiveConfig } from './training/stages/contrastive.ts';
 import { DistillConfig } from './training/stages/distill.ts';
@@ -11,7 +13,7 @@ import { EvaluateConfig } from './training/stages/evaluate.ts';
 import { ExportConfig } from './training/stages/export.ts';
 import { InheritConfig } from './training/stages/inherit.ts';
 import { MntpConfig } from './training/stages/mntp.ts';
-import { PrepareConfig } from './training/stages/prepare.ts';
+import { PrepareConfig, type TextKind } from './training/stages/prepare.ts';
 
 /** The role of the user's own files; every other role of a job's `inputs` is the stage that wrote the folder. */
 export const DATA = 'data';
@@ -27,6 +29,8 @@ export interface StageRow<Config extends z.ZodObject = z.ZodObject, Input extend
    * of one of them is refused.
    */
   reads?(config: z.infer<Config>, recipeHas: (input: Input) => boolean): Partial<Record<Input, boolean>>;
+  /** The parts of what `prepare` wrote that a job reads: a change of the others leaves its address. Absent: all. */
+  prepared?(config: z.infer<Config>): readonly Part[];
   jobClass: JobClass;
   /** What an estimate of time scales by. Absent where the configuration does not say how much there is to do. */
   work?: { unit: string; amount(config: z.infer<Config>): number };
@@ -36,8 +40,12 @@ export interface StageRow<Config extends z.ZodObject = z.ZodObject, Input extend
   localFolder?(config: z.infer<Config>): LocalFolder | undefined;
 }
 
-/** `sentence` names field and folder; `instead` is what the user can do. */
+/**
+ * `path` as the configuration has it, relative to `trainer/`, absent where the user's data hold it; `sentence` names field
+ * and folder; `instead` is what the user can do.
+ */
 export interface LocalFolder {
+  path?: string;
   sentence: string;
   instead: string;
 }
@@ -49,11 +57,20 @@ function row<Config extends z.ZodObject, const Input extends string>(
   return stage;
 }
 
+const FOLDER = 'open_clip:local-dir:';
+
+function backboneFolder({ name }: z.infer<typeof Backbone>): LocalFolder | undefined {
+  if (!name.startsWith(FOLDER)) return undefined;
+  const path = name.slice(FOLDER.length);
+  return { path, sentence: `backbone.name is ${name}, a folder of this machine`, instead: 'name a model' };
+}
+
 export const STAGES = {
   prepare: row({ config: PrepareConfig, inputs: ['data'], jobClass: 'cpu' }),
   mntp: row({
     config: MntpConfig,
     inputs: ['prepare'],
+    prepared: () => ['plain.train', 'groups.train'],
     jobClass: 'train',
     work: {
       unit: 'tokens',
@@ -61,12 +78,17 @@ export const STAGES = {
     },
     localFolder: ({ language_model: { source, name } }) =>
       source === 'directory'
-        ? { sentence: `language_model is the folder ${name} of this machine`, instead: 'use a gguf_package' }
+        ? {
+            path: name,
+            sentence: `language_model is the folder ${name} of this machine`,
+            instead: 'use a gguf_package',
+          }
         : undefined,
   }),
   contrastive: row({
     config: ContrastiveConfig,
     inputs: ['prepare', 'mntp'],
+    prepared: () => ['pairs', 'groups.train', 'long.train', 'concepts.train'],
     jobClass: 'train',
     work: {
       unit: 'tokens',
@@ -76,23 +98,33 @@ export const STAGES = {
   embed_captions: row({
     config: EmbedCaptionsConfig,
     inputs: ['prepare', 'contrastive'],
+    prepared: ({ limits }) => [
+      'pairs',
+      'classes',
+      ...Object.keys(limits).map((kind): Part => `${kind as TextKind}.train`),
+    ],
     jobClass: 'embed',
     work: { unit: 'texts', amount: ({ limits }) => 1 + Object.values(limits).reduce((sum, limit) => sum + limit, 0) },
   }),
   inherit: row({
     config: InheritConfig,
     inputs: ['prepare', 'embed_captions'],
+    prepared: () => ['pairs'],
     jobClass: 'train',
     work: { unit: 'texts', amount: ({ schedule, batch_size }) => schedule.steps * batch_size },
-    localFolder: ({ backbone: { name } }) =>
-      name.includes(':local-dir:')
-        ? { sentence: `backbone.name is ${name}, a folder of this machine`, instead: 'name a model' }
-        : undefined,
+    localFolder: ({ backbone }) => backboneFolder(backbone),
   }),
-  embed_images: row({ config: EmbedImagesConfig, inputs: ['prepare'], jobClass: 'embed' }),
+  embed_images: row({
+    config: EmbedImagesConfig,
+    inputs: ['prepare'],
+    prepared: () => ['pairs'],
+    jobClass: 'embed',
+    localFolder: ({ backbone }) => backboneFolder(backbone),
+  }),
   clip: row({
     config: ClipConfig,
     inputs: ['prepare', 'embed_captions', 'embed_images', 'inherit'],
+    prepared: () => ['pairs'],
     jobClass: 'train',
     work: { unit: 'pairs', amount: ({ schedule, batch_size }) => schedule.steps * batch_size },
     // The two text towers cost differently.
@@ -101,6 +133,7 @@ export const STAGES = {
   distill: row({
     config: DistillConfig,
     inputs: ['prepare', 'embed_captions', 'clip'],
+    prepared: () => ['pairs', 'groups.train', 'long.train', 'translations.train', 'plain.train', 'concepts.train'],
     jobClass: 'train',
     work: { unit: 'tokens', amount: ({ schedule, batch_tokens }) => schedule.steps * batch_tokens },
   }),
@@ -163,6 +196,10 @@ export function kindOf(config: StageConfig): string {
   const variant = ROWS[config.stage].variant?.(config);
   return variant === undefined ? config.stage : `${config.stage} ${variant}`;
 }
+
+/** The parts of what `prepare` wrote that a job with this configuration reads; undefined: all. */
+export const preparedParts = (config: StageConfig): readonly Part[] | undefined =>
+  ROWS[config.stage].prepared?.(config);
 
 /** The folder of this machine that a configuration names, if it names one. */
 export const localFolderOf = (config: StageConfig): LocalFolder | undefined => ROWS[config.stage].localFolder?.(config);

@@ -1,5 +1,5 @@
 // A complete recipe with every value small: tests change single fields of it.
-import type { Recipe } from '../../contracts/src/training/recipe.ts';
+import { type Recipe, stagesOf } from '../../contracts/src/training/recipe.ts';
 
 const schedule = { steps: 3, warmup_steps: 1, lr: 0.001, weight_decay: 0, grad_clip: 1, decay: 'cosine' as const };
 const lora = { rank: 2, alpha: 4, dropout: 0 };
@@ -106,6 +106,9 @@ export function tinyRecipe(): WholeRecipe {
   // Through JSON, so that blocks share no schedule object either.
   return JSON.parse(JSON.stringify(recipe));
 }
+
+/** The stages that it runs. */
+export const TINY_STAGES = stagesOf(tinyRecipe());
 
 /** The block of a recipe that adapts a finished model. */
 export function tinyAdapt(): NonNullable<Recipe['adapt']> {

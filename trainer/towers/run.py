@@ -45,6 +45,7 @@ class Run(Generic[Config]):
         self.started_at = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
         self.seconds_before = 0.0
         self._stop_requested = False
+        self._guarded = False
         self._saved_at = self.started
         self._printed_at = float("-inf")
         self.progress_seconds = PROGRESS_SECONDS
@@ -76,6 +77,9 @@ class Run(Generic[Config]):
         folder = path_of(self.job["inputs"][role])
         if not folder.exists():
             raise FileNotFoundError(f"input '{role}' of job {self.job['id']}: {folder} does not exist")
+        if role == "prepare" and "prepared" in self.job and not self._guarded:
+            self._guarded = True
+            sys.addaudithook(only_parts(folder, self.job["prepared"], self.stage))
         return folder
 
     # -- the loop ------------------------------------------------------------------------------------------------
@@ -172,6 +176,29 @@ def path_of(uri: str) -> Path:
     if uri.startswith("s3://"):
         raise ValueError(f"{uri}: S3 is mounted or copied by the container's entry, a stage reads local files")
     return Path(uri.removeprefix("file://"))
+
+
+def only_parts(prepared: Path, parts: list[str], stage: str) -> Callable[[str, tuple[Any, ...]], None]:
+    """An audit hook that refuses to open what the job's address does not hold: a result must not depend on it."""
+    prefix = f"{prepared.resolve()}{os.sep}"
+
+    def refuse_others(event: str, arguments: tuple[Any, ...]) -> None:
+        if event != "open" or not isinstance(arguments[0], str | os.PathLike):
+            return
+        path = os.path.realpath(arguments[0])
+        if path.startswith(prefix) and part_of(path.removeprefix(prefix)) not in parts:
+            raise PermissionError(
+                f"stage {stage} reads {path.removeprefix(prefix)} of prepare, but its row in STAGES names only "
+                f"{', '.join(parts)}: name {part_of(path.removeprefix(prefix))} under `prepared` there"
+            )
+
+    return refuse_others
+
+
+def part_of(file: str) -> str:
+    """The part of what `prepare` wrote that one of its files belongs to: images with their rows, or a kind of text."""
+    stem = file.removesuffix(".jsonl").removesuffix(".json")
+    return "pairs" if stem.startswith("pairs.") or file.endswith(".tar") else stem
 
 
 def artefact(folder: Path, path: str) -> Artefact:

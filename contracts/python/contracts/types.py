@@ -3263,6 +3263,9 @@ class TrainingJob(TypedDict):
     inputs: dict[str, str]
     """By role, the folder that an earlier stage or the data owner wrote: `file://` or `s3://` URIs."""
 
+    prepared: NotRequired[list[str]]
+    """The parts of what `prepare` wrote that the stage may read; its address holds no others. Absent: all."""
+
     output: str
     """Folder, `file://` or `s3://`: the only place that the stage writes to."""
 
@@ -3312,6 +3315,9 @@ class TrainingRequestData(TypedDict):
 
     digest: str
     """Digest over all of its files."""
+
+    parts: dict[str, str]
+    """By part of what `prepare` makes of it, the digest over the files that the part is made from."""
 
 
 class TrainingRequest(TypedDict):

@@ -15,6 +15,10 @@ export const TrainingJob = z
     inputs: z
       .record(z.string(), z.string())
       .describe('By role, the folder that an earlier stage or the data owner wrote: `file://` or `s3://` URIs.'),
+    prepared: z
+      .array(z.string())
+      .optional()
+      .describe('The parts of what `prepare` wrote that the stage may read; its address holds no others. Absent: all.'),
     output: z.string().describe('Folder, `file://` or `s3://`: the only place that the stage writes to.'),
     config: StageConfig,
   })

@@ -17,6 +17,9 @@ export const TrainingRequest = z
       .strictObject({
         uri: z.string().describe('Folder of the uploaded data, `s3://`.'),
         digest: Digest.describe('Digest over all of its files.'),
+        parts: z
+          .record(z.string(), Digest)
+          .describe('By part of what `prepare` makes of it, the digest over the files that the part is made from.'),
       })
       .describe('What it is trained on.'),
     submitted_at: z.iso.datetime().describe('When it was submitted, in UTC.'),

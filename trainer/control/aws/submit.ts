@@ -20,7 +20,7 @@ export interface PlanOnAwsOptions {
   recipe: Recipe;
   /** Digest of the source that each stage executes. */
   code: Readonly<Record<StageName, string>>;
-  dataDigest: string;
+  data: Pick<DataIndex, 'digest' | 'parts'>;
   /** The training bucket. */
   store: ObjectStore;
 }
@@ -55,7 +55,7 @@ export async function submitRecipe(
     schema_version: SCHEMA_VERSION,
     recipe,
     code,
-    data: { uri: dataUri(store, data.digest), digest: data.digest },
+    data: { uri: dataUri(store, data.digest), digest: data.digest, parts: data.parts },
     submitted_at,
   };
   await store.put(requestKey(recipe.name), encodeDocument(TrainingRequest.parse(request)));

@@ -16,7 +16,7 @@ export interface SubmittedPlan {
 export async function readSubmittedPlan(name: string, store: ObjectStore): Promise<SubmittedPlan> {
   const request = await readRequest(name, store);
   const { recipe, code, data } = request;
-  const plan = planStoredRuns({ recipe, code, dataDigest: data.digest, store, runs: await readRuns(store, name) });
+  const plan = planStoredRuns({ recipe, code, data, store, runs: await readRuns(store, name) });
   return { request, plan };
 }
 

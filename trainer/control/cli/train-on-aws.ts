@@ -72,7 +72,7 @@ async function submit(
   const local = join(root, 'runs');
   const code = codeDigests(STAGE_NAMES, sourceReader(join(root, 'trainer')));
   const data = await indexOf(resolved, local, (bytes) => emit({ event: 'reading_data', bytes }));
-  const { plan, past } = await planOnAws({ recipe, code, dataDigest: data.digest, store });
+  const { plan, past } = await planOnAws({ recipe, code, data, store });
   const jobs = selectJobs(plan, options);
   const stages = pricedStagePlans(jobs, [...past, ...pastRuns(local)]);
   const { date, region } = PRICE_TABLE;

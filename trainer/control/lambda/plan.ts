@@ -12,7 +12,7 @@ export async function handler(event: unknown): Promise<PipelinePlan> {
   const store = openStore(training);
   const request = await readRequest(recipe, store);
   const runs = await readRuns(store, recipe);
-  const plan = planStoredRuns({ recipe: request.recipe, code, dataDigest: request.data.digest, store, runs });
+  const plan = planStoredRuns({ recipe: request.recipe, code, data: request.data, store, runs });
   for (const planned of plan.jobs) if (planned.report === undefined) await writeJob(store, planned);
   return toPipelinePlan(plan, fleet);
 }

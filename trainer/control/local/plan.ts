@@ -4,7 +4,7 @@ import { toFileUri } from '../../../api/registry/stores/file-uri.ts';
 import { STAGE_NAMES } from '../../../contracts/src/stages.ts';
 import { codeDigests, sourceReader } from '../plan/code-digest.ts';
 import { createPlan, type Plan } from '../plan/plan.ts';
-import { indexOf, type ResolvedRecipe } from '../recipe/locate.ts';
+import { foldersOf, indexOf, type ResolvedRecipe } from '../recipe/locate.ts';
 import { finishedRuns } from '../run/folder.ts';
 
 /** Where runs are kept: --runs, or the repository's own folder. */
@@ -19,10 +19,12 @@ export async function planHere(
   resolved: ResolvedRecipe,
   { root, runs, onRead }: { root: string; runs: string; onRead: (bytes: number) => void },
 ): Promise<Plan> {
-  const { digest } = await indexOf(resolved, runs, onRead);
+  const { digest, parts } = await indexOf(resolved, runs, onRead);
+  const trainer = join(root, 'trainer');
   return createPlan(resolved.recipe, {
-    code: codeDigests(STAGE_NAMES, sourceReader(join(root, 'trainer'))),
-    data: { uri: toFileUri(resolved.data), digest },
+    code: codeDigests(STAGE_NAMES, sourceReader(trainer)),
+    data: { uri: toFileUri(resolved.data), digest, parts },
+    folders: await foldersOf(resolved, { trainer, runs, onRead }),
     runs: toFileUri(runs),
     finished: finishedRuns(runs, resolved.recipe.name),
   });

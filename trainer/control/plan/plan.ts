@@ -1,15 +1,26 @@
 // Plans a recipe as training jobs in order, each with a content address. Pure: no file, no clock, no environment.
 import { sha256Of } from '../../../api/registry/stores/hash.ts';
 import { runFolder } from '../../../contracts/src/keys.ts';
-import { DATA, inputsRead, type StageConfig, type StageName } from '../../../contracts/src/stages.ts';
+import {
+  DATA,
+  inputsRead,
+  localFolderOf,
+  preparedParts,
+  type StageConfig,
+  type StageName,
+} from '../../../contracts/src/stages.ts';
 import type { TrainingJob, TrainingReport } from '../../../contracts/src/training/job.ts';
+import { type Part, settingsOf } from '../../../contracts/src/training/prepared.ts';
 import { configOf, type Recipe, stagesOf } from '../../../contracts/src/training/recipe.ts';
 
 /** Everything besides the recipe that decides what has to run. URIs are `file://` or `s3://`, without a final slash. */
 export interface PlanSources {
   /** Digest of the source that each stage executes. */
   code: Readonly<Record<StageName, string>>;
-  data: { uri: string; digest: string };
+  /** The user's files; `parts`: by part of what \`prepare\` makes of them, the digest of those that it is made from. */
+  data: { uri: string; digest: string; parts: Readonly<Record<string, string>> };
+  /** Digests of the folders of this machine that the recipe names, by their path in it. */
+  folders?: ReadonlyMap<string, string>;
   /** Folder under which every run gets its own. */
   runs: string;
   /** Reports of finished runs by the URI of their folder. */
@@ -18,7 +29,7 @@ export interface PlanSources {
 
 export interface PlannedJob {
   job: TrainingJob;
-  /** Digest of configuration, seed, code and the content addresses of all inputs: equal address, equal result. */
+  /** Digest of configuration, seed, code and all that the job reads of its inputs: equal address, equal result. */
   contentAddress: string;
   /** Ids of the jobs whose output this one reads. */
   needs: string[];
@@ -43,12 +54,16 @@ export function createPlan(recipe: Recipe, sources: PlanSources): Plan {
     const inputs = new Map([...mainInputs(config.stage, reads, main), ...extraInputs]);
     const data = reads.includes(DATA) ? sources.data : undefined;
     const code = sources.code[config.stage];
+    const prepared = reads.includes('prepare') ? preparedParts(config) : undefined;
+    const addresses = Object.fromEntries([...inputs].map(([role, input]) => [role, input.contentAddress]));
+    if (prepared !== undefined) addresses.prepare = digestOf(partsOf(recipe, prepared, sources));
     const contentAddress = digestOf({
       config,
       seed,
       code,
-      inputs: Object.fromEntries([...inputs].map(([role, input]) => [role, input.contentAddress])),
-      ...(data === undefined ? {} : { data: data.digest }),
+      inputs: addresses,
+      data: data?.digest,
+      folder: sources.folders?.get(localFolderOf(config)?.path ?? ''),
     });
     const same = jobs.find((planned) => planned.contentAddress === contentAddress);
     if (same !== undefined) return same;
@@ -56,7 +71,16 @@ export function createPlan(recipe: Recipe, sources: PlanSources): Plan {
     const uris = [...inputs].map(([role, input]): [string, string] => [role, input.job.output]);
     if (data !== undefined) uris.push([DATA, data.uri]);
     const planned: PlannedJob = {
-      job: { id, recipe: recipe.name, seed, code, inputs: Object.fromEntries(uris), output, config },
+      job: {
+        id,
+        recipe: recipe.name,
+        seed,
+        code,
+        inputs: Object.fromEntries(uris),
+        ...(prepared === undefined ? {} : { prepared: [...prepared] }),
+        output,
+        config,
+      },
       contentAddress,
       needs: [...new Set([...inputs.values()].map((input) => input.job.id))],
       report: sources.finished.get(output),
@@ -71,6 +95,13 @@ export function createPlan(recipe: Recipe, sources: PlanSources): Plan {
     main.set(stage, add({ id: stage, config: configOf(recipe, stage), seed: recipe.seed, extraInputs: comparison }));
   }
   return { recipe: recipe.name, runs: sources.runs, jobs };
+}
+
+/** All that decides what `prepare` writes into these parts. */
+function partsOf({ prepare, seed }: Recipe, parts: readonly Part[], { code, data }: PlanSources): object {
+  if (prepare === undefined) throw new Error('a job reads prepare, which the recipe lacks');
+  const decided = parts.map((part) => [part, { settings: settingsOf(prepare, part), files: data.parts[part] }]);
+  return { code: code.prepare, seed, parts: Object.fromEntries(decided) };
 }
 
 /** SHA-256 of a value's canonical JSON: keys sorted, no spaces. */

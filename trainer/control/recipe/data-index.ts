@@ -1,106 +1,78 @@
-// Indexes the user's data under one digest: the files that a recipe's `prepare` and `adapt` name, by relative path, size and SHA-256.
+// Indexes the user's data under digests: the files that `prepare` and `adapt` name, by relative path, size and SHA-256.
 
-import { createHash } from 'node:crypto';
-import {
-  createReadStream,
-  existsSync,
-  globSync,
-  mkdirSync,
-  readdirSync,
-  readFileSync,
-  renameSync,
-  statSync,
-  writeFileSync,
-} from 'node:fs';
+import { existsSync, globSync, readdirSync, statSync } from 'node:fs';
 import { basename, dirname, join, relative, resolve, sep } from 'node:path';
-import { z } from 'zod';
-import { toDigest } from '../../../api/registry/digest.ts';
 import { ENVARS } from '../../../contracts/src/envars.ts';
-import { FILES, hexOf } from '../../../contracts/src/keys.ts';
+import { FILES } from '../../../contracts/src/keys.ts';
+import { DECIDES, PARTS, type Part } from '../../../contracts/src/training/prepared.ts';
 import type { Recipe } from '../../../contracts/src/training/recipe.ts';
 import { UserError } from '../../../contracts/src/user-error.ts';
+import { type DigestOptions, digestOfFiles, digestsOf, filesBelow, type IndexedFile } from './file-digests.ts';
 
 type Prepare = NonNullable<Recipe['prepare']>;
-
-/** Size and modification time vouch for a digest that was computed before: path -> [bytes, milliseconds, digest]. */
-const Cache = z.record(z.string(), z.tuple([z.number(), z.number(), z.string()]));
-type Cache = z.infer<typeof Cache>;
-
-export interface DataDigestOptions {
-  /** File that remembers digests between commands. */
-  cache: string;
-  /** Called once, before reading, with the bytes that have to be read. */
-  onRead?: (bytes: number) => void;
-}
 
 /** The data as one digest, and the files behind it; `path` is relative to the data folder, with slashes. */
 export interface DataIndex {
   digest: string;
-  files: { path: string; size: number; digest: string }[];
+  /** By part of what `prepare` makes, the digest over the files that the part is made from. */
+  parts: Record<string, string>;
+  files: IndexedFile[];
 }
 
 /** Other files in the data folder may change freely; a change of those that the recipe reads gives a new content address. */
-export async function indexData(
-  recipe: Recipe,
-  root: string,
-  { cache: cacheFile, onRead }: DataDigestOptions,
-): Promise<DataIndex> {
-  const files = dataFiles(recipe, root);
-  const cache = readCache(cacheFile);
-  const fresh: Cache = {};
-  const pending: { file: string; size: number; mtime: number }[] = [];
-  for (const file of files) {
-    const { size, mtimeMs } = statSync(file);
-    const known = cache[file];
-    if (known !== undefined && known[0] === size && known[1] === mtimeMs) fresh[file] = known;
-    else pending.push({ file, size, mtime: mtimeMs });
-  }
-  if (pending.length > 0) {
-    onRead?.(pending.reduce((bytes, { size }) => bytes + size, 0));
-    for (const { file, size, mtime } of pending) fresh[file] = [size, mtime, await sha256Of(file)];
-    writeCache(cacheFile, { ...cache, ...fresh });
-  }
-  const hash = createHash('sha256');
-  const indexed = files.map((file) => {
-    const [size = 0, , digest = ''] = fresh[file] ?? [];
-    return { path: relative(root, file).split(sep).join('/'), size, digest: `sha256:${digest}` };
+export async function indexData(recipe: Recipe, root: string, options: DigestOptions): Promise<DataIndex> {
+  const found = dataFiles(recipe, root);
+  const digests = await digestsOf([...found.keys()], options);
+  const files = [...found].map(([file, parts]) => {
+    const { size, digest } = digests.get(file) ?? { size: 0, digest: '' };
+    return { parts, indexed: { path: relative(root, file).split(sep).join('/'), size, digest } };
   });
-  for (const { path, size, digest } of indexed) hash.update(`${path}\0${size}\0${hexOf(digest)}\n`);
-  return { digest: toDigest(hash.digest()), files: indexed };
+  const madeFrom = (part: Part): IndexedFile[] =>
+    files.filter(({ parts }) => parts.has(part)).map(({ indexed }) => indexed);
+  return {
+    digest: digestOfFiles(files.map(({ indexed }) => indexed)),
+    parts: Object.fromEntries(PARTS.map((part) => [part, digestOfFiles(madeFrom(part))])),
+    files: files.map(({ indexed }) => indexed),
+  };
 }
 
-/** Every file that a stage may open, sorted; a path that names nothing is refused at once and not after an hour. */
-export function dataFiles({ prepare, adapt }: Recipe, root: string): string[] {
-  const files = [
+/**
+ * Every file that a stage may open, sorted, with the parts of what `prepare` writes that are made from it. A path that
+ * names nothing is refused at once and not after an hour.
+ */
+export function dataFiles({ prepare, adapt }: Recipe, root: string): Map<string, ReadonlySet<Part>> {
+  const found: [string, readonly Part[]][] = [
     ...(prepare === undefined ? [] : filesOfPrepare(prepare, root)),
-    ...(adapt === undefined ? [] : filesOfAdapt(adapt, root)),
+    ...(adapt === undefined ? [] : filesOfAdapt(adapt, root).map((file): [string, Part[]] => [file, []])),
   ];
-  return [...new Set(files)].sort();
+  const files = new Map<string, Set<Part>>();
+  for (const [file, parts] of found) files.set(file, new Set([...(files.get(file) ?? []), ...parts]));
+  return new Map([...files].sort(([a], [b]) => (a < b ? -1 : 1)));
 }
 
-function filesOfPrepare(prepare: Prepare, root: string): string[] {
-  const files: string[] = [];
-  const add = (path: string, where: string): void => {
+function filesOfPrepare(prepare: Prepare, root: string): [string, readonly Part[]][] {
+  const files: [string, readonly Part[]][] = [];
+  const add = (path: string, where: string, parts: readonly Part[]): void => {
     if (!existsSync(resolve(root, path))) throw notFound(where, path, root);
-    files.push(resolve(root, path));
+    files.push([resolve(root, path), parts]);
   };
   prepare.pairs.forEach(({ format, path, translated_captions }, index) => {
     const found = globSync(path, { cwd: root }).map((name) => resolve(root, name));
     if (found.length === 0) throw notFound(`prepare.pairs[${index}].path`, path, root);
-    files.push(...found.flatMap((match) => FILES_OF[format](match)));
+    for (const file of found.flatMap((match) => FILES_OF[format](match))) files.push([file, DECIDES.pairs]);
     for (const [language, file] of Object.entries(translated_captions ?? {})) {
-      add(file, `prepare.pairs[${index}].translated_captions.${language}`);
+      add(file, `prepare.pairs[${index}].translated_captions.${language}`, DECIDES.pairs);
     }
   });
-  prepare.texts.forEach(({ path }, index) => {
-    add(path, `prepare.texts[${index}].path`);
+  prepare.texts.forEach(({ path, kind, split }, index) => {
+    add(path, `prepare.texts[${index}].path`, [`${kind}.${split}`]);
   });
   for (const key of ['classes', 'class_images'] as const) {
     const path = prepare[key];
     if (path === null) continue;
-    add(path, `prepare.${key}`);
+    add(path, `prepare.${key}`, DECIDES[key]);
     const rows = resolve(root, path).replace(/\.tar$/, '.jsonl');
-    if (existsSync(rows)) files.push(rows);
+    if (existsSync(rows)) files.push([rows, DECIDES[key]]);
   }
   return files;
 }
@@ -151,32 +123,4 @@ function notFound(where: string, path: string, root: string): UserError {
     `${where}: nothing matches ${path} in the data folder ${root}.\n` +
       `The folder comes from "data" in the recipe (relative to the recipe file); the environment variable ${ENVARS.data} overrides it.`,
   );
-}
-
-function filesBelow(folder: string): string[] {
-  return readdirSync(folder, { recursive: true, withFileTypes: true })
-    .map((entry) => join(entry.parentPath, entry.name))
-    .filter((file) => statSync(file, { throwIfNoEntry: false })?.isFile() === true);
-}
-
-async function sha256Of(file: string): Promise<string> {
-  const hash = createHash('sha256');
-  for await (const part of createReadStream(file, { highWaterMark: 1 << 20 })) hash.update(part);
-  return hash.digest('hex');
-}
-
-function readCache(file: string): Cache {
-  try {
-    const result = Cache.safeParse(JSON.parse(readFileSync(file, 'utf8')));
-    return result.success ? result.data : {};
-  } catch {
-    return {};
-  }
-}
-
-function writeCache(file: string, cache: Cache): void {
-  mkdirSync(dirname(file), { recursive: true });
-  const temporary = `${file}.${process.pid}`;
-  writeFileSync(temporary, JSON.stringify(cache));
-  renameSync(temporary, file);
 }

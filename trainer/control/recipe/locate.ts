@@ -2,9 +2,11 @@
 import { existsSync, readdirSync } from 'node:fs';
 import { dirname, isAbsolute, join, resolve } from 'node:path';
 import { ENVARS } from '../../../contracts/src/envars.ts';
-import type { Recipe } from '../../../contracts/src/training/recipe.ts';
+import { localFolderOf } from '../../../contracts/src/stages.ts';
+import { configOf, type Recipe, stagesOf } from '../../../contracts/src/training/recipe.ts';
 import { UserError } from '../../../contracts/src/user-error.ts';
 import { type DataIndex, indexData } from './data-index.ts';
+import { digestOfFolder } from './file-digests.ts';
 import { readRecipe } from './read.ts';
 
 export interface ResolvedRecipe {
@@ -35,7 +37,34 @@ export function indexOf(
   runs: string,
   onRead: (bytes: number) => void,
 ): Promise<DataIndex> {
-  return indexData(recipe, data, { cache: join(runs, 'data-digests.json'), onRead });
+  return indexData(recipe, data, { cache: cacheIn(runs), onRead });
+}
+
+export interface FolderOptions {
+  /** The stages' working directory, which relative paths start from. */
+  trainer: string;
+  runs: string;
+  onRead(bytes: number): void;
+}
+
+/** Digests of the folders of this machine that the recipe names, such as a language model's, by their path in it. */
+export async function foldersOf(
+  { recipe }: ResolvedRecipe,
+  { trainer, runs, onRead }: FolderOptions,
+): Promise<Map<string, string>> {
+  const digests = new Map<string, string>();
+  for (const stage of stagesOf(recipe)) {
+    const named = localFolderOf(configOf(recipe, stage));
+    if (named?.path === undefined || digests.has(named.path)) continue;
+    const folder = resolve(trainer, named.path);
+    if (!existsSync(folder)) throw new UserError(`${stage}.${named.sentence}, and there is no folder ${folder}`);
+    digests.set(named.path, await digestOfFolder(folder, { cache: cacheIn(runs), onRead }));
+  }
+  return digests;
+}
+
+function cacheIn(runs: string): string {
+  return join(runs, 'data-digests.json');
 }
 
 function findRecipe(name: string, folders: readonly string[]): string {

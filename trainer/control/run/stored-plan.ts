@@ -13,17 +13,18 @@ export interface StoredPlanOptions {
   recipe: Recipe;
   /** Digest of the source that each stage executes. */
   code: Readonly<Record<StageName, string>>;
-  dataDigest: string;
+  /** Digests of the data: of all files, and of those behind each part of what \`prepare\` makes of them. */
+  data: { digest: string; parts: Readonly<Record<string, string>> };
   /** The bucket of data and runs, and what is finished in it. */
   store: ObjectStore;
   runs: StoredRuns;
 }
 
 /** The data counts as uploaded: its digest says where it is stored. */
-export function planStoredRuns({ recipe, code, dataDigest, store, runs }: StoredPlanOptions): Plan {
+export function planStoredRuns({ recipe, code, data, store, runs }: StoredPlanOptions): Plan {
   return createPlan(recipe, {
     code,
-    data: { uri: dataUri(store, dataDigest), digest: dataDigest },
+    data: { ...data, uri: dataUri(store, data.digest) },
     runs: `${store.uri}/${PREFIXES.runs}`,
     finished: runs.finished,
   });

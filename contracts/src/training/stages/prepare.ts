@@ -2,9 +2,14 @@
 import { z } from 'zod';
 import { count, countOrNone, fraction } from './blocks.ts';
 
-const Split = z
+export const Split = z
   .enum(['train', 'dev'])
   .meta({ title: 'Split', description: '`train` is learned from, `dev` is measured on and never learned from.' });
+export type Split = z.infer<typeof Split>;
+
+/** Kinds of text without images; each has its layout of rows. */
+export const TextKind = z.enum(['groups', 'long', 'translations', 'plain', 'concepts']);
+export type TextKind = z.infer<typeof TextKind>;
 
 export const PairSource = z
   .strictObject({
@@ -53,13 +58,11 @@ export const PairSource = z
 export const TextSource = z
   .strictObject({
     split: Split,
-    kind: z
-      .enum(['groups', 'long', 'translations', 'plain', 'concepts'])
-      .describe(
-        '`groups`: captions of one image. `long`: long descriptions. `translations`: one caption in several languages; ' +
-          'sources of one split are joined on `id`. `plain`: documents. `concepts`: what is known of one thing: names, ' +
-          'a gloss, hypernyms, descriptions.',
-      ),
+    kind: TextKind.describe(
+      '`groups`: captions of one image. `long`: long descriptions. `translations`: one caption in several languages; ' +
+        'sources of one split are joined on `id`. `plain`: documents. `concepts`: what is known of one thing: names, ' +
+        'a gloss, hypernyms, descriptions.',
+    ),
     format: z
       .enum(['wordnet', 'imagenet_classes', 'class_descriptions', 'taxonomy'])
       .optional()

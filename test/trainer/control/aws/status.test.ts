@@ -24,7 +24,7 @@ async function submitted(
   const recipe = { ...tinyRecipe(), comparison: { seeds: [] } };
   recipe.mntp.language_model = { source: 'gguf_package', name: 'tiny' };
   const code = byStage(() => digest('c'));
-  const { plan } = await planOnAws({ recipe, code, dataDigest: digest('d'), store });
+  const { plan } = await planOnAws({ recipe, code, data: { digest: digest('d'), parts: {} }, store });
   const events: RunEvent[] = [];
   const ended: BatchJob = {
     job_id: 'j',
@@ -46,7 +46,8 @@ async function submitted(
   };
   const logs = { read: async () => ({ lines: [] }), tail: async () => [] };
   const clients = { deployment, store, batch, logs, emit: (event: RunEvent) => void events.push(event) };
-  await submitRecipe({ recipe, code, data: { digest: digest('d'), files: [] }, folder: '/', jobs: plan.jobs }, clients);
+  const data = { digest: digest('d'), parts: {}, files: [] };
+  await submitRecipe({ recipe, code, data, folder: '/', jobs: plan.jobs }, clients);
   isSubmitted = true;
   const prefix = (id: string) =>
     plan.jobs.find(({ job }) => job.id === id)?.job.output.slice(store.uri.length + 1) ?? '';

@@ -32,8 +32,8 @@ async function submit(
   const recipe = { ...tinyRecipe(), comparison: { seeds: [] } };
   recipe.mntp.language_model = { source: 'gguf_package', name: 'tiny' };
   const code = byStage(() => `sha256:${'c'.repeat(64)}`);
-  const data = { digest: `sha256:${'d'.repeat(64)}`, files: [] };
-  const { plan } = await planOnAws({ recipe, code, dataDigest: data.digest, store });
+  const data = { digest: `sha256:${'d'.repeat(64)}`, parts: {}, files: [] };
+  const { plan } = await planOnAws({ recipe, code, data, store });
   const prepare = plan.jobs[0]?.job.output.slice(store.uri.length + 1);
   if (writesReport) await store.put(`${prepare}/report.json`, Buffer.from(JSON.stringify(REPORT)));
   const before: BatchJob = {

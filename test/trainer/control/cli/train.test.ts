@@ -2,7 +2,7 @@
 import { appendFileSync, existsSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it, vi } from 'vitest';
-import { STAGE_NAMES } from '../../../../contracts/src/stages.ts';
+import { TINY_STAGES } from '../../../support/tiny-recipe.ts';
 import { createRepository, startTrain, train } from '../../../support/tiny-repository.ts';
 
 // Twelve Python processes a run: seconds on an idle machine, more beside a training.
@@ -10,7 +10,7 @@ vi.setConfig({ testTimeout: 120_000 });
 
 const RECIPE = 'recipes/tiny.json';
 /** Every stage once, and `clip` three times more for the comparison. */
-const JOBS = STAGE_NAMES.length + 3;
+const JOBS = TINY_STAGES.length + 3;
 const ONE_SEED = (recipe: { comparison: { seeds: number[] } }): void => {
   recipe.comparison.seeds = [];
 };
@@ -55,7 +55,7 @@ describe('a run', () => {
     appendFileSync(join(repository.root, 'trainer/stages/distill.py'), '\nlr = 1\n');
     expect(ran((await train(repository.root, [RECIPE, '--json'])).stdout)).toEqual(['distill', 'export', 'evaluate']);
     writeFileSync(join(repository.root, 'data/train-1.tar'), 'other');
-    expect(ran((await train(repository.root, [RECIPE, '--json'])).stdout)).toHaveLength(STAGE_NAMES.length);
+    expect(ran((await train(repository.root, [RECIPE, '--json'])).stdout)).toHaveLength(TINY_STAGES.length);
   });
 
   it('runs a stage again whose artefact was cut short, and says why', async () => {
@@ -209,7 +209,7 @@ describe('the plan', () => {
     expect(stdout).toMatch(/ {2}prepare +finished {2}took 1 min, prepare-[0-9a-f]{12}\n/);
     expect(stdout).toMatch(/ {2}mntp +to run {4}about 2 min, mntp-[0-9a-f]{12}\n/);
     expect(stdout).toMatch(/ {2}contrastive +to run {4}no earlier run to estimate from/);
-    const left = STAGE_NAMES.length - 1;
+    const left = TINY_STAGES.length - 1;
     expect(stdout).toContain(`1 finished, ${left} to run: about 2 min, ${left - 1} of unknown length`);
     expect(repository.folders('contrastive')).toEqual([]);
     expect(repository.folders('mntp')).toHaveLength(1);

@@ -1,14 +1,20 @@
 // The plan: order, content addresses that follow the graph exactly, cache hits, the comparison's runs.
 import { describe, expect, it } from 'vitest';
-import { byStage, inputsOf, STAGE_NAMES, type StageName } from '../../../../contracts/src/stages.ts';
+import { byStage, inputsOf, type StageName } from '../../../../contracts/src/stages.ts';
 import { TrainingJob, type TrainingReport } from '../../../../contracts/src/training/job.ts';
+import { PARTS, type Part } from '../../../../contracts/src/training/prepared.ts';
 import { createPlan, digestOf, type Plan, type PlanSources } from '../../../../trainer/control/plan/plan.ts';
-import { tinyRecipe, type WholeRecipe } from '../../../support/tiny-recipe.ts';
+import { TINY_STAGES, tinyAdapt, tinyRecipe, type WholeRecipe } from '../../../support/tiny-recipe.ts';
 
 const code = byStage(digestOf);
+/** By part of what prepare makes, a digest of the files behind it; some of them edited. */
+function filesOf(edited: Partial<Record<Part, string>>): Record<string, string> {
+  return Object.fromEntries(PARTS.map((part) => [part, digestOf(edited[part] ?? part)]));
+}
+
 const sources: PlanSources = {
   code,
-  data: { uri: 's3://bucket/data', digest: digestOf('data') },
+  data: { uri: 's3://bucket/data', digest: digestOf('data'), parts: filesOf({}) },
   runs: 's3://bucket/runs',
   finished: new Map(),
 };
@@ -39,7 +45,7 @@ function jobsOf(stage: StageName): string[] {
 
 /** Jobs that read a stage's output, directly or through others, and its own, as the table of stages says. */
 function reachOf(stage: StageName): string[] {
-  const readers = STAGE_NAMES.filter((reader) => inputsOf(reader).includes(stage));
+  const readers = TINY_STAGES.filter((reader) => inputsOf(reader).includes(stage));
   return [...new Set([...jobsOf(stage), ...readers.flatMap(reachOf)])];
 }
 
@@ -48,7 +54,7 @@ describe('the order', () => {
     const ids = planOf().jobs.map(({ job }) => job.id);
     const comparison = ['clip-scratch-1', 'clip-llm-2', 'clip-scratch-2'];
     const stages = ids.filter((id) => !comparison.includes(id));
-    expect(stages).toEqual(STAGE_NAMES);
+    expect(stages).toEqual(TINY_STAGES);
     expect(ids.slice(ids.indexOf('export') + 1, ids.indexOf('evaluate'))).toEqual(comparison);
     const seen = new Set<string>();
     for (const { job, needs } of planOf().jobs) {
@@ -98,13 +104,12 @@ describe('content addresses', () => {
     expect(addresses(createPlan(reversed, sources))).toEqual(addresses(planOf()));
   });
 
-  it.each(STAGE_NAMES)('follow the graph exactly when the code of %s changes', (stage) => {
+  it.each(TINY_STAGES)('follow the graph exactly when the code of %s changes', (stage) => {
     const plan = planOf(undefined, { code: { ...code, [stage]: digestOf('edited') } });
     expect(changed(plan)).toEqual(reachOf(stage).toSorted());
   });
 
   it.each<[StageName, (recipe: WholeRecipe) => void]>([
-    ['prepare', ({ prepare }) => (prepare.min_side += 1)],
     ['mntp', ({ mntp }) => (mntp.mask_share = 0.3)],
     ['contrastive', ({ contrastive }) => (contrastive.schedule.lr = 1)],
     ['embed_captions', (recipe) => recipe.embed_captions.prompt_templates.push('{}')],
@@ -118,13 +123,60 @@ describe('content addresses', () => {
     expect(changed(planOf(change))).toEqual(reachOf(stage).toSorted());
   });
 
-  it('all change with the data, and none with where it is stored or what the recipe says about itself', () => {
-    expect(changed(planOf(undefined, { data: { uri: sources.data.uri, digest: digestOf('other') } }))).toEqual(
-      reachOf('prepare').toSorted(),
-    );
-    expect(changed(planOf(undefined, { data: { uri: 'file:///elsewhere', digest: sources.data.digest } }))).toEqual([]);
+  it('stay where the data is stored elsewhere or the recipe says something else about itself', () => {
+    expect(changed(planOf(undefined, { data: { ...sources.data, uri: 'file:///elsewhere' } }))).toEqual([]);
     expect(changed(planOf((recipe) => (recipe.description = 'other words')))).toEqual([]);
   });
+});
+
+describe('what a stage does not read of the prepared data leaves its address', () => {
+  /** Everything that reads captions, and what follows from it. */
+  const ALL = reachOf('prepare');
+  const ofTexts = ALL.filter((id) => !['mntp', 'contrastive', 'embed_images'].includes(id)).toSorted();
+  const ofPairs = ALL.filter((id) => id !== 'mntp').toSorted();
+  /** export and evaluate read everything. */
+  const last = ['evaluate', 'export', 'prepare'];
+
+  it.each<[string, string[], (prepare: WholeRecipe['prepare']) => void]>([
+    ['class names', ofTexts, (prepare) => (prepare.classes = 'classes.json')],
+    ['how many phrases', ofTexts, (prepare) => (prepare.fragments = 7)],
+    ['class images', last, (prepare) => (prepare.class_images = 'images.tar')],
+    ['dev texts', last, (prepare) => prepare.texts.push({ split: 'dev', kind: 'groups', path: 'groups.jsonl' })],
+    [
+      'plain documents',
+      ALL.filter((id) => id !== 'embed_images').toSorted(),
+      (prepare) => prepare.texts.splice(0, 1, { split: 'train', kind: 'plain', path: 'other.jsonl' }),
+    ],
+    ['pictures', ofPairs, (prepare) => prepare.pairs.push({ split: 'train', format: 'folder', path: 'more' })],
+    ['sizes of pictures', ofPairs, (prepare) => (prepare.max_side += 1)],
+  ])('a change of %s runs %j again', (_, again, change) => {
+    expect(changed(planOf(({ prepare }) => change(prepare)))).toEqual(again);
+  });
+
+  it.each<[Part, string[]]>([
+    ['pairs', ofPairs],
+    ['classes', ofTexts],
+    ['plain.dev', last],
+  ])('edited files behind %s run %j again', (part, again) => {
+    const data = { ...sources.data, digest: digestOf('edited'), parts: filesOf({ [part]: 'edited' }) };
+    expect(changed(planOf(undefined, { data }))).toEqual(again);
+  });
+
+  it('is refused by the stage when it runs, because its job says what it may read', () => {
+    const prepared = new Map(planOf().jobs.map(({ job }) => [job.id, job.prepared]));
+    expect(prepared.get('mntp')).toEqual(['plain.train', 'groups.train']);
+    expect(prepared.get('evaluate')).toBeUndefined();
+  });
+});
+
+it('other weights in a folder of this machine are another address, whatever the folder is called', () => {
+  const folders = new Map([['tiny', digestOf('weights')]]);
+  const before = addresses(planOf(undefined, { folders }));
+  const after = addresses(planOf(undefined, { folders: new Map([['tiny', digestOf('trained on')]]) }));
+  expect(Object.keys(before).filter((id) => before[id] !== after[id])).toEqual(
+    expect.arrayContaining(['mntp', 'contrastive']),
+  );
+  expect(after.embed_images).toBe(before.embed_images);
 });
 
 describe('a recipe without a block', () => {
@@ -132,8 +184,23 @@ describe('a recipe without a block', () => {
     const { evaluate: _, comparison: __, ...recipe } = tinyRecipe();
     const plan = createPlan(recipe, sources);
     const ids = plan.jobs.map(({ job }) => job.id);
-    expect(ids).toEqual(STAGE_NAMES.filter((stage) => stage !== 'evaluate'));
+    expect(ids).toEqual(TINY_STAGES.filter((stage) => stage !== 'evaluate'));
     expect(addresses(planOf())).toMatchObject(addresses(plan));
+  });
+});
+
+describe('a recipe that adapts a model', () => {
+  const adapting = (change: (adapt: ReturnType<typeof tinyAdapt>) => void = () => {}) => {
+    const { name, description, seed, data } = tinyRecipe();
+    const adapt = tinyAdapt();
+    change(adapt);
+    return createPlan({ name, description, seed, data, adapt }, sources);
+  };
+
+  it('is one job that reads the data alone, and runs again when its settings change', () => {
+    const plan = adapting();
+    expect(plan.jobs.map(({ job }) => [job.id, Object.keys(job.inputs)])).toEqual([['adapt', ['data']]]);
+    expect(addresses(adapting((adapt) => (adapt.space = 'new')))).not.toEqual(addresses(plan));
   });
 });
 
@@ -158,7 +225,7 @@ describe('the comparison', () => {
   });
 
   it('adds nothing without seeds, and an added seed runs again nothing but evaluate', () => {
-    expect(planOf((recipe) => (recipe.comparison.seeds = [])).jobs).toHaveLength(STAGE_NAMES.length);
+    expect(planOf((recipe) => (recipe.comparison.seeds = [])).jobs).toHaveLength(TINY_STAGES.length);
     expect(changed(planOf((recipe) => (recipe.comparison.seeds = [1, 2, 3])))).toEqual([
       'clip-llm-3',
       'clip-scratch-3',

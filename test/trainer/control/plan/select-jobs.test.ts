@@ -10,7 +10,7 @@ import { tinyRecipe } from '../../../support/tiny-recipe.ts';
 function planWith(finished: string[] = []): Plan {
   const sources = {
     code: byStage(digestOf),
-    data: { uri: 's3://bucket/data', digest: digestOf('data') },
+    data: { uri: 's3://bucket/data', digest: digestOf('data'), parts: {} },
     runs: 's3://bucket/runs',
   };
   const plan = createPlan(tinyRecipe(), { ...sources, finished: new Map() });

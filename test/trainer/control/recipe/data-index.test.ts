@@ -1,9 +1,10 @@
 // The data digest: exactly the files that a recipe reads, by content.
-import { mkdirSync, mkdtempSync, renameSync, utimesSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, renameSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { beforeEach, expect, it } from 'vitest';
 import { indexData } from '../../../../trainer/control/recipe/data-index.ts';
+import { foldersOf } from '../../../../trainer/control/recipe/locate.ts';
 import { tinyRecipe, type WholeRecipe } from '../../../support/tiny-recipe.ts';
 
 let root = '';
@@ -92,4 +93,39 @@ it('names the recipe field and the folder when nothing is there', async () => {
     `prepare.texts[0].path: nothing matches text/long.jsonl in the data folder ${root}`,
   );
   await expect(digest()).rejects.toThrow('CLIP_DATA');
+});
+
+it('says by part which files it is made from: a table of pictures is not behind the texts', async () => {
+  recipe.prepare.classes = 'classes.json';
+  writeFileSync(join(root, 'classes.json'), '{}');
+  const parts = async () => (await indexData(recipe, root, { cache: join(root, 'cache.json') })).parts;
+  const before = await parts();
+  const edited = async (file: string) => {
+    writeFileSync(join(root, file), `edited ${file}`);
+    const after = await parts();
+    const found = Object.keys(after).filter((part) => after[part] !== before[part]);
+    Object.assign(before, after);
+    return found;
+  };
+  expect(await edited('train-0.tar')).toEqual(['pairs', 'fragments.train']);
+  expect(await edited('plain.jsonl')).toEqual(['plain.train']);
+  expect(await edited('classes.json')).toEqual(['classes']);
+  expect(await edited('unrelated.txt')).toEqual([]);
+});
+
+it('a folder of this machine is known by what is in it', async () => {
+  const trainer = mkdtempSync(join(tmpdir(), 'trainer-'));
+  mkdirSync(join(trainer, 'tiny/weights'), { recursive: true });
+  const options = { trainer, runs: root, onRead: () => {} };
+  const digests = () => foldersOf({ recipe, data: root }, options);
+  writeFileSync(join(trainer, 'tiny/weights/a.bin'), 'first');
+  const before = await digests();
+  expect([...before.keys()]).toEqual(['tiny']);
+  expect(await digests()).toEqual(before);
+  writeFileSync(join(trainer, 'tiny/weights/a.bin'), 'other weights');
+  expect((await digests()).get('tiny')).not.toBe(before.get('tiny'));
+  rmSync(trainer, { recursive: true });
+  await expect(digests()).rejects.toThrow(
+    `mntp.language_model is the folder tiny of this machine, and there is no folder ${join(trainer, 'tiny')}`,
+  );
 });

@@ -1,0 +1,39 @@
+// What `prepare` writes, part by part, and which of its settings decide each part: a stage that reads only some of them
+// keeps its content address when the others change.
+import type { z } from 'zod';
+import { type PrepareConfig as Config, Split, TextKind } from './stages/prepare.ts';
+
+type PrepareConfig = Omit<z.infer<typeof Config>, 'stage'>;
+
+/** `pairs`: images with their rows, of all splits. `KIND.SPLIT`: texts of that kind. `fragments`: phrases of train captions. */
+export type Part = 'pairs' | 'fragments.train' | 'classes' | 'class_images' | `${TextKind}.${Split}`;
+
+const TEXTS: readonly Part[] = TextKind.options.flatMap((kind) =>
+  Split.options.map((split): Part => `${kind}.${split}`),
+);
+export const PARTS: readonly Part[] = ['pairs', 'fragments.train', 'classes', 'class_images', ...TEXTS];
+
+/** Captions that are left out, and images, decide which phrases are frequent. */
+const CAPTIONED: readonly Part[] = ['pairs', 'fragments.train'];
+
+/** Which parts each setting of `prepare` decides. A setting that has no row here does not compile. */
+export const DECIDES: { readonly [Setting in keyof Required<PrepareConfig>]: readonly Part[] } = {
+  pairs: CAPTIONED,
+  texts: TEXTS,
+  max_side: ['pairs'],
+  min_side: CAPTIONED,
+  max_pixels: CAPTIONED,
+  shard_size: ['pairs'],
+  min_caption_chars: CAPTIONED,
+  max_caption_chars: CAPTIONED,
+  fragments: ['fragments.train'],
+  classes: ['classes'],
+  class_images: ['class_images'],
+};
+
+/** The settings that decide a part; of the text sources those that the part is made of. */
+export function settingsOf({ texts, ...settings }: PrepareConfig, part: Part): Partial<PrepareConfig> {
+  const decided = Object.entries(settings).filter(([name]) => DECIDES[name as keyof PrepareConfig].includes(part));
+  const sources = texts.filter(({ kind, split }) => part === `${kind}.${split}`);
+  return { ...Object.fromEntries(decided), ...(TEXTS.includes(part) ? { texts: sources } : {}) };
+}

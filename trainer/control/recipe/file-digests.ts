@@ -1,0 +1,91 @@
+// Digests of files, remembered between commands: a file of the size and time it had before is not read again.
+
+import { createHash } from 'node:crypto';
+import { createReadStream, mkdirSync, readdirSync, readFileSync, renameSync, statSync, writeFileSync } from 'node:fs';
+import { dirname, join, relative, sep } from 'node:path';
+import { z } from 'zod';
+import { toDigest } from '../../../api/registry/digest.ts';
+import { hexOf } from '../../../contracts/src/keys.ts';
+
+/** Size and modification time vouch for a digest that was computed before: path -> [bytes, milliseconds, digest]. */
+const Cache = z.record(z.string(), z.tuple([z.number(), z.number(), z.string()]));
+type Cache = z.infer<typeof Cache>;
+
+export interface DigestOptions {
+  /** File that remembers digests between commands. */
+  cache: string;
+  /** Called once, before reading, with the bytes that have to be read. */
+  onRead?: (bytes: number) => void;
+}
+
+/** A file of a folder; `path` is relative to the folder, with slashes. */
+export interface IndexedFile {
+  path: string;
+  size: number;
+  digest: string;
+}
+
+/** Size and digest of every file, by its path. */
+export async function digestsOf(
+  files: readonly string[],
+  { cache: cacheFile, onRead }: DigestOptions,
+): Promise<Map<string, { size: number; digest: string }>> {
+  const cache = readCache(cacheFile);
+  const fresh: Cache = {};
+  const pending: { file: string; size: number; mtime: number }[] = [];
+  for (const file of files) {
+    const { size, mtimeMs } = statSync(file);
+    const known = cache[file];
+    if (known !== undefined && known[0] === size && known[1] === mtimeMs) fresh[file] = known;
+    else pending.push({ file, size, mtime: mtimeMs });
+  }
+  if (pending.length > 0) {
+    onRead?.(pending.reduce((bytes, { size }) => bytes + size, 0));
+    for (const { file, size, mtime } of pending) fresh[file] = [size, mtime, await sha256Of(file)];
+    writeCache(cacheFile, { ...cache, ...fresh });
+  }
+  return new Map(Object.entries(fresh).map(([file, [size, , hex]]) => [file, { size, digest: `sha256:${hex}` }]));
+}
+
+/** One digest over files in the order given: their paths, sizes and contents. */
+export function digestOfFiles(files: readonly IndexedFile[]): string {
+  const hash = createHash('sha256');
+  for (const { path, size, digest } of files) hash.update(`${path}\0${size}\0${hexOf(digest)}\n`);
+  return toDigest(hash.digest());
+}
+
+/** One digest over all files of a folder. */
+export async function digestOfFolder(folder: string, options: DigestOptions): Promise<string> {
+  const digests = await digestsOf(filesBelow(folder), options);
+  const files = [...digests].map(([file, found]) => ({ ...found, path: relative(folder, file).split(sep).join('/') }));
+  return digestOfFiles(files.sort((a, b) => (a.path < b.path ? -1 : 1)));
+}
+
+/** Every file in a folder and the folders in it. */
+export function filesBelow(folder: string): string[] {
+  return readdirSync(folder, { recursive: true, withFileTypes: true })
+    .map((entry) => join(entry.parentPath, entry.name))
+    .filter((file) => statSync(file, { throwIfNoEntry: false })?.isFile() === true);
+}
+
+async function sha256Of(file: string): Promise<string> {
+  const hash = createHash('sha256');
+  for await (const part of createReadStream(file, { highWaterMark: 1 << 20 })) hash.update(part);
+  return hash.digest('hex');
+}
+
+function readCache(file: string): Cache {
+  try {
+    const result = Cache.safeParse(JSON.parse(readFileSync(file, 'utf8')));
+    return result.success ? result.data : {};
+  } catch {
+    return {};
+  }
+}
+
+function writeCache(file: string, cache: Cache): void {
+  mkdirSync(dirname(file), { recursive: true });
+  const temporary = `${file}.${process.pid}`;
+  writeFileSync(temporary, JSON.stringify(cache));
+  renameSync(temporary, file);
+}
