@@ -109,7 +109,7 @@ export const STAGES = {
   inherit: row({
     config: InheritConfig,
     inputs: ['prepare', 'embed_captions'],
-    prepared: () => ['pairs'],
+    prepared: () => ['pairs', 'classes'],
     jobClass: 'train',
     work: { unit: 'texts', amount: ({ schedule, batch_size }) => schedule.steps * batch_size },
     localFolder: ({ backbone }) => backboneFolder(backbone),
@@ -117,14 +117,14 @@ export const STAGES = {
   embed_images: row({
     config: EmbedImagesConfig,
     inputs: ['prepare'],
-    prepared: () => ['pairs'],
+    prepared: () => ['pairs', 'class_images'],
     jobClass: 'embed',
     localFolder: ({ backbone }) => backboneFolder(backbone),
   }),
   clip: row({
     config: ClipConfig,
     inputs: ['prepare', 'embed_captions', 'embed_images', 'inherit'],
-    prepared: () => ['pairs'],
+    prepared: () => ['pairs', 'class_images'],
     jobClass: 'train',
     work: { unit: 'pairs', amount: ({ schedule, batch_size }) => schedule.steps * batch_size },
     // The two text towers cost differently.
