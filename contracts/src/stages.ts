@@ -135,7 +135,10 @@ export const STAGES = {
     inputs: ['prepare', 'embed_captions', 'clip'],
     prepared: () => ['pairs', 'groups.train', 'long.train', 'translations.train', 'plain.train', 'concepts.train'],
     jobClass: 'train',
-    work: { unit: 'tokens', amount: ({ schedule, batch_tokens }) => schedule.steps * batch_tokens },
+    work: {
+      unit: 'tokens',
+      amount: ({ tiers, batch_tokens }) => tiers.reduce((sum, { schedule }) => sum + schedule.steps * batch_tokens, 0),
+    },
   }),
   export: row({ config: ExportConfig, inputs: ['prepare', 'distill', 'clip'], jobClass: 'cpu' }),
   evaluate: row({

@@ -11,14 +11,17 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from contracts import load
-from stages.distill import token_batches
 from stages.prepare import ShardWriter
 from support import draw_images, interrupt_stage, run_stage, schedule, write_job
 from towers.data import write_rows
+from towers.exported_files import check_sizes
 from towers.metrics import recalls
+from towers.served_text import served_tiers
 from towers.student import load_static, load_student
+from towers.student_texts import Example, Sampler, read_student_texts
 from towers.two_towers import Adapter, TowersShape, load_image_tower, save_towers
 from towers.vision import ImageTower, create_backbone, preprocess_recipe
+from towers.wordpiece import train_vocabulary
 
 LLM_WIDTH, EMBED_DIM, SIZE = 24, 32, 32
 BACKBONE = "test_efficientnet"
@@ -37,17 +40,23 @@ def inputs(tmp_path_factory):
         writer = ShardWriter(prepare, split, 0, 100)
         files = [folder / "images" / f"{row['key']}.jpg" for row in part]
         shards = [writer.add(file.stem, file.read_bytes()) for file in files]
-        rows = [row | {"shard": shard} for row, shard in zip(part, shards, strict=True)]
+        chinese = {"train": {"tr": {"zh": ["一个红色的圆圈"]}}, "dev": {}}[split]
+        rows = [row | {"shard": shard} | chinese for row, shard in zip(part, shards, strict=True)]
         writer.close()
         write_rows(prepare / f"pairs.{split}.jsonl", rows)
         sets[f"pairs.{split}"] = [{"id": row["key"], "text": text} for row in rows for text in row["captions"]]
     long = [{"id": "l0", "captions": ["there is a circle and a square . " * 20]}]
     write_rows(prepare / "long.train.jsonl", long)
     sets["long.train"] = [{"id": "l0", "text": long[0]["captions"][0]}]
-    words = {"de": "ein roter Kreis", "fr": "un cercle rouge", "cs": "červený kruh"}
+    words = {"de": "ein roter Kreis", "fr": "un cercle rouge", "uk": "червоне коло"}
     write_rows(prepare / "translations.train.jsonl", [{"id": "t0", "en": "a red circle", **words}])
     sets["translations.train"] = [{"id": "t0", "text": "a red circle"}]
     sets["groups.train"], sets["fragments.train"], sets["prompts"] = [], [{"id": "0", "text": "circle"}], []
+    concept = {"id": "own:0", "source": "own", "name": "Circle", "names": ["Circle"], "gloss": "a round line"}
+    write_rows(
+        prepare / "concepts.train.jsonl", [concept | {"descriptions": [], "tr": {"de": ["Kreis"], "ar": ["دائرة"]}}]
+    )
+    sets["concepts.train"] = [{"id": "own:0", "text": "a round line"}]
     for name, rows in sets.items():
         features = [np.mean([word_vector(word) for word in row["text"].split()], axis=0) for row in rows]
         tensor = torch.tensor(np.array(features), dtype=torch.bfloat16).reshape(len(rows), LLM_WIDTH)
@@ -68,19 +77,30 @@ def word_vector(word):
     return np.random.default_rng(seed).normal(size=LLM_WIDTH)
 
 
-def distill_config(steps):
-    return {
-        "vocabulary_size": 120, "layers": 2, "width": 32, "heads": 4, "context_length": 48,
-        "initial_weights": "scratch", "matryoshka_dims": [32, 16], "contrastive_weight": 0.2, "temperature": 0.1,
-        "mix": {"captions": 1, "groups": 1, "long": 0.1, "translations": 0.2, "fragments": 0.2, "prompts": 0},
-        "batch_tokens": 200, "schedule": schedule(steps, lr=3e-3),
-        "static": {"batch_size": 16, "schedule": schedule(10, lr=1e-2)},
+def distill_config(steps, **changes):
+    tier = {
+        "tier": "student", "layers": 2, "width": 32, "heads": 4, "table_width": 32, "initial_weights": "scratch",
+        "static_weight": 1, "schedule": schedule(steps, lr=3e-3),
     }  # fmt: skip
+    tiny = {"tier": "tiny", "layers": 1, "table_width": 8, "initial_weights": "student", "schedule": schedule(10)}
+    return {
+        "vocabulary_size": 500, "alphabet": 60, "fallback": "bytes", "context_length": 48,
+        "matryoshka_dims": [32, 16], "contrastive_weight": 0.2, "temperature": 0.1,
+        "image_weight": 0.1, "negatives_weight": 0.1,
+        "mix": {
+            "captions": 1, "captions_tr": 0.2, "groups": 1, "long": 0.1, "translations": 0.2, "fragments": 0.2,
+            "prompts": 0, "concepts": 0.1, "names": 0.1,
+        },
+        "noise": {"typing_errors": 0.2, "symbols": 0.2},
+        "batch_tokens": 200, "tiers": [tier, tier | tiny],
+        "static": {"width": 16, "batch_size": 16, "schedule": schedule(10, lr=1e-2)},
+    } | changes  # fmt: skip
 
 
 EXPORT = {
     "name": "tiny", "version": "1", "opset": 20, "image_weights": "float16", "parity_samples": 10,
     "min_mean_cosine": 0.97, "min_worst_cosine": 0.9,
+    "max_mib": {"student": 24, "tiny": 8, "static": 4, "all": 56},
     "parents": [{"name": "drawn images", "source": "test", "licence": "CC0-1.0"}],
     "terms": "Any use.", "limits": "Tests.",
 }  # fmt: skip
@@ -89,7 +109,7 @@ EXPORT = {
 @pytest.fixture(scope="module")
 def distilled(inputs, tmp_path_factory):
     folder = tmp_path_factory.mktemp("distilled")
-    return run_stage(write_job(folder, "distill", inputs, distill_config(40))), folder / "distill"
+    return run_stage(write_job(folder, "distill", inputs, distill_config(70))), folder / "distill"
 
 
 @pytest.fixture(scope="module")
@@ -101,16 +121,16 @@ def exported(inputs, distilled, tmp_path_factory):
 
 def test_the_student_comes_closer_to_its_teacher(distilled):
     metrics = distilled[0]["metrics"]
-    assert metrics["student.dev_cosine@32"] > metrics["dev_cosine.first"]
-    assert metrics["static.dev_cosine@32"] > 0.5
+    assert metrics["student.dev_cosine@32"] > metrics["student.dev_cosine.first"]
+    assert metrics["tiny.dev_cosine@32"] > 0.5 and metrics["static.dev_cosine@32"] > 0.5
 
 
 def test_an_interrupted_distillation_resumes_to_the_same_student(inputs, distilled, tmp_path):
-    job = write_job(tmp_path, "distill", inputs, distill_config(40))
-    assert interrupt_stage(job, at_step=5) == 75
-    assert interrupt_stage(job, at_step=43) == 75
+    job = write_job(tmp_path, "distill", inputs, distill_config(70))
+    for step in (5, 13, 83):  # in the static table, the student, the tiny tier
+        assert interrupt_stage(job, at_step=step) == 75
     run_stage(job)
-    for name in ("student.safetensors", "static.safetensors"):
+    for name in ("student.safetensors", "tiny.safetensors", "static.safetensors"):
         expected = load_file(distilled[1] / name)
         for key, value in load_file(job.parent / name).items():
             torch.testing.assert_close(value, expected[key], atol=1e-5, rtol=0)
@@ -122,14 +142,19 @@ def test_a_manifest_holds_and_its_golden_vectors_are_what_pytorch_computes(expor
     manifest = load("ModelManifest", (folder / "manifest.json").read_text())
     student, wordpiece = load_student(distilled[1])
     static = load_static(distilled[1])
+    tiny, _ = load_student(distilled[1], "tiny")
     for golden in manifest["golden"]:
-        if golden["tier"] == "student":
-            expected = student.embed(wordpiece.encode([golden["text"]], 48))[0]
-        else:
+        if golden["tier"] == "static":
             expected = static(wordpiece.tokens([golden["text"]]))[0].detach()
+        else:
+            tier = {"student": student, "tiny": tiny}[golden["tier"]]
+            expected = tier.embed(wordpiece.encode([golden["text"]], 48))[0]
         cosine = float(expected @ torch.tensor(golden["embedding"]))
         assert cosine > 0.95, golden["text"]
-    assert {golden["tier"] for golden in manifest["golden"]} == {"student", "static"}
+    assert {golden["tier"] for golden in manifest["golden"]} == {"student", "tiny", "static"}
+    assert manifest["text"]["tokenizer"]["fallback"] == "bytes"
+    assert (manifest["tiny"]["width"], manifest["tiny"]["table"]["width"]) == (32, 8)
+    assert manifest["static"]["projection"]["rows"] == manifest["static"]["table"]["width"] == 16
     assert manifest["matryoshka_dims"] == [32, 16] and manifest["embed_dim"] == EMBED_DIM
     # Of 16 numbers at unit length the largest is at least 1/4, and the scale brings it to 127 or beyond.
     assert 127 <= manifest["quantisation"]["int8_scale"] <= 4 * 127
@@ -157,7 +182,8 @@ def test_every_artefact_of_the_manifest_lies_in_the_folder_with_its_digest(expor
     visit(json.loads((folder / "manifest.json").read_text()))
     assert {item["path"] for item in found} == {
         "vocabulary.txt", "text.onnx", "text.weights.bin", "text.partition.bin", "text.table.bin",
-        "static.table.bin", "image.onnx",
+        "tiny.onnx", "tiny.weights.bin", "tiny.partition.bin", "tiny.table.bin", "static.table.bin",
+        "static.projection.bin", "image.onnx",
     }  # fmt: skip
     for item in found:
         data = (folder / item["path"]).read_bytes()
@@ -189,9 +215,9 @@ def test_a_published_recall_counts_ties_against_the_model(inputs, distilled, tmp
     # Every token has the same row: all captions of dev have one vector, so no image can tell its own from the others.
     folder = tmp_path / "distill"
     shutil.copytree(distilled[1], folder)
-    rows = torch.zeros_like(load_file(folder / "static.safetensors")["rows"])
-    rows[:, 0] = 1
-    save_file({"rows": rows}, folder / "static.safetensors")
+    tensors = load_file(folder / "static.safetensors")
+    tensors["rows"].zero_()[:, 0] = 1
+    save_file(tensors, folder / "static.safetensors")
     job = write_job(tmp_path, "export", inputs | {"distill": folder}, EXPORT)
     run_stage(job)
     metrics = json.loads((job.parent / "manifest.json").read_text())["metrics"]
@@ -210,15 +236,77 @@ def test_recall_counts_the_rank_of_the_own_image_and_of_the_best_own_text():
     assert figures["image_to_text_R@1"] == pytest.approx(2 / 3) and figures["image_to_text_R@5"] == 1
 
 
-def test_a_pool_of_batches_is_the_same_for_the_same_seed_and_wastes_little():
-    tokens = {"captions": [[1] * length for length in range(1, 60)], "long": [[1] * 300]}
-    weights = {"captions": 1.0, "long": 0.02}
-    first, second = (token_batches(1, weights, tokens, 512, 128) for _ in range(2))
-    real = padded = 0
+def test_texts_of_every_kind_have_the_target_of_what_they_mean(inputs):
+    words = {}
+
+    def targets_of(name):
+        rows = [json.loads(line) for line in (inputs["embed_captions"] / f"captions.{name}.jsonl").open()]
+        words[name] = [row["text"] for row in rows]
+        return torch.nn.functional.normalize(
+            torch.tensor(
+                np.array([sum(word_vector(w) for w in row["text"].split()) for row in rows]), dtype=torch.float32
+            ),
+            dim=-1,
+        )
+
+    texts = read_student_texts(inputs["prepare"], inputs["embed_captions"], targets_of)
+    kinds = texts.kinds
+    english = targets_of("translations.train")[0]
+    assert set(kinds["translations"].texts) == {"ein roter Kreis", "un cercle rouge", "червоне коло"}
+    assert all(torch.equal(texts.targets_NE[row], english) for row in kinds["translations"].rows)
+    # Chinese captions: the mean of the two English ones of the same image.
+    captions = targets_of("pairs.train")
+    for row, image in zip(kinds["captions_tr"].rows, kinds["captions_tr"].images, strict=True):
+        mean = captions[2 * image] + captions[2 * image + 1]
+        torch.testing.assert_close(texts.targets_NE[row], mean / mean.norm())
+    # A name alone and in sentences of its language: the vector of the English name, which was embedded in lower case.
+    assert {"Kreis", "ein Foto von einem Kreis", "دائرة", "صورة دائرة"} <= set(kinds["names"].texts)
+    circle = targets_of("fragments.train")[0]
+    assert all(torch.equal(texts.targets_NE[row], circle) for row in kinds["names"].rows)
+    assert set(texts.languages) == {"de", "fr", "uk", "zh", "ar"}
+
+
+def test_batches_are_the_same_for_the_same_seed_and_waste_little(inputs):
+    texts = read_student_texts(
+        inputs["prepare"], inputs["embed_captions"],
+        lambda name: torch.zeros(sum(1 for _ in (inputs["embed_captions"] / f"captions.{name}.jsonl").open()), 4),
+    )  # fmt: skip
+    wordpiece = train_vocabulary(texts.kinds["captions"].texts, 400, 60, spells=True)
+    first, second = (Sampler(texts, wordpiece, distill_config(1), seed).batches("student", 512, 48) for seed in (1, 1))
+    real = padded = contradictions = 0
     for _ in range(40):
-        batch = next(first)
+        batch: list[Example] = next(first)
         assert batch == next(second)
-        lengths = [min(len(tokens[kind][number]) + 2, 128) for kind, number in batch]
+        lengths = [min(len(example.ids) + 2, 48) for example in batch]
         assert len(batch) * max(lengths) <= 512
         real, padded = real + sum(lengths), padded + len(batch) * max(lengths)
-    assert real / padded > 0.95
+        contradictions += sum(example.contradiction is not None for example in batch)
+    assert real / padded > 0.9
+    assert contradictions > 0
+
+
+def test_a_tier_that_is_too_large_is_refused_with_its_size_and_what_would_help():
+    half = {"path": "a", "digest": "", "size": 5 * 2**19}
+    described = {"text": {"table": {"file": half}}, "static": {"table": {"file": half}}}
+    limits = {"student": 3, "tiny": 1, "static": 3, "all": 5}
+    assert check_sizes(described, limits) == {"student": 5 * 2**19, "static": 5 * 2**19, "all": 5 * 2**20}
+    with pytest.raises(
+        SystemExit, match=r"the static tier: 2\.50 MiB, and the recipe allows 2 .*max_mib\.static.*static\.width"
+    ):
+        check_sizes(described, limits | {"static": 2})
+    with pytest.raises(SystemExit, match="all files together: 5"):
+        check_sizes(described, limits | {"all": 4})
+
+
+def test_no_text_is_without_a_vector_of_its_own_in_any_tier(exported):
+    folder = exported[1]
+    tiers = served_tiers(folder, load("ModelManifest", (folder / "manifest.json").read_text()))
+    assert set(tiers) == {"student", "tiny", "static"}
+    texts = ["犬", "собака", "🐶", "👍", "x" * 150, "qw" * 150, "a red circle", "ქალაქი"]
+    for tier, embed in tiers.items():
+        vectors = embed(texts)
+        np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-5)
+        cosines = vectors @ vectors.T - np.eye(len(texts))
+        assert cosines.max() < 0.9999, tier
+        # One text per run: neighbours do not change a vector, not in one bit.
+        assert np.array_equal(embed(texts[:3])[2], vectors[2]), tier

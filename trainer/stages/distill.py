@@ -1,46 +1,34 @@
-"""Stage `distill`: distils the text teacher into a small encoder for the edge and into an even faster token table.
+"""Stage `distill`: distils the text teacher into a token table and into small encoders for the edge.
 
-The target of an English text is the adapter's vector of its language-model features; the target of a translation is that
-of its English sentence, so that the student learns languages for which the teacher saw no images.
+The target of an English text is the adapter's vector of its language-model features; the target of a translation is that of
+its English sentence or name, so that students learn languages for which the teacher saw no images. The static table is
+trained first: the vectors of a transformer may be sums with those of the table.
 """
 
-import random
-from collections.abc import Iterator, Sequence
-from pathlib import Path
+from typing import Any
 
 import torch
-from safetensors.torch import load_file
-from torch.nn import functional as F
 
-from contracts.types import DistillConfig
-from towers.data import read_pairs, read_rows, read_texts
-from towers.init_from_bert import init_from_package
+from contracts.types import DistillConfig, StudentTier
+from towers.distillation import Distillation, mean_cosine
+from towers.init_from_bert import init_from_package, init_from_student
 from towers.optim import adamw, clip_gradients, param_groups, set_lr
-from towers.run import Run
+from towers.run import Run, seed_everything
 from towers.student import (
     StaticStudent,
     StudentShape,
     TextStudent,
-    distill_loss,
-    matryoshka,
+    contradiction_loss,
+    load_static,
+    load_student,
     save_static,
     save_student,
 )
-from towers.token_batches import batches_by_length, padded
-from towers.two_towers import load_adapter
-from towers.wordpiece import WordPiece, mixed, train_vocabulary, with_special_tokens
+from towers.student_start import init_projection, init_static_table
+from towers.student_texts import Example
+from towers.token_batches import padded
+from towers.wordpiece import WordPiece, with_special_tokens
 
-LANGUAGES = ("de", "fr", "cs")
-SETS = {  # kind of text in the recipe's mix: set of `embed_captions`
-    "captions": "pairs.train",
-    "groups": "groups.train",
-    "long": "long.train",
-    "translations": "translations.train",
-    "fragments": "fragments.train",
-    "prompts": "prompts",
-}
-VOCABULARY_CHARACTERS = 20_000_000
-POOL_BATCHES = 32  # texts are drawn for this many batches at once and sorted by length: little padding
 HEAD_TEXTS = 4096  # the projection is initialised by ridge regression over this many texts
 QAT_FRACTION = 0.2  # of the steps, the last ones: quantisation-aware training
 EVALUATE_EVERY = 100  # steps
@@ -50,236 +38,191 @@ EVALUATE_TEXTS = 500  # dev captions for the progress lines; the report uses all
 def main() -> None:
     """Run the stage."""
     run = Run.start(DistillConfig)
-    config, schedule = run.config, run.config["schedule"]
-    prepared = run.input("prepare")
+    config = run.config
+    shared = Distillation(run)
+    state = run.resume() or {"done": [], "step": 0, "losses": {}, "cosines": {}}
 
-    # ---- texts by kind, each with the row of its target ------------------------------------------
-    targets_NE, dev_targets_NE, kinds, dev_texts = read_targets(run)
-    weights = {kind: config["mix"][kind] for kind in kinds if kinds[kind] and config["mix"][kind] > 0}
-    run.log(", ".join(f"{len(kinds[kind])} {kind}" for kind in weights) + f", {run.amp_dtype}")
+    # ---- the static table, from what the first transformer makes of every piece before it is trained ------------------
+    if "static" not in state["done"]:
+        train_static(shared, state)
+    static = load_static(run.output).to(run.device)
 
-    # ---- vocabulary, student and its initial weights ---------------------------------------------
-    file = run.output / "vocabulary.txt"
-    if not file.exists():
-        train_vocabulary(vocabulary_texts(prepared), config["vocabulary_size"]).write(file)
-    wordpiece = WordPiece.read(file)
-    tokens = {kind: wordpiece.tokens([text for text, _ in kinds[kind]]) for kind in weights}
-    rows = {kind: [row for _, row in kinds[kind]] for kind in weights}
-    dev_tokens = wordpiece.tokens(dev_texts)
-    dev_ids = [with_special_tokens(ids, config["context_length"]) for ids in dev_tokens]
-    evaluated = dev_ids[:EVALUATE_TEXTS]
-    shape = StudentShape(
-        len(wordpiece.pieces), config["layers"], config["width"], config["heads"], config["context_length"],
-        targets_NE.shape[1], config["matryoshka_dims"],
-    )  # fmt: skip
-    student = TextStudent(shape)
-    state = run.resume()
-    if state is None:
-        if config["initial_weights"] != "scratch":
-            init_from_package(student, wordpiece, config["initial_weights"])
-        student.to(run.device)
-        chosen = [draw(random.Random(f"{run.seed}/head/{n}"), weights, rows) for n in range(HEAD_TEXTS)]
-        ids = [with_special_tokens(tokens[kind][i], shape.context_length) for kind, i in chosen]
-        init_projection(student, ids, targets_NE[[rows[kind][i] for kind, i in chosen]])
-        state = {"step": 0, "losses": [], "static_step": 0, "static_losses": []}
-        state["cosines"] = [mean_cosine(student.embed(evaluated), dev_targets_NE)]
-        run.log(f"dev cosine to the teacher before training: {state['cosines'][0]:.3f}")
-    else:
-        student.load_state_dict(state["student"])
-        student.to(run.device)
+    # ---- the transformers, one after the other -------------------------------------------------------------------------
+    for tier in config["tiers"]:
+        if tier["tier"] not in state["done"]:
+            train_transformer(shared, tier, static, state)
 
-    def loss_between(embedded_BE: torch.Tensor, target_BE: torch.Tensor) -> torch.Tensor:
-        return distill_loss(embedded_BE, target_BE, config["contrastive_weight"], config["temperature"])
-
-    loss_of = matryoshka(loss_between, config["matryoshka_dims"])
-
-    # ---- the student -----------------------------------------------------------------------------
-    optimizer = adamw(param_groups(student), schedule)
-    if "optimizer" in state:
-        optimizer.load_state_dict(state["optimizer"])
-    losses, cosines = state["losses"], state["cosines"]
-
-    def checkpoint() -> dict:
-        return {**state, "student": student.state_dict(), "optimizer": optimizer.state_dict()}
-
-    batches = token_batches(run.seed, weights, tokens, config["batch_tokens"], shape.context_length)
-    for _ in range(state["step"]):
-        next(batches)
-    total = schedule["steps"] + config["static"]["schedule"]["steps"]
-    student.train()
-    for step in range(state["step"], schedule["steps"]):
-        batch = next(batches)
-        student.fake_quantize(enabled=step >= (1 - QAT_FRACTION) * schedule["steps"])
-        ids_BT, mask_BT = padded(
-            [with_special_tokens(tokens[kind][i], shape.context_length) for kind, i in batch], run.device
-        )
-        target_BE = targets_NE[[rows[kind][i] for kind, i in batch]].to(run.device)
-        with torch.autocast(run.device.type, torch.bfloat16, enabled=run.amp_dtype == torch.bfloat16):
-            embedded_BE = student(ids_BT, mask_BT)
-        loss = loss_of(embedded_BE, target_BE)
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        clip_gradients(optimizer, schedule["grad_clip"])
-        set_lr(optimizer, step, schedule)
-        optimizer.step()
-        losses.append(loss.item())
-        state["step"] = step + 1
-        if (step + 1) % EVALUATE_EVERY == 0 or step + 1 == schedule["steps"]:
-            cosines.append(mean_cosine(student.embed(evaluated), dev_targets_NE))
-        recent = sum(losses[-20:]) / len(losses[-20:])
-        run.tick(step + 1, total, checkpoint, loss=recent, dev_cosine=cosines[-1])
-    student.fake_quantize(enabled=False)
-    student.eval()
-
-    # ---- the static table: the student's vector of every piece, then trained directly ------------
-    static_config, static_schedule = config["static"], config["static"]["schedule"]
-    if "static" in state:
-        static = StaticStudent(state["static"]["rows.weight"])
-    else:
-        static = StaticStudent(init_static_table(student, tokens))
-    static.to(run.device)
-    static_optimizer = adamw(param_groups(static), static_schedule)
-    if "static_optimizer" in state:
-        static_optimizer.load_state_dict(state["static_optimizer"])
-
-    def static_checkpoint() -> dict:
-        return {**checkpoint(), "static": static.state_dict(), "static_optimizer": static_optimizer.state_dict()}
-
-    for step in range(state["static_step"], static_schedule["steps"]):
-        rng = random.Random(f"{run.seed}/static/{step}")
-        batch = [draw(rng, weights, rows) for _ in range(static_config["batch_size"])]
-        batch = [(kind, i) for kind, i in batch if tokens[kind][i]]
-        target_BE = targets_NE[[rows[kind][i] for kind, i in batch]].to(run.device)
-        loss = loss_of(static([tokens[kind][i] for kind, i in batch]), target_BE)
-        static_optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        clip_gradients(static_optimizer, static_schedule["grad_clip"])
-        set_lr(static_optimizer, step, static_schedule)
-        static_optimizer.step()
-        state["static_losses"].append(loss.item())
-        state["static_step"] = step + 1
-        run.tick(schedule["steps"] + step + 1, total, static_checkpoint, loss=loss.item(), dev_cosine=cosines[-1])
-
-    # ---- metrics ---------------------------------------------------------------------------------
-    save_student(run.output, student, wordpiece)
-    save_static(run.output, static)
-    metrics = {"vocabulary": len(wordpiece.pieces), "loss.last": losses[-1], "dev_cosine.first": cosines[0]}
+    # ---- metrics -------------------------------------------------------------------------------------------------------
+    metrics: dict[str, float] = {"vocabulary": len(shared.wordpiece.pieces), "alphabet": alphabet_of(shared.wordpiece)}
+    files = ["vocabulary.txt", "static.safetensors"]
     with torch.no_grad():
-        embedded = {"student": student.embed(dev_ids), "static": static(dev_tokens).cpu()}
-    for tier, embedded_NE in embedded.items():
+        embedded = {"static": static(shared.dev_tokens).cpu()}
+    for tier in config["tiers"]:
+        name = tier["tier"]
+        student, _ = load_student(run.output, name)
+        embedded[name] = student.embed(shared.dev_ids)
+        metrics |= {f"{name}.loss.last": state["losses"][name], f"{name}.dev_cosine.first": state["cosines"][name]}
+        files += [f"{name}.safetensors", f"{name}.json"]
+    for name, embedded_NE in embedded.items():
         for dim in config["matryoshka_dims"]:
-            metrics[f"{tier}.dev_cosine@{dim}"] = mean_cosine(embedded_NE[:, :dim], dev_targets_NE[:, :dim])
-    files = ["student.safetensors", "student.json", "vocabulary.txt", "static.safetensors"]
+            metrics[f"{name}.dev_cosine@{dim}"] = mean_cosine(embedded_NE[:, :dim], shared.dev_targets_NE[:, :dim])
     run.finish(metrics, {name: name for name in files})
 
 
-def read_targets(
-    run: Run[DistillConfig],
-) -> tuple[torch.Tensor, torch.Tensor, dict[str, list[tuple[str, int]]], list[str]]:
-    """(train targets [N, E], dev targets, texts of each kind with the row of their target, dev texts)."""
-    features, prepared = run.input("embed_captions"), run.input("prepare")
-    adapter = load_adapter(run.input("clip")).to(run.device).eval()
+def train_static(shared: Distillation, state: dict[str, Any]) -> None:
+    """Train the token table and write it."""
+    run, config = shared.run, shared.config
+    schedule = config["static"]["schedule"]
+    if "rows" in state:
+        static = StaticStudent(state["rows"], state["projection"])
+    else:
+        first = initial_student(shared, config["tiers"][0], None)
+        rows_VE = init_static_table(first, shared.sampler.tokens)
+        static = StaticStudent.of_width(rows_VE, config["static"]["width"])
+        state["cosines"]["static"] = shared.dev_cosine(static(shared.dev_tokens[:EVALUATE_TEXTS]))
+    static.to(run.device)
+    optimizer = adamw(param_groups(static), schedule)
+    if "optimizer" in state:
+        optimizer.load_state_dict(state["optimizer"])
 
-    def targets_of(name: str) -> torch.Tensor:
-        rows_ND = load_file(features / f"features.{name}.safetensors")["features"]
-        with torch.no_grad():
-            parts = [adapter(F.normalize(part.to(run.device).float(), dim=-1)).float() for part in rows_ND.split(2048)]
-        return F.normalize(torch.cat(parts), dim=-1).cpu()
+    def checkpoint() -> dict[str, Any]:
+        projection = static.projection
+        weights = {
+            "rows": static.rows.weight.detach(),
+            "projection": None if projection is None else projection.detach(),
+        }
+        return {**state, **weights, "optimizer": optimizer.state_dict()}
 
-    targets: list[torch.Tensor] = []
-    kinds: dict[str, list[tuple[str, int]]] = {}
-    count = 0
-    for kind, name in SETS.items():
-        file = features / f"captions.{name}.jsonl"
-        texts = read_rows(file) if file.exists() else []
-        if not texts:
-            continue
-        kinds[kind] = [(row["text"], count + number) for number, row in enumerate(texts)]
-        if kind == "translations":
-            row_of = {row["id"]: count + number for number, row in enumerate(texts)}
-            kinds[kind] = [(row[language], row_of[row["id"]]) for row in read_texts(prepared, kind, "train")
-                           if row["id"] in row_of for language in LANGUAGES]  # fmt: skip
-        targets.append(targets_of(name))
-        count += len(texts)
-    dev_texts = [row["text"] for row in read_rows(features / "captions.pairs.dev.jsonl")]
-    return torch.cat(targets), targets_of("pairs.dev"), kinds, dev_texts
-
-
-def vocabulary_texts(prepared: Path) -> Iterator[str]:
-    """Train captions, descriptions, translations and documents, mixed so that every language gets enough pieces."""
-    captions = [text for row in read_pairs(prepared, "train") for text in row["captions"]]
-    captions += [text for row in read_texts(prepared, "groups", "train") for text in row["captions"]]
-    long = [text for row in read_texts(prepared, "long", "train") for text in row["captions"]]
-    translations = read_texts(prepared, "translations", "train")
-    plain = [row["text"] for row in read_texts(prepared, "plain", "train")]
-    sources: dict[str, tuple[Sequence[str], float]] = {
-        "captions": (captions, 3.0),
-        "long": (long, 1.0),
-        "plain": (plain, 1.0),
-    }
-    sources |= {language: ([row[language] for row in translations], 1.0) for language in LANGUAGES}
-    available = sum(len(text) for texts, _ in sources.values() for text in texts)
-    return mixed(sources, min(VOCABULARY_CHARACTERS, available))
+    for step in range(state["step"], schedule["steps"]):
+        examples = shared.sampler.draw(f"static/{step}", config["static"]["batch_size"])
+        loss = shared.loss(static([example.ids for example in examples]), examples)
+        optimize(optimizer, loss, step, schedule)
+        state["step"], state["losses"]["static"] = step + 1, loss.item()
+        if (step + 1) % EVALUATE_EVERY == 0:
+            with torch.no_grad():
+                state["cosines"]["static"] = shared.dev_cosine(static(shared.dev_tokens[:EVALUATE_TEXTS]).cpu())
+        run.tick(step + 1, shared.total, checkpoint, loss=loss.item(), static_dev_cosine=state["cosines"]["static"])
+    save_static(run.output, static)
+    finish_tier(run, state, "static")
 
 
-def draw(rng: random.Random, weights: dict[str, float], texts: dict[str, list]) -> tuple[str, int]:
-    """One text: its kind by the weights of the mix, then any of that kind."""
-    kind = rng.choices(list(weights), list(weights.values()))[0]
-    return kind, rng.randrange(len(texts[kind]))
+def train_transformer(shared: Distillation, tier: StudentTier, static: StaticStudent, state: dict[str, Any]) -> None:
+    """Train one transformer and write it."""
+    run, config, schedule, name = shared.run, shared.config, tier["schedule"], tier["tier"]
+    evaluated = shared.dev_ids[:EVALUATE_TEXTS]
+    student = initial_student(shared, tier, static, load_weights="student" not in state)
+    if "student" in state:
+        student.load_state_dict(state["student"])
+    student.to(run.device)
+    cosine = shared.dev_cosine(student.embed(evaluated))
+    if state["step"] == 0:
+        state["cosines"][name] = cosine
+        run.log(f"{name}: dev cosine to the teacher before training: {cosine:.3f}")
+    optimizer = adamw(param_groups(student), schedule)
+    if "optimizer" in state:
+        optimizer.load_state_dict(state["optimizer"])
 
+    def checkpoint() -> dict[str, Any]:
+        return {**state, "student": student.state_dict(), "optimizer": optimizer.state_dict()}
 
-def mean_cosine(a_ME: torch.Tensor, b_NE: torch.Tensor) -> float:
-    """Mean cosine of the rows of a with the first rows of b."""
-    return float(F.cosine_similarity(a_ME, b_NE[: len(a_ME)], dim=-1).mean())
-
-
-def token_batches(
-    seed: int, weights: dict[str, float], tokens: dict[str, list[list[int]]], batch_tokens: int, context_length: int
-) -> Iterator[list[tuple[str, int]]]:
-    """Endless batches of (kind, number): texts of similar length together, batches in random order."""
-    pool = 0
-    while True:
-        rng = random.Random(f"{seed}/pool/{pool}")
-        chosen: list[tuple[str, int]] = []
-        lengths: list[int] = []
-        while sum(lengths) < POOL_BATCHES * batch_tokens:
-            for _ in range(256):
-                kind, number = draw(rng, weights, tokens)
-                chosen.append((kind, number))
-                lengths.append(min(len(tokens[kind][number]) + 2, context_length))
-        batches = batches_by_length(lengths, batch_tokens)
-        rng.shuffle(batches)
-        for batch in batches:
-            yield [chosen[index] for index in batch]
-        pool += 1
-
-
-def init_projection(student: TextStudent, ids: list[list[int]], targets_NE: torch.Tensor) -> None:
-    """Set the projection to the ridge regression from pooled states to targets."""
-    device = student.table.weight.device
-    pooled_ND = torch.empty(len(ids), student.shape.width, dtype=torch.float64)
-    with torch.no_grad():
-        for batch in batches_by_length([len(row) for row in ids], 8192):
-            ids_BT, mask_BT = padded([ids[i] for i in batch], device)
-            pooled_ND[batch] = student.pooled(student.table(ids_BT), mask_BT).double().cpu()
-        mean_D, mean_target_E = pooled_ND.mean(0), targets_NE.double().mean(0)
-        x_ND, y_NE = pooled_ND - mean_D, targets_NE.double() - mean_target_E
-        gram_DD = x_ND.T @ x_ND
-        ridge = 1e-3 * float(gram_DD.diagonal().mean()) + 1e-9
-        weight_DE = torch.linalg.solve(gram_DD + ridge * torch.eye(len(gram_DD), dtype=torch.float64), x_ND.T @ y_NE)
-        student.projection.weight.copy_(weight_DE.T)
-        student.projection.bias.copy_(mean_target_E - mean_D @ weight_DE)
-
-
-def init_static_table(student: TextStudent, tokens: dict[str, list[list[int]]]) -> torch.Tensor:
-    """Initial rows [V, E]: the student's vector of each piece, times a / (a + frequency): frequent pieces weigh less."""
-    counts_V = torch.ones(student.shape.vocabulary_size)
-    for rows in tokens.values():
-        counts_V += torch.bincount(
-            torch.tensor([i for row in rows for i in row], dtype=torch.long), minlength=len(counts_V)
+    batches = shared.sampler.batches(name, config["batch_tokens"], config["context_length"])
+    for _ in range(state["step"]):
+        next(batches)
+    before = sum(shared.config["static"]["schedule"]["steps"] if done == "static" else steps_of(config, done)
+                 for done in state["done"])  # fmt: skip
+    student.train()
+    for step in range(state["step"], schedule["steps"]):
+        examples = next(batches)
+        student.fake_quantize(enabled=step >= (1 - QAT_FRACTION) * schedule["steps"])
+        embedded_BE = embed_batch(run, student, [example.ids for example in examples])
+        loss = shared.loss(embedded_BE, examples)
+        if config["negatives_weight"] > 0:
+            loss = loss + config["negatives_weight"] * loss_of_contradictions(shared, student, embedded_BE, examples)
+        optimize(optimizer, loss, step, schedule)
+        state["step"], state["losses"][name] = step + 1, loss.item()
+        if (step + 1) % EVALUATE_EVERY == 0 or step + 1 == schedule["steps"]:
+            cosine = shared.dev_cosine(student.embed(evaluated))
+        run.tick(
+            before + step + 1, shared.total, checkpoint, **{f"{name}_loss": loss.item(), f"{name}_dev_cosine": cosine}
         )
-    rows_VE = student.embed([with_special_tokens([piece], 3) for piece in range(len(counts_V))])
-    return rows_VE * (1e-3 / (1e-3 + counts_V / counts_V.sum()))[:, None]
+    student.fake_quantize(enabled=False)
+    save_student(run.output, student.eval(), shared.wordpiece, name)
+    finish_tier(run, state, name)
+
+
+def finish_tier(run: Run[DistillConfig], state: dict[str, Any], name: str) -> None:
+    """Note that a tier is written; the next one begins at step 0."""
+    for key in ("rows", "projection", "student", "optimizer"):
+        state.pop(key, None)
+    state["done"].append(name)
+    state["step"] = 0
+    run.save(state)
+
+
+def initial_student(
+    shared: Distillation, tier: StudentTier, static: StaticStudent | None, *, load_weights: bool = True
+) -> TextStudent:
+    """A tier's transformer before training, on the run's device; `static` None: without the sum."""
+    run, config = shared.run, shared.config
+    seed_everything(run.seed)
+    shape = StudentShape(
+        len(shared.wordpiece.pieces), tier["layers"], tier["width"], tier["heads"], config["context_length"],
+        shared.texts.targets_NE.shape[1], config["matryoshka_dims"], tier["table_width"],
+        0.0 if static is None else tier["static_weight"],
+    )  # fmt: skip
+    student = TextStudent(shape)
+    if static is not None:
+        student.add_static(static)
+    if not load_weights:
+        return student
+    weights = tier["initial_weights"]
+    if weights == "student":
+        init_from_student(student, load_student(run.output)[0])
+    elif weights != "scratch":
+        init_from_package(student, shared.wordpiece, weights)
+    student.to(run.device)
+    examples = shared.sampler.draw("head", HEAD_TEXTS)
+    ids = [with_special_tokens(example.ids, config["context_length"]) for example in examples]
+    init_projection(student, ids, shared.texts.targets_NE[[example.row for example in examples]])
+    return student
+
+
+def embed_batch(run: Run[DistillConfig], student: TextStudent, ids: list[list[int]]) -> torch.Tensor:
+    """Unit vectors [B, E] of ids without special tokens, with gradients."""
+    ids_BT, mask_BT = padded([with_special_tokens(row, student.shape.context_length) for row in ids], run.device)
+    with torch.autocast(run.device.type, torch.bfloat16, enabled=run.amp_dtype == torch.bfloat16):
+        return student(ids_BT, mask_BT)
+
+
+def loss_of_contradictions(
+    shared: Distillation, student: TextStudent, embedded_BE: torch.Tensor, examples: list[Example]
+) -> torch.Tensor:
+    """How little nearer to their targets captions are than what contradicts them."""
+    numbers = [number for number, example in enumerate(examples) if example.contradiction]
+    if not numbers:
+        return embedded_BE.sum() * 0
+    others_BE = embed_batch(shared.run, student, [examples[number].contradiction or [] for number in numbers])
+    target_BE = shared.texts.targets_NE[[examples[number].row for number in numbers]].to(others_BE.device)
+    return contradiction_loss(embedded_BE[numbers], others_BE, target_BE)
+
+
+def optimize(optimizer: torch.optim.Optimizer, loss: torch.Tensor, step: int, schedule: Any) -> None:
+    """One step of an optimiser."""
+    optimizer.zero_grad(set_to_none=True)
+    loss.backward()
+    clip_gradients(optimizer, schedule["grad_clip"])
+    set_lr(optimizer, step, schedule)
+    optimizer.step()
+
+
+def steps_of(config: DistillConfig, name: str) -> int:
+    """Steps of a transformer."""
+    return next(tier["schedule"]["steps"] for tier in config["tiers"] if tier["tier"] == name)
+
+
+def alphabet_of(wordpiece: WordPiece) -> int:
+    """Characters that have a piece of their own."""
+    return sum(len(piece) == 1 for piece in wordpiece.pieces)
 
 
 if __name__ == "__main__":

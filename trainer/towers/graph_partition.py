@@ -20,19 +20,19 @@ from onnx import TensorProto, helper
 from contracts.types import TextPartition
 from towers.run import artefact
 
-PARTITION_FILE = "text.partition.bin"
 ROWS = 128  # a run takes some 20 ms then, and all runs together 5 % longer than the whole graph
 
 _LAYER = ["out", "sum1", "norm1", "up", "gelu", "down", "sum2", "norm2"]
 
 
-def partition_student(folder: Path, rows: int = ROWS) -> TextPartition:
-    """Write `text.partition.bin` from `export_student`'s text.onnx; its graphs read the same weights file."""
-    model = onnx.load(str(folder / "text.onnx"), load_external_data=False)
+def partition_student(folder: Path, rows: int = ROWS, name: str = "text") -> TextPartition:
+    """Write NAME.partition.bin from `export_student`'s NAME.onnx; its graphs read the same weights file."""
+    model = onnx.load(str(folder / f"{name}.onnx"), load_external_data=False)
     parts = _Parts(model)
     graphs = [part.SerializeToString(deterministic=True) for part in parts.all()]
-    (folder / PARTITION_FILE).write_bytes(b"".join(graphs))
-    return {"file": artefact(folder, PARTITION_FILE), "rows": rows, "sizes": [len(graph) for graph in graphs]}
+    file = f"{name}.partition.bin"
+    (folder / file).write_bytes(b"".join(graphs))
+    return {"file": artefact(folder, file), "rows": rows, "sizes": [len(graph) for graph in graphs]}
 
 
 class _Parts:
@@ -43,7 +43,8 @@ class _Parts:
         self.nodes = {node.output[0]: node for node in model.graph.node}
         self.weights = {tensor.name: tensor for tensor in model.graph.initializer}
         self.layers = sum(name.endswith(".qkv") for name in self.nodes)
-        self.width = model.graph.input[0].type.tensor_type.shape.dim[2].dim_value
+        self.table_width = model.graph.input[0].type.tensor_type.shape.dim[2].dim_value
+        self.width = self.weights["norm.weight"].dims[0]
         self.embed_dim = model.graph.output[0].type.tensor_type.shape.dim[1].dim_value
 
     def all(self) -> list[onnx.ModelProto]:
@@ -57,7 +58,11 @@ class _Parts:
             for number in range(self.layers - 1)
         ]
         return [
-            self.part(self.first() + self.projection(0), [self.rows("inputs_embeds"), start], projected),
+            self.part(
+                self.first() + self.projection(0),
+                [self.rows("inputs_embeds", width=self.table_width), start],
+                projected,
+            ),
             *between,
             self.part([*self.layer(self.layers - 1), total], rows, [self.row("total", self.width)]),
             self.part(
@@ -73,6 +78,7 @@ class _Parts:
             helper.make_node("Shape", ["inputs_embeds"], ["length"], start=1, end=2),
             helper.make_node("Add", ["start", "length"], ["stop"]),
             helper.make_node("Slice", ["positions.weight", "start", "stop", "zero"], ["positions"]),
+            *([self.node("widened", {})] if "widened" in self.nodes else []),
             self.node("embedded", {}),
             self.node("norm", {"norm": "y"}),
         ]
@@ -113,9 +119,9 @@ class _Parts:
         part.producer_name = whole.producer_name
         return part
 
-    def rows(self, name: str, count: str = "N") -> onnx.ValueInfoProto:
-        """[1, count, D]."""
-        return helper.make_tensor_value_info(name, TensorProto.FLOAT, [1, count, self.width])
+    def rows(self, name: str, count: str = "N", width: int | None = None) -> onnx.ValueInfoProto:
+        """[1, count, D], or of another width."""
+        return helper.make_tensor_value_info(name, TensorProto.FLOAT, [1, count, width or self.width])
 
     def row(self, name: str, width: int) -> onnx.ValueInfoProto:
         """[1, width]."""

@@ -38,9 +38,10 @@ def init_from_folder(student: TextStudent, wordpiece: WordPiece, folder: Path) -
     """Initialise a student with the BERT of a Hugging Face folder; a shape that does not fit is an error."""
     config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     shape = student.shape
-    theirs = (config["num_hidden_layers"], config["hidden_size"], config["num_attention_heads"])
-    if theirs != (shape.layers, shape.width, shape.heads) or config["intermediate_size"] != 4 * shape.width:
-        raise ValueError(f"{folder.name}: (layers, width, heads) is {theirs}, the student's {shape}")
+    theirs = (config["hidden_size"], config["num_attention_heads"])
+    if theirs != (shape.width, shape.heads) or config["intermediate_size"] != 4 * shape.width:
+        raise ValueError(f"{folder.name}: (width, heads) is {theirs}, the student's {shape}")
+    chosen = spaced_layers(config["num_hidden_layers"], shape.layers)
     if config["max_position_embeddings"] < shape.context_length:
         raise ValueError(f"{folder.name} has only {config['max_position_embeddings']} positions")
     weights = {
@@ -49,8 +50,8 @@ def init_from_folder(student: TextStudent, wordpiece: WordPiece, folder: Path) -
     state: dict[str, torch.Tensor] = {}
     for kind in ("weight", "bias"):
         state[f"norm.{kind}"] = weights[f"embeddings.LayerNorm.{kind}"]
-        for number in range(shape.layers):
-            layer = f"encoder.layer.{number}"
+        for number, source in enumerate(chosen):
+            layer = f"encoder.layer.{source}"
             parts = [weights[f"{layer}.attention.self.{name}.{kind}"] for name in ("query", "key", "value")]
             state[f"blocks.{number}.qkv.{kind}"] = torch.cat(parts)
             for theirs_name, name in BLOCK_NAMES.items():
@@ -58,10 +59,47 @@ def init_from_folder(student: TextStudent, wordpiece: WordPiece, folder: Path) -
     positions = weights["embeddings.position_embeddings.weight"][: shape.context_length]
     state["positions.weight"] = positions + weights["embeddings.token_type_embeddings.weight"][0]
     vocabulary = (folder / "vocab.txt").read_text(encoding="utf-8").splitlines()
-    state["table.weight"] = rows_for(wordpiece.pieces, vocabulary, weights["embeddings.word_embeddings.weight"])
+    rows_VD = rows_for(wordpiece.pieces, vocabulary, weights["embeddings.word_embeddings.weight"])
+    state |= table_of(rows_VD, shape.table_width or shape.width)
     missing = student.load_state_dict(state, strict=False)
     if missing.unexpected_keys or set(missing.missing_keys) != {"projection.weight", "projection.bias"}:
         raise ValueError(f"{folder.name} does not fill the student: {missing}")
+
+
+def init_from_student(student: TextStudent, teacher: TextStudent) -> None:
+    """Initialise a student with evenly spaced layers and the table of one that is wider or deeper."""
+    shape, theirs = student.shape, teacher.shape
+    if (theirs.width, theirs.heads) != (shape.width, shape.heads) or theirs.context_length < shape.context_length:
+        raise ValueError(f"the student has the shape {theirs}, the tier that starts from it {shape}")
+    chosen = spaced_layers(theirs.layers, shape.layers)
+    state = {name: value.detach().cpu() for name, value in teacher.state_dict().items()}
+    kept = {name: value for name, value in state.items() if name.split(".")[0] in ("norm", "projection")}
+    for number, source in enumerate(chosen):
+        prefix = f"blocks.{source}."
+        kept |= {f"blocks.{number}.{name.removeprefix(prefix)}": value
+                 for name, value in state.items() if name.startswith(prefix)}  # fmt: skip
+    kept["positions.weight"] = state["positions.weight"][: shape.context_length]
+    with torch.no_grad():
+        rows_VD = teacher.widen(teacher.table.weight).cpu()
+    student.load_state_dict(kept | table_of(rows_VD, shape.table_width or shape.width))
+
+
+def spaced_layers(available: int, wanted: int) -> list[int]:
+    """Numbers of the layers that a student takes: the first, the last and evenly spaced ones in between."""
+    if wanted > available:
+        raise ValueError(f"the initial weights have {available} layers, the student {wanted}")
+    if wanted == 1:
+        return [0]
+    return [round(number * (available - 1) / (wanted - 1)) for number in range(wanted)]
+
+
+def table_of(rows_VD: torch.Tensor, width: int) -> dict[str, torch.Tensor]:
+    """Weights of a table; where that is narrower than its rows, their principal directions and the way back."""
+    if width == rows_VD.shape[1]:
+        return {"table.weight": rows_VD}
+    directions_DD = torch.linalg.eigh(rows_VD.double().T @ rows_VD.double()).eigenvectors
+    widen_DK = directions_DD[:, -width:].flip(1).float()
+    return {"table.weight": rows_VD @ widen_DK, "widen.weight": widen_DK}
 
 
 def rows_for(pieces: list[str], vocabulary: list[str], rows_VD: torch.Tensor) -> torch.Tensor:

@@ -67,8 +67,8 @@ class GraphBuilder:
         return self.add("LayerNormalization", [x, *parts], name, axis=-1, epsilon=EPS)
 
 
-def export_student(student: TextStudent, folder: Path, opset: int) -> None:
-    """Write text.onnx and text.weights.bin."""
+def export_student(student: TextStudent, folder: Path, opset: int, name: str = "text") -> None:
+    """Write NAME.onnx and NAME.weights.bin."""
     shape = student.shape
     graph = GraphBuilder()
     length = graph.add("Shape", ["inputs_embeds"], "length", start=1, end=2)
@@ -76,7 +76,10 @@ def export_student(student: TextStudent, folder: Path, opset: int) -> None:
     graph.weight("one", np.array([1], np.int64))
     graph.weight("positions.weight", array_of(student.positions.weight))
     positions = graph.add("Slice", ["positions.weight", "zero", length, "zero"], "positions")
-    x = graph.norm(graph.add("Add", ["inputs_embeds", positions], "embedded"), student.norm, "norm")
+    rows = "inputs_embeds"
+    if isinstance(student.widen, nn.Linear):
+        rows = graph.add("MatMul", [rows, graph.weight("widen.weight", array_of(student.widen.weight.T))], "widened")
+    x = graph.norm(graph.add("Add", [rows, positions], "embedded"), student.norm, "norm")
     mask = graph.add("Cast", ["attention_mask"], "mask", to=TensorProto.INT32)
     for number, block in enumerate(student.blocks):
         assert isinstance(block, Block)
@@ -96,7 +99,9 @@ def export_student(student: TextStudent, folder: Path, opset: int) -> None:
             graph.nodes,
             "text",
             [
-                helper.make_tensor_value_info("inputs_embeds", TensorProto.FLOAT, ["B", "T", shape.width]),
+                helper.make_tensor_value_info(
+                    "inputs_embeds", TensorProto.FLOAT, ["B", "T", student.table.embedding_dim]
+                ),
                 helper.make_tensor_value_info("attention_mask", TensorProto.INT64, ["B", "T"]),
             ],
             [helper.make_tensor_value_info("embedding", TensorProto.FLOAT, ["B", shape.embed_dim])],
@@ -106,7 +111,7 @@ def export_student(student: TextStudent, folder: Path, opset: int) -> None:
         ir_version=IR_VERSION,
         producer_name="trainer",
     )
-    save_with_weights(model, folder / "text.onnx", "text.weights.bin")
+    save_with_weights(model, folder / f"{name}.onnx", f"{name}.weights.bin")
 
 
 def add_block(graph: GraphBuilder, block: Block, x: str, mask: str, name: str) -> str:

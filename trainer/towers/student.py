@@ -1,6 +1,6 @@
-"""The edge text encoder: a small BERT-shaped transformer over token rows, and the static token table.
+"""The edge text encoders: small BERT-shaped transformers over token rows, and the static token table.
 
-Shapes: B texts, T tokens, D width, H heads, V pieces, E joint dimension.
+Shapes: B texts, T tokens, D width, H heads, V pieces, K width of a row of a table, E joint dimension.
 """
 
 import json
@@ -14,9 +14,10 @@ from torch import nn
 from torch.nn import functional as F
 
 from towers.token_batches import batches_by_length, padded
-from towers.wordpiece import UNK, WordPiece
+from towers.wordpiece import SPECIAL_TOKENS, UNK, WordPiece
 
 EPS = 1e-12  # BERT's layer norms
+CONTRADICTION_MARGIN = 0.1  # of cosines
 Loss = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 
 
@@ -34,6 +35,8 @@ class StudentShape:
     context_length: int
     embed_dim: int
     matryoshka_dims: list[int] = field(default_factory=list)
+    table_width: int | None = None  # None: the width
+    static_weight: float = 0.0  # of the static tier's vector, which is added; 0: it is not
 
 
 class Linear(nn.Linear):
@@ -71,12 +74,18 @@ class Block(nn.Module):
 
 
 class TextStudent(nn.Module):
-    """A BERT-shaped encoder. `table` is looked up outside the served graph; everything else is inside it."""
+    """A BERT-shaped encoder. `table` is looked up outside the served graph; everything else is inside it.
+
+    Where the shape has a `static_weight`, vectors are sums with those of the frozen static tier, which `add_static` brings.
+    """
 
     def __init__(self, shape: StudentShape) -> None:
         super().__init__()
         self.shape = shape
-        self.table = nn.Embedding(shape.vocabulary_size, shape.width)
+        self.static: list[StaticStudent] = []  # a list: its rows are not parameters of the transformer
+        table_width = shape.table_width or shape.width
+        self.table = nn.Embedding(shape.vocabulary_size, table_width)
+        self.widen = nn.Identity() if table_width == shape.width else nn.Linear(table_width, shape.width, bias=False)
         # The position row carries BERT's token-type row as well: there is only one type.
         self.positions = nn.Embedding(shape.context_length, shape.width)
         self.norm = nn.LayerNorm(shape.width, EPS)
@@ -85,12 +94,16 @@ class TextStudent(nn.Module):
         for module in self.modules():
             if isinstance(module, nn.Linear | nn.Embedding):
                 nn.init.normal_(module.weight, std=0.02)
-            if isinstance(module, nn.Linear):
+            if isinstance(module, nn.Linear) and module.bias is not None:
                 nn.init.zeros_(module.bias)
 
-    def pooled(self, rows_BTD: torch.Tensor, mask_BT: torch.Tensor) -> torch.Tensor:
+    def add_static(self, static: "StaticStudent") -> None:
+        """Bring the static tier, on the same device."""
+        self.static = [static]
+
+    def pooled(self, rows_BTK: torch.Tensor, mask_BT: torch.Tensor) -> torch.Tensor:
         """Mean of the last hidden states over real tokens, from token rows: [B, D]."""
-        x_BTD = self.norm(rows_BTD + self.positions.weight[: rows_BTD.shape[1]])
+        x_BTD = self.norm(self.widen(rows_BTK) + self.positions.weight[: rows_BTK.shape[1]])
         allowed = None if bool(mask_BT.all()) else mask_BT.bool()[:, None, None, :]
         for block in self.blocks:
             x_BTD = block(x_BTD, allowed)
@@ -99,7 +112,12 @@ class TextStudent(nn.Module):
 
     def forward(self, ids_BT: torch.Tensor, mask_BT: torch.Tensor) -> torch.Tensor:
         """Unit vectors [B, E], float32."""
-        return F.normalize(self.projection(self.pooled(self.table(ids_BT), mask_BT)).float(), dim=-1)
+        own_BE = F.normalize(self.projection(self.pooled(self.table(ids_BT), mask_BT)).float(), dim=-1)
+        if not self.shape.static_weight:
+            return own_BE
+        with torch.no_grad():
+            static_BE = self.static[0].of_padded(ids_BT)
+        return F.normalize(own_BE + self.shape.static_weight * static_BE, dim=-1)
 
     def fake_quantize(self, *, enabled: bool) -> None:
         """Quantisation-aware training: round as the exported graph does (straight-through gradients)."""
@@ -119,11 +137,29 @@ class TextStudent(nn.Module):
 
 
 class StaticStudent(nn.Module):
-    """The static tier: the mean of known tokens' rows, L2-normalised; the length of a row is its token's weight."""
+    """The static tier: the mean of known tokens' rows, L2-normalised; the length of a row is its token's weight.
 
-    def __init__(self, rows_VE: torch.Tensor) -> None:
+    Rows narrower than the joint space are projected into it.
+    """
+
+    def __init__(self, rows_VK: torch.Tensor, projection_KE: torch.Tensor | None = None) -> None:
         super().__init__()
-        self.rows = nn.EmbeddingBag.from_pretrained(rows_VE, freeze=False, mode="mean")
+        self.rows = nn.EmbeddingBag.from_pretrained(rows_VK, freeze=False, mode="mean")
+        self.projection = None if projection_KE is None else nn.Parameter(projection_KE)
+
+    @classmethod
+    def of_width(cls, rows_VE: torch.Tensor, width: int) -> "StaticStudent":
+        """The static tier of the given width that is nearest to rows of full width: their principal directions."""
+        if width >= rows_VE.shape[1]:
+            return cls(rows_VE)
+        # Strongest last.
+        directions_EE = torch.linalg.eigh(rows_VE.double().T @ rows_VE.double()).eigenvectors
+        projection_KE = directions_EE[:, -width:].T.flip(0).float().contiguous()
+        return cls(rows_VE @ projection_KE.T, projection_KE)
+
+    def projected(self, sum_BK: torch.Tensor) -> torch.Tensor:
+        """Unit vectors [B, E] from sums or means of rows."""
+        return F.normalize(sum_BK if self.projection is None else sum_BK @ self.projection, dim=-1)
 
     def forward(self, ids: Sequence[list[int]]) -> torch.Tensor:
         """Unit vectors [B, E]; a text without known tokens gives zeros."""
@@ -131,7 +167,12 @@ class StaticStudent(nn.Module):
         ids = [[i for i in row if i != UNK] for row in ids]
         lengths = torch.tensor([len(row) for row in ids], device=device)
         flat = torch.tensor([i for row in ids for i in row], dtype=torch.long, device=device)
-        return F.normalize(self.rows(flat, lengths.cumsum(0) - lengths), dim=-1)
+        return self.projected(self.rows(flat, lengths.cumsum(0) - lengths))
+
+    def of_padded(self, ids_BT: torch.Tensor) -> torch.Tensor:
+        """Unit vectors [B, E] of padded ids; special tokens, the unknown one among them, add nothing."""
+        known_BT1 = (ids_BT >= len(SPECIAL_TOKENS)).unsqueeze(-1)
+        return self.projected((F.embedding(ids_BT, self.rows.weight) * known_BT1).sum(1))
 
 
 # ---- losses --------------------------------------------------------------------------------------
@@ -151,6 +192,21 @@ def distill_loss(
     target_BB = F.log_softmax(target_BE @ target_BE.T / temperature, -1)
     student_BB = F.log_softmax(student_BE @ target_BE.T / temperature, -1)
     return pointwise + contrastive_weight * F.kl_div(student_BB, target_BB, reduction="batchmean", log_target=True)
+
+
+def image_loss(own_B: torch.Tensor, temperature: float) -> Loss:
+    """InfoNCE of texts [B, E] against images [M, E]; `own_B` is the number of each text's image."""
+
+    def between(text_BE: torch.Tensor, image_ME: torch.Tensor) -> torch.Tensor:
+        return F.cross_entropy(text_BE @ image_ME.T / temperature, own_B)
+
+    return between
+
+
+def contradiction_loss(text_BE: torch.Tensor, other_BE: torch.Tensor, target_BE: torch.Tensor) -> torch.Tensor:
+    """How far texts are from being nearer to their targets, by a margin, than what contradicts them."""
+    nearer_B = (text_BE * target_BE).sum(-1) - (other_BE * target_BE).sum(-1)
+    return F.relu(CONTRADICTION_MARGIN - nearer_B).mean()
 
 
 def matryoshka(loss: Loss, dims: Iterable[int]) -> Loss:
@@ -192,27 +248,33 @@ def fake_quantize_activations(x: torch.Tensor) -> torch.Tensor:
 # ---- files ---------------------------------------------------------------------------------------
 
 
-def save_student(folder: Path, student: TextStudent, wordpiece: WordPiece) -> None:
-    """student.safetensors, student.json (its shape) and vocabulary.txt."""
+def save_student(folder: Path, student: TextStudent, wordpiece: WordPiece, tier: str = "student") -> None:
+    """TIER.safetensors, TIER.json (its shape) and vocabulary.txt."""
     state = {name: value.detach().float().cpu().contiguous() for name, value in student.state_dict().items()}
-    save_file(state, folder / "student.safetensors")
-    (folder / "student.json").write_text(json.dumps(asdict(student.shape), indent=2) + "\n", encoding="utf-8")
+    save_file(state, folder / f"{tier}.safetensors")
+    (folder / f"{tier}.json").write_text(json.dumps(asdict(student.shape), indent=2) + "\n", encoding="utf-8")
     wordpiece.write(folder / "vocabulary.txt")
 
 
-def load_student(folder: Path) -> tuple[TextStudent, WordPiece]:
-    """What `save_student` wrote, ready to embed."""
-    shape = StudentShape(**json.loads((folder / "student.json").read_text(encoding="utf-8")))
+def load_student(folder: Path, tier: str = "student") -> tuple[TextStudent, WordPiece]:
+    """What `save_student` wrote, ready to embed; with the static tier of the folder where its vectors are sums."""
+    shape = StudentShape(**json.loads((folder / f"{tier}.json").read_text(encoding="utf-8")))
     student = TextStudent(shape)
-    student.load_state_dict(load_file(folder / "student.safetensors"))
+    student.load_state_dict(load_file(folder / f"{tier}.safetensors"))
+    if shape.static_weight:
+        student.add_static(load_static(folder))
     return student.eval(), WordPiece.read(folder / "vocabulary.txt")
 
 
 def save_static(folder: Path, static: StaticStudent) -> None:
-    """static.safetensors {rows [V, E]}."""
-    save_file({"rows": static.rows.weight.detach().float().cpu().contiguous()}, folder / "static.safetensors")
+    """static.safetensors {rows [V, K], and projection [K, E] where K is less than E}."""
+    tensors = {"rows": static.rows.weight} | ({} if static.projection is None else {"projection": static.projection})
+    save_file(
+        {name: t.detach().float().cpu().contiguous() for name, t in tensors.items()}, folder / "static.safetensors"
+    )
 
 
 def load_static(folder: Path) -> StaticStudent:
     """What `save_static` wrote."""
-    return StaticStudent(load_file(folder / "static.safetensors")["rows"]).eval()
+    tensors = load_file(folder / "static.safetensors")
+    return StaticStudent(tensors["rows"], tensors.get("projection")).eval()

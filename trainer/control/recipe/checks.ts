@@ -35,7 +35,18 @@ const CHECKS: readonly Check[] = [
       `distill.matryoshka_dims: the largest is ${Math.max(...matryoshka_dims)}; it has to be clip.embed_dim, ${clip.embed_dim}`,
     ),
   ),
-  where(['distill'], ({ distill }) => divides('distill', distill)),
+  where(['distill'], ({ distill: { tiers } }) => tiers.flatMap((tier, n) => divides(`distill.tiers[${n}]`, tier))),
+  where(['distill'], ({ distill: { tiers } }) => {
+    const names = tiers.map(({ tier }) => tier);
+    return [
+      ...unless(names.includes('student'), 'distill.tiers: one of them has to be the student'),
+      ...unless(new Set(names).size === names.length, `distill.tiers: ${names.join(', ')}: each may be there once`),
+      ...unless(
+        tiers.every(({ initial_weights: from }, n) => from !== 'student' || names.slice(0, n).includes('student')),
+        'distill.tiers: a tier that starts from the student comes after it',
+      ),
+    ];
+  }),
   where(['clip'], ({ clip }) => divides('clip.scratch', clip.scratch)),
   where(['embed_images'], ({ embed_images: { crop_scale } }) =>
     unless(

@@ -1,22 +1,42 @@
-// Stage `distill`: a small text encoder and a token table learn the vectors of the language model.
+// Stage `distill`: a token table and small text encoders learn the vectors of the language model.
 import { z } from 'zod';
-import { count, Schedule, weight } from './blocks.ts';
+import { count, fraction, Schedule, weight } from './blocks.ts';
 
 const mixed = (kind: string) => weight.describe(`Weight of ${kind}.`);
+
+export const StudentTier = z
+  .strictObject({
+    tier: z.enum(['student', 'tiny']).describe('Which tier of the model it becomes. There is a `student`.'),
+    layers: count.describe('Transformer blocks.'),
+    width: count.describe('Width of the token states; a multiple of `heads`.'),
+    heads: count.describe('Attention heads per block.'),
+    table_width: count.describe("Values of a token's row; where `width` is another number, a matrix is between them."),
+    initial_weights: z
+      .string()
+      .describe(
+        'Where the transformer starts: `scratch`; `student`, the tier that was trained before; or a package with a ' +
+          'BERT-shaped sentence encoder. Both have its width and heads; of more layers, evenly spaced ones are taken.',
+      ),
+    static_weight: weight.describe(
+      "The static tier's vector, times this, is added to the transformer's, in training and when serving; 0: it is not.",
+    ),
+    schedule: Schedule,
+  })
+  .meta({ title: 'StudentTier', description: 'A transformer that `distill` trains.' });
+export type StudentTier = z.infer<typeof StudentTier>;
 
 export const DistillConfig = z
   .strictObject({
     stage: z.literal('distill').describe('Name of the stage.'),
     vocabulary_size: count.describe('Entries of the WordPiece vocabulary.'),
-    layers: count.describe('Transformer blocks of the student.'),
-    width: count.describe('Width of its token states; a multiple of `heads`.'),
-    heads: count.describe('Attention heads per block.'),
+    alphabet: count.describe(
+      'The most frequent characters of the texts, which get entries of their own. Latin takes about a hundred, every ' +
+        'further alphabet some fifty, Chinese one for each of its characters.',
+    ),
+    fallback: z
+      .enum(['none', 'bytes'])
+      .describe('How other characters are read. `none`: the word is unknown. `bytes`: as the bytes of their UTF-8.'),
     context_length: count.describe('Tokens of a text that are read, special tokens included.'),
-    initial_weights: z
-      .string()
-      .describe(
-        'Where the transformer starts: `scratch`, or a package with a BERT-shaped sentence encoder of the same width.',
-      ),
     matryoshka_dims: z
       .array(count)
       .min(1)
@@ -25,23 +45,42 @@ export const DistillConfig = z
     temperature: z
       .number()
       .positive()
-      .describe('Cosines are divided by it before the softmax of the contrastive loss.'),
+      .describe('Cosines are divided by it before the softmax of the contrastive losses.'),
+    image_weight: weight.describe(
+      "Weight of the contrastive loss of captions against their images' own vectors; 0: the images are not embedded.",
+    ),
+    negatives_weight: weight.describe(
+      'Weight of telling a caption from the same with two words exchanged or something negated, in the transformers.',
+    ),
     mix: z
       .strictObject({
         captions: mixed('captions of images'),
+        captions_tr: mixed('captions of images in other languages; their target is the mean of the English ones'),
         groups: mixed('captions without images'),
         long: mixed('long descriptions'),
         translations: mixed('translated captions'),
         fragments: mixed('short phrases'),
         prompts: mixed('prompts made from class names'),
+        concepts: mixed('names, glosses and descriptions of concepts'),
+        names: mixed('names of concepts in other languages, alone and in short sentences'),
       })
       .describe(
         'How often each kind of text is drawn, relative to the others; kinds that the data lacks are left out.',
       ),
-    batch_tokens: count.describe('Tokens per step, padding included.'),
-    schedule: Schedule,
+    noise: z
+      .strictObject({
+        typing_errors: fraction.describe('Fraction of texts with letters swapped, left out, doubled or mistyped.'),
+        symbols: fraction.describe('Fraction of texts with emoji, signs or foreign letters beside a word.'),
+      })
+      .describe('What is done to texts whose target stays the same.'),
+    batch_tokens: count.describe('Tokens per step of a transformer, padding included.'),
+    tiers: z.array(StudentTier).min(1).describe('The transformers, trained one after the other.'),
     static: z
-      .strictObject({ batch_size: count.describe('Texts per step.'), schedule: Schedule })
-      .describe('Training of the static tier: the mean of token rows.'),
+      .strictObject({
+        width: count.describe('Values of a token row; less than the space has: a matrix is between them.'),
+        batch_size: count.describe('Texts per step.'),
+        schedule: Schedule,
+      })
+      .describe('The static tier: the mean of token rows. It is trained first.'),
   })
   .meta({ title: 'DistillConfig', description: 'Configuration of stage `distill`.' });

@@ -57,7 +57,14 @@ it.each([
     withMembers('distill', { matryoshka_dims: [8] }),
     'distill.matryoshka_dims: the largest is 8; it has to be clip.embed_dim, 16',
   ],
-  [withMembers('distill', { heads: 3 }), 'distill.width 16 is not a multiple of distill.heads 3'],
+  [
+    withMembers('distill', { tiers: tinyRecipe().distill.tiers.map((tier) => ({ ...tier, heads: 3 })) }),
+    'distill.tiers[0].width 16 is not a multiple of distill.tiers[0].heads 3',
+  ],
+  [
+    withMembers('distill', { tiers: tinyRecipe().distill.tiers.map((tier) => ({ ...tier, tier: 'tiny' })) }),
+    'distill.tiers: one of them has to be the student',
+  ],
 ])('says what is wrong (%#)', (text, line) => {
   expect(problemsOf(text).split('\n')).toEqual([`UserError: ${file} has 1 problem:`, `  ${line}`]);
 });

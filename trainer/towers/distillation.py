@@ -1,0 +1,116 @@
+"""What all tiers of a distillation share: texts and their targets, the vocabulary, dev captions and the losses.
+
+B and N texts, M images, E joint dimension.
+"""
+
+from collections.abc import Callable
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch.nn import functional as F
+
+from contracts.types import DistillConfig
+from towers.data import read_images, read_pairs, read_rows
+from towers.preprocess import preprocess
+from towers.run import Run
+from towers.student import Loss, distill_loss, image_loss, matryoshka
+from towers.student_texts import Example, Sampler, StudentTexts, read_student_texts, vocabulary_texts
+from towers.two_towers import load_adapter, load_image_tower, load_preprocess
+from towers.wordpiece import WordPiece, train_vocabulary, with_special_tokens
+
+IMAGE_BATCH = 32
+
+
+class Distillation:
+    """Of one run of the stage; `total` is the number of all its steps."""
+
+    def __init__(self, run: Run[DistillConfig]) -> None:
+        self.run, self.config = run, run.config
+        prepared, features = run.input("prepare"), run.input("embed_captions")
+        targets_of = teacher(run)
+        self.texts: StudentTexts = read_student_texts(prepared, features, targets_of)
+        self.dev_targets_NE = targets_of("pairs.dev")
+        dev_texts = [row["text"] for row in read_rows(features / "captions.pairs.dev.jsonl")]
+        file = run.output / "vocabulary.txt"
+        if not file.exists():
+            train_vocabulary(
+                vocabulary_texts(prepared, self.texts.languages), self.config["vocabulary_size"],
+                self.config["alphabet"], spells=self.config["fallback"] == "bytes",
+            ).write(file)  # fmt: skip
+        self.wordpiece = WordPiece.read(file)
+        self.sampler = Sampler(self.texts, self.wordpiece, self.config, run.seed)
+        self.dev_tokens = self.wordpiece.tokens(dev_texts)
+        self.dev_ids = [with_special_tokens(ids, self.config["context_length"]) for ids in self.dev_tokens]
+        self.images_ME = image_vectors(run) if self.config["image_weight"] > 0 else None
+        self.total = self.config["static"]["schedule"]["steps"] + sum(
+            tier["schedule"]["steps"] for tier in self.config["tiers"]
+        )
+        counts = {name: len(kind.texts) for name, kind in self.sampler.kinds.items()}
+        run.log(", ".join(f"{count} {name}" for name, count in counts.items()) + f", {run.amp_dtype}")
+        run.log(f"{len(self.wordpiece.pieces)} pieces, languages: en {' '.join(sorted(self.texts.languages))}")
+
+    def loss(self, embedded_BE: torch.Tensor, examples: list[Example]) -> torch.Tensor:
+        """Regression onto the teacher, and where the recipe says so the contrast against images."""
+        config, device = self.config, embedded_BE.device
+        target_BE = self.texts.targets_NE[[example.row for example in examples]].to(device)
+
+        def between(a_BE: torch.Tensor, b_BE: torch.Tensor) -> torch.Tensor:
+            return distill_loss(a_BE, b_BE, config["contrastive_weight"], config["temperature"])
+
+        loss = matryoshka(between, config["matryoshka_dims"])(embedded_BE, target_BE)
+        if self.images_ME is None:
+            return loss
+        pictured = [number for number, example in enumerate(examples) if example.image >= 0]
+        images = sorted({examples[number].image for number in pictured})
+        if len(images) < 2:
+            return loss
+        place = {image: column for column, image in enumerate(images)}
+        own_B = torch.tensor([place[examples[number].image] for number in pictured], device=device)
+        against: Loss = image_loss(own_B, config["temperature"])
+        seen_ME = self.images_ME[images].to(device)
+        return loss + config["image_weight"] * matryoshka(against, config["matryoshka_dims"])(
+            embedded_BE[pictured], seen_ME
+        )
+
+    def dev_cosine(self, embedded_NE: torch.Tensor) -> float:
+        """Mean cosine of dev captions to the teacher's vectors of the first of them."""
+        return mean_cosine(embedded_NE, self.dev_targets_NE)
+
+
+def teacher(run: Run[DistillConfig]) -> Callable[[str], torch.Tensor]:
+    """From the name of a set of `embed_captions` to the teacher's unit vectors [N, E]."""
+    features = run.input("embed_captions")
+    adapter = load_adapter(run.input("clip")).to(run.device).eval()
+
+    def targets_of(name: str) -> torch.Tensor:
+        rows_ND = load_file(features / f"features.{name}.safetensors")["features"]
+        with torch.no_grad():
+            parts = [adapter(F.normalize(part.to(run.device).float(), dim=-1)).float() for part in rows_ND.split(2048)]
+        return F.normalize(torch.cat(parts), dim=-1).cpu()
+
+    return targets_of
+
+
+def image_vectors(run: Run[DistillConfig]) -> torch.Tensor:
+    """The image tower's unit vectors [M, E] of all train images; computed once for a run."""
+    file = run.output / "images.safetensors"
+    if not file.exists():
+        clip, prepared = run.input("clip"), run.input("prepare")
+        tower, recipe = load_image_tower(clip).to(run.device), load_preprocess(clip)
+        pairs = read_pairs(prepared, "train")
+        vectors, pixels = [], []
+        for number, (_, data) in enumerate(read_images(prepared, pairs), 1):
+            pixels.append(torch.from_numpy(preprocess(data, recipe)))
+            if len(pixels) == IMAGE_BATCH or number == len(pairs):
+                with torch.no_grad():
+                    vectors.append(tower(torch.stack(pixels).to(run.device)).float().cpu())
+                pixels = []
+                if number % (20 * IMAGE_BATCH) == 0:
+                    run.log(f"{number} of {len(pairs)} images embedded")
+        save_file({"images": torch.cat(vectors)}, file)
+    return load_file(file)["images"]
+
+
+def mean_cosine(a_ME: torch.Tensor, b_NE: torch.Tensor) -> float:
+    """Mean cosine of the rows of a with the first rows of b."""
+    return float(F.cosine_similarity(a_ME.cpu(), b_NE[: len(a_ME)], dim=-1).mean())

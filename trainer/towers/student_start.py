@@ -1,0 +1,55 @@
+"""Where students start: their projection by regression onto the targets, the static table from the vectors of single pieces.
+
+N texts, V pieces, D width, E joint dimension.
+"""
+
+import torch
+from torch.nn import functional as F
+
+from towers.student import TextStudent
+from towers.token_batches import batches_by_length, padded
+from towers.wordpiece import with_special_tokens
+
+RARE = 1e-3  # a piece of this share of all weighs half
+
+
+def init_projection(student: TextStudent, ids: list[list[int]], targets_NE: torch.Tensor) -> None:
+    """Set the projection to the ridge regression from pooled states to targets, or to what the static tier leaves of them."""
+    device = student.table.weight.device
+    pooled_ND = torch.empty(len(ids), student.shape.width, dtype=torch.float64)
+    wanted_NE = targets_NE.double()
+    with torch.no_grad():
+        for batch in batches_by_length([len(row) for row in ids], 8192):
+            ids_BT, mask_BT = padded([ids[i] for i in batch], device)
+            pooled_ND[batch] = student.pooled(student.table(ids_BT), mask_BT).double().cpu()
+            if student.shape.static_weight:
+                static_BE = student.static[0].of_padded(ids_BT).double().cpu()
+                wanted_NE[batch] = left_of(wanted_NE[batch], student.shape.static_weight * static_BE)
+        mean_D, mean_target_E = pooled_ND.mean(0), wanted_NE.mean(0)
+        x_ND, y_NE = pooled_ND - mean_D, wanted_NE - mean_target_E
+        gram_DD = x_ND.T @ x_ND
+        ridge = 1e-3 * float(gram_DD.diagonal().mean()) + 1e-9
+        weight_DE = torch.linalg.solve(gram_DD + ridge * torch.eye(len(gram_DD), dtype=torch.float64), x_ND.T @ y_NE)
+        student.projection.weight.copy_(weight_DE.T)
+        student.projection.bias.copy_(mean_target_E - mean_D @ weight_DE)
+
+
+def left_of(target_BE: torch.Tensor, added_BE: torch.Tensor) -> torch.Tensor:
+    """The unit vectors x [B, E] for which x + added points where the target does, or come as near as they can.
+
+    From x = c * target - added and |x| = 1: c^2 - 2c (target . added) + |added|^2 - 1 = 0.
+    """
+    along_B1 = (target_BE * added_BE).sum(1, keepdim=True)
+    root_B1 = (along_B1**2 - (added_BE**2).sum(1, keepdim=True) + 1).clamp(min=0).sqrt()
+    return F.normalize((along_B1 + root_B1) * target_BE - added_BE, dim=-1)
+
+
+def init_static_table(student: TextStudent, tokens: dict[str, list[list[int]]]) -> torch.Tensor:
+    """Initial rows [V, E]: the student's vector of each piece, times a / (a + frequency): frequent pieces weigh less."""
+    counts_V = torch.ones(student.shape.vocabulary_size)
+    for rows in tokens.values():
+        counts_V += torch.bincount(
+            torch.tensor([i for row in rows for i in row], dtype=torch.long), minlength=len(counts_V)
+        )
+    rows_VE = student.embed([with_special_tokens([piece], 3) for piece in range(len(counts_V))])
+    return rows_VE * (RARE / (RARE + counts_V / counts_V.sum()))[:, None]
