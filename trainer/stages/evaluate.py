@@ -22,14 +22,12 @@ from contracts.types import EvaluateConfig, ModelManifest
 from towers.clip_checkpoint import ClipBackbone, text_features
 from towers.data import read_images, read_pairs, read_rows
 from towers.metrics import RECALL_AT, mean_recall_per_image, paired_bootstrap, retrieval, zero_shot
-from towers.onnx_export import embed_static, read_table
 from towers.preprocess import preprocess
 from towers.run import Run, write_atomically
-from towers.served_text import ServedText
+from towers.served_text import EmbedTexts, served_tiers
 from towers.student import load_student
 from towers.two_towers import load_adapter, load_image_tower, load_preprocess, read_shape
 from towers.vision import create_backbone
-from towers.wordpiece import WordPiece
 
 matplotlib.use("Agg")
 from matplotlib import pyplot as plt
@@ -65,13 +63,12 @@ def main() -> None:
     shape = student.shape
     ids = wordpiece.encode(texts, shape.context_length)
     manifest = cast(ModelManifest, load("ModelManifest", (exported / FILE_MANIFEST).read_text(encoding="utf-8")))
-    served = ServedText(exported, manifest["text"])
-    static_VE = read_table(exported / "static.table.bin", shape.vocabulary_size, shape.embed_dim)
+    served = served_tiers(exported, manifest)
     tiers = {
         "teacher": teacher_NE,
         "student_float": student.embed(ids),
-        "student_int8": torch.from_numpy(served.embed(ids)),
-        "static": torch.from_numpy(embed_static(static_VE, wordpiece.tokens(texts))),
+        "student_int8": torch.from_numpy(served["student"](texts)),
+        **{tier: torch.from_numpy(embed(texts)) for tier, embed in served.items() if tier != "student"},
     }
     rows: dict[str, Metrics] = {name: retrieval(image_IE, text_NE, image_of_N) for name, text_NE in tiers.items()}
     run.tick(1, 4)
@@ -107,7 +104,7 @@ def main() -> None:
     run.tick(2, 4)
 
     # ---- zero-shot on the class images: a sanity check, the backbone was trained on similar pictures ----------------------------
-    zero_shots = zero_shot_metrics(run, wordpiece, served, shape.context_length)
+    zero_shots = zero_shot_metrics(run, served["student"])
     run.tick(3, 4)
 
     # ---- report ----------------------------------------------------------------------------------------------------------------
@@ -132,9 +129,7 @@ def main() -> None:
     run.finish(metrics, {"evaluation": "evaluation.json", "page": "evaluation.html"})
 
 
-def zero_shot_metrics(
-    run: Run[EvaluateConfig], wordpiece: WordPiece, served: ServedText, context_length: int
-) -> dict[str, Metrics]:
+def zero_shot_metrics(run: Run[EvaluateConfig], served: EmbedTexts) -> dict[str, Metrics]:
     """Zero-shot top-1 and top-5 of teacher and served student; beside them the tower before it was trained."""
     prepared, clip = run.input("prepare"), run.input("clip")
     prompts = read_rows(run.input("embed_captions") / "captions.prompts.jsonl")
@@ -158,7 +153,7 @@ def zero_shot_metrics(
     features_PD = load_file(run.input("embed_captions") / "features.prompts.safetensors")["features"].float()
     with torch.inference_mode():
         teacher_PE = load_adapter(clip)(features_PD)
-    student_PE = torch.from_numpy(served.embed(wordpiece.encode([row["text"] for row in prompts], context_length)))
+    student_PE = torch.from_numpy(served([row["text"] for row in prompts]))
 
     def classes(vectors_PE: torch.Tensor) -> torch.Tensor:
         """The mean vector of each class's prompts [C, E]."""

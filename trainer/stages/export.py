@@ -1,14 +1,14 @@
 """Stage `export`: writes everything a server needs into one folder and verifies that it computes the same vectors.
 
-manifest.json, vocabulary.txt, text.onnx, text.weights.bin, text.partition.bin, text.table.bin, static.table.bin, image.onnx, MODEL_CARD.md.
+manifest.json, vocabulary.txt, image.onnx, static.table.bin, static.projection.bin where the table is narrower than the space,
+MODEL_CARD.md, and of every transformer NAME.onnx, NAME.weights.bin, NAME.partition.bin and NAME.table.bin.
 """
 
 import io
 import json
 import shutil
-from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -17,7 +17,6 @@ from PIL import Image, ImageOps
 from contracts import load
 from contracts.constants import FILE_MANIFEST, SCHEMA_VERSION
 from contracts.types import (
-    Artefact,
     Calibration,
     ExportConfig,
     GoldenVector,
@@ -28,25 +27,25 @@ from contracts.types import (
 )
 from towers.calibration import fit_logistic, random_negative_pairs, score_distributions
 from towers.data import Row, read_images, read_pairs
-from towers.graph_partition import PARTITION_FILE, partition_student
+from towers.exported_files import (
+    FILE_OF,
+    MIB,
+    artefacts_in,
+    check_sizes,
+    load_tiers,
+    tokenizer_of,
+    write_static,
+    write_tower,
+)
 from towers.metrics import recalls
 from towers.model_card import model_card
-from towers.onnx_export import (
-    embed_static,
-    export_image_tower,
-    export_student,
-    read_table,
-    session,
-    space_id,
-    write_table,
-)
+from towers.onnx_export import export_image_tower, session, space_id
 from towers.preprocess import preprocess
 from towers.quantisation import int8_scale
 from towers.run import Run, artefact, write_atomically
-from towers.served_text import ServedText
+from towers.served_text import served_tiers
 from towers.student import load_static, load_student
 from towers.two_towers import load_image_tower, load_preprocess
-from towers.wordpiece import CLS, PAD, SEP, UNK
 
 MIN_IMAGE_COSINE = 0.999
 MIN_GOLDEN_COSINE = 0.99
@@ -56,8 +55,10 @@ GOLDEN: dict[Tier, list[str]] = {
         "Zwei Kinder spielen am Strand.",
         "a man in a red jacket climbing a rock",
     ],
+    "tiny": ["A dog runs through the snow.", "Zwei Kinder spielen am Strand."],
     "static": ["A dog runs through the snow.", "two children playing on the beach"],
 }
+SPELLED = "dog\U0001f44d \u72ac"  # an emoji and a character that a vocabulary may lack
 IMAGE_BATCH = 16
 VIEW_IMAGES = 500  # dev images of which a second view is embedded, for the calibration of image pairs
 CROP_FRACTION = 0.8  # of an image's sides: the central crop that is its second view
@@ -70,58 +71,59 @@ def main() -> None:
     prepared, distilled, clip = run.input("prepare"), run.input("distill"), run.input("clip")
 
     # ---- graphs and tables -----------------------------------------------------------------------
+    students = load_tiers(distilled)
     student, wordpiece = load_student(distilled)
     static, shape = load_static(distilled), student.shape
     recipe = load_preprocess(clip)
     tower = load_image_tower(clip).cpu().float().eval()
     shutil.copyfile(distilled / "vocabulary.txt", out / "vocabulary.txt")
-    export_student(student, out, config["opset"])
-    write_table(student.table.weight, out / "text.table.bin")
-    write_table(static.rows.weight, out / "static.table.bin")
+    towers = {tier: write_tower(out, each, FILE_OF[tier], config["opset"]) for tier, each in students.items()}
+    static_table = write_static(out, static)
     export_image_tower(tower, recipe["size"], out / "image.onnx", config["opset"], config["image_weights"])
-
-    def file(path: str) -> Artefact:
-        return artefact(out, path)
-
     text_model: ModelManifestText = {
-        "tokenizer": {
-            "type": "wordpiece", "vocabulary": file("vocabulary.txt"), "vocabulary_size": shape.vocabulary_size,
-            "pad_id": PAD, "unk_id": UNK, "cls_id": CLS, "sep_id": SEP,
-        },
+        "tokenizer": tokenizer_of(out, wordpiece),
         "context_length": shape.context_length,
-        "table": {"file": file("text.table.bin"), "rows": shape.vocabulary_size, "width": shape.width},
-        "graph": {
-            "file": file("text.onnx"),
-            "weights": {"name": "text.weights.bin", "file": file("text.weights.bin")},
-            "opset": config["opset"],
-        },
-        "partition": partition_student(out),
+        **towers["student"],
     }  # fmt: skip
+    described: dict[str, Any] = {
+        "text": text_model,
+        **({"tiny": towers["tiny"]} if "tiny" in towers else {}),
+        "static": static_table,
+        "image": {
+            "preprocess": recipe,
+            "graph": {"file": artefact(out, "image.onnx"), "opset": config["opset"]},
+        },
+    }
+    sizes = check_sizes(described, config["max_mib"])
+    run.log(", ".join(f"{name} {size / MIB:.2f} MiB" for name, size in sizes.items()))
     run.tick(1, 4)
 
     # ---- parity of the served paths with PyTorch in float32 --------------------------------------
     pairs = read_pairs(prepared, "dev")
     texts = [caption for row in pairs for caption in row["captions"]]
     image_of_text = np.array([number for number, row in enumerate(pairs) for _ in row["captions"]])
-    ids = wordpiece.encode(texts, shape.context_length)
-    served = ServedText(out, text_model)
-    texts_NE = served.embed(ids)
+    embed_tier = served_tiers(out, cast(ModelManifest, described))
+    vectors = {tier: embed(texts) for tier, embed in embed_tier.items()}
+    texts_NE = vectors["student"]
     # Every k-th caption, so that the sample is of all images and not of the first ones.
     sample = np.unique(np.linspace(0, len(texts) - 1, min(config["parity_samples"], len(texts))).astype(int))
-    text_cosines = row_cosines(texts_NE[sample], student.embed([ids[i] for i in sample]).numpy())
-    tokens = wordpiece.tokens(texts)
-    static_VE = read_table(out / "static.table.bin", shape.vocabulary_size, shape.embed_dim)
-    static_NE = embed_static(static_VE, tokens)
+    sampled = [texts[i] for i in sample]
+    cosines_of = {
+        FILE_OF[tier]: row_cosines(
+            vectors[tier][sample], each.embed(wordpiece.encode(sampled, shape.context_length)).numpy()
+        )
+        for tier, each in students.items()
+    }
     with torch.no_grad():
-        static_cosines = row_cosines(static_NE[sample], static([tokens[i] for i in sample]).numpy())
+        cosines_of["static"] = row_cosines(vectors["static"][sample], static(wordpiece.tokens(sampled)).numpy())
     run.tick(2, 4)
     image_session = session(out / "image.onnx")
     images_ME, views_ME, image_cosines = served_image_vectors(run, pairs, recipe, tower, image_session)
     parity = {}
-    for name, cosines, least_mean, least_worst in (
-        ("text", text_cosines, config["min_mean_cosine"], config["min_worst_cosine"]),
-        ("static", static_cosines, config["min_mean_cosine"], config["min_worst_cosine"]),
-        ("image", image_cosines, MIN_IMAGE_COSINE, MIN_IMAGE_COSINE),
+    least = (config["min_mean_cosine"], config["min_worst_cosine"])
+    for name, cosines, (least_mean, least_worst) in (
+        *((name, cosines, least) for name, cosines in cosines_of.items()),
+        ("image", image_cosines, (MIN_IMAGE_COSINE, MIN_IMAGE_COSINE)),
     ):
         parity |= {f"parity.{name}.mean": float(cosines.mean()), f"parity.{name}.worst": float(cosines.min())}
         if cosines.mean() < least_mean or cosines.min() < least_worst:
@@ -134,17 +136,15 @@ def main() -> None:
     # ---- calibration, metrics, golden vectors ----------------------------------------------------
     rng = np.random.default_rng(run.seed)
     metrics = dict(parity)
-    for tier, vectors_NE in (("student", texts_NE), ("static", static_NE)):
+    scale = int8_scale([images_ME, *vectors.values()], shape.matryoshka_dims)
+    for tier, vectors_NE in vectors.items():
         found = recalls(torch.from_numpy(images_ME), torch.from_numpy(vectors_NE), torch.from_numpy(image_of_text))
         metrics |= {f"{tier}.{name}": value for name, value in found.items()}
-    embed_tier: dict[Tier, Callable[[list[str]], np.ndarray]] = {
-        "student": lambda sentences: served.embed(wordpiece.encode(sentences, shape.context_length)),
-        "static": lambda sentences: embed_static(static_VE, wordpiece.tokens(sentences)),
-    }
     golden: list[GoldenVector] = [
         {"text": text, "tier": tier, "embedding": [float(x) for x in vector], "min_cosine": MIN_GOLDEN_COSINE}
-        for tier, sentences in GOLDEN.items()
-        for text, vector in zip(sentences, embed_tier[tier](sentences), strict=True)
+        for tier, embed in embed_tier.items()
+        for sentences in ([*GOLDEN[tier], *([SPELLED] if wordpiece.spells else [])],)
+        for text, vector in zip(sentences, embed(sentences), strict=True)
     ]
 
     # ---- manifest and card -----------------------------------------------------------------------
@@ -156,12 +156,8 @@ def main() -> None:
         "space_id": space_id(out / "image.onnx", recipe, shape.embed_dim),
         "embed_dim": shape.embed_dim,
         "matryoshka_dims": shape.matryoshka_dims,
-        "text": text_model,
-        "static": {
-            "table": {"file": file("static.table.bin"), "rows": shape.vocabulary_size, "width": shape.embed_dim}
-        },
-        "image": {"preprocess": recipe, "graph": {"file": file("image.onnx"), "opset": config["opset"]}},
-        "quantisation": {"int8_scale": int8_scale([images_ME, texts_NE, static_NE], shape.matryoshka_dims)},
+        **described,
+        "quantisation": {"int8_scale": scale},
         "calibration": {
             "text_image": fit_pairs(texts_NE, image_of_text, images_ME, rng),
             "text_text": fit_captions(texts_NE, image_of_text, rng),
@@ -173,20 +169,21 @@ def main() -> None:
         "lineage": {"recipe": run.job["recipe"], "code": run.job["code"], "parents": config["parents"]},
     }  # fmt: skip
     notes = [
-        f"Parity: cosine of the served path to PyTorch float32 over {len(text_cosines)} dev captions and "
+        f"Parity: cosine of the served path to PyTorch float32 over {len(sample)} dev captions and "
         f"{len(image_cosines)} dev images.",
         "Calibration: fitted on as many matching as random pairs of dev; a score is the chance of a match where half "
         "of the pairs match. A matching image pair is an image and its mirrored central crop.",
         f"Recall: {len(images_ME)} dev images, {len(texts)} captions, any caption of the image counts.",
+        "Size: " + ", ".join(f"{name} {size / MIB:.2f} MiB" for name, size in sizes.items()) + ".",
     ]
     text = json.dumps(manifest, indent=2, ensure_ascii=False)
     load("ModelManifest", text)
     (out / "MODEL_CARD.md").write_text(model_card(manifest, notes, config["terms"], config["limits"]), encoding="utf-8")
     write_atomically(out / FILE_MANIFEST, text + "\n")
     run.tick(4, 4)
-    names = [FILE_MANIFEST, "MODEL_CARD.md", "vocabulary.txt", "text.onnx", "text.weights.bin", PARTITION_FILE,
-             "text.table.bin", "static.table.bin", "image.onnx"]  # fmt: skip
+    names = [FILE_MANIFEST, "MODEL_CARD.md", *(file["path"] for file in artefacts_in(described))]
     metrics["bytes"] = sum((out / name).stat().st_size for name in names)
+    metrics |= {f"bytes.{name}": size for name, size in sizes.items()}
     run.finish(metrics, {name: name for name in names}, notes)
 
 

@@ -6,13 +6,20 @@ from contracts.types import ModelManifest
 def model_card(manifest: ModelManifest, notes: list[str], terms: str, limits: str) -> str:
     """The card's text; every figure in it is in the manifest."""
     image, text = manifest["image"]["preprocess"], manifest["text"]
-    graph = text["graph"]
+    towers = {"text": text, **({"tiny text": manifest["tiny"]} if "tiny" in manifest else {})}
+    static = manifest["static"]
     files = {
-        "text graph": graph["file"],
-        **({"text weights": graph["weights"]["file"]} if "weights" in graph else {}),
-        **({"text graph in parts": text["partition"]["file"]} if "partition" in text else {}),
-        "text token table": text["table"]["file"],
-        "static token table": manifest["static"]["table"]["file"],
+        f"{name} {what}": file
+        for name, tower in towers.items()
+        for what, file in {
+            "graph": tower["graph"]["file"],
+            **({"weights": tower["graph"]["weights"]["file"]} if "weights" in tower["graph"] else {}),
+            **({"graph in parts": tower["partition"]["file"]} if "partition" in tower else {}),
+            "token table": tower["table"]["file"],
+        }.items()
+    } | {
+        "static token table": static["table"]["file"],
+        **({"static projection": static["projection"]["file"]} if "projection" in static else {}),
         "image graph": manifest["image"]["graph"]["file"],
         "vocabulary": text["tokenizer"]["vocabulary"],
     }

@@ -18,11 +18,10 @@ from PIL import Image, ImageOps
 from contracts import load
 from contracts.constants import FILE_MANIFEST
 from contracts.types import ModelManifest
-from towers.onnx_export import embed_static, read_table, session
+from towers.onnx_export import session
 from towers.preprocess import preprocess
 from towers.run import write_atomically
-from towers.served_text import ServedText
-from towers.wordpiece import WordPiece
+from towers.served_text import served_tiers
 
 INT8_MAX = 127
 PERCENTILE = 99.99  # of the absolute values: the rare larger ones are clamped
@@ -69,14 +68,8 @@ def dev_vectors(folder: Path, manifest: ModelManifest, photos: Path) -> dict[str
             else:
                 image = ImageOps.exif_transpose(Image.open(io.BytesIO(file.read()))).convert("RGB")
                 images.append(np.asarray(tower.run(["embedding"], {"pixels": preprocess(image, recipe)[None]})[0])[0])
-    wordpiece, text = WordPiece.read(folder / "vocabulary.txt"), manifest["text"]
-    table = manifest["static"]["table"]
-    static_VE = read_table(folder / table["file"]["path"], table["rows"], table["width"])
-    return {
-        "image": np.stack(images),
-        "student": ServedText(folder, text).embed(wordpiece.encode(captions, text["context_length"])),
-        "static": embed_static(static_VE, wordpiece.tokens(captions)),
-    }
+    tiers = served_tiers(folder, manifest)
+    return {"image": np.stack(images), **{tier: embed(captions) for tier, embed in tiers.items()}}
 
 
 def main() -> None:

@@ -2169,6 +2169,9 @@ class RecipeDistillMix(TypedDict):
     captions: float
     """Weight of captions of images."""
 
+    captions_tr: float
+    """Weight of captions of images in other languages; their target is the mean of the English ones."""
+
     groups: float
     """Weight of captions without images."""
 
@@ -2184,9 +2187,61 @@ class RecipeDistillMix(TypedDict):
     prompts: float
     """Weight of prompts made from class names."""
 
+    concepts: float
+    """Weight of names, glosses and descriptions of concepts."""
+
+    names: float
+    """Weight of names of concepts in other languages, alone and in short sentences."""
+
+
+class RecipeDistillNoise(TypedDict):
+    """What is done to texts whose target stays the same."""
+
+    typing_errors: float
+    """Fraction of texts with letters swapped, left out, doubled or mistyped."""
+
+    symbols: float
+    """Fraction of texts with emoji, signs or foreign letters beside a word."""
+
+
+class StudentTier(TypedDict):
+    """A transformer that `distill` trains."""
+
+    tier: Literal["student", "tiny"]
+    """Which tier of the model it becomes. There is a `student`."""
+
+    layers: int
+    """Transformer blocks."""
+
+    width: int
+    """Width of the token states; a multiple of `heads`."""
+
+    heads: int
+    """Attention heads per block."""
+
+    table_width: int
+    """Values of a token's row; where `width` is another number, a matrix is between them."""
+
+    initial_weights: str
+    """Where the transformer starts: `scratch`; `student`, the tier that was trained before; or a package with
+    a BERT-shaped sentence encoder. Both have its width and heads; of more layers, evenly spaced ones are
+    taken.
+    """
+
+    static_weight: float
+    """The static tier's vector, times this, is added to the transformer's, in training and when serving; 0: it
+    is not.
+    """
+
+    schedule: Schedule
+    """AdamW with linear warm-up and a decay to zero."""
+
 
 class RecipeDistillStatic(TypedDict):
-    """Training of the static tier: the mean of token rows."""
+    """The static tier: the mean of token rows. It is trained first."""
+
+    width: int
+    """Values of a token row; less than the space has: a matrix is between them."""
 
     batch_size: int
     """Texts per step."""
@@ -2201,22 +2256,16 @@ class RecipeDistill(TypedDict):
     vocabulary_size: int
     """Entries of the WordPiece vocabulary."""
 
-    layers: int
-    """Transformer blocks of the student."""
+    alphabet: int
+    """The most frequent characters of the texts, which get entries of their own. Latin takes about a hundred,
+    every further alphabet some fifty, Chinese one for each of its characters.
+    """
 
-    width: int
-    """Width of its token states; a multiple of `heads`."""
-
-    heads: int
-    """Attention heads per block."""
+    fallback: Literal["none", "bytes"]
+    """How other characters are read. `none`: the word is unknown. `bytes`: as the bytes of their UTF-8."""
 
     context_length: int
     """Tokens of a text that are read, special tokens included."""
-
-    initial_weights: str
-    """Where the transformer starts: `scratch`, or a package with a BERT-shaped sentence encoder of the same
-    width.
-    """
 
     matryoshka_dims: list[int]
     """Lengths at which a cut vector must work too; the largest is the whole vector."""
@@ -2225,19 +2274,48 @@ class RecipeDistill(TypedDict):
     """Weight of the contrastive loss beside the regression onto the teacher."""
 
     temperature: float
-    """Cosines are divided by it before the softmax of the contrastive loss."""
+    """Cosines are divided by it before the softmax of the contrastive losses."""
+
+    image_weight: float
+    """Weight of the contrastive loss of captions against their images' own vectors; 0: the images are not
+    embedded.
+    """
+
+    negatives_weight: float
+    """Weight of telling a caption from the same with two words exchanged or something negated, in the
+    transformers.
+    """
 
     mix: RecipeDistillMix
     """How often each kind of text is drawn, relative to the others; kinds that the data lacks are left out."""
 
-    batch_tokens: int
-    """Tokens per step, padding included."""
+    noise: RecipeDistillNoise
+    """What is done to texts whose target stays the same."""
 
-    schedule: Schedule
-    """AdamW with linear warm-up and a decay to zero."""
+    batch_tokens: int
+    """Tokens per step of a transformer, padding included."""
+
+    tiers: list[StudentTier]
+    """The transformers, trained one after the other."""
 
     static: RecipeDistillStatic
-    """Training of the static tier: the mean of token rows."""
+    """The static tier: the mean of token rows. It is trained first."""
+
+
+class RecipeExportMaxMib(TypedDict):
+    """Export fails where the files of a tier have more MiB."""
+
+    student: int
+    """The student: graph, weights and table."""
+
+    tiny: int
+    """The tiny tier: graph, weights and table."""
+
+    static: int
+    """The static tier."""
+
+    all: int
+    """Everything, image tower included."""
 
 
 class RecipeExportParentsItem(TypedDict):
@@ -2272,6 +2350,9 @@ class RecipeExport(TypedDict):
 
     min_mean_cosine: float
     """Export fails where the mean cosine to PyTorch float32 is below this."""
+
+    max_mib: RecipeExportMaxMib
+    """Export fails where the files of a tier have more MiB."""
 
     min_worst_cosine: float
     """Export fails where one cosine to PyTorch float32 is below this."""
@@ -3042,6 +3123,9 @@ class DistillConfigMix(TypedDict):
     captions: float
     """Weight of captions of images."""
 
+    captions_tr: float
+    """Weight of captions of images in other languages; their target is the mean of the English ones."""
+
     groups: float
     """Weight of captions without images."""
 
@@ -3057,9 +3141,28 @@ class DistillConfigMix(TypedDict):
     prompts: float
     """Weight of prompts made from class names."""
 
+    concepts: float
+    """Weight of names, glosses and descriptions of concepts."""
+
+    names: float
+    """Weight of names of concepts in other languages, alone and in short sentences."""
+
+
+class DistillConfigNoise(TypedDict):
+    """What is done to texts whose target stays the same."""
+
+    typing_errors: float
+    """Fraction of texts with letters swapped, left out, doubled or mistyped."""
+
+    symbols: float
+    """Fraction of texts with emoji, signs or foreign letters beside a word."""
+
 
 class DistillConfigStatic(TypedDict):
-    """Training of the static tier: the mean of token rows."""
+    """The static tier: the mean of token rows. It is trained first."""
+
+    width: int
+    """Values of a token row; less than the space has: a matrix is between them."""
 
     batch_size: int
     """Texts per step."""
@@ -3077,22 +3180,16 @@ class DistillConfig(TypedDict):
     vocabulary_size: int
     """Entries of the WordPiece vocabulary."""
 
-    layers: int
-    """Transformer blocks of the student."""
+    alphabet: int
+    """The most frequent characters of the texts, which get entries of their own. Latin takes about a hundred,
+    every further alphabet some fifty, Chinese one for each of its characters.
+    """
 
-    width: int
-    """Width of its token states; a multiple of `heads`."""
-
-    heads: int
-    """Attention heads per block."""
+    fallback: Literal["none", "bytes"]
+    """How other characters are read. `none`: the word is unknown. `bytes`: as the bytes of their UTF-8."""
 
     context_length: int
     """Tokens of a text that are read, special tokens included."""
-
-    initial_weights: str
-    """Where the transformer starts: `scratch`, or a package with a BERT-shaped sentence encoder of the same
-    width.
-    """
 
     matryoshka_dims: list[int]
     """Lengths at which a cut vector must work too; the largest is the whole vector."""
@@ -3101,19 +3198,48 @@ class DistillConfig(TypedDict):
     """Weight of the contrastive loss beside the regression onto the teacher."""
 
     temperature: float
-    """Cosines are divided by it before the softmax of the contrastive loss."""
+    """Cosines are divided by it before the softmax of the contrastive losses."""
+
+    image_weight: float
+    """Weight of the contrastive loss of captions against their images' own vectors; 0: the images are not
+    embedded.
+    """
+
+    negatives_weight: float
+    """Weight of telling a caption from the same with two words exchanged or something negated, in the
+    transformers.
+    """
 
     mix: DistillConfigMix
     """How often each kind of text is drawn, relative to the others; kinds that the data lacks are left out."""
 
-    batch_tokens: int
-    """Tokens per step, padding included."""
+    noise: DistillConfigNoise
+    """What is done to texts whose target stays the same."""
 
-    schedule: Schedule
-    """AdamW with linear warm-up and a decay to zero."""
+    batch_tokens: int
+    """Tokens per step of a transformer, padding included."""
+
+    tiers: list[StudentTier]
+    """The transformers, trained one after the other."""
 
     static: DistillConfigStatic
-    """Training of the static tier: the mean of token rows."""
+    """The static tier: the mean of token rows. It is trained first."""
+
+
+class ExportConfigMaxMib(TypedDict):
+    """Export fails where the files of a tier have more MiB."""
+
+    student: int
+    """The student: graph, weights and table."""
+
+    tiny: int
+    """The tiny tier: graph, weights and table."""
+
+    static: int
+    """The static tier."""
+
+    all: int
+    """Everything, image tower included."""
 
 
 class ExportConfigParentsItem(TypedDict):
@@ -3151,6 +3277,9 @@ class ExportConfig(TypedDict):
 
     min_mean_cosine: float
     """Export fails where the mean cosine to PyTorch float32 is below this."""
+
+    max_mib: ExportConfigMaxMib
+    """Export fails where the files of a tier have more MiB."""
 
     min_worst_cosine: float
     """Export fails where one cosine to PyTorch float32 is below this."""

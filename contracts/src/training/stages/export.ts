@@ -12,6 +12,14 @@ export const ExportConfig = z
     image_weights: z.enum(['float16', 'int8']).describe("Number format of the image tower's weights."),
     parity_samples: count.describe('Dev captions, and as many images, that parity with PyTorch is measured on.'),
     min_mean_cosine: fraction.describe('Export fails where the mean cosine to PyTorch float32 is below this.'),
+    max_mib: z
+      .strictObject({
+        student: count.describe('The student: graph, weights and table.'),
+        tiny: count.describe('The tiny tier: graph, weights and table.'),
+        static: count.describe('The static tier.'),
+        all: count.describe('Everything, image tower included.'),
+      })
+      .describe('Export fails where the files of a tier have more MiB.'),
     min_worst_cosine: fraction.describe('Export fails where one cosine to PyTorch float32 is below this.'),
     parents: z
       .array(

@@ -1,0 +1,91 @@
+"""The text files of an exported model, what its manifest says of them, and how large they may be."""
+
+from pathlib import Path
+from typing import Any, cast
+
+from contracts.types import Artefact, ExportConfigMaxMib, StaticTable, TextTower, Tier, WordPieceTokenizer
+from towers.graph_partition import partition_student
+from towers.onnx_export import export_student, write_table
+from towers.run import artefact
+from towers.student import StaticStudent, TextStudent, load_student
+from towers.wordpiece import CLS, PAD, SEP, UNK, WordPiece
+
+FILE_OF: dict[Tier, str] = {"student": "text", "tiny": "tiny"}  # the beginning of a transformer's file names
+MIB = 2**20
+
+
+def load_tiers(distilled: Path) -> dict[Tier, TextStudent]:
+    """The transformers of a run of `distill`."""
+    return {tier: load_student(distilled, tier)[0] for tier in FILE_OF if (distilled / f"{tier}.json").exists()}
+
+
+def write_tower(out: Path, student: TextStudent, name: str, opset: int) -> TextTower:
+    """Write a transformer's files; returns what the manifest says of it."""
+    export_student(student, out, opset, name)
+    write_table(student.table.weight, out / f"{name}.table.bin")
+    shape = student.shape
+    tower: TextTower = {
+        "table": {
+            "file": artefact(out, f"{name}.table.bin"), "rows": shape.vocabulary_size,
+            "width": student.table.embedding_dim,
+        },
+        "graph": {
+            "file": artefact(out, f"{name}.onnx"),
+            "weights": {"name": f"{name}.weights.bin", "file": artefact(out, f"{name}.weights.bin")},
+            "opset": opset,
+        },
+        "partition": partition_student(out, name=name),
+    }  # fmt: skip
+    if student.table.embedding_dim != shape.width:
+        tower["width"] = shape.width
+    if shape.static_weight:
+        tower["static_weight"] = shape.static_weight
+    return tower
+
+
+def write_static(out: Path, static: StaticStudent) -> StaticTable:
+    """Write the static tier's files; returns what the manifest says of it."""
+    rows_VK = static.rows.weight
+    write_table(rows_VK, out / "static.table.bin")
+    table: StaticTable = {
+        "table": {"file": artefact(out, "static.table.bin"), "rows": rows_VK.shape[0], "width": rows_VK.shape[1]}
+    }
+    if static.projection is not None:
+        rows, width = static.projection.shape
+        write_table(static.projection, out / "static.projection.bin")
+        table["projection"] = {"file": artefact(out, "static.projection.bin"), "rows": rows, "width": width}
+    return table
+
+
+def tokenizer_of(out: Path, wordpiece: WordPiece) -> WordPieceTokenizer:
+    """What the manifest says of the vocabulary."""
+    tokenizer: WordPieceTokenizer = {
+        "type": "wordpiece", "vocabulary": artefact(out, "vocabulary.txt"), "vocabulary_size": len(wordpiece.pieces),
+        "pad_id": PAD, "unk_id": UNK, "cls_id": CLS, "sep_id": SEP,
+    }  # fmt: skip
+    return tokenizer | {"fallback": "bytes"} if wordpiece.spells else tokenizer
+
+
+def artefacts_in(value: Any) -> list[Artefact]:
+    """Every descriptor of a file in a document."""
+    if not isinstance(value, dict):
+        return []
+    if {"path", "digest", "size"} <= value.keys():
+        return [cast(Artefact, value)]
+    return [found for item in value.values() for found in artefacts_in(item)]
+
+
+def check_sizes(described: dict[str, Any], most: ExportConfigMaxMib) -> dict[str, int]:
+    """Bytes of every tier and of all together; ends where one is larger than the recipe allows, in MiB."""
+    tower = {name: value for name, value in described["text"].items() if name != "tokenizer"}
+    parts = {"student": tower, "tiny": described.get("tiny"), "static": described["static"], "all": described}
+    sizes = {name: sum(file["size"] for file in artefacts_in(part)) for name, part in parts.items() if part}
+    limits = cast(dict[str, int], most)
+    for name, size in sizes.items():
+        if size > limits[name] * MIB:
+            raise SystemExit(
+                f"{'all files together' if name == 'all' else f'the {name} tier'}: {size / MIB:.2f} MiB, and the recipe "
+                f"allows {limits[name]} (export.max_mib.{name}). A smaller vocabulary, width or number of layers of "
+                f"`distill` saves some; so does a narrower table (table_width, static.width)."
+            )
+    return sizes
