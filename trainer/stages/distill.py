@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from contracts.types import DistillConfig, StudentTier
-from towers.distillation import Distillation, mean_cosine
+from towers.distillation import Distillation, Folders, mean_cosine
 from towers.init_from_bert import init_from_package, init_from_student
 from towers.optim import adamw, clip_gradients, param_groups, set_lr
 from towers.run import Run, seed_everything
@@ -39,7 +39,8 @@ def main() -> None:
     """Run the stage."""
     run = Run.start(DistillConfig)
     config = run.config
-    shared = Distillation(run)
+    folders = Folders(run.input("prepare"), run.input("embed_captions"), run.input("clip"))
+    shared = Distillation(run, folders)
     state = run.resume() or {"done": [], "step": 0, "losses": {}, "cosines": {}}
 
     # ---- the static table, from what the first transformer makes of every piece before it is trained ------------------

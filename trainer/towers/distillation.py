@@ -4,6 +4,8 @@ B and N texts, M images, E joint dimension.
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 from safetensors.torch import load_file, save_file
@@ -21,13 +23,22 @@ from towers.wordpiece import WordPiece, train_vocabulary, with_special_tokens
 IMAGE_BATCH = 32
 
 
+@dataclass(frozen=True)
+class Folders:
+    """What a distillation reads: runs of `prepare`, `embed_captions` and `clip`."""
+
+    prepared: Path
+    features: Path
+    clip: Path
+
+
 class Distillation:
     """Of one run of the stage; `total` is the number of all its steps."""
 
-    def __init__(self, run: Run[DistillConfig]) -> None:
+    def __init__(self, run: Run[DistillConfig], folders: Folders) -> None:
         self.run, self.config = run, run.config
-        prepared, features = run.input("prepare"), run.input("embed_captions")
-        targets_of = teacher(run)
+        prepared, features = folders.prepared, folders.features
+        targets_of = teacher(run, folders)
         self.texts: StudentTexts = read_student_texts(prepared, features, targets_of)
         self.dev_targets_NE = targets_of("pairs.dev")
         dev_texts = [row["text"] for row in read_rows(features / "captions.pairs.dev.jsonl")]
@@ -41,7 +52,7 @@ class Distillation:
         self.sampler = Sampler(self.texts, self.wordpiece, self.config, run.seed)
         self.dev_tokens = self.wordpiece.tokens(dev_texts)
         self.dev_ids = [with_special_tokens(ids, self.config["context_length"]) for ids in self.dev_tokens]
-        self.images_ME = image_vectors(run) if self.config["image_weight"] > 0 else None
+        self.images_ME = image_vectors(run, folders) if self.config["image_weight"] > 0 else None
         self.total = self.config["static"]["schedule"]["steps"] + sum(
             tier["schedule"]["steps"] for tier in self.config["tiers"]
         )
@@ -77,13 +88,12 @@ class Distillation:
         return mean_cosine(embedded_NE, self.dev_targets_NE)
 
 
-def teacher(run: Run[DistillConfig]) -> Callable[[str], torch.Tensor]:
+def teacher(run: Run[DistillConfig], folders: Folders) -> Callable[[str], torch.Tensor]:
     """From the name of a set of `embed_captions` to the teacher's unit vectors [N, E]."""
-    features = run.input("embed_captions")
-    adapter = load_adapter(run.input("clip")).to(run.device).eval()
+    adapter = load_adapter(folders.clip).to(run.device).eval()
 
     def targets_of(name: str) -> torch.Tensor:
-        rows_ND = load_file(features / f"features.{name}.safetensors")["features"]
+        rows_ND = load_file(folders.features / f"features.{name}.safetensors")["features"]
         with torch.no_grad():
             parts = [adapter(F.normalize(part.to(run.device).float(), dim=-1)).float() for part in rows_ND.split(2048)]
         return F.normalize(torch.cat(parts), dim=-1).cpu()
@@ -91,15 +101,14 @@ def teacher(run: Run[DistillConfig]) -> Callable[[str], torch.Tensor]:
     return targets_of
 
 
-def image_vectors(run: Run[DistillConfig]) -> torch.Tensor:
+def image_vectors(run: Run[DistillConfig], folders: Folders) -> torch.Tensor:
     """The image tower's unit vectors [M, E] of all train images; computed once for a run."""
     file = run.output / "images.safetensors"
     if not file.exists():
-        clip, prepared = run.input("clip"), run.input("prepare")
-        tower, recipe = load_image_tower(clip).to(run.device), load_preprocess(clip)
-        pairs = read_pairs(prepared, "train")
+        tower, recipe = load_image_tower(folders.clip).to(run.device), load_preprocess(folders.clip)
+        pairs = read_pairs(folders.prepared, "train")
         vectors, pixels = [], []
-        for number, (_, data) in enumerate(read_images(prepared, pairs), 1):
+        for number, (_, data) in enumerate(read_images(folders.prepared, pairs), 1):
             pixels.append(torch.from_numpy(preprocess(data, recipe)))
             if len(pixels) == IMAGE_BATCH or number == len(pairs):
                 with torch.no_grad():
