@@ -5,6 +5,7 @@ import { createRequire } from 'node:module';
 import { basename, dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { build, type Plugin } from 'esbuild';
+import { OPTIONAL_MODEL_FILES } from '../../contracts/src/keys.ts';
 
 export type WorkerModule =
   | { type: 'ESModule' | 'Text'; path: string; contents: string }
@@ -13,13 +14,7 @@ export type WorkerModule =
 const ENTRY = fileURLToPath(new URL('../worker/index.ts', import.meta.url));
 export const EMBEDDED_MODEL = fileURLToPath(new URL('../model', import.meta.url));
 
-/** Files that models may do without. */
-const OPTIONAL = [
-  'text.partition.bin',
-  'text.weights.bin',
-  'static.projection.bin',
-  ...['onnx', 'partition.bin', 'table.bin', 'weights.bin'].map((kind) => `tiny.${kind}`),
-];
+const OPTIONAL = new Set<string>(OPTIONAL_MODEL_FILES);
 const ABSENT = 'absent-file';
 
 /** What wrangler.toml's rules say of files that are not code. */
@@ -66,7 +61,7 @@ function modelFolder(folder: string): Plugin {
         const isEmbedded = dirname(resolve(resolveDir, path)) === EMBEDDED_MODEL;
         if (pluginData === 'found' || !isEmbedded) return undefined;
         const file = join(resolve(folder), basename(path));
-        if (OPTIONAL.includes(basename(path)) && !existsSync(file)) return { path: file, namespace: ABSENT };
+        if (OPTIONAL.has(basename(path)) && !existsSync(file)) return { path: file, namespace: ABSENT };
         return again(file, { importer, kind, resolveDir: folder, pluginData: 'found' });
       });
     },

@@ -21,6 +21,17 @@ export const FILES = {
   /** The manifest that is current under a model's name. */
   pointer: 'current.json',
 } as const;
+/** Files of a model that the Worker's bundle names and that a model may lack: in their place an empty one is bundled. */
+export const OPTIONAL_MODEL_FILES = [
+  'text.partition.bin',
+  'text.weights.bin',
+  'static.projection.bin',
+  'tiny.onnx',
+  'tiny.partition.bin',
+  'tiny.table.bin',
+  'tiny.weights.bin',
+] as const;
+
 export type FileName = (typeof FILES)[keyof typeof FILES];
 
 /** The first part of every key, by what is stored under it. */

@@ -34,6 +34,29 @@ test('an unknown token adds nothing', async () => {
   expect(whole).toEqual(without);
 });
 
+test('a sum of narrow rows is projected, and brought to unit length after that', async () => {
+  const rows = tableOf(
+    [
+      [1, 0],
+      [0, 2],
+    ],
+    [1, 1],
+  );
+  // Columns of the table become (4, 0, 3) and (0, 1, 0): 4, 2 * 1, 3 before the length is taken.
+  const projection = tableOf(
+    [
+      [8, 0, 6],
+      [0, 1, 0],
+    ],
+    [0.5, 1],
+  );
+  const narrow = createStaticEncode(rows, { silent: [], projection });
+  const [vector] = await narrow([[0, 1]]);
+  const length = Math.sqrt(16 + 4 + 9);
+  for (const [i, value] of [4, 2, 3].entries()) expect(vector?.[i]).toBeCloseTo(value / length, 6);
+  expect(vector).toHaveLength(3);
+});
+
 test('a token outside the table is an error and not a zero', async () => {
   await expect(encode([[3]])).rejects.toThrow('token 3 is outside the table of 3 rows');
 });

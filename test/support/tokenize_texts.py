@@ -1,0 +1,12 @@
+"""Token ids by the trainer's tokenizer: {"pieces": [...], "texts": [...]} from standard input, a list of lists of ids out."""
+
+import json
+import sys
+from pathlib import Path
+
+sys.path[:0] = [str(Path(__file__).parents[2] / "trainer")]
+
+from towers.wordpiece import WordPiece  # noqa: E402
+
+asked = json.load(sys.stdin)
+print(json.dumps(WordPiece(asked["pieces"]).tokens(asked["texts"])))
