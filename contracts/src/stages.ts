@@ -103,6 +103,7 @@ export const STAGES = {
       'classes',
       ...Object.keys(limits).map((kind): Part => `${kind as TextKind}.train`),
     ],
+    reads: ({ teachers }) => ({ contrastive: teachers.some(({ type }) => type === 'language_model') }),
     jobClass: 'embed',
     work: { unit: 'texts', amount: ({ limits }) => 1 + Object.values(limits).reduce((sum, limit) => sum + limit, 0) },
   }),

@@ -43,7 +43,7 @@ def embedded(prepared, tmp_path_factory):
     job = write_job(tmp_path_factory.mktemp("embedded"), "embed_images", {"prepare": prepared}, CONFIG)
     report = run_stage(job)
     assert {artefact["path"] for artefact in report["artefacts"].values()} == {
-        "train.npy", "plain.npy", "dev.npy", "crops.json",
+        "train.npy", "features.npy", "plain.npy", "dev.npy", "crops.json",
     }  # fmt: skip
     return job.parent
 
@@ -61,16 +61,18 @@ def test_the_activations_are_those_of_the_frozen_blocks(prepared, embedded):
         pixels = torch.from_numpy(np.stack([preprocess(each, recipe) for each in (image, *crops)]))
         with torch.no_grad():
             expected = tower.forward_frozen(pixels, BLOCK).numpy()
+            features = tower.pooled_features(pixels, 0).numpy()[1:]
         stored = np.stack([activations.plain[row], *activations.train[row]]).astype(np.float32)
         # The processor may have multiplied in bfloat16.
         assert np.abs(stored - expected).max() < 0.1 * np.abs(expected).max()
+        assert np.abs(activations.features[row] - features).max() < 0.1 * np.abs(features).max()
 
 
 def test_another_seed_changes_nothing(prepared, embedded, tmp_path):
     job = write_job(tmp_path, "embed_images", {"prepare": prepared}, CONFIG)
     job.write_text(json.dumps(json.loads(job.read_text()) | {"seed": 7}))
     run_stage(job)
-    for name in ("train.npy", "plain.npy", "dev.npy"):
+    for name in ("train.npy", "features.npy", "plain.npy", "dev.npy"):
         assert (job.parent / name).read_bytes() == (embedded / name).read_bytes()
 
 
@@ -79,8 +81,8 @@ def test_an_interruption_changes_nothing_and_leaves_no_shards(prepared, embedded
     assert interrupt_stage(job, at_step=12) == 75
     assert not (job.parent / "report.json").exists()
     run_stage(job)
-    for name in ("train.npy", "plain.npy", "dev.npy"):
+    for name in ("train.npy", "features.npy", "plain.npy", "dev.npy"):
         assert (job.parent / name).read_bytes() == (embedded / name).read_bytes()
     assert {file.name for file in job.parent.iterdir()} == {
-        "job.json", "report.json", "train.npy", "plain.npy", "dev.npy", "crops.json",
+        "job.json", "report.json", "train.npy", "features.npy", "plain.npy", "dev.npy", "crops.json",
     }  # fmt: skip

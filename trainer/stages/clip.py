@@ -1,42 +1,36 @@
-"""Stage `clip`: trains image and text tower by symmetric InfoNCE with a regulariser towards the frozen image tower.
+"""Stage `clip`: trains image and text tower by symmetric InfoNCE with terms that keep what the frozen image tower knows.
 
-Two text towers: `llm` trains an adapter over stored LLM features of the captions; `scratch`, the control, trains a
-CLIP-style text transformer from scratch on the same images, captions and steps. `embed_images` has run the frozen part of
-the image tower; only the blocks from `first_trainable_block` on are trained.
+Two text towers: `llm` trains an adapter over stored features of the captions; `scratch`, the control, trains a CLIP-style
+text transformer from scratch on the same images, texts and steps. `embed_images` has run the frozen image tower; only the
+blocks from `first_trainable_block` on are trained, or the head alone. The terms are in towers/clip_objective.py.
 """
-
-from pathlib import Path
 
 import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
-from torch.nn import functional as F
 
 from contracts.types import ClipConfig
+from towers.class_targets import load_class_targets
+from towers.clip_objective import Objective, Sampler, Texts
 from towers.crops import Activations, load_activations
-from towers.data import Row, read_pairs, read_rows
-from towers.losses import frozen_tower_regulariser, info_nce
-from towers.metrics import retrieval
+from towers.data import Row, read_class_images, read_pairs
+from towers.labels import normalised_label
+from towers.metrics import retrieval, zero_shot
 from towers.optim import adamw, clip_gradients, param_groups, set_lr
 from towers.run import Run
-from towers.token_batches import padded
+from towers.text_sets import TextSet, group_vectors, text_vectors
 from towers.two_towers import (
-    MAX_LOGIT_SCALE,
     Adapter,
     ScratchTextTower,
     TowersShape,
     load_adapter,
-    new_logit_scale,
     read_shape,
     rotate_to_principal_axes,
     save_towers,
 )
 from towers.vision import ImageTower, create_backbone
-from towers.wordpiece import train_vocabulary
-
-EVALUATE_EVERY = 200  # steps; the metrics are logged, the weights of the last step are kept
-EMA_DECAY = 0.99
+from towers.wordpiece import WordPiece, train_vocabulary
 
 
 def main() -> None:
@@ -45,8 +39,7 @@ def main() -> None:
     config, schedule = run.config, run.config["schedule"]
 
     # ---- image side: activations of the frozen blocks, a head that reproduces the frozen tower -------------------------
-    prepared, inherited = run.input("prepare"), run.input("inherit")
-    splits = {split: read_pairs(prepared, split) for split in ("train", "dev")}
+    inherited = run.input("inherit")
     activations = load_activations(run.input("embed_images"))
     inherited_shape = read_shape(inherited)
     if activations.shape["backbone"] != inherited_shape["backbone"]:
@@ -58,27 +51,36 @@ def main() -> None:
         tower.head.weight.copy_(head["weight"])
         tower.head.bias.copy_(head["bias"])
     tower = tower.to_device(run.device)
-    frozen_NE = image_vectors(tower, activations.plain, block)  # before anything is trained
 
     # ---- text side ------------------------------------------------------------------------------------------------------
-    embedded = run.input("embed_captions")
-    captions = {split: TextSide(embedded, split, splits[split], config, run.device) for split in splits}
+    train = read_pairs(run.input("prepare"), "train")
+    texts, vocabulary = text_sets(run)
     torch.manual_seed(run.seed)
     text_tower: nn.Module
-    if config["text_tower"] == "llm":
+    if vocabulary is None:
         text_tower = Adapter(
-            captions["train"].width, config["embed_dim"], **config["adapter"], dropout=config["dropout"]
+            inherited_shape["llm_width"], config["embed_dim"], **config["adapter"], dropout=config["dropout"]
         )
         text_tower.load_state_dict(load_adapter(inherited).state_dict())
     else:
-        captions["dev"].vocabulary = captions["train"].vocabulary
         text_tower = ScratchTextTower(config["scratch"], config["embed_dim"], config["dropout"])
     text_tower.to(run.device)
-    logit_scale = new_logit_scale()
+    if texts["pairs.train"].keys != [row["key"] for row in train]:
+        raise ValueError("embed_captions and embed_images were run on other images than prepare has now")
+    labels = [normalised_label(row.get("label", "")) for row in train]
+    objective = Objective(
+        (tower, text_tower),
+        activations,
+        Texts(texts["pairs.train"], texts["prompts"], labels),
+        load_class_targets(inherited),
+        config,
+    )
+    measure = Measure(run, activations, texts)
 
     # ---- optimiser, resume -----------------------------------------------------------------------------------------------
     groups = tower.trainable_groups(block, config["backbone_lr"], schedule["lr"], config["layer_decay"])
-    optimizer = adamw([*groups, *param_groups(text_tower), {"params": [logit_scale], "weight_decay": 0.0}], schedule)
+    scales = {"params": objective.parameters(), "weight_decay": 0.0}
+    optimizer = adamw([*groups, *param_groups(text_tower), scales], schedule)
     ema_weights = {name: value.detach().clone() for name, value in trainable_parameters(tower, text_tower)}
     state = run.resume()
     first, history, loss_ema = 0, [], 0.0
@@ -86,46 +88,37 @@ def main() -> None:
         tower.load_state_dict(state["tower"])
         text_tower.load_state_dict(state["text_tower"])
         optimizer.load_state_dict(state["optimizer"])
-        logit_scale.data.copy_(state["logit_scale"])
-        ema_weights, first, history = state["ema_weights"], state["step"], state["history"]
-        loss_ema = state["loss_ema"]
+        for scale, value in zip(objective.parameters(), state["scales"], strict=True):
+            scale.data.copy_(value)
+        ema_weights = {name: value.to(run.device) for name, value in state["ema_weights"].items()}
+        first, history, loss_ema = state["step"], state["history"], state["loss_ema"]
 
     # ---- loop ------------------------------------------------------------------------------------------------------------
-    images = len(splits["train"])
-    batch_size = min(config["batch_size"], images)
-    per_epoch = images // batch_size
+    sampler = Sampler(train, config, run.seed)
     for step in range(first, schedule["steps"]):
         tower.train()
         text_tower.train()
-        order = np.random.default_rng((run.seed, step // per_epoch)).permutation(images)
-        chosen = np.sort(order[step % per_epoch * batch_size :][:batch_size])
         rng = np.random.default_rng((run.seed, 1, step))
-        crops = rng.integers(0, activations.shape["crops"], batch_size)
-        x = torch.from_numpy(activations.train[chosen, crops]).to(run.device, run.amp_dtype)
+        captioned, labelled = sampler.draw(step, rng)
         torch.manual_seed(run.seed * 1_000_003 + step)
-        with torch.autocast(run.device.type, run.amp_dtype, enabled=run.amp_dtype != torch.float32):
-            image_BE = tower.forward_trainable(
-                x.contiguous(memory_format=torch.channels_last), block, config["dropout"]
-            )
-        inputs, texts = captions["train"].draw(chosen, rng)
-        text_BE = text_tower(inputs)
-        loss = info_nce(image_BE, text_BE, logit_scale.exp(), same_texts(texts, run.device))
-        regulariser = frozen_tower_regulariser(image_BE, frozen_NE[chosen].to(run.device))
+        total, parts = objective.loss(captioned, labelled, run.amp_dtype, rng)
         optimizer.zero_grad(set_to_none=True)
-        (loss + config["regulariser_weight"] * regulariser).backward()
+        total.backward()
         clip_gradients(optimizer, schedule["grad_clip"])
         set_lr(optimizer, step, schedule)
         optimizer.step()
-        logit_scale.data.clamp_(0, MAX_LOGIT_SCALE)
-        decay = min(EMA_DECAY, (1 + step) / (10 + step))
+        objective.clamp()
+        decay = min(config["ema_decay"], (1 + step) / (10 + step))
         with torch.no_grad():
             for name, value in trainable_parameters(tower, text_tower):
                 ema_weights[name].lerp_(value, 1 - decay)
-        loss_ema = loss.item() if loss_ema == 0 else 0.95 * loss_ema + 0.05 * loss.item()
-        if (step + 1) % EVALUATE_EVERY == 0:
-            metrics = evaluate_dev(tower, text_tower, activations, captions["dev"])[0]
-            history.append({"step": step + 1, "mean_recall": metrics["mean_recall"]})
-            run.log(f"step {step + 1}: dev mean recall {metrics['mean_recall']:.4f}")
+        loss_ema = parts["loss"].item() if loss_ema == 0 else 0.95 * loss_ema + 0.05 * parts["loss"].item()
+        if (step + 1) % config["evaluate_every"] == 0:
+            metrics = measure.metrics(tower, text_tower)
+            history.append({"step": step + 1, **metrics})
+            run.log(
+                f"step {step + 1}: " + ", ".join(f"{name} {metrics[name]:.4f}" for name in SHOWN if name in metrics)
+            )
         run.tick(
             step + 1,
             schedule["steps"],
@@ -134,14 +127,13 @@ def main() -> None:
                 "text_tower": text_tower.state_dict(),
                 "ema_weights": ema_weights,
                 "optimizer": optimizer.state_dict(),
-                "logit_scale": logit_scale.data,
+                "scales": [scale.data for scale in objective.parameters()],
                 "step": step + 1,
                 "history": history,
                 "loss_ema": loss_ema,
             },
-            loss=loss_ema,
-            regulariser=regulariser.item(),
-            scale=logit_scale.exp().item(),
+            **{name: part.item() for name, part in parts.items()} | {"loss": loss_ema},
+            scale=objective.scale.exp().item(),
             **({"dev": history[-1]["mean_recall"]} if history else {}),
         )
 
@@ -150,58 +142,71 @@ def main() -> None:
         for name, value in trainable_parameters(tower, text_tower):
             value.copy_(ema_weights[name])
     image_train_IE = image_vectors(tower, activations.plain, block)
-    text_train_IE = text_vectors(text_tower, captions["train"], captions["train"].first_of_I)
+    text_train_IE = text_vectors(text_tower, texts["pairs.train"], texts["pairs.train"].first_of_G)
     rotate_to_principal_axes(tower.head, text_tower.projection, [image_train_IE, text_train_IE])
-    metrics, image_IE, text_NE = evaluate_dev(tower, text_tower, activations, captions["dev"])
+    metrics, image_IE, text_NE = measure.all(tower, text_tower)
     save_file({"features": image_IE.contiguous()}, run.output / "dev_images.safetensors")
     save_file({"features": text_NE.contiguous()}, run.output / "dev_captions.safetensors")
     shape: TowersShape = {
         **inherited_shape,
         "text_tower": config["text_tower"],
         "scratch": config["scratch"],
-        "logit_scale": logit_scale.item(),
+        "logit_scale": objective.scale.item(),
     }
     files = save_towers(run.output, tower, text_tower, shape)
-    if captions["train"].vocabulary is not None:
-        captions["train"].vocabulary.write(run.output / "vocabulary.txt")
+    if vocabulary is not None:
+        vocabulary.write(run.output / "vocabulary.txt")
         files["vocabulary"] = "vocabulary.txt"
     files |= {"dev_images": "dev_images.safetensors", "dev_captions": "dev_captions.safetensors"}
     run.finish(metrics | {"loss.last": loss_ema}, files)
 
 
-class TextSide:
-    """The text tower's inputs for a split: LLM features, or token ids of the same captions for the control."""
+def text_sets(run: Run[ClipConfig]) -> tuple[dict[str, TextSet], WordPiece | None]:
+    """The sets of texts by name, and for the control the vocabulary that is trained on those of training."""
+    embedded, config = run.input("embed_captions"), run.config
+    sets = {name: TextSet(embedded, name, run.device) for name in ("pairs.train", "pairs.dev", "prompts", "labels")}
+    if config["text_tower"] == "llm":
+        return {name: texts.with_features() for name, texts in sets.items()}, None
+    learned = [*sets["pairs.train"].texts, *sets["prompts"].texts]
+    vocabulary = train_vocabulary(learned, config["scratch"]["vocabulary_size"])
+    return {name: texts.with_tokens(vocabulary, config["scratch"]) for name, texts in sets.items()}, vocabulary
 
-    def __init__(self, embedded: Path, split: str, rows: list[Row], config: ClipConfig, device: torch.device) -> None:
-        captions = read_rows(embedded / f"captions.pairs.{split}.jsonl")
-        self.device = device
-        self.texts = [row["text"] for row in captions]
-        index = {row["key"]: number for number, row in enumerate(rows)}
-        self.image_of_N = torch.tensor([index[row["id"]] for row in captions])
-        counts = torch.bincount(self.image_of_N, minlength=len(rows))
-        self.first_of_I = (counts.cumsum(0) - counts).numpy()
-        self.count_of_I = counts.numpy()
-        self.vocabulary = None
-        self.scratch = config["scratch"] if config["text_tower"] == "scratch" else None
-        self.width = 0
-        if self.scratch is None:
-            self.features_ND = load_file(embedded / f"features.pairs.{split}.safetensors")["features"]
-            self.width = self.features_ND.shape[1]
-        elif split == "train":
-            self.vocabulary = train_vocabulary(self.texts, self.scratch["vocabulary_size"])
 
-    def inputs(self, numbers: np.ndarray) -> torch.Tensor:
-        """LLM features [B, D] or ids [B, T] of captions by their row numbers."""
-        if self.scratch is None:
-            return self.features_ND[numbers].float().to(self.device)
-        assert self.vocabulary is not None
-        rows = self.vocabulary.encode([self.texts[n] for n in numbers], self.scratch["context_length"])
-        return padded(rows, self.device)[0]
+SHOWN = ("mean_recall", "zero_shot_top1", "unseen_top1")  # in the log, of all that is measured
 
-    def draw(self, images: np.ndarray, rng: np.random.Generator) -> tuple[torch.Tensor, list[str]]:
-        """A random caption of every image: inputs of the text tower and the captions."""
-        numbers = self.first_of_I[images] + rng.integers(0, self.count_of_I[images])
-        return self.inputs(numbers), [self.texts[n] for n in numbers]
+
+class Measure:
+    """Metrics on what is not trained on: dev, class images, pictures of held-out labels among all labels."""
+
+    def __init__(self, run: Run[ClipConfig], activations: Activations, texts: dict[str, TextSet]) -> None:
+        self.activations, self.texts = activations, texts
+        prepared = run.input("prepare")
+        self.classes = self.targets(read_class_images(prepared), "prompts", lambda row: str(row["index"]))
+        self.unseen = self.targets(read_pairs(prepared, "unseen"), "labels", lambda row: normalised_label(row["label"]))
+
+    def targets(self, rows: list[Row], name: str, key_of) -> torch.Tensor:
+        """The group of every row in a set of texts."""
+        group = {key: number for number, key in enumerate(self.texts[name].keys)}
+        return torch.tensor([group[key_of(row)] for row in rows], dtype=torch.long)
+
+    def metrics(self, tower: ImageTower, text_tower: nn.Module) -> dict[str, float]:
+        """All metrics by name."""
+        return self.all(tower, text_tower)[0]
+
+    def all(self, tower: ImageTower, text_tower: nn.Module) -> tuple[dict[str, float], torch.Tensor, torch.Tensor]:
+        """All metrics by name, and the vectors of the dev images and captions."""
+        activations, block, dev = self.activations, self.activations.block, self.texts["pairs.dev"]
+        image_IE = image_vectors(tower, activations.dev, block)
+        text_NE = text_vectors(text_tower, dev, np.arange(len(dev.texts)))
+        metrics = retrieval(image_IE, text_NE, dev.group_of_N)
+        if activations.classes is not None and self.texts["prompts"].keys:
+            vectors_KE = group_vectors(text_tower, self.texts["prompts"])
+            metrics |= zero_shot(image_vectors(tower, activations.classes, block), vectors_KE, self.classes)
+        if activations.unseen is not None:
+            vectors_GE = group_vectors(text_tower, self.texts["labels"])
+            found = zero_shot(image_vectors(tower, activations.unseen, block), vectors_GE, self.unseen)
+            metrics |= {name.replace("zero_shot", "unseen"): value for name, value in found.items()}
+        return metrics, image_IE, text_NE
 
 
 def trainable_parameters(*modules: nn.Module) -> list[tuple[str, torch.Tensor]]:
@@ -214,40 +219,16 @@ def trainable_parameters(*modules: nn.Module) -> list[tuple[str, torch.Tensor]]:
     ]
 
 
-def same_texts(texts: list[str], device: torch.device) -> torch.Tensor:
-    """[B, B]: true where two rows of a batch carry the same caption."""
-    numbers = {text: number for number, text in enumerate(dict.fromkeys(texts))}
-    ids_B = torch.tensor([numbers[text] for text in texts], device=device)
-    return ids_B[:, None] == ids_B[None, :]
-
-
 @torch.inference_mode()
-def image_vectors(tower: ImageTower, activations: np.ndarray, block: int) -> torch.Tensor:
+def image_vectors(tower: ImageTower, activations: np.ndarray, block: int | None) -> torch.Tensor:
     """Unit vectors of activations [N, E], float32 on the CPU."""
     tower.eval()
     out = []
     for start in range(0, len(activations), 128):
         x = torch.from_numpy(np.array(activations[start : start + 128])).to(tower.head.weight.device, torch.float32)
-        out.append(tower.forward_trainable(x.contiguous(memory_format=torch.channels_last), block).cpu())
+        x = x.contiguous(memory_format=torch.channels_last) if x.ndim == 4 else x
+        out.append(tower.forward_trainable(x, block).cpu())
     return torch.cat(out).clone()
-
-
-@torch.inference_mode()
-def text_vectors(text_tower: nn.Module, side: TextSide, numbers: np.ndarray) -> torch.Tensor:
-    """Unit vectors [N, E] of captions by their row numbers, float32 on the CPU."""
-    text_tower.eval()
-    parts = np.array_split(numbers, max(1, len(numbers) // 256))
-    return torch.cat([F.normalize(text_tower(side.inputs(part)).float(), dim=-1).cpu() for part in parts]).clone()
-
-
-@torch.inference_mode()
-def evaluate_dev(
-    tower: ImageTower, text_tower: nn.Module, activations: Activations, side: TextSide
-) -> tuple[dict[str, float], torch.Tensor, torch.Tensor]:
-    """Retrieval metrics on dev, with the vectors of its images and captions."""
-    image_IE = image_vectors(tower, activations.dev, activations.block)
-    text_NE = text_vectors(text_tower, side, np.arange(len(side.texts)))
-    return retrieval(image_IE, text_NE, side.image_of_N), image_IE, text_NE
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """Stage `contrastive`: captions of one image move together, those of different images apart (supervised SimCSE).
 
-Symmetric InfoNCE over two captions of every group in the batch; GradCache makes the batch independent of memory.
+Symmetric InfoNCE over two texts of every group in the batch; GradCache makes the batch independent of memory. A group is
+the captions of one image, or what is known of one concept: its names, a prompt, its gloss, a hypernym, descriptions.
 """
 
 import random
@@ -9,8 +10,10 @@ import torch
 from torch.nn import functional as F
 
 from contracts.types import ContrastiveConfig
-from towers.data import read_pairs, read_texts
+from towers.data import Row, read_pairs, read_texts
+from towers.epochs import epoch_batch
 from towers.grad_cache import cached_backward
+from towers.labels import normalised_label
 from towers.llm import language_model_in, load_lora_state, lora_state, read_language_model, with_lora
 from towers.optim import adamw, clip_gradients, param_groups, set_lr
 from towers.run import Run
@@ -22,17 +25,20 @@ def main() -> None:
     run = Run.start(ContrastiveConfig)
     config, schedule = run.config, run.config["schedule"]
 
-    # ---- groups: images with captions, text-only groups, long descriptions cut in halves ----------------------------
+    # ---- groups: images with captions, text-only groups, long descriptions cut in halves, concepts ------------------
     prepared = run.input("prepare")
-    groups = [row["captions"] for row in read_pairs(prepared, "train") if len(row["captions"]) > 1]
-    groups += [row["captions"] for row in read_texts(prepared, "groups", "train")]
-    groups += [halves(row["captions"][0]) for row in read_texts(prepared, "long", "train")]
+    pairs = read_pairs(prepared, "train")
+    captions = [row["captions"] for row in pairs if "label" not in row and len(row["captions"]) > 1]
+    captions += [row["captions"] for row in read_texts(prepared, "groups", "train")]
+    captions += [halves(row["captions"][0]) for row in read_texts(prepared, "long", "train")]
+    concepts = concept_groups(read_texts(prepared, "concepts", "train"), pairs)
+    sampler = Sampler(captions, concepts, config, run.seed)
     dev = [row["captions"][:2] for row in read_pairs(prepared, "dev") if len(row["captions"]) > 1][:500]
     pretrained = read_language_model(language_model_in(run.input("mntp") / "model"), run.amp_dtype)
     language_model = with_lora(pretrained, config["lora"])
     model, tokenizer = language_model.model, language_model.tokenizer
     model.to(run.device).train()
-    run.log(f"{len(groups)} groups, {len(dev)} dev pairs, {run.amp_dtype}")
+    run.log(f"{len(captions)} groups of captions, {len(concepts)} concepts, {len(dev)} dev pairs, {run.amp_dtype}")
 
     def encode(rows: list[list[int]]) -> torch.Tensor:
         ids_BT, mask_BT = padded(rows, run.device, tokenizer.pad_token_id)
@@ -65,16 +71,20 @@ def main() -> None:
         first, losses, accuracy = 0, [], [dev_accuracy()]
         run.log(f"dev caption retrieval before training: {accuracy[0]:.3f}")
     for step in range(first, schedule["steps"]):
-        rng = random.Random(f"{run.seed}/{step}")
-        chosen = [rng.sample(group, 2) for group in rng.sample(groups, min(config["batch_size"], len(groups)))]
+        chosen, names = sampler.draw(step)
         rows = language_model.tokens([pair[side] for side in (0, 1) for pair in chosen], config["max_tokens"])
         # Rows of similar length share a micro-batch: less padding. `order` undoes it before the loss.
         order = sorted(range(len(rows)), key=lambda i: len(rows[i]))
         back = torch.tensor(sorted(range(len(rows)), key=lambda i: order[i]), device=run.device)
         texts = [pair[side] for side in (0, 1) for pair in chosen]
 
-        def loss_of(sorted_ND: torch.Tensor, back: torch.Tensor = back, texts: list[str] = texts) -> torch.Tensor:
-            return pair_loss(sorted_ND[back], texts, config["temperature"])
+        def loss_of(
+            sorted_ND: torch.Tensor,
+            back: torch.Tensor = back,
+            texts: list[str] = texts,
+            names: list[str | None] = names,
+        ) -> torch.Tensor:
+            return pair_loss(sorted_ND[back], texts, config["temperature"], names)
 
         optimizer.zero_grad(set_to_none=True)
         micro_batches = parts([rows[i] for i in order], config["micro_batch"])
@@ -103,22 +113,70 @@ def main() -> None:
     run.finish(metrics, {"weights": "model/model.safetensors", "config": "model/config.json"})
 
 
-def pair_loss(features_ND: torch.Tensor, texts: list[str], temperature: float) -> torch.Tensor:
+Group = tuple[str | None, list[str]]  # the normalised name of a concept, None for captions; at least two texts
+
+
+class Sampler:
+    """Which groups a step sees, and two texts of each: a pure function of seed and step, no group twice in an epoch."""
+
+    def __init__(self, captions: list[list[str]], concepts: list[Group], config: ContrastiveConfig, seed: int) -> None:
+        self.seed = seed
+        wanted = round(config["batch_size"] * config["concept_fraction"]) if concepts else 0
+        self.parts: list[tuple[list[Group], int]] = [
+            ([(None, texts) for texts in captions], config["batch_size"] - wanted),
+            (concepts, wanted),
+        ]
+
+    def draw(self, step: int) -> tuple[list[list[str]], list[str | None]]:
+        """Two texts of every group, and the name of its concept."""
+        rng = random.Random(f"{self.seed}/{step}")
+        pairs: list[list[str]] = []
+        names: list[str | None] = []
+        for place, (groups, size) in enumerate(self.parts):
+            for number in epoch_batch((self.seed, place), step, len(groups), size) if groups and size else ():
+                name, texts = groups[number]
+                pairs.append(rng.sample(texts, 2))
+                names.append(name)
+        return pairs, names
+
+
+def concept_groups(concepts: list[Row], pairs: list[Row]) -> list[Group]:
+    """The texts of every concept, and the captions that were made of every label of a picture."""
+    groups: list[Group] = []
+    for row in concepts:
+        texts = [*row["names"], f"a photo of a {row['name']}.", *row["descriptions"]]
+        texts += [row["gloss"]] if row["gloss"] else []
+        texts += [f"{name}, a kind of {row['hypernyms'][0]}" for name in row["names"][:1] if row["hypernyms"]]
+        groups.append((normalised_label(row["name"]), list(dict.fromkeys(texts))))
+    labels = {normalised_label(row["label"]): row["captions"] for row in pairs if row.get("prompted")}
+    return [group for group in [*groups, *labels.items()] if len(group[1]) > 1]
+
+
+def pair_loss(
+    features_ND: torch.Tensor, texts: list[str], temperature: float, names: list[str | None] | None = None
+) -> torch.Tensor:
     """Symmetric InfoNCE between the first and the second half of the rows; N is even.
 
-    Equal texts in different groups are not negatives of each other: their scores are left out.
+    Groups with an equal text, or with the same name, are not negatives of each other: their scores are left out.
     """
     a_BD, b_BD = features_ND.chunk(2)
-    a_texts, b_texts = texts[: len(a_BD)], texts[len(a_BD) :]
     scores_BB = a_BD @ b_BD.T / temperature
-    numbers = {text: number for number, text in enumerate(dict.fromkeys(texts))}
-    a_N = torch.tensor([numbers[text] for text in a_texts], device=scores_BB.device)
-    b_N = torch.tensor([numbers[text] for text in b_texts], device=scores_BB.device)
+    a_N, b_N = (numbered(side, texts, scores_BB.device) for side in (texts[: len(a_BD)], texts[len(a_BD) :]))
     same = (a_N[:, None] == b_N[None, :]) | (a_N[:, None] == a_N[None, :]) | (b_N[:, None] == b_N[None, :])
+    if names is not None:
+        alone = [f"/{number}" if name is None else name for number, name in enumerate(names)]
+        names_N = numbered(alone, alone, scores_BB.device)
+        same |= names_N[:, None] == names_N[None, :]
     same.fill_diagonal_(fill_value=False)
     scores_BB = scores_BB.masked_fill(same, float("-inf"))
     target = torch.arange(len(a_BD), device=scores_BB.device)
     return 0.5 * (F.cross_entropy(scores_BB, target) + F.cross_entropy(scores_BB.T, target))
+
+
+def numbered(texts: list[str], among: list[str], device: torch.device) -> torch.Tensor:
+    """A number for every text: equal texts have the same."""
+    numbers = {text: number for number, text in enumerate(dict.fromkeys(among))}
+    return torch.tensor([numbers[text] for text in texts], device=device)
 
 
 def halves(text: str) -> list[str]:

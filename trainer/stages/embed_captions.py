@@ -1,61 +1,54 @@
-"""Stage `embed_captions`: embeds every text with the frozen language model and stores bfloat16 features.
+"""Stage `embed_captions`: embeds every text with the frozen teachers and stores bfloat16 features.
 
-Equal texts are embedded once. Work is cut into shards; a finished shard is never computed again.
+The features of a text are the teachers' vectors of it, each at unit length, one after the other. Equal texts are embedded
+once. Work is cut into shards; a finished shard is never computed again.
 Writes, for each set S, `features.S.safetensors` {features [N, D] bfloat16} and `captions.S.jsonl` {id, text}, row by row.
 """
 
+import hashlib
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
 from safetensors.torch import load_file, save_file
+from torch.nn import functional as F
 
 from contracts.types import EmbedCaptionsConfig
 from towers.data import Row, read_pairs, read_texts, write_rows
-from towers.llm import language_model_in, read_language_model
+from towers.labels import normalised_label
+from towers.llm import LanguageModel, language_model_in, read_language_model
 from towers.run import Run
+from towers.sentence_encoder import SentenceEncoder, read_sentence_encoder
 from towers.token_batches import batches_by_length, padded
+
+SPLITS = ("train", "dev", "unseen")
 
 
 def main() -> None:
     """Run the stage."""
     run = Run.start(EmbedCaptionsConfig)
     config = run.config
-    prepared = run.input("prepare")
-
-    # ---- sets of texts, and the different texts among them -----------------------------------------------------------
-    sets: dict[str, list[Row]] = {}
-    for split in ("train", "dev"):
-        sets[f"pairs.{split}"] = rows_of(read_pairs(prepared, split), "key", None)
-    sets["prompts"] = class_prompts(prepared, config["prompt_templates"])
-    for kind, limit in config["limits"].items():
-        if kind == "translations":
-            found = [{"id": row["id"], "captions": [row["en"]]} for row in read_texts(prepared, kind, "train")]
-        else:
-            found = read_texts(prepared, kind, "train")
-        sets[f"{kind}.train"] = rows_of(found, "id", limit)
+    sets = text_sets(run.input("prepare"), config)
     texts = list(dict.fromkeys(row["text"] for rows in sets.values() for row in rows))
     shards = [texts[start : start + config["shard_size"]] for start in range(0, len(texts), config["shard_size"])]
 
     # ---- shards ------------------------------------------------------------------------------------------------------
-    language_model = read_language_model(language_model_in(run.input("contrastive") / "model"), run.amp_dtype)
-    language_model.model.to(run.device).eval()
+    teachers = read_teachers(run)
     state = run.resume() or {"shards": 0}
     done = sum(len(shard) for shard in shards[: state["shards"]])
+    total = len(texts) * len(teachers)
     for number in range(state["shards"], len(shards)):
-        rows = language_model.tokens(shards[number], config["max_tokens"])
-        features: torch.Tensor | None = None
-        for batch in batches_by_length([len(row) for row in rows], config["batch_tokens"]):
-            ids_BT, mask_BT = padded([rows[i] for i in batch], run.device, language_model.tokenizer.pad_token_id)
-            with torch.inference_mode():
-                pooled_BD = language_model.pooled(ids_BT, mask_BT, config["pooling"]).to("cpu", torch.bfloat16)
-            if features is None:
-                features = torch.empty(len(rows), pooled_BD.shape[1], dtype=torch.bfloat16)
-            features[batch] = pooled_BD
-            done += len(batch)
-            run.tick(done, len(texts), lambda number=number: {"shards": number})
-        assert features is not None
-        save_file({"features": features}, run.output / f"shard-{number:05d}.safetensors")
+        shard = shards[number]
+        parts = []
+        for place, teacher in enumerate(teachers):
+
+            def tick(rows: int, before: int = done * len(teachers) + place * len(shard), number: int = number) -> None:
+                run.tick(before + rows, total, lambda: {"shards": number})
+
+            parts.append(embedded(teacher, shard, run, tick))
+        save_file({"features": torch.cat(parts, 1)}, run.output / f"shard-{number:05d}.safetensors")
+        done += len(shard)
         run.save({"shards": number + 1})
 
     # ---- assemble ----------------------------------------------------------------------------------------------------
@@ -75,6 +68,64 @@ def main() -> None:
         (run.output / f"shard-{number:05d}.safetensors").unlink()
 
 
+def read_teachers(run: Run[EmbedCaptionsConfig]) -> list[LanguageModel | SentenceEncoder]:
+    """The teachers of the recipe on the run's device, in eval mode. `contrastive` is read only for its language model."""
+    teachers: list[LanguageModel | SentenceEncoder] = []
+    for teacher in run.config["teachers"]:
+        if teacher["type"] == "language_model":
+            source = language_model_in(run.input("contrastive") / "model")
+            teachers.append(read_language_model(source, run.amp_dtype))
+        else:
+            teachers.append(read_sentence_encoder(teacher["package"], run.amp_dtype))
+        teachers[-1].model.to(run.device).eval()
+    return teachers
+
+
+def embedded(
+    teacher: LanguageModel | SentenceEncoder,
+    texts: list[str],
+    run: Run[EmbedCaptionsConfig],
+    tick: Callable[[int], None],
+) -> torch.Tensor:
+    """Unit vectors [N, D] of texts by one teacher, bfloat16; `tick` gets the number of texts after every batch."""
+    config = run.config
+    rows = teacher.tokens(texts, config["max_tokens"])
+    features: torch.Tensor | None = None
+    done = 0
+    for batch in batches_by_length([len(row) for row in rows], config["batch_tokens"]):
+        ids_BT, mask_BT = padded([rows[i] for i in batch], run.device, teacher.tokenizer.pad_token_id)
+        with torch.inference_mode():
+            pooled_BD = F.normalize(teacher.pooled(ids_BT, mask_BT, config["pooling"]), dim=-1).to(
+                "cpu", torch.bfloat16
+            )
+        if features is None:
+            features = torch.empty(len(rows), pooled_BD.shape[1], dtype=torch.bfloat16)
+        features[batch] = pooled_BD
+        done += len(batch)
+        tick(done)
+    assert features is not None
+    return features
+
+
+def text_sets(prepared: Path, config: EmbedCaptionsConfig) -> dict[str, list[Row]]:
+    """{id, text} rows by the name of their set."""
+    sets: dict[str, list[Row]] = {}
+    pairs = {split: read_pairs(prepared, split) for split in SPLITS}
+    for split, rows in pairs.items():
+        if rows or split != "unseen":
+            sets[f"pairs.{split}"] = rows_of(rows, "key", None)
+    sets["labels"] = label_texts([*pairs["train"], *pairs["unseen"]])
+    sets["prompts"] = class_prompts(prepared, config["prompt_templates"])
+    for kind, limit in config["limits"].items():
+        found = read_texts(prepared, kind, "train")
+        if kind == "translations":
+            found = [{"id": row["id"], "captions": [row["en"]]} for row in found]
+        if kind == "concepts":
+            found = concept_texts(found, config)
+        sets[f"{kind}.train"] = rows_of(found, "id", limit)
+    return sets
+
+
 def rows_of(rows: list[Row], key: str, limit: int | None) -> list[Row]:
     """{id, text} for every caption, image by image; at most `limit` of them, whole images only."""
     out: list[Row] = []
@@ -83,6 +134,31 @@ def rows_of(rows: list[Row], key: str, limit: int | None) -> list[Row]:
             break
         out += [{"id": row[key], "text": caption} for caption in row["captions"]]
     return out
+
+
+def label_texts(pairs: list[Row]) -> list[Row]:
+    """The captions that prepare made of every different label, or the label alone; the id is the normalised label."""
+    texts: dict[str, list[str]] = {}
+    for row in pairs:
+        if "label" in row:
+            label = normalised_label(row["label"])
+            if label not in texts or row["prompted"]:
+                texts[label] = row["captions"] if row["prompted"] else [row["label"]]
+    return [{"id": label, "text": text} for label, captions in texts.items() for text in captions]
+
+
+def concept_texts(concepts: list[Row], config: EmbedCaptionsConfig) -> list[Row]:
+    """{id, captions} of every concept, the bare name first. The order is that of a hash: a limit cuts all sources alike."""
+    wanted = config["concept_texts"]
+    rows = []
+    for row in sorted(concepts, key=lambda row: hashlib.sha256(row["id"].encode()).digest()):
+        texts = [row["name"], *(template.replace("{}", row["name"]) for template in wanted["templates"])]
+        texts += row["names"][1 : 1 + wanted["synonyms"]]
+        texts += [row["gloss"]] if wanted["gloss"] and row["gloss"] else []
+        texts += [f"{row['name']}, a kind of {hypernym}" for hypernym in row["hypernyms"][: wanted["hypernyms"]]]
+        texts += row["descriptions"][: wanted["descriptions"]]
+        rows.append({"id": row["id"], "captions": list(dict.fromkeys(texts))})
+    return rows
 
 
 def class_prompts(prepared: Path, templates: list[str]) -> list[Row]:

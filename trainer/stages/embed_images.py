@@ -1,8 +1,11 @@
-"""Stage `embed_images`: runs every image once through the frozen part of the image tower and stores the activations.
+"""Stage `embed_images`: runs every image once through the frozen image tower and stores activations and features.
 
-Below the first trainable block nothing changes during training, so its output is computed once per crop. It depends on
-neither seed nor text tower: all runs of `clip` in a recipe share it. Work is cut into shards; a finished shard is never
-computed again. Writes `train.npy` (random crops), `plain.npy` and `dev.npy` (whole images), and `crops.json`.
+Below the first trainable block nothing changes during training, so its output is computed once per crop; what the whole
+frozen tower makes of the same crop, its pooled features, is stored beside it: from them come the reference of the
+regulariser and the frozen classifier's softmax. Both depend on neither seed nor text tower: all runs of `clip` in a recipe
+share them. Work is cut into shards; a finished shard is never computed again. Writes `train.npy` (random crops) and
+`features.npy` (of the same crops; not where the whole backbone is frozen, whose activations are the features), `plain.npy`,
+`dev.npy` and, where the data has them, `unseen.npy` and `classes.npy` (whole images), and `crops.json`.
 """
 
 import json
@@ -16,7 +19,7 @@ import torch
 
 from contracts.types import EmbedImagesConfig, PreprocessRecipe
 from towers.crops import CropsShape, random_crop
-from towers.data import Row, read_images, read_pairs
+from towers.data import Row, read_class_images, read_images, read_pairs
 from towers.preprocess import decode, preprocess
 from towers.run import Run, write_atomically
 from towers.vision import ImageTower, create_backbone, preprocess_recipe
@@ -45,12 +48,12 @@ def main() -> None:
     run = Run.start(EmbedImagesConfig)
     config = run.config
     prepared = run.input("prepare")
-    train, dev = read_pairs(prepared, "train"), read_pairs(prepared, "dev")
-    shards = [
-        *shards_of("dev", dev, None),
-        *shards_of("plain", train, None),
-        *shards_of("train", train, config["crops"]),
-    ]
+    whole = {"dev": read_pairs(prepared, "dev"), "unseen": read_pairs(prepared, "unseen")}
+    whole |= {"classes": read_class_images(prepared), "plain": read_pairs(prepared, "train")}
+    arrays: dict[str, list[Row]] = {name: rows for name, rows in whole.items() if rows or name == "dev"}
+    shards = [shard for name, rows in arrays.items() for shard in shards_of(name, rows, None)]
+    shards += shards_of("train", whole["plain"], config["crops"])
+    arrays["train"] = whole["plain"]
     backbone = create_backbone(config["backbone"]["name"])
     recipe = preprocess_recipe(backbone, config["backbone"]["size"])
     shape: CropsShape = {
@@ -66,23 +69,44 @@ def main() -> None:
     done = sum(len(shard.rows) for shard in shards[: state["shards"]])
     for number in range(state["shards"], len(shards)):
         shard = shards[number]
-        parts = []
+        parts, features = [], []
         for pixels in batches_of_pixels(prepared, shard, config, recipe):
-            parts.append(frozen_activations(tower, pixels, config["first_trainable_block"]))
+            x, features_NF = frozen_activations(tower, pixels, config["first_trainable_block"])
+            parts.append(x)
+            features.append(features_NF)
             done += len(pixels) // (shard.crops or 1)
             run.tick(done, total, lambda number=number: {"shards": number})
-        x = np.concatenate(parts)
-        np.save(run.output / shard.file, x if shard.crops is None else x.reshape(-1, shard.crops, *x.shape[1:]))
+        save_shard(run.output / shard.file, parts, shard.crops)
+        if shard.array == "train":
+            save_shard(run.output / features_file(shard), features, shard.crops)
         run.save({"shards": number + 1})
 
     # ---- assemble ----------------------------------------------------------------------------------------------------
-    for name, rows in (("dev", dev), ("plain", train), ("train", train)):
-        assemble([shard for shard in shards if shard.array == name], run.output, len(rows))
+    files = {"crops": "crops.json"}
+    for name, rows in arrays.items():
+        own = [shard for shard in shards if shard.array == name]
+        assemble(run.output, name, [(shard.first, shard.file) for shard in own], len(rows))
+        files[name] = f"{name}.npy"
+    if config["first_trainable_block"] is not None:
+        own = [(shard.first, features_file(shard)) for shard in shards if shard.array == "train"]
+        assemble(run.output, "features", own, len(arrays["train"]))
+        files["features"] = "features.npy"
     write_atomically(run.output / "crops.json", json.dumps(shape, indent=2))
-    files = {"dev": "dev.npy", "plain": "plain.npy", "train": "train.npy", "crops": "crops.json"}
-    run.finish({"images.train": len(train), "images.dev": len(dev), "crops": config["crops"]}, files)
-    for shard in shards:
-        (run.output / shard.file).unlink()
+    metrics = {f"images.{name}": len(rows) for name, rows in arrays.items() if name != "plain"}
+    run.finish(metrics | {"crops": config["crops"]}, files)
+    for file in run.output.glob("shard-*.npy"):
+        file.unlink()
+
+
+def features_file(shard: Shard) -> str:
+    """The file of a shard's pooled features."""
+    return shard.file.replace("shard-", "shard-features-")
+
+
+def save_shard(file: Path, parts: list[np.ndarray], crops: int | None) -> None:
+    """Write the batches of a shard as one array, the crops of an image under it."""
+    x = np.concatenate(parts)
+    np.save(file, x if crops is None else x.reshape(-1, crops, *x.shape[1:]))
 
 
 def shards_of(array: str, rows: list[Row], crops: int | None) -> list[Shard]:
@@ -111,22 +135,23 @@ def batches_of_pixels(
 
 
 @torch.inference_mode()
-def frozen_activations(tower: ImageTower, pixels: np.ndarray, block: int) -> np.ndarray:
-    """float16 inputs of block `block`."""
-    outputs = []
+def frozen_activations(tower: ImageTower, pixels: np.ndarray, block: int | None) -> tuple[np.ndarray, np.ndarray]:
+    """float16 inputs of block `block`, and pooled features [N, F] of the whole frozen tower."""
+    outputs, features = [], []
     for part in torch.from_numpy(pixels).split(BATCH):
-        x = part.to(tower.head.weight, memory_format=torch.channels_last)
-        outputs.append(tower.forward_frozen(x, block).float().cpu().numpy().astype(np.float16))
-    return np.concatenate(outputs)
+        x = tower.forward_frozen(part.to(tower.head.weight, memory_format=torch.channels_last), block)
+        outputs.append(x.float().cpu().numpy().astype(np.float16))
+        features.append(tower.pooled_features(x, block).float().cpu().numpy().astype(np.float16))
+    return np.concatenate(outputs), np.concatenate(features)
 
 
-def assemble(shards: list[Shard], folder: Path, count: int) -> None:
-    """Write the shards of one output array into one file, without holding all of it in memory."""
-    first = np.load(folder / shards[0].file, mmap_mode="r")
-    file = folder / f"{shards[0].array}.npy"
-    array = np.lib.format.open_memmap(file, "w+", first.dtype, (count, *first.shape[1:]))
-    for shard in shards:
-        array[shard.first : shard.first + len(shard.rows)] = np.load(folder / shard.file, mmap_mode="r")
+def assemble(folder: Path, name: str, shards: list[tuple[int, str]], count: int) -> None:
+    """Write shards (first row, file) of one output array into one file, without holding all of it in memory."""
+    first = np.load(folder / shards[0][1], mmap_mode="r")
+    array = np.lib.format.open_memmap(folder / f"{name}.npy", "w+", first.dtype, (count, *first.shape[1:]))
+    for start, file in shards:
+        part = np.load(folder / file, mmap_mode="r")
+        array[start : start + len(part)] = part
     array.flush()
 
 

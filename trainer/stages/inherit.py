@@ -6,8 +6,11 @@ onto the checkpoint's vector of that caption, and the image head is initialised 
 Target `classifier_rows`: an ImageNet backbone has no text encoder, but its classifier has one vector per class, onto which
 the adapter over the LLM features of the class's prompts is regressed. A fixed map puts both into the joint space, the
 principal axes of the frozen tower's features, with which the image head is initialised, too.
+
+Besides adapter and head it writes what the frozen tower knows of the classes, for `clip` to keep (towers/class_targets.py).
 """
 
+import copy
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -19,8 +22,10 @@ from safetensors.torch import load_file, save_file
 from torch.nn import functional as F
 
 from contracts.types import InheritConfig, PreprocessRecipe
-from towers.clip_checkpoint import ClipBackbone, text_features
-from towers.data import read_images, read_pairs, read_rows
+from towers.class_targets import ClassTargets, of_classifier, of_texts, read_classes, save_class_targets
+from towers.clip_checkpoint import ClipBackbone, logit_scale, text_features
+from towers.data import Row, read_images, read_pairs, read_rows
+from towers.epochs import epoch_batch
 from towers.losses import inherit_loss
 from towers.optim import adamw, clip_gradients, param_groups, set_lr
 from towers.preprocess import preprocess
@@ -34,13 +39,14 @@ MEASURED_TEXTS = 1000  # texts for which the report says whether the nearest tar
 
 @dataclass
 class RegressionProblem:
-    """LLM features [N, D] to be mapped onto targets [M, E] by number [N], and the head (weight [E, F], bias [E])."""
+    """Text features [N, D] to be mapped onto targets [M, E] by number [N], and the head (weight [E, F], bias [E])."""
 
     features_ND: torch.Tensor
     targets_ME: torch.Tensor
     target_of_N: torch.Tensor
     weight_EF: torch.Tensor
     bias_E: torch.Tensor
+    classes: ClassTargets | None
 
 
 def main() -> None:
@@ -64,7 +70,7 @@ def main() -> None:
         first = state["step"]
     loss = torch.zeros(())
     for step in range(first, schedule["steps"]):
-        chosen = np.random.default_rng((run.seed, step)).permutation(len(features_ND))[: config["batch_size"]]
+        chosen = epoch_batch((run.seed,), step, len(features_ND), config["batch_size"])
         text_BE = adapter(features_ND[chosen].to(run.device))
         loss = inherit_loss(text_BE, targets_ME[problem.target_of_N[chosen]].to(run.device), config["struct_weight"])
         optimizer.zero_grad(set_to_none=True)
@@ -97,26 +103,31 @@ def main() -> None:
     (run.output / "clip.json").write_text(json.dumps(shape, indent=2))
     own = (nearest == problem.target_of_N[measured]).float().mean().item()
     metrics = {"loss.last": loss.item(), "nearest_target_is_own": own}
-    run.finish(metrics, {"adapter": "text_tower.safetensors", "head": "head.safetensors", "clip": "clip.json"})
+    files = {"adapter": "text_tower.safetensors", "head": "head.safetensors", "clip": "clip.json"}
+    if problem.classes is not None:
+        files["classes"] = save_class_targets(problem.classes, run.output)
+        metrics["classes"] = len(problem.classes.class_K)
+    run.finish(metrics, files)
 
 
 def classifier_rows(run: Run[InheritConfig], backbone: Any, recipe: PreprocessRecipe) -> RegressionProblem:
     """Class prompts onto the centred rows of the backbone's classifier, in the principal axes of its features."""
     if isinstance(backbone, ClipBackbone):
         raise ValueError("a CLIP tower has no classifier: set inherit.target to clip_text")
-    pooled_NF = frozen_features(run, backbone, recipe)
-    weight_EF, bias_E = pca_head(F.normalize(pooled_NF, dim=-1), run.config["embed_dim"])
+    named = read_classes(run.input("prepare"))
+    classes = of_classifier(backbone, named)
+    run.log(f"{len(classes.class_K)} of {len(named)} classes are the backbone's")
+    weight_EF, bias_E = pca_head(frozen_features(run, backbone, recipe), run.config["embed_dim"])
     embedded = run.input("embed_captions")
     prompts = read_rows(embedded / "captions.prompts.jsonl")
-    features_ND = load_file(embedded / "features.prompts.safetensors")["features"].float()
-    rows_CF = backbone.get_classifier().weight.detach()
-    targets_CE = F.normalize((rows_CF - rows_CF.mean(0)) @ weight_EF.T, dim=-1)
-    class_of_N = torch.tensor([int(row["id"]) for row in prompts])
-    if len(prompts) == 0 or int(class_of_N.max()) >= len(targets_CE):
-        raise ValueError(
-            "inherit needs prompts for the backbone's own classes: set prepare.classes and prompt_templates"
-        )
-    return RegressionProblem(features_ND, targets_CE, class_of_N, weight_EF, bias_E)
+    row_of = {int(number): row for row, number in enumerate(classes.class_K)}
+    known = [number for number, row in enumerate(prompts) if int(row["id"]) in row_of]
+    if not known:
+        raise ValueError("inherit needs prompts for the backbone's classes: set embed_captions.prompt_templates")
+    features_ND = load_file(embedded / "features.prompts.safetensors")["features"][known].float()
+    targets_KE = F.normalize(classes.rows_KF @ weight_EF.T, dim=-1)
+    row_of_N = torch.tensor([row_of[int(prompts[number]["id"])] for number in known])
+    return RegressionProblem(features_ND, targets_KE, row_of_N, weight_EF, bias_E, classes)
 
 
 def clip_text(run: Run[InheritConfig], backbone: Any) -> RegressionProblem:
@@ -127,11 +138,12 @@ def clip_text(run: Run[InheritConfig], backbone: Any) -> RegressionProblem:
     if len(weight_EF) != run.config["embed_dim"]:
         raise ValueError(f"this checkpoint's space has {len(weight_EF)} dimensions: set embed_dim to that")
     embedded = run.input("embed_captions")
-    texts: list[str] = []
+    rows: list[Row] = []
     parts = []
     for name in CLIP_TEXTS:
-        texts += [row["text"] for row in read_rows(embedded / f"captions.{name}.jsonl")]
+        rows += [{**row, "set": name} for row in read_rows(embedded / f"captions.{name}.jsonl")]
         parts.append(load_file(embedded / f"features.{name}.safetensors")["features"].float())
+    texts = [row["text"] for row in rows]
     state = run.resume("checkpoint-clip-text")
 
     def tick(count: int, done: Callable[[], torch.Tensor]) -> None:
@@ -139,13 +151,21 @@ def clip_text(run: Run[InheritConfig], backbone: Any) -> RegressionProblem:
 
     name = run.config["backbone"]["name"]
     targets_NE = text_features(name, texts, run.device, None if state is None else state["done"], tick)
-    return RegressionProblem(torch.cat(parts), targets_NE, torch.arange(len(texts)), weight_EF, bias_E)
+    prompts: dict[int, list[int]] = {}
+    for number, row in enumerate(rows):
+        if row["set"] == "prompts":
+            prompts.setdefault(int(row["id"]), []).append(number)
+    classes = None
+    if prompts:
+        vectors_KE = torch.stack([F.normalize(targets_NE[numbers].mean(0), dim=-1) for numbers in prompts.values()])
+        classes = of_texts(list(prompts), vectors_KE, logit_scale(name), (weight_EF, bias_E))
+    return RegressionProblem(torch.cat(parts), targets_NE, torch.arange(len(texts)), weight_EF, bias_E, classes)
 
 
 def frozen_features(run: Run[InheritConfig], backbone: torch.nn.Module, recipe: PreprocessRecipe) -> torch.Tensor:
-    """Pooled features of at most 4,000 train images [N, F] from the pretrained backbone."""
+    """Pooled features of at most 4,000 train images [N, F] from a copy: the caller's backbone keeps dtype and device."""
     rows = read_pairs(run.input("prepare"), "train")[:4000]
-    tower = ImageTower(backbone, 1).to_device(run.device, run.amp_dtype).eval()
+    tower = ImageTower(copy.deepcopy(backbone), 1).to_device(run.device, run.amp_dtype).eval()
     out, pixels = [], []
     for number, (_, data) in enumerate(read_images(run.input("prepare"), rows), 1):
         pixels.append(preprocess(data, recipe))
@@ -155,7 +175,6 @@ def frozen_features(run: Run[InheritConfig], backbone: torch.nn.Module, recipe: 
                 out.append(tower.pooled_features(batch, 0).float().cpu())
             pixels = []
             run.tick(number, len(rows) + 1, dict, "checkpoint-features")
-    backbone.float()
     return torch.cat(out).clone()
 
 

@@ -106,6 +106,11 @@ def take_projection(visual: Any) -> tuple[torch.Tensor, torch.Tensor]:
     return weight_EF.clone(), zeros_E if bias_E is None else bias_E.detach().clone()
 
 
+def logit_scale(name: str) -> float:
+    """What the checkpoint multiplies its cosines with before the softmax."""
+    return float(read_model(name).logit_scale.detach().exp())
+
+
 @torch.inference_mode()
 def text_features(
     name: str,

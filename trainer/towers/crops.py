@@ -1,4 +1,4 @@
-"""Random crops of images, and the activations of the image tower's frozen part that `embed_images` stores for them."""
+"""Random crops of images, and the activations and features of the frozen image tower that `embed_images` stores."""
 
 import json
 import random
@@ -16,30 +16,45 @@ class CropsShape(TypedDict):
     """`crops.json`: how the activations were computed."""
 
     backbone: Backbone
-    first_trainable_block: int
+    first_trainable_block: int | None
     crops: int
 
 
 @dataclass(frozen=True)
 class Activations:
-    """Memory-mapped float16 arrays: `train` [images, crops, ...], `plain` and `dev` [images, ...] of whole images."""
+    """Memory-mapped float16 arrays: `train` [images, crops, ...], the others [images, ...] of whole images.
+
+    `features` are the pooled features of the frozen tower for `train` [images, crops, F]. `unseen` (labelled pictures of
+    held-out labels) and `classes` (class images) are None where the data has none.
+    """
 
     train: np.ndarray
+    features: np.ndarray
     plain: np.ndarray
     dev: np.ndarray
+    unseen: np.ndarray | None
+    classes: np.ndarray | None
     shape: CropsShape
 
     @property
-    def block(self) -> int:
-        """The first trainable block, whose input the activations are."""
+    def block(self) -> int | None:
+        """The first trainable block, whose input the activations are; None: the activations are the features."""
         return self.shape["first_trainable_block"]
 
 
 def load_activations(folder: Path) -> Activations:
     """The output of `embed_images`."""
-    train, plain, dev = (np.load(folder / f"{name}.npy", mmap_mode="r") for name in ("train", "plain", "dev"))
     shape: CropsShape = json.loads((folder / "crops.json").read_text(encoding="utf-8"))
-    return Activations(train, plain, dev, shape)
+    arrays = {
+        name: np.load(folder / f"{name}.npy", mmap_mode="r") if (folder / f"{name}.npy").exists() else None
+        for name in ("train", "features", "plain", "dev", "unseen", "classes")
+    }
+    train, features, plain, dev = arrays["train"], arrays["features"], arrays["plain"], arrays["dev"]
+    if features is None and shape["first_trainable_block"] is None:
+        features = train
+    if train is None or features is None or plain is None or dev is None:
+        raise FileNotFoundError(f"{folder} lacks activations: has it been written by embed_images?")
+    return Activations(train, features, plain, dev, arrays["unseen"], arrays["classes"], shape)
 
 
 def random_crop(image: Image.Image, scale: tuple[float, float], seed: str, *, flip: bool) -> Image.Image:

@@ -43,6 +43,12 @@ def read_pairs(folder: Path, split: str) -> list[Row]:
     return read_rows(file) if split != "unseen" or file.exists() else []
 
 
+def read_class_images(folder: Path) -> list[Row]:
+    """Class images, rows {key, shard, index}, empty where the data has none."""
+    file = folder / "class_images.jsonl"
+    return read_rows(file) if file.exists() else []
+
+
 def read_texts(folder: Path, kind: str, split: str) -> list[Row]:
     """Text rows of a kind (`groups`, `long`, `translations`, `plain`, `concepts`, `fragments`), empty where the data has none."""
     file = folder / f"{kind}.{split}.jsonl"

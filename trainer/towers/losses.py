@@ -16,6 +16,25 @@ def info_nce(
     return 0.5 * (F.cross_entropy(logits_BB, target) + F.cross_entropy(logits_BB.T, target))
 
 
+def multi_positive_nce(
+    a_BE: torch.Tensor, b_BE: torch.Tensor, scale: torch.Tensor | float, same_BB: torch.Tensor
+) -> torch.Tensor:
+    """Symmetric InfoNCE with several positives: the target of a row is shared equally by the columns of its own kind.
+
+    `same_BB` marks them, the diagonal included (supervised contrastive loss, 2004.11362, `L_out`).
+    """
+    logits_BB = scale * a_BE @ b_BE.T
+    target_BB = same_BB.to(logits_BB.dtype)
+    rows = soft_cross_entropy(logits_BB, target_BB / target_BB.sum(1, keepdim=True))
+    columns = soft_cross_entropy(logits_BB.T, target_BB.T / target_BB.T.sum(1, keepdim=True))
+    return 0.5 * (rows + columns)
+
+
+def soft_cross_entropy(logits_BK: torch.Tensor, target_BK: torch.Tensor) -> torch.Tensor:
+    """Cross-entropy of a target distribution [B, K] and the softmax of logits, in nats, mean over rows."""
+    return -(target_BK * logits_BK.log_softmax(-1)).sum(-1).mean()
+
+
 def distances(x_BE: torch.Tensor) -> torch.Tensor:
     """Euclidean distances of all pairs of different rows of unit vectors [B * (B - 1) / 2]."""
     square = (2 - 2 * x_BE @ x_BE.T).clamp_min(1e-6)

@@ -74,9 +74,11 @@ def preprocess_recipe(backbone: nn.Module, size: int) -> PreprocessRecipe:
 class ImageTower(nn.Module):
     """Backbone without classifier, then a linear head; `forward` maps pixels [B, 3, S, S] to unit vectors [B, E].
 
-    A convolutional backbone (timm's EfficientNet family) can be split at a block: `forward_frozen` runs once per crop,
-    `forward_trainable` trains.
+    `forward_frozen` runs once per crop, `forward_trainable` trains. A convolutional backbone (timm's EfficientNet family)
+    can be split at a block; every backbone can be frozen as a whole (block None): then the activations are the features.
     """
+
+    center_F: torch.Tensor
 
     backbone: Any  # timm's classes share these names, not a type
 
@@ -84,16 +86,20 @@ class ImageTower(nn.Module):
         super().__init__()
         self.backbone = backbone
         self.head = nn.Linear(int(self.backbone.num_features), embed_dim)
+        # Features are dropped to this value: zero would move the mean image. Not part of the saved tower.
+        self.register_buffer("center_F", torch.zeros(self.head.in_features), persistent=False)
 
     @property
     def block_count(self) -> int:
         """The largest possible `first_trainable_block`; the final convolution comes after the last block."""
         return len(self.backbone.blocks) if hasattr(self.backbone, "conv_stem") else 0
 
-    def forward_frozen(self, pixels_BCSS: torch.Tensor, block: int) -> torch.Tensor:
-        """Activations before block `block`; the pixels themselves for 0."""
+    def forward_frozen(self, pixels_BCSS: torch.Tensor, block: int | None) -> torch.Tensor:
+        """Activations before block `block`; the pixels themselves for 0, the pooled features for None."""
         if block == 0:
             return pixels_BCSS
+        if block is None:
+            return self.pooled_features(pixels_BCSS, 0)
         if not self.block_count or block > self.block_count:
             raise ValueError(f"first_trainable_block {block}: this backbone can be split at 0..{self.block_count}")
         x = self.backbone.bn1(self.backbone.conv_stem(pixels_BCSS))
@@ -101,8 +107,10 @@ class ImageTower(nn.Module):
             x = stage(x)
         return x
 
-    def pooled_features(self, x: torch.Tensor, block: int) -> torch.Tensor:
+    def pooled_features(self, x: torch.Tensor, block: int | None) -> torch.Tensor:
         """Pooled features [B, F] from the output of `forward_frozen`."""
+        if block is None:
+            return x
         if block == 0:
             return self.backbone.forward_head(self.backbone.forward_features(x), pre_logits=True)
         for stage in self.backbone.blocks[block:]:
@@ -110,9 +118,14 @@ class ImageTower(nn.Module):
         x = self.backbone.bn2(self.backbone.conv_head(x))
         return self.backbone.global_pool(x)
 
-    def forward_trainable(self, x: torch.Tensor, block: int, dropout: float = 0.0) -> torch.Tensor:
+    def forward_trainable(self, x: torch.Tensor, block: int | None, dropout: float = 0.0) -> torch.Tensor:
         """Unit vectors [B, E] from the output of `forward_frozen`."""
-        pooled_BF = F.dropout(self.pooled_features(x, block).float(), dropout, self.training)
+        return self.forward_head(self.pooled_features(x, block).float(), dropout)
+
+    def forward_head(self, pooled_BF: torch.Tensor, dropout: float = 0.0) -> torch.Tensor:
+        """Unit vectors [B, E] from pooled features."""
+        if dropout and self.training:
+            pooled_BF = self.center_F + F.dropout(pooled_BF - self.center_F, dropout)
         return F.normalize(self.head(pooled_BF).float(), dim=-1)
 
     def forward(self, pixels_BCSS: torch.Tensor) -> torch.Tensor:
@@ -131,10 +144,12 @@ class ImageTower(nn.Module):
                 module.eval()
         return self
 
-    def trainable_groups(self, block: int, lr: float, head_lr: float, layer_decay: float) -> list[dict]:
+    def trainable_groups(self, block: int | None, lr: float, head_lr: float, layer_decay: float) -> list[dict]:
         """Parameter groups from `block` up: the last block at `lr`, every block below it `layer_decay` times the next."""
         for parameter in self.backbone.parameters():
             parameter.requires_grad_(requires_grad=False)
+        if block is None:
+            return [{"params": list(self.head.parameters()), "lr": head_lr}]
         if block == 0 and not self.block_count:
             layers = [self.backbone]
         else:
@@ -153,7 +168,7 @@ class ImageTower(nn.Module):
 
 
 def pca_head(features_NF: torch.Tensor, embed_dim: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """(weight [E, F], bias [E]) of the map onto the first principal axes of centred, unit-length features.
+    """(weight [E, F], bias [E]) of the map of features onto their first principal axes, centred.
 
     The joint space has to represent what the frozen tower knows, or nothing could be inherited and the regulariser would
     have no reference: this map places the frozen tower's features in it, and the head is initialised with it.

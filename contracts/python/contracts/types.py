@@ -239,6 +239,12 @@ class ImageClass(TypedDict):
     name: str
     """What stands for {} in a prompt template."""
 
+    wnid: NotRequired[str]
+    """WordNet id of an ImageNet class: finds the class's row in the backbone's classifier."""
+
+    row: NotRequired[int]
+    """Row of the class in the backbone's classifier, where that is not one of ImageNet's."""
+
 
 class ClassFile(TypedDict):
     """Names of the classes of a zero-shot test."""
@@ -1978,7 +1984,13 @@ class RecipeContrastive(TypedDict):
     """Cosines are divided by it before the softmax."""
 
     batch_size: int
-    """Groups per step; every group gives two captions."""
+    """Groups per step; every group gives two texts."""
+
+    concept_fraction: float
+    """Fraction of the groups of a step that are concepts (two of names, prompts, gloss, hypernym,
+    descriptions) and labels of pictures; the rest are captions of one image. Without concepts in the data,
+    all are captions.
+    """
 
     micro_batch: int
     """Captions that GradCache embeds at a time: bounds the memory, not the result."""
@@ -1991,6 +2003,27 @@ class RecipeContrastive(TypedDict):
 
     schedule: Schedule
     """AdamW with linear warm-up and a decay to zero."""
+
+
+class LanguageModelTeacher(TypedDict):
+    """The tuned language model."""
+
+    type: Literal["language_model"]
+    """The language model that `contrastive` wrote."""
+
+
+class SentenceEncoderTeacher(TypedDict):
+    """A pretrained sentence encoder with a tokenizer of its own."""
+
+    type: Literal["sentence_encoder"]
+    """A pretrained sentence encoder, frozen."""
+
+    package: str
+    """Python package that carries it in the Hugging Face layout; the mean of its token states is used."""
+
+
+Teacher = LanguageModelTeacher | SentenceEncoderTeacher
+"""A frozen model that gives one part of the features of a text."""
 
 
 class RecipeEmbedCaptionsLimits(TypedDict):
@@ -2008,9 +2041,36 @@ class RecipeEmbedCaptionsLimits(TypedDict):
     fragments: int
     """At most this many different short phrases are embedded, the first ones; 0 leaves the kind out."""
 
+    concepts: int
+    """At most this many texts of concepts are embedded, whole concepts in an arbitrary but fixed order; 0
+    leaves the kind out.
+    """
+
+
+class RecipeEmbedCaptionsConceptTexts(TypedDict):
+    """The texts that are made of a concept."""
+
+    templates: list[str]
+    """Templates that turn the name into texts; each contains {}. The bare name is embedded always."""
+
+    synonyms: int
+    """At most this many further names."""
+
+    gloss: bool
+    """Whether the gloss becomes a text."""
+
+    hypernyms: int
+    """At most this many hypernyms, nearest first, as "NAME, a kind of HYPERNYM"."""
+
+    descriptions: int
+    """At most this many descriptions."""
+
 
 class RecipeEmbedCaptions(TypedDict):
     """Configuration of stage `embed_captions`."""
+
+    teachers: list[Teacher]
+    """The features of a text are what these give for it, each at unit length, one after the other."""
 
     pooling: Pooling
     """How the states of a text become one vector: their mean, or the last one."""
@@ -2026,6 +2086,9 @@ class RecipeEmbedCaptions(TypedDict):
 
     limits: RecipeEmbedCaptionsLimits
     """How many texts of each kind are embedded."""
+
+    concept_texts: RecipeEmbedCaptionsConceptTexts
+    """The texts that are made of a concept."""
 
     prompt_templates: list[str]
     """Templates that turn a class name into prompts; each contains {}."""
@@ -2091,8 +2154,10 @@ class RecipeEmbedImages(TypedDict):
     backbone: Backbone
     """The image tower to start from."""
 
-    first_trainable_block: int
-    """Index of the first backbone block that `clip` trains; the ones before it are frozen."""
+    first_trainable_block: int | None
+    """Index of the first backbone block that `clip` trains; the ones before it are frozen. null: the whole
+    backbone is frozen, and only the head is trained.
+    """
 
     crops: int
     """Different crops per image."""
@@ -2153,11 +2218,40 @@ class RecipeClip(TypedDict):
     E[smooth-L1 of pairwise distances], times this.
     """
 
+    rows_weight: float
+    """Weight of InfoNCE between class prompts and pseudo-images, the rows of the frozen tower's classifier (or
+    its own text vectors of the classes); 0 leaves it out.
+    """
+
+    rows_mixin: float
+    """A pseudo-image is the direction of its row at the mean distance of an image from the mean image, with
+    this times a random train image's difference from the mean added.
+    """
+
+    softmax_weight: float
+    """Weight of the cross-entropy of image times class prompts against the frozen tower's softmax over the
+    classes of the same crop; 0 leaves it out.
+    """
+
+    labels_weight: float
+    """Weight of InfoNCE between labelled pictures and the texts of their labels, equal labels being positives
+    of each other; 0 leaves labelled pictures out.
+    """
+
+    label_fraction: float
+    """Fraction of a batch that are labelled pictures; every label is drawn alike."""
+
     dropout: float
     """Dropout on pooled image features and in the text tower."""
 
     batch_size: int
-    """Pairs per step."""
+    """Pairs per step, labelled pictures included."""
+
+    ema_decay: float
+    """Decay of the running mean of the weights, which is the result."""
+
+    evaluate_every: int
+    """Steps between two measurements on dev; they are logged and change nothing."""
 
     schedule: Schedule
     """AdamW with linear warm-up and a decay to zero."""
@@ -2964,7 +3058,13 @@ class ContrastiveConfig(TypedDict):
     """Cosines are divided by it before the softmax."""
 
     batch_size: int
-    """Groups per step; every group gives two captions."""
+    """Groups per step; every group gives two texts."""
+
+    concept_fraction: float
+    """Fraction of the groups of a step that are concepts (two of names, prompts, gloss, hypernym,
+    descriptions) and labels of pictures; the rest are captions of one image. Without concepts in the data,
+    all are captions.
+    """
 
     micro_batch: int
     """Captions that GradCache embeds at a time: bounds the memory, not the result."""
@@ -2994,12 +3094,39 @@ class EmbedCaptionsConfigLimits(TypedDict):
     fragments: int
     """At most this many different short phrases are embedded, the first ones; 0 leaves the kind out."""
 
+    concepts: int
+    """At most this many texts of concepts are embedded, whole concepts in an arbitrary but fixed order; 0
+    leaves the kind out.
+    """
+
+
+class EmbedCaptionsConfigConceptTexts(TypedDict):
+    """The texts that are made of a concept."""
+
+    templates: list[str]
+    """Templates that turn the name into texts; each contains {}. The bare name is embedded always."""
+
+    synonyms: int
+    """At most this many further names."""
+
+    gloss: bool
+    """Whether the gloss becomes a text."""
+
+    hypernyms: int
+    """At most this many hypernyms, nearest first, as "NAME, a kind of HYPERNYM"."""
+
+    descriptions: int
+    """At most this many descriptions."""
+
 
 class EmbedCaptionsConfig(TypedDict):
     """Configuration of stage `embed_captions`."""
 
     stage: Literal["embed_captions"]
     """Name of the stage."""
+
+    teachers: list[Teacher]
+    """The features of a text are what these give for it, each at unit length, one after the other."""
 
     pooling: Pooling
     """How the states of a text become one vector: their mean, or the last one."""
@@ -3015,6 +3142,9 @@ class EmbedCaptionsConfig(TypedDict):
 
     limits: EmbedCaptionsConfigLimits
     """How many texts of each kind are embedded."""
+
+    concept_texts: EmbedCaptionsConfigConceptTexts
+    """The texts that are made of a concept."""
 
     prompt_templates: list[str]
     """Templates that turn a class name into prompts; each contains {}."""
@@ -3061,8 +3191,10 @@ class EmbedImagesConfig(TypedDict):
     backbone: Backbone
     """The image tower to start from."""
 
-    first_trainable_block: int
-    """Index of the first backbone block that `clip` trains; the ones before it are frozen."""
+    first_trainable_block: int | None
+    """Index of the first backbone block that `clip` trains; the ones before it are frozen. null: the whole
+    backbone is frozen, and only the head is trained.
+    """
 
     crops: int
     """Different crops per image."""
@@ -3107,11 +3239,40 @@ class ClipConfig(TypedDict):
     E[smooth-L1 of pairwise distances], times this.
     """
 
+    rows_weight: float
+    """Weight of InfoNCE between class prompts and pseudo-images, the rows of the frozen tower's classifier (or
+    its own text vectors of the classes); 0 leaves it out.
+    """
+
+    rows_mixin: float
+    """A pseudo-image is the direction of its row at the mean distance of an image from the mean image, with
+    this times a random train image's difference from the mean added.
+    """
+
+    softmax_weight: float
+    """Weight of the cross-entropy of image times class prompts against the frozen tower's softmax over the
+    classes of the same crop; 0 leaves it out.
+    """
+
+    labels_weight: float
+    """Weight of InfoNCE between labelled pictures and the texts of their labels, equal labels being positives
+    of each other; 0 leaves labelled pictures out.
+    """
+
+    label_fraction: float
+    """Fraction of a batch that are labelled pictures; every label is drawn alike."""
+
     dropout: float
     """Dropout on pooled image features and in the text tower."""
 
     batch_size: int
-    """Pairs per step."""
+    """Pairs per step, labelled pictures included."""
+
+    ema_decay: float
+    """Decay of the running mean of the weights, which is the result."""
+
+    evaluate_every: int
+    """Steps between two measurements on dev; they are logged and change nothing."""
 
     schedule: Schedule
     """AdamW with linear warm-up and a decay to zero."""

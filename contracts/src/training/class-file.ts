@@ -9,6 +9,15 @@ export const ClassFile = z
           .looseObject({
             index: z.int().nonnegative().describe('Number of the class, as the class images name it.'),
             name: z.string().min(1).describe('What stands for {} in a prompt template.'),
+            wnid: z
+              .string()
+              .optional()
+              .describe("WordNet id of an ImageNet class: finds the class's row in the backbone's classifier."),
+            row: z
+              .int()
+              .nonnegative()
+              .optional()
+              .describe("Row of the class in the backbone's classifier, where that is not one of ImageNet's."),
           })
           .meta({ title: 'ImageClass', description: 'One class.' }),
       )

@@ -48,6 +48,12 @@ const CHECKS: readonly Check[] = [
     ];
   }),
   where(['clip'], ({ clip }) => divides('clip.scratch', clip.scratch)),
+  where(['prepare', 'clip'], ({ prepare, clip }) =>
+    unless(
+      prepare.classes !== null || (clip.rows_weight === 0 && clip.softmax_weight === 0),
+      'clip.rows_weight and clip.softmax_weight keep what the image tower knows of classes: set prepare.classes, or both to 0',
+    ),
+  ),
   where(['embed_images'], ({ embed_images: { crop_scale } }) =>
     unless(
       crop_scale[0] <= crop_scale[1],

@@ -29,8 +29,27 @@ export const ClipConfig = z
       'Weight of the batch-independent regulariser towards the frozen tower: 0.205 * E|v-v0|^2 + 52 * E[smooth-L1 of ' +
         'pairwise distances], times this.',
     ),
+    rows_weight: weight.describe(
+      "Weight of InfoNCE between class prompts and pseudo-images, the rows of the frozen tower's classifier (or its own " +
+        'text vectors of the classes); 0 leaves it out.',
+    ),
+    rows_mixin: weight.describe(
+      'A pseudo-image is the direction of its row at the mean distance of an image from the mean image, with this times ' +
+        "a random train image's difference from the mean added.",
+    ),
+    softmax_weight: weight.describe(
+      "Weight of the cross-entropy of image times class prompts against the frozen tower's softmax over the classes of " +
+        'the same crop; 0 leaves it out.',
+    ),
+    labels_weight: weight.describe(
+      'Weight of InfoNCE between labelled pictures and the texts of their labels, equal labels being positives of each ' +
+        'other; 0 leaves labelled pictures out.',
+    ),
+    label_fraction: fraction.describe('Fraction of a batch that are labelled pictures; every label is drawn alike.'),
     dropout: fraction.describe('Dropout on pooled image features and in the text tower.'),
-    batch_size: count.describe('Pairs per step.'),
+    batch_size: count.describe('Pairs per step, labelled pictures included.'),
+    ema_decay: fraction.describe('Decay of the running mean of the weights, which is the result.'),
+    evaluate_every: count.describe('Steps between two measurements on dev; they are logged and change nothing.'),
     schedule: Schedule,
   })
   .meta({ title: 'ClipConfig', description: 'Configuration of stage `clip`.' });

@@ -1,13 +1,17 @@
 // Stage `contrastive`: the language model learns that captions of one image belong together.
 import { z } from 'zod';
-import { count, Lora, Pooling, Schedule } from './blocks.ts';
+import { count, fraction, Lora, Pooling, Schedule } from './blocks.ts';
 
 export const ContrastiveConfig = z
   .strictObject({
     stage: z.literal('contrastive').describe('Name of the stage.'),
     lora: Lora,
     temperature: z.number().positive().describe('Cosines are divided by it before the softmax.'),
-    batch_size: count.describe('Groups per step; every group gives two captions.'),
+    batch_size: count.describe('Groups per step; every group gives two texts.'),
+    concept_fraction: fraction.describe(
+      'Fraction of the groups of a step that are concepts (two of names, prompts, gloss, hypernym, descriptions) and ' +
+        'labels of pictures; the rest are captions of one image. Without concepts in the data, all are captions.',
+    ),
     micro_batch: count.describe('Captions that GradCache embeds at a time: bounds the memory, not the result.'),
     max_tokens: count.describe('Tokens of a caption that are read.'),
     pooling: Pooling,

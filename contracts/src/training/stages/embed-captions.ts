@@ -1,13 +1,34 @@
-// Stage `embed_captions`: the language model embeds every text once; later stages read the vectors.
+// Stage `embed_captions`: the teachers embed every text once; later stages read the vectors.
 import { z } from 'zod';
 import { count, countOrNone, Pooling } from './blocks.ts';
 
 const limit = (kind: string) =>
   countOrNone.describe(`At most this many different ${kind} are embedded, the first ones; 0 leaves the kind out.`);
 
+const LanguageModelTeacher = z
+  .strictObject({ type: z.literal('language_model').describe('The language model that `contrastive` wrote.') })
+  .meta({ title: 'LanguageModelTeacher', description: 'The tuned language model.' });
+
+const SentenceEncoderTeacher = z
+  .strictObject({
+    type: z.literal('sentence_encoder').describe('A pretrained sentence encoder, frozen.'),
+    package: z
+      .string()
+      .describe('Python package that carries it in the Hugging Face layout; the mean of its token states is used.'),
+  })
+  .meta({ title: 'SentenceEncoderTeacher', description: 'A pretrained sentence encoder with a tokenizer of its own.' });
+
+const Teacher = z
+  .discriminatedUnion('type', [LanguageModelTeacher, SentenceEncoderTeacher])
+  .meta({ title: 'Teacher', description: 'A frozen model that gives one part of the features of a text.' });
+
 export const EmbedCaptionsConfig = z
   .strictObject({
     stage: z.literal('embed_captions').describe('Name of the stage.'),
+    teachers: z
+      .array(Teacher)
+      .min(1)
+      .describe('The features of a text are what these give for it, each at unit length, one after the other.'),
     pooling: Pooling,
     max_tokens: count.describe('Tokens of a text that are read.'),
     batch_tokens: count.describe('Tokens per forward pass, padding included.'),
@@ -18,8 +39,23 @@ export const EmbedCaptionsConfig = z
         long: limit('long descriptions'),
         translations: limit('translated captions'),
         fragments: limit('short phrases'),
+        concepts: countOrNone.describe(
+          'At most this many texts of concepts are embedded, whole concepts in an arbitrary but fixed order; 0 leaves ' +
+            'the kind out.',
+        ),
       })
       .describe('How many texts of each kind are embedded.'),
+    concept_texts: z
+      .strictObject({
+        templates: z
+          .array(z.string().includes('{}'))
+          .describe('Templates that turn the name into texts; each contains {}. The bare name is embedded always.'),
+        synonyms: countOrNone.describe('At most this many further names.'),
+        gloss: z.boolean().describe('Whether the gloss becomes a text.'),
+        hypernyms: countOrNone.describe('At most this many hypernyms, nearest first, as "NAME, a kind of HYPERNYM".'),
+        descriptions: countOrNone.describe('At most this many descriptions.'),
+      })
+      .describe('The texts that are made of a concept.'),
     prompt_templates: z
       .array(z.string().includes('{}'))
       .describe('Templates that turn a class name into prompts; each contains {}.'),

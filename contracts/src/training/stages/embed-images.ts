@@ -1,4 +1,4 @@
-// Stage `embed_images`: the frozen part of the image tower runs once over every crop; `clip` reads the activations.
+// Stage `embed_images`: the frozen image tower runs once over every crop; `clip` reads its activations and features.
 import { z } from 'zod';
 import { Backbone, count, countOrNone, fraction } from './blocks.ts';
 
@@ -6,9 +6,12 @@ export const EmbedImagesConfig = z
   .strictObject({
     stage: z.literal('embed_images').describe('Name of the stage.'),
     backbone: Backbone,
-    first_trainable_block: countOrNone.describe(
-      'Index of the first backbone block that `clip` trains; the ones before it are frozen.',
-    ),
+    first_trainable_block: countOrNone
+      .nullable()
+      .describe(
+        'Index of the first backbone block that `clip` trains; the ones before it are frozen. null: the whole backbone ' +
+          'is frozen, and only the head is trained.',
+      ),
     crops: count.describe('Different crops per image.'),
     crop_scale: z
       .tuple([fraction, fraction])

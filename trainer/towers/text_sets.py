@@ -1,0 +1,69 @@
+"""The text tower's inputs of a set of `embed_captions`: text features, or token ids of the same texts for the control."""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors.torch import load_file
+from torch import nn
+from torch.nn import functional as F
+
+from contracts.types import ScratchTextTower as ScratchShape
+from towers.data import read_rows
+from towers.token_batches import padded
+from towers.wordpiece import WordPiece
+
+
+class TextSet:
+    """Texts in groups (captions of an image, prompts of a class), which lie next to each other in the set."""
+
+    def __init__(self, embedded: Path, name: str, device: torch.device) -> None:
+        rows = read_rows(embedded / f"captions.{name}.jsonl")
+        self.file = embedded / f"features.{name}.safetensors"
+        self.device = device
+        self.texts = [row["text"] for row in rows]
+        self.keys = list(dict.fromkeys(row["id"] for row in rows))
+        number_of = {key: number for number, key in enumerate(self.keys)}
+        self.group_of_N = torch.tensor([number_of[row["id"]] for row in rows], dtype=torch.long)
+        counts = torch.bincount(self.group_of_N, minlength=len(self.keys))
+        self.first_of_G = (counts.cumsum(0) - counts).numpy()
+        self.count_of_G = counts.numpy()
+        self.features_ND: torch.Tensor | None = None
+        self.vocabulary: WordPiece | None = None
+        self.context_length = 0
+
+    def with_features(self) -> "TextSet":
+        """Inputs are the teachers' features [N, D]."""
+        self.features_ND = load_file(self.file)["features"]
+        return self
+
+    def with_tokens(self, vocabulary: WordPiece, scratch: ScratchShape) -> "TextSet":
+        """Inputs are token ids [N, T]."""
+        self.vocabulary, self.context_length = vocabulary, scratch["context_length"]
+        return self
+
+    def inputs(self, numbers: np.ndarray) -> torch.Tensor:
+        """Features [B, D] or ids [B, T] of texts by their numbers."""
+        if self.features_ND is not None:
+            return self.features_ND[numbers].float().to(self.device)
+        assert self.vocabulary is not None
+        return padded(self.vocabulary.encode([self.texts[n] for n in numbers], self.context_length), self.device)[0]
+
+    def draw(self, groups: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """The number of a random text of every group."""
+        return self.first_of_G[groups] + rng.integers(0, self.count_of_G[groups])
+
+
+@torch.inference_mode()
+def text_vectors(text_tower: nn.Module, texts: TextSet, numbers: np.ndarray) -> torch.Tensor:
+    """Unit vectors [N, E] of texts by their numbers, float32 on the CPU."""
+    text_tower.eval()
+    parts = np.array_split(numbers, max(1, len(numbers) // 256))
+    return torch.cat([F.normalize(text_tower(texts.inputs(part)).float(), dim=-1).cpu() for part in parts]).clone()
+
+
+def group_vectors(text_tower: nn.Module, texts: TextSet) -> torch.Tensor:
+    """Unit vectors [G, E] of the mean of a group's texts."""
+    vectors_NE = text_vectors(text_tower, texts, np.arange(len(texts.texts)))
+    sums_GE = torch.zeros(len(texts.keys), vectors_NE.shape[1]).index_add_(0, texts.group_of_N, vectors_NE)
+    return F.normalize(sums_GE, dim=-1)
