@@ -14,6 +14,7 @@ import { BulkEvent, FollowEvent, ListeningLine, RequestEvent } from './events.ts
 import { ModelManifest } from './model/manifest.ts';
 import { ModelPointer } from './model/pointer.ts';
 import { ModelRelease } from './model/release.ts';
+import { AugmentJob, AugmentReport } from './training/augment.ts';
 import { ClassFile } from './training/class-file.ts';
 import { DataIndex } from './training/data-index.ts';
 import { ProgressLine, TrainingJob, TrainingReport } from './training/job.ts';
@@ -24,6 +25,8 @@ import { Recipe } from './training/recipe.ts';
 export const DOCUMENTS = {
   ApiKey,
   ApiKeyFile,
+  AugmentJob,
+  AugmentReport,
   BulkDone,
   BulkError,
   BulkEvent,

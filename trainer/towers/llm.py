@@ -75,19 +75,25 @@ def language_model_in(folder: Path) -> LanguageModelSource:
     return {"source": "directory", "name": str(folder)}
 
 
-def read_language_model(source: LanguageModelSource, dtype: torch.dtype) -> LanguageModel:
-    """A causal LM and its tokenizer from a Hugging Face folder or from a Python package that carries a GGUF file."""
+def weights_of(source: LanguageModelSource) -> tuple[str, dict[str, Any]]:
+    """(folder, options for transformers) of a Hugging Face folder, a GGUF file, or a package that carries one."""
     if source["source"] == "directory":
-        folder: str = source["name"]
-        options: dict[str, Any] = {}
-    else:
-        spec = importlib.util.find_spec(source["name"])
-        if spec is None or spec.origin is None:
-            raise ModuleNotFoundError(f"package {source['name']} is not installed: it carries the language model")
-        files = sorted(Path(spec.origin).parent.rglob("*.gguf"))
-        if not files:
-            raise FileNotFoundError(f"package {source['name']} carries no .gguf file")
-        folder, options = str(files[0].parent), {"gguf_file": files[0].name}
+        path = Path(source["name"])
+        if path.suffix == ".gguf":
+            return str(path.parent), {"gguf_file": path.name}
+        return source["name"], {}
+    spec = importlib.util.find_spec(source["name"])
+    if spec is None or spec.origin is None:
+        raise ModuleNotFoundError(f"package {source['name']} is not installed: it carries the language model")
+    files = sorted(Path(spec.origin).parent.rglob("*.gguf"))
+    if not files:
+        raise FileNotFoundError(f"package {source['name']} carries no .gguf file")
+    return str(files[0].parent), {"gguf_file": files[0].name}
+
+
+def read_language_model(source: LanguageModelSource, dtype: torch.dtype) -> LanguageModel:
+    """A causal LM and its tokenizer from a Hugging Face folder, a GGUF file, or a package that carries one."""
+    folder, options = weights_of(source)
     tokenizer = AutoTokenizer.from_pretrained(folder, **options)
     if options:
         # Packed blocks can neither train nor merge: unpack them into ordinary matrices.

@@ -1,0 +1,135 @@
+"""`python -m augment job.json`: writes the captions and their report, prints progress as lines of JSON.
+
+Exit codes: 0 done or the budget is used up, 2 the user can fix it, 75 stopped or the server wants a pause: run it again.
+"""
+
+import json
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, cast
+
+from augment.budget import Budget
+from augment.cache import Cache
+from augment.captions import Means, Outcome, Scribe
+from augment.endpoint import Address, Endpoint
+from augment.items import Wanted, read_wanted
+from augment.prompts import read_prompts
+from augment.writer import Writer
+from contracts import ContractError, load
+from contracts.constants import EXIT_INTERRUPTED, EXIT_OK, EXIT_USAGE, SCHEMA_VERSION
+from contracts.types import AugmentJob, AugmentReport
+from towers.formats.item import FormatError
+from towers.run import write_atomically
+
+PROGRESS_SECONDS = 2.0
+
+
+def main() -> int:
+    """Read the job that the command line names and carry it out."""
+    if len(sys.argv) != 2 or sys.argv[1].startswith("-"):
+        print("usage: python -m augment job.json", file=sys.stderr)
+        return EXIT_OK if sys.argv[1:] in (["-h"], ["--help"]) else EXIT_USAGE
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    try:
+        job = cast(AugmentJob, load("AugmentJob", Path(sys.argv[1]).read_text(encoding="utf-8")))
+        items, notes = read_wanted(Path(job["input"]))
+        prompts = read_prompts(None if job["prompts"] is None else Path(job["prompts"]))
+        writer = writer_of(job, stop)
+        cache = Cache(Path(job["cache"]), writer.identity())
+    except (ContractError, FormatError, FileNotFoundError, ModuleNotFoundError) as error:
+        print(error, file=sys.stderr)
+        return EXIT_USAGE
+    means = Means(writer, cache, Budget(job["limits"], job["prices"]), stop)
+    return carry_out(Scribe(job, items, prompts, means), notes)
+
+
+def writer_of(job: AugmentJob, stop: threading.Event) -> Writer:
+    """The language model of a job."""
+    writer = cast(Any, job["writer"])
+    if writer["type"] == "local":
+        from augment.local import LocalModel  # an endpoint needs no torch
+
+        return LocalModel(writer["weights"])
+    variable = writer["key_variable"]
+    key = None if variable is None else os.environ.get(variable)
+    if variable is not None and not key:
+        raise FormatError(f"the environment variable {variable} holds no key: set it, or name another one")
+    address = Address(writer["base_url"], writer["model"], key, writer["concurrency"], writer["timeout_seconds"])
+    return Endpoint(address, stop)
+
+
+def carry_out(scribe: Scribe, notes: list[str]) -> int:
+    """Ask, write, report; resolves to the exit code."""
+    started = time.monotonic()
+    job, items, writer, budget = scribe.job, scribe.items, scribe.writer, scribe.budget
+    printed_at = float("-inf")
+
+    def tick(done: int, total: int, outcome: Outcome) -> None:
+        nonlocal printed_at
+        now = time.monotonic()
+        if now - printed_at < PROGRESS_SECONDS and done < total:
+            return
+        printed_at = now
+        kept = sum(len(captions) for captions in outcome.kept.values())
+        metrics = {"captions": kept, "requests": budget.requests, "tokens": budget.read + budget.written}
+        line = {"event": "progress", "stage": "augment", "step": done, "total": total}
+        print(json.dumps({**line, "seconds": round(now - started, 1), "metrics": metrics}), flush=True)
+
+    outcome = scribe.write(tick)
+    report: AugmentReport = {
+        "schema_version": SCHEMA_VERSION,
+        "model": writer.name,
+        "where": writer.where,
+        "prompts": sorted({prompt for captions in outcome.kept.values() for prompt, _ in captions}),
+        "items": len(items),
+        "complete": sum(len(captions) >= job["per_item"] for captions in outcome.kept.values()),
+        "captions": sum(len(captions) for captions in outcome.kept.values()),
+        "dropped": dict(sorted(outcome.dropped.items())),
+        "requests": budget.requests,
+        "cached": outcome.cached,
+        "tokens_read": budget.read,
+        "tokens_written": budget.written,
+        "usd": budget.usd(),
+        "stopped": outcome.stopped,
+        "seconds": round(time.monotonic() - started, 1),
+        "notes": notes,
+    }
+    output = Path(job["output"])
+    output.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(output, "".join(rows_of(items, outcome, writer.name)))
+    text = json.dumps(report, indent=2, ensure_ascii=False)
+    load("AugmentReport", text)
+    write_atomically(output.with_name(output.name + ".report.json"), text + "\n")
+    if outcome.failed is not None:
+        print(outcome.failed, file=sys.stderr)
+        return EXIT_INTERRUPTED if outcome.failed.later else EXIT_USAGE
+    return EXIT_INTERRUPTED if scribe.stop.is_set() else EXIT_OK
+
+
+def rows_of(items: Sequence[Wanted], outcome: Outcome, by: str) -> Iterator[str]:
+    """One line an item with captions: `label` names a class, `key` an image; `by` says who wrote them."""
+    for number, item in enumerate(items):
+        captions = outcome.kept[number]
+        if not captions:
+            continue
+        subject = {"label": item.id} if item.kind == "class" else {"key": item.id}
+        row = {
+            "id": f"{item.kind}:{item.id}",
+            "source": "augment",
+            **subject,
+            "captions": [caption for _, caption in captions],
+            "prompts": [prompt for prompt, _ in captions],
+            "by": by,
+        }
+        yield json.dumps(row, ensure_ascii=False) + "\n"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,182 @@
+"""A server that speaks OpenAI's chat completions as a writer: waits when it is told to, gives up with a sentence.
+
+Source of the form: the public description of `POST /chat/completions`; servers differ in which options they take.
+"""
+
+import http.client
+import json
+import random
+import threading
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
+from typing import Any
+
+from augment.writer import Answer, Question, WriterError
+
+ATTEMPTS = 6
+LONGEST_WAIT = 300.0  # seconds; who is told to wait longer had better come back later
+AGAIN = {408, 409, 425, 429, 500, 502, 503, 504, 529}
+# A server that refuses an option by its name is asked without it, or by its newer name, from then on.
+NEWER_NAMES = {"max_tokens": "max_completion_tokens"}
+OPTIONAL = {"seed", "temperature", "n"}
+MOST_BYTES = 4 * 2**20
+
+
+@dataclass(frozen=True)
+class Address:
+    """`base_url` ends before `/chat/completions`; `key`: sent as a bearer token, never printed or stored."""
+
+    base_url: str
+    model: str
+    key: str | None
+    concurrency: int
+    timeout: float
+
+
+class Endpoint:
+    """A writer behind an address; `stop` ends its pauses."""
+
+    lists = True
+
+    def __init__(self, address: Address, stop: threading.Event) -> None:
+        self.where = address.base_url.rstrip("/")
+        self.url = f"{self.where}/chat/completions"
+        self.name = address.model
+        self.concurrency = address.concurrency
+        self._key = address.key
+        self._timeout = address.timeout
+        self._stop = stop
+        self._lock = threading.Lock()
+        self._not_before = 0.0
+        self._refused: set[str] = set()
+
+    def identity(self) -> str:
+        """A model of the same name behind another address may be another one."""
+        return f"{self.where} {self.name}"
+
+    def ask(self, question: Question, sending: Callable[[], None]) -> Answer:
+        """One answer, after as many repetitions and pauses as the server asks for."""
+        wait = 0.0
+        for attempt in range(ATTEMPTS):
+            self._pause()
+            sending()
+            refused = set(self._refused)
+            try:
+                return answer_of(self._post(self._body(question, refused)), question)
+            except urllib.error.HTTPError as error:
+                document = read_json(error)
+                if self._learned(error.code, document, refused):
+                    continue
+                sentence = self._sentence(error.code, document)
+                if error.code not in AGAIN or said(document).get("code") == "insufficient_quota":
+                    raise WriterError(sentence, later=error.code == 429) from error
+                wait = seconds_to_wait(error.headers, attempt)
+            except (OSError, http.client.HTTPException) as error:
+                sentence = f"{self.where} did not answer: {getattr(error, 'reason', error)}"
+                wait = seconds_to_wait({}, attempt)
+            if wait > LONGEST_WAIT:
+                raise WriterError(f"{sentence}; it asks to come back in {wait:.0f} s", later=True)
+            with self._lock:
+                self._not_before = max(self._not_before, time.monotonic() + wait)
+        raise WriterError(f"{sentence}; {ATTEMPTS} attempts", later=True)
+
+    def _body(self, question: Question, refused: set[str]) -> dict[str, Any]:
+        options: dict[str, Any] = {
+            "temperature": question.temperature,
+            "seed": question.seed,
+            "max_tokens": question.max_tokens,
+        }
+        if question.samples > 1:
+            options["n"] = question.samples
+        named = {NEWER_NAMES.get(name, name) if name in refused else name: value for name, value in options.items()}
+        kept = {name: value for name, value in named.items() if not (name in OPTIONAL and name in refused)}
+        return {"model": self.name, "messages": question.messages, **kept}
+
+    def _post(self, body: dict[str, Any]) -> dict[str, Any]:
+        headers = {"content-type": "application/json", "accept": "application/json", "user-agent": "edge-clip"}
+        if self._key is not None:
+            headers["authorization"] = f"Bearer {self._key}"
+        request = urllib.request.Request(self.url, json.dumps(body).encode(), headers)
+        with urllib.request.urlopen(request, timeout=self._timeout) as response:
+            text = response.read(MOST_BYTES)
+        try:
+            document = json.loads(text)
+        except ValueError as error:
+            raise WriterError(
+                f"{self.url} answers something else than JSON: is it the address?", later=False
+            ) from error
+        if not isinstance(document, dict) or not isinstance(document.get("choices"), list):
+            raise WriterError(f"{self.url} answers without `choices`: it is no chat completion", later=False)
+        return document
+
+    def _pause(self) -> None:
+        """Wait until the server wants to be asked again; a stop ends the wait."""
+        with self._lock:
+            wait = self._not_before - time.monotonic()
+        if wait > 0:
+            self._stop.wait(wait)
+
+    def _learned(self, status: int, document: Mapping[str, Any], sent_without: set[str]) -> bool:
+        """Whether the refusal names an option that can be left out: then it is, and the question is asked again."""
+        name = said(document).get("param")
+        if status not in {400, 422} or name not in OPTIONAL | set(NEWER_NAMES) or name in sent_without:
+            return False
+        with self._lock:
+            self._refused.add(name)
+        return True
+
+    def _sentence(self, status: int, document: Mapping[str, Any]) -> str:
+        message = str(said(document).get("message") or document.get("detail") or "no reason is given")[:300]
+        if self._key is not None:
+            message = message.replace(self._key, "[key]")
+        advice = {401: ": check the key", 403: ": check the key", 404: ": check --base-url and --model"}
+        return f"{self.where} refuses with {status} ({message}){advice.get(status, '')}"
+
+
+def answer_of(document: Mapping[str, Any], question: Question) -> Answer:
+    """Texts and counts of a chat completion; where the server counts no tokens, a token is taken as four bytes."""
+    texts, ended = [], []
+    for choice in document["choices"]:
+        message = choice.get("message") or {}
+        texts.append(str(message.get("content") or ""))
+        ended.append(choice.get("finish_reason") != "length")
+    usage = document.get("usage") or {}
+    read = usage.get("prompt_tokens", sum(len(turn["content"].encode()) for turn in question.messages) // 4)
+    written = usage.get("completion_tokens", sum(len(text.encode()) for text in texts) // 4)
+    return Answer(texts, ended, int(read), int(written))
+
+
+def read_json(error: urllib.error.HTTPError) -> dict[str, Any]:
+    """The document of a refusal, empty where there is none."""
+    try:
+        document = json.loads(error.read(MOST_BYTES))
+    except (ValueError, OSError):
+        return {}
+    return document if isinstance(document, dict) else {}
+
+
+def said(document: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What a refusal says of itself: `error` is an object with some servers, a sentence with others."""
+    error = document.get("error")
+    if isinstance(error, Mapping):
+        return error
+    return {"message": error} if isinstance(error, str) else {}
+
+
+def seconds_to_wait(headers: Mapping[str, str], attempt: int) -> float:
+    """`retry-after` in seconds or as a date (RFC 9110, 10.2.3); else doubling from a second, spread by a quarter."""
+    asked = headers.get("retry-after")
+    if asked is not None:
+        try:
+            return max(0.0, float(asked))
+        except ValueError:
+            pass
+        try:
+            return max(0.0, parsedate_to_datetime(asked).timestamp() - time.time())
+        except ValueError:
+            pass
+    return min(60.0, 2.0**attempt) * random.uniform(1.0, 1.25)

@@ -1,0 +1,82 @@
+"""What captions are wanted for: a class with what is known of it, or an image with the captions that it has."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from towers.formats.classes import Class, ClassTable, read_classes
+from towers.formats.item import FormatError, Item
+from towers.formats.table import read_items
+
+MOST_TOLD = 5  # descriptions or captions in one question: more cost tokens and say little new
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """`kind`: `class` or `image`. `name`: the class, where it is known; `captions`: what is said already."""
+
+    kind: str
+    id: str
+    name: str | None
+    group: str | None = None
+    descriptions: list[str] = field(default_factory=list)
+    captions: list[str] = field(default_factory=list)
+
+    def fields(self) -> dict[str, str]:
+        """What a prompt may speak of; what is unknown is absent."""
+        group = self.group if self.group != self.name else None
+        known = {
+            "name": self.name,
+            "thing": self.name if group is None else f"{self.name} ({group})",
+            "group": group,
+            "description": " ".join(self.descriptions[:MOST_TOLD]),
+            "captions": "\n".join(self.captions[:MOST_TOLD]),
+        }
+        return {name: text for name, text in known.items() if text}
+
+    def words(self) -> str:
+        """Everything that is known, as one text."""
+        return " ".join([self.name or "", self.group or "", *self.descriptions, *self.captions])
+
+
+def read_wanted(path: Path) -> tuple[list[Wanted], list[str]]:
+    """Classes of a class file, or images and their classes in any format that training reads, with sentences on them."""
+    if path.is_file() and (classes := classes_in(path)) is not None:
+        return of_classes(classes), [f"{path.name}: {len(classes)} classes"]
+    found = read_items(path)
+    wanted = of_items(found.items)
+    if not wanted:
+        raise FormatError(f"{path} says nothing about its images: neither classes nor captions")
+    return wanted, found.notes
+
+
+def classes_in(path: Path) -> list[Class] | None:
+    """The classes of a file that names no images; None where it does not read as one."""
+    if path.suffix.lower() not in {".json", ".jsonl", ".csv", ".tsv", ".txt"}:
+        return None
+    try:
+        read_items(path)
+    except FormatError:
+        return read_classes(path)
+    return None
+
+
+def of_classes(classes: Sequence[Class]) -> list[Wanted]:
+    """One a class; a class that is named twice is asked for once."""
+    wanted = {each.name: Wanted("class", each.name, each.name, each.group, each.descriptions) for each in classes}
+    return list(wanted.values())
+
+
+def of_items(items: Sequence[Item]) -> list[Wanted]:
+    """One for each class that labels name, and one for each image with captions. Test images are left alone."""
+    items = [item for item in items if item.split != "test"]
+    labels = sorted({item.label for item in items if item.label is not None})
+    names = {label: row.name for label, row in zip(labels, ClassTable(labels, None).classes, strict=True)}
+    classes = [Wanted("class", label, names[label]) for label in labels]
+    # A photograph of the development split must not lend its captions to training.
+    captioned = [item for item in items if item.captions and item.split != "dev"]
+    images = [
+        Wanted("image", item.key, None if item.label is None else names[item.label], captions=item.captions)
+        for item in captioned
+    ]
+    return [*classes, *images]

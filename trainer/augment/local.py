@@ -1,0 +1,80 @@
+"""A causal language model on this machine as a writer."""
+
+import hashlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from augment.writer import Answer, Message, Question
+from towers.llm import LanguageModel, read_language_model, weights_of
+from towers.run import fast_dtype
+
+
+class LocalModel:
+    """`weights`: a Hugging Face folder, a .gguf file, or a package that carries one. Loaded at the first question."""
+
+    lists = False
+    concurrency = 1
+    where = "this machine"
+
+    def __init__(self, weights: str) -> None:
+        is_path = "/" in weights or Path(weights).exists()
+        self.source: Any = {"source": "directory" if is_path else "gguf_package", "name": weights}
+        folder, options = weights_of(self.source)
+        self.files = [Path(folder) / options["gguf_file"]] if options else sorted(Path(folder).glob("*.safetensors"))
+        if not self.files:
+            raise FileNotFoundError(f"{weights} holds no weights: neither .safetensors nor .gguf")
+        self.name = self.files[0].stem if options else Path(folder).resolve().name
+        self._model: LanguageModel | None = None
+
+    def identity(self) -> str:
+        """The digest of the weights: a model of the same name may be another one."""
+        digest = hashlib.sha256()
+        for file in self.files:
+            with file.open("rb") as stream:
+                digest.update(hashlib.file_digest(stream, "sha256").digest())
+        return digest.hexdigest()
+
+    def ask(self, question: Question, sending: Callable[[], None]) -> Answer:
+        """Samples of one conversation, drawn together from the question's seed."""
+        sending()
+        model, tokenizer = self._loaded()
+        ids_1T = tokenizer(as_text(tokenizer, question.messages), return_tensors="pt", add_special_tokens=False)
+        torch.manual_seed(question.seed)
+        drawn = {"do_sample": True, "temperature": question.temperature, "top_p": 0.95, "top_k": 0}
+        likeliest = {"do_sample": False}
+        with torch.inference_mode():
+            output_ST = model.generate(
+                **ids_1T,
+                **(drawn if question.temperature > 0 else likeliest),
+                num_return_sequences=question.samples if question.temperature > 0 else 1,
+                max_new_tokens=question.max_tokens,
+                pad_token_id=tokenizer.eos_token_id,
+                # A caption is one line: what follows it is a new one, or a talk with itself.
+                stop_strings=["\n"],
+                tokenizer=tokenizer,
+            )
+        read = ids_1T["input_ids"].shape[1]
+        written_ST = output_ST[:, read:]
+        texts = tokenizer.batch_decode(written_ST, skip_special_tokens=True)
+        # Rows that ended are filled up with the end token, which one of them wrote itself.
+        lengths = [min(int((row != tokenizer.eos_token_id).sum()) + 1, len(row)) for row in written_ST]
+        ended = [
+            length < question.max_tokens or text.endswith("\n") for text, length in zip(texts, lengths, strict=True)
+        ]
+        return Answer([text.strip() for text in texts], ended, read, sum(lengths))
+
+    def _loaded(self) -> tuple[Any, Any]:
+        if self._model is None:
+            self._model = read_language_model(self.source, fast_dtype(torch.device("cpu")))
+            self._model.model.eval()
+        return self._model.model, self._model.tokenizer
+
+
+def as_text(tokenizer: Any, messages: list[Message]) -> str:
+    """The conversation in the model's own template; a model that never learned to chat continues plain text."""
+    if tokenizer.chat_template is not None:
+        return tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
+    return "\n\n".join(turn["content"] for turn in messages) + "\n"
