@@ -99,6 +99,7 @@ export const BOXES: Record<string, readonly string[]> = {
   'trainer/towers': ['contracts/python'],
   'trainer/evaluation': ['contracts/python', 'trainer/towers'],
   'trainer/stages': ['contracts/python', 'trainer/towers', 'trainer/evaluation'],
+  'trainer/augment': ['contracts/python', 'trainer/towers'],
   'trainer/container': ['contracts/python'],
   // ---- the cloud
   'infra/base': ['contracts/src'],

@@ -38,7 +38,10 @@ it('only entries and the hosts that they start read the environment', () => {
     'api/dev/local-encoder.ts',
     'api/dev/serve.ts',
     'api/keys/keys.ts',
+    // The key of a language model's provider, by the name of its variable.
+    'trainer/augment/__main__.py',
     'trainer/container/__main__.py',
+    'trainer/control/cli/augment.ts',
     'trainer/control/cli/evaluate.ts',
     'trainer/control/cli/train.ts',
     'trainer/control/lambda/gate.ts',

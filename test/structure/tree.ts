@@ -78,6 +78,7 @@ const PACKAGES: Record<string, string> = {
   contracts: 'contracts/python/contracts',
   towers: 'trainer/towers',
   stages: 'trainer/stages',
+  augment: 'trainer/augment',
   container: 'trainer/container',
 };
 

