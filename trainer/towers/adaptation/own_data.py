@@ -116,7 +116,8 @@ def read_own(root: Path, own: OwnData, seed: int, on_image: Callable[[int, int],
     if not train or not dev:
         raise FormatError(f"{own['path']}: nothing is left to {'measure on' if train else 'learn from'}")
     if own["further_captions"] is not None:
-        train, note = with_further_captions(train, root / own["further_captions"])
+        train, described, note = with_further_captions(train, table, root / own["further_captions"])
+        table.classes[:] = described
         notes.append(note)
     return Pictures(train, dev, table.classes, check.skipped, notes)
 
@@ -195,15 +196,29 @@ def chosen_for_dev(pictures: Sequence[Picture], share: float, seed: int) -> list
     return [number in chosen for number in range(len(pictures))]
 
 
-def with_further_captions(train: list[Picture], file: Path) -> tuple[list[Picture], str]:
-    """Pictures with the captions of a file of {key, captions} added, and a sentence on it."""
-    rows = {str(row.get("key")): texts_of(row.get("captions")) for row in read_rows(file)}
+def with_further_captions(
+    train: list[Picture], table: ClassTable, file: Path
+) -> tuple[list[Picture], list[Class], str]:
+    """Pictures with the captions of rows {key, captions}, classes with those of rows {label, captions}, and a sentence."""
+    rows = read_rows(file)
+    by_key = {str(row["key"]): texts_of(row.get("captions")) for row in rows if "key" in row}
     more = [
-        replace(picture, captions=list(dict.fromkeys([*picture.captions, *rows.get(picture.key, [])])))
+        replace(picture, captions=list(dict.fromkeys([*picture.captions, *by_key.get(picture.key, [])])))
         for picture in train
     ]
+    described = list(table.classes)
+    for row in rows:
+        number = table.number_of(str(row["label"])) if "label" in row and "key" not in row else None
+        if number is not None:
+            texts = [*described[number].descriptions, *texts_of(row.get("captions"))]
+            described[number] = replace(described[number], descriptions=list(dict.fromkeys(texts)))
     added = sum(len(new.captions) - len(old.captions) for new, old in zip(more, train, strict=True))
-    return more, f"{file.name}: {added} further captions for images to learn from"
+    told = sum(
+        len(new.descriptions) - len(old.descriptions) for new, old in zip(described, table.classes, strict=True)
+    )
+    writers = sorted({str(row["by"]) for row in rows if "by" in row})
+    by = f", written by {', '.join(writers)}" if writers else ""
+    return more, described, f"{file.name}: {added} further captions of images and {told} of classes to learn from{by}"
 
 
 def to_json(pictures: Pictures) -> str:
