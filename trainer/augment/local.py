@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from transformers.utils import logging
 
 from augment.writer import Answer, Message, Question
 from towers.llm import LanguageModel, read_language_model, weights_of
@@ -68,6 +69,7 @@ class LocalModel:
 
     def _loaded(self) -> tuple[Any, Any]:
         if self._model is None:
+            logging.disable_progress_bar()  # the command shows its own
             self._model = read_language_model(self.source, fast_dtype(torch.device("cpu")))
             self._model.model.eval()
         return self._model.model, self._model.tokenizer

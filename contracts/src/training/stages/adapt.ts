@@ -25,7 +25,9 @@ export const OwnData = z
     further_captions: z
       .string()
       .nullable()
-      .describe('JSON lines of {key, captions} and {label, captions}: more about images to learn from and about classes, relative to the data folder.'),
+      .describe(
+        'JSON lines of {key, captions} and {label, captions}: more about images to learn from and about classes, relative to the data folder.',
+      ),
     image_column: z.string().nullable().describe('Column that names the image; null: guessed among the usual names.'),
     caption_columns: z
       .array(z.string())

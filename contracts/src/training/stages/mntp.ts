@@ -6,7 +6,9 @@ const LanguageModel = z
   .strictObject({
     source: z
       .enum(['gguf_package', 'directory'])
-      .describe('`gguf_package`: a Python package that carries a GGUF file. `directory`: a Hugging Face folder or a `.gguf` file.'),
+      .describe(
+        '`gguf_package`: a Python package that carries a GGUF file. `directory`: a Hugging Face folder or a `.gguf` file.',
+      ),
     name: z.string().describe('Import name of the package, or path of the folder or file.'),
   })
   .meta({ title: 'LanguageModel', description: 'The causal language model that becomes the text teacher.' });
