@@ -214,6 +214,24 @@ def test_what_waiting_does_not_mend_is_said_at_once(tmp_path: Path, refusal: Rep
     assert report["captions"] == 0
 
 
+def test_one_refused_question_is_dropped_and_the_others_are_asked(tmp_path: Path) -> None:
+    refusal: Reply = (400, {}, {"error": {"message": "against the rules", "code": "content_filter"}})
+
+    def answer(body: dict[str, Any]) -> Reply:
+        return refusal if "Thing: Pink Lady" in body["messages"][-1]["content"] else sensible(body)
+
+    with serving(answer) as (url, received):
+        code, _, report = augment(tmp_path, url)
+        assert code == 0
+        assert [row["label"] for row in rows(tmp_path)] == ["Granny Smith", "Leek"]
+        assert report["dropped"]["refused"] > 0
+        assert report["stopped"] is None
+    with serving(lambda _: refusal) as (url, received):
+        code, errors, report = augment(tmp_path, url, seed=1)
+    assert (code, len(received)) == (2, 5)
+    assert "against the rules" in errors
+
+
 def test_a_missing_key_is_said_before_anything_is_sent(tmp_path: Path) -> None:
     env = {name: value for name, value in os.environ.items() if name != "MY_KEY"}
     assert "MY_KEY" not in env

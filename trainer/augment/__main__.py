@@ -13,13 +13,13 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, cast
 
-from augment.budget import Budget
+from augment.budget import Budget, StopAskedError
 from augment.cache import Cache
 from augment.captions import Means, Outcome, Scribe
 from augment.endpoint import Address, Endpoint
 from augment.items import Wanted, read_wanted
 from augment.prompts import read_prompts
-from augment.writer import Writer
+from augment.writer import Writer, WriterError
 from contracts import ContractError, load
 from contracts.constants import EXIT_INTERRUPTED, EXIT_OK, EXIT_USAGE, SCHEMA_VERSION
 from contracts.types import AugmentJob, AugmentReport
@@ -97,7 +97,7 @@ def carry_out(scribe: Scribe, notes: list[str]) -> int:
         "tokens_read": budget.read,
         "tokens_written": budget.written,
         "usd": budget.usd(),
-        "stopped": outcome.stopped,
+        "stopped": None if outcome.end is None else str(outcome.end),
         "seconds": round(time.monotonic() - started, 1),
         "notes": notes,
     }
@@ -107,10 +107,10 @@ def carry_out(scribe: Scribe, notes: list[str]) -> int:
     text = json.dumps(report, indent=2, ensure_ascii=False)
     load("AugmentReport", text)
     write_atomically(output.with_name(output.name + ".report.json"), text + "\n")
-    if outcome.failed is not None:
-        print(outcome.failed, file=sys.stderr)
-        return EXIT_INTERRUPTED if outcome.failed.later else EXIT_USAGE
-    return EXIT_INTERRUPTED if scribe.stop.is_set() else EXIT_OK
+    if isinstance(outcome.end, WriterError):
+        print(outcome.end, file=sys.stderr)
+        return EXIT_INTERRUPTED if outcome.end.later else EXIT_USAGE
+    return EXIT_INTERRUPTED if isinstance(outcome.end, StopAskedError) else EXIT_OK
 
 
 def rows_of(items: Sequence[Wanted], outcome: Outcome, by: str) -> Iterator[str]:

@@ -12,6 +12,10 @@ class BudgetError(Exception):
     """A limit is reached; the message says which."""
 
 
+class StopAskedError(Exception):
+    """Nothing more is to be sent: the user said so, or another thread met an end."""
+
+
 class Budget:
     """Counts what was spent and what is under way; safe for several threads."""
 

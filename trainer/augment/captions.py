@@ -8,7 +8,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from math import ceil
 
-from augment.budget import Budget, BudgetError
+from augment.budget import Budget, BudgetError, StopAskedError
 from augment.cache import Cache
 from augment.check import Judge, lines_of
 from augment.items import Wanted
@@ -19,17 +19,23 @@ from contracts.types import AugmentJob
 # Of what small models write a part is dropped: more is asked for than is wanted.
 SPARE = 1.5
 ROUNDS = 3
+MOST_REFUSALS = 5  # one after the other: then it is not the question
 
 
 @dataclass
 class Outcome:
-    """What was kept by item, what was dropped by reason, and why it ended early (`later`: it can go on)."""
+    """What was kept by item, what was dropped by reason, and what ended the run early."""
 
     kept: dict[int, list[tuple[str, str]]] = field(default_factory=dict)  # item -> [(prompt's id, caption)]
     dropped: Counter[str] = field(default_factory=Counter)
     cached: int = 0
-    stopped: str | None = None
-    failed: WriterError | None = None
+    ends: list[Exception] = field(default_factory=list)
+
+    @property
+    def end(self) -> Exception | None:
+        """What ended it early: a writer that gave up before a budget, and both before what merely followed from them."""
+        order = [WriterError, BudgetError, StopAskedError]
+        return min(self.ends, key=lambda error: order.index(type(error)), default=None)
 
 
 @dataclass(frozen=True)
@@ -77,7 +83,7 @@ class Scribe:
                 left[task.item] -= 1
                 done += left[task.item] == 0
                 tick(done, total, outcome)
-            if outcome.stopped is not None:
+            if outcome.ends:
                 break
         return outcome
 
@@ -110,6 +116,7 @@ class Scribe:
             waiting: list[tuple[Task, Future[tuple[Answer, bool]]]] = []
             queue = iter(tasks)
             ended = False
+            refusals = 0
             while True:
                 while not ended and len(waiting) < 2 * self.writer.concurrency:
                     task = next(queue, None)
@@ -121,14 +128,17 @@ class Scribe:
                 task, future = waiting.pop(0)
                 try:
                     answer, was_cached = future.result()
-                except (BudgetError, WriterError) as error:
+                except (BudgetError, StopAskedError, WriterError) as error:
+                    refusals += 1
+                    if isinstance(error, WriterError) and error.alone and refusals < MOST_REFUSALS:
+                        outcome.dropped["refused"] += 1
+                        continue
                     # What is under way is taken in; nothing new is sent.
                     ended = True
-                    outcome.stopped = outcome.stopped or str(error)
-                    if isinstance(error, WriterError) and outcome.failed is None:
-                        outcome.failed = error
-                        self.stop.set()
+                    self.stop.set()
+                    outcome.ends.append(error)
                     continue
+                refusals = 0
                 outcome.cached += was_cached
                 yield task, answer
 
@@ -142,13 +152,17 @@ class Scribe:
         try:
             answer = self.writer.ask(question, self._sending)
             self.cache.put(question, answer)
+        except WriterError as error:
+            if not error.alone:
+                self.stop.set()
+            raise
         finally:
             self.budget.settle(question, answer)
         return answer, False
 
     def _sending(self) -> None:
         if self.stop.is_set():
-            raise BudgetError("it was stopped")
+            raise StopAskedError("it was asked to stop")
         self.budget.sending()
 
     def _keep(self, task: Task, answer: Answer, outcome: Outcome) -> None:

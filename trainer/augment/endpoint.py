@@ -20,6 +20,7 @@ from augment.writer import Answer, Question, WriterError
 ATTEMPTS = 6
 LONGEST_WAIT = 300.0  # seconds; who is told to wait longer had better come back later
 AGAIN = {408, 409, 425, 429, 500, 502, 503, 504, 529}
+ONE_QUESTION = {400, 413, 422}  # too long for the model, or against the provider's rules
 # A server that refuses an option by its name is asked without it, or by its newer name, from then on.
 NEWER_NAMES = {"max_tokens": "max_completion_tokens"}
 OPTIONAL = {"seed", "temperature", "n"}
@@ -73,7 +74,7 @@ class Endpoint:
                     continue
                 sentence = self._sentence(error.code, document)
                 if error.code not in AGAIN or said(document).get("code") == "insufficient_quota":
-                    raise WriterError(sentence, later=error.code == 429) from error
+                    raise WriterError(sentence, later=error.code == 429, alone=error.code in ONE_QUESTION) from error
                 wait = seconds_to_wait(error.headers, attempt)
             except (OSError, http.client.HTTPException) as error:
                 sentence = f"{self.where} did not answer: {getattr(error, 'reason', error)}"
@@ -110,7 +111,7 @@ class Endpoint:
                 f"{self.url} answers something else than JSON: is it the address?", later=False
             ) from error
         if not isinstance(document, dict) or not isinstance(document.get("choices"), list):
-            raise WriterError(f"{self.url} answers without `choices`: it is no chat completion", later=False)
+            raise WriterError(f"{self.url} answers without `choices`: it is no chat completion")
         return document
 
     def _pause(self) -> None:

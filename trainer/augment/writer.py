@@ -43,11 +43,15 @@ class Answer:
 
 
 class WriterError(Exception):
-    """Why no answer came and what to do about it. `later`: the same command can go on later."""
+    """Why no answer came and what to do about it.
 
-    def __init__(self, sentence: str, *, later: bool) -> None:
+    `later`: the same command can go on later. `alone`: it may be this one question; others may be answered.
+    """
+
+    def __init__(self, sentence: str, *, later: bool = False, alone: bool = False) -> None:
         super().__init__(sentence)
         self.later = later
+        self.alone = alone
 
 
 class Writer(Protocol):
