@@ -7,6 +7,7 @@ import { createInterface } from 'node:readline';
 import { answerCommand, readCommandLine } from '../../../contracts/command/command-line.ts';
 import { ENVARS } from '../../../contracts/src/envars.ts';
 import { EXIT } from '../../../contracts/src/exit-codes.ts';
+import { FILES } from '../../../contracts/src/keys.ts';
 import { SCHEMA_VERSION } from '../../../contracts/src/schema-version.ts';
 import { AugmentJob, AugmentReport } from '../../../contracts/src/training/augment.ts';
 import { UserError } from '../../../contracts/src/user-error.ts';
@@ -93,7 +94,7 @@ export async function augment(argv: readonly string[], context: CommandContext):
     const job = jobOf(words[0], values, context);
     const folder = mkdtempSync(join(tmpdir(), 'augment-'));
     try {
-      const file = join(folder, 'job.json');
+      const file = join(folder, FILES.job);
       writeFileSync(file, JSON.stringify(job));
       const code = await runPython(file, { ...context, json: values.json });
       if (code !== EXIT.usage && code !== EXIT.failed) printReport(job.output, { ...context, json: values.json });
