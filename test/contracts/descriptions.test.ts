@@ -52,6 +52,8 @@ it('every document that is stored carries the version of its form', () => {
   expect(stored.map(([name]) => name)).toEqual([
     'ApiKey',
     'ApiKeyFile',
+    'AugmentJob',
+    'AugmentReport',
     'BulkDone',
     'BulkShard',
     'DataIndex',
