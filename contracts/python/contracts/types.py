@@ -64,6 +64,163 @@ class ApiKeyFile(TypedDict):
     """In the order in which they were made."""
 
 
+class LocalWriter(TypedDict):
+    """A language model on this machine: nothing leaves it."""
+
+    type: Literal["local"]
+    """A causal language model that runs in this process."""
+
+    weights: str
+    """A Hugging Face folder, a `.gguf` file, or the import name of a package that carries one."""
+
+
+class EndpointWriter(TypedDict):
+    """A language model behind an address: names and captions go there."""
+
+    type: Literal["openai"]
+    """A server that speaks OpenAI's chat completions."""
+
+    base_url: str
+    """Address that ends before `/chat/completions`."""
+
+    model: str
+    """Name of the model, as the server knows it."""
+
+    key_variable: str | None
+    """Environment variable that holds the key; null: no key is sent."""
+
+    concurrency: int
+    """Requests at a time."""
+
+    timeout_seconds: int
+    """Seconds for one answer."""
+
+
+Writer = LocalWriter | EndpointWriter
+"""The language model that writes."""
+
+
+class AugmentLimits(TypedDict):
+    """The budget: a request that might pass a limit is not sent."""
+
+    requests: int | None
+    """Most requests of this run; null: no limit."""
+
+    tokens: int | None
+    """Most tokens of this run, read and written; null: no limit."""
+
+    usd: float | None
+    """Most US dollars of this run; null: no limit."""
+
+
+class TokenPrices(TypedDict):
+    """What the provider charges, as the user states it."""
+
+    read: float
+    """US dollars for a million tokens that are read."""
+
+    written: float
+    """US dollars for a million tokens that are written."""
+
+
+class AugmentJob(TypedDict):
+    """`python -m augment job.json` reads this."""
+
+    schema_version: NotRequired[Literal[1]]
+    """Version of the form of this document; absent means 1."""
+
+    input: str
+    """File of classes or of captioned images, or folder with a folder for each class."""
+
+    output: str
+    """File of JSON lines to write; its report is written beside it."""
+
+    cache: str
+    """Folder of answers by content: what is there is not asked again."""
+
+    prompts: str | None
+    """File of prompts; null: those of the trainer."""
+
+    writer: Writer
+    """The language model that writes."""
+
+    per_item: int
+    """Captions that are wanted for each class or image."""
+
+    language: str
+    """Language of the captions, as an English word."""
+
+    max_words: int
+    """Words of the longest caption that is kept."""
+
+    answer_tokens: int
+    """Tokens of one caption that the model may write."""
+
+    temperature: float
+    """0: always the likeliest word; above, more variety."""
+
+    seed: int
+    """Seed of every draw."""
+
+    limits: AugmentLimits
+    """The budget: a request that might pass a limit is not sent."""
+
+    prices: TokenPrices | None
+    """Needed for a limit in dollars; null: free or unknown."""
+
+
+class AugmentReport(TypedDict):
+    """What a language model added: for a person, a training report and a model's card."""
+
+    schema_version: NotRequired[Literal[1]]
+    """Version of the form of this document; absent means 1."""
+
+    model: str
+    """The language model: each row of captions says it as `by`."""
+
+    where: str
+    """`this machine`, or the address that was asked."""
+
+    prompts: list[str]
+    """Names of the prompts that were used."""
+
+    items: int
+    """Classes or images that captions were wanted for."""
+
+    complete: int
+    """Items that got as many captions as were wanted."""
+
+    captions: int
+    """Captions that were kept and written."""
+
+    dropped: dict[str, int]
+    """Captions that were not kept, by reason."""
+
+    requests: int
+    """Requests that were sent in this run, those that failed included."""
+
+    cached: int
+    """Answers that were there from earlier runs."""
+
+    tokens_read: int
+    """Tokens of the requests of this run."""
+
+    tokens_written: int
+    """Tokens of the answers of this run."""
+
+    usd: float | None
+    """What this run cost by the stated prices; null: none stated."""
+
+    stopped: str | None
+    """Why it ended before all was asked, as a sentence; null: it did not."""
+
+    seconds: float
+    """Wall-clock seconds of this run."""
+
+    notes: list[str]
+    """Sentences on how the input was read."""
+
+
 class BulkDone(TypedDict):
     """`part-NNNN.done.json`, written last: its presence means that the shard is finished."""
 
@@ -1901,10 +2058,12 @@ class LanguageModel(TypedDict):
     """The causal language model that becomes the text teacher."""
 
     source: Literal["gguf_package", "directory"]
-    """`gguf_package`: a Python package that carries a GGUF file. `directory`: a Hugging Face folder."""
+    """`gguf_package`: a Python package that carries a GGUF file. `directory`: a Hugging Face folder or a
+    `.gguf` file.
+    """
 
     name: str
-    """Import name of the package, or path of the folder."""
+    """Import name of the package, or path of the folder or file."""
 
 
 class Lora(TypedDict):
@@ -2486,7 +2645,9 @@ class OwnData(TypedDict):
     """File of class names and descriptions, relative to the data folder; null: the data name their classes."""
 
     further_captions: str | None
-    """JSON lines of {key, captions}: more captions of images to learn from, relative to the data folder."""
+    """JSON lines of {key, captions} and {label, captions}: more about images to learn from and about classes,
+    relative to the data folder.
+    """
 
     image_column: str | None
     """Column that names the image; null: guessed among the usual names."""

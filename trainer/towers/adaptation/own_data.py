@@ -213,9 +213,7 @@ def with_further_captions(
             texts = [*described[number].descriptions, *texts_of(row.get("captions"))]
             described[number] = replace(described[number], descriptions=list(dict.fromkeys(texts)))
     added = sum(len(new.captions) - len(old.captions) for new, old in zip(more, train, strict=True))
-    told = sum(
-        len(new.descriptions) - len(old.descriptions) for new, old in zip(described, table.classes, strict=True)
-    )
+    told = sum(len(new.descriptions) - len(old.descriptions) for new, old in zip(described, table.classes, strict=True))
     writers = sorted({str(row["by"]) for row in rows if "by" in row})
     by = f", written by {', '.join(writers)}" if writers else ""
     return more, described, f"{file.name}: {added} further captions of images and {told} of classes to learn from{by}"
