@@ -30,6 +30,7 @@ from towers.run import Run
 from towers.two_towers import MAX_LOGIT_SCALE, new_logit_scale
 
 EMA_DECAY = 0.98
+HEAD_RATE = 3  # of the image tower: times the rate of the layers below it
 TIMED_STEPS = 5  # after which a limit of minutes becomes a number of steps
 
 
@@ -162,7 +163,9 @@ def groups_of(config: AdaptConfig, images: ImageSide, text: TextSide, scale: nn.
         named = dict(tail.named_parameters())
         body = [p for name, p in named.items() if name not in head]
         groups.append({"params": body, "lr": config["image_lr"], "weight_decay": decay})
-        groups.append({"params": [named[name] for name in head], "lr": 10 * config["image_lr"], "weight_decay": decay})
+        groups.append(
+            {"params": [named[name] for name in head], "lr": HEAD_RATE * config["image_lr"], "weight_decay": decay}
+        )
     return groups
 
 
@@ -176,7 +179,7 @@ def loss_of(batch: Batch, images: ImageSide, text: TextSide, general: General, l
     match_BT = same_or_own(batch.owners, batch.texts, len(batch.rows)).to(run.device)
     labels_B = batch.labels.to(run.device)
     total = image_BE.new_zeros(())
-    tiers: dict[Tier, torch.Tensor] = text.vectors(tokens, run.device)
+    tiers: dict[Tier, torch.Tensor] = text.vectors(tokens, run.device, run.amp_dtype)
     for tier, vectors_TE in tiers.items():
         # The image tower listens to the student alone: the static table would pull it to what a sum of words can say.
         image = image_BE if tier == "student" else image_BE.detach()

@@ -13,8 +13,8 @@ from towers.adaptation.texts import general_texts, texts_of_class, texts_of_pict
 from towers.adaptation.tiers import TextSide
 from towers.run import Run
 
-MOST_CLASSES = 128  # in one step
-GENERAL_BATCH = 48
+MOST_CLASSES = 64  # in one step, those of its images included
+GENERAL_BATCH = 32
 
 
 class General:

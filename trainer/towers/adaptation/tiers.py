@@ -45,10 +45,13 @@ class TextSide:
         """Ids without special tokens."""
         return self.wordpiece.tokens(texts)
 
-    def vectors(self, tokens: Sequence[list[int]], device: torch.device) -> dict[Tier, torch.Tensor]:
-        """Unit vectors [T, E] of every tier, with gradients."""
+    def vectors(
+        self, tokens: Sequence[list[int]], device: torch.device, dtype: torch.dtype
+    ) -> dict[Tier, torch.Tensor]:
+        """Unit vectors [T, E] of every tier, with gradients; matrices are multiplied in `dtype`."""
         ids = [with_special_tokens(row, self.context_length) for row in tokens]
-        student_TE = self.student(*padded(ids, device))
+        with torch.autocast(device.type, dtype, enabled=dtype != torch.float32):
+            student_TE = self.student(*padded(ids, device))
         return {"student": student_TE.float(), "static": self.static(tokens)}
 
     @torch.no_grad()

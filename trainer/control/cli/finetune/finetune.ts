@@ -1,0 +1,209 @@
+// The command `npm run finetune`: an exported model learns the user's own images; says before and after.
+import { cpSync, existsSync, mkdirSync } from 'node:fs';
+import { join, relative, resolve } from 'node:path';
+import { fromFileUri } from '../../../../api/registry/stores/file-uri.ts';
+import { standardAnswer } from '../../../../contracts/command/command-line.ts';
+import { ENVARS } from '../../../../contracts/src/envars.ts';
+import { EXIT } from '../../../../contracts/src/exit-codes.ts';
+import type { TrainingReport } from '../../../../contracts/src/training/job.ts';
+import { UserError } from '../../../../contracts/src/user-error.ts';
+import { planHere, runsFolder } from '../../local/plan.ts';
+import { ensureVenv } from '../../local/venv.ts';
+import { type ResolvedRecipe, resolveRecipe } from '../../recipe/locate.ts';
+import { createConsole, createJsonConsole } from '../console.ts';
+import type { CommandContext } from '../context.ts';
+import { evaluate } from '../evaluate.ts';
+import { listenForInterrupts } from '../interrupts.ts';
+import { pythonOverride } from '../python.ts';
+import { trainHere } from '../train-here.ts';
+import { type Inspection, inspect } from './inspect.ts';
+import { FINETUNE_HELP, type FinetuneOptions, parseFinetuneOptions } from './options.ts';
+import { writeRecipes } from './recipe.ts';
+import { type Figure, figureLines, figuresOf, generalFigures } from './results.ts';
+
+/** Dev sets that show within minutes what a model has forgotten. */
+const GENERAL_SETS = 'flickr,imagenet-sample';
+const GENERAL_FIGURES = /(mean_recall|top1)$/;
+
+/** The whole command; resolves to its exit code. */
+export async function finetune(argv: readonly string[], context: CommandContext): Promise<number> {
+  const { stdout, stderr } = context;
+  const answer = standardAnswer(argv, FINETUNE_HELP);
+  if (answer !== undefined) {
+    stdout.write(answer);
+    return EXIT.ok;
+  }
+  const json = argv.includes('--json');
+  try {
+    return await run(parseFinetuneOptions(argv), context);
+  } catch (error) {
+    if (!(error instanceof UserError)) throw error;
+    if (json) stdout.write(`${JSON.stringify({ event: 'refused', message: error.message })}\n`);
+    else stderr.write(`${error.message}\n`);
+    return EXIT.usage;
+  }
+}
+
+async function run(options: FinetuneOptions, context: CommandContext): Promise<number> {
+  const { root, cwd, env } = context;
+  const print = printer(options, context);
+  const runs = runsFolder(options, context);
+  const places = { cwd, embedded: join(root, 'api', 'model'), runs };
+  const written = writeRecipes(options, places);
+  // The data folder of general dev sets is not that of the user's images.
+  const { [ENVARS.data]: _, ...ownEnv } = env;
+  const resolved = (file: string): ResolvedRecipe =>
+    resolveRecipe(file, { folders: [cwd, join(root, 'trainer')], cwd, env: ownEnv });
+  const main = resolved(written.recipe);
+  const inspection = await inspectData(main, context);
+  if (inspection === undefined) return EXIT.interrupted;
+  print({ event: 'data', ...inspection }, inspection.summary);
+  if (options.dryRun) {
+    print({ event: 'dry_run', recipe: written.recipe }, dryRunLines(main, written.recipe));
+    return EXIT.ok;
+  }
+  const trained = await train(main, { runs, options, context });
+  if (typeof trained === 'number') return trained;
+  const control =
+    written.control === undefined ? undefined : await train(resolved(written.control), { runs, options, context });
+  if (typeof control === 'number') return control;
+  const figures = figuresOf(trained.report.metrics, control?.report.metrics);
+  const general = options.general
+    ? await measureGeneral(resolve(main.data, adaptOf(main).model), trained.folder, context)
+    : undefined;
+  const model = options.out === undefined ? trained.folder : copy(trained, resolve(cwd, options.out));
+  const shown = relative(cwd, model);
+  const typed = shown === '' || shown.startsWith('..') ? model : shown;
+  const next = { serve: `npm start -- --model ${typed}`, again: `npm run finetune -- … --from ${typed}` };
+  say(
+    options,
+    context,
+    { event: 'finetuned', model, recipe: written.recipe, figures, general: general ?? null, ...next },
+    [
+      ...inspection.summary.filter((line) => line.includes('left out')),
+      'On the images that were not learned from, per cent:',
+      ...figureLines(figures),
+      ...generalLines(general),
+      options.space === 'keep'
+        ? 'The space is the same: vectors of images that were made before stay valid.'
+        : 'The space is a new one: embed your images again with this model.',
+      `The model: ${model}`,
+      `  serve it          ${next.serve}`,
+      `  teach it more     ${next.again}`,
+      `  the same again    npm run train -- ${relative(cwd, written.recipe)}`,
+    ],
+  );
+  return EXIT.ok;
+}
+
+type Print = (document: object, lines: readonly string[]) => void;
+
+/** Prints for people, or as one line of JSON. */
+function printer({ json }: FinetuneOptions, { stdout }: CommandContext): Print {
+  return function print(document, lines) {
+    stdout.write(json ? `${JSON.stringify(document)}\n` : `${lines.join('\n')}\n`);
+  };
+}
+
+function adaptOf({ recipe }: ResolvedRecipe): NonNullable<ResolvedRecipe['recipe']['adapt']> {
+  if (recipe.adapt === undefined) throw new Error('a recipe of fine-tuning has the block adapt');
+  return recipe.adapt;
+}
+
+async function inspectData(main: ResolvedRecipe, { root, cwd, env }: CommandContext): Promise<Inspection | undefined> {
+  const python = pythonOverride({ env, cwd }) ?? (await ensureVenv());
+  const interrupts = listenForInterrupts(env);
+  try {
+    const { stop } = interrupts.signals;
+    return await inspect({ root, python, env, data: main.data, seed: main.recipe.seed, adapt: adaptOf(main), stop });
+  } finally {
+    interrupts.end();
+  }
+}
+
+function dryRunLines(main: ResolvedRecipe, file: string): string[] {
+  const { model, space, schedule, batch_size, crops } = adaptOf(main);
+  const what = space === 'keep' ? 'the text side alone' : 'text side and image tower';
+  return [
+    `From ${model}: ${what}, ${schedule.steps} steps of ${batch_size} images, each whole and as ${crops} crops`,
+    `The recipe: ${file}. Without --dry-run it would be trained now.`,
+  ];
+}
+
+interface Trained {
+  folder: string;
+  report: TrainingReport;
+}
+interface TrainContext {
+  runs: string;
+  options: FinetuneOptions;
+  context: CommandContext;
+}
+
+/** The finished run, or an exit code. */
+async function train(recipe: ResolvedRecipe, { runs, options, context }: TrainContext): Promise<Trained | number> {
+  const { stdout, root, cwd, env } = context;
+  const write = (text: string): void => void stdout.write(text);
+  const columns = stdout.isTTY === true ? (stdout.columns ?? 80) : undefined;
+  const emit = options.json ? createJsonConsole(write) : createConsole({ write, columns });
+  const asked = {
+    command: 'run',
+    recipe: recipe.recipe.name,
+    show: false,
+    plan: false,
+    install: false,
+    on: 'here',
+    follow: false,
+  } as const;
+  const code = await trainHere(recipe, { ...asked, runs }, { root, cwd, env, emit });
+  if (code !== EXIT.ok) return code;
+  const { jobs } = await planHere(recipe, { root, runs, onRead: () => {} });
+  const [planned] = jobs;
+  const folder = planned === undefined ? undefined : fromFileUri(planned.job.output);
+  if (planned?.report === undefined || folder === undefined) throw new Error('the finished run is not found again');
+  return { folder, report: planned.report };
+}
+
+/** Copies the files that the report names: the model, without the run's log and job. */
+function copy({ folder, report }: Trained, target: string): string {
+  mkdirSync(target, { recursive: true });
+  for (const { path } of Object.values(report.artefacts)) cpSync(join(folder, path), join(target, path));
+  return target;
+}
+
+interface General {
+  figures: Figure[];
+  /** Why nothing was measured. */
+  reason: string | undefined;
+}
+
+/** Both models on the general dev sets, where their data are there. */
+async function measureGeneral(before: string, after: string, context: CommandContext): Promise<General> {
+  const { root, cwd, env } = context;
+  const named = env[ENVARS.data] ?? '';
+  const data = named === '' ? join(root, '..', 'shared', 'data') : resolve(cwd, named);
+  if (!existsSync(data)) return { figures: [], reason: `${ENVARS.data} names no folder with the general dev sets` };
+  const documents: unknown[] = [];
+  for (const folder of [before, after]) {
+    const parts: string[] = [];
+    const stdout = { write: (text: string): void => void parts.push(text) };
+    const code = await evaluate([folder, '--json', '--only', GENERAL_SETS, '--data', data], { ...context, stdout });
+    if (code !== EXIT.ok) return { figures: [], reason: 'the general dev sets could not be measured (see above)' };
+    documents.push(JSON.parse(parts.join('')));
+  }
+  return { figures: generalFigures(documents[0], documents[1], GENERAL_FIGURES), reason: undefined };
+}
+
+function generalLines(general: General | undefined): string[] {
+  if (general === undefined) return [];
+  if (general.reason !== undefined) return [`What was lost elsewhere was not measured: ${general.reason}`];
+  return ['On the general dev sets, per cent:', ...figureLines(general.figures)];
+}
+
+if (import.meta.main) {
+  // npm starts scripts in the repository's root and names the folder of the user in INIT_CWD.
+  const cwd = process.env.INIT_CWD ?? process.cwd();
+  const root = resolve(import.meta.dirname, '../../../..');
+  const { stdout, stderr } = process;
+  process.exitCode = await finetune(process.argv.slice(2), { root, cwd, env: process.env, stdout, stderr });
+}

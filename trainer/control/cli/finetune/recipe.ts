@@ -1,0 +1,89 @@
+// Writes the short recipe of a fine-tuning: what it says beyond trainer/recipes/finetune.json, which it extends.
+import { existsSync, mkdirSync, renameSync, writeFileSync } from 'node:fs';
+import { basename, dirname, join, relative, resolve } from 'node:path';
+import { FILES } from '../../../../contracts/src/keys.ts';
+import { UserError } from '../../../../contracts/src/user-error.ts';
+import type { FinetuneOptions } from './options.ts';
+
+export interface Places {
+  /** The folder in which the user typed the command. */
+  cwd: string;
+  /** The model that is started from where none is named. */
+  embedded: string;
+  /** Where the recipe's runs are kept; the recipe is written there, too. */
+  runs: string;
+}
+
+export interface WrittenRecipes {
+  recipe: string;
+  /** Of the control, where one was asked for. */
+  control: string | undefined;
+}
+
+/** Throws a UserError for a file that is not there. */
+export function writeRecipes(options: FinetuneOptions, places: Places): WrittenRecipes {
+  const folder = join(places.runs, options.name);
+  const { name } = options;
+  const recipe = writeRecipe(join(folder, 'recipe.json'), { extends: 'finetune', ...documentOf(options, places) });
+  if (!options.control) return { recipe, control: undefined };
+  const control = writeRecipe(join(folder, 'control.json'), {
+    extends: './recipe.json',
+    name: `${name.slice(0, 56)}-control`,
+    description: `The control of ${name}: a text side from random weights, trained with CLIP's loss.`,
+    adapt: { name: `${name.slice(0, 56)}-control`, text_start: 'scratch' },
+  });
+  return { recipe, control };
+}
+
+/** Only what differs from the base. Paths of the data are relative to the folder that holds them. */
+function documentOf(options: FinetuneOptions, { cwd, embedded }: Places): Record<string, unknown> {
+  const data = existing(resolve(cwd, options.data), options.data);
+  const root = dirname(data);
+  const below = (path: string | undefined): string | undefined =>
+    path === undefined ? undefined : relative(root, existing(resolve(cwd, path), path));
+  const model = resolve(cwd, options.from ?? embedded);
+  if (!existsSync(join(model, FILES.manifest)))
+    throw new UserError(`--from: ${model} holds no exported model (no ${FILES.manifest})`);
+  return {
+    name: options.name,
+    description: `${basename(data)} taught to the model in ${model}.`,
+    ...(options.seed === undefined ? {} : { seed: options.seed }),
+    data: root,
+    adapt: withoutUndefined({
+      model,
+      name: options.name,
+      space: options.space,
+      minutes: options.minutes,
+      schedule:
+        options.steps === undefined
+          ? undefined
+          : { steps: options.steps, warmup_steps: Math.min(20, Math.floor(options.steps / 10)) },
+      own: withoutUndefined({
+        path: basename(data),
+        dev_path: below(options.dev),
+        dev_share: options.devShare,
+        classes: below(options.classes),
+        further_captions: below(options.augment),
+        image_column: options.imageColumn,
+        caption_columns: options.captionColumns,
+        class_column: options.classColumn,
+      }),
+    }),
+  };
+}
+
+function existing(path: string, given: string): string {
+  if (!existsSync(path)) throw new UserError(`there is no ${given} (looked for ${path})`);
+  return path;
+}
+
+function withoutUndefined(object: Record<string, unknown>): Record<string, unknown> {
+  return Object.fromEntries(Object.entries(object).filter(([, value]) => value !== undefined));
+}
+
+function writeRecipe(file: string, document: object): string {
+  mkdirSync(dirname(file), { recursive: true });
+  writeFileSync(`${file}.tmp`, `${JSON.stringify(document, null, 2)}\n`);
+  renameSync(`${file}.tmp`, file);
+  return file;
+}
