@@ -22,11 +22,12 @@ from towers.adaptation.figures import Measured, measure
 from towers.adaptation.image_side import ImageSide
 from towers.adaptation.losses import class_loss, cut, held, same_or_own, soft_info_nce
 from towers.adaptation.own_data import Pictures, read_own
-from towers.adaptation.tiers import ServedTexts, TextSide
+from towers.adaptation.tiers import TextSide
 from towers.adaptation.write_model import Base, Result, finish_manifest, write_files
 from towers.formats.item import FormatError
 from towers.optim import adamw, clip_gradients, set_lr
 from towers.run import Run
+from towers.served_text import served_tiers
 from towers.two_towers import MAX_LOGIT_SCALE, new_logit_scale
 
 EMA_DECAY = 0.98
@@ -49,7 +50,7 @@ def main() -> None:
     images = ImageSide(run, base, pictures)
     images.look()
 
-    before = measure(ServedTexts(base.folder, base.manifest), images.dev_vectors(), pictures.dev, pictures.classes)
+    before = measure(served_tiers(base.folder, base.manifest), images.dev_vectors(), pictures.dev, pictures.classes)
     torch.manual_seed(run.seed)
     text = TextSide(base.folder, base.manifest)
     general = General(text, config, run.seed)
@@ -59,7 +60,7 @@ def main() -> None:
 
     manifest = write_files(run.output, base, text, images.put_back())
     images_IE = images.dev_vectors()
-    after = measure(ServedTexts(run.output, manifest), images_IE, pictures.dev, pictures.classes)
+    after = measure(served_tiers(run.output, manifest), images_IE, pictures.dev, pictures.classes)
     metrics = {f"{name}.before": value for name, value in before.figures.items()} | after.figures
     metrics |= {
         "general.student.cosine": general.cosine(text),
@@ -91,7 +92,7 @@ def comparison(before: Measured, after: Measured) -> list[str]:
 def train(run: Run[AdaptConfig], images: ImageSide, text: TextSide, general: General, pictures: Pictures) -> int:
     """Train to the end of the schedule or of the time; the averaged weights stay in the modules. Returns the steps."""
     config, schedule = run.config, dict(run.config["schedule"])
-    for module in text.modules().values():
+    for module in text.modules():
         module.to(run.device).train()
     scale = new_logit_scale()
     optimizer = adamw(groups_of(config, images, text, scale), cast(Any, schedule))
@@ -112,7 +113,7 @@ def train(run: Run[AdaptConfig], images: ImageSide, text: TextSide, general: Gen
         loss = loss_of(sampler.draw(step), images, text, general, scale)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
-        clip_gradients(optimizer, schedule["grad_clip"])
+        clip_gradients(optimizer, config["schedule"]["grad_clip"])
         set_lr(optimizer, step, cast(Any, schedule))
         optimizer.step()
         scale.data.clamp_(0, MAX_LOGIT_SCALE)
@@ -139,7 +140,7 @@ def train(run: Run[AdaptConfig], images: ImageSide, text: TextSide, general: Gen
     with torch.no_grad():
         for mean, weight in zip(average, weights, strict=True):
             weight.copy_(mean)
-    for module in [*text.modules().values(), *([images.tail] if images.tail is not None else [])]:
+    for module in [*text.modules(), *([images.tail] if images.tail is not None else [])]:
         module.eval()
     return total
 
@@ -147,13 +148,16 @@ def train(run: Run[AdaptConfig], images: ImageSide, text: TextSide, general: Gen
 def groups_of(config: AdaptConfig, images: ImageSide, text: TextSide, scale: nn.Parameter) -> list[dict[str, Any]]:
     """Parameter groups with their rates. Token rows do not decay: those that own texts lack have to stay as they are."""
     lr, decay = config["schedule"]["lr"], config["schedule"]["weight_decay"]
-    student = text.student
-    tables = {id(student.table.weight), id(student.positions.weight)}
-    matrices = [p for p in student.parameters() if p.ndim > 1 and id(p) not in tables]
-    rest = [p for p in student.parameters() if p.ndim <= 1 or id(p) in tables]
+    tables, matrices, rest = [], [], []
+    for student in text.transformers.values():
+        own = {id(student.table.weight), id(student.positions.weight)}
+        tables += [parameter for parameter in student.parameters() if id(parameter) in own]
+        others = [parameter for parameter in student.parameters() if id(parameter) not in own]
+        matrices += [parameter for parameter in others if parameter.ndim > 1]
+        rest += [parameter for parameter in others if parameter.ndim <= 1]
     groups = [
         {"params": matrices, "lr": lr, "weight_decay": decay},
-        {"params": rest, "lr": lr, "weight_decay": 0.0},
+        {"params": [*rest, *tables], "lr": lr, "weight_decay": 0.0},
         {"params": list(text.static.parameters()), "lr": config["static_lr"], "weight_decay": 0.0},
         {"params": [scale], "lr": 1e-2, "weight_decay": 0.0},
     ]
@@ -181,9 +185,9 @@ def loss_of(batch: Batch, images: ImageSide, text: TextSide, general: General, l
     total = image_BE.new_zeros(())
     tiers: dict[Tier, torch.Tensor] = text.vectors(tokens, run.device, run.amp_dtype)
     for tier, vectors_TE in tiers.items():
-        # The image tower listens to the student alone: the static table would pull it to what a sum of words can say.
+        # The image tower listens to the student alone: the others would pull it to what less can say.
         image = image_BE if tier == "student" else image_BE.detach()
-        for length in text.student.shape.matryoshka_dims:
+        for length in text.dims:
             parts = [cut(part, length) for part in (image, vectors_TE[: ends[0]], vectors_TE[ends[0] : ends[1]])]
             if batch.texts:
                 total = total + soft_info_nce(parts[0], parts[1], scale, match_BT) * len(batch.texts) / len(batch.rows)
@@ -192,9 +196,9 @@ def loss_of(batch: Batch, images: ImageSide, text: TextSide, general: General, l
                 total = total + share * class_loss(parts[0][batch.labelled], parts[2], scale, labels_B)
         if batch.general:
             old_GE = general.old[tier][batch.general].to(run.device)
-            weight = config["general_weight"] * len(text.student.shape.matryoshka_dims)
+            weight = config["general_weight"] * len(text.dims)
             total = total + weight * held(vectors_TE[ends[1] :], old_GE)
-    return total / len(text.student.shape.matryoshka_dims)
+    return total / len(text.dims)
 
 
 if __name__ == "__main__":

@@ -27,24 +27,30 @@ OUTPUT, INPUT = "embedding", "pixels"
 # ---- text ----------------------------------------------------------------------------------------
 
 
-def student_from_graph(folder: Path, graph_file: str, table_VD: np.ndarray, dims: list[int]) -> TextStudent:
-    """The student behind an exported text graph with float32 weights; `table_VD` holds its token rows."""
+def student_from_graph(
+    folder: Path, graph_file: str, table_VK: np.ndarray, dims: list[int], static_weight: float = 0.0
+) -> TextStudent:
+    """The student behind an exported text graph with float32 weights; `table_VK` holds its token rows."""
     graph = onnx.load(str(folder / graph_file)).graph
     held = {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer}
     attention = [node for node in graph.node if node.op_type == "MultiHeadAttention"]
     if not attention or "projection.weight" not in held:
         raise ValueError(f"{folder / graph_file} is not a text graph that stage export wrote: nothing to train on from")
     shape = StudentShape(
-        vocabulary_size=len(table_VD),
+        vocabulary_size=len(table_VK),
         layers=len(attention),
-        width=table_VD.shape[1],
+        width=len(held["norm.weight"]),
         heads=attributes_of(attention[0])["num_heads"],
         context_length=len(held["positions.weight"]),
         embed_dim=held["projection.weight"].shape[1],
         matryoshka_dims=dims,
+        table_width=table_VK.shape[1],
+        static_weight=static_weight,
     )
-    state = {"table.weight": table_VD, "positions.weight": held["positions.weight"]}
+    state = {"table.weight": table_VK, "positions.weight": held["positions.weight"]}
     state |= {"projection.weight": held["projection.weight"].T, "projection.bias": held["projection.bias"]}
+    if "widen.weight" in held:
+        state["widen.weight"] = held["widen.weight"].T
     names = {"norm": "norm"}
     for number in range(shape.layers):
         names |= {
@@ -176,7 +182,7 @@ class ImageGraph:
         """The shape of every tensor for a batch of two."""
         names = [name for node in self.nodes for name in node.output]
         values = self.session(names).run(names, {INPUT: np.zeros((2, *self.pixels()), np.float32)})
-        return {name: list(np.shape(value)) for name, value in zip(names, values, strict=True)}
+        return {name: list(np.asarray(value).shape) for name, value in zip(names, values, strict=True)}
 
     def pixels(self) -> tuple[int, int, int]:
         """Shape of one image."""

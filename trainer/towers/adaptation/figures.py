@@ -9,9 +9,9 @@ import torch
 from contracts.types import Tier
 from towers.adaptation.own_data import Picture
 from towers.adaptation.texts import texts_of_class
-from towers.adaptation.tiers import ServedTexts
 from towers.formats.classes import Class
 from towers.metrics import recalls, zero_shot
+from towers.served_text import EmbedTexts
 
 MOST_CAPTIONS = 2000  # to measure on; of each image the first ones
 
@@ -25,8 +25,11 @@ class Measured:
     image_of_text: np.ndarray
 
 
+ServedTiers = dict[Tier, EmbedTexts]
+
+
 def measure(
-    served: ServedTexts, images_IE: np.ndarray, pictures: Sequence[Picture], classes: Sequence[Class]
+    served: ServedTiers, images_IE: np.ndarray, pictures: Sequence[Picture], classes: Sequence[Class]
 ) -> Measured:
     """Of every tier, by the served path. Classes are named as `texts_of_class` does, descriptions included."""
     figures: dict[str, float] = {}
@@ -36,7 +39,7 @@ def measure(
     for number, picture in enumerate(pictures):
         texts += picture.captions[:each]
         owners += [number] * len(picture.captions[:each])
-    vectors: dict[Tier, np.ndarray] = served.vectors(texts) if texts else {}
+    vectors = {tier: embed(texts) for tier, embed in served.items()} if texts else {}
     images = torch.from_numpy(images_IE)
     for tier, texts_TE in vectors.items():
         kept = sorted(set(owners))  # images without captions are in nobody's way
@@ -52,16 +55,19 @@ def measure(
         figures[f"{tier}.image_to_class_top1"] = found["zero_shot_top1"]
         figures[f"{tier}.image_to_class_top5"] = found["zero_shot_top5"]
     if not texts:
-        return Measured(figures, class_vectors["student"][[pictures[n].label for n in labelled]], np.array(labelled))
+        labels_I = np.array([pictures[number].label for number in labelled], dtype=np.int64)
+        return Measured(figures, class_vectors["student"][labels_I], np.array(labelled))
     return Measured(figures, vectors["student"], np.array(owners))
 
 
-def class_vectors_of(served: ServedTexts, classes: Sequence[Class]) -> dict[Tier, np.ndarray]:
+def class_vectors_of(served: ServedTiers, classes: Sequence[Class]) -> dict[Tier, np.ndarray]:
     """One unit vector [C, E] of every class and tier: the mean of those of its texts."""
     texts = [texts_of_class(each) for each in classes]
-    flat = served.vectors([text for several in texts for text in several])
+    flat = {tier: embed([text for several in texts for text in several]) for tier, embed in served.items()}
     ends = np.cumsum([len(several) for several in texts])[:-1]
-    means = {tier: np.stack([part.mean(0) for part in np.split(rows, ends)]) for tier, rows in flat.items()}
+    means: dict[Tier, np.ndarray] = {
+        tier: np.stack([part.mean(0) for part in np.split(rows, ends)]) for tier, rows in flat.items()
+    }
     return {
         tier: (rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12)).astype(np.float32)
         for tier, rows in means.items()

@@ -150,7 +150,8 @@ class Checker:
             return self.skip(item, reason_of(item, error))
         digest = hashlib.sha256(data).hexdigest()
         old = self.joined.get(digest)
-        captions = list(dict.fromkeys([*(old.captions if old else []), *item.captions]))
+        said: list[str] = [*(old.captions if old else []), *item.captions]
+        captions = list(dict.fromkeys(said))
         first = old.label if old is not None and old.label is not None else label
         self.joined[digest] = Picture(old.key if old else item.key, old.load if old else item.load, captions, first)
         return digest, self.joined[digest], split or item.split

@@ -1,19 +1,16 @@
-"""The text tiers of an exported model as modules that train, and the files they become again."""
+"""The text tiers of an exported model as modules that train, and the files that they become again."""
 
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import nn
 
-from contracts.types import ModelManifest, Tier
+from contracts.types import ModelManifest, ModelManifestText, TextTower, Tier
+from towers.exported_files import FILE_OF, write_static, write_tower
 from towers.from_model import student_from_graph
-from towers.graph_partition import partition_student
-from towers.onnx_export import embed_static, export_student, read_table, write_table
-from towers.run import artefact
-from towers.served_text import ServedText
+from towers.served_text import table_of
 from towers.student import StaticStudent, TextStudent
 from towers.token_batches import padded
 from towers.wordpiece import WordPiece, with_special_tokens
@@ -22,89 +19,65 @@ STATIC_SCRATCH_STD = 0.02
 
 
 class TextSide:
-    """Student and static table of a model over one vocabulary. Texts go in as tokens without special ones."""
+    """Transformers and static table of a model over one vocabulary. Texts go in as tokens without special ones."""
 
     def __init__(self, folder: Path, manifest: ModelManifest) -> None:
-        self.wordpiece = WordPiece.read(folder / manifest["text"]["tokenizer"]["vocabulary"]["path"])
-        self.context_length = manifest["text"]["context_length"]
-        text, static = manifest["text"], manifest["static"]["table"]
-        rows_VD = read_table(folder / text["table"]["file"]["path"], text["table"]["rows"], text["table"]["width"])
-        dims = manifest["matryoshka_dims"]
-        self.student: TextStudent = student_from_graph(folder, text["graph"]["file"]["path"], rows_VD, dims)
-        rows_VE = read_table(folder / static["file"]["path"], static["rows"], static["width"])
-        self.static = StaticStudent(torch.from_numpy(rows_VE))
-        self.opset = text["graph"]["opset"]
+        text, static, dims = manifest["text"], manifest["static"], manifest["matryoshka_dims"]
+        self.wordpiece = WordPiece.read(folder / text["tokenizer"]["vocabulary"]["path"])
+        self.context_length, self.opset, self.dims = text["context_length"], text["graph"]["opset"], dims
+        projection = torch.from_numpy(table_of(folder, static["projection"])) if "projection" in static else None
+        self.static = StaticStudent(torch.from_numpy(table_of(folder, static["table"])), projection)
+        towers: dict[Tier, TextTower | ModelManifestText] = {"student": text}
+        if "tiny" in manifest:
+            towers["tiny"] = manifest["tiny"]
+        self.transformers: dict[Tier, TextStudent] = {}
+        for tier, tower in towers.items():
+            rows_VK = table_of(folder, tower["table"])
+            graph, weight = tower["graph"]["file"]["path"], tower.get("static_weight", 0.0)
+            self.transformers[tier] = student_from_graph(folder, graph, rows_VK, dims, weight)
+            self.transformers[tier].add_static(self.static)
 
     def start_from_scratch(self) -> None:
         """The control: the same shapes with random weights."""
-        self.student = TextStudent(self.student.shape)
-        rows_VE = torch.randn_like(self.static.rows.weight) * STATIC_SCRATCH_STD
-        self.static = StaticStudent(rows_VE)
+        for parameter in self.static.parameters():
+            nn.init.normal_(parameter, std=STATIC_SCRATCH_STD)
+        for tier, student in self.transformers.items():
+            self.transformers[tier] = TextStudent(student.shape)
+            self.transformers[tier].add_static(self.static)
 
     def tokens(self, texts: Sequence[str]) -> list[list[int]]:
-        """Ids without special tokens."""
-        return self.wordpiece.tokens(texts)
+        """Ids without special tokens, cut to what a transformer reads."""
+        return [row[: self.context_length - 2] for row in self.wordpiece.tokens(texts)]
 
     def vectors(
         self, tokens: Sequence[list[int]], device: torch.device, dtype: torch.dtype
     ) -> dict[Tier, torch.Tensor]:
         """Unit vectors [T, E] of every tier, with gradients; matrices are multiplied in `dtype`."""
-        ids = [with_special_tokens(row, self.context_length) for row in tokens]
+        batch = padded([with_special_tokens(row, self.context_length) for row in tokens], device)
+        found: dict[Tier, torch.Tensor] = {}
         with torch.autocast(device.type, dtype, enabled=dtype != torch.float32):
-            student_TE = self.student(*padded(ids, device))
-        return {"student": student_TE.float(), "static": self.static(tokens)}
+            for tier, student in self.transformers.items():
+                found[tier] = student(*batch).float()
+        found["static"] = self.static(tokens)
+        return found
 
     @torch.no_grad()
     def fixed_vectors(self, tokens: Sequence[list[int]]) -> dict[Tier, torch.Tensor]:
         """The same without gradients, for any number of texts."""
         ids = [with_special_tokens(row, self.context_length) for row in tokens]
-        return {"student": self.student.embed(ids), "static": self.static(tokens).cpu()}
+        found: dict[Tier, torch.Tensor] = {tier: each.embed(ids) for tier, each in self.transformers.items()}
+        found["static"] = self.static(tokens).cpu()
+        return found
 
-    def modules(self) -> dict[Tier, nn.Module]:
-        """By tier."""
-        return {"student": self.student, "static": self.static}
+    def modules(self) -> list[nn.Module]:
+        """All that is trained."""
+        return [*self.transformers.values(), self.static]
 
     def write(self, out: Path) -> dict[str, Any]:
-        """Write graphs and tables; returns what the manifest says of them, by its keys `text` and `static`."""
-        self.student.cpu().eval()
-        self.static.cpu().eval()
-        export_student(self.student, out, self.opset)
-        write_table(self.student.table.weight, out / "text.table.bin")
-        write_table(self.static.rows.weight, out / "static.table.bin")
-        shape = self.student.shape
-        return {
-            "text": {
-                "table": {"file": artefact(out, "text.table.bin"), "rows": shape.vocabulary_size, "width": shape.width},
-                "graph": {
-                    "file": artefact(out, "text.onnx"),
-                    "weights": {"name": "text.weights.bin", "file": artefact(out, "text.weights.bin")},
-                    "opset": self.opset,
-                },
-                "partition": partition_student(out),
-            },
-            "static": {
-                "table": {
-                    "file": artefact(out, "static.table.bin"),
-                    "rows": shape.vocabulary_size,
-                    "width": shape.embed_dim,
-                }
-            },
+        """Write graphs and tables; returns what the manifest says of them by its keys: `text`, `tiny`, `static`."""
+        for module in self.modules():
+            module.cpu().eval()
+        towers = {
+            FILE_OF[tier]: write_tower(out, each, FILE_OF[tier], self.opset) for tier, each in self.transformers.items()
         }
-
-
-class ServedTexts:
-    """Vectors of texts as a server computes them from the files of a model."""
-
-    def __init__(self, folder: Path, manifest: ModelManifest) -> None:
-        self.wordpiece = WordPiece.read(folder / manifest["text"]["tokenizer"]["vocabulary"]["path"])
-        self.context_length = manifest["text"]["context_length"]
-        self.student = ServedText(folder, manifest["text"])
-        table = manifest["static"]["table"]
-        self.static_VE = read_table(folder / table["file"]["path"], table["rows"], table["width"])
-
-    def vectors(self, texts: Sequence[str]) -> dict[Tier, np.ndarray]:
-        """Unit vectors [T, E] by tier."""
-        return {
-            "student": self.student.embed(self.wordpiece.encode(texts, self.context_length)),
-            "static": embed_static(self.static_VE, self.wordpiece.tokens(texts)),
-        }
+        return {**towers, "static": write_static(out, self.static)}

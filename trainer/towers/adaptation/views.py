@@ -80,8 +80,8 @@ def random_crop(image: Image.Image, rng: np.random.Generator, scale: Sequence[fl
     """A part of the area within `scale`, of a random aspect, mirrored half of the time."""
     area, crop = image.width * image.height, (0, 0, image.width, image.height)
     for _ in range(10):
-        size = area * rng.uniform(*scale)
-        aspect = float(np.exp(rng.uniform(*np.log(ASPECTS))))
+        size = area * rng.uniform(scale[0], scale[1])
+        aspect = float(np.exp(rng.uniform(np.log(ASPECTS[0]), np.log(ASPECTS[1]))))
         width, height = round((size * aspect) ** 0.5), round((size / aspect) ** 0.5)
         if 0 < width <= image.width and 0 < height <= image.height:
             left, top = (int(rng.integers(0, n + 1)) for n in (image.width - width, image.height - height))

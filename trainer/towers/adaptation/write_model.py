@@ -12,14 +12,16 @@ import numpy as np
 from contracts import load
 from contracts.constants import FILE_MANIFEST
 from contracts.types import AdaptConfig, GoldenVector, ModelManifest
-from towers.adaptation.figures import Measured
-from towers.adaptation.tiers import ServedTexts, TextSide
+from towers.adaptation.figures import Measured, ServedTiers
+from towers.adaptation.tiers import TextSide
 from towers.calibration import fit_logistic, score_distribution
+from towers.exported_files import artefacts_in
 from towers.from_model import ImageGraph
 from towers.model_card import model_card
 from towers.onnx_export import space_id
 from towers.quantisation import int8_scale
 from towers.run import Run, artefact, write_atomically
+from towers.served_text import served_tiers
 
 MIN_GOLDEN_COSINE = 0.99
 LEAST_PAIRS = 30  # below that the scores keep their old meaning
@@ -45,7 +47,7 @@ def write_files(out: Path, base: Base, text: TextSide, image: ImageGraph | None)
         image.write(out / "image.onnx")
     manifest: dict[str, Any] = {**base.manifest}
     manifest["text"] = {**base.manifest["text"], **written["text"]}
-    manifest["static"] = written["static"]
+    manifest |= {name: described for name, described in written.items() if name != "text"}
     manifest["image"] = {**base.manifest["image"], "graph": {**graph, "file": artefact(out, "image.onnx")}}
     if image is not None:
         recipe = base.manifest["image"]["preprocess"]
@@ -66,13 +68,12 @@ class Result:
 def finish_manifest(run: Run[AdaptConfig], base: Base, manifest: ModelManifest, result: Result) -> list[str]:
     """Scores, golden vectors, figures, lineage; writes manifest and card, and returns the names of all files."""
     out, config, job = run.output, run.config, run.job
-    served = ServedTexts(out, manifest)
     changed: dict[str, Any] = {**manifest}
     changed |= {
         "name": config["name"],
         "version": config["version"],
         "created_at": datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
-        "golden": golden(base, served),
+        "golden": golden(base, served_tiers(out, manifest)),
         "metrics": result.metrics,
         "lineage": {
             "recipe": job["recipe"],
@@ -109,24 +110,14 @@ def finish_manifest(run: Run[AdaptConfig], base: Base, manifest: ModelManifest, 
     card = model_card(manifest, [*result.notes, note], terms, limits)
     (out / "MODEL_CARD.md").write_text(card, encoding="utf-8")
     write_atomically(out / FILE_MANIFEST, text + "\n")
-    return [FILE_MANIFEST, "MODEL_CARD.md", *sorted(set(paths_of(manifest)))]
+    return [FILE_MANIFEST, "MODEL_CARD.md", *sorted({file["path"] for file in artefacts_in(manifest)})]
 
 
-def paths_of(value: Any) -> list[str]:
-    """The path of every file that a manifest names."""
-    if isinstance(value, dict):
-        own = [value["path"]] if {"path", "digest", "size"} <= value.keys() else []
-        return own + [path for part in value.values() for path in paths_of(part)]
-    return [path for part in value for path in paths_of(part)] if isinstance(value, list) else []
-
-
-def golden(base: Base, served: ServedTexts) -> list[GoldenVector]:
+def golden(base: Base, served: ServedTiers) -> list[GoldenVector]:
     """The base's golden texts with the new vectors."""
-    rows = base.manifest["golden"]
-    vectors = served.vectors([row["text"] for row in rows])
     return [
-        {**row, "embedding": [float(x) for x in vectors[row["tier"]][number]], "min_cosine": MIN_GOLDEN_COSINE}
-        for number, row in enumerate(rows)
+        {**row, "embedding": [float(x) for x in served[row["tier"]]([row["text"]])[0]], "min_cosine": MIN_GOLDEN_COSINE}
+        for row in base.manifest["golden"]
     ]
 
 

@@ -4,7 +4,7 @@ import csv
 import gzip
 import io
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -89,7 +89,7 @@ def read_parquet(path: Path, columns: Columns) -> Found:
     return from_rows(path, rows, columns, "parquet")
 
 
-def from_rows(path: Path, rows: list[Row], columns: Columns, kind: str) -> Found:
+def from_rows(path: Path, rows: Sequence[Row], columns: Columns, kind: str) -> Found:
     """Items of a table; rows of one image are merged, image paths are relative to the table."""
     if not rows:
         raise FormatError(f"{path.name} holds no rows")
