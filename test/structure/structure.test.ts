@@ -43,6 +43,7 @@ it('only entries and the hosts that they start read the environment', () => {
     'trainer/container/__main__.py',
     'trainer/control/cli/augment.ts',
     'trainer/control/cli/evaluate.ts',
+    'trainer/control/cli/finetune/finetune.ts',
     'trainer/control/cli/train.ts',
     'trainer/control/lambda/gate.ts',
     'trainer/control/cli/model.ts',

@@ -31,7 +31,7 @@ from towers.served_text import served_tiers
 from towers.two_towers import MAX_LOGIT_SCALE, new_logit_scale
 
 EMA_DECAY = 0.98
-HEAD_RATE = 3  # of the image tower: times the rate of the layers below it
+HEAD_RATE = 2  # of the image tower: times the rate of the layers below it
 TIMED_STEPS = 5  # after which a limit of minutes becomes a number of steps
 
 

@@ -2701,7 +2701,7 @@ class RecipeAdapt(TypedDict):
     """Images per step."""
 
     image_lr: float
-    """Peak learning rate of the image tower; its head has ten times as much."""
+    """Peak learning rate of the image tower; its head has twice as much."""
 
     static_lr: float
     """Peak learning rate of the static table."""
@@ -3671,7 +3671,7 @@ class AdaptConfig(TypedDict):
     """Images per step."""
 
     image_lr: float
-    """Peak learning rate of the image tower; its head has ten times as much."""
+    """Peak learning rate of the image tower; its head has twice as much."""
 
     static_lr: float
     """Peak learning rate of the static table."""

@@ -63,12 +63,10 @@ def measure(
 def class_vectors_of(served: ServedTiers, classes: Sequence[Class]) -> dict[Tier, np.ndarray]:
     """One unit vector [C, E] of every class and tier: the mean of those of its texts."""
     texts = [texts_of_class(each) for each in classes]
-    flat = {tier: embed([text for several in texts for text in several]) for tier, embed in served.items()}
+    flat = [text for several in texts for text in several]
     ends = np.cumsum([len(several) for several in texts])[:-1]
-    means: dict[Tier, np.ndarray] = {
-        tier: np.stack([part.mean(0) for part in np.split(rows, ends)]) for tier, rows in flat.items()
-    }
-    return {
-        tier: (rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12)).astype(np.float32)
-        for tier, rows in means.items()
-    }
+    found: dict[Tier, np.ndarray] = {}
+    for tier, embed in served.items():
+        mean_CE = np.stack([part.mean(0) for part in np.split(embed(flat), ends)])
+        found[tier] = mean_CE / np.maximum(np.linalg.norm(mean_CE, axis=1, keepdims=True), 1e-12)
+    return found

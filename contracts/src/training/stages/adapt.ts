@@ -67,7 +67,7 @@ export const AdaptConfig = z
     crops: countOrNone.describe('Random crops kept of each image, beside the whole.'),
     crop_scale: z.tuple([fraction, fraction]).describe('Least and greatest fraction of the area that a crop keeps.'),
     batch_size: count.describe('Images per step.'),
-    image_lr: weight.describe('Peak learning rate of the image tower; its head has three times as much.'),
+    image_lr: weight.describe('Peak learning rate of the image tower; its head has twice as much.'),
     static_lr: weight.describe('Peak learning rate of the static table.'),
     schedule: Schedule,
     minutes: z

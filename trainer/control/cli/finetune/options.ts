@@ -23,7 +23,7 @@ read and what was left out, in the end what got better on images that were not l
   --caption-column NAME  of captions, titles or descriptions; several with commas between them
   --class-column NAME    of classes
   --augment FILE         JSON lines of {key, captions}: further captions of images to learn from
-  --steps N              steps of training (default 200)
+  --steps N              steps of training (default 300)
   --minutes N            fewer steps where they would take longer
   --seed N               of the split and of every draw (default 1)
   --control              train a second time with a text side from random weights and CLIP's loss, for comparison
