@@ -51,6 +51,16 @@ class Model(Protocol):
         ...
 
     @property
+    def dims(self) -> Sequence[int]:
+        """Lengths that vectors may be cut to, the full one first."""
+        ...
+
+    @property
+    def int8_scale(self) -> float:
+        """What numbers of a vector are multiplied with to become int8."""
+        ...
+
+    @property
     def tiers(self) -> Mapping[str, TextTier]:
         """By name, the main one first."""
         ...

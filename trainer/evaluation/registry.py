@@ -45,6 +45,14 @@ DEV_SETS = (
         (*RECALLS, "mean_recall"),
     ),
     DevSet(
+        "flickr-compact",
+        "the same, mean of the six where both sides are cut, or stored as int8, bits, or bits with 40 hits rescored",
+        FLICKR,
+        retrieval.flickr_compact,
+        "the official dev split",
+        tuple(f"{form}@{n}" for n in (512, 256, 128, 64) for form in ("float", "int8", "bits", "bits, rescored")),
+    ),
+    DevSet(
         "flickr-zh",
         "the same photos, 5 Chinese captions each, written by people",
         (*FLICKR, retrieval.FLICKR_CN),

@@ -13,6 +13,7 @@ from contracts.constants import FILE_MANIFEST
 from contracts.types import ModelManifest
 from evaluation.bench import TextTier
 from towers.onnx_export import session
+from towers.quantisation import DEFAULT_SCALE
 from towers.served_text import EmbedTexts, served_tiers
 
 
@@ -32,6 +33,8 @@ class ServedModel:
         self.title = f"{self.manifest['name']} {self.manifest['version']}"
         self.space = self.manifest["space_id"]
         self.preprocess = self.manifest["image"]["preprocess"]
+        self.dims = self.manifest["matryoshka_dims"]
+        self.int8_scale = self.manifest.get("quantisation", {"int8_scale": DEFAULT_SCALE})["int8_scale"]
         self.image_session = session(folder / self.manifest["image"]["graph"]["file"]["path"], threads)
         # The first tier is called "student" in requests and "base" where tiers are compared.
         self.tiers: dict[str, TextTier] = {

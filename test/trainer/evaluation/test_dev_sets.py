@@ -61,6 +61,8 @@ class SeesColours:
 
     space = "sees colours"
     title = "test"
+    dims: ClassVar = [8, 4]
+    int8_scale = 127.0
     preprocess: ClassVar = {"resize_mode": "squash", "size": 4, "interpolation": "bicubic", "crop": "none",
                   "mean": [0.0, 0.0, 0.0], "std": [1.0, 1.0, 1.0], "color": "rgb"}  # fmt: skip
 
@@ -177,6 +179,7 @@ def test_every_dev_set_is_measured(measured):
 
 PERFECT = {
     "flickr": ["image_to_text_R@1", "text_to_image_R@1", "mean_recall"],
+    "flickr-compact": ["float@8", "int8@8", "bits@8", "bits, rescored@8"],
     "flickr-zh": ["image_to_text_R@1", "text_to_image_R@1", "mean_recall"],
     "imagenet-sample": ["top1", "top5"],
     "imagenet-sample-80": ["top1", "top5"],
@@ -199,7 +202,8 @@ def test_a_model_that_reads_and_sees_is_right(measured, name):
     assert {figure: figures[figure] for figure in PERFECT[name]} == pytest.approx(dict.fromkeys(PERFECT[name], 1.0))
 
 
-@pytest.mark.parametrize("name", [row.name for row in DEV_SETS])
+# Of compact vectors the mean of the six is told alone, which among eight photos holds the first ten.
+@pytest.mark.parametrize("name", [row.name for row in DEV_SETS if row.name != "flickr-compact"])
 def test_a_model_that_tells_nothing_apart_is_never_right(measured, name):
     figures = measured["sets"][name]["nothing"]
     # Among eight photos everything is one of the first ten.

@@ -5,6 +5,7 @@ import re
 import torch
 
 from evaluation.bench import Bench, Figures
+from towers.compact_recalls import compact_recalls
 from towers.data import Row
 from towers.metrics import retrieval, target_ranks
 
@@ -20,6 +21,16 @@ def flickr(bench: Bench) -> Figures:
     return recalls_of(bench, rows, rows)
 
 
+def flickr_compact(bench: Bench) -> Figures:
+    """Mean of the six recalls where vectors are cut, or stored as int8 or bits."""
+    rows = bench.rows(FLICKR_ROWS)
+    texts_NE = bench.texts([caption for row in rows for caption in row["captions"]])
+    found = compact_recalls(
+        bench.photos(FLICKR_SHARD, rows), texts_NE, image_of_captions(rows), bench.model.dims, bench.model.int8_scale
+    )
+    return {form: figures["mean_recall"] for form, figures in found.items()}
+
+
 def flickr_chinese(bench: Bench) -> Figures:
     """The same photos and what people wrote about them in Chinese."""
     captions = {row["key"]: row for row in bench.rows(FLICKR_CN)}
@@ -29,9 +40,13 @@ def flickr_chinese(bench: Bench) -> Figures:
 
 def recalls_of(bench: Bench, photos: list[Row], captions: list[Row]) -> Figures:
     """Row n of `captions` is of row n of `photos`."""
-    image_of_N = torch.tensor([number for number, row in enumerate(captions) for _ in row["captions"]])
     texts_NE = bench.texts([caption for row in captions for caption in row["captions"]])
-    return retrieval(bench.photos(FLICKR_SHARD, photos), texts_NE, image_of_N)
+    return retrieval(bench.photos(FLICKR_SHARD, photos), texts_NE, image_of_captions(captions))
+
+
+def image_of_captions(rows: list[Row]) -> torch.Tensor:
+    """Of every caption the number of its row [N]."""
+    return torch.tensor([number for number, row in enumerate(rows) for _ in row["captions"]])
 
 
 def long_descriptions(bench: Bench) -> Figures:

@@ -1,0 +1,57 @@
+"""Recalls of compact vectors, against a slow search written out."""
+
+import numpy as np
+import pytest
+import torch
+
+from towers.compact_recalls import as_bits, as_int8, compact_recalls
+from towers.metrics import retrieval
+
+RNG = np.random.default_rng(0)
+IMAGES = 120
+SCALE = 201.0
+
+
+def unit(rows):
+    return torch.from_numpy(rows / np.linalg.norm(rows, axis=1, keepdims=True)).float()
+
+
+@pytest.fixture(scope="module")
+def vectors():
+    images = RNG.normal(size=(IMAGES, 32))
+    captions = np.repeat(images, 2, 0) + 1.2 * RNG.normal(size=(2 * IMAGES, 32))
+    return unit(images), unit(captions), torch.arange(IMAGES).repeat_interleave(2)
+
+
+def test_float_at_full_length_is_retrieval_and_int8_is_next_to_it(vectors):
+    found = compact_recalls(*vectors, [32, 16], SCALE)
+    assert found["float@32"] == pytest.approx(retrieval(*vectors))
+    assert found["int8@32"]["mean_recall"] == pytest.approx(found["float@32"]["mean_recall"], abs=0.02)
+    assert found["float@16"]["mean_recall"] < found["float@32"]["mean_recall"]
+    assert list(found) == [f"{form}@{n}" for n in (32, 16) for form in ("float", "int8", "bits", "bits, rescored")]
+
+
+def test_bits_and_rescoring_are_the_search_written_out(vectors):
+    images, captions, image_of = (x.numpy() for x in vectors)
+    found = compact_recalls(*vectors, [32], SCALE)
+    hits = {"bits": 0, "bits, rescored": 0}
+    for number, caption in enumerate(captions):
+        same_bits = ((caption > 0) == (images > 0)).sum(1)
+        hits["bits"] += (same_bits >= same_bits[image_of[number]]).sum() <= 10
+        # Equal numbers of bits at the edge of the first 40 are in either order: here none decides.
+        first = sorted(range(IMAGES), key=lambda image: -same_bits[image])[:40]
+        stored = np.clip(np.rint(images * SCALE), -128, 127)
+        exact = (stored / np.linalg.norm(stored, axis=1, keepdims=True)) @ caption
+        if image_of[number] in first:
+            hits["bits, rescored"] += sum(exact[image] >= exact[image_of[number]] for image in first) <= 10
+    assert found["bits@32"]["text_to_image_R@10"] == pytest.approx(hits["bits"] / len(captions))
+    assert found["bits, rescored@32"]["text_to_image_R@10"] == pytest.approx(
+        hits["bits, rescored"] / len(captions), abs=0.01
+    )
+    assert found["bits, rescored@32"]["mean_recall"] > found["bits@32"]["mean_recall"]
+
+
+def test_forms_are_those_that_servers_write():
+    x = torch.tensor([[0.5, -0.5, 0.0024875, 0.9, -0.9, 0.0]])
+    assert as_int8(x, SCALE).tolist() == [[100, -100, 0, 127, -128, 0]]
+    assert as_bits(x).tolist() == [[1, -1, 1, 1, -1, -1]]
