@@ -144,7 +144,8 @@ export const STAGES = {
   export: row({ config: ExportConfig, inputs: ['prepare', 'distill', 'clip'], jobClass: 'cpu' }),
   evaluate: row({
     config: EvaluateConfig,
-    inputs: ['prepare', 'embed_captions', 'clip', 'distill', 'export'],
+    inputs: ['data', 'prepare', 'embed_captions', 'clip', 'distill', 'export'],
+    reads: ({ dev_sets = [] }) => ({ data: dev_sets.length > 0 }),
     jobClass: 'cpu',
   }),
   adapt: row({

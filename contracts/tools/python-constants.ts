@@ -1,5 +1,6 @@
 // Numbers and names that TypeScript and Python share, as the text of a Python module.
 import { LIMITS } from '../src/api/limits.ts';
+import { DEV_SETS } from '../src/dev-sets.ts';
 import { ENVARS } from '../src/envars.ts';
 import { EXIT } from '../src/exit-codes.ts';
 import { FILES } from '../src/keys.ts';
@@ -7,7 +8,7 @@ import { SCHEMA_VERSION } from '../src/schema-version.ts';
 import { DATA } from '../src/stages.ts';
 
 /** Groups of constants by the comment above them. */
-const GROUPS: Record<string, Record<string, string | number>> = {
+const GROUPS: Record<string, Record<string, string | number | object>> = {
   'Exit codes. EXIT_REFUSED: trying again changes nothing. EXIT_INTERRUPTED: run the same job again.': named(
     'EXIT',
     EXIT,
@@ -19,6 +20,7 @@ const GROUPS: Record<string, Record<string, string | number>> = {
     ENV_PROGRESS_SECONDS: ENVARS.progressSeconds,
   },
   'What a writer puts into `schema_version`.': { SCHEMA_VERSION },
+  'Dev sets by name, with the files of the data folder that each is read from.': { DEV_SET_FILES: DEV_SETS },
   'An image with more pixels is refused before it is decoded; a JPEG or WebP photo up to the second is halved.': {
     MAX_IMAGE_PIXELS: LIMITS.image_pixels,
     MAX_PHOTO_PIXELS: LIMITS.photo_pixels,

@@ -49,9 +49,9 @@ def work(stage):
     measured = Path(__file__).parents[2] / f"measured-{stage}.json"
     if measured.exists():
         report["metrics"] = json.loads(measured.read_text())
-    exported = Path(__file__).parents[2] / "exported"
-    if stage == "export" and exported.exists():
-        for file in exported.iterdir():
+    made = Path(__file__).parents[2] / {"export": "exported", "evaluate": "evaluated"}.get(stage, "none")
+    if made.exists():
+        for file in made.iterdir():
             data = file.read_bytes()
             (out / file.name).write_bytes(data)
             report["artefacts"][file.name] = {"path": file.name, "size": len(data),

@@ -1,5 +1,6 @@
 """The whole recipe through the real command: what one stage writes is what the next one reads."""
 
+import gzip
 import json
 import subprocess
 import sys
@@ -31,6 +32,10 @@ def draw_data(folder):
     kinds = {"concepts": concepts, "groups": groups, "plain": plain, "long": long, "translations": translations}
     for name, lines in ((f"{kind}.jsonl", lines) for kind, lines in kinds.items()):
         (folder / name).write_text("".join(json.dumps(line) + "\n" for line in lines))
+    (folder / "text").mkdir()
+    similar = [{"a": "a red circle", "b": other, "score": n} for n, other in enumerate(["a blue line", "a red circle"])]
+    lines = "".join(json.dumps(row) + "\n" for row in similar)
+    (folder / "text" / "stsb.dev.jsonl.gz").write_bytes(gzip.compress(lines.encode()))
     (folder / "classes.json").write_text(json.dumps(CLASSES))
     with tarfile.open(folder / "labelled.tar", "w") as archive:
         for row in draw_images(folder / "labelled", 12, (40, 52)):
@@ -70,6 +75,7 @@ def trained(tmp_path_factory):
     language_model = tiny_language_model(folder / "language_model")
     recipe["mntp"]["language_model"] = {"source": "directory", "name": str(language_model)}
     recipe["prepare"]["class_images"] = "class-images.tar"
+    recipe["evaluate"]["dev_sets"] = ["stsb"]
     # Every kind of text.
     for kind in ("long", "translations", "concepts"):
         recipe["prepare"]["texts"].append({"split": "train", "kind": kind, "path": f"{kind}.jsonl"})
@@ -107,6 +113,10 @@ def test_a_recipe_runs_from_images_to_an_evaluated_model_and_then_has_nothing_le
     for exported in (folder / "runs" / "smoke").glob("export-*"):
         manifest = load("ModelManifest", (exported / "manifest.json").read_text())
         assert manifest["lineage"]["recipe"] == "smoke"
+    # Of two pairs the equal sentences are the more similar ones.
+    (evaluated,) = (folder / "runs" / "smoke").glob("evaluate-*")
+    assert json.loads((evaluated / "report.json").read_text())["metrics"]["stsb.base.spearman"] == pytest.approx(1)
+    assert "| stsb | spearman | 100.0 | 100.0 |" in (evaluated / "MODEL_CARD.md").read_text()
     (plan,) = second
     assert {stage["status"] for stage in plan["stages"]} == {"succeeded"}
 
@@ -116,7 +126,7 @@ def test_another_image_tower_finds_the_text_stages_finished(trained):
     assert succeeded(third) == ["inherit", "embed_images", "clip", "distill", "export", "clip-scratch-1", "evaluate"]
     for evaluated in (folder / "runs" / "smoke").glob("evaluate-*"):
         zero_shot = json.loads((evaluated / "evaluation.json").read_text())["zero_shot"]
-        assert set(zero_shot) == {"teacher", "student_int8", "frozen_tower"}
+        assert set(zero_shot) == {"teacher", "student_int8", "static", "frozen_tower"}
 
 
 def test_every_key_of_a_recipe_is_read_by_its_stage(trained):

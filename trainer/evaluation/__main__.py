@@ -5,13 +5,7 @@ import json
 import sys
 from pathlib import Path
 
-import towers  # noqa: F401  (makes transformers importable beside a CPU build of torch)
-from contracts.constants import EXIT_FAILED, EXIT_OK, EXIT_USAGE, FILE_MANIFEST
-from evaluation.bench import Place
-from evaluation.cache import VectorCache
-from evaluation.measure import measure, table
-from evaluation.registry import BY_NAME, DEV_SETS
-from evaluation.served import ServedModel
+from contracts.constants import DEV_SET_FILES, EXIT_FAILED, EXIT_OK, EXIT_USAGE, FILE_MANIFEST
 
 
 def main() -> int:
@@ -26,18 +20,31 @@ def main() -> int:
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--list", action="store_true")
     given = parser.parse_args()
+    names = [name for name in given.only.split(",") if name]
+    unknown = [name for name in names if name not in DEV_SET_FILES]
+    if unknown:
+        return refuse(f"--only: there is no dev set {unknown[0]}. There are: {', '.join(DEV_SET_FILES)}")
+    if not given.list and not (given.folder / FILE_MANIFEST).exists():
+        return refuse(f"{given.folder} holds no {FILE_MANIFEST}: name the folder of an exported model")
+    if not given.list and not given.data.is_dir():
+        return refuse(f"the data folder {given.data} does not exist; --data or CLIP_DATA names it")
+    return run(given, names)
+
+
+def run(given: argparse.Namespace, names: list[str]) -> int:
+    """List the dev sets, or measure."""
+    # Torch takes seconds to import: mistakes of the command line are told before.
+    import towers  # noqa: F401  (makes transformers importable beside a CPU build of torch)
+    from evaluation.bench import Place
+    from evaluation.cache import VectorCache
+    from evaluation.measure import measure, table
+    from evaluation.registry import BY_NAME, DEV_SETS
+    from evaluation.served import ServedModel
+
     if given.list:
         rows = [{"name": row.name, "what": row.what, "why": row.why, "files": row.files} for row in DEV_SETS]
         print(json.dumps(rows) if given.json else "\n".join(f"{row.name:20}{row.what} ({row.why})" for row in DEV_SETS))
         return EXIT_OK
-    names = [name for name in given.only.split(",") if name]
-    unknown = [name for name in names if name not in BY_NAME]
-    if unknown:
-        return refuse(f"--only: there is no dev set {unknown[0]}. There are: {', '.join(BY_NAME)}")
-    if not (given.folder / FILE_MANIFEST).exists():
-        return refuse(f"{given.folder} holds no {FILE_MANIFEST}: name the folder of an exported model")
-    if not given.data.is_dir():
-        return refuse(f"the data folder {given.data} does not exist; --data or CLIP_DATA names it")
     model = ServedModel(given.folder, given.threads)
     tiers = [name for name in given.tier.split(",") if name]
     unknown = [name for name in tiers if name not in model.tiers]

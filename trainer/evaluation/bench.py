@@ -32,7 +32,7 @@ class TextTier(Protocol):
         """Digest of everything that decides a text's vector."""
         ...
 
-    def embed(self, texts: Sequence[str]) -> np.ndarray:
+    def embed(self, texts: Sequence[str], /) -> np.ndarray:
         """Unit vectors [N, E], or zeros where a text has no meaning to it."""
         ...
 

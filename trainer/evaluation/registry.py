@@ -1,19 +1,11 @@
-"""The table of dev sets. Adding one is one row here and one function; everything else that lists dev sets reads this table."""
+"""The table of dev sets. Adding one is a row here, a function in `sets` and its files in contracts/src/dev-sets.ts."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from contracts.constants import DEV_SET_FILES
 from evaluation.bench import Bench, Figures
 from evaluation.sets import absent, minimal_pairs, naming, retrieval, texts
-
-FLICKR = (retrieval.FLICKR_ROWS, retrieval.FLICKR_SHARD)
-IMAGENET = ("imagenet1k-sample/imagenet1k-sample.tar", "imagenet1k-sample/imagenet1k-sample.jsonl", naming.CLASSES)
-IMAGENET_WORDS = "text/imagenet-classes.jsonl.gz"
-
-
-def labelled(*sets: str) -> tuple[str, ...]:
-    """Files of sets of labelled pictures."""
-    return tuple(f"images/{name}{end}" for name in sets for end in ("-000.tar", ".jsonl"))
 
 
 @dataclass(frozen=True)
@@ -22,8 +14,6 @@ class DevSet:
 
     name: str
     what: str
-    # Below the data folder; the set is left out where one of them is missing.
-    files: tuple[str, ...]
     measure: Callable[[Bench], Figures]
     # Why figures of it are dev figures: what has not been trained on.
     why: str
@@ -32,6 +22,11 @@ class DevSet:
     # Measured only where it is named.
     on_demand: bool = False
 
+    @property
+    def files(self) -> list[str]:
+        """Below the data folder; the set is left out where one of them is missing."""
+        return DEV_SET_FILES[self.name]
+
 
 RECALLS = tuple(f"{way}_R@{k}" for way in ("image_to_text", "text_to_image") for k in (1, 5, 10))
 
@@ -39,7 +34,6 @@ DEV_SETS = (
     DevSet(
         "flickr",
         "Flickr8k dev: 1,000 photos, 5 captions each; recalls both ways and the mean of the six",
-        FLICKR,
         retrieval.flickr,
         "the official dev split",
         (*RECALLS, "mean_recall"),
@@ -47,7 +41,6 @@ DEV_SETS = (
     DevSet(
         "flickr-compact",
         "the same, mean of the six where both sides are cut, or stored as int8, bits, or bits with 40 hits rescored",
-        FLICKR,
         retrieval.flickr_compact,
         "the official dev split",
         tuple(f"{form}@{n}" for n in (512, 256, 128, 64) for form in ("float", "int8", "bits", "bits, rescored")),
@@ -55,7 +48,6 @@ DEV_SETS = (
     DevSet(
         "flickr-zh",
         "the same photos, 5 Chinese captions each, written by people",
-        (*FLICKR, retrieval.FLICKR_CN),
         retrieval.flickr_chinese,
         "captions of the dev photos",
         ("image_to_text_R@1", "text_to_image_R@1", "mean_recall"),
@@ -63,7 +55,6 @@ DEV_SETS = (
     DevSet(
         "imagenet-sample",
         "1,000 photos, one for each ImageNet class, 1,000 names (24 CLIP templates and the bare name)",
-        IMAGENET,
         naming.imagenet_sample,
         "a sanity check only: much like the pictures that the backbone learnt from",
         ("top1", "top5"),
@@ -71,7 +62,6 @@ DEV_SETS = (
     DevSet(
         "imagenet-sample-80",
         "the same with all 80 CLIP templates and the bare name",
-        IMAGENET,
         naming.imagenet_all_templates,
         "a sanity check only",
         ("top1", "top5"),
@@ -80,7 +70,6 @@ DEV_SETS = (
     DevSet(
         "imagenet-ccby",
         "387 photographs of 272 ImageNet classes, 1,000 names (24 CLIP templates and the bare name)",
-        (*labelled("imagenet-ccby"), naming.CLASSES),
         naming.imagenet_ccby,
         "photographs from outside ImageNet that nobody trained on; their classes had labels when the backbone was trained",
         ("top1", "top5"),
@@ -88,7 +77,6 @@ DEV_SETS = (
     DevSet(
         "cifar10",
         "1,000 CIFAR-10 pictures of 32 x 32 pixels, 10 names",
-        ("cifar10-mini/cifar10-mini.tar", "cifar10-mini/cifar10-mini.jsonl", naming.CLASSES),
         naming.cifar,
         "train pictures of CIFAR-10, which no recipe reads",
         ("top1",),
@@ -96,7 +84,6 @@ DEV_SETS = (
     DevSet(
         "grocery",
         "296 photographs in shops: 81 names, the same with the shop's descriptions, 43 coarse names",
-        ("grocery/grocery-val.tar", "grocery/grocery-val.jsonl", "grocery/classes.json", naming.CLASSES),
         naming.grocery,
         "the official val split; only a fine-tuned model has read train",
         ("top1", "top5", "described_top1", "coarse_top1"),
@@ -104,8 +91,7 @@ DEV_SETS = (
     *(
         DevSet(
             name,
-            f"labelled pictures ({', '.join(sets)}) of labels held out by hash, among all labels of these sets",
-            (*labelled(*sets), IMAGENET_WORDS, naming.CLASSES),
+            f"labelled pictures ({', '.join(sets)}) of labels held out by hash, among all labels of these sets (a photo of a …; the label)",
             naming.unseen(sets),
             "a tenth of the labels is trained on by no recipe; new: those that are no ImageNet class either; "
             "other: of the other nine tenths, which a recipe may train on",
@@ -120,7 +106,6 @@ DEV_SETS = (
     DevSet(
         "multi30k",
         "986 captions in eight languages, each among all English ones",
-        texts.MULTI30K,
         texts.translations,
         "Multi30k's validation split",
         tuple(f"{language}_R@1" for language in texts.LANGUAGES),
@@ -128,7 +113,6 @@ DEV_SETS = (
     DevSet(
         "stsb",
         "1,497 sentence pairs, Spearman's correlation with people's judgement",
-        (texts.STSB,),
         texts.similarity,
         "the official dev split",
         ("spearman",),
@@ -136,7 +120,6 @@ DEV_SETS = (
     DevSet(
         "long",
         "long descriptions: the first half finds the second half",
-        (retrieval.LONG,),
         retrieval.long_descriptions,
         "every twentieth description, in no recipe",
         ("half_to_half_R@1", "half_to_half_R@5"),
@@ -144,7 +127,6 @@ DEV_SETS = (
     DevSet(
         "absent",
         "256 Flickr8k dev photos: is the top hit's score higher where the right photo is there? Nonsense, absent things",
-        (*FLICKR, *labelled("objects")),
         absent.present_or_absent,
         "captions and photos of the dev split",
         ("auc", "absent_refused", "nonsense_refused", "absent_things_refused"),
@@ -152,7 +134,6 @@ DEV_SETS = (
     DevSet(
         "minimal-pairs",
         "dev captions with two colours or two actors swapped; a photo with and without something",
-        FLICKR,
         minimal_pairs.minimal_pairs,
         "made from captions of the dev split",
         ("colours_swapped", "who_swapped", "negation"),
@@ -160,7 +141,6 @@ DEV_SETS = (
     DevSet(
         "typing",
         "fragments of dev captions with one typing error find the right fragment, and their photo",
-        FLICKR,
         texts.typing_errors,
         "made from captions of the dev split",
         ("R@1", "cosine", "photo_R@10", "typed_photo_R@10"),

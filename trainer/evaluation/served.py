@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
@@ -37,7 +38,7 @@ class ServedModel:
         self.int8_scale = self.manifest.get("quantisation", {"int8_scale": DEFAULT_SCALE})["int8_scale"]
         self.image_session = session(folder / self.manifest["image"]["graph"]["file"]["path"], threads)
         # The first tier is called "student" in requests and "base" where tiers are compared.
-        self.tiers: dict[str, TextTier] = {
+        self.tiers: Mapping[str, TextTier] = {
             "base" if name == "student" else name: ServedTier(f"{name} {text_digest(self.manifest)}", embed)
             for name, embed in served_tiers(folder, self.manifest).items()
         }

@@ -1,27 +1,32 @@
 """Stage `evaluate`: measures the model on dev and reports JSON, a page with a plot and a table on standard error.
 
-Teacher, float student, served (int8) student, static tier and the control from scratch are measured against the same
+Teacher, float student, served tiers and the control from scratch are measured against the same
 image vectors; the comparison of the two arms of `clip` is paired, image by image, over every seed.
 """
 
-import base64
-import html
-import io
 import json
-from typing import TypedDict, cast
+import shutil
+from typing import cast
 
-import matplotlib
 import numpy as np
 import torch
 from safetensors.torch import load_file
 from torch.nn import functional as F
 
 from contracts import load
-from contracts.constants import FILE_MANIFEST
+from contracts.constants import DATA_ROLE, FILE_MANIFEST
 from contracts.types import EvaluateConfig, ModelManifest
+from evaluation.bench import Figures, Place
+from evaluation.cache import VectorCache
+from evaluation.card import with_dev_sets
+from evaluation.measure import Measured, flat, measure
+from evaluation.page import Evaluation, render_page, render_table
+from evaluation.progress import Progress
+from evaluation.registry import BY_NAME
+from evaluation.served import ServedModel
 from towers.clip_checkpoint import ClipBackbone, text_features
 from towers.data import read_images, read_pairs, read_rows
-from towers.metrics import RECALL_AT, mean_recall_per_image, paired_bootstrap, retrieval, zero_shot
+from towers.metrics import mean_recall_per_image, paired_bootstrap, retrieval, zero_shot
 from towers.preprocess import preprocess
 from towers.run import Run, write_atomically
 from towers.served_text import EmbedTexts, served_tiers
@@ -29,23 +34,11 @@ from towers.student import load_student
 from towers.two_towers import load_adapter, load_image_tower, load_preprocess, read_shape
 from towers.vision import create_backbone
 
-matplotlib.use("Agg")
-from matplotlib import pyplot as plt
-
-Metrics = dict[str, float]
-
-# `evaluation.json`: metrics by the name of what was measured.
-Evaluation = TypedDict(
-    "Evaluation",
-    {
-        "images": int,
-        "captions": int,
-        "retrieval": dict[str, Metrics],
-        "comparison": Metrics,
-        "zero_shot": dict[str, Metrics],
-        "student_share_of_teacher_R@10": Metrics,
-    },
-)
+# What the first tier is called in reports and at the gate; the others keep their names.
+STUDENT = "student_int8"
+STEPS = 5
+CARD = "MODEL_CARD.md"
+VECTORS = "vectors"
 
 
 def main() -> None:
@@ -61,17 +54,15 @@ def main() -> None:
     teacher_NE = load_file(clip / "dev_captions.safetensors")["features"]
     student, wordpiece = load_student(run.input("distill"))
     shape = student.shape
-    ids = wordpiece.encode(texts, shape.context_length)
     manifest = cast(ModelManifest, load("ModelManifest", (exported / FILE_MANIFEST).read_text(encoding="utf-8")))
-    served = served_tiers(exported, manifest)
+    served = {STUDENT if name == "student" else name: embed for name, embed in served_tiers(exported, manifest).items()}
     tiers = {
         "teacher": teacher_NE,
-        "student_float": student.embed(ids),
-        "student_int8": torch.from_numpy(served["student"](texts)),
-        **{tier: torch.from_numpy(embed(texts)) for tier, embed in served.items() if tier != "student"},
+        "student_float": student.embed(wordpiece.encode(texts, shape.context_length)),
+        **{name: torch.from_numpy(embed(texts)) for name, embed in served.items()},
     }
-    rows: dict[str, Metrics] = {name: retrieval(image_IE, text_NE, image_of_N) for name, text_NE in tiers.items()}
-    run.tick(1, 4)
+    rows: dict[str, Figures] = {name: retrieval(image_IE, text_NE, image_of_N) for name, text_NE in tiers.items()}
+    run.tick(1, STEPS)
     for dim in shape.matryoshka_dims[1:]:
         rows[f"student_int8@{dim}"] = retrieval(
             F.normalize(image_IE[:, :dim], dim=-1), F.normalize(tiers["student_int8"][:, :dim], dim=-1), image_of_N
@@ -87,7 +78,7 @@ def main() -> None:
                 seed = role.removeprefix(f"clip_{arm}_")
                 rows[f"{arm}, seed {seed}"] = retrieval(vectors[0], vectors[1], image_of_N)
                 runs[seed] = mean_recall_per_image(vectors[0] @ vectors[1].T, image_of_N)
-    comparison: Metrics = {}
+    comparison: Figures = {}
     if arms["llm"] and arms["llm"].keys() == arms["scratch"].keys():
         means = {arm: np.array([values.mean() for values in runs.values()]) for arm, runs in arms.items()}
         comparison = paired_bootstrap(
@@ -101,11 +92,15 @@ def main() -> None:
                 f"{arm}.mean": float(values.mean()),
                 f"{arm}.sd": float(values.std(ddof=1 if len(values) > 1 else 0)),
             }
-    run.tick(2, 4)
+    run.tick(2, STEPS)
 
     # ---- zero-shot on the class images: a sanity check, the backbone was trained on similar pictures ----------------------------
-    zero_shots = zero_shot_metrics(run, served["student"])
-    run.tick(3, 4)
+    zero_shots = zero_shot_metrics(run, served)
+    run.tick(3, STEPS)
+
+    # ---- dev sets: the exported model as it is served --------------------------------------------------------------------------
+    dev_sets = on_dev_sets(run)
+    run.tick(4, STEPS)
 
     # ---- report ----------------------------------------------------------------------------------------------------------------
     text_retention = rows["student_int8"]["text_to_image_R@10"] / max(rows["teacher"]["text_to_image_R@10"], 1e-9)
@@ -117,6 +112,7 @@ def main() -> None:
         "comparison": comparison,
         "zero_shot": zero_shots,
         "student_share_of_teacher_R@10": {"text_to_image": text_retention, "image_to_text": image_retention},
+        "dev_sets": dev_sets,
     }
     write_atomically(run.output / "evaluation.json", json.dumps(document, indent=2))
     write_atomically(run.output / "evaluation.html", render_page(document))
@@ -125,12 +121,38 @@ def main() -> None:
     metrics |= {f"comparison.{key}": value for key, value in comparison.items()}
     metrics |= {f"{name}.{key}": value for name, found in zero_shots.items() for key, value in found.items()}
     metrics |= {"student_share.text_to_image_R@10": text_retention, "student_share.image_to_text_R@10": image_retention}
-    run.tick(4, 4)
-    run.finish(metrics, {"evaluation": "evaluation.json", "page": "evaluation.html"})
+    metrics |= flat(dev_sets)
+    card = (exported / CARD).read_text(encoding="utf-8")
+    write_atomically(run.output / CARD, with_dev_sets(card, dev_sets))
+    run.tick(STEPS, STEPS)
+    run.finish(metrics, {"evaluation": "evaluation.json", "page": "evaluation.html", CARD: CARD})
 
 
-def zero_shot_metrics(run: Run[EvaluateConfig], served: EmbedTexts) -> dict[str, Metrics]:
-    """Zero-shot top-1 and top-5 of teacher and served student; beside them the tower before it was trained."""
+class StageProgress(Progress):
+    """Progress of a measurement within a stage: a stop is noticed while vectors are computed."""
+
+    def __init__(self, run: Run[EvaluateConfig]) -> None:
+        super().__init__(quiet=True)
+        self.run = run
+
+    def tick(self, done: int, total: int, what: str) -> None:
+        """Report the stage's step; its parts are not steps of their own."""
+        self.run.tick(3, STEPS, dict, share=done / total)
+
+
+def on_dev_sets(run: Run[EvaluateConfig]) -> Measured:
+    """The exported model on the dev sets of the recipe; vectors are kept until the stage has ended, for its next attempt."""
+    names = run.config.get("dev_sets", [])
+    if not names:
+        return {"sets": {}, "left_out": {}}
+    place = Place(run.input(DATA_ROLE), VectorCache(run.output / VECTORS), StageProgress(run))
+    measured = measure(ServedModel(run.input("export")), [BY_NAME[name] for name in names], place)
+    shutil.rmtree(run.output / VECTORS, ignore_errors=True)
+    return measured
+
+
+def zero_shot_metrics(run: Run[EvaluateConfig], served: dict[str, EmbedTexts]) -> dict[str, Figures]:
+    """Zero-shot top-1 and top-5 of teacher and served tiers; beside them the tower before it was trained."""
     prepared, clip = run.input("prepare"), run.input("clip")
     prompts = read_rows(run.input("embed_captions") / "captions.prompts.jsonl")
     if not prompts or not (prepared / "class_images.jsonl").exists():
@@ -153,7 +175,8 @@ def zero_shot_metrics(run: Run[EvaluateConfig], served: EmbedTexts) -> dict[str,
     features_PD = load_file(run.input("embed_captions") / "features.prompts.safetensors")["features"].float()
     with torch.inference_mode():
         teacher_PE = load_adapter(clip)(features_PD)
-    student_PE = torch.from_numpy(served([row["text"] for row in prompts]))
+    texts = [row["text"] for row in prompts]
+    prompts_of = {"teacher": teacher_PE} | {name: torch.from_numpy(embed(texts)) for name, embed in served.items()}
 
     def classes(vectors_PE: torch.Tensor) -> torch.Tensor:
         """The mean vector of each class's prompts [C, E]."""
@@ -162,7 +185,7 @@ def zero_shot_metrics(run: Run[EvaluateConfig], served: EmbedTexts) -> dict[str,
 
     found = {
         tier: zero_shot(torch.cat(image_parts), classes(vectors_PE), class_of_I)
-        for tier, vectors_PE in (("teacher", teacher_PE), ("student_int8", student_PE))
+        for tier, vectors_PE in prompts_of.items()
     }
     if isinstance(backbone, ClipBackbone):
         # CLIP's own zero-shot: its images against its own vectors of the same prompts.
@@ -172,55 +195,6 @@ def zero_shot_metrics(run: Run[EvaluateConfig], served: EmbedTexts) -> dict[str,
         logits_IC = torch.cat(frozen_parts)
         found["frozen_tower"] = zero_shot(logits_IC, torch.eye(logits_IC.shape[1]), class_of_I)
     return found
-
-
-def render_table(document: Evaluation) -> str:
-    """The metrics as people read them, in per cent."""
-    keys = [f"{way}_R@{k}" for way in ("image_to_text", "text_to_image") for k in RECALL_AT] + ["mean_recall"]
-    lines = [
-        f"dev: {document['images']} images, {document['captions']} captions; per cent",
-        f"{'':24}{'I2T R@1':>9}{'R@5':>7}{'R@10':>7}{'T2I R@1':>9}{'R@5':>7}{'R@10':>7}{'mean':>7}",
-    ]
-    for name, found in document["retrieval"].items():
-        widths = (9, 7, 7, 9, 7, 7, 7)
-        cells = (f"{100 * found[key]:>{width}.1f}" for key, width in zip(keys, widths, strict=True))
-        lines.append(f"{name:24}{''.join(cells)}")
-    retention = document["student_share_of_teacher_R@10"]
-    lines.append(
-        f"the served student keeps {100 * retention['text_to_image']:.1f} % (text to image) and "
-        f"{100 * retention['image_to_text']:.1f} % (image to text) of the teacher's R@10"
-    )
-    if document["comparison"]:
-        c = document["comparison"]
-        lines.append(
-            f"LLM-taught {100 * c['llm.mean']:.1f} ± {100 * c['llm.sd']:.1f}, control {100 * c['scratch.mean']:.1f} ± "
-            f"{100 * c['scratch.sd']:.1f}: difference {100 * c['difference']:.1f} "
-            f"[{100 * c['low']:.1f}, {100 * c['high']:.1f}] (paired bootstrap over images, 95 %)"
-        )
-    for name, found in document["zero_shot"].items():
-        lines.append(
-            f"class images, {name}: top-1 {100 * found['zero_shot_top1']:.1f}, top-5 {100 * found['zero_shot_top5']:.1f}"
-        )
-    return "\n".join(lines)
-
-
-def render_page(document: Evaluation) -> str:
-    """The report as one HTML file: the table and a bar chart of the mean recalls."""
-    names = list(document["retrieval"])
-    figure, axes = plt.subplots(figsize=(8, 0.4 * len(names) + 1))
-    axes.barh(names[::-1], [100 * document["retrieval"][name]["mean_recall"] for name in names[::-1]])
-    axes.set_xlabel("mean of R@1/5/10 both ways, per cent")
-    figure.tight_layout()
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=120)
-    plt.close(figure)
-    image = base64.b64encode(buffer.getvalue()).decode()
-    return (
-        "<!doctype html><html lang='en'><meta charset='utf-8'><title>Evaluation</title>"
-        "<style>body{font:16px/1.5 system-ui;max-width:60rem;margin:2rem auto;padding:0 1rem}pre{overflow:auto}"
-        "img{max-width:100%}</style><h1>Evaluation on dev</h1>"
-        f"<pre>{html.escape(render_table(document))}</pre><img alt='mean recall of every row' src='data:image/png;base64,{image}'></html>"
-    )
 
 
 if __name__ == "__main__":

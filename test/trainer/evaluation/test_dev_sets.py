@@ -5,14 +5,15 @@ import gzip
 import io
 import json
 import tarfile
+from collections.abc import Mapping
 from pathlib import Path
-from typing import ClassVar
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from evaluation.bench import Bench, Place
+from contracts.types import PreprocessRecipe
+from evaluation.bench import Bench, Place, TextTier
 from evaluation.cache import VectorCache
 from evaluation.measure import flat, measure, table
 from evaluation.progress import Progress
@@ -59,15 +60,16 @@ class TellsNothingApart:
 class SeesColours:
     """An image is the axis of its colour."""
 
-    space = "sees colours"
-    title = "test"
-    dims: ClassVar = [8, 4]
-    int8_scale = 127.0
-    preprocess: ClassVar = {"resize_mode": "squash", "size": 4, "interpolation": "bicubic", "crop": "none",
-                  "mean": [0.0, 0.0, 0.0], "std": [1.0, 1.0, 1.0], "color": "rgb"}  # fmt: skip
-
-    def __init__(self):
-        self.tiers = {"colours": ReadsColours(), "nothing": TellsNothingApart()}
+    def __init__(self, space: str = "sees colours") -> None:
+        self.space = space
+        self.dims = [8, 4]
+        self.int8_scale = 127.0
+        self.preprocess: PreprocessRecipe = {
+            "resize_mode": "squash", "size": 4, "interpolation": "bicubic", "crop": "none",
+            "mean": [0.0, 0.0, 0.0], "std": [1.0, 1.0, 1.0], "color": "rgb",
+        }  # fmt: skip
+        self.reader = ReadsColours()
+        self.tiers: Mapping[str, TextTier] = {"colours": self.reader, "nothing": TellsNothingApart()}
         self.seen = 0
 
     def embed_pixels(self, pixels_B3SS):
@@ -249,13 +251,12 @@ def test_vectors_are_computed_once_for_a_space_and_a_tier(data, tmp_path):
     expected = measure(first, sets, place, ["colours"])
     assert measure(second, sets, place, ["colours"]) == expected
     assert first.seen == 2 * len(COLOURS)
-    assert (second.seen, second.tiers["colours"].calls) == (0, 0)
-    third = SeesColours()
-    third.space = "another"
-    third.tiers["colours"].key = "another"
+    assert (second.seen, second.reader.calls) == (0, 0)
+    third = SeesColours("another")
+    third.reader.key = "another"
     measure(third, sets, place, ["colours"])
     assert third.seen == 2 * len(COLOURS)
-    assert third.tiers["colours"].calls > 0
+    assert third.reader.calls > 0
 
 
 def test_the_cache_forgets_what_was_used_longest_ago(tmp_path):
@@ -280,6 +281,7 @@ def test_typing_errors_change_one_word_and_swaps_keep_the_words(data):
             if fragment == "see saw":
                 assert wrong is None  # its words are too short
                 continue
+            assert wrong is not None
             changed = [(a, b) for a, b in zip(fragment.split(), wrong.split(), strict=True) if a != b]
             assert len(changed) == 1
             assert abs(len(changed[0][0]) - len(changed[0][1])) <= 1

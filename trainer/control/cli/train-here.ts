@@ -3,8 +3,9 @@ import { join } from 'node:path';
 import { fromFileUri } from '../../../api/registry/stores/file-uri.ts';
 import { EXIT } from '../../../contracts/src/exit-codes.ts';
 import type { StageName } from '../../../contracts/src/stages.ts';
+import type { TrainingReport } from '../../../contracts/src/training/job.ts';
 import { UserError } from '../../../contracts/src/user-error.ts';
-import { installModel } from '../local/install.ts';
+import { evaluatedCard, installModel } from '../local/install.ts';
 import { planHere, runsFolder } from '../local/plan.ts';
 import { type RunOutcome, runJobs } from '../local/run.ts';
 import { ensureVenv } from '../local/venv.ts';
@@ -44,7 +45,8 @@ export async function trainHere(
   const outcome = await run(jobs, context);
   if (outcome === 'interrupted') return EXIT.interrupted;
   if (outcome === 'failed') return EXIT.failed;
-  if (exported !== undefined) install(exported, join(root, 'api', 'model'), emit);
+  const evaluated = plan.jobs.find(({ job }) => job.config.stage === 'evaluate');
+  if (exported !== undefined) install({ exported, evaluated, target: join(root, 'api', 'model') }, emit);
   return EXIT.ok;
 }
 
@@ -68,10 +70,23 @@ async function run(jobs: readonly PlannedJob[], { root, cwd, env, emit }: LocalC
   return outcome;
 }
 
-function install({ job }: PlannedJob, target: string, emit: Emit): void {
+interface Install {
+  exported: PlannedJob;
+  evaluated: PlannedJob | undefined;
+  target: string;
+}
+
+function install({ exported, evaluated, target }: Install, emit: Emit): void {
+  const found = finishedRun(exported);
+  if (found === undefined) throw new UserError(`${exported.job.output} holds no finished export`);
+  const measured = evaluated === undefined ? undefined : finishedRun(evaluated);
+  const card = measured === undefined ? undefined : evaluatedCard(measured.folder, measured.report);
+  emit({ event: 'installed', ...installModel(found.folder, found.report, { target, card }) });
+}
+
+/** The folder of a job of this machine and its report; undefined while it is not finished. */
+function finishedRun({ job }: PlannedJob): { folder: string; report: TrainingReport } | undefined {
   const folder = fromFileUri(job.output);
   const reading = folder === undefined ? undefined : readReport(folder);
-  if (folder === undefined || reading?.status !== 'finished')
-    throw new UserError(`${job.output} holds no finished export`);
-  emit({ event: 'installed', ...installModel(folder, reading.report, target) });
+  return folder !== undefined && reading?.status === 'finished' ? { folder, report: reading.report } : undefined;
 }

@@ -10,18 +10,32 @@ import { ModelManifest } from '../../../contracts/src/model/manifest.ts';
 import type { TrainingReport } from '../../../contracts/src/training/job.ts';
 import { UserError } from '../../../contracts/src/user-error.ts';
 
+const CARD = 'MODEL_CARD.md';
+
+export interface InstallOptions {
+  target: string;
+  card?: string | undefined;
+}
+
 export interface Installed {
   folder: string;
   files: number;
   bytes: number;
 }
 
+/** The card of a model with its figures on dev sets, which stage `evaluate` writes; undefined where it has not. */
+export function evaluatedCard(run: string, report: TrainingReport): string | undefined {
+  const card = report.artefacts[CARD];
+  return card === undefined ? undefined : join(run, card.path);
+}
+
 /**
  * Copies to `target` the report's artefact `manifest.json` and every other artefact beside or below it, nothing else of
- * the run; files that `wrangler deploy` bundles and this model lacks are empty. What the manifest names is compared by digest before the swap, which is two renames: a reader finds the
- * whole old model, for an instant none, then the whole new one, and never a mixture.
+ * the run; files that `wrangler deploy` bundles and this model lacks are empty. What the manifest names is compared by
+ * digest before the swap, which is two renames: a reader finds the whole old model, for an instant none, then the whole
+ * new one, and never a mixture. `card` takes the place of the export's own card.
  */
-export function installModel(run: string, report: TrainingReport, target: string): Installed {
+export function installModel(run: string, report: TrainingReport, { target, card }: InstallOptions): Installed {
   const artefacts = Object.values(report.artefacts);
   const manifest = artefacts.find(({ path }) => isNamed(path, FILES.manifest));
   if (manifest === undefined) throw new UserError(`${run}: the report of export names no manifest.json`);
@@ -31,6 +45,7 @@ export function installModel(run: string, report: TrainingReport, target: string
   const outgoing = join(dirname(target), `.${basename(target)}.outgoing-${process.pid}`);
   try {
     for (const { path } of files) cpSync(join(run, path), join(incoming, relative(base, path)));
+    if (card !== undefined) cpSync(card, join(incoming, CARD));
     verifyModel(incoming);
     for (const name of OPTIONAL_MODEL_FILES) {
       if (!existsSync(join(incoming, name))) writeFileSync(join(incoming, name), '');

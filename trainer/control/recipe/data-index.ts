@@ -2,6 +2,7 @@
 
 import { existsSync, globSync, readdirSync, statSync } from 'node:fs';
 import { basename, dirname, join, relative, resolve, sep } from 'node:path';
+import { DEV_SETS, type DevSetName } from '../../../contracts/src/dev-sets.ts';
 import { ENVARS } from '../../../contracts/src/envars.ts';
 import { FILES } from '../../../contracts/src/keys.ts';
 import { DECIDES, PARTS, type Part } from '../../../contracts/src/training/prepared.ts';
@@ -40,10 +41,11 @@ export async function indexData(recipe: Recipe, root: string, options: DigestOpt
  * Every file that a stage may open, sorted, with the parts of what `prepare` writes that are made from it. A path that
  * names nothing is refused at once and not after an hour.
  */
-export function dataFiles({ prepare, adapt }: Recipe, root: string): Map<string, ReadonlySet<Part>> {
+export function dataFiles({ prepare, adapt, evaluate }: Recipe, root: string): Map<string, ReadonlySet<Part>> {
   const found: [string, readonly Part[]][] = [
     ...(prepare === undefined ? [] : filesOfPrepare(prepare, root)),
     ...(adapt === undefined ? [] : filesOfAdapt(adapt, root).map((file): [string, Part[]] => [file, []])),
+    ...(evaluate?.dev_sets ?? []).flatMap((name) => filesOfDevSet(name, root)),
   ];
   const files = new Map<string, Set<Part>>();
   for (const [file, parts] of found) files.set(file, new Set([...(files.get(file) ?? []), ...parts]));
@@ -94,6 +96,14 @@ function filesOfAdapt({ model, own }: NonNullable<Recipe['adapt']>, root: string
   const manifest = resolve(root, model, FILES.manifest);
   if (!existsSync(manifest)) throw new UserError(`adapt.model: ${dirname(manifest)} holds no model (no manifest.json)`);
   return [...files, manifest];
+}
+
+function filesOfDevSet(name: DevSetName, root: string): [string, readonly Part[]][] {
+  return DEV_SETS[name].map((path) => {
+    const file = resolve(root, path);
+    if (!existsSync(file)) throw notFound(`evaluate.dev_sets: ${name}`, path, root);
+    return [file, []];
+  });
 }
 
 /** `shop-000.tar` and its table `shop.jsonl` begin alike. */

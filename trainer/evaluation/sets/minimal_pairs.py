@@ -65,8 +65,9 @@ def minimal_pairs(bench: Bench) -> Figures:
         ]
         if not pairs:
             continue
-        chosen_PE = photos_IE[[number for number, _, _ in pairs]]
-        right_P, wrong_P = ((bench.texts([pair[side] for pair in pairs]) * chosen_PE).sum(1) for side in (1, 2))
+        numbers, right, wrong = zip(*pairs, strict=True)
+        chosen_PE = photos_IE[list(numbers)]
+        right_P, wrong_P = ((bench.texts(texts) * chosen_PE).sum(1) for texts in (right, wrong))
         found |= {name: (right_P > wrong_P).double().mean().item(), f"{name}_pairs": len(pairs)}
     return found | {"negation": negation(bench, photos_IE, [words_of(row["captions"]) for row in rows])}
 

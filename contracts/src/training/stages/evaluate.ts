@@ -1,10 +1,18 @@
 // Stage `evaluate`: figures of the exported model and of the comparison, with confidence intervals.
 import { z } from 'zod';
+import { DevSetName } from '../../dev-sets.ts';
 import { count } from './blocks.ts';
 
 export const EvaluateConfig = z
   .strictObject({
     stage: z.literal('evaluate').describe('Name of the stage.'),
+    dev_sets: z
+      .array(DevSetName)
+      .optional()
+      .describe(
+        'Sets that the exported model is measured on beside the dev split of `prepare`; `npm run evaluate -- --list` says what ' +
+          'they are. Their files are in the data folder. Absent: none.',
+      ),
     bootstrap_samples: count.describe('Resamples behind each confidence interval.'),
   })
   .meta({ title: 'EvaluateConfig', description: 'Configuration of stage `evaluate`.' });

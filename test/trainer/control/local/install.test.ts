@@ -91,6 +91,18 @@ it('replaces the old model by the files of the export and nothing else of its ru
   expect(readFileSync(join(repository.root, 'api/model/text.onnx'), 'utf8')).toBe('text.onnx');
 });
 
+it('takes the card with the figures of the evaluation, where that has run', async () => {
+  const files = Object.fromEntries(FILES.map((name) => [name, name]));
+  const repository = repositoryExporting({ ...files, 'manifest.json': JSON.stringify(tinyManifest()) });
+  mkdirSync(join(repository.root, 'evaluated'));
+  writeFileSync(join(repository.root, 'evaluated/MODEL_CARD.md'), 'with figures');
+  const card = () => readFileSync(join(repository.root, 'api/model/MODEL_CARD.md'), 'utf8');
+  expect((await train(repository.root, ARGS)).code).toBe(0);
+  expect(card()).toBe('MODEL_CARD.md');
+  expect((await train(repository.root, ['recipes/tiny.json', '--install'])).code).toBe(0);
+  expect(card()).toBe('with figures');
+});
+
 it.each<[string, Record<string, string>, RegExp]>([
   ['a file with other bytes of the same length', { 'text.onnx': 'text.ONNX' }, /text\.onnx is not the file/],
   ['an empty file', { 'image.onnx': '' }, /image\.onnx is not the file/],

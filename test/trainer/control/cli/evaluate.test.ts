@@ -1,0 +1,68 @@
+// `npm run evaluate` from outside: the embedded model on texts that a temporary data folder holds.
+import { mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
+import { gzipSync } from 'node:zlib';
+import { afterAll, beforeAll, expect, it, vi } from 'vitest';
+import { evaluate } from '../../../../trainer/control/cli/evaluate.ts';
+import { trainerPython } from '../../../support/python.ts';
+
+vi.setConfig({ testTimeout: 120_000, hookTimeout: 600_000 });
+const ROOT = resolve(import.meta.dirname, '../../../..');
+
+let folder: string;
+let python: string;
+beforeAll(async () => {
+  python = await trainerPython();
+  folder = mkdtempSync(join(tmpdir(), 'evaluate '));
+  mkdirSync(join(folder, 'data/text'), { recursive: true });
+  const pairs = [
+    { a: 'a dog runs', b: 'a dog is running', score: 5 },
+    { a: 'a dog runs', b: 'a cat sleeps in a bed', score: 1 },
+  ];
+  const rows = pairs.map((row) => `${JSON.stringify(row)}\n`).join('');
+  writeFileSync(join(folder, 'data/text/stsb.dev.jsonl.gz'), gzipSync(rows));
+});
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+async function run(...args: string[]): Promise<{ code: number; stdout: string; stderr: string }> {
+  let [stdout, stderr] = ['', ''];
+  const code = await evaluate(args, {
+    root: ROOT,
+    cwd: folder,
+    env: { PATH: process.env.PATH, TRAINER_PYTHON: python, CLIP_DATA: 'data' },
+    stdout: { write: (text: string) => (stdout += text) },
+    stderr: { write: (text: string) => (stderr += text) },
+  });
+  return { code, stdout, stderr };
+}
+
+it('measures the embedded model on the sets that are there, names the others, and keeps vectors where it is told', async () => {
+  const { code, stdout } = await run('--cache', 'kept', '--only', 'stsb,long', '--tier', 'base,static', '--json');
+  expect(code).toBe(0);
+  expect(JSON.parse(stdout)).toEqual({
+    model: 'edge-clip-small 0.1.0',
+    space_id: expect.stringMatching(/^sha256:/),
+    // Two pairs, in the right order.
+    sets: { stsb: { base: { spearman: expect.closeTo(1) }, static: { spearman: expect.closeTo(1) } } },
+    left_out: { long: 'the data folder has no text/long-captions.dev.jsonl.gz' },
+  });
+  expect(readdirSync(join(folder, 'kept')).length).toBeGreaterThan(0);
+});
+
+it.each<[string[], string]>([
+  [['--only', 'stbs'], '--only: there is no dev set stbs. There are: flickr,'],
+  [['nowhere'], 'nowhere holds no manifest.json: name the folder of an exported model'],
+  [['--data', 'elsewhere'], 'elsewhere does not exist; --data or CLIP_DATA names it'],
+  [['--only', 'stsb', '--tier', 'huge'], '--tier: this model has no tier huge. It has: base, '],
+])('refuses %j in a sentence', async (args, sentence) => {
+  const { code, stderr } = await run(...args);
+  expect(stderr).toContain(sentence);
+  expect(code).toBe(2);
+});
+
+it('says that nothing could be measured', async () => {
+  const { code, stdout } = await run('--only', 'long', '--tier', 'static');
+  expect(code).toBe(1);
+  expect(stdout).toContain('long was left out: the data folder has no text/long-captions.dev.jsonl.gz');
+});
