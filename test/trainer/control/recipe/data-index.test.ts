@@ -87,6 +87,20 @@ it('covers the shards beside a table of labels, and captions in other languages'
   await expect(digest()).rejects.toThrow('prepare.pairs[0].translated_captions.uk: nothing matches uk.jsonl');
 });
 
+it('covers the files of the dev sets that evaluate names, behind no part of what prepare writes', async () => {
+  mkdirSync(join(root, 'text'));
+  writeFileSync(join(root, 'text/stsb.dev.jsonl.gz'), 'pairs');
+  const index = () => indexData(recipe, root, { cache: join(root, 'cache.json') });
+  const before = await index();
+  recipe.evaluate.dev_sets = ['stsb'];
+  const after = await index();
+  expect(after.digest).not.toBe(before.digest);
+  expect(after.parts).toEqual(before.parts);
+  expect(after.files.map(({ path }) => path)).toContain('text/stsb.dev.jsonl.gz');
+  recipe.evaluate.dev_sets = ['long'];
+  await expect(index()).rejects.toThrow('evaluate.dev_sets: long: nothing matches text/long-captions.dev.jsonl.gz');
+});
+
 it('names the recipe field and the folder when nothing is there', async () => {
   recipe.prepare.texts = [{ split: 'dev', kind: 'long', path: 'text/long.jsonl' }];
   await expect(digest()).rejects.toThrow(
