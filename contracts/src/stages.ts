@@ -144,8 +144,12 @@ export const STAGES = {
   export: row({ config: ExportConfig, inputs: ['prepare', 'distill', 'clip'], jobClass: 'cpu' }),
   evaluate: row({
     config: EvaluateConfig,
-    inputs: ['data', 'prepare', 'embed_captions', 'clip', 'distill', 'export'],
-    reads: ({ dev_sets = [] }) => ({ data: dev_sets.length > 0 }),
+    inputs: ['data', 'prepare', 'contrastive', 'embed_captions', 'clip', 'distill', 'export'],
+    // The language model is needed to measure the teacher on texts of the dev sets.
+    reads: ({ dev_sets = [] }, recipeHas) => ({
+      data: dev_sets.length > 0,
+      contrastive: dev_sets.length > 0 && recipeHas('contrastive'),
+    }),
     jobClass: 'cpu',
   }),
   adapt: row({

@@ -1,4 +1,4 @@
-"""The command behind `npm run evaluate`: measures a folder on the dev sets and prints a table or JSON."""
+"""The command behind `npm run evaluate`: measures folders on the dev sets and prints a table or JSON."""
 
 import argparse
 import json
@@ -7,11 +7,13 @@ from pathlib import Path
 
 from contracts.constants import DEV_SET_FILES, EXIT_FAILED, EXIT_OK, EXIT_USAGE, FILE_MANIFEST
 
+CLIP_RUN = "clip.json"
+
 
 def main() -> int:
     """Run the command; returns its exit code."""
     parser = argparse.ArgumentParser(prog="python -m evaluation")
-    parser.add_argument("folder", type=Path, nargs="?")
+    parser.add_argument("folders", type=Path, nargs="*")
     parser.add_argument("--data", type=Path)
     parser.add_argument("--cache", type=Path)
     parser.add_argument("--only", default="")
@@ -20,45 +22,72 @@ def main() -> int:
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--list", action="store_true")
     given = parser.parse_args()
-    names = [name for name in given.only.split(",") if name]
+    names = named(given.only)
     unknown = [name for name in names if name not in DEV_SET_FILES]
     if unknown:
         return refuse(f"--only: there is no dev set {unknown[0]}. There are: {', '.join(DEV_SET_FILES)}")
-    if not given.list and not (given.folder / FILE_MANIFEST).exists():
-        return refuse(f"{given.folder} holds no {FILE_MANIFEST}: name the folder of an exported model")
-    if not given.list and not given.data.is_dir():
+    if given.list:
+        return list_sets(as_json=given.json)
+    for folder in given.folders:
+        if not any((folder / file).exists() for file in (FILE_MANIFEST, CLIP_RUN)):
+            return refuse(
+                f"{folder} holds no {FILE_MANIFEST} and no {CLIP_RUN}: name the folder of an exported model, or a run of clip"
+            )
+    if not given.data.is_dir():
         return refuse(f"the data folder {given.data} does not exist; --data or CLIP_DATA names it")
     return run(given, names)
 
 
+def list_sets(*, as_json: bool) -> int:
+    """Print the table of dev sets."""
+    from evaluation.registry import DEV_SETS
+
+    rows = [{"name": row.name, "what": row.what, "why": row.why, "files": row.files} for row in DEV_SETS]
+    print(json.dumps(rows) if as_json else "\n".join(f"{row.name:20}{row.what} ({row.why})" for row in DEV_SETS))
+    return EXIT_OK
+
+
 def run(given: argparse.Namespace, names: list[str]) -> int:
-    """List the dev sets, or measure."""
+    """Measure every folder."""
     # Torch takes seconds to import: mistakes of the command line are told before.
     import towers  # noqa: F401  (makes transformers importable beside a CPU build of torch)
     from evaluation.bench import Place
     from evaluation.cache import VectorCache
-    from evaluation.measure import measure, table
+    from evaluation.measure import beside, measure, table
     from evaluation.registry import BY_NAME, DEV_SETS
     from evaluation.served import ServedModel
+    from evaluation.trained import TrainedModel
 
-    if given.list:
-        rows = [{"name": row.name, "what": row.what, "why": row.why, "files": row.files} for row in DEV_SETS]
-        print(json.dumps(rows) if given.json else "\n".join(f"{row.name:20}{row.what} ({row.why})" for row in DEV_SETS))
-        return EXIT_OK
-    model = ServedModel(given.folder, given.threads)
-    tiers = [name for name in given.tier.split(",") if name]
-    unknown = [name for name in tiers if name not in model.tiers]
+    models = [
+        ServedModel(folder, given.threads) if (folder / FILE_MANIFEST).exists() else TrainedModel(folder)
+        for folder in given.folders
+    ]
+    tiers = named(given.tier)
+    there = dict.fromkeys(tier for model in models for tier in model.tiers)
+    unknown = [name for name in tiers if name not in there]
     if unknown:
-        return refuse(f"--tier: this model has no tier {unknown[0]}. It has: {', '.join(model.tiers)}")
+        return refuse(f"--tier: there is no tier {unknown[0]} here, but {', '.join(there)}")
     sets = [BY_NAME[name] for name in names] or [row for row in DEV_SETS if not row.on_demand]
-    measured = measure(model, sets, Place(given.data, VectorCache(given.cache)), tiers)
+    place = Place(given.data, VectorCache(given.cache))
+    found = [
+        (model, measure(model, sets, place, [tier for tier in model.tiers if not tiers or tier in tiers]))
+        for model in models
+    ]
     if given.json:
-        print(json.dumps({"model": model.title, "space_id": model.space, **measured}))
+        documents = [{"model": model.title, "space_id": model.space, **measured} for model, measured in found]
+        print(json.dumps(documents[0] if len(documents) == 1 else {"models": documents}))
     else:
-        print(f"{model.title}, {model.space}; per cent\n{table(measured, sets)}")
-        for name, reason in measured["left_out"].items():
+        for number, (model, _) in enumerate(found, 1):
+            print(f"{f'{number}: ' if len(found) > 1 else ''}{model.title}, {model.space}")
+        print(f"per cent\n{table(beside([measured for _, measured in found]), sets)}")
+        for name, reason in found[0][1]["left_out"].items():
             print(f"{name} was left out: {reason}")
-    return EXIT_OK if measured["sets"] else EXIT_FAILED
+    return EXIT_OK if found[0][1]["sets"] else EXIT_FAILED
+
+
+def named(words: str) -> list[str]:
+    """The names of a list with commas."""
+    return [word for word in words.split(",") if word]
 
 
 def refuse(sentence: str) -> int:

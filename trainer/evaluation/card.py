@@ -20,7 +20,7 @@ def with_dev_sets(card: str, measured: Measured) -> str:
     ]
     for name, of_set in measured["sets"].items():
         for figure in BY_NAME[name].shown:
-            values = [of_set[tier].get(figure) for tier in tiers]
+            values = [of_set.get(tier, {}).get(figure) for tier in tiers]
             if any(value is not None for value in values):
                 cells = " | ".join("" if value is None else f"{100 * value:.1f}" for value in values)
                 lines.append(f"| {name} | {figure} | {cells} |")

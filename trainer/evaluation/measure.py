@@ -18,7 +18,7 @@ def measure(
     model: Model,
     sets: Sequence[DevSet],
     place: Place,
-    tiers: Sequence[str] = (),
+    tiers: Sequence[str] | None = None,
     on_set: Callable[[int, int], None] = lambda _done, _total: None,
 ) -> Measured:
     """Every tier (or the named ones) on every set whose files are in the data folder."""
@@ -29,11 +29,22 @@ def measure(
             found["left_out"][dev_set.name] = f"the data folder has no {missing[0]}"
             continue
         of_set = found["sets"].setdefault(dev_set.name, {})
-        for name in tiers or model.tiers:
+        for name in model.tiers if tiers is None else tiers:
             place.progress.where = f"{number}/{len(sets)} {dev_set.name}, {name}"
             of_set[name] = dev_set.measure(Bench(model, model.tiers[name], place))
         on_set(number, len(sets))
     return found
+
+
+def beside(models: Sequence[Measured]) -> Measured:
+    """Figures of several models as one: with more than one, a tier's name has the model's number before it."""
+    if len(models) == 1:
+        return models[0]
+    sets: dict[str, dict[str, Figures]] = {}
+    for number, measured in enumerate(models, 1):
+        for name, of_set in measured["sets"].items():
+            sets.setdefault(name, {}).update({f"{number}: {tier}": figures for tier, figures in of_set.items()})
+    return {"sets": sets, "left_out": models[0]["left_out"]}
 
 
 def table(measured: Measured, rows: Sequence[DevSet]) -> str:

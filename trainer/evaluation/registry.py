@@ -21,6 +21,8 @@ class DevSet:
     shown: tuple[str, ...]
     # Measured only where it is named.
     on_demand: bool = False
+    # It needs no photo, so that a slow text teacher can be measured on it beside the tiers.
+    texts_only: bool = False
 
     @property
     def files(self) -> list[str]:
@@ -109,6 +111,7 @@ DEV_SETS = (
         texts.translations,
         "Multi30k's validation split",
         tuple(f"{language}_R@1" for language in texts.LANGUAGES),
+        texts_only=True,
     ),
     DevSet(
         "stsb",
@@ -116,6 +119,7 @@ DEV_SETS = (
         texts.similarity,
         "the official dev split",
         ("spearman",),
+        texts_only=True,
     ),
     DevSet(
         "long",
@@ -123,6 +127,7 @@ DEV_SETS = (
         retrieval.long_descriptions,
         "every twentieth description, in no recipe",
         ("half_to_half_R@1", "half_to_half_R@5"),
+        texts_only=True,
     ),
     DevSet(
         "absent",

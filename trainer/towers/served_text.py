@@ -132,5 +132,8 @@ def part_session(graph: bytes, weights_folder: Path) -> onnxruntime.InferenceSes
     """A CPU session of a graph whose weights are in a file of that folder."""
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
+    # A run takes a fraction of a millisecond: threads that share it only wait for each other, ten times as long beside
+    # other work.
+    options.intra_op_num_threads = 1
     options.add_session_config_entry("session.model_external_initializers_file_folder_path", str(weights_folder))
     return onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])

@@ -137,6 +137,16 @@ def load_adapter(folder: Path) -> Adapter:
     return adapter.eval()
 
 
+def load_scratch_tower(folder: Path) -> tuple[ScratchTextTower, int]:
+    """The control's text tower of a `clip` run, in eval mode, and how many tokens it reads."""
+    shape = read_shape(folder)
+    if "scratch" not in shape or shape["text_tower"] != "scratch":
+        raise ValueError(f"{folder.name} was trained with text tower '{shape['text_tower']}': it has no control")
+    tower = ScratchTextTower(shape["scratch"], shape["embed_dim"])
+    tower.load_state_dict(load_file(folder / "text_tower.safetensors"))
+    return tower.eval(), shape["scratch"]["context_length"]
+
+
 def load_image_tower(folder: Path) -> ImageTower:
     """The image tower of a run, in eval mode: pixels [B, 3, S, S] to unit vectors [B, E]."""
     shape = read_shape(folder)

@@ -2620,8 +2620,17 @@ class RecipeExport(TypedDict):
     """Sentences for the model card: what the model was not made for."""
 
 
+DevSetName = Literal["flickr", "flickr-compact", "flickr-zh", "imagenet-sample", "imagenet-sample-80", "imagenet-ccby", "cifar10", "grocery", "unseen-nouns", "unseen-caltech101", "unseen-birds", "multi30k", "stsb", "long", "absent", "minimal-pairs", "typing"]
+"""A dev set that an exported model can be measured on."""
+
+
 class RecipeEvaluate(TypedDict):
     """Configuration of stage `evaluate`."""
+
+    dev_sets: NotRequired[list[DevSetName]]
+    """Sets that the exported model is measured on beside the dev split of `prepare`; `npm run evaluate --
+    --list` says what they are. Their files are in the data folder. Absent: none.
+    """
 
     bootstrap_samples: int
     """Resamples behind each confidence interval."""
@@ -3621,6 +3630,11 @@ class EvaluateConfig(TypedDict):
 
     stage: Literal["evaluate"]
     """Name of the stage."""
+
+    dev_sets: NotRequired[list[DevSetName]]
+    """Sets that the exported model is measured on beside the dev split of `prepare`; `npm run evaluate --
+    --list` says what they are. Their files are in the data folder. Absent: none.
+    """
 
     bootstrap_samples: int
     """Resamples behind each confidence interval."""

@@ -9,14 +9,15 @@ import type { CommandContext } from './context.ts';
 import { listenForInterrupts } from './interrupts.ts';
 import { pythonOverride } from './python.ts';
 
-const HELP = `Usage: npm run evaluate -- [FOLDER] [options]
+const HELP = `Usage: npm run evaluate -- [FOLDER …] [options]
 
-Measures a model on the dev sets, as servers run it: the folder that \`export\` wrote, or api/model. One line for each
-figure, one column for each text tier, in per cent; ties count against the model. Vectors of images and texts are kept, so
-that a second run takes seconds and an interrupted one goes on where it stopped.
+Measures a model on the dev sets, as servers run it: the folder that \`export\` wrote, or api/model. A run folder of
+\`clip\` is measured in PyTorch: its text teachers, or the control. One line for each figure, one column for each text
+tier of each folder, in per cent; ties count against the model. Vectors of images and texts are kept, so that a second
+run takes seconds and an interrupted one goes on where it stopped.
 
   --only SET,…   these dev sets only; --list shows what there is
-  --tier TIER,…  these tiers only: base, tiny, static, as far as the model has them
+  --tier TIER,…  these tiers only: base, tiny, static, teacher, control, as far as they are there
   --data DIR     the data folder (default $${ENVARS.data}, else ../shared/data beside the repository); sets that are not in it are left out
   --cache DIR    where vectors are kept (default runs/evaluation-vectors in the repository)
   --list         the dev sets: what they measure, their files, and why they may be looked at during development
@@ -38,19 +39,21 @@ const OPTIONS = {
   json: { type: 'boolean', default: false },
 } as const;
 
+const MOST_FOLDERS = 12;
+
 /** The whole command; resolves to its exit code. */
 export async function evaluate(argv: readonly string[], context: CommandContext): Promise<number> {
   const { root, cwd, env } = context;
   return answerCommand(argv, { help: HELP, ...context }, async () => {
-    const { values, words } = readCommandLine(argv, { help: HELP, options: OPTIONS, words: 1 });
+    const { values, words } = readCommandLine(argv, { help: HELP, options: OPTIONS, words: MOST_FOLDERS });
     const { only, tier, list, json } = values;
-    const folder = resolve(cwd, words[0] ?? join(root, 'api', 'model'));
+    const folders = words.length === 0 ? [join(root, 'api', 'model')] : words.map((word) => resolve(cwd, word));
     const data = resolve(cwd, values.data ?? (env[ENVARS.data] || join(root, '..', 'shared', 'data')));
     const cache = resolve(cwd, values.cache ?? join(root, 'runs', 'evaluation-vectors'));
     const named = { data, cache, only, tier, threads: env.OMP_NUM_THREADS || '0' };
     const flags = Object.entries({ list, json }).flatMap(([name, isSet]) => (isSet ? [`--${name}`] : []));
     const options = Object.entries(named).map(([name, value]) => `--${name}=${value}`);
-    return await runPython(['-m', 'evaluation', folder, ...options, ...flags], context);
+    return await runPython(['-m', 'evaluation', ...folders, ...options, ...flags], context);
   });
 }
 

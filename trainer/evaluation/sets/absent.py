@@ -22,8 +22,9 @@ def present_or_absent(bench: Bench) -> Figures:
 
     Nonsense and absent things are called absent where their top hit scores below that of 90 % of the captions.
     """
-    rows = bench.rows(FLICKR_ROWS)[:PHOTOS]
-    photos_IE = bench.photos(FLICKR_SHARD, rows)
+    all_rows = bench.rows(FLICKR_ROWS)
+    # Vectors of all photos are kept together.
+    rows, photos_IE = all_rows[:PHOTOS], bench.photos(FLICKR_SHARD, all_rows)[:PHOTOS]
     scores_NI = bench.texts([row["captions"][0] for row in rows]) @ photos_IE.T
     present_N = scores_NI.max(1).values
     absent_N = scores_NI.masked_fill(torch.eye(len(rows), dtype=torch.bool), float("-inf")).max(1).values

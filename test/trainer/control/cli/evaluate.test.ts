@@ -52,9 +52,9 @@ it('measures the embedded model on the sets that are there, names the others, an
 
 it.each<[string[], string]>([
   [['--only', 'stbs'], '--only: there is no dev set stbs. There are: flickr,'],
-  [['nowhere'], 'nowhere holds no manifest.json: name the folder of an exported model'],
+  [['nowhere'], 'nowhere holds no manifest.json and no clip.json: name the folder of an exported model'],
   [['--data', 'elsewhere'], 'elsewhere does not exist; --data or CLIP_DATA names it'],
-  [['--only', 'stsb', '--tier', 'huge'], '--tier: this model has no tier huge. It has: base, '],
+  [['--only', 'stsb', '--tier', 'huge'], '--tier: there is no tier huge here, but base, '],
 ])('refuses %j in a sentence', async (args, sentence) => {
   const { code, stderr } = await run(...args);
   expect(stderr).toContain(sentence);

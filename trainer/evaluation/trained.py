@@ -1,0 +1,116 @@
+"""A run of `clip` before distillation: its text teachers (or the control) and its image tower in PyTorch.
+
+What the teachers were is read from the jobs of the runs behind it. Shapes: N texts, D features, E dimensions, B images.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch.nn import functional as F
+
+from contracts.constants import FILE_JOB
+from evaluation.bench import TextTier
+from towers.llm import LanguageModel, language_model_in, read_language_model
+from towers.run import path_of
+from towers.sentence_encoder import SentenceEncoder, read_sentence_encoder
+from towers.token_batches import batches_by_length, padded
+from towers.two_towers import load_adapter, load_image_tower, load_preprocess, load_scratch_tower, read_shape
+from towers.wordpiece import WordPiece
+
+SHAPE_FILE = "clip.json"
+
+
+class TrainedModel:
+    """One tier, `teacher` or `control`, in the space of the run's own image tower. `inputs` are as of `TeacherTier`."""
+
+    def __init__(self, folder: Path, inputs: Mapping[str, Path] | None = None) -> None:
+        shape = read_shape(folder)
+        self.title = folder.name
+        self.space = f"{digest_of_file(folder / 'image_tower.safetensors')} {json.dumps(shape['preprocess'])}"
+        self.preprocess = load_preprocess(folder)
+        self.dims = [shape["embed_dim"]]
+        self.int8_scale = 127.0
+        self.image_tower = load_image_tower(folder)
+        is_control = shape["text_tower"] == "scratch"
+        self.tiers: Mapping[str, TextTier] = (
+            {"control": ControlTier(folder)} if is_control else {"teacher": TeacherTier(folder, inputs or {})}
+        )
+
+    def embed_pixels(self, pixels_B3SS: np.ndarray) -> np.ndarray:
+        """Unit vectors [B, E]."""
+        with torch.inference_mode():
+            return self.image_tower(torch.from_numpy(pixels_B3SS)).numpy()
+
+
+class TeacherTier:
+    """Features of the frozen teachers, then the adapter. `inputs`: folders of earlier runs that are not where jobs say."""
+
+    def __init__(self, folder: Path, inputs: Mapping[str, Path]) -> None:
+        embedded = inputs.get("embed_captions") or input_of(folder, "embed_captions")
+        self.config = job_of(embedded)["config"]
+        self.adapter = load_adapter(folder)
+        self.teachers: list[LanguageModel | SentenceEncoder] = []
+        parts = [digest_of_file(folder / "text_tower.safetensors"), json.dumps(self.config, sort_keys=True)]
+        for source in self.config["teachers"]:
+            if source["type"] == "language_model":
+                model = (inputs.get("contrastive") or input_of(embedded, "contrastive")) / "model"
+                parts += [digest_of_file(file) for file in sorted(model.glob("*.safetensors"))]
+                self.teachers.append(read_language_model(language_model_in(model), torch.float32))
+            else:
+                self.teachers.append(read_sentence_encoder(source["package"], torch.float32))
+            self.teachers[-1].model.eval()
+        self.key = hashlib.sha256("\0".join(parts).encode()).hexdigest()
+
+    def embed(self, texts: Sequence[str]) -> np.ndarray:
+        """Unit vectors [N, E]."""
+        with torch.inference_mode():
+            features_ND = torch.cat([self.features(teacher, texts) for teacher in self.teachers], 1)
+            return self.adapter(features_ND.bfloat16().float()).numpy()
+
+    def features(self, teacher: LanguageModel | SentenceEncoder, texts: Sequence[str]) -> torch.Tensor:
+        """One teacher's unit vectors [N, D], as `embed_captions` computes them."""
+        rows = teacher.tokens(list(texts), self.config["max_tokens"])
+        parts: list[torch.Tensor] = [torch.empty(0)] * len(rows)
+        for batch in batches_by_length([len(row) for row in rows], self.config["batch_tokens"]):
+            ids_BT, mask_BT = padded([rows[i] for i in batch], torch.device("cpu"), teacher.tokenizer.pad_token_id)
+            pooled_BD = F.normalize(teacher.pooled(ids_BT, mask_BT, self.config["pooling"]), dim=-1)
+            for place, vector_D in zip(batch, pooled_BD, strict=True):
+                parts[place] = vector_D
+        return torch.stack(parts)
+
+
+class ControlTier:
+    """The text transformer that was trained from scratch beside the image tower."""
+
+    def __init__(self, folder: Path) -> None:
+        self.key = f"{digest_of_file(folder / 'text_tower.safetensors')} {digest_of_file(folder / 'vocabulary.txt')}"
+        self.tower, self.context_length = load_scratch_tower(folder)
+        self.wordpiece = WordPiece.read(folder / "vocabulary.txt")
+
+    def embed(self, texts: Sequence[str]) -> np.ndarray:
+        """Unit vectors [N, E]."""
+        ids_BT, _ = padded(self.wordpiece.encode(texts, self.context_length), torch.device("cpu"))
+        with torch.inference_mode():
+            return self.tower(ids_BT).numpy()
+
+
+def job_of(folder: Path) -> dict[str, Any]:
+    """The job that a run was told to do."""
+    return json.loads((folder / FILE_JOB).read_text(encoding="utf-8"))
+
+
+def input_of(folder: Path, role: str) -> Path:
+    """The run that another one read; beside it where runs have been moved together."""
+    named = path_of(job_of(folder)["inputs"][role])
+    return named if named.exists() else folder.parent / named.name
+
+
+def digest_of_file(file: Path) -> str:
+    """SHA-256."""
+    with file.open("rb") as data:
+        return hashlib.file_digest(data, "sha256").hexdigest()
