@@ -14,7 +14,7 @@ import towers.torchvision_shim  # noqa: F401  (before transformers and the ONNX 
 from contracts.types import ModelManifestText, PreprocessRecipe
 from towers.calibration import LEVELS, fit_logistic, random_negative_pairs, score_distribution, score_distributions
 from towers.graph_partition import partition_student
-from towers.init_from_bert import init_from_folder, spelled
+from towers.init_from_bert import init_from_folder, spaced_layers, spelled, table_of
 from towers.onnx_export import (
     embed_static,
     export_image_tower,
@@ -28,14 +28,26 @@ from towers.student import (
     StaticStudent,
     StudentShape,
     TextStudent,
+    contradiction_loss,
     distill_loss,
+    image_loss,
     load_student,
     matryoshka,
     quantize_rows,
     save_student,
 )
+from towers.student_start import left_of
 from towers.token_batches import batches_by_length, padded
-from towers.wordpiece import CLS, SEP, SPECIAL_TOKENS, UNK, WordPiece, mixed, train_vocabulary
+from towers.wordpiece import (
+    CLS,
+    SEP,
+    SPECIAL_TOKENS,
+    UNK,
+    WordPiece,
+    mixed,
+    train_vocabulary,
+    with_special_tokens,
+)
 
 CAPTIONS = [
     f"A {colour} {thing} {verb} on the {place} ."
@@ -196,7 +208,8 @@ def test_a_table_comes_back_within_half_a_step_and_its_size_is_checked(tmp_path)
 def manifest_text(student, folder, rows=None) -> ModelManifestText:
     """What reading the exported student needs of a manifest; with `rows`, its partition."""
     shape = student.shape
-    text = {"table": {"rows": shape.vocabulary_size, "width": shape.width}}
+    table = {"file": {"path": "text.table.bin"}, "rows": shape.vocabulary_size, "width": shape.width}
+    text = {"table": table, "graph": {"file": {"path": "text.onnx"}}}
     return cast(ModelManifestText, text if rows is None else text | {"partition": partition_student(folder, rows)})
 
 
@@ -352,3 +365,57 @@ def test_distributions_of_captions_and_images_put_matching_pairs_higher():
         median = LEVELS.index(0.5)
         assert found[kind]["matching"][median] > 0.8 > 0.3 > found[kind]["random"][median]
         assert found[kind]["log_ratios"][-1] > 2 > -2 > found[kind]["log_ratios"][0]
+
+
+def test_a_caption_is_drawn_to_every_picture_of_its_label_and_away_from_the_others():
+    images_ME = torch.eye(3)
+    own_BM = torch.tensor([[True, True, False]])
+    text_BE = torch.tensor([[1.0, 1.0, 0.0]]) / 2**0.5
+    # Both own pictures score 1 / sqrt(2), the other 0: -log of the own share of the softmax.
+    own, temperature = 2 * math.exp(0.5**0.5), 1.0
+    assert image_loss(own_BM, temperature)(text_BE, images_ME).item() == pytest.approx(
+        math.log((own + 1) / own), rel=1e-4
+    )
+    assert image_loss(own_BM, temperature)(images_ME[2:], images_ME) > 5
+
+
+def test_a_contradiction_costs_nothing_once_it_is_farther_by_the_margin():
+    target, text = torch.tensor([[1.0, 0.0]]), torch.tensor([[0.8, 0.6]])
+    assert contradiction_loss(text, torch.tensor([[0.7, 0.0]]), target).item() == pytest.approx(0, abs=1e-6)
+    assert contradiction_loss(text, text, target).item() == pytest.approx(0.1)
+
+
+def test_what_the_static_tier_leaves_sums_up_to_the_target():
+    target, added = torch.randn(5, 8, dtype=torch.float64), torch.randn(5, 8, dtype=torch.float64)
+    target, added = (F.normalize(x, dim=-1) for x in (target + added, added))
+    left = left_of(target, added)
+    torch.testing.assert_close(left.norm(dim=1), torch.ones(5, dtype=torch.float64))
+    torch.testing.assert_close(F.normalize(left + added, dim=-1), target)
+
+
+def test_a_narrow_table_keeps_what_its_principal_directions_can():
+    rows_VD = torch.randn(20, 3) @ torch.randn(3, 8)
+    state = table_of(rows_VD, 3)
+    assert state["table.weight"].shape == (20, 3)
+    torch.testing.assert_close(state["table.weight"] @ state["widen.weight"].T, rows_VD, atol=1e-4, rtol=1e-4)
+    static = StaticStudent.of_width(rows_VD, 3)
+    torch.testing.assert_close(static([[1], [2, 2]]), StaticStudent(rows_VD)([[1], [2, 2]]), atol=1e-4, rtol=1e-4)
+
+
+def test_a_sum_is_the_same_from_padded_batches_as_from_single_texts():
+    shape = StudentShape(30, 1, 16, 2, 12, 8, [8], table_width=4, static_weight=0.5)
+    student = TextStudent(shape).eval()
+    static = StaticStudent(torch.randn(30, 4), torch.randn(4, 8))
+    student.add_static(static)
+    alone = TextStudent(StudentShape(30, 1, 16, 2, 12, 8, [8], table_width=4)).eval()
+    alone.load_state_dict(student.state_dict())
+    rows = [with_special_tokens(ids, 12) for ids in ([7, 8, 9], [10], [11, 12, 13, 14, 15])]
+    with torch.no_grad():
+        fast = static([[7, 8, 9], [10], [11, 12, 13, 14, 15]])
+    torch.testing.assert_close(student.embed(rows), F.normalize(alone.embed(rows) + 0.5 * fast, dim=-1))
+
+
+def test_layers_of_a_smaller_student_are_spread_over_those_of_the_larger():
+    assert [spaced_layers(6, wanted) for wanted in (1, 2, 3, 6)] == [[0], [0, 5], [0, 2, 5], [0, 1, 2, 3, 4, 5]]
+    with pytest.raises(ValueError, match="the initial weights have 6 layers, the student 7"):
+        spaced_layers(6, 7)

@@ -75,13 +75,13 @@ class Distillation:
         images = sorted({examples[number].image for number in pictured})
         if len(images) < 2:
             return loss
-        place = {image: column for column, image in enumerate(images)}
-        own_B = torch.tensor([place[examples[number].image] for number in pictured], device=device)
-        against: Loss = image_loss(own_B, config["temperature"])
-        seen_ME = self.images_ME[images].to(device)
-        return loss + config["image_weight"] * matryoshka(against, config["matryoshka_dims"])(
-            embedded_BE[pictured], seen_ME
-        )
+        # Pictures of one label are no negatives of each other.
+        groups = self.texts.image_groups
+        group_B = torch.tensor([groups[examples[number].image] for number in pictured], device=device)
+        group_M = torch.tensor([groups[image] for image in images], device=device)
+        against: Loss = image_loss(group_B[:, None] == group_M, config["temperature"])
+        pictured_BE, seen_ME = embedded_BE[pictured], self.images_ME[images].to(device)
+        return loss + config["image_weight"] * matryoshka(against, config["matryoshka_dims"])(pictured_BE, seen_ME)
 
     def dev_cosine(self, embedded_NE: torch.Tensor) -> float:
         """Mean cosine of dev captions to the teacher's vectors of the first of them."""

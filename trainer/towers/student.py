@@ -194,11 +194,12 @@ def distill_loss(
     return pointwise + contrastive_weight * F.kl_div(student_BB, target_BB, reduction="batchmean", log_target=True)
 
 
-def image_loss(own_B: torch.Tensor, temperature: float) -> Loss:
-    """InfoNCE of texts [B, E] against images [M, E]; `own_B` is the number of each text's image."""
+def image_loss(own_BM: torch.Tensor, temperature: float) -> Loss:
+    """InfoNCE of texts [B, E] against images [M, E]; `own_BM` says which images a text is of."""
 
     def between(text_BE: torch.Tensor, image_ME: torch.Tensor) -> torch.Tensor:
-        return F.cross_entropy(text_BE @ image_ME.T / temperature, own_B)
+        scores_BM = text_BE @ image_ME.T / temperature
+        return (scores_BM.logsumexp(1) - scores_BM.masked_fill(~own_BM, float("-inf")).logsumexp(1)).mean()
 
     return between
 

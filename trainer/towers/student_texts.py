@@ -58,11 +58,12 @@ class Kind:
 
 @dataclass
 class StudentTexts:
-    """Kinds of texts that the data has, by name, and their targets; languages that a kind other than English has."""
+    """Kinds of texts that the data has, by name, and their targets."""
 
     kinds: dict[str, Kind]
     targets_NE: torch.Tensor
-    languages: dict[str, list[str]]  # texts by language, for the vocabulary
+    languages: dict[str, list[str]]  # texts in other languages than English, for the vocabulary
+    image_groups: list[int]  # of each train pair: equal for pictures of one label
 
 
 def read_student_texts(prepared: Path, features: Path, targets_of: Callable[[str], torch.Tensor]) -> StudentTexts:
@@ -117,7 +118,16 @@ def read_student_texts(prepared: Path, features: Path, targets_of: Callable[[str
     present = {name: kind for name, kind in kinds.items() if kind.texts}
     for kind in present.values():
         kind.images = kind.images or [-1] * len(kind.texts)
-    return StudentTexts(present, found.targets(), languages)
+    return StudentTexts(present, found.targets(), languages, groups_of(pairs))
+
+
+def groups_of(pairs: list[Row]) -> list[int]:
+    """A number for each pair, the same for pictures with the same label, whatever its case."""
+    numbers: dict[str, int] = {}
+    return [
+        numbers.setdefault(pair["label"].casefold(), number) if "label" in pair else number
+        for number, pair in enumerate(pairs)
+    ]
 
 
 def english_forms(name: str) -> list[str]:
