@@ -79,7 +79,8 @@ def completion(text: str, read: int = 100, written: int = 20) -> Reply:
 def sensible(body: dict[str, Any]) -> Reply:
     """Two usable captions of the thing that is asked about."""
     thing = body["messages"][-1]["content"].split("Thing: ")[1].split(" (")[0].split(".")[0].split("\n")[0]
-    return completion(f"1. A {thing} on a wooden table.\n2. Close-up of one {thing} held in a hand.\n")
+    kind = "vegetable" if thing == "Leek" else "apple"
+    return completion(f"1. A {thing} {kind} on a wooden table.\n2. Close-up of one {thing} {kind} held in a hand.\n")
 
 
 def augment(folder: Path, url: str, env: dict[str, str] | None = None, **more: Any) -> tuple[int, str, dict[str, Any]]:
@@ -141,8 +142,8 @@ def test_a_server_is_asked_once_and_a_second_run_asks_nothing(tmp_path: Path) ->
     assert {request["path"] for request in received} == {"/v1/chat/completions"}
     assert [row["label"] for row in rows(tmp_path)] == ["Granny Smith", "Pink Lady", "Leek"]
     assert rows(tmp_path)[0]["captions"] == [
-        "A Granny Smith on a wooden table.",
-        "Close-up of one Granny Smith held in a hand.",
+        "A Granny Smith apple on a wooden table.",
+        "Close-up of one Granny Smith apple held in a hand.",
     ]
     assert {row["by"] for row in rows(tmp_path)} == {"m"}
     assert report["requests"] == asked
@@ -228,7 +229,8 @@ def test_one_refused_question_is_dropped_and_the_others_are_asked(tmp_path: Path
         assert report["stopped"] is None
     with serving(lambda _: refusal) as (url, received):
         code, errors, report = augment(tmp_path, url, seed=1)
-    assert (code, len(received)) == (2, 5)
+    assert code == 2
+    assert 5 <= len(received) <= 6  # one may be under way
     assert "against the rules" in errors
 
 
@@ -276,13 +278,13 @@ def test_smollm2_behind_an_address_writes_captions(tmp_path: Path) -> None:
         reply = model.ask(question, lambda: None)
         return completion(reply.texts[0], reply.tokens_read, reply.tokens_written)
 
+    limits = {"requests": 2, "tokens": None, "usd": None}
+    patient = {"timeout_seconds": 600}
     with serving(answer) as (url, received):
-        code, _, report = augment(
-            tmp_path, url, per_item=1, limits={"requests": 3, "tokens": None, "usd": None}, temperature=0.0
-        )
-    assert (code, len(received)) == (0, 3)
-    assert report["tokens_read"] > 300
-    assert report["captions"] + sum(report["dropped"].values()) >= 3
+        code, _, report = augment(tmp_path, url, per_item=1, limits=limits, temperature=0.0, writer=patient)
+    assert (code, len(received), report["requests"]) == (0, 2, 2)
+    assert report["tokens_read"] > 200
+    assert report["captions"] + sum(report["dropped"].values()) >= 2
     for row in rows(tmp_path):
         assert row["by"] == "m"
         for caption in row["captions"]:
@@ -303,13 +305,15 @@ KNOWN = Wanted("class", "Pink Lady", "Pink Lady", "Apple", ["Pink Lady is a swee
         ("A red apple " + "on a long table " * 20, "too_long"),
         ("An apple, an apple, an apple, an apple.", "repeats_itself"),
         ("A dog runs through the grass.", "off_topic"),
+        ("A pink lady is a female cat with the colour pink.", "off_topic"),
+        ("A pink lady apple that has a sour taste.", "not_visible"),
         ("An apple beside two Granny Smith apples.", "other_class"),
         ("Pink Lady is a sweet apple!", "repeat"),
         ("On a table the red apple is.", "repeat"),
     ],
 )
 def test_what_is_no_caption_of_its_thing_is_dropped(text: str, reason: str | None) -> None:
-    judge = Judge(["Pink Lady", "Granny Smith"], max_words=40, language="English")
+    judge = Judge(["Pink Lady", "Granny Smith"], unseen=["taste"], max_words=40, language="English")
     assert judge.reason(text, KNOWN, ["A red apple on a table."]) == reason
 
 
@@ -330,7 +334,7 @@ def test_a_folder_of_classes_and_captioned_images_are_read(tmp_path: Path) -> No
     wanted, _ = read_wanted(table)
     # What is measured on lends nothing to training.
     assert [(item.kind, item.id) for item in wanted] == [("image", names[0]), ("image", names[1])]
-    assert [prompt.id for prompt in usable(read_prompts(None), wanted[0])] == ["caption-anew"]
+    assert [prompt.id for prompt in usable(read_prompts(None)[0], wanted[0])] == ["caption-anew"]
 
 
 def test_prompts_of_the_users_own_are_checked_when_they_are_read(tmp_path: Path) -> None:
@@ -343,7 +347,7 @@ def test_prompts_of_the_users_own_are_checked_when_they_are_read(tmp_path: Path)
         "needs": ["name"],
     }
     file.write_text(json.dumps({"prompts": [prompt]}))
-    (message,) = read_prompts(file)[0].messages(KNOWN, 3, "German")[1:]
+    (message,) = read_prompts(file)[0][0].messages(KNOWN, 3, "German")[1:]
     assert message == {"role": "user", "content": "Pink Lady: 3"}
     file.write_text(json.dumps({"prompts": [{**prompt, "ask": "{colour}"}]}))
     with pytest.raises(FormatError, match="mine: colour cannot be filled in"):

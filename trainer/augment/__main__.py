@@ -40,13 +40,13 @@ def main() -> int:
     try:
         job = cast(AugmentJob, load("AugmentJob", Path(sys.argv[1]).read_text(encoding="utf-8")))
         items, notes = read_wanted(Path(job["input"]))
-        prompts = read_prompts(None if job["prompts"] is None else Path(job["prompts"]))
+        prompts, unseen = read_prompts(None if job["prompts"] is None else Path(job["prompts"]))
         writer = writer_of(job, stop)
         cache = Cache(Path(job["cache"]), writer.identity())
     except (ContractError, FormatError, FileNotFoundError, ModuleNotFoundError) as error:
         print(error, file=sys.stderr)
         return EXIT_USAGE
-    means = Means(writer, cache, Budget(job["limits"], job["prices"]), stop)
+    means = Means(writer, cache, Budget(job["limits"], job["prices"]), stop, unseen)
     return carry_out(Scribe(job, items, prompts, means), notes)
 
 

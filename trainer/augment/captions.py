@@ -40,12 +40,16 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Means:
-    """What a run asks with: the language model, what it answered before, what it may cost, and whether to stop."""
+    """What a run works with: the language model, what it answered before, what it may cost, and whether to stop.
+
+    `unseen`: words of what no photograph shows; a caption with one is dropped.
+    """
 
     writer: Writer
     cache: Cache
     budget: Budget
     stop: threading.Event
+    unseen: Sequence[str]
 
 
 @dataclass(frozen=True)
@@ -66,7 +70,7 @@ class Scribe:
         self.prompts = [usable(prompts, item) for item in items]
         self.writer, self.cache, self.budget, self.stop = means.writer, means.cache, means.budget, means.stop
         names = [item.name for item in items if item.name is not None]
-        self.judge = Judge(names, max_words=job["max_words"], language=job["language"])
+        self.judge = Judge(names, unseen=means.unseen, max_words=job["max_words"], language=job["language"])
 
     def write(self, tick: Callable[[int, int, Outcome], None]) -> Outcome:
         """Up to three rounds: what a round's answers lack is asked for in the next with other seeds."""

@@ -46,9 +46,10 @@ def cleaned(line: str) -> str:
 class Judge:
     """Knows all class names, so that a caption of one that speaks of another is seen."""
 
-    def __init__(self, names: Iterable[str], *, max_words: int, language: str) -> None:
+    def __init__(self, names: Iterable[str], *, unseen: Iterable[str], max_words: int, language: str) -> None:
         self.names = {phrase for name in names if len(phrase := phrase_of(name)) > 2}
         self.sizes = {len(name.split()) for name in self.names}
+        self.unseen = {phrase_of(word) for word in unseen}
         self.max_words = max_words
         # The words of the input are compared with those of the caption: that says nothing across languages.
         self.same_language = plain(language) == "english"
@@ -65,8 +66,10 @@ class Judge:
             return "not_a_caption"
         if is_loop(words):
             return "repeats_itself"
-        if self.same_language and not content(words) & content(words_of(item.words())):
+        if self.same_language and not is_about(words, item):
             return "off_topic"
+        if any(f" {word} " in f" {phrase_of(text)} " for word in self.unseen):
+            return "not_visible"
         if self.others_in(text, item):
             return "other_class"
         mine = content(words)
@@ -82,6 +85,19 @@ class Judge:
         words = phrase_of(text).split()
         phrases = (" ".join(words[at : at + size]) for size in self.sizes for at in range(len(words) - size + 1))
         return [phrase for phrase in phrases if phrase in self.names and f" {phrase} " not in known]
+
+
+def is_about(words: Sequence[str], item: Wanted) -> bool:
+    """Whether a text speaks of the item at all.
+
+    A name alone may mean something else (a Pink Lady that is no apple): where more is known, some of that has to occur, too.
+    """
+    said = content(words)
+    name = content(words_of(item.name or ""))
+    more = content(words_of(item.words())) - name
+    if item.kind == "class" and more:
+        return bool(said & more) and bool(said & (name | content(words_of(item.group or ""))))
+    return bool(said & (name | more))
 
 
 def words_of(text: str) -> list[str]:

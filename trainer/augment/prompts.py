@@ -38,22 +38,23 @@ class Prompt:
         return messages
 
 
-def read_prompts(file: Path | None) -> list[Prompt]:
-    """Prompts of a file; without one the trainer's own."""
+def read_prompts(file: Path | None) -> tuple[list[Prompt], list[str]]:
+    """(prompts, words of what no photograph shows) of a file; without one the trainer's own."""
     path = file or OWN
     try:
-        rows = json.loads(path.read_text(encoding="utf-8"))["prompts"]
-        prompts = [Prompt(**{"examples": [], "needs": [], **row}) for row in rows]
+        document = json.loads(path.read_text(encoding="utf-8"))
+        prompts = [Prompt(**{"examples": [], "needs": [], **row}) for row in document["prompts"]]
+        unseen = [str(word) for word in document.get("unseen", [])]
     except FileNotFoundError as error:
         raise FormatError(f"there is no file of prompts {path}") from error
     except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError, AttributeError) as error:
         raise FormatError(
             f'{path.name} holds no prompts ({error}); it is {{"prompts": [{{"id", "of": "class"|"image", "system", '
-            '"examples": [{"ask", "answers"}], "ask", "needs": [fields]}]}'
+            '"examples": [{"ask", "answers"}], "ask", "needs": [fields]}], "unseen": [words]}'
         ) from error
     for prompt in prompts:
         check(path, prompt)
-    return prompts
+    return prompts, unseen
 
 
 def check(path: Path, prompt: Prompt) -> None:

@@ -20,6 +20,8 @@ import { pythonOverride } from './python.ts';
 const KEY_VARIABLE = 'OPENAI_API_KEY';
 /** Between progress lines of a log. */
 const LINE_EVERY_MS = 10_000;
+/** Characters of what Python says on standard error. */
+const MOST_ERRORS = 4000;
 
 const HELP = `Usage: npm run augment -- INPUT --out captions.jsonl [options]
 
@@ -97,7 +99,7 @@ export async function augment(argv: readonly string[], context: CommandContext):
       const file = join(folder, FILES.job);
       writeFileSync(file, JSON.stringify(job));
       const code = await runPython(file, { ...context, json: values.json });
-      if (code !== EXIT.usage && code !== EXIT.failed) printReport(job.output, { ...context, json: values.json });
+      if (code !== EXIT.failed) printReport(job.output, { ...context, json: values.json });
       return code;
     } finally {
       rmSync(folder, { recursive: true, force: true });
@@ -221,12 +223,18 @@ async function runPython(file: string, { root, cwd, env, stdout, stderr, json }:
       stdout.write(stdout.isTTY === true ? `\r\x1b[2K${text}${step === total ? '\n' : ''}` : `${text}\n`);
     }
   });
-  child.stderr.setEncoding('utf8').on('data', (text: string) => stderr.write(text));
+  let said = '';
+  child.stderr.setEncoding('utf8').on('data', (text: string) => {
+    said = (said + text).slice(-MOST_ERRORS);
+  });
   try {
-    return await new Promise<number>((done, fail) => {
+    const code = await new Promise<number>((done, fail) => {
       child.once('error', (error) => fail(new Error(`cannot start ${python}: ${error.message}`)));
       child.once('close', (code) => done(code ?? EXIT.interrupted));
     });
+    if (code === EXIT.usage) throw new UserError(said.trim());
+    if (code === EXIT.failed) stderr.write(said);
+    return code;
   } finally {
     interrupts.end();
   }
