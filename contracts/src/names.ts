@@ -9,7 +9,10 @@ export const ModelName = name(64);
 /** A training recipe: the folder of its runs and the key of its last request. */
 export const RecipeName = name(64);
 
-/** One job of a plan: a stage, or a run of the comparison such as `clip-scratch-2`. */
+/** A variant of a recipe, and a part of the ids of its jobs. */
+export const VariantName = z.string().regex(/^[a-z0-9][a-z0-9_]{0,31}$/);
+
+/** One job of a plan: a stage, or a run for a comparison such as `clip-control-2`. */
 export const JobId = name(128);
 
 /** An AWS Batch job; Batch allows no dots. */

@@ -1,10 +1,11 @@
 // The stages of training, one row each, in the order in which they run. Everything else that lists stages reads this table.
 import { z } from 'zod';
 import type { JobClass } from './job-classes.ts';
+import type { Backbone } from './training/blocks.ts';
 import type { Part } from './training/prepared.ts';
 import { AdaptConfig } from './training/stages/adapt.ts';
-import type { Backbone } from './training/stages/blocks.ts';
 import { ClipConfig } from './training/stages/clip.ts';
+import { CompareConfig } from './training/stages/compare.ts';
 import { ContrastiveConfig } from './training/stages/contrastive.ts';
 import { DistillConfig } from './training/stages/distill.ts';
 import { EmbedCaptionsConfig } from './training/stages/embed-captions.ts';
@@ -152,6 +153,8 @@ export const STAGES = {
     }),
     jobClass: 'cpu',
   }),
+  // Its inputs are the runs that it compares, by role: `base_1`, `control_1`.
+  compare: row({ config: CompareConfig, inputs: [], jobClass: 'cpu' }),
   adapt: row({
     config: AdaptConfig,
     inputs: ['data'],

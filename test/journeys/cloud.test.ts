@@ -42,7 +42,6 @@ interface StageRow {
 
 async function startCloud(env: Record<string, string> = {}): Promise<Cloud> {
   const repository = createRepository((recipe) => {
-    recipe.comparison.seeds = [];
     recipe.mntp.language_model = { source: 'gguf_package', name: 'tiny' };
   });
   const aws = await startAws(join(repository.root, 'trainer'), env);

@@ -30,7 +30,6 @@ let models: ObjectStore;
 
 beforeAll(async () => {
   repository = createRepository((recipe) => {
-    recipe.comparison.seeds = [];
     recipe.mntp.language_model = { source: 'gguf_package', name: 'tiny' };
   });
   plantModel(repository.root, smallModel('1'));

@@ -6,8 +6,9 @@ const lora = { rank: 2, alpha: 4, dropout: 0 };
 const backbone = { name: 'package:tiny', size: 32 };
 const adapter = { blocks: 1, expansion: 2 };
 
-/** A recipe with every block of a training from data. `adapt` starts from a finished model instead. */
-export type WholeRecipe = Required<Omit<Recipe, 'schema_version' | 'adapt'>>;
+type Added = 'adapt' | 'variants' | 'compare';
+/** A recipe with every block of a training from data. `adapt` starts from a finished model instead, a comparison is added. */
+export type WholeRecipe = Required<Omit<Recipe, 'schema_version' | Added>> & Pick<Recipe, Added>;
 
 /** A fresh copy each time: nothing a test changes is shared. */
 export function tinyRecipe(): WholeRecipe {
@@ -142,7 +143,6 @@ export function tinyRecipe(): WholeRecipe {
       limits: 'everything',
     },
     evaluate: { bootstrap_samples: 10 },
-    comparison: { seeds: [1, 2] },
   };
   // Through JSON, so that blocks share no schedule object either.
   return JSON.parse(JSON.stringify(recipe));
@@ -150,6 +150,21 @@ export function tinyRecipe(): WholeRecipe {
 
 /** The stages that it runs. */
 export const TINY_STAGES = stagesOf(tinyRecipe());
+
+/** What a recipe that compares itself with a control has beside the others. */
+export function tinyComparison(): Required<Pick<Recipe, 'variants' | 'compare'>> {
+  return {
+    variants: { control: { clip: { text_tower: 'scratch' } } },
+    compare: {
+      variants: ['control'],
+      seeds: [1, 2],
+      seeded_from: 'clip',
+      at: 'clip',
+      metrics: ['loss'],
+      bootstrap_samples: 10,
+    },
+  };
+}
 
 /** The block of a recipe that adapts a finished model. */
 export function tinyAdapt(): NonNullable<Recipe['adapt']> {

@@ -49,6 +49,9 @@ def work(stage):
     measured = Path(__file__).parents[2] / f"measured-{stage}.json"
     if measured.exists():
         report["metrics"] = json.loads(measured.read_text())
+    if stage == "compare":
+        (out / "comparison.md").write_text("| clip | loss |\\n")
+        (out / "comparison.json").write_text(json.dumps({"at": "clip"}))
     made = Path(__file__).parents[2] / {"export": "exported", "evaluate": "evaluated"}.get(stage, "none")
     if made.exists():
         for file in made.iterdir():
@@ -77,6 +80,9 @@ export function createRepository(change: (recipe: WholeRecipe) => void = () => {
     mkdirSync(join(root, folder), { recursive: true });
   }
   writeFileSync(join(root, 'trainer/towers/work.py'), WORK);
+  // The folder with a language model that the recipe names.
+  mkdirSync(join(root, 'trainer/tiny'));
+  writeFileSync(join(root, 'trainer/tiny/config.json'), '{}');
   for (const stage of STAGE_NAMES) {
     writeFileSync(join(root, `trainer/stages/${stage}.py`), `from towers.work import work\n\nwork("${stage}")\n`);
   }

@@ -109,7 +109,7 @@ def succeeded(events):
 def test_a_recipe_runs_from_images_to_an_evaluated_model_and_then_has_nothing_left_to_do(trained):
     folder, (first, second, _) = trained
     assert succeeded(first) == ["prepare", "mntp", "contrastive", "embed_captions", "inherit", "embed_images", "clip",
-                                "distill", "export", "clip-scratch-1", "evaluate"]  # fmt: skip
+                                "distill", "export", "evaluate", "clip-control-1", "compare"]  # fmt: skip
     for exported in (folder / "runs" / "smoke").glob("export-*"):
         manifest = load("ModelManifest", (exported / "manifest.json").read_text())
         assert manifest["lineage"]["recipe"] == "smoke"
@@ -126,7 +126,16 @@ def test_a_recipe_runs_from_images_to_an_evaluated_model_and_then_has_nothing_le
 
 def test_another_image_tower_finds_the_text_stages_finished(trained):
     folder, (_, _, third) = trained
-    assert succeeded(third) == ["inherit", "embed_images", "clip", "distill", "export", "clip-scratch-1", "evaluate"]
+    assert succeeded(third) == [
+        "inherit",
+        "embed_images",
+        "clip",
+        "distill",
+        "export",
+        "evaluate",
+        "clip-control-1",
+        "compare",
+    ]
     for evaluated in (folder / "runs" / "smoke").glob("evaluate-*"):
         zero_shot = json.loads((evaluated / "evaluation.json").read_text())["zero_shot"]
         assert set(zero_shot) == {"teacher", "student_int8", "static", "frozen_tower"}

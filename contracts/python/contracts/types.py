@@ -2636,6 +2636,30 @@ class RecipeEvaluate(TypedDict):
     """Resamples behind each confidence interval."""
 
 
+class RecipeCompare(TypedDict):
+    """Configuration of stage `compare`."""
+
+    variants: list[str]
+    """The variants of the recipe that are compared with it."""
+
+    seeds: list[int]
+    """Seeds of the runs: every variant and the recipe run with each."""
+
+    seeded_from: str
+    """The first stage that runs with those seeds; stages that do not build on it run once, with the seed of
+    the recipe.
+    """
+
+    at: str
+    """The stage whose figures are compared: every run goes up to it and no further."""
+
+    metrics: list[str]
+    """Names of the figures, as the reports of that stage have them."""
+
+    bootstrap_samples: int
+    """Resamples behind each confidence interval."""
+
+
 class OwnData(TypedDict):
     """Images of a user and what is said about them."""
 
@@ -2728,13 +2752,6 @@ class RecipeAdapt(TypedDict):
     """Weight of holding them, beside learning what is new."""
 
 
-class RecipeComparison(TypedDict):
-    """Further runs of `clip`: for every seed with both text towers. The report's table compares them."""
-
-    seeds: list[int]
-    """Seeds of the runs; empty: no comparison."""
-
-
 class Recipe(TypedDict):
     """A training recipe: what every stage is configured with. A stage without a block does not run."""
 
@@ -2785,11 +2802,14 @@ class Recipe(TypedDict):
     evaluate: NotRequired[RecipeEvaluate]
     """Configuration of stage `evaluate`."""
 
+    compare: NotRequired[RecipeCompare]
+    """Configuration of stage `compare`."""
+
     adapt: NotRequired[RecipeAdapt]
     """Configuration of stage `adapt`."""
 
-    comparison: NotRequired[RecipeComparison]
-    """Further runs of `clip`: for every seed with both text towers. The report's table compares them."""
+    variants: NotRequired[dict[str, dict[str, dict[str, Any] | None]]]
+    """Changes by name, in the form of a recipe that extends this one: what `compare` compares."""
 
 
 class RequestEvent(TypedDict):
@@ -3640,6 +3660,33 @@ class EvaluateConfig(TypedDict):
     """Resamples behind each confidence interval."""
 
 
+class CompareConfig(TypedDict):
+    """Configuration of stage `compare`."""
+
+    stage: Literal["compare"]
+    """Name of the stage."""
+
+    variants: list[str]
+    """The variants of the recipe that are compared with it."""
+
+    seeds: list[int]
+    """Seeds of the runs: every variant and the recipe run with each."""
+
+    seeded_from: str
+    """The first stage that runs with those seeds; stages that do not build on it run once, with the seed of
+    the recipe.
+    """
+
+    at: str
+    """The stage whose figures are compared: every run goes up to it and no further."""
+
+    metrics: list[str]
+    """Names of the figures, as the reports of that stage have them."""
+
+    bootstrap_samples: int
+    """Resamples behind each confidence interval."""
+
+
 class AdaptConfig(TypedDict):
     """Configuration of stage `adapt`."""
 
@@ -3703,7 +3750,7 @@ class AdaptConfig(TypedDict):
     """Weight of holding them, beside learning what is new."""
 
 
-StageConfig = PrepareConfig | MntpConfig | ContrastiveConfig | EmbedCaptionsConfig | InheritConfig | EmbedImagesConfig | ClipConfig | DistillConfig | ExportConfig | EvaluateConfig | AdaptConfig
+StageConfig = PrepareConfig | MntpConfig | ContrastiveConfig | EmbedCaptionsConfig | InheritConfig | EmbedImagesConfig | ClipConfig | DistillConfig | ExportConfig | EvaluateConfig | CompareConfig | AdaptConfig
 """The configuration of one job: a block of the recipe and the name of its stage."""
 
 
@@ -3714,7 +3761,7 @@ class TrainingJob(TypedDict):
     """Version of the form of this document; absent means 1."""
 
     id: str
-    """Name of the job in its plan: a stage, or a run of the comparison such as `clip-scratch-2`."""
+    """Name of the job in its plan: a stage, or a run for a comparison such as `clip-control-2`."""
 
     recipe: str
     """Name of the recipe."""

@@ -8,7 +8,7 @@ import { StageConfig } from '../stages.ts';
 export const TrainingJob = z
   .strictObject({
     schema_version: SchemaVersion,
-    id: JobId.describe('Name of the job in its plan: a stage, or a run of the comparison such as `clip-scratch-2`.'),
+    id: JobId.describe('Name of the job in its plan: a stage, or a run for a comparison such as `clip-control-2`.'),
     recipe: z.string().describe('Name of the recipe.'),
     seed: z.int().nonnegative().describe('Seed of every random draw.'),
     code: Digest.describe("Digest of the stage's source: part of the content address."),

@@ -1,9 +1,9 @@
 // A training recipe: hyper-parameters as data, one strict block per stage it runs. Nothing has a default: a recipe says
 // everything, itself or by the recipe that it extends.
 import { z } from 'zod';
-import { RecipeName } from '../names.ts';
+import { RecipeName, VariantName } from '../names.ts';
 import { SchemaVersion } from '../schema-version.ts';
-import { type DATA, inputsRead, STAGE_NAMES, STAGES, StageConfig, type StageName } from '../stages.ts';
+import { type DATA, inputsRead, STAGE_NAMES, STAGES, StageConfig, StageName } from '../stages.ts';
 
 type Block<Config> =
   Config extends z.ZodObject<infer Shape> ? z.ZodObject<Omit<Shape, 'stage'>, z.core.$strict> : never;
@@ -32,10 +32,10 @@ export const Recipe = z
         'Folder that the paths of `prepare` and `adapt` start from: relative to the recipe file, or set by CLIP_DATA.',
       ),
     ...blocks(),
-    comparison: z
-      .strictObject({ seeds: z.array(z.int().nonnegative()).describe('Seeds of the runs; empty: no comparison.') })
+    variants: z
+      .record(VariantName, z.partialRecord(StageName, z.record(z.string(), z.unknown()).nullable()))
       .optional()
-      .describe("Further runs of `clip`: for every seed with both text towers. The report's table compares them."),
+      .describe('Changes by name, in the form of a recipe that extends this one: what `compare` compares.'),
   })
   .meta({
     title: 'Recipe',

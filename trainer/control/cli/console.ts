@@ -83,6 +83,8 @@ function linesOf(event: Exclude<RunEvent, { event: 'progress' | 'uploading' }>):
         `The whole log: ${event.log}`,
         'Finished stages are kept: fix the cause and run the same command again.',
       ];
+    case 'comparison':
+      return ['', event.table.trimEnd()];
     case 'installed':
       return [`Installed ${event.files} files (${megabytes(event.bytes)}) in ${event.folder}`];
     case 'submitted':

@@ -1,4 +1,5 @@
 // The train command on this machine: plans, runs what is missing and installs the exported model when asked.
+import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fromFileUri } from '../../../api/registry/stores/file-uri.ts';
 import { EXIT } from '../../../contracts/src/exit-codes.ts';
@@ -35,7 +36,7 @@ export async function trainHere(
   const { root, emit } = context;
   const runs = runsFolder(options, context);
   const plan = await planHere(resolved, { root, runs, onRead: (bytes) => emit({ event: 'reading_data', bytes }) });
-  const jobs = selectJobs(plan, options);
+  const jobs = selectJobs(plan, options.ablate === undefined ? options : { to: 'compare' });
   const stages = stagePlans(jobs, pastRuns(runs));
   emit({ event: 'plan', recipe: plan.recipe, runs, stages, prices: null });
   if (options.plan) return EXIT.ok;
@@ -45,9 +46,19 @@ export async function trainHere(
   const outcome = await run(jobs, context);
   if (outcome === 'interrupted') return EXIT.interrupted;
   if (outcome === 'failed') return EXIT.failed;
+  for (const { job } of jobs) if (job.config.stage === 'compare') showComparison(job.output, emit);
   const evaluated = plan.jobs.find(({ job }) => job.config.stage === 'evaluate');
   if (exported !== undefined) install({ exported, evaluated, target: join(root, 'api', 'model') }, emit);
   return EXIT.ok;
+}
+
+/** What stage `compare` wrote: a table for people, the same as a document. */
+function showComparison(output: string, emit: Emit): void {
+  const folder = fromFileUri(output) ?? output;
+  const [table, document] = [join(folder, 'comparison.md'), join(folder, 'comparison.json')];
+  if (!existsSync(table) || !existsSync(document)) return;
+  const comparison: unknown = JSON.parse(readFileSync(document, 'utf8'));
+  emit({ event: 'comparison', table: readFileSync(table, 'utf8'), comparison });
 }
 
 /** Runs what is missing of the jobs. Throws a UserError, before anything runs, for a stage that this checkout lacks. */

@@ -16,6 +16,9 @@ stopped.
   --to STAGE     run STAGE and everything it needs (a name that --plan shows)
   --only STAGE   run STAGE alone; what it needs has to be finished
   --runs DIR     keep runs in DIR instead of runs/ in the repository (not with --on aws)
+  --ablate NAMES run these variants of the recipe (NAME,NAME or all) and the recipe itself with the same seeds, as its block
+                 compare says, reuse what they share, and print one table of their figures with paired intervals
+  --seeds SEEDS  with --ablate: other seeds than those of compare (1,2,3)
   --install      afterwards put the exported model into api/model, where the server reads it (not with --on aws)
   --on aws       upload the data and submit what is missing to AWS Batch, then return: the jobs go on without this machine
   --outputs FILE what \`cdk deploy --outputs-file\` wrote: names of queues and buckets (default cdk-outputs.json)
@@ -47,6 +50,9 @@ export interface TrainOptions {
   to?: string | undefined;
   only?: string | undefined;
   runs?: string | undefined;
+  /** Names of variants, or \`all\`. */
+  ablate?: string[] | undefined;
+  seeds?: number[] | undefined;
   install: boolean;
   on: 'here' | 'aws';
   outputs?: string | undefined;
@@ -59,6 +65,8 @@ const OPTIONS = {
   to: { type: 'string' },
   only: { type: 'string' },
   runs: { type: 'string' },
+  ablate: { type: 'string' },
+  seeds: { type: 'string' },
   install: { type: 'boolean', default: false },
   on: { type: 'string' },
   outputs: { type: 'string' },
@@ -77,17 +85,18 @@ export function parseTrainOptions(argv: readonly string[]): TrainOptions {
   if (recipe === undefined) throw new UserError(`Which recipe?\n\n${TRAIN_HELP}`);
   const stage = command === 'logs' || command === 'cancel' ? more.shift() : undefined;
   if (more.length > 0) throw new UserError(`one recipe at a time, not also ${more.join(' ')}`);
-  const { on = 'here', json: _, ...rest } = values;
+  const { on = 'here', json: _, ablate, seeds, ...rest } = values;
   if (on !== 'here' && on !== 'aws')
     throw new UserError(`--on ${on}: there is only aws; without --on the recipe runs on this machine`);
-  const options: TrainOptions = { ...rest, command, recipe, stage, on };
+  const options: TrainOptions = { ...rest, command, recipe, stage, on, ablate: listOf(ablate), seeds: seedsOf(seeds) };
   const conflict = conflictOf(options);
   if (conflict !== undefined) throw new UserError(conflict);
   return options;
 }
 
 /** Why options do not go together, as a sentence; undefined where they do. */
-function conflictOf({ command, stage, show, plan, to, only, runs, install, on, outputs, follow }: TrainOptions) {
+function conflictOf(options: TrainOptions) {
+  const { command, stage, show, plan, to, only, runs, ablate, seeds, install, on, outputs, follow } = options;
   const selects = to !== undefined || only !== undefined;
   const rules: [boolean, string][] = [
     [to !== undefined && only !== undefined, '--to and --only exclude each other'],
@@ -95,6 +104,15 @@ function conflictOf({ command, stage, show, plan, to, only, runs, install, on, o
       show && (command !== 'run' || plan || install || selects || on === 'aws'),
       '--show prints the recipe and nothing else goes with it',
     ],
+    [
+      ablate !== undefined && (command !== 'run' || selects || show || install),
+      '--ablate runs up to its comparison: neither --to nor --only nor --show nor --install goes with it',
+    ],
+    [
+      ablate !== undefined && on === 'aws',
+      '--ablate runs on this machine; on AWS a recipe is compared with the variants that its block compare names',
+    ],
+    [seeds !== undefined && ablate === undefined, '--seeds goes with --ablate'],
     [plan && install, '--plan runs nothing, so there is nothing to --install'],
     [
       command !== 'run' && on === 'here',
@@ -113,6 +131,20 @@ function conflictOf({ command, stage, show, plan, to, only, runs, install, on, o
     [command === 'logs' && stage === undefined, 'logs of which stage? --plan shows their names'],
   ];
   return rules.find(([holds]) => holds)?.[1];
+}
+
+function listOf(text: string | undefined): string[] | undefined {
+  return text
+    ?.split(',')
+    .map((name) => name.trim())
+    .filter((name) => name !== '');
+}
+
+function seedsOf(text: string | undefined): number[] | undefined {
+  const seeds = listOf(text)?.map(Number);
+  if (seeds?.some((seed) => !Number.isSafeInteger(seed) || seed < 0) === true || seeds?.length === 0)
+    throw new UserError(`--seeds ${text}: whole numbers from 0, with commas between them, such as 1,2,3`);
+  return seeds;
 }
 
 function isAwsCommand(word: string): word is Exclude<TrainCommand, 'run'> {

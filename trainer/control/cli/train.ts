@@ -3,11 +3,12 @@ import { join, resolve } from 'node:path';
 import { standardAnswer } from '../../../contracts/command/command-line.ts';
 import { EXIT } from '../../../contracts/src/exit-codes.ts';
 import { UserError } from '../../../contracts/src/user-error.ts';
-import { resolveRecipe } from '../recipe/locate.ts';
+import { type ResolvedRecipe, resolveRecipe } from '../recipe/locate.ts';
+import { withAblation } from '../recipe/variants.ts';
 import { createConsole, createJsonConsole } from './console.ts';
 import type { CommandContext } from './context.ts';
 import { trainHere } from './train-here.ts';
-import { parseTrainOptions, TRAIN_HELP } from './train-options.ts';
+import { parseTrainOptions, TRAIN_HELP, type TrainOptions } from './train-options.ts';
 
 /** The whole command; resolves to its exit code. */
 export async function train(argv: readonly string[], context: CommandContext): Promise<number> {
@@ -23,7 +24,10 @@ export async function train(argv: readonly string[], context: CommandContext): P
   const emit = json ? createJsonConsole(write) : createConsole({ write, columns });
   try {
     const options = parseTrainOptions(argv);
-    const resolved = resolveRecipe(options.recipe, { folders: [cwd, join(root, 'trainer')], cwd, env });
+    const resolved = ablated(
+      resolveRecipe(options.recipe, { folders: [cwd, join(root, 'trainer')], cwd, env }),
+      options,
+    );
     if (options.show) {
       // The folder of the data as it was found: what is printed means the same wherever it is saved.
       emit({ event: 'recipe', recipe: { ...resolved.recipe, data: resolved.data } });
@@ -39,6 +43,12 @@ export async function train(argv: readonly string[], context: CommandContext): P
     else stderr.write(`${error.message}\n`);
     return EXIT.usage;
   }
+}
+
+/** With --ablate the recipe compares itself with those variants. */
+function ablated(resolved: ResolvedRecipe, { ablate, seeds }: TrainOptions): ResolvedRecipe {
+  if (ablate === undefined) return resolved;
+  return { ...resolved, recipe: withAblation(resolved.recipe, { variants: ablate, seeds }) };
 }
 
 if (import.meta.main) {

@@ -1,17 +1,11 @@
 // Plans a recipe as training jobs in order, each with a content address. Pure: no file, no clock, no environment.
 import { sha256Of } from '../../../api/registry/stores/hash.ts';
 import { runFolder } from '../../../contracts/src/keys.ts';
-import {
-  DATA,
-  inputsRead,
-  localFolderOf,
-  preparedParts,
-  type StageConfig,
-  type StageName,
-} from '../../../contracts/src/stages.ts';
+import { DATA, localFolderOf, preparedParts, type StageConfig, type StageName } from '../../../contracts/src/stages.ts';
 import type { TrainingJob, TrainingReport } from '../../../contracts/src/training/job.ts';
 import { type Part, settingsOf } from '../../../contracts/src/training/prepared.ts';
-import { configOf, type Recipe, stagesOf } from '../../../contracts/src/training/recipe.ts';
+import { configOf, inputsIn, type Recipe, stagesOf } from '../../../contracts/src/training/recipe.ts';
+import { BASE, variantOf } from '../recipe/variants.ts';
 
 /** Everything besides the recipe that decides what has to run. URIs are `file://` or `s3://`, without a final slash. */
 export interface PlanSources {
@@ -45,13 +39,54 @@ export interface Plan {
 
 /** Every job of a recipe that was read and checked, inputs before their readers. */
 export function createPlan(recipe: Recipe, sources: PlanSources): Plan {
-  const jobs: PlannedJob[] = [];
-  const main = new Map<StageName, PlannedJob>();
-  const readBy = (config: StageConfig) => inputsRead(config, (stage) => recipe[stage] !== undefined);
+  const add = jobAdder(recipe.name, sources);
+  const addChain = (chain: Chain): Map<string, PlannedJob> => {
+    const made = new Map<string, PlannedJob>();
+    for (const stage of chain.stages) {
+      const config = configOf(chain.recipe, stage);
+      const inputs = inputsOfJob(chain.recipe, stage, made);
+      made.set(stage, add({ id: chain.idOf(stage), config, seed: chain.seedOf(stage), recipe: chain.recipe, inputs }));
+    }
+    return made;
+  };
+  const stages = stagesOf(recipe);
+  addChain({
+    recipe,
+    stages: stages.filter((stage) => stage !== 'compare'),
+    idOf: (stage) => stage,
+    seedOf: () => recipe.seed,
+  });
+  // What is compared comes after everything else: the model itself is ready first.
+  if (recipe.compare !== undefined) {
+    const inputs = comparedRuns(recipe, addChain);
+    add({ id: 'compare', config: configOf(recipe, 'compare'), seed: recipe.seed, recipe, inputs });
+  }
+  return { recipe: recipe.name, runs: sources.runs, jobs: add.jobs };
+}
 
-  const add = ({ id, config, seed, extraInputs = new Map() }: NewJob): PlannedJob => {
-    const reads = readBy(config);
-    const inputs = new Map([...mainInputs(config.stage, reads, main), ...extraInputs]);
+/** Stages of a recipe or of a variant of it, each reading those before it. */
+interface Chain {
+  recipe: Recipe;
+  stages: readonly StageName[];
+  idOf(stage: StageName): string;
+  seedOf(stage: StageName): number;
+}
+
+interface NewJob {
+  id: string;
+  config: StageConfig;
+  seed: number;
+  /** The recipe, or the variant of it, that the configuration is of. */
+  recipe: Recipe;
+  /** By role. */
+  inputs: ReadonlyMap<string, PlannedJob>;
+}
+
+/** Adds jobs to a list; gives the job that is there where one has the same address. */
+function jobAdder(name: string, sources: PlanSources): { (job: NewJob): PlannedJob; jobs: PlannedJob[] } {
+  const jobs: PlannedJob[] = [];
+  const add = ({ id, config, seed, recipe, inputs }: NewJob): PlannedJob => {
+    const reads = inputsIn(recipe, config.stage);
     const data = reads.includes(DATA) ? sources.data : undefined;
     const code = sources.code[config.stage];
     const prepared = reads.includes('prepare') ? preparedParts(config) : undefined;
@@ -67,13 +102,13 @@ export function createPlan(recipe: Recipe, sources: PlanSources): Plan {
     });
     const same = jobs.find((planned) => planned.contentAddress === contentAddress);
     if (same !== undefined) return same;
-    const output = runFolder(sources.runs, { recipe: recipe.name, job: id, address: contentAddress });
+    const output = runFolder(sources.runs, { recipe: name, job: id, address: contentAddress });
     const uris = [...inputs].map(([role, input]): [string, string] => [role, input.job.output]);
     if (data !== undefined) uris.push([DATA, data.uri]);
     const planned: PlannedJob = {
       job: {
         id,
-        recipe: recipe.name,
+        recipe: name,
         seed,
         code,
         inputs: Object.fromEntries(uris),
@@ -88,13 +123,7 @@ export function createPlan(recipe: Recipe, sources: PlanSources): Plan {
     jobs.push(planned);
     return planned;
   };
-
-  // The comparison's runs of `clip` come after `export`: the model itself is ready first.
-  for (const stage of stagesOf(recipe)) {
-    const comparison = stage === 'evaluate' ? comparisonRuns(recipe, add) : new Map<string, PlannedJob>();
-    main.set(stage, add({ id: stage, config: configOf(recipe, stage), seed: recipe.seed, extraInputs: comparison }));
-  }
-  return { recipe: recipe.name, runs: sources.runs, jobs };
+  return Object.assign(add, { jobs });
 }
 
 /** All that decides what `prepare` writes into these parts. */
@@ -104,48 +133,55 @@ function partsOf({ prepare, seed }: Recipe, parts: readonly Part[], { code, data
   return { code: code.prepare, seed, parts: Object.fromEntries(decided) };
 }
 
-/** SHA-256 of a value's canonical JSON: keys sorted, no spaces. */
-export function digestOf(value: unknown): string {
-  return sha256Of(canonical(value));
-}
-
-interface NewJob {
-  id: string;
-  config: StageConfig;
-  seed: number;
-  /** Beside those that the stage always has, by role. */
-  extraInputs?: ReadonlyMap<string, PlannedJob>;
-}
-type AddJob = (job: NewJob) => PlannedJob;
-
-/** Both arms of `clip` for every comparison seed; `add` gives the main run back where an arm is the same. */
-function comparisonRuns(recipe: Recipe, add: AddJob): Map<string, PlannedJob> {
+/**
+ * By role, the runs that `compare` compares: the recipe and each variant with every seed, up to the stage that is
+ * measured. Stages that do not build on `seeded_from` keep the seed of the recipe, so that they run once.
+ */
+function comparedRuns(recipe: Recipe, addChain: (chain: Chain) => Map<string, PlannedJob>): Map<string, PlannedJob> {
   const runs = new Map<string, PlannedJob>();
-  const { clip, comparison } = recipe;
-  if (clip === undefined) return runs;
-  for (const seed of comparison?.seeds ?? []) {
-    for (const text_tower of ['llm', 'scratch'] as const) {
-      const config: StageConfig = { stage: 'clip', ...clip, text_tower };
-      runs.set(`clip_${text_tower}_${seed}`, add({ id: `clip-${text_tower}-${seed}`, config, seed }));
+  if (recipe.compare === undefined) return runs;
+  const { variants, seeds, at } = recipe.compare;
+  const seeded_from = recipe.compare.seeded_from as StageName;
+  for (const seed of seeds) {
+    for (const name of [BASE, ...variants]) {
+      const varied = variantOf(recipe, name);
+      const made = addChain({
+        recipe: varied,
+        stages: stagesBehind(varied, at),
+        idOf: (stage) => `${stage}-${name}-${seed}`,
+        seedOf: (stage) => (stagesBehind(varied, stage).includes(seeded_from) ? seed : recipe.seed),
+      });
+      const measured = made.get(at);
+      if (measured === undefined) throw new Error(`${name} does not run ${at}, where it is to be compared`);
+      runs.set(`${name}_${seed}`, measured);
     }
   }
   return runs;
 }
 
-function mainInputs(
-  stage: StageName,
-  reads: readonly (StageName | typeof DATA)[],
-  main: ReadonlyMap<StageName, PlannedJob>,
-): Map<string, PlannedJob> {
+/** A stage and all that it needs, in order. */
+function stagesBehind(recipe: Recipe, last: string): StageName[] {
+  const wanted = new Set<string>([last]);
+  for (const stage of stagesOf(recipe).toReversed())
+    if (wanted.has(stage)) for (const input of inputsIn(recipe, stage)) wanted.add(input);
+  return stagesOf(recipe).filter((stage) => wanted.has(stage));
+}
+
+function inputsOfJob(recipe: Recipe, stage: StageName, made: ReadonlyMap<string, PlannedJob>): Map<string, PlannedJob> {
   const inputs = new Map<string, PlannedJob>();
-  for (const role of reads) {
+  for (const role of inputsIn(recipe, stage)) {
     if (role === DATA) continue;
-    const input = main.get(role);
+    const input = made.get(role);
     if (input === undefined)
       throw new Error(`stage ${stage} reads ${role}, which the recipe lacks or which comes after it`);
     inputs.set(role, input);
   }
   return inputs;
+}
+
+/** SHA-256 of a value's canonical JSON: keys sorted, no spaces. */
+export function digestOf(value: unknown): string {
+  return sha256Of(canonical(value));
 }
 
 function canonical(value: unknown): string {

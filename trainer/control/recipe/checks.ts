@@ -1,7 +1,9 @@
 // What a recipe must keep beyond its contract: values that are each allowed but not together. One table. Pure.
 import { DATA, type StageName } from '../../../contracts/src/stages.ts';
-import { inputsIn, type Recipe, stagesOf } from '../../../contracts/src/training/recipe.ts';
-import { Schedule } from '../../../contracts/src/training/stages/blocks.ts';
+import { Schedule } from '../../../contracts/src/training/blocks.ts';
+import { inputsIn, Recipe, stagesOf } from '../../../contracts/src/training/recipe.ts';
+import { sentenceOf } from './sentences.ts';
+import { BASE, variedDocument } from './variants.ts';
 
 /** A sentence for each problem that a recipe has. */
 type Check = (recipe: Recipe) => string[];
@@ -72,6 +74,8 @@ const CHECKS: readonly Check[] = [
       `adapt.crop_scale: the smaller fraction comes first, not ${crop_scale.join(', ')}`,
     ),
   ),
+  where(['compare'], compared),
+  (recipe) => Object.keys(recipe.variants ?? {}).flatMap((name) => variantProblems(recipe, name)),
   (recipe) =>
     schedulesOf(recipe).flatMap(([name, { steps, warmup_steps }]) =>
       unless(warmup_steps <= steps, `${name}.warmup_steps is ${warmup_steps}, more than its ${steps} steps`),
@@ -103,6 +107,41 @@ function everyInputIsMade(recipe: Recipe): string[] {
       ),
     ),
   );
+}
+
+/** What is compared has to be there: variants, and the stage at which they are measured. */
+function compared(recipe: With<'compare'>): string[] {
+  const { variants, at, seeded_from } = recipe.compare;
+  const [known, stages]: string[][] = [Object.keys(recipe.variants ?? {}), stagesOf(recipe)];
+  return [
+    ...variants.flatMap((name) =>
+      unless(
+        known?.includes(name) === true,
+        `compare.variants: there is no ${name} in variants; there are ${known?.join(', ')}`,
+      ),
+    ),
+    ...Object.entries({ at, seeded_from }).flatMap(([key, stage]) =>
+      unless(
+        stage !== 'compare' && stages?.includes(stage) === true,
+        `compare.${key} is "${stage}", which the recipe does not run; it runs ${stages?.join(', ')}`,
+      ),
+    ),
+  ];
+}
+
+/** A variant is a recipe, too: it keeps the contract and every check that the recipe itself keeps. */
+function variantProblems(recipe: Recipe, name: string): string[] {
+  const document = variedDocument(recipe, name);
+  const result = Recipe.safeParse(document);
+  const problems = result.success
+    ? contradictions(result.data)
+    : result.error.issues.map((issue) => sentenceOf(issue, document, Recipe));
+  const at = recipe.compare?.variants.includes(name) === true ? recipe.compare.at : undefined;
+  if (result.success && at !== undefined && result.data[at as StageName] === undefined)
+    problems.push(`it has no block ${at}, where it is to be compared`);
+  if (name === BASE) problems.push('that is what the recipe itself is called in a comparison: choose another name');
+  const own = new Set(contradictions({ ...recipe, variants: undefined }));
+  return problems.filter((problem) => !own.has(problem)).map((problem) => `variants.${name}: ${problem}`);
 }
 
 function unless(holds: boolean, sentence: string): string[] {

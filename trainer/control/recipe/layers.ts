@@ -1,11 +1,9 @@
-// Reads a recipe file and the recipes that it extends, and merges them: objects deeply, lists and values replaced.
+// Reads a recipe file and the recipes that it extends, and merges them.
 import { existsSync, readFileSync } from 'node:fs';
 import { basename, dirname, join, relative, resolve } from 'node:path';
-import { z } from 'zod';
 import { Recipe } from '../../../contracts/src/training/recipe.ts';
 import { UserError } from '../../../contracts/src/user-error.ts';
-
-export type JsonObject = Record<string, unknown>;
+import { isObject, type JsonObject, mergeObjects, valueAt, withoutRemoved } from './merge.ts';
 
 /** One recipe file as it is written. */
 export interface Layer {
@@ -45,49 +43,9 @@ export function mergeLayers(layers: readonly Layer[]): JsonObject {
   return withoutRemoved(layers.map(({ document }) => document).reduce(mergeObjects, {}), Recipe);
 }
 
-/** Members of both, those of `over` on top: objects are merged, everything else is replaced. */
-export function mergeObjects(base: JsonObject, over: JsonObject): JsonObject {
-  const merged = { ...base };
-  for (const [key, value] of Object.entries(over)) {
-    const below = Object.hasOwn(base, key) ? base[key] : undefined;
-    merged[key] = isObject(value) ? mergeObjects(isObject(below) ? below : {}, value) : value;
-  }
-  return merged;
-}
-
-/** Takes out members that are null where the contract knows no null: `"mntp": null` is a recipe without that block. */
-export function withoutRemoved(document: JsonObject, schema: unknown): JsonObject {
-  const kept: JsonObject = {};
-  for (const [key, value] of Object.entries(document)) {
-    const member = memberSchema(schema, key);
-    if (value === null && member instanceof z.ZodType && !member.safeParse(null).success) continue;
-    kept[key] = isObject(value) ? withoutRemoved(value, member) : value;
-  }
-  return kept;
-}
-
 /** The file whose words count at a path: the last one that says something there. Undefined where none does. */
 export function fileOf(layers: readonly Layer[], path: readonly PropertyKey[]): string | undefined {
   return layers.findLast(({ document }) => valueAt(document, path) !== undefined)?.file;
-}
-
-/** The value at a path; undefined where there is none. */
-export function valueAt(document: unknown, path: readonly PropertyKey[]): unknown {
-  let value = document;
-  for (const key of path) {
-    if (typeof value !== 'object' || value === null) return undefined;
-    value = Object.entries(value).find(([name]) => name === String(key))?.[1];
-  }
-  return value;
-}
-
-/** The contract of a member of an object, a list or a record; undefined where it has none. */
-export function memberSchema(schema: unknown, key: PropertyKey): unknown {
-  let inner = schema;
-  while (inner instanceof z.ZodOptional || inner instanceof z.ZodNullable) inner = inner.unwrap();
-  if (inner instanceof z.ZodObject) return inner.shape[String(key)];
-  if (inner instanceof z.ZodArray) return inner.element;
-  return inner instanceof z.ZodRecord ? inner.valueType : undefined;
 }
 
 function readObject(file: string): JsonObject {
@@ -111,8 +69,4 @@ function baseFile(base: unknown, from: string, named: string): string {
   if (found !== undefined) return found;
   const looked = [...new Set(places.filter((place) => place.endsWith('.json')))].map((place) => relative('', place));
   throw new UserError(`${from}: extends ${JSON.stringify(base)}, but there is neither ${looked.join(' nor ')}`);
-}
-
-function isObject(value: unknown): value is JsonObject {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }

@@ -1,6 +1,6 @@
 // Says in a line what a document does not keep of its contract: where, what, and what is allowed. Pure.
 import { z } from 'zod';
-import { memberSchema, valueAt } from './layers.ts';
+import { memberSchema, valueAt } from './merge.ts';
 
 /** One issue as a line: `clip.text_tower: "gpt" is not allowed; use one of "llm", "scratch"`. */
 export function sentenceOf(issue: z.core.$ZodIssue, document: unknown, contract: z.ZodType): string {

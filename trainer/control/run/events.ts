@@ -71,6 +71,7 @@ export type RunEvent =
       log: string;
       tail: string[];
     }
+  | { event: 'comparison'; table: string; comparison: unknown }
   | { event: 'installed'; folder: string; files: number; bytes: number }
   | { event: 'uploading'; files: number; of: number; bytes: number; of_bytes: number }
   | { event: 'submitted'; id: string; stage: StageName; job_id: string; job_name: string; already: boolean }

@@ -1,7 +1,7 @@
 // Stage `adapt`: an exported model learns a user's own images and what is said about them.
 import { z } from 'zod';
 import { ModelName } from '../../names.ts';
-import { count, countOrNone, fraction, Schedule, weight } from './blocks.ts';
+import { count, countOrNone, fraction, Schedule, weight } from '../blocks.ts';
 
 export const OwnData = z
   .strictObject({

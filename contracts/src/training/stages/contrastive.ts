@@ -1,6 +1,6 @@
 // Stage `contrastive`: the language model learns that captions of one image belong together.
 import { z } from 'zod';
-import { count, fraction, Lora, Pooling, Schedule } from './blocks.ts';
+import { count, fraction, Lora, Pooling, Schedule } from '../blocks.ts';
 
 export const ContrastiveConfig = z
   .strictObject({

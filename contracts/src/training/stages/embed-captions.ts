@@ -1,6 +1,6 @@
 // Stage `embed_captions`: the teachers embed every text once; later stages read the vectors.
 import { z } from 'zod';
-import { count, countOrNone, Pooling } from './blocks.ts';
+import { count, countOrNone, Pooling } from '../blocks.ts';
 
 const limit = (kind: string) =>
   countOrNone.describe(`At most this many different ${kind} are embedded, the first ones; 0 leaves the kind out.`);

@@ -1,7 +1,7 @@
 // Stage `evaluate`: figures of the exported model and of the comparison, with confidence intervals.
 import { z } from 'zod';
 import { DevSetName } from '../../dev-sets.ts';
-import { count } from './blocks.ts';
+import { count } from '../blocks.ts';
 
 export const EvaluateConfig = z
   .strictObject({

@@ -1,7 +1,7 @@
 // Stage `export`: the trained towers become files that a server reads, checked against PyTorch.
 import { z } from 'zod';
 import { ModelName } from '../../names.ts';
-import { count, fraction } from './blocks.ts';
+import { count, fraction } from '../blocks.ts';
 
 export const ExportConfig = z
   .strictObject({

@@ -1,6 +1,6 @@
 // Stage `mntp`: a causal language model learns to look both ways, by masked next-token prediction.
 import { z } from 'zod';
-import { count, fraction, Lora, Schedule } from './blocks.ts';
+import { count, fraction, Lora, Schedule } from '../blocks.ts';
 
 const LanguageModel = z
   .strictObject({

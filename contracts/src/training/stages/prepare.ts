@@ -1,6 +1,6 @@
 // Stage `prepare`: the user's images and texts become shards, cleaned and split.
 import { z } from 'zod';
-import { count, countOrNone, fraction } from './blocks.ts';
+import { count, countOrNone, fraction } from '../blocks.ts';
 
 export const Split = z
   .enum(['train', 'dev'])

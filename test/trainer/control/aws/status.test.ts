@@ -21,7 +21,7 @@ async function submitted(
   find: (name: string, write: (path: string, text: string) => Promise<unknown>) => Promise<Partial<BatchJob>>,
 ) {
   const store = openStore(`file://${mkdtempSync(join(tmpdir(), 'bucket '))}`);
-  const recipe = { ...tinyRecipe(), comparison: { seeds: [] } };
+  const recipe = tinyRecipe();
   recipe.mntp.language_model = { source: 'gguf_package', name: 'tiny' };
   const code = byStage(() => digest('c'));
   const { plan } = await planOnAws({ recipe, code, data: { digest: digest('d'), parts: {} }, store });

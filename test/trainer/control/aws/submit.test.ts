@@ -29,7 +29,7 @@ async function submit(
   writesReport: boolean,
 ): Promise<Extract<RunEvent, { id: unknown }>[]> {
   const store = openStore(`file://${mkdtempSync(join(tmpdir(), 'bucket '))}`);
-  const recipe = { ...tinyRecipe(), comparison: { seeds: [] } };
+  const recipe = tinyRecipe();
   recipe.mntp.language_model = { source: 'gguf_package', name: 'tiny' };
   const code = byStage(() => `sha256:${'c'.repeat(64)}`);
   const data = { digest: `sha256:${'d'.repeat(64)}`, parts: {}, files: [] };

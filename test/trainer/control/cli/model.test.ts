@@ -23,9 +23,7 @@ async function retrain(
 describe('a registry beside the repository', () => {
   let repository: TinyRepository;
   beforeAll(() => {
-    repository = createRepository((recipe) => {
-      recipe.comparison.seeds = [];
-    });
+    repository = createRepository();
   });
   const run = async (...args: string[]) => {
     const { code, stdout } = await model(repository.root, [...args, '--json']);

@@ -2,18 +2,16 @@
 import { appendFileSync, existsSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it, vi } from 'vitest';
-import { TINY_STAGES } from '../../../support/tiny-recipe.ts';
+import { TINY_STAGES, tinyComparison, type WholeRecipe } from '../../../support/tiny-recipe.ts';
 import { createRepository, startTrain, train } from '../../../support/tiny-repository.ts';
 
 // Twelve Python processes a run: seconds on an idle machine, more beside a training.
 vi.setConfig({ testTimeout: 120_000 });
 
 const RECIPE = 'recipes/tiny.json';
-/** Every stage once, and `clip` three times more for the comparison. */
-const JOBS = TINY_STAGES.length + 3;
-const ONE_SEED = (recipe: { comparison: { seeds: number[] } }): void => {
-  recipe.comparison.seeds = [];
-};
+/** Every stage once, compare too, and `clip` three times more for it. */
+const JOBS = TINY_STAGES.length + 4;
+const COMPARED = (recipe: WholeRecipe): void => void Object.assign(recipe, tinyComparison());
 
 function events(stdout: string): { event: string; id?: string; [key: string]: unknown }[] {
   return stdout
@@ -30,12 +28,12 @@ function ran(stdout: string): (string | undefined)[] {
 
 describe('a run', () => {
   it('goes through all stages once; the second time everything is reused', async () => {
-    const repository = createRepository();
+    const repository = createRepository(COMPARED);
     const first = await train(repository.root, [RECIPE]);
     expect(first).toMatchObject({ code: 0, stderr: '' });
     expect(first.stdout).toContain(`0 finished, ${JOBS} to run: ${JOBS} of unknown length`);
-    expect(first.stdout).toContain(`[${JOBS}/${JOBS}] evaluate`);
-    expect(repository.steps('clip-scratch-2')).toEqual([0, 1, 2]);
+    expect(first.stdout).toContain(`[${JOBS}/${JOBS}] compare`);
+    expect(repository.steps('clip-control-2')).toEqual([0, 1, 2]);
     const [folder = ''] = repository.folders('mntp');
     expect(readFileSync(join(folder, 'log.txt'), 'utf8')).toContain('a stray line on standard output');
     expect(existsSync(join(folder, 'lock.json'))).toBe(false);
@@ -47,7 +45,7 @@ describe('a run', () => {
   });
 
   it('after an edit of the recipe or of the code runs what depends on it and nothing else', async () => {
-    const repository = createRepository(ONE_SEED);
+    const repository = createRepository();
     await train(repository.root, [RECIPE]);
     const text = readFileSync(repository.recipeFile, 'utf8');
     writeFileSync(repository.recipeFile, text.replace('"bootstrap_samples":10', '"bootstrap_samples":11'));
@@ -55,11 +53,13 @@ describe('a run', () => {
     appendFileSync(join(repository.root, 'trainer/stages/distill.py'), '\nlr = 1\n');
     expect(ran((await train(repository.root, [RECIPE, '--json'])).stdout)).toEqual(['distill', 'export', 'evaluate']);
     writeFileSync(join(repository.root, 'data/train-1.tar'), 'other');
-    expect(ran((await train(repository.root, [RECIPE, '--json'])).stdout)).toHaveLength(TINY_STAGES.length);
+    expect(ran((await train(repository.root, [RECIPE, '--json'])).stdout)).toEqual(
+      TINY_STAGES.filter((stage) => stage !== 'mntp'),
+    );
   });
 
   it('runs a stage again whose artefact was cut short, and says why', async () => {
-    const repository = createRepository(ONE_SEED);
+    const repository = createRepository();
     await train(repository.root, [RECIPE]);
     const [folder = ''] = repository.folders('inherit');
     truncateSync(join(folder, 'result.txt'), 1);
@@ -89,7 +89,7 @@ describe('an interruption', () => {
   const slow = { SLOW_STAGE: 'mntp' };
 
   it('by one Ctrl-C, which npm doubles, saves a checkpoint; the same command goes on from it', async () => {
-    const repository = createRepository(ONE_SEED);
+    const repository = createRepository();
     const command = startTrain(repository.root, [RECIPE, '--to', 'mntp', '--json'], slow);
     await command.prints('"step":5,');
     command.process.kill('SIGINT');
@@ -111,7 +111,7 @@ describe('an interruption', () => {
   });
 
   it('in the middle resumes at the next step', async () => {
-    const repository = createRepository(ONE_SEED);
+    const repository = createRepository();
     const command = startTrain(repository.root, [RECIPE, '--to', 'mntp', '--json'], slow);
     await command.prints('"step":5,');
     command.process.kill('SIGTERM');
@@ -125,7 +125,7 @@ describe('an interruption', () => {
   });
 
   it('by a second Ctrl-C kills a stage that does not answer, and the next command starts cleanly', async () => {
-    const repository = createRepository(ONE_SEED);
+    const repository = createRepository();
     const command = startTrain(repository.root, [RECIPE, '--to', 'mntp', '--json'], { ...slow, DEAF: '1' });
     await command.prints('"step":5,');
     command.process.kill('SIGINT');
@@ -139,7 +139,7 @@ describe('an interruption', () => {
   });
 
   it('comes by itself when a later stage was edited meanwhile: nothing is stored under the address of other code', async () => {
-    const repository = createRepository(ONE_SEED);
+    const repository = createRepository();
     const command = startTrain(repository.root, [RECIPE, '--to', 'contrastive', '--json'], { SLOW_STAGE: 'mntp' });
     await command.prints('"step":2,');
     appendFileSync(join(repository.root, 'trainer/stages/contrastive.py'), '\nlr = 1\n');
@@ -152,7 +152,7 @@ describe('an interruption', () => {
   });
 
   it('does not let a second command into the folder of a running one', async () => {
-    const repository = createRepository(ONE_SEED);
+    const repository = createRepository();
     const command = startTrain(repository.root, [RECIPE, '--to', 'mntp', '--json'], slow);
     await command.prints('"step":2,');
     const other = await train(repository.root, [RECIPE, '--to', 'mntp']);
@@ -165,7 +165,7 @@ describe('an interruption', () => {
 
 describe('a failure', () => {
   it('shows the end of the log, where the rest is and what to do; the fixed stage runs, finished ones do not', async () => {
-    const repository = createRepository(ONE_SEED);
+    const repository = createRepository();
     const { code, stdout } = await train(repository.root, [RECIPE], { FAIL_STAGE: 'contrastive' });
     expect(code).toBe(1);
     const [folder = ''] = repository.folders('contrastive');
@@ -179,7 +179,7 @@ describe('a failure', () => {
   });
 
   it('is also a report that breaks the contract', async () => {
-    const repository = createRepository(ONE_SEED);
+    const repository = createRepository();
     const { code, stdout } = await train(repository.root, [RECIPE], { BAD_REPORT: 'mntp' });
     expect(code).toBe(1);
     expect(stdout).toMatch(/mntp failed: exit 0, but report.json: device .*expected string/);
@@ -187,7 +187,7 @@ describe('a failure', () => {
   });
 
   it('names an interpreter that cannot be started', async () => {
-    const repository = createRepository(ONE_SEED);
+    const repository = createRepository();
     const { code, stdout } = await train(repository.root, [RECIPE], { TRAINER_PYTHON: './no/python' });
     expect(code).toBe(1);
     expect(stdout).toContain(`cannot start ${join(repository.root, 'no/python')}`);
@@ -196,7 +196,7 @@ describe('a failure', () => {
 
 describe('the plan', () => {
   it('shows what is finished and what the rest takes, and runs nothing', async () => {
-    const repository = createRepository(ONE_SEED);
+    const repository = createRepository();
     await train(repository.root, [RECIPE, '--to', 'mntp']);
     const text = readFileSync(repository.recipeFile, 'utf8');
     // Twice the batch: twice the minute that the stage's report says it took.
@@ -229,8 +229,22 @@ describe('the plan', () => {
   });
 });
 
+it('--ablate runs variants and the recipe up to their comparison, reuses what is there and prints the table', async () => {
+  const { root, steps } = createRepository(COMPARED);
+  expect(ran((await train(root, [RECIPE, '--to', 'clip', '--json'])).stdout)).toHaveLength(7);
+  const first = await train(root, [RECIPE, '--ablate', 'control', '--seeds', '1,5', '--json']);
+  expect(ran(first.stdout)).toEqual(['clip-control-1', 'clip-base-5', 'clip-control-5', 'compare']);
+  const table = { event: 'comparison', table: '| clip | loss |\n', comparison: { at: 'clip' } };
+  expect(events(first.stdout).at(-1)).toEqual(table);
+  expect(steps('clip')).toEqual([0, 1, 2]);
+  // The second time there is nothing to run; the table is printed again.
+  const again = await train(root, [RECIPE, '--ablate', 'control', '--seeds', '1,5', '--json']);
+  expect(ran(again.stdout)).toEqual([]);
+  expect(events(again.stdout).at(-1)).toEqual(table);
+});
+
 it('--show prints the recipe with all that it extends, which is a recipe again', async () => {
-  const { root } = createRepository(ONE_SEED);
+  const { root } = createRepository();
   const short = { extends: 'tiny', name: 'short', description: 'one step', mntp: { schedule: { steps: 1 } } };
   writeFileSync(join(root, 'trainer/recipes/short.json'), JSON.stringify(short));
   const { code, stdout } = await train(root, ['recipes/short.json', '--show']);
@@ -243,7 +257,7 @@ it('--show prints the recipe with all that it extends, which is a recipe again',
 });
 
 describe('the command line', () => {
-  const { root } = createRepository(ONE_SEED);
+  const { root } = createRepository();
 
   it.each<[string[], number, RegExp]>([
     [[], 2, /^Which recipe\?/],
@@ -255,6 +269,10 @@ describe('the command line', () => {
     [[RECIPE, '--only', 'mntp', '--to', 'clip'], 2, /exclude each other/],
     [[RECIPE, '--plan', '--install', '--to', 'prepare'], 2, /--plan runs nothing/],
     [[RECIPE, '--show', '--plan'], 2, /nothing else goes with it/],
+    [[RECIPE, '--ablate', 'rows'], 2, /recipe tiny has no variant rows; it has none/],
+    [[RECIPE, '--ablate', 'all', '--to', 'clip'], 2, /--ablate runs up to its comparison/],
+    [[RECIPE, '--ablate', 'all', '--seeds', '1,two'], 2, /--seeds 1,two: whole numbers from 0/],
+    [[RECIPE, '--seeds', '1'], 2, /--seeds goes with --ablate/],
   ])('refuses %j', async (args, code, message) => {
     const result = await train(root, args);
     expect(result.code).toBe(code);
@@ -270,7 +288,7 @@ describe('the command line', () => {
   });
 
   it('tells of a missing stage before anything runs', async () => {
-    const repository = createRepository(ONE_SEED);
+    const repository = createRepository();
     rmSync(join(repository.root, 'trainer/stages/clip.py'));
     const { code, stderr } = await train(repository.root, [RECIPE]);
     expect(code).toBe(2);

@@ -65,9 +65,7 @@ const FILES = ['MODEL_CARD.md', 'vocabulary.txt', 'text.table.bin', 'text.onnx',
 
 /** A repository with an old model in place, whose export stage writes the given files. */
 function repositoryExporting(files: Record<string, string>): TinyRepository {
-  const repository = createRepository((recipe) => {
-    recipe.comparison.seeds = [];
-  });
+  const repository = createRepository();
   for (const folder of ['exported', 'api/model']) mkdirSync(join(repository.root, folder), { recursive: true });
   writeFileSync(join(repository.root, 'api/model/old.bin'), 'old');
   for (const [name, content] of Object.entries(files)) writeFileSync(join(repository.root, 'exported', name), content);

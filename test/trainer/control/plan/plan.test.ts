@@ -4,7 +4,7 @@ import { byStage, inputsOf, type StageName } from '../../../../contracts/src/sta
 import { TrainingJob, type TrainingReport } from '../../../../contracts/src/training/job.ts';
 import { PARTS, type Part } from '../../../../contracts/src/training/prepared.ts';
 import { createPlan, digestOf, type Plan, type PlanSources } from '../../../../trainer/control/plan/plan.ts';
-import { TINY_STAGES, tinyAdapt, tinyRecipe, type WholeRecipe } from '../../../support/tiny-recipe.ts';
+import { TINY_STAGES, tinyAdapt, tinyComparison, tinyRecipe, type WholeRecipe } from '../../../support/tiny-recipe.ts';
 
 const code = byStage(digestOf);
 /** By part of what prepare makes, a digest of the files behind it; some of them edited. */
@@ -25,6 +25,15 @@ function planOf(change: (recipe: WholeRecipe) => void = () => {}, other: Partial
   return createPlan(recipe, { ...sources, ...other });
 }
 
+type Comparing = WholeRecipe & ReturnType<typeof tinyComparison>;
+
+/** The plan of a recipe that compares itself with a control. */
+function comparing(change: (recipe: Comparing) => void = () => {}): Plan {
+  const recipe = { ...tinyRecipe(), ...tinyComparison() };
+  change(recipe);
+  return createPlan(recipe, sources);
+}
+
 function addresses(plan: Plan): Record<string, string> {
   return Object.fromEntries(plan.jobs.map(({ job, contentAddress }) => [job.id, contentAddress]));
 }
@@ -38,26 +47,19 @@ function changed(plan: Plan): string[] {
     .sort();
 }
 
-/** The jobs of a stage: `clip` also runs for the comparison. */
-function jobsOf(stage: StageName): string[] {
-  return stage === 'clip' ? ['clip', 'clip-llm-2', 'clip-scratch-1', 'clip-scratch-2'] : [stage];
-}
-
 /** Jobs that read a stage's output, directly or through others, and its own, as the table of stages says. */
 function reachOf(stage: StageName): string[] {
   const readers = TINY_STAGES.filter((reader) => inputsOf(reader).includes(stage));
-  return [...new Set([...jobsOf(stage), ...readers.flatMap(reachOf)])];
+  return [...new Set([stage, ...readers.flatMap(reachOf)])];
 }
 
 describe('the order', () => {
   it('puts every input before its reader and the model before the comparison', () => {
-    const ids = planOf().jobs.map(({ job }) => job.id);
-    const comparison = ['clip-scratch-1', 'clip-llm-2', 'clip-scratch-2'];
-    const stages = ids.filter((id) => !comparison.includes(id));
-    expect(stages).toEqual(TINY_STAGES);
-    expect(ids.slice(ids.indexOf('export') + 1, ids.indexOf('evaluate'))).toEqual(comparison);
+    const { jobs } = comparing();
+    const ids = jobs.map(({ job }) => job.id);
+    expect(ids).toEqual([...TINY_STAGES, 'clip-control-1', 'clip-base-2', 'clip-control-2', 'compare']);
     const seen = new Set<string>();
-    for (const { job, needs } of planOf().jobs) {
+    for (const { job, needs } of jobs) {
       for (const id of needs) expect(seen).toContain(id);
       seen.add(job.id);
     }
@@ -81,17 +83,7 @@ describe('the order', () => {
       embed_images: ['prepare'],
       clip: ['embed_captions', 'embed_images', 'inherit', 'prepare'],
       distill: ['clip', 'embed_captions', 'prepare'],
-      evaluate: [
-        'clip',
-        'clip_llm_1',
-        'clip_llm_2',
-        'clip_scratch_1',
-        'clip_scratch_2',
-        'distill',
-        'embed_captions',
-        'export',
-        'prepare',
-      ],
+      evaluate: ['clip', 'distill', 'embed_captions', 'export', 'prepare'],
     });
   });
 });
@@ -182,7 +174,7 @@ it('other weights in a folder of this machine are another address, whatever the 
 
 describe('a recipe without a block', () => {
   it('runs the other stages, each with the address that it has anyway where it read nothing of the missing one', () => {
-    const { evaluate: _, comparison: __, ...recipe } = tinyRecipe();
+    const { evaluate: _, ...recipe } = tinyRecipe();
     const plan = createPlan(recipe, sources);
     const ids = plan.jobs.map(({ job }) => job.id);
     expect(ids).toEqual(TINY_STAGES.filter((stage) => stage !== 'evaluate'));
@@ -205,32 +197,69 @@ describe('a recipe that adapts a model', () => {
   });
 });
 
-describe('the comparison', () => {
-  it('runs both towers for every seed and uses the main run where it is the same', () => {
-    const { jobs } = planOf();
-    const byId = new Map(jobs.map(({ job }) => [job.id, job]));
-    const evaluate = byId.get('evaluate');
-    expect(evaluate?.inputs.clip_llm_1).toBe(byId.get('clip')?.output);
-    expect(evaluate?.inputs.clip_scratch_1).toBe(byId.get('clip-scratch-1')?.output);
-    expect(byId.get('clip-llm-2')).toMatchObject({ seed: 2, config: { text_tower: 'llm' } });
-    expect(byId.get('clip-scratch-2')).toMatchObject({ seed: 2, config: { text_tower: 'scratch' } });
+describe('a comparison', () => {
+  const jobsById = (plan: Plan) => new Map(plan.jobs.map(({ job }) => [job.id, job]));
+
+  it('runs the recipe and its variant with every seed, and uses the main run where it is the same', () => {
+    const jobs = jobsById(comparing());
+    const outputOf = (id: string) => jobs.get(id)?.output;
+    expect(jobs.get('compare')?.inputs).toEqual({
+      base_1: outputOf('clip'),
+      control_1: outputOf('clip-control-1'),
+      base_2: outputOf('clip-base-2'),
+      control_2: outputOf('clip-control-2'),
+    });
+    expect(jobs.get('clip-base-2')).toMatchObject({ seed: 2, config: { text_tower: 'llm' } });
+    expect(jobs.get('clip-control-2')).toMatchObject({ seed: 2, config: { text_tower: 'scratch' } });
   });
 
-  it('computes the activations of the images once for all seeds and both towers', () => {
-    const { jobs } = planOf((recipe) => (recipe.comparison.seeds = [1, 2, 3]));
-    const outputs = jobs.filter(({ job }) => job.config.stage === 'embed_images').map(({ job }) => job.output);
-    expect(outputs).toHaveLength(1);
-    const clips = jobs.filter(({ job }) => job.config.stage === 'clip');
-    expect(clips).toHaveLength(6);
-    for (const { job } of clips) expect(job.inputs.embed_images).toBe(outputs[0]);
+  it('computes what comes before the seeds once for all of them', () => {
+    const { jobs } = comparing(({ compare }) => (compare.seeds = [1, 2, 3]));
+    const ofStage = (stage: StageName) => jobs.filter(({ job }) => job.config.stage === stage);
+    expect(ofStage('embed_images')).toHaveLength(1);
+    expect(ofStage('inherit')).toHaveLength(1);
+    expect(ofStage('clip')).toHaveLength(6);
+    for (const { job } of ofStage('clip')) expect(job.inputs.embed_images).toBe(ofStage('embed_images')[0]?.job.output);
   });
 
-  it('adds nothing without seeds, and an added seed runs again nothing but evaluate', () => {
-    expect(planOf((recipe) => (recipe.comparison.seeds = [])).jobs).toHaveLength(TINY_STAGES.length);
-    expect(changed(planOf((recipe) => (recipe.comparison.seeds = [1, 2, 3])))).toEqual([
-      'clip-llm-3',
-      'clip-scratch-3',
-      'evaluate',
+  it('trains again from where a variant differs, and from where the seeds begin', () => {
+    const plan = comparing((recipe) => {
+      recipe.variants = { warm: { contrastive: { temperature: 0.5 } } };
+      recipe.compare.variants = ['warm'];
+      recipe.compare.seeded_from = 'inherit';
+    });
+    const ids = plan.jobs.map(({ job }) => job.id).filter((id) => id.endsWith('-2') || id.endsWith('-1'));
+    expect(ids).toEqual([
+      'contrastive-warm-1',
+      'embed_captions-warm-1',
+      'inherit-warm-1',
+      'clip-warm-1',
+      'inherit-base-2',
+      'clip-base-2',
+      'inherit-warm-2',
+      'clip-warm-2',
+    ]);
+    const jobs = jobsById(plan);
+    expect(jobs.get('embed_captions-warm-1')?.seed).toBe(1);
+    expect(jobs.get('inherit-warm-2')?.inputs.embed_captions).toBe(jobs.get('embed_captions-warm-1')?.output);
+  });
+
+  it('adds no run for a variant that changes nothing that is measured', () => {
+    const plan = comparing((recipe) => {
+      recipe.variants = { elsewhere: { distill: null, export: null, evaluate: null } };
+      recipe.compare.variants = ['elsewhere'];
+    });
+    const inputs = jobsById(plan).get('compare')?.inputs;
+    expect(inputs).toMatchObject({ elsewhere_1: inputs?.base_1, elsewhere_2: inputs?.base_2 });
+  });
+
+  it('with a further seed runs again nothing but compare', () => {
+    const before = new Set(comparing().jobs.map(({ contentAddress }) => contentAddress));
+    const more = comparing(({ compare }) => (compare.seeds = [1, 2, 3])).jobs;
+    expect(more.filter(({ contentAddress }) => !before.has(contentAddress)).map(({ job }) => job.id)).toEqual([
+      'clip-base-3',
+      'clip-control-3',
+      'compare',
     ]);
   });
 });

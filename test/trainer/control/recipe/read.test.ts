@@ -5,7 +5,8 @@ import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
 import type { Recipe } from '../../../../contracts/src/training/recipe.ts';
 import { readRecipe } from '../../../../trainer/control/recipe/read.ts';
-import { tinyRecipe, type WholeRecipe } from '../../../support/tiny-recipe.ts';
+import { withAblation } from '../../../../trainer/control/recipe/variants.ts';
+import { TINY_STAGES, tinyComparison, tinyRecipe, type WholeRecipe } from '../../../support/tiny-recipe.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'recipe-'));
 const file = join(folder, 'mine.json');
@@ -84,12 +85,12 @@ it('finds a warm-up that is longer than its schedule in whatever block it is', (
 });
 
 it('lists every problem at once', () => {
-  const recipe = { ...tinyRecipe(), seed: -1, epochs: 3, comparison: { seeds: [0.5] } };
+  const recipe = { ...tinyRecipe(), seed: -1, epochs: 3, evaluate: { bootstrap_samples: 0.5 } };
   const lines = problemsOf(JSON.stringify(recipe)).split('\n');
   expect(lines[0]).toContain('3 problems');
   expect(lines.slice(1).map((line) => line.trim().split(/[ :]/)[0])).toEqual([
     'seed',
-    'comparison.seeds[0]',
+    'evaluate.bootstrap_samples',
     'unknown',
   ]);
 });
@@ -128,9 +129,16 @@ describe('a recipe that extends another', () => {
     base.prepare.classes = 'classes.json';
     const recipe = read({
       'base.json': base,
-      'mine.json': { ...own, extends: 'base.json', evaluate: null, comparison: null, prepare: { classes: null } },
+      'mine.json': {
+        ...own,
+        extends: 'base.json',
+        evaluate: null,
+        distill: null,
+        export: null,
+        prepare: { classes: null },
+      },
     });
-    const { evaluate: _, comparison: __, ...rest } = tinyRecipe();
+    const { evaluate: _, distill: __, export: ___, ...rest } = tinyRecipe();
     expect(recipe).toEqual({ ...rest, ...own });
   });
 
@@ -174,5 +182,54 @@ describe('a recipe that extends another', () => {
         'mine.json': { ...own, ...members },
       }),
     ).toThrow(sentence);
+  });
+});
+
+describe('variants', () => {
+  const compared = (members: object) => JSON.stringify({ ...tinyRecipe(), ...tinyComparison(), ...members });
+
+  it('are recipes, too: each keeps every rule, and is told by its name', () => {
+    expect(problemsOf(compared({}))).toBe('none');
+    const variants = {
+      odd: { clip: { embed_dim: 8 } },
+      wrong: { clip: { droput: 0 } },
+      headless: { clip: null, distill: null, export: null, evaluate: null },
+      base: {},
+    };
+    const { compare } = tinyComparison();
+    const text = compared({ variants, compare: { ...compare, variants: ['headless', 'control'], at: 'cilp' } });
+    expect(problemsOf(text).split('\n').slice(1)).toEqual([
+      '  compare.variants: there is no control in variants; there are odd, wrong, headless, base',
+      `  compare.at is "cilp", which the recipe does not run; it runs ${TINY_STAGES.join(', ')}, compare`,
+      '  variants.odd: inherit.embed_dim is 16 but clip.embed_dim is 8: clip goes on with what inherit trained',
+      '  variants.odd: distill.matryoshka_dims: the largest is 16; it has to be clip.embed_dim, 8',
+      expect.stringContaining('variants.wrong: clip: unknown key "droput"; allowed here: text_tower'),
+      '  variants.headless: it has no block cilp, where it is to be compared',
+      '  variants.base: that is what the recipe itself is called in a comparison: choose another name',
+    ]);
+    expect(problemsOf(compared({ variants: { x: { cilp: {} } } }))).toContain('variants.x');
+  });
+
+  it('of a base can be changed, and taken away', () => {
+    writeFileSync(join(named, 'far.json'), compared({}));
+    const own = { name: 'mine', description: 'what differs', extends: 'far' };
+    writeFileSync(file, JSON.stringify({ ...own, variants: { control: null, bare: { mntp: null } }, compare: null }));
+    expect(readRecipe.bind(undefined, file, named)).toThrow('variants.bare: contrastive reads what mntp makes');
+    writeFileSync(
+      file,
+      JSON.stringify({ ...own, variants: { control: null, calm: { clip: { dropout: 0.5 } } }, compare: null }),
+    );
+    expect(readRecipe(file, named).recipe.variants).toEqual({ calm: { clip: { dropout: 0.5 } } });
+  });
+
+  it.each<[string[], number[] | undefined, object | string]>([
+    [['control'], undefined, { variants: ['control'], seeds: [1, 2] }],
+    [['all'], [7], { variants: ['control'], seeds: [7] }],
+    [['rows'], undefined, 'recipe tiny has no variant rows; there are control'],
+  ])('are chosen by name: %j %j', (variants, seeds, expected) => {
+    const recipe = { ...tinyRecipe(), ...tinyComparison() };
+    const choose = () => withAblation(recipe, { variants, seeds }).compare;
+    if (typeof expected === 'string') expect(choose).toThrow(expected);
+    else expect(choose()).toEqual({ ...recipe.compare, ...expected });
   });
 });
