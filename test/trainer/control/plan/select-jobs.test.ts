@@ -4,7 +4,7 @@ import { byStage } from '../../../../contracts/src/stages.ts';
 import type { TrainingReport } from '../../../../contracts/src/training/job.ts';
 import { createPlan, digestOf, type Plan } from '../../../../trainer/control/plan/plan.ts';
 import { type Selection, selectJobs } from '../../../../trainer/control/plan/select-jobs.ts';
-import { tinyRecipe } from '../../../support/tiny-recipe.ts';
+import { tinyComparison, tinyRecipe } from '../../../support/tiny-recipe.ts';
 
 /** A plan in which the jobs of these ids have finished. */
 function planWith(finished: string[] = []): Plan {
@@ -13,7 +13,7 @@ function planWith(finished: string[] = []): Plan {
     data: { uri: 's3://bucket/data', digest: digestOf('data'), parts: {} },
     runs: 's3://bucket/runs',
   };
-  const plan = createPlan(tinyRecipe(), { ...sources, finished: new Map() });
+  const plan = createPlan({ ...tinyRecipe(), ...tinyComparison() }, { ...sources, finished: new Map() });
   const report: TrainingReport = {
     id: '',
     stage: '',
@@ -26,7 +26,10 @@ function planWith(finished: string[] = []): Plan {
     notes: [],
   };
   const outputs = plan.jobs.filter(({ job }) => finished.includes(job.id)).map(({ job }) => job.output);
-  return createPlan(tinyRecipe(), { ...sources, finished: new Map(outputs.map((output) => [output, report])) });
+  return createPlan(
+    { ...tinyRecipe(), ...tinyComparison() },
+    { ...sources, finished: new Map(outputs.map((output) => [output, report])) },
+  );
 }
 
 function ids(selection: Selection, plan = planWith()): string[] {
@@ -45,12 +48,12 @@ it('with --to selects the stage with everything it needs, in order', () => {
 
 it('with --only selects that one stage when its inputs are finished', () => {
   const inputs = ['prepare', 'embed_captions', 'embed_images', 'inherit'];
-  expect(ids({ only: 'clip-llm-2' }, planWith(inputs))).toEqual(['clip-llm-2']);
+  expect(ids({ only: 'clip-base-2' }, planWith(inputs))).toEqual(['clip-base-2']);
 });
 
 it('with --only refuses a stage whose inputs are missing and names them', () => {
-  expect(() => ids({ only: 'clip-llm-2' }, planWith(['prepare', 'embed_images', 'inherit']))).toThrow(
-    'clip-llm-2 needs embed_captions, not finished yet: use --to clip-llm-2 to run both',
+  expect(() => ids({ only: 'clip-base-2' }, planWith(['prepare', 'embed_images', 'inherit']))).toThrow(
+    'clip-base-2 needs embed_captions, not finished yet: use --to clip-base-2 to run both',
   );
 });
 
