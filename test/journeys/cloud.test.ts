@@ -179,7 +179,7 @@ describe('a recipe on AWS', () => {
   it('costs by the runs that were measured, once there are some on a comparable machine', async () => {
     const file = cloud.repository.recipeFile;
     const before = readFileSync(file, 'utf8');
-    writeFileSync(file, before.replace('"bootstrap_samples":10', '"bootstrap_samples":11'));
+    writeFileSync(file, before.replace('"parity_samples":2', '"parity_samples":3'));
     const { events } = await cloud.run(RECIPE, '--plan');
     writeFileSync(file, before);
     const rows = events.find(({ event }) => event === 'plan')?.stages as {

@@ -142,7 +142,7 @@ export function tinyRecipe(): WholeRecipe {
       terms: 'for tests',
       limits: 'everything',
     },
-    evaluate: { bootstrap_samples: 10 },
+    evaluate: {},
   };
   // Through JSON, so that blocks share no schedule object either.
   return JSON.parse(JSON.stringify(recipe));

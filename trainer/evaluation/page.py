@@ -22,7 +22,6 @@ Evaluation = TypedDict(
         "images": int,
         "captions": int,
         "retrieval": dict[str, Figures],
-        "comparison": Figures,
         "zero_shot": dict[str, Figures],
         "student_share_of_teacher_R@10": Figures,
         "dev_sets": Measured,
@@ -46,13 +45,6 @@ def render_table(document: Evaluation) -> str:
         f"the served student keeps {100 * retention['text_to_image']:.1f} % (text to image) and "
         f"{100 * retention['image_to_text']:.1f} % (image to text) of the teacher's R@10"
     )
-    if document["comparison"]:
-        c = document["comparison"]
-        lines.append(
-            f"LLM-taught {100 * c['llm.mean']:.1f} ± {100 * c['llm.sd']:.1f}, control {100 * c['scratch.mean']:.1f} ± "
-            f"{100 * c['scratch.sd']:.1f}: difference {100 * c['difference']:.1f} "
-            f"[{100 * c['low']:.1f}, {100 * c['high']:.1f}] (paired bootstrap over images, 95 %)"
-        )
     for name, found in document["zero_shot"].items():
         lines.append(
             f"class images, {name}: top-1 {100 * found['zero_shot_top1']:.1f}, top-5 {100 * found['zero_shot_top5']:.1f}"

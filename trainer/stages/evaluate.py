@@ -1,7 +1,7 @@
 """Stage `evaluate`: measures the model on dev and reports JSON, a page with a plot and a table on standard error.
 
-Teacher, float student, served tiers and the control from scratch are measured against the same
-image vectors; the comparison of the two arms of `clip` is paired, image by image, over every seed.
+Teacher, float student and served tiers are measured against the same image vectors. Variants of the recipe, the control
+from scratch among them, are measured by stage `compare`.
 """
 
 import json
@@ -27,7 +27,7 @@ from evaluation.served import ServedModel
 from evaluation.trained import TrainedModel
 from towers.clip_checkpoint import ClipBackbone, text_features
 from towers.data import read_images, read_pairs, read_rows
-from towers.metrics import mean_recall_per_image, paired_bootstrap, retrieval, zero_shot
+from towers.metrics import retrieval, zero_shot
 from towers.preprocess import preprocess
 from towers.run import Run, write_atomically
 from towers.served_text import EmbedTexts, served_tiers
@@ -37,7 +37,7 @@ from towers.vision import create_backbone
 
 # What the first tier is called in reports and at the gate; the others keep their names.
 STUDENT = "student_int8"
-STEPS = 5
+STEPS = 4
 CARD = "MODEL_CARD.md"
 VECTORS = "vectors"
 
@@ -69,39 +69,13 @@ def main() -> None:
             F.normalize(image_IE[:, :dim], dim=-1), F.normalize(tiers["student_int8"][:, :dim], dim=-1), image_of_N
         )
 
-    # ---- LLM-taught against the control, seed by seed ------------------------------------------------------------------------
-    arms: dict[str, dict[str, np.ndarray]] = {"llm": {}, "scratch": {}}
-    for role in sorted(run.job["inputs"]):
-        for arm, runs in arms.items():
-            if role.startswith(f"clip_{arm}_"):
-                folder = run.input(role)
-                vectors = [load_file(folder / f"dev_{side}.safetensors")["features"] for side in ("images", "captions")]
-                seed = role.removeprefix(f"clip_{arm}_")
-                rows[f"{arm}, seed {seed}"] = retrieval(vectors[0], vectors[1], image_of_N)
-                runs[seed] = mean_recall_per_image(vectors[0] @ vectors[1].T, image_of_N)
-    comparison: Figures = {}
-    if arms["llm"] and arms["llm"].keys() == arms["scratch"].keys():
-        means = {arm: np.array([values.mean() for values in runs.values()]) for arm, runs in arms.items()}
-        comparison = paired_bootstrap(
-            np.mean(list(arms["llm"].values()), axis=0),
-            np.mean(list(arms["scratch"].values()), axis=0),
-            run.config["bootstrap_samples"],
-            run.seed,
-        )
-        for arm, values in means.items():
-            comparison |= {
-                f"{arm}.mean": float(values.mean()),
-                f"{arm}.sd": float(values.std(ddof=1 if len(values) > 1 else 0)),
-            }
-    run.tick(2, STEPS)
-
     # ---- zero-shot on the class images: a sanity check, the backbone was trained on similar pictures ----------------------------
     zero_shots = zero_shot_metrics(run, served)
-    run.tick(3, STEPS)
+    run.tick(2, STEPS)
 
     # ---- dev sets: the exported model as it is served --------------------------------------------------------------------------
     dev_sets = on_dev_sets(run)
-    run.tick(4, STEPS)
+    run.tick(3, STEPS)
 
     # ---- report ----------------------------------------------------------------------------------------------------------------
     text_retention = rows["student_int8"]["text_to_image_R@10"] / max(rows["teacher"]["text_to_image_R@10"], 1e-9)
@@ -110,7 +84,6 @@ def main() -> None:
         "images": len(pairs),
         "captions": len(texts),
         "retrieval": rows,
-        "comparison": comparison,
         "zero_shot": zero_shots,
         "student_share_of_teacher_R@10": {"text_to_image": text_retention, "image_to_text": image_retention},
         "dev_sets": dev_sets,
@@ -119,7 +92,6 @@ def main() -> None:
     write_atomically(run.output / "evaluation.html", render_page(document))
     run.log("\n" + render_table(document))
     metrics = {f"{name}.{key}": value for name, found in rows.items() for key, value in found.items()}
-    metrics |= {f"comparison.{key}": value for key, value in comparison.items()}
     metrics |= {f"{name}.{key}": value for name, found in zero_shots.items() for key, value in found.items()}
     metrics |= {"student_share.text_to_image_R@10": text_retention, "student_share.image_to_text_R@10": image_retention}
     metrics |= flat(dev_sets)
@@ -138,7 +110,7 @@ class StageProgress(Progress):
 
     def tick(self, done: int, total: int, what: str) -> None:
         """Report the stage's step; its parts are not steps of their own."""
-        self.run.tick(3, STEPS, dict, share=done / total)
+        self.run.tick(2, STEPS, dict, share=done / total)
 
 
 def on_dev_sets(run: Run[EvaluateConfig]) -> Measured:

@@ -2632,9 +2632,6 @@ class RecipeEvaluate(TypedDict):
     --list` says what they are. Their files are in the data folder. Absent: none.
     """
 
-    bootstrap_samples: int
-    """Resamples behind each confidence interval."""
-
 
 class RecipeCompare(TypedDict):
     """Configuration of stage `compare`."""
@@ -3655,9 +3652,6 @@ class EvaluateConfig(TypedDict):
     """Sets that the exported model is measured on beside the dev split of `prepare`; `npm run evaluate --
     --list` says what they are. Their files are in the data folder. Absent: none.
     """
-
-    bootstrap_samples: int
-    """Resamples behind each confidence interval."""
 
 
 class CompareConfig(TypedDict):

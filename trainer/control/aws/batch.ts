@@ -66,7 +66,7 @@ export function openBatch(client = new BatchClient({})): BatchJobs {
     async submit(stage, dependsOn) {
       if (dependsOn.length > MAX_DEPENDS_ON)
         throw new UserError(
-          `${stage.id} waits for ${dependsOn.length} jobs; Batch allows ${MAX_DEPENDS_ON}: use fewer comparison.seeds, or run them first with --to`,
+          `${stage.id} waits for ${dependsOn.length} jobs; Batch allows ${MAX_DEPENDS_ON}: use fewer compare.seeds or compare.variants, or run them first with --to`,
         );
       const { jobId } = await answered(
         client.send(

@@ -1,7 +1,6 @@
-// Stage `evaluate`: figures of the exported model and of the comparison, with confidence intervals.
+// Stage `evaluate`: figures of the exported model.
 import { z } from 'zod';
 import { DevSetName } from '../../dev-sets.ts';
-import { count } from '../blocks.ts';
 
 export const EvaluateConfig = z
   .strictObject({
@@ -13,6 +12,5 @@ export const EvaluateConfig = z
         'Sets that the exported model is measured on beside the dev split of `prepare`; `npm run evaluate -- --list` says what ' +
           'they are. Their files are in the data folder. Absent: none.',
       ),
-    bootstrap_samples: count.describe('Resamples behind each confidence interval.'),
   })
   .meta({ title: 'EvaluateConfig', description: 'Configuration of stage `evaluate`.' });

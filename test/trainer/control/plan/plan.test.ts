@@ -110,7 +110,7 @@ describe('content addresses', () => {
     ['clip', ({ clip }) => (clip.dropout = 0.5)],
     ['distill', ({ distill }) => (distill.mix.groups = 2)],
     ['export', (recipe) => (recipe.export.version = '2')],
-    ['evaluate', ({ evaluate }) => (evaluate.bootstrap_samples = 20)],
+    ['evaluate', ({ evaluate }) => (evaluate.dev_sets = [])],
   ])('follow the graph exactly when the settings of %s change', (stage, change) => {
     expect(changed(planOf(change))).toEqual(reachOf(stage).toSorted());
   });

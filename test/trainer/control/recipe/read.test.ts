@@ -39,7 +39,7 @@ it.each([
   [withMembers('clip', { text_tower: 'gpt' }), 'clip.text_tower: "gpt" is not allowed; use one of "llm", "scratch"'],
   [
     withMembers('evaluate', { bootstrap: 3 }),
-    'evaluate: unknown key "bootstrap"; allowed here: dev_sets, bootstrap_samples',
+    'evaluate: unknown key "bootstrap"; allowed here: dev_sets',
   ],
   [withMembers('mntp', { batch_size: '32' }), 'mntp.batch_size: expected number, got "32"'],
   [withMembers('mntp', { batch_size: undefined }), 'mntp.batch_size: missing (number)'],
@@ -85,12 +85,12 @@ it('finds a warm-up that is longer than its schedule in whatever block it is', (
 });
 
 it('lists every problem at once', () => {
-  const recipe = { ...tinyRecipe(), seed: -1, epochs: 3, evaluate: { bootstrap_samples: 0.5 } };
+  const recipe = { ...tinyRecipe(), seed: -1, epochs: 3, evaluate: { dev_sets: ['tv'] } };
   const lines = problemsOf(JSON.stringify(recipe)).split('\n');
   expect(lines[0]).toContain('3 problems');
   expect(lines.slice(1).map((line) => line.trim().split(/[ :]/)[0])).toEqual([
     'seed',
-    'evaluate.bootstrap_samples',
+    'evaluate.dev_sets[0]',
     'unknown',
   ]);
 });
