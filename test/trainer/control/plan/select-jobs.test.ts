@@ -44,9 +44,7 @@ it('with --to selects the stage with everything it needs, in order', () => {
   expect(ids({ to: 'embed_captions' })).toEqual(['prepare', 'mntp', 'contrastive', 'embed_captions']);
   expect(ids({ to: 'export' }).filter((id) => id.startsWith('clip'))).toEqual(['clip']);
   expect(ids({ to: 'compare' }).filter((id) => id.startsWith('clip'))).toHaveLength(4);
-  expect(ids({ to: 'evaluate' })).toEqual(
-    TINY_STAGES,
-  );
+  expect(ids({ to: 'evaluate' })).toEqual(TINY_STAGES);
 });
 
 it('with --only selects that one stage when its inputs are finished', () => {

@@ -37,10 +37,7 @@ it('accepts the tiny recipe', () => {
 
 it.each([
   [withMembers('clip', { text_tower: 'gpt' }), 'clip.text_tower: "gpt" is not allowed; use one of "llm", "scratch"'],
-  [
-    withMembers('evaluate', { bootstrap: 3 }),
-    'evaluate: unknown key "bootstrap"; allowed here: dev_sets',
-  ],
+  [withMembers('evaluate', { bootstrap: 3 }), 'evaluate: unknown key "bootstrap"; allowed here: dev_sets'],
   [withMembers('mntp', { batch_size: '32' }), 'mntp.batch_size: expected number, got "32"'],
   [withMembers('mntp', { batch_size: undefined }), 'mntp.batch_size: missing (number)'],
   [withMembers('contrastive', { pooling: undefined }), 'contrastive.pooling: missing; use one of "mean", "last_token"'],
