@@ -26,6 +26,7 @@ from augment.local import LocalModel
 from augment.prompts import read_prompts, usable
 from augment.writer import Question
 from support import draw_images, tiny_language_model
+from towers.adaptation.own_data import read_own
 from towers.formats.item import FormatError
 
 APPLES = [
@@ -352,3 +353,37 @@ def test_prompts_of_the_users_own_are_checked_when_they_are_read(tmp_path: Path)
     file.write_text(json.dumps({"prompts": [{**prompt, "ask": "{colour}"}]}))
     with pytest.raises(FormatError, match="mine: colour cannot be filled in"):
         read_prompts(file)
+
+
+def test_fine_tuning_learns_what_was_written_and_says_by_whom(tmp_path: Path) -> None:
+    draw_images(tmp_path / "drawn", 12)
+    table = ["file,caption,class"]
+    for number, name in enumerate(sorted(path.name for path in (tmp_path / "drawn").glob("*.jpg"))):
+        table.append(f"{name},a caption of {name},{'round' if number % 2 else 'square'}")
+    (tmp_path / "drawn" / "table.csv").write_text("\n".join(table))
+    written = [
+        {"label": "round", "captions": ["A round thing on a plain field."], "by": "Qwen"},
+        {"label": "triangle", "captions": ["There is no such class."], "by": "Qwen"},
+        *({"key": f"drawn{n:03d}.jpg", "captions": [f"Said anew {n}."], "by": "Qwen"} for n in range(12)),
+    ]
+    (tmp_path / "captions.jsonl").write_text("\n".join(map(json.dumps, written)))
+    own: Any = {
+        "path": "drawn/table.csv",
+        "dev_path": None,
+        "dev_share": 0.25,
+        "classes": None,
+        "further_captions": "captions.jsonl",
+        "image_column": None,
+        "caption_columns": None,
+        "class_column": None,
+    }
+    pictures = read_own(tmp_path, own, seed=0)
+    assert {each.name: each.descriptions for each in pictures.classes} == {
+        "round": ["A round thing on a plain field."],
+        "square": [],
+    }
+    # What is measured on is not told more.
+    assert [len(picture.captions) for picture in pictures.dev] == [1] * len(pictures.dev)
+    assert [len(picture.captions) for picture in pictures.train] == [2] * len(pictures.train)
+    sentence = f"captions.jsonl: {len(pictures.train)} further captions of images and 1 of classes to learn from, written by Qwen"
+    assert sentence in pictures.summary()

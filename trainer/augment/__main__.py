@@ -99,7 +99,7 @@ def carry_out(scribe: Scribe, notes: list[str]) -> int:
         "usd": budget.usd(),
         "stopped": None if outcome.end is None else str(outcome.end),
         "seconds": round(time.monotonic() - started, 1),
-        "notes": notes,
+        "notes": [*notes, *writer.notes],
     }
     output = Path(job["output"])
     output.parent.mkdir(parents=True, exist_ok=True)

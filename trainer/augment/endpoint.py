@@ -48,6 +48,7 @@ class Endpoint:
         self.url = f"{self.where}/chat/completions"
         self.name = address.model
         self.concurrency = address.concurrency
+        self.notes: list[str] = []
         self._key = address.key
         self._timeout = address.timeout
         self._stop = stop

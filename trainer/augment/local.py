@@ -12,6 +12,12 @@ from augment.writer import Answer, Message, Question
 from towers.llm import LanguageModel, read_language_model, weights_of
 from towers.run import fast_dtype
 
+SMALL_GIGABYTES = 1.0
+SMALL_SENTENCE = (
+    "{} is a small language model ({:.1f} GB of weights): more than half of what such models write of classes is wrong. "
+    "Read all of it before you learn from it, or ask a larger one"
+)
+
 
 class LocalModel:
     """`weights`: a Hugging Face folder, a .gguf file, or a package that carries one. Loaded at the first question."""
@@ -28,6 +34,8 @@ class LocalModel:
         if not self.files:
             raise FileNotFoundError(f"{weights} holds no weights: neither .safetensors nor .gguf")
         self.name = self.files[0].stem if options else Path(folder).resolve().name
+        gigabytes = sum(file.stat().st_size for file in self.files) / 1e9
+        self.notes = [] if gigabytes >= SMALL_GIGABYTES else [SMALL_SENTENCE.format(self.name, gigabytes)]
         self._model: LanguageModel | None = None
 
     def identity(self) -> str:

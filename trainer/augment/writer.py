@@ -55,12 +55,16 @@ class WriterError(Exception):
 
 
 class Writer(Protocol):
-    """A language model. `lists`: it follows the request for several captions in one answer; else one is asked for."""
+    """A language model. `lists`: it follows the request for several captions in one answer; else one is asked for.
+
+    `notes`: what a person should know of it, as sentences.
+    """
 
     name: str
     where: str
     lists: bool
     concurrency: int
+    notes: list[str]
 
     def identity(self) -> str:
         """What the cache distinguishes models by."""
