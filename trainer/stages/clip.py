@@ -71,7 +71,7 @@ def main() -> None:
     objective = Objective(
         (tower, text_tower),
         activations,
-        Texts(texts["pairs.train"], texts["prompts"], labels),
+        Texts(texts["pairs.train"], texts["prompts"], texts["hypernyms"], labels),
         load_class_targets(inherited),
         config,
     )
@@ -164,7 +164,7 @@ def main() -> None:
 def text_sets(run: Run[ClipConfig]) -> tuple[dict[str, TextSet], WordPiece | None]:
     """The sets of texts by name, and for the control the vocabulary that is trained on those of training."""
     embedded, config = run.input("embed_captions"), run.config
-    sets = {name: TextSet(embedded, name, run.device) for name in ("pairs.train", "pairs.dev", "prompts", "labels")}
+    sets = {name: TextSet(embedded, name, run.device) for name in SETS}
     if config["text_tower"] == "llm":
         return {name: texts.with_features() for name, texts in sets.items()}, None
     learned = [*sets["pairs.train"].texts, *sets["prompts"].texts]
@@ -172,6 +172,7 @@ def text_sets(run: Run[ClipConfig]) -> tuple[dict[str, TextSet], WordPiece | Non
     return {name: texts.with_tokens(vocabulary, config["scratch"]) for name, texts in sets.items()}, vocabulary
 
 
+SETS = ("pairs.train", "pairs.dev", "prompts", "hypernyms", "labels")
 SHOWN = ("mean_recall", "zero_shot_top1", "unseen_top1")  # in the log, of all that is measured
 
 

@@ -6,7 +6,6 @@ Writes, for each set S, `features.S.safetensors` {features [N, D] bfloat16} and 
 """
 
 import hashlib
-import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from safetensors.torch import load_file, save_file
 from torch.nn import functional as F
 
 from contracts.types import EmbedCaptionsConfig
+from towers.class_targets import read_classes
 from towers.data import Row, read_pairs, read_texts, write_rows
 from towers.labels import normalised_label
 from towers.llm import LanguageModel, language_model_in, read_language_model
@@ -23,6 +23,7 @@ from towers.sentence_encoder import SentenceEncoder, read_sentence_encoder
 from towers.token_batches import batches_by_length, padded
 
 SPLITS = ("train", "dev", "unseen")
+WIDEST_HYPERNYM = 0.135  # of the classes; "animal" and wider ones say too little of a picture to be learned with it
 
 
 def main() -> None:
@@ -116,6 +117,8 @@ def text_sets(prepared: Path, config: EmbedCaptionsConfig) -> dict[str, list[Row
             sets[f"pairs.{split}"] = rows_of(rows, "key", None)
     sets["labels"] = label_texts([*pairs["train"], *pairs["unseen"]])
     sets["prompts"] = class_prompts(prepared, config["prompt_templates"])
+    concepts = read_texts(prepared, "concepts", "train")
+    sets["hypernyms"] = hypernym_texts(read_classes(prepared), concepts, config["concept_texts"]["templates"])
     for kind, limit in config["limits"].items():
         found = read_texts(prepared, kind, "train")
         if kind == "translations":
@@ -147,6 +150,26 @@ def label_texts(pairs: list[Row]) -> list[Row]:
     return [{"id": label, "text": text} for label, captions in texts.items() for text in captions]
 
 
+def hypernym_texts(classes: list[Row], concepts: list[Row], templates: list[str]) -> list[Row]:
+    """Prompts of every hypernym of the classes of the class file: {id, text, classes}, its classes by their number.
+
+    A class is found among the concepts by its `wnid`, else by its name.
+    """
+    by_name = {normalised_label(row["name"]): row for row in reversed(concepts)}
+    by_wnid = {row["id"].removeprefix("imagenet:"): row for row in concepts}
+    covered: dict[str, list[int]] = {}
+    for row in classes:
+        concept = by_wnid.get(row.get("wnid", "")) or by_name.get(normalised_label(row["name"]))
+        for hypernym in concept["hypernyms"] if concept is not None else ():
+            covered.setdefault(hypernym, []).append(row["index"])
+    return [
+        {"id": hypernym, "text": template.replace("{}", hypernym), "classes": numbers}
+        for hypernym, numbers in covered.items()
+        if len(numbers) <= max(1, WIDEST_HYPERNYM * len(classes))
+        for template in dict.fromkeys([*templates, "{}"])
+    ]
+
+
 def concept_texts(concepts: list[Row], config: EmbedCaptionsConfig) -> list[Row]:
     """{id, captions} of every concept, the bare name first. The order is that of a hash: a limit cuts all sources alike."""
     wanted = config["concept_texts"]
@@ -163,10 +186,7 @@ def concept_texts(concepts: list[Row], config: EmbedCaptionsConfig) -> list[Row]
 
 def class_prompts(prepared: Path, templates: list[str]) -> list[Row]:
     """Every class name in every template, class by class; empty where the data names no classes."""
-    file = prepared / "classes.json"
-    if not file.exists():
-        return []
-    classes = json.loads(file.read_text(encoding="utf-8"))["classes"]
+    classes = read_classes(prepared)
     return [
         {"id": str(row["index"]), "text": template.replace("{}", row["name"])}
         for row in classes

@@ -4,7 +4,7 @@ Below the first trainable block nothing changes during training, so its output i
 frozen tower makes of the same crop, its pooled features, is stored beside it: from them come the reference of the
 regulariser and the frozen classifier's softmax. Both depend on neither seed nor text tower: all runs of `clip` in a recipe
 share them. Work is cut into shards; a finished shard is never computed again. Writes `train.npy` (random crops) and
-`features.npy` (of the same crops; not where the whole backbone is frozen, whose activations are the features), `plain.npy`,
+`features.npy` (of the same crops at full resolution; not where they are the activations themselves), `plain.npy`,
 `dev.npy` and, where the data has them, `unseen.npy` and `classes.npy` (whole images), and `crops.json`.
 """
 
@@ -18,7 +18,7 @@ import numpy as np
 import torch
 
 from contracts.types import EmbedImagesConfig, PreprocessRecipe
-from towers.crops import CropsShape, random_crop
+from towers.crops import CropsShape, random_crop, shrunk
 from towers.data import Row, read_class_images, read_images, read_pairs
 from towers.preprocess import decode, preprocess
 from towers.run import Run, write_atomically
@@ -70,8 +70,10 @@ def main() -> None:
     for number in range(state["shards"], len(shards)):
         shard = shards[number]
         parts, features = [], []
-        for pixels in batches_of_pixels(prepared, shard, config, recipe):
+        for pixels, low, places in batches_of_pixels(prepared, shard, config, recipe):
             x, features_NF = frozen_activations(tower, pixels, config["first_trainable_block"])
+            if len(places):
+                x[places] = frozen_activations(tower, low, config["first_trainable_block"])[0]
             parts.append(x)
             features.append(features_NF)
             done += len(pixels) // (shard.crops or 1)
@@ -87,7 +89,7 @@ def main() -> None:
         own = [shard for shard in shards if shard.array == name]
         assemble(run.output, name, [(shard.first, shard.file) for shard in own], len(rows))
         files[name] = f"{name}.npy"
-    if config["first_trainable_block"] is not None:
+    if config["first_trainable_block"] is not None or low_count(config) > 0:
         own = [(shard.first, features_file(shard)) for shard in shards if shard.array == "train"]
         assemble(run.output, "features", own, len(arrays["train"]))
         files["features"] = "features.npy"
@@ -115,23 +117,37 @@ def shards_of(array: str, rows: list[Row], crops: int | None) -> list[Shard]:
     return [Shard(array, rows[first : first + SHARD_IMAGES], first, crops) for first in firsts]
 
 
+def low_count(config: EmbedImagesConfig) -> int:
+    """How many of an image's crops, the last ones, are shrunk."""
+    return round(config["low_resolution"] * config["crops"])
+
+
 def batches_of_pixels(
     prepared: Path, shard: Shard, config: EmbedImagesConfig, recipe: PreprocessRecipe
-) -> Iterator[np.ndarray]:
-    """float32 [images * crops, 3, S, S] of `BATCH` images at a time, the crops of one image next to each other."""
+) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    """`BATCH` images at a time: float32 [images * crops, 3, S, S], the crops of one image next to each other.
+
+    With it the shrunk version of those crops that are learned from so, and their places among all.
+    """
     images = ((key, decode(data)) for key, data in read_images(prepared, shard.rows))
     low, high = config["crop_scale"]
+    least, largest = config["low_resolution_side"]
+    none = np.zeros(0, dtype=np.int64)
     while batch := list(islice(images, BATCH)):
         if shard.crops is None:
-            yield np.stack([preprocess(image, recipe) for _, image in batch])
+            yield np.stack([preprocess(image, recipe) for _, image in batch]), np.zeros(0), none
             continue
+        # The key names the crop, whatever the seed of the recipe: a seed changes training and not its data.
+        names = [f"{key}/{number}" for key, _ in batch for number in range(shard.crops)]
         crops = [
-            # The key names the crop, whatever the seed of the recipe: a seed changes training and not its data.
             random_crop(image, (low, high), f"{key}/{number}", flip=config["flip"])
             for key, image in batch
             for number in range(shard.crops)
         ]
-        yield np.stack([preprocess(crop, recipe) for crop in crops])
+        places = [place for place in range(len(crops)) if place % shard.crops >= shard.crops - low_count(config)]
+        small = [preprocess(shrunk(crops[p], (least, largest), f"{names[p]}/low"), recipe) for p in places]
+        pixels = np.stack([preprocess(crop, recipe) for crop in crops])
+        yield pixels, np.stack(small) if small else np.zeros(0), np.array(places, dtype=np.int64)
 
 
 @torch.inference_mode()

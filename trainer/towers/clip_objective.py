@@ -57,10 +57,11 @@ class Sampler:
 
 @dataclass
 class Texts:
-    """Sets of texts by what they belong to; `prompts` has the classes of `classes` only, in their order."""
+    """Sets of texts by what they belong to: images, classes, hypernyms of classes."""
 
     captions: TextSet
     prompts: TextSet
+    hypernyms: TextSet
     labels: list[str]  # per train image its normalised label, empty without one
 
 
@@ -85,14 +86,24 @@ class Objective:
         center_F = features_NF.mean(0)
         self.tower.center_F.copy_(center_F)
         self.uses_classes = config["rows_weight"] > 0 or config["softmax_weight"] > 0
+        self.uses_hypernyms = config["hypernyms_weight"] > 0 and len(texts.hypernyms.keys) > 0
         if self.uses_classes and classes is None:
             raise ValueError("clip: rows_weight and softmax_weight need classes: set prepare.classes, or both to 0")
-        if self.uses_classes and classes is not None:
+        if (self.uses_classes or self.uses_hypernyms) and classes is not None:
             self.classes = classes.to(self.device)
             distance = (features_NF - center_F).norm(dim=-1).mean().item()
             self.pseudo_KF = self.classes.pseudo_images(self.tower.center_F, distance)
             group = {key: number for number, key in enumerate(texts.prompts.keys)}
             self.prompt_groups = np.array([group[str(int(number))] for number in classes.class_K])
+            row_of = {int(number): row for row, number in enumerate(classes.class_K)}
+            covered = [texts.hypernyms.classes[key] for key in texts.hypernyms.keys]
+            rows_of_H = [[row_of[number] for number in numbers if number in row_of] for numbers in covered]
+            self.hypernyms = np.array([h for h, rows in enumerate(rows_of_H) if rows], dtype=np.int64)
+            self.rows_of_hypernym = rows_of_H
+            self.covers_HK = torch.zeros(len(rows_of_H), len(classes.class_K), dtype=torch.bool)
+            for h, rows in enumerate(rows_of_H):
+                self.covers_HK[h, rows] = True
+            self.uses_hypernyms = self.uses_hypernyms and len(self.hypernyms) > 0
 
     def parameters(self) -> list[nn.Parameter]:
         """The logit scales, which learn too."""
@@ -135,14 +146,26 @@ class Objective:
             numbers = self.texts.prompts.draw(self.prompt_groups, rng)
             class_KE = self.text_tower(self.texts.prompts.inputs(numbers))
             if config["rows_weight"] > 0:
-                pseudo_KE = self.pseudo_image_vectors(rng)
+                pseudo_KE = self.pseudo_image_vectors(np.arange(len(self.pseudo_KF)), rng)
                 parts["rows"] = info_nce(pseudo_KE, class_KE, self.class_scale.exp())
                 total = total + config["rows_weight"] * parts["rows"]
             if config["softmax_weight"] > 0:
                 target_BK = self.classes.logits(self.features(images, crops)).softmax(-1)
                 parts["softmax"] = soft_cross_entropy(self.class_scale.exp() * image_BE @ class_KE.T, target_BK)
                 total = total + config["softmax_weight"] * parts["softmax"]
+        if self.uses_hypernyms:
+            parts["hypernyms"] = self.hypernym_loss(rng)
+            total = total + config["hypernyms_weight"] * parts["hypernyms"]
         return total, parts
+
+    def hypernym_loss(self, rng: np.random.Generator) -> torch.Tensor:
+        """InfoNCE of hypernyms and a pseudo-image of one class of each; what a hypernym covers is no negative of it."""
+        size = min(self.config["hypernyms_batch"], len(self.hypernyms))
+        chosen = rng.permutation(self.hypernyms)[:size]
+        rows = np.array([rng.choice(self.rows_of_hypernym[h]) for h in chosen])
+        text_BE = self.text_tower(self.texts.hypernyms.inputs(self.texts.hypernyms.draw(chosen, rng)))
+        covered_BB = self.covers_HK[chosen][:, rows].to(self.device)
+        return info_nce(text_BE, self.pseudo_image_vectors(rows, rng), self.class_scale.exp(), covered_BB)
 
     def image_vectors(self, images: np.ndarray, crops: np.ndarray, dtype: torch.dtype) -> torch.Tensor:
         """Unit vectors [B, E] of crops by the tower that trains."""
@@ -154,15 +177,14 @@ class Objective:
             x = x.to(self.device, dtype).contiguous(memory_format=torch.channels_last)
             return self.tower.forward_trainable(x, block, self.config["dropout"])
 
-    def pseudo_image_vectors(self, rng: np.random.Generator) -> torch.Tensor:
-        """Unit vectors [K, E] of the classes' pseudo-images, each with a random photograph's difference mixed in."""
-        pseudo_KF = self.pseudo_KF
+    def pseudo_image_vectors(self, rows: np.ndarray, rng: np.random.Generator) -> torch.Tensor:
+        """Unit vectors [B, E] of pseudo-images of classes, each with a random photograph's difference mixed in."""
+        pseudo_BF = self.pseudo_KF[torch.from_numpy(rows).to(self.device)]
         if self.config["rows_mixin"] > 0:
-            images = rng.integers(0, len(self.activations.features), len(pseudo_KF))
-            crops = rng.integers(0, self.activations.shape["crops"], len(pseudo_KF))
-            mixin_KF = self.features(images, crops) - self.tower.center_F
-            pseudo_KF = pseudo_KF + self.config["rows_mixin"] * mixin_KF
-        return self.tower.forward_head(pseudo_KF, self.config["dropout"])
+            images = rng.integers(0, len(self.activations.features), len(rows))
+            crops = rng.integers(0, self.activations.shape["crops"], len(rows))
+            pseudo_BF = pseudo_BF + self.config["rows_mixin"] * (self.features(images, crops) - self.tower.center_F)
+        return self.tower.forward_head(pseudo_BF, self.config["dropout"])
 
 
 def equal(texts: list[str], device: torch.device) -> torch.Tensor:

@@ -24,7 +24,7 @@ class CropsShape(TypedDict):
 class Activations:
     """Memory-mapped float16 arrays: `train` [images, crops, ...], the others [images, ...] of whole images.
 
-    `features` are the pooled features of the frozen tower for `train` [images, crops, F]. `unseen` (labelled pictures of
+    `features` are the pooled features of the frozen tower for `train` [images, crops, F], of crops at full resolution. `unseen` (labelled pictures of
     held-out labels) and `classes` (class images) are None where the data has none.
     """
 
@@ -68,3 +68,12 @@ def random_crop(image: Image.Image, scale: tuple[float, float], seed: str, *, fl
     if flip and rng.random() < 0.5:
         return cropped.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
     return cropped
+
+
+def shrunk(image: Image.Image, sides: tuple[int, int], seed: str) -> Image.Image:
+    """The image with a shorter side of a random length between `sides`, smoothly or as a mean of squares of pixels."""
+    rng = random.Random(seed)
+    side = round(np.exp(rng.uniform(np.log(sides[0]), np.log(sides[1]))))
+    scale = min(1.0, side / min(image.size))
+    size = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
+    return image.resize(size, rng.choice([Image.Resampling.BICUBIC, Image.Resampling.BOX]))

@@ -22,6 +22,7 @@ class TextSet:
         self.file = embedded / f"features.{name}.safetensors"
         self.device = device
         self.texts = [row["text"] for row in rows]
+        self.classes = {row["id"]: row["classes"] for row in rows if "classes" in row}
         self.keys = list(dict.fromkeys(row["id"] for row in rows))
         number_of = {key: number for number, key in enumerate(self.keys)}
         self.group_of_N = torch.tensor([number_of[row["id"]] for row in rows], dtype=torch.long)

@@ -2327,6 +2327,14 @@ class RecipeEmbedImages(TypedDict):
     flip: bool
     """Whether half of the crops are mirrored."""
 
+    low_resolution: float
+    """Fraction of the crops of an image that are shrunk first, as small pictures are; what the frozen tower is
+    asked about them (regulariser, softmax) is what it makes of the crop before.
+    """
+
+    low_resolution_side: list[int]
+    """Least and largest shorter side that such a crop is shrunk to, in pixels."""
+
 
 class ScratchTextTower(TypedDict):
     """The text transformer of the comparison, trained from nothing."""
@@ -2391,6 +2399,14 @@ class RecipeClip(TypedDict):
     """Weight of the cross-entropy of image times class prompts against the frozen tower's softmax over the
     classes of the same crop; 0 leaves it out.
     """
+
+    hypernyms_weight: float
+    """Weight of InfoNCE between hypernyms of the classes ("dog" for every breed) and a pseudo-image of one of
+    their classes; 0 leaves it out.
+    """
+
+    hypernyms_batch: int
+    """Hypernyms per step."""
 
     labels_weight: float
     """Weight of InfoNCE between labelled pictures and the texts of their labels, equal labels being positives
@@ -3392,6 +3408,14 @@ class EmbedImagesConfig(TypedDict):
     flip: bool
     """Whether half of the crops are mirrored."""
 
+    low_resolution: float
+    """Fraction of the crops of an image that are shrunk first, as small pictures are; what the frozen tower is
+    asked about them (regulariser, softmax) is what it makes of the crop before.
+    """
+
+    low_resolution_side: list[int]
+    """Least and largest shorter side that such a crop is shrunk to, in pixels."""
+
 
 class ClipConfig(TypedDict):
     """Configuration of stage `clip`."""
@@ -3440,6 +3464,14 @@ class ClipConfig(TypedDict):
     """Weight of the cross-entropy of image times class prompts against the frozen tower's softmax over the
     classes of the same crop; 0 leaves it out.
     """
+
+    hypernyms_weight: float
+    """Weight of InfoNCE between hypernyms of the classes ("dog" for every breed) and a pseudo-image of one of
+    their classes; 0 leaves it out.
+    """
+
+    hypernyms_batch: int
+    """Hypernyms per step."""
 
     labels_weight: float
     """Weight of InfoNCE between labelled pictures and the texts of their labels, equal labels being positives

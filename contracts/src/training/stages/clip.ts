@@ -41,6 +41,11 @@ export const ClipConfig = z
       "Weight of the cross-entropy of image times class prompts against the frozen tower's softmax over the classes of " +
         'the same crop; 0 leaves it out.',
     ),
+    hypernyms_weight: weight.describe(
+      'Weight of InfoNCE between hypernyms of the classes ("dog" for every breed) and a pseudo-image of one of their ' +
+        'classes; 0 leaves it out.',
+    ),
+    hypernyms_batch: count.describe('Hypernyms per step.'),
     labels_weight: weight.describe(
       'Weight of InfoNCE between labelled pictures and the texts of their labels, equal labels being positives of each ' +
         'other; 0 leaves labelled pictures out.',

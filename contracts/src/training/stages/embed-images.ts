@@ -17,5 +17,12 @@ export const EmbedImagesConfig = z
       .tuple([fraction, fraction])
       .describe('Smallest and largest area of a crop, as fractions of the image.'),
     flip: z.boolean().describe('Whether half of the crops are mirrored.'),
+    low_resolution: fraction.describe(
+      'Fraction of the crops of an image that are shrunk first, as small pictures are; what the frozen tower is asked ' +
+        'about them (regulariser, softmax) is what it makes of the crop before.',
+    ),
+    low_resolution_side: z
+      .tuple([count, count])
+      .describe('Least and largest shorter side that such a crop is shrunk to, in pixels.'),
   })
   .meta({ title: 'EmbedImagesConfig', description: 'Configuration of stage `embed_images`.' });
