@@ -20,7 +20,7 @@ it('computes golden vectors once for those who ask within two seconds, and again
     computed += 1;
     return [Float32Array.from(unit)];
   };
-  const counting = { ...model, static: async () => encode };
+  const counting = { ...model, encoder: async () => encode };
   const { app } = appOf(source, { provider: { use: async (work) => work(counting) } });
   const ask = async () => ReadyReport.parse(await (await app.request('/health/ready')).json());
 
