@@ -1,7 +1,7 @@
 // The stages of training, one row each, in the order in which they run. Everything else that lists stages reads this table.
 import { z } from 'zod';
 import type { JobClass } from './job-classes.ts';
-import type { Backbone } from './training/blocks.ts';
+import type { Backbone, LanguageModel } from './training/blocks.ts';
 import type { Part } from './training/prepared.ts';
 import { AdaptConfig } from './training/stages/adapt.ts';
 import { ClipConfig } from './training/stages/clip.ts';
@@ -58,6 +58,16 @@ function row<Config extends z.ZodObject, const Input extends string>(
   return stage;
 }
 
+function languageModelFolder(model: z.infer<typeof LanguageModel> | undefined): LocalFolder | undefined {
+  if (model?.source !== 'directory') return undefined;
+  const { name } = model;
+  return {
+    path: name,
+    sentence: `language_model is the folder ${name} of this machine`,
+    instead: 'use a gguf_package',
+  };
+}
+
 const FOLDER = 'open_clip:local-dir:';
 
 function backboneFolder({ name }: z.infer<typeof Backbone>): LocalFolder | undefined {
@@ -77,18 +87,13 @@ export const STAGES = {
       unit: 'tokens',
       amount: ({ schedule, batch_size, max_tokens }) => schedule.steps * batch_size * max_tokens,
     },
-    localFolder: ({ language_model: { source, name } }) =>
-      source === 'directory'
-        ? {
-            path: name,
-            sentence: `language_model is the folder ${name} of this machine`,
-            instead: 'use a gguf_package',
-          }
-        : undefined,
+    localFolder: ({ language_model }) => languageModelFolder(language_model),
   }),
   contrastive: row({
     config: ContrastiveConfig,
     inputs: ['prepare', 'mntp'],
+    reads: ({ language_model }) => ({ mntp: language_model === undefined }),
+    localFolder: ({ language_model }) => languageModelFolder(language_model),
     prepared: () => ['pairs', 'groups.train', 'long.train', 'concepts.train'],
     jobClass: 'train',
     work: {
@@ -98,13 +103,18 @@ export const STAGES = {
   }),
   embed_captions: row({
     config: EmbedCaptionsConfig,
-    inputs: ['prepare', 'contrastive'],
+    inputs: ['prepare', 'mntp', 'contrastive'],
     prepared: ({ limits }) => [
       'pairs',
       'classes',
       ...Object.keys(limits).map((kind): Part => `${kind as TextKind}.train`),
     ],
-    reads: ({ teachers }) => ({ contrastive: teachers.some(({ type }) => type === 'language_model') }),
+    // The language model as it was last tuned.
+    reads: ({ teachers }, recipeHas) => {
+      const hasLanguageModel = teachers.some(({ type }) => type === 'language_model');
+      const tunedByMntpAlone = recipeHas('mntp') && !recipeHas('contrastive');
+      return { contrastive: hasLanguageModel && !tunedByMntpAlone, mntp: hasLanguageModel && tunedByMntpAlone };
+    },
     jobClass: 'embed',
     work: { unit: 'texts', amount: ({ limits }) => 1 + Object.values(limits).reduce((sum, limit) => sum + limit, 0) },
   }),

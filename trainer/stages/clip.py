@@ -5,6 +5,8 @@ text transformer from scratch on the same images, texts and steps. `embed_images
 blocks from `first_trainable_block` on are trained, or the head alone. The terms are in towers/clip_objective.py.
 """
 
+from typing import NamedTuple
+
 import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
@@ -15,8 +17,9 @@ from towers.class_targets import load_class_targets
 from towers.clip_objective import Objective, Sampler, Texts
 from towers.crops import Activations, load_activations
 from towers.data import Row, read_class_images, read_pairs
+from towers.items import write_items
 from towers.labels import normalised_label
-from towers.metrics import retrieval, zero_shot
+from towers.metrics import mean_recall_per_image, retrieval, target_ranks
 from towers.optim import adamw, clip_gradients, param_groups, set_lr
 from towers.run import Run
 from towers.text_sets import TextSet, group_vectors, text_vectors
@@ -144,7 +147,8 @@ def main() -> None:
     image_train_IE = image_vectors(tower, activations.plain, block)
     text_train_IE = text_vectors(text_tower, texts["pairs.train"], texts["pairs.train"].first_of_G)
     rotate_to_principal_axes(tower.head, text_tower.projection, [image_train_IE, text_train_IE])
-    metrics, image_IE, text_NE = measure.all(tower, text_tower)
+    measured = measure.all(tower, text_tower)
+    image_IE, text_NE = measured.image_IE, measured.text_NE
     save_file({"features": image_IE.contiguous()}, run.output / "dev_images.safetensors")
     save_file({"features": text_NE.contiguous()}, run.output / "dev_captions.safetensors")
     shape: TowersShape = {
@@ -158,7 +162,8 @@ def main() -> None:
         vocabulary.write(run.output / "vocabulary.txt")
         files["vocabulary"] = "vocabulary.txt"
     files |= {"dev_images": "dev_images.safetensors", "dev_captions": "dev_captions.safetensors"}
-    run.finish(metrics | {"loss.last": loss_ema}, files)
+    files |= write_items(run.output, measured.items)
+    run.finish(measured.metrics | {"loss.last": loss_ema}, files)
 
 
 def text_sets(run: Run[ClipConfig]) -> tuple[dict[str, TextSet], WordPiece | None]:
@@ -174,6 +179,15 @@ def text_sets(run: Run[ClipConfig]) -> tuple[dict[str, TextSet], WordPiece | Non
 
 SETS = ("pairs.train", "pairs.dev", "prompts", "hypernyms", "labels")
 SHOWN = ("mean_recall", "zero_shot_top1", "unseen_top1")  # in the log, of all that is measured
+
+
+class Measured(NamedTuple):
+    """Metrics by name, what every image contributes to some of them, and the vectors of the dev images and captions."""
+
+    metrics: dict[str, float]
+    items: dict[str, np.ndarray]
+    image_IE: torch.Tensor
+    text_NE: torch.Tensor
 
 
 class Measure:
@@ -192,22 +206,32 @@ class Measure:
 
     def metrics(self, tower: ImageTower, text_tower: nn.Module) -> dict[str, float]:
         """All metrics by name."""
-        return self.all(tower, text_tower)[0]
+        return self.all(tower, text_tower).metrics
 
-    def all(self, tower: ImageTower, text_tower: nn.Module) -> tuple[dict[str, float], torch.Tensor, torch.Tensor]:
-        """All metrics by name, and the vectors of the dev images and captions."""
+    def all(self, tower: ImageTower, text_tower: nn.Module) -> Measured:
+        """All that is measured."""
         activations, block, dev = self.activations, self.activations.block, self.texts["pairs.dev"]
         image_IE = image_vectors(tower, activations.dev, block)
         text_NE = text_vectors(text_tower, dev, np.arange(len(dev.texts)))
         metrics = retrieval(image_IE, text_NE, dev.group_of_N)
+        hits: dict[str, np.ndarray] = {}
         if activations.classes is not None and self.texts["prompts"].keys:
             vectors_KE = group_vectors(text_tower, self.texts["prompts"])
-            metrics |= zero_shot(image_vectors(tower, activations.classes, block), vectors_KE, self.classes)
+            hits |= hits_at("zero_shot", image_vectors(tower, activations.classes, block), vectors_KE, self.classes)
         if activations.unseen is not None:
             vectors_GE = group_vectors(text_tower, self.texts["labels"])
-            found = zero_shot(image_vectors(tower, activations.unseen, block), vectors_GE, self.unseen)
-            metrics |= {name.replace("zero_shot", "unseen"): value for name, value in found.items()}
-        return metrics, image_IE, text_NE
+            hits |= hits_at("unseen", image_vectors(tower, activations.unseen, block), vectors_GE, self.unseen)
+        metrics |= {name: float(values.mean()) for name, values in hits.items()}
+        recalls_I = mean_recall_per_image(image_IE @ text_NE.T, dev.group_of_N)
+        return Measured(metrics, {"mean_recall": recalls_I} | hits, image_IE, text_NE)
+
+
+def hits_at(
+    name: str, images_IE: torch.Tensor, classes_CE: torch.Tensor, class_of_I: torch.Tensor
+) -> dict[str, np.ndarray]:
+    """1 for every image [I] whose own class is the nearest, or among the nearest five, by metric; else 0."""
+    rank_I = target_ranks(images_IE @ classes_CE.T, class_of_I)
+    return {f"{name}_top{k}": (rank_I < k).double().numpy() for k in (1, 5)}
 
 
 def trainable_parameters(*modules: nn.Module) -> list[tuple[str, torch.Tensor]]:

@@ -34,7 +34,8 @@ def main() -> None:
     concepts = concept_groups(read_texts(prepared, "concepts", "train"), pairs)
     sampler = Sampler(captions, concepts, config, run.seed)
     dev = [row["captions"][:2] for row in read_pairs(prepared, "dev") if len(row["captions"]) > 1][:500]
-    pretrained = read_language_model(language_model_in(run.input("mntp") / "model"), run.amp_dtype)
+    source = config.get("language_model") or language_model_in(run.input("mntp") / "model")
+    pretrained = read_language_model(source, run.amp_dtype)
     language_model = with_lora(pretrained, config["lora"])
     model, tokenizer = language_model.model, language_model.tokenizer
     model.to(run.device).train()

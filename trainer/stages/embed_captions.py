@@ -70,12 +70,12 @@ def main() -> None:
 
 
 def read_teachers(run: Run[EmbedCaptionsConfig]) -> list[LanguageModel | SentenceEncoder]:
-    """The teachers of the recipe on the run's device, in eval mode. `contrastive` is read only for its language model."""
+    """The teachers of the recipe on the run's device, in eval mode; the language model as it was last tuned."""
     teachers: list[LanguageModel | SentenceEncoder] = []
     for teacher in run.config["teachers"]:
         if teacher["type"] == "language_model":
-            source = language_model_in(run.input("contrastive") / "model")
-            teachers.append(read_language_model(source, run.amp_dtype))
+            folder = run.input("contrastive") if "contrastive" in run.job["inputs"] else run.input("mntp")
+            teachers.append(read_language_model(language_model_in(folder / "model"), run.amp_dtype))
         else:
             teachers.append(read_sentence_encoder(teacher["package"], run.amp_dtype))
         teachers[-1].model.to(run.device).eval()

@@ -2136,6 +2136,9 @@ Pooling = Literal["mean", "last_token"]
 class RecipeContrastive(TypedDict):
     """Configuration of stage `contrastive`."""
 
+    language_model: NotRequired[LanguageModel]
+    """In a recipe without `mntp`, and only there: the language model to start from."""
+
     lora: Lora
     """Low-rank update of the attention and MLP matrices of the language model."""
 
@@ -2168,7 +2171,7 @@ class LanguageModelTeacher(TypedDict):
     """The tuned language model."""
 
     type: Literal["language_model"]
-    """The language model that `contrastive` wrote."""
+    """The language model that `contrastive` wrote, or without that block `mntp`."""
 
 
 class SentenceEncoderTeacher(TypedDict):
@@ -3253,6 +3256,9 @@ class ContrastiveConfig(TypedDict):
 
     stage: Literal["contrastive"]
     """Name of the stage."""
+
+    language_model: NotRequired[LanguageModel]
+    """In a recipe without `mntp`, and only there: the language model to start from."""
 
     lora: Lora
     """Low-rank update of the attention and MLP matrices of the language model."""

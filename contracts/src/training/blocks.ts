@@ -28,6 +28,17 @@ export const Lora = z
   })
   .meta({ title: 'Lora', description: 'Low-rank update of the attention and MLP matrices of the language model.' });
 
+export const LanguageModel = z
+  .strictObject({
+    source: z
+      .enum(['gguf_package', 'directory'])
+      .describe(
+        '`gguf_package`: a Python package that carries a GGUF file. `directory`: a Hugging Face folder or a `.gguf` file.',
+      ),
+    name: z.string().describe('Import name of the package, or path of the folder or file.'),
+  })
+  .meta({ title: 'LanguageModel', description: 'The causal language model that becomes the text teacher.' });
+
 export const Backbone = z
   .strictObject({
     name: z

@@ -19,6 +19,8 @@ stopped.
   --ablate NAMES run these variants of the recipe (NAME,NAME or all) and the recipe itself with the same seeds, as its block
                  compare says, reuse what they share, and print one table of their figures with paired intervals
   --seeds SEEDS  with --ablate: other seeds than those of compare (1,2,3)
+  --at STAGE     with --ablate: go on to another stage than that of compare and take the figures of its report
+  --metrics M    with --ablate: other figures of that report (NAME,NAME)
   --install      afterwards put the exported model into api/model, where the server reads it (not with --on aws)
   --on aws       upload the data and submit what is missing to AWS Batch, then return: the jobs go on without this machine
   --outputs FILE what \`cdk deploy --outputs-file\` wrote: names of queues and buckets (default cdk-outputs.json)
@@ -53,6 +55,8 @@ export interface TrainOptions {
   /** Names of variants, or \`all\`. */
   ablate?: string[] | undefined;
   seeds?: number[] | undefined;
+  at?: string | undefined;
+  metrics?: string[] | undefined;
   install: boolean;
   on: 'here' | 'aws';
   outputs?: string | undefined;
@@ -67,6 +71,8 @@ const OPTIONS = {
   runs: { type: 'string' },
   ablate: { type: 'string' },
   seeds: { type: 'string' },
+  at: { type: 'string' },
+  metrics: { type: 'string' },
   install: { type: 'boolean', default: false },
   on: { type: 'string' },
   outputs: { type: 'string' },
@@ -85,10 +91,11 @@ export function parseTrainOptions(argv: readonly string[]): TrainOptions {
   if (recipe === undefined) throw new UserError(`Which recipe?\n\n${TRAIN_HELP}`);
   const stage = command === 'logs' || command === 'cancel' ? more.shift() : undefined;
   if (more.length > 0) throw new UserError(`one recipe at a time, not also ${more.join(' ')}`);
-  const { on = 'here', json: _, ablate, seeds, ...rest } = values;
+  const { on = 'here', json: _, ablate, seeds, metrics, ...rest } = values;
   if (on !== 'here' && on !== 'aws')
     throw new UserError(`--on ${on}: there is only aws; without --on the recipe runs on this machine`);
-  const options: TrainOptions = { ...rest, command, recipe, stage, on, ablate: listOf(ablate), seeds: seedsOf(seeds) };
+  const ablation = { ablate: listOf(ablate), seeds: seedsOf(seeds), metrics: listOf(metrics) };
+  const options: TrainOptions = { ...rest, ...ablation, command, recipe, stage, on };
   const conflict = conflictOf(options);
   if (conflict !== undefined) throw new UserError(conflict);
   return options;
@@ -96,7 +103,8 @@ export function parseTrainOptions(argv: readonly string[]): TrainOptions {
 
 /** Why options do not go together, as a sentence; undefined where they do. */
 function conflictOf(options: TrainOptions) {
-  const { command, stage, show, plan, to, only, runs, ablate, seeds, install, on, outputs, follow } = options;
+  const { command, stage, show, plan, to, only, runs, ablate, seeds, at, metrics, install, on, outputs, follow } =
+    options;
   const selects = to !== undefined || only !== undefined;
   const rules: [boolean, string][] = [
     [to !== undefined && only !== undefined, '--to and --only exclude each other'],
@@ -112,7 +120,10 @@ function conflictOf(options: TrainOptions) {
       ablate !== undefined && on === 'aws',
       '--ablate runs on this machine; on AWS a recipe is compared with the variants that its block compare names',
     ],
-    [seeds !== undefined && ablate === undefined, '--seeds goes with --ablate'],
+    [
+      ablate === undefined && [seeds, at, metrics].some((value) => value !== undefined),
+      '--seeds, --at and --metrics go with --ablate',
+    ],
     [plan && install, '--plan runs nothing, so there is nothing to --install'],
     [
       command !== 'run' && on === 'here',

@@ -3,6 +3,7 @@ import { join, resolve } from 'node:path';
 import { standardAnswer } from '../../../contracts/command/command-line.ts';
 import { EXIT } from '../../../contracts/src/exit-codes.ts';
 import { UserError } from '../../../contracts/src/user-error.ts';
+import { contradictions } from '../recipe/checks.ts';
 import { type ResolvedRecipe, resolveRecipe } from '../recipe/locate.ts';
 import { withAblation } from '../recipe/variants.ts';
 import { createConsole, createJsonConsole } from './console.ts';
@@ -46,9 +47,12 @@ export async function train(argv: readonly string[], context: CommandContext): P
 }
 
 /** With --ablate the recipe compares itself with those variants. */
-function ablated(resolved: ResolvedRecipe, { ablate, seeds }: TrainOptions): ResolvedRecipe {
+function ablated(resolved: ResolvedRecipe, { ablate, seeds, at, metrics }: TrainOptions): ResolvedRecipe {
   if (ablate === undefined) return resolved;
-  return { ...resolved, recipe: withAblation(resolved.recipe, { variants: ablate, seeds }) };
+  const recipe = withAblation(resolved.recipe, { variants: ablate, seeds, at, metrics });
+  const problems = contradictions(recipe);
+  if (problems.length > 0) throw new UserError(problems.join('\n'));
+  return { ...resolved, recipe };
 }
 
 if (import.meta.main) {

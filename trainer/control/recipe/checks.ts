@@ -13,6 +13,12 @@ type With<Name extends StageName> = Recipe & { [Key in Name]: NonNullable<Recipe
 const CHECKS: readonly Check[] = [
   (recipe) => unless(stagesOf(recipe).length > 0, 'there is no block of a stage, so there is nothing to run'),
   everyInputIsMade,
+  where(['mntp', 'contrastive'], ({ contrastive: { language_model } }) =>
+    unless(
+      language_model === undefined,
+      'contrastive.language_model is for a recipe without mntp: here contrastive goes on with what mntp trained',
+    ),
+  ),
   where(['inherit', 'clip'], ({ inherit, clip }) =>
     (['adapter', 'embed_dim'] as const).flatMap((key) =>
       differ([`inherit.${key}`, inherit[key]], [`clip.${key}`, clip[key]], 'clip goes on with what inherit trained'),

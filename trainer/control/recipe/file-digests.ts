@@ -54,9 +54,9 @@ export function digestOfFiles(files: readonly IndexedFile[]): string {
   return toDigest(hash.digest());
 }
 
-/** One digest over all files of a folder. */
+/** One digest over all files of a folder, or of one file. */
 export async function digestOfFolder(folder: string, options: DigestOptions): Promise<string> {
-  const digests = await digestsOf(filesBelow(folder), options);
+  const digests = await digestsOf(statSync(folder).isFile() ? [folder] : filesBelow(folder), options);
   const files = [...digests].map(([file, found]) => ({ ...found, path: relative(folder, file).split(sep).join('/') }));
   return digestOfFiles(files.sort((a, b) => (a.path < b.path ? -1 : 1)));
 }

@@ -21,10 +21,13 @@ export interface Ablation {
   /** `all`, or names of variants. */
   variants: readonly string[];
   seeds?: readonly number[] | undefined;
+  /** Another stage, and other figures of it, than the recipe compares by. */
+  at?: string | undefined;
+  metrics?: readonly string[] | undefined;
 }
 
 /** The recipe with these variants in its comparison. Throws a UserError that lists the variants there are. */
-export function withAblation(recipe: Recipe, { variants, seeds }: Ablation): Recipe {
+export function withAblation(recipe: Recipe, { variants, ...other }: Ablation): Recipe {
   const known = Object.keys(recipe.variants ?? {});
   const chosen = variants.includes('all') ? known : [...new Set(variants)];
   const unknown = chosen.filter((name) => !known.includes(name));
@@ -36,5 +39,6 @@ export function withAblation(recipe: Recipe, { variants, seeds }: Ablation): Rec
     throw new UserError(
       `recipe ${recipe.name} has no block compare, which says at which stage and by which figures variants are compared`,
     );
-  return { ...recipe, compare: { ...recipe.compare, variants: chosen, seeds: [...(seeds ?? recipe.compare.seeds)] } };
+  const { seeds = recipe.compare.seeds, at = recipe.compare.at, metrics = recipe.compare.metrics } = other;
+  return { ...recipe, compare: { ...recipe.compare, variants: chosen, seeds: [...seeds], at, metrics: [...metrics] } };
 }

@@ -1,10 +1,13 @@
 // Stage `contrastive`: the language model learns that captions of one image belong together.
 import { z } from 'zod';
-import { count, fraction, Lora, Pooling, Schedule } from '../blocks.ts';
+import { count, fraction, LanguageModel, Lora, Pooling, Schedule } from '../blocks.ts';
 
 export const ContrastiveConfig = z
   .strictObject({
     stage: z.literal('contrastive').describe('Name of the stage.'),
+    language_model: LanguageModel.optional().describe(
+      'In a recipe without `mntp`, and only there: the language model to start from.',
+    ),
     lora: Lora,
     temperature: z.number().positive().describe('Cosines are divided by it before the softmax.'),
     batch_size: count.describe('Groups per step; every group gives two texts.'),

@@ -6,7 +6,11 @@ const limit = (kind: string) =>
   countOrNone.describe(`At most this many different ${kind} are embedded, the first ones; 0 leaves the kind out.`);
 
 const LanguageModelTeacher = z
-  .strictObject({ type: z.literal('language_model').describe('The language model that `contrastive` wrote.') })
+  .strictObject({
+    type: z
+      .literal('language_model')
+      .describe('The language model that `contrastive` wrote, or without that block `mntp`.'),
+  })
   .meta({ title: 'LanguageModelTeacher', description: 'The tuned language model.' });
 
 const SentenceEncoderTeacher = z

@@ -1,17 +1,6 @@
 // Stage `mntp`: a causal language model learns to look both ways, by masked next-token prediction.
 import { z } from 'zod';
-import { count, fraction, Lora, Schedule } from '../blocks.ts';
-
-const LanguageModel = z
-  .strictObject({
-    source: z
-      .enum(['gguf_package', 'directory'])
-      .describe(
-        '`gguf_package`: a Python package that carries a GGUF file. `directory`: a Hugging Face folder or a `.gguf` file.',
-      ),
-    name: z.string().describe('Import name of the package, or path of the folder or file.'),
-  })
-  .meta({ title: 'LanguageModel', description: 'The causal language model that becomes the text teacher.' });
+import { count, fraction, LanguageModel, Lora, Schedule } from '../blocks.ts';
 
 export const MntpConfig = z
   .strictObject({

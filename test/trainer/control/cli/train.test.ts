@@ -270,9 +270,10 @@ describe('the command line', () => {
     [[RECIPE, '--plan', '--install', '--to', 'prepare'], 2, /--plan runs nothing/],
     [[RECIPE, '--show', '--plan'], 2, /nothing else goes with it/],
     [[RECIPE, '--ablate', 'rows'], 2, /recipe tiny has no variant rows; it has none/],
+    [[RECIPE, '--at', 'evaluate'], 2, /go with --ablate/],
     [[RECIPE, '--ablate', 'all', '--to', 'clip'], 2, /--ablate runs up to its comparison/],
     [[RECIPE, '--ablate', 'all', '--seeds', '1,two'], 2, /--seeds 1,two: whole numbers from 0/],
-    [[RECIPE, '--seeds', '1'], 2, /--seeds goes with --ablate/],
+    [[RECIPE, '--seeds', '1'], 2, /--seeds, --at and --metrics go with --ablate/],
   ])('refuses %j', async (args, code, message) => {
     const result = await train(root, args);
     expect(result.code).toBe(code);

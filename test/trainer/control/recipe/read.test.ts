@@ -1,5 +1,5 @@
 // What a person reads when a recipe is wrong: where, what, and what is allowed.
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
@@ -30,6 +30,12 @@ function withMembers(block: keyof WholeRecipe, members: Record<string, unknown>)
   const recipe = tinyRecipe();
   return JSON.stringify({ ...recipe, [block]: { ...Object(recipe[block]), ...members } });
 }
+
+const RECIPES = join(import.meta.dirname, '../../../../trainer/recipes');
+
+it.each(readdirSync(RECIPES))('accepts %s of the repository with all its variants', (name) => {
+  expect(() => readRecipe(join(RECIPES, name), RECIPES)).not.toThrow();
+});
 
 it('accepts the tiny recipe', () => {
   expect(problemsOf(JSON.stringify(tinyRecipe()))).toBe('none');
