@@ -3,11 +3,14 @@
 import type { Truncate } from '../../contracts/src/api/embed.ts';
 import type { LabelScore } from '../../contracts/src/api/tasks/classify.ts';
 import type { Calibration } from '../../contracts/src/model/manifest.ts';
+import type { SearchVerdict } from '../../contracts/src/model/verdict.ts';
 import { type Embedded, type EmbedOutput, type Engines, embedItems } from './embed.ts';
 import { CoreError } from './errors.ts';
 import { type Item, type PlacedItem, placeItems, placeParts } from './items/items.ts';
 import { chooseModel, type Model } from './model.ts';
-import { cosine, logistic } from './similarity/similarity.ts';
+import { logistic } from './similarity/logistic.ts';
+import { cosine } from './similarity/similarity.ts';
+import { judgeBest } from './similarity/verdict.ts';
 import { cutAndNormalise } from './vectors/vectors.ts';
 
 /** Names, or sentences about each by name. */
@@ -44,7 +47,7 @@ const FIELDS = { input: 'input', labels: 'labels', templates: 'templates' };
 export async function classify(model: Model, engines: Engines, asked: ClassifyInput): Promise<ClassifyOutput> {
   const { truncate = 'end', fields = FIELDS } = asked;
   const { id, tier } = chooseModel(model, asked.model);
-  const { space_id, embed_dim: dimensions, calibration } = model.manifest;
+  const { space_id, embed_dim: dimensions, calibration, search_verdicts } = model.manifest;
   const items = placeItems(asked.input, fields.input);
   const kinds = new Set(items.map(kindOf));
   const most = model.limits.items;
@@ -72,7 +75,8 @@ export async function classify(model: Model, engines: Engines, asked: ClassifyIn
     const cosines = (means[kind] ?? []).map((mean) => cosine({ embedding }, { embedding: mean }));
     // Cosines with a text and an image together lie between those with either; the map of an image is nearest.
     const map = kind === 'text' ? calibration.text_text : calibration.text_image;
-    return { ...rest, ...scoreLabels(labels, cosines, { map, nonePrior: asked.nonePrior }) };
+    const verdict = search_verdicts?.[tier]?.[kind === 'text' ? 'text_text' : 'image_text'];
+    return { ...rest, ...scoreLabels(labels, cosines, { map, verdict, nonePrior: asked.nonePrior }) };
   });
   return { model: id, space_id, classified, usage, pixels };
 }
@@ -80,27 +84,39 @@ export async function classify(model: Model, engines: Engines, asked: ClassifyIn
 /**
  * The calibrated odds of a pair, exp(scale * cosine + bias), are fitted on as many matching as other pairs: they are the
  * likelihood ratio of "fits" to "does not fit". If just one of n labels fits, each by the same prior, its probability
- * is its odds over the sum of all: the softmax of scale * cosine. "None of these" has a ratio of 1 and its own prior.
+ * is its odds over the sum of all: the softmax of scale * cosine. Whether none of them fits is what a search among as many
+ * texts says of its best hit; a model without verdicts gives it a ratio of 1.
  */
 function scoreLabels(
   labels: Label[],
   cosines: number[],
-  { map, nonePrior }: { map: Calibration; nonePrior: number | undefined },
+  { map, verdict, nonePrior }: { map: Calibration; verdict: SearchVerdict | undefined; nonePrior: number | undefined },
 ): Pick<Classified, 'labels' | 'none'> {
-  const share = (1 - (nonePrior ?? 0)) / labels.length;
   const logits = cosines.map((value) => map.scale * value + map.bias);
   // The largest becomes 1, so that nothing overflows.
-  const top = Math.max(...logits, ...(nonePrior === undefined ? [] : [0]));
-  const weights = logits.map((logit) => share * Math.exp(logit - top));
-  const none = nonePrior === undefined ? 0 : nonePrior * Math.exp(-top);
-  const sum = weights.reduce((total, weight) => total + weight, none);
+  const top = Math.max(...logits);
+  const weights = logits.map((logit) => Math.exp(logit - top));
+  const sum = weights.reduce((total, weight) => total + weight, 0);
+  const logRatio = verdict ? logOdds(cosines, verdict) : top + Math.log(sum / labels.length);
+  const none = nonePrior === undefined ? 0 : noneOf(logRatio, nonePrior);
   const scored = labels.map(({ name }, at): LabelScore => {
     const value = cosines[at] ?? Number.NaN;
-    return { label: name, score: (weights[at] ?? 0) / sum, cosine: value, calibrated: logistic(value, map) };
+    return { label: name, score: ((1 - none) * (weights[at] ?? 0)) / sum, cosine: value, calibrated: logistic(value, map) };
   });
   // Equal ones keep the order of the labels.
   scored.sort((a, b) => b.cosine - a.cosine);
-  return { labels: scored, ...(nonePrior === undefined ? {} : { none: none / sum }) };
+  return { labels: scored, ...(nonePrior === undefined ? {} : { none }) };
+}
+
+/** The odds that any of the labels fits, where in half of the searches one does. */
+function logOdds(cosines: number[], verdict: SearchVerdict): number {
+  const { probability } = judgeBest(Math.max(...cosines), cosines.length, verdict);
+  return Math.log(probability / (1 - probability));
+}
+
+/** By Bayes' rule, from how many times likelier these cosines are where a label fits. */
+function noneOf(logRatio: number, prior: number): number {
+  return prior === 1 ? 1 : 1 / (1 + Math.exp(logRatio + Math.log((1 - prior) / prior)));
 }
 
 // ------------------------------------------------------------------ labels

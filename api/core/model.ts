@@ -2,7 +2,8 @@
 import { EmbeddingType, Modality } from '../../contracts/src/api/embed.ts';
 import type { PlanLimits } from '../../contracts/src/api/limits.ts';
 import type { ModelEntry, ModelList } from '../../contracts/src/api/models.ts';
-import { type ModelManifest, Tier, textTowers } from '../../contracts/src/model/manifest.ts';
+import { type ModelManifest, type ScoreDistributions, Tier, textTowers } from '../../contracts/src/model/manifest.ts';
+import type { SearchVerdicts } from '../../contracts/src/model/verdict.ts';
 import type { Encode, Tokenizer } from '../text/engine.ts';
 import { CoreError } from './errors.ts';
 import { DEFAULT_QUANTISATION, type Quantisation } from './vectors/vectors.ts';
@@ -75,8 +76,26 @@ export function quantisationOf({ manifest: { quantisation } }: Model): Quantisat
   return quantisation ? { int8Scale: quantisation.int8_scale } : DEFAULT_QUANTISATION;
 }
 
+/** What the scores of a tier at full length say where many things were searched. */
+export interface KnownScores {
+  /** Absent: single scores have no probability. */
+  distributions?: ScoreDistributions | undefined;
+  /** Absent: there is no verdict. */
+  verdicts?: SearchVerdicts | undefined;
+}
+
+/** Undefined where they say nothing. */
+export function knownScores(
+  { score_distributions, search_verdicts }: ModelManifest,
+  tier: Tier,
+): KnownScores | undefined {
+  const verdicts = search_verdicts?.[tier];
+  const distributions = tier === 'student' ? score_distributions : undefined;
+  return verdicts || distributions ? { verdicts, distributions } : undefined;
+}
+
 export function listModels(model: Model): ModelList {
-  const { created_at, version, space_id, embed_dim, text, metrics, languages, score_distributions } = model.manifest;
+  const { created_at, version, space_id, embed_dim, text, metrics, languages, search_verdicts } = model.manifest;
   const { plan: _, tokens, ...limits } = model.limits;
   return {
     object: 'list',
@@ -96,7 +115,8 @@ export function listModels(model: Model): ModelList {
       int8_scale: quantisationOf(model).int8Scale,
       limits: { ...limits, tokens: tokens[tier] },
       metrics,
-      candidates: tier === 'student' && score_distributions !== undefined,
+      candidates: knownScores(model.manifest, tier) !== undefined,
+      ...(search_verdicts?.[tier] ? { search_verdicts: search_verdicts[tier] } : {}),
       ...(languages && tier === 'student' ? { languages } : {}),
     })),
   };

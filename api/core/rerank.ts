@@ -3,7 +3,8 @@ import type { Truncate, TruncationReceipt, Usage } from '../../contracts/src/api
 import { type EmbeddedPart, type Engines, embedItems } from './embed.ts';
 import { type Item, placeItems } from './items/items.ts';
 import { chooseModel, type Model } from './model.ts';
-import { cosine, logistic, probability } from './similarity/similarity.ts';
+import { logistic } from './similarity/logistic.ts';
+import { cosine, probability } from './similarity/similarity.ts';
 
 export interface RerankInput {
   model?: string | undefined;

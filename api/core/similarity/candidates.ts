@@ -2,19 +2,18 @@
 import type { Modality } from '../../../contracts/src/api/embed.ts';
 import type { ScoreDistribution, ScoreDistributions } from '../../../contracts/src/model/manifest.ts';
 import { CoreError } from '../errors.ts';
-import type { Model, Tier } from '../model.ts';
+import { type KnownScores, knownScores, type Model, type Tier } from '../model.ts';
 
-export interface Candidates {
+export interface Candidates extends KnownScores {
   /** How many things were searched. */
   count: number;
-  distributions: ScoreDistributions;
 }
 export interface Judgement {
   probability: number | null;
   percentile: number | null;
 }
 
-/** Distributions are of the student at full length: other cosines have others. */
+/** Distributions are of the student and verdicts of a tier, both at full length: other cosines have others. */
 export function chooseCandidates(
   { manifest }: Model,
   { count, tier, dimensions }: { count: number | undefined; tier: Tier; dimensions: number },
@@ -23,11 +22,14 @@ export function chooseCandidates(
   const refuse = (problem: string) => {
     throw new CoreError('invalid_request', `candidates is not possible here: ${problem}.`, { param: 'candidates' });
   };
-  const { score_distributions: distributions, name, embed_dim } = manifest;
-  if (tier !== 'student') return refuse(`scores of the static tier have no distribution; name the model ${name}`);
+  const { name, embed_dim } = manifest;
+  const known = knownScores(manifest, tier);
+  if (!known && tier !== 'student' && knownScores(manifest, 'student')) {
+    return refuse(`scores of the ${tier} tier have no distribution; name the model ${name}`);
+  }
+  if (!known) return refuse(`the model ${name} was published without distributions of its scores`);
   if (dimensions !== embed_dim) return refuse(`it needs vectors of full length, ${embed_dim}, not ${dimensions}`);
-  if (!distributions) return refuse(`the model ${name} was published without distributions of its scores`);
-  return { count, distributions };
+  return { count, ...known };
 }
 
 /**
@@ -39,8 +41,8 @@ export function judge(
   modalities: [Modality, Modality] | undefined,
   { count, distributions }: Candidates,
 ): Judgement {
-  const distribution = modalities && distributionOf(modalities, distributions);
-  if (!distribution) return { probability: null, percentile: null };
+  const distribution = modalities && distributions && distributionOf(modalities, distributions);
+  if (!distribution || !distributions) return { probability: null, percentile: null };
   const { cosines, log_ratios, random } = distribution;
   const odds = Math.exp(interpolate(score, cosines, log_ratios)) / count;
   return { probability: odds / (1 + odds), percentile: 100 * interpolate(score, random, distributions.levels) };

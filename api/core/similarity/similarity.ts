@@ -1,8 +1,8 @@
 // Scores two sides against each other: texts, images and ready vectors, as a matrix, as pairs or as the best matches.
 import { EmbeddingType, type Modality, type Truncate } from '../../../contracts/src/api/embed.ts';
 import { LIMITS } from '../../../contracts/src/api/limits.ts';
-import type { SimilarityMode, SimilarityResponse, VectorItem } from '../../../contracts/src/api/similarity.ts';
-import type { Calibration, ModelManifest } from '../../../contracts/src/model/manifest.ts';
+import type { SimilarityMode, SimilarityResponse, Verdict, VectorItem } from '../../../contracts/src/api/similarity.ts';
+import type { ModelManifest } from '../../../contracts/src/model/manifest.ts';
 import { type EmbedOptions, type Engines, embedItems } from '../embed.ts';
 import { CoreError } from '../errors.ts';
 import { type Item, type PlacedItem, placeItems } from '../items/items.ts';
@@ -10,6 +10,8 @@ import { chooseDimensions, chooseModel, type Model } from '../model.ts';
 import { type Plan, type Planning, planItems } from '../plan.ts';
 import { cutAndNormalise, decodeEmbedding, dot, isBitType, isUnit, type WrittenVector } from '../vectors/vectors.ts';
 import { type Candidates, chooseCandidates, judge } from './candidates.ts';
+import { logistic } from './logistic.ts';
+import { type Found, judgeSearch } from './verdict.ts';
 
 const DEFAULT_TOP_K = 10;
 
@@ -107,11 +109,13 @@ interface ScoreOptions {
 }
 
 function scoreSides(a: Scored[], b: Scored[], { mode, topK, calibration, candidates }: ScoreOptions) {
-  const rows = a.map((left, i) => {
+  const found = a.map((left, i) => {
     const against = mode === 'pairs' ? b.slice(i, i + 1) : b;
-    return against.map((right, index) => {
-      const score = cosine(left, right);
-      const modalities = modalitiesOf(left, right);
+    return against.map((right) => ({ score: cosine(left, right), modalities: modalitiesOf(left, right) }));
+  });
+  const verdicts = candidates?.verdicts && mode !== 'pairs' ? found.map((row) => verdictOf(row, candidates)) : undefined;
+  const rows = found.map((row) => {
+    return row.map(({ score, modalities }, index) => {
       const calibrated = modalities ? probability(score, modalities, calibration) : null;
       return { index, score, calibrated, ...(candidates ? judge(score, modalities, candidates) : {}) };
     });
@@ -119,20 +123,30 @@ function scoreSides(a: Scored[], b: Scored[], { mode, topK, calibration, candida
   if (mode === 'top_k') {
     // Equal scores keep the order of b.
     const results = rows.map((row) => row.sort((x, y) => y.score - x.score || x.index - y.index).slice(0, topK));
-    return { mode, results };
+    return { mode, results, ...(verdicts ? { verdicts } : {}) };
   }
   const scores = rows.map((row) => row.map(({ score }) => score));
   const calibrated = rows.map((row) => row.map((hit) => hit.calibrated));
   const probabilities = rows.map((row) => row.map((hit) => hit.probability ?? null));
   const percentiles = rows.map((row) => row.map((hit) => hit.percentile ?? null));
   return mode === 'matrix'
-    ? { mode, scores, calibrated, ...(candidates ? { probabilities, percentiles } : {}) }
+    ? {
+        mode,
+        scores,
+        calibrated,
+        ...(candidates ? { probabilities, percentiles } : {}),
+        ...(verdicts ? { verdicts } : {}),
+      }
     : {
         mode,
         scores: scores.flat(),
         calibrated: calibrated.flat(),
         ...(candidates ? { probabilities: probabilities.flat(), percentiles: percentiles.flat() } : {}),
       };
+}
+
+function verdictOf(found: Found[], { count, verdicts }: Candidates): Verdict | null {
+  return (verdicts && judgeSearch(found, count, verdicts)) ?? null;
 }
 
 /** Estimated where only the signs of a vector are known: exact for a vector with itself, rough for others. */
@@ -178,10 +192,6 @@ export function probability(
   if (a === 'mixed' || b === 'mixed') return null;
   const ofOneKind = a === 'text' ? text_text : image_image;
   return logistic(score, a === b ? ofOneKind : text_image);
-}
-
-export function logistic(score: number, { scale, bias }: Calibration): number {
-  return 1 / (1 + Math.exp(-(scale * score + bias)));
 }
 
 // ------------------------------------------------------------------ ready vectors

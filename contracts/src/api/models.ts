@@ -2,6 +2,7 @@
 import { z } from 'zod';
 import { Digest } from '../model/artefact.ts';
 import { LanguageFigures, Tier } from '../model/manifest.ts';
+import { SearchVerdicts } from '../model/verdict.ts';
 import { EmbeddingType, Modality } from './embed.ts';
 import { Limits } from './limits.ts';
 
@@ -32,6 +33,9 @@ export const ModelEntry = z
       .positive()
       .describe('What numbers are multiplied with for `int8` and `uint8`, at every length.'),
     candidates: z.boolean().describe('Whether POST /similarity takes `candidates` for it.'),
+    search_verdicts: SearchVerdicts.optional().describe(
+      'What its verdicts come from, for whoever searches where the vectors are; absent: it gives none.',
+    ),
     limits: Limits,
     metrics: z
       .record(z.string(), z.number())

@@ -61,8 +61,9 @@ export const SimilarityRequest = z
       .max(1e9)
       .optional()
       .describe(
-        'How many things were searched for this answer: scores then come with the probability that they match, given that ' +
-          'any of so many may, or none, and with their percentile among random pairs. For the student at full length.',
+        'How many things were searched for this answer, `b` being all of them or the best: scores then come with the ' +
+          'probability that they match, given that any of so many may, or none, and with their percentile among random ' +
+          'pairs, and every item of `a` with a verdict whether any of them matches. At full length only.',
       ),
   })
   .meta({ title: 'SimilarityRequest', description: 'Body of POST /similarity.' });
@@ -79,16 +80,37 @@ const cosine = z.number();
 const NULL_WHERE =
   'null where a vector is of texts and images together, where a ready one names no modality, and where it is of bits, ' +
   'whose cosine is an estimate';
+const UNLESS = `${NULL_WHERE}; and for tiers whose scores have no published distribution`;
 const probability = z.number().nullable();
 const PROBABILITY = 'With `candidates`: probability in 0..1 of a match, where one of them or none is expected to match';
 const PERCENTILE = 'With `candidates`: percent in 0..100 of random pairs of these modalities whose cosine is lower';
+export const Verdict = z
+  .strictObject({
+    matches: z
+      .enum(['yes', 'no', 'uncertain'])
+      .describe('`no` is said of one in ten searches for what is there at most, `yes` of one in ten for what is not.'),
+    probability: z
+      .number()
+      .min(0)
+      .max(1)
+      .describe('That anything matches, where half of all searches are for something that is there.'),
+  })
+  .meta({ title: 'Verdict', description: 'Whether anything that was searched matches, by its best hit.' });
+export type Verdict = z.infer<typeof Verdict>;
+const verdicts = z
+  .array(Verdict.nullable())
+  .optional()
+  .describe(
+    'With `candidates`: for every item of `a` whether any of them matches; null where that of one of `b` cannot be said, as ' +
+      'for `calibrated`. Absent where the model was published without verdicts.',
+  );
 const Hit = z
   .strictObject({
     index: z.int().nonnegative().describe('Index of the item in `b`.'),
     score: cosine.describe('Cosine in -1..1.'),
     calibrated: probability.describe(`Probability in 0..1 that both mean the same; ${NULL_WHERE}.`),
-    probability: probability.optional().describe(`${PROBABILITY}; ${NULL_WHERE}.`),
-    percentile: probability.optional().describe(`${PERCENTILE}; ${NULL_WHERE}.`),
+    probability: probability.optional().describe(`${PROBABILITY}; ${UNLESS}.`),
+    percentile: probability.optional().describe(`${PERCENTILE}; ${UNLESS}.`),
   })
   .meta({ title: 'Hit', description: 'One of the best items of `b`.' });
 
@@ -100,8 +122,9 @@ export const SimilarityResponse = z
         mode: z.literal('matrix').describe('Every a with every b.'),
         scores: z.array(z.array(cosine)).describe('Cosines in -1..1; scores[i][j] is of a[i] and b[j].'),
         calibrated: z.array(z.array(probability)).describe(`Probabilities in 0..1 of the same pairs; ${NULL_WHERE}.`),
-        probabilities: z.array(z.array(probability)).optional().describe(`${PROBABILITY}; ${NULL_WHERE}.`),
-        percentiles: z.array(z.array(probability)).optional().describe(`${PERCENTILE}; ${NULL_WHERE}.`),
+        probabilities: z.array(z.array(probability)).optional().describe(`${PROBABILITY}; ${UNLESS}.`),
+        percentiles: z.array(z.array(probability)).optional().describe(`${PERCENTILE}; ${UNLESS}.`),
+        verdicts,
       })
       .meta({ title: 'SimilarityMatrix', description: 'Scores of every pair.' }),
     z
@@ -110,8 +133,8 @@ export const SimilarityResponse = z
         mode: z.literal('pairs').describe('a[i] with b[i].'),
         scores: z.array(cosine).describe('Cosines in -1..1; scores[i] is of a[i] and b[i].'),
         calibrated: z.array(probability).describe(`Probabilities in 0..1 of the same pairs; ${NULL_WHERE}.`),
-        probabilities: z.array(probability).optional().describe(`${PROBABILITY}; ${NULL_WHERE}.`),
-        percentiles: z.array(probability).optional().describe(`${PERCENTILE}; ${NULL_WHERE}.`),
+        probabilities: z.array(probability).optional().describe(`${PROBABILITY}; ${UNLESS}.`),
+        percentiles: z.array(probability).optional().describe(`${PERCENTILE}; ${UNLESS}.`),
       })
       .meta({ title: 'SimilarityPairs', description: 'Scores of the pairs in order.' }),
     z
@@ -119,6 +142,7 @@ export const SimilarityResponse = z
         ...Shared,
         mode: z.literal('top_k').describe('For every a the best of b.'),
         results: z.array(z.array(Hit)).describe('For every item of `a` its hits, the best first.'),
+        verdicts,
       })
       .meta({ title: 'SimilarityHits', description: 'The best of `b` for every item of `a`.' }),
   ])

@@ -4,6 +4,7 @@ import { ModelName } from '../names.ts';
 import { SchemaVersion } from '../schema-version.ts';
 import { Artefact, Digest } from './artefact.ts';
 import { PreprocessRecipe } from './preprocess.ts';
+import { SearchVerdicts } from './verdict.ts';
 
 const count = z.int().positive();
 const tokenId = (token: string) => z.int().nonnegative().describe(`Id of the ${token} token.`);
@@ -227,8 +228,12 @@ export const ModelManifest = z
       })
       .describe('From cosines to probabilities, by the modalities of the pair.'),
     score_distributions: ScoreDistributions.optional().describe(
-      'What /similarity needs for `candidates`; absent: it refuses them.',
+      'What /similarity needs for probabilities of single hits among `candidates`; absent: it gives none.',
     ),
+    search_verdicts: z
+      .partialRecord(Tier, SearchVerdicts)
+      .optional()
+      .describe('Whether a search with texts of that tier found anything; absent: there is no verdict.'),
     languages: z
       .array(LanguageFigures)
       .optional()

@@ -1,0 +1,58 @@
+// Whether a search found anything: by the cosine of its best hit and by how many things were searched.
+import type { Modality } from '../../../contracts/src/api/embed.ts';
+import type { Verdict } from '../../../contracts/src/api/similarity.ts';
+import type { SearchVerdict, SearchVerdicts } from '../../../contracts/src/model/verdict.ts';
+import { logistic } from './logistic.ts';
+
+/** A search's cosine with one of the candidates. */
+export interface Found {
+  score: number;
+  /** What searched and what was found; undefined where that is not known or the cosine is an estimate. */
+  modalities: [Modality, Modality] | undefined;
+}
+
+/**
+ * Of a search among `count` things, of which `found` are all or the best. Where they are of several modalities, the surer
+ * one decides. Undefined where one of them cannot be judged: it may match.
+ */
+export function judgeSearch(found: Found[], count: number, verdicts: SearchVerdicts): Verdict | undefined {
+  const best = new Map<SearchVerdict, number>();
+  for (const { score, modalities } of found) {
+    const verdict = modalities && verdictOf(modalities, verdicts);
+    if (!verdict) return undefined;
+    best.set(verdict, Math.max(score, best.get(verdict) ?? -1));
+  }
+  const judged = [...best].map(([verdict, score]) => judgeBest(score, count, verdict));
+  return judged.sort((a, b) => b.probability - a.probability)[0];
+}
+
+/** `score`: the cosine of the best hit. */
+export function judgeBest(score: number, count: number, verdict: SearchVerdict): Verdict {
+  const { counts, scales, biases, absent_below, present_above } = verdict;
+  const at = (values: number[], past: Past) => amongCount(count, { counts, values, past });
+  const probability = logistic(score, { scale: at(scales, 'stays'), bias: at(biases, 'falls') });
+  if (score < at(absent_below, 'rises')) return { matches: 'no', probability };
+  return { matches: score > at(present_above, 'rises') ? 'yes' : 'uncertain', probability };
+}
+
+function verdictOf([a, b]: [Modality, Modality], verdicts: SearchVerdicts): SearchVerdict | undefined {
+  return a === 'mixed' || b === 'mixed' ? undefined : verdicts[`${a}_${b}`];
+}
+
+/** How a number may go on beyond the largest count: among more things, chance hits are nearer. */
+type Past = 'stays' | 'falls' | 'rises';
+
+/** Linear in the logarithm of the count; constant before the first one. */
+function amongCount(
+  count: number,
+  { counts, values, past }: { counts: number[]; values: number[]; past: Past },
+): number {
+  const next = counts.findIndex((value) => value >= count);
+  if (next === 0 || counts.length === 1) return values[0] ?? Number.NaN;
+  const end = next < 0 ? counts.length - 1 : next;
+  const [x0 = 0, x1 = 0, y0 = 0, y1 = 0] = [counts[end - 1], counts[end], values[end - 1], values[end]];
+  const slope = (y1 - y0) / Math.log(x1 / x0);
+  if (next >= 0) return y0 + slope * Math.log(count / x0);
+  const onward = { stays: 0, falls: Math.min(0, slope), rises: Math.max(0, slope) }[past];
+  return y1 + onward * Math.log(count / x1);
+}

@@ -1,0 +1,34 @@
+// Whether a search found anything: what the cosine of its best hit says, by how many things were searched.
+import { z } from 'zod';
+
+const perCount = (what: string) => z.array(z.number()).min(1).describe(what);
+
+export const SearchVerdict = z
+  .strictObject({
+    counts: z
+      .array(z.int().positive())
+      .min(1)
+      .describe('How many things were searched, ascending: the other lists have one number for each.'),
+    scales: perCount('Factors of the cosine of the best hit; not negative.'),
+    biases: perCount('Added to the scaled cosine.'),
+    absent_below: perCount('Nothing matches where the cosine of the best hit is lower.'),
+    present_above: perCount('Something matches where it is higher; never below `absent_below`.'),
+  })
+  .meta({
+    title: 'SearchVerdict',
+    description:
+      'Fitted on searches in the dev split, each once with what matches among the candidates and once without it: ' +
+      'probability = 1 / (1 + exp(-(scale * cosine + bias))). Between two counts every number is linear in the logarithm of ' +
+      'the count. Beyond the last one the scale stays, and the others go on as they went between the last two.',
+  });
+export type SearchVerdict = z.infer<typeof SearchVerdict>;
+
+export const SearchVerdicts = z
+  .strictObject({
+    text_image: SearchVerdict.describe('A text among images.'),
+    image_text: SearchVerdict.describe('An image among texts.'),
+    text_text: SearchVerdict.describe('A text among texts.'),
+    image_image: SearchVerdict.describe('An image among images.'),
+  })
+  .meta({ title: 'SearchVerdicts', description: 'Of one tier at full length, by what searched and what was searched.' });
+export type SearchVerdicts = z.infer<typeof SearchVerdicts>;
