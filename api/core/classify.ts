@@ -101,7 +101,12 @@ function scoreLabels(
   const none = nonePrior === undefined ? 0 : noneOf(logRatio, nonePrior);
   const scored = labels.map(({ name }, at): LabelScore => {
     const value = cosines[at] ?? Number.NaN;
-    return { label: name, score: ((1 - none) * (weights[at] ?? 0)) / sum, cosine: value, calibrated: logistic(value, map) };
+    return {
+      label: name,
+      score: ((1 - none) * (weights[at] ?? 0)) / sum,
+      cosine: value,
+      calibrated: logistic(value, map),
+    };
   });
   // Equal ones keep the order of the labels.
   scored.sort((a, b) => b.cosine - a.cosine);

@@ -60,6 +60,18 @@ const MAY_FALL: Readonly<Record<string, number>> = {
   'absent.base.auc': 0.02,
 };
 
+/**
+ * How far figures of the manifest may be worse than the incumbent's: of the verdict whether a search found anything, its
+ * area under the ROC curve and its calibration error, both by cross-validation on dev (trainer/towers/verdict.py). Between
+ * two seeds of the drawn searches they differ by less than 0.01.
+ */
+const VERDICT_MAY_WORSEN: Readonly<Record<string, { bound: Bound['bound']; by: number }>> = {
+  'student.verdict.auc': { bound: 'min', by: 0.02 },
+  'student.verdict.ece': { bound: 'max', by: 0.02 },
+  'static.verdict.auc': { bound: 'min', by: 0.02 },
+  'static.verdict.ece': { bound: 'max', by: 0.02 },
+};
+
 /** The reasons are sentences that a person can read weeks later. */
 export function decide(candidate: Candidate, incumbent: Incumbent | undefined): GateDecision {
   const { manifest, evaluated } = candidate;
@@ -78,6 +90,13 @@ export function decide(candidate: Candidate, incumbent: Incumbent | undefined): 
       // A figure that the incumbent was not measured at says nothing about a fall.
       if (before !== undefined) {
         checks.push(check({ metric, bound: 'min', limit: before - fall }, evaluated.metrics));
+      }
+    }
+    for (const [metric, { bound, by }] of Object.entries(VERDICT_MAY_WORSEN)) {
+      const before = incumbent.manifest.metrics[metric];
+      if (before !== undefined) {
+        const limit = bound === 'min' ? before - by : before + by;
+        checks.push(check({ metric, bound, limit }, manifest.metrics));
       }
     }
   }

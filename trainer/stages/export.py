@@ -23,6 +23,7 @@ from contracts.types import (
     ModelManifest,
     ModelManifestText,
     PreprocessRecipe,
+    SearchVerdicts,
     Tier,
 )
 from towers.calibration import fit_logistic, random_negative_pairs, score_distributions
@@ -46,6 +47,7 @@ from towers.run import Run, artefact, write_atomically
 from towers.served_text import served_tiers
 from towers.student import load_static, load_student
 from towers.two_towers import load_image_tower, load_preprocess
+from towers.verdict import search_verdicts
 
 MIN_IMAGE_COSINE = 0.999
 MIN_GOLDEN_COSINE = 0.99
@@ -140,6 +142,10 @@ def main() -> None:
     for tier, vectors_NE in vectors.items():
         found = recalls(torch.from_numpy(images_ME), torch.from_numpy(vectors_NE), torch.from_numpy(image_of_text))
         metrics |= {f"{tier}.{name}": value for name, value in found.items()}
+    verdicts: dict[str, SearchVerdicts] = {}
+    for tier, vectors_NE in vectors.items():
+        verdicts[tier], found = search_verdicts(vectors_NE, image_of_text, images_ME, views_ME, rng)
+        metrics |= {f"{tier}.verdict.{name}": value for name, value in found.items()}
     golden: list[GoldenVector] = [
         {"text": text, "tier": tier, "embedding": [float(x) for x in vector], "min_cosine": MIN_GOLDEN_COSINE}
         for tier, embed in embed_tier.items()
@@ -164,6 +170,7 @@ def main() -> None:
             "image_image": fit_pairs(views_ME, np.arange(len(views_ME)), images_ME, rng),
         },
         "score_distributions": score_distributions(texts_NE, image_of_text, images_ME, views_ME, rng),
+        "search_verdicts": verdicts,
         "golden": golden,
         "metrics": metrics,
         "lineage": {"recipe": run.job["recipe"], "code": run.job["code"], "parents": config["parents"]},
@@ -173,6 +180,8 @@ def main() -> None:
         f"{len(image_cosines)} dev images.",
         "Calibration: fitted on as many matching as random pairs of dev; a score is the chance of a match where half "
         "of the pairs match. A matching image pair is an image and its mirrored central crop.",
+        "Verdicts: by the best hit of searches in dev, once with what matches and once without it. At most one in ten "
+        "searches for what is there is called absent. The figures are of the half that a verdict was not fitted on.",
         f"Recall: {len(images_ME)} dev images, {len(texts)} captions, any caption of the image counts.",
         "Size: " + ", ".join(f"{name} {size / MIB:.2f} MiB" for name, size in sizes.items()) + ".",
     ]

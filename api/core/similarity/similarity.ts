@@ -1,7 +1,7 @@
 // Scores two sides against each other: texts, images and ready vectors, as a matrix, as pairs or as the best matches.
 import { EmbeddingType, type Modality, type Truncate } from '../../../contracts/src/api/embed.ts';
 import { LIMITS } from '../../../contracts/src/api/limits.ts';
-import type { SimilarityMode, SimilarityResponse, Verdict, VectorItem } from '../../../contracts/src/api/similarity.ts';
+import type { SimilarityMode, SimilarityResponse, VectorItem, Verdict } from '../../../contracts/src/api/similarity.ts';
 import type { ModelManifest } from '../../../contracts/src/model/manifest.ts';
 import { type EmbedOptions, type Engines, embedItems } from '../embed.ts';
 import { CoreError } from '../errors.ts';
@@ -113,7 +113,8 @@ function scoreSides(a: Scored[], b: Scored[], { mode, topK, calibration, candida
     const against = mode === 'pairs' ? b.slice(i, i + 1) : b;
     return against.map((right) => ({ score: cosine(left, right), modalities: modalitiesOf(left, right) }));
   });
-  const verdicts = candidates?.verdicts && mode !== 'pairs' ? found.map((row) => verdictOf(row, candidates)) : undefined;
+  const verdicts =
+    candidates?.verdicts && mode !== 'pairs' ? found.map((row) => verdictOf(row, candidates)) : undefined;
   const rows = found.map((row) => {
     return row.map(({ score, modalities }, index) => {
       const calibrated = modalities ? probability(score, modalities, calibration) : null;

@@ -1265,6 +1265,41 @@ class LiveReport(TypedDict):
     """The process answers."""
 
 
+class SearchVerdict(TypedDict):
+    """A text among images."""
+
+    counts: list[int]
+    """How many things were searched, ascending: the other lists have one number for each."""
+
+    scales: list[float]
+    """Factors of the cosine of the best hit; not negative."""
+
+    biases: list[float]
+    """Added to the scaled cosine."""
+
+    absent_below: list[float]
+    """Nothing matches where the cosine of the best hit is lower."""
+
+    present_above: list[float]
+    """Something matches where it is higher; never below `absent_below`."""
+
+
+class SearchVerdicts(TypedDict):
+    """What its verdicts come from, for whoever searches where the vectors are; absent: it gives none."""
+
+    text_image: SearchVerdict
+    """A text among images."""
+
+    image_text: SearchVerdict
+    """An image among texts."""
+
+    text_text: SearchVerdict
+    """A text among texts."""
+
+    image_image: SearchVerdict
+    """An image among images."""
+
+
 class Limits(TypedDict):
     """What a request may hold at most; beyond it the answer names the limit."""
 
@@ -1354,6 +1389,9 @@ class ModelEntry(TypedDict):
 
     candidates: bool
     """Whether POST /similarity takes `candidates` for it."""
+
+    search_verdicts: NotRequired[SearchVerdicts]
+    """What its verdicts come from, for whoever searches where the vectors are; absent: it gives none."""
 
     limits: Limits
     """What a request may hold at most; beyond it the answer names the limit."""
@@ -1607,7 +1645,7 @@ class ScoreDistribution(TypedDict):
 
 
 class ScoreDistributions(TypedDict):
-    """What /similarity needs for `candidates`; absent: it refuses them."""
+    """What /similarity needs for probabilities of single hits among `candidates`; absent: it gives none."""
 
     levels: list[float]
     """Fractions of pairs in 0..1, of which `random` and `matching` are the quantiles."""
@@ -1714,7 +1752,10 @@ class ModelManifest(TypedDict):
     """From cosines to probabilities, by the modalities of the pair."""
 
     score_distributions: NotRequired[ScoreDistributions]
-    """What /similarity needs for `candidates`; absent: it refuses them."""
+    """What /similarity needs for probabilities of single hits among `candidates`; absent: it gives none."""
+
+    search_verdicts: NotRequired[dict[str, SearchVerdicts]]
+    """Whether a search with texts of that tier found anything; absent: there is no verdict."""
 
     languages: NotRequired[list[LanguageFigures]]
     """Languages that the model was measured on; absent: not recorded. Texts in others may mean nothing to it."""
@@ -2953,10 +2994,20 @@ class SimilarityRequest(TypedDict):
     """What happens to a text that is too long; absent: `end`."""
 
     candidates: NotRequired[int]
-    """How many things were searched for this answer: scores then come with the probability that they match,
-    given that any of so many may, or none, and with their percentile among random pairs. For the student at
-    full length.
+    """How many things were searched for this answer, `b` being all of them or the best: scores then come with
+    the probability that they match, given that any of so many may, or none, and with their percentile among
+    random pairs, and every item of `a` with a verdict whether any of them matches. At full length only.
     """
+
+
+class Verdict(TypedDict):
+    """Whether anything that was searched matches, by its best hit."""
+
+    matches: Literal["yes", "no", "uncertain"]
+    """`no` is said of one in ten searches for what is there at most, `yes` of one in ten for what is not."""
+
+    probability: float
+    """That anything matches, where half of all searches are for something that is there."""
 
 
 class SimilarityMatrix(TypedDict):
@@ -2991,13 +3042,18 @@ class SimilarityMatrix(TypedDict):
     probabilities: NotRequired[list[list[float | None]]]
     """With `candidates`: probability in 0..1 of a match, where one of them or none is expected to match; null
     where a vector is of texts and images together, where a ready one names no modality, and where it is of
-    bits, whose cosine is an estimate.
+    bits, whose cosine is an estimate; and for tiers whose scores have no published distribution.
     """
 
     percentiles: NotRequired[list[list[float | None]]]
     """With `candidates`: percent in 0..100 of random pairs of these modalities whose cosine is lower; null
     where a vector is of texts and images together, where a ready one names no modality, and where it is of
-    bits, whose cosine is an estimate.
+    bits, whose cosine is an estimate; and for tiers whose scores have no published distribution.
+    """
+
+    verdicts: NotRequired[list[Verdict | None]]
+    """With `candidates`: for every item of `a` whether any of them matches; null where that of one of `b`
+    cannot be said, as for `calibrated`. Absent where the model was published without verdicts.
     """
 
 
@@ -3033,13 +3089,13 @@ class SimilarityPairs(TypedDict):
     probabilities: NotRequired[list[float | None]]
     """With `candidates`: probability in 0..1 of a match, where one of them or none is expected to match; null
     where a vector is of texts and images together, where a ready one names no modality, and where it is of
-    bits, whose cosine is an estimate.
+    bits, whose cosine is an estimate; and for tiers whose scores have no published distribution.
     """
 
     percentiles: NotRequired[list[float | None]]
     """With `candidates`: percent in 0..100 of random pairs of these modalities whose cosine is lower; null
     where a vector is of texts and images together, where a ready one names no modality, and where it is of
-    bits, whose cosine is an estimate.
+    bits, whose cosine is an estimate; and for tiers whose scores have no published distribution.
     """
 
 
@@ -3060,13 +3116,13 @@ class Hit(TypedDict):
     probability: NotRequired[float | None]
     """With `candidates`: probability in 0..1 of a match, where one of them or none is expected to match; null
     where a vector is of texts and images together, where a ready one names no modality, and where it is of
-    bits, whose cosine is an estimate.
+    bits, whose cosine is an estimate; and for tiers whose scores have no published distribution.
     """
 
     percentile: NotRequired[float | None]
     """With `candidates`: percent in 0..100 of random pairs of these modalities whose cosine is lower; null
     where a vector is of texts and images together, where a ready one names no modality, and where it is of
-    bits, whose cosine is an estimate.
+    bits, whose cosine is an estimate; and for tiers whose scores have no published distribution.
     """
 
 
@@ -3093,6 +3149,11 @@ class SimilarityHits(TypedDict):
 
     results: list[list[Hit]]
     """For every item of `a` its hits, the best first."""
+
+    verdicts: NotRequired[list[Verdict | None]]
+    """With `candidates`: for every item of `a` whether any of them matches; null where that of one of `b`
+    cannot be said, as for `calibrated`. Absent where the model was published without verdicts.
+    """
 
 
 SimilarityResponse = SimilarityMatrix | SimilarityPairs | SimilarityHits

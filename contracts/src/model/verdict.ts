@@ -30,5 +30,8 @@ export const SearchVerdicts = z
     text_text: SearchVerdict.describe('A text among texts.'),
     image_image: SearchVerdict.describe('An image among images.'),
   })
-  .meta({ title: 'SearchVerdicts', description: 'Of one tier at full length, by what searched and what was searched.' });
+  .meta({
+    title: 'SearchVerdicts',
+    description: 'Of one tier at full length, by what searched and what was searched.',
+  });
 export type SearchVerdicts = z.infer<typeof SearchVerdicts>;

@@ -110,6 +110,42 @@ describe('a candidate that is good enough', () => {
   });
 });
 
+describe('verdicts on whole searches', () => {
+  const VERDICTS = { 'student.verdict.auc': 0.64, 'student.verdict.ece': 0.02, 'static.verdict.ece': 0.01 };
+  const judged = (figures: Record<string, number>): Candidate => ({
+    ...candidate(),
+    manifest: { ...MANIFEST, metrics: { ...MANIFEST.metrics, ...figures } },
+  });
+  const before = (dev_data = DEV): Incumbent => ({
+    ...incumbent(EVALUATED, dev_data),
+    manifest: judged(VERDICTS).manifest,
+  });
+
+  it.each([
+    ['student.verdict.auc', 0.61, 'student.verdict.auc is 0.61; at least 0.62 is needed'],
+    ['student.verdict.ece', 0.05, 'student.verdict.ece is 0.05; at most 0.04 is needed'],
+    ['static.verdict.ece', 0.2, 'static.verdict.ece is 0.2; at most 0.03 is needed'],
+  ])('that are worse in %s than the incumbent by more than may be are refused', (metric, value, sentence) => {
+    expect(decide(judged({ ...VERDICTS, [metric]: value }), before())).toMatchObject({
+      decision: 'reject',
+      reasons: [sentence],
+    });
+  });
+
+  it('that are missing are refused, where the incumbent has them', () => {
+    expect(decide(candidate(), before()).reasons).toContain(
+      'student.verdict.auc was not measured; at least 0.62 is needed',
+    );
+    expect(decide(judged(VERDICTS), incumbent()).decision).toBe('publish');
+  });
+
+  it('may be slightly worse, and are not compared on two dev splits', () => {
+    const slightly = { 'student.verdict.auc': 0.625, 'student.verdict.ece': 0.035, 'static.verdict.ece': 0.025 };
+    expect(decide(judged(slightly), before()).decision).toBe('publish');
+    expect(decide(judged({ ...slightly, 'student.verdict.auc': 0.3 }), before(digest('e'))).decision).toBe('publish');
+  });
+});
+
 describe('a candidate that is not', () => {
   it.each([
     ['student_int8.mean_recall', 0.5029, 'student_int8.mean_recall is 0.5029; at least 0.503 is needed'],

@@ -21,8 +21,8 @@ const constant = (scale: number, bias: number): SearchVerdict => ({
   counts: [4],
   scales: [scale],
   biases: [bias],
-  absent_below: [0.2],
-  present_above: [0.6],
+  absent_below: [0.65],
+  present_above: [0.8],
 });
 const verdicts: SearchVerdicts = {
   text_image: verdict,
@@ -76,6 +76,20 @@ test.each([
   expect(judgeBest(score, count, verdict).matches).toBe(matches);
 });
 
+test('the page comes to the same verdicts', async () => {
+  // JavaScript of the page, checked by a project of its own.
+  const file = new URL('../../../../api/playground/verdict.js', import.meta.url).href;
+  const page: { judgeBest: typeof judgeBest } = await import(/* @vite-ignore */ file);
+  const cosine = fc.double({ min: -1, max: 1, noNaN: true });
+  for (const each of [...Object.values(verdicts), { ...verdict, biases: [-9, -5, -1] }]) {
+    fc.assert(
+      fc.property(cosine, fc.integer({ min: 1, max: 1e9 }), (score, count) => {
+        expect(page.judgeBest(score, count, each)).toEqual(judgeBest(score, count, each));
+      }),
+    );
+  }
+});
+
 describe('of a search', () => {
   test('the best hit decides, and of several modalities the surer one', () => {
     const text = { score: 0.5, modalities: ['text', 'text'] as ['text', 'text'] };
@@ -107,12 +121,13 @@ describe('/similarity', () => {
     similarity(model, notingEngines(), { a: ['a dog', 'blue'], b: ['a dog', 'the cat'], candidates: 8, ...body });
 
   test('says for every a whether anything matches, as a matrix and as hits', async () => {
+    // Two of the tokens are the same in every text: cosines of 1 and of 2 / sqrt(12) or less.
     const matrix = await ask({ mode: 'matrix' });
     const hits = await ask({ mode: 'top_k', top_k: 1 });
     if (matrix.mode !== 'matrix' || hits.mode !== 'top_k') throw new Error('mode');
     const best = matrix.scores.map((row) => Math.max(...row));
-    const matches = best.map((score) => (score < 0.2 ? 'no' : score > 0.6 ? 'yes' : 'uncertain'));
-    expect(matches).toEqual(['yes', 'no']);
+    expect(best).toEqual([expect.closeTo(1, 5), expect.closeTo(2 / Math.sqrt(12), 1)]);
+    const matches = ['yes', 'no'];
     const expected = best.map((score, at) => ({
       matches: matches[at],
       probability: expect.closeTo(sigmoid(5 * score - 2), 10),
