@@ -160,6 +160,14 @@ describe('a candidate that is not', () => {
     expect(decision.reasons).toEqual([sentence]);
   });
 
+  it('falls behind on a dev set that the incumbent was measured on, or was not measured on it', () => {
+    const before = incumbent({ ...EVALUATED, 'stsb.base.spearman': 0.71 });
+    const found = (evaluated: Record<string, number>) => decide(candidate({ evaluated }), before).reasons;
+    expect(found({ 'stsb.base.spearman': 0.69 })).toEqual(['stsb.base.spearman is 0.69; at least 0.7 is needed']);
+    expect(found({})).toEqual(['stsb.base.spearman was not measured; at least 0.7 is needed']);
+    expect(decide(candidate({ evaluated: { 'stsb.base.spearman': 0.705 } }), before).decision).toBe('publish');
+  });
+
   it.each([
     ['parity.text.worst', 0.94, 'parity.text.worst is 0.94; at least 0.95 is needed'],
     ['bytes', 58_720_257, 'bytes is 58,720,257; at most 58,720,256 is needed'],
