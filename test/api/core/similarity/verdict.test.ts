@@ -76,20 +76,6 @@ test.each([
   expect(judgeBest(score, count, verdict).matches).toBe(matches);
 });
 
-test('the page comes to the same verdicts', async () => {
-  // JavaScript of the page, checked by a project of its own.
-  const file = new URL('../../../../api/playground/verdict.js', import.meta.url).href;
-  const page: { judgeBest: typeof judgeBest } = await import(/* @vite-ignore */ file);
-  const cosine = fc.double({ min: -1, max: 1, noNaN: true });
-  for (const each of [...Object.values(verdicts), { ...verdict, biases: [-9, -5, -1] }]) {
-    fc.assert(
-      fc.property(cosine, fc.integer({ min: 1, max: 1e9 }), (score, count) => {
-        expect(page.judgeBest(score, count, each)).toEqual(judgeBest(score, count, each));
-      }),
-    );
-  }
-});
-
 describe('of a search', () => {
   test('the best hit decides, and of several modalities the surer one', () => {
     const text = { score: 0.5, modalities: ['text', 'text'] as ['text', 'text'] };
