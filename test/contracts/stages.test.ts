@@ -37,7 +37,7 @@ it('every stage has a Python file, and every Python file a row', () => {
 });
 
 it('a recipe has one block per stage', () => {
-  const others = ['schema_version', 'name', 'description', 'seed', 'data', 'variants'];
+  const others = ['schema_version', 'name', 'description', 'seed', 'data', 'data_source', 'variants'];
   expect(Object.keys(Recipe.shape).filter((key) => !others.includes(key))).toEqual(STAGE_NAMES);
 });
 

@@ -6,7 +6,7 @@ const lora = { rank: 2, alpha: 4, dropout: 0 };
 const backbone = { name: 'package:tiny', size: 32 };
 const adapter = { blocks: 1, expansion: 2 };
 
-type Added = 'adapt' | 'variants' | 'compare';
+type Added = 'adapt' | 'variants' | 'compare' | 'data_source';
 /** A recipe with every block of a training from data. `adapt` starts from a finished model instead, a comparison is added. */
 export type WholeRecipe = Required<Omit<Recipe, 'schema_version' | Added>> & Pick<Recipe, Added>;
 
@@ -30,7 +30,7 @@ export function tinyRecipe(): WholeRecipe {
       min_caption_chars: 1,
       max_caption_chars: 100,
       fragments: 0,
-      classes: null,
+      classes: 'classes.json',
       class_images: null,
     },
     mntp: {
@@ -59,7 +59,7 @@ export function tinyRecipe(): WholeRecipe {
       max_tokens: 8,
       batch_tokens: 64,
       shard_size: 10,
-      limits: { groups: 10, long: 0, translations: 0, fragments: 0, concepts: 0 },
+      limits: { groups: 0, long: 0, translations: 0, fragments: 0, concepts: 0 },
       concept_texts: { templates: ['a photo of a {}.'], synonyms: 0, gloss: true, hypernyms: 1, descriptions: 0 },
       prompt_templates: ['a photo of a {}.'],
     },

@@ -86,7 +86,7 @@ export function createRepository(change: (recipe: WholeRecipe) => void = () => {
   for (const stage of STAGE_NAMES) {
     writeFileSync(join(root, `trainer/stages/${stage}.py`), `from towers.work import work\n\nwork("${stage}")\n`);
   }
-  for (const name of ['train-0.tar', 'train-1.tar', 'dev.tar', 'plain.jsonl'])
+  for (const name of ['train-0.tar', 'train-1.tar', 'dev.tar', 'plain.jsonl', 'classes.json'])
     writeFileSync(join(root, 'data', name), name);
   const recipe = tinyRecipe();
   change(recipe);

@@ -2829,6 +2829,9 @@ class Recipe(TypedDict):
     CLIP_DATA.
     """
 
+    data_source: NotRequired[str]
+    """Where those files come from, in a sentence, for whoever lacks one; absent: the user knows."""
+
     prepare: NotRequired[RecipePrepare]
     """Configuration of stage `prepare`."""
 

@@ -31,6 +31,10 @@ export const Recipe = z
       .describe(
         'Folder that the paths of `prepare` and `adapt` start from: relative to the recipe file, or set by CLIP_DATA.',
       ),
+    data_source: z
+      .string()
+      .optional()
+      .describe('Where those files come from, in a sentence, for whoever lacks one; absent: the user knows.'),
     ...blocks(),
     variants: z
       .record(VariantName, z.partialRecord(StageName, z.record(z.string(), z.unknown()).nullable()))

@@ -56,6 +56,56 @@ const CHECKS: readonly Check[] = [
     ];
   }),
   where(['clip'], ({ clip }) => divides('clip.scratch', clip.scratch)),
+  where(['prepare', 'mntp'], ({ prepare: { texts } }) =>
+    unless(
+      texts.some(({ kind, split }) => split === 'train' && (kind === 'plain' || kind === 'groups')),
+      'mntp learns from documents and captions: prepare.texts needs a source of split "train" and kind "plain" or "groups"',
+    ),
+  ),
+  where(['prepare', 'embed_captions'], ({ prepare, embed_captions: { limits } }) =>
+    Object.entries(limits).flatMap(([kind, limit]) => {
+      if (kind === 'fragments')
+        return unless(
+          limit <= prepare.fragments,
+          `embed_captions.limits.fragments is ${limit}, but prepare.fragments makes ${prepare.fragments} of them`,
+        );
+      const isThere = prepare.texts.some((source) => source.kind === kind && source.split === 'train');
+      return unless(
+        limit === 0 || isThere,
+        `embed_captions.limits.${kind} is ${limit}, but prepare.texts has no source of kind "${kind}" and split "train": set it to 0`,
+      );
+    }),
+  ),
+  where(['inherit'], ({ prepare, inherit: { target, backbone } }) => {
+    const isCheckpoint = backbone.name.startsWith('open_clip:');
+    if (target === 'clip_text')
+      return unless(
+        isCheckpoint,
+        `inherit.target is "clip_text", but ${backbone.name} has no text encoder: name an open_clip:… backbone, or use "classifier_rows"`,
+      );
+    return [
+      ...unless(
+        !isCheckpoint,
+        `inherit.target is "classifier_rows", but ${backbone.name} is no classifier: use "clip_text"`,
+      ),
+      ...unless(
+        prepare === undefined || prepare.classes !== null,
+        'inherit.target is "classifier_rows": it needs the names of the classes that the backbone knows, in prepare.classes',
+      ),
+    ];
+  }),
+  where(['prepare'], ({ prepare: { classes, class_images } }) =>
+    unless(
+      class_images === null || classes !== null,
+      'prepare.class_images are pictures of classes whose names are missing: set prepare.classes',
+    ),
+  ),
+  where(['contrastive'], ({ contrastive: { batch_size, micro_batch } }) =>
+    unless(
+      micro_batch <= 2 * batch_size,
+      `contrastive.micro_batch ${micro_batch} is more than the ${2 * batch_size} captions of a step`,
+    ),
+  ),
   where(['prepare', 'clip'], ({ prepare, clip }) =>
     unless(
       prepare.classes !== null || (clip.rows_weight === 0 && clip.softmax_weight === 0),

@@ -22,7 +22,7 @@ export interface DataIndex {
 
 /** Other files in the data folder may change freely; a change of those that the recipe reads gives a new content address. */
 export async function indexData(recipe: Recipe, root: string, options: DigestOptions): Promise<DataIndex> {
-  const found = dataFiles(recipe, root);
+  const found = dataFilesOrSource(recipe, root);
   const digests = await digestsOf([...found.keys()], options);
   const files = [...found].map(([file, parts]) => {
     const { size, digest } = digests.get(file) ?? { size: 0, digest: '' };
@@ -126,6 +126,16 @@ function shardsOf(table: string): string[] {
   return readdirSync(dirname(table))
     .filter((name) => name.startsWith(stem) && name.endsWith('.tar'))
     .map((name) => join(dirname(table), name));
+}
+
+/** Says also where the data comes from, if the recipe says so. */
+function dataFilesOrSource(recipe: Recipe, root: string): Map<string, ReadonlySet<Part>> {
+  try {
+    return dataFiles(recipe, root);
+  } catch (error) {
+    if (!(error instanceof UserError) || recipe.data_source === undefined) throw error;
+    throw new UserError(`${error.message}\nWhere it comes from: ${recipe.data_source}`);
+  }
 }
 
 function notFound(where: string, path: string, root: string): UserError {

@@ -131,7 +131,7 @@ describe('what a stage does not read of the prepared data leaves its address', (
   const last = ['evaluate', 'export', 'prepare'];
 
   it.each<[string, string[], (prepare: WholeRecipe['prepare']) => void]>([
-    ['class names', ofTexts, (prepare) => (prepare.classes = 'classes.json')],
+    ['class names', ofTexts, (prepare) => (prepare.classes = 'other.json')],
     ['how many phrases', ofTexts, (prepare) => (prepare.fragments = 7)],
     ['class images', ofImages, (prepare) => (prepare.class_images = 'images.tar')],
     ['dev texts', last, (prepare) => prepare.texts.push({ split: 'dev', kind: 'groups', path: 'groups.jsonl' })],

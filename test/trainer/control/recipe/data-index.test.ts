@@ -15,6 +15,7 @@ beforeEach(() => {
   root = mkdtempSync(join(tmpdir(), 'data-'));
   for (const name of ['train-0.tar', 'dev.tar', 'plain.jsonl', 'unrelated.txt']) writeFileSync(join(root, name), name);
   recipe = tinyRecipe();
+  recipe.prepare.classes = null;
   bytesRead = [];
 });
 
@@ -107,6 +108,9 @@ it('names the recipe field and the folder when nothing is there', async () => {
     `prepare.texts[0].path: nothing matches text/long.jsonl in the data folder ${root}`,
   );
   await expect(digest()).rejects.toThrow('CLIP_DATA');
+  await expect(digest()).rejects.not.toThrow('Where it comes from');
+  Object.assign(recipe, { data_source: 'drawn by a test' });
+  await expect(digest()).rejects.toThrow('Where it comes from: drawn by a test');
 });
 
 it('says by part which files it is made from: a table of pictures is not behind the texts', async () => {

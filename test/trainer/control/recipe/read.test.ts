@@ -44,6 +44,31 @@ it('accepts the tiny recipe', () => {
 it.each([
   [withMembers('clip', { text_tower: 'gpt' }), 'clip.text_tower: "gpt" is not allowed; use one of "llm", "scratch"'],
   [withMembers('evaluate', { bootstrap: 3 }), 'evaluate: unknown key "bootstrap"; allowed here: dev_sets'],
+  [
+    withMembers('inherit', { target: 'clip_text' }),
+    'inherit.target is "clip_text", but package:tiny has no text encoder: name an open_clip:… backbone, or use "classifier_rows"',
+  ],
+  [
+    withMembers('prepare', { texts: [{ split: 'dev', kind: 'plain', path: 'plain.jsonl' }] }),
+    'mntp learns from documents and captions: prepare.texts needs a source of split "train" and kind "plain" or "groups"',
+  ],
+  [
+    withMembers('prepare', { classes: null }),
+    'inherit.target is "classifier_rows": it needs the names of the classes that the backbone knows, in prepare.classes',
+  ],
+  [
+    withMembers('embed_captions', { limits: { groups: 5, long: 0, translations: 0, fragments: 0, concepts: 0 } }),
+    'embed_captions.limits.groups is 5, but prepare.texts has no source of kind "groups" and split "train": set it to 0',
+  ],
+  [
+    withMembers('embed_captions', { limits: { groups: 0, long: 0, translations: 0, fragments: 2, concepts: 0 } }),
+    'embed_captions.limits.fragments is 2, but prepare.fragments makes 0 of them',
+  ],
+  [
+    withMembers('contrastive', { language_model: { source: 'gguf_package', name: 'tiny' } }),
+    'contrastive.language_model is for a recipe without mntp: here contrastive goes on with what mntp trained',
+  ],
+  [withMembers('contrastive', { micro_batch: 5 }), 'contrastive.micro_batch 5 is more than the 4 captions of a step'],
   [withMembers('mntp', { batch_size: '32' }), 'mntp.batch_size: expected number, got "32"'],
   [withMembers('mntp', { batch_size: undefined }), 'mntp.batch_size: missing (number)'],
   [withMembers('contrastive', { pooling: undefined }), 'contrastive.pooling: missing; use one of "mean", "last_token"'],
@@ -129,7 +154,7 @@ describe('a recipe that extends another', () => {
 
   it('takes a block away with null, and keeps a null that is a value', () => {
     const base = tinyRecipe();
-    base.prepare.classes = 'classes.json';
+    base.prepare.class_images = 'images.tar';
     const recipe = read({
       'base.json': base,
       'mine.json': {
@@ -138,7 +163,7 @@ describe('a recipe that extends another', () => {
         evaluate: null,
         distill: null,
         export: null,
-        prepare: { classes: null },
+        prepare: { class_images: null },
       },
     });
     const { evaluate: _, distill: __, export: ___, ...rest } = tinyRecipe();
