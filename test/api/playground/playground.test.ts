@@ -1,264 +1,250 @@
-// The page in a real browser, as people use it: samples, sentences, search, truncation, mistakes, keyboard, phone, dark.
-import { execFileSync } from 'node:child_process';
+// The photo search in a real browser, as people use it: samples, words, a photo as question, verdicts, keyboard, phone.
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import type { Browser, BrowserContextOptions, Page } from 'playwright-core';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { BROWSER, launchBrowser } from '../../support/browser.ts';
+import type { Page } from 'playwright-core';
+import { describe, expect, test } from 'vitest';
+import { BROWSER } from '../../support/browser.ts';
 import { makeKeyFile } from '../../support/key-file.ts';
-import { type LocalServer, startLocalServer } from '../../support/local-server.ts';
+import { startLocalServer } from '../../support/local-server.ts';
+import { openPages, overflow, violations } from '../../support/pages.ts';
 
 const SAMPLES = join(import.meta.dirname, '../../../api/playground/samples');
-const IMAGES = join(import.meta.dirname, '../../../contracts/vectors/preprocess/images');
+const sample = (name: string) => ({
+  name: `${name}.jpg`,
+  mimeType: 'image/jpeg',
+  buffer: readFileSync(join(SAMPLES, `${name}.jpg`)),
+});
 
-describe.skipIf(!BROWSER)('the playground', () => {
-  let server: LocalServer;
-  let browser: Browser;
-  beforeAll(async () => {
-    [server, browser] = await Promise.all([startLocalServer(), launchBrowser()]);
-  });
-  afterAll(async () => {
-    await browser?.close();
-    await server?.stop();
+/** The photos that are there without a click have their vectors. */
+const samplesAreRead = (page: Page) => expect.poll(() => page.locator('#wall li:not(.waits)').count()).toBe(8);
+const query = (page: Page) => page.getByRole('searchbox', { name: 'What to look for' });
+const names = (page: Page) => page.locator('#wall .name').allTextContents();
+const first = async (page: Page) => (await names(page))[0];
+const verdict = (page: Page) => page.locator('#verdict');
+const focused = (page: Page) =>
+  page.evaluate(() => document.activeElement?.id || document.activeElement?.textContent?.trim() || '');
+
+describe.skipIf(!BROWSER)('the photo search', () => {
+  const { visit, server } = openPages();
+
+  test('has the sample photos without a click and answers while somebody types', async () => {
+    await visit({}, async (page) => {
+      await samplesAreRead(page);
+      for (const [words, photo] of [
+        ['a flower in a garden', 'flower.jpg'],
+        ['a rocket on its launch pad at night', 'rocket.jpg'],
+        ['something to drink', 'coffee.jpg'],
+      ] as const) {
+        await query(page).fill('');
+        await query(page).pressSequentially(words);
+        await expect.poll(() => first(page)).toBe(photo);
+      }
+      expect((await names(page)).sort()).toEqual(
+        ['astronaut', 'cat', 'coffee', 'flower', 'galaxies', 'raccoon', 'rocket', 'temple'].map(
+          (name) => `${name}.jpg`,
+        ),
+      );
+      // Nothing is asked for, everything is there again.
+      await query(page).fill('');
+      await expect.poll(() => first(page)).toBe('astronaut.jpg');
+      expect(await verdict(page).isVisible()).toBe(false);
+    });
   });
 
-  /** A fresh page that has its model; whatever the browser complains about fails the test. */
-  async function visit(options: BrowserContextOptions, use: (page: Page) => Promise<void>): Promise<void> {
-    const context = await browser.newContext(options);
-    try {
-      const page = await context.newPage();
-      const complaints: string[] = [];
-      page.on('pageerror', (error) => complaints.push(String(error)));
-      page.on('console', (message) => {
-        // A refused request is what some tests bring about; the page has to show it, which they look at.
-        if (message.type() === 'error' && !message.text().startsWith('Failed to load resource'))
-          complaints.push(message.text());
+  test('says that nothing matches where nothing does, and which photos probably do', async () => {
+    await visit({}, async (page) => {
+      await samplesAreRead(page);
+      await query(page).fill('a flower in a garden');
+      await expect.poll(() => verdict(page).textContent()).toMatch(/^1 likely match$/);
+      await page.getByRole('button', { name: /^flower\.jpg ?likely$/ }).waitFor();
+      await query(page).fill('a submarine');
+      await expect.poll(() => verdict(page).textContent()).toMatch(/^Nothing here seems to match/);
+      expect(await page.locator('#wall .mark').allTextContents()).not.toContain('likely');
+      // Words that nobody knows are no question.
+      await query(page).fill('ᚠᚢᚦ');
+      await page.getByText('The model knows none of this').waitFor();
+    });
+  });
+
+  test('takes a photo as the question: chosen, dropped on the box, or one of its own', async () => {
+    await visit({}, async (page) => {
+      await samplesAreRead(page);
+      await page.locator('#query-file').setInputFiles(sample('temple'));
+      await page.getByText('Photos like temple.jpg').waitFor();
+      await expect.poll(() => first(page)).toBe('temple.jpg');
+      expect(await page.locator('#count').textContent()).toBe('8 photos');
+      await page.getByRole('button', { name: 'Search with words again' }).click();
+      expect(await focused(page)).toBe('query');
+
+      const file = await page.evaluateHandle(async () => {
+        const transfer = new DataTransfer();
+        const blob = await (await fetch('samples/raccoon.jpg')).blob();
+        transfer.items.add(new File([blob], 'dropped.jpg', { type: 'image/jpeg' }));
+        return transfer;
       });
-      await page.goto(server.url);
-      await page.getByText(/512 dimensions, up to 512 tokens, sha256:/).waitFor();
-      await use(page);
-      expect(complaints).toEqual([]);
-    } finally {
-      await context.close();
-    }
-  }
+      await page.locator('#query').dispatchEvent('drop', { dataTransfer: file });
+      await page.getByText('Photos like dropped.jpg').waitFor();
+      await expect.poll(() => first(page)).toBe('raccoon.jpg');
 
-  const useSamples = async (page: Page) => {
-    await page.getByRole('button', { name: 'Use the sample photos' }).click();
-    await page.locator('#heat tbody tr').first().waitFor();
-  };
-  const firstResult = (page: Page) => page.locator('#results img').first().getAttribute('alt');
-  const overflow = (page: Page) =>
-    page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
+      await page.locator('#wall button').first().click();
+      await page.getByRole('button', { name: 'Find similar' }).click();
+      await page.getByText('Photos like raccoon.jpg').waitFor();
+      // It does not find itself.
+      await expect.poll(() => names(page)).toHaveLength(7);
+      expect(await names(page)).not.toContain('raccoon.jpg');
+    });
+  });
+
+  test('follows the model, its length and what is removed; the focus stays where it was', async () => {
+    await visit({}, async (page) => {
+      await samplesAreRead(page);
+      const offered = await page.getByLabel('Model', { exact: true }).locator('option').allTextContents();
+      const { data } = await (await fetch(`${server().url}/v1/models`)).json();
+      expect(offered).toEqual(data.map(({ id }: { id: string }) => id));
+      await query(page).fill('something to drink');
+      await expect.poll(() => first(page)).toBe('coffee.jpg');
+      const cosine = async () => {
+        await page.locator('#wall button').first().click();
+        const text = await page.locator('#viewer-about').textContent();
+        await page.keyboard.press('Escape');
+        return /cosine (-?\d\.\d+)/.exec(text ?? '')?.[1];
+      };
+      const whole = await cosine();
+      await page.getByLabel('Dimensions').selectOption('64');
+      await page.getByText('does not say at 64 dimensions').waitFor();
+      const cut = await cosine();
+      expect(cut).not.toBe(whole);
+      const body = {
+        model: data[0].id,
+        a: 'something to drink',
+        b: { image: sample('coffee').buffer.toString('base64') },
+      };
+      const scores = await Promise.all(
+        [data[0].embed_dim, 64].map(async (dimensions) => {
+          const answer = await fetch(`${server().url}/similarity`, {
+            method: 'POST',
+            headers: { 'content-type': 'application/json' },
+            body: JSON.stringify({ ...body, dimensions }),
+          });
+          return (await answer.json()).scores[0][0].toFixed(3);
+        }),
+      );
+      expect([whole, cut]).toEqual(scores);
+
+      // The photo of the next place has the focus of the one that was removed.
+      await page.locator('#wall button').first().focus();
+      await page.keyboard.press('Delete');
+      await expect.poll(() => names(page)).toHaveLength(7);
+      expect(await names(page)).not.toContain('coffee.jpg');
+      expect(await focused(page)).toContain(await first(page));
+      await page.keyboard.press('Enter');
+      await page.getByRole('button', { name: 'Remove', exact: true }).click();
+      await expect.poll(() => names(page)).toHaveLength(6);
+      expect(await focused(page)).toBe('viewer-remove');
+      await page.keyboard.press('Escape');
+      await page.getByRole('button', { name: 'Remove all' }).click();
+      await expect.poll(() => names(page)).toEqual([]);
+      expect(await focused(page)).toBe('add');
+      await page.getByText('There are no photos to search yet').waitFor();
+    });
+  });
+
+  test('works with the keyboard alone, photos large and small', async () => {
+    await visit({}, async (page) => {
+      await samplesAreRead(page);
+      const press = async (target: string) => {
+        for (let presses = 0; presses < 40; presses += 1) {
+          await page.keyboard.press('Tab');
+          if ((await focused(page)) === target) return;
+        }
+        throw new Error(`Tab never comes to ${target}`);
+      };
+      await press('query');
+      await page.keyboard.type('a flower');
+      await page.keyboard.press('Enter');
+      await expect.poll(() => first(page)).toBe('flower.jpg');
+      const [, second] = await names(page);
+      await page.locator('#verdict').waitFor();
+      await press('remove-all');
+      await page.keyboard.press('Tab');
+      await page.keyboard.press('Enter');
+      const title = page.getByRole('dialog').getByRole('heading');
+      await expect.poll(() => title.textContent()).toBe('flower.jpg');
+      await page.keyboard.press('ArrowRight');
+      await expect.poll(() => title.textContent()).toBe(second);
+      await page.keyboard.press('Escape');
+      await expect.poll(() => focused(page)).toContain(second);
+    });
+  });
+
+  test('says in its own words that the server has gone, beside the box, and finds again when it is back', async () => {
+    await visit({}, async (page) => {
+      await samplesAreRead(page);
+      await page.route('**/embed', (route) => route.abort());
+      await query(page).fill('a flower');
+      await page.locator('#search-error').getByText('The server does not answer').waitFor();
+      expect(await page.locator('#search').getAttribute('aria-busy')).toBe('false');
+      await page.unroute('**/embed');
+      await query(page).press('Enter');
+      await expect.poll(() => first(page)).toBe('flower.jpg');
+      expect(await page.locator('#search-error').isVisible()).toBe(false);
+    });
+  });
 
   test('asks for a key where the service wants one, and works with it', async () => {
     const keys = await makeKeyFile();
     const closed = await startLocalServer({ keys: keys.file, requireKeys: true });
-    const context = await browser.newContext();
     try {
-      const page = await context.newPage();
-      await page.goto(closed.url);
-      await page.getByRole('alert').getByText('An API key that is good for embed is needed').waitFor();
-      await page.getByLabel('API key').fill(keys.secrets.revoked);
-      await page.getByRole('button', { name: 'Use it in this tab' }).click();
-      await page.getByRole('alert').getByText('was revoked').waitFor();
-      await page.getByLabel('API key').fill(keys.secrets.good);
-      await page.getByRole('button', { name: 'Use it in this tab' }).click();
-      await page.getByText(/512 dimensions, up to 512 tokens, sha256:/).waitFor();
-      await page.locator('#curl').getByText('authorization: Bearer $KEY').waitFor();
-      expect(await page.getByLabel('API key').isVisible()).toBe(false);
-      expect(await page.content()).not.toContain(keys.secrets.good);
+      await visit({ url: closed.url }, async (page) => {
+        await page.getByRole('alert').getByText('An API key that is good for embed is needed').waitFor();
+        await page.getByLabel('API key').fill(keys.secrets.revoked);
+        await page.getByRole('button', { name: 'Use it in this tab' }).click();
+        await page.getByRole('alert').getByText('was revoked').waitFor();
+        await page.getByLabel('API key').fill(keys.secrets.good);
+        await page.getByRole('button', { name: 'Use it in this tab' }).click();
+        await samplesAreRead(page);
+        expect(await page.getByLabel('API key').isVisible()).toBe(false);
+        await page.getByRole('link', { name: 'Compare' }).click();
+        await page.locator('#curl').getByText('authorization: Bearer $KEY').waitFor();
+        expect(await page.content()).not.toContain(keys.secrets.good);
+      });
     } finally {
-      await context.close();
       await closed.stop();
       keys.remove();
     }
   });
 
-  test('compares every sentence with every photo and finds photos by sentence', async () => {
-    await visit({}, async (page) => {
-      await useSamples(page);
-      const texts = await page.locator('#texts input').count();
-      const photos = await page.locator('#photos img').count();
-      expect([texts, photos]).toEqual([4, 8]);
-      const cells = await page.locator('#heat tbody td').allTextContents();
-      expect(cells).toHaveLength(texts * photos);
-      // Calibrated: every cell is a probability.
-      for (const cell of cells) expect(Number(cell)).toSatisfy((value: number) => value >= 0 && value <= 1);
-      for (const [query, photo] of [
-        ['a flower in a garden', 'flower.jpg'],
-        ['a rocket on its launch pad at night', 'rocket.jpg'],
-        ['something to drink', 'coffee.jpg'],
-      ] as const) {
-        await page.getByLabel('What to look for').fill(query);
-        const answered = page.waitForResponse(/\/similarity$/);
-        await page.getByRole('button', { name: 'Search' }).click();
-        await answered;
-        await expect.poll(() => firstResult(page)).toBe(photo);
-      }
-      expect(await page.locator('#results li').count()).toBe(5);
-      // What is not among the photos looks less sure than what is.
-      const best = async (query: string) => {
-        await page.getByLabel('What to look for').fill(query);
-        const answered = page.waitForResponse(/\/similarity$/);
-        await page.getByRole('button', { name: 'Search' }).click();
-        const { results } = await (await answered).json();
-        const shown = `${Math.round(100 * results[0][0].probability)} % · cosine`;
-        await page.locator('#results figcaption').first().getByText(shown).waitFor();
-        return results[0][0].probability;
-      };
-      expect(await best('a submarine')).toBeLessThan((await best('a flower in a garden')) / 2);
-      expect(await page.locator('#timing').textContent()).toMatch(/\d+ tokens, \d+ ms/);
-    });
-  });
-
-  test('what it shows as curl, typed into a shell beside the photos, gives the same scores', async () => {
-    await visit({}, async (page) => {
-      const shell = async () => {
-        const command = (await page.locator('#curl').textContent()) ?? '';
-        return JSON.parse(
-          execFileSync('bash', ['-c', command], { cwd: SAMPLES, stdio: ['ignore', 'pipe', 'ignore'] }).toString(),
-        );
-      };
-      const awkward = `a "quoted" $HOME, \`date\` and a back\\slash, isn't it`;
-      await page.getByLabel('New sentence').fill(awkward);
-      await page.getByRole('button', { name: 'Add' }).click();
-      await page.getByLabel('New sentence').fill('@0@');
-      await page.getByRole('button', { name: 'Add' }).click();
-      expect((await shell()).data).toHaveLength(6);
-      await useSamples(page);
-      const { scores } = await shell();
-      await page.getByLabel('Show').selectOption('cosine');
-      const shown = async () => {
-        const cells = await page.locator('#heat tbody td').allTextContents();
-        return cells.map((cell) => Number(cell).toFixed(2));
-      };
-      await expect.poll(shown).toEqual(scores.flat().map((score: number) => score.toFixed(2)));
-    });
-  });
-
-  test('says what was read of a long sentence and strikes out the rest', async () => {
-    await visit({}, async (page) => {
-      const sentence = page.getByRole('textbox', { name: 'Sentence 1' });
-      await sentence.fill(`${'a brown dog runs over the grass '.repeat(120)}and this is the end`);
-      await sentence.press('Enter');
-      const receipt = page.locator('.receipt').first();
-      await expect.poll(() => receipt.textContent()).toMatch(/^512 of \d+ tokens were read; cut: .*this is the end$/);
-      expect(await receipt.locator('.cut').evaluate((node) => getComputedStyle(node).textDecorationLine)).toBe(
-        'line-through',
-      );
-    });
-  });
-
-  test('stays a page with a sentence of 20,000 characters', async () => {
-    await visit({}, async (page) => {
-      await page.getByLabel('Choose photos').setInputFiles(join(IMAGES, 'wide.png'));
-      await page.locator('#heat tbody td').first().waitFor();
-      const height = () => page.evaluate(() => document.body.scrollHeight);
-      const before = await height();
-      const sentence = page.getByRole('textbox', { name: 'Sentence 1' });
-      await sentence.fill('a brown dog runs over the grass '.repeat(625));
-      await sentence.press('Enter');
-      const receipt = page.locator('.receipt').first();
-      await expect.poll(() => receipt.textContent()).toContain('cut: ');
-      await expect.poll(() => page.locator('#heat tbody th').first().textContent()).toContain('brown dog');
-      expect(await height()).toBeLessThan(before + 500);
-    });
-  });
-
-  test('shows what the server says of a file that it cannot read, and goes on', async () => {
-    await visit({}, async (page) => {
-      const broken = { name: 'broken.png', mimeType: 'image/png', buffer: Buffer.from('this is no picture') };
-      await page.getByLabel('Choose photos').setInputFiles(broken);
-      const alert = page.getByRole('alert');
-      await alert.waitFor();
-      expect(await alert.textContent()).toMatch(/image/i);
-      expect(await alert.textContent()).toContain('broken.png');
-      expect(await page.locator('#photos li').count()).toBe(0);
-      await page.getByLabel('Choose photos').setInputFiles(join(IMAGES, 'wide.png'));
-      await page.locator('#photos img[alt="wide.png"]').waitFor();
-      expect(await alert.isVisible()).toBe(false);
-      const both = [broken, { ...broken, name: 'other.png', buffer: readFileSync(join(IMAGES, 'wide.png')) }];
-      await page.getByLabel('Choose photos').setInputFiles(both);
-      await page.locator('#photos img[alt="other.png"]').waitFor();
-      await alert.waitFor();
-    });
-  });
-
-  test('works with the keyboard alone', async () => {
-    await visit({}, async (page) => {
-      const press = async (target: string) => {
-        for (let presses = 0; presses < 60; presses += 1) {
-          await page.keyboard.press('Tab');
-          const name = await page.evaluate(() => {
-            const node = document.activeElement;
-            return node?.getAttribute('aria-label') ?? node?.id ?? '';
-          });
-          if (name === target) return;
-        }
-        throw new Error(`Tab never comes to ${target}`);
-      };
-      await press('new-text');
-      await page.keyboard.type('a temple by a lake');
-      await page.keyboard.press('Enter');
-      await expect.poll(() => page.locator('#texts input').count()).toBe(5);
-      await press('samples');
-      await page.keyboard.press('Enter');
-      await page.locator('#heat tbody tr').nth(4).waitFor();
-      await press('query');
-      await page.keyboard.type('a flower');
-      await page.keyboard.press('Enter');
-      await page.locator('#results img').first().waitFor();
-      await press('Heat map');
-      await press('copy');
-    });
-  });
-
-  test('fits a phone: nothing but the heat map scrolls sideways', async () => {
-    await visit({ viewport: { width: 360, height: 740 }, hasTouch: true, isMobile: true }, async (page) => {
-      expect(await overflow(page)).toBeLessThanOrEqual(0);
-      await useSamples(page);
-      expect(await overflow(page)).toBeLessThanOrEqual(0);
-    });
-  });
-
-  test.each(['light', 'dark'] as const)('every text has a contrast of 4.5 in %s', async (colorScheme) => {
-    await visit({ colorScheme }, async (page) => {
-      await useSamples(page);
-      const worst = await page.evaluate(() => {
-        const context = document.createElement('canvas').getContext('2d', { willReadFrequently: true });
-        if (!context) throw new Error('no canvas');
-        const over = (...layers: string[]): number[] => {
-          context.clearRect(0, 0, 1, 1);
-          for (const layer of layers) {
-            context.fillStyle = layer;
-            context.fillRect(0, 0, 1, 1);
-          }
-          return [...context.getImageData(0, 0, 1, 1).data.slice(0, 3)];
+  test.each([
+    ['light', { colorScheme: 'light' }],
+    ['dark', { colorScheme: 'dark' }],
+    ['forced colours', { forcedColors: 'active' }],
+    ['a narrow phone', { viewport: { width: 320, height: 640 }, hasTouch: true, isMobile: true }],
+  ] as const)(
+    'axe finds nothing wrong with any view in %s, and nothing is wider than the window',
+    async (_, options) => {
+      await visit({ ...options }, async (page) => {
+        await samplesAreRead(page);
+        const check = async () => {
+          expect(await violations(page)).toEqual([]);
+          expect(await overflow(page)).toBeLessThanOrEqual(0);
         };
-        // WCAG 2.2: relative luminance and contrast ratio.
-        const luminance = (rgb: number[]) => {
-          const [r = 0, g = 0, b = 0] = rgb.map((value) => {
-            const share = value / 255;
-            return share <= 0.04045 ? share / 12.92 : ((share + 0.055) / 1.055) ** 2.4;
-          });
-          return 0.2126 * r + 0.7152 * g + 0.0722 * b;
-        };
-        const grounds = (node: Element | null): string[] =>
-          node ? [...grounds(node.parentElement), getComputedStyle(node).backgroundColor] : [];
-        let found = { contrast: 21, text: '' };
-        for (const node of document.querySelectorAll('h1,h2,p,label,button,input,select,th,td,pre,figcaption,span')) {
-          const text = node.textContent?.trim() || (node instanceof HTMLInputElement ? node.value : '');
-          if (!text || !node.checkVisibility() || node.matches('.hidden,input[type=file]')) continue;
-          const under = grounds(node);
-          const [one, other] = [over(...under), over(...under, getComputedStyle(node).color)].map(luminance);
-          const [low = 0, high = 0] = [one ?? 0, other ?? 0].sort((a, b) => a - b);
-          const contrast = (high + 0.05) / (low + 0.05);
-          if (contrast < found.contrast) found = { contrast, text: text.slice(0, 60) };
-        }
-        return found;
+        await query(page).fill('something to drink');
+        await verdict(page).waitFor();
+        await check();
+        await page.locator('#wall button').first().click();
+        await check();
+        await page.keyboard.press('Escape');
+        await page.getByRole('link', { name: 'Compare' }).click();
+        await page.locator('#heat tbody tr').first().waitFor();
+        await check();
       });
-      expect(worst.contrast, worst.text).toBeGreaterThanOrEqual(4.5);
+    },
+  );
+
+  test('says without JavaScript what it needs', async () => {
+    await visit({ javaScriptEnabled: false }, async (page) => {
+      await page.getByText('This page searches photos with JavaScript, which is off here.').waitFor();
+      expect(await page.locator('main section').first().isVisible()).toBe(false);
     });
   });
 });

@@ -1,0 +1,122 @@
+// Sentences against a few photos: the heat map, and the same request for a shell.
+import { button, element, isStopped, make, say, soon, wordsOf } from '../dom.js';
+import { store } from '../photos/store.js';
+import { baseName } from '../photos/wall.js';
+import { cosineOf } from '../search/ranking.js';
+import { hasVerdict } from '../search/verdict.js';
+import { judge } from '../service/judging.js';
+import { chosen } from '../service/models.js';
+import { embedTexts } from '../service/texts.js';
+import { compared, compareFound, toggleCompared } from './compared.js';
+import { curlOf } from './curl.js';
+import { clamped, showReceipts, texts, watchSentences } from './sentences.js';
+
+/** @typedef {import('../photos/store.js').Photo} Photo */
+
+let latest = new AbortController();
+/** How long a sign of success stays. */
+const COPIED_MS = 2000;
+
+export function watchCompare() {
+  watchSentences(() => void compare());
+  element('shown').onchange = () => void compare();
+  element('compare-found').onclick = () => {
+    compareFound();
+    void compare();
+  };
+  element('copy').onclick = () => void copy();
+  store.subscribe(soon(() => void compare(), 300));
+}
+
+/** Nothing is asked for while nobody looks. */
+export async function compare() {
+  if (element('compare-view').hidden) return;
+  latest.abort();
+  latest = new AbortController();
+  const { signal } = latest;
+  element('heat').setAttribute('aria-busy', 'true');
+  try {
+    await answer(signal);
+    say('compare-error');
+  } catch (error) {
+    if (!isStopped(error) && !signal.aborted) say('compare-error', wordsOf(error));
+  }
+  if (!signal.aborted) element('heat').setAttribute('aria-busy', 'false');
+}
+
+/** @param {AbortSignal} signal */
+async function answer(signal) {
+  const photos = compared();
+  const { model, dimensions } = chosen();
+  element('curl').textContent = curlOf({ texts, photos: photos.map(({ name }) => baseName(name)), model, dimensions });
+  const started = performance.now();
+  const embedded = await embedTexts(texts, { model, signal });
+  showReceipts(embedded.map(({ receipt }) => receipt));
+  const rows = await valuesOf(embedded, photos, signal);
+  signal.throwIfAborted();
+  showHeat(rows, photos);
+  const milliseconds = Math.round(performance.now() - started);
+  say('timing', rows.length > 0 ? `${model}, ${dimensions} dimensions, ${milliseconds} ms in the browser.` : '');
+}
+
+/** @param {import('../service/texts.js').EmbeddedText[]} embedded @param {Photo[]} photos @param {AbortSignal} signal */
+async function valuesOf(embedded, photos, signal) {
+  if (photos.length === 0 || embedded.length === 0) return [];
+  const { model, dimensions } = chosen();
+  if (embedded.some(({ space }) => space !== store.space()))
+    throw new Error('The server has another model now: the photos must be read again.');
+  const vectors = photos.map(({ vector }) => vector ?? new Float32Array());
+  if (isCosine()) return embedded.map(({ vector }) => vectors.map((other) => cosineOf(vector, other, dimensions)));
+  const candidates = hasVerdict() ? photos.length : undefined;
+  const { rows } = await judge(
+    embedded.map(({ vector }) => ({ vector, modality: 'text' })),
+    vectors.map((vector) => ({ vector, modality: 'image' })),
+    { model, dimensions, space: store.space(), candidates, signal },
+  );
+  return rows.map((row) => row.map(({ probability, calibrated }) => probability ?? calibrated));
+}
+
+const isCosine = () => /** @type {HTMLSelectElement} */ (element('shown')).value === 'cosine';
+
+/** @param {number[][]} rows @param {Photo[]} photos */
+function showHeat(rows, photos) {
+  const all = rows.flat();
+  // A probability has a scale of its own.
+  const low = isCosine() ? Math.min(...all) : 0;
+  const span = isCosine() ? Math.max(...all) - low || 1 : 1;
+  const head = make('tr', {}, make('td', {}), ...photos.map(columnHead));
+  const body = rows.map((row, index) => {
+    const cells = row.map((value) => {
+      const cell = make('td', { textContent: value.toFixed(2) });
+      cell.style.setProperty('--share', String((value - low) / span));
+      return cell;
+    });
+    return make('tr', {}, make('th', { scope: 'row', title: texts[index] }, clamped(texts[index] ?? '')), ...cells);
+  });
+  element('heat').replaceChildren(...(rows.length > 0 ? [make('thead', {}, head), make('tbody', {}, ...body)] : []));
+  element('no-heat').hidden = rows.length > 0;
+}
+
+/** @param {Photo} photo */
+function columnHead(photo) {
+  const away = button('×', () => {
+    toggleCompared(photo);
+    element('compare-found').focus();
+    void compare();
+  });
+  away.setAttribute('aria-label', `Leave ${baseName(photo.name)} out of the comparison`);
+  return make('th', { scope: 'col' }, make('img', { src: photo.url, alt: baseName(photo.name) }), away);
+}
+
+async function copy() {
+  const text = element('curl').textContent ?? '';
+  try {
+    await navigator.clipboard.writeText(text);
+    say('copied', 'Copied.');
+    setTimeout(() => say('copied'), COPIED_MS);
+  } catch {
+    // There is no clipboard on plain HTTP.
+    getSelection()?.selectAllChildren(element('curl'));
+    say('copied', 'This browser does not let the page copy: it is selected, press Ctrl+C or ⌘C.');
+  }
+}

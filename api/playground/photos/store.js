@@ -1,0 +1,69 @@
+// The photos of this tab: their files, small pictures and vectors. Everything that shows them listens here.
+
+/** @typedef {{id: number, name: string, file: Blob, key: string, url: string, width: number, height: number, isSample: boolean, vector?: Float32Array}} Photo */
+/** @typedef {Omit<Photo, 'id' | 'url' | 'vector'> & {shown: Blob}} NewPhoto */
+
+/** @type {Map<number, Photo>} */
+const photos = new Map();
+/** @type {Set<string>} */
+const keys = new Set();
+/** @type {(() => void)[]} */
+const listeners = [];
+let lastId = 0;
+/** Of the vectors: all are of one space. */
+let space = '';
+
+const changed = () => {
+  for (const listener of listeners) listener();
+};
+
+export const store = {
+  /** In the order they were added. */
+  all: () => [...photos.values()],
+  count: () => photos.size,
+  /** @param {number} id */
+  get: (id) => photos.get(id),
+  /** Whether these bytes are here already. @param {string} key */
+  has: (key) => keys.has(key),
+  space: () => space,
+
+  /** The server has another model now. */
+  dropVectors() {
+    for (const photo of photos.values()) delete photo.vector;
+    changed();
+  },
+
+  /** One that has no vector yet. @param {NewPhoto} photo @returns {Photo} */
+  add({ shown, ...rest }) {
+    lastId += 1;
+    const photo = { ...rest, id: lastId, url: URL.createObjectURL(shown) };
+    photos.set(photo.id, photo);
+    keys.add(photo.key);
+    changed();
+    return photo;
+  },
+
+  /** @param {Photo} photo @param {Float32Array} vector @param {string} spaceId */
+  setVector(photo, vector, spaceId) {
+    // Vectors of two spaces say nothing about each other: those of the model before go.
+    if (space !== spaceId) for (const other of photos.values()) delete other.vector;
+    space = spaceId;
+    photo.vector = vector;
+    changed();
+  },
+
+  /** @param {Iterable<Photo>} gone */
+  remove(gone) {
+    for (const { id, key, url } of gone) {
+      URL.revokeObjectURL(url);
+      photos.delete(id);
+      keys.delete(key);
+    }
+    changed();
+  },
+
+  /** @param {() => void} listener */
+  subscribe(listener) {
+    listeners.push(listener);
+  },
+};

@@ -1,0 +1,40 @@
+// Texts as vectors: each is asked for once per model, in requests within the limits.
+import { serviceLimits } from './models.js';
+import { patiently, request, ServiceError, toVector } from './requests.js';
+
+/** @typedef {{truncated: boolean, tokens_seen: number, tokens_total: number, cut_at_char: number | null, tokens_unknown: number, understood: boolean}} Receipt */
+/** @typedef {{vector: Float32Array, space: string, receipt: Receipt}} EmbeddedText */
+
+/** More than anybody types before they go. */
+const KEPT = 500;
+/** @type {Map<string, EmbeddedText>} */
+const known = new Map();
+
+/** @param {string[]} texts @param {{model: string, signal: AbortSignal}} options @returns {Promise<EmbeddedText[]>} */
+export async function embedTexts(texts, { model, signal }) {
+  const place = (/** @type {string} */ text) => `${model}\n${text}`;
+  if (known.size > KEPT) known.clear();
+  const missing = [...new Set(texts)].filter((text) => !known.has(place(text)));
+  const { items } = await serviceLimits();
+  while (missing.length > 0) {
+    const some = missing.splice(0, items);
+    const body = { model, input: some, types: ['base64'], on_error: 'partial' };
+    const { data, space_id } = await patiently(() => request('/embed', { body, signal }), { signal });
+    for (const [index, text] of some.entries()) {
+      const { embedding, truncation, error } = data[index];
+      if (error) throw new ServiceError(error.code, refusedText(text, error));
+      known.set(place(text), { vector: toVector(embedding), space: space_id, receipt: truncation });
+    }
+  }
+  return texts.map((text) => /** @type {EmbeddedText} */ (known.get(place(text))));
+}
+
+/** In the page's words, where it has some. @param {string} text @param {{code: string, message: string}} error */
+function refusedText(text, { code, message }) {
+  const quoted = `“${text.length > 40 ? `${text.slice(0, 40)}…` : text}”`;
+  if (code === 'not_understood') return `The model knows nothing of ${quoted}. Try other words, in English.`;
+  return `${quoted}: ${message}`;
+}
+
+/** What the model before answered is of no use. */
+export const forgetTexts = () => known.clear();

@@ -1,0 +1,95 @@
+// Sentences against photos in a real browser: the heat map, what was read of a sentence, the same request for a shell.
+import { execFileSync } from 'node:child_process';
+import { join } from 'node:path';
+import type { Page } from 'playwright-core';
+import { describe, expect, test } from 'vitest';
+import { BROWSER } from '../../../support/browser.ts';
+import { openPages } from '../../../support/pages.ts';
+
+const SAMPLES = join(import.meta.dirname, '../../../../api/playground/samples');
+
+describe.skipIf(!BROWSER)('the comparison', () => {
+  const { visit } = openPages();
+  const path = '/#compare';
+  const cells = (page: Page) => page.locator('#heat tbody td').allTextContents();
+  const isThere = (page: Page, count: number) => expect.poll(async () => (await cells(page)).length).toBe(count);
+
+  test('is of every sentence with a few photos, which can be chosen', async () => {
+    await visit({ path }, async (page) => {
+      await isThere(page, 4 * 8);
+      for (const cell of await cells(page)) {
+        expect(Number(cell)).toSatisfy((value: number) => value >= 0 && value <= 1);
+      }
+      await page.getByRole('button', { name: 'Leave astronaut.jpg out' }).click();
+      await isThere(page, 4 * 7);
+      await page.getByRole('button', { name: 'Remove sentence 4' }).click();
+      await isThere(page, 3 * 7);
+      // The focus goes to what took its place.
+      expect(await page.evaluate(() => document.activeElement?.getAttribute('aria-label'))).toBe('Remove sentence 3');
+      await page.getByRole('link', { name: 'Search' }).click();
+      await page.locator('#wall').getByRole('button', { name: 'astronaut.jpg' }).click();
+      await page.getByRole('button', { name: 'In the comparison', pressed: false }).click();
+      await page.getByRole('button', { name: 'In the comparison', pressed: true }).waitFor();
+      await page.keyboard.press('Escape');
+      await page.getByRole('link', { name: 'Compare' }).click();
+      await isThere(page, 3 * 8);
+      await page.getByRole('columnheader', { name: /astronaut/ }).waitFor();
+    });
+  });
+
+  test('typed into a shell beside the photos, gives the same scores', async () => {
+    await visit({ path }, async (page) => {
+      await isThere(page, 4 * 8);
+      const shell = async () => {
+        const command = (await page.locator('#curl').textContent()) ?? '';
+        return JSON.parse(
+          execFileSync('bash', ['-c', command], { cwd: SAMPLES, stdio: ['ignore', 'pipe', 'ignore'] }).toString(),
+        );
+      };
+      for (const awkward of [`a "quoted" $HOME, \`date\` and a back\\slash, isn't it`, '@0@']) {
+        await page.getByLabel('New sentence').fill(awkward);
+        await page.getByRole('button', { name: 'Add', exact: true }).click();
+      }
+      await page.getByLabel('Show').selectOption('cosine');
+      await isThere(page, 6 * 8);
+      const { scores } = await shell();
+      const written = scores.flat().map((score: number) => Number(score.toFixed(2)));
+      // Both are rounded: two figures of one cosine may differ in the last digit.
+      for (const [index, cell] of (await cells(page)).entries()) {
+        expect(Math.abs(Number(cell) - written[index])).toBeLessThanOrEqual(0.011);
+      }
+    });
+  });
+
+  test('says what was read of a long sentence, strikes out the rest and stays a page', async () => {
+    await visit({ path }, async (page) => {
+      await isThere(page, 4 * 8);
+      const height = () => page.evaluate(() => document.body.scrollHeight);
+      const before = await height();
+      const sentence = page.getByRole('textbox', { name: 'Sentence 1' });
+      await sentence.fill(`${'a brown dog runs over the grass '.repeat(625)}and this is the end`);
+      await sentence.press('Enter');
+      const receipt = page.locator('.receipt').first();
+      await expect.poll(() => receipt.textContent()).toMatch(/^512 of \d+ tokens were read; cut: .*this is the end$/);
+      expect(await receipt.locator('.cut').evaluate((node) => getComputedStyle(node).textDecorationLine)).toBe(
+        'line-through',
+      );
+      await expect.poll(() => page.locator('#heat tbody th').first().textContent()).toContain('brown dog');
+      expect(await height()).toBeLessThan(before + 500);
+    });
+  });
+
+  test('copies the command, and says so where it cannot', async () => {
+    await visit({ path, permissions: ['clipboard-read', 'clipboard-write'] }, async (page) => {
+      await isThere(page, 4 * 8);
+      await page.getByRole('button', { name: 'Copy' }).click();
+      await page.getByText('Copied.').waitFor();
+      expect(await page.evaluate(() => navigator.clipboard.readText())).toBe(await page.locator('#curl').textContent());
+      // As on plain HTTP.
+      await page.evaluate(() => Object.defineProperty(navigator, 'clipboard', { value: undefined }));
+      await page.getByRole('button', { name: 'Copy' }).click();
+      await page.getByText('it is selected').waitFor();
+      expect(await page.evaluate(() => String(getSelection()))).toMatch(/^curl /);
+    });
+  });
+});
