@@ -158,6 +158,14 @@ def test_a_manifest_holds_and_its_golden_vectors_are_what_pytorch_computes(expor
     assert manifest["matryoshka_dims"] == [32, 16] and manifest["embed_dim"] == EMBED_DIM
     # Of 16 numbers at unit length the largest is at least 1/4, and the scale brings it to 127 or beyond.
     assert 127 <= manifest["quantisation"]["int8_scale"] <= 4 * 127
+    verdicts = manifest["search_verdicts"]
+    assert set(verdicts) == {"student", "tiny", "static"}
+    for verdict in (each for tier in verdicts.values() for each in tier.values()):
+        assert verdict["counts"] == sorted(set(verdict["counts"])) and verdict["counts"][0] == 1
+        assert {len(values) for values in verdict.values()} == {len(verdict["counts"])}
+        assert all(np.less_equal(verdict["absent_below"], verdict["present_above"])) and min(verdict["scales"]) >= 0
+    # The towers have learnt next to nothing here: what the figures are is of no interest, that they are there is.
+    assert 0 <= manifest["metrics"]["static.verdict.ece"] <= 1 and 0 <= manifest["metrics"]["tiny.verdict.auc"] <= 1
     scores = manifest["score_distributions"]
     for kind in ("text_image", "text_text", "image_image"):
         for quantiles in ("random", "matching"):
