@@ -74,14 +74,9 @@ const VERDICT_MAY_WORSEN: Readonly<Record<string, { bound: Bound['bound']; by: n
 
 /** The reasons are sentences that a person can read weeks later. */
 export function decide(candidate: Candidate, incumbent: Incumbent | undefined): GateDecision {
-  const { manifest, evaluated } = candidate;
-  if (incumbent?.digest === candidate.digest) {
-    return reject(incumbent, [], [`${manifest.name} ${manifest.version} is current already`]);
-  }
-  if (incumbent !== undefined && incumbent.manifest.name !== manifest.name) {
-    const names = `${manifest.name} would replace ${incumbent.manifest.name}`;
-    return reject(incumbent, [], [`${names}: a model replaces only one of its own name`]);
-  }
+  const { evaluated, manifest } = candidate;
+  const refused = refusal(candidate, incumbent);
+  if (refused !== undefined) return refused;
   const checks = FLOORS.map(({ of, ...bound }) => check(bound, candidate[of].metrics));
   const isComparable = incumbent !== undefined && incumbent.release.dev_data === candidate.dev_data;
   if (isComparable) {
@@ -108,6 +103,42 @@ export function decide(candidate: Candidate, incumbent: Incumbent | undefined): 
     checks,
     incumbent: incumbent?.digest ?? null,
   };
+}
+
+/**
+ * A model that was adapted to a user's own images, which nothing else was measured on: no figure of them may be below what
+ * the model was at before (`NAME.before`). Its files are held to what every model's are: their digests and golden vectors.
+ */
+export function decideAdapted(candidate: Candidate, incumbent: Incumbent | undefined): GateDecision {
+  const { manifest, exported } = candidate;
+  const refused = refusal(candidate, incumbent);
+  if (refused !== undefined) return refused;
+  const checks = Object.entries(exported.metrics).flatMap(([name, limit]) => {
+    const metric = name.replace(/\.before$/, '');
+    return metric === name ? [] : [check({ metric, bound: 'min', limit }, exported.metrics)];
+  });
+  const failed = checks.filter(({ passed }) => !passed);
+  if (failed.length > 0 || checks.length === 0)
+    return reject(
+      incumbent,
+      checks,
+      checks.length === 0 ? ['it was not measured on own images'] : failed.map(sentence),
+    );
+  const moved =
+    incumbent !== undefined && incumbent.manifest.space_id !== manifest.space_id
+      ? ['it has a new embedding space: vectors stored with the incumbent have to be made again']
+      : [];
+  const reasons = [`no figure on own images is below what it was before ${manifest.name} was adapted`, ...moved];
+  return { decision: 'publish', reasons, checks, incumbent: incumbent?.digest ?? null };
+}
+
+/** Reasons that no figure makes good. */
+function refusal({ digest, manifest }: Candidate, incumbent: Incumbent | undefined): GateDecision | undefined {
+  if (incumbent?.digest === digest)
+    return reject(incumbent, [], [`${manifest.name} ${manifest.version} is current already`]);
+  if (incumbent === undefined || incumbent.manifest.name === manifest.name) return undefined;
+  const names = `${manifest.name} would replace ${incumbent.manifest.name}`;
+  return reject(incumbent, [], [`${names}: a model replaces only one of its own name`]);
 }
 
 function reject(incumbent: Incumbent | undefined, checks: GateCheck[], reasons: string[]): GateDecision {

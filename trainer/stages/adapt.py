@@ -42,7 +42,7 @@ def main() -> None:
     data = run.input("data")
     base = read_base((data / config["model"]).resolve())
     try:
-        pictures = read_own(data, config["own"], run.seed, lambda n, total: run.tick(n, total, dict))
+        pictures = read_own(data, config["own"], run.seed, lambda n, total: run.tick(n, total))
     except FormatError as error:
         sys.exit(str(error))
     for line in pictures.summary():

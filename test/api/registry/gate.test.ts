@@ -2,7 +2,7 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { type Candidate, decide, type Incumbent } from '../../../api/registry/gate.ts';
+import { type Candidate, decide, decideAdapted, type Incumbent } from '../../../api/registry/gate.ts';
 import { ModelManifest } from '../../../contracts/src/model/manifest.ts';
 import type { TrainingReport } from '../../../contracts/src/training/job.ts';
 
@@ -196,5 +196,26 @@ describe('a candidate that is not', () => {
     const { 'parity.image.worst': _, ...without } = EXPORTED;
     const decision = decide({ ...candidate(), exported: report(without) }, undefined);
     expect(decision.reasons).toEqual(['parity.image.worst was not measured; at least 0.99 is needed']);
+  });
+});
+
+describe('a model that was adapted to own images', () => {
+  const adapted = (after: number): Candidate =>
+    candidate({ exported: { 'student.image_to_class_top1': after, 'student.image_to_class_top1.before': 0.04 } });
+
+  it('is published when no figure of them is below what it was, whatever else was never measured', () => {
+    const decision = decideAdapted(adapted(0.8), undefined);
+    expect(decision).toMatchObject({ decision: 'publish', incumbent: null });
+    expect(decision.checks).toEqual([
+      { name: 'student.image_to_class_top1', value: 0.8, limit: 0.04, bound: 'min', passed: true },
+    ]);
+  });
+
+  it('is held back when it got worse, was not measured, or is current already', () => {
+    expect(decideAdapted(adapted(0.03), undefined).reasons).toEqual([
+      'student.image_to_class_top1 is 0.03; at least 0.04 is needed',
+    ]);
+    expect(decideAdapted(candidate(), undefined).reasons).toEqual(['it was not measured on own images']);
+    expect(decideAdapted(adapted(0.8), { ...incumbent(), digest: adapted(0.8).digest }).decision).toBe('reject');
   });
 });

@@ -1,7 +1,7 @@
 // The command `npm run model`: lists what is published, publishes what passes the gate, rolls back.
 import { join, resolve } from 'node:path';
 import { readCandidate } from '../../../api/registry/candidate.ts';
-import { decide } from '../../../api/registry/gate.ts';
+import { decide, decideAdapted } from '../../../api/registry/gate.ts';
 import { activeReleases, readHistory, readIncumbent } from '../../../api/registry/history.ts';
 import { publishModel, rollback } from '../../../api/registry/publish.ts';
 import { readManifest } from '../../../api/registry/read.ts';
@@ -19,7 +19,7 @@ import { type Deployment, readDeployment } from '../aws/deployment.ts';
 import { readSubmittedPlan } from '../aws/submitted-plan.ts';
 import { planHere, runsFolder } from '../local/plan.ts';
 import { stageOf } from '../plan/pipeline-plan.ts';
-import type { Plan } from '../plan/plan.ts';
+import type { Plan, PlannedJob } from '../plan/plan.ts';
 import { type ResolvedRecipe, resolveRecipe } from '../recipe/locate.ts';
 import type { CommandContext } from './context.ts';
 
@@ -117,14 +117,19 @@ async function publish(recipeName: string, { registry, options, context, print }
     options.on === 'aws'
       ? await planOnAws(resolved, options, context)
       : await planHere(resolved, { root, runs: runsFolder(options, context), onRead: () => {} });
-  const [exported, evaluated] = [stageOf(plan, 'export'), stageOf(plan, 'evaluate')];
+  // An adapted model is its own run of one stage; a trained one is exported and evaluated.
+  const isAdapted = resolved.recipe.adapt !== undefined && resolved.recipe.export === undefined;
+  const [exported, evaluated, data] = (
+    isAdapted ? (['adapt', 'adapt', 'adapt'] as const) : (['export', 'evaluate', 'prepare'] as const)
+  ).map((stage) => stageOf(plan, stage)) as [PlannedJob, PlannedJob, PlannedJob];
   for (const { job, report } of [exported, evaluated]) {
     if (report === undefined)
       throw new UserError(`${job.id} of ${plan.recipe} is not finished: npm run train -- ${recipeName} does it`);
   }
-  const dev_data = stageOf(plan, 'prepare').contentAddress;
+  const dev_data = data.contentAddress;
   const candidate = await readCandidate(openStore(exported.job.output), openStore(evaluated.job.output), dev_data);
-  const judged = decide(candidate, await readIncumbent(registry, candidate.manifest.name));
+  const judge = isAdapted ? decideAdapted : decide;
+  const judged = judge(candidate, await readIncumbent(registry, candidate.manifest.name));
   const decision = forced(judged, options.force);
   const { name, version } = candidate.manifest;
   const isPublished = decision.decision === 'publish' && !options.check;

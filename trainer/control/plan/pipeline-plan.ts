@@ -44,7 +44,7 @@ export function jobName({ job, contentAddress }: PlannedJob): string {
 }
 
 /** The one job of a stage that belongs to the model itself. Throws a UserError where the recipe does not run that stage. */
-export function stageOf(plan: Plan, stage: 'prepare' | 'export' | 'evaluate'): PlannedJob {
+export function stageOf(plan: Plan, stage: 'prepare' | 'export' | 'evaluate' | 'adapt'): PlannedJob {
   const found = plan.jobs.find(({ job }) => job.config.stage === stage);
   if (found === undefined)
     throw new UserError(`recipe ${plan.recipe} has no block ${stage}: it makes no model to publish`);

@@ -16,6 +16,7 @@ from towers.token_batches import padded
 from towers.wordpiece import WordPiece, with_special_tokens
 
 STATIC_SCRATCH_STD = 0.02
+TOGETHER = 24  # texts of similar length in one batch
 
 
 class TextSide:
@@ -53,11 +54,16 @@ class TextSide:
         self, tokens: Sequence[list[int]], device: torch.device, dtype: torch.dtype
     ) -> dict[Tier, torch.Tensor]:
         """Unit vectors [T, E] of every tier, with gradients; matrices are multiplied in `dtype`."""
-        batch = padded([with_special_tokens(row, self.context_length) for row in tokens], device)
+        # Descriptions are many times as long as names: padded together, most of a batch would be padding.
+        ids = [with_special_tokens(row, self.context_length) for row in tokens]
+        order = sorted(range(len(ids)), key=lambda n: len(ids[n]))
+        groups = [order[start : start + TOGETHER] for start in range(0, len(order), TOGETHER)]
+        place = torch.tensor(order, device=device).argsort()
         found: dict[Tier, torch.Tensor] = {}
-        with torch.autocast(device.type, dtype, enabled=dtype != torch.float32):
-            for tier, student in self.transformers.items():
-                found[tier] = student(*batch).float()
+        for tier, student in self.transformers.items():
+            with torch.autocast(device.type, dtype, enabled=dtype != torch.float32):
+                parts = [student(*padded([ids[n] for n in group], device)).float() for group in groups]
+            found[tier] = torch.cat(parts)[place]
         found["static"] = self.static(tokens)
         return found
 

@@ -89,7 +89,8 @@ def finish_manifest(run: Run[AdaptConfig], base: Base, manifest: ModelManifest, 
             ],
         },
     }
-    changed.pop("languages", None)  # measured on the model before
+    for name in ("languages", "search_verdicts"):  # measured on the model before
+        changed.pop(name, None)
     scores, note = refitted(base, result.images_IE, result.measured)
     changed |= scores
     if config["space"] == "new":

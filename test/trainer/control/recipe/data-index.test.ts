@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { beforeEach, expect, it } from 'vitest';
 import { indexData } from '../../../../trainer/control/recipe/data-index.ts';
 import { foldersOf } from '../../../../trainer/control/recipe/locate.ts';
-import { tinyRecipe, type WholeRecipe } from '../../../support/tiny-recipe.ts';
+import { tinyAdapt, tinyRecipe, type WholeRecipe } from '../../../support/tiny-recipe.ts';
 
 let root = '';
 let recipe: WholeRecipe;
@@ -146,4 +146,28 @@ it('a folder of this machine is known by what is in it', async () => {
   await expect(digests()).rejects.toThrow(
     `mntp.language_model is the folder tiny of this machine, and there is no folder ${join(trainer, 'tiny')}`,
   );
+});
+
+it('covers what fine-tuning reads: images below a folder, a table beside a tar, and the model by its manifest', async () => {
+  mkdirSync(join(root, 'model'), { recursive: true });
+  writeFileSync(join(root, 'model/manifest.json'), '{}');
+  mkdirSync(join(root, 'own/a'), { recursive: true });
+  writeFileSync(join(root, 'own/a/1.jpg'), '1');
+  const { name, description, seed, data } = tinyRecipe();
+  const adapt = { ...tinyAdapt(), model: 'model', own: { ...tinyAdapt().own, path: 'own' } };
+  const adapting = () => indexData({ name, description, seed, data, adapt }, root, { cache: join(root, 'cache.json') });
+  expect((await adapting()).files.map(({ path }) => path)).toEqual(['model/manifest.json', 'own/a/1.jpg']);
+  const before = (await adapting()).digest;
+  writeFileSync(join(root, 'model/manifest.json'), '{"name": "another"}');
+  expect((await adapting()).digest).not.toBe(before);
+  writeFileSync(join(root, 'shop-000.tar'), 'tar');
+  writeFileSync(join(root, 'shop.jsonl'), 'rows');
+  adapt.own.path = 'shop-000.tar';
+  expect((await adapting()).files.map(({ path }) => path)).toEqual([
+    'model/manifest.json',
+    'shop-000.tar',
+    'shop.jsonl',
+  ]);
+  adapt.own.path = 'nothing';
+  await expect(adapting()).rejects.toThrow('adapt.own.path: nothing matches nothing in the data folder');
 });

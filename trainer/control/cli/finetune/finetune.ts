@@ -74,25 +74,26 @@ async function run(options: FinetuneOptions, context: CommandContext): Promise<n
   const model = options.out === undefined ? trained.folder : copy(trained, resolve(cwd, options.out));
   const shown = relative(cwd, model);
   const typed = shown === '' || shown.startsWith('..') ? model : shown;
-  const next = { serve: `npm start -- --model ${typed}`, again: `npm run finetune -- … --from ${typed}` };
-  say(
-    options,
-    context,
-    { event: 'finetuned', model, recipe: written.recipe, figures, general: general ?? null, ...next },
-    [
-      ...inspection.summary.filter((line) => line.includes('left out')),
-      'On the images that were not learned from, per cent:',
-      ...figureLines(figures),
-      ...generalLines(general),
-      options.space === 'keep'
-        ? 'The space is the same: vectors of images that were made before stay valid.'
-        : 'The space is a new one: embed your images again with this model.',
-      `The model: ${model}`,
-      `  serve it          ${next.serve}`,
-      `  teach it more     ${next.again}`,
-      `  the same again    npm run train -- ${relative(cwd, written.recipe)}`,
-    ],
-  );
+  const file = relative(cwd, written.recipe);
+  const next = {
+    serve: `npm start -- --model ${typed}`,
+    publish: `npm run model -- publish ${file}${options.runs === undefined ? '' : ` --runs ${options.runs}`}`,
+    again: `npm run finetune -- … --from ${typed}`,
+  };
+  print({ event: 'finetuned', model, recipe: written.recipe, figures, general: general ?? null, ...next }, [
+    ...inspection.summary.filter((line) => line.includes('left out')),
+    'On the images that were not learned from, per cent:',
+    ...figureLines(figures),
+    ...generalLines(general),
+    options.space === 'keep'
+      ? 'The space is the same: vectors of images that were made before stay valid.'
+      : 'The space is a new one: embed your images again with this model.',
+    `The model: ${model}`,
+    `  serve it          ${next.serve}`,
+    `  publish it        ${next.publish}`,
+    `  teach it more     ${next.again}`,
+    `  the same again    npm run train -- ${file}`,
+  ]);
   return EXIT.ok;
 }
 

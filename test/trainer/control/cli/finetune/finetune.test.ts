@@ -1,0 +1,112 @@
+// `npm run finetune` from outside: own pictures become a model that says before and after, and what breaks is said in a sentence.
+import { spawnSync } from 'node:child_process';
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import sharp from 'sharp';
+import { afterAll, beforeAll, expect, it, vi } from 'vitest';
+import { ModelManifest } from '../../../../../contracts/src/model/manifest.ts';
+import { finetune } from '../../../../../trainer/control/cli/finetune/finetune.ts';
+import { trainerPython } from '../../../../support/python.ts';
+
+vi.setConfig({ testTimeout: 300_000, hookTimeout: 300_000 });
+
+const ROOT = join(import.meta.dirname, '../../../../..');
+const COLOURS = { red: '#d02020', green: '#20c020', blue: '#2020d0' };
+let folder: string;
+let env: NodeJS.ProcessEnv;
+
+beforeAll(async () => {
+  folder = mkdtempSync(join(tmpdir(), 'finetune-'));
+  env = { ...process.env, TRAINER_PYTHON: await trainerPython(), OMP_NUM_THREADS: '1' };
+  const made = spawnSync(
+    env.TRAINER_PYTHON ?? '',
+    ['-W', 'ignore', join(ROOT, 'test/support/tiered_model.py'), join(folder, 'base')],
+    { encoding: 'utf8' },
+  );
+  expect(made.stderr).toBe('');
+  for (const [name, background] of Object.entries(COLOURS)) {
+    mkdirSync(join(folder, 'shop', name), { recursive: true });
+    for (let side = 20; side < 26; side += 1) {
+      const picture = sharp({ create: { width: side, height: 20, channels: 3, background } });
+      await picture.jpeg().toFile(join(folder, 'shop', name, `${side}.jpg`));
+    }
+  }
+  writeFileSync(join(folder, 'shop/red/notes.jpg'), 'no picture');
+});
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+async function run(...args: string[]) {
+  const [out, errors]: string[][] = [[], []];
+  const code = await finetune([...args, '--runs', 'runs'], {
+    root: ROOT,
+    cwd: folder,
+    env,
+    stdout: { write: (text: string) => out?.push(text) },
+    stderr: { write: (text: string) => errors?.push(text) },
+  });
+  return { code, stdout: out?.join('') ?? '', stderr: errors?.join('') ?? '' };
+}
+
+it('says with --dry-run how the data are read and writes a recipe that says only what differs', async () => {
+  const { code, stdout } = await run('shop', '--from', 'base', '--steps', '4', '--dry-run');
+  expect(code).toBe(0);
+  expect(stdout).toContain('3 folders are the classes of 19 images');
+  expect(stdout).toContain('18 images with 3 classes: 15 to learn from, 3 to measure on');
+  expect(stdout).toContain('1 left out: red/notes.jpg: it is no image, or in a format that cannot be read');
+  expect(JSON.parse(readFileSync(join(folder, 'runs/shop/recipe.json'), 'utf8'))).toEqual({
+    extends: 'finetune',
+    name: 'shop',
+    description: `shop taught to the model in ${join(folder, 'base')}.`,
+    data: folder,
+    adapt: {
+      model: join(folder, 'base'),
+      name: 'shop',
+      space: 'keep',
+      schedule: { steps: 4, warmup_steps: 0 },
+      own: { path: 'shop' },
+    },
+  });
+});
+
+it('leaves a model folder that a server opens, with figures before and after, and is not trained twice', async () => {
+  const options = ['shop', '--from', 'base', '--steps', '4', '--no-general', '--json', '--out', 'made'];
+  const { code, stdout } = await run(...options);
+  expect(code).toBe(0);
+  const events = stdout
+    .trim()
+    .split('\n')
+    .map((line) => JSON.parse(line));
+  const done = events.at(-1);
+  expect(done).toMatchObject({ event: 'finetuned', model: join(folder, 'made'), serve: 'npm start -- --model made' });
+  const names = done.figures.map((figure: { name: string }) => figure.name);
+  expect(names).toContain('student.image_to_class_top1');
+  for (const { before, after } of done.figures)
+    for (const value of [before, after]) expect(value).toBeLessThanOrEqual(1);
+  const manifest = ModelManifest.parse(JSON.parse(readFileSync(join(folder, 'made/manifest.json'), 'utf8')));
+  const base = ModelManifest.parse(JSON.parse(readFileSync(join(folder, 'base/manifest.json'), 'utf8')));
+  expect(manifest.name).toBe('shop');
+  expect(manifest.space_id).toBe(base.space_id);
+  expect(existsSync(join(folder, 'made', manifest.text.graph.file.path))).toBe(true);
+  const again = await run(...options);
+  expect(again.stdout).toContain('"event":"reused"');
+});
+
+it.each([
+  [['nowhere'], 'there is no nowhere'],
+  [['shop', '--from', 'shop'], 'holds no exported model (no manifest.json)'],
+  [['shop', '--space', 'other'], '--space other: there are keep and new'],
+  [['shop', '--steps', 'many'], '--steps many: it has to be a whole number of 1 or more'],
+  [['shop', '--name', 'My Shop'], '--name My Shop: a name starts with a small letter or digit'],
+  [['table.csv', '--from', 'base'], "table.csv has no column that looks like the name of an image file; it has 'foto'"],
+  [
+    ['table.csv', '--from', 'base', '--image-column', 'foto', '--caption-column', 'titel'],
+    'table.csv holds 0 usable images of 1, at least 4 are needed. Left out: gone.jpg: there is no file',
+  ],
+  [[], 'Which images? Name a folder or a file.'],
+])('refuses %j in a sentence', async (args, sentence) => {
+  writeFileSync(join(folder, 'table.csv'), '\ufefffoto;titel\ngone.jpg;A cup\n');
+  const { code, stdout, stderr } = await run(...args);
+  expect({ code, stdout }).toEqual({ code: 2, stdout: '' });
+  expect(stderr).toContain(sentence);
+});

@@ -1,0 +1,248 @@
+"""Learning from own images: weights come back as they are served, the space stays or is a new one, what breaks is named."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch import nn
+from torch.nn import functional as F
+
+from contracts import load
+from support import ROOT, STAGE_ENV, interrupt_stage, run_stage, schedule, write_job
+from towers.adaptation.losses import soft_info_nce
+from towers.adaptation.own_data import read_own
+from towers.adaptation.texts import general_texts
+from towers.adaptation.tiers import TextSide
+from towers.exported_files import artefacts_in
+from towers.formats.item import FormatError
+from towers.from_model import ImageGraph
+from towers.losses import info_nce
+from towers.onnx_export import export_image_tower, session
+from towers.served_text import served_tiers
+
+COLOURS = {"red": (220, 30, 30), "green": (30, 200, 40), "blue": (40, 40, 220)}
+TEXTS = ["a dog runs", "dog\U0001f44d", "\u72ac", "a man and a child"]
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    """A complete model of three tiers with random weights."""
+    folder = tmp_path_factory.mktemp("model")
+    script = ROOT / "test/support/tiered_model.py"
+    subprocess.run([sys.executable, "-W", "ignore", str(script), str(folder)], check=True, env=STAGE_ENV)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory):
+    """Twelve pictures of each colour in a folder of its name, and two files that are no pictures."""
+    root = tmp_path_factory.mktemp("data")
+    rng = np.random.default_rng(0)
+    for name, colour in COLOURS.items():
+        folder = root / "shop" / name
+        folder.mkdir(parents=True)
+        for number in range(12):
+            pixels = np.clip(np.array(colour) + rng.integers(-30, 30, (40, 40, 3)), 0, 255).astype(np.uint8)
+            Image.fromarray(pixels).save(folder / f"{number}.png")
+    (root / "shop" / "red" / "broken.jpg").write_bytes((root / "shop" / "red" / "0.png").read_bytes()[:60])
+    (root / "shop" / "red" / "phone.heic").write_bytes(b"....ftypheic")
+    return root
+
+
+def own(path="shop", **changes):
+    names = ["dev_path", "classes", "further_captions", "image_column", "caption_columns", "class_column"]
+    return {"path": path, "dev_share": 0.25, **dict.fromkeys(names), **changes}
+
+
+def config(model: Path, **changes):
+    settings = {
+        "model": str(model), "name": "shop", "version": "1", "own": own(), "space": "keep", "text_start": "model",
+        "image_fraction": 0.9, "crops": 1, "crop_scale": [0.5, 1.0], "batch_size": 12, "image_lr": 0.003,
+        "static_lr": 0.02, "schedule": schedule(50, lr=0.01), "minutes": None, "general_texts": 32, "general_weight": 1.0,
+    }  # fmt: skip
+    return settings | changes
+
+
+def manifest_of(folder: Path):
+    return load("ModelManifest", (folder / "manifest.json").read_text(encoding="utf-8"))
+
+
+@pytest.fixture(scope="module")
+def kept(model, shop, tmp_path_factory):
+    job = write_job(tmp_path_factory.mktemp("kept"), "adapt", {"data": shop}, config(model))
+    return job.parent, run_stage(job)
+
+
+def test_rebuilt_text_tiers_give_the_served_vectors(model):
+    manifest = manifest_of(model)
+    text = TextSide(model, manifest)
+    rebuilt = text.fixed_vectors(text.tokens(TEXTS))
+    for tier, embed in served_tiers(model, manifest).items():
+        cosines = (embed(TEXTS) * rebuilt[tier].numpy()).sum(1)
+        assert cosines.min() > 0.98, tier
+
+
+@pytest.mark.parametrize("weights", ["float16", "int8"])
+def test_an_image_graph_cut_anywhere_gives_the_served_vectors_and_takes_its_weights_back(tmp_path, weights):
+    torch.manual_seed(0)
+    tower = nn.Sequential(
+        nn.Conv2d(3, 8, 3, 2, 1), nn.ReLU6(), nn.Conv2d(8, 8, 3, 1, 1, groups=8), nn.ReLU6(), nn.Conv2d(8, 12, 1),
+        nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(12, 6), Unit(),
+    )  # fmt: skip
+    export_image_tower(tower, 16, tmp_path / "image.onnx", 18, weights)
+    pixels = np.random.default_rng(0).standard_normal((3, 3, 16, 16)).astype(np.float32)
+    served = session(tmp_path / "image.onnx").run(None, {"pixels": pixels})[0]
+    graph = ImageGraph(tmp_path / "image.onnx")
+    cuts = graph.cuts()
+    assert len({cut.tensor for cut in cuts}) >= 5
+    for cut in cuts:
+        at = torch.from_numpy(np.asarray(graph.session([cut.tensor]).run(None, {"pixels": pixels})[0]))
+        tail = graph.tail(cut)
+        assert sum(parameter.numel() for parameter in tail.parameters()) == cut.weights
+        np.testing.assert_allclose(tail(at).detach().numpy(), served, atol=1e-5)
+    head = graph.choose(0.0, 10**6)
+    assert head.weights == 6 * 12 + 6  # nothing but the linear map in front of the normalisation
+    tail = graph.tail(head)
+    with torch.no_grad():
+        for parameter in tail.parameters():
+            parameter.mul_(-1)
+    tail.put_back(graph)
+    graph.write(tmp_path / "turned.onnx")
+    turned = session(tmp_path / "turned.onnx").run(None, {"pixels": pixels})[0]
+    np.testing.assert_allclose(turned, -np.asarray(served), atol=1e-5)
+
+
+class Unit(nn.Module):
+    def forward(self, x):
+        return F.normalize(x, dim=-1)
+
+
+def test_the_text_side_learns_and_the_space_stays(model, shop, kept):
+    folder, report = kept
+    metrics, before, after = report["metrics"], manifest_of(model), manifest_of(folder)
+    assert after["space_id"] == before["space_id"]
+    assert (folder / "image.onnx").read_bytes() == (model / "image.onnx").read_bytes()
+    for tier in ("student", "tiny", "static"):
+        assert metrics[f"{tier}.image_to_class_top1"] == 1, tier
+        assert metrics[f"{tier}.image_to_class_top1.before"] < 1, tier
+    assert (metrics["images.train"], metrics["images.dev"], metrics["images.left_out"]) == (27, 9, 2)
+    notes = " ".join(report["notes"])
+    assert "red/phone.heic: HEIC cannot be read here: save it as JPEG" in notes
+    assert "red/broken.jpg: it cannot be decoded" in notes
+    assert not list(folder.glob("*.npy")) and not list(folder.glob("*.pt"))
+
+
+def test_the_new_model_is_whole_and_its_golden_vectors_are_what_is_served(kept):
+    folder, report = kept
+    manifest = manifest_of(folder)
+    for file in artefacts_in(manifest):
+        assert (folder / file["path"]).stat().st_size == file["size"]
+    assert set(report["artefacts"]) >= {"manifest.json", "MODEL_CARD.md", "tiny.onnx", "static.projection.bin"}
+    served = served_tiers(folder, manifest)
+    for golden in manifest["golden"]:
+        assert float(served[golden["tier"]]([golden["text"]])[0] @ np.array(golden["embedding"])) > 0.9999
+    assert manifest["lineage"]["parents"][-1]["source"] == "own images"
+
+
+def test_a_new_space_has_another_id_and_serves_what_was_measured(model, shop, tmp_path):
+    job = write_job(tmp_path, "adapt", {"data": shop}, config(model, space="new", crops=0))
+    report = run_stage(job)
+    before, after = manifest_of(model), manifest_of(job.parent)
+    assert after["space_id"] != before["space_id"]
+    assert report["metrics"]["student.image_to_class_top1"] == 1
+    pixels = np.random.default_rng(0).standard_normal((1, 3, 32, 32)).astype(np.float32)
+    old, new = (session(folder / "image.onnx").run(None, {"pixels": pixels})[0] for folder in (model, job.parent))
+    assert float((np.asarray(old) * np.asarray(new)).sum()) < 0.9999
+
+
+def test_an_interrupted_adaptation_ends_as_without(model, shop, kept, tmp_path):
+    job = write_job(tmp_path, "adapt", {"data": shop}, config(model))
+    assert interrupt_stage(job, 42) == 75  # there are 38 files and 36 images: it is training by then
+    run_stage(job)
+    for name in ("text.weights.bin", "tiny.table.bin", "static.table.bin"):
+        assert (job.parent / name).read_bytes() == (kept[0] / name).read_bytes(), name
+
+
+def test_the_control_starts_from_random_weights_and_holds_nothing(model, shop, tmp_path):
+    report = run_stage(write_job(tmp_path, "adapt", {"data": shop}, config(model, text_start="scratch")))
+    assert report["metrics"]["student.image_to_class_top1"] > report["metrics"]["student.image_to_class_top1.before"]
+    assert report["metrics"]["general.student.cosine"] < 0.5
+
+
+def test_a_limit_of_minutes_takes_fewer_steps(model, shop, tmp_path):
+    settings = config(model, minutes=0.01, schedule=schedule(100_000))
+    report = run_stage(write_job(tmp_path, "adapt", {"data": shop}, settings))
+    assert report["metrics"]["steps"] < 1000
+
+
+def test_captions_are_measured_by_recall_both_ways(model, shop, tmp_path):
+    rows = [
+        {"image": f"shop/{name}/{number}.png", "caption": f"a {name} thing number {number}"}
+        for name in COLOURS
+        for number in range(12)
+    ]
+    (shop / "rows.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    settings = config(model, own=own("rows.jsonl"), schedule=schedule(6))
+    metrics = run_stage(write_job(tmp_path, "adapt", {"data": shop}, settings))["metrics"]
+    assert 0 <= metrics["student.text_to_image_R@1"] <= metrics["student.text_to_image_R@10"] <= 1
+    assert "student.image_to_text_R@1.before" in metrics
+
+
+@pytest.mark.parametrize(
+    ("files", "changes", "sentence"),
+    [
+        ({"a/1.png": "red", "b/2.png": "blue"}, {}, "holds 2 usable images of 2, at least 4 are needed"),
+        ({"a/1.png": None, "a/2.png": None}, {}, "a/1.png: it is no image"),
+        ({"0/1.png": "red", "1/2.png": "blue"}, {}, "which say nothing: name a file that says what they are"),
+        ({"a/1.png": "red"}, {"classes": "classes.txt"}, "a/1.png: its class 'a' is not in the file of classes"),
+    ],
+)
+def test_what_cannot_be_learned_from_is_refused_with_what_to_do(tmp_path, files, changes, sentence):
+    for name, colour in files.items():
+        file = tmp_path / "own" / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        if colour is None:
+            file.write_bytes(b"no image")
+        else:
+            Image.new("RGB", (9, 9), colour).save(file)
+    (tmp_path / "classes.txt").write_text("x\ny\n")
+    with pytest.raises(FormatError, match=sentence):
+        read_own(tmp_path, own("own", **changes), 1)
+
+
+def test_equal_files_are_one_image_and_never_on_both_sides_of_the_split(tmp_path):
+    for name in ("red", "blue"):
+        (tmp_path / "own" / name).mkdir(parents=True)
+        for number in range(8):
+            Image.new("RGB", (9, 9), (number // 2 * 40, 0, 200 if name == "blue" else 0)).save(
+                tmp_path / "own" / name / f"{number}.png"
+            )
+    pictures = read_own(tmp_path, own("own", dev_share=0.5), 1)
+    assert len(pictures.train) + len(pictures.dev) == 8
+    assert {picture.label for picture in pictures.dev} == {0, 1}
+
+
+def test_general_texts_are_of_the_vocabularys_words_and_the_same_for_the_same_seed():
+    pieces = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "##ing", "dog", "house", "!", "hund"]
+    texts = general_texts(pieces, 20, 1)
+    assert texts == general_texts(pieces, 20, 1)
+    assert len(texts) == 20
+    assert {"dog", "house", "hund"} <= set(" ".join(texts).replace(".", "").split())
+    assert "ing" not in " ".join(texts)
+
+
+def test_one_text_for_each_image_is_clips_loss_and_equal_texts_are_no_negatives():
+    torch.manual_seed(0)
+    a, b = F.normalize(torch.randn(5, 8), dim=-1), F.normalize(torch.randn(5, 8), dim=-1)
+    own_pairs = torch.eye(5, dtype=torch.bool)
+    scale = torch.tensor(7.0)
+    assert soft_info_nce(a, b, scale, own_pairs).item() == pytest.approx(info_nce(a, b, 7.0).item(), abs=1e-5)
+    # Two texts that are right for both of two images: the best is half of the probability each.
+    ones = F.normalize(torch.ones(2, 4), dim=-1)
+    both = torch.ones(2, 2, dtype=torch.bool)
+    assert soft_info_nce(ones, ones, scale, both).item() == pytest.approx(np.log(2), abs=1e-5)
