@@ -89,7 +89,9 @@ it('leaves a model folder that a server opens, with figures before and after, an
   expect(manifest.space_id).toBe(base.space_id);
   expect(existsSync(join(folder, 'made', manifest.text.graph.file.path))).toBe(true);
   const again = await run(...options);
-  expect(again.stdout).toContain('"event":"reused"');
+  expect(stdout).toContain('"event":"running"');
+  expect(again.stdout).not.toContain('"event":"running"');
+  expect(JSON.parse(again.stdout.trim().split('\n').at(-1) ?? '')).toEqual(done);
 });
 
 it.each([
