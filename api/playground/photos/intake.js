@@ -12,8 +12,12 @@ import { store } from './store.js';
 
 /** Requests at a time: one is computed while the next ones are made ready. */
 const LANES = 3;
-/** Photos of a request, so that progress is seen; the service's limit where that is lower. */
+/** Photos of a request at most, so that progress is seen; the service's limit where that is lower. */
 const BATCH = 16;
+/** A request should not take longer: a slow encoder gets fewer photos at a time, well before its deadline. */
+const REQUEST_MS = 10_000;
+/** Fewer would not be faster: a request waits for others, too. */
+const FEWEST = 4;
 /** A form's own words around its files. */
 const FORM_BYTES = 64 * 1024;
 
@@ -25,6 +29,8 @@ let lanes = 0;
 let stopping = new AbortController();
 /** Nobody asked for them: nobody is told that they came. */
 let isOfSamples = false;
+/** Of a request, by how long the last ones took. */
+let batchSize = BATCH / 2;
 const progress = { total: 0, done: 0, twice: 0, started: 0 };
 /** Requests that were told to come again, after how many seconds. @type {Map<Ready[], number>} */
 const waits = new Map();
@@ -109,7 +115,7 @@ async function lane() {
 
 /** As many photos as a request may hold. @param {import('../service/models.js').Limits} limits @param {AbortSignal} signal */
 async function nextBatch({ images, items, image_bytes, body_bytes }, signal) {
-  const most = Math.min(BATCH, images, items);
+  const most = Math.min(batchSize, images, items);
   const mostBytes = Math.min(image_bytes, body_bytes - FORM_BYTES);
   /** @type {Ready[]} */
   const batch = [];
@@ -164,8 +170,11 @@ async function send(batch, signal) {
     waits.set(batch, seconds);
     changed();
   };
+  const started = performance.now();
   try {
     const { data, space_id } = await patiently(() => embed(form, signal), { signal, onWait });
+    const fitting = Math.floor((batch.length * REQUEST_MS) / (performance.now() - started));
+    batchSize = Math.max(FEWEST, Math.min(BATCH, fitting, 2 * batchSize));
     for (const [index, ready] of batch.entries()) settle(ready, data[index], space_id);
   } catch (error) {
     const refusal = refusalFor(error, signal);

@@ -19,8 +19,9 @@ const TEMPORARY = new Set([
 ]);
 /** Those that say themselves when to come again are obeyed for as long as they say it. */
 const BUSY = new Set(['overloaded', 'rate_limited']);
-/** For the others. */
-const TRIES = 3;
+/** For the others, after pauses that double: half a minute for a server that is at work again, seconds for one that has gone. */
+const TRIES = 6;
+const TRIES_GONE = 3;
 
 export class ServiceError extends Error {
   /** @param {string} code @param {string} message @param {number} [retryAfter] seconds; absent: do not repeat */
@@ -73,9 +74,12 @@ export async function patiently(send, { signal, onWait = () => {} }) {
       return await send();
     } catch (error) {
       if (!(error instanceof ServiceError) || error.retryAfter === undefined) throw error;
-      if (!BUSY.has(error.code) && tries >= TRIES) throw error;
-      onWait(error.retryAfter);
-      await pause(error.retryAfter, signal);
+      const isBusy = BUSY.has(error.code);
+      if (!isBusy && tries >= (error.code === 'gone' ? TRIES_GONE : TRIES)) throw error;
+      const seconds = isBusy ? error.retryAfter : error.retryAfter * 2 ** (tries - 1);
+      onWait(seconds);
+      await pause(seconds, signal);
+      onWait(0);
     }
   }
 }

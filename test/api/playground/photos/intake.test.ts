@@ -119,10 +119,12 @@ describe.skipIf(!BROWSER)('photos on their way in', () => {
   test('lose no name when the server goes: all that are left are listed, and one click reads them', async () => {
     await visit({ before: withoutSamples }, async (page) => {
       let requests = 0;
+      const answered = page.waitForResponse('**/embed');
       await page.route('**/embed', async (route) => {
         requests += 1;
-        if (requests === 1) await route.continue();
-        else await route.abort();
+        if (requests === 1) return route.continue();
+        await answered;
+        return route.abort();
       });
       await addDrawn(page, 0, 60);
       await failures(page).getByText('The server stopped answering.').waitFor();
