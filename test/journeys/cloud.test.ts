@@ -160,7 +160,7 @@ describe('a recipe on AWS', () => {
     const stages = await cloud.until(isOver);
     expect([...stages.values()].map(({ status }) => status)).toEqual(Array(10).fill('succeeded'));
     const keys = (await cloud.store.list('data/')).map(({ key }) => key.split('/').slice(3).join('/'));
-    expect(keys).toEqual(['dev.tar', 'index.json', 'plain.jsonl', 'train-0.tar', 'train-1.tar']);
+    expect(keys).toEqual(['classes.json', 'dev.tar', 'index.json', 'plain.jsonl', 'train-0.tar', 'train-1.tar']);
     const after = await cloud.run(RECIPE);
     expect(ids(after.events, 'submitted')).toEqual([]);
     const { jobSummaryList = [] } = await cloud.batch.send(
