@@ -100,8 +100,12 @@ test("the training image's source: what the stages need, readable, stamped with 
         'contracts/schema',
         'trainer',
         'trainer/container',
+        'trainer/evaluation',
+        'trainer/evaluation/sets',
         'trainer/stages',
         'trainer/towers',
+        'trainer/towers/adaptation',
+        'trainer/towers/formats',
       ]),
     );
     for (const file of files) expect(statSync(join(app, file)).mode & 0o444, file).toBe(0o444);

@@ -33,7 +33,12 @@ function foldersOf(files: readonly string[]): string[] {
 
 it('Plan holds the planner and the runs it plans against, no command, no uploader and no client of Batch or logs', async () => {
   const { files, packages } = await bundleOf('plan');
-  expect(foldersOf(files)).toEqual(['lambda', 'plan', 'run']);
+  expect(foldersOf(files)).toEqual(['lambda', 'plan', 'recipe', 'run']);
+  // Of recipes only what merges a variant into one: nothing that reads files.
+  expect(files.filter((file) => file.startsWith('trainer/control/recipe/')).toSorted()).toEqual([
+    'trainer/control/recipe/merge.ts',
+    'trainer/control/recipe/variants.ts',
+  ]);
   expect(files).toContain('trainer/control/run/stored-plan.ts');
   expect(files.filter((file) => file.startsWith('contracts/command/'))).toEqual([]);
   expect(packages).not.toContain('@aws-sdk/client-batch');
