@@ -17,7 +17,11 @@ const LocalWriter = z
 const EndpointWriter = z
   .strictObject({
     type: z.literal('openai').describe("A server that speaks OpenAI's chat completions."),
-    base_url: z.url({ protocol: /^https?$/ }).describe('Address that ends before `/chat/completions`.'),
+    base_url: z
+      .url({ protocol: /^https?$/ })
+      // Of the check above JSON Schema knows only that it is an address.
+      .regex(/^https?:\/\//, 'starts with http:// or https://')
+      .describe('Address that ends before `/chat/completions`.'),
     model: z.string().min(1).describe('Name of the model, as the server knows it.'),
     key_variable: z.string().nullable().describe('Environment variable that holds the key; null: no key is sent.'),
     concurrency: z.int().min(1).max(64).describe('Requests at a time.'),
