@@ -29,8 +29,11 @@ def draw_data(folder):
     translations = [{"id": "t0", "en": "a red circle", "de": "ein roter Kreis", "fr": "un cercle", "cs": "kruh"}]
     concepts = [{"name": "Circle", "names": ["ring"], "gloss": "a round thing", "hypernyms": ["shape"],
                  "descriptions": ["A circle has no corners."], "tr": {"de": ["Kreis"]}}]  # fmt: skip
-    # A hypernym that covers two of the classes.
-    concepts += [{"name": name, "names": [name], "hypernyms": ["fish"]} for name in ("tench", "goldfish")]
+    # Hypernyms of classes: one that covers most of the classes would not be used.
+    concepts += [
+        {"name": name, "names": [name], "hypernyms": [kind]}
+        for name, kind in (("tench", "cyprinid"), ("goldfish", "carp"))
+    ]
     kinds = {"concepts": concepts, "groups": groups, "plain": plain, "long": long, "translations": translations}
     for name, lines in ((f"{kind}.jsonl", lines) for kind, lines in kinds.items()):
         (folder / name).write_text("".join(json.dumps(line) + "\n" for line in lines))

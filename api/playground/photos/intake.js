@@ -7,7 +7,7 @@ import { Refusal, refusalOf } from './reasons.js';
 import { store } from './store.js';
 
 /** @typedef {import('./store.js').Photo} Photo */
-/** @typedef {{file: Blob, name: string, isSample?: boolean}} Source */
+/** @typedef {{file: Blob, name: string, isSample?: boolean, place?: number}} Source */
 /** @typedef {Source & {refusal: Refusal}} Failure */
 
 /** Requests at a time: one is computed while the next ones are made ready. */
@@ -62,6 +62,7 @@ export const intake = {
     }
     isOfSamples = (lanes === 0 || isOfSamples) && sources.every(({ isSample }) => isSample);
     progress.total += sources.length;
+    for (const source of sources) source.place ??= store.newPlace();
     queue.push(...sources);
     while (lanes < LANES) {
       lanes += 1;
@@ -133,7 +134,7 @@ async function nextBatch({ images, items, image_bytes, body_bytes }, signal) {
 
 /** Undefined where it is here already, or is no photo. @param {Source} source @param {number} mostBytes @returns {Promise<Ready | undefined>} */
 async function makeReady(source, mostBytes) {
-  const { file, name, isSample = false } = source;
+  const { file, name, place, isSample = false } = source;
   /** @type {string | undefined} */
   let key;
   try {
@@ -149,7 +150,7 @@ async function makeReady(source, mostBytes) {
     key = read.key;
     underWay.add(key);
     const { sent, shown, width, height } = await prepare(file, read.first, mostBytes);
-    return { source, sent, photo: store.add({ name, file, key: read.key, shown, width, height, isSample }) };
+    return { source, sent, photo: store.add({ name, file, place, key: read.key, shown, width, height, isSample }) };
   } catch (error) {
     fail(source, refusalOf(error));
     return undefined;

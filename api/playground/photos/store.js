@@ -1,7 +1,7 @@
 // The photos of this tab: their files, small pictures and vectors. Everything that shows them listens here.
 
-/** @typedef {{id: number, name: string, file: Blob, key: string, url: string, width: number, height: number, isSample: boolean, vector?: Float32Array}} Photo */
-/** @typedef {Omit<Photo, 'id' | 'url' | 'vector'> & {shown: Blob}} NewPhoto */
+/** @typedef {{id: number, place: number, name: string, file: Blob, key: string, url: string, width: number, height: number, isSample: boolean, vector?: Float32Array}} Photo */
+/** @typedef {Omit<Photo, 'id' | 'place' | 'url' | 'vector'> & {shown: Blob, place?: number | undefined}} NewPhoto */
 
 /** @type {Map<number, Photo>} */
 const photos = new Map();
@@ -10,6 +10,7 @@ const keys = new Set();
 /** @type {(() => void)[]} */
 const listeners = [];
 let lastId = 0;
+let lastPlace = 0;
 /** Of the vectors: all are of one space. */
 let space = '';
 
@@ -17,9 +18,16 @@ const changed = () => {
   for (const listener of listeners) listener();
 };
 
+const newPlace = () => {
+  lastPlace += 1;
+  return lastPlace;
+};
+
 export const store = {
-  /** In the order they were added. */
-  all: () => [...photos.values()],
+  /** In the order they were chosen, which is not that in which they were read. */
+  all: () => [...photos.values()].sort((a, b) => a.place - b.place),
+  /** For what is chosen next. */
+  newPlace,
   count: () => photos.size,
   /** @param {number} id */
   get: (id) => photos.get(id),
@@ -34,9 +42,9 @@ export const store = {
   },
 
   /** One that has no vector yet. @param {NewPhoto} photo @returns {Photo} */
-  add({ shown, ...rest }) {
+  add({ shown, place = newPlace(), ...rest }) {
     lastId += 1;
-    const photo = { ...rest, id: lastId, url: URL.createObjectURL(shown) };
+    const photo = { ...rest, id: lastId, place, url: URL.createObjectURL(shown) };
     photos.set(photo.id, photo);
     keys.add(photo.key);
     changed();
