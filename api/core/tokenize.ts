@@ -6,7 +6,7 @@ import type { Tokenizer } from '../text/engine.ts';
 import type { Engines } from './embed.ts';
 import { CoreError } from './errors.ts';
 import { placeItems } from './items/items.ts';
-import { readText, type TextReader } from './items/read.ts';
+import { readText, specialOf, type TextReader } from './items/read.ts';
 import { tokenizeInTurns } from './items/turns.ts';
 import { chooseModel, type Model } from './model.ts';
 
@@ -57,8 +57,8 @@ export async function tokenize(model: Model, { admit }: Engines, asked: Tokenize
 }
 
 function tokensOf(text: string, reader: TextReader, units: OffsetUnits): TokenizedText {
-  const { tokenizer, tier, truncate } = reader;
-  const { before, after } = tier === 'static' ? { before: [], after: [] } : tokenizer.special;
+  const { tokenizer, truncate } = reader;
+  const { before, after } = specialOf(reader);
   const read = tokenizer.encode(text);
   const { ids, starts, ends } = read;
   const special = (id: number): TextToken => {

@@ -1,7 +1,7 @@
 // Opens a model from its files: manifest checked, artefacts verified, tokenizer and encoders opened at their first use.
 import { PLAN_LIMITS, type PlanLimits } from '../../contracts/src/api/limits.ts';
 import type { Artefact } from '../../contracts/src/model/artefact.ts';
-import { ModelManifest, Tier, textTowers } from '../../contracts/src/model/manifest.ts';
+import { ModelManifest, type Tier, textTowers } from '../../contracts/src/model/manifest.ts';
 import { CoreError } from '../core/errors.ts';
 import type { Model } from '../core/model.ts';
 import { RegistryError } from '../registry/errors.ts';
@@ -31,25 +31,28 @@ export async function openModel(
   const opened: OpenTextEngine[] = [];
   const openStatic = once(() => openStaticTier(manifest, read));
 
-  async function openTier(tier: Tier): Promise<Encode> {
-    if (tier === 'static') return openStatic();
+  async function openTower(tier: Exclude<Tier, 'static'>): Promise<Encode> {
     const tower = towers[tier];
     if (!tower) throw new CoreError('model_not_found', `The model ${manifest.name} has no ${tier} tier.`);
-    const engineOfTier = await engine.open(tower, read);
-    opened.push(engineOfTier);
+    const open = await engine.open(tower, read);
+    opened.push(open);
     const { static_weight: weight } = tower;
-    return weight ? addStatic(engineOfTier.encode, { static: await openStatic(), weight }) : engineOfTier.encode;
+    return weight ? addStatic(open.encode, { static: await openStatic(), weight }) : open.encode;
   }
 
-  const tiers = new Map(Tier.options.map((tier) => [tier, once(() => openTier(tier))]));
+  const tiers: Record<Tier, () => Promise<Encode>> = {
+    student: once(() => openTower('student')),
+    tiny: once(() => openTower('tiny')),
+    static: openStatic,
+  };
   return {
     manifest,
     limits,
     tokenizer: once(() => openTokenizer(manifest.text.tokenizer, read)),
-    encoder: (tier) => tiers.get(tier)?.() ?? openTier(tier),
+    encoder: (tier) => tiers[tier](),
     async close() {
       source.close?.();
-      for (const engineOfTier of opened) await engineOfTier.close();
+      for (const open of opened) await open.close();
     },
   };
 }

@@ -37,15 +37,15 @@ export interface VectorCache {
 /** Whatever is stored in another way one day gets another number. */
 const FORM = 3;
 
-export function textKey(manifest: ModelManifest, tier: Tier, ids: TokenIds): Promise<string> {
+/** Of texts with that tier. What all their keys share is put together once: it takes as long as the static tier does for a text. */
+export function textKeys(manifest: ModelManifest, tier: Tier): (ids: TokenIds) => Promise<string> {
   const { table, graph, partition, static_weight } = textTowers(manifest)[tier] ?? {};
   const isStatic = tier === 'static' || static_weight !== undefined;
   const files = artefactsIn([table, graph, partition, isStatic && manifest.static]);
-  const tower = [...files.map(({ digest }) => digest), static_weight ?? ''];
-  return sha256Hex(`${FORM} text ${tier} ${tower.join(' ')} ${ids.join(',')}`);
+  const tower = [...files.map(({ digest }) => digest), static_weight ?? ''].join(' ');
+  return (ids) => sha256Hex(`${FORM} text ${tier} ${tower} ${ids.join(',')}`);
 }
 
-/** The space is a digest over the image tower and its preprocessing. */
 export async function imageKey({ space_id }: ModelManifest, file: Uint8Array): Promise<string> {
   return sha256Hex(`${FORM} image ${space_id} ${await sha256Hex(file)}`);
 }

@@ -68,7 +68,7 @@ export function readText(text: string, reader: TextReader, place?: Place): ReadT
   const tokens = tokenizer.encode(text);
   const count = tokens.ids.length;
   if (count === 0) throw fail('empty_input', 'holds nothing to read (it is empty or white space).');
-  const { before, after } = tier === 'static' ? { before: [], after: [] } : tokenizer.special;
+  const { before, after } = specialOf(reader);
   const special = before.length + after.length;
   const length = manifest.text.context_length;
   const kept = Math.min(count, length - special, maxTokens);
@@ -100,6 +100,11 @@ export function readText(text: string, reader: TextReader, place?: Place): ReadT
       understood,
     },
   };
+}
+
+/** The special tokens that the tier reads around a text. */
+export function specialOf({ tokenizer, tier }: Pick<TextReader, 'tokenizer' | 'tier'>): Tokenizer['special'] {
+  return tier === 'static' ? { before: [], after: [] } : tokenizer.special;
 }
 
 function countUnknown(

@@ -67,11 +67,12 @@ export async function tokenizeInTurns(text: string, tokenizer: Tokenizer, turn: 
     const slice = text.slice(from, to);
     await turn.next(workOf(slice));
     const { ids, starts, ends, unknown } = tokenizer.encode(slice);
-    if (unknown) tokens.unknown = [...(tokens.unknown ?? []), ...unknown];
+    if (unknown) tokens.unknown ??= [];
     for (const [i, id] of ids.entries()) {
       tokens.ids.push(id);
       tokens.starts.push(from + (starts[i] ?? 0));
       tokens.ends.push(from + (ends[i] ?? 0));
+      tokens.unknown?.push(unknown?.[i] ?? false);
     }
     from = to;
   }

@@ -6,7 +6,7 @@ import { sha256Hex } from '../../core/encode/digest.ts';
 /** Whatever an answer follows from. */
 export interface Origin {
   operation: string;
-  /** The id that answers: of a model's two tiers, one. */
+  /** The id that answers: of a model's tiers, one. */
   model: string;
   manifest: ModelManifest;
   /** Of this service. */
