@@ -1,8 +1,7 @@
 // The command `npm run augment`: a language model writes more captions for classes and images.
-import { spawn } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { delimiter, join, relative, resolve } from 'node:path';
+import { join, relative, resolve } from 'node:path';
 import { createInterface } from 'node:readline';
 import { answerCommand, readCommandLine } from '../../../contracts/command/command-line.ts';
 import { ENVARS } from '../../../contracts/src/envars.ts';
@@ -11,11 +10,12 @@ import { FILES } from '../../../contracts/src/keys.ts';
 import { SCHEMA_VERSION } from '../../../contracts/src/schema-version.ts';
 import { AugmentJob, AugmentReport } from '../../../contracts/src/training/augment.ts';
 import { UserError } from '../../../contracts/src/user-error.ts';
+import { exitOf, startModule } from '../local/python-module.ts';
 import { ensureVenv } from '../local/venv.ts';
 import { createProgressClock, durationText, parseProgress } from '../run/progress.ts';
-import type { CommandContext } from './context.ts';
+import { type CommandContext, processContext } from './context.ts';
 import { listenForInterrupts } from './interrupts.ts';
-import { pythonOverride } from './python.ts';
+import { packagesIn, pythonOverride } from './python.ts';
 
 const KEY_VARIABLE = 'OPENAI_API_KEY';
 /** Between progress lines of a log. */
@@ -192,22 +192,12 @@ interface Printing extends CommandContext {
 /** Runs the Python half, shows its progress, and passes on a Ctrl-C; resolves to its exit code. */
 async function runPython(file: string, { root, cwd, env, stdout, stderr, json }: Printing): Promise<number> {
   const python = pythonOverride({ env, cwd }) ?? (await ensureVenv());
-  const trainer = join(root, 'trainer');
-  const packages = [trainer, join(root, 'contracts', 'python')].join(delimiter);
   const interrupts = listenForInterrupts(env);
   const { stop, kill } = interrupts.signals;
-  // A process group of its own: the terminal's Ctrl-C reaches this program only.
-  const child = spawn(python, ['-m', 'augment', file], {
-    cwd: trainer,
-    env: { ...env, PYTHONPATH: packages, PYTHONUNBUFFERED: '1' },
-    stdio: ['ignore', 'pipe', 'pipe'],
-    detached: true,
-  });
+  const child = startModule({ python, args: ['-m', 'augment', file], ...packagesIn(root), env });
   stop.addEventListener('abort', () => {
     stderr.write('Stopping after the answers that are under way. Ctrl-C again ends it at once.\n');
-    child.kill('SIGTERM');
   });
-  kill.addEventListener('abort', () => child.kill('SIGKILL'));
   const clock = createProgressClock();
   let printedAt = Number.NEGATIVE_INFINITY;
   createInterface({ input: child.stdout }).on('line', (line) => {
@@ -228,10 +218,7 @@ async function runPython(file: string, { root, cwd, env, stdout, stderr, json }:
     said = (said + text).slice(-MOST_ERRORS);
   });
   try {
-    const code = await new Promise<number>((done, fail) => {
-      child.once('error', (error) => fail(new Error(`cannot start ${python}: ${error.message}`)));
-      child.once('close', (code) => done(code ?? EXIT.interrupted));
-    });
+    const code = (await exitOf(child, { python, stop, kill })) ?? EXIT.interrupted;
     if (code === EXIT.usage) throw new UserError(said.trim());
     if (code === EXIT.failed) stderr.write(said);
     return code;
@@ -259,10 +246,4 @@ export function reportLines(report: AugmentReport, output: string): string[] {
   ];
 }
 
-if (import.meta.main) {
-  // npm starts scripts in the repository's root and names the folder of the user in INIT_CWD.
-  const cwd = process.env.INIT_CWD ?? process.cwd();
-  const root = resolve(import.meta.dirname, '../../..');
-  const { stdout, stderr } = process;
-  process.exitCode = await augment(process.argv.slice(2), { root, cwd, env: process.env, stdout, stderr });
-}
+if (import.meta.main) process.exitCode = await augment(process.argv.slice(2), processContext(process.env));

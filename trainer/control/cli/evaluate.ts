@@ -1,13 +1,13 @@
 // The command `npm run evaluate`: measures an exported model on the dev sets, which trainer/evaluation lists.
-import { spawn } from 'node:child_process';
-import { delimiter, join, resolve } from 'node:path';
+import { join, resolve } from 'node:path';
 import { answerCommand, readCommandLine } from '../../../contracts/command/command-line.ts';
 import { ENVARS } from '../../../contracts/src/envars.ts';
 import { EXIT } from '../../../contracts/src/exit-codes.ts';
+import { exitOf, startModule } from '../local/python-module.ts';
 import { ensureVenv } from '../local/venv.ts';
-import type { CommandContext } from './context.ts';
+import { type CommandContext, processContext } from './context.ts';
 import { listenForInterrupts } from './interrupts.ts';
-import { pythonOverride } from './python.ts';
+import { packagesIn, pythonOverride } from './python.ts';
 
 const HELP = `Usage: npm run evaluate -- [FOLDER …] [options]
 
@@ -60,35 +60,17 @@ export async function evaluate(argv: readonly string[], context: CommandContext)
 /** Runs Python in trainer/, prints what it prints, and ends it when this command is interrupted. */
 async function runPython(args: readonly string[], { root, cwd, env, stdout, stderr }: CommandContext): Promise<number> {
   const python = pythonOverride({ env, cwd }) ?? (await ensureVenv());
-  const trainer = join(root, 'trainer');
-  const packages = [trainer, join(root, 'contracts', 'python')].join(delimiter);
   const interrupts = listenForInterrupts(env);
   const { stop, kill } = interrupts.signals;
-  // A process group of its own: the terminal's Ctrl-C reaches this program only.
-  const child = spawn(python, args, {
-    cwd: trainer,
-    env: { ...env, PYTHONPATH: packages },
-    stdio: ['ignore', 'pipe', 'pipe'],
-    detached: true,
-  });
-  stop.addEventListener('abort', () => child.kill('SIGTERM'));
-  kill.addEventListener('abort', () => child.kill('SIGKILL'));
-  child.stdout.setEncoding('utf8').on('data', (text: string) => stdout.write(text));
-  child.stderr.setEncoding('utf8').on('data', (text: string) => stderr.write(text));
   try {
-    return await new Promise<number>((done, fail) => {
-      child.once('error', (error) => fail(new Error(`cannot start ${python}: ${error.message}`)));
-      child.once('close', (code) => done(stop.aborted ? EXIT.interrupted : (code ?? EXIT.failed)));
-    });
+    const child = startModule({ python, args, ...packagesIn(root), env });
+    child.stdout.setEncoding('utf8').on('data', (text: string) => stdout.write(text));
+    child.stderr.setEncoding('utf8').on('data', (text: string) => stderr.write(text));
+    const code = await exitOf(child, { python, stop, kill });
+    return stop.aborted ? EXIT.interrupted : (code ?? EXIT.failed);
   } finally {
     interrupts.end();
   }
 }
 
-if (import.meta.main) {
-  // npm starts scripts in the repository's root and names the folder of the user in INIT_CWD.
-  const cwd = process.env.INIT_CWD ?? process.cwd();
-  const root = resolve(import.meta.dirname, '../../..');
-  const { stdout, stderr } = process;
-  process.exitCode = await evaluate(process.argv.slice(2), { root, cwd, env: process.env, stdout, stderr });
-}
+if (import.meta.main) process.exitCode = await evaluate(process.argv.slice(2), processContext(process.env));

@@ -21,7 +21,7 @@ import { planHere, runsFolder } from '../local/plan.ts';
 import { stageOf } from '../plan/pipeline-plan.ts';
 import type { Plan, PlannedJob } from '../plan/plan.ts';
 import { type ResolvedRecipe, resolveRecipe } from '../recipe/locate.ts';
-import type { CommandContext } from './context.ts';
+import { type CommandContext, processContext } from './context.ts';
 
 const HELP = `Usage: npm run model -- list [NAME] [options]
        npm run model -- publish recipes/NAME.json [options]
@@ -218,9 +218,4 @@ function parseOptions(argv: readonly string[]): {
   return { command, subject, options: values };
 }
 
-if (import.meta.main) {
-  const cwd = process.env.INIT_CWD ?? process.cwd();
-  const root = resolve(import.meta.dirname, '../../..');
-  const { env, stdout, stderr } = process;
-  process.exitCode = await model(process.argv.slice(2), { root, cwd, env, stdout, stderr });
-}
+if (import.meta.main) process.exitCode = await model(process.argv.slice(2), processContext(process.env));

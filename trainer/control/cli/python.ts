@@ -1,5 +1,5 @@
-// The Python interpreter that the user wants instead of trainer/.venv.
-import { resolve } from 'node:path';
+// Where Python is found: the interpreter that the user wants instead of trainer/.venv, and the folders of our packages.
+import { join, resolve } from 'node:path';
 import { ENVARS } from '../../../contracts/src/envars.ts';
 import type { CommandContext } from './context.ts';
 
@@ -8,4 +8,9 @@ export function pythonOverride({ env, cwd }: Pick<CommandContext, 'env' | 'cwd'>
   if (python === undefined || python === '') return undefined;
   // A bare name is looked up in PATH; a path starts from the user's folder, which is not the process's working directory.
   return python.includes('/') ? resolve(cwd, python) : python;
+}
+
+/** Of a repository. */
+export function packagesIn(root: string): { trainer: string; contracts: string } {
+  return { trainer: join(root, 'trainer'), contracts: join(root, 'contracts', 'python') };
 }

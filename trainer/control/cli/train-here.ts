@@ -20,7 +20,7 @@ import type { Emit } from '../run/events.ts';
 import { pastRuns, readReport } from '../run/folder.ts';
 import type { CommandContext } from './context.ts';
 import { listenForInterrupts } from './interrupts.ts';
-import { pythonOverride } from './python.ts';
+import { packagesIn, pythonOverride } from './python.ts';
 import type { TrainOptions } from './train-options.ts';
 
 interface LocalContext extends Pick<CommandContext, 'root' | 'cwd' | 'env'> {
@@ -63,7 +63,7 @@ function showComparison(output: string, emit: Emit): void {
 
 /** Runs what is missing of the jobs. Throws a UserError, before anything runs, for a stage that this checkout lacks. */
 async function run(jobs: readonly PlannedJob[], { root, cwd, env, emit }: LocalContext): Promise<RunOutcome> {
-  const trainer = join(root, 'trainer');
+  const { trainer, contracts } = packagesIn(root);
   const read = sourceReader(trainer);
   const missing = jobs.filter(({ report }) => report === undefined);
   for (const { job } of missing) {
@@ -73,7 +73,6 @@ async function run(jobs: readonly PlannedJob[], { root, cwd, env, emit }: LocalC
   }
   if (missing.length === 0) return 'succeeded';
   const python = pythonOverride({ env, cwd }) ?? (await ensureVenv());
-  const contracts = join(root, 'contracts', 'python');
   const codeNow = (stage: StageName): string => codeDigest(stage, read);
   const interrupts = listenForInterrupts(env);
   const outcome = await runJobs(jobs, { python, trainer, contracts, env, emit, codeNow, ...interrupts.signals });

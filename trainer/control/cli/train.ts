@@ -1,5 +1,5 @@
 // The command `npm run train`: plans a recipe, shows what it will cost, runs what is missing here or on AWS.
-import { join, resolve } from 'node:path';
+import { join } from 'node:path';
 import { standardAnswer } from '../../../contracts/command/command-line.ts';
 import { EXIT } from '../../../contracts/src/exit-codes.ts';
 import { UserError } from '../../../contracts/src/user-error.ts';
@@ -7,7 +7,7 @@ import { contradictions } from '../recipe/checks.ts';
 import { type ResolvedRecipe, resolveRecipe } from '../recipe/locate.ts';
 import { withAblation } from '../recipe/variants.ts';
 import { createConsole, createJsonConsole } from './console.ts';
-import type { CommandContext } from './context.ts';
+import { type CommandContext, processContext } from './context.ts';
 import { trainHere } from './train-here.ts';
 import { parseTrainOptions, TRAIN_HELP, type TrainOptions } from './train-options.ts';
 
@@ -55,15 +55,4 @@ function ablated(resolved: ResolvedRecipe, { ablate, seeds, at, metrics }: Train
   return { ...resolved, recipe };
 }
 
-if (import.meta.main) {
-  // npm starts scripts in the repository's root and names the folder of the user in INIT_CWD.
-  const cwd = process.env.INIT_CWD ?? process.cwd();
-  const root = resolve(import.meta.dirname, '../../..');
-  process.exitCode = await train(process.argv.slice(2), {
-    root,
-    cwd,
-    env: process.env,
-    stdout: process.stdout,
-    stderr: process.stderr,
-  });
-}
+if (import.meta.main) process.exitCode = await train(process.argv.slice(2), processContext(process.env));

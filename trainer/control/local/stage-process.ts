@@ -1,13 +1,12 @@
 // Runs one stage as a process: `python -m stages.<stage> job.json`, watched until it ends.
-import { spawn } from 'node:child_process';
 import { createWriteStream, type WriteStream } from 'node:fs';
-import { delimiter } from 'node:path';
 import { createInterface } from 'node:readline';
 import { ENVARS } from '../../../contracts/src/envars.ts';
 import { EXIT } from '../../../contracts/src/exit-codes.ts';
 import type { StageName } from '../../../contracts/src/stages.ts';
 import type { ProgressLine } from '../../../contracts/src/training/job.ts';
 import { parseProgress } from '../run/progress.ts';
+import { startModule } from './python-module.ts';
 
 const TAIL_LINES = 25;
 
@@ -38,15 +37,10 @@ export type StageEnd =
 /** Starts the stage and resolves when it and everything it started has ended. Never rejects for a failing stage. */
 export function runStageProcess(options: StageProcessOptions): Promise<StageEnd> {
   const { stage, jobFile, python, trainer, contracts, env, stop, kill, onStart, onProgress } = options;
+  const args = ['-m', `stages.${stage}`, jobFile];
   const log = createLog(options.logFile);
-  log.write(`---- ${new Date().toISOString()} ${python} -m stages.${stage} ${jobFile}`);
-  const child = spawn(python, ['-m', `stages.${stage}`, jobFile], {
-    cwd: trainer,
-    env: { ...env, PYTHONPATH: [trainer, contracts].join(delimiter), PYTHONUNBUFFERED: '1' },
-    stdio: ['ignore', 'pipe', 'pipe'],
-    // A process group of its own: the terminal's Ctrl-C reaches this program only, which then asks the stage once.
-    detached: true,
-  });
+  log.write(`---- ${new Date().toISOString()} ${python} ${args.join(' ')}`);
+  const child = startModule({ python, args, trainer, contracts, env });
   const signalStage = (signal: NodeJS.Signals): void => {
     if (child.pid !== undefined && child.exitCode === null && child.signalCode === null) child.kill(signal);
   };

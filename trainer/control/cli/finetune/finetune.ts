@@ -11,7 +11,7 @@ import { planHere, runsFolder } from '../../local/plan.ts';
 import { ensureVenv } from '../../local/venv.ts';
 import { type ResolvedRecipe, resolveRecipe } from '../../recipe/locate.ts';
 import { createConsole, createJsonConsole } from '../console.ts';
-import type { CommandContext } from '../context.ts';
+import { type CommandContext, processContext } from '../context.ts';
 import { evaluate } from '../evaluate.ts';
 import { listenForInterrupts } from '../interrupts.ts';
 import { pythonOverride } from '../python.ts';
@@ -201,10 +201,4 @@ function generalLines(general: General | undefined): string[] {
   return ['On the general dev sets, per cent:', ...figureLines(general.figures)];
 }
 
-if (import.meta.main) {
-  // npm starts scripts in the repository's root and names the folder of the user in INIT_CWD.
-  const cwd = process.env.INIT_CWD ?? process.cwd();
-  const root = resolve(import.meta.dirname, '../../../..');
-  const { stdout, stderr } = process;
-  process.exitCode = await finetune(process.argv.slice(2), { root, cwd, env: process.env, stdout, stderr });
-}
+if (import.meta.main) process.exitCode = await finetune(process.argv.slice(2), processContext(process.env));

@@ -1,0 +1,52 @@
+// Starts a Python module of the trainer with the folders that it imports from, and waits for its end.
+import { type ChildProcessByStdio, spawn } from 'node:child_process';
+import { delimiter } from 'node:path';
+import type { Readable } from 'node:stream';
+import { UserError } from '../../../contracts/src/user-error.ts';
+
+export interface PythonModule {
+  python: string;
+  /** Of the interpreter: `-m`, the module and what it takes. */
+  args: readonly string[];
+  /** Folder of the trainer's packages; the working directory of the module. */
+  trainer: string;
+  /** Folder of the Python package `contracts`. */
+  contracts: string;
+  env: NodeJS.ProcessEnv;
+}
+export type ModuleProcess = ChildProcessByStdio<null, Readable, Readable>;
+
+export function startModule({ python, args, trainer, contracts, env }: PythonModule): ModuleProcess {
+  return spawn(python, args, {
+    cwd: trainer,
+    env: { ...env, PYTHONPATH: [trainer, contracts].join(delimiter), PYTHONUNBUFFERED: '1' },
+    stdio: ['ignore', 'pipe', 'pipe'],
+    // A process group of its own: the terminal's Ctrl-C reaches this program only, which then asks the module once.
+    detached: true,
+  });
+}
+
+export interface EndOptions {
+  python: string;
+  /** Aborts: ask it to end (SIGTERM). */
+  stop: AbortSignal;
+  /** Aborts: end it at once (SIGKILL). */
+  kill?: AbortSignal;
+}
+
+/** Its exit code; null where a signal ended it. Throws a UserError where it cannot be started. */
+export async function exitOf(child: ModuleProcess, { python, stop, kill }: EndOptions): Promise<number | null> {
+  const onStop = () => void child.kill('SIGTERM');
+  const onKill = () => void child.kill('SIGKILL');
+  stop.addEventListener('abort', onStop);
+  kill?.addEventListener('abort', onKill);
+  try {
+    return await new Promise<number | null>((done, fail) => {
+      child.once('error', (error) => fail(new UserError(`cannot start ${python}: ${error.message}`)));
+      child.once('close', done);
+    });
+  } finally {
+    stop.removeEventListener('abort', onStop);
+    kill?.removeEventListener('abort', onKill);
+  }
+}
