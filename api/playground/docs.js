@@ -159,7 +159,7 @@ function section(document, { path, method, operation }) {
   });
   return element(
     'section',
-    { id, 'aria-labelledby': `${id}-title` },
+    { id, class: 'card', 'aria-labelledby': `${id}-title` },
     element('h2', { id: `${id}-title` }, element('code', {}, `${method.toUpperCase()} ${path}`), ` ${summary}`),
     ...(description ? [element('p', {}, ...prose(description))] : []),
     ...(media

@@ -3,14 +3,14 @@
 /** @typedef {import('../photos/store.js').Photo} Photo */
 
 /**
- * The best first; photos without a vector are left out. Shorter vectors are the first numbers, brought to unit length.
+ * The best first, equal ones in the order of the photos; photos without a vector are left out. Shorter vectors are the first numbers, brought to unit length.
  * @param {Float32Array} query @param {Photo[]} photos @param {number} dimensions
  * @returns {{photo: Photo, cosine: number}[]}
  */
 export function rank(query, photos, dimensions) {
   const hits = [];
   for (const photo of photos) if (photo.vector) hits.push({ photo, cosine: cosineOf(query, photo.vector, dimensions) });
-  return hits.sort((a, b) => b.cosine - a.cosine || a.photo.id - b.photo.id);
+  return hits.sort((a, b) => b.cosine - a.cosine);
 }
 
 /** Of their first `dimensions` numbers. @param {Float32Array} a @param {Float32Array} b @param {number} dimensions */
@@ -27,11 +27,4 @@ export function cosineOf(a, b, dimensions) {
   }
   const length = Math.sqrt(squaresA * squaresB);
   return length > 0 ? Math.max(-1, Math.min(1, dot / length)) : 0;
-}
-
-/** The first numbers, at unit length. @param {Float32Array} vector @param {number} dimensions */
-export function shortened(vector, dimensions) {
-  const first = vector.slice(0, dimensions);
-  const length = Math.hypot(...first);
-  return length > 0 ? first.map((value) => value / length) : first;
 }

@@ -49,7 +49,7 @@ export function watchSearch() {
   store.subscribe(soon(() => void search(), 150));
 }
 
-export const isSearching = () => asked !== undefined || box.value.trim() !== '';
+const isSearching = () => asked !== undefined || box.value.trim() !== '';
 
 /** From the first page. */
 export function searchAnew() {

@@ -234,7 +234,7 @@ function printReport(output: string, { cwd, stdout, json }: Printing): void {
 }
 
 /** What was written, dropped and spent, as sentences. */
-export function reportLines(report: AugmentReport, output: string): string[] {
+function reportLines(report: AugmentReport, output: string): string[] {
   const dropped = Object.entries(report.dropped).map(([reason, times]) => `${times} ${reason.replaceAll('_', ' ')}`);
   const cost = report.usd === null ? '' : `, $${report.usd.toFixed(4)} by the stated prices`;
   return [

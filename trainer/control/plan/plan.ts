@@ -11,7 +11,7 @@ import { BASE, variantOf } from '../recipe/variants.ts';
 export interface PlanSources {
   /** Digest of the source that each stage executes. */
   code: Readonly<Record<StageName, string>>;
-  /** The user's files; `parts`: by part of what \`prepare\` makes of them, the digest of those that it is made from. */
+  /** The user's files; `parts`: by part of what `prepare` makes of them, the digest of those that it is made from. */
   data: { uri: string; digest: string; parts: Readonly<Record<string, string>> };
   /** Digests of the folders of this machine that the recipe names, by their path in it. */
   folders?: ReadonlyMap<string, string>;

@@ -28,7 +28,7 @@ export function sentenceOf(issue: z.core.$ZodIssue, document: unknown, contract:
 }
 
 /** `prepare.pairs[0].format` */
-export function pathText(path: readonly PropertyKey[]): string {
+function pathText(path: readonly PropertyKey[]): string {
   return path
     .map((key, index) => (typeof key === 'number' ? `[${key}]` : `${index === 0 ? '' : '.'}${String(key)}`))
     .join('');

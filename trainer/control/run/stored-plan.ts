@@ -13,7 +13,7 @@ export interface StoredPlanOptions {
   recipe: Recipe;
   /** Digest of the source that each stage executes. */
   code: Readonly<Record<StageName, string>>;
-  /** Digests of the data: of all files, and of those behind each part of what \`prepare\` makes of them. */
+  /** Digests of the data: of all files, and of those behind each part of what `prepare` makes of them. */
   data: { digest: string; parts: Readonly<Record<string, string>> };
   /** The bucket of data and runs, and what is finished in it. */
   store: ObjectStore;
