@@ -22,8 +22,11 @@ export function openKeyFile(file: string): KeyStore {
     async put(key) {
       const lock = await waitForLock(`${file}.lock`, LOCK);
       try {
-        const others = (await list()).filter(({ digest }) => digest !== key.digest);
-        await replace(file, { schema_version: SCHEMA_VERSION, keys: inOrder([...others, key]) });
+        const before = await list();
+        // A changed key keeps its place: keys that were made in one millisecond have no other order.
+        const known = before.some(({ digest }) => digest === key.digest);
+        const keys = known ? before.map((each) => (each.digest === key.digest ? key : each)) : [...before, key];
+        await replace(file, { schema_version: SCHEMA_VERSION, keys: inOrder(keys) });
       } finally {
         lock.release();
       }
