@@ -14,14 +14,13 @@ from torch.nn import functional as F
 
 from contracts import load
 from support import ROOT, STAGE_ENV, interrupt_stage, run_stage, schedule, write_job
-from towers.adaptation.losses import soft_info_nce
 from towers.adaptation.own_data import read_own
 from towers.adaptation.texts import general_texts
 from towers.adaptation.tiers import TextSide
 from towers.exported_files import artefacts_in
 from towers.formats.item import FormatError
 from towers.from_model import ImageGraph
-from towers.losses import info_nce
+from towers.losses import info_nce, multi_positive_nce
 from towers.onnx_export import export_image_tower, session
 from towers.served_text import served_tiers
 
@@ -241,8 +240,8 @@ def test_one_text_for_each_image_is_clips_loss_and_equal_texts_are_no_negatives(
     a, b = F.normalize(torch.randn(5, 8), dim=-1), F.normalize(torch.randn(5, 8), dim=-1)
     own_pairs = torch.eye(5, dtype=torch.bool)
     scale = torch.tensor(7.0)
-    assert soft_info_nce(a, b, scale, own_pairs).item() == pytest.approx(info_nce(a, b, 7.0).item(), abs=1e-5)
+    assert multi_positive_nce(a, b, scale, own_pairs).item() == pytest.approx(info_nce(a, b, 7.0).item(), abs=1e-5)
     # Two texts that are right for both of two images: the best is half of the probability each.
     ones = F.normalize(torch.ones(2, 4), dim=-1)
     both = torch.ones(2, 2, dtype=torch.bool)
-    assert soft_info_nce(ones, ones, scale, both).item() == pytest.approx(np.log(2), abs=1e-5)
+    assert multi_positive_nce(ones, ones, scale, both).item() == pytest.approx(np.log(2), abs=1e-5)

@@ -20,11 +20,12 @@ from contracts.types import AdaptConfig, ModelManifest, Tier
 from towers.adaptation.batches import Batch, General, Sampler
 from towers.adaptation.figures import Measured, measure
 from towers.adaptation.image_side import ImageSide
-from towers.adaptation.losses import class_loss, cut, held, same_or_own, soft_info_nce
+from towers.adaptation.losses import class_loss, cut, held, same_or_own
 from towers.adaptation.own_data import Pictures, read_own
 from towers.adaptation.tiers import TextSide
 from towers.adaptation.write_model import Base, Result, finish_manifest, write_files
 from towers.formats.item import FormatError
+from towers.losses import multi_positive_nce
 from towers.optim import adamw, clip_gradients, set_lr
 from towers.run import Run
 from towers.served_text import served_tiers
@@ -190,7 +191,8 @@ def loss_of(batch: Batch, images: ImageSide, text: TextSide, general: General, l
         for length in text.dims:
             parts = [cut(part, length) for part in (image, vectors_TE[: ends[0]], vectors_TE[ends[0] : ends[1]])]
             if batch.texts:
-                total = total + soft_info_nce(parts[0], parts[1], scale, match_BT) * len(batch.texts) / len(batch.rows)
+                loss = multi_positive_nce(parts[0], parts[1], scale, match_BT)
+                total = total + loss * len(batch.texts) / len(batch.rows)
             if batch.labelled:
                 share = len(batch.labelled) / len(batch.rows)
                 total = total + share * class_loss(parts[0][batch.labelled], parts[2], scale, labels_B)

@@ -1,4 +1,4 @@
-"""Losses as functions of tensors. B rows, E dimensions; features are unit vectors."""
+"""Losses as functions of tensors. B and C rows, E dimensions; features are unit vectors."""
 
 import torch
 from torch.nn import functional as F
@@ -17,17 +17,20 @@ def info_nce(
 
 
 def multi_positive_nce(
-    a_BE: torch.Tensor, b_BE: torch.Tensor, scale: torch.Tensor | float, same_BB: torch.Tensor
+    a_BE: torch.Tensor, b_CE: torch.Tensor, scale: torch.Tensor | float, match_BC: torch.Tensor
 ) -> torch.Tensor:
-    """Symmetric InfoNCE with several positives: the target of a row is shared equally by the columns of its own kind.
+    """Symmetric InfoNCE with several positives: the target of a row is shared equally by the columns that match it.
 
-    `same_BB` marks them, the diagonal included (supervised contrastive loss, 2004.11362, `L_out`).
+    With one match each it is CLIP's loss; with those of one kind, the supervised contrastive loss (2004.11362, `L_out`).
+    Rows and columns without a match are left out (as in UniCL, 2204.03610).
     """
-    logits_BB = scale * a_BE @ b_BE.T
-    target_BB = same_BB.to(logits_BB.dtype)
-    rows = soft_cross_entropy(logits_BB, target_BB / target_BB.sum(1, keepdim=True))
-    columns = soft_cross_entropy(logits_BB.T, target_BB.T / target_BB.T.sum(1, keepdim=True))
-    return 0.5 * (rows + columns)
+    logits_BC = scale * a_BE @ b_CE.T
+    total = logits_BC.new_zeros(())
+    for logits, match in ((logits_BC, match_BC), (logits_BC.T, match_BC.T)):
+        counts = match.sum(1)
+        has = counts > 0
+        total = total + 0.5 * soft_cross_entropy(logits[has], match[has].to(logits.dtype) / counts[has, None])
+    return total
 
 
 def soft_cross_entropy(logits_BK: torch.Tensor, target_BK: torch.Tensor) -> torch.Tensor:

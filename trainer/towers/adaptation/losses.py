@@ -11,24 +11,6 @@ def cut(vectors_NE: torch.Tensor, length: int) -> torch.Tensor:
     return F.normalize(vectors_NE[:, :length], dim=-1)
 
 
-def soft_info_nce(
-    image_BE: torch.Tensor, text_TE: torch.Tensor, scale: torch.Tensor, match_BT: torch.Tensor
-) -> torch.Tensor:
-    """InfoNCE both ways where an image may have several right texts and a text several images.
-
-    The target of each row and column is spread evenly over what matches (as in UniCL, arXiv 2204.03610); with one match each
-    it is CLIP's loss. Rows and columns without a match are left out.
-    """
-    logits_BT = scale * image_BE @ text_TE.T
-    total = logits_BT.new_zeros(())
-    for logits, match in ((logits_BT, match_BT), (logits_BT.T, match_BT.T)):
-        counts = match.sum(1)
-        has = counts > 0
-        targets = match[has].to(logits.dtype) / counts[has, None]
-        total = total - (targets * F.log_softmax(logits[has], -1)).sum(-1).mean() / 2
-    return total
-
-
 def class_loss(
     image_BE: torch.Tensor, class_CE: torch.Tensor, scale: torch.Tensor, label_B: torch.Tensor
 ) -> torch.Tensor:
