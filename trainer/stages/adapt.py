@@ -26,7 +26,7 @@ from towers.adaptation.tiers import TextSide
 from towers.adaptation.write_model import Base, Result, finish_manifest, write_files
 from towers.formats.item import FormatError
 from towers.losses import multi_positive_nce
-from towers.optim import adamw, clip_gradients, set_lr
+from towers.optim import adamw, descend
 from towers.run import Run
 from towers.served_text import served_tiers
 from towers.two_towers import MAX_LOGIT_SCALE, new_logit_scale
@@ -112,11 +112,7 @@ def train(run: Run[AdaptConfig], images: ImageSide, text: TextSide, general: Gen
     for step in range(first, total):
         schedule["steps"] = total
         loss = loss_of(sampler.draw(step), images, text, general, scale)
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        clip_gradients(optimizer, config["schedule"]["grad_clip"])
-        set_lr(optimizer, step, cast(Any, schedule))
-        optimizer.step()
+        descend(optimizer, loss, step, cast(Any, schedule))
         scale.data.clamp_(0, MAX_LOGIT_SCALE)
         decay = min(EMA_DECAY, (1 + step) / (10 + step))
         with torch.no_grad():

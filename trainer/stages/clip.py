@@ -20,7 +20,7 @@ from towers.data import Row, read_class_images, read_pairs
 from towers.items import write_items
 from towers.labels import normalised_label
 from towers.metrics import mean_recall_per_image, retrieval, target_ranks
-from towers.optim import adamw, clip_gradients, param_groups, set_lr
+from towers.optim import adamw, descend, param_groups
 from towers.run import Run
 from towers.text_sets import TextSet, group_vectors, text_vectors
 from towers.two_towers import (
@@ -105,11 +105,7 @@ def main() -> None:
         captioned, labelled = sampler.draw(step, rng)
         torch.manual_seed(run.seed * 1_000_003 + step)
         total, parts = objective.loss(captioned, labelled, run.amp_dtype, rng)
-        optimizer.zero_grad(set_to_none=True)
-        total.backward()
-        clip_gradients(optimizer, schedule["grad_clip"])
-        set_lr(optimizer, step, schedule)
-        optimizer.step()
+        descend(optimizer, total, step, schedule)
         objective.clamp()
         decay = min(config["ema_decay"], (1 + step) / (10 + step))
         with torch.no_grad():

@@ -12,7 +12,7 @@ import torch
 from contracts.types import DistillConfig, StudentTier
 from towers.distillation import Distillation, Folders, mean_cosine
 from towers.init_from_bert import init_from_package, init_from_student
-from towers.optim import adamw, clip_gradients, param_groups, set_lr
+from towers.optim import adamw, descend, param_groups
 from towers.run import Run, seed_everything
 from towers.student import (
     StaticStudent,
@@ -97,7 +97,7 @@ def train_static(shared: Distillation, state: dict[str, Any]) -> None:
     for step in range(state["step"], schedule["steps"]):
         examples = shared.sampler.draw(f"static/{step}", config["static"]["batch_size"])
         loss = shared.loss(static([example.ids for example in examples]), examples)
-        optimize(optimizer, loss, step, schedule)
+        descend(optimizer, loss, step, schedule)
         state["step"], state["losses"]["static"] = step + 1, loss.item()
         if (step + 1) % EVALUATE_EVERY == 0:
             with torch.no_grad():
@@ -139,7 +139,7 @@ def train_transformer(shared: Distillation, tier: StudentTier, static: StaticStu
         loss = shared.loss(embedded_BE, examples)
         if config["negatives_weight"] > 0:
             loss = loss + config["negatives_weight"] * loss_of_contradictions(shared, student, embedded_BE, examples)
-        optimize(optimizer, loss, step, schedule)
+        descend(optimizer, loss, step, schedule)
         state["step"], state["losses"][name] = step + 1, loss.item()
         if (step + 1) % EVALUATE_EVERY == 0 or step + 1 == schedule["steps"]:
             cosine = shared.dev_cosine(student.embed(evaluated))
@@ -205,15 +205,6 @@ def loss_of_contradictions(
     others_BE = embed_batch(shared.run, student, [examples[number].contradiction or [] for number in numbers])
     target_BE = shared.texts.targets_NE[[examples[number].row for number in numbers]].to(others_BE.device)
     return contradiction_loss(embedded_BE[numbers], others_BE, target_BE)
-
-
-def optimize(optimizer: torch.optim.Optimizer, loss: torch.Tensor, step: int, schedule: Any) -> None:
-    """One step of an optimiser."""
-    optimizer.zero_grad(set_to_none=True)
-    loss.backward()
-    clip_gradients(optimizer, schedule["grad_clip"])
-    set_lr(optimizer, step, schedule)
-    optimizer.step()
 
 
 def steps_of(config: DistillConfig, name: str) -> int:

@@ -27,7 +27,7 @@ from towers.clip_checkpoint import ClipBackbone, logit_scale, text_features
 from towers.data import Row, read_images, read_pairs, read_rows
 from towers.epochs import epoch_batch
 from towers.losses import inherit_loss
-from towers.optim import adamw, clip_gradients, param_groups, set_lr
+from towers.optim import adamw, descend, param_groups
 from towers.preprocess import preprocess
 from towers.run import Run
 from towers.two_towers import Adapter, TowersShape
@@ -73,11 +73,7 @@ def main() -> None:
         chosen = epoch_batch((run.seed,), step, len(features_ND), config["batch_size"])
         text_BE = adapter(features_ND[chosen].to(run.device))
         loss = inherit_loss(text_BE, targets_ME[problem.target_of_N[chosen]].to(run.device), config["struct_weight"])
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        clip_gradients(optimizer, schedule["grad_clip"])
-        set_lr(optimizer, step, schedule)
-        optimizer.step()
+        descend(optimizer, loss, step, schedule)
         run.tick(
             step + 1,
             schedule["steps"],

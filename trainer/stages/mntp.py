@@ -20,7 +20,7 @@ from towers.llm import (
     read_language_model,
     with_lora,
 )
-from towers.optim import adamw, clip_gradients, param_groups, set_lr
+from towers.optim import adamw, descend, param_groups
 from towers.run import Run
 from towers.token_batches import padded
 
@@ -66,11 +66,7 @@ def main() -> None:
         hidden_BTD = language_model.hidden(masked_BT, mask_BT)
         logits_NV = output_layer(model)(hidden_BTD[:, :-1][chosen_BT[:, 1:]])
         loss = F.cross_entropy(logits_NV.float(), ids_BT[:, 1:][chosen_BT[:, 1:]])
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        clip_gradients(optimizer, schedule["grad_clip"])
-        set_lr(optimizer, step, schedule)
-        optimizer.step()
+        descend(optimizer, loss, step, schedule)
         losses.append(loss.item())
         run.tick(
             step + 1,

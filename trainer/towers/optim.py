@@ -43,6 +43,15 @@ def set_lr(optimizer: torch.optim.Optimizer, step: int, schedule: Schedule) -> N
         group["lr"] = group["peak_lr"] * lr_factor(step, schedule)
 
 
+def descend(optimizer: torch.optim.Optimizer, loss: torch.Tensor, step: int, schedule: Schedule) -> None:
+    """One step down the gradient of a loss, at the rate of the schedule."""
+    optimizer.zero_grad(set_to_none=True)
+    loss.backward()
+    clip_gradients(optimizer, schedule["grad_clip"])
+    set_lr(optimizer, step, schedule)
+    optimizer.step()
+
+
 def clip_gradients(optimizer: torch.optim.Optimizer, limit: float) -> float:
     """Clip the global gradient norm; returns the norm before clipping."""
     parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
