@@ -4,13 +4,13 @@ Blocks and positions are copied. The embedding row of a piece is the pretrained 
 rows of the pretrained pieces that spell it.
 """
 
-import importlib.util
 import json
 from pathlib import Path
 
 import torch
 from safetensors.torch import load_file
 
+from towers.package_files import file_in_package
 from towers.student import TextStudent
 from towers.wordpiece import SPECIAL_TOKENS, WordPiece
 
@@ -25,13 +25,8 @@ BLOCK_NAMES = {
 
 def init_from_package(student: TextStudent, wordpiece: WordPiece, package: str) -> None:
     """Initialise a student with the BERT that a Python package carries (config.json, model.safetensors, vocab.txt)."""
-    spec = importlib.util.find_spec(package)
-    if spec is None or spec.origin is None:
-        raise ModuleNotFoundError(f"package {package} is not installed: it carries the student's initial weights")
-    files = sorted(Path(spec.origin).parent.rglob("model.safetensors"))
-    if not files:
-        raise FileNotFoundError(f"package {package} carries no model.safetensors")
-    init_from_folder(student, wordpiece, files[0].parent)
+    file = file_in_package(package, "model.safetensors", "the student's initial weights")
+    init_from_folder(student, wordpiece, file.parent)
 
 
 def init_from_folder(student: TextStudent, wordpiece: WordPiece, folder: Path) -> None:

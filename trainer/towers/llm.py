@@ -3,7 +3,6 @@
 Shapes: B texts, T tokens, D hidden width, V vocabulary.
 """
 
-import importlib.util
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
 
 from contracts.types import LanguageModel as LanguageModelSource
 from contracts.types import Lora
+from towers.package_files import file_in_package
 
 LORA_MODULES = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
 
@@ -82,13 +82,8 @@ def weights_of(source: LanguageModelSource) -> tuple[str, dict[str, Any]]:
         if path.suffix == ".gguf":
             return str(path.parent), {"gguf_file": path.name}
         return source["name"], {}
-    spec = importlib.util.find_spec(source["name"])
-    if spec is None or spec.origin is None:
-        raise ModuleNotFoundError(f"package {source['name']} is not installed: it carries the language model")
-    files = sorted(Path(spec.origin).parent.rglob("*.gguf"))
-    if not files:
-        raise FileNotFoundError(f"package {source['name']} carries no .gguf file")
-    return str(files[0].parent), {"gguf_file": files[0].name}
+    file = file_in_package(source["name"], "*.gguf", "the language model")
+    return str(file.parent), {"gguf_file": file.name}
 
 
 def read_language_model(source: LanguageModelSource, dtype: torch.dtype) -> LanguageModel:

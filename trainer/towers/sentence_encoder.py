@@ -1,6 +1,5 @@
 """A pretrained sentence encoder from a Python package: the mean of its token states. B texts, T tokens, D width."""
 
-import importlib.util
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,6 +8,7 @@ import torch
 from transformers import AutoModel, AutoTokenizer
 
 from towers.llm import pool
+from towers.package_files import file_in_package
 
 
 @dataclass
@@ -31,13 +31,7 @@ class SentenceEncoder:
 
 def read_sentence_encoder(package: str, dtype: torch.dtype) -> SentenceEncoder:
     """The encoder that a package carries in the Hugging Face layout (config.json, model.safetensors, tokenizer files)."""
-    spec = importlib.util.find_spec(package)
-    if spec is None or spec.origin is None:
-        raise ModuleNotFoundError(f"package {package} is not installed: it carries a sentence encoder")
-    files = sorted(Path(spec.origin).parent.rglob("model.safetensors"))
-    if not files:
-        raise FileNotFoundError(f"package {package} carries no model.safetensors")
-    return read_encoder_folder(files[0].parent, dtype)
+    return read_encoder_folder(file_in_package(package, "model.safetensors", "a sentence encoder").parent, dtype)
 
 
 def read_encoder_folder(folder: Path, dtype: torch.dtype) -> SentenceEncoder:

@@ -3,8 +3,6 @@
 Shapes: B images, S side in pixels, F pooled backbone features, E joint dimensions.
 """
 
-import importlib.util
-from pathlib import Path
 from typing import Any
 
 import timm
@@ -15,6 +13,7 @@ from torch.nn import functional as F
 
 from contracts.types import PreprocessRecipe
 from towers import clip_checkpoint
+from towers.package_files import file_in_package
 
 # Python packages that carry ImageNet weights, and the timm architecture that they fit tensor by tensor.
 PACKAGES = {
@@ -41,10 +40,7 @@ def create_backbone(name: str, *, pretrained: bool = True) -> Any:
 
 def load_package_weights(backbone: nn.Module, package: str) -> None:
     """Copy a package's state dict by position: both list the same layers in the same order under other names."""
-    spec = importlib.util.find_spec(package)
-    if spec is None or spec.origin is None:
-        raise ModuleNotFoundError(f"package {package} is not installed: it carries the image tower's weights")
-    file = next(Path(spec.origin).parent.rglob("*.pth"))
+    file = file_in_package(package, "*.pth", "the image tower's weights")
     source = torch.load(file, map_location="cpu", weights_only=True)
     target = backbone.state_dict()
     if len(source) != len(target):
