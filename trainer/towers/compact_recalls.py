@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import torch
 from torch.nn import functional as F
 
-from towers.metrics import RECALL_AT, retrieval, retrieval_ranks
+from towers.metrics import recalls_of_ranks, retrieval, retrieval_ranks, with_mean
 
 # As many hits by bits as sentence-transformers takes for ten (rescore_multiplier 4), then by float query and int8 vectors.
 RESCORED = 40
@@ -62,9 +62,6 @@ def recalls_of_scores(
     from_images_IN: torch.Tensor, from_captions_IN: torch.Tensor, image_of_N: torch.Tensor
 ) -> dict[str, float]:
     """As `retrieval`, where the two ways of searching have scores of their own."""
-    ranks = {
-        "image_to_text": retrieval_ranks(from_images_IN, image_of_N)[0],
-        "text_to_image": retrieval_ranks(from_captions_IN, image_of_N)[1],
-    }
-    recalls = {f"{way}_R@{k}": (rank < k).double().mean().item() for way, rank in ranks.items() for k in RECALL_AT}
-    return recalls | {"mean_recall": sum(recalls.values()) / len(recalls)}
+    image_rank_I, _ = retrieval_ranks(from_images_IN, image_of_N)
+    _, caption_rank_N = retrieval_ranks(from_captions_IN, image_of_N)
+    return with_mean(recalls_of_ranks(image_rank_I, caption_rank_N))

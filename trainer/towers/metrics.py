@@ -21,21 +21,34 @@ def retrieval_ranks(scores_IN: torch.Tensor, image_of_N: torch.Tensor) -> tuple[
 
 def recalls(images_IE: torch.Tensor, captions_NE: torch.Tensor, image_of_N: torch.Tensor) -> dict[str, float]:
     """R@1/5/10 both ways, as fractions. Every stage that reports recall calls this, so that ties count alike."""
-    image_rank_I, caption_rank_N = retrieval_ranks(images_IE @ captions_NE.T, image_of_N)
-    metrics = {f"image_to_text_R@{k}": (image_rank_I < k).double().mean().item() for k in RECALL_AT}
-    return metrics | {f"text_to_image_R@{k}": (caption_rank_N < k).double().mean().item() for k in RECALL_AT}
+    return recalls_of_ranks(*retrieval_ranks(images_IE @ captions_NE.T, image_of_N))
+
+
+def recalls_of_ranks(image_rank_I: torch.Tensor, caption_rank_N: torch.Tensor) -> dict[str, float]:
+    """R@1/5/10 both ways from what `retrieval_ranks` gives."""
+    ranks = {"image_to_text": image_rank_I, "text_to_image": caption_rank_N}
+    return {f"{way}_R@{k}": recall_at(rank_N, k) for way, rank_N in ranks.items() for k in RECALL_AT}
+
+
+def recall_at(rank_N: torch.Tensor, k: int) -> float:
+    """Share of 0-based ranks that are among the first `k`."""
+    return (rank_N < k).double().mean().item()
 
 
 def retrieval(images_IE: torch.Tensor, captions_NE: torch.Tensor, image_of_N: torch.Tensor) -> dict[str, float]:
     """`recalls` and the mean of the six."""
-    metrics = recalls(images_IE, captions_NE, image_of_N)
+    return with_mean(recalls(images_IE, captions_NE, image_of_N))
+
+
+def with_mean(metrics: dict[str, float]) -> dict[str, float]:
+    """Recalls and the mean of them."""
     return metrics | {"mean_recall": sum(metrics.values()) / len(metrics)}
 
 
 def zero_shot(images_IE: torch.Tensor, classes_CE: torch.Tensor, class_of_I: torch.Tensor) -> dict[str, float]:
     """Top-1 and top-5 of the nearest class vector."""
     rank_I = target_ranks(images_IE @ classes_CE.T, class_of_I)
-    return {f"zero_shot_top{k}": (rank_I < k).double().mean().item() for k in (1, 5)}
+    return {f"zero_shot_top{k}": recall_at(rank_I, k) for k in (1, 5)}
 
 
 def target_ranks(scores_IC: torch.Tensor, target_of_I: torch.Tensor) -> torch.Tensor:

@@ -8,7 +8,7 @@ import torch
 from evaluation.bench import Bench, Figures
 from towers.data import Row
 from towers.labels import is_held_out, normalised_label
-from towers.metrics import target_ranks
+from towers.metrics import recall_at, target_ranks
 
 # Of the 80 templates that CLIP's authors use for ImageNet the first 24, and the bare name, which is what people type.
 CLIP_TEMPLATES = 24
@@ -23,7 +23,7 @@ UNSEEN_SETS = ("nouns", "objects", "food", "products")
 def top(images_IE: torch.Tensor, classes_CE: torch.Tensor, class_of_I: Sequence[int]) -> Figures:
     """Top-1 and top-5."""
     rank_I = target_ranks(images_IE @ classes_CE.T, torch.tensor(class_of_I))
-    return {f"top{k}": (rank_I < k).double().mean().item() for k in (1, 5)}
+    return {f"top{k}": recall_at(rank_I, k) for k in (1, 5)}
 
 
 def templates_of(bench: Bench) -> list[str]:
@@ -100,14 +100,12 @@ def unseen(sets: Sequence[str]) -> Callable[[Bench], Figures]:
     """
 
     def measure(bench: Bench) -> Figures:
-        placed = [(name, row) for name in sets for row in bench.rows(f"images/{name}.jsonl")]
-        labels = list(dict.fromkeys(normalised_label(row["label"]) for _, row in placed))
+        rows_of = {name: bench.rows(f"images/{name}.jsonl") for name in sets}
+        label_of_I = [normalised_label(row["label"]) for rows in rows_of.values() for row in rows]
+        labels = list(dict.fromkeys(label_of_I))
         classes_CE = bench.classes(in_templates(labels, FEW_TEMPLATES))
-        photos_IE = torch.cat(
-            [bench.photos(f"images/{name}-000.tar", bench.rows(f"images/{name}.jsonl")) for name in sets]
-        )
+        photos_IE = torch.cat([bench.photos(f"images/{name}-000.tar", rows) for name, rows in rows_of.items()])
         number_of = {label: number for number, label in enumerate(labels)}
-        label_of_I = [normalised_label(row["label"]) for _, row in placed]
         known = imagenet_words(bench)
 
         def figures(prefix: str, wanted: Callable[[str], bool]) -> Figures:

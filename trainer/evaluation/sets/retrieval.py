@@ -7,7 +7,7 @@ import torch
 from evaluation.bench import Bench, Figures
 from towers.compact_recalls import compact_recalls
 from towers.data import Row
-from towers.metrics import retrieval, target_ranks
+from towers.metrics import recall_at, retrieval, target_ranks
 
 FLICKR_SHARD = "flickr8k/flickr8k-dev-000.tar"
 FLICKR_ROWS = "flickr8k/flickr8k-dev.captions.jsonl"
@@ -55,7 +55,7 @@ def long_descriptions(bench: Bench) -> Figures:
     pairs = [pair for pair in halves if pair is not None]
     first_NE, second_NE = (bench.texts([pair[side] for pair in pairs]) for side in (0, 1))
     rank_N = target_ranks(first_NE @ second_NE.T, torch.arange(len(pairs)))
-    return {f"half_to_half_R@{k}": (rank_N < k).double().mean().item() for k in (1, 5)}
+    return {f"half_to_half_R@{k}": recall_at(rank_N, k) for k in (1, 5)}
 
 
 def in_halves(text: str) -> tuple[str, str] | None:

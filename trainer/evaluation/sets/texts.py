@@ -7,7 +7,7 @@ import torch
 
 from evaluation.bench import Bench, Figures
 from evaluation.sets.retrieval import FLICKR_ROWS, FLICKR_SHARD
-from towers.metrics import spearman, target_ranks
+from towers.metrics import recall_at, spearman, target_ranks
 
 MULTI30K = ("text/multi30k-en-de-fr-cs.dev.jsonl.gz", "text/multi30k-more.dev.jsonl.gz")
 LANGUAGES = ("de", "fr", "cs", "pt", "es", "uk", "ar", "zh")
@@ -27,7 +27,7 @@ def translations(bench: Bench) -> Figures:
     found = {}
     for language in LANGUAGES:
         rank_N = target_ranks(bench.texts([row[language] for row in rows]) @ english_NE.T, target_of_N)
-        found[f"{language}_R@1"] = (rank_N < 1).double().mean().item()
+        found[f"{language}_R@1"] = recall_at(rank_N, 1)
     return found
 
 
@@ -60,7 +60,7 @@ def typing_errors(bench: Bench) -> Figures:
         "photo_R@10": (target_ranks(right_NE @ photos_IE.T, torch.tensor(photo)), 10),
         "typed_photo_R@10": (target_ranks(typed_NE @ photos_IE.T, torch.tensor(photo)), 10),
     }
-    found = {name: (rank_N < k).double().mean().item() for name, (rank_N, k) in ranks.items()}
+    found = {name: recall_at(rank_N, k) for name, (rank_N, k) in ranks.items()}
     return found | {"cosine": (right_NE * typed_NE).sum(1).mean().item()}
 
 
