@@ -1,6 +1,6 @@
 """Measures a model on dev sets: figures by set and tier."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import TypedDict
 
 from evaluation.bench import Bench, Figures, Model, Place
@@ -19,7 +19,6 @@ def measure(
     sets: Sequence[DevSet],
     place: Place,
     tiers: Sequence[str] | None = None,
-    on_set: Callable[[int, int], None] = lambda _done, _total: None,
 ) -> Measured:
     """Every tier (or the named ones) on every set whose files are in the data folder."""
     found: Measured = {"sets": {}, "left_out": {}}
@@ -32,7 +31,6 @@ def measure(
         for name in model.tiers if tiers is None else tiers:
             place.progress.where = f"{number}/{len(sets)} {dev_set.name}, {name}"
             of_set[name] = dev_set.measure(Bench(model, model.tiers[name], place))
-        on_set(number, len(sets))
     return found
 
 

@@ -22,8 +22,6 @@ from towers.token_batches import batches_by_length, padded
 from towers.two_towers import load_adapter, load_image_tower, load_preprocess, load_scratch_tower, read_shape
 from towers.wordpiece import WordPiece
 
-SHAPE_FILE = "clip.json"
-
 
 class TrainedModel:
     """One tier, `teacher` or `control`, in the space of the run's own image tower. `inputs` are as of `TeacherTier`."""

@@ -8,14 +8,13 @@ import torch
 from evaluation.bench import Bench, Figures
 from evaluation.sets.retrieval import FLICKR_ROWS, FLICKR_SHARD
 from towers.metrics import recall_at, spearman, target_ranks
+from towers.text_noise import NEIGHBOURS
 
 MULTI30K = ("text/multi30k-en-de-fr-cs.dev.jsonl.gz", "text/multi30k-more.dev.jsonl.gz")
 LANGUAGES = ("de", "fr", "cs", "pt", "es", "uk", "ar", "zh")
 STSB = "text/stsb.dev.jsonl.gz"
 FRAGMENT_WORDS = (2, 3, 4)
 MIN_TYPED_LETTERS = 4
-# Neighbours on a keyboard, left and right.
-KEYBOARD = ("qwertyuiop", "asdfghjkl", "zxcvbnm")
 
 
 def translations(bench: Bench) -> Figures:
@@ -86,13 +85,6 @@ def mistyped(fragment: str, rng: random.Random) -> str | None:
     swapped = word[:at] + word[at + 1] + word[at] + word[at + 2 :]
     missing = word[:at] + word[at + 1 :]
     doubled = word[: at + 1] + word[at:]
-    beside = word[:at] + neighbour(word[at], rng) + word[at + 1 :]
+    beside = word[:at] + rng.choice(NEIGHBOURS[word[at]]) + word[at + 1 :]
     words[place] = rng.choice([wrong for wrong in (swapped, missing, doubled, beside) if wrong != word])
     return " ".join(words)
-
-
-def neighbour(letter: str, rng: random.Random) -> str:
-    """The key to the left or right."""
-    row = next(row for row in KEYBOARD if letter in row)
-    at = row.index(letter)
-    return rng.choice(row[max(0, at - 1) : at] + row[at + 1 : at + 2])
