@@ -5,14 +5,12 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
 
 import numpy as np
 
-from contracts import load
-from contracts.constants import FILE_MANIFEST
 from contracts.types import ModelManifest
 from evaluation.bench import TextTier
+from towers.exported_files import read_manifest
 from towers.onnx_export import session
 from towers.quantisation import DEFAULT_SCALE
 from towers.served_text import EmbedTexts, served_tiers
@@ -30,7 +28,7 @@ class ServedModel:
     """Reads `manifest.json` and what it names. `threads` of the image graph: 0 leaves the choice to onnxruntime."""
 
     def __init__(self, folder: Path, threads: int = 0) -> None:
-        self.manifest = cast(ModelManifest, load("ModelManifest", (folder / FILE_MANIFEST).read_text(encoding="utf-8")))
+        self.manifest = read_manifest(folder)
         self.title = f"{self.manifest['name']} {self.manifest['version']}"
         self.space = self.manifest["space_id"]
         self.preprocess = self.manifest["image"]["preprocess"]

@@ -14,9 +14,7 @@ from typing import Any, cast
 import torch
 from torch import nn
 
-from contracts import load
-from contracts.constants import FILE_MANIFEST
-from contracts.types import AdaptConfig, ModelManifest, Tier
+from contracts.types import AdaptConfig, Tier
 from towers.adaptation.batches import Batch, General, Sampler
 from towers.adaptation.figures import Measured, measure
 from towers.adaptation.image_side import ImageSide
@@ -24,6 +22,7 @@ from towers.adaptation.losses import class_loss, cut, held, same_or_own
 from towers.adaptation.own_data import Pictures, read_own
 from towers.adaptation.tiers import TextSide
 from towers.adaptation.write_model import Base, Result, finish_manifest, write_files
+from towers.exported_files import read_manifest
 from towers.formats.item import FormatError
 from towers.losses import multi_positive_nce
 from towers.optim import adamw, descend
@@ -61,7 +60,8 @@ def main() -> None:
 
     manifest = write_files(run.output, base, text, images.put_back())
     images_IE = images.dev_vectors()
-    after = measure(served_tiers(run.output, manifest), images_IE, pictures.dev, pictures.classes)
+    served = served_tiers(run.output, manifest)
+    after = measure(served, images_IE, pictures.dev, pictures.classes)
     metrics = {f"{name}.before": value for name, value in before.figures.items()} | after.figures
     metrics |= {
         "general.student.cosine": general.cosine(text),
@@ -71,15 +71,14 @@ def main() -> None:
         "steps": steps,
     }
     notes = [*pictures.summary(), *comparison(before, after)]
-    files = finish_manifest(run, base, manifest, Result(images_IE, after, metrics, notes))
+    files = finish_manifest(run, base, manifest, Result(served, images_IE, after, metrics, notes))
     images.close()
     run.finish(metrics, {name: name for name in files}, notes)
 
 
 def read_base(folder: Path) -> Base:
     """The model to start from."""
-    text = (folder / FILE_MANIFEST).read_text(encoding="utf-8")
-    return Base(folder, cast(ModelManifest, load("ModelManifest", text)))
+    return Base(folder, read_manifest(folder))
 
 
 def comparison(before: Measured, after: Measured) -> list[str]:

@@ -6,16 +6,13 @@ from scratch among them, are measured by stage `compare`.
 
 import json
 import shutil
-from typing import cast
 
 import numpy as np
 import torch
 from safetensors.torch import load_file
 from torch.nn import functional as F
 
-from contracts import load
-from contracts.constants import FILE_MANIFEST
-from contracts.types import EvaluateConfig, ModelManifest
+from contracts.types import EvaluateConfig
 from evaluation.bench import Figures, Place
 from evaluation.cache import VectorCache
 from evaluation.card import with_dev_sets
@@ -30,7 +27,7 @@ from towers.data import read_images, read_pairs, read_rows
 from towers.metrics import retrieval, zero_shot
 from towers.preprocess import preprocess
 from towers.run import Run, write_atomically
-from towers.served_text import EmbedTexts, served_tiers
+from towers.served_text import EmbedTexts
 from towers.student import load_student
 from towers.two_towers import load_adapter, load_image_tower, load_preprocess, read_shape
 from towers.vision import create_backbone
@@ -55,8 +52,8 @@ def main() -> None:
     teacher_NE = load_file(clip / "dev_captions.safetensors")["features"]
     student, wordpiece = load_student(run.input("distill"))
     shape = student.shape
-    manifest = cast(ModelManifest, load("ModelManifest", (exported / FILE_MANIFEST).read_text(encoding="utf-8")))
-    served = {STUDENT if name == "student" else name: embed for name, embed in served_tiers(exported, manifest).items()}
+    model = ServedModel(exported)
+    served = {STUDENT if name == "base" else name: tier.embed for name, tier in model.tiers.items()}
     tiers = {
         "teacher": teacher_NE,
         "student_float": student.embed(wordpiece.encode(texts, shape.context_length)),
@@ -74,7 +71,7 @@ def main() -> None:
     run.tick(2, STEPS)
 
     # ---- dev sets: the exported model as it is served --------------------------------------------------------------------------
-    dev_sets = on_dev_sets(run)
+    dev_sets = on_dev_sets(run, model)
     run.tick(3, STEPS)
 
     # ---- report ----------------------------------------------------------------------------------------------------------------
@@ -113,14 +110,14 @@ class StageProgress(Progress):
         self.run.tick(2, STEPS, dict, share=done / total)
 
 
-def on_dev_sets(run: Run[EvaluateConfig]) -> Measured:
+def on_dev_sets(run: Run[EvaluateConfig], model: ServedModel) -> Measured:
     """The exported model on the dev sets of the recipe; vectors are kept until the stage has ended, for its next attempt."""
     names = run.config.get("dev_sets", [])
     if not names:
         return {"sets": {}, "left_out": {}}
     place = Place(run.input("data"), VectorCache(run.output / VECTORS), StageProgress(run))
     sets = [BY_NAME[name] for name in names]
-    measured = measure(ServedModel(run.input("export")), sets, place)
+    measured = measure(model, sets, place)
     # The teacher is a hundred times slower than what it taught: on texts alone.
     inputs = {"embed_captions": run.input("embed_captions")}
     if "contrastive" in run.job["inputs"]:

@@ -5,7 +5,6 @@ MODEL_CARD.md, and of every transformer NAME.onnx, NAME.weights.bin, NAME.partit
 """
 
 import io
-import json
 import shutil
 from datetime import UTC, datetime
 from typing import Any, cast
@@ -14,7 +13,6 @@ import numpy as np
 import torch
 from PIL import Image, ImageOps
 
-from contracts import load
 from contracts.constants import FILE_MANIFEST, SCHEMA_VERSION
 from contracts.types import (
     Calibration,
@@ -31,10 +29,12 @@ from towers.data import Row, read_images, read_pairs
 from towers.exported_files import (
     FILE_OF,
     MIB,
+    MIN_GOLDEN_COSINE,
     artefacts_in,
     check_sizes,
     load_tiers,
     tokenizer_of,
+    write_manifest,
     write_static,
     write_tower,
 )
@@ -43,14 +43,14 @@ from towers.model_card import model_card
 from towers.onnx_export import export_image_tower, session, space_id
 from towers.preprocess import preprocess
 from towers.quantisation import int8_scale
-from towers.run import Run, artefact, write_atomically
+from towers.run import Run, artefact
 from towers.served_text import served_tiers
-from towers.student import load_static, load_student
+from towers.student import load_static
 from towers.two_towers import load_image_tower, load_preprocess
 from towers.verdict import search_verdicts
+from towers.wordpiece import WordPiece
 
 MIN_IMAGE_COSINE = 0.999
-MIN_GOLDEN_COSINE = 0.99
 GOLDEN: dict[Tier, list[str]] = {
     "student": [
         "A dog runs through the snow.",
@@ -74,8 +74,8 @@ def main() -> None:
 
     # ---- graphs and tables -----------------------------------------------------------------------
     students = load_tiers(distilled)
-    student, wordpiece = load_student(distilled)
-    static, shape = load_static(distilled), student.shape
+    wordpiece = WordPiece.read(distilled / "vocabulary.txt")
+    static, shape = load_static(distilled), students["student"].shape
     recipe = load_preprocess(clip)
     tower = load_image_tower(clip).cpu().float().eval()
     shutil.copyfile(distilled / "vocabulary.txt", out / "vocabulary.txt")
@@ -185,10 +185,8 @@ def main() -> None:
         f"Recall: {len(images_ME)} dev images, {len(texts)} captions, any caption of the image counts.",
         "Size: " + ", ".join(f"{name} {size / MIB:.2f} MiB" for name, size in sizes.items()) + ".",
     ]
-    text = json.dumps(manifest, indent=2, ensure_ascii=False)
-    load("ModelManifest", text)
     (out / "MODEL_CARD.md").write_text(model_card(manifest, notes, config["terms"], config["limits"]), encoding="utf-8")
-    write_atomically(out / FILE_MANIFEST, text + "\n")
+    write_manifest(out, manifest)
     run.tick(4, 4)
     names = [FILE_MANIFEST, "MODEL_CARD.md", *(file["path"] for file in artefacts_in(described))]
     metrics["bytes"] = sum((out / name).stat().st_size for name in names)

@@ -1,17 +1,51 @@
-"""The text files of an exported model, what its manifest says of them, and how large they may be."""
+"""The files of an exported model: its manifest, the text files and what it says of them, how large they may be."""
 
+import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
 
-from contracts.types import Artefact, ExportConfigMaxMib, StaticTable, TextTower, Tier, WordPieceTokenizer
+from contracts import load
+from contracts.constants import FILE_MANIFEST
+from contracts.types import (
+    Artefact,
+    ExportConfigMaxMib,
+    ModelManifest,
+    ModelManifestText,
+    StaticTable,
+    TextTower,
+    Tier,
+    WordPieceTokenizer,
+)
 from towers.graph_partition import partition_student
 from towers.onnx_export import export_student, write_table
-from towers.run import artefact
+from towers.run import artefact, write_atomically
 from towers.student import StaticStudent, TextStudent, load_student
 from towers.wordpiece import CLS, PAD, SEP, UNK, WordPiece
 
 FILE_OF: dict[Tier, str] = {"student": "text", "tiny": "tiny"}  # the beginning of a transformer's file names
 MIB = 2**20
+MIN_GOLDEN_COSINE = 0.99  # of what a server computes to a golden vector
+
+
+def read_manifest(folder: Path) -> ModelManifest:
+    """The manifest of an exported model, checked."""
+    return cast(ModelManifest, load("ModelManifest", (folder / FILE_MANIFEST).read_text(encoding="utf-8")))
+
+
+def write_manifest(folder: Path, manifest: Mapping[str, Any]) -> None:
+    """Check a manifest and write it, the last file of an exported model."""
+    text = json.dumps(manifest, indent=2, ensure_ascii=False)
+    load("ModelManifest", text)
+    write_atomically(folder / FILE_MANIFEST, text + "\n")
+
+
+def text_towers(manifest: ModelManifest) -> dict[Tier, TextTower | ModelManifestText]:
+    """What a manifest says of its transformers, by tier."""
+    towers: dict[Tier, TextTower | ModelManifestText] = {"student": manifest["text"]}
+    if "tiny" in manifest:
+        towers["tiny"] = manifest["tiny"]
+    return towers
 
 
 def load_tiers(distilled: Path) -> dict[Tier, TextStudent]:

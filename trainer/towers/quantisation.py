@@ -10,17 +10,14 @@ import json
 import tarfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import cast
 
 import numpy as np
 from PIL import Image, ImageOps
 
-from contracts import load
-from contracts.constants import FILE_MANIFEST
 from contracts.types import ModelManifest
+from towers.exported_files import read_manifest, write_manifest
 from towers.onnx_export import session
 from towers.preprocess import preprocess
-from towers.run import write_atomically
 from towers.served_text import served_tiers
 
 INT8_MAX = 127
@@ -79,7 +76,7 @@ def main() -> None:
     parser.add_argument("photos", type=Path, help="a .tar of photos and captions: KEY.jpg and KEY.json")
     parser.add_argument("--write", action="store_true", help="put the scale into the manifest")
     asked = parser.parse_args()
-    manifest = cast(ModelManifest, load("ModelManifest", (asked.model / FILE_MANIFEST).read_text(encoding="utf-8")))
+    manifest = read_manifest(asked.model)
     vectors = dev_vectors(asked.model, manifest, asked.photos)
     lengths = manifest["matryoshka_dims"]
     scale = int8_scale(list(vectors.values()), lengths)
@@ -94,10 +91,7 @@ def main() -> None:
     if asked.write:
         rest = {name: value for name, value in manifest.items() if name not in ("golden", "metrics", "lineage")}
         last = {name: manifest[name] for name in ("golden", "metrics", "lineage")}
-        changed = {**rest, "quantisation": {"int8_scale": scale}, **last}
-        text = json.dumps(changed, indent=2, ensure_ascii=False)
-        load("ModelManifest", text)
-        write_atomically(asked.model / FILE_MANIFEST, text + "\n")
+        write_manifest(asked.model, {**rest, "quantisation": {"int8_scale": scale}, **last})
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ import numpy as np
 import onnxruntime
 
 from contracts.types import ModelManifest, ModelManifestText, QuantizedTable, StaticTable, TextTower, Tier
+from towers.exported_files import text_towers
 from towers.onnx_export import embed_static, read_table, session
 from towers.wordpiece import WordPiece, with_special_tokens
 
@@ -23,11 +24,9 @@ def served_tiers(folder: Path, manifest: ModelManifest) -> dict[Tier, EmbedTexts
     wordpiece = WordPiece.read(folder / text["tokenizer"]["vocabulary"]["path"])
     static = ServedStatic(folder, manifest["static"])
     tiers: dict[Tier, EmbedTexts] = {
-        "student": ServedTier(folder, text, wordpiece, static, text["context_length"]).embed
+        tier: ServedTier(folder, tower, wordpiece, static, text["context_length"]).embed
+        for tier, tower in text_towers(manifest).items()
     }
-    if "tiny" in manifest:
-        tiny = ServedTier(folder, manifest["tiny"], wordpiece, static, text["context_length"])
-        tiers["tiny"] = tiny.embed
     tiers["static"] = lambda texts: static.embed([ids[: text["context_length"]] for ids in wordpiece.tokens(texts)])
     return tiers
 

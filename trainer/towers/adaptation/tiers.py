@@ -7,8 +7,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from contracts.types import ModelManifest, ModelManifestText, TextTower, Tier
-from towers.exported_files import FILE_OF, write_static, write_tower
+from contracts.types import ModelManifest, Tier
+from towers.exported_files import FILE_OF, text_towers, write_static, write_tower
 from towers.from_model import student_from_graph
 from towers.served_text import table_of
 from towers.student import StaticStudent, TextStudent
@@ -28,11 +28,8 @@ class TextSide:
         self.context_length, self.opset, self.dims = text["context_length"], text["graph"]["opset"], dims
         projection = torch.from_numpy(table_of(folder, static["projection"])) if "projection" in static else None
         self.static = StaticStudent(torch.from_numpy(table_of(folder, static["table"])), projection)
-        towers: dict[Tier, TextTower | ModelManifestText] = {"student": text}
-        if "tiny" in manifest:
-            towers["tiny"] = manifest["tiny"]
         self.transformers: dict[Tier, TextStudent] = {}
-        for tier, tower in towers.items():
+        for tier, tower in text_towers(manifest).items():
             rows_VK = table_of(folder, tower["table"])
             graph, weight = tower["graph"]["file"]["path"], tower.get("static_weight", 0.0)
             self.transformers[tier] = student_from_graph(folder, graph, rows_VK, dims, weight)

@@ -1,6 +1,5 @@
 """Writes the adapted model: a folder in the layout of the model it started from, which any server opens."""
 
-import json
 import shutil
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -9,21 +8,18 @@ from typing import Any, cast
 
 import numpy as np
 
-from contracts import load
 from contracts.constants import FILE_MANIFEST
 from contracts.types import AdaptConfig, GoldenVector, ModelManifest
 from towers.adaptation.figures import Measured, ServedTiers
 from towers.adaptation.tiers import TextSide
 from towers.calibration import fit_logistic, score_distribution
-from towers.exported_files import artefacts_in
+from towers.exported_files import MIN_GOLDEN_COSINE, artefacts_in, write_manifest
 from towers.from_model import ImageGraph
 from towers.model_card import model_card
 from towers.onnx_export import space_id
 from towers.quantisation import int8_scale
-from towers.run import Run, artefact, write_atomically
-from towers.served_text import served_tiers
+from towers.run import Run, artefact
 
-MIN_GOLDEN_COSINE = 0.99
 LEAST_PAIRS = 30  # below that the scores keep their old meaning
 RANDOM_PAIRS = 100_000
 
@@ -57,8 +53,9 @@ def write_files(out: Path, base: Base, text: TextSide, image: ImageGraph | None)
 
 @dataclass(frozen=True)
 class Result:
-    """What was measured of the new model: served vectors of own images [I, E], figures, sentences."""
+    """The new model as it is served, and what was measured of it: vectors of own images [I, E], figures, sentences."""
 
+    served: ServedTiers
     images_IE: np.ndarray
     measured: Measured
     metrics: dict[str, float]
@@ -73,7 +70,7 @@ def finish_manifest(run: Run[AdaptConfig], base: Base, manifest: ModelManifest, 
         "name": config["name"],
         "version": config["version"],
         "created_at": datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
-        "golden": golden(base, served_tiers(out, manifest)),
+        "golden": golden(base, result.served),
         "metrics": result.metrics,
         "lineage": {
             "recipe": job["recipe"],
@@ -99,8 +96,6 @@ def finish_manifest(run: Run[AdaptConfig], base: Base, manifest: ModelManifest, 
         }
     order = [*base.manifest, *changed]
     manifest = cast(ModelManifest, {name: changed[name] for name in dict.fromkeys(order) if name in changed})
-    text = json.dumps(manifest, indent=2, ensure_ascii=False)
-    load("ModelManifest", text)
     terms = (
         f"Made from {base.manifest['name']} {base.manifest['version']}, whose terms apply, and from own images, whose terms "
         "their owner knows."
@@ -110,7 +105,7 @@ def finish_manifest(run: Run[AdaptConfig], base: Base, manifest: ModelManifest, 
     )
     card = model_card(manifest, [*result.notes, note], terms, limits)
     (out / "MODEL_CARD.md").write_text(card, encoding="utf-8")
-    write_atomically(out / FILE_MANIFEST, text + "\n")
+    write_manifest(out, manifest)
     return [FILE_MANIFEST, "MODEL_CARD.md", *sorted({file["path"] for file in artefacts_in(manifest)})]
 
 
