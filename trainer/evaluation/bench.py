@@ -17,7 +17,7 @@ from contracts.types import PreprocessRecipe
 from evaluation.cache import VectorCache
 from evaluation.progress import Progress
 from towers.data import Row, read_images, read_rows
-from towers.preprocess import preprocess
+from towers.preprocess import pixel_batches
 
 Figures = dict[str, float]
 TEXTS_AT_ONCE = 64
@@ -134,11 +134,9 @@ class Bench:
 
     def _see(self, folder: Path, rows: list[Row]) -> np.ndarray:
         self.place.progress.start()
-        parts, pixels = [], []
-        for number, (_, data) in enumerate(read_images(folder, rows), 1):
-            pixels.append(preprocess(data, self.model.preprocess))
-            if len(pixels) == IMAGES_AT_ONCE or number == len(rows):
-                parts.append(self.model.embed_pixels(np.stack(pixels)))
-                pixels = []
-                self.place.progress.tick(number, len(rows), "photos")
+        parts, done = [], 0
+        for pixels_B3SS in pixel_batches(read_images(folder, rows), self.model.preprocess, IMAGES_AT_ONCE):
+            parts.append(self.model.embed_pixels(pixels_B3SS))
+            done += len(pixels_B3SS)
+            self.place.progress.tick(done, len(rows), "photos")
         return np.concatenate(parts).astype(np.float32)

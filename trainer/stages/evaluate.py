@@ -7,7 +7,6 @@ from scratch among them, are measured by stage `compare`.
 import json
 import shutil
 
-import numpy as np
 import torch
 from safetensors.torch import load_file
 from torch.nn import functional as F
@@ -25,7 +24,7 @@ from evaluation.trained import TrainedModel
 from towers.clip_checkpoint import ClipBackbone, text_features
 from towers.data import read_images, read_pairs, read_rows
 from towers.metrics import retrieval, zero_shot
-from towers.preprocess import preprocess
+from towers.preprocess import pixel_batches
 from towers.run import Run, write_atomically
 from towers.served_text import EmbedTexts
 from towers.student import load_student
@@ -139,15 +138,12 @@ def zero_shot_metrics(run: Run[EvaluateConfig], served: dict[str, EmbedTexts]) -
     recipe, tower = load_preprocess(clip), load_image_tower(clip)
     name = read_shape(clip)["backbone"]["name"]
     backbone = create_backbone(name)
-    image_parts, frozen_parts, pixels = [], [], []
-    for number, (_, data) in enumerate(read_images(prepared, rows), 1):
-        pixels.append(preprocess(data, recipe))
-        if len(pixels) == 32 or number == len(rows):
-            batch = torch.from_numpy(np.stack(pixels))
-            with torch.inference_mode():
-                image_parts.append(tower(batch))
-                frozen_parts.append(backbone(batch))
-            pixels = []
+    image_parts, frozen_parts = [], []
+    for pixels in pixel_batches(read_images(prepared, rows), recipe, 32):
+        batch = torch.from_numpy(pixels)
+        with torch.inference_mode():
+            image_parts.append(tower(batch))
+            frozen_parts.append(backbone(batch))
     class_of_I = torch.tensor([row["index"] for row in rows])
     class_of_P = torch.tensor([int(row["id"]) for row in prompts])
     features_PD = load_file(run.input("embed_captions") / "features.prompts.safetensors")["features"].float()

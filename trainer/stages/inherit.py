@@ -16,7 +16,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
 from torch.nn import functional as F
@@ -28,7 +27,7 @@ from towers.data import Row, read_images, read_pairs, read_rows
 from towers.epochs import epoch_batch
 from towers.losses import inherit_loss
 from towers.optim import adamw, descend, param_groups
-from towers.preprocess import preprocess
+from towers.preprocess import pixel_batches
 from towers.run import Run
 from towers.two_towers import Adapter, TowersShape
 from towers.vision import ImageTower, create_backbone, pca_head, preprocess_recipe
@@ -162,15 +161,13 @@ def frozen_features(run: Run[InheritConfig], backbone: torch.nn.Module, recipe: 
     """Pooled features of at most 4,000 train images [N, F] from a copy: the caller's backbone keeps dtype and device."""
     rows = read_pairs(run.input("prepare"), "train")[:4000]
     tower = ImageTower(copy.deepcopy(backbone), 1).to_device(run.device, run.amp_dtype).eval()
-    out, pixels = [], []
-    for number, (_, data) in enumerate(read_images(run.input("prepare"), rows), 1):
-        pixels.append(preprocess(data, recipe))
-        if len(pixels) == 64 or number == len(rows):
-            batch = torch.from_numpy(np.stack(pixels)).to(run.device, run.amp_dtype, memory_format=torch.channels_last)
-            with torch.inference_mode():
-                out.append(tower.pooled_features(batch, 0).float().cpu())
-            pixels = []
-            run.tick(number, len(rows) + 1, dict, "checkpoint-features")
+    out, done = [], 0
+    for pixels in pixel_batches(read_images(run.input("prepare"), rows), recipe, 64):
+        batch = torch.from_numpy(pixels).to(run.device, run.amp_dtype, memory_format=torch.channels_last)
+        with torch.inference_mode():
+            out.append(tower.pooled_features(batch, 0).float().cpu())
+        done += len(pixels)
+        run.tick(done, len(rows) + 1, dict, "checkpoint-features")
     return torch.cat(out).clone()
 
 

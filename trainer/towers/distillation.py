@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 from contracts.types import DistillConfig
 from towers.data import read_images, read_pairs, read_rows
-from towers.preprocess import preprocess
+from towers.preprocess import pixel_batches
 from towers.run import Run
 from towers.student import Loss, distill_loss, image_loss, matryoshka
 from towers.student_texts import Example, Sampler, StudentTexts, read_student_texts, vocabulary_texts
@@ -107,15 +107,12 @@ def image_vectors(run: Run[DistillConfig], folders: Folders) -> torch.Tensor:
     if not file.exists():
         tower, recipe = load_image_tower(folders.clip).to(run.device), load_preprocess(folders.clip)
         pairs = read_pairs(folders.prepared, "train")
-        vectors, pixels = [], []
-        for number, (_, data) in enumerate(read_images(folders.prepared, pairs), 1):
-            pixels.append(torch.from_numpy(preprocess(data, recipe)))
-            if len(pixels) == IMAGE_BATCH or number == len(pairs):
-                with torch.no_grad():
-                    vectors.append(tower(torch.stack(pixels).to(run.device)).float().cpu())
-                pixels = []
-                if number % (20 * IMAGE_BATCH) == 0:
-                    run.log(f"{number} of {len(pairs)} images embedded")
+        vectors = []
+        for number, pixels in enumerate(pixel_batches(read_images(folders.prepared, pairs), recipe, IMAGE_BATCH), 1):
+            with torch.no_grad():
+                vectors.append(tower(torch.from_numpy(pixels).to(run.device)).float().cpu())
+            if number % 20 == 0:
+                run.log(f"{min(number * IMAGE_BATCH, len(pairs))} of {len(pairs)} images embedded")
         save_file({"images": torch.cat(vectors)}, file)
     return load_file(file)["images"]
 

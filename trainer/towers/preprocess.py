@@ -13,7 +13,8 @@ Rules both languages follow (contracts/vectors/preprocess holds the cases):
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import islice
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -116,3 +117,10 @@ def preprocess(image: bytes | Image.Image, recipe: Mapping[str, Any]) -> np.ndar
     """float32 [3, size, size] from an image file's bytes or from a Pillow image."""
     rgb = decode(image) if isinstance(image, bytes) else to_rgb(ImageOps.exif_transpose(image))
     return normalise(resize(rgb, recipe), recipe)
+
+
+def pixel_batches(images: Iterable[tuple[str, bytes]], recipe: Mapping[str, Any], size: int) -> Iterator[np.ndarray]:
+    """float32 [B, 3, S, S] of (key, file bytes) in their order, `size` images at a time, at the end those that are left."""
+    left = iter(images)
+    while batch := list(islice(left, size)):
+        yield np.stack([preprocess(data, recipe) for _, data in batch])
