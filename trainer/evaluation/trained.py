@@ -11,14 +11,14 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch.nn import functional as F
 
 from contracts.constants import FILE_JOB
 from evaluation.bench import TextTier
-from towers.llm import LanguageModel, language_model_in, read_language_model
+from towers.llm import language_model_in, read_language_model
 from towers.run import path_of
-from towers.sentence_encoder import SentenceEncoder, read_sentence_encoder
-from towers.token_batches import batches_by_length, padded
+from towers.sentence_encoder import read_sentence_encoder
+from towers.teachers import Teacher, text_features
+from towers.token_batches import padded
 from towers.two_towers import load_adapter, load_image_tower, load_preprocess, load_scratch_tower, read_shape
 from towers.wordpiece import WordPiece
 
@@ -52,7 +52,7 @@ class TeacherTier:
         embedded = inputs.get("embed_captions") or input_of(folder, "embed_captions")
         self.config = job_of(embedded)["config"]
         self.adapter = load_adapter(folder)
-        self.teachers: list[LanguageModel | SentenceEncoder] = []
+        self.teachers: list[Teacher] = []
         parts = [digest_of_file(folder / "text_tower.safetensors"), json.dumps(self.config, sort_keys=True)]
         for source in self.config["teachers"]:
             if source["type"] == "language_model":
@@ -67,19 +67,8 @@ class TeacherTier:
     def embed(self, texts: Sequence[str]) -> np.ndarray:
         """Unit vectors [N, E]."""
         with torch.inference_mode():
-            features_ND = torch.cat([self.features(teacher, texts) for teacher in self.teachers], 1)
-            return self.adapter(features_ND.bfloat16().float()).numpy()
-
-    def features(self, teacher: LanguageModel | SentenceEncoder, texts: Sequence[str]) -> torch.Tensor:
-        """One teacher's unit vectors [N, D], as `embed_captions` computes them."""
-        rows = teacher.tokens(list(texts), self.config["max_tokens"])
-        parts: list[torch.Tensor] = [torch.empty(0)] * len(rows)
-        for batch in batches_by_length([len(row) for row in rows], self.config["batch_tokens"]):
-            ids_BT, mask_BT = padded([rows[i] for i in batch], torch.device("cpu"), teacher.tokenizer.pad_token_id)
-            pooled_BD = F.normalize(teacher.pooled(ids_BT, mask_BT, self.config["pooling"]), dim=-1)
-            for place, vector_D in zip(batch, pooled_BD, strict=True):
-                parts[place] = vector_D
-        return torch.stack(parts)
+            parts = [text_features(teacher, texts, self.config, torch.device("cpu")) for teacher in self.teachers]
+            return self.adapter(torch.cat(parts, 1).float()).numpy()
 
 
 class ControlTier:

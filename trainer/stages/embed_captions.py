@@ -6,21 +6,19 @@ Writes, for each set S, `features.S.safetensors` {features [N, D] bfloat16} and 
 """
 
 import hashlib
-from collections.abc import Callable
 from pathlib import Path
 
 import torch
 from safetensors.torch import load_file, save_file
-from torch.nn import functional as F
 
 from contracts.types import EmbedCaptionsConfig
 from towers.class_targets import read_classes
 from towers.data import Row, read_pairs, read_texts, write_rows
 from towers.labels import normalised_label
-from towers.llm import LanguageModel, language_model_in, read_language_model
+from towers.llm import language_model_in, read_language_model
 from towers.run import Run
-from towers.sentence_encoder import SentenceEncoder, read_sentence_encoder
-from towers.token_batches import batches_by_length, padded
+from towers.sentence_encoder import read_sentence_encoder
+from towers.teachers import Teacher, text_features
 
 SPLITS = ("train", "dev", "unseen")
 WIDEST_HYPERNYM = 0.135  # of the classes; "animal" and wider ones say too little of a picture to be learned with it
@@ -47,7 +45,7 @@ def main() -> None:
             def tick(rows: int, before: int = done * len(teachers) + place * len(shard), number: int = number) -> None:
                 run.tick(before + rows, total, lambda: {"shards": number})
 
-            parts.append(embedded(teacher, shard, run, tick))
+            parts.append(text_features(teacher, shard, config, run.device, tick))
         save_file({"features": torch.cat(parts, 1)}, run.output / f"shard-{number:05d}.safetensors")
         done += len(shard)
         run.save({"shards": number + 1})
@@ -69,9 +67,9 @@ def main() -> None:
         (run.output / f"shard-{number:05d}.safetensors").unlink()
 
 
-def read_teachers(run: Run[EmbedCaptionsConfig]) -> list[LanguageModel | SentenceEncoder]:
+def read_teachers(run: Run[EmbedCaptionsConfig]) -> list[Teacher]:
     """The teachers of the recipe on the run's device, in eval mode; the language model as it was last tuned."""
-    teachers: list[LanguageModel | SentenceEncoder] = []
+    teachers: list[Teacher] = []
     for teacher in run.config["teachers"]:
         if teacher["type"] == "language_model":
             folder = run.input("contrastive") if "contrastive" in run.job["inputs"] else run.input("mntp")
@@ -82,32 +80,6 @@ def read_teachers(run: Run[EmbedCaptionsConfig]) -> list[LanguageModel | Sentenc
     return teachers
 
 
-def embedded(
-    teacher: LanguageModel | SentenceEncoder,
-    texts: list[str],
-    run: Run[EmbedCaptionsConfig],
-    tick: Callable[[int], None],
-) -> torch.Tensor:
-    """Unit vectors [N, D] of texts by one teacher, bfloat16; `tick` gets the number of texts after every batch."""
-    config = run.config
-    rows = teacher.tokens(texts, config["max_tokens"])
-    features: torch.Tensor | None = None
-    done = 0
-    for batch in batches_by_length([len(row) for row in rows], config["batch_tokens"]):
-        ids_BT, mask_BT = padded([rows[i] for i in batch], run.device, teacher.tokenizer.pad_token_id)
-        with torch.inference_mode():
-            pooled_BD = F.normalize(teacher.pooled(ids_BT, mask_BT, config["pooling"]), dim=-1).to(
-                "cpu", torch.bfloat16
-            )
-        if features is None:
-            features = torch.empty(len(rows), pooled_BD.shape[1], dtype=torch.bfloat16)
-        features[batch] = pooled_BD
-        done += len(batch)
-        tick(done)
-    assert features is not None
-    return features
-
-
 def text_sets(prepared: Path, config: EmbedCaptionsConfig) -> dict[str, list[Row]]:
     """{id, text} rows by the name of their set."""
     sets: dict[str, list[Row]] = {}
@@ -116,15 +88,13 @@ def text_sets(prepared: Path, config: EmbedCaptionsConfig) -> dict[str, list[Row
         if rows or split != "unseen":
             sets[f"pairs.{split}"] = rows_of(rows, "key", None)
     sets["labels"] = label_texts([*pairs["train"], *pairs["unseen"]])
-    sets["prompts"] = class_prompts(prepared, config["prompt_templates"])
-    concepts = read_texts(prepared, "concepts", "train")
-    sets["hypernyms"] = hypernym_texts(read_classes(prepared), concepts, config["concept_texts"]["templates"])
+    classes, concepts = read_classes(prepared), read_texts(prepared, "concepts", "train")
+    sets["prompts"] = class_prompts(classes, config["prompt_templates"])
+    sets["hypernyms"] = hypernym_texts(classes, concepts, config["concept_texts"]["templates"])
     for kind, limit in config["limits"].items():
-        found = read_texts(prepared, kind, "train")
+        found = concept_texts(concepts, config) if kind == "concepts" else read_texts(prepared, kind, "train")
         if kind == "translations":
             found = [{"id": row["id"], "captions": [row["en"]]} for row in found]
-        if kind == "concepts":
-            found = concept_texts(found, config)
         sets[f"{kind}.train"] = rows_of(found, "id", limit)
     return sets
 
@@ -184,9 +154,8 @@ def concept_texts(concepts: list[Row], config: EmbedCaptionsConfig) -> list[Row]
     return rows
 
 
-def class_prompts(prepared: Path, templates: list[str]) -> list[Row]:
-    """Every class name in every template, class by class; empty where the data names no classes."""
-    classes = read_classes(prepared)
+def class_prompts(classes: list[Row], templates: list[str]) -> list[Row]:
+    """Every class name in every template, class by class."""
     return [
         {"id": str(row["index"]), "text": template.replace("{}", row["name"])}
         for row in classes
