@@ -50,13 +50,15 @@ class TeacherTier:
 
     def __init__(self, folder: Path, inputs: Mapping[str, Path]) -> None:
         embedded = inputs.get("embed_captions") or input_of(folder, "embed_captions")
-        self.config = job_of(embedded)["config"]
+        job = job_of(embedded)
+        self.config = job["config"]
+        tuned = "contrastive" if "contrastive" in job["inputs"] else "mntp"
         self.adapter = load_adapter(folder)
         self.teachers: list[Teacher] = []
         parts = [digest_of_file(folder / "text_tower.safetensors"), json.dumps(self.config, sort_keys=True)]
         for source in self.config["teachers"]:
             if source["type"] == "language_model":
-                model = (inputs.get("contrastive") or input_of(embedded, "contrastive")) / "model"
+                model = (inputs.get(tuned) or input_of(embedded, tuned)) / "model"
                 parts += [digest_of_file(file) for file in sorted(model.glob("*.safetensors"))]
                 self.teachers.append(read_language_model(language_model_in(model), torch.float32))
             else:
