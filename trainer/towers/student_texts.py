@@ -13,6 +13,7 @@ from torch.nn import functional as F
 
 from contracts.types import DistillConfig
 from towers.data import Row, read_pairs, read_rows, read_texts
+from towers.labels import normalised_label
 from towers.text_noise import contradiction, with_symbols, with_typing_errors
 from towers.token_batches import batches_by_length
 from towers.wordpiece import WordPiece, mixed
@@ -70,17 +71,15 @@ def read_student_texts(prepared: Path, features: Path, targets_of: Callable[[str
     """All texts of a run of `prepare` that have a target. `targets_of` gives the teacher's vectors of a set [N, E]."""
     kinds = {kind: Kind() for kind in SETS}
     found = _Targets()
+    pairs = read_pairs(prepared, "train")
+    number_of = {row["key"]: number for number, row in enumerate(pairs)}
     for kind, name in SETS.items():
         for row, embedded in found.add_set(features, name, targets_of):
-            kinds[kind].add(embedded["text"], row)
+            kinds[kind].add(embedded["text"], row, number_of[embedded["id"]] if kind == "captions" else -1)
     row_of_id = {embedded["id"]: row for row, embedded in found.add_set(features, "translations.train", targets_of)}
     languages: dict[str, list[str]] = {}
 
-    # ---- captions know their image, and give their mean to captions of it in other languages -------------------------
-    pairs = read_pairs(prepared, "train")
-    number_of = {row["key"]: number for number, row in enumerate(pairs)}
-    captions = read_rows(features / "captions.pairs.train.jsonl")
-    kinds["captions"].images = [number_of[row["id"]] for row in captions]
+    # ---- captions give their mean to captions of their image in other languages --------------------------------------
     rows_of_image: dict[int, list[int]] = {}
     for row, image in zip(kinds["captions"].rows, kinds["captions"].images, strict=True):
         rows_of_image.setdefault(image, []).append(row)
@@ -116,16 +115,14 @@ def read_student_texts(prepared: Path, features: Path, targets_of: Callable[[str
                 for text in (name, *(sentence.format(name) for sentence in SENTENCES.get(language, []))):
                     kinds["names"].add(text, target)
     present = {name: kind for name, kind in kinds.items() if kind.texts}
-    for kind in present.values():
-        kind.images = kind.images or [-1] * len(kind.texts)
     return StudentTexts(present, found.targets(), languages, groups_of(pairs))
 
 
 def groups_of(pairs: list[Row]) -> list[int]:
-    """A number for each pair, the same for pictures with the same label, whatever its case."""
+    """A number for each pair, the same for pictures with the same label."""
     numbers: dict[str, int] = {}
     return [
-        numbers.setdefault(pair["label"].casefold(), number) if "label" in pair else number
+        numbers.setdefault(normalised_label(pair["label"]), number) if "label" in pair else number
         for number, pair in enumerate(pairs)
     ]
 
