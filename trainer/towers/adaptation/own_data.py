@@ -91,19 +91,16 @@ def read_own(root: Path, own: OwnData, seed: int, on_image: Callable[[int, int],
         sources = [([replace(item, label=None) for item in items], split) for items, split in sources]
     table = ClassTable(labels, classes)
     check = Checker(table, on_image, sum(len(items) for items, _ in sources))
-    groups = [[check(item, split) for item in items] for items, split in sources]
-    usable = [checked for group in groups for checked in group if checked is not None]
-    pictures = list({digest: picture for digest, picture, _ in reversed(usable)}.values())[::-1]
-    splits = {digest: split for digest, _, split in reversed(usable)}
+    for items, split in sources:
+        for item in items:
+            check(item, split)
+    pictures, stated = list(check.joined.values()), list(check.splits.values())
     if len(pictures) < LEAST_IMAGES:
         reasons = "; ".join(f"{key}: {reason}" for key, reason in check.skipped[:NAMED_SKIPS])
         raise FormatError(
             f"{own['path']} holds {len(pictures)} usable images of {check.total}, at least {LEAST_IMAGES} are needed"
             + (f". Left out: {reasons}" if reasons else "")
         )
-    digests = list({digest: None for digest, _, _ in usable})
-    pictures = [check.joined[digest] for digest in digests]
-    stated = [splits[digest] for digest in digests]
     if any(split == "dev" for split in stated):
         is_dev = [split == "dev" for split in stated]
         notes.append("measured on the images that the data themselves keep for that")
@@ -129,10 +126,11 @@ class Checker:
         self.table, self.on_image, self.total = table, on_image, total
         self.skipped: list[tuple[str, str]] = []
         self.joined: dict[str, Picture] = {}  # by the digest of the file: what all rows of one image say
+        self.splits: dict[str, str | None] = {}  # by the same: what the first of them says
         self.done = 0
 
-    def __call__(self, item: Item, split: str | None) -> tuple[str, Picture, str | None] | None:
-        """(digest of the file, picture, its split); None for one that is left out."""
+    def __call__(self, item: Item, split: str | None) -> None:
+        """Take an image in, or leave it out with a reason."""
         self.done += 1
         if self.on_image is not None:
             self.on_image(self.done, self.total)
@@ -154,7 +152,7 @@ class Checker:
         captions = list(dict.fromkeys(said))
         first = old.label if old is not None and old.label is not None else label
         self.joined[digest] = Picture(old.key if old else item.key, old.load if old else item.load, captions, first)
-        return digest, self.joined[digest], split or item.split
+        self.splits.setdefault(digest, split or item.split)
 
     def skip(self, item: Item, reason: str) -> None:
         """Remember why."""
