@@ -137,6 +137,11 @@ class ImageGraph:
         onnx.checker.check_model(self.model)
         file.write_bytes(self.model.SerializeToString(deterministic=True))
 
+    def size(self, node: onnx.NodeProto) -> int:
+        """How many float32 weights a node reads."""
+        arrays = [self.weight(name) for name in node.input[1:]]
+        return sum(array.size for array in arrays if array is not None and array.dtype == np.float32)
+
     # -- cuts ------------------------------------------------------------------------------------------------------
 
     def cuts(self) -> list[Cut]:
@@ -153,18 +158,17 @@ class ImageGraph:
             if len(live) == 1:
                 found.append((at, next(iter(live))))
         cuts = []
+        sizes = [self.size(node) for node in self.nodes]
         for at, name in found:
-            behind = [node for node in self.nodes[at + 1 : end + 1] if node.output[0] in moving]
-            if all(node.op_type in NODES for node in behind):
-                arrays = [self.weight(part) for node in behind for part in node.input[1:]]
-                size = sum(array.size for array in arrays if array is not None and array.dtype == np.float32)
-                cuts.append(Cut(name, size, int(np.prod(shapes[name][1:]))))
+            behind = [n for n in range(at + 1, end + 1) if self.nodes[n].output[0] in moving]
+            if all(self.nodes[n].op_type in NODES for n in behind):
+                weights = sum(sizes[n] for n in behind)
+                cuts.append(Cut(name, weights, int(np.prod(shapes[name][1:]))))
         return cuts
 
     def choose(self, fraction: float, most_values: int) -> Cut:
         """The cut that trains most, at most `fraction` of all weights, with at most `most_values` to keep of an image."""
-        arrays = [self.weight(name) for node in self.nodes for name in node.input[1:]]
-        total = sum(array.size for array in arrays if array is not None and array.dtype == np.float32)
+        total = sum(self.size(node) for node in self.nodes)
         cuts = self.cuts()
         fitting = [cut for cut in cuts if cut.weights <= fraction * total and cut.values <= most_values]
         # Behind a pooling the tensor is smallest: of equal weights, the cheaper one to keep.
@@ -219,6 +223,7 @@ class GraphTail(nn.Module):
         self.start, self.end = start, graph.head.output[0]
         end = next(at for at, node in enumerate(graph.nodes) if node.output[0] == self.end)
         self.nodes = [node for node in graph.nodes[: end + 1] if any(name in moving for name in node.output)]
+        self.attributes = [attributes_of(node) for node in self.nodes]
         self.names: dict[str, str] = {}
         self.constants: dict[str, torch.Tensor | None] = {"": None}
         folded: list[str] = []
@@ -240,14 +245,14 @@ class GraphTail(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Unit vectors [B, E], float32."""
         values: dict[str, Any] = {self.start: x}
-        for node in self.nodes:
+        for node, attributes in zip(self.nodes, self.attributes, strict=True):
             inputs = [
                 values[name]
                 if name in values
                 else (getattr(self, self.names[name]) if name in self.names else self.constants[name])
                 for name in node.input
             ]
-            values[node.output[0]] = NODES[node.op_type](inputs, attributes_of(node))
+            values[node.output[0]] = NODES[node.op_type](inputs, attributes)
         return F.normalize(values[self.end].float(), dim=-1)
 
     def put_back(self, graph: ImageGraph) -> None:
