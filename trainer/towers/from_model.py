@@ -17,10 +17,10 @@ from onnx import helper, numpy_helper
 from torch import nn
 from torch.nn import functional as F
 
+from towers.onnx_export import ZERO_POINT, session
 from towers.onnx_nodes import NODES, attributes_of
 from towers.student import StudentShape, TextStudent, quantize_rows
 
-ZERO_POINT = 128  # of the uint8 weights that `export_student` writes
 OUTPUT, INPUT = "embedding", "pixels"
 
 
@@ -204,10 +204,7 @@ class ImageGraph:
         weights = [tensor for name, tensor in self.stored.items() if name in needed]
         graph = helper.make_graph(wanted[::-1], "part", self.model.graph.input, infos, weights)
         part = helper.make_model(graph, opset_imports=self.model.opset_import, ir_version=self.model.ir_version)
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
-        options.log_severity_level = 3
-        return onnxruntime.InferenceSession(part.SerializeToString(), options, providers=["CPUExecutionProvider"])
+        return session(part.SerializeToString(), threads)
 
     def tail(self, cut: Cut) -> "GraphTail":
         """The nodes behind a cut, up to the head, as a module with float32 weights."""

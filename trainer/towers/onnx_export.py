@@ -24,6 +24,7 @@ from towers.wordpiece import UNK
 
 CONTRIB = "com.microsoft"
 IR_VERSION = 10  # the newest that onnxruntime-web reads
+ZERO_POINT = 128  # of uint8 weights
 MIN_EXTERNAL_BYTES = 1024  # smaller tensors stay inside the graph
 
 
@@ -48,12 +49,12 @@ class GraphBuilder:
     def linear(self, x: str, layer: nn.Linear, name: str) -> str:
         """x @ W^T + b with uint8 weights and activations quantised dynamically."""
         quantized, scale = quantize_rows(layer.weight.detach().float())
-        columns = (quantized.to(torch.int16) + 128).to(torch.uint8).T.numpy()
+        columns = (quantized.to(torch.int16) + ZERO_POINT).to(torch.uint8).T.numpy()
         inputs = [
             x,
             self.weight(f"{name}.weight", columns),
             self.weight(f"{name}.scale", scale.numpy()),
-            self.weight(f"{name}.zero", np.full(columns.shape[1], 128, np.uint8)),
+            self.weight(f"{name}.zero", np.full(columns.shape[1], ZERO_POINT, np.uint8)),
             self.weight(f"{name}.bias", array_of(layer.bias)),
         ]
         return self.add("DynamicQuantizeMatMul", inputs, name, CONTRIB)
@@ -221,12 +222,15 @@ def narrow_weights(model: onnx.ModelProto, weights: str) -> None:
 # ---- running what was exported -------------------------------------------------------------------
 
 
-def session(file: Path, threads: int = 0) -> onnxruntime.InferenceSession:
-    """A CPU session; `threads` 0 leaves the choice to onnxruntime."""
+def session(graph: Path | bytes, threads: int = 0, weights: Path | None = None) -> onnxruntime.InferenceSession:
+    """A CPU session; `threads` 0 leaves the choice to onnxruntime. `weights`: the folder of a graph's file of weights."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.log_severity_level = 3
-    return onnxruntime.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
+    if weights is not None:
+        options.add_session_config_entry("session.model_external_initializers_file_folder_path", str(weights))
+    source = graph if isinstance(graph, bytes) else str(graph)
+    return onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
 
 
 def embed_static(table_VE: np.ndarray, ids: list[list[int]]) -> np.ndarray:

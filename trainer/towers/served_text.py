@@ -87,7 +87,9 @@ class ServedText:
             self.sessions = [session(folder / text["graph"]["file"]["path"])]
         else:
             file = folder / self.partition["file"]["path"]
-            self.sessions = [part_session(graph, folder) for graph in split_bytes(file, self.partition["sizes"])]
+            # A run takes a fraction of a millisecond: threads that share it only wait for each other, ten times as long
+            # beside other work.
+            self.sessions = [session(graph, 1, folder) for graph in split_bytes(file, self.partition["sizes"])]
 
     def embed(self, ids: list[list[int]]) -> np.ndarray:
         """Unit vectors [N, E]."""
@@ -125,14 +127,3 @@ def split_bytes(file: Path, sizes: list[int]) -> list[bytes]:
     """The graphs of a partition."""
     data, starts = file.read_bytes(), np.cumsum([0, *sizes])
     return [data[start:stop] for start, stop in itertools.pairwise(starts)]
-
-
-def part_session(graph: bytes, weights_folder: Path) -> onnxruntime.InferenceSession:
-    """A CPU session of a graph whose weights are in a file of that folder."""
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3
-    # A run takes a fraction of a millisecond: threads that share it only wait for each other, ten times as long beside
-    # other work.
-    options.intra_op_num_threads = 1
-    options.add_session_config_entry("session.model_external_initializers_file_folder_path", str(weights_folder))
-    return onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
