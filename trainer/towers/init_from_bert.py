@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import load_file
 
 from towers.package_files import file_in_package
-from towers.student import TextStudent
+from towers.student import TextStudent, principal_directions
 from towers.wordpiece import SPECIAL_TOKENS, WordPiece
 
 BLOCK_NAMES = {
@@ -92,8 +92,7 @@ def table_of(rows_VD: torch.Tensor, width: int) -> dict[str, torch.Tensor]:
     """Weights of a table; where that is narrower than its rows, their principal directions and the way back."""
     if width == rows_VD.shape[1]:
         return {"table.weight": rows_VD}
-    directions_DD = torch.linalg.eigh(rows_VD.double().T @ rows_VD.double()).eigenvectors
-    widen_DK = directions_DD[:, -width:].flip(1).float()
+    widen_DK = principal_directions(rows_VD, width)
     return {"table.weight": rows_VD @ widen_DK, "widen.weight": widen_DK}
 
 

@@ -152,9 +152,7 @@ class StaticStudent(nn.Module):
         """The static tier of the given width that is nearest to rows of full width: their principal directions."""
         if width >= rows_VE.shape[1]:
             return cls(rows_VE)
-        # Strongest last.
-        directions_EE = torch.linalg.eigh(rows_VE.double().T @ rows_VE.double()).eigenvectors
-        projection_KE = directions_EE[:, -width:].T.flip(0).float().contiguous()
+        projection_KE = principal_directions(rows_VE, width).T.contiguous()
         return cls(rows_VE @ projection_KE.T, projection_KE)
 
     def projected(self, sum_BK: torch.Tensor) -> torch.Tensor:
@@ -173,6 +171,13 @@ class StaticStudent(nn.Module):
         """Unit vectors [B, E] of padded ids; special tokens, the unknown one among them, add nothing."""
         known_BT1 = (ids_BT >= len(SPECIAL_TOKENS)).unsqueeze(-1)
         return self.projected((F.embedding(ids_BT, self.rows.weight) * known_BT1).sum(1))
+
+
+def principal_directions(rows_VD: torch.Tensor, width: int) -> torch.Tensor:
+    """Orthonormal columns [D, K] onto which rows are narrowed to `width` with the least loss, the strongest first."""
+    # eigh sorts the weakest first.
+    directions_DD = torch.linalg.eigh(rows_VD.double().T @ rows_VD.double()).eigenvectors
+    return directions_DD[:, -width:].flip(1).float()
 
 
 # ---- losses --------------------------------------------------------------------------------------
