@@ -3,7 +3,6 @@
 Shapes: N texts, C classes, I images, E dimensions, S pixels a side.
 """
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,6 +17,7 @@ from evaluation.cache import VectorCache
 from evaluation.progress import Progress
 from towers.data import Row, read_images, read_rows
 from towers.preprocess import pixel_batches
+from towers.run import digest_of_file
 
 Figures = dict[str, float]
 TEXTS_AT_ONCE = 64
@@ -77,6 +77,13 @@ class Place:
     data: Path
     cache: VectorCache = field(default_factory=VectorCache)
     progress: Progress = field(default_factory=Progress)
+    digests: dict[Path, str] = field(default_factory=dict)
+
+    def digest(self, file: Path) -> str:
+        """Of a file of the data folder; computed once, though many sets and tiers read the same photos."""
+        if file not in self.digests:
+            self.digests[file] = digest_of_file(file)
+        return self.digests[file]
 
 
 @dataclass
@@ -119,9 +126,7 @@ class Bench:
         """Unit vectors [I, E] of `KEY.jpg` of every row, all in one tar file of the data folder."""
         file = self.data / shard
         placed = [{"key": row["key"], "shard": file.name} for row in rows]
-        with file.open("rb") as archive:
-            digest = hashlib.file_digest(archive, "sha256").hexdigest()
-        parts = [self.model.space, digest, *(row["key"] for row in placed)]
+        parts = [self.model.space, self.place.digest(file), *(row["key"] for row in placed)]
         return torch.from_numpy(self.place.cache.vectors(parts, lambda: self._see(file.parent, placed)))
 
     def _embed(self, texts: Sequence[str]) -> np.ndarray:

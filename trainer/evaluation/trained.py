@@ -15,7 +15,7 @@ import torch
 from contracts.constants import FILE_JOB
 from evaluation.bench import TextTier
 from towers.llm import language_model_in, read_language_model
-from towers.run import path_of
+from towers.run import digest_of_file, path_of
 from towers.sentence_encoder import read_sentence_encoder
 from towers.teachers import Teacher, text_features
 from towers.token_batches import padded
@@ -97,9 +97,3 @@ def input_of(folder: Path, role: str) -> Path:
     """The run that another one read; beside it where runs have been moved together."""
     named = path_of(job_of(folder)["inputs"][role])
     return named if named.exists() else folder.parent / named.name
-
-
-def digest_of_file(file: Path) -> str:
-    """SHA-256."""
-    with file.open("rb") as data:
-        return hashlib.file_digest(data, "sha256").hexdigest()

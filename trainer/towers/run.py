@@ -203,9 +203,13 @@ def part_of(file: str) -> str:
 
 def artefact(folder: Path, path: str) -> Artefact:
     """The descriptor of a file: path relative to `folder`, SHA-256 digest, size in bytes."""
-    with (folder / path).open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-    return {"path": path, "digest": f"sha256:{digest}", "size": (folder / path).stat().st_size}
+    return {"path": path, "digest": f"sha256:{digest_of_file(folder / path)}", "size": (folder / path).stat().st_size}
+
+
+def digest_of_file(file: Path) -> str:
+    """SHA-256, in hexadecimal."""
+    with file.open("rb") as data:
+        return hashlib.file_digest(data, "sha256").hexdigest()
 
 
 def write_atomically(file: Path, text: str) -> None:
