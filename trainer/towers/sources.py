@@ -1,6 +1,5 @@
 """Reads a user's images with captions or labels from tar shards, folders, CSV or JSON lines as one stream of samples."""
 
-import csv
 import glob
 import json
 import re
@@ -11,6 +10,7 @@ from pathlib import Path
 
 from contracts.types import PairSource
 from towers.data import Row, read_rows
+from towers.formats.tables import csv_rows
 
 IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".gif", ".avif"}
 
@@ -90,8 +90,7 @@ def read_folder(path: Path, _source: PairSource) -> Iterator[Sample]:
 
 def read_csv(path: Path, source: PairSource) -> Iterator[Sample]:
     """A table with a header; rows of one image may repeat and are merged where they follow each other."""
-    with path.open(encoding="utf-8", newline="") as file:
-        yield from rows_to_samples(path, list(csv.DictReader(file)), source)
+    yield from rows_to_samples(path, csv_rows(path)[0], source)
 
 
 def read_jsonl(path: Path, source: PairSource) -> Iterator[Sample]:

@@ -1,7 +1,5 @@
 """A file that says what the classes are: names, descriptions, and the numbers or keys by which data refer to them."""
 
-import csv
-import io
 import json
 import re
 from collections.abc import Mapping, Sequence
@@ -10,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from towers.formats.item import FormatError, plain, texts_of
-from towers.formats.tables import decoded_text
+from towers.formats.tables import csv_rows, decoded_text
 
 NAMES = ["name", "class", "class_name", "label", "title"]
 DESCRIPTIONS = ["description", "descriptions", "gloss", "definition", "text"]
@@ -32,22 +30,22 @@ def read_classes(file: Path) -> list[Class]:
     """JSON (a list of objects or names, or a mapping from name to description), CSV, JSON lines, or a name a line."""
     if not file.is_file():
         raise FormatError(f"there is no file of classes {file}")
-    text, _ = decoded_text(file)
+    rows: Sequence[Any]
     if file.suffix.lower() in {".csv", ".tsv"}:
-        delimiter = max(",;\t", key=text.split("\n", 1)[0].count)
-        rows: Any = list(csv.DictReader(io.StringIO(text, newline=""), delimiter=delimiter))
+        rows, _ = csv_rows(file)
     elif file.suffix.lower() in {".json", ".jsonl"}:
-        rows = parsed(file, text)
+        rows = parsed(file)
     else:
-        rows = [line.strip() for line in text.splitlines() if line.strip()]
+        rows = [line.strip() for line in decoded_text(file)[0].splitlines() if line.strip()]
     classes = [class_of(file, number, row) for number, row in enumerate(rows)]
     if not classes:
         raise FormatError(f"{file.name} holds no classes")
     return classes
 
 
-def parsed(file: Path, text: str) -> Sequence[Any]:
+def parsed(file: Path) -> Sequence[Any]:
     """The rows of a JSON document or of JSON lines."""
+    text, _ = decoded_text(file)
     try:
         if file.suffix.lower() == ".jsonl":
             return [json.loads(line) for line in text.splitlines() if line.strip()]

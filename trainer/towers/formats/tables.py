@@ -23,21 +23,28 @@ from towers.formats.item import (
 )
 
 Row = Mapping[str, Any]
-DELIMITERS = [",", ";", "\t", "|"]
+DELIMITERS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
 
 
 def read_csv(path: Path, columns: Columns) -> Found:
-    """Commas, semicolons, tabs or bars; UTF-8 with or without a byte-order mark, UTF-16, or Windows' Latin."""
-    text, encoding = decoded_text(path)
-    first = text.split("\n", 1)[0]
-    delimiter = max(DELIMITERS, key=lambda character: outside_quotes(first).count(character))
-    rows = list(csv.DictReader(io.StringIO(text, newline=""), delimiter=delimiter, skipinitialspace=True))
+    """A table with a header."""
+    rows, written = csv_rows(path)
     if not rows:
         raise FormatError(f"{path.name} has no rows below its header")
-    rows = [{name.strip(): value for name, value in row.items() if name is not None} for row in rows]
     found = from_rows(path, rows, columns, "csv")
-    said = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}[delimiter]
-    return Found("csv", found.items, [f"{found.notes[0]} ({said}, {encoding})", *found.notes[1:]])
+    return Found("csv", found.items, [f"{found.notes[0]} ({written})", *found.notes[1:]])
+
+
+def csv_rows(path: Path) -> tuple[list[dict[str, Any]], str]:
+    """(rows by column, how the table is written).
+
+    Commas, semicolons, tabs or bars; UTF-8 with or without a byte-order mark, UTF-16, or Windows' Latin.
+    """
+    text, encoding = decoded_text(path)
+    delimiter = max(DELIMITERS, key=outside_quotes(text.split("\n", 1)[0]).count)
+    reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=delimiter, skipinitialspace=True)
+    rows = [{name.strip(): value for name, value in row.items() if name is not None} for row in reader]
+    return rows, f"{DELIMITERS[delimiter]}, {encoding}"
 
 
 def decoded_text(path: Path) -> tuple[str, str]:
