@@ -54,7 +54,7 @@ def writer_of(job: AugmentJob, stop: threading.Event) -> Writer:
     """The language model of a job."""
     writer = cast(Any, job["writer"])
     if writer["type"] == "local":
-        from augment.local import LocalModel  # an endpoint needs no torch
+        from augment.local import LocalModel  # an endpoint needs no transformers
 
         return LocalModel(writer["weights"])
     variable = writer["key_variable"]

@@ -8,6 +8,7 @@ from towers.formats.classes import Class, ClassTable, read_classes
 from towers.formats.item import FormatError, Item
 from towers.formats.table import read_items
 
+CLASS_SUFFIXES = {".json", ".jsonl", ".csv", ".tsv", ".txt"}
 MOST_TOLD = 5  # descriptions or captions in one question: more cost tokens and say little new
 
 
@@ -41,24 +42,18 @@ class Wanted:
 
 def read_wanted(path: Path) -> tuple[list[Wanted], list[str]]:
     """Classes of a class file, or images and their classes in any format that training reads, with sentences on them."""
-    if path.is_file() and (classes := classes_in(path)) is not None:
+    try:
+        found = read_items(path)
+    except FormatError:
+        # A file that names no images may be one of classes.
+        if not path.is_file() or path.suffix.lower() not in CLASS_SUFFIXES:
+            raise
+        classes = read_classes(path)
         return of_classes(classes), [f"{path.name}: {len(classes)} classes"]
-    found = read_items(path)
     wanted = of_items(found.items)
     if not wanted:
         raise FormatError(f"{path} says nothing about its images: neither classes nor captions")
     return wanted, found.notes
-
-
-def classes_in(path: Path) -> list[Class] | None:
-    """The classes of a file that names no images; None where it does not read as one."""
-    if path.suffix.lower() not in {".json", ".jsonl", ".csv", ".tsv", ".txt"}:
-        return None
-    try:
-        read_items(path)
-    except FormatError:
-        return read_classes(path)
-    return None
 
 
 def of_classes(classes: Sequence[Class]) -> list[Wanted]:
