@@ -73,11 +73,11 @@ def main() -> None:
         run.log(f"dev caption retrieval before training: {accuracy[0]:.3f}")
     for step in range(first, schedule["steps"]):
         chosen, names = sampler.draw(step)
-        rows = language_model.tokens([pair[side] for side in (0, 1) for pair in chosen], config["max_tokens"])
+        texts = [pair[side] for side in (0, 1) for pair in chosen]
+        rows = language_model.tokens(texts, config["max_tokens"])
         # Rows of similar length share a micro-batch: less padding. `order` undoes it before the loss.
         order = sorted(range(len(rows)), key=lambda i: len(rows[i]))
         back = torch.tensor(sorted(range(len(rows)), key=lambda i: order[i]), device=run.device)
-        texts = [pair[side] for side in (0, 1) for pair in chosen]
 
         def loss_of(
             sorted_ND: torch.Tensor,
