@@ -1,4 +1,8 @@
-"""Reads a user's images with captions or labels from tar shards, folders, CSV or JSON lines as one stream of samples."""
+"""Reads a user's images with captions or labels from tar shards, folders, CSV or JSON lines as one stream of samples.
+
+Beside towers/formats, which guesses what people mean and opens a file when an image is asked for: here a recipe states the
+format and the columns, tar shards are read from front to end, and keys are those that stored crops and features depend on.
+"""
 
 import glob
 import json

@@ -1,4 +1,4 @@
-"""The table of formats: which reader reads a path. `prepare` and fine-tuning read it; a new format is one row."""
+"""The table of formats: which reader reads a path. Fine-tuning and the writing of captions read it; a new format is one row."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
