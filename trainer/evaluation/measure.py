@@ -1,6 +1,6 @@
 """Measures a model on dev sets: figures by set and tier."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TypedDict
 
 from evaluation.bench import Bench, Figures, Model, Place
@@ -47,24 +47,33 @@ def beside(models: Sequence[Measured]) -> Measured:
 
 def table(measured: Measured, rows: Sequence[DevSet]) -> str:
     """The shown figures as people read them: a line for each, a column for each tier, per cent."""
-    by_name = {row.name: row for row in rows}
-    tiers = list(dict.fromkeys(tier for of_set in measured["sets"].values() for tier in of_set))
+    tiers = tiers_of(measured)
     if not tiers:
         return ""
-    width = max(len(f"{name} {figure}") for name in measured["sets"] for figure in by_name[name].shown)
+    shown = {row.name: row.shown for row in rows}
+    width = max(len(f"{name} {figure}") for name in measured["sets"] for figure in shown[name])
     widths = [max(7, len(tier) + 2) for tier in tiers]
     lines = [" " * width + "".join(f"{tier:>{wide}}" for tier, wide in zip(tiers, widths, strict=True))]
-    for name, of_set in measured["sets"].items():
-        for figure in by_name[name].shown:
-            values = [of_set.get(tier, {}).get(figure) for tier in tiers]
-            if all(value is None for value in values):
-                continue
-            cells = (
-                " " * wide if value is None else f"{100 * value:>{wide}.1f}"
-                for value, wide in zip(values, widths, strict=True)
-            )
-            lines.append(f"{f'{name} {figure}':{width}}{''.join(cells)}")
+    for name, figure, values in shown_figures(measured, rows):
+        cells = (f"{value:>{wide}}" for value, wide in zip(values, widths, strict=True))
+        lines.append(f"{f'{name} {figure}':{width}}{''.join(cells)}")
     return "\n".join(lines)
+
+
+def tiers_of(measured: Measured) -> list[str]:
+    """All tiers that were measured on some set."""
+    return list(dict.fromkeys(tier for of_set in measured["sets"].values() for tier in of_set))
+
+
+def shown_figures(measured: Measured, rows: Sequence[DevSet]) -> Iterator[tuple[str, str, list[str]]]:
+    """(set, figure, per cent of every tier or nothing) of the figures to show that some tier has."""
+    shown = {row.name: row.shown for row in rows}
+    tiers = tiers_of(measured)
+    for name, of_set in measured["sets"].items():
+        for figure in shown[name]:
+            values = [of_set.get(tier, {}).get(figure) for tier in tiers]
+            if any(value is not None for value in values):
+                yield name, figure, ["" if value is None else f"{100 * value:.1f}" for value in values]
 
 
 def flat(measured: Measured) -> Figures:
