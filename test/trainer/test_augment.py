@@ -245,13 +245,11 @@ def test_a_missing_key_is_said_before_anything_is_sent(tmp_path: Path) -> None:
 
 
 def test_waits_are_those_that_the_server_asks_for() -> None:
-    assert seconds_to_wait({"retry-after": "7"}, 0) == 7.0
-    assert seconds_to_wait({"retry-after": formatdate(time.time() + 3600, usegmt=True)}, 0) == pytest.approx(
-        3600, abs=60
-    )
-    assert seconds_to_wait({"retry-after": formatdate(0, usegmt=True)}, 0) == 0.0
-    assert 8.0 <= seconds_to_wait({}, 3) <= 10.0
-    assert 60.0 <= seconds_to_wait({}, 20) <= 75.0
+    assert seconds_to_wait("7", 0) == 7.0
+    assert seconds_to_wait(formatdate(time.time() + 3600, usegmt=True), 0) == pytest.approx(3600, abs=60)
+    assert seconds_to_wait(formatdate(0, usegmt=True), 0) == 0.0
+    assert 8.0 <= seconds_to_wait(None, 3) <= 10.0
+    assert 60.0 <= seconds_to_wait(None, 20) <= 75.0
 
 
 def test_a_model_on_this_machine_writes_the_same_again_for_one_seed(tmp_path: Path) -> None:

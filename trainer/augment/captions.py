@@ -152,17 +152,17 @@ class Scribe:
         if known is not None:
             return known, True
         self.budget.reserve(question)
-        answer = None
+        answer: Answer | None = None
         try:
             answer = self.writer.ask(question, self._sending)
             self.cache.put(question, answer)
+            return answer, False
         except WriterError as error:
             if not error.alone:
                 self.stop.set()
             raise
         finally:
             self.budget.settle(question, answer)
-        return answer, False
 
     def _sending(self) -> None:
         if self.stop.is_set():

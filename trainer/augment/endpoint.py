@@ -62,7 +62,7 @@ class Endpoint:
 
     def ask(self, question: Question, sending: Callable[[], None]) -> Answer:
         """One answer, after as many repetitions and pauses as the server asks for."""
-        wait = 0.0
+        wait, sentence = 0.0, f"{self.where} was not asked"
         for attempt in range(ATTEMPTS):
             self._pause()
             sending()
@@ -76,10 +76,10 @@ class Endpoint:
                 sentence = self._sentence(error.code, document)
                 if error.code not in AGAIN or said(document).get("code") == "insufficient_quota":
                     raise WriterError(sentence, later=error.code == 429, alone=error.code in ONE_QUESTION) from error
-                wait = seconds_to_wait(error.headers, attempt)
+                wait = seconds_to_wait(error.headers.get("retry-after"), attempt)
             except (OSError, http.client.HTTPException) as error:
                 sentence = f"{self.where} did not answer: {getattr(error, 'reason', error)}"
-                wait = seconds_to_wait({}, attempt)
+                wait = seconds_to_wait(None, attempt)
             if wait > LONGEST_WAIT:
                 raise WriterError(f"{sentence}; it asks to come back in {wait:.0f} s", later=True)
             with self._lock:
@@ -169,9 +169,8 @@ def said(document: Mapping[str, Any]) -> Mapping[str, Any]:
     return {"message": error} if isinstance(error, str) else {}
 
 
-def seconds_to_wait(headers: Mapping[str, str], attempt: int) -> float:
-    """`retry-after` in seconds or as a date (RFC 9110, 10.2.3); else doubling from a second, spread by a quarter."""
-    asked = headers.get("retry-after")
+def seconds_to_wait(asked: str | None, attempt: int) -> float:
+    """What `retry-after` asks for, in seconds or as a date (RFC 9110, 10.2.3); else doubling from a second, spread by a quarter."""
     if asked is not None:
         try:
             return max(0.0, float(asked))

@@ -94,7 +94,7 @@ def main() -> None:
                 document["notes"].append(f"{metric} of {name}: no interval, because it is not measured on equal items")
             else:
                 drawn = paired_bootstrap(items, base_items, config["bootstrap_samples"], run.seed)
-                arm |= {"low": drawn["low"], "high": drawn["high"], "above_zero": drawn["above_zero"]}
+                arm["low"], arm["high"], arm["above_zero"] = drawn["low"], drawn["high"], drawn["above_zero"]
             document["metrics"][metric][name] = arm
         run.tick(done, len(config["metrics"]))
     write_atomically(run.output / "comparison.json", json.dumps(document, indent=2))
@@ -112,12 +112,11 @@ def summary(values: list[float]) -> Arm:
 
 def flat(document: Comparison) -> dict[str, float]:
     """The figures of the report: `control.mean_recall.difference` and so on."""
-    figures = {}
+    figures: dict[str, float] = {}
     for metric, arms in document["metrics"].items():
         for name, arm in arms.items():
-            for key in ("mean", "sd", "difference", "low", "high"):
-                if key in arm:
-                    figures[f"{name}.{metric}.{key}"] = arm[key]
+            found = {key: arm.get(key) for key in ("mean", "sd", "difference", "low", "high")}
+            figures |= {f"{name}.{metric}.{key}": value for key, value in found.items() if value is not None}
     return figures
 
 
@@ -140,7 +139,8 @@ def against(arm: Arm, scale: float) -> str:
     """The difference to the recipe with its interval, empty for the recipe itself."""
     if "difference" not in arm:
         return ""
-    interval = f" [{number(arm['low'] * scale)}, {number(arm['high'] * scale)}]" if "low" in arm else ""
+    low, high = arm.get("low"), arm.get("high")
+    interval = "" if low is None or high is None else f" [{number(low * scale)}, {number(high * scale)}]"
     return f"{arm['difference'] * scale:+.2f}{interval}"
 
 

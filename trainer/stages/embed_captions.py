@@ -7,6 +7,7 @@ Writes, for each set S, `features.S.safetensors` {features [N, D] bfloat16} and 
 
 import hashlib
 from pathlib import Path
+from typing import cast
 
 import torch
 from safetensors.torch import load_file, save_file
@@ -91,7 +92,7 @@ def text_sets(prepared: Path, config: EmbedCaptionsConfig) -> dict[str, list[Row
     classes, concepts = read_classes(prepared), read_texts(prepared, "concepts", "train")
     sets["prompts"] = class_prompts(classes, config["prompt_templates"])
     sets["hypernyms"] = hypernym_texts(classes, concepts, config["concept_texts"]["templates"])
-    for kind, limit in config["limits"].items():
+    for kind, limit in cast(dict[str, int], config["limits"]).items():
         found = concept_texts(concepts, config) if kind == "concepts" else read_texts(prepared, kind, "train")
         if kind == "translations":
             found = [{"id": row["id"], "captions": [row["en"]]} for row in found]

@@ -94,7 +94,7 @@ def main() -> None:
         assemble(run.output, "features", own, len(arrays["train"]))
         files["features"] = "features.npy"
     write_atomically(run.output / "crops.json", json.dumps(shape, indent=2))
-    metrics = {f"images.{name}": len(rows) for name, rows in arrays.items() if name != "plain"}
+    metrics: dict[str, float] = {f"images.{name}": len(rows) for name, rows in arrays.items() if name != "plain"}
     run.finish(metrics | {"crops": config["crops"]}, files)
     for file in run.output.glob("shard-*.npy"):
         file.unlink()

@@ -162,7 +162,9 @@ def main() -> None:
         "space_id": space_id(out / "image.onnx", recipe, shape.embed_dim),
         "embed_dim": shape.embed_dim,
         "matryoshka_dims": shape.matryoshka_dims,
-        **described,
+        "text": described["text"],
+        "static": described["static"],
+        "image": described["image"],
         "quantisation": {"int8_scale": scale},
         "calibration": {
             "text_image": fit_pairs(texts_NE, image_of_text, images_ME, rng),
@@ -174,7 +176,9 @@ def main() -> None:
         "golden": golden,
         "metrics": metrics,
         "lineage": {"recipe": run.job["recipe"], "code": run.job["code"], "parents": config["parents"]},
-    }  # fmt: skip
+    }
+    if "tiny" in described:
+        manifest["tiny"] = described["tiny"]
     notes = [
         f"Parity: cosine of the served path to PyTorch float32 over {len(sample)} dev captions and "
         f"{len(image_cosines)} dev images.",

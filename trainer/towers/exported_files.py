@@ -97,7 +97,9 @@ def tokenizer_of(out: Path, wordpiece: WordPiece) -> WordPieceTokenizer:
         "type": "wordpiece", "vocabulary": artefact(out, "vocabulary.txt"), "vocabulary_size": len(wordpiece.pieces),
         "pad_id": PAD, "unk_id": UNK, "cls_id": CLS, "sep_id": SEP,
     }  # fmt: skip
-    return tokenizer | {"fallback": "bytes"} if wordpiece.spells else tokenizer
+    if wordpiece.spells:
+        tokenizer["fallback"] = "bytes"
+    return tokenizer
 
 
 def artefacts_in(value: Any) -> list[Artefact]:

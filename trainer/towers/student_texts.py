@@ -7,6 +7,7 @@ import random
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import cast
 
 import torch
 from torch.nn import functional as F
@@ -196,7 +197,7 @@ class Sampler:
     def __init__(self, texts: StudentTexts, wordpiece: WordPiece, config: DistillConfig, seed: int) -> None:
         self.wordpiece, self.seed, self.noise = wordpiece, seed, config["noise"]
         self.has_contradictions = config["negatives_weight"] > 0
-        mix: dict[str, float] = dict(config["mix"])
+        mix = cast(dict[str, float], config["mix"])
         self.weights = {name: mix[name] for name in texts.kinds if mix[name] > 0}
         self.kinds = {name: texts.kinds[name] for name in self.weights}
         self.tokens = {name: wordpiece.tokens(kind.texts) for name, kind in self.kinds.items()}

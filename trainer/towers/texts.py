@@ -37,7 +37,7 @@ def read_text_source(root: Path, source: TextSource) -> list[Row]:
 
 def filters(source: TextSource) -> str:
     """What a source says about which rows it wants."""
-    named = [f"{name} {source[name]}" for name in ("sources", "format", "only_open") if name in source]
+    named = [f"{name} {value}" for name, value in source.items() if name in ("sources", "format", "only_open")]
     return ", ".join(named) or "none"
 
 

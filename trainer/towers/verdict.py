@@ -18,9 +18,8 @@ from towers.metrics import auc
 
 COUNTS = (1, 4, 16, 64, 256, 1024)
 JUDGED_AMONG = 256  # how many things the published figures are measured among
-MISJUDGED = (
-    0.1  # of the searches for what is there that may be called absent, and of the others that may be called found
-)
+# Of the searches for what is there that may be called absent, and of the others that may be called found.
+MISJUDGED = 0.1
 SEARCHES = 2000  # for each count, times the queries of a thing
 BINS = 10  # of the calibration error
 FOLDS = 2
@@ -28,9 +27,9 @@ LEAST_HALF = 4  # things: of fewer no figure means anything
 
 
 class Searches(NamedTuple):
-    """Cosines of the best hits among `count` things, of the same queries with and without what matches."""
+    """Cosines of the best hits among `things` things, of the same queries with and without what matches."""
 
-    count: int
+    things: int
     present_N: np.ndarray
     absent_N: np.ndarray
 
@@ -108,7 +107,7 @@ def probability(cosine_N: np.ndarray, count: int, verdict: SearchVerdict) -> np.
 
 def judge(searches: list[Searches], verdict: SearchVerdict) -> dict[str, float]:
     """Figures of a verdict on searches that it was not fitted on, all among the same count."""
-    count = searches[0].count
+    count = searches[0].things
     present_N = np.concatenate([each.present_N for each in searches])
     absent_N = np.concatenate([each.absent_N for each in searches])
     chance_N = probability(np.concatenate([present_N, absent_N]), count, verdict)
