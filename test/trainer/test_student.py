@@ -14,7 +14,7 @@ import towers.torchvision_shim  # noqa: F401  (before transformers and the ONNX 
 from contracts.types import ModelManifestText, PreprocessRecipe
 from towers.calibration import LEVELS, fit_logistic, random_negative_pairs, score_distribution, score_distributions
 from towers.graph_partition import partition_student
-from towers.init_from_bert import init_from_folder, spaced_layers, spelled, table_of
+from towers.init_from_bert import english_pieces, init_from_folder, rows_by_meaning, spaced_layers, spelled, table_of
 from towers.onnx_export import (
     embed_static,
     export_image_tower,
@@ -181,6 +181,18 @@ def test_the_start_from_bert_computes_what_bert_computes(tmp_path):
         hidden = bert(input_ids=ids, attention_mask=mask).last_hidden_state
         expected = (hidden * mask[..., None]).sum(1) / mask.sum(1, keepdim=True)
         torch.testing.assert_close(student.pooled(student.table(ids), mask), expected, atol=1e-4, rtol=1e-4)
+
+
+def test_a_piece_of_another_language_starts_as_the_pieces_of_its_meaning():
+    pieces = [*SPECIAL_TOKENS, "dog", "cat", "hund", "犬"]
+    rows = torch.tensor([[3.0, 3.0]] * 5 + [[1.0, 0.0], [0.0, 1.0], [5.0, 5.0], [7.0, 7.0]])
+    meanings = torch.tensor([[1.0, 0.0]] * 5 + [[1.0, 0.0], [0.0, 1.0], [1.0, 0.0], [0.7071, 0.7071]])
+    known = english_pieces(pieces, [*SPECIAL_TOKENS, "dog", "cat", "犬"])
+    assert known.tolist() == [True] * 7 + [False, False]
+    found = rows_by_meaning(rows, known, meanings)
+    torch.testing.assert_close(found[:7], rows[:7])
+    torch.testing.assert_close(found[7], rows[5], atol=1e-6, rtol=0)
+    torch.testing.assert_close(found[8], torch.tensor([0.5, 0.5]))
 
 
 def test_a_new_piece_is_spelled_with_the_longest_known_pieces():

@@ -1,7 +1,9 @@
 """Initialises the student from a pretrained BERT-shaped sentence encoder that has another vocabulary.
 
 Blocks and positions are copied. The embedding row of a piece is the pretrained row of the same piece, or the mean of the
-rows of the pretrained pieces that spell it.
+rows of the pretrained pieces that spell it. Where the student has a trained static tier, that tier knows what a piece means
+in any language: a piece that an English vocabulary lacks starts as the pieces that mean nearly the same (as WECHSEL does,
+Minixhofer et al., 2112.06598, and FOCUS, Dobler and de Melo, 2305.14481).
 """
 
 import json
@@ -13,6 +15,9 @@ from safetensors.torch import load_file
 from towers.package_files import file_in_package
 from towers.student import TextStudent, principal_directions
 from towers.wordpiece import SPECIAL_TOKENS, WordPiece
+
+NEAREST = 8  # pieces whose rows a piece of another language starts from
+SHARPNESS = 20.0  # of the softmax over their cosines
 
 BLOCK_NAMES = {
     "attention.output.dense": "out",
@@ -55,6 +60,8 @@ def init_from_folder(student: TextStudent, wordpiece: WordPiece, folder: Path) -
     state["positions.weight"] = positions + weights["embeddings.token_type_embeddings.weight"][0]
     vocabulary = (folder / "vocab.txt").read_text(encoding="utf-8").splitlines()
     rows_VD = rows_for(wordpiece.pieces, vocabulary, weights["embeddings.word_embeddings.weight"])
+    for static in student.static:
+        rows_VD = rows_by_meaning(rows_VD, english_pieces(wordpiece.pieces, vocabulary), static.meanings().cpu())
     state |= table_of(rows_VD, shape.table_width or shape.width)
     missing = student.load_state_dict(state, strict=False)
     if missing.unexpected_keys or set(missing.missing_keys) != {"projection.weight", "projection.bias"}:
@@ -100,6 +107,26 @@ def rows_for(pieces: list[str], vocabulary: list[str], rows_VD: torch.Tensor) ->
     """The initial embedding row of each of our pieces, from the rows of another vocabulary."""
     ids = {piece: number for number, piece in enumerate(vocabulary)}
     return torch.stack([rows_VD[spelled(piece, ids)].mean(0) for piece in pieces])
+
+
+def english_pieces(pieces: list[str], vocabulary: list[str]) -> torch.Tensor:
+    """Which pieces [V] the other vocabulary has and its training knew: letters and words beyond ASCII are in it untrained."""
+    theirs = set(vocabulary)
+    return torch.tensor([piece in theirs and piece.isascii() for piece in pieces])
+
+
+def rows_by_meaning(rows_VD: torch.Tensor, known_V: torch.Tensor, meanings_VE: torch.Tensor) -> torch.Tensor:
+    """Rows [V, D] in which every unknown piece has the mean of the rows of the known pieces nearest to it in meaning."""
+    piece_V = torch.arange(len(known_V)) >= len(SPECIAL_TOKENS)  # the special tokens mean nothing
+    known, unknown = torch.nonzero(known_V & piece_V)[:, 0], torch.nonzero(~known_V & piece_V)[:, 0]
+    if len(known) == 0 or len(unknown) == 0:
+        return rows_VD
+    rows_VD, anchors_KE = rows_VD.clone(), meanings_VE[known]
+    for some in unknown.split(1024):
+        cosines, nearest = (meanings_VE[some] @ anchors_KE.T).topk(min(NEAREST, len(known)), dim=1)
+        share = (SHARPNESS * cosines).softmax(1)
+        rows_VD[some] = (share[..., None] * rows_VD[known[nearest]]).sum(1)
+    return rows_VD
 
 
 def spelled(piece: str, ids: dict[str, int]) -> list[int]:

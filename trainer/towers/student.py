@@ -167,6 +167,11 @@ class StaticStudent(nn.Module):
         flat = torch.tensor([i for row in ids for i in row], dtype=torch.long, device=device)
         return self.projected(self.rows(flat, lengths.cumsum(0) - lengths))
 
+    @torch.no_grad()
+    def meanings(self) -> torch.Tensor:
+        """Unit vectors [V, E] of single pieces."""
+        return self.projected(self.rows.weight)
+
     def of_padded(self, ids_BT: torch.Tensor) -> torch.Tensor:
         """Unit vectors [B, E] of padded ids; special tokens, the unknown one among them, add nothing."""
         known_BT1 = (ids_BT >= len(SPECIAL_TOKENS)).unsqueeze(-1)
