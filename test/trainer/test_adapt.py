@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from contracts import load
+from contracts.types import ModelManifest, OwnData
 from support import ROOT, STAGE_ENV, interrupt_stage, run_stage, schedule, write_job
 from towers.adaptation.own_data import read_own
 from towers.adaptation.texts import general_texts
@@ -53,9 +55,9 @@ def shop(tmp_path_factory):
     return root
 
 
-def own(path="shop", **changes):
+def own(path="shop", **changes) -> OwnData:
     names = ["dev_path", "classes", "further_captions", "image_column", "caption_columns", "class_column"]
-    return {"path": path, "dev_share": 0.25, **dict.fromkeys(names), **changes}
+    return cast(OwnData, {"path": path, "dev_share": 0.25, **dict.fromkeys(names), **changes})
 
 
 def config(model: Path, **changes):
@@ -67,8 +69,8 @@ def config(model: Path, **changes):
     return settings | changes
 
 
-def manifest_of(folder: Path):
-    return load("ModelManifest", (folder / "manifest.json").read_text(encoding="utf-8"))
+def manifest_of(folder: Path) -> ModelManifest:
+    return cast(ModelManifest, load("ModelManifest", (folder / "manifest.json").read_text(encoding="utf-8")))
 
 
 @pytest.fixture(scope="module")
@@ -103,7 +105,7 @@ def test_an_image_graph_cut_anywhere_gives_the_served_vectors_and_takes_its_weig
         at = torch.from_numpy(np.asarray(graph.session([cut.tensor]).run(None, {"pixels": pixels})[0]))
         tail = graph.tail(cut)
         assert sum(parameter.numel() for parameter in tail.parameters()) == cut.weights
-        np.testing.assert_allclose(tail(at).detach().numpy(), served, atol=1e-5)
+        np.testing.assert_allclose(tail(at).detach().numpy(), np.asarray(served), atol=1e-5)
     head = graph.choose(0.0, 10**6)
     assert head.weights == 6 * 12 + 6  # nothing but the linear map in front of the normalisation
     tail = graph.tail(head)
@@ -113,7 +115,7 @@ def test_an_image_graph_cut_anywhere_gives_the_served_vectors_and_takes_its_weig
     tail.put_back(graph)
     graph.write(tmp_path / "turned.onnx")
     turned = session(tmp_path / "turned.onnx").run(None, {"pixels": pixels})[0]
-    np.testing.assert_allclose(turned, -np.asarray(served), atol=1e-5)
+    np.testing.assert_allclose(np.asarray(turned), -np.asarray(served), atol=1e-5)
 
 
 class Unit(nn.Module):

@@ -56,7 +56,7 @@ def serving(answer: Callable[[dict[str, Any]], Reply]) -> Iterator[tuple[str, li
             self.end_headers()
             self.wfile.write(data)
 
-        def log_message(self, *_: Any) -> None:
+        def log_message(self, format: str, *args: Any) -> None:
             pass
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)

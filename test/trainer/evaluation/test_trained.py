@@ -1,23 +1,25 @@
 """Runs of `clip` on the dev sets: the control's texts and images are embedded as training embedded them."""
 
 import json
+from typing import Any, cast
 
 import numpy as np
 import pytest
 import torch
 
+from contracts.types import ScratchTextTower as ScratchTextTowerShape
 from evaluation.trained import TrainedModel, input_of
 from support import TINY_VISION, tiny_clip, tiny_language_model
 from towers.llm import language_model_in, read_language_model
 from towers.token_batches import padded
-from towers.two_towers import Adapter, ScratchTextTower, save_towers
+from towers.two_towers import Adapter, ScratchTextTower, TowersShape, save_towers
 from towers.vision import ImageTower, create_backbone
 from towers.wordpiece import train_vocabulary
 
 PREPROCESS = {"resize_mode": "squash", "size": 64, "interpolation": "bicubic", "crop": "none",
               "mean": [0.5, 0.5, 0.5], "std": [0.5, 0.5, 0.5], "color": "rgb"}  # fmt: skip
 TEXTS = ["a red circle", "two blue squares on a plain field", "lines"]
-SCRATCH = {"vocabulary_size": 200, "context_length": 16, "width": 16, "heads": 2, "layers": 1}
+SCRATCH: ScratchTextTowerShape = {"vocabulary_size": 200, "context_length": 16, "width": 16, "heads": 2, "layers": 1}
 
 
 @pytest.fixture(scope="module")
@@ -32,12 +34,12 @@ def runs(tmp_path_factory):
         "clip-llm": Adapter(32, 8, blocks=1, expansion=2),
         "clip-scratch": ScratchTextTower(SCRATCH, 8),
     }
-    shape = {"llm_width": 32, "embed_dim": 8, "adapter": {"blocks": 1, "expansion": 2}, "backbone": backbone,
+    shape: dict[str, Any] = {"llm_width": 32, "embed_dim": 8, "adapter": {"blocks": 1, "expansion": 2}, "backbone": backbone,
              "preprocess": PREPROCESS, "scratch": SCRATCH}  # fmt: skip
     for name, tower in towers.items():
         (folder / name).mkdir()
         arm = name.removeprefix("clip-")
-        save_towers(folder / name, image_tower, tower, {**shape, "text_tower": arm})
+        save_towers(folder / name, image_tower, tower, cast(TowersShape, {**shape, "text_tower": arm}))
         job = {"inputs": {"embed_captions": f"file://{folder}/embed_captions-1"}}
         (folder / name / "job.json").write_text(json.dumps(job))
     train_vocabulary(TEXTS, 200).write(folder / "clip-scratch" / "vocabulary.txt")
