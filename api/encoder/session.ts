@@ -5,12 +5,14 @@ import { FILES } from '../../contracts/src/keys.ts';
 import type { Artefact } from '../../contracts/src/model/artefact.ts';
 import { ModelManifest } from '../../contracts/src/model/manifest.ts';
 import { UserError } from '../../contracts/src/user-error.ts';
+import { CoreError } from '../core/errors.ts';
 import { digestOfFile } from '../registry/stores/hash.ts';
 import { readIfPresent } from './files.ts';
 
 /** Tensors of [3, size, size] in, vectors of [embed_dim] out, in the same order. */
 export interface ImageSession {
   run(batch: Float32Array[]): Promise<Float32Array[]>;
+  /** Lets the batch that runs finish, and refuses every later one. */
   close(): Promise<void>;
 }
 
@@ -46,11 +48,17 @@ export async function openSession(folder: string, manifest: ModelManifest, threa
     graphOptimizationLevel: 'all',
   });
   const { size } = manifest.image.preprocess;
+  let isClosed = false;
+  let running: Promise<unknown> = Promise.resolve();
   return {
     async run(batch) {
+      // Photos of a client that is gone may still be decoded when the process stops.
+      if (isClosed) throw new CoreError('encoder_unavailable', 'the image encoder is stopping');
       const pixels = new Float32Array(batch.length * 3 * size * size);
       for (const [index, tensor] of batch.entries()) pixels.set(tensor, index * 3 * size * size);
-      const output = await session.run({ pixels: new Tensor('float32', pixels, [batch.length, 3, size, size]) });
+      const answer = session.run({ pixels: new Tensor('float32', pixels, [batch.length, 3, size, size]) });
+      running = Promise.allSettled([running, answer]);
+      const output = await answer;
       const embedding = output.embedding;
       if (!(embedding?.data instanceof Float32Array) || embedding.data.length !== batch.length * manifest.embed_dim) {
         const shape = `[${embedding?.dims.join(', ')}]`;
@@ -59,7 +67,11 @@ export async function openSession(folder: string, manifest: ModelManifest, threa
       const { data } = embedding;
       return batch.map((_, row) => data.slice(row * manifest.embed_dim, (row + 1) * manifest.embed_dim));
     },
-    close: () => session.release(),
+    async close() {
+      isClosed = true;
+      await running;
+      await session.release();
+    },
   };
 }
 

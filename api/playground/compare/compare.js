@@ -48,13 +48,18 @@ export async function compare() {
 async function answer(signal) {
   const photos = compared();
   const { model, dimensions } = chosen();
+  element('curl-card').hidden = texts.length === 0;
   element('curl').textContent = curlOf({ texts, photos: photos.map(({ name }) => baseName(name)), model, dimensions });
   const started = performance.now();
   const embedded = await embedTexts(texts, { model, signal });
   showReceipts(embedded.map(({ receipt }) => receipt));
   const rows = await valuesOf(embedded, photos, signal);
   signal.throwIfAborted();
-  showHeat(rows, photos);
+  // Figures of words that the model does not know would mean nothing.
+  showHeat(
+    rows.map((row, index) => (embedded[index]?.receipt.understood ? row : row.map(() => undefined))),
+    photos,
+  );
   const milliseconds = Math.round(performance.now() - started);
   say('timing', rows.length > 0 ? `${model}, ${dimensions} dimensions, ${milliseconds} ms in the browser.` : '');
 }
@@ -78,15 +83,16 @@ async function valuesOf(embedded, photos, signal) {
 
 const isCosine = () => /** @type {HTMLSelectElement} */ (element('shown')).value === 'cosine';
 
-/** @param {number[][]} rows @param {Photo[]} photos */
+/** @param {(number | undefined)[][]} rows @param {Photo[]} photos */
 function showHeat(rows, photos) {
-  const all = rows.flat();
+  const all = rows.flat().filter((value) => value !== undefined);
   // A probability has a scale of its own.
   const low = isCosine() ? Math.min(...all) : 0;
   const span = isCosine() ? Math.max(...all) - low || 1 : 1;
   const head = make('tr', {}, make('td', {}), ...photos.map(columnHead));
   const body = rows.map((row, index) => {
     const cells = row.map((value) => {
+      if (value === undefined) return make('td', { textContent: '–' });
       const cell = make('td', { textContent: value.toFixed(2) });
       cell.style.setProperty('--share', String((value - low) / span));
       return cell;
@@ -94,7 +100,8 @@ function showHeat(rows, photos) {
     return make('tr', {}, make('th', { scope: 'row', title: texts[index] }, clamped(texts[index] ?? '')), ...cells);
   });
   element('heat').replaceChildren(...(rows.length > 0 ? [make('thead', {}, head), make('tbody', {}, ...body)] : []));
-  element('no-heat').hidden = rows.length > 0;
+  element('no-heat').hidden = rows.length > 0 || texts.length === 0;
+  element('no-sentences').hidden = texts.length > 0;
 }
 
 /** @param {Photo} photo */

@@ -72,5 +72,6 @@ function wordsOfReceipt(receipt, text) {
     cut.classList.add('cut');
     return [`${tokens_seen} of ${tokens_total} tokens were read; cut: `, cut];
   }
-  return [`${tokens_seen} tokens${understood && tokens_unknown === 0 ? '' : `. ${receiptOf(receipt)}`}`];
+  if (!understood) return [`${tokens_seen} tokens. The model knows none of this. Try other words, in English.`];
+  return [`${tokens_seen} tokens${tokens_unknown === 0 ? '' : `. ${receiptOf(receipt)}`}`];
 }

@@ -134,15 +134,17 @@ async function answer(signal) {
     throw new Error('The server has another model now: choose the photo to search with once more.');
   }
   const query = asked
-    ? { vector: asked.vector, modality: /** @type {const} */ ('image') }
+    ? { vector: asked.vector, modality: /** @type {const} */ ('image'), understood: true }
     : await textQuery(text, signal);
   const photos = store.all().filter((photo) => photo !== asked?.itself);
   const hits = rank(query.vector, photos, chosen().dimensions);
   const first = hits.slice(0, pageOfWall()).map(({ photo }) => photo);
-  const finding = await findingOf(query, first, signal);
+  // Of words that the model does not know, the receipt has said all that there is to say.
+  const isAnswer = query.understood || hits.length === 0;
+  const finding = isAnswer ? await findingOf(query, first, signal) : { marks: [] };
   signal.throwIfAborted();
   if (asked) say('receipt');
-  say('verdict', verdictOf(hits.length, finding));
+  say('verdict', isAnswer ? verdictOf(hits.length, finding) : undefined);
   element('wall').dataset.ranked = 'true';
   showWall(hits.map((hit, index) => ({ ...hit, mark: finding.marks[index] })));
 }
@@ -177,7 +179,8 @@ async function textQuery(text, signal) {
   if (!embedded) throw new Error('The server answered without a vector.');
   signal.throwIfAborted();
   say('receipt', receiptOf(embedded.receipt));
-  return { vector: embedded.vector, modality: /** @type {const} */ ('text') };
+  const { vector, receipt } = embedded;
+  return { vector, modality: /** @type {const} */ ('text'), understood: receipt.understood };
 }
 
 /** Only where something was not read as it was written. @param {import('../service/texts.js').Receipt} receipt */

@@ -35,6 +35,16 @@ describe.skipIf(!BROWSER)('the page of the interface', () => {
     });
   });
 
+  test('says without JavaScript what it needs, and where the interface is', async () => {
+    await visit({ path: '/docs', javaScriptEnabled: false }, async (page) => {
+      const said = page.locator('noscript p');
+      await said.waitFor();
+      expect(await said.textContent()).toMatch(/with JavaScript, which is off here/);
+      expect(await said.locator('a').getAttribute('href')).toBe('openapi.json');
+      expect(await page.getByText('Reading openapi.json').isVisible()).toBe(false);
+    });
+  });
+
   test('fits a phone', async () => {
     await visit({ path: '/docs', viewport: { width: 360, height: 740 } }, async (page) => {
       await page.locator('#operation-embed').waitFor();

@@ -63,6 +63,8 @@ describe.skipIf(!BROWSER)('the photo search', () => {
       // Words that nobody knows are no question.
       await query(page).fill('ᚠᚢᚦ');
       await page.getByText('The model knows none of this').waitFor();
+      await expect.poll(() => verdict(page).isVisible()).toBe(false);
+      expect(await page.locator('#wall .mark').allTextContents()).not.toContain('perhaps');
     });
   });
 

@@ -79,6 +79,21 @@ describe.skipIf(!BROWSER)('the comparison', () => {
     });
   });
 
+  test('gives no figures for words that the model does not know, and no command without sentences', async () => {
+    await visit({ path }, async (page) => {
+      await isThere(page, 4 * 8);
+      const sentence = page.getByRole('textbox', { name: 'Sentence 1' });
+      await sentence.fill('ᚠᚢᚦ');
+      await sentence.press('Enter');
+      await expect.poll(async () => (await cells(page)).slice(0, 8)).toEqual(Array(8).fill('–'));
+      expect((await cells(page)).slice(8)).not.toContain('–');
+      expect(await page.locator('.receipt').first().textContent()).toMatch(/The model knows none of this\. Try other/);
+      for (let left = 4; left > 0; left -= 1) await page.getByRole('button', { name: 'Remove sentence 1' }).click();
+      await page.getByText('Add a sentence to compare').waitFor();
+      expect(await page.locator('#curl').isVisible()).toBe(false);
+    });
+  });
+
   test('copies the command, and says so where it cannot', async () => {
     await visit({ path, permissions: ['clipboard-read', 'clipboard-write'] }, async (page) => {
       await isThere(page, 4 * 8);
