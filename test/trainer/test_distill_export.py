@@ -52,6 +52,7 @@ def inputs(tmp_path_factory):
     sets["long.train"] = [{"id": "l0", "text": long[0]["captions"][0]}]
     words = {"de": "ein roter Kreis", "fr": "un cercle rouge", "uk": "червоне коло"}
     write_rows(prepare / "translations.train.jsonl", [{"id": "t0", "en": "a red circle", **words}])
+    write_rows(prepare / "translations.dev.jsonl", [{"id": f"d{n}", "en": "a red circle", **words} for n in range(60)])
     sets["translations.train"] = [{"id": "t0", "text": "a red circle"}]
     sets["groups.train"], sets["fragments.train"], sets["prompts"] = [], [{"id": "0", "text": "circle"}], []
     concept = {"id": "own:0", "source": "own", "name": "Circle", "names": ["Circle"], "gloss": "a round line"}
@@ -158,6 +159,9 @@ def test_a_manifest_holds_and_its_golden_vectors_are_what_pytorch_computes(expor
     assert (manifest["tiny"]["width"], manifest["tiny"]["table"]["width"]) == (32, 8)
     assert manifest["static"]["projection"]["rows"] == manifest["static"]["table"]["width"] == 16
     assert manifest["matryoshka_dims"] == [32, 16] and manifest["embed_dim"] == EMBED_DIM
+    assert {each["language"]: list(each["metrics"]) for each in manifest["languages"]} == {
+        "en": ["text_to_image_R@10"], "de": ["to_english_R@1"], "fr": ["to_english_R@1"], "uk": ["to_english_R@1"],
+    }  # fmt: skip
     # Of 16 numbers at unit length the largest is at least 1/4, and the scale brings it to 127 or beyond.
     assert 127 <= manifest["quantisation"]["int8_scale"] <= 4 * 127
     verdicts = manifest["search_verdicts"]

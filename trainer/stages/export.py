@@ -25,7 +25,7 @@ from contracts.types import (
     Tier,
 )
 from towers.calibration import fit_logistic, random_negative_pairs, score_distributions
-from towers.data import Row, read_images, read_pairs
+from towers.data import Row, read_images, read_pairs, read_texts
 from towers.exported_files import (
     FILE_OF,
     MIB,
@@ -38,6 +38,7 @@ from towers.exported_files import (
     write_static,
     write_tower,
 )
+from towers.languages import from_numpy, translation_recalls
 from towers.metrics import recalls
 from towers.model_card import model_card
 from towers.onnx_export import export_image_tower, session, space_id
@@ -153,6 +154,8 @@ def main() -> None:
         for text, vector in zip(sentences, embed(sentences), strict=True)
     ]
 
+    translated = translation_recalls(read_texts(prepared, "translations", "dev"), from_numpy(embed_tier["student"]))
+
     # ---- manifest and card -----------------------------------------------------------------------
     manifest: ModelManifest = {
         "schema_version": SCHEMA_VERSION,
@@ -179,6 +182,12 @@ def main() -> None:
     }
     if "tiny" in described:
         manifest["tiny"] = described["tiny"]
+    if translated:
+        english = {"text_to_image_R@10": metrics["student.text_to_image_R@10"]}
+        manifest["languages"] = [
+            {"language": "en", "metrics": english},
+            *({"language": language, "metrics": {"to_english_R@1": recall}} for language, recall in translated.items()),
+        ]
     notes = [
         f"Parity: cosine of the served path to PyTorch float32 over {len(sample)} dev captions and "
         f"{len(image_cosines)} dev images.",

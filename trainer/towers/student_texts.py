@@ -15,6 +15,7 @@ from torch.nn import functional as F
 from contracts.types import DistillConfig
 from towers.data import Row, read_pairs, read_rows, read_texts
 from towers.labels import normalised_label
+from towers.languages import translations_in
 from towers.text_noise import contradiction, with_symbols, with_typing_errors
 from towers.token_batches import batches_by_length
 from towers.wordpiece import WordPiece, mixed
@@ -27,7 +28,6 @@ SETS = {  # kind of text in the recipe's mix: set of `embed_captions`
     "prompts": "prompts",
     "concepts": "concepts.train",
 }
-NOT_LANGUAGES = {"id", "source", "split", "en", "open", "key"}
 SENTENCES = {  # a name by itself may be a word of several languages: in a sentence it is not
     "en": ["a photo of a {}.", "a picture of {}"],
     "de": ["ein Foto von einem {}", "ein Bild von einer {}", "auf dem Bild ist ein {}"],
@@ -96,8 +96,8 @@ def read_student_texts(prepared: Path, features: Path, targets_of: Callable[[str
     # ---- translations: the target is that of the English sentence ----------------------------------------------------
     kinds["translations"] = Kind()
     for translated in read_texts(prepared, "translations", "train"):
-        for language, text in translated.items():
-            if language not in NOT_LANGUAGES and isinstance(text, str) and translated["id"] in row_of_id:
+        for language, text in translations_in(translated):
+            if translated["id"] in row_of_id:
                 kinds["translations"].add(text, row_of_id[translated["id"]])
                 languages.setdefault(language, []).append(text)
 

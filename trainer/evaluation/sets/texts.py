@@ -7,6 +7,7 @@ import torch
 
 from evaluation.bench import Bench, Figures
 from evaluation.sets.retrieval import FLICKR_ROWS, FLICKR_SHARD
+from towers.languages import translation_recalls
 from towers.metrics import recall_at, spearman, target_ranks
 from towers.text_noise import NEIGHBOURS
 
@@ -20,14 +21,7 @@ MIN_TYPED_LETTERS = 4
 def translations(bench: Bench) -> Figures:
     """R@1 of each language's caption among all English captions; equal English captions are one."""
     rows = [first | second for first, second in zip(*(bench.rows(path) for path in MULTI30K), strict=True)]
-    english = list(dict.fromkeys(row["en"] for row in rows))
-    target_of_N = torch.tensor([english.index(row["en"]) for row in rows])
-    english_NE = bench.texts(english)
-    found = {}
-    for language in LANGUAGES:
-        rank_N = target_ranks(bench.texts([row[language] for row in rows]) @ english_NE.T, target_of_N)
-        found[f"{language}_R@1"] = recall_at(rank_N, 1)
-    return found
+    return {f"{language}_R@1": recall for language, recall in translation_recalls(rows, bench.texts).items()}
 
 
 def similarity(bench: Bench) -> Figures:
