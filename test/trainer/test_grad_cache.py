@@ -6,12 +6,15 @@ from torch import nn
 from towers.grad_cache import cached_backward
 
 
-def gradients(micro_batches, dropout):
+def gradients(micro_batches, dropout, **options):
     torch.manual_seed(0)
     model = nn.Sequential(nn.Linear(6, 16), nn.GELU(), nn.Dropout(dropout), nn.Linear(16, 4))
     torch.manual_seed(1)
     loss = cached_backward(
-        lambda x: nn.functional.normalize(model(x), dim=-1), micro_batches, lambda f: (f @ f.T).logsumexp(1).mean()
+        lambda x: nn.functional.normalize(model(x), dim=-1),
+        micro_batches,
+        lambda f: (f @ f.T).logsumexp(1).mean(),
+        **options,
     )
     return loss, [parameter.grad for parameter in model.parameters()], torch.rand(1)
 
@@ -20,9 +23,11 @@ def test_micro_batches_and_one_batch_have_the_same_gradient():
     x = torch.randn(12, 6, generator=torch.Generator().manual_seed(2))
     whole_loss, whole, _ = gradients([x], 0.0)
     cached_loss, cached, _ = gradients(list(x.split(5)), 0.0)
-    assert abs(whole_loss - cached_loss) < 1e-6
-    for a, b in zip(whole, cached, strict=True):
+    kept_loss, kept, _ = gradients(list(x.split(5)), 0.0, keep_graphs=True)
+    assert abs(whole_loss - cached_loss) < 1e-6 and abs(whole_loss - kept_loss) < 1e-6
+    for a, b, c in zip(whole, cached, kept, strict=True):
         torch.testing.assert_close(a, b, atol=1e-6, rtol=1e-5)
+        torch.testing.assert_close(a, c, atol=1e-6, rtol=1e-5)
 
 
 def test_the_second_pass_repeats_the_dropout_of_the_first():

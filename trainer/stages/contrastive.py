@@ -89,7 +89,8 @@ def main() -> None:
 
         optimizer.zero_grad(set_to_none=True)
         micro_batches = parts([rows[i] for i in order], config["micro_batch"])
-        losses.append(cached_backward(encode, micro_batches, loss_of))
+        keep_graphs = not config.get("gradient_cache", True)
+        losses.append(cached_backward(encode, micro_batches, loss_of, keep_graphs=keep_graphs))
         clip_gradients(optimizer, schedule["grad_clip"])
         set_lr(optimizer, step, schedule)
         optimizer.step()

@@ -16,13 +16,15 @@ def cached_backward(
     encode: Callable[[Batch], torch.Tensor],
     micro_batches: Sequence[Batch],
     loss_of: Callable[[torch.Tensor], torch.Tensor],
+    *,
+    keep_graphs: bool = False,
 ) -> float:
     """Add the gradient of `loss_of(cat(encode(m) for m))` to the parameters of `encode`; returns the loss.
 
-    `encode` maps one micro-batch to [b, D]. One micro-batch alone is run once, with its graph.
+    `encode` maps one micro-batch to [b, D]. One micro-batch alone, or all with `keep_graphs`, are run once, with their graph.
     """
-    if len(micro_batches) == 1:
-        loss = loss_of(encode(micro_batches[0]))
+    if len(micro_batches) == 1 or keep_graphs:
+        loss = loss_of(torch.cat([encode(batch) for batch in micro_batches]))
         loss.backward()
         return loss.item()
     states, embedded = [], []

@@ -2198,6 +2198,11 @@ class RecipeContrastive(TypedDict):
     micro_batch: int
     """Captions that GradCache embeds at a time: bounds the memory, not the result."""
 
+    gradient_cache: NotRequired[bool]
+    """False: the whole step is kept in memory instead of being computed twice, a third faster for some GiB.
+    The gradient is the same. Absent: true.
+    """
+
     max_tokens: int
     """Tokens of a caption that are read."""
 
@@ -3341,6 +3346,11 @@ class ContrastiveConfig(TypedDict):
 
     micro_batch: int
     """Captions that GradCache embeds at a time: bounds the memory, not the result."""
+
+    gradient_cache: NotRequired[bool]
+    """False: the whole step is kept in memory instead of being computed twice, a third faster for some GiB.
+    The gradient is the same. Absent: true.
+    """
 
     max_tokens: int
     """Tokens of a caption that are read."""
