@@ -18,6 +18,7 @@ from contracts.types import (
     Calibration,
     ExportConfig,
     GoldenVector,
+    LanguageFigures,
     ModelManifest,
     ModelManifestText,
     PreprocessRecipe,
@@ -122,18 +123,8 @@ def main() -> None:
     run.tick(2, 4)
     image_session = session(out / "image.onnx")
     images_ME, views_ME, image_cosines = served_image_vectors(run, pairs, recipe, tower, image_session)
-    parity = {}
-    least = (config["min_mean_cosine"], config["min_worst_cosine"])
-    for name, cosines, (least_mean, least_worst) in (
-        *((name, cosines, least) for name, cosines in cosines_of.items()),
-        ("image", image_cosines, (MIN_IMAGE_COSINE, MIN_IMAGE_COSINE)),
-    ):
-        parity |= {f"parity.{name}.mean": float(cosines.mean()), f"parity.{name}.worst": float(cosines.min())}
-        if cosines.mean() < least_mean or cosines.min() < least_worst:
-            raise SystemExit(
-                f"the exported {name} path strays from PyTorch: cosine {cosines.mean():.4f} in the mean (at least "
-                f"{least_mean}), {cosines.min():.4f} at worst (at least {least_worst}), over {len(cosines)} samples"
-            )
+    parity = parity_of(cosines_of, (config["min_mean_cosine"], config["min_worst_cosine"]))
+    parity |= parity_of({"image": image_cosines}, (MIN_IMAGE_COSINE, MIN_IMAGE_COSINE))
     run.tick(3, 4, **parity)
 
     # ---- calibration, metrics, golden vectors ----------------------------------------------------
@@ -153,8 +144,6 @@ def main() -> None:
         for sentences in ([*GOLDEN[tier], *([SPELLED] if wordpiece.spells else [])],)
         for text, vector in zip(sentences, embed(sentences), strict=True)
     ]
-
-    translated = translation_recalls(read_texts(prepared, "translations", "dev"), from_numpy(embed_tier["student"]))
 
     # ---- manifest and card -----------------------------------------------------------------------
     manifest: ModelManifest = {
@@ -182,12 +171,9 @@ def main() -> None:
     }
     if "tiny" in described:
         manifest["tiny"] = described["tiny"]
+    translated = translation_recalls(read_texts(prepared, "translations", "dev"), from_numpy(embed_tier["student"]))
     if translated:
-        english = {"text_to_image_R@10": metrics["student.text_to_image_R@10"]}
-        manifest["languages"] = [
-            {"language": "en", "metrics": english},
-            *({"language": language, "metrics": {"to_english_R@1": recall}} for language, recall in translated.items()),
-        ]
+        manifest["languages"] = language_figures(metrics["student.text_to_image_R@10"], translated)
     notes = [
         f"Parity: cosine of the served path to PyTorch float32 over {len(sample)} dev captions and "
         f"{len(image_cosines)} dev images.",
@@ -205,6 +191,27 @@ def main() -> None:
     metrics["bytes"] = sum((out / name).stat().st_size for name in names)
     metrics |= {f"bytes.{name}": size for name, size in sizes.items()}
     run.finish(metrics, {name: name for name in names}, notes)
+
+
+def parity_of(cosines_of: dict[str, np.ndarray], least: tuple[float, float]) -> dict[str, float]:
+    """Mean and worst cosine of each path to PyTorch; below the `least` of either nothing is exported."""
+    parity: dict[str, float] = {}
+    for name, cosines in cosines_of.items():
+        parity |= {f"parity.{name}.mean": float(cosines.mean()), f"parity.{name}.worst": float(cosines.min())}
+        if cosines.mean() < least[0] or cosines.min() < least[1]:
+            raise SystemExit(
+                f"the exported {name} path strays from PyTorch: cosine {cosines.mean():.4f} in the mean (at least "
+                f"{least[0]}), {cosines.min():.4f} at worst (at least {least[1]}), over {len(cosines)} samples"
+            )
+    return parity
+
+
+def language_figures(english: float, translated: dict[str, float]) -> list[LanguageFigures]:
+    """English by how its captions find photographs, the others by how they find their English translation."""
+    return [
+        {"language": "en", "metrics": {"text_to_image_R@10": english}},
+        *({"language": language, "metrics": {"to_english_R@1": recall}} for language, recall in translated.items()),
+    ]
 
 
 def row_cosines(a_NE: np.ndarray, b_NE: np.ndarray) -> np.ndarray:
