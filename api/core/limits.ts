@@ -1,5 +1,5 @@
 // What one request may hold, and the refusals of what it may not.
-import type { LimitsReport, PlanLimits } from '../../contracts/src/api/limits.ts';
+import type { KeyTerms, LimitsReport, PlanLimits } from '../../contracts/src/api/limits.ts';
 import { CoreError } from './errors.ts';
 import { choices, type Model, type Tier } from './model.ts';
 
@@ -21,7 +21,8 @@ export function checkSize({ tier, items, tokens }: Size, limits: PlanLimits): vo
   throw new CoreError('too_many_tokens', `The texts have ${tokens} tokens; a request may have ${most}. ${advice}`);
 }
 
-export function reportLimits(model: Model): LimitsReport {
+/** `key`: what is asked of the caller's key; null: nothing is counted. */
+export function reportLimits(model: Model, key: KeyTerms | null): LimitsReport {
   const { plan, tokens, ...limits } = model.limits;
   const { text, embed_dim } = model.manifest;
   const models = choices(model).map(({ id, tier }) => ({
@@ -31,5 +32,5 @@ export function reportLimits(model: Model): LimitsReport {
     context_length: text.context_length,
     dimensions: embed_dim,
   }));
-  return { object: 'limits', plan, ...limits, models };
+  return { object: 'limits', plan, ...limits, key, models };
 }

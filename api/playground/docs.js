@@ -2,7 +2,8 @@
 
 /** @typedef {{ $ref?: string, type?: string | string[], description?: string, enum?: unknown[], const?: unknown, properties?: Record<string, Schema>, required?: string[], items?: Schema, anyOf?: Schema[], oneOf?: Schema[], maxItems?: number, maxLength?: number, minimum?: number, maximum?: number }} Schema */
 /** @typedef {{ schema: Schema, examples?: Record<string, { value: object }> }} Media */
-/** @typedef {{ operationId: string, tags: string[], summary: string, description?: string, security: object[], requestBody?: { content: Record<string, Media> }, responses: Record<string, { description: string, content?: Record<string, Media> }> }} Operation */
+/** @typedef {{ name: string, in: string, required?: boolean, description?: string, schema: Schema }} Parameter */
+/** @typedef {{ operationId: string, tags: string[], summary: string, description?: string, security: object[], parameters?: Parameter[], requestBody?: { content: Record<string, Media> }, responses: Record<string, { description: string, content?: Record<string, Media> }> }} Operation */
 /** @typedef {{ info: { title: string, version: string, description: string }, tags: { name: string, description: string }[], paths: Record<string, Record<string, Operation>>, components: { schemas: Record<string, Schema> } }} OpenApi */
 /** @typedef {{ path: string, method: string, operation: Operation }} Row */
 
@@ -75,18 +76,48 @@ function fieldsOf(document, schema) {
   if (branches) return branches.flatMap((branch) => fieldsOf(document, branch));
   if (!properties) return [];
   const rows = Object.entries(properties).map(([name, field]) => {
-    const said = field.description ?? resolved(document, field).description ?? '';
-    const needed = required.includes(name) ? '' : ' (optional)';
-    return element(
-      'tr',
-      {},
-      element('th', { scope: 'row' }, element('code', {}, name), needed),
-      element('td', {}, element('code', {}, typeOf(document, field))),
-      element('td', {}, ...prose(said)),
-    );
+    const said = { ...field, description: field.description ?? resolved(document, field).description };
+    return rowOf(document, { name, schema: said, isNeeded: required.includes(name) });
   });
   const caption = description ? [element('p', {}, ...prose(description))] : [];
   return [...caption, element('table', {}, element('tbody', {}, ...rows))];
+}
+
+/**
+ * A field or parameter: its name, its type, what it means.
+ * @param {OpenApi} document
+ * @param {{ name: string, schema: Schema, isNeeded: boolean }} what
+ */
+function rowOf(document, { name, schema, isNeeded }) {
+  return element(
+    'tr',
+    {},
+    element('th', { scope: 'row' }, element('code', {}, name), isNeeded ? '' : ' (optional)'),
+    element('td', {}, element('code', {}, typeOf(document, schema))),
+    element('td', {}, ...prose(schema.description ?? '')),
+  );
+}
+
+/**
+ * What is said beside the body: in the address, or in a header.
+ * @param {OpenApi} document
+ * @param {Parameter[]} parameters
+ */
+function parametersOf(document, parameters) {
+  const rows = parameters.map(({ name, in: where, required, description, schema }) => {
+    const said = { ...schema, description: `${description ?? schema.description ?? ''} (${where})` };
+    return rowOf(document, { name, schema: said, isNeeded: required === true });
+  });
+  return rows.length === 0
+    ? []
+    : [
+        element(
+          'details',
+          {},
+          element('summary', {}, 'Parameters'),
+          element('table', {}, element('tbody', {}, ...rows)),
+        ),
+      ];
 }
 
 /**
@@ -145,7 +176,7 @@ async function answerTo(path, body) {
  * @param {Row} row
  */
 function section(document, { path, method, operation }) {
-  const { operationId, summary, description, requestBody, responses } = operation;
+  const { operationId, summary, description, parameters = [], requestBody, responses } = operation;
   const id = `operation-${operationId}`;
   const media = requestBody?.content['application/json'];
   const answers = Object.entries(responses).map(([status, response]) => {
@@ -162,6 +193,7 @@ function section(document, { path, method, operation }) {
     { id, class: 'card', 'aria-labelledby': `${id}-title` },
     element('h2', { id: `${id}-title` }, element('code', {}, `${method.toUpperCase()} ${path}`), ` ${summary}`),
     ...(description ? [element('p', {}, ...prose(description))] : []),
+    ...parametersOf(document, parameters),
     ...(media
       ? [element('details', {}, element('summary', {}, 'Fields of the body'), ...fieldsOf(document, media.schema))]
       : []),

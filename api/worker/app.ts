@@ -73,8 +73,9 @@ export function createApp(deps: Dependencies) {
         const record = Object.assign(c.get('record'), { operation: id, door });
         const grant = await deps.access(c.req.raw, { scope, path: first, method }, record);
         if (method === 'POST') deps.admission.checkRoom();
-        const checkImages = grant?.checkImages;
-        const reply = await HANDLERS[id]({ request: c.req.raw, params: c.req.param(), deps, record, checkImages });
+        const { checkImages, terms: keyTerms } = grant ?? {};
+        const call = { request: c.req.raw, params: c.req.param(), deps, record, checkImages, keyTerms };
+        const reply = await HANDLERS[id](call);
         Object.assign(record.headers, grant?.finish(record));
         return toResponse(reply);
       });

@@ -1,5 +1,6 @@
 // What the HTTP application is put together from, what a handler is given, and what is noted about a request.
 import type { ErrorCode } from '../../contracts/src/api/error.ts';
+import type { KeyTerms } from '../../contracts/src/api/limits.ts';
 import type { Door } from '../../contracts/src/api/operation.ts';
 import type { OperationId } from '../../contracts/src/api/operations.ts';
 import type { ImageEncoder } from '../core/embed.ts';
@@ -79,6 +80,8 @@ export interface Call {
   record: RequestRecord;
   /** Throws where the caller may not have so many images embedded; absent: as many as a request may hold. */
   checkImages?: ((count: number) => void) | undefined;
+  /** How much the caller's key may ask for; absent: nothing is counted. */
+  keyTerms?: KeyTerms | undefined;
 }
 
 export type Handler = (call: Call) => Promise<Reply>;

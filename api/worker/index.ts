@@ -52,7 +52,8 @@ function assemble(env: Env) {
     maxBytes: env.ENCODER_MAX_BYTES,
     deadlineMs: env.ENCODER_SECONDS && env.ENCODER_SECONDS * 1000,
   });
-  const limits = PLAN_LIMITS[env.PLAN];
+  const { image_bytes, ...others } = PLAN_LIMITS[env.PLAN];
+  const limits = { ...others, image_bytes: Math.min(image_bytes, env.ENCODER_MAX_BYTES ?? image_bytes) };
   const lock = createLock(OPENING_MS);
   const engine = ENGINES.onnx({ wasm, alone: (work) => withLease(lock, work) });
   const provider = bucket

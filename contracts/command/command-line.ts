@@ -2,6 +2,7 @@
 import { type ParseArgsConfig, parseArgs } from 'node:util';
 import packageJson from '../../package.json' with { type: 'json' };
 import { EXIT } from '../src/exit-codes.ts';
+import { editDistance } from '../src/names.ts';
 import { UserError } from '../src/user-error.ts';
 
 type Options = NonNullable<ParseArgsConfig['options']>;
@@ -118,25 +119,12 @@ function mostWords(words: number): string {
 }
 
 function unknownOption(given: string, names: string[]): string {
+  const allowed = Math.floor(given.length / 3);
   const [nearest] = names
     .map((name) => `--${name}`)
-    .map((name) => ({ name, distance: editDistance(given, name) }))
-    .filter(({ distance }) => distance <= given.length / 3)
+    .map((name) => ({ name, distance: editDistance(given, name, allowed) }))
+    .filter(({ distance }) => distance <= allowed)
     .sort((one, other) => one.distance - other.distance);
   const hint = nearest === undefined ? '' : ` Did you mean ${nearest.name}?`;
   return `Unknown option ${given}.${hint} --help lists all options`;
-}
-
-/** Characters to insert, delete or replace (Levenshtein). */
-function editDistance(one: string, other: string): number {
-  let row = Array.from({ length: other.length + 1 }, (_, index) => index);
-  for (let i = 1; i <= one.length; i++) {
-    const next = [i];
-    for (let j = 1; j <= other.length; j++) {
-      const replaced = (row[j - 1] ?? 0) + (one[i - 1] === other[j - 1] ? 0 : 1);
-      next.push(Math.min(replaced, (row[j] ?? 0) + 1, (next[j - 1] ?? 0) + 1));
-    }
-    row = next;
-  }
-  return row[other.length] ?? 0;
 }

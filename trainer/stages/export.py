@@ -123,7 +123,7 @@ def main() -> None:
     run.tick(2, 4)
     image_session = session(out / "image.onnx")
     images_ME, views_ME, image_cosines = served_image_vectors(run, pairs, recipe, tower, image_session)
-    parity = parity_of(cosines_of, (config["min_mean_cosine"], config["min_worst_cosine"]))
+    parity: dict[str, Any] = parity_of(cosines_of, (config["min_mean_cosine"], config["min_worst_cosine"]))
     parity |= parity_of({"image": image_cosines}, (MIN_IMAGE_COSINE, MIN_IMAGE_COSINE))
     run.tick(3, 4, **parity)
 

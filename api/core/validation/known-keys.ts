@@ -1,4 +1,5 @@
 // Which known key an unknown one stands for: a slip of the pen, or what another service calls it.
+import { editDistance } from '../../../contracts/src/names.ts';
 
 /** What services call one thing; the first known name of a group is suggested for the others. */
 const SYNONYMS = [
@@ -48,26 +49,4 @@ export function nearestKey(unknown: string, known: string[]): string | undefined
 /** `topK`, `top-k` and `top_k` are one name. */
 function plainName(key: string): string {
   return key.toLowerCase().replaceAll(/[^a-z0-9]/g, '');
-}
-
-/** Insertions, deletions, replacements and swaps of neighbours that lead from one to the other; more than `limit` is one more. */
-function editDistance(a: string, b: string, limit: number): number {
-  if (Math.abs(a.length - b.length) > limit) return limit + 1;
-  let before: number[] = [];
-  let above = Array.from({ length: b.length + 1 }, (_, column) => column);
-  for (let row = 1; row <= a.length; row++) {
-    const current = [row];
-    for (let column = 1; column <= b.length; column++) {
-      const isSame = a[row - 1] === b[column - 1];
-      const isSwap = row > 1 && column > 1 && a[row - 1] === b[column - 2] && a[row - 2] === b[column - 1];
-      current[column] = Math.min(
-        (above[column] ?? 0) + 1,
-        (current[column - 1] ?? 0) + 1,
-        (above[column - 1] ?? 0) + (isSame ? 0 : 1),
-        isSwap ? (before[column - 2] ?? 0) + 1 : Number.POSITIVE_INFINITY,
-      );
-    }
-    [before, above] = [above, current];
-  }
-  return above[b.length] ?? 0;
 }

@@ -1,5 +1,6 @@
 // What a key may still ask for: refusals that say when it may ask again, and the headers that say where it stands.
 import type { ApiKey } from '../../../contracts/src/api/api-key.ts';
+import type { KeyTerms } from '../../../contracts/src/api/limits.ts';
 import { CoreError } from '../../core/errors.ts';
 import { type Allowance, remaining, type Standing, type Terms } from './counting.ts';
 
@@ -24,6 +25,8 @@ export interface LimitsOptions {
 
 /** A request that was let in. */
 export interface Grant {
+  /** What the key may ask for. */
+  terms: KeyTerms;
   /** Throws where so many images are more than the quota leaves; those that are stored count like others. */
   checkImages(count: number): void;
   /** After the answer: counts what was used, and answers the headers that say what is left. */
@@ -46,15 +49,17 @@ export function createLimits({ counterOf, flood, background }: LimitsOptions): L
         const message = `The API key ${prefix}… floods this place: try again in ${FLOOD_SECONDS} seconds.`;
         throw new CoreError('rate_limited', message, { retryAfterSeconds: FLOOD_SECONDS });
       }
+      const terms = { ...rate, ...quota };
       const counter = counterOf(digest);
       const standing = await counter.reserve({ rate, quota }).catch(notCounted);
       // Who has a key is not turned away because counting fails.
-      if (standing === undefined) return { checkImages: () => {}, finish: () => ({}) };
+      if (standing === undefined) return { terms, checkImages: () => {}, finish: () => ({}) };
       Object.assign(headers, headersOf(standing));
       if (!standing.isAllowed) throw tooFast(prefix, standing.requests);
       const { tokens, images } = standing;
       if (isCostly && remaining(tokens) === 0) throw spent(prefix, 'tokens', tokens);
       return {
+        terms,
         checkImages(count) {
           if (count > remaining(images)) throw spent(prefix, `images (this request has ${count})`, images);
           images.used += count;

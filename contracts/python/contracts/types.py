@@ -1184,6 +1184,18 @@ Plan = Literal["free", "paid"]
 """Plan of the platform, which limits the CPU time of a request."""
 
 
+class LimitsReportKey1(TypedDict):
+
+    requests_per_minute: int
+    """Requests in a window of 60 seconds."""
+
+    tokens_per_month: int | None
+    """Tokens of texts in a calendar month of UTC; null: as many as it likes."""
+
+    images_per_month: int | None
+    """Images in a calendar month of UTC; null: as many as it likes."""
+
+
 Tier = Literal["student", "tiny", "static"]
 """`student`: the transformer. `tiny`: a smaller one, for half of the time or less. `static`: the token
 table, microseconds per text.
@@ -1243,6 +1255,9 @@ class LimitsReport(TypedDict):
 
     top_k: int
     """The largest `top_k` of POST /similarity."""
+
+    key: LimitsReportKey1 | None
+    """What the API key of the request may ask for; null: it has none, or nothing is counted here."""
 
     models: list[ModelLimits]
     """The models that answer here."""

@@ -1,6 +1,7 @@
 // GET /v1/limits: what one request may hold, by the plan of the platform that has to compute it.
 import { z } from 'zod';
 import { Tier } from '../model/manifest.ts';
+import { ApiKey } from './api-key.ts';
 
 /** What a request may hold at most; every error that names a limit reads it here. */
 export const LIMITS = {
@@ -57,6 +58,10 @@ export const LimitsReport = z
     object: z.literal('limits').describe('Name of this form.'),
     plan: Plan,
     ...FIELDS,
+    key: z
+      .strictObject({ ...ApiKey.shape.rate.shape, ...ApiKey.shape.quota.shape })
+      .nullable()
+      .describe('What the API key of the request may ask for; null: it has none, or nothing is counted here.'),
     models: z
       .array(
         z
@@ -74,3 +79,4 @@ export const LimitsReport = z
   })
   .meta({ title: 'LimitsReport', description: 'Answer of GET /v1/limits.' });
 export type LimitsReport = z.infer<typeof LimitsReport>;
+export type KeyTerms = NonNullable<LimitsReport['key']>;

@@ -63,7 +63,7 @@ test.each([
   ['paid', wordModel(), ['words', 'words-static']],
   ['free', free, ['words-static']],
 ])('the limits of the %s plan are reported with the models that answer', (plan, model, ids) => {
-  const report = LimitsReport.parse(reportLimits(model));
+  const report = LimitsReport.parse(reportLimits(model, null));
   expect(report.plan).toBe(plan);
   expect(report.models.map(({ id }) => id)).toEqual(ids);
   for (const { id, tokens } of report.models) {

@@ -6,6 +6,7 @@ import { createKeyCache } from '../../../../api/worker/access/key-cache.ts';
 import { createLimits } from '../../../../api/worker/access/limits.ts';
 import { createAccess } from '../../../../api/worker/middleware/access.ts';
 import { PartialEmbedResponse } from '../../../../contracts/src/api/embed.ts';
+import { LimitsReport } from '../../../../contracts/src/api/limits.ts';
 import { keyNamespace } from '../key-namespace.ts';
 import { appOf, STATIC, tableModel } from '../table-model.ts';
 
@@ -40,4 +41,25 @@ test('on_error: partial holds with a quota, and the encoder is told the trace', 
   const { data, failed } = PartialEmbedResponse.parse(await response.json());
   expect([data.map(({ object }) => object), failed]).toEqual([['embedding', 'error'], 1]);
   expect(asked[0]?.trace).toMatchObject({ 'x-request-id': 'request-1' });
+});
+
+test('GET /v1/limits says what the key that asks may ask for', async () => {
+  const namespace = keyNamespace();
+  const secret = await namespace.add({
+    rate: { requests_per_minute: 7 },
+    quota: { tokens_per_month: 1000, images_per_month: null },
+  });
+  const allowance = { limit: 100, used: 0, resetMs: 1000 };
+  const counter = {
+    reserve: async () => ({ isAllowed: true, requests: allowance, tokens: allowance, images: { ...allowance } }),
+    settle: async () => {},
+  };
+  const limits = createLimits({ counterOf: () => counter, background: () => {} });
+  const access = createAccess({ policy: { who: 'keys' }, keys: createKeyCache(namespace), limits });
+  const { app } = appOf(await tableModel(), { access });
+  const response = await app.request('/v1/limits', { headers: { authorization: `Bearer ${secret}` } });
+  const { key } = LimitsReport.parse(await response.json());
+  expect(key).toEqual({ requests_per_minute: 7, tokens_per_month: 1000, images_per_month: null });
+  const open = appOf(await tableModel()).app;
+  expect(LimitsReport.parse(await (await open.request('/v1/limits')).json()).key).toBeNull();
 });
