@@ -19,7 +19,7 @@ from towers.clip_objective import Objective, Sampler, Texts
 from towers.crops import Activations, CropsShape
 from towers.data import write_rows
 from towers.epochs import epoch_batch
-from towers.losses import info_nce, multi_positive_nce, soft_cross_entropy
+from towers.losses import info_nce, multi_positive_nce, shared_cross_entropy, soft_cross_entropy
 from towers.text_sets import TextSet
 from towers.vision import ImageTower, create_backbone
 
@@ -249,13 +249,23 @@ def test_where_all_vectors_are_alike_every_term_is_the_logarithm_of_its_candidat
     hypernyms = text_set(tmp_path, "hypernyms", [{"id": "fish", "text": "fish", "classes": [0, 1]},
                                                  {"id": "tool", "text": "tool", "classes": [2]}])  # fmt: skip
     config = {"rows_weight": 2.0, "rows_mixin": 0.7, "softmax_weight": 3.0, "hypernyms_weight": 5.0,
-              "hypernyms_batch": 9, "labels_weight": 7.0, "regulariser_weight": 11.0, "dropout": 0.2}  # fmt: skip
+              "hypernyms_softmax_weight": 13.0, "hypernyms_batch": 9, "labels_weight": 7.0, "regulariser_weight": 11.0, "dropout": 0.2}  # fmt: skip
     labels = ["", "", "", "", "", "dog", "dog", "cat"]
     texts = Texts(captions, prompts, hypernyms, labels)
     objective = Objective((tower, Constant()), activations, texts, classes, cast(ClipConfig, config))
     total, parts = objective.loss(np.arange(5), np.arange(5, 8), torch.float32, np.random.default_rng(0))
     expected = {"loss": math.log(5), "regulariser": 0.0, "labels": math.log(3), "rows": math.log(3),
-                "softmax": math.log(3), "hypernyms": math.log(2)}  # fmt: skip
+                "softmax": math.log(3), "hypernyms": math.log(2), "hypernyms_softmax": math.log(4)}  # fmt: skip
     assert {name: part.item() for name, part in parts.items()} == pytest.approx(expected, abs=1e-4)
-    weighted = math.log(5) + (7 + 2 + 3) * math.log(3) + 5 * math.log(2)
+    weighted = math.log(5) + (7 + 2 + 3) * math.log(3) + 5 * math.log(2) + 13 * math.log(4)
     assert total.item() == pytest.approx(weighted, abs=1e-3)
+
+
+def test_a_share_counts_both_ways_by_its_mass():
+    scores = torch.tensor([[1.0, 0.0], [0.0, 0.0], [0.0, 3.0]])
+    shares = torch.tensor([[0.5, 0.5], [0.0, 0.0], [0.0, 0.25]])
+    rows = scores.log_softmax(1)
+    columns = scores.log_softmax(0)
+    by_row = -((rows[0, 0] + rows[0, 1]) / 2 + 0.25 * rows[2, 1]) / 1.25
+    by_column = -(0.5 * columns[0, 0] + 0.75 * (2 / 3 * columns[0, 1] + 1 / 3 * columns[2, 1])) / 1.25
+    torch.testing.assert_close(shared_cross_entropy(scores, shares), (by_row + by_column) / 2)

@@ -16,7 +16,13 @@ from towers.crops import Activations
 from towers.data import Row
 from towers.epochs import epoch_batch
 from towers.labels import normalised_label
-from towers.losses import frozen_tower_regulariser, info_nce, multi_positive_nce, soft_cross_entropy
+from towers.losses import (
+    frozen_tower_regulariser,
+    info_nce,
+    multi_positive_nce,
+    shared_cross_entropy,
+    soft_cross_entropy,
+)
 from towers.text_sets import TextSet
 from towers.two_towers import MAX_LOGIT_SCALE, new_logit_scale
 from towers.vision import ImageTower
@@ -86,7 +92,9 @@ class Objective:
         center_F = features_NF.mean(0)
         self.tower.center_F.copy_(center_F)
         self.uses_classes = config["rows_weight"] > 0 or config["softmax_weight"] > 0
-        self.uses_hypernyms = config["hypernyms_weight"] > 0 and len(texts.hypernyms.keys) > 0
+        self.hypernyms_softmax_weight = config.get("hypernyms_softmax_weight", 0.0)
+        wants_hypernyms = config["hypernyms_weight"] > 0 or self.hypernyms_softmax_weight > 0
+        self.uses_hypernyms = wants_hypernyms and len(texts.hypernyms.keys) > 0
         if self.uses_classes and classes is None:
             raise ValueError("clip: rows_weight and softmax_weight need classes: set prepare.classes, or both to 0")
         if (self.uses_classes or self.uses_hypernyms) and classes is not None:
@@ -150,20 +158,31 @@ class Objective:
                 parts["rows"] = info_nce(pseudo_KE, class_KE, self.class_scale.exp())
                 total = total + config["rows_weight"] * parts["rows"]
             if config["softmax_weight"] > 0:
-                target_BK = self.classes.logits(self.features(images, crops)).softmax(-1)
+                target_BK = self.probabilities(images, crops)
                 parts["softmax"] = soft_cross_entropy(self.class_scale.exp() * image_BE @ class_KE.T, target_BK)
                 total = total + config["softmax_weight"] * parts["softmax"]
         if self.uses_hypernyms:
-            parts["hypernyms"] = self.hypernym_loss(rng)
-            total = total + config["hypernyms_weight"] * parts["hypernyms"]
+            size = min(config["hypernyms_batch"], len(self.hypernyms))
+            chosen = rng.permutation(self.hypernyms)[:size]
+            hypernym_HE = self.text_tower(self.texts.hypernyms.inputs(self.texts.hypernyms.draw(chosen, rng)))
+            if config["hypernyms_weight"] > 0:
+                parts["hypernyms"] = self.hypernym_loss(chosen, hypernym_HE, rng)
+                total = total + config["hypernyms_weight"] * parts["hypernyms"]
+            if self.hypernyms_softmax_weight > 0:
+                covers_KH = self.covers_HK[chosen].T.to(self.device, torch.float32)
+                share_BH = self.probabilities(images, crops) @ covers_KH
+                scores_BH = self.class_scale.exp() * image_BE @ hypernym_HE.T
+                parts["hypernyms_softmax"] = shared_cross_entropy(scores_BH, share_BH)
+                total = total + self.hypernyms_softmax_weight * parts["hypernyms_softmax"]
         return total, parts
 
-    def hypernym_loss(self, rng: np.random.Generator) -> torch.Tensor:
+    def probabilities(self, images: np.ndarray, crops: np.ndarray) -> torch.Tensor:
+        """What the frozen classifier says of crops [B, K]."""
+        return self.classes.logits(self.features(images, crops)).softmax(-1)
+
+    def hypernym_loss(self, chosen: np.ndarray, text_BE: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
         """InfoNCE of hypernyms and a pseudo-image of one class of each; what a hypernym covers is no negative of it."""
-        size = min(self.config["hypernyms_batch"], len(self.hypernyms))
-        chosen = rng.permutation(self.hypernyms)[:size]
         rows = np.array([rng.choice(self.rows_of_hypernym[h]) for h in chosen])
-        text_BE = self.text_tower(self.texts.hypernyms.inputs(self.texts.hypernyms.draw(chosen, rng)))
         covered_BB = self.covers_HK[chosen][:, rows].to(self.device)
         return info_nce(text_BE, self.pseudo_image_vectors(rows, rng), self.class_scale.exp(), covered_BB)
 

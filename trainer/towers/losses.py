@@ -38,6 +38,20 @@ def soft_cross_entropy(logits_BK: torch.Tensor, target_BK: torch.Tensor) -> torc
     return -(target_BK * logits_BK.log_softmax(-1)).sum(-1).mean()
 
 
+def shared_cross_entropy(logits_BC: torch.Tensor, share_BC: torch.Tensor) -> torch.Tensor:
+    """Both ways, the cross-entropy of shares (each 0 to 1, in sum whatever) as targets of a softmax.
+
+    A row whose shares sum to less than 1 counts that much less, one that has none not at all.
+    """
+    total = logits_BC.new_zeros(())
+    for logits, share in ((logits_BC, share_BC), (logits_BC.T, share_BC.T)):
+        mass = share.sum(1, keepdim=True)
+        target = share / mass.clamp_min(1e-6)
+        weight = mass[:, 0].clamp(max=1)
+        total = total - 0.5 * (weight * (target * logits.log_softmax(-1)).sum(-1)).sum() / weight.sum().clamp_min(1e-6)
+    return total
+
+
 def distances(x_BE: torch.Tensor) -> torch.Tensor:
     """Euclidean distances of all pairs of different rows of unit vectors [B * (B - 1) / 2]."""
     square = (2 - 2 * x_BE @ x_BE.T).clamp_min(1e-6)

@@ -2469,6 +2469,11 @@ class RecipeClip(TypedDict):
     their classes; 0 leaves it out.
     """
 
+    hypernyms_softmax_weight: NotRequired[float]
+    """Weight of hypernyms on photographs: the frozen classifier's probability of all classes that a hypernym
+    covers is the target of image against hypernym, both ways. Absent: 0.
+    """
+
     hypernyms_batch: int
     """Hypernyms per step."""
 
@@ -3563,6 +3568,11 @@ class ClipConfig(TypedDict):
     hypernyms_weight: float
     """Weight of InfoNCE between hypernyms of the classes ("dog" for every breed) and a pseudo-image of one of
     their classes; 0 leaves it out.
+    """
+
+    hypernyms_softmax_weight: NotRequired[float]
+    """Weight of hypernyms on photographs: the frozen classifier's probability of all classes that a hypernym
+    covers is the target of image against hypernym, both ways. Absent: 0.
     """
 
     hypernyms_batch: int

@@ -45,6 +45,12 @@ export const ClipConfig = z
       'Weight of InfoNCE between hypernyms of the classes ("dog" for every breed) and a pseudo-image of one of their ' +
         'classes; 0 leaves it out.',
     ),
+    hypernyms_softmax_weight: weight
+      .optional()
+      .describe(
+        "Weight of hypernyms on photographs: the frozen classifier's probability of all classes that a hypernym covers " +
+          'is the target of image against hypernym, both ways. Absent: 0.',
+      ),
     hypernyms_batch: count.describe('Hypernyms per step.'),
     labels_weight: weight.describe(
       'Weight of InfoNCE between labelled pictures and the texts of their labels, equal labels being positives of each ' +
