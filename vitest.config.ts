@@ -10,6 +10,7 @@ export default defineConfig({
       {
         test: {
           name: 'node',
+          globalSetup: 'test/support/temporary-folder.ts',
           include: ['test/**/*.test.ts'],
           exclude: ['test/**/*.workerd.test.ts', '**/node_modules/**'],
           testTimeout: 60_000,
