@@ -53,6 +53,7 @@ from towers.verdict import search_verdicts
 from towers.wordpiece import WordPiece
 
 MIN_IMAGE_COSINE = 0.999
+LEAST_TRANSLATIONS = 50  # of fewer sentences of a language no figure means anything
 GOLDEN: dict[Tier, list[str]] = {
     "student": [
         "A dog runs through the snow.",
@@ -171,7 +172,9 @@ def main() -> None:
     }
     if "tiny" in described:
         manifest["tiny"] = described["tiny"]
-    translated = translation_recalls(read_texts(prepared, "translations", "dev"), from_numpy(embed_tier["student"]))
+    translated = translation_recalls(
+        read_texts(prepared, "translations", "dev"), from_numpy(embed_tier["student"]), LEAST_TRANSLATIONS
+    )
     if translated:
         manifest["languages"] = language_figures(metrics["student.text_to_image_R@10"], translated)
     notes = [

@@ -9,7 +9,6 @@ from towers.data import Row
 from towers.metrics import recall_at, target_ranks
 
 NOT_LANGUAGES = {"id", "source", "split", "en", "open", "key"}
-LEAST_ROWS = 50  # of fewer sentences no figure means anything
 
 
 def translations_in(row: Row) -> Iterator[tuple[str, str]]:
@@ -19,8 +18,13 @@ def translations_in(row: Row) -> Iterator[tuple[str, str]]:
             yield language, text
 
 
-def translation_recalls(rows: Sequence[Row], embed: Callable[[list[str]], torch.Tensor]) -> dict[str, float]:
-    """R@1 of the rows' texts in each language among all English ones; equal English texts are one. `embed`: unit vectors."""
+def translation_recalls(
+    rows: Sequence[Row], embed: Callable[[list[str]], torch.Tensor], least: int = 1
+) -> dict[str, float]:
+    """R@1 of the rows' texts in each language among all English ones; equal English texts are one.
+
+    `embed` gives unit vectors. A language with fewer than `least` texts is left out.
+    """
     english = list(dict.fromkeys(row["en"] for row in rows))
     number_of = {text: number for number, text in enumerate(english)}
     found: dict[str, tuple[list[str], list[int]]] = {}
@@ -35,7 +39,7 @@ def translation_recalls(rows: Sequence[Row], embed: Callable[[list[str]], torch.
     return {
         language: recall_at(target_ranks(embed(texts) @ english_NE.T, torch.tensor(targets)), 1)
         for language, (texts, targets) in found.items()
-        if len(texts) >= LEAST_ROWS
+        if len(texts) >= least
     }
 
 

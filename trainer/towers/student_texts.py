@@ -197,7 +197,7 @@ class Sampler:
     def __init__(self, texts: StudentTexts, wordpiece: WordPiece, config: DistillConfig, seed: int) -> None:
         self.wordpiece, self.seed, self.noise = wordpiece, seed, config["noise"]
         self.has_contradictions = config["negatives_weight"] > 0
-        mix = cast(dict[str, float], config["mix"])
+        mix = cast(dict[str, float], dict(config["mix"]))
         self.weights = {name: mix[name] for name in texts.kinds if mix[name] > 0}
         self.kinds = {name: texts.kinds[name] for name in self.weights}
         self.tokens = {name: wordpiece.tokens(kind.texts) for name, kind in self.kinds.items()}
