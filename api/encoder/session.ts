@@ -49,7 +49,7 @@ export async function openSession(folder: string, manifest: ModelManifest, threa
   });
   const { size } = manifest.image.preprocess;
   let isClosed = false;
-  let running: Promise<unknown> = Promise.resolve();
+  const running = new Set<Promise<unknown>>();
   return {
     async run(batch) {
       // Photos of a client that is gone may still be decoded when the process stops.
@@ -57,8 +57,8 @@ export async function openSession(folder: string, manifest: ModelManifest, threa
       const pixels = new Float32Array(batch.length * 3 * size * size);
       for (const [index, tensor] of batch.entries()) pixels.set(tensor, index * 3 * size * size);
       const answer = session.run({ pixels: new Tensor('float32', pixels, [batch.length, 3, size, size]) });
-      running = Promise.allSettled([running, answer]);
-      const output = await answer;
+      running.add(answer);
+      const output = await answer.finally(() => running.delete(answer));
       const embedding = output.embedding;
       if (!(embedding?.data instanceof Float32Array) || embedding.data.length !== batch.length * manifest.embed_dim) {
         const shape = `[${embedding?.dims.join(', ')}]`;
@@ -69,7 +69,7 @@ export async function openSession(folder: string, manifest: ModelManifest, threa
     },
     async close() {
       isClosed = true;
-      await running;
+      await Promise.allSettled(running);
       await session.release();
     },
   };
