@@ -25,12 +25,7 @@ def multi_positive_nce(
     Rows and columns without a match are left out (as in UniCL, 2204.03610).
     """
     logits_BC = scale * a_BE @ b_CE.T
-    total = logits_BC.new_zeros(())
-    for logits, match in ((logits_BC, match_BC), (logits_BC.T, match_BC.T)):
-        counts = match.sum(1)
-        has = counts > 0
-        total = total + 0.5 * soft_cross_entropy(logits[has], match[has].to(logits.dtype) / counts[has, None])
-    return total
+    return shared_cross_entropy(logits_BC, match_BC.to(logits_BC.dtype))
 
 
 def soft_cross_entropy(logits_BK: torch.Tensor, target_BK: torch.Tensor) -> torch.Tensor:
