@@ -10,7 +10,7 @@ from transformers.utils import logging
 
 from augment.writer import Answer, Message, Question
 from towers.llm import LanguageModel, read_language_model, weights_of
-from towers.run import fast_dtype
+from engine.run import fast_dtype
 
 SMALL_GIGABYTES = 1.0
 SMALL_SENTENCE = (

@@ -17,7 +17,7 @@ from evaluation.cache import VectorCache
 from evaluation.progress import Progress
 from towers.data import Row, read_images, read_rows
 from towers.preprocess import pixel_batches
-from towers.run import digest_of_file
+from engine.run import digest_of_file
 
 Figures = dict[str, float]
 TEXTS_AT_ONCE = 64

@@ -4,120 +4,35 @@ A fraction of the tokens is masked (80 % the mask token, 10 % a random one, 10 %
 hidden state of the position before it, as in pretraining. LoRA layers are trained, then merged into the weights.
 """
 
-import random
-from dataclasses import dataclass
-
-import torch
-from torch.nn import functional as F
-
 from contracts.types import MntpConfig
+from engine.loop import Loop
+from engine.run import Run
+from tasks.mntp import Mntp, document_windows
 from towers.data import read_texts
-from towers.llm import (
-    LanguageModel,
-    load_lora_state,
-    lora_state,
-    output_layer,
-    read_language_model,
-    with_lora,
-)
-from towers.optim import adamw, descend, param_groups
-from towers.run import Run
-from towers.token_batches import padded
+from towers.llm import read_language_model, with_lora
 
 
 def main() -> None:
     """Run the stage."""
-    run = Run.start(MntpConfig)
-    config, schedule = run.config, run.config["schedule"]
-
-    # ---- texts: windows of plain documents and captions --------------------------------------------------------------
+    run = Run.start(MntpConfig, ranks=True)
+    config = run.config
     prepared = run.input("prepare")
     documents = [row["text"] for row in read_texts(prepared, "plain", "train")]
     captions = [text for row in read_texts(prepared, "groups", "train") for text in row["captions"]]
     language_model = with_lora(read_language_model(config["language_model"], run.amp_dtype), config["lora"])
-    model, tokenizer = language_model.model, language_model.tokenizer
-    model.to(run.device).train()
+    language_model.model.to(run.device).train()
     windows = document_windows(language_model, documents, config["max_tokens"])
     run.log(f"{len(windows)} windows of documents, {len(captions)} captions, {run.amp_dtype}")
 
-    # ---- loop --------------------------------------------------------------------------------------------------------
-    optimizer = adamw(param_groups(model), schedule)
-    state = run.resume()
-    first, losses = 0, []
-    if state is not None:
-        load_lora_state(language_model, state["lora"])
-        optimizer.load_state_dict(state["optimizer"])
-        first, losses = state["step"], state["losses"]
-    mask_id = tokenizer.convert_tokens_to_ids(config["mask_token"])
-    if mask_id is None or (mask_id == tokenizer.unk_token_id and config["mask_token"] != tokenizer.unk_token):
-        raise ValueError(f"mask_token {config['mask_token']!r} is not one token of this vocabulary")
-    for step in range(first, schedule["steps"]):
-        rng = random.Random(f"{run.seed}/{step}")
-        rows = []
-        for _ in range(config["batch_size"]):
-            if not windows or (captions and rng.random() < config["caption_share"]):
-                rows.append(language_model.tokens([rng.choice(captions)], config["max_tokens"])[0])
-            else:
-                rows.append(rng.choice(windows))
-        ids_BT, mask_BT = padded(rows, run.device, tokenizer.pad_token_id)
-        generator = torch.Generator().manual_seed(run.seed * 1_000_003 + step)
-        masking = Masking(config["mask_share"], mask_id, len(tokenizer))
-        masked_BT, chosen_BT = mask_tokens(ids_BT, mask_BT, masking, generator)
-        hidden_BTD = language_model.hidden(masked_BT, mask_BT)
-        logits_NV = output_layer(model)(hidden_BTD[:, :-1][chosen_BT[:, 1:]])
-        loss = F.cross_entropy(logits_NV.float(), ids_BT[:, 1:][chosen_BT[:, 1:]])
-        descend(optimizer, loss, step, schedule)
-        losses.append(loss.item())
-        run.tick(
-            step + 1,
-            schedule["steps"],
-            lambda step=step: {
-                "step": step + 1,
-                "losses": losses,
-                "lora": lora_state(language_model),
-                "optimizer": optimizer.state_dict(),
-            },
-            loss=sum(losses[-10:]) / len(losses[-10:]),
-        )
+    task = Mntp(run, language_model, windows, captions)
+    Loop(run, task, config["schedule"]).train()
+    run.leave_to_first()
 
-    # ---- merge -------------------------------------------------------------------------------------------------------
     language_model.save(run.output / "model")
+    losses = task.losses.numbers()
     tail = max(1, len(losses) // 10)
     metrics = {"loss.first": sum(losses[:tail]) / tail, "loss.last": sum(losses[-tail:]) / tail}
     run.finish(metrics, {"weights": "model/model.safetensors", "config": "model/config.json"})
-
-
-def document_windows(language_model: LanguageModel, documents: list[str], max_tokens: int) -> list[list[int]]:
-    """Documents cut into consecutive windows of `max_tokens` tokens; tails under 8 tokens are left out."""
-    windows = []
-    for ids in language_model.tokenizer(documents, add_special_tokens=False)["input_ids"] if documents else []:
-        pieces = [ids[start : start + max_tokens] for start in range(0, len(ids), max_tokens)]
-        windows += [piece for piece in pieces if len(piece) >= 8]
-    return windows
-
-
-@dataclass(frozen=True)
-class Masking:
-    """How tokens are masked: the fraction of them, the mask token, and the number of tokens to draw random ones from."""
-
-    ratio: float
-    mask_id: int
-    vocabulary_size: int
-
-
-def mask_tokens(
-    ids_BT: torch.Tensor, mask_BT: torch.Tensor, masking: Masking, generator: torch.Generator
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """(masked ids, chosen positions), both [B, T]. Position 0 is never chosen: no position precedes it."""
-    shape = tuple(ids_BT.shape)
-    chosen = (torch.rand(shape, generator=generator) < masking.ratio).to(ids_BT.device) & mask_BT.bool()
-    chosen[:, 0] = False
-    if not chosen.any():
-        chosen[0, min(1, shape[1] - 1)] = True
-    draw = torch.rand(shape, generator=generator).to(ids_BT.device)
-    noise = torch.randint(0, masking.vocabulary_size, shape, generator=generator).to(ids_BT.device)
-    masked = torch.where(chosen & (draw < 0.8), torch.full_like(ids_BT, masking.mask_id), ids_BT)
-    return torch.where(chosen & (draw >= 0.8) & (draw < 0.9), noise, masked), chosen
 
 
 if __name__ == "__main__":

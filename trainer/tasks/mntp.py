@@ -1,0 +1,110 @@
+"""Masked next-token prediction (LLM2Vec, 2404.05961): a causal LM learns to see both sides of a token.
+
+The hidden state before a masked token predicts it, under bidirectional attention.
+"""
+
+import random
+from dataclasses import dataclass
+
+import torch
+from torch.nn import functional as F
+
+from contracts.types import MntpConfig
+from engine.run import Run
+from engine.task import Figures, Losses, Parts, Task
+from towers.llm import LanguageModel, output_layer
+from towers.token_batches import padded
+
+
+class Mntp(Task):
+    """Over windows of documents and captions, mixed by `caption_share`."""
+
+    def __init__(
+        self, run: Run[MntpConfig], language_model: LanguageModel, windows: list[list[int]], captions: list[str]
+    ) -> None:
+        self.run, self.language_model, self.windows, self.captions = run, language_model, windows, captions
+        self.modules = {"language_model": language_model.model}
+        self.losses = Losses()
+        tokenizer, token = language_model.tokenizer, run.config["mask_token"]
+        mask_id = tokenizer.convert_tokens_to_ids(token)
+        if mask_id is None or (mask_id == tokenizer.unk_token_id and token != tokenizer.unk_token):
+            raise ValueError(f"mask_token {token!r} is not one token of this vocabulary")
+        self.masking = Masking(run.config["mask_share"], mask_id, len(tokenizer))
+
+    def backward(self, step: int) -> Parts:
+        """Gradient of the mean over all masked tokens of the batch; this rank's rows, a micro-batch at a time."""
+        run, device = self.run, self.run.device
+        ids_BT, mask_BT = padded(self.draw(step), device, self.language_model.tokenizer.pad_token_id)
+        generator = torch.Generator().manual_seed(run.seed * 1_000_003 + step)
+        masked_BT, chosen_BT = mask_tokens(ids_BT, mask_BT, self.masking, generator)
+        total = int(chosen_BT.sum())
+        rows = run.world.share(range(len(ids_BT)))
+        size = run.config.get("micro_batch", len(rows))
+        loss = torch.zeros((), device=device)
+        for start in range(0, len(rows), size):
+            part = slice(rows[start], rows[min(start + size, len(rows)) - 1] + 1)
+            hidden_BTD = self.language_model.hidden(masked_BT[part], mask_BT[part])
+            logits_NV = output_layer(self.language_model.model)(hidden_BTD[:, :-1][chosen_BT[part, 1:]])
+            mean = F.cross_entropy(logits_NV.float(), ids_BT[part, 1:][chosen_BT[part, 1:]])
+            weighted = mean * (len(logits_NV) / total) if len(logits_NV) else logits_NV.sum()
+            weighted.backward()
+            loss += weighted.detach()
+        return {"loss": loss}
+
+    def measure(self, step: int, parts: Parts) -> Figures:
+        """The mean loss of the last ten steps."""
+        self.losses.add(parts["loss"])
+        return {"loss": lambda: self.losses.mean(10)}
+
+    def draw(self, step: int) -> list[list[int]]:
+        """Token ids of the batch of all ranks."""
+        config = self.run.config
+        rng = random.Random(f"{self.run.seed}/{step}")
+        rows = []
+        for _ in range(config["batch_size"]):
+            if not self.windows or (self.captions and rng.random() < config["caption_share"]):
+                rows.append(self.language_model.tokens([rng.choice(self.captions)], config["max_tokens"])[0])
+            else:
+                rows.append(rng.choice(self.windows))
+        return rows
+
+    def state(self) -> dict[str, list[float]]:
+        """The losses so far."""
+        return {"losses": self.losses.numbers()}
+
+    def load_state(self, state: dict[str, list[float]]) -> None:
+        """Put them back."""
+        self.losses.values = [*state["losses"]]
+
+
+def document_windows(language_model: LanguageModel, documents: list[str], max_tokens: int) -> list[list[int]]:
+    """Documents cut into consecutive windows of `max_tokens` tokens; tails under 8 tokens are left out."""
+    windows = []
+    for ids in language_model.tokenizer(documents, add_special_tokens=False)["input_ids"] if documents else []:
+        pieces = [ids[start : start + max_tokens] for start in range(0, len(ids), max_tokens)]
+        windows += [piece for piece in pieces if len(piece) >= 8]
+    return windows
+
+
+@dataclass(frozen=True)
+class Masking:
+    """How tokens are masked: the fraction of them, the mask token, and the number of tokens to draw random ones from."""
+
+    ratio: float
+    mask_id: int
+    vocabulary_size: int
+
+
+def mask_tokens(
+    ids_BT: torch.Tensor, mask_BT: torch.Tensor, masking: Masking, generator: torch.Generator
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """(masked ids, chosen positions), both [B, T]. Position 0 is never chosen: no position precedes it."""
+    shape = tuple(ids_BT.shape)
+    chosen = (torch.rand(shape, generator=generator) < masking.ratio).to(ids_BT.device) & mask_BT.bool()
+    chosen[:, 0] = False
+    if not chosen.any():
+        chosen[0, min(1, shape[1] - 1)] = True
+    draw = torch.rand(shape, generator=generator).to(ids_BT.device)
+    noise = torch.randint(0, masking.vocabulary_size, shape, generator=generator).to(ids_BT.device)
+    masked = torch.where(chosen & (draw < 0.8), torch.full_like(ids_BT, masking.mask_id), ids_BT)
+    return torch.where(chosen & (draw >= 0.8) & (draw < 0.9), noise, masked), chosen
