@@ -33,6 +33,8 @@ export interface StageRow<Config extends z.ZodObject = z.ZodObject, Input extend
   /** The parts of what `prepare` wrote that a job reads: a change of the others leaves its address. Absent: all. */
   prepared?(config: z.infer<Config>): readonly Part[];
   jobClass: JobClass;
+  /** Several processes may train it together, one per GPU. */
+  ranks?: true;
   /** What an estimate of time scales by. Absent where the configuration does not say how much there is to do. */
   work?: { unit: string; amount(config: z.infer<Config>): number };
   /** Runs of different variants are not compared when time is estimated. */
@@ -83,6 +85,7 @@ export const STAGES = {
     inputs: ['prepare'],
     prepared: () => ['plain.train', 'groups.train'],
     jobClass: 'train',
+    ranks: true,
     work: {
       unit: 'tokens',
       amount: ({ schedule, batch_size, max_tokens }) => schedule.steps * batch_size * max_tokens,
@@ -96,6 +99,7 @@ export const STAGES = {
     localFolder: ({ language_model }) => languageModelFolder(language_model),
     prepared: () => ['pairs', 'groups.train', 'long.train', 'concepts.train'],
     jobClass: 'train',
+    ranks: true,
     work: {
       unit: 'tokens',
       amount: ({ schedule, batch_size, max_tokens }) => schedule.steps * batch_size * max_tokens,
@@ -123,6 +127,7 @@ export const STAGES = {
     inputs: ['prepare', 'embed_captions'],
     prepared: () => ['pairs', 'classes'],
     jobClass: 'train',
+    ranks: true,
     work: { unit: 'texts', amount: ({ schedule, batch_size }) => schedule.steps * batch_size },
     localFolder: ({ backbone }) => backboneFolder(backbone),
   }),
@@ -138,6 +143,7 @@ export const STAGES = {
     inputs: ['prepare', 'embed_captions', 'embed_images', 'inherit'],
     prepared: () => ['pairs', 'class_images'],
     jobClass: 'train',
+    ranks: true,
     work: { unit: 'pairs', amount: ({ schedule, batch_size }) => schedule.steps * batch_size },
     // The two text towers cost differently.
     variant: ({ text_tower }) => text_tower,
@@ -147,6 +153,7 @@ export const STAGES = {
     inputs: ['prepare', 'embed_captions', 'clip'],
     prepared: () => ['pairs', 'groups.train', 'long.train', 'translations.train', 'plain.train', 'concepts.train'],
     jobClass: 'train',
+    ranks: true,
     work: {
       unit: 'tokens',
       amount: ({ tiers, batch_tokens }) => tiers.reduce((sum, { schedule }) => sum + schedule.steps * batch_tokens, 0),
@@ -195,6 +202,9 @@ export type StageConfig = z.infer<Rows[StageName]['config']>;
 
 /** The rows as what they have in common. */
 const ROWS: Readonly<Record<StageName, StageRow>> = STAGES;
+
+/** Stages that several processes may train together. */
+export const RANKED_STAGES: readonly StageName[] = STAGE_NAMES.filter((stage) => ROWS[stage].ranks);
 
 /** What the stage may read, in the order of the table. */
 export const inputsOf = (stage: StageName): readonly (StageName | typeof DATA)[] => STAGES[stage].inputs;

@@ -9,8 +9,8 @@ import torch
 from transformers.utils import logging
 
 from augment.writer import Answer, Message, Question
-from towers.llm import LanguageModel, read_language_model, weights_of
 from engine.run import fast_dtype
+from towers.llm import LanguageModel, read_language_model, weights_of
 
 SMALL_GIGABYTES = 1.0
 SMALL_SENTENCE = (

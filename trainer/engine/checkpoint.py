@@ -35,7 +35,7 @@ Tensors = dict[str, Any]  # dicts of tensors by name: weights, state of the opti
 
 
 class CheckpointError(Exception):
-    """No generation can be read; the sentence says what was tried."""
+    """One cannot be written, or none can be read; the sentence says why and what to do."""
 
 
 class Checkpoints:
@@ -66,10 +66,16 @@ class Checkpoints:
         self._pending = self._writer.submit(self._finish, cast(Future[Any], written), place, small)
 
     def wait(self) -> None:
-        """Until the last save is whole; raises what it failed of. The generation before it stays then."""
+        """Until the last save is whole."""
         if self._pending is not None:
             pending, self._pending = self._pending, None
-            pending.result()
+            try:
+                pending.result()
+            except UNREADABLE as error:
+                raise CheckpointError(
+                    f"a checkpoint could not be written ({reason_of(error)}): the one before it stays. Run the same job "
+                    "again once that is mended"
+                ) from error
 
     def exist(self) -> bool:
         """Whether anything was saved."""
@@ -92,7 +98,7 @@ class Checkpoints:
                     no_dist=self.world.size == 1,
                 )
             except UNREADABLE as error:
-                reasons.append(f"{file.name}: {(str(error) or type(error).__name__).strip().splitlines()[0]}")
+                reasons.append(f"{file.name}: {reason_of(error)}")
                 log(f"{reasons[-1]}; trying the one before it")
                 continue
             log(f"resumed from {file.name}, step {small['step']}")
@@ -130,6 +136,13 @@ class Checkpoints:
         for place in (self.output / FOLDER).glob(f"{self.name}-*"):
             if place.name not in kept and place.name.removeprefix(f"{self.name}-").isdigit():
                 shutil.rmtree(place, ignore_errors=True)
+
+
+def reason_of(error: BaseException) -> str:
+    """The first line of what went wrong, on whichever rank."""
+    if isinstance(error, dcp.CheckpointException):
+        error = next(iter(error.failures.values()))[0]
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
 
 
 class Reader(FileSystemReader):

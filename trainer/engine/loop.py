@@ -75,8 +75,10 @@ class Loop:
             if stops or saves:
                 saver.save(step)
             if stops:
+                flags.close()
                 saver.checkpoints.wait()
                 run.stop(self.before + step, self.total or schedule["steps"])
+        flags.close()
         finite.check(saver.saved_step)
         saver.checkpoints.wait()
         if average is not None:
@@ -204,6 +206,12 @@ class Flags:
         self.flags = torch.tensor([int(flag) for flag in flags])
         self.work = dist.all_reduce(self.flags, dist.ReduceOp.MAX, group=self.world.control, async_op=True)
         return answer
+
+    def close(self) -> None:
+        """After the last question: nobody may leave while it travels."""
+        if self.work is not None:
+            self.work.wait()
+            self.work = None
 
 
 class Finite:

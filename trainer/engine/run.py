@@ -20,7 +20,15 @@ from typing import Any, Generic, NoReturn, TypeVar, cast, get_args, get_type_hin
 import torch
 
 from contracts import load
-from contracts.constants import ENV_PROGRESS_SECONDS, EXIT_INTERRUPTED, EXIT_OK, EXIT_USAGE, FILE_REPORT, SCHEMA_VERSION
+from contracts.constants import (
+    ENV_PROGRESS_SECONDS,
+    EXIT_INTERRUPTED,
+    EXIT_OK,
+    EXIT_USAGE,
+    FILE_REPORT,
+    RANKED_STAGES,
+    SCHEMA_VERSION,
+)
 from contracts.types import Artefact, TrainingJob, TrainingReport
 from engine import generators
 from engine.checkpoint import FOLDER as CHECKPOINTS
@@ -56,11 +64,8 @@ class Run(Generic[Config]):
         self.progress_seconds = PROGRESS_SECONDS
 
     @classmethod
-    def start(cls, config: type[Config], *, ranks: bool = False) -> "Run[Config]":
-        """Read the job named on the command line; a finished job ends the process at once with 0.
-
-        `ranks`: the stage trains with several processes where torchrun starts several.
-        """
+    def start(cls, config: type[Config]) -> "Run[Config]":
+        """Read the job named on the command line; a finished job ends the process at once with 0."""
         stage = stage_of(config)
         if len(sys.argv) != 2 or sys.argv[1].startswith("-"):
             print(f"usage: python -m stages.{stage} job.json", file=sys.stderr)
@@ -69,17 +74,21 @@ class Run(Generic[Config]):
         if job["config"]["stage"] != stage:
             sys.exit(f"{sys.argv[1]} is a job for stage {job['config']['stage']}, not {stage}")
         world = join_world()
-        if world.size > 1 and not ranks:
-            sys.exit(f"stage {stage} runs in one process, not in {world.size}: start it without torchrun")
+        if world.size > 1 and stage not in RANKED_STAGES:
+            sys.exit(f"stage {stage} runs in one process, not in {world.size}: start it alone")
         run = cls(job, config, world)
         run.progress_seconds = float(os.environ.get(ENV_PROGRESS_SECONDS, PROGRESS_SECONDS))
         if (run.output / FILE_REPORT).exists():
             print(f"{run.output} holds a report: nothing to do", file=sys.stderr)
             sys.exit(0)
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, run._request_stop)
-        generators.seed_everything(run.seed)
+        run.begin()
         return run
+
+    def begin(self) -> None:
+        """From now on SIGTERM and SIGINT ask for a stop; random numbers are those of the seed."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._request_stop)
+        generators.seed_everything(self.seed)
 
     def input(self, role: str) -> Path:
         """The folder behind an input role; a missing one is an error that names it."""
@@ -108,11 +117,13 @@ class Run(Generic[Config]):
 
     def save(self, state: dict[str, Any], name: str = "checkpoint") -> None:
         """Write a checkpoint so that a reader sees the old or the new one: numbers, strings, tensors, lists and dicts."""
+        self.note_checkpoint()
+        if not self.world.leads:
+            return
         state = {**state, "_seconds": self.seconds(), "_random": generators.state()}
         temporary = self.output / f"{name}.pt.tmp"
         torch.save(state, temporary)
         os.replace(temporary, self.output / f"{name}.pt")
-        self.note_checkpoint()
 
     def tick(
         self,
@@ -180,7 +191,7 @@ class Run(Generic[Config]):
             "device": str(self.device),
             "metrics": {key: float(value) for key, value in metrics.items()},
             "artefacts": {name: artefact(self.output, path) for name, path in files.items()},
-            "notes": notes or [],
+            "notes": [*(notes or []), *([f"trained by {self.world.size} ranks"] if self.world.size > 1 else [])],
         }
         text = json.dumps(report, indent=2)
         load("TrainingReport", text)
@@ -188,6 +199,7 @@ class Run(Generic[Config]):
             leftover.unlink()
         shutil.rmtree(self.output / CHECKPOINTS, ignore_errors=True)
         write_atomically(self.output / FILE_REPORT, text)
+        leave_world()
 
     # -- around it -----------------------------------------------------------------------------------------------
 

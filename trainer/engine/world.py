@@ -92,7 +92,7 @@ class World:
         """Give every rank the values of rank 0."""
         if self.size > 1:
             for tensor in tensors:
-                dist.broadcast(tensor, 0)
+                dist.broadcast(tensor.detach(), 0)
 
 
 def gather_uneven(parts: list[torch.Tensor], own: torch.Tensor) -> None:

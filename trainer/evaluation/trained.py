@@ -13,9 +13,9 @@ import numpy as np
 import torch
 
 from contracts.constants import FILE_JOB
+from engine.run import digest_of_file, path_of
 from evaluation.bench import TextTier
 from towers.llm import language_model_in, read_language_model
-from engine.run import digest_of_file, path_of
 from towers.sentence_encoder import read_sentence_encoder
 from towers.teachers import Teacher, text_features
 from towers.token_batches import padded

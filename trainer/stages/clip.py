@@ -39,7 +39,7 @@ from towers.wordpiece import WordPiece, train_vocabulary
 
 def main() -> None:
     """Run the stage."""
-    run = Run.start(ClipConfig, ranks=True)
+    run = Run.start(ClipConfig)
     config = run.config
 
     # ---- image side: activations of the frozen blocks, a head that reproduces the frozen tower -------------------------

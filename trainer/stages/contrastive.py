@@ -14,7 +14,7 @@ from towers.llm import language_model_in, read_language_model, with_lora
 
 def main() -> None:
     """Run the stage."""
-    run = Run.start(ContrastiveConfig, ranks=True)
+    run = Run.start(ContrastiveConfig)
     config = run.config
 
     # ---- groups: images with captions, text-only groups, long descriptions cut in halves, concepts ------------------

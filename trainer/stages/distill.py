@@ -33,7 +33,7 @@ DONE = "checkpoint-tiers"  # which tiers are written, and the figures of their t
 
 def main() -> None:
     """Run the stage."""
-    run = Run.start(DistillConfig, ranks=True)
+    run = Run.start(DistillConfig)
     config = run.config
     folders = Folders(run.input("prepare"), run.input("embed_captions"), run.input("clip"))
     shared = Distillation(run, folders)

@@ -49,7 +49,7 @@ class RegressionProblem:
 
 def main() -> None:
     """Run the stage."""
-    run = Run.start(InheritConfig, ranks=True)
+    run = Run.start(InheritConfig)
     config = run.config
     backbone = create_backbone(config["backbone"]["name"])
     recipe = preprocess_recipe(backbone, config["backbone"]["size"])

@@ -14,7 +14,7 @@ from towers.llm import read_language_model, with_lora
 
 def main() -> None:
     """Run the stage."""
-    run = Run.start(MntpConfig, ranks=True)
+    run = Run.start(MntpConfig)
     config = run.config
     prepared = run.input("prepare")
     documents = [row["text"] for row in read_texts(prepared, "plain", "train")]
