@@ -1,5 +1,6 @@
 """The one training loop: steps, gradients over all ranks, the optimiser, the average, progress, checkpoints, the end."""
 
+import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -8,13 +9,15 @@ import torch
 from torch import distributed as dist
 from torch import nn
 from torch.distributed.checkpoint.state_dict import get_optimizer_state_dict, set_optimizer_state_dict
+from torch.distributed.tensor import DTensor
 
-from contracts.types import Schedule
+from contracts.types import Parallel, Schedule
 from engine import generators
 from engine.average import Average
 from engine.checkpoint import Checkpoints
 from engine.optim import adamw, clip_gradients, set_lr
 from engine.run import Run
+from engine.sharding import place, whole_weights
 from engine.task import Parts, Task
 from engine.world import World
 
@@ -35,6 +38,7 @@ class Loop:
     run: Run[Any]
     task: Task
     schedule: Schedule
+    parallel: Parallel | None = None
     ema_decay: float | None = None
     name: str = "checkpoint"
     before: int = 0
@@ -45,11 +49,19 @@ class Loop:
         """Whether an earlier attempt left a checkpoint."""
         return Checkpoints(self.run.output, self.name, self.run.world).exist()
 
-    def train(self) -> None:
-        """Train to the end. The averaged weights stay in the modules where there is an average."""
+    def train(self) -> dict[str, nn.Module]:
+        """Train to the end; the modules with what was learned, or with its average where there is one.
+
+        They are the task's own, or on rank 0 whole copies of them where their blocks were split between the ranks.
+        """
         run, task, schedule, world = self.run, self.task, self.schedule, self.run.world
         modules = nn.ModuleDict(task.modules)
         world.copy_from_first([*modules.parameters(), *modules.buffers()])
+        parallel = self.parallel
+        splits = parallel is not None and parallel["weights"] == "sharded" and world.size > 1
+        plain = copy.deepcopy(modules).cpu() if splits and world.leads else modules
+        if parallel is not None:
+            place(task.blocks(), parallel, world)
         optimizer = adamw(task.groups(), schedule)
         trained = [parameter for group in optimizer.param_groups for parameter in group["params"]]
         average = Average(averaged(task), self.ema_decay) if self.ema_decay is not None else None
@@ -83,6 +95,11 @@ class Loop:
         saver.checkpoints.wait()
         if average is not None:
             average.take()
+        if splits:
+            weights = whole_weights(task.modules)
+            if world.leads:
+                plain.load_state_dict(weights)
+        return {name: plain[name] for name in task.modules}
 
 
 def averaged(task: Task) -> list[tuple[str, torch.Tensor]]:
@@ -160,7 +177,7 @@ class Gradients:
     """The gradients of all parameters, added up over the ranks. Those of sharded parameters are already."""
 
     def __init__(self, parameters: Sequence[torch.Tensor], world: World) -> None:
-        self.parameters = [parameter for parameter in parameters if not is_sharded(parameter)]
+        self.parameters = [parameter for parameter in parameters if not isinstance(parameter, DTensor)]
         self.world = world
         self.used: list[bool] | None = None
 
@@ -178,11 +195,6 @@ class Gradients:
                 parameter.grad = torch.zeros_like(parameter)
         found = [parameter.grad for parameter in self.parameters if parameter.grad is not None]
         self.world.add_up([*found, *parts.values()])
-
-
-def is_sharded(parameter: torch.Tensor) -> bool:
-    """Whether every rank holds only a part of it."""
-    return hasattr(parameter, "device_mesh")
 
 
 class Flags:

@@ -9,6 +9,7 @@ from torch import nn
 from torch.distributed.tensor import DTensor
 
 from contracts.types import Schedule
+from engine.sharding import norm_of
 
 
 def adamw(groups: Iterable[dict[str, Any]], schedule: Schedule) -> torch.optim.AdamW:
@@ -49,5 +50,10 @@ def set_lr(optimizer: torch.optim.Optimizer, step: int, schedule: Schedule) -> N
 def clip_gradients(optimizer: torch.optim.Optimizer, limit: float) -> torch.Tensor:
     """Clip the global gradient norm; returns the norm before clipping, on the device: reading it would wait for a GPU."""
     parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
-    norm = nn.utils.clip_grad_norm_(parameters, limit)
-    return norm.full_tensor() if isinstance(norm, DTensor) else norm
+    sharded = [parameter for parameter in parameters if isinstance(parameter, DTensor)]
+    if not sharded:
+        return nn.utils.clip_grad_norm_(parameters, limit)
+    norm = norm_of([parameter.grad for parameter in parameters if parameter.grad is not None])
+    for part in (sharded, [parameter for parameter in parameters if not isinstance(parameter, DTensor)]):
+        nn.utils.clip_grads_with_norm_(part, limit, norm)
+    return norm

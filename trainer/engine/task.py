@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from engine.optim import param_groups
+from engine.sharding import Blocks
 
 # What progress shows of a step. It is computed only where a line is printed: reading a number waits for a GPU.
 Figure = float | torch.Tensor | Callable[[], float]
@@ -29,6 +30,10 @@ class Task:
     def groups(self) -> list[dict[str, Any]]:
         """Parameter groups of the optimiser; a group's `lr` is its peak, that of the schedule where it has none."""
         return [group for module in self.modules.values() for group in param_groups(module)]
+
+    def blocks(self) -> Blocks | None:
+        """What repeats in a large model: split, kept or computed again, and compiled one by one. None: nothing does."""
+        return None
 
     def loss(self, step: int) -> tuple[torch.Tensor, Parts]:
         """The loss of a step (0-based), and its parts for progress."""

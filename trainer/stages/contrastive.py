@@ -32,11 +32,11 @@ def main() -> None:
     run.log(f"{len(captions)} groups of captions, {len(concepts)} concepts, {len(dev)} dev pairs, {run.amp_dtype}")
 
     task = Contrastive(run, language_model, Sampler(captions, concepts, config, run.seed), dev)
-    loop = Loop(run, task, config["schedule"])
+    loop = Loop(run, task, config["schedule"], config.get("parallel"))
     if not loop.resumes:
         task.accuracy.append(task.dev_accuracy())
         run.log(f"dev caption retrieval before training: {task.accuracy[0]:.3f}")
-    loop.train()
+    language_model.model = loop.train()["language_model"]
     run.leave_to_first()
 
     language_model.save(run.output / "model")

@@ -25,7 +25,7 @@ def main() -> None:
     run.log(f"{len(windows)} windows of documents, {len(captions)} captions, {run.amp_dtype}")
 
     task = Mntp(run, language_model, windows, captions)
-    Loop(run, task, config["schedule"]).train()
+    language_model.model = Loop(run, task, config["schedule"], config.get("parallel")).train()["language_model"]
     run.leave_to_first()
 
     language_model.save(run.output / "model")

@@ -10,10 +10,11 @@ from contracts.types import ContrastiveConfig
 from engine.epochs import epoch_batch
 from engine.grad_cache import cached_backward
 from engine.run import Run
+from engine.sharding import Blocks
 from engine.task import Figures, Losses, Parts, Task
 from towers.data import Row
 from towers.labels import normalised_label
-from towers.llm import LanguageModel
+from towers.llm import LanguageModel, base_decoder
 from towers.token_batches import padded
 
 EVALUATE_EVERY = 20  # steps
@@ -29,6 +30,11 @@ class Contrastive(Task):
         self.modules = {"language_model": language_model.model}
         self.losses = Losses()
         self.accuracy: list[float] = []
+
+    def blocks(self) -> Blocks:
+        """The layers of the decoder."""
+        decoder = base_decoder(self.language_model.model)
+        return Blocks(decoder, [*decoder.layers])
 
     def backward(self, step: int) -> Parts:
         """Gradient of the loss over the whole batch, through this rank's texts."""

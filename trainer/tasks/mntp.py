@@ -11,8 +11,9 @@ from torch.nn import functional as F
 
 from contracts.types import MntpConfig
 from engine.run import Run
+from engine.sharding import Blocks
 from engine.task import Figures, Losses, Parts, Task
-from towers.llm import LanguageModel, output_layer
+from towers.llm import LanguageModel, base_decoder, output_layer
 from towers.token_batches import padded
 
 
@@ -30,6 +31,11 @@ class Mntp(Task):
         if mask_id is None or (mask_id == tokenizer.unk_token_id and token != tokenizer.unk_token):
             raise ValueError(f"mask_token {token!r} is not one token of this vocabulary")
         self.masking = Masking(run.config["mask_share"], mask_id, len(tokenizer))
+
+    def blocks(self) -> Blocks:
+        """The layers of the decoder."""
+        decoder = base_decoder(self.language_model.model)
+        return Blocks(decoder, [*decoder.layers])
 
     def backward(self, step: int) -> Parts:
         """Gradient of the mean over all masked tokens of the batch; this rank's rows, a micro-batch at a time."""

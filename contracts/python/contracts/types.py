@@ -2135,6 +2135,19 @@ class Lora(TypedDict):
     """Probability that an input of the first factor is set to zero while training."""
 
 
+class Parallel(TypedDict):
+    """How the blocks of a large model lie in memory, on one process or several."""
+
+    weights: Literal["replicated", "sharded"]
+    """Whether every process holds all weights, or its part of every block and gathers a block in its turn."""
+
+    activation_checkpointing: bool
+    """Whether what a block computes inside is computed again on the way back instead of kept."""
+
+    compile: bool
+    """Whether blocks are compiled, which takes minutes once and pays on a GPU."""
+
+
 class Schedule(TypedDict):
     """AdamW with linear warm-up and a decay to zero."""
 
@@ -2181,6 +2194,12 @@ class RecipeMntp(TypedDict):
     batch_size: int
     """Texts per step."""
 
+    micro_batch: NotRequired[int]
+    """Texts that a process computes at once; absent: all of its share."""
+
+    parallel: NotRequired[Parallel]
+    """How the blocks of a large model lie in memory, on one process or several."""
+
     schedule: Schedule
     """AdamW with linear warm-up and a decay to zero."""
 
@@ -2223,6 +2242,9 @@ class RecipeContrastive(TypedDict):
 
     pooling: Pooling
     """How the states of a text become one vector: their mean, or the last one."""
+
+    parallel: NotRequired[Parallel]
+    """How the blocks of a large model lie in memory, on one process or several."""
 
     schedule: Schedule
     """AdamW with linear warm-up and a decay to zero."""
@@ -3336,6 +3358,12 @@ class MntpConfig(TypedDict):
     batch_size: int
     """Texts per step."""
 
+    micro_batch: NotRequired[int]
+    """Texts that a process computes at once; absent: all of its share."""
+
+    parallel: NotRequired[Parallel]
+    """How the blocks of a large model lie in memory, on one process or several."""
+
     schedule: Schedule
     """AdamW with linear warm-up and a decay to zero."""
 
@@ -3377,6 +3405,9 @@ class ContrastiveConfig(TypedDict):
 
     pooling: Pooling
     """How the states of a text become one vector: their mean, or the last one."""
+
+    parallel: NotRequired[Parallel]
+    """How the blocks of a large model lie in memory, on one process or several."""
 
     schedule: Schedule
     """AdamW with linear warm-up and a decay to zero."""

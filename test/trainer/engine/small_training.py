@@ -1,6 +1,7 @@
 """A small training on any number of ranks: `python -m engine.launch --processes N small_training FOLDER [what happens]`.
 
-`stop=K` asks to stop after step K, `die=K` ends rank 1 at step K, `hang=K` waits for a signal there.
+`stop=K` asks to stop after step K, `die=K` ends rank 1 at step K, `hang=K` waits for a signal there; `sharded=1` splits the
+blocks between the ranks and computes their activations again.
 """
 
 import os
@@ -12,9 +13,10 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from contracts.types import InheritConfig, Schedule, TrainingJob
+from contracts.types import InheritConfig, Parallel, Schedule, TrainingJob
 from engine.loop import Loop
 from engine.run import Run
+from engine.sharding import Blocks
 from engine.task import Figures, Parts, Task
 
 SCHEDULE: Schedule = {
@@ -50,6 +52,11 @@ class Small(Task):
             "scale": nn.ParameterDict({"log": nn.Parameter(torch.tensor(1.0))}),
         }
         self.losses: list[float] = []
+
+    def blocks(self) -> Blocks:
+        """The first matrix: the second stays on every rank."""
+        net = self.modules["net"]
+        return Blocks(net, [module for module in net.modules() if isinstance(module, nn.Linear)][:1])
 
     def batch(self, step: int) -> tuple[torch.Tensor, torch.Tensor]:
         """Two views of the rows of a step."""
@@ -93,7 +100,13 @@ def train(folder: Path, events: dict[str, int], dropout: float = 0.0) -> Small:
     """Train to the end, or to what happens."""
     run = run_in(folder)
     task = Small(run, events, dropout)
-    Loop(run, task, SCHEDULE, ema_decay=0.9).train()
+    sharded = "sharded" in events
+    parallel: Parallel = {
+        "weights": "sharded" if sharded else "replicated",
+        "activation_checkpointing": sharded,
+        "compile": False,
+    }
+    task.modules = Loop(run, task, SCHEDULE, parallel, ema_decay=0.9).train()
     return task
 
 

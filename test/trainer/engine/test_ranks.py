@@ -50,6 +50,14 @@ def test_a_run_goes_on_with_any_number_of_processes(tmp_path, alone):
     assert_equal(tmp_path, alone)
 
 
+def test_split_blocks_learn_the_same_and_are_read_by_whole_ones(tmp_path, alone):
+    assert ended(start(2, tmp_path, "sharded=1", "stop=3"))[0] == 75
+    assert ended(start(1, tmp_path, "stop=5"))[0] == 75
+    code, errors = ended(start(3, tmp_path, "sharded=1"))
+    assert code == 0, errors
+    assert_equal(tmp_path, alone)
+
+
 def test_a_signal_to_the_launcher_saves_on_all_ranks(tmp_path, alone):
     process = start(2, tmp_path, "hang=3")
     deadline = time.monotonic() + 60

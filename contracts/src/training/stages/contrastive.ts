@@ -1,6 +1,6 @@
 // Stage `contrastive`: the language model learns that captions of one image belong together.
 import { z } from 'zod';
-import { count, fraction, LanguageModel, Lora, Pooling, Schedule } from '../blocks.ts';
+import { count, fraction, LanguageModel, Lora, Parallel, Pooling, Schedule } from '../blocks.ts';
 
 export const ContrastiveConfig = z
   .strictObject({
@@ -25,6 +25,7 @@ export const ContrastiveConfig = z
       ),
     max_tokens: count.describe('Tokens of a caption that are read.'),
     pooling: Pooling,
+    parallel: Parallel.optional(),
     schedule: Schedule,
   })
   .meta({ title: 'ContrastiveConfig', description: 'Configuration of stage `contrastive`.' });

@@ -1,6 +1,6 @@
 // Stage `mntp`: a causal language model learns to look both ways, by masked next-token prediction.
 import { z } from 'zod';
-import { count, fraction, LanguageModel, Lora, Schedule } from '../blocks.ts';
+import { count, fraction, LanguageModel, Lora, Parallel, Schedule } from '../blocks.ts';
 
 export const MntpConfig = z
   .strictObject({
@@ -12,6 +12,8 @@ export const MntpConfig = z
     caption_share: fraction.describe('Fraction of captions in the mix; the rest are windows of plain documents.'),
     max_tokens: count.describe('Tokens of a text that are read.'),
     batch_size: count.describe('Texts per step.'),
+    micro_batch: count.optional().describe('Texts that a process computes at once; absent: all of its share.'),
+    parallel: Parallel.optional(),
     schedule: Schedule,
   })
   .meta({ title: 'MntpConfig', description: 'Configuration of stage `mntp`.' });
