@@ -39,14 +39,6 @@ class World:
         """This rank's consecutive part of what all ranks have alike; parts differ by one item at most."""
         return items[len(items) * self.rank // self.size : len(items) * (self.rank + 1) // self.size]
 
-    def any(self, flag: bool) -> bool:  # noqa: FBT001 - a flag is what it takes
-        """Whether it holds on any rank."""
-        if self.control is None:
-            return flag
-        flags = torch.tensor([int(flag)])
-        dist.all_reduce(flags, dist.ReduceOp.MAX, group=self.control)
-        return bool(flags.item())
-
     def gather(self, value: Any) -> list[Any]:
         """The value of every rank, by rank: small objects of the standard library and tensors on the CPU."""
         if self.control is None:
@@ -70,17 +62,21 @@ class World:
             for tensor, part in zip(bucket, flat.split([tensor.numel() for tensor in bucket]), strict=True):
                 tensor.copy_(part.view_as(tensor))
 
-    def whole(self, rows_BD: torch.Tensor) -> torch.Tensor:
-        """The rows of all ranks [N, D], in the order of ranks; a gradient goes to this rank's own.
+    def whole(self, rows_BD: torch.Tensor, count: int) -> torch.Tensor:
+        """The rows of all ranks [N, D] of `count` items that were shared; a gradient goes to this rank's own.
 
         A loss over all of them is computed on every rank. The gradients of each rank's rows are right then, and what ranks
         have in common has to go through `shared`.
         """
         if self.size == 1:
             return rows_BD
-        counts = self.gather(len(rows_BD))
-        parts = [rows_BD.new_zeros((count, *rows_BD.shape[1:])) for count in counts]
-        gather_uneven(parts, rows_BD.detach())
+        # Shares differ by one row at most: each travels padded to the longest.
+        padded = rows_BD.new_zeros((-(-count // self.size), *rows_BD.shape[1:]))
+        padded[: len(rows_BD)] = rows_BD.detach()
+        received = [torch.empty_like(padded) for _ in range(self.size)]
+        dist.all_gather(received, padded)
+        ends = [count * (rank + 1) // self.size for rank in range(self.size)]
+        parts = [part[: end - start] for part, start, end in zip(received, [0, *ends], ends, strict=False)]
         parts[self.rank] = rows_BD
         return torch.cat(parts)
 
@@ -93,17 +89,6 @@ class World:
         if self.size > 1:
             for tensor in tensors:
                 dist.broadcast(tensor.detach(), 0)
-
-
-def gather_uneven(parts: list[torch.Tensor], own: torch.Tensor) -> None:
-    """Fill `parts` with the tensors of all ranks, which may differ in length: each travels padded to the longest."""
-    longest = max(len(part) for part in parts)
-    padded = own.new_zeros((longest, *own.shape[1:]))
-    padded[: len(own)] = own
-    received = [torch.empty_like(padded) for _ in parts]
-    dist.all_gather(received, padded)
-    for part, got in zip(parts, received, strict=True):
-        part.copy_(got[: len(part)])
 
 
 def buckets(tensors: Iterable[torch.Tensor]) -> list[list[torch.Tensor]]:

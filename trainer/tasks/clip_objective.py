@@ -216,7 +216,7 @@ class Objective:
 
     def text_vectors(self, texts: TextSet, numbers: np.ndarray) -> torch.Tensor:
         """Of texts by number in their set."""
-        return self.world.whole(self.text_tower(texts.inputs(self.world.share(numbers))))
+        return self.world.whole(self.text_tower(texts.inputs(self.world.share(numbers))), len(numbers))
 
     def image_vectors(self, images: np.ndarray, crops: np.ndarray, captioned: int) -> torch.Tensor:
         """Of crops, the first `captioned` of them and the others in shares of their own."""
@@ -226,7 +226,8 @@ class Objective:
         if self.world.size == 1:
             return own_BE
         first = len(self.world.share(parts[0]))
-        return torch.cat([self.world.whole(own_BE[:first]), self.world.whole(own_BE[first:])])
+        shares = [own_BE[:first], own_BE[first:]]
+        return torch.cat([self.world.whole(share, len(part)) for share, part in zip(shares, parts, strict=True)])
 
     def own_image_vectors(self, images: np.ndarray, crops: np.ndarray) -> torch.Tensor:
         """Of crops, by the tower that trains."""
@@ -247,7 +248,7 @@ class Objective:
             crops = rng.integers(0, self.activations.shape["crops"], len(rows))
             differences_BF = self.features(images[own], crops[own]) - self.tower.center_F
             pseudo_BF = pseudo_BF + self.config["rows_mixin"] * differences_BF
-        return self.world.whole(self.tower.forward_head(pseudo_BF, self.config["dropout"]))
+        return self.world.whole(self.tower.forward_head(pseudo_BF, self.config["dropout"]), len(rows))
 
 
 def equal(texts: list[str], device: torch.device) -> torch.Tensor:

@@ -48,7 +48,7 @@ class Contrastive(Task):
         back = torch.tensor(sorted(range(len(rows)), key=lambda i: order[i]), device=run.device)
 
         def loss_of(sorted_ND: torch.Tensor) -> torch.Tensor:
-            first_ND, second_ND = (world.whole(side) for side in sorted_ND[back].chunk(2))
+            first_ND, second_ND = (world.whole(side, len(chosen)) for side in sorted_ND[back].chunk(2))
             return pair_loss(torch.cat([first_ND, second_ND]), texts, config["temperature"], names)
 
         micro_batches = slices_of([rows[i] for i in order], config["micro_batch"])

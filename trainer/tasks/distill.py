@@ -38,7 +38,8 @@ class DistillStatic(Task):
         """Over the batch of all ranks, through this rank's texts."""
         world = self.shared.run.world
         examples = self.shared.sampler.draw(f"static/{step}", self.shared.config["static"]["batch_size"])
-        embedded_BE = world.whole(self.static([example.ids for example in world.share(examples)]))
+        own_BE = self.static([example.ids for example in world.share(examples)])
+        embedded_BE = world.whole(own_BE, len(examples))
         loss = self.shared.loss(embedded_BE, examples)
         return loss, {"loss": loss / world.size}
 
@@ -101,11 +102,12 @@ class DistillStudent(Task):
         run, length = self.shared.run, self.student.shape.context_length
         own = [with_special_tokens(row, length) for row in run.world.share(ids)]
         if not own:
-            return run.world.whole(self.student.projection.weight.new_zeros((0, self.student.shape.embed_dim)))
+            none_BE = self.student.projection.weight.new_zeros((0, self.student.shape.embed_dim))
+            return run.world.whole(none_BE, len(ids))
         ids_BT, mask_BT = padded(own, run.device)
         with torch.autocast(run.device.type, torch.bfloat16, enabled=run.amp_dtype == torch.bfloat16):
             own_BE = self.student(ids_BT, mask_BT)
-        return run.world.whole(own_BE)
+        return run.world.whole(own_BE, len(ids))
 
     def loss_of_contradictions(self, embedded_BE: torch.Tensor, examples: list[Example]) -> torch.Tensor:
         """How little nearer to their targets captions are than what contradicts them."""

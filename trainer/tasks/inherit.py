@@ -35,7 +35,7 @@ class Inherit(Task):
         run, config, regression = self.run, self.run.config, self.regression
         chosen = epoch_batch((run.seed,), step, len(regression.features_ND), config["batch_size"])
         features_BD = regression.features_ND[run.world.share(chosen)].to(run.device)
-        text_BE = run.world.whole(self.adapter(features_BD))
+        text_BE = run.world.whole(self.adapter(features_BD), len(chosen))
         targets_BE = regression.targets_ME[regression.target_of_N[chosen]].to(run.device)
         loss = inherit_loss(text_BE, targets_BE, config["struct_weight"])
         return loss, {"loss": loss / run.world.size}

@@ -73,7 +73,7 @@ class Small(Task):
             while not self.run.stop_requested:
                 time.sleep(0.01)
         views = [torch.stack([*world.share(view)]) for view in self.batch(step)]
-        a, b = (world.whole(F.normalize(self.modules["net"](view), dim=-1)) for view in views)
+        a, b = (world.whole(F.normalize(self.modules["net"](view), dim=-1), 12) for view in views)
         scale = world.shared(self.modules["scale"]["log"].exp())  # pyright: ignore[reportIndexIssue]
         loss = F.cross_entropy(scale * a @ b.T, torch.arange(len(a)))
         if self.events.get("nan") == step:
