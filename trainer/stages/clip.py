@@ -17,6 +17,8 @@ from towers.class_targets import load_class_targets
 from towers.clip_objective import Objective, Sampler, Texts
 from towers.crops import Activations, load_activations
 from towers.data import Row, read_class_images, read_pairs
+from towers.image.backbone import create_backbone
+from towers.image.tower import ImageTower
 from towers.items import write_items
 from towers.labels import normalised_label
 from towers.metrics import mean_recall_per_image, retrieval, target_ranks
@@ -32,7 +34,6 @@ from towers.two_towers import (
     rotate_to_principal_axes,
     save_towers,
 )
-from towers.vision import ImageTower, create_backbone
 from towers.wordpiece import WordPiece, train_vocabulary
 
 
@@ -48,7 +49,7 @@ def main() -> None:
     if activations.shape["backbone"] != inherited_shape["backbone"]:
         raise ValueError(f"embed_images ran {activations.shape['backbone']}, inherit {inherited_shape['backbone']}")
     block = activations.block
-    tower = ImageTower(create_backbone(inherited_shape["backbone"]["name"]), config["embed_dim"])
+    tower = ImageTower(create_backbone(**inherited_shape["backbone"]), config["embed_dim"])
     head = load_file(inherited / "head.safetensors")
     with torch.no_grad():
         tower.head.weight.copy_(head["weight"])

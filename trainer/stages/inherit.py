@@ -12,6 +12,7 @@ Besides adapter and head it writes what the frozen tower knows of the classes, f
 
 import copy
 import json
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -22,15 +23,16 @@ from torch.nn import functional as F
 
 from contracts.types import InheritConfig, PreprocessRecipe
 from towers.class_targets import ClassTargets, of_classifier, of_texts, read_classes, save_class_targets
-from towers.clip_checkpoint import ClipBackbone, logit_scale, text_features
 from towers.data import Row, read_images, read_pairs, read_rows
 from towers.epochs import epoch_batch
+from towers.image.backbone import create_backbone, preprocess_recipe
+from towers.image.checkpoint import ClipBackbone, text_features
+from towers.image.tower import ImageTower, pca_head
 from towers.losses import inherit_loss
 from towers.optim import adamw, descend, param_groups
 from towers.preprocess import pixel_batches
 from towers.run import Run
 from towers.two_towers import Adapter, TowersShape
-from towers.vision import ImageTower, create_backbone, pca_head, preprocess_recipe
 
 CLIP_TEXTS = ("pairs.train", "groups.train", "prompts")  # sets of `embed_captions`
 MEASURED_TEXTS = 1000  # texts for which the report says whether the nearest target is their own
@@ -52,7 +54,7 @@ def main() -> None:
     """Run the stage."""
     run = Run.start(InheritConfig)
     config, schedule = run.config, run.config["schedule"]
-    backbone = create_backbone(config["backbone"]["name"])
+    backbone = create_backbone(**config["backbone"])
     recipe = preprocess_recipe(backbone, config["backbone"]["size"])
     problem = clip_text(run, backbone) if config["target"] == "clip_text" else classifier_rows(run, backbone, recipe)
     features_ND, targets_ME = problem.features_ND, problem.targets_ME
@@ -153,7 +155,7 @@ def clip_text(run: Run[InheritConfig], backbone: Any) -> RegressionProblem:
     classes = None
     if prompts:
         vectors_KE = torch.stack([F.normalize(targets_NE[numbers].mean(0), dim=-1) for numbers in prompts.values()])
-        classes = of_texts(list(prompts), vectors_KE, logit_scale(name), (weight_EF, bias_E))
+        classes = of_texts(list(prompts), vectors_KE, math.exp(backbone.logit_scale), (weight_EF, bias_E))
     return RegressionProblem(torch.cat(parts), targets_NE, torch.arange(len(texts)), weight_EF, bias_E, classes)
 
 

@@ -15,6 +15,7 @@ from towers.class_targets import ClassTargets
 from towers.crops import Activations
 from towers.data import Row
 from towers.epochs import epoch_batch
+from towers.image.tower import ImageTower
 from towers.labels import normalised_label
 from towers.losses import (
     frozen_tower_regulariser,
@@ -25,7 +26,6 @@ from towers.losses import (
 )
 from towers.text_sets import TextSet
 from towers.two_towers import MAX_LOGIT_SCALE, new_logit_scale
-from towers.vision import ImageTower
 
 MEASURED_IMAGES = 4000  # images that the mean image and an image's usual distance from it are computed of
 
