@@ -1,4 +1,4 @@
-"""Stage `clip`: trains image and text tower by symmetric InfoNCE with terms that keep what the frozen image tower knows.
+"""Stage `clip`: trains image and text tower by InfoNCE or sigmoid loss with terms that keep what the frozen image tower knows.
 
 Two text towers: `llm` trains an adapter over stored features of the captions; `scratch`, the control, trains a CLIP-style
 text transformer from scratch on the same images, texts and steps. `embed_images` has run the frozen image tower; only the
@@ -50,6 +50,9 @@ def main() -> None:
         raise ValueError(f"embed_images ran {activations.shape['backbone']}, inherit {inherited_shape['backbone']}")
     block = activations.block
     tower = ImageTower(create_backbone(**inherited_shape["backbone"]), config["embed_dim"])
+    tower.drop_patches(config.get("patch_dropout", 0.0), block)
+    if config.get("gradient_checkpointing", False):
+        tower.recompute_blocks()
     head = load_file(inherited / "head.safetensors")
     with torch.no_grad():
         tower.head.weight.copy_(head["weight"])
@@ -83,7 +86,7 @@ def main() -> None:
 
     # ---- optimiser, resume -----------------------------------------------------------------------------------------------
     groups = tower.trainable_groups(block, config["backbone_lr"], schedule["lr"], config["layer_decay"])
-    scales = {"params": objective.parameters(), "weight_decay": 0.0}
+    scales = {"params": objective.scales.parameters(), "weight_decay": 0.0}
     optimizer = adamw([*groups, *param_groups(text_tower), scales], schedule)
     ema_weights = {name: value.detach().clone() for name, value in trainable_parameters(tower, text_tower)}
     state = run.resume()
@@ -92,7 +95,7 @@ def main() -> None:
         tower.load_state_dict(state["tower"])
         text_tower.load_state_dict(state["text_tower"])
         optimizer.load_state_dict(state["optimizer"])
-        for scale, value in zip(objective.parameters(), state["scales"], strict=True):
+        for scale, value in zip(objective.scales.parameters(), state["scales"], strict=True):
             scale.data.copy_(value)
         ema_weights = {name: value.to(run.device) for name, value in state["ema_weights"].items()}
         first, history, loss_ema = state["step"], state["history"], state["loss_ema"]
@@ -107,7 +110,7 @@ def main() -> None:
         torch.manual_seed(run.seed * 1_000_003 + step)
         total, parts = objective.loss(captioned, labelled, run.amp_dtype, rng)
         descend(optimizer, total, step, schedule)
-        objective.clamp()
+        objective.scales.clamp()
         decay = min(config["ema_decay"], (1 + step) / (10 + step))
         with torch.no_grad():
             for name, value in trainable_parameters(tower, text_tower):
@@ -127,13 +130,13 @@ def main() -> None:
                 "text_tower": text_tower.state_dict(),
                 "ema_weights": ema_weights,
                 "optimizer": optimizer.state_dict(),
-                "scales": [scale.data for scale in objective.parameters()],
+                "scales": [scale.data for scale in objective.scales.parameters()],
                 "step": step + 1,
                 "history": history,
                 "loss_ema": loss_ema,
             },
             **{name: part.item() for name, part in parts.items()} | {"loss": loss_ema},
-            scale=objective.scale.exp().item(),
+            scale=objective.scales.captions.exp().item(),
             **({"dev": history[-1]["mean_recall"]} if history else {}),
         )
 
@@ -152,8 +155,10 @@ def main() -> None:
         **inherited_shape,
         "text_tower": config["text_tower"],
         "scratch": config["scratch"],
-        "logit_scale": objective.scale.item(),
+        "logit_scale": objective.scales.captions.item(),
     }
+    if objective.scales.bias is not None:
+        shape["logit_bias"] = objective.scales.bias.item()
     files = save_towers(run.output, tower, text_tower, shape)
     if vocabulary is not None:
         vocabulary.write(run.output / "vocabulary.txt")

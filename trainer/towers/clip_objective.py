@@ -15,6 +15,8 @@ from towers.class_targets import ClassTargets
 from towers.crops import Activations
 from towers.data import Row
 from towers.epochs import epoch_batch
+from towers.image.backbone import Origin, origin_of
+from towers.image.sigmoid import BIAS, LOG_SCALE, sigmoid_loss
 from towers.image.tower import ImageTower
 from towers.labels import normalised_label
 from towers.losses import (
@@ -71,8 +73,49 @@ class Texts:
     labels: list[str]  # per train image its normalised label, empty without one
 
 
+class LogitScales:
+    """What cosines become before a loss: `captions` and `classes` are logarithms of scales, `bias` is added for sigmoid loss."""
+
+    def __init__(self, config: ClipConfig, backbone: nn.Module) -> None:
+        self.is_sigmoid = config.get("loss", "softmax") == "sigmoid"
+        self.captions, self.classes = new_logit_scale(), new_logit_scale()
+        self.bias = nn.Parameter(torch.tensor(BIAS)) if self.is_sigmoid else None
+        if self.is_sigmoid:
+            self.captions.data.fill_(LOG_SCALE)
+        if config.get("logit_scale_start", "new") == "checkpoint":
+            self.start_from(origin_of(backbone))
+
+    def start_from(self, origin: Origin) -> None:
+        """The checkpoint's own values, which fit its loss and no other."""
+        if origin.logit_scale is None:
+            raise ValueError(
+                "clip.logit_scale_start is checkpoint, but this backbone holds no logit scale: name an open_clip:… one, or "
+                "leave it out"
+            )
+        loss = "sigmoid" if self.is_sigmoid else "softmax"
+        if origin.loss != loss:
+            raise ValueError(
+                f"clip.logit_scale_start is checkpoint, but it was trained with {origin.loss} loss: set clip.loss to "
+                f"{origin.loss}, not {loss}, or leave logit_scale_start out"
+            )
+        self.captions.data.fill_(origin.logit_scale)
+        if self.bias is None:
+            self.classes.data.fill_(origin.logit_scale)
+        elif origin.logit_bias is not None:
+            self.bias.data.fill_(origin.logit_bias)
+
+    def parameters(self) -> list[nn.Parameter]:
+        """All of them: they learn, too."""
+        return [self.captions, self.classes, *([] if self.bias is None else [self.bias])]
+
+    def clamp(self) -> None:
+        """Keep scales of softmax losses where CLIP keeps them; SigLIP's authors set no upper limit to theirs."""
+        self.captions.data.clamp_(0, None if self.is_sigmoid else MAX_LOGIT_SCALE)
+        self.classes.data.clamp_(0, MAX_LOGIT_SCALE)
+
+
 class Objective:
-    """The weighted sum of the terms for one step. `scale` is the logit scale of captions, `class_scale` that of classes."""
+    """The weighted sum of the terms for one step."""
 
     def __init__(
         self,
@@ -85,7 +128,7 @@ class Objective:
         self.tower, self.text_tower = towers
         self.activations, self.texts, self.config = activations, texts, config
         self.device = self.tower.head.weight.device
-        self.scale, self.class_scale = new_logit_scale(), new_logit_scale()
+        self.scales = LogitScales(config, self.tower.backbone)
         # The regulariser's reference: the head that `inherit` made, on the frozen features of the same crop.
         self.frozen_head = (self.tower.head.weight.detach().clone(), self.tower.head.bias.detach().clone())
         features_NF = torch.from_numpy(np.array(activations.features[:MEASURED_IMAGES, 0], dtype=np.float32))
@@ -113,14 +156,12 @@ class Objective:
                 self.covers_HK[h, rows] = True
             self.uses_hypernyms = self.uses_hypernyms and len(self.hypernyms) > 0
 
-    def parameters(self) -> list[nn.Parameter]:
-        """The logit scales, which learn too."""
-        return [self.scale, self.class_scale]
-
-    def clamp(self) -> None:
-        """Keep the logit scales where CLIP keeps them."""
-        for scale in self.parameters():
-            scale.data.clamp_(0, MAX_LOGIT_SCALE)
+    def contrast(self, image_BE: torch.Tensor, text_BE: torch.Tensor, same_BB: torch.Tensor) -> torch.Tensor:
+        """The loss of images and their captions that the recipe names."""
+        scale, bias = self.scales.captions.exp(), self.scales.bias
+        if bias is not None:
+            return sigmoid_loss(image_BE, text_BE, scale, bias, same_BB)
+        return info_nce(image_BE, text_BE, scale, same_BB)
 
     def features(self, images: np.ndarray, crops: np.ndarray) -> torch.Tensor:
         """The frozen tower's pooled features [B, F] of crops."""
@@ -129,7 +170,7 @@ class Objective:
     def loss(
         self, captioned: np.ndarray, labelled: np.ndarray, dtype: torch.dtype, rng: np.random.Generator
     ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
-        """The weighted sum, and its parts by name: `loss` is InfoNCE on the captions."""
+        """The weighted sum, and its parts by name: `loss` is that on the captions."""
         config = self.config
         images = np.concatenate([captioned, labelled])
         crops = rng.integers(0, self.activations.shape["crops"], len(images))
@@ -137,7 +178,7 @@ class Objective:
         numbers = self.texts.captions.draw(captioned, rng)
         text_BE = self.text_tower(self.texts.captions.inputs(numbers))
         same_BB = equal([self.texts.captions.texts[n] for n in numbers], self.device)
-        parts = {"loss": info_nce(image_BE[: len(captioned)], text_BE, self.scale.exp(), same_BB)}
+        parts = {"loss": self.contrast(image_BE[: len(captioned)], text_BE, same_BB)}
         total = parts["loss"]
         if config["regulariser_weight"] > 0:
             frozen_BE = F.normalize(F.linear(self.features(images, crops), *self.frozen_head), dim=-1)
@@ -147,7 +188,7 @@ class Objective:
             numbers = self.texts.captions.draw(labelled, rng)
             label_BE = self.text_tower(self.texts.captions.inputs(numbers))
             same_BB = equal([self.texts.labels[image] for image in labelled], self.device)
-            scale = self.class_scale.exp()
+            scale = self.scales.classes.exp()
             parts["labels"] = multi_positive_nce(image_BE[len(captioned) :], label_BE, scale, same_BB)
             total = total + config["labels_weight"] * parts["labels"]
         if self.uses_classes:
@@ -155,11 +196,11 @@ class Objective:
             class_KE = self.text_tower(self.texts.prompts.inputs(numbers))
             if config["rows_weight"] > 0:
                 pseudo_KE = self.pseudo_image_vectors(np.arange(len(self.pseudo_KF)), rng)
-                parts["rows"] = info_nce(pseudo_KE, class_KE, self.class_scale.exp())
+                parts["rows"] = info_nce(pseudo_KE, class_KE, self.scales.classes.exp())
                 total = total + config["rows_weight"] * parts["rows"]
             if config["softmax_weight"] > 0:
                 target_BK = self.probabilities(images, crops)
-                parts["softmax"] = soft_cross_entropy(self.class_scale.exp() * image_BE @ class_KE.T, target_BK)
+                parts["softmax"] = soft_cross_entropy(self.scales.classes.exp() * image_BE @ class_KE.T, target_BK)
                 total = total + config["softmax_weight"] * parts["softmax"]
         if self.uses_hypernyms:
             size = min(config["hypernyms_batch"], len(self.hypernyms))
@@ -171,7 +212,7 @@ class Objective:
             if self.hypernyms_softmax_weight > 0:
                 covers_KH = self.covers_HK[chosen].T.to(self.device, torch.float32)
                 share_BH = self.probabilities(images, crops) @ covers_KH
-                scores_BH = self.class_scale.exp() * image_BE @ hypernym_HE.T
+                scores_BH = self.scales.classes.exp() * image_BE @ hypernym_HE.T
                 parts["hypernyms_softmax"] = shared_cross_entropy(scores_BH, share_BH)
                 total = total + self.hypernyms_softmax_weight * parts["hypernyms_softmax"]
         return total, parts
@@ -184,7 +225,7 @@ class Objective:
         """InfoNCE of hypernyms and a pseudo-image of one class of each; what a hypernym covers is no negative of it."""
         rows = np.array([rng.choice(self.rows_of_hypernym[h]) for h in chosen])
         covered_BB = self.covers_HK[chosen][:, rows].to(self.device)
-        return info_nce(text_BE, self.pseudo_image_vectors(rows, rng), self.class_scale.exp(), covered_BB)
+        return info_nce(text_BE, self.pseudo_image_vectors(rows, rng), self.scales.classes.exp(), covered_BB)
 
     def image_vectors(self, images: np.ndarray, crops: np.ndarray, dtype: torch.dtype) -> torch.Tensor:
         """Unit vectors [B, E] of crops by the tower that trains."""
@@ -193,7 +234,8 @@ class Objective:
         if block is None:
             return self.tower.forward_head(x.float().to(self.device), self.config["dropout"])
         with torch.autocast(self.device.type, dtype, enabled=dtype != torch.float32):
-            x = x.to(self.device, dtype).contiguous(memory_format=torch.channels_last)
+            x = x.to(self.device, dtype)
+            x = x.contiguous(memory_format=torch.channels_last) if x.ndim == 4 else x
             return self.tower.forward_trainable(x, block, self.config["dropout"])
 
     def pseudo_image_vectors(self, rows: np.ndarray, rng: np.random.Generator) -> torch.Tensor:

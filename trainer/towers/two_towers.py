@@ -33,6 +33,7 @@ class TowersShape(TypedDict):
     preprocess: PreprocessRecipe
     scratch: NotRequired[ScratchShape]
     logit_scale: NotRequired[float]
+    logit_bias: NotRequired[float]
 
 
 class Adapter(nn.Module):
