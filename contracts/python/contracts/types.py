@@ -2327,7 +2327,9 @@ class Backbone(TypedDict):
     """
 
     size: int
-    """Side of the square input, in pixels."""
+    """Side of the square input, in pixels; another one than that of its training where position embeddings can
+    be resized.
+    """
 
 
 class Adapter(TypedDict):
