@@ -80,14 +80,19 @@ def size_of(family: str) -> int:
 
 
 def backbone_of(family: str) -> Any:
-    """A small backbone in eval mode, of which every parameter takes part: those that start at nought are moved."""
+    """A small backbone in eval mode, of which every parameter takes part: those that start at nought are moved.
+
+    Queries and keys are ten times what they start with, or attention would be so even that positions hardly mattered.
+    """
     torch.manual_seed(0)
     backbone = TIMM[family]().eval() if family in TIMM else ClipBackbone(CHECKPOINTS[family]()).eval()
     if family == "SigLIP2 NaFlex":
         set_input_size(backbone, size_of(family))
     with torch.no_grad():
-        for parameter in backbone.parameters():
+        for name, parameter in backbone.named_parameters():
             parameter.add_(0.02 * torch.randn_like(parameter))
+            if any(part in name for part in ("qkv.weight", "q_proj.weight", "k_proj.weight", "in_proj_weight")):
+                parameter.mul_(10)
     return backbone
 
 
