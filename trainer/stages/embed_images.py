@@ -157,19 +157,19 @@ def frozen_activations(tower: ImageTower, pixels: np.ndarray, block: int | None)
     outputs, features = [], []
     for part in torch.from_numpy(pixels).split(BATCH):
         x = tower.forward_frozen(part.to(tower.head.weight, memory_format=torch.channels_last), block)
-        outputs.append(as_float16(x, block))
-        features.append(tower.pooled_features(x, block).float().cpu().numpy().astype(np.float16))
+        outputs.append(as_float16(x, f"first_trainable_block {block}: the activations before this block"))
+        features.append(as_float16(tower.pooled_features(x, block), "the pooled features of this backbone"))
     return np.concatenate(outputs), np.concatenate(features)
 
 
-def as_float16(x: torch.Tensor, block: int | None) -> np.ndarray:
-    """Activations as they are stored; the largest of some transformers lie beyond what float16 holds, which is an error."""
+def as_float16(x: torch.Tensor, what: str) -> np.ndarray:
+    """Numbers as they are stored; the largest of some transformers lie beyond what float16 holds, which is an error."""
     with np.errstate(over="ignore"):
         stored = x.float().cpu().numpy().astype(np.float16)
     if not np.isfinite(stored).all():
         raise ValueError(
-            f"embed_images.first_trainable_block {block}: the largest activation before this block is {x.abs().max():.3g}, "
-            "float16 holds 65504: set it to 0, which stores pixels, or to null"
+            f"embed_images: {what} reach {x.abs().max():.3g}, float16 holds 65504: set first_trainable_block to 0, which "
+            "stores pixels, or name another backbone"
         )
     return stored
 

@@ -23,10 +23,11 @@ def test_open_clips_name_without_the_activation_is_refused_with_the_right_spelli
         read_model(f"open_clip:{model}@openai")
 
 
+@pytest.mark.parametrize("prefix", ["", "hf-hub:timm/"])
 @pytest.mark.parametrize("tag", ["openai", "metaclip_400m"])
-def test_timms_name_without_the_activation_is_refused_with_the_right_spelling(tag):
+def test_timms_name_without_the_activation_is_refused_with_the_right_spelling(tag, prefix):
     with pytest.raises(ValueError, match=rf"QuickGELU.*name it vit_base_patch16_clip_quickgelu_224\.{tag}$"):
-        create_backbone(f"vit_base_patch16_clip_224.{tag}")
+        create_backbone(f"{prefix}vit_base_patch16_clip_224.{tag}")
 
 
 def test_the_activation_is_what_the_name_says():

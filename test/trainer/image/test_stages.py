@@ -84,12 +84,12 @@ def test_activations_of_a_transformer_are_stored_as_tokens():
 
 
 def test_activations_beyond_float16_are_an_error_and_not_infinite():
-    stored = as_float16(torch.tensor([65504.0, -1.0]), 3)
+    stored = as_float16(torch.tensor([65504.0, -1.0]), "the features")
     assert stored.tolist() == [65504, -1]
     with pytest.raises(
-        ValueError, match=r"first_trainable_block 3: the largest activation before this block is 1e\+05.*to 0"
+        ValueError, match=r"the features reach 1e\+05, float16 holds 65504: set first_trainable_block to 0"
     ):
-        as_float16(torch.tensor([1e5, -1.0]), 3)
+        as_float16(torch.tensor([1e5, -1.0]), "the features")
 
 
 def test_the_frozen_classifier_is_asked_about_the_classes_that_it_has_by_name():

@@ -49,7 +49,11 @@ def create_backbone(name: str, size: int | None = None, *, pretrained: bool = Tr
 
 def check_activation(name: str) -> None:
     """Refuse timm's weights that learned with QuickGELU in its architecture with GELU; timm says so in a note."""
-    settings = timm.get_pretrained_cfg(name, allow_unregistered=True)
+    name = name.rpartition("/")[2] if name.startswith("hf-hub:") else name
+    try:
+        settings = timm.get_pretrained_cfg(name)
+    except RuntimeError:  # weights that timm's own table does not have
+        return
     notes = " ".join(getattr(settings, "notes", None) or ())
     if "quickgelu" not in notes.lower() or "quickgelu" in name:
         return
