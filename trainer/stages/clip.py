@@ -52,7 +52,7 @@ def main() -> None:
     tower = ImageTower(create_backbone(**inherited_shape["backbone"]), config["embed_dim"])
     tower.drop_patches(config.get("patch_dropout", 0.0), block)
     if config.get("gradient_checkpointing", False):
-        tower.recompute_blocks()
+        tower.recompute_blocks(block)
     head = load_file(inherited / "head.safetensors")
     with torch.no_grad():
         tower.head.weight.copy_(head["weight"])

@@ -56,7 +56,7 @@ def test_a_step_that_computes_blocks_twice_is_the_same_step_and_leaves_the_froze
     kept, twice = ImageTower(copy.deepcopy(backbone), SPACE), ImageTower(backbone, SPACE)
     twice.load_state_dict(kept.state_dict())
     before = {name: parameter.detach().clone() for name, parameter in kept.named_parameters()}
-    twice.recompute_blocks()
+    twice.recompute_blocks(0)
     for block in (1, 0):
         expected, found = trained(kept, pixels, block), trained(twice, pixels, block)
         torch.testing.assert_close(found, expected, atol=1e-6, rtol=0)
@@ -167,7 +167,7 @@ def test_settings_that_a_tower_cannot_honour_are_refused_by_name():
     with pytest.raises(ValueError, match=r"first_trainable_block 2: this backbone can be split at 0\.\.0"):
         deit.trainable_groups(2, 1.0, 1.0, 1.0)
     with pytest.raises(ValueError, match=r"clip\.gradient_checkpointing.*leave it out"):
-        deit.recompute_blocks()
+        deit.recompute_blocks(0)
     with pytest.raises(ValueError, match=r"clip\.patch_dropout 0\.5.*set it to 0"):
         deit.drop_patches(0.5, 0)
     convolutional = ImageTower(timm.create_model("test_efficientnet"), SPACE)
@@ -176,3 +176,5 @@ def test_settings_that_a_tower_cannot_honour_are_refused_by_name():
     with pytest.raises(ValueError, match=re.escape("set embed_images.first_trainable_block to 0, not 2")):
         ImageTower(backbone_of("ViT"), SPACE).drop_patches(0.5, 2)
     convolutional.drop_patches(0, 3)
+    with pytest.raises(ValueError, match=r"first_trainable_block is null, so no block is trained: leave it out"):
+        convolutional.recompute_blocks(None)

@@ -85,12 +85,16 @@ class ImageTower(nn.Module):
 
     # ---- what recipes set ----------------------------------------------------------------------------------------------
 
-    def recompute_blocks(self) -> None:
+    def recompute_blocks(self, block: int | None) -> None:
         """Keep only the inputs of blocks in a training step and compute what is inside again for the gradient.
 
         Memory for activations falls to about one block's and one input for each of the others; a step takes about a third
         longer (Chen et al., 1604.06174).
         """
+        if block is None:
+            raise ValueError(
+                "clip.gradient_checkpointing: embed_images.first_trainable_block is null, so no block is trained: leave it out"
+            )
         if self.layout is None:
             raise ValueError(
                 f"clip.gradient_checkpointing: the blocks of {type(self.backbone).__name__} are not known: leave it out"
