@@ -19,9 +19,10 @@ from tasks.contrastive import concept_groups, pair_loss
 from towers.class_targets import classifier_rows, load_class_targets, of_classifier, of_texts, save_class_targets
 from towers.crops import Activations, CropsShape
 from towers.data import write_rows
+from towers.image.backbone import create_backbone
+from towers.image.tower import ImageTower
 from towers.losses import info_nce, multi_positive_nce, shared_cross_entropy, soft_cross_entropy
 from towers.text_sets import TextSet
-from towers.vision import ImageTower, create_backbone
 
 
 def unit(*shape, seed=0):

@@ -55,7 +55,7 @@ class Clip(Task):
 
     def constrain(self) -> None:
         """The logit scales stay where CLIP keeps them."""
-        self.objective.clamp()
+        self.objective.scales.clamp()
 
     def measure(self, step: int, parts: Parts) -> Figures:
         """The terms, the loss as an average over steps, and now and then the dev figures."""

@@ -17,6 +17,9 @@ from engine.world import ALONE_ON_CPU, World
 from towers.class_targets import ClassTargets
 from towers.crops import Activations
 from towers.data import Row
+from towers.image.backbone import Origin, origin_of
+from towers.image.sigmoid import BIAS, LOG_SCALE, sigmoid_loss
+from towers.image.tower import ImageTower
 from towers.labels import normalised_label
 from towers.losses import (
     frozen_tower_regulariser,
@@ -27,7 +30,6 @@ from towers.losses import (
 )
 from towers.text_sets import TextSet
 from towers.two_towers import MAX_LOGIT_SCALE, new_logit_scale
-from towers.vision import ImageTower
 
 MEASURED_IMAGES = 4000  # images that the mean image and an image's usual distance from it are computed of
 
@@ -82,11 +84,41 @@ class Place(NamedTuple):
 
 
 class LogitScales(nn.Module):
-    """The learned logit scales of captions and of classes, as logarithms."""
+    """What cosines become before a loss: `captions` and `classes` are logarithms of scales, `bias` is added for sigmoid loss."""
 
-    def __init__(self) -> None:
+    def __init__(self, config: ClipConfig, backbone: nn.Module) -> None:
         super().__init__()
+        self.is_sigmoid = config.get("loss", "softmax") == "sigmoid"
         self.captions, self.classes = new_logit_scale(), new_logit_scale()
+        self.bias = nn.Parameter(torch.tensor(BIAS)) if self.is_sigmoid else None
+        if self.is_sigmoid:
+            self.captions.data.fill_(LOG_SCALE)
+        if config.get("logit_scale_start", "new") == "checkpoint":
+            self.start_from(origin_of(backbone))
+
+    def start_from(self, origin: Origin) -> None:
+        """The checkpoint's own values, which fit its loss and no other."""
+        if origin.logit_scale is None:
+            raise ValueError(
+                "clip.logit_scale_start is checkpoint, but this backbone holds no logit scale: name an open_clip:… one, or "
+                "leave it out"
+            )
+        loss = "sigmoid" if self.is_sigmoid else "softmax"
+        if origin.loss != loss:
+            raise ValueError(
+                f"clip.logit_scale_start is checkpoint, but it was trained with {origin.loss} loss: set clip.loss to "
+                f"{origin.loss}, not {loss}, or leave logit_scale_start out"
+            )
+        self.captions.data.fill_(origin.logit_scale)
+        if self.bias is None:
+            self.classes.data.fill_(origin.logit_scale)
+        elif origin.logit_bias is not None:
+            self.bias.data.fill_(origin.logit_bias)
+
+    def clamp(self) -> None:
+        """Keep scales of softmax losses where CLIP keeps them; SigLIP's authors set no upper limit to theirs."""
+        self.captions.data.clamp_(0, None if self.is_sigmoid else MAX_LOGIT_SCALE)
+        self.classes.data.clamp_(0, MAX_LOGIT_SCALE)
 
 
 class Objective:
@@ -108,7 +140,7 @@ class Objective:
         self.tower, self.text_tower = towers
         self.activations, self.texts, self.config = activations, texts, config
         self.device = self.tower.head.weight.device
-        self.scales = LogitScales().to(self.device)
+        self.scales = LogitScales(config, self.tower.backbone).to(self.device)
         # The regulariser's reference: the head that `inherit` made, on the frozen features of the same crop.
         self.frozen_head = (self.tower.head.weight.detach().clone(), self.tower.head.bias.detach().clone())
         features_NF = torch.from_numpy(np.array(activations.features[:MEASURED_IMAGES, 0], dtype=np.float32))
@@ -136,10 +168,12 @@ class Objective:
                 self.covers_HK[h, rows] = True
             self.uses_hypernyms = self.uses_hypernyms and len(self.hypernyms) > 0
 
-    def clamp(self) -> None:
-        """Keep the logit scales where CLIP keeps them."""
-        for scale in self.scales.parameters():
-            scale.data.clamp_(0, MAX_LOGIT_SCALE)
+    def contrast(self, image_BE: torch.Tensor, text_BE: torch.Tensor, same_BB: torch.Tensor) -> torch.Tensor:
+        """The loss of images and their captions that the recipe names."""
+        scale, bias = self.world.shared(self.scales.captions.exp()), self.scales.bias
+        if bias is not None:
+            return sigmoid_loss(image_BE, text_BE, scale, self.world.shared(bias), same_BB)
+        return info_nce(image_BE, text_BE, scale, same_BB)
 
     def features(self, images: np.ndarray, crops: np.ndarray) -> torch.Tensor:
         """The frozen tower's pooled features [B, F] of crops."""
@@ -148,16 +182,16 @@ class Objective:
     def loss(
         self, captioned: np.ndarray, labelled: np.ndarray, rng: np.random.Generator
     ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
-        """The weighted sum, and its parts by name: `loss` is InfoNCE on the captions."""
+        """The weighted sum, and its parts by name: `loss` is that on the captions."""
         config, world = self.config, self.world
         images = np.concatenate([captioned, labelled])
         crops = rng.integers(0, self.activations.shape["crops"], len(images))
         image_BE = self.image_vectors(images, crops, len(captioned))
-        scale, class_scale = (world.shared(scale.exp()) for scale in (self.scales.captions, self.scales.classes))
+        class_scale = world.shared(self.scales.classes.exp())
         numbers = self.texts.captions.draw(captioned, rng)
         text_BE = self.text_vectors(self.texts.captions, numbers)
         same_BB = equal([self.texts.captions.texts[n] for n in numbers], self.device)
-        parts = {"loss": info_nce(image_BE[: len(captioned)], text_BE, scale, same_BB)}
+        parts = {"loss": self.contrast(image_BE[: len(captioned)], text_BE, same_BB)}
         total = parts["loss"]
         if config["regulariser_weight"] > 0:
             frozen_BE = F.normalize(F.linear(self.features(images, crops), *self.frozen_head), dim=-1)
@@ -236,7 +270,8 @@ class Objective:
         if block is None:
             return self.tower.forward_head(x.float().to(self.device), self.config["dropout"])
         with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
-            x = x.to(self.device, self.dtype).contiguous(memory_format=torch.channels_last)
+            x = x.to(self.device, self.dtype)
+            x = x.contiguous(memory_format=torch.channels_last) if x.ndim == 4 else x
             return self.tower.forward_trainable(x, block, self.config["dropout"])
 
     def pseudo_image_vectors(self, rows: np.ndarray, rng: np.random.Generator) -> torch.Tensor:

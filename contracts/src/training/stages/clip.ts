@@ -23,7 +23,37 @@ export const ClipConfig = z
     scratch: ScratchTextTower,
     adapter: Adapter,
     embed_dim: count.describe('Dimensions of the joint space.'),
+    loss: z
+      .enum(['softmax', 'sigmoid'])
+      .optional()
+      .describe(
+        '`softmax`: InfoNCE, in which the texts of a batch compete for an image. `sigmoid`: every pair of a batch is judged ' +
+          'by itself, as SigLIP was trained. Absent: softmax.',
+      ),
+    logit_scale_start: z
+      .enum(['new', 'checkpoint'])
+      .optional()
+      .describe(
+        '`checkpoint`: logit scale, and bias of sigmoid loss, start where those of the checkpoint ended. `new`: where its ' +
+          'authors started. Absent: new.',
+      ),
     layer_decay: fraction.describe("A backbone block's learning rate is that of the block after it, times this."),
+    gradient_checkpointing: z
+      .boolean()
+      .optional()
+      .describe(
+        'Whether activations inside of backbone blocks are computed twice instead of kept: larger batches in the same ' +
+          'memory, in about a third more time. Absent: false.',
+      ),
+    patch_dropout: z
+      .number()
+      .min(0)
+      .lt(1)
+      .optional()
+      .describe(
+        'Fraction of the patches of a picture that a transformer does not see in training, others at every step; needs ' +
+          '`first_trainable_block` 0. Absent: 0.',
+      ),
     backbone_lr: weight.describe('Peak learning rate of the last backbone block.'),
     regulariser_weight: weight.describe(
       'Weight of the batch-independent regulariser towards the frozen tower: 0.205 * E|v-v0|^2 + 52 * E[smooth-L1 of ' +
