@@ -52,8 +52,6 @@ def main() -> None:
     block = activations.block
     tower = ImageTower(create_backbone(**inherited_shape["backbone"]), config["embed_dim"])
     tower.drop_patches(config.get("patch_dropout", 0.0), block)
-    if config.get("gradient_checkpointing", False):
-        tower.recompute_blocks(block)
     head = load_file(inherited / "head.safetensors")
     with torch.no_grad():
         tower.head.weight.copy_(head["weight"])
@@ -86,7 +84,7 @@ def main() -> None:
     measure = Measure(run, activations, texts)
 
     task = Clip(run, objective, Sampler(train, config, run.seed), lambda: measure.metrics(tower, text_tower))
-    Loop(run, task, config["schedule"], ema_decay=config["ema_decay"]).train()
+    Loop(run, task, config["schedule"], config.get("parallel"), config["ema_decay"]).train()
     run.leave_to_first()
 
     image_train_IE = image_vectors(tower, activations.plain, block)

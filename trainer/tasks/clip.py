@@ -9,6 +9,7 @@ import torch
 from contracts.types import ClipConfig
 from engine.optim import param_groups
 from engine.run import Run
+from engine.sharding import Blocks
 from engine.task import Figures, Parts, Task
 from tasks.clip_objective import Objective, Sampler
 
@@ -40,6 +41,12 @@ class Clip(Task):
         )
         scales = {"params": [*objective.scales.parameters()], "weight_decay": 0.0}
         return [*image, *param_groups(objective.text_tower), scales]
+
+    def blocks(self) -> Blocks | None:
+        """Those of the image tower that train; of a tower whose blocks are not known, none."""
+        tower, first = self.objective.tower, self.objective.activations.block
+        parts = [] if first is None else tower.blocks()[first:]
+        return Blocks(tower, parts, "forward_trainable") if parts else None
 
     def loss(self, step: int) -> tuple[torch.Tensor, Parts]:
         """The weighted sum of the terms, through this rank's images and texts."""

@@ -2476,10 +2476,8 @@ class RecipeClip(TypedDict):
     layer_decay: float
     """A backbone block's learning rate is that of the block after it, times this."""
 
-    gradient_checkpointing: NotRequired[bool]
-    """Whether activations inside of backbone blocks are computed twice instead of kept: larger batches in the
-    same memory, in about a third more time. Absent: false.
-    """
+    parallel: NotRequired[Parallel]
+    """How the blocks of a large model lie in memory, on one process or several."""
 
     patch_dropout: NotRequired[float]
     """Fraction of the patches of a picture that a transformer does not see in training, others at every step;
@@ -3607,10 +3605,8 @@ class ClipConfig(TypedDict):
     layer_decay: float
     """A backbone block's learning rate is that of the block after it, times this."""
 
-    gradient_checkpointing: NotRequired[bool]
-    """Whether activations inside of backbone blocks are computed twice instead of kept: larger batches in the
-    same memory, in about a third more time. Absent: false.
-    """
+    parallel: NotRequired[Parallel]
+    """How the blocks of a large model lie in memory, on one process or several."""
 
     patch_dropout: NotRequired[float]
     """Fraction of the patches of a picture that a transformer does not see in training, others at every step;

@@ -9,13 +9,16 @@ import torch
 from timm.optim._param_groups import param_groups_layer_decay
 from torch.nn import functional as F
 
-from contracts.types import Schedule
+from contracts.types import Parallel, Schedule
 from engine.optim import adamw, clip_gradients, set_lr
+from engine.sharding import Blocks, place
+from engine.world import ALONE_ON_CPU
 from small_towers import CODES, FAMILIES, SPACE, backbone_of, pixels_for
 from support import schedule
 from towers.image.backbone import create_backbone
 from towers.image.tower import ImageTower
 
+RECOMPUTED: Parallel = {"weights": "replicated", "activation_checkpointing": True, "compile": False}
 TRANSFORMERS = ["ViT", "SigLIP", "InternViT", "EVA02", "EVA02-E", "PE-Core", "SigLIP2 NaFlex", "open_clip ViT", "CoCa"]
 
 
@@ -60,7 +63,7 @@ def test_a_step_that_computes_blocks_twice_is_the_same_step_and_leaves_the_froze
     kept, twice = ImageTower(copy.deepcopy(backbone), SPACE), ImageTower(backbone, SPACE)
     twice.load_state_dict(kept.state_dict())
     before = {name: parameter.detach().clone() for name, parameter in kept.named_parameters()}
-    twice.recompute_blocks(0)
+    place(Blocks(twice, twice.blocks()), RECOMPUTED, ALONE_ON_CPU)
     for block in (1, 0):
         expected, found = trained(kept, pixels, block), trained(twice, pixels, block)
         torch.testing.assert_close(found, expected, atol=1e-6, rtol=0)
@@ -170,8 +173,6 @@ def test_settings_that_a_tower_cannot_honour_are_refused_by_name():
     assert deit.trainable_groups(0, 1.0, 1.0, 1.0)
     with pytest.raises(ValueError, match=r"first_trainable_block 2: this backbone can be split at 0\.\.0"):
         deit.trainable_groups(2, 1.0, 1.0, 1.0)
-    with pytest.raises(ValueError, match=r"clip\.gradient_checkpointing.*leave it out"):
-        deit.recompute_blocks(0)
     with pytest.raises(ValueError, match=r"clip\.patch_dropout 0\.5.*set it to 0"):
         deit.drop_patches(0.5, 0)
     convolutional = ImageTower(timm.create_model("test_efficientnet"), SPACE)

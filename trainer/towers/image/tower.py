@@ -8,7 +8,6 @@ from typing import Any
 import torch
 from torch import nn
 from torch.nn import functional as F
-from torch.utils.checkpoint import checkpoint
 
 from towers.image.layouts import Layout, layout_of
 
@@ -29,7 +28,6 @@ class ImageTower(nn.Module):
         super().__init__()
         self.backbone = backbone
         self.layout = layout_of(backbone)
-        self.gradient_checkpointing = False
         self.head = nn.Linear(feature_width(backbone), embed_dim)
         # Features are dropped to this value: zero would move the mean image. Not part of the saved tower.
         self.register_buffer("center_F", torch.zeros(self.head.in_features), persistent=False)
@@ -68,38 +66,15 @@ class ImageTower(nn.Module):
         """Pooled features [B, F] from the output of `forward_frozen`."""
         if block is None:
             return x
-        recomputes = self.gradient_checkpointing and torch.is_grad_enabled()
-        if block == 0 and not recomputes:
+        if block == 0:
             return self.backbone.forward_head(self.backbone.forward_features(x), pre_logits=True)
         layout = self.cut_at(block)
-        if block == 0:
-            x, context = layout.stem(x)
-        else:
-            context = layout.context()
+        context = layout.context()
         for number in range(block, self.block_count):
-            if recomputes:
-                x = checkpoint(layout.block, number, x, context, use_reentrant=False)
-            else:
-                x = layout.block(number, x, context)
+            x = layout.block(number, x, context)
         return layout.pooled(x)
 
     # ---- what recipes set ----------------------------------------------------------------------------------------------
-
-    def recompute_blocks(self, block: int | None) -> None:
-        """Keep only the inputs of blocks in a training step and compute what is inside again for the gradient.
-
-        Memory for activations falls to about one block's and one input for each of the others; a step takes about a third
-        longer (Chen et al., 1604.06174).
-        """
-        if block is None:
-            raise ValueError(
-                "clip.gradient_checkpointing: embed_images.first_trainable_block is null, so no block is trained: leave it out"
-            )
-        if self.layout is None:
-            raise ValueError(
-                f"clip.gradient_checkpointing: the blocks of {type(self.backbone).__name__} are not known: leave it out"
-            )
-        self.gradient_checkpointing = True
 
     def drop_patches(self, fraction: float, block: int | None) -> None:
         """Leave out a fraction of the patches of every picture in training (FLIP, 2212.00794), before the first block."""

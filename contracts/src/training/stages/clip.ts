@@ -1,6 +1,6 @@
 // Stage `clip`: image tower and text adapter learn from pairs of images and captions.
 import { z } from 'zod';
-import { Adapter, count, fraction, Schedule, weight } from '../blocks.ts';
+import { count, fraction, weight, Adapter, Parallel, Schedule } from '../blocks.ts';
 
 const ScratchTextTower = z
   .strictObject({
@@ -38,13 +38,7 @@ export const ClipConfig = z
           'authors started. Absent: new.',
       ),
     layer_decay: fraction.describe("A backbone block's learning rate is that of the block after it, times this."),
-    gradient_checkpointing: z
-      .boolean()
-      .optional()
-      .describe(
-        'Whether activations inside of backbone blocks are computed twice instead of kept: larger batches in the same ' +
-          'memory, in about a third more time. Absent: false.',
-      ),
+    parallel: Parallel.optional(),
     patch_dropout: z
       .number()
       .min(0)
