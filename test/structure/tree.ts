@@ -76,6 +76,8 @@ function scriptImports(file: string, code: string, { lazy = true, types = true }
 
 const PACKAGES: Record<string, string> = {
   contracts: 'contracts/python/contracts',
+  engine: 'trainer/engine',
+  tasks: 'trainer/tasks',
   towers: 'trainer/towers',
   stages: 'trainer/stages',
   augment: 'trainer/augment',
