@@ -77,6 +77,7 @@ function scriptImports(file: string, code: string, { lazy = true, types = true }
 const PACKAGES: Record<string, string> = {
   contracts: 'contracts/python/contracts',
   engine: 'trainer/engine',
+  losses: 'trainer/losses',
   tasks: 'trainer/tasks',
   towers: 'trainer/towers',
   stages: 'trainer/stages',

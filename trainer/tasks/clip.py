@@ -50,7 +50,7 @@ class Clip(Task):
         captioned, labelled = self.sampler.draw(step, rng)
         # Dropout of its own on every rank.
         torch.manual_seed(run.seed * 1_000_003 + step + 1_000_000_007 * run.world.rank)
-        total, parts = objective.loss(captioned, labelled, rng)
+        total, parts = objective.loss(captioned, labelled, rng, (run.seed, step))
         return total, {name: part / run.world.size for name, part in parts.items()}
 
     def constrain(self) -> None:

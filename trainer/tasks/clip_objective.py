@@ -14,17 +14,15 @@ from torch.nn import functional as F
 from contracts.types import ClipConfig
 from engine.epochs import epoch_batch
 from engine.world import ALONE_ON_CPU, World
+from losses.contrastive import global_info_nce, global_multi_positive_nce
+from losses.keys import Keys, text_keys
+from losses.matrices import info_nce, shared_cross_entropy, soft_cross_entropy
+from losses.ranks import Ranks
+from losses.regularise import Draw, frozen_tower_regulariser
 from towers.class_targets import ClassTargets
 from towers.crops import Activations
 from towers.data import Row
 from towers.labels import normalised_label
-from towers.losses import (
-    frozen_tower_regulariser,
-    info_nce,
-    multi_positive_nce,
-    shared_cross_entropy,
-    soft_cross_entropy,
-)
 from towers.text_sets import TextSet
 from towers.two_towers import MAX_LOGIT_SCALE, new_logit_scale
 from towers.vision import ImageTower
@@ -146,28 +144,38 @@ class Objective:
         return torch.from_numpy(np.asarray(self.activations.features[images, crops], dtype=np.float32)).to(self.device)
 
     def loss(
-        self, captioned: np.ndarray, labelled: np.ndarray, rng: np.random.Generator
+        self, captioned: np.ndarray, labelled: np.ndarray, rng: np.random.Generator, draw: Draw | None = None
     ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
-        """The weighted sum, and its parts by name: `loss` is InfoNCE on the captions."""
+        """The weighted sum, and its parts by name: `loss` is InfoNCE on the captions.
+
+        `draw` (seed and step) says which pairs of images the regulariser looks at in a large batch.
+        """
         config, world = self.config, self.world
         images = np.concatenate([captioned, labelled])
         crops = rng.integers(0, self.activations.shape["crops"], len(images))
-        image_BE = self.image_vectors(images, crops, len(captioned))
-        scale, class_scale = (world.shared(scale.exp()) for scale in (self.scales.captions, self.scales.classes))
-        numbers = self.texts.captions.draw(captioned, rng)
-        text_BE = self.text_vectors(self.texts.captions, numbers)
-        same_BB = equal([self.texts.captions.texts[n] for n in numbers], self.device)
-        parts = {"loss": info_nce(image_BE[: len(captioned)], text_BE, scale, same_BB)}
+        own_BE, own_captioned = self.own_image_vectors(images, crops, len(captioned))
+        image_BE = self.whole_images(own_BE, own_captioned, (len(captioned), len(labelled)))
+        # Contrast adds up over ranks what each has of a scale's gradient, the other terms are the same on every rank.
+        own_class_scale = self.scales.classes.exp()
+        class_scale = world.shared(own_class_scale)
+        numbers = world.share(self.texts.captions.draw(captioned, rng))
+        text_BE = self.text_tower(self.texts.captions.inputs(numbers))
+        keys = Keys.of(text_keys([self.texts.captions.texts[n] for n in numbers], self.device))
+        ranks = Ranks(even=len(captioned) % world.size == 0)
+        parts = {
+            "loss": global_info_nce(own_BE[:own_captioned], text_BE, self.scales.captions.exp(), keys, ranks=ranks)
+        }
         total = parts["loss"]
         if config["regulariser_weight"] > 0:
             frozen_BE = F.normalize(F.linear(self.features(images, crops), *self.frozen_head), dim=-1)
-            parts["regulariser"] = frozen_tower_regulariser(image_BE, frozen_BE)
+            parts["regulariser"] = frozen_tower_regulariser(image_BE, frozen_BE, draw=draw)
             total = total + config["regulariser_weight"] * parts["regulariser"]
         if len(labelled):
-            numbers = self.texts.captions.draw(labelled, rng)
-            label_BE = self.text_vectors(self.texts.captions, numbers)
-            same_BB = equal([self.texts.labels[image] for image in labelled], self.device)
-            parts["labels"] = multi_positive_nce(image_BE[len(captioned) :], label_BE, class_scale, same_BB)
+            numbers = world.share(self.texts.captions.draw(labelled, rng))
+            label_BE = self.text_tower(self.texts.captions.inputs(numbers))
+            keys = Keys.of(text_keys([self.texts.labels[image] for image in world.share(labelled)], self.device))
+            ranks, scale = Ranks(even=len(labelled) % world.size == 0), own_class_scale
+            parts["labels"] = global_multi_positive_nce(own_BE[own_captioned:], label_BE, scale, keys, ranks=ranks)
             total = total + config["labels_weight"] * parts["labels"]
         target_BK = self.probabilities(images, crops) if self.uses_probabilities else image_BE
         if self.uses_classes:
@@ -218,18 +226,22 @@ class Objective:
         """Of texts by number in their set."""
         return self.world.whole(self.text_tower(texts.inputs(self.world.share(numbers))), len(numbers))
 
-    def image_vectors(self, images: np.ndarray, crops: np.ndarray, captioned: int) -> torch.Tensor:
-        """Of crops, the first `captioned` of them and the others in shares of their own."""
-        parts = [np.arange(captioned), np.arange(captioned, len(images))]
-        own = np.concatenate([self.world.share(part) for part in parts])
-        own_BE = self.own_image_vectors(images[own], crops[own])
+    def own_image_vectors(self, images: np.ndarray, crops: np.ndarray, captioned: int) -> tuple[torch.Tensor, int]:
+        """Of this rank's shares of the first `captioned` crops and of the others, and how many the first of them are."""
+        parts = [self.world.share(part) for part in np.split(np.arange(len(images)), [captioned])]
+        own = np.concatenate(parts)
+        return self.vectors_of_crops(images[own], crops[own]), len(parts[0])
+
+    def whole_images(self, own_BE: torch.Tensor, own_captioned: int, counts: tuple[int, int]) -> torch.Tensor:
+        """All captioned images and then the others (`counts`), of what every rank has of them."""
+        captioned, others = counts
         if self.world.size == 1:
             return own_BE
-        first = len(self.world.share(parts[0]))
-        shares = [own_BE[:first], own_BE[first:]]
-        return torch.cat([self.world.whole(share, len(part)) for share, part in zip(shares, parts, strict=True)])
+        return torch.cat(
+            [self.world.whole(own_BE[:own_captioned], captioned), self.world.whole(own_BE[own_captioned:], others)]
+        )
 
-    def own_image_vectors(self, images: np.ndarray, crops: np.ndarray) -> torch.Tensor:
+    def vectors_of_crops(self, images: np.ndarray, crops: np.ndarray) -> torch.Tensor:
         """Of crops, by the tower that trains."""
         x = torch.from_numpy(np.asarray(self.activations.train[images, crops]))
         block = self.activations.block
@@ -249,10 +261,3 @@ class Objective:
             differences_BF = self.features(images[own], crops[own]) - self.tower.center_F
             pseudo_BF = pseudo_BF + self.config["rows_mixin"] * differences_BF
         return self.world.whole(self.tower.forward_head(pseudo_BF, self.config["dropout"]), len(rows))
-
-
-def equal(texts: list[str], device: torch.device) -> torch.Tensor:
-    """[B, B]: true where two rows of a batch carry the same text."""
-    numbers = {text: number for number, text in enumerate(dict.fromkeys(texts))}
-    ids_B = torch.tensor([numbers[text] for text in texts], device=device)
-    return ids_B[:, None] == ids_B[None, :]

@@ -12,6 +12,8 @@ from engine.grad_cache import cached_backward
 from engine.run import Run
 from engine.sharding import Blocks
 from engine.task import Figures, Losses, Parts, Task
+from losses.contrastive import pair_loss
+from losses.ranks import Ranks
 from towers.data import Row
 from towers.labels import normalised_label
 from towers.llm import LanguageModel, base_decoder
@@ -40,16 +42,15 @@ class Contrastive(Task):
         """Gradient of the loss over the whole batch, through this rank's texts."""
         run, config, world = self.run, self.run.config, self.run.world
         chosen, names = self.sampler.draw(step)
-        texts = [pair[side] for side in (0, 1) for pair in chosen]
-        own = [pair[side] for side in (0, 1) for pair in world.share(chosen)]
-        rows = self.language_model.tokens(own, config["max_tokens"])
+        texts = [pair[side] for side in (0, 1) for pair in world.share(chosen)]
+        ranks = Ranks(even=len(chosen) % world.size == 0)
+        rows = self.language_model.tokens(texts, config["max_tokens"])
         # Rows of similar length share a micro-batch: less padding. `back` undoes the order before the loss.
         order = sorted(range(len(rows)), key=lambda i: len(rows[i]))
         back = torch.tensor(sorted(range(len(rows)), key=lambda i: order[i]), device=run.device)
 
         def loss_of(sorted_ND: torch.Tensor) -> torch.Tensor:
-            first_ND, second_ND = (world.whole(side, len(chosen)) for side in sorted_ND[back].chunk(2))
-            return pair_loss(torch.cat([first_ND, second_ND]), texts, config["temperature"], names)
+            return pair_loss(sorted_ND[back], texts, config["temperature"], world.share(names), ranks=ranks)
 
         micro_batches = slices_of([rows[i] for i in order], config["micro_batch"])
         keep_graphs = not config.get("gradient_cache", True)
@@ -132,33 +133,6 @@ def concept_groups(concepts: list[Row], pairs: list[Row]) -> list[Group]:
         groups.append((normalised_label(row["name"]), list(dict.fromkeys(texts))))
     labels = {normalised_label(row["label"]): row["captions"] for row in pairs if row.get("prompted")}
     return [group for group in [*groups, *labels.items()] if len(group[1]) > 1]
-
-
-def pair_loss(
-    features_ND: torch.Tensor, texts: list[str], temperature: float, names: list[str | None] | None = None
-) -> torch.Tensor:
-    """Symmetric InfoNCE between the first and the second half of the rows; N is even.
-
-    Groups with an equal text, or with the same name, are not negatives of each other: their scores are left out.
-    """
-    a_BD, b_BD = features_ND.chunk(2)
-    scores_BB = a_BD @ b_BD.T / temperature
-    a_N, b_N = (numbered(side, texts, scores_BB.device) for side in (texts[: len(a_BD)], texts[len(a_BD) :]))
-    same = (a_N[:, None] == b_N[None, :]) | (a_N[:, None] == a_N[None, :]) | (b_N[:, None] == b_N[None, :])
-    if names is not None:
-        alone = [f"/{number}" if name is None else name for number, name in enumerate(names)]
-        names_N = numbered(alone, alone, scores_BB.device)
-        same |= names_N[:, None] == names_N[None, :]
-    same.fill_diagonal_(fill_value=False)
-    scores_BB = scores_BB.masked_fill(same, float("-inf"))
-    target = torch.arange(len(a_BD), device=scores_BB.device)
-    return 0.5 * (F.cross_entropy(scores_BB, target) + F.cross_entropy(scores_BB.T, target))
-
-
-def numbered(texts: list[str], among: list[str], device: torch.device) -> torch.Tensor:
-    """A number for every text: equal texts have the same."""
-    numbers = {text: number for number, text in enumerate(dict.fromkeys(among))}
-    return torch.tensor([numbers[text] for text in texts], device=device)
 
 
 def halves(text: str) -> list[str]:
