@@ -102,6 +102,7 @@ export const BOXES: Record<string, readonly string[]> = {
   'trainer/tasks': ['contracts/python', 'trainer/engine', 'trainer/losses', 'trainer/towers'],
   'trainer/evaluation': ['contracts/python', 'trainer/engine', 'trainer/towers'],
   'trainer/stages': ['contracts/python', 'trainer/engine', 'trainer/towers', 'trainer/tasks', 'trainer/evaluation'],
+  'trainer/bench': ['trainer/losses'],
   'trainer/augment': ['contracts/python', 'trainer/engine', 'trainer/towers'],
   'trainer/container': ['contracts/python'],
   // ---- the cloud
