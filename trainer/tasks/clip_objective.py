@@ -12,53 +12,20 @@ from torch import nn
 from torch.nn import functional as F
 
 from contracts.types import ClipConfig
-from engine.epochs import epoch_batch
 from engine.world import ALONE_ON_CPU, World
 from losses.contrastive import global_info_nce, global_multi_positive_nce
 from losses.keys import Keys, text_keys
 from losses.matrices import info_nce, shared_cross_entropy, soft_cross_entropy
 from losses.ranks import Ranks
 from losses.regularise import Draw, frozen_tower_regulariser
+from tasks.clip_batch import Batch
 from towers.class_targets import ClassTargets
 from towers.crops import Activations
-from towers.data import Row
-from towers.labels import normalised_label
 from towers.text_sets import TextSet
 from towers.two_towers import MAX_LOGIT_SCALE, new_logit_scale
 from towers.vision import ImageTower
 
 MEASURED_IMAGES = 4000  # images that the mean image and an image's usual distance from it are computed of
-
-
-class Sampler:
-    """Which images a step sees: captioned ones, and at most a fraction of the batch with labels, every label alike."""
-
-    def __init__(self, rows: list[Row], config: ClipConfig, seed: int) -> None:
-        self.seed = seed
-        self.captioned = np.array([number for number, row in enumerate(rows) if "label" not in row])
-        by_label: dict[str, list[int]] = {}
-        for number, row in enumerate(rows):
-            if "label" in row:
-                by_label.setdefault(normalised_label(row["label"]), []).append(number)
-        self.images_of_label = list(by_label.values()) if config["labels_weight"] > 0 else []
-        if len(self.captioned) == 0:
-            raise ValueError(
-                "clip: no captioned image: InfoNCE needs pairs of images and captions beside labelled ones"
-            )
-        wanted = round(config["batch_size"] * config["label_fraction"])
-        self.label_count = min(wanted, len(self.images_of_label))
-        self.caption_count = min(config["batch_size"] - self.label_count, len(self.captioned))
-
-    def draw(self, step: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-        """Row numbers of captioned and of labelled images, each in the order of their files."""
-        captioned = self.captioned[epoch_batch((self.seed,), step, len(self.captioned), self.caption_count)]
-        if self.label_count == 0:
-            return np.sort(captioned), np.zeros(0, dtype=np.int64)
-        chosen = epoch_batch((self.seed, 2), step, len(self.images_of_label), self.label_count)
-        labelled = [
-            images[rng.integers(0, len(images))] for images in (self.images_of_label[label] for label in chosen)
-        ]
-        return np.sort(captioned), np.sort(np.array(labelled))
 
 
 @dataclass
@@ -146,22 +113,47 @@ class Objective:
     def loss(
         self, captioned: np.ndarray, labelled: np.ndarray, rng: np.random.Generator, draw: Draw | None = None
     ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
-        """The weighted sum, and its parts by name: `loss` is InfoNCE on the captions.
+        """The weighted sum, and its parts by name: `loss` is InfoNCE on the captions. For `draw` see `terms`."""
+        batch = self.batch(captioned, labelled, rng)
+        own_BE, text_BE = self.encode(batch, slice(None))
+        return self.terms(batch, (own_BE, text_BE), rng, draw)
+
+    def batch(self, captioned: np.ndarray, labelled: np.ndarray, rng: np.random.Generator) -> Batch:
+        """Draws crops and captions."""
+        images = np.concatenate([captioned, labelled])
+        crops = rng.integers(0, self.activations.shape["crops"], len(images))
+        captions = self.texts.captions.draw(captioned, rng)
+        parts = [self.world.share(part) for part in np.split(np.arange(len(images)), [len(captioned)])]
+        own_captions = np.asarray(self.world.share(captions))
+        largest = sum(-(-len(part) // self.world.size) for part in (captioned, labelled))
+        return Batch(images, crops, len(captioned), np.concatenate(parts), len(parts[0]), own_captions, largest)
+
+    def encode(self, batch: Batch, part: slice) -> tuple[torch.Tensor, torch.Tensor]:
+        """Vectors of a part of this rank's images, and of the captions of those that have one."""
+        own = batch.own[part]
+        image_BE = self.vectors_of_crops(batch.images[own], batch.crops[own])
+        captions = batch.own_captions[part]
+        if len(captions) == 0:
+            return image_BE, image_BE.new_zeros((0, image_BE.shape[1]))
+        return image_BE, self.text_tower(self.texts.captions.inputs(captions))
+
+    def terms(
+        self, batch: Batch, own: tuple[torch.Tensor, torch.Tensor], rng: np.random.Generator, draw: Draw | None
+    ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+        """The weighted sum, and its parts by name, from what `encode` makes of this rank's images and captions.
 
         `draw` (seed and step) says which pairs of images the regulariser looks at in a large batch.
         """
         config, world = self.config, self.world
-        images = np.concatenate([captioned, labelled])
-        crops = rng.integers(0, self.activations.shape["crops"], len(images))
-        own_BE, own_captioned = self.own_image_vectors(images, crops, len(captioned))
-        image_BE = self.whole_images(own_BE, own_captioned, (len(captioned), len(labelled)))
+        images, crops, own_captioned = batch.images, batch.crops, batch.own_captioned
+        labelled = images[batch.captioned :]
+        own_BE, text_BE = own
+        image_BE = self.whole_images(own_BE, batch)
         # Contrast adds up over ranks what each has of a scale's gradient, the other terms are the same on every rank.
         own_class_scale = self.scales.classes.exp()
         class_scale = world.shared(own_class_scale)
-        numbers = world.share(self.texts.captions.draw(captioned, rng))
-        text_BE = self.text_tower(self.texts.captions.inputs(numbers))
-        keys = Keys.of(text_keys([self.texts.captions.texts[n] for n in numbers], self.device))
-        ranks = Ranks(even=len(captioned) % world.size == 0)
+        keys = Keys.of(text_keys([self.texts.captions.texts[n] for n in batch.own_captions], self.device))
+        ranks = Ranks(even=batch.captioned % world.size == 0)
         parts = {
             "loss": global_info_nce(own_BE[:own_captioned], text_BE, self.scales.captions.exp(), keys, ranks=ranks)
         }
@@ -226,20 +218,13 @@ class Objective:
         """Of texts by number in their set."""
         return self.world.whole(self.text_tower(texts.inputs(self.world.share(numbers))), len(numbers))
 
-    def own_image_vectors(self, images: np.ndarray, crops: np.ndarray, captioned: int) -> tuple[torch.Tensor, int]:
-        """Of this rank's shares of the first `captioned` crops and of the others, and how many the first of them are."""
-        parts = [self.world.share(part) for part in np.split(np.arange(len(images)), [captioned])]
-        own = np.concatenate(parts)
-        return self.vectors_of_crops(images[own], crops[own]), len(parts[0])
-
-    def whole_images(self, own_BE: torch.Tensor, own_captioned: int, counts: tuple[int, int]) -> torch.Tensor:
-        """All captioned images and then the others (`counts`), of what every rank has of them."""
-        captioned, others = counts
+    def whole_images(self, own_BE: torch.Tensor, batch: Batch) -> torch.Tensor:
+        """All captioned images and then the others, of what every rank has of them."""
         if self.world.size == 1:
             return own_BE
-        return torch.cat(
-            [self.world.whole(own_BE[:own_captioned], captioned), self.world.whole(own_BE[own_captioned:], others)]
-        )
+        counts = (batch.captioned, len(batch.images) - batch.captioned)
+        shares = (own_BE[: batch.own_captioned], own_BE[batch.own_captioned :])
+        return torch.cat([self.world.whole(share, count) for share, count in zip(shares, counts, strict=True)])
 
     def vectors_of_crops(self, images: np.ndarray, crops: np.ndarray) -> torch.Tensor:
         """Of crops, by the tower that trains."""
