@@ -55,10 +55,14 @@ class Batch:
     own: np.ndarray
     own_captioned: int
     own_captions: np.ndarray
-    largest: int  # images of the rank that has most
+    of_ranks: tuple[int, int]  # images of the rank that has least, and of the one that has most
 
     def micro_batches(self, size: int) -> list[slice]:
-        """This rank's images, at most `size` at a time, in as many parts on every rank: sharded towers need that."""
-        count = -(-self.largest // size)
+        """This rank's images, at most `size` at a time, in as many parts on every rank: towers split between ranks need that.
+
+        With `size` 1 a rank that has more images than another takes two at a time.
+        """
+        least, most = self.of_ranks
+        count = min(-(-most // size), least)
         edges = [len(self.own) * number // count for number in range(count + 1)]
         return [slice(start, end) for start, end in pairwise(edges)]

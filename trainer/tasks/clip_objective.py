@@ -125,8 +125,9 @@ class Objective:
         captions = self.texts.captions.draw(captioned, rng)
         parts = [self.world.share(part) for part in np.split(np.arange(len(images)), [len(captioned)])]
         own_captions = np.asarray(self.world.share(captions))
-        largest = sum(-(-len(part) // self.world.size) for part in (captioned, labelled))
-        return Batch(images, crops, len(captioned), np.concatenate(parts), len(parts[0]), own_captions, largest)
+        sizes = (len(captioned), len(labelled))
+        of_ranks = (sum(n // self.world.size for n in sizes), sum(-(-n // self.world.size) for n in sizes))
+        return Batch(images, crops, len(captioned), np.concatenate(parts), len(parts[0]), own_captions, of_ranks)
 
     def encode(self, batch: Batch, part: slice) -> tuple[torch.Tensor, torch.Tensor]:
         """Vectors of a part of this rank's images, and of the captions of those that have one."""

@@ -1,5 +1,6 @@
 """Supervised SimCSE on texts of one thing (2104.08821): symmetric InfoNCE over two texts of every group in the batch."""
 
+import itertools
 import random
 from typing import Any
 
@@ -52,7 +53,8 @@ class Contrastive(Task):
         def loss_of(sorted_ND: torch.Tensor) -> torch.Tensor:
             return pair_loss(sorted_ND[back], texts, config["temperature"], world.share(names), ranks=ranks)
 
-        micro_batches = slices_of([rows[i] for i in order], config["micro_batch"])
+        of_ranks = (2 * (len(chosen) // world.size), 2 * -(-len(chosen) // world.size))
+        micro_batches = equal_parts([rows[i] for i in order], config["micro_batch"], of_ranks)
         keep_graphs = not config.get("gradient_cache", True)
         loss = cached_backward(self.encode, micro_batches, loss_of, keep_graphs=keep_graphs)
         return {"loss": loss / world.size}
@@ -143,6 +145,21 @@ def halves(text: str) -> list[str]:
         return [". ".join(sentences[:middle]), ". ".join(sentences[middle:])]
     words = text.split()
     return [" ".join(words[: len(words) // 2]), " ".join(words[len(words) // 2 :])]
+
+
+def equal_parts(items: list, size: int, of_ranks: tuple[int, int]) -> list[list]:
+    """Consecutive slices of `size` items, or a little less, as many on every rank; ranks have from .. to `of_ranks` items.
+
+    Where blocks are split between ranks, each micro-batch gathers them: a rank that had one less would be waited for without
+    end. With `size` 1 a rank that has more items than another takes two at a time.
+    """
+    slices = slices_of(items, size)
+    least, most = of_ranks
+    count = min(-(-most // size), least)
+    if len(slices) == count:
+        return slices
+    edges = [len(items) * number // count for number in range(count + 1)]
+    return [items[start:end] for start, end in itertools.pairwise(edges)]
 
 
 def slices_of(items: list, size: int) -> list[list]:

@@ -12,6 +12,7 @@ from small_steps import clip_step, contrastive_step
 from engine.world import ALONE_ON_CPU
 from support import STAGE_ENV
 from tasks.clip_objective import Objective
+from tasks.contrastive import equal_parts
 
 ENV = STAGE_ENV | {"PYTHONPATH": os.pathsep.join([STAGE_ENV["PYTHONPATH"], str(Path(__file__).parents[1])])}
 
@@ -50,3 +51,20 @@ def test_two_processes_have_the_loss_and_gradient_of_one(tmp_path, clip):
     found = torch.load(tmp_path / "steps.pt")
     expected = {"clip": clip, "cached": clip, "contrastive": contrastive_step(ALONE_ON_CPU)}
     torch.testing.assert_close(found, expected, atol=3e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize("ranks", [1, 2, 3, 4])
+def test_every_rank_has_as_many_micro_batches_and_none_is_empty(ranks):
+    for groups in range(ranks, 30):
+        for size in range(2, 9):
+            of_ranks = (2 * (groups // ranks), 2 * -(-groups // ranks))
+            counts = set()
+            for rank in range(ranks):
+                texts = list(range(2 * (groups * (rank + 1) // ranks - groups * rank // ranks)))
+                parts = equal_parts(texts, size, of_ranks)
+                assert [text for part in parts for text in part] == texts
+                assert all(0 < len(part) <= size for part in parts)
+                # Alone, parts are full: how texts are padded together decides about the last bits.
+                assert ranks > 1 or all(len(part) == size for part in parts[:-1])
+                counts.add(len(parts))
+            assert len(counts) == 1
