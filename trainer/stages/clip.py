@@ -16,7 +16,8 @@ from contracts.types import ClipConfig
 from engine.loop import Loop
 from engine.run import Run
 from tasks.clip import Clip
-from tasks.clip_objective import Objective, Place, Sampler, Texts
+from tasks.clip_batch import Sampler
+from tasks.clip_objective import Objective, Place, Texts
 from towers.class_targets import load_class_targets
 from towers.crops import Activations, load_activations
 from towers.data import Row, read_class_images, read_pairs

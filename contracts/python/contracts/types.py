@@ -2534,6 +2534,11 @@ class RecipeClip(TypedDict):
     batch_size: int
     """Pairs per step, labelled pictures included."""
 
+    micro_batch: NotRequired[int]
+    """Images that GradCache embeds at a time on each rank, with their captions: bounds the memory of the
+    towers, not the result, for a third more time. Absent: all at once.
+    """
+
     ema_decay: float
     """Decay of the running mean of the weights, which is the result."""
 
@@ -3662,6 +3667,11 @@ class ClipConfig(TypedDict):
 
     batch_size: int
     """Pairs per step, labelled pictures included."""
+
+    micro_batch: NotRequired[int]
+    """Images that GradCache embeds at a time on each rank, with their captions: bounds the memory of the
+    towers, not the result, for a third more time. Absent: all at once.
+    """
 
     ema_decay: float
     """Decay of the running mean of the weights, which is the result."""

@@ -83,6 +83,12 @@ export const ClipConfig = z
     label_fraction: fraction.describe('Fraction of a batch that are labelled pictures; every label is drawn alike.'),
     dropout: fraction.describe('Dropout on pooled image features and in the text tower.'),
     batch_size: count.describe('Pairs per step, labelled pictures included.'),
+    micro_batch: count
+      .optional()
+      .describe(
+        'Images that GradCache embeds at a time on each rank, with their captions: bounds the memory of the towers, not the ' +
+          'result, for a third more time. Absent: all at once.',
+      ),
     ema_decay: fraction.describe('Decay of the running mean of the weights, which is the result.'),
     evaluate_every: count.describe('Steps between two measurements on dev; they are logged and change nothing.'),
     schedule: Schedule,
