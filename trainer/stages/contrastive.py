@@ -5,6 +5,7 @@ the captions of one image, or what is known of one concept: its names, a prompt,
 """
 
 import random
+from collections.abc import Sequence
 
 import torch
 from torch.nn import functional as F
@@ -14,10 +15,12 @@ from towers.data import Row, read_pairs, read_texts
 from towers.epochs import epoch_batch
 from towers.grad_cache import cached_backward
 from towers.labels import normalised_label
-from towers.llm import language_model_in, load_lora_state, lora_state, read_language_model, with_lora
+from towers.language.lora import load_lora_state, lora_state, with_lora
+from towers.language.read import language_model_in, read_language_model
+from towers.language.save import save_options
+from towers.language.tokens import TextTokens
 from towers.optim import adamw, clip_gradients, param_groups, set_lr
 from towers.run import Run
-from towers.token_batches import padded
 
 
 def main() -> None:
@@ -32,18 +35,20 @@ def main() -> None:
     captions += [row["captions"] for row in read_texts(prepared, "groups", "train")]
     captions += [halves(row["captions"][0]) for row in read_texts(prepared, "long", "train")]
     concepts = concept_groups(read_texts(prepared, "concepts", "train"), pairs)
-    sampler = Sampler(captions, concepts, config, run.seed)
+    documents = read_texts(prepared, "plain", "train") if config.get("document_fraction", 0) else []
+    passages = [passage for row in documents for passage in passages_of(row["text"], config["max_tokens"])]
+    sampler = Sampler(captions, concepts, config, run.seed, passages)
     dev = [row["captions"][:2] for row in read_pairs(prepared, "dev") if len(row["captions"]) > 1][:500]
     source = config.get("language_model") or language_model_in(run.input("mntp") / "model")
     pretrained = read_language_model(source, run.amp_dtype)
     language_model = with_lora(pretrained, config["lora"])
-    model, tokenizer = language_model.model, language_model.tokenizer
+    model = language_model.model
     model.to(run.device).train()
     run.log(f"{len(captions)} groups of captions, {len(concepts)} concepts, {len(dev)} dev pairs, {run.amp_dtype}")
 
-    def encode(rows: list[list[int]]) -> torch.Tensor:
-        ids_BT, mask_BT = padded(rows, run.device, tokenizer.pad_token_id)
-        return F.normalize(language_model.pooled(ids_BT, mask_BT, config["pooling"]), dim=-1)
+    def encode(rows: list[TextTokens]) -> torch.Tensor:
+        packing = config.get("packing", False)
+        return F.normalize(language_model.features(rows, config["pooling"], packing=packing), dim=-1)
 
     def dev_accuracy() -> float:
         """Fraction of dev captions whose nearest other caption is the second one of the same image."""
@@ -110,9 +115,9 @@ def main() -> None:
             dev_accuracy=accuracy[-1],
         )
 
-    language_model.save(run.output / "model")
+    files = language_model.save(run.output / "model", **save_options(config.get("saved_model")))
     metrics = {"loss.last": losses[-1], "dev_accuracy.first": accuracy[0], "dev_accuracy.last": accuracy[-1]}
-    run.finish(metrics, {"weights": "model/model.safetensors", "config": "model/config.json"})
+    run.finish(metrics, files)
 
 
 Group = tuple[str | None, list[str]]  # the normalised name of a concept, None for captions; at least two texts
@@ -121,12 +126,21 @@ Group = tuple[str | None, list[str]]  # the normalised name of a concept, None f
 class Sampler:
     """Which groups a step sees, and two texts of each: a pure function of seed and step, no group twice in an epoch."""
 
-    def __init__(self, captions: list[list[str]], concepts: list[Group], config: ContrastiveConfig, seed: int) -> None:
+    def __init__(
+        self,
+        captions: list[list[str]],
+        concepts: list[Group],
+        config: ContrastiveConfig,
+        seed: int,
+        passages: Sequence[list[str]] = (),
+    ) -> None:
         self.seed = seed
         wanted = round(config["batch_size"] * config["concept_fraction"]) if concepts else 0
+        plain = round(config["batch_size"] * config.get("document_fraction", 0)) if passages else 0
         self.parts: list[tuple[list[Group], int]] = [
-            ([(None, texts) for texts in captions], config["batch_size"] - wanted),
+            ([(None, texts) for texts in captions], config["batch_size"] - wanted - plain),
             (concepts, wanted),
+            ([(None, texts) for texts in passages], plain),
         ]
 
     def draw(self, step: int) -> tuple[list[list[str]], list[str | None]]:
@@ -189,6 +203,16 @@ def halves(text: str) -> list[str]:
         return [". ".join(sentences[:middle]), ". ".join(sentences[middle:])]
     words = text.split()
     return [" ".join(words[: len(words) // 2]), " ".join(words[len(words) // 2 :])]
+
+
+def passages_of(text: str, max_tokens: int) -> list[list[str]]:
+    """The halves of consecutive passages of a document, each half about as long as what is read of it.
+
+    A word is 1.3 tokens or more, so three words for two tokens in a passage fill both halves. Tails under 16 words go.
+    """
+    words, size = text.split(), max(16, 3 * max_tokens // 2)
+    passages = [words[start : start + size] for start in range(0, len(words), size)]
+    return [halves(" ".join(passage)) for passage in passages if len(passage) >= 16]
 
 
 def parts(items: list, size: int) -> list[list]:

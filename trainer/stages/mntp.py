@@ -11,15 +11,12 @@ import torch
 from torch.nn import functional as F
 
 from contracts.types import MntpConfig
-from towers.data import read_texts
-from towers.llm import (
-    LanguageModel,
-    load_lora_state,
-    lora_state,
-    output_layer,
-    read_language_model,
-    with_lora,
-)
+from towers.data import read_pairs, read_texts
+from towers.language.lora import load_lora_state, lora_state, with_lora
+from towers.language.model import LanguageModel
+from towers.language.read import read_language_model
+from towers.language.save import save_options
+from towers.language.structure import model_type, output_layer
 from towers.optim import adamw, descend, param_groups
 from towers.run import Run
 from towers.token_batches import padded
@@ -34,10 +31,14 @@ def main() -> None:
     prepared = run.input("prepare")
     documents = [row["text"] for row in read_texts(prepared, "plain", "train")]
     captions = [text for row in read_texts(prepared, "groups", "train") for text in row["captions"]]
-    language_model = with_lora(read_language_model(config["language_model"], run.amp_dtype), config["lora"])
+    if config.get("pair_captions", False):
+        captions += [text for row in read_pairs(prepared, "train") for text in row["captions"]]
+    language_model = read_language_model(config["language_model"], run.amp_dtype)
+    refuse_without_output(language_model)
+    language_model = with_lora(language_model, config["lora"])
     model, tokenizer = language_model.model, language_model.tokenizer
     model.to(run.device).train()
-    windows = document_windows(language_model, documents, config["max_tokens"])
+    windows = language_model.windows(documents, config["max_tokens"])
     run.log(f"{len(windows)} windows of documents, {len(captions)} captions, {run.amp_dtype}")
 
     # ---- loop --------------------------------------------------------------------------------------------------------
@@ -56,10 +57,10 @@ def main() -> None:
         rows = []
         for _ in range(config["batch_size"]):
             if not windows or (captions and rng.random() < config["caption_share"]):
-                rows.append(language_model.tokens([rng.choice(captions)], config["max_tokens"])[0])
+                rows.append(language_model.plain_tokens([rng.choice(captions)], config["max_tokens"])[0])
             else:
                 rows.append(rng.choice(windows))
-        ids_BT, mask_BT = padded(rows, run.device, tokenizer.pad_token_id)
+        ids_BT, mask_BT = padded(rows, run.device, language_model.pad_id)
         generator = torch.Generator().manual_seed(run.seed * 1_000_003 + step)
         masking = Masking(config["mask_share"], mask_id, len(tokenizer))
         masked_BT, chosen_BT = mask_tokens(ids_BT, mask_BT, masking, generator)
@@ -81,19 +82,20 @@ def main() -> None:
         )
 
     # ---- merge -------------------------------------------------------------------------------------------------------
-    language_model.save(run.output / "model")
+    files = language_model.save(run.output / "model", **save_options(config.get("saved_model")))
     tail = max(1, len(losses) // 10)
     metrics = {"loss.first": sum(losses[:tail]) / tail, "loss.last": sum(losses[-tail:]) / tail}
-    run.finish(metrics, {"weights": "model/model.safetensors", "config": "model/config.json"})
+    run.finish(metrics, files)
 
 
-def document_windows(language_model: LanguageModel, documents: list[str], max_tokens: int) -> list[list[int]]:
-    """Documents cut into consecutive windows of `max_tokens` tokens; tails under 8 tokens are left out."""
-    windows = []
-    for ids in language_model.tokenizer(documents, add_special_tokens=False)["input_ids"] if documents else []:
-        pieces = [ids[start : start + max_tokens] for start in range(0, len(ids), max_tokens)]
-        windows += [piece for piece in pieces if len(piece) >= 8]
-    return windows
+def refuse_without_output(language_model: LanguageModel) -> None:
+    """Tokens are predicted with the pretrained output layer: an encoder needs no `mntp`, and a fresh layer says nothing."""
+    name = model_type(language_model.model)
+    instead = "leave the block mntp out and name it in contrastive.language_model"
+    if language_model.is_encoder:
+        raise ValueError(f"mntp: {name} is an encoder and looks both ways already: {instead}")
+    if not language_model.has_output_layer:
+        raise ValueError(f"mntp: this {name} is saved without its output layer, as tuned text encoders are: {instead}")
 
 
 @dataclass(frozen=True)
