@@ -14,9 +14,10 @@ from contracts.types import MntpConfig
 from towers.data import read_pairs, read_texts
 from towers.language.lora import load_lora_state, lora_state, with_lora
 from towers.language.model import LanguageModel
+from towers.language.probe import probe_output
 from towers.language.read import read_language_model
 from towers.language.save import save_options
-from towers.language.structure import model_type, output_layer
+from towers.language.structure import model_type, next_token_logits
 from towers.optim import adamw, descend, param_groups
 from towers.run import Run
 from towers.token_batches import padded
@@ -65,7 +66,7 @@ def main() -> None:
         masking = Masking(config["mask_share"], mask_id, len(tokenizer))
         masked_BT, chosen_BT = mask_tokens(ids_BT, mask_BT, masking, generator)
         hidden_BTD = language_model.hidden(masked_BT, mask_BT)
-        logits_NV = output_layer(model)(hidden_BTD[:, :-1][chosen_BT[:, 1:]])
+        logits_NV = next_token_logits(model, hidden_BTD[:, :-1][chosen_BT[:, 1:]])
         loss = F.cross_entropy(logits_NV.float(), ids_BT[:, 1:][chosen_BT[:, 1:]])
         descend(optimizer, loss, step, schedule)
         losses.append(loss.item())
@@ -96,6 +97,7 @@ def refuse_without_output(language_model: LanguageModel) -> None:
         raise ValueError(f"mntp: {name} is an encoder and looks both ways already: {instead}")
     if not language_model.has_output_layer:
         raise ValueError(f"mntp: this {name} is saved without its output layer, as tuned text encoders are: {instead}")
+    probe_output(language_model)
 
 
 @dataclass(frozen=True)

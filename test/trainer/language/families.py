@@ -59,7 +59,8 @@ DECODERS: dict[str, Family] = {
     "gemma3": Family(hf.Gemma3TextConfig, {**GROUPED, "head_dim": 8, "sliding_window": 4}, SEVEN, has_window=True),
     "smollm3": Family(hf.SmolLM3Config, GROUPED, SEVEN),
     "olmo2": Family(hf.Olmo2Config, GROUPED, SEVEN),
-    "granite": Family(hf.GraniteConfig, GROUPED, SEVEN),
+    "granite": Family(hf.GraniteConfig, {**GROUPED, "logits_scaling": 8.0}, SEVEN),
+    "cohere": Family(hf.CohereConfig, GROUPED, SEVEN),
     "phi2": Family(hf.PhiConfig, GROUPED, {"q_proj", "k_proj", "v_proj", "dense", "fc1", "fc2"}),
     "phi3": Family(hf.Phi3Config, GROUPED, {"qkv_proj", "o_proj", "gate_up_proj", "down_proj"}),
     "opt": Family(

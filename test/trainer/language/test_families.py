@@ -1,5 +1,7 @@
 """Every family of language models as a text encoder: both directions, no padding leak, packed rows, LoRA, saved and read."""
 
+from typing import Any
+
 import pytest
 import torch
 from language.families import DECODERS, ENCODERS, LINEAR_ATTENTION, Family, source, write_checkpoint
@@ -9,6 +11,7 @@ from transformers import AutoModel, AutoModelForCausalLM
 from stages.mntp import refuse_without_output
 from towers.language.lora import with_lora
 from towers.language.read import language_model_in, read_language_model
+from towers.language.structure import next_token_logits
 from towers.token_batches import padded
 
 TEXTS = ["two blue squares beside the red circle", "a line", "the field is plain and there is not a red circle on that"]
@@ -63,13 +66,40 @@ def test_lora_is_on_every_matrix_of_a_block_and_a_saved_model_is_what_was_tuned(
 @pytest.mark.parametrize("name", FULL_ATTENTION)
 def test_the_mask_makes_of_a_decoder_what_transformers_makes_of_one_that_is_not_causal(name, tmp_path):
     model = read_language_model(source(write_checkpoint(tmp_path, DECODERS[name])), torch.float32)
-    reference = AutoModelForCausalLM.from_pretrained(tmp_path, dtype=torch.float32).base_model
+    reference: Any = AutoModelForCausalLM.from_pretrained(tmp_path, dtype=torch.float32).base_model
     reference.config.is_causal = False
     ids, mask = padded([row.ids for row in model.tokens(TEXTS, 64)], torch.device("cpu"), model.pad_id)
     with torch.no_grad():
         expected = reference(input_ids=ids, attention_mask=mask, use_cache=False).last_hidden_state
     real = mask.bool()
     torch.testing.assert_close(model.hidden(ids, mask)[real], expected[real], atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize("name", DECODERS)
+def test_logits_of_masked_tokens_are_those_of_the_pretrained_model(name, tmp_path):
+    """Gemma 2 bounds its logits, Granite and Cohere scale them, ModernBERT has a layer of its own before."""
+    model = read_language_model(source(write_checkpoint(tmp_path, DECODERS[name])), torch.float32)
+    refuse_without_output(model)
+    ids = torch.tensor([model.tokens(TEXTS, 64)[0].ids])
+    with torch.no_grad():
+        mask, positions = torch.zeros(1, 1, ids.shape[1], ids.shape[1]), torch.arange(ids.shape[1])[None]
+        expected = model.model(input_ids=ids, attention_mask=mask, position_ids=positions).logits
+        found = next_token_logits(model.model, model.hidden(ids, torch.ones_like(ids)))
+    torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-4)
+
+
+def test_logits_that_are_computed_otherwise_are_refused_for_mntp(tmp_path, monkeypatch):
+    model = read_language_model(source(write_checkpoint(tmp_path, DECODERS["llama3"])), torch.float32)
+    whole = model.model.forward
+
+    def scaled(**inputs):
+        output = whole(**inputs)
+        output.logits = output.logits / 8
+        return output
+
+    monkeypatch.setattr(model.model, "forward", scaled)
+    with pytest.raises(ValueError, match="llama computes its logits in a way that is not known here"):
+        refuse_without_output(model)
 
 
 def test_an_encoder_is_read_with_its_special_tokens_as_transformers_reads_it_and_not_by_mntp(tmp_path):

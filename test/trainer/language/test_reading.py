@@ -2,16 +2,20 @@
 
 import json
 from itertools import chain
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
 from language.families import DECODERS, save_tokenizer, source, write_checkpoint
 from transformers import AutoTokenizer, LlamaConfig, LlamaModel
 
+from stages.embed_captions import read_teachers
 from stages.mntp import refuse_without_output
 from towers.language.pool import pool
 from towers.language.read import language_model_in, read_language_model
 from towers.language.tokens import Reading, padding_id, text_tokens
+from towers.teachers import text_features
 
 # What LLM2Vec puts around a text for Llama 3's instruction-tuned models (llm2vec.py, prepare_for_tokenization).
 WRAPPER = "<|start_header_id|>user<|end_header_id|>\n\n{}<|eot_id|>"
@@ -65,6 +69,19 @@ def test_a_released_llm2clip_teacher_gives_what_its_authors_code_gives(tmp_path)
     assert (plain.features(plain.tokens(TEXTS, 512), "mean") - expected).abs().max() > 1e-2
     with pytest.raises(ValueError, match=r"saved without its output layer.*contrastive.language_model"):
         refuse_without_output(teacher)
+
+
+def test_a_finished_text_encoder_enters_where_captions_are_embedded_without_a_stage_before(llama):
+    config = {"teachers": [{"type": "language_model", "language_model": source(llama, template=WRAPPER, add_bos=True)}]}
+    run: Any = SimpleNamespace(config=config, job={"inputs": {}}, amp_dtype=torch.float32, device=torch.device("cpu"))
+    (teacher,) = read_teachers(run)
+    assert teacher.reading == Reading(WRAPPER, add_bos=True) and not teacher.model.training
+    settings: Any = {"max_tokens": 64, "batch_tokens": 40, "pooling": "mean"}
+    features = text_features(teacher, TEXTS, settings)
+    expected = torch.nn.functional.normalize(teacher.features(teacher.tokens(TEXTS, 64), "mean"), dim=-1)
+    torch.testing.assert_close(features.float(), expected, atol=1e-2, rtol=0)
+    packed = text_features(teacher, TEXTS, {**settings, "packing": True})
+    torch.testing.assert_close(packed.float(), expected, atol=1e-2, rtol=0)
 
 
 def test_the_way_of_reading_is_saved_with_a_model_and_found_by_the_next_stage(llama, tmp_path):

@@ -5,6 +5,7 @@ from typing import Any
 
 import torch
 from peft import LoraConfig, get_peft_model
+from peft.tuners.lora import LoraLayer
 from torch import nn
 from transformers.pytorch_utils import Conv1D
 
@@ -41,7 +42,7 @@ def with_lora(language_model: LanguageModel, lora: Lora) -> LanguageModel:
         fan_in_fan_out=targets.is_transposed,
     )
     model = get_peft_model(language_model.model, config)
-    reached = {id(module.get_base_layer()) for module in model.modules() if hasattr(module, "get_base_layer")}
+    reached = {id(module.get_base_layer()) for module in model.modules() if isinstance(module, LoraLayer)}
     missed = [path for path in targets.modules if id(_module_below(model, path)) not in reached]
     if missed:
         raise ValueError(
@@ -109,4 +110,4 @@ def _others(paths: list[str]) -> list[str]:
 def _module_below(model: Any, path: str) -> nn.Module:
     """A linear layer by its name before LoRA; inside of what wraps it now."""
     found = without_lora(model).get_submodule(path)
-    return found.get_base_layer() if hasattr(found, "get_base_layer") else found
+    return found.get_base_layer() if isinstance(found, LoraLayer) else found

@@ -39,13 +39,12 @@ class LanguageModel:
 
     def tokens(self, texts: Sequence[str], max_tokens: int) -> list[TextTokens]:
         """Tokens of each text, wrapped as the model is to read it, cut at the end to `max_tokens`."""
-        longest = min(max_tokens, position_limit(base_decoder(self.model)) or max_tokens)
-        return text_tokens(self.tokenizer, self.reading, texts, longest)
+        return text_tokens(self.tokenizer, self.reading, texts, self._longest(max_tokens))
 
     def plain_tokens(self, texts: Sequence[str], max_tokens: int) -> list[list[int]]:
         """Token ids without the template, for continued pretraining: first token where there is one, cut at the end."""
         plain = Reading(add_bos=self.reading.add_bos)
-        return [row.ids for row in text_tokens(self.tokenizer, plain, texts, max_tokens)]
+        return [row.ids for row in text_tokens(self.tokenizer, plain, texts, self._longest(max_tokens))]
 
     def windows(self, documents: Sequence[str], max_tokens: int) -> list[list[int]]:
         """Documents cut into consecutive windows of at most `max_tokens`; tails under 8 tokens are left out.
@@ -53,7 +52,7 @@ class LanguageModel:
         Every window starts with the first token where the model wants one: it was trained to find it there.
         """
         bos = bos_ids(self.tokenizer, self.reading)
-        size = max_tokens - len(bos)
+        size = self._longest(max_tokens) - len(bos)
         windows = []
         rows = self.tokenizer(list(documents), add_special_tokens=False)["input_ids"] if documents else []
         for ids in rows:
@@ -97,6 +96,9 @@ class LanguageModel:
         save_merged(self.model, self.tokenizer, folder, dtype=dtype, shard_bytes=shard_bytes)
         write_reading(folder, self.reading)
         return written_files(folder)
+
+    def _longest(self, max_tokens: int) -> int:
+        return min(max_tokens, position_limit(base_decoder(self.model)) or max_tokens)
 
     def _states(self, ids: torch.Tensor, mask: Any, positions: torch.Tensor) -> torch.Tensor:
         decoder = base_decoder(self.model)

@@ -109,5 +109,6 @@ def use_flex(model: Any, device: torch.device) -> bool:
         return False
     if model.training and getattr(model.config, "attention_dropout", 0.0):
         return False
-    model.set_attn_implementation("flex_attention")
+    if model.config._attn_implementation != "flex_attention":
+        model.set_attn_implementation("flex_attention")
     return True

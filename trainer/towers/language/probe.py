@@ -8,8 +8,9 @@ from typing import Any
 
 import torch
 
+from towers.language.masks import bidirectional_mask
 from towers.language.model import LanguageModel
-from towers.language.structure import base_decoder, blocks_of, model_type, weight_dtype
+from towers.language.structure import base_decoder, blocks_of, model_type, next_token_logits, weight_dtype
 
 TOKENS = 6
 PADDING = 3
@@ -44,6 +45,25 @@ def probe(language_model: LanguageModel) -> None:
         problem = f"it does not run with a mask of its own ({type(error).__name__}: {error})"
     if problem is not None:
         raise ValueError(f"language_model: {name} cannot become a text encoder: {problem}. {INSTEAD}")
+
+
+@torch.no_grad()
+def probe_output(language_model: LanguageModel) -> None:
+    """Refuse a causal model whose logits are computed in a way that `next_token_logits` does not know."""
+    whole = language_model.model
+    size = min(len(language_model.tokenizer), base_decoder(whole).get_input_embeddings().num_embeddings)
+    device = next(whole.parameters()).device
+    ids_1T = torch.tensor([[size * (n + 1) // (TOKENS + 1) for n in range(TOKENS)]], device=device)
+    mask_1T = torch.ones_like(ids_1T)
+    positions_1T = torch.arange(TOKENS, device=device)[None]
+    four = bidirectional_mask(mask_1T, weight_dtype(base_decoder(whole)))
+    expected = whole(input_ids=ids_1T, attention_mask=four, position_ids=positions_1T, use_cache=False).logits
+    found = next_token_logits(whole, language_model.hidden(ids_1T, mask_1T))
+    if (found.float() - expected.float()).norm() > 1e-2 * expected.float().norm():
+        raise ValueError(
+            f"mntp: {model_type(whole)} computes its logits in a way that is not known here: leave the block mntp out and "
+            "name it in contrastive.language_model"
+        )
 
 
 @torch.no_grad()

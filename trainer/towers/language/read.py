@@ -1,7 +1,7 @@
 """Reads a language model or an encoder: Hugging Face folder (one file or several), GGUF file, or a package that carries one."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from transformers import AutoConfig, AutoModel, AutoModelForCausalLM, AutoTokenizer, GgufConfig
@@ -40,8 +40,7 @@ def read_language_model(source: LanguageModelSource, dtype: torch.dtype) -> Lang
 def language_model_in(folder: Path) -> LanguageModelSource:
     """The source of a language model that an earlier stage saved, read as that stage read it."""
     source: LanguageModelSource = {"source": "directory", "name": str(folder)}
-    source.update(reading_in(folder))  # type: ignore[typeddict-item]  # the same two keys
-    return source
+    return cast(LanguageModelSource, {**source, **reading_in(folder)})
 
 
 def weights_of(source: LanguageModelSource) -> tuple[str, dict[str, Any]]:
@@ -83,7 +82,8 @@ def read_decoder(folder: str, options: dict[str, Any], dtype: torch.dtype) -> tu
     if options:
         # Packed blocks can neither train nor merge: unpack them into ordinary matrices.
         options = {**options, "quantization_config": GgufConfig(dequantize=True)}
-    model, info = AutoModelForCausalLM.from_pretrained(folder, dtype=dtype, output_loading_info=True, **options)
+    found: Any = AutoModelForCausalLM.from_pretrained(folder, dtype=dtype, output_loading_info=True, **options)
+    model, info = found
     # The GGUF's quantisation setting stays in the config; the weights are ordinary floats now and must be saved as such.
     if getattr(model.config, "quantization_config", None) is not None:
         del model.config.quantization_config

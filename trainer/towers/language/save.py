@@ -34,10 +34,9 @@ def merged(model: Any, dtype: torch.dtype) -> Any:
     """
     if not hasattr(model, "get_base_model"):
         return model
+    layers: list[Any] = [module for module in model.modules() if isinstance(module, LoraLayer)]
     with torch.no_grad():
-        for layer in model.modules():
-            if not isinstance(layer, LoraLayer):
-                continue
+        for layer in layers:
             weight = layer.get_param() if isinstance(layer, ParamWrapper) else layer.get_base_layer().weight
             weight.data = weight.data.float()
             for name in layer.lora_A:

@@ -19,9 +19,23 @@ def base_decoder(model: Any) -> Any:
     return found if hasattr(found, "get_input_embeddings") else whole.base_model
 
 
-def output_layer(model: Any) -> Any:
-    """The layer from hidden states to token logits."""
-    return without_lora(model).get_output_embeddings()
+def next_token_logits(model: Any, hidden: torch.Tensor) -> torch.Tensor:
+    """Token logits [..., V] of states [..., D] as the causal LM computes them behind its stack of blocks.
+
+    Granite divides them, Cohere multiplies them, Gemma 2 bounds them, ModernBERT has a layer before. `probe_output`
+    compares with the model's own, so a family with another habit is found.
+    """
+    whole = without_lora(model)
+    config, output = base_decoder(model).config, whole.get_output_embeddings()
+    before = getattr(whole, "lm_head", output)
+    logits = output(hidden if before is output else before(hidden))
+    divisor, factor = getattr(config, "logits_scaling", None), getattr(config, "logit_scale", None)
+    bound = getattr(config, "final_logit_softcapping", None)
+    if divisor is not None:
+        logits = logits / divisor
+    if factor is not None:
+        logits = logits * factor
+    return logits if bound is None else bound * torch.tanh(logits / bound)
 
 
 def model_type(model: Any) -> str:
