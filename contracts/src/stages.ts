@@ -33,6 +33,8 @@ export interface StageRow<Config extends z.ZodObject = z.ZodObject, Input extend
   /** The parts of what `prepare` wrote that a job reads: a change of the others leaves its address. Absent: all. */
   prepared?(config: z.infer<Config>): readonly Part[];
   jobClass: JobClass;
+  /** Several processes may train it together, one per GPU. */
+  ranks?: true;
   /** What an estimate of time scales by. Absent where the configuration does not say how much there is to do. */
   work?: { unit: string; amount(config: z.infer<Config>): number };
   /** Runs of different variants are not compared when time is estimated. */
@@ -87,6 +89,7 @@ export const STAGES = {
       ...(pair_captions ? ['pairs' as const] : []),
     ],
     jobClass: 'train',
+    ranks: true,
     work: {
       unit: 'tokens',
       amount: ({ schedule, batch_size, max_tokens }) => schedule.steps * batch_size * max_tokens,
@@ -103,6 +106,7 @@ export const STAGES = {
       ...(document_fraction > 0 ? ['plain.train' as const] : []),
     ],
     jobClass: 'train',
+    ranks: true,
     work: {
       unit: 'tokens',
       amount: ({ schedule, batch_size, max_tokens }) => schedule.steps * batch_size * max_tokens,
@@ -136,6 +140,7 @@ export const STAGES = {
     inputs: ['prepare', 'embed_captions'],
     prepared: () => ['pairs', 'classes'],
     jobClass: 'train',
+    ranks: true,
     work: { unit: 'texts', amount: ({ schedule, batch_size }) => schedule.steps * batch_size },
     localFolders: ({ backbone }) => backboneFolders(backbone),
   }),
@@ -151,6 +156,7 @@ export const STAGES = {
     inputs: ['prepare', 'embed_captions', 'embed_images', 'inherit'],
     prepared: () => ['pairs', 'class_images'],
     jobClass: 'train',
+    ranks: true,
     work: { unit: 'pairs', amount: ({ schedule, batch_size }) => schedule.steps * batch_size },
     // The two text towers cost differently.
     variant: ({ text_tower }) => text_tower,
@@ -160,6 +166,7 @@ export const STAGES = {
     inputs: ['prepare', 'embed_captions', 'clip'],
     prepared: () => ['pairs', 'groups.train', 'long.train', 'translations.train', 'plain.train', 'concepts.train'],
     jobClass: 'train',
+    ranks: true,
     work: {
       unit: 'tokens',
       amount: ({ tiers, batch_tokens }) => tiers.reduce((sum, { schedule }) => sum + schedule.steps * batch_tokens, 0),
@@ -210,6 +217,9 @@ export type StageConfig = z.infer<Rows[StageName]['config']>;
 
 /** The rows as what they have in common. */
 const ROWS: Readonly<Record<StageName, StageRow>> = STAGES;
+
+/** Stages that several processes may train together. */
+export const RANKED_STAGES: readonly StageName[] = STAGE_NAMES.filter((stage) => ROWS[stage].ranks);
 
 /** What the stage may read, in the order of the table. */
 export const inputsOf = (stage: StageName): readonly (StageName | typeof DATA)[] => STAGES[stage].inputs;

@@ -5,7 +5,7 @@ import { ENVARS } from '../src/envars.ts';
 import { EXIT } from '../src/exit-codes.ts';
 import { FILES } from '../src/keys.ts';
 import { SCHEMA_VERSION } from '../src/schema-version.ts';
-import { DATA } from '../src/stages.ts';
+import { DATA, RANKED_STAGES } from '../src/stages.ts';
 
 /** Groups of constants by the comment above them. */
 const GROUPS: Record<string, Record<string, string | number | object>> = {
@@ -15,6 +15,7 @@ const GROUPS: Record<string, Record<string, string | number | object>> = {
   ),
   'Names of files that are looked for by name.': named('FILE', FILES),
   "The role of the user's own files among the inputs of a job.": { DATA_ROLE: DATA },
+  'Stages that several processes may train together.': { RANKED_STAGES },
   'Environment variables that the control plane or a job definition sets.': {
     ENV_STOP_SECONDS: ENVARS.stopSeconds,
     ENV_PROGRESS_SECONDS: ENVARS.progressSeconds,

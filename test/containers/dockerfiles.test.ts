@@ -81,7 +81,7 @@ test('.dockerignore keeps out what belongs to one machine, to its owner or to no
   const seen = [
     'package.json',
     'trainer/stages/clip.py',
-    'trainer/towers/run.py',
+    'trainer/engine/run.py',
     'contracts/python/contracts/types.py',
   ];
   for (const path of seen) expect(isIgnored(path), path).toBe(false);
@@ -100,9 +100,11 @@ test("the training image's source: what the stages need, readable, stamped with 
         'contracts/schema',
         'trainer',
         'trainer/container',
+        'trainer/engine',
         'trainer/evaluation',
         'trainer/evaluation/sets',
         'trainer/stages',
+        'trainer/tasks',
         'trainer/towers',
         'trainer/towers/adaptation',
         'trainer/towers/formats',

@@ -96,10 +96,12 @@ export const BOXES: Record<string, readonly string[]> = {
     'trainer/control/aws',
   ],
   // ---- training
-  'trainer/towers': ['contracts/python'],
-  'trainer/evaluation': ['contracts/python', 'trainer/towers'],
-  'trainer/stages': ['contracts/python', 'trainer/towers', 'trainer/evaluation'],
-  'trainer/augment': ['contracts/python', 'trainer/towers'],
+  'trainer/engine': ['contracts/python'],
+  'trainer/towers': ['contracts/python', 'trainer/engine'],
+  'trainer/tasks': ['contracts/python', 'trainer/engine', 'trainer/towers'],
+  'trainer/evaluation': ['contracts/python', 'trainer/engine', 'trainer/towers'],
+  'trainer/stages': ['contracts/python', 'trainer/engine', 'trainer/towers', 'trainer/tasks', 'trainer/evaluation'],
+  'trainer/augment': ['contracts/python', 'trainer/engine', 'trainer/towers'],
   'trainer/container': ['contracts/python'],
   // ---- the cloud
   'infra/base': ['contracts/src'],

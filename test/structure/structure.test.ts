@@ -50,7 +50,7 @@ it('only entries and the hosts that they start read the environment', () => {
     'trainer/control/lambda/plan.ts',
     'trainer/control/lambda/publish.ts',
     // PROGRESS_SECONDS: a stage has no other entry than this.
-    'trainer/towers/run.py',
+    'trainer/engine/run.py',
     // What `npm run fuzz` asks of the suite in the Workers runtime, which has no environment.
     'vitest.config.ts',
   ];

@@ -18,7 +18,7 @@ BUCKET = "training"
 SMOKE = json.loads((ROOT / "trainer" / "recipes" / "smoke.json").read_text())
 CODE = "sha256:" + "0" * 64
 
-# Steps, a shard and a checkpoint each, as embed_captions does; stops and ends as towers/run.py does.
+# Steps, a shard and a checkpoint each, as embed_captions does; stops and ends as engine/run.py does.
 STAGE = """
 import hashlib, json, os, signal, sys, time
 from pathlib import Path

@@ -9,11 +9,11 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from engine.run import Run
 from stages.clip import main
 from support import schedule, write_job
 from towers.class_targets import of_classifier, save_class_targets
 from towers.data import write_rows
-from towers.run import Run
 from towers.two_towers import Adapter
 from towers.vision import create_backbone
 
@@ -73,22 +73,22 @@ def inputs(tmp_path):
 def clip(tmp_path, inputs, monkeypatch):
     """Runs the stage to its end, or to a request to stop at a step: the bytes of both towers."""
     handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
-    tick = Run.tick
+    progress = Run.progress
 
     def run(name, *stops, **changes):
         job = write_job(tmp_path, "clip", inputs, {**CONFIG, **changes}, name)
         monkeypatch.setattr(sys, "argv", ["clip", str(job)])
         for stop in stops:
 
-            def ticked(self, step, *rest, stop=stop, **metrics):
-                self._stop_requested = self._stop_requested or step == stop
-                tick(self, step, *rest, **metrics)
+            def stopping(self, step, *rest, stop=stop):
+                self.stop_requested = self.stop_requested or step == stop
+                progress(self, step, *rest)
 
-            monkeypatch.setattr(Run, "tick", ticked)
+            monkeypatch.setattr(Run, "progress", stopping)
             with pytest.raises(SystemExit) as interrupted:
                 main()
             assert interrupted.value.code == 75
-        monkeypatch.setattr(Run, "tick", tick)
+        monkeypatch.setattr(Run, "progress", progress)
         main()
         return [(job.parent / f"{tower}_tower.safetensors").read_bytes() for tower in ("image", "text")]
 

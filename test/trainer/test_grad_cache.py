@@ -3,7 +3,7 @@
 import torch
 from torch import nn
 
-from towers.grad_cache import cached_backward
+from engine.grad_cache import cached_backward
 
 
 def gradients(micro_batches, dropout, **options):

@@ -12,7 +12,7 @@ READ = """
 import sys
 from contracts.types import MntpConfig
 from towers.data import read_pairs, read_texts
-from towers.run import Run
+from engine.run import Run
 
 run = Run.start(MntpConfig)
 prepared = run.input("prepare")

@@ -23,8 +23,8 @@ from augment.writer import Writer, WriterError
 from contracts import ContractError, load
 from contracts.constants import EXIT_INTERRUPTED, EXIT_OK, EXIT_USAGE, SCHEMA_VERSION
 from contracts.types import AugmentJob, AugmentReport
+from engine.run import write_atomically
 from towers.formats.item import FormatError
-from towers.run import write_atomically
 
 PROGRESS_SECONDS = 2.0
 

@@ -9,8 +9,8 @@ import torch
 from transformers.utils import logging
 
 from augment.writer import Answer, Message, Question
+from engine.run import fast_dtype
 from towers.language.read import read_decoder, weights_of
-from towers.run import fast_dtype
 
 SMALL_GIGABYTES = 1.0
 SMALL_SENTENCE = (

@@ -62,7 +62,17 @@ def fetches_of_input(role: str, uri: str, target: Path) -> list[Fetch]:
 def is_transient_file(path: str) -> bool:
     """Whether a file belongs to an attempt and not to its result."""
     name = path.rsplit("/", 1)[-1]
-    return name.endswith(".tmp") or path == FILE_LOG or (path.startswith("checkpoint") and path.endswith(".pt"))
+    return name.endswith(".tmp") or path == FILE_LOG or is_checkpoint(path) or is_shard(path)
+
+
+def is_checkpoint(path: str) -> bool:
+    """Files that name a checkpoint: replaced in one step, so always whole, and written after what they name."""
+    return path.startswith("checkpoint") and path.endswith(".pt")
+
+
+def is_shard(path: str) -> bool:
+    """Tensors of a checkpoint, `checkpoints/NAME-STEP/…`, which are whole once a file names their folder."""
+    return path.startswith("checkpoints/")
 
 
 def read_index(data: bytes, folder: Folder) -> list[Artefact]:

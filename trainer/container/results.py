@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from container.failures import RefusedError
-from container.fetch import Fetch, fetch_all, in_parallel
+from container.fetch import Fetch, fetch_all, in_parallel, is_checkpoint, is_shard
 from container.folders import Folder, safe_path
 from container.progress import Progress, duration, size
 from container.report import ReportError, digests_of
@@ -83,11 +83,19 @@ class Results:
             self.seen = states
             # A file that changed while it was read: the checkpoint has to wait for it.
             if self._upload(self._linked(complete)):
-                self.checkpoint_size = sum(state.size for _, state in checkpoints.values())
-                self._upload(checkpoints)
+                self.checkpoint_size = sum(state.size for _, state in checkpoints.values()) + newest_size(states)
+                if self._upload(checkpoints):
+                    self._forget_old_shards(names)
         finally:
             for link in self.links.iterdir():
                 link.unlink()
+
+    def _forget_old_shards(self, names: list[str]) -> None:
+        """Delete there what the stage has deleted here of checkpoints that no file names any more."""
+        old = sorted(name for name in self.remote_names.difference(names) if is_shard(name))
+        if old:
+            self.remote.delete(old)
+            self.remote_names.difference_update(old)
 
     def upload_seconds(self) -> float:
         """How long the checkpoints will take at the rate of earlier uploads; 0 while no rate is known."""
@@ -159,9 +167,14 @@ class Results:
         return not changed
 
 
-def is_checkpoint(path: str) -> bool:
-    """Files of `Run.save`: replaced in one step, so always whole."""
-    return path.startswith("checkpoint") and path.endswith(".pt")
+def newest_size(states: dict[str, State]) -> int:
+    """Bytes of the largest checkpoint's tensors."""
+    sizes: dict[str, int] = {}
+    for path, state in states.items():
+        if is_shard(path):
+            folder = path.split("/")[1]
+            sizes[folder] = sizes.get(folder, 0) + state.size
+    return max(sizes.values(), default=0)
 
 
 def state_of(file: Path) -> State:
@@ -183,5 +196,5 @@ def finished(remote: Folder) -> bool:
         digests_of(report, sizes)
     except ReportError as error:
         raise RefusedError(f"{remote.uri}: {error}; delete {FILE_REPORT} there to have it made again") from error
-    remote.delete([path for path in sizes if is_checkpoint(path)])
+    remote.delete([path for path in sizes if is_checkpoint(path) or is_shard(path)])
     return True

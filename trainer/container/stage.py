@@ -22,7 +22,7 @@ class StageCommand:
 
     stage: str
     job: Path
-    home: Path  # holds `stages` and `towers`
+    home: Path  # holds `stages`, `engine` and what they import
     contracts: Path  # holds the Python package `contracts`
     env: Mapping[str, str]
 
@@ -34,7 +34,7 @@ class StageProcess:
         self.log = log
         path = os.pathsep.join([str(command.home), str(command.contracts)])
         self.process = subprocess.Popen(
-            [sys.executable, "-m", f"stages.{command.stage}", str(command.job)],
+            [sys.executable, "-m", *launcher(command.env), f"stages.{command.stage}", str(command.job)],
             cwd=command.home,
             env={**command.env, "PYTHONPATH": path, "PYTHONUNBUFFERED": "1"},
             stdin=subprocess.DEVNULL,
@@ -74,6 +74,13 @@ class StageProcess:
             # Progress is for readers of the stream; log.txt tells why an attempt ended.
             if not line.startswith('{"event": "progress"'):
                 self.log.record(line.rstrip("\n"))
+
+
+def launcher(env: Mapping[str, str]) -> list[str]:
+    """The program that starts one process per GPU, where this machine or the others of the job have more than one."""
+    machines = int(env.get("AWS_BATCH_JOB_NUM_NODES", "1"))
+    gpus = len([*Path("/dev").glob("nvidia[0-9]*")])
+    return ["engine.launch"] if machines > 1 or gpus > 1 else []
 
 
 def kill_group(process: subprocess.Popen[str]) -> None:

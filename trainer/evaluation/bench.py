@@ -13,11 +13,11 @@ import torch
 from torch.nn import functional as F
 
 from contracts.types import PreprocessRecipe
+from engine.run import digest_of_file
 from evaluation.cache import VectorCache
 from evaluation.progress import Progress
 from towers.data import Row, read_images, read_rows
 from towers.preprocess import pixel_batches
-from towers.run import digest_of_file
 
 Figures = dict[str, float]
 TEXTS_AT_ONCE = 64

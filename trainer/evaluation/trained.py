@@ -13,9 +13,9 @@ import numpy as np
 import torch
 
 from contracts.constants import FILE_JOB
+from engine.run import digest_of_file, path_of
 from evaluation.bench import TextTier
 from towers.language.read import language_model_in, read_language_model, read_sentence_encoder, weights_of
-from towers.run import digest_of_file, path_of
 from towers.teachers import Teacher, text_features
 from towers.token_batches import padded
 from towers.two_towers import load_adapter, load_image_tower, load_preprocess, load_scratch_tower, read_shape

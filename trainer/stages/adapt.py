@@ -5,34 +5,26 @@ layers and the head of the image tower move, too. Texts about anything are held 
 as `export` writes it, with figures before and after on images that were not learned from.
 """
 
-import math
 import sys
-import time
 from pathlib import Path
-from typing import Any, cast
 
 import torch
-from torch import nn
 
-from contracts.types import AdaptConfig, Tier
-from towers.adaptation.batches import Batch, General, Sampler
+from contracts.types import AdaptConfig
+from engine.loop import Loop
+from engine.run import Run
+from tasks.adapt import Adapt
+from towers.adaptation.batches import General, Sampler
 from towers.adaptation.figures import Measured, measure
 from towers.adaptation.image_side import ImageSide
-from towers.adaptation.losses import class_loss, cut, held, same_or_own
 from towers.adaptation.own_data import Pictures, read_own
 from towers.adaptation.tiers import TextSide
 from towers.adaptation.write_model import Base, Result, finish_manifest, write_files
 from towers.exported_files import read_manifest
 from towers.formats.item import FormatError
-from towers.losses import multi_positive_nce
-from towers.optim import adamw, descend
-from towers.run import Run
 from towers.served_text import served_tiers
-from towers.two_towers import MAX_LOGIT_SCALE, new_logit_scale
 
 EMA_DECAY = 0.98
-HEAD_RATE = 2  # of the image tower: times the rate of the layers below it
-TIMED_STEPS = 5  # after which a limit of minutes becomes a number of steps
 
 
 def main() -> None:
@@ -86,116 +78,15 @@ def comparison(before: Measured, after: Measured) -> list[str]:
     return [f"{name}: {before.figures[name]:.1%} before, {value:.1%} after" for name, value in after.figures.items()]
 
 
-# ---- training ------------------------------------------------------------------------------------
-
-
 def train(run: Run[AdaptConfig], images: ImageSide, text: TextSide, general: General, pictures: Pictures) -> int:
     """Train to the end of the schedule or of the time; the averaged weights stay in the modules. Returns the steps."""
-    config, schedule = run.config, dict(run.config["schedule"])
     for module in text.modules():
         module.to(run.device).train()
-    scale = new_logit_scale()
-    optimizer = adamw(groups_of(config, images, text, scale), cast(Any, schedule))
-    weights = [parameter for group in optimizer.param_groups for parameter in group["params"]]
-    average = [weight.detach().clone() for weight in weights]
-    sampler = Sampler(run, pictures, general)
-    first, total = 0, config["schedule"]["steps"]
-    state = run.resume()
-    if state is not None:
-        with torch.no_grad():
-            for weight, value in zip(weights, state["weights"], strict=True):
-                weight.copy_(value)
-        optimizer.load_state_dict(state["optimizer"])
-        first, total, average = state["step"], state["total"], state["average"]
-    started, loss_ema = time.monotonic(), 0.0
-    for step in range(first, total):
-        schedule["steps"] = total
-        loss = loss_of(sampler.draw(step), images, text, general, scale)
-        descend(optimizer, loss, step, cast(Any, schedule))
-        scale.data.clamp_(0, MAX_LOGIT_SCALE)
-        decay = min(EMA_DECAY, (1 + step) / (10 + step))
-        with torch.no_grad():
-            for mean, weight in zip(average, weights, strict=True):
-                mean.lerp_(weight, 1 - decay)
-        loss_ema = loss.item() if loss_ema == 0 else 0.9 * loss_ema + 0.1 * loss.item()
-        if config["minutes"] is not None and step + 1 == first + TIMED_STEPS:
-            each = (time.monotonic() - started) / TIMED_STEPS
-            left = 60 * config["minutes"] - (time.monotonic() - run.started)
-            total = max(step + 1, min(total, step + 1 + math.floor(left / each)))
-            run.log(f"{each:.2f} s a step: {total} steps in the time that is left")
-        now = {"step": step + 1, "total": total}
-        run.tick(
-            step + 1,
-            total,
-            lambda now=now: {**now, "weights": weights, "average": average, "optimizer": optimizer.state_dict()},
-            loss=loss_ema,
-            scale=scale.exp().item(),
-        )
-        if step + 1 >= total:
-            break
-    with torch.no_grad():
-        for mean, weight in zip(average, weights, strict=True):
-            weight.copy_(mean)
+    task = Adapt(images, text, general, Sampler(run, pictures, general))
+    Loop(run, task, task.schedule, ema_decay=EMA_DECAY).train()
     for module in [*text.modules(), *([images.tail] if images.tail is not None else [])]:
         module.eval()
-    return total
-
-
-def groups_of(config: AdaptConfig, images: ImageSide, text: TextSide, scale: nn.Parameter) -> list[dict[str, Any]]:
-    """Parameter groups with their rates. Token rows do not decay: those that own texts lack have to stay as they are."""
-    lr, decay = config["schedule"]["lr"], config["schedule"]["weight_decay"]
-    tables, matrices, rest = [], [], []
-    for student in text.transformers.values():
-        own = {id(student.table.weight), id(student.positions.weight)}
-        tables += [parameter for parameter in student.parameters() if id(parameter) in own]
-        others = [parameter for parameter in student.parameters() if id(parameter) not in own]
-        matrices += [parameter for parameter in others if parameter.ndim > 1]
-        rest += [parameter for parameter in others if parameter.ndim <= 1]
-    groups = [
-        {"params": matrices, "lr": lr, "weight_decay": decay},
-        {"params": [*rest, *tables], "lr": lr, "weight_decay": 0.0},
-        {"params": list(text.static.parameters()), "lr": config["static_lr"], "weight_decay": 0.0},
-        {"params": [scale], "lr": 1e-2, "weight_decay": 0.0},
-    ]
-    if images.tail is not None:
-        tail = cast(Any, images.tail)
-        head = {tail.names[name] for name in images.graph.head.input if name in tail.names}
-        named = dict(tail.named_parameters())
-        body = [p for name, p in named.items() if name not in head]
-        groups.append({"params": body, "lr": config["image_lr"], "weight_decay": decay})
-        groups.append(
-            {"params": [named[name] for name in head], "lr": HEAD_RATE * config["image_lr"], "weight_decay": decay}
-        )
-    return groups
-
-
-def loss_of(batch: Batch, images: ImageSide, text: TextSide, general: General, log_scale: nn.Parameter) -> torch.Tensor:
-    """Own captions and classes against the images, in every tier and at every length, and general texts in place."""
-    run, scale = images.run, log_scale.exp()
-    config = run.config
-    image_BE = images.vectors(batch.rows, batch.views)
-    tokens = [*text.tokens([*batch.texts, *batch.class_texts]), *(general.tokens[i] for i in batch.general)]
-    ends = (len(batch.texts), len(batch.texts) + len(batch.class_texts))
-    match_BT = same_or_own(batch.owners, batch.texts, len(batch.rows)).to(run.device)
-    labels_B = batch.labels.to(run.device)
-    total = image_BE.new_zeros(())
-    tiers: dict[Tier, torch.Tensor] = text.vectors(tokens, run.device, run.amp_dtype)
-    for tier, vectors_TE in tiers.items():
-        # The image tower listens to the student alone: the others would pull it to what less can say.
-        image = image_BE if tier == "student" else image_BE.detach()
-        for length in text.dims:
-            parts = [cut(part, length) for part in (image, vectors_TE[: ends[0]], vectors_TE[ends[0] : ends[1]])]
-            if batch.texts:
-                loss = multi_positive_nce(parts[0], parts[1], scale, match_BT)
-                total = total + loss * len(batch.texts) / len(batch.rows)
-            if batch.labelled:
-                share = len(batch.labelled) / len(batch.rows)
-                total = total + share * class_loss(parts[0][batch.labelled], parts[2], scale, labels_B)
-        if batch.general:
-            old_GE = general.old[tier][batch.general].to(run.device)
-            weight = config["general_weight"] * len(text.dims)
-            total = total + weight * held(vectors_TE[ends[1] :], old_GE)
-    return total / len(text.dims)
+    return task.schedule["steps"]
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
 Two text towers: `llm` trains an adapter over stored features of the captions; `scratch`, the control, trains a CLIP-style
 text transformer from scratch on the same images, texts and steps. `embed_images` has run the frozen image tower; only the
-blocks from `first_trainable_block` on are trained, or the head alone. The terms are in towers/clip_objective.py.
+blocks from `first_trainable_block` on are trained, or the head alone. The terms are in tasks/clip_objective.py.
 """
 
 from typing import NamedTuple
@@ -13,15 +13,16 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from contracts.types import ClipConfig
+from engine.loop import Loop
+from engine.run import Run
+from tasks.clip import Clip
+from tasks.clip_objective import Objective, Place, Sampler, Texts
 from towers.class_targets import load_class_targets
-from towers.clip_objective import Objective, Sampler, Texts
 from towers.crops import Activations, load_activations
 from towers.data import Row, read_class_images, read_pairs
 from towers.items import write_items
 from towers.labels import normalised_label
 from towers.metrics import mean_recall_per_image, retrieval, target_ranks
-from towers.optim import adamw, descend, param_groups
-from towers.run import Run
 from towers.text_sets import TextSet, group_vectors, text_vectors
 from towers.two_towers import (
     Adapter,
@@ -39,7 +40,7 @@ from towers.wordpiece import WordPiece, train_vocabulary
 def main() -> None:
     """Run the stage."""
     run = Run.start(ClipConfig)
-    config, schedule = run.config, run.config["schedule"]
+    config = run.config
 
     # ---- image side: activations of the frozen blocks, a head that reproduces the frozen tower -------------------------
     inherited = run.input("inherit")
@@ -74,72 +75,16 @@ def main() -> None:
     objective = Objective(
         (tower, text_tower),
         activations,
-        Texts(texts["pairs.train"], texts["prompts"], texts["hypernyms"], labels),
-        load_class_targets(inherited),
+        Texts(texts["pairs.train"], texts["prompts"], texts["hypernyms"], labels, load_class_targets(inherited)),
         config,
+        Place(run.world, run.amp_dtype),
     )
     measure = Measure(run, activations, texts)
 
-    # ---- optimiser, resume -----------------------------------------------------------------------------------------------
-    groups = tower.trainable_groups(block, config["backbone_lr"], schedule["lr"], config["layer_decay"])
-    scales = {"params": objective.parameters(), "weight_decay": 0.0}
-    optimizer = adamw([*groups, *param_groups(text_tower), scales], schedule)
-    ema_weights = {name: value.detach().clone() for name, value in trainable_parameters(tower, text_tower)}
-    state = run.resume()
-    first, history, loss_ema = 0, [], 0.0
-    if state is not None:
-        tower.load_state_dict(state["tower"])
-        text_tower.load_state_dict(state["text_tower"])
-        optimizer.load_state_dict(state["optimizer"])
-        for scale, value in zip(objective.parameters(), state["scales"], strict=True):
-            scale.data.copy_(value)
-        ema_weights = {name: value.to(run.device) for name, value in state["ema_weights"].items()}
-        first, history, loss_ema = state["step"], state["history"], state["loss_ema"]
+    task = Clip(run, objective, Sampler(train, config, run.seed), lambda: measure.metrics(tower, text_tower))
+    Loop(run, task, config["schedule"], ema_decay=config["ema_decay"]).train()
+    run.leave_to_first()
 
-    # ---- loop ------------------------------------------------------------------------------------------------------------
-    sampler = Sampler(train, config, run.seed)
-    for step in range(first, schedule["steps"]):
-        tower.train()
-        text_tower.train()
-        rng = np.random.default_rng((run.seed, 1, step))
-        captioned, labelled = sampler.draw(step, rng)
-        torch.manual_seed(run.seed * 1_000_003 + step)
-        total, parts = objective.loss(captioned, labelled, run.amp_dtype, rng)
-        descend(optimizer, total, step, schedule)
-        objective.clamp()
-        decay = min(config["ema_decay"], (1 + step) / (10 + step))
-        with torch.no_grad():
-            for name, value in trainable_parameters(tower, text_tower):
-                ema_weights[name].lerp_(value, 1 - decay)
-        loss_ema = parts["loss"].item() if loss_ema == 0 else 0.95 * loss_ema + 0.05 * parts["loss"].item()
-        if (step + 1) % config["evaluate_every"] == 0:
-            metrics = measure.metrics(tower, text_tower)
-            history.append({"step": step + 1, **metrics})
-            run.log(
-                f"step {step + 1}: " + ", ".join(f"{name} {metrics[name]:.4f}" for name in SHOWN if name in metrics)
-            )
-        run.tick(
-            step + 1,
-            schedule["steps"],
-            lambda step=step, loss_ema=loss_ema: {
-                "tower": tower.state_dict(),
-                "text_tower": text_tower.state_dict(),
-                "ema_weights": ema_weights,
-                "optimizer": optimizer.state_dict(),
-                "scales": [scale.data for scale in objective.parameters()],
-                "step": step + 1,
-                "history": history,
-                "loss_ema": loss_ema,
-            },
-            **{name: part.item() for name, part in parts.items()} | {"loss": loss_ema},
-            scale=objective.scale.exp().item(),
-            **({"dev": history[-1]["mean_recall"]} if history else {}),
-        )
-
-    # ---- the averaged weights are the result ------------------------------------------------------------------------------
-    with torch.no_grad():
-        for name, value in trainable_parameters(tower, text_tower):
-            value.copy_(ema_weights[name])
     image_train_IE = image_vectors(tower, activations.plain, block)
     text_train_IE = text_vectors(text_tower, texts["pairs.train"], texts["pairs.train"].first_of_G)
     rotate_to_principal_axes(tower.head, text_tower.projection, [image_train_IE, text_train_IE])
@@ -151,7 +96,7 @@ def main() -> None:
         **inherited_shape,
         "text_tower": config["text_tower"],
         "scratch": config["scratch"],
-        "logit_scale": objective.scale.item(),
+        "logit_scale": objective.scales.captions.item(),
     }
     files = save_towers(run.output, tower, text_tower, shape)
     if vocabulary is not None:
@@ -159,7 +104,7 @@ def main() -> None:
         files["vocabulary"] = "vocabulary.txt"
     files |= {"dev_images": "dev_images.safetensors", "dev_captions": "dev_captions.safetensors"}
     files |= write_items(run.output, measured.items)
-    run.finish(measured.metrics | {"loss.last": loss_ema}, files)
+    run.finish(measured.metrics | {"loss.last": float(task.loss_average)}, files)
 
 
 def text_sets(run: Run[ClipConfig]) -> tuple[dict[str, TextSet], WordPiece | None]:
@@ -174,7 +119,6 @@ def text_sets(run: Run[ClipConfig]) -> tuple[dict[str, TextSet], WordPiece | Non
 
 
 SETS = ("pairs.train", "pairs.dev", "prompts", "hypernyms", "labels")
-SHOWN = ("mean_recall", "zero_shot_top1", "unseen_top1")  # in the log, of all that is measured
 
 
 class Measured(NamedTuple):
@@ -228,16 +172,6 @@ def hits_at(
     """1 for every image [I] whose own class is the nearest, or among the nearest five, by metric; else 0."""
     rank_I = target_ranks(images_IE @ classes_CE.T, class_of_I)
     return {f"{name}_top{k}": (rank_I < k).double().numpy() for k in (1, 5)}
-
-
-def trainable_parameters(*modules: nn.Module) -> list[tuple[str, torch.Tensor]]:
-    """Every trainable parameter under a unique name."""
-    return [
-        (f"{number}.{name}", parameter)
-        for number, module in enumerate(modules)
-        for name, parameter in module.named_parameters()
-        if parameter.requires_grad
-    ]
 
 
 @torch.inference_mode()

@@ -12,9 +12,9 @@ import numpy as np
 from contracts import load
 from contracts.constants import FILE_REPORT
 from contracts.types import CompareConfig
+from engine.run import Run, write_atomically
 from towers.items import read_items
 from towers.metrics import paired_bootstrap
-from towers.run import Run, write_atomically
 
 BASE = "base"  # the recipe itself
 

@@ -13,11 +13,11 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from contracts.types import EmbedCaptionsConfig
+from engine.run import Run
 from towers.class_targets import read_classes
 from towers.data import Row, read_pairs, read_texts, write_rows
 from towers.labels import normalised_label
 from towers.language.read import language_model_in, read_language_model, read_sentence_encoder
-from towers.run import Run
 from towers.teachers import Teacher, text_features
 
 SPLITS = ("train", "dev", "unseen")

@@ -18,10 +18,10 @@ import numpy as np
 import torch
 
 from contracts.types import EmbedImagesConfig, PreprocessRecipe
+from engine.run import Run, write_atomically
 from towers.crops import CropsShape, random_crop, shrunk
 from towers.data import Row, read_class_images, read_images, read_pairs
 from towers.preprocess import decode, preprocess
-from towers.run import Run, write_atomically
 from towers.vision import ImageTower, create_backbone, preprocess_recipe
 
 BATCH = 64  # images, and crops in one forward pass

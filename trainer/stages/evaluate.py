@@ -12,6 +12,7 @@ from safetensors.torch import load_file
 from torch.nn import functional as F
 
 from contracts.types import EvaluateConfig
+from engine.run import Run, write_atomically
 from evaluation.bench import Figures, Place
 from evaluation.cache import VectorCache
 from evaluation.card import with_dev_sets
@@ -25,7 +26,6 @@ from towers.clip_checkpoint import ClipBackbone, text_features
 from towers.data import read_images, read_pairs, read_rows
 from towers.metrics import retrieval, zero_shot
 from towers.preprocess import pixel_batches
-from towers.run import Run, write_atomically
 from towers.served_text import EmbedTexts
 from towers.student import load_student
 from towers.two_towers import load_adapter, load_image_tower, load_preprocess, read_shape

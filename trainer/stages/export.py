@@ -25,6 +25,7 @@ from contracts.types import (
     SearchVerdicts,
     Tier,
 )
+from engine.run import Run, artefact
 from towers.calibration import fit_logistic, random_negative_pairs, score_distributions
 from towers.data import Row, read_images, read_pairs, read_texts
 from towers.exported_files import (
@@ -45,7 +46,6 @@ from towers.model_card import model_card
 from towers.onnx_export import export_image_tower, session, space_id
 from towers.preprocess import preprocess
 from towers.quantisation import int8_scale
-from towers.run import Run, artefact
 from towers.served_text import served_tiers
 from towers.student import load_static
 from towers.two_towers import load_image_tower, load_preprocess

@@ -21,14 +21,13 @@ from safetensors.torch import load_file, save_file
 from torch.nn import functional as F
 
 from contracts.types import InheritConfig, PreprocessRecipe
+from engine.loop import Loop
+from engine.run import Run
+from tasks.inherit import Inherit, Regression
 from towers.class_targets import ClassTargets, of_classifier, of_texts, read_classes, save_class_targets
 from towers.clip_checkpoint import ClipBackbone, logit_scale, text_features
 from towers.data import Row, read_images, read_pairs, read_rows
-from towers.epochs import epoch_batch
-from towers.losses import inherit_loss
-from towers.optim import adamw, descend, param_groups
 from towers.preprocess import pixel_batches
-from towers.run import Run
 from towers.two_towers import Adapter, TowersShape
 from towers.vision import ImageTower, create_backbone, pca_head, preprocess_recipe
 
@@ -51,34 +50,17 @@ class RegressionProblem:
 def main() -> None:
     """Run the stage."""
     run = Run.start(InheritConfig)
-    config, schedule = run.config, run.config["schedule"]
+    config = run.config
     backbone = create_backbone(config["backbone"]["name"])
     recipe = preprocess_recipe(backbone, config["backbone"]["size"])
     problem = clip_text(run, backbone) if config["target"] == "clip_text" else classifier_rows(run, backbone, recipe)
     features_ND, targets_ME = problem.features_ND, problem.targets_ME
 
-    # ---- regression ------------------------------------------------------------------------------------------------------
     torch.manual_seed(run.seed)
     adapter = Adapter(features_ND.shape[1], config["embed_dim"], **config["adapter"]).to(run.device).train()
-    optimizer = adamw(param_groups(adapter), schedule)
-    state = run.resume()
-    first = 0
-    if state is not None:
-        adapter.load_state_dict(state["adapter"])
-        optimizer.load_state_dict(state["optimizer"])
-        first = state["step"]
-    loss = torch.zeros(())
-    for step in range(first, schedule["steps"]):
-        chosen = epoch_batch((run.seed,), step, len(features_ND), config["batch_size"])
-        text_BE = adapter(features_ND[chosen].to(run.device))
-        loss = inherit_loss(text_BE, targets_ME[problem.target_of_N[chosen]].to(run.device), config["struct_weight"])
-        descend(optimizer, loss, step, schedule)
-        run.tick(
-            step + 1,
-            schedule["steps"],
-            lambda step=step: {"step": step + 1, "adapter": adapter.state_dict(), "optimizer": optimizer.state_dict()},
-            loss=loss.item(),
-        )
+    task = Inherit(run, adapter, Regression(features_ND, targets_ME, problem.target_of_N))
+    Loop(run, task, config["schedule"]).train()
+    run.leave_to_first()
 
     # ---- write -----------------------------------------------------------------------------------------------------------
     adapter.eval()
@@ -97,7 +79,7 @@ def main() -> None:
     }
     (run.output / "clip.json").write_text(json.dumps(shape, indent=2))
     own = (nearest == problem.target_of_N[measured]).float().mean().item()
-    metrics = {"loss.last": loss.item(), "nearest_target_is_own": own}
+    metrics = {"loss.last": task.last, "nearest_target_is_own": own}
     files = {"adapter": "text_tower.safetensors", "head": "head.safetensors", "clip": "clip.json"}
     if problem.classes is not None:
         files["classes"] = save_class_targets(problem.classes, run.output)

@@ -6,10 +6,10 @@ from collections import Counter
 from pathlib import Path
 
 from contracts.types import PairSource, PrepareConfig
+from engine.run import Run
 from towers.data import Row, read_rows, write_rows
 from towers.fragments import fragments
 from towers.labels import is_held_out
-from towers.run import Run
 from towers.shards import ShardWriter, stored_image
 from towers.sources import Sample, read_source, set_of
 from towers.texts import joined_translations, read_text_source

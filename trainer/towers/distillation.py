@@ -12,9 +12,9 @@ from safetensors.torch import load_file, save_file
 from torch.nn import functional as F
 
 from contracts.types import DistillConfig
+from engine.run import Run
 from towers.data import read_images, read_pairs, read_rows
 from towers.preprocess import pixel_batches
-from towers.run import Run
 from towers.student import Loss, distill_loss, image_loss, matryoshka
 from towers.student_texts import Example, Sampler, StudentTexts, read_student_texts, vocabulary_texts
 from towers.two_towers import load_adapter, load_image_tower, load_preprocess
@@ -43,11 +43,12 @@ class Distillation:
         self.dev_targets_NE = targets_of("pairs.dev")
         dev_texts = [row["text"] for row in read_rows(features / "captions.pairs.dev.jsonl")]
         file = run.output / "vocabulary.txt"
-        if not file.exists():
+        if run.world.leads and not file.exists():
             train_vocabulary(
                 vocabulary_texts(prepared, self.texts.languages), self.config["vocabulary_size"],
                 self.config["alphabet"], spells=self.config["fallback"] == "bytes",
             ).write(file)  # fmt: skip
+        run.world.wait()
         self.wordpiece = WordPiece.read(file)
         self.sampler = Sampler(self.texts, self.wordpiece, self.config, run.seed)
         self.dev_tokens = self.wordpiece.tokens(dev_texts)
@@ -104,7 +105,7 @@ def teacher(run: Run[DistillConfig], folders: Folders) -> Callable[[str], torch.
 def image_vectors(run: Run[DistillConfig], folders: Folders) -> torch.Tensor:
     """The image tower's unit vectors [M, E] of all train images; computed once for a run."""
     file = run.output / "images.safetensors"
-    if not file.exists():
+    if run.world.leads and not file.exists():
         tower, recipe = load_image_tower(folders.clip).to(run.device), load_preprocess(folders.clip)
         pairs = read_pairs(folders.prepared, "train")
         vectors = []
@@ -114,6 +115,7 @@ def image_vectors(run: Run[DistillConfig], folders: Folders) -> torch.Tensor:
             if number % 20 == 0:
                 run.log(f"{min(number * IMAGE_BATCH, len(pairs))} of {len(pairs)} images embedded")
         save_file({"images": torch.cat(vectors)}, file)
+    run.world.wait()
     return load_file(file)["images"]
 
 

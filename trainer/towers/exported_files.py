@@ -17,9 +17,9 @@ from contracts.types import (
     Tier,
     WordPieceTokenizer,
 )
+from engine.run import artefact, write_atomically
 from towers.graph_partition import partition_student
 from towers.onnx_export import export_student, write_table
-from towers.run import artefact, write_atomically
 from towers.student import StaticStudent, TextStudent, load_student
 from towers.wordpiece import CLS, PAD, SEP, UNK, WordPiece
 

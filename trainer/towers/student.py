@@ -155,6 +155,11 @@ class StaticStudent(nn.Module):
         projection_KE = principal_directions(rows_VE, width).T.contiguous()
         return cls(rows_VE @ projection_KE.T, projection_KE)
 
+    @classmethod
+    def zeros(cls, pieces: int, width: int, embed_dim: int) -> "StaticStudent":
+        """Of that shape, to be filled from a checkpoint."""
+        return cls(torch.zeros(pieces, width), torch.zeros(width, embed_dim) if width < embed_dim else None)
+
     def projected(self, sum_BK: torch.Tensor) -> torch.Tensor:
         """Unit vectors [B, E] from sums or means of rows."""
         return F.normalize(sum_BK if self.projection is None else sum_BK @ self.projection, dim=-1)

@@ -22,6 +22,9 @@ FILE_POINTER: Final = "current.json"
 # The role of the user's own files among the inputs of a job.
 DATA_ROLE: Final = "data"
 
+# Stages that several processes may train together.
+RANKED_STAGES: Final = ["mntp","contrastive","inherit","clip","distill"]
+
 # Environment variables that the control plane or a job definition sets.
 ENV_STOP_SECONDS: Final = "STOP_SECONDS"
 ENV_PROGRESS_SECONDS: Final = "PROGRESS_SECONDS"

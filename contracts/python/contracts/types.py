@@ -2150,6 +2150,19 @@ class Lora(TypedDict):
     """Probability that an input of the first factor is set to zero while training."""
 
 
+class Parallel(TypedDict):
+    """How the blocks of a large model lie in memory, on one process or several."""
+
+    weights: Literal["replicated", "sharded"]
+    """Whether every process holds all weights, or its part of every block and gathers a block in its turn."""
+
+    activation_checkpointing: bool
+    """Whether what a block computes inside is computed again on the way back instead of kept."""
+
+    compile: bool
+    """Whether blocks are compiled, which takes minutes once and pays on a GPU."""
+
+
 class Schedule(TypedDict):
     """AdamW with linear warm-up and a decay to zero."""
 
@@ -2208,6 +2221,12 @@ class RecipeMntp(TypedDict):
 
     batch_size: int
     """Texts per step."""
+
+    micro_batch: NotRequired[int]
+    """Texts that a process computes at once; absent: all of its share."""
+
+    parallel: NotRequired[Parallel]
+    """How the blocks of a large model lie in memory, on one process or several."""
 
     schedule: Schedule
     """AdamW with linear warm-up and a decay to zero."""
@@ -2268,6 +2287,9 @@ class RecipeContrastive(TypedDict):
     """True: texts share rows side by side instead of being padded to the longest; the vectors are the same up
     to rounding. Encoders are padded always. Absent: false.
     """
+
+    parallel: NotRequired[Parallel]
+    """How the blocks of a large model lie in memory, on one process or several."""
 
     schedule: Schedule
     """AdamW with linear warm-up and a decay to zero."""
@@ -3399,6 +3421,12 @@ class MntpConfig(TypedDict):
     batch_size: int
     """Texts per step."""
 
+    micro_batch: NotRequired[int]
+    """Texts that a process computes at once; absent: all of its share."""
+
+    parallel: NotRequired[Parallel]
+    """How the blocks of a large model lie in memory, on one process or several."""
+
     schedule: Schedule
     """AdamW with linear warm-up and a decay to zero."""
 
@@ -3455,6 +3483,9 @@ class ContrastiveConfig(TypedDict):
     """True: texts share rows side by side instead of being padded to the longest; the vectors are the same up
     to rounding. Encoders are padded always. Absent: false.
     """
+
+    parallel: NotRequired[Parallel]
+    """How the blocks of a large model lie in memory, on one process or several."""
 
     schedule: Schedule
     """AdamW with linear warm-up and a decay to zero."""

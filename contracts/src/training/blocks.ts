@@ -28,6 +28,18 @@ export const Lora = z
   })
   .meta({ title: 'Lora', description: 'Low-rank update of the attention and MLP matrices of the language model.' });
 
+export const Parallel = z
+  .strictObject({
+    weights: z
+      .enum(['replicated', 'sharded'])
+      .describe('Whether every process holds all weights, or its part of every block and gathers a block in its turn.'),
+    activation_checkpointing: z
+      .boolean()
+      .describe('Whether what a block computes inside is computed again on the way back instead of kept.'),
+    compile: z.boolean().describe('Whether blocks are compiled, which takes minutes once and pays on a GPU.'),
+  })
+  .meta({ title: 'Parallel', description: 'How the blocks of a large model lie in memory, on one process or several.' });
+
 export const LanguageModel = z
   .strictObject({
     source: z

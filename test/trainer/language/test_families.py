@@ -8,7 +8,7 @@ from language.families import DECODERS, ENCODERS, LINEAR_ATTENTION, Family, sour
 from peft.tuners.lora import LoraLayer
 from transformers import AutoModel, AutoModelForCausalLM
 
-from stages.mntp import refuse_without_output
+from tasks.mntp import refuse_without_output
 from towers.language.lora import with_lora
 from towers.language.read import language_model_in, read_language_model
 from towers.language.structure import next_token_logits

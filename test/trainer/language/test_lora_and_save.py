@@ -1,6 +1,7 @@
 """LoRA in float32 beside bfloat16 weights, merged without rounding twice, saved in shards; published adapters read."""
 
 import json
+from typing import cast
 
 import pytest
 import torch
@@ -9,10 +10,13 @@ from peft import LoraConfig, PeftModel, get_peft_model
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM, LlamaForCausalLM, LlamaModel
 
-from contracts.types import Lora
-from towers.language.lora import load_lora_state, lora_state, lora_targets, with_lora
+from contracts.types import Lora, Parallel
+from engine.sharding import Blocks, place
+from engine.world import World
+from towers.language.lora import lora_targets, with_lora
 from towers.language.read import language_model_in, read_language_model
 from towers.language.save import save_options
+from towers.language.structure import base_decoder, blocks_of
 
 LORA: Lora = {"rank": 4, "alpha": 8, "dropout": 0.0}
 TEXTS = ["two blue squares beside the red circle", "a line"]
@@ -22,6 +26,11 @@ QUERY = "model.layers.0.self_attn.q_proj"
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     return write_checkpoint(tmp_path_factory.mktemp("llama"), DECODERS["llama3"])
+
+
+def trained_weights(language_model):
+    """The weights that train, by name."""
+    return {name: value for name, value in language_model.model.named_parameters() if value.requires_grad}
 
 
 def tuned(folder, dtype):
@@ -37,7 +46,7 @@ def tuned(folder, dtype):
 
 def exact_query(folder, language_model):
     """The merged query matrix of the first block in float64: rounded weight + alpha / rank * B A."""
-    state = {name: value.double() for name, value in lora_state(language_model).items()}
+    state = {name: value.detach().double() for name, value in trained_weights(language_model).items()}
     path = f"base_model.model.{QUERY}"
     a, b = state[f"{path}.lora_A.default.weight"], state[f"{path}.lora_B.default.weight"]
     return load_file(folder / "model.safetensors")[f"{QUERY}.weight"].bfloat16().double() + 2 * b @ a
@@ -61,7 +70,7 @@ def test_llama_has_the_seven_matrices_of_before_and_the_same_start(folder):
     expected = {name: value for name, value in reference.named_parameters() if value.requires_grad}
     language_model = read_language_model(source(folder), torch.float32)
     torch.manual_seed(3)
-    state = lora_state(with_lora(language_model, LORA))
+    state = trained_weights(with_lora(language_model, LORA))
     assert list(state) == list(expected)
     assert all(torch.equal(state[name], value) for name, value in expected.items())
 
@@ -96,14 +105,19 @@ def test_a_model_above_the_limit_is_saved_in_shards_that_are_all_listed_and_read
     assert save_options(None) == {}
 
 
-def test_a_checkpoint_of_lora_layers_goes_back_and_another_one_is_refused(folder):
-    language_model = tuned(folder, torch.float32)
-    state = {name: value.clone() for name, value in lora_state(language_model).items()}
-    fresh = with_lora(read_language_model(source(folder), torch.float32), LORA)
-    load_lora_state(fresh, state)
-    assert all(torch.equal(value, state[name]) for name, value in lora_state(fresh).items())
-    with pytest.raises(ValueError, match="LoRA layers are not this model's"):
-        load_lora_state(fresh, dict(list(state.items())[1:]))
+def test_activations_that_are_computed_again_give_the_same_gradient_in_bfloat16(folder):
+    parallel: Parallel = {"weights": "replicated", "activation_checkpointing": True, "compile": False}
+    gradients = []
+    for again in (False, True):
+        language_model = tuned(folder, torch.bfloat16)
+        blocks = [block for _, block in blocks_of(language_model.model)]
+        if again:
+            place(Blocks(base_decoder(language_model.model), blocks), parallel, cast(World, None))
+        language_model.features(language_model.tokens(TEXTS, 64), "mean").square().sum().backward()
+        gradients.append([p.grad for p in language_model.model.parameters() if p.grad is not None])
+    assert len(gradients[0]) == 28 and max(value.abs().max() for value in gradients[0]) > 1e-3
+    for first, second in zip(*gradients, strict=True):
+        assert torch.equal(first, second)
 
 
 def test_a_block_whose_feed_forward_lora_cannot_reach_is_refused_by_name(folder):

@@ -11,7 +11,7 @@ from language.families import DECODERS, save_tokenizer, source, write_checkpoint
 from transformers import AutoTokenizer, LlamaConfig, LlamaModel
 
 from stages.embed_captions import read_teachers
-from stages.mntp import refuse_without_output
+from tasks.mntp import refuse_without_output
 from towers.language.pool import pool
 from towers.language.read import language_model_in, read_language_model
 from towers.language.tokens import Reading, padding_id, text_tokens

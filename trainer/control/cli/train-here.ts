@@ -43,7 +43,7 @@ export async function trainHere(
   const exported = options.install ? stageOf(plan, 'export') : undefined;
   if (exported !== undefined && exported.report === undefined && !jobs.includes(exported))
     throw new UserError('--install: export is not finished and this command does not run it; use at least --to export');
-  const outcome = await run(jobs, context);
+  const outcome = await run(jobs, options.ranks, context);
   if (outcome === 'interrupted') return EXIT.interrupted;
   if (outcome === 'failed') return EXIT.failed;
   for (const { job } of jobs) if (job.config.stage === 'compare') showComparison(job.output, emit);
@@ -62,7 +62,11 @@ function showComparison(output: string, emit: Emit): void {
 }
 
 /** Runs what is missing of the jobs. Throws a UserError, before anything runs, for a stage that this checkout lacks. */
-async function run(jobs: readonly PlannedJob[], { root, cwd, env, emit }: LocalContext): Promise<RunOutcome> {
+async function run(
+  jobs: readonly PlannedJob[],
+  ranks: number,
+  { root, cwd, env, emit }: LocalContext,
+): Promise<RunOutcome> {
   const { trainer, contracts } = packagesIn(root);
   const read = sourceReader(trainer);
   const missing = jobs.filter(({ report }) => report === undefined);
@@ -75,7 +79,7 @@ async function run(jobs: readonly PlannedJob[], { root, cwd, env, emit }: LocalC
   const python = pythonOverride({ env, cwd }) ?? (await ensureVenv());
   const codeNow = (stage: StageName): string => codeDigest(stage, read);
   const interrupts = listenForInterrupts(env);
-  const outcome = await runJobs(jobs, { python, trainer, contracts, env, emit, codeNow, ...interrupts.signals });
+  const outcome = await runJobs(jobs, { python, trainer, contracts, env, emit, ranks, codeNow, ...interrupts.signals });
   interrupts.end();
   return outcome;
 }

@@ -21,6 +21,7 @@ stopped.
   --seeds SEEDS  with --ablate: other seeds than those of compare (1,2,3)
   --at STAGE     with --ablate: go on to another stage than that of compare and take the figures of its report
   --metrics M    with --ablate: other figures of that report (NAME,NAME)
+  --ranks N      train in N processes on this machine, one per GPU where it has GPUs (1); the batch stays that of the recipe
   --install      afterwards put the exported model into api/model, where the server reads it (not with --on aws)
   --on aws       upload the data and submit what is missing to AWS Batch, then return: the jobs go on without this machine
   --outputs FILE what \`cdk deploy --outputs-file\` wrote: names of queues and buckets (default cdk-outputs.json)
@@ -57,6 +58,8 @@ export interface TrainOptions {
   seeds?: number[] | undefined;
   at?: string | undefined;
   metrics?: string[] | undefined;
+  /** Processes that train together. */
+  ranks: number;
   install: boolean;
   on: 'here' | 'aws';
   outputs?: string | undefined;
@@ -73,6 +76,7 @@ const OPTIONS = {
   seeds: { type: 'string' },
   at: { type: 'string' },
   metrics: { type: 'string' },
+  ranks: { type: 'string' },
   install: { type: 'boolean', default: false },
   on: { type: 'string' },
   outputs: { type: 'string' },
@@ -91,11 +95,11 @@ export function parseTrainOptions(argv: readonly string[]): TrainOptions {
   if (recipe === undefined) throw new UserError(`Which recipe?\n\n${TRAIN_HELP}`);
   const stage = command === 'logs' || command === 'cancel' ? more.shift() : undefined;
   if (more.length > 0) throw new UserError(`one recipe at a time, not also ${more.join(' ')}`);
-  const { on = 'here', json: _, ablate, seeds, metrics, ...rest } = values;
+  const { on = 'here', json: _, ablate, seeds, metrics, ranks, ...rest } = values;
   if (on !== 'here' && on !== 'aws')
     throw new UserError(`--on ${on}: there is only aws; without --on the recipe runs on this machine`);
   const ablation = { ablate: listOf(ablate), seeds: seedsOf(seeds), metrics: listOf(metrics) };
-  const options: TrainOptions = { ...rest, ...ablation, command, recipe, stage, on };
+  const options: TrainOptions = { ...rest, ...ablation, ranks: ranksOf(ranks), command, recipe, stage, on };
   const conflict = conflictOf(options);
   if (conflict !== undefined) throw new UserError(conflict);
   return options;
@@ -123,6 +127,10 @@ function conflictOf(options: TrainOptions) {
     [
       ablate === undefined && [seeds, at, metrics].some((value) => value !== undefined),
       '--seeds, --at and --metrics go with --ablate',
+    ],
+    [
+      on === 'aws' && options.ranks > 1,
+      '--ranks is for this machine; on AWS the class of the job says how many GPUs train together',
     ],
     [plan && install, '--plan runs nothing, so there is nothing to --install'],
     [
@@ -156,6 +164,12 @@ function seedsOf(text: string | undefined): number[] | undefined {
   if (seeds?.some((seed) => !Number.isSafeInteger(seed) || seed < 0) === true || seeds?.length === 0)
     throw new UserError(`--seeds ${text}: whole numbers from 0, with commas between them, such as 1,2,3`);
   return seeds;
+}
+
+function ranksOf(text: string | undefined): number {
+  const ranks = Number(text ?? '1');
+  if (Number.isSafeInteger(ranks) && ranks >= 1 && ranks <= 64) return ranks;
+  throw new UserError(`--ranks ${text}: a whole number of processes from 1 to 64`);
 }
 
 function isAwsCommand(word: string): word is Exclude<TrainCommand, 'run'> {

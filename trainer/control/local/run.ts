@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { fromFileUri } from '../../../api/registry/stores/file-uri.ts';
 import { FILES } from '../../../contracts/src/keys.ts';
 import { SCHEMA_VERSION } from '../../../contracts/src/schema-version.ts';
-import type { StageName } from '../../../contracts/src/stages.ts';
+import { RANKED_STAGES, type StageName } from '../../../contracts/src/stages.ts';
 import { TrainingJob } from '../../../contracts/src/training/job.ts';
 import { UserError } from '../../../contracts/src/user-error.ts';
 import type { PlannedJob } from '../plan/plan.ts';
@@ -19,6 +19,8 @@ import { runStageProcess, type StageEnd, type StageProcessOptions } from './stag
 export interface RunnerOptions
   extends Pick<StageProcessOptions, 'python' | 'trainer' | 'contracts' | 'env' | 'stop' | 'kill'> {
   emit: Emit;
+  /** Processes that train a stage together, where several can. */
+  ranks: number;
   /** The digest of a stage's source as it is on the disk now: it may have been edited since the plan was made. */
   codeNow(stage: StageName): string;
 }
@@ -99,6 +101,7 @@ async function runStage(
   const clock = createProgressClock();
   const end = await runStageProcess({
     ...options,
+    ranks: RANKED_STAGES.includes(stage) ? options.ranks : 1,
     stage,
     jobFile,
     logFile: log,

@@ -15,6 +15,8 @@ export interface StageProcessOptions {
   jobFile: string;
   logFile: string;
   python: string;
+  /** Processes that train it together. */
+  ranks: number;
   /** Folder that holds `stages` and `towers`; the working directory of the stage. */
   trainer: string;
   /** Folder of the Python package `contracts`. */
@@ -36,8 +38,9 @@ export type StageEnd =
 
 /** Starts the stage and resolves when it and everything it started has ended. Never rejects for a failing stage. */
 export function runStageProcess(options: StageProcessOptions): Promise<StageEnd> {
-  const { stage, jobFile, python, trainer, contracts, env, stop, kill, onStart, onProgress } = options;
-  const args = ['-m', `stages.${stage}`, jobFile];
+  const { stage, ranks, jobFile, python, trainer, contracts, env, stop, kill, onStart, onProgress } = options;
+  const module = `stages.${stage}`;
+  const args = ranks === 1 ? ['-m', module, jobFile] : ['-m', 'engine.launch', '--processes', `${ranks}`, module, jobFile];
   const log = createLog(options.logFile);
   log.write(`---- ${new Date().toISOString()} ${python} ${args.join(' ')}`);
   const child = startModule({ python, args, trainer, contracts, env });
@@ -114,7 +117,7 @@ function advice(exit_code: number | null, signal: string | null, tail: readonly 
   }
   if (/No space left on device/.test(text))
     return `exit ${exit_code}, the disk is full: free some space, or choose another with --runs`;
-  if (/No module named '(?!towers|stages|contracts)/.test(text)) {
+  if (/No module named '(?!engine|tasks|towers|stages|contracts)/.test(text)) {
     return `exit ${exit_code}, a Python module is missing: delete trainer/.venv to have it made again (or fix the interpreter in ${ENVARS.python})`;
   }
   return `exit ${exit_code}; the lines above say why`;

@@ -8,10 +8,10 @@ import numpy as np
 import torch
 
 from contracts.types import AdaptConfig
+from engine.run import Run
 from towers.adaptation.own_data import Picture, Pictures
 from towers.adaptation.texts import general_texts, texts_of_class, texts_of_picture
 from towers.adaptation.tiers import TextSide
-from towers.run import Run
 
 MOST_CLASSES = 64  # in one step, those of its images included
 GENERAL_BATCH = 32

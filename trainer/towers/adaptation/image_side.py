@@ -8,11 +8,11 @@ from torch import nn
 from torch.nn import functional as F
 
 from contracts.types import AdaptConfig
+from engine.run import Run
 from towers.adaptation.own_data import Pictures
 from towers.adaptation.views import Camera, Views
 from towers.adaptation.write_model import Base
 from towers.from_model import INPUT, OUTPUT, Cut, ImageGraph
-from towers.run import Run
 
 MOST_VALUES = 1 << 16  # kept of one view of an image: 128 KiB
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from contracts.constants import FILE_MANIFEST
 from contracts.types import AdaptConfig, GoldenVector, ModelManifest
+from engine.run import Run, artefact
 from towers.adaptation.figures import Measured, ServedTiers
 from towers.adaptation.tiers import TextSide
 from towers.calibration import fit_logistic, score_distribution
@@ -18,7 +19,6 @@ from towers.from_model import ImageGraph
 from towers.model_card import model_card
 from towers.onnx_export import space_id
 from towers.quantisation import int8_scale
-from towers.run import Run, artefact
 
 LEAST_PAIRS = 30  # below that the scores keep their old meaning
 RANDOM_PAIRS = 100_000

@@ -11,7 +11,7 @@ from transformers.pytorch_utils import Conv1D
 
 from contracts.types import Lora
 from towers.language.model import LanguageModel
-from towers.language.structure import blocks_of, model_type, without_lora
+from towers.language.structure import base_decoder, blocks_of, model_type, weight_dtype, without_lora
 
 ROUTERS = ("gate", "router", "shared_expert_gate")  # they choose experts: a small update would send tokens elsewhere
 
@@ -42,12 +42,18 @@ def with_lora(language_model: LanguageModel, lora: Lora) -> LanguageModel:
         fan_in_fan_out=targets.is_transposed,
     )
     model = get_peft_model(language_model.model, config)
-    reached = {id(module.get_base_layer()) for module in model.modules() if isinstance(module, LoraLayer)}
+    layers = [module for module in model.modules() if isinstance(module, LoraLayer)]
+    reached = {id(layer.get_base_layer()) for layer in layers}
     missed = [path for path in targets.modules if id(_module_below(model, path)) not in reached]
     if missed:
         raise ValueError(
             f"{name}: peft left out {len(missed)} matrices, such as {missed[0]}; this family is not supported"
         )
+    if weight_dtype(base_decoder(model)) != torch.float32:
+        # Activations stay in the model's number type and autocast brings the factors down to it, see LanguageModel. A
+        # setting of the layers and not of a forward pass: activations that are computed again find it, too.
+        for layer in layers:
+            layer.cast_input_dtype_enabled = False
     return replace(language_model, model=model)
 
 
@@ -82,21 +88,6 @@ def lora_targets(model: Any) -> LoraTargets:
     if len(transposed) > 1:
         raise ValueError(f"{name} stores some matrices as [in, out] and others as [out, in], which LoRA does not mix")
     return LoraTargets(modules, parameters, is_transposed=True in transposed)
-
-
-def lora_state(language_model: LanguageModel) -> dict[str, torch.Tensor]:
-    """The weights that train, for checkpoints."""
-    return {name: value.detach() for name, value in language_model.model.named_parameters() if value.requires_grad}
-
-
-def load_lora_state(language_model: LanguageModel, state: dict[str, torch.Tensor]) -> None:
-    """Put `lora_state` back; a name that does not fit is an error."""
-    parameters = {name: value for name, value in language_model.model.named_parameters() if value.requires_grad}
-    if parameters.keys() != state.keys():
-        raise ValueError("the checkpoint's LoRA layers are not this model's")
-    with torch.no_grad():
-        for name, value in state.items():
-            parameters[name].copy_(value)
 
 
 def _is_attention(path: str) -> bool:

@@ -1,6 +1,6 @@
 // Stage `contrastive`: the language model learns that captions of one image belong together.
 import { z } from 'zod';
-import { count, fraction, LanguageModel, Lora, Pooling, SavedModel, Schedule } from '../blocks.ts';
+import { count, fraction, LanguageModel, Lora, Parallel, Pooling, SavedModel, Schedule } from '../blocks.ts';
 
 export const ContrastiveConfig = z
   .strictObject({
@@ -38,6 +38,7 @@ export const ContrastiveConfig = z
         'True: texts share rows side by side instead of being padded to the longest; the vectors are the same up to ' +
           'rounding. Encoders are padded always. Absent: false.',
       ),
+    parallel: Parallel.optional(),
     schedule: Schedule,
     saved_model: SavedModel.optional().describe('Absent: float32, in files of at most 50 GB.'),
   })

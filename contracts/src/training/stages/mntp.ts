@@ -1,6 +1,6 @@
 // Stage `mntp`: a causal language model learns to look both ways, by masked next-token prediction.
 import { z } from 'zod';
-import { count, fraction, LanguageModel, Lora, SavedModel, Schedule } from '../blocks.ts';
+import { count, fraction, LanguageModel, Lora, Parallel, SavedModel, Schedule } from '../blocks.ts';
 
 export const MntpConfig = z
   .strictObject({
@@ -16,6 +16,8 @@ export const MntpConfig = z
       .describe('Whether the captions of the train images are among the captions. Absent: false, only `groups` are.'),
     max_tokens: count.describe('Tokens of a text that are read.'),
     batch_size: count.describe('Texts per step.'),
+    micro_batch: count.optional().describe('Texts that a process computes at once; absent: all of its share.'),
+    parallel: Parallel.optional(),
     schedule: Schedule,
     saved_model: SavedModel.optional().describe('Absent: float32, in files of at most 50 GB.'),
   })

@@ -1,4 +1,4 @@
-"""Optimiser and learning-rate schedule: AdamW, warm-up, cosine or linear decay, layer-wise rates."""
+"""Optimiser and learning-rate schedule: AdamW, warm-up, cosine or linear decay, rates by group."""
 
 import math
 from collections.abc import Iterable
@@ -6,14 +6,18 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.distributed.tensor import DTensor
 
 from contracts.types import Schedule
+from engine.sharding import norm_of
 
 
 def adamw(groups: Iterable[dict[str, Any]], schedule: Schedule) -> torch.optim.AdamW:
     """AdamW over parameter groups; a group's `lr` is its peak, the schedule's where it has none."""
     ready = [{"lr": schedule["lr"], "weight_decay": schedule["weight_decay"], **group} for group in groups]
-    optimizer = torch.optim.AdamW(ready, betas=(0.9, 0.98), eps=1e-6)
+    # One kernel for all parameters on a GPU; on a CPU torch's own loop, whose roundings earlier results have.
+    fused = any(parameter.is_cuda for group in ready for parameter in group["params"])
+    optimizer = torch.optim.AdamW(ready, betas=(0.9, 0.98), eps=1e-6, fused=fused or None)
     for group in optimizer.param_groups:
         group["peak_lr"] = group["lr"]
     return optimizer
@@ -43,16 +47,13 @@ def set_lr(optimizer: torch.optim.Optimizer, step: int, schedule: Schedule) -> N
         group["lr"] = group["peak_lr"] * lr_factor(step, schedule)
 
 
-def descend(optimizer: torch.optim.Optimizer, loss: torch.Tensor, step: int, schedule: Schedule) -> None:
-    """One step down the gradient of a loss, at the rate of the schedule."""
-    optimizer.zero_grad(set_to_none=True)
-    loss.backward()
-    clip_gradients(optimizer, schedule["grad_clip"])
-    set_lr(optimizer, step, schedule)
-    optimizer.step()
-
-
-def clip_gradients(optimizer: torch.optim.Optimizer, limit: float) -> float:
-    """Clip the global gradient norm; returns the norm before clipping."""
+def clip_gradients(optimizer: torch.optim.Optimizer, limit: float) -> torch.Tensor:
+    """Clip the global gradient norm; returns the norm before clipping, on the device: reading it would wait for a GPU."""
     parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
-    return float(nn.utils.clip_grad_norm_(parameters, limit))
+    sharded = [parameter for parameter in parameters if isinstance(parameter, DTensor)]
+    if not sharded:
+        return nn.utils.clip_grad_norm_(parameters, limit)
+    norm = norm_of([parameter.grad for parameter in parameters if parameter.grad is not None])
+    for part in (sharded, [parameter for parameter in parameters if not isinstance(parameter, DTensor)]):
+        nn.utils.clip_grads_with_norm_(part, limit, norm)
+    return norm

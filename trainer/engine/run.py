@@ -1,27 +1,39 @@
 """The run of one stage: reads the job, saves checkpoints, prints progress, writes the report last.
 
-A stage starts with `run = Run.start(MntpConfig)`, loops from `run.resume()`, calls `run.tick(...)` every step and ends with
-`run.finish(...)`. SIGTERM or SIGINT makes the next `tick` save a checkpoint and exit with 75, which means "run me again".
+A stage starts with `run = Run.start(MntpConfig)` and ends with `run.finish(...)`. One that trains does so in a `Loop`
+(engine/loop.py); one that goes through files starts from `run.resume()` and calls `run.tick(...)` after each. SIGTERM or SIGINT
+makes the next step save a checkpoint and exit with 75, which means "run me again".
 """
 
 import hashlib
 import json
 import os
-import random
+import shutil
 import signal
 import sys
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Generic, TypeVar, cast, get_args, get_type_hints
+from typing import Any, Generic, NoReturn, TypeVar, cast, get_args, get_type_hints
 
-import numpy as np
 import torch
 
 from contracts import load
-from contracts.constants import ENV_PROGRESS_SECONDS, EXIT_INTERRUPTED, EXIT_OK, EXIT_USAGE, FILE_REPORT, SCHEMA_VERSION
+from contracts.constants import (
+    ENV_PROGRESS_SECONDS,
+    EXIT_INTERRUPTED,
+    EXIT_OK,
+    EXIT_USAGE,
+    FILE_REPORT,
+    RANKED_STAGES,
+    SCHEMA_VERSION,
+)
 from contracts.types import Artefact, TrainingJob, TrainingReport
+from engine import generators
+from engine.checkpoint import FOLDER as CHECKPOINTS
+from engine.task import Figures
+from engine.world import World, join_world, leave_world
 
 CHECKPOINT_SECONDS = 180.0
 PROGRESS_SECONDS = 2.0  # at most one progress line in this time
@@ -32,19 +44,20 @@ Config = TypeVar("Config")
 class Run(Generic[Config]):
     """The job of one stage, its checkpoints, its progress and its report. `Config` is the stage's configuration."""
 
-    def __init__(self, job: TrainingJob, config: type[Config]) -> None:
+    def __init__(self, job: TrainingJob, config: type[Config], world: World | None = None) -> None:
         self.job = job
         self.config: Config = cast(Any, job["config"])
         self.stage = stage_of(config)
         self.seed: int = job["seed"]
         self.output = path_of(job["output"])
         self.output.mkdir(parents=True, exist_ok=True)
-        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self.world = world or join_world()
+        self.device = self.world.device
         self.amp_dtype = fast_dtype(self.device)
         self.started = time.monotonic()
         self.started_at = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
         self.seconds_before = 0.0
-        self._stop_requested = False
+        self.stop_requested = False
         self._guarded = False
         self._saved_at = self.started
         self._printed_at = float("-inf")
@@ -60,15 +73,22 @@ class Run(Generic[Config]):
         job = cast(TrainingJob, load("TrainingJob", Path(sys.argv[1]).read_text(encoding="utf-8")))
         if job["config"]["stage"] != stage:
             sys.exit(f"{sys.argv[1]} is a job for stage {job['config']['stage']}, not {stage}")
-        run = cls(job, config)
+        world = join_world()
+        if world.size > 1 and stage not in RANKED_STAGES:
+            sys.exit(f"stage {stage} runs in one process, not in {world.size}: start it alone")
+        run = cls(job, config, world)
         run.progress_seconds = float(os.environ.get(ENV_PROGRESS_SECONDS, PROGRESS_SECONDS))
         if (run.output / FILE_REPORT).exists():
             print(f"{run.output} holds a report: nothing to do", file=sys.stderr)
             sys.exit(0)
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, run._request_stop)
-        seed_everything(run.seed)
+        run.begin()
         return run
+
+    def begin(self) -> None:
+        """From now on SIGTERM and SIGINT ask for a stop; random numbers are those of the seed."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._request_stop)
+        generators.seed_everything(self.seed)
 
     def input(self, role: str) -> Path:
         """The folder behind an input role; a missing one is an error that names it."""
@@ -82,26 +102,28 @@ class Run(Generic[Config]):
             sys.addaudithook(only_parts(folder, self.job["prepared"], self.stage))
         return folder
 
-    # -- the loop ------------------------------------------------------------------------------------------------
+    # -- stages that go through files ----------------------------------------------------------------------------
 
     def resume(self, name: str = "checkpoint") -> dict[str, Any] | None:
         """The newest complete checkpoint, on the CPU, or None. Restores the random state too."""
         file = self.output / f"{name}.pt"
         if not file.exists():
             return None
-        state = torch.load(file, map_location="cpu", weights_only=False)
+        state = torch.load(file, map_location="cpu", weights_only=True)
         self.seconds_before = state.pop("_seconds")
-        restore_random_state(state.pop("_random"))
+        generators.restore(state.pop("_random"))
         self.log(f"resumed from {name}")
         return state
 
     def save(self, state: dict[str, Any], name: str = "checkpoint") -> None:
-        """Write a checkpoint so that a reader sees the old or the new one."""
-        state = {**state, "_seconds": self.seconds(), "_random": random_state()}
+        """Write a checkpoint so that a reader sees the old or the new one: numbers, strings, tensors, lists and dicts."""
+        self.note_checkpoint()
+        if not self.world.leads:
+            return
+        state = {**state, "_seconds": self.seconds(), "_random": generators.state()}
         temporary = self.output / f"{name}.pt.tmp"
         torch.save(state, temporary)
         os.replace(temporary, self.output / f"{name}.pt")
-        self._saved_at = time.monotonic()
 
     def tick(
         self,
@@ -112,23 +134,50 @@ class Run(Generic[Config]):
         **metrics: float,
     ) -> None:
         """Report progress after `step` of `total`; save `state()` when it is time or when a stop was requested (exit 75)."""
-        now = time.monotonic()
-        if now - self._printed_at > self.progress_seconds or step == total:
-            self._printed_at = now
-            line = {
-                "event": "progress",
-                "stage": self.stage,
-                "step": step,
-                "total": total,
-                "seconds": round(self.seconds(), 1),
-                "metrics": {key: float(f"{value:.5g}") for key, value in metrics.items()},
-            }
-            print(json.dumps(line), flush=True)
-        if state is not None and (self._stop_requested or now - self._saved_at > CHECKPOINT_SECONDS):
+        self.progress(step, total, metrics)
+        if state is not None and (self.stop_requested or self.checkpoint_is_due()):
             self.save(state(), name)
-        if self._stop_requested:
-            self.log(f"stopped at step {step} of {total}; run the same job again to go on")
-            sys.exit(EXIT_INTERRUPTED)
+        if self.stop_requested:
+            self.stop(step, total)
+
+    # -- what both kinds do --------------------------------------------------------------------------------------
+
+    def progress(self, step: int, total: int, figures: Figures) -> None:
+        """Print a line after `step` of `total`, where the last one is old enough; figures are read only then."""
+        now = time.monotonic()
+        if not self.world.leads or (now - self._printed_at <= self.progress_seconds and step != total):
+            return
+        self._printed_at = now
+        values = {key: float(value() if callable(value) else value) for key, value in figures.items()}
+        line = {
+            "event": "progress",
+            "stage": self.stage,
+            "step": step,
+            "total": total,
+            "seconds": round(self.seconds(), 1),
+            "metrics": {key: float(f"{value:.5g}") for key, value in values.items()},
+        }
+        print(json.dumps(line), flush=True)
+
+    def checkpoint_is_due(self) -> bool:
+        """Whether the last checkpoint is old enough."""
+        return time.monotonic() - self._saved_at > CHECKPOINT_SECONDS
+
+    def note_checkpoint(self) -> None:
+        """One was saved now."""
+        self._saved_at = time.monotonic()
+
+    def stop(self, step: int, total: int) -> NoReturn:
+        """End the process after a checkpoint: the same job goes on from there."""
+        self.log(f"stopped at step {step} of {total}; run the same job again to go on")
+        leave_world()
+        sys.exit(EXIT_INTERRUPTED)
+
+    def leave_to_first(self) -> None:
+        """What follows is done by rank 0 alone: the others are done."""
+        if not self.world.leads:
+            leave_world()
+            sys.exit(EXIT_OK)
 
     def finish(self, metrics: dict[str, float], files: dict[str, str], notes: list[str] | None = None) -> None:
         """Write report.json, the last write: `files` maps a name to a path relative to the output folder."""
@@ -142,14 +191,15 @@ class Run(Generic[Config]):
             "device": str(self.device),
             "metrics": {key: float(value) for key, value in metrics.items()},
             "artefacts": {name: artefact(self.output, path) for name, path in files.items()},
-            "notes": notes or [],
+            "notes": [*(notes or []), *([f"trained by {self.world.size} ranks"] if self.world.size > 1 else [])],
         }
         text = json.dumps(report, indent=2)
         load("TrainingReport", text)
-        for leftover in self.output.glob("*.pt"):
-            if leftover.name.startswith("checkpoint"):
-                leftover.unlink()
+        for leftover in self.output.glob("checkpoint*.pt"):
+            leftover.unlink()
+        shutil.rmtree(self.output / CHECKPOINTS, ignore_errors=True)
         write_atomically(self.output / FILE_REPORT, text)
+        leave_world()
 
     # -- around it -----------------------------------------------------------------------------------------------
 
@@ -159,10 +209,11 @@ class Run(Generic[Config]):
 
     def log(self, message: str) -> None:
         """Print a line for people to standard error; standard output carries progress lines only."""
-        print(f"[{self.stage}] {message}", file=sys.stderr, flush=True)
+        if self.world.leads:
+            print(f"[{self.stage}] {message}", file=sys.stderr, flush=True)
 
     def _request_stop(self, _number: int, _frame: object) -> None:
-        self._stop_requested = True
+        self.stop_requested = True
 
 
 def stage_of(config: type) -> str:
@@ -229,22 +280,3 @@ def fast_dtype(device: torch.device) -> torch.dtype:
         return torch.bfloat16
     has_bfloat16 = any(has for name, has in torch.cpu.get_capabilities().items() if name.endswith("bf16"))
     return torch.bfloat16 if has_bfloat16 else torch.float32
-
-
-def seed_everything(seed: int) -> None:
-    """Seed Python, NumPy and torch."""
-    random.seed(seed)
-    np.random.seed(seed)
-    torch.manual_seed(seed)
-
-
-def random_state() -> dict[str, Any]:
-    """The state of the three generators that `seed_everything` seeds."""
-    return {"python": random.getstate(), "numpy": np.random.get_state(), "torch": torch.get_rng_state()}
-
-
-def restore_random_state(state: dict[str, Any]) -> None:
-    """Put `random_state` back."""
-    random.setstate(state["python"])
-    np.random.set_state(state["numpy"])
-    torch.set_rng_state(state["torch"])

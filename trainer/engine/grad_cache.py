@@ -18,7 +18,7 @@ def cached_backward(
     loss_of: Callable[[torch.Tensor], torch.Tensor],
     *,
     keep_graphs: bool = False,
-) -> float:
+) -> torch.Tensor:
     """Add the gradient of `loss_of(cat(encode(m) for m))` to the parameters of `encode`; returns the loss.
 
     `encode` maps one micro-batch to [b, D]. One micro-batch alone, or all with `keep_graphs`, are run once, with their graph.
@@ -26,7 +26,7 @@ def cached_backward(
     if len(micro_batches) == 1 or keep_graphs:
         loss = loss_of(torch.cat([encode(batch) for batch in micro_batches]))
         loss.backward()
-        return loss.item()
+        return loss.detach()
     states, embedded = [], []
     with torch.no_grad():
         for batch in micro_batches:
@@ -44,4 +44,4 @@ def cached_backward(
         features.backward(all_ND.grad[start : start + len(features)])
         start += len(features)
     torch.set_rng_state(after)
-    return loss.item()
+    return loss.detach()

@@ -4,6 +4,7 @@ Shapes: B images of a batch, K classes, F pooled features, E joint dimensions.
 """
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -11,10 +12,11 @@ from torch import nn
 from torch.nn import functional as F
 
 from contracts.types import ClipConfig
+from engine.epochs import epoch_batch
+from engine.world import ALONE_ON_CPU, World
 from towers.class_targets import ClassTargets
 from towers.crops import Activations
 from towers.data import Row
-from towers.epochs import epoch_batch
 from towers.labels import normalised_label
 from towers.losses import (
     frozen_tower_regulariser,
@@ -69,23 +71,44 @@ class Texts:
     prompts: TextSet
     hypernyms: TextSet
     labels: list[str]  # per train image its normalised label, empty without one
+    classes: ClassTargets | None  # what the frozen tower knows of the classes
+
+
+class Place(NamedTuple):
+    """Where the towers run: the ranks, and the dtype of the image tower's products."""
+
+    world: World = ALONE_ON_CPU
+    dtype: torch.dtype = torch.float32
+
+
+class LogitScales(nn.Module):
+    """The learned logit scales of captions and of classes, as logarithms."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.captions, self.classes = new_logit_scale(), new_logit_scale()
 
 
 class Objective:
-    """The weighted sum of the terms for one step. `scale` is the logit scale of captions, `class_scale` that of classes."""
+    """The weighted sum of the terms for one step, over the batch of all ranks.
+
+    Every rank runs the towers on its share of each list and sees the vectors of all.
+    """
 
     def __init__(
         self,
         towers: tuple[ImageTower, nn.Module],
         activations: Activations,
         texts: Texts,
-        classes: ClassTargets | None,
         config: ClipConfig,
+        place: Place,
     ) -> None:
+        self.world, self.dtype = place.world, place.dtype
+        classes = texts.classes
         self.tower, self.text_tower = towers
         self.activations, self.texts, self.config = activations, texts, config
         self.device = self.tower.head.weight.device
-        self.scale, self.class_scale = new_logit_scale(), new_logit_scale()
+        self.scales = LogitScales().to(self.device)
         # The regulariser's reference: the head that `inherit` made, on the frozen features of the same crop.
         self.frozen_head = (self.tower.head.weight.detach().clone(), self.tower.head.bias.detach().clone())
         features_NF = torch.from_numpy(np.array(activations.features[:MEASURED_IMAGES, 0], dtype=np.float32))
@@ -113,13 +136,9 @@ class Objective:
                 self.covers_HK[h, rows] = True
             self.uses_hypernyms = self.uses_hypernyms and len(self.hypernyms) > 0
 
-    def parameters(self) -> list[nn.Parameter]:
-        """The logit scales, which learn too."""
-        return [self.scale, self.class_scale]
-
     def clamp(self) -> None:
         """Keep the logit scales where CLIP keeps them."""
-        for scale in self.parameters():
+        for scale in self.scales.parameters():
             scale.data.clamp_(0, MAX_LOGIT_SCALE)
 
     def features(self, images: np.ndarray, crops: np.ndarray) -> torch.Tensor:
@@ -127,17 +146,18 @@ class Objective:
         return torch.from_numpy(np.asarray(self.activations.features[images, crops], dtype=np.float32)).to(self.device)
 
     def loss(
-        self, captioned: np.ndarray, labelled: np.ndarray, dtype: torch.dtype, rng: np.random.Generator
+        self, captioned: np.ndarray, labelled: np.ndarray, rng: np.random.Generator
     ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
         """The weighted sum, and its parts by name: `loss` is InfoNCE on the captions."""
-        config = self.config
+        config, world = self.config, self.world
         images = np.concatenate([captioned, labelled])
         crops = rng.integers(0, self.activations.shape["crops"], len(images))
-        image_BE = self.image_vectors(images, crops, dtype)
+        image_BE = self.image_vectors(images, crops, len(captioned))
+        scale, class_scale = (world.shared(scale.exp()) for scale in (self.scales.captions, self.scales.classes))
         numbers = self.texts.captions.draw(captioned, rng)
-        text_BE = self.text_tower(self.texts.captions.inputs(numbers))
+        text_BE = self.text_vectors(self.texts.captions, numbers)
         same_BB = equal([self.texts.captions.texts[n] for n in numbers], self.device)
-        parts = {"loss": info_nce(image_BE[: len(captioned)], text_BE, self.scale.exp(), same_BB)}
+        parts = {"loss": info_nce(image_BE[: len(captioned)], text_BE, scale, same_BB)}
         total = parts["loss"]
         if config["regulariser_weight"] > 0:
             frozen_BE = F.normalize(F.linear(self.features(images, crops), *self.frozen_head), dim=-1)
@@ -145,65 +165,90 @@ class Objective:
             total = total + config["regulariser_weight"] * parts["regulariser"]
         if len(labelled):
             numbers = self.texts.captions.draw(labelled, rng)
-            label_BE = self.text_tower(self.texts.captions.inputs(numbers))
+            label_BE = self.text_vectors(self.texts.captions, numbers)
             same_BB = equal([self.texts.labels[image] for image in labelled], self.device)
-            scale = self.class_scale.exp()
-            parts["labels"] = multi_positive_nce(image_BE[len(captioned) :], label_BE, scale, same_BB)
+            parts["labels"] = multi_positive_nce(image_BE[len(captioned) :], label_BE, class_scale, same_BB)
             total = total + config["labels_weight"] * parts["labels"]
+        target_BK = self.probabilities(images, crops) if self.uses_probabilities else image_BE
         if self.uses_classes:
             numbers = self.texts.prompts.draw(self.prompt_groups, rng)
-            class_KE = self.text_tower(self.texts.prompts.inputs(numbers))
+            class_KE = self.text_vectors(self.texts.prompts, numbers)
             if config["rows_weight"] > 0:
                 pseudo_KE = self.pseudo_image_vectors(np.arange(len(self.pseudo_KF)), rng)
-                parts["rows"] = info_nce(pseudo_KE, class_KE, self.class_scale.exp())
+                parts["rows"] = info_nce(pseudo_KE, class_KE, class_scale)
                 total = total + config["rows_weight"] * parts["rows"]
             if config["softmax_weight"] > 0:
-                target_BK = self.probabilities(images, crops)
-                parts["softmax"] = soft_cross_entropy(self.class_scale.exp() * image_BE @ class_KE.T, target_BK)
+                parts["softmax"] = soft_cross_entropy(class_scale * image_BE @ class_KE.T, target_BK)
                 total = total + config["softmax_weight"] * parts["softmax"]
         if self.uses_hypernyms:
             size = min(config["hypernyms_batch"], len(self.hypernyms))
             chosen = rng.permutation(self.hypernyms)[:size]
-            hypernym_HE = self.text_tower(self.texts.hypernyms.inputs(self.texts.hypernyms.draw(chosen, rng)))
+            hypernym_HE = self.text_vectors(self.texts.hypernyms, self.texts.hypernyms.draw(chosen, rng))
             if config["hypernyms_weight"] > 0:
-                parts["hypernyms"] = self.hypernym_loss(chosen, hypernym_HE, rng)
+                parts["hypernyms"] = self.hypernym_loss(chosen, hypernym_HE, class_scale, rng)
                 total = total + config["hypernyms_weight"] * parts["hypernyms"]
             if self.hypernyms_softmax_weight > 0:
-                covers_KH = self.covers_HK[chosen].T.to(self.device, torch.float32)
-                share_BH = self.probabilities(images, crops) @ covers_KH
-                scores_BH = self.class_scale.exp() * image_BE @ hypernym_HE.T
+                share_BH = target_BK @ self.covers_HK[chosen].T.to(self.device, torch.float32)
+                scores_BH = class_scale * image_BE @ hypernym_HE.T
                 parts["hypernyms_softmax"] = shared_cross_entropy(scores_BH, share_BH)
                 total = total + self.hypernyms_softmax_weight * parts["hypernyms_softmax"]
         return total, parts
+
+    @property
+    def uses_probabilities(self) -> bool:
+        """Whether a term asks what the frozen classifier says of the crops."""
+        softmax = self.uses_classes and self.config["softmax_weight"] > 0
+        return softmax or (self.uses_hypernyms and self.hypernyms_softmax_weight > 0)
 
     def probabilities(self, images: np.ndarray, crops: np.ndarray) -> torch.Tensor:
         """What the frozen classifier says of crops [B, K]."""
         return self.classes.logits(self.features(images, crops)).softmax(-1)
 
-    def hypernym_loss(self, chosen: np.ndarray, text_BE: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
+    def hypernym_loss(
+        self, chosen: np.ndarray, text_BE: torch.Tensor, scale: torch.Tensor, rng: np.random.Generator
+    ) -> torch.Tensor:
         """InfoNCE of hypernyms and a pseudo-image of one class of each; what a hypernym covers is no negative of it."""
         rows = np.array([rng.choice(self.rows_of_hypernym[h]) for h in chosen])
         covered_BB = self.covers_HK[chosen][:, rows].to(self.device)
-        return info_nce(text_BE, self.pseudo_image_vectors(rows, rng), self.class_scale.exp(), covered_BB)
+        return info_nce(text_BE, self.pseudo_image_vectors(rows, rng), scale, covered_BB)
 
-    def image_vectors(self, images: np.ndarray, crops: np.ndarray, dtype: torch.dtype) -> torch.Tensor:
-        """Unit vectors [B, E] of crops by the tower that trains."""
+    # ---- unit vectors of a whole batch [B, E], each rank's share by its own towers ------------------------------------
+
+    def text_vectors(self, texts: TextSet, numbers: np.ndarray) -> torch.Tensor:
+        """Of texts by number in their set."""
+        return self.world.whole(self.text_tower(texts.inputs(self.world.share(numbers))), len(numbers))
+
+    def image_vectors(self, images: np.ndarray, crops: np.ndarray, captioned: int) -> torch.Tensor:
+        """Of crops, the first `captioned` of them and the others in shares of their own."""
+        parts = [np.arange(captioned), np.arange(captioned, len(images))]
+        own = np.concatenate([self.world.share(part) for part in parts])
+        own_BE = self.own_image_vectors(images[own], crops[own])
+        if self.world.size == 1:
+            return own_BE
+        first = len(self.world.share(parts[0]))
+        shares = [own_BE[:first], own_BE[first:]]
+        return torch.cat([self.world.whole(share, len(part)) for share, part in zip(shares, parts, strict=True)])
+
+    def own_image_vectors(self, images: np.ndarray, crops: np.ndarray) -> torch.Tensor:
+        """Of crops, by the tower that trains."""
         x = torch.from_numpy(np.asarray(self.activations.train[images, crops]))
         block = self.activations.block
         if block is None:
             return self.tower.forward_head(x.float().to(self.device), self.config["dropout"])
-        with torch.autocast(self.device.type, dtype, enabled=dtype != torch.float32):
-            x = x.to(self.device, dtype).contiguous(memory_format=torch.channels_last)
+        with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
+            x = x.to(self.device, self.dtype).contiguous(memory_format=torch.channels_last)
             return self.tower.forward_trainable(x, block, self.config["dropout"])
 
     def pseudo_image_vectors(self, rows: np.ndarray, rng: np.random.Generator) -> torch.Tensor:
-        """Unit vectors [B, E] of pseudo-images of classes, each with a random photograph's difference mixed in."""
-        pseudo_BF = self.pseudo_KF[torch.from_numpy(rows).to(self.device)]
+        """Of pseudo-images of classes, each with a random photograph's difference mixed in."""
+        own = self.world.share(np.arange(len(rows)))
+        pseudo_BF = self.pseudo_KF[torch.from_numpy(rows[own]).to(self.device)]
         if self.config["rows_mixin"] > 0:
             images = rng.integers(0, len(self.activations.features), len(rows))
             crops = rng.integers(0, self.activations.shape["crops"], len(rows))
-            pseudo_BF = pseudo_BF + self.config["rows_mixin"] * (self.features(images, crops) - self.tower.center_F)
-        return self.tower.forward_head(pseudo_BF, self.config["dropout"])
+            differences_BF = self.features(images[own], crops[own]) - self.tower.center_F
+            pseudo_BF = pseudo_BF + self.config["rows_mixin"] * differences_BF
+        return self.world.whole(self.tower.forward_head(pseudo_BF, self.config["dropout"]), len(rows))
 
 
 def equal(texts: list[str], device: torch.device) -> torch.Tensor:

@@ -1,0 +1,105 @@
+"""Checkpoints: two generations, the older where the newest is damaged, and nothing of them is run."""
+
+import os
+import pickle
+import resource
+from pathlib import Path
+
+import pytest
+import torch
+
+from engine.checkpoint import CheckpointError, Checkpoints
+from engine.world import ALONE_ON_CPU
+
+
+def saved(folder: Path, *steps: int) -> Checkpoints:
+    """A checkpoint after each step, whose one tensor is full of the step."""
+    checkpoints = Checkpoints(folder, "checkpoint", ALONE_ON_CPU)
+    for step in steps:
+        checkpoints.save(step, {"weights": {"w": torch.full((1000,), float(step))}}, {"task": {"losses": [1.5]}})
+    checkpoints.wait()
+    return checkpoints
+
+
+def loaded(checkpoints: Checkpoints, lines: list[str]) -> tuple[int, float]:
+    """The step that is gone on from, and what the tensor is full of."""
+    tensors = {"weights": {"w": torch.zeros(1000)}}
+    small = checkpoints.load(tensors, lines.append)
+    assert small["task"] == {"losses": [1.5]}
+    (value,) = tensors["weights"]["w"].unique().tolist()
+    return small["step"], value
+
+
+def newest(folder: Path) -> Path:
+    return max((folder / "checkpoints").iterdir())
+
+
+def test_the_newest_is_read_and_two_are_kept(tmp_path):
+    checkpoints = saved(tmp_path, 1, 2, 3)
+    assert loaded(checkpoints, []) == (3, 3.0)
+    assert sorted(place.name for place in (tmp_path / "checkpoints").iterdir()) == [
+        "checkpoint-00000002",
+        "checkpoint-00000003",
+    ]
+
+
+def test_what_is_saved_is_what_was_there_when_it_was_asked_for(tmp_path):
+    checkpoints = Checkpoints(tmp_path, "checkpoint", ALONE_ON_CPU)
+    weights = torch.full((1000,), 1.0)
+    checkpoints.save(1, {"weights": {"w": weights}}, {"task": {"losses": [1.5]}})
+    weights.fill_(9.0)
+    checkpoints.wait()
+    assert loaded(checkpoints, []) == (1, 1.0)
+
+
+@pytest.mark.parametrize("name", ["__0_0.distcp", ".metadata"])
+@pytest.mark.parametrize("damage", ["cut", "gone"])
+def test_the_one_before_is_read_where_the_newest_is_damaged(tmp_path, name, damage):
+    checkpoints, lines = saved(tmp_path, 4, 5), []
+    file = newest(tmp_path) / name
+    if damage == "gone":
+        file.unlink()
+    else:
+        file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
+    assert loaded(checkpoints, lines) == (4, 4.0)
+    assert "checkpoint.pt" in lines[0] and "step 4" in lines[1]
+
+
+def test_without_a_whole_one_the_sentence_says_what_to_delete(tmp_path):
+    checkpoints = saved(tmp_path, 4, 5)
+    for place in (tmp_path / "checkpoints").iterdir():
+        (place / ".metadata").unlink()
+    with pytest.raises(CheckpointError, match=r"delete checkpoint\*\.pt there to begin again"):
+        loaded(checkpoints, [])
+
+
+class Trap:
+    """Leaves a trace where it is unpickled."""
+
+    def __init__(self, trace: Path) -> None:
+        self.trace = trace
+
+    def __reduce__(self):
+        return os.mkdir, (str(self.trace),)
+
+
+def test_nothing_that_somebody_put_into_one_is_run(tmp_path):
+    checkpoints = saved(tmp_path, 4, 5)
+    (newest(tmp_path) / ".metadata").write_bytes(pickle.dumps(Trap(tmp_path / "trace")))
+    assert loaded(checkpoints, []) == (4, 4.0)
+    (tmp_path / "checkpoint.pt").write_bytes(pickle.dumps(Trap(tmp_path / "trace")))
+    assert loaded(checkpoints, []) == (4, 4.0)
+    assert not (tmp_path / "trace").exists()
+
+
+def test_a_full_disk_costs_the_new_one_alone(tmp_path):
+    checkpoints = saved(tmp_path, 4)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2000, limits[1]))
+    try:
+        with pytest.raises(CheckpointError, match=r"File too large.*the one before it stays"):
+            saved(tmp_path, 5)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert loaded(checkpoints, []) == (4, 4.0)
+    assert [place.name for place in (tmp_path / "checkpoints").iterdir()] == ["checkpoint-00000004"]

@@ -1,0 +1,74 @@
+"""The one loop: equal to a plain one, the same after an interruption, and stopped by what is no number."""
+
+import math
+
+import pytest
+import torch
+from small_training import SCHEDULE, Small, run_in, train
+from torch.nn import functional as F
+
+from engine.loop import Loop, NotFiniteError
+
+
+def weights(task: Small) -> list[torch.Tensor]:
+    return [value.detach() for module in task.modules.values() for value in module.parameters()]
+
+
+def test_is_a_plain_loop_of_adamw_with_clipping_schedule_and_average(tmp_path):
+    ours = train(tmp_path / "ours", {})
+    plain = Small(run_in(tmp_path / "plain"), {})
+    net, log = plain.modules["net"], next(iter(plain.modules["scale"].parameters()))
+    matrices = [p for p in net.parameters() if p.ndim > 1]
+    vectors = [*(p for p in net.parameters() if p.ndim <= 1), log]
+    groups = [{"params": matrices, "weight_decay": 0.1}, {"params": vectors, "weight_decay": 0.0}]
+    optimizer = torch.optim.AdamW(groups, lr=1e-2, betas=(0.9, 0.98), eps=1e-6)
+    average = [p.detach().clone() for p in (*net.parameters(), log)]
+    for step in range(8):
+        a, b = (F.normalize(net(view), dim=-1) for view in plain.batch(step))
+        loss = F.cross_entropy(log.exp() * a @ b.T, torch.arange(12))
+        optimizer.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_([*matrices, *vectors], 1.0)
+        factor = (step + 1) / 2 if step < 2 else 0.5 * (1 + math.cos(math.pi * (step - 2) / 6))
+        for group in optimizer.param_groups:
+            group["lr"] = 1e-2 * factor
+        optimizer.step()
+        for mean, value in zip(average, (*net.parameters(), log), strict=True):
+            mean.lerp_(value.detach(), 1 - min(0.9, (1 + step) / (10 + step)))
+        assert ours.losses[step] == pytest.approx(loss.item(), abs=1e-7)
+    for mine, theirs in zip(weights(ours), average, strict=True):
+        torch.testing.assert_close(mine, theirs, rtol=0, atol=1e-7)
+
+
+@pytest.mark.parametrize("stops", [(1,), (3, 6), (8,)])
+def test_goes_on_bit_for_bit_with_dropout(tmp_path, stops):
+    straight = train(tmp_path / "straight", {}, dropout=0.5)
+    for stop in stops:
+        with pytest.raises(SystemExit) as interrupted:
+            train(tmp_path / "stopped", {"stop": stop}, dropout=0.5)
+        assert interrupted.value.code == 75
+    resumed = train(tmp_path / "stopped", {}, dropout=0.5)
+    assert resumed.losses == straight.losses
+    assert all(torch.equal(mine, other) for mine, other in zip(weights(resumed), weights(straight), strict=True))
+
+
+def test_a_gradient_that_is_no_number_ends_it_and_the_checkpoint_stays_good(tmp_path):
+    with pytest.raises(SystemExit):
+        train(tmp_path, {"stop": 3})
+    with pytest.raises(NotFiniteError, match=r"step 6 is nan: the checkpoint of step 3 is whole.*schedule\.lr"):
+        train(tmp_path, {"nan": 5})
+    assert train(tmp_path, {}).losses == train(tmp_path / "straight", {}).losses
+
+
+def test_figures_are_computed_only_for_lines_that_are_printed(tmp_path, capsys):
+    asked = []
+
+    class Counted(Small):
+        def measure(self, step, parts):
+            return {"loss": lambda: asked.append(step) or 1.0}
+
+    run = run_in(tmp_path)
+    run.progress_seconds = 3600.0
+    Loop(run, Counted(run, {}), SCHEDULE).train()
+    assert asked == [0, 7]
+    assert len(capsys.readouterr().out.splitlines()) == 2

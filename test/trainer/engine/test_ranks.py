@@ -1,0 +1,77 @@
+"""Several processes train as one does: from any number to any other, stopped by a signal, ended by a death among them."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from support import STAGE_ENV
+
+ENV = STAGE_ENV | {"PYTHONPATH": os.pathsep.join([STAGE_ENV["PYTHONPATH"], str(Path(__file__).parent)])}
+
+
+def start(ranks: int, folder: Path, *events: str) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "engine.launch", "--processes", str(ranks), "small_training", str(folder), *events]
+    return subprocess.Popen(command, env=ENV, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+
+
+def ended(process: subprocess.Popen[str]) -> tuple[int, str]:
+    _, errors = process.communicate(timeout=120)
+    return process.returncode, errors
+
+
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory):
+    """The end of the training by one process."""
+    folder = tmp_path_factory.mktemp("alone")
+    assert ended(start(1, folder))[0] == 0
+    return torch.load(folder / "end.pt")
+
+
+def assert_equal(folder, alone):
+    end = torch.load(folder / "end.pt")
+    assert end["losses"] == pytest.approx(alone["losses"], abs=1e-6)
+    for name, value in end["weights"].items():
+        torch.testing.assert_close(value, alone["weights"][name], rtol=1e-4, atol=1e-5)
+
+
+def test_a_run_goes_on_with_any_number_of_processes(tmp_path, alone):
+    # 12 rows on 1, 3, 2 and 4 ranks.
+    for ranks, stop in ((1, 2), (3, 4), (2, 6)):
+        code, errors = ended(start(ranks, tmp_path, f"stop={stop}"))
+        assert code == 75, errors
+    code, errors = ended(start(4, tmp_path))
+    assert code == 0, errors
+    assert_equal(tmp_path, alone)
+
+
+def test_split_blocks_learn_the_same_and_are_read_by_whole_ones(tmp_path, alone):
+    assert ended(start(2, tmp_path, "sharded=1", "stop=3"))[0] == 75
+    assert ended(start(1, tmp_path, "stop=5"))[0] == 75
+    code, errors = ended(start(3, tmp_path, "sharded=1"))
+    assert code == 0, errors
+    assert_equal(tmp_path, alone)
+
+
+def test_a_signal_to_the_launcher_saves_on_all_ranks(tmp_path, alone):
+    process = start(2, tmp_path, "hang=3")
+    deadline = time.monotonic() + 60
+    while not all((tmp_path / f"waiting-{rank}").exists() for rank in (0, 1)) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    process.send_signal(signal.SIGTERM)
+    assert ended(process)[0] == 75
+    assert ended(start(2, tmp_path))[0] == 0
+    assert_equal(tmp_path, alone)
+
+
+def test_a_dead_process_ends_the_others_with_its_code(tmp_path):
+    assert ended(start(2, tmp_path, "stop=2"))[0] == 75
+    code, errors = ended(start(2, tmp_path, "die=4"))
+    assert code == 3
+    assert "rank 1 ended with 3" in errors and "the last whole checkpoint stays" in errors
+    assert (tmp_path / "checkpoint.pt").exists()

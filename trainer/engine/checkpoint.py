@@ -1,0 +1,173 @@
+"""Checkpoints of a loop: weights and optimiser as shards that any number of ranks can read, written beside the training.
+
+`checkpoints/NAME-STEP/` holds the tensors in torch's distributed format, every rank its own part. `NAME.pt` names that
+folder and holds what is small: the step, the task's own state, the random numbers of every rank. It is replaced last and in
+one step, so a folder that it does not name was not finished. The generation before stays until the next one is whole, and is
+read where the newest cannot be.
+"""
+
+import io
+import os
+import pickle
+import shutil
+import warnings
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+from torch.distributed import checkpoint as dcp
+from torch.distributed.checkpoint.filesystem import FileSystemReader, FileSystemWriter
+from torch.distributed.checkpoint.metadata import Metadata, StorageMeta
+
+from engine.world import World
+
+FOLDER = "checkpoints"
+PREVIOUS = "-previous"
+
+# A process alone is what a machine with two cores has: no reason to warn at every checkpoint.
+warnings.filterwarnings("ignore", "torch.distributed is disabled", UserWarning)
+
+UNREADABLE = (OSError, RuntimeError, KeyError, EOFError, ValueError, pickle.UnpicklingError, dcp.CheckpointException)
+
+Tensors = dict[str, Any]  # dicts of tensors by name: weights, state of the optimiser, averaged weights
+
+
+class CheckpointError(Exception):
+    """One cannot be written, or none can be read; the sentence says why and what to do."""
+
+
+class Checkpoints:
+    """Of one loop in one output folder. `save` returns at once; `wait` until what was saved is whole."""
+
+    def __init__(self, output: Path, name: str, world: World) -> None:
+        self.output, self.name, self.world = output, name, world
+        self._writer = ThreadPoolExecutor(1, "checkpoint")
+        self._pending: Future[None] | None = None
+
+    def save(self, step: int, tensors: Tensors, small: dict[str, Any]) -> None:
+        """Save a generation in the background, from a copy that is made now.
+
+        `small` must be readable without running code: numbers, strings, tensors, and lists, tuples and dicts of them.
+        """
+        self.wait()
+        folder = f"{self.name}-{step:08d}"
+        place = self.output / FOLDER / folder
+        if self.world.leads:
+            shutil.rmtree(place, ignore_errors=True)
+        written = dcp.async_save(
+            tensors,
+            storage_writer=FileSystemWriter(place),
+            process_group=self.world.storage,
+            no_dist=self.world.size == 1,
+        )
+        small = {**small, "step": step, "folder": folder}
+        self._pending = self._writer.submit(self._finish, cast(Future[Any], written), place, small)
+
+    def wait(self) -> None:
+        """Until the last save is whole."""
+        if self._pending is not None:
+            pending, self._pending = self._pending, None
+            try:
+                pending.result()
+            except UNREADABLE as error:
+                raise CheckpointError(
+                    f"a checkpoint could not be written ({reason_of(error)}): the one before it stays. Run the same job "
+                    "again once that is mended"
+                ) from error
+
+    def exist(self) -> bool:
+        """Whether anything was saved."""
+        return any((self.output / f"{name}.pt").exists() for name in (self.name, self.name + PREVIOUS))
+
+    def load(self, tensors: Tensors, log: Callable[[str], None]) -> dict[str, Any]:
+        """Read the newest generation that is whole into `tensors`, in place; returns its `small`."""
+        reasons = []
+        for name in (self.name, self.name + PREVIOUS):
+            file = self.output / f"{name}.pt"
+            if not file.exists():
+                continue
+            try:
+                small = torch.load(file, map_location="cpu", weights_only=True)
+                folder = self.output / FOLDER / small["folder"]
+                dcp.load(
+                    tensors,
+                    storage_reader=Reader(folder),
+                    process_group=self.world.storage,
+                    no_dist=self.world.size == 1,
+                )
+            except UNREADABLE as error:
+                reasons.append(f"{file.name}: {reason_of(error)}")
+                log(f"{reasons[-1]}; trying the one before it")
+                continue
+            log(f"resumed from {file.name}, step {small['step']}")
+            return small
+        raise CheckpointError(
+            f"no checkpoint in {self.output} can be read ({'; '.join(reasons)}): "
+            f"delete {self.name}*.pt there to begin again"
+        )
+
+    def _finish(self, written: Future[Any], place: Path, small: dict[str, Any]) -> None:
+        """Name the folder once all ranks have written their parts."""
+        try:
+            written.result()
+        except BaseException:
+            if self.world.leads:
+                shutil.rmtree(place, ignore_errors=True)
+            raise
+        if not self.world.leads:
+            return
+        newest, before = self.output / f"{self.name}.pt", self.output / f"{self.name}{PREVIOUS}.pt"
+        temporary = self.output / f"{self.name}.pt.tmp"
+        torch.save(small, temporary)
+        if newest.exists():
+            os.replace(newest, before)
+        os.replace(temporary, newest)
+        self._forget_others()
+
+    def _forget_others(self) -> None:
+        """Remove generations that neither file names."""
+        kept = set()
+        for name in (self.name, self.name + PREVIOUS):
+            file = self.output / f"{name}.pt"
+            if file.exists():
+                kept.add(torch.load(file, map_location="cpu", weights_only=True)["folder"])
+        for place in (self.output / FOLDER).glob(f"{self.name}-*"):
+            if place.name not in kept and place.name.removeprefix(f"{self.name}-").isdigit():
+                shutil.rmtree(place, ignore_errors=True)
+
+
+def reason_of(error: BaseException) -> str:
+    """The first line of what went wrong, on whichever rank."""
+    if isinstance(error, dcp.CheckpointException):
+        error = next(iter(error.failures.values()))[0]
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
+
+
+class Reader(FileSystemReader):
+    """Reads the index of a checkpoint without running what a stranger may have written into it: it is a pickle."""
+
+    def read_metadata(self, *args: Any, **kwargs: Any) -> Metadata:
+        """The index, with the id under which this reader knows it."""
+        data = (Path(self.path) / ".metadata").read_bytes()
+        metadata = cast(Metadata, IndexUnpickler(io.BytesIO(data)).load())
+        if getattr(metadata, "storage_meta", None) is None:
+            metadata.storage_meta = StorageMeta()
+        metadata.storage_meta.load_id = self.load_id
+        return metadata
+
+
+PLAIN = ("torch.serialization._get_layout", "collections.OrderedDict", "builtins.set", "pathlib.PosixPath")
+
+
+class IndexUnpickler(pickle.Unpickler):
+    """Unpickles only what torch's own index of a checkpoint consists of."""
+
+    def find_class(self, module: str, name: str) -> Any:
+        """The class or function of that name, where it is one of those."""
+        is_index = module.startswith("torch.distributed.checkpoint.") and name.lstrip("_")[:1].isupper()
+        is_torch = module == "torch" and (name == "Size" or isinstance(getattr(torch, name, None), torch.dtype))
+        if is_index or is_torch or f"{module}.{name}" in PLAIN:
+            return super().find_class(module, name)
+        raise pickle.UnpicklingError(f"the index names {module}.{name}, which is no part of a checkpoint")

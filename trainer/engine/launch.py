@@ -1,0 +1,159 @@
+"""Starts a stage as several processes that train together: `python -m engine.launch [--processes N] stages.clip job.json`.
+
+torchrun does the same but for what matters here: when it is asked to stop it ends the processes before they have saved, and
+its exit code says nothing. This launcher passes the request on, waits for all checkpoints and ends with 75 ("run me again"); a
+process that dies ends the others, and the exit code is the dead one's. Several machines: AWS Batch's variables of multi-node
+jobs, https://docs.aws.amazon.com/batch/latest/userguide/multi-node-parallel-jobs.html
+"""
+
+import argparse
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+from contracts.constants import EXIT_INTERRUPTED, EXIT_OK, EXIT_USAGE, RANKED_STAGES
+
+PORT = 29400  # of the main machine, where there are several
+# A process that is left when another one has died waits for it in vain: it gets this long to notice.
+GRACE_SECONDS = 20.0
+POLL_SECONDS = 0.1
+
+
+@dataclass(frozen=True)
+class Machines:
+    """How many machines take part, which this one is, and where the first one listens."""
+
+    count: int = 1
+    number: int = 0
+    address: str = "127.0.0.1"
+    port: int = 0
+
+    @classmethod
+    def of_environment(cls) -> "Machines":
+        """From the variables of AWS Batch. The main machine has the number 0 and is not told its own address."""
+        count = int(os.environ.get("AWS_BATCH_JOB_NUM_NODES", "1"))
+        if count == 1:
+            return cls(port=free_port())
+        number = int(os.environ["AWS_BATCH_JOB_NODE_INDEX"])
+        main = int(os.environ.get("AWS_BATCH_JOB_MAIN_NODE_INDEX", "0"))
+        own = socket.gethostbyname(socket.gethostname())
+        address = own if number == main else os.environ["AWS_BATCH_JOB_MAIN_NODE_PRIVATE_IPV4_ADDRESS"]
+        return cls(count, (number - main) % count, address, PORT)
+
+
+def main() -> int:
+    """Start the processes and wait for them; the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m engine.launch", description=__doc__)
+    parser.add_argument("--processes", type=int, help="on this machine (default: one per GPU, one without)")
+    parser.add_argument("module", help="stages.NAME")
+    parser.add_argument("arguments", nargs="*", help="of the module")
+    options = parser.parse_args()
+    gpus = len([*Path("/dev").glob("nvidia[0-9]*")])
+    has_ranks = options.module.removeprefix("stages.") in RANKED_STAGES
+    processes = (max(1, gpus) if has_ranks else 1) if options.processes is None else options.processes
+    if processes < 1 or (gpus and processes > gpus):
+        print(f"--processes {processes}: this machine has {gpus} GPUs, and one process uses one", file=sys.stderr)
+        return EXIT_USAGE
+    command = [sys.executable, "-m", options.module, *options.arguments]
+    machines = Machines.of_environment()
+    if processes == 1 and machines.count == 1:
+        os.execv(sys.executable, command)
+    return Ranks(command, processes, machines).run()
+
+
+class Ranks:
+    """The processes of this machine."""
+
+    def __init__(self, command: list[str], processes: int, machines: Machines) -> None:
+        self.children = [start(command, number, processes, machines) for number in range(processes)]
+        self.first = machines.number * processes  # rank of the first of them
+        self.readers = [
+            threading.Thread(target=pass_on, args=(child.stderr, f"[rank {self.first + number}] "), daemon=True)
+            for number, child in enumerate(self.children)
+            if child.stderr is not None
+        ]
+
+    def run(self) -> int:
+        """Until all have ended; a request to stop is passed on to each of them."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: self._signal(signal.SIGTERM))
+        for reader in self.readers:
+            reader.start()
+        code = self._wait()
+        for reader in self.readers:
+            reader.join(GRACE_SECONDS)
+        return code
+
+    def _wait(self) -> int:
+        while True:
+            codes = [child.poll() for child in self.children]
+            dead = [
+                (number, code) for number, code in enumerate(codes) if code not in (None, EXIT_OK, EXIT_INTERRUPTED)
+            ]
+            if dead:
+                return self._end_others(*dead[0])
+            if None not in codes:
+                return EXIT_INTERRUPTED if EXIT_INTERRUPTED in codes else EXIT_OK
+            time.sleep(POLL_SECONDS)
+
+    def _end_others(self, number: int, code: int | None) -> int:
+        deadline = time.monotonic() + GRACE_SECONDS
+        while time.monotonic() < deadline and any(child.poll() is None for child in self.children):
+            time.sleep(POLL_SECONDS)
+        self._signal(signal.SIGKILL)
+        for child in self.children:
+            child.wait()
+        how = f"was ended by {signal.Signals(-code).name}" if code is not None and code < 0 else f"ended with {code}"
+        print(
+            f"rank {self.first + number} {how}, so the other processes were ended; "
+            "the last whole checkpoint stays: run the same job again to go on from it",
+            file=sys.stderr,
+        )
+        return 1 if code is None else (128 - code if code < 0 else code)
+
+    def _signal(self, number: signal.Signals) -> None:
+        for child in self.children:
+            if child.poll() is None:
+                child.send_signal(number)
+
+
+def start(command: list[str], number: int, processes: int, machines: Machines) -> subprocess.Popen[str]:
+    """One process; the first one of all prints what the stage prints, the others only what goes wrong."""
+    rank = machines.number * processes + number
+    variables = {
+        "RANK": rank,
+        "WORLD_SIZE": machines.count * processes,
+        "LOCAL_RANK": number,
+        "LOCAL_WORLD_SIZE": processes,
+        "MASTER_ADDR": machines.address,
+        "MASTER_PORT": machines.port,
+    }
+    env = os.environ | {name: str(value) for name, value in variables.items()}
+    if rank == 0:
+        return subprocess.Popen(command, env=env, text=True)
+    return subprocess.Popen(command, env=env, text=True, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+
+
+def pass_on(lines: IO[str], prefix: str) -> None:
+    """Lines of one process, marked with its rank."""
+    for line in lines:
+        sys.stderr.write(prefix + line)
+        sys.stderr.flush()
+
+
+def free_port() -> int:
+    """A port that nobody listens on now."""
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return found.getsockname()[1]
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,250 @@
+"""The one training loop: steps, gradients over all ranks, the optimiser, the average, progress, checkpoints, the end."""
+
+import copy
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import distributed as dist
+from torch import nn
+from torch.distributed.checkpoint.state_dict import get_optimizer_state_dict, set_optimizer_state_dict
+from torch.distributed.tensor import DTensor
+
+from contracts.types import Parallel, Schedule
+from engine import generators
+from engine.average import Average
+from engine.checkpoint import Checkpoints
+from engine.optim import adamw, clip_gradients, set_lr
+from engine.run import Run
+from engine.sharding import place, whole_weights
+from engine.task import Parts, Task
+from engine.world import World
+
+CHECK_EVERY = 50  # steps between looks at whether all gradients were finite; before a checkpoint there is one, too
+
+
+class NotFiniteError(Exception):
+    """A gradient was infinite or no number; the sentence says of which step, and which checkpoint is still good."""
+
+
+@dataclass
+class Loop:
+    """The training of one task. A stage that trains several names them; `before` steps of `total` were other loops'.
+
+    The schedule's number of steps is read at every step: a task that has a time limit shortens it.
+    """
+
+    run: Run[Any]
+    task: Task
+    schedule: Schedule
+    parallel: Parallel | None = None
+    ema_decay: float | None = None
+    name: str = "checkpoint"
+    before: int = 0
+    total: int | None = None
+
+    @property
+    def resumes(self) -> bool:
+        """Whether an earlier attempt left a checkpoint."""
+        return Checkpoints(self.run.output, self.name, self.run.world).exist()
+
+    def train(self) -> dict[str, nn.Module]:
+        """Train to the end; the modules with what was learned, or with its average where there is one.
+
+        They are the task's own, or on rank 0 whole copies of them where their blocks were split between the ranks.
+        """
+        run, task, schedule, world = self.run, self.task, self.schedule, self.run.world
+        modules = nn.ModuleDict(task.modules)
+        world.copy_from_first([*modules.parameters(), *modules.buffers()])
+        parallel = self.parallel
+        splits = parallel is not None and parallel["weights"] == "sharded" and world.size > 1
+        plain = copy.deepcopy(modules).cpu() if splits and world.leads else modules
+        if parallel is not None:
+            place(task.blocks(), parallel, world)
+        optimizer = adamw(task.groups(), schedule)
+        trained = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+        average = Average(averaged(task), self.ema_decay) if self.ema_decay is not None else None
+        saver = Saver(self, Trained(modules, optimizer, average))
+        step = saver.resume()
+        gradients, flags, finite = Gradients(trained, world), Flags(world), Finite()
+        while step < schedule["steps"]:
+            optimizer.zero_grad(set_to_none=True)
+            parts = task.backward(step)
+            gradients.add_up(parts)
+            finite.see(step, clip_gradients(optimizer, schedule["grad_clip"]))
+            set_lr(optimizer, step, schedule)
+            optimizer.step()
+            task.constrain()
+            if average is not None:
+                average.update(step)
+            figures = task.measure(step, parts)
+            step += 1
+            run.progress(self.before + step, self.total or schedule["steps"], figures)
+            stops, saves = flags.any(run.stop_requested, run.checkpoint_is_due())
+            if stops or saves or step % CHECK_EVERY == 0:
+                finite.check(saver.saved_step)
+            if stops or saves:
+                saver.save(step)
+            if stops:
+                flags.close()
+                saver.checkpoints.wait()
+                run.stop(self.before + step, self.total or schedule["steps"])
+        flags.close()
+        finite.check(saver.saved_step)
+        saver.checkpoints.wait()
+        if average is not None:
+            average.take()
+        if splits:
+            weights = whole_weights(task.modules)
+            if world.leads:
+                plain.load_state_dict(weights)
+        return {name: plain[name] for name in task.modules}
+
+
+def averaged(task: Task) -> list[tuple[str, torch.Tensor]]:
+    """The parameters that an average is kept of, by name."""
+    return [
+        (f"{name}.{parameter_name}", parameter)
+        for name in (task.modules if task.averaged is None else task.averaged)
+        for parameter_name, parameter in task.modules[name].named_parameters()
+        if parameter.requires_grad
+    ]
+
+
+@dataclass
+class Trained:
+    """What a checkpoint holds of a loop."""
+
+    modules: nn.ModuleDict
+    optimizer: torch.optim.Optimizer
+    average: Average | None
+
+    def tensors(self) -> dict[str, Any]:
+        """Weights that train, the optimiser's state of each, and averages, by name; changed in place by a load."""
+        weights = {name: value.detach() for name, value in self.modules.named_parameters() if value.requires_grad}
+        kept = {"weights": weights, "optimizer": self._optimizer_state()["state"]}
+        return kept | ({"average": self.average.weights} if self.average is not None else {})
+
+    def take(self, tensors: dict[str, Any]) -> None:
+        """Give the optimiser what was loaded; weights and averages are in place already."""
+        whole = self._optimizer_state() | {"state": tensors["optimizer"]}
+        set_optimizer_state_dict(self.modules, self.optimizer, whole)
+
+    def _optimizer_state(self) -> dict[str, Any]:
+        # Rates and the like follow from the recipe and the step: only what was learned is kept. Without any, torch makes one.
+        return get_optimizer_state_dict(self.modules, self.optimizer)
+
+
+class Saver:
+    """Checkpoints of a loop: what is trained, the task's own state, and the random numbers of every rank."""
+
+    def __init__(self, loop: Loop, trained: Trained) -> None:
+        self.run, self.task, self.trained = loop.run, loop.task, trained
+        self.checkpoints = Checkpoints(loop.run.output, loop.name, loop.run.world)
+        self.saved_step = 0
+
+    def resume(self) -> int:
+        """Go on from the newest checkpoint; returns the step to do next."""
+        if not self.checkpoints.exist():
+            return 0
+        tensors = self.trained.tensors()
+        small = self.checkpoints.load(tensors, self.run.log)
+        self.trained.take(tensors)
+        self.task.load_state(small["task"])
+        rank = self.run.world.rank
+        if rank < len(small["random"]):
+            generators.restore(small["random"][rank])
+        else:
+            generators.seed_everything(self.run.seed * 1_000_003 + small["step"] + 7919 * rank)
+        self.run.seconds_before = small["seconds"]
+        self.saved_step = small["step"]
+        return small["step"]
+
+    def save(self, step: int) -> None:
+        """Save in the background."""
+        small = {
+            "task": self.task.state(),
+            "random": self.run.world.gather(generators.state()),
+            "seconds": self.run.seconds(),
+        }
+        self.checkpoints.save(step, self.trained.tensors(), small)
+        self.run.note_checkpoint()
+        self.saved_step = step
+
+
+class Gradients:
+    """The gradients of all parameters, added up over the ranks. Those of sharded parameters are already."""
+
+    def __init__(self, parameters: Sequence[torch.Tensor], world: World) -> None:
+        self.parameters = [parameter for parameter in parameters if not isinstance(parameter, DTensor)]
+        self.world = world
+        self.used: list[bool] | None = None
+
+    def add_up(self, parts: Parts) -> None:
+        """Once a step, after the last backward pass, with the parts of the loss."""
+        if self.world.size == 1:
+            return
+        has = [parameter.grad is not None for parameter in self.parameters]
+        if self.used is None:
+            self.used = [any(of_ranks) for of_ranks in zip(*self.world.gather(has), strict=True)]
+        for parameter, used, here in zip(self.parameters, self.used, has, strict=True):
+            if here and not used:
+                raise RuntimeError("a parameter has a gradient now that had none on any rank in the first step")
+            if used and not here:
+                parameter.grad = torch.zeros_like(parameter)
+        found = [parameter.grad for parameter in self.parameters if parameter.grad is not None]
+        self.world.add_up([*found, *parts.values()])
+
+
+class Flags:
+    """Whether any rank was asked to stop or wants a checkpoint.
+
+    With several ranks the answer is that to the flags of the step before: the question travels while the next step computes.
+    """
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.flags = torch.zeros(2, dtype=torch.int64)
+        self.work: Any = None
+
+    def any(self, *flags: bool) -> tuple[bool, ...]:
+        """Of each flag, whether it holds on any rank."""
+        if self.world.size == 1:
+            return flags
+        if self.work is not None:
+            self.work.wait()
+        answer = tuple(bool(flag) for flag in self.flags.tolist())
+        self.flags = torch.tensor([int(flag) for flag in flags])
+        self.work = dist.all_reduce(self.flags, dist.ReduceOp.MAX, group=self.world.control, async_op=True)
+        return answer
+
+    def close(self) -> None:
+        """After the last question: nobody may leave while it travels."""
+        if self.work is not None:
+            self.work.wait()
+            self.work = None
+
+
+class Finite:
+    """Whether all gradients were finite, looked at now and then: each look waits for a GPU."""
+
+    def __init__(self) -> None:
+        self.norms: list[tuple[int, torch.Tensor]] = []
+
+    def see(self, step: int, norm: torch.Tensor) -> None:
+        """The norm of the gradient of a step (0-based)."""
+        self.norms.append((step, norm.detach()))
+
+    def check(self, saved_step: int) -> None:
+        """Raises where one was not; no checkpoint has been written since."""
+        for step, norm in self.norms:
+            if not torch.isfinite(norm):
+                kept = (
+                    f"the checkpoint of step {saved_step} is whole" if saved_step else "no checkpoint was written yet"
+                )
+                raise NotFiniteError(
+                    f"the gradient of step {step + 1} is {norm.item()}: {kept}. A lower schedule.lr, more warmup_steps or "
+                    "a smaller schedule.grad_clip usually help; run again after changing the recipe"
+                )
+        self.norms.clear()

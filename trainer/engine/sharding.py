@@ -1,0 +1,86 @@
+"""How a task's blocks lie on the ranks: copied to each or split between them, their activations kept or computed again.
+
+The order is torchtitan's: activations, then compilation, then sharding. Split blocks are FSDP2's
+(https://docs.pytorch.org/docs/stable/distributed.fsdp.fully_shard.html): a rank holds its part of every matrix and of the
+optimiser's state of it, and gathers a block when it is its turn. What is not in a block stays on every rank.
+"""
+
+import functools
+import itertools
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import torch
+from torch import nn
+from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
+from torch.distributed.fsdp import FSDPModule, MixedPrecisionPolicy, fully_shard
+from torch.distributed.tensor import DTensor
+from torch.utils.checkpoint import checkpoint
+
+from contracts.types import Parallel
+from engine.world import World
+
+
+class Blocks(NamedTuple):
+    """The parts of a model that repeat, such as its layers, and the module whose `forward` runs them in this order."""
+
+    root: nn.Module
+    parts: list[nn.Module]
+
+
+def place(blocks: Blocks | None, parallel: Parallel, world: World) -> None:
+    """Change blocks in place as the recipe says; all ranks call it alike."""
+    if blocks is None:
+        if not (parallel["activation_checkpointing"] or parallel["compile"] or parallel["weights"] == "sharded"):
+            return
+        raise ValueError("parallel: what is trained here has no blocks to be placed: leave the setting out")
+    for block in blocks.parts:
+        if parallel["activation_checkpointing"]:
+            block.forward = functools.partial(checkpoint, block.forward, use_reentrant=False)
+        if parallel["compile"]:
+            block.compile()
+    if parallel["weights"] == "sharded" and world.size > 1:
+        shard(blocks, world)
+
+
+def shard(blocks: Blocks, world: World) -> None:
+    """Split the blocks between the ranks."""
+    mesh: DeviceMesh = init_device_mesh(world.device.type, (world.size,))
+    sharded: list[FSDPModule] = []
+    for block in blocks.parts:
+        parameters = list(block.parameters())
+        # Low-rank layers in float32 over a frozen model in bfloat16: the few numbers that train stay on every rank.
+        mixed = len({parameter.dtype for parameter in parameters}) > 1
+        ignored = {parameter for parameter in parameters if parameter.requires_grad} if mixed else set()
+        dtypes = {parameter.dtype for parameter in parameters if parameter not in ignored}
+        narrow = torch.bfloat16 if world.device.type == "cuda" and dtypes == {torch.float32} else None
+        policy = MixedPrecisionPolicy(param_dtype=narrow, reduce_dtype=torch.float32 if narrow else None)
+        module = fully_shard(block, mesh=mesh, mp_policy=policy, ignored_params=ignored)
+        # A rank's loss is its part of that of the whole batch: gradients are added up, not averaged.
+        module.set_gradient_divide_factor(1.0)
+        # Sums alone: gloo knows no other reduction with a factor.
+        module.set_force_sum_reduction_for_comms(True)
+        sharded.append(module)
+    # The root has nothing of its own to split: it makes the blocks know each other, so that the next one comes in time.
+    split = {parameter for block in blocks.parts for parameter in block.parameters()}
+    fully_shard(blocks.root, mesh=mesh, ignored_params={p for p in blocks.root.parameters() if p not in split})
+    for module, following in itertools.pairwise(sharded):
+        module.set_modules_to_forward_prefetch([following])
+
+
+def whole_weights(modules: Mapping[str, nn.Module]) -> dict[str, torch.Tensor]:
+    """Every parameter and buffer on the CPU, by name, put together from all ranks, which call it alike."""
+    found = {}
+    for name, module in modules.items():
+        for key, value in module.state_dict().items():
+            full = value.full_tensor() if isinstance(value, DTensor) else value
+            found[f"{name}.{key}"] = full.detach().cpu()
+    return found
+
+
+def norm_of(gradients: Sequence[torch.Tensor]) -> torch.Tensor:
+    """The norm of all of them together, split ones and whole ones."""
+    parts = [[g for g in gradients if isinstance(g, DTensor)], [g for g in gradients if not isinstance(g, DTensor)]]
+    norms = [nn.utils.get_total_norm(part) for part in parts if part]
+    whole = [norm.full_tensor() if isinstance(norm, DTensor) else norm for norm in norms]
+    return whole[0] if len(whole) == 1 else torch.stack(whole).norm()

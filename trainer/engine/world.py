@@ -1,0 +1,136 @@
+"""The processes that train together: who this one is, on which device, and what they say to each other.
+
+torchrun starts `size` processes (ranks) with its variables in the environment; without them a process is alone and has no
+process group, as on a machine with two cores. https://docs.pytorch.org/docs/stable/elastic/run.html
+"""
+
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any
+
+import torch
+from torch import distributed as dist
+
+# A rank that waits for the others this long takes them for dead. A dead process is noticed at once, a hanging one is not.
+PATIENCE = timedelta(minutes=10)
+BUCKET_BYTES = 32 * 2**20  # gradients travel in pieces of about this size: fewer, larger messages
+
+
+@dataclass(frozen=True)
+class World:
+    """`rank` of `size` processes. Two groups on the CPU: `control` for flags and small objects of the loop, `storage` for
+    checkpoints, which are written by a thread beside it; both None when alone."""
+
+    rank: int
+    size: int
+    local_rank: int
+    device: torch.device
+    control: Any = field(default=None, repr=False)
+    storage: Any = field(default=None, repr=False)
+
+    @property
+    def leads(self) -> bool:
+        """Whether this process writes files and prints: one of all does."""
+        return self.rank == 0
+
+    def share(self, items: Sequence[Any]) -> Sequence[Any]:
+        """This rank's consecutive part of what all ranks have alike; parts differ by one item at most."""
+        return items[len(items) * self.rank // self.size : len(items) * (self.rank + 1) // self.size]
+
+    def gather(self, value: Any) -> list[Any]:
+        """The value of every rank, by rank: small objects of the standard library and tensors on the CPU."""
+        if self.control is None:
+            return [value]
+        values: list[Any] = [None] * self.size
+        dist.all_gather_object(values, value, group=self.control)
+        return values
+
+    def wait(self) -> None:
+        """Until every rank has come here."""
+        if self.control is not None:
+            dist.barrier(group=self.control)
+
+    def add_up(self, tensors: Iterable[torch.Tensor]) -> None:
+        """Replace each tensor by its sum over all ranks, which have equal lists of them."""
+        if self.size == 1:
+            return
+        for bucket in buckets(tensors):
+            flat = torch.cat([tensor.reshape(-1) for tensor in bucket])
+            dist.all_reduce(flat)
+            for tensor, part in zip(bucket, flat.split([tensor.numel() for tensor in bucket]), strict=True):
+                tensor.copy_(part.view_as(tensor))
+
+    def whole(self, rows_BD: torch.Tensor, count: int) -> torch.Tensor:
+        """The rows of all ranks [N, D] of `count` items that were shared; a gradient goes to this rank's own.
+
+        A loss over all of them is computed on every rank. The gradients of each rank's rows are right then, and what ranks
+        have in common has to go through `shared`.
+        """
+        if self.size == 1:
+            return rows_BD
+        # Shares differ by one row at most: each travels padded to the longest.
+        padded = rows_BD.new_zeros((-(-count // self.size), *rows_BD.shape[1:]))
+        padded[: len(rows_BD)] = rows_BD.detach()
+        received = [torch.empty_like(padded) for _ in range(self.size)]
+        dist.all_gather(received, padded)
+        ends = [count * (rank + 1) // self.size for rank in range(self.size)]
+        parts = [part[: end - start] for part, start, end in zip(received, [0, *ends], ends, strict=False)]
+        parts[self.rank] = rows_BD
+        return torch.cat(parts)
+
+    def shared(self, value: torch.Tensor) -> torch.Tensor:
+        """The same value with an equal share of its gradient on every rank: their sum is the gradient."""
+        return value if self.size == 1 else value / self.size + (value - value / self.size).detach()
+
+    def copy_from_first(self, tensors: Iterable[torch.Tensor]) -> None:
+        """Give every rank the values of rank 0."""
+        if self.size > 1:
+            for tensor in tensors:
+                dist.broadcast(tensor.detach(), 0)
+
+
+def buckets(tensors: Iterable[torch.Tensor]) -> list[list[torch.Tensor]]:
+    """Neighbours of one dtype and device together, up to `BUCKET_BYTES`."""
+    groups: list[list[torch.Tensor]] = []
+    kind, room = None, 0
+    for tensor in tensors:
+        size = tensor.numel() * tensor.element_size()
+        if (tensor.dtype, tensor.device) != kind or size > room:
+            groups.append([])
+            kind, room = (tensor.dtype, tensor.device), BUCKET_BYTES
+        groups[-1].append(tensor)
+        room -= size
+    return groups
+
+
+ALONE_ON_CPU = World(0, 1, 0, torch.device("cpu"))
+
+
+def join_world() -> World:
+    """The world that torchrun's variables describe; NCCL between GPUs, gloo between processes without."""
+    size, rank = int(os.environ.get("WORLD_SIZE", "1")), int(os.environ.get("RANK", "0"))
+    local_rank = int(os.environ.get("LOCAL_RANK", "0"))
+    if torch.cuda.is_available():
+        if local_rank >= torch.cuda.device_count():
+            raise ValueError(
+                f"rank {rank} is process {local_rank + 1} of this machine, which has {torch.cuda.device_count()} GPUs: "
+                "start one process per GPU"
+            )
+        device = torch.device("cuda", local_rank)
+        torch.cuda.set_device(device)
+    else:
+        device = torch.device("cpu")
+    if size == 1:
+        return World(0, 1, local_rank, device)
+    if not dist.is_initialized():
+        dist.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=PATIENCE)
+    control, storage = (dist.new_group(backend="gloo", timeout=PATIENCE) for _ in range(2))
+    return World(rank, size, local_rank, device, control, storage)
+
+
+def leave_world() -> None:
+    """Close the connections to the other ranks; without it torch complains when the process ends."""
+    if dist.is_initialized():
+        dist.destroy_process_group()

@@ -1,0 +1,1 @@
+"""What each training stage learns, as tasks for the loop: modules, draws and losses."""

@@ -1,0 +1,80 @@
+"""Image and text tower trained together, towards an objective of several terms (tasks/clip_objective.py)."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+
+from contracts.types import ClipConfig
+from engine.optim import param_groups
+from engine.run import Run
+from engine.task import Figures, Parts, Task
+from tasks.clip_objective import Objective, Sampler
+
+SHOWN = ("mean_recall", "zero_shot_top1", "unseen_top1")  # in the log, of all that is measured
+
+
+class Clip(Task):
+    """`measure_dev`: figures by name on what is not trained on, with the weights of the moment."""
+
+    averaged = ("image", "text")  # not the logit scales
+
+    def __init__(
+        self,
+        run: Run[ClipConfig],
+        objective: Objective,
+        sampler: Sampler,
+        measure_dev: Callable[[], dict[str, float]],
+    ) -> None:
+        self.run, self.objective, self.sampler, self.measure_dev = run, objective, sampler, measure_dev
+        self.modules = {"image": objective.tower, "text": objective.text_tower, "scales": objective.scales}
+        self.history: list[dict[str, float]] = []
+        self.loss_average = torch.zeros((), dtype=torch.float64)
+
+    def groups(self) -> list[dict[str, Any]]:
+        """Rates by layer of the image tower; the logit scales without decay."""
+        config, objective = self.run.config, self.objective
+        image = objective.tower.trainable_groups(
+            objective.activations.block, config["backbone_lr"], config["schedule"]["lr"], config["layer_decay"]
+        )
+        scales = {"params": [*objective.scales.parameters()], "weight_decay": 0.0}
+        return [*image, *param_groups(objective.text_tower), scales]
+
+    def loss(self, step: int) -> tuple[torch.Tensor, Parts]:
+        """The weighted sum of the terms, through this rank's images and texts."""
+        run, objective = self.run, self.objective
+        objective.tower.train()
+        objective.text_tower.train()
+        rng = np.random.default_rng((run.seed, 1, step))
+        captioned, labelled = self.sampler.draw(step, rng)
+        # Dropout of its own on every rank.
+        torch.manual_seed(run.seed * 1_000_003 + step + 1_000_000_007 * run.world.rank)
+        total, parts = objective.loss(captioned, labelled, rng)
+        return total, {name: part / run.world.size for name, part in parts.items()}
+
+    def constrain(self) -> None:
+        """The logit scales stay where CLIP keeps them."""
+        self.objective.clamp()
+
+    def measure(self, step: int, parts: Parts) -> Figures:
+        """The terms, the loss as an average over steps, and now and then the dev figures."""
+        loss = parts["loss"].double()
+        self.loss_average = loss if step == 0 else 0.95 * self.loss_average + 0.05 * loss
+        if (step + 1) % self.run.config["evaluate_every"] == 0:
+            metrics = self.measure_dev()
+            self.history.append({"step": step + 1, **metrics})
+            shown = (f"{name} {metrics[name]:.4f}" for name in SHOWN if name in metrics)
+            self.run.log(f"step {step + 1}: " + ", ".join(shown))
+        scale = self.objective.scales.captions
+        figures = {**parts, "loss": self.loss_average, "scale": lambda: scale.exp().item()}
+        return figures | ({"dev": self.history[-1]["mean_recall"]} if self.history else {})
+
+    def state(self) -> dict[str, Any]:
+        """Dev figures and the averaged loss so far."""
+        return {"history": self.history, "loss_average": float(self.loss_average)}
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Put them back."""
+        self.history = state["history"]
+        self.loss_average = torch.tensor(state["loss_average"], dtype=torch.float64)

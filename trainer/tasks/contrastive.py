@@ -1,0 +1,197 @@
+"""Supervised SimCSE on texts of one thing (2104.08821): symmetric InfoNCE over two texts of every group in the batch."""
+
+import random
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch.nn import functional as F
+
+from contracts.types import ContrastiveConfig
+from engine.epochs import epoch_batch
+from engine.grad_cache import cached_backward
+from engine.run import Run
+from engine.sharding import Blocks
+from engine.task import Figures, Losses, Parts, Task
+from towers.data import Row
+from towers.labels import normalised_label
+from towers.language.model import LanguageModel
+from towers.language.structure import base_decoder, blocks_of
+from towers.language.tokens import TextTokens
+
+EVALUATE_EVERY = 20  # steps
+
+
+class Contrastive(Task):
+    """`dev`: pairs of captions of one image; how often the second is the nearest of the first is the figure on the way."""
+
+    def __init__(
+        self, run: Run[ContrastiveConfig], language_model: LanguageModel, sampler: "Sampler", dev: list[list[str]]
+    ) -> None:
+        self.run, self.language_model, self.sampler, self.dev = run, language_model, sampler, dev
+        self.modules = {"language_model": language_model.model}
+        self.losses = Losses()
+        self.accuracy: list[float] = []
+
+    def blocks(self) -> Blocks:
+        """The layers of the decoder."""
+        model = self.language_model.model
+        return Blocks(base_decoder(model), [block for _, block in blocks_of(model)])
+
+    def backward(self, step: int) -> Parts:
+        """Gradient of the loss over the whole batch, through this rank's texts."""
+        run, config, world = self.run, self.run.config, self.run.world
+        chosen, names = self.sampler.draw(step)
+        texts = [pair[side] for side in (0, 1) for pair in chosen]
+        own = [pair[side] for side in (0, 1) for pair in world.share(chosen)]
+        rows = self.language_model.tokens(own, config["max_tokens"])
+        # Rows of similar length share a micro-batch: less padding. `back` undoes the order before the loss.
+        order = sorted(range(len(rows)), key=lambda i: len(rows[i]))
+        back = torch.tensor(sorted(range(len(rows)), key=lambda i: order[i]), device=run.device)
+
+        def loss_of(sorted_ND: torch.Tensor) -> torch.Tensor:
+            first_ND, second_ND = (world.whole(side, len(chosen)) for side in sorted_ND[back].chunk(2))
+            return pair_loss(torch.cat([first_ND, second_ND]), texts, config["temperature"], names)
+
+        micro_batches = slices_of([rows[i] for i in order], config["micro_batch"])
+        keep_graphs = not config.get("gradient_cache", True)
+        loss = cached_backward(self.encode, micro_batches, loss_of, keep_graphs=keep_graphs)
+        return {"loss": loss / world.size}
+
+    def encode(self, rows: list[TextTokens]) -> torch.Tensor:
+        """Unit vectors of texts."""
+        packing = self.run.config.get("packing", False)
+        return F.normalize(self.language_model.features(rows, self.run.config["pooling"], packing=packing), dim=-1)
+
+    def measure(self, step: int, parts: Parts) -> Figures:
+        """The mean loss of the last five steps, and the newest accuracy."""
+        self.losses.add(parts["loss"])
+        if (step + 1) % EVALUATE_EVERY == 0 or step + 1 == self.run.config["schedule"]["steps"]:
+            self.accuracy.append(self.dev_accuracy())
+        return {"loss": lambda: self.losses.mean(5), "dev_accuracy": self.accuracy[-1]}
+
+    def dev_accuracy(self) -> float:
+        """Fraction of dev captions whose nearest other caption is the second one of the same image."""
+        model, config = self.language_model.model, self.run.config
+        model.eval()
+        with torch.no_grad():
+            sides = [
+                torch.cat(
+                    [
+                        self.encode(self.language_model.tokens([pair[side] for pair in part], config["max_tokens"]))
+                        for part in slices_of(self.dev, 64)
+                    ]
+                )
+                for side in (0, 1)
+            ]
+        model.train()
+        own_N = torch.arange(len(self.dev), device=self.run.device)
+        return (sides[0] @ sides[1].T).argmax(1).eq(own_N).float().mean().item()
+
+    def state(self) -> dict[str, Any]:
+        """Losses and accuracies so far."""
+        return {"losses": self.losses.numbers(), "accuracy": self.accuracy}
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Put them back."""
+        self.losses.values, self.accuracy = [*state["losses"]], state["accuracy"]
+
+
+Group = tuple[str | None, list[str]]  # the normalised name of a concept, None for captions; at least two texts
+
+
+class Sampler:
+    """Which groups a step sees, and two texts of each: a pure function of seed and step, no group twice in an epoch."""
+
+    def __init__(
+        self,
+        captions: list[list[str]],
+        concepts: list[Group],
+        config: ContrastiveConfig,
+        seed: int,
+        passages: Sequence[list[str]] = (),
+    ) -> None:
+        self.seed = seed
+        wanted = round(config["batch_size"] * config["concept_fraction"]) if concepts else 0
+        plain = round(config["batch_size"] * config.get("document_fraction", 0)) if passages else 0
+        self.parts: list[tuple[list[Group], int]] = [
+            ([(None, texts) for texts in captions], config["batch_size"] - wanted - plain),
+            (concepts, wanted),
+            ([(None, texts) for texts in passages], plain),
+        ]
+
+    def draw(self, step: int) -> tuple[list[list[str]], list[str | None]]:
+        """Two texts of every group, and the name of its concept."""
+        rng = random.Random(f"{self.seed}/{step}")
+        pairs: list[list[str]] = []
+        names: list[str | None] = []
+        for place, (groups, size) in enumerate(self.parts):
+            for number in epoch_batch((self.seed, place), step, len(groups), size) if groups and size else ():
+                name, texts = groups[number]
+                pairs.append(rng.sample(texts, 2))
+                names.append(name)
+        return pairs, names
+
+
+def concept_groups(concepts: list[Row], pairs: list[Row]) -> list[Group]:
+    """The texts of every concept, and the captions that were made of every label of a picture."""
+    groups: list[Group] = []
+    for row in concepts:
+        texts = [*row["names"], f"a photo of a {row['name']}.", *row["descriptions"]]
+        texts += [row["gloss"]] if row["gloss"] else []
+        texts += [f"{name}, a kind of {row['hypernyms'][0]}" for name in row["names"][:1] if row["hypernyms"]]
+        groups.append((normalised_label(row["name"]), list(dict.fromkeys(texts))))
+    labels = {normalised_label(row["label"]): row["captions"] for row in pairs if row.get("prompted")}
+    return [group for group in [*groups, *labels.items()] if len(group[1]) > 1]
+
+
+def pair_loss(
+    features_ND: torch.Tensor, texts: list[str], temperature: float, names: list[str | None] | None = None
+) -> torch.Tensor:
+    """Symmetric InfoNCE between the first and the second half of the rows; N is even.
+
+    Groups with an equal text, or with the same name, are not negatives of each other: their scores are left out.
+    """
+    a_BD, b_BD = features_ND.chunk(2)
+    scores_BB = a_BD @ b_BD.T / temperature
+    a_N, b_N = (numbered(side, texts, scores_BB.device) for side in (texts[: len(a_BD)], texts[len(a_BD) :]))
+    same = (a_N[:, None] == b_N[None, :]) | (a_N[:, None] == a_N[None, :]) | (b_N[:, None] == b_N[None, :])
+    if names is not None:
+        alone = [f"/{number}" if name is None else name for number, name in enumerate(names)]
+        names_N = numbered(alone, alone, scores_BB.device)
+        same |= names_N[:, None] == names_N[None, :]
+    same.fill_diagonal_(fill_value=False)
+    scores_BB = scores_BB.masked_fill(same, float("-inf"))
+    target = torch.arange(len(a_BD), device=scores_BB.device)
+    return 0.5 * (F.cross_entropy(scores_BB, target) + F.cross_entropy(scores_BB.T, target))
+
+
+def numbered(texts: list[str], among: list[str], device: torch.device) -> torch.Tensor:
+    """A number for every text: equal texts have the same."""
+    numbers = {text: number for number, text in enumerate(dict.fromkeys(among))}
+    return torch.tensor([numbers[text] for text in texts], device=device)
+
+
+def halves(text: str) -> list[str]:
+    """A long description as two positives: its first and its second half, cut at a sentence where there is one."""
+    sentences = text.replace("! ", ". ").replace("? ", ". ").split(". ")
+    if len(sentences) > 1:
+        middle = len(sentences) // 2
+        return [". ".join(sentences[:middle]), ". ".join(sentences[middle:])]
+    words = text.split()
+    return [" ".join(words[: len(words) // 2]), " ".join(words[len(words) // 2 :])]
+
+
+def passages_of(text: str, max_tokens: int) -> list[list[str]]:
+    """The halves of consecutive passages of a document, each half about as long as what is read of it.
+
+    A word is 1.3 tokens or more, so three words for two tokens in a passage fill both halves. Tails under 16 words go.
+    """
+    words, size = text.split(), max(16, 3 * max_tokens // 2)
+    passages = [words[start : start + size] for start in range(0, len(words), size)]
+    return [halves(" ".join(passage)) for passage in passages if len(passage) >= 16]
+
+
+def slices_of(items: list, size: int) -> list[list]:
+    """Consecutive slices of at most `size` items."""
+    return [items[start : start + size] for start in range(0, len(items), size)]

@@ -1,0 +1,135 @@
+"""Students that learn the text teacher's vectors: a token table, and transformers whose vectors may be sums with its own."""
+
+from typing import Any
+
+import torch
+
+from engine.task import Figures, Parts, Task
+from towers.distillation import Distillation
+from towers.student import StaticStudent, TextStudent, contradiction_loss
+from towers.student_texts import Example
+from towers.token_batches import padded
+from towers.wordpiece import with_special_tokens
+
+QAT_FRACTION = 0.2  # of the steps, the last ones: quantisation-aware training
+EVALUATE_EVERY = 100  # steps
+
+
+class DistillStatic(Task):
+    """The token table; `dev`: tokens of dev captions for the figure on the way. `start` comes before training."""
+
+    static: StaticStudent
+
+    def __init__(self, shared: Distillation, dev: list[list[int]]) -> None:
+        self.shared, self.dev = shared, dev
+        self.last, self.cosine = 0.0, 0.0
+
+    def start(self, static: StaticStudent) -> None:
+        """Train this table."""
+        self.static, self.modules = static, {"static": static}
+        self.cosine = self.dev_cosine()
+
+    def dev_cosine(self) -> float:
+        """Mean cosine of the dev captions to the teacher."""
+        with torch.no_grad():
+            return self.shared.dev_cosine(self.static(self.dev).cpu())
+
+    def loss(self, step: int) -> tuple[torch.Tensor, Parts]:
+        """Over the batch of all ranks, through this rank's texts."""
+        world = self.shared.run.world
+        examples = self.shared.sampler.draw(f"static/{step}", self.shared.config["static"]["batch_size"])
+        own_BE = self.static([example.ids for example in world.share(examples)])
+        embedded_BE = world.whole(own_BE, len(examples))
+        loss = self.shared.loss(embedded_BE, examples)
+        return loss, {"loss": loss / world.size}
+
+    def measure(self, step: int, parts: Parts) -> Figures:
+        """The loss and the newest dev cosine."""
+        if step + 1 == self.shared.config["static"]["schedule"]["steps"]:
+            self.last = float(parts["loss"])
+        if (step + 1) % EVALUATE_EVERY == 0:
+            self.cosine = self.dev_cosine()
+        return {**parts, "static_dev_cosine": self.cosine}
+
+    def state(self) -> dict[str, Any]:
+        """Figures so far."""
+        return {"last": self.last, "cosine": self.cosine}
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Put them back."""
+        self.last, self.cosine = state["last"], state["cosine"]
+
+
+class DistillStudent(Task):
+    """One transformer by the name of its tier; `dev`: ids of dev captions. `start` comes before training."""
+
+    student: TextStudent
+
+    def __init__(self, shared: Distillation, name: str, dev: list[list[int]]) -> None:
+        self.shared, self.name, self.dev = shared, name, dev
+        config = shared.config
+        self.batches = shared.sampler.batches(name, config["batch_tokens"], config["context_length"])
+        self.drawn = 0
+        self.last, self.first, self.cosine = 0.0, 0.0, 0.0
+
+    def start(self, student: TextStudent, steps: int) -> None:
+        """Train this transformer in so many steps."""
+        self.student, self.steps = student, steps
+        self.modules = {"student": student}
+        self.first = self.cosine = self.shared.dev_cosine(student.embed(self.dev))
+        student.train()
+
+    def draw(self, step: int) -> list[Example]:
+        """The batch of a step; batches come in turn."""
+        for _ in range(self.drawn, step):
+            next(self.batches)
+        self.drawn = step + 1
+        return next(self.batches)
+
+    def loss(self, step: int) -> tuple[torch.Tensor, Parts]:
+        """Over the batch of all ranks, through this rank's texts."""
+        shared, config = self.shared, self.shared.config
+        examples = self.draw(step)
+        self.student.fake_quantize(enabled=step >= (1 - QAT_FRACTION) * self.steps)
+        embedded_BE = self.vectors([example.ids for example in examples])
+        loss = shared.loss(embedded_BE, examples)
+        if config["negatives_weight"] > 0:
+            loss = loss + config["negatives_weight"] * self.loss_of_contradictions(embedded_BE, examples)
+        return loss, {f"{self.name}_loss": loss / shared.run.world.size}
+
+    def vectors(self, ids: list[list[int]]) -> torch.Tensor:
+        """Unit vectors [B, E] of ids without special tokens, each rank's share by its own student."""
+        run, length = self.shared.run, self.student.shape.context_length
+        own = [with_special_tokens(row, length) for row in run.world.share(ids)]
+        if not own:
+            none_BE = self.student.projection.weight.new_zeros((0, self.student.shape.embed_dim))
+            return run.world.whole(none_BE, len(ids))
+        ids_BT, mask_BT = padded(own, run.device)
+        with torch.autocast(run.device.type, torch.bfloat16, enabled=run.amp_dtype == torch.bfloat16):
+            own_BE = self.student(ids_BT, mask_BT)
+        return run.world.whole(own_BE, len(ids))
+
+    def loss_of_contradictions(self, embedded_BE: torch.Tensor, examples: list[Example]) -> torch.Tensor:
+        """How little nearer to their targets captions are than what contradicts them."""
+        numbers = [number for number, example in enumerate(examples) if example.contradiction]
+        if not numbers:
+            return embedded_BE.sum() * 0
+        others_BE = self.vectors([examples[number].contradiction or [] for number in numbers])
+        target_BE = self.shared.texts.targets_NE[[examples[number].row for number in numbers]].to(others_BE.device)
+        return contradiction_loss(embedded_BE[numbers], others_BE, target_BE)
+
+    def measure(self, step: int, parts: Parts) -> Figures:
+        """The loss and the newest dev cosine."""
+        if step + 1 == self.steps:
+            self.last = float(parts[f"{self.name}_loss"])
+        if (step + 1) % EVALUATE_EVERY == 0 or step + 1 == self.steps:
+            self.cosine = self.shared.dev_cosine(self.student.embed(self.dev))
+        return {**parts, f"{self.name}_dev_cosine": self.cosine}
+
+    def state(self) -> dict[str, Any]:
+        """Figures so far."""
+        return {"last": self.last, "first": self.first, "cosine": self.cosine}
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Put them back."""
+        self.last, self.first, self.cosine = state["last"], state["first"], state["cosine"]

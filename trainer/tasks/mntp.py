@@ -1,0 +1,120 @@
+"""Masked next-token prediction (LLM2Vec, 2404.05961): a causal LM learns to see both sides of a token.
+
+The hidden state before a masked token predicts it, under bidirectional attention.
+"""
+
+import random
+from dataclasses import dataclass
+
+import torch
+from torch.nn import functional as F
+
+from contracts.types import MntpConfig
+from engine.run import Run
+from engine.sharding import Blocks
+from engine.task import Figures, Losses, Parts, Task
+from towers.language.model import LanguageModel
+from towers.language.probe import probe_output
+from towers.language.structure import base_decoder, blocks_of, model_type, next_token_logits
+from towers.token_batches import padded
+
+
+class Mntp(Task):
+    """Over windows of documents and captions, mixed by `caption_share`."""
+
+    def __init__(
+        self, run: Run[MntpConfig], language_model: LanguageModel, windows: list[list[int]], captions: list[str]
+    ) -> None:
+        self.run, self.language_model, self.windows, self.captions = run, language_model, windows, captions
+        self.modules = {"language_model": language_model.model}
+        self.losses = Losses()
+        tokenizer, token = language_model.tokenizer, run.config["mask_token"]
+        mask_id = tokenizer.convert_tokens_to_ids(token)
+        if mask_id is None or (mask_id == tokenizer.unk_token_id and token != tokenizer.unk_token):
+            raise ValueError(f"mask_token {token!r} is not one token of this vocabulary")
+        self.masking = Masking(run.config["mask_share"], mask_id, len(tokenizer))
+
+    def blocks(self) -> Blocks:
+        """The layers of the decoder."""
+        model = self.language_model.model
+        return Blocks(base_decoder(model), [block for _, block in blocks_of(model)])
+
+    def backward(self, step: int) -> Parts:
+        """Gradient of the mean over all masked tokens of the batch; this rank's rows, a micro-batch at a time."""
+        run, device = self.run, self.run.device
+        ids_BT, mask_BT = padded(self.draw(step), device, self.language_model.pad_id)
+        generator = torch.Generator().manual_seed(run.seed * 1_000_003 + step)
+        masked_BT, chosen_BT = mask_tokens(ids_BT, mask_BT, self.masking, generator)
+        total = int(chosen_BT.sum())
+        rows = run.world.share(range(len(ids_BT)))
+        size = run.config.get("micro_batch", len(rows))
+        loss = torch.zeros((), device=device)
+        for start in range(0, len(rows), size):
+            part = slice(rows[start], rows[min(start + size, len(rows)) - 1] + 1)
+            hidden_BTD = self.language_model.hidden(masked_BT[part], mask_BT[part])
+            logits_NV = next_token_logits(self.language_model.model, hidden_BTD[:, :-1][chosen_BT[part, 1:]])
+            mean = F.cross_entropy(logits_NV.float(), ids_BT[part, 1:][chosen_BT[part, 1:]])
+            weighted = mean * (len(logits_NV) / total) if len(logits_NV) else logits_NV.sum()
+            weighted.backward()
+            loss += weighted.detach()
+        return {"loss": loss}
+
+    def measure(self, step: int, parts: Parts) -> Figures:
+        """The mean loss of the last ten steps."""
+        self.losses.add(parts["loss"])
+        return {"loss": lambda: self.losses.mean(10)}
+
+    def draw(self, step: int) -> list[list[int]]:
+        """Token ids of the batch of all ranks."""
+        config = self.run.config
+        rng = random.Random(f"{self.run.seed}/{step}")
+        rows = []
+        for _ in range(config["batch_size"]):
+            if not self.windows or (self.captions and rng.random() < config["caption_share"]):
+                rows.append(self.language_model.plain_tokens([rng.choice(self.captions)], config["max_tokens"])[0])
+            else:
+                rows.append(rng.choice(self.windows))
+        return rows
+
+    def state(self) -> dict[str, list[float]]:
+        """The losses so far."""
+        return {"losses": self.losses.numbers()}
+
+    def load_state(self, state: dict[str, list[float]]) -> None:
+        """Put them back."""
+        self.losses.values = [*state["losses"]]
+
+
+def refuse_without_output(language_model: LanguageModel) -> None:
+    """Tokens are predicted with the pretrained output layer: an encoder needs no `mntp`, and a fresh layer says nothing."""
+    name = model_type(language_model.model)
+    instead = "leave the block mntp out and name it in contrastive.language_model"
+    if language_model.is_encoder:
+        raise ValueError(f"mntp: {name} is an encoder and looks both ways already: {instead}")
+    if not language_model.has_output_layer:
+        raise ValueError(f"mntp: this {name} is saved without its output layer, as tuned text encoders are: {instead}")
+    probe_output(language_model)
+
+
+@dataclass(frozen=True)
+class Masking:
+    """How tokens are masked: the fraction of them, the mask token, and the number of tokens to draw random ones from."""
+
+    ratio: float
+    mask_id: int
+    vocabulary_size: int
+
+
+def mask_tokens(
+    ids_BT: torch.Tensor, mask_BT: torch.Tensor, masking: Masking, generator: torch.Generator
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """(masked ids, chosen positions), both [B, T]. Position 0 is never chosen: no position precedes it."""
+    shape = tuple(ids_BT.shape)
+    chosen = (torch.rand(shape, generator=generator) < masking.ratio).to(ids_BT.device) & mask_BT.bool()
+    chosen[:, 0] = False
+    if not chosen.any():
+        chosen[0, min(1, shape[1] - 1)] = True
+    draw = torch.rand(shape, generator=generator).to(ids_BT.device)
+    noise = torch.randint(0, masking.vocabulary_size, shape, generator=generator).to(ids_BT.device)
+    masked = torch.where(chosen & (draw < 0.8), torch.full_like(ids_BT, masking.mask_id), ids_BT)
+    return torch.where(chosen & (draw >= 0.8) & (draw < 0.9), noise, masked), chosen
