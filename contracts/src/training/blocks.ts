@@ -38,7 +38,10 @@ export const Parallel = z
       .describe('Whether what a block computes inside is computed again on the way back instead of kept.'),
     compile: z.boolean().describe('Whether blocks are compiled, which takes minutes once and pays on a GPU.'),
   })
-  .meta({ title: 'Parallel', description: 'How the blocks of a large model lie in memory, on one process or several.' });
+  .meta({
+    title: 'Parallel',
+    description: 'How the blocks of a large model lie in memory, on one process or several.',
+  });
 
 export const LanguageModel = z
   .strictObject({
