@@ -39,8 +39,8 @@ export interface StageRow<Config extends z.ZodObject = z.ZodObject, Input extend
   work?: { unit: string; amount(config: z.infer<Config>): number };
   /** Runs of different variants are not compared when time is estimated. */
   variant?(config: z.infer<Config>): string;
-  /** A folder of this machine that the configuration names, which a container elsewhere does not see. */
-  localFolder?(config: z.infer<Config>): LocalFolder | undefined;
+  /** Folders of this machine that the configuration names, which a container elsewhere does not see. */
+  localFolders?(config: z.infer<Config>): LocalFolder[];
 }
 
 /**
@@ -60,22 +60,22 @@ function row<Config extends z.ZodObject, const Input extends string>(
   return stage;
 }
 
-function languageModelFolder(model: z.infer<typeof LanguageModel> | undefined): LocalFolder | undefined {
-  if (model?.source !== 'directory') return undefined;
-  const { name } = model;
-  return {
-    path: name,
-    sentence: `language_model is the folder ${name} of this machine`,
-    instead: 'use a gguf_package',
-  };
+function languageModelFolders(model: z.infer<typeof LanguageModel> | undefined): LocalFolder[] {
+  if (model === undefined) return [];
+  const { source, name, adapters = [] } = model;
+  const folder = (path: string, sentence: string): LocalFolder => ({ path, sentence, instead: 'use a gguf_package' });
+  return [
+    ...(source === 'directory' ? [folder(name, `language_model is the folder ${name} of this machine`)] : []),
+    ...adapters.map((path) => folder(path, `language_model.adapters has the folder ${path} of this machine`)),
+  ];
 }
 
 const FOLDER = 'open_clip:local-dir:';
 
-function backboneFolder({ name }: z.infer<typeof Backbone>): LocalFolder | undefined {
-  if (!name.startsWith(FOLDER)) return undefined;
+function backboneFolders({ name }: z.infer<typeof Backbone>): LocalFolder[] {
+  if (!name.startsWith(FOLDER)) return [];
   const path = name.slice(FOLDER.length);
-  return { path, sentence: `backbone.name is ${name}, a folder of this machine`, instead: 'name a model' };
+  return [{ path, sentence: `backbone.name is ${name}, a folder of this machine`, instead: 'name a model' }];
 }
 
 export const STAGES = {
@@ -83,21 +83,28 @@ export const STAGES = {
   mntp: row({
     config: MntpConfig,
     inputs: ['prepare'],
-    prepared: () => ['plain.train', 'groups.train'],
+    prepared: ({ pair_captions = false }) => [
+      'plain.train',
+      'groups.train',
+      ...(pair_captions ? ['pairs' as const] : []),
+    ],
     jobClass: 'train',
     ranks: true,
     work: {
       unit: 'tokens',
       amount: ({ schedule, batch_size, max_tokens }) => schedule.steps * batch_size * max_tokens,
     },
-    localFolder: ({ language_model }) => languageModelFolder(language_model),
+    localFolders: ({ language_model }) => languageModelFolders(language_model),
   }),
   contrastive: row({
     config: ContrastiveConfig,
     inputs: ['prepare', 'mntp'],
     reads: ({ language_model }) => ({ mntp: language_model === undefined }),
-    localFolder: ({ language_model }) => languageModelFolder(language_model),
-    prepared: () => ['pairs', 'groups.train', 'long.train', 'concepts.train'],
+    localFolders: ({ language_model }) => languageModelFolders(language_model),
+    prepared: ({ document_fraction = 0 }) => [
+      ...(['pairs', 'groups.train', 'long.train', 'concepts.train'] as const),
+      ...(document_fraction > 0 ? ['plain.train' as const] : []),
+    ],
     jobClass: 'train',
     ranks: true,
     work: {
@@ -115,10 +122,16 @@ export const STAGES = {
     ],
     // The language model as it was last tuned.
     reads: ({ teachers }, recipeHas) => {
-      const hasLanguageModel = teachers.some(({ type }) => type === 'language_model');
+      const hasLanguageModel = teachers.some(
+        (teacher) => teacher.type === 'language_model' && teacher.language_model === undefined,
+      );
       const tunedByMntpAlone = recipeHas('mntp') && !recipeHas('contrastive');
       return { contrastive: hasLanguageModel && !tunedByMntpAlone, mntp: hasLanguageModel && tunedByMntpAlone };
     },
+    localFolders: ({ teachers }) =>
+      teachers.flatMap((teacher) =>
+        teacher.type === 'language_model' ? languageModelFolders(teacher.language_model) : [],
+      ),
     jobClass: 'embed',
     work: { unit: 'texts', amount: ({ limits }) => 1 + Object.values(limits).reduce((sum, limit) => sum + limit, 0) },
   }),
@@ -129,14 +142,14 @@ export const STAGES = {
     jobClass: 'train',
     ranks: true,
     work: { unit: 'texts', amount: ({ schedule, batch_size }) => schedule.steps * batch_size },
-    localFolder: ({ backbone }) => backboneFolder(backbone),
+    localFolders: ({ backbone }) => backboneFolders(backbone),
   }),
   embed_images: row({
     config: EmbedImagesConfig,
     inputs: ['prepare'],
     prepared: () => ['pairs', 'class_images'],
     jobClass: 'embed',
-    localFolder: ({ backbone }) => backboneFolder(backbone),
+    localFolders: ({ backbone }) => backboneFolders(backbone),
   }),
   clip: row({
     config: ClipConfig,
@@ -179,10 +192,12 @@ export const STAGES = {
     work: { unit: 'images', amount: ({ schedule, batch_size }) => schedule.steps * batch_size },
     // The image tower costs more than the texts.
     variant: ({ space }) => space,
-    localFolder: ({ model }) => ({
-      sentence: `adapt.model is the folder ${model} of this machine`,
-      instead: 'run npm run finetune without --on aws',
-    }),
+    localFolders: ({ model }) => [
+      {
+        sentence: `adapt.model is the folder ${model} of this machine`,
+        instead: 'run npm run finetune without --on aws',
+      },
+    ],
   }),
 };
 
@@ -233,8 +248,8 @@ export function kindOf(config: StageConfig): string {
 export const preparedParts = (config: StageConfig): readonly Part[] | undefined =>
   ROWS[config.stage].prepared?.(config);
 
-/** The folder of this machine that a configuration names, if it names one. */
-export const localFolderOf = (config: StageConfig): LocalFolder | undefined => ROWS[config.stage].localFolder?.(config);
+/** The folders of this machine that a configuration names. */
+export const localFoldersOf = (config: StageConfig): LocalFolder[] => ROWS[config.stage].localFolders?.(config) ?? [];
 
 /** One value per stage. */
 export function byStage<T>(of: (stage: StageName) => T): Record<StageName, T> {

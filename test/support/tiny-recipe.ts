@@ -10,6 +10,14 @@ type Added = 'adapt' | 'variants' | 'compare' | 'data_source';
 /** A recipe with every block of a training from data. `adapt` starts from a finished model instead, a comparison is added. */
 export type WholeRecipe = Required<Omit<Recipe, 'schema_version' | Added>> & Pick<Recipe, Added>;
 
+/** A teacher that is used as it is: a base and two adapters, as LLM2Vec publishes them. */
+export function untunedTeacher(): NonNullable<Recipe['embed_captions']>['teachers'][number] {
+  return {
+    type: 'language_model',
+    language_model: { source: 'directory', name: 'base', adapters: ['mntp', 'simcse'] },
+  };
+}
+
 /** A fresh copy each time: nothing a test changes is shared. */
 export function tinyRecipe(): WholeRecipe {
   const recipe: WholeRecipe = {

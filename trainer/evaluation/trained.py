@@ -15,8 +15,7 @@ import torch
 from contracts.constants import FILE_JOB
 from engine.run import digest_of_file, path_of
 from evaluation.bench import TextTier
-from towers.llm import language_model_in, read_language_model
-from towers.sentence_encoder import read_sentence_encoder
+from towers.language.read import language_model_in, read_language_model, read_sentence_encoder, weights_of
 from towers.teachers import Teacher, text_features
 from towers.token_batches import padded
 from towers.two_towers import load_adapter, load_image_tower, load_preprocess, load_scratch_tower, read_shape
@@ -57,7 +56,12 @@ class TeacherTier:
         self.teachers: list[Teacher] = []
         parts = [digest_of_file(folder / "text_tower.safetensors"), json.dumps(self.config, sort_keys=True)]
         for source in self.config["teachers"]:
-            if source["type"] == "language_model":
+            if source["type"] == "language_model" and "language_model" in source:
+                weights, options = weights_of(source["language_model"])
+                pattern = options.get("gguf_file", "*.safetensors")
+                parts += [digest_of_file(file) for file in sorted(Path(weights).glob(pattern))]
+                self.teachers.append(read_language_model(source["language_model"], torch.float32))
+            elif source["type"] == "language_model":
                 model = (inputs.get(tuned) or input_of(embedded, tuned)) / "model"
                 parts += [digest_of_file(file) for file in sorted(model.glob("*.safetensors"))]
                 self.teachers.append(read_language_model(language_model_in(model), torch.float32))
@@ -69,7 +73,7 @@ class TeacherTier:
     def embed(self, texts: Sequence[str]) -> np.ndarray:
         """Unit vectors [N, E]."""
         with torch.inference_mode():
-            parts = [text_features(teacher, texts, self.config, torch.device("cpu")) for teacher in self.teachers]
+            parts = [text_features(teacher, texts, self.config) for teacher in self.teachers]
             return self.adapter(torch.cat(parts, 1).float()).numpy()
 
 

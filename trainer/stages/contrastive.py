@@ -7,9 +7,11 @@ the captions of one image, or what is known of one concept: its names, a prompt,
 from contracts.types import ContrastiveConfig
 from engine.loop import Loop
 from engine.run import Run
-from tasks.contrastive import Contrastive, Sampler, concept_groups, halves
+from tasks.contrastive import Contrastive, Sampler, concept_groups, halves, passages_of
 from towers.data import read_pairs, read_texts
-from towers.llm import language_model_in, read_language_model, with_lora
+from towers.language.lora import with_lora
+from towers.language.read import language_model_in, read_language_model
+from towers.language.save import save_options
 
 
 def main() -> None:
@@ -24,6 +26,8 @@ def main() -> None:
     captions += [row["captions"] for row in read_texts(prepared, "groups", "train")]
     captions += [halves(row["captions"][0]) for row in read_texts(prepared, "long", "train")]
     concepts = concept_groups(read_texts(prepared, "concepts", "train"), pairs)
+    documents = read_texts(prepared, "plain", "train") if config.get("document_fraction", 0) else []
+    passages = [passage for row in documents for passage in passages_of(row["text"], config["max_tokens"])]
     dev = [row["captions"][:2] for row in read_pairs(prepared, "dev") if len(row["captions"]) > 1][:500]
 
     source = config.get("language_model") or language_model_in(run.input("mntp") / "model")
@@ -31,7 +35,8 @@ def main() -> None:
     language_model.model.to(run.device).train()
     run.log(f"{len(captions)} groups of captions, {len(concepts)} concepts, {len(dev)} dev pairs, {run.amp_dtype}")
 
-    task = Contrastive(run, language_model, Sampler(captions, concepts, config, run.seed), dev)
+    sampler = Sampler(captions, concepts, config, run.seed, passages)
+    task = Contrastive(run, language_model, sampler, dev)
     loop = Loop(run, task, config["schedule"], config.get("parallel"))
     if not loop.resumes:
         task.accuracy.append(task.dev_accuracy())
@@ -39,13 +44,13 @@ def main() -> None:
     language_model.model = loop.train()["language_model"]
     run.leave_to_first()
 
-    language_model.save(run.output / "model")
+    files = language_model.save(run.output / "model", **save_options(config.get("saved_model")))
     metrics = {
         "loss.last": task.losses.mean(1),
         "dev_accuracy.first": task.accuracy[0],
         "dev_accuracy.last": task.accuracy[-1],
     }
-    run.finish(metrics, {"weights": "model/model.safetensors", "config": "model/config.json"})
+    run.finish(metrics, files)
 
 
 if __name__ == "__main__":

@@ -17,8 +17,7 @@ from engine.run import Run
 from towers.class_targets import read_classes
 from towers.data import Row, read_pairs, read_texts, write_rows
 from towers.labels import normalised_label
-from towers.llm import language_model_in, read_language_model
-from towers.sentence_encoder import read_sentence_encoder
+from towers.language.read import language_model_in, read_language_model, read_sentence_encoder
 from towers.teachers import Teacher, text_features
 
 SPLITS = ("train", "dev", "unseen")
@@ -46,7 +45,7 @@ def main() -> None:
             def tick(rows: int, before: int = done * len(teachers) + place * len(shard), number: int = number) -> None:
                 run.tick(before + rows, total, lambda: {"shards": number})
 
-            parts.append(text_features(teacher, shard, config, run.device, tick))
+            parts.append(text_features(teacher, shard, config, tick))
         save_file({"features": torch.cat(parts, 1)}, run.output / f"shard-{number:05d}.safetensors")
         done += len(shard)
         run.save({"shards": number + 1})
@@ -69,10 +68,12 @@ def main() -> None:
 
 
 def read_teachers(run: Run[EmbedCaptionsConfig]) -> list[Teacher]:
-    """The teachers of the recipe on the run's device, in eval mode; the language model as it was last tuned."""
+    """The teachers of the recipe on the run's device, in eval mode; a language model as it is, or as it was last tuned."""
     teachers: list[Teacher] = []
     for teacher in run.config["teachers"]:
-        if teacher["type"] == "language_model":
+        if teacher["type"] == "language_model" and "language_model" in teacher:
+            teachers.append(read_language_model(teacher["language_model"], run.amp_dtype))
+        elif teacher["type"] == "language_model":
             folder = run.input("contrastive") if "contrastive" in run.job["inputs"] else run.input("mntp")
             teachers.append(read_language_model(language_model_in(folder / "model"), run.amp_dtype))
         else:

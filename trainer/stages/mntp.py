@@ -7,9 +7,11 @@ hidden state of the position before it, as in pretraining. LoRA layers are train
 from contracts.types import MntpConfig
 from engine.loop import Loop
 from engine.run import Run
-from tasks.mntp import Mntp, document_windows
-from towers.data import read_texts
-from towers.llm import read_language_model, with_lora
+from tasks.mntp import Mntp, refuse_without_output
+from towers.data import read_pairs, read_texts
+from towers.language.lora import with_lora
+from towers.language.read import read_language_model
+from towers.language.save import save_options
 
 
 def main() -> None:
@@ -19,20 +21,24 @@ def main() -> None:
     prepared = run.input("prepare")
     documents = [row["text"] for row in read_texts(prepared, "plain", "train")]
     captions = [text for row in read_texts(prepared, "groups", "train") for text in row["captions"]]
-    language_model = with_lora(read_language_model(config["language_model"], run.amp_dtype), config["lora"])
+    if config.get("pair_captions", False):
+        captions += [text for row in read_pairs(prepared, "train") for text in row["captions"]]
+    language_model = read_language_model(config["language_model"], run.amp_dtype)
+    refuse_without_output(language_model)
+    language_model = with_lora(language_model, config["lora"])
     language_model.model.to(run.device).train()
-    windows = document_windows(language_model, documents, config["max_tokens"])
+    windows = language_model.windows(documents, config["max_tokens"])
     run.log(f"{len(windows)} windows of documents, {len(captions)} captions, {run.amp_dtype}")
 
     task = Mntp(run, language_model, windows, captions)
     language_model.model = Loop(run, task, config["schedule"], config.get("parallel")).train()["language_model"]
     run.leave_to_first()
 
-    language_model.save(run.output / "model")
+    files = language_model.save(run.output / "model", **save_options(config.get("saved_model")))
     losses = task.losses.numbers()
     tail = max(1, len(losses) // 10)
     metrics = {"loss.first": sum(losses[:tail]) / tail, "loss.last": sum(losses[-tail:]) / tail}
-    run.finish(metrics, {"weights": "model/model.safetensors", "config": "model/config.json"})
+    run.finish(metrics, files)
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 import itertools
 import random
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -17,8 +18,9 @@ from losses.contrastive import pair_loss
 from losses.ranks import Ranks
 from towers.data import Row
 from towers.labels import normalised_label
-from towers.llm import LanguageModel, base_decoder
-from towers.token_batches import padded
+from towers.language.model import LanguageModel
+from towers.language.structure import base_decoder, blocks_of
+from towers.language.tokens import TextTokens
 
 EVALUATE_EVERY = 20  # steps
 
@@ -36,8 +38,8 @@ class Contrastive(Task):
 
     def blocks(self) -> Blocks:
         """The layers of the decoder."""
-        decoder = base_decoder(self.language_model.model)
-        return Blocks(decoder, [*decoder.layers])
+        model = self.language_model.model
+        return Blocks(base_decoder(model), [block for _, block in blocks_of(model)])
 
     def backward(self, step: int) -> Parts:
         """Gradient of the loss over the whole batch, through this rank's texts."""
@@ -59,10 +61,10 @@ class Contrastive(Task):
         loss = cached_backward(self.encode, micro_batches, loss_of, keep_graphs=keep_graphs)
         return {"loss": loss / world.size}
 
-    def encode(self, rows: list[list[int]]) -> torch.Tensor:
-        """Unit vectors of token ids."""
-        ids_BT, mask_BT = padded(rows, self.run.device, self.language_model.tokenizer.pad_token_id)
-        return F.normalize(self.language_model.pooled(ids_BT, mask_BT, self.run.config["pooling"]), dim=-1)
+    def encode(self, rows: list[TextTokens]) -> torch.Tensor:
+        """Unit vectors of texts."""
+        packing = self.run.config.get("packing", False)
+        return F.normalize(self.language_model.features(rows, self.run.config["pooling"], packing=packing), dim=-1)
 
     def measure(self, step: int, parts: Parts) -> Figures:
         """The mean loss of the last five steps, and the newest accuracy."""
@@ -104,12 +106,21 @@ Group = tuple[str | None, list[str]]  # the normalised name of a concept, None f
 class Sampler:
     """Which groups a step sees, and two texts of each: a pure function of seed and step, no group twice in an epoch."""
 
-    def __init__(self, captions: list[list[str]], concepts: list[Group], config: ContrastiveConfig, seed: int) -> None:
+    def __init__(
+        self,
+        captions: list[list[str]],
+        concepts: list[Group],
+        config: ContrastiveConfig,
+        seed: int,
+        passages: Sequence[list[str]] = (),
+    ) -> None:
         self.seed = seed
         wanted = round(config["batch_size"] * config["concept_fraction"]) if concepts else 0
+        plain = round(config["batch_size"] * config.get("document_fraction", 0)) if passages else 0
         self.parts: list[tuple[list[Group], int]] = [
-            ([(None, texts) for texts in captions], config["batch_size"] - wanted),
+            ([(None, texts) for texts in captions], config["batch_size"] - wanted - plain),
             (concepts, wanted),
+            ([(None, texts) for texts in passages], plain),
         ]
 
     def draw(self, step: int) -> tuple[list[list[str]], list[str | None]]:
@@ -160,6 +171,16 @@ def equal_parts(items: list, size: int, of_ranks: tuple[int, int]) -> list[list]
         return slices
     edges = [len(items) * number // count for number in range(count + 1)]
     return [items[start:end] for start, end in itertools.pairwise(edges)]
+
+
+def passages_of(text: str, max_tokens: int) -> list[list[str]]:
+    """The halves of consecutive passages of a document, each half about as long as what is read of it.
+
+    A word is 1.3 tokens or more, so three words for two tokens in a passage fill both halves. Tails under 16 words go.
+    """
+    words, size = text.split(), max(16, 3 * max_tokens // 2)
+    passages = [words[start : start + size] for start in range(0, len(words), size)]
+    return [halves(" ".join(passage)) for passage in passages if len(passage) >= 16]
 
 
 def slices_of(items: list, size: int) -> list[list]:

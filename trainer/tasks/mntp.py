@@ -13,7 +13,9 @@ from contracts.types import MntpConfig
 from engine.run import Run
 from engine.sharding import Blocks
 from engine.task import Figures, Losses, Parts, Task
-from towers.llm import LanguageModel, base_decoder, output_layer
+from towers.language.model import LanguageModel
+from towers.language.probe import probe_output
+from towers.language.structure import base_decoder, blocks_of, model_type, next_token_logits
 from towers.token_batches import padded
 
 
@@ -34,13 +36,13 @@ class Mntp(Task):
 
     def blocks(self) -> Blocks:
         """The layers of the decoder."""
-        decoder = base_decoder(self.language_model.model)
-        return Blocks(decoder, [*decoder.layers])
+        model = self.language_model.model
+        return Blocks(base_decoder(model), [block for _, block in blocks_of(model)])
 
     def backward(self, step: int) -> Parts:
         """Gradient of the mean over all masked tokens of the batch; this rank's rows, a micro-batch at a time."""
         run, device = self.run, self.run.device
-        ids_BT, mask_BT = padded(self.draw(step), device, self.language_model.tokenizer.pad_token_id)
+        ids_BT, mask_BT = padded(self.draw(step), device, self.language_model.pad_id)
         generator = torch.Generator().manual_seed(run.seed * 1_000_003 + step)
         masked_BT, chosen_BT = mask_tokens(ids_BT, mask_BT, self.masking, generator)
         total = int(chosen_BT.sum())
@@ -50,7 +52,7 @@ class Mntp(Task):
         for start in range(0, len(rows), size):
             part = slice(rows[start], rows[min(start + size, len(rows)) - 1] + 1)
             hidden_BTD = self.language_model.hidden(masked_BT[part], mask_BT[part])
-            logits_NV = output_layer(self.language_model.model)(hidden_BTD[:, :-1][chosen_BT[part, 1:]])
+            logits_NV = next_token_logits(self.language_model.model, hidden_BTD[:, :-1][chosen_BT[part, 1:]])
             mean = F.cross_entropy(logits_NV.float(), ids_BT[part, 1:][chosen_BT[part, 1:]])
             weighted = mean * (len(logits_NV) / total) if len(logits_NV) else logits_NV.sum()
             weighted.backward()
@@ -69,7 +71,7 @@ class Mntp(Task):
         rows = []
         for _ in range(config["batch_size"]):
             if not self.windows or (self.captions and rng.random() < config["caption_share"]):
-                rows.append(self.language_model.tokens([rng.choice(self.captions)], config["max_tokens"])[0])
+                rows.append(self.language_model.plain_tokens([rng.choice(self.captions)], config["max_tokens"])[0])
             else:
                 rows.append(rng.choice(self.windows))
         return rows
@@ -83,13 +85,15 @@ class Mntp(Task):
         self.losses.values = [*state["losses"]]
 
 
-def document_windows(language_model: LanguageModel, documents: list[str], max_tokens: int) -> list[list[int]]:
-    """Documents cut into consecutive windows of `max_tokens` tokens; tails under 8 tokens are left out."""
-    windows = []
-    for ids in language_model.tokenizer(documents, add_special_tokens=False)["input_ids"] if documents else []:
-        pieces = [ids[start : start + max_tokens] for start in range(0, len(ids), max_tokens)]
-        windows += [piece for piece in pieces if len(piece) >= 8]
-    return windows
+def refuse_without_output(language_model: LanguageModel) -> None:
+    """Tokens are predicted with the pretrained output layer: an encoder needs no `mntp`, and a fresh layer says nothing."""
+    name = model_type(language_model.model)
+    instead = "leave the block mntp out and name it in contrastive.language_model"
+    if language_model.is_encoder:
+        raise ValueError(f"mntp: {name} is an encoder and looks both ways already: {instead}")
+    if not language_model.has_output_layer:
+        raise ValueError(f"mntp: this {name} is saved without its output layer, as tuned text encoders are: {instead}")
+    probe_output(language_model)
 
 
 @dataclass(frozen=True)

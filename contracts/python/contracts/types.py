@@ -2111,7 +2111,7 @@ class RecipePrepare(TypedDict):
 
 
 class LanguageModel(TypedDict):
-    """The causal language model that becomes the text teacher."""
+    """The language model that becomes the text teacher: a causal one, or an encoder (BERT, ModernBERT, XLM-R)."""
 
     source: Literal["gguf_package", "directory"]
     """`gguf_package`: a Python package that carries a GGUF file. `directory`: a Hugging Face folder or a
@@ -2120,6 +2120,21 @@ class LanguageModel(TypedDict):
 
     name: str
     """Import name of the package, or path of the folder or file."""
+
+    adapters: NotRequired[list[str]]
+    """Folders of LoRA adapters in PEFT's layout, merged into the model one after the other before anything
+    else: an LLM2Vec model is a base and two of them.
+    """
+
+    add_bos: NotRequired[bool]
+    """True: the tokenizer's first token comes before every text and is not pooled. Llama 3 and Gemma were
+    trained to find it there. Absent: false.
+    """
+
+    template: NotRequired[str]
+    """What a text is wrapped in; the text stands where {} is. A decoder reads what precedes it without pooling
+    it. Not used by `mntp`, which goes on with pretraining. Absent: the text alone.
+    """
 
 
 class Lora(TypedDict):
@@ -2170,11 +2185,21 @@ class Schedule(TypedDict):
     """Shape of the way from `lr` down to 0 after the warm-up."""
 
 
+class SavedModel(TypedDict):
+    """Absent: float32, in files of at most 50 GB."""
+
+    dtype: Literal["float32", "bfloat16"]
+    """Number type of the written weights; sums are made in float32."""
+
+    shard_gigabytes: float
+    """Largest file of weights, in 10^9 bytes; more of them become several files with an index."""
+
+
 class RecipeMntp(TypedDict):
     """Configuration of stage `mntp`."""
 
     language_model: LanguageModel
-    """The causal language model that becomes the text teacher."""
+    """The language model that becomes the text teacher: a causal one, or an encoder (BERT, ModernBERT, XLM-R)."""
 
     lora: Lora
     """Low-rank update of the attention and MLP matrices of the language model."""
@@ -2187,6 +2212,9 @@ class RecipeMntp(TypedDict):
 
     caption_share: float
     """Fraction of captions in the mix; the rest are windows of plain documents."""
+
+    pair_captions: NotRequired[bool]
+    """Whether the captions of the train images are among the captions. Absent: false, only `groups` are."""
 
     max_tokens: int
     """Tokens of a text that are read."""
@@ -2203,9 +2231,14 @@ class RecipeMntp(TypedDict):
     schedule: Schedule
     """AdamW with linear warm-up and a decay to zero."""
 
+    saved_model: NotRequired[SavedModel]
+    """Absent: float32, in files of at most 50 GB."""
 
-Pooling = Literal["mean", "last_token"]
-"""How the states of a text become one vector: their mean, or the last one."""
+
+Pooling = Literal["mean", "weighted_mean", "first_token", "last_token"]
+"""How the states of a text become one vector: their mean, their mean with the n-th of them n times, the
+first of the row (an encoder's [CLS]), or the last one.
+"""
 
 
 class RecipeContrastive(TypedDict):
@@ -2229,6 +2262,11 @@ class RecipeContrastive(TypedDict):
     all are captions.
     """
 
+    document_fraction: NotRequired[float]
+    """Fraction of the groups of a step that are two halves of a passage of a plain document. Without documents
+    in the data there are none. Absent: 0.
+    """
+
     micro_batch: int
     """Captions that GradCache embeds at a time: bounds the memory, not the result."""
 
@@ -2241,7 +2279,14 @@ class RecipeContrastive(TypedDict):
     """Tokens of a caption that are read."""
 
     pooling: Pooling
-    """How the states of a text become one vector: their mean, or the last one."""
+    """How the states of a text become one vector: their mean, their mean with the n-th of them n times, the
+    first of the row (an encoder's [CLS]), or the last one.
+    """
+
+    packing: NotRequired[bool]
+    """True: texts share rows side by side instead of being padded to the longest; the vectors are the same up
+    to rounding. Encoders are padded always. Absent: false.
+    """
 
     parallel: NotRequired[Parallel]
     """How the blocks of a large model lie in memory, on one process or several."""
@@ -2249,12 +2294,20 @@ class RecipeContrastive(TypedDict):
     schedule: Schedule
     """AdamW with linear warm-up and a decay to zero."""
 
+    saved_model: NotRequired[SavedModel]
+    """Absent: float32, in files of at most 50 GB."""
+
 
 class LanguageModelTeacher(TypedDict):
-    """The tuned language model."""
+    """A language model, tuned by this recipe or as it is."""
 
     type: Literal["language_model"]
-    """The language model that `contrastive` wrote, or without that block `mntp`."""
+    """The language model that `contrastive` wrote, or without that block `mntp`; or the one named here."""
+
+    language_model: NotRequired[LanguageModel]
+    """A model that is used as it is, without `mntp` and `contrastive`: a released text encoder such as
+    LLM2CLIP's, or a folder of an earlier run. Absent: the one that this recipe tunes.
+    """
 
 
 class SentenceEncoderTeacher(TypedDict):
@@ -2318,13 +2371,20 @@ class RecipeEmbedCaptions(TypedDict):
     """The features of a text are what these give for it, each at unit length, one after the other."""
 
     pooling: Pooling
-    """How the states of a text become one vector: their mean, or the last one."""
+    """How the states of a text become one vector: their mean, their mean with the n-th of them n times, the
+    first of the row (an encoder's [CLS]), or the last one.
+    """
 
     max_tokens: int
     """Tokens of a text that are read."""
 
     batch_tokens: int
     """Tokens per forward pass, padding included."""
+
+    packing: NotRequired[bool]
+    """True: texts share rows side by side instead of being padded to the longest; the vectors are the same up
+    to rounding. Encoders are padded always. Absent: false.
+    """
 
     shard_size: int
     """Texts per shard of the output."""
@@ -3364,7 +3424,7 @@ class MntpConfig(TypedDict):
     """Name of the stage."""
 
     language_model: LanguageModel
-    """The causal language model that becomes the text teacher."""
+    """The language model that becomes the text teacher: a causal one, or an encoder (BERT, ModernBERT, XLM-R)."""
 
     lora: Lora
     """Low-rank update of the attention and MLP matrices of the language model."""
@@ -3377,6 +3437,9 @@ class MntpConfig(TypedDict):
 
     caption_share: float
     """Fraction of captions in the mix; the rest are windows of plain documents."""
+
+    pair_captions: NotRequired[bool]
+    """Whether the captions of the train images are among the captions. Absent: false, only `groups` are."""
 
     max_tokens: int
     """Tokens of a text that are read."""
@@ -3392,6 +3455,9 @@ class MntpConfig(TypedDict):
 
     schedule: Schedule
     """AdamW with linear warm-up and a decay to zero."""
+
+    saved_model: NotRequired[SavedModel]
+    """Absent: float32, in files of at most 50 GB."""
 
 
 class ContrastiveConfig(TypedDict):
@@ -3418,6 +3484,11 @@ class ContrastiveConfig(TypedDict):
     all are captions.
     """
 
+    document_fraction: NotRequired[float]
+    """Fraction of the groups of a step that are two halves of a passage of a plain document. Without documents
+    in the data there are none. Absent: 0.
+    """
+
     micro_batch: int
     """Captions that GradCache embeds at a time: bounds the memory, not the result."""
 
@@ -3430,13 +3501,23 @@ class ContrastiveConfig(TypedDict):
     """Tokens of a caption that are read."""
 
     pooling: Pooling
-    """How the states of a text become one vector: their mean, or the last one."""
+    """How the states of a text become one vector: their mean, their mean with the n-th of them n times, the
+    first of the row (an encoder's [CLS]), or the last one.
+    """
+
+    packing: NotRequired[bool]
+    """True: texts share rows side by side instead of being padded to the longest; the vectors are the same up
+    to rounding. Encoders are padded always. Absent: false.
+    """
 
     parallel: NotRequired[Parallel]
     """How the blocks of a large model lie in memory, on one process or several."""
 
     schedule: Schedule
     """AdamW with linear warm-up and a decay to zero."""
+
+    saved_model: NotRequired[SavedModel]
+    """Absent: float32, in files of at most 50 GB."""
 
 
 class EmbedCaptionsConfigLimits(TypedDict):
@@ -3489,13 +3570,20 @@ class EmbedCaptionsConfig(TypedDict):
     """The features of a text are what these give for it, each at unit length, one after the other."""
 
     pooling: Pooling
-    """How the states of a text become one vector: their mean, or the last one."""
+    """How the states of a text become one vector: their mean, their mean with the n-th of them n times, the
+    first of the row (an encoder's [CLS]), or the last one.
+    """
 
     max_tokens: int
     """Tokens of a text that are read."""
 
     batch_tokens: int
     """Tokens per forward pass, padding included."""
+
+    packing: NotRequired[bool]
+    """True: texts share rows side by side instead of being padded to the longest; the vectors are the same up
+    to rounding. Encoders are padded always. Absent: false.
+    """
 
     shard_size: int
     """Texts per shard of the output."""

@@ -38,7 +38,10 @@ export const Parallel = z
       .describe('Whether what a block computes inside is computed again on the way back instead of kept.'),
     compile: z.boolean().describe('Whether blocks are compiled, which takes minutes once and pays on a GPU.'),
   })
-  .meta({ title: 'Parallel', description: 'How the blocks of a large model lie in memory, on one process or several.' });
+  .meta({
+    title: 'Parallel',
+    description: 'How the blocks of a large model lie in memory, on one process or several.',
+  });
 
 export const LanguageModel = z
   .strictObject({
@@ -48,8 +51,45 @@ export const LanguageModel = z
         '`gguf_package`: a Python package that carries a GGUF file. `directory`: a Hugging Face folder or a `.gguf` file.',
       ),
     name: z.string().describe('Import name of the package, or path of the folder or file.'),
+    adapters: z
+      .array(z.string())
+      .min(1)
+      .optional()
+      .describe(
+        "Folders of LoRA adapters in PEFT's layout, merged into the model one after the other before anything else: " +
+          'an LLM2Vec model is a base and two of them.',
+      ),
+    add_bos: z
+      .boolean()
+      .optional()
+      .describe(
+        "True: the tokenizer's first token comes before every text and is not pooled. Llama 3 and Gemma were trained to " +
+          'find it there. Absent: false.',
+      ),
+    template: z
+      .string()
+      .regex(/^[^{}]*\{\}[^{}]*$/, 'a text stands where {} is, which has to be there once and without other braces')
+      .optional()
+      .describe(
+        'What a text is wrapped in; the text stands where {} is. A decoder reads what precedes it without pooling it. ' +
+          'Not used by `mntp`, which goes on with pretraining. Absent: the text alone.',
+      ),
   })
-  .meta({ title: 'LanguageModel', description: 'The causal language model that becomes the text teacher.' });
+  .meta({
+    title: 'LanguageModel',
+    description:
+      'The language model that becomes the text teacher: a causal one, or an encoder (BERT, ModernBERT, XLM-R).',
+  });
+
+export const SavedModel = z
+  .strictObject({
+    dtype: z.enum(['float32', 'bfloat16']).describe('Number type of the written weights; sums are made in float32.'),
+    shard_gigabytes: z
+      .number()
+      .positive()
+      .describe('Largest file of weights, in 10^9 bytes; more of them become several files with an index.'),
+  })
+  .meta({ title: 'SavedModel', description: 'How a tuned language model is written.' });
 
 export const Backbone = z
   .strictObject({
@@ -76,6 +116,9 @@ export const Adapter = z
       'From features of the language model to the joint space: residual blocks, LayerNorm, Linear d -> embed_dim.',
   });
 
-export const Pooling = z
-  .enum(['mean', 'last_token'])
-  .meta({ title: 'Pooling', description: 'How the states of a text become one vector: their mean, or the last one.' });
+export const Pooling = z.enum(['mean', 'weighted_mean', 'first_token', 'last_token']).meta({
+  title: 'Pooling',
+  description:
+    'How the states of a text become one vector: their mean, their mean with the n-th of them n times, the first of ' +
+    "the row (an encoder's [CLS]), or the last one.",
+});

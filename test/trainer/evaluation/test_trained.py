@@ -12,7 +12,7 @@ from evaluation.trained import TrainedModel, input_of
 from support import TINY_VISION, tiny_clip, tiny_language_model
 from towers.image.backbone import create_backbone
 from towers.image.tower import ImageTower
-from towers.llm import language_model_in, read_language_model
+from towers.language.read import language_model_in, read_language_model
 from towers.token_batches import padded
 from towers.two_towers import Adapter, ScratchTextTower, TowersShape, save_towers
 from towers.wordpiece import train_vocabulary
@@ -60,8 +60,7 @@ def test_the_teacher_is_the_adapter_over_what_the_language_model_says(runs):
     model = read_language_model(language_model_in(folder / "contrastive-1" / "model"), torch.float32)
     with torch.inference_mode():
         for text, vector in zip(TEXTS, found, strict=True):
-            ids, mask = padded(model.tokens([text], 32), torch.device("cpu"), model.tokenizer.pad_token_id)
-            expected = towers["clip-llm"](model.pooled(ids, mask, "mean"))[0].numpy()
+            expected = towers["clip-llm"](model.features(model.tokens([text], 32), "mean"))[0].numpy()
             assert vector @ expected == pytest.approx(1, abs=1e-3)  # features are stored as bfloat16
 
 

@@ -3,7 +3,7 @@
 import { encodeDocument, type ObjectStore } from '../../../api/registry/store.ts';
 import { requestKey } from '../../../contracts/src/keys.ts';
 import { SCHEMA_VERSION } from '../../../contracts/src/schema-version.ts';
-import { localFolderOf, type StageName } from '../../../contracts/src/stages.ts';
+import { localFoldersOf, type StageName } from '../../../contracts/src/stages.ts';
 import { TrainingRequest } from '../../../contracts/src/training/pipeline.ts';
 import { configOf, type Recipe, stagesOf } from '../../../contracts/src/training/recipe.ts';
 import { UserError } from '../../../contracts/src/user-error.ts';
@@ -87,7 +87,7 @@ async function hasFinished({ job }: PlannedJob, store: ObjectStore): Promise<boo
 /** A container sees the bucket and its own image, and no folder of this machine. */
 function refuseLocalFolders(recipe: Recipe): void {
   for (const stage of stagesOf(recipe)) {
-    const found = localFolderOf(configOf(recipe, stage));
+    const [found] = localFoldersOf(configOf(recipe, stage));
     if (found === undefined) continue;
     throw new UserError(`${stage}.${found.sentence}, which a container does not see: ${found.instead}, or train here`);
   }

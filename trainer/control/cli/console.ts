@@ -1,5 +1,6 @@
 // Prints events for a person: a live line on a terminal, a line every ten seconds elsewhere.
 import { fromFileUri } from '../../../api/registry/stores/file-uri.ts';
+import type { LanguageNeeds } from '../plan/language-needs.ts';
 import type { StagePlan } from '../plan/stage-plan.ts';
 import type { Emit, RunEvent, StageStatus } from '../run/events.ts';
 import { durationText, metricText, progressText } from '../run/progress.ts';
@@ -53,6 +54,8 @@ function linesOf(event: Exclude<RunEvent, { event: 'progress' | 'uploading' }>):
       return [JSON.stringify(event.recipe, null, 2)];
     case 'plan':
       return planLines(event);
+    case 'language_needs':
+      return event.needs.map(needsText);
     case 'reading_data':
       return [`Reading ${megabytes(event.bytes)} of data once, to know it again later`];
     case 'reused':
@@ -124,6 +127,14 @@ function planLines({ recipe, runs, stages, prices }: Extract<RunEvent, { event: 
   ];
 }
 
+/** `contrastive: 8.03 billion parameters, 48.6 GB on a GPU, …; at most 7.2e+8 tokens: A10G too small, …, H100 21 h` */
+function needsText({ stage, parameters, gpu_bytes, host_bytes, class_bytes, tokens, gpus }: LanguageNeeds): string {
+  const room = `${gigabytes(host_bytes)} of memory to load it (the job class has ${gigabytes(class_bytes)})`;
+  const times = gpus.map(({ gpu, fits, hours }) => `${gpu} ${fits ? `${hours.toPrecision(2)} h` : 'too small'}`);
+  const amount = stage === 'embed_captions' ? 'for' : 'at most';
+  return `${stage}: ${(parameters / 1e9).toFixed(2)} billion parameters, ${gigabytes(gpu_bytes)} on a GPU, ${room}; ${amount} ${tokens.toExponential(1)} tokens: ${times.join(', ')}`;
+}
+
 function costText(queued: readonly StagePlan[], { date, region }: { date: string; region: string }): string {
   const known = queued.flatMap(({ estimated_usd }) => (estimated_usd === null ? [] : [estimated_usd]));
   const limit = sum(queued.map(({ limit_usd }) => limit_usd ?? 0));
@@ -166,6 +177,10 @@ function sum(values: readonly number[]): number {
 
 function dollars(usd: number): string {
   return `$${usd.toFixed(2)}`;
+}
+
+function gigabytes(bytes: number): string {
+  return `${(bytes / 1e9).toFixed(1)} GB`;
 }
 
 function megabytes(bytes: number): string {

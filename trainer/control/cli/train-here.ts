@@ -1,6 +1,6 @@
 // The train command on this machine: plans, runs what is missing and installs the exported model when asked.
 import { existsSync, readFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 import { fromFileUri } from '../../../api/registry/stores/file-uri.ts';
 import { EXIT } from '../../../contracts/src/exit-codes.ts';
 import type { StageName } from '../../../contracts/src/stages.ts';
@@ -11,11 +11,13 @@ import { planHere, runsFolder } from '../local/plan.ts';
 import { type RunOutcome, runJobs } from '../local/run.ts';
 import { ensureVenv } from '../local/venv.ts';
 import { codeDigest, sourceReader } from '../plan/code-digest.ts';
+import { languageNeeds } from '../plan/language-needs.ts';
 import { stageOf } from '../plan/pipeline-plan.ts';
 import type { PlannedJob } from '../plan/plan.ts';
 import { selectJobs } from '../plan/select-jobs.ts';
 import { stagePlans } from '../plan/stage-plan.ts';
 import type { ResolvedRecipe } from '../recipe/locate.ts';
+import { tensorsIn } from '../recipe/tensors.ts';
 import type { Emit } from '../run/events.ts';
 import { pastRuns, readReport } from '../run/folder.ts';
 import type { CommandContext } from './context.ts';
@@ -39,6 +41,8 @@ export async function trainHere(
   const jobs = selectJobs(plan, options.ablate === undefined ? options : { to: 'compare' });
   const stages = stagePlans(jobs, pastRuns(runs));
   emit({ event: 'plan', recipe: plan.recipe, runs, stages, prices: null });
+  const needs = languageNeeds(resolved.recipe, (folder) => tensorsIn(resolve(root, 'trainer', folder)));
+  if (needs.length > 0) emit({ event: 'language_needs', needs });
   if (options.plan) return EXIT.ok;
   const exported = options.install ? stageOf(plan, 'export') : undefined;
   if (exported !== undefined && exported.report === undefined && !jobs.includes(exported))

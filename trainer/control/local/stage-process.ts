@@ -40,7 +40,8 @@ export type StageEnd =
 export function runStageProcess(options: StageProcessOptions): Promise<StageEnd> {
   const { stage, ranks, jobFile, python, trainer, contracts, env, stop, kill, onStart, onProgress } = options;
   const module = `stages.${stage}`;
-  const args = ranks === 1 ? ['-m', module, jobFile] : ['-m', 'engine.launch', '--processes', `${ranks}`, module, jobFile];
+  const args =
+    ranks === 1 ? ['-m', module, jobFile] : ['-m', 'engine.launch', '--processes', `${ranks}`, module, jobFile];
   const log = createLog(options.logFile);
   log.write(`---- ${new Date().toISOString()} ${python} ${args.join(' ')}`);
   const child = startModule({ python, args, trainer, contracts, env });

@@ -1,7 +1,13 @@
 // Plans a recipe as training jobs in order, each with a content address. Pure: no file, no clock, no environment.
 import { sha256Of } from '../../../api/registry/stores/hash.ts';
 import { runFolder } from '../../../contracts/src/keys.ts';
-import { DATA, localFolderOf, preparedParts, type StageConfig, type StageName } from '../../../contracts/src/stages.ts';
+import {
+  DATA,
+  localFoldersOf,
+  preparedParts,
+  type StageConfig,
+  type StageName,
+} from '../../../contracts/src/stages.ts';
 import type { TrainingJob, TrainingReport } from '../../../contracts/src/training/job.ts';
 import { type Part, settingsOf } from '../../../contracts/src/training/prepared.ts';
 import { configOf, inputsIn, type Recipe, stagesOf } from '../../../contracts/src/training/recipe.ts';
@@ -82,6 +88,12 @@ interface NewJob {
   inputs: ReadonlyMap<string, PlannedJob>;
 }
 
+/** The content of the folders that a configuration names; undefined where it names none. */
+function folderDigests(config: StageConfig, { folders }: PlanSources): string | undefined {
+  const digests = localFoldersOf(config).flatMap(({ path = '' }) => folders?.get(path) ?? []);
+  return digests.length === 0 ? undefined : digests.join(' ');
+}
+
 /** Adds jobs to a list; gives the job that is there where one has the same address. */
 function jobAdder(name: string, sources: PlanSources): { (job: NewJob): PlannedJob; jobs: PlannedJob[] } {
   const jobs: PlannedJob[] = [];
@@ -98,7 +110,7 @@ function jobAdder(name: string, sources: PlanSources): { (job: NewJob): PlannedJ
       code,
       inputs: addresses,
       data: data?.digest,
-      folder: sources.folders?.get(localFolderOf(config)?.path ?? ''),
+      folder: folderDigests(config, sources),
     });
     const same = jobs.find((planned) => planned.contentAddress === contentAddress);
     if (same !== undefined) return same;

@@ -56,10 +56,10 @@ const CHECKS: readonly Check[] = [
     ];
   }),
   where(['clip'], ({ clip }) => divides('clip.scratch', clip.scratch)),
-  where(['prepare', 'mntp'], ({ prepare: { texts } }) =>
+  where(['prepare', 'mntp'], ({ prepare: { texts }, mntp: { pair_captions = false } }) =>
     unless(
-      texts.some(({ kind, split }) => split === 'train' && (kind === 'plain' || kind === 'groups')),
-      'mntp learns from documents and captions: prepare.texts needs a source of split "train" and kind "plain" or "groups"',
+      pair_captions || texts.some(({ kind, split }) => split === 'train' && (kind === 'plain' || kind === 'groups')),
+      'mntp learns from documents and captions: prepare.texts needs a source of split "train" and kind "plain" or "groups", or set mntp.pair_captions',
     ),
   ),
   where(['prepare', 'embed_captions'], ({ prepare, embed_captions: { limits } }) =>
@@ -105,6 +105,12 @@ const CHECKS: readonly Check[] = [
     unless(
       patch_dropout === 0 || first_trainable_block === 0,
       `clip.patch_dropout is ${patch_dropout}, but patches are left out before the first block: set embed_images.first_trainable_block to 0, not ${first_trainable_block}`,
+    ),
+  ),
+  where(['contrastive'], ({ contrastive: { concept_fraction, document_fraction = 0 } }) =>
+    unless(
+      concept_fraction + document_fraction <= 1,
+      `contrastive.concept_fraction ${concept_fraction} and document_fraction ${document_fraction} are more than the whole step`,
     ),
   ),
   where(['prepare'], ({ prepare: { classes, class_images } }) =>

@@ -2,7 +2,7 @@
 import { existsSync, readdirSync } from 'node:fs';
 import { dirname, isAbsolute, join, resolve } from 'node:path';
 import { ENVARS } from '../../../contracts/src/envars.ts';
-import { localFolderOf } from '../../../contracts/src/stages.ts';
+import { localFoldersOf } from '../../../contracts/src/stages.ts';
 import { configOf, type Recipe, stagesOf } from '../../../contracts/src/training/recipe.ts';
 import { UserError } from '../../../contracts/src/user-error.ts';
 import { type DataIndex, indexData } from './data-index.ts';
@@ -54,11 +54,12 @@ export async function foldersOf(
 ): Promise<Map<string, string>> {
   const digests = new Map<string, string>();
   for (const stage of stagesOf(recipe)) {
-    const named = localFolderOf(configOf(recipe, stage));
-    if (named?.path === undefined || digests.has(named.path)) continue;
-    const folder = resolve(trainer, named.path);
-    if (!existsSync(folder)) throw new UserError(`${stage}.${named.sentence}, and there is no folder ${folder}`);
-    digests.set(named.path, await digestOfFolder(folder, { cache: cacheIn(runs), onRead }));
+    for (const { path, sentence } of localFoldersOf(configOf(recipe, stage))) {
+      if (path === undefined || digests.has(path)) continue;
+      const folder = resolve(trainer, path);
+      if (!existsSync(folder)) throw new UserError(`${stage}.${sentence}, and there is no folder ${folder}`);
+      digests.set(path, await digestOfFolder(folder, { cache: cacheIn(runs), onRead }));
+    }
   }
   return digests;
 }

@@ -1,6 +1,7 @@
 // Events that a command prints: one per line with --json, sentences and a live line otherwise.
 import type { StageName } from '../../../contracts/src/stages.ts';
 import type { Recipe } from '../../../contracts/src/training/recipe.ts';
+import type { LanguageNeeds } from '../plan/language-needs.ts';
 import type { StagePlan } from '../plan/stage-plan.ts';
 
 /** The state of a job on AWS Batch, in the project's words. */
@@ -27,6 +28,7 @@ export type RunEvent =
       stages: StagePlan[];
       prices: { date: string; region: string } | null;
     }
+  | { event: 'language_needs'; needs: LanguageNeeds[] }
   | { event: 'reused'; id: string; stage: StageName; output: string }
   | {
       event: 'running';

@@ -1,6 +1,6 @@
 // Stage `contrastive`: the language model learns that captions of one image belong together.
 import { z } from 'zod';
-import { count, fraction, LanguageModel, Lora, Parallel, Pooling, Schedule } from '../blocks.ts';
+import { count, fraction, LanguageModel, Lora, Parallel, Pooling, SavedModel, Schedule } from '../blocks.ts';
 
 export const ContrastiveConfig = z
   .strictObject({
@@ -15,6 +15,12 @@ export const ContrastiveConfig = z
       'Fraction of the groups of a step that are concepts (two of names, prompts, gloss, hypernym, descriptions) and ' +
         'labels of pictures; the rest are captions of one image. Without concepts in the data, all are captions.',
     ),
+    document_fraction: fraction
+      .optional()
+      .describe(
+        'Fraction of the groups of a step that are two halves of a passage of a plain document. Without documents in the ' +
+          'data there are none. Absent: 0.',
+      ),
     micro_batch: count.describe('Captions that GradCache embeds at a time: bounds the memory, not the result.'),
     gradient_cache: z
       .boolean()
@@ -25,7 +31,15 @@ export const ContrastiveConfig = z
       ),
     max_tokens: count.describe('Tokens of a caption that are read.'),
     pooling: Pooling,
+    packing: z
+      .boolean()
+      .optional()
+      .describe(
+        'True: texts share rows side by side instead of being padded to the longest; the vectors are the same up to ' +
+          'rounding. Encoders are padded always. Absent: false.',
+      ),
     parallel: Parallel.optional(),
     schedule: Schedule,
+    saved_model: SavedModel.optional().describe('Absent: float32, in files of at most 50 GB.'),
   })
   .meta({ title: 'ContrastiveConfig', description: 'Configuration of stage `contrastive`.' });

@@ -1,6 +1,6 @@
 // Stage `embed_captions`: the teachers embed every text once; later stages read the vectors.
 import { z } from 'zod';
-import { count, countOrNone, Pooling } from '../blocks.ts';
+import { count, countOrNone, LanguageModel, Pooling } from '../blocks.ts';
 
 const limit = (kind: string) =>
   countOrNone.describe(`At most this many different ${kind} are embedded, the first ones; 0 leaves the kind out.`);
@@ -9,9 +9,13 @@ const LanguageModelTeacher = z
   .strictObject({
     type: z
       .literal('language_model')
-      .describe('The language model that `contrastive` wrote, or without that block `mntp`.'),
+      .describe('The language model that `contrastive` wrote, or without that block `mntp`; or the one named here.'),
+    language_model: LanguageModel.optional().describe(
+      'A model that is used as it is, without `mntp` and `contrastive`: a released text encoder such as ' +
+        "LLM2CLIP's, or a folder of an earlier run. Absent: the one that this recipe tunes.",
+    ),
   })
-  .meta({ title: 'LanguageModelTeacher', description: 'The tuned language model.' });
+  .meta({ title: 'LanguageModelTeacher', description: 'A language model, tuned by this recipe or as it is.' });
 
 const SentenceEncoderTeacher = z
   .strictObject({
@@ -36,6 +40,13 @@ export const EmbedCaptionsConfig = z
     pooling: Pooling,
     max_tokens: count.describe('Tokens of a text that are read.'),
     batch_tokens: count.describe('Tokens per forward pass, padding included.'),
+    packing: z
+      .boolean()
+      .optional()
+      .describe(
+        'True: texts share rows side by side instead of being padded to the longest; the vectors are the same up to ' +
+          'rounding. Encoders are padded always. Absent: false.',
+      ),
     shard_size: count.describe('Texts per shard of the output.'),
     limits: z
       .strictObject({

@@ -1,6 +1,6 @@
 // Stage `mntp`: a causal language model learns to look both ways, by masked next-token prediction.
 import { z } from 'zod';
-import { count, fraction, LanguageModel, Lora, Parallel, Schedule } from '../blocks.ts';
+import { count, fraction, LanguageModel, Lora, Parallel, SavedModel, Schedule } from '../blocks.ts';
 
 export const MntpConfig = z
   .strictObject({
@@ -10,10 +10,15 @@ export const MntpConfig = z
     mask_share: fraction.describe('Fraction of the tokens that are masked.'),
     mask_token: z.string().describe("The token that stands for a masked one; one token of the model's vocabulary."),
     caption_share: fraction.describe('Fraction of captions in the mix; the rest are windows of plain documents.'),
+    pair_captions: z
+      .boolean()
+      .optional()
+      .describe('Whether the captions of the train images are among the captions. Absent: false, only `groups` are.'),
     max_tokens: count.describe('Tokens of a text that are read.'),
     batch_size: count.describe('Texts per step.'),
     micro_batch: count.optional().describe('Texts that a process computes at once; absent: all of its share.'),
     parallel: Parallel.optional(),
     schedule: Schedule,
+    saved_model: SavedModel.optional().describe('Absent: float32, in files of at most 50 GB.'),
   })
   .meta({ title: 'MntpConfig', description: 'Configuration of stage `mntp`.' });

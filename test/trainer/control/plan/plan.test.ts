@@ -4,7 +4,14 @@ import { byStage, inputsOf, type StageName } from '../../../../contracts/src/sta
 import { TrainingJob, type TrainingReport } from '../../../../contracts/src/training/job.ts';
 import { PARTS, type Part } from '../../../../contracts/src/training/prepared.ts';
 import { createPlan, digestOf, type Plan, type PlanSources } from '../../../../trainer/control/plan/plan.ts';
-import { TINY_STAGES, tinyAdapt, tinyComparison, tinyRecipe, type WholeRecipe } from '../../../support/tiny-recipe.ts';
+import {
+  TINY_STAGES,
+  tinyAdapt,
+  tinyComparison,
+  tinyRecipe,
+  untunedTeacher,
+  type WholeRecipe,
+} from '../../../support/tiny-recipe.ts';
 
 const code = byStage(digestOf);
 /** By part of what prepare makes, a digest of the files behind it; some of them edited. */
@@ -173,6 +180,23 @@ it('other weights in a folder of this machine are another address, whatever the 
 });
 
 describe('a recipe without a block', () => {
+  it('embeds with a model that is used as it is, whose folders of weights and adapters count', () => {
+    const { mntp: _, contrastive: __, ...rest } = tinyRecipe();
+    const recipe = { ...rest, embed_captions: { ...rest.embed_captions, teachers: [untunedTeacher()] } };
+    const addressWith = (adapter: string): string | undefined => {
+      const folders = new Map(
+        Object.entries({ base: digestOf('base'), mntp: digestOf('mntp'), simcse: digestOf(adapter) }),
+      );
+      return addresses(createPlan(recipe, { ...sources, folders })).embed_captions;
+    };
+    expect(createPlan(recipe, sources).jobs[1]?.job).toMatchObject({
+      id: 'embed_captions',
+      inputs: { prepare: expect.any(String) },
+    });
+    expect(addressWith('other')).not.toBe(addressWith('simcse'));
+    expect(addressWith('simcse')).toBe(addressWith('simcse'));
+  });
+
   it('runs the other stages, each with the address that it has anyway where it read nothing of the missing one', () => {
     const { evaluate: _, ...recipe } = tinyRecipe();
     const plan = createPlan(recipe, sources);

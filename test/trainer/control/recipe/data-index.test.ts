@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { beforeEach, expect, it } from 'vitest';
 import { indexData } from '../../../../trainer/control/recipe/data-index.ts';
 import { foldersOf } from '../../../../trainer/control/recipe/locate.ts';
-import { tinyAdapt, tinyRecipe, type WholeRecipe } from '../../../support/tiny-recipe.ts';
+import { tinyAdapt, tinyRecipe, untunedTeacher, type WholeRecipe } from '../../../support/tiny-recipe.ts';
 
 let root = '';
 let recipe: WholeRecipe;
@@ -146,6 +146,15 @@ it('a folder of this machine is known by what is in it', async () => {
   await expect(digests()).rejects.toThrow(
     `mntp.language_model is the folder tiny of this machine, and there is no folder ${join(trainer, 'tiny')}`,
   );
+});
+
+it('folders of adapters count beside that of their model, wherever a recipe names one', async () => {
+  const trainer = mkdtempSync(join(tmpdir(), 'trainer-'));
+  for (const name of ['base', 'mntp', 'simcse']) mkdirSync(join(trainer, name));
+  const { mntp: _, contrastive: __, ...rest } = recipe;
+  const untuned = { ...rest, embed_captions: { ...rest.embed_captions, teachers: [untunedTeacher()] } };
+  const digests = await foldersOf({ recipe: untuned, data: root }, { trainer, runs: root, onRead: () => {} });
+  expect([...digests.keys()]).toEqual(['base', 'mntp', 'simcse']);
 });
 
 it('covers what fine-tuning reads: images below a folder, a table beside a tar, and the model by its manifest', async () => {

@@ -62,7 +62,7 @@ it.each([
   ],
   [
     withMembers('prepare', { texts: [{ split: 'dev', kind: 'plain', path: 'plain.jsonl' }] }),
-    'mntp learns from documents and captions: prepare.texts needs a source of split "train" and kind "plain" or "groups"',
+    'mntp learns from documents and captions: prepare.texts needs a source of split "train" and kind "plain" or "groups", or set mntp.pair_captions',
   ],
   [
     withMembers('prepare', { classes: null }),
@@ -83,7 +83,18 @@ it.each([
   [withMembers('contrastive', { micro_batch: 5 }), 'contrastive.micro_batch 5 is more than the 4 captions of a step'],
   [withMembers('mntp', { batch_size: '32' }), 'mntp.batch_size: expected number, got "32"'],
   [withMembers('mntp', { batch_size: undefined }), 'mntp.batch_size: missing (number)'],
-  [withMembers('contrastive', { pooling: undefined }), 'contrastive.pooling: missing; use one of "mean", "last_token"'],
+  [
+    withMembers('contrastive', { pooling: undefined }),
+    'contrastive.pooling: missing; use one of "mean", "weighted_mean", "first_token", "last_token"',
+  ],
+  [
+    withMembers('mntp', { language_model: { source: 'directory', name: 'tiny', template: 'a photo' } }),
+    'mntp.language_model.template: a text stands where {} is, which has to be there once and without other braces, got "a photo"',
+  ],
+  [
+    withMembers('contrastive', { concept_fraction: 0.75, document_fraction: 0.5 }),
+    'contrastive.concept_fraction 0.75 and document_fraction 0.5 are more than the whole step',
+  ],
   [withMembers('mntp', { mask_share: 1.5 }), 'mntp.mask_share: too big: expected number to be <=1, got 1.5'],
   [
     withMembers('prepare', { pairs: [{ split: 'train', format: 'zip', path: 'a' }] }),

@@ -1,0 +1,1 @@
+"""Language models and text encoders as text teachers: read, probed, tuned with LoRA, pooled, packed, saved."""
