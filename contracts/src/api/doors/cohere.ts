@@ -92,7 +92,9 @@ export const CohereImage = z
     width: z.int().positive().describe('In pixels, turned as people see it.'),
     height: z.int().positive().describe('In pixels, turned as people see it.'),
     format: z.string().describe('What the file turned out to be, such as `jpeg`.'),
-    bit_depth: z.literal(24).describe('Bits of a pixel as it was read: three channels of eight, whatever the file holds.'),
+    bit_depth: z
+      .literal(24)
+      .describe('Bits of a pixel as it was read: three channels of eight, whatever the file holds.'),
   })
   .meta({ title: 'CohereImage', description: 'What an image file turned out to be.' });
 export type CohereImage = z.infer<typeof CohereImage>;
