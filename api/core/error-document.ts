@@ -17,10 +17,9 @@ export interface ErrorDocument {
 export function errorDocument(thrown: unknown, requestId: string): ErrorDocument {
   const error = thrown instanceof CoreError ? thrown : new CoreError('internal_error', 'The server failed to answer.');
   const { code, message } = error;
-  const { item, retryAfterSeconds } = error.details;
+  const { item } = error.details;
   const status = ERROR_STATUS[code];
-  const isTemporary = [429, 503, 504].includes(status) && code !== 'not_configured';
-  const seconds = retryAfterSeconds ?? (isTemporary ? 1 : undefined);
+  const seconds = secondsToWait(error);
   return {
     status,
     headers: {
@@ -44,8 +43,22 @@ export function errorDocument(thrown: unknown, requestId: string): ErrorDocument
 }
 
 /** The same problem in OpenAI's form. */
-export function errorMember({ code, message, details: { param } }: CoreError): ErrorMember {
-  return { message, type: openAiType(code, ERROR_STATUS[code]), param: param ?? null, code };
+export function errorMember(error: CoreError): ErrorMember {
+  const { code, message, details } = error;
+  const seconds = secondsToWait(error);
+  return {
+    message,
+    type: openAiType(code, ERROR_STATUS[code]),
+    param: details.param ?? null,
+    code,
+    ...(seconds === undefined ? {} : { retry_after_seconds: seconds }),
+  };
+}
+
+/** Undefined where asking again would not help. */
+function secondsToWait({ code, details: { retryAfterSeconds } }: CoreError): number | undefined {
+  const isTemporary = [429, 503, 504].includes(ERROR_STATUS[code]) && code !== 'not_configured';
+  return retryAfterSeconds ?? (isTemporary ? 1 : undefined);
 }
 
 function openAiType(code: ErrorCode, status: number): string {

@@ -6,9 +6,18 @@ declare class TextEncoder {
   encode(text: string): Uint8Array;
 }
 
-/** 64 digits; of a text, the digest of its UTF-8. */
+/** A file is asked for by its tag, by the cache and by the encoder's client, and may have ten megabytes. */
+const known = new WeakMap<Uint8Array, string>();
+
+/** 64 digits; of a text, the digest of its UTF-8. Bytes are hashed once: they must not change afterwards. */
 export async function sha256Hex(data: Uint8Array | string): Promise<string> {
-  const bytes = typeof data === 'string' ? new TextEncoder().encode(data) : data;
+  if (typeof data === 'string') return digest(new TextEncoder().encode(data));
+  const digits = known.get(data) ?? (await digest(data));
+  known.set(data, digits);
+  return digits;
+}
+
+async function digest(bytes: Uint8Array): Promise<string> {
   return hex(new Uint8Array(await crypto.subtle.digest('SHA-256', bytes)));
 }
 

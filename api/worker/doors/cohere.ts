@@ -5,10 +5,11 @@ import {
   CohereEmbedRequest,
   type CohereEmbedResponse,
   type CohereFloatsResponse,
+  type CohereImage,
   type CohereMeta,
   CohereV1EmbedRequest,
 } from '../../../contracts/src/api/doors/cohere.ts';
-import type { EmbeddingType, TruncationReceipt, Usage } from '../../../contracts/src/api/embed.ts';
+import type { EmbeddingType, ImageReceipt, TruncationReceipt, Usage } from '../../../contracts/src/api/embed.ts';
 import { type EmbedOutput, embed } from '../../core/embed.ts';
 import { CoreError } from '../../core/errors.ts';
 import { toPart } from '../../core/items/content.ts';
@@ -57,7 +58,20 @@ function envelope(
     { param: `${field}.${index}`, truncation },
     ...(parts ?? []).map((part, i) => ({ param: `${field}.${index}.content.${i}`, truncation: part.truncation })),
   ]);
-  return { id: call.record.requestId, texts: asked.texts ?? [], meta: metaOf(usage, version, cuts), model, space_id };
+  const images = asked.images && embedded.flatMap(({ picture }) => (picture ? [describeImage(picture)] : []));
+  return {
+    id: call.record.requestId,
+    texts: asked.texts ?? [],
+    ...(images && { images }),
+    meta: metaOf(usage, version, cuts),
+    model,
+    space_id,
+  };
+}
+
+/** Pixels are read as three channels of eight bits, whatever the file holds. */
+function describeImage({ type, width, height }: ImageReceipt): CohereImage {
+  return { width, height, format: type, bit_depth: 24 };
 }
 
 export interface Cut {

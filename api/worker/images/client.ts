@@ -1,9 +1,9 @@
 // Client of the image encoder: files in, unit vectors of full length out, within one deadline for the whole request.
 import type { EncodedFile, ImageEncoder, ImageOptions, Space } from '../../core/embed.ts';
+import { sha256Hex } from '../../core/encode/digest.ts';
 import { CoreError } from '../../core/errors.ts';
 import { FRAME_TYPE, writeFrame } from '../../core/images/frame.ts';
 import { fromBase64 } from '../../core/vectors/base64.ts';
-import { sha256 } from '../../registry/digest.ts';
 import { sleep } from '../isolate/lease.ts';
 import { type Answer, readAnswer, unavailable } from './answer.ts';
 import { type Breaker, createBreaker, createRetryBudget, type RetryBudget } from './breaker.ts';
@@ -158,7 +158,7 @@ function groupsOf(files: Uint8Array[], maxBytes: number): number[][] {
 async function encodeGroup(errand: Errand, files: Uint8Array[]): Promise<(EncodedFile | CoreError)[]> {
   const { breaker } = errand.client;
   try {
-    const digests = await Promise.all(files.map((file) => sha256(file as Uint8Array<ArrayBuffer>)));
+    const digests = await Promise.all(files.map(async (file) => `sha256:${await sha256Hex(file)}`));
     const answer = await ask(errand, writeFrame(errand.space.id, files));
     if (answer.status === 413) return files.map(({ length }) => tooLarge(length));
     const results = readAnswer(answer, { digests, space: errand.space });

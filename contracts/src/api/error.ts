@@ -53,6 +53,11 @@ export const ErrorMember = z
     type: z.string().describe("OpenAI's kind of error, such as `invalid_request_error` or `server_error`."),
     param: z.string().nullable().describe('Path of the offending field, null where no field is to blame.'),
     code: ErrorCode,
+    retry_after_seconds: z
+      .int()
+      .positive()
+      .optional()
+      .describe('After how many seconds the same may be asked again; absent where that would not help.'),
   })
   .meta({ title: 'ErrorMember', description: "A problem in OpenAI's form." });
 export type ErrorMember = z.infer<typeof ErrorMember>;

@@ -27,9 +27,11 @@ describe('an error document', () => {
         429: code === 'quota_exceeded' ? 'insufficient_quota' : 'rate_limit_error',
       };
       const type = types[status] ?? (status < 500 ? 'invalid_request_error' : 'server_error');
-      expect(body.error).toEqual({ message: 'A sentence.', type, param: 'input.2', code });
+      const isTemporary = [429, 503, 504].includes(status) && code !== 'not_configured';
+      const wait = isTemporary ? { retry_after_seconds: 1 } : {};
+      expect(body.error).toEqual({ message: 'A sentence.', type, param: 'input.2', code, ...wait });
       expect(headers['Content-Type']).toBe('application/problem+json');
-      expect('Retry-After' in headers).toBe([429, 503, 504].includes(status) && code !== 'not_configured');
+      expect('Retry-After' in headers).toBe(isTemporary);
       expect(headers['x-should-retry']).toBe(
         status === 500 || ['not_configured', 'quota_exceeded'].includes(code) ? 'false' : undefined,
       );
@@ -38,7 +40,8 @@ describe('an error document', () => {
 
   test('names the seconds after which it is worth trying again', () => {
     const thrown = new CoreError('overloaded', 'Busy.', { retryAfterSeconds: 7 });
-    expect(errorDocument(thrown, 'r').headers['Retry-After']).toBe('7');
+    const { headers, body } = errorDocument(thrown, 'r');
+    expect([headers['Retry-After'], body.error.retry_after_seconds]).toEqual(['7', 7]);
   });
 
   test('of anything else thrown is an internal error that says nothing of it', () => {

@@ -17,7 +17,7 @@ describe.skipIf(!BROWSER)('the page of the interface', () => {
       expect(titles.sort()).toEqual(ALL.map(([, { method, path, summary }]) => `${method} ${path} ${summary}`).sort());
 
       const embed = page.locator('#operation-embed');
-      await embed.getByText('Parameters').click();
+      await embed.getByText('Parameters', { exact: true }).click();
       const parameter = embed.getByRole('row', { name: /^dry_run \(optional\)/ });
       expect(await parameter.textContent()).toMatch(/"1" \| "true".*embeds nothing.*\(query\)/);
       await embed.getByText('Fields of the body').click();

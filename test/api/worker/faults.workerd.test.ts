@@ -196,7 +196,7 @@ describe('an image encoder that fails a request with on_error partial', () => {
   test('costs the images and not the texts', async () => {
     const { data, failed, usage } = await ask(answers(503, {}));
     expect([failed, usage.images, data.at(-1)?.object]).toEqual([20, 0, 'embedding']);
-    const error = { code: 'encoder_unavailable', param: 'input.7' };
+    const error = { code: 'encoder_unavailable', param: 'input.7', retry_after_seconds: 5 };
     expect(data[7]).toMatchObject({ object: 'error', index: 7, error });
   });
 

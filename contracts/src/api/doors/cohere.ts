@@ -87,10 +87,23 @@ export const CohereMeta = z
   .meta({ title: 'CohereMeta', description: 'What the request took and what happened on the way.' });
 export type CohereMeta = z.infer<typeof CohereMeta>;
 
+export const CohereImage = z
+  .strictObject({
+    width: z.int().positive().describe('In pixels, turned as people see it.'),
+    height: z.int().positive().describe('In pixels, turned as people see it.'),
+    format: z.string().describe('What the file turned out to be, such as `jpeg`.'),
+    bit_depth: z
+      .literal(24)
+      .describe('Bits of a pixel as it was read: three channels of eight, whatever the file holds.'),
+  })
+  .meta({ title: 'CohereImage', description: 'What an image file turned out to be.' });
+export type CohereImage = z.infer<typeof CohereImage>;
+
 /** `id`, `meta` and our own fields of every answer. */
 const ANSWER = {
   id: z.string().describe('Id of the request, the same as in the header `x-request-id`.'),
   texts: z.array(z.string()).describe('The texts that were sent; empty where images or inputs were.'),
+  images: z.array(CohereImage).optional().describe('The images that were sent as `images`, in order; else absent.'),
   meta: CohereMeta,
   model: z.string().describe('Ours: id of the model that answered.'),
   space_id: Digest.describe('Ours: the space of the vectors; those of different spaces must not be compared.'),

@@ -55,9 +55,11 @@ describe('the second version', () => {
   });
 
   test('takes images', async () => {
-    const { embeddings, texts, meta } = await embedded({ images: [gif, gif], input_type: 'image' });
+    const { embeddings, texts, images, meta } = await embedded({ images: [gif, gif], input_type: 'image' });
     expect(embeddings.float).toEqual(await own({ input: [{ image: gif }, { image: gif }] }));
     expect([texts, meta.billed_units]).toEqual([[], { input_tokens: 0, images: 2 }]);
+    expect(images).toEqual(Array(2).fill({ width: 5, height: 5, format: 'gif', bit_depth: 24 }));
+    expect(await embedded({ texts: ['a dog'] })).not.toHaveProperty('images');
   });
 
   test('fuses the parts of an input: the mean of their unit vectors, at unit length', async () => {
