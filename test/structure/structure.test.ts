@@ -51,6 +51,9 @@ it('only entries and the hosts that they start read the environment', () => {
     'trainer/control/lambda/publish.ts',
     // PROGRESS_SECONDS: a stage has no other entry than this.
     'trainer/engine/run.py',
+    // torchrun's and AWS Batch's variables: which process of how many this is.
+    'trainer/engine/launch.py',
+    'trainer/engine/world.py',
     // What `npm run fuzz` asks of the suite in the Workers runtime, which has no environment.
     'vitest.config.ts',
   ];

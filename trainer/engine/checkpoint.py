@@ -76,7 +76,7 @@ class Checkpoints:
             except UNREADABLE as error:
                 raise CheckpointError(
                     f"a checkpoint could not be written ({reason_of(error)}): the one before it stays. Run the same job "
-                    "again once that is mended"
+                    "again once that is solved"
                 ) from error
 
     def exist(self) -> bool:

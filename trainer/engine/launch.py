@@ -21,7 +21,7 @@ from typing import IO
 from contracts.constants import EXIT_INTERRUPTED, EXIT_OK, EXIT_USAGE, RANKED_STAGES
 
 PORT = 29400  # of the main machine, where there are several
-# A process that is left when another one has died waits for it in vain: it gets this long to notice.
+# A process that is left when another one has died waits for it without end: it gets this long to notice.
 GRACE_SECONDS = 20.0
 POLL_SECONDS = 0.1
 

@@ -13,9 +13,8 @@ from torch.distributed.tensor import DTensor
 
 from contracts.types import Parallel, Schedule
 from engine import generators
-from engine.average import Average
 from engine.checkpoint import Checkpoints
-from engine.optim import adamw, clip_gradients, set_lr
+from engine.optim import Average, adamw, clip_gradients, set_lr
 from engine.run import Run
 from engine.sharding import place, whole_weights
 from engine.task import Parts, Task

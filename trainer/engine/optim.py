@@ -1,4 +1,4 @@
-"""Optimiser and learning-rate schedule: AdamW, warm-up, cosine or linear decay, rates by group."""
+"""Optimiser and learning-rate schedule: AdamW, warm-up, cosine or linear decay, rates by group; the average of weights."""
 
 import math
 from collections.abc import Iterable
@@ -57,3 +57,25 @@ def clip_gradients(optimizer: torch.optim.Optimizer, limit: float) -> torch.Tens
     for part in (sharded, [parameter for parameter in parameters if not isinstance(parameter, DTensor)]):
         nn.utils.clip_grads_with_norm_(part, limit, norm)
     return norm
+
+
+class Average:
+    """Exponential moving average of parameters, by name: less noisy than those of the last step. Young averages follow faster: the decay is at most (1 + step) / (10 + step)."""
+
+    def __init__(self, parameters: Iterable[tuple[str, torch.Tensor]], decay: float) -> None:
+        self.parameters = dict(parameters)
+        self.decay = decay
+        self.weights = {name: value.detach().clone() for name, value in self.parameters.items()}
+
+    @torch.no_grad()
+    def update(self, step: int) -> None:
+        """Move towards the weights after `step` (0-based)."""
+        decay = min(self.decay, (1 + step) / (10 + step))
+        for name, value in self.parameters.items():
+            self.weights[name].lerp_(value, 1 - decay)
+
+    @torch.no_grad()
+    def take(self) -> None:
+        """Put the average in the place of the weights."""
+        for name, value in self.parameters.items():
+            value.copy_(self.weights[name])

@@ -713,6 +713,9 @@ class ErrorMember(TypedDict):
     code: ErrorCode
     """What went wrong, from a closed list; the status follows from it."""
 
+    retry_after_seconds: NotRequired[int]
+    """After how many seconds the same may be asked again; absent where that would not help."""
+
 
 class DryRunItem(TypedDict):
     """An item that would be embedded; ready vectors are none."""
