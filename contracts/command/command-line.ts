@@ -2,8 +2,7 @@
 import { type ParseArgsConfig, parseArgs } from 'node:util';
 import packageJson from '../../package.json' with { type: 'json' };
 import { EXIT } from '../src/exit-codes.ts';
-import { editDistance } from '../src/names.ts';
-import { UserError } from '../src/user-error.ts';
+import { editDistance, UserError } from '../src/user-error.ts';
 
 type Options = NonNullable<ParseArgsConfig['options']>;
 

@@ -1,4 +1,5 @@
-// The one error of everything a person starts from a command line: it is printed as a sentence, without a stack trace.
+// The one error of everything a person starts from a command line: it is printed as a sentence, without a stack
+// trace; and how far what somebody typed is from what there is.
 
 /** What the user can fix; the message says what was wrong and what to do. Every command prints it and exits with 2. */
 export class UserError extends Error {
@@ -6,4 +7,29 @@ export class UserError extends Error {
     super(message);
     this.name = 'UserError';
   }
+}
+
+/**
+ * Insertions, deletions, replacements and swaps of neighbours that lead from one to the other (optimal string alignment);
+ * more than `limit` is one more.
+ */
+export function editDistance(a: string, b: string, limit: number): number {
+  if (Math.abs(a.length - b.length) > limit) return limit + 1;
+  let before: number[] = [];
+  let above = Array.from({ length: b.length + 1 }, (_, column) => column);
+  for (let row = 1; row <= a.length; row++) {
+    const current = [row];
+    for (let column = 1; column <= b.length; column++) {
+      const isSame = a[row - 1] === b[column - 1];
+      const isSwap = row > 1 && column > 1 && a[row - 1] === b[column - 2] && a[row - 2] === b[column - 1];
+      current[column] = Math.min(
+        (above[column] ?? 0) + 1,
+        (current[column - 1] ?? 0) + 1,
+        (above[column - 1] ?? 0) + (isSame ? 0 : 1),
+        isSwap ? (before[column - 2] ?? 0) + 1 : Number.POSITIVE_INFINITY,
+      );
+    }
+    [before, above] = [above, current];
+  }
+  return above[b.length] ?? 0;
 }

@@ -1,5 +1,5 @@
 // Which known key an unknown one stands for: a slip of the pen, or what another service calls it.
-import { editDistance } from '../../../contracts/src/names.ts';
+import { editDistance } from '../../../contracts/src/user-error.ts';
 
 /** What services call one thing; the first known name of a group is suggested for the others. */
 const SYNONYMS = [
