@@ -109,6 +109,8 @@ test("the training image's source: what the stages need, readable, stamped with 
         'trainer/towers',
         'trainer/towers/adaptation',
         'trainer/towers/formats',
+        'trainer/towers/image',
+        'trainer/towers/language',
       ]),
     );
     for (const file of files) expect(statSync(join(app, file)).mode & 0o444, file).toBe(0o444);
