@@ -154,8 +154,9 @@ class Reader(FileSystemReader):
         """The index, with the id under which this reader knows it."""
         data = (Path(self.path) / ".metadata").read_bytes()
         metadata = cast(Metadata, IndexUnpickler(io.BytesIO(data)).load())
-        metadata.storage_meta = getattr(metadata, "storage_meta", None) or StorageMeta()
-        metadata.storage_meta.load_id = self.load_id
+        known = getattr(metadata, "storage_meta", None) or StorageMeta()
+        known.load_id = self.load_id
+        metadata.storage_meta = known
         return metadata
 
 

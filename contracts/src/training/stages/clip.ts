@@ -1,6 +1,6 @@
 // Stage `clip`: image tower and text adapter learn from pairs of images and captions.
 import { z } from 'zod';
-import { count, fraction, weight, Adapter, Parallel, Schedule } from '../blocks.ts';
+import { Adapter, count, fraction, Parallel, Schedule, weight } from '../blocks.ts';
 
 const ScratchTextTower = z
   .strictObject({
