@@ -1,7 +1,7 @@
 """A small training on any number of ranks: `python -m engine.launch --processes N small_training FOLDER [what happens]`.
 
 `stop=K` asks to stop after step K, `die=K` ends rank 1 at step K, `hang=K` waits for a signal there; `sharded=1` splits the
-blocks between the ranks and computes their activations again.
+blocks between the ranks and computes their activations again; from `late=K` on one more parameter has a gradient.
 """
 
 import os
@@ -49,7 +49,9 @@ class Small(Task):
         self.run, self.events, self.dropout = run, events, dropout
         self.modules = {
             "net": nn.Sequential(nn.Linear(6, 16), nn.GELU(), nn.Dropout(dropout), nn.Linear(16, 4)),
-            "scale": nn.ParameterDict({"log": nn.Parameter(torch.tensor(1.0))}),
+            "scale": nn.ParameterDict(
+                {"log": nn.Parameter(torch.tensor(1.0)), "late": nn.Parameter(torch.tensor(0.0))}
+            ),
         }
         self.losses: list[float] = []
 
@@ -77,6 +79,8 @@ class Small(Task):
         a, b = (world.whole(F.normalize(self.modules["net"](view), dim=-1), 12) for view in views)
         scale = world.shared(self.modules["scale"]["log"].exp())  # pyright: ignore[reportIndexIssue]
         loss = F.cross_entropy(scale * a @ b.T, torch.arange(len(a)))
+        if step >= self.events.get("late", 99):
+            loss = loss + (world.shared(self.modules["scale"]["late"]) - 1).square()  # pyright: ignore[reportIndexIssue]
         if self.events.get("nan") == step:
             loss = loss * float("nan")
         return loss, {"loss": loss / world.size}

@@ -83,8 +83,13 @@ class Checkpoints:
         """Whether anything was saved."""
         return any((self.output / f"{name}.pt").exists() for name in (self.name, self.name + PREVIOUS))
 
-    def load(self, tensors: Tensors, log: Callable[[str], None]) -> dict[str, Any]:
-        """Read the newest generation that is whole into `tensors`, in place; returns its `small`."""
+    def load(
+        self, places_for: Callable[[set[str]], Tensors], log: Callable[[str], None]
+    ) -> tuple[Tensors, dict[str, Any]]:
+        """Read the newest generation that is whole; returns its tensors, and its `small`.
+
+        `places_for` gives the tensors to be filled, of those whose names the generation has (`weights.net.bias`).
+        """
         reasons = []
         for name in (self.name, self.name + PREVIOUS):
             file = self.output / f"{name}.pt"
@@ -92,10 +97,11 @@ class Checkpoints:
                 continue
             try:
                 small = torch.load(file, map_location="cpu", weights_only=True)
-                folder = self.output / FOLDER / small["folder"]
+                reader = Reader(self.output / FOLDER / small["folder"])
+                tensors = places_for(set(reader.read_metadata().state_dict_metadata))
                 load(
                     tensors,
-                    storage_reader=Reader(folder),
+                    storage_reader=reader,
                     process_group=self.world.storage,
                     no_dist=self.world.size == 1,
                 )
@@ -104,7 +110,7 @@ class Checkpoints:
                 log(f"{reasons[-1]}; trying the one before it")
                 continue
             log(f"resumed from {file.name}, step {small['step']}")
-            return small
+            return tensors, small
         raise CheckpointError(
             f"no checkpoint in {self.output} can be read ({'; '.join(reasons)}): "
             f"delete {self.name}*.pt there to begin again"

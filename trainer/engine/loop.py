@@ -8,7 +8,6 @@ from typing import Any
 import torch
 from torch import distributed as dist
 from torch import nn
-from torch.distributed.checkpoint.state_dict import get_optimizer_state_dict, set_optimizer_state_dict
 from torch.distributed.tensor import DTensor
 
 from contracts.types import Parallel, Schedule
@@ -120,19 +119,46 @@ class Trained:
     average: Average | None
 
     def tensors(self) -> dict[str, Any]:
-        """Weights that train, the optimiser's state of each, and averages, by name; changed in place by a load."""
-        weights = {name: value.detach() for name, value in self.modules.named_parameters() if value.requires_grad}
-        kept = {"weights": weights, "optimizer": self._optimizer_state()["state"]}
-        return kept | ({"average": self.average.weights} if self.average is not None else {})
+        """Weights that train, the optimiser's state of each, and averages, by name. Rates follow from the recipe and the step."""
+        states = {
+            name: self.optimizer.state[value] for name, value in self.parameters() if value in self.optimizer.state
+        }
+        return self._with_states(states)
+
+    def places_for(self, names: set[str]) -> dict[str, Any]:
+        """The same, to be filled from a checkpoint that holds tensors of these names; `take` comes after it.
+
+        A parameter that had no gradient yet has no state in it: it gets none.
+        """
+        states = {
+            name: self._new_state(value) for name, value in self.parameters() if f"optimizer.{name}.step" in names
+        }
+        return self._with_states(states)
 
     def take(self, tensors: dict[str, Any]) -> None:
         """Give the optimiser what was loaded; weights and averages are in place already."""
-        whole = self._optimizer_state() | {"state": tensors["optimizer"]}
-        set_optimizer_state_dict(self.modules, self.optimizer, whole)
+        for name, value in self.parameters():
+            if name in tensors["optimizer"]:
+                self.optimizer.state[value] = tensors["optimizer"][name]
 
-    def _optimizer_state(self) -> dict[str, Any]:
-        # Rates and the like follow from the recipe and the step: only what was learned is kept. Without any, torch makes one.
-        return get_optimizer_state_dict(self.modules, self.optimizer)
+    def parameters(self) -> list[tuple[str, torch.Tensor]]:
+        """Those that train, by name."""
+        return [(name, value) for name, value in self.modules.named_parameters() if value.requires_grad]
+
+    def _with_states(self, states: dict[str, Any]) -> dict[str, Any]:
+        weights = {name: value.detach() for name, value in self.parameters()}
+        kept = {"weights": weights, "optimizer": states}
+        return kept | ({"average": self.average.weights} if self.average is not None else {})
+
+    def _new_state(self, value: torch.Tensor) -> dict[str, torch.Tensor]:
+        # As AdamW makes it at the first gradient; a fused one counts its steps on the device.
+        device = value.device if self.optimizer.param_groups[0]["fused"] else torch.device("cpu")
+        step = torch.zeros((), dtype=torch.float32, device=device)
+        return {
+            "step": step,
+            "exp_avg": torch.zeros_like(value.detach()),
+            "exp_avg_sq": torch.zeros_like(value.detach()),
+        }
 
 
 class Saver:
@@ -147,8 +173,7 @@ class Saver:
         """Go on from the newest checkpoint; returns the step to do next."""
         if not self.checkpoints.exist():
             return 0
-        tensors = self.trained.tensors()
-        small = self.checkpoints.load(tensors, self.run.log)
+        tensors, small = self.checkpoints.load(self.trained.places_for, self.run.log)
         self.trained.take(tensors)
         self.task.load_state(small["task"])
         rank = self.run.world.rank

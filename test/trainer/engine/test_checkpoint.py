@@ -23,8 +23,7 @@ def saved(folder: Path, *steps: int) -> Checkpoints:
 
 def loaded(checkpoints: Checkpoints, lines: list[str]) -> tuple[int, float]:
     """The step that is gone on from, and what the tensor is full of."""
-    tensors = {"weights": {"w": torch.zeros(1000)}}
-    small = checkpoints.load(tensors, lines.append)
+    tensors, small = checkpoints.load(lambda _: {"weights": {"w": torch.zeros(1000)}}, lines.append)
     assert small["task"] == {"losses": [1.5]}
     (value,) = tensors["weights"]["w"].unique().tolist()
     return small["step"], value

@@ -6,13 +6,13 @@ from support import ROOT
 from towers.image.table import TOWERS, markdown, measured
 
 
-@pytest.mark.parametrize("row", TOWERS, ids=lambda row: row.name.replace(" ", "-"))
 def cells(table: str) -> list[list[str]]:
     """The cells of every row: pages are formatted, so that columns are wider than what is printed."""
     rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in table.splitlines() if line[:1] == "|"]
     return [row for row in rows if set("".join(row)) != {"-"}]
 
 
+@pytest.mark.parametrize("row", TOWERS, ids=lambda row: row.name.replace(" ", "-"))
 def test_a_tower_built_on_the_meta_device_is_what_its_row_says(row):
     assert measured(row.name, row.backbone) == row
 
