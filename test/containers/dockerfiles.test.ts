@@ -103,6 +103,7 @@ test("the training image's source: what the stages need, readable, stamped with 
         'trainer/engine',
         'trainer/evaluation',
         'trainer/evaluation/sets',
+        'trainer/losses',
         'trainer/stages',
         'trainer/tasks',
         'trainer/towers',

@@ -97,10 +97,12 @@ export const BOXES: Record<string, readonly string[]> = {
   ],
   // ---- training
   'trainer/engine': ['contracts/python'],
+  'trainer/losses': [],
   'trainer/towers': ['contracts/python', 'trainer/engine'],
-  'trainer/tasks': ['contracts/python', 'trainer/engine', 'trainer/towers'],
+  'trainer/tasks': ['contracts/python', 'trainer/engine', 'trainer/losses', 'trainer/towers'],
   'trainer/evaluation': ['contracts/python', 'trainer/engine', 'trainer/towers'],
   'trainer/stages': ['contracts/python', 'trainer/engine', 'trainer/towers', 'trainer/tasks', 'trainer/evaluation'],
+  'trainer/bench': ['trainer/losses'],
   'trainer/augment': ['contracts/python', 'trainer/engine', 'trainer/towers'],
   'trainer/container': ['contracts/python'],
   // ---- the cloud

@@ -76,6 +76,10 @@ function scriptImports(file: string, code: string, { lazy = true, types = true }
 
 const PACKAGES: Record<string, string> = {
   contracts: 'contracts/python/contracts',
+  bench: 'trainer/bench',
+  engine: 'trainer/engine',
+  losses: 'trainer/losses',
+  tasks: 'trainer/tasks',
   towers: 'trainer/towers',
   stages: 'trainer/stages',
   augment: 'trainer/augment',

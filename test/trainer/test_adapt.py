@@ -15,6 +15,7 @@ from torch.nn import functional as F
 
 from contracts import load
 from contracts.types import ModelManifest, OwnData
+from losses.matrices import info_nce, multi_positive_nce
 from support import ROOT, STAGE_ENV, interrupt_stage, run_stage, schedule, write_job
 from towers.adaptation.own_data import read_own
 from towers.adaptation.texts import general_texts
@@ -22,7 +23,6 @@ from towers.adaptation.tiers import TextSide
 from towers.exported_files import artefacts_in
 from towers.formats.item import FormatError
 from towers.from_model import ImageGraph
-from towers.losses import info_nce, multi_positive_nce
 from towers.onnx_export import export_image_tower, session
 from towers.served_text import served_tiers
 

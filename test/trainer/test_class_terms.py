@@ -12,16 +12,19 @@ from torch.nn import functional as F
 
 from contracts.types import ClipConfig, ContrastiveConfig
 from engine.epochs import epoch_batch
+from losses.contrastive import pair_loss
+from losses.matrices import info_nce, multi_positive_nce, shared_cross_entropy, soft_cross_entropy
 from stages.embed_captions import hypernym_texts
-from tasks.clip_objective import Objective, Place, Sampler, Texts
+from tasks.clip_batch import Sampler
+from tasks.clip_objective import Objective, Place, Texts
 from tasks.contrastive import Sampler as GroupSampler
-from tasks.contrastive import concept_groups, pair_loss
+from tasks.contrastive import concept_groups
 from towers.class_targets import classifier_rows, load_class_targets, of_classifier, of_texts, save_class_targets
 from towers.crops import Activations, CropsShape
 from towers.data import write_rows
-from towers.losses import info_nce, multi_positive_nce, shared_cross_entropy, soft_cross_entropy
+from towers.image.backbone import create_backbone
+from towers.image.tower import ImageTower
 from towers.text_sets import TextSet
-from towers.vision import ImageTower, create_backbone
 
 
 def unit(*shape, seed=0):

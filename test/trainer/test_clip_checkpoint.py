@@ -15,12 +15,13 @@ from torch import nn
 from torch.nn import functional as F
 
 from support import TINY_VISION, run_stage, schedule, tiny_clip, write_job
-from towers.clip_checkpoint import read_model, text_features
 from towers.data import write_rows
+from towers.image.backbone import create_backbone, preprocess_recipe
+from towers.image.checkpoint import read_model, text_features
+from towers.image.tower import ImageTower
 from towers.onnx_export import export_image_tower, session
 from towers.preprocess import preprocess
 from towers.two_towers import load_adapter
-from towers.vision import ImageTower, create_backbone, preprocess_recipe
 
 VISION = {
     "open_clip": TINY_VISION,

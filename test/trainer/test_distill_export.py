@@ -17,12 +17,13 @@ from stages.prepare import ShardWriter
 from support import draw_images, interrupt_stage, run_stage, schedule, write_job
 from towers.data import write_rows
 from towers.exported_files import check_sizes
+from towers.image.backbone import create_backbone, preprocess_recipe
+from towers.image.tower import ImageTower
 from towers.metrics import recalls
 from towers.served_text import served_tiers
 from towers.student import load_static, load_student
 from towers.student_texts import Example, Sampler, read_student_texts
 from towers.two_towers import Adapter, TowersShape, load_image_tower, save_towers
-from towers.vision import ImageTower, create_backbone, preprocess_recipe
 from towers.wordpiece import train_vocabulary
 
 LLM_WIDTH, EMBED_DIM, SIZE = 24, 32, 32

@@ -10,8 +10,9 @@ from stages.prepare import ShardWriter
 from support import draw_images, interrupt_stage, run_stage, write_job
 from towers.crops import load_activations, random_crop, shrunk
 from towers.data import read_images, write_rows
+from towers.image.backbone import create_backbone, preprocess_recipe
+from towers.image.tower import ImageTower
 from towers.preprocess import decode, preprocess
-from towers.vision import ImageTower, create_backbone, preprocess_recipe
 
 SIZE, BLOCK = 64, 2
 CONFIG = {

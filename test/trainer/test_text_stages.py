@@ -14,8 +14,9 @@ from PIL import Image
 from safetensors.torch import load_file
 from transformers import BertModel, BertTokenizer
 
+from losses.contrastive import pair_loss
 from support import draw_images, interrupt_stage, run_stage, schedule, tiny_language_model, write_job
-from tasks.contrastive import halves, pair_loss, passages_of
+from tasks.contrastive import halves, passages_of
 from tasks.mntp import Masking, mask_tokens
 from towers.data import read_images, read_pairs, read_rows
 from towers.fragments import fragments

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import torch
 from torch import nn
 from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
-from torch.distributed.fsdp import FSDPModule, MixedPrecisionPolicy, fully_shard
+from torch.distributed.fsdp import FSDPModule, MixedPrecisionPolicy, fully_shard, register_fsdp_forward_method
 from torch.distributed.tensor import DTensor
 from torch.utils.checkpoint import checkpoint
 
@@ -22,10 +22,11 @@ from engine.world import World
 
 
 class Blocks(NamedTuple):
-    """The parts of a model that repeat, such as its layers, and the module whose `forward` runs them in this order."""
+    """The parts of a model that repeat, such as its layers, and the module that runs them in this order, by which method."""
 
     root: nn.Module
     parts: list[nn.Module]
+    method: str = "forward"
 
 
 def place(blocks: Blocks | None, parallel: Parallel, world: World) -> None:
@@ -33,7 +34,7 @@ def place(blocks: Blocks | None, parallel: Parallel, world: World) -> None:
     if blocks is None:
         if not (parallel["activation_checkpointing"] or parallel["compile"] or parallel["weights"] == "sharded"):
             return
-        raise ValueError("parallel: what is trained here has no blocks to be placed: leave the setting out")
+        raise ValueError("parallel: of what is trained here no blocks are known: leave the setting out")
     for block in blocks.parts:
         if parallel["activation_checkpointing"]:
             block.forward = functools.partial(checkpoint, block.forward, use_reentrant=False)
@@ -64,6 +65,8 @@ def shard(blocks: Blocks, world: World) -> None:
     # The root has nothing of its own to split: it makes the blocks know each other, so that the next one comes in time.
     split = {parameter for block in blocks.parts for parameter in block.parameters()}
     fully_shard(blocks.root, mesh=mesh, ignored_params={p for p in blocks.root.parameters() if p not in split})
+    if blocks.method != "forward":
+        register_fsdp_forward_method(blocks.root, blocks.method)
     for module, following in itertools.pairwise(sharded):
         module.set_modules_to_forward_prefetch([following])
 

@@ -1,4 +1,4 @@
-"""Stage `clip`: trains image and text tower by symmetric InfoNCE with terms that keep what the frozen image tower knows.
+"""Stage `clip`: trains image and text tower by InfoNCE or sigmoid loss with terms that keep what the frozen image tower knows.
 
 Two text towers: `llm` trains an adapter over stored features of the captions; `scratch`, the control, trains a CLIP-style
 text transformer from scratch on the same images, texts and steps. `embed_images` has run the frozen image tower; only the
@@ -16,10 +16,13 @@ from contracts.types import ClipConfig
 from engine.loop import Loop
 from engine.run import Run
 from tasks.clip import Clip
-from tasks.clip_objective import Objective, Place, Sampler, Texts
+from tasks.clip_batch import Sampler
+from tasks.clip_objective import Objective, Place, Texts
 from towers.class_targets import load_class_targets
 from towers.crops import Activations, load_activations
 from towers.data import Row, read_class_images, read_pairs
+from towers.image.backbone import create_backbone
+from towers.image.tower import ImageTower
 from towers.items import write_items
 from towers.labels import normalised_label
 from towers.metrics import mean_recall_per_image, retrieval, target_ranks
@@ -33,7 +36,6 @@ from towers.two_towers import (
     rotate_to_principal_axes,
     save_towers,
 )
-from towers.vision import ImageTower, create_backbone
 from towers.wordpiece import WordPiece, train_vocabulary
 
 
@@ -49,7 +51,8 @@ def main() -> None:
     if activations.shape["backbone"] != inherited_shape["backbone"]:
         raise ValueError(f"embed_images ran {activations.shape['backbone']}, inherit {inherited_shape['backbone']}")
     block = activations.block
-    tower = ImageTower(create_backbone(inherited_shape["backbone"]["name"]), config["embed_dim"])
+    tower = ImageTower(create_backbone(**inherited_shape["backbone"]), config["embed_dim"])
+    tower.drop_patches(config.get("patch_dropout", 0.0), block)
     head = load_file(inherited / "head.safetensors")
     with torch.no_grad():
         tower.head.weight.copy_(head["weight"])
@@ -82,7 +85,7 @@ def main() -> None:
     measure = Measure(run, activations, texts)
 
     task = Clip(run, objective, Sampler(train, config, run.seed), lambda: measure.metrics(tower, text_tower))
-    Loop(run, task, config["schedule"], ema_decay=config["ema_decay"]).train()
+    Loop(run, task, config["schedule"], config.get("parallel"), config["ema_decay"]).train()
     run.leave_to_first()
 
     image_train_IE = image_vectors(tower, activations.plain, block)
@@ -98,6 +101,8 @@ def main() -> None:
         "scratch": config["scratch"],
         "logit_scale": objective.scales.captions.item(),
     }
+    if objective.scales.bias is not None:
+        shape["logit_bias"] = objective.scales.bias.item()
     files = save_towers(run.output, tower, text_tower, shape)
     if vocabulary is not None:
         vocabulary.write(run.output / "vocabulary.txt")

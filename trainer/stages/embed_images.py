@@ -21,8 +21,9 @@ from contracts.types import EmbedImagesConfig, PreprocessRecipe
 from engine.run import Run, write_atomically
 from towers.crops import CropsShape, random_crop, shrunk
 from towers.data import Row, read_class_images, read_images, read_pairs
+from towers.image.backbone import create_backbone, preprocess_recipe
+from towers.image.tower import ImageTower
 from towers.preprocess import decode, preprocess
-from towers.vision import ImageTower, create_backbone, preprocess_recipe
 
 BATCH = 64  # images, and crops in one forward pass
 SHARD_IMAGES = 4 * BATCH
@@ -54,7 +55,7 @@ def main() -> None:
     shards = [shard for name, rows in arrays.items() for shard in shards_of(name, rows, None)]
     shards += shards_of("train", whole["plain"], config["crops"])
     arrays["train"] = whole["plain"]
-    backbone = create_backbone(config["backbone"]["name"])
+    backbone = create_backbone(**config["backbone"])
     recipe = preprocess_recipe(backbone, config["backbone"]["size"])
     shape: CropsShape = {
         "backbone": config["backbone"],
@@ -156,9 +157,21 @@ def frozen_activations(tower: ImageTower, pixels: np.ndarray, block: int | None)
     outputs, features = [], []
     for part in torch.from_numpy(pixels).split(BATCH):
         x = tower.forward_frozen(part.to(tower.head.weight, memory_format=torch.channels_last), block)
-        outputs.append(x.float().cpu().numpy().astype(np.float16))
-        features.append(tower.pooled_features(x, block).float().cpu().numpy().astype(np.float16))
+        outputs.append(as_float16(x, f"first_trainable_block {block}: the activations before this block"))
+        features.append(as_float16(tower.pooled_features(x, block), "the pooled features of this backbone"))
     return np.concatenate(outputs), np.concatenate(features)
+
+
+def as_float16(x: torch.Tensor, what: str) -> np.ndarray:
+    """Numbers as they are stored; the largest of some transformers lie beyond what float16 holds, which is an error."""
+    with np.errstate(over="ignore"):
+        stored = x.float().cpu().numpy().astype(np.float16)
+    if not np.isfinite(stored).all():
+        raise ValueError(
+            f"embed_images: {what} reach {x.abs().max():.3g}, float16 holds 65504: set first_trainable_block to 0, which "
+            "stores pixels, or name another backbone"
+        )
+    return stored
 
 
 def assemble(folder: Path, name: str, shards: list[tuple[int, str]], count: int) -> None:

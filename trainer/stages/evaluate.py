@@ -22,14 +22,15 @@ from evaluation.progress import Progress
 from evaluation.registry import BY_NAME
 from evaluation.served import ServedModel
 from evaluation.trained import TrainedModel
-from towers.clip_checkpoint import ClipBackbone, text_features
-from towers.data import read_images, read_pairs, read_rows
+from towers.class_targets import classifier_rows, read_classes
+from towers.data import Row, read_images, read_pairs, read_rows
+from towers.image.backbone import create_backbone
+from towers.image.checkpoint import ClipBackbone, text_features
 from towers.metrics import retrieval, zero_shot
 from towers.preprocess import pixel_batches
 from towers.served_text import EmbedTexts
 from towers.student import load_student
 from towers.two_towers import load_adapter, load_image_tower, load_preprocess, read_shape
-from towers.vision import create_backbone
 
 # What the first tier is called in reports and at the gate; the others keep their names.
 STUDENT = "student_int8"
@@ -136,8 +137,8 @@ def zero_shot_metrics(run: Run[EvaluateConfig], served: dict[str, EmbedTexts]) -
         return {}
     rows = read_rows(prepared / "class_images.jsonl")
     recipe, tower = load_preprocess(clip), load_image_tower(clip)
-    name = read_shape(clip)["backbone"]["name"]
-    backbone = create_backbone(name)
+    named = read_shape(clip)["backbone"]
+    backbone = create_backbone(**named)
     image_parts, frozen_parts = [], []
     for pixels in pixel_batches(read_images(prepared, rows), recipe, 32):
         batch = torch.from_numpy(pixels)
@@ -163,12 +164,23 @@ def zero_shot_metrics(run: Run[EvaluateConfig], served: dict[str, EmbedTexts]) -
     }
     if isinstance(backbone, ClipBackbone):
         # CLIP's own zero-shot: its images against its own vectors of the same prompts.
-        own_PE = text_features(name, [row["text"] for row in prompts], torch.device("cpu"))
+        own_PE = text_features(named["name"], [row["text"] for row in prompts], torch.device("cpu"))
         found["frozen_tower"] = zero_shot(torch.cat(frozen_parts), classes(own_PE), class_of_I)
-    else:
-        logits_IC = torch.cat(frozen_parts)
-        found["frozen_tower"] = zero_shot(logits_IC, torch.eye(logits_IC.shape[1]), class_of_I)
+    elif getattr(backbone, "num_classes", 0):
+        found |= by_classifier(torch.cat(frozen_parts), class_of_I, read_classes(prepared))
     return found
+
+
+def by_classifier(logits_IC: torch.Tensor, class_of_I: torch.Tensor, named: list[Row]) -> dict[str, Figures]:
+    """The frozen tower's own choice among the classes of the class file that its classifier has, of pictures of those."""
+    row_of = classifier_rows(logits_IC.shape[1], named)
+    column_of = {number: column for column, number in enumerate(row_of)}
+    known = [image for image, number in enumerate(class_of_I.tolist()) if number in column_of]
+    if not known:
+        return {}
+    scores_IK = logits_IC[known][:, list(row_of.values())]
+    column_of_I = torch.tensor([column_of[int(class_of_I[image])] for image in known])
+    return {"frozen_tower": zero_shot(scores_IK, torch.eye(scores_IK.shape[1]), column_of_I)}
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Stage `inherit` (ProCLIP's first stage): trains the adapter towards the image tower's own space from text alone.
+"""Stage `inherit` (ProCLIP's first stage): trains the adapter towards the image tower's own space before images are trained.
 
 Target `clip_text`: a two-tower checkpoint has a text encoder. The adapter over the LLM features of a caption is regressed
 onto the checkpoint's vector of that caption, and the image head is initialised with the checkpoint's projection.
@@ -7,11 +7,16 @@ Target `classifier_rows`: an ImageNet backbone has no text encoder, but its clas
 the adapter over the LLM features of the class's prompts is regressed. A fixed map puts both into the joint space, the
 principal axes of the frozen tower's features, with which the image head is initialised, too.
 
+Target `features`: a tower that knows neither texts nor classes (InternViT, DINO) has its features of pictures alone. The
+adapter over the LLM features of a caption is regressed onto the features of the caption's own picture, in the principal
+axes of such features.
+
 Besides adapter and head it writes what the frozen tower knows of the classes, for `clip` to keep (towers/class_targets.py).
 """
 
 import copy
 import json
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -25,13 +30,15 @@ from engine.loop import Loop
 from engine.run import Run
 from tasks.inherit import Inherit, Regression
 from towers.class_targets import ClassTargets, of_classifier, of_texts, read_classes, save_class_targets
-from towers.clip_checkpoint import ClipBackbone, logit_scale, text_features
 from towers.data import Row, read_images, read_pairs, read_rows
+from towers.image.backbone import create_backbone, preprocess_recipe
+from towers.image.checkpoint import ClipBackbone, text_features
+from towers.image.tower import ImageTower, pca_head
 from towers.preprocess import pixel_batches
 from towers.two_towers import Adapter, TowersShape
-from towers.vision import ImageTower, create_backbone, pca_head, preprocess_recipe
 
 CLIP_TEXTS = ("pairs.train", "groups.train", "prompts")  # sets of `embed_captions`
+MEASURED_IMAGES = 4000  # train images whose features say what the axes are
 MEASURED_TEXTS = 1000  # texts for which the report says whether the nearest target is their own
 
 
@@ -51,9 +58,9 @@ def main() -> None:
     """Run the stage."""
     run = Run.start(InheritConfig)
     config = run.config
-    backbone = create_backbone(config["backbone"]["name"])
+    backbone = create_backbone(**config["backbone"])
     recipe = preprocess_recipe(backbone, config["backbone"]["size"])
-    problem = clip_text(run, backbone) if config["target"] == "clip_text" else classifier_rows(run, backbone, recipe)
+    problem = regression_problem(run, backbone, recipe)
     features_ND, targets_ME = problem.features_ND, problem.targets_ME
 
     torch.manual_seed(run.seed)
@@ -87,10 +94,38 @@ def main() -> None:
     run.finish(metrics, files)
 
 
+def regression_problem(run: Run[InheritConfig], backbone: Any, recipe: PreprocessRecipe) -> RegressionProblem:
+    """The one that the recipe names."""
+    if run.config["target"] == "clip_text":
+        return clip_text(run, backbone)
+    if run.config["target"] == "features":
+        return own_pictures(run, backbone, recipe)
+    return classifier_rows(run, backbone, recipe)
+
+
+def own_pictures(run: Run[InheritConfig], backbone: Any, recipe: PreprocessRecipe) -> RegressionProblem:
+    """Captions onto the features of their own pictures, in the principal axes of those features; nothing of classes."""
+    pooled_IF = frozen_features(run, backbone, recipe)
+    weight_EF, bias_E = pca_head(pooled_IF, run.config["embed_dim"])
+    pictures = read_pairs(run.input("prepare"), "train")[:MEASURED_IMAGES]
+    number_of = {row["key"]: number for number, row in enumerate(pictures)}
+    embedded = run.input("embed_captions")
+    captions = read_rows(embedded / "captions.pairs.train.jsonl")
+    known = [number for number, row in enumerate(captions) if row["id"] in number_of]
+    if not known:
+        raise ValueError(
+            "inherit.target features learns from captions of the train images: embed_captions has none of them"
+        )
+    features_ND = load_file(embedded / "features.pairs.train.safetensors")["features"][known].float()
+    targets_IE = F.normalize(F.linear(pooled_IF, weight_EF, bias_E), dim=-1)
+    picture_of_N = torch.tensor([number_of[captions[number]["id"]] for number in known])
+    return RegressionProblem(features_ND, targets_IE, picture_of_N, weight_EF, bias_E, None)
+
+
 def classifier_rows(run: Run[InheritConfig], backbone: Any, recipe: PreprocessRecipe) -> RegressionProblem:
     """Class prompts onto the centred rows of the backbone's classifier, in the principal axes of its features."""
     if isinstance(backbone, ClipBackbone):
-        raise ValueError("a CLIP tower has no classifier: set inherit.target to clip_text")
+        raise ValueError("a CLIP tower has no classifier: set inherit.target to clip_text, or to features")
     named = read_classes(run.input("prepare"))
     classes = of_classifier(backbone, named)
     run.log(f"{len(classes.class_K)} of {len(named)} classes are the backbone's")
@@ -110,7 +145,9 @@ def classifier_rows(run: Run[InheritConfig], backbone: Any, recipe: PreprocessRe
 def clip_text(run: Run[InheritConfig], backbone: Any) -> RegressionProblem:
     """Captions and prompts onto the checkpoint's own vectors of them; the checkpoint's projection as the head."""
     if not isinstance(backbone, ClipBackbone):
-        raise ValueError("target clip_text needs a tower with a text encoder: a backbone named open_clip:…")
+        raise ValueError(
+            "target clip_text needs a tower with a text encoder: a backbone named open_clip:…; features needs neither"
+        )
     weight_EF, bias_E = backbone.projection
     if len(weight_EF) != run.config["embed_dim"]:
         raise ValueError(f"this checkpoint's space has {len(weight_EF)} dimensions: set embed_dim to that")
@@ -135,13 +172,15 @@ def clip_text(run: Run[InheritConfig], backbone: Any) -> RegressionProblem:
     classes = None
     if prompts:
         vectors_KE = torch.stack([F.normalize(targets_NE[numbers].mean(0), dim=-1) for numbers in prompts.values()])
-        classes = of_texts(list(prompts), vectors_KE, logit_scale(name), (weight_EF, bias_E))
+        assert backbone.logit_scale is not None
+        scale = math.exp(backbone.logit_scale)
+        classes = of_texts(list(prompts), vectors_KE, scale, (weight_EF, bias_E))
     return RegressionProblem(torch.cat(parts), targets_NE, torch.arange(len(texts)), weight_EF, bias_E, classes)
 
 
 def frozen_features(run: Run[InheritConfig], backbone: torch.nn.Module, recipe: PreprocessRecipe) -> torch.Tensor:
-    """Pooled features of at most 4,000 train images [N, F] from a copy: the caller's backbone keeps dtype and device."""
-    rows = read_pairs(run.input("prepare"), "train")[:4000]
+    """Pooled features of at most `MEASURED_IMAGES` train images [N, F] from a copy: the caller's backbone keeps dtype and device."""
+    rows = read_pairs(run.input("prepare"), "train")[:MEASURED_IMAGES]
     tower = ImageTower(copy.deepcopy(backbone), 1).to_device(run.device, run.amp_dtype).eval()
     out, done = [], 0
     for pixels in pixel_batches(read_images(run.input("prepare"), rows), recipe, 64):

@@ -10,11 +10,11 @@ from torch import nn
 from contracts.types import AdaptConfig, Schedule, Tier
 from engine.run import Run
 from engine.task import Figures, Parts, Task
+from losses.matrices import multi_positive_nce
 from towers.adaptation.batches import General, Sampler
 from towers.adaptation.image_side import ImageSide
 from towers.adaptation.losses import class_loss, cut, held, same_or_own
 from towers.adaptation.tiers import TextSide
-from towers.losses import multi_positive_nce
 from towers.two_towers import MAX_LOGIT_SCALE, new_logit_scale
 
 HEAD_RATE = 2  # of the image tower: times the rate of the layers below it

@@ -7,10 +7,13 @@ import numpy as np
 import torch
 
 from contracts.types import ClipConfig
+from engine.grad_cache import cached_backward
 from engine.optim import param_groups
 from engine.run import Run
+from engine.sharding import Blocks
 from engine.task import Figures, Parts, Task
-from tasks.clip_objective import Objective, Sampler
+from tasks.clip_batch import Sampler
+from tasks.clip_objective import Objective
 
 SHOWN = ("mean_recall", "zero_shot_top1", "unseen_top1")  # in the log, of all that is measured
 
@@ -41,8 +44,35 @@ class Clip(Task):
         scales = {"params": [*objective.scales.parameters()], "weight_decay": 0.0}
         return [*image, *param_groups(objective.text_tower), scales]
 
+    def blocks(self) -> Blocks | None:
+        """Those of the image tower that train; of a tower whose blocks are not known, none."""
+        tower, first = self.objective.tower, self.objective.activations.block
+        parts = [] if first is None else tower.blocks()[first:]
+        return Blocks(tower, parts, "forward_trainable") if parts else None
+
     def loss(self, step: int) -> tuple[torch.Tensor, Parts]:
         """The weighted sum of the terms, through this rank's images and texts."""
+        total, parts = self.objective.loss(*self.start(step), (self.run.seed, step))
+        return total, {name: part / self.run.world.size for name, part in parts.items()}
+
+    def backward(self, step: int) -> Parts:
+        """Its gradient, with GradCache where the recipe says how many images are embedded at a time."""
+        run, objective, size = self.run, self.objective, self.run.config.get("micro_batch")
+        if size is None:
+            return super().backward(step)
+        captioned, labelled, rng = self.start(step)
+        batch, parts = objective.batch(captioned, labelled, rng), Parts()
+
+        def loss_of(*own: torch.Tensor) -> torch.Tensor:
+            total, terms = objective.terms(batch, (own[0], own[1]), rng, (run.seed, step))
+            parts.update({name: part.detach() / run.world.size for name, part in terms.items()})
+            return total
+
+        cached_backward(lambda part: objective.encode(batch, part), batch.micro_batches(size), loss_of)
+        return parts
+
+    def start(self, step: int) -> tuple[np.ndarray, np.ndarray, np.random.Generator]:
+        """Captioned and labelled images of a step, and what else it draws from."""
         run, objective = self.run, self.objective
         objective.tower.train()
         objective.text_tower.train()
@@ -50,12 +80,11 @@ class Clip(Task):
         captioned, labelled = self.sampler.draw(step, rng)
         # Dropout of its own on every rank.
         torch.manual_seed(run.seed * 1_000_003 + step + 1_000_000_007 * run.world.rank)
-        total, parts = objective.loss(captioned, labelled, rng)
-        return total, {name: part / run.world.size for name, part in parts.items()}
+        return captioned, labelled, rng
 
     def constrain(self) -> None:
         """The logit scales stay where CLIP keeps them."""
-        self.objective.clamp()
+        self.objective.scales.clamp()
 
     def measure(self, step: int, parts: Parts) -> Figures:
         """The terms, the loss as an average over steps, and now and then the dev figures."""

@@ -3,6 +3,7 @@
 Shapes: B images of a batch, K classes, F pooled features, E joint dimensions.
 """
 
+import math
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -12,55 +13,23 @@ from torch import nn
 from torch.nn import functional as F
 
 from contracts.types import ClipConfig
-from engine.epochs import epoch_batch
 from engine.world import ALONE_ON_CPU, World
+from losses.contrastive import global_info_nce, global_multi_positive_nce, global_sigmoid
+from losses.keys import Keys, text_keys
+from losses.matrices import info_nce, shared_cross_entropy, soft_cross_entropy
+from losses.ranks import Ranks
+from losses.regularise import Draw, frozen_tower_regulariser
+from tasks.clip_batch import Batch
 from towers.class_targets import ClassTargets
 from towers.crops import Activations
-from towers.data import Row
-from towers.labels import normalised_label
-from towers.losses import (
-    frozen_tower_regulariser,
-    info_nce,
-    multi_positive_nce,
-    shared_cross_entropy,
-    soft_cross_entropy,
-)
+from towers.image.backbone import Origin, origin_of
+from towers.image.tower import ImageTower
 from towers.text_sets import TextSet
 from towers.two_towers import MAX_LOGIT_SCALE, new_logit_scale
-from towers.vision import ImageTower
 
+# What sigmoid loss starts from: a scale of 10, and a bias that makes every pair a negative at first, as nearly all are.
+LOG_SCALE, BIAS = math.log(10.0), -10.0
 MEASURED_IMAGES = 4000  # images that the mean image and an image's usual distance from it are computed of
-
-
-class Sampler:
-    """Which images a step sees: captioned ones, and at most a fraction of the batch with labels, every label alike."""
-
-    def __init__(self, rows: list[Row], config: ClipConfig, seed: int) -> None:
-        self.seed = seed
-        self.captioned = np.array([number for number, row in enumerate(rows) if "label" not in row])
-        by_label: dict[str, list[int]] = {}
-        for number, row in enumerate(rows):
-            if "label" in row:
-                by_label.setdefault(normalised_label(row["label"]), []).append(number)
-        self.images_of_label = list(by_label.values()) if config["labels_weight"] > 0 else []
-        if len(self.captioned) == 0:
-            raise ValueError(
-                "clip: no captioned image: InfoNCE needs pairs of images and captions beside labelled ones"
-            )
-        wanted = round(config["batch_size"] * config["label_fraction"])
-        self.label_count = min(wanted, len(self.images_of_label))
-        self.caption_count = min(config["batch_size"] - self.label_count, len(self.captioned))
-
-    def draw(self, step: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-        """Row numbers of captioned and of labelled images, each in the order of their files."""
-        captioned = self.captioned[epoch_batch((self.seed,), step, len(self.captioned), self.caption_count)]
-        if self.label_count == 0:
-            return np.sort(captioned), np.zeros(0, dtype=np.int64)
-        chosen = epoch_batch((self.seed, 2), step, len(self.images_of_label), self.label_count)
-        labelled = [
-            images[rng.integers(0, len(images))] for images in (self.images_of_label[label] for label in chosen)
-        ]
-        return np.sort(captioned), np.sort(np.array(labelled))
 
 
 @dataclass
@@ -82,11 +51,41 @@ class Place(NamedTuple):
 
 
 class LogitScales(nn.Module):
-    """The learned logit scales of captions and of classes, as logarithms."""
+    """What cosines become before a loss: `captions` and `classes` are logarithms of scales, `bias` is added for sigmoid loss."""
 
-    def __init__(self) -> None:
+    def __init__(self, config: ClipConfig, backbone: nn.Module) -> None:
         super().__init__()
+        self.is_sigmoid = config.get("loss", "softmax") == "sigmoid"
         self.captions, self.classes = new_logit_scale(), new_logit_scale()
+        self.bias = nn.Parameter(torch.tensor(BIAS)) if self.is_sigmoid else None
+        if self.is_sigmoid:
+            self.captions.data.fill_(LOG_SCALE)
+        if config.get("logit_scale_start", "new") == "checkpoint":
+            self.start_from(origin_of(backbone))
+
+    def start_from(self, origin: Origin) -> None:
+        """The checkpoint's own values, which fit its loss and no other."""
+        if origin.logit_scale is None:
+            raise ValueError(
+                "clip.logit_scale_start is checkpoint, but this backbone holds no logit scale: name an open_clip:… one, or "
+                "leave it out"
+            )
+        loss = "sigmoid" if self.is_sigmoid else "softmax"
+        if origin.loss != loss:
+            raise ValueError(
+                f"clip.logit_scale_start is checkpoint, but it was trained with {origin.loss} loss: set clip.loss to "
+                f"{origin.loss}, not {loss}, or leave logit_scale_start out"
+            )
+        self.captions.data.fill_(origin.logit_scale)
+        if self.bias is None:
+            self.classes.data.fill_(origin.logit_scale)
+        elif origin.logit_bias is not None:
+            self.bias.data.fill_(origin.logit_bias)
+
+    def clamp(self) -> None:
+        """Keep scales of softmax losses where CLIP keeps them; SigLIP's authors set no upper limit to theirs."""
+        self.captions.data.clamp_(0, None if self.is_sigmoid else MAX_LOGIT_SCALE)
+        self.classes.data.clamp_(0, MAX_LOGIT_SCALE)
 
 
 class Objective:
@@ -108,7 +107,7 @@ class Objective:
         self.tower, self.text_tower = towers
         self.activations, self.texts, self.config = activations, texts, config
         self.device = self.tower.head.weight.device
-        self.scales = LogitScales().to(self.device)
+        self.scales = LogitScales(config, self.tower.backbone).to(self.device)
         # The regulariser's reference: the head that `inherit` made, on the frozen features of the same crop.
         self.frozen_head = (self.tower.head.weight.detach().clone(), self.tower.head.bias.detach().clone())
         features_NF = torch.from_numpy(np.array(activations.features[:MEASURED_IMAGES, 0], dtype=np.float32))
@@ -136,38 +135,74 @@ class Objective:
                 self.covers_HK[h, rows] = True
             self.uses_hypernyms = self.uses_hypernyms and len(self.hypernyms) > 0
 
-    def clamp(self) -> None:
-        """Keep the logit scales where CLIP keeps them."""
-        for scale in self.scales.parameters():
-            scale.data.clamp_(0, MAX_LOGIT_SCALE)
+    def contrast(self, image_BE: torch.Tensor, text_BE: torch.Tensor, keys: Keys, ranks: Ranks) -> torch.Tensor:
+        """The loss of this rank's images and their captions that the recipe names, over the batch of all ranks."""
+        scale, bias = self.scales.captions.exp(), self.scales.bias
+        if bias is not None:
+            return global_sigmoid(image_BE, text_BE, (scale, bias), keys, ranks=ranks)
+        return global_info_nce(image_BE, text_BE, scale, keys, ranks=ranks)
 
     def features(self, images: np.ndarray, crops: np.ndarray) -> torch.Tensor:
         """The frozen tower's pooled features [B, F] of crops."""
         return torch.from_numpy(np.asarray(self.activations.features[images, crops], dtype=np.float32)).to(self.device)
 
     def loss(
-        self, captioned: np.ndarray, labelled: np.ndarray, rng: np.random.Generator
+        self, captioned: np.ndarray, labelled: np.ndarray, rng: np.random.Generator, draw: Draw | None = None
     ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
-        """The weighted sum, and its parts by name: `loss` is InfoNCE on the captions."""
-        config, world = self.config, self.world
+        """The weighted sum, and its parts by name: `loss` is that on the captions. For `draw` see `terms`."""
+        batch = self.batch(captioned, labelled, rng)
+        own_BE, text_BE = self.encode(batch, slice(None))
+        return self.terms(batch, (own_BE, text_BE), rng, draw)
+
+    def batch(self, captioned: np.ndarray, labelled: np.ndarray, rng: np.random.Generator) -> Batch:
+        """Draws crops and captions."""
         images = np.concatenate([captioned, labelled])
         crops = rng.integers(0, self.activations.shape["crops"], len(images))
-        image_BE = self.image_vectors(images, crops, len(captioned))
-        scale, class_scale = (world.shared(scale.exp()) for scale in (self.scales.captions, self.scales.classes))
-        numbers = self.texts.captions.draw(captioned, rng)
-        text_BE = self.text_vectors(self.texts.captions, numbers)
-        same_BB = equal([self.texts.captions.texts[n] for n in numbers], self.device)
-        parts = {"loss": info_nce(image_BE[: len(captioned)], text_BE, scale, same_BB)}
+        captions = self.texts.captions.draw(captioned, rng)
+        parts = [self.world.share(part) for part in np.split(np.arange(len(images)), [len(captioned)])]
+        own_captions = np.asarray(self.world.share(captions))
+        sizes = (len(captioned), len(labelled))
+        of_ranks = (sum(n // self.world.size for n in sizes), sum(-(-n // self.world.size) for n in sizes))
+        return Batch(images, crops, len(captioned), np.concatenate(parts), len(parts[0]), own_captions, of_ranks)
+
+    def encode(self, batch: Batch, part: slice) -> tuple[torch.Tensor, torch.Tensor]:
+        """Vectors of a part of this rank's images, and of the captions of those that have one."""
+        own = batch.own[part]
+        image_BE = self.vectors_of_crops(batch.images[own], batch.crops[own])
+        captions = batch.own_captions[part]
+        if len(captions) == 0:
+            return image_BE, image_BE.new_zeros((0, image_BE.shape[1]))
+        return image_BE, self.text_tower(self.texts.captions.inputs(captions))
+
+    def terms(
+        self, batch: Batch, own: tuple[torch.Tensor, torch.Tensor], rng: np.random.Generator, draw: Draw | None
+    ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+        """The weighted sum, and its parts by name, from what `encode` makes of this rank's images and captions.
+
+        `draw` (seed and step) says which pairs of images the regulariser looks at in a large batch.
+        """
+        config, world = self.config, self.world
+        images, crops, own_captioned = batch.images, batch.crops, batch.own_captioned
+        labelled = images[batch.captioned :]
+        own_BE, text_BE = own
+        image_BE = self.whole_images(own_BE, batch)
+        # Contrast adds up over ranks what each has of a scale's gradient, the other terms are the same on every rank.
+        own_class_scale = self.scales.classes.exp()
+        class_scale = world.shared(own_class_scale)
+        keys = Keys.of(text_keys([self.texts.captions.texts[n] for n in batch.own_captions], self.device))
+        ranks = Ranks(even=batch.captioned % world.size == 0)
+        parts = {"loss": self.contrast(own_BE[:own_captioned], text_BE, keys, ranks)}
         total = parts["loss"]
         if config["regulariser_weight"] > 0:
             frozen_BE = F.normalize(F.linear(self.features(images, crops), *self.frozen_head), dim=-1)
-            parts["regulariser"] = frozen_tower_regulariser(image_BE, frozen_BE)
+            parts["regulariser"] = frozen_tower_regulariser(image_BE, frozen_BE, draw=draw)
             total = total + config["regulariser_weight"] * parts["regulariser"]
         if len(labelled):
-            numbers = self.texts.captions.draw(labelled, rng)
-            label_BE = self.text_vectors(self.texts.captions, numbers)
-            same_BB = equal([self.texts.labels[image] for image in labelled], self.device)
-            parts["labels"] = multi_positive_nce(image_BE[len(captioned) :], label_BE, class_scale, same_BB)
+            numbers = world.share(self.texts.captions.draw(labelled, rng))
+            label_BE = self.text_tower(self.texts.captions.inputs(numbers))
+            keys = Keys.of(text_keys([self.texts.labels[image] for image in world.share(labelled)], self.device))
+            ranks, scale = Ranks(even=len(labelled) % world.size == 0), own_class_scale
+            parts["labels"] = global_multi_positive_nce(own_BE[own_captioned:], label_BE, scale, keys, ranks=ranks)
             total = total + config["labels_weight"] * parts["labels"]
         target_BK = self.probabilities(images, crops) if self.uses_probabilities else image_BE
         if self.uses_classes:
@@ -218,25 +253,23 @@ class Objective:
         """Of texts by number in their set."""
         return self.world.whole(self.text_tower(texts.inputs(self.world.share(numbers))), len(numbers))
 
-    def image_vectors(self, images: np.ndarray, crops: np.ndarray, captioned: int) -> torch.Tensor:
-        """Of crops, the first `captioned` of them and the others in shares of their own."""
-        parts = [np.arange(captioned), np.arange(captioned, len(images))]
-        own = np.concatenate([self.world.share(part) for part in parts])
-        own_BE = self.own_image_vectors(images[own], crops[own])
+    def whole_images(self, own_BE: torch.Tensor, batch: Batch) -> torch.Tensor:
+        """All captioned images and then the others, of what every rank has of them."""
         if self.world.size == 1:
             return own_BE
-        first = len(self.world.share(parts[0]))
-        shares = [own_BE[:first], own_BE[first:]]
-        return torch.cat([self.world.whole(share, len(part)) for share, part in zip(shares, parts, strict=True)])
+        counts = (batch.captioned, len(batch.images) - batch.captioned)
+        shares = (own_BE[: batch.own_captioned], own_BE[batch.own_captioned :])
+        return torch.cat([self.world.whole(share, count) for share, count in zip(shares, counts, strict=True)])
 
-    def own_image_vectors(self, images: np.ndarray, crops: np.ndarray) -> torch.Tensor:
+    def vectors_of_crops(self, images: np.ndarray, crops: np.ndarray) -> torch.Tensor:
         """Of crops, by the tower that trains."""
         x = torch.from_numpy(np.asarray(self.activations.train[images, crops]))
         block = self.activations.block
         if block is None:
             return self.tower.forward_head(x.float().to(self.device), self.config["dropout"])
         with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
-            x = x.to(self.device, self.dtype).contiguous(memory_format=torch.channels_last)
+            x = x.to(self.device, self.dtype)
+            x = x.contiguous(memory_format=torch.channels_last) if x.ndim == 4 else x
             return self.tower.forward_trainable(x, block, self.config["dropout"])
 
     def pseudo_image_vectors(self, rows: np.ndarray, rng: np.random.Generator) -> torch.Tensor:
@@ -249,10 +282,3 @@ class Objective:
             differences_BF = self.features(images[own], crops[own]) - self.tower.center_F
             pseudo_BF = pseudo_BF + self.config["rows_mixin"] * differences_BF
         return self.world.whole(self.tower.forward_head(pseudo_BF, self.config["dropout"]), len(rows))
-
-
-def equal(texts: list[str], device: torch.device) -> torch.Tensor:
-    """[B, B]: true where two rows of a batch carry the same text."""
-    numbers = {text: number for number, text in enumerate(dict.fromkeys(texts))}
-    ids_B = torch.tensor([numbers[text] for text in texts], device=device)
-    return ids_B[:, None] == ids_B[None, :]

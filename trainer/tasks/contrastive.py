@@ -1,5 +1,6 @@
 """Supervised SimCSE on texts of one thing (2104.08821): symmetric InfoNCE over two texts of every group in the batch."""
 
+import itertools
 import random
 from collections.abc import Sequence
 from typing import Any
@@ -13,6 +14,8 @@ from engine.grad_cache import cached_backward
 from engine.run import Run
 from engine.sharding import Blocks
 from engine.task import Figures, Losses, Parts, Task
+from losses.contrastive import pair_loss
+from losses.ranks import Ranks
 from towers.data import Row
 from towers.labels import normalised_label
 from towers.language.model import LanguageModel
@@ -42,18 +45,18 @@ class Contrastive(Task):
         """Gradient of the loss over the whole batch, through this rank's texts."""
         run, config, world = self.run, self.run.config, self.run.world
         chosen, names = self.sampler.draw(step)
-        texts = [pair[side] for side in (0, 1) for pair in chosen]
-        own = [pair[side] for side in (0, 1) for pair in world.share(chosen)]
-        rows = self.language_model.tokens(own, config["max_tokens"])
+        texts = [pair[side] for side in (0, 1) for pair in world.share(chosen)]
+        ranks = Ranks(even=len(chosen) % world.size == 0)
+        rows = self.language_model.tokens(texts, config["max_tokens"])
         # Rows of similar length share a micro-batch: less padding. `back` undoes the order before the loss.
         order = sorted(range(len(rows)), key=lambda i: len(rows[i]))
         back = torch.tensor(sorted(range(len(rows)), key=lambda i: order[i]), device=run.device)
 
         def loss_of(sorted_ND: torch.Tensor) -> torch.Tensor:
-            first_ND, second_ND = (world.whole(side, len(chosen)) for side in sorted_ND[back].chunk(2))
-            return pair_loss(torch.cat([first_ND, second_ND]), texts, config["temperature"], names)
+            return pair_loss(sorted_ND[back], texts, config["temperature"], world.share(names), ranks=ranks)
 
-        micro_batches = slices_of([rows[i] for i in order], config["micro_batch"])
+        of_ranks = (2 * (len(chosen) // world.size), 2 * -(-len(chosen) // world.size))
+        micro_batches = equal_parts([rows[i] for i in order], config["micro_batch"], of_ranks)
         keep_graphs = not config.get("gradient_cache", True)
         loss = cached_backward(self.encode, micro_batches, loss_of, keep_graphs=keep_graphs)
         return {"loss": loss / world.size}
@@ -145,33 +148,6 @@ def concept_groups(concepts: list[Row], pairs: list[Row]) -> list[Group]:
     return [group for group in [*groups, *labels.items()] if len(group[1]) > 1]
 
 
-def pair_loss(
-    features_ND: torch.Tensor, texts: list[str], temperature: float, names: list[str | None] | None = None
-) -> torch.Tensor:
-    """Symmetric InfoNCE between the first and the second half of the rows; N is even.
-
-    Groups with an equal text, or with the same name, are not negatives of each other: their scores are left out.
-    """
-    a_BD, b_BD = features_ND.chunk(2)
-    scores_BB = a_BD @ b_BD.T / temperature
-    a_N, b_N = (numbered(side, texts, scores_BB.device) for side in (texts[: len(a_BD)], texts[len(a_BD) :]))
-    same = (a_N[:, None] == b_N[None, :]) | (a_N[:, None] == a_N[None, :]) | (b_N[:, None] == b_N[None, :])
-    if names is not None:
-        alone = [f"/{number}" if name is None else name for number, name in enumerate(names)]
-        names_N = numbered(alone, alone, scores_BB.device)
-        same |= names_N[:, None] == names_N[None, :]
-    same.fill_diagonal_(fill_value=False)
-    scores_BB = scores_BB.masked_fill(same, float("-inf"))
-    target = torch.arange(len(a_BD), device=scores_BB.device)
-    return 0.5 * (F.cross_entropy(scores_BB, target) + F.cross_entropy(scores_BB.T, target))
-
-
-def numbered(texts: list[str], among: list[str], device: torch.device) -> torch.Tensor:
-    """A number for every text: equal texts have the same."""
-    numbers = {text: number for number, text in enumerate(dict.fromkeys(among))}
-    return torch.tensor([numbers[text] for text in texts], device=device)
-
-
 def halves(text: str) -> list[str]:
     """A long description as two positives: its first and its second half, cut at a sentence where there is one."""
     sentences = text.replace("! ", ". ").replace("? ", ". ").split(". ")
@@ -190,6 +166,21 @@ def passages_of(text: str, max_tokens: int) -> list[list[str]]:
     words, size = text.split(), max(16, 3 * max_tokens // 2)
     passages = [words[start : start + size] for start in range(0, len(words), size)]
     return [halves(" ".join(passage)) for passage in passages if len(passage) >= 16]
+
+
+def equal_parts(items: list, size: int, of_ranks: tuple[int, int]) -> list[list]:
+    """Consecutive slices of `size` items, or a little less, as many on every rank; ranks have from .. to `of_ranks` items.
+
+    Where blocks are split between ranks, each micro-batch gathers them: a rank that had one less would be waited for without
+    end. With `size` 1 a rank that has more items than another takes two at a time.
+    """
+    slices = slices_of(items, size)
+    least, most = of_ranks
+    count = min(-(-most // size), least)
+    if len(slices) == count:
+        return slices
+    edges = [len(items) * number // count for number in range(count + 1)]
+    return [items[start:end] for start, end in itertools.pairwise(edges)]
 
 
 def slices_of(items: list, size: int) -> list[list]:

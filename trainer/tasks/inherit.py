@@ -10,7 +10,7 @@ from contracts.types import InheritConfig
 from engine.epochs import epoch_batch
 from engine.run import Run
 from engine.task import Figures, Parts, Task
-from towers.losses import inherit_loss
+from losses.regularise import inherit_loss
 
 
 @dataclass
@@ -37,7 +37,7 @@ class Inherit(Task):
         features_BD = regression.features_ND[run.world.share(chosen)].to(run.device)
         text_BE = run.world.whole(self.adapter(features_BD), len(chosen))
         targets_BE = regression.targets_ME[regression.target_of_N[chosen]].to(run.device)
-        loss = inherit_loss(text_BE, targets_BE, config["struct_weight"])
+        loss = inherit_loss(text_BE, targets_BE, config["struct_weight"], draw=(run.seed, step))
         return loss, {"loss": loss / run.world.size}
 
     def measure(self, step: int, parts: Parts) -> Figures:

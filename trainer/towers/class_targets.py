@@ -53,7 +53,9 @@ def of_classifier(backbone: Any, classes: list[Row]) -> ClassTargets:
     """Targets from the classifier of an ImageNet backbone, for those classes of the class file that it knows."""
     layer = backbone.get_classifier()
     if not isinstance(layer, torch.nn.Linear) or not getattr(backbone, "num_classes", 0):
-        raise ValueError("this tower has no classifier: inherit.target classifier_rows needs a backbone with classes")
+        raise ValueError(
+            "this tower has no classifier: inherit.target classifier_rows needs a backbone with classes; features does not"
+        )
     rows = classifier_rows(len(layer.weight), classes)
     if not rows:
         raise ValueError(

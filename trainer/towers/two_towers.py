@@ -16,7 +16,8 @@ from torch.nn import functional as F
 from contracts.types import Adapter as AdapterShape
 from contracts.types import Backbone, PreprocessRecipe
 from contracts.types import ScratchTextTower as ScratchShape
-from towers.vision import ImageTower, create_backbone
+from towers.image.backbone import create_backbone
+from towers.image.tower import ImageTower
 
 MAX_LOGIT_SCALE = math.log(100.0)
 
@@ -32,6 +33,7 @@ class TowersShape(TypedDict):
     preprocess: PreprocessRecipe
     scratch: NotRequired[ScratchShape]
     logit_scale: NotRequired[float]
+    logit_bias: NotRequired[float]
 
 
 class Adapter(nn.Module):
@@ -150,7 +152,7 @@ def load_scratch_tower(folder: Path) -> tuple[ScratchTextTower, int]:
 def load_image_tower(folder: Path) -> ImageTower:
     """The image tower of a run, in eval mode: pixels [B, 3, S, S] to unit vectors [B, E]."""
     shape = read_shape(folder)
-    tower = ImageTower(create_backbone(shape["backbone"]["name"], pretrained=False), shape["embed_dim"])
+    tower = ImageTower(create_backbone(**shape["backbone"], pretrained=False), shape["embed_dim"])
     tower.load_state_dict(load_file(folder / "image_tower.safetensors"))
     return tower.eval()
 

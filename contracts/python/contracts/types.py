@@ -2409,7 +2409,9 @@ class Backbone(TypedDict):
     """
 
     size: int
-    """Side of the square input, in pixels."""
+    """Side of the square input, in pixels; another one than that of its training where position embeddings can
+    be resized.
+    """
 
 
 class Adapter(TypedDict):
@@ -2438,9 +2440,10 @@ class RecipeInherit(TypedDict):
     embed_dim: int
     """Dimensions of the joint space."""
 
-    target: Literal["classifier_rows", "clip_text"]
+    target: Literal["classifier_rows", "clip_text", "features"]
     """`classifier_rows`: class prompts onto the rows of the backbone's classifier. `clip_text`: captions onto
-    the vectors of the tower's own text encoder.
+    the vectors of the tower's own text encoder. `features`: captions onto the features of their own
+    pictures, for a tower that has neither.
     """
 
     struct_weight: float
@@ -2520,8 +2523,26 @@ class RecipeClip(TypedDict):
     embed_dim: int
     """Dimensions of the joint space."""
 
+    loss: NotRequired[Literal["softmax", "sigmoid"]]
+    """`softmax`: InfoNCE, in which the texts of a batch compete for an image. `sigmoid`: every pair of a batch
+    is judged by itself, as SigLIP was trained. Absent: softmax.
+    """
+
+    logit_scale_start: NotRequired[Literal["new", "checkpoint"]]
+    """`checkpoint`: logit scale, and bias of sigmoid loss, start where those of the checkpoint ended. `new`:
+    where its authors started. Absent: new.
+    """
+
     layer_decay: float
     """A backbone block's learning rate is that of the block after it, times this."""
+
+    parallel: NotRequired[Parallel]
+    """How the blocks of a large model lie in memory, on one process or several."""
+
+    patch_dropout: NotRequired[float]
+    """Fraction of the patches of a picture that a transformer does not see in training, others at every step;
+    needs `first_trainable_block` 0. Absent: 0.
+    """
 
     backbone_lr: float
     """Peak learning rate of the last backbone block."""
@@ -2572,6 +2593,11 @@ class RecipeClip(TypedDict):
 
     batch_size: int
     """Pairs per step, labelled pictures included."""
+
+    micro_batch: NotRequired[int]
+    """Images that GradCache embeds at a time on each rank, with their captions: bounds the memory of the
+    towers, not the result, for a third more time. Absent: all at once.
+    """
 
     ema_decay: float
     """Decay of the running mean of the weights, which is the result."""
@@ -3589,9 +3615,10 @@ class InheritConfig(TypedDict):
     embed_dim: int
     """Dimensions of the joint space."""
 
-    target: Literal["classifier_rows", "clip_text"]
+    target: Literal["classifier_rows", "clip_text", "features"]
     """`classifier_rows`: class prompts onto the rows of the backbone's classifier. `clip_text`: captions onto
-    the vectors of the tower's own text encoder.
+    the vectors of the tower's own text encoder. `features`: captions onto the features of their own
+    pictures, for a tower that has neither.
     """
 
     struct_weight: float
@@ -3658,8 +3685,26 @@ class ClipConfig(TypedDict):
     embed_dim: int
     """Dimensions of the joint space."""
 
+    loss: NotRequired[Literal["softmax", "sigmoid"]]
+    """`softmax`: InfoNCE, in which the texts of a batch compete for an image. `sigmoid`: every pair of a batch
+    is judged by itself, as SigLIP was trained. Absent: softmax.
+    """
+
+    logit_scale_start: NotRequired[Literal["new", "checkpoint"]]
+    """`checkpoint`: logit scale, and bias of sigmoid loss, start where those of the checkpoint ended. `new`:
+    where its authors started. Absent: new.
+    """
+
     layer_decay: float
     """A backbone block's learning rate is that of the block after it, times this."""
+
+    parallel: NotRequired[Parallel]
+    """How the blocks of a large model lie in memory, on one process or several."""
+
+    patch_dropout: NotRequired[float]
+    """Fraction of the patches of a picture that a transformer does not see in training, others at every step;
+    needs `first_trainable_block` 0. Absent: 0.
+    """
 
     backbone_lr: float
     """Peak learning rate of the last backbone block."""
@@ -3710,6 +3755,11 @@ class ClipConfig(TypedDict):
 
     batch_size: int
     """Pairs per step, labelled pictures included."""
+
+    micro_batch: NotRequired[int]
+    """Images that GradCache embeds at a time on each rank, with their captions: bounds the memory of the
+    towers, not the result, for a third more time. Absent: all at once.
+    """
 
     ema_decay: float
     """Decay of the running mean of the weights, which is the result."""

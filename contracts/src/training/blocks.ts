@@ -99,7 +99,9 @@ export const Backbone = z
         'A pretrained image tower: `package:NAME` for one that a Python package carries, `open_clip:MODEL@PRETRAINED` or ' +
           '`open_clip:local-dir:FOLDER` for that of a two-tower checkpoint, else a timm name.',
       ),
-    size: count.describe('Side of the square input, in pixels.'),
+    size: count.describe(
+      'Side of the square input, in pixels; another one than that of its training where position embeddings can be resized.',
+    ),
   })
   .meta({ title: 'Backbone', description: 'The image tower to start from.' });
 

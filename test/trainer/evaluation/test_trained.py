@@ -10,10 +10,11 @@ import torch
 from contracts.types import ScratchTextTower as ScratchTextTowerShape
 from evaluation.trained import TrainedModel, input_of
 from support import TINY_VISION, tiny_clip, tiny_language_model
+from towers.image.backbone import create_backbone
+from towers.image.tower import ImageTower
 from towers.language.read import language_model_in, read_language_model
 from towers.token_batches import padded
 from towers.two_towers import Adapter, ScratchTextTower, TowersShape, save_towers
-from towers.vision import ImageTower, create_backbone
 from towers.wordpiece import train_vocabulary
 
 PREPROCESS = {"resize_mode": "squash", "size": 64, "interpolation": "bicubic", "crop": "none",

@@ -81,8 +81,9 @@ const CHECKS: readonly Check[] = [
     if (target === 'clip_text')
       return unless(
         isCheckpoint,
-        `inherit.target is "clip_text", but ${backbone.name} has no text encoder: name an open_clip:… backbone, or use "classifier_rows"`,
+        `inherit.target is "clip_text", but ${backbone.name} has no text encoder: name an open_clip:… backbone, or use "classifier_rows" or "features"`,
       );
+    if (target === 'features') return [];
     return [
       ...unless(
         !isCheckpoint,
@@ -98,6 +99,18 @@ const CHECKS: readonly Check[] = [
     unless(
       concept_fraction + document_fraction <= 1,
       `contrastive.concept_fraction ${concept_fraction} and document_fraction ${document_fraction} are more than the whole step`,
+    ),
+  ),
+  where(['inherit', 'clip'], ({ inherit: { backbone }, clip: { logit_scale_start } }) =>
+    unless(
+      logit_scale_start !== 'checkpoint' || backbone.name.startsWith('open_clip:'),
+      `clip.logit_scale_start is "checkpoint", but ${backbone.name} holds no logit scale: name an open_clip:… backbone, or leave it out`,
+    ),
+  ),
+  where(['embed_images', 'clip'], ({ embed_images: { first_trainable_block }, clip: { patch_dropout = 0 } }) =>
+    unless(
+      patch_dropout === 0 || first_trainable_block === 0,
+      `clip.patch_dropout is ${patch_dropout}, but patches are left out before the first block: set embed_images.first_trainable_block to 0, not ${first_trainable_block}`,
     ),
   ),
   where(['prepare'], ({ prepare: { classes, class_images } }) =>

@@ -1,6 +1,6 @@
 // Stage `clip`: image tower and text adapter learn from pairs of images and captions.
 import { z } from 'zod';
-import { Adapter, count, fraction, Schedule, weight } from '../blocks.ts';
+import { count, fraction, weight, Adapter, Parallel, Schedule } from '../blocks.ts';
 
 const ScratchTextTower = z
   .strictObject({
@@ -23,7 +23,31 @@ export const ClipConfig = z
     scratch: ScratchTextTower,
     adapter: Adapter,
     embed_dim: count.describe('Dimensions of the joint space.'),
+    loss: z
+      .enum(['softmax', 'sigmoid'])
+      .optional()
+      .describe(
+        '`softmax`: InfoNCE, in which the texts of a batch compete for an image. `sigmoid`: every pair of a batch is judged ' +
+          'by itself, as SigLIP was trained. Absent: softmax.',
+      ),
+    logit_scale_start: z
+      .enum(['new', 'checkpoint'])
+      .optional()
+      .describe(
+        '`checkpoint`: logit scale, and bias of sigmoid loss, start where those of the checkpoint ended. `new`: where its ' +
+          'authors started. Absent: new.',
+      ),
     layer_decay: fraction.describe("A backbone block's learning rate is that of the block after it, times this."),
+    parallel: Parallel.optional(),
+    patch_dropout: z
+      .number()
+      .min(0)
+      .lt(1)
+      .optional()
+      .describe(
+        'Fraction of the patches of a picture that a transformer does not see in training, others at every step; needs ' +
+          '`first_trainable_block` 0. Absent: 0.',
+      ),
     backbone_lr: weight.describe('Peak learning rate of the last backbone block.'),
     regulariser_weight: weight.describe(
       'Weight of the batch-independent regulariser towards the frozen tower: 0.205 * E|v-v0|^2 + 52 * E[smooth-L1 of ' +
@@ -59,6 +83,12 @@ export const ClipConfig = z
     label_fraction: fraction.describe('Fraction of a batch that are labelled pictures; every label is drawn alike.'),
     dropout: fraction.describe('Dropout on pooled image features and in the text tower.'),
     batch_size: count.describe('Pairs per step, labelled pictures included.'),
+    micro_batch: count
+      .optional()
+      .describe(
+        'Images that GradCache embeds at a time on each rank, with their captions: bounds the memory of the towers, not the ' +
+          'result, for a third more time. Absent: all at once.',
+      ),
     ema_decay: fraction.describe('Decay of the running mean of the weights, which is the result.'),
     evaluate_every: count.describe('Steps between two measurements on dev; they are logged and change nothing.'),
     schedule: Schedule,

@@ -9,10 +9,11 @@ export const InheritConfig = z
     adapter: Adapter,
     embed_dim: count.describe('Dimensions of the joint space.'),
     target: z
-      .enum(['classifier_rows', 'clip_text'])
+      .enum(['classifier_rows', 'clip_text', 'features'])
       .describe(
         "`classifier_rows`: class prompts onto the rows of the backbone's classifier. `clip_text`: captions onto the " +
-          "vectors of the tower's own text encoder.",
+          "vectors of the tower's own text encoder. `features`: captions onto the features of their own pictures, for a " +
+          'tower that has neither.',
       ),
     struct_weight: weight.describe('Weight of the loss on distances between texts, beside the loss on the vectors.'),
     batch_size: count.describe('Texts per step.'),

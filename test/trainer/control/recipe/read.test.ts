@@ -46,7 +46,19 @@ it.each([
   [withMembers('evaluate', { bootstrap: 3 }), 'evaluate: unknown key "bootstrap"; allowed here: dev_sets'],
   [
     withMembers('inherit', { target: 'clip_text' }),
-    'inherit.target is "clip_text", but package:tiny has no text encoder: name an open_clip:… backbone, or use "classifier_rows"',
+    'inherit.target is "clip_text", but package:tiny has no text encoder: name an open_clip:… backbone, or use "classifier_rows" or "features"',
+  ],
+  [
+    withMembers('clip', { logit_scale_start: 'checkpoint' }),
+    'clip.logit_scale_start is "checkpoint", but package:tiny holds no logit scale: name an open_clip:… backbone, or leave it out',
+  ],
+  [
+    JSON.stringify({
+      ...tinyRecipe(),
+      clip: { ...tinyRecipe().clip, patch_dropout: 0.5 },
+      embed_images: { ...tinyRecipe().embed_images, first_trainable_block: 3 },
+    }),
+    'clip.patch_dropout is 0.5, but patches are left out before the first block: set embed_images.first_trainable_block to 0, not 3',
   ],
   [
     withMembers('prepare', { texts: [{ split: 'dev', kind: 'plain', path: 'plain.jsonl' }] }),

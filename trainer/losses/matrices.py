@@ -1,4 +1,4 @@
-"""Losses as functions of tensors. B and C rows, E dimensions; features are unit vectors."""
+"""Losses of one process that hold their whole matrix of logits. B and C rows, E dimensions; features are unit vectors."""
 
 import torch
 from torch.nn import functional as F
@@ -8,11 +8,15 @@ def info_nce(
     a_BE: torch.Tensor, b_BE: torch.Tensor, scale: torch.Tensor | float, same_BB: torch.Tensor | None = None
 ) -> torch.Tensor:
     """Symmetric InfoNCE: a[i] belongs to b[i]. `same_BB` marks pairs that are not negatives of each other."""
-    logits_BB = scale * a_BE @ b_BE.T
+    return info_nce_of_logits(scale * a_BE @ b_BE.T, same_BB)
+
+
+def info_nce_of_logits(logits_BB: torch.Tensor, same_BB: torch.Tensor | None = None) -> torch.Tensor:
+    """The mean of both ways' cross-entropy with the diagonal as target, in nats."""
     if same_BB is not None:
-        off_diagonal = same_BB & ~torch.eye(len(a_BE), dtype=torch.bool, device=same_BB.device)
+        off_diagonal = same_BB & ~torch.eye(len(logits_BB), dtype=torch.bool, device=same_BB.device)
         logits_BB = logits_BB.masked_fill(off_diagonal, float("-inf"))
-    target = torch.arange(len(a_BE), device=a_BE.device)
+    target = torch.arange(len(logits_BB), device=logits_BB.device)
     return 0.5 * (F.cross_entropy(logits_BB, target) + F.cross_entropy(logits_BB.T, target))
 
 
@@ -45,27 +49,3 @@ def shared_cross_entropy(logits_BC: torch.Tensor, share_BC: torch.Tensor) -> tor
         weight = mass[:, 0].clamp(max=1)
         total = total - 0.5 * (weight * (target * logits.log_softmax(-1)).sum(-1)).sum() / weight.sum().clamp_min(1e-6)
     return total
-
-
-def distances(x_BE: torch.Tensor) -> torch.Tensor:
-    """Euclidean distances of all pairs of different rows of unit vectors [B * (B - 1) / 2]."""
-    square = (2 - 2 * x_BE @ x_BE.T).clamp_min(1e-6)
-    rows, columns = torch.triu_indices(len(x_BE), len(x_BE), offset=1, device=x_BE.device)
-    return square[rows, columns].sqrt()
-
-
-def inherit_loss(text_BE: torch.Tensor, target_BE: torch.Tensor, struct_weight: float) -> torch.Tensor:
-    """ProCLIP's first stage as means: squared distance to the target, and of pairwise distances to the target's."""
-    instance = (text_BE - target_BE).square().sum(-1).mean()
-    structure = (distances(text_BE) - distances(target_BE)).square().mean()
-    return instance + struct_weight * structure
-
-
-def frozen_tower_regulariser(image_BE: torch.Tensor, frozen_BE: torch.Tensor) -> torch.Tensor:
-    """ProCLIP's regulariser towards the frozen image tower in its batch-independent form (2510.18795, at its own batch of 512).
-
-    0.205 E|v - v0|^2 + 52 E[smooth-L1(difference of pairwise distances)]: zero where nothing moved.
-    """
-    instance = (image_BE - frozen_BE).square().sum(-1).mean()
-    structure = F.smooth_l1_loss(distances(image_BE), distances(frozen_BE))
-    return 0.205 * instance + 52 * structure

@@ -53,3 +53,21 @@ def test_the_second_pass_repeats_the_dropout_of_the_first():
 def test_the_random_state_goes_on_as_if_nothing_was_repeated():
     x = torch.randn(8, 6, generator=torch.Generator().manual_seed(3))
     assert gradients(list(x.split(4)), 0.5)[2] == gradients(list(x.split(4)), 0.5)[2]
+
+
+def test_two_towers_are_cached_together_and_gradients_travel_with_the_last_micro_batch():
+    x = torch.randn(9, 6, generator=torch.Generator().manual_seed(5))
+    results = []
+    for sizes in (9, 4):
+        torch.manual_seed(0)
+        image, text, frozen = nn.Linear(6, 3), nn.Linear(6, 3), torch.randn(6, 3)
+        told = []
+        loss = cached_backward(
+            lambda part, image=image, text=text, frozen=frozen: (image(part), text(part), part @ frozen),
+            x.split(sizes),
+            lambda a, b, c: ((a + c) @ b.T).logsumexp(1).mean(),
+            synchronise=told.append,
+        )
+        assert told == [False] * (len(x.split(sizes)) - 1) + [True]
+        results.append((loss, [parameter.grad for tower in (image, text) for parameter in tower.parameters()]))
+    torch.testing.assert_close(results[1], results[0], atol=1e-6, rtol=1e-5)

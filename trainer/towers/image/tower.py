@@ -1,0 +1,177 @@
+"""The image tower that is trained and served: a backbone without classifier, and a head into the joint space.
+
+Shapes: B images, S side in pixels, T tokens, F pooled backbone features, E joint dimensions.
+"""
+
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from towers.image.layouts import Layout, layout_of
+
+
+class ImageTower(nn.Module):
+    """Backbone without classifier, then a linear head; `forward` maps pixels [B, 3, S, S] to unit vectors [B, E].
+
+    `forward_frozen` runs once per crop, `forward_trainable` trains. A backbone whose blocks are known (towers/image/layouts.py)
+    can be split at each of them; every backbone can be frozen as a whole (block None): then the activations are the
+    features.
+    """
+
+    center_F: torch.Tensor
+
+    backbone: Any  # timm's classes share these names, not a type
+
+    def __init__(self, backbone: nn.Module, embed_dim: int) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.layout = layout_of(backbone)
+        self.head = nn.Linear(feature_width(backbone), embed_dim)
+        # Features are dropped to this value: zero would move the mean image. Not part of the saved tower.
+        self.register_buffer("center_F", torch.zeros(self.head.in_features), persistent=False)
+
+    # ---- cutting -----------------------------------------------------------------------------------------------------
+
+    @property
+    def block_count(self) -> int:
+        """The largest possible `first_trainable_block`: what comes after the last block can be trained alone."""
+        return len(self.blocks())
+
+    def blocks(self) -> list[nn.Module]:
+        """The backbone's blocks from the input to the output, empty where they are not known."""
+        return [] if self.layout is None else self.layout.blocks
+
+    def cut_at(self, block: int) -> Layout:
+        """The layout of a backbone that can be split before `block`."""
+        if self.layout is None or block > self.block_count:
+            raise ValueError(f"first_trainable_block {block}: this backbone can be split at 0..{self.block_count}")
+        return self.layout
+
+    def forward_frozen(self, pixels_BCSS: torch.Tensor, block: int | None) -> torch.Tensor:
+        """Activations before block `block` ([B, C, H, W], or [B, T, C] of a transformer); the pixels themselves for 0, the
+        pooled features for None."""
+        if block == 0:
+            return pixels_BCSS
+        if block is None:
+            return self.pooled_features(pixels_BCSS, 0)
+        layout = self.cut_at(block)
+        x, context = layout.stem(pixels_BCSS)
+        for number in range(block):
+            x = layout.block(number, x, context)
+        return x
+
+    def pooled_features(self, x: torch.Tensor, block: int | None) -> torch.Tensor:
+        """Pooled features [B, F] from the output of `forward_frozen`."""
+        if block is None:
+            return x
+        if block == 0:
+            return self.backbone.forward_head(self.backbone.forward_features(x), pre_logits=True)
+        layout = self.cut_at(block)
+        context = layout.context()
+        for number in range(block, self.block_count):
+            x = layout.block(number, x, context)
+        return layout.pooled(x)
+
+    # ---- what recipes set ----------------------------------------------------------------------------------------------
+
+    def drop_patches(self, fraction: float, block: int | None) -> None:
+        """Leave out a fraction of the patches of every picture in training (FLIP, 2212.00794), before the first block."""
+        if fraction == 0:
+            return
+        if block != 0:
+            raise ValueError(
+                f"clip.patch_dropout {fraction}: patches are left out before the first block, but embed_images has stored "
+                f"what comes after it: set embed_images.first_trainable_block to 0, not {block}"
+            )
+        if self.layout is None:
+            raise ValueError(
+                f"clip.patch_dropout {fraction}: the patches of {type(self.backbone).__name__} are not known: set it to 0"
+            )
+        self.layout.drop_patches(fraction)
+
+    # ---- computing ----------------------------------------------------------------------------------------------------
+
+    def forward_trainable(self, x: torch.Tensor, block: int | None, dropout: float = 0.0) -> torch.Tensor:
+        """Unit vectors [B, E] from the output of `forward_frozen`."""
+        return self.forward_head(self.pooled_features(x, block).float(), dropout)
+
+    def forward_head(self, pooled_BF: torch.Tensor, dropout: float = 0.0) -> torch.Tensor:
+        """Unit vectors [B, E] from pooled features."""
+        if dropout and self.training:
+            pooled_BF = self.center_F + F.dropout(pooled_BF - self.center_F, dropout)
+        return F.normalize(self.head(pooled_BF).float(), dim=-1)
+
+    def forward(self, pixels_BCSS: torch.Tensor) -> torch.Tensor:
+        """Unit vectors [B, E] of pixels."""
+        return self.forward_trainable(pixels_BCSS, 0)
+
+    def to_device(self, device: torch.device, dtype: torch.dtype = torch.float32) -> "ImageTower":
+        """Move to `device` as `dtype`, channels last: the layout in which convolutions are fast."""
+        return self.to(device, dtype, memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue] - not in the stubs
+
+    def train(self, mode: bool = True) -> "ImageTower":  # noqa: FBT001, FBT002 - the signature of nn.Module
+        """Train, but keep ImageNet's batch statistics: those of small batches of one data set would be worse."""
+        super().train(mode)
+        for module in self.modules():
+            if isinstance(module, nn.modules.batchnorm._BatchNorm):
+                module.eval()
+        return self
+
+    # ---- what is trained, and how fast ---------------------------------------------------------------------------------
+
+    def trainable_groups(self, block: int | None, lr: float, head_lr: float, layer_decay: float) -> list[dict]:
+        """Parameter groups from `block` up: the last block at `lr`, every block below it `layer_decay` times the next.
+
+        Matrices and vectors are groups of their own; vectors, position embeddings and class tokens do not decay.
+        """
+        fixed = getattr(self.backbone, "fixed_parameters", frozenset())
+        fixed_ids = {id(parameter) for name, parameter in self.backbone.named_parameters() if name in fixed}
+        for parameter in self.backbone.parameters():
+            parameter.requires_grad_(requires_grad=False)
+        head = {"params": list(self.head.parameters()), "lr": head_lr}
+        if block is None:
+            return [head]
+        groups = []
+        undecayed = set() if self.layout is None else self.layout.undecayed()
+        for depth, layer in enumerate(reversed(self.trainable_layers(block, layer_decay))):
+            parameters = [parameter for parameter in layer if id(parameter) not in fixed_ids]
+            for parameter in parameters:
+                parameter.requires_grad = True
+            rate = lr * layer_decay**depth
+            matrices = [p for p in parameters if p.ndim > 1 and id(p) not in undecayed]
+            vectors = [p for p in parameters if p.ndim <= 1 or id(p) in undecayed]
+            groups.append({"params": matrices, "lr": rate})
+            groups.append({"params": vectors, "lr": rate, "weight_decay": 0.0})
+        return [*(group for group in groups if group["params"]), head]
+
+    def trainable_layers(self, block: int, layer_decay: float) -> list[list[nn.Parameter]]:
+        """Lists of parameters of one learning rate each, from the input to the output."""
+        if block > 0 or self.layout is not None:
+            return self.cut_at(block).layers(block)
+        if layer_decay != 1:
+            raise ValueError(
+                f"clip.layer_decay {layer_decay}: the blocks of {type(self.backbone).__name__} are not known, so all of it "
+                "has one learning rate: set it to 1"
+            )
+        return [list(self.backbone.parameters())]
+
+
+def feature_width(backbone: Any) -> int:
+    """F, the width of a backbone's pooled features: what its classifier reads."""
+    return int(getattr(backbone, "head_hidden_size", backbone.num_features))
+
+
+def pca_head(features_NF: torch.Tensor, embed_dim: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """(weight [E, F], bias [E]) of the map of features onto their first principal axes, centred.
+
+    The joint space has to represent what the frozen tower knows, or nothing could be inherited and the regulariser would
+    have no reference: this map places the frozen tower's features in it, and the head is initialised with it.
+    """
+    mean_F = features_NF.mean(0)
+    _, _, axes = torch.linalg.svd(features_NF - mean_F, full_matrices=False)
+    weight = axes[:embed_dim]
+    if len(weight) < embed_dim:
+        weight = torch.cat([weight, torch.zeros(embed_dim - len(weight), features_NF.shape[1])])
+    return weight.contiguous(), -(weight @ mean_F)
