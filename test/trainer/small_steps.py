@@ -22,9 +22,10 @@ from tasks.contrastive import Sampler as GroupSampler
 from towers.class_targets import of_classifier
 from towers.crops import Activations
 from towers.data import write_rows
+from towers.image.backbone import create_backbone
+from towers.image.tower import ImageTower
 from towers.text_sets import TextSet
 from towers.two_towers import Adapter
-from towers.vision import ImageTower, create_backbone
 
 NAMES = ["tench", "goldfish", "hammer"]
 LABELS = ["dog", "dog", "cat"]

@@ -17,9 +17,11 @@ from pathlib import Path
 from typing import Any, cast
 
 import torch
-from torch.distributed import checkpoint as dcp
+from torch.distributed.checkpoint.api import CheckpointException
 from torch.distributed.checkpoint.filesystem import FileSystemReader, FileSystemWriter
 from torch.distributed.checkpoint.metadata import Metadata, StorageMeta
+from torch.distributed.checkpoint.state_dict_loader import load
+from torch.distributed.checkpoint.state_dict_saver import async_save
 
 from engine.world import World
 
@@ -29,7 +31,7 @@ PREVIOUS = "-previous"
 # A process alone is what a machine with two cores has: no reason to warn at every checkpoint.
 warnings.filterwarnings("ignore", "torch.distributed is disabled", UserWarning)
 
-UNREADABLE = (OSError, RuntimeError, KeyError, EOFError, ValueError, pickle.UnpicklingError, dcp.CheckpointException)
+UNREADABLE = (OSError, RuntimeError, KeyError, EOFError, ValueError, pickle.UnpicklingError, CheckpointException)
 
 Tensors = dict[str, Any]  # dicts of tensors by name: weights, state of the optimiser, averaged weights
 
@@ -56,7 +58,7 @@ class Checkpoints:
         place = self.output / FOLDER / folder
         if self.world.leads:
             shutil.rmtree(place, ignore_errors=True)
-        written = dcp.async_save(
+        written = async_save(
             tensors,
             storage_writer=FileSystemWriter(place),
             process_group=self.world.storage,
@@ -91,7 +93,7 @@ class Checkpoints:
             try:
                 small = torch.load(file, map_location="cpu", weights_only=True)
                 folder = self.output / FOLDER / small["folder"]
-                dcp.load(
+                load(
                     tensors,
                     storage_reader=Reader(folder),
                     process_group=self.world.storage,
@@ -140,7 +142,7 @@ class Checkpoints:
 
 def reason_of(error: BaseException) -> str:
     """The first line of what went wrong, on whichever rank."""
-    if isinstance(error, dcp.CheckpointException):
+    if isinstance(error, CheckpointException):
         error = next(iter(error.failures.values()))[0]
     return (str(error).strip() or type(error).__name__).splitlines()[0]
 
@@ -152,8 +154,7 @@ class Reader(FileSystemReader):
         """The index, with the id under which this reader knows it."""
         data = (Path(self.path) / ".metadata").read_bytes()
         metadata = cast(Metadata, IndexUnpickler(io.BytesIO(data)).load())
-        if getattr(metadata, "storage_meta", None) is None:
-            metadata.storage_meta = StorageMeta()
+        metadata.storage_meta = getattr(metadata, "storage_meta", None) or StorageMeta()
         metadata.storage_meta.load_id = self.load_id
         return metadata
 

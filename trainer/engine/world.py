@@ -5,16 +5,17 @@ process group, as on a machine with two cores. https://docs.pytorch.org/docs/sta
 """
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Sized
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Any
+from typing import Any, TypeVar, cast
 
 import torch
 from torch import distributed as dist
 
 # A rank that waits for the others this long takes them for dead. A dead process is noticed at once, a hanging one is not.
 PATIENCE = timedelta(minutes=10)
+Items = TypeVar("Items", bound=Sized)  # a list, an array or a tensor
 BUCKET_BYTES = 32 * 2**20  # gradients travel in pieces of about this size: fewer, larger messages
 
 
@@ -35,9 +36,10 @@ class World:
         """Whether this process writes files and prints: one of all does."""
         return self.rank == 0
 
-    def share(self, items: Sequence[Any]) -> Sequence[Any]:
+    def share(self, items: Items) -> Items:
         """This rank's consecutive part of what all ranks have alike; parts differ by one item at most."""
-        return items[len(items) * self.rank // self.size : len(items) * (self.rank + 1) // self.size]
+        count, whole = len(items), cast(Any, items)
+        return whole[count * self.rank // self.size : count * (self.rank + 1) // self.size]
 
     def gather(self, value: Any) -> list[Any]:
         """The value of every rank, by rank: small objects of the standard library and tensors on the CPU."""

@@ -158,16 +158,6 @@ def halves(text: str) -> list[str]:
     return [" ".join(words[: len(words) // 2]), " ".join(words[len(words) // 2 :])]
 
 
-def passages_of(text: str, max_tokens: int) -> list[list[str]]:
-    """The halves of consecutive passages of a document, each half about as long as what is read of it.
-
-    A word is 1.3 tokens or more, so three words for two tokens in a passage fill both halves. Tails under 16 words go.
-    """
-    words, size = text.split(), max(16, 3 * max_tokens // 2)
-    passages = [words[start : start + size] for start in range(0, len(words), size)]
-    return [halves(" ".join(passage)) for passage in passages if len(passage) >= 16]
-
-
 def equal_parts(items: list, size: int, of_ranks: tuple[int, int]) -> list[list]:
     """Consecutive slices of `size` items, or a little less, as many on every rank; ranks have from .. to `of_ranks` items.
 
@@ -181,6 +171,16 @@ def equal_parts(items: list, size: int, of_ranks: tuple[int, int]) -> list[list]
         return slices
     edges = [len(items) * number // count for number in range(count + 1)]
     return [items[start:end] for start, end in itertools.pairwise(edges)]
+
+
+def passages_of(text: str, max_tokens: int) -> list[list[str]]:
+    """The halves of consecutive passages of a document, each half about as long as what is read of it.
+
+    A word is 1.3 tokens or more, so three words for two tokens in a passage fill both halves. Tails under 16 words go.
+    """
+    words, size = text.split(), max(16, 3 * max_tokens // 2)
+    passages = [words[start : start + size] for start in range(0, len(words), size)]
+    return [halves(" ".join(passage)) for passage in passages if len(passage) >= 16]
 
 
 def slices_of(items: list, size: int) -> list[list]:

@@ -12,7 +12,7 @@ import torch
 
 from support import STAGE_ENV
 
-ENV = STAGE_ENV | {"PYTHONPATH": os.pathsep.join([STAGE_ENV["PYTHONPATH"], str(Path(__file__).parent)])}
+ENV = STAGE_ENV | {"PYTHONPATH": os.pathsep.join([STAGE_ENV["PYTHONPATH"], str(Path(__file__).parents[1])])}
 
 
 def start(ranks: int, folder: Path, *events: str) -> subprocess.Popen[str]:

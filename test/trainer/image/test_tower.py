@@ -181,5 +181,5 @@ def test_settings_that_a_tower_cannot_honour_are_refused_by_name():
     with pytest.raises(ValueError, match=re.escape("set embed_images.first_trainable_block to 0, not 2")):
         ImageTower(backbone_of("ViT"), SPACE).drop_patches(0.5, 2)
     convolutional.drop_patches(0, 3)
-    with pytest.raises(ValueError, match=r"first_trainable_block is null, so no block is trained: leave it out"):
-        convolutional.recompute_blocks(None)
+    with pytest.raises(ValueError, match=r"no blocks are known: leave the setting out"):
+        place(None, RECOMPUTED, ALONE_ON_CPU)

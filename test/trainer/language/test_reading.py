@@ -80,7 +80,8 @@ def test_a_finished_text_encoder_enters_where_captions_are_embedded_without_a_st
     features = text_features(teacher, TEXTS, settings)
     expected = torch.nn.functional.normalize(teacher.features(teacher.tokens(TEXTS, 64), "mean"), dim=-1)
     torch.testing.assert_close(features.float(), expected, atol=1e-2, rtol=0)
-    packed = text_features(teacher, TEXTS, {**settings, "packing": True})
+    settings["packing"] = True
+    packed = text_features(teacher, TEXTS, settings)
     torch.testing.assert_close(packed.float(), expected, atol=1e-2, rtol=0)
 
 

@@ -95,12 +95,6 @@ const CHECKS: readonly Check[] = [
       ),
     ];
   }),
-  where(['contrastive'], ({ contrastive: { concept_fraction, document_fraction = 0 } }) =>
-    unless(
-      concept_fraction + document_fraction <= 1,
-      `contrastive.concept_fraction ${concept_fraction} and document_fraction ${document_fraction} are more than the whole step`,
-    ),
-  ),
   where(['inherit', 'clip'], ({ inherit: { backbone }, clip: { logit_scale_start } }) =>
     unless(
       logit_scale_start !== 'checkpoint' || backbone.name.startsWith('open_clip:'),
@@ -111,6 +105,12 @@ const CHECKS: readonly Check[] = [
     unless(
       patch_dropout === 0 || first_trainable_block === 0,
       `clip.patch_dropout is ${patch_dropout}, but patches are left out before the first block: set embed_images.first_trainable_block to 0, not ${first_trainable_block}`,
+    ),
+  ),
+  where(['contrastive'], ({ contrastive: { concept_fraction, document_fraction = 0 } }) =>
+    unless(
+      concept_fraction + document_fraction <= 1,
+      `contrastive.concept_fraction ${concept_fraction} and document_fraction ${document_fraction} are more than the whole step`,
     ),
   ),
   where(['prepare'], ({ prepare: { classes, class_images } }) =>

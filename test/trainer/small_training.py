@@ -56,7 +56,8 @@ class Small(Task):
     def blocks(self) -> Blocks:
         """The first matrix: the second stays on every rank."""
         net = self.modules["net"]
-        return Blocks(net, [module for module in net.modules() if isinstance(module, nn.Linear)][:1])
+        first, *_ = (module for module in net.modules() if isinstance(module, nn.Linear))
+        return Blocks(net, [first])
 
     def batch(self, step: int) -> tuple[torch.Tensor, torch.Tensor]:
         """Two views of the rows of a step."""
@@ -72,7 +73,7 @@ class Small(Task):
             (self.run.output / f"waiting-{world.rank}").touch()
             while not self.run.stop_requested:
                 time.sleep(0.01)
-        views = [torch.stack([*world.share(view)]) for view in self.batch(step)]
+        views = [world.share(view) for view in self.batch(step)]
         a, b = (world.whole(F.normalize(self.modules["net"](view), dim=-1), 12) for view in views)
         scale = world.shared(self.modules["scale"]["log"].exp())  # pyright: ignore[reportIndexIssue]
         loss = F.cross_entropy(scale * a @ b.T, torch.arange(len(a)))
