@@ -152,6 +152,7 @@ async function train(recipe: ResolvedRecipe, { runs, options, context }: TrainCo
     recipe: recipe.recipe.name,
     show: false,
     plan: false,
+    ranks: 1,
     install: false,
     on: 'here',
     follow: false,
