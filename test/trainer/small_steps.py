@@ -108,6 +108,7 @@ def main() -> None:
     own = folder / f"{world.rank}"
     own.mkdir()
     steps = {"clip": clip_step(own, world), "cached": clip_step(own, world, micro_batch=4)}
+    steps["sigmoid"] = clip_step(own, world, loss="sigmoid", micro_batch=4)
     steps["contrastive"] = contrastive_step(world)
     if world.leads:
         torch.save(steps, folder / "steps.pt")
