@@ -73,9 +73,8 @@ def contrastive_step(world: World) -> Step:
     letters = nn.Embedding(128, 5)
     language_model = SimpleNamespace(
         model=letters,
-        tokenizer=SimpleNamespace(pad_token_id=0),
         tokens=lambda texts, count: [[*text[:count].encode()] for text in texts],
-        pooled=lambda ids_BT, mask_BT, _: (letters(ids_BT) * mask_BT[..., None]).sum(1) / mask_BT.sum(1, keepdim=True),
+        features=lambda rows, _, **__: torch.stack([letters(torch.tensor(row)).mean(0) for row in rows]),
     )
     captions = [["a dog", f"dog number {n}", "some dog"] for n in range(6)]
     concepts = [("axe", ["an axe", "axe"]), ("axe", ["ax", "axes"]), ("tool", ["a tool", "tools"])]
