@@ -73,9 +73,8 @@ def contrastive_step(world: World) -> Step:
     letters = nn.Embedding(128, 5)
     language_model = SimpleNamespace(
         model=letters,
-        tokenizer=SimpleNamespace(pad_token_id=0),
-        tokens=lambda texts, count: [torch.tensor([*text[:count].encode()]) for text in texts],
-        features=lambda rows, *_, **__: torch.stack([letters(row).mean(0) for row in rows]),
+        tokens=lambda texts, count: [[*text[:count].encode()] for text in texts],
+        features=lambda rows, _, **__: torch.stack([letters(torch.tensor(row)).mean(0) for row in rows]),
     )
     captions = [["a dog", f"dog number {n}", "some dog"] for n in range(6)]
     concepts = [("axe", ["an axe", "axe"]), ("axe", ["ax", "axes"]), ("tool", ["a tool", "tools"])]
@@ -108,6 +107,7 @@ def main() -> None:
     own = folder / f"{world.rank}"
     own.mkdir()
     steps = {"clip": clip_step(own, world), "cached": clip_step(own, world, micro_batch=4)}
+    steps["sigmoid"] = clip_step(own, world, loss="sigmoid", micro_batch=4)
     steps["contrastive"] = contrastive_step(world)
     if world.leads:
         torch.save(steps, folder / "steps.pt")

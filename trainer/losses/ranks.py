@@ -74,7 +74,7 @@ class Ranks:
             padded = own.new_zeros((longest, *own.shape[1:]))
             padded[: len(own)] = own
         gathered = own.new_empty((self.size * longest, *own.shape[1:]))
-        dist.all_gather_into_tensor(gathered, padded, group=self.group)
+        dist.all_gather_single(gathered, padded, group=self.group)
         if min(counts) == longest:
             return gathered
         return torch.cat([part[:count] for part, count in zip(gathered.split(longest), counts, strict=True)])
@@ -85,7 +85,7 @@ class Ranks:
             return rows
         if min(counts) == max(counts):
             own = rows.new_empty((counts[self.rank], *rows.shape[1:]))
-            dist.reduce_scatter_tensor(own, rows.contiguous(), group=self.group)
+            dist.reduce_scatter_single(own, rows.contiguous(), group=self.group)
             return own
         return self.add(rows.contiguous()).split(counts)[self.rank]
 

@@ -49,7 +49,9 @@ def test_two_processes_have_the_loss_and_gradient_of_one(tmp_path, clip):
     done = subprocess.run(command, env=ENV, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-3000:]
     found = torch.load(tmp_path / "steps.pt")
-    expected = {"clip": clip, "cached": clip, "contrastive": contrastive_step(ALONE_ON_CPU)}
+    sigmoid = clip_step(tmp_path, ALONE_ON_CPU, loss="sigmoid")
+    assert sigmoid["gradients"]["scales.bias"] != 0
+    expected = {"clip": clip, "cached": clip, "sigmoid": sigmoid, "contrastive": contrastive_step(ALONE_ON_CPU)}
     torch.testing.assert_close(found, expected, atol=3e-5, rtol=1e-4)
 
 
