@@ -89,9 +89,7 @@ function filesOfAdapt({ model, own }: NonNullable<Recipe['adapt']>, root: string
     if (!existsSync(file)) throw notFound(`adapt.own.${key}`, path, root);
     if (statSync(file).isDirectory()) files.push(...filesBelow(file));
     else if (key === 'classes' || key === 'further_captions') files.push(file);
-    // The images of a table are stored beside or below it; a tar may have its table beside it.
-    else if (/\.(tar|tar\.gz|tgz)$/i.test(file)) files.push(file, ...globSync(`${sharedName(file)}*.jsonl`));
-    else files.push(...filesBelow(dirname(file)));
+    else files.push(...filesBeside(file));
   }
   const manifest = resolve(root, model, FILES.manifest);
   if (!existsSync(manifest)) throw new UserError(`adapt.model: ${dirname(manifest)} holds no model (no manifest.json)`);
@@ -106,6 +104,12 @@ function filesOfDevSet(name: DevSetName, root: string): [string, readonly Part[]
   });
 }
 
+/** The images of a table are stored beside or below it; a tar may have its table beside it. */
+function filesBeside(file: string): string[] {
+  if (!/\.(tar|tar\.gz|tgz)$/i.test(file)) return filesBelow(dirname(file));
+  return [file, ...globSync(`${sharedName(file)}*.jsonl`)];
+}
+
 /** `shop-000.tar` and its table `shop.jsonl` begin alike. */
 function sharedName(tar: string): string {
   return tar.replace(/\.(tar|tar\.gz|tgz)$/i, '').replace(/-\d+$/, '');
@@ -113,12 +117,16 @@ function sharedName(tar: string): string {
 
 /** The images of a table are stored beside it; a shard holds everything. */
 const FILES_OF: Record<Prepare['pairs'][number]['format'], (match: string) => string[]> = {
-  webdataset: (shard) => [shard],
+  // What img2dataset could not download is counted in NAME_stats.json.
+  webdataset: (shard) => [shard, ...existing(shard.replace(/\.tar$/, '_stats.json'))],
   folder: filesBelow,
   csv: (table) => filesBelow(dirname(table)),
   jsonl: (table) => filesBelow(dirname(table)),
   labelled: (table) => [table, ...shardsOf(table)],
+  any: (match) => (statSync(match).isDirectory() ? filesBelow(match) : filesBeside(match)),
 };
+
+const existing = (file: string): string[] => (existsSync(file) ? [file] : []);
 
 /** The tars beside a table of labels whose names begin with its own. */
 function shardsOf(table: string): string[] {
