@@ -100,6 +100,7 @@ test("the training image's source: what the stages need, readable, stamped with 
         'contracts/schema',
         'trainer',
         'trainer/container',
+        'trainer/data',
         'trainer/evaluation',
         'trainer/evaluation/sets',
         'trainer/stages',

@@ -96,9 +96,17 @@ export const BOXES: Record<string, readonly string[]> = {
     'trainer/control/aws',
   ],
   // ---- training
-  'trainer/towers': ['contracts/python'],
+  'trainer/data/manifest.py': ['contracts/python'],
+  'trainer/towers': ['contracts/python', 'trainer/data/manifest.py'],
+  'trainer/data': ['contracts/python', 'trainer/data/manifest.py', 'trainer/towers'],
   'trainer/evaluation': ['contracts/python', 'trainer/towers'],
-  'trainer/stages': ['contracts/python', 'trainer/towers', 'trainer/evaluation'],
+  'trainer/stages': [
+    'contracts/python',
+    'trainer/data/manifest.py',
+    'trainer/towers',
+    'trainer/data',
+    'trainer/evaluation',
+  ],
   'trainer/augment': ['contracts/python', 'trainer/towers'],
   'trainer/container': ['contracts/python'],
   // ---- the cloud

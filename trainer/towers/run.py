@@ -14,19 +14,37 @@ import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Generic, TypeVar, cast, get_args, get_type_hints
+from typing import Any, Generic, NamedTuple, TypeVar, cast, get_args, get_type_hints
 
 import numpy as np
 import torch
 
 from contracts import load
-from contracts.constants import ENV_PROGRESS_SECONDS, EXIT_INTERRUPTED, EXIT_OK, EXIT_USAGE, FILE_REPORT, SCHEMA_VERSION
+from contracts.constants import (
+    ENV_PROGRESS_SECONDS,
+    EXIT_INTERRUPTED,
+    EXIT_OK,
+    EXIT_USAGE,
+    FILE_REPORT,
+    FILE_SHARDS,
+    SCHEMA_VERSION,
+)
 from contracts.types import Artefact, TrainingJob, TrainingReport
 
 CHECKPOINT_SECONDS = 180.0
 PROGRESS_SECONDS = 2.0  # at most one progress line in this time
 
+# Set by AWS Batch in the children of an array job.
+ENV_ARRAY_INDEX, ENV_ARRAY_SIZE = "AWS_BATCH_JOB_ARRAY_INDEX", "AWS_BATCH_JOB_ARRAY_SIZE"
+
 Config = TypeVar("Config")
+
+
+class ArrayChild(NamedTuple):
+    """Which of how many processes of an array job this is."""
+
+    number: int
+    size: int
 
 
 class Run(Generic[Config]):
@@ -49,6 +67,7 @@ class Run(Generic[Config]):
         self._saved_at = self.started
         self._printed_at = float("-inf")
         self.progress_seconds = PROGRESS_SECONDS
+        self.child: ArrayChild | None = None
 
     @classmethod
     def start(cls, config: type[Config]) -> "Run[Config]":
@@ -62,6 +81,8 @@ class Run(Generic[Config]):
             sys.exit(f"{sys.argv[1]} is a job for stage {job['config']['stage']}, not {stage}")
         run = cls(job, config)
         run.progress_seconds = float(os.environ.get(ENV_PROGRESS_SECONDS, PROGRESS_SECONDS))
+        if ENV_ARRAY_INDEX in os.environ:
+            run.child = ArrayChild(int(os.environ[ENV_ARRAY_INDEX]), int(os.environ[ENV_ARRAY_SIZE]))
         if (run.output / FILE_REPORT).exists():
             print(f"{run.output} holds a report: nothing to do", file=sys.stderr)
             sys.exit(0)
@@ -186,6 +207,9 @@ def only_parts(prepared: Path, parts: list[str], stage: str) -> Callable[[str, t
         if event != "open" or not isinstance(arguments[0], str | os.PathLike):
             return
         path = os.path.realpath(arguments[0])
+        # The manifest says which files there are: what is read of them is still held against the parts.
+        if path == f"{prefix}{FILE_SHARDS}":
+            return
         if path.startswith(prefix) and part_of(path.removeprefix(prefix)) not in parts:
             raise PermissionError(
                 f"stage {stage} reads {path.removeprefix(prefix)} of prepare, but its row in STAGES names only "
