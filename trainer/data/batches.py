@@ -19,6 +19,7 @@ from data.copies import Shards
 from data.features import FeatureStore
 from data.image import CropOptions, crop_pixels, whole_pixels
 from data.manifest import ShardError
+from towers.caption_roles import drawn_caption
 from towers.data import Row
 
 OPEN_SHARDS = 32  # at a time in a worker
@@ -122,7 +123,7 @@ class PairLoader:
             opened = self.shard(shard)
             row = opened.row(row_number)
             rng = np.random.default_rng((self.options.seed, epoch, shard, row_number, CAPTION))
-            caption = drawn_caption(row, self.options.caption_shares, rng)
+            caption = drawn_caption(len(row["captions"]), row.get("roles"), self.options.caption_shares, rng)
             if self.features is not None:
                 rows_B[number] = self.feature_row(shard, row_number, row, caption)
             texts[number] = row["captions"][caption]
@@ -161,17 +162,3 @@ class PairLoader:
                 self.open.popitem(last=False)[1].close()
         self.open.move_to_end(number)
         return self.open[number]
-
-
-def drawn_caption(row: Row, shares: Mapping[str, float] | None, rng: np.random.Generator) -> int:
-    """The number of a random caption: first a role, by its share among the roles that the image has, then one of that role."""
-    roles: list[str] | None = row.get("roles")
-    if shares is None or roles is None:
-        return int(rng.integers(0, len(row["captions"])))
-    present = [role for role, share in shares.items() if share > 0 and role in roles]
-    if not present:
-        # Rather any caption than none: the share is of images that have a choice.
-        return int(rng.integers(0, len(row["captions"])))
-    weights = np.array([shares[role] for role in present])
-    role = present[int(rng.choice(len(present), p=weights / weights.sum()))]
-    return int(rng.choice([number for number, name in enumerate(roles) if name == role]))

@@ -13,6 +13,7 @@ from functools import lru_cache, partial
 from pathlib import Path
 
 from contracts.types import PairSource
+from towers.caption_roles import ROLES
 from towers.data import Row, read_rows, rows_between
 from towers.formats.archives import member_bytes, tar_members
 from towers.formats.item import Columns, Found
@@ -20,7 +21,6 @@ from towers.formats.table import read_items
 from towers.formats.tables import csv_rows
 
 IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".gif", ".avif"}
-ROLES = ("raw", "short", "long")
 
 
 @dataclass(frozen=True)

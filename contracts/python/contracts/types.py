@@ -2543,6 +2543,21 @@ class ScratchTextTower(TypedDict):
     """Entries of the WordPiece vocabulary that is trained for it."""
 
 
+class CaptionShares(TypedDict):
+    """How often a caption of each role is drawn, among the roles that an image has; `caption_fields` of
+    `prepare` names roles. Absent: every caption of an image alike.
+    """
+
+    raw: float
+    """Captions that came with the image."""
+
+    short: float
+    """Short written captions."""
+
+    long: float
+    """Long written captions."""
+
+
 class RecipeClip(TypedDict):
     """Configuration of stage `clip`."""
 
@@ -2608,6 +2623,11 @@ class RecipeClip(TypedDict):
 
     label_fraction: float
     """Fraction of a batch that are labelled pictures; every label is drawn alike."""
+
+    caption_shares: NotRequired[CaptionShares]
+    """How often a caption of each role is drawn, among the roles that an image has; `caption_fields` of
+    `prepare` names roles. Absent: every caption of an image alike.
+    """
 
     dropout: float
     """Dropout on pooled image features and in the text tower."""
@@ -3719,6 +3739,11 @@ class ClipConfig(TypedDict):
 
     label_fraction: float
     """Fraction of a batch that are labelled pictures; every label is drawn alike."""
+
+    caption_shares: NotRequired[CaptionShares]
+    """How often a caption of each role is drawn, among the roles that an image has; `caption_fields` of
+    `prepare` names roles. Absent: every caption of an image alike.
+    """
 
     dropout: float
     """Dropout on pooled image features and in the text tower."""

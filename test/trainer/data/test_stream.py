@@ -7,7 +7,7 @@ import pytest
 import torch
 from shard_sets import RECIPE, feature_of, numbers_of, write_shards
 
-from data.batches import PairLoader, PairOptions, drawn_caption
+from data.batches import PairLoader, PairOptions
 from data.copies import CopiedShards, FolderCopy, LocalShards
 from data.features import FeatureStore, FeatureWriter
 from data.image import CropOptions, normalised
@@ -197,21 +197,6 @@ def test_the_features_of_a_batch_are_those_of_its_captions(prepared, tmp_path):
     assert captions == {0, 1}
     with pytest.raises(ShardError, match="features of other texts"):
         FeatureStore(tmp_path, rows_digest(shards[::-1]))
-
-
-def test_captions_are_drawn_by_the_share_of_their_role():
-    row = {"captions": ["r", "s", "t", "l"], "roles": ["raw", "short", "short", "long"]}
-    draws = [
-        drawn_caption(row, {"raw": 0.0, "short": 0.25, "long": 0.75}, np.random.default_rng(n)) for n in range(4000)
-    ]
-    counts = np.bincount(draws, minlength=4) / 4000
-    # 4000 draws: three standard deviations are 0.02.
-    assert counts[0] == 0 and np.abs(counts[1:] - [0.125, 0.125, 0.75]).max() < 0.021
-    # An image without long captions is shared out among the roles that it has; one without roles draws any caption.
-    short = {"captions": ["r", "s"], "roles": ["raw", "short"]}
-    assert {drawn_caption(short, {"short": 0.1, "long": 0.9}, np.random.default_rng(n)) for n in range(50)} == {1}
-    for row in ({"captions": ["a", "b"]}, {"captions": ["a", "b"], "roles": ["raw", "raw"]}):
-        assert {drawn_caption(row, {"long": 1.0}, np.random.default_rng(n)) for n in range(50)} == {0, 1}
 
 
 def test_uint8_on_the_device_becomes_what_serving_computes(prepared):
