@@ -9,6 +9,7 @@ import os
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
 from functools import lru_cache
 from multiprocessing import get_context
 from pathlib import Path
@@ -186,6 +187,11 @@ def run_elements(plan: Plan, numbers: list[int], out: Path, workers: int) -> Ite
                 return
             done, pending = wait(pending, return_when=FIRST_COMPLETED)
             yield from (future.result() for future in done)
+    except BrokenProcessPool as error:
+        raise RuntimeError(
+            f"one of {workers} processes of prepare was killed, most likely for memory: run it again, elements that are "
+            "finished are kept; with smaller shards or tars an element needs less"
+        ) from error
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
 

@@ -20,7 +20,8 @@ from safetensors.torch import save_file
 from contracts import ContractError, load
 from contracts.constants import FILE_FEATURES, SCHEMA_VERSION
 from contracts.types import FeatureManifest, FeatureShard
-from data.manifest import ShardError, artefact_of, shard_file, verify_file, write_document
+from data.copies import LocalShards, Shards
+from data.manifest import ShardError, artefact_of, verify_file, write_document
 
 FeatureType = Literal["bf16", "int8"]
 LARGEST = 127  # of a quantised row
@@ -123,10 +124,14 @@ class MappedShard:
 
 
 class FeatureStore:
-    """Reads a store. `of`: the digest of the rows that the features have to belong to (data/manifest.rows_digest)."""
+    """Reads a store. `of`: the digest of the rows that the features have to belong to (data/manifest.rows_digest).
 
-    def __init__(self, folder: Path, of: str | None = None) -> None:
+    `files`: where the shards are, if not beside their manifest.
+    """
+
+    def __init__(self, folder: Path, of: str | None = None, files: Shards | None = None) -> None:
         self.folder = folder
+        self.files = files if files is not None else LocalShards(folder)
         file = folder / FILE_FEATURES
         try:
             self.manifest = cast(FeatureManifest, load("FeatureManifest", file.read_text(encoding="utf-8")))
@@ -152,12 +157,12 @@ class FeatureStore:
     def verify(self) -> None:
         """Compare every shard with its digest; reads them whole."""
         for shard in self.shards:
-            verify_file(shard_file(self.folder, shard["file"]), shard["file"])
+            verify_file(self.files.path(shard["file"]), shard["file"])
 
     def shard(self, number: int) -> MappedShard:
         """A mapped shard; a missing or cut-off file is refused by its name."""
         if number not in self.mapped:
-            self.mapped[number] = mapped(shard_file(self.folder, self.shards[number]["file"]))
+            self.mapped[number] = mapped(self.files.path(self.shards[number]["file"]))
             if len(self.mapped) > MAPPED_SHARDS:
                 self.mapped.popitem(last=False)
         self.mapped.move_to_end(number)

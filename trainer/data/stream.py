@@ -131,6 +131,8 @@ class Stream:
         if upcoming != before:
             shards = [self.loader.shards[number] for number in upcoming]
             self.loader.files.announce([file for shard in shards for file in files_of(shard)])
+            if (features := self.loader.features) is not None:
+                features.files.announce([features.shards[number]["file"] for number in upcoming])
         return upcoming
 
 

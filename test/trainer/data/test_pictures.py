@@ -4,9 +4,11 @@ import io
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
+from torch._subclasses import FakeTensorMode
 
-from data.image import CropOptions, crop_pixels, whole_pixels
+from data.image import CropOptions, crop_pixels, normalised, whole_pixels
 from towers.crops import random_crop
 from towers.preprocess import decode, resize
 
@@ -83,3 +85,17 @@ def test_a_jpeg_is_decoded_smaller_as_long_as_the_crop_stays_larger_than_the_inp
     # The whole image, cut to 3:4 at most: the shorter side is between 0.86 and 1 of it, and the input has 32 pixels.
     crop_pixels(encoded(waves(side, side), "JPEG"), SQUASH, CropOptions((1.0, 1.0), reduced=True), "seed")
     assert sizes == [(decoded, decoded)]
+
+
+def test_bytes_are_normalised_on_the_device_they_are_meant_for():
+    with FakeTensorMode():
+        pixels = torch.empty(4, 3, 32, 32, dtype=torch.uint8)
+        found = normalised(pixels, SQUASH, torch.device("cuda", 0), torch.bfloat16)
+    assert (found.device.type, found.dtype, found.shape) == ("cuda", torch.bfloat16, (4, 3, 32, 32))
+    # Every level of a byte, against the closed form in float64.
+    levels = torch.arange(256, dtype=torch.uint8).view(1, 1, 16, 16).expand(1, 3, 16, 16)
+    recipe = {**SQUASH, "mean": [0.48, 0.45, 0.4], "std": [0.27, 0.26, 0.28]}
+    for channel in range(3):
+        expected = (np.arange(256) / 255 - recipe["mean"][channel]) / recipe["std"][channel]
+        made = normalised(levels, recipe, torch.device("cpu"))[0, channel].flatten().double().numpy()
+        assert np.abs(made - expected).max() < 5e-7

@@ -185,8 +185,8 @@ def test_the_features_of_a_batch_are_those_of_its_captions(prepared, tmp_path):
         number += count
     writer.finish()
     store = FeatureStore(tmp_path, rows_digest(shards))
-    with_features = Stream(PairLoader(LocalShards(folder), shards, OPTIONS, store), ORDER, Share(workers=2))
     captions = set()
+    with_features = Stream(PairLoader(LocalShards(folder), shards, OPTIONS, store), ORDER, Share(workers=2))
     for batch, _ in zip(with_features, range(8), strict=False):
         assert batch.features is not None
         for text, found in zip(batch.texts, batch.features, strict=True):
@@ -195,6 +195,11 @@ def test_the_features_of_a_batch_are_those_of_its_captions(prepared, tmp_path):
             expected = torch.from_numpy(feature_of(image, caption, 16)).bfloat16().float()
             assert torch.equal(found, expected)
     assert captions == {0, 1}
+    # Copied like the shards, they are the same.
+    near = FeatureStore(tmp_path, rows_digest(shards), CopiedShards(FolderCopy(tmp_path), tmp_path / "near"))
+    pair = [Stream(PairLoader(LocalShards(folder), shards, OPTIONS, each), ORDER) for each in (near, store)]
+    for batch, other, _ in zip(*pair, range(3), strict=False):
+        assert batch.features is not None and other.features is not None and torch.equal(batch.features, other.features)
     with pytest.raises(ShardError, match="features of other texts"):
         FeatureStore(tmp_path, rows_digest(shards[::-1]))
 
