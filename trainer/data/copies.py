@@ -7,6 +7,7 @@ brings those that come next. What copies is a function: nothing here knows a clo
 import fcntl
 import os
 import shutil
+import subprocess
 import threading
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -56,11 +57,26 @@ class FolderCopy:
         shutil.copyfile(self.folder / name, target)
 
 
+@dataclass(frozen=True)
+class CommandCopy:
+    """Copies by a command that gets the name of the file and where to write it: whatever reaches the store, in a process."""
+
+    command: tuple[str, ...]
+
+    def __call__(self, name: str, target: Path) -> None:
+        """Copy one file; the last line of what a failed command says is the reason."""
+        done = subprocess.run([*self.command, name, str(target)], capture_output=True, text=True, check=False)
+        if done.returncode != 0:
+            said = (done.stderr or done.stdout).strip().splitlines()
+            raise OSError(f"{self.command[0]} ended with {done.returncode}: {said[-1] if said else 'it said nothing'}")
+
+
 class CopiedShards:
     """Shards that are copied into a folder of this machine, checked by digest, and deleted when they are behind.
 
-    Every process of a machine may use the same folder: a file is copied by one of them, the others wait for it. A file
-    is deleted by the process that announced it last; who has it open can read on.
+    The folder belongs to one rank and its workers: a file is copied by one of them, the others wait for it, and it is deleted
+    when the rank announces others; who has it open can read on. Ranks read different shards but for those at the border of
+    two lanes, which each of them copies.
     """
 
     def __init__(self, copy: Copy, folder: Path) -> None:
@@ -91,16 +107,12 @@ class CopiedShards:
             temporary = file.with_name(f"{file.name}.tmp")
             try:
                 self.copy(artefact["path"], temporary)
+                verify_file(temporary, artefact)
+                os.replace(temporary, file)
             except OSError as error:
                 raise ShardError(f"shard {artefact['path']} cannot be copied to {self.folder}: {error}") from error
-            if temporary.stat().st_size != artefact["size"]:
-                size = temporary.stat().st_size
-                temporary.unlink()
-                raise ShardError(
-                    f"shard {artefact['path']} arrived with {size} bytes, the manifest says {artefact['size']}"
-                )
-            verify_file(temporary, artefact)
-            os.replace(temporary, file)
+            finally:
+                temporary.unlink(missing_ok=True)
 
     def announce(self, artefacts: Iterable[Artefact]) -> None:
         """Copy these in a thread, in this order; delete those that were announced before and are not among them."""

@@ -9,13 +9,13 @@ import hashlib
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
-from typing import TypedDict
+from typing import Any, Generic, Protocol, TypedDict, TypeVar
 
-import torch
+import numpy as np
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from contracts.types import Artefact, PreparedShard
-from data.batches import Batch, PairLoader
+from contracts.types import PreparedShard
+from data.batches import Piece
 from data.manifest import rows_digest
 from data.order import EpochOrder, OrderOptions
 
@@ -39,6 +39,29 @@ class Share:
     pin: bool = False
 
 
+class IsPiece(Protocol):
+    """A batch that knows which part of which step it is."""
+
+    piece: Piece
+
+
+Made = TypeVar("Made", bound=IsPiece, covariant=True)
+
+
+class Loader(Protocol[Made]):
+    """Makes batches of places in shards: `RowLoader`, `PairLoader`."""
+
+    shards: list[PreparedShard]
+
+    def batch(self, piece: Piece, places_B2: np.ndarray) -> Made:
+        """The samples at places (shard, row) [B, 2]."""
+        ...
+
+    def announce(self, numbers: Sequence[int]) -> None:
+        """The shards that are read from now on, the soonest first."""
+        ...
+
+
 AHEAD = 2  # shards of each lane that are copied before they are needed
 Part = tuple[int, int, int]  # (step, part, parts)
 
@@ -57,27 +80,25 @@ class PartsOfSteps(Sampler[Part]):
             step += 1
 
 
-class PartsOfBatches(Dataset[Batch]):
+class PartsOfBatches(Dataset[Any]):
     """Makes the part of a step that it is asked for: a worker needs no more than its number."""
 
-    def __init__(self, loader: PairLoader, order: EpochOrder, share: Share) -> None:
+    def __init__(self, loader: Loader, order: EpochOrder, share: Share) -> None:
         self.loader, self.order, self.share = loader, order, share
 
-    def __getitem__(self, index: Part) -> Batch:
+    def __getitem__(self, index: Part) -> Any:
         """The samples of one part."""
         step, part, parts = index
         epoch, place = divmod(step, self.order.steps)
         places_B2 = self.order.batch(epoch, place, self.share.rank, self.share.world)
         first, end = part * len(places_B2) // parts, (part + 1) * len(places_B2) // parts
-        places_B2 = places_B2[first:end]
-        pixels, texts, features = self.loader.samples(epoch, places_B2)
-        return Batch(step, part, parts, pixels, texts, features, torch.from_numpy(places_B2))
+        return self.loader.batch(Piece(step, part, parts, epoch), places_B2[first:end])
 
 
-class Stream:
+class Stream(Generic[Made]):
     """All batches of one rank from the state on, step after step and epoch after epoch; every rank has equally many."""
 
-    def __init__(self, loader: PairLoader, options: OrderOptions, share: Share = Share()) -> None:
+    def __init__(self, loader: Loader[Made], options: OrderOptions, share: Share = Share()) -> None:
         self.loader, self.share = loader, share
         if options.batch < share.world:
             raise ValueError(f"a batch of {options.batch} leaves some of {share.world} ranks without a sample")
@@ -103,7 +124,7 @@ class Stream:
             )
         self.step = state["step"]
 
-    def __iter__(self) -> Iterator[Batch]:
+    def __iter__(self) -> Iterator[Made]:
         """Part by part; a step counts as taken when its last part is given out."""
         share = self.share
         rank_batch = -(-self.order.options.batch // share.world)
@@ -117,28 +138,27 @@ class Stream:
             pin_memory=share.pin,
         )
         announced: Sequence[int] = ()
-        for batch in batches:
-            if batch.part == 0:
-                announced = self.announce(batch.step, announced)
-            if batch.part == parts - 1:
-                self.step = batch.step + 1
-            yield batch
+        made = iter(batches)
+        try:
+            for batch in made:
+                if batch.piece.part == 0:
+                    announced = self.announce(batch.piece.step, announced)
+                if batch.piece.part == parts - 1:
+                    self.step = batch.piece.step + 1
+                yield batch
+        finally:
+            # After an error Python may close the workers' queues before torch ends the workers, which then takes five seconds each.
+            end_workers = getattr(made, "_shutdown_workers", None)
+            if end_workers is not None:
+                end_workers()
 
     def announce(self, step: int, before: Sequence[int]) -> Sequence[int]:
         """Have the shards of the windows at work and the next ones brought to this machine, when they change."""
         epoch, place = divmod(step, self.order.steps)
         upcoming = self.order.upcoming(epoch, place, self.share.rank, self.share.world, AHEAD)
         if upcoming != before:
-            shards = [self.loader.shards[number] for number in upcoming]
-            self.loader.files.announce([file for shard in shards for file in files_of(shard)])
-            if (features := self.loader.features) is not None:
-                features.files.announce([features.shards[number]["file"] for number in upcoming])
+            self.loader.announce(upcoming)
         return upcoming
-
-
-def files_of(shard: PreparedShard) -> list[Artefact]:
-    """Rows, and images where there are some."""
-    return [shard["rows"], *([shard["images"]] if "images" in shard else [])]
 
 
 def fingerprint(shards: Sequence[PreparedShard], options: OrderOptions) -> str:

@@ -7,7 +7,7 @@ import pytest
 import torch
 from shard_sets import RECIPE, feature_of, numbers_of, write_shards
 
-from data.batches import PairLoader, PairOptions
+from data.batches import PairLoader, PairOptions, RowLoader
 from data.copies import CopiedShards, FolderCopy, LocalShards
 from data.features import FeatureStore, FeatureWriter
 from data.image import CropOptions, normalised
@@ -36,10 +36,10 @@ def taken(stream, steps):
     """Image numbers and captions of the next steps of a stream, as many lists."""
     found = []
     for batch in stream:
-        if batch.part == 0:
+        if batch.piece.part == 0:
             found.append([])
         found[-1] += list(zip(numbers_of(batch.pixels), batch.texts, strict=True))
-        if len(found) == steps and batch.part == batch.parts - 1:
+        if len(found) == steps and batch.piece.part == batch.piece.parts - 1:
             return found
     raise AssertionError("a stream ends only when the loop stops")
 
@@ -66,6 +66,13 @@ def test_a_stream_goes_on_exactly_where_the_loop_was_whatever_was_made_ahead(pre
         second = stream(prepared)
         second.load_state_dict(state)
         assert taken(second, 8 - steps) == whole[steps:]
+
+
+def test_workers_that_are_forked_from_a_loader_at_work_read_at_their_own_places(prepared):
+    folder, shards = prepared
+    loader = PairLoader(LocalShards(folder), shards, OPTIONS)
+    alone = taken(Stream(loader, ORDER), 4)
+    assert taken(Stream(loader, ORDER, Share(workers=2)), 4) == alone
 
 
 def test_a_run_on_other_ranks_sees_the_rest_of_the_epoch_once(prepared):
@@ -98,6 +105,15 @@ def test_parts_of_a_step_are_equally_many_on_every_rank(prepared):
         source = stream(prepared, rank=rank, world=4, micro=1)
         parts[rank] = [len(batch.texts) for batch, _ in zip(source, range(2), strict=False)]
     assert parts == {0: [0, 1], 1: [1, 1], 2: [0, 1], 3: [1, 1]}
+
+
+def test_rows_alone_come_in_the_order_of_the_pairs_without_their_images(prepared, tmp_path):
+    folder, shards = prepared
+    for shard in shards:
+        (tmp_path / shard["rows"]["path"]).write_bytes((folder / shard["rows"]["path"]).read_bytes())
+    rows = Stream(RowLoader(LocalShards(tmp_path), shards), ORDER, Share(workers=2))
+    found = [[int(row["key"][1:]) for row in batch.rows] for batch, _ in zip(rows, range(4), strict=False)]
+    assert found == [[number for number, _ in batch] for batch in taken(stream(prepared), 4)]
 
 
 # ---- shards that are not what they should be -------------------------------------------------------------------------
