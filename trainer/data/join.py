@@ -164,6 +164,9 @@ class Jsonl:
         """For `with`: closed in the end."""
         return self
 
-    def __exit__(self, *_error: object) -> None:
-        """Close, whatever happened: a row is written whole or not at all."""
-        self.close()
+    def __exit__(self, error: type[BaseException] | None, *_about: object) -> None:
+        """Close; after an error the file does not get its name."""
+        if error is None:
+            self.close()
+        else:
+            self.out.close()

@@ -15,8 +15,9 @@ import numpy as np
 
 from contracts.types import PrepareConfig
 from data.doubles import hash64
+from towers.patterns import files_of
 from towers.shards import ImageLimits
-from towers.sources import Sample, Source, files_of, read_samples, sources_of
+from towers.sources import Sample, Source, forget_files, read_samples, sources_of
 
 
 @dataclass(frozen=True)
@@ -55,10 +56,11 @@ class Plan:
 
 def plan_of(data: Path, config: PrepareConfig) -> Plan:
     """Cut the sources of a recipe into elements, in the order in which their rows will be."""
-    sources = tuple(sources_of(config["pairs"]))
+    forget_files()
+    sources = tuple(sources_of(config["pairs"], data))
     elements: list[Element] = []
     for number, source in enumerate(sources):
-        for file in files_of(data, source):
+        for file in files_of(data, source.path):
             path = file.relative_to(data).as_posix()
             for lines, samples in parts_of(file, source, config["shard_size"]):
                 elements.append(Element(len(elements), number, path, lines, samples))

@@ -6,7 +6,8 @@ are joined, and what is read whole (texts, classes) is read. An element is done 
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from itertools import chain, islice
 from pathlib import Path
 
 from contracts.constants import FILE_SHARDS, SCHEMA_VERSION
@@ -18,7 +19,9 @@ from data.plan import plan_of
 from towers.data import Row, read_rows, write_rows
 from towers.fragments import fragments
 from towers.run import Run
-from towers.texts import joined_translations, read_text_source
+from towers.texts import each_text, joined_translations
+
+TEXTS_PER_SHARD = 50_000  # so many rows are held at once here, and by who reads texts in a random order
 
 
 def main() -> None:
@@ -44,16 +47,14 @@ def main() -> None:
     joined = join(plan, out, with_set=config.get("keys") == "source", near=config.get("near_duplicates"))
 
     # ---- texts -----------------------------------------------------------------------------------------------------
-    texts: dict[tuple[str, str], list[Row]] = {}
+    texts: dict[tuple[str, str], Iterable[Row]] = {}
     for text_source in config["texts"]:
-        rows = read_text_source(data, text_source)
-        texts.setdefault((text_source["kind"], text_source["split"]), []).extend(rows)
+        of_kind = text_source["kind"], text_source["split"]
+        texts[of_kind] = chain(texts.get(of_kind, ()), each_text(data, text_source))
     texts |= {key: joined_translations(rows) for key, rows in texts.items() if key[0] == "translations"}
     texts["fragments", "train"] = fragments(train_captions(out, joined.shards), config["fragments"])
+    written = {key: write_texts(out, *key, rows) for key, rows in texts.items()}
     files = {"shards": FILE_SHARDS, "dropped": "dropped.jsonl"}
-    for (kind, split), rows in texts.items():
-        write_rows(out / f"{kind}.{split}.jsonl", rows)
-        files[f"{kind}.{split}"] = f"{kind}.{split}.jsonl"
     if config["classes"] is not None:
         (out / "classes.json").write_text(json.dumps(json.loads((data / config["classes"]).read_text())))
         files["classes"] = "classes.json"
@@ -63,7 +64,7 @@ def main() -> None:
     # ---- manifest, report ------------------------------------------------------------------------------------------
     manifest: PreparedManifest = {
         "schema_version": SCHEMA_VERSION,
-        "shards": [*joined.shards, *(text_shard(out, *key, rows) for key, rows in texts.items() if rows)],
+        "shards": [*joined.shards, *chain.from_iterable(written.values())],
         "drops": sorted(joined.drops.values(), key=lambda drop: -drop["count"]),
     }
     write_document(out / FILE_SHARDS, "PreparedManifest", json.dumps(manifest, indent=1, ensure_ascii=False))
@@ -71,7 +72,7 @@ def main() -> None:
     metrics: dict[str, float] = {f"images.{split}": count for split, count in joined.images.items()}
     metrics |= {f"captions.{split}": count for split, count in joined.captions.items()}
     metrics |= {f"labels.{split}": len(found) for split, found in joined.labels.items()}
-    metrics |= {f"{kind}.{split}": len(rows) for (kind, split), rows in texts.items()}
+    metrics |= {f"{kind}.{split}": sum(part["count"] for part in parts) for (kind, split), parts in written.items()}
     metrics |= {f"dropped.{reason}": count for reason, count in reasons.items()}
     notes = [
         f"dropped from {drop['source']}, {drop['reason']}: {drop['count']}, such as {'; '.join(drop['examples'][:2])}"
@@ -90,16 +91,23 @@ def train_captions(out: Path, shards: list[PreparedShard]) -> Iterator[str]:
                     yield from row["captions"]
 
 
-def text_shard(out: Path, kind: str, split: str, rows: list[Row]) -> PreparedShard:
-    """The manifest's entry for a file of texts."""
-    return {
-        "kind": kind,  # pyright: ignore[reportReturnType]
-        "split": split,  # pyright: ignore[reportReturnType]
-        "source": kind,
-        "rows": artefact_of(out, f"{kind}.{split}.jsonl"),
-        "count": len(rows),
-        "captions": sum(len(row.get("captions", ())) for row in rows),
-    }
+def write_texts(out: Path, kind: str, split: str, rows: Iterable[Row]) -> list[PreparedShard]:
+    """Write texts shard by shard; the manifest's entries for them."""
+    left, shards = iter(rows), list[PreparedShard]()
+    while part := list(islice(left, TEXTS_PER_SHARD)):
+        name = f"{kind}.{split}-{len(shards):05d}.jsonl"
+        write_rows(out / name, part)
+        shards.append(
+            {
+                "kind": kind,  # pyright: ignore[reportArgumentType]
+                "split": split,  # pyright: ignore[reportArgumentType]
+                "source": kind,
+                "rows": artefact_of(out, name),
+                "count": len(part),
+                "captions": sum(len(row.get("captions", ())) for row in part),
+            }
+        )
+    return shards
 
 
 def copy_class_images(archive: Path, out: Path) -> dict[str, str]:

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+from contracts.types import PreparedShard
 from data.manifest import ShardError, read_manifest, shard_file, shards_of
 
 Row = dict[str, Any]
@@ -15,7 +16,11 @@ Row = dict[str, Any]
 
 def read_rows(file: Path) -> list[Row]:
     """All rows of a `.jsonl` or `.jsonl.gz` file; a broken line is an error that names its number."""
-    rows: list[Row] = []
+    return list(each_row(file))
+
+
+def each_row(file: Path) -> Iterator[Row]:
+    """The rows of `read_rows` one by one."""
     with (
         gzip.open(file, "rt", encoding="utf-8-sig")
         if file.suffix == ".gz"
@@ -24,10 +29,10 @@ def read_rows(file: Path) -> list[Row]:
         for number, line in enumerate(lines, 1):
             if line.strip():
                 try:
-                    rows.append(json.loads(line))
+                    row = json.loads(line)
                 except json.JSONDecodeError as error:
                     raise ValueError(f"{file.name}, line {number}: not JSON ({error.msg})") from error
-    return rows
+                yield row
 
 
 def rows_between(file: Path, start: int, end: int) -> Iterator[Row]:
@@ -58,17 +63,17 @@ def read_pairs(folder: Path, split: str) -> list[Row]:
     A folder without `shards.json` has one file for each split.
     """
     if (manifest := read_manifest(folder)) is not None:
-        if split != "unseen" and not shards_of(manifest, "pairs", split):
+        shards = shards_of(manifest, "pairs", split)
+        if split != "unseen" and not shards:
             raise FileNotFoundError(f"{folder} has no images of split {split}: prepare was given no source of it")
-        return list(pair_rows(folder, split))
+        return list(shard_rows(folder, shards))
     file = folder / f"pairs.{split}.jsonl"
     return read_rows(file) if split != "unseen" or file.exists() else []
 
 
-def pair_rows(folder: Path, split: str) -> Iterator[Row]:
-    """The rows of `read_pairs`, shard by shard; a shard that is missing, cut off or short is refused by its name."""
-    manifest = read_manifest(folder)
-    for shard in shards_of(manifest, "pairs", split) if manifest is not None else ():
+def shard_rows(folder: Path, shards: list[PreparedShard]) -> Iterator[Row]:
+    """The rows of shards, one after the other; a shard that is missing, cut off or short is refused by its name."""
+    for shard in shards:
         rows = read_rows(shard_file(folder, shard["rows"]))
         if len(rows) != shard["count"]:
             path = shard["rows"]["path"]
@@ -84,6 +89,8 @@ def read_class_images(folder: Path) -> list[Row]:
 
 def read_texts(folder: Path, kind: str, split: str) -> list[Row]:
     """Text rows of a kind (`groups`, `long`, `translations`, `plain`, `concepts`, `fragments`), empty where the data has none."""
+    if (manifest := read_manifest(folder)) is not None:
+        return list(shard_rows(folder, shards_of(manifest, kind, split)))
     file = folder / f"{kind}.{split}.jsonl"
     return read_rows(file) if file.exists() else []
 

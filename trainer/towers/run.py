@@ -8,6 +8,7 @@ import hashlib
 import json
 import os
 import random
+import re
 import signal
 import sys
 import time
@@ -221,7 +222,7 @@ def only_parts(prepared: Path, parts: list[str], stage: str) -> Callable[[str, t
 
 def part_of(file: str) -> str:
     """The part of what `prepare` wrote that one of its files belongs to: images with their rows, or a kind of text."""
-    stem = file.removesuffix(".jsonl").removesuffix(".json")
+    stem = re.sub(r"(-\d+)?\.jsonl?$", "", file)
     return "pairs" if stem.startswith("pairs.") or file.endswith(".tar") else stem
 
 

@@ -4,7 +4,6 @@ Beside towers/formats, which guesses what people mean: here a recipe states the 
 that stored crops and features depend on. Format `any` is read by towers/formats. An image is opened when it is asked for.
 """
 
-import glob
 import json
 import re
 from collections.abc import Callable, Iterable, Iterator
@@ -16,6 +15,7 @@ from contracts.types import PairSource
 from towers.caption_roles import ROLES
 from towers.data import Row, read_rows, rows_between
 from towers.formats.archives import member_bytes, tar_members
+from towers.formats.classes import ClassTable, read_classes
 from towers.formats.item import Columns, Found
 from towers.formats.table import read_items
 from towers.formats.tables import csv_rows
@@ -36,6 +36,7 @@ class Source:
     caption_column: str | None = None
     caption_fields: tuple[tuple[str, str], ...] = ()  # (role, field)
     label_column: str = "label"
+    class_names: Path | None = None
     templates: tuple[str, ...] = ("{}",)
     only_open: bool = False
     hold_out_labels: float = 0.0
@@ -61,7 +62,7 @@ class Sample:
         return " ".join(self.captions[number].split())
 
 
-def sources_of(pairs: list[PairSource]) -> list[Source]:
+def sources_of(pairs: list[PairSource], data: Path) -> list[Source]:
     """The sources of a recipe, dev first: an image in both splits stays in dev. A misplaced setting is refused."""
     sources: list[Source] = []
     for pair in sorted(pairs, key=lambda pair: pair["split"] != "dev"):
@@ -83,6 +84,7 @@ def sources_of(pairs: list[PairSource]) -> list[Source]:
                 caption_column=pair.get("caption_column"),
                 caption_fields=tuple((role, name) for role in ROLES for name in fields.get(role, [])),
                 label_column=pair.get("label_column", "label"),
+                class_names=data / pair["class_names"] if "class_names" in pair else None,
                 templates=tuple(pair.get("templates", ["{}"])),
                 only_open=pair.get("only_open", False),
                 hold_out_labels=pair.get("hold_out_labels", 0.0),
@@ -97,7 +99,7 @@ def sources_of(pairs: list[PairSource]) -> list[Source]:
 PLACES = {
     ("only_open",): ("labelled",),
     ("label_column", "templates", "hold_out_labels"): ("labelled", "any"),
-    ("own_split",): ("any",),
+    ("own_split", "class_names"): ("any",),
     ("caption_fields",): ("webdataset", "csv", "jsonl"),
 }
 
@@ -105,41 +107,6 @@ PLACES = {
 def set_of(source: PairSource) -> str:
     """The name of the set of images that a source is: its file's without number and pattern."""
     return re.sub(r"[^0-9A-Za-z]*[*?{\[0-9].*$", "", Path(source["path"]).stem) or Path(source["path"]).parent.name
-
-
-def files_of(root: Path, source: Source) -> list[Path]:
-    """The files that a source's `path` names, in order. A pattern without match is an error, and so is a file that `{}` names."""
-    found: list[str] = []
-    missing: list[str] = []
-    for pattern in expanded(source.path):
-        matches = sorted(glob.glob(pattern, root_dir=root))
-        found += matches
-        if not matches:
-            missing.append(pattern)
-    if not found:
-        raise FileNotFoundError(f"no file matches {source.path} under {root}")
-    if missing:
-        more = f" and {len(missing) - 3} more" if len(missing) > 3 else ""
-        raise FileNotFoundError(f"{source.path} names files that are not under {root}: {', '.join(missing[:3])}{more}")
-    return [root / name for name in dict.fromkeys(found)]
-
-
-def expanded(pattern: str) -> list[str]:
-    """The patterns behind braces: `{000..287}` counts (with leading zeros), `{a,b}` lists. Braces inside braces are refused."""
-    start, end = pattern.find("{"), pattern.find("}")
-    if start < 0 or end < start:
-        return [pattern]
-    inside = pattern[start + 1 : end]
-    if "{" in inside:
-        raise ValueError(f"{pattern}: braces inside braces are not read: name the files in several sources")
-    numbers = re.fullmatch(r"(\d+)\.\.(\d+)", inside)
-    if numbers is not None:
-        first, last = numbers.groups()
-        width = max(len(first), len(last)) if "0" in (first[0], last[0]) and len(first + last) > 2 else 0
-        options = [str(number).zfill(width) for number in range(int(first), int(last) + 1)]
-    else:
-        options = inside.split(",") if "," in inside else [f"[{{]{inside}[}}]"]
-    return [pattern[:start] + option + rest for option in options for rest in expanded(pattern[end + 1 :])]
 
 
 def read_samples(path: Path, source: Source, lines: tuple[int, int] | None = None) -> Iterator[Sample]:
@@ -269,21 +236,39 @@ def read_any(path: Path, source: Source) -> Iterator[Sample]:
     """Whatever towers/formats recognises; a class makes captions where there are none."""
     captions = (source.caption_column,) if source.caption_column is not None else None
     label_column = source.label_column if source.label_column != "label" else None
+    classes = class_table(source.class_names) if source.class_names is not None else None
     for item in found_items(path, Columns(source.image_column, captions, label_column)).items:
         if source.own_split is not None and item.split != source.own_split:
             continue
-        said = list(item.captions)
+        said, label = list(item.captions), item.label
         about: Row = {"set": source.set}
-        if item.label is not None:
-            about |= {"label": item.label, "prompted": not said}
-            said = said or [template.replace("{}", item.label) for template in source.templates]
+        if label is not None and classes is not None:
+            number = classes.number_of(label)
+            if number is None:
+                raise ValueError(f"{path.name}: class {label!r} of {item.key} is not in {source.class_names}")
+            label = classes.classes[number].name
+        if label is not None:
+            about |= {"label": label, "prompted": not said}
+            said = said or [template.replace("{}", label) for template in source.templates]
         yield Sample(item.key, item.load, said, about)
+
+
+@lru_cache(maxsize=1)
+def class_table(file: Path) -> ClassTable:
+    """The classes of a file, by number, key and name."""
+    return ClassTable((), read_classes(file))
 
 
 @lru_cache(maxsize=1)
 def found_items(path: Path, columns: Columns) -> Found:
     """The items of a path, remembered for the parts of it that one process works on."""
     return read_items(path, columns)
+
+
+def forget_files() -> None:
+    """Forget what was read of files: a process that makes another plan may find others under their names."""
+    for remembered in (folder_images, table_rows, class_table, found_items, tar_members):
+        remembered.cache_clear()
 
 
 # What a row keeps of a labelled image: its class, and whose work it is.

@@ -2139,6 +2139,11 @@ class PairSource(TypedDict):
     own_split: NotRequired[Literal["train", "dev", "test"]]
     """any only: keep only images that the data themselves put into this split; absent keeps all."""
 
+    class_names: NotRequired[str]
+    """any only: a file of classes as fine-tuning reads it, relative to the data folder: labels that are
+    numbers or keys of it become names. Absent: labels are names.
+    """
+
     only_open: NotRequired[bool]
     """labelled only: keep only rows with `"open": true`, those under an open licence; absent keeps all."""
 

@@ -22,7 +22,8 @@ from data.manifest import read_manifest as manifest_if_any
 from data.plan import plan_of
 from stages.prepare import main
 from support import draw_images, interrupt_stage, run_stage, write_job
-from towers.data import read_images, read_pairs, read_rows
+from towers.data import read_images, read_pairs, read_rows, read_texts
+from towers.run import part_of
 
 CONFIG = {"texts": [], "max_side": 64, "min_side": 8, "max_pixels": 1_000_000, "shard_size": 10, "min_caption_chars": 1,
           "max_caption_chars": 200, "fragments": 5, "classes": None, "class_images": None}  # fmt: skip
@@ -98,7 +99,7 @@ def test_a_killed_run_does_the_elements_that_have_no_report_and_ends_as_if_it_ha
     run_element(plan, plan.elements[3], job.parent)
     report_file(job.parent, 3).unlink()
     finished = {number: report_file(job.parent, number).stat().st_mtime_ns for number in (0, 2)}
-    (tmp_path / "data" / "images" / "drawn000.jpg").unlink()  # of element 0, which is not read again
+    (tmp_path / "data" / "images" / "drawn000.jpg").write_bytes(b"other")  # of element 0, which is not read again
     _, resumed = prepare([FOLDER], "killed")
     assert files_of(resumed) == files_of(whole)
     assert all(not report_file(resumed, number).exists() for number in finished)
@@ -141,6 +142,8 @@ def test_the_manifest_says_what_there_is_and_altered_shards_are_refused(tmp_path
     counts = [(shard["kind"], shard["source"], shard["count"], shard["captions"]) for shard in manifest["shards"]]
     assert counts[:4] == [("pairs", "images", 9, 18), ("pairs", "images", 10, 20), ("pairs", "images", 4, 8),
                           ("plain", "plain", 1, 0)]  # fmt: skip
+    assert manifest["shards"][3]["rows"]["path"] == "plain.train-00000.jsonl"
+    assert read_texts(out, "plain", "train") == [{"text": "a document"}]
     (drop,) = manifest["drops"]
     assert (drop["source"], drop["reason"], drop["count"]) == ("images", "broken image", 1)
     assert drop["examples"][0].startswith("drawn003 (cannot identify")
@@ -152,6 +155,24 @@ def test_the_manifest_says_what_there_is_and_altered_shards_are_refused(tmp_path
     rows_file.write_text(rows_file.read_text()[:-1])
     with pytest.raises(ShardError, match=r"pairs\.train-00001\.jsonl has \d+ bytes, the manifest says"):
         read_pairs(out, "train")
+
+
+def test_texts_are_cut_into_shards_and_read_in_their_order(tmp_path, prepare, monkeypatch):
+    draw_images(tmp_path / "data" / "images", 2)
+    monkeypatch.setattr("stages.prepare.TEXTS_PER_SHARD", 3)
+    rows = [{"id": str(n), "source": "s", "captions": [f"one {n}", f"two {n}"]} for n in range(8)]
+    for name, part in (("a", rows[:5]), ("b", rows[5:])):
+        (tmp_path / "data" / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in part))
+    texts = [{"split": "train", "kind": "groups", "path": f"{name}.jsonl"} for name in "ab"]
+    report, out = prepare([FOLDER], texts=texts)
+    shards = shards_of(read_manifest(out), "groups", "train")
+    assert [(shard["count"], shard["captions"]) for shard in shards] == [(3, 6), (3, 6), (2, 4)]
+    assert read_texts(out, "groups", "train") == rows
+    assert report["metrics"]["groups.train"] == 8
+    # A stage that may read texts of this kind may read every shard of it.
+    assert {part_of(shard["rows"]["path"]) for shard in shards} == {"groups.train"}
+    assert part_of("pairs.train-00003.jsonl") == part_of("pairs.train-00003.tar") == "pairs"
+    assert (part_of("classes.json"), part_of("class_images.jsonl")) == ("classes", "class_images")
 
 
 # ---- doubles ---------------------------------------------------------------------------------------------------------
@@ -301,6 +322,21 @@ def test_what_fine_tuning_reads_is_read_here_too_with_the_splits_of_the_data(tmp
     rows = read_pairs(out, "train")
     assert [(row["label"], row["prompted"], row["captions"]) for row in rows[2:4]] == [
         ("cat", True, ["a photo of a cat."]), ("dog", True, ["a photo of a dog."])]  # fmt: skip
+
+
+def test_labels_that_are_numbers_get_the_names_of_a_file_of_classes(tmp_path, prepare):
+    data = tmp_path / "data"
+    write_tar(data / "shop.tar", [(f"{n}.png", picture(n)) for n in range(4)])
+    rows = [{"key": str(n), "class_id": n % 2} for n in range(4)]
+    (data / "shop.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    (data / "classes.json").write_text(json.dumps(["Golden Delicious", "Royal Gala"]))
+    source = {"split": "train", "format": "any", "path": "shop.tar", "class_names": "classes.json"}
+    _, out = prepare([source | {"templates": ["a {} apple"]}])
+    assert [row["captions"] for row in read_pairs(out, "train")] == [
+        ["a Golden Delicious apple"], ["a Royal Gala apple"]] * 2  # fmt: skip
+    (data / "classes.json").write_text(json.dumps(["Golden Delicious"]))
+    with pytest.raises(ValueError, match=r"shop\.tar: class '1' of 1 is not in .*classes\.json"):
+        prepare([source], "unknown")
 
 
 def test_what_img2dataset_could_not_download_is_counted(tmp_path, prepare):

@@ -64,6 +64,13 @@ export const PairSource = z
       .enum(['train', 'dev', 'test'])
       .optional()
       .describe('any only: keep only images that the data themselves put into this split; absent keeps all.'),
+    class_names: z
+      .string()
+      .optional()
+      .describe(
+        'any only: a file of classes as fine-tuning reads it, relative to the data folder: labels that are numbers or keys ' +
+          'of it become names. Absent: labels are names.',
+      ),
     only_open: z
       .boolean()
       .optional()
