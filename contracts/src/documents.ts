@@ -21,6 +21,7 @@ import { ProgressLine, TrainingJob, TrainingReport } from './training/job.ts';
 import { Lease } from './training/lease.ts';
 import { GateDecision, PipelineInput, PipelinePlan, Published, TrainingRequest } from './training/pipeline.ts';
 import { Recipe } from './training/recipe.ts';
+import { FeatureManifest, PreparedManifest } from './training/shards.ts';
 
 export const DOCUMENTS = {
   ApiKey,
@@ -45,6 +46,7 @@ export const DOCUMENTS = {
   EncodeResponse,
   EncoderHealth,
   ErrorBody,
+  FeatureManifest,
   FollowEvent,
   GateDecision,
   Lease,
@@ -58,6 +60,7 @@ export const DOCUMENTS = {
   PartialEmbedResponse,
   PipelineInput,
   PipelinePlan,
+  PreparedManifest,
   ProgressLine,
   Published,
   ReadyReport,

@@ -16,6 +16,10 @@ export const FILES = {
   lease: 'lease.json',
   /** The files of a user's data. Written last. */
   dataIndex: 'index.json',
+  /** The shards that `prepare` cut images and texts into. Written last but for the report. */
+  shards: 'shards.json',
+  /** The parts of a store of features. Written last. */
+  features: 'features.json',
   /** What a folder with a model holds. */
   manifest: 'manifest.json',
   /** The manifest that is current under a model's name. */

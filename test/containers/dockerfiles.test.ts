@@ -101,6 +101,7 @@ test("the training image's source: what the stages need, readable, stamped with 
         'trainer',
         'trainer/container',
         'trainer/engine',
+        'trainer/data',
         'trainer/evaluation',
         'trainer/evaluation/sets',
         'trainer/losses',

@@ -65,7 +65,7 @@ def test_a_real_stage_from_the_users_data_to_a_report_put_last_and_once(bucket, 
     assert puts[0] == "runs/real/log.txt" and puts[-1] == "runs/real/report.json"
     assert puts.count("runs/real/report.json") == 1 and "runs/real/job.json" not in puts
     assert ("GET", "data/sha256/aa/not-in-the-index.jsonl") not in requests
-    assert bucket.names("runs/real") >= {"job.json", "log.txt", "pairs.train.jsonl", "train-00000.tar"}
+    assert bucket.names("runs/real") >= {"job.json", "log.txt", "shards.json", "pairs.train-00001.tar"}
     assert not any(name.startswith("checkpoint") for name in bucket.names("runs/real"))
     assert list((tmp_path / "work").iterdir()) == []
 

@@ -13,7 +13,6 @@ from safetensors.torch import load_file, save_file
 
 from contracts import load
 from contracts.types import ExportConfigMaxMib, ModelManifest
-from stages.prepare import ShardWriter
 from support import draw_images, interrupt_stage, run_stage, schedule, write_job
 from towers.data import write_rows
 from towers.exported_files import check_sizes
@@ -21,6 +20,7 @@ from towers.image.backbone import create_backbone, preprocess_recipe
 from towers.image.tower import ImageTower
 from towers.metrics import recalls
 from towers.served_text import served_tiers
+from towers.shards import ShardWriter
 from towers.student import load_static, load_student
 from towers.student_texts import Example, Sampler, read_student_texts
 from towers.two_towers import Adapter, TowersShape, load_image_tower, save_towers
@@ -40,11 +40,11 @@ def inputs(tmp_path_factory):
     drawn = draw_images(folder / "images", 24)
     sets = {}
     for split, part in (("train", drawn[:12]), ("dev", drawn[12:])):
-        writer = ShardWriter(prepare, split, 0, 100)
-        files = [folder / "images" / f"{row['key']}.jpg" for row in part]
-        shards = [writer.add(file.stem, file.read_bytes()) for file in files]
+        writer = ShardWriter(prepare / f"{split}-00000.tar")
+        for row in part:
+            writer.add(row["key"], (folder / "images" / f"{row['key']}.jpg").read_bytes())
         chinese = {"train": {"tr": {"zh": ["一个红色的圆圈"]}}, "dev": {}}[split]
-        rows = [row | {"shard": shard} | chinese for row, shard in zip(part, shards, strict=True)]
+        rows = [row | {"shard": writer.file.name} | chinese for row in part]
         writer.close()
         write_rows(prepare / f"pairs.{split}.jsonl", rows)
         sets[f"pairs.{split}"] = [{"id": row["key"], "text": text} for row in rows for text in row["captions"]]

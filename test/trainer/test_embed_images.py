@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 import torch
 
-from stages.prepare import ShardWriter
 from support import draw_images, interrupt_stage, run_stage, write_job
 from towers.crops import load_activations, random_crop, shrunk
 from towers.data import read_images, write_rows
 from towers.image.backbone import create_backbone, preprocess_recipe
 from towers.image.tower import ImageTower
 from towers.preprocess import decode, preprocess
+from towers.shards import ShardWriter
 
 SIZE, BLOCK = 64, 2
 CONFIG = {
@@ -31,12 +31,13 @@ def prepared(tmp_path_factory):
     folder = tmp_path_factory.mktemp("prepare")
     drawn = draw_images(folder / "images", 36)
     for split, part in (("train", drawn[:24]), ("dev", drawn[24:])):
-        writer = ShardWriter(folder, split, 0, 10)
-        rows = [
-            row | {"shard": writer.add(row["key"], (folder / "images" / f"{row['key']}.jpg").read_bytes())}
-            for row in part
-        ]
-        writer.close()
+        rows = []
+        for first in range(0, len(part), 10):
+            writer = ShardWriter(folder / f"{split}-{first:05d}.tar")
+            for row in part[first : first + 10]:
+                writer.add(row["key"], (folder / "images" / f"{row['key']}.jpg").read_bytes())
+                rows.append(row | {"shard": writer.file.name})
+            writer.close()
         write_rows(folder / f"pairs.{split}.jsonl", rows)
     return folder
 

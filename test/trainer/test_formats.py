@@ -86,6 +86,26 @@ def test_parquet_as_hugging_face_writes_it(tmp_path):
     assert (item.key, item.captions, item.label, item.load()) == ("a.jpg", ["an apple"], "3", jpeg())
 
 
+def test_images_in_parquet_are_read_a_group_of_rows_at_a_time(tmp_path):
+    pictures = [jpeg(colour) for colour in ("red", "green", "blue", "white", "black")]
+    cells = [{"bytes": data, "path": f"{n}.jpg"} for n, data in enumerate(pictures)] + [
+        {"bytes": None, "path": "beside.jpg"}
+    ]
+    images(tmp_path, "beside.jpg")
+    table = pyarrow.table({"image": cells, "text": [f"caption {n}" for n in range(6)]})
+    pyarrow.parquet.write_table(table, tmp_path / "rows.parquet", row_group_size=2)
+    items = read_items(tmp_path / "rows.parquet").items
+    assert [(item.key, item.captions) for item in items[:2]] == [("0.jpg", ["caption 0"]), ("1.jpg", ["caption 1"])]
+    # In any order, and a cell without bytes names a file.
+    assert [items[n].load() for n in (4, 0, 3, 1, 2)] == [pictures[n] for n in (4, 0, 3, 1, 2)]
+    assert items[5].load() == jpeg()
+    pyarrow.parquet.write_table(pyarrow.table({"image": pictures, "text": list("abcde")}), tmp_path / "bare.parquet")
+    bare = read_items(tmp_path / "bare.parquet").items
+    assert [(item.key, item.load() == data) for item, data in zip(bare, pictures, strict=True)] == [
+        (f"row-{n}", True) for n in range(1, 6)
+    ]
+
+
 def test_coco_captions_and_coco_objects(tmp_path):
     images(tmp_path, "val2017/1.jpg", "val2017/2.jpg")
     listed = [{"id": 1, "file_name": "1.jpg"}, {"id": 2, "file_name": "2.jpg"}]

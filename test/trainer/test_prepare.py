@@ -15,7 +15,7 @@ from contracts.types import TextSource
 from stages.prepare import main
 from support import draw_images, write_job
 from towers.data import read_images, read_pairs, read_rows, read_texts
-from towers.texts import read_text_source
+from towers.texts import each_text
 
 LIMITS = {"max_side": 64, "min_side": 8, "max_pixels": 1_000_000, "shard_size": 100}
 CONFIG = {"texts": [], **LIMITS, "min_caption_chars": 3, "max_caption_chars": 200, "fragments": 50, "classes": None,
@@ -175,23 +175,23 @@ def test_a_format_becomes_the_normal_form_of_a_concept(tmp_path, name):
     row, expected = CASES[name]
     write_lines(tmp_path / "rows.jsonl", [row])
     source = {"split": "train", "kind": "concepts", "format": name, "path": "rows.jsonl"}
-    assert read_text_source(tmp_path, cast(TextSource, source)) == [expected]
+    assert list(each_text(tmp_path, cast(TextSource, source))) == [expected]
     # The normal form itself is read as it is.
     write_lines(tmp_path / "rows.jsonl", [expected])
-    assert read_text_source(tmp_path, {"split": "train", "kind": "concepts", "path": "rows.jsonl"}) == [expected]
+    assert list(each_text(tmp_path, {"split": "train", "kind": "concepts", "path": "rows.jsonl"})) == [expected]
 
 
 def test_open_concepts_come_without_descriptions_that_state_no_licence(tmp_path):
     write_lines(tmp_path / "rows.jsonl", [IMAGENET])
     source: TextSource = {"split": "train", "kind": "concepts", "path": "rows.jsonl", "only_open": True}
-    (row,) = read_text_source(tmp_path, {**source, "format": "imagenet_classes"})
+    (row,) = each_text(tmp_path, {**source, "format": "imagenet_classes"})
     assert (row["descriptions"], row["tr"], row["gloss"]) == ([], {"de": ["Schleie"]}, "a fish")
     write_lines(tmp_path / "rows.jsonl", [CASES["taxonomy"][0]])
     with pytest.raises(ValueError, match="none of its 1 rows is left"):
-        read_text_source(tmp_path, {**source, "format": "taxonomy"})
+        list(each_text(tmp_path, {**source, "format": "taxonomy"}))
 
 
 def test_a_filter_that_leaves_no_text_fails_with_its_name(tmp_path):
     write_lines(tmp_path / "rows.jsonl", [{"id": "1", "source": "coco", "captions": ["one", "two"]}])
     with pytest.raises(ValueError, match=r"rows\.jsonl.*sources.*COCO"):
-        read_text_source(tmp_path, {"split": "train", "kind": "groups", "path": "rows.jsonl", "sources": ["COCO"]})
+        list(each_text(tmp_path, {"split": "train", "kind": "groups", "path": "rows.jsonl", "sources": ["COCO"]}))

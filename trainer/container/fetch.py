@@ -15,7 +15,7 @@ from container.folders import Folder, open_folder, safe_path
 from container.progress import Progress, duration, size
 from container.report import ReportError, digests_of
 from contracts import ContractError, load
-from contracts.constants import DATA_ROLE, FILE_DATA_INDEX, FILE_LOG, FILE_REPORT
+from contracts.constants import DATA_ROLE, FILE_DATA_INDEX, FILE_LOG, FILE_REPORT, FILE_SHARDS
 from contracts.types import Artefact
 
 THREADS = 16
@@ -91,11 +91,28 @@ def verified_digests(role: str, folder: Folder, sizes: dict[str, int]) -> dict[s
             f"input '{role}': {folder.uri} holds no {FILE_REPORT}: the job that writes it has to run first"
         )
     try:
-        return digests_of(report, sizes)
+        return digests_of(report, sizes) | digests_of_shards(folder, sizes)
     except ReportError as error:
         raise RefusedError(
             f"input '{role}', {folder.uri}: {error}; delete {FILE_REPORT} there to have it made again"
         ) from error
+
+
+def digests_of_shards(folder: Folder, sizes: dict[str, int]) -> dict[str, str]:
+    """Path to digest of the shards that a folder's manifest names, each of which must be there with its size."""
+    manifest = folder.read(FILE_SHARDS) if FILE_SHARDS in sizes else None
+    if manifest is None:
+        return {}
+    try:
+        shards = load("PreparedManifest", manifest.decode("utf-8"))["shards"]
+    except (ContractError, UnicodeDecodeError) as error:
+        raise ReportError(f"{FILE_SHARDS} is refused: {error}") from error
+    files = [file for shard in shards for file in (shard["rows"], shard.get("images")) if file is not None]
+    for file in files:
+        if sizes.get(file["path"]) != file["size"]:
+            found = sizes.get(file["path"], "no")
+            raise ReportError(f"{file['path']} has {found} bytes, {FILE_SHARDS} says {file['size']}")
+    return {file["path"]: file["digest"] for file in files}
 
 
 def fetch_all(what: str, fetches: list[Fetch], disk: Path, log: Callable[[str], None]) -> None:

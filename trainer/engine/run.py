@@ -8,6 +8,7 @@ makes the next step save a checkpoint and exit with 75, which means "run me agai
 import hashlib
 import json
 import os
+import re
 import shutil
 import signal
 import sys
@@ -15,7 +16,7 @@ import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Generic, NoReturn, TypeVar, cast, get_args, get_type_hints
+from typing import Any, Generic, NamedTuple, NoReturn, TypeVar, cast, get_args, get_type_hints
 
 import torch
 
@@ -26,6 +27,7 @@ from contracts.constants import (
     EXIT_OK,
     EXIT_USAGE,
     FILE_REPORT,
+    FILE_SHARDS,
     RANKED_STAGES,
     SCHEMA_VERSION,
 )
@@ -38,7 +40,17 @@ from engine.world import World, join_world, leave_world
 CHECKPOINT_SECONDS = 180.0
 PROGRESS_SECONDS = 2.0  # at most one progress line in this time
 
+# Set by AWS Batch in the children of an array job.
+ENV_ARRAY_INDEX, ENV_ARRAY_SIZE = "AWS_BATCH_JOB_ARRAY_INDEX", "AWS_BATCH_JOB_ARRAY_SIZE"
+
 Config = TypeVar("Config")
+
+
+class ArrayChild(NamedTuple):
+    """Which of how many processes of an array job this is."""
+
+    number: int
+    size: int
 
 
 class Run(Generic[Config]):
@@ -62,6 +74,7 @@ class Run(Generic[Config]):
         self._saved_at = self.started
         self._printed_at = float("-inf")
         self.progress_seconds = PROGRESS_SECONDS
+        self.child: ArrayChild | None = None
 
     @classmethod
     def start(cls, config: type[Config]) -> "Run[Config]":
@@ -78,6 +91,8 @@ class Run(Generic[Config]):
             sys.exit(f"stage {stage} runs in one process, not in {world.size}: start it alone")
         run = cls(job, config, world)
         run.progress_seconds = float(os.environ.get(ENV_PROGRESS_SECONDS, PROGRESS_SECONDS))
+        if ENV_ARRAY_INDEX in os.environ:
+            run.child = ArrayChild(int(os.environ[ENV_ARRAY_INDEX]), int(os.environ[ENV_ARRAY_SIZE]))
         if (run.output / FILE_REPORT).exists():
             print(f"{run.output} holds a report: nothing to do", file=sys.stderr)
             sys.exit(0)
@@ -237,6 +252,9 @@ def only_parts(prepared: Path, parts: list[str], stage: str) -> Callable[[str, t
         if event != "open" or not isinstance(arguments[0], str | os.PathLike):
             return
         path = os.path.realpath(arguments[0])
+        # The manifest says which files there are: what is read of them is still held against the parts.
+        if path == f"{prefix}{FILE_SHARDS}":
+            return
         if path.startswith(prefix) and part_of(path.removeprefix(prefix)) not in parts:
             raise PermissionError(
                 f"stage {stage} reads {path.removeprefix(prefix)} of prepare, but its row in STAGES names only "
@@ -248,7 +266,7 @@ def only_parts(prepared: Path, parts: list[str], stage: str) -> Callable[[str, t
 
 def part_of(file: str) -> str:
     """The part of what `prepare` wrote that one of its files belongs to: images with their rows, or a kind of text."""
-    stem = file.removesuffix(".jsonl").removesuffix(".json")
+    stem = re.sub(r"(-\d+)?\.jsonl?$", "", file)
     return "pairs" if stem.startswith("pairs.") or file.endswith(".tar") else stem
 
 

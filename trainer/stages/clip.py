@@ -5,7 +5,8 @@ text transformer from scratch on the same images, texts and steps. `embed_images
 blocks from `first_trainable_block` on are trained, or the head alone. The terms are in tasks/clip_objective.py.
 """
 
-from typing import NamedTuple
+from collections.abc import Mapping
+from typing import NamedTuple, cast
 
 import numpy as np
 import torch
@@ -116,6 +117,7 @@ def text_sets(run: Run[ClipConfig]) -> tuple[dict[str, TextSet], WordPiece | Non
     """The sets of texts by name, and for the control the vocabulary that is trained on those of training."""
     embedded, config = run.input("embed_captions"), run.config
     sets = {name: TextSet(embedded, name, run.device) for name in SETS}
+    sets["pairs.train"].with_shares(cast("Mapping[str, float] | None", config.get("caption_shares")))
     if config["text_tower"] == "llm":
         return {name: texts.with_features() for name, texts in sets.items()}, None
     learned = [*sets["pairs.train"].texts, *sets["prompts"].texts]

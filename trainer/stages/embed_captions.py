@@ -102,12 +102,17 @@ def text_sets(prepared: Path, config: EmbedCaptionsConfig) -> dict[str, list[Row
 
 
 def rows_of(rows: list[Row], key: str, limit: int | None) -> list[Row]:
-    """{id, text} for every caption, image by image; at most `limit` of them, whole images only."""
+    """{id, text} for every caption, image by image, with its `role` where it has one; at most `limit`, whole images only."""
     out: list[Row] = []
     for row in rows:
         if limit is not None and len(out) + len(row["captions"]) > limit:
             break
-        out += [{"id": row[key], "text": caption} for caption in row["captions"]]
+        texts = [{"id": row[key], "text": caption} for caption in row["captions"]]
+        out += (
+            [{**text, "role": role} for text, role in zip(texts, row["roles"], strict=True)]
+            if "roles" in row
+            else texts
+        )
     return out
 
 

@@ -57,13 +57,18 @@ def load_activations(folder: Path) -> Activations:
     return Activations(train, features, plain, dev, arrays["unseen"], arrays["classes"], shape)
 
 
+def crop_window(width: int, height: int, scale: tuple[float, float], rng: random.Random) -> tuple[int, int, int, int]:
+    """(left, top, width, height) of a random fraction (`scale`: least, most) of the area with aspect 3:4 to 4:3."""
+    area, aspect = rng.uniform(*scale), np.exp(rng.uniform(np.log(3 / 4), np.log(4 / 3)))
+    cropped_width = min(width, round(width * (area * aspect) ** 0.5))
+    cropped_height = min(height, round(height * (area / aspect) ** 0.5))
+    return rng.randint(0, width - cropped_width), rng.randint(0, height - cropped_height), cropped_width, cropped_height
+
+
 def random_crop(image: Image.Image, scale: tuple[float, float], seed: str, *, flip: bool) -> Image.Image:
     """A crop of a random fraction (`scale`: least, most) of the area with aspect 3:4 to 4:3; half are mirrored if `flip`."""
     rng = random.Random(seed)
-    area, aspect = rng.uniform(*scale), np.exp(rng.uniform(np.log(3 / 4), np.log(4 / 3)))
-    width = min(image.width, round(image.width * (area * aspect) ** 0.5))
-    height = min(image.height, round(image.height * (area / aspect) ** 0.5))
-    left, top = rng.randint(0, image.width - width), rng.randint(0, image.height - height)
+    left, top, width, height = crop_window(image.width, image.height, scale, rng)
     cropped = image.crop((left, top, left + width, top + height))
     if flip and rng.random() < 0.5:
         return cropped.transpose(Image.Transpose.FLIP_LEFT_RIGHT)

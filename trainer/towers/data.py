@@ -8,20 +8,41 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+from contracts.types import PreparedShard
+from data.manifest import ShardError, read_manifest, shard_file, shards_of
+
 Row = dict[str, Any]
 
 
 def read_rows(file: Path) -> list[Row]:
     """All rows of a `.jsonl` or `.jsonl.gz` file; a broken line is an error that names its number."""
-    rows: list[Row] = []
-    with gzip.open(file, "rt", encoding="utf-8") if file.suffix == ".gz" else file.open(encoding="utf-8") as lines:
+    return list(each_row(file))
+
+
+def each_row(file: Path) -> Iterator[Row]:
+    """The rows of `read_rows` one by one."""
+    with (
+        gzip.open(file, "rt", encoding="utf-8-sig")
+        if file.suffix == ".gz"
+        else file.open(encoding="utf-8-sig") as lines
+    ):
         for number, line in enumerate(lines, 1):
             if line.strip():
                 try:
-                    rows.append(json.loads(line))
+                    row = json.loads(line)
                 except json.JSONDecodeError as error:
                     raise ValueError(f"{file.name}, line {number}: not JSON ({error.msg})") from error
-    return rows
+                yield row
+
+
+def rows_between(file: Path, start: int, end: int) -> Iterator[Row]:
+    """Rows of a JSON lines file from byte `start`, where a line begins, to byte `end`."""
+    with file.open("rb") as lines:
+        lines.seek(start)
+        while lines.tell() < end:
+            line = lines.readline()
+            if line.strip():
+                yield json.loads(line)
 
 
 def write_rows(file: Path, rows: Iterable[Row]) -> None:
@@ -36,11 +57,28 @@ def write_rows(file: Path, rows: Iterable[Row]) -> None:
 def read_pairs(folder: Path, split: str) -> list[Row]:
     """Image-caption pairs of a split `train`, `dev` or `unseen`, the last empty where nothing is held out.
 
-    Rows {key, shard, captions}; of a labelled picture also `label`, `set` and `prompted` (its captions are made of the
-    label), where known `index`, `wnid`, `open`, `licence`; with captions in other languages `tr`: {language: [captions]}.
+    Rows {key, shard, place, captions}; `place` is [offset, size] of the image in its shard. Of a labelled picture also
+    `label`, `set` and `prompted` (its captions are made of the label), where known `index`, `wnid`, `open`, `licence`; with
+    captions in other languages `tr`: {language: [captions]}; where captions have roles `roles`, one for each.
+    A folder without `shards.json` has one file for each split.
     """
+    if (manifest := read_manifest(folder)) is not None:
+        shards = shards_of(manifest, "pairs", split)
+        if split != "unseen" and not shards:
+            raise FileNotFoundError(f"{folder} has no images of split {split}: prepare was given no source of it")
+        return list(shard_rows(folder, shards))
     file = folder / f"pairs.{split}.jsonl"
     return read_rows(file) if split != "unseen" or file.exists() else []
+
+
+def shard_rows(folder: Path, shards: list[PreparedShard]) -> Iterator[Row]:
+    """The rows of shards, one after the other; a shard that is missing, cut off or short is refused by its name."""
+    for shard in shards:
+        rows = read_rows(shard_file(folder, shard["rows"]))
+        if len(rows) != shard["count"]:
+            path = shard["rows"]["path"]
+            raise ShardError(f"{path} has {len(rows)} rows, the manifest says {shard['count']}: run prepare again")
+        yield from rows
 
 
 def read_class_images(folder: Path) -> list[Row]:
@@ -51,12 +89,14 @@ def read_class_images(folder: Path) -> list[Row]:
 
 def read_texts(folder: Path, kind: str, split: str) -> list[Row]:
     """Text rows of a kind (`groups`, `long`, `translations`, `plain`, `concepts`, `fragments`), empty where the data has none."""
+    if (manifest := read_manifest(folder)) is not None:
+        return list(shard_rows(folder, shards_of(manifest, kind, split)))
     file = folder / f"{kind}.{split}.jsonl"
     return read_rows(file) if file.exists() else []
 
 
-def read_images(folder: Path, rows: list[Row]) -> Iterator[tuple[str, bytes]]:
-    """(key, file bytes) of every row, in row order; rows must be grouped by shard as `prepare` writes them."""
+def read_images(folder: Path, rows: Iterable[Row]) -> Iterator[tuple[str, bytes]]:
+    """(key, file bytes) of every row, in row order; rows should be grouped by shard as `prepare` writes them."""
     shard: tarfile.TarFile | None = None
     name = ""
     try:
@@ -65,8 +105,17 @@ def read_images(folder: Path, rows: list[Row]) -> Iterator[tuple[str, bytes]]:
                 if shard is not None:
                     shard.close()
                 name = row["shard"]
+                # A tar whose rows know the places of its images is not walked through.
                 shard = tarfile.open(folder / name)  # noqa: SIM115 - until `finally`
-            assert shard is not None
+            assert shard is not None and shard.fileobj is not None
+            if "place" in row:
+                offset, size = row["place"]
+                shard.fileobj.seek(offset)
+                image = shard.fileobj.read(size)
+                if len(image) != size:
+                    raise ShardError(f"{name} ends within {row['key']}.jpg: it was cut off; run prepare again")
+                yield row["key"], image
+                continue
             member = shard.extractfile(f"{row['key']}.jpg")
             if member is None:
                 raise FileNotFoundError(f"{name} has no image {row['key']}.jpg")

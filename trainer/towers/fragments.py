@@ -2,6 +2,7 @@
 
 import re
 from collections import Counter
+from collections.abc import Iterable
 
 from towers.data import Row
 
@@ -92,7 +93,7 @@ STOP_WORDS = set(
 )
 
 
-def fragments(captions: list[str], limit: int) -> list[Row]:
+def fragments(captions: Iterable[str], limit: int) -> list[Row]:
     """The `limit` most common phrases of 1 to 4 words between stop words: texts as people type into a search box."""
     counts: Counter[str] = Counter()
     for caption in captions:

@@ -1,49 +1,121 @@
-"""Reads a user's images with captions or labels from tar shards, folders, CSV or JSON lines as one stream of samples.
+"""Reads a user's images with captions or labels from tar shards, folders and tables, file by file or in parts of a file.
 
-Beside towers/formats, which guesses what people mean and opens a file when an image is asked for: here a recipe states the
-format and the columns, tar shards are read from front to end, and keys are those that stored crops and features depend on.
+Beside towers/formats, which guesses what people mean: here a recipe states the format and the columns, and keys are those
+that stored crops and features depend on. Format `any` is read by towers/formats. An image is opened when it is asked for.
 """
 
-import glob
 import json
 import re
-import tarfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import lru_cache, partial
 from pathlib import Path
 
 from contracts.types import PairSource
-from towers.data import Row, read_rows
+from towers.caption_roles import ROLES
+from towers.data import Row, read_rows, rows_between
+from towers.formats.archives import member_bytes, tar_members
+from towers.formats.classes import ClassTable, read_classes
+from towers.formats.item import Columns, Found
+from towers.formats.table import read_items
 from towers.formats.tables import csv_rows
 
 IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".gif", ".avif"}
 
 
 @dataclass(frozen=True)
+class Source:
+    """A pair source of a recipe as plain settings; `name` is that of its set, different from those of other sources."""
+
+    split: str
+    format: str
+    path: str
+    name: str
+    set: str
+    image_column: str | None = None
+    caption_column: str | None = None
+    caption_fields: tuple[tuple[str, str], ...] = ()  # (role, field)
+    label_column: str = "label"
+    class_names: Path | None = None
+    templates: tuple[str, ...] = ("{}",)
+    only_open: bool = False
+    hold_out_labels: float = 0.0
+    own_split: str | None = None
+    translated: tuple[tuple[str, str], ...] = ()  # (language, file)
+
+
+@dataclass(frozen=True)
 class Sample:
-    """One image with its captions; `image` is None where the file is missing. `about` goes into its row as it is."""
+    """One image with its captions; `load` gives its bytes or raises an OSError. `about` goes into its row as it is.
+
+    `roles`: what each caption is (`raw`, `short`, `long`), None where the recipe does not say.
+    """
 
     key: str
-    image: bytes | None
+    load: Callable[[], bytes]
     captions: list[str]
     about: Row = field(default_factory=dict)
+    roles: list[str] | None = None
+
+    def caption(self, number: int) -> str:
+        """A caption with single spaces between its words."""
+        return " ".join(self.captions[number].split())
 
 
-def read_source(root: Path, source: PairSource) -> Iterator[Sample]:
-    """Samples of one pair source in a fixed order. `path` may be a glob; no match is an error."""
-    paths = [Path(found) for found in sorted(glob.glob(str(root / source["path"])))]
-    if not paths:
-        raise FileNotFoundError(f"no file matches {source['path']} under {root}")
-    if source["format"] != "labelled" and (misplaced := [name for name in LABELLED_ONLY if name in source]):
-        raise ValueError(f"{source['path']}: {', '.join(misplaced)}: for sources of format `labelled` only")
-    reader = READERS[source["format"]]
-    for path in paths:
-        yield from reader(path, source)
+def sources_of(pairs: list[PairSource], data: Path) -> list[Source]:
+    """The sources of a recipe, dev first: an image in both splits stays in dev. A misplaced setting is refused."""
+    sources: list[Source] = []
+    for pair in sorted(pairs, key=lambda pair: pair["split"] != "dev"):
+        for settings, formats in PLACES.items():
+            misplaced = [name for name in settings if name in pair]
+            if misplaced and pair["format"] not in formats:
+                kinds = " or ".join(f"`{kind}`" for kind in formats)
+                raise ValueError(f"{pair['path']}: {', '.join(misplaced)}: for sources of format {kinds} only")
+        name = set_of(pair)
+        fields = pair.get("caption_fields", {})
+        sources.append(
+            Source(
+                split=pair["split"],
+                format=pair["format"],
+                path=pair["path"],
+                name=name if name not in [source.name for source in sources] else f"{name}-{len(sources)}",
+                set=name,
+                image_column=pair.get("image_column"),
+                caption_column=pair.get("caption_column"),
+                caption_fields=tuple((role, name) for role in ROLES for name in fields.get(role, [])),
+                label_column=pair.get("label_column", "label"),
+                class_names=data / pair["class_names"] if "class_names" in pair else None,
+                templates=tuple(pair.get("templates", ["{}"])),
+                only_open=pair.get("only_open", False),
+                hold_out_labels=pair.get("hold_out_labels", 0.0),
+                own_split=pair.get("own_split"),
+                translated=tuple(pair.get("translated_captions", {}).items()),
+            )
+        )
+    return sources
+
+
+# Which formats a setting belongs to.
+PLACES = {
+    ("only_open",): ("labelled",),
+    ("label_column", "templates", "hold_out_labels"): ("labelled", "any"),
+    ("own_split", "class_names"): ("any",),
+    ("caption_fields",): ("webdataset", "csv", "jsonl"),
+}
 
 
 def set_of(source: PairSource) -> str:
     """The name of the set of images that a source is: its file's without number and pattern."""
     return re.sub(r"[^0-9A-Za-z]*[*?{\[0-9].*$", "", Path(source["path"]).stem) or Path(source["path"]).parent.name
+
+
+def read_samples(path: Path, source: Source, lines: tuple[int, int] | None = None) -> Iterator[Sample]:
+    """Samples of one file in a fixed order; `lines`: only those of a JSON lines file between two bytes."""
+    if source.format in FROM_ROWS:
+        rows = rows_between(path, *lines) if lines is not None else table_rows(path)
+        yield from FROM_ROWS[source.format](path, rows, source)
+    else:
+        yield from READERS[source.format](path, source)
 
 
 def captions_of(value: object) -> list[str]:
@@ -59,104 +131,147 @@ def captions_of(value: object) -> list[str]:
     return []
 
 
-def read_webdataset(path: Path, _source: PairSource) -> Iterator[Sample]:
-    """A tar whose members share a key: KEY.jpg (or another image) with KEY.json or KEY.txt, next to each other."""
-    with tarfile.open(path) as archive:
-        key, image, captions = "", None, []
-        for member in archive:
-            if not member.isfile():
-                continue
-            stem, suffix = member.name[: member.name.rfind(".")], Path(member.name).suffix.lower()
-            if stem != key:
-                if key:
-                    yield Sample(Path(key).name, image, captions)
-                key, image, captions = stem, None, []
-            file = archive.extractfile(member)
-            data = file.read() if file is not None else b""
-            if suffix in IMAGE_SUFFIXES:
-                image = data
-            elif suffix == ".json":
-                captions += captions_of(json.loads(data))
+def captions_by_role(values: Row, source: Source) -> tuple[list[str], list[str]]:
+    """(captions, their roles) from the fields that the source names; a field that is not there has none."""
+    said = [(text, role) for role, name in source.caption_fields for text in captions_of(values.get(name))]
+    return [text for text, _ in said], [role for _, role in said]
+
+
+# ---- readers ---------------------------------------------------------------------------------------------------------
+
+
+def read_webdataset(path: Path, source: Source) -> Iterator[Sample]:
+    """A tar whose members share a key: KEY.jpg (or another image) with KEY.json or KEY.txt, in any order."""
+    for stem, parts in tar_members(path).items():
+        image = next((parts[suffix] for suffix in parts if suffix in IMAGE_SUFFIXES), None)
+        values: Row = {}
+        captions: list[str] = []
+        for suffix, member in parts.items():
+            if suffix == ".json":
+                said = json.loads(member_bytes(path, member))
+                values |= said if isinstance(said, dict) else {}
+                captions += captions_of(said)
             elif suffix == ".txt":
-                captions += [line for line in data.decode("utf-8").splitlines() if line.strip()]
-        if key:
-            yield Sample(Path(key).name, image, captions)
+                lines = member_bytes(path, member).decode("utf-8").splitlines()
+                values["txt"] = [line for line in lines if line.strip()]
+                captions += values["txt"]
+        roles = None
+        if source.caption_fields:
+            captions, roles = captions_by_role(values, source)
+        yield Sample(Path(stem).name, lambda image=image: tar_bytes(path, image), captions, roles=roles)
 
 
-def read_folder(path: Path, _source: PairSource) -> Iterator[Sample]:
+def tar_bytes(path: Path, member) -> bytes:
+    """The bytes of a member; without one an error."""
+    if member is None:
+        raise OSError(f"{path.name} has none of this key")
+    return member_bytes(path, member)
+
+
+def read_folder(path: Path, _source: Source) -> Iterator[Sample]:
     """Every image below a folder with the text file of the same stem beside it, one caption per line."""
-    for image in sorted(file for file in path.rglob("*") if file.suffix.lower() in IMAGE_SUFFIXES):
+    for image in folder_images(path):
         text = image.with_suffix(".txt")
         captions = text.read_text(encoding="utf-8").splitlines() if text.exists() else []
         key = "_".join(image.relative_to(path).with_suffix("").parts)
-        yield Sample(key, image.read_bytes(), [line for line in captions if line.strip()])
+        yield Sample(key, image.read_bytes, [line for line in captions if line.strip()])
 
 
-def read_csv(path: Path, source: PairSource) -> Iterator[Sample]:
-    """A table with a header; rows of one image may repeat and are merged where they follow each other."""
-    yield from rows_to_samples(path, csv_rows(path)[0], source)
+@lru_cache(maxsize=1)
+def folder_images(path: Path) -> list[Path]:
+    """The images below a folder, remembered for the parts of it that one process works on."""
+    return sorted(file for file in path.rglob("*") if file.suffix.lower() in IMAGE_SUFFIXES)
 
 
-def read_jsonl(path: Path, source: PairSource) -> Iterator[Sample]:
-    """JSON lines with an image path and a caption or a list of captions."""
-    yield from rows_to_samples(path, read_rows(path), source)
+@lru_cache(maxsize=1)
+def table_rows(path: Path) -> list[Row]:
+    """All rows of a table with a header or of JSON lines."""
+    return read_rows(path) if path.name.endswith((".jsonl", ".jsonl.gz")) else csv_rows(path)[0]
 
 
-def rows_to_samples(path: Path, rows: list[Row], source: PairSource) -> Iterator[Sample]:
-    """Merge consecutive rows of one image; image paths are relative to the table."""
-    image_column = source.get("image_column", "image")
-    caption_column = source.get("caption_column", "caption")
-    merged: dict[str, list[str]] = {}
+def rows_to_samples(path: Path, rows: Iterable[Row], source: Source) -> Iterator[Sample]:
+    """Merge the rows of one image; image paths are relative to the table."""
+    image_column, caption_column = source.image_column or "image", source.caption_column or "caption"
+    wanted = [image_column, *([name for _, name in source.caption_fields] or [caption_column])]
+    merged: dict[str, list[tuple[str, str]]] = {}
     for number, row in enumerate(rows, 1):
-        for column in (image_column, caption_column):
+        for column in wanted:
             if column not in row:
                 raise ValueError(f"{path.name}, row {number}: no column '{column}' (has {sorted(row)})")
-        merged.setdefault(row[image_column], []).extend(captions_of(row[caption_column]))
-    for name, captions in merged.items():
-        file = path.parent / name
+        captions, roles = captions_by_role(row, source)
+        if not source.caption_fields:
+            captions = captions_of(row[caption_column])
+            roles = [""] * len(captions)
+        merged.setdefault(row[image_column], []).extend(zip(captions, roles, strict=True))
+    for name, said in merged.items():
         key = "_".join(Path(name).with_suffix("").parts).lstrip("._")
-        yield Sample(key, file.read_bytes() if file.is_file() else None, captions)
+        roles = [role for _, role in said] if source.caption_fields else None
+        yield Sample(key, partial(table_image, path.parent, name), [caption for caption, _ in said], roles=roles)
 
 
-def read_labelled(path: Path, source: PairSource) -> Iterator[Sample]:
+def table_image(folder: Path, name: str) -> bytes:
+    """The image that a row names; an address is refused, because machines that train download nothing from the web."""
+    if re.match(r"https?://", name):
+        raise OSError("it is a web address: download the list with img2dataset and read its tars as `webdataset`")
+    return (folder / name).read_bytes()
+
+
+def labelled_samples(path: Path, rows: Iterable[Row], source: Source) -> Iterator[Sample]:
     """NAME.jsonl with rows {key, label, captions?, shard?} beside its tars; captions are made of the label where none are."""
-    column, templates = source.get("label_column", "label"), source.get("templates", ["{}"])
-    tars: dict[str, tarfile.TarFile] = {}
-    try:
-        for row in read_rows(path):
-            shard = row.get("shard", f"{path.stem}.tar")
-            if not shard.startswith(path.stem):
-                raise ValueError(f"{path.name}: the shard {shard} of {row['key']} is not named like the table")
-            if shard not in tars:
-                tars[shard] = tarfile.open(path.with_name(shard))  # noqa: SIM115 - until `finally`
-            label = row.get(column)
-            captions = captions_of(row.get("captions", []))
-            if not captions and label is not None:
-                captions = [template.replace("{}", label) for template in templates]
-            about = {"set": set_of(source)} | {name: row[name] for name in KEPT if name in row}
-            about |= {} if label is None else {"label": label, "prompted": "captions" not in row}
-            yield Sample(row["key"], member_of(tars[shard], row["key"]), captions, about)
-    finally:
-        for tar in tars.values():
-            tar.close()
+    for row in rows:
+        shard = row.get("shard", f"{path.stem}.tar")
+        if not shard.startswith(path.stem):
+            raise ValueError(f"{path.name}: the shard {shard} of {row['key']} is not named like the table")
+        captions = captions_of(row.get("captions", []))
+        label = row.get(source.label_column)
+        if not captions and label is not None:
+            captions = [template.replace("{}", label) for template in source.templates]
+        about = {"set": source.set} | {name: row[name] for name in KEPT if name in row}
+        about |= {} if label is None else {"label": label, "prompted": "captions" not in row}
+        member = tar_members(path.with_name(shard)).get(row["key"], {}).get(".jpg")
+        yield Sample(row["key"], partial(tar_bytes, path.with_name(shard), member), captions, about)
 
 
-def member_of(tar: tarfile.TarFile, key: str) -> bytes | None:
-    """The bytes of an image by its key, None where the tar has none."""
-    try:
-        file = tar.extractfile(f"{key}.jpg")
-    except KeyError:
-        return None
-    return None if file is None else file.read()
+def read_any(path: Path, source: Source) -> Iterator[Sample]:
+    """Whatever towers/formats recognises; a class makes captions where there are none."""
+    captions = (source.caption_column,) if source.caption_column is not None else None
+    label_column = source.label_column if source.label_column != "label" else None
+    classes = class_table(source.class_names) if source.class_names is not None else None
+    for item in found_items(path, Columns(source.image_column, captions, label_column)).items:
+        if source.own_split is not None and item.split != source.own_split:
+            continue
+        said, label = list(item.captions), item.label
+        about: Row = {"set": source.set}
+        if label is not None and classes is not None:
+            number = classes.number_of(label)
+            if number is None:
+                raise ValueError(f"{path.name}: class {label!r} of {item.key} is not in {source.class_names}")
+            label = classes.classes[number].name
+        if label is not None:
+            about |= {"label": label, "prompted": not said}
+            said = said or [template.replace("{}", label) for template in source.templates]
+        yield Sample(item.key, item.load, said, about)
+
+
+@lru_cache(maxsize=1)
+def class_table(file: Path) -> ClassTable:
+    """The classes of a file, by number, key and name."""
+    return ClassTable((), read_classes(file))
+
+
+@lru_cache(maxsize=1)
+def found_items(path: Path, columns: Columns) -> Found:
+    """The items of a path, remembered for the parts of it that one process works on."""
+    return read_items(path, columns)
+
+
+def forget_files() -> None:
+    """Forget what was read of files: a process that makes another plan may find others under their names."""
+    for remembered in (folder_images, table_rows, class_table, found_items, tar_members):
+        remembered.cache_clear()
 
 
 # What a row keeps of a labelled image: its class, and whose work it is.
 KEPT = ("index", "wnid", "open", "licence", "author", "source")
-LABELLED_ONLY = ("label_column", "templates", "only_open", "hold_out_labels")
-READERS = {
-    "webdataset": read_webdataset,
-    "folder": read_folder,
-    "csv": read_csv,
-    "jsonl": read_jsonl,
-    "labelled": read_labelled,
-}
+READERS = {"webdataset": read_webdataset, "folder": read_folder, "any": read_any}
+FROM_ROWS = {"csv": rows_to_samples, "jsonl": rows_to_samples, "labelled": labelled_samples}

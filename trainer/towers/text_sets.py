@@ -1,5 +1,6 @@
 """The text tower's inputs of a set of `embed_captions`: text features, or token ids of the same texts for the control."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from contracts.types import ScratchTextTower as ScratchShape
+from towers.caption_roles import drawn_caption
 from towers.data import read_rows
 from towers.token_batches import padded
 from towers.wordpiece import WordPiece
@@ -29,6 +31,8 @@ class TextSet:
         counts = torch.bincount(self.group_of_N, minlength=len(self.keys))
         self.first_of_G = (counts.cumsum(0) - counts).numpy()
         self.count_of_G = counts.numpy()
+        self.roles = [row.get("role") for row in rows]
+        self.shares: Mapping[str, float] | None = None
         self.features_ND: torch.Tensor | None = None
         self.vocabulary: WordPiece | None = None
         self.context_length = 0
@@ -43,6 +47,13 @@ class TextSet:
         self.vocabulary, self.context_length = vocabulary, scratch["context_length"]
         return self
 
+    def with_shares(self, shares: Mapping[str, float] | None) -> "TextSet":
+        """Captions are drawn by the share of their role; None: alike. Shares of roles that no caption has are refused."""
+        if shares is not None and not any(role in shares for role in self.roles):
+            raise ValueError("clip.caption_shares: no caption has a role; name them in prepare's caption_fields")
+        self.shares = shares
+        return self
+
     def inputs(self, numbers: np.ndarray) -> torch.Tensor:
         """Features [B, D] or ids [B, T] of texts by their numbers."""
         if self.features_ND is not None:
@@ -52,7 +63,14 @@ class TextSet:
 
     def draw(self, groups: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """The number of a random text of every group."""
-        return self.first_of_G[groups] + rng.integers(0, self.count_of_G[groups])
+        first_B, count_B = self.first_of_G[groups], self.count_of_G[groups]
+        if self.shares is None:
+            return first_B + rng.integers(0, count_B)
+        drawn = [
+            drawn_caption(count, self.roles[first : first + count], self.shares, rng)
+            for first, count in zip(first_B.tolist(), count_B.tolist(), strict=True)
+        ]
+        return first_B + np.array(drawn)
 
 
 @torch.inference_mode()

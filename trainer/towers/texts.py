@@ -5,34 +5,47 @@ A concept is what is known of one thing: {"id", "source", "name", "names" (synon
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 from contracts.types import TextSource
-from towers.data import Row, read_rows
+from towers.data import Row, each_row
 
 
-def read_text_source(root: Path, source: TextSource) -> list[Row]:
-    """Rows of one text source. A source that keeps nothing is an error: its name, its filter or its format is wrong."""
-    rows = read_rows(root / source["path"])
-    count = len(rows)
-    if "sources" in source:
-        rows = [row for row in rows if row.get("source") in source["sources"]]
+def each_text(root: Path, source: TextSource) -> Iterator[Row]:
+    """Rows of one text source, one by one; only a format of concepts is read whole.
+
+    A source that keeps nothing is an error: its name, its filter or its format is wrong.
+    """
+    count = left = 0
+
+    def wanted() -> Iterator[Row]:
+        nonlocal count
+        for row in each_row(root / source["path"]):
+            count += 1
+            if "sources" not in source or row.get("source") in source["sources"]:
+                yield row
+
     only_open = source.get("only_open", False)
     if source["kind"] != "concepts":
         if "format" in source:
             raise ValueError(f"{source['path']}: `format` is for texts of kind `concepts`, not `{source['kind']}`")
-        rows = [normalised(source["kind"], row) for row in rows if not only_open or row.get("open") is True]
+        rows = (normalised(source["kind"], row) for row in wanted() if not only_open or row.get("open") is True)
     elif "format" in source:
-        rows = FORMATS[source["format"]](rows, only_open=only_open)
+        rows = FORMATS[source["format"]](list(wanted()), only_open=only_open)
     else:
-        rows = [
-            normal_concept(number, row) for number, row in enumerate(rows) if not only_open or row.get("open") is True
-        ]
-    if not rows:
+        # Numbered before the filter: a row without an id keeps its number whatever is left out.
+        rows = (
+            normal_concept(number, row)
+            for number, row in enumerate(wanted())
+            if not only_open or row.get("open") is True
+        )
+    for row in rows:
+        left += 1
+        yield row
+    if left == 0:
         raise ValueError(f"{source['path']}: none of its {count} rows is left (filters: {filters(source)})")
-    return rows
 
 
 def filters(source: TextSource) -> str:
@@ -51,7 +64,7 @@ def normalised(kind: str, row: Row) -> Row:
     return row
 
 
-def joined_translations(rows: list[Row]) -> list[Row]:
+def joined_translations(rows: Iterable[Row]) -> list[Row]:
     """Rows of one `id` as one row, whatever files they come from; only those that have English, in the order of it."""
     by_id: dict[str, Row] = {}
     for row in rows:

@@ -16,6 +16,8 @@ FILE_REFUSED_REPORT: Final = "report.refused.json"
 FILE_LOG: Final = "log.txt"
 FILE_LEASE: Final = "lease.json"
 FILE_DATA_INDEX: Final = "index.json"
+FILE_SHARDS: Final = "shards.json"
+FILE_FEATURES: Final = "features.json"
 FILE_MANIFEST: Final = "manifest.json"
 FILE_POINTER: Final = "current.json"
 

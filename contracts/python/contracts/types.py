@@ -1058,6 +1058,38 @@ class ErrorBody(TypedDict):
     """The same problem in OpenAI's form."""
 
 
+class FeatureShard(TypedDict):
+    """Features of the texts of one shard, group by group."""
+
+    file: Artefact
+    """safetensors: `features`, `first` and, of int8, `scale`."""
+
+    groups: int
+    """Images (or other owners of texts) whose rows are in it."""
+
+    rows: int
+    """Rows of features: all texts of all groups."""
+
+
+class FeatureManifest(TypedDict):
+    """`features.json`, written last: the parts of a feature store."""
+
+    schema_version: NotRequired[Literal[1]]
+    """Version of the form of this document; absent means 1."""
+
+    of: str
+    """Digest over the rows of the shards that the features belong to, in their order."""
+
+    dtype: Literal["bf16", "int8"]
+    """`int8`: integers with one float32 scale a row."""
+
+    width: int
+    """Numbers in a row."""
+
+    shards: list[FeatureShard]
+    """One for each shard of `of`, in the same order."""
+
+
 class ModelCurrent(TypedDict):
     """A published model answers from now on."""
 
@@ -1929,6 +1961,60 @@ class PipelinePlan(TypedDict):
     """Content address of the `prepare` run whose dev split the figures are measured on."""
 
 
+class PreparedShard(TypedDict):
+    """One shard: a rank of training reads only those it needs."""
+
+    kind: Literal["pairs", "fragments", "groups", "long", "translations", "plain", "concepts"]
+    """Images with captions, or a kind of texts."""
+
+    split: Literal["train", "dev", "unseen"]
+    """What it is for."""
+
+    source: str
+    """Name of the set that it was made from; of texts their kind."""
+
+    rows: Artefact
+    """JSON lines, one for each image or text."""
+
+    images: NotRequired[Artefact]
+    """The tar with the images, for `pairs`."""
+
+    count: int
+    """Number of rows."""
+
+    captions: int
+    """Number of captions in the rows; of texts without captions 0."""
+
+
+class PreparedDrop(TypedDict):
+    """What `prepare` left out of a source for one reason."""
+
+    source: str
+    """Path of the source in the recipe."""
+
+    reason: str
+    """Why images or captions were left out."""
+
+    count: int
+    """How many."""
+
+    examples: list[str]
+    """The first of them, by key, with what was found."""
+
+
+class PreparedManifest(TypedDict):
+    """`shards.json` of `prepare`: its shards, their sizes and digests, and what was left out."""
+
+    schema_version: NotRequired[Literal[1]]
+    """Version of the form of this document; absent means 1."""
+
+    shards: list[PreparedShard]
+    """In the order of the rows; files are beside the manifest."""
+
+    drops: list[PreparedDrop]
+    """By source and reason, the most frequent first."""
+
+
 class ProgressLine(TypedDict):
     """One line of a stage's standard output; everything else goes to standard error."""
 
@@ -2000,39 +2086,72 @@ Split = Literal["train", "dev"]
 """`train` is learned from, `dev` is measured on and never learned from."""
 
 
+class CaptionFields(TypedDict):
+    """webdataset, csv and jsonl only: captions by role. A name is a key of KEY.json or a column; `txt` of a
+    tar is KEY.txt. Absent: one caption field, whose captions have no role.
+    """
+
+    raw: NotRequired[list[str]]
+    """Fields with captions that came with the image."""
+
+    short: NotRequired[list[str]]
+    """Fields with short written captions."""
+
+    long: NotRequired[list[str]]
+    """Fields with long written captions."""
+
+
 class PairSource(TypedDict):
     """Images with captions or labels that a user has."""
 
     split: Split
     """`train` is learned from, `dev` is measured on and never learned from."""
 
-    format: Literal["webdataset", "folder", "csv", "jsonl", "labelled"]
+    format: Literal["webdataset", "folder", "csv", "jsonl", "labelled", "any"]
     """`webdataset`: tar shards with KEY.jpg beside KEY.json or KEY.txt. `folder`: images beside .txt files.
     `csv` and `jsonl`: a table that names an image file and its captions in each row. `labelled`: NAME.jsonl
     with a `key`, a label and perhaps `captions` in each row, beside NAME.tar or the shards NAME-….tar that
-    its `shard` names.
+    its `shard` names. `any`: whatever fine-tuning recognises: COCO or Karpathy JSON, Parquet, a folder with
+    Hugging Face metadata, a folder per class, a table, tar shards.
     """
 
     path: str
-    """File, folder or pattern (`*`), relative to the data folder (the job's `inputs.data`)."""
+    """File, folder or pattern, relative to the data folder (the job's `inputs.data`). `*` matches what is
+    there; every file that `{00000..00287}` or `{a,b}` names has to be there.
+    """
 
     image_column: NotRequired[str]
-    """csv and jsonl only: the column that names the image file."""
+    """csv, jsonl and any only: the column that names the image file."""
 
     caption_column: NotRequired[str]
-    """csv and jsonl only: the column with the caption or captions."""
+    """csv, jsonl and any only: the column with the caption or captions."""
+
+    caption_fields: NotRequired[CaptionFields]
+    """webdataset, csv and jsonl only: captions by role. A name is a key of KEY.json or a column; `txt` of a
+    tar is KEY.txt. Absent: one caption field, whose captions have no role.
+    """
 
     label_column: NotRequired[str]
-    """labelled only: the key of a row that holds the label; absent: `label`."""
+    """labelled and any only: the key of a row that holds the label; absent: `label`."""
 
     templates: NotRequired[list[str]]
-    """labelled only: the captions of a row without captions, with its label for {}; absent: the label alone."""
+    """labelled and any only: the captions of a row without captions, with its label for {}; absent: the label
+    alone.
+    """
+
+    own_split: NotRequired[Literal["train", "dev", "test"]]
+    """any only: keep only images that the data themselves put into this split; absent keeps all."""
+
+    class_names: NotRequired[str]
+    """any only: a file of classes as fine-tuning reads it, relative to the data folder: labels that are
+    numbers or keys of it become names. Absent: labels are names.
+    """
 
     only_open: NotRequired[bool]
     """labelled only: keep only rows with `"open": true`, those under an open licence; absent keeps all."""
 
     hold_out_labels: NotRequired[float]
-    """labelled and train only: this fraction of the labels, chosen by a hash of the label, goes to split
+    """labelled and any, train only: this fraction of the labels, chosen by a hash of the label, goes to split
     `unseen`, which nothing is trained on. What one source holds out, no other source of the recipe trains
     on.
     """
@@ -2093,7 +2212,17 @@ class RecipePrepare(TypedDict):
     """Images with more pixels than this are left out."""
 
     shard_size: int
-    """Images per shard."""
+    """Images per shard that is cut from a folder or a table; a tar becomes one shard."""
+
+    keys: NotRequired[Literal["source"]]
+    """`source`: every key gets the name of its set in front. Absent: only a key that an earlier set uses as
+    well, for which the keys of all images are compared.
+    """
+
+    near_duplicates: NotRequired[int]
+    """An image is left out when its difference hash (64 bits) differs in at most this many bits from that of
+    an earlier one. Absent: only images with equal bytes are doubles.
+    """
 
     min_caption_chars: int
     """Shorter captions are left out; in characters."""
@@ -2507,6 +2636,21 @@ class ScratchTextTower(TypedDict):
     """Entries of the WordPiece vocabulary that is trained for it."""
 
 
+class CaptionShares(TypedDict):
+    """How often a caption of each role is drawn, among the roles that an image has; `caption_fields` of
+    `prepare` names roles. Absent: every caption of an image alike.
+    """
+
+    raw: float
+    """Captions that came with the image."""
+
+    short: float
+    """Short written captions."""
+
+    long: float
+    """Long written captions."""
+
+
 class RecipeClip(TypedDict):
     """Configuration of stage `clip`."""
 
@@ -2590,6 +2734,11 @@ class RecipeClip(TypedDict):
 
     label_fraction: float
     """Fraction of a batch that are labelled pictures; every label is drawn alike."""
+
+    caption_shares: NotRequired[CaptionShares]
+    """How often a caption of each role is drawn, among the roles that an image has; `caption_fields` of
+    `prepare` names roles. Absent: every caption of an image alike.
+    """
 
     dropout: float
     """Dropout on pooled image features and in the text tower."""
@@ -3400,7 +3549,17 @@ class PrepareConfig(TypedDict):
     """Images with more pixels than this are left out."""
 
     shard_size: int
-    """Images per shard."""
+    """Images per shard that is cut from a folder or a table; a tar becomes one shard."""
+
+    keys: NotRequired[Literal["source"]]
+    """`source`: every key gets the name of its set in front. Absent: only a key that an earlier set uses as
+    well, for which the keys of all images are compared.
+    """
+
+    near_duplicates: NotRequired[int]
+    """An image is left out when its difference hash (64 bits) differs in at most this many bits from that of
+    an earlier one. Absent: only images with equal bytes are doubles.
+    """
 
     min_caption_chars: int
     """Shorter captions are left out; in characters."""
@@ -3752,6 +3911,11 @@ class ClipConfig(TypedDict):
 
     label_fraction: float
     """Fraction of a batch that are labelled pictures; every label is drawn alike."""
+
+    caption_shares: NotRequired[CaptionShares]
+    """How often a caption of each role is drawn, among the roles that an image has; `caption_fields` of
+    `prepare` names roles. Absent: every caption of an image alike.
+    """
 
     dropout: float
     """Dropout on pooled image features and in the text tower."""

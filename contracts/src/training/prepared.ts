@@ -24,6 +24,8 @@ export const DECIDES: { readonly [Setting in keyof Required<PrepareConfig>]: rea
   min_side: CAPTIONED,
   max_pixels: CAPTIONED,
   shard_size: ['pairs'],
+  keys: ['pairs'],
+  near_duplicates: CAPTIONED,
   min_caption_chars: CAPTIONED,
   max_caption_chars: CAPTIONED,
   fragments: ['fragments.train'],

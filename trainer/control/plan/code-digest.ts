@@ -1,4 +1,4 @@
-// Digests the source that a stage executes: its own file and the modules of PACKAGES that it imports.
+// Digests the source that a stage executes: its own file and the modules of the trainer that it imports.
 import { createHash } from 'node:crypto';
 import { readdirSync, readFileSync } from 'node:fs';
 import { basename, join, posix, resolve } from 'node:path';
@@ -8,7 +8,7 @@ import type { StageName } from '../../../contracts/src/stages.ts';
 /** A source file by its path relative to `trainer/`, undefined where there is none. */
 export type ReadSource = (path: string) => string | undefined;
 
-const PACKAGES = /^(engine|losses|towers|tasks|evaluation|stages)(\.|$)/;
+const PACKAGES = /^(data|engine|losses|towers|tasks|evaluation|stages)(\.|$)/;
 
 /**
  * One digest per stage, so that editing `evaluate` keeps hours of `mntp`. Comments, blank lines and trailing spaces do

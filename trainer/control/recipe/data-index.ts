@@ -58,9 +58,14 @@ function filesOfPrepare(prepare: Prepare, root: string): [string, readonly Part[
     if (!existsSync(resolve(root, path))) throw notFound(where, path, root);
     files.push([resolve(root, path), parts]);
   };
-  prepare.pairs.forEach(({ format, path, translated_captions }, index) => {
-    const found = globSync(path, { cwd: root }).map((name) => resolve(root, name));
-    if (found.length === 0) throw notFound(`prepare.pairs[${index}].path`, path, root);
+  prepare.pairs.forEach(({ format, path, class_names, translated_captions }, index) => {
+    // Each file that braces name has to be there, as `prepare` wants it: a shard that is missing is seen before a day's work.
+    const found = expanded(path).flatMap((pattern) => {
+      const matches = globSync(pattern, { cwd: root }).map((name) => resolve(root, name));
+      if (matches.length === 0) throw notFound(`prepare.pairs[${index}].path`, pattern, root);
+      return matches;
+    });
+    if (class_names !== undefined) add(class_names, `prepare.pairs[${index}].class_names`, DECIDES.pairs);
     for (const file of found.flatMap((match) => FILES_OF[format](match))) files.push([file, DECIDES.pairs]);
     for (const [language, file] of Object.entries(translated_captions ?? {})) {
       add(file, `prepare.pairs[${index}].translated_captions.${language}`, DECIDES.pairs);
@@ -79,6 +84,23 @@ function filesOfPrepare(prepare: Prepare, root: string): [string, readonly Part[
   return files;
 }
 
+/** The patterns behind `{000..287}` and `{a,b}`, as trainer/towers/sources.py expands them. */
+function expanded(pattern: string): string[] {
+  const [whole, before = '', inside = '', after = ''] = /^([^{]*)\{([^{}]*)\}(.*)$/s.exec(pattern) ?? [];
+  if (whole === undefined) return [pattern];
+  const [, first, last] = /^(\d+)\.\.(\d+)$/.exec(inside) ?? [];
+  const options = first === undefined || last === undefined ? inside.split(',') : countedFrom(first, last);
+  return options.flatMap((option) => expanded(after).map((rest) => `${before}${option}${rest}`));
+}
+
+/** The numbers from one to another one, with leading zeros where one of them has some. */
+function countedFrom(first: string, last: string): string[] {
+  const padded = [first, last].some((number) => number.length > 1 && number.startsWith('0'));
+  const width = padded ? Math.max(first.length, last.length) : 0;
+  const length = Math.max(0, Number(last) - Number(first) + 1);
+  return Array.from({ length }, (_, n) => String(Number(first) + n).padStart(width, '0'));
+}
+
 /** The manifest stands for the model's other files: it names their digests. */
 function filesOfAdapt({ model, own }: NonNullable<Recipe['adapt']>, root: string): string[] {
   const files: string[] = [];
@@ -89,9 +111,7 @@ function filesOfAdapt({ model, own }: NonNullable<Recipe['adapt']>, root: string
     if (!existsSync(file)) throw notFound(`adapt.own.${key}`, path, root);
     if (statSync(file).isDirectory()) files.push(...filesBelow(file));
     else if (key === 'classes' || key === 'further_captions') files.push(file);
-    // The images of a table are stored beside or below it; a tar may have its table beside it.
-    else if (/\.(tar|tar\.gz|tgz)$/i.test(file)) files.push(file, ...globSync(`${sharedName(file)}*.jsonl`));
-    else files.push(...filesBelow(dirname(file)));
+    else files.push(...filesBeside(file));
   }
   const manifest = resolve(root, model, FILES.manifest);
   if (!existsSync(manifest)) throw new UserError(`adapt.model: ${dirname(manifest)} holds no model (no manifest.json)`);
@@ -106,6 +126,12 @@ function filesOfDevSet(name: DevSetName, root: string): [string, readonly Part[]
   });
 }
 
+/** The images of a table are stored beside or below it; a tar may have its table beside it. */
+function filesBeside(file: string): string[] {
+  if (!/\.(tar|tar\.gz|tgz)$/i.test(file)) return filesBelow(dirname(file));
+  return [file, ...globSync(`${sharedName(file)}*.jsonl`)];
+}
+
 /** `shop-000.tar` and its table `shop.jsonl` begin alike. */
 function sharedName(tar: string): string {
   return tar.replace(/\.(tar|tar\.gz|tgz)$/i, '').replace(/-\d+$/, '');
@@ -113,12 +139,16 @@ function sharedName(tar: string): string {
 
 /** The images of a table are stored beside it; a shard holds everything. */
 const FILES_OF: Record<Prepare['pairs'][number]['format'], (match: string) => string[]> = {
-  webdataset: (shard) => [shard],
+  // What img2dataset could not download is counted in NAME_stats.json.
+  webdataset: (shard) => [shard, ...existing(shard.replace(/\.tar$/, '_stats.json'))],
   folder: filesBelow,
   csv: (table) => filesBelow(dirname(table)),
   jsonl: (table) => filesBelow(dirname(table)),
   labelled: (table) => [table, ...shardsOf(table)],
+  any: (match) => (statSync(match).isDirectory() ? filesBelow(match) : filesBeside(match)),
 };
+
+const existing = (file: string): string[] => (existsSync(file) ? [file] : []);
 
 /** The tars beside a table of labels whose names begin with its own. */
 function shardsOf(table: string): string[] {

@@ -1,10 +1,14 @@
 """Tar archives: WebDataset shards, and images with a table of the same name beside the tar."""
 
+import gzip
 import json
+import shutil
 import tarfile
+import tempfile
 from collections.abc import Callable
+from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from towers.formats.item import (
     CLASS_NAMES,
@@ -24,15 +28,7 @@ KEY_NAMES = ["key", "id", "image", "filename"]
 
 def read_tar(path: Path, columns: Columns) -> Found:
     """KEY.jpg with KEY.txt, KEY.json or KEY.cls, in any order; or with a row in NAME.jsonl beside NAME.tar."""
-    members: dict[str, dict[str, tarfile.TarInfo]] = {}
-    try:
-        with tarfile.open(path) as archive:
-            for member in archive:
-                if member.isfile():
-                    stem, _, suffix = member.name.rpartition(".")
-                    members.setdefault(stem, {})["." + suffix.lower()] = member
-    except (tarfile.TarError, EOFError) as error:
-        raise FormatError(f"{path.name} cannot be read as tar: {error}") from error
+    members = tar_members(path)
     rows, sentence = rows_beside(path, columns)
     items = []
     for stem, parts in members.items():
@@ -57,6 +53,21 @@ def read_tar(path: Path, columns: Columns) -> Found:
     return Found("tar", items, [sentence or f"{path.name}: a WebDataset shard"])
 
 
+@lru_cache(maxsize=4)
+def tar_members(path: Path) -> dict[str, dict[str, tarfile.TarInfo]]:
+    """The files of a tar by name without ending, in the order of the first of each, and by ending in lower case."""
+    members: dict[str, dict[str, tarfile.TarInfo]] = {}
+    try:
+        with tarfile.open(path) as archive:
+            for member in archive:
+                if member.isfile():
+                    stem, _, suffix = member.name.rpartition(".")
+                    members.setdefault(stem, {})["." + suffix.lower()] = member
+    except (tarfile.TarError, EOFError) as error:
+        raise FormatError(f"{path.name} cannot be read as tar: {error}") from error
+    return members
+
+
 def rows_beside(path: Path, columns: Columns) -> tuple[dict[str, Item], str]:
     """Rows of NAME.jsonl (NAME-000.tar is of NAME.jsonl, too) by key, and a sentence on them; nothing without one."""
     stem = path.name.removesuffix(".tar")
@@ -79,11 +90,26 @@ def member_loader(path: Path, member: tarfile.TarInfo) -> Callable[[], bytes]:
 
 
 def member_bytes(path: Path, member: tarfile.TarInfo) -> bytes:
-    """A member's bytes; an uncompressed tar is read from the place, without walking through it."""
+    """A member's bytes, read from their place without walking through the tar."""
     if path.suffix == ".tar":
         with path.open("rb") as file:
-            file.seek(member.offset_data)
-            return file.read(member.size)
-    with tarfile.open(path) as archive:
-        opened = archive.extractfile(member.name)
-        return opened.read() if opened is not None else b""
+            return read_at(path, file, member)
+    return read_at(path, unpacked(path), member)
+
+
+def read_at(path: Path, file: IO[bytes], member: tarfile.TarInfo) -> bytes:
+    """The bytes of a member from an open tar; one that ends early is an error."""
+    file.seek(member.offset_data)
+    data = file.read(member.size)
+    if len(data) != member.size:
+        raise OSError(f"{path.name} ends within {member.name}: it was cut off")
+    return data
+
+
+@lru_cache(maxsize=1)
+def unpacked(path: Path) -> IO[bytes]:
+    """A gzipped tar, unpacked into a temporary file that vanishes with the process: places in it can be read."""
+    file = tempfile.TemporaryFile()  # noqa: SIM115 - open as long as it is remembered
+    with gzip.open(path) as packed:
+        shutil.copyfileobj(packed, file)
+    return file

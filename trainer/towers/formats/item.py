@@ -144,7 +144,9 @@ def named(number: int, start: Path, value: Any) -> tuple[str, Callable[[], bytes
     """(key, loader) of a cell that names an image file relative to `start`, or that holds the image itself."""
     if isinstance(value, Mapping):  # Hugging Face's image column: {bytes, path}
         path = str(value.get("path") or f"row-{number}")
-        held = value.get("bytes")
+        held, load = value.get("bytes"), value.get("load")  # `load`: a table that gives the bytes when asked
+        if load is not None:
+            return key_of(path), lambda: load() or named(number, start, path)[1]()
         return (key_of(path), lambda: bytes(held)) if held else named(number, start, path)
     if isinstance(value, bytes | bytearray | memoryview):
         return f"row-{number}", lambda: bytes(value)

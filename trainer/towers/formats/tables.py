@@ -4,7 +4,10 @@ import csv
 import gzip
 import io
 import json
+from bisect import bisect_right
 from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache, partial
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -82,18 +85,61 @@ def read_jsonl(path: Path, columns: Columns) -> Found:
 
 
 def read_parquet(path: Path, columns: Columns) -> Found:
-    """Parquet, with the images inside (as Hugging Face writes them) or as names of files."""
+    """Parquet, with the images inside (as Hugging Face writes them) or as names of files. An image is read when it is asked for."""
     try:
         import pyarrow.parquet as parquet
+        import pyarrow.types as types
     except ImportError as error:
         raise FormatError(
             f"{path.name}: reading Parquet needs the Python package pyarrow, which is not installed"
         ) from error
     try:
-        rows = parquet.read_table(path).to_pylist()
+        file = parquet.ParquetFile(path)
+        held: dict[str, str] = {}  # column with images inside -> where in it the bytes are
+        wanted: list[str] = []
+        for field in file.schema_arrow:
+            if types.is_binary(field.type) or types.is_large_binary(field.type):
+                held[field.name] = field.name
+            elif types.is_struct(field.type) and field.type.get_field_index("bytes") >= 0:
+                held[field.name] = f"{field.name}.bytes"
+                wanted += [f"{field.name}.{part.name}" for part in field.type if part.name != "bytes"]
+            else:
+                wanted.append(field.name)
+        # Without a column pyarrow counts no rows.
+        rows: list[dict[str, Any]] = (
+            file.read(wanted).to_pylist() if wanted else [{} for _ in range(file.metadata.num_rows)]
+        )
     except (OSError, ValueError) as error:
         raise FormatError(f"{path.name} cannot be read as Parquet: {error}") from error
+    for number, row in enumerate(rows):
+        for column, place in held.items():
+            row[column] = {**(row.get(column) or {}), "load": partial(parquet_bytes, path, place, number)}
     return from_rows(path, rows, columns, "parquet")
+
+
+def parquet_bytes(path: Path, place: str, number: int) -> bytes | None:
+    """The bytes of one cell, by the number of its row; None for an empty one."""
+    ends = group_ends(path)
+    group = bisect_right(ends, number)
+    value = group_column(path, group, place)[number - (ends[group - 1] if group else 0)].as_py()
+    return value["bytes"] if isinstance(value, Mapping) else value
+
+
+@lru_cache(maxsize=4)
+def group_ends(path: Path) -> list[int]:
+    """The number of the row after each group of rows."""
+    import pyarrow.parquet as parquet
+
+    metadata = parquet.read_metadata(path)
+    return list(accumulate(metadata.row_group(group).num_rows for group in range(metadata.num_row_groups)))
+
+
+@lru_cache(maxsize=1)
+def group_column(path: Path, group: int, place: str) -> Any:
+    """One column of a group of rows: images are asked for one after the other."""
+    import pyarrow.parquet as parquet
+
+    return parquet.ParquetFile(path).read_row_group(group, columns=[place]).column(0)
 
 
 def from_rows(path: Path, rows: Sequence[Row], columns: Columns, kind: str) -> Found:

@@ -12,6 +12,14 @@ const ScratchTextTower = z
   })
   .meta({ title: 'ScratchTextTower', description: 'The text transformer of the comparison, trained from nothing.' });
 
+const CaptionShares = z
+  .strictObject({
+    raw: weight.describe('Captions that came with the image.'),
+    short: weight.describe('Short written captions.'),
+    long: weight.describe('Long written captions.'),
+  })
+  .meta({ title: 'CaptionShares', description: 'Weights of captions by role; only their ratios count.' });
+
 export const ClipConfig = z
   .strictObject({
     stage: z.literal('clip').describe('Name of the stage.'),
@@ -81,6 +89,10 @@ export const ClipConfig = z
         'other; 0 leaves labelled pictures out.',
     ),
     label_fraction: fraction.describe('Fraction of a batch that are labelled pictures; every label is drawn alike.'),
+    caption_shares: CaptionShares.optional().describe(
+      'How often a caption of each role is drawn, among the roles that an image has; `caption_fields` of `prepare` names ' +
+        'roles. Absent: every caption of an image alike.',
+    ),
     dropout: fraction.describe('Dropout on pooled image features and in the text tower.'),
     batch_size: count.describe('Pairs per step, labelled pictures included.'),
     micro_batch: count

@@ -11,29 +11,62 @@ export type Split = z.infer<typeof Split>;
 export const TextKind = z.enum(['groups', 'long', 'translations', 'plain', 'concepts']);
 export type TextKind = z.infer<typeof TextKind>;
 
+const fields = z.array(z.string().min(1)).min(1).optional();
+
+/** What a caption is: as it was found beside the image, written short, or written long. */
+export const CaptionFields = z
+  .strictObject({
+    raw: fields.describe('Fields with captions that came with the image.'),
+    short: fields.describe('Fields with short written captions.'),
+    long: fields.describe('Fields with long written captions.'),
+  })
+  .meta({ title: 'CaptionFields', description: 'Names of fields that hold captions, by the role of the caption.' });
+
 export const PairSource = z
   .strictObject({
     split: Split,
     format: z
-      .enum(['webdataset', 'folder', 'csv', 'jsonl', 'labelled'])
+      .enum(['webdataset', 'folder', 'csv', 'jsonl', 'labelled', 'any'])
       .describe(
         '`webdataset`: tar shards with KEY.jpg beside KEY.json or KEY.txt. `folder`: images beside .txt files. `csv` and ' +
           '`jsonl`: a table that names an image file and its captions in each row. `labelled`: NAME.jsonl with a `key`, ' +
-          'a label and perhaps `captions` in each row, beside NAME.tar or the shards NAME-….tar that its `shard` names.',
+          'a label and perhaps `captions` in each row, beside NAME.tar or the shards NAME-….tar that its `shard` names. ' +
+          '`any`: whatever fine-tuning recognises: COCO or Karpathy JSON, Parquet, a folder with Hugging Face metadata, a ' +
+          'folder per class, a table, tar shards.',
       ),
-    path: z.string().describe("File, folder or pattern (`*`), relative to the data folder (the job's `inputs.data`)."),
-    image_column: z.string().optional().describe('csv and jsonl only: the column that names the image file.'),
-    caption_column: z.string().optional().describe('csv and jsonl only: the column with the caption or captions.'),
+    path: z
+      .string()
+      .describe(
+        "File, folder or pattern, relative to the data folder (the job's `inputs.data`). `*` matches what is there; every " +
+          'file that `{00000..00287}` or `{a,b}` names has to be there.',
+      ),
+    image_column: z.string().optional().describe('csv, jsonl and any only: the column that names the image file.'),
+    caption_column: z.string().optional().describe('csv, jsonl and any only: the column with the caption or captions.'),
+    caption_fields: CaptionFields.optional().describe(
+      'webdataset, csv and jsonl only: captions by role. A name is a key of KEY.json or a column; `txt` of a tar is ' +
+        'KEY.txt. Absent: one caption field, whose captions have no role.',
+    ),
     label_column: z
       .string()
       .optional()
-      .describe('labelled only: the key of a row that holds the label; absent: `label`.'),
+      .describe('labelled and any only: the key of a row that holds the label; absent: `label`.'),
     templates: z
       .array(z.string().includes('{}'))
       .min(1)
       .optional()
       .describe(
-        'labelled only: the captions of a row without captions, with its label for {}; absent: the label alone.',
+        'labelled and any only: the captions of a row without captions, with its label for {}; absent: the label alone.',
+      ),
+    own_split: z
+      .enum(['train', 'dev', 'test'])
+      .optional()
+      .describe('any only: keep only images that the data themselves put into this split; absent keeps all.'),
+    class_names: z
+      .string()
+      .optional()
+      .describe(
+        'any only: a file of classes as fine-tuning reads it, relative to the data folder: labels that are numbers or keys ' +
+          'of it become names. Absent: labels are names.',
       ),
     only_open: z
       .boolean()
@@ -42,7 +75,7 @@ export const PairSource = z
     hold_out_labels: fraction
       .optional()
       .describe(
-        'labelled and train only: this fraction of the labels, chosen by a hash of the label, goes to split `unseen`, which ' +
+        'labelled and any, train only: this fraction of the labels, chosen by a hash of the label, goes to split `unseen`, which ' +
           'nothing is trained on. What one source holds out, no other source of the recipe trains on.',
       ),
     translated_captions: z
@@ -95,7 +128,23 @@ export const PrepareConfig = z
     ),
     min_side: count.describe('Images with a shorter side than this are left out; in pixels.'),
     max_pixels: count.describe('Images with more pixels than this are left out.'),
-    shard_size: count.describe('Images per shard.'),
+    shard_size: count.describe('Images per shard that is cut from a folder or a table; a tar becomes one shard.'),
+    keys: z
+      .enum(['source'])
+      .optional()
+      .describe(
+        '`source`: every key gets the name of its set in front. Absent: only a key that an earlier set uses as well, for ' +
+          'which the keys of all images are compared.',
+      ),
+    near_duplicates: z
+      .int()
+      .min(0)
+      .max(3)
+      .optional()
+      .describe(
+        'An image is left out when its difference hash (64 bits) differs in at most this many bits from that of an ' +
+          'earlier one. Absent: only images with equal bytes are doubles.',
+      ),
     min_caption_chars: count.describe('Shorter captions are left out; in characters.'),
     max_caption_chars: count.describe('Longer captions are left out; in characters.'),
     fragments: countOrNone.describe(

@@ -66,6 +66,31 @@ it('covers the images beside a table and below a folder', async () => {
   expect(await digest()).not.toBe(folder);
 });
 
+it('wants every file that braces name, and takes counts of img2dataset along', async () => {
+  for (const name of ['cc-08.tar', 'cc-09.tar', 'cc-10.tar']) writeFileSync(join(root, name), name);
+  recipe.prepare.pairs[0] = { split: 'train', format: 'webdataset', path: 'cc-{08..10}.tar' };
+  const before = await digest();
+  writeFileSync(join(root, 'cc-11.tar'), 'of no pattern');
+  expect(await digest()).toBe(before);
+  writeFileSync(join(root, 'cc-09_stats.json'), '{"status_dict": {"success": 1}}');
+  expect(await digest()).not.toBe(before);
+  recipe.prepare.pairs[0] = { split: 'train', format: 'webdataset', path: '{cc,dd}-{08..10}.tar' };
+  await expect(digest()).rejects.toThrow('prepare.pairs[0].path: nothing matches dd-08.tar');
+});
+
+it('covers whatever fine-tuning recognises, and the names of its classes', async () => {
+  mkdirSync(join(root, 'shop/Apple'), { recursive: true });
+  writeFileSync(join(root, 'shop/Apple/a.jpg'), 'a');
+  writeFileSync(join(root, 'classes.json'), '["apple"]');
+  recipe.prepare.pairs[0] = { split: 'train', format: 'any', path: 'shop', class_names: 'classes.json' };
+  const before = await digest();
+  writeFileSync(join(root, 'classes.json'), '["apples"]');
+  const named = await digest();
+  expect(named).not.toBe(before);
+  writeFileSync(join(root, 'shop/Apple/b.jpg'), 'b');
+  expect(await digest()).not.toBe(named);
+});
+
 it('covers the shards beside a table of labels, and captions in other languages', async () => {
   for (const name of ['nouns-000.tar', 'nouns-001.tar', 'food-000.tar', 'zh.jsonl'])
     writeFileSync(join(root, name), name);

@@ -98,7 +98,7 @@ it.each([
   [withMembers('mntp', { mask_share: 1.5 }), 'mntp.mask_share: too big: expected number to be <=1, got 1.5'],
   [
     withMembers('prepare', { pairs: [{ split: 'train', format: 'zip', path: 'a' }] }),
-    'prepare.pairs[0].format: "zip" is not allowed; use one of "webdataset", "folder", "csv", "jsonl", "labelled"',
+    'prepare.pairs[0].format: "zip" is not allowed; use one of "webdataset", "folder", "csv", "jsonl", "labelled", "any"',
   ],
   [
     withMembers('inherit', { embed_dim: 8 }),

@@ -1,0 +1,101 @@
+"""Pictures for training: the pixels that serving sees, and crops that are the same however much smaller a JPEG is decoded."""
+
+import io
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch._subclasses import FakeTensorMode
+
+from data.image import CropOptions, crop_pixels, normalised, whole_pixels
+from towers.crops import random_crop
+from towers.preprocess import decode, resize
+
+SQUASH = {"resize_mode": "squash", "size": 32, "interpolation": "bicubic", "crop": "none",
+          "mean": [0.5] * 3, "std": [0.5] * 3, "color": "rgb"}  # fmt: skip
+SHORTEST = {**SQUASH, "resize_mode": "shortest", "crop": "center"}
+LONGEST = {**SQUASH, "resize_mode": "longest"}
+
+
+def waves(width, height):
+    """Colours that change slowly, and differently along both sides."""
+    y, x = np.mgrid[0:height, 0:width]
+    phases = (x / width + 0.3, 0.8 * y / height + x / width, (x / width + y / height) / 2)
+    return Image.fromarray(np.stack([127 + 120 * np.sin(2 * phase) for phase in phases], axis=-1).astype(np.uint8))
+
+
+def encoded(image, kind, **options):
+    buffer = io.BytesIO()
+    image.save(buffer, kind, **options)
+    return buffer.getvalue()
+
+
+def sideways():
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    return encoded(waves(500, 320), "JPEG", quality=95, exif=exif)
+
+
+def transparent():
+    image = waves(90, 70).convert("RGBA")
+    image.putalpha(Image.linear_gradient("L").resize(image.size))
+    return encoded(image, "PNG")
+
+
+def sixteen_bits():
+    samples_HW = (np.linspace(0, 40_000, 60)[None] + np.linspace(0, 20_000, 50)[:, None]).astype(np.uint16)
+    return encoded(Image.fromarray(samples_HW), "PNG")
+
+
+PICTURES = {"jpeg": lambda: encoded(waves(400, 300), "JPEG", quality=95), "sideways": sideways,
+            "transparent": transparent, "16 bits": sixteen_bits,
+            "grey": lambda: encoded(waves(300, 300).convert("L"), "JPEG", quality=95)}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", PICTURES)
+@pytest.mark.parametrize("recipe", [SQUASH, SHORTEST, LONGEST], ids=["squash", "shortest", "longest"])
+def test_whole_images_and_exact_crops_have_the_pixels_of_preprocess(name, recipe):
+    data = PICTURES[name]()
+    assert np.array_equal(whole_pixels(data, recipe), resize(decode(data), recipe).transpose(2, 0, 1))
+    for seed in ("a", "b"):
+        crop = random_crop(decode(data), (0.4, 1.0), seed, flip=True)
+        made = crop_pixels(data, recipe, CropOptions((0.4, 1.0), flip=True), seed)
+        assert made.dtype == np.uint8 and np.array_equal(made, resize(crop, recipe).transpose(2, 0, 1))
+
+
+@pytest.mark.parametrize("name", PICTURES)
+@pytest.mark.parametrize("recipe", [SQUASH, SHORTEST], ids=["squash", "shortest"])
+def test_a_crop_of_a_jpeg_that_is_decoded_smaller_shows_the_same_part(name, recipe):
+    data = PICTURES[name]()
+    for seed in map(str, range(8)):
+        exact, reduced = (
+            crop_pixels(data, recipe, CropOptions((0.3, 1.0), flip=True, reduced=reduced), seed).astype(int)
+            for reduced in (False, True)
+        )
+        # Half a pixel's way is about two levels here, the mirror image more than five.
+        assert np.abs(exact - reduced).mean() < 2.5
+        assert np.abs(exact - exact[:, :, ::-1]).mean() > 5
+
+
+@pytest.mark.parametrize(("side", "decoded"), [(32, 32), (63, 63), (128, 64), (256, 64), (400, 50)])
+def test_a_jpeg_is_decoded_smaller_as_long_as_the_crop_stays_larger_than_the_input(monkeypatch, side, decoded):
+    sizes = []
+    monkeypatch.setattr("data.image.to_rgb", lambda image: sizes.append(image.size) or image.convert("RGB"))
+    # The whole image, cut to 3:4 at most: the shorter side is between 0.86 and 1 of it, and the input has 32 pixels.
+    crop_pixels(encoded(waves(side, side), "JPEG"), SQUASH, CropOptions((1.0, 1.0), reduced=True), "seed")
+    assert sizes == [(decoded, decoded)]
+
+
+def test_bytes_are_normalised_on_the_device_they_are_meant_for():
+    with FakeTensorMode():
+        pixels = torch.empty(4, 3, 32, 32, dtype=torch.uint8)
+        found = normalised(pixels, SQUASH, torch.device("cuda", 0), torch.bfloat16)
+    assert (found.device.type, found.dtype, found.shape) == ("cuda", torch.bfloat16, (4, 3, 32, 32))
+    # Every level of a byte, against the closed form in float64.
+    levels = torch.arange(256, dtype=torch.uint8).view(1, 1, 16, 16).expand(1, 3, 16, 16)
+    recipe = {**SQUASH, "mean": [0.48, 0.45, 0.4], "std": [0.27, 0.26, 0.28]}
+    for channel in range(3):
+        expected = (np.arange(256) / 255 - recipe["mean"][channel]) / recipe["std"][channel]
+        made = normalised(levels, recipe, torch.device("cpu"))[0, channel].flatten().double().numpy()
+        assert np.abs(made - expected).max() < 5e-7

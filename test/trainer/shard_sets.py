@@ -1,0 +1,54 @@
+"""Makes prepared sets for tests of shards: a manifest with small images whose pixels say which they are."""
+
+import io
+import json
+
+import numpy as np
+from PIL import Image
+
+from data.manifest import artefact_of, read_manifest, shards_of, write_document
+from towers.data import write_rows
+from towers.shards import ShardWriter
+
+RECIPE = {"resize_mode": "squash", "size": 8, "interpolation": "bicubic", "crop": "none",
+          "mean": [0.5, 0.4, 0.3], "std": [0.2, 0.3, 0.4], "color": "rgb"}  # fmt: skip
+
+
+def png(number):
+    """A picture of one colour: its red and green are its number."""
+    buffer = io.BytesIO()
+    Image.new("RGB", (12, 10), (number % 256, number // 256, 7)).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def write_shards(folder, counts, captions=2):
+    """`prepare`'s layout with `counts` images a shard; image n has the captions `n.0`, `n.1` and so on."""
+    folder.mkdir(parents=True, exist_ok=True)
+    shards, number = [], 0
+    for place, count in enumerate(counts):
+        writer = ShardWriter(folder / f"pairs.train-{place:05d}.tar")
+        rows = []
+        for _ in range(count):
+            texts = [f"{number}.{text}" for text in range(captions)]
+            row = {"key": f"k{number}", "shard": writer.file.name, "place": writer.add(f"k{number}", png(number))}
+            rows.append(row | {"captions": texts})
+            number += 1
+        writer.close()
+        write_rows(folder / f"pairs.train-{place:05d}.jsonl", rows)
+        rows_file, tar = (artefact_of(folder, f"pairs.train-{place:05d}.{end}") for end in ("jsonl", "tar"))
+        shards.append({"kind": "pairs", "split": "train", "source": "test", "rows": rows_file, "images": tar,
+                       "count": count, "captions": captions * count})  # fmt: skip
+    write_document(folder / "shards.json", "PreparedManifest", json.dumps({"shards": shards, "drops": []}))
+    manifest = read_manifest(folder)
+    assert manifest is not None
+    return shards_of(manifest, "pairs", "train")
+
+
+def numbers_of(pixels):
+    """Which images uint8 pixels [B, 3, S, S] are."""
+    return (pixels[:, 0, 0, 0].to(int) + 256 * pixels[:, 1, 0, 0].to(int)).tolist()
+
+
+def feature_of(number, caption, width):
+    """A vector that says which caption of which image it belongs to."""
+    return np.random.default_rng((number, caption)).standard_normal(width).astype(np.float32)

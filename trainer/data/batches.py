@@ -1,0 +1,212 @@
+"""What a worker makes of places in shards: rows; or uint8 crops, one caption of each image, and the caption's features.
+
+Everything random is drawn from (seed, epoch, shard, row): a sample is the same whichever worker or rank makes it.
+"""
+
+import json
+import mmap
+import os
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any, NamedTuple
+
+import numpy as np
+import torch
+
+from contracts.types import Artefact, PreparedShard
+from data.copies import Shards
+from data.features import FeatureStore
+from data.image import CropOptions, crop_pixels, whole_pixels
+from data.manifest import ShardError
+from towers.caption_roles import drawn_caption
+from towers.data import Row
+
+OPEN_SHARDS = 32  # at a time in a worker
+CAPTION = 1  # what a generator of a sample is for
+
+
+class Piece(NamedTuple):
+    """Which part of which step of the whole run, and of which epoch, a batch is: `part` of `parts` of the rank's share."""
+
+    step: int
+    part: int
+    parts: int
+    epoch: int
+
+
+@dataclass
+class Batch:
+    """Samples of one rank: `pixels` uint8 [B, 3, S, S], `features` float32 [B, D] of `texts`, `places` (shard, row) [B, 2]."""
+
+    piece: Piece
+    pixels: torch.Tensor
+    texts: list[str]
+    features: torch.Tensor | None
+    places: torch.Tensor
+
+    def pin_memory(self) -> "Batch":
+        """For the loader's thread that pins."""
+        self.pixels = self.pixels.pin_memory()
+        self.features = self.features.pin_memory() if self.features is not None else None
+        return self
+
+
+@dataclass
+class RowBatch:
+    """Rows of one rank as they are in their shards: what is learned from texts alone."""
+
+    piece: Piece
+    rows: list[Row]
+
+
+class ShardRows:
+    """Rows, and where it has some the images, of one shard at any place: rows are mapped, images are read from the tar."""
+
+    def __init__(self, name: str, rows: Path, images: Path | None) -> None:
+        self.name = name
+        with rows.open("rb") as file:
+            self.lines = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        ends = np.flatnonzero(np.frombuffer(self.lines, np.uint8) == ord("\n"))
+        self.starts = np.concatenate([[0], ends + 1])
+        self.tar: IO[bytes] | None = images.open("rb") if images is not None else None
+
+    def row(self, number: int) -> Row:
+        """One row; what is no JSON names its place."""
+        try:
+            return json.loads(self.lines[self.starts[number] : self.starts[number + 1]])
+        except (IndexError, json.JSONDecodeError) as error:
+            raise ShardError(f"{self.name}, row {number}: not a row ({error}); run prepare again") from error
+
+    def image(self, row: Row) -> bytes:
+        """The bytes of a row's image."""
+        assert self.tar is not None
+        offset, size = row["place"]
+        # Without a position of its own: a forked worker shares that of its parent.
+        data = os.pread(self.tar.fileno(), size, offset)
+        if len(data) != size:
+            raise ShardError(f"shard {row['shard']} ends within the image of {row['key']}: fetch it again")
+        return data
+
+    def close(self) -> None:
+        """Let go of the tar; the rows go with their last reader."""
+        if self.tar is not None:
+            self.tar.close()
+
+
+class RowLoader:
+    """Reads rows of shards of any kind; every worker has its own. Images are not touched."""
+
+    with_images = False
+
+    def __init__(self, files: Shards, shards: Sequence[PreparedShard]) -> None:
+        self.files, self.shards = files, list(shards)
+        self.open: OrderedDict[int, ShardRows] = OrderedDict()
+
+    def __getstate__(self) -> dict[str, Any]:
+        """A worker opens the files itself."""
+        return self.__dict__ | {"open": OrderedDict()}
+
+    def batch(self, piece: Piece, places_B2: np.ndarray) -> Any:
+        """The rows at places (shard, row), in their order."""
+        return RowBatch(piece, [self.shard(shard).row(row) for shard, row in places_B2.tolist()])
+
+    def announce(self, numbers: Sequence[int]) -> None:
+        """The shards that are read from now on, the soonest first."""
+        self.files.announce([file for number in numbers for file in self.files_of(self.shards[number])])
+
+    def files_of(self, shard: PreparedShard) -> list[Artefact]:
+        """The files of a shard that are read."""
+        return [shard["rows"], *([shard["images"]] if self.with_images and "images" in shard else [])]
+
+    def shard(self, number: int) -> ShardRows:
+        """An open shard; a missing or cut-off one is refused by its name."""
+        if number not in self.open:
+            shard = self.shards[number]
+            rows, *images = (self.files.path(file) for file in self.files_of(shard))
+            self.open[number] = ShardRows(shard["rows"]["path"], rows, images[0] if images else None)
+            if len(self.open) > OPEN_SHARDS:
+                self.open.popitem(last=False)[1].close()
+        self.open.move_to_end(number)
+        return self.open[number]
+
+
+@dataclass(frozen=True)
+class PairOptions:
+    """How samples are made. `crop` None: whole images. `caption_shares` by role; None: any caption of an image alike."""
+
+    seed: int
+    recipe: Mapping[str, Any]
+    crop: CropOptions | None
+    caption_shares: Mapping[str, float] | None = None
+
+
+class PairLoader(RowLoader):
+    """Makes batches of image-caption pairs, with features of the captions where there is a store."""
+
+    with_images = True
+
+    def __init__(
+        self,
+        files: Shards,
+        shards: Sequence[PreparedShard],
+        options: PairOptions,
+        features: FeatureStore | None = None,
+    ) -> None:
+        super().__init__(files, shards)
+        self.options, self.features = options, features
+        if features is not None and len(features.shards) != len(self.shards):
+            raise ShardError(
+                f"{features.folder} has {len(features.shards)} shards of features for {len(self.shards)} shards"
+            )
+
+    def announce(self, numbers: Sequence[int]) -> None:
+        """Features, too."""
+        super().announce(numbers)
+        if self.features is not None:
+            self.features.files.announce([self.features.shards[number]["file"] for number in numbers])
+
+    def batch(self, piece: Piece, places_B2: np.ndarray) -> Batch:
+        """The samples at places (shard, row)."""
+        return Batch(piece, *self.samples(piece.epoch, places_B2), torch.from_numpy(places_B2))
+
+    def samples(self, epoch: int, places_B2: np.ndarray) -> tuple[torch.Tensor, list[str], torch.Tensor | None]:
+        """(uint8 [B, 3, S, S], caption of each image, their features [B, D]) of places (shard, row)."""
+        size, rows_B = int(self.options.recipe["size"]), np.zeros(len(places_B2), dtype=np.int64)
+        pixels_BCHW = np.empty((len(places_B2), 3, size, size), dtype=np.uint8)
+        texts = [""] * len(places_B2)
+        # Shard by shard, in the order of the rows: reads of one tar lie next to each other.
+        order = np.lexsort((places_B2[:, 1], places_B2[:, 0]))
+        for number in order.tolist():
+            shard, row_number = (int(value) for value in places_B2[number])
+            opened = self.shard(shard)
+            row = opened.row(row_number)
+            rng = np.random.default_rng((self.options.seed, epoch, shard, row_number, CAPTION))
+            caption = drawn_caption(len(row["captions"]), row.get("roles"), self.options.caption_shares, rng)
+            if self.features is not None:
+                rows_B[number] = self.feature_row(shard, row_number, row, caption)
+            texts[number] = row["captions"][caption]
+            pixels_BCHW[number] = self.pixels(opened, row, epoch, (shard, row_number))
+        features = self.features.gather(places_B2[:, 0], rows_B) if self.features is not None else None
+        return torch.from_numpy(pixels_BCHW), texts, features
+
+    def pixels(self, opened: ShardRows, row: Row, epoch: int, place: tuple[int, int]) -> np.ndarray:
+        """uint8 [3, S, S] of one image; one that cannot be decoded is an error with its name."""
+        options, data = self.options, opened.image(row)
+        try:
+            if options.crop is None:
+                return whole_pixels(data, options.recipe)
+            return crop_pixels(data, options.recipe, options.crop, f"{options.seed}/{epoch}/{place[0]}/{place[1]}")
+        except (OSError, ValueError, SyntaxError) as error:
+            raise ShardError(f"shard {row['shard']}, image {row['key']} cannot be decoded: {error}") from error
+
+    def feature_row(self, shard: int, number: int, row: Row, caption: int) -> int:
+        """The row of a caption within its shard of features; another number of captions than the row has is refused."""
+        assert self.features is not None
+        rows = self.features.rows_of(shard, number)
+        if len(rows) != len(row["captions"]):
+            raise ShardError(
+                f"{row['key']} has {len(row['captions'])} captions, but features of {len(rows)}: embed them again"
+            )
+        return rows[caption]

@@ -1,0 +1,201 @@
+"""One element of `prepare`: reads its samples, drops what is unusable, writes shards, rows and, last, its report.
+
+An element depends on no other one. The same function runs in a pool of processes on this machine and in a child of an
+array job; one whose report exists is not run again.
+"""
+
+import json
+import os
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from functools import lru_cache
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any, TypedDict, cast
+
+import numpy as np
+
+from contracts.types import Artefact
+from data.doubles import COLUMNS, full_key, hashes_of
+from data.manifest import artefact_of
+from data.plan import Element, Plan
+from towers.data import Row, read_rows, write_rows
+from towers.labels import is_held_out
+from towers.shards import ShardWriter, stored_image
+from towers.sources import Sample, Source
+
+FOLDER = "elements"  # of what the elements leave for the join
+
+
+class ElementReport(TypedDict):
+    """`elements/NNNNN.json`: what one element wrote; its presence means that the element is finished."""
+
+    element: int
+    images: int
+    tars: dict[str, Artefact]  # by split
+    dropped: int
+
+
+def report_file(out: Path, number: int) -> Path:
+    """The report of an element."""
+    return out / FOLDER / f"{number:05d}.json"
+
+
+def rows_file(out: Path, number: int) -> Path:
+    """The rows of an element: {split, row}, in order."""
+    return out / FOLDER / f"{number:05d}.jsonl"
+
+
+def drops_file(out: Path, number: int) -> Path:
+    """What an element left out: {source, key, reason, count?}."""
+    return out / FOLDER / f"{number:05d}.dropped.jsonl"
+
+
+def hashes_file(out: Path, number: int) -> Path:
+    """The hashes of an element's images, uint64 [N, 4], row by row."""
+    return out / FOLDER / f"{number:05d}.npy"
+
+
+def shard_name(split: str, number: int) -> str:
+    """The name of an element's shard, without ending."""
+    return f"pairs.{split}-{number:05d}"
+
+
+def read_report(out: Path, number: int) -> ElementReport | None:
+    """The report of an element, None where it is not finished."""
+    try:
+        return cast(ElementReport, json.loads(report_file(out, number).read_text(encoding="utf-8")))
+    except FileNotFoundError:
+        return None
+
+
+def run_element(plan: Plan, element: Element, out: Path) -> ElementReport:
+    """Run an element unless it is finished; what an interrupted attempt left is written again."""
+    done = read_report(out, element.number)
+    if done is not None:
+        return done
+    (out / FOLDER).mkdir(parents=True, exist_ok=True)
+    source = plan.sources[element.source]
+    translated = translated_captions(plan.data, source.translated)
+    writers: dict[str, ShardWriter] = {}
+    rows: list[Row] = []
+    hashes: list[tuple[int, int, int, int]] = []
+    drops: list[Row] = list(not_downloaded(plan.data, element, source))
+    for sample in plan.samples(element):
+        split = split_of(sample, source, plan.held_out)
+        reason, image, kept = checked(sample, source, plan)
+        if split is None:
+            reason, image = "label held out by another source", None
+        if reason is not None:
+            drops.append({"source": source.path, "key": sample.key, "reason": reason})
+        if image is None or split is None:
+            continue
+        if split not in writers:
+            writers[split] = ShardWriter(out / f"{shard_name(split, element.number)}.tar")
+        place = writers[split].add(full_key(source, sample.key), image)
+        row: Row = {"key": sample.key, "shard": writers[split].file.name, "place": place}
+        row |= {"captions": [sample.caption(number) for number in kept]}
+        if sample.roles is not None:
+            row["roles"] = [sample.roles[number] for number in kept]
+        row |= sample.about
+        tr = {language: texts[sample.key] for language, texts in translated.items() if sample.key in texts}
+        rows.append({"split": split, "row": row | ({"tr": tr} if tr else {})})
+        hashes.append(hashes_of(source, sample.key, image, near=plan.hashes))
+    for writer in writers.values():
+        writer.close()
+    write_rows(rows_file(out, element.number), rows)
+    write_rows(drops_file(out, element.number), drops)
+    np.save(hashes_file(out, element.number), np.array(hashes, dtype=np.uint64).reshape(-1, COLUMNS))
+    report: ElementReport = {
+        "element": element.number,
+        "images": len(rows),
+        "tars": {split: artefact_of(out, writer.file.name) for split, writer in writers.items()},
+        "dropped": len(drops),
+    }
+    temporary = report_file(out, element.number).with_suffix(".json.tmp")
+    temporary.write_text(json.dumps(report), encoding="utf-8")
+    os.replace(temporary, report_file(out, element.number))
+    return report
+
+
+def checked(sample: Sample, source: Source, plan: Plan) -> tuple[str | None, bytes | None, list[int]]:
+    """(why something was dropped, image bytes to keep or None, numbers of the captions to keep)."""
+    try:
+        data = sample.load()
+    except OSError as error:
+        return f"missing image: {error}", None, []
+    if source.only_open and sample.about.get("open") is not True:
+        return "not under an open licence", None, []
+    low, high = plan.caption_chars
+    captions = [sample.caption(number) for number in range(len(sample.captions))]
+    first = {caption: number for number, caption in reversed(list(enumerate(captions)))}
+    kept = sorted(number for caption, number in first.items() if low <= len(caption) <= high)
+    if not kept:
+        return "no usable caption", None, []
+    image, reason = stored_image(data, plan.limits)
+    if image is None:
+        return reason, None, []
+    unusable = any(not low <= len(caption) <= high for caption in captions)
+    return ("caption too short or too long" if unusable else None), image, kept
+
+
+def split_of(sample: Sample, source: Source, held_out: float) -> str | None:
+    """The split of an image: its source's, `unseen` for a label that is held out, None where another source holds it out."""
+    label = sample.about.get("label")
+    if source.split != "train" or label is None or not is_held_out(label, held_out):
+        return source.split
+    return "unseen" if is_held_out(label, source.hold_out_labels) else None
+
+
+@lru_cache(maxsize=2)
+def translated_captions(data: Path, files: tuple[tuple[str, str], ...]) -> dict[str, dict[str, list[str]]]:
+    """By language and key, the captions of a source's images in other languages."""
+    return {language: {row["key"]: row["captions"] for row in read_rows(data / path)} for language, path in files}
+
+
+def not_downloaded(data: Path, element: Element, source: Source) -> Iterator[Row]:
+    """What img2dataset says in NAME_stats.json about addresses of NAME.tar that gave no image, by reason."""
+    tar = data / element.path
+    stats = tar.with_name(f"{tar.stem}_stats.json")
+    if source.format != "webdataset" or not stats.is_file():
+        return
+    status: dict[str, Any] = json.loads(stats.read_text(encoding="utf-8")).get("status_dict", {})
+    for reason, count in Counter(status).most_common():
+        if reason != "success":
+            yield {"source": source.path, "key": tar.stem, "reason": f"not downloaded: {reason}", "count": count}
+
+
+def run_elements(plan: Plan, numbers: list[int], out: Path, workers: int) -> Iterator[ElementReport]:
+    """Run elements in `workers` processes, or here if that is one; reports in the order in which they are finished."""
+    left = [number for number in numbers if read_report(out, number) is None]
+    yield from (cast(ElementReport, read_report(out, number)) for number in numbers if number not in set(left))
+    if min(workers, len(left)) <= 1:
+        yield from (run_element(plan, plan.elements[number], out) for number in left)
+        return
+    # Forked, because a fresh interpreter would take longer than most elements; nothing else runs in this process yet.
+    pool = ProcessPoolExecutor(min(workers, len(left)), get_context("fork"))
+    try:
+        pending: set[Future[ElementReport]] = set()
+        waiting = iter(left)
+        while True:
+            # A few at a time: a stop has to wait for those that are at work only.
+            while len(pending) < 2 * workers and (number := next(waiting, None)) is not None:
+                pending.add(pool.submit(run_numbered, plan, number, out))
+            if not pending:
+                return
+            done, pending = wait(pending, return_when=FIRST_COMPLETED)
+            yield from (future.result() for future in done)
+    except BrokenProcessPool as error:
+        raise RuntimeError(
+            f"one of {workers} processes of prepare was killed, most likely for memory: run it again, elements that are "
+            "finished are kept; with smaller shards or tars an element needs less"
+        ) from error
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def run_numbered(plan: Plan, number: int, out: Path) -> ElementReport:
+    """`run_element` for a process of the pool."""
+    return run_element(plan, plan.elements[number], out)

@@ -1,0 +1,79 @@
+"""Pictures for training as uint8: what serving sees of a whole image, random crops of it, and their normalisation on the device.
+
+Everything is decoded by towers/preprocess.py, as in preparation and serving. The one exception is a JPEG whose crop is much
+larger than the tower's input: it is decoded at half, a quarter or an eighth of its size, which costs a fraction of the time.
+"""
+
+import io
+import random
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image, ImageOps
+
+from towers.crops import crop_window, random_crop
+from towers.preprocess import check_recipe, decode, resize, to_rgb
+
+SCALES = (8, 4, 2)  # by which libjpeg decodes smaller
+SIDEWAYS = {5, 6, 7, 8}  # EXIF orientations that swap width and height
+
+
+@dataclass(frozen=True)
+class CropOptions:
+    """`scale`: least and most of the area. `reduced`: JPEGs are decoded smaller where the crop allows it (other pixels, faster)."""
+
+    scale: tuple[float, float]
+    flip: bool = False
+    reduced: bool = False
+
+
+def whole_pixels(data: bytes, recipe: Mapping[str, Any]) -> np.ndarray:
+    """uint8 [3, S, S]: what serving makes of the image before it normalises."""
+    return channels_first(resize(decode(data), recipe))
+
+
+def crop_pixels(data: bytes, recipe: Mapping[str, Any], options: CropOptions, seed: str) -> np.ndarray:
+    """uint8 [3, S, S]: a random crop, the same for the same seed whoever makes it."""
+    if options.reduced and recipe["resize_mode"] != "longest":
+        return reduced_crop(data, recipe, options, seed)
+    return channels_first(resize(random_crop(decode(data), options.scale, seed, flip=options.flip), recipe))
+
+
+def reduced_crop(data: bytes, recipe: Mapping[str, Any], options: CropOptions, seed: str) -> np.ndarray:
+    """The crop of `crop_pixels`, cut and resized in one pass from an image that may have been decoded smaller."""
+    check_recipe(recipe)
+    image, size, rng = Image.open(io.BytesIO(data)), int(recipe["size"]), random.Random(seed)
+    sideways = image.getexif().get(0x0112) in SIDEWAYS
+    width, height = (image.height, image.width) if sideways else image.size
+    left, top, crop_width, crop_height = crop_window(width, height, options.scale, rng)
+    is_mirrored = options.flip and rng.random() < 0.5
+    if recipe["resize_mode"] == "shortest":
+        side = min(crop_width, crop_height)
+        left, top = left + (crop_width - side) / 2, top + (crop_height - side) / 2
+        crop_width = crop_height = side
+    smaller = next((scale for scale in SCALES if min(crop_width, crop_height) >= scale * size), 1)
+    if image.format == "JPEG" and smaller > 1:
+        image.draft("RGB", (image.width // smaller, image.height // smaller))
+        image.load()
+    rgb = to_rgb(ImageOps.exif_transpose(image))
+    x, y = rgb.width / width, rgb.height / height
+    box = (left * x, top * y, min((left + crop_width) * x, rgb.width), min((top + crop_height) * y, rgb.height))
+    pixels_HWC = np.asarray(rgb.resize((size, size), Image.Resampling.BICUBIC, box=box))
+    return channels_first(pixels_HWC[:, ::-1] if is_mirrored else pixels_HWC)
+
+
+def channels_first(pixels_HWC: np.ndarray) -> np.ndarray:
+    """[3, S, S] in one piece."""
+    return np.ascontiguousarray(pixels_HWC.transpose(2, 0, 1))
+
+
+def normalised(
+    pixels_BCHW: torch.Tensor, recipe: Mapping[str, Any], device: torch.device, dtype: torch.dtype = torch.float32
+) -> torch.Tensor:
+    """The tower's input [B, 3, S, S] from uint8: copied as bytes, normalised on the device in float32."""
+    pixels = pixels_BCHW.to(device, non_blocking=True).to(dtype=torch.float32, memory_format=torch.channels_last)
+    mean_C11, std_C11 = (torch.tensor(recipe[name], device=device).view(3, 1, 1) for name in ("mean", "std"))
+    return ((pixels / 255 - mean_C11) / std_C11).to(dtype)

@@ -1,0 +1,172 @@
+"""The join of `prepare`: goes through the rows of all elements in order, leaves out doubles, writes rows and the manifest.
+
+Reads rows one by one: what it holds are hashes, 32 bytes an image, and names of doubles. It can be run again at any time:
+shards are not changed, and rows are written from what the elements left.
+"""
+
+import json
+import shutil
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO
+
+import numpy as np
+
+from contracts.types import PreparedDrop, PreparedShard
+from data.doubles import Doubles
+from data.elements import (
+    FOLDER,
+    ElementReport,
+    drops_file,
+    hashes_file,
+    read_report,
+    rows_file,
+    shard_name,
+)
+from data.manifest import artefact_of
+from data.plan import Plan
+from towers.data import Row, rows_between
+
+EXAMPLES = 5  # of what was left out, by source and reason
+
+
+@dataclass
+class Joined:
+    """What the join found: shards for the manifest, counts by split, what was left out by source and reason."""
+
+    shards: list[PreparedShard] = field(default_factory=list)
+    images: Counter[str] = field(default_factory=Counter)
+    captions: Counter[str] = field(default_factory=Counter)
+    labels: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
+    drops: dict[tuple[str, str], PreparedDrop] = field(default_factory=dict)
+
+    def drop(self, row: Row) -> None:
+        """Count what was left out. The reason up to a colon is its kind, the rest an example."""
+        kind, _, found = row["reason"].partition(":")
+        key = row["source"], kind
+        if key not in self.drops:
+            self.drops[key] = {"source": row["source"], "reason": kind, "count": 0, "examples": []}
+        drop = self.drops[key]
+        drop["count"] += row.get("count", 1)
+        if len(drop["examples"]) < EXAMPLES:
+            drop["examples"].append(f"{row['key']}{f' ({found.strip()})' if found else ''}")
+
+    def dropped(self) -> Counter[str]:
+        """How many were left out by kind of reason."""
+        counts: Counter[str] = Counter()
+        for drop in self.drops.values():
+            counts[drop["reason"]] += drop["count"]
+        return counts
+
+
+def join(plan: Plan, out: Path, *, with_set: bool, near: int | None) -> Joined:
+    """Write the rows of every shard and `dropped.jsonl`; a source of which nothing is left is an error with its reasons."""
+    reports = [finished(out, element.number) for element in plan.elements]
+    hashes_NC = np.concatenate([np.load(hashes_file(out, report["element"])) for report in reports])
+    doubles = Doubles(hashes_NC, with_set=with_set, near=near)
+    joined = Joined()
+    kept: Counter[str] = Counter()
+    with Jsonl(out / "dropped.jsonl") as dropped:
+        for element, report in zip(plan.elements, reports, strict=True):
+            source = plan.sources[element.source]
+            for row in rows_of(drops_file(out, element.number)):
+                dropped.write(row)
+                joined.drop(row)
+            shards = {split: Jsonl(out / f"{shard_name(split, element.number)}.jsonl") for split in report["tars"]}
+            captions: Counter[str] = Counter()
+            for both in rows_of(rows_file(out, element.number)):
+                split, row = both["split"], both["row"]
+                key, reason = doubles.next(source, row["key"])
+                if reason is not None:
+                    left_out = {"source": source.path, "key": row["key"], "reason": reason}
+                    dropped.write(left_out)
+                    joined.drop(left_out)
+                    continue
+                shards[split].write(row | {"key": key})
+                captions[split] += len(row["captions"])
+                if "label" in row:
+                    joined.labels[split].add(row["label"])
+            for split, rows in shards.items():
+                rows.close()
+                if rows.count == 0:
+                    rows.file.unlink()
+                    (out / report["tars"][split]["path"]).unlink()
+                    continue
+                kept[source.name] += rows.count
+                joined.images[split] += rows.count
+                joined.captions[split] += captions[split]
+                joined.shards.append(
+                    {
+                        "kind": "pairs",
+                        "split": split,  # pyright: ignore[reportArgumentType]
+                        "source": source.name,
+                        "rows": artefact_of(out, rows.file.name),
+                        "images": report["tars"][split],
+                        "count": rows.count,
+                        "captions": captions[split],
+                    }
+                )
+    refuse_empty(plan, joined, kept)
+    return joined
+
+
+def finished(out: Path, number: int) -> ElementReport:
+    """The report of an element; one that is missing is an error."""
+    report = read_report(out, number)
+    if report is None:
+        raise FileNotFoundError(f"element {number} of prepare has no report in {out / FOLDER}: run the elements again")
+    return report
+
+
+def refuse_empty(plan: Plan, joined: Joined, kept: Counter[str]) -> None:
+    """A source of which no image is left is wrong in its path, its format or a filter: what was dropped says which."""
+    for source in plan.sources:
+        if kept[source.name] == 0:
+            reasons = [drop for drop in joined.drops.values() if drop["source"] == source.path]
+            found = ", ".join(f"{drop['reason']}: {drop['count']} such as {drop['examples'][0]}" for drop in reasons)
+            raise ValueError(
+                f"{source.path}: not one image of this source is usable ({found or 'it holds none'}); format is "
+                f"`{source.format}`"
+            )
+
+
+def rows_of(file: Path) -> Iterator[Row]:
+    """Rows one by one."""
+    return rows_between(file, 0, file.stat().st_size)
+
+
+def remove_elements(out: Path) -> None:
+    """What the elements left for the join: not needed once the report is written."""
+    shutil.rmtree(out / FOLDER, ignore_errors=True)
+
+
+class Jsonl:
+    """Writes JSON lines as `write_rows` does, row by row; the file has its name when it is closed."""
+
+    def __init__(self, file: Path) -> None:
+        self.file, self.count = file, 0
+        self.temporary = file.with_name(file.name + ".tmp")
+        self.out: IO[str] = self.temporary.open("w", encoding="utf-8")
+
+    def write(self, row: Row) -> None:
+        """One more row."""
+        self.out.write(json.dumps(row, ensure_ascii=False) + "\n")
+        self.count += 1
+
+    def close(self) -> None:
+        """Finish the file and give it its name."""
+        self.out.close()
+        self.temporary.replace(self.file)
+
+    def __enter__(self) -> "Jsonl":
+        """For `with`: closed in the end."""
+        return self
+
+    def __exit__(self, error: type[BaseException] | None, *_about: object) -> None:
+        """Close; after an error the file does not get its name."""
+        if error is None:
+            self.close()
+        else:
+            self.out.close()

@@ -1,0 +1,102 @@
+"""The manifest of shards, `shards.json`: what `prepare` made, file by file with counts, sizes and digests, and what it left out.
+
+Stands below everything else of the trainer: whoever reads prepared data asks it which files there are.
+"""
+
+import hashlib
+import os
+from collections.abc import Iterable
+from functools import lru_cache
+from pathlib import Path
+from typing import cast
+
+from contracts import ContractError, load
+from contracts.constants import FILE_SHARDS
+from contracts.types import Artefact, PreparedManifest, PreparedShard
+
+
+class ShardError(ValueError):
+    """A shard that is missing or not what the manifest says, as a sentence with its name."""
+
+
+def read_manifest(folder: Path) -> PreparedManifest | None:
+    """The manifest of a folder that `prepare` wrote, checked against its schema; None where the folder has none."""
+    file = folder / FILE_SHARDS
+    try:
+        stat = file.stat()
+    except FileNotFoundError:
+        return None
+    return _read(file, stat.st_mtime_ns, stat.st_size)
+
+
+@lru_cache(maxsize=4)
+def _read(file: Path, _modified: int, _size: int) -> PreparedManifest:
+    """Read once as long as the file does not change: every split of it is asked for."""
+    try:
+        return cast(PreparedManifest, load("PreparedManifest", file.read_text(encoding="utf-8")))
+    except (ContractError, UnicodeDecodeError) as error:
+        raise ShardError(f"{file} is refused: {error}; run prepare again") from error
+
+
+def shards_of(manifest: PreparedManifest, kind: str, split: str) -> list[PreparedShard]:
+    """The shards of a kind (`pairs`, `groups`, …) and split, in the order of their rows."""
+    return [shard for shard in manifest["shards"] if shard["kind"] == kind and shard["split"] == split]
+
+
+def shard_file(folder: Path, artefact: Artefact) -> Path:
+    """The path of one file of a shard, refused by name where it is missing or has another size than the manifest says."""
+    file = folder / artefact["path"]
+    try:
+        size = file.stat().st_size
+    except FileNotFoundError:
+        raise ShardError(
+            f"shard {artefact['path']} is missing in {folder}: fetch it again or run prepare again"
+        ) from None
+    if size != artefact["size"]:
+        raise ShardError(
+            f"shard {artefact['path']} has {size} bytes, the manifest says {artefact['size']}: it was cut off or altered; "
+            "fetch it again or run prepare again"
+        )
+    return file
+
+
+def verify(folder: Path, shards: Iterable[PreparedShard]) -> None:
+    """Compare every file of the shards with its digest; the first one that differs is refused by name. Reads them whole."""
+    for shard in shards:
+        for artefact in (shard["rows"], *([shard["images"]] if "images" in shard else [])):
+            verify_file(shard_file(folder, artefact), artefact)
+
+
+def verify_file(file: Path, artefact: Artefact) -> None:
+    """Compare one file with its digest."""
+    found = digest_of(file)
+    if found != artefact["digest"]:
+        raise ShardError(
+            f"shard {artefact['path']} has {found}, the manifest says {artefact['digest']}: its bytes were altered; "
+            "fetch it again or run prepare again"
+        )
+
+
+def digest_of(file: Path) -> str:
+    """SHA-256 of a file as artefacts have it."""
+    with file.open("rb") as data:
+        return f"sha256:{hashlib.file_digest(data, 'sha256').hexdigest()}"
+
+
+def artefact_of(folder: Path, name: str) -> Artefact:
+    """The descriptor of a file of the folder."""
+    return {"path": name, "digest": digest_of(folder / name), "size": (folder / name).stat().st_size}
+
+
+def rows_digest(shards: Iterable[PreparedShard]) -> str:
+    """One digest over the rows of shards: features of other rows, or in another order, have another."""
+    digests = "\n".join(shard["rows"]["digest"] for shard in shards)
+    return f"sha256:{hashlib.sha256(digests.encode()).hexdigest()}"
+
+
+def write_document(file: Path, name: str, text: str) -> None:
+    """Write a document of the contracts, checked against its schema; readers see the old or the new one."""
+    load(name, text)
+    temporary = file.with_name(file.name + ".tmp")
+    temporary.write_text(text, encoding="utf-8")
+    os.replace(temporary, file)
