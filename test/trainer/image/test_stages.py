@@ -14,12 +14,12 @@ from small_towers import backbone_of, size_of
 from stages import inherit
 from stages.embed_images import as_float16, frozen_activations
 from stages.evaluate import by_classifier
-from stages.prepare import ShardWriter
 from support import draw_images, schedule, write_job
 from towers.data import read_images, write_rows
 from towers.image.backbone import preprocess_recipe
 from towers.image.tower import ImageTower
 from towers.preprocess import preprocess
+from towers.shards import ShardWriter
 from towers.two_towers import load_adapter
 
 COUNT = 24
