@@ -1,7 +1,7 @@
 // The command `npm test`: all tests, or those of some paths, in both languages; closes with one line that counts both.
 import { spawn } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync, watch } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { availableParallelism, tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { type CommandLine, runCommand } from '../contracts/command/command-line.ts';
 import { UserError } from '../contracts/src/user-error.ts';
@@ -42,6 +42,8 @@ interface Step {
   name: string;
   command: string;
   args: string[];
+  /** Variables besides those of this process. */
+  env?: Record<string, string>;
   /** Reads the report that the command wrote. */
   read(): Partial<Counts>;
   /** Exit codes that are not a failure (default 0). */
@@ -108,7 +110,17 @@ function pytest(run: Run, python: string, report: string): Step {
   return {
     name: 'Python tests',
     command: python,
-    args: ['-m', 'pytest', '-c', 'trainer/pyproject.toml', `--junitxml=${report}`, ...pytestFilters(run)],
+    args: [
+      '-m',
+      'pytest',
+      '-c',
+      'trainer/pyproject.toml',
+      `--junitxml=${report}`,
+      ...workers(run),
+      ...pytestFilters(run),
+    ],
+    // Tiny models: with a process per core, a second thread of each would only wait.
+    env: { OMP_NUM_THREADS: '1' },
     read: () => fromJunit(report),
     // 5: no test has that name, which is nothing against it where the other language has one.
     ok: run.name === undefined ? [0] : [0, 5],
@@ -124,6 +136,11 @@ function vitestFilters({ selection: { typescript }, name, isAll }: Run): string[
   return [...projects.flatMap((project) => ['--project', project]), ...named, ...typescript];
 }
 
+/** A process per core, each with whole files, whose tests share what they make; a few files are not worth the start. */
+function workers({ isAll }: Run): string[] {
+  return isAll ? ['-n', String(Math.min(4, availableParallelism())), '--dist', 'loadfile'] : [];
+}
+
 function pytestFilters({ selection: { python }, name }: Run): string[] {
   // pytest's names are identifiers: every word of NAME has to be in one.
   const words = name?.match(/\w+/g) ?? [];
@@ -131,10 +148,10 @@ function pytestFilters({ selection: { python }, name }: Run): string[] {
 }
 
 /** A non-zero exit counts as at least one failure, whatever the report says. */
-async function count({ name, command, args, read, ok = [0] }: Step, counts: Counts): Promise<void> {
+async function count({ name, command, args, env, read, ok = [0] }: Step, counts: Counts): Promise<void> {
   const started = Date.now();
   console.log(`\n== ${name}`);
-  const code = await exitOf(command, args);
+  const code = await exitOf(command, args, env);
   const isOk = ok.includes(code);
   let found: Partial<Counts> = {};
   try {
@@ -148,9 +165,9 @@ async function count({ name, command, args, read, ok = [0] }: Step, counts: Coun
   console.log(`== ${name}: ${isOk ? 'ok' : `exit ${code}`} after ${Math.round((Date.now() - started) / 1000)} s`);
 }
 
-function exitOf(command: string, args: string[]): Promise<number> {
+function exitOf(command: string, args: string[], env: Record<string, string> = {}): Promise<number> {
   return new Promise((done) => {
-    const child = spawn(command, args, { cwd: ROOT, stdio: 'inherit' });
+    const child = spawn(command, args, { cwd: ROOT, stdio: 'inherit', env: { ...process.env, ...env } });
     child.on('error', () => done(127));
     child.on('close', (status) => done(status ?? 1));
   });
