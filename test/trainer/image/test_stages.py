@@ -41,12 +41,11 @@ def test_a_tower_with_neither_classes_nor_texts_starts_from_pictures_and_their_c
     prepared, embedded = tmp_path / "prepare", tmp_path / "embedded"
     embedded.mkdir()
     drawn = draw_images(prepared / "images", COUNT)
-    writer = ShardWriter(prepared, "train", 0, 10)
-    rows = [
-        row | {"shard": writer.add(row["key"], (prepared / "images" / f"{row['key']}.jpg").read_bytes())}
-        for row in drawn
-    ]
+    writer = ShardWriter(prepared / "train-00000.tar")
+    for row in drawn:
+        writer.add(row["key"], (prepared / "images" / f"{row['key']}.jpg").read_bytes())
     writer.close()
+    rows = [row | {"shard": writer.file.name} for row in drawn]
     write_rows(prepared / "pairs.train.jsonl", rows)
     captions = [{"id": row["key"], "text": text} for row in rows for text in row["captions"][:2]]
     write_rows(embedded / "captions.pairs.train.jsonl", captions)
