@@ -1,11 +1,13 @@
 """Shards from a store: copied by the container's command, checked, and refused with the store's own reason."""
 
 import sys
+from typing import cast
 
 import pytest
 from container_process import BUCKET
 from shard_sets import write_shards
 
+from contracts.types import Artefact
 from data.copies import CommandCopy, CopiedShards
 from data.manifest import ShardError
 from support import STAGE_ENV
@@ -18,8 +20,8 @@ def test_shards_come_from_a_bucket(bucket, tmp_path, monkeypatch):
         monkeypatch.setenv(name, value)
     command = (sys.executable, "-m", "container.copy", f"s3://{BUCKET}/prepared")
     files = CopiedShards(CommandCopy(command), tmp_path / "near")
-    copied = files.path(shards[1].get("images", ""))
+    copied = files.path(cast(Artefact, shards[1].get("images")))
     assert copied.read_bytes() == (tmp_path / "far" / "pairs.train-00001.tar").read_bytes()
     bucket.s3.delete_object(Bucket=BUCKET, Key="prepared/pairs.train-00000.tar")
     with pytest.raises(ShardError, match=r"pairs\.train-00000\.tar cannot be copied.*it is not there"):
-        files.path(shards[0].get("images", ""))
+        files.path(cast(Artefact, shards[0].get("images")))
