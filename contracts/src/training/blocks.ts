@@ -6,6 +6,13 @@ export const countOrNone = z.int().nonnegative();
 export const fraction = z.number().min(0).max(1);
 export const weight = z.number().nonnegative();
 
+export const packing = z
+  .boolean()
+  .describe(
+    'True: texts share rows side by side instead of being padded to the longest; the vectors are the same up to ' +
+      'rounding. Encoders are padded always. Absent: false.',
+  );
+
 export const Schedule = z
   .strictObject({
     steps: count.describe('Optimiser steps in all.'),

@@ -1,6 +1,6 @@
 // Stage `contrastive`: the language model learns that captions of one image belong together.
 import { z } from 'zod';
-import { count, fraction, LanguageModel, Lora, Parallel, Pooling, SavedModel, Schedule } from '../blocks.ts';
+import { count, fraction, LanguageModel, Lora, Parallel, Pooling, packing, SavedModel, Schedule } from '../blocks.ts';
 
 export const ContrastiveConfig = z
   .strictObject({
@@ -31,13 +31,7 @@ export const ContrastiveConfig = z
       ),
     max_tokens: count.describe('Tokens of a caption that are read.'),
     pooling: Pooling,
-    packing: z
-      .boolean()
-      .optional()
-      .describe(
-        'True: texts share rows side by side instead of being padded to the longest; the vectors are the same up to ' +
-          'rounding. Encoders are padded always. Absent: false.',
-      ),
+    packing: packing.optional(),
     parallel: Parallel.optional(),
     schedule: Schedule,
     saved_model: SavedModel.optional().describe('Absent: float32, in files of at most 50 GB.'),

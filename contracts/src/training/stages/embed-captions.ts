@@ -1,6 +1,6 @@
 // Stage `embed_captions`: the teachers embed every text once; later stages read the vectors.
 import { z } from 'zod';
-import { count, countOrNone, LanguageModel, Pooling } from '../blocks.ts';
+import { count, countOrNone, LanguageModel, Pooling, packing } from '../blocks.ts';
 
 const limit = (kind: string) =>
   countOrNone.describe(`At most this many different ${kind} are embedded, the first ones; 0 leaves the kind out.`);
@@ -40,13 +40,7 @@ export const EmbedCaptionsConfig = z
     pooling: Pooling,
     max_tokens: count.describe('Tokens of a text that are read.'),
     batch_tokens: count.describe('Tokens per forward pass, padding included.'),
-    packing: z
-      .boolean()
-      .optional()
-      .describe(
-        'True: texts share rows side by side instead of being padded to the longest; the vectors are the same up to ' +
-          'rounding. Encoders are padded always. Absent: false.',
-      ),
+    packing: packing.optional(),
     shard_size: count.describe('Texts per shard of the output.'),
     limits: z
       .strictObject({
