@@ -96,7 +96,7 @@ export const BOXES: Record<string, readonly string[]> = {
     'trainer/control/aws',
   ],
   // ---- training
-  'trainer/data/manifest.py': ['contracts/python'],
+  'trainer/data/manifest.py': ['contracts/python', 'trainer/engine'],
   'trainer/engine': ['contracts/python'],
   'trainer/losses': [],
   'trainer/towers': ['contracts/python', 'trainer/engine', 'trainer/data/manifest.py'],

@@ -6,7 +6,8 @@ import json
 import numpy as np
 from PIL import Image
 
-from data.manifest import artefact_of, read_manifest, shards_of, write_document
+from data.manifest import read_manifest, shards_of, write_document
+from engine.run import artefact
 from towers.data import write_rows
 from towers.shards import ShardWriter
 
@@ -35,7 +36,7 @@ def write_shards(folder, counts, captions=2):
             number += 1
         writer.close()
         write_rows(folder / f"pairs.train-{place:05d}.jsonl", rows)
-        rows_file, tar = (artefact_of(folder, f"pairs.train-{place:05d}.{end}") for end in ("jsonl", "tar"))
+        rows_file, tar = (artefact(folder, f"pairs.train-{place:05d}.{end}") for end in ("jsonl", "tar"))
         shards.append({"kind": "pairs", "split": "train", "source": "test", "rows": rows_file, "images": tar,
                        "count": count, "captions": captions * count})  # fmt: skip
     write_document(folder / "shards.json", "PreparedManifest", json.dumps({"shards": shards, "drops": []}))

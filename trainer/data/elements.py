@@ -19,8 +19,8 @@ import numpy as np
 
 from contracts.types import Artefact
 from data.doubles import COLUMNS, full_key, hashes_of
-from data.manifest import artefact_of
 from data.plan import Element, Plan
+from engine.run import artefact
 from towers.data import Row, read_rows, write_rows
 from towers.labels import is_held_out
 from towers.shards import ShardWriter, stored_image
@@ -111,7 +111,7 @@ def run_element(plan: Plan, element: Element, out: Path) -> ElementReport:
     report: ElementReport = {
         "element": element.number,
         "images": len(rows),
-        "tars": {split: artefact_of(out, writer.file.name) for split, writer in writers.items()},
+        "tars": {split: artefact(out, writer.file.name) for split, writer in writers.items()},
         "dropped": len(drops),
     }
     temporary = report_file(out, element.number).with_suffix(".json.tmp")

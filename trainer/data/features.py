@@ -21,7 +21,8 @@ from contracts import ContractError, load
 from contracts.constants import FILE_FEATURES, SCHEMA_VERSION
 from contracts.types import FeatureManifest, FeatureShard
 from data.copies import LocalShards, Shards
-from data.manifest import ShardError, artefact_of, verify_file, write_document
+from data.manifest import ShardError, verify_file, write_document
+from engine.run import artefact
 
 FeatureType = Literal["bf16", "int8"]
 LARGEST = 127  # of a quantised row
@@ -86,7 +87,7 @@ class FeatureWriter:
         save_file({name: tensor.contiguous().cpu() for name, tensor in tensors.items()}, temporary)
         os.replace(temporary, self.folder / self.name(number))
         shard: FeatureShard = {
-            "file": artefact_of(self.folder, self.name(number)),
+            "file": artefact(self.folder, self.name(number)),
             "groups": len(first_G1) - 1,
             "rows": int(first_G1[-1]),
         }

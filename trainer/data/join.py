@@ -25,8 +25,8 @@ from data.elements import (
     rows_file,
     shard_name,
 )
-from data.manifest import artefact_of
 from data.plan import Plan
+from engine.run import artefact
 from towers.data import Row, rows_between
 
 EXAMPLES = 5  # of what was left out, by source and reason
@@ -102,7 +102,7 @@ def join(plan: Plan, out: Path, *, with_set: bool, near: int | None) -> Joined:
                         "kind": "pairs",
                         "split": split,  # pyright: ignore[reportArgumentType]
                         "source": source.name,
-                        "rows": artefact_of(out, rows.file.name),
+                        "rows": artefact(out, rows.file.name),
                         "images": report["tars"][split],
                         "count": rows.count,
                         "captions": captions[split],

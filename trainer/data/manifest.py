@@ -1,10 +1,9 @@
 """The manifest of shards, `shards.json`: what `prepare` made, file by file with counts, sizes and digests, and what it left out.
 
-Stands below everything else of the trainer: whoever reads prepared data asks it which files there are.
+Stands below the towers: whoever reads prepared data asks it which files there are.
 """
 
 import hashlib
-import os
 from collections.abc import Iterable
 from functools import lru_cache
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import cast
 from contracts import ContractError, load
 from contracts.constants import FILE_SHARDS
 from contracts.types import Artefact, PreparedManifest, PreparedShard
+from engine.run import digest_of_file, write_atomically
 
 
 class ShardError(ValueError):
@@ -69,23 +69,12 @@ def verify(folder: Path, shards: Iterable[PreparedShard]) -> None:
 
 def verify_file(file: Path, artefact: Artefact) -> None:
     """Compare one file with its digest."""
-    found = digest_of(file)
+    found = f"sha256:{digest_of_file(file)}"
     if found != artefact["digest"]:
         raise ShardError(
             f"shard {artefact['path']} has {found}, the manifest says {artefact['digest']}: its bytes were altered; "
             "fetch it again or run prepare again"
         )
-
-
-def digest_of(file: Path) -> str:
-    """SHA-256 of a file as artefacts have it."""
-    with file.open("rb") as data:
-        return f"sha256:{hashlib.file_digest(data, 'sha256').hexdigest()}"
-
-
-def artefact_of(folder: Path, name: str) -> Artefact:
-    """The descriptor of a file of the folder."""
-    return {"path": name, "digest": digest_of(folder / name), "size": (folder / name).stat().st_size}
 
 
 def rows_digest(shards: Iterable[PreparedShard]) -> str:
@@ -97,6 +86,4 @@ def rows_digest(shards: Iterable[PreparedShard]) -> str:
 def write_document(file: Path, name: str, text: str) -> None:
     """Write a document of the contracts, checked against its schema; readers see the old or the new one."""
     load(name, text)
-    temporary = file.with_name(file.name + ".tmp")
-    temporary.write_text(text, encoding="utf-8")
-    os.replace(temporary, file)
+    write_atomically(file, text)

@@ -14,9 +14,9 @@ from contracts.constants import FILE_SHARDS, SCHEMA_VERSION
 from contracts.types import PrepareConfig, PreparedManifest, PreparedShard
 from data.elements import run_element, run_elements
 from data.join import join, remove_elements, rows_of
-from data.manifest import artefact_of, write_document
+from data.manifest import write_document
 from data.plan import plan_of
-from engine.run import Run
+from engine.run import Run, artefact
 from towers.data import Row, read_rows, write_rows
 from towers.fragments import fragments
 from towers.texts import each_text, joined_translations
@@ -102,7 +102,7 @@ def write_texts(out: Path, kind: str, split: str, rows: Iterable[Row]) -> list[P
                 "kind": kind,  # pyright: ignore[reportArgumentType]
                 "split": split,  # pyright: ignore[reportArgumentType]
                 "source": kind,
-                "rows": artefact_of(out, name),
+                "rows": artefact(out, name),
                 "count": len(part),
                 "captions": sum(len(row.get("captions", ())) for row in part),
             }
