@@ -98,7 +98,7 @@ export const BOXES: Record<string, readonly string[]> = {
   // ---- training
   'trainer/data/manifest.py': ['contracts/python', 'trainer/engine'],
   'trainer/engine': ['contracts/python'],
-  'trainer/losses': [],
+  'trainer/losses': ['trainer/engine'],
   'trainer/towers': ['contracts/python', 'trainer/engine', 'trainer/data/manifest.py'],
   'trainer/data': ['contracts/python', 'trainer/engine', 'trainer/data/manifest.py', 'trainer/towers'],
   'trainer/tasks': ['contracts/python', 'trainer/engine', 'trainer/losses', 'trainer/towers'],

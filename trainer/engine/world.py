@@ -8,6 +8,7 @@ import os
 from collections.abc import Iterable, Sized
 from dataclasses import dataclass, field
 from datetime import timedelta
+from itertools import pairwise
 from typing import Any, TypeVar, cast
 
 import torch
@@ -72,15 +73,9 @@ class World:
         """
         if self.size == 1:
             return rows_BD
-        # Shares differ by one row at most: each travels padded to the longest.
-        padded = rows_BD.new_zeros((-(-count // self.size), *rows_BD.shape[1:]))
-        padded[: len(rows_BD)] = rows_BD.detach()
-        received = [torch.empty_like(padded) for _ in range(self.size)]
-        dist.all_gather(received, padded)
-        ends = [count * (rank + 1) // self.size for rank in range(self.size)]
-        parts = [part[: end - start] for part, start, end in zip(received, [0, *ends], ends, strict=False)]
-        parts[self.rank] = rows_BD
-        return torch.cat(parts)
+        edges = [count * rank // self.size for rank in range(self.size + 1)]
+        rows_ND = gather_rows(rows_BD.detach(), [end - start for start, end in pairwise(edges)])
+        return torch.cat([rows_ND[: edges[self.rank]], rows_BD, rows_ND[edges[self.rank + 1] :]])
 
     def shared(self, value: torch.Tensor) -> torch.Tensor:
         """The same value with an equal share of its gradient on every rank: their sum is the gradient."""
@@ -91,6 +86,20 @@ class World:
         if self.size > 1:
             for tensor in tensors:
                 dist.broadcast(tensor.detach(), 0)
+
+
+def gather_rows(own: torch.Tensor, counts: list[int], group: dist.ProcessGroup | None = None) -> torch.Tensor:
+    """The rows of all ranks [sum of counts, ...] in the order of ranks, without a gradient; each travels padded to the longest."""
+    longest = max(counts)
+    padded = own.contiguous()
+    if len(own) < longest:
+        padded = own.new_zeros((longest, *own.shape[1:]))
+        padded[: len(own)] = own
+    gathered = own.new_empty((len(counts) * longest, *own.shape[1:]))
+    dist.all_gather_single(gathered, padded, group=group)
+    if min(counts) == longest:
+        return gathered
+    return torch.cat([part[:count] for part, count in zip(gathered.split(longest), counts, strict=True)])
 
 
 def buckets(tensors: Iterable[torch.Tensor]) -> list[list[torch.Tensor]]:
