@@ -96,8 +96,8 @@ export const BOXES: Record<string, readonly string[]> = {
     'trainer/control/aws',
   ],
   // ---- training
-  'trainer/data/manifest.py': ['contracts/python', 'trainer/engine'],
   'trainer/engine': ['contracts/python'],
+  'trainer/data/manifest.py': ['contracts/python', 'trainer/engine'],
   'trainer/losses': ['trainer/engine'],
   'trainer/towers': ['contracts/python', 'trainer/engine', 'trainer/data/manifest.py'],
   'trainer/data': ['contracts/python', 'trainer/engine', 'trainer/data/manifest.py', 'trainer/towers'],
