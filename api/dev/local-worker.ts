@@ -13,6 +13,10 @@ export const BUCKET = 'MODELS';
 
 /** Name in wrangler.toml of the namespace with the API keys. */
 export const KEYS = 'KEYS';
+const NAME = 'edge-clip';
+/** What the front calls the Worker. */
+const WORKER = 'WORKER';
+const FRONT = fileURLToPath(new URL('front.ts', import.meta.url));
 /** A key that was made or revoked in a file is noticed as soon as the file's copy. */
 const KEY_SECONDS = 1;
 
@@ -41,6 +45,13 @@ export interface WorkerOptions {
   variables?: Record<string, string>;
 }
 
+/** The Worker and where it answers. */
+export interface LocalWorker {
+  /** Holds the simulated bucket and namespaces. */
+  platform: Miniflare;
+  url: string;
+}
+
 export async function startWorker({
   pollMs,
   name,
@@ -49,17 +60,11 @@ export async function startWorker({
   requireKeys = false,
   variables = {},
   ...options
-}: WorkerOptions): Promise<Miniflare> {
+}: WorkerOptions): Promise<LocalWorker> {
   const playground = fileURLToPath(new URL('../playground', import.meta.url));
-  const modules = await bundleWorker({ model: options.model, entry: options.entry });
-  const settings = convertV4MiniflareOptions({
-    host: HOST,
-    port: options.port,
-    name: 'edge-clip',
-    compatibilityDate: COMPATIBILITY_DATE,
-    compatibilityFlags: COMPATIBILITY_FLAGS,
-    modulesRoot: '/',
-    modules: modules.map((module) => ({ ...module, path: `/${module.path}` })),
+  const service = {
+    name: NAME,
+    ...(await workerCode({ model: options.model, entry: options.entry })),
     bindings: {
       [ENVARS.encoderUrl]: options.encoderUrl,
       ...(pollMs === undefined ? {} : { [ENVARS.registrySeconds]: pollMs / 1000 }),
@@ -80,6 +85,18 @@ export async function startWorker({
       routerConfig: { has_user_worker: true },
       run_worker_first: ['/'],
     },
+  };
+  const front = {
+    name: 'front',
+    ...(await workerCode({ entry: FRONT })),
+    serviceBindings: { [WORKER]: NAME },
+    unsafeDirectSockets: [{ host: HOST, port: options.port }],
+  };
+  const settings = convertV4MiniflareOptions({
+    host: HOST,
+    // Miniflare's own front, which answers what it cannot read with a stack, and which nobody is told of.
+    port: 0,
+    workers: [service, front],
     handleStructuredLogs({ level, message }) {
       const event = readEvent(FollowEvent, message);
       const request = event ? undefined : readEvent(RequestEvent, message);
@@ -89,7 +106,19 @@ export async function startWorker({
       else console.log(message);
     },
   });
-  return new Miniflare(settings);
+  const platform = new Miniflare(settings);
+  await platform.ready;
+  return { platform, url: (await platform.unsafeGetDirectURL(front.name)).origin };
+}
+
+async function workerCode(bundle: { model?: string | undefined; entry?: string | undefined }) {
+  const modules = await bundleWorker(bundle);
+  return {
+    compatibilityDate: COMPATIBILITY_DATE,
+    compatibilityFlags: COMPATIBILITY_FLAGS,
+    modulesRoot: '/',
+    modules: modules.map((module) => ({ ...module, path: `/${module.path}` })),
+  };
 }
 
 /** A line for a person who watches: `200 embed, 12 ms, 8 tokens`. */

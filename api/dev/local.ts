@@ -11,7 +11,15 @@ import { openStore } from '../registry/stores/open.ts';
 import { openR2Store } from '../registry/stores/r2.ts';
 import { mirrorKeys } from './key-mirror.ts';
 import { startEncoder } from './local-encoder.ts';
-import { BUCKET, KEYS, print, startWorker, type WorkerEvent, type WorkerOptions } from './local-worker.ts';
+import {
+  BUCKET,
+  KEYS,
+  type LocalWorker,
+  print,
+  startWorker,
+  type WorkerEvent,
+  type WorkerOptions,
+} from './local-worker.ts';
 import { createMirror } from './mirror.ts';
 
 export interface LocalOptions extends Omit<WorkerOptions, 'encoderUrl'> {
@@ -22,7 +30,8 @@ export interface LocalOptions extends Omit<WorkerOptions, 'encoderUrl'> {
 }
 export interface Local {
   url: string;
-  worker: Miniflare;
+  /** Holds the simulated bucket and namespaces. */
+  platform: Miniflare;
   stop(): Promise<void>;
 }
 
@@ -36,11 +45,11 @@ export async function startLocal({
 }: LocalOptions): Promise<Local> {
   const { model } = options;
   const encoder = await startEncoder({ model, registry, pollMs });
-  let worker: Miniflare | undefined;
+  let worker: LocalWorker | undefined;
   const endings: (() => void)[] = [];
   const stop = async () => {
     for (const end of endings) end();
-    await Promise.all([worker?.dispose(), encoder.stop()]);
+    await Promise.all([worker?.platform.dispose(), encoder.stop()]);
   };
   try {
     const current = { manifest: await digestOfFile(join(model, FILES.manifest)) };
@@ -50,22 +59,22 @@ export async function startLocal({
     };
     const bucketPollMs = registry === undefined ? undefined : pollMs;
     worker = await startWorker({ ...options, encoderUrl: encoder.url, pollMs: bucketPollMs, onEvent: notice });
-    const url = (await worker.ready).origin;
-    if (keys !== undefined) endings.push(await followKeys(keys, worker, pollMs));
+    const { url, platform } = worker;
+    if (keys !== undefined) endings.push(await followKeys(keys, platform, pollMs));
     if (registry !== undefined) {
       const { name, requireKeys } = options;
       const follower = { url, model, name, requireKeys, pollMs, current, onEvent };
-      endings.push(await followFolder(registry, worker, follower));
+      endings.push(await followFolder(registry, platform, follower));
     }
-    return { url, worker, stop };
+    return { url, platform, stop };
   } catch (error) {
     await stop();
     throw error;
   }
 }
 
-async function followKeys(file: string, worker: Miniflare, pollMs: number): Promise<() => void> {
-  const namespace = await worker.getKVNamespace(KEYS);
+async function followKeys(file: string, platform: Miniflare, pollMs: number): Promise<() => void> {
+  const namespace = await platform.getKVNamespace(KEYS);
   return mirrorKeys({ file, namespace, pollMs, onProblem: (reason) => console.error(reason) });
 }
 
@@ -81,11 +90,11 @@ interface FollowerOptions {
 }
 
 /** Mirrors the folder once before it returns, then again and again; returns how to end that. */
-async function followFolder(folder: string, worker: Miniflare, options: FollowerOptions): Promise<() => void> {
+async function followFolder(folder: string, platform: Miniflare, options: FollowerOptions): Promise<() => void> {
   const { url, model, pollMs, current, onEvent } = options;
   // What needs no key where every request needs one.
   const asked = options.requireKeys ? '/health/ready' : '/v1/models';
-  const bucket = await worker.getR2Bucket(BUCKET);
+  const bucket = await platform.getR2Bucket(BUCKET);
   const embedded = ModelManifest.parse(JSON.parse(readFileSync(join(model, FILES.manifest), 'utf8')));
   const name = options.name ?? embedded.name;
   let isEnded = false;

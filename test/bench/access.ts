@@ -22,12 +22,12 @@ export interface AccessFigures {
 
 export async function measureAccess(
   { url, pid }: { url: string; pid: number },
-  worker: Miniflare,
+  platform: Miniflare,
   turns: number,
 ): Promise<AccessFigures> {
   const terms = { rate: { requests_per_minute: 1_000_000 }, quota: { tokens_per_month: 1e9, images_per_month: 1e9 } };
   const { secret, key } = newKey({ name: 'bench', scopes: ['embed'], expires_at: null, ...terms }, new Date());
-  await (await worker.getKVNamespace('KEYS')).put(apiKeyKey(key.digest), JSON.stringify(key));
+  await (await platform.getKVNamespace('KEYS')).put(apiKeyKey(key.digest), JSON.stringify(key));
 
   async function turn(headers: Record<string, string>): Promise<{ cpu: number; wall: number }> {
     const [started, before] = [performance.now(), cpuMs(pid)];

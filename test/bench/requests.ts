@@ -30,9 +30,13 @@ export async function measureRequests(runs: number): Promise<RequestFigures> {
   const before = new Set(childrenNamed('workerd'));
   const entry = fileURLToPath(new URL('worker.ts', import.meta.url));
   // Nothing listens there: no image is sent.
-  const worker = await startWorker({ model: EMBEDDED_MODEL, port: 0, encoderUrl: 'http://127.0.0.1:1', entry });
+  const { platform, url } = await startWorker({
+    model: EMBEDDED_MODEL,
+    port: 0,
+    encoderUrl: 'http://127.0.0.1:1',
+    entry,
+  });
   try {
-    const url = (await worker.ready).origin;
     const pid = childrenNamed('workerd').find((child) => !before.has(child));
     if (pid === undefined) throw new Error('there is no workerd among the child processes');
     const ask = async (body: object, headers: Record<string, string> = {}) => {
@@ -110,7 +114,7 @@ export async function measureRequests(runs: number): Promise<RequestFigures> {
     }
     return mapped(taken, median);
   } finally {
-    await worker.dispose();
+    await platform.dispose();
   }
 }
 

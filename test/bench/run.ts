@@ -75,7 +75,7 @@ async function measureEdge(manifest: ModelManifest, runs: number) {
   const before = performance.now();
   const entry = fileURLToPath(new URL('worker.ts', import.meta.url));
   // Nothing listens there: no image is sent.
-  const worker = await startWorker({
+  const { platform, url } = await startWorker({
     model: EMBEDDED_MODEL,
     port: 0,
     encoderUrl: 'http://127.0.0.1:1',
@@ -83,7 +83,6 @@ async function measureEdge(manifest: ModelManifest, runs: number) {
     variables: { CACHE: 'off' },
   });
   try {
-    const url = (await worker.ready).origin;
     const [pid] = childrenNamed('workerd');
     if (pid === undefined) throw new Error('there is no workerd among the child processes');
     const listening_ms = performance.now() - before;
@@ -110,12 +109,12 @@ async function measureEdge(manifest: ModelManifest, runs: number) {
     await embed({ input: textOf(256) });
     const after_256_tokens = await wasmMib();
     const static_tier = [await measureStatic(server, 16, 9), await measureStatic(server, 77, 9)];
-    const access = await measureAccess(server, worker, runs);
+    const access = await measureAccess(server, platform, runs);
     const texts = await measureTexts(server, manifest, runs);
     const wasm_mib = { after_load, after_256_tokens, at_the_end: await wasmMib() };
     return { listening_ms, first_request_ms, wasm_mib, static_tier, access, ...texts };
   } finally {
-    await worker.dispose();
+    await platform.dispose();
   }
 }
 

@@ -102,9 +102,8 @@ beforeEach(() => {
 
 async function serve(seconds: number): Promise<string> {
   const variables = { ENCODER_SECONDS: String(seconds), ENCODER_MAX_BYTES: '100000', CACHE: 'off' };
-  const worker = await startWorker({ model: EMBEDDED_MODEL, port: 0, encoderUrl: proxyUrl, variables });
-  workers.push(worker);
-  const url = (await worker.ready).origin;
+  const { platform, url } = await startWorker({ model: EMBEDDED_MODEL, port: 0, encoderUrl: proxyUrl, variables });
+  workers.push(platform);
   // The first text opens the model, which may take longer than an encoder is waited for.
   expect((await embed(url, 'a dog')).status).toBe(200);
   return url;

@@ -29,7 +29,7 @@ beforeAll(async () => {
     entry: join(import.meta.dirname, '../bench/worker.ts'),
     onEvent: (event) => events.push(event),
   });
-  registry = bucketStore(await server.worker.getR2Bucket(BUCKET));
+  registry = bucketStore(await server.platform.getR2Bucket(BUCKET));
 });
 afterAll(() => server?.stop());
 

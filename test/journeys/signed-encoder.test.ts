@@ -97,12 +97,12 @@ const TRACE = '4bf92f3577b34da6a3ce929d0e0e4736';
 async function embedPhoto(
   variables: Record<string, string>,
 ): Promise<{ status: number; text: string; id: string | null }> {
-  const worker = await startWorker({ model: EMBEDDED_MODEL, port: 0, encoderUrl: doorUrl, variables });
-  workers.push(worker);
+  const { platform, url } = await startWorker({ model: EMBEDDED_MODEL, port: 0, encoderUrl: doorUrl, variables });
+  workers.push(platform);
   const form = new FormData();
   form.append('image', new Blob([PHOTO]), 'photo.jpg');
   const headers = { traceparent: `00-${TRACE}-00f067aa0ba902b7-01` };
-  const response = await fetch(`${(await worker.ready).origin}/embed`, { method: 'POST', body: form, headers });
+  const response = await fetch(`${url}/embed`, { method: 'POST', body: form, headers });
   return { status: response.status, text: await response.text(), id: response.headers.get('x-request-id') };
 }
 
