@@ -114,6 +114,7 @@ export const BOXES: Record<string, readonly string[]> = {
   ],
   'trainer/bench': ['trainer/losses'],
   'trainer/augment': ['contracts/python', 'trainer/engine', 'trainer/towers'],
+  'trainer/gpu_check': ['contracts/python', 'trainer/engine', 'trainer/towers', 'trainer/tasks', 'trainer/bench'],
   'trainer/container': ['contracts/python'],
   // ---- the cloud
   'infra/base': ['contracts/src'],

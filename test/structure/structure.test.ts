@@ -44,6 +44,7 @@ it('only entries and the hosts that they start read the environment', () => {
     'trainer/control/cli/augment.ts',
     'trainer/control/cli/evaluate.ts',
     'trainer/control/cli/finetune/finetune.ts',
+    'trainer/control/cli/gpu-check.ts',
     'trainer/control/cli/train.ts',
     'trainer/control/lambda/gate.ts',
     'trainer/control/cli/model.ts',
@@ -51,6 +52,8 @@ it('only entries and the hosts that they start read the environment', () => {
     'trainer/control/lambda/publish.ts',
     // PROGRESS_SECONDS: a stage has no other entry than this.
     'trainer/engine/run.py',
+    // It sets what libraries and stages in its processes find.
+    'trainer/gpu_check/__main__.py',
     // torchrun's and AWS Batch's variables: which process of how many this is.
     'trainer/engine/launch.py',
     'trainer/engine/world.py',

@@ -83,6 +83,7 @@ const PACKAGES: Record<string, string> = {
   towers: 'trainer/towers',
   stages: 'trainer/stages',
   augment: 'trainer/augment',
+  gpu_check: 'trainer/gpu_check',
   container: 'trainer/container',
 };
 

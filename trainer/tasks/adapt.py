@@ -33,7 +33,7 @@ class Adapt(Task):
         self.modules |= {"static": text.static, "scale": self.scale}
         if images.tail is not None:
             self.modules["image"] = images.tail
-        self.loss_average = 0.0
+        self.loss_average = torch.zeros((), dtype=torch.float64)
         self.first: int | None = None
         self.started = 0.0
 
@@ -101,8 +101,8 @@ class Adapt(Task):
 
     def measure(self, step: int, parts: Parts) -> Figures:
         """The loss as an average over steps. After a few steps, how many more the time allows."""
-        loss = parts["loss"].item()
-        self.loss_average = loss if self.loss_average == 0 else 0.9 * self.loss_average + 0.1 * loss
+        loss = parts["loss"].double()
+        self.loss_average = loss if self.first is None else 0.9 * self.loss_average + 0.1 * loss
         minutes = self.run.config["minutes"]
         if self.first is None:
             self.first, self.started = step, time.monotonic()
@@ -111,7 +111,8 @@ class Adapt(Task):
             left = 60 * minutes - (time.monotonic() - self.run.started)
             self.schedule["steps"] = max(step + 1, min(self.schedule["steps"], step + 1 + math.floor(left / each)))
             self.run.log(f"{each:.2f} s a step: {self.schedule['steps']} steps in the time that is left")
-        return {"loss": self.loss_average, "scale": self.scale["captions"].exp().item()}
+        scale = self.scale["captions"]
+        return {"loss": self.loss_average, "scale": lambda: scale.exp().item()}
 
     def state(self) -> dict[str, Any]:
         """How many steps there will be."""

@@ -42,7 +42,8 @@ class Mntp(Task):
     def backward(self, step: int) -> Parts:
         """Gradient of the mean over all masked tokens of the batch; this rank's rows, a micro-batch at a time."""
         run, device = self.run, self.run.device
-        ids_BT, mask_BT = padded(self.draw(step), device, self.language_model.pad_id)
+        # Drawn and counted on the CPU: to know which tokens are masked, nothing has to wait for a GPU.
+        ids_BT, mask_BT = padded(self.draw(step), torch.device("cpu"), self.language_model.pad_id)
         generator = torch.Generator().manual_seed(run.seed * 1_000_003 + step)
         masked_BT, chosen_BT = mask_tokens(ids_BT, mask_BT, self.masking, generator)
         total = int(chosen_BT.sum())
@@ -51,9 +52,11 @@ class Mntp(Task):
         loss = torch.zeros((), device=device)
         for start in range(0, len(rows), size):
             part = slice(rows[start], rows[min(start + size, len(rows)) - 1] + 1)
-            hidden_BTD = self.language_model.hidden(masked_BT[part], mask_BT[part])
-            logits_NV = next_token_logits(self.language_model.model, hidden_BTD[:, :-1][chosen_BT[part, 1:]])
-            mean = F.cross_entropy(logits_NV.float(), ids_BT[part, 1:][chosen_BT[part, 1:]])
+            hidden_BTD = self.language_model.hidden(masked_BT[part].to(device), mask_BT[part].to(device))
+            chosen_bT = chosen_BT[part, 1:]
+            row_N, before_N = (place.to(device) for place in chosen_bT.nonzero(as_tuple=True))
+            logits_NV = next_token_logits(self.language_model.model, hidden_BTD[row_N, before_N])
+            mean = F.cross_entropy(logits_NV.float(), ids_BT[part, 1:][chosen_bT].to(device))
             weighted = mean * (len(logits_NV) / total) if len(logits_NV) else logits_NV.sum()
             weighted.backward()
             loss += weighted.detach()

@@ -104,7 +104,9 @@ class TextStudent(nn.Module):
     def pooled(self, rows_BTK: torch.Tensor, mask_BT: torch.Tensor) -> torch.Tensor:
         """Mean of the last hidden states over real tokens, from token rows: [B, D]."""
         x_BTD = self.norm(self.widen(rows_BTK) + self.positions.weight[: rows_BTK.shape[1]])
-        allowed = None if bool(mask_BT.all()) else mask_BT.bool()[:, None, None, :]
+        # Without padding no mask is needed, which is a faster kernel; a GPU would have to be waited for to know.
+        is_full = mask_BT.device.type == "cpu" and bool(mask_BT.all())
+        allowed = None if is_full else mask_BT.bool()[:, None, None, :]
         for block in self.blocks:
             x_BTD = block(x_BTD, allowed)
         weight_BT1 = mask_BT[..., None].to(x_BTD.dtype)

@@ -3,10 +3,11 @@
 import json
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from jsonschema import Draft202012Validator
-from jsonschema.exceptions import ValidationError, best_match
+if TYPE_CHECKING:
+    from jsonschema import Draft202012Validator
+    from jsonschema.exceptions import ValidationError
 
 SCHEMAS = Path(__file__).resolve().parents[2] / "schema"
 
@@ -21,15 +22,25 @@ def load(name: str, text: str) -> dict[str, Any]:
         document = json.loads(text)
     except json.JSONDecodeError as error:
         raise ContractError(f"{name}: not JSON (line {error.lineno}: {error.msg})") from error
-    problem = best_match(validator(name).iter_errors(document))
+    problem = problem_of(name, document)
     if problem is not None:
         problem = in_the_branch_meant(problem)
         raise ContractError(f"{name}, {problem.json_path}: {problem.message}")
     return document
 
 
-def in_the_branch_meant(problem: ValidationError) -> ValidationError:
+def problem_of(name: str, document: Any) -> "ValidationError | None":
+    """What says most of why it is none, or None."""
+    # Imported where documents are checked: a machine that only trains may lack it (trainer/gpu_check).
+    from jsonschema.exceptions import best_match
+
+    return best_match(validator(name).iter_errors(document))
+
+
+def in_the_branch_meant(problem: "ValidationError") -> "ValidationError":
     """The problem inside a union's branch, where one branch alone has the constants (a stage's name) of the document."""
+    from jsonschema.exceptions import best_match
+
     while problem.context:
         branches: dict[object, list[ValidationError]] = {}
         for inner in problem.context:
@@ -43,8 +54,10 @@ def in_the_branch_meant(problem: ValidationError) -> ValidationError:
 
 
 @cache
-def validator(name: str) -> Draft202012Validator:
+def validator(name: str) -> "Draft202012Validator":
     """The validator of a document type."""
+    from jsonschema import Draft202012Validator
+
     file = SCHEMAS / f"{name}.json"
     if not file.exists():
         raise ContractError(f"no document type is called {name}")

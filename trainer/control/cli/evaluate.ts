@@ -3,11 +3,8 @@ import { join, resolve } from 'node:path';
 import { answerCommand, readCommandLine } from '../../../contracts/command/command-line.ts';
 import { ENVARS } from '../../../contracts/src/envars.ts';
 import { EXIT } from '../../../contracts/src/exit-codes.ts';
-import { exitOf, startModule } from '../local/python-module.ts';
-import { ensureVenv } from '../local/venv.ts';
 import { type CommandContext, processContext } from './context.ts';
-import { listenForInterrupts } from './interrupts.ts';
-import { packagesIn, pythonOverride } from './python.ts';
+import { runPython } from './python.ts';
 
 const HELP = `Usage: npm run evaluate -- [FOLDER …] [options]
 
@@ -55,22 +52,6 @@ export async function evaluate(argv: readonly string[], context: CommandContext)
     const options = Object.entries(named).map(([name, value]) => `--${name}=${value}`);
     return await runPython(['-m', 'evaluation', ...folders, ...options, ...flags], context);
   });
-}
-
-/** Runs Python in trainer/, prints what it prints, and ends it when this command is interrupted. */
-async function runPython(args: readonly string[], { root, cwd, env, stdout, stderr }: CommandContext): Promise<number> {
-  const python = pythonOverride({ env, cwd }) ?? (await ensureVenv());
-  const interrupts = listenForInterrupts(env);
-  const { stop, kill } = interrupts.signals;
-  try {
-    const child = startModule({ python, args, ...packagesIn(root), env });
-    child.stdout.setEncoding('utf8').on('data', (text: string) => stdout.write(text));
-    child.stderr.setEncoding('utf8').on('data', (text: string) => stderr.write(text));
-    const code = await exitOf(child, { python, stop, kill });
-    return stop.aborted ? EXIT.interrupted : (code ?? EXIT.failed);
-  } finally {
-    interrupts.end();
-  }
 }
 
 if (import.meta.main) process.exitCode = await evaluate(process.argv.slice(2), processContext(process.env));

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import torch
-from transformers import AutoConfig, AutoModel, AutoModelForCausalLM, AutoTokenizer, GgufConfig
+from transformers import AutoConfig, AutoModel, AutoModelForCausalLM, AutoTokenizer
 from transformers.models.auto.modeling_auto import (
     MODEL_FOR_CAUSAL_LM_MAPPING_NAMES,
     MODEL_FOR_MASKED_LM_MAPPING_NAMES,
@@ -80,6 +80,8 @@ def read_decoder(folder: str, options: dict[str, Any], dtype: torch.dtype) -> tu
     """
     tokenizer = AutoTokenizer.from_pretrained(folder, **options)
     if options:
+        from transformers import GgufConfig  # not in every version of transformers 5, and only here needed
+
         # Packed blocks can neither train nor merge: unpack them into ordinary matrices.
         options = {**options, "quantization_config": GgufConfig(dequantize=True)}
     found: Any = AutoModelForCausalLM.from_pretrained(folder, dtype=dtype, output_loading_info=True, **options)

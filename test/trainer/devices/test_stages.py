@@ -1,0 +1,46 @@
+"""Every stage runs on a GPU, and goes on there as if it had not been stopped: on a GPU that is not there, so in CI, too."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from contracts.constants import RANKED_STAGES
+from gpu_check.small import INPUTS, TRAINED
+from support import STAGE_ENV
+
+STAGES = [*INPUTS, "contrastive-without-cache", "inherit-features", "clip-all-at-once", "clip-sigmoid", "clip-scratch"]
+
+
+@pytest.fixture(scope="module")
+def outcomes(tmp_path_factory):
+    """Of all of them, in one process: half a minute."""
+    folder = tmp_path_factory.mktemp("gpu")
+    script = Path(__file__).with_name("pretended_stages.py")
+    command = [sys.executable, "-W", "ignore", script, folder]
+    done = subprocess.run(command, env=STAGE_ENV, capture_output=True, text=True, check=False, timeout=300)
+    assert done.returncode == 0, done.stderr[-3000:]
+    return json.loads((folder / "outcomes.json").read_text())
+
+
+def test_all_stages_that_train_are_here(outcomes):
+    assert set(TRAINED) == set(RANKED_STAGES)
+    assert list(outcomes) == STAGES
+
+
+@pytest.mark.parametrize("name", STAGES)
+def test_a_stage_computes_on_the_gpu_and_goes_on_bit_for_bit(outcomes, name):
+    outcome = outcomes[name]
+    assert outcome["failure"] is None
+    # Stopped by SIGTERM and resumed, every file is the same.
+    assert outcome["difference"] is None
+    assert outcome["device"] == "cuda:0"
+    assert name == "prepare" or outcome["operations"] > 100
+
+
+@pytest.mark.parametrize("name", [name for name in STAGES if name.split("-")[0] in TRAINED])
+def test_no_step_waits_for_the_gpu(outcomes, name):
+    # What is printed or measured now and then is not in the steps that are looked at.
+    assert outcomes[name]["waited for"] == []

@@ -1,0 +1,32 @@
+"""Measurements in small: they run, and count what there is to count."""
+
+import json
+import subprocess
+import sys
+
+from gpu_check.report import markdown
+from gpu_check.speed import FULL, flops_per_pair
+from support import ROOT, STAGE_ENV
+
+
+def test_flops_of_a_vit_l_are_those_of_the_closed_form():
+    width, blocks, tokens, patches = 1024, 24, 257, 256
+    # Per token and block: four projections, two layers four times as wide, two products of attention; two FLOPs each.
+    tower = blocks * tokens * (2 * 12 * width**2 + 2 * 2 * tokens * width)
+    tower += patches * 2 * width * 3 * 14 * 14 + 2 * width * 768
+    adapter = 4 * 2 * 2 * 4096 * 8192 + 2 * 4096 * 768
+    assert flops_per_pair(FULL) == 3 * (tower + adapter)
+
+
+def test_all_measurements_run_on_a_cpu_in_small(tmp_path):
+    command = [sys.executable, "-m", "gpu_check", "--device", "cpu", "--quick", "--only", "speed", "--json"]
+    done = subprocess.run(command, env=STAGE_ENV, cwd=ROOT, capture_output=True, text=True, check=False, timeout=120)
+    assert done.returncode == 0, done.stderr[-3000:]
+    result = json.loads(done.stdout)
+    assert [row["name"] for row in result["speed"] if "left_out" in row["figures"]] == []
+    kinds = {row["name"].split(",")[0] for row in result["speed"]}
+    assert kinds == {"clip", "language model", "loss of 512 rows"}
+    # The same texts, packed and padded; the same loss, whole and in tiles.
+    tokens = {row["figures"]["tokens"] for row in result["speed"] if row["name"].startswith("language model, emb")}
+    assert len(tokens) == 1
+    assert f"| {result['speed'][0]['name']} |" in markdown(result)
