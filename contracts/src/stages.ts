@@ -233,6 +233,7 @@ export function inputsRead(
   return inputsOf(config.stage).filter((input) => conditions?.[input] ?? true);
 }
 
+/** The job class of a stage, where the recipe names no other. */
 export const jobClassOf = (stage: StageName): JobClass => STAGES[stage].jobClass;
 
 /** How much there is to do, in the stage's own unit; 1 where its configuration does not say. */

@@ -1,5 +1,6 @@
 // Plans a recipe as training jobs in order, each with a content address. Pure: no file, no clock, no environment.
 import { sha256Of } from '../../../api/registry/stores/hash.ts';
+import type { JobClass } from '../../../contracts/src/job-classes.ts';
 import { runFolder } from '../../../contracts/src/keys.ts';
 import {
   DATA,
@@ -10,7 +11,7 @@ import {
 } from '../../../contracts/src/stages.ts';
 import type { TrainingJob, TrainingReport } from '../../../contracts/src/training/job.ts';
 import { type Part, settingsOf } from '../../../contracts/src/training/prepared.ts';
-import { configOf, inputsIn, type Recipe, stagesOf } from '../../../contracts/src/training/recipe.ts';
+import { configOf, inputsIn, jobClassIn, type Recipe, stagesOf } from '../../../contracts/src/training/recipe.ts';
 import { BASE, variantOf } from '../recipe/variants.ts';
 
 /** Everything besides the recipe that decides what has to run. URIs are `file://` or `s3://`, without a final slash. */
@@ -31,6 +32,8 @@ export interface PlannedJob {
   job: TrainingJob;
   /** Digest of configuration, seed, code and all that the job reads of its inputs: equal address, equal result. */
   contentAddress: string;
+  /** Where it runs on AWS; no part of the address. */
+  jobClass: JobClass;
   /** Ids of the jobs whose output this one reads. */
   needs: string[];
   /** The report of an earlier run with the same content address; undefined while the job has to run. */
@@ -129,6 +132,7 @@ function jobAdder(name: string, sources: PlanSources): { (job: NewJob): PlannedJ
         config,
       },
       contentAddress,
+      jobClass: jobClassIn(recipe, config.stage),
       needs: [...new Set([...inputs.values()].map((input) => input.job.id))],
       report: sources.finished.get(output),
     };
