@@ -1,5 +1,6 @@
 """Runs one attempt at one job, from the job's document to the exit code."""
 
+import copy
 import json
 import shutil
 import time
@@ -7,11 +8,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import mkdtemp
-from typing import cast
+from typing import Any, cast
 
 from container.failures import RefusedError, StorageError
-from container.fetch import fetch_all, fetches_of_input
-from container.folders import Folder, open_folder
+from container.fetch import fetch_all, fetches_of_input, fetches_of_weights
+from container.folders import Folder, open_folder, safe_path
 from container.lease import Lease
 from container.log import Log
 from container.machines import Machines
@@ -86,12 +87,15 @@ def run_alone(job: TrainingJob, remote: Folder, settings: Settings, stop: Stop, 
         stop.upload_seconds = results.upload_seconds
         inputs = {role: work / "inputs" / role for role in job["inputs"]}
         fetches = [fetch for role, uri in job["inputs"].items() for fetch in fetches_of_input(role, uri, inputs[role])]
-        fetch_all(", ".join(inputs) or "no inputs", fetches, work, log.info)
+        weights = {item["uri"]: work / "weights" / str(number) for number, item in enumerate(job.get("weights", []))}
+        fetches += [fetch for uri, place in weights.items() for fetch in fetches_of_weights(uri, place)]
+        fetch_all(", ".join([*inputs, *(["weights"] if weights else [])]) or "no inputs", fetches, work, log.info)
         results.resume()
         machines.meet(remote, stop, log)
         local = job | {
             "inputs": {role: f"file://{folder}" for role, folder in inputs.items()},
             "output": f"file://{output}",
+            "config": with_places(job, weights),
         }
         (work / FILE_JOB).write_text(json.dumps(local, indent=2), encoding="utf-8")
 
@@ -125,6 +129,20 @@ def run_alone(job: TrainingJob, remote: Folder, settings: Settings, stop: Stop, 
         return EXIT_INTERRUPTED
     finally:
         shutil.rmtree(work, ignore_errors=True)
+
+
+def with_places(job: TrainingJob, places: Mapping[str, Path]) -> dict[str, Any]:
+    """The configuration with this machine's paths of weights, by the URI that they were fetched from."""
+    config: Any = copy.deepcopy(job["config"])
+    for item in job.get("weights", []):
+        node = config
+        for key in item["at"][:-1]:
+            node = node[key]
+        place = places[item["uri"]]
+        if item["file"] is not None:
+            place /= safe_path(item["file"], item["uri"])
+        node[item["at"][-1]] = f"{item['prefix']}{place}"
+    return config
 
 
 def stage_command(stage: str, job: Path, settings: Settings) -> StageCommand:

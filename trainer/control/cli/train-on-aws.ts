@@ -17,7 +17,7 @@ import { codeDigests, sourceReader } from '../plan/code-digest.ts';
 import { PRICE_TABLE } from '../plan/prices.ts';
 import { selectJobs } from '../plan/select-jobs.ts';
 import { pricedStagePlans } from '../plan/stage-plan.ts';
-import { indexOf, type ResolvedRecipe } from '../recipe/locate.ts';
+import { foldersOf, indexOf, type ResolvedRecipe } from '../recipe/locate.ts';
 import type { Emit } from '../run/events.ts';
 import { pastRuns } from '../run/folder.ts';
 import type { CommandContext } from './context.ts';
@@ -72,10 +72,12 @@ async function submit(
   const local = join(root, 'runs');
   const code = codeDigests(STAGE_NAMES, sourceReader(join(root, 'trainer')));
   const data = await indexOf(resolved, local, (bytes) => emit({ event: 'reading_data', bytes }));
-  const { plan, past } = await planOnAws({ recipe, code, data, store });
+  const onRead = (bytes: number): void => emit({ event: 'reading_data', bytes });
+  const folders = await foldersOf(resolved, { trainer: join(root, 'trainer'), runs: local, onRead });
+  const { plan, past } = await planOnAws({ recipe, code, data, folders, store });
   const jobs = selectJobs(plan, options);
   const stages = pricedStagePlans(jobs, [...past, ...pastRuns(local)]);
   const { date, region } = PRICE_TABLE;
   emit({ event: 'plan', recipe: recipe.name, runs: plan.runs, stages, prices: { date, region } });
-  if (!options.plan) await submitRecipe({ recipe, code, data, folder, jobs }, clients);
+  if (!options.plan) await submitRecipe({ recipe, code, data, folder, folders, jobs }, clients);
 }

@@ -20,12 +20,22 @@ export interface PlanSources {
   code: Readonly<Record<StageName, string>>;
   /** The user's files; `parts`: by part of what `prepare` makes of them, the digest of those that it is made from. */
   data: { uri: string; digest: string; parts: Readonly<Record<string, string>> };
-  /** Digests of the folders of this machine that the recipe names, by their path in it. */
-  folders?: ReadonlyMap<string, string>;
+  /** The folders of weights that the recipe names, by their path in it. */
+  folders?: ReadonlyMap<string, WeightsFolder>;
   /** Folder under which every run gets its own. */
   runs: string;
   /** Reports of finished runs by the URI of their folder. */
   finished: ReadonlyMap<string, TrainingReport>;
+}
+
+/** A folder of weights, or one file, that a recipe names. */
+export interface WeightsFolder {
+  /** Over all of its files. */
+  digest: string;
+  /** Name of the file where the path is of one. */
+  file: string | null;
+  /** Where it is stored for containers; undefined: stages read the path itself. */
+  uri?: string;
 }
 
 export interface PlannedJob {
@@ -93,8 +103,17 @@ interface NewJob {
 
 /** The content of the folders that a configuration names; undefined where it names none. */
 function folderDigests(config: StageConfig, { folders }: PlanSources): string | undefined {
-  const digests = localFoldersOf(config).flatMap(({ path = '' }) => folders?.get(path) ?? []);
+  const digests = localFoldersOf(config).flatMap(({ path }) => folders?.get(path)?.digest ?? []);
   return digests.length === 0 ? undefined : digests.join(' ');
+}
+
+/** Where a container finds the folders that a configuration names; undefined where it reads the paths themselves. */
+function storedWeights(config: StageConfig, { folders }: PlanSources): TrainingJob['weights'] {
+  const stored = localFoldersOf(config).flatMap(({ path, at, prefix }) => {
+    const { uri, file } = folders?.get(path) ?? {};
+    return uri === undefined ? [] : [{ at: [...at], prefix, uri, file: file ?? null }];
+  });
+  return stored.length === 0 ? undefined : stored;
 }
 
 /** Adds jobs to a list; gives the job that is there where one has the same address. */
@@ -120,6 +139,7 @@ function jobAdder(name: string, sources: PlanSources): { (job: NewJob): PlannedJ
     const output = runFolder(sources.runs, { recipe: name, job: id, address: contentAddress });
     const uris = [...inputs].map(([role, input]): [string, string] => [role, input.job.output]);
     if (data !== undefined) uris.push([DATA, data.uri]);
+    const weights = storedWeights(config, sources);
     const planned: PlannedJob = {
       job: {
         id,
@@ -128,6 +148,7 @@ function jobAdder(name: string, sources: PlanSources): { (job: NewJob): PlannedJ
         code,
         inputs: Object.fromEntries(uris),
         ...(prepared === undefined ? {} : { prepared: [...prepared] }),
+        ...(weights === undefined ? {} : { weights }),
         output,
         config,
       },
