@@ -11,6 +11,9 @@ export const ENVIRONMENTS = {
     images_kept: 5,
     registry: { kind: 's3' },
     gpu: { spot_max_vcpus: 16, on_demand_max_vcpus: 16, root_gib: 200 },
+    several_gpus: null,
+    h100: null,
+    nodes: null,
     cpu: { spot_max_vcpus: 8, on_demand_max_vcpus: 8 },
     schedule: {
       enabled: false,
@@ -30,6 +33,9 @@ export const ENVIRONMENTS = {
     images_kept: 20,
     registry: { kind: 's3' },
     gpu: { spot_max_vcpus: 32, on_demand_max_vcpus: 16, root_gib: 200 },
+    several_gpus: null,
+    h100: null,
+    nodes: null,
     cpu: { spot_max_vcpus: 16, on_demand_max_vcpus: 8 },
     schedule: {
       enabled: true,

@@ -48,9 +48,14 @@ export function createStacks(app: App, settings: Settings): Stacks {
   output(stacks.data, CLOUD_OUTPUTS.modelsBucket, storage.modelsBucket.bucketName);
   output(stacks.data, CLOUD_OUTPUTS.trainerImages, storage.trainerImages.repositoryUri);
   output(stacks.data, CLOUD_OUTPUTS.encoderImages, storage.encoderImages.repositoryUri);
-  for (const queue of QUEUES) output(stacks.training, queueOutput(queue), training.fleets[queue].queue.jobQueueArn);
-  for (const name of JOB_CLASS_NAMES)
-    output(stacks.training, jobDefinitionOutput(name), training.definitions.byClass[name].jobDefinitionArn);
+  for (const queue of QUEUES) {
+    const fleet = training.fleets[queue];
+    if (fleet !== undefined) output(stacks.training, queueOutput(queue), fleet.queue.jobQueueArn);
+  }
+  for (const name of JOB_CLASS_NAMES) {
+    const definition = training.definitions.byClass[name];
+    if (definition !== undefined) output(stacks.training, jobDefinitionOutput(name), definition.jobDefinitionArn);
+  }
   output(stacks.training, CLOUD_OUTPUTS.trainingLogs, training.logGroup.logGroupName);
   output(stacks.training, CLOUD_OUTPUTS.stateMachine, training.pipeline.stateMachine.stateMachineArn);
   output(stacks.training, CLOUD_OUTPUTS.reports, training.pipeline.topic.topicArn);

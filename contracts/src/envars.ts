@@ -39,6 +39,8 @@ export const ENVARS = {
   codeDigests: 'CODE_DIGESTS',
   /** Seconds from SIGTERM to SIGKILL, for the training container; it is told because it cannot ask. */
   stopSeconds: 'STOP_SECONDS',
+  /** Folder for the files of a training container's attempt; absent: the system's for temporary files. */
+  workDir: 'WORK_DIR',
   /** Least seconds between two progress lines of a training stage. */
   progressSeconds: 'PROGRESS_SECONDS',
 } as const;

@@ -23,6 +23,6 @@ export const queueOutput = (queue: Queue): string => `Queue${pascal(queue)}`;
 /** ARN of the job definition of a job class: `JobDefinitionTrain`. */
 export const jobDefinitionOutput = (jobClass: JobClass): string => `JobDefinition${pascal(jobClass)}`;
 
-/** `train` -> `Train`, `train_multi` -> `TrainMulti`. */
+/** `train` -> `Train`, `train_8_h100` -> `Train8H100`. */
 export const pascal = (name: string): string =>
-  name.replace(/(?:^|_)([a-z])/g, (_, letter: string) => letter.toUpperCase());
+  name.replace(/(?:^|_)([a-z0-9])/g, (_, letter: string) => letter.toUpperCase());

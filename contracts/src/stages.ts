@@ -39,18 +39,20 @@ export interface StageRow<Config extends z.ZodObject = z.ZodObject, Input extend
   work?: { unit: string; amount(config: z.infer<Config>): number };
   /** Runs of different variants are not compared when time is estimated. */
   variant?(config: z.infer<Config>): string;
-  /** Folders of this machine that the configuration names, which a container elsewhere does not see. */
+  /** Folders of this machine that the configuration names: their content is part of the address, a container fetches them. */
   localFolders?(config: z.infer<Config>): LocalFolder[];
 }
 
 /**
- * `path` as the configuration has it, relative to `trainer/`, absent where the user's data hold it; `sentence` names field
- * and folder; `instead` is what the user can do.
+ * `path` as the configuration has it, relative to `trainer/` or to the user's data; a file is as good. `at`: where the
+ * configuration has it, after `prefix`. `sentence` names field and folder.
  */
 export interface LocalFolder {
-  path?: string;
+  path: string;
+  from: 'trainer' | 'data';
+  at: readonly (string | number)[];
+  prefix: string;
   sentence: string;
-  instead: string;
 }
 
 /** Keeps the types of a row's own configuration and inputs. */
@@ -60,13 +62,24 @@ function row<Config extends z.ZodObject, const Input extends string>(
   return stage;
 }
 
-function languageModelFolders(model: z.infer<typeof LanguageModel> | undefined): LocalFolder[] {
+function languageModelFolders(
+  model: z.infer<typeof LanguageModel> | undefined,
+  at: readonly (string | number)[] = ['language_model'],
+): LocalFolder[] {
   if (model === undefined) return [];
   const { source, name, adapters = [] } = model;
-  const folder = (path: string, sentence: string): LocalFolder => ({ path, sentence, instead: 'use a gguf_package' });
+  const folder = (path: string, key: (string | number)[], sentence: string): LocalFolder => ({
+    path,
+    from: 'trainer',
+    at: [...at, ...key],
+    prefix: '',
+    sentence,
+  });
   return [
-    ...(source === 'directory' ? [folder(name, `language_model is the folder ${name} of this machine`)] : []),
-    ...adapters.map((path) => folder(path, `language_model.adapters has the folder ${path} of this machine`)),
+    ...(source === 'directory' ? [folder(name, ['name'], `language_model is the folder ${name} of this machine`)] : []),
+    ...adapters.map((path, index) =>
+      folder(path, ['adapters', index], `language_model.adapters has the folder ${path} of this machine`),
+    ),
   ];
 }
 
@@ -75,7 +88,8 @@ const FOLDER = 'open_clip:local-dir:';
 function backboneFolders({ name }: z.infer<typeof Backbone>): LocalFolder[] {
   if (!name.startsWith(FOLDER)) return [];
   const path = name.slice(FOLDER.length);
-  return [{ path, sentence: `backbone.name is ${name}, a folder of this machine`, instead: 'name a model' }];
+  const sentence = `backbone.name is ${name}, a folder of this machine`;
+  return [{ path, from: 'trainer', at: ['backbone', 'name'], prefix: FOLDER, sentence }];
 }
 
 export const STAGES = {
@@ -129,8 +143,10 @@ export const STAGES = {
       return { contrastive: hasLanguageModel && !tunedByMntpAlone, mntp: hasLanguageModel && tunedByMntpAlone };
     },
     localFolders: ({ teachers }) =>
-      teachers.flatMap((teacher) =>
-        teacher.type === 'language_model' ? languageModelFolders(teacher.language_model) : [],
+      teachers.flatMap((teacher, index) =>
+        teacher.type === 'language_model'
+          ? languageModelFolders(teacher.language_model, ['teachers', index, 'language_model'])
+          : [],
       ),
     jobClass: 'embed',
     work: { unit: 'texts', amount: ({ limits }) => 1 + Object.values(limits).reduce((sum, limit) => sum + limit, 0) },
@@ -193,10 +209,7 @@ export const STAGES = {
     // The image tower costs more than the texts.
     variant: ({ space }) => space,
     localFolders: ({ model }) => [
-      {
-        sentence: `adapt.model is the folder ${model} of this machine`,
-        instead: 'run npm run finetune without --on aws',
-      },
+      { path: model, from: 'data', at: ['model'], prefix: '', sentence: `adapt.model is the folder ${model}` },
     ],
   }),
 };
@@ -233,6 +246,7 @@ export function inputsRead(
   return inputsOf(config.stage).filter((input) => conditions?.[input] ?? true);
 }
 
+/** The job class of a stage, where the recipe names no other. */
 export const jobClassOf = (stage: StageName): JobClass => STAGES[stage].jobClass;
 
 /** How much there is to do, in the stage's own unit; 1 where its configuration does not say. */

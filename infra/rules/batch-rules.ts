@@ -1,6 +1,6 @@
 // Rules that cdk-nag does not have: what a template must say about Batch, its machines, its jobs and every log.
 import { z } from 'zod';
-import { VCPU_BUDGET } from '../base/settings.ts';
+import { isLarge, LARGE_VCPU_BUDGET, VCPU_BUDGET } from '../base/settings.ts';
 
 // Only what the rules read. A property that a rule misses is a finding, hence everything is optional.
 const Reference = z.union([z.string(), z.record(z.string(), z.unknown())]);
@@ -19,10 +19,18 @@ const ComputeEnvironment = z.object({
     MaxvCpus: z.number().optional(),
     InstanceTypes: z.array(z.string()).optional(),
     Ec2Configuration: z.array(z.object({ ImageType: z.string().optional() })).optional(),
+    PlacementGroup: Reference.optional(),
+    Subnets: z.array(z.unknown()).optional(),
     LaunchTemplate: z.object({ Version: Reference.optional() }).optional(),
   }),
 });
 const JobQueue = z.object({ JobStateTimeLimitActions: z.array(z.object({ Reason: z.string() })).optional() });
+const Container = z.object({
+  Image: z.unknown(),
+  Privileged: z.boolean().optional(),
+  LogConfiguration: z.object({ LogDriver: z.string() }).optional(),
+  NetworkConfiguration: z.object({ AssignPublicIp: z.string().optional() }).optional(),
+});
 const JobDefinition = z.object({
   Timeout: z.object({ AttemptDurationSeconds: z.number().optional() }).optional(),
   RetryStrategy: z
@@ -33,12 +41,9 @@ const JobDefinition = z.object({
         .optional(),
     })
     .optional(),
-  ContainerProperties: z.object({
-    Image: z.unknown(),
-    Privileged: z.boolean().optional(),
-    LogConfiguration: z.object({ LogDriver: z.string() }).optional(),
-    NetworkConfiguration: z.object({ AssignPublicIp: z.string().optional() }).optional(),
-  }),
+  ContainerProperties: Container.optional(),
+  // Of a multi-node job.
+  NodeProperties: z.object({ NodeRangeProperties: z.array(z.object({ Container })) }).optional(),
 });
 const Subnet = z.object({ MapPublicIpOnLaunch: z.boolean().optional() });
 const LogGroup = z.object({ RetentionInDays: z.number().optional() });
@@ -65,6 +70,15 @@ const STUCK = [
   'MISCONFIGURATION:COMPUTE_ENVIRONMENT_MAX_RESOURCE',
   'MISCONFIGURATION:JOB_RESOURCE_REQUIREMENT',
 ];
+
+/** Whether every container of a job definition, which has one at least, is as it should be. */
+const everyContainer =
+  (holds: (container: z.infer<typeof Container>) => boolean) =>
+  ({ ContainerProperties, NodeProperties }: z.infer<typeof JobDefinition>): boolean => {
+    const ofNodes = NodeProperties?.NodeRangeProperties.map((range) => range.Container) ?? [];
+    const containers = [...(ContainerProperties === undefined ? [] : [ContainerProperties]), ...ofNodes];
+    return containers.length > 0 && containers.every(holds);
+  };
 const onEc2 = (type: string) => type === 'EC2' || type === 'SPOT';
 
 export const RULES: readonly Rule[] = [
@@ -120,8 +134,18 @@ export const RULES: readonly Rule[] = [
     name: 'VcpuBudget',
     type: 'AWS::Batch::ComputeEnvironment',
     schema: ComputeEnvironment,
-    description: `No environment grows beyond ${VCPU_BUDGET} vCPUs.`,
-    holds: ({ ComputeResources: { MaxvCpus } }) => MaxvCpus !== undefined && MaxvCpus <= VCPU_BUDGET,
+    description: `No environment grows beyond ${VCPU_BUDGET} vCPUs, or ${LARGE_VCPU_BUDGET} where it has machines of more than 16.`,
+    holds: ({ ComputeResources: { MaxvCpus, InstanceTypes = [] } }) =>
+      MaxvCpus !== undefined && MaxvCpus <= (InstanceTypes.some(isLarge) ? LARGE_VCPU_BUDGET : VCPU_BUDGET),
+  }),
+  rule({
+    name: 'NeighboursTogether',
+    type: 'AWS::Batch::ComputeEnvironment',
+    schema: ComputeEnvironment,
+    description:
+      'Machines in a placement group are on demand and in one zone: Batch runs multi-node jobs on no others.',
+    holds: ({ ComputeResources: { Type, PlacementGroup, Subnets = [] } }) =>
+      PlacementGroup === undefined || (Type === 'EC2' && Subnets.length === 1),
   }),
   rule({
     name: 'QueueTimeLimits',
@@ -158,28 +182,28 @@ export const RULES: readonly Rule[] = [
     type: 'AWS::Batch::JobDefinition',
     schema: JobDefinition,
     description: 'A container has no power over its machine.',
-    holds: ({ ContainerProperties: { Privileged } }) => Privileged !== true,
+    holds: everyContainer(({ Privileged }) => Privileged !== true),
   }),
   rule({
     name: 'JobLog',
     type: 'AWS::Batch::JobDefinition',
     schema: JobDefinition,
     description: 'A container logs to CloudWatch, into a group with a name.',
-    holds: ({ ContainerProperties: { LogConfiguration } }) => LogConfiguration?.LogDriver === 'awslogs',
+    holds: everyContainer(({ LogConfiguration }) => LogConfiguration?.LogDriver === 'awslogs'),
   }),
   rule({
     name: 'JobImageDigest',
     type: 'AWS::Batch::JobDefinition',
     schema: JobDefinition,
     description: 'An image is named by its digest.',
-    holds: ({ ContainerProperties: { Image } }) => JSON.stringify(Image ?? null).includes('@sha256:'),
+    holds: everyContainer(({ Image }) => JSON.stringify(Image ?? null).includes('@sha256:')),
   }),
   rule({
     name: 'JobPublicAddress',
     type: 'AWS::Batch::JobDefinition',
     schema: JobDefinition,
     description: 'A container has no public address.',
-    holds: ({ ContainerProperties: { NetworkConfiguration } }) => NetworkConfiguration?.AssignPublicIp !== 'ENABLED',
+    holds: everyContainer(({ NetworkConfiguration }) => NetworkConfiguration?.AssignPublicIp !== 'ENABLED'),
   }),
   rule({
     name: 'SubnetPublicAddress',

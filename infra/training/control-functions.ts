@@ -8,7 +8,7 @@ import * as lambda from 'aws-cdk-lib/aws-lambda';
 import * as nodejs from 'aws-cdk-lib/aws-lambda-nodejs';
 import { Construct } from 'constructs';
 import { ENVARS } from '../../contracts/src/envars.ts';
-import { byJobClass, type JobClass } from '../../contracts/src/job-classes.ts';
+import { bySomeJobClasses, type JobClass } from '../../contracts/src/job-classes.ts';
 import { grantActions } from '../base/grants.ts';
 import { createLogGroup } from '../base/retention.ts';
 import type { Settings } from '../base/settings.ts';
@@ -26,8 +26,8 @@ export interface ControlFunctionsProps {
   /** What the functions read and write. */
   storage: Storage;
   /** Where the planner submits jobs of each class, and as what. */
-  queues: Readonly<Record<JobClass, batch.JobQueue>>;
-  definitions: Readonly<Record<JobClass, batch.EcsJobDefinition>>;
+  queues: Readonly<Partial<Record<JobClass, batch.JobQueue>>>;
+  definitions: Readonly<Partial<Record<JobClass, batch.IJobDefinition>>>;
 }
 
 interface Options {
@@ -47,15 +47,16 @@ export class ControlFunctions extends Construct {
   constructor(scope: Construct, id: string, { settings, storage, queues, definitions }: ControlFunctionsProps) {
     super(scope, id);
     const bucket = { [ENVARS.trainingBucket]: storage.trainingBucket.bucketName };
-    const arns = (arnOf: (jobClass: JobClass) => string) => Stack.of(this).toJsonString(byJobClass(arnOf));
+    const arns = (arnOf: (jobClass: JobClass) => string | undefined) =>
+      Stack.of(this).toJsonString(bySomeJobClasses(arnOf));
 
     const registry = storage.registry.environment;
     this.plan = this.function('Plan', {
       settings,
       environment: {
         ...bucket,
-        [ENVARS.jobQueues]: arns((jobClass) => queues[jobClass].jobQueueArn),
-        [ENVARS.jobDefinitions]: arns((jobClass) => definitions[jobClass].jobDefinitionArn),
+        [ENVARS.jobQueues]: arns((jobClass) => queues[jobClass]?.jobQueueArn),
+        [ENVARS.jobDefinitions]: arns((jobClass) => definitions[jobClass]?.jobDefinitionArn),
         [ENVARS.codeDigests]: codeDigests(),
       },
     });

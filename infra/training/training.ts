@@ -1,7 +1,8 @@
 // Training as a whole: fleets, job definitions, the pipeline that runs jobs and the schedule that starts it.
 import type * as logs from 'aws-cdk-lib/aws-logs';
 import { Construct } from 'constructs';
-import { byJobClass, type Queue } from '../../contracts/src/job-classes.ts';
+import { bySomeJobClasses, QUEUES, type Queue } from '../../contracts/src/job-classes.ts';
+import { pascal } from '../../contracts/src/outputs.ts';
 import { createLogGroup } from '../base/retention.ts';
 import type { Settings } from '../base/settings.ts';
 import type { Network } from '../network/network.ts';
@@ -9,6 +10,7 @@ import type { Storage } from '../storage/storage.ts';
 import { ControlFunctions } from './control-functions.ts';
 import { CpuFleet } from './fleets/cpu-fleet.ts';
 import { GpuFleet } from './fleets/gpu-fleet.ts';
+import { holds, machinesOf } from './fleets/machine-kinds.ts';
 import { JobDefinitions } from './job-definitions.ts';
 import { Pipeline } from './pipeline/pipeline.ts';
 import { Schedule } from './pipeline/schedule.ts';
@@ -22,8 +24,8 @@ export interface TrainingProps {
 }
 
 export class Training extends Construct {
-  /** Where jobs run, by kind of queue. */
-  readonly fleets: Readonly<Record<Queue, CpuFleet | GpuFleet>>;
+  /** Where jobs run, by the kinds of queue that the settings ask for. */
+  readonly fleets: Readonly<Partial<Record<Queue, CpuFleet | GpuFleet>>>;
   readonly definitions: JobDefinitions;
   readonly logGroup: logs.LogGroup;
   readonly pipeline: Pipeline;
@@ -32,12 +34,21 @@ export class Training extends Construct {
   constructor(scope: Construct, id: string, { settings, network, storage }: TrainingProps) {
     super(scope, id);
     this.logGroup = createLogGroup(this, 'Logs', settings);
-    this.fleets = {
+    const fleets: Partial<Record<Queue, CpuFleet | GpuFleet>> = {
       cpu: new CpuFleet(this, 'CpuFleet', { settings, network }),
-      gpu: new GpuFleet(this, 'GpuFleet', { settings, network }),
     };
-    this.definitions = new JobDefinitions(this, 'Jobs', { storage, network, logGroup: this.logGroup });
-    const queues = byJobClass((_, { queue }) => this.fleets[queue].queue);
+    for (const queue of QUEUES) {
+      const machines = queue === 'cpu' ? undefined : machinesOf(queue, settings);
+      if (machines !== undefined)
+        fleets[queue] = new GpuFleet(this, `${pascal(queue)}Fleet`, { settings, network, machines });
+    }
+    this.fleets = fleets;
+    const fleetOf = bySomeJobClasses((_, resources) => {
+      const fleet = fleets[resources.queue];
+      return fleet instanceof GpuFleet && !holds(fleet.machines, resources) ? undefined : fleet;
+    });
+    this.definitions = new JobDefinitions(this, 'Jobs', { storage, network, logGroup: this.logGroup, fleets: fleetOf });
+    const queues = bySomeJobClasses((jobClass) => fleetOf[jobClass]?.queue);
     const functions = new ControlFunctions(this, 'Control', {
       settings,
       storage,

@@ -37,12 +37,17 @@ it('every stage has a Python file, and every Python file a row', () => {
 });
 
 it('a recipe has one block per stage', () => {
-  const others = ['schema_version', 'name', 'description', 'seed', 'data', 'data_source', 'variants'];
+  const others = ['schema_version', 'name', 'description', 'seed', 'data', 'data_source', 'job_classes', 'variants'];
   expect(Object.keys(Recipe.shape).filter((key) => !others.includes(key))).toEqual(STAGE_NAMES);
 });
 
 it('outputs of the stacks keep their names', () => {
-  expect(QUEUES.map(queueOutput)).toEqual(['QueueCpu', 'QueueGpu']);
-  const classes = ['cpu', 'embed', 'train'] as const;
-  expect(classes.map(jobDefinitionOutput)).toEqual(['JobDefinitionCpu', 'JobDefinitionEmbed', 'JobDefinitionTrain']);
+  expect(QUEUES.map(queueOutput)).toEqual(['QueueCpu', 'QueueGpu', 'QueueGpus', 'QueueH100', 'QueueNodes']);
+  const classes = ['cpu', 'embed', 'train', 'train_2x8_h100'] as const;
+  expect(classes.map(jobDefinitionOutput)).toEqual([
+    'JobDefinitionCpu',
+    'JobDefinitionEmbed',
+    'JobDefinitionTrain',
+    'JobDefinitionTrain2x8H100',
+  ]);
 });

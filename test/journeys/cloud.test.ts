@@ -294,7 +294,7 @@ describe('what cannot be', () => {
     expect(stderr).toContain(sentence);
   });
 
-  it('an outputs file of something else, or a folder that no container sees, is named', async () => {
+  it('an outputs file of something else, or a folder of weights that is not there, is named', async () => {
     writeFileSync(outputs, '{"stack": {"Bucket": "b"}}');
     expect((await train(root, [RECIPE, '--on', 'aws'], here)).stderr).toContain('has no output TrainingBucket');
     const names = [
@@ -309,7 +309,7 @@ describe('what cannot be', () => {
     ];
     writeFileSync(outputs, JSON.stringify({ stack: Object.fromEntries(names.map((name) => [name, 'x'])) }));
     const { stderr } = await train(root, [RECIPE, '--on', 'aws'], here);
-    expect(stderr).toContain('mntp.language_model is the folder llama of this machine, which a container does not see');
+    expect(stderr).toContain('mntp.language_model is the folder llama of this machine, and there is no folder');
   });
 
   it.each([

@@ -47,6 +47,13 @@ export interface Synthesis {
   report: z.infer<typeof Report>;
 }
 
+/** Settings of a deployment that has machines for every job class. */
+export const EVERY_MACHINE = {
+  several_gpus: { spot_max_vcpus: 48, on_demand_max_vcpus: 192 },
+  h100: { on_demand_max_vcpus: 192 },
+  nodes: { on_demand_max_vcpus: 384 },
+};
+
 const done = new Map<string, Synthesis>();
 
 /** The environment as committed, with neither bundles nor checks: those are tested where they are made. */

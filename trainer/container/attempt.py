@@ -1,5 +1,6 @@
 """Runs one attempt at one job, from the job's document to the exit code."""
 
+import copy
 import json
 import shutil
 import time
@@ -7,13 +8,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import mkdtemp
-from typing import cast
+from typing import Any, cast
 
 from container.failures import RefusedError, StorageError
-from container.fetch import fetch_all, fetches_of_input
-from container.folders import Folder, open_folder
+from container.fetch import fetch_all, fetches_of_input, fetches_of_weights
+from container.folders import Folder, open_folder, safe_path
 from container.lease import Lease
 from container.log import Log
+from container.machines import Machines
 from container.progress import duration
 from container.results import Results, finished
 from container.stage import StageCommand, StageProcess, exit_code, explanation
@@ -47,7 +49,12 @@ def run_attempt(uri: str, settings: Settings, stop: Stop, log: Log) -> int:
         log.info(f"{remote.uri} holds a report: nothing to do")
         return 0
 
-    lease = Lease(remote, settings.lease_seconds, log.info)
+    machines = Machines.of(settings.env)
+    if not machines.leads:
+        if not machines.await_main(remote, stop, log):
+            return 0
+        return run_alone(job, remote, settings, stop, log)
+    lease = Lease(remote, settings.lease_seconds, log.info, machines.attempt)
     if not lease.take(lambda: finished(remote), stop):
         log.info(f"{remote.uri} was finished by another attempt: nothing to do")
         return 0
@@ -58,37 +65,48 @@ def run_attempt(uri: str, settings: Settings, stop: Stop, log: Log) -> int:
 
 
 def run_alone(job: TrainingJob, remote: Folder, settings: Settings, stop: Stop, log: Log) -> int:
-    """The attempt itself, while it holds the lease on the output."""
+    """The attempt itself, while it, or the main one of its machines, holds the lease on the output."""
     stage = job["config"]["stage"]
+    machines = Machines.of(settings.env)
 
     # ---- prepare this machine ----------------------------------------------------------------------------------------------------------
-    for line in (remote.read(FILE_LOG) or b"").decode("utf-8", errors="replace").splitlines():
-        log.record(line)
+    if machines.leads:
+        for line in (remote.read(FILE_LOG) or b"").decode("utf-8", errors="replace").splitlines():
+            log.record(line)
     log.info(f"job {job['id']}, stage {stage}, {time.strftime('%Y-%m-%d %H:%M:%S UTC', time.gmtime())}")
-    remote.write(FILE_LOG, log.data())  # shows a missing permission before hours of training
+    write_log = LogWriter(remote, log, machines)
+    write_log()  # shows a missing permission before hours of training
     settings.work.mkdir(parents=True, exist_ok=True)
     work = Path(mkdtemp(prefix=f"{job['id']}-", dir=settings.work))
     try:
         output, links = work / "output", work / "links"
         output.mkdir()
         links.mkdir()
-        results = Results(remote, output, links, log.info)
+        results = Results(remote, output, links, log.info, machines)
+        results.patience = lambda: min(stop.seconds_left() / 2, 60.0)
         stop.upload_seconds = results.upload_seconds
         inputs = {role: work / "inputs" / role for role in job["inputs"]}
         fetches = [fetch for role, uri in job["inputs"].items() for fetch in fetches_of_input(role, uri, inputs[role])]
-        fetch_all(", ".join(inputs) or "no inputs", fetches, work, log.info)
+        weights = {item["uri"]: work / "weights" / str(number) for number, item in enumerate(job.get("weights", []))}
+        fetches += [fetch for uri, place in weights.items() for fetch in fetches_of_weights(uri, place)]
+        fetch_all(", ".join([*inputs, *(["weights"] if weights else [])]) or "no inputs", fetches, work, log.info)
         results.resume()
+        machines.meet(remote, stop, log)
         local = job | {
             "inputs": {role: f"file://{folder}" for role, folder in inputs.items()},
             "output": f"file://{output}",
+            "config": with_places(job, weights),
         }
         (work / FILE_JOB).write_text(json.dumps(local, indent=2), encoding="utf-8")
 
         # ---- the stage -------------------------------------------------------------------------------------------------
         command = stage_command(stage, work / FILE_JOB, settings)
         process = stop.start(lambda: StageProcess(command, log))
-        returncode = watch_stage(process, settings.sync_seconds, results, stop, log)
+        returncode = watch_stage(process, settings.sync_seconds, results, stop, write_log)
         code = exit_code(returncode, stop_requested=stop.requested_at is not None)
+        if code == 0 and not machines.leads:
+            log.info("this machine's part is done")
+            return 0
         if code == 0:
             persist(lambda: results.publish(log.data()), stop, log)
             log.info(f"finished: {remote.uri}/{FILE_REPORT}")
@@ -97,7 +115,7 @@ def run_alone(job: TrainingJob, remote: Folder, settings: Settings, stop: Stop, 
         # ---- not finished ----------------------------------------------------------------------------------------------
         if code != EXIT_INTERRUPTED:
             log.info(explanation(returncode))
-            write_last_log(remote, log)
+            write_log.last()
             return code
         if results.upload_seconds() > stop.seconds_left():
             log.info(
@@ -107,10 +125,24 @@ def run_alone(job: TrainingJob, remote: Folder, settings: Settings, stop: Stop, 
         # A stage that was killed may have left half a file.
         persist(lambda: results.sync(stage_ended=returncode == EXIT_INTERRUPTED), stop, log)
         log.info("stopped; run the same job again to go on")
-        write_last_log(remote, log)
+        write_log.last()
         return EXIT_INTERRUPTED
     finally:
         shutil.rmtree(work, ignore_errors=True)
+
+
+def with_places(job: TrainingJob, places: Mapping[str, Path]) -> dict[str, Any]:
+    """The configuration with this machine's paths of weights, by the URI that they were fetched from."""
+    config: Any = copy.deepcopy(job["config"])
+    for item in job.get("weights", []):
+        node = config
+        for key in item["at"][:-1]:
+            node = node[key]
+        place = places[item["uri"]]
+        if item["file"] is not None:
+            place /= safe_path(item["file"], item["uri"])
+        node[item["at"][-1]] = f"{item['prefix']}{place}"
+    return config
 
 
 def stage_command(stage: str, job: Path, settings: Settings) -> StageCommand:
@@ -146,26 +178,41 @@ def check_code(job: TrainingJob, digests: Path) -> None:
         )
 
 
-def watch_stage(process: StageProcess, sync_seconds: float, results: Results, stop: Stop, log: Log) -> int:
+def watch_stage(
+    process: StageProcess, sync_seconds: float, results: Results, stop: Stop, write_log: "LogWriter"
+) -> int:
     """Upload what the stage saves until it ends; returns its return code, negative for a signal."""
     while not process.ended_within(sync_seconds):
         if stop.requested_at is not None:
             continue  # the next upload is the checkpoint that is being written now
         try:
             results.sync(stage_ended=False)
-            if log.changed:
-                results.remote.write(FILE_LOG, log.data())
+            if write_log.log.changed:
+                write_log()
         except StorageError as error:
-            log.info(f"{error}; the stage goes on, the next try is in {duration(sync_seconds)}")
+            write_log.log.info(f"{error}; the stage goes on, the next try is in {duration(sync_seconds)}")
     return process.process.returncode
 
 
-def write_last_log(remote: Folder, log: Log) -> None:
-    """Upload log.txt; a failure is only reported, so that it does not replace the attempt's own exit code."""
-    try:
-        remote.write(FILE_LOG, log.data())
-    except StorageError as error:
-        log.info(str(error))
+@dataclass(frozen=True)
+class LogWriter:
+    """Uploads log.txt, which is the main machine's."""
+
+    remote: Folder
+    log: Log
+    machines: Machines
+
+    def __call__(self) -> None:
+        """As it is now."""
+        if self.machines.leads:
+            self.remote.write(FILE_LOG, self.log.data())
+
+    def last(self) -> None:
+        """At the end; a failure is only reported, so that it does not replace the attempt's own exit code."""
+        try:
+            self()
+        except StorageError as error:
+            self.log.info(str(error))
 
 
 def persist(action: Callable[[], None], stop: Stop, log: Log, pause: float = 2.0) -> None:

@@ -43,11 +43,7 @@ def fetches_of_input(role: str, uri: str, target: Path) -> list[Fetch]:
     if role == DATA_ROLE:
         index = folder.read(FILE_DATA_INDEX)
         if index is not None:
-            return [
-                Fetch(folder, path, item["size"], item["digest"], target / path, FILE_DATA_INDEX)
-                for item in read_index(index, folder)
-                for path in [safe_path(item["path"], f"{folder.uri}/{FILE_DATA_INDEX}")]
-            ]
+            return fetches_of_index(index, folder, target)
     sizes = {entry.path: entry.size for entry in folder.entries()}
     if not sizes:
         raise RefusedError(f"input '{role}': there is nothing at {folder.uri}")
@@ -56,6 +52,24 @@ def fetches_of_input(role: str, uri: str, target: Path) -> list[Fetch]:
         Fetch(folder, path, count, digests.get(path), target / safe_path(path, folder.uri), FILE_REPORT)
         for path, count in sizes.items()
         if role == DATA_ROLE or not is_transient_file(path)
+    ]
+
+
+def fetches_of_weights(uri: str, target: Path) -> list[Fetch]:
+    """Every file of an uploaded folder of weights."""
+    folder = open_folder(uri)
+    index = folder.read(FILE_DATA_INDEX)
+    if index is None:
+        raise RefusedError(f"there are no weights at {folder.uri}, or not all of them yet: submit the recipe again")
+    return fetches_of_index(index, folder, target)
+
+
+def fetches_of_index(index: bytes, folder: Folder, target: Path) -> list[Fetch]:
+    """The files that index.json names."""
+    return [
+        Fetch(folder, path, item["size"], item["digest"], target / path, FILE_DATA_INDEX)
+        for item in read_index(index, folder)
+        for path in [safe_path(item["path"], f"{folder.uri}/{FILE_DATA_INDEX}")]
     ]
 
 

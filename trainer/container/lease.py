@@ -24,9 +24,9 @@ RENEWALS = 6  # per life of a lease: some may fail before other attempts take it
 class Lease:
     """Held from `take` until `release`. A lease that was not renewed for `seconds` may be taken over."""
 
-    def __init__(self, folder: Folder, seconds: float, log: Callable[[str], None]) -> None:
+    def __init__(self, folder: Folder, seconds: float, log: Callable[[str], None], holder: str | None = None) -> None:
         self.folder, self.seconds, self.log = folder, seconds, log
-        self.holder = uuid.uuid4().hex
+        self.holder = holder or uuid.uuid4().hex
         self._tag: str | None = None
         self._ended = threading.Event()
 
@@ -80,6 +80,14 @@ class Lease:
     def _document(self) -> bytes:
         lease: LeaseDocument = {"schema_version": SCHEMA_VERSION, "holder": self.holder, "renewed_at": time.time()}
         return json.dumps(lease).encode()
+
+
+def holder_of(document: bytes) -> str | None:
+    """Which attempt a lease is of; None for one that cannot be read."""
+    try:
+        return load("Lease", document.decode("utf-8"))["holder"]
+    except (ContractError, UnicodeDecodeError):
+        return None
 
 
 def age_of(document: bytes) -> float:

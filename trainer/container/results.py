@@ -7,19 +7,21 @@ last. A file is uploaded from a hard link: when the stage replaces it meanwhile,
 import itertools
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from container.failures import RefusedError
 from container.fetch import Fetch, fetch_all, in_parallel, is_checkpoint, is_shard
 from container.folders import Folder, safe_path
+from container.machines import Machines
 from container.progress import Progress, duration, size
 from container.report import ReportError, digests_of
 from contracts.constants import FILE_JOB, FILE_LEASE, FILE_LOG, FILE_REPORT
 
 # Not written by the stage: the job is the control plane's, the log and the lease are this package's.
 NOT_OUTPUT = {FILE_REPORT, FILE_LOG, FILE_LEASE, FILE_JOB}
+CHECKPOINTS = "checkpoints"
 THREADS = 4
 MB = 1 << 20
 
@@ -36,7 +38,11 @@ class State:
 class Results:
     """The local and the remote output folder. `links`: an empty folder on the same disk."""
 
-    def __init__(self, remote: Folder, output: Path, links: Path, log: Callable[[str], None]) -> None:
+    def __init__(
+        self, remote: Folder, output: Path, links: Path, log: Callable[[str], None], machines: Machines | None = None
+    ) -> None:
+        self.machines = machines or Machines()
+        self.patience: Callable[[], float] = lambda: 60.0  # seconds for which parts of other machines are waited for
         self.remote, self.output, self.links, self.log = remote, output, links, log
         self.sent: dict[str, State] = {}
         self.seen: dict[str, State] = {}
@@ -72,6 +78,8 @@ class Results:
         """
         try:
             names = self._names()
+            if not self.machines.leads:
+                names = [path for path in names if is_checkpoint(path) or is_shard(path)]
             checkpoints = self._linked([path for path in names if is_checkpoint(path)])
             saved_at = max((state.modified for _, state in checkpoints.values()), default=0)
             states = {path: state_of(self.output / path) for path in names if not is_checkpoint(path)}
@@ -84,7 +92,11 @@ class Results:
             # A file that changed while it was read: the checkpoint has to wait for it.
             if self._upload(self._linked(complete)):
                 self.checkpoint_size = sum(state.size for _, state in checkpoints.values()) + newest_size(states)
-                if self._upload(checkpoints):
+                if not self.machines.leads:
+                    self._say_what_arrived(saved_at)
+                    return
+                arrived = self._has_arrived(whole_folders(states, saved_at), stage_ended=stage_ended)
+                if checkpoints and arrived and self._upload(checkpoints):
                     self._forget_old_shards(names)
         finally:
             for link in self.links.iterdir():
@@ -93,9 +105,44 @@ class Results:
     def _forget_old_shards(self, names: list[str]) -> None:
         """Delete there what the stage has deleted here of checkpoints that no file names any more."""
         old = sorted(name for name in self.remote_names.difference(names) if is_shard(name))
+        if self.machines.count > 1:
+            kept = folders_of(names)
+            old = sorted(
+                entry.path
+                for entry in self.remote.entries()
+                if is_shard(entry.path) and folder_of(entry.path) not in kept
+            )
         if old:
             self.remote.delete(old)
             self.remote_names.difference_update(old)
+
+    # -- parts of a checkpoint on several machines ----------------------------------------------------------------------
+
+    def _say_what_arrived(self, saved_at: int) -> None:
+        """After this machine's parts of the checkpoints that are whole: say so, once for each."""
+        for folder in sorted((self.output / CHECKPOINTS).glob("*/")):
+            # The file that names a checkpoint is written after all of its parts, here as on the main machine.
+            newest = max(state_of(file).modified for file in [folder, *folder.rglob("*")])
+            part = self.machines.part_of(f"{CHECKPOINTS}/{folder.name}", self.machines.number)
+            if newest <= saved_at and part not in self.remote_names:
+                self.remote.write(part, b"")
+                self.remote_names.add(part)
+
+    def _has_arrived(self, folders: set[str], *, stage_ended: bool) -> bool:
+        """Whether the other machines' parts of checkpoints are there; waits for them once the stage has ended."""
+        wanted = {self.machines.part_of(folder, number) for folder in folders for number in self.machines.others()}
+        wanted -= self.remote_names
+        until = time.monotonic() + (self.patience() if stage_ended else 0.0)
+        while wanted:
+            found = wanted & {entry.path for entry in self.remote.entries()}
+            self.remote_names |= found
+            wanted -= found
+            if wanted and time.monotonic() >= until:
+                self.log(f"{sorted(wanted)[0]} is not there yet: the checkpoint before stays the newest")
+                return False
+            if wanted:
+                time.sleep(1.0)
+        return True
 
     def upload_seconds(self) -> float:
         """How long the checkpoints will take at the rate of earlier uploads; 0 while no rate is known."""
@@ -110,6 +157,8 @@ class Results:
         self.sync(stage_ended=True)
         self.remote.write(FILE_LOG, log)
         self.remote.write(FILE_REPORT, report)
+        if self.machines.count > 1:
+            self.remote_names |= {entry.path for entry in self.remote.entries() if is_shard(entry.path)}
         self.remote.delete(sorted(self.remote_names.difference(names)))
 
     def _report(self, sizes: dict[str, int]) -> bytes:
@@ -165,6 +214,22 @@ class Results:
         if total > 64 * MB:
             self.log(f"uploaded {', '.join(sorted(pending)[:3])} ({size(total)} in {duration(seconds)})")
         return not changed
+
+
+def folder_of(shard: str) -> str:
+    """`checkpoints/NAME-STEP` of a file in it."""
+    return "/".join(shard.split("/")[:2])
+
+
+def folders_of(names: Iterable[str]) -> set[str]:
+    """The folders of checkpoints that files are in."""
+    return {folder_of(name) for name in names if is_shard(name)}
+
+
+def whole_folders(states: dict[str, State], saved_at: int) -> set[str]:
+    """Those in which nothing was written after the file that names the newest checkpoint."""
+    newer = folders_of(path for path, state in states.items() if state.modified > saved_at)
+    return folders_of(states) - newer
 
 
 def newest_size(states: dict[str, State]) -> int:

@@ -1,6 +1,6 @@
 """Checkpoints of a loop: weights and optimiser as shards that any number of ranks can read, written beside the training.
 
-`checkpoints/NAME-STEP/` holds the tensors in torch's distributed format, every rank its own part. `NAME.pt` names that
+`checkpoints/NAME-STEP/` holds the tensors in torch's distributed format, every rank its own part, on the disk of its machine. `NAME.pt` names that
 folder and holds what is small: the step, the task's own state, the random numbers of every rank. It is replaced last and in
 one step, so a folder that it does not name was not finished. The generation before stays until the next one is whole, and is
 read where the newest cannot be.
@@ -56,7 +56,7 @@ class Checkpoints:
         self.wait()
         folder = f"{self.name}-{step:08d}"
         place = self.output / FOLDER / folder
-        if self.world.leads:
+        if self.world.leads_machine:
             shutil.rmtree(place, ignore_errors=True)
         written = async_save(
             tensors,
@@ -121,10 +121,11 @@ class Checkpoints:
         try:
             written.result()
         except BaseException:
-            if self.world.leads:
+            if self.world.leads_machine:
                 shutil.rmtree(place, ignore_errors=True)
             raise
-        if not self.world.leads:
+        # On every machine: what it says is the same, and it decides there which folders are old.
+        if not self.world.leads_machine:
             return
         newest, before = self.output / f"{self.name}.pt", self.output / f"{self.name}{PREVIOUS}.pt"
         temporary = self.output / f"{self.name}.pt.tmp"

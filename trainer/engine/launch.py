@@ -3,13 +3,16 @@
 torchrun does the same but for what matters here: when it is asked to stop it ends the processes before they have saved, and
 its exit code says nothing. This launcher passes the request on, waits for all checkpoints and ends with 75 ("run me again"); a
 process that dies ends the others, and the exit code is the dead one's. Several machines: AWS Batch's variables of multi-node
-jobs, https://docs.aws.amazon.com/batch/latest/userguide/multi-node-parallel-jobs.html
+jobs, https://docs.aws.amazon.com/batch/latest/userguide/mnp-env-vars.html. Their containers have an interface of their own
+each; gloo and NCCL are told which one it is, because their own choice is by the host's name or the first interface there is.
 """
 
 import argparse
+import fcntl
 import os
 import signal
 import socket
+import struct
 import subprocess
 import sys
 import threading
@@ -21,6 +24,8 @@ from typing import IO
 from contracts.constants import EXIT_INTERRUPTED, EXIT_OK, EXIT_USAGE, RANKED_STAGES
 
 PORT = 29400  # of the main machine, where there are several
+ANYWHERE = "192.0.2.1"  # an address of documentation (RFC 5737): the way to it is the default route
+SIOCGIFADDR = 0x8915  # asks for the IPv4 address of an interface (netdevice(7))
 # A process that is left when another one has died waits for it without end: it gets this long to notice.
 GRACE_SECONDS = 20.0
 POLL_SECONDS = 0.1
@@ -28,12 +33,13 @@ POLL_SECONDS = 0.1
 
 @dataclass(frozen=True)
 class Machines:
-    """How many machines take part, which this one is, and where the first one listens."""
+    """How many machines take part, which this one is, where the first one listens, and by which interface it is reached."""
 
     count: int = 1
     number: int = 0
     address: str = "127.0.0.1"
     port: int = 0
+    interface: str | None = None
 
     @classmethod
     def of_environment(cls) -> "Machines":
@@ -43,9 +49,10 @@ class Machines:
             return cls(port=free_port())
         number = int(os.environ["AWS_BATCH_JOB_NODE_INDEX"])
         main = int(os.environ.get("AWS_BATCH_JOB_MAIN_NODE_INDEX", "0"))
-        own = socket.gethostbyname(socket.gethostname())
-        address = own if number == main else os.environ["AWS_BATCH_JOB_MAIN_NODE_PRIVATE_IPV4_ADDRESS"]
-        return cls(count, (number - main) % count, address, PORT)
+        given = None if number == main else os.environ["AWS_BATCH_JOB_MAIN_NODE_PRIVATE_IPV4_ADDRESS"]
+        own = own_address(given or ANYWHERE)
+        port = int(os.environ.get("MASTER_PORT", PORT))
+        return cls(count, (number - main) % count, given or own, port, interface_of(own))
 
 
 def main() -> int:
@@ -136,6 +143,8 @@ def start(command: list[str], number: int, processes: int, machines: Machines) -
         "MASTER_PORT": machines.port,
     }
     env = os.environ | {name: str(value) for name, value in variables.items()}
+    if machines.interface is not None:
+        env = {"GLOO_SOCKET_IFNAME": machines.interface, "NCCL_SOCKET_IFNAME": machines.interface} | env
     if rank == 0:
         return subprocess.Popen(command, env=env, text=True)
     return subprocess.Popen(command, env=env, text=True, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
@@ -146,6 +155,30 @@ def pass_on(lines: IO[str], prefix: str) -> None:
     for line in lines:
         sys.stderr.write(prefix + line)
         sys.stderr.flush()
+
+
+def own_address(other: str) -> str:
+    """This machine's address on the way to another one; nothing is sent."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect((other, PORT))
+        except OSError:  # no way there
+            return "127.0.0.1"
+        return probe.getsockname()[0]
+
+
+def interface_of(address: str) -> str | None:
+    """The network interface that has this IPv4 address, by its name."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        for _, name in socket.if_nameindex():
+            request = struct.pack("256s", name.encode())
+            try:
+                answer = fcntl.ioctl(probe.fileno(), SIOCGIFADDR, request)
+            except OSError:  # it has none
+                continue
+            if socket.inet_ntoa(answer[20:24]) == address:
+                return name
+    return None
 
 
 def free_port() -> int:

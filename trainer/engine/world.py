@@ -37,6 +37,11 @@ class World:
         """Whether this process writes files and prints: one of all does."""
         return self.rank == 0
 
+    @property
+    def leads_machine(self) -> bool:
+        """Whether this process writes the files that the processes of its own machine read: one on each does."""
+        return self.local_rank == 0
+
     def share(self, items: Items) -> Items:
         """This rank's consecutive part of what all ranks have alike; parts differ by one item at most."""
         count, whole = len(items), cast(Any, items)

@@ -87,7 +87,7 @@ def train_static(shared: Distillation) -> dict[str, float]:
         static = StaticStudent.of_width(init_static_table(first, shared.sampler.tokens), width)
     task.start(static.to(run.device))
     loop.train()
-    if run.world.leads:
+    if run.world.leads_machine:
         save_static(run.output, static)
     return {"loss": task.last}
 
@@ -105,7 +105,7 @@ def train_transformer(
         run.log(f"{name}: dev cosine to the teacher before training: {task.first:.3f}")
     loop.train()
     student.fake_quantize(enabled=False)
-    if run.world.leads:
+    if run.world.leads_machine:
         save_student(run.output, student.eval(), shared.wordpiece, name)
     return {"loss": task.last, "cosine": task.first}
 

@@ -43,7 +43,7 @@ class Distillation:
         self.dev_targets_NE = targets_of("pairs.dev")
         dev_texts = [row["text"] for row in read_rows(features / "captions.pairs.dev.jsonl")]
         file = run.output / "vocabulary.txt"
-        if run.world.leads and not file.exists():
+        if run.world.leads_machine and not file.exists():
             train_vocabulary(
                 vocabulary_texts(prepared, self.texts.languages), self.config["vocabulary_size"],
                 self.config["alphabet"], spells=self.config["fallback"] == "bytes",
@@ -103,9 +103,9 @@ def teacher(run: Run[DistillConfig], folders: Folders) -> Callable[[str], torch.
 
 
 def image_vectors(run: Run[DistillConfig], folders: Folders) -> torch.Tensor:
-    """The image tower's unit vectors [M, E] of all train images; computed once for a run."""
+    """The image tower's unit vectors [M, E] of all train images; computed once for a run on each machine."""
     file = run.output / "images.safetensors"
-    if run.world.leads and not file.exists():
+    if run.world.leads_machine and not file.exists():
         tower, recipe = load_image_tower(folders.clip).to(run.device), load_preprocess(folders.clip)
         pairs = read_pairs(folders.prepared, "train")
         vectors = []

@@ -1209,7 +1209,7 @@ class Lease(TypedDict):
     """Version of the form of this document; absent means 1."""
 
     holder: str
-    """Random name of the attempt."""
+    """Name of the attempt: random, or that of a job on several machines."""
 
     renewed_at: float
     """When the attempt last showed that it lives, in Unix seconds by its machine's clock."""
@@ -2080,6 +2080,10 @@ class ReadyReport(TypedDict):
 
     golden: list[GoldenCheck]
     """The golden vectors and how close they came."""
+
+
+JobClassName = Literal["cpu", "embed", "train", "train_l40s", "train_4_l40s", "train_8_l40s", "train_h100", "train_8_h100", "train_2x8_h100"]
+"""A job class: which machines a job runs on, on AWS."""
 
 
 Split = Literal["train", "dev"]
@@ -3117,6 +3121,12 @@ class Recipe(TypedDict):
     data_source: NotRequired[str]
     """Where those files come from, in a sentence, for whoever lacks one; absent: the user knows."""
 
+    job_classes: NotRequired[dict[str, JobClassName]]
+    """By stage, the job class that it runs in on AWS where that is not its own: how many GPUs and machines.
+    The result is the same up to summation order, so it is no part of a content address. Only stages that
+    several processes can train take classes with several GPUs.
+    """
+
     prepare: NotRequired[RecipePrepare]
     """Configuration of stage `prepare`."""
 
@@ -3523,6 +3533,21 @@ class TokenizeResponse(TypedDict):
 
     data: list[TokenizedText]
     """One entry per text, in the order of the input."""
+
+
+class TrainingJobWeightsItem(TypedDict):
+
+    at: list[str | int]
+    """Keys and positions that lead to the value in `config`."""
+
+    prefix: str
+    """What stands before the path in that value."""
+
+    uri: str
+    """The folder with an index, `file://` or `s3://`, named by its digest."""
+
+    file: str | None
+    """The one file of it that is meant; null: the folder itself."""
 
 
 class PrepareConfig(TypedDict):
@@ -4245,6 +4270,11 @@ class TrainingJob(TypedDict):
     prepared: NotRequired[list[str]]
     """The parts of what `prepare` wrote that the stage may read; its address holds no others. Absent: all."""
 
+    weights: NotRequired[list[TrainingJobWeightsItem]]
+    """Folders of weights that the configuration names by paths of the planner's machine, and where they are
+    stored: a container fetches them and puts its own paths there. Absent: the paths are of this machine.
+    """
+
     output: str
     """Folder, `file://` or `s3://`: the only place that the stage writes to."""
 
@@ -4299,6 +4329,15 @@ class TrainingRequestData(TypedDict):
     """By part of what `prepare` makes of it, the digest over the files that the part is made from."""
 
 
+class TrainingRequestFoldersValue(TypedDict):
+
+    digest: str
+    """Digest over all of its files."""
+
+    file: str | None
+    """Name of the file where the path is of one."""
+
+
 class TrainingRequest(TypedDict):
     """What was last submitted under a recipe's name: the schedule trains it again, with the same data."""
 
@@ -4313,6 +4352,9 @@ class TrainingRequest(TypedDict):
 
     data: TrainingRequestData
     """What it is trained on."""
+
+    folders: NotRequired[dict[str, TrainingRequestFoldersValue]]
+    """Folders of weights that the recipe names, uploaded like the data, by path. Absent: it names none."""
 
     submitted_at: str
     """When it was submitted, in UTC."""

@@ -19,6 +19,23 @@ export const TrainingJob = z
       .array(z.string())
       .optional()
       .describe('The parts of what `prepare` wrote that the stage may read; its address holds no others. Absent: all.'),
+    weights: z
+      .array(
+        z.strictObject({
+          at: z
+            .array(z.union([z.string(), z.int().nonnegative()]))
+            .min(1)
+            .describe('Keys and positions that lead to the value in `config`.'),
+          prefix: z.string().describe('What stands before the path in that value.'),
+          uri: z.string().describe('The folder with an index, `file://` or `s3://`, named by its digest.'),
+          file: z.string().nullable().describe('The one file of it that is meant; null: the folder itself.'),
+        }),
+      )
+      .optional()
+      .describe(
+        "Folders of weights that the configuration names by paths of the planner's machine, and where they are stored: " +
+          'a container fetches them and puts its own paths there. Absent: the paths are of this machine.',
+      ),
     output: z.string().describe('Folder, `file://` or `s3://`: the only place that the stage writes to.'),
     config: StageConfig,
   })

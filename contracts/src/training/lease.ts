@@ -5,7 +5,7 @@ import { SchemaVersion } from '../schema-version.ts';
 export const Lease = z
   .strictObject({
     schema_version: SchemaVersion,
-    holder: z.string().min(1).describe('Random name of the attempt.'),
+    holder: z.string().min(1).describe('Name of the attempt: random, or that of a job on several machines.'),
     renewed_at: z
       .number()
       .nonnegative()

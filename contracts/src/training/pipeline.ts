@@ -22,6 +22,16 @@ export const TrainingRequest = z
           .describe('By part of what `prepare` makes of it, the digest over the files that the part is made from.'),
       })
       .describe('What it is trained on.'),
+    folders: z
+      .record(
+        z.string(),
+        z.strictObject({
+          digest: Digest.describe('Digest over all of its files.'),
+          file: z.string().nullable().describe('Name of the file where the path is of one.'),
+        }),
+      )
+      .optional()
+      .describe('Folders of weights that the recipe names, uploaded like the data, by path. Absent: it names none.'),
     submitted_at: z.iso.datetime().describe('When it was submitted, in UTC.'),
   })
   .meta({

@@ -1,9 +1,10 @@
 // A training recipe: hyper-parameters as data, one strict block per stage it runs. Nothing has a default: a recipe says
 // everything, itself or by the recipe that it extends.
 import { z } from 'zod';
+import { type JobClass, JobClassName } from '../job-classes.ts';
 import { RecipeName, VariantName } from '../names.ts';
 import { SchemaVersion } from '../schema-version.ts';
-import { type DATA, inputsRead, STAGE_NAMES, STAGES, StageConfig, StageName } from '../stages.ts';
+import { type DATA, inputsRead, jobClassOf, STAGE_NAMES, STAGES, StageConfig, StageName } from '../stages.ts';
 
 type Block<Config> =
   Config extends z.ZodObject<infer Shape> ? z.ZodObject<Omit<Shape, 'stage'>, z.core.$strict> : never;
@@ -35,6 +36,14 @@ export const Recipe = z
       .string()
       .optional()
       .describe('Where those files come from, in a sentence, for whoever lacks one; absent: the user knows.'),
+    job_classes: z
+      .partialRecord(StageName, JobClassName)
+      .optional()
+      .describe(
+        'By stage, the job class that it runs in on AWS where that is not its own: how many GPUs and machines. The result is ' +
+          'the same up to summation order, so it is no part of a content address. Only stages that several processes can ' +
+          'train take classes with several GPUs.',
+      ),
     ...blocks(),
     variants: z
       .record(VariantName, z.partialRecord(StageName, z.record(z.string(), z.unknown()).nullable()))
@@ -50,6 +59,11 @@ export type Recipe = z.infer<typeof Recipe>;
 /** The stages that a recipe runs, in order. */
 export function stagesOf(recipe: Recipe): StageName[] {
   return STAGE_NAMES.filter((stage) => recipe[stage] !== undefined);
+}
+
+/** The job class that a stage of the recipe runs in on AWS. */
+export function jobClassIn(recipe: Recipe, stage: StageName): JobClass {
+  return recipe.job_classes?.[stage] ?? jobClassOf(stage);
 }
 
 /** The recipe's block of one of its stages with the name of the stage, as a job carries it. */

@@ -26,6 +26,13 @@ describe('settings', () => {
     expect(Settings.parse(gpu(64)).gpu.spot_max_vcpus).toBe(64);
   });
 
+  it('refuse machines side by side where they could not reach anything', () => {
+    const nodes = { on_demand_max_vcpus: 384 };
+    expect(() => Settings.parse({ ...ENVIRONMENTS.dev, nodes })).toThrow(/need network \\"nat\\"/);
+    expect(Settings.parse({ ...ENVIRONMENTS.prod, nodes }).nodes).toEqual(nodes);
+    expect(() => Settings.parse({ ...ENVIRONMENTS.prod, nodes: { on_demand_max_vcpus: 385 } })).toThrow();
+  });
+
   it('take an R2 registry with an account and a bucket, and no other', () => {
     const registry = { kind: 'r2', account_id: '0'.repeat(32), bucket: 'models' };
     expect(Settings.parse({ ...ENVIRONMENTS.dev, registry }).registry).toEqual(registry);

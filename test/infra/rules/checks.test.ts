@@ -14,15 +14,15 @@ import { RULES } from '../../../infra/rules/batch-rules.ts';
 import { addChecks } from '../../../infra/rules/checks.ts';
 import { WILDCARDS, wildcardsFor } from '../../../infra/rules/wildcards.ts';
 import { createStacks } from '../../../infra/stacks.ts';
-import { STACKS, statements, synthesis, synthesise, Template } from '../../support/synthesis.ts';
+import { EVERY_MACHINE, STACKS, statements, synthesis, synthesise, Template } from '../../support/synthesis.ts';
 
 const R2 = { kind: 'r2' as const, account_id: '0'.repeat(32), bucket: 'clip-models' };
 const ALL = [
   { name: 'dev', synthesised: synthesise(ENVIRONMENTS.dev, { checks: true }) },
   { name: 'prod', synthesised: synthesise(ENVIRONMENTS.prod, { checks: true }) },
   {
-    name: 'prod with models in R2',
-    synthesised: synthesise({ ...ENVIRONMENTS.prod, registry: R2 }, { checks: true }),
+    name: 'prod with models in R2 and every kind of machine',
+    synthesised: synthesise({ ...ENVIRONMENTS.prod, ...EVERY_MACHINE, registry: R2 }, { checks: true }),
   },
 ];
 
@@ -238,6 +238,12 @@ describe('our own rules', () => {
       type: 'AWS::Batch::ComputeEnvironment',
       path: 'ComputeResources.MaxvCpus',
       value: VCPU_BUDGET + 1,
+    },
+    {
+      rule: 'NeighboursTogether',
+      type: 'AWS::Batch::ComputeEnvironment',
+      path: 'ComputeResources.PlacementGroup',
+      value: 'together',
     },
     { rule: 'QueueTimeLimits', type: 'AWS::Batch::JobQueue', path: 'JobStateTimeLimitActions', value: [] },
     {

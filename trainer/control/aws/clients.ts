@@ -1,6 +1,5 @@
 // Clients of a deployment that the commands on AWS share, and the Batch job of a planned one.
 import type { ObjectStore } from '../../../api/registry/store.ts';
-import { jobClassOf } from '../../../contracts/src/stages.ts';
 import { jobName } from '../plan/pipeline-plan.ts';
 import type { PlannedJob } from '../plan/plan.ts';
 import type { Emit } from '../run/events.ts';
@@ -17,12 +16,23 @@ export interface AwsClients {
   emit: Emit;
 }
 
-/** The newest Batch job of a planned one; undefined where Batch remembers none. */
-export function findJob(
+/**
+ * The Batch job of a planned one: an active one, else the newest of its own queue; undefined where Batch remembers none.
+ * Every queue is asked, because the recipe may have named another job class when it was submitted before.
+ */
+export async function findJob(
   planned: PlannedJob,
   { deployment, batch }: Pick<AwsClients, 'deployment' | 'batch'>,
 ): Promise<BatchJob | undefined> {
-  return batch.find(deployment.queues[jobClassOf(planned.job.config.stage)], jobName(planned));
+  const own = deployment.queues[planned.jobClass];
+  const queues = new Set([...(own === undefined ? [] : [own]), ...Object.values(deployment.queues)]);
+  let newest: BatchJob | undefined;
+  for (const queue of queues) {
+    const found = await batch.find(queue, jobName(planned));
+    if (isActive(found)) return found;
+    newest ??= found;
+  }
+  return newest;
 }
 
 /** Whether the job still waits or runs. */

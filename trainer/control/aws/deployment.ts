@@ -1,7 +1,7 @@
 // Reads the names of a deployment's queues, job definitions and buckets from the outputs that `cdk deploy` wrote.
 import { existsSync, readFileSync } from 'node:fs';
 import { z } from 'zod';
-import { byJobClass } from '../../../contracts/src/job-classes.ts';
+import { BASE_CLASSES, bySomeJobClasses, type JobClass } from '../../../contracts/src/job-classes.ts';
 import { CLOUD_OUTPUTS, jobDefinitionOutput, queueOutput } from '../../../contracts/src/outputs.ts';
 import { UserError } from '../../../contracts/src/user-error.ts';
 import type { Fleet } from '../plan/pipeline-plan.ts';
@@ -28,11 +28,14 @@ export function readDeployment(file: string): Deployment {
     if (value === undefined) throw new UserError(`${file} has no output ${name}: write it again with ${how}`);
     return value;
   };
+  // The settings of a deployment decide whether it has the others.
+  const deployed = (name: string, jobClass: JobClass): string | undefined =>
+    BASE_CLASSES.includes(jobClass) ? output(name) : outputs[name];
   return {
     trainingBucket: output(CLOUD_OUTPUTS.trainingBucket),
     modelsBucket: output(CLOUD_OUTPUTS.modelsBucket),
-    queues: byJobClass((_, { queue }) => output(queueOutput(queue))),
-    jobDefinitions: byJobClass((jobClass) => output(jobDefinitionOutput(jobClass))),
+    queues: bySomeJobClasses((jobClass, { queue }) => deployed(queueOutput(queue), jobClass)),
+    jobDefinitions: bySomeJobClasses((jobClass) => deployed(jobDefinitionOutput(jobClass), jobClass)),
     logGroup: output(CLOUD_OUTPUTS.trainingLogs),
   };
 }

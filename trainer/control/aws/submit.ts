@@ -3,33 +3,34 @@
 import { encodeDocument, type ObjectStore } from '../../../api/registry/store.ts';
 import { requestKey } from '../../../contracts/src/keys.ts';
 import { SCHEMA_VERSION } from '../../../contracts/src/schema-version.ts';
-import { localFoldersOf, type StageName } from '../../../contracts/src/stages.ts';
+import type { StageName } from '../../../contracts/src/stages.ts';
 import { TrainingRequest } from '../../../contracts/src/training/pipeline.ts';
-import { configOf, type Recipe, stagesOf } from '../../../contracts/src/training/recipe.ts';
-import { UserError } from '../../../contracts/src/user-error.ts';
+import type { Recipe } from '../../../contracts/src/training/recipe.ts';
 import type { PastRun } from '../plan/estimate.ts';
 import { toPipelineStage } from '../plan/pipeline-plan.ts';
 import type { Plan, PlannedJob } from '../plan/plan.ts';
 import type { DataIndex } from '../recipe/data-index.ts';
+import type { FolderIndex } from '../recipe/file-digests.ts';
 import { readRuns, writeJob } from '../run/store.ts';
 import { dataUri, planStoredRuns } from '../run/stored-plan.ts';
-import { type AwsClients, isActive } from './clients.ts';
-import { uploadData } from './upload.ts';
+import { type AwsClients, findJob, isActive } from './clients.ts';
+import { type UploadProgress, uploadData } from './upload.ts';
 
 export interface PlanOnAwsOptions {
   recipe: Recipe;
   /** Digest of the source that each stage executes. */
   code: Readonly<Record<StageName, string>>;
   data: Pick<DataIndex, 'digest' | 'parts'>;
+  /** The folders of weights that the recipe names, by path. */
+  folders?: ReadonlyMap<string, Pick<FolderIndex, 'digest' | 'file'>>;
   /** The training bucket. */
   store: ObjectStore;
 }
 
 /** Plans against the runs in the bucket, before anything is uploaded; `past` are its finished runs. */
 export async function planOnAws(options: PlanOnAwsOptions): Promise<{ plan: Plan; past: PastRun[] }> {
-  refuseLocalFolders(options.recipe);
   const runs = await readRuns(options.store, options.recipe.name);
-  return { plan: planStoredRuns({ ...options, runs }), past: runs.past };
+  return { plan: planStoredRuns({ ...options, folders: digestsByPath(options.folders), runs }), past: runs.past };
 }
 
 export interface Submission {
@@ -38,24 +39,29 @@ export interface Submission {
   data: DataIndex;
   /** The folder of the data on this machine. */
   folder: string;
+  /** The folders of weights that the recipe names, by path. */
+  folders?: ReadonlyMap<string, FolderIndex>;
   jobs: readonly PlannedJob[];
 }
 
 /**
- * Uploads the data, records the request and submits what is missing, each job after those it needs. An active job of
+ * Uploads data and weights, records the request and submits what is missing, each job after those it needs. An active job of
  * the same name is the same work: it is waited for and not submitted again. Repeating the call is safe at any point.
  */
 export async function submitRecipe(
-  { recipe, code, data, folder, jobs }: Submission,
+  { recipe, code, data, folder, folders = new Map(), jobs }: Submission,
   { deployment, store, batch, emit }: Omit<AwsClients, 'logs'>,
 ): Promise<void> {
-  await uploadData(data, folder, { store, onProgress: (progress) => emit({ event: 'uploading', ...progress }) });
+  const onProgress = (progress: UploadProgress): void => emit({ event: 'uploading', ...progress });
+  await uploadData(data, folder, { store, onProgress });
+  for (const weights of folders.values()) await uploadData(weights, weights.root, { store, onProgress });
   const submitted_at = new Date().toISOString();
   const request = {
     schema_version: SCHEMA_VERSION,
     recipe,
     code,
     data: { uri: dataUri(store, data.digest), digest: data.digest, parts: data.parts },
+    ...(folders.size === 0 ? {} : { folders: digestsByPath(folders) }),
     submitted_at,
   };
   await store.put(requestKey(recipe.name), encodeDocument(TrainingRequest.parse(request)));
@@ -64,7 +70,7 @@ export async function submitRecipe(
     if (planned.report !== undefined) continue;
     const { job } = planned;
     const stage = toPipelineStage(planned, deployment);
-    const before = await batch.find(stage.job_queue, stage.job_name);
+    const before = await findJob(planned, { deployment, batch });
     if (before?.status === 'succeeded' && (await hasFinished(planned, store))) {
       // It ended after the plan was made.
       emit({ event: 'reused', id: job.id, stage: job.config.stage, output: job.output });
@@ -84,11 +90,9 @@ async function hasFinished({ job }: PlannedJob, store: ObjectStore): Promise<boo
   return (await readRuns(store, job.recipe)).finished.has(job.output);
 }
 
-/** A container sees the bucket and its own image, and no folder of this machine. */
-function refuseLocalFolders(recipe: Recipe): void {
-  for (const stage of stagesOf(recipe)) {
-    const [found] = localFoldersOf(configOf(recipe, stage));
-    if (found === undefined) continue;
-    throw new UserError(`${stage}.${found.sentence}, which a container does not see: ${found.instead}, or train here`);
-  }
+/** What the request keeps of the folders: a schedule plans without seeing them. */
+function digestsByPath(
+  folders: ReadonlyMap<string, Pick<FolderIndex, 'digest' | 'file'>> = new Map(),
+): Record<string, { digest: string; file: string | null }> {
+  return Object.fromEntries([...folders].map(([path, { digest, file }]) => [path, { digest, file }]));
 }

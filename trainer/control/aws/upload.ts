@@ -1,4 +1,4 @@
-// Uploads the user's data for the training containers: under its digest, the index last.
+// Uploads the user's data, and weights, for the training containers: under their digest, the index last.
 
 import { join } from 'node:path';
 import { encodeDocument, type ObjectStore } from '../../../api/registry/store.ts';
@@ -29,7 +29,7 @@ export interface UploadOptions {
  * named by the digest of all contents. After an interruption the next call uploads the rest.
  */
 export async function uploadData(
-  { digest, files }: DataIndex,
+  { digest, files }: Pick<DataIndex, 'digest' | 'files'>,
   root: string,
   { store, onProgress }: UploadOptions,
 ): Promise<void> {

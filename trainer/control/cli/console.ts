@@ -1,6 +1,8 @@
 // Prints events for a person: a live line on a terminal, a line every ten seconds elsewhere.
 import { fromFileUri } from '../../../api/registry/stores/file-uri.ts';
+import { ranksOf } from '../../../contracts/src/job-classes.ts';
 import type { LanguageNeeds } from '../plan/language-needs.ts';
+import type { StageNeeds } from '../plan/stage-needs.ts';
 import type { StagePlan } from '../plan/stage-plan.ts';
 import type { Emit, RunEvent, StageStatus } from '../run/events.ts';
 import { durationText, metricText, progressText } from '../run/progress.ts';
@@ -56,6 +58,11 @@ function linesOf(event: Exclude<RunEvent, { event: 'progress' | 'uploading' }>):
       return planLines(event);
     case 'language_needs':
       return event.needs.map(needsText);
+    case 'needs':
+      return [
+        `Upload: ${gigabytes(event.upload_bytes)} at most, what is stored already is not sent again`,
+        ...event.needs.map(stageNeedsText),
+      ];
     case 'reading_data':
       return [`Reading ${megabytes(event.bytes)} of data once, to know it again later`];
     case 'reused':
@@ -133,6 +140,24 @@ function needsText({ stage, parameters, gpu_bytes, host_bytes, class_bytes, toke
   const times = gpus.map(({ gpu, fits, hours }) => `${gpu} ${fits ? `${hours.toPrecision(2)} h` : 'too small'}`);
   const amount = stage === 'embed_captions' ? 'for' : 'at most';
   return `${stage}: ${(parameters / 1e9).toFixed(2)} billion parameters, ${gigabytes(gpu_bytes)} on a GPU, ${room}; ${amount} ${tokens.toExponential(1)} tokens: ${times.join(', ')}`;
+}
+
+/** `clip (train_8_h100): 41.2 of 78.5 GB on each of 8 GPUs, 12.0 of 1924.1 GB of memory; 3.1 h of computation, $170.62 …` */
+function stageNeedsText(needs: StageNeeds): string {
+  const { stage, job_class, gpu, hours, usd, unknown } = needs;
+  const gpus = ranksOf(job_class);
+  const of = (bytes: number | null, limit: number, what: string): string[] =>
+    bytes === null || limit === 0 ? [] : [`${gigabytes(bytes).replace(' GB', '')} of ${gigabytes(limit)} ${what}`];
+  const parts = [
+    ...of(needs.gpu_bytes, needs.gpu_limit, gpus === 1 ? 'on its GPU' : `on each of ${gpus} GPUs`),
+    ...of(needs.host_bytes, needs.host_limit, 'of memory'),
+    ...of(needs.disk_bytes, needs.disk_limit, 'of disk'),
+    ...(hours === null
+      ? []
+      : [`${hours.toPrecision(2)} h of computation, ${dollars(usd ?? 0)} (${gpu} at the stated rate, not measured)`]),
+  ];
+  const open = unknown.length === 0 ? [] : [`not known: ${unknown.join('; ')}`];
+  return `${stage} (${job_class}): ${[...parts, ...open].join(', ')}`;
 }
 
 function costText(queued: readonly StagePlan[], { date, region }: { date: string; region: string }): string {

@@ -14,10 +14,13 @@ import { printStageLog } from '../aws/stage-log.ts';
 import { readStatus } from '../aws/status.ts';
 import { planOnAws, submitRecipe } from '../aws/submit.ts';
 import { codeDigests, sourceReader } from '../plan/code-digest.ts';
+import { featureWidth, languageForm } from '../plan/language-needs.ts';
 import { PRICE_TABLE } from '../plan/prices.ts';
 import { selectJobs } from '../plan/select-jobs.ts';
+import { stageNeeds } from '../plan/stage-needs.ts';
 import { pricedStagePlans } from '../plan/stage-plan.ts';
-import { indexOf, type ResolvedRecipe } from '../recipe/locate.ts';
+import { foldersOf, indexOf, type ResolvedRecipe } from '../recipe/locate.ts';
+import { type Tensor, tensorsIn } from '../recipe/tensors.ts';
 import type { Emit } from '../run/events.ts';
 import { pastRuns } from '../run/folder.ts';
 import type { CommandContext } from './context.ts';
@@ -72,10 +75,26 @@ async function submit(
   const local = join(root, 'runs');
   const code = codeDigests(STAGE_NAMES, sourceReader(join(root, 'trainer')));
   const data = await indexOf(resolved, local, (bytes) => emit({ event: 'reading_data', bytes }));
-  const { plan, past } = await planOnAws({ recipe, code, data, store });
+  const onRead = (bytes: number): void => emit({ event: 'reading_data', bytes });
+  const folders = await foldersOf(resolved, { trainer: join(root, 'trainer'), runs: local, onRead });
+  const { plan, past } = await planOnAws({ recipe, code, data, folders, store });
   const jobs = selectJobs(plan, options);
   const stages = pricedStagePlans(jobs, [...past, ...pastRuns(local)]);
   const { date, region } = PRICE_TABLE;
   emit({ event: 'plan', recipe: recipe.name, runs: plan.runs, stages, prices: { date, region } });
-  if (!options.plan) await submitRecipe({ recipe, code, data, folder, jobs }, clients);
+  const tensorsOf = (name: string): Tensor[] => tensorsIn(resolve(root, 'trainer', name));
+  const needs = stageNeeds({
+    recipe,
+    jobs,
+    features: featureWidth(recipe, tensorsOf),
+    languageForm: (stage, ranks) => languageForm(stage, { recipe, tensorsOf, ranks }),
+  });
+  emit({ event: 'needs', upload_bytes: bytesOf([data, ...folders.values()]), needs });
+  const problems = needs.flatMap((row) => row.problems);
+  if (problems.length > 0) throw new UserError(problems.join('\n'));
+  if (!options.plan) await submitRecipe({ recipe, code, data, folder, folders, jobs }, clients);
+}
+
+function bytesOf(indexes: readonly { files: readonly { size: number }[] }[]): number {
+  return indexes.flatMap(({ files }) => files).reduce((bytes, { size }) => bytes + size, 0);
 }

@@ -12,7 +12,8 @@ settings, its code, its data and its inputs stay the same. After Ctrl-C or a fai
 stopped.
 
   --show         print the recipe as it is used, with all that it extends, and run nothing
-  --plan         show the stages, what is finished, how long the rest takes by earlier runs and, on AWS, what it costs
+  --plan         show the stages, what is finished, how long the rest takes by earlier runs and, on AWS, what it costs and what
+                 each stage takes of its machines
   --to STAGE     run STAGE and everything it needs (a name that --plan shows)
   --only STAGE   run STAGE alone; what it needs has to be finished
   --runs DIR     keep runs in DIR instead of runs/ in the repository (not with --on aws)
@@ -23,7 +24,7 @@ stopped.
   --metrics M    with --ablate: other figures of that report (NAME,NAME)
   --ranks N      train in N processes on this machine, one per GPU where it has GPUs (1); the batch stays that of the recipe
   --install      afterwards put the exported model into api/model, where the server reads it (not with --on aws)
-  --on aws       upload the data and submit what is missing to AWS Batch, then return: the jobs go on without this machine
+  --on aws       upload the data and weights and submit what is missing to AWS Batch, then return: the jobs go on without this machine
   --outputs FILE what \`cdk deploy --outputs-file\` wrote: names of queues and buckets (default cdk-outputs.json)
   --json         one JSON object a line on standard output instead of text
   --help         this text

@@ -24,3 +24,9 @@ export function estimateSeconds(job: TrainingJob, past: readonly PastRun[]): num
   }
   return best?.seconds;
 }
+
+/** Processes that a run was trained by, as its last attempt noted (trainer/engine/run.py). */
+export function ranksIn({ notes }: TrainingReport): number {
+  const [ranks = 1] = notes.flatMap((note) => /^trained by (\d+) ranks$/.exec(note)?.[1] ?? []).map(Number);
+  return ranks;
+}

@@ -3,6 +3,7 @@ import { JOB_CLASSES } from '../../../contracts/src/job-classes.ts';
 import { jobClassOf, type StageName } from '../../../contracts/src/stages.ts';
 import type { Recipe } from '../../../contracts/src/training/recipe.ts';
 import type { Tensor } from '../recipe/tensors.ts';
+import { type Form, total } from './forms.ts';
 
 /** Memory in bytes, and FLOP per second: a third of the dense bfloat16 peak (two fifths for the H100), as training reaches. */
 const GPUS = [
@@ -16,6 +17,7 @@ const GPUS = [
 const KEPT = 2.4;
 /** A trained number in float32 with its gradient and AdamW's two averages. */
 const TRAINED = 16;
+const GPUS_OF_A_MACHINE = 8;
 /** How much is embedded is known after `prepare` only. */
 const TOKENS_EMBEDDED = 1e8;
 
@@ -34,23 +36,56 @@ export interface LanguageNeeds {
   gpus: { gpu: string; fits: boolean; hours: number }[];
 }
 
-/** The needs of every stage whose language model is a folder. `tensorsOf`: what it holds, empty if nobody knows. */
-export function languageNeeds(recipe: Recipe, tensorsOf: (folder: string) => Tensor[]): LanguageNeeds[] {
+/** What a folder holds of tensors; empty if nobody knows. */
+export type TensorsOf = (folder: string) => Tensor[];
+
+/** The needs of every stage whose language model is a folder, on one GPU. */
+export function languageNeeds(recipe: Recipe, tensorsOf: TensorsOf): LanguageNeeds[] {
+  return languageWork(recipe, tensorsOf, 1).map(({ shape, work }) => needsOf(shape, work));
+}
+
+/** The closed form of a stage with a language model on several ranks; of several teachers the one that takes most. */
+export function languageForm(
+  stage: StageName,
+  { recipe, tensorsOf, ranks }: { recipe: Recipe; tensorsOf: TensorsOf; ranks: number },
+): Form | undefined {
+  const forms = languageWork(recipe, tensorsOf, ranks).flatMap(({ shape, work }) =>
+    work.stage === stage ? [toForm(shape, work, ranks)] : [],
+  );
+  const [largest] = forms.toSorted((a, b) => total(b, b.atOnce) - total(a, a.atOnce));
+  return largest === undefined ? undefined : { ...largest, flop: sum(forms.map(({ flop }) => flop)) };
+}
+
+/** Width of a text's features where every teacher is a folder: what its tensors say. */
+export function featureWidth(recipe: Recipe, tensorsOf: TensorsOf): number | undefined {
+  const teachers = recipe.embed_captions?.teachers ?? [];
+  const found = languageWork(recipe, tensorsOf, 1).filter(({ work }) => work.stage === 'embed_captions');
+  return teachers.length > 0 && found.length === teachers.length
+    ? sum(found.map(({ shape }) => shape.width))
+    : undefined;
+}
+
+/** Every use of a language model that is a folder. */
+function languageWork(recipe: Recipe, tensorsOf: TensorsOf, ranks: number): { shape: Shape; work: Work }[] {
   const { mntp, contrastive, embed_captions } = recipe;
   const tuned = contrastive?.language_model ?? mntp?.language_model;
   const teachers = (embed_captions?.teachers ?? []).flatMap((teacher) =>
     teacher.type === 'language_model' ? [teacher.language_model ?? tuned] : [],
   );
   const work = [
-    ...(mntp === undefined ? [] : [{ model: mntp.language_model, of: (shape: Shape) => ofMntp(mntp, shape) }]),
-    ...(contrastive === undefined ? [] : [{ model: tuned, of: (shape: Shape) => ofContrastive(contrastive, shape) }]),
+    ...(mntp === undefined ? [] : [{ model: mntp.language_model, of: (shape: Shape) => ofMntp(mntp, shape, ranks) }]),
+    ...(contrastive === undefined
+      ? []
+      : [{ model: tuned, of: (shape: Shape) => ofContrastive(contrastive, shape, ranks) }]),
     ...(embed_captions === undefined
       ? []
       : teachers.map((model) => ({ model, of: (shape: Shape) => ofEmbedding(embed_captions, shape) }))),
   ];
   return work.flatMap(({ model, of }) => {
     const tensors = model?.source === 'directory' ? tensorsOf(model.name) : [];
-    return tensors.length === 0 ? [] : [needsOf(shapeOf(tensors), of)];
+    if (tensors.length === 0) return [];
+    const shape = shapeOf(tensors);
+    return [{ shape, work: of(shape) }];
   });
 }
 
@@ -74,8 +109,12 @@ interface Work {
   length: number;
   /** Forward passes that its computation is worth: the way back through frozen matrices is one. */
   passes: number;
-  /** Besides the weights and what LoRA trains. */
-  bytes: number;
+  /** For each text of those that are computed at once, besides the weights and what LoRA trains. */
+  each: number;
+  atOnce: number;
+  setting: string;
+  /** Processes between which the weights are split. */
+  split: number;
   /** Of a number of the saved model. */
   saved: number;
 }
@@ -99,9 +138,9 @@ function shapeOf(tensors: readonly Tensor[]): Shape {
   };
 }
 
-function ofMntp(config: NonNullable<Recipe['mntp']>, shape: Shape): Work {
+function ofMntp(config: NonNullable<Recipe['mntp']>, shape: Shape, ranks: number): Work {
   const { schedule, batch_size, max_tokens, mask_share, parallel, lora } = config;
-  const atOnce = (config.micro_batch ?? batch_size) * max_tokens;
+  const perRank = Math.ceil(batch_size / ranks);
   const isKept = parallel?.activation_checkpointing !== true;
   return {
     stage: 'mntp',
@@ -110,14 +149,18 @@ function ofMntp(config: NonNullable<Recipe['mntp']>, shape: Shape): Work {
     length: max_tokens,
     passes: isKept ? 2 : 3,
     // Logits of masked tokens in bfloat16, in float32, and their gradient.
-    bytes: atOnce * keptPerToken(shape, isKept) + mask_share * atOnce * shape.vocabulary * 10,
+    each: max_tokens * (keptPerToken(shape, isKept) + mask_share * shape.vocabulary * 10),
+    atOnce: Math.min(config.micro_batch ?? perRank, perRank),
+    setting: 'mntp.micro_batch',
+    split: parallel?.weights === 'sharded' ? ranks : 1,
     saved: bytesOf(config.saved_model),
   };
 }
 
-function ofContrastive(config: NonNullable<Recipe['contrastive']>, shape: Shape): Work {
+function ofContrastive(config: NonNullable<Recipe['contrastive']>, shape: Shape, ranks: number): Work {
   const { schedule, batch_size, micro_batch, max_tokens, gradient_cache, parallel, lora } = config;
   const isKept = parallel?.activation_checkpointing !== true;
+  const perRank = Math.ceil((2 * batch_size) / ranks);
   const isCached = gradient_cache !== false && micro_batch < 2 * batch_size;
   return {
     stage: 'contrastive',
@@ -125,7 +168,10 @@ function ofContrastive(config: NonNullable<Recipe['contrastive']>, shape: Shape)
     tokens: schedule.steps * 2 * batch_size * max_tokens,
     length: max_tokens,
     passes: 2 + Number(isCached) + Number(!isKept),
-    bytes: (gradient_cache === false ? 2 * batch_size : micro_batch) * max_tokens * keptPerToken(shape, isKept),
+    each: max_tokens * keptPerToken(shape, isKept),
+    atOnce: gradient_cache === false ? perRank : Math.min(micro_batch, perRank),
+    setting: 'contrastive.micro_batch',
+    split: parallel?.weights === 'sharded' ? ranks : 1,
     saved: bytesOf(config.saved_model),
   };
 }
@@ -137,17 +183,19 @@ function ofEmbedding(config: NonNullable<Recipe['embed_captions']>, shape: Shape
     tokens: TOKENS_EMBEDDED,
     length: config.max_tokens,
     passes: 1,
-    bytes: (config.batch_tokens * KEPT * shape.flows) / shape.layers,
+    each: (KEPT * shape.flows) / shape.layers,
+    atOnce: config.batch_tokens,
+    setting: 'embed_captions.batch_tokens',
+    split: 1,
     saved: 0,
   };
 }
 
-function needsOf(shape: Shape, of: (shape: Shape) => Work): LanguageNeeds {
-  const { stage, rank, tokens, length, passes, bytes, saved } = of(shape);
+function needsOf(shape: Shape, work: Work): LanguageNeeds {
+  const { stage, rank, tokens, each, atOnce, saved } = work;
   const trained = rank * shape.flows;
-  const gpuBytes = Math.max(2 * shape.parameters + TRAINED * trained + bytes, saved * shape.parameters);
-  // A multiplication and an addition per number of a matrix, and the two products of attention over the whole text.
-  const flop = passes * tokens * (2 * shape.matrices + 4 * shape.layers * shape.width * length);
+  const gpuBytes = Math.max(2 * shape.parameters + TRAINED * trained + each * atOnce, saved * shape.parameters);
+  const flop = flopOf(shape, work);
   return {
     stage,
     parameters: shape.parameters,
@@ -158,6 +206,36 @@ function needsOf(shape: Shape, of: (shape: Shape) => Work): LanguageNeeds {
     tokens,
     flop,
     gpus: GPUS.map((row) => ({ gpu: row.gpu, fits: gpuBytes <= row.bytes, hours: flop / row.rate / 3600 })),
+  };
+}
+
+/** A multiplication and an addition per number of a matrix, and the two products of attention over the whole text. */
+function flopOf({ matrices, layers, width }: Shape, { passes, tokens, length }: Work): number {
+  return passes * tokens * (2 * matrices + 4 * layers * width * length);
+}
+
+function toForm(shape: Shape, work: Work, ranks: number): Form {
+  const { rank, each, atOnce, setting, split, saved, stage } = work;
+  const trained = rank * shape.flows;
+  // Of weights that are split two layers are whole at a time.
+  const gathered = split > 1 ? (2 * 2 * shape.matrices) / shape.layers : 0;
+  const weights = (2 * shape.parameters + TRAINED * trained) / split + gathered;
+  // The whole model as it is written: on the first GPU, or in memory where no GPU holds all of it.
+  const written = saved * shape.parameters;
+  return {
+    fixed: weights,
+    each,
+    ...(split > 1 ? {} : { least: written }),
+    atOnce,
+    setting,
+    host: 2 * shape.parameters * Math.min(ranks, GPUS_OF_A_MACHINE) + (split > 1 ? written : 0),
+    // The folder itself, what is written, and three checkpoints of what trains.
+    disk: (2 + saved) * shape.parameters + 3 * TRAINED * trained,
+    flop: flopOf(shape, work),
+    unknown:
+      stage === 'embed_captions'
+        ? [`the number of texts: hours are for ${TOKENS_EMBEDDED.toExponential(0)} tokens`]
+        : [],
   };
 }
 

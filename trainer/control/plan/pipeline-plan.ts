@@ -1,15 +1,14 @@
 // Turns a plan into the Batch jobs that are missing, for the state machine and for the command that submits. Pure.
-import type { JobClass } from '../../../contracts/src/job-classes.ts';
+import type { TextByJobClass } from '../../../contracts/src/job-classes.ts';
 import { FILES, fileIn, shortDigest } from '../../../contracts/src/keys.ts';
-import { jobClassOf } from '../../../contracts/src/stages.ts';
 import type { PipelinePlan, PipelineStage } from '../../../contracts/src/training/pipeline.ts';
 import { UserError } from '../../../contracts/src/user-error.ts';
 import type { Plan, PlannedJob } from './plan.ts';
 
-/** The queue and the job definition that a job runs with, by job class. */
+/** The queue and the job definition that a job runs with, by the job classes that are deployed. */
 export interface Fleet {
-  queues: Readonly<Record<JobClass, string>>;
-  jobDefinitions: Readonly<Record<JobClass, string>>;
+  queues: Readonly<TextByJobClass>;
+  jobDefinitions: Readonly<TextByJobClass>;
 }
 
 export function toPipelinePlan(plan: Plan, fleet: Fleet): PipelinePlan {
@@ -25,14 +24,19 @@ export function toPipelinePlan(plan: Plan, fleet: Fleet): PipelinePlan {
 }
 
 export function toPipelineStage(planned: PlannedJob, { queues, jobDefinitions }: Fleet): PipelineStage {
-  const { job, contentAddress } = planned;
+  const { job, contentAddress, jobClass } = planned;
   const { stage } = job.config;
-  const jobClass = jobClassOf(stage);
+  const [queue, definition] = [queues[jobClass], jobDefinitions[jobClass]];
+  if (queue === undefined || definition === undefined)
+    throw new UserError(
+      `job_classes.${stage} is ${jobClass}, which is not deployed (there is ${Object.keys(queues).join(', ')}): ` +
+        'switch its machines on in infra/environments.ts and deploy, or name another class',
+    );
   return {
     id: job.id,
     job_name: jobName(planned),
-    job_queue: queues[jobClass],
-    job_definition: jobDefinitions[jobClass],
+    job_queue: queue,
+    job_definition: definition,
     job: fileIn(job.output, FILES.job),
     tags: { recipe: job.recipe, job: job.id, stage, address: contentAddress },
   };

@@ -1,5 +1,6 @@
 // Plans a recipe as training jobs in order, each with a content address. Pure: no file, no clock, no environment.
 import { sha256Of } from '../../../api/registry/stores/hash.ts';
+import type { JobClass } from '../../../contracts/src/job-classes.ts';
 import { runFolder } from '../../../contracts/src/keys.ts';
 import {
   DATA,
@@ -10,7 +11,7 @@ import {
 } from '../../../contracts/src/stages.ts';
 import type { TrainingJob, TrainingReport } from '../../../contracts/src/training/job.ts';
 import { type Part, settingsOf } from '../../../contracts/src/training/prepared.ts';
-import { configOf, inputsIn, type Recipe, stagesOf } from '../../../contracts/src/training/recipe.ts';
+import { configOf, inputsIn, jobClassIn, type Recipe, stagesOf } from '../../../contracts/src/training/recipe.ts';
 import { BASE, variantOf } from '../recipe/variants.ts';
 
 /** Everything besides the recipe that decides what has to run. URIs are `file://` or `s3://`, without a final slash. */
@@ -19,18 +20,30 @@ export interface PlanSources {
   code: Readonly<Record<StageName, string>>;
   /** The user's files; `parts`: by part of what `prepare` makes of them, the digest of those that it is made from. */
   data: { uri: string; digest: string; parts: Readonly<Record<string, string>> };
-  /** Digests of the folders of this machine that the recipe names, by their path in it. */
-  folders?: ReadonlyMap<string, string>;
+  /** The folders of weights that the recipe names, by their path in it. */
+  folders?: ReadonlyMap<string, WeightsFolder>;
   /** Folder under which every run gets its own. */
   runs: string;
   /** Reports of finished runs by the URI of their folder. */
   finished: ReadonlyMap<string, TrainingReport>;
 }
 
+/** A folder of weights, or one file, that a recipe names. */
+export interface WeightsFolder {
+  /** Over all of its files. */
+  digest: string;
+  /** Name of the file where the path is of one. */
+  file: string | null;
+  /** Where it is stored for containers; undefined: stages read the path itself. */
+  uri?: string;
+}
+
 export interface PlannedJob {
   job: TrainingJob;
   /** Digest of configuration, seed, code and all that the job reads of its inputs: equal address, equal result. */
   contentAddress: string;
+  /** Where it runs on AWS; no part of the address. */
+  jobClass: JobClass;
   /** Ids of the jobs whose output this one reads. */
   needs: string[];
   /** The report of an earlier run with the same content address; undefined while the job has to run. */
@@ -90,8 +103,17 @@ interface NewJob {
 
 /** The content of the folders that a configuration names; undefined where it names none. */
 function folderDigests(config: StageConfig, { folders }: PlanSources): string | undefined {
-  const digests = localFoldersOf(config).flatMap(({ path = '' }) => folders?.get(path) ?? []);
+  const digests = localFoldersOf(config).flatMap(({ path }) => folders?.get(path)?.digest ?? []);
   return digests.length === 0 ? undefined : digests.join(' ');
+}
+
+/** Where a container finds the folders that a configuration names; undefined where it reads the paths themselves. */
+function storedWeights(config: StageConfig, { folders }: PlanSources): TrainingJob['weights'] {
+  const stored = localFoldersOf(config).flatMap(({ path, at, prefix }) => {
+    const { uri, file } = folders?.get(path) ?? {};
+    return uri === undefined ? [] : [{ at: [...at], prefix, uri, file: file ?? null }];
+  });
+  return stored.length === 0 ? undefined : stored;
 }
 
 /** Adds jobs to a list; gives the job that is there where one has the same address. */
@@ -117,6 +139,7 @@ function jobAdder(name: string, sources: PlanSources): { (job: NewJob): PlannedJ
     const output = runFolder(sources.runs, { recipe: name, job: id, address: contentAddress });
     const uris = [...inputs].map(([role, input]): [string, string] => [role, input.job.output]);
     if (data !== undefined) uris.push([DATA, data.uri]);
+    const weights = storedWeights(config, sources);
     const planned: PlannedJob = {
       job: {
         id,
@@ -125,10 +148,12 @@ function jobAdder(name: string, sources: PlanSources): { (job: NewJob): PlannedJ
         code,
         inputs: Object.fromEntries(uris),
         ...(prepared === undefined ? {} : { prepared: [...prepared] }),
+        ...(weights === undefined ? {} : { weights }),
         output,
         config,
       },
       contentAddress,
+      jobClass: jobClassIn(recipe, config.stage),
       needs: [...new Set([...inputs.values()].map((input) => input.job.id))],
       report: sources.finished.get(output),
     };

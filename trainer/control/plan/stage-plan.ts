@@ -1,7 +1,7 @@
 // Makes the rows of a plan as a command shows them: what is finished, how long the rest takes and what it costs. Pure.
-import { JOB_CLASSES } from '../../../contracts/src/job-classes.ts';
-import { jobClassOf, type StageName } from '../../../contracts/src/stages.ts';
-import { estimateSeconds, type PastRun } from './estimate.ts';
+import { JOB_CLASSES, type JobClass, ranksOf } from '../../../contracts/src/job-classes.ts';
+import type { StageName } from '../../../contracts/src/stages.ts';
+import { estimateSeconds, type PastRun, ranksIn } from './estimate.ts';
 import type { PlannedJob } from './plan.ts';
 import { type StageCost, stageCost } from './prices.ts';
 
@@ -12,6 +12,8 @@ export interface StagePlan {
   status: 'succeeded' | 'queued';
   address: string;
   output: string;
+  /** The job class that it runs in on AWS. */
+  job_class: JobClass;
   /** Seconds that the finished run took. */
   seconds: number | null;
   /** From comparable earlier runs; null without one. */
@@ -30,16 +32,17 @@ export function stagePlans(jobs: readonly PlannedJob[], past: readonly PastRun[]
 export function pricedStagePlans(jobs: readonly PlannedJob[], past: readonly PastRun[]): StagePlan[] {
   return jobs.map((planned) => {
     if (planned.report !== undefined) return toStagePlan(planned, undefined);
-    const jobClass = jobClassOf(planned.job.config.stage);
+    const { jobClass } = planned;
     const device = JOB_CLASSES[jobClass].gpus === 0 ? 'cpu' : 'cuda';
-    const comparable = past.filter(({ report }) => report.device.startsWith(device));
+    const ranks = ranksOf(jobClass);
+    const comparable = past.filter(({ report }) => report.device.startsWith(device) && ranksIn(report) === ranks);
     const seconds = estimateSeconds(planned.job, comparable);
     return toStagePlan(planned, seconds, stageCost(jobClass, seconds));
   });
 }
 
 function toStagePlan(
-  { job, contentAddress, report }: PlannedJob,
+  { job, contentAddress, jobClass, report }: PlannedJob,
   estimated: number | undefined,
   cost?: StageCost,
 ): StagePlan {
@@ -49,6 +52,7 @@ function toStagePlan(
     status: report === undefined ? 'queued' : 'succeeded',
     address: contentAddress,
     output: job.output,
+    job_class: jobClass,
     seconds: report?.seconds ?? null,
     estimated_seconds: estimated ?? null,
     estimated_usd: cost?.estimatedUsd ?? null,

@@ -1,5 +1,6 @@
 // What a recipe must keep beyond its contract: values that are each allowed but not together. One table. Pure.
-import { DATA, type StageName } from '../../../contracts/src/stages.ts';
+import { ranksOf } from '../../../contracts/src/job-classes.ts';
+import { DATA, RANKED_STAGES, StageName } from '../../../contracts/src/stages.ts';
 import { Schedule } from '../../../contracts/src/training/blocks.ts';
 import { inputsIn, Recipe, stagesOf } from '../../../contracts/src/training/recipe.ts';
 import { sentenceOf } from './sentences.ts';
@@ -149,6 +150,7 @@ const CHECKS: readonly Check[] = [
       `adapt.crop_scale: the smaller fraction comes first, not ${crop_scale.join(', ')}`,
     ),
   ),
+  jobClassesFit,
   where(['compare'], compared),
   (recipe) => Object.keys(recipe.variants ?? {}).flatMap((name) => variantProblems(recipe, name)),
   (recipe) =>
@@ -182,6 +184,18 @@ function everyInputIsMade(recipe: Recipe): string[] {
       ),
     ),
   );
+}
+
+/** Several GPUs are for stages that several processes can train. */
+function jobClassesFit(recipe: Recipe): string[] {
+  return Object.entries(recipe.job_classes ?? {}).flatMap(([name, jobClass]) => {
+    const stage = StageName.parse(name);
+    const ranks = ranksOf(jobClass);
+    return unless(
+      ranks === 1 || RANKED_STAGES.includes(stage),
+      `job_classes.${stage} is "${jobClass}" with ${ranks} GPUs, but ${stage} runs in one process; several can train ${RANKED_STAGES.join(', ')}`,
+    );
+  });
 }
 
 /** What is compared has to be there: variants, and the stage at which they are measured. */

@@ -101,7 +101,7 @@ function countedFrom(first: string, last: string): string[] {
   return Array.from({ length }, (_, n) => String(Number(first) + n).padStart(width, '0'));
 }
 
-/** The manifest stands for the model's other files: it names their digests. */
+/** The model itself is a folder of weights, with a digest of its own. */
 function filesOfAdapt({ model, own }: NonNullable<Recipe['adapt']>, root: string): string[] {
   const files: string[] = [];
   for (const key of ['path', 'dev_path', 'classes', 'further_captions'] as const) {
@@ -115,7 +115,7 @@ function filesOfAdapt({ model, own }: NonNullable<Recipe['adapt']>, root: string
   }
   const manifest = resolve(root, model, FILES.manifest);
   if (!existsSync(manifest)) throw new UserError(`adapt.model: ${dirname(manifest)} holds no model (no manifest.json)`);
-  return [...files, manifest];
+  return files;
 }
 
 function filesOfDevSet(name: DevSetName, root: string): [string, readonly Part[]][] {

@@ -2,7 +2,7 @@
 
 import { createHash } from 'node:crypto';
 import { createReadStream, mkdirSync, readdirSync, readFileSync, renameSync, statSync, writeFileSync } from 'node:fs';
-import { dirname, join, relative, sep } from 'node:path';
+import { basename, dirname, join, relative, sep } from 'node:path';
 import { z } from 'zod';
 import { toDigest } from '../../../api/registry/digest.ts';
 import { hexOf } from '../../../contracts/src/keys.ts';
@@ -54,11 +54,28 @@ export function digestOfFiles(files: readonly IndexedFile[]): string {
   return toDigest(hash.digest());
 }
 
-/** One digest over all files of a folder, or of one file. */
-export async function digestOfFolder(folder: string, options: DigestOptions): Promise<string> {
-  const digests = await digestsOf(statSync(folder).isFile() ? [folder] : filesBelow(folder), options);
-  const files = [...digests].map(([file, found]) => ({ ...found, path: relative(folder, file).split(sep).join('/') }));
-  return digestOfFiles(files.sort((a, b) => (a.path < b.path ? -1 : 1)));
+/** A folder, or a file, with what is in it. */
+export interface FolderIndex {
+  digest: string;
+  /** Name of the file where it is one. */
+  file: string | null;
+  /** The folder that the paths of `files` start from. */
+  root: string;
+  files: IndexedFile[];
+}
+
+/** All files of a folder under one digest, or one file. */
+export async function indexOfFolder(folder: string, options: DigestOptions): Promise<FolderIndex> {
+  const isFile = statSync(folder).isFile();
+  const root = isFile ? dirname(folder) : folder;
+  const wanted = (isFile ? [folder] : filesBelow(folder)).sort();
+  const digests = await digestsOf(wanted, options);
+  const files = wanted.map((file) => ({
+    ...(digests.get(file) ?? { size: 0, digest: '' }),
+    path: relative(root, file).split(sep).join('/'),
+  }));
+  files.sort((a, b) => (a.path < b.path ? -1 : 1));
+  return { digest: digestOfFiles(files), file: isFile ? basename(folder) : null, root, files };
 }
 
 /** Every file in a folder and the folders in it. */

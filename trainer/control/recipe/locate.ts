@@ -6,7 +6,7 @@ import { localFoldersOf } from '../../../contracts/src/stages.ts';
 import { configOf, type Recipe, stagesOf } from '../../../contracts/src/training/recipe.ts';
 import { UserError } from '../../../contracts/src/user-error.ts';
 import { type DataIndex, indexData } from './data-index.ts';
-import { digestOfFolder } from './file-digests.ts';
+import { type FolderIndex, indexOfFolder } from './file-digests.ts';
 import { readRecipe } from './read.ts';
 
 export interface ResolvedRecipe {
@@ -47,21 +47,21 @@ export interface FolderOptions {
   onRead(bytes: number): void;
 }
 
-/** Digests of the folders of this machine that the recipe names, such as a language model's, by their path in it. */
+/** The folders of this machine that the recipe names, such as a language model's, by their path in it. */
 export async function foldersOf(
-  { recipe }: ResolvedRecipe,
+  { recipe, data }: ResolvedRecipe,
   { trainer, runs, onRead }: FolderOptions,
-): Promise<Map<string, string>> {
-  const digests = new Map<string, string>();
+): Promise<Map<string, FolderIndex>> {
+  const found = new Map<string, FolderIndex>();
   for (const stage of stagesOf(recipe)) {
-    for (const { path, sentence } of localFoldersOf(configOf(recipe, stage))) {
-      if (path === undefined || digests.has(path)) continue;
-      const folder = resolve(trainer, path);
+    for (const { path, from, sentence } of localFoldersOf(configOf(recipe, stage))) {
+      if (found.has(path)) continue;
+      const folder = resolve(from === 'data' ? data : trainer, path);
       if (!existsSync(folder)) throw new UserError(`${stage}.${sentence}, and there is no folder ${folder}`);
-      digests.set(path, await digestOfFolder(folder, { cache: cacheIn(runs), onRead }));
+      found.set(path, await indexOfFolder(folder, { cache: cacheIn(runs), onRead }));
     }
   }
-  return digests;
+  return found;
 }
 
 function cacheIn(runs: string): string {

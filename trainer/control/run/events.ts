@@ -2,6 +2,7 @@
 import type { StageName } from '../../../contracts/src/stages.ts';
 import type { Recipe } from '../../../contracts/src/training/recipe.ts';
 import type { LanguageNeeds } from '../plan/language-needs.ts';
+import type { StageNeeds } from '../plan/stage-needs.ts';
 import type { StagePlan } from '../plan/stage-plan.ts';
 
 /** The state of a job on AWS Batch, in the project's words. */
@@ -29,6 +30,7 @@ export type RunEvent =
       prices: { date: string; region: string } | null;
     }
   | { event: 'language_needs'; needs: LanguageNeeds[] }
+  | { event: 'needs'; upload_bytes: number; needs: StageNeeds[] }
   | { event: 'reused'; id: string; stage: StageName; output: string }
   | {
       event: 'running';

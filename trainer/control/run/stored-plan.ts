@@ -15,16 +15,21 @@ export interface StoredPlanOptions {
   code: Readonly<Record<StageName, string>>;
   /** Digests of the data: of all files, and of those behind each part of what `prepare` makes of them. */
   data: { digest: string; parts: Readonly<Record<string, string>> };
+  /** The folders of weights that the recipe names, by path. */
+  folders?: Readonly<Record<string, { digest: string; file: string | null }>> | undefined;
   /** The bucket of data and runs, and what is finished in it. */
   store: ObjectStore;
   runs: StoredRuns;
 }
 
-/** The data counts as uploaded: its digest says where it is stored. */
-export function planStoredRuns({ recipe, code, data, store, runs }: StoredPlanOptions): Plan {
+/** Data and weights count as uploaded: their digests say where they are stored. */
+export function planStoredRuns({ recipe, code, data, folders = {}, store, runs }: StoredPlanOptions): Plan {
   return createPlan(recipe, {
     code,
     data: { ...data, uri: dataUri(store, data.digest) },
+    folders: new Map(
+      Object.entries(folders).map(([path, { digest, file }]) => [path, { digest, file, uri: dataUri(store, digest) }]),
+    ),
     runs: `${store.uri}/${PREFIXES.runs}`,
     finished: runs.finished,
   });

@@ -1,5 +1,5 @@
 // Submitting a recipe to Batch where jobs go on between the plan and the submission.
-import { mkdtempSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
@@ -7,7 +7,11 @@ import { openStore } from '../../../../api/registry/stores/open.ts';
 import { byJobClass } from '../../../../contracts/src/job-classes.ts';
 import { byStage } from '../../../../contracts/src/stages.ts';
 import type { BatchJob } from '../../../../trainer/control/aws/batch.ts';
+import { findJob } from '../../../../trainer/control/aws/clients.ts';
 import { planOnAws, submitRecipe } from '../../../../trainer/control/aws/submit.ts';
+import { readSubmittedPlan } from '../../../../trainer/control/aws/submitted-plan.ts';
+import { toPipelineStage } from '../../../../trainer/control/plan/pipeline-plan.ts';
+import { foldersOf } from '../../../../trainer/control/recipe/locate.ts';
 import type { RunEvent } from '../../../../trainer/control/run/events.ts';
 import { tinyRecipe } from '../../../support/tiny-recipe.ts';
 
@@ -74,4 +78,70 @@ it('a job that ended with 0 and left no report is submitted again', async () => 
 it('a job that is still active is waited for', async () => {
   const [prepare] = await submit('running', false);
   expect(prepare).toMatchObject({ event: 'submitted', id: 'prepare', job_id: 'earlier', already: true });
+});
+
+it('weights are uploaded once, named by their content, and found again by the plan of the request', async () => {
+  const store = openStore(`file://${mkdtempSync(join(tmpdir(), 'bucket '))}`);
+  const trainer = mkdtempSync(join(tmpdir(), 'trainer-'));
+  mkdirSync(join(trainer, 'llama'));
+  writeFileSync(join(trainer, 'llama', 'model.safetensors'), 'weights');
+  const recipe = tinyRecipe();
+  recipe.mntp.language_model = { source: 'directory', name: 'llama' };
+  const code = byStage(() => `sha256:${'c'.repeat(64)}`);
+  const data = { digest: `sha256:${'d'.repeat(64)}`, parts: {}, files: [] };
+  const queues = byJobClass((_, { queue }) => queue);
+  const deployment = { trainingBucket: 'x', modelsBucket: 'x', logGroup: 'x', queues, jobDefinitions: queues };
+  const batch = { find: async () => undefined, submit: async () => 'new', terminate: async () => {} };
+  const submitted = async (): Promise<string[]> => {
+    const folders = await foldersOf({ recipe, data: '/' }, { trainer, runs: trainer, onRead: () => {} });
+    const { plan } = await planOnAws({ recipe, code, data, folders, store });
+    const put: string[] = [];
+    const watched: typeof store = Object.create(store, {
+      put: {
+        value: (...args: Parameters<typeof store.put>) => {
+          put.push(args[0]);
+          return store.put(...args);
+        },
+      },
+    });
+    const clients = { deployment, store: watched, batch, emit: () => {} };
+    await submitRecipe({ recipe, code, data, folder: '/', folders, jobs: plan.jobs }, clients);
+    const again = await readSubmittedPlan('tiny', store);
+    expect(again.plan.jobs.map(({ job }) => job.output)).toEqual(plan.jobs.map(({ job }) => job.output));
+    return put.filter((key) => key.startsWith('data/') && !key.includes('d'.repeat(64)));
+  };
+  const [file = '', index = ''] = await submitted();
+  expect(file).toMatch(/^data\/sha256\/[0-9a-f]{64}\/model\.safetensors$/);
+  expect(index).toBe(file.replace('model.safetensors', 'index.json'));
+  expect(await submitted()).toEqual([]);
+  const { plan } = await readSubmittedPlan('tiny', store);
+  const mntp = plan.jobs.find(({ job }) => job.id === 'mntp')?.job;
+  const uri = `${store.uri}/${file.replace('/model.safetensors', '')}`;
+  expect(mntp?.weights).toEqual([{ at: ['language_model', 'name'], prefix: '', uri, file: null }]);
+  expect(plan.jobs.find(({ job }) => job.id === 'clip')?.job.weights).toBeUndefined();
+  // Other weights in the same place are other work.
+  writeFileSync(join(trainer, 'llama', 'model.safetensors'), 'others!');
+  await submitted();
+  const changed = (await readSubmittedPlan('tiny', store)).plan.jobs.find(({ job }) => job.id === 'mntp');
+  expect(changed?.job.output).not.toBe(mntp?.output);
+});
+
+it('a job class that is not deployed is refused by name, and one that changed while its job runs is found', async () => {
+  const recipe = tinyRecipe();
+  recipe.job_classes = { clip: 'train_8_h100' };
+  const store = openStore(`file://${mkdtempSync(join(tmpdir(), 'bucket '))}`);
+  const code = byStage(() => `sha256:${'c'.repeat(64)}`);
+  const { plan } = await planOnAws({ recipe, code, data: { digest: `sha256:${'d'.repeat(64)}`, parts: {} }, store });
+  const clip = plan.jobs.find(({ job }) => job.id === 'clip');
+  if (clip === undefined) throw new Error('no clip');
+  const queues = { cpu: 'cpu', embed: 'gpu', train: 'gpu' };
+  expect(() => toPipelineStage(clip, { queues, jobDefinitions: queues })).toThrow(
+    'job_classes.clip is train_8_h100, which is not deployed (there is cpu, embed, train)',
+  );
+  const running = { job_id: 'one', status: 'running' } as BatchJob;
+  const ended = { job_id: 'two', status: 'failed' } as BatchJob;
+  const deployment = { ...queues, queues: { ...queues, train_8_h100: 'h100' } };
+  const find = async (queue: string) => (queue === 'gpu' ? running : ended);
+  const clients = { deployment, batch: { find } } as unknown as Parameters<typeof findJob>[1];
+  expect(await findJob(clip, clients)).toBe(running);
 });

@@ -122,6 +122,19 @@ describe('content addresses', () => {
     expect(changed(planOf(change))).toEqual(reachOf(stage).toSorted());
   });
 
+  it('stay where a stage runs in another job class, which the plan of the job then names', () => {
+    const plan = planOf((recipe) => {
+      recipe.job_classes = { clip: 'train_8_h100', contrastive: 'train_2x8_h100' };
+    });
+    expect(changed(plan)).toEqual([]);
+    expect(Object.fromEntries(plan.jobs.map(({ job, jobClass }) => [job.id, jobClass]))).toMatchObject({
+      clip: 'train_8_h100',
+      contrastive: 'train_2x8_h100',
+      mntp: 'train',
+      embed_captions: 'embed',
+    });
+  });
+
   it('stay where the data is stored elsewhere or the recipe says something else about itself', () => {
     expect(changed(planOf(undefined, { data: { ...sources.data, uri: 'file:///elsewhere' } }))).toEqual([]);
     expect(changed(planOf((recipe) => (recipe.description = 'other words')))).toEqual([]);
@@ -170,9 +183,11 @@ describe('what a stage does not read of the prepared data leaves its address', (
 });
 
 it('other weights in a folder of this machine are another address, whatever the folder is called', () => {
-  const folders = new Map([['tiny', digestOf('weights')]]);
+  const folders = new Map([['tiny', { digest: digestOf('weights'), file: null }]]);
   const before = addresses(planOf(undefined, { folders }));
-  const after = addresses(planOf(undefined, { folders: new Map([['tiny', digestOf('trained on')]]) }));
+  const after = addresses(
+    planOf(undefined, { folders: new Map([['tiny', { digest: digestOf('trained on'), file: null }]]) }),
+  );
   expect(Object.keys(before).filter((id) => before[id] !== after[id])).toEqual(
     expect.arrayContaining(['mntp', 'contrastive']),
   );
@@ -185,7 +200,10 @@ describe('a recipe without a block', () => {
     const recipe = { ...rest, embed_captions: { ...rest.embed_captions, teachers: [untunedTeacher()] } };
     const addressWith = (adapter: string): string | undefined => {
       const folders = new Map(
-        Object.entries({ base: digestOf('base'), mntp: digestOf('mntp'), simcse: digestOf(adapter) }),
+        Object.entries({ base: 'base', mntp: 'mntp', simcse: adapter }).map(([path, content]) => [
+          path,
+          { digest: digestOf(content), file: null },
+        ]),
       );
       return addresses(createPlan(recipe, { ...sources, folders })).embed_captions;
     };

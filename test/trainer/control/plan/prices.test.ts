@@ -20,6 +20,12 @@ it('prices one GPU by the size of the machine: 4 processors for embed, 8 for tra
   expect(hourlyUsd('train')).toEqual({ expected: 2.24208, most: 3.00424 });
 });
 
+it('prices machines side by side each, and one L40S for itself by the one machine that has its memory', () => {
+  expect(hourlyUsd('train_2x8_h100')).toEqual({ expected: 2 * 55.04, most: 2 * 55.04 });
+  expect(hourlyUsd('train_l40s')).toEqual({ expected: 3.00424, most: 3.00424 });
+  expect(hourlyUsd('train_4_l40s')).toEqual({ expected: 10.49264, most: 30.13118 });
+});
+
 it('prices a job without a GPU by its processors and memory', () => {
   expect(hourlyUsd('cpu').expected).toBeCloseTo(4 * 0.04048 + 16 * 0.004445);
 });

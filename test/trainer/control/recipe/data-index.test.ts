@@ -178,11 +178,29 @@ it('folders of adapters count beside that of their model, wherever a recipe name
   for (const name of ['base', 'mntp', 'simcse']) mkdirSync(join(trainer, name));
   const { mntp: _, contrastive: __, ...rest } = recipe;
   const untuned = { ...rest, embed_captions: { ...rest.embed_captions, teachers: [untunedTeacher()] } };
-  const digests = await foldersOf({ recipe: untuned, data: root }, { trainer, runs: root, onRead: () => {} });
-  expect([...digests.keys()]).toEqual(['base', 'mntp', 'simcse']);
+  writeFileSync(join(trainer, 'base', 'model.safetensors'), 'weights');
+  const read = () => foldersOf({ recipe: untuned, data: root }, { trainer, runs: root, onRead: () => {} });
+  const before = await read();
+  expect([...before.keys()]).toEqual(['base', 'mntp', 'simcse']);
+  expect(before.get('base')).toMatchObject({ root: join(trainer, 'base'), file: null });
+  // Other weights under the same name are another folder.
+  writeFileSync(join(trainer, 'base', 'model.safetensors'), 'others!!');
+  expect((await read()).get('base')?.digest).not.toBe(before.get('base')?.digest);
 });
 
-it('covers what fine-tuning reads: images below a folder, a table beside a tar, and the model by its manifest', async () => {
+it('a file of weights is one, in the folder that it lies in', async () => {
+  const trainer = mkdtempSync(join(tmpdir(), 'trainer-'));
+  for (const name of ['small.gguf', 'other.gguf']) writeFileSync(join(trainer, name), name);
+  const tuned = {
+    ...recipe,
+    mntp: { ...recipe.mntp, language_model: { source: 'directory' as const, name: 'small.gguf' } },
+  };
+  const found = await foldersOf({ recipe: tuned, data: root }, { trainer, runs: root, onRead: () => {} });
+  expect(found.get('small.gguf')).toMatchObject({ root: trainer, file: 'small.gguf' });
+  expect(found.get('small.gguf')?.files.map(({ path, size }) => [path, size])).toEqual([['small.gguf', 10]]);
+});
+
+it('covers what fine-tuning reads: images below a folder, a table beside a tar, and apart from them the model', async () => {
   mkdirSync(join(root, 'model'), { recursive: true });
   writeFileSync(join(root, 'model/manifest.json'), '{}');
   mkdirSync(join(root, 'own/a'), { recursive: true });
@@ -190,18 +208,22 @@ it('covers what fine-tuning reads: images below a folder, a table beside a tar, 
   const { name, description, seed, data } = tinyRecipe();
   const adapt = { ...tinyAdapt(), model: 'model', own: { ...tinyAdapt().own, path: 'own' } };
   const adapting = () => indexData({ name, description, seed, data, adapt }, root, { cache: join(root, 'cache.json') });
-  expect((await adapting()).files.map(({ path }) => path)).toEqual(['model/manifest.json', 'own/a/1.jpg']);
-  const before = (await adapting()).digest;
+  expect((await adapting()).files.map(({ path }) => path)).toEqual(['own/a/1.jpg']);
+  const model = async () => {
+    const found = await foldersOf(
+      { recipe: { name, description, seed, data, adapt }, data: root },
+      { trainer: root, runs: root, onRead: () => {} },
+    );
+    return found.get('model');
+  };
+  const before = await model();
+  expect(before?.files.map(({ path }) => path)).toEqual(['manifest.json']);
   writeFileSync(join(root, 'model/manifest.json'), '{"name": "another"}');
-  expect((await adapting()).digest).not.toBe(before);
+  expect((await model())?.digest).not.toBe(before?.digest);
   writeFileSync(join(root, 'shop-000.tar'), 'tar');
   writeFileSync(join(root, 'shop.jsonl'), 'rows');
   adapt.own.path = 'shop-000.tar';
-  expect((await adapting()).files.map(({ path }) => path)).toEqual([
-    'model/manifest.json',
-    'shop-000.tar',
-    'shop.jsonl',
-  ]);
+  expect((await adapting()).files.map(({ path }) => path)).toEqual(['shop-000.tar', 'shop.jsonl']);
   adapt.own.path = 'nothing';
   await expect(adapting()).rejects.toThrow('adapt.own.path: nothing matches nothing in the data folder');
 });

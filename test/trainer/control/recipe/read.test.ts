@@ -80,6 +80,10 @@ it.each([
     withMembers('contrastive', { language_model: { source: 'gguf_package', name: 'tiny' } }),
     'contrastive.language_model is for a recipe without mntp: here contrastive goes on with what mntp trained',
   ],
+  [
+    JSON.stringify({ ...tinyRecipe(), job_classes: { clip: 'train_8_h100', embed_captions: 'train_4_l40s' } }),
+    'job_classes.embed_captions is "train_4_l40s" with 4 GPUs, but embed_captions runs in one process; several can train mntp, contrastive, inherit, clip, distill',
+  ],
   [withMembers('contrastive', { micro_batch: 5 }), 'contrastive.micro_batch 5 is more than the 4 captions of a step'],
   [withMembers('mntp', { batch_size: '32' }), 'mntp.batch_size: expected number, got "32"'],
   [withMembers('mntp', { batch_size: undefined }), 'mntp.batch_size: missing (number)'],

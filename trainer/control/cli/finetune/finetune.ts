@@ -156,6 +156,7 @@ async function train(recipe: ResolvedRecipe, { runs, options, context }: TrainCo
     install: false,
     on: 'here',
     follow: false,
+    ranks: 1,
   } as const;
   const code = await trainHere(recipe, { ...asked, runs }, { root, cwd, env, emit });
   if (code !== EXIT.ok) return code;

@@ -1,0 +1,152 @@
+// What each job of a plan takes of its job class: GPU memory, RAM, disk, hours, dollars; and what cannot fit, with what would. Pure.
+import { JOB_CLASS_NAMES, type JobClass, ranksOf, resourcesOf } from '../../../contracts/src/job-classes.ts';
+import { RANKED_STAGES, type StageName } from '../../../contracts/src/stages.ts';
+import { type Recipe, stagesOf } from '../../../contracts/src/training/recipe.ts';
+import { type Facts, type Form, formOf, total } from './forms.ts';
+import type { PlannedJob } from './plan.ts';
+import { hourlyUsd } from './prices.ts';
+
+export interface StageNeeds {
+  id: string;
+  stage: StageName;
+  job_class: JobClass;
+  /** On each GPU, and what is free on one; null: nobody knows. */
+  gpu_bytes: number | null;
+  gpu_limit: number;
+  host_bytes: number | null;
+  host_limit: number;
+  disk_bytes: number | null;
+  disk_limit: number;
+  /** Of computation, at a third of the peak of the GPU that `usd` is for. */
+  hours: number | null;
+  usd: number | null;
+  gpu: string;
+  unknown: string[];
+  /** Why it cannot run, each with what would make it. */
+  problems: string[];
+}
+
+/** What CUDA itself and fragments between tensors take of a GPU. */
+const CUDA = 1.5e9;
+/** FLOP per second that training reaches: a third of the dense bfloat16 peak, two fifths for the H100. */
+const RATES = { L40S: 115e12, H100: 400e12 } as const;
+
+export interface NeedsOptions {
+  recipe: Recipe;
+  jobs: readonly PlannedJob[];
+  /** Width of the features of a text, where the language model's tensors say so. */
+  features?: number | undefined;
+  /** Forms of stages with a language model, from the shapes of its tensors. */
+  languageForm(stage: StageName, ranks: number): Form | undefined;
+}
+
+/** The needs of every job that has to run and of which something is known. */
+export function stageNeeds({ recipe, jobs, features, languageForm }: NeedsOptions): StageNeeds[] {
+  const prepared = jobs.find(({ job }) => job.id === 'prepare')?.report?.metrics;
+  const counted = { images: prepared?.['images.train'], captions: prepared?.['captions.train'] };
+  const seen = new Set<string>();
+  return jobs.flatMap((planned) => {
+    const { job, jobClass, report } = planned;
+    const { stage } = job.config;
+    // Jobs of a comparison take what the one of the recipe takes.
+    if (report !== undefined || seen.has(stage) || !stagesOf(recipe).includes(stage)) return [];
+    seen.add(stage);
+    const formIn = (name: JobClass): Form | string | undefined => {
+      const facts: Facts = { ranks: ranksOf(name), features, ...counted };
+      return formOf(recipe, stage, facts) ?? languageForm(stage, facts.ranks);
+    };
+    const form = formIn(jobClass);
+    if (form === undefined) return [];
+    const needs = blank(job.id, stage, jobClass);
+    if (typeof form === 'string') return [{ ...needs, unknown: [form] }];
+    return [filled(needs, form, formIn)];
+  });
+}
+
+function blank(id: string, stage: StageName, jobClass: JobClass): StageNeeds {
+  const { gpus, gpu_gb, memory_mib, disk_gb } = resourcesOf(jobClass);
+  return {
+    id,
+    stage,
+    job_class: jobClass,
+    gpu_bytes: null,
+    gpu_limit: gpus === 0 ? 0 : gpu_gb * 1e9 - CUDA,
+    host_bytes: null,
+    host_limit: memory_mib * 2 ** 20,
+    disk_bytes: null,
+    disk_limit: disk_gb * 1e9,
+    hours: null,
+    usd: null,
+    gpu: gpuOf(jobClass),
+    unknown: [],
+    problems: [],
+  };
+}
+
+function filled(needs: StageNeeds, form: Form, formIn: (name: JobClass) => Form | string | undefined): StageNeeds {
+  const { stage, job_class } = needs;
+  const { gpus } = resourcesOf(job_class);
+  const rate = RATES[gpuOf(job_class)];
+  const hours = gpus === 0 || form.flop === 0 ? null : form.flop / (ranksOf(job_class) * rate) / 3600;
+  const known = {
+    ...needs,
+    gpu_bytes: total(form, form.atOnce),
+    host_bytes: form.host ?? null,
+    disk_bytes: form.disk ?? null,
+    hours,
+    usd: hours === null ? null : hours * hourlyUsd(job_class).expected,
+    unknown: form.unknown,
+  };
+  const problems: string[] = [];
+  const better = (): string => {
+    const found = classThatFits(stage, formIn);
+    return found === undefined ? 'no job class has that' : `job_classes.${stage} "${found}" has it`;
+  };
+  if (gpus > 0 && known.gpu_bytes > known.gpu_limit) {
+    const isBounded = form.each > 0 && (form.least ?? 0) <= known.gpu_limit;
+    const fits = isBounded ? Math.floor((known.gpu_limit - form.fixed) / form.each) : 0;
+    const smaller = fits < 1 ? '' : `${form.setting} ${settingFor(form, fits, ranksOf(job_class))} would fit, or `;
+    problems.push(
+      `${stage} takes ${gb(known.gpu_bytes)} on a GPU, of which ${gb(total(form, 0))} whatever the batch; a GPU of class ` +
+        `${job_class} has ${gb(known.gpu_limit)} free at least: ${smaller}${better()}`,
+    );
+  }
+  if (known.host_bytes !== null && known.host_bytes > known.host_limit)
+    problems.push(
+      `${stage} takes ${gb(known.host_bytes)} of memory, a machine of class ${job_class} gives it ${gb(known.host_limit)}: ${better()}`,
+    );
+  if (known.disk_bytes !== null && known.disk_bytes > known.disk_limit)
+    problems.push(
+      `${stage} takes ${gb(known.disk_bytes)} of disk, a machine of class ${job_class} has ${gb(known.disk_limit)}: ${better()}`,
+    );
+  return { ...known, problems };
+}
+
+/** `batch_tokens` is of all ranks; a micro-batch is of each. */
+function settingFor({ setting }: Form, fits: number, ranks: number): number {
+  return setting === 'distill.batch_tokens' ? fits * ranks : fits;
+}
+
+/** The cheapest class in which a stage fits. */
+function classThatFits(stage: StageName, formIn: (name: JobClass) => Form | string | undefined): JobClass | undefined {
+  const fitting = JOB_CLASS_NAMES.filter((name) => {
+    const form = formIn(name);
+    const { gpus } = resourcesOf(name);
+    if (gpus === 0 || form === undefined || typeof form === 'string') return false;
+    if (ranksOf(name) > 1 && !isRanked(stage)) return false;
+    const { gpu_limit, host_limit, disk_limit } = blank('', stage, name);
+    return total(form, form.atOnce) <= gpu_limit && (form.host ?? 0) <= host_limit && (form.disk ?? 0) <= disk_limit;
+  });
+  return fitting.toSorted((a, b) => hourlyUsd(a).expected - hourlyUsd(b).expected)[0];
+}
+
+const isRanked = (stage: StageName): boolean => RANKED_STAGES.includes(stage);
+
+/** The GPU of the machine that the price of a class is of. */
+function gpuOf(jobClass: JobClass): keyof typeof RATES {
+  return resourcesOf(jobClass).gpu_gb >= 80 ? 'H100' : 'L40S';
+}
+
+function gb(bytes: number): string {
+  return `${(bytes / 1e9).toFixed(1)} GB`;
+}
