@@ -152,7 +152,6 @@ async function train(recipe: ResolvedRecipe, { runs, options, context }: TrainCo
     recipe: recipe.recipe.name,
     show: false,
     plan: false,
-    ranks: 1,
     install: false,
     on: 'here',
     follow: false,
