@@ -9,7 +9,7 @@ import { CoreError } from './errors.ts';
 import { type Item, type PlacedItem, placeItems, placeParts } from './items/items.ts';
 import { chooseModel, type Model } from './model.ts';
 import { logistic } from './similarity/logistic.ts';
-import { cosine } from './similarity/similarity.ts';
+import { cosine } from './similarity/scores.ts';
 import { judgeBest } from './similarity/verdict.ts';
 import { cutAndNormalise } from './vectors/vectors.ts';
 

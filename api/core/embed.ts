@@ -147,7 +147,7 @@ export function choose(model: Model, asked: EmbedInput): EmbedOptions & { id: st
   return { id, tier, dimensions, truncate, items };
 }
 
-function orThrow<T>(outcome: T | CoreError): T {
+export function orThrow<T>(outcome: T | CoreError): T {
   if (outcome instanceof CoreError) throw outcome;
   return outcome;
 }
@@ -168,7 +168,8 @@ export async function embedItems(
   return { ...output, embedded: outcomes.map(orThrow) };
 }
 
-async function attemptItems(
+/** With an error in the place of every item that has no vector. */
+export async function attemptItems(
   { model, engines }: Context,
   items: PlacedItem[],
   { tier, dimensions, truncate, unknown, onError }: EmbedOptions & { onError: OnError },

@@ -4,7 +4,7 @@ import { type EmbeddedPart, type Engines, embedItems } from './embed.ts';
 import { type Item, placeItems } from './items/items.ts';
 import { chooseModel, type Model } from './model.ts';
 import { logistic } from './similarity/logistic.ts';
-import { cosine, probability } from './similarity/similarity.ts';
+import { cosine, probability } from './similarity/scores.ts';
 
 export interface RerankInput {
   model?: string | undefined;

@@ -6,7 +6,7 @@ import { EncodeFrame, EncodeRequest, EncodeResponse, EncoderHealth } from './api
 import { ErrorBody } from './api/error.ts';
 import { LimitsReport } from './api/limits.ts';
 import { LiveReport, ModelList, ReadyReport } from './api/models.ts';
-import { SimilarityRequest, SimilarityResponse } from './api/similarity.ts';
+import { PartialSimilarityResponse, SimilarityRequest, SimilarityResponse } from './api/similarity.ts';
 import { ClassifyRequest, ClassifyResponse } from './api/tasks/classify.ts';
 import { DryRunResponse } from './api/tasks/dry-run.ts';
 import { TokenizeRequest, TokenizeResponse } from './api/tasks/tokenize.ts';
@@ -58,6 +58,7 @@ export const DOCUMENTS = {
   ModelPointer,
   ModelRelease,
   PartialEmbedResponse,
+  PartialSimilarityResponse,
   PipelineInput,
   PipelinePlan,
   PreparedManifest,

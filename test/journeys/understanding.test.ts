@@ -5,7 +5,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { EmbedResponse, PartialEmbedResponse } from '../../contracts/src/api/embed.ts';
 import { ErrorBody } from '../../contracts/src/api/error.ts';
 import { ModelList } from '../../contracts/src/api/models.ts';
-import { SimilarityResponse } from '../../contracts/src/api/similarity.ts';
+import { PartialSimilarityResponse, SimilarityResponse } from '../../contracts/src/api/similarity.ts';
 import { type LocalServer, startLocalServer } from '../support/local-server.ts';
 
 const SAMPLES = join(import.meta.dirname, '../../api/playground/samples');
@@ -126,6 +126,38 @@ describe('items', () => {
     expect(data.map(({ object }) => object)).toEqual(['embedding', 'embedding', 'error', 'embedding']);
     expect(data[2]).toMatchObject({ index: 2, error: { code: 'broken_image', param: 'input.2' } });
     expect([failed, usage.images]).toEqual([1, 3]);
+  });
+
+  test('that are bad have no score, on either side, where the request says so', async () => {
+    const elsewhere = { embedding: [1, 0], space_id: `sha256:${'0'.repeat(64)}` };
+    const partial = async (asked: object) =>
+      PartialSimilarityResponse.parse(await post('/similarity', { on_error: 'partial', ...asked }));
+    const good = await matrix({ a: ['a dog'], b: ['a puppy', photos[0]] });
+    const sides = { a: ['a dog', ' '], b: ['a puppy', broken, elsewhere, photos[0]] };
+    const answer = await partial(sides);
+    const [row = []] = good.scores;
+    expect(answer).toMatchObject({
+      scores: [
+        [row[0], null, null, row[1]],
+        [null, null, null, null],
+      ],
+      errors: [
+        { side: 'a', index: 1, error: { code: 'empty_input', param: 'a.1' } },
+        { side: 'b', index: 1, error: { code: 'broken_image', param: 'b.1' } },
+        { side: 'b', index: 2, error: { code: 'space_mismatch', param: 'b.2' } },
+      ],
+      usage: { images: 1 },
+    });
+    const best = await partial({ ...sides, mode: 'top_k', candidates: 4 });
+    if (best.mode !== 'top_k') throw new Error('not the mode that was asked for');
+    expect(best.results.map((hits) => hits.map(({ index }) => index).sort())).toEqual([[0, 3], []]);
+    // What could not be read may match.
+    expect(best.verdicts).toEqual([null, null]);
+    expect(await partial({ ...sides, b: ['a puppy', 'a boat'], mode: 'pairs' })).toMatchObject({
+      scores: [row[0], null],
+      errors: [{ side: 'a', index: 1 }],
+    });
+    expect((await partial({ a: 'a dog', b: 'a puppy' })).errors).toEqual([]);
   });
 
   test('that /embed answered are taken by /similarity as they are', async () => {

@@ -1,8 +1,15 @@
 // POST /similarity: two sides, embedded or ready, as a matrix, pairs or the best matches.
-import { SimilarityRequest, type VectorItem } from '../../../contracts/src/api/similarity.ts';
+import {
+  type PartialSimilarityResponse,
+  SimilarityRequest,
+  type SimilarityResponse,
+  type VectorItem,
+} from '../../../contracts/src/api/similarity.ts';
+import { errorMember } from '../../core/error-document.ts';
 import { toItem, withBytes } from '../../core/items/content.ts';
 import type { Item } from '../../core/items/items.ts';
-import { planSimilarity, similarity } from '../../core/similarity/similarity.ts';
+import type { Planning } from '../../core/plan.ts';
+import { planSimilarity, similarity, similarityPartially } from '../../core/similarity/similarity.ts';
 import { parseRequest } from '../../core/validation.ts';
 import type { Call } from '../dependencies.ts';
 import { isTeiBody, teiSimilarity } from '../doors/tei.ts';
@@ -18,12 +25,26 @@ export async function similarityRoute(call: Call): Promise<Reply> {
   }
   const sent = parseRequest(SimilarityRequest, body);
   const asked = { ...sent, a: listOf(sent.a), b: listOf(sent.b) };
-  return answer(call, {
-    operation: 'similarity',
+  const { on_error: onError } = sent;
+  const task = {
+    operation: 'similarity' as const,
     asked,
-    plan: (planning) => planSimilarity(planning, asked),
-    compute: (model, engines) => similarity(model, engines, asked),
-    render: (json) => ({ json, isWhole: true }),
+    plan: (planning: Planning) => planSimilarity(planning, { ...asked, onError }),
+  };
+  if (onError !== 'partial') {
+    return answer(call, {
+      ...task,
+      compute: (model, engines) => similarity(model, engines, asked),
+      render: (json) => ({ json: json satisfies SimilarityResponse, isWhole: true }),
+    });
+  }
+  return answer(call, {
+    ...task,
+    compute: (model, engines) => similarityPartially(model, engines, asked),
+    render({ failures, ...scored }) {
+      const errors = failures.map(({ error, ...place }) => ({ ...place, error: errorMember(error) }));
+      return { json: { ...scored, errors } satisfies PartialSimilarityResponse, isWhole: errors.length === 0 };
+    },
   });
 }
 

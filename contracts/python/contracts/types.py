@@ -1910,6 +1910,188 @@ class PartialEmbedResponse(TypedDict):
     """How many items have an error."""
 
 
+class Verdict(TypedDict):
+    """Whether anything that was searched matches, by its best hit."""
+
+    matches: Literal["yes", "no", "uncertain"]
+    """`no` is said of one in ten searches for what is there at most, `yes` of one in ten for what is not."""
+
+    probability: float
+    """That anything matches, where half of all searches are for something that is there."""
+
+
+class FailedSideItem(TypedDict):
+    """An item that could not be scored, and why."""
+
+    side: Literal["a", "b"]
+    """The side that it is on."""
+
+    index: int
+    """Index of the item in its side."""
+
+    error: ErrorMember
+    """A problem in OpenAI's form."""
+
+
+class PartialSimilarityMatrix(TypedDict):
+    """Scores of every pair."""
+
+    object: Literal["similarity"]
+    """Name of this form."""
+
+    model: str
+    """Id of the model that answered."""
+
+    space_id: str
+    """The space of the vectors."""
+
+    dimensions: int
+    """Length of the vectors that were scored."""
+
+    usage: Usage
+    """What the request took."""
+
+    mode: Literal["matrix"]
+    """Every a with every b."""
+
+    scores: list[list[float | None]]
+    """Cosines in -1..1; scores[i][j] is of a[i] and b[j]; null where one of them has an error."""
+
+    calibrated: list[list[float | None]]
+    """Probabilities in 0..1 of the same pairs; null where a vector is of texts and images together, where a
+    ready one names no modality, and where it is of bits, whose cosine is an estimate.
+    """
+
+    probabilities: NotRequired[list[list[float | None]]]
+    """With `candidates`: probability in 0..1 of a match, where one of them or none is expected to match; null
+    where a vector is of texts and images together, where a ready one names no modality, and where it is of
+    bits, whose cosine is an estimate; and for tiers whose scores have no published distribution.
+    """
+
+    percentiles: NotRequired[list[list[float | None]]]
+    """With `candidates`: percent in 0..100 of random pairs of these modalities whose cosine is lower; null
+    where a vector is of texts and images together, where a ready one names no modality, and where it is of
+    bits, whose cosine is an estimate; and for tiers whose scores have no published distribution.
+    """
+
+    verdicts: NotRequired[list[Verdict | None]]
+    """With `candidates`: for every item of `a` whether any of them matches; null where that of one of `b`
+    cannot be said, as for `calibrated`. Absent where the model was published without verdicts.
+    """
+
+    errors: list[FailedSideItem]
+    """The items that could not be scored: they have null for every score, and are no hit."""
+
+
+class PartialSimilarityPairs(TypedDict):
+    """Scores of the pairs in order."""
+
+    object: Literal["similarity"]
+    """Name of this form."""
+
+    model: str
+    """Id of the model that answered."""
+
+    space_id: str
+    """The space of the vectors."""
+
+    dimensions: int
+    """Length of the vectors that were scored."""
+
+    usage: Usage
+    """What the request took."""
+
+    mode: Literal["pairs"]
+    """a[i] with b[i]."""
+
+    scores: list[float | None]
+    """Cosines in -1..1; scores[i] is of a[i] and b[i]; null where one of them has an error."""
+
+    calibrated: list[float | None]
+    """Probabilities in 0..1 of the same pairs; null where a vector is of texts and images together, where a
+    ready one names no modality, and where it is of bits, whose cosine is an estimate.
+    """
+
+    probabilities: NotRequired[list[float | None]]
+    """With `candidates`: probability in 0..1 of a match, where one of them or none is expected to match; null
+    where a vector is of texts and images together, where a ready one names no modality, and where it is of
+    bits, whose cosine is an estimate; and for tiers whose scores have no published distribution.
+    """
+
+    percentiles: NotRequired[list[float | None]]
+    """With `candidates`: percent in 0..100 of random pairs of these modalities whose cosine is lower; null
+    where a vector is of texts and images together, where a ready one names no modality, and where it is of
+    bits, whose cosine is an estimate; and for tiers whose scores have no published distribution.
+    """
+
+    errors: list[FailedSideItem]
+    """The items that could not be scored: they have null for every score, and are no hit."""
+
+
+class Hit(TypedDict):
+    """One of the best items of `b`."""
+
+    index: int
+    """Index of the item in `b`."""
+
+    score: float
+    """Cosine in -1..1."""
+
+    calibrated: float | None
+    """Probability in 0..1 that both mean the same; null where a vector is of texts and images together, where
+    a ready one names no modality, and where it is of bits, whose cosine is an estimate.
+    """
+
+    probability: NotRequired[float | None]
+    """With `candidates`: probability in 0..1 of a match, where one of them or none is expected to match; null
+    where a vector is of texts and images together, where a ready one names no modality, and where it is of
+    bits, whose cosine is an estimate; and for tiers whose scores have no published distribution.
+    """
+
+    percentile: NotRequired[float | None]
+    """With `candidates`: percent in 0..100 of random pairs of these modalities whose cosine is lower; null
+    where a vector is of texts and images together, where a ready one names no modality, and where it is of
+    bits, whose cosine is an estimate; and for tiers whose scores have no published distribution.
+    """
+
+
+class PartialSimilarityHits(TypedDict):
+    """The best of `b` for every item of `a`."""
+
+    object: Literal["similarity"]
+    """Name of this form."""
+
+    model: str
+    """Id of the model that answered."""
+
+    space_id: str
+    """The space of the vectors."""
+
+    dimensions: int
+    """Length of the vectors that were scored."""
+
+    usage: Usage
+    """What the request took."""
+
+    mode: Literal["top_k"]
+    """For every a the best of b."""
+
+    results: list[list[Hit]]
+    """For every item of `a` its hits, the best first."""
+
+    verdicts: NotRequired[list[Verdict | None]]
+    """With `candidates`: for every item of `a` whether any of them matches; null where that of one of `b`
+    cannot be said, as for `calibrated`. Absent where the model was published without verdicts.
+    """
+
+    errors: list[FailedSideItem]
+    """The items that could not be scored: they have null for every score, and are no hit."""
+
+
+PartialSimilarityResponse = PartialSimilarityMatrix | PartialSimilarityPairs | PartialSimilarityHits
+"""Answer of POST /similarity with `on_error: partial`."""
+
+
 class PipelineInput(TypedDict):
     """What starts an execution of the training state machine."""
 
@@ -3291,21 +3473,14 @@ class SimilarityRequest(TypedDict):
     truncate: NotRequired[Truncate]
     """What happens to a text that is too long; absent: `end`."""
 
+    on_error: NotRequired[OnError]
+    """What happens when an item cannot be scored; absent: `fail`."""
+
     candidates: NotRequired[int]
     """How many things were searched for this answer, `b` being all of them or the best: scores then come with
     the probability that they match, given that any of so many may, or none, and with their percentile among
     random pairs, and every item of `a` with a verdict whether any of them matches. At full length only.
     """
-
-
-class Verdict(TypedDict):
-    """Whether anything that was searched matches, by its best hit."""
-
-    matches: Literal["yes", "no", "uncertain"]
-    """`no` is said of one in ten searches for what is there at most, `yes` of one in ten for what is not."""
-
-    probability: float
-    """That anything matches, where half of all searches are for something that is there."""
 
 
 class SimilarityMatrix(TypedDict):
@@ -3391,33 +3566,6 @@ class SimilarityPairs(TypedDict):
     """
 
     percentiles: NotRequired[list[float | None]]
-    """With `candidates`: percent in 0..100 of random pairs of these modalities whose cosine is lower; null
-    where a vector is of texts and images together, where a ready one names no modality, and where it is of
-    bits, whose cosine is an estimate; and for tiers whose scores have no published distribution.
-    """
-
-
-class Hit(TypedDict):
-    """One of the best items of `b`."""
-
-    index: int
-    """Index of the item in `b`."""
-
-    score: float
-    """Cosine in -1..1."""
-
-    calibrated: float | None
-    """Probability in 0..1 that both mean the same; null where a vector is of texts and images together, where
-    a ready one names no modality, and where it is of bits, whose cosine is an estimate.
-    """
-
-    probability: NotRequired[float | None]
-    """With `candidates`: probability in 0..1 of a match, where one of them or none is expected to match; null
-    where a vector is of texts and images together, where a ready one names no modality, and where it is of
-    bits, whose cosine is an estimate; and for tiers whose scores have no published distribution.
-    """
-
-    percentile: NotRequired[float | None]
     """With `candidates`: percent in 0..100 of random pairs of these modalities whose cosine is lower; null
     where a vector is of texts and images together, where a ready one names no modality, and where it is of
     bits, whose cosine is an estimate; and for tiers whose scores have no published distribution.

@@ -17,7 +17,7 @@ import { EmbedRequest, EmbedResponse, PartialEmbedResponse } from './embed.ts';
 import { LimitsReport } from './limits.ts';
 import { LiveReport, ModelList, ReadyReport } from './models.ts';
 import type { Operation } from './operation.ts';
-import { SimilarityRequest, SimilarityResponse } from './similarity.ts';
+import { PartialSimilarityResponse, SimilarityRequest, SimilarityResponse } from './similarity.ts';
 import { ClassifyRequest, ClassifyResponse } from './tasks/classify.ts';
 import { DRY_RUN, DryRunResponse } from './tasks/dry-run.ts';
 import { TokenizeRequest, TokenizeResponse } from './tasks/tokenize.ts';
@@ -90,10 +90,11 @@ const OWN_OPERATIONS = {
     examples: {
       matrix: { value: { a: ['a dog', 'a boat'], b: ['ein Hund', 'un bateau'] } },
       best: { value: { a: 'a dog in snow', b: ['a cat', 'a husky in winter'], mode: 'top_k', top_k: 1 } },
+      partial: { value: { a: 'a dog in snow', b: ['a husky in winter', ' '], on_error: 'partial' } },
       tei: { value: { inputs: { source_sentence: 'a dog', sentences: ['ein Hund', 'a boat'] } } },
     },
     answer: 'Cosines and calibrated scores.',
-    response: z.union([SimilarityResponse, DryRunResponse, TeiSimilarityResponse]),
+    response: z.union([SimilarityResponse, PartialSimilarityResponse, DryRunResponse, TeiSimilarityResponse]),
   },
   classify: {
     method: 'POST',

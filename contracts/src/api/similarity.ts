@@ -1,7 +1,8 @@
 // POST /similarity: two sides of any modality, or ready vectors, scored by cosine and by a calibrated probability.
 import { z } from 'zod';
 import { Digest } from '../model/artefact.ts';
-import { EmbeddingByType, EmbeddingType, Modality, Truncate, Usage } from './embed.ts';
+import { EmbeddingByType, EmbeddingType, Modality, OnError, Truncate, Usage } from './embed.ts';
+import { ErrorMember } from './error.ts';
 import { InputItem } from './items.ts';
 import { LIMITS } from './limits.ts';
 
@@ -55,6 +56,7 @@ export const SimilarityRequest = z
           "one. Needed for bits whose length is no multiple of 8: their last byte doesn't say how many of its bits count.",
       ),
     truncate: Truncate.optional().describe('What happens to a text that is too long; absent: `end`.'),
+    on_error: OnError.optional().describe('What happens when an item cannot be scored; absent: `fail`.'),
     candidates: z
       .int()
       .positive()
@@ -76,7 +78,6 @@ const Shared = {
   dimensions: z.int().positive().describe('Length of the vectors that were scored.'),
   usage: Usage,
 };
-const cosine = z.number();
 const NULL_WHERE =
   'null where a vector is of texts and images together, where a ready one names no modality, and where it is of bits, ' +
   'whose cosine is an estimate';
@@ -107,44 +108,80 @@ const verdicts = z
 const Hit = z
   .strictObject({
     index: z.int().nonnegative().describe('Index of the item in `b`.'),
-    score: cosine.describe('Cosine in -1..1.'),
+    score: z.number().describe('Cosine in -1..1.'),
     calibrated: probability.describe(`Probability in 0..1 that both mean the same; ${NULL_WHERE}.`),
     probability: probability.optional().describe(`${PROBABILITY}; ${UNLESS}.`),
     percentile: probability.optional().describe(`${PERCENTILE}; ${UNLESS}.`),
   })
   .meta({ title: 'Hit', description: 'One of the best items of `b`.' });
 
-export const SimilarityResponse = z
-  .discriminatedUnion('mode', [
-    z
-      .strictObject({
-        ...Shared,
-        mode: z.literal('matrix').describe('Every a with every b.'),
-        scores: z.array(z.array(cosine)).describe('Cosines in -1..1; scores[i][j] is of a[i] and b[j].'),
-        calibrated: z.array(z.array(probability)).describe(`Probabilities in 0..1 of the same pairs; ${NULL_WHERE}.`),
-        probabilities: z.array(z.array(probability)).optional().describe(`${PROBABILITY}; ${UNLESS}.`),
-        percentiles: z.array(z.array(probability)).optional().describe(`${PERCENTILE}; ${UNLESS}.`),
-        verdicts,
-      })
-      .meta({ title: 'SimilarityMatrix', description: 'Scores of every pair.' }),
-    z
-      .strictObject({
-        ...Shared,
-        mode: z.literal('pairs').describe('a[i] with b[i].'),
-        scores: z.array(cosine).describe('Cosines in -1..1; scores[i] is of a[i] and b[i].'),
-        calibrated: z.array(probability).describe(`Probabilities in 0..1 of the same pairs; ${NULL_WHERE}.`),
-        probabilities: z.array(probability).optional().describe(`${PROBABILITY}; ${UNLESS}.`),
-        percentiles: z.array(probability).optional().describe(`${PERCENTILE}; ${UNLESS}.`),
-      })
-      .meta({ title: 'SimilarityPairs', description: 'Scores of the pairs in order.' }),
-    z
-      .strictObject({
-        ...Shared,
-        mode: z.literal('top_k').describe('For every a the best of b.'),
-        results: z.array(z.array(Hit)).describe('For every item of `a` its hits, the best first.'),
-        verdicts,
-      })
-      .meta({ title: 'SimilarityHits', description: 'The best of `b` for every item of `a`.' }),
-  ])
-  .meta({ title: 'SimilarityResponse', description: 'Answer of POST /similarity.' });
+/** The three forms of an answer. */
+function formsOf<Cosine extends z.ZodType<number | null>, More extends z.ZodRawShape>(
+  cosine: Cosine,
+  more: More,
+  { name, missing }: { name: string; missing: string },
+) {
+  const pairs = 'Probabilities in 0..1 of the same pairs';
+  const matrix = z
+    .strictObject({
+      ...Shared,
+      mode: z.literal('matrix').describe('Every a with every b.'),
+      scores: z.array(z.array(cosine)).describe(`Cosines in -1..1; scores[i][j] is of a[i] and b[j]${missing}.`),
+      calibrated: z.array(z.array(probability)).describe(`${pairs}; ${NULL_WHERE}.`),
+      probabilities: z.array(z.array(probability)).optional().describe(`${PROBABILITY}; ${UNLESS}.`),
+      percentiles: z.array(z.array(probability)).optional().describe(`${PERCENTILE}; ${UNLESS}.`),
+      verdicts,
+      ...more,
+    })
+    .meta({ title: `${name}Matrix`, description: 'Scores of every pair.' });
+  const paired = z
+    .strictObject({
+      ...Shared,
+      mode: z.literal('pairs').describe('a[i] with b[i].'),
+      scores: z.array(cosine).describe(`Cosines in -1..1; scores[i] is of a[i] and b[i]${missing}.`),
+      calibrated: z.array(probability).describe(`${pairs}; ${NULL_WHERE}.`),
+      probabilities: z.array(probability).optional().describe(`${PROBABILITY}; ${UNLESS}.`),
+      percentiles: z.array(probability).optional().describe(`${PERCENTILE}; ${UNLESS}.`),
+      ...more,
+    })
+    .meta({ title: `${name}Pairs`, description: 'Scores of the pairs in order.' });
+  const best = z
+    .strictObject({
+      ...Shared,
+      mode: z.literal('top_k').describe('For every a the best of b.'),
+      results: z.array(z.array(Hit)).describe('For every item of `a` its hits, the best first.'),
+      verdicts,
+      ...more,
+    })
+    .meta({ title: `${name}Hits`, description: 'The best of `b` for every item of `a`.' });
+  return z.discriminatedUnion('mode', [matrix, paired, best]);
+}
+
+export const SimilarityResponse = formsOf(z.number(), {}, { name: 'Similarity', missing: '' }).meta({
+  title: 'SimilarityResponse',
+  description: 'Answer of POST /similarity.',
+});
 export type SimilarityResponse = z.infer<typeof SimilarityResponse>;
+
+export const FailedSideItem = z
+  .strictObject({
+    side: z.enum(['a', 'b']).describe('The side that it is on.'),
+    index: z.int().nonnegative().describe('Index of the item in its side.'),
+    error: ErrorMember,
+  })
+  .meta({ title: 'FailedSideItem', description: 'An item that could not be scored, and why.' });
+export type FailedSideItem = z.infer<typeof FailedSideItem>;
+
+export const PartialSimilarityResponse = formsOf(
+  z.number().nullable(),
+  {
+    errors: z
+      .array(FailedSideItem)
+      .describe('The items that could not be scored: they have null for every score, and are no hit.'),
+  },
+  { name: 'PartialSimilarity', missing: '; null where one of them has an error' },
+).meta({
+  title: 'PartialSimilarityResponse',
+  description: 'Answer of POST /similarity with `on_error: partial`.',
+});
+export type PartialSimilarityResponse = z.infer<typeof PartialSimilarityResponse>;
