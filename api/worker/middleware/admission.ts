@@ -18,7 +18,7 @@ export interface Admission {
   checkRoom(): void;
 }
 
-export function createAdmission({ waitMs = 200, patience = 2 }: Partial<FairQueueOptions> = {}): Admission {
+export function createAdmission({ waitMs = 150, patience = 1.5 }: Partial<FairQueueOptions> = {}): Admission {
   const queue = createFairQueue({ waitMs, patience });
   function check(work: number): void {
     const wait = queue.wait(work);
