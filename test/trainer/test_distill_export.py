@@ -3,7 +3,10 @@
 import hashlib
 import json
 import shutil
-from typing import cast
+from dataclasses import replace
+from itertools import islice
+from types import SimpleNamespace
+from typing import Any, cast
 
 import numpy as np
 import onnxruntime
@@ -13,8 +16,11 @@ from safetensors.torch import load_file, save_file
 
 from contracts import load
 from contracts.types import ExportConfigMaxMib, ModelManifest
+from engine.world import ALONE_ON_CPU
 from support import draw_images, interrupt_stage, run_stage, schedule, write_job
+from tasks.distill import DistillStudent
 from towers.data import write_rows
+from towers.distillation import Folders, Teacher, remove_targets
 from towers.exported_files import check_sizes
 from towers.image.backbone import create_backbone, preprocess_recipe
 from towers.image.tower import ImageTower
@@ -298,6 +304,35 @@ def test_batches_are_the_same_for_the_same_seed_and_waste_little(inputs):
         contradictions += sum(example.contradiction is not None for example in batch)
     assert real / padded > 0.9
     assert contradictions > 0
+
+
+def test_another_attempt_reads_the_teachers_vectors_and_draws_no_pool_again(inputs, tmp_path, monkeypatch):
+    run: Any = SimpleNamespace(output=tmp_path, device=torch.device("cpu"), world=ALONE_ON_CPU)
+    folders = Folders(inputs["prepare"], inputs["embed_captions"], inputs["clip"])
+    vectors_NE = Teacher(run, folders)("pairs.train")
+    without_weights = replace(folders, clip=tmp_path / "gone")
+    assert torch.equal(Teacher(run, without_weights)("pairs.train"), vectors_NE)
+    with pytest.raises(FileNotFoundError):  # nothing is made up for what no attempt got to
+        Teacher(run, without_weights)("pairs.dev")
+    remove_targets(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+    texts = read_student_texts(inputs["prepare"], inputs["embed_captions"], Teacher(run, folders))
+    wordpiece = train_vocabulary(texts.kinds["captions"].texts, 400, 60, spells=True)
+    sampler = Sampler(texts, wordpiece, distill_config(1), 1)
+    shared: Any = SimpleNamespace(sampler=sampler, config=distill_config(1) | {"batch_tokens": 512})
+    straight, resumed = (DistillStudent(shared, "student", []) for _ in range(2))
+    before = [straight.draw(step) for step in range(90)]
+    state = straight.state()
+    after = [straight.draw(step) for step in range(90, 140)]
+    assert 0 < state["pool"] < straight.pool
+    drawn, draw = [], Sampler.draw
+    monkeypatch.setattr(Sampler, "draw", lambda self, name, count: drawn.append(name) or draw(self, name, count))
+    resumed.load_state(state)
+    assert [resumed.draw(step) for step in range(90, 140)] == after
+    assert {int(name.split("/")[1]) for name in drawn} == set(range(state["pool"], straight.pool + 1))
+    again = sampler.batches("student", 512, distill_config(1)["context_length"])
+    assert list(islice(again, 140)) == [*before, *after]
 
 
 def test_a_tier_that_is_too_large_is_refused_with_its_size_and_what_would_help():

@@ -18,8 +18,8 @@ import numpy as np
 from PIL import Image
 
 from contracts import load
-from stages.export import VIEW_IMAGES, mirrored_centre
 from towers.calibration import score_distributions
+from towers.export.parity import VIEW_IMAGES, mirrored_centre
 from towers.onnx_export import session
 from towers.preprocess import preprocess
 from towers.served_text import ServedText

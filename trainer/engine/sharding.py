@@ -1,8 +1,10 @@
 """How a task's blocks lie on the ranks: copied to each or split between them, their activations kept or computed again.
 
-The order is torchtitan's: activations, then compilation, then sharding. Split blocks are FSDP2's
-(https://docs.pytorch.org/docs/stable/distributed.fsdp.fully_shard.html): a rank holds its part of every matrix and of the
-optimiser's state of it, and gathers a block when it is its turn. What is not in a block stays on every rank.
+What is compiled is a block's own forward pass, and a checkpoint goes around it: `torch.utils.checkpoint` keeps torch.compile
+out of what it calls, so that compiling a block from outside of its checkpoint finds nothing to compile. Sharding comes last.
+Split blocks are FSDP2's (https://docs.pytorch.org/docs/stable/distributed.fsdp.fully_shard.html): a rank holds its part of
+every matrix and of the optimiser's state of it, and gathers a block when it is its turn. What is not in a block stays on
+every rank.
 """
 
 import functools
@@ -36,10 +38,10 @@ def place(blocks: Blocks | None, parallel: Parallel, world: World) -> None:
             return
         raise ValueError("parallel: of what is trained here no blocks are known: leave the setting out")
     for block in blocks.parts:
+        if parallel["compile"]:
+            block.forward = torch.compile(block.forward)
         if parallel["activation_checkpointing"]:
             block.forward = functools.partial(checkpoint, block.forward, use_reentrant=False)
-        if parallel["compile"]:
-            block.compile()
     if parallel["weights"] == "sharded" and world.size > 1:
         shard(blocks, world)
 

@@ -5,40 +5,26 @@ layers and the head of the image tower move, too. Texts about anything are held 
 as `export` writes it, with figures before and after on images that were not learned from.
 """
 
-import sys
-from pathlib import Path
-
 import torch
 
 from contracts.types import AdaptConfig
-from engine.loop import Loop
 from engine.run import Run
-from tasks.adapt import Adapt
-from towers.adaptation.batches import General, Sampler
-from towers.adaptation.figures import Measured, measure
+from tasks.adapt import train
+from towers.adaptation.batches import General
+from towers.adaptation.figures import comparison, measure
 from towers.adaptation.image_side import ImageSide
-from towers.adaptation.own_data import Pictures, read_own
+from towers.adaptation.own_data import look_through
 from towers.adaptation.tiers import TextSide
-from towers.adaptation.write_model import Base, Result, finish_manifest, write_files
-from towers.exported_files import read_manifest
-from towers.formats.item import FormatError
+from towers.adaptation.write_model import Result, finish_manifest, read_base, write_files
 from towers.served_text import served_tiers
-
-EMA_DECAY = 0.98
 
 
 def main() -> None:
     """Run the stage."""
     run = Run.start(AdaptConfig)
     config = run.config
-    data = run.input("data")
-    base = read_base((data / config["model"]).resolve())
-    try:
-        pictures = read_own(data, config["own"], run.seed, lambda n, total: run.tick(n, total))
-    except FormatError as error:
-        sys.exit(str(error))
-    for line in pictures.summary():
-        run.log(line)
+    base = read_base(run.input("data") / config["model"])
+    pictures = look_through(run)
     images = ImageSide(run, base, pictures)
     images.look()
 
@@ -55,38 +41,11 @@ def main() -> None:
     served = served_tiers(run.output, manifest)
     after = measure(served, images_IE, pictures.dev, pictures.classes)
     metrics = {f"{name}.before": value for name, value in before.figures.items()} | after.figures
-    metrics |= {
-        "general.student.cosine": general.cosine(text),
-        "images.train": len(pictures.train),
-        "images.dev": len(pictures.dev),
-        "images.left_out": len(pictures.skipped),
-        "steps": steps,
-    }
+    metrics |= {"general.student.cosine": general.cosine(text), **pictures.counts(), "steps": steps}
     notes = [*pictures.summary(), *comparison(before, after)]
     files = finish_manifest(run, base, manifest, Result(served, images_IE, after, metrics, notes))
     images.close()
     run.finish(metrics, {name: name for name in files}, notes)
-
-
-def read_base(folder: Path) -> Base:
-    """The model to start from."""
-    return Base(folder, read_manifest(folder))
-
-
-def comparison(before: Measured, after: Measured) -> list[str]:
-    """A sentence for every figure: what it was and what it is."""
-    return [f"{name}: {before.figures[name]:.1%} before, {value:.1%} after" for name, value in after.figures.items()]
-
-
-def train(run: Run[AdaptConfig], images: ImageSide, text: TextSide, general: General, pictures: Pictures) -> int:
-    """Train to the end of the schedule or of the time; the averaged weights stay in the modules. Returns the steps."""
-    for module in text.modules():
-        module.to(run.device).train()
-    task = Adapt(images, text, general, Sampler(run, pictures, general))
-    Loop(run, task, task.schedule, ema_decay=EMA_DECAY).train()
-    for module in [*text.modules(), *([images.tail] if images.tail is not None else [])]:
-        module.eval()
-    return task.schedule["steps"]
 
 
 if __name__ == "__main__":

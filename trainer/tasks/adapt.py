@@ -8,16 +8,19 @@ import torch
 from torch import nn
 
 from contracts.types import AdaptConfig, Schedule, Tier
+from engine.loop import Loop
 from engine.run import Run
 from engine.task import Figures, Parts, Task
 from losses.matrices import multi_positive_nce
 from towers.adaptation.batches import General, Sampler
 from towers.adaptation.image_side import ImageSide
 from towers.adaptation.losses import class_loss, cut, held, same_or_own
+from towers.adaptation.own_data import Pictures
 from towers.adaptation.tiers import TextSide
 from towers.two_towers import MAX_LOGIT_SCALE, new_logit_scale
 
 HEAD_RATE = 2  # of the image tower: times the rate of the layers below it
+EMA_DECAY = 0.98  # of the average that is kept
 TIMED_STEPS = 5  # after which a limit of minutes becomes a number of steps
 
 
@@ -121,3 +124,14 @@ class Adapt(Task):
     def load_state(self, state: dict[str, Any]) -> None:
         """Put it back."""
         self.schedule["steps"] = state["steps"]
+
+
+def train(run: Run[AdaptConfig], images: ImageSide, text: TextSide, general: General, pictures: Pictures) -> int:
+    """Train to the end of the schedule or of the time; the averaged weights stay in the modules. Returns the steps."""
+    for module in text.modules():
+        module.to(run.device).train()
+    task = Adapt(images, text, general, Sampler(run, pictures, general))
+    Loop(run, task, task.schedule, ema_decay=EMA_DECAY).train()
+    for module in [*text.modules(), *([images.tail] if images.tail is not None else [])]:
+        module.eval()
+    return task.schedule["steps"]

@@ -27,6 +27,9 @@ class DistillStatic(Task):
     def start(self, static: StaticStudent) -> None:
         """Train this table."""
         self.static, self.modules = static, {"static": static}
+
+    def look(self) -> None:
+        """See what it says of dev before training; a checkpoint brings it where there is one."""
         self.cosine = self.dev_cosine()
 
     def dev_cosine(self) -> float:
@@ -68,23 +71,31 @@ class DistillStudent(Task):
     def __init__(self, shared: Distillation, name: str, dev: list[list[int]]) -> None:
         self.shared, self.name, self.dev = shared, name, dev
         config = shared.config
-        self.batches = shared.sampler.batches(name, config["batch_tokens"], config["context_length"])
-        self.drawn = 0
+        self.pool_options = config["batch_tokens"], config["context_length"]
+        self.pool, self.place, self.drawn = -1, 0, 0  # where the next batch is, and how many were drawn before it
+        self.batches: list[list[Example]] = []
         self.last, self.first, self.cosine = 0.0, 0.0, 0.0
 
     def start(self, student: TextStudent, steps: int) -> None:
         """Train this transformer in so many steps."""
-        self.student, self.steps = student, steps
+        self.student, self.steps = student.train(), steps
         self.modules = {"student": student}
-        self.first = self.cosine = self.shared.dev_cosine(student.embed(self.dev))
-        student.train()
+
+    def look(self) -> float:
+        """Mean cosine of the dev captions to the teacher before training; a checkpoint brings it where there is one."""
+        self.first = self.cosine = self.shared.dev_cosine(self.student.embed(self.dev))
+        return self.first
 
     def draw(self, step: int) -> list[Example]:
         """The batch of a step; batches come in turn."""
-        for _ in range(self.drawn, step):
-            next(self.batches)
-        self.drawn = step + 1
-        return next(self.batches)
+        batch: list[Example] = []
+        while self.drawn <= step:
+            if self.place == len(self.batches):
+                self.pool, self.place = self.pool + 1, 0
+                self.batches = self.shared.sampler.pool(self.name, self.pool, *self.pool_options)
+            batch = self.batches[self.place]
+            self.place, self.drawn = self.place + 1, self.drawn + 1
+        return batch
 
     def loss(self, step: int) -> tuple[torch.Tensor, Parts]:
         """Over the batch of all ranks, through this rank's texts."""
@@ -127,9 +138,13 @@ class DistillStudent(Task):
         return {**parts, f"{self.name}_dev_cosine": self.cosine}
 
     def state(self) -> dict[str, Any]:
-        """Figures so far."""
-        return {"last": self.last, "first": self.first, "cosine": self.cosine}
+        """Figures so far, and where the next batch is."""
+        figures = {"last": self.last, "first": self.first, "cosine": self.cosine}
+        return figures | {"pool": self.pool, "place": self.place, "drawn": self.drawn}
 
     def load_state(self, state: dict[str, Any]) -> None:
-        """Put them back."""
+        """Put them back; pools before that of the next batch are not drawn again."""
         self.last, self.first, self.cosine = state["last"], state["first"], state["cosine"]
+        self.pool, self.place, self.drawn = state["pool"], state["place"], state["drawn"]
+        if self.pool >= 0:
+            self.batches = self.shared.sampler.pool(self.name, self.pool, *self.pool_options)

@@ -3,12 +3,14 @@
 B and N texts, M images, E joint dimension.
 """
 
-from collections.abc import Callable
+import os
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import torch
 from safetensors.torch import load_file, save_file
+from torch import nn
 from torch.nn import functional as F
 
 from contracts.types import DistillConfig
@@ -21,6 +23,7 @@ from towers.two_towers import load_adapter, load_image_tower, load_preprocess
 from towers.wordpiece import WordPiece, train_vocabulary, with_special_tokens
 
 IMAGE_BATCH = 32
+TARGETS = "targets"  # how the files of the teacher's vectors begin
 
 
 @dataclass(frozen=True)
@@ -38,7 +41,7 @@ class Distillation:
     def __init__(self, run: Run[DistillConfig], folders: Folders) -> None:
         self.run, self.config = run, run.config
         prepared, features = folders.prepared, folders.features
-        targets_of = teacher(run, folders)
+        targets_of = Teacher(run, folders)
         self.texts: StudentTexts = read_student_texts(prepared, features, targets_of)
         self.dev_targets_NE = targets_of("pairs.dev")
         dev_texts = [row["text"] for row in read_rows(features / "captions.pairs.dev.jsonl")]
@@ -89,17 +92,48 @@ class Distillation:
         return mean_cosine(embedded_NE, self.dev_targets_NE)
 
 
-def teacher(run: Run[DistillConfig], folders: Folders) -> Callable[[str], torch.Tensor]:
-    """From the name of a set of `embed_captions` to the teacher's unit vectors [N, E]."""
-    adapter = load_adapter(folders.clip).to(run.device).eval()
+class Teacher:
+    """From the name of a set of `embed_captions` to the teacher's unit vectors [N, E].
 
-    def targets_of(name: str) -> torch.Tensor:
-        rows_ND = load_file(folders.features / f"features.{name}.safetensors")["features"]
+    They are computed once for a run on each machine and read again by a later attempt. All ranks ask for the same sets alike.
+    """
+
+    def __init__(self, run: Run[DistillConfig], folders: Folders) -> None:
+        self.run, self.folders = run, folders
+
+    @cached_property
+    def adapter(self) -> nn.Module:
+        """On the run's device."""
+        return load_adapter(self.folders.clip).to(self.run.device).eval()
+
+    def __call__(self, name: str) -> torch.Tensor:
+        """The vectors of all texts of a set."""
+        file = self.run.output / f"{TARGETS}.{name}.safetensors"
+        if self.run.world.leads_machine and not file.exists():
+            rows_ND = load_file(self.folders.features / f"features.{name}.safetensors")["features"]
+            save_whole(file, "targets", self.of_features(rows_ND))
+        self.run.world.wait()
+        return load_file(file)["targets"]
+
+    def of_features(self, rows_ND: torch.Tensor) -> torch.Tensor:
+        """Unit vectors [N, E] of language-model features, on the CPU."""
+        device = self.run.device
         with torch.no_grad():
-            parts = [adapter(F.normalize(part.to(run.device).float(), dim=-1)).float() for part in rows_ND.split(2048)]
+            parts = [self.adapter(F.normalize(part.to(device).float(), dim=-1)).float() for part in rows_ND.split(2048)]
         return F.normalize(torch.cat(parts), dim=-1).cpu()
 
-    return targets_of
+
+def save_whole(file: Path, name: str, tensor: torch.Tensor) -> None:
+    """Write a tensor to a file that appears only when it is whole."""
+    temporary = file.with_name(f"{file.name}.tmp")
+    save_file({name: tensor.contiguous()}, temporary)
+    os.replace(temporary, file)
+
+
+def remove_targets(output: Path) -> None:
+    """What `Teacher` wrote, once nothing is to be learned from it any more."""
+    for file in output.glob(f"{TARGETS}.*.safetensors"):
+        file.unlink()
 
 
 def image_vectors(run: Run[DistillConfig], folders: Folders) -> torch.Tensor:
@@ -114,7 +148,7 @@ def image_vectors(run: Run[DistillConfig], folders: Folders) -> torch.Tensor:
                 vectors.append(tower(torch.from_numpy(pixels).to(run.device)).float().cpu())
             if number % 20 == 0:
                 run.log(f"{min(number * IMAGE_BATCH, len(pairs))} of {len(pairs)} images embedded")
-        save_file({"images": torch.cat(vectors)}, file)
+        save_whole(file, "images", torch.cat(vectors))
     run.world.wait()
     return load_file(file)["images"]
 

@@ -3,6 +3,7 @@
 N texts, E joint dimension.
 """
 
+import itertools
 import random
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -230,19 +231,20 @@ class Sampler:
 
     def batches(self, name: str, batch_tokens: int, context_length: int) -> Iterator[list[Example]]:
         """Endless batches: texts of similar length together, batches in random order."""
-        pool = 0
-        while True:
-            chosen: list[Example] = []
-            lengths: list[int] = []
-            while sum(lengths) < POOL_BATCHES * batch_tokens:
-                more = self.draw(f"{name}/{pool}/{len(chosen)}", 256)
-                chosen += more
-                lengths += [min(len(example.ids) + 2, context_length) for example in more]
-            batches = batches_by_length(lengths, batch_tokens)
-            random.Random(f"{self.seed}/{name}/order/{pool}").shuffle(batches)
-            for batch in batches:
-                yield [chosen[index] for index in batch]
-            pool += 1
+        for number in itertools.count():
+            yield from self.pool(name, number, batch_tokens, context_length)
+
+    def pool(self, name: str, number: int, batch_tokens: int, context_length: int) -> list[list[Example]]:
+        """The batches of texts that are drawn together; pools come one after the other, each by its number alone."""
+        chosen: list[Example] = []
+        lengths: list[int] = []
+        while sum(lengths) < POOL_BATCHES * batch_tokens:
+            more = self.draw(f"{name}/{number}/{len(chosen)}", 256)
+            chosen += more
+            lengths += [min(len(example.ids) + 2, context_length) for example in more]
+        batches = batches_by_length(lengths, batch_tokens)
+        random.Random(f"{self.seed}/{name}/order/{number}").shuffle(batches)
+        return [[chosen[index] for index in batch] for batch in batches]
 
 
 def vocabulary_texts(prepared: Path, languages: dict[str, list[str]]) -> Iterator[str]:

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers, trainers
 
+from engine.run import write_atomically
 from towers.symbols import SYMBOLS
 
 PAD, UNK, CLS, SEP, MASK = range(5)
@@ -48,17 +49,20 @@ class WordPiece:
 
     def write(self, file: Path) -> None:
         """To `vocabulary.txt`."""
-        file.write_text("\n".join(self.pieces) + "\n", encoding="utf-8")
+        write_atomically(file, "\n".join(self.pieces) + "\n")
+
+    def alphabet(self) -> int:
+        """How many characters have a piece of their own."""
+        return sum(len(piece) == 1 for piece in self.pieces)
 
     def tokens(self, texts: Sequence[str]) -> list[list[int]]:
         """Ids of each text without special tokens, uncut: what the static tier sums."""
         encodings = self._tokenizer.encode_batch(list(texts), add_special_tokens=False)
         if not self.spells:
             return [encoding.ids for encoding in encodings]
-        return [
-            self._spelled(text) if UNK in encoding.ids else encoding.ids
-            for text, encoding in zip(texts, encodings, strict=True)
-        ]
+        # Every look at the ids of an encoding copies them.
+        found = [encoding.ids for encoding in encodings]
+        return [self._spelled(text) if UNK in ids else ids for text, ids in zip(texts, found, strict=True)]
 
     def _spelled(self, text: str) -> list[int]:
         """Ids of a text of which not everything has a piece: the longest pieces from left to right, and bytes."""

@@ -159,7 +159,7 @@ def test_the_manifest_says_what_there_is_and_altered_shards_are_refused(tmp_path
 
 def test_texts_are_cut_into_shards_and_read_in_their_order(tmp_path, prepare, monkeypatch):
     draw_images(tmp_path / "data" / "images", 2)
-    monkeypatch.setattr("stages.prepare.TEXTS_PER_SHARD", 3)
+    monkeypatch.setattr("data.prepared.texts.TEXTS_PER_SHARD", 3)
     rows = [{"id": str(n), "source": "s", "captions": [f"one {n}", f"two {n}"]} for n in range(8)]
     for name, part in (("a", rows[:5]), ("b", rows[5:])):
         (tmp_path / "data" / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in part))

@@ -10,12 +10,12 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch.nn import functional as F
 
+from evaluation.recipe.zero_shot import by_classifier
 from small_towers import backbone_of, size_of
 from stages import inherit
-from stages.embed_images import as_float16, frozen_activations
-from stages.evaluate import by_classifier
 from support import draw_images, schedule, write_job
 from towers.data import read_images, write_rows
+from towers.image.activations import as_float16, frozen_activations
 from towers.image.backbone import preprocess_recipe
 from towers.image.tower import ImageTower
 from towers.preprocess import preprocess

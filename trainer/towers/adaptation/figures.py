@@ -70,3 +70,8 @@ def class_vectors_of(served: ServedTiers, classes: Sequence[Class]) -> dict[Tier
         mean_CE = np.stack([part.mean(0) for part in np.split(embed(flat), ends)])
         found[tier] = mean_CE / np.maximum(np.linalg.norm(mean_CE, axis=1, keepdims=True), 1e-12)
     return found
+
+
+def comparison(before: Measured, after: Measured) -> list[str]:
+    """A sentence for every figure: what it was and what it is."""
+    return [f"{name}: {before.figures[name]:.1%} before, {value:.1%} after" for name, value in after.figures.items()]

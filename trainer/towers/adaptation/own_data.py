@@ -3,6 +3,7 @@
 import hashlib
 import io
 import json
+import sys
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -10,7 +11,8 @@ from pathlib import Path
 
 from PIL import Image
 
-from contracts.types import OwnData
+from contracts.types import AdaptConfig, OwnData
+from engine.run import Run
 from towers.data import read_rows
 from towers.formats.classes import Class, ClassTable, read_classes
 from towers.formats.item import Columns, FormatError, Item, texts_of
@@ -62,6 +64,25 @@ class Pictures:
             kinds = f" and {more} more of {len(reasons)} kinds" if more > 0 else ""
             lines.append(f"{len(self.skipped)} left out: {named}{kinds}")
         return lines
+
+    def counts(self) -> dict[str, float]:
+        """For a report."""
+        return {
+            "images.train": len(self.train),
+            "images.dev": len(self.dev),
+            "images.left_out": len(self.skipped),
+        }
+
+
+def look_through(run: Run[AdaptConfig]) -> Pictures:
+    """What the recipe names as own data, with progress and a summary; ends with the reason where nothing can be used."""
+    try:
+        pictures = read_own(run.input("data"), run.config["own"], run.seed, lambda n, total: run.tick(n, total))
+    except FormatError as error:
+        sys.exit(str(error))
+    for line in pictures.summary():
+        run.log(line)
+    return pictures
 
 
 def read_own(root: Path, own: OwnData, seed: int, on_image: Callable[[int, int], None] | None = None) -> Pictures:

@@ -14,7 +14,7 @@ from engine.run import Run, artefact
 from towers.adaptation.figures import Measured, ServedTiers
 from towers.adaptation.tiers import TextSide
 from towers.calibration import fit_logistic, score_distribution
-from towers.exported_files import MIN_GOLDEN_COSINE, artefacts_in, write_manifest
+from towers.exported_files import MIN_GOLDEN_COSINE, artefacts_in, read_manifest, write_manifest
 from towers.from_model import ImageGraph
 from towers.model_card import model_card
 from towers.onnx_export import space_id
@@ -30,6 +30,11 @@ class Base:
 
     folder: Path
     manifest: ModelManifest
+
+
+def read_base(folder: Path) -> Base:
+    """The model of a folder."""
+    return Base(folder.resolve(), read_manifest(folder))
 
 
 def write_files(out: Path, base: Base, text: TextSide, image: ImageGraph | None) -> ModelManifest:

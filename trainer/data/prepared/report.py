@@ -1,0 +1,39 @@
+"""What `prepare` says of what it wrote: the manifest of all shards, figures, and examples of what was dropped."""
+
+import json
+from itertools import chain
+from pathlib import Path
+
+from contracts.constants import FILE_SHARDS, SCHEMA_VERSION
+from contracts.types import PreparedManifest
+from data.join import Joined
+from data.manifest import write_document
+from data.prepared.texts import TextShards
+
+
+def write_manifest(out: Path, joined: Joined, texts: TextShards) -> PreparedManifest:
+    """Write `shards.json`: pairs, then texts, and what was dropped, the most frequent reason first."""
+    manifest: PreparedManifest = {
+        "schema_version": SCHEMA_VERSION,
+        "shards": [*joined.shards, *chain.from_iterable(texts.values())],
+        "drops": sorted(joined.drops.values(), key=lambda drop: -drop["count"]),
+    }
+    write_document(out / FILE_SHARDS, "PreparedManifest", json.dumps(manifest, indent=1, ensure_ascii=False))
+    return manifest
+
+
+def figures(joined: Joined, texts: TextShards) -> dict[str, float]:
+    """Counts of images, captions, labels and texts, and of what was dropped."""
+    metrics: dict[str, float] = {f"images.{split}": count for split, count in joined.images.items()}
+    metrics |= {f"captions.{split}": count for split, count in joined.captions.items()}
+    metrics |= {f"labels.{split}": len(found) for split, found in joined.labels.items()}
+    metrics |= {f"{kind}.{split}": sum(part["count"] for part in parts) for (kind, split), parts in texts.items()}
+    return metrics | {f"dropped.{reason}": count for reason, count in joined.dropped().items()}
+
+
+def notes(manifest: PreparedManifest) -> list[str]:
+    """A sentence for every reason of every source."""
+    return [
+        f"dropped from {drop['source']}, {drop['reason']}: {drop['count']}, such as {'; '.join(drop['examples'][:2])}"
+        for drop in manifest["drops"]
+    ]

@@ -1,0 +1,1 @@
+"""What a recipe measures of its own runs: stages `evaluate` and `compare`."""

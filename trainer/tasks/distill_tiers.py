@@ -1,0 +1,105 @@
+"""The tiers of a distillation one after the other: the static table first, since transformers' vectors may be sums with its own."""
+
+import torch
+
+from contracts.types import StudentTier
+from engine import generators
+from engine.loop import Loop
+from tasks.distill import DistillStatic, DistillStudent
+from towers.distillation import Distillation, mean_cosine
+from towers.init_from_bert import init_from_package, init_from_student
+from towers.student import (
+    StaticStudent,
+    StudentShape,
+    TextStudent,
+    load_static,
+    load_student,
+    save_static,
+    save_student,
+)
+from towers.student_start import init_projection, init_static_table
+from towers.wordpiece import with_special_tokens
+
+HEAD_TEXTS = 4096  # the projection is initialised by ridge regression over this many texts
+EVALUATE_TEXTS = 500  # dev captions for the progress lines; the report uses all
+
+
+def train_static(shared: Distillation) -> dict[str, float]:
+    """Train the token table and write it; the last loss."""
+    run, config = shared.run, shared.config
+    task = DistillStatic(shared, shared.dev_tokens[:EVALUATE_TEXTS])
+    loop = Loop(run, task, config["static"]["schedule"], name="checkpoint-static", total=shared.total)
+    width = config["static"]["width"]
+    if loop.resumes:
+        pieces, full = len(shared.wordpiece.pieces), shared.texts.targets_NE.shape[1]
+        static = StaticStudent.zeros(pieces, min(width, full), full)
+    else:
+        first = initial_student(shared, config["tiers"][0], None)
+        static = StaticStudent.of_width(init_static_table(first, shared.sampler.tokens), width)
+    task.start(static.to(run.device))
+    if not loop.resumes:
+        task.look()
+    loop.train()
+    if run.world.leads_machine:
+        save_static(run.output, static)
+    return {"loss": task.last}
+
+
+def train_transformer(
+    shared: Distillation, tier: StudentTier, static: StaticStudent, *, before: int
+) -> dict[str, float]:
+    """Train one transformer and write it; the last loss, and the dev cosine before training."""
+    run, name = shared.run, tier["tier"]
+    task = DistillStudent(shared, name, shared.dev_ids[:EVALUATE_TEXTS])
+    loop = Loop(run, task, tier["schedule"], name=f"checkpoint-{name}", before=before, total=shared.total)
+    student = initial_student(shared, tier, static, load_weights=not loop.resumes)
+    task.start(student.to(run.device), tier["schedule"]["steps"])
+    if not loop.resumes:
+        run.log(f"{name}: dev cosine to the teacher before training: {task.look():.3f}")
+    loop.train()
+    student.fake_quantize(enabled=False)
+    if run.world.leads_machine:
+        save_student(run.output, student.eval(), shared.wordpiece, name)
+    return {"loss": task.last, "cosine": task.first}
+
+
+def initial_student(
+    shared: Distillation, tier: StudentTier, static: StaticStudent | None, *, load_weights: bool = True
+) -> TextStudent:
+    """A tier's transformer before training, on the run's device; `static` None: without the sum."""
+    run, config = shared.run, shared.config
+    generators.seed_everything(run.seed)
+    shape = StudentShape(
+        len(shared.wordpiece.pieces), tier["layers"], tier["width"], tier["heads"], config["context_length"],
+        shared.texts.targets_NE.shape[1], config["matryoshka_dims"], tier["table_width"],
+        0.0 if static is None else tier["static_weight"],
+    )  # fmt: skip
+    student = TextStudent(shape)
+    if static is not None:
+        student.add_static(static)
+    if not load_weights:
+        return student
+    weights = tier["initial_weights"]
+    if weights == "student":
+        init_from_student(student, load_student(run.output)[0])
+    elif weights != "scratch":
+        init_from_package(student, shared.wordpiece, weights)
+    student.to(run.device)
+    examples = shared.sampler.draw("head", HEAD_TEXTS)
+    ids = [with_special_tokens(example.ids, config["context_length"]) for example in examples]
+    init_projection(student, ids, shared.texts.targets_NE[[example.row for example in examples]])
+    return student
+
+
+def dev_cosines(shared: Distillation) -> dict[str, float]:
+    """Mean cosine of every tier's dev captions to the teacher, at every length that stands alone."""
+    run, config = shared.run, shared.config
+    with torch.no_grad():
+        embedded = {"static": load_static(run.output).to(run.device)(shared.dev_tokens).cpu()}
+    for tier in config["tiers"]:
+        embedded[tier["tier"]] = load_student(run.output, tier["tier"])[0].embed(shared.dev_ids)
+    return {
+        f"{name}.dev_cosine@{dim}": mean_cosine(embedded_NE[:, :dim], shared.dev_targets_NE[:, :dim])
+        for name, embedded_NE in embedded.items()
+        for dim in config["matryoshka_dims"]
+    }

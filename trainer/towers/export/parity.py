@@ -1,0 +1,127 @@
+"""Vectors of dev as they are served, and their cosines to PyTorch in float32: below the least nothing is exported."""
+
+import io
+from dataclasses import dataclass
+from typing import Any, cast
+
+import numpy as np
+import torch
+from PIL import Image, ImageOps
+
+from contracts.types import ExportConfig, ModelManifest, PreprocessRecipe, Tier
+from engine.run import Run
+from towers.data import Row, read_images, read_pairs
+from towers.export.graphs import Exported
+from towers.exported_files import FILE_OF
+from towers.onnx_export import session
+from towers.preprocess import preprocess
+from towers.served_text import EmbedTexts, served_tiers
+
+MIN_IMAGE_COSINE = 0.999
+IMAGE_BATCH = 16
+VIEW_IMAGES = 500  # dev images of which a second view is embedded, for the calibration of image pairs
+CROP_FRACTION = 0.8  # of an image's sides: the central crop that is its second view
+
+
+@dataclass(frozen=True)
+class ServedTexts:
+    """Dev captions by every served tier [N, E], the image of each, and cosines of some to PyTorch by file name."""
+
+    embed: dict[Tier, EmbedTexts]
+    vectors: dict[Tier, np.ndarray]
+    image_of_text: np.ndarray
+    cosines: dict[str, np.ndarray]
+
+
+@dataclass(frozen=True)
+class ServedImages:
+    """Dev images as served [M, E], a second view of the first ones, and cosines of some to PyTorch."""
+
+    vectors_ME: np.ndarray
+    views_ME: np.ndarray
+    cosines: np.ndarray
+
+
+def serve_texts(run: Run[ExportConfig], exported: Exported) -> ServedTexts:
+    """Embed all dev captions; every k-th is compared, so that the sample is of all images and not of the first ones."""
+    pairs = read_pairs(run.input("prepare"), "dev")
+    texts = [caption for row in pairs for caption in row["captions"]]
+    image_of_text = np.array([number for number, row in enumerate(pairs) for _ in row["captions"]])
+    embed_tier = served_tiers(run.output, cast(ModelManifest, exported.described))
+    vectors = {tier: embed(texts) for tier, embed in embed_tier.items()}
+    sample = np.unique(np.linspace(0, len(texts) - 1, min(run.config["parity_samples"], len(texts))).astype(int))
+    sampled = [texts[i] for i in sample]
+    length = exported.students["student"].shape.context_length
+    cosines_of = {
+        FILE_OF[tier]: row_cosines(
+            vectors[tier][sample], each.embed(exported.wordpiece.encode(sampled, length)).numpy()
+        )
+        for tier, each in exported.students.items()
+    }
+    with torch.no_grad():
+        static_NE = exported.static(exported.wordpiece.tokens(sampled)).numpy()
+    cosines_of["static"] = row_cosines(vectors["static"][sample], static_NE)
+    return ServedTexts(embed_tier, vectors, image_of_text, cosines_of)
+
+
+def serve_images(run: Run[ExportConfig], exported: Exported) -> ServedImages:
+    """Embed all dev images."""
+    pairs, graph = read_pairs(run.input("prepare"), "dev"), session(run.output / "image.onnx")
+    return ServedImages(*served_image_vectors(run, pairs, exported.recipe, exported.tower, graph))
+
+
+def parity(config: ExportConfig, texts: ServedTexts, images: ServedImages) -> dict[str, float]:
+    """Mean and worst cosine of every path."""
+    found = parity_of(texts.cosines, (config["min_mean_cosine"], config["min_worst_cosine"]))
+    return found | parity_of({"image": images.cosines}, (MIN_IMAGE_COSINE, MIN_IMAGE_COSINE))
+
+
+def parity_of(cosines_of: dict[str, np.ndarray], least: tuple[float, float]) -> dict[str, float]:
+    """Mean and worst cosine of each path to PyTorch; below the `least` of either nothing is exported."""
+    parity: dict[str, float] = {}
+    for name, cosines in cosines_of.items():
+        parity |= {f"parity.{name}.mean": float(cosines.mean()), f"parity.{name}.worst": float(cosines.min())}
+        if cosines.mean() < least[0] or cosines.min() < least[1]:
+            raise SystemExit(
+                f"the exported {name} path strays from PyTorch: cosine {cosines.mean():.4f} in the mean (at least "
+                f"{least[0]}), {cosines.min():.4f} at worst (at least {least[1]}), over {len(cosines)} samples"
+            )
+    return parity
+
+
+def row_cosines(a_NE: np.ndarray, b_NE: np.ndarray) -> np.ndarray:
+    """Cosine of each row of a with the same row of b."""
+    lengths_N = np.linalg.norm(a_NE, axis=1) * np.linalg.norm(b_NE, axis=1)
+    return (a_NE * b_NE).sum(1) / np.maximum(lengths_N, 1e-12)
+
+
+def served_image_vectors(
+    run: Run[ExportConfig], pairs: list[Row], recipe: PreprocessRecipe, tower: torch.nn.Module, image_session: Any
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Served vectors of all images, of a mirrored central crop of the first ones, and cosines of some to PyTorch."""
+    images, views, cosines = [], [], []
+    limit = run.config["parity_samples"]
+    pixels: list[np.ndarray] = []
+    crops: list[np.ndarray] = []
+    for number, (_, data) in enumerate(read_images(run.input("prepare"), pairs), 1):
+        image = ImageOps.exif_transpose(Image.open(io.BytesIO(data))).convert("RGB")
+        pixels.append(preprocess(image, recipe))
+        if number <= VIEW_IMAGES:
+            crops.append(preprocess(mirrored_centre(image), recipe))
+        if len(pixels) == IMAGE_BATCH or number == len(pairs):
+            batch_B3SS = np.stack(pixels)
+            images.append(image_session.run(["embedding"], {"pixels": batch_B3SS})[0])
+            if crops:
+                views.append(image_session.run(["embedding"], {"pixels": np.stack(crops)})[0])
+            if number - len(pixels) < limit:
+                with torch.no_grad():
+                    cosines.append(row_cosines(images[-1], tower(torch.from_numpy(batch_B3SS)).numpy()))
+            pixels, crops = [], []
+    return np.concatenate(images), np.concatenate(views), np.concatenate(cosines)
+
+
+def mirrored_centre(image: Image.Image) -> Image.Image:
+    """The central part of an image, mirrored: the same scene, other pixels."""
+    width, height = round(image.width * CROP_FRACTION), round(image.height * CROP_FRACTION)
+    left, top = (image.width - width) // 2, (image.height - height) // 2
+    return ImageOps.mirror(image.crop((left, top, left + width, top + height)))
