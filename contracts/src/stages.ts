@@ -149,6 +149,7 @@ export const STAGES = {
           : [],
       ),
     jobClass: 'embed',
+    ranks: true,
     work: { unit: 'texts', amount: ({ limits }) => 1 + Object.values(limits).reduce((sum, limit) => sum + limit, 0) },
   }),
   inherit: row({

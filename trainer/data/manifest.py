@@ -14,6 +14,9 @@ from contracts.constants import FILE_SHARDS
 from contracts.types import Artefact, PreparedManifest, PreparedShard
 from engine.run import digest_of_file, write_atomically
 
+# Train images. Of more, no stage holds anything for each of them: captions are embedded shard by shard, images streamed.
+LARGE = 50_000
+
 
 class ShardError(ValueError):
     """A shard that is missing or not what the manifest says, as a sentence with its name."""
@@ -41,6 +44,12 @@ def _read(file: Path, _modified: int, _size: int) -> PreparedManifest:
 def shards_of(manifest: PreparedManifest, kind: str, split: str) -> list[PreparedShard]:
     """The shards of a kind (`pairs`, `groups`, …) and split, in the order of their rows."""
     return [shard for shard in manifest["shards"] if shard["kind"] == kind and shard["split"] == split]
+
+
+def is_large(folder: Path) -> bool:
+    """Whether a prepared set has more train images than a stage may hold something of each."""
+    manifest = read_manifest(folder)
+    return manifest is not None and sum(shard["count"] for shard in shards_of(manifest, "pairs", "train")) > LARGE
 
 
 def shard_file(folder: Path, artefact: Artefact) -> Path:

@@ -13,7 +13,7 @@ import shutil
 import signal
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Generic, NamedTuple, NoReturn, TypeVar, cast, get_args, get_type_hints
@@ -194,8 +194,10 @@ class Run(Generic[Config]):
             leave_world()
             sys.exit(EXIT_OK)
 
-    def finish(self, metrics: dict[str, float], files: dict[str, str], notes: list[str] | None = None) -> None:
-        """Write report.json, the last write: `files` maps a name to a path relative to the output folder."""
+    def finish(
+        self, metrics: dict[str, float], files: Mapping[str, str | Artefact], notes: list[str] | None = None
+    ) -> None:
+        """Write report.json, the last write: `files` maps a name to a path relative to the output folder, or to its descriptor."""
         report: TrainingReport = {
             "schema_version": SCHEMA_VERSION,
             "id": self.job["id"],
@@ -205,7 +207,9 @@ class Run(Generic[Config]):
             "seconds": round(self.seconds(), 1),
             "device": str(self.device),
             "metrics": {key: float(value) for key, value in metrics.items()},
-            "artefacts": {name: artefact(self.output, path) for name, path in files.items()},
+            "artefacts": {
+                name: artefact(self.output, file) if isinstance(file, str) else file for name, file in files.items()
+            },
             "notes": [*(notes or []), *([f"trained by {self.world.size} ranks"] if self.world.size > 1 else [])],
         }
         text = json.dumps(report, indent=2)

@@ -5,7 +5,8 @@ frozen tower makes of the same crop, its pooled features, is stored beside it: f
 regulariser and the frozen classifier's softmax. Both depend on neither seed nor text tower: all runs of `clip` in a recipe
 share them. Work is cut into shards; a finished shard is never computed again. Writes `train.npy` (random crops) and
 `features.npy` (of the same crops at full resolution; not where they are the activations themselves), `plain.npy`,
-`dev.npy` and, where the data has them, `unseen.npy` and `classes.npy` (whole images), and `crops.json`.
+`dev.npy` and, where the data has them, `unseen.npy` and `classes.npy` (whole images), and `crops.json`. Where train images are
+streamed there is nothing of them, and `clip` makes their crops as `crops.json` says.
 """
 
 import json
@@ -18,6 +19,7 @@ import numpy as np
 import torch
 
 from contracts.types import EmbedImagesConfig, PreprocessRecipe
+from data.manifest import is_large
 from engine.run import Run, write_atomically
 from towers.crops import CropsShape, random_crop, shrunk
 from towers.data import Row, read_class_images, read_images, read_pairs
@@ -50,11 +52,13 @@ def main() -> None:
     config = run.config
     prepared = run.input("prepare")
     whole = {"dev": read_pairs(prepared, "dev"), "unseen": read_pairs(prepared, "unseen")}
-    whole |= {"classes": read_class_images(prepared), "plain": read_pairs(prepared, "train")}
+    is_cached = config.get("images", "streamed" if is_large(prepared) else "cached") == "cached"
+    whole |= {"classes": read_class_images(prepared), "plain": read_pairs(prepared, "train") if is_cached else []}
     arrays: dict[str, list[Row]] = {name: rows for name, rows in whole.items() if rows or name == "dev"}
     shards = [shard for name, rows in arrays.items() for shard in shards_of(name, rows, None)]
-    shards += shards_of("train", whole["plain"], config["crops"])
-    arrays["train"] = whole["plain"]
+    if is_cached:
+        shards += shards_of("train", whole["plain"], config["crops"])
+        arrays["train"] = whole["plain"]
     backbone = create_backbone(**config["backbone"])
     recipe = preprocess_recipe(backbone, config["backbone"]["size"])
     shape: CropsShape = {
@@ -62,6 +66,13 @@ def main() -> None:
         "first_trainable_block": config["first_trainable_block"],
         "crops": config["crops"],
     }
+    if not is_cached:
+        shape["streamed"] = {
+            "crop_scale": (config["crop_scale"][0], config["crop_scale"][1]),
+            "flip": config["flip"],
+            "low_resolution": config["low_resolution"],
+            "low_resolution_side": (config["low_resolution_side"][0], config["low_resolution_side"][1]),
+        }
     tower = ImageTower(backbone, 1).to_device(run.device, run.amp_dtype).eval()
 
     # ---- shards ------------------------------------------------------------------------------------------------------
@@ -90,7 +101,7 @@ def main() -> None:
         own = [shard for shard in shards if shard.array == name]
         assemble(run.output, name, [(shard.first, shard.file) for shard in own], len(rows))
         files[name] = f"{name}.npy"
-    if config["first_trainable_block"] is not None or low_count(config) > 0:
+    if is_cached and (config["first_trainable_block"] is not None or low_count(config) > 0):
         own = [(shard.first, features_file(shard)) for shard in shards if shard.array == "train"]
         assemble(run.output, "features", own, len(arrays["train"]))
         files["features"] = "features.npy"

@@ -7,11 +7,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
 from torch.nn import functional as F
 
 from contracts.types import DistillConfig
+from data.features import features_of_set
 from engine.run import Run
 from towers.data import read_images, read_pairs, read_rows
 from towers.preprocess import pixel_batches
@@ -94,9 +96,12 @@ def teacher(run: Run[DistillConfig], folders: Folders) -> Callable[[str], torch.
     adapter = load_adapter(folders.clip).to(run.device).eval()
 
     def targets_of(name: str) -> torch.Tensor:
-        rows_ND = load_file(folders.features / f"features.{name}.safetensors")["features"]
+        rows = features_of_set(folders.features, name)
+        parts = []
         with torch.no_grad():
-            parts = [adapter(F.normalize(part.to(run.device).float(), dim=-1)).float() for part in rows_ND.split(2048)]
+            for numbers in np.split(np.arange(len(rows)), range(2048, len(rows), 2048)):
+                features_BD = rows.gather_numbers(numbers).to(run.device)
+                parts.append(adapter(F.normalize(features_BD, dim=-1)).float())
         return F.normalize(torch.cat(parts), dim=-1).cpu()
 
     return targets_of

@@ -25,7 +25,7 @@ FILE_POINTER: Final = "current.json"
 DATA_ROLE: Final = "data"
 
 # Stages that several processes may train together.
-RANKED_STAGES: Final = ["mntp","contrastive","inherit","clip","distill"]
+RANKED_STAGES: Final = ["mntp","contrastive","embed_captions","inherit","clip","distill"]
 
 # Environment variables that the control plane or a job definition sets.
 ENV_STOP_SECONDS: Final = "STOP_SECONDS"
