@@ -10,12 +10,9 @@ from pathlib import Path
 from typing import cast
 
 from contracts import ContractError, load
-from contracts.constants import FILE_SHARDS
+from contracts.constants import FILE_SHARDS, LARGE_SET
 from contracts.types import Artefact, PreparedManifest, PreparedShard
 from engine.run import digest_of_file, write_atomically
-
-# Train images. Of more, no stage holds anything for each of them: captions are embedded shard by shard, images streamed.
-LARGE = 50_000
 
 
 class ShardError(ValueError):
@@ -49,7 +46,7 @@ def shards_of(manifest: PreparedManifest, kind: str, split: str) -> list[Prepare
 def is_large(folder: Path) -> bool:
     """Whether a prepared set has more train images than a stage may hold something of each."""
     manifest = read_manifest(folder)
-    return manifest is not None and sum(shard["count"] for shard in shards_of(manifest, "pairs", "train")) > LARGE
+    return manifest is not None and sum(shard["count"] for shard in shards_of(manifest, "pairs", "train")) > LARGE_SET
 
 
 def shard_file(folder: Path, artefact: Artefact) -> Path:

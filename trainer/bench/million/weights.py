@@ -6,13 +6,11 @@ The process that watches memory loads no torch.
 import sys
 from pathlib import Path
 
-import timm
 import torch
 from safetensors.torch import save_file
-from timm.models._hub import save_config_for_hf
 from tokenizers import ByteLevelBPETokenizer
-from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
+import towers  # noqa: F401 - makes torchvision importable beside a CPU build of torch
 from bench.million.pairs import read_captions
 
 LEARNED = 20_000  # captions that the tokenizer learns its pieces from
@@ -22,6 +20,11 @@ PIECES = 2000
 def main() -> None:
     """A language model of one layer, and an image tower of five blocks."""
     folder, captions = Path(sys.argv[1]), Path(sys.argv[2])
+    # After `towers`: both import torchvision.
+    import timm
+    from timm.models._hub import save_config_for_hf
+    from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+
     torch.manual_seed(0)
     pieces = ByteLevelBPETokenizer()
     pieces.train_from_iterator(read_captions(captions, LEARNED), vocab_size=PIECES, special_tokens=["<end>"])

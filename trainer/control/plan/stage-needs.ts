@@ -42,8 +42,7 @@ export interface NeedsOptions {
 
 /** The needs of every job that has to run and of which something is known. */
 export function stageNeeds({ recipe, jobs, features, languageForm }: NeedsOptions): StageNeeds[] {
-  const prepared = jobs.find(({ job }) => job.id === 'prepare')?.report?.metrics;
-  const counted = { images: prepared?.['images.train'], captions: prepared?.['captions.train'] };
+  const images = jobs.find(({ job }) => job.id === 'prepare')?.report?.metrics['images.train'];
   const seen = new Set<string>();
   return jobs.flatMap((planned) => {
     const { job, jobClass, report } = planned;
@@ -52,7 +51,7 @@ export function stageNeeds({ recipe, jobs, features, languageForm }: NeedsOption
     if (report !== undefined || seen.has(stage) || !stagesOf(recipe).includes(stage)) return [];
     seen.add(stage);
     const formIn = (name: JobClass): Form | string | undefined => {
-      const facts: Facts = { ranks: ranksOf(name), features, ...counted };
+      const facts: Facts = { ranks: ranksOf(name), features, images };
       return formOf(recipe, stage, facts) ?? languageForm(stage, facts.ranks);
     };
     const form = formIn(jobClass);
