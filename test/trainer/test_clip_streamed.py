@@ -151,7 +151,8 @@ def test_two_ranks_see_together_what_one_sees(tmp_path, inputs, clip):
     assert torch.nn.functional.cosine_similarity(*vectors).min() > 0.999
 
 
-def test_the_control_reads_the_captions_themselves(tmp_path, inputs, clip):
+def test_the_control_reads_the_captions_themselves(tmp_path, inputs, clip, monkeypatch):
+    monkeypatch.setenv("TOKENIZERS_PARALLELISM", "false")
     shutil.rmtree(inputs["embed_captions"] / "pairs.train")
     job = write_job(tmp_path, "clip", inputs, {**CONFIG, "text_tower": "scratch", "micro_batch": 3})
     assert clip(job)[4]["loss"] > 0 and (job.parent / "vocabulary.txt").exists()

@@ -31,6 +31,7 @@ class World:
     device: torch.device
     control: Any = field(default=None, repr=False)
     storage: Any = field(default=None, repr=False)
+    local_size: int = 1  # processes of this machine
 
     @property
     def leads(self) -> bool:
@@ -127,7 +128,9 @@ ALONE_ON_CPU = World(0, 1, 0, torch.device("cpu"))
 def join_world() -> World:
     """The world that torchrun's variables describe; NCCL between GPUs, gloo between processes without."""
     size, rank = int(os.environ.get("WORLD_SIZE", "1")), int(os.environ.get("RANK", "0"))
-    local_rank = int(os.environ.get("LOCAL_RANK", "0"))
+    local_rank, local_size = (
+        int(os.environ.get(f"LOCAL_{name}", n)) for name, n in (("RANK", "0"), ("WORLD_SIZE", size))
+    )
     if torch.cuda.is_available():
         if local_rank >= torch.cuda.device_count():
             raise ValueError(
@@ -143,7 +146,7 @@ def join_world() -> World:
     if not dist.is_initialized():
         dist.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=PATIENCE)
     control, storage = (dist.new_group(backend="gloo", timeout=PATIENCE) for _ in range(2))
-    return World(rank, size, local_rank, device, control, storage)
+    return World(rank, size, local_rank, device, control, storage, local_size)
 
 
 def leave_world() -> None:

@@ -147,7 +147,7 @@ def test_processes_share_the_units_and_one_that_has_left_is_replaced(tmp_path, p
     output.mkdir()
 
     def rank(number):
-        world = SimpleNamespace(rank=number, size=4, leads=number == 0, local_rank=number, gather=lambda value: [value])
+        world = SimpleNamespace(rank=number, size=4, leads=number == 0, local_size=4)
         run = SimpleNamespace(
             world=world, output=output, config=config, resume=dict, save=lambda _: None, tick=lambda *_: None
         )

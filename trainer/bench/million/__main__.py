@@ -23,9 +23,9 @@ from typing import Any, NamedTuple
 
 from bench.million.jobs import STEPS, configs, write_job
 from bench.million.pairs import write_pairs
-from bench.million.stage import Blow, Ended, StageRun, environment
+from bench.million.stage import TRAINER, Blow, Ended, StageRun
 from bench.million.verdict import judge
-from contracts.constants import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_OK, FILE_REPORT
+from contracts.constants import ENV_PROGRESS_SECONDS, EXIT_FAILED, EXIT_INTERRUPTED, EXIT_OK, FILE_REPORT
 
 SIZES = "100000,1000000"
 
@@ -147,7 +147,7 @@ class Bench:
         write_pairs(self.work / "data", self.captions, max(self.sizes), self.tick)
         if not (self.weights / "written").exists():
             command = [sys.executable, "-m", "bench.million.weights", str(self.weights), str(self.captions)]
-            subprocess.run(command, check=True, env=environment())
+            subprocess.run(command, check=True)
         self.progress.end()
         for size, leg in self.todo:
             self.progress.begin()
@@ -207,7 +207,9 @@ def main() -> int:
             file=sys.stderr,
         )
         return 2
+    options.work = options.work.resolve()
     options.work.mkdir(parents=True, exist_ok=True)
+    set_environment()
     needed = 12_000 * max(options.sizes)
     if shutil.disk_usage(options.work).free < needed:
         print(
@@ -222,9 +224,16 @@ def main() -> int:
     return bench.run()
 
 
+def set_environment() -> None:
+    """Of the processes that it starts: a line for every step, one thread each, nothing from a network."""
+    os.environ["PYTHONPATH"] = os.pathsep.join([str(TRAINER), str(TRAINER.parent / "contracts" / "python")])
+    os.environ[ENV_PROGRESS_SECONDS] = "0"
+    os.environ |= {"OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false", "HF_HUB_OFFLINE": "1"}
+
+
 def arguments() -> argparse.Namespace:
     """The command line."""
-    data = Path(os.environ.get("CLIP_DATA", Path(__file__).parents[4] / "shared" / "data"))
+    data = Path(os.environ.get("CLIP_DATA", TRAINER.parents[1] / "shared" / "data"))
     parser = argparse.ArgumentParser(prog="bench:million", description="Millions of pairs in flat memory.")
     parser.add_argument("--sizes", type=sizes_of, default=sizes_of(SIZES), help="numbers of pairs, the smallest first")
     parser.add_argument(

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 from bench.million.memory import Sample, Watch
-from contracts.constants import ENV_PROGRESS_SECONDS
 
 TRAINER = Path(__file__).parents[2]
 PR_SET_PDEATHSIG = 1
@@ -53,7 +52,6 @@ class StageRun:
             process = self.process = subprocess.Popen(
                 [*command, str(self.job)],
                 cwd=TRAINER,
-                env=environment(),
                 stdout=subprocess.PIPE,
                 stderr=errors,
                 text=True,
@@ -96,18 +94,6 @@ class StageRun:
         """Ask it to save and end."""
         if self.process is not None and self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
-
-
-def environment() -> dict[str, str]:
-    """Of stages: a line for every step, one thread a process, nothing from a network."""
-    paths = [str(TRAINER), str(TRAINER.parent / "contracts" / "python")]
-    return os.environ | {
-        "PYTHONPATH": os.pathsep.join(paths),
-        ENV_PROGRESS_SECONDS: "0",
-        "OMP_NUM_THREADS": "1",
-        "TOKENIZERS_PARALLELISM": "false",
-        "HF_HUB_OFFLINE": "1",
-    }
 
 
 def end_with_parent() -> None:

@@ -173,7 +173,7 @@ class CaptionWork:
 
 def embed_all(run: Run[EmbedCaptionsConfig], units: list[Unit], teachers: list[Teacher]) -> None:
     """Embed what is not done yet. Processes take units as they come; the first one returns when all are done."""
-    if sum(rank == 0 for rank in run.world.gather(run.world.local_rank)) > 1:
+    if run.world.local_size < run.world.size:
         raise ValueError("embed_captions writes into one folder: start its processes on one machine, not on several")
     (run.output / LOCKS).mkdir(exist_ok=True)
     run.resume()

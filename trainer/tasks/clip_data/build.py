@@ -152,8 +152,7 @@ def streamed_pairs(run: Run[ClipConfig], frozen: FrozenTower, vocabulary: WordPi
         PairLoader(LocalShards(prepared), shards, PairOptions(run.seed, frozen.recipe, of_crop, shares, of_low), store)
         for of_crop, of_low in ((crop, low if low.share > 0 else None), (None, None))
     ]
-    on_machine = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
-    workers = max(1, min(MOST_WORKERS, (os.cpu_count() or 1) // on_machine - 1))
+    workers = max(1, min(MOST_WORKERS, (os.cpu_count() or 1) // run.world.local_size - 1))
     share = Share(run.world.rank, run.world.size, workers, pin=run.device.type == "cuda")
     return StreamedPairs(
         Streams(loaders[0], labelled, counts, run.seed, share),
