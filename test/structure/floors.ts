@@ -99,7 +99,12 @@ export const BOXES: Record<string, readonly string[]> = {
   'trainer/engine': ['contracts/python'],
   'trainer/data/manifest.py': ['contracts/python', 'trainer/engine'],
   'trainer/data/copies.py': ['contracts/python', 'trainer/data/manifest.py'],
-  'trainer/data/features.py': ['contracts/python', 'trainer/engine', 'trainer/data/manifest.py', 'trainer/data/copies.py'],
+  'trainer/data/features.py': [
+    'contracts/python',
+    'trainer/engine',
+    'trainer/data/manifest.py',
+    'trainer/data/copies.py',
+  ],
   'trainer/losses': ['trainer/engine'],
   'trainer/towers': ['contracts/python', 'trainer/engine', 'trainer/data/manifest.py', 'trainer/data/features.py'],
   'trainer/data': [

@@ -6,6 +6,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from typing import Any
 
 import numpy as np
 import pytest
@@ -104,7 +105,8 @@ def clip(monkeypatch):
         found = {}
 
         def progress(self, step, _, figures):
-            found[step] = {name: float(value() if callable(value) else value) for name, value in figures.items()}
+            read: dict[str, Any] = {name: value() if callable(value) else value for name, value in figures.items()}
+            found[step] = {name: float(value) for name, value in read.items()}
             self.stop_requested = self.stop_requested or step == stop
 
         monkeypatch.setattr(sys, "argv", ["clip", str(job)])
@@ -147,8 +149,8 @@ def test_two_ranks_see_together_what_one_sees(tmp_path, inputs, clip):
     terms = ("loss", "labels", "rows", "softmax", "hypernyms")
     for step in (1, 4):
         assert [of_ranks[step][name] for name in terms] == pytest.approx([figures[step][name] for name in terms], 1e-2)
-    vectors = [load_file(job.parent / "dev_captions.safetensors")["features"] for job in (alone, shared)]
-    assert torch.nn.functional.cosine_similarity(*vectors).min() > 0.999
+    one, other = (load_file(job.parent / "dev_captions.safetensors")["features"] for job in (alone, shared))
+    assert (one * other).sum(-1).min() > 0.999
 
 
 def test_the_control_reads_the_captions_themselves(tmp_path, inputs, clip, monkeypatch):

@@ -35,7 +35,7 @@ from contracts.types import Artefact, TrainingJob, TrainingReport
 from engine import generators
 from engine.checkpoint import FOLDER as CHECKPOINTS
 from engine.task import Figures
-from engine.world import World, join_world, leave_world
+from engine.world import World, fast_dtype, join_world, leave_world
 
 CHECKPOINT_SECONDS = 180.0
 PROGRESS_SECONDS = 2.0  # at most one progress line in this time
@@ -290,15 +290,3 @@ def write_atomically(file: Path, text: str) -> None:
     temporary = file.with_name(file.name + ".tmp")
     temporary.write_text(text, encoding="utf-8")
     os.replace(temporary, file)
-
-
-def fast_dtype(device: torch.device) -> torch.dtype:
-    """bfloat16 where the processor multiplies it (AMX or AVX512-BF16: twice as fast as float32), else float32.
-
-    The processor is asked for its features instead of timed: other work on the machine once made a timed probe choose
-    different arithmetic for two arms of one comparison.
-    """
-    if device.type == "cuda":
-        return torch.bfloat16
-    has_bfloat16 = any(has for name, has in torch.cpu.get_capabilities().items() if name.endswith("bf16"))
-    return torch.bfloat16 if has_bfloat16 else torch.float32

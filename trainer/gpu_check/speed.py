@@ -22,9 +22,8 @@ from transformers import LlamaConfig, LlamaForCausalLM
 from bench import losses
 from contracts.types import Parallel, Schedule
 from engine.optim import adamw, clip_gradients
-from engine.run import fast_dtype
 from engine.sharding import place
-from engine.world import World
+from engine.world import World, fast_dtype
 from gpu_check.small import small_tokenizer
 from tasks.clip import Clip
 from tasks.clip_batch import Place

@@ -9,13 +9,14 @@ terms are in tasks/clip_objective.py, where images and captions come from in tas
 from contracts.types import ClipConfig
 from engine.loop import Loop
 from engine.run import Run
-from tasks.clip_data.build import build, write
+from tasks.clip_data.build import Inputs, build, write
 
 
 def main() -> None:
     """Run the stage."""
     run = Run.start(ClipConfig)
-    config, training = run.config, build(run)
+    inputs = Inputs(run.input("prepare"), run.input("embed_captions"), run.input("embed_images"), run.input("inherit"))
+    config, training = run.config, build(run, inputs)
     Loop(run, training.task, config["schedule"], config.get("parallel"), config["ema_decay"]).train()
     training.task.objective.pairs.close()
     run.leave_to_first()

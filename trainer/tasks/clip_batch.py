@@ -30,8 +30,8 @@ class Counts:
     @classmethod
     def of(cls, captioned: int, labelled: int, world: World) -> "Counts":
         """Every rank has its share of each."""
-        own = (len(world.share(range(count))) for count in (captioned, labelled))
-        return cls(captioned, labelled, *own, world.size)
+        own_captioned, own_labelled = (len(world.share(range(count))) for count in (captioned, labelled))
+        return cls(captioned, labelled, own_captioned, own_labelled, world.size)
 
     @property
     def images(self) -> int:

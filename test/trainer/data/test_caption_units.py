@@ -48,7 +48,12 @@ class Teacher:
         if self.fails_at in texts:
             raise MemoryError(self.fails_at)
         self.seen += texts
-        return torch.from_numpy(np.stack([feature_of(*map(int, text.split(".")), WIDTH) for text in texts]))
+        return torch.from_numpy(np.stack([vector_of(text) for text in texts]))
+
+
+def vector_of(text):
+    image, caption = text.split(".")
+    return feature_of(int(image), int(caption), WIDTH)
 
 
 def expected(image, caption):

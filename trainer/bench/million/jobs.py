@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.million.pairs import PAIRS_PER_TAR, tar_names
-from contracts.constants import LARGE_SET
+from contracts.constants import FILE_JOB, LARGE_SET
 
 STEPS = 200
 BATCH = 256
@@ -126,6 +126,6 @@ def write_job(folder: Path, stage: str, name: str, places: dict[str, Path], conf
         "output": output.as_uri(),
         "config": {"stage": stage, **config},
     }
-    file = output / "job.json"
+    file = output / FILE_JOB
     file.write_text(json.dumps(job), encoding="utf-8")
     return file

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from bench.million.memory import Sample, Watch
+from contracts.constants import FILE_LOG
 
 TRAINER = Path(__file__).parents[2]
 PR_SET_PDEATHSIG = 1
@@ -46,7 +47,7 @@ class StageRun:
 
     def run(self, tick: Callable[[int, int], None]) -> Ended:
         """To its end; `tick` gets every step and the number of all."""
-        log = self.job.with_name("log.txt")
+        log = self.job.with_name(FILE_LOG)
         with log.open("a", encoding="utf-8") as errors:
             command = [sys.executable, "-m", "engine.launch", "--processes", str(self.ranks), f"stages.{self.stage}"]
             process = self.process = subprocess.Popen(

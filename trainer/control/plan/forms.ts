@@ -132,7 +132,8 @@ function ofImages(
   const read = first_trainable_block === 0 ? 3 * backbone.size ** 2 : tokens * tower.width;
   const stored = first_trainable_block === null ? 0 : read;
   const isStreamed = (kept ?? (isLarge(images) ? 'streamed' : 'cached')) === 'streamed';
-  const views = isStreamed ? 0 : images === undefined ? undefined : images * (crops + 1);
+  const each = isStreamed ? 0 : crops + 1;
+  const views = images === undefined ? undefined : images * each;
   return {
     fixed: WEIGHT * tower.parameters * 1e6,
     each: 0,

@@ -5,6 +5,7 @@ What `embed_images` stored says whether train images are cached or streamed.
 
 import os
 from collections.abc import Mapping
+from pathlib import Path
 from typing import NamedTuple, cast
 
 import torch
@@ -52,8 +53,19 @@ FROZEN_TERMS = ("regulariser_weight", "softmax_weight", "hypernyms_softmax_weigh
 MIXED_TERMS = ("rows_weight", "hypernyms_weight")  # with features of photographs mixed in
 
 
+class Inputs(NamedTuple):
+    """Folders that the stages before it wrote."""
+
+    prepared: Path
+    embedded: Path  # by embed_captions
+    images: Path  # by embed_images
+    inherited: Path
+
+
 class Training(NamedTuple):
     """The task, and what is needed to write its result."""
+
+    inputs: Inputs
 
     task: Clip
     measure: Measure
@@ -62,10 +74,10 @@ class Training(NamedTuple):
     vocabulary: WordPiece | None
 
 
-def build(run: Run[ClipConfig]) -> Training:
+def build(run: Run[ClipConfig], inputs: Inputs) -> Training:
     """Towers, pairs, objective and task."""
-    config, inherited, place = run.config, run.input("inherit"), Place(run.world, run.amp_dtype)
-    shape, crops = read_shape(inherited), read_crops(run.input("embed_images"))
+    config, inherited, place = run.config, inputs.inherited, Place(run.world, run.amp_dtype)
+    shape, crops = read_shape(inherited), read_crops(inputs.images)
     if crops["backbone"] != shape["backbone"]:
         raise ValueError(f"embed_images ran {crops['backbone']}, inherit {shape['backbone']}")
     is_streamed = "streamed" in crops
@@ -80,20 +92,24 @@ def build(run: Run[ClipConfig]) -> Training:
         tower.head.weight.copy_(head["weight"])
         tower.head.bias.copy_(head["bias"])
     tower = tower.to_device(run.device)
-    texts, vocabulary = text_sets(run, is_streamed=is_streamed)
-    text_tower = text_tower_of(run, vocabulary, shape).to(run.device)
-    pairs = cached_pairs(run, texts, place) if frozen is None else streamed_pairs(run, frozen, vocabulary)
-    whole = load_whole_images(run.input("embed_images"))
-    measure = Measure(run.input("prepare"), whole, texts)
+    texts, vocabulary = text_sets(run, inputs, is_streamed=is_streamed)
+    text_tower = text_tower_of(run, inputs, vocabulary).to(run.device)
+    if frozen is None:
+        pairs = cached_pairs(run, inputs, texts["pairs.train"], place)
+    else:
+        pairs = streamed_pairs(run, inputs, frozen, vocabulary)
+    measure = Measure(inputs.prepared, load_whole_images(inputs.images), texts)
     learned = Texts(texts["prompts"], texts["hypernyms"], load_class_targets(inherited))
     objective = Objective((tower, text_tower), pairs, learned, config, place)
     task = Clip(run, objective, lambda: measure.metrics(tower, text_tower))
-    return Training(task, measure, shape, texts, vocabulary)
+    return Training(inputs, task, measure, shape, texts, vocabulary)
 
 
-def text_sets(run: Run[ClipConfig], *, is_streamed: bool) -> tuple[dict[str, TextSet], WordPiece | None]:
+def text_sets(
+    run: Run[ClipConfig], inputs: Inputs, *, is_streamed: bool
+) -> tuple[dict[str, TextSet], WordPiece | None]:
     """The sets of texts by name, and for the control the vocabulary that is trained on those of training."""
-    embedded, config = run.input("embed_captions"), run.config
+    embedded, config = inputs.embedded, run.config
     names = ("pairs.dev", "prompts", "hypernyms", "labels", *(() if is_streamed else ("pairs.train",)))
     sets = {name: TextSet(embedded, name, run.device) for name in names}
     if not is_streamed:
@@ -101,7 +117,7 @@ def text_sets(run: Run[ClipConfig], *, is_streamed: bool) -> tuple[dict[str, Tex
     if config["text_tower"] == "llm":
         return {name: texts.with_features() for name, texts in sets.items()}, None
     if is_streamed:
-        rows = first_pairs(run.input("prepare"), "train", LEARNED_IMAGES)
+        rows = first_pairs(inputs.prepared, "train", LEARNED_IMAGES)
         captions = [caption for row in rows for caption in row["captions"]]
     else:
         captions = sets["pairs.train"].texts
@@ -109,30 +125,31 @@ def text_sets(run: Run[ClipConfig], *, is_streamed: bool) -> tuple[dict[str, Tex
     return {name: texts.with_tokens(vocabulary, config["scratch"]) for name, texts in sets.items()}, vocabulary
 
 
-def text_tower_of(run: Run[ClipConfig], vocabulary: WordPiece | None, shape: TowersShape) -> nn.Module:
+def text_tower_of(run: Run[ClipConfig], inputs: Inputs, vocabulary: WordPiece | None) -> nn.Module:
     """The adapter that `inherit` has trained, or the control's transformer."""
     config = run.config
     torch.manual_seed(run.seed)
     if vocabulary is not None:
         return ScratchTextTower(config["scratch"], config["embed_dim"], config["dropout"])
-    adapter = Adapter(shape["llm_width"], config["embed_dim"], **config["adapter"], dropout=config["dropout"])
-    adapter.load_state_dict(load_adapter(run.input("inherit")).state_dict())
+    width = read_shape(inputs.inherited)["llm_width"]
+    adapter = Adapter(width, config["embed_dim"], **config["adapter"], dropout=config["dropout"])
+    adapter.load_state_dict(load_adapter(inputs.inherited).state_dict())
     return adapter
 
 
-def cached_pairs(run: Run[ClipConfig], texts: dict[str, TextSet], place: Place) -> Pairs:
+def cached_pairs(run: Run[ClipConfig], inputs: Inputs, captions: TextSet, place: Place) -> Pairs:
     """Every image with its stored activations."""
-    train = read_pairs(run.input("prepare"), "train")
-    if texts["pairs.train"].keys != [row["key"] for row in train]:
+    train = read_pairs(inputs.prepared, "train")
+    if captions.keys != [row["key"] for row in train]:
         raise ValueError("embed_captions and embed_images were run on other images than prepare has now")
     labels = [normalised_label(row.get("label", "")) for row in train]
-    stored = StoredPairs(load_activations(run.input("embed_images")), texts["pairs.train"], labels)
+    stored = StoredPairs(load_activations(inputs.images), captions, labels)
     return CachedPairs(stored, Sampler(train, run.config, run.seed), place)
 
 
-def streamed_pairs(run: Run[ClipConfig], frozen: FrozenTower, vocabulary: WordPiece | None) -> Pairs:
+def streamed_pairs(run: Run[ClipConfig], inputs: Inputs, frozen: FrozenTower, vocabulary: WordPiece | None) -> Pairs:
     """Images from their shards, features of captions from the store beside them."""
-    config, prepared, streamed = run.config, run.input("prepare"), read_crops(run.input("embed_images")).get("streamed")
+    config, prepared, streamed = run.config, inputs.prepared, read_crops(inputs.images).get("streamed")
     manifest = read_manifest(prepared)
     assert streamed is not None
     if manifest is None:
@@ -140,7 +157,7 @@ def streamed_pairs(run: Run[ClipConfig], frozen: FrozenTower, vocabulary: WordPi
     shards = shards_of(manifest, "pairs", "train")
     store = None
     if vocabulary is None:
-        store = FeatureStore(run.input("embed_captions") / "pairs.train", rows_digest(shards))
+        store = FeatureStore(inputs.embedded / "pairs.train", rows_digest(shards))
     shares = cast("Mapping[str, float] | None", config.get("caption_shares"))
     labelled = [has_labels(prepared / shard["rows"]["path"]) for shard in shards]
     total = sum(shard["count"] for shard, has in zip(shards, labelled, strict=True) if has)
@@ -190,7 +207,7 @@ def write(run: Run[ClipConfig], training: Training) -> tuple[dict[str, float], d
     if isinstance(pairs, StreamedPairs):
         vectors = pairs.first_vectors(tower, text_tower)
     else:
-        plain = load_activations(run.input("embed_images")).plain
+        plain = load_activations(training.inputs.images).plain
         first_I = texts["pairs.train"].first_of_G
         vectors = [image_vectors(tower, plain, pairs.block), text_vectors(text_tower, texts["pairs.train"], first_I)]
     rotate_to_principal_axes(tower.head, cast(nn.Linear, text_tower.projection), vectors)

@@ -85,10 +85,8 @@ class StreamedPairs:
     ) -> None:
         self.streams, self.whole, self.frozen, self.inputs, self.asking = streams, whole, frozen, inputs, asking
         self.place, self.block = frozen.place, frozen.block
-        self.counts = Counts.of(
-            *(streams.streams[name].order.options.batch if name in streams.streams else 0 for name in KINDS),
-            self.place.world,
-        )
+        sizes = {name: stream.order.options.batch for name, stream in streams.streams.items()}
+        self.counts = Counts.of(sizes["captioned"], sizes.get("labelled", 0), self.place.world)
 
     @property
     def workers(self) -> int:
@@ -151,9 +149,6 @@ class StreamedPairs:
 
     def _whole(self, places_N2: np.ndarray) -> Iterator[Batch]:
         return in_chunks(self.whole, places_N2, CHUNK, self.workers)
-
-
-KINDS = ("captioned", "labelled")
 
 
 class SeenStream:

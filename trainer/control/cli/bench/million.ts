@@ -32,9 +32,12 @@ const OPTIONS = { sizes: { type: 'string' }, work: { type: 'string' }, captions:
 export async function benchMillion(argv: readonly string[], context: CommandContext): Promise<number> {
   return answerCommand(argv, { help: HELP, ...context }, async () => {
     const { values } = readCommandLine(argv, { help: HELP, options: OPTIONS, words: 0 });
-    const path = (value: string | undefined): string | undefined => value && resolve(context.cwd, value);
+    const path = (value: string | undefined): string | undefined =>
+      value === undefined ? undefined : resolve(context.cwd, value);
     const given = { sizes: values.sizes, work: path(values.work), captions: path(values.captions) };
-    const options = Object.entries(given).flatMap(([name, value]) => (value === undefined ? [] : [`--${name}=${value}`]));
+    const options = Object.entries(given).flatMap(([name, value]) =>
+      value === undefined ? [] : [`--${name}=${value}`],
+    );
     return await runPython(['-m', 'bench.million', ...options], context);
   });
 }
