@@ -33,8 +33,8 @@ export interface StageRow<Config extends z.ZodObject = z.ZodObject, Input extend
   /** The parts of what `prepare` wrote that a job reads: a change of the others leaves its address. Absent: all. */
   prepared?(config: z.infer<Config>): readonly Part[];
   jobClass: JobClass;
-  /** Several processes may train it together, one per GPU. */
-  ranks?: true;
+  /** Several processes may train it together, one per GPU; or work side by side, into one folder of one machine. */
+  ranks?: true | 'one machine';
   /** What an estimate of time scales by. Absent where the configuration does not say how much there is to do. */
   work?: { unit: string; amount(config: z.infer<Config>): number };
   /** Runs of different variants are not compared when time is estimated. */
@@ -149,6 +149,7 @@ export const STAGES = {
           : [],
       ),
     jobClass: 'embed',
+    ranks: 'one machine',
     work: { unit: 'texts', amount: ({ limits }) => 1 + Object.values(limits).reduce((sum, limit) => sum + limit, 0) },
   }),
   inherit: row({
@@ -233,6 +234,9 @@ const ROWS: Readonly<Record<StageName, StageRow>> = STAGES;
 
 /** Stages that several processes may train together. */
 export const RANKED_STAGES: readonly StageName[] = STAGE_NAMES.filter((stage) => ROWS[stage].ranks);
+
+/** Whether the processes of a stage may be on several machines. */
+export const spansMachines = (stage: StageName): boolean => ROWS[stage].ranks === true;
 
 /** What the stage may read, in the order of the table. */
 export const inputsOf = (stage: StageName): readonly (StageName | typeof DATA)[] => STAGES[stage].inputs;

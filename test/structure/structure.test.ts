@@ -51,8 +51,11 @@ it('only entries and the hosts that they start read the environment', () => {
     'api/keys/keys.ts',
     // The key of a language model's provider, by the name of its variable.
     'trainer/augment/__main__.py',
+    // It sets what stages in its processes find, and knows where the data folder is.
+    'trainer/bench/million/__main__.py',
     'trainer/container/__main__.py',
     'trainer/control/cli/augment.ts',
+    'trainer/control/cli/bench/million.ts',
     'trainer/control/cli/evaluate.ts',
     'trainer/control/cli/finetune/finetune.ts',
     'trainer/control/cli/gpu-check.ts',

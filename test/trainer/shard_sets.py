@@ -22,27 +22,31 @@ def png(number):
     return buffer.getvalue()
 
 
-def write_shards(folder, counts, captions=2):
-    """`prepare`'s layout with `counts` images a shard; image n has the captions `n.0`, `n.1` and so on."""
+def write_shards(folder, counts, captions=2, split="train", before=(), labels=None):
+    """`prepare`'s layout with `counts` images a shard; image n has the captions `n.0`, `n.1` and so on.
+
+    `before`: shards that the manifest has already. `labels`: by the number of a shard, a label from the number of an image.
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    shards, number = [], 0
+    shards, number = list(before), 0
     for place, count in enumerate(counts):
-        writer = ShardWriter(folder / f"pairs.train-{place:05d}.tar")
+        writer = ShardWriter(folder / f"pairs.{split}-{place:05d}.tar")
         rows = []
         for _ in range(count):
             texts = [f"{number}.{text}" for text in range(captions)]
             row = {"key": f"k{number}", "shard": writer.file.name, "place": writer.add(f"k{number}", png(number))}
-            rows.append(row | {"captions": texts})
+            about = {"label": labels[place](number), "prompted": True} if labels and place in labels else {}
+            rows.append(row | {"captions": texts} | {key: value for key, value in about.items() if about["label"]})
             number += 1
         writer.close()
-        write_rows(folder / f"pairs.train-{place:05d}.jsonl", rows)
-        rows_file, tar = (artefact(folder, f"pairs.train-{place:05d}.{end}") for end in ("jsonl", "tar"))
-        shards.append({"kind": "pairs", "split": "train", "source": "test", "rows": rows_file, "images": tar,
+        write_rows(folder / f"pairs.{split}-{place:05d}.jsonl", rows)
+        rows_file, tar = (artefact(folder, f"pairs.{split}-{place:05d}.{end}") for end in ("jsonl", "tar"))
+        shards.append({"kind": "pairs", "split": split, "source": "test", "rows": rows_file, "images": tar,
                        "count": count, "captions": captions * count})  # fmt: skip
     write_document(folder / "shards.json", "PreparedManifest", json.dumps({"shards": shards, "drops": []}))
     manifest = read_manifest(folder)
     assert manifest is not None
-    return shards_of(manifest, "pairs", "train")
+    return shards_of(manifest, "pairs", split)
 
 
 def numbers_of(pixels):

@@ -15,8 +15,9 @@ from torch import nn
 
 from engine.world import World, join_world, leave_world
 from tasks.clip import Clip
-from tasks.clip_batch import Sampler
-from tasks.clip_objective import Objective, Place, Texts
+from tasks.clip_batch import Place
+from tasks.clip_data.cached import CachedPairs, Sampler, StoredPairs
+from tasks.clip_objective import Objective, Texts
 from tasks.contrastive import Contrastive
 from tasks.contrastive import Sampler as GroupSampler
 from towers.class_targets import of_classifier
@@ -59,12 +60,13 @@ def clip_step(folder: Path, world: World, **changes: Any) -> Step:
     classes = of_classifier(backbone, cast(Any, [{"index": number, "name": name} for number, name in enumerate(NAMES)]))
     config = cast(Any, CLIP | changes)
     towers = (ImageTower(backbone, 6), Adapter(5, 6, 1, 2))
-    texts = Texts(captions, prompts, hypernyms, [""] * 12 + LABELS, classes)
-    objective = Objective(towers, activations, texts, config, Place(world))
+    stored = StoredPairs(activations, captions, [""] * 12 + LABELS)
+    pairs = CachedPairs(stored, Sampler(cast(Any, rows), config, 3), Place(world))
+    objective = Objective(towers, pairs, Texts(prompts, hypernyms, classes), config, Place(world))
     with torch.no_grad():  # away from where it started, so that the regulariser has a gradient
         towers[0].head.bias.add_(0.3)
     run = cast(Any, SimpleNamespace(config=config, seed=3, world=world))
-    return whole_step(Clip(run, objective, Sampler(cast(Any, rows), config, 3), dict), world)
+    return whole_step(Clip(run, objective, dict), world)
 
 
 def contrastive_step(world: World) -> Step:

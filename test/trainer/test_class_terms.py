@@ -11,12 +11,13 @@ from torch import nn
 from torch.nn import functional as F
 
 from contracts.types import ClipConfig, ContrastiveConfig
+from data.captions.sets import hypernym_texts
 from engine.epochs import epoch_batch
 from losses.contrastive import pair_loss
 from losses.matrices import info_nce, multi_positive_nce, shared_cross_entropy, soft_cross_entropy
-from stages.embed_captions import hypernym_texts
-from tasks.clip_batch import Sampler
-from tasks.clip_objective import Objective, Place, Texts
+from tasks.clip_batch import Place
+from tasks.clip_data.cached import CachedPairs, Sampler, StoredPairs
+from tasks.clip_objective import Objective, Texts
 from tasks.contrastive import Sampler as GroupSampler
 from tasks.contrastive import concept_groups
 from towers.class_targets import classifier_rows, load_class_targets, of_classifier, of_texts, save_class_targets
@@ -254,9 +255,11 @@ def test_where_all_vectors_are_alike_every_term_is_the_logarithm_of_its_candidat
     config = {"rows_weight": 2.0, "rows_mixin": 0.7, "softmax_weight": 3.0, "hypernyms_weight": 5.0,
               "hypernyms_softmax_weight": 13.0, "hypernyms_batch": 9, "labels_weight": 7.0, "regulariser_weight": 11.0, "dropout": 0.2}  # fmt: skip
     labels = ["", "", "", "", "", "dog", "dog", "cat"]
-    texts = Texts(captions, prompts, hypernyms, labels, classes)
-    objective = Objective((tower, Constant()), activations, texts, cast(ClipConfig, config), Place())
-    total, parts = objective.loss(np.arange(5), np.arange(5, 8), np.random.default_rng(0))
+    pairs = CachedPairs(StoredPairs(activations, captions, labels), cast(Sampler, None), Place())
+    texts = Texts(prompts, hypernyms, classes)
+    objective = Objective((tower, Constant()), pairs, texts, cast(ClipConfig, config), Place())
+    rng = np.random.default_rng(0)
+    total, parts = objective.loss(pairs.seen(np.arange(5), np.arange(5, 8), rng), rng)
     expected = {"loss": math.log(5), "regulariser": 0.0, "labels": math.log(3), "rows": math.log(3),
                 "softmax": math.log(3), "hypernyms": math.log(2), "hypernyms_softmax": math.log(4)}  # fmt: skip
     assert {name: part.item() for name, part in parts.items()} == pytest.approx(expected, abs=1e-4)

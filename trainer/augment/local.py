@@ -9,7 +9,7 @@ import torch
 from transformers.utils import logging
 
 from augment.writer import Answer, Message, Question
-from engine.run import fast_dtype
+from engine.world import fast_dtype
 from towers.language.read import read_decoder, weights_of
 
 SMALL_GIGABYTES = 1.0

@@ -8,7 +8,7 @@ import mmap
 import os
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
@@ -18,13 +18,14 @@ import torch
 from contracts.types import Artefact, PreparedShard
 from data.copies import Shards
 from data.features import FeatureStore
-from data.image import CropOptions, crop_pixels, whole_pixels
+from data.image import CropOptions, crop_pixels, low_pixels, whole_pixels
 from data.manifest import ShardError
 from towers.caption_roles import drawn_caption
 from towers.data import Row
 
 OPEN_SHARDS = 32  # at a time in a worker
-CAPTION = 1  # what a generator of a sample is for
+CAPTION, LOW = 1, 2  # what a generator of a sample is for
+LABELLED = b'"label": '  # in a row as prepare writes it; within a text its quotes would be escaped
 
 
 class Piece(NamedTuple):
@@ -38,18 +39,26 @@ class Piece(NamedTuple):
 
 @dataclass
 class Batch:
-    """Samples of one rank: `pixels` uint8 [B, 3, S, S], `features` float32 [B, D] of `texts`, `places` (shard, row) [B, 2]."""
+    """Samples of one rank: `pixels` uint8 [B, 3, S, S], `features` float32 [B, D] of `texts`, `places` (shard, row) [B, 2].
+
+    `labels`: of every image, empty without one. The images `shrunk` [L] were made as coarse as small pictures are; `sharp`
+    uint8 [L, 3, S, S] is what they were before.
+    """
 
     piece: Piece
     pixels: torch.Tensor
     texts: list[str]
     features: torch.Tensor | None
     places: torch.Tensor
+    labels: list[str] = field(default_factory=list)
+    shrunk: torch.Tensor = field(default_factory=lambda: torch.zeros(0, dtype=torch.int64))
+    sharp: torch.Tensor = field(default_factory=lambda: torch.zeros((0, 3, 1, 1), dtype=torch.uint8))
 
     def pin_memory(self) -> "Batch":
         """For the loader's thread that pins."""
         self.pixels = self.pixels.pin_memory()
         self.features = self.features.pin_memory() if self.features is not None else None
+        self.shrunk, self.sharp = self.shrunk.pin_memory(), self.sharp.pin_memory()
         return self
 
 
@@ -95,6 +104,12 @@ class ShardRows:
             self.tar.close()
 
 
+def has_labels(rows: Path) -> bool:
+    """Whether any row of a shard has a label; reads the file and holds nothing of it."""
+    with rows.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as lines:
+        return lines.find(LABELLED) >= 0
+
+
 class RowLoader:
     """Reads rows of shards of any kind; every worker has its own. Images are not touched."""
 
@@ -132,6 +147,13 @@ class RowLoader:
         return self.open[number]
 
 
+class LowResolution(NamedTuple):
+    """`share` of the crops are shrunk to a shorter side of a random length between `sides`, in pixels."""
+
+    share: float
+    sides: tuple[int, int]
+
+
 @dataclass(frozen=True)
 class PairOptions:
     """How samples are made. `crop` None: whole images. `caption_shares` by role; None: any caption of an image alike."""
@@ -140,6 +162,7 @@ class PairOptions:
     recipe: Mapping[str, Any]
     crop: CropOptions | None
     caption_shares: Mapping[str, float] | None = None
+    low: LowResolution | None = None
 
 
 class PairLoader(RowLoader):
@@ -169,13 +192,11 @@ class PairLoader(RowLoader):
 
     def batch(self, piece: Piece, places_B2: np.ndarray) -> Batch:
         """The samples at places (shard, row)."""
-        return Batch(piece, *self.samples(piece.epoch, places_B2), torch.from_numpy(places_B2))
-
-    def samples(self, epoch: int, places_B2: np.ndarray) -> tuple[torch.Tensor, list[str], torch.Tensor | None]:
-        """(uint8 [B, 3, S, S], caption of each image, their features [B, D]) of places (shard, row)."""
         size, rows_B = int(self.options.recipe["size"]), np.zeros(len(places_B2), dtype=np.int64)
         pixels_BCHW = np.empty((len(places_B2), 3, size, size), dtype=np.uint8)
-        texts = [""] * len(places_B2)
+        texts, labels = [""] * len(places_B2), [""] * len(places_B2)
+        sharp: dict[int, np.ndarray] = {}
+        epoch, low = piece.epoch, self.options.low
         # Shard by shard, in the order of the rows: reads of one tar lie next to each other.
         order = np.lexsort((places_B2[:, 1], places_B2[:, 0]))
         for number in order.tolist():
@@ -186,10 +207,17 @@ class PairLoader(RowLoader):
             caption = drawn_caption(len(row["captions"]), row.get("roles"), self.options.caption_shares, rng)
             if self.features is not None:
                 rows_B[number] = self.feature_row(shard, row_number, row, caption)
-            texts[number] = row["captions"][caption]
+            texts[number], labels[number] = row["captions"][caption], row.get("label", "")
             pixels_BCHW[number] = self.pixels(opened, row, epoch, (shard, row_number))
+            drawn = (self.options.seed, epoch, shard, row_number, LOW)
+            if low is not None and np.random.default_rng(drawn).random() < low.share:
+                sharp[number] = pixels_BCHW[number].copy()
+                pixels_BCHW[number] = low_pixels(sharp[number], low.sides, "/".join(map(str, drawn)))
         features = self.features.gather(places_B2[:, 0], rows_B) if self.features is not None else None
-        return torch.from_numpy(pixels_BCHW), texts, features
+        batch = Batch(piece, torch.from_numpy(pixels_BCHW), texts, features, torch.from_numpy(places_B2), labels)
+        if sharp:
+            batch.shrunk, batch.sharp = torch.tensor([*sharp]), torch.from_numpy(np.stack([*sharp.values()]))
+        return batch
 
     def pixels(self, opened: ShardRows, row: Row, epoch: int, place: tuple[int, int]) -> np.ndarray:
         """uint8 [3, S, S] of one image; one that cannot be decoded is an error with its name."""

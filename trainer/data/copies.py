@@ -97,12 +97,13 @@ class CopiedShards:
             self.bring(artefact, file)
         return shard_file(self.folder, artefact)
 
-    def bring(self, artefact: Artefact, file: Path) -> None:
-        """Copy one file unless another process has done so meanwhile."""
+    def bring(self, artefact: Artefact, file: Path, *, ahead: bool = False) -> None:
+        """Copy one file unless another process has done so meanwhile; `ahead`: only where it is still announced."""
         file.parent.mkdir(parents=True, exist_ok=True)
         with file.with_name(f".{file.name}.lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
-            if file.exists():
+            # What was read and deleted while the thread came here would be copied again, and stay.
+            if file.exists() or (ahead and artefact not in self.announced):
                 return
             temporary = file.with_name(f"{file.name}.tmp")
             try:
@@ -140,6 +141,6 @@ class CopiedShards:
                     if not missing:
                         self.wake.wait()
                         continue
-                self.bring(missing[0], self.folder / missing[0]["path"])
+                self.bring(missing[0], self.folder / missing[0]["path"], ahead=True)
         except Exception as error:  # whatever it is, the loop that trains has to hear of it
             self.error = error

@@ -15,7 +15,7 @@ from typing import Any, Literal, cast
 
 import numpy as np
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 
 from contracts import ContractError, load
 from contracts.constants import FILE_FEATURES, SCHEMA_VERSION
@@ -36,12 +36,24 @@ def quantised(features_RD: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 class FeatureWriter:
-    """Writes a store shard by shard; what an interrupted run finished is not asked for again."""
+    """Writes a store shard by shard; what an interrupted run finished is not asked for again.
 
-    def __init__(self, folder: Path, *, of: str, dtype: FeatureType, width: int, shards: int) -> None:
+    `width` None: that of the first shard that is written, by this process or an earlier one.
+    """
+
+    def __init__(self, folder: Path, *, of: str, dtype: FeatureType, shards: int, width: int | None = None) -> None:
         self.folder, self.of, self.width, self.shards = folder, of, width, shards
         self.dtype: FeatureType = dtype
         folder.mkdir(parents=True, exist_ok=True)
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether the manifest is written."""
+        return (self.folder / FILE_FEATURES).exists()
+
+    def has(self, number: int) -> bool:
+        """Whether a shard is whole."""
+        return self.is_finished or self.report(number).exists()
 
     def name(self, number: int) -> str:
         """The file of a shard."""
@@ -54,12 +66,14 @@ class FeatureWriter:
     def missing(self) -> list[int]:
         """The shards that are still to be written, in order. A finished one of other settings is refused."""
         left = []
-        for number in range(self.shards):
+        for number in range(0 if self.is_finished else self.shards):
             try:
                 found = json.loads(self.report(number).read_text(encoding="utf-8"))
             except FileNotFoundError:
                 left.append(number)
                 continue
+            if self.width is None:
+                self.width = int(found["settings"]["width"])
             if found["settings"] != self.settings():
                 raise ShardError(
                     f"{self.report(number)} was written for other texts or settings ({found['settings']}, now "
@@ -67,13 +81,15 @@ class FeatureWriter:
                 )
         return left
 
-    def settings(self) -> dict[str, str | int]:
+    def settings(self) -> dict[str, Any]:
         """What all shards of a store share."""
         return {"of": self.of, "dtype": self.dtype, "width": self.width}
 
     def write(self, number: int, features_RD: torch.Tensor, counts: Iterable[int]) -> None:
         """Write a shard: features of all captions, image by image, and the number of captions of each image."""
         first_G1 = torch.tensor([0, *counts], dtype=torch.int64).cumsum(0)
+        if self.width is None:
+            self.width = features_RD.shape[1]
         if features_RD.shape != (int(first_G1[-1]), self.width):
             raise ValueError(
                 f"shard {number}: features {tuple(features_RD.shape)}, but {int(first_G1[-1])} captions of width {self.width}"
@@ -98,6 +114,8 @@ class FeatureWriter:
     def finish(self) -> None:
         """Write the manifest, the last write; every shard has to be there."""
         left = self.missing()
+        if self.is_finished:
+            return
         if left:
             raise ShardError(
                 f"{self.folder}: {len(left)} of {self.shards} shards of features are missing, first {left[0]}"
@@ -107,7 +125,7 @@ class FeatureWriter:
             "schema_version": SCHEMA_VERSION,
             "of": self.of,
             "dtype": self.dtype,
-            "width": self.width,
+            "width": reports[0]["settings"]["width"],
             "shards": [report["shard"] for report in reports],
         }
         write_document(self.folder / FILE_FEATURES, "FeatureManifest", json.dumps(manifest, indent=1))
@@ -193,6 +211,31 @@ class FeatureStore:
         """Float32 features [B, D] of rows by their number among the rows of all shards."""
         shards_B = np.searchsorted(self.starts, numbers_B, side="right") - 1
         return self.gather(shards_B, numbers_B - self.starts[shards_B])
+
+
+class WholeFeatures:
+    """Features of a set that is small enough to be held: one safetensors file with `features` [N, D]."""
+
+    def __init__(self, file: Path) -> None:
+        self.features_ND = load_file(file)["features"]
+        self.width = self.features_ND.shape[1]
+
+    def __len__(self) -> int:
+        """Rows."""
+        return len(self.features_ND)
+
+    def gather_numbers(self, numbers_B: np.ndarray) -> torch.Tensor:
+        """Float32 features [B, D] of rows by number."""
+        return self.features_ND[numbers_B].float()
+
+
+Features = FeatureStore | WholeFeatures
+
+
+def features_of_set(folder: Path, name: str) -> Features:
+    """The features of a set that `embed_captions` wrote: those of images' captions are in a store, others in one file."""
+    store = folder / name
+    return FeatureStore(store) if store.is_dir() else WholeFeatures(folder / f"features.{name}.safetensors")
 
 
 def mapped(file: Path) -> MappedShard:

@@ -8,14 +8,15 @@ import io
 import random
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 import torch
 from PIL import Image, ImageOps
 
-from towers.crops import crop_window, random_crop
-from towers.preprocess import check_recipe, decode, resize, to_rgb
+from towers.crops import crop_window, random_crop, shrunk
+from towers.preprocess import bicubic, check_recipe, decode, resize, to_rgb
 
 SCALES = (8, 4, 2)  # by which libjpeg decodes smaller
 SIDEWAYS = {5, 6, 7, 8}  # EXIF orientations that swap width and height
@@ -65,6 +66,13 @@ def reduced_crop(data: bytes, recipe: Mapping[str, Any], options: CropOptions, s
     return channels_first(pixels_HWC[:, ::-1] if is_mirrored else pixels_HWC)
 
 
+def low_pixels(pixels_CHW: np.ndarray, sides: tuple[int, int], seed: str) -> np.ndarray:
+    """uint8 [3, S, S]: the same as a small picture has it, shrunk to a shorter side between `sides` and enlarged again."""
+    size = pixels_CHW.shape[1]
+    small = shrunk(Image.fromarray(np.ascontiguousarray(pixels_CHW.transpose(1, 2, 0))), sides, seed)
+    return channels_first(np.asarray(bicubic(small, size, size)))
+
+
 def channels_first(pixels_HWC: np.ndarray) -> np.ndarray:
     """[3, S, S] in one piece."""
     return np.ascontiguousarray(pixels_HWC.transpose(2, 0, 1))
@@ -75,5 +83,11 @@ def normalised(
 ) -> torch.Tensor:
     """The tower's input [B, 3, S, S] from uint8: copied as bytes, normalised on the device in float32."""
     pixels = pixels_BCHW.to(device, non_blocking=True).to(dtype=torch.float32, memory_format=torch.channels_last)
-    mean_C11, std_C11 = (torch.tensor(recipe[name], device=device).view(3, 1, 1) for name in ("mean", "std"))
+    mean_C11, std_C11 = (on_device(tuple(recipe[name]), device) for name in ("mean", "std"))
     return ((pixels / 255 - mean_C11) / std_C11).to(dtype)
+
+
+@lru_cache(maxsize=8)
+def on_device(values_C: tuple[float, ...], device: torch.device) -> torch.Tensor:
+    """A number for each channel [3, 1, 1], copied once: a copy makes a step wait for a GPU."""
+    return torch.tensor(values_C, device=device).view(3, 1, 1)

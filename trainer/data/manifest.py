@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import cast
 
 from contracts import ContractError, load
-from contracts.constants import FILE_SHARDS
+from contracts.constants import FILE_SHARDS, LARGE_SET
 from contracts.types import Artefact, PreparedManifest, PreparedShard
 from engine.run import digest_of_file, write_atomically
 
@@ -41,6 +41,12 @@ def _read(file: Path, _modified: int, _size: int) -> PreparedManifest:
 def shards_of(manifest: PreparedManifest, kind: str, split: str) -> list[PreparedShard]:
     """The shards of a kind (`pairs`, `groups`, …) and split, in the order of their rows."""
     return [shard for shard in manifest["shards"] if shard["kind"] == kind and shard["split"] == split]
+
+
+def is_large(folder: Path) -> bool:
+    """Whether a prepared set has more train images than a stage may hold something of each."""
+    manifest = read_manifest(folder)
+    return manifest is not None and sum(shard["count"] for shard in shards_of(manifest, "pairs", "train")) > LARGE_SET
 
 
 def shard_file(folder: Path, artefact: Artefact) -> Path:

@@ -124,7 +124,7 @@ class EpochOrder:
             last = int(np.searchsorted(ends_S, offset + self.lane_samples, side="left"))
             now += order_S[low : high + 1].tolist()
             later += order_S[high + 1 : min(high + ahead, last) + 1].tolist()
-        return list(dict.fromkeys([*now, *later]))
+        return [number for number in dict.fromkeys([*now, *later]) if self.counts_S[number] > 0]
 
     def generator(self, epoch: int, *of: int) -> np.random.Generator:
         """The generator of one permutation of an epoch."""

@@ -7,7 +7,7 @@ when the loop has taken it.
 
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Generic, Protocol, TypedDict, TypeVar
 
@@ -96,14 +96,27 @@ class PartsOfBatches(Dataset[Any]):
 
 
 class Stream(Generic[Made]):
-    """All batches of one rank from the state on, step after step and epoch after epoch; every rank has equally many."""
+    """All batches of one rank from the state on, step after step and epoch after epoch; every rank has equally many.
 
-    def __init__(self, loader: Loader[Made], options: OrderOptions, share: Share = Share()) -> None:
+    `chosen`: the loader's shards that it is of, by number; None: all of them.
+    """
+
+    def __init__(
+        self,
+        loader: Loader[Made],
+        options: OrderOptions,
+        share: Share = Share(),
+        chosen: Collection[int] | None = None,
+    ) -> None:
         self.loader, self.share = loader, share
+        shards = [shard for number, shard in enumerate(loader.shards) if chosen is None or number in chosen]
         if options.batch < share.world:
             raise ValueError(f"a batch of {options.batch} leaves some of {share.world} ranks without a sample")
-        self.order = EpochOrder([shard["count"] for shard in loader.shards], options)
-        self.data = fingerprint(loader.shards, options)
+        counts = [
+            shard["count"] if chosen is None or number in chosen else 0 for number, shard in enumerate(loader.shards)
+        ]
+        self.order = EpochOrder(counts, options)
+        self.data = fingerprint(shards, options)
         self.step = 0
 
     @property
@@ -159,6 +172,28 @@ class Stream(Generic[Made]):
         if upcoming != before:
             self.loader.announce(upcoming)
         return upcoming
+
+
+class Chunks(Dataset[Any]):
+    """Places in order, `size` at a time."""
+
+    def __init__(self, loader: Loader, places_N2: np.ndarray, size: int) -> None:
+        self.loader, self.places_N2, self.size = loader, places_N2, size
+
+    def __len__(self) -> int:
+        """Chunks."""
+        return -(-len(self.places_N2) // self.size)
+
+    def __getitem__(self, number: int) -> Any:
+        """The samples of one chunk, as those of epoch 0."""
+        first = number * self.size
+        return self.loader.batch(Piece(number, 0, 1, epoch=0), self.places_N2[first : first + self.size])
+
+
+def in_chunks(loader: Loader[Made], places_N2: np.ndarray, size: int, workers: int) -> Iterator[Made]:
+    """The samples at places (shard, row) [N, 2] once, in order, `size` at a time, made by worker processes."""
+    chunks = Chunks(loader, places_N2, size)
+    yield from DataLoader(chunks, batch_size=None, num_workers=min(workers, len(chunks)))
 
 
 def fingerprint(shards: Sequence[PreparedShard], options: OrderOptions) -> str:

@@ -13,7 +13,7 @@ import shutil
 import signal
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Generic, NamedTuple, NoReturn, TypeVar, cast, get_args, get_type_hints
@@ -35,7 +35,7 @@ from contracts.types import Artefact, TrainingJob, TrainingReport
 from engine import generators
 from engine.checkpoint import FOLDER as CHECKPOINTS
 from engine.task import Figures
-from engine.world import World, join_world, leave_world
+from engine.world import World, fast_dtype, join_world, leave_world
 
 CHECKPOINT_SECONDS = 180.0
 PROGRESS_SECONDS = 2.0  # at most one progress line in this time
@@ -194,8 +194,10 @@ class Run(Generic[Config]):
             leave_world()
             sys.exit(EXIT_OK)
 
-    def finish(self, metrics: dict[str, float], files: dict[str, str], notes: list[str] | None = None) -> None:
-        """Write report.json, the last write: `files` maps a name to a path relative to the output folder."""
+    def finish(
+        self, metrics: dict[str, float], files: Mapping[str, str | Artefact], notes: list[str] | None = None
+    ) -> None:
+        """Write report.json, the last write: `files` maps a name to a path relative to the output folder, or to its descriptor."""
         report: TrainingReport = {
             "schema_version": SCHEMA_VERSION,
             "id": self.job["id"],
@@ -205,7 +207,9 @@ class Run(Generic[Config]):
             "seconds": round(self.seconds(), 1),
             "device": str(self.device),
             "metrics": {key: float(value) for key, value in metrics.items()},
-            "artefacts": {name: artefact(self.output, path) for name, path in files.items()},
+            "artefacts": {
+                name: artefact(self.output, file) if isinstance(file, str) else file for name, file in files.items()
+            },
             "notes": [*(notes or []), *([f"trained by {self.world.size} ranks"] if self.world.size > 1 else [])],
         }
         text = json.dumps(report, indent=2)
@@ -286,15 +290,3 @@ def write_atomically(file: Path, text: str) -> None:
     temporary = file.with_name(file.name + ".tmp")
     temporary.write_text(text, encoding="utf-8")
     os.replace(temporary, file)
-
-
-def fast_dtype(device: torch.device) -> torch.dtype:
-    """bfloat16 where the processor multiplies it (AMX or AVX512-BF16: twice as fast as float32), else float32.
-
-    The processor is asked for its features instead of timed: other work on the machine once made a timed probe choose
-    different arithmetic for two arms of one comparison.
-    """
-    if device.type == "cuda":
-        return torch.bfloat16
-    has_bfloat16 = any(has for name, has in torch.cpu.get_capabilities().items() if name.endswith("bf16"))
-    return torch.bfloat16 if has_bfloat16 else torch.float32

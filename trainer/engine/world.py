@@ -31,6 +31,7 @@ class World:
     device: torch.device
     control: Any = field(default=None, repr=False)
     storage: Any = field(default=None, repr=False)
+    local_size: int = 1  # processes of this machine
 
     @property
     def leads(self) -> bool:
@@ -127,7 +128,9 @@ ALONE_ON_CPU = World(0, 1, 0, torch.device("cpu"))
 def join_world() -> World:
     """The world that torchrun's variables describe; NCCL between GPUs, gloo between processes without."""
     size, rank = int(os.environ.get("WORLD_SIZE", "1")), int(os.environ.get("RANK", "0"))
-    local_rank = int(os.environ.get("LOCAL_RANK", "0"))
+    local_rank, local_size = (
+        int(os.environ.get(f"LOCAL_{name}", n)) for name, n in (("RANK", "0"), ("WORLD_SIZE", size))
+    )
     if torch.cuda.is_available():
         if local_rank >= torch.cuda.device_count():
             raise ValueError(
@@ -143,10 +146,22 @@ def join_world() -> World:
     if not dist.is_initialized():
         dist.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=PATIENCE)
     control, storage = (dist.new_group(backend="gloo", timeout=PATIENCE) for _ in range(2))
-    return World(rank, size, local_rank, device, control, storage)
+    return World(rank, size, local_rank, device, control, storage, local_size)
 
 
 def leave_world() -> None:
     """Close the connections to the other ranks; without it torch complains when the process ends."""
     if dist.is_initialized():
         dist.destroy_process_group()
+
+
+def fast_dtype(device: torch.device) -> torch.dtype:
+    """bfloat16 where the processor multiplies it (AMX or AVX512-BF16: twice as fast as float32), else float32.
+
+    The processor is asked for its features instead of timed: other work on the machine once made a timed probe choose
+    different arithmetic for two arms of one comparison.
+    """
+    if device.type == "cuda":
+        return torch.bfloat16
+    has_bfloat16 = any(has for name, has in torch.cpu.get_capabilities().items() if name.endswith("bf16"))
+    return torch.bfloat16 if has_bfloat16 else torch.float32

@@ -22,13 +22,13 @@ from transformers import LlamaConfig, LlamaForCausalLM
 from bench import losses
 from contracts.types import Parallel, Schedule
 from engine.optim import adamw, clip_gradients
-from engine.run import fast_dtype
 from engine.sharding import place
-from engine.world import World
+from engine.world import World, fast_dtype
 from gpu_check.small import small_tokenizer
 from tasks.clip import Clip
-from tasks.clip_batch import Sampler
-from tasks.clip_objective import Objective, Place, Texts
+from tasks.clip_batch import Place
+from tasks.clip_data.cached import CachedPairs, Sampler, StoredPairs
+from tasks.clip_objective import Objective, Texts
 from towers.crops import Activations
 from towers.data import write_rows
 from towers.image.backbone import create_backbone
@@ -153,12 +153,12 @@ def clip_task(folder: Path, sizes: Sizes, world: World, dtype: torch.dtype) -> C
     }
     tower = tower.to_device(world.device)
     text_tower = Adapter(sizes.width_D, sizes.space_E, 4, 2).to(world.device)
-    objective = Objective(
-        (tower, text_tower), activations, Texts(captions, captions, captions, [], None), config, Place(world, dtype)
-    )
-    run: Any = SimpleNamespace(config=config, seed=0, world=world)
     rows: Any = [{"key": f"{n}"} for n in range(sizes.images)]
-    return Clip(run, objective, Sampler(rows, config, 0), dict)
+    place = Place(world, dtype)
+    pairs = CachedPairs(StoredPairs(activations, captions, []), Sampler(rows, config, 0), place)
+    objective = Objective((tower, text_tower), pairs, Texts(captions, captions, None), config, place)
+    run: Any = SimpleNamespace(config=config, seed=0, world=world)
+    return Clip(run, objective, dict)
 
 
 def flops_per_pair(sizes: Sizes) -> int:

@@ -3,7 +3,8 @@
 Below the first trainable block nothing changes during training, so its output is computed once per crop; what the whole
 frozen tower makes of the same crop, its pooled features, is stored beside it: from them come the reference of the
 regulariser and the frozen classifier's softmax. Both depend on neither seed nor text tower: all runs of `clip` in a recipe
-share them. A finished shard is never computed again. Writes the arrays of towers/image/activations.py, and `crops.json`.
+share them. A finished shard is never computed again. Writes the arrays of towers/image/activations.py, and `crops.json`. Where
+train images are streamed there is nothing of them, and `clip` makes their crops as `crops.json` says.
 """
 
 import json
@@ -11,7 +12,7 @@ import json
 from contracts.types import EmbedImagesConfig
 from engine.run import Run, write_atomically
 from towers.crops import CropsShape
-from towers.image.activations import arrays_of, assemble_all, embed_shard
+from towers.image.activations import arrays_of, assemble_all, embed_shard, streamed_crops
 from towers.image.backbone import create_backbone, preprocess_recipe
 from towers.image.tower import ImageTower
 
@@ -28,6 +29,8 @@ def main() -> None:
         "first_trainable_block": config["first_trainable_block"],
         "crops": config["crops"],
     }
+    if not arrays.is_cached:
+        shape["streamed"] = streamed_crops(config)
     tower = ImageTower(backbone, 1).to_device(run.device, run.amp_dtype).eval()
 
     state = run.resume() or {"shards": 0}

@@ -12,7 +12,7 @@ from engine.optim import param_groups
 from engine.run import Run
 from engine.sharding import Blocks
 from engine.task import Figures, Parts, Task
-from tasks.clip_batch import Sampler
+from tasks.clip_batch import Seen
 from tasks.clip_objective import Objective
 
 SHOWN = ("mean_recall", "zero_shot_top1", "unseen_top1")  # in the log, of all that is measured
@@ -27,10 +27,9 @@ class Clip(Task):
         self,
         run: Run[ClipConfig],
         objective: Objective,
-        sampler: Sampler,
         measure_dev: Callable[[], dict[str, float]],
     ) -> None:
-        self.run, self.objective, self.sampler, self.measure_dev = run, objective, sampler, measure_dev
+        self.run, self.objective, self.measure_dev = run, objective, measure_dev
         self.modules = {"image": objective.tower, "text": objective.text_tower, "scales": objective.scales}
         self.history: list[dict[str, float]] = []
         self.loss_average = torch.zeros((), dtype=torch.float64)
@@ -39,20 +38,21 @@ class Clip(Task):
         """Rates by layer of the image tower; the logit scales without decay."""
         config, objective = self.run.config, self.objective
         image = objective.tower.trainable_groups(
-            objective.activations.block, config["backbone_lr"], config["schedule"]["lr"], config["layer_decay"]
+            objective.pairs.block, config["backbone_lr"], config["schedule"]["lr"], config["layer_decay"]
         )
         scales = {"params": [*objective.scales.parameters()], "weight_decay": 0.0}
         return [*image, *param_groups(objective.text_tower), scales]
 
     def blocks(self) -> Blocks | None:
         """Those of the image tower that train; of a tower whose blocks are not known, none."""
-        tower, first = self.objective.tower, self.objective.activations.block
+        tower, first = self.objective.tower, self.objective.pairs.block
         parts = [] if first is None else tower.blocks()[first:]
         return Blocks(tower, parts, "forward_trainable") if parts else None
 
     def loss(self, step: int) -> tuple[torch.Tensor, Parts]:
         """The weighted sum of the terms, through this rank's images and texts."""
-        total, parts = self.objective.loss(*self.start(step), (self.run.seed, step))
+        seen, rng = self.start(step)
+        total, parts = self.objective.loss(seen, rng, (self.run.seed, step))
         return total, {name: part / self.run.world.size for name, part in parts.items()}
 
     def backward(self, step: int) -> Parts:
@@ -60,27 +60,27 @@ class Clip(Task):
         run, objective, size = self.run, self.objective, self.run.config.get("micro_batch")
         if size is None:
             return super().backward(step)
-        captioned, labelled, rng = self.start(step)
-        batch, parts = objective.batch(captioned, labelled, rng), Parts()
+        seen, rng = self.start(step)
+        parts = Parts()
 
         def loss_of(*own: torch.Tensor) -> torch.Tensor:
-            total, terms = objective.terms(batch, (own[0], own[1]), rng, (run.seed, step))
+            total, terms = objective.terms(seen, (own[0], own[1]), rng, (run.seed, step))
             parts.update({name: part.detach() / run.world.size for name, part in terms.items()})
             return total
 
-        cached_backward(lambda part: objective.encode(batch, part), batch.micro_batches(size), loss_of)
+        cached_backward(lambda part: objective.encode(seen, part), seen.counts.micro_batches(size), loss_of)
         return parts
 
-    def start(self, step: int) -> tuple[np.ndarray, np.ndarray, np.random.Generator]:
-        """Captioned and labelled images of a step, and what else it draws from."""
+    def start(self, step: int) -> tuple[Seen, np.random.Generator]:
+        """What a step sees, and what else it draws from."""
         run, objective = self.run, self.objective
         objective.tower.train()
         objective.text_tower.train()
         rng = np.random.default_rng((run.seed, 1, step))
-        captioned, labelled = self.sampler.draw(step, rng)
+        seen = objective.pairs.at(step, rng)
         # Dropout of its own on every rank.
         torch.manual_seed(run.seed * 1_000_003 + step + 1_000_000_007 * run.world.rank)
-        return captioned, labelled, rng
+        return seen, rng
 
     def constrain(self) -> None:
         """The logit scales stay where CLIP keeps them."""
@@ -100,10 +100,12 @@ class Clip(Task):
         return figures | ({"dev": self.history[-1]["mean_recall"]} if self.history else {})
 
     def state(self) -> dict[str, Any]:
-        """Dev figures and the averaged loss so far."""
-        return {"history": self.history, "loss_average": float(self.loss_average)}
+        """Dev figures and the averaged loss so far, and where the images are."""
+        pairs = self.objective.pairs.state()
+        return {"history": self.history, "loss_average": float(self.loss_average), "pairs": pairs}
 
     def load_state(self, state: dict[str, Any]) -> None:
         """Put them back."""
         self.history = state["history"]
+        self.objective.pairs.load_state(state.get("pairs", {}))
         self.loss_average = torch.tensor(state["loss_average"], dtype=torch.float64)

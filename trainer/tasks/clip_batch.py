@@ -1,68 +1,115 @@
-"""Which images a step of `clip` sees, and how they are dealt to ranks and micro-batches."""
+"""What a step of `clip` sees, and how it is dealt to ranks and micro-batches. B images of all ranks, F features of an image."""
 
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
+import torch
 
-from contracts.types import ClipConfig
-from engine.epochs import epoch_batch
-from towers.data import Row
-from towers.labels import normalised_label
+from engine.world import ALONE_ON_CPU, World
 
 
-class Sampler:
-    """Which images a step sees: captioned ones, and at most a fraction of the batch with labels, every label alike."""
+class Place(NamedTuple):
+    """Where the towers run: the ranks, and the dtype of the image tower's products."""
 
-    def __init__(self, rows: list[Row], config: ClipConfig, seed: int) -> None:
-        self.seed = seed
-        self.captioned = np.array([number for number, row in enumerate(rows) if "label" not in row])
-        by_label: dict[str, list[int]] = {}
-        for number, row in enumerate(rows):
-            if "label" in row:
-                by_label.setdefault(normalised_label(row["label"]), []).append(number)
-        self.images_of_label = list(by_label.values()) if config["labels_weight"] > 0 else []
-        if len(self.captioned) == 0:
-            raise ValueError(
-                "clip: no captioned image: InfoNCE needs pairs of images and captions beside labelled ones"
-            )
-        wanted = round(config["batch_size"] * config["label_fraction"])
-        self.label_count = min(wanted, len(self.images_of_label))
-        self.caption_count = min(config["batch_size"] - self.label_count, len(self.captioned))
-
-    def draw(self, step: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-        """Row numbers of captioned and of labelled images, each in the order of their files."""
-        captioned = self.captioned[epoch_batch((self.seed,), step, len(self.captioned), self.caption_count)]
-        if self.label_count == 0:
-            return np.sort(captioned), np.zeros(0, dtype=np.int64)
-        chosen = epoch_batch((self.seed, 2), step, len(self.images_of_label), self.label_count)
-        labelled = [
-            images[rng.integers(0, len(images))] for images in (self.images_of_label[label] for label in chosen)
-        ]
-        return np.sort(captioned), np.sort(np.array(labelled))
+    world: World = ALONE_ON_CPU
+    dtype: torch.dtype = torch.float32
 
 
 @dataclass(frozen=True)
-class Batch:
-    """What one step sees: images (the first `captioned` have captions) with a crop of each, and a text of each caption.
+class Counts:
+    """Images of a step that have captions, and that have labels: over all ranks, and of this one."""
 
-    `own` are this rank's images by their place in `images`, `own_captioned` of them with the captions `own_captions`.
-    """
-
-    images: np.ndarray
-    crops: np.ndarray
     captioned: int
-    own: np.ndarray
+    labelled: int
     own_captioned: int
-    own_captions: np.ndarray
-    of_ranks: tuple[int, int]  # images of the rank that has least, and of the one that has most
+    own_labelled: int
+    ranks: int
+
+    @classmethod
+    def of(cls, captioned: int, labelled: int, world: World) -> "Counts":
+        """Every rank has its share of each."""
+        own_captioned, own_labelled = (len(world.share(range(count))) for count in (captioned, labelled))
+        return cls(captioned, labelled, own_captioned, own_labelled, world.size)
+
+    @property
+    def images(self) -> int:
+        """Of all ranks."""
+        return self.captioned + self.labelled
+
+    @property
+    def own(self) -> int:
+        """Of this rank."""
+        return self.own_captioned + self.own_labelled
 
     def micro_batches(self, size: int) -> list[slice]:
         """This rank's images, at most `size` at a time, in as many parts on every rank: towers split between ranks need that.
 
         With `size` 1 a rank that has more images than another takes two at a time.
         """
-        least, most = self.of_ranks
+        sizes = (self.captioned, self.labelled)
+        least, most = (sum(n // self.ranks for n in sizes), sum(-(-n // self.ranks) for n in sizes))
         count = min(-(-most // size), least)
-        edges = [len(self.own) * number // count for number in range(count + 1)]
+        edges = [self.own * number // count for number in range(count + 1)]
         return [slice(start, end) for start, end in pairwise(edges)]
+
+
+class Seen(Protocol):
+    """What one step sees. A rank's own images are those with captions, then those with labels."""
+
+    counts: Counts
+
+    def images(self, part: slice) -> torch.Tensor:
+        """What the trained part of the image tower reads of a part of this rank's images."""
+        ...
+
+    def captions(self, part: slice) -> torch.Tensor | None:
+        """The text tower's inputs of the captions of those of them that have one; None: none has."""
+        ...
+
+    def caption_texts(self) -> list[str]:
+        """This rank's captions."""
+        ...
+
+    def label_inputs(self, rng: np.random.Generator) -> torch.Tensor:
+        """The text tower's inputs of a text of the label of each of this rank's labelled images."""
+        ...
+
+    def labels(self) -> list[str]:
+        """Their labels, normalised."""
+        ...
+
+    def features(self) -> torch.Tensor:
+        """The frozen tower's pooled features [B, F] of the images of all ranks: those with captions, then the others."""
+        ...
+
+    def other_features(self, count: int, rng: np.random.Generator) -> torch.Tensor:
+        """Such features of `count` images that are drawn at random: this rank's share of them."""
+        ...
+
+
+class Pairs(Protocol):
+    """Images with captions or labels, step by step. `block`: the first one of the image tower that trains."""
+
+    block: int | None
+
+    def at(self, step: int, rng: np.random.Generator) -> Seen:
+        """What a step sees; `rng` is that of the step."""
+        ...
+
+    def first_features(self) -> torch.Tensor:
+        """The frozen tower's pooled features [N, F] of some images, the same on every rank, float32 on the CPU."""
+        ...
+
+    def close(self) -> None:
+        """No further step is asked for."""
+        ...
+
+    def state(self) -> dict[str, Any]:
+        """Where they are, for a checkpoint."""
+        ...
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Go on there."""
+        ...

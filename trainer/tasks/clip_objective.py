@@ -5,7 +5,6 @@ Shapes: B images of a batch, K classes, F pooled features, E joint dimensions.
 
 import math
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -13,15 +12,13 @@ from torch import nn
 from torch.nn import functional as F
 
 from contracts.types import ClipConfig
-from engine.world import ALONE_ON_CPU, World
 from losses.contrastive import global_info_nce, global_multi_positive_nce, global_sigmoid
 from losses.keys import Keys, text_keys
 from losses.matrices import info_nce, shared_cross_entropy, soft_cross_entropy
 from losses.ranks import Ranks
 from losses.regularise import Draw, frozen_tower_regulariser
-from tasks.clip_batch import Batch
+from tasks.clip_batch import Pairs, Place, Seen
 from towers.class_targets import ClassTargets
-from towers.crops import Activations
 from towers.image.backbone import Origin, origin_of
 from towers.image.tower import ImageTower
 from towers.text_sets import TextSet
@@ -29,25 +26,15 @@ from towers.two_towers import MAX_LOGIT_SCALE, new_logit_scale
 
 # What sigmoid loss starts from: a scale of 10, and a bias that makes every pair a negative at first, as nearly all are.
 LOG_SCALE, BIAS = math.log(10.0), -10.0
-MEASURED_IMAGES = 4000  # images that the mean image and an image's usual distance from it are computed of
 
 
 @dataclass
 class Texts:
-    """Sets of texts by what they belong to: images, classes, hypernyms of classes."""
+    """Sets of texts by what they belong to: classes, hypernyms of classes."""
 
-    captions: TextSet
     prompts: TextSet
     hypernyms: TextSet
-    labels: list[str]  # per train image its normalised label, empty without one
     classes: ClassTargets | None  # what the frozen tower knows of the classes
-
-
-class Place(NamedTuple):
-    """Where the towers run: the ranks, and the dtype of the image tower's products."""
-
-    world: World = ALONE_ON_CPU
-    dtype: torch.dtype = torch.float32
 
 
 class LogitScales(nn.Module):
@@ -97,7 +84,7 @@ class Objective:
     def __init__(
         self,
         towers: tuple[ImageTower, nn.Module],
-        activations: Activations,
+        pairs: Pairs,
         texts: Texts,
         config: ClipConfig,
         place: Place,
@@ -105,12 +92,12 @@ class Objective:
         self.world, self.dtype = place.world, place.dtype
         classes = texts.classes
         self.tower, self.text_tower = towers
-        self.activations, self.texts, self.config = activations, texts, config
+        self.pairs, self.texts, self.config = pairs, texts, config
         self.device = self.tower.head.weight.device
         self.scales = LogitScales(config, self.tower.backbone).to(self.device)
         # The regulariser's reference: the head that `inherit` made, on the frozen features of the same crop.
         self.frozen_head = (self.tower.head.weight.detach().clone(), self.tower.head.bias.detach().clone())
-        features_NF = torch.from_numpy(np.array(activations.features[:MEASURED_IMAGES, 0], dtype=np.float32))
+        features_NF = pairs.first_features()
         center_F = features_NF.mean(0)
         self.tower.center_F.copy_(center_F)
         self.uses_classes = config["rows_weight"] > 0 or config["softmax_weight"] > 0
@@ -142,74 +129,56 @@ class Objective:
             return global_sigmoid(image_BE, text_BE, (scale, bias), keys, ranks=ranks)
         return global_info_nce(image_BE, text_BE, scale, keys, ranks=ranks)
 
-    def features(self, images: np.ndarray, crops: np.ndarray) -> torch.Tensor:
-        """The frozen tower's pooled features [B, F] of crops."""
-        return torch.from_numpy(np.asarray(self.activations.features[images, crops], dtype=np.float32)).to(self.device)
-
     def loss(
-        self, captioned: np.ndarray, labelled: np.ndarray, rng: np.random.Generator, draw: Draw | None = None
+        self, seen: Seen, rng: np.random.Generator, draw: Draw | None = None
     ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
         """The weighted sum, and its parts by name: `loss` is that on the captions. For `draw` see `terms`."""
-        batch = self.batch(captioned, labelled, rng)
-        own_BE, text_BE = self.encode(batch, slice(None))
-        return self.terms(batch, (own_BE, text_BE), rng, draw)
+        return self.terms(seen, self.encode(seen, slice(None)), rng, draw)
 
-    def batch(self, captioned: np.ndarray, labelled: np.ndarray, rng: np.random.Generator) -> Batch:
-        """Draws crops and captions."""
-        images = np.concatenate([captioned, labelled])
-        crops = rng.integers(0, self.activations.shape["crops"], len(images))
-        captions = self.texts.captions.draw(captioned, rng)
-        parts = [self.world.share(part) for part in np.split(np.arange(len(images)), [len(captioned)])]
-        own_captions = np.asarray(self.world.share(captions))
-        sizes = (len(captioned), len(labelled))
-        of_ranks = (sum(n // self.world.size for n in sizes), sum(-(-n // self.world.size) for n in sizes))
-        return Batch(images, crops, len(captioned), np.concatenate(parts), len(parts[0]), own_captions, of_ranks)
-
-    def encode(self, batch: Batch, part: slice) -> tuple[torch.Tensor, torch.Tensor]:
+    def encode(self, seen: Seen, part: slice) -> tuple[torch.Tensor, torch.Tensor]:
         """Vectors of a part of this rank's images, and of the captions of those that have one."""
-        own = batch.own[part]
-        image_BE = self.vectors_of_crops(batch.images[own], batch.crops[own])
-        captions = batch.own_captions[part]
-        if len(captions) == 0:
+        image_BE = self.image_vectors(seen.images(part))
+        captions = seen.captions(part)
+        if captions is None:
             return image_BE, image_BE.new_zeros((0, image_BE.shape[1]))
-        return image_BE, self.text_tower(self.texts.captions.inputs(captions))
+        return image_BE, self.text_tower(captions)
 
     def terms(
-        self, batch: Batch, own: tuple[torch.Tensor, torch.Tensor], rng: np.random.Generator, draw: Draw | None
+        self, seen: Seen, own: tuple[torch.Tensor, torch.Tensor], rng: np.random.Generator, draw: Draw | None
     ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
         """The weighted sum, and its parts by name, from what `encode` makes of this rank's images and captions.
 
         `draw` (seed and step) says which pairs of images the regulariser looks at in a large batch.
         """
-        config, world = self.config, self.world
-        images, crops, own_captioned = batch.images, batch.crops, batch.own_captioned
-        labelled = images[batch.captioned :]
+        config, world, counts = self.config, self.world, seen.counts
+        own_captioned = counts.own_captioned
         own_BE, text_BE = own
-        image_BE = self.whole_images(own_BE, batch)
+        image_BE = self.whole_images(own_BE, seen)
+        uses_frozen = config["regulariser_weight"] > 0 or self.uses_probabilities
+        features_BF = seen.features() if uses_frozen else image_BE
         # Contrast adds up over ranks what each has of a scale's gradient, the other terms are the same on every rank.
         own_class_scale = self.scales.classes.exp()
         class_scale = world.shared(own_class_scale)
-        keys = Keys.of(text_keys([self.texts.captions.texts[n] for n in batch.own_captions], self.device))
-        ranks = Ranks(even=batch.captioned % world.size == 0)
+        keys = Keys.of(text_keys(seen.caption_texts(), self.device))
+        ranks = Ranks(even=counts.captioned % world.size == 0)
         parts = {"loss": self.contrast(own_BE[:own_captioned], text_BE, keys, ranks)}
         total = parts["loss"]
         if config["regulariser_weight"] > 0:
-            frozen_BE = F.normalize(F.linear(self.features(images, crops), *self.frozen_head), dim=-1)
+            frozen_BE = F.normalize(F.linear(features_BF, *self.frozen_head), dim=-1)
             parts["regulariser"] = frozen_tower_regulariser(image_BE, frozen_BE, draw=draw)
             total = total + config["regulariser_weight"] * parts["regulariser"]
-        if len(labelled):
-            numbers = world.share(self.texts.captions.draw(labelled, rng))
-            label_BE = self.text_tower(self.texts.captions.inputs(numbers))
-            keys = Keys.of(text_keys([self.texts.labels[image] for image in world.share(labelled)], self.device))
-            ranks, scale = Ranks(even=len(labelled) % world.size == 0), own_class_scale
+        if counts.labelled:
+            label_BE = self.text_tower(seen.label_inputs(rng))
+            keys = Keys.of(text_keys(seen.labels(), self.device))
+            ranks, scale = Ranks(even=counts.labelled % world.size == 0), own_class_scale
             parts["labels"] = global_multi_positive_nce(own_BE[own_captioned:], label_BE, scale, keys, ranks=ranks)
             total = total + config["labels_weight"] * parts["labels"]
-        target_BK = self.probabilities(images, crops) if self.uses_probabilities else image_BE
+        target_BK = self.classes.logits(features_BF).softmax(-1) if self.uses_probabilities else image_BE
         if self.uses_classes:
             numbers = self.texts.prompts.draw(self.prompt_groups, rng)
             class_KE = self.text_vectors(self.texts.prompts, numbers)
             if config["rows_weight"] > 0:
-                pseudo_KE = self.pseudo_image_vectors(np.arange(len(self.pseudo_KF)), rng)
+                pseudo_KE = self.pseudo_image_vectors(np.arange(len(self.pseudo_KF)), seen, rng)
                 parts["rows"] = info_nce(pseudo_KE, class_KE, class_scale)
                 total = total + config["rows_weight"] * parts["rows"]
             if config["softmax_weight"] > 0:
@@ -220,7 +189,10 @@ class Objective:
             chosen = rng.permutation(self.hypernyms)[:size]
             hypernym_HE = self.text_vectors(self.texts.hypernyms, self.texts.hypernyms.draw(chosen, rng))
             if config["hypernyms_weight"] > 0:
-                parts["hypernyms"] = self.hypernym_loss(chosen, hypernym_HE, class_scale, rng)
+                rows = np.array([rng.choice(self.rows_of_hypernym[h]) for h in chosen])
+                covered_BB = self.covers_HK[chosen][:, rows].to(self.device)
+                pseudo_HE = self.pseudo_image_vectors(rows, seen, rng)
+                parts["hypernyms"] = info_nce(hypernym_HE, pseudo_HE, class_scale, covered_BB)
                 total = total + config["hypernyms_weight"] * parts["hypernyms"]
             if self.hypernyms_softmax_weight > 0:
                 share_BH = target_BK @ self.covers_HK[chosen].T.to(self.device, torch.float32)
@@ -235,50 +207,32 @@ class Objective:
         softmax = self.uses_classes and self.config["softmax_weight"] > 0
         return softmax or (self.uses_hypernyms and self.hypernyms_softmax_weight > 0)
 
-    def probabilities(self, images: np.ndarray, crops: np.ndarray) -> torch.Tensor:
-        """What the frozen classifier says of crops [B, K]."""
-        return self.classes.logits(self.features(images, crops)).softmax(-1)
-
-    def hypernym_loss(
-        self, chosen: np.ndarray, text_BE: torch.Tensor, scale: torch.Tensor, rng: np.random.Generator
-    ) -> torch.Tensor:
-        """InfoNCE of hypernyms and a pseudo-image of one class of each; what a hypernym covers is no negative of it."""
-        rows = np.array([rng.choice(self.rows_of_hypernym[h]) for h in chosen])
-        covered_BB = self.covers_HK[chosen][:, rows].to(self.device)
-        return info_nce(text_BE, self.pseudo_image_vectors(rows, rng), scale, covered_BB)
-
     # ---- unit vectors of a whole batch [B, E], each rank's share by its own towers ------------------------------------
 
     def text_vectors(self, texts: TextSet, numbers: np.ndarray) -> torch.Tensor:
         """Of texts by number in their set."""
         return self.world.whole(self.text_tower(texts.inputs(self.world.share(numbers))), len(numbers))
 
-    def whole_images(self, own_BE: torch.Tensor, batch: Batch) -> torch.Tensor:
+    def whole_images(self, own_BE: torch.Tensor, seen: Seen) -> torch.Tensor:
         """All captioned images and then the others, of what every rank has of them."""
         if self.world.size == 1:
             return own_BE
-        counts = (batch.captioned, len(batch.images) - batch.captioned)
-        shares = (own_BE[: batch.own_captioned], own_BE[batch.own_captioned :])
-        return torch.cat([self.world.whole(share, count) for share, count in zip(shares, counts, strict=True)])
+        shares = own_BE.split([seen.counts.own_captioned, seen.counts.own_labelled])
+        totals = (seen.counts.captioned, seen.counts.labelled)
+        return torch.cat([self.world.whole(share, total) for share, total in zip(shares, totals, strict=True)])
 
-    def vectors_of_crops(self, images: np.ndarray, crops: np.ndarray) -> torch.Tensor:
-        """Of crops, by the tower that trains."""
-        x = torch.from_numpy(np.asarray(self.activations.train[images, crops]))
-        block = self.activations.block
-        if block is None:
-            return self.tower.forward_head(x.float().to(self.device), self.config["dropout"])
+    def image_vectors(self, x: torch.Tensor) -> torch.Tensor:
+        """Of what the trained part of the tower reads of crops."""
+        if self.pairs.block is None:
+            return self.tower.forward_head(x, self.config["dropout"])
         with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
-            x = x.to(self.device, self.dtype)
-            x = x.contiguous(memory_format=torch.channels_last) if x.ndim == 4 else x
-            return self.tower.forward_trainable(x, block, self.config["dropout"])
+            return self.tower.forward_trainable(x, self.pairs.block, self.config["dropout"])
 
-    def pseudo_image_vectors(self, rows: np.ndarray, rng: np.random.Generator) -> torch.Tensor:
+    def pseudo_image_vectors(self, rows: np.ndarray, seen: Seen, rng: np.random.Generator) -> torch.Tensor:
         """Of pseudo-images of classes, each with a random photograph's difference mixed in."""
         own = self.world.share(np.arange(len(rows)))
         pseudo_BF = self.pseudo_KF[torch.from_numpy(rows[own]).to(self.device)]
         if self.config["rows_mixin"] > 0:
-            images = rng.integers(0, len(self.activations.features), len(rows))
-            crops = rng.integers(0, self.activations.shape["crops"], len(rows))
-            differences_BF = self.features(images[own], crops[own]) - self.tower.center_F
+            differences_BF = seen.other_features(len(rows), rng) - self.tower.center_F
             pseudo_BF = pseudo_BF + self.config["rows_mixin"] * differences_BF
         return self.world.whole(self.tower.forward_head(pseudo_BF, self.config["dropout"]), len(rows))

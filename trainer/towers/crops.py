@@ -4,7 +4,7 @@ import json
 import random
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypedDict
+from typing import NotRequired, TypedDict
 
 import numpy as np
 from PIL import Image
@@ -12,12 +12,32 @@ from PIL import Image
 from contracts.types import Backbone
 
 
+class Streamed(TypedDict):
+    """How crops of train images are made where none are stored."""
+
+    crop_scale: tuple[float, float]
+    flip: bool
+    low_resolution: float
+    low_resolution_side: tuple[int, int]
+
+
 class CropsShape(TypedDict):
-    """`crops.json`: how the activations were computed."""
+    """`crops.json`: how the activations were computed. `streamed`: nothing of train images is stored."""
 
     backbone: Backbone
     first_trainable_block: int | None
     crops: int
+    streamed: NotRequired[Streamed]
+
+
+@dataclass(frozen=True)
+class WholeImages:
+    """Memory-mapped float16 activations [images, ...] of whole images that are not trained on, None where there are none."""
+
+    dev: np.ndarray
+    unseen: np.ndarray | None
+    classes: np.ndarray | None
+    block: int | None
 
 
 @dataclass(frozen=True)
@@ -41,14 +61,35 @@ class Activations:
         """The first trainable block, whose input the activations are; None: the activations are the features."""
         return self.shape["first_trainable_block"]
 
+    @property
+    def whole(self) -> WholeImages:
+        """Those that are measured on."""
+        return WholeImages(self.dev, self.unseen, self.classes, self.block)
+
+
+def read_crops(folder: Path) -> CropsShape:
+    """How `embed_images` computed what it stored."""
+    return json.loads((folder / "crops.json").read_text(encoding="utf-8"))
+
+
+def load_whole_images(folder: Path) -> WholeImages:
+    """What `embed_images` stored of images that are not trained on."""
+    dev, unseen, classes = (array_of(folder, name) for name in ("dev", "unseen", "classes"))
+    if dev is None:
+        raise FileNotFoundError(f"{folder} lacks activations of dev images: has it been written by embed_images?")
+    return WholeImages(dev, unseen, classes, read_crops(folder)["first_trainable_block"])
+
+
+def array_of(folder: Path, name: str) -> np.ndarray | None:
+    """A stored array, mapped; None where there is none."""
+    file = folder / f"{name}.npy"
+    return np.load(file, mmap_mode="r") if file.exists() else None
+
 
 def load_activations(folder: Path) -> Activations:
     """The output of `embed_images`."""
-    shape: CropsShape = json.loads((folder / "crops.json").read_text(encoding="utf-8"))
-    arrays = {
-        name: np.load(folder / f"{name}.npy", mmap_mode="r") if (folder / f"{name}.npy").exists() else None
-        for name in ("train", "features", "plain", "dev", "unseen", "classes")
-    }
+    shape = read_crops(folder)
+    arrays = {name: array_of(folder, name) for name in ("train", "features", "plain", "dev", "unseen", "classes")}
     train, features, plain, dev = arrays["train"], arrays["features"], arrays["plain"], arrays["dev"]
     if features is None and shape["first_trainable_block"] is None:
         features = train

@@ -5,6 +5,7 @@ import json
 import os
 import tarfile
 from collections.abc import Iterable, Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +55,15 @@ def write_rows(file: Path, rows: Iterable[Row]) -> None:
     os.replace(temporary, file)
 
 
+def first_pairs(folder: Path, split: str, count: int) -> list[Row]:
+    """The first rows of a split, as `read_pairs` has them; of more than they take nothing is read."""
+    manifest = read_manifest(folder)
+    rows = (
+        iter(read_pairs(folder, split)) if manifest is None else shard_rows(folder, shards_of(manifest, "pairs", split))
+    )
+    return list(islice(rows, count))
+
+
 def read_pairs(folder: Path, split: str) -> list[Row]:
     """Image-caption pairs of a split `train`, `dev` or `unseen`, the last empty where nothing is held out.
 
@@ -89,10 +99,16 @@ def read_class_images(folder: Path) -> list[Row]:
 
 def read_texts(folder: Path, kind: str, split: str) -> list[Row]:
     """Text rows of a kind (`groups`, `long`, `translations`, `plain`, `concepts`, `fragments`), empty where the data has none."""
+    return list(each_text_row(folder, kind, split))
+
+
+def each_text_row(folder: Path, kind: str, split: str) -> Iterator[Row]:
+    """The rows of `read_texts` one by one."""
     if (manifest := read_manifest(folder)) is not None:
-        return list(shard_rows(folder, shards_of(manifest, kind, split)))
+        yield from shard_rows(folder, shards_of(manifest, kind, split))
+        return
     file = folder / f"{kind}.{split}.jsonl"
-    return read_rows(file) if file.exists() else []
+    yield from each_row(file) if file.exists() else ()
 
 
 def read_images(folder: Path, rows: Iterable[Row]) -> Iterator[tuple[str, bytes]]:

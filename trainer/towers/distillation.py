@@ -8,12 +8,14 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
 from torch.nn import functional as F
 
 from contracts.types import DistillConfig
+from data.features import Features, features_of_set
 from engine.run import Run
 from towers.data import read_images, read_pairs, read_rows
 from towers.preprocess import pixel_batches
@@ -110,16 +112,17 @@ class Teacher:
         """The vectors of all texts of a set."""
         file = self.run.output / f"{TARGETS}.{name}.safetensors"
         if self.run.world.leads_machine and not file.exists():
-            rows_ND = load_file(self.folders.features / f"features.{name}.safetensors")["features"]
-            save_whole(file, "targets", self.of_features(rows_ND))
+            save_whole(file, "targets", self._of_features(features_of_set(self.folders.features, name)))
         self.run.world.wait()
         return load_file(file)["targets"]
 
-    def of_features(self, rows_ND: torch.Tensor) -> torch.Tensor:
+    def _of_features(self, rows: Features) -> torch.Tensor:
         """Unit vectors [N, E] of language-model features, on the CPU."""
-        device = self.run.device
+        parts = []
         with torch.no_grad():
-            parts = [self.adapter(F.normalize(part.to(device).float(), dim=-1)).float() for part in rows_ND.split(2048)]
+            for numbers in np.split(np.arange(len(rows)), range(2048, len(rows), 2048)):
+                features_BD = rows.gather_numbers(numbers).to(self.run.device)
+                parts.append(self.adapter(F.normalize(features_BD, dim=-1)).float())
         return F.normalize(torch.cat(parts), dim=-1).cpu()
 
 

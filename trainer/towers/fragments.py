@@ -95,6 +95,8 @@ STOP_WORDS = set(
 
 def fragments(captions: Iterable[str], limit: int) -> list[Row]:
     """The `limit` most common phrases of 1 to 4 words between stop words: texts as people type into a search box."""
+    if limit == 0:
+        return []
     counts: Counter[str] = Counter()
     for caption in captions:
         for part in re.split(r"[^\w\s'-]+", caption.lower()):

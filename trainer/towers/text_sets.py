@@ -5,11 +5,11 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors.torch import load_file
 from torch import nn
 from torch.nn import functional as F
 
 from contracts.types import ScratchTextTower as ScratchShape
+from data.features import Features, features_of_set
 from towers.caption_roles import drawn_caption
 from towers.data import read_rows
 from towers.token_batches import padded
@@ -21,8 +21,7 @@ class TextSet:
 
     def __init__(self, embedded: Path, name: str, device: torch.device) -> None:
         rows = read_rows(embedded / f"captions.{name}.jsonl")
-        self.file = embedded / f"features.{name}.safetensors"
-        self.device = device
+        self.embedded, self.name, self.device = embedded, name, device
         self.texts = [row["text"] for row in rows]
         self.classes = {row["id"]: row["classes"] for row in rows if "classes" in row}
         self.keys = list(dict.fromkeys(row["id"] for row in rows))
@@ -33,13 +32,13 @@ class TextSet:
         self.count_of_G = counts.numpy()
         self.roles = [row.get("role") for row in rows]
         self.shares: Mapping[str, float] | None = None
-        self.features_ND: torch.Tensor | None = None
+        self.features: Features | None = None
         self.vocabulary: WordPiece | None = None
         self.context_length = 0
 
     def with_features(self) -> "TextSet":
         """Inputs are the teachers' features [N, D]."""
-        self.features_ND = load_file(self.file)["features"]
+        self.features = features_of_set(self.embedded, self.name)
         return self
 
     def with_tokens(self, vocabulary: WordPiece, scratch: ScratchShape) -> "TextSet":
@@ -56,8 +55,8 @@ class TextSet:
 
     def inputs(self, numbers: np.ndarray) -> torch.Tensor:
         """Features [B, D] or ids [B, T] of texts by their numbers."""
-        if self.features_ND is not None:
-            return self.features_ND[numbers].float().to(self.device)
+        if self.features is not None:
+            return self.features.gather_numbers(numbers).to(self.device)
         assert self.vocabulary is not None
         return padded(self.vocabulary.encode([self.texts[n] for n in numbers], self.context_length), self.device)[0]
 

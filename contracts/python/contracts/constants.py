@@ -25,7 +25,10 @@ FILE_POINTER: Final = "current.json"
 DATA_ROLE: Final = "data"
 
 # Stages that several processes may train together.
-RANKED_STAGES: Final = ["mntp","contrastive","inherit","clip","distill"]
+RANKED_STAGES: Final = ["mntp","contrastive","embed_captions","inherit","clip","distill"]
+
+# Train images. Of more, no stage holds anything of each: captions are embedded shard by shard, images are streamed.
+LARGE_SET: Final = 50000
 
 # Environment variables that the control plane or a job definition sets.
 ENV_STOP_SECONDS: Final = "STOP_SECONDS"

@@ -2705,7 +2705,18 @@ class RecipeEmbedCaptions(TypedDict):
     """
 
     shard_size: int
-    """Texts per shard of the output."""
+    """Texts that are embedded before they are written: what a kill loses at most."""
+
+    cut: NotRequired[Literal["texts", "shards"]]
+    """`texts`: the different texts of all sets are embedded once, `shard_size` at a time. `shards`: captions
+    are embedded shard by shard of their images, the different ones of a shard once, so that nobody holds
+    all of them. Absent: shards above 50,000 train images, texts up to there.
+    """
+
+    store: NotRequired[Literal["bf16", "int8"]]
+    """Numbers in which the features of captions of images are stored; int8 has one scale a text and takes
+    half. Absent: bf16.
+    """
 
     limits: RecipeEmbedCaptionsLimits
     """How many texts of each kind are embedded."""
@@ -2785,8 +2796,14 @@ class RecipeEmbedImages(TypedDict):
     backbone is frozen, and only the head is trained.
     """
 
+    images: NotRequired[Literal["cached", "streamed"]]
+    """`cached`: train images are decoded once, and the activations of `crops` crops of each are stored.
+    `streamed`: nothing of train images is stored; `clip` decodes them from their shards at every step, each
+    time with another crop. Absent: streamed above 50,000 train images, cached up to there.
+    """
+
     crops: int
-    """Different crops per image."""
+    """Different crops per image that are stored; of streamed images every crop is a new one."""
 
     crop_scale: list[float]
     """Smallest and largest area of a crop, as fractions of the image."""
@@ -3921,7 +3938,18 @@ class EmbedCaptionsConfig(TypedDict):
     """
 
     shard_size: int
-    """Texts per shard of the output."""
+    """Texts that are embedded before they are written: what a kill loses at most."""
+
+    cut: NotRequired[Literal["texts", "shards"]]
+    """`texts`: the different texts of all sets are embedded once, `shard_size` at a time. `shards`: captions
+    are embedded shard by shard of their images, the different ones of a shard once, so that nobody holds
+    all of them. Absent: shards above 50,000 train images, texts up to there.
+    """
+
+    store: NotRequired[Literal["bf16", "int8"]]
+    """Numbers in which the features of captions of images are stored; int8 has one scale a text and takes
+    half. Absent: bf16.
+    """
 
     limits: EmbedCaptionsConfigLimits
     """How many texts of each kind are embedded."""
@@ -3980,8 +4008,14 @@ class EmbedImagesConfig(TypedDict):
     backbone is frozen, and only the head is trained.
     """
 
+    images: NotRequired[Literal["cached", "streamed"]]
+    """`cached`: train images are decoded once, and the activations of `crops` crops of each are stored.
+    `streamed`: nothing of train images is stored; `clip` decodes them from their shards at every step, each
+    time with another crop. Absent: streamed above 50,000 train images, cached up to there.
+    """
+
     crops: int
-    """Different crops per image."""
+    """Different crops per image that are stored; of streamed images every crop is a new one."""
 
     crop_scale: list[float]
     """Smallest and largest area of a crop, as fractions of the image."""

@@ -4,6 +4,9 @@ import { Artefact, Digest } from '../model/artefact.ts';
 import { SchemaVersion } from '../schema-version.ts';
 import { TextKind } from './stages/prepare.ts';
 
+/** Train images. Of more, no stage holds anything of each: captions are embedded shard by shard, images are streamed. */
+export const LARGE_SET = 50_000;
+
 /** `unseen`: labelled images of labels that nothing is trained on. */
 const ShardSplit = z.enum(['train', 'dev', 'unseen']);
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 from shard_sets import RECIPE, feature_of, numbers_of, write_shards
 
-from data.batches import PairLoader, PairOptions, RowLoader
+from data.batches import PairLoader, PairOptions, Piece, RowLoader
 from data.copies import CopiedShards, FolderCopy, LocalShards
 from data.features import FeatureStore, FeatureWriter
 from data.image import CropOptions, normalised
@@ -146,7 +146,7 @@ def test_a_picture_that_cannot_be_decoded_is_named(tmp_path):
         tar.write(b"no picture")
     loader = PairLoader(LocalShards(tmp_path), shards, OPTIONS)
     with pytest.raises(ShardError, match=r"pairs\.train-00000\.tar, image k1 cannot be decoded"):
-        loader.samples(0, np.array([[0, 1]]))
+        loader.batch(Piece(0, 0, 1, epoch=0), np.array([[0, 1]]))
 
 
 class Remote:
@@ -223,7 +223,7 @@ def test_the_features_of_a_batch_are_those_of_its_captions(prepared, tmp_path):
 def test_uint8_on_the_device_becomes_what_serving_computes(prepared):
     folder, shards = prepared
     loader = PairLoader(LocalShards(folder), shards, PairOptions(seed=1, recipe=RECIPE, crop=None))
-    pixels, _, _ = loader.samples(0, np.array([[2, 4], [0, 1]]))
+    pixels = loader.batch(Piece(0, 0, 1, epoch=0), np.array([[2, 4], [0, 1]])).pixels
     assert pixels.dtype == torch.uint8
     rows = [json.loads(line) for line in (folder / "pairs.train-00002.jsonl").read_text().splitlines()]
     offset, size = rows[4]["place"]

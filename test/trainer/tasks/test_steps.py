@@ -33,12 +33,8 @@ def test_the_size_of_a_micro_batch_changes_neither_loss_nor_gradient(tmp_path, c
 
 def test_no_more_images_than_a_micro_batch_are_embedded_at_a_time(tmp_path, monkeypatch):
     sizes = []
-    embed = Objective.vectors_of_crops
-    monkeypatch.setattr(
-        Objective,
-        "vectors_of_crops",
-        lambda self, images, crops: sizes.append(len(images)) or embed(self, images, crops),
-    )
+    embed = Objective.image_vectors
+    monkeypatch.setattr(Objective, "image_vectors", lambda self, x: sizes.append(len(x)) or embed(self, x))
     clip_step(tmp_path, ALONE_ON_CPU, micro_batch=5)
     # Thirteen images in three parts, embedded twice.
     assert sizes == [4, 4, 5, 4, 4, 5]

@@ -1,15 +1,15 @@
 // Closed forms of what a stage takes: memory of a GPU and of a machine, disk, computation. From the recipe alone. Pure.
 import type { StageName } from '../../../contracts/src/stages.ts';
 import type { Recipe } from '../../../contracts/src/training/recipe.ts';
+import { LARGE_SET } from '../../../contracts/src/training/shards.ts';
 import { KEPT, type TowerShape, tokensOf, towerShape } from './tower-shapes.ts';
 
 /** What is known besides the recipe. */
 export interface Facts {
   /** Processes that share a batch. */
   ranks: number;
-  /** Pictures and captions to train on, once `prepare` has counted them. */
+  /** Pictures to train on, once `prepare` has counted them. */
   images?: number | undefined;
-  captions?: number | undefined;
   /** Numbers of a text's features, where the shapes of the language model's tensors say so. */
   features?: number | undefined;
 }
@@ -79,16 +79,14 @@ function ofClip(recipe: Recipe, clip: NonNullable<Recipe['clip']>, facts: Facts)
     atOnce: Math.min(clip.micro_batch ?? perRank, perRank),
     setting: 'clip.micro_batch',
     disk: CHECKPOINTS * (trained + text.trained),
-    ...(facts.captions === undefined || facts.features === undefined
-      ? {}
-      : { host: facts.captions * facts.features * FLOAT16 }),
+    // Features of captions are mapped, not held.
     flop: passes * clip.schedule.steps * clip.batch_size * (forward({ tokens, share, tower }) + text.flop),
-    unknown: [
-      ...text.unknown,
-      ...(facts.captions === undefined ? ['memory for the features of captions, before prepare has counted them'] : []),
-    ],
+    unknown: text.unknown,
   };
 }
+
+/** Of a large set nothing is stored of every image: they are streamed. */
+const isLarge = (images: number | undefined): boolean => images !== undefined && images > LARGE_SET;
 
 interface TextTower {
   trained: number;
@@ -124,7 +122,7 @@ function textTower({ text_tower, scratch, adapter, embed_dim }: NonNullable<Reci
 }
 
 function ofImages(
-  { backbone, first_trainable_block, crops }: NonNullable<Recipe['embed_images']>,
+  { backbone, first_trainable_block, crops, images: kept }: NonNullable<Recipe['embed_images']>,
   { images }: Facts,
 ): Form | string {
   const tower = towerShape(backbone.name);
@@ -133,7 +131,9 @@ function ofImages(
   // What the first trained block reads: pixels, or the states before it; nothing where none is trained.
   const read = first_trainable_block === 0 ? 3 * backbone.size ** 2 : tokens * tower.width;
   const stored = first_trainable_block === null ? 0 : read;
-  const views = images === undefined ? undefined : images * (crops + 1);
+  const isStreamed = (kept ?? (isLarge(images) ? 'streamed' : 'cached')) === 'streamed';
+  const each = isStreamed ? 0 : crops + 1;
+  const views = images === undefined ? undefined : images * each;
   return {
     fixed: WEIGHT * tower.parameters * 1e6,
     each: 0,

@@ -1,6 +1,6 @@
 // What each job of a plan takes of its job class: GPU memory, RAM, disk, hours, dollars; and what cannot fit, with what would. Pure.
 import { JOB_CLASS_NAMES, type JobClass, ranksOf, resourcesOf } from '../../../contracts/src/job-classes.ts';
-import { RANKED_STAGES, type StageName } from '../../../contracts/src/stages.ts';
+import { RANKED_STAGES, type StageName, spansMachines } from '../../../contracts/src/stages.ts';
 import { type Recipe, stagesOf } from '../../../contracts/src/training/recipe.ts';
 import { type Facts, type Form, formOf, total } from './forms.ts';
 import type { PlannedJob } from './plan.ts';
@@ -42,8 +42,7 @@ export interface NeedsOptions {
 
 /** The needs of every job that has to run and of which something is known. */
 export function stageNeeds({ recipe, jobs, features, languageForm }: NeedsOptions): StageNeeds[] {
-  const prepared = jobs.find(({ job }) => job.id === 'prepare')?.report?.metrics;
-  const counted = { images: prepared?.['images.train'], captions: prepared?.['captions.train'] };
+  const images = jobs.find(({ job }) => job.id === 'prepare')?.report?.metrics['images.train'];
   const seen = new Set<string>();
   return jobs.flatMap((planned) => {
     const { job, jobClass, report } = planned;
@@ -52,7 +51,7 @@ export function stageNeeds({ recipe, jobs, features, languageForm }: NeedsOption
     if (report !== undefined || seen.has(stage) || !stagesOf(recipe).includes(stage)) return [];
     seen.add(stage);
     const formIn = (name: JobClass): Form | string | undefined => {
-      const facts: Facts = { ranks: ranksOf(name), features, ...counted };
+      const facts: Facts = { ranks: ranksOf(name), features, images };
       return formOf(recipe, stage, facts) ?? languageForm(stage, facts.ranks);
     };
     const form = formIn(jobClass);
@@ -134,6 +133,7 @@ function classThatFits(stage: StageName, formIn: (name: JobClass) => Form | stri
     const { gpus } = resourcesOf(name);
     if (gpus === 0 || form === undefined || typeof form === 'string') return false;
     if (ranksOf(name) > 1 && !isRanked(stage)) return false;
+    if (resourcesOf(name).nodes > 1 && !spansMachines(stage)) return false;
     const { gpu_limit, host_limit, disk_limit } = blank('', stage, name);
     return total(form, form.atOnce) <= gpu_limit && (form.host ?? 0) <= host_limit && (form.disk ?? 0) <= disk_limit;
   });

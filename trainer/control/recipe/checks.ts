@@ -1,6 +1,6 @@
 // What a recipe must keep beyond its contract: values that are each allowed but not together. One table. Pure.
-import { ranksOf } from '../../../contracts/src/job-classes.ts';
-import { DATA, RANKED_STAGES, StageName } from '../../../contracts/src/stages.ts';
+import { ranksOf, resourcesOf } from '../../../contracts/src/job-classes.ts';
+import { DATA, RANKED_STAGES, StageName, spansMachines } from '../../../contracts/src/stages.ts';
 import { Schedule } from '../../../contracts/src/training/blocks.ts';
 import { inputsIn, Recipe, stagesOf } from '../../../contracts/src/training/recipe.ts';
 import { sentenceOf } from './sentences.ts';
@@ -191,10 +191,17 @@ function jobClassesFit(recipe: Recipe): string[] {
   return Object.entries(recipe.job_classes ?? {}).flatMap(([name, jobClass]) => {
     const stage = StageName.parse(name);
     const ranks = ranksOf(jobClass);
-    return unless(
-      ranks === 1 || RANKED_STAGES.includes(stage),
-      `job_classes.${stage} is "${jobClass}" with ${ranks} GPUs, but ${stage} runs in one process; several can train ${RANKED_STAGES.join(', ')}`,
-    );
+    const { nodes } = resourcesOf(jobClass);
+    return [
+      ...unless(
+        ranks === 1 || RANKED_STAGES.includes(stage),
+        `job_classes.${stage} is "${jobClass}" with ${ranks} GPUs, but ${stage} runs in one process; several can run ${RANKED_STAGES.join(', ')}`,
+      ),
+      ...unless(
+        nodes === 1 || !RANKED_STAGES.includes(stage) || spansMachines(stage),
+        `job_classes.${stage} is "${jobClass}" with ${nodes} machines, but the processes of ${stage} write into one folder: name a class of one machine`,
+      ),
+    ];
   });
 }
 

@@ -1,7 +1,8 @@
 """What the frozen tower makes of images, shard by shard: crops, activations before the first trainable block, features.
 
 Writes `train.npy` (random crops) and `features.npy` (of the same crops at full resolution; not where they are the activations
-themselves), `plain.npy`, `dev.npy` and, where the data has them, `unseen.npy` and `classes.npy` (whole images).
+themselves), `plain.npy`, `dev.npy` and, where the data has them, `unseen.npy` and `classes.npy` (whole images). Of train images
+that are streamed there is nothing.
 """
 
 from collections.abc import Iterator
@@ -13,8 +14,9 @@ import numpy as np
 import torch
 
 from contracts.types import EmbedImagesConfig, PreprocessRecipe
+from data.manifest import is_large
 from engine.run import Run
-from towers.crops import random_crop, shrunk
+from towers.crops import Streamed, random_crop, shrunk
 from towers.data import Row, read_class_images, read_images, read_pairs
 from towers.image.tower import ImageTower
 from towers.preprocess import decode, preprocess
@@ -44,6 +46,7 @@ class Arrays:
 
     rows: dict[str, list[Row]]
     shards: list[Shard]
+    is_cached: bool
 
     @property
     def total(self) -> int:
@@ -54,12 +57,25 @@ class Arrays:
 def arrays_of(prepared: Path, config: EmbedImagesConfig) -> Arrays:
     """What is embedded of a run of `prepare`: whole images, and crops of the train images."""
     whole = {"dev": read_pairs(prepared, "dev"), "unseen": read_pairs(prepared, "unseen")}
-    whole |= {"classes": read_class_images(prepared), "plain": read_pairs(prepared, "train")}
+    is_cached = config.get("images", "streamed" if is_large(prepared) else "cached") == "cached"
+    whole |= {"classes": read_class_images(prepared), "plain": read_pairs(prepared, "train") if is_cached else []}
     arrays: dict[str, list[Row]] = {name: rows for name, rows in whole.items() if rows or name == "dev"}
     shards = [shard for name, rows in arrays.items() for shard in shards_of(name, rows, None)]
-    shards += shards_of("train", whole["plain"], config["crops"])
-    arrays["train"] = whole["plain"]
-    return Arrays(arrays, shards)
+    if is_cached:
+        shards += shards_of("train", whole["plain"], config["crops"])
+        arrays["train"] = whole["plain"]
+    return Arrays(arrays, shards, is_cached)
+
+
+def streamed_crops(config: EmbedImagesConfig) -> Streamed:
+    """How `clip` makes the crops of train images that are streamed."""
+    (low, high), (least, largest) = config["crop_scale"], config["low_resolution_side"]
+    return {
+        "crop_scale": (low, high),
+        "flip": config["flip"],
+        "low_resolution": config["low_resolution"],
+        "low_resolution_side": (least, largest),
+    }
 
 
 def shards_of(array: str, rows: list[Row], crops: int | None) -> list[Shard]:
@@ -93,7 +109,7 @@ def assemble_all(out: Path, arrays: Arrays, config: EmbedImagesConfig) -> dict[s
         own = [shard for shard in arrays.shards if shard.array == name]
         assemble(out, name, [(shard.first, shard.file) for shard in own], len(rows))
         files[name] = f"{name}.npy"
-    if config["first_trainable_block"] is not None or low_count(config) > 0:
+    if arrays.is_cached and (config["first_trainable_block"] is not None or low_count(config) > 0):
         own = [(shard.first, features_file(shard)) for shard in arrays.shards if shard.array == "train"]
         assemble(out, "features", own, len(arrays.rows["train"]))
         files["features"] = "features.npy"

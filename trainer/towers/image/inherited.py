@@ -16,24 +16,28 @@ import copy
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
 from torch.nn import functional as F
 
 from contracts.types import InheritConfig, PreprocessRecipe
+from data.features import features_of_set
 from engine.run import Run
 from towers.class_targets import ClassTargets, of_classifier, of_texts, read_classes, save_class_targets
-from towers.data import Row, read_images, read_pairs, read_rows
+from towers.data import Row, each_row, first_pairs, read_images, read_rows
 from towers.image.checkpoint import ClipBackbone, text_features
 from towers.image.tower import ImageTower, pca_head
 from towers.preprocess import pixel_batches
 
 CLIP_TEXTS = ("pairs.train", "groups.train", "prompts")  # sets of `embed_captions`
 MEASURED_IMAGES = 4000  # train images whose features say what the axes are
+MOST_TEXTS = 300_000  # of one set that clip_text learns from, the first ones: the checkpoint embeds each of them
 MEASURED_TEXTS = 1000  # texts for which the report says whether the nearest target is their own
 
 
@@ -75,16 +79,19 @@ def own_pictures(run: Run[InheritConfig], backbone: Any, recipe: PreprocessRecip
     """Captions onto the features of their own pictures, in the principal axes of those features; nothing of classes."""
     pooled_IF = frozen_features(run, backbone, recipe)
     weight_EF, bias_E = pca_head(pooled_IF, run.config["embed_dim"])
-    pictures = read_pairs(run.input("prepare"), "train")[:MEASURED_IMAGES]
+    pictures = first_pairs(run.input("prepare"), "train", MEASURED_IMAGES)
     number_of = {row["key"]: number for number, row in enumerate(pictures)}
     embedded = run.input("embed_captions")
-    captions = read_rows(embedded / "captions.pairs.train.jsonl")
+    # They lie in the order of the pictures: those of further pictures are not read.
+    captions = list(
+        islice(each_row(embedded / "captions.pairs.train.jsonl"), sum(len(p["captions"]) for p in pictures))
+    )
     known = [number for number, row in enumerate(captions) if row["id"] in number_of]
     if not known:
         raise ValueError(
             "inherit.target features learns from captions of the train images: embed_captions has none of them"
         )
-    features_ND = load_file(embedded / "features.pairs.train.safetensors")["features"][known].float()
+    features_ND = features_of_set(embedded, "pairs.train").gather_numbers(np.array(known))
     targets_IE = F.normalize(F.linear(pooled_IF, weight_EF, bias_E), dim=-1)
     picture_of_N = torch.tensor([number_of[captions[number]["id"]] for number in known])
     return RegressionProblem(features_ND, targets_IE, picture_of_N, weight_EF, bias_E, None)
@@ -123,8 +130,9 @@ def clip_text(run: Run[InheritConfig], backbone: Any) -> RegressionProblem:
     rows: list[Row] = []
     parts = []
     for name in CLIP_TEXTS:
-        rows += [{**row, "set": name} for row in read_rows(embedded / f"captions.{name}.jsonl")]
-        parts.append(load_file(embedded / f"features.{name}.safetensors")["features"].float())
+        found = [{**row, "set": name} for row in islice(each_row(embedded / f"captions.{name}.jsonl"), MOST_TEXTS)]
+        parts.append(features_of_set(embedded, name).gather_numbers(np.arange(len(found))))
+        rows += found
     texts = [row["text"] for row in rows]
     state = run.resume("checkpoint-clip-text")
 
@@ -148,7 +156,7 @@ def clip_text(run: Run[InheritConfig], backbone: Any) -> RegressionProblem:
 
 def frozen_features(run: Run[InheritConfig], backbone: torch.nn.Module, recipe: PreprocessRecipe) -> torch.Tensor:
     """Pooled features of at most `MEASURED_IMAGES` train images [N, F] from a copy: the caller's backbone keeps dtype and device."""
-    rows = read_pairs(run.input("prepare"), "train")[:MEASURED_IMAGES]
+    rows = first_pairs(run.input("prepare"), "train", MEASURED_IMAGES)
     tower = ImageTower(copy.deepcopy(backbone), 1).to_device(run.device, run.amp_dtype).eval()
     out, done = [], 0
     for pixels in pixel_batches(read_images(run.input("prepare"), rows), recipe, 64):

@@ -41,7 +41,22 @@ export const EmbedCaptionsConfig = z
     max_tokens: count.describe('Tokens of a text that are read.'),
     batch_tokens: count.describe('Tokens per forward pass, padding included.'),
     packing: packing.optional(),
-    shard_size: count.describe('Texts per shard of the output.'),
+    shard_size: count.describe('Texts that are embedded before they are written: what a kill loses at most.'),
+    cut: z
+      .enum(['texts', 'shards'])
+      .optional()
+      .describe(
+        '`texts`: the different texts of all sets are embedded once, `shard_size` at a time. `shards`: captions are embedded ' +
+          'shard by shard of their images, the different ones of a shard once, so that nobody holds all of them. Absent: ' +
+          'shards above 50,000 train images, texts up to there.',
+      ),
+    store: z
+      .enum(['bf16', 'int8'])
+      .optional()
+      .describe(
+        'Numbers in which the features of captions of images are stored; int8 has one scale a text and takes half. Absent: ' +
+          'bf16.',
+      ),
     limits: z
       .strictObject({
         groups: limit('captions without images'),

@@ -12,7 +12,15 @@ export const EmbedImagesConfig = z
         'Index of the first backbone block that `clip` trains; the ones before it are frozen. null: the whole backbone ' +
           'is frozen, and only the head is trained.',
       ),
-    crops: count.describe('Different crops per image.'),
+    images: z
+      .enum(['cached', 'streamed'])
+      .optional()
+      .describe(
+        '`cached`: train images are decoded once, and the activations of `crops` crops of each are stored. `streamed`: nothing ' +
+          'of train images is stored; `clip` decodes them from their shards at every step, each time with another crop. Absent: ' +
+          'streamed above 50,000 train images, cached up to there.',
+      ),
+    crops: count.describe('Different crops per image that are stored; of streamed images every crop is a new one.'),
     crop_scale: z
       .tuple([fraction, fraction])
       .describe('Smallest and largest area of a crop, as fractions of the image.'),

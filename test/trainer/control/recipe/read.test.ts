@@ -81,8 +81,12 @@ it.each([
     'contrastive.language_model is for a recipe without mntp: here contrastive goes on with what mntp trained',
   ],
   [
-    JSON.stringify({ ...tinyRecipe(), job_classes: { clip: 'train_8_h100', embed_captions: 'train_4_l40s' } }),
-    'job_classes.embed_captions is "train_4_l40s" with 4 GPUs, but embed_captions runs in one process; several can train mntp, contrastive, inherit, clip, distill',
+    JSON.stringify({ ...tinyRecipe(), job_classes: { clip: 'train_8_h100', embed_images: 'train_4_l40s' } }),
+    'job_classes.embed_images is "train_4_l40s" with 4 GPUs, but embed_images runs in one process; several can run mntp, contrastive, embed_captions, inherit, clip, distill',
+  ],
+  [
+    JSON.stringify({ ...tinyRecipe(), job_classes: { clip: 'train_2x8_h100', embed_captions: 'train_2x8_h100' } }),
+    'job_classes.embed_captions is "train_2x8_h100" with 2 machines, but the processes of embed_captions write into one folder: name a class of one machine',
   ],
   [withMembers('contrastive', { micro_batch: 5 }), 'contrastive.micro_batch 5 is more than the 4 captions of a step'],
   [withMembers('mntp', { batch_size: '32' }), 'mntp.batch_size: expected number, got "32"'],

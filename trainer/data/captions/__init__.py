@@ -1,0 +1,1 @@
+"""Captions and other texts for the teachers: which there are, and their features shard by shard."""

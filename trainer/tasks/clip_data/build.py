@@ -1,0 +1,231 @@
+"""Builds the training of `clip` from what the stages before it wrote, and writes what comes out of it.
+
+What `embed_images` stored says whether train images are cached or streamed.
+"""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import NamedTuple, cast
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from contracts.types import ClipConfig
+from data.batches import LowResolution, PairLoader, PairOptions, has_labels
+from data.copies import LocalShards
+from data.features import FeatureStore
+from data.image import CropOptions
+from data.manifest import ShardError, read_manifest, rows_digest, shards_of
+from data.stream import Share
+from engine.run import Run
+from tasks.clip import Clip
+from tasks.clip_batch import Counts, Pairs, Place
+from tasks.clip_data.cached import CachedPairs, Sampler, StoredPairs
+from tasks.clip_data.frozen import FrozenTower
+from tasks.clip_data.measure import Measure, image_vectors
+from tasks.clip_data.streamed import Asking, StreamedPairs, Streams, TextInputs
+from tasks.clip_objective import Objective, Texts
+from towers.class_targets import load_class_targets
+from towers.crops import load_activations, load_whole_images, read_crops
+from towers.data import first_pairs, read_pairs
+from towers.image.backbone import create_backbone, preprocess_recipe
+from towers.image.tower import ImageTower
+from towers.items import write_items
+from towers.labels import normalised_label
+from towers.text_sets import TextSet, text_vectors
+from towers.token_batches import padded
+from towers.two_towers import (
+    Adapter,
+    ScratchTextTower,
+    TowersShape,
+    load_adapter,
+    read_shape,
+    rotate_to_principal_axes,
+    save_towers,
+)
+from towers.wordpiece import WordPiece, train_vocabulary
+
+MOST_WORKERS = 12  # processes of one rank that decode
+LEARNED_IMAGES = 200_000  # whose captions the control's vocabulary is trained on, where images are streamed
+FROZEN_TERMS = ("regulariser_weight", "softmax_weight", "hypernyms_softmax_weight")
+MIXED_TERMS = ("rows_weight", "hypernyms_weight")  # with features of photographs mixed in
+
+
+class Inputs(NamedTuple):
+    """Folders that the stages before it wrote."""
+
+    prepared: Path
+    embedded: Path  # by embed_captions
+    images: Path  # by embed_images
+    inherited: Path
+
+
+class Training(NamedTuple):
+    """The task, and what is needed to write its result."""
+
+    inputs: Inputs
+
+    task: Clip
+    measure: Measure
+    shape: TowersShape
+    texts: dict[str, TextSet]
+    vocabulary: WordPiece | None
+
+
+def build(run: Run[ClipConfig], inputs: Inputs) -> Training:
+    """Towers, pairs, objective and task."""
+    config, inherited, place = run.config, inputs.inherited, Place(run.world, run.amp_dtype)
+    shape, crops = read_shape(inherited), read_crops(inputs.images)
+    if crops["backbone"] != shape["backbone"]:
+        raise ValueError(f"embed_images ran {crops['backbone']}, inherit {shape['backbone']}")
+    is_streamed = "streamed" in crops
+    tower = ImageTower(create_backbone(**shape["backbone"]), config["embed_dim"])
+    frozen = None
+    if is_streamed:
+        recipe = preprocess_recipe(tower.backbone, shape["backbone"]["size"])
+        frozen = FrozenTower(tower, recipe, crops["first_trainable_block"], place)
+    tower.drop_patches(config.get("patch_dropout", 0.0), crops["first_trainable_block"])
+    head = load_file(inherited / "head.safetensors")
+    with torch.no_grad():
+        tower.head.weight.copy_(head["weight"])
+        tower.head.bias.copy_(head["bias"])
+    tower = tower.to_device(run.device)
+    texts, vocabulary = text_sets(run, inputs, is_streamed=is_streamed)
+    text_tower = text_tower_of(run, inputs, vocabulary).to(run.device)
+    if frozen is None:
+        pairs = cached_pairs(run, inputs, texts["pairs.train"], place)
+    else:
+        pairs = streamed_pairs(run, inputs, frozen, vocabulary)
+    measure = Measure(inputs.prepared, load_whole_images(inputs.images), texts)
+    learned = Texts(texts["prompts"], texts["hypernyms"], load_class_targets(inherited))
+    objective = Objective((tower, text_tower), pairs, learned, config, place)
+    task = Clip(run, objective, lambda: measure.metrics(tower, text_tower))
+    return Training(inputs, task, measure, shape, texts, vocabulary)
+
+
+def text_sets(
+    run: Run[ClipConfig], inputs: Inputs, *, is_streamed: bool
+) -> tuple[dict[str, TextSet], WordPiece | None]:
+    """The sets of texts by name, and for the control the vocabulary that is trained on those of training."""
+    embedded, config = inputs.embedded, run.config
+    names = ("pairs.dev", "prompts", "hypernyms", "labels", *(() if is_streamed else ("pairs.train",)))
+    sets = {name: TextSet(embedded, name, run.device) for name in names}
+    if not is_streamed:
+        sets["pairs.train"].with_shares(cast("Mapping[str, float] | None", config.get("caption_shares")))
+    if config["text_tower"] == "llm":
+        return {name: texts.with_features() for name, texts in sets.items()}, None
+    if is_streamed:
+        rows = first_pairs(inputs.prepared, "train", LEARNED_IMAGES)
+        captions = [caption for row in rows for caption in row["captions"]]
+    else:
+        captions = sets["pairs.train"].texts
+    vocabulary = train_vocabulary([*captions, *sets["prompts"].texts], config["scratch"]["vocabulary_size"])
+    return {name: texts.with_tokens(vocabulary, config["scratch"]) for name, texts in sets.items()}, vocabulary
+
+
+def text_tower_of(run: Run[ClipConfig], inputs: Inputs, vocabulary: WordPiece | None) -> nn.Module:
+    """The adapter that `inherit` has trained, or the control's transformer."""
+    config = run.config
+    torch.manual_seed(run.seed)
+    if vocabulary is not None:
+        return ScratchTextTower(config["scratch"], config["embed_dim"], config["dropout"])
+    width = read_shape(inputs.inherited)["llm_width"]
+    adapter = Adapter(width, config["embed_dim"], **config["adapter"], dropout=config["dropout"])
+    adapter.load_state_dict(load_adapter(inputs.inherited).state_dict())
+    return adapter
+
+
+def cached_pairs(run: Run[ClipConfig], inputs: Inputs, captions: TextSet, place: Place) -> Pairs:
+    """Every image with its stored activations."""
+    train = read_pairs(inputs.prepared, "train")
+    if captions.keys != [row["key"] for row in train]:
+        raise ValueError("embed_captions and embed_images were run on other images than prepare has now")
+    labels = [normalised_label(row.get("label", "")) for row in train]
+    stored = StoredPairs(load_activations(inputs.images), captions, labels)
+    return CachedPairs(stored, Sampler(train, run.config, run.seed), place)
+
+
+def streamed_pairs(run: Run[ClipConfig], inputs: Inputs, frozen: FrozenTower, vocabulary: WordPiece | None) -> Pairs:
+    """Images from their shards, features of captions from the store beside them."""
+    config, prepared, streamed = run.config, inputs.prepared, read_crops(inputs.images).get("streamed")
+    manifest = read_manifest(prepared)
+    assert streamed is not None
+    if manifest is None:
+        raise ShardError(f"{prepared} has no manifest of shards to stream from: run prepare again")
+    shards = shards_of(manifest, "pairs", "train")
+    store = None
+    if vocabulary is None:
+        store = FeatureStore(inputs.embedded / "pairs.train", rows_digest(shards))
+    shares = cast("Mapping[str, float] | None", config.get("caption_shares"))
+    labelled = [has_labels(prepared / shard["rows"]["path"]) for shard in shards]
+    total = sum(shard["count"] for shard, has in zip(shards, labelled, strict=True) if has)
+    wanted = round(config["batch_size"] * config["label_fraction"]) if config["labels_weight"] > 0 else 0
+    counts = Counts.of(config["batch_size"] - min(wanted, total), min(wanted, total), run.world)
+    low = LowResolution(streamed["low_resolution"], streamed["low_resolution_side"])
+    crop = CropOptions(streamed["crop_scale"], streamed["flip"], reduced=True)
+    loaders = [
+        PairLoader(LocalShards(prepared), shards, PairOptions(run.seed, frozen.recipe, of_crop, shares, of_low), store)
+        for of_crop, of_low in ((crop, low if low.share > 0 else None), (None, None))
+    ]
+    workers = max(1, min(MOST_WORKERS, (os.cpu_count() or 1) // run.world.local_size - 1))
+    share = Share(run.world.rank, run.world.size, workers, pin=run.device.type == "cuda")
+    return StreamedPairs(
+        Streams(loaders[0], labelled, counts, run.seed, share),
+        loaders[1],
+        frozen,
+        text_inputs(run, vocabulary),
+        Asking(config.get("micro_batch", counts.own), asks_the_frozen_tower(config)),
+    )
+
+
+def asks_the_frozen_tower(config: ClipConfig) -> bool:
+    """Whether any term of the loss needs its features."""
+    weights = cast(Mapping[str, float], config)
+    mixes = config["rows_mixin"] > 0 and any(weights[name] > 0 for name in MIXED_TERMS)
+    return mixes or any(weights.get(name, 0) > 0 for name in FROZEN_TERMS)
+
+
+def text_inputs(run: Run[ClipConfig], vocabulary: WordPiece | None) -> TextInputs:
+    """What the text tower reads: features, or tokens of the control."""
+    length = run.config["scratch"]["context_length"]
+
+    def inputs(texts: list[str], features_BD: torch.Tensor | None) -> torch.Tensor:
+        if vocabulary is not None:
+            return padded(vocabulary.encode(texts, length), run.device)[0]
+        assert features_BD is not None
+        return features_BD.to(run.device, non_blocking=True)
+
+    return inputs
+
+
+def write(run: Run[ClipConfig], training: Training) -> tuple[dict[str, float], dict[str, str]]:
+    """Turn the joint space to its principal axes, measure, write; metrics and files of the report."""
+    config, objective, texts = run.config, training.task.objective, training.texts
+    tower, text_tower, pairs = objective.tower, objective.text_tower, objective.pairs
+    if isinstance(pairs, StreamedPairs):
+        vectors = pairs.first_vectors(tower, text_tower)
+    else:
+        plain = load_activations(training.inputs.images).plain
+        first_I = texts["pairs.train"].first_of_G
+        vectors = [image_vectors(tower, plain, pairs.block), text_vectors(text_tower, texts["pairs.train"], first_I)]
+    rotate_to_principal_axes(tower.head, cast(nn.Linear, text_tower.projection), vectors)
+    measured = training.measure.all(tower, text_tower)
+    for name, vectors_NE in (("dev_images", measured.image_IE), ("dev_captions", measured.text_NE)):
+        save_file({"features": vectors_NE.contiguous()}, run.output / f"{name}.safetensors")
+    shape: TowersShape = {
+        **training.shape,
+        "text_tower": config["text_tower"],
+        "scratch": config["scratch"],
+        "logit_scale": objective.scales.captions.item(),
+    }
+    if objective.scales.bias is not None:
+        shape["logit_bias"] = objective.scales.bias.item()
+    files = save_towers(run.output, tower, text_tower, shape)
+    if training.vocabulary is not None:
+        training.vocabulary.write(run.output / "vocabulary.txt")
+        files["vocabulary"] = "vocabulary.txt"
+    files |= {"dev_images": "dev_images.safetensors", "dev_captions": "dev_captions.safetensors"}
+    files |= write_items(run.output, measured.items)
+    return measured.metrics | {"loss.last": float(training.task.loss_average)}, files

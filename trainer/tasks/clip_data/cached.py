@@ -1,0 +1,150 @@
+"""Images that `embed_images` has decoded once: crops and their activations are read from memory-mapped arrays."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from contracts.types import ClipConfig
+from engine.epochs import epoch_batch
+from tasks.clip_batch import Counts, Place
+from towers.crops import Activations
+from towers.data import Row
+from towers.labels import normalised_label
+from towers.text_sets import TextSet
+
+MEASURED_IMAGES = 4000  # images that the mean image and an image's usual distance from it are computed of
+
+
+class Sampler:
+    """Which images a step sees: captioned ones, and at most a fraction of the batch with labels, every label alike."""
+
+    def __init__(self, rows: list[Row], config: ClipConfig, seed: int) -> None:
+        self.seed = seed
+        self.captioned = np.array([number for number, row in enumerate(rows) if "label" not in row])
+        by_label: dict[str, list[int]] = {}
+        for number, row in enumerate(rows):
+            if "label" in row:
+                by_label.setdefault(normalised_label(row["label"]), []).append(number)
+        self.images_of_label = list(by_label.values()) if config["labels_weight"] > 0 else []
+        if len(self.captioned) == 0:
+            raise ValueError(
+                "clip: no captioned image: InfoNCE needs pairs of images and captions beside labelled ones"
+            )
+        wanted = round(config["batch_size"] * config["label_fraction"])
+        self.label_count = min(wanted, len(self.images_of_label))
+        self.caption_count = min(config["batch_size"] - self.label_count, len(self.captioned))
+
+    def draw(self, step: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+        """Row numbers of captioned and of labelled images, each in the order of their files."""
+        captioned = self.captioned[epoch_batch((self.seed,), step, len(self.captioned), self.caption_count)]
+        if self.label_count == 0:
+            return np.sort(captioned), np.zeros(0, dtype=np.int64)
+        chosen = epoch_batch((self.seed, 2), step, len(self.images_of_label), self.label_count)
+        labelled = [
+            images[rng.integers(0, len(images))] for images in (self.images_of_label[label] for label in chosen)
+        ]
+        return np.sort(captioned), np.sort(np.array(labelled))
+
+
+@dataclass(frozen=True)
+class StoredPairs:
+    """Activations of train images, their captions, and of each its normalised label, empty without one."""
+
+    activations: Activations
+    captions: TextSet
+    label_of_I: list[str]
+
+
+class CachedPairs:
+    """Stored pairs, dealt by a sampler."""
+
+    def __init__(self, stored: StoredPairs, sampler: Sampler, place: Place) -> None:
+        self.stored, self.sampler, self.place = stored, sampler, place
+        self.block = stored.activations.block
+
+    def at(self, step: int, rng: np.random.Generator) -> "SeenStored":
+        """Draws images, then a crop of each and a caption of those that have some."""
+        return self.seen(*self.sampler.draw(step, rng), rng)
+
+    def seen(self, captioned: np.ndarray, labelled: np.ndarray, rng: np.random.Generator) -> "SeenStored":
+        """These images."""
+        images = np.concatenate([captioned, labelled])
+        crops = rng.integers(0, self.stored.activations.shape["crops"], len(images))
+        return SeenStored(self.stored, self.place, images, crops, self.stored.captions.draw(captioned, rng))
+
+    def first_features(self) -> torch.Tensor:
+        """Of the first images, the first crop of each."""
+        return torch.from_numpy(np.array(self.stored.activations.features[:MEASURED_IMAGES, 0], dtype=np.float32))
+
+    def close(self) -> None:
+        """Nothing is at work."""
+
+    def state(self) -> dict[str, Any]:
+        """What a step sees depends on its number alone."""
+        return {}
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Nothing to go on from; that of a streamed run means nothing here."""
+        if state:
+            raise ValueError("the checkpoint is of a run that streamed its images: go on with that, or start anew")
+
+
+class SeenStored:
+    """What one step sees of stored pairs: `images` by number, a crop of each, captions by number of those that have some."""
+
+    def __init__(
+        self, stored: StoredPairs, place: Place, images: np.ndarray, crops: np.ndarray, captions: np.ndarray
+    ) -> None:
+        self.stored, self.place, self.image_numbers, self.crops = stored, place, images, crops
+        world, captioned = place.world, len(captions)
+        self.counts = Counts.of(captioned, len(images) - captioned, world)
+        parts = [world.share(part) for part in np.split(np.arange(len(images)), [captioned])]
+        self.own = np.concatenate(parts)
+        self.own_captions = np.asarray(world.share(captions))
+
+    def images(self, part: slice) -> torch.Tensor:
+        """Activations of crops; the features where no block trains."""
+        own = self.own[part]
+        x = torch.from_numpy(np.asarray(self.stored.activations.train[self.image_numbers[own], self.crops[own]]))
+        if self.stored.activations.block is None:
+            return x.float().to(self.place.world.device)
+        x = x.to(self.place.world.device, self.place.dtype)
+        return x.contiguous(memory_format=torch.channels_last) if x.ndim == 4 else x
+
+    def captions(self, part: slice) -> torch.Tensor | None:
+        """Features or tokens."""
+        numbers = self.own_captions[part]
+        return self.stored.captions.inputs(numbers) if len(numbers) else None
+
+    def caption_texts(self) -> list[str]:
+        """This rank's."""
+        return [self.stored.captions.texts[number] for number in self.own_captions]
+
+    def label_inputs(self, rng: np.random.Generator) -> torch.Tensor:
+        """Drawn for all ranks alike."""
+        numbers = self.stored.captions.draw(self._labelled(), rng)
+        return self.stored.captions.inputs(self.place.world.share(numbers))
+
+    def labels(self) -> list[str]:
+        """This rank's."""
+        return [self.stored.label_of_I[image] for image in self.place.world.share(self._labelled())]
+
+    def features(self) -> torch.Tensor:
+        """Stored for every crop: each rank reads all."""
+        return self._features(self.image_numbers, self.crops)
+
+    def other_features(self, count: int, rng: np.random.Generator) -> torch.Tensor:
+        """Of any train images."""
+        images = rng.integers(0, len(self.stored.activations.features), count)
+        crops = rng.integers(0, self.stored.activations.shape["crops"], count)
+        own = self.place.world.share(np.arange(count))
+        return self._features(images[own], crops[own])
+
+    def _labelled(self) -> np.ndarray:
+        return self.image_numbers[self.counts.captioned :]
+
+    def _features(self, images: np.ndarray, crops: np.ndarray) -> torch.Tensor:
+        features = np.asarray(self.stored.activations.features[images, crops], dtype=np.float32)
+        return torch.from_numpy(features).to(self.place.world.device)

@@ -1,0 +1,79 @@
+"""What is measured in `clip` on images that are not trained on: dev, class images, pictures of held-out labels among all labels."""
+
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import nn
+
+from towers.crops import WholeImages
+from towers.data import Row, read_class_images, read_pairs
+from towers.image.tower import ImageTower
+from towers.labels import normalised_label
+from towers.metrics import mean_recall_per_image, retrieval, target_ranks
+from towers.text_sets import TextSet, group_vectors, text_vectors
+
+
+class Measured(NamedTuple):
+    """Metrics by name, what every image contributes to some of them, and the vectors of the dev images and captions."""
+
+    metrics: dict[str, float]
+    items: dict[str, np.ndarray]
+    image_IE: torch.Tensor
+    text_NE: torch.Tensor
+
+
+class Measure:
+    """Metrics of both towers, on stored activations and on sets of texts by name."""
+
+    def __init__(self, prepared: Path, images: WholeImages, texts: dict[str, TextSet]) -> None:
+        self.images, self.texts = images, texts
+        self.classes = self.targets(read_class_images(prepared), "prompts", lambda row: str(row["index"]))
+        self.unseen = self.targets(read_pairs(prepared, "unseen"), "labels", lambda row: normalised_label(row["label"]))
+
+    def targets(self, rows: list[Row], name: str, key_of) -> torch.Tensor:
+        """The group of every row in a set of texts."""
+        group = {key: number for number, key in enumerate(self.texts[name].keys)}
+        return torch.tensor([group[key_of(row)] for row in rows], dtype=torch.long)
+
+    def metrics(self, tower: ImageTower, text_tower: nn.Module) -> dict[str, float]:
+        """All metrics by name."""
+        return self.all(tower, text_tower).metrics
+
+    def all(self, tower: ImageTower, text_tower: nn.Module) -> Measured:
+        """All that is measured."""
+        images, block, dev = self.images, self.images.block, self.texts["pairs.dev"]
+        image_IE = image_vectors(tower, images.dev, block)
+        text_NE = text_vectors(text_tower, dev, np.arange(len(dev.texts)))
+        metrics = retrieval(image_IE, text_NE, dev.group_of_N)
+        hits: dict[str, np.ndarray] = {}
+        if images.classes is not None and self.texts["prompts"].keys:
+            vectors_KE = group_vectors(text_tower, self.texts["prompts"])
+            hits |= hits_at("zero_shot", image_vectors(tower, images.classes, block), vectors_KE, self.classes)
+        if images.unseen is not None:
+            vectors_GE = group_vectors(text_tower, self.texts["labels"])
+            hits |= hits_at("unseen", image_vectors(tower, images.unseen, block), vectors_GE, self.unseen)
+        metrics |= {name: float(values.mean()) for name, values in hits.items()}
+        recalls_I = mean_recall_per_image(image_IE @ text_NE.T, dev.group_of_N)
+        return Measured(metrics, {"mean_recall": recalls_I} | hits, image_IE, text_NE)
+
+
+def hits_at(
+    name: str, images_IE: torch.Tensor, classes_CE: torch.Tensor, class_of_I: torch.Tensor
+) -> dict[str, np.ndarray]:
+    """1 for every image [I] whose own class is the nearest, or among the nearest five, by metric; else 0."""
+    rank_I = target_ranks(images_IE @ classes_CE.T, class_of_I)
+    return {f"{name}_top{k}": (rank_I < k).double().numpy() for k in (1, 5)}
+
+
+@torch.inference_mode()
+def image_vectors(tower: ImageTower, activations: np.ndarray, block: int | None) -> torch.Tensor:
+    """Unit vectors of activations [N, E], float32 on the CPU."""
+    tower.eval()
+    out = []
+    for start in range(0, len(activations), 128):
+        x = torch.from_numpy(np.array(activations[start : start + 128])).to(tower.head.weight.device, torch.float32)
+        x = x.contiguous(memory_format=torch.channels_last) if x.ndim == 4 else x
+        out.append(tower.forward_trainable(x, block).cpu())
+    return torch.cat(out).clone()
