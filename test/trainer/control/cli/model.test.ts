@@ -80,14 +80,19 @@ describe('a registry beside the repository', () => {
 describe('the command line', () => {
   const { root } = createRepository();
   it.each([
-    [[], 'there are list, publish and rollback'],
-    [['promote'], 'promote: there are list, publish and rollback'],
+    [[], 'there are list, publish, rollback, export'],
+    [['promote'], 'promote: there are list, publish, rollback, export'],
     [['publish'], 'publish which recipe?'],
     [['rollback'], 'roll back which model?'],
     [['rollback', 'tiny'], 'nothing was ever published under this name'],
     [['list', 'tiny'], 'nothing was ever published as tiny in file://'],
-    [['list', '--to', 'x'], '--to goes with rollback, not with list'],
+    [['list', '--to', 'x'], '--to goes with rollback and export, not with list'],
     [['rollback', 'tiny', '--check'], '--check goes with publish, not with rollback'],
+    [['export'], 'export which model?'],
+    [['export', 'tiny'], '--format is missing: there are hf, onnx, open_clip, safetensors, sentence-transformers'],
+    [['export', 'tiny', '--format', 'keras'], '--format keras: there are hf, onnx'],
+    [['export', 'tiny', '--format', 'onnx'], 'tiny is no folder with a manifest.json and no model in file://'],
+    [['publish', 'tiny', '--format', 'onnx'], '--format goes with export, not with publish'],
     [['list', '--registry', 'ftp://x'], 'ftp://x is neither a file:// nor an s3:// URI'],
     [['list', '--colour'], 'Unknown option --colour'],
     [['list', '--on', 'aws'], 'deploy first'],
