@@ -94,8 +94,13 @@ class TextsOnDevice:
 def texts_on_device(
     folder: Path, manifest: ModelManifest, device: torch.device, served: dict[Tier, EmbedTexts]
 ) -> dict[Tier, EmbedTexts]:
-    """The tiers of a model with their transformers on a device; the static tier stays as it is: it sums rows of a table."""
+    """The tiers of a model with their transformers on a device; the static tier stays as it is: it sums rows of a table.
+
+    The text tower of an imported model stays in ONNX Runtime, too.
+    """
     text = manifest["text"]
+    if "static" not in manifest:
+        return served  # an imported tower: its graph has other nodes than the student's
     wordpiece = WordPiece.read(folder / text["tokenizer"]["vocabulary"]["path"])
     static, context = ServedStatic(folder, manifest["static"]), text["context_length"]
 
