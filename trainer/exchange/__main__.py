@@ -1,4 +1,4 @@
-"""The command behind `npm run model -- export`: a served model in the layout of another library."""
+"""The command behind `npm run model -- export` and `import`: served models out to other libraries, published checkpoints in."""
 
 import argparse
 import json
@@ -25,19 +25,55 @@ def main() -> int:
     export.add_argument("--distill", type=Path, help="run of distill that the model was exported from")
     export.add_argument("--clip", type=Path, help="run of clip that the model was exported from")
     export.add_argument("--json", action="store_true", help="one JSON object instead of text")
+    inward = commands.add_parser("import", help="make a model of a published checkpoint")
+    inward.add_argument("source", type=Path, help="folder of transformers or open_clip, or a file of weights")
+    inward.add_argument("--name", required=True)
+    inward.add_argument("--model-version", default="1")
+    inward.add_argument("--to", type=Path, required=True, help="folder that is not there yet, or is empty")
+    inward.add_argument("--photos", type=Path, required=True, help="folder of pictures to measure with")
+    inward.add_argument("--architecture", help="open_clip's name, for a file of weights")
+    inward.add_argument("--licence", default="not stated")
+    inward.add_argument("--json", action="store_true", help="one JSON object instead of text")
     given = parser.parse_args()
     if given.to.exists() and (not given.to.is_dir() or any(given.to.iterdir())):
         return refuse(f"{given.to} is there already: name another folder with --to, or remove it")
-    return run_export(given)
+    return run_export(given) if given.command == "export" else run_import(given)
+
+
+def run_import(given: argparse.Namespace) -> int:
+    """Write the folder of a model."""
+    import towers  # noqa: F401  (makes transformers importable beside a CPU build of torch)
+    from exchange.incoming.take_in import ImportOptions, import_into
+    from exchange.refusal import CannotExpress
+
+    options = ImportOptions(
+        given.name,
+        given.model_version,
+        given.photos,
+        given.source.name,
+        given.licence,
+        architecture=given.architecture,
+    )
+    try:
+        manifest = import_into(given.source, given.to, options)
+    except CannotExpress as error:
+        return refuse(str(error))
+    metrics = manifest["metrics"]
+    if given.json:
+        print(json.dumps({"to": str(given.to), "name": manifest["name"], "metrics": metrics}))
+    else:
+        print(f"{given.to}: {manifest['name']}, {', '.join(f'{name} {value:.5f}' for name, value in metrics.items())}")
+    return EXIT_OK
 
 
 def run_export(given: argparse.Namespace) -> int:
     """Write into a folder beside the target, which it becomes when everything is written."""
     # Torch takes seconds to import: mistakes of the command line are told before.
     import towers  # noqa: F401  (makes transformers importable beside a CPU build of torch)
-    from exchange import as_hf, as_onnx, as_open_clip, as_safetensors, as_sentence_transformers
-    from exchange.floats import CannotExpress, read_floats
-    from exchange.page import page
+    from exchange.outgoing import as_hf, as_onnx, as_open_clip, as_safetensors, as_sentence_transformers
+    from exchange.outgoing.floats import read_floats
+    from exchange.outgoing.page import page
+    from exchange.refusal import CannotExpress
 
     writers = {
         "hf": as_hf.write,
@@ -46,7 +82,10 @@ def run_export(given: argparse.Namespace) -> int:
         "safetensors": as_safetensors.write,
         "sentence-transformers": as_sentence_transformers.write,
     }
-    model = read_floats(given.model, given.distill, given.clip)
+    try:
+        model = read_floats(given.model, given.distill, given.clip)
+    except CannotExpress as error:
+        return refuse(str(error))
     there: list[Tier] = [*model.students, "static"]
     named = [word for word in given.tier.split(",") if word]
     unknown = [tier for tier in named if tier not in there]

@@ -18,7 +18,7 @@ from torch.nn import functional as F
 
 from edge_clip import load
 from exchange.__main__ import main
-from exchange.tokenizer_files import write_json, write_tokenizer
+from exchange.outgoing.tokenizer_files import write_json, write_tokenizer
 from support import ROOT
 from towers.adaptation.tiers import TextSide
 from towers.exported_files import read_manifest

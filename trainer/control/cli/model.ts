@@ -23,11 +23,13 @@ import type { Plan, PlannedJob } from '../plan/plan.ts';
 import { type ResolvedRecipe, resolveRecipe } from '../recipe/locate.ts';
 import { type CommandContext, processContext } from './context.ts';
 import { exportModel } from './exchange/export-model.ts';
+import { importModel } from './exchange/import-model.ts';
 
 const HELP = `Usage: npm run model -- list [NAME] [options]
        npm run model -- publish recipes/NAME.json [options]
        npm run model -- rollback NAME [options]
        npm run model -- export NAME --format FORMAT [options]
+       npm run model -- import SOURCE [--name NAME] [options]
 
 A registry holds models by digest and, for each name, a pointer to the current one. Servers follow the pointer.
 
@@ -35,6 +37,8 @@ A registry holds models by digest and, for each name, a pointer to the current o
   publish         hold the recipe's finished model against the gate and, if it passes, publish it: files, manifest, pointer
   rollback        point back to the model before the current one; nothing is copied or deleted
   export          write a model for another library: its current one, the embedded one, or that of a folder with manifest.json
+  import          make a published CLIP a model and publish it, without training: a folder of transformers or open_clip, or a file
+                  of weights with --architecture
 
   --registry URI  file:// or s3:// (default $${ENVARS.registry}, else registry/ in the repository, which \`npm start\` follows)
   --check         publish: only ask the gate; exit 1 if it rejects
@@ -45,6 +49,9 @@ A registry holds models by digest and, for each name, a pointer to the current o
   --to FOLDER     export: a folder that is not there yet (default NAME.FORMAT)
   --format FORMAT export: hf, onnx, open_clip, safetensors or sentence-transformers
   --tier TIER,…   export: these text tiers only
+  --name NAME     import: the model's name (default: that of the folder or file)
+  --model-version TEXT, --licence TEXT   import: kept in the manifest (default 1, and not stated)
+  --architecture NAME   import: open_clip's name of what a file of weights belongs to
   --reason TEXT   rollback: why; kept with the release
   --on aws        runs and registry of the deployment, by --outputs FILE (default cdk-outputs.json)
   --json          one JSON object instead of text
@@ -64,6 +71,10 @@ interface ModelOptions {
   reason?: string | undefined;
   format?: string | undefined;
   tier?: string | undefined;
+  name?: string | undefined;
+  'model-version'?: string | undefined;
+  licence?: string | undefined;
+  architecture?: string | undefined;
   on?: string | undefined;
   outputs?: string | undefined;
   json: boolean;
@@ -81,6 +92,7 @@ export async function model(argv: readonly string[], context: CommandContext): P
     if (command === 'list') return await list(registry, subject, print);
     if (command === 'publish') return await publish(subject, { registry, options, context, print });
     if (command === 'export') return await exportModel(subject, options, { registry, context });
+    if (command === 'import') return await importModel(subject, options, { registry, context });
     const reason = options.reason ?? 'rolled back by hand';
     const back = await rollback(registry, subject, { to: options.to, reason });
     print(back, [`${back.name} is back at ${back.manifest}`]);
@@ -197,12 +209,16 @@ const OPTIONS = {
   reason: { type: 'string' },
   format: { type: 'string' },
   tier: { type: 'string' },
+  name: { type: 'string' },
+  'model-version': { type: 'string' },
+  licence: { type: 'string' },
+  architecture: { type: 'string' },
   on: { type: 'string' },
   outputs: { type: 'string' },
   json: { type: 'boolean', default: false },
 } as const;
 
-const COMMANDS = ['list', 'publish', 'rollback', 'export'] as const;
+const COMMANDS = ['list', 'publish', 'rollback', 'export', 'import'] as const;
 type ModelCommand = (typeof COMMANDS)[number];
 
 /** Options that some commands alone take. */
@@ -214,12 +230,17 @@ const OWNERS: Record<string, readonly ModelCommand[]> = {
   reason: ['rollback'],
   format: ['export'],
   tier: ['export'],
+  name: ['import'],
+  'model-version': ['import'],
+  licence: ['import'],
+  architecture: ['import'],
 };
 
 const ASKED: Record<Exclude<ModelCommand, 'list'>, string> = {
   publish: 'publish which recipe?',
   rollback: 'roll back which model? list shows their names',
   export: 'export which model? list shows their names',
+  import: 'import what? A folder of transformers or open_clip, or a file of weights',
 };
 
 function parseOptions(argv: readonly string[]): {

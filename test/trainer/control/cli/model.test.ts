@@ -80,14 +80,16 @@ describe('a registry beside the repository', () => {
 describe('the command line', () => {
   const { root } = createRepository();
   it.each([
-    [[], 'there are list, publish, rollback, export'],
-    [['promote'], 'promote: there are list, publish, rollback, export'],
+    [[], 'there are list, publish, rollback, export, import'],
+    [['promote'], 'promote: there are list, publish, rollback, export, import'],
     [['publish'], 'publish which recipe?'],
     [['rollback'], 'roll back which model?'],
     [['rollback', 'tiny'], 'nothing was ever published under this name'],
     [['list', 'tiny'], 'nothing was ever published as tiny in file://'],
     [['list', '--to', 'x'], '--to goes with rollback and export, not with list'],
     [['rollback', 'tiny', '--check'], '--check goes with publish, not with rollback'],
+    [['import'], 'import what?'],
+    [['import', 'A Folder'], 'a folder is no name for a model'],
     [['export'], 'export which model?'],
     [['export', 'tiny'], '--format is missing: there are hf, onnx, open_clip, safetensors, sentence-transformers'],
     [['export', 'tiny', '--format', 'keras'], '--format keras: there are hf, onnx'],

@@ -10,9 +10,10 @@ from safetensors.torch import save_file
 from torch import nn
 
 from contracts.types import PreprocessRecipe, Tier
-from exchange.bert import write_bert
-from exchange.floats import CannotExpress, FloatModel
-from exchange.tokenizer_files import write_json, write_tokenizer
+from exchange.outgoing.bert import write_bert
+from exchange.outgoing.floats import FloatModel
+from exchange.outgoing.tokenizer_files import write_json, write_tokenizer
+from exchange.refusal import CannotExpress
 from towers.image.backbone import PACKAGES
 from towers.image.input_size import built_size
 
@@ -21,7 +22,7 @@ BICUBIC = 3  # Pillow's number
 
 def write(model: FloatModel, out: Path, tiers: list[Tier]) -> list[str]:
     """Write text tiers, and the image tower where a run of `clip` was given; returns the folders that a user opens."""
-    transformers = [tier for tier in tiers if tier != "static"]
+    transformers: list[Tier] = [tier for tier in tiers if tier != "static"]
     if not transformers:
         raise CannotExpress(
             "transformers has no architecture for the static tier: --format sentence-transformers has one"

@@ -1,7 +1,7 @@
 """The README.md of an exported folder: what is in it, how it is opened, and how near its vectors are to the served ones."""
 
-from exchange.floats import FloatModel
-from exchange.tokenizer_files import SPELLED
+from exchange.outgoing.floats import FloatModel
+from exchange.outgoing.tokenizer_files import SPELLED
 
 UNIT = "torch.nn.functional.normalize"
 MEAN = """mask = inputs["attention_mask"][..., None].float()

@@ -11,8 +11,8 @@ import torch
 from safetensors.torch import save_file
 
 from contracts.types import Tier
-from exchange.floats import FloatModel
-from exchange.tokenizer_files import write_json, write_tokenizer
+from exchange.outgoing.floats import FloatModel
+from exchange.outgoing.tokenizer_files import write_json, write_tokenizer
 from towers.from_model import ImageGraph
 
 

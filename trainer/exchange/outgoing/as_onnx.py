@@ -21,9 +21,9 @@ from torch import nn
 from torch.nn import functional as F
 
 from contracts.types import Tier
-from exchange.as_hf import write_preprocessor
-from exchange.floats import FloatModel, static_rows
-from exchange.tokenizer_files import write_tokenizer
+from exchange.outgoing.as_hf import write_preprocessor
+from exchange.outgoing.floats import FloatModel, static_rows
+from exchange.outgoing.tokenizer_files import write_tokenizer
 from towers.exported_files import text_towers
 from towers.onnx_export import IR_VERSION
 from towers.student import StaticStudent, TextStudent, quantize_rows

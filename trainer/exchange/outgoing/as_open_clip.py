@@ -4,7 +4,8 @@ from pathlib import Path
 from typing import NoReturn
 
 from contracts.types import Tier
-from exchange.floats import CannotExpress, FloatModel
+from exchange.outgoing.floats import FloatModel
+from exchange.refusal import CannotExpress
 
 
 def write(model: FloatModel, _out: Path, _tiers: list[Tier]) -> NoReturn:

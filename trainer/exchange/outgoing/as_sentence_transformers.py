@@ -9,9 +9,9 @@ from pathlib import Path
 from safetensors.torch import save_file
 
 from contracts.types import Tier
-from exchange.bert import write_bert
-from exchange.floats import FloatModel, static_rows
-from exchange.tokenizer_files import hf_tokenizer, write_json, write_tokenizer
+from exchange.outgoing.bert import write_bert
+from exchange.outgoing.floats import FloatModel, static_rows
+from exchange.outgoing.tokenizer_files import hf_tokenizer, write_json, write_tokenizer
 from towers.student import TextStudent
 from towers.wordpiece import SPECIAL_TOKENS
 

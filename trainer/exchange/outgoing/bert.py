@@ -9,8 +9,8 @@ import torch
 from safetensors.torch import save_file
 from transformers import BertConfig
 
-from exchange.floats import CannotExpress
-from exchange.tokenizer_files import write_json
+from exchange.outgoing.tokenizer_files import write_json
+from exchange.refusal import CannotExpress
 from towers.student import EPS, Block, TextStudent
 from towers.wordpiece import PAD
 
