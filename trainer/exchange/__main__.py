@@ -5,6 +5,7 @@ import json
 import shutil
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 from contracts.constants import EXIT_OK, EXIT_USAGE, FILE_MANIFEST
@@ -67,13 +68,12 @@ def run_import(given: argparse.Namespace) -> int:
 
 
 def run_export(given: argparse.Namespace) -> int:
-    """Write into a folder beside the target, which it becomes when everything is written."""
+    """Write a model in the layout that was asked for."""
     # Torch takes seconds to import: mistakes of the command line are told before.
     import towers  # noqa: F401  (makes transformers importable beside a CPU build of torch)
-    from exchange.outgoing import as_hf, as_onnx, as_open_clip, as_safetensors, as_sentence_transformers
+    from exchange.outgoing import as_hf, as_onnx, as_open_clip, as_safetensors, as_sentence_transformers, imported
     from exchange.outgoing.floats import read_floats
     from exchange.outgoing.page import page
-    from exchange.refusal import CannotExpress
 
     writers = {
         "hf": as_hf.write,
@@ -82,21 +82,33 @@ def run_export(given: argparse.Namespace) -> int:
         "safetensors": as_safetensors.write,
         "sentence-transformers": as_sentence_transformers.write,
     }
-    try:
-        model = read_floats(given.model, given.distill, given.clip)
-    except CannotExpress as error:
-        return refuse(str(error))
+    if imported.is_imported(given.model):
+        taken = imported.read_imported(given.model)
+        return write_out(given, lambda making: imported.write(taken, given.format, making), taken.weights)
+    model = read_floats(given.model, given.distill, given.clip)
     there: list[Tier] = [*model.students, "static"]
     named = [word for word in given.tier.split(",") if word]
     unknown = [tier for tier in named if tier not in there]
     if unknown:
         return refuse(f"--tier: {model.manifest['name']} has no text tier {unknown[0]}, but {', '.join(there)}")
     tiers = [tier for tier in there if tier in named or not named]
+
+    def write(making: Path) -> list[str]:
+        written = writers[given.format](model, making, tiers)
+        (making / "README.md").write_text(page(model, given.format, written), encoding="utf-8")
+        return written
+
+    return write_out(given, write, model.weights)
+
+
+def write_out(given: argparse.Namespace, write: Callable[[Path], list[str]], weights: str) -> int:
+    """Call `write` with a folder that becomes the target, and say what it wrote."""
+    from exchange.refusal import CannotExpress
+
     given.to.parent.mkdir(parents=True, exist_ok=True)
     making = Path(tempfile.mkdtemp(prefix=f".{given.to.name}-", dir=given.to.parent))
     try:
-        written = writers[given.format](model, making, tiers)
-        (making / "README.md").write_text(page(model, given.format, written), encoding="utf-8")
+        written = write(making)
         if given.to.exists():
             given.to.rmdir()
         making.chmod(0o755)
@@ -106,9 +118,9 @@ def run_export(given: argparse.Namespace) -> int:
     finally:
         shutil.rmtree(making, ignore_errors=True)
     if given.json:
-        print(json.dumps({"to": str(given.to), "format": given.format, "written": written, "weights": model.weights}))
+        print(json.dumps({"to": str(given.to), "format": given.format, "written": written, "weights": weights}))
     else:
-        print(f"{given.to}: {', '.join(written)}, as {given.format}. README.md says how to open it.\n{model.weights}")
+        print(f"{given.to}: {', '.join(written)}, as {given.format}. README.md says how to open it.\n{weights}")
     return EXIT_OK
 
 

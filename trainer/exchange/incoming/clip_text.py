@@ -52,7 +52,7 @@ class ClipBlock(nn.Module):
 
 
 class ClipText(nn.Module):
-    """The tower with float weights. Its own `embed` computes one text, as servers do."""
+    """The tower with float weights. `embed` computes one text, as servers do; without the causal mask a text is filled up."""
 
     def __init__(self, shape: ClipTextShape) -> None:
         super().__init__()
@@ -63,25 +63,30 @@ class ClipText(nn.Module):
         self.norm = nn.LayerNorm(shape.width, shape.eps)
         self.projection = nn.Linear(shape.width, shape.embed_dim, bias=False)
 
-    @torch.no_grad()
-    def embed(self, ids: list[int]) -> torch.Tensor:
-        """The unit vector [E] of one text with its special tokens."""
-        last, shape = len(ids) - 1, self.shape
-        if shape.padding is not None:
-            ids = ids + [shape.padding] * (shape.context_length - len(ids))
-        x = (self.table.weight[ids] + self.positions[: len(ids)])[None]
+    def forward(self, ids_BT: torch.Tensor, last_B: torch.Tensor) -> torch.Tensor:
+        """Unit vectors [B, E] of texts with their special tokens, padded on the right; `last_B` is the place of the last token."""
+        shape = self.shape
+        B, T = ids_BT.shape
+        x = self.table(ids_BT) + self.positions[:T]
         for block in self.blocks:
             assert isinstance(block, ClipBlock)
             heads = [
-                part.view(1, len(ids), shape.heads, -1).transpose(1, 2)
+                part.view(B, T, shape.heads, -1).transpose(1, 2)
                 for part in block.qkv(block.norm_attention(x)).chunk(3, -1)
             ]
             attended = F.scaled_dot_product_attention(*heads, is_causal=shape.padding is None)
-            x = x + block.out(attended.transpose(1, 2).reshape(1, len(ids), -1))
+            x = x + block.out(attended.transpose(1, 2).reshape(B, T, -1))
             hidden = block.up(block.norm_feed_forward(x))
             active = F.gelu(hidden) if shape.activation == "gelu" else hidden * torch.sigmoid(QUICK_GELU * hidden)
             x = x + block.down(active)
-        return F.normalize(self.projection(self.norm(x[0, last])), dim=-1)
+        state_BD = x.gather(1, last_B[:, None, None].expand(-1, 1, shape.width)).squeeze(1)
+        return F.normalize(self.projection(self.norm(state_BD)), dim=-1)
+
+    @torch.no_grad()
+    def embed(self, ids: list[int]) -> torch.Tensor:
+        """The unit vector [E] of one text with its special tokens."""
+        filling = [] if self.shape.padding is None else [self.shape.padding] * (self.shape.context_length - len(ids))
+        return self(torch.tensor([ids + filling]), torch.tensor([len(ids) - 1]))[0]
 
 
 def write_clip_text(folder: Path, tower: ClipText, tokenizer: ClipBpeTokenizer, opset: int) -> ModelManifestText:

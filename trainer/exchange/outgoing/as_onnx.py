@@ -20,7 +20,7 @@ from onnx import TensorProto, helper, numpy_helper
 from torch import nn
 from torch.nn import functional as F
 
-from contracts.types import Tier
+from contracts.types import ModelManifest, Tier
 from exchange.outgoing.as_hf import write_preprocessor
 from exchange.outgoing.floats import FloatModel, static_rows
 from exchange.outgoing.tokenizer_files import write_tokenizer
@@ -66,17 +66,22 @@ def write(model: FloatModel, out: Path, tiers: list[Tier]) -> list[str]:
         module = StaticTexts(model.static) if student is None else StudentTexts(student)
         export_floats(module.eval(), folder / "model.onnx", opset)
         if student is not None:
-            served = with_table(model, tier)
+            served = with_table(model.folder, model.manifest, tier, model.static)
             onnx.save_model(served, str(folder / "model_int8.onnx"))
         write_tokenizer(folder, model.wordpiece, model.context_length)
-    (out / "image").mkdir(parents=True)
-    image = model.manifest["image"]
-    shutil.copyfile(model.folder / image["graph"]["file"]["path"], out / "image" / "model.onnx")
+    write_image(model.folder, model.manifest, out / "image")
+    return [*tiers, "image"]
+
+
+def write_image(folder: Path, manifest: ModelManifest, out: Path) -> None:
+    """The served graph of the image tower, and how pixels are prepared for it."""
+    out.mkdir(parents=True)
+    image = manifest["image"]
+    shutil.copyfile(folder / image["graph"]["file"]["path"], out / "model.onnx")
     weights = image["graph"].get("weights")
     if weights is not None:
-        shutil.copyfile(model.folder / weights["file"]["path"], out / "image" / weights["name"])
-    write_preprocessor(out / "image", image["preprocess"])
-    return [*tiers, "image"]
+        shutil.copyfile(folder / weights["file"]["path"], out / weights["name"])
+    write_preprocessor(out, image["preprocess"])
 
 
 def export_floats(module: nn.Module, file: Path, opset: int) -> None:
@@ -97,19 +102,21 @@ def export_floats(module: nn.Module, file: Path, opset: int) -> None:
         )
 
 
-def with_table(model: FloatModel, tier: Tier) -> onnx.ModelProto:
+def with_table(
+    folder: Path, manifest: ModelManifest, tier: Tier, static: StaticStudent | None = None
+) -> onnx.ModelProto:
     """The served graph of a tier with the rows of its int8 table in front, and the static tier's vector added behind."""
-    tower = text_towers(model.manifest)[tier]
-    served = onnx.load(str(model.folder / tower["graph"]["file"]["path"]))
+    tower = text_towers(manifest)[tier]
+    served = onnx.load(str(folder / tower["graph"]["file"]["path"]))
     rows, width = tower["table"]["rows"], tower["table"]["width"]
-    data = (model.folder / tower["table"]["file"]["path"]).read_bytes()
+    data = (folder / tower["table"]["file"]["path"]).read_bytes()
     values_VK = np.frombuffer(data, np.int8, rows * width).reshape(rows, width)
     nodes, weights = gather_rows("inputs_embeds", values_VK, np.frombuffer(data, "<f4", rows, rows * width))
     nodes += served.graph.node
     weight = tower.get("static_weight", 0.0)
-    if weight:
+    if weight and static is not None:
         nodes[-1].output[0] = "own"
-        more_nodes, more_weights = add_static(model.static, weight)
+        more_nodes, more_weights = add_static(static, weight)
         nodes, weights = nodes + more_nodes, weights + more_weights
     inputs = [
         helper.make_tensor_value_info(name, TensorProto.INT64, ["B", "T"]) for name in ("input_ids", "attention_mask")

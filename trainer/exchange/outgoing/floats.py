@@ -9,7 +9,6 @@ from pathlib import Path
 import torch
 
 from contracts.types import ModelManifest, Tier
-from exchange.refusal import CannotExpress
 from towers.adaptation.tiers import TextSide
 from towers.exported_files import load_tiers, read_manifest
 from towers.image.tower import ImageTower
@@ -46,12 +45,6 @@ class FloatModel:
 def read_floats(folder: Path, distill: Path | None = None, clip: Path | None = None) -> FloatModel:
     """The model of a folder with `manifest.json`; float weights of the runs that it was exported from where they are given."""
     manifest = read_manifest(folder)
-    if manifest["text"]["tokenizer"]["type"] != "wordpiece":
-        source = ", ".join(parent["source"] for parent in manifest["lineage"]["parents"])
-        raise CannotExpress(
-            f"{manifest['name']} was imported ({source}): its checkpoint is in the layout of its library already, with the float "
-            "weights that are gone here. What this trainer exported can be written for other libraries"
-        )
     side = TextSide(folder, manifest)
     students, static = side.transformers, side.static
     if distill is not None:
