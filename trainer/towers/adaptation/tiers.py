@@ -24,7 +24,9 @@ class TextSide:
 
     def __init__(self, folder: Path, manifest: ModelManifest) -> None:
         if "static" not in manifest:
-            raise ValueError(f"{manifest['name']} has no static tier: it is an imported model, not one that this trainer exported")
+            raise ValueError(
+                f"{manifest['name']} has no static tier: it is an imported model, not one that this trainer exported"
+            )
         text, static, dims = manifest["text"], manifest["static"], manifest["matryoshka_dims"]
         self.wordpiece = WordPiece.read(folder / text["tokenizer"]["vocabulary"]["path"])
         self.context_length, self.opset, self.dims = text["context_length"], text["graph"]["opset"], dims
