@@ -35,7 +35,7 @@ export function choices(model: Model): Choice[] {
 /** Whether they answer here or not. */
 function tiersOf({ manifest }: Model): Choice[] {
   const towers = textTowers(manifest);
-  const tiers = Tier.options.filter((tier) => tier === 'static' || towers[tier]);
+  const tiers = Tier.options.filter((tier) => (tier === 'static' ? manifest.static : towers[tier]));
   return tiers.map((tier) => ({ id: tier === 'student' ? manifest.name : `${manifest.name}-${tier}`, tier }));
 }
 

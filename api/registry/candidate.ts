@@ -18,6 +18,13 @@ export interface ExportedModel extends Candidate {
   bytes: Uint8Array<ArrayBuffer>;
 }
 
+/** What publishing needs of a model: one that was exported and evaluated, or one that came from elsewhere. */
+export type Publishable = Pick<ExportedModel, 'run' | 'base' | 'bytes' | 'digest' | 'manifest'> & {
+  evaluated: Pick<TrainingReport, 'metrics'>;
+  /** Null where nothing was measured on a dev split. */
+  dev_data: string | null;
+};
+
 /** Reads what two finished runs say of a model; everything is checked against its digest. */
 export async function readCandidate(
   run: ObjectReader,
@@ -36,7 +43,10 @@ export async function readCandidate(
 }
 
 /** A file that the manifest names, verified: its content is read once for that, and once more by whoever takes it. */
-export async function openArtefact({ run, base }: ExportedModel, artefact: Artefact): Promise<StoredObject> {
+export async function openArtefact(
+  { run, base }: Pick<ExportedModel, 'run' | 'base'>,
+  artefact: Artefact,
+): Promise<StoredObject> {
   const path = `${base}${artefact.path}`;
   const object = await findSized(run, { ...artefact, path });
   if ((await object.digest()) !== artefact.digest) throw notItsDescriptor(run, path);

@@ -6,7 +6,7 @@ import type { ModelPointer } from '../../contracts/src/model/pointer.ts';
 import type { ModelRelease } from '../../contracts/src/model/release.ts';
 import { SCHEMA_VERSION } from '../../contracts/src/schema-version.ts';
 import type { GateDecision, Published } from '../../contracts/src/training/pipeline.ts';
-import { type ExportedModel, openArtefact } from './candidate.ts';
+import { openArtefact, type Publishable } from './candidate.ts';
 import { sha256 } from './digest.ts';
 import { RegistryError } from './errors.ts';
 import { activeReleases, readHistory } from './history.ts';
@@ -28,7 +28,7 @@ export interface PublishOptions {
  */
 export async function publishModel(
   registry: ObjectStore,
-  candidate: ExportedModel,
+  candidate: Publishable,
   { decision, reasons, incumbent, now = currentTime }: Verdict & PublishOptions,
 ): Promise<Published> {
   const { manifest, digest, bytes, evaluated, dev_data } = candidate;

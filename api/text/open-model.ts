@@ -57,7 +57,8 @@ export async function openModel(
   };
 }
 
-async function openStaticTier({ text, static: fast }: ModelManifest, read: ReadArtefact): Promise<Encode> {
+async function openStaticTier({ name, text, static: fast }: ModelManifest, read: ReadArtefact): Promise<Encode> {
+  if (!fast) throw new CoreError('model_not_found', `The model ${name} has no static tier.`);
   const table = openTable(fast.table, await read(fast.table.file));
   const { projection } = fast;
   const { unk_id, cls_id, sep_id, pad_id } = text.tokenizer;

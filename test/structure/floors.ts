@@ -139,6 +139,8 @@ export const BOXES: Record<string, readonly string[]> = {
   'trainer/bench': ['contracts/python', 'trainer/losses', 'trainer/towers'],
   'trainer/augment': ['contracts/python', 'trainer/engine', 'trainer/towers'],
   'trainer/gpu_check': ['contracts/python', 'trainer/engine', 'trainer/towers', 'trainer/tasks', 'trainer/bench'],
+  'trainer/edge_clip': ['contracts/python', 'trainer/engine', 'trainer/towers'],
+  'trainer/exchange': ['contracts/python', 'trainer/engine', 'trainer/towers'],
   'trainer/container': ['contracts/python'],
   // ---- the cloud
   'infra/base': ['contracts/src'],

@@ -64,6 +64,8 @@ it('only entries and the hosts that they start read the environment', () => {
     'trainer/control/cli/model.ts',
     'trainer/control/lambda/plan.ts',
     'trainer/control/lambda/publish.ts',
+    // Where a model's name is looked up, and where its files are kept.
+    'trainer/edge_clip/locate.py',
     // PROGRESS_SECONDS: a stage has no other entry than this.
     'trainer/engine/run.py',
     // It sets what libraries and stages in its processes find.

@@ -7,7 +7,7 @@ def model_card(manifest: ModelManifest, notes: list[str], terms: str, limits: st
     """The card's text; every figure in it is in the manifest."""
     image, text = manifest["image"]["preprocess"], manifest["text"]
     towers = {"text": text, **({"tiny text": manifest["tiny"]} if "tiny" in manifest else {})}
-    static = manifest["static"]
+    static = manifest.get("static")
     files = {
         f"{name} {what}": file
         for name, tower in towers.items()
@@ -18,8 +18,8 @@ def model_card(manifest: ModelManifest, notes: list[str], terms: str, limits: st
             "token table": tower["table"]["file"],
         }.items()
     } | {
-        "static token table": static["table"]["file"],
-        **({"static projection": static["projection"]["file"]} if "projection" in static else {}),
+        **({"static token table": static["table"]["file"]} if static else {}),
+        **({"static projection": static["projection"]["file"]} if static and "projection" in static else {}),
         "image graph": manifest["image"]["graph"]["file"],
         "vocabulary": text["tokenizer"]["vocabulary"],
     }

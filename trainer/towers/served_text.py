@@ -11,24 +11,34 @@ import numpy as np
 import onnxruntime
 
 from contracts.types import ModelManifest, ModelManifestText, QuantizedTable, StaticTable, TextTower, Tier
+from towers.clip_bpe import ClipBpe
 from towers.exported_files import text_towers
 from towers.onnx_export import embed_static, read_table, session
-from towers.wordpiece import WordPiece, with_special_tokens
+from towers.wordpiece import WordPiece
 
 EmbedTexts = Callable[[Sequence[str]], np.ndarray]
 
 
 def served_tiers(folder: Path, manifest: ModelManifest) -> dict[Tier, EmbedTexts]:
     """Texts to unit vectors [N, E], by tier, for every tier of an exported model."""
-    text = manifest["text"]
-    wordpiece = WordPiece.read(folder / text["tokenizer"]["vocabulary"]["path"])
-    static = ServedStatic(folder, manifest["static"])
+    tokenizer, context_length = tokenizer_in(folder, manifest), manifest["text"]["context_length"]
+    static = ServedStatic(folder, manifest["static"]) if "static" in manifest else None
     tiers: dict[Tier, EmbedTexts] = {
-        tier: ServedTier(folder, tower, wordpiece, static, text["context_length"]).embed
+        tier: ServedTier(folder, tower, tokenizer, static, context_length).embed
         for tier, tower in text_towers(manifest).items()
     }
-    tiers["static"] = lambda texts: static.embed([ids[: text["context_length"]] for ids in wordpiece.tokens(texts)])
+    if static is not None:
+        tiers["static"] = lambda texts: static.embed([ids[:context_length] for ids in tokenizer.tokens(texts)])
     return tiers
+
+
+def tokenizer_in(folder: Path, manifest: ModelManifest) -> WordPiece | ClipBpe:
+    """The tokenizer of a model."""
+    tokenizer = manifest["text"]["tokenizer"]
+    vocabulary = folder / tokenizer["vocabulary"]["path"]
+    if tokenizer["type"] == "clip_bpe":
+        return ClipBpe.read(vocabulary, folder / tokenizer["merges"]["path"])
+    return WordPiece.read(vocabulary)
 
 
 class ServedTier:
@@ -38,20 +48,21 @@ class ServedTier:
         self,
         folder: Path,
         tower: TextTower | ModelManifestText,
-        wordpiece: WordPiece,
-        static: "ServedStatic",
+        tokenizer: WordPiece | ClipBpe,
+        static: "ServedStatic | None",
         context_length: int,
     ) -> None:
         self.served = ServedText(folder, tower)
-        self.wordpiece, self.static, self.context_length = wordpiece, static, context_length
+        self.tokenizer, self.static, self.context_length = tokenizer, static, context_length
         self.static_weight = tower.get("static_weight", 0)
 
     def embed(self, texts: Sequence[str]) -> np.ndarray:
         """Unit vectors [N, E]."""
-        ids = [row[: self.context_length - 2] for row in self.wordpiece.tokens(texts)]
-        whole_NE = self.served.embed([with_special_tokens(row, self.context_length) for row in ids])
+        whole_NE = self.served.embed(self.tokenizer.encode(texts, self.context_length))
         if not self.static_weight:
             return whole_NE
+        assert self.static is not None, "a tower that adds the static tier's vector comes with that tier"
+        ids = [row[: self.context_length - 2] for row in self.tokenizer.tokens(texts)]
         sum_NE = whole_NE + np.float32(self.static_weight) * self.static.embed(ids)
         return sum_NE / np.linalg.norm(sum_NE, axis=1, keepdims=True)
 

@@ -9,7 +9,9 @@ if TYPE_CHECKING:
     from jsonschema import Draft202012Validator
     from jsonschema.exceptions import ValidationError
 
-SCHEMAS = Path(__file__).resolve().parents[2] / "schema"
+HERE = Path(__file__).resolve().parent
+# An installed package carries the schemas; the repository has them beside the code.
+SCHEMAS = HERE / "schema" if (HERE / "schema").is_dir() else HERE.parents[1] / "schema"
 
 
 class ContractError(ValueError):

@@ -39,6 +39,29 @@ export const WordPieceTokenizer = z
   .meta({ title: 'WordPieceTokenizer', description: 'How a text becomes token ids.' });
 export type WordPieceTokenizer = z.infer<typeof WordPieceTokenizer>;
 
+export const ClipBpeTokenizer = z
+  .strictObject({
+    type: z
+      .literal('clip_bpe')
+      .describe("CLIP's byte-pair encoding: NFC, lower case, words of letters, single digits."),
+    vocabulary: Artefact.describe(
+      'One entry per line; the line number, from 0, is the id. `</w>` ends the last one of a word.',
+    ),
+    merges: Artefact.describe('Two entries per line with a space between them; what is joined first comes first.'),
+    vocabulary_size: count.describe('Entries of the vocabulary.'),
+    pad_id: tokenId('padding'),
+    unk_id: tokenId('unknown').describe('Id of the unknown token, which a vocabulary with all bytes never needs.'),
+    cls_id: tokenId('first'),
+    sep_id: tokenId('last'),
+  })
+  .meta({ title: 'ClipBpeTokenizer', description: 'How a text becomes token ids, as CLIP reads it.' });
+export type ClipBpeTokenizer = z.infer<typeof ClipBpeTokenizer>;
+
+export const TextTokenizer = z
+  .discriminatedUnion('type', [WordPieceTokenizer, ClipBpeTokenizer])
+  .describe('How a text becomes token ids.');
+export type TextTokenizer = z.infer<typeof TextTokenizer>;
+
 export const QuantizedTable = z
   .strictObject({
     file: Artefact.describe(
@@ -201,13 +224,13 @@ export const ModelManifest = z
     matryoshka_dims: z.array(count).min(1).describe('Lengths to which a vector may be cut, the full one included.'),
     text: z
       .strictObject({
-        tokenizer: WordPieceTokenizer,
+        tokenizer: TextTokenizer,
         context_length: z.int().min(4).describe('Tokens of a text that are read, special tokens included.'),
         ...tower,
       })
       .describe('How texts are read, for all tiers, and the TextTower of the student.'),
     tiny: TextTower.optional().describe('The smaller transformer, which reads the same tokens; absent: there is none.'),
-    static: StaticTable,
+    static: StaticTable.optional().describe('The static tier; absent: there is none.'),
     image: z
       .strictObject({ preprocess: PreprocessRecipe, graph: OnnxGraph })
       .describe('The image tower: input `pixels` [B, 3, size, size], output `embedding` [B, embed_dim].'),

@@ -44,7 +44,8 @@ async function publish(version: string, changes: object = {}): Promise<string> {
   const source = await tableModel({ changes: { version, ...changes } });
   const manifest = await source.manifest();
   const { text, static: fast } = ModelManifest.parse(manifest);
-  for (const artefact of [text.tokenizer.vocabulary, text.graph.file, fast.table.file]) {
+  const table = fast ? [fast.table.file] : [];
+  for (const artefact of [text.tokenizer.vocabulary, text.graph.file, ...table]) {
     await bucket.put(artefactKey(artefact.digest), await source.read(artefact));
   }
   const digest = await putByDigest(manifestKey, manifest as object);

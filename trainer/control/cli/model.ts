@@ -22,22 +22,36 @@ import { stageOf } from '../plan/pipeline-plan.ts';
 import type { Plan, PlannedJob } from '../plan/plan.ts';
 import { type ResolvedRecipe, resolveRecipe } from '../recipe/locate.ts';
 import { type CommandContext, processContext } from './context.ts';
+import { exportModel } from './exchange/export-model.ts';
+import { importModel } from './exchange/import-model.ts';
 
 const HELP = `Usage: npm run model -- list [NAME] [options]
        npm run model -- publish recipes/NAME.json [options]
        npm run model -- rollback NAME [options]
+       npm run model -- export NAME --format FORMAT [options]
+       npm run model -- import SOURCE [--name NAME] [options]
 
 A registry holds models by digest and, for each name, a pointer to the current one. Servers follow the pointer.
 
   list            the current model and every release of it, the newest first; without NAME the names there are
   publish         hold the recipe's finished model against the gate and, if it passes, publish it: files, manifest, pointer
   rollback        point back to the model before the current one; nothing is copied or deleted
+  export          write a model for another library: its current one, the embedded one, or that of a folder with manifest.json
+  import          make a published CLIP a model and publish it, without training: a folder of transformers or open_clip, or a file
+                  of weights with --architecture
 
   --registry URI  file:// or s3:// (default $${ENVARS.registry}, else registry/ in the repository, which \`npm start\` follows)
   --check         publish: only ask the gate; exit 1 if it rejects
   --force REASON  publish: in spite of the gate; the reason is kept with the release
-  --runs DIR      publish: where the recipe's runs are (default runs/ in the repository)
+  --runs DIR      publish: where the recipe's runs are (default runs/ in the repository); export: where the runs of distill and
+                  clip may be, whose float weights are taken where the model was exported from them
   --to DIGEST     rollback: to this manifest, as list shows it
+  --to FOLDER     export: a folder that is not there yet (default NAME.FORMAT)
+  --format FORMAT export: hf, onnx, open_clip, safetensors or sentence-transformers
+  --tier TIER,…   export: these text tiers only
+  --name NAME     import: the model's name (default: that of the folder or file)
+  --model-version TEXT, --licence TEXT   import: kept in the manifest (default 1, and not stated)
+  --architecture NAME   import: open_clip's name of what a file of weights belongs to
   --reason TEXT   rollback: why; kept with the release
   --on aws        runs and registry of the deployment, by --outputs FILE (default cdk-outputs.json)
   --json          one JSON object instead of text
@@ -45,7 +59,7 @@ A registry holds models by digest and, for each name, a pointer to the current o
   --version       the version of this program
 
 An S3 registry that is not AWS's own: $${ENVARS.registryEndpoint} is its endpoint, AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY its keys.
-Exit codes: 0 done, 1 the gate rejected the model, 2 refused.
+Exit codes: 0 done, 1 the gate rejected the model, 2 refused: what cannot be expressed in a format, for instance.
 `;
 
 interface ModelOptions {
@@ -55,6 +69,12 @@ interface ModelOptions {
   runs?: string | undefined;
   to?: string | undefined;
   reason?: string | undefined;
+  format?: string | undefined;
+  tier?: string | undefined;
+  name?: string | undefined;
+  'model-version'?: string | undefined;
+  licence?: string | undefined;
+  architecture?: string | undefined;
   on?: string | undefined;
   outputs?: string | undefined;
   json: boolean;
@@ -71,6 +91,8 @@ export async function model(argv: readonly string[], context: CommandContext): P
     const registry = openRegistryOf(options, context);
     if (command === 'list') return await list(registry, subject, print);
     if (command === 'publish') return await publish(subject, { registry, options, context, print });
+    if (command === 'export') return await exportModel(subject, options, { registry, context });
+    if (command === 'import') return await importModel(subject, options, { registry, context });
     const reason = options.reason ?? 'rolled back by hand';
     const back = await rollback(registry, subject, { to: options.to, reason });
     print(back, [`${back.name} is back at ${back.manifest}`]);
@@ -185,32 +207,58 @@ const OPTIONS = {
   runs: { type: 'string' },
   to: { type: 'string' },
   reason: { type: 'string' },
+  format: { type: 'string' },
+  tier: { type: 'string' },
+  name: { type: 'string' },
+  'model-version': { type: 'string' },
+  licence: { type: 'string' },
+  architecture: { type: 'string' },
   on: { type: 'string' },
   outputs: { type: 'string' },
   json: { type: 'boolean', default: false },
 } as const;
 
-/** Options that one command alone takes. */
-const OWNERS = { check: 'publish', force: 'publish', runs: 'publish', to: 'rollback', reason: 'rollback' } as const;
+const COMMANDS = ['list', 'publish', 'rollback', 'export', 'import'] as const;
+type ModelCommand = (typeof COMMANDS)[number];
+
+/** Options that some commands alone take. */
+const OWNERS: Record<string, readonly ModelCommand[]> = {
+  check: ['publish'],
+  force: ['publish'],
+  runs: ['publish', 'export'],
+  to: ['rollback', 'export'],
+  reason: ['rollback'],
+  format: ['export'],
+  tier: ['export'],
+  name: ['import'],
+  'model-version': ['import'],
+  licence: ['import'],
+  architecture: ['import'],
+};
+
+const ASKED: Record<Exclude<ModelCommand, 'list'>, string> = {
+  publish: 'publish which recipe?',
+  rollback: 'roll back which model? list shows their names',
+  export: 'export which model? list shows their names',
+  import: 'import what? A folder of transformers or open_clip, or a file of weights',
+};
 
 function parseOptions(argv: readonly string[]): {
-  command: 'list' | 'publish' | 'rollback';
+  command: ModelCommand;
   subject: string;
   options: ModelOptions;
 } {
   const { values, words } = readCommandLine(argv, { help: HELP, options: OPTIONS, words: 2 });
-  const [command, subject = ''] = words;
-  if (command !== 'list' && command !== 'publish' && command !== 'rollback')
-    throw new UserError(`${command ?? 'no command'}: there are list, publish and rollback\n\n${HELP}`);
-  if (subject === '' && command !== 'list')
-    throw new UserError(
-      command === 'publish' ? 'publish which recipe?' : 'roll back which model? list shows their names',
-    );
+  const [word, subject = ''] = words;
+  const command = COMMANDS.find((name) => name === word);
+  if (command === undefined)
+    throw new UserError(`${word ?? 'no command'}: there are ${COMMANDS.join(', ')}\n\n${HELP}`);
+  if (subject === '' && command !== 'list') throw new UserError(ASKED[command]);
   const given = new Map(Object.entries(values));
-  for (const [option, owner] of Object.entries(OWNERS)) {
+  for (const [option, owners] of Object.entries(OWNERS)) {
     const value = given.get(option);
-    if (value !== undefined && value !== false && owner !== command)
-      throw new UserError(`--${option} goes with ${owner}, not with ${command}`);
+    if (value !== undefined && value !== false && !owners.includes(command))
+      throw new UserError(`--${option} goes with ${owners.join(' and ')}, not with ${command}`);
   }
   if (values.on !== undefined && values.on !== 'aws') throw new UserError(`--on ${values.on}: there is only aws`);
   if (values.on === 'aws' && values.runs !== undefined)

@@ -23,6 +23,10 @@ class TextSide:
     """Transformers and static table of a model over one vocabulary. Texts go in as tokens without special ones."""
 
     def __init__(self, folder: Path, manifest: ModelManifest) -> None:
+        if "static" not in manifest:
+            raise ValueError(
+                f"{manifest['name']} has no static tier: it is an imported model, not one that this trainer exported"
+            )
         text, static, dims = manifest["text"], manifest["static"], manifest["matryoshka_dims"]
         self.wordpiece = WordPiece.read(folder / text["tokenizer"]["vocabulary"]["path"])
         self.context_length, self.opset, self.dims = text["context_length"], text["graph"]["opset"], dims

@@ -1,0 +1,94 @@
+// `npm run model -- export` on a registry that was published to: the folder that another library opens, and one-call inference.
+import { execFileSync } from 'node:child_process';
+import { existsSync, mkdtempSync, readdirSync, readFileSync, realpathSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { delimiter, join, resolve } from 'node:path';
+import { afterAll, beforeAll, expect, it, vi } from 'vitest';
+import { readCandidate } from '../../../../../api/registry/candidate.ts';
+import { publishModel } from '../../../../../api/registry/publish.ts';
+import { openStore } from '../../../../../api/registry/stores/open.ts';
+import type { ModelManifest } from '../../../../../contracts/src/model/manifest.ts';
+import { model } from '../../../../../trainer/control/cli/model.ts';
+import { writeRuns } from '../../../../support/exported-model.ts';
+import { trainerPython } from '../../../../support/python.ts';
+
+vi.setConfig({ testTimeout: 120_000, hookTimeout: 600_000 });
+const ROOT = resolve(import.meta.dirname, '../../../../..');
+
+let folder: string;
+let python: string;
+let manifest: ModelManifest;
+beforeAll(async () => {
+  python = await trainerPython();
+  folder = realpathSync(mkdtempSync(join(tmpdir(), 'export ')));
+  const made = join(folder, 'tiered');
+  execFileSync(python, [join(ROOT, 'test/support/tiered_model.py'), made]);
+  manifest = JSON.parse(readFileSync(join(made, 'manifest.json'), 'utf8'));
+  const files = new Map(readdirSync(made).map((name) => [name, readFileSync(join(made, name))]));
+  const runs = await writeRuns(openStore(`file://${join(folder, 'store')}`), 'runs', files);
+  const digest = `sha256:${'0'.repeat(64)}`;
+  const candidate = await readCandidate(openStore(runs.exported), openStore(runs.evaluated), digest);
+  const verdict = { decision: 'publish' as const, reasons: ['a test'], incumbent: null };
+  await publishModel(openStore(`file://${join(folder, 'registry')}`), candidate, verdict);
+  rmSync(made, { recursive: true });
+});
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+async function run(...args: string[]): Promise<{ code: number; stdout: string; stderr: string }> {
+  let [stdout, stderr] = ['', ''];
+  const code = await model(['export', ...args, '--registry', 'registry', '--runs', 'nowhere'], {
+    root: ROOT,
+    cwd: folder,
+    env: { PATH: process.env.PATH, TRAINER_PYTHON: python },
+    stdout: { write: (text: string) => (stdout += text) },
+    stderr: { write: (text: string) => (stderr += text) },
+  });
+  return { code, stdout, stderr };
+}
+
+it('writes the published model for another library, and says where its weights come from', async () => {
+  const { code, stdout } = await run('tiered', '--format', 'safetensors', '--tier', 'tiny,static', '--json');
+  expect(code).toBe(0);
+  expect(JSON.parse(stdout)).toEqual({
+    to: join(folder, 'tiered.safetensors'),
+    format: 'safetensors',
+    written: ['model.safetensors', 'config.json', 'tokenizer.json'],
+    weights: expect.stringContaining('int8 times the scale'),
+  });
+  const files = readdirSync(join(folder, 'tiered.safetensors')).sort();
+  expect(files).toEqual(['README.md', 'config.json', 'model.safetensors', 'tokenizer.json', 'tokenizer_config.json']);
+});
+
+it('ends with what a format cannot express, and leaves nothing', async () => {
+  const { code, stderr } = await run('tiered', '--format', 'open_clip', '--to', 'other');
+  expect(code).toBe(2);
+  expect(stderr).toContain('open_clip cannot build the text tower of tiered');
+  expect(existsSync(join(folder, 'other'))).toBe(false);
+});
+
+it('names the models that there are', async () => {
+  const { code, stderr } = await run('tired', '--format', 'onnx').catch((error: Error) => ({
+    code: 2,
+    stderr: error.message,
+  }));
+  expect(code).toBe(2);
+  expect(stderr).toContain('there is tiered, edge-clip-small');
+});
+
+it('gives the same registry to one-call inference, which reproduces the published vectors', () => {
+  const code =
+    'import json, sys; from edge_clip import load; print(json.dumps(load("tiered").embed([sys.argv[1]], tier="tiny").texts[0].tolist()))';
+  const golden = manifest.golden.find(({ tier }) => tier === 'tiny');
+  const stdout = execFileSync(python, ['-c', code, golden?.text ?? ''], {
+    encoding: 'utf8',
+    env: {
+      PATH: process.env.PATH,
+      PYTHONPATH: [join(ROOT, 'trainer'), join(ROOT, 'contracts/python')].join(delimiter),
+      MODEL_REGISTRY: `file://${join(folder, 'registry')}`,
+      XDG_CACHE_HOME: join(folder, 'cache'),
+    },
+  });
+  const vector: number[] = JSON.parse(stdout);
+  const cosine = vector.reduce((sum, value, index) => sum + value * (golden?.embedding[index] ?? 0), 0);
+  expect(cosine).toBeGreaterThan(0.99);
+});

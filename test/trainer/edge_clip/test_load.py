@@ -1,0 +1,179 @@
+"""`load(…).embed(…)`: equal to the vectors that a manifest publishes, on every engine, from a folder, a registry and a wheel."""
+
+import hashlib
+import io
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from edge_clip import find_model, load
+from support import ROOT
+from towers.adaptation.tiers import TextSide
+from towers.exported_files import read_manifest
+
+EMBEDDED = ROOT / "api" / "model"
+LONG = "two dogs and a man . " * 60  # cut at the context's end, and more than one run of 128 tokens
+
+
+@pytest.fixture(scope="module")
+def tiered(tmp_path_factory):
+    """A model of three tiers with random weights; the student's vectors are sums with the static tier's."""
+    folder = tmp_path_factory.mktemp("tiered")
+    subprocess.run([sys.executable, ROOT / "test/support/tiered_model.py", folder], check=True)
+    return folder
+
+
+def picture(seed: int) -> Image.Image:
+    """Noise in a frame that is not square."""
+    return Image.fromarray(np.random.default_rng(seed).integers(0, 256, (40, 60, 3), np.uint8))
+
+
+def test_the_embedded_model_gives_the_vectors_that_its_manifest_publishes():
+    model = load("edge-clip-small", device="cpu")
+    golden = json.loads((EMBEDDED / "manifest.json").read_text())["golden"]
+    for tier in model.tiers:
+        rows = [row for row in golden if row["tier"] == tier]
+        found = model.embed([row["text"] for row in rows], tier=tier).texts
+        # Another processor sums in another order, and a rounding may fall the other way.
+        np.testing.assert_allclose(found, [row["embedding"] for row in rows], atol=1e-4)
+
+
+def test_texts_do_not_depend_on_their_neighbours_or_on_the_engine(tiered):
+    texts = ["a dog runs", "dog\U0001f44d", LONG, "犬", "a man"]
+    served, torch_like = load(tiered, device="cpu"), load(tiered, device="cpu", engine="torch")
+    assert served.tiers == torch_like.tiers == ["student", "tiny", "static"]
+    for tier in served.tiers:
+        whole = served.embed(texts, tier=tier).texts
+        # A rounding that falls the other way moves a value by a 255th of its range, no more.
+        cosines = (torch_like.embed(texts, tier=tier, batch=5).texts * whole).sum(1)
+        assert cosines.min() > 0.9999, tier
+        np.testing.assert_allclose(served.embed(texts[::-1], tier=tier, batch=2).texts[::-1], whole, atol=1e-6)
+
+
+def test_the_torch_engine_rounds_as_servers_do_and_float_layers_would_be_told_from_it():
+    texts = ["a dog runs through the snow", "two children", "a man in a red jacket climbing a rock . " * 20]
+    served = load(device="cpu").embed(texts).texts
+    rounded = load(device="cpu", engine="torch").embed(texts).texts
+    side = TextSide(EMBEDDED, read_manifest(EMBEDDED))
+    floats = side.fixed_vectors(side.tokens(texts))["student"].numpy()
+    assert (rounded * served).sum(1).min() > 0.9999
+    assert (floats * served).sum(1).min() < 0.9998
+
+
+def test_images_come_as_paths_bytes_and_pictures_and_both_engines_agree(tmp_path):
+    pictures = [picture(0), picture(1)]
+    pictures[0].save(tmp_path / "first.png")
+    buffer = io.BytesIO()
+    pictures[1].save(buffer, "PNG")
+    model = load(device="cpu")
+    known = model.embed(images=pictures).images
+    assert known.shape == (2, model.embed_dim)
+    mixed = model.embed(images=[tmp_path / "first.png", buffer.getvalue(), str(tmp_path / "first.png")], batch=2).images
+    np.testing.assert_allclose(mixed, known[[0, 1, 0]], atol=1e-6)
+    # The same graph by another library: float32 sums in another order.
+    np.testing.assert_allclose(load(device="cpu", engine="torch").embed(images=pictures).images, known, atol=1e-4)
+
+
+def test_vectors_are_cut_to_a_length_and_are_of_unit_length_again():
+    model = load(device="cpu")
+    texts, images = model.embed(["a dog"], [picture(0)]), model.embed(["a dog"], [picture(0)], dimensions=64)
+    for whole, short in zip(texts, images, strict=True):
+        np.testing.assert_allclose(short, whole[:, :64] / np.linalg.norm(whole[:, :64]), atol=1e-6)
+    assert [side.shape for side in model.embed()] == [(0, 512), (0, 512)]
+
+
+def publish(registry: Path, folder: Path, name: str) -> str:
+    """Put a model into a registry in the published layout; returns the digest of its manifest."""
+
+    def put(kind: str, data: bytes, suffix: str = "") -> str:
+        digest = hashlib.sha256(data).hexdigest()
+        file = registry / kind / "sha256" / f"{digest}{suffix}"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(data)
+        return digest
+
+    for file in folder.iterdir():
+        put("artefacts", file.read_bytes())
+    digest = put("manifests", (folder / "manifest.json").read_bytes(), ".json")
+    pointer = {"schema_version": 1, "name": name, "manifest": f"sha256:{digest}", "release": "sha256:" + "0" * 64,
+               "moved_at": "2026-11-26T00:00:00Z"}  # fmt: skip
+    (registry / "models" / name).mkdir(parents=True)
+    (registry / "models" / name / "current.json").write_text(json.dumps(pointer))
+    return digest
+
+
+def test_a_name_is_found_in_a_registry_and_an_altered_file_is_refused(tiered, tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    registry = tmp_path / "registry"
+    digest = publish(registry, tiered, "tiered")
+    expected = load(tiered, device="cpu").embed(["a dog"], tier="tiny").texts
+    for place in (registry, registry.as_uri()):
+        found = load("tiered", registry=place, device="cpu")
+        np.testing.assert_array_equal(found.embed(["a dog"], tier="tiny").texts, expected)
+    monkeypatch.setenv("MODEL_REGISTRY", str(registry))
+    assert find_model("tiered") == tmp_path / "cache" / "edge-clip" / digest
+    with pytest.raises(
+        FileNotFoundError, match=r"nobody is no folder .* holds tiered, and this package carries edge-clip-small"
+    ):
+        load("nobody")
+    vocabulary = hashlib.sha256((tiered / "vocabulary.txt").read_bytes()).hexdigest()
+    file = registry / "artefacts" / "sha256" / vocabulary
+    file.unlink()
+    file.write_bytes(b"[PAD]\n")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "another"))
+    with pytest.raises(ValueError, match="was altered or cut short"):
+        load("tiered")
+
+
+def test_what_cannot_be_embedded_is_refused_by_its_place():
+    model = load(device="cpu")
+    with pytest.raises(ValueError, match=r"texts\[1\] holds nothing to read"):
+        model.embed(["a dog", " \n"])
+    with pytest.raises(ValueError, match=r"texts\[33\]: the tier static knows no part of '犬'"):
+        model.embed(["a dog"] * 33 + ["犬"], tier="static")
+    with pytest.raises(TypeError, match=r"write \[text\]"):
+        model.embed("a dog")
+    with pytest.raises(ValueError, match="no text tier huge, but student, static"):
+        model.embed(["a dog"], tier="huge")
+    with pytest.raises(ValueError, match="dimensions may be 1 to 512, not 513"):
+        model.embed(["a dog"], dimensions=513)
+    with pytest.raises(ValueError, match="computes on the CPU here, not on meta"):
+        load(device="meta", engine="onnxruntime")
+
+
+def test_the_wheel_carries_the_model_and_needs_nothing_of_the_repository(tmp_path):
+    build = [
+        "egg_info", "--egg-base", tmp_path, "build", "--build-base", tmp_path / "build",
+        "bdist_wheel", "--dist-dir", tmp_path,
+    ]  # fmt: skip
+    code = "from setuptools import setup; setup()"
+    subprocess.run([sys.executable, "-c", code, "-q", *build], cwd=ROOT / "trainer", check=True, capture_output=True)
+    (wheel,) = tmp_path.glob("trainer-*.whl")
+    installed = tmp_path / "installed"
+    install = [
+        "-m",
+        "pip",
+        "install",
+        "-q",
+        "--no-deps",
+        "--no-index",
+        "--disable-pip-version-check",
+        "--target",
+        installed,
+    ]
+    subprocess.run([sys.executable, *install, wheel], check=True)
+    code = "import edge_clip; print(edge_clip.__file__); print(edge_clip.load().embed(['a dog']).texts[0].tolist())"
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, env=environment | {"PYTHONPATH": str(installed)},
+        check=True, capture_output=True, text=True,
+    )  # fmt: skip
+    where, vector = done.stdout.splitlines()
+    assert Path(where).is_relative_to(installed)
+    np.testing.assert_allclose(json.loads(vector), load(device="cpu").embed(["a dog"]).texts[0], atol=1e-6)

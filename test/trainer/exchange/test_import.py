@@ -1,0 +1,197 @@
+"""Published layouts with tiny random weights, made by their own libraries: imported, they give the libraries' vectors."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime
+import open_clip
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import load_file, save_file
+from torch.nn import functional as F
+
+from edge_clip import load
+from exchange.__main__ import main
+from exchange.incoming.read import read_checkpoint
+from published_clip import clip_files, clip_tokenizer, image_vectors, text_vectors, write_clip
+from support import ROOT, TINY_VISION, tiny_clip
+from towers.clip_bpe import ClipBpe
+
+PHOTOS = ROOT / "api" / "playground" / "samples"
+TEXTS = ["a dog runs", "A  MAN and two dogs, 27 of them!", "Ünïcode 犬 👍🏽", "two dogs and a man . " * 60]
+
+
+@pytest.fixture
+def take_in(tmp_path, monkeypatch, capsys):
+    """The command, in this process: exit code, the folder, and what it said."""
+
+    def run(source: Path, *more: str) -> tuple[int, Path, str]:
+        to = tmp_path / "model"
+        argv = [
+            "exchange",
+            "import",
+            str(source),
+            "--name",
+            "taken",
+            "--to",
+            str(to),
+            "--photos",
+            str(PHOTOS),
+            "--json",
+        ]
+        monkeypatch.setattr(sys, "argv", [*argv, *more])
+        code = main()
+        said = capsys.readouterr()
+        return code, to, said.err if code else said.out
+
+    return run
+
+
+def cosines(a: Any, b: Any) -> np.ndarray:
+    """Of rows."""
+    return (np.asarray(a) * np.asarray(b)).sum(1)
+
+
+@pytest.fixture(scope="module")
+def published(tmp_path_factory):
+    """transformers' layout of a tiny CLIP, and transformers' model of it."""
+    folder = tmp_path_factory.mktemp("clip")
+    return folder, write_clip(folder)
+
+
+def test_a_clip_of_transformers_is_served_with_the_librarys_vectors(published, take_in):
+    folder, model = published
+    code, to, said = take_in(folder, "--licence", "MIT")
+    assert code == 0, said
+    picture = Image.fromarray(np.random.default_rng(0).integers(0, 256, (90, 70, 3), np.uint8))
+    served = load(to, device="cpu")
+    assert served.tiers == ["student"]
+    texts = text_vectors(model, TEXTS)
+    checkpoint = read_checkpoint(folder)
+    floats = [checkpoint.text.embed(row).numpy() for row in checkpoint.tokenizer.encode(TEXTS, 77)]
+    np.testing.assert_allclose(floats, texts, atol=1e-5)
+    found = served.embed(TEXTS, [picture])
+    assert cosines(found.texts, texts).min() > 0.99  # int8
+    images = image_vectors(model, torch.from_numpy(pixels_of(picture, to)))
+    assert cosines(found.images, images).min() > 0.9999
+    manifest = json.loads((to / "manifest.json").read_text())
+    assert manifest["calibration"]["text_image"]["scale"] == pytest.approx(model.logit_scale.exp().item())
+    assert manifest["lineage"]["parents"] == [{"name": "taken", "source": folder.name, "licence": "MIT"}]
+    assert json.loads(said)["metrics"]["parity.image.worst"] > 0.9999
+
+
+def test_what_was_imported_goes_out_again_with_equal_vectors(published, take_in, tmp_path, monkeypatch, capsys):
+    from transformers import AutoTokenizer, CLIPTextModelWithProjection
+
+    folder, _ = published
+    _, model, _ = take_in(folder)
+    served = load(model, device="cpu")
+
+    def export(layout: str) -> tuple[int, Path, str]:
+        out = tmp_path / layout
+        monkeypatch.setattr(sys, "argv", ["exchange", "export", str(model), "--format", layout, "--to", str(out)])
+        return main(), out, capsys.readouterr().err
+
+    (code, hf, _), (_, graphs, _), (_, tensors, _) = (export(layout) for layout in ("hf", "onnx", "safetensors"))
+    assert code == 0
+    tokenizer: Any = AutoTokenizer.from_pretrained(hf / "student")
+    inputs = tokenizer(TEXTS, padding=True, truncation=True, return_tensors="pt")
+    theirs: Any = CLIPTextModelWithProjection.from_pretrained(hf / "student")
+    with torch.no_grad():
+        vectors = F.normalize(theirs(**inputs).text_embeds, dim=-1).numpy()
+    assert cosines(vectors, served.embed(TEXTS).texts).min() > 0.99  # the server rounds activations
+    floats = onnxruntime.InferenceSession(graphs / "student" / "model.onnx")
+    feed = {name: value.numpy() for name, value in inputs.items()}
+    np.testing.assert_allclose(np.asarray(floats.run(None, feed)[0]), vectors, atol=1e-4)
+    whole = onnxruntime.InferenceSession(graphs / "student" / "model_int8.onnx")
+    for text in TEXTS:
+        one = tokenizer([text], truncation=True, return_tensors="np")
+        np.testing.assert_allclose(np.asarray(whole.run(None, dict(one))[0]), served.embed([text]).texts, atol=1e-5)
+    assert load_file(tensors / "model.safetensors")["text.student.projection.weight"].shape == (24, 32)
+    assert (graphs / "image" / "model.onnx").read_bytes() == (model / "image.onnx").read_bytes()
+    code, out, said = export("open_clip")
+    assert (code, out.exists()) == (2, False)
+    assert "taken was imported: its image tower is a graph here, without the names that open_clip needs" in said
+
+
+def pixels_of(picture: Image.Image, folder: Path) -> np.ndarray:
+    """What the model's own preprocessing makes of a picture."""
+    from towers.preprocess import preprocess
+
+    return preprocess(picture, json.loads((folder / "manifest.json").read_text())["image"]["preprocess"])[None]
+
+
+@pytest.mark.parametrize("kind", ["causal", "every token sees the padding"])
+def test_a_folder_of_open_clip_is_served_with_the_librarys_vectors(kind, tmp_path, take_in):
+    name = tiny_clip(tmp_path / "clip", TINY_VISION, embed_dim=16)
+    folder = tmp_path / "clip"
+    if kind != "causal":
+        config = json.loads((folder / "open_clip_config.json").read_text())
+        config["model_cfg"]["text_cfg"]["no_causal_mask"] = True
+        config["model_cfg"]["custom_text"] = True
+        (folder / "open_clip_config.json").write_text(json.dumps(config))
+        model = open_clip.create_model(name.removeprefix("open_clip:"), load_weights=False)
+        save_file({k: v.contiguous() for k, v in model.state_dict().items()}, folder / "open_clip_model.safetensors")
+    model: Any = open_clip.create_model(name.removeprefix("open_clip:")).eval()
+    code, to, said = take_in(folder)
+    assert code == 0, said
+    ids = open_clip.get_tokenizer("ViT-B-32", context_length=24)(TEXTS)
+    with torch.no_grad():
+        texts = F.normalize(model.encode_text(ids), dim=-1)
+    checkpoint = read_checkpoint(folder)
+    floats = [checkpoint.text.embed(row).numpy() for row in checkpoint.tokenizer.encode(TEXTS, 24)]
+    np.testing.assert_allclose(floats, texts, atol=1e-5)
+    assert cosines(load(to, device="cpu").embed(TEXTS).texts, texts).min() > 0.99
+
+
+def test_a_file_of_weights_needs_the_name_of_its_architecture(tmp_path, take_in):
+    file = tmp_path / "weights.pt"
+    torch.save({"anything": torch.zeros(1)}, file)
+    code, to, said = take_in(file)
+    assert (code, to.exists()) == (2, False)
+    assert "weights.pt holds weights alone: name its architecture" in said
+
+
+def test_what_cannot_be_served_is_refused_by_its_part_or_number(tmp_path, take_in, published):
+    siglip = tmp_path / "siglip"
+    siglip.mkdir()
+    (siglip / "config.json").write_text(json.dumps({"model_type": "siglip"}))
+    assert "holds a model of type siglip" in take_in(siglip)[2]
+    assert "is no file of weights and no folder" in take_in(tmp_path / "nowhere")[2]
+    # The text tower of OpenAI's B/32, on the device that allocates nothing.
+    from exchange.incoming.clip_text import ClipText, ClipTextShape
+    from exchange.incoming.take_in import check_isolate
+    from exchange.refusal import CannotExpress
+
+    def checkpoint(layers: int) -> Any:
+        shape = ClipTextShape(49408, 77, 512, 8, layers, 2048, 512, "quick_gelu", 1e-5, None)
+        with torch.device("meta"):
+            return type("Checkpoint", (), {"text": ClipText(shape)})
+
+    with pytest.raises(
+        CannotExpress, match=r"a table of 24\.1 MiB and 37\.2 MiB of weights in int8.* 163 of the 128 MiB"
+    ):
+        check_isolate(checkpoint(12))
+    check_isolate(checkpoint(4))
+    folder, _ = published
+    (tmp_path / "copy").mkdir()
+    for file in folder.iterdir():
+        if file.name != "preprocessor_config.json":
+            (tmp_path / "copy" / file.name).symlink_to(file)
+    code, to, said = take_in(tmp_path / "copy")
+    assert (code, to.exists()) == (2, False)
+    assert "has no preprocessor_config.json" in said
+
+
+def test_the_tokenizer_is_the_librarys_and_takes_special_names_for_text(tmp_path):
+    ids, merges = clip_files()
+    pairs = [(left, right) for left, right in (line.split(" ") for line in merges)]
+    ClipBpe(list(ids), pairs).write(tmp_path)
+    found = ClipBpe.read(tmp_path / "vocabulary.txt", tmp_path / "merges.txt")
+    cases = json.loads((ROOT / "contracts/vectors/tokenizer/nasty.json").read_text())["cases"]
+    texts = [case["text"] for case in cases] + ["a <|endoftext|>! b", "<|startoftext|>", "DON'T we'll"]
+    assert found.encode(texts, 10**6) == clip_tokenizer(split_special_tokens=True)(texts)["input_ids"]

@@ -1,0 +1,83 @@
+// `npm run model -- import`: a published checkpoint becomes a model of the registry, without training.
+import { mkdtempSync, readFileSync, realpathSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { basename, extname, join, resolve } from 'node:path';
+import type { Publishable } from '../../../../api/registry/candidate.ts';
+import { sha256 } from '../../../../api/registry/digest.ts';
+import { readIncumbent } from '../../../../api/registry/history.ts';
+import { publishModel } from '../../../../api/registry/publish.ts';
+import type { ObjectStore } from '../../../../api/registry/store.ts';
+import { toFileUri } from '../../../../api/registry/stores/file-uri.ts';
+import { openStore } from '../../../../api/registry/stores/open.ts';
+import { ENVARS } from '../../../../contracts/src/envars.ts';
+import { EXIT } from '../../../../contracts/src/exit-codes.ts';
+import { FILES } from '../../../../contracts/src/keys.ts';
+import { ModelManifest } from '../../../../contracts/src/model/manifest.ts';
+import { ModelName } from '../../../../contracts/src/names.ts';
+import { UserError } from '../../../../contracts/src/user-error.ts';
+import type { CommandContext } from '../context.ts';
+import { runPython } from '../python.ts';
+
+export interface ImportOptions {
+  name?: string | undefined;
+  'model-version'?: string | undefined;
+  architecture?: string | undefined;
+  licence?: string | undefined;
+  json: boolean;
+}
+
+/** Resolves to the exit code. */
+export async function importModel(
+  source: string,
+  options: ImportOptions,
+  { registry, context }: { registry: ObjectStore; context: CommandContext },
+): Promise<number> {
+  const path = resolve(context.cwd, source);
+  const name = options.name ?? basename(path, extname(path)).toLowerCase();
+  if (!ModelName.safeParse(name).success)
+    throw new UserError(`${name} is no name for a model: give one with --name, of small letters, digits and hyphens`);
+  const scratch = realpathSync(mkdtempSync(join(tmpdir(), 'import-')));
+  try {
+    const to = join(scratch, 'model');
+    const photos = join(context.root, 'api', 'playground', 'samples');
+    const { architecture, licence } = options;
+    const given = Object.entries({
+      name,
+      to,
+      photos,
+      'model-version': options['model-version'],
+      architecture,
+      licence,
+    });
+    const flags = given.flatMap(([option, value]) => (value === undefined ? [] : [`--${option}=${value}`]));
+    // What Python prints is of a folder that is gone in a moment.
+    const silent = { ...context, stdout: { write: () => true } };
+    const code = await runPython(['-m', 'exchange', 'import', path, ...flags], silent);
+    if (code !== EXIT.ok) return code;
+    const candidate = await modelIn(to);
+    const incumbent = await readIncumbent(registry, name);
+    const reasons = [`imported from ${basename(path)}`];
+    const verdict = { decision: 'publish' as const, reasons, incumbent: incumbent?.digest ?? null };
+    const published = await publishModel(registry, candidate, verdict);
+    const { metrics, version } = candidate.manifest;
+    const figures = Object.entries(metrics).map(([figure, value]) => `  ${figure} ${value.toFixed(5)}`);
+    const lines = [
+      `${name} ${version} is current in ${registry.uri}:`,
+      ...figures,
+      `${ENVARS.modelName}=${name} npm start serves it`,
+    ];
+    context.stdout.write(options.json ? `${JSON.stringify({ ...published, metrics })}\n` : `${lines.join('\n')}\n`);
+    return EXIT.ok;
+  } finally {
+    rmSync(scratch, { recursive: true, force: true });
+  }
+}
+
+/** The folder of an imported model as the publisher sees one: there was no training, and no dev split. */
+async function modelIn(folder: string): Promise<Publishable> {
+  const bytes = new Uint8Array(readFileSync(join(folder, FILES.manifest)));
+  const manifest = ModelManifest.parse(JSON.parse(new TextDecoder().decode(bytes)));
+  const { metrics } = manifest;
+  const run = openStore(toFileUri(folder));
+  return { run, base: '', bytes, digest: await sha256(bytes), manifest, evaluated: { metrics }, dev_data: null };
+}

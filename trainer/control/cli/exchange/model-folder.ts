@@ -1,0 +1,60 @@
+// Finds a model by its name and puts its files, verified, into a folder: an exported one, a published one, or the embedded one.
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { dirname, join, resolve, sep } from 'node:path';
+import { readManifest, readPointer, readVerified, registrySource } from '../../../../api/registry/read.ts';
+import type { ObjectStore } from '../../../../api/registry/store.ts';
+import { FILES, listPrefix, modelOfPointer } from '../../../../contracts/src/keys.ts';
+import { artefactsIn } from '../../../../contracts/src/model/artefact.ts';
+import { UserError } from '../../../../contracts/src/user-error.ts';
+import type { CommandContext } from '../context.ts';
+
+export interface ModelFolderOptions {
+  registry: ObjectStore;
+  context: Pick<CommandContext, 'root' | 'cwd'>;
+  /** An empty folder for what has to be fetched. */
+  scratch: string;
+}
+
+/** The folder with the manifest of a model. Throws a UserError that says which names there are. */
+export async function modelFolder(
+  name: string,
+  { registry, context: { root, cwd }, scratch }: ModelFolderOptions,
+): Promise<string> {
+  const folder = resolve(cwd, name);
+  if (existsSync(join(folder, FILES.manifest))) return folder;
+  const isName = !name.includes('/') && !name.includes(sep);
+  const found = isName ? await readPointer(registry, name) : undefined;
+  if (found !== undefined) {
+    await fetchModel(registry, found.pointer.manifest, scratch);
+    return scratch;
+  }
+  const embedded = join(root, 'api', 'model');
+  const own = embeddedName(embedded);
+  if (own === name) return embedded;
+  const names = (await registry.list(listPrefix('models'))).flatMap(({ key }) => modelOfPointer(key) ?? []);
+  const known = [...new Set([...names, ...(own === undefined ? [] : [own])])];
+  throw new UserError(
+    `${name} is no folder with a ${FILES.manifest} and no model in ${registry.uri}: ` +
+      `${known.length === 0 ? 'there is none' : `there is ${known.join(', ')}`}`,
+  );
+}
+
+async function fetchModel(registry: ObjectStore, digest: string, folder: string): Promise<void> {
+  const { manifest, bytes } = await readManifest(registry, digest);
+  const source = registrySource(registry, digest);
+  for (const artefact of artefactsIn(manifest)) {
+    const file = resolve(folder, artefact.path);
+    if (!file.startsWith(folder + sep))
+      throw new UserError(`the manifest names a file outside of its folder: ${artefact.path}`);
+    mkdirSync(dirname(file), { recursive: true });
+    writeFileSync(file, new Uint8Array(await readVerified(source, artefact)));
+  }
+  writeFileSync(join(folder, FILES.manifest), bytes);
+}
+
+function embeddedName(folder: string): string | undefined {
+  const file = join(folder, FILES.manifest);
+  if (!existsSync(file)) return undefined;
+  const manifest: unknown = JSON.parse(readFileSync(file, 'utf8'));
+  return typeof manifest === 'object' && manifest !== null && 'name' in manifest ? String(manifest.name) : undefined;
+}

@@ -1,0 +1,122 @@
+"""Finds the folder of a model by its name or path: a folder, a registry, or the model that the package carries."""
+
+import hashlib
+import os
+import shutil
+import tempfile
+from pathlib import Path, PurePosixPath
+from urllib.parse import unquote, urlsplit
+
+from contracts import load as load_document
+from contracts.constants import FILE_MANIFEST, FILE_POINTER
+from contracts.types import Artefact
+from engine.run import write_atomically
+from towers.exported_files import artefacts_in, read_manifest
+
+REGISTRY = "MODEL_REGISTRY"  # the environment variable that servers read, too
+CACHE = "XDG_CACHE_HOME"
+HERE = Path(__file__).resolve().parent
+
+
+def find_model(name: str | Path | None = None, registry: str | Path | None = None) -> Path:
+    """The folder with `manifest.json` of a model.
+
+    `name`: a folder, or a name in the registry; None: the embedded model. `registry`: a folder, or its file:// URI; None: what
+    $MODEL_REGISTRY names, else `registry/` of the repository. Raises FileNotFoundError that says where it was looked for.
+    """
+    if name is None:
+        return embedded_model()
+    if (Path(name) / FILE_MANIFEST).is_file():
+        return Path(name)
+    root = registry_folder(registry)
+    if root is not None and (pointer := root / "models" / str(name) / FILE_POINTER).is_file():
+        document = load_document("ModelPointer", pointer.read_text(encoding="utf-8"))
+        return published_model(root, document["manifest"])
+    embedded = embedded_model()
+    own_name = read_manifest(embedded)["name"]
+    if str(name) == own_name:
+        return embedded
+    there = [] if root is None else sorted(path.parent.name for path in root.glob(f"models/*/{FILE_POINTER}"))
+    where = "no registry is there" if root is None else f"the registry {root} holds {', '.join(there) or 'no model'}"
+    raise FileNotFoundError(
+        f"{name} is no folder with {FILE_MANIFEST} and no model's name: {where}, and this package carries {own_name}"
+    )
+
+
+def embedded_model() -> Path:
+    """The model that an installed package, or the repository, carries."""
+    for folder in (HERE / "embedded", HERE.parents[1] / "api" / "model"):
+        if (folder / FILE_MANIFEST).is_file():
+            return folder
+    raise FileNotFoundError(f"this installation carries no model: {HERE / 'embedded'} has no {FILE_MANIFEST}")
+
+
+def registry_folder(registry: str | Path | None) -> Path | None:
+    """The folder of a registry; None where none is named and the repository has none."""
+    named = str(registry or os.environ.get(REGISTRY) or "")
+    if not named:
+        own = HERE.parents[1] / "registry"
+        return own if own.is_dir() else None
+    parts = urlsplit(named)
+    if "://" not in named:
+        return existing(Path(named))
+    if parts.scheme != "file":
+        raise ValueError(
+            f"{named}: a model is opened from a folder. Copy the bucket first (`aws s3 sync {named} registry`), or write the "
+            "model into a folder with `npm run model -- export`"
+        )
+    return existing(Path(unquote(parts.path)))
+
+
+def existing(folder: Path) -> Path:
+    """A registry that somebody named has to be there."""
+    if not folder.is_dir():
+        raise FileNotFoundError(f"the registry {folder} does not exist")
+    return folder
+
+
+def published_model(root: Path, digest: str) -> Path:
+    """The files of a published model under their own names, verified; they are linked or copied once and kept."""
+    hexadecimal = digest.removeprefix("sha256:")
+    cache = Path(os.environ.get(CACHE) or Path.home() / ".cache") / "edge-clip" / hexadecimal
+    if (cache / FILE_MANIFEST).is_file():
+        return cache
+    source = root / "manifests" / "sha256" / f"{hexadecimal}.json"
+    text = verified(source, digest).decode()
+    manifest = load_document("ModelManifest", text)
+    cache.parent.mkdir(parents=True, exist_ok=True)
+    made = Path(tempfile.mkdtemp(prefix=f"{hexadecimal[:12]}-", dir=cache.parent))
+    for artefact in artefacts_in(manifest):
+        link_or_copy(root, artefact, made)
+    write_atomically(made / FILE_MANIFEST, text)
+    try:
+        made.rename(cache)
+    except OSError:  # another process was faster: the files are the same
+        shutil.rmtree(made)
+    return cache
+
+
+def link_or_copy(root: Path, artefact: Artefact, folder: Path) -> None:
+    """Put an artefact of a registry into a folder under the path that the manifest gives it."""
+    path = PurePosixPath(artefact["path"])
+    if path.is_absolute() or ".." in path.parts:
+        raise ValueError(f"the manifest names a file outside of its folder: {path}")
+    source = root / "artefacts" / "sha256" / artefact["digest"].removeprefix("sha256:")
+    data = verified(source, artefact["digest"])
+    target = folder / path
+    target.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        target.hardlink_to(source)
+    except OSError:  # another disk
+        target.write_bytes(data)
+
+
+def verified(file: Path, digest: str) -> bytes:
+    """The content of a file that is named by its digest."""
+    if not file.is_file():
+        raise FileNotFoundError(f"{file} is missing: the registry is incomplete")
+    data = file.read_bytes()
+    found = f"sha256:{hashlib.sha256(data).hexdigest()}"
+    if found != digest:
+        raise ValueError(f"{file} is not what its name says: it was altered or cut short (its digest is {found})")
+    return data

@@ -1,0 +1,149 @@
+"""A loaded model: vectors of texts and images, in batches, on the device that it was loaded for.
+
+N texts, M images, E dimensions of the joint space, L the length that vectors are cut to.
+"""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Literal, NamedTuple, cast
+
+import numpy as np
+import torch
+from PIL import Image
+
+from contracts.types import Tier
+from edge_clip.locate import find_model
+from edge_clip.on_device import ImageOnDevice, texts_on_device
+from towers.exported_files import read_manifest
+from towers.onnx_export import session
+from towers.preprocess import preprocess
+from towers.served_text import served_tiers
+
+Engine = Literal["onnxruntime", "torch"]
+ImageInput = str | Path | bytes | Image.Image
+BATCH = 32
+
+
+class Vectors(NamedTuple):
+    """Unit vectors, float32: of texts [N, L] and of images [M, L]. Their cosines are `texts @ images.T`."""
+
+    texts: np.ndarray
+    images: np.ndarray
+
+
+def load(
+    name: str | Path | None = None,
+    *,
+    registry: str | Path | None = None,
+    device: str | torch.device | None = None,
+    engine: Engine | None = None,
+) -> "Model":
+    """Open a model.
+
+    `name`: a folder with `manifest.json`, or a name in the registry; None: the embedded model. `registry`: a folder or its
+    file:// URI; None: $MODEL_REGISTRY, else `registry/` of the repository. `device`: "cuda", "cpu" and so on; None: a GPU where
+    torch sees one. `engine`: "onnxruntime" runs the served graphs, on the CPU; "torch" computes the same with the same rounding
+    on any device, many texts at a time; None: torch on a GPU, onnxruntime elsewhere.
+    """
+    place = torch.device(device) if device is not None else torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    chosen: Engine = engine or ("onnxruntime" if place.type == "cpu" else "torch")
+    if chosen == "onnxruntime" and place.type != "cpu":
+        raise ValueError(
+            f"engine onnxruntime computes on the CPU here, not on {place}: leave the engine out, or set device to cpu"
+        )
+    return Model(find_model(name, registry), place, chosen)
+
+
+class Model:
+    """What `load` returns. `folder` holds its files, `manifest` says what they are, `dims` which lengths were trained for."""
+
+    def __init__(self, folder: Path, device: torch.device, engine: Engine) -> None:
+        self.folder, self.device, self.engine = folder, device, engine
+        self.manifest = read_manifest(folder)
+        self.name, self.version = self.manifest["name"], self.manifest["version"]
+        self.embed_dim, self.dims = self.manifest["embed_dim"], self.manifest["matryoshka_dims"]
+        served = served_tiers(folder, self.manifest)
+        if engine == "torch":
+            served = texts_on_device(folder, self.manifest, device, served)
+        self._texts = served
+        self._images: Callable[[np.ndarray], np.ndarray] | None = None  # opened by the first image
+
+    @property
+    def tiers(self) -> list[str]:
+        """Text tiers of this model, the most exact first."""
+        return list(self._texts)
+
+    def embed(
+        self,
+        texts: Sequence[str] = (),
+        images: Sequence[ImageInput] = (),
+        *,
+        tier: str = "student",
+        dimensions: int | None = None,
+        batch: int = BATCH,
+    ) -> Vectors:
+        """Unit vectors of texts and images in one space, as the API gives them.
+
+        An image is a path, the bytes of an image file, or a Pillow image. A text longer than the model reads is cut at its end.
+        `tier` chooses the text encoder. `dimensions`: vectors are cut to that length; None: whole. `batch`: how many are
+        computed at once. Raises ValueError for a text without anything to read, naming its place.
+        """
+        length = self.embed_dim if dimensions is None else dimensions
+        if not 1 <= length <= self.embed_dim:
+            raise ValueError(f"dimensions may be 1 to {self.embed_dim}, not {dimensions}; trained for are {self.dims}")
+        if isinstance(texts, str) or isinstance(images, str | bytes | Path | Image.Image):
+            raise TypeError("texts and images are lists: write [text] for a single one")
+        return Vectors(
+            cut(self._embed_texts(list(texts), tier, batch), length),
+            cut(self._embed_images(list(images), batch), length),
+        )
+
+    def _embed_texts(self, texts: list[str], tier: str, batch: int) -> np.ndarray:
+        """Unit vectors [N, E]."""
+        if tier not in self._texts:
+            raise ValueError(f"{self.name} has no text tier {tier}, but {', '.join(self._texts)}")
+        parts = [np.zeros((0, self.embed_dim), np.float32)]
+        for start in range(0, len(texts), batch):
+            some = texts[start : start + batch]
+            for number, text in enumerate(some, start):
+                if not text.strip():
+                    raise ValueError(f"texts[{number}] holds nothing to read (it is empty or white space)")
+            vectors_NE = self._texts[cast(Tier, tier)](some)
+            # The static tier sums rows of known tokens: of none there is no direction.
+            blank = np.flatnonzero(np.abs(vectors_NE).max(1) == 0)
+            if len(blank):
+                raise ValueError(f"texts[{start + blank[0]}]: the tier {tier} knows no part of {some[blank[0]]!r}")
+            parts.append(vectors_NE.astype(np.float32))
+        return np.concatenate(parts)
+
+    def _embed_images(self, images: list[ImageInput], batch: int) -> np.ndarray:
+        """Unit vectors [M, E]."""
+        recipe = self.manifest["image"]["preprocess"]
+        parts = [np.zeros((0, self.embed_dim), np.float32)]
+        for start in range(0, len(images), batch):
+            if self._images is None:
+                self._images = self._open_images()
+            pixels_B3SS = np.stack([preprocess(content(image), recipe) for image in images[start : start + batch]])
+            parts.append(self._images(pixels_B3SS))
+        return np.concatenate(parts)
+
+    def _open_images(self) -> Callable[[np.ndarray], np.ndarray]:
+        """The image tower: pixels [B, 3, S, S] to unit vectors [B, E]."""
+        graph = self.folder / self.manifest["image"]["graph"]["file"]["path"]
+        if self.engine == "torch":
+            return ImageOnDevice(graph, self.device)
+        opened = session(graph)
+        return lambda pixels_B3SS: np.asarray(opened.run(["embedding"], {"pixels": pixels_B3SS})[0])
+
+
+def content(image: ImageInput) -> bytes | Image.Image:
+    """The bytes of a file, or a Pillow image as it is."""
+    return Path(image).read_bytes() if isinstance(image, str | Path) else image
+
+
+def cut(vectors_NE: np.ndarray, length: int) -> np.ndarray:
+    """The first numbers at unit length, [N, L]."""
+    if length == vectors_NE.shape[1]:
+        return vectors_NE
+    first_NL = vectors_NE[:, :length].astype(np.float64)
+    return (first_NL / np.linalg.norm(first_NL, axis=1, keepdims=True)).astype(np.float32)

@@ -1,0 +1,134 @@
+"""The command behind `npm run model -- export` and `import`: served models out to other libraries, published checkpoints in."""
+
+import argparse
+import json
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+from contracts.constants import EXIT_OK, EXIT_USAGE, FILE_MANIFEST
+from contracts.types import Tier
+
+FORMATS = ("hf", "onnx", "open_clip", "safetensors", "sentence-transformers")
+
+
+def main() -> int:
+    """Run the command; returns its exit code."""
+    parser = argparse.ArgumentParser(prog="python -m exchange")
+    commands = parser.add_subparsers(dest="command", required=True)
+    export = commands.add_parser("export", help="write a model in the layout of another library")
+    export.add_argument("model", type=Path, help=f"folder with {FILE_MANIFEST}")
+    export.add_argument("--format", choices=FORMATS, required=True)
+    export.add_argument("--to", type=Path, required=True, help="folder that is not there yet, or is empty")
+    export.add_argument("--tier", default="", help="text tiers with commas; absent: all")
+    export.add_argument("--distill", type=Path, help="run of distill that the model was exported from")
+    export.add_argument("--clip", type=Path, help="run of clip that the model was exported from")
+    export.add_argument("--json", action="store_true", help="one JSON object instead of text")
+    inward = commands.add_parser("import", help="make a model of a published checkpoint")
+    inward.add_argument("source", type=Path, help="folder of transformers or open_clip, or a file of weights")
+    inward.add_argument("--name", required=True)
+    inward.add_argument("--model-version", default="1")
+    inward.add_argument("--to", type=Path, required=True, help="folder that is not there yet, or is empty")
+    inward.add_argument("--photos", type=Path, required=True, help="folder of pictures to measure with")
+    inward.add_argument("--architecture", help="open_clip's name, for a file of weights")
+    inward.add_argument("--licence", default="not stated")
+    inward.add_argument("--json", action="store_true", help="one JSON object instead of text")
+    given = parser.parse_args()
+    if given.to.exists() and (not given.to.is_dir() or any(given.to.iterdir())):
+        return refuse(f"{given.to} is there already: name another folder with --to, or remove it")
+    return run_export(given) if given.command == "export" else run_import(given)
+
+
+def run_import(given: argparse.Namespace) -> int:
+    """Write the folder of a model."""
+    import towers  # noqa: F401  (makes transformers importable beside a CPU build of torch)
+    from exchange.incoming.take_in import ImportOptions, import_into
+    from exchange.refusal import CannotExpress
+
+    options = ImportOptions(
+        given.name,
+        given.model_version,
+        given.photos,
+        given.source.name,
+        given.licence,
+        architecture=given.architecture,
+    )
+    try:
+        manifest = import_into(given.source, given.to, options)
+    except CannotExpress as error:
+        return refuse(str(error))
+    metrics = manifest["metrics"]
+    if given.json:
+        print(json.dumps({"to": str(given.to), "name": manifest["name"], "metrics": metrics}))
+    else:
+        print(f"{given.to}: {manifest['name']}, {', '.join(f'{name} {value:.5f}' for name, value in metrics.items())}")
+    return EXIT_OK
+
+
+def run_export(given: argparse.Namespace) -> int:
+    """Write a model in the layout that was asked for."""
+    # Torch takes seconds to import: mistakes of the command line are told before.
+    import towers  # noqa: F401  (makes transformers importable beside a CPU build of torch)
+    from exchange.outgoing import as_hf, as_onnx, as_open_clip, as_safetensors, as_sentence_transformers, imported
+    from exchange.outgoing.floats import read_floats
+    from exchange.outgoing.page import page
+
+    writers = {
+        "hf": as_hf.write,
+        "onnx": as_onnx.write,
+        "open_clip": as_open_clip.write,
+        "safetensors": as_safetensors.write,
+        "sentence-transformers": as_sentence_transformers.write,
+    }
+    if imported.is_imported(given.model):
+        taken = imported.read_imported(given.model)
+        return write_out(given, lambda making: imported.write(taken, given.format, making), taken.weights)
+    model = read_floats(given.model, given.distill, given.clip)
+    there: list[Tier] = [*model.students, "static"]
+    named = [word for word in given.tier.split(",") if word]
+    unknown = [tier for tier in named if tier not in there]
+    if unknown:
+        return refuse(f"--tier: {model.manifest['name']} has no text tier {unknown[0]}, but {', '.join(there)}")
+    tiers = [tier for tier in there if tier in named or not named]
+
+    def write(making: Path) -> list[str]:
+        written = writers[given.format](model, making, tiers)
+        (making / "README.md").write_text(page(model, given.format, written), encoding="utf-8")
+        return written
+
+    return write_out(given, write, model.weights)
+
+
+def write_out(given: argparse.Namespace, write: Callable[[Path], list[str]], weights: str) -> int:
+    """Call `write` with a folder that becomes the target, and say what it wrote."""
+    from exchange.refusal import CannotExpress
+
+    given.to.parent.mkdir(parents=True, exist_ok=True)
+    making = Path(tempfile.mkdtemp(prefix=f".{given.to.name}-", dir=given.to.parent))
+    try:
+        written = write(making)
+        if given.to.exists():
+            given.to.rmdir()
+        making.chmod(0o755)
+        making.rename(given.to)
+    except CannotExpress as error:
+        return refuse(str(error))
+    finally:
+        shutil.rmtree(making, ignore_errors=True)
+    if given.json:
+        print(json.dumps({"to": str(given.to), "format": given.format, "written": written, "weights": weights}))
+    else:
+        print(f"{given.to}: {', '.join(written)}, as {given.format}. README.md says how to open it.\n{weights}")
+    return EXIT_OK
+
+
+def refuse(sentence: str) -> int:
+    """A user's mistake."""
+    print(sentence, file=sys.stderr)
+    return EXIT_USAGE
+
+
+if __name__ == "__main__":
+    sys.exit(main())

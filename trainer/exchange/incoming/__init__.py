@@ -1,0 +1,1 @@
+"""Published checkpoints, made models that are served: a file for each layout."""

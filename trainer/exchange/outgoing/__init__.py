@@ -1,0 +1,1 @@
+"""What is served, written for other libraries: a file for each layout."""
