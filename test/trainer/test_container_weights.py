@@ -25,7 +25,7 @@ def test_weights_are_fetched_and_stand_in_the_configuration_where_their_path_was
     put_input(bucket, "runs/prepare-weights")
     put_job(bucket, "runs/weights", "mntp", {"prepare": "runs/prepare-weights"})
     job = json.loads(bucket.get("runs/weights/job.json"))
-    job["config"]["language_model"] = {"source": "directory", "name": "/home/me/llama", "adapters": ["mntp"]}
+    job["config"]["language_model"] = {"source": "directory", "name": "/models/llama", "adapters": ["mntp"]}
     stored = {"at": ["language_model", "name"], "prefix": "", "uri": f"s3://{BUCKET}/data/sha256/ee", "file": None}
     adapter = {"at": ["language_model", "adapters", 0], "prefix": "", "file": "a.gguf",
                "uri": f"s3://{BUCKET}/data/sha256/ff"}  # fmt: skip
@@ -43,4 +43,4 @@ def test_weights_are_fetched_and_stand_in_the_configuration_where_their_path_was
     read = json.loads(bucket.get("runs/weights/read.json"))
     assert read == {"name": "weights", "adapter": "adapter", "stage": "mntp"}
     # What was planned is kept as it was.
-    assert json.loads(bucket.get("runs/weights/job.json"))["config"]["language_model"]["name"] == "/home/me/llama"
+    assert json.loads(bucket.get("runs/weights/job.json"))["config"]["language_model"]["name"] == "/models/llama"
