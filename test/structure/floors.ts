@@ -115,6 +115,16 @@ export const BOXES: Record<string, readonly string[]> = {
   'trainer/bench': ['trainer/losses'],
   'trainer/augment': ['contracts/python', 'trainer/engine', 'trainer/towers'],
   'trainer/gpu_check': ['contracts/python', 'trainer/engine', 'trainer/towers', 'trainer/tasks', 'trainer/bench'],
+  'trainer/bench/train': [
+    'contracts/python',
+    'trainer/engine',
+    'trainer/towers',
+    'trainer/data',
+    'trainer/data/manifest.py',
+    'trainer/tasks',
+    'trainer/bench',
+    'trainer/gpu_check',
+  ],
   'trainer/container': ['contracts/python'],
   // ---- the cloud
   'infra/base': ['contracts/src'],

@@ -53,6 +53,7 @@ it('only entries and the hosts that they start read the environment', () => {
     'trainer/augment/__main__.py',
     'trainer/container/__main__.py',
     'trainer/control/cli/augment.ts',
+    'trainer/control/cli/bench-train.ts',
     'trainer/control/cli/evaluate.ts',
     'trainer/control/cli/finetune/finetune.ts',
     'trainer/control/cli/gpu-check.ts',
