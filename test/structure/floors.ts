@@ -141,6 +141,16 @@ export const BOXES: Record<string, readonly string[]> = {
   'trainer/gpu_check': ['contracts/python', 'trainer/engine', 'trainer/towers', 'trainer/tasks', 'trainer/bench'],
   'trainer/edge_clip': ['contracts/python', 'trainer/engine', 'trainer/towers'],
   'trainer/exchange': ['contracts/python', 'trainer/engine', 'trainer/towers'],
+  'trainer/bench/train': [
+    'contracts/python',
+    'trainer/engine',
+    'trainer/towers',
+    'trainer/data',
+    'trainer/data/manifest.py',
+    'trainer/tasks',
+    'trainer/bench',
+    'trainer/gpu_check',
+  ],
   'trainer/container': ['contracts/python'],
   // ---- the cloud
   'infra/base': ['contracts/src'],

@@ -14,12 +14,14 @@ import platform
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch.nn import functional as F
 
+from bench.rounds import Row, synchronise
 from losses import matrices
 from losses.contrastive import global_info_nce, global_sigmoid
 from losses.ranks import Ranks
@@ -67,6 +69,29 @@ def main() -> None:
                 print(sentence(line), flush=True)
     if options.json:
         print(json.dumps(result, indent=2))
+
+
+def measured_rows(name: str, rows: int) -> Iterator[Row]:
+    """A loss as lines of `npm run bench:train`; one of eight ranks against the published figure where that is of as many rows."""
+    found = in_a_process(name, rows, argparse.Namespace(width=768, share=8, tile=None))
+    what = f"{WAYS[name]}, {rows:,} rows"
+    if "left_out" in found:
+        yield {"what": what, "unit": "", "left_out": found["left_out"]}
+        return
+    yield {"what": f"{what}, both passes", "value": found["seconds"], "unit": "s"}
+    row: Row = {
+        "what": f"{what}, memory",
+        "value": found["gb"],
+        "unit": "GB",
+        "note": f"beside {found['features_gb']} GB of features",
+    }
+    if name == "share" and rows == PUBLISHED["rows"]:
+        row = {
+            **row,
+            "most": PUBLISHED["gb"]["inf_cl"],
+            "note": f"published: {PUBLISHED['source']}; open_clip {PUBLISHED['gb']['open_clip']} GB",
+        }
+    yield row
 
 
 def in_a_process(name: str, rows: int, options: argparse.Namespace) -> dict[str, Any]:
@@ -130,6 +155,12 @@ def share(a_BE: torch.Tensor, b_BE: torch.Tensor, scale: torch.Tensor, options: 
     return global_info_nce(a_BE, b_BE, scale, ranks=Pretended(options.share, options.tile))
 
 
+WAYS = {
+    "whole_matrix": "loss, whole matrix",
+    "tiled": "loss in tiles",
+    "tiled_sigmoid": "sigmoid loss in tiles",
+    "share": "loss in tiles, one of eight ranks",
+}
 SAME_VALUE = ("whole_matrix", "tiled")  # two ways to one number
 LOSSES = {"whole_matrix": whole_matrix, "tiled": tiled, "tiled_sigmoid": tiled_sigmoid, "share": share}
 
@@ -165,12 +196,6 @@ def step(name: str, sides: tuple[torch.Tensor, ...], options: argparse.Namespace
     loss.backward()
     synchronise(leaves[0].device)
     return loss.item(), time.perf_counter() - started
-
-
-def synchronise(device: torch.device) -> None:
-    """Wait for a GPU."""
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
 
 
 def reset_peak(device: torch.device) -> int:

@@ -1494,6 +1494,34 @@ class WordPieceTokenizer(TypedDict):
     """
 
 
+class ClipBpeTokenizer(TypedDict):
+    """How a text becomes token ids, as CLIP reads it."""
+
+    type: Literal["clip_bpe"]
+    """CLIP's byte-pair encoding: NFC, lower case, words of letters, single digits."""
+
+    vocabulary: Artefact
+    """One entry per line; the line number, from 0, is the id. `</w>` ends the last one of a word."""
+
+    merges: Artefact
+    """Two entries per line with a space between them; what is joined first comes first."""
+
+    vocabulary_size: int
+    """Entries of the vocabulary."""
+
+    pad_id: int
+    """Id of the padding token."""
+
+    unk_id: int
+    """Id of the unknown token, which a vocabulary with all bytes never needs."""
+
+    cls_id: int
+    """Id of the first token."""
+
+    sep_id: int
+    """Id of the last token."""
+
+
 class QuantizedTable(TypedDict):
     """Embedding rows of the vocabulary, quantised per row."""
 
@@ -1550,7 +1578,7 @@ class TextPartition(TypedDict):
 class ModelManifestText(TypedDict):
     """How texts are read, for all tiers, and the TextTower of the student."""
 
-    tokenizer: WordPieceTokenizer
+    tokenizer: WordPieceTokenizer | ClipBpeTokenizer
     """How a text becomes token ids."""
 
     context_length: int
@@ -1596,9 +1624,7 @@ class TextTower(TypedDict):
 
 
 class StaticTable(TypedDict):
-    """The static tier: mean of the rows of known tokens, projected and L2-normalised; special tokens are left
-    out.
-    """
+    """The static tier; absent: there is none."""
 
     table: QuantizedTable
     """Embedding rows of the vocabulary, quantised per row."""
@@ -1787,10 +1813,8 @@ class ModelManifest(TypedDict):
     tiny: NotRequired[TextTower]
     """The smaller transformer, which reads the same tokens; absent: there is none."""
 
-    static: StaticTable
-    """The static tier: mean of the rows of known tokens, projected and L2-normalised; special tokens are left
-    out.
-    """
+    static: NotRequired[StaticTable]
+    """The static tier; absent: there is none."""
 
     image: ModelManifestImage
     """The image tower: input `pixels` [B, 3, size, size], output `embedding` [B, embed_dim]."""

@@ -1,0 +1,28 @@
+// `npm run bench:train` from outside: what it measures is tested in Python.
+import { resolve } from 'node:path';
+import { beforeAll, expect, it, vi } from 'vitest';
+import { benchTrain } from '../../../../../trainer/control/cli/bench/train.ts';
+import { trainerPython } from '../../../../support/python.ts';
+
+vi.setConfig({ testTimeout: 60_000, hookTimeout: 600_000 });
+const ROOT = resolve(import.meta.dirname, '../../../../..');
+
+let python: string;
+beforeAll(async () => {
+  python = await trainerPython();
+});
+
+it('prints one JSON document of what was asked for', async () => {
+  let [stdout, stderr] = ['', ''];
+  const code = await benchTrain(['--json', '--quick', '--only', 'closed form'], {
+    root: ROOT,
+    cwd: ROOT,
+    env: { PATH: process.env.PATH, TRAINER_PYTHON: python },
+    stdout: { write: (text: string) => (stdout += text) },
+    stderr: { write: (text: string) => (stderr += text) },
+  });
+  const { rows } = JSON.parse(stdout) as { rows: { what: string; value: number }[] };
+  expect(rows.map(({ what }) => what)).toContain('share of them that 900 images a second take');
+  expect(stderr).toContain('[1/1] closed form');
+  expect(code).toBe(0);
+});

@@ -1,0 +1,1 @@
+"""How fast training is on the machine at hand, part by part: `npm run bench:train`."""
