@@ -15,6 +15,7 @@ import traceback
 from pathlib import Path
 from typing import Any
 
+import data.stream
 import engine.loop
 import pretended_gpu
 import towers.language.packing
@@ -78,6 +79,9 @@ def main() -> None:
     folder, only = Path(sys.argv[1]), sys.argv[2:]
     # Flex attention is compiled for a GPU; the dense mask says the same on any device.
     towers.language.packing.use_flex = lambda *_: False
+    # Nor can memory be pinned for it.
+    loader = data.stream.DataLoader
+    data.stream.DataLoader = lambda *args, **kwargs: loader(*args, **(kwargs | {"pin_memory": False}))
     for stage in INPUTS:
         importlib.import_module(f"stages.{stage}")
     engine.loop.set_lr = marking
