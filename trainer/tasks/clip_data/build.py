@@ -49,7 +49,9 @@ from towers.wordpiece import WordPiece, train_vocabulary
 
 MOST_WORKERS = 12  # processes of one rank that decode
 LEARNED_IMAGES = 200_000  # whose captions the control's vocabulary is trained on, where images are streamed
-SEEN_FOR_ROLES = 10_000  # images, the first ones, of which one has to have captions with roles where the recipe has shares
+SEEN_FOR_ROLES = (
+    10_000  # images, the first ones, of which one has to have captions with roles where the recipe has shares
+)
 FROZEN_TERMS = ("regulariser_weight", "softmax_weight", "hypernyms_softmax_weight")
 MIXED_TERMS = ("rows_weight", "hypernyms_weight")  # with features of photographs mixed in
 
