@@ -30,18 +30,9 @@ VARIANTS: list[tuple[str, str, dict[str, Any]]] = [
     ("clip-all-at-once", "clip", {"micro_batch": 64}),
     ("clip-sigmoid", "clip", {"loss": "sigmoid"}),
     ("clip-scratch", "clip", {"text_tower": "scratch"}),
-    ("embed_images-streamed", "embed_images", {"images": "streamed"}),
-    ("clip-streamed", "clip", {}),
 ]
-# What a variant reads of another one.
-READS = {"clip-streamed": {"embed_images": "embed_images-streamed"}}
 # Steps after which a stage is stopped: distill trains a table, then two transformers.
-STOPS = {
-    "distill": (1, STEPS + 1, 2 * STEPS + 1),
-    "embed_captions": (1,),
-    "embed_images": (1,),
-    "clip-streamed": (2,),
-}
+STOPS = {"distill": (1, STEPS + 1, 2 * STEPS + 1), "embed_captions": (1,), "embed_images": (1,)}
 
 
 def start(stage: str, job: Path, stop_after: int | None) -> int:
@@ -87,7 +78,7 @@ def main() -> None:
     inputs: dict[str, Path] = {}
     outcomes: dict[str, Any] = {}
     plan = [(stage, stage, {}, STOPS.get(stage, () if stage == "prepare" else (1,))) for stage in INPUTS]
-    plan += [(name, stage, changes, STOPS.get(name, ())) for name, stage, changes in VARIANTS]
+    plan += [(name, stage, changes, ()) for name, stage, changes in VARIANTS]
     for name, stage, changes, stops in plan:
         if only and name not in only:
             continue
@@ -96,8 +87,7 @@ def main() -> None:
         pretended_gpu.WAITS.clear()
         MARKS.clear()
         WAITED.clear()
-        read = inputs | {role: folder / place for role, place in READS.get(name, {}).items()}
-        jobs = [small.job(stage, place, read, **changes) for place in (name, *([f"{name}-stopped"] if stops else []))]
+        jobs = [small.job(stage, place, inputs, **changes) for place in (name, *([f"{name}-stopped"] if stops else []))]
         outcome = check_stage(start, stage, jobs[0], jobs[1] if stops else None, stops)
         report = jobs[0].with_name(FILE_REPORT)
         outcomes[name] = {

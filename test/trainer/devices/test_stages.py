@@ -12,7 +12,7 @@ from gpu_check.small import INPUTS, TRAINED
 from support import STAGE_ENV
 
 VARIANTS = ["contrastive-without-cache", "inherit-features", "clip-all-at-once", "clip-sigmoid", "clip-scratch"]
-STAGES = [*INPUTS, *VARIANTS, "embed_images-streamed", "clip-streamed"]
+STAGES = [*INPUTS, *VARIANTS]
 
 
 @pytest.fixture(scope="module")

@@ -49,6 +49,9 @@ from towers.wordpiece import WordPiece, train_vocabulary
 
 MOST_WORKERS = 12  # processes of one rank that decode
 LEARNED_IMAGES = 200_000  # whose captions the control's vocabulary is trained on, where images are streamed
+SEEN_FOR_ROLES = (
+    10_000  # images, the first ones, of which one has to have captions with roles where the recipe has shares
+)
 FROZEN_TERMS = ("regulariser_weight", "softmax_weight", "hypernyms_softmax_weight")
 MIXED_TERMS = ("rows_weight", "hypernyms_weight")  # with features of photographs mixed in
 
@@ -66,7 +69,6 @@ class Training(NamedTuple):
     """The task, and what is needed to write its result."""
 
     inputs: Inputs
-
     task: Clip
     measure: Measure
     shape: TowersShape
@@ -159,6 +161,8 @@ def streamed_pairs(run: Run[ClipConfig], inputs: Inputs, frozen: FrozenTower, vo
     if vocabulary is None:
         store = FeatureStore(inputs.embedded / "pairs.train", rows_digest(shards))
     shares = cast("Mapping[str, float] | None", config.get("caption_shares"))
+    if shares is not None and not any("roles" in row for row in first_pairs(prepared, "train", SEEN_FOR_ROLES)):
+        raise ValueError("clip.caption_shares: no caption has a role; name them in prepare's caption_fields")
     labelled = [has_labels(prepared / shard["rows"]["path"]) for shard in shards]
     total = sum(shard["count"] for shard, has in zip(shards, labelled, strict=True) if has)
     wanted = round(config["batch_size"] * config["label_fraction"]) if config["labels_weight"] > 0 else 0
