@@ -15,6 +15,9 @@ RECIPE = {"resize_mode": "squash", "size": 8, "interpolation": "bicubic", "crop"
           "mean": [0.5, 0.4, 0.3], "std": [0.2, 0.3, 0.4], "color": "rgb"}  # fmt: skip
 
 
+CAPTIONS = 2  # of an image
+
+
 def png(number):
     """A picture of one colour: its red and green are its number."""
     buffer = io.BytesIO()
@@ -22,7 +25,7 @@ def png(number):
     return buffer.getvalue()
 
 
-def write_shards(folder, counts, captions=2, split="train", before=(), labels=None):
+def write_shards(folder, counts, split="train", before=(), labels=None):
     """`prepare`'s layout with `counts` images a shard; image n has the captions `n.0`, `n.1` and so on.
 
     `before`: shards that the manifest has already. `labels`: by the number of a shard, a label from the number of an image.
@@ -33,7 +36,7 @@ def write_shards(folder, counts, captions=2, split="train", before=(), labels=No
         writer = ShardWriter(folder / f"pairs.{split}-{place:05d}.tar")
         rows = []
         for _ in range(count):
-            texts = [f"{number}.{text}" for text in range(captions)]
+            texts = [f"{number}.{text}" for text in range(CAPTIONS)]
             row = {"key": f"k{number}", "shard": writer.file.name, "place": writer.add(f"k{number}", png(number))}
             about = {"label": labels[place](number), "prompted": True} if labels and place in labels else {}
             rows.append(row | {"captions": texts} | {key: value for key, value in about.items() if about["label"]})
@@ -42,7 +45,7 @@ def write_shards(folder, counts, captions=2, split="train", before=(), labels=No
         write_rows(folder / f"pairs.{split}-{place:05d}.jsonl", rows)
         rows_file, tar = (artefact(folder, f"pairs.{split}-{place:05d}.{end}") for end in ("jsonl", "tar"))
         shards.append({"kind": "pairs", "split": split, "source": "test", "rows": rows_file, "images": tar,
-                       "count": count, "captions": captions * count})  # fmt: skip
+                       "count": count, "captions": CAPTIONS * count})  # fmt: skip
     write_document(folder / "shards.json", "PreparedManifest", json.dumps({"shards": shards, "drops": []}))
     manifest = read_manifest(folder)
     assert manifest is not None

@@ -203,5 +203,5 @@ def test_a_shard_with_labelled_and_other_images_is_refused(tmp_path, inputs, cli
     train = write_shards(inputs["prepare"], [12, 8, 6], labels=mixed)
     write_shards(inputs["prepare"], [4], split="dev", before=train)
     store(inputs["embed_captions"] / "pairs.train", train, [range(12), range(12, 20), range(20, 26)])
-    with pytest.raises(ValueError, match="a shard has images with labels and others without.* as two sources"):
+    with pytest.raises(ValueError, match=r"a shard has images with labels and others without.* as two sources"):
         clip(write_job(tmp_path, "clip", inputs, CONFIG))
