@@ -4,6 +4,8 @@ manifest.json, vocabulary.txt, image.onnx, static.table.bin, static.projection.b
 MODEL_CARD.md, and of every transformer NAME.onnx, NAME.weights.bin, NAME.partition.bin and NAME.table.bin.
 """
 
+from typing import Any
+
 from contracts.constants import FILE_MANIFEST
 from contracts.types import ExportConfig
 from engine.run import Run
@@ -29,7 +31,7 @@ def main() -> None:
     texts = serve_texts(run, exported)
     run.tick(2, 4)
     images = serve_images(run, exported)
-    cosines = parity(config, texts, images)
+    cosines: dict[str, Any] = parity(config, texts, images)
     run.tick(3, 4, **cosines)
 
     # ---- calibration, metrics, golden vectors, manifest and card ---------------------------------

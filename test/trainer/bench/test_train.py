@@ -5,6 +5,7 @@ import math
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ import torch
 from bench.rounds import in_turns
 from bench.train.__main__ import main
 from bench.train.loader import DECODERS, SIZES, photograph
-from bench.train.report import Item, run_items, table
+from bench.train.report import Item, Row, run_items, table
 from support import ROOT, STAGE_ENV
 
 
@@ -72,7 +73,7 @@ def test_ways_take_turns_and_none_is_always_first():
 
 
 def test_what_breaks_or_does_not_fit_leaves_the_rest(capsys):
-    def broken():
+    def broken() -> Iterator[Row]:
         yield {"what": "half", "value": 1.23456, "unit": "s", "least": 1.0}
         raise RuntimeError("no such kernel")
 
@@ -83,8 +84,8 @@ def test_what_breaks_or_does_not_fit_leaves_the_rest(capsys):
     ]
     rows = run_items(items, time.monotonic(), 60)
     assert [row["what"] for row in rows] == ["half", "broken", "long", "x"]
-    assert rows[0]["value"] == 1.235 and rows[1]["failed"] and "no such kernel" in rows[1]["left_out"]
-    assert "--only 'long' --minutes 17" in rows[2]["left_out"]
+    assert rows[0].get("value") == 1.235 and rows[1].get("failed") and "no such kernel" in rows[1].get("left_out", "")
+    assert "--only 'long' --minutes 17" in rows[2].get("left_out", "")
     assert "[3/3] last: 0 s so far" in capsys.readouterr().err
     text = table(
         {

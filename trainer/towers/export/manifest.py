@@ -2,9 +2,10 @@
 
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import cast
 
 from contracts.constants import SCHEMA_VERSION
-from contracts.types import ExportConfig, GoldenVector, LanguageFigures, ModelManifest, Tier
+from contracts.types import ExportConfig, GoldenVector, LanguageFigures, LineageParent, ModelManifest, Tier
 from engine.run import Run
 from towers.data import read_texts
 from towers.export.graphs import Exported
@@ -50,7 +51,7 @@ def manifest_of(
         "search_verdicts": scores.verdicts,
         "golden": golden(texts, spells=exported.wordpiece.spells),
         "metrics": scores.metrics,
-        "lineage": {"recipe": run.job["recipe"], "code": run.job["code"], "parents": config["parents"]},
+        "lineage": {"recipe": run.job["recipe"], "code": run.job["code"], "parents": cast(list[LineageParent], config["parents"])},
     }
     if "tiny" in described:
         manifest["tiny"] = described["tiny"]
@@ -89,9 +90,8 @@ def card_notes(exported: Exported, texts: ServedTexts, images: ServedImages) -> 
 
 def bytes_of(out: Path, names: list[str], sizes: dict[str, int]) -> dict[str, float]:
     """Bytes of all files and of every tier, for the report."""
-    return {"bytes": sum((out / name).stat().st_size for name in names)} | {
-        f"bytes.{name}": size for name, size in sizes.items()
-    }
+    found: dict[str, float] = {"bytes": sum((out / name).stat().st_size for name in names)}
+    return found | {f"bytes.{name}": size for name, size in sizes.items()}
 
 
 def language_figures(english: float, translated: dict[str, float]) -> list[LanguageFigures]:

@@ -48,7 +48,7 @@ def serve_texts(run: Run[ExportConfig], exported: Exported) -> ServedTexts:
     texts = [caption for row in pairs for caption in row["captions"]]
     image_of_text = np.array([number for number, row in enumerate(pairs) for _ in row["captions"]])
     embed_tier = served_tiers(run.output, cast(ModelManifest, exported.described))
-    vectors = {tier: embed(texts) for tier, embed in embed_tier.items()}
+    vectors: dict[Tier, np.ndarray] = {tier: embed(texts) for tier, embed in embed_tier.items()}
     sample = np.unique(np.linspace(0, len(texts) - 1, min(run.config["parity_samples"], len(texts))).astype(int))
     sampled = [texts[i] for i in sample]
     length = exported.students["student"].shape.context_length
