@@ -17,9 +17,10 @@ const GROUPS: Record<string, Record<string, string | number | object>> = {
   'Names of files that are looked for by name.': named('FILE', FILES),
   "The role of the user's own files among the inputs of a job.": { DATA_ROLE: DATA },
   'Stages that several processes may train together.': { RANKED_STAGES },
-  'Train images. Of more, no stage holds anything of each: captions are embedded shard by shard, images are streamed.': {
-    LARGE_SET,
-  },
+  'Train images. Of more, no stage holds anything of each: captions are embedded shard by shard, images are streamed.':
+    {
+      LARGE_SET,
+    },
   'Environment variables that the control plane or a job definition sets.': {
     ENV_STOP_SECONDS: ENVARS.stopSeconds,
     ENV_PROGRESS_SECONDS: ENVARS.progressSeconds,
