@@ -36,7 +36,7 @@ def find_model(name: str | Path | None = None, registry: str | Path | None = Non
     own_name = read_manifest(embedded)["name"]
     if str(name) == own_name:
         return embedded
-    there = [] if root is None else sorted(path.parent.name for path in root.glob(f"models/*/{FILE_POINTER}"))
+    there = [] if root is None else sorted(path.parent.name for path in (root / "models").glob(f"*/{FILE_POINTER}"))
     where = "no registry is there" if root is None else f"the registry {root} holds {', '.join(there) or 'no model'}"
     raise FileNotFoundError(
         f"{name} is no folder with {FILE_MANIFEST} and no model's name: {where}, and this package carries {own_name}"

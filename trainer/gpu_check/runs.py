@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from safetensors.torch import load_file
 
-from contracts.constants import EXIT_INTERRUPTED, EXIT_OK, FILE_REPORT
+from contracts.constants import EXIT_INTERRUPTED, EXIT_OK, FILE_LOG, FILE_REPORT
 from gpu_check.small import INPUTS
 
 # Largest difference of a weight, relative to the largest weight of its file, where bits differ: kernels that add up in no
@@ -130,7 +130,7 @@ def answering(sender: Any, function: Callable[..., Any], arguments: tuple[Any, .
 
 def stage_process(stage: str, job: Path, device: str, stop_after: int | None, in_training: bool) -> None:  # noqa: FBT001 - of a process
     """A stage in a process of its own, with deterministic kernels as far as torch has them."""
-    log = os.open(job.with_name("log.txt"), os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    log = os.open(job.with_name(FILE_LOG), os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     for number in (1, 2):
         os.dup2(log, number)
     if device == "cpu":
@@ -212,7 +212,7 @@ def check_stage(start: Start, stage: str, straight: Path, stopped: Path | None, 
 
 def last_line(job: Path) -> str:
     """Of what a stage printed."""
-    log = job.with_name("log.txt")
+    log = job.with_name(FILE_LOG)
     lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines() if log.exists() else []
     return lines[-1][:300] if lines else "it printed nothing"
 

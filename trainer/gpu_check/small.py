@@ -89,7 +89,7 @@ class Small:
             "output": output.as_uri(),
             "config": {"stage": stage, **self.config(stage), **changes},
         }
-        file = output / "job.json"
+        file = output / FILE_JOB
         file.write_text(json.dumps(job), encoding="utf-8")
         return file
 

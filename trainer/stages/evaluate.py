@@ -9,12 +9,13 @@ import json
 from contracts.types import EvaluateConfig
 from engine.run import Run, write_atomically
 from evaluation.card import with_dev_sets
-from evaluation.measure import flat
+from evaluation.measure import Measured, flat
 from evaluation.page import Evaluation, render_page, render_table
 from evaluation.recipe.dev_sets import STEPS, on_dev_sets
-from evaluation.recipe.retrieval import STUDENT, retrieval_of_tiers
+from evaluation.recipe.retrieval import STUDENT, Inputs, metrics_of, retrieval_of_tiers
 from evaluation.recipe.zero_shot import zero_shot_metrics
 from evaluation.served import ServedModel
+from evaluation.trained import TrainedModel
 
 CARD = "MODEL_CARD.md"
 
@@ -22,15 +23,21 @@ CARD = "MODEL_CARD.md"
 def main() -> None:
     """Run the stage."""
     run = Run.start(EvaluateConfig)
-    model = ServedModel(run.input("export"))
+    inputs = Inputs(run.input("prepare"), run.input("embed_captions"), run.input("clip"), run.input("distill"))
+    exported = run.input("export")
+    model = ServedModel(exported)
     served = {STUDENT if name == "base" else name: tier.embed for name, tier in model.tiers.items()}
-    retrieval = retrieval_of_tiers(run, served)
+    retrieval = retrieval_of_tiers(inputs, served)
     run.tick(1, STEPS)
-    zero_shots = zero_shot_metrics(run, served)
+    zero_shots = zero_shot_metrics(inputs, served)
     run.tick(2, STEPS)
-    dev_sets = on_dev_sets(run, model)
+    dev_sets: Measured = {"sets": {}, "left_out": {}}
+    if run.config.get("dev_sets"):
+        of_texts = {"embed_captions": inputs.embed_captions}
+        if "contrastive" in run.job["inputs"]:
+            of_texts["contrastive"] = run.input("contrastive")
+        dev_sets = on_dev_sets(run, run.input("data"), model, TrainedModel(inputs.clip, of_texts))
     run.tick(3, STEPS)
-
     document: Evaluation = {
         "images": retrieval.images,
         "captions": retrieval.captions,
@@ -42,13 +49,10 @@ def main() -> None:
     write_atomically(run.output / "evaluation.json", json.dumps(document, indent=2))
     write_atomically(run.output / "evaluation.html", render_page(document))
     run.log("\n" + render_table(document))
-    card = (run.input("export") / CARD).read_text(encoding="utf-8")
-    write_atomically(run.output / CARD, with_dev_sets(card, dev_sets))
-    figures = [*retrieval.of_tiers.items(), *zero_shots.items()]
-    metrics = {f"{name}.{key}": value for name, found in figures for key, value in found.items()}
-    metrics |= {f"student_share.{way}_R@10": share for way, share in retrieval.kept().items()} | flat(dev_sets)
+    write_atomically(run.output / CARD, with_dev_sets((exported / CARD).read_text(encoding="utf-8"), dev_sets))
     run.tick(STEPS, STEPS)
-    run.finish(metrics, {"evaluation": "evaluation.json", "page": "evaluation.html", CARD: CARD})
+    files = {"evaluation": "evaluation.json", "page": "evaluation.html", CARD: CARD}
+    run.finish(metrics_of(retrieval, zero_shots) | flat(dev_sets), files)
 
 
 if __name__ == "__main__":

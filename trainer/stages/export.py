@@ -10,7 +10,7 @@ from contracts.constants import FILE_MANIFEST
 from contracts.types import ExportConfig
 from engine.run import Run
 from towers.export.graphs import write_graphs
-from towers.export.manifest import bytes_of, card_notes, manifest_of
+from towers.export.manifest import Measured, bytes_of, card_notes, manifest_of
 from towers.export.parity import parity, serve_images, serve_texts
 from towers.export.scores import fit_scores
 from towers.exported_files import artefacts_in, write_manifest
@@ -23,20 +23,21 @@ def main() -> None:
     """Run the stage."""
     run = Run.start(ExportConfig)
     config, out = run.config, run.output
-    exported = write_graphs(run)
+    prepared = run.input("prepare")
+    exported = write_graphs(run, run.input("distill"), run.input("clip"))
     run.log(exported.said_sizes())
     run.tick(1, 4)
 
     # ---- parity of the served paths with PyTorch in float32 --------------------------------------
-    texts = serve_texts(run, exported)
+    texts = serve_texts(run, prepared, exported)
     run.tick(2, 4)
-    images = serve_images(run, exported)
+    images = serve_images(run, prepared, exported)
     cosines: dict[str, Any] = parity(config, texts, images)
     run.tick(3, 4, **cosines)
 
     # ---- calibration, metrics, golden vectors, manifest and card ---------------------------------
     scores = fit_scores(texts, images, run.seed)
-    manifest = manifest_of(run, exported, texts, images, scores)
+    manifest = manifest_of(run, prepared, exported, Measured(texts, images, scores))
     metrics = manifest["metrics"] = cosines | scores.metrics
     notes = card_notes(exported, texts, images)
     (out / CARD).write_text(model_card(manifest, notes, config["terms"], config["limits"]), encoding="utf-8")

@@ -14,7 +14,7 @@ from engine.loop import Loop
 from engine.run import Run
 from tasks.inherit import Inherit, Regression
 from towers.image.backbone import create_backbone, preprocess_recipe
-from towers.image.inherited import regression_problem
+from towers.image.inherited import Inputs, regression_problem
 from towers.two_towers import Adapter, TowersShape
 
 
@@ -24,7 +24,8 @@ def main() -> None:
     config = run.config
     backbone = create_backbone(**config["backbone"])
     recipe = preprocess_recipe(backbone, config["backbone"]["size"])
-    problem = regression_problem(run, backbone, recipe)
+    inputs = Inputs(run.input("prepare"), run.input("embed_captions"))
+    problem = regression_problem(run, inputs, backbone, recipe)
     width = problem.features_ND.shape[1]
 
     torch.manual_seed(run.seed)

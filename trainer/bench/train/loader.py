@@ -17,6 +17,7 @@ import torch
 from PIL import Image, ImageFilter
 
 from bench.rounds import Row, in_turns
+from contracts.constants import FILE_SHARDS
 from data.batches import PairLoader, PairOptions
 from data.copies import LocalShards
 from data.image import CropOptions, channels_first, crop_pixels
@@ -183,7 +184,7 @@ def write_shards(folder: Path, jpegs: list[bytes], times: int) -> None:
         described = {name: artefact(folder, f"pairs.train-{place:05d}.{end}") for name, end in files.items()}
         kind = {"kind": "pairs", "split": "train", "source": "bench"}
         shards.append(kind | described | {"count": len(rows), "captions": 2 * len(rows)})
-    write_document(folder / "shards.json", "PreparedManifest", json.dumps({"shards": shards, "drops": []}))
+    write_document(folder / FILE_SHARDS, "PreparedManifest", json.dumps({"shards": shards, "drops": []}))
 
 
 def streamed(folder: Path, sizes: Sizes, workers: int) -> float:

@@ -1,6 +1,7 @@
 """The exported model on the dev sets that a recipe names, and its text teacher beside it."""
 
 import shutil
+from pathlib import Path
 
 from contracts.types import EvaluateConfig
 from engine.run import Run
@@ -28,19 +29,13 @@ class StageProgress(Progress):
         self.run.tick(2, STEPS, dict, share=done / total)
 
 
-def on_dev_sets(run: Run[EvaluateConfig], model: ServedModel) -> Measured:
+def on_dev_sets(run: Run[EvaluateConfig], data: Path, model: ServedModel, taught_by: TrainedModel) -> Measured:
     """The exported model on the dev sets of the recipe; vectors are kept until the stage has ended, for its next attempt."""
-    names = run.config.get("dev_sets", [])
-    if not names:
-        return {"sets": {}, "left_out": {}}
-    place = Place(run.input("data"), VectorCache(run.output / VECTORS), StageProgress(run))
-    sets = [BY_NAME[name] for name in names]
+    place = Place(data, VectorCache(run.output / VECTORS), StageProgress(run))
+    sets = [BY_NAME[name] for name in run.config.get("dev_sets", [])]
     measured = measure(model, sets, place)
     # The teacher is a hundred times slower than what it taught: on texts alone.
-    inputs = {"embed_captions": run.input("embed_captions")}
-    if "contrastive" in run.job["inputs"]:
-        inputs["contrastive"] = run.input("contrastive")
-    teacher = measure(TrainedModel(run.input("clip"), inputs), [row for row in sets if row.texts_only], place)
+    teacher = measure(taught_by, [row for row in sets if row.texts_only], place)
     for name, of_set in teacher["sets"].items():
         measured["sets"][name] |= of_set
     shutil.rmtree(run.output / VECTORS, ignore_errors=True)

@@ -1,13 +1,12 @@
 """Retrieval on dev: every text tier against the image tower of the main run, from the teacher to what is served."""
 
+from pathlib import Path
 from typing import NamedTuple
 
 import torch
 from safetensors.torch import load_file
 from torch.nn import functional as F
 
-from contracts.types import EvaluateConfig
-from engine.run import Run
 from evaluation.bench import Figures
 from towers.data import read_pairs
 from towers.metrics import retrieval
@@ -16,6 +15,15 @@ from towers.student import load_student
 
 # What the first tier is called in reports and at the gate; the others keep their names.
 STUDENT = "student_int8"
+
+
+class Inputs(NamedTuple):
+    """Folders of the stages before."""
+
+    prepare: Path
+    embed_captions: Path
+    clip: Path
+    distill: Path
 
 
 class Retrieval(NamedTuple):
@@ -32,14 +40,14 @@ class Retrieval(NamedTuple):
         return {way: student[f"{way}_R@10"] / max(teacher[f"{way}_R@10"], 1e-9) for way in ways}
 
 
-def retrieval_of_tiers(run: Run[EvaluateConfig], served: dict[str, EmbedTexts]) -> Retrieval:
+def retrieval_of_tiers(inputs: Inputs, served: dict[str, EmbedTexts]) -> Retrieval:
     """Of the teacher, the student in PyTorch, the served tiers, and the served student's first dimensions."""
-    pairs, clip = read_pairs(run.input("prepare"), "dev"), run.input("clip")
+    pairs, clip = read_pairs(inputs.prepare, "dev"), inputs.clip
     texts = [caption for row in pairs for caption in row["captions"]]
     image_of_N = torch.tensor([number for number, row in enumerate(pairs) for _ in row["captions"]])
     image_IE = load_file(clip / "dev_images.safetensors")["features"]
     teacher_NE = load_file(clip / "dev_captions.safetensors")["features"]
-    student, wordpiece = load_student(run.input("distill"))
+    student, wordpiece = load_student(inputs.distill)
     shape = student.shape
     tiers = {
         "teacher": teacher_NE,
@@ -52,3 +60,10 @@ def retrieval_of_tiers(run: Run[EvaluateConfig], served: dict[str, EmbedTexts]) 
             F.normalize(image_IE[:, :dim], dim=-1), F.normalize(tiers[STUDENT][:, :dim], dim=-1), image_of_N
         )
     return Retrieval(len(pairs), len(texts), rows)
+
+
+def metrics_of(found: Retrieval, zero_shots: dict[str, Figures]) -> dict[str, float]:
+    """Every figure under its full name, for the report."""
+    figures = [*found.of_tiers.items(), *zero_shots.items()]
+    metrics = {f"{name}.{key}": value for name, each in figures for key, value in each.items()}
+    return metrics | {f"student_share.{way}_R@10": share for way, share in found.kept().items()}

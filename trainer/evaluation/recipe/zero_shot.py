@@ -4,9 +4,8 @@ import torch
 from safetensors.torch import load_file
 from torch.nn import functional as F
 
-from contracts.types import EvaluateConfig
-from engine.run import Run
 from evaluation.bench import Figures
+from evaluation.recipe.retrieval import Inputs
 from towers.class_targets import classifier_rows, read_classes
 from towers.data import Row, read_images, read_rows
 from towers.image.backbone import create_backbone
@@ -17,10 +16,10 @@ from towers.served_text import EmbedTexts
 from towers.two_towers import load_adapter, load_image_tower, load_preprocess, read_shape
 
 
-def zero_shot_metrics(run: Run[EvaluateConfig], served: dict[str, EmbedTexts]) -> dict[str, Figures]:
+def zero_shot_metrics(inputs: Inputs, served: dict[str, EmbedTexts]) -> dict[str, Figures]:
     """Zero-shot top-1 and top-5 of teacher and served tiers; beside them the tower before it was trained."""
-    prepared, clip = run.input("prepare"), run.input("clip")
-    prompts = read_rows(run.input("embed_captions") / "captions.prompts.jsonl")
+    prepared, clip = inputs.prepare, inputs.clip
+    prompts = read_rows(inputs.embed_captions / "captions.prompts.jsonl")
     if not prompts or not (prepared / "class_images.jsonl").exists():
         return {}
     rows = read_rows(prepared / "class_images.jsonl")
@@ -35,7 +34,7 @@ def zero_shot_metrics(run: Run[EvaluateConfig], served: dict[str, EmbedTexts]) -
             frozen_parts.append(backbone(batch))
     class_of_I = torch.tensor([row["index"] for row in rows])
     class_of_P = torch.tensor([int(row["id"]) for row in prompts])
-    features_PD = load_file(run.input("embed_captions") / "features.prompts.safetensors")["features"].float()
+    features_PD = load_file(inputs.embed_captions / "features.prompts.safetensors")["features"].float()
     with torch.inference_mode():
         teacher_PE = load_adapter(clip)(features_PD)
     texts = [row["text"] for row in prompts]

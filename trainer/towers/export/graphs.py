@@ -2,6 +2,7 @@
 
 import shutil
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from torch import nn
@@ -32,10 +33,9 @@ class Exported:
         return ", ".join(f"{name} {size / MIB:.2f} MiB" for name, size in self.sizes.items())
 
 
-def write_graphs(run: Run[ExportConfig]) -> Exported:
+def write_graphs(run: Run[ExportConfig], distilled: Path, clip: Path) -> Exported:
     """Write them; ends where a tier is larger than the recipe allows."""
     config, out = run.config, run.output
-    distilled, clip = run.input("distill"), run.input("clip")
     students = load_tiers(distilled)
     wordpiece = WordPiece.read(distilled / "vocabulary.txt")
     static, shape = load_static(distilled), students["student"].shape

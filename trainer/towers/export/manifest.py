@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import cast
+from typing import NamedTuple, cast
 
 from contracts.constants import SCHEMA_VERSION
 from contracts.types import ExportConfig, GoldenVector, LanguageFigures, LineageParent, ModelManifest, Tier
@@ -29,10 +29,17 @@ GOLDEN: dict[Tier, list[str]] = {
 SPELLED = "dog\U0001f44d \u72ac"  # an emoji and a character that a vocabulary may lack
 
 
-def manifest_of(
-    run: Run[ExportConfig], exported: Exported, texts: ServedTexts, images: ServedImages, scores: Scores
-) -> ModelManifest:
+class Measured(NamedTuple):
+    """What was computed of dev as it is served."""
+
+    texts: ServedTexts
+    images: ServedImages
+    scores: Scores
+
+
+def manifest_of(run: Run[ExportConfig], prepared: Path, exported: Exported, measured: Measured) -> ModelManifest:
     """The document of what was written and measured; `metrics` are those of the scores."""
+    texts, images, scores = measured
     config, described, shape = run.config, exported.described, exported.students["student"].shape
     manifest: ModelManifest = {
         "schema_version": SCHEMA_VERSION,
@@ -51,12 +58,16 @@ def manifest_of(
         "search_verdicts": scores.verdicts,
         "golden": golden(texts, spells=exported.wordpiece.spells),
         "metrics": scores.metrics,
-        "lineage": {"recipe": run.job["recipe"], "code": run.job["code"], "parents": cast(list[LineageParent], config["parents"])},
+        "lineage": {
+            "recipe": run.job["recipe"],
+            "code": run.job["code"],
+            "parents": cast(list[LineageParent], config["parents"]),
+        },
     }
     if "tiny" in described:
         manifest["tiny"] = described["tiny"]
     translated = translation_recalls(
-        read_texts(run.input("prepare"), "translations", "dev"), from_numpy(texts.embed["student"]), LEAST_TRANSLATIONS
+        read_texts(prepared, "translations", "dev"), from_numpy(texts.embed["student"]), LEAST_TRANSLATIONS
     )
     if translated:
         manifest["languages"] = language_figures(scores.metrics["student.text_to_image_R@10"], translated)

@@ -2,15 +2,16 @@
 
 import io
 from dataclasses import dataclass
-from typing import Any, cast
+from pathlib import Path
+from typing import cast
 
 import numpy as np
 import torch
 from PIL import Image, ImageOps
 
-from contracts.types import ExportConfig, ModelManifest, PreprocessRecipe, Tier
+from contracts.types import ExportConfig, ModelManifest, Tier
 from engine.run import Run
-from towers.data import Row, read_images, read_pairs
+from towers.data import read_images, read_pairs
 from towers.export.graphs import Exported
 from towers.exported_files import FILE_OF
 from towers.onnx_export import session
@@ -42,9 +43,9 @@ class ServedImages:
     cosines: np.ndarray
 
 
-def serve_texts(run: Run[ExportConfig], exported: Exported) -> ServedTexts:
+def serve_texts(run: Run[ExportConfig], prepared: Path, exported: Exported) -> ServedTexts:
     """Embed all dev captions; every k-th is compared, so that the sample is of all images and not of the first ones."""
-    pairs = read_pairs(run.input("prepare"), "dev")
+    pairs = read_pairs(prepared, "dev")
     texts = [caption for row in pairs for caption in row["captions"]]
     image_of_text = np.array([number for number, row in enumerate(pairs) for _ in row["captions"]])
     embed_tier = served_tiers(run.output, cast(ModelManifest, exported.described))
@@ -64,10 +65,28 @@ def serve_texts(run: Run[ExportConfig], exported: Exported) -> ServedTexts:
     return ServedTexts(embed_tier, vectors, image_of_text, cosines_of)
 
 
-def serve_images(run: Run[ExportConfig], exported: Exported) -> ServedImages:
-    """Embed all dev images."""
-    pairs, graph = read_pairs(run.input("prepare"), "dev"), session(run.output / "image.onnx")
-    return ServedImages(*served_image_vectors(run, pairs, exported.recipe, exported.tower, graph))
+def serve_images(run: Run[ExportConfig], prepared: Path, exported: Exported) -> ServedImages:
+    """Embed all dev images, a mirrored central crop of the first ones, and some in PyTorch."""
+    pairs, graph = read_pairs(prepared, "dev"), session(run.output / "image.onnx")
+    images, views, cosines = [], [], []
+    limit = run.config["parity_samples"]
+    pixels: list[np.ndarray] = []
+    crops: list[np.ndarray] = []
+    for number, (_, data) in enumerate(read_images(prepared, pairs), 1):
+        image = ImageOps.exif_transpose(Image.open(io.BytesIO(data))).convert("RGB")
+        pixels.append(preprocess(image, exported.recipe))
+        if number <= VIEW_IMAGES:
+            crops.append(preprocess(mirrored_centre(image), exported.recipe))
+        if len(pixels) == IMAGE_BATCH or number == len(pairs):
+            batch_B3SS = np.stack(pixels)
+            images.append(np.asarray(graph.run(["embedding"], {"pixels": batch_B3SS})[0]))
+            if crops:
+                views.append(np.asarray(graph.run(["embedding"], {"pixels": np.stack(crops)})[0]))
+            if number - len(pixels) < limit:
+                with torch.no_grad():
+                    cosines.append(row_cosines(images[-1], exported.tower(torch.from_numpy(batch_B3SS)).numpy()))
+            pixels, crops = [], []
+    return ServedImages(np.concatenate(images), np.concatenate(views), np.concatenate(cosines))
 
 
 def parity(config: ExportConfig, texts: ServedTexts, images: ServedImages) -> dict[str, float]:
@@ -93,31 +112,6 @@ def row_cosines(a_NE: np.ndarray, b_NE: np.ndarray) -> np.ndarray:
     """Cosine of each row of a with the same row of b."""
     lengths_N = np.linalg.norm(a_NE, axis=1) * np.linalg.norm(b_NE, axis=1)
     return (a_NE * b_NE).sum(1) / np.maximum(lengths_N, 1e-12)
-
-
-def served_image_vectors(
-    run: Run[ExportConfig], pairs: list[Row], recipe: PreprocessRecipe, tower: torch.nn.Module, image_session: Any
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Served vectors of all images, of a mirrored central crop of the first ones, and cosines of some to PyTorch."""
-    images, views, cosines = [], [], []
-    limit = run.config["parity_samples"]
-    pixels: list[np.ndarray] = []
-    crops: list[np.ndarray] = []
-    for number, (_, data) in enumerate(read_images(run.input("prepare"), pairs), 1):
-        image = ImageOps.exif_transpose(Image.open(io.BytesIO(data))).convert("RGB")
-        pixels.append(preprocess(image, recipe))
-        if number <= VIEW_IMAGES:
-            crops.append(preprocess(mirrored_centre(image), recipe))
-        if len(pixels) == IMAGE_BATCH or number == len(pairs):
-            batch_B3SS = np.stack(pixels)
-            images.append(image_session.run(["embedding"], {"pixels": batch_B3SS})[0])
-            if crops:
-                views.append(image_session.run(["embedding"], {"pixels": np.stack(crops)})[0])
-            if number - len(pixels) < limit:
-                with torch.no_grad():
-                    cosines.append(row_cosines(images[-1], tower(torch.from_numpy(batch_B3SS)).numpy()))
-            pixels, crops = [], []
-    return np.concatenate(images), np.concatenate(views), np.concatenate(cosines)
 
 
 def mirrored_centre(image: Image.Image) -> Image.Image:

@@ -18,7 +18,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -39,6 +39,13 @@ CLIP_TEXTS = ("pairs.train", "groups.train", "prompts")  # sets of `embed_captio
 MEASURED_IMAGES = 4000  # train images whose features say what the axes are
 MOST_TEXTS = 300_000  # of one set that clip_text learns from, the first ones: the checkpoint embeds each of them
 MEASURED_TEXTS = 1000  # texts for which the report says whether the nearest target is their own
+
+
+class Inputs(NamedTuple):
+    """Folders of the stages before."""
+
+    prepare: Path
+    embed_captions: Path
 
 
 @dataclass
@@ -66,22 +73,24 @@ class RegressionProblem:
         return files if self.classes is None else files | {"classes": save_class_targets(self.classes, folder)}
 
 
-def regression_problem(run: Run[InheritConfig], backbone: Any, recipe: PreprocessRecipe) -> RegressionProblem:
+def regression_problem(
+    run: Run[InheritConfig], inputs: Inputs, backbone: Any, recipe: PreprocessRecipe
+) -> RegressionProblem:
     """The one that the recipe names."""
     if run.config["target"] == "clip_text":
-        return clip_text(run, backbone)
+        return clip_text(run, inputs.embed_captions, backbone)
     if run.config["target"] == "features":
-        return own_pictures(run, backbone, recipe)
-    return classifier_rows(run, backbone, recipe)
+        return own_pictures(run, inputs, backbone, recipe)
+    return classifier_rows(run, inputs, backbone, recipe)
 
 
-def own_pictures(run: Run[InheritConfig], backbone: Any, recipe: PreprocessRecipe) -> RegressionProblem:
+def own_pictures(run: Run[InheritConfig], inputs: Inputs, backbone: Any, recipe: PreprocessRecipe) -> RegressionProblem:
     """Captions onto the features of their own pictures, in the principal axes of those features; nothing of classes."""
-    pooled_IF = frozen_features(run, backbone, recipe)
+    pooled_IF = frozen_features(run, inputs.prepare, backbone, recipe)
     weight_EF, bias_E = pca_head(pooled_IF, run.config["embed_dim"])
-    pictures = first_pairs(run.input("prepare"), "train", MEASURED_IMAGES)
+    pictures = first_pairs(inputs.prepare, "train", MEASURED_IMAGES)
     number_of = {row["key"]: number for number, row in enumerate(pictures)}
-    embedded = run.input("embed_captions")
+    embedded = inputs.embed_captions
     # They lie in the order of the pictures: those of further pictures are not read.
     captions = list(
         islice(each_row(embedded / "captions.pairs.train.jsonl"), sum(len(p["captions"]) for p in pictures))
@@ -97,15 +106,17 @@ def own_pictures(run: Run[InheritConfig], backbone: Any, recipe: PreprocessRecip
     return RegressionProblem(features_ND, targets_IE, picture_of_N, weight_EF, bias_E, None)
 
 
-def classifier_rows(run: Run[InheritConfig], backbone: Any, recipe: PreprocessRecipe) -> RegressionProblem:
+def classifier_rows(
+    run: Run[InheritConfig], inputs: Inputs, backbone: Any, recipe: PreprocessRecipe
+) -> RegressionProblem:
     """Class prompts onto the centred rows of the backbone's classifier, in the principal axes of its features."""
     if isinstance(backbone, ClipBackbone):
         raise ValueError("a CLIP tower has no classifier: set inherit.target to clip_text, or to features")
-    named = read_classes(run.input("prepare"))
+    named = read_classes(inputs.prepare)
     classes = of_classifier(backbone, named)
     run.log(f"{len(classes.class_K)} of {len(named)} classes are the backbone's")
-    weight_EF, bias_E = pca_head(frozen_features(run, backbone, recipe), run.config["embed_dim"])
-    embedded = run.input("embed_captions")
+    weight_EF, bias_E = pca_head(frozen_features(run, inputs.prepare, backbone, recipe), run.config["embed_dim"])
+    embedded = inputs.embed_captions
     prompts = read_rows(embedded / "captions.prompts.jsonl")
     row_of = {int(number): row for row, number in enumerate(classes.class_K)}
     known = [number for number, row in enumerate(prompts) if int(row["id"]) in row_of]
@@ -117,7 +128,7 @@ def classifier_rows(run: Run[InheritConfig], backbone: Any, recipe: PreprocessRe
     return RegressionProblem(features_ND, targets_KE, row_of_N, weight_EF, bias_E, classes)
 
 
-def clip_text(run: Run[InheritConfig], backbone: Any) -> RegressionProblem:
+def clip_text(run: Run[InheritConfig], embedded: Path, backbone: Any) -> RegressionProblem:
     """Captions and prompts onto the checkpoint's own vectors of them; the checkpoint's projection as the head."""
     if not isinstance(backbone, ClipBackbone):
         raise ValueError(
@@ -126,7 +137,6 @@ def clip_text(run: Run[InheritConfig], backbone: Any) -> RegressionProblem:
     weight_EF, bias_E = backbone.projection
     if len(weight_EF) != run.config["embed_dim"]:
         raise ValueError(f"this checkpoint's space has {len(weight_EF)} dimensions: set embed_dim to that")
-    embedded = run.input("embed_captions")
     rows: list[Row] = []
     parts = []
     for name in CLIP_TEXTS:
@@ -154,12 +164,14 @@ def clip_text(run: Run[InheritConfig], backbone: Any) -> RegressionProblem:
     return RegressionProblem(torch.cat(parts), targets_NE, torch.arange(len(texts)), weight_EF, bias_E, classes)
 
 
-def frozen_features(run: Run[InheritConfig], backbone: torch.nn.Module, recipe: PreprocessRecipe) -> torch.Tensor:
+def frozen_features(
+    run: Run[InheritConfig], prepared: Path, backbone: torch.nn.Module, recipe: PreprocessRecipe
+) -> torch.Tensor:
     """Pooled features of at most `MEASURED_IMAGES` train images [N, F] from a copy: the caller's backbone keeps dtype and device."""
-    rows = first_pairs(run.input("prepare"), "train", MEASURED_IMAGES)
+    rows = first_pairs(prepared, "train", MEASURED_IMAGES)
     tower = ImageTower(copy.deepcopy(backbone), 1).to_device(run.device, run.amp_dtype).eval()
     out, done = [], 0
-    for pixels in pixel_batches(read_images(run.input("prepare"), rows), recipe, 64):
+    for pixels in pixel_batches(read_images(prepared, rows), recipe, 64):
         batch = torch.from_numpy(pixels).to(run.device, run.amp_dtype, memory_format=torch.channels_last)
         with torch.inference_mode():
             out.append(tower.pooled_features(batch, 0).float().cpu())
