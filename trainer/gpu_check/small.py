@@ -13,6 +13,8 @@ from timm.models._hub import save_config_for_hf
 from tokenizers import ByteLevelBPETokenizer
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
+from contracts.constants import FILE_JOB
+
 RECIPE = Path(__file__).parents[1] / "recipes" / "smoke.json"
 COLOURS = ["red", "green", "blue", "yellow", "black", "white"]
 SHAPES = ["circle", "square", "line"]
