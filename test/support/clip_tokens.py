@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-sys.path[:0] = [str(ROOT / "trainer"), str(ROOT / "test/trainer")]
+sys.path[:0] = [str(ROOT / "trainer"), str(ROOT / "contracts/python"), str(ROOT / "test/trainer")]
 
 import towers  # noqa: E402, F401  (makes transformers importable beside a CPU build of torch)
 

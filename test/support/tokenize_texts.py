@@ -4,7 +4,8 @@ import json
 import sys
 from pathlib import Path
 
-sys.path[:0] = [str(Path(__file__).parents[2] / "trainer")]
+ROOT = Path(__file__).parents[2]
+sys.path[:0] = [str(ROOT / "trainer"), str(ROOT / "contracts/python")]
 
 from towers.wordpiece import WordPiece  # noqa: E402
 

@@ -39,6 +39,7 @@ export function wordModel(): Model {
     embed_dim: DIMENSIONS,
     matryoshka_dims: [512, 128, 64],
     text: { context_length: 32 },
+    static: {},
     calibration: { text_image: calibration, text_text: calibration, image_image: calibration },
   } as Partial<ModelManifest> as ModelManifest;
   return {
