@@ -92,7 +92,7 @@ def join(plan: Plan, out: Path, *, with_set: bool, near: int | None) -> Joined:
                 rows.close()
                 if rows.count == 0:
                     rows.file.unlink()
-                    (out / report["tars"][split]["path"]).unlink()
+                    (out / report["tars"][split]["path"]).unlink(missing_ok=True)
                     continue
                 kept[source.name] += rows.count
                 joined.images[split] += rows.count

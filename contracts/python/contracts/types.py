@@ -2144,6 +2144,11 @@ class PipelineStage(TypedDict):
     tags: dict[str, str]
     """Tags of the Batch job."""
 
+    array_size: NotRequired[int]
+    """Children of an array job, which do the elements of the stage; the next job joins them. Absent: one
+    container.
+    """
+
 
 class PipelinePlan(TypedDict):
     """What state Plan gives."""
@@ -2152,7 +2157,9 @@ class PipelinePlan(TypedDict):
     """Name of the recipe."""
 
     to_run: int
-    """Number of stages to run; 0: nothing has changed since the last execution."""
+    """Number of stages to run, of which one with an array is two jobs; 0: nothing has changed since the last
+    execution.
+    """
 
     stages: list[PipelineStage]
     """The jobs that are missing, each after those whose output it reads."""
@@ -2290,6 +2297,16 @@ class ReadyReport(TypedDict):
 
 JobClassName = Literal["cpu", "embed", "train", "train_l40s", "train_4_l40s", "train_8_l40s", "train_h100", "train_8_h100", "train_2x8_h100"]
 """A job class: which machines a job runs on, on AWS."""
+
+
+class RecipeJobArrays(TypedDict):
+    """By stage, the size of the AWS Batch array job that does its elements before the stage joins them. The
+    result is the same, so it is no part of a content address, and on this machine it means nothing. Absent:
+    derived.
+    """
+
+    prepare: NotRequired[int]
+    """Containers that share the elements of `prepare`; 1: one job. Absent: by the bytes of its tars."""
 
 
 Split = Literal["train", "dev"]
@@ -3348,6 +3365,12 @@ class Recipe(TypedDict):
     """By stage, the job class that it runs in on AWS where that is not its own: how many GPUs and machines.
     The result is the same up to summation order, so it is no part of a content address. Only stages that
     several processes can train take classes with several GPUs.
+    """
+
+    job_arrays: NotRequired[RecipeJobArrays]
+    """By stage, the size of the AWS Batch array job that does its elements before the stage joins them. The
+    result is the same, so it is no part of a content address, and on this machine it means nothing. Absent:
+    derived.
     """
 
     prepare: NotRequired[RecipePrepare]
@@ -4476,6 +4499,11 @@ class TrainingJob(TypedDict):
     prepared: NotRequired[list[str]]
     """The parts of what `prepare` wrote that the stage may read; its address holds no others. Absent: all."""
 
+    remote_inputs: NotRequired[dict[str, str]]
+    """By role of an input, the folder that its files without content are copied from before they are read.
+    Written by the container, which leaves large files in the store. Absent: every file is there.
+    """
+
     weights: NotRequired[list[TrainingJobWeightsItem]]
     """Folders of weights that the configuration names by paths of the planner's machine, and where they are
     stored: a container fetches them and puts its own paths there. Absent: the paths are of this machine.
@@ -4561,6 +4589,9 @@ class TrainingRequest(TypedDict):
 
     folders: NotRequired[dict[str, TrainingRequestFoldersValue]]
     """Folders of weights that the recipe names, uploaded like the data, by path. Absent: it names none."""
+
+    arrays: NotRequired[dict[str, int]]
+    """By stage, the size of the array job that does its elements. Absent: every stage is one job."""
 
     submitted_at: str
     """When it was submitted, in UTC."""

@@ -7,6 +7,9 @@ import { TextKind } from './stages/prepare.ts';
 /** Train images. Of more, no stage holds anything of each: captions are embedded shard by shard, images are streamed. */
 export const LARGE_SET = 50_000;
 
+/** Folder of what `prepare` leaves for its join, in its output: an element is done once its report `NNNNN.json` is there. */
+export const ELEMENTS = 'elements';
+
 /** `unseen`: labelled images of labels that nothing is trained on. */
 const ShardSplit = z.enum(['train', 'dev', 'unseen']);
 
