@@ -24,6 +24,7 @@ from contracts.types import Artefact
 from data.copies import CommandCopy
 from data.doubles import COLUMNS, full_key, hashes_of
 from data.plan import Element, Plan
+from data.prepared.languages import language_of
 from engine.run import artefact
 from towers.data import Row, read_rows, write_rows
 from towers.labels import is_held_out
@@ -163,10 +164,18 @@ def checked(sample: Sample, source: Source, plan: Plan) -> tuple[str | None, byt
     kept = sorted(number for caption, number in first.items() if low <= len(caption) <= high)
     if not kept:
         return "no usable caption", None, []
+    fitting = kept
+    if plan.languages is not None:
+        kept = [number for number in kept if language_of(captions[number], source.language) in plan.languages]
+    if not kept:
+        found = language_of(captions[fitting[0]], source.language)
+        return f"no caption in a wanted language: {found}", None, []
     image, reason = stored_image(data, plan.limits)
     if image is None:
         return reason, None, []
     unusable = any(not low <= len(caption) <= high for caption in captions)
+    if not unusable and len(kept) < len(fitting):
+        return "caption in another language", image, kept
     return ("caption too short or too long" if unusable else None), image, kept
 
 

@@ -45,6 +45,8 @@ class Plan:
     limits: ImageLimits
     caption_chars: tuple[int, int]  # shortest, longest
     held_out: float  # the largest share of labels that a source holds out
+    languages: frozenset[str] | None  # tags of captions to keep; None: all
+    counts_languages: bool  # where the recipe speaks of languages
     hashes: bool  # whether difference hashes are wanted
     remote: str | None = None  # the folder that tars without content are copied from
 
@@ -72,6 +74,8 @@ def plan_of(data: Path, config: PrepareConfig, remote: str | None = None) -> Pla
         limits=ImageLimits(config["max_side"], config["min_side"], config["max_pixels"]),
         caption_chars=(config["min_caption_chars"], config["max_caption_chars"]),
         held_out=max((source.hold_out_labels for source in sources), default=0.0),
+        languages=frozenset(config["languages"]) if "languages" in config else None,
+        counts_languages="languages" in config or any(source.language is not None for source in sources),
         hashes=config.get("near_duplicates") is not None,
         remote=remote,
     )

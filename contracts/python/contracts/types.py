@@ -2224,6 +2224,9 @@ class PreparedManifest(TypedDict):
     shards: list[PreparedShard]
     """In the order of the rows; files are beside the manifest."""
 
+    languages: NotRequired[dict[str, int]]
+    """Captions of pairs by language tag. Absent: the recipe speaks of no language."""
+
     drops: list[PreparedDrop]
     """By source and reason, the most frequent first."""
 
@@ -2374,6 +2377,11 @@ class PairSource(TypedDict):
     numbers or keys of it become names. Absent: labels are names.
     """
 
+    language: NotRequired[str]
+    """The language of the captions, where they have one. Captions in another script than that language is
+    written in are tagged by their script. Absent: all are.
+    """
+
     only_open: NotRequired[bool]
     """labelled only: keep only rows with `"open": true`, those under an open licence; absent keeps all."""
 
@@ -2449,6 +2457,11 @@ class RecipePrepare(TypedDict):
     near_duplicates: NotRequired[int]
     """An image is left out when its difference hash (64 bits) differs in at most this many bits from that of
     an earlier one. Absent: only images with equal bytes are doubles.
+    """
+
+    languages: NotRequired[list[str]]
+    """Captions with another tag are left out: the `language` of the source, or by script `ja`, `ko`, `el` and
+    others that alone have theirs, else `und-Latn`, `und-Cyrl` and so on. Absent: all are kept.
     """
 
     min_caption_chars: int
@@ -3796,6 +3809,11 @@ class PrepareConfig(TypedDict):
     near_duplicates: NotRequired[int]
     """An image is left out when its difference hash (64 bits) differs in at most this many bits from that of
     an earlier one. Absent: only images with equal bytes are doubles.
+    """
+
+    languages: NotRequired[list[str]]
+    """Captions with another tag are left out: the `language` of the source, or by script `ja`, `ko`, `el` and
+    others that alone have theirs, else `und-Latn`, `und-Cyrl` and so on. Absent: all are kept.
     """
 
     min_caption_chars: int

@@ -38,6 +38,10 @@ export const PreparedManifest = z
   .strictObject({
     schema_version: SchemaVersion,
     shards: z.array(PreparedShard).min(1).describe('In the order of the rows; files are beside the manifest.'),
+    languages: z
+      .record(z.string(), z.int().positive())
+      .optional()
+      .describe('Captions of pairs by language tag. Absent: the recipe speaks of no language.'),
     drops: z.array(PreparedDrop).describe('By source and reason, the most frequent first.'),
   })
   .meta({
