@@ -91,7 +91,12 @@ def run_alone(job: TrainingJob, remote: Folder, settings: Settings, stop: Stop, 
         results.patience = lambda: min(stop.seconds_left() / 2, 60.0)
         stop.upload_seconds = results.upload_seconds
         inputs = {role: work / "inputs" / role for role in job["inputs"]}
-        fetches = [fetch for role, uri in job["inputs"].items() for fetch in fetches_of_input(role, uri, inputs[role])]
+        parts = {"prepare": job.get("prepared")}
+        fetches = [
+            fetch
+            for role, uri in job["inputs"].items()
+            for fetch in fetches_of_input(role, uri, inputs[role], parts.get(role))
+        ]
         left = []
         if child is not None or any(is_report(entry.path) for entry in remote.entries()):
             left = left_in_store(job, [fetch for fetch in fetches if fetch.folder.uri == job["inputs"].get(DATA_ROLE)])
