@@ -44,7 +44,6 @@ it('children do one element each, a killed one is tried again alone, and the joi
   const { prepare, ...tiny } = tinyRecipe();
   const recipe = {
     ...tiny,
-    schema_version: SCHEMA_VERSION,
     prepare: { ...prepare, texts: [], classes: null, class_images: null },
     job_arrays: { prepare: 3 },
   };
