@@ -106,6 +106,34 @@ def describe_as_batch_does(job: Job) -> dict[str, Any]:
 describe = Job.describe
 
 
+def container_property(job: Job, name: str, default: Any) -> Any:
+    """Moto tells the children of an array job nothing: their number and the size are what Batch sets for them."""
+    found = get_container_property(job, name, default)
+    index = job.array_properties.get("index")
+    if name != "environment" or index is None:
+        return found
+    size = job.all_jobs[job.job_id.split(":")[0]].array_properties["size"]
+    numbers = {"AWS_BATCH_JOB_ARRAY_INDEX": str(index), "AWS_BATCH_JOB_ARRAY_SIZE": str(size)}
+    return [*found, *({"name": key, "value": value} for key, value in numbers.items())]
+
+
+get_container_property = Job._get_container_property
+
+
+def stopped(job: Job, success: bool = True) -> None:  # noqa: FBT001, FBT002
+    """Moto never ends an array job: as in Batch it has failed when all of its children have ended and one has failed."""
+    mark_stopped(job, success)
+    if ":" not in job.job_id:
+        return
+    parent = job.all_jobs[job.job_id.split(":")[0]]
+    states = {child.status for child in parent._child_jobs or []}
+    if states <= {"SUCCEEDED", "FAILED"} and states:
+        parent.status = "FAILED" if "FAILED" in states else "SUCCEEDED"
+
+
+mark_stopped = Job._mark_stopped
+
+
 class Clock:
     """Moto's Batch waits half a second and more between two looks at a job; here a twentieth of that."""
 
@@ -139,6 +167,8 @@ def main() -> None:
     DockerModel.docker_client = property(lambda _: docker)  # type: ignore[assignment, method-assign]
     models.time, models.sleep = Clock(), Clock().sleep  # type: ignore[assignment]
     Job.describe = describe_as_batch_does  # type: ignore[method-assign]
+    Job._get_container_property = container_property  # type: ignore[method-assign]
+    Job._mark_stopped = stopped  # type: ignore[method-assign]
     print(json.dumps({"event": "listening", "port": port}), flush=True)
     sys.stdin.read()
     server.stop()

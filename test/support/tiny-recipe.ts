@@ -6,7 +6,7 @@ const lora = { rank: 2, alpha: 4, dropout: 0 };
 const backbone = { name: 'package:tiny', size: 32 };
 const adapter = { blocks: 1, expansion: 2 };
 
-type Added = 'adapt' | 'variants' | 'compare' | 'data_source' | 'job_classes';
+type Added = 'adapt' | 'variants' | 'compare' | 'data_source' | 'job_classes' | 'job_arrays';
 /** A recipe with every block of a training from data. `adapt` starts from a finished model instead, a comparison is added. */
 export type WholeRecipe = Required<Omit<Recipe, 'schema_version' | Added>> & Pick<Recipe, Added>;
 

@@ -166,3 +166,24 @@ def test_requirements_are_pyprojects_own():
     assert any(line.startswith("boto3==") for line in printed("stages"))
     assert all("==" in line for group in ("torch", "stages", "weights") for line in printed(group))
     assert not {line.split("==")[0] for line in printed("stages") + printed("weights")} & {"pytest", "ruff"}
+
+
+def test_a_stage_that_reads_texts_fetches_no_images(tmp_path):
+    prepared = tmp_path / "prepare"
+    prepared.mkdir()
+    names = ["pairs.train-00000.tar", "pairs.train-00000.jsonl", "plain.train-00001.jsonl", "groups.train.jsonl", "classes.json",
+             "class_images.tar", "class_images.jsonl", "dropped.jsonl"]  # fmt: skip
+    for name in names:
+        (prepared / name).write_text("{}")
+    report = {"id": "prepare", "stage": "prepare", "status": "succeeded", "started_at": "2026-01-01T00:00:00.000Z",
+              "seconds": 1, "device": "cpu", "metrics": {}, "notes": [], "artefacts": {}}  # fmt: skip
+    (prepared / "report.json").write_text(json.dumps(report))
+
+    def fetched(parts):
+        return {each.path for each in fetch.fetches_of_input("prepare", f"file://{prepared}", tmp_path, parts)}
+
+    assert fetched(["plain.train", "classes"]) == {"report.json", "plain.train-00001.jsonl", "classes.json"}
+    assert fetched(["pairs"]) == {"report.json", *(name for name in names if name.startswith("pairs."))} | {
+        "class_images.tar"
+    }
+    assert fetched(None) == {"report.json", *names}

@@ -10,6 +10,7 @@ from pathlib import Path
 from tempfile import mkdtemp
 from typing import Any, cast
 
+from container.array import Child, hold_places, is_report, left_in_store, remote_inputs
 from container.failures import RefusedError, StorageError
 from container.fetch import fetch_all, fetches_of_input, fetches_of_weights
 from container.folders import Folder, open_folder, safe_path
@@ -21,7 +22,7 @@ from container.results import Results, finished
 from container.stage import StageCommand, StageProcess, exit_code, explanation
 from container.stop import Stop
 from contracts import ContractError, load
-from contracts.constants import EXIT_INTERRUPTED, FILE_JOB, FILE_LOG, FILE_REPORT
+from contracts.constants import DATA_ROLE, EXIT_INTERRUPTED, FILE_JOB, FILE_LEASE, FILE_LOG, FILE_REPORT
 from contracts.types import TrainingJob
 
 UPLOAD_RETRY_SECONDS = 1800.0  # for a result of which this machine has the only copy
@@ -54,7 +55,9 @@ def run_attempt(uri: str, settings: Settings, stop: Stop, log: Log) -> int:
         if not machines.await_main(remote, stop, log):
             return 0
         return run_alone(job, remote, settings, stop, log)
-    lease = Lease(remote, settings.lease_seconds, log.info, machines.attempt)
+    child = Child.of(settings.env)
+    file = FILE_LEASE if child is None else child.file(FILE_LEASE)
+    lease = Lease(remote, settings.lease_seconds, log.info, machines.attempt, file)
     if not lease.take(lambda: finished(remote), stop):
         log.info(f"{remote.uri} was finished by another attempt: nothing to do")
         return 0
@@ -67,14 +70,15 @@ def run_attempt(uri: str, settings: Settings, stop: Stop, log: Log) -> int:
 def run_alone(job: TrainingJob, remote: Folder, settings: Settings, stop: Stop, log: Log) -> int:
     """The attempt itself, while it, or the main one of its machines, holds the lease on the output."""
     stage = job["config"]["stage"]
-    machines = Machines.of(settings.env)
+    machines, child = Machines.of(settings.env), Child.of(settings.env)
+    log_file = FILE_LOG if child is None else child.file(FILE_LOG)
 
     # ---- prepare this machine ----------------------------------------------------------------------------------------------------------
     if machines.leads:
-        for line in (remote.read(FILE_LOG) or b"").decode("utf-8", errors="replace").splitlines():
+        for line in (remote.read(log_file) or b"").decode("utf-8", errors="replace").splitlines():
             log.record(line)
     log.info(f"job {job['id']}, stage {stage}, {time.strftime('%Y-%m-%d %H:%M:%S UTC', time.gmtime())}")
-    write_log = LogWriter(remote, log, machines)
+    write_log = LogWriter(remote, log, machines, log_file)
     write_log()  # shows a missing permission before hours of training
     settings.work.mkdir(parents=True, exist_ok=True)
     work = Path(mkdtemp(prefix=f"{job['id']}-", dir=settings.work))
@@ -83,10 +87,21 @@ def run_alone(job: TrainingJob, remote: Folder, settings: Settings, stop: Stop, 
         output.mkdir()
         links.mkdir()
         results = Results(remote, output, links, log.info, machines)
+        results.child = child
         results.patience = lambda: min(stop.seconds_left() / 2, 60.0)
         stop.upload_seconds = results.upload_seconds
         inputs = {role: work / "inputs" / role for role in job["inputs"]}
-        fetches = [fetch for role, uri in job["inputs"].items() for fetch in fetches_of_input(role, uri, inputs[role])]
+        parts = {"prepare": job.get("prepared")}
+        fetches = [
+            fetch
+            for role, uri in job["inputs"].items()
+            for fetch in fetches_of_input(role, uri, inputs[role], parts.get(role))
+        ]
+        left = []
+        if child is not None or any(is_report(entry.path) for entry in remote.entries()):
+            left = left_in_store(job, [fetch for fetch in fetches if fetch.folder.uri == job["inputs"].get(DATA_ROLE)])
+            hold_places(left)
+            fetches = [fetch for fetch in fetches if fetch not in left]
         weights = {item["uri"]: work / "weights" / str(number) for number, item in enumerate(job.get("weights", []))}
         fetches += [fetch for uri, place in weights.items() for fetch in fetches_of_weights(uri, place)]
         fetch_all(", ".join([*inputs, *(["weights"] if weights else [])]) or "no inputs", fetches, work, log.info)
@@ -95,6 +110,7 @@ def run_alone(job: TrainingJob, remote: Folder, settings: Settings, stop: Stop, 
         local = job | {
             "inputs": {role: f"file://{folder}" for role, folder in inputs.items()},
             "output": f"file://{output}",
+            **remote_inputs(job, left),
             "config": with_places(job, weights),
         }
         (work / FILE_JOB).write_text(json.dumps(local, indent=2), encoding="utf-8")
@@ -106,6 +122,11 @@ def run_alone(job: TrainingJob, remote: Folder, settings: Settings, stop: Stop, 
         code = exit_code(returncode, stop_requested=stop.requested_at is not None)
         if code == 0 and not machines.leads:
             log.info("this machine's part is done")
+            return 0
+        if code == 0 and child is not None:
+            persist(lambda: results.sync(stage_ended=True), stop, log)
+            log.info(f"the elements of child {child.number} of {child.size} are done")
+            write_log.last()
             return 0
         if code == 0:
             persist(lambda: results.publish(log.data()), stop, log)
@@ -201,11 +222,12 @@ class LogWriter:
     remote: Folder
     log: Log
     machines: Machines
+    file: str = FILE_LOG
 
     def __call__(self) -> None:
         """As it is now."""
         if self.machines.leads:
-            self.remote.write(FILE_LOG, self.log.data())
+            self.remote.write(self.file, self.log.data())
 
     def last(self) -> None:
         """At the end; a failure is only reported, so that it does not replace the attempt's own exit code."""

@@ -1,14 +1,16 @@
 """`python -m container.copy FOLDER NAME FILE`: copies one file of an `s3://` or `file://` folder to this machine.
 
-What a stage that streams shards runs for each of them (data/copies.py, `CommandCopy`): stages know no store themselves.
+The bytes are compared with the folder's index, where it has one. What a stage that streams shards runs for each of them (data/copies.py, `CommandCopy`): stages know no store themselves.
 """
 
 import sys
 from pathlib import Path
 
 from container.failures import RefusedError, StorageError
+from container.fetch import Fetch, fetch_one, read_index
 from container.folders import open_folder, safe_path
-from contracts.constants import EXIT_INTERRUPTED, EXIT_REFUSED
+from container.progress import Progress
+from contracts.constants import EXIT_INTERRUPTED, EXIT_REFUSED, FILE_DATA_INDEX
 
 USAGE = "usage: python -m container.copy FOLDER NAME FILE, the s3:// or file:// URI of a folder, a file below it, and where to copy it"
 
@@ -20,11 +22,25 @@ def main() -> int:
         return 0 if sys.argv[1:] in (["-h"], ["--help"]) else 2
     _, folder, name, file = sys.argv
     try:
-        open_folder(folder).download(safe_path(name, folder), Path(file), lambda _: None)
+        copy_file(folder, safe_path(name, folder), Path(file))
     except (RefusedError, StorageError) as error:
         print(error, file=sys.stderr)
         return EXIT_INTERRUPTED if isinstance(error, StorageError) and error.transient else EXIT_REFUSED
     return 0
+
+
+def copy_file(uri: str, name: str, file: Path) -> None:
+    """Copy a file, and refuse it where it is not what the folder's index says."""
+    folder = open_folder(uri)
+    index = folder.read(FILE_DATA_INDEX)
+    said = None if index is None else next((each for each in read_index(index, folder) if each["path"] == name), None)
+    if index is not None and said is None:
+        raise RefusedError(f"{folder.uri}/{FILE_DATA_INDEX} does not name {name}")
+    if said is None:
+        folder.download(name, file, lambda _: None)
+        return
+    fetch = Fetch(folder, name, said["size"], said["digest"], file, FILE_DATA_INDEX)
+    fetch_one(fetch, Progress(name, said["size"], lambda _: None))
 
 
 if __name__ == "__main__":

@@ -35,8 +35,11 @@ class Fetch:
     source: str
 
 
-def fetches_of_input(role: str, uri: str, target: Path) -> list[Fetch]:
-    """Every file of an input's folder; refuses one that is not finished or lacks what its report names."""
+def fetches_of_input(role: str, uri: str, target: Path, parts: Iterable[str] | None = None) -> list[Fetch]:
+    """Every file of an input's folder; refuses one that is not finished or lacks what its report names.
+
+    `parts`: those of what `prepare` wrote that the stage may read; files of other parts are not fetched.
+    """
     if ROLE.fullmatch(role) is None:
         raise RefusedError(f"input {role!r}: a role is letters, digits, _ and -")
     folder = open_folder(uri)
@@ -51,7 +54,7 @@ def fetches_of_input(role: str, uri: str, target: Path) -> list[Fetch]:
     return [
         Fetch(folder, path, count, digests.get(path), target / safe_path(path, folder.uri), FILE_REPORT)
         for path, count in sizes.items()
-        if role == DATA_ROLE or not is_transient_file(path)
+        if role == DATA_ROLE or (not is_transient_file(path) and (parts is None or is_read(path, set(parts))))
     ]
 
 
@@ -71,6 +74,13 @@ def fetches_of_index(index: bytes, folder: Folder, target: Path) -> list[Fetch]:
         for item in read_index(index, folder)
         for path in [safe_path(item["path"], f"{folder.uri}/{FILE_DATA_INDEX}")]
     ]
+
+
+def is_read(path: str, parts: set[str]) -> bool:
+    """Whether a stage that reads only these parts may open a file of `prepare`, as engine/run.py holds it to."""
+    stem = re.sub(r"(-\d+)?\.jsonl?$", "", path)
+    part = "pairs" if stem.startswith("pairs.") or path.endswith(".tar") else stem
+    return path in (FILE_REPORT, FILE_SHARDS) or part in parts
 
 
 def is_transient_file(path: str) -> bool:

@@ -24,8 +24,15 @@ RENEWALS = 6  # per life of a lease: some may fail before other attempts take it
 class Lease:
     """Held from `take` until `release`. A lease that was not renewed for `seconds` may be taken over."""
 
-    def __init__(self, folder: Folder, seconds: float, log: Callable[[str], None], holder: str | None = None) -> None:
-        self.folder, self.seconds, self.log = folder, seconds, log
+    def __init__(
+        self,
+        folder: Folder,
+        seconds: float,
+        log: Callable[[str], None],
+        holder: str | None = None,
+        file: str = FILE_LEASE,
+    ) -> None:
+        self.folder, self.seconds, self.log, self.file = folder, seconds, log, file
         self.holder = holder or uuid.uuid4().hex
         self._tag: str | None = None
         self._ended = threading.Event()
@@ -34,9 +41,9 @@ class Lease:
         """Wait for the lease; False when another attempt has finished the job meanwhile."""
         has_logged = False
         while True:
-            found = self.folder.read_tagged(FILE_LEASE)
+            found = self.folder.read_tagged(self.file)
             if found is None or age_of(found[0]) > self.seconds:
-                self._tag = self.folder.replace(FILE_LEASE, self._document(), None if found is None else found[1])
+                self._tag = self.folder.replace(self.file, self._document(), None if found is None else found[1])
                 if self._tag is not None:
                     threading.Thread(target=self._renew, args=(stop,), daemon=True).start()
                     # The lease may have been free because the job is finished.
@@ -60,14 +67,14 @@ class Lease:
         self._ended.set()
         try:
             if self._tag is not None:
-                self.folder.delete([FILE_LEASE])
+                self.folder.delete([self.file])
         except StorageError as error:
             self.log(f"{error}; the lease runs out by itself")
 
     def _renew(self, stop: Stop) -> None:
         while not self._ended.wait(self.seconds / RENEWALS):
             try:
-                renewed = self.folder.replace(FILE_LEASE, self._document(), self._tag)
+                renewed = self.folder.replace(self.file, self._document(), self._tag)
             except StorageError as error:
                 self.log(f"{error}; the next try is in {duration(self.seconds / RENEWALS)}")
                 continue

@@ -11,13 +11,15 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from container.array import TAR, Child, is_report
 from container.failures import RefusedError
 from container.fetch import Fetch, fetch_all, in_parallel, is_checkpoint, is_shard
 from container.folders import Folder, safe_path
 from container.machines import Machines
 from container.progress import Progress, duration, size
 from container.report import ReportError, digests_of
-from contracts.constants import FILE_JOB, FILE_LEASE, FILE_LOG, FILE_REPORT
+from contracts import load
+from contracts.constants import ELEMENTS, FILE_JOB, FILE_LEASE, FILE_LOG, FILE_REPORT, FILE_SHARDS
 
 # Not written by the stage: the job is the control plane's, the log and the lease are this package's.
 NOT_OUTPUT = {FILE_REPORT, FILE_LOG, FILE_LEASE, FILE_JOB}
@@ -49,6 +51,8 @@ class Results:
         self.remote_names: set[str] = set()
         self.bytes_per_second = 0.0
         self.checkpoint_size = 0
+        self.child: Child | None = None
+        self.left: dict[str, int] = {}  # tars of elements that other attempts made: name to size, there and not here
         self._numbers = itertools.count()
 
     # -- before the stage ---------------------------------------------------------------------------------------------
@@ -59,7 +63,13 @@ class Results:
             entry for entry in self.remote.entries() if entry.path not in NOT_OUTPUT and not entry.path.endswith(".tmp")
         ]
         self.remote_names = {entry.path for entry in entries}
-        if not any(is_checkpoint(entry.path) for entry in entries):
+        if self.child is not None:
+            entries = [entry for entry in entries if self.child.does(entry.path)]
+        elif any(is_report(entry.path) for entry in entries):
+            # Elements are joined by what they say of their tars.
+            self.left = {entry.path: entry.size for entry in entries if TAR.fullmatch(entry.path)}
+            entries = [entry for entry in entries if entry.path not in self.left]
+        elif not any(is_checkpoint(entry.path) for entry in entries):
             return
         fetches = [
             Fetch(self.remote, entry.path, entry.size, None, self.output / safe_path(entry.path, self.remote.uri), "S3")
@@ -90,7 +100,10 @@ class Results:
             ]
             self.seen = states
             # A file that changed while it was read: the checkpoint has to wait for it.
-            if self._upload(self._linked(complete)):
+            # What an element's report names has to be there before it.
+            reports = [path for path in complete if is_report(path)]
+            files = [path for path in complete if not is_report(path)]
+            if self._upload(self._linked(files)) and self._upload(self._linked(reports)):
                 self.checkpoint_size = sum(state.size for _, state in checkpoints.values()) + newest_size(states)
                 if not self.machines.leads:
                     self._say_what_arrived(saved_at)
@@ -154,12 +167,28 @@ class Results:
         """Upload everything, the report last; delete leftovers after it, so that a crash in between does not lose the work."""
         names = self._names()
         report = self._report({path: (self.output / path).stat().st_size for path in names})
+        kept = self._kept(names)
         self.sync(stage_ended=True)
         self.remote.write(FILE_LOG, log)
         self.remote.write(FILE_REPORT, report)
         if self.machines.count > 1:
             self.remote_names |= {entry.path for entry in self.remote.entries() if is_shard(entry.path)}
-        self.remote.delete(sorted(self.remote_names.difference(names)))
+        self.remote.delete(sorted(self.remote_names.difference(names, kept)))
+
+    def _kept(self, names: list[str]) -> set[str]:
+        """The tars that are there and not here and that the manifest names: all of them, with their sizes."""
+        if not self.left or FILE_SHARDS not in names:
+            return set()
+        shards = load("PreparedManifest", (self.output / FILE_SHARDS).read_text(encoding="utf-8"))["shards"]
+        tars = {shard["images"]["path"]: shard["images"]["size"] for shard in shards if "images" in shard}
+        there = {path: count for path, count in tars.items() if path not in names}
+        for path, count in there.items():
+            if self.left.get(path) != count:
+                raise RefusedError(
+                    f"{self.remote.uri}/{path} has {self.left.get(path, 'no')} bytes, {FILE_SHARDS} says {count}: delete "
+                    f"the folder {ELEMENTS} there to have the elements made again"
+                )
+        return set(there)
 
     def _report(self, sizes: dict[str, int]) -> bytes:
         """The stage's report, which must exist and be true when a stage ends with 0."""

@@ -6,6 +6,8 @@ array job; one whose report exists is not run again.
 
 import json
 import os
+import sys
+import tempfile
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
@@ -17,16 +19,20 @@ from typing import Any, TypedDict, cast
 
 import numpy as np
 
+from contracts.constants import ELEMENTS
 from contracts.types import Artefact
+from data.copies import CommandCopy
 from data.doubles import COLUMNS, full_key, hashes_of
 from data.plan import Element, Plan
+from data.prepared.languages import language_of
 from engine.run import artefact
 from towers.data import Row, read_rows, write_rows
 from towers.labels import is_held_out
 from towers.shards import ShardWriter, stored_image
 from towers.sources import Sample, Source
 
-FOLDER = "elements"  # of what the elements leave for the join
+FOLDER = ELEMENTS  # of what the elements leave for the join
+TAR_SUFFIXES = (".tar", ".tar.gz", ".tgz")
 
 
 class ElementReport(TypedDict):
@@ -79,6 +85,7 @@ def run_element(plan: Plan, element: Element, out: Path) -> ElementReport:
     (out / FOLDER).mkdir(parents=True, exist_ok=True)
     source = plan.sources[element.source]
     translated = translated_captions(plan.data, source.translated)
+    brought = bring_tars(plan, element)
     writers: dict[str, ShardWriter] = {}
     rows: list[Row] = []
     hashes: list[tuple[int, int, int, int]] = []
@@ -117,7 +124,30 @@ def run_element(plan: Plan, element: Element, out: Path) -> ElementReport:
     temporary = report_file(out, element.number).with_suffix(".json.tmp")
     temporary.write_text(json.dumps(report), encoding="utf-8")
     os.replace(temporary, report_file(out, element.number))
+    for tar in brought:
+        # Only this element reads it: the disk holds the tars of the elements at work.
+        os.truncate(tar, 0)
     return report
+
+
+def bring_tars(plan: Plan, element: Element) -> list[Path]:
+    """Copy the tars of an element that were left in the store; those that no other element reads."""
+    if plan.remote is None:
+        return []
+    file, source = plan.data / element.path, plan.sources[element.source]
+    is_tar = source.format != "labelled"
+    tars = [file] if is_tar else sorted(file.parent.glob(f"{file.stem}*.tar"))
+    missing = [tar for tar in tars if tar.name.endswith(TAR_SUFFIXES) and tar.stat().st_size == 0]
+    copy = CommandCopy((sys.executable, "-m", "container.copy", plan.remote))
+    for tar in missing:
+        with tempfile.NamedTemporaryFile(dir=tar.parent, prefix=f".{tar.name}-", delete=False) as temporary:
+            try:
+                copy(tar.relative_to(plan.data).as_posix(), Path(temporary.name))
+                os.replace(temporary.name, tar)
+            except OSError as error:
+                Path(temporary.name).unlink(missing_ok=True)
+                raise OSError(f"{tar.name} cannot be copied from {plan.remote}: {error}") from error
+    return missing if is_tar else []
 
 
 def checked(sample: Sample, source: Source, plan: Plan) -> tuple[str | None, bytes | None, list[int]]:
@@ -134,10 +164,18 @@ def checked(sample: Sample, source: Source, plan: Plan) -> tuple[str | None, byt
     kept = sorted(number for caption, number in first.items() if low <= len(caption) <= high)
     if not kept:
         return "no usable caption", None, []
+    fitting = kept
+    if plan.languages is not None:
+        kept = [number for number in kept if language_of(captions[number], source.language) in plan.languages]
+    if not kept:
+        found = language_of(captions[fitting[0]], source.language)
+        return f"no caption in a wanted language: {found}", None, []
     image, reason = stored_image(data, plan.limits)
     if image is None:
         return reason, None, []
     unusable = any(not low <= len(caption) <= high for caption in captions)
+    if not unusable and len(kept) < len(fitting):
+        return "caption in another language", image, kept
     return ("caption too short or too long" if unusable else None), image, kept
 
 

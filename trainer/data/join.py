@@ -26,6 +26,7 @@ from data.elements import (
     shard_name,
 )
 from data.plan import Plan
+from data.prepared.languages import count_languages
 from engine.run import artefact
 from towers.data import Row, rows_between
 
@@ -39,6 +40,7 @@ class Joined:
     shards: list[PreparedShard] = field(default_factory=list)
     images: Counter[str] = field(default_factory=Counter)
     captions: Counter[str] = field(default_factory=Counter)
+    languages: Counter[str] = field(default_factory=Counter)  # captions by tag, where the recipe speaks of languages
     labels: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
     drops: dict[tuple[str, str], PreparedDrop] = field(default_factory=dict)
 
@@ -86,13 +88,15 @@ def join(plan: Plan, out: Path, *, with_set: bool, near: int | None) -> Joined:
                     continue
                 shards[split].write(row | {"key": key})
                 captions[split] += len(row["captions"])
+                if plan.counts_languages:
+                    joined.languages += count_languages(row["captions"], source.language)
                 if "label" in row:
                     joined.labels[split].add(row["label"])
             for split, rows in shards.items():
                 rows.close()
                 if rows.count == 0:
                     rows.file.unlink()
-                    (out / report["tars"][split]["path"]).unlink()
+                    (out / report["tars"][split]["path"]).unlink(missing_ok=True)
                     continue
                 kept[source.name] += rows.count
                 joined.images[split] += rows.count

@@ -45,7 +45,10 @@ class Plan:
     limits: ImageLimits
     caption_chars: tuple[int, int]  # shortest, longest
     held_out: float  # the largest share of labels that a source holds out
+    languages: frozenset[str] | None  # tags of captions to keep; None: all
+    counts_languages: bool  # where the recipe speaks of languages
     hashes: bool  # whether difference hashes are wanted
+    remote: str | None = None  # the folder that tars without content are copied from
 
     def samples(self, element: Element) -> Iterator[Sample]:
         """The samples of an element, in order."""
@@ -54,7 +57,7 @@ class Plan:
         return samples if element.samples is None else islice(samples, *element.samples)
 
 
-def plan_of(data: Path, config: PrepareConfig) -> Plan:
+def plan_of(data: Path, config: PrepareConfig, remote: str | None = None) -> Plan:
     """Cut the sources of a recipe into elements, in the order in which their rows will be."""
     forget_files()
     sources = tuple(sources_of(config["pairs"], data))
@@ -71,7 +74,10 @@ def plan_of(data: Path, config: PrepareConfig) -> Plan:
         limits=ImageLimits(config["max_side"], config["min_side"], config["max_pixels"]),
         caption_chars=(config["min_caption_chars"], config["max_caption_chars"]),
         held_out=max((source.hold_out_labels for source in sources), default=0.0),
+        languages=frozenset(config["languages"]) if "languages" in config else None,
+        counts_languages="languages" in config or any(source.language is not None for source in sources),
         hashes=config.get("near_duplicates") is not None,
+        remote=remote,
     )
 
 

@@ -117,6 +117,10 @@ class Run(Generic[Config]):
             sys.addaudithook(only_parts(folder, self.job["prepared"], self.stage))
         return folder
 
+    def remote_input(self, role: str) -> str | None:
+        """The folder that files of an input without content are copied from; None where all of them are here."""
+        return self.job.get("remote_inputs", {}).get(role)
+
     # -- stages that go through files ----------------------------------------------------------------------------
 
     def resume(self, name: str = "checkpoint") -> dict[str, Any] | None:

@@ -24,13 +24,13 @@ def main() -> None:
     data = run.input("data")
 
     # ---- images ----------------------------------------------------------------------------------------------------
-    plan = plan_of(data, config)
+    plan = plan_of(data, config, run.remote_input("data"))
     run.resume()
     if run.child is not None:
         # A child of an array job does every size-th element and leaves the join to the job that waits for the array.
         for element in plan.elements[run.child.number :: run.child.size]:
             run_element(plan, element, out)
-            run.tick(element.number + 1, len(plan.elements), lambda: {})
+            run.tick(element.number + 1, len(plan.elements))
         return
     numbers = [element.number for element in plan.elements]
     images = 0

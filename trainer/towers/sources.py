@@ -32,6 +32,7 @@ class Source:
     path: str
     name: str
     set: str
+    language: str | None = None
     image_column: str | None = None
     caption_column: str | None = None
     caption_fields: tuple[tuple[str, str], ...] = ()  # (role, field)
@@ -80,6 +81,7 @@ def sources_of(pairs: list[PairSource], data: Path) -> list[Source]:
                 path=pair["path"],
                 name=name if name not in [source.name for source in sources] else f"{name}-{len(sources)}",
                 set=name,
+                language=pair.get("language"),
                 image_column=pair.get("image_column"),
                 caption_column=pair.get("caption_column"),
                 caption_fields=tuple((role, name) for role in ROLES for name in fields.get(role, [])),

@@ -30,6 +30,9 @@ RANKED_STAGES: Final = ["mntp","contrastive","embed_captions","inherit","clip","
 # Train images. Of more, no stage holds anything of each: captions are embedded shard by shard, images are streamed.
 LARGE_SET: Final = 50000
 
+# Folder of what elements leave for the join: one is done once its report NNNNN.json is there.
+ELEMENTS: Final = "elements"
+
 # Environment variables that the control plane or a job definition sets.
 ENV_STOP_SECONDS: Final = "STOP_SECONDS"
 ENV_PROGRESS_SECONDS: Final = "PROGRESS_SECONDS"

@@ -2144,6 +2144,11 @@ class PipelineStage(TypedDict):
     tags: dict[str, str]
     """Tags of the Batch job."""
 
+    array_size: NotRequired[int]
+    """Children of an array job, which do the elements of the stage; the next job joins them. Absent: one
+    container.
+    """
+
 
 class PipelinePlan(TypedDict):
     """What state Plan gives."""
@@ -2152,7 +2157,9 @@ class PipelinePlan(TypedDict):
     """Name of the recipe."""
 
     to_run: int
-    """Number of stages to run; 0: nothing has changed since the last execution."""
+    """Number of stages to run, of which one with an array is two jobs; 0: nothing has changed since the last
+    execution.
+    """
 
     stages: list[PipelineStage]
     """The jobs that are missing, each after those whose output it reads."""
@@ -2216,6 +2223,9 @@ class PreparedManifest(TypedDict):
 
     shards: list[PreparedShard]
     """In the order of the rows; files are beside the manifest."""
+
+    languages: NotRequired[dict[str, int]]
+    """Captions of pairs by language tag. Absent: the recipe speaks of no language."""
 
     drops: list[PreparedDrop]
     """By source and reason, the most frequent first."""
@@ -2292,6 +2302,16 @@ JobClassName = Literal["cpu", "embed", "train", "train_l40s", "train_4_l40s", "t
 """A job class: which machines a job runs on, on AWS."""
 
 
+class RecipeJobArrays(TypedDict):
+    """By stage, the size of the AWS Batch array job that does its elements before the stage joins them. The
+    result is the same, so it is no part of a content address, and on this machine it means nothing. Absent:
+    derived.
+    """
+
+    prepare: NotRequired[int]
+    """Containers that share the elements of `prepare`; 1: one job. Absent: by the bytes of its tars."""
+
+
 Split = Literal["train", "dev"]
 """`train` is learned from, `dev` is measured on and never learned from."""
 
@@ -2355,6 +2375,11 @@ class PairSource(TypedDict):
     class_names: NotRequired[str]
     """any only: a file of classes as fine-tuning reads it, relative to the data folder: labels that are
     numbers or keys of it become names. Absent: labels are names.
+    """
+
+    language: NotRequired[str]
+    """The language of the captions, where they have one. Captions in another script than that language is
+    written in are tagged by their script. Absent: all are.
     """
 
     only_open: NotRequired[bool]
@@ -2432,6 +2457,11 @@ class RecipePrepare(TypedDict):
     near_duplicates: NotRequired[int]
     """An image is left out when its difference hash (64 bits) differs in at most this many bits from that of
     an earlier one. Absent: only images with equal bytes are doubles.
+    """
+
+    languages: NotRequired[list[str]]
+    """Captions with another tag are left out: the `language` of the source, or by script `ja`, `ko`, `el` and
+    others that alone have theirs, else `und-Latn`, `und-Cyrl` and so on. Absent: all are kept.
     """
 
     min_caption_chars: int
@@ -3350,6 +3380,12 @@ class Recipe(TypedDict):
     several processes can train take classes with several GPUs.
     """
 
+    job_arrays: NotRequired[RecipeJobArrays]
+    """By stage, the size of the AWS Batch array job that does its elements before the stage joins them. The
+    result is the same, so it is no part of a content address, and on this machine it means nothing. Absent:
+    derived.
+    """
+
     prepare: NotRequired[RecipePrepare]
     """Configuration of stage `prepare`."""
 
@@ -3773,6 +3809,11 @@ class PrepareConfig(TypedDict):
     near_duplicates: NotRequired[int]
     """An image is left out when its difference hash (64 bits) differs in at most this many bits from that of
     an earlier one. Absent: only images with equal bytes are doubles.
+    """
+
+    languages: NotRequired[list[str]]
+    """Captions with another tag are left out: the `language` of the source, or by script `ja`, `ko`, `el` and
+    others that alone have theirs, else `und-Latn`, `und-Cyrl` and so on. Absent: all are kept.
     """
 
     min_caption_chars: int
@@ -4476,6 +4517,11 @@ class TrainingJob(TypedDict):
     prepared: NotRequired[list[str]]
     """The parts of what `prepare` wrote that the stage may read; its address holds no others. Absent: all."""
 
+    remote_inputs: NotRequired[dict[str, str]]
+    """By role of an input, the folder that its files without content are copied from before they are read.
+    Written by the container, which leaves large files in the store. Absent: every file is there.
+    """
+
     weights: NotRequired[list[TrainingJobWeightsItem]]
     """Folders of weights that the configuration names by paths of the planner's machine, and where they are
     stored: a container fetches them and puts its own paths there. Absent: the paths are of this machine.
@@ -4561,6 +4607,9 @@ class TrainingRequest(TypedDict):
 
     folders: NotRequired[dict[str, TrainingRequestFoldersValue]]
     """Folders of weights that the recipe names, uploaded like the data, by path. Absent: it names none."""
+
+    arrays: NotRequired[dict[str, int]]
+    """By stage, the size of the array job that does its elements. Absent: every stage is one job."""
 
     submitted_at: str
     """When it was submitted, in UTC."""

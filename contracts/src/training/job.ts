@@ -19,6 +19,13 @@ export const TrainingJob = z
       .array(z.string())
       .optional()
       .describe('The parts of what `prepare` wrote that the stage may read; its address holds no others. Absent: all.'),
+    remote_inputs: z
+      .record(z.string(), z.string())
+      .optional()
+      .describe(
+        'By role of an input, the folder that its files without content are copied from before they are read. Written by the ' +
+          'container, which leaves large files in the store. Absent: every file is there.',
+      ),
     weights: z
       .array(
         z.strictObject({

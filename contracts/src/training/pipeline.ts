@@ -32,6 +32,10 @@ export const TrainingRequest = z
       )
       .optional()
       .describe('Folders of weights that the recipe names, uploaded like the data, by path. Absent: it names none.'),
+    arrays: z
+      .partialRecord(StageName, z.int().min(2).max(10_000))
+      .optional()
+      .describe('By stage, the size of the array job that does its elements. Absent: every stage is one job.'),
     submitted_at: z.iso.datetime().describe('When it was submitted, in UTC.'),
   })
   .meta({
@@ -53,6 +57,14 @@ export const PipelineStage = z
     job_definition: z.string().describe('ARN of the Batch job definition.'),
     job: z.string().describe("s3:// URI of job.json, the container's only argument."),
     tags: z.record(z.string(), z.string()).describe('Tags of the Batch job.'),
+    array_size: z
+      .int()
+      .min(2)
+      .max(10_000)
+      .optional()
+      .describe(
+        'Children of an array job, which do the elements of the stage; the next job joins them. Absent: one container.',
+      ),
   })
   .meta({
     title: 'PipelineStage',
@@ -63,7 +75,12 @@ export type PipelineStage = z.infer<typeof PipelineStage>;
 export const PipelinePlan = z
   .strictObject({
     recipe: z.string().describe('Name of the recipe.'),
-    to_run: z.int().nonnegative().describe('Number of stages to run; 0: nothing has changed since the last execution.'),
+    to_run: z
+      .int()
+      .nonnegative()
+      .describe(
+        'Number of stages to run, of which one with an array is two jobs; 0: nothing has changed since the last execution.',
+      ),
     stages: z.array(PipelineStage).describe('The jobs that are missing, each after those whose output it reads.'),
     exported: z.string().describe('s3:// folder of the run of `export`.'),
     evaluated: z.string().describe('s3:// folder of the run of `evaluate`.'),

@@ -26,6 +26,7 @@ export const DECIDES: { readonly [Setting in keyof Required<PrepareConfig>]: rea
   shard_size: ['pairs'],
   keys: ['pairs'],
   near_duplicates: CAPTIONED,
+  languages: CAPTIONED,
   min_caption_chars: CAPTIONED,
   max_caption_chars: CAPTIONED,
   fragments: ['fragments.train'],

@@ -44,6 +44,20 @@ export const Recipe = z
           'the same up to summation order, so it is no part of a content address. Only stages that several processes can ' +
           'train take classes with several GPUs.',
       ),
+    job_arrays: z
+      .strictObject({
+        prepare: z
+          .int()
+          .min(1)
+          .max(10_000)
+          .optional()
+          .describe('Containers that share the elements of `prepare`; 1: one job. Absent: by the bytes of its tars.'),
+      })
+      .optional()
+      .describe(
+        'By stage, the size of the AWS Batch array job that does its elements before the stage joins them. The result is the same, so ' +
+          'it is no part of a content address, and on this machine it means nothing. Absent: derived.',
+      ),
     ...blocks(),
     variants: z
       .record(VariantName, z.partialRecord(StageName, z.record(z.string(), z.unknown()).nullable()))

@@ -7,6 +7,9 @@ import { TextKind } from './stages/prepare.ts';
 /** Train images. Of more, no stage holds anything of each: captions are embedded shard by shard, images are streamed. */
 export const LARGE_SET = 50_000;
 
+/** Folder of what `prepare` leaves for its join, in its output: an element is done once its report `NNNNN.json` is there. */
+export const ELEMENTS = 'elements';
+
 /** `unseen`: labelled images of labels that nothing is trained on. */
 const ShardSplit = z.enum(['train', 'dev', 'unseen']);
 
@@ -35,6 +38,10 @@ export const PreparedManifest = z
   .strictObject({
     schema_version: SchemaVersion,
     shards: z.array(PreparedShard).min(1).describe('In the order of the rows; files are beside the manifest.'),
+    languages: z
+      .record(z.string(), z.int().positive())
+      .optional()
+      .describe('Captions of pairs by language tag. Absent: the recipe speaks of no language.'),
     drops: z.array(PreparedDrop).describe('By source and reason, the most frequent first.'),
   })
   .meta({

@@ -76,21 +76,15 @@ function work({ table, topic, plan, gate, publish }: PipelineParts): Record<stri
       MaxConcurrency: 1,
       ItemProcessor: {
         ProcessorConfig: { Mode: 'INLINE' },
-        StartAt: 'RunStage',
+        StartAt: 'IsArray',
         States: {
-          RunStage: {
-            Type: 'Task',
-            Resource: 'arn:aws:states:::batch:submitJob.sync',
-            Parameters: {
-              'JobName.$': '$.job_name',
-              'JobQueue.$': '$.job_queue',
-              'JobDefinition.$': '$.job_definition',
-              Parameters: { 'job.$': '$.job' },
-              'Tags.$': '$.tags',
-            },
-            Retry: [BATCH_RETRY],
-            End: true,
+          IsArray: {
+            Type: 'Choice',
+            Choices: [{ Variable: '$.array_size', IsPresent: true, Next: 'RunArray' }],
+            Default: 'RunStage',
           },
+          RunArray: runJob({ ArrayProperties: { 'Size.$': '$.array_size' } }),
+          RunStage: runJob({}),
         },
       },
       ResultPath: null,
@@ -124,6 +118,24 @@ function work({ table, topic, plan, gate, publish }: PipelineParts): Record<stri
       ...notify(topic, { 'decision.$': '$.decision.decision', 'reasons.$': '$.decision.reasons' }),
       Catch: ON_ERROR,
     },
+  };
+}
+
+/** A state that submits a Batch job and waits for its end; an array job ends when all of its children have. */
+function runJob(more: Record<string, unknown>) {
+  return {
+    Type: 'Task',
+    Resource: 'arn:aws:states:::batch:submitJob.sync',
+    Parameters: {
+      'JobName.$': '$.job_name',
+      'JobQueue.$': '$.job_queue',
+      'JobDefinition.$': '$.job_definition',
+      Parameters: { 'job.$': '$.job' },
+      ...more,
+      'Tags.$': '$.tags',
+    },
+    Retry: [BATCH_RETRY],
+    End: true,
   };
 }
 

@@ -20,6 +20,7 @@ from data.elements import report_file, run_element
 from data.manifest import ShardError, shards_of, verify
 from data.manifest import read_manifest as manifest_if_any
 from data.plan import plan_of
+from data.prepared.languages import language_of
 from engine.run import part_of
 from stages.prepare import main
 from support import draw_images, interrupt_stage, run_stage, write_job
@@ -350,6 +351,34 @@ def test_what_img2dataset_could_not_download_is_counted(tmp_path, prepare):
     (tmp_path / "data" / "list.csv").write_text("image,caption\nhttps://example.org/a.jpg,words\n")
     with pytest.raises(ValueError, match=r"missing image: 1 such as .*download the list with img2dataset"):
         prepare([{"split": "train", "format": "csv", "path": "list.csv"}], "list")
+
+
+@pytest.mark.parametrize(("text", "declared", "tag"), [
+    ("a red bus", None, "und-Latn"), ("a red bus", "en", "en"), ("ein Straßenzug über dem Fluß", "de", "de"),
+    ("красный автобус", "en", "und-Cyrl"), ("красный автобус", "ru", "ru"), ("κόκκινο λεωφορείο", None, "el"),
+    ("东京塔的夜景", None, "zh"), ("東京タワーの夜景", None, "ja"), ("東京タワー", "en", "ja"), ("빨간 버스", None, "ko"),
+    ("繁體中文", "zh-Hant", "zh-Hant"), ("iPhone 手机壳和充电器的照片", None, "zh"), ("12:30 🚌", "en", "und"),
+])  # fmt: skip
+def test_a_language_is_what_the_source_declares_unless_the_script_is_another(text, declared, tag):
+    assert language_of(text, declared) == tag
+
+
+def test_captions_in_other_languages_are_left_out_and_all_are_counted(tmp_path, prepare):
+    texts = ["a red bus\nкрасный автобус", "красный трамвай", "a tram\na yellow tram"]
+    members = [(f"{n}.{end}", data) for n, text in enumerate(texts) for end, data in
+               (("png", picture(n)), ("txt", text.encode()))]  # fmt: skip
+    write_tar(tmp_path / "data" / "shop.tar", members)
+    source = {"split": "train", "format": "webdataset", "path": "shop.tar", "language": "en"}
+    _, counted = prepare([source], "counted")
+    assert read_manifest(counted).get("languages") == {"en": 3, "und-Cyrl": 2}
+    _, kept = prepare([source], "kept", languages=["en"])
+    assert [row["captions"] for row in read_pairs(kept, "train")] == [["a red bus"], ["a tram", "a yellow tram"]]
+    manifest = read_manifest(kept)
+    assert manifest.get("languages") == {"en": 3}
+    assert {(drop["reason"], drop["count"], *drop["examples"]) for drop in manifest["drops"]} == {
+        ("caption in another language", 1, "0"), ("no caption in a wanted language", 1, "1 (und-Cyrl)")}  # fmt: skip
+    _, plain = prepare([{name: source[name] for name in ("split", "format", "path")}], "plain")
+    assert "languages" not in read_manifest(plain)
 
 
 def test_a_setting_that_its_format_does_not_know_is_refused(tmp_path, prepare):

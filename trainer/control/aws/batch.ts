@@ -24,6 +24,8 @@ export interface BatchJob {
   stopped_at: string | undefined;
   /** Log stream of the newest attempt. */
   log_stream: string | undefined;
+  /** Children of an array job: all, and by how they ended. */
+  children?: { size: number; succeeded: number; failed: number };
 }
 
 export interface BatchJobs {
@@ -49,8 +51,9 @@ export function openBatch(client = new BatchClient({})): BatchJobs {
         const filters = [{ name: 'JOB_NAME', values: [name] }];
         const page = await answered(client.send(new ListJobsCommand({ jobQueue: queue, filters, nextToken })));
         for (const { jobId, createdAt = 0, jobName } of page.jobSummaryList ?? []) {
-          // The filter ignores case.
-          if (jobId !== undefined && jobName === name) ids.push({ id: jobId, created: createdAt });
+          // The filter ignores case. Children of an array job have its name, and its id with a number behind.
+          if (jobId !== undefined && !jobId.includes(':') && jobName === name)
+            ids.push({ id: jobId, created: createdAt });
         }
         nextToken = page.nextToken;
       } while (nextToken !== undefined);
@@ -76,6 +79,7 @@ export function openBatch(client = new BatchClient({})): BatchJobs {
             jobDefinition: stage.job_definition,
             parameters: { job: stage.job },
             dependsOn: dependsOn.map((id) => ({ jobId: id })),
+            ...(stage.array_size === undefined ? {} : { arrayProperties: { size: stage.array_size } }),
             tags: stage.tags,
             propagateTags: true,
           }),
@@ -100,19 +104,29 @@ function toBatchJob(detail: JobDetail): BatchJob {
     container,
     startedAt,
     stoppedAt,
+    arrayProperties: { size, statusSummary = {} } = {},
   } = detail;
   const last = attempts.at(-1)?.container;
   return {
     job_id: jobId,
     job_name: jobName,
-    status: toStatus(status, statusReason),
+    // Batch calls an array job pending while its children run.
+    status:
+      hasBegun(statusSummary) && toStatus(status, undefined) === 'queued' ? 'running' : toStatus(status, statusReason),
     reason: statusReason ?? container?.reason,
     exit_code: container?.exitCode ?? last?.exitCode,
     attempts: attempts.length,
     started_at: toIso(startedAt),
     stopped_at: toIso(stoppedAt),
     log_stream: container?.logStreamName ?? last?.logStreamName,
+    ...(size === undefined
+      ? {}
+      : { children: { size, succeeded: statusSummary.SUCCEEDED ?? 0, failed: statusSummary.FAILED ?? 0 } }),
   };
+}
+
+function hasBegun(children: Record<string, number>): boolean {
+  return ['STARTING', 'RUNNING', 'SUCCEEDED', 'FAILED'].some((status) => (children[status] ?? 0) > 0);
 }
 
 function toStatus(status: string, reason: string | undefined): JobStatus {

@@ -1,6 +1,6 @@
 // Cancels the active jobs of a submitted recipe.
 import { CANCELLED } from './batch.ts';
-import { type AwsClients, findJob, isActive } from './clients.ts';
+import { type AwsClients, findArray, findJob, isActive } from './clients.ts';
 import { plannedJob, readSubmittedPlan } from './submitted-plan.ts';
 
 export interface CancelOptions {
@@ -19,11 +19,13 @@ export async function cancelJobs({ recipe, stage, user }: CancelOptions, clients
   let ended = 0;
   // Readers first: a job whose input was cancelled would be reported as failed by its dependency.
   for (const planned of wanted.toReversed()) {
-    const job = await findJob(planned, clients);
-    if (!isActive(job)) continue;
-    await clients.batch.terminate(job.job_id, `${CANCELLED} ${user}`);
-    clients.emit({ event: 'cancelled', id: planned.job.id, job_id: job.job_id });
-    ended += 1;
+    // The children of an array job end with it.
+    for (const job of [await findJob(planned, clients), await findArray(planned, clients)]) {
+      if (!isActive(job)) continue;
+      await clients.batch.terminate(job.job_id, `${CANCELLED} ${user}`);
+      clients.emit({ event: 'cancelled', id: planned.job.id, job_id: job.job_id });
+      ended += 1;
+    }
   }
   return ended;
 }

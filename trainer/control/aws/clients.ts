@@ -1,6 +1,6 @@
 // Clients of a deployment that the commands on AWS share, and the Batch job of a planned one.
 import type { ObjectStore } from '../../../api/registry/store.ts';
-import { jobName } from '../plan/pipeline-plan.ts';
+import { arrayName, jobName } from '../plan/pipeline-plan.ts';
 import type { PlannedJob } from '../plan/plan.ts';
 import type { Emit } from '../run/events.ts';
 import type { BatchJob, BatchJobs } from './batch.ts';
@@ -22,13 +22,29 @@ export interface AwsClients {
  */
 export async function findJob(
   planned: PlannedJob,
+  clients: Pick<AwsClients, 'deployment' | 'batch'>,
+): Promise<BatchJob | undefined> {
+  return findNamed(jobName(planned), planned, clients);
+}
+
+/** The array job that does the elements of a planned one, likewise; undefined where it has none. */
+export async function findArray(
+  planned: PlannedJob,
+  clients: Pick<AwsClients, 'deployment' | 'batch'>,
+): Promise<BatchJob | undefined> {
+  return planned.arraySize === undefined ? undefined : findNamed(arrayName(planned), planned, clients);
+}
+
+async function findNamed(
+  name: string,
+  planned: PlannedJob,
   { deployment, batch }: Pick<AwsClients, 'deployment' | 'batch'>,
 ): Promise<BatchJob | undefined> {
   const own = deployment.queues[planned.jobClass];
   const queues = new Set([...(own === undefined ? [] : [own]), ...Object.values(deployment.queues)]);
   let newest: BatchJob | undefined;
   for (const queue of queues) {
-    const found = await batch.find(queue, jobName(planned));
+    const found = await batch.find(queue, name);
     if (isActive(found)) return found;
     newest ??= found;
   }

@@ -1,11 +1,13 @@
 // Reads how far a recipe on AWS is: what the bucket holds, and what Batch says of the rest.
+import { FILES } from '../../../contracts/src/keys.ts';
 import type { TrainingReport } from '../../../contracts/src/training/job.ts';
+import { ELEMENTS } from '../../../contracts/src/training/shards.ts';
 import type { PlannedJob } from '../plan/plan.ts';
 import type { StageStatus } from '../run/events.ts';
 import { createProgressClock, parseProgress } from '../run/progress.ts';
 import { readRuns } from '../run/store.ts';
 import type { BatchJob } from './batch.ts';
-import { type AwsClients, findJob } from './clients.ts';
+import { type AwsClients, findArray, findJob } from './clients.ts';
 import type { JobLogs } from './logs.ts';
 import { readSubmittedPlan } from './submitted-plan.ts';
 
@@ -21,6 +23,8 @@ async function stageStatus(planned: PlannedJob, clients: AwsClients): Promise<St
   const { job, report } = planned;
   const row = { id: job.id, stage: job.config.stage };
   if (report !== undefined) return finished(row, report);
+  const array = await findArray(planned, clients);
+  if (array?.children !== undefined && array.status !== 'succeeded') return arrayStatus(row, planned, array);
   const found = await findJob(planned, clients);
   if (found === undefined)
     return { ...row, status: null, job_id: null, reason: null, attempts: null, seconds: null, progress: null };
@@ -31,17 +35,34 @@ async function stageStatus(planned: PlannedJob, clients: AwsClients): Promise<St
   }
   const status = found.status === 'succeeded' ? 'failed' : found.status;
   const reason = found.status === 'succeeded' ? 'it ended with 0 but its report is not in the bucket' : reasonOf(found);
-  const started = found.started_at === undefined ? undefined : Date.parse(found.started_at);
-  const ended = found.stopped_at === undefined ? Date.now() : Date.parse(found.stopped_at);
   return {
     ...row,
     status,
     job_id: found.job_id,
     reason,
     attempts: found.attempts,
-    seconds: started === undefined ? null : (ended - started) / 1000,
+    seconds: found.started_at === undefined ? null : secondsBetween(found.started_at, found.stopped_at),
     progress: status === 'running' ? await progressOf(found, clients.logs) : null,
   };
+}
+
+/** While elements are done, a stage is as far as the children of its array job are. */
+function arrayStatus(row: Pick<StageStatus, 'id' | 'stage'>, { job }: PlannedJob, array: BatchJob): StageStatus {
+  const { children: { size, succeeded, failed } = { size: 0, succeeded: 0, failed: 0 } } = array;
+  const logs = `${failed} of ${size} containers failed, their logs are ${job.output}/${ELEMENTS}/child-*-${FILES.log}; what is done stays`;
+  return {
+    ...row,
+    status: array.status,
+    job_id: array.job_id,
+    reason: failed > 0 ? logs : (array.reason ?? null),
+    attempts: null,
+    seconds: array.started_at === undefined ? null : secondsBetween(array.started_at, array.stopped_at),
+    progress: array.status === 'running' ? { step: succeeded, total: size, seconds_left: null } : null,
+  };
+}
+
+function secondsBetween(started: string, ended: string | undefined): number {
+  return ((ended === undefined ? Date.now() : Date.parse(ended)) - Date.parse(started)) / 1000;
 }
 
 function finished(row: Pick<StageStatus, 'id' | 'stage'>, { seconds }: TrainingReport): StageStatus {

@@ -6,14 +6,15 @@ import { SCHEMA_VERSION } from '../../../contracts/src/schema-version.ts';
 import type { StageName } from '../../../contracts/src/stages.ts';
 import { TrainingRequest } from '../../../contracts/src/training/pipeline.ts';
 import type { Recipe } from '../../../contracts/src/training/recipe.ts';
+import type { ArraySizes } from '../plan/array-size.ts';
 import type { PastRun } from '../plan/estimate.ts';
-import { toPipelineStage } from '../plan/pipeline-plan.ts';
+import { arrayStage, toPipelineStage } from '../plan/pipeline-plan.ts';
 import type { Plan, PlannedJob } from '../plan/plan.ts';
 import type { DataIndex } from '../recipe/data-index.ts';
 import type { FolderIndex } from '../recipe/file-digests.ts';
 import { readRuns, writeJob } from '../run/store.ts';
 import { dataUri, planStoredRuns } from '../run/stored-plan.ts';
-import { type AwsClients, findJob, isActive } from './clients.ts';
+import { type AwsClients, findArray, findJob, isActive } from './clients.ts';
 import { type UploadProgress, uploadData } from './upload.ts';
 
 export interface PlanOnAwsOptions {
@@ -23,6 +24,8 @@ export interface PlanOnAwsOptions {
   data: Pick<DataIndex, 'digest' | 'parts'>;
   /** The folders of weights that the recipe names, by path. */
   folders?: ReadonlyMap<string, Pick<FolderIndex, 'digest' | 'file'>>;
+  /** By stage, the children of its array job. */
+  arrays?: ArraySizes;
   /** The training bucket. */
   store: ObjectStore;
 }
@@ -36,11 +39,12 @@ export async function planOnAws(options: PlanOnAwsOptions): Promise<{ plan: Plan
 export interface Submission {
   recipe: Recipe;
   code: Readonly<Record<StageName, string>>;
-  data: DataIndex;
+  data: Omit<DataIndex, 'tars'>;
   /** The folder of the data on this machine. */
   folder: string;
   /** The folders of weights that the recipe names, by path. */
   folders?: ReadonlyMap<string, FolderIndex>;
+  arrays?: ArraySizes;
   jobs: readonly PlannedJob[];
 }
 
@@ -49,9 +53,19 @@ export interface Submission {
  * the same name is the same work: it is waited for and not submitted again. Repeating the call is safe at any point.
  */
 export async function submitRecipe(
-  { recipe, code, data, folder, folders = new Map(), jobs }: Submission,
+  { recipe, code, data, folder, folders = new Map(), arrays = {}, jobs }: Submission,
   { deployment, store, batch, emit }: Omit<AwsClients, 'logs'>,
 ): Promise<void> {
+  /** The id of the array job that a job has to wait for. Elements that are done are not done again, whoever did them. */
+  const submitArray = async (planned: PlannedJob, needs: readonly string[]): Promise<string[]> => {
+    const [array] = arrayStage(planned, deployment);
+    if (array === undefined) return [];
+    const before = await findArray(planned, { deployment, batch });
+    // What is missing after one that has succeeded, the job itself does.
+    if (before?.status === 'succeeded') return [];
+    return [isActive(before) ? before.job_id : await batch.submit(array, needs)];
+  };
+
   const onProgress = (progress: UploadProgress): void => emit({ event: 'uploading', ...progress });
   await uploadData(data, folder, { store, onProgress });
   for (const weights of folders.values()) await uploadData(weights, weights.root, { store, onProgress });
@@ -62,6 +76,7 @@ export async function submitRecipe(
     code,
     data: { uri: dataUri(store, data.digest), digest: data.digest, parts: data.parts },
     ...(folders.size === 0 ? {} : { folders: digestsByPath(folders) }),
+    ...(Object.keys(arrays).length === 0 ? {} : { arrays }),
     submitted_at,
   };
   await store.put(requestKey(recipe.name), encodeDocument(TrainingRequest.parse(request)));
@@ -78,8 +93,10 @@ export async function submitRecipe(
     }
     const already = isActive(before);
     if (!already) await writeJob(store, planned);
-    const dependsOn = planned.needs.flatMap((id) => ids.get(id) ?? []);
-    const job_id = isActive(before) ? before.job_id : await batch.submit(stage, dependsOn);
+    const needs = planned.needs.flatMap((id) => ids.get(id) ?? []);
+    const submitted = async (): Promise<string> =>
+      batch.submit(stage, [...needs, ...(await submitArray(planned, needs))]);
+    const job_id = isActive(before) ? before.job_id : await submitted();
     ids.set(job.id, job_id);
     emit({ event: 'submitted', id: job.id, stage: job.config.stage, job_id, job_name: stage.job_name, already });
   }

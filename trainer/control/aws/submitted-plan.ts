@@ -15,8 +15,8 @@ export interface SubmittedPlan {
 /** Throws a UserError where the recipe was never submitted. */
 export async function readSubmittedPlan(name: string, store: ObjectStore): Promise<SubmittedPlan> {
   const request = await readRequest(name, store);
-  const { recipe, code, data, folders } = request;
-  const plan = planStoredRuns({ recipe, code, data, folders, store, runs: await readRuns(store, name) });
+  const { recipe, code, data, folders, arrays } = request;
+  const plan = planStoredRuns({ recipe, code, data, folders, arrays, store, runs: await readRuns(store, name) });
   return { request, plan };
 }
 

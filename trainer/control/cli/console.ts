@@ -187,13 +187,14 @@ function statusText({ status, seconds, reason, attempts, progress }: StageStatus
   return parts.join('  ');
 }
 
-function stageText({ status, seconds, estimated_seconds, estimated_usd, output }: StagePlan): string {
+function stageText({ status, seconds, estimated_seconds, estimated_usd, output, containers }: StagePlan): string {
   const name = output.slice(output.lastIndexOf('/') + 1);
   if (status === 'succeeded') return `finished  ${seconds === null ? '' : `took ${durationText(seconds)}, `}${name}`;
   const time =
     estimated_seconds === null ? 'no earlier run to estimate from' : `about ${durationText(estimated_seconds)}`;
   const cost = estimated_usd === null ? '' : `, ${dollars(estimated_usd)}`;
-  return `to run    ${time}${cost}, ${name}`;
+  const shared = containers === null ? '' : `, in ${containers} containers`;
+  return `to run    ${time}${cost}${shared}, ${name}`;
 }
 
 function sum(values: readonly number[]): number {

@@ -13,6 +13,7 @@ import { openLogs } from '../aws/logs.ts';
 import { printStageLog } from '../aws/stage-log.ts';
 import { readStatus } from '../aws/status.ts';
 import { planOnAws, submitRecipe } from '../aws/submit.ts';
+import { arraySizes } from '../plan/array-size.ts';
 import { codeDigests, sourceReader } from '../plan/code-digest.ts';
 import { featureWidth, languageForm } from '../plan/language-needs.ts';
 import { PRICE_TABLE } from '../plan/prices.ts';
@@ -77,7 +78,8 @@ async function submit(
   const data = await indexOf(resolved, local, (bytes) => emit({ event: 'reading_data', bytes }));
   const onRead = (bytes: number): void => emit({ event: 'reading_data', bytes });
   const folders = await foldersOf(resolved, { trainer: join(root, 'trainer'), runs: local, onRead });
-  const { plan, past } = await planOnAws({ recipe, code, data, folders, store });
+  const arrays = arraySizes(recipe, data.tars);
+  const { plan, past } = await planOnAws({ recipe, code, data, folders, arrays, store });
   const jobs = selectJobs(plan, options);
   const stages = pricedStagePlans(jobs, [...past, ...pastRuns(local)]);
   const { date, region } = PRICE_TABLE;
@@ -92,7 +94,7 @@ async function submit(
   emit({ event: 'needs', upload_bytes: bytesOf([data, ...folders.values()]), needs });
   const problems = needs.flatMap((row) => row.problems);
   if (problems.length > 0) throw new UserError(problems.join('\n'));
-  if (!options.plan) await submitRecipe({ recipe, code, data, folder, folders, jobs }, clients);
+  if (!options.plan) await submitRecipe({ recipe, code, data, folder, folders, arrays, jobs }, clients);
 }
 
 function bytesOf(indexes: readonly { files: readonly { size: number }[] }[]): number {

@@ -12,8 +12,8 @@ export async function handler(event: unknown): Promise<PipelinePlan> {
   const store = openStore(training);
   const request = await readRequest(recipe, store);
   const runs = await readRuns(store, recipe);
-  const { recipe: submitted, data, folders } = request;
-  const plan = planStoredRuns({ recipe: submitted, code, data, folders, store, runs });
+  const { recipe: submitted, data, folders, arrays } = request;
+  const plan = planStoredRuns({ recipe: submitted, code, data, folders, arrays, store, runs });
   for (const planned of plan.jobs) if (planned.report === undefined) await writeJob(store, planned);
   return toPipelinePlan(plan, fleet);
 }

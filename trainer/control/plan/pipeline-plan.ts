@@ -16,7 +16,7 @@ export function toPipelinePlan(plan: Plan, fleet: Fleet): PipelinePlan {
   return {
     recipe: plan.recipe,
     to_run: missing.length,
-    stages: missing.map((planned) => toPipelineStage(planned, fleet)),
+    stages: missing.flatMap((planned) => [...arrayStage(planned, fleet), toPipelineStage(planned, fleet)]),
     exported: stageOf(plan, 'export').job.output,
     evaluated: stageOf(plan, 'evaluate').job.output,
     dev_data: stageOf(plan, 'prepare').contentAddress,
@@ -40,6 +40,18 @@ export function toPipelineStage(planned: PlannedJob, { queues, jobDefinitions }:
     job: fileIn(job.output, FILES.job),
     tags: { recipe: job.recipe, job: job.id, stage, address: contentAddress },
   };
+}
+
+/** The array job that does the elements of a job before it joins them; nothing where there is none. */
+export function arrayStage(planned: PlannedJob, fleet: Fleet): PipelineStage[] {
+  const { arraySize } = planned;
+  if (arraySize === undefined) return [];
+  return [{ ...toPipelineStage(planned, fleet), job_name: arrayName(planned), array_size: arraySize }];
+}
+
+/** The name of a job's array job. */
+export function arrayName({ job, ...planned }: PlannedJob): string {
+  return jobName({ ...planned, job: { ...job, id: `${job.id}-array` } });
 }
 
 /** Equal work has an equal name, because the content address is part of it. */

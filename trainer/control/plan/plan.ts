@@ -13,6 +13,7 @@ import type { TrainingJob, TrainingReport } from '../../../contracts/src/trainin
 import { type Part, settingsOf } from '../../../contracts/src/training/prepared.ts';
 import { configOf, inputsIn, jobClassIn, type Recipe, stagesOf } from '../../../contracts/src/training/recipe.ts';
 import { BASE, variantOf } from '../recipe/variants.ts';
+import type { ArraySizes } from './array-size.ts';
 
 /** Everything besides the recipe that decides what has to run. URIs are `file://` or `s3://`, without a final slash. */
 export interface PlanSources {
@@ -24,6 +25,8 @@ export interface PlanSources {
   folders?: ReadonlyMap<string, WeightsFolder>;
   /** Folder under which every run gets its own. */
   runs: string;
+  /** By stage, the children of its array job. Absent: every stage is one job. */
+  arrays?: ArraySizes;
   /** Reports of finished runs by the URI of their folder. */
   finished: ReadonlyMap<string, TrainingReport>;
 }
@@ -44,6 +47,8 @@ export interface PlannedJob {
   contentAddress: string;
   /** Where it runs on AWS; no part of the address. */
   jobClass: JobClass;
+  /** Children of the array job that does the elements before this job joins them; undefined: this job does everything. */
+  arraySize: number | undefined;
   /** Ids of the jobs whose output this one reads. */
   needs: string[];
   /** The report of an earlier run with the same content address; undefined while the job has to run. */
@@ -154,6 +159,7 @@ function jobAdder(name: string, sources: PlanSources): { (job: NewJob): PlannedJ
       },
       contentAddress,
       jobClass: jobClassIn(recipe, config.stage),
+      arraySize: sources.arrays?.[config.stage],
       needs: [...new Set([...inputs.values()].map((input) => input.job.id))],
       report: sources.finished.get(output),
     };

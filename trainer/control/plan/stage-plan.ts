@@ -14,6 +14,8 @@ export interface StagePlan {
   output: string;
   /** The job class that it runs in on AWS. */
   job_class: JobClass;
+  /** Containers that do its elements side by side before one joins them; null: one job does everything. */
+  containers: number | null;
   /** Seconds that the finished run took. */
   seconds: number | null;
   /** From comparable earlier runs; null without one. */
@@ -37,12 +39,18 @@ export function pricedStagePlans(jobs: readonly PlannedJob[], past: readonly Pas
     const ranks = ranksOf(jobClass);
     const comparable = past.filter(({ report }) => report.device.startsWith(device) && ranksIn(report) === ranks);
     const seconds = estimateSeconds(planned.job, comparable);
-    return toStagePlan(planned, seconds, stageCost(jobClass, seconds));
+    return toStagePlan(planned, seconds, costOf(planned, seconds));
   });
 }
 
+/** The work of an array is that of one job; the limit of time holds for each container, and for the one that joins. */
+function costOf({ jobClass, arraySize = 0 }: PlannedJob, seconds: number | undefined): StageCost {
+  const { estimatedUsd, limitUsd } = stageCost(jobClass, seconds);
+  return { estimatedUsd, limitUsd: limitUsd * (arraySize + 1) };
+}
+
 function toStagePlan(
-  { job, contentAddress, jobClass, report }: PlannedJob,
+  { job, contentAddress, jobClass, arraySize, report }: PlannedJob,
   estimated: number | undefined,
   cost?: StageCost,
 ): StagePlan {
@@ -53,6 +61,7 @@ function toStagePlan(
     address: contentAddress,
     output: job.output,
     job_class: jobClass,
+    containers: arraySize ?? null,
     seconds: report?.seconds ?? null,
     estimated_seconds: estimated ?? null,
     estimated_usd: cost?.estimatedUsd ?? null,

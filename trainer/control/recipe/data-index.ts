@@ -12,12 +12,20 @@ import { type DigestOptions, digestOfFiles, digestsOf, filesBelow, type IndexedF
 
 type Prepare = NonNullable<Recipe['prepare']>;
 
+/** Tars behind the sources of `prepare`: each is an element of it. */
+export interface PairTars {
+  count: number;
+  bytes: number;
+}
+
 /** The data as one digest, and the files behind it; `path` is relative to the data folder, with slashes. */
 export interface DataIndex {
   digest: string;
   /** By part of what `prepare` makes, the digest over the files that the part is made from. */
   parts: Record<string, string>;
   files: IndexedFile[];
+  /** The tars behind the sources of `prepare`. */
+  tars: PairTars;
 }
 
 /** Other files in the data folder may change freely; a change of those that the recipe reads gives a new content address. */
@@ -34,7 +42,13 @@ export async function indexData(recipe: Recipe, root: string, options: DigestOpt
     digest: digestOfFiles(files.map(({ indexed }) => indexed)),
     parts: Object.fromEntries(PARTS.map((part) => [part, digestOfFiles(madeFrom(part))])),
     files: files.map(({ indexed }) => indexed),
+    tars: tarsOf(madeFrom('pairs')),
   };
+}
+
+function tarsOf(files: readonly IndexedFile[]): PairTars {
+  const tars = files.filter(({ path }) => /\.(tar|tar\.gz|tgz)$/.test(path));
+  return { count: tars.length, bytes: tars.reduce((sum, { size }) => sum + size, 0) };
 }
 
 /**

@@ -5,6 +5,7 @@ import type { StageName } from '../../../contracts/src/stages.ts';
 import { TrainingRequest } from '../../../contracts/src/training/pipeline.ts';
 import type { Recipe } from '../../../contracts/src/training/recipe.ts';
 import { UserError } from '../../../contracts/src/user-error.ts';
+import type { ArraySizes } from '../plan/array-size.ts';
 import { createPlan, type Plan } from '../plan/plan.ts';
 import { parseJson } from './json.ts';
 import type { StoredRuns } from './store.ts';
@@ -17,13 +18,23 @@ export interface StoredPlanOptions {
   data: { digest: string; parts: Readonly<Record<string, string>> };
   /** The folders of weights that the recipe names, by path. */
   folders?: Readonly<Record<string, { digest: string; file: string | null }>> | undefined;
+  /** By stage, the children of its array job. */
+  arrays?: ArraySizes | undefined;
   /** The bucket of data and runs, and what is finished in it. */
   store: ObjectStore;
   runs: StoredRuns;
 }
 
 /** Data and weights count as uploaded: their digests say where they are stored. */
-export function planStoredRuns({ recipe, code, data, folders = {}, store, runs }: StoredPlanOptions): Plan {
+export function planStoredRuns({
+  recipe,
+  code,
+  data,
+  folders = {},
+  arrays = {},
+  store,
+  runs,
+}: StoredPlanOptions): Plan {
   return createPlan(recipe, {
     code,
     data: { ...data, uri: dataUri(store, data.digest) },
@@ -31,6 +42,7 @@ export function planStoredRuns({ recipe, code, data, folders = {}, store, runs }
       Object.entries(folders).map(([path, { digest, file }]) => [path, { digest, file, uri: dataUri(store, digest) }]),
     ),
     runs: `${store.uri}/${PREFIXES.runs}`,
+    arrays,
     finished: runs.finished,
   });
 }

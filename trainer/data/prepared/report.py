@@ -18,6 +18,8 @@ def write_manifest(out: Path, joined: Joined, texts: TextShards) -> PreparedMani
         "shards": [*joined.shards, *chain.from_iterable(texts.values())],
         "drops": sorted(joined.drops.values(), key=lambda drop: -drop["count"]),
     }
+    if joined.languages:
+        manifest["languages"] = dict(sorted(joined.languages.items()))
     write_document(out / FILE_SHARDS, "PreparedManifest", json.dumps(manifest, indent=1, ensure_ascii=False))
     return manifest
 

@@ -11,6 +11,9 @@ export type Split = z.infer<typeof Split>;
 export const TextKind = z.enum(['groups', 'long', 'translations', 'plain', 'concepts']);
 export type TextKind = z.infer<typeof TextKind>;
 
+/** A language as BCP 47 writes it: `en`, `pt-BR`; `und-Latn` is some language in Latin script, `und` no language. */
+const LanguageTag = z.string().regex(/^[a-z]{2,3}(-[A-Za-z0-9]{2,8})*$/);
+
 const fields = z.array(z.string().min(1)).min(1).optional();
 
 /** What a caption is: as it was found beside the image, written short, or written long. */
@@ -68,6 +71,10 @@ export const PairSource = z
         'any only: a file of classes as fine-tuning reads it, relative to the data folder: labels that are numbers or keys ' +
           'of it become names. Absent: labels are names.',
       ),
+    language: LanguageTag.optional().describe(
+      'The language of the captions, where they have one. Captions in another script than that language is written in are tagged by ' +
+        'their script. Absent: all are.',
+    ),
     only_open: z
       .boolean()
       .optional()
@@ -144,6 +151,14 @@ export const PrepareConfig = z
       .describe(
         'An image is left out when its difference hash (64 bits) differs in at most this many bits from that of an ' +
           'earlier one. Absent: only images with equal bytes are doubles.',
+      ),
+    languages: z
+      .array(LanguageTag)
+      .min(1)
+      .optional()
+      .describe(
+        'Captions with another tag are left out: the `language` of the source, or by script `ja`, `ko`, `el` and others that alone have ' +
+          'theirs, else `und-Latn`, `und-Cyrl` and so on. Absent: all are kept.',
       ),
     min_caption_chars: count.describe('Shorter captions are left out; in characters.'),
     max_caption_chars: count.describe('Longer captions are left out; in characters.'),

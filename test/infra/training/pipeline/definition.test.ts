@@ -96,6 +96,7 @@ async function execute(table: RunsTable, handlers: Record<string, Handler> = {})
     TakeOverLock: table.put,
     Plan: () => PLAN,
     RunStage: () => ({ Status: 'SUCCEEDED' }),
+    RunArray: () => ({ Status: 'SUCCEEDED' }),
     Gate: () => PUBLISH,
     Publish: () => PUBLISHED,
     RecordRun: table.put,
@@ -152,8 +153,11 @@ describe('an execution', () => {
       'AcquireLock',
       'Plan',
       'RunStages',
+      'IsArray',
       'RunStage',
+      'IsArray',
       'RunStage',
+      'IsArray',
       'RunStage',
       'Gate',
       'IsGoodEnough',
@@ -245,6 +249,19 @@ describe('with nothing to run', () => {
     ]);
     expect(outcome.error).toBeNull();
     expect([...table.items]).toEqual([]);
+  });
+
+  it('a stage with an array is run as its array job, then as the job that joins', async () => {
+    const prepare = stage('prepare', 'cpu');
+    const children = { ...prepare, job_name: `${RECIPE}_prepare-array_0123456789ab`, array_size: 7 };
+    const outcome = await execute(new RunsTable(), { Plan: () => plan(children, prepare) });
+    expect(outcome.states.filter((state) => ['RunArray', 'RunStage'].includes(state))).toEqual([
+      'RunArray',
+      'RunStage',
+    ]);
+    const [array] = inputOf(outcome, 'RunArray');
+    expect(array).toMatchObject({ JobName: children.job_name, ArrayProperties: { Size: 7 } });
+    expect(inputOf(outcome, 'RunStage')[0]).not.toHaveProperty('ArrayProperties');
   });
 
   it('but a model that was never published, an execution publishes it', async () => {
