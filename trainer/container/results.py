@@ -25,6 +25,7 @@ from contracts.constants import ELEMENTS, FILE_JOB, FILE_LEASE, FILE_LOG, FILE_R
 NOT_OUTPUT = {FILE_REPORT, FILE_LOG, FILE_LEASE, FILE_JOB}
 CHECKPOINTS = "checkpoints"
 THREADS = 4
+DELETIONS = 16  # at a time
 MB = 1 << 20
 
 
@@ -173,7 +174,9 @@ class Results:
         self.remote.write(FILE_REPORT, report)
         if self.machines.count > 1:
             self.remote_names |= {entry.path for entry in self.remote.entries() if is_shard(entry.path)}
-        self.remote.delete(sorted(self.remote_names.difference(names, kept)))
+        # Thousands where many elements were joined: several at a time.
+        left = sorted(self.remote_names.difference(names, kept))
+        in_parallel([lambda path=path: self.remote.delete([path]) for path in left], DELETIONS)
 
     def _kept(self, names: list[str]) -> set[str]:
         """The tars that are there and not here and that the manifest names: all of them, with their sizes."""
@@ -203,9 +206,12 @@ class Results:
 
     def _names(self) -> list[str]:
         """Files of the output folder that are uploaded as they are, by relative path."""
+        # A report of an element that appears during the walk could be found without what it names, which was there first.
+        reports = {f"{ELEMENTS}/{file.name}" for file in (self.output / ELEMENTS).glob("*")}
         paths = (Path(folder, name) for folder, _, names in os.walk(self.output) for name in names)
         names = (path.relative_to(self.output).as_posix() for path in paths)
-        return sorted(name for name in names if name not in NOT_OUTPUT and not name.endswith(".tmp"))
+        whole = (name for name in names if name in reports or not is_report(name))
+        return sorted(name for name in whole if name not in NOT_OUTPUT and not name.endswith(".tmp"))
 
     def _linked(self, paths: list[str]) -> dict[str, tuple[Path, State]]:
         """A hard link to each file and its state; a file that has vanished meanwhile is left out."""

@@ -8,7 +8,7 @@ import os
 
 from contracts.constants import FILE_SHARDS
 from contracts.types import PrepareConfig
-from data.elements import run_element, run_elements
+from data.elements import run_elements
 from data.join import join, remove_elements
 from data.plan import plan_of
 from data.prepared.classes import copy_classes
@@ -28,9 +28,9 @@ def main() -> None:
     run.resume()
     if run.child is not None:
         # A child of an array job does every size-th element and leaves the join to the job that waits for the array.
-        for element in plan.elements[run.child.number :: run.child.size]:
-            run_element(plan, element, out)
-            run.tick(element.number + 1, len(plan.elements))
+        own = list(range(len(plan.elements)))[run.child.number :: run.child.size]
+        for done, _ in enumerate(run_elements(plan, own, out, os.cpu_count() or 1), 1):
+            run.tick(done, len(own))
         return
     numbers = [element.number for element in plan.elements]
     images = 0
