@@ -3204,13 +3204,15 @@ class RecipeExport(TypedDict):
     """Dev captions, and as many images, that parity with PyTorch is measured on."""
 
     min_mean_cosine: float
-    """Export fails where the mean cosine to PyTorch float32 is below this."""
+    """Export fails where the mean cosine to PyTorch is below this, with the rounding of the served graph and
+    in float32.
+    """
 
     max_mib: RecipeExportMaxMib
     """Export fails where the files of a tier have more MiB."""
 
     min_worst_cosine: float
-    """Export fails where one cosine to PyTorch float32 is below this."""
+    """Export fails where one cosine to PyTorch with the rounding of the served graph is below this."""
 
     parents: list[RecipeExportParentsItem]
     """Weights and data that the model was made from: lineage in the manifest, a table in the model card."""
@@ -4369,13 +4371,15 @@ class ExportConfig(TypedDict):
     """Dev captions, and as many images, that parity with PyTorch is measured on."""
 
     min_mean_cosine: float
-    """Export fails where the mean cosine to PyTorch float32 is below this."""
+    """Export fails where the mean cosine to PyTorch is below this, with the rounding of the served graph and
+    in float32.
+    """
 
     max_mib: ExportConfigMaxMib
     """Export fails where the files of a tier have more MiB."""
 
     min_worst_cosine: float
-    """Export fails where one cosine to PyTorch float32 is below this."""
+    """Export fails where one cosine to PyTorch with the rounding of the served graph is below this."""
 
     parents: list[ExportConfigParentsItem]
     """Weights and data that the model was made from: lineage in the manifest, a table in the model card."""

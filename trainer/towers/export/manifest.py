@@ -88,8 +88,8 @@ def card_notes(exported: Exported, texts: ServedTexts, images: ServedImages) -> 
     """What the card says of how it was measured."""
     compared = len(texts.cosines["static"])
     return [
-        f"Parity: cosine of the served path to PyTorch float32 over {compared} dev captions and "
-        f"{len(images.cosines)} dev images.",
+        f"Parity: cosine of the served path to PyTorch with the same rounding, rounding: to float32, over {compared} dev captions; "
+        f"images to float32 over {len(images.cosines)} dev images.",
         "Calibration: fitted on as many matching as random pairs of dev; a score is the chance of a match where half "
         "of the pairs match. A matching image pair is an image and its mirrored central crop.",
         "Verdicts: by the best hit of searches in dev, once with what matches and once without it. At most one in ten "

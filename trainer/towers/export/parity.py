@@ -17,6 +17,7 @@ from towers.exported_files import FILE_OF
 from towers.onnx_export import session
 from towers.preprocess import preprocess
 from towers.served_text import EmbedTexts, served_tiers
+from towers.student import TextStudent
 
 MIN_IMAGE_COSINE = 0.999
 IMAGE_BATCH = 16
@@ -26,12 +27,16 @@ CROP_FRACTION = 0.8  # of an image's sides: the central crop that is its second 
 
 @dataclass(frozen=True)
 class ServedTexts:
-    """Dev captions by every served tier [N, E], the image of each, and cosines of some to PyTorch by file name."""
+    """Dev captions by every served tier [N, E], the image of each, and cosines of some to PyTorch by file name.
+
+    `cosines` are to PyTorch with the rounding of the served graphs, `rounding` to float32: what rounding costs.
+    """
 
     embed: dict[Tier, EmbedTexts]
     vectors: dict[Tier, np.ndarray]
     image_of_text: np.ndarray
     cosines: dict[str, np.ndarray]
+    rounding: dict[str, np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -53,16 +58,23 @@ def serve_texts(run: Run[ExportConfig], prepared: Path, exported: Exported) -> S
     sample = np.unique(np.linspace(0, len(texts) - 1, min(run.config["parity_samples"], len(texts))).astype(int))
     sampled = [texts[i] for i in sample]
     length = exported.students["student"].shape.context_length
-    cosines_of = {
-        FILE_OF[tier]: row_cosines(
-            vectors[tier][sample], each.embed(exported.wordpiece.encode(sampled, length)).numpy()
-        )
-        for tier, each in exported.students.items()
-    }
+    ids = exported.wordpiece.encode(sampled, length)
+    cosines_of, rounding_of = {}, {}
+    for tier, each in exported.students.items():
+        cosines_of[FILE_OF[tier]] = row_cosines(vectors[tier][sample], rounded(each, ids))
+        rounding_of[FILE_OF[tier]] = row_cosines(vectors[tier][sample], each.embed(ids).numpy())
     with torch.no_grad():
         static_NE = exported.static(exported.wordpiece.tokens(sampled)).numpy()
     cosines_of["static"] = row_cosines(vectors["static"][sample], static_NE)
-    return ServedTexts(embed_tier, vectors, image_of_text, cosines_of)
+    return ServedTexts(embed_tier, vectors, image_of_text, cosines_of, rounding_of)
+
+
+def rounded(student: TextStudent, ids: list[list[int]]) -> np.ndarray:
+    """Vectors [N, E] with the rounding of the served graph, whose range is that of a run: one text at a time."""
+    student.fake_quantize(enabled=True)
+    vectors = [student.embed([of_text]) for of_text in ids]
+    student.fake_quantize(enabled=False)
+    return torch.cat(vectors).numpy()
 
 
 def serve_images(run: Run[ExportConfig], prepared: Path, exported: Exported) -> ServedImages:
@@ -90,9 +102,14 @@ def serve_images(run: Run[ExportConfig], prepared: Path, exported: Exported) -> 
 
 
 def parity(config: ExportConfig, texts: ServedTexts, images: ServedImages) -> dict[str, float]:
-    """Mean and worst cosine of every path."""
+    """Mean and worst cosine of every path, and of rounding.
+
+    A single text may lie where one rounding decides what attention looks at: only the mean says what rounding costs.
+    """
     found = parity_of(texts.cosines, (config["min_mean_cosine"], config["min_worst_cosine"]))
-    return found | parity_of({"image": images.cosines}, (MIN_IMAGE_COSINE, MIN_IMAGE_COSINE))
+    found |= parity_of({"image": images.cosines}, (MIN_IMAGE_COSINE, MIN_IMAGE_COSINE))
+    rounding = parity_of(texts.rounding, (config["min_mean_cosine"], -1.0))
+    return found | {name.replace("parity", "rounding", 1): value for name, value in rounding.items()}
 
 
 def parity_of(cosines_of: dict[str, np.ndarray], least: tuple[float, float]) -> dict[str, float]:

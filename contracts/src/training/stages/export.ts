@@ -11,7 +11,9 @@ export const ExportConfig = z
     opset: count.describe('ONNX operator set of both graphs.'),
     image_weights: z.enum(['float16', 'int8']).describe("Number format of the image tower's weights."),
     parity_samples: count.describe('Dev captions, and as many images, that parity with PyTorch is measured on.'),
-    min_mean_cosine: fraction.describe('Export fails where the mean cosine to PyTorch float32 is below this.'),
+    min_mean_cosine: fraction.describe(
+      'Export fails where the mean cosine to PyTorch is below this, with the rounding of the served graph and in float32.',
+    ),
     max_mib: z
       .strictObject({
         student: count.describe('The student: graph, weights and table.'),
@@ -20,7 +22,9 @@ export const ExportConfig = z
         all: count.describe('Everything, image tower included.'),
       })
       .describe('Export fails where the files of a tier have more MiB.'),
-    min_worst_cosine: fraction.describe('Export fails where one cosine to PyTorch float32 is below this.'),
+    min_worst_cosine: fraction.describe(
+      'Export fails where one cosine to PyTorch with the rounding of the served graph is below this.',
+    ),
     parents: z
       .array(
         z.strictObject({
