@@ -248,7 +248,8 @@ function memory(minutes: number): Scenario {
         await alone.stop();
       }
       const fifths = Array.from({ length: 5 }, (_, n) => {
-        const [start, end] = [n, n + 1].map((edge) => Math.floor((edge * samples.length) / 5));
+        const start = Math.min(Math.floor((n * samples.length) / 5), samples.length - 1);
+        const end = Math.max(Math.floor(((n + 1) * samples.length) / 5), start + 1);
         return rounded(quantile(samples.slice(start, end), 0.5));
       });
       const [first = Number.NaN, last = Number.NaN] = [fifths[0], fifths.at(-1)];
