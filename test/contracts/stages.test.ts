@@ -37,7 +37,17 @@ it('every stage has a Python file, and every Python file a row', () => {
 });
 
 it('a recipe has one block per stage', () => {
-  const others = ['schema_version', 'name', 'description', 'seed', 'data', 'data_source', 'job_arrays', 'job_classes', 'variants'];
+  const others = [
+    'schema_version',
+    'name',
+    'description',
+    'seed',
+    'data',
+    'data_source',
+    'job_arrays',
+    'job_classes',
+    'variants',
+  ];
   expect(Object.keys(Recipe.shape).filter((key) => !others.includes(key))).toEqual(STAGE_NAMES);
 });
 
