@@ -45,17 +45,13 @@ export function scoreSides<Missing extends null>(
   const table = <T>(read: (pair: Pair<Missing>) => T) => rows.map((row) => row.map(read));
   const scores = table(({ score }) => score);
   const calibrated = table((pair) => pair.calibrated);
-  const probabilities = table((pair) => pair.probability ?? null);
-  const percentiles = table((pair) => pair.percentile ?? null);
-  if (mode === 'matrix') {
-    return { mode, scores, calibrated, ...(candidates ? { probabilities, percentiles } : {}), ...judged };
-  }
-  return {
-    mode,
-    scores: scores.flat(),
-    calibrated: calibrated.flat(),
-    ...(candidates ? { probabilities: probabilities.flat(), percentiles: percentiles.flat() } : {}),
+  const among = candidates && {
+    probabilities: table((pair) => pair.probability ?? null),
+    percentiles: table((pair) => pair.percentile ?? null),
   };
+  if (mode === 'matrix') return { mode, scores, calibrated, ...among, ...judged };
+  const flat = among && { probabilities: among.probabilities.flat(), percentiles: among.percentiles.flat() };
+  return { mode, scores: scores.flat(), calibrated: calibrated.flat(), ...flat };
 }
 
 interface Pair<Missing> extends Partial<Judgement> {

@@ -2,6 +2,7 @@
 import type { ClipBpeTokenizer } from '../../../contracts/src/model/manifest.ts';
 import type { ReadArtefact, Tokenizer, Tokens } from '../engine.ts';
 import { COMPOSED, JOINING, LETTER, NUMBER, WHITE } from './clip-bpe-classes.ts';
+import { type Lowered, lowerCased } from './lower-case.ts';
 import { createMerger } from './merges.ts';
 
 /** Both runtimes have them; this box sees neither runtime's types. */
@@ -36,7 +37,7 @@ export function createClipBpe(
   const utf8 = new TextEncoder();
 
   /** Appends the tokens of one word, which begins at `from` of the normalised text. */
-  function readWord(word: string, { from, starts, ends }: Places & { from: number }, tokens: Tokens): void {
+  function readWord(word: string, { from, starts, ends }: Partial<Lowered> & { from: number }, tokens: Tokens): void {
     const symbols: number[] = [];
     /** Of each byte, where its character begins in the word. */
     const places: number[] = [];
@@ -113,28 +114,10 @@ const PLAIN = /^[\t\n\r\x20-\x7e]*$/;
 const IS_JOINING = new RegExp(`[${JOINING}]`, 'u');
 const IS_COMPOSED = new RegExp(`[${COMPOSED}]`, 'u');
 
-/** Of each unit of the normalised text its source in the original; absent where nothing moved. */
-interface Places {
-  starts?: number[];
-  ends?: number[];
-}
-
-function normalise(text: string): Places & { units: string } {
+/** Places are absent where nothing moved. */
+function normalise(text: string): Pick<Lowered, 'units'> & Partial<Lowered> {
   if (PLAIN.test(text)) return { units: text.toLowerCase() };
-  const [starts, ends]: [number[], number[]] = [[], []];
-  let units = '';
-  for (const { text: composed, start, end } of compose(text.toWellFormed())) {
-    // By code point: the whole string's rule would turn a last sigma into another letter.
-    for (const character of composed) {
-      const lower = character.toLowerCase();
-      units += lower;
-      for (let i = 0; i < lower.length; i++) {
-        starts.push(start);
-        ends.push(end);
-      }
-    }
-  }
-  return { units, starts, ends };
+  return lowerCased(compose(text.toWellFormed()));
 }
 
 /** NFC, a character with what may join it at a time, which keeps the places. */

@@ -1,6 +1,7 @@
 // WordPiece with BERT's normalisation, exact against Hugging Face `tokenizers` but for words with symbols glued to them.
 import type { WordPieceTokenizer } from '../../../contracts/src/model/manifest.ts';
 import type { ReadArtefact, Tokenizer, Tokens } from '../engine.ts';
+import { type Lowered, lowerCased } from './lower-case.ts';
 import { DECOMPOSED, DROPPED, HAN, MARK, PUNCTUATION, SPACE, SYMBOL } from './wordpiece-classes.ts';
 
 /** Both runtimes have them; this box sees neither runtime's types. */
@@ -162,36 +163,17 @@ const IS_DECOMPOSED = new RegExp(`[${DECOMPOSED}]`, 'u');
 const MARKS = new RegExp(`[${MARK}]`, 'gu');
 const COMBINING = /\p{M}/u;
 
-/** Normalised text; `starts` and `ends` give each unit's source in the original, and are absent where nothing moved. */
-interface Normalised {
-  units: string;
-  starts?: number[];
-  ends?: number[];
-}
-
+/** With the place that it had in the original. */
 interface Character {
   text: string;
   start: number;
   end: number;
 }
 
-function normalise(text: string): Normalised {
+/** Places are absent where nothing moved. */
+function normalise(text: string): Pick<Lowered, 'units'> & Partial<Lowered> {
   if (PLAIN.test(text)) return { units: text.toLowerCase() };
-  const starts: number[] = [];
-  const ends: number[] = [];
-  let units = '';
-  for (const { text: piece, start, end } of decompose(clean(text))) {
-    // Lower-case by code point: the whole string's rule would turn a last sigma into another letter.
-    for (const character of piece.replace(MARKS, '')) {
-      const lower = character.toLowerCase();
-      units += lower;
-      for (let i = 0; i < lower.length; i++) {
-        starts.push(start);
-        ends.push(end);
-      }
-    }
-  }
-  return { units, starts, ends };
+  return lowerCased(decompose(clean(text)));
 }
 
 /** Lone surrogates become U+FFFD, which is dropped: no other language's string can hold them. */
@@ -211,7 +193,7 @@ function clean(text: string): Character[] {
   return cleaned;
 }
 
-/** NFD one character at a time, which keeps the places; a pile of marks that NFD reorders becomes one piece. */
+/** NFD without marks, one character at a time, which keeps the places; a pile of marks that NFD reorders becomes one piece. */
 function* decompose(characters: Character[]): Generator<Character> {
   for (let at = 0; at < characters.length; ) {
     let next = at + 1;
@@ -220,8 +202,11 @@ function* decompose(characters: Character[]): Generator<Character> {
     const single = group.map(({ text, start, end }) => ({ text: decomposed(text), start, end }));
     const joined = single.map(({ text }) => text).join('');
     const ordered = group.length > 1 ? joined.normalize('NFD') : joined;
-    if (ordered === joined) yield* single;
-    else yield { text: ordered, start: group[0]?.start ?? 0, end: group.at(-1)?.end ?? 0 };
+    const pile = { text: ordered, start: group[0]?.start ?? 0, end: group.at(-1)?.end ?? 0 };
+    for (const part of ordered === joined ? single : [pile]) {
+      part.text = part.text.replace(MARKS, '');
+      yield part;
+    }
     at = next;
   }
 }
