@@ -3212,7 +3212,9 @@ class RecipeExport(TypedDict):
     """Export fails where the files of a tier have more MiB."""
 
     min_worst_cosine: float
-    """Export fails where one cosine to PyTorch with the rounding of the served graph is below this."""
+    """Export fails where one cosine to PyTorch with the rounding of the served graph is below this, or to
+    float32 more than one in a hundred.
+    """
 
     parents: list[RecipeExportParentsItem]
     """Weights and data that the model was made from: lineage in the manifest, a table in the model card."""
@@ -4379,7 +4381,9 @@ class ExportConfig(TypedDict):
     """Export fails where the files of a tier have more MiB."""
 
     min_worst_cosine: float
-    """Export fails where one cosine to PyTorch with the rounding of the served graph is below this."""
+    """Export fails where one cosine to PyTorch with the rounding of the served graph is below this, or to
+    float32 more than one in a hundred.
+    """
 
     parents: list[ExportConfigParentsItem]
     """Weights and data that the model was made from: lineage in the manifest, a table in the model card."""

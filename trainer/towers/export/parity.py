@@ -20,6 +20,7 @@ from towers.served_text import EmbedTexts, served_tiers
 from towers.student import TextStudent
 
 MIN_IMAGE_COSINE = 0.999
+ROUNDED_TEXTS = 100  # of so many texts one may lie further from float32 than `min_worst_cosine`
 IMAGE_BATCH = 16
 VIEW_IMAGES = 500  # dev images of which a second view is embedded, for the calibration of image pairs
 CROP_FRACTION = 0.8  # of an image's sides: the central crop that is its second view
@@ -104,10 +105,13 @@ def serve_images(run: Run[ExportConfig], prepared: Path, exported: Exported) -> 
 def parity(config: ExportConfig, texts: ServedTexts, images: ServedImages) -> dict[str, float]:
     """Mean and worst cosine of every path, and of rounding.
 
-    A single text may lie where one rounding decides what attention looks at: only the mean says what rounding costs.
+    A single text may lie where one rounding decides what attention looks at, so that what rounding costs is the mean, and the
+    cosine that 99 texts of 100 reach, which `min_worst_cosine` holds as well.
     """
     found = parity_of(texts.cosines, (config["min_mean_cosine"], config["min_worst_cosine"]))
     found |= parity_of({"image": images.cosines}, (MIN_IMAGE_COSINE, MIN_IMAGE_COSINE))
+    nearly_all = {name: np.sort(cosines)[len(cosines) // ROUNDED_TEXTS :] for name, cosines in texts.rounding.items()}
+    parity_of(nearly_all, (config["min_mean_cosine"], config["min_worst_cosine"]))
     rounding = parity_of(texts.rounding, (config["min_mean_cosine"], -1.0))
     return found | {name.replace("parity", "rounding", 1): value for name, value in rounding.items()}
 

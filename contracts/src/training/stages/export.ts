@@ -23,7 +23,8 @@ export const ExportConfig = z
       })
       .describe('Export fails where the files of a tier have more MiB.'),
     min_worst_cosine: fraction.describe(
-      'Export fails where one cosine to PyTorch with the rounding of the served graph is below this.',
+      'Export fails where one cosine to PyTorch with the rounding of the served graph is below this, or to float32 more than ' +
+        'one in a hundred.',
     ),
     parents: z
       .array(
