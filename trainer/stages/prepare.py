@@ -26,17 +26,15 @@ def main() -> None:
     # ---- images ----------------------------------------------------------------------------------------------------
     plan = plan_of(data, config, run.remote_input("data"))
     run.resume()
-    if run.child is not None:
-        # A child of an array job does every size-th element and leaves the join to the job that waits for the array.
-        own = list(range(len(plan.elements)))[run.child.number :: run.child.size]
-        for done, _ in enumerate(run_elements(plan, own, out, os.cpu_count() or 1), 1):
-            run.tick(done, len(own))
-        return
     numbers = [element.number for element in plan.elements]
+    if run.child is not None:
+        numbers = numbers[run.child.number :: run.child.size]
     images = 0
     for done, report in enumerate(run_elements(plan, numbers, out, os.cpu_count() or 1), 1):
         images += report["images"]
         run.tick(done, len(numbers), lambda: {}, images=images)
+    if run.child is not None:  # the job that waits for the array joins the elements of all children
+        return
     joined = join(plan, out, with_set=config.get("keys") == "source", near=config.get("near_duplicates"))
 
     # ---- texts, classes, manifest, report --------------------------------------------------------------------------
