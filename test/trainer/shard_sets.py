@@ -4,7 +4,9 @@ import io
 import json
 
 import numpy as np
+import torch
 from PIL import Image
+from safetensors.torch import save_file
 
 from data.manifest import read_manifest, shards_of, write_document
 from engine.run import artefact
@@ -60,3 +62,10 @@ def numbers_of(pixels):
 def feature_of(number, caption, width):
     """A vector that says which caption of which image it belongs to."""
     return np.random.default_rng((number, caption)).standard_normal(width).astype(np.float32)
+
+
+def text_set(folder, name, rows, width=12):
+    """A set of `embed_captions` with features that depend on nothing but its number of texts."""
+    write_rows(folder / f"captions.{name}.jsonl", rows)
+    features = torch.randn(len(rows), width, generator=torch.Generator().manual_seed(len(rows)))
+    save_file({"features": features.bfloat16()}, folder / f"features.{name}.safetensors")

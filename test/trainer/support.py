@@ -8,9 +8,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-from PIL import Image, ImageDraw
-
 import towers  # noqa: F401  (makes transformers importable beside a CPU build of torch)
+from bench.small_models import COLOURS, SHAPES, byte_level_tokenizer, drawing, write_llama
 
 ROOT = Path(__file__).resolve().parents[2]
 STAGE_ENV = os.environ | {
@@ -19,8 +18,6 @@ STAGE_ENV = os.environ | {
     "TOKENIZERS_PARALLELISM": "false",
     "OMP_NUM_THREADS": "1",  # tiny models: a second thread only waits
 }
-COLOURS = ["red", "green", "blue", "yellow", "black", "white"]
-SHAPES = ["circle", "square", "line"]
 
 
 def schedule(steps: int, lr: float = 1e-3, warmup_steps: int = 1) -> dict[str, Any]:
@@ -97,11 +94,7 @@ def draw_images(folder: Path, count: int, size: tuple[int, int] = (48, 40)) -> l
     folder.mkdir(parents=True, exist_ok=True)
     rows = []
     for number in range(count):
-        colour, shape = COLOURS[number % 6], SHAPES[(number // 6) % 3]
-        image = Image.new("RGB", size, ((number * 37) % 200 + 20, (number * 91) % 200, 120))
-        draw = ImageDraw.Draw(image)
-        box = (5 + number % 7, 5, 25 + number % 11, 30)
-        {"circle": draw.ellipse, "square": draw.rectangle, "line": draw.line}[shape](box, fill=colour)
+        image, colour, shape = drawing(number, size)
         key = f"drawn{number:03d}"
         image.save(folder / f"{key}.jpg", quality=90)
         captions = [
@@ -116,28 +109,12 @@ def draw_images(folder: Path, count: int, size: tuple[int, int] = (48, 40)) -> l
 def tiny_language_model(folder: Path) -> Path:
     """A random Llama of 2 layers x 32 with a byte-level vocabulary, in the Hugging Face folder layout."""
     import torch
-    from tokenizers import ByteLevelBPETokenizer
-    from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
     torch.manual_seed(0)
-    tokenizer = ByteLevelBPETokenizer()
     words = [f"a {colour} {shape} on a plain field there is that" for colour in COLOURS for shape in SHAPES]
-    tokenizer.train_from_iterator(words, vocab_size=300, special_tokens=["<end>"])
-    fast = PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer._tokenizer, eos_token="<end>", pad_token="<end>", unk_token="<end>"
-    )
-    config = LlamaConfig(
-        vocab_size=len(fast),
-        hidden_size=32,
-        intermediate_size=64,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-        num_key_value_heads=2,
-        max_position_embeddings=512,
-    )
-    folder.mkdir(parents=True, exist_ok=True)
-    LlamaForCausalLM(config).save_pretrained(folder)
-    fast.save_pretrained(folder)
+    shape = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2}
+    heads = {"num_attention_heads": 4, "num_key_value_heads": 2}
+    write_llama(folder, byte_level_tokenizer(words, 300), **shape, **heads, max_position_embeddings=512)
     return folder
 
 

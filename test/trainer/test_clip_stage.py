@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from shard_sets import text_set
 
 from engine.run import Run
 from stages.clip import main
@@ -28,12 +29,6 @@ CONFIG = {
     "labels_weight": 1.0, "label_fraction": 0.34, "dropout": 0.2, "batch_size": 6, "ema_decay": 0.9,
     "evaluate_every": 2, "schedule": schedule(6, lr=1e-2),
 }  # fmt: skip
-
-
-def text_set(folder, name, rows, width=12):
-    write_rows(folder / f"captions.{name}.jsonl", rows)
-    features = torch.randn(len(rows), width, generator=torch.Generator().manual_seed(len(rows)))
-    save_file({"features": features.bfloat16()}, folder / f"features.{name}.safetensors")
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ import pytest
 import torch
 from PIL import Image
 from safetensors.torch import load_file, save_file
-from shard_sets import RECIPE, feature_of, write_shards
+from shard_sets import RECIPE, feature_of, text_set, write_shards
 
 from data.batches import LowResolution, PairLoader, PairOptions, Piece
 from data.copies import LocalShards
@@ -49,12 +49,6 @@ def store(folder, shards, images_of):
         rows = [feature_of(image, caption, WIDTH) for image in images for caption in range(2)]
         writer.write(place, torch.from_numpy(np.stack(rows)), [2] * len(images))
     writer.finish()
-
-
-def text_set(folder, name, rows):
-    write_rows(folder / f"captions.{name}.jsonl", rows)
-    features = torch.randn(len(rows), WIDTH, generator=torch.Generator().manual_seed(len(rows)))
-    save_file({"features": features.bfloat16()}, folder / f"features.{name}.safetensors")
 
 
 @pytest.fixture

@@ -5,19 +5,20 @@ import tarfile
 from pathlib import Path
 from typing import Any
 
-import timm
 import torch
-from PIL import Image, ImageDraw
-from safetensors.torch import save_file
-from timm.models._hub import save_config_for_hf
-from tokenizers import ByteLevelBPETokenizer
-from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+from transformers import PreTrainedTokenizerFast
 
-from contracts.constants import FILE_JOB
+from bench.job import write_job
+from bench.small_models import (
+    COLOURS,
+    SHAPES,
+    byte_level_tokenizer,
+    drawing,
+    write_efficientnet,
+    write_llama,
+)
 
 RECIPE = Path(__file__).parents[1] / "recipes" / "smoke.json"
-COLOURS = ["red", "green", "blue", "yellow", "black", "white"]
-SHAPES = ["circle", "square", "line"]
 # Three of ImageNet's, so that a classifier of 1,000 rows knows them, with a hypernym each.
 CLASSES = {"tench": "cyprinid", "goldfish": "carp", "hammer": "tool"}
 STEPS = 4
@@ -80,20 +81,9 @@ class Small:
 
     def job(self, stage: str, name: str, inputs: dict[str, Path], **changes: Any) -> Path:
         """Write the job of a stage into the folder `name`, with some settings changed; returns its path."""
-        output = self.folder / name
-        output.mkdir(parents=True, exist_ok=True)
-        job = {
-            "id": name,
-            "recipe": "gpu-check",
-            "seed": 0,
-            "code": "sha256:" + "0" * 64,
-            "inputs": {role: (self.data if role == "data" else inputs[role]).as_uri() for role in INPUTS[stage]},
-            "output": output.as_uri(),
-            "config": {"stage": stage, **self.config(stage), **changes},
-        }
-        file = output / FILE_JOB
-        file.write_text(json.dumps(job), encoding="utf-8")
-        return file
+        config = {"stage": stage, **self.config(stage), **changes}
+        folders = {role: self.data if role == "data" else inputs[role] for role in INPUTS[stage]}
+        return write_job(self.folder / name, config, folders, recipe="gpu-check", seed=0)
 
 
 def schedules_of(config: Config) -> list[Config]:
@@ -132,11 +122,7 @@ def draw_images(folder: Path, first: int, count: int) -> list[Config]:
     folder.mkdir(parents=True, exist_ok=True)
     rows = []
     for number in range(first, first + count):
-        colour, shape = COLOURS[number % 6], SHAPES[number // 6 % 3]
-        image = Image.new("RGB", (52, 40), ((number * 37) % 200 + 20, (number * 91) % 200, 120))
-        draw = ImageDraw.Draw(image)
-        box = (5 + number % 7, 5, 25 + number % 11, 30)
-        {"circle": draw.ellipse, "square": draw.rectangle, "line": draw.line}[shape](box, fill=colour)
+        image, colour, shape = drawing(number, (52, 40))
         key = f"drawn{number:03d}"
         image.save(folder / f"{key}.jpg", quality=90)
         captions = [f"A {colour} {shape} number {number} .", f"there is a {shape} that is {colour} {number}"]
@@ -147,36 +133,20 @@ def draw_images(folder: Path, first: int, count: int) -> list[Config]:
 
 def small_tokenizer() -> PreTrainedTokenizerFast:
     """A byte-level vocabulary of 300 pieces."""
-    tokenizer = ByteLevelBPETokenizer()
-    words = [f"a {colour} {shape} number there is that" for colour in COLOURS for shape in SHAPES]
-    tokenizer.train_from_iterator(words, vocab_size=300, special_tokens=["<end>"])
-    return PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer._tokenizer, eos_token="<end>", pad_token="<end>", unk_token="<end>"
+    return byte_level_tokenizer(
+        [f"a {colour} {shape} number there is that" for colour in COLOURS for shape in SHAPES], 300
     )
 
 
 def write_language_model(folder: Path) -> None:
     """A random Llama of two layers; 16 numbers a head, which is the least that attention kernels of GPUs take."""
     torch.manual_seed(0)
-    tokenizer = small_tokenizer()
-    config = LlamaConfig(
-        vocab_size=len(tokenizer),
-        hidden_size=64,
-        intermediate_size=96,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-        num_key_value_heads=2,
-        max_position_embeddings=512,
-    )
-    folder.mkdir(parents=True, exist_ok=True)
-    LlamaForCausalLM(config).save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
+    shape = {"hidden_size": 64, "intermediate_size": 96, "num_hidden_layers": 2}
+    heads = {"num_attention_heads": 4, "num_key_value_heads": 2}
+    write_llama(folder, small_tokenizer(), **shape, **heads, max_position_embeddings=512)
 
 
 def write_tower(folder: Path) -> None:
-    """A random EfficientNet of five blocks and 1,000 classes, in timm's layout of a folder."""
+    """A random EfficientNet, always the same one."""
     torch.manual_seed(0)
-    model = timm.create_model("test_efficientnet")
-    folder.mkdir(parents=True, exist_ok=True)
-    save_file({name: value.contiguous() for name, value in model.state_dict().items()}, folder / "model.safetensors")
-    save_config_for_hf(model, str(folder / "config.json"))
+    write_efficientnet(folder)

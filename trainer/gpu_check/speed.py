@@ -17,9 +17,9 @@ import torch
 from safetensors.torch import save_file
 from torch.nn import functional as F
 from torch.utils.flop_counter import FlopCounterMode
-from transformers import LlamaConfig, LlamaForCausalLM
 
 from bench import losses
+from bench.small_models import proportioned_llama
 from contracts.types import Parallel, Schedule
 from engine.optim import adamw, clip_gradients
 from engine.sharding import place
@@ -178,15 +178,9 @@ def language_model(device_name: str, sizes: Sizes, packing: bool, training: bool
     device = torch.device(device_name)
     torch.manual_seed(0)
     tokenizer = small_tokenizer()
-    config = LlamaConfig(
-        vocab_size=len(tokenizer),
-        hidden_size=sizes.width,
-        intermediate_size=8 * sizes.width // 3 // 16 * 16,
-        num_hidden_layers=sizes.layers,
-        num_attention_heads=sizes.heads,
-        num_key_value_heads=sizes.key_heads,
+    random_weights = proportioned_llama(
+        tokenizer, layers=sizes.layers, width=sizes.width, heads=sizes.heads, key_heads=sizes.key_heads
     )
-    random_weights: Any = LlamaForCausalLM(config)
     model = LanguageModel(random_weights.to(fast_dtype(device)), tokenizer)
     if training:
         model = with_lora(model, {"rank": 16, "alpha": 32, "dropout": 0.0})

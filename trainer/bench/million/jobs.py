@@ -1,11 +1,11 @@
 """The jobs of a set: the smallest settings of prepare, embed_captions, inherit, embed_images and clip that are real ones."""
 
-import json
 from pathlib import Path
 from typing import Any
 
+from bench import job
 from bench.million.pairs import PAIRS_PER_TAR, tar_names
-from contracts.constants import FILE_JOB, LARGE_SET
+from contracts.constants import LARGE_SET
 
 STEPS = 200
 BATCH = 256
@@ -115,17 +115,5 @@ def configs(pairs: int, weights: Path) -> dict[str, dict[str, Any]]:
 
 def write_job(folder: Path, stage: str, name: str, places: dict[str, Path], config: dict[str, Any]) -> Path:
     """The job of a stage in the folder `name`; returns its path."""
-    output = folder / name
-    output.mkdir(parents=True, exist_ok=True)
-    job = {
-        "id": name,
-        "recipe": "bench-million",
-        "seed": 1,
-        "code": "sha256:" + "0" * 64,
-        "inputs": {role: places[role].as_uri() for role in INPUTS[stage]},
-        "output": output.as_uri(),
-        "config": {"stage": stage, **config},
-    }
-    file = output / FILE_JOB
-    file.write_text(json.dumps(job), encoding="utf-8")
-    return file
+    inputs = {role: places[role] for role in INPUTS[stage]}
+    return job.write_job(folder / name, {"stage": stage, **config}, inputs, recipe="bench-million", seed=1)

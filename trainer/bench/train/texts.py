@@ -6,9 +6,9 @@ from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 import torch
-from transformers import LlamaConfig, LlamaForCausalLM
 
 from bench.rounds import Row, in_turns
+from bench.small_models import proportioned_llama
 from engine.run import fast_dtype
 from engine.world import World
 from gpu_check.small import small_tokenizer
@@ -56,15 +56,9 @@ def measure(device: torch.device, sizes: Sizes) -> Iterator[Row]:
     """Both stages' own code on the same texts, in turns."""
     torch.manual_seed(0)
     tokenizer = small_tokenizer()
-    config = LlamaConfig(
-        vocab_size=len(tokenizer),
-        hidden_size=sizes.width,
-        intermediate_size=8 * sizes.width // 3 // 16 * 16,
-        num_hidden_layers=sizes.layers,
-        num_attention_heads=sizes.heads,
-        num_key_value_heads=sizes.key_heads,
+    random_weights = proportioned_llama(
+        tokenizer, layers=sizes.layers, width=sizes.width, heads=sizes.heads, key_heads=sizes.key_heads
     )
-    random_weights: Any = LlamaForCausalLM(config)
     rows = random_texts(max(sizes.texts, 4 * sizes.groups), len(tokenizer))
     model = NumberedTexts(random_weights.to(device, fast_dtype(device)).eval(), tokenizer, rows=rows)
     yield from embedding(model, device, sizes)
