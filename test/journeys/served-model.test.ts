@@ -178,7 +178,7 @@ test('the server proves its model by its golden vectors', async () => {
 test('what it says of itself is what its interface promises, nothing more and nothing less', async () => {
   const get = async (path: string) => (await fetch(`${server.url}${path}`)).json();
   const { data } = ModelList.parse(await get('/v1/models'));
-  expect(data.map(({ tier }) => tier)).toEqual(['student', 'static']);
+  expect(data.map(({ tier }) => tier)).toEqual(['student', 'tiny', 'static']);
   expect(data[0]?.dimensions).toEqual([512, 256, 128, 64]);
   expect(LiveReport.parse(await get('/health/live'))).toEqual({ status: 'ok' });
 });

@@ -21,7 +21,7 @@ from support import draw_images, interrupt_stage, run_stage, schedule, write_job
 from tasks.distill import DistillStudent
 from towers.data import write_rows
 from towers.distillation import Folders, Teacher, remove_targets
-from towers.exported_files import check_sizes
+from towers.exported_files import check_sizes, load_tiers
 from towers.image.backbone import create_backbone, preprocess_recipe
 from towers.image.tower import ImageTower
 from towers.metrics import recalls
@@ -112,7 +112,7 @@ EXPORT = {
     "min_mean_cosine": 0.97, "min_worst_cosine": 0.9,
     "max_mib": {"student": 24, "tiny": 8, "static": 4, "all": 56},
     "parents": [{"name": "drawn images", "source": "test", "licence": "CC0-1.0"}],
-    "terms": "Any use.", "limits": "Tests.",
+    "terms": "Any use.", "limits": "Tests.", "static_weights": {"student": 3},
 }  # fmt: skip
 
 
@@ -153,6 +153,8 @@ def test_a_manifest_holds_and_its_golden_vectors_are_what_pytorch_computes(expor
     student, wordpiece = load_student(distilled[1])
     static = load_static(distilled[1])
     tiny, _ = load_student(distilled[1], "tiny")
+    student.shape = replace(student.shape, static_weight=3)
+    assert (manifest["text"]["static_weight"], manifest["tiny"]["static_weight"]) == (3, 1)
     for golden in manifest["golden"]:
         if golden["tier"] == "static":
             expected = static(wordpiece.tokens([golden["text"]]))[0].detach()
@@ -188,6 +190,14 @@ def test_a_manifest_holds_and_its_golden_vectors_are_what_pytorch_computes(expor
         assert sorted(scores[kind]["log_ratios"]) == scores[kind]["log_ratios"]
     # An image is likelier to be its own mirrored crop the nearer the two are.
     assert scores["image_image"]["log_ratios"][-1] > 0 > scores["image_image"]["log_ratios"][0]
+
+
+def test_a_weight_of_a_tier_that_is_not_there_is_refused(distilled, tmp_path):
+    for file in distilled[1].iterdir():
+        if file.is_file() and not file.name.startswith("tiny"):
+            shutil.copy(file, tmp_path)
+    with pytest.raises(SystemExit, match=r"export\.static_weights names tiny, and the run of distill has student"):
+        load_tiers(tmp_path, {"tiny": 2})
 
 
 def test_every_artefact_of_the_manifest_lies_in_the_folder_with_its_digest(exported):

@@ -23,8 +23,8 @@ CARD = "MODEL_CARD.md"
 def main() -> None:
     """Run the stage."""
     run = Run.start(EvaluateConfig)
-    inputs = Inputs(run.input("prepare"), run.input("embed_captions"), run.input("clip"), run.input("distill"))
     exported = run.input("export")
+    inputs = Inputs(run.input("prepare"), run.input("embed_captions"), run.input("clip"), run.input("distill"), exported)
     model = ServedModel(exported)
     served = {STUDENT if name == "base" else name: tier.embed for name, tier in model.tiers.items()}
     retrieval = retrieval_of_tiers(inputs, served)

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -20,7 +21,7 @@ from contracts.types import (
 from engine.run import artefact, write_atomically
 from towers.graph_partition import partition_student
 from towers.onnx_export import export_student, write_table
-from towers.student import StaticStudent, TextStudent, load_student
+from towers.student import StaticStudent, TextStudent, load_static, load_student
 from towers.wordpiece import CLS, PAD, SEP, UNK, WordPiece
 
 FILE_OF: dict[Tier, str] = {"student": "text", "tiny": "tiny"}  # the beginning of a transformer's file names
@@ -48,9 +49,26 @@ def text_towers(manifest: ModelManifest) -> dict[Tier, TextTower | ModelManifest
     return towers
 
 
-def load_tiers(distilled: Path) -> dict[Tier, TextStudent]:
-    """The transformers of a run of `distill`."""
-    return {tier: load_student(distilled, tier)[0] for tier in FILE_OF if (distilled / f"{tier}.json").exists()}
+def static_weights_in(manifest: ModelManifest) -> dict[Tier, float]:
+    """What the static tier's vector weighs in that of each transformer; 0: it is not added."""
+    return {tier: tower.get("static_weight", 0.0) for tier, tower in text_towers(manifest).items()}
+
+
+def load_tiers(distilled: Path, static_weights: Mapping[Tier, float] | None = None) -> dict[Tier, TextStudent]:
+    """The transformers of a run of `distill`; `static_weights`: by tier, in place of those of training."""
+    students = {tier: load_student(distilled, tier)[0] for tier in FILE_OF if (distilled / f"{tier}.json").exists()}
+    weights = static_weights or {}
+    for tier, student in students.items():
+        weight = weights.get(tier, student.shape.static_weight)
+        if weight and not student.static:
+            student.add_static(load_static(distilled))
+        student.shape = replace(student.shape, static_weight=weight)
+    unknown = sorted(set(weights) - set(students))
+    if unknown:
+        raise SystemExit(
+            f"export.static_weights names {', '.join(unknown)}, and the run of distill has {', '.join(students)}"
+        )
+    return students
 
 
 def write_tower(out: Path, student: TextStudent, name: str, opset: int) -> TextTower:

@@ -6,7 +6,7 @@ import type { Table } from '../table.ts';
 export interface StaticOptions {
   /** Ids whose rows say nothing of a text: special tokens, and the one that stands for what the vocabulary does not have. */
   silent: readonly number[];
-  /** What a sum of rows is multiplied with: a row of it per number of the sum. Absent: the sum is the vector. */
+  /** What a sum of rows is multiplied with. Absent: the sum is the vector. */
   projection?: Table | undefined;
 }
 
@@ -19,15 +19,9 @@ export function createStaticEncode(table: Table, { silent, projection }: StaticO
       const sum = new Float32Array(table.width);
       for (const id of ids) if (!isSilent.has(id)) table.addRow(id, sum);
       // Dividing by the count first would change nothing, because the result is brought to unit length.
-      const whole = projection ? projected(sum, projection) : sum;
+      const whole = projection ? projection.product(sum) : sum;
       vectors.push(cutAndNormalise(whole, whole.length));
     }
     return vectors;
   };
-}
-
-function projected(sum: Float32Array, projection: Table): Float32Array {
-  const product = new Float32Array(projection.width);
-  for (let i = 0; i < sum.length; i++) projection.addRow(i, product, { factor: sum[i] });
-  return product;
 }

@@ -9,9 +9,10 @@ from torch.nn import functional as F
 
 from evaluation.bench import Figures
 from towers.data import read_pairs
+from towers.exported_files import load_tiers, read_manifest, static_weights_in
 from towers.metrics import retrieval
 from towers.served_text import EmbedTexts
-from towers.student import load_student
+from towers.wordpiece import WordPiece
 
 # What the first tier is called in reports and at the gate; the others keep their names.
 STUDENT = "student_int8"
@@ -24,6 +25,7 @@ class Inputs(NamedTuple):
     embed_captions: Path
     clip: Path
     distill: Path
+    export: Path
 
 
 class Retrieval(NamedTuple):
@@ -47,7 +49,8 @@ def retrieval_of_tiers(inputs: Inputs, served: dict[str, EmbedTexts]) -> Retriev
     image_of_N = torch.tensor([number for number, row in enumerate(pairs) for _ in row["captions"]])
     image_IE = load_file(clip / "dev_images.safetensors")["features"]
     teacher_NE = load_file(clip / "dev_captions.safetensors")["features"]
-    student, wordpiece = load_student(inputs.distill)
+    student = load_tiers(inputs.distill, static_weights_in(read_manifest(inputs.export)))["student"]
+    wordpiece = WordPiece.read(inputs.distill / "vocabulary.txt")
     shape = student.shape
     tiers = {
         "teacher": teacher_NE,

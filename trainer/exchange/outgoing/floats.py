@@ -10,7 +10,7 @@ import torch
 
 from contracts.types import ModelManifest, Tier
 from towers.adaptation.tiers import TextSide
-from towers.exported_files import load_tiers, read_manifest
+from towers.exported_files import load_tiers, read_manifest, static_weights_in
 from towers.image.tower import ImageTower
 from towers.student import StaticStudent, TextStudent, load_static
 from towers.two_towers import load_image_tower, read_shape
@@ -48,7 +48,7 @@ def read_floats(folder: Path, distill: Path | None = None, clip: Path | None = N
     side = TextSide(folder, manifest)
     students, static = side.transformers, side.static
     if distill is not None:
-        trained, static = load_tiers(distill), load_static(distill)
+        trained, static = load_tiers(distill, static_weights_in(manifest)), load_static(distill)
         for tier, student in students.items():
             if tier not in trained or trained[tier].shape.layers != student.shape.layers:
                 raise ValueError(

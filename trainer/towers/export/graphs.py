@@ -3,7 +3,7 @@
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from torch import nn
 
@@ -36,7 +36,7 @@ class Exported:
 def write_graphs(run: Run[ExportConfig], distilled: Path, clip: Path) -> Exported:
     """Write them; ends where a tier is larger than the recipe allows."""
     config, out = run.config, run.output
-    students = load_tiers(distilled)
+    students = load_tiers(distilled, cast(dict[Tier, float], config.get("static_weights")))
     wordpiece = WordPiece.read(distilled / "vocabulary.txt")
     static, shape = load_static(distilled), students["student"].shape
     recipe = load_preprocess(clip)

@@ -1,7 +1,7 @@
 // Stage `export`: the trained towers become files that a server reads, checked against PyTorch.
 import { z } from 'zod';
 import { ModelName } from '../../names.ts';
-import { count, fraction } from '../blocks.ts';
+import { count, fraction, weight } from '../blocks.ts';
 
 export const ExportConfig = z
   .strictObject({
@@ -10,6 +10,16 @@ export const ExportConfig = z
     version: z.string().min(1).describe('Version of the model, as people count it.'),
     opset: count.describe('ONNX operator set of both graphs.'),
     image_weights: z.enum(['float16', 'int8']).describe("Number format of the image tower's weights."),
+    static_weights: z
+      .strictObject({
+        student: weight.optional().describe('Of the student.'),
+        tiny: weight.optional().describe('Of the tiny tier.'),
+      })
+      .optional()
+      .describe(
+        "What the static tier's vector weighs in a transformer's, instead of what it weighed in training: more of it knows " +
+          'names better, less of it sentences.',
+      ),
     parity_samples: count.describe('Dev captions, and as many images, that parity with PyTorch is measured on.'),
     min_mean_cosine: fraction.describe(
       'Export fails where the mean cosine to PyTorch is below this, with the rounding of the served graph and in float32.',

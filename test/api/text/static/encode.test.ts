@@ -65,3 +65,12 @@ test('nothing is encoded for a client that has gone away', async () => {
   const next = () => Promise.reject(new Error('gone'));
   await expect(encode([[0]], { next })).rejects.toThrow('gone');
 });
+
+test('a projection may have any number of rows', async () => {
+  const odd = [1, 0];
+  const even = [0, 1];
+  const projection = tableOf([odd, even, odd, even, odd, even], [1, 1, 1, 1, 1, 1]);
+  const project = createStaticEncode(tableOf([[1, 2, 3, 4, 5, 6]], [1]), { silent: [], projection });
+  // 1 + 3 + 5 and 2 + 4 + 6, at unit length.
+  expect(Array.from((await project([[0]]))[0] ?? [], (value) => value.toFixed(4))).toEqual(['0.6000', '0.8000']);
+});
