@@ -18,7 +18,7 @@ let server: LocalServer;
 let models: TestModel[];
 beforeAll(async () => {
   const first = await readModel(EMBEDDED_MODEL);
-  models = [first, changed(first, { version: '0.2.0' }), changed(first, { version: '0.3.0' })];
+  models = [first, changed(first, { version: '9.0.0' }), changed(first, { version: '9.1.0' })];
   await publish(registry, first);
   server = await startLocalServer({ registry: folder, pollMs: 250, onEvent: () => {} });
 });
@@ -58,11 +58,11 @@ test('after a client was reset the registry moves on to a third model, and back 
   const gone = await client();
   await sleep(300);
   await publish(registry, second);
-  await served('0.2.0');
+  await served('9.0.0');
   expect(gone.isAnswered()).toBe(false);
   gone.reset();
   await publish(registry, third);
-  await served('0.3.0');
+  await served('9.1.0');
   await rollback(registry, first.manifest.name, { to: digestOf(first.bytes), reason: 'a test' });
   await served(first.manifest.version);
 }, 120_000);

@@ -2,7 +2,7 @@
 import sharp from 'sharp';
 import { changed, digestOf, type TestModel } from './registry.ts';
 
-export const VERSION = '0.2.0';
+export const VERSION = '9.0.0';
 
 /**
  * Two words change places in the vocabulary, none of them in a golden text: each is read as the other was. The image

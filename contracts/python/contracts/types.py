@@ -3157,6 +3157,18 @@ class RecipeDistill(TypedDict):
     """The static tier: the mean of token rows. It is trained first."""
 
 
+class RecipeExportStaticWeights(TypedDict):
+    """What the static tier's vector weighs in a transformer's, instead of what it weighed in training: more of
+    it knows names better, less of it sentences.
+    """
+
+    student: NotRequired[float]
+    """Of the student."""
+
+    tiny: NotRequired[float]
+    """Of the tiny tier."""
+
+
 class RecipeExportMaxMib(TypedDict):
     """Export fails where the files of a tier have more MiB."""
 
@@ -3199,6 +3211,11 @@ class RecipeExport(TypedDict):
 
     image_weights: Literal["float16", "int8"]
     """Number format of the image tower's weights."""
+
+    static_weights: NotRequired[RecipeExportStaticWeights]
+    """What the static tier's vector weighs in a transformer's, instead of what it weighed in training: more of
+    it knows names better, less of it sentences.
+    """
 
     parity_samples: int
     """Dev captions, and as many images, that parity with PyTorch is measured on."""
@@ -4323,6 +4340,18 @@ class DistillConfig(TypedDict):
     """The static tier: the mean of token rows. It is trained first."""
 
 
+class ExportConfigStaticWeights(TypedDict):
+    """What the static tier's vector weighs in a transformer's, instead of what it weighed in training: more of
+    it knows names better, less of it sentences.
+    """
+
+    student: NotRequired[float]
+    """Of the student."""
+
+    tiny: NotRequired[float]
+    """Of the tiny tier."""
+
+
 class ExportConfigMaxMib(TypedDict):
     """Export fails where the files of a tier have more MiB."""
 
@@ -4368,6 +4397,11 @@ class ExportConfig(TypedDict):
 
     image_weights: Literal["float16", "int8"]
     """Number format of the image tower's weights."""
+
+    static_weights: NotRequired[ExportConfigStaticWeights]
+    """What the static tier's vector weighs in a transformer's, instead of what it weighed in training: more of
+    it knows names better, less of it sentences.
+    """
 
     parity_samples: int
     """Dev captions, and as many images, that parity with PyTorch is measured on."""

@@ -41,7 +41,7 @@ it('measures the embedded model on the sets that are there, names the others, an
   const { code, stdout } = await run('--cache', 'kept', '--only', 'stsb,long', '--tier', 'base,static', '--json');
   expect(code).toBe(0);
   expect(JSON.parse(stdout)).toEqual({
-    model: 'edge-clip-small 0.1.0',
+    model: 'edge-clip-small 0.2.0',
     space_id: expect.stringMatching(/^sha256:/),
     // Two pairs, in the right order.
     sets: { stsb: { base: { spearman: expect.closeTo(1) }, static: { spearman: expect.closeTo(1) } } },
