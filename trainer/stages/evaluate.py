@@ -24,7 +24,9 @@ def main() -> None:
     """Run the stage."""
     run = Run.start(EvaluateConfig)
     exported = run.input("export")
-    inputs = Inputs(run.input("prepare"), run.input("embed_captions"), run.input("clip"), run.input("distill"), exported)
+    inputs = Inputs(
+        run.input("prepare"), run.input("embed_captions"), run.input("clip"), run.input("distill"), exported
+    )
     model = ServedModel(exported)
     served = {STUDENT if name == "base" else name: tier.embed for name, tier in model.tiers.items()}
     retrieval = retrieval_of_tiers(inputs, served)

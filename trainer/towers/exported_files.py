@@ -56,7 +56,9 @@ def static_weights_in(manifest: ModelManifest) -> dict[Tier, float]:
 
 def load_tiers(distilled: Path, static_weights: Mapping[Tier, float] | None = None) -> dict[Tier, TextStudent]:
     """The transformers of a run of `distill`; `static_weights`: by tier, in place of those of training."""
-    students = {tier: load_student(distilled, tier)[0] for tier in FILE_OF if (distilled / f"{tier}.json").exists()}
+    students: dict[Tier, TextStudent] = {
+        tier: load_student(distilled, tier)[0] for tier in FILE_OF if (distilled / f"{tier}.json").exists()
+    }
     weights = static_weights or {}
     for tier, student in students.items():
         weight = weights.get(tier, student.shape.static_weight)
