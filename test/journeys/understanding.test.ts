@@ -61,7 +61,7 @@ describe('words that the model does not know', () => {
   test('move a vector of the static tier little, and have different ones alone', async () => {
     const model = 'edge-clip-small-static';
     const { scores } = await matrix({ a: ['dog 👍', 'dog👍'], b: 'dog', model });
-    for (const score of scores.flat()) expect(score).toBeGreaterThan(0.95);
+    for (const score of scores.flat()) expect(score).toBeGreaterThan(0.99);
     const [thumb, fire, korean] = await embed(['👍', '🔥', '한국어'], { model });
     expect(thumb?.embedding).not.toEqual(fire?.embedding);
     expect(korean?.embedding).not.toEqual(fire?.embedding);
