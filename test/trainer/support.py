@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import towers  # noqa: F401  (makes transformers importable beside a CPU build of torch)
+from bench import job as jobs
 from bench.small_models import COLOURS, SHAPES, byte_level_tokenizer, drawing, write_llama
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -36,20 +37,7 @@ def write_job(
     folder: Path, stage: str, inputs: dict[str, Path], config: dict[str, Any], name: str | None = None
 ) -> Path:
     """job.json of one stage; the output folder is `folder/<name or stage>`. Returns the job's path."""
-    output = folder / (name or stage)
-    output.mkdir(parents=True, exist_ok=True)
-    job = {
-        "id": name or stage,
-        "recipe": "test",
-        "seed": 0,
-        "code": "sha256:" + "0" * 64,
-        "inputs": {role: path.as_uri() for role, path in inputs.items()},
-        "output": output.as_uri(),
-        "config": {"stage": stage, **config},
-    }
-    file = output / "job.json"
-    file.write_text(json.dumps(job))
-    return file
+    return jobs.write_job(folder / (name or stage), {"stage": stage, **config}, inputs, recipe="test", seed=0)
 
 
 def run_stage(job: Path, expect: int = 0) -> dict[str, Any]:
