@@ -57,8 +57,27 @@ export const ClipBpeTokenizer = z
   .meta({ title: 'ClipBpeTokenizer', description: 'How a text becomes token ids, as CLIP reads it.' });
 export type ClipBpeTokenizer = z.infer<typeof ClipBpeTokenizer>;
 
+export const SentencePieceTokenizer = z
+  .strictObject({
+    type: z.literal('sentencepiece').describe('SentencePiece, unigram or byte pairs, as its library reads a text.'),
+    vocabulary: Artefact.describe("The library's model file: pieces with scores, rules of normalisation."),
+    vocabulary_size: count.describe('Entries of the vocabulary.'),
+    pad_id: tokenId('padding'),
+    unk_id: tokenId('unknown'),
+    sep_id: tokenId('last'),
+    cleaning: z
+      .enum(['lower', 'canonical', 'canonical_spaced'])
+      .optional()
+      .describe(
+        'What is done to a text before. `lower`: lower case, letter by letter. `canonical`: lower case, without ASCII ' +
+          'punctuation, white space collapsed. `canonical_spaced`: the same, but `_` becomes a space. Absent: nothing.',
+      ),
+  })
+  .meta({ title: 'SentencePieceTokenizer', description: 'How a text becomes token ids, as SigLIP reads it.' });
+export type SentencePieceTokenizer = z.infer<typeof SentencePieceTokenizer>;
+
 export const TextTokenizer = z
-  .discriminatedUnion('type', [WordPieceTokenizer, ClipBpeTokenizer])
+  .discriminatedUnion('type', [WordPieceTokenizer, ClipBpeTokenizer, SentencePieceTokenizer])
   .describe('How a text becomes token ids.');
 export type TextTokenizer = z.infer<typeof TextTokenizer>;
 
