@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { beforeAll, expect, test, vi } from 'vitest';
 import type { Tokenizer } from '../../api/text/engine.ts';
 import { createSentencePiece } from '../../api/text/tokenizers/sentencepiece/sentencepiece.ts';
-import type { SentencePieceTokenizer } from '../../contracts/src/model/manifest.ts';
+import type { SentencePieceTokenizer } from '../../contracts/src/model/tokenizer.ts';
 import { trainerPython } from '../support/python.ts';
 
 vi.setConfig({ hookTimeout: 600_000 });

@@ -6,13 +6,14 @@ declare class TextDecoder {
   decode(bytes: Uint8Array): string;
 }
 const UTF8 = new TextDecoder();
+const LITTLE_ENDIAN = true;
 
 /** What the longest rule makes of the text that begins there, and how far it reaches. */
 export type Rules = (units: string, at: number) => { text: string; width: number } | undefined;
 
 /** `charsmap`: bytes of a trie as a number, the trie, and texts that end with a zero byte. */
 export function createRules(charsmap: Uint8Array): Rules {
-  const size = new DataView(charsmap.buffer, charsmap.byteOffset, 4).getUint32(0, true);
+  const size = new DataView(charsmap.buffer, charsmap.byteOffset, 4).getUint32(0, LITTLE_ENDIAN);
   const step = createTrie(charsmap.subarray(4, 4 + size));
   const texts = charsmap.subarray(4 + size);
   const known = new Map<number, string>();
@@ -50,7 +51,7 @@ const START: State = { node: 0 };
 /** A double array as darts-clone lays it out, a word of 32 bits for each node. */
 function createTrie(bytes: Uint8Array): (state: State, byte: number) => State | undefined {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  const words = Uint32Array.from({ length: bytes.length / 4 }, (_, index) => view.getUint32(4 * index, true));
+  const words = Uint32Array.from({ length: bytes.length / 4 }, (_, index) => view.getUint32(4 * index, LITTLE_ENDIAN));
   const wordAt = (node: number) => words[node] ?? 0;
   const children = (node: number) => node ^ ((wordAt(node) >>> 10) << ((wordAt(node) & 0x200) >>> 6));
   const isEnd = (node: number) => (wordAt(node) & 0x100) !== 0;

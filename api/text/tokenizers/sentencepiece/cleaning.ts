@@ -1,5 +1,5 @@
 // What SigLIP's tokenizers do to a text before SentencePiece sees it.
-import type { SentencePieceTokenizer } from '../../../../contracts/src/model/manifest.ts';
+import type { SentencePieceTokenizer } from '../../../../contracts/src/model/tokenizer.ts';
 import { lowerCased } from '../lower-case.ts';
 import { createPlaced, type Placed } from './places.ts';
 

@@ -1,5 +1,5 @@
 // SentencePiece, exact against the library: unigram and byte-pair models, with what SigLIP's tokenizers do to a text before.
-import type { SentencePieceTokenizer } from '../../../../contracts/src/model/manifest.ts';
+import type { SentencePieceTokenizer } from '../../../../contracts/src/model/tokenizer.ts';
 import type { ReadArtefact, Tokenizer, Tokens } from '../../engine.ts';
 import { createBpe } from './bpe.ts';
 import { cleaned } from './cleaning.ts';
