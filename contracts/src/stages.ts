@@ -157,13 +157,12 @@ export const STAGES = {
       return { contrastive: hasLanguageModel && !tunedByMntpAlone, mntp: hasLanguageModel && tunedByMntpAlone };
     },
     localFolders: ({ teachers }) =>
-      teachers.flatMap((teacher, index) =>
-        teacher.type === 'language_model'
-          ? languageModelFolders(teacher.language_model, ['teachers', index, 'language_model'])
-          : teacher.type === 'clip_text'
-            ? checkpointFolders(teacher.checkpoint, ['teachers', index, 'checkpoint'])
-            : [],
-      ),
+      teachers.flatMap((teacher, index) => {
+        const at = ['teachers', index];
+        if (teacher.type === 'clip_text') return checkpointFolders(teacher.checkpoint, [...at, 'checkpoint']);
+        if (teacher.type === 'sentence_encoder') return [];
+        return languageModelFolders(teacher.language_model, [...at, 'language_model']);
+      }),
     jobClass: 'embed',
     ranks: 'one machine',
     work: { unit: 'texts', amount: ({ limits }) => 1 + Object.values(limits).reduce((sum, limit) => sum + limit, 0) },
