@@ -8,13 +8,13 @@ import numpy as np
 import open_clip
 import pytest
 import torch
+from test_text_stages import prepare_config
 from torch.nn import functional as F
-from transformers import SiglipConfig, SiglipModel, T5TokenizerFast
+from transformers import SiglipConfig, SiglipModel, T5Tokenizer
 
 from data.features import features_of_set
 from published_clip import text_vectors, write_clip
 from support import TINY_VISION, draw_images, run_stage, tiny_clip, tiny_language_model, write_job
-from test_text_stages import prepare_config
 from towers.teachers import read_teacher, teacher_files, text_features
 from towers.text.checkpoint import checkpoint_vectors, read_checkpoint_text
 from towers.two_towers import Adapter
@@ -74,13 +74,19 @@ def write_siglip(folder: Path) -> tuple[Any, Any]:
     """A tiny SigLIP in transformers' layout, with a byte-level SentencePiece-like tokenizer."""
     torch.manual_seed(0)
     pieces = [("<pad>", 0.0), ("</s>", 0.0), ("<unk>", 0.0), ("▁", -1.0), *((chr(c), -2.0) for c in range(97, 123))]
-    tokenizer = T5TokenizerFast(vocab=pieces, extra_ids=0, model_max_length=16)
+    tokenizer: Any = T5Tokenizer(vocab=pieces, extra_ids=0, model_max_length=16)
     tokenizer.save_pretrained(folder)
     text = {
         "vocab_size": len(pieces), "hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 2,
         "num_attention_heads": 2, "max_position_embeddings": 16, "projection_size": 16,
     }  # fmt: skip
-    vision = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2, "image_size": 32}
+    vision = {
+        "hidden_size": 16,
+        "intermediate_size": 32,
+        "num_hidden_layers": 1,
+        "num_attention_heads": 2,
+        "image_size": 32,
+    }
     model: Any = SiglipModel(SiglipConfig(text_config=text, vision_config=vision)).eval()
     model.save_pretrained(folder)
     return model, tokenizer
@@ -100,7 +106,7 @@ def test_a_siglip_sees_its_padding_as_it_was_trained(tmp_path):
 
 
 def test_what_has_no_text_tower_is_refused_in_a_sentence(tmp_path):
-    with pytest.raises(FileNotFoundError, match="no folder with open_clip_config.json"):
+    with pytest.raises(FileNotFoundError, match=r"no folder with open_clip_config\.json"):
         read_checkpoint_text(str(tmp_path))
     (tmp_path / "config.json").write_text('{"model_type": "vit"}')
     with pytest.raises(ValueError, match="a model of type vit; of transformers' layouts clip, siglip, siglip2"):

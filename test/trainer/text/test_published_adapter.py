@@ -6,11 +6,11 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from test_clip_checkpoint import embedded_captions, inherit_config
 from torch import nn
 from torch.nn import functional as F
 
 from support import TINY_VISION, run_stage, schedule, tiny_clip, write_job
-from test_clip_checkpoint import embedded_captions, inherit_config
 from towers.text.published_adapter import read_published_adapter
 from towers.two_towers import Adapter, load_adapter
 
@@ -34,7 +34,7 @@ class Block(nn.Module):
         return x + self.fn(self.ln(x))
 
 
-def published(blocks: int) -> nn.Sequential:
+def published(blocks: int) -> Any:
     """An adapter under the published names with random weights."""
     torch.manual_seed(blocks)
     modules = [*(Block(WIDTH) for _ in range(blocks)), nn.LayerNorm(WIDTH), nn.Linear(WIDTH, SPACE)]
@@ -45,7 +45,7 @@ def published(blocks: int) -> nn.Sequential:
     return adapter
 
 
-def named(adapter: nn.Sequential, prefix: str) -> dict[str, Any]:
+def named(adapter: Any, prefix: str) -> dict[str, Any]:
     """As a checkpoint has it, among other weights."""
     weights = {f"{prefix}{name}": value for name, value in adapter.state_dict().items()}
     return weights | {"visual.adaptor_free.weight": torch.ones(2), "logit_scale": torch.tensor(4.6)}
@@ -62,8 +62,8 @@ def test_a_published_adapter_is_read_bit_for_bit_and_computes_what_it_was_publis
     ours = Adapter(WIDTH, SPACE, blocks, found.expansion, input_length="one").eval()
     ours.load_state_dict(found.weights)
     for block in range(blocks):
-        assert torch.equal(ours.get_submodule(f"blocks.{block}.1").weight, theirs[block].fn[0].weight)
-        assert torch.equal(ours.get_submodule(f"blocks.{block}.0").bias, theirs[block].ln.bias)
+        assert torch.equal(ours.get_parameter(f"blocks.{block}.1.weight"), theirs[block].fn[0].weight)
+        assert torch.equal(ours.get_parameter(f"blocks.{block}.0.bias"), theirs[block].ln.bias)
     features = 7 * torch.randn(9, WIDTH, generator=torch.Generator().manual_seed(1))
     with torch.no_grad():
         # Features come at length one (training/data.py of LLM2CLIP), vectors are compared at length one.
@@ -99,7 +99,7 @@ def test_what_is_no_whole_adapter_is_refused(tmp_path):
         read_published_adapter(tmp_path)
 
 
-def inherit_from(folder: Path, **changes: Any) -> tuple[Path, nn.Sequential]:
+def inherit_from(folder: Path, **changes: Any) -> tuple[Path, Any]:
     """A job of `inherit` that starts from a published adapter."""
     theirs = published(2)
     name = tiny_clip(folder / "clip", TINY_VISION)
