@@ -34,6 +34,7 @@ from contracts.constants import (
 from contracts.types import Artefact, TrainingJob, TrainingReport
 from engine import generators
 from engine.checkpoint import FOLDER as CHECKPOINTS
+from engine.checkpoint import read_small
 from engine.task import Figures
 from engine.world import World, end_process, fast_dtype, join_world
 
@@ -128,7 +129,7 @@ class Run(Generic[Config]):
         file = self.output / f"{name}.pt"
         if not file.exists():
             return None
-        state = torch.load(file, map_location="cpu", weights_only=True)
+        state = read_small(file)
         self.seconds_before = state.pop("_seconds")
         generators.restore(state.pop("_random"))
         self.log(f"resumed from {name}")

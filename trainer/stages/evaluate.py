@@ -22,12 +22,10 @@ def main() -> None:
     """Run the stage."""
     run = Run.start(EvaluateConfig)
     exported = run.input("export")
-    inputs = Inputs(
-        run.input("prepare"), run.input("embed_captions"), run.input("clip"), run.input("distill"), exported
-    )
+    inputs = Inputs(run.input("prepare"), run.input("embed_captions"), run.input("clip"), run.input("distill"))
     model = ServedModel(exported)
     served = {STUDENT if name == "base" else name: tier.embed for name, tier in model.tiers.items()}
-    retrieval = retrieval_of_tiers(inputs, served)
+    retrieval = retrieval_of_tiers(inputs, model.manifest, served)
     run.tick(1, STEPS)
     zero_shots = zero_shot_metrics(inputs, served)
     run.tick(2, STEPS)
