@@ -74,6 +74,7 @@ def test_a_released_llm2clip_teacher_gives_what_its_authors_code_gives(tmp_path)
 def test_a_finished_text_encoder_enters_where_captions_are_embedded_without_a_stage_before(llama):
     config = {"teachers": [{"type": "language_model", "language_model": source(llama, template=WRAPPER, add_bos=True)}]}
     run: Any = SimpleNamespace(config=config, job={"inputs": {}}, amp_dtype=torch.float32, device=torch.device("cpu"))
+    teacher: Any
     (teacher,) = read_teachers(run)
     assert teacher.reading == Reading(WRAPPER, add_bos=True) and not teacher.model.training
     settings: Any = {"max_tokens": 64, "batch_tokens": 40, "pooling": "mean"}
