@@ -299,7 +299,7 @@ def test_texts_of_every_kind_have_the_target_of_what_they_mean(inputs, tmp_path)
     assert len(targets) == sum(map(len, sets)) + len(texts.means)
     english = targets_of("translations.train")[0]
     assert set(kinds["translations"].texts) == {"ein roter Kreis", "un cercle rouge", "червоне коло"}
-    assert all(torch.equal(target, english) for target in targets.of(kinds["translations"].rows))
+    assert all(torch.equal(target, english) for target in targets.of(kinds["translations"].rows.tolist()))
     # Chinese captions: the mean of the two English ones of the same image.
     captions = targets_of("pairs.train")
     for row, image in zip(kinds["captions_tr"].rows, kinds["captions_tr"].images, strict=True):
@@ -308,7 +308,7 @@ def test_texts_of_every_kind_have_the_target_of_what_they_mean(inputs, tmp_path)
     # A name alone and in sentences of its language: the vector of the English name, which was embedded in lower case.
     assert {"Kreis", "ein Foto von einem Kreis", "دائرة", "صورة دائرة"} <= set(kinds["names"].texts)
     circle = targets_of("fragments.train")[0]
-    assert all(torch.equal(target, circle) for target in targets.of(kinds["names"].rows))
+    assert all(torch.equal(target, circle) for target in targets.of(kinds["names"].rows.tolist()))
     assert set(texts.languages) == {"de", "fr", "uk", "zh", "ar"}
 
 
