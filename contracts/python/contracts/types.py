@@ -2701,7 +2701,21 @@ class SentenceEncoderTeacher(TypedDict):
     """Python package that carries it in the Hugging Face layout; the mean of its token states is used."""
 
 
-Teacher = LanguageModelTeacher | SentenceEncoderTeacher
+class ClipTextTeacher(TypedDict):
+    """The text tower of a two-tower checkpoint such as CLIP."""
+
+    type: Literal["clip_text"]
+    """The text encoder of a published two-tower checkpoint with its projection: vectors of the space of its
+    pictures. It reads as many tokens as it was trained with, and pools as it was trained.
+    """
+
+    checkpoint: str
+    """`open_clip:MODEL@PRETRAINED` or `open_clip:local-dir:FOLDER`, as a backbone is named; or a folder in the
+    layout of open_clip or transformers (CLIP, SigLIP).
+    """
+
+
+Teacher = LanguageModelTeacher | SentenceEncoderTeacher | ClipTextTeacher
 """A frozen model that gives one part of the features of a text."""
 
 
@@ -2817,6 +2831,18 @@ class Adapter(TypedDict):
     expansion: int
     """Width of a block inside, as a multiple of its width outside."""
 
+    input_length: NotRequired[Literal["one", "root_width"]]
+    """Length of the features before the first block. `one`: as LLM2CLIP trains, and its published adapters
+    need. `root_width`: the root of d, so that their numbers are as large as those that a block adds.
+    Absent: root_width.
+    """
+
+    own_text_share: NotRequired[float]
+    """Share of the checkpoint's own text vector in the mean of it and the adapter's, 0.5 for their average;
+    needs `clip_text` as the last one of `embed_captions.teachers`, and as `inherit.target`. Absent: that
+    vector is read like the other teachers'.
+    """
+
 
 class RecipeInherit(TypedDict):
     """Configuration of stage `inherit`."""
@@ -2827,6 +2853,11 @@ class RecipeInherit(TypedDict):
     adapter: Adapter
     """From features of the language model to the joint space: residual blocks, LayerNorm, Linear d ->
     embed_dim.
+    """
+
+    adapter_from: NotRequired[str]
+    """A published adapter of LLM2CLIP to start from, of the same shape: a folder of its released models, or a
+    file of weights. Absent: a new one.
     """
 
     embed_dim: int
@@ -4082,6 +4113,11 @@ class InheritConfig(TypedDict):
     adapter: Adapter
     """From features of the language model to the joint space: residual blocks, LayerNorm, Linear d ->
     embed_dim.
+    """
+
+    adapter_from: NotRequired[str]
+    """A published adapter of LLM2CLIP to start from, of the same shape: a folder of its released models, or a
+    file of weights. Absent: a new one.
     """
 
     embed_dim: int

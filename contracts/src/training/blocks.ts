@@ -125,6 +125,23 @@ export const Adapter = z
   .strictObject({
     blocks: countOrNone.describe('Residual MLP blocks: LayerNorm, Linear d -> expansion * d, GELU, Linear back.'),
     expansion: count.describe('Width of a block inside, as a multiple of its width outside.'),
+    input_length: z
+      .enum(['one', 'root_width'])
+      .optional()
+      .describe(
+        'Length of the features before the first block. `one`: as LLM2CLIP trains, and its published adapters need. ' +
+          '`root_width`: the root of d, so that their numbers are as large as those that a block adds. Absent: root_width.',
+      ),
+    own_text_share: z
+      .number()
+      .gt(0)
+      .lt(1)
+      .optional()
+      .describe(
+        "Share of the checkpoint's own text vector in the mean of it and the adapter's, 0.5 for their average; needs " +
+          '`clip_text` as the last one of `embed_captions.teachers`, and as `inherit.target`. Absent: that vector is read like ' +
+          "the other teachers'.",
+      ),
   })
   .meta({
     title: 'Adapter',
