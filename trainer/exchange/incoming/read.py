@@ -9,12 +9,14 @@ from pathlib import Path
 from exchange.incoming.checkpoint import Checkpoint
 from exchange.incoming.from_open_clip import read_open_clip
 from exchange.incoming.from_transformers import read_transformers
+from exchange.incoming.llm2clip import refuse_llm2clip
 from exchange.refusal import CannotExpress
 from towers.image.checkpoint import PREFIX
 
 
 def read_checkpoint(source: Path, architecture: str | None = None) -> Checkpoint:
     """A checkpoint of any of the layouts. Raises CannotExpress for one whose text tower is neither CLIP's nor SigLIP's."""
+    refuse_llm2clip(source)
     if (source / "open_clip_config.json").is_file():
         return read_open_clip(f"{PREFIX}local-dir:{source}", source)
     if (source / "config.json").is_file():
