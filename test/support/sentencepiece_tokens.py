@@ -22,9 +22,8 @@ sys.path[:0] = [
     str(ROOT / "test/support"),
 ]
 
-from clip_tokens import texts  # noqa: E402
-
 import towers  # noqa: E402, F401  (makes transformers importable beside a CPU build of torch)
+from clip_tokens import texts  # noqa: E402
 
 SENTENCES = [
     "a dog runs through the snow", "two men climb a steep rock in red jackets", "children playing on a beach", "naïve café über straße",

@@ -16,7 +16,8 @@ class SentencePiece:
     """Text to ids. `model` are the bytes of a model file; `end` and `pad` are ids of a text's last token and of what fills it up."""
 
     def __init__(self, model: bytes, end: int, pad: int, cleaning: Cleaning | None) -> None:
-        self.model, self.end, self.pad, self.cleaning = model, end, pad, cleaning
+        self.model, self.end, self.pad = model, end, pad
+        self.cleaning: Cleaning | None = cleaning
         self._library = sentencepiece.SentencePieceProcessor(model_proto=model)
         self.unknown: int = self._library.unk_id()
         self.size: int = self._library.get_piece_size()

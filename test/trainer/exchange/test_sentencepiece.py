@@ -1,18 +1,14 @@
 """SentencePiece of the trainer: the same texts as in test/journeys/sentencepiece.test.ts, by the libraries' own tokenizers."""
 
-import sys
 from typing import Any
 
 import pytest
 import sentencepiece
 from transformers import SiglipTokenizer
 
-from support import ROOT
-from towers.sentencepiece_text import SentencePiece, clean
-
-sys.path.append(str(ROOT / "test" / "support"))
 import sentencepiece_tokens as reference
 from clip_tokens import texts
+from towers.sentencepiece_text import SentencePiece, clean
 
 
 @pytest.mark.parametrize("cleaning", reference.CLEANINGS)
