@@ -2987,6 +2987,22 @@ class RecipeClip(TypedDict):
     E[smooth-L1 of pairwise distances], times this.
     """
 
+    regulariser_ema: NotRequired[float]
+    """Decay of a running mean of the image tower, step by step, that takes the place of the frozen tower in
+    the regulariser: the teacher of ProCLIP, which has 0.999. It looks at the same crops. Absent: the frozen
+    tower.
+    """
+
+    text_contrast_weight: NotRequired[float]
+    """Weight of a term that holds the captions of a batch apart from the ten nearest other ones (FG-CLIP 2,
+    which has 0.1). Absent: 0.
+    """
+
+    image_head: NotRequired[Literal["trained", "locked"]]
+    """`locked`: the head of the image tower stays as `inherit` left it. With `first_trainable_block` null the
+    whole tower is then locked, as in LiT, and the text tower alone learns. Absent: trained.
+    """
+
     rows_weight: float
     """Weight of InfoNCE between class prompts and pseudo-images, the rows of the frozen tower's classifier (or
     its own text vectors of the classes); 0 leaves it out.
@@ -4203,6 +4219,22 @@ class ClipConfig(TypedDict):
     regulariser_weight: float
     """Weight of the batch-independent regulariser towards the frozen tower: 0.205 * E|v-v0|^2 + 52 *
     E[smooth-L1 of pairwise distances], times this.
+    """
+
+    regulariser_ema: NotRequired[float]
+    """Decay of a running mean of the image tower, step by step, that takes the place of the frozen tower in
+    the regulariser: the teacher of ProCLIP, which has 0.999. It looks at the same crops. Absent: the frozen
+    tower.
+    """
+
+    text_contrast_weight: NotRequired[float]
+    """Weight of a term that holds the captions of a batch apart from the ten nearest other ones (FG-CLIP 2,
+    which has 0.1). Absent: 0.
+    """
+
+    image_head: NotRequired[Literal["trained", "locked"]]
+    """`locked`: the head of the image tower stays as `inherit` left it. With `first_trainable_block` null the
+    whole tower is then locked, as in LiT, and the text tower alone learns. Absent: trained.
     """
 
     rows_weight: float

@@ -121,6 +121,18 @@ const CHECKS: readonly Check[] = [
       `clip.patch_dropout is ${patch_dropout}, but patches are left out before the first block: set embed_images.first_trainable_block to 0, not ${first_trainable_block}`,
     ),
   ),
+  where(['clip'], ({ clip: { regulariser_ema, regulariser_weight, parallel } }) =>
+    unless(
+      regulariser_ema === undefined || (regulariser_weight > 0 && parallel?.weights !== 'sharded'),
+      'clip.regulariser_ema is the teacher of the regulariser, kept whole by every process: it needs a regulariser_weight above 0 and parallel.weights "replicated"',
+    ),
+  ),
+  where(['embed_images', 'clip'], ({ embed_images: { first_trainable_block }, clip: { image_head } }) =>
+    unless(
+      image_head !== 'locked' || first_trainable_block === null,
+      `clip.image_head is "locked" below blocks that train: set embed_images.first_trainable_block to null, not ${first_trainable_block}`,
+    ),
+  ),
   where(['contrastive'], ({ contrastive: { concept_fraction, document_fraction = 0 } }) =>
     unless(
       concept_fraction + document_fraction <= 1,

@@ -52,7 +52,7 @@ LEARNED_IMAGES = 200_000  # whose captions the control's vocabulary is trained o
 SEEN_FOR_ROLES = (
     10_000  # images, the first ones, of which one has to have captions with roles where the recipe has shares
 )
-FROZEN_TERMS = ("regulariser_weight", "softmax_weight", "hypernyms_softmax_weight")
+FROZEN_TERMS = ("softmax_weight", "hypernyms_softmax_weight")
 MIXED_TERMS = ("rows_weight", "hypernyms_weight")  # with features of photographs mixed in
 
 
@@ -188,7 +188,8 @@ def asks_the_frozen_tower(config: ClipConfig) -> bool:
     """Whether any term of the loss needs its features."""
     weights = cast(Mapping[str, float], config)
     mixes = config["rows_mixin"] > 0 and any(weights[name] > 0 for name in MIXED_TERMS)
-    return mixes or any(weights.get(name, 0) > 0 for name in FROZEN_TERMS)
+    regularises = config["regulariser_weight"] > 0 and "regulariser_ema" not in config
+    return mixes or regularises or any(weights.get(name, 0) > 0 for name in FROZEN_TERMS)
 
 
 def text_inputs(run: Run[ClipConfig], vocabulary: WordPiece | None) -> TextInputs:
