@@ -22,7 +22,7 @@ from towers.language.model import LanguageModel
 from towers.language.structure import base_decoder, blocks_of
 from towers.language.tokens import TextTokens
 
-EVALUATE_EVERY = 20  # steps
+EVALUATE_EVERY = 20  # steps, where a recipe says no others
 
 
 class Contrastive(Task):
@@ -69,7 +69,8 @@ class Contrastive(Task):
     def measure(self, step: int, parts: Parts) -> Figures:
         """The mean loss of the last five steps, and the newest accuracy."""
         self.losses.add(parts["loss"])
-        if (step + 1) % EVALUATE_EVERY == 0 or step + 1 == self.run.config["schedule"]["steps"]:
+        every, steps = self.run.config.get("evaluate_every", EVALUATE_EVERY), self.run.config["schedule"]["steps"]
+        if (step + 1) % every == 0 or step + 1 == steps:
             self.accuracy.append(self.dev_accuracy())
         return {"loss": lambda: self.losses.mean(5), "dev_accuracy": self.accuracy[-1]}
 

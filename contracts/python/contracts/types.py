@@ -2556,6 +2556,12 @@ class Schedule(TypedDict):
     decay: Literal["cosine", "linear"]
     """Shape of the way from `lr` down to 0 after the warm-up."""
 
+    betas: NotRequired[list[float]]
+    """Decay of AdamW's running means of the gradient and of its square. Absent: 0.9 and 0.98."""
+
+    epsilon: NotRequired[float]
+    """Added to the root of the mean square that a step is divided by. Absent: 1e-6."""
+
 
 class SavedModel(TypedDict):
     """Absent: float32, in files of at most 50 GB."""
@@ -2662,6 +2668,9 @@ class RecipeContrastive(TypedDict):
 
     parallel: NotRequired[Parallel]
     """How the blocks of a large model lie in memory, on one process or several."""
+
+    evaluate_every: NotRequired[int]
+    """Steps between two measurements on dev; they are logged and change nothing. Absent: 20."""
 
     schedule: Schedule
     """AdamW with linear warm-up and a decay to zero."""
@@ -3188,6 +3197,14 @@ class RecipeDistill(TypedDict):
     transformers.
     """
 
+    contradiction_margin: NotRequired[float]
+    """A contradiction costs nothing once its cosine to the target is lower by this. Absent: 0.1."""
+
+    quantised_fraction: NotRequired[float]
+    """Fraction of the steps of a transformer, the last ones, with weights rounded as they are served. Absent:
+    0.2.
+    """
+
     mix: RecipeDistillMix
     """How often each kind of text is drawn, relative to the others; kinds that the data lacks are left out."""
 
@@ -3405,6 +3422,9 @@ class RecipeAdapt(TypedDict):
 
     static_lr: float
     """Peak learning rate of the static table."""
+
+    ema_decay: NotRequired[float]
+    """Decay of the running mean of the weights, which is the result. Absent: 0.98."""
 
     schedule: Schedule
     """AdamW with linear warm-up and a decay to zero."""
@@ -3998,6 +4018,9 @@ class ContrastiveConfig(TypedDict):
     parallel: NotRequired[Parallel]
     """How the blocks of a large model lie in memory, on one process or several."""
 
+    evaluate_every: NotRequired[int]
+    """Steps between two measurements on dev; they are logged and change nothing. Absent: 20."""
+
     schedule: Schedule
     """AdamW with linear warm-up and a decay to zero."""
 
@@ -4392,6 +4415,14 @@ class DistillConfig(TypedDict):
     transformers.
     """
 
+    contradiction_margin: NotRequired[float]
+    """A contradiction costs nothing once its cosine to the target is lower by this. Absent: 0.1."""
+
+    quantised_fraction: NotRequired[float]
+    """Fraction of the steps of a transformer, the last ones, with weights rounded as they are served. Absent:
+    0.2.
+    """
+
     mix: DistillConfigMix
     """How often each kind of text is drawn, relative to the others; kinds that the data lacks are left out."""
 
@@ -4585,6 +4616,9 @@ class AdaptConfig(TypedDict):
 
     static_lr: float
     """Peak learning rate of the static table."""
+
+    ema_decay: NotRequired[float]
+    """Decay of the running mean of the weights, which is the result. Absent: 0.98."""
 
     schedule: Schedule
     """AdamW with linear warm-up and a decay to zero."""

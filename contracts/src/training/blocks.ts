@@ -23,6 +23,15 @@ export const Schedule = z
     weight_decay: weight.describe('Decoupled weight decay, per step and multiplied by the learning rate.'),
     grad_clip: z.number().positive().describe('Largest norm of the whole gradient; a longer one is scaled down to it.'),
     decay: z.enum(['cosine', 'linear']).describe('Shape of the way from `lr` down to 0 after the warm-up.'),
+    betas: z
+      .tuple([z.number().min(0).lt(1), z.number().min(0).lt(1)])
+      .optional()
+      .describe("Decay of AdamW's running means of the gradient and of its square. Absent: 0.9 and 0.98."),
+    epsilon: z
+      .number()
+      .positive()
+      .optional()
+      .describe('Added to the root of the mean square that a step is divided by. Absent: 1e-6.'),
   })
   .meta({ title: 'Schedule', description: 'AdamW with linear warm-up and a decay to zero.' });
 export type Schedule = z.infer<typeof Schedule>;
