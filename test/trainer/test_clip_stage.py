@@ -198,3 +198,11 @@ def test_a_locked_tower_is_the_one_that_came_and_the_text_tower_learns(inputs, c
     assert (folder / "again" / "text_tower.safetensors").read_bytes() == (
         folder / "locked" / "text_tower.safetensors"
     ).read_bytes()
+
+
+def test_wrong_captions_change_what_is_learned_and_their_margin_survives_an_interruption(inputs, clip):
+    rows = [{"id": str(n), "text": f"wrong {n} {h}"} for n in range(20) for h in range(n % 3)]
+    text_set(inputs["embed_captions"], "negatives.train", rows)
+    without = clip("without", **HELD)
+    wrong = clip("wrong", **HELD, hard_negatives_weight=0.5)
+    assert wrong != without and wrong == clip("wrong-stopped", 1, 4, **HELD, hard_negatives_weight=0.5)

@@ -108,11 +108,13 @@ class Clip(Task):
         """Dev figures and the averaged loss so far, and where the images are."""
         pairs, teacher = self.objective.pairs.state(), self.objective.self_teacher
         kept = {"history": self.history, "loss_average": float(self.loss_average), "pairs": pairs}
+        kept["margin"] = float(self.objective.margin)
         return kept if teacher is None else kept | {"self_teacher": teacher.state()}
 
     def load_state(self, state: dict[str, Any]) -> None:
         """Put them back."""
         self.history = state["history"]
+        self.objective.margin.fill_(state.get("margin", 0.0))
         if self.objective.self_teacher is not None:
             self.objective.self_teacher.load_state(state["self_teacher"])
         self.objective.pairs.load_state(state.get("pairs", {}))

@@ -2798,6 +2798,11 @@ class RecipeEmbedCaptions(TypedDict):
     limits: RecipeEmbedCaptionsLimits
     """How many texts of each kind are embedded."""
 
+    hard_negatives: NotRequired[int]
+    """At most this many wrong texts for every caption of a train image, in which words of a kind (colours,
+    numbers, people, places) are exchanged, for `clip.hard_negatives_weight`. Absent: none.
+    """
+
     concept_texts: RecipeEmbedCaptionsConceptTexts
     """The texts that are made of a concept."""
 
@@ -3000,6 +3005,12 @@ class RecipeClip(TypedDict):
     """Decay of a running mean of the image tower, step by step, that takes the place of the frozen tower in
     the regulariser: the teacher of ProCLIP, which has 0.999. It looks at the same crops. Absent: the frozen
     tower.
+    """
+
+    hard_negatives_weight: NotRequired[float]
+    """Weight of a picture's caption against the wrong texts of `embed_captions.hard_negatives` (FG-CLIP 2,
+    which has 0.5): their cross-entropy, and a margin that follows how far they are apart in the mean.
+    Stored images only. Absent: 0.
     """
 
     text_contrast_weight: NotRequired[float]
@@ -4110,6 +4121,11 @@ class EmbedCaptionsConfig(TypedDict):
     limits: EmbedCaptionsConfigLimits
     """How many texts of each kind are embedded."""
 
+    hard_negatives: NotRequired[int]
+    """At most this many wrong texts for every caption of a train image, in which words of a kind (colours,
+    numbers, people, places) are exchanged, for `clip.hard_negatives_weight`. Absent: none.
+    """
+
     concept_texts: EmbedCaptionsConfigConceptTexts
     """The texts that are made of a concept."""
 
@@ -4248,6 +4264,12 @@ class ClipConfig(TypedDict):
     """Decay of a running mean of the image tower, step by step, that takes the place of the frozen tower in
     the regulariser: the teacher of ProCLIP, which has 0.999. It looks at the same crops. Absent: the frozen
     tower.
+    """
+
+    hard_negatives_weight: NotRequired[float]
+    """Weight of a picture's caption against the wrong texts of `embed_captions.hard_negatives` (FG-CLIP 2,
+    which has 0.5): their cross-entropy, and a margin that follows how far they are apart in the mean.
+    Stored images only. Absent: 0.
     """
 
     text_contrast_weight: NotRequired[float]

@@ -70,6 +70,12 @@ export const ClipConfig = z
         'Decay of a running mean of the image tower, step by step, that takes the place of the frozen tower in the regulariser: ' +
           'the teacher of ProCLIP, which has 0.999. It looks at the same crops. Absent: the frozen tower.',
       ),
+    hard_negatives_weight: weight
+      .optional()
+      .describe(
+        "Weight of a picture's caption against the wrong texts of `embed_captions.hard_negatives` (FG-CLIP 2, which has 0.5): " +
+          'their cross-entropy, and a margin that follows how far they are apart in the mean. Stored images only. Absent: 0.',
+      ),
     text_contrast_weight: weight
       .optional()
       .describe(
