@@ -127,7 +127,7 @@ class DistillStudent(Task):
         if not numbers:
             return embedded_BE.sum() * 0
         others_BE = self.vectors([examples[number].contradiction or [] for number in numbers])
-        target_BE = self.shared.texts.targets_NE[[examples[number].row for number in numbers]].to(others_BE.device)
+        target_BE = self.shared.targets.of([examples[number].row for number in numbers]).to(others_BE.device)
         margin = self.shared.config.get("contradiction_margin", CONTRADICTION_MARGIN)
         return contradiction_loss(embedded_BE[numbers], others_BE, target_BE, margin)
 

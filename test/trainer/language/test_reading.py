@@ -122,11 +122,11 @@ def test_windows_of_documents_start_with_the_first_token_and_lose_no_other(llama
     document = "a red circle on a plain field " * 6
     bare = read_language_model(source(llama), torch.float32)
     ids = bare.tokenizer(document, add_special_tokens=False)["input_ids"]
-    windows = bare.windows([document], 16)
+    windows = list(bare.windows([document], 16))
     assert (
         list(chain.from_iterable(windows)) == ids[: len(ids) // 16 * 16 + (len(ids) % 16 if len(ids) % 16 >= 8 else 0)]
     )
-    with_bos = read_language_model(source(llama, add_bos=True), torch.float32).windows([document], 16)
+    with_bos = list(read_language_model(source(llama, add_bos=True), torch.float32).windows([document], 16))
     assert {len(window) for window in with_bos[:-1]} == {16} and {window[0] for window in with_bos} == {1}
     assert list(chain.from_iterable(window[1:] for window in with_bos))[:45] == ids[:45]
 
