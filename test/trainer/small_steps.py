@@ -34,7 +34,7 @@ LABELS = ["dog", "dog", "cat"]
 CLIP = {"batch_size": 13, "label_fraction": 0.25, "embed_dim": 6, "rows_weight": 2.0, "rows_mixin": 0.7, "softmax_weight": 3.0,
         "hypernyms_weight": 5.0, "hypernyms_softmax_weight": 2.0, "hypernyms_batch": 9, "labels_weight": 7.0,
         "regulariser_weight": 1.0, "dropout": 0.0}  # fmt: skip
-FINE = {"hard_negatives_weight": 0.5, "text_contrast_weight": 0.1, "regulariser_ema": 0.9, "micro_batch": 4}
+FINE = {"hard_negatives_weight": 0.5, "text_contrast_weight": 0.1, "regulariser_ema": 0.9}
 CONTRASTIVE = {
     "batch_size": 7,
     "concept_fraction": 0.4,
@@ -114,7 +114,7 @@ def main() -> None:
     own.mkdir()
     steps = {"clip": clip_step(own, world), "cached": clip_step(own, world, micro_batch=4)}
     steps["sigmoid"] = clip_step(own, world, loss="sigmoid", micro_batch=4)
-    steps["fine"] = clip_step(own, world, **FINE)
+    steps["fine"] = clip_step(own, world, **FINE, micro_batch=4)
     steps["contrastive"] = contrastive_step(world)
     if world.leads:
         torch.save(steps, folder / "steps.pt")
