@@ -6,7 +6,7 @@ import { EXIT } from '../src/exit-codes.ts';
 import { FILES } from '../src/keys.ts';
 import { SCHEMA_VERSION } from '../src/schema-version.ts';
 import { DATA, RANKED_STAGES } from '../src/stages.ts';
-import { ELEMENTS, LARGE_SET } from '../src/training/shards.ts';
+import { ELEMENTS, FIGURE_ELEMENT_SECONDS, LARGE_SET } from '../src/training/shards.ts';
 
 /** Groups of constants by the comment above them. */
 const GROUPS: Record<string, Record<string, string | number | object>> = {
@@ -22,6 +22,7 @@ const GROUPS: Record<string, Record<string, string | number | object>> = {
       LARGE_SET,
     },
   'Folder of what elements leave for the join: one is done once its report NNNNN.json is there.': { ELEMENTS },
+  'In the report of `prepare`: seconds that one machine would have taken for all elements.': { FIGURE_ELEMENT_SECONDS },
   'Environment variables that the control plane or a job definition sets.': {
     ENV_STOP_SECONDS: ENVARS.stopSeconds,
     ENV_PROGRESS_SECONDS: ENVARS.progressSeconds,

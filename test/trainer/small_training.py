@@ -1,9 +1,11 @@
 """A small training on any number of ranks: `python -m engine.launch --processes N small_training FOLDER [what happens]`.
 
 `stop=K` asks to stop after step K, `die=K` ends rank 1 at step K, `hang=K` waits for a signal there; `sharded=1` splits the
-blocks between the ranks and computes their activations again; from `late=K` on one more parameter has a gradient.
+blocks between the ranks and computes their activations again; from `late=K` on one more parameter has a gradient; with `abort=1`
+what native libraries do at exit aborts the process.
 """
 
+import ctypes
 import os
 import sys
 import time
@@ -18,6 +20,7 @@ from engine.loop import Loop
 from engine.run import Run
 from engine.sharding import Blocks
 from engine.task import Figures, Parts, Task
+from engine.world import end_process
 
 SCHEDULE: Schedule = {
     "steps": 8,
@@ -117,7 +120,12 @@ def train(folder: Path, events: dict[str, int], dropout: float = 0.0) -> Small:
 
 if __name__ == "__main__":
     place = Path(sys.argv[1])
-    task = train(place, {name: int(number) for name, number in (word.split("=") for word in sys.argv[2:])})
+    happens = {name: int(number) for name, number in (word.split("=") for word in sys.argv[2:])}
+    if "abort" in happens:
+        native = ctypes.CDLL(None)
+        native.__cxa_atexit(ctypes.cast(native.abort, ctypes.c_void_p), None, None)
+    task = train(place, happens)
     task.run.leave_to_first()
     weights = {name: value for module in task.modules.values() for name, value in module.named_parameters()}
     torch.save({"weights": weights, "losses": task.losses}, place / "end.pt")
+    end_process(task.run.world, 0)

@@ -8,6 +8,7 @@ import json
 import os
 import sys
 import tempfile
+import time
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
@@ -15,7 +16,7 @@ from concurrent.futures.process import BrokenProcessPool
 from functools import lru_cache
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Any, TypedDict, cast
+from typing import Any, NamedTuple, TypedDict, cast
 
 import numpy as np
 
@@ -42,6 +43,18 @@ class ElementReport(TypedDict):
     images: int
     tars: dict[str, Artefact]  # by split
     dropped: int
+    seconds: float  # of a whole machine: what an element of four processes at work took counts as a quarter
+    in_array: bool  # made by a child of an array job
+
+
+class Maker(NamedTuple):
+    """Who makes elements: so many processes side by side, of a child of an array job or of the one job."""
+
+    processes: int = 1
+    in_array: bool = False
+
+
+ALONE = Maker()
 
 
 def report_file(out: Path, number: int) -> Path:
@@ -77,11 +90,12 @@ def read_report(out: Path, number: int) -> ElementReport | None:
         return None
 
 
-def run_element(plan: Plan, element: Element, out: Path) -> ElementReport:
+def run_element(plan: Plan, element: Element, out: Path, maker: Maker = ALONE) -> ElementReport:
     """Run an element unless it is finished; what an interrupted attempt left is written again."""
     done = read_report(out, element.number)
     if done is not None:
         return done
+    started = time.monotonic()
     (out / FOLDER).mkdir(parents=True, exist_ok=True)
     source = plan.sources[element.source]
     translated = translated_captions(plan.data, source.translated)
@@ -120,6 +134,8 @@ def run_element(plan: Plan, element: Element, out: Path) -> ElementReport:
         "images": len(rows),
         "tars": {split: artefact(out, writer.file.name) for split, writer in writers.items()},
         "dropped": len(drops),
+        "seconds": (time.monotonic() - started) / maker.processes,
+        "in_array": maker.in_array,
     }
     temporary = report_file(out, element.number).with_suffix(".json.tmp")
     temporary.write_text(json.dumps(report), encoding="utf-8")
@@ -205,22 +221,24 @@ def not_downloaded(data: Path, element: Element, source: Source) -> Iterator[Row
             yield {"source": source.path, "key": tar.stem, "reason": f"not downloaded: {reason}", "count": count}
 
 
-def run_elements(plan: Plan, numbers: list[int], out: Path, workers: int) -> Iterator[ElementReport]:
-    """Run elements in `workers` processes, or here if that is one; reports in the order in which they are finished."""
+def run_elements(plan: Plan, numbers: list[int], out: Path, most: Maker) -> Iterator[ElementReport]:
+    """Run elements in as many processes at most, or here if that is one; reports in the order in which they are finished."""
     left = [number for number in numbers if read_report(out, number) is None]
     yield from (cast(ElementReport, read_report(out, number)) for number in numbers if number not in set(left))
-    if min(workers, len(left)) <= 1:
-        yield from (run_element(plan, plan.elements[number], out) for number in left)
+    workers = min(most.processes, len(left))
+    maker = most._replace(processes=max(workers, 1))
+    if workers <= 1:
+        yield from (run_element(plan, plan.elements[number], out, maker) for number in left)
         return
     # Forked, because a fresh interpreter would take longer than most elements; nothing else runs in this process yet.
-    pool = ProcessPoolExecutor(min(workers, len(left)), get_context("fork"))
+    pool = ProcessPoolExecutor(workers, get_context("fork"))
     try:
         pending: set[Future[ElementReport]] = set()
         waiting = iter(left)
         while True:
             # A few at a time: a stop has to wait for those that are at work only.
             while len(pending) < 2 * workers and (number := next(waiting, None)) is not None:
-                pending.add(pool.submit(run_numbered, plan, number, out))
+                pending.add(pool.submit(run_numbered, plan, number, out, maker))
             if not pending:
                 return
             done, pending = wait(pending, return_when=FIRST_COMPLETED)
@@ -234,6 +252,6 @@ def run_elements(plan: Plan, numbers: list[int], out: Path, workers: int) -> Ite
         pool.shutdown(wait=True, cancel_futures=True)
 
 
-def run_numbered(plan: Plan, number: int, out: Path) -> ElementReport:
+def run_numbered(plan: Plan, number: int, out: Path, maker: Maker) -> ElementReport:
     """`run_element` for a process of the pool."""
-    return run_element(plan, plan.elements[number], out)
+    return run_element(plan, plan.elements[number], out, maker)

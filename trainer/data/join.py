@@ -43,6 +43,8 @@ class Joined:
     languages: Counter[str] = field(default_factory=Counter)  # captions by tag, where the recipe speaks of languages
     labels: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
     drops: dict[tuple[str, str], PreparedDrop] = field(default_factory=dict)
+    seconds: float = 0.0  # that one machine would have taken for all elements
+    seconds_in_array: float = 0.0  # of those that children of an array job made
 
     def drop(self, row: Row) -> None:
         """Count what was left out. The reason up to a colon is its kind, the rest an example."""
@@ -69,6 +71,8 @@ def join(plan: Plan, out: Path, *, with_set: bool, near: int | None) -> Joined:
     hashes_NC = np.concatenate([np.load(hashes_file(out, report["element"])) for report in reports])
     doubles = Doubles(hashes_NC, with_set=with_set, near=near)
     joined = Joined()
+    joined.seconds = sum(report["seconds"] for report in reports)
+    joined.seconds_in_array = sum(report["seconds"] for report in reports if report["in_array"])
     kept: Counter[str] = Counter()
     with Jsonl(out / "dropped.jsonl") as dropped:
         for element, report in zip(plan.elements, reports, strict=True):

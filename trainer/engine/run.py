@@ -34,8 +34,9 @@ from contracts.constants import (
 from contracts.types import Artefact, TrainingJob, TrainingReport
 from engine import generators
 from engine.checkpoint import FOLDER as CHECKPOINTS
+from engine.checkpoint import read_small
 from engine.task import Figures
-from engine.world import World, fast_dtype, join_world, leave_world
+from engine.world import World, end_process, fast_dtype, join_world
 
 CHECKPOINT_SECONDS = 180.0
 PROGRESS_SECONDS = 2.0  # at most one progress line in this time
@@ -128,7 +129,7 @@ class Run(Generic[Config]):
         file = self.output / f"{name}.pt"
         if not file.exists():
             return None
-        state = torch.load(file, map_location="cpu", weights_only=True)
+        state = read_small(file)
         self.seconds_before = state.pop("_seconds")
         generators.restore(state.pop("_random"))
         self.log(f"resumed from {name}")
@@ -189,19 +190,20 @@ class Run(Generic[Config]):
     def stop(self, step: int, total: int) -> NoReturn:
         """End the process after a checkpoint: the same job goes on from there."""
         self.log(f"stopped at step {step} of {total}; run the same job again to go on")
-        leave_world()
-        sys.exit(EXIT_INTERRUPTED)
+        end_process(self.world, EXIT_INTERRUPTED)
 
     def leave_to_first(self) -> None:
         """What follows is done by rank 0 alone: the others are done."""
         if not self.world.leads:
-            leave_world()
-            sys.exit(EXIT_OK)
+            end_process(self.world, EXIT_OK)
 
     def finish(
         self, metrics: dict[str, float], files: Mapping[str, str | Artefact], notes: list[str] | None = None
     ) -> None:
-        """Write report.json, the last write: `files` maps a name to a path relative to the output folder, or to its descriptor."""
+        """Write report.json, the last write: `files` maps a name to a path relative to the output folder, or to its descriptor.
+
+        Among several ranks this ends the process.
+        """
         report: TrainingReport = {
             "schema_version": SCHEMA_VERSION,
             "id": self.job["id"],
@@ -222,7 +224,8 @@ class Run(Generic[Config]):
             leftover.unlink()
         shutil.rmtree(self.output / CHECKPOINTS, ignore_errors=True)
         write_atomically(self.output / FILE_REPORT, text)
-        leave_world()
+        if self.world.size > 1:
+            end_process(self.world, EXIT_OK)
 
     # -- around it -----------------------------------------------------------------------------------------------
 

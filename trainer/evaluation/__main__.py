@@ -53,7 +53,7 @@ def run(given: argparse.Namespace, names: list[str]) -> int:
     import towers  # noqa: F401  (makes transformers importable beside a CPU build of torch)
     from evaluation.bench import Place
     from evaluation.cache import VectorCache
-    from evaluation.measure import beside, measure, table
+    from evaluation.measure import beside, measure, table, units
     from evaluation.registry import BY_NAME, DEV_SETS
     from evaluation.served import ServedModel
     from evaluation.trained import TrainedModel
@@ -69,10 +69,9 @@ def run(given: argparse.Namespace, names: list[str]) -> int:
         return refuse(f"--tier: there is no tier {unknown[0]} here, but {', '.join(there)}")
     sets = [BY_NAME[name] for name in names] or [row for row in DEV_SETS if not row.on_demand]
     place = Place(given.data, VectorCache(given.cache))
-    found = [
-        (model, measure(model, sets, place, [tier for tier in model.tiers if not tiers or tier in tiers]))
-        for model in models
-    ]
+    wanted = [(model, [tier for tier in model.tiers if not tiers or tier in tiers]) for model in models]
+    place.progress.expect(sum(units(sets, place, of_model) for _, of_model in wanted))
+    found = [(model, measure(model, sets, place, of_model)) for model, of_model in wanted]
     if given.json:
         documents = [{"model": model.title, "space_id": model.space, **measured} for model, measured in found]
         print(json.dumps(documents[0] if len(documents) == 1 else {"models": documents}))

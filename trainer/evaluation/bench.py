@@ -130,7 +130,6 @@ class Bench:
         return torch.from_numpy(self.place.cache.vectors(parts, lambda: self._see(file.parent, placed)))
 
     def _embed(self, texts: Sequence[str]) -> np.ndarray:
-        self.place.progress.start()
         parts = []
         for start in range(0, len(texts), TEXTS_AT_ONCE):
             parts.append(self.tier.embed(texts[start : start + TEXTS_AT_ONCE]))
@@ -138,7 +137,6 @@ class Bench:
         return np.concatenate(parts).astype(np.float32)
 
     def _see(self, folder: Path, rows: list[Row]) -> np.ndarray:
-        self.place.progress.start()
         parts, done = [], 0
         for pixels_B3SS in pixel_batches(read_images(folder, rows), self.model.preprocess, IMAGES_AT_ONCE):
             parts.append(self.model.embed_pixels(pixels_B3SS))

@@ -20,18 +20,34 @@ def measure(
     place: Place,
     tiers: Sequence[str] | None = None,
 ) -> Measured:
-    """Every tier (or the named ones) on every set whose files are in the data folder."""
+    """Every tier (or the named ones) on every set whose files are in the data folder.
+
+    Who measures several models tells the progress beforehand how much there is (`units`).
+    """
     found: Measured = {"sets": {}, "left_out": {}}
-    for number, dev_set in enumerate(sets, 1):
-        missing = [file for file in dev_set.files if not (place.data / file).exists()]
-        if missing:
-            found["left_out"][dev_set.name] = f"the data folder has no {missing[0]}"
+    names = list(model.tiers if tiers is None else tiers)
+    if place.progress.units == place.progress.begun:
+        place.progress.expect(units(sets, place, names))
+    for dev_set in sets:
+        missing = missing_file(dev_set, place)
+        if missing is not None:
+            found["left_out"][dev_set.name] = f"the data folder has no {missing}"
             continue
         of_set = found["sets"].setdefault(dev_set.name, {})
-        for name in model.tiers if tiers is None else tiers:
-            place.progress.where = f"{number}/{len(sets)} {dev_set.name}, {name}"
+        for name in names:
+            place.progress.begin(f"{dev_set.name}, {name}")
             of_set[name] = dev_set.measure(Bench(model, model.tiers[name], place))
     return found
+
+
+def units(sets: Sequence[DevSet], place: Place, tiers: Sequence[str]) -> int:
+    """How many times a set is measured by a tier."""
+    return len(tiers) * sum(missing_file(dev_set, place) is None for dev_set in sets)
+
+
+def missing_file(dev_set: DevSet, place: Place) -> str | None:
+    """The first file of a set that the data folder lacks."""
+    return next((file for file in dev_set.files if not (place.data / file).exists()), None)
 
 
 def beside(models: Sequence[Measured]) -> Measured:

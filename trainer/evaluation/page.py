@@ -3,10 +3,13 @@
 import base64
 import html
 import io
+import json
+from pathlib import Path
 from typing import TypedDict
 
 import matplotlib
 
+from engine.run import write_atomically
 from evaluation.bench import Figures
 from evaluation.measure import Measured, table
 from evaluation.registry import DEV_SETS
@@ -71,3 +74,11 @@ def render_page(document: Evaluation) -> str:
         "img{max-width:100%}</style><h1>Evaluation on dev</h1>"
         f"<pre>{html.escape(render_table(document))}</pre><img alt='mean recall of every row' src='data:image/png;base64,{image}'></html>"
     )
+
+
+def write_evaluation(folder: Path, document: Evaluation) -> dict[str, str]:
+    """Write the document as JSON and as a page; the names of both."""
+    files = {"evaluation": "evaluation.json", "page": "evaluation.html"}
+    write_atomically(folder / files["evaluation"], json.dumps(document, indent=2))
+    write_atomically(folder / files["page"], render_page(document))
+    return files

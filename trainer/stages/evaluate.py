@@ -4,13 +4,11 @@ Teacher, float student and served tiers are measured against the same image vect
 from scratch among them, are measured by stage `compare`.
 """
 
-import json
-
 from contracts.types import EvaluateConfig
 from engine.run import Run, write_atomically
 from evaluation.card import with_dev_sets
 from evaluation.measure import Measured, flat
-from evaluation.page import Evaluation, render_page, render_table
+from evaluation.page import Evaluation, render_table, write_evaluation
 from evaluation.recipe.dev_sets import STEPS, on_dev_sets
 from evaluation.recipe.retrieval import STUDENT, Inputs, metrics_of, retrieval_of_tiers
 from evaluation.recipe.zero_shot import zero_shot_metrics
@@ -24,12 +22,10 @@ def main() -> None:
     """Run the stage."""
     run = Run.start(EvaluateConfig)
     exported = run.input("export")
-    inputs = Inputs(
-        run.input("prepare"), run.input("embed_captions"), run.input("clip"), run.input("distill"), exported
-    )
+    inputs = Inputs(run.input("prepare"), run.input("embed_captions"), run.input("clip"), run.input("distill"))
     model = ServedModel(exported)
     served = {STUDENT if name == "base" else name: tier.embed for name, tier in model.tiers.items()}
-    retrieval = retrieval_of_tiers(inputs, served)
+    retrieval = retrieval_of_tiers(inputs, model.manifest, served)
     run.tick(1, STEPS)
     zero_shots = zero_shot_metrics(inputs, served)
     run.tick(2, STEPS)
@@ -48,13 +44,11 @@ def main() -> None:
         "student_share_of_teacher_R@10": retrieval.kept(),
         "dev_sets": dev_sets,
     }
-    write_atomically(run.output / "evaluation.json", json.dumps(document, indent=2))
-    write_atomically(run.output / "evaluation.html", render_page(document))
     run.log("\n" + render_table(document))
+    files = write_evaluation(run.output, document)
     write_atomically(run.output / CARD, with_dev_sets((exported / CARD).read_text(encoding="utf-8"), dev_sets))
     run.tick(STEPS, STEPS)
-    files = {"evaluation": "evaluation.json", "page": "evaluation.html", CARD: CARD}
-    run.finish(metrics_of(retrieval, zero_shots) | flat(dev_sets), files)
+    run.finish(metrics_of(retrieval, zero_shots) | flat(dev_sets), files | {CARD: CARD})
 
 
 if __name__ == "__main__":

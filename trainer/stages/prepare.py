@@ -8,7 +8,7 @@ import os
 
 from contracts.constants import FILE_SHARDS
 from contracts.types import PrepareConfig
-from data.elements import run_elements
+from data.elements import Maker, run_elements
 from data.join import join, remove_elements
 from data.plan import plan_of
 from data.prepared.classes import copy_classes
@@ -29,13 +29,16 @@ def main() -> None:
     numbers = [element.number for element in plan.elements]
     if run.child is not None:
         numbers = numbers[run.child.number :: run.child.size]
-    images = 0
-    for done, report in enumerate(run_elements(plan, numbers, out, os.cpu_count() or 1), 1):
+    images, maker = 0, Maker(os.cpu_count() or 1, in_array=run.child is not None)
+    # Children leave no checkpoint: the time of one is not that of the others.
+    state = None if run.child is not None else dict
+    for done, report in enumerate(run_elements(plan, numbers, out, maker), 1):
         images += report["images"]
-        run.tick(done, len(numbers), lambda: {}, images=images)
+        run.tick(done, len(numbers), state, images=images)
     if run.child is not None:  # the job that waits for the array joins the elements of all children
         return
     joined = join(plan, out, with_set=config.get("keys") == "source", near=config.get("near_duplicates"))
+    run.seconds_before += joined.seconds_in_array  # the report speaks of the work of all containers
 
     # ---- texts, classes, manifest, report --------------------------------------------------------------------------
     texts = prepare_texts(data, config, out, joined.shards)

@@ -33,6 +33,9 @@ LARGE_SET: Final = 50000
 # Folder of what elements leave for the join: one is done once its report NNNNN.json is there.
 ELEMENTS: Final = "elements"
 
+# In the report of `prepare`: seconds that one machine would have taken for all elements.
+FIGURE_ELEMENT_SECONDS: Final = "element_seconds"
+
 # Environment variables that the control plane or a job definition sets.
 ENV_STOP_SECONDS: Final = "STOP_SECONDS"
 ENV_PROGRESS_SECONDS: Final = "PROGRESS_SECONDS"

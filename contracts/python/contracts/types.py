@@ -4595,7 +4595,7 @@ class TrainingReport(TypedDict):
     """When the last attempt started, in UTC."""
 
     seconds: float
-    """Wall-clock seconds of work over all attempts."""
+    """Wall-clock seconds of work over all attempts, and of all containers that shared it."""
 
     device: str
     """What it ran on, as PyTorch names it: `cpu`, `cuda`, `cuda:0`."""

@@ -59,7 +59,10 @@ export const TrainingReport = z
     stage: z.string().describe('Name of the stage.'),
     status: z.enum(['succeeded', 'failed']).describe('How it ended.'),
     started_at: z.iso.datetime().describe('When the last attempt started, in UTC.'),
-    seconds: z.number().nonnegative().describe('Wall-clock seconds of work over all attempts.'),
+    seconds: z
+      .number()
+      .nonnegative()
+      .describe('Wall-clock seconds of work over all attempts, and of all containers that shared it.'),
     device: z.string().describe('What it ran on, as PyTorch names it: `cpu`, `cuda`, `cuda:0`.'),
     metrics: z.record(z.string(), z.number()).describe('Figures by name.'),
     artefacts: z.record(z.string(), Artefact).describe('Files by name; paths are relative to the output folder.'),

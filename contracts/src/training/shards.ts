@@ -10,6 +10,9 @@ export const LARGE_SET = 50_000;
 /** Folder of what `prepare` leaves for its join, in its output: an element is done once its report `NNNNN.json` is there. */
 export const ELEMENTS = 'elements';
 
+/** In the report of `prepare`: seconds that one machine would have taken for all elements; containers share them. */
+export const FIGURE_ELEMENT_SECONDS = 'element_seconds';
+
 /** `unseen`: labelled images of labels that nothing is trained on. */
 const ShardSplit = z.enum(['train', 'dev', 'unseen']);
 

@@ -121,15 +121,23 @@ def test_a_stop_keeps_what_is_finished(tmp_path):
 
 def test_the_children_of_an_array_job_and_a_join_make_what_one_process_makes(tmp_path, prepare):
     draw_images(tmp_path / "data" / "images", 36)
-    _, whole = prepare([FOLDER], "whole")
+    alone, whole = prepare([FOLDER], "whole")
+    assert 0 < alone["metrics"]["element_seconds"] < 60
     out = tmp_path / "array"
     for index in range(3):
         env = {"AWS_BATCH_JOB_ARRAY_INDEX": str(index), "AWS_BATCH_JOB_ARRAY_SIZE": "3"}
         assert prepare([FOLDER], "array", env) == (None, out)
     assert [report_file(out, number).exists() for number in range(5)] == [True] * 4 + [False]
+    # As if each had taken its machine a quarter of an hour: the time of the job after them is not that of the work.
+    for number in range(4):
+        element = json.loads(report_file(out, number).read_text())
+        assert element["seconds"] > 0 and element["in_array"]
+        report_file(out, number).write_text(json.dumps(element | {"seconds": 900.0}))
     stamps = {file.name: file.stat().st_mtime_ns for file in out.glob("*.tar")}
     report, out = prepare([FOLDER], "array")
     assert report["metrics"]["images.train"] == 36
+    assert report["metrics"]["element_seconds"] == 3600
+    assert 3600 <= report["seconds"] < 3700
     assert {file.name: file.stat().st_mtime_ns for file in out.glob("*.tar")} == stamps
     assert files_of(out) == files_of(whole)
 

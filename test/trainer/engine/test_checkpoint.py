@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from engine.checkpoint import CheckpointError, Checkpoints
+from engine.checkpoint import CheckpointError, Checkpoints, read_small
 from engine.world import ALONE_ON_CPU
 
 
@@ -16,7 +16,11 @@ def saved(folder: Path, *steps: int) -> Checkpoints:
     """A checkpoint after each step, whose one tensor is full of the step."""
     checkpoints = Checkpoints(folder, "checkpoint", ALONE_ON_CPU)
     for step in steps:
-        checkpoints.save(step, {"weights": {"w": torch.full((1000,), float(step))}}, {"task": {"losses": [1.5]}})
+        checkpoints.save(
+            step,
+            {"weights": {"w": torch.full((1000,), float(step))}},
+            {"task": {"losses": [1.5]}},
+        )
     checkpoints.wait()
     return checkpoints
 
@@ -86,8 +90,32 @@ def test_nothing_that_somebody_put_into_one_is_run(tmp_path):
     checkpoints = saved(tmp_path, 4, 5)
     (newest(tmp_path) / ".metadata").write_bytes(pickle.dumps(Trap(tmp_path / "trace")))
     assert loaded(checkpoints, []) == (4, 4.0)
+    lines: list[str] = []
     (tmp_path / "checkpoint.pt").write_bytes(pickle.dumps(Trap(tmp_path / "trace")))
-    assert loaded(checkpoints, []) == (4, 4.0)
+    assert loaded(checkpoints, lines) == (4, 4.0)
+    assert "could run code" in lines[0]
+    assert not (tmp_path / "trace").exists()
+
+
+@pytest.mark.parametrize("damage", ["trap", "cut", "empty"])
+def test_what_cannot_be_read_is_refused_with_what_to_do_and_not_with_how_to_run_it(tmp_path, damage):
+    file = tmp_path / "checkpoint.pt"
+    torch.save({"shards": 3}, file)
+    assert read_small(file) == {"shards": 3}
+    whole = file.read_bytes()
+    file.write_bytes(
+        {
+            "trap": pickle.dumps(Trap(tmp_path / "trace")),
+            "cut": whole[: len(whole) // 2],
+            "empty": b"",
+        }[damage]
+    )
+    with pytest.raises(
+        CheckpointError,
+        match=r"checkpoint\.pt cannot be read .*: delete it to begin again",
+    ) as refused:
+        read_small(file)
+    assert "weights_only" not in str(refused.value) and "trust" not in str(refused.value)
     assert not (tmp_path / "trace").exists()
 
 

@@ -75,3 +75,10 @@ def test_a_dead_process_ends_the_others_with_its_code(tmp_path):
     assert code == 3
     assert "rank 1 ended with 3" in errors and "the last whole checkpoint stays" in errors
     assert (tmp_path / "checkpoint.pt").exists()
+
+
+def test_a_rank_that_is_done_is_not_taken_for_dead_by_what_native_libraries_do_at_exit(tmp_path):
+    assert ended(start(2, tmp_path, "abort=1", "stop=2"))[0] == 75
+    code, errors = ended(start(2, tmp_path, "abort=1"))
+    assert code == 0, errors
+    assert (tmp_path / "end.pt").exists()

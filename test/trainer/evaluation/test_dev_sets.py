@@ -16,7 +16,7 @@ from contracts.constants import DEV_SET_FILES
 from contracts.types import PreprocessRecipe
 from evaluation.bench import Bench, Place, TextTier
 from evaluation.cache import VectorCache
-from evaluation.measure import flat, measure, table
+from evaluation.measure import flat, measure, table, units
 from evaluation.progress import Progress
 from evaluation.registry import BY_NAME, DEV_SETS
 
@@ -243,6 +243,25 @@ def test_the_table_shows_per_cent_by_tier_and_reports_name_set_tier_and_figure(m
     assert lines[0].split() == ["colours", "nothing"]
     assert next(line for line in lines if line.startswith("stsb")).split() == ["stsb", "spearman", "100.0", "0.0"]
     assert flat(measured)["stsb.colours.spearman"] == pytest.approx(1)
+
+
+def test_the_share_of_two_models_grows_to_the_end_and_never_falls(data):
+    shares = []
+
+    class Kept(Progress):
+        def tick(self, done, total, what):
+            super().tick(done, total, what)
+            shares.append(self.share)
+
+    place = Place(data, progress=Kept(quiet=True))
+    # Texts and photos of a set are embedded one after the other.
+    sets = [BY_NAME["flickr"], BY_NAME["stsb"]]
+    place.progress.expect(2 * units(sets, place, ["colours", "nothing"]))
+    for model in (SeesColours(), SeesColours("another")):
+        measure(model, sets, place, ["colours", "nothing"])
+    assert shares == sorted(shares) and len(set(shares)) >= 8
+    assert shares[-1] == 1
+    assert place.progress.begun == place.progress.units == 8
 
 
 def test_vectors_are_computed_once_for_a_space_and_a_tier(data, tmp_path):

@@ -2,6 +2,10 @@
 
 import json
 import math
+import os
+import pickle
+import zipfile
+from pathlib import Path
 
 import open_clip
 import pytest
@@ -18,7 +22,9 @@ TEXT = {"context_length": 8, "vocab_size": 64, "width": 16, "heads": 2, "layers"
 
 
 @pytest.mark.parametrize("model", ["ViT-B-32", "ViT-B-16", "ViT-L-14", "ViT-L-14-336", "RN50"])
-def test_open_clips_name_without_the_activation_is_refused_with_the_right_spelling(model):
+def test_open_clips_name_without_the_activation_is_refused_with_the_right_spelling(
+    model,
+):
     with pytest.raises(ValueError, match=rf"QuickGELU.*name it open_clip:{model}-quickgelu@openai$"):
         read_model(f"open_clip:{model}@openai")
 
@@ -26,7 +32,10 @@ def test_open_clips_name_without_the_activation_is_refused_with_the_right_spelli
 @pytest.mark.parametrize("prefix", ["", "hf-hub:timm/"])
 @pytest.mark.parametrize("tag", ["openai", "metaclip_400m"])
 def test_timms_name_without_the_activation_is_refused_with_the_right_spelling(tag, prefix):
-    with pytest.raises(ValueError, match=rf"QuickGELU.*name it vit_base_patch16_clip_quickgelu_224\.{tag}$"):
+    with pytest.raises(
+        ValueError,
+        match=rf"QuickGELU.*name it vit_base_patch16_clip_quickgelu_224\.{tag}$",
+    ):
         create_backbone(f"{prefix}vit_base_patch16_clip_224.{tag}")
 
 
@@ -86,3 +95,33 @@ def test_openais_own_archive_is_read_and_needs_the_right_name(tmp_path):
     finally:
         _MODEL_CONFIG_PATHS.remove(folder)
         _rescan_model_configs()
+
+
+class Trap:
+    """Leaves a trace where it is unpickled."""
+
+    def __init__(self, trace: Path) -> None:
+        self.trace = trace
+
+    def __reduce__(self):
+        return os.mkdir, (str(self.trace),)
+
+
+@pytest.mark.parametrize("extra", [None, "constants.pkl", "code/constants.pkl"])
+def test_nothing_that_somebody_put_into_a_file_of_weights_is_run(tmp_path, extra):
+    # The second looks like an archive of TorchScript to torch, the third only to who looks at names of files.
+    file = tmp_path / "weights.pt"
+    torch.save({"w": torch.zeros(2)}, file)
+    with zipfile.ZipFile(file) as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    with zipfile.ZipFile(file, "w") as archive:
+        for name, data in members.items():
+            archive.writestr(
+                name,
+                pickle.dumps(Trap(tmp_path / "trace"), 2) if name.endswith("data.pkl") else data,
+            )
+        if extra is not None:
+            archive.writestr(f"weights/{extra}", b"x")
+    with pytest.raises(ValueError, match=r"holds more than tensors|cannot be read as one"):
+        create_backbone(f"open_clip:ViT-B-32-quickgelu@{file}")
+    assert not (tmp_path / "trace").exists()

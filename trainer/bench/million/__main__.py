@@ -50,7 +50,7 @@ LEGS = [
     Leg("prepare, killed", "prepare", "prepare", 1, "kill", 0.5, 8, 2e-4),
     Leg("prepare", "prepare", "prepare", 1, None, 0, 8, 2e-4),
     Leg("embed_captions, 2 ranks, killed", "embed_captions", "embed_captions", 2, "kill", 0.3, 15, 3e-5),
-    Leg("embed_captions, 4 ranks, stopped", "embed_captions", "embed_captions", 4, "stop", 0.7, 25, 4e-5),
+    Leg("embed_captions, 4 ranks, stopped", "embed_captions", "embed_captions", 4, "stop", 0.45, 25, 4e-5),
     Leg("embed_captions, 1 rank", "embed_captions", "embed_captions", 1, None, 0, 12, 5e-5),
     Leg("inherit", "inherit", "inherit", 2, None, 0, 20),
     Leg("embed_images", "embed_images", "embed_images", 1, None, 0, 10),

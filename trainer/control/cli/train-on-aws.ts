@@ -89,6 +89,7 @@ async function submit(
     recipe,
     jobs,
     features: featureWidth(recipe, tensorsOf),
+    data: { all: bytesOf([data]), tars: data.tars.bytes, children: arrays.prepare ?? 1 },
     languageForm: (stage, ranks) => languageForm(stage, { recipe, tensorsOf, ranks }),
   });
   emit({ event: 'needs', upload_bytes: bytesOf([data, ...folders.values()]), needs });

@@ -1,6 +1,7 @@
 // Estimates how long a stage will take from comparable runs of the same stage. Pure.
 import { kindOf, workOf } from '../../../contracts/src/stages.ts';
 import type { TrainingJob, TrainingReport } from '../../../contracts/src/training/job.ts';
+import { FIGURE_ELEMENT_SECONDS } from '../../../contracts/src/training/shards.ts';
 
 /** A finished run with the job that asked for it. */
 export interface PastRun {
@@ -11,18 +12,28 @@ export interface PastRun {
 /** Beyond this ratio of work an earlier run says little: fixed costs such as loading a model would be scaled too. */
 const MAX_RATIO = 20;
 
-/** Seconds, scaled by work from the most similar earlier run; undefined without one. */
-export function estimateSeconds(job: TrainingJob, past: readonly PastRun[]): number | undefined {
+/** How long a stage may take. */
+export interface Estimate {
+  /** Seconds of work of one container, or of all containers together. */
+  work: number;
+  /** Seconds from start to end, where all containers work side by side. */
+  elapsed: number;
+}
+
+/** Scaled by work from the most similar earlier run; undefined without one. `containers` share what can be shared. */
+export function estimateRun(job: TrainingJob, past: readonly PastRun[], containers = 1): Estimate | undefined {
   const wanted = workOf(job.config);
-  let best: { distance: number; seconds: number } | undefined;
+  let best: { distance: number; estimate: Estimate } | undefined;
   for (const run of past) {
     if (kindOf(run.job.config) !== kindOf(job.config)) continue;
     const ratio = wanted / workOf(run.job.config);
     const distance = Math.abs(Math.log(ratio));
     if (distance > Math.log(MAX_RATIO) || (best !== undefined && distance > best.distance)) continue;
-    best = { distance, seconds: run.report.seconds * ratio };
+    const work = run.report.seconds * ratio;
+    const shared = Math.min(work, (run.report.metrics[FIGURE_ELEMENT_SECONDS] ?? 0) * ratio);
+    best = { distance, estimate: { work, elapsed: work - shared + shared / containers } };
   }
-  return best?.seconds;
+  return best?.estimate;
 }
 
 /** Processes that a run was trained by, as its last attempt noted (trainer/engine/run.py). */

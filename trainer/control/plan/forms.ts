@@ -12,6 +12,15 @@ export interface Facts {
   images?: number | undefined;
   /** Numbers of a text's features, where the shapes of the language model's tensors say so. */
   features?: number | undefined;
+  /** Of the user's files; `prepare` stores pictures in about as many. */
+  data?: DataBytes | undefined;
+}
+
+/** Bytes of the user's files, those of tars among them, and how many containers share `prepare`. */
+export interface DataBytes {
+  all: number;
+  tars: number;
+  children: number;
 }
 
 export interface Form {
@@ -27,6 +36,8 @@ export interface Form {
   /** Files that the stage writes and keeps until it ends, in bytes; of its machine's memory. */
   disk?: number;
   host?: number;
+  /** What of the recipe or the data would make it fit into so many bytes of disk, where something would. */
+  onDisk?(limit: number): string | undefined;
   /** Multiplications and additions of the whole stage, over all ranks. */
   flop: number;
   /** What is not known, as sentences. */
@@ -43,6 +54,7 @@ const FLOAT16 = 2;
 /** The form of a stage, or why there is none; undefined for stages that take little. */
 export function formOf(recipe: Recipe, stage: StageName, facts: Facts): Form | string | undefined {
   const { clip, distill, embed_images } = recipe;
+  if (stage === 'prepare' && facts.data !== undefined) return ofPrepare(facts.data);
   if (stage === 'clip' && clip !== undefined) return ofClip(recipe, clip, facts);
   if (stage === 'embed_images' && embed_images !== undefined) return ofImages(embed_images, facts);
   if (stage === 'distill' && distill !== undefined) return ofDistillation(distill, facts);
@@ -121,9 +133,28 @@ function textTower({ text_tower, scratch, adapter, embed_dim }: NonNullable<Reci
   return { trained, fixed: (WEIGHT + TRAINED) * trained, each, flop: 2 * trained, unknown: [] };
 }
 
+/** Loose pictures are read by every container, tars by the one whose they are; what is written is as large. */
+function ofPrepare({ all, tars, children }: DataBytes): Form {
+  const read = children > 1 ? all - tars : all;
+  return {
+    fixed: 0,
+    each: 0,
+    atOnce: 0,
+    setting: 'prepare.pairs',
+    disk: read + all / children,
+    flop: 0,
+    unknown: [],
+    onDisk: (limit) => {
+      if (tars < all / 2) return 'packed into tars, pictures are shared between containers';
+      const enough = Math.ceil(all / (limit - (all - tars)));
+      return enough > children ? `job_arrays.prepare ${Math.max(2, enough)} would fit` : undefined;
+    },
+  };
+}
+
 function ofImages(
   { backbone, first_trainable_block, crops, images: kept }: NonNullable<Recipe['embed_images']>,
-  { images }: Facts,
+  { images, data }: Facts,
 ): Form | string {
   const tower = towerShape(backbone.name);
   if (tower === undefined) return notMeasured(backbone.name);
@@ -134,13 +165,20 @@ function ofImages(
   const isStreamed = (kept ?? (isLarge(images) ? 'streamed' : 'cached')) === 'streamed';
   const each = isStreamed ? 0 : crops + 1;
   const views = images === undefined ? undefined : images * each;
+  const ofView = 2 * (images ?? 0) * (stored + tower.width) * FLOAT16;
+  const pictures = data?.all ?? 0;
   return {
     fixed: WEIGHT * tower.parameters * 1e6,
     each: 0,
     atOnce: 0,
     setting: 'embed_images.backbone',
-    // Every view, and once more while the parts are put together.
-    ...(views === undefined ? {} : { disk: 2 * views * (stored + tower.width) * FLOAT16 }),
+    // The pictures; every view, and once more while the parts are put together.
+    ...(views === undefined ? {} : { disk: pictures + each * ofView }),
+    onDisk: (limit) => {
+      const fitting = Math.floor((limit - pictures) / ofView) - 1;
+      if (fitting >= 1 && fitting < crops) return `embed_images.crops ${fitting} would fit`;
+      return isStreamed || pictures > limit ? undefined : 'embed_images.images "streamed" stores nothing of a picture';
+    },
     flop: (views ?? 0) * forward({ tokens, share: 1, tower }),
     unknown: views === undefined ? ['disk and hours, before prepare has counted the pictures'] : [],
   };

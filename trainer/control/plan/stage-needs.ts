@@ -1,8 +1,14 @@
 // What each job of a plan takes of its job class: GPU memory, RAM, disk, hours, dollars; and what cannot fit, with what would. Pure.
-import { JOB_CLASS_NAMES, type JobClass, ranksOf, resourcesOf } from '../../../contracts/src/job-classes.ts';
+import {
+  JOB_CLASS_NAMES,
+  type JobClass,
+  type JobResources,
+  ranksOf,
+  resourcesOf,
+} from '../../../contracts/src/job-classes.ts';
 import { RANKED_STAGES, type StageName, spansMachines } from '../../../contracts/src/stages.ts';
 import { type Recipe, stagesOf } from '../../../contracts/src/training/recipe.ts';
-import { type Facts, type Form, formOf, total } from './forms.ts';
+import { type DataBytes, type Facts, type Form, formOf, total } from './forms.ts';
 import type { PlannedJob } from './plan.ts';
 import { hourlyUsd } from './prices.ts';
 
@@ -36,12 +42,13 @@ export interface NeedsOptions {
   jobs: readonly PlannedJob[];
   /** Width of the features of a text, where the language model's tensors say so. */
   features?: number | undefined;
+  data?: DataBytes | undefined;
   /** Forms of stages with a language model, from the shapes of its tensors. */
   languageForm(stage: StageName, ranks: number): Form | undefined;
 }
 
 /** The needs of every job that has to run and of which something is known. */
-export function stageNeeds({ recipe, jobs, features, languageForm }: NeedsOptions): StageNeeds[] {
+export function stageNeeds({ recipe, jobs, features, data, languageForm }: NeedsOptions): StageNeeds[] {
   const images = jobs.find(({ job }) => job.id === 'prepare')?.report?.metrics['images.train'];
   const seen = new Set<string>();
   return jobs.flatMap((planned) => {
@@ -51,7 +58,7 @@ export function stageNeeds({ recipe, jobs, features, languageForm }: NeedsOption
     if (report !== undefined || seen.has(stage) || !stagesOf(recipe).includes(stage)) return [];
     seen.add(stage);
     const formIn = (name: JobClass): Form | string | undefined => {
-      const facts: Facts = { ranks: ranksOf(name), features, images };
+      const facts: Facts = { ranks: ranksOf(name), features, images, data };
       return formOf(recipe, stage, facts) ?? languageForm(stage, facts.ranks);
     };
     const form = formIn(jobClass);
@@ -97,26 +104,34 @@ function filled(needs: StageNeeds, form: Form, formIn: (name: JobClass) => Form 
     unknown: form.unknown,
   };
   const problems: string[] = [];
-  const better = (): string => {
-    const found = classThatFits(stage, formIn);
-    return found === undefined ? 'no job class has that' : `job_classes.${stage} "${found}" has it`;
+  const better = (most: (resources: JobResources) => number, own?: string): string => {
+    // Stages without a GPU stay on machines without one.
+    const found = gpus === 0 ? undefined : classThatFits(stage, formIn);
+    const ways = [
+      ...(own === undefined ? [] : [own]),
+      ...(found === undefined ? [] : [`job_classes.${stage} "${found}" has it`]),
+    ];
+    const classes = JOB_CLASS_NAMES.map(resourcesOf).filter((row) => gpus > 0 === row.gpus > 0);
+    return ways.length > 0
+      ? ways.join(', or ')
+      : `no job class has that, the largest has ${gb(Math.max(...classes.map(most)))}`;
   };
   if (gpus > 0 && known.gpu_bytes > known.gpu_limit) {
     const isBounded = form.each > 0 && (form.least ?? 0) <= known.gpu_limit;
     const fits = isBounded ? Math.floor((known.gpu_limit - form.fixed) / form.each) : 0;
-    const smaller = fits < 1 ? '' : `${form.setting} ${settingFor(form, fits, ranksOf(job_class))} would fit, or `;
+    const smaller = fits < 1 ? undefined : `${form.setting} ${settingFor(form, fits, ranksOf(job_class))} would fit`;
     problems.push(
       `${stage} takes ${gb(known.gpu_bytes)} on a GPU, of which ${gb(total(form, 0))} whatever the batch; a GPU of class ` +
-        `${job_class} has ${gb(known.gpu_limit)} free at least: ${smaller}${better()}`,
+        `${job_class} has ${gb(known.gpu_limit)} free at least: ${better((row) => row.gpu_gb * 1e9 - CUDA, smaller)}`,
     );
   }
   if (known.host_bytes !== null && known.host_bytes > known.host_limit)
     problems.push(
-      `${stage} takes ${gb(known.host_bytes)} of memory, a machine of class ${job_class} gives it ${gb(known.host_limit)}: ${better()}`,
+      `${stage} takes ${gb(known.host_bytes)} of memory, a machine of class ${job_class} gives it ${gb(known.host_limit)}: ${better((row) => row.memory_mib * 2 ** 20)}`,
     );
   if (known.disk_bytes !== null && known.disk_bytes > known.disk_limit)
     problems.push(
-      `${stage} takes ${gb(known.disk_bytes)} of disk, a machine of class ${job_class} has ${gb(known.disk_limit)}: ${better()}`,
+      `${stage} takes ${gb(known.disk_bytes)} of disk, a machine of class ${job_class} has ${gb(known.disk_limit)}: ${better((row) => row.disk_gb * 1e9, form.onDisk?.(known.disk_limit))}`,
     );
   return { ...known, problems };
 }

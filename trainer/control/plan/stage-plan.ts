@@ -1,7 +1,7 @@
 // Makes the rows of a plan as a command shows them: what is finished, how long the rest takes and what it costs. Pure.
 import { JOB_CLASSES, type JobClass, ranksOf } from '../../../contracts/src/job-classes.ts';
 import type { StageName } from '../../../contracts/src/stages.ts';
-import { estimateSeconds, type PastRun, ranksIn } from './estimate.ts';
+import { type Estimate, estimateRun, type PastRun, ranksIn } from './estimate.ts';
 import type { PlannedJob } from './plan.ts';
 import { type StageCost, stageCost } from './prices.ts';
 
@@ -18,7 +18,7 @@ export interface StagePlan {
   containers: number | null;
   /** Seconds that the finished run took. */
   seconds: number | null;
-  /** From comparable earlier runs; null without one. */
+  /** From start to end, from comparable earlier runs; null without one. */
   estimated_seconds: number | null;
   /** US dollars on demand: by the estimate, and by the time limit of one attempt. Null where nothing is billed. */
   estimated_usd: number | null;
@@ -27,7 +27,7 @@ export interface StagePlan {
 
 /** The rows of a plan for this machine. `past`: its finished runs. */
 export function stagePlans(jobs: readonly PlannedJob[], past: readonly PastRun[]): StagePlan[] {
-  return jobs.map((planned) => toStagePlan(planned, estimateSeconds(planned.job, past)));
+  return jobs.map((planned) => toStagePlan(planned, estimateRun(planned.job, past)));
 }
 
 /** The rows of a plan for AWS. `past`: finished runs anywhere, of which those on the same kind of device are used. */
@@ -38,8 +38,8 @@ export function pricedStagePlans(jobs: readonly PlannedJob[], past: readonly Pas
     const device = JOB_CLASSES[jobClass].gpus === 0 ? 'cpu' : 'cuda';
     const ranks = ranksOf(jobClass);
     const comparable = past.filter(({ report }) => report.device.startsWith(device) && ranksIn(report) === ranks);
-    const seconds = estimateSeconds(planned.job, comparable);
-    return toStagePlan(planned, seconds, costOf(planned, seconds));
+    const estimate = estimateRun(planned.job, comparable, planned.arraySize);
+    return toStagePlan(planned, estimate, costOf(planned, estimate?.work));
   });
 }
 
@@ -51,7 +51,7 @@ function costOf({ jobClass, arraySize = 0 }: PlannedJob, seconds: number | undef
 
 function toStagePlan(
   { job, contentAddress, jobClass, arraySize, report }: PlannedJob,
-  estimated: number | undefined,
+  estimate: Estimate | undefined,
   cost?: StageCost,
 ): StagePlan {
   return {
@@ -63,7 +63,7 @@ function toStagePlan(
     job_class: jobClass,
     containers: arraySize ?? null,
     seconds: report?.seconds ?? null,
-    estimated_seconds: estimated ?? null,
+    estimated_seconds: estimate?.elapsed ?? null,
     estimated_usd: cost?.estimatedUsd ?? null,
     limit_usd: cost?.limitUsd ?? null,
   };

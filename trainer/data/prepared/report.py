@@ -4,7 +4,7 @@ import json
 from itertools import chain
 from pathlib import Path
 
-from contracts.constants import FILE_SHARDS, SCHEMA_VERSION
+from contracts.constants import FIGURE_ELEMENT_SECONDS, FILE_SHARDS, SCHEMA_VERSION
 from contracts.types import PreparedManifest
 from data.join import Joined
 from data.manifest import write_document
@@ -25,8 +25,9 @@ def write_manifest(out: Path, joined: Joined, texts: TextShards) -> PreparedMani
 
 
 def figures(joined: Joined, texts: TextShards) -> dict[str, float]:
-    """Counts of images, captions, labels and texts, and of what was dropped."""
-    metrics: dict[str, float] = {f"images.{split}": count for split, count in joined.images.items()}
+    """Counts of images, captions, labels and texts, and of what was dropped; seconds of the elements on one machine."""
+    metrics: dict[str, float] = {FIGURE_ELEMENT_SECONDS: joined.seconds}
+    metrics |= {f"images.{split}": count for split, count in joined.images.items()}
     metrics |= {f"captions.{split}": count for split, count in joined.captions.items()}
     metrics |= {f"labels.{split}": len(found) for split, found in joined.labels.items()}
     metrics |= {f"{kind}.{split}": sum(part["count"] for part in parts) for (kind, split), parts in texts.items()}

@@ -7,7 +7,7 @@ from contracts.types import EvaluateConfig
 from engine.run import Run
 from evaluation.bench import Place
 from evaluation.cache import VectorCache
-from evaluation.measure import Measured, measure
+from evaluation.measure import Measured, measure, units
 from evaluation.progress import Progress
 from evaluation.registry import BY_NAME
 from evaluation.served import ServedModel
@@ -25,17 +25,20 @@ class StageProgress(Progress):
         self.run = run
 
     def tick(self, done: int, total: int, what: str) -> None:
-        """Report the stage's step; its parts are not steps of their own."""
-        self.run.tick(2, STEPS, dict, share=done / total)
+        """Report the stage's step with the share of it that is done; its parts are not steps of their own."""
+        super().tick(done, total, what)
+        self.run.tick(2, STEPS, dict, share=self.share)
 
 
 def on_dev_sets(run: Run[EvaluateConfig], data: Path, model: ServedModel, taught_by: TrainedModel) -> Measured:
     """The exported model on the dev sets of the recipe; vectors are kept until the stage has ended, for its next attempt."""
     place = Place(data, VectorCache(run.output / VECTORS), StageProgress(run))
     sets = [BY_NAME[name] for name in run.config.get("dev_sets", [])]
-    measured = measure(model, sets, place)
     # The teacher is a hundred times slower than what it taught: on texts alone.
-    teacher = measure(taught_by, [row for row in sets if row.texts_only], place)
+    of_texts = [row for row in sets if row.texts_only]
+    place.progress.expect(units(sets, place, [*model.tiers]) + units(of_texts, place, [*taught_by.tiers]))
+    measured = measure(model, sets, place)
+    teacher = measure(taught_by, of_texts, place)
     for name, of_set in teacher["sets"].items():
         measured["sets"][name] |= of_set
     shutil.rmtree(run.output / VECTORS, ignore_errors=True)

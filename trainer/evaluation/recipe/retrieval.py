@@ -7,9 +7,10 @@ import torch
 from safetensors.torch import load_file
 from torch.nn import functional as F
 
+from contracts.types import ModelManifest
 from evaluation.bench import Figures
 from towers.data import read_pairs
-from towers.exported_files import load_tiers, read_manifest, static_weights_in
+from towers.exported_files import load_tiers, static_weights_in
 from towers.metrics import retrieval
 from towers.served_text import EmbedTexts
 from towers.wordpiece import WordPiece
@@ -25,7 +26,6 @@ class Inputs(NamedTuple):
     embed_captions: Path
     clip: Path
     distill: Path
-    export: Path
 
 
 class Retrieval(NamedTuple):
@@ -42,14 +42,14 @@ class Retrieval(NamedTuple):
         return {way: student[f"{way}_R@10"] / max(teacher[f"{way}_R@10"], 1e-9) for way in ways}
 
 
-def retrieval_of_tiers(inputs: Inputs, served: dict[str, EmbedTexts]) -> Retrieval:
+def retrieval_of_tiers(inputs: Inputs, manifest: ModelManifest, served: dict[str, EmbedTexts]) -> Retrieval:
     """Of the teacher, the student in PyTorch, the served tiers, and the served student's first dimensions."""
     pairs, clip = read_pairs(inputs.prepare, "dev"), inputs.clip
     texts = [caption for row in pairs for caption in row["captions"]]
     image_of_N = torch.tensor([number for number, row in enumerate(pairs) for _ in row["captions"]])
     image_IE = load_file(clip / "dev_images.safetensors")["features"]
     teacher_NE = load_file(clip / "dev_captions.safetensors")["features"]
-    student = load_tiers(inputs.distill, static_weights_in(read_manifest(inputs.export)))["student"]
+    student = load_tiers(inputs.distill, static_weights_in(manifest))["student"]
     wordpiece = WordPiece.read(inputs.distill / "vocabulary.txt")
     shape = student.shape
     tiers = {

@@ -6,12 +6,16 @@ open_clip_config.json and open_clip_model.safetensors, the public layout.
 Shapes: B images, S side in pixels, F pooled features, N texts, E dimensions of the checkpoint's own joint space.
 """
 
+import pickle
+import tempfile
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
+from safetensors.torch import save_file
 from torch import nn
 from torch.nn import functional as F
 
@@ -22,6 +26,7 @@ from towers.image.preprocessing import recipe_of
 PREFIX = "open_clip:"
 QUICK = "-quickgelu"  # ends open_clip's names of models with OpenAI's activation
 TEXT_BATCH = 256
+NOT_WEIGHTS = ("input_resolution", "context_length", "vocab_size")  # numbers in OpenAI's archives that no model has
 
 
 class ClipBackbone(nn.Module):
@@ -97,20 +102,44 @@ def read_model(name: str, *, pretrained: bool = True) -> Any:
     model, _, tag = name.removeprefix(PREFIX).partition("@")
     if pretrained and not tag and ":" not in model:
         raise ValueError(f"{name} names no weights: {PREFIX}MODEL@PRETRAINED, or {PREFIX}local-dir:FOLDER")
-    is_archive = pretrained and is_torchscript(Path(tag))
     if pretrained and tag:
-        check_activation(model, tag, is_quick=is_archive)
+        check_activation(model, tag, is_quick=is_torchscript(Path(tag)))
     own = {} if pretrained else published_preprocessing(model, tag)
-    return open_clip.create_model(
-        model,
-        pretrained=tag or None if pretrained else None,
-        load_weights=pretrained,
-        require_pretrained=pretrained,
-        device=torch.get_default_device(),
-        # torch hands an archive of TorchScript to the loader of TorchScript, but only if it may be more than tensors.
-        weights_only=not is_archive,
-        force_preprocess_cfg=own,
-    ).eval()
+    with tensors_of(tag) if pretrained else nullcontext() as source:
+        try:
+            return open_clip.create_model(
+                model,
+                pretrained=source or None,
+                load_weights=pretrained,
+                require_pretrained=pretrained,
+                device=torch.get_default_device(),
+                weights_only=True,
+                force_preprocess_cfg=own,
+            ).eval()
+        except pickle.UnpicklingError as error:
+            raise ValueError(
+                f"{name}: the file holds more than tensors, which could run code and is not read: ask its publisher for "
+                "safetensors, or save its state_dict() alone"
+            ) from error
+
+
+@contextmanager
+def tensors_of(tag: str) -> Iterator[str]:
+    """A tag as open_clip reads it without running anything: what an archive of TorchScript holds, as a file of tensors.
+
+    torch.load opens such archives only where it may run what a file says, and a file may only look like one.
+    """
+    if not is_torchscript(Path(tag)):
+        yield tag
+        return
+    try:
+        state = torch.jit.load(tag, map_location="cpu").state_dict()
+    except RuntimeError as error:
+        raise ValueError(f"{tag} calls itself an archive of TorchScript, but cannot be read as one") from error
+    tensors = {name: value.contiguous() for name, value in state.items() if name not in NOT_WEIGHTS}
+    with tempfile.TemporaryDirectory() as folder:
+        save_file(tensors, f"{folder}/weights.safetensors")
+        yield f"{folder}/weights.safetensors"
 
 
 def published_preprocessing(model: str, tag: str) -> dict[str, Any]:

@@ -3,7 +3,8 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { byStage } from '../../../../contracts/src/stages.ts';
-import { formOf, total } from '../../../../trainer/control/plan/forms.ts';
+import type { TrainingReport } from '../../../../contracts/src/training/job.ts';
+import { type DataBytes, type Form, formOf, total } from '../../../../trainer/control/plan/forms.ts';
 import { languageForm } from '../../../../trainer/control/plan/language-needs.ts';
 import { createPlan, digestOf } from '../../../../trainer/control/plan/plan.ts';
 import { type StageNeeds, stageNeeds } from '../../../../trainer/control/plan/stage-needs.ts';
@@ -28,16 +29,41 @@ function large(change: (recipe: WholeRecipe) => void = () => {}): WholeRecipe {
   return recipe;
 }
 
-function needs(recipe: WholeRecipe, features?: number): Map<string, StageNeeds> {
+interface Known {
+  features?: number;
+  data?: DataBytes;
+  /** Train pictures that a finished `prepare` has counted. */
+  images?: number;
+  form?: Form;
+}
+
+function needs(recipe: WholeRecipe, { features, data, images, form }: Known = {}): Map<string, StageNeeds> {
   const plan = createPlan(recipe, {
     code: byStage(digestOf),
     data: { uri: 's3://bucket/data', digest: digestOf('data'), parts: {} },
     runs: 's3://bucket/runs',
     finished: new Map(),
   });
-  const rows = stageNeeds({ recipe, jobs: plan.jobs, features, languageForm: () => undefined });
+  const jobs = plan.jobs.map((planned) =>
+    planned.job.id === 'prepare' && images !== undefined ? { ...planned, report: counted(images) } : planned,
+  );
+  const ofLanguage = (stage: string) => (stage === 'mntp' ? form : undefined);
+  const rows = stageNeeds({ recipe, jobs, features, data, languageForm: ofLanguage });
   return new Map(rows.map((row) => [row.stage, row]));
 }
+
+const counted = (images: number): TrainingReport => ({
+  schema_version: 1,
+  id: 'prepare',
+  stage: 'prepare',
+  status: 'succeeded',
+  started_at: '2026-11-27T00:00:00.000Z',
+  seconds: 1,
+  device: 'cpu',
+  metrics: { 'images.train': images },
+  artefacts: {},
+  notes: [],
+});
 
 describe('image towers', () => {
   it('are those of docs/towers.md, figure by figure', () => {
@@ -190,6 +216,66 @@ describe('a language model', () => {
     const parameters = 128_256 * 4096 + 32 * 4096 * 53_248;
     expect(form(8).host).toBe(8 * 2 * parameters);
     expect(form(8).flop).toBe(form(1).flop);
+  });
+});
+
+describe('disk and memory', () => {
+  /** Pixels of a view and its features, twice while the parts are put together, in 2 bytes each. */
+  const view = 2 * (3 * 224 ** 2 + 1024) * 2;
+  const data = { all: 10e9, tars: 0, children: 1 };
+
+  it('of stored crops are refused with the number of crops that would fit', () => {
+    const images = 50_000;
+    const crops = (number: number) =>
+      needs(
+        large((recipe) => {
+          recipe.embed_images.crops = number;
+        }),
+        { images, data },
+      ).get('embed_images');
+    const refused = crops(9);
+    expect(refused?.disk_bytes).toBe(10e9 + images * 10 * view);
+    expect(refused?.problems).toHaveLength(1);
+    const [, fits = ''] = /embed_images\.crops (\d+) would fit/.exec(refused?.problems[0] ?? '') ?? [];
+    // 190 GB less the pictures, less a view of each whole picture.
+    expect(Number(fits)).toBe(Math.floor(180e9 / (images * view)) - 1);
+    expect(crops(Number(fits))?.problems).toEqual([]);
+    expect(crops(Number(fits) + 1)?.problems).toHaveLength(1);
+  });
+
+  it('where not even one crop of each picture fits, streaming is what would, and it does', () => {
+    const of = (kept: 'cached' | 'streamed') =>
+      needs(
+        large((recipe) => {
+          recipe.embed_images.images = kept;
+        }),
+        { images: 1_000_000, data },
+      )
+        .get('embed_images')
+        ?.problems.join();
+    expect(of('cached')).toContain('embed_images.images "streamed" stores nothing of a picture');
+    expect(of('streamed')).toBe('');
+  });
+
+  it('of prepare are the pictures twice, unless containers share them', () => {
+    const of = (all: number, tars: number, children: number) =>
+      needs(tinyRecipe(), { data: { all, tars, children } }).get('prepare');
+    expect(of(49e9, 0, 1)).toMatchObject({ disk_bytes: 98e9, problems: [], hours: null });
+    expect(of(60e9, 0, 1)?.problems[0]).toContain('packed into tars, pictures are shared between containers');
+    const few = of(300e9, 300e9, 2)?.problems[0] ?? '';
+    const [, enough = ''] = /job_arrays\.prepare (\d+) would fit/.exec(few) ?? [];
+    expect(Number(enough)).toBe(3);
+    expect(of(300e9, 300e9, 3)).toMatchObject({ disk_bytes: 100e9, problems: [] });
+  });
+
+  it('that no class has are refused with what the largest has', () => {
+    const form = { fixed: 0, each: 0, atOnce: 0, setting: '', flop: 0, unknown: [] };
+    const of = (host: number) => needs(tinyRecipe(), { form: { ...form, host } }).get('mntp')?.problems;
+    expect(of(28_672 * MIB)).toEqual([]);
+    expect(of(28_672 * MIB + 1)).toEqual([
+      'mntp takes 30.1 GB of memory, a machine of class train gives it 30.1 GB: job_classes.mntp "train_l40s" has it',
+    ]);
+    expect(of(3e12)?.[0]).toContain('no job class has that, the largest has 1924.1 GB');
   });
 });
 

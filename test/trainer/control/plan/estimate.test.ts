@@ -1,0 +1,47 @@
+// Estimates of time: work is scaled from earlier runs, containers share what is done side by side.
+import { expect, it } from 'vitest';
+import { byStage } from '../../../../contracts/src/stages.ts';
+import { estimateRun, type PastRun } from '../../../../trainer/control/plan/estimate.ts';
+import { createPlan, digestOf } from '../../../../trainer/control/plan/plan.ts';
+import { pricedStagePlans } from '../../../../trainer/control/plan/stage-plan.ts';
+import { tinyRecipe } from '../../../support/tiny-recipe.ts';
+
+const plan = createPlan(tinyRecipe(), {
+  code: byStage(digestOf),
+  data: { uri: 's3://bucket/data', digest: digestOf('data'), parts: {} },
+  runs: 's3://bucket/runs',
+  finished: new Map(),
+});
+const [prepare] = plan.jobs;
+if (prepare === undefined) throw new Error('the recipe has no job');
+
+/** A run of prepare whose elements took an hour of work of its 61 minutes, in however many containers. */
+const past: PastRun = {
+  job: prepare.job,
+  report: {
+    schema_version: 1,
+    id: 'prepare',
+    stage: 'prepare',
+    status: 'succeeded',
+    started_at: '2026-01-01T00:00:00.000Z',
+    seconds: 3660,
+    device: 'cpu',
+    metrics: { element_seconds: 3600 },
+    artefacts: {},
+    notes: [],
+  },
+};
+
+it('containers share the elements of prepare; the join takes as long as ever', () => {
+  expect(estimateRun(prepare.job, [past])).toEqual({ work: 3660, elapsed: 3660 });
+  expect(estimateRun(prepare.job, [past], 10)).toEqual({ work: 3660, elapsed: 60 + 360 });
+  expect(estimateRun(prepare.job, [])).toBeUndefined();
+});
+
+it('an array takes less time than one container and costs as much', () => {
+  const [alone] = pricedStagePlans([prepare], [past]);
+  const [array] = pricedStagePlans([{ ...prepare, arraySize: 10 }], [past]);
+  expect(alone?.estimated_seconds).toBe(3660);
+  expect(array?.estimated_seconds).toBe(420);
+  expect(array?.estimated_usd).toBe(alone?.estimated_usd);
+});
