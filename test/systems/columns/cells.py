@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 from columns import languages
 from columns import towers as image_towers
 from columns.pipeline import Pipeline, Training
-from columns.system import Failed, System
+from columns.system import COLUMNS, SERVES, Failed, NotRun, System
 from edge_clip import load
 from evaluation.__main__ import main as evaluate_command
 
@@ -38,6 +38,8 @@ class Cells:
     def of(self, system: System) -> dict[str, Callable[[], Any]]:
         """By column, all but the service, which the caller has."""
         row = Row(self, system)
+        if system.missing:
+            return {column: row.missing for column in COLUMNS if column != SERVES}
         return {
             "constructs": row.constructs,
             "loads": row.loads,
@@ -69,6 +71,10 @@ class Row:
             self.cells.twin(self.system.tower)[1],
             self.cells.twin(self.system.language)[1],
         )
+
+    def missing(self) -> str:
+        """Of a system that nothing here trains."""
+        raise NotRun(self.system.missing)
 
     def constructs(self) -> str:
         """The published models of both sides, on the meta device."""

@@ -17,6 +17,17 @@ READS = INPUTS | {
     "export": ("prepare", "distill", "clip"),
     "evaluate": ("prepare", "embed_captions", "clip", "distill", "export"),
 }
+# Pictures with captions by role, which `write_roles` puts into the small recipe's data.
+LONG_PAIRS = [
+    {
+        "split": "train",
+        "format": "jsonl",
+        "path": "roles.jsonl",
+        "image_column": "image",
+        "caption_fields": {"short": ["short"], "long": ["long"]},
+    },
+    {"split": "dev", "format": "folder", "path": "dev"},
+]
 TUNING = ("mntp", "contrastive")
 Config = dict[str, Any]
 
@@ -28,6 +39,7 @@ class Pipeline:
         self.folder = folder
         self.small = Small(folder)
         self.small.write()
+        write_roles(self.small.data)
         self.processes = Processes("cpu")
         self.done: dict[str, Path] = {}
 
@@ -41,6 +53,16 @@ class Pipeline:
                 raise Failed(f"{stage}: {last_line(job)}")
             self.done[key] = job.parent
         return self.done[key]
+
+
+def write_roles(data: Path) -> None:
+    """The train pictures with a short caption and one of more than 77 tokens each."""
+    rows = []
+    for picture in sorted((data / "train").glob("*.jpg")):
+        short, other = picture.with_suffix(".txt").read_text(encoding="utf-8").splitlines()
+        long = " ".join(f"{other}, as seen {number} times in the picture ." for number in range(20))
+        rows.append({"image": f"train/{picture.name}", "short": short, "long": long})
+    (data / "roles.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
 
 
 class Training:
@@ -67,7 +89,7 @@ class Training:
     def config(self, stage: str) -> Config:
         """The block of a stage: the small recipe's with the system's towers, and what the system changes."""
         config: Config = {"stage": stage, **self.pipeline.small.config(stage)}
-        system, first = self.system, [*self.system.language.stages, "embed_captions"][0]
+        system, first = self.system, (*self.system.language.stages, "embed_captions")[0]
         if "backbone" in config:
             config["backbone"] = {"name": self.backbone, "size": system.tower.size}
         if "embed_dim" in config:
@@ -80,8 +102,8 @@ class Training:
             config.pop("language_model", None)
             if first == stage:
                 config["language_model"] = self.language_model
-        if stage == "clip" and system.tower.target != "classifier_rows":
-            config |= WITHOUT_CLASSES if system.tower.target == "features" else {}
+        if stage == "clip" and system.tower.target == "features":
+            config |= WITHOUT_CLASSES
         if stage == "clip" and system.tower.loss == "sigmoid":
             config |= {"loss": "sigmoid"}
         return merged(config, system.changes.get(stage, {}))

@@ -5,7 +5,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-COLUMNS = ("constructs", "loads", "trains", "exports", "serves", "evaluates")
+SERVES = "serves"
+COLUMNS = ("constructs", "loads", "trains", "exports", SERVES, "evaluates")
 Target = Literal["clip_text", "features", "classifier_rows"]
 Changes = Mapping[str, Mapping[str, Any]]
 
@@ -22,8 +23,8 @@ class Failed(Exception):
 class Tower:
     """An image tower: `write` puts its tiny twin into a folder in its public layout and returns its name for a recipe.
 
-    `towers` are its rows of towers/image/table.py, `further` names of the libraries that the table does not have. The twin is
-    trained at `size` pixels. `end` says how a tower that was written is compared with its library.
+    `towers` are its rows of towers/image/table.py, `further` names of the libraries that the table does not have; the twin is of the last
+    of them, and trained at `size` pixels.
     """
 
     name: str
@@ -55,7 +56,8 @@ class Language:
 class System:
     """A row: one tower, one teacher, and what its recipe changes of the small one, stage by stage.
 
-    `about`: what it is, in a few words. `shows`: which side's columns `constructs` and `loads` are about.
+    `about`: what it is, in a few words. `shows`: which side's columns `constructs` and `loads` are about. `missing`: why none of
+    its columns is run.
     """
 
     name: str
@@ -64,7 +66,7 @@ class System:
     language: Language
     shows: tuple[Literal["tower", "language"], ...]
     changes: Changes = field(default_factory=dict)
-    missing: Mapping[str, str] = field(default_factory=dict)
+    missing: str = ""
 
 
 def near(apart: float) -> str:

@@ -4,7 +4,8 @@ from typing import Any
 
 from columns import backbones as towers
 from columns import teachers
-from columns.system import System
+from columns.pipeline import LONG_PAIRS
+from columns.system import Changes, Language, System, Tower
 
 # The adapter and the joint space as LLM2CLIP has them, in small: four blocks, each twice as wide inside.
 FOUR_BLOCKS: dict[str, Any] = {stage: {"adapter": {"blocks": 4, "expansion": 2}} for stage in ("inherit", "clip")}
@@ -12,29 +13,46 @@ WHOLE_TOWER: dict[str, Any] = {
     "embed_images": {"first_trainable_block": 0},
     "clip": {"parallel": {"weights": "replicated", "activation_checkpointing": True, "compile": False}},
 }
+LLM2CLIP: dict[str, Any] = FOUR_BLOCKS | WHOLE_TOWER | {"clip": FOUR_BLOCKS["clip"] | WHOLE_TOWER["clip"]}
 
 
-def of_tower(tower: towers.Tower, about: str, **changes: Any) -> System:
+def of_tower(tower: Tower, about: str, **changes: Any) -> System:
     """A system that is known for its image tower, taught by a small language model."""
     return System(tower.name, about, tower, teachers.SMOLLM2, ("tower",), WHOLE_TOWER | changes)
 
 
-def of_teacher(language: teachers.Language, about: str, **changes: Any) -> System:
+def of_teacher(language: Language, about: str, **changes: Any) -> System:
     """A system that is known for its text teacher, over a small image tower."""
     return System(language.name, about, towers.EFFICIENTNET, language, ("language",), changes)
 
 
-def llm2clip(name: str, tower: towers.Tower, language: teachers.Language) -> System:
+def llm2clip(name: str, tower: Tower, language: Language) -> System:
     """A published variant of LLM2CLIP: a released teacher as it is, four blocks, all of the tower trained."""
-    return System(
-        f"LLM2CLIP {name}", language.name, tower, language, ("tower", "language"), FOUR_BLOCKS | WHOLE_TOWER_4
-    )
+    return System(f"LLM2CLIP {name}", language.name, tower, language, ("tower", "language"), LLM2CLIP)
 
 
-WHOLE_TOWER_4: dict[str, Any] = {
-    "embed_images": WHOLE_TOWER["embed_images"],
-    "clip": FOUR_BLOCKS["clip"] | WHOLE_TOWER["clip"],
+LIT = WHOLE_TOWER | {"embed_images": {"first_trainable_block": None}, "clip": {}}
+FLIP = WHOLE_TOWER | {"clip": WHOLE_TOWER["clip"] | {"patch_dropout": 0.5}}
+# Distances between texts count in both stages, and the regulariser has its published weight.
+PROCLIP = LLM2CLIP | {"clip": LLM2CLIP["clip"] | {"regulariser_weight": 4e-4}}
+# Three long captions to a short one, and texts of 248 tokens from the teacher to the served student.
+LONG = WHOLE_TOWER | {
+    "prepare": {"pairs": LONG_PAIRS, "max_caption_chars": 4000},
+    "embed_captions": {"max_tokens": 248},
+    "clip": WHOLE_TOWER["clip"] | {"caption_shares": {"raw": 0, "short": 1, "long": 3}},
+    "distill": {"context_length": 248},
 }
+
+
+def of_recipe(name: str, about: str, tower: Tower, language: Language, changes: Changes) -> System:
+    """A system that is a way of training."""
+    return System(name, about, tower, language, ("tower", "language"), changes)
+
+
+def absent(name: str, about: str, reason: str) -> System:
+    """A system that nothing here trains yet, and why."""
+    return System(name, about, towers.CLIP_B16, teachers.SMOLLM2, (), {}, reason)
+
 
 SYSTEMS: tuple[System, ...] = (
     llm2clip("Openai-B-16", towers.CLIP_B16, teachers.LLAMA3_CC),
@@ -65,4 +83,15 @@ SYSTEMS: tuple[System, ...] = (
     of_teacher(teachers.LLAMA3_PLAIN, "MNTP, then captions of one picture"),
     *(of_teacher(language, "MNTP, then captions of one picture") for language in teachers.DECODER_TEACHERS),
     *(of_teacher(language, "captions of one picture") for language in teachers.ENCODER_TEACHERS),
+    of_recipe("LiT", "the image tower is locked", towers.CLIP_B16, teachers.SMOLLM2, LIT),
+    of_recipe("FLIP", "half of the patches are left out in training", towers.CLIP_B16, teachers.SMOLLM2, FLIP),
+    of_recipe(
+        "ProCLIP",
+        "adapter onto CLIP's own texts, then a regulariser against the frozen tower",
+        towers.CLIP_L14,
+        teachers.LLAMA3_CC,
+        PROCLIP,
+    ),
+    of_recipe("Long-CLIP", "long captions and short ones by share", towers.CLIP_L14, teachers.SMOLLM2, LONG),
+    absent("FG-CLIP 2", "hard negatives, regions", "the stage clip has no hard negatives and no terms on regions"),
 )
