@@ -1,5 +1,5 @@
 // What came of every column of every system, as a table for the terminal and as docs/systems.md.
-import { writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 
 export type State = 'passed' | 'failed' | 'not run';
@@ -68,13 +68,14 @@ export function tableOf(report: Report): string {
   return [head, ...lines, '', ...failures(report).map((line) => `✗ ${line}`), total].join('\n');
 }
 
-/** The path that was written. */
-export function writeDocs(report: Report): string {
-  writeFileSync(DOCS, docsOf(report));
+/** `names`: all rows that there are, in their order. Rows that were not run keep the line of their last run. Returns the path. */
+export function writeDocs(report: Report, names: readonly string[]): string {
+  const before = existsSync(DOCS) ? readFileSync(DOCS, 'utf8').split('\n') : [];
+  writeFileSync(DOCS, docsOf(report, names, before));
   return DOCS;
 }
 
-function docsOf(report: Report): string {
+function docsOf(report: Report, names: readonly string[], before: readonly string[]): string {
   const { columns, systems, versions } = report;
   const line = (cells: readonly string[]): string => `| ${cells.join(' | ')} |`;
   const escaped = (text: string): string => text.replaceAll('|', '\\|');
@@ -82,25 +83,29 @@ function docsOf(report: Report): string {
     const left = Object.entries(cells).filter(([, { state }]) => state !== 'passed');
     return left.map(([column, { state, said }]) => escaped(`${column}: ${state}: ${said}`)).join('; ');
   };
-  const rows = systems.map((system) => [
-    system.row,
-    escaped(system.about),
-    ...columns.map((column) => markOf(system.cells[column])),
-    reasonsOf(system),
-  ]);
+  const rowOf = (system: SystemRow): string =>
+    line([
+      system.row,
+      escaped(system.about),
+      ...columns.map((column) => markOf(system.cells[column])),
+      reasonsOf(system),
+    ]);
+  const rows = names.flatMap((name) => {
+    const system = systems.find(({ row }) => row === name);
+    return system === undefined ? before.filter((old) => old.startsWith(`| ${name} |`)) : [rowOf(system)];
+  });
   const head = ['System', 'What', ...columns, 'Why not'];
   const libraries = Object.entries(versions).map(([name, version]) => `${name} ${version}`);
   return `# Systems
 
-<!-- Written by \`npm run systems\`. Change test/systems and run that. -->
+<!-- Written by \`npm run systems -- --write-docs\`. Change test/systems and run that. -->
 
-What this trainer does with the systems that it follows, each cell from the last run of \`npm run systems\` (${Math.round(report.seconds / 60)} minutes on two CPU cores). Weights of these
-models are not part of the repository: columns but the first run on a tiny twin, a few narrow blocks with random weights in the public layout. A ✓ says nothing of quality.
-Nothing here ran on a GPU. Libraries: ${libraries.join(', ')}.
+What this trainer does with the systems that it follows, each row as it was when \`npm run systems\` last ran it, on CPU cores. Weights of these models are not part of the
+repository: all columns but the first run on a tiny twin, a few narrow blocks with random weights in the public layout. A ✓ says nothing of quality. Libraries: ${libraries.join(', ')}.
 
 ${line(head)}
 ${line(head.map(() => '---'))}
-${rows.map(line).join('\n')}
+${rows.join('\n')}
 
 ${columns.map((column) => `- **${column}**: ${MEANINGS[column]}.`).join('\n')}
 

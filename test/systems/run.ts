@@ -11,21 +11,21 @@ import { type Ended, type Line, type List, listSystems, runColumns } from './col
 import { type Cell, failures, type Report, type SystemRow, tableOf, writeDocs } from './report.ts';
 import { type Served, serve } from './serve.ts';
 
-const HELP = `Usage: npm run systems [-- --only NAME,…] [--list] [--json]
+const HELP = `Usage: npm run systems [-- --only NAME,…] [--list] [--json] [--write-docs]
 
 For every system of the table (image towers, language models, published combinations of both, ways of training) a tiny twin
 with random weights in the public layout: constructs, loads, trains, exports, serves, evaluates. Nothing is downloaded.
-A run of all rows writes docs/systems.md.
   --only NAME,…  rows whose name contains one of these, in any case
   --list         the rows
   --json         the results as one JSON object
+  --write-docs   writes the results into docs/systems.md; rows that were not run keep theirs
   --help         this text
   --version      name and version
 
 Environment: TRAINER_PYTHON is a Python interpreter with the trainer's dependencies, used instead of trainer/.venv.
 Exit codes: 0 everything that was run passed, 1 something failed, 2 refused, ${EXIT.interrupted} interrupted: nothing is left behind.
 `;
-const OPTIONS = { only: { type: 'string' }, list: { type: 'boolean' }, json: { type: 'boolean' } } as const;
+const OPTIONS = { only: { type: 'string' }, list: { type: 'boolean' }, json: { type: 'boolean' }, 'write-docs': { type: 'boolean' } } as const;
 const SERVES = 'serves';
 
 async function main({ values }: CommandLine<typeof OPTIONS>): Promise<number> {
@@ -41,7 +41,8 @@ async function main({ values }: CommandLine<typeof OPTIONS>): Promise<number> {
   try {
     const report = await run({ python, list, chosen, folder, stop: interrupts.signals.stop });
     if (report === undefined) return EXIT.interrupted;
-    if (values.only === undefined) console.error(`wrote ${writeDocs(report)}`);
+    const names = list.rows.map(({ row }) => row);
+    if (values['write-docs']) console.error(`wrote ${writeDocs(report, names)}`);
     console.log(values.json ? JSON.stringify(report, null, 2) : tableOf(report));
     return failures(report).length === 0 ? EXIT.ok : EXIT.failed;
   } finally {
