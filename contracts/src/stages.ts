@@ -85,11 +85,25 @@ function languageModelFolders(
 
 const FOLDER = 'open_clip:local-dir:';
 
+/** A two-tower checkpoint is a folder by its open_clip name, or by its path. */
+function checkpointFolders(name: string, at: readonly (string | number)[]): LocalFolder[] {
+  const prefix = name.startsWith(FOLDER) ? FOLDER : '';
+  if (prefix === '' && name.startsWith('open_clip:')) return [];
+  const sentence = `checkpoint is ${name}, a folder of this machine`;
+  return [{ path: name.slice(prefix.length), from: 'trainer', at: [...at], prefix, sentence }];
+}
+
 function backboneFolders({ name }: z.infer<typeof Backbone>): LocalFolder[] {
   if (!name.startsWith(FOLDER)) return [];
   const path = name.slice(FOLDER.length);
   const sentence = `backbone.name is ${name}, a folder of this machine`;
   return [{ path, from: 'trainer', at: ['backbone', 'name'], prefix: FOLDER, sentence }];
+}
+
+function adapterFiles(path: string | undefined): LocalFolder[] {
+  if (path === undefined) return [];
+  const sentence = `adapter_from is ${path}, of this machine`;
+  return [{ path, from: 'trainer', at: ['adapter_from'], prefix: '', sentence }];
 }
 
 export const STAGES = {
@@ -143,11 +157,12 @@ export const STAGES = {
       return { contrastive: hasLanguageModel && !tunedByMntpAlone, mntp: hasLanguageModel && tunedByMntpAlone };
     },
     localFolders: ({ teachers }) =>
-      teachers.flatMap((teacher, index) =>
-        teacher.type === 'language_model'
-          ? languageModelFolders(teacher.language_model, ['teachers', index, 'language_model'])
-          : [],
-      ),
+      teachers.flatMap((teacher, index) => {
+        const at = ['teachers', index];
+        if (teacher.type === 'clip_text') return checkpointFolders(teacher.checkpoint, [...at, 'checkpoint']);
+        if (teacher.type === 'sentence_encoder') return [];
+        return languageModelFolders(teacher.language_model, [...at, 'language_model']);
+      }),
     jobClass: 'embed',
     ranks: 'one machine',
     work: { unit: 'texts', amount: ({ limits }) => 1 + Object.values(limits).reduce((sum, limit) => sum + limit, 0) },
@@ -159,7 +174,7 @@ export const STAGES = {
     jobClass: 'train',
     ranks: true,
     work: { unit: 'texts', amount: ({ schedule, batch_size }) => schedule.steps * batch_size },
-    localFolders: ({ backbone }) => backboneFolders(backbone),
+    localFolders: ({ backbone, adapter_from }) => [...backboneFolders(backbone), ...adapterFiles(adapter_from)],
   }),
   embed_images: row({
     config: EmbedImagesConfig,

@@ -117,6 +117,7 @@ test("the training image's source: what the stages need, readable, stamped with 
         'trainer/towers/formats',
         'trainer/towers/image',
         'trainer/towers/language',
+        'trainer/towers/text',
       ]),
     );
     for (const file of files) expect(statSync(join(app, file)).mode & 0o444, file).toBe(0o444);

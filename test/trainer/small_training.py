@@ -104,7 +104,7 @@ class Small(Task):
         self.losses = state["losses"]
 
 
-def train(folder: Path, events: dict[str, int], dropout: float = 0.0) -> Small:
+def train(folder: Path, events: dict[str, int], dropout: float = 0.0, schedule: Schedule = SCHEDULE) -> Small:
     """Train to the end, or to what happens."""
     run = run_in(folder)
     task = Small(run, events, dropout)
@@ -114,7 +114,7 @@ def train(folder: Path, events: dict[str, int], dropout: float = 0.0) -> Small:
         "activation_checkpointing": sharded,
         "compile": False,
     }
-    task.modules = Loop(run, task, SCHEDULE, parallel, ema_decay=0.9).train()
+    task.modules = Loop(run, task, schedule, parallel, ema_decay=0.9).train()
     return task
 
 

@@ -19,7 +19,7 @@ from tasks.clip_batch import Place
 from tasks.clip_data.cached import CachedPairs, Sampler, StoredPairs
 from tasks.clip_objective import Objective, Texts
 from tasks.contrastive import Sampler as GroupSampler
-from tasks.contrastive import concept_groups
+from tasks.contrastive_groups import concept_groups
 from towers.class_targets import classifier_rows, load_class_targets, of_classifier, of_texts, save_class_targets
 from towers.crops import Activations, CropsShape
 from towers.data import write_rows
@@ -158,7 +158,7 @@ def test_concepts_are_their_fraction_of_a_step_and_no_negatives_of_their_like():
         {"label": "axe", "prompted": True, "captions": ["axe", "a picture of a axe"]},
         {"captions": ["one", "two"]},
     ]
-    groups = concept_groups([concept], pairs)
+    groups = list(concept_groups([concept], pairs))
     assert groups == [
         ("axe", ["Axe", "ax", "a photo of a Axe.", "an edge tool", "Axe, a kind of edge tool"]),
         ("axe", ["axe", "a picture of a axe"]),

@@ -17,10 +17,11 @@ from torch.nn import functional as F
 from support import TINY_VISION, run_stage, schedule, tiny_clip, write_job
 from towers.data import write_rows
 from towers.image.backbone import create_backbone, preprocess_recipe
-from towers.image.checkpoint import read_model, text_features
+from towers.image.checkpoint import read_model
 from towers.image.tower import ImageTower
 from towers.onnx_export import export_image_tower, session
 from towers.preprocess import preprocess
+from towers.text.checkpoint import checkpoint_vectors
 from towers.two_towers import load_adapter
 
 VISION = {
@@ -75,8 +76,8 @@ def test_texts_are_the_checkpoints_own_whatever_was_done_before(checkpoint):
     with torch.no_grad():
         expected = reference.encode_text(tokenizer(CAPTIONS), normalize=True)
     cpu = torch.device("cpu")
-    torch.testing.assert_close(text_features(checkpoint, CAPTIONS, cpu), expected, atol=1e-5, rtol=0)
-    resumed = text_features(checkpoint, CAPTIONS, cpu, expected[:1])
+    torch.testing.assert_close(checkpoint_vectors(checkpoint, CAPTIONS, cpu), expected, atol=1e-5, rtol=0)
+    resumed = checkpoint_vectors(checkpoint, CAPTIONS, cpu, expected[:1])
     torch.testing.assert_close(resumed, expected, atol=1e-5, rtol=0)
 
 

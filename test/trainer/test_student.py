@@ -395,6 +395,7 @@ def test_a_contradiction_costs_nothing_once_it_is_farther_by_the_margin():
     target, text = torch.tensor([[1.0, 0.0]]), torch.tensor([[0.8, 0.6]])
     assert contradiction_loss(text, torch.tensor([[0.7, 0.0]]), target).item() == pytest.approx(0, abs=1e-6)
     assert contradiction_loss(text, text, target).item() == pytest.approx(0.1)
+    assert contradiction_loss(text, text, target, 0.3).item() == pytest.approx(0.3)
 
 
 def test_what_the_static_tier_leaves_sums_up_to_the_target():

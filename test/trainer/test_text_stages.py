@@ -17,7 +17,7 @@ from transformers import BertModel, BertTokenizer
 from data.features import features_of_set
 from losses.contrastive import pair_loss
 from support import draw_images, interrupt_stage, run_stage, schedule, tiny_language_model, write_job
-from tasks.contrastive import halves, passages_of
+from tasks.contrastive_groups import halves, passages_of
 from tasks.mntp import Masking, mask_tokens
 from towers.data import read_images, read_pairs, read_rows
 from towers.fragments import fragments

@@ -15,7 +15,7 @@ from typing import Any, Literal, cast
 
 import numpy as np
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 
 from contracts import ContractError, load
 from contracts.constants import FILE_FEATURES, SCHEMA_VERSION
@@ -200,11 +200,7 @@ class FeatureStore:
             places = places[np.argsort(rows_B[places], kind="stable")]
             shard, rows = self.shard(number), rows_B[places]
             taken = shard.features[rows]
-            if shard.scale is not None:
-                out_BD[places] = taken * shard.scale[rows][:, None]
-            else:
-                # The bits of a bfloat16 are the upper half of those of the float32.
-                out_BD[places] = (taken.astype(np.uint32) << 16).view(np.float32)
+            out_BD[places] = as_float32(taken) if shard.scale is None else taken * shard.scale[rows][:, None]
         return torch.from_numpy(out_BD)
 
     def gather_numbers(self, numbers_B: np.ndarray) -> torch.Tensor:
@@ -214,10 +210,10 @@ class FeatureStore:
 
 
 class WholeFeatures:
-    """Features of a set that is small enough to be held: one safetensors file with `features` [N, D]."""
+    """Features of a set that has one safetensors file with `features` [N, D], mapped."""
 
     def __init__(self, file: Path) -> None:
-        self.features_ND = load_file(file)["features"]
+        self.features_ND = mapped_tensors(file)["features"]
         self.width = self.features_ND.shape[1]
 
     def __len__(self) -> int:
@@ -226,7 +222,14 @@ class WholeFeatures:
 
     def gather_numbers(self, numbers_B: np.ndarray) -> torch.Tensor:
         """Float32 features [B, D] of rows by number."""
-        return self.features_ND[numbers_B].float()
+        return torch.from_numpy(as_float32(self.features_ND[numbers_B]))
+
+
+def as_float32(features_BD: np.ndarray) -> np.ndarray:
+    """The numbers of a mapped tensor; uint16 stands for bfloat16, whose bits are the upper half of a float32's."""
+    if features_BD.dtype == np.uint16:
+        return (features_BD.astype(np.uint32) << 16).view(np.float32)
+    return features_BD.astype(np.float32)
 
 
 Features = FeatureStore | WholeFeatures
@@ -239,16 +242,21 @@ def features_of_set(folder: Path, name: str) -> Features:
 
 
 def mapped(file: Path) -> MappedShard:
+    """One mapped file of a store."""
+    arrays = mapped_tensors(file)
+    return MappedShard(arrays["features"], arrays["first"], arrays.get("scale"))
+
+
+def mapped_tensors(file: Path) -> dict[str, np.ndarray]:
     """Map the tensors of a safetensors file (8 bytes with the length of a JSON header, the header, the tensors)."""
     with file.open("rb") as data:
         length = int.from_bytes(data.read(8), "little")
         header = json.loads(data.read(length))
     types = {"BF16": np.uint16, "I8": np.int8, "F32": np.float32, "I64": np.int64}
-    arrays = {
+    return {
         name: np.memmap(file, types[entry["dtype"]], "r", 8 + length + entry["data_offsets"][0], tuple(entry["shape"]))
         if np.prod(entry["shape"])
         else np.zeros(entry["shape"], types[entry["dtype"]])
         for name, entry in header.items()
         if name != "__metadata__"
     }
-    return MappedShard(arrays["features"], arrays["first"], arrays.get("scale"))

@@ -11,13 +11,19 @@ from torch.distributed.tensor import DTensor
 from contracts.types import Schedule
 from engine.sharding import norm_of
 
+BETAS, EPSILON = (
+    (0.9, 0.98),
+    1e-6,
+)  # those of CLIP's authors for transformers (2103.00020), where a recipe says no others
+
 
 def adamw(groups: Iterable[dict[str, Any]], schedule: Schedule) -> torch.optim.AdamW:
     """AdamW over parameter groups; a group's `lr` is its peak, the schedule's where it has none."""
     ready = [{"lr": schedule["lr"], "weight_decay": schedule["weight_decay"], **group} for group in groups]
     # One kernel for all parameters on a GPU; on a CPU torch's own loop, whose roundings earlier results have.
     fused = any(parameter.is_cuda for group in ready for parameter in group["params"])
-    optimizer = torch.optim.AdamW(ready, betas=(0.9, 0.98), eps=1e-6, fused=fused or None)
+    betas, epsilon = schedule.get("betas", BETAS), schedule.get("epsilon", EPSILON)
+    optimizer = torch.optim.AdamW(ready, betas=(betas[0], betas[1]), eps=epsilon, fused=fused or None)
     for group in optimizer.param_groups:
         group["peak_lr"] = group["lr"]
     return optimizer

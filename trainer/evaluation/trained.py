@@ -15,8 +15,7 @@ import torch
 from contracts.constants import FILE_JOB
 from engine.run import digest_of_file, path_of
 from evaluation.bench import TextTier
-from towers.language.read import language_model_in, read_language_model, read_sentence_encoder, weights_of
-from towers.teachers import Teacher, text_features
+from towers.teachers import Teacher, read_teacher, teacher_files, text_features
 from towers.token_batches import padded
 from towers.two_towers import load_adapter, load_image_tower, load_preprocess, load_scratch_tower, read_shape
 from towers.wordpiece import WordPiece
@@ -56,18 +55,11 @@ class TeacherTier:
         self.teachers: list[Teacher] = []
         parts = [digest_of_file(folder / "text_tower.safetensors"), json.dumps(self.config, sort_keys=True)]
         for source in self.config["teachers"]:
-            if source["type"] == "language_model" and "language_model" in source:
-                weights, options = weights_of(source["language_model"])
-                pattern = options.get("gguf_file", "*.safetensors")
-                parts += [digest_of_file(file) for file in sorted(Path(weights).glob(pattern))]
-                self.teachers.append(read_language_model(source["language_model"], torch.float32))
-            elif source["type"] == "language_model":
-                model = (inputs.get(tuned) or input_of(embedded, tuned)) / "model"
-                parts += [digest_of_file(file) for file in sorted(model.glob("*.safetensors"))]
-                self.teachers.append(read_language_model(language_model_in(model), torch.float32))
-            else:
-                self.teachers.append(read_sentence_encoder(source["package"], torch.float32))
-            self.teachers[-1].model.eval()
+            model = None
+            if source["type"] == "language_model" and "language_model" not in source:
+                model = inputs.get(tuned) or input_of(embedded, tuned)
+            parts += [digest_of_file(file) for file in teacher_files(source, model)]
+            self.teachers.append(read_teacher(source, model, torch.float32))
         self.key = hashlib.sha256("\0".join(parts).encode()).hexdigest()
 
     def embed(self, texts: Sequence[str]) -> np.ndarray:

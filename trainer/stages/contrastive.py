@@ -7,8 +7,8 @@ the captions of one image, or what is known of one concept: its names, a prompt,
 from contracts.types import ContrastiveConfig
 from engine.loop import Loop
 from engine.run import Run
-from tasks.contrastive import Contrastive, Sampler, concept_groups, halves, passages_of
-from towers.data import read_pairs, read_texts
+from tasks.contrastive import Contrastive, Sampler
+from tasks.contrastive_groups import read_groups
 from towers.language.lora import with_lora
 from towers.language.read import language_model_in, read_language_model
 from towers.language.save import save_options
@@ -19,16 +19,7 @@ def main() -> None:
     run = Run.start(ContrastiveConfig)
     config = run.config
 
-    # ---- groups: images with captions, text-only groups, long descriptions cut in halves, concepts ------------------
-    prepared = run.input("prepare")
-    pairs = read_pairs(prepared, "train")
-    captions = [row["captions"] for row in pairs if "label" not in row and len(row["captions"]) > 1]
-    captions += [row["captions"] for row in read_texts(prepared, "groups", "train")]
-    captions += [halves(row["captions"][0]) for row in read_texts(prepared, "long", "train")]
-    concepts = concept_groups(read_texts(prepared, "concepts", "train"), pairs)
-    documents = read_texts(prepared, "plain", "train") if config.get("document_fraction", 0) else []
-    passages = [passage for row in documents for passage in passages_of(row["text"], config["max_tokens"])]
-    dev = [row["captions"][:2] for row in read_pairs(prepared, "dev") if len(row["captions"]) > 1][:500]
+    captions, concepts, passages, dev = read_groups(run, run.input("prepare"))
 
     source = config.get("language_model") or language_model_in(run.input("mntp") / "model")
     language_model = with_lora(read_language_model(source, run.amp_dtype), config["lora"])

@@ -8,7 +8,7 @@ trained first: the vectors of a transformer may be sums with those of the table.
 from contracts.types import DistillConfig
 from engine.run import Run
 from tasks.distill_tiers import dev_cosines, train_static, train_transformer
-from towers.distillation import Distillation, Folders, remove_targets
+from towers.distillation import Distillation, Folders
 from towers.student import load_static
 
 DONE = "checkpoint-tiers"  # which tiers are written, and the figures of their training
@@ -47,7 +47,6 @@ def main() -> None:
         metrics |= {f"{name}.loss.last": done[name]["loss"], f"{name}.dev_cosine.first": done[name]["cosine"]}
         files += [f"{name}.safetensors", f"{name}.json"]
     run.finish(metrics | dev_cosines(shared), {name: name for name in files})
-    remove_targets(run.output)
 
 
 if __name__ == "__main__":

@@ -9,8 +9,7 @@ units (data/captions/embed.py); one that is finished is never computed again.
 from contracts.types import EmbedCaptionsConfig
 from data.captions.embed import CaptionWork, embed_all
 from engine.run import Run
-from towers.language.read import language_model_in, read_language_model, read_sentence_encoder
-from towers.teachers import Teacher
+from towers.teachers import Teacher, read_teacher
 
 
 def main() -> None:
@@ -26,15 +25,12 @@ def main() -> None:
 def read_teachers(run: Run[EmbedCaptionsConfig]) -> list[Teacher]:
     """The teachers of the recipe on the run's device, in eval mode; a language model as it is, or as it was last tuned."""
     teachers: list[Teacher] = []
-    for teacher in run.config["teachers"]:
-        if teacher["type"] == "language_model" and "language_model" in teacher:
-            teachers.append(read_language_model(teacher["language_model"], run.amp_dtype))
-        elif teacher["type"] == "language_model":
-            folder = run.input("contrastive") if "contrastive" in run.job["inputs"] else run.input("mntp")
-            teachers.append(read_language_model(language_model_in(folder / "model"), run.amp_dtype))
-        else:
-            teachers.append(read_sentence_encoder(teacher["package"], run.amp_dtype))
-        teachers[-1].model.to(run.device).eval()
+    for block in run.config["teachers"]:
+        tuned = None
+        if block["type"] == "language_model" and "language_model" not in block:
+            tuned = run.input("contrastive") if "contrastive" in run.job["inputs"] else run.input("mntp")
+        teachers.append(read_teacher(block, tuned, run.amp_dtype))
+        teachers[-1].model.to(run.device)
     return teachers
 
 

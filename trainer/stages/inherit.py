@@ -15,7 +15,7 @@ from engine.run import Run
 from tasks.inherit import Inherit, Regression
 from towers.image.backbone import create_backbone, preprocess_recipe
 from towers.image.inherited import Inputs, regression_problem
-from towers.two_towers import Adapter, TowersShape
+from towers.two_towers import TowersShape, new_adapter
 
 
 def main() -> None:
@@ -29,7 +29,7 @@ def main() -> None:
     width = problem.features_ND.shape[1]
 
     torch.manual_seed(run.seed)
-    adapter = Adapter(width, config["embed_dim"], **config["adapter"]).to(run.device).train()
+    adapter = new_adapter(config, width).to(run.device).train()
     task = Inherit(run, adapter, Regression(problem.features_ND, problem.targets_ME, problem.target_of_N))
     Loop(run, task, config["schedule"]).train()
     run.leave_to_first()

@@ -7,11 +7,12 @@ hidden state of the position before it, as in pretraining. LoRA layers are train
 from contracts.types import MntpConfig
 from engine.loop import Loop
 from engine.run import Run
-from tasks.mntp import Mntp, refuse_without_output
-from towers.data import read_pairs, read_texts
+from tasks.mntp import Mntp, captions_of, refuse_without_output
+from towers.data import each_text_row
 from towers.language.lora import with_lora
 from towers.language.read import read_language_model
 from towers.language.save import save_options
+from towers.text_tables import NumberTable, TextTable
 
 
 def main() -> None:
@@ -19,15 +20,13 @@ def main() -> None:
     run = Run.start(MntpConfig)
     config = run.config
     prepared = run.input("prepare")
-    documents = [row["text"] for row in read_texts(prepared, "plain", "train")]
-    captions = [text for row in read_texts(prepared, "groups", "train") for text in row["captions"]]
-    if config.get("pair_captions", False):
-        captions += [text for row in read_pairs(prepared, "train") for text in row["captions"]]
+    documents = (row["text"] for row in each_text_row(prepared, "plain", "train"))
+    captions = TextTable.of(run.output, captions_of(prepared, with_pairs=config.get("pair_captions", False)))
     language_model = read_language_model(config["language_model"], run.amp_dtype)
     refuse_without_output(language_model)
     language_model = with_lora(language_model, config["lora"])
     language_model.model.to(run.device).train()
-    windows = language_model.windows(documents, config["max_tokens"])
+    windows = NumberTable.of(run.output, language_model.windows(documents, config["max_tokens"]))
     run.log(f"{len(windows)} windows of documents, {len(captions)} captions, {run.amp_dtype}")
 
     task = Mntp(run, language_model, windows, captions)

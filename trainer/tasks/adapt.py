@@ -20,7 +20,7 @@ from towers.adaptation.tiers import TextSide
 from towers.two_towers import MAX_LOGIT_SCALE, new_logit_scale
 
 HEAD_RATE = 2  # of the image tower: times the rate of the layers below it
-EMA_DECAY = 0.98  # of the average that is kept
+EMA_DECAY = 0.98  # of the average that is kept, where a recipe says no other
 TIMED_STEPS = 5  # after which a limit of minutes becomes a number of steps
 
 
@@ -131,7 +131,7 @@ def train(run: Run[AdaptConfig], images: ImageSide, text: TextSide, general: Gen
     for module in text.modules():
         module.to(run.device).train()
     task = Adapt(images, text, general, Sampler(run, pictures, general))
-    Loop(run, task, task.schedule, ema_decay=EMA_DECAY).train()
+    Loop(run, task, task.schedule, ema_decay=run.config.get("ema_decay", EMA_DECAY)).train()
     for module in [*text.modules(), *([images.tail] if images.tail is not None else [])]:
         module.eval()
     return task.schedule["steps"]

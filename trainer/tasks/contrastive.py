@@ -16,13 +16,12 @@ from engine.sharding import Blocks
 from engine.task import Figures, Losses, Parts, Task
 from losses.contrastive import pair_loss
 from losses.ranks import Ranks
-from towers.data import Row
-from towers.labels import normalised_label
+from tasks.contrastive_groups import Group
 from towers.language.model import LanguageModel
 from towers.language.structure import base_decoder, blocks_of
 from towers.language.tokens import TextTokens
 
-EVALUATE_EVERY = 20  # steps
+EVALUATE_EVERY = 20  # steps, where a recipe says no others
 
 
 class Contrastive(Task):
@@ -69,7 +68,8 @@ class Contrastive(Task):
     def measure(self, step: int, parts: Parts) -> Figures:
         """The mean loss of the last five steps, and the newest accuracy."""
         self.losses.add(parts["loss"])
-        if (step + 1) % EVALUATE_EVERY == 0 or step + 1 == self.run.config["schedule"]["steps"]:
+        every, steps = self.run.config.get("evaluate_every", EVALUATE_EVERY), self.run.config["schedule"]["steps"]
+        if (step + 1) % every == 0 or step + 1 == steps:
             self.accuracy.append(self.dev_accuracy())
         return {"loss": lambda: self.losses.mean(5), "dev_accuracy": self.accuracy[-1]}
 
@@ -100,16 +100,13 @@ class Contrastive(Task):
         self.losses.values, self.accuracy = [*state["losses"]], state["accuracy"]
 
 
-Group = tuple[str | None, list[str]]  # the normalised name of a concept, None for captions; at least two texts
-
-
 class Sampler:
     """Which groups a step sees, and two texts of each: a pure function of seed and step, no group twice in an epoch."""
 
     def __init__(
         self,
-        captions: list[list[str]],
-        concepts: list[Group],
+        captions: Sequence[list[str]],
+        concepts: Sequence[Group],
         config: ContrastiveConfig,
         seed: int,
         passages: Sequence[list[str]] = (),
@@ -117,10 +114,11 @@ class Sampler:
         self.seed = seed
         wanted = round(config["batch_size"] * config["concept_fraction"]) if concepts else 0
         plain = round(config["batch_size"] * config.get("document_fraction", 0)) if passages else 0
-        self.parts: list[tuple[list[Group], int]] = [
-            ([(None, texts) for texts in captions], config["batch_size"] - wanted - plain),
+        # Groups of texts, or of a name and texts, and how many of them a batch has.
+        self.parts: list[tuple[Sequence[list[str]] | Sequence[Group], int]] = [
+            (captions, config["batch_size"] - wanted - plain),
             (concepts, wanted),
-            ([(None, texts) for texts in passages], plain),
+            (passages, plain),
         ]
 
     def draw(self, step: int) -> tuple[list[list[str]], list[str | None]]:
@@ -130,32 +128,11 @@ class Sampler:
         names: list[str | None] = []
         for place, (groups, size) in enumerate(self.parts):
             for number in epoch_batch((self.seed, place), step, len(groups), size) if groups and size else ():
-                name, texts = groups[number]
+                group = groups[number]
+                name, texts = group if isinstance(group, tuple) else (None, group)
                 pairs.append(rng.sample(texts, 2))
                 names.append(name)
         return pairs, names
-
-
-def concept_groups(concepts: list[Row], pairs: list[Row]) -> list[Group]:
-    """The texts of every concept, and the captions that were made of every label of a picture."""
-    groups: list[Group] = []
-    for row in concepts:
-        texts = [*row["names"], f"a photo of a {row['name']}.", *row["descriptions"]]
-        texts += [row["gloss"]] if row["gloss"] else []
-        texts += [f"{name}, a kind of {row['hypernyms'][0]}" for name in row["names"][:1] if row["hypernyms"]]
-        groups.append((normalised_label(row["name"]), list(dict.fromkeys(texts))))
-    labels = {normalised_label(row["label"]): row["captions"] for row in pairs if row.get("prompted")}
-    return [group for group in [*groups, *labels.items()] if len(group[1]) > 1]
-
-
-def halves(text: str) -> list[str]:
-    """A long description as two positives: its first and its second half, cut at a sentence where there is one."""
-    sentences = text.replace("! ", ". ").replace("? ", ". ").split(". ")
-    if len(sentences) > 1:
-        middle = len(sentences) // 2
-        return [". ".join(sentences[:middle]), ". ".join(sentences[middle:])]
-    words = text.split()
-    return [" ".join(words[: len(words) // 2]), " ".join(words[len(words) // 2 :])]
 
 
 def equal_parts(items: list, size: int, of_ranks: tuple[int, int]) -> list[list]:
@@ -171,16 +148,6 @@ def equal_parts(items: list, size: int, of_ranks: tuple[int, int]) -> list[list]
         return slices
     edges = [len(items) * number // count for number in range(count + 1)]
     return [items[start:end] for start, end in itertools.pairwise(edges)]
-
-
-def passages_of(text: str, max_tokens: int) -> list[list[str]]:
-    """The halves of consecutive passages of a document, each half about as long as what is read of it.
-
-    A word is 1.3 tokens or more, so three words for two tokens in a passage fill both halves. Tails under 16 words go.
-    """
-    words, size = text.split(), max(16, 3 * max_tokens // 2)
-    passages = [words[start : start + size] for start in range(0, len(words), size)]
-    return [halves(" ".join(passage)) for passage in passages if len(passage) >= 16]
 
 
 def slices_of(items: list, size: int) -> list[list]:

@@ -6,12 +6,12 @@ import torch
 
 from engine.task import Figures, Parts, Task
 from towers.distillation import Distillation
-from towers.student import StaticStudent, TextStudent, contradiction_loss
+from towers.student import CONTRADICTION_MARGIN, StaticStudent, TextStudent, contradiction_loss
 from towers.student_texts import Example
 from towers.token_batches import padded
 from towers.wordpiece import with_special_tokens
 
-QAT_FRACTION = 0.2  # of the steps, the last ones: quantisation-aware training
+QUANTISED_FRACTION = 0.2  # of the steps, the last ones, where a recipe says no other
 EVALUATE_EVERY = 100  # steps
 
 
@@ -101,7 +101,8 @@ class DistillStudent(Task):
         """Over the batch of all ranks, through this rank's texts."""
         shared, config = self.shared, self.shared.config
         examples = self.draw(step)
-        self.student.fake_quantize(enabled=step >= (1 - QAT_FRACTION) * self.steps)
+        exact = 1 - config.get("quantised_fraction", QUANTISED_FRACTION)
+        self.student.fake_quantize(enabled=step >= exact * self.steps)
         embedded_BE = self.vectors([example.ids for example in examples])
         loss = shared.loss(embedded_BE, examples)
         if config["negatives_weight"] > 0:
@@ -126,8 +127,9 @@ class DistillStudent(Task):
         if not numbers:
             return embedded_BE.sum() * 0
         others_BE = self.vectors([examples[number].contradiction or [] for number in numbers])
-        target_BE = self.shared.texts.targets_NE[[examples[number].row for number in numbers]].to(others_BE.device)
-        return contradiction_loss(embedded_BE[numbers], others_BE, target_BE)
+        target_BE = self.shared.targets.of([examples[number].row for number in numbers]).to(others_BE.device)
+        margin = self.shared.config.get("contradiction_margin", CONTRADICTION_MARGIN)
+        return contradiction_loss(embedded_BE[numbers], others_BE, target_BE, margin)
 
     def measure(self, step: int, parts: Parts) -> Figures:
         """The loss and the newest dev cosine."""

@@ -31,7 +31,7 @@ def train_static(shared: Distillation) -> dict[str, float]:
     loop = Loop(run, task, config["static"]["schedule"], name="checkpoint-static", total=shared.total)
     width = config["static"]["width"]
     if loop.resumes:
-        pieces, full = len(shared.wordpiece.pieces), shared.texts.targets_NE.shape[1]
+        pieces, full = len(shared.wordpiece.pieces), shared.targets.width
         static = StaticStudent.zeros(pieces, min(width, full), full)
     else:
         first = initial_student(shared, config["tiers"][0], None)
@@ -71,7 +71,7 @@ def initial_student(
     generators.seed_everything(run.seed)
     shape = StudentShape(
         len(shared.wordpiece.pieces), tier["layers"], tier["width"], tier["heads"], config["context_length"],
-        shared.texts.targets_NE.shape[1], config["matryoshka_dims"], tier["table_width"],
+        shared.targets.width, config["matryoshka_dims"], tier["table_width"],
         0.0 if static is None else tier["static_weight"],
     )  # fmt: skip
     student = TextStudent(shape)
@@ -87,19 +87,20 @@ def initial_student(
     student.to(run.device)
     examples = shared.sampler.draw("head", HEAD_TEXTS)
     ids = [with_special_tokens(example.ids, config["context_length"]) for example in examples]
-    init_projection(student, ids, shared.texts.targets_NE[[example.row for example in examples]])
+    init_projection(student, ids, shared.targets.of([example.row for example in examples]))
     return student
 
 
 def dev_cosines(shared: Distillation) -> dict[str, float]:
     """Mean cosine of every tier's dev captions to the teacher, at every length that stands alone."""
     run, config = shared.run, shared.config
+    targets_NE = shared.dev_targets.of(range(len(shared.dev_targets)))
     with torch.no_grad():
         embedded = {"static": load_static(run.output).to(run.device)(shared.dev_tokens).cpu()}
     for tier in config["tiers"]:
         embedded[tier["tier"]] = load_student(run.output, tier["tier"])[0].embed(shared.dev_ids)
     return {
-        f"{name}.dev_cosine@{dim}": mean_cosine(embedded_NE[:, :dim], shared.dev_targets_NE[:, :dim])
+        f"{name}.dev_cosine@{dim}": mean_cosine(embedded_NE[:, :dim], targets_NE[:, :dim])
         for name, embedded_NE in embedded.items()
         for dim in config["matryoshka_dims"]
     }

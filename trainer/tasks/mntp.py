@@ -4,7 +4,10 @@ The hidden state before a masked token predicts it, under bidirectional attentio
 """
 
 import random
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
 
 import torch
 from torch.nn import functional as F
@@ -13,6 +16,7 @@ from contracts.types import MntpConfig
 from engine.run import Run
 from engine.sharding import Blocks
 from engine.task import Figures, Losses, Parts, Task
+from towers.data import each_pair, each_text_row
 from towers.language.model import LanguageModel
 from towers.language.probe import probe_output
 from towers.language.structure import base_decoder, blocks_of, model_type, next_token_logits
@@ -23,7 +27,11 @@ class Mntp(Task):
     """Over windows of documents and captions, mixed by `caption_share`."""
 
     def __init__(
-        self, run: Run[MntpConfig], language_model: LanguageModel, windows: list[list[int]], captions: list[str]
+        self,
+        run: Run[MntpConfig],
+        language_model: LanguageModel,
+        windows: Sequence[list[int]],
+        captions: Sequence[str],
     ) -> None:
         self.run, self.language_model, self.windows, self.captions = run, language_model, windows, captions
         self.modules = {"language_model": language_model.model}
@@ -86,6 +94,13 @@ class Mntp(Task):
     def load_state(self, state: dict[str, list[float]]) -> None:
         """Put them back."""
         self.losses.values = [*state["losses"]]
+
+
+def captions_of(prepared: Path, *, with_pairs: bool) -> Iterator[str]:
+    """Captions of groups of texts, and where the recipe wants them those of the images."""
+    rows = each_text_row(prepared, "groups", "train")
+    for row in chain(rows, each_pair(prepared, "train")) if with_pairs else rows:
+        yield from row["captions"]
 
 
 def refuse_without_output(language_model: LanguageModel) -> None:

@@ -36,6 +36,12 @@ def each_row(file: Path) -> Iterator[Row]:
                 yield row
 
 
+def count_rows(file: Path) -> int:
+    """How many rows a `.jsonl` file has, without reading what is in them."""
+    with file.open("rb") as lines:
+        return sum(1 for line in lines if line.strip())
+
+
 def rows_between(file: Path, start: int, end: int) -> Iterator[Row]:
     """Rows of a JSON lines file from byte `start`, where a line begins, to byte `end`."""
     with file.open("rb") as lines:
@@ -65,7 +71,12 @@ def first_pairs(folder: Path, split: str, count: int) -> list[Row]:
 
 
 def read_pairs(folder: Path, split: str) -> list[Row]:
-    """Image-caption pairs of a split `train`, `dev` or `unseen`, the last empty where nothing is held out.
+    """All rows of `each_pair`."""
+    return list(each_pair(folder, split))
+
+
+def each_pair(folder: Path, split: str) -> Iterator[Row]:
+    """Image-caption pairs of a split `train`, `dev` or `unseen` one by one, the last empty where nothing is held out.
 
     Rows {key, shard, place, captions}; `place` is [offset, size] of the image in its shard. Of a labelled picture also
     `label`, `set` and `prompted` (its captions are made of the label), where known `index`, `wnid`, `open`, `licence`; with
@@ -76,9 +87,10 @@ def read_pairs(folder: Path, split: str) -> list[Row]:
         shards = shards_of(manifest, "pairs", split)
         if split != "unseen" and not shards:
             raise FileNotFoundError(f"{folder} has no images of split {split}: prepare was given no source of it")
-        return list(shard_rows(folder, shards))
+        yield from shard_rows(folder, shards)
+        return
     file = folder / f"pairs.{split}.jsonl"
-    return read_rows(file) if split != "unseen" or file.exists() else []
+    yield from each_row(file) if split != "unseen" or file.exists() else ()
 
 
 def shard_rows(folder: Path, shards: list[PreparedShard]) -> Iterator[Row]:

@@ -5,27 +5,24 @@ B and N texts, M images, E joint dimension.
 
 import os
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 
-import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
-from torch import nn
 from torch.nn import functional as F
 
 from contracts.types import DistillConfig
-from data.features import Features, features_of_set
+from data.features import features_of_set
 from engine.run import Run
 from towers.data import read_images, read_pairs, read_rows
 from towers.preprocess import pixel_batches
 from towers.student import Loss, distill_loss, image_loss, matryoshka
+from towers.student_targets import Targets, Teacher
 from towers.student_texts import Example, Sampler, StudentTexts, read_student_texts, vocabulary_texts
-from towers.two_towers import load_adapter, load_image_tower, load_preprocess
+from towers.two_towers import load_adapter, load_image_tower, load_preprocess, read_shape
 from towers.wordpiece import WordPiece, train_vocabulary, with_special_tokens
 
 IMAGE_BATCH = 32
-TARGETS = "targets"  # how the files of the teacher's vectors begin
 
 
 @dataclass(frozen=True)
@@ -43,19 +40,21 @@ class Distillation:
     def __init__(self, run: Run[DistillConfig], folders: Folders) -> None:
         self.run, self.config = run, run.config
         prepared, features = folders.prepared, folders.features
-        targets_of = Teacher(run, folders)
-        self.texts: StudentTexts = read_student_texts(prepared, features, targets_of)
-        self.dev_targets_NE = targets_of("pairs.dev")
+        self.texts: StudentTexts = read_student_texts(prepared, features, run.output)
+        teacher, width = read_teacher(folders.clip, run.device), read_shape(folders.clip)["embed_dim"]
+        sets = [features_of_set(features, name) for name in self.texts.sets]
+        self.targets = Targets(run.output, sets, teacher, width, self.texts.means)
+        self.dev_targets = Targets(run.output, [features_of_set(features, "pairs.dev")], teacher, width)
         dev_texts = [row["text"] for row in read_rows(features / "captions.pairs.dev.jsonl")]
         file = run.output / "vocabulary.txt"
         if run.world.leads_machine and not file.exists():
             train_vocabulary(
-                vocabulary_texts(prepared, self.texts.languages), self.config["vocabulary_size"],
+                vocabulary_texts(prepared, self.texts.languages, run.output), self.config["vocabulary_size"],
                 self.config["alphabet"], spells=self.config["fallback"] == "bytes",
             ).write(file)  # fmt: skip
         run.world.wait()
         self.wordpiece = WordPiece.read(file)
-        self.sampler = Sampler(self.texts, self.wordpiece, self.config, run.seed)
+        self.sampler = Sampler(self.texts, self.wordpiece, self.config, run.seed, run.output)
         self.dev_tokens = self.wordpiece.tokens(dev_texts)
         self.dev_ids = [with_special_tokens(ids, self.config["context_length"]) for ids in self.dev_tokens]
         self.images_ME = image_vectors(run, folders) if self.config["image_weight"] > 0 else None
@@ -69,7 +68,7 @@ class Distillation:
     def loss(self, embedded_BE: torch.Tensor, examples: list[Example]) -> torch.Tensor:
         """Regression onto the teacher, and where the recipe says so the contrast against images."""
         config, device = self.config, embedded_BE.device
-        target_BE = self.texts.targets_NE[[example.row for example in examples]].to(device)
+        target_BE = self.targets.of([example.row for example in examples]).to(device)
 
         def between(a_BE: torch.Tensor, b_BE: torch.Tensor) -> torch.Tensor:
             return distill_loss(a_BE, b_BE, config["contrastive_weight"], config["temperature"])
@@ -83,47 +82,26 @@ class Distillation:
             return loss
         # Pictures of one label are no negatives of each other.
         groups = self.texts.image_groups
-        group_B = torch.tensor([groups[examples[number].image] for number in pictured], device=device)
-        group_M = torch.tensor([groups[image] for image in images], device=device)
+        group_B = torch.tensor(groups[[examples[number].image for number in pictured]], device=device)
+        group_M = torch.tensor(groups[images], device=device)
         against: Loss = image_loss(group_B[:, None] == group_M, config["temperature"])
         pictured_BE, seen_ME = embedded_BE[pictured], self.images_ME[images].to(device)
         return loss + config["image_weight"] * matryoshka(against, config["matryoshka_dims"])(pictured_BE, seen_ME)
 
     def dev_cosine(self, embedded_NE: torch.Tensor) -> float:
         """Mean cosine of dev captions to the teacher's vectors of the first of them."""
-        return mean_cosine(embedded_NE, self.dev_targets_NE)
+        return mean_cosine(embedded_NE, self.dev_targets.of(range(len(embedded_NE))))
 
 
-class Teacher:
-    """From the name of a set of `embed_captions` to the teacher's unit vectors [N, E].
+def read_teacher(clip: Path, device: torch.device) -> Teacher:
+    """The text teacher: from language-model features [B, D] to unit vectors [B, E]."""
+    adapter = load_adapter(clip).to(device).eval()
 
-    They are computed once for a run on each machine and read again by a later attempt. All ranks ask for the same sets alike.
-    """
-
-    def __init__(self, run: Run[DistillConfig], folders: Folders) -> None:
-        self.run, self.folders = run, folders
-
-    @cached_property
-    def adapter(self) -> nn.Module:
-        """On the run's device."""
-        return load_adapter(self.folders.clip).to(self.run.device).eval()
-
-    def __call__(self, name: str) -> torch.Tensor:
-        """The vectors of all texts of a set."""
-        file = self.run.output / f"{TARGETS}.{name}.safetensors"
-        if self.run.world.leads_machine and not file.exists():
-            save_whole(file, "targets", self._of_features(features_of_set(self.folders.features, name)))
-        self.run.world.wait()
-        return load_file(file)["targets"]
-
-    def _of_features(self, rows: Features) -> torch.Tensor:
-        """Unit vectors [N, E] of language-model features, on the CPU."""
-        parts = []
+    def vectors(features_BD: torch.Tensor) -> torch.Tensor:
         with torch.no_grad():
-            for numbers in np.split(np.arange(len(rows)), range(2048, len(rows), 2048)):
-                features_BD = rows.gather_numbers(numbers).to(self.run.device)
-                parts.append(self.adapter(F.normalize(features_BD, dim=-1)).float())
-        return F.normalize(torch.cat(parts), dim=-1).cpu()
+            return F.normalize(adapter(F.normalize(features_BD.to(device), dim=-1)).float(), dim=-1)
+
+    return vectors
 
 
 def save_whole(file: Path, name: str, tensor: torch.Tensor) -> None:
@@ -131,12 +109,6 @@ def save_whole(file: Path, name: str, tensor: torch.Tensor) -> None:
     temporary = file.with_name(f"{file.name}.tmp")
     save_file({name: tensor.contiguous()}, temporary)
     os.replace(temporary, file)
-
-
-def remove_targets(output: Path) -> None:
-    """What `Teacher` wrote, once nothing is to be learned from it any more."""
-    for file in output.glob(f"{TARGETS}.*.safetensors"):
-        file.unlink()
 
 
 def image_vectors(run: Run[DistillConfig], folders: Folders) -> torch.Tensor:

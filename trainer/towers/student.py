@@ -17,7 +17,7 @@ from towers.token_batches import batches_by_length, padded
 from towers.wordpiece import SPECIAL_TOKENS, UNK, WordPiece
 
 EPS = 1e-12  # BERT's layer norms
-CONTRADICTION_MARGIN = 0.1  # of cosines
+CONTRADICTION_MARGIN = 0.1  # of cosines, where a recipe says no other
 Loss = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 
 
@@ -221,10 +221,12 @@ def image_loss(own_BM: torch.Tensor, temperature: float) -> Loss:
     return between
 
 
-def contradiction_loss(text_BE: torch.Tensor, other_BE: torch.Tensor, target_BE: torch.Tensor) -> torch.Tensor:
-    """How far texts are from being nearer to their targets, by a margin, than what contradicts them."""
+def contradiction_loss(
+    text_BE: torch.Tensor, other_BE: torch.Tensor, target_BE: torch.Tensor, margin: float = CONTRADICTION_MARGIN
+) -> torch.Tensor:
+    """How far texts are from being nearer to their targets, by a margin of cosines, than what contradicts them."""
     nearer_B = (text_BE * target_BE).sum(-1) - (other_BE * target_BE).sum(-1)
-    return F.relu(CONTRADICTION_MARGIN - nearer_B).mean()
+    return F.relu(margin - nearer_B).mean()
 
 
 def matryoshka(loss: Loss, dims: Iterable[int]) -> Loss:

@@ -3,13 +3,18 @@
 N texts, V pieces, D width, E joint dimension.
 """
 
+from collections.abc import Mapping
+
+import numpy as np
 import torch
 from torch.nn import functional as F
 
 from towers.student import TextStudent
+from towers.text_tables import NumberTable
 from towers.token_batches import batches_by_length, padded
 from towers.wordpiece import with_special_tokens
 
+COUNTED = 1 << 20  # ids that are counted at a time
 RARE = 1e-3  # a piece of this share of all weighs half
 
 
@@ -44,12 +49,11 @@ def left_of(target_BE: torch.Tensor, added_BE: torch.Tensor) -> torch.Tensor:
     return F.normalize((along_B1 + root_B1) * target_BE - added_BE, dim=-1)
 
 
-def init_static_table(student: TextStudent, tokens: dict[str, list[list[int]]]) -> torch.Tensor:
+def init_static_table(student: TextStudent, tokens: Mapping[str, NumberTable]) -> torch.Tensor:
     """Initial rows [V, E]: the student's vector of each piece, times a / (a + frequency): frequent pieces weigh less."""
     counts_V = torch.ones(student.shape.vocabulary_size)
     for rows in tokens.values():
-        counts_V += torch.bincount(
-            torch.tensor([i for row in rows for i in row], dtype=torch.long), minlength=len(counts_V)
-        )
+        parts = (rows.data[start : start + COUNTED] for start in range(0, len(rows.data), COUNTED))
+        counts_V += torch.from_numpy(sum((np.bincount(part, minlength=len(counts_V)) for part in parts), np.int64(0)))
     rows_VE = student.embed([with_special_tokens([piece], 3) for piece in range(len(counts_V))])
     return rows_VE * (RARE / (RARE + counts_V / counts_V.sum()))[:, None]

@@ -5,19 +5,21 @@ N texts, E joint dimension.
 
 import itertools
 import random
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import cast
 
-import torch
-from torch.nn import functional as F
+import numpy as np
 
 from contracts.types import DistillConfig
-from towers.data import Row, read_pairs, read_rows, read_texts
+from towers.data import Row, count_rows, each_pair, each_row, each_text_row
 from towers.labels import normalised_label
 from towers.languages import translations_in
 from towers.text_noise import contradiction, with_symbols, with_typing_errors
+from towers.text_tables import FlatFile, NumberTable, NumberWriter, TextTable, TextWriter, in_parts
 from towers.token_batches import batches_by_length
 from towers.wordpiece import WordPiece, mixed
 
@@ -41,145 +43,161 @@ SENTENCES = {  # a name by itself may be a word of several languages: in a sente
     "zh": ["一张{}的照片", "图片上是{}", "这是{}"],
 }
 VOCABULARY_CHARACTERS = 20_000_000
+TRANSLATED = "translations.train"  # the set of English sentences that have translations
+NONE: tuple[int, Row | None] = (0, None)
+TOGETHER = 4096  # texts that are tokenized at a time
 POOL_BATCHES = 32  # texts are drawn for this many batches at once and sorted by length: little padding
 
 
 @dataclass
 class Kind:
-    """Texts, the row of each one's target, and the number of its image among the train pairs or -1."""
+    """Texts [N], the number of each one's target, and that of its image among the train pairs or -1."""
 
-    texts: list[str] = field(default_factory=list)
-    rows: list[int] = field(default_factory=list)
-    images: list[int] = field(default_factory=list)
+    texts: TextTable
+    rows: np.ndarray
+    images: np.ndarray
+
+
+class KindWriter:
+    """Texts of a kind that are added."""
+
+    def __init__(self, folder: Path) -> None:
+        self.texts, self.rows, self.images = TextWriter(folder), FlatFile(folder, np.int64), FlatFile(folder, np.int64)
 
     def add(self, text: str, row: int, image: int = -1) -> None:
         """One more text."""
-        self.texts.append(text)
-        self.rows.append(row)
-        self.images.append(image)
+        self.texts.add(text)
+        self.rows.add_number(row)
+        self.images.add_number(image)
+
+    def kind(self) -> Kind:
+        """All of them."""
+        return Kind(self.texts.table(), self.rows.mapped(), self.images.mapped())
 
 
 @dataclass
 class StudentTexts:
-    """Kinds of texts that the data has, by name, and their targets."""
+    """Kinds of texts that the data has, by name, and what their targets are.
+
+    Targets are numbered: those of all texts of the `sets` of `embed_captions`, one set after the other, then the `means` of some.
+    """
 
     kinds: dict[str, Kind]
-    targets_NE: torch.Tensor
-    languages: dict[str, list[str]]  # texts in other languages than English, for the vocabulary
-    image_groups: list[int]  # of each train pair: equal for pictures of one label
+    sets: list[str]
+    means: NumberTable
+    languages: dict[str, TextTable]  # texts in other languages than English, for the vocabulary
+    image_groups: np.ndarray  # of each train pair: equal for pictures of one label
 
 
-def read_student_texts(prepared: Path, features: Path, targets_of: Callable[[str], torch.Tensor]) -> StudentTexts:
-    """All texts of a run of `prepare` that have a target. `targets_of` gives the teacher's vectors of a set [N, E]."""
-    kinds = {kind: Kind() for kind in SETS}
-    found = _Targets()
-    pairs = read_pairs(prepared, "train")
-    number_of = {row["key"]: number for number, row in enumerate(pairs)}
+def read_student_texts(prepared: Path, features: Path, folder: Path) -> StudentTexts:
+    """All texts of a run of `prepare` that have a target, in files without names in `folder`."""
+    kinds = {kind: KindWriter(folder) for kind in (*SETS, "captions_tr", "translations", "names")}
+    translated = [row for row in each_text_row(prepared, "concepts", "train") if row.get("tr")]
+    sets = [*SETS.values(), TRANSLATED]
+    found = _Targets(features, sets, {text.casefold() for row in translated for text in forms_of(row)}, folder)
+    languages: dict[str, TextWriter] = defaultdict(lambda: TextWriter(folder))
+    groups = FlatFile(folder, np.int64)
+    first_of_label: dict[str, int] = {}
+
+    # ---- captions, which give their mean to captions of their image in other languages -------------------------------
+    captions = found.texts("pairs.train")
+    row, caption = next(captions, NONE)
+    for number, pair in enumerate(each_pair(prepared, "train")):
+        rows: list[int] = []
+        while caption is not None and caption["id"] == pair["key"]:
+            kinds["captions"].add(caption["text"], row, number)
+            rows.append(row)
+            row, caption = next(captions, NONE)
+        groups.add_number(
+            first_of_label.setdefault(normalised_label(pair["label"]), number) if "label" in pair else number
+        )
+        target = found.add_mean(rows) if rows and pair.get("tr") else None
+        for language, texts in pair["tr"].items() if target is not None else ():
+            for text in texts:
+                kinds["captions_tr"].add(text, target or 0, number)
+                languages[language].add(text)
+    if caption is not None:
+        raise ValueError(
+            f"{features} has captions of {caption['id']} in another order than {prepared}: embed them again"
+        )
     for kind, name in SETS.items():
-        for row, embedded in found.add_set(features, name, targets_of):
-            kinds[kind].add(embedded["text"], row, number_of[embedded["id"]] if kind == "captions" else -1)
-    row_of_id = {embedded["id"]: row for row, embedded in found.add_set(features, "translations.train", targets_of)}
-    languages: dict[str, list[str]] = {}
-
-    # ---- captions give their mean to captions of their image in other languages --------------------------------------
-    rows_of_image: dict[int, list[int]] = {}
-    for row, image in zip(kinds["captions"].rows, kinds["captions"].images, strict=True):
-        rows_of_image.setdefault(image, []).append(row)
-    kinds["captions_tr"] = Kind()
-    for number, pair in enumerate(pairs):
-        if pair.get("tr") and number in rows_of_image:
-            target = found.add_mean(rows_of_image[number])
-            for language, texts in pair["tr"].items():
-                for text in texts:
-                    kinds["captions_tr"].add(text, target, number)
-                    languages.setdefault(language, []).append(text)
+        if kind != "captions":
+            for row, embedded in found.texts(name):
+                kinds[kind].add(embedded["text"], row)
 
     # ---- translations: the target is that of the English sentence ----------------------------------------------------
-    kinds["translations"] = Kind()
-    for translated in read_texts(prepared, "translations", "train"):
-        for language, text in translations_in(translated):
-            if translated["id"] in row_of_id:
-                kinds["translations"].add(text, row_of_id[translated["id"]])
-                languages.setdefault(language, []).append(text)
+    english = found.texts(TRANSLATED)
+    row, sentence = next(english, NONE)
+    for text_row in each_text_row(prepared, "translations", "train"):
+        if sentence is None:
+            break
+        if sentence["id"] == text_row["id"]:
+            for language, text in translations_in(text_row):
+                kinds["translations"].add(text, row)
+                languages[language].add(text)
+            row, sentence = next(english, NONE)
 
     # ---- names of concepts in other languages: the target is that of the English names -------------------------------
-    kinds["names"] = Kind()
-    for concept in read_texts(prepared, "concepts", "train"):
-        rows = [
-            row for name in concept["names"] for text in english_forms(name) if (row := found.row_of(text)) is not None
-        ]
-        if not rows or not concept.get("tr"):
+    for concept in translated:
+        rows = [row for text in forms_of(concept) if (row := found.row_of.get(text.casefold())) is not None]
+        if not rows:
             continue
         target = found.add_mean(rows)
         for language, names in concept["tr"].items():
             for name in names:
-                languages.setdefault(language, []).append(name)
+                languages[language].add(name)
                 for text in (name, *(sentence.format(name) for sentence in SENTENCES.get(language, []))):
                     kinds["names"].add(text, target)
-    present = {name: kind for name, kind in kinds.items() if kind.texts}
-    return StudentTexts(present, found.targets(), languages, groups_of(pairs))
+    present = {name: kind for name, writer in kinds.items() if len((kind := writer.kind()).texts)}
+    of_languages = {language: writer.table() for language, writer in languages.items()}
+    return StudentTexts(present, found.sets, found.means.table(), of_languages, groups.mapped())
 
 
-def groups_of(pairs: list[Row]) -> list[int]:
-    """A number for each pair, the same for pictures with the same label."""
-    numbers: dict[str, int] = {}
+def forms_of(concept: Row) -> list[str]:
+    """English texts of a concept that may have been embedded: its names alone and in sentences."""
     return [
-        numbers.setdefault(normalised_label(pair["label"]), number) if "label" in pair else number
-        for number, pair in enumerate(pairs)
+        text for name in concept["names"] for text in (name, *(sentence.format(name) for sentence in SENTENCES["en"]))
     ]
 
 
-def english_forms(name: str) -> list[str]:
-    """Texts of a concept that may have been embedded."""
-    return [name, *(sentence.format(name) for sentence in SENTENCES["en"])]
-
-
 class _Targets:
-    """Target vectors, one after the other."""
+    """Numbers of targets: of every text of every set that is there, then of means; `row_of`: of the wanted texts."""
 
-    def __init__(self) -> None:
-        self.parts: list[torch.Tensor] = []
-        self.means: list[list[int]] = []
+    def __init__(self, features: Path, sets: Iterable[str], wanted: set[str], folder: Path) -> None:
+        self.features, self.wanted = features, wanted
+        self.first: dict[str, int] = {}
         self.count = 0
-        self.rows: dict[str, int] = {}
-        self.mean_row: dict[tuple[int, ...], int] = {}
+        for name in sets:
+            file = self.file(name)
+            count = count_rows(file) if file.exists() else 0
+            if count:
+                self.first[name] = self.count
+                self.count += count
+        self.sets = list(self.first)
+        self.row_of: dict[str, int] = {}
+        self.means = NumberWriter(folder)
 
-    def add_set(self, features: Path, name: str, targets_of: Callable[[str], torch.Tensor]) -> list[tuple[int, Row]]:
-        """(row of the target, {id, text}) of every text of a set of `embed_captions`, empty where there is none."""
-        file = features / f"captions.{name}.jsonl"
-        texts = read_rows(file) if file.exists() else []
-        if not texts:
-            return []
-        assert not self.means, "sets come before means"
-        vectors_NE = targets_of(name)
-        self.parts.append(vectors_NE)
-        found = [(self.count + number, row) for number, row in enumerate(texts)]
-        for row, embedded in found:
-            self.rows.setdefault(embedded["text"].casefold(), row)
-        self.count += len(texts)
-        return found
+    def file(self, name: str) -> Path:
+        """Where the texts of a set are."""
+        return self.features / f"captions.{name}.jsonl"
 
-    def row_of(self, text: str) -> int | None:
-        """The target of a text that was embedded, whatever its case."""
-        return self.rows.get(text.casefold())
+    def texts(self, name: str) -> Iterator[tuple[int, Row]]:
+        """(number of the target, {id, text}) of every text of a set, none where there is no such set."""
+        if name not in self.first:
+            return
+        for number, embedded in enumerate(each_row(self.file(name)), self.first[name]):
+            text = embedded["text"].casefold()
+            if text in self.wanted:
+                self.row_of.setdefault(text, number)
+            yield number, embedded
 
     def add_mean(self, rows: Sequence[int]) -> int:
         """A target that is the mean of others at unit length."""
         key = tuple(sorted(set(rows)))
         if len(key) == 1:
             return key[0]
-        if key not in self.mean_row:
-            self.mean_row[key] = self.count + len(self.means)
-            self.means.append(list(key))
-        return self.mean_row[key]
-
-    def targets(self) -> torch.Tensor:
-        """All of them [N, E]."""
-        known_NE = torch.cat(self.parts)
-        if not self.means:
-            return known_NE
-        means = torch.stack([known_NE[rows].mean(0) for rows in self.means])
-        return torch.cat([known_NE, F.normalize(means, dim=-1)])
+        self.means.add(key)
+        return self.count + self.means.count - 1
 
 
 @dataclass
@@ -195,13 +213,20 @@ class Example:
 class Sampler:
     """Draws texts by the weights of the mix; equal names of a draw, equal texts."""
 
-    def __init__(self, texts: StudentTexts, wordpiece: WordPiece, config: DistillConfig, seed: int) -> None:
+    def __init__(
+        self, texts: StudentTexts, wordpiece: WordPiece, config: DistillConfig, seed: int, folder: Path
+    ) -> None:
         self.wordpiece, self.seed, self.noise = wordpiece, seed, config["noise"]
         self.has_contradictions = config["negatives_weight"] > 0
         mix = cast(dict[str, float], dict(config["mix"]))
         self.weights = {name: mix[name] for name in texts.kinds if mix[name] > 0}
         self.kinds = {name: texts.kinds[name] for name in self.weights}
-        self.tokens = {name: wordpiece.tokens(kind.texts) for name, kind in self.kinds.items()}
+        self.tokens = {
+            name: NumberTable.of(
+                folder, (ids for part in in_parts(kind.texts, TOGETHER) for ids in wordpiece.tokens(part))
+            )
+            for name, kind in self.kinds.items()
+        }
 
     def draw(self, name: str, count: int) -> list[Example]:
         """`count` examples; `name` decides which."""
@@ -210,8 +235,9 @@ class Sampler:
         for kind in rng.choices(list(self.weights), list(self.weights.values()), k=count):
             number = rng.randrange(len(self.tokens[kind]))
             source = self.kinds[kind]
-            example = Example(self.tokens[kind][number], source.rows[number], source.images[number], None)
-            text, noisy = source.texts[number], source.texts[number]
+            row, image = int(source.rows[number]), int(source.images[number])
+            example = Example(self.tokens[kind][number], row, image, None)
+            text = noisy = source.texts[number]
             if kind != "long" and rng.random() < self.noise["typing_errors"]:
                 noisy = with_typing_errors(noisy, rng)
             if rng.random() < self.noise["symbols"]:
@@ -247,16 +273,16 @@ class Sampler:
         return [[chosen[index] for index in batch] for batch in batches]
 
 
-def vocabulary_texts(prepared: Path, languages: dict[str, list[str]]) -> Iterator[str]:
+def vocabulary_texts(prepared: Path, languages: Mapping[str, Sequence[str]], folder: Path) -> Iterator[str]:
     """Train captions, descriptions, translations and documents, mixed so that every language gets enough pieces."""
-    captions = [text for row in read_pairs(prepared, "train") for text in row["captions"]]
-    captions += [text for row in read_texts(prepared, "groups", "train") for text in row["captions"]]
-    long = [text for row in read_texts(prepared, "long", "train") for text in row["captions"]]
-    concepts = [
-        text for row in read_texts(prepared, "concepts", "train")
+    pairs, groups = each_pair(prepared, "train"), each_text_row(prepared, "groups", "train")
+    captions = TextTable.of(folder, (text for row in chain(pairs, groups) for text in row["captions"]))
+    long = TextTable.of(folder, (text for row in each_text_row(prepared, "long", "train") for text in row["captions"]))
+    concepts = TextTable.of(folder, (
+        text for row in each_text_row(prepared, "concepts", "train")
         for text in (*row["names"], row.get("gloss") or "", *row.get("descriptions", []))
-    ]  # fmt: skip
-    plain = [row["text"] for row in read_texts(prepared, "plain", "train")]
+    ))  # fmt: skip
+    plain = TextTable.of(folder, (row["text"] for row in each_text_row(prepared, "plain", "train")))
     sources: dict[str, tuple[Sequence[str], float]] = {
         "captions": (captions, 3.0),
         "concepts": (concepts, 2.0),

@@ -6,7 +6,7 @@ Shapes: B rows, D LLM width, E joint dimensions, T tokens.
 import json
 import math
 from pathlib import Path
-from typing import Literal, NotRequired, TypedDict
+from typing import Literal, NotRequired, TypedDict, Unpack
 
 import torch
 from safetensors.torch import load_file, save_file
@@ -14,10 +14,11 @@ from torch import nn
 from torch.nn import functional as F
 
 from contracts.types import Adapter as AdapterShape
-from contracts.types import Backbone, PreprocessRecipe
+from contracts.types import Backbone, InheritConfig, PreprocessRecipe
 from contracts.types import ScratchTextTower as ScratchShape
 from towers.image.backbone import create_backbone
 from towers.image.tower import ImageTower
+from towers.text.published_adapter import read_published_adapter
 
 MAX_LOGIT_SCALE = math.log(100.0)
 
@@ -36,11 +37,45 @@ class TowersShape(TypedDict):
     logit_bias: NotRequired[float]
 
 
-class Adapter(nn.Module):
-    """LLM features [B, D] to unit vectors [B, E]: residual MLP blocks, LayerNorm, projection (LLM2CLIP, 2411.04997)."""
+class AdapterReading(TypedDict, total=False):
+    """How an adapter reads features (contracts/src/training/blocks.ts, Adapter)."""
 
-    def __init__(self, width: int, embed_dim: int, blocks: int, expansion: int, dropout: float = 0.0) -> None:
+    input_length: Literal["one", "root_width"]
+    own_text_share: float
+
+
+class Adapter(nn.Module):
+    """LLM features [B, D] to unit vectors [B, E]: residual MLP blocks, LayerNorm, projection (LLM2CLIP, 2411.04997).
+
+    With `own_text_share` the last E features are a text's vector in the joint space by the checkpoint's own text tower
+    (embed_captions' last teacher). It goes past the blocks: the result is the direction of the mean of both, this
+    share of it the checkpoint's.
+    """
+
+    own_axes_EE: torch.Tensor
+
+    def __init__(
+        self,
+        width: int,
+        embed_dim: int,
+        blocks: int,
+        expansion: int,
+        dropout: float = 0.0,
+        **reading: Unpack[AdapterReading],
+    ) -> None:
         super().__init__()
+        self.own_text_share = reading.get("own_text_share", 0.0)
+        if self.own_text_share > 0:
+            if width <= embed_dim:
+                raise ValueError(
+                    f"adapter.own_text_share: of features of {width} numbers the last {embed_dim} would be the checkpoint's own "
+                    "vector, and nothing would be left: embed_captions.teachers needs a teacher before clip_text"
+                )
+            width -= embed_dim
+            # The axes of the joint space in the checkpoint's: they turn with the space, and are never trained.
+            self.register_buffer("own_axes_EE", torch.eye(embed_dim))
+        # Unit length times sqrt(D): entries of order one, so that residual branches start small beside them.
+        self.input_length = 1.0 if reading.get("input_length") == "one" else width**0.5
         self.blocks = nn.ModuleList(
             nn.Sequential(
                 nn.LayerNorm(width),
@@ -56,11 +91,22 @@ class Adapter(nn.Module):
 
     def forward(self, features_BD: torch.Tensor) -> torch.Tensor:
         """Unit vectors [B, E]."""
-        # Unit length times sqrt(D): entries of order one, so that residual branches start small beside them.
-        x = F.normalize(features_BD, dim=-1) * features_BD.shape[-1] ** 0.5
+        own_BE: torch.Tensor | None = None
+        if self.own_text_share > 0:
+            features_BD, own_BE = features_BD.tensor_split((-self.projection.out_features,), dim=-1)
+        x = F.normalize(features_BD, dim=-1) * self.input_length
         for block in self.blocks:
             x = x + block(x)
-        return F.normalize(self.projection(self.norm(x)), dim=-1)
+        vectors_BE = F.normalize(self.projection(self.norm(x)), dim=-1)
+        if own_BE is None:
+            return vectors_BE
+        own_BE = F.normalize(F.linear(own_BE, self.own_axes_EE), dim=-1)
+        return F.normalize(torch.lerp(vectors_BE, own_BE, self.own_text_share), dim=-1)
+
+    def turn(self, rotation_EE: torch.Tensor) -> None:
+        """Follow a rotation of the joint space, with which the projection has been turned already."""
+        if self.own_text_share > 0:
+            self.own_axes_EE.copy_(rotation_EE.to(self.own_axes_EE) @ self.own_axes_EE)
 
 
 class ScratchTextTower(nn.Module):
@@ -122,6 +168,24 @@ def save_towers(folder: Path, image_tower: ImageTower, text_tower: nn.Module, sh
     )
     (folder / "clip.json").write_text(json.dumps(shape, indent=2))
     return {"image_tower": "image_tower.safetensors", "text_tower": "text_tower.safetensors", "clip": "clip.json"}
+
+
+def new_adapter(config: InheritConfig, width: int) -> Adapter:
+    """The adapter that `inherit` trains: new, or as LLM2CLIP has published it. A published one of another shape is refused."""
+    adapter = Adapter(width, config["embed_dim"], **config["adapter"])
+    if "adapter_from" not in config:
+        return adapter
+    found = read_published_adapter(Path(config["adapter_from"]))
+    for name, wanted, there in (
+        ("the width of the features", width, found.width),
+        ("embed_dim", config["embed_dim"], found.embed_dim),
+        ("adapter.blocks", config["adapter"]["blocks"], found.blocks),
+        ("adapter.expansion", config["adapter"]["expansion"], found.expansion if found.blocks else None),
+    ):
+        if there not in (wanted, None):
+            raise ValueError(f"inherit.adapter_from: {name} is {wanted}, that of the published adapter {there}")
+    adapter.load_state_dict({name: tensor.float() for name, tensor in found.weights.items()})
+    return adapter
 
 
 def read_shape(folder: Path) -> TowersShape:

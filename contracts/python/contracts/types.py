@@ -2556,6 +2556,12 @@ class Schedule(TypedDict):
     decay: Literal["cosine", "linear"]
     """Shape of the way from `lr` down to 0 after the warm-up."""
 
+    betas: NotRequired[list[float]]
+    """Decay of AdamW's running means of the gradient and of its square. Absent: 0.9 and 0.98."""
+
+    epsilon: NotRequired[float]
+    """Added to the root of the mean square that a step is divided by. Absent: 1e-6."""
+
 
 class SavedModel(TypedDict):
     """Absent: float32, in files of at most 50 GB."""
@@ -2663,6 +2669,9 @@ class RecipeContrastive(TypedDict):
     parallel: NotRequired[Parallel]
     """How the blocks of a large model lie in memory, on one process or several."""
 
+    evaluate_every: NotRequired[int]
+    """Steps between two measurements on dev; they are logged and change nothing. Absent: 20."""
+
     schedule: Schedule
     """AdamW with linear warm-up and a decay to zero."""
 
@@ -2692,7 +2701,21 @@ class SentenceEncoderTeacher(TypedDict):
     """Python package that carries it in the Hugging Face layout; the mean of its token states is used."""
 
 
-Teacher = LanguageModelTeacher | SentenceEncoderTeacher
+class ClipTextTeacher(TypedDict):
+    """The text tower of a two-tower checkpoint such as CLIP."""
+
+    type: Literal["clip_text"]
+    """The text encoder of a published two-tower checkpoint with its projection: vectors of the space of its
+    pictures. It reads as many tokens as it was trained with, and pools as it was trained.
+    """
+
+    checkpoint: str
+    """`open_clip:MODEL@PRETRAINED` or `open_clip:local-dir:FOLDER`, as a backbone is named; or a folder in the
+    layout of open_clip or transformers (CLIP, SigLIP).
+    """
+
+
+Teacher = LanguageModelTeacher | SentenceEncoderTeacher | ClipTextTeacher
 """A frozen model that gives one part of the features of a text."""
 
 
@@ -2808,6 +2831,18 @@ class Adapter(TypedDict):
     expansion: int
     """Width of a block inside, as a multiple of its width outside."""
 
+    input_length: NotRequired[Literal["one", "root_width"]]
+    """Length of the features before the first block. `one`: as LLM2CLIP trains, and its published adapters
+    need. `root_width`: the root of d, so that their numbers are as large as those that a block adds.
+    Absent: root_width.
+    """
+
+    own_text_share: NotRequired[float]
+    """Share of the checkpoint's own text vector in the mean of it and the adapter's, 0.5 for their average;
+    needs `clip_text` as the last one of `embed_captions.teachers`, and as `inherit.target`. Absent: that
+    vector is read like the other teachers'.
+    """
+
 
 class RecipeInherit(TypedDict):
     """Configuration of stage `inherit`."""
@@ -2818,6 +2853,11 @@ class RecipeInherit(TypedDict):
     adapter: Adapter
     """From features of the language model to the joint space: residual blocks, LayerNorm, Linear d ->
     embed_dim.
+    """
+
+    adapter_from: NotRequired[str]
+    """A published adapter of LLM2CLIP to start from, of the same shape: a folder of its released models, or a
+    file of weights. Absent: a new one.
     """
 
     embed_dim: int
@@ -3141,6 +3181,14 @@ class RecipeDistill(TypedDict):
     transformers.
     """
 
+    contradiction_margin: NotRequired[float]
+    """A contradiction costs nothing once its cosine to the target is lower by this. Absent: 0.1."""
+
+    quantised_fraction: NotRequired[float]
+    """Fraction of the steps of a transformer, the last ones, with weights rounded as they are served. Absent:
+    0.2.
+    """
+
     mix: RecipeDistillMix
     """How often each kind of text is drawn, relative to the others; kinds that the data lacks are left out."""
 
@@ -3358,6 +3406,9 @@ class RecipeAdapt(TypedDict):
 
     static_lr: float
     """Peak learning rate of the static table."""
+
+    ema_decay: NotRequired[float]
+    """Decay of the running mean of the weights, which is the result. Absent: 0.98."""
 
     schedule: Schedule
     """AdamW with linear warm-up and a decay to zero."""
@@ -3951,6 +4002,9 @@ class ContrastiveConfig(TypedDict):
     parallel: NotRequired[Parallel]
     """How the blocks of a large model lie in memory, on one process or several."""
 
+    evaluate_every: NotRequired[int]
+    """Steps between two measurements on dev; they are logged and change nothing. Absent: 20."""
+
     schedule: Schedule
     """AdamW with linear warm-up and a decay to zero."""
 
@@ -4059,6 +4113,11 @@ class InheritConfig(TypedDict):
     adapter: Adapter
     """From features of the language model to the joint space: residual blocks, LayerNorm, Linear d ->
     embed_dim.
+    """
+
+    adapter_from: NotRequired[str]
+    """A published adapter of LLM2CLIP to start from, of the same shape: a folder of its released models, or a
+    file of weights. Absent: a new one.
     """
 
     embed_dim: int
@@ -4324,6 +4383,14 @@ class DistillConfig(TypedDict):
     transformers.
     """
 
+    contradiction_margin: NotRequired[float]
+    """A contradiction costs nothing once its cosine to the target is lower by this. Absent: 0.1."""
+
+    quantised_fraction: NotRequired[float]
+    """Fraction of the steps of a transformer, the last ones, with weights rounded as they are served. Absent:
+    0.2.
+    """
+
     mix: DistillConfigMix
     """How often each kind of text is drawn, relative to the others; kinds that the data lacks are left out."""
 
@@ -4517,6 +4584,9 @@ class AdaptConfig(TypedDict):
 
     static_lr: float
     """Peak learning rate of the static table."""
+
+    ema_decay: NotRequired[float]
+    """Decay of the running mean of the weights, which is the result. Absent: 0.98."""
 
     schedule: Schedule
     """AdamW with linear warm-up and a decay to zero."""

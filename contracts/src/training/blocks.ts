@@ -23,6 +23,15 @@ export const Schedule = z
     weight_decay: weight.describe('Decoupled weight decay, per step and multiplied by the learning rate.'),
     grad_clip: z.number().positive().describe('Largest norm of the whole gradient; a longer one is scaled down to it.'),
     decay: z.enum(['cosine', 'linear']).describe('Shape of the way from `lr` down to 0 after the warm-up.'),
+    betas: z
+      .tuple([z.number().min(0).lt(1), z.number().min(0).lt(1)])
+      .optional()
+      .describe("Decay of AdamW's running means of the gradient and of its square. Absent: 0.9 and 0.98."),
+    epsilon: z
+      .number()
+      .positive()
+      .optional()
+      .describe('Added to the root of the mean square that a step is divided by. Absent: 1e-6.'),
   })
   .meta({ title: 'Schedule', description: 'AdamW with linear warm-up and a decay to zero.' });
 export type Schedule = z.infer<typeof Schedule>;
@@ -116,6 +125,23 @@ export const Adapter = z
   .strictObject({
     blocks: countOrNone.describe('Residual MLP blocks: LayerNorm, Linear d -> expansion * d, GELU, Linear back.'),
     expansion: count.describe('Width of a block inside, as a multiple of its width outside.'),
+    input_length: z
+      .enum(['one', 'root_width'])
+      .optional()
+      .describe(
+        'Length of the features before the first block. `one`: as LLM2CLIP trains, and its published adapters need. ' +
+          '`root_width`: the root of d, so that their numbers are as large as those that a block adds. Absent: root_width.',
+      ),
+    own_text_share: z
+      .number()
+      .gt(0)
+      .lt(1)
+      .optional()
+      .describe(
+        "Share of the checkpoint's own text vector in the mean of it and the adapter's, 0.5 for their average; needs " +
+          '`clip_text` as the last one of `embed_captions.teachers`, and as `inherit.target`. Absent: that vector is read like ' +
+          "the other teachers'.",
+      ),
   })
   .meta({
     title: 'Adapter',

@@ -14,14 +14,16 @@ def weights(task: Small) -> list[torch.Tensor]:
     return [value.detach() for module in task.modules.values() for value in module.parameters()]
 
 
-def test_is_a_plain_loop_of_adamw_with_clipping_schedule_and_average(tmp_path):
-    ours = train(tmp_path / "ours", {})
+@pytest.mark.parametrize("own", [{}, {"betas": [0.8, 0.95], "epsilon": 0.01}])
+def test_is_a_plain_loop_of_adamw_with_clipping_schedule_and_average(tmp_path, own):
+    ours = train(tmp_path / "ours", {}, schedule=SCHEDULE | own)
     plain = Small(run_in(tmp_path / "plain"), {})
     net, log = plain.modules["net"], plain.modules["scale"].get_parameter("log")
     matrices = [p for p in net.parameters() if p.ndim > 1]
     vectors = [*(p for p in net.parameters() if p.ndim <= 1), log]
     groups = [{"params": matrices, "weight_decay": 0.1}, {"params": vectors, "weight_decay": 0.0}]
-    optimizer = torch.optim.AdamW(groups, lr=1e-2, betas=(0.9, 0.98), eps=1e-6)
+    betas, eps = ((0.8, 0.95), 0.01) if own else ((0.9, 0.98), 1e-6)
+    optimizer = torch.optim.AdamW(groups, lr=1e-2, betas=betas, eps=eps)
     average = [p.detach().clone() for p in (*net.parameters(), log)]
     for step in range(8):
         a, b = (F.normalize(net(view), dim=-1) for view in plain.batch(step))

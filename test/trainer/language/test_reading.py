@@ -54,6 +54,7 @@ def test_a_released_llm2clip_teacher_gives_what_its_authors_code_gives(tmp_path)
 def test_a_finished_text_encoder_enters_where_captions_are_embedded_without_a_stage_before(llama):
     config = {"teachers": [{"type": "language_model", "language_model": source(llama, template=WRAPPER, add_bos=True)}]}
     run: Any = SimpleNamespace(config=config, job={"inputs": {}}, amp_dtype=torch.float32, device=torch.device("cpu"))
+    teacher: Any
     (teacher,) = read_teachers(run)
     assert teacher.reading == Reading(WRAPPER, add_bos=True) and not teacher.model.training
     settings: Any = {"max_tokens": 64, "batch_tokens": 40, "pooling": "mean"}
@@ -101,11 +102,11 @@ def test_windows_of_documents_start_with_the_first_token_and_lose_no_other(llama
     document = "a red circle on a plain field " * 6
     bare = read_language_model(source(llama), torch.float32)
     ids = bare.tokenizer(document, add_special_tokens=False)["input_ids"]
-    windows = bare.windows([document], 16)
+    windows = list(bare.windows([document], 16))
     assert (
         list(chain.from_iterable(windows)) == ids[: len(ids) // 16 * 16 + (len(ids) % 16 if len(ids) % 16 >= 8 else 0)]
     )
-    with_bos = read_language_model(source(llama, add_bos=True), torch.float32).windows([document], 16)
+    with_bos = list(read_language_model(source(llama, add_bos=True), torch.float32).windows([document], 16))
     assert {len(window) for window in with_bos[:-1]} == {16} and {window[0] for window in with_bos} == {1}
     assert list(chain.from_iterable(window[1:] for window in with_bos))[:45] == ids[:45]
 

@@ -96,6 +96,19 @@ const CHECKS: readonly Check[] = [
       ),
     ];
   }),
+  where(['embed_captions', 'inherit'], ({ embed_captions: { teachers }, inherit: { target, adapter } }) =>
+    unless(
+      adapter.own_text_share === undefined ||
+        (teachers.length > 1 && teachers.at(-1)?.type === 'clip_text' && target === 'clip_text'),
+      "inherit.adapter.own_text_share averages with the checkpoint's own text vector: embed_captions.teachers has to end with clip_text behind another one, and inherit.target has to be clip_text",
+    ),
+  ),
+  where(['inherit'], ({ inherit: { adapter_from, adapter } }) =>
+    unless(
+      adapter_from === undefined || (adapter.input_length === 'one' && adapter.own_text_share === undefined),
+      'inherit.adapter_from is an adapter of LLM2CLIP, whose features have length one: set inherit.adapter.input_length to "one", and leave own_text_share out',
+    ),
+  ),
   where(['inherit', 'clip'], ({ inherit: { backbone }, clip: { logit_scale_start } }) =>
     unless(
       logit_scale_start !== 'checkpoint' || backbone.name.startsWith('open_clip:'),

@@ -9,10 +9,11 @@ from evaluation.recipe.retrieval import Inputs
 from towers.class_targets import classifier_rows, read_classes
 from towers.data import Row, read_images, read_rows
 from towers.image.backbone import create_backbone
-from towers.image.checkpoint import ClipBackbone, text_features
+from towers.image.checkpoint import ClipBackbone
 from towers.metrics import zero_shot
 from towers.preprocess import pixel_batches
 from towers.served_text import EmbedTexts
+from towers.text.checkpoint import checkpoint_vectors
 from towers.two_towers import load_adapter, load_image_tower, load_preprocess, read_shape
 
 
@@ -51,7 +52,7 @@ def zero_shot_metrics(inputs: Inputs, served: dict[str, EmbedTexts]) -> dict[str
     }
     if isinstance(backbone, ClipBackbone):
         # CLIP's own zero-shot: its images against its own vectors of the same prompts.
-        own_PE = text_features(named["name"], [row["text"] for row in prompts], torch.device("cpu"))
+        own_PE = checkpoint_vectors(named["name"], [row["text"] for row in prompts], torch.device("cpu"))
         found["frozen_tower"] = zero_shot(torch.cat(frozen_parts), classes(own_PE), class_of_I)
     elif getattr(backbone, "num_classes", 0):
         found |= by_classifier(torch.cat(frozen_parts), class_of_I, read_classes(prepared))

@@ -214,7 +214,9 @@ def write(run: Run[ClipConfig], training: Training) -> tuple[dict[str, float], d
         plain = load_activations(training.inputs.images).plain
         first_I = texts["pairs.train"].first_of_G
         vectors = [image_vectors(tower, plain, pairs.block), text_vectors(text_tower, texts["pairs.train"], first_I)]
-    rotate_to_principal_axes(tower.head, cast(nn.Linear, text_tower.projection), vectors)
+    rotation_EE = rotate_to_principal_axes(tower.head, cast(nn.Linear, text_tower.projection), vectors)
+    if isinstance(text_tower, Adapter):
+        text_tower.turn(rotation_EE)
     measured = training.measure.all(tower, text_tower)
     for name, vectors_NE in (("dev_images", measured.image_IE), ("dev_captions", measured.text_NE)):
         save_file({"features": vectors_NE.contiguous()}, run.output / f"{name}.safetensors")

@@ -1,15 +1,15 @@
 """Reads contrastively pretrained checkpoints (CLIP, EVA-CLIP, SigLIP, PE, MobileCLIP, CoCa) with open_clip.
 
-Image tower, projection, logit scale and bias, text encoder. Names: `open_clip:MODEL@PRETRAINED`, where PRETRAINED is a tag of
-open_clip or a checkpoint file (OpenAI's own TorchScript archives too), or `open_clip:local-dir:FOLDER` for a folder of
-open_clip_config.json and open_clip_model.safetensors, the public layout.
-Shapes: B images, S side in pixels, F pooled features, N texts, E dimensions of the checkpoint's own joint space.
+Image tower, projection, logit scale and bias; towers/text/checkpoint.py has the text tower. Names: `open_clip:MODEL@PRETRAINED`,
+where PRETRAINED is a tag of open_clip or a checkpoint file (OpenAI's own TorchScript archives too), or
+`open_clip:local-dir:FOLDER` for a folder of open_clip_config.json and open_clip_model.safetensors, the public layout.
+Shapes: B images, S side in pixels, F pooled features, E dimensions of the checkpoint's own joint space.
 """
 
 import pickle
 import tempfile
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, Literal
@@ -17,7 +17,6 @@ from typing import Any, Literal
 import torch
 from safetensors.torch import save_file
 from torch import nn
-from torch.nn import functional as F
 
 from contracts.types import PreprocessRecipe
 from towers.image.input_size import built_size, is_open_clip, set_input_size
@@ -25,7 +24,6 @@ from towers.image.preprocessing import recipe_of
 
 PREFIX = "open_clip:"
 QUICK = "-quickgelu"  # ends open_clip's names of models with OpenAI's activation
-TEXT_BATCH = 256
 NOT_WEIGHTS = ("input_resolution", "context_length", "vocab_size")  # numbers in OpenAI's archives that no model has
 
 
@@ -224,31 +222,3 @@ def take_adapter_projection(visual: Any) -> tuple[torch.Tensor, torch.Tensor | N
             f"this tower's projection is not linear ({', '.join(sorted(children))}): an image head cannot be initialised with it"
         )
     return linear.weight.detach(), linear.bias
-
-
-# ---- the text encoder ----------------------------------------------------------------------------
-
-
-@torch.inference_mode()
-def text_features(
-    name: str,
-    texts: list[str],
-    device: torch.device,
-    done_NE: torch.Tensor | None = None,
-    tick: Callable[[int, Callable[[], torch.Tensor]], None] = lambda _, __: None,
-) -> torch.Tensor:
-    """Unit vectors [N, E] of texts by the checkpoint's own text encoder, float32 on the CPU.
-
-    `done_NE` are the first rows from an earlier attempt; after every batch `tick` gets the number of rows and a function
-    that gives all of them.
-    """
-    import open_clip
-
-    model = read_model(name).to(device)
-    tokenizer = open_clip.get_tokenizer(name.removeprefix(PREFIX).partition("@")[0])
-    rows = [] if done_NE is None else [done_NE]
-    for start in range(0 if done_NE is None else len(done_NE), len(texts), TEXT_BATCH):
-        ids_NT = tokenizer(texts[start : start + TEXT_BATCH]).to(device)
-        rows.append(F.normalize(model.encode_text(ids_NT).float(), dim=-1).cpu())
-        tick(min(start + TEXT_BATCH, len(texts)), lambda: torch.cat(rows))
-    return torch.cat(rows).clone()

@@ -31,9 +31,10 @@ from data.features import features_of_set
 from engine.run import Run
 from towers.class_targets import ClassTargets, of_classifier, of_texts, read_classes, save_class_targets
 from towers.data import Row, each_row, first_pairs, read_images, read_rows
-from towers.image.checkpoint import ClipBackbone, text_features
+from towers.image.checkpoint import ClipBackbone
 from towers.image.tower import ImageTower, pca_head
 from towers.preprocess import pixel_batches
+from towers.text.checkpoint import checkpoint_vectors
 
 CLIP_TEXTS = ("pairs.train", "groups.train", "prompts")  # sets of `embed_captions`
 MEASURED_IMAGES = 4000  # train images whose features say what the axes are
@@ -150,7 +151,7 @@ def clip_text(run: Run[InheritConfig], embedded: Path, backbone: Any) -> Regress
         run.tick(count, len(texts) + 1, lambda: {"done": done()}, "checkpoint-clip-text")
 
     name = run.config["backbone"]["name"]
-    targets_NE = text_features(name, texts, run.device, None if state is None else state["done"], tick)
+    targets_NE = checkpoint_vectors(name, texts, run.device, None if state is None else state["done"], tick)
     prompts: dict[int, list[int]] = {}
     for number, row in enumerate(rows):
         if row["set"] == "prompts":

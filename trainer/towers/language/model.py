@@ -3,7 +3,7 @@
 A decoder becomes bidirectional by an explicit mask; an encoder is so by itself. Shapes: B texts, T tokens, D hidden width.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,7 +18,10 @@ from towers.language.pool import pool, pooled_tokens
 from towers.language.save import save_merged, written_files
 from towers.language.structure import base_decoder, position_limit, weight_dtype, without_lora
 from towers.language.tokens import Reading, TextTokens, bos_ids, padding_id, text_tokens, write_reading
+from towers.text_tables import in_parts
 from towers.token_batches import padded
+
+DOCUMENTS = 256  # that are tokenized together
 
 
 @dataclass
@@ -45,19 +48,17 @@ class LanguageModel:
         plain = Reading(add_bos=self.reading.add_bos)
         return [row.ids for row in text_tokens(self.tokenizer, plain, texts, self._longest(max_tokens))]
 
-    def windows(self, documents: Sequence[str], max_tokens: int) -> list[list[int]]:
+    def windows(self, documents: Iterable[str], max_tokens: int) -> Iterator[list[int]]:
         """Documents cut into consecutive windows of at most `max_tokens`; tails under 8 tokens are left out.
 
         Every window starts with the first token where the model wants one: it was trained to find it there.
         """
         bos = bos_ids(self.tokenizer, self.reading)
         size = self._longest(max_tokens) - len(bos)
-        windows = []
-        rows = self.tokenizer(list(documents), add_special_tokens=False)["input_ids"] if documents else []
-        for ids in rows:
-            pieces = [ids[start : start + size] for start in range(0, len(ids), size)]
-            windows += [bos + piece for piece in pieces if len(piece) >= 8]
-        return windows
+        for some in in_parts(documents, DOCUMENTS):
+            for ids in self.tokenizer(some, add_special_tokens=False)["input_ids"]:
+                pieces = (ids[start : start + size] for start in range(0, len(ids), size))
+                yield from (bos + piece for piece in pieces if len(piece) >= 8)
 
     @property
     def pad_id(self) -> int:

@@ -69,6 +69,9 @@ export const AdaptConfig = z
     batch_size: count.describe('Images per step.'),
     image_lr: weight.describe('Peak learning rate of the image tower; its head has twice as much.'),
     static_lr: weight.describe('Peak learning rate of the static table.'),
+    ema_decay: fraction
+      .optional()
+      .describe('Decay of the running mean of the weights, which is the result. Absent: 0.98.'),
     schedule: Schedule,
     minutes: z
       .number()

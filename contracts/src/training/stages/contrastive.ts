@@ -33,6 +33,9 @@ export const ContrastiveConfig = z
     pooling: Pooling,
     packing: packing.optional(),
     parallel: Parallel.optional(),
+    evaluate_every: count
+      .optional()
+      .describe('Steps between two measurements on dev; they are logged and change nothing. Absent: 20.'),
     schedule: Schedule,
     saved_model: SavedModel.optional().describe('Absent: float32, in files of at most 50 GB.'),
   })

@@ -52,6 +52,14 @@ export const DistillConfig = z
     negatives_weight: weight.describe(
       'Weight of telling a caption from the same with two words exchanged or something negated, in the transformers.',
     ),
+    contradiction_margin: weight
+      .optional()
+      .describe('A contradiction costs nothing once its cosine to the target is lower by this. Absent: 0.1.'),
+    quantised_fraction: fraction
+      .optional()
+      .describe(
+        'Fraction of the steps of a transformer, the last ones, with weights rounded as they are served. Absent: 0.2.',
+      ),
     mix: z
       .strictObject({
         captions: mixed('captions of images'),

@@ -26,8 +26,25 @@ const SentenceEncoderTeacher = z
   })
   .meta({ title: 'SentenceEncoderTeacher', description: 'A pretrained sentence encoder with a tokenizer of its own.' });
 
+const ClipTextTeacher = z
+  .strictObject({
+    type: z
+      .literal('clip_text')
+      .describe(
+        'The text encoder of a published two-tower checkpoint with its projection: vectors of the space of its pictures. It ' +
+          'reads as many tokens as it was trained with, and pools as it was trained.',
+      ),
+    checkpoint: z
+      .string()
+      .describe(
+        '`open_clip:MODEL@PRETRAINED` or `open_clip:local-dir:FOLDER`, as a backbone is named; or a folder in the layout of ' +
+          'open_clip or transformers (CLIP, SigLIP).',
+      ),
+  })
+  .meta({ title: 'ClipTextTeacher', description: 'The text tower of a two-tower checkpoint such as CLIP.' });
+
 const Teacher = z
-  .discriminatedUnion('type', [LanguageModelTeacher, SentenceEncoderTeacher])
+  .discriminatedUnion('type', [LanguageModelTeacher, SentenceEncoderTeacher, ClipTextTeacher])
   .meta({ title: 'Teacher', description: 'A frozen model that gives one part of the features of a text.' });
 
 export const EmbedCaptionsConfig = z

@@ -7,6 +7,13 @@ export const InheritConfig = z
     stage: z.literal('inherit').describe('Name of the stage.'),
     backbone: Backbone,
     adapter: Adapter,
+    adapter_from: z
+      .string()
+      .optional()
+      .describe(
+        'A published adapter of LLM2CLIP to start from, of the same shape: a folder of its released models, or a file of ' +
+          'weights. Absent: a new one.',
+      ),
     embed_dim: count.describe('Dimensions of the joint space.'),
     target: z
       .enum(['classifier_rows', 'clip_text', 'features'])

@@ -1,6 +1,6 @@
 // The plan: order, content addresses that follow the graph exactly, cache hits, the comparison's runs.
 import { describe, expect, it } from 'vitest';
-import { byStage, inputsOf, type StageName } from '../../../../contracts/src/stages.ts';
+import { byStage, inputsOf, preparedParts, type StageName } from '../../../../contracts/src/stages.ts';
 import { TrainingJob, type TrainingReport } from '../../../../contracts/src/training/job.ts';
 import { PARTS, type Part } from '../../../../contracts/src/training/prepared.ts';
 import { createPlan, digestOf, type Plan, type PlanSources } from '../../../../trainer/control/plan/plan.ts';
@@ -142,37 +142,45 @@ describe('content addresses', () => {
 });
 
 describe('what a stage does not read of the prepared data leaves its address', () => {
-  /** Everything that reads captions, and what follows from it. */
-  const ALL = reachOf('prepare');
-  const ofTexts = ALL.filter((id) => !['mntp', 'contrastive', 'embed_images'].includes(id)).toSorted();
-  const ofPairs = ALL.filter((id) => id !== 'mntp').toSorted();
-  const ofImages = ALL.filter((id) => !['mntp', 'contrastive', 'embed_captions', 'inherit'].includes(id)).toSorted();
-  /** export and evaluate read everything. */
-  const last = ['evaluate', 'export', 'prepare'];
+  /** prepare, the stages whose rows name one of the parts or none, and what follows from them. */
+  function readersOf(...parts: Part[]): string[] {
+    const readers = planOf().jobs.flatMap(({ job: { inputs, config } }) => {
+      const read = inputs.prepare === undefined ? [] : (preparedParts(config) ?? PARTS);
+      return read.some((part) => parts.includes(part)) ? reachOf(config.stage) : [];
+    });
+    return [...new Set(['prepare', ...readers])].toSorted();
+  }
 
-  it.each<[string, string[], (prepare: WholeRecipe['prepare']) => void]>([
-    ['class names', ofTexts, (prepare) => (prepare.classes = 'other.json')],
-    ['how many phrases', ofTexts, (prepare) => (prepare.fragments = 7)],
-    ['class images', ofImages, (prepare) => (prepare.class_images = 'images.tar')],
-    ['dev texts', last, (prepare) => prepare.texts.push({ split: 'dev', kind: 'groups', path: 'groups.jsonl' })],
-    [
-      'plain documents',
-      ALL.filter((id) => id !== 'embed_images').toSorted(),
-      (prepare) => prepare.texts.splice(0, 1, { split: 'train', kind: 'plain', path: 'other.jsonl' }),
-    ],
-    ['pictures', ofPairs, (prepare) => prepare.pairs.push({ split: 'train', format: 'folder', path: 'more' })],
-    ['sizes of pictures', ofPairs, (prepare) => (prepare.max_side += 1)],
-  ])('a change of %s runs %j again', (_, again, change) => {
-    expect(changed(planOf(({ prepare }) => change(prepare)))).toEqual(again);
+  it('is known of each stage', () => {
+    const few = ['clip', 'distill', 'evaluate', 'export', 'prepare'];
+    expect(readersOf('plain.dev')).toEqual(expect.arrayContaining(['evaluate', 'export', 'prepare']));
+    expect(readersOf('plain.dev')).not.toContain('clip');
+    expect(readersOf('class_images')).toEqual(expect.arrayContaining([...few, 'embed_images']));
+    expect(readersOf('class_images')).not.toContain('embed_captions');
+    expect(readersOf('classes')).toEqual(expect.arrayContaining([...few, 'embed_captions', 'inherit']));
+    for (const stage of ['mntp', 'contrastive', 'embed_images']) expect(readersOf('classes')).not.toContain(stage);
+    expect(readersOf('pairs')).not.toContain('mntp');
   });
 
-  it.each<[Part, string[]]>([
-    ['pairs', ofPairs],
-    ['classes', ofTexts],
-    ['plain.dev', last],
-  ])('edited files behind %s run %j again', (part, again) => {
+  it.each<[string, Part[], (prepare: WholeRecipe['prepare']) => void]>([
+    ['class names', ['classes'], (prepare) => (prepare.classes = 'other.json')],
+    ['how many phrases', ['fragments.train'], (prepare) => (prepare.fragments = 7)],
+    ['class images', ['class_images'], (prepare) => (prepare.class_images = 'images.tar')],
+    ['dev texts', ['groups.dev'], (prepare) => prepare.texts.push({ split: 'dev', kind: 'groups', path: 'g.jsonl' })],
+    [
+      'plain documents',
+      ['plain.train'],
+      (prepare) => prepare.texts.splice(0, 1, { split: 'train', kind: 'plain', path: 'other.jsonl' }),
+    ],
+    ['pictures', ['pairs'], (prepare) => prepare.pairs.push({ split: 'train', format: 'folder', path: 'more' })],
+    ['sizes of pictures', ['pairs'], (prepare) => (prepare.max_side += 1)],
+  ])('a change of %s runs those again that read %j', (_, parts, change) => {
+    expect(changed(planOf(({ prepare }) => change(prepare)))).toEqual(readersOf(...parts));
+  });
+
+  it.each<Part>(['pairs', 'classes', 'plain.dev'])('edited files behind %s run those again that read them', (part) => {
     const data = { ...sources.data, digest: digestOf('edited'), parts: filesOf({ [part]: 'edited' }) };
-    expect(changed(planOf(undefined, { data }))).toEqual(again);
+    expect(changed(planOf(undefined, { data }))).toEqual(readersOf(part));
   });
 
   it('is refused by the stage when it runs, because its job says what it may read', () => {
@@ -207,10 +215,8 @@ describe('a recipe without a block', () => {
       );
       return addresses(createPlan(recipe, { ...sources, folders })).embed_captions;
     };
-    expect(createPlan(recipe, sources).jobs[1]?.job).toMatchObject({
-      id: 'embed_captions',
-      inputs: { prepare: expect.any(String) },
-    });
+    const embedding = createPlan(recipe, sources).jobs.find(({ job }) => job.id === 'embed_captions');
+    expect(Object.keys(embedding?.job.inputs ?? {})).toEqual(['prepare']);
     expect(addressWith('other')).not.toBe(addressWith('simcse'));
     expect(addressWith('simcse')).toBe(addressWith('simcse'));
   });

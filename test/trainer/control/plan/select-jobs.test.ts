@@ -1,6 +1,6 @@
 // Selecting jobs of a plan by --to and --only: what is selected, and why a selection is refused.
 import { expect, it } from 'vitest';
-import { byStage } from '../../../../contracts/src/stages.ts';
+import { byStage, inputsOf, type StageName } from '../../../../contracts/src/stages.ts';
 import type { TrainingReport } from '../../../../contracts/src/training/job.ts';
 import { createPlan, digestOf, type Plan } from '../../../../trainer/control/plan/plan.ts';
 import { type Selection, selectJobs } from '../../../../trainer/control/plan/select-jobs.ts';
@@ -36,6 +36,15 @@ function ids(selection: Selection, plan = planWith()): string[] {
   return selectJobs(plan, selection).map(({ job }) => job.id);
 }
 
+/** The stages of the recipe that one needs, and itself, in the order of the table. */
+function neededBy(stage: StageName): string[] {
+  const before = (name: StageName): StageName[] => [
+    name,
+    ...TINY_STAGES.filter((input) => inputsOf(name).includes(input)).flatMap(before),
+  ];
+  return TINY_STAGES.filter((name) => before(stage).includes(name));
+}
+
 it('without --to and --only selects every job', () => {
   expect(ids({})).toEqual(planWith().jobs.map(({ job }) => job.id));
 });
@@ -44,7 +53,7 @@ it('with --to selects the stage with everything it needs, in order', () => {
   expect(ids({ to: 'embed_captions' })).toEqual(['prepare', 'mntp', 'contrastive', 'embed_captions']);
   expect(ids({ to: 'export' }).filter((id) => id.startsWith('clip'))).toEqual(['clip']);
   expect(ids({ to: 'compare' }).filter((id) => id.startsWith('clip'))).toHaveLength(4);
-  expect(ids({ to: 'evaluate' })).toEqual(TINY_STAGES);
+  expect(ids({ to: 'evaluate' })).toEqual(neededBy('evaluate'));
 });
 
 it('with --only selects that one stage when its inputs are finished', () => {
@@ -63,5 +72,5 @@ it('with --only takes a finished stage whatever became of its inputs', () => {
 });
 
 it('refuses a name that the plan does not have and lists those it has', () => {
-  expect(() => ids({ to: 'clip-llm-9' })).toThrow('no stage clip-llm-9 in this recipe; it has prepare, mntp,');
+  expect(() => ids({ to: 'clip-llm-9' })).toThrow(/^no stage clip-llm-9 in this recipe; it has prepare, .*mntp, /);
 });

@@ -49,6 +49,18 @@ it.each([
     'inherit.target is "clip_text", but package:tiny has no text encoder: name an open_clip:… backbone, or use "classifier_rows" or "features"',
   ],
   [
+    JSON.stringify({
+      ...tinyRecipe(),
+      inherit: { ...tinyRecipe().inherit, adapter: { blocks: 1, expansion: 2, own_text_share: 0.5 } },
+      clip: { ...tinyRecipe().clip, adapter: { blocks: 1, expansion: 2, own_text_share: 0.5 } },
+    }),
+    "inherit.adapter.own_text_share averages with the checkpoint's own text vector: embed_captions.teachers has to end with clip_text behind another one, and inherit.target has to be clip_text",
+  ],
+  [
+    withMembers('inherit', { adapter_from: '/models/LLM2CLIP-Openai-L-14-336' }),
+    'inherit.adapter_from is an adapter of LLM2CLIP, whose features have length one: set inherit.adapter.input_length to "one", and leave own_text_share out',
+  ],
+  [
     withMembers('clip', { logit_scale_start: 'checkpoint' }),
     'clip.logit_scale_start is "checkpoint", but package:tiny holds no logit scale: name an open_clip:… backbone, or leave it out',
   ],
