@@ -10,9 +10,11 @@ export interface Cell {
   said: string;
   seconds: number;
 }
-export interface SystemRow {
+export interface Named {
   row: string;
   about: string;
+}
+export interface SystemRow extends Named {
   cells: Record<string, Cell>;
 }
 export interface Report {
@@ -68,14 +70,14 @@ export function tableOf(report: Report): string {
   return [head, ...lines, '', ...failures(report).map((line) => `✗ ${line}`), total].join('\n');
 }
 
-/** `names`: all rows that there are, in their order. Rows that were not run keep the line of their last run. Returns the path. */
-export function writeDocs(report: Report, names: readonly string[]): string {
+/** `rows`: all that there are, in their order. One that was not run keeps the line of its last run. Returns the path. */
+export function writeDocs(report: Report, rows: readonly Named[]): string {
   const before = existsSync(DOCS) ? readFileSync(DOCS, 'utf8').split('\n') : [];
-  writeFileSync(DOCS, docsOf(report, names, before));
+  writeFileSync(DOCS, docsOf(report, rows, before));
   return DOCS;
 }
 
-function docsOf(report: Report, names: readonly string[], before: readonly string[]): string {
+function docsOf(report: Report, all: readonly Named[], before: readonly string[]): string {
   const { columns, systems, versions } = report;
   const line = (cells: readonly string[]): string => `| ${cells.join(' | ')} |`;
   const escaped = (text: string): string => text.replaceAll('|', '\\|');
@@ -90,9 +92,12 @@ function docsOf(report: Report, names: readonly string[], before: readonly strin
       ...columns.map((column) => markOf(system.cells[column])),
       reasonsOf(system),
     ]);
-  const rows = names.flatMap((name) => {
-    const system = systems.find(({ row }) => row === name);
-    return system === undefined ? before.filter((old) => old.startsWith(`| ${name} |`)) : [rowOf(system)];
+  const never: Cell = { state: 'not run', said: 'this row has not been run', seconds: 0 };
+  const rows = all.map((named) => {
+    const system = systems.find(({ row }) => row === named.row);
+    if (system !== undefined) return rowOf(system);
+    const cells = Object.fromEntries(columns.map((column) => [column, never]));
+    return before.find((old) => old.startsWith(`| ${named.row} |`)) ?? rowOf({ ...named, cells });
   });
   const head = ['System', 'What', ...columns, 'Why not'];
   const libraries = Object.entries(versions).map(([name, version]) => `${name} ${version}`);

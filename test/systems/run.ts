@@ -25,7 +25,12 @@ with random weights in the public layout: constructs, loads, trains, exports, se
 Environment: TRAINER_PYTHON is a Python interpreter with the trainer's dependencies, used instead of trainer/.venv.
 Exit codes: 0 everything that was run passed, 1 something failed, 2 refused, ${EXIT.interrupted} interrupted: nothing is left behind.
 `;
-const OPTIONS = { only: { type: 'string' }, list: { type: 'boolean' }, json: { type: 'boolean' }, 'write-docs': { type: 'boolean' } } as const;
+const OPTIONS = {
+  only: { type: 'string' },
+  list: { type: 'boolean' },
+  json: { type: 'boolean' },
+  'write-docs': { type: 'boolean' },
+} as const;
 const SERVES = 'serves';
 
 async function main({ values }: CommandLine<typeof OPTIONS>): Promise<number> {
@@ -41,8 +46,7 @@ async function main({ values }: CommandLine<typeof OPTIONS>): Promise<number> {
   try {
     const report = await run({ python, list, chosen, folder, stop: interrupts.signals.stop });
     if (report === undefined) return EXIT.interrupted;
-    const names = list.rows.map(({ row }) => row);
-    if (values['write-docs']) console.error(`wrote ${writeDocs(report, names)}`);
+    if (values['write-docs']) console.error(`wrote ${writeDocs(report, list.rows)}`);
     console.log(values.json ? JSON.stringify(report, null, 2) : tableOf(report));
     return failures(report).length === 0 ? EXIT.ok : EXIT.failed;
   } finally {
