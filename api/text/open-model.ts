@@ -61,9 +61,10 @@ async function openStaticTier({ name, text, static: fast }: ModelManifest, read:
   if (!fast) throw new CoreError('model_not_found', `The model ${name} has no static tier.`);
   const table = openTable(fast.table, await read(fast.table.file));
   const { projection } = fast;
-  const { unk_id, cls_id, sep_id, pad_id } = text.tokenizer;
+  const { unk_id, sep_id, pad_id } = text.tokenizer;
+  const first = 'cls_id' in text.tokenizer ? [text.tokenizer.cls_id] : [];
   return createStaticEncode(table, {
-    silent: [unk_id, cls_id, sep_id, pad_id],
+    silent: [unk_id, ...first, sep_id, pad_id],
     projection: projection && openTable(projection, await read(projection.file)),
   });
 }

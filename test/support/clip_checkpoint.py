@@ -1,8 +1,12 @@
-"""Writes a tiny published CLIP: `python test/support/clip_checkpoint.py FOLDER PICTURE TEXT…` prints its library's vectors as JSON."""
+"""Writes tiny published checkpoints: `python test/support/clip_checkpoint.py FOLDER PICTURE TEXT…`.
+
+A folder of each layout below FOLDER; prints by layout the vectors of its library, as JSON.
+"""
 
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).parents[2]
 sys.path[:0] = [str(ROOT / "trainer"), str(ROOT / "contracts/python"), str(ROOT / "test/trainer")]
@@ -10,22 +14,49 @@ sys.path[:0] = [str(ROOT / "trainer"), str(ROOT / "contracts/python"), str(ROOT 
 import towers  # noqa: E402, F401  (makes transformers importable beside a CPU build of torch)
 
 
-def main() -> None:
-    """Write the folder, print the vectors."""
-    import torch
+def square(own: dict[str, Any], resize: str, side: int) -> dict[str, Any]:
+    """How a layout prepares pictures, in the words of a manifest."""
+    crop = "center" if resize == "shortest" else "none"
+    mean, std = own["image_mean"], own["image_std"]
+    return {
+        "resize_mode": resize,
+        "size": side,
+        "interpolation": "bicubic",
+        "crop": crop,
+        "mean": mean,
+        "std": std,
+        "color": "rgb",
+    }
 
+
+def main() -> None:
+    """Write the folders, print the vectors."""
+    import torch
+    from torch.nn import functional as F
+
+    import published_siglip as siglip
     from published_clip import image_vectors, text_vectors, write_clip
     from towers.preprocess import preprocess
 
     folder, picture, *texts = sys.argv[1:]
-    model = write_clip(Path(folder))
-    own = json.loads((Path(folder) / "preprocessor_config.json").read_text())
-    recipe = {
-        "resize_mode": "shortest", "size": 64, "interpolation": "bicubic", "crop": "center", "mean": own["image_mean"],
-        "std": own["image_std"], "color": "rgb",
-    }  # fmt: skip
-    pixels = torch.from_numpy(preprocess(Path(picture).read_bytes(), recipe))[None]
-    found = {"texts": text_vectors(model, texts).tolist(), "image": image_vectors(model, pixels)[0].tolist()}
+
+    def pixels_of(layout: str, resize: str) -> torch.Tensor:
+        own = json.loads((Path(folder) / layout / "preprocessor_config.json").read_text())
+        return torch.from_numpy(preprocess(Path(picture).read_bytes(), square(own, resize, 64)))[None]  # pyright: ignore[reportArgumentType]
+
+    model = write_clip(Path(folder) / "clip")
+    found = {
+        "clip": {
+            "texts": text_vectors(model, texts).tolist(),
+            "image": image_vectors(model, pixels_of("clip", "shortest"))[0].tolist(),
+        }
+    }
+    for layout, write in {"siglip": siglip.write_siglip, "siglip2": siglip.write_siglip2}.items():
+        model, tokenizer = write(Path(folder) / layout)
+        with torch.no_grad():
+            image = F.normalize(siglip.image_features(model, pixels_of(layout, "squash")), dim=-1)
+        vectors = siglip.siglip_text_vectors(model, tokenizer, texts)
+        found[layout] = {"texts": vectors.tolist(), "image": image[0].tolist()}
     print(json.dumps(found))
 
 

@@ -14,6 +14,7 @@ from contracts.types import ModelManifest, ModelManifestText, QuantizedTable, St
 from towers.clip_bpe import ClipBpe
 from towers.exported_files import text_towers
 from towers.onnx_export import embed_static, read_table, session
+from towers.sentencepiece_text import SentencePiece
 from towers.wordpiece import WordPiece
 
 EmbedTexts = Callable[[Sequence[str]], np.ndarray]
@@ -32,12 +33,18 @@ def served_tiers(folder: Path, manifest: ModelManifest) -> dict[Tier, EmbedTexts
     return tiers
 
 
-def tokenizer_in(folder: Path, manifest: ModelManifest) -> WordPiece | ClipBpe:
+TextTokenizer = WordPiece | ClipBpe | SentencePiece
+
+
+def tokenizer_in(folder: Path, manifest: ModelManifest) -> TextTokenizer:
     """The tokenizer of a model."""
     tokenizer = manifest["text"]["tokenizer"]
     vocabulary = folder / tokenizer["vocabulary"]["path"]
     if tokenizer["type"] == "clip_bpe":
         return ClipBpe.read(vocabulary, folder / tokenizer["merges"]["path"])
+    if tokenizer["type"] == "sentencepiece":
+        model, cleaning = vocabulary.read_bytes(), tokenizer.get("cleaning")
+        return SentencePiece(model, tokenizer["sep_id"], tokenizer["pad_id"], cleaning)
     return WordPiece.read(vocabulary)
 
 
@@ -48,7 +55,7 @@ class ServedTier:
         self,
         folder: Path,
         tower: TextTower | ModelManifestText,
-        tokenizer: WordPiece | ClipBpe,
+        tokenizer: TextTokenizer,
         static: "ServedStatic | None",
         context_length: int,
     ) -> None:

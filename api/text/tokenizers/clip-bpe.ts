@@ -1,5 +1,5 @@
 // CLIP's byte-pair encoding, exact against Hugging Face's CLIPTokenizer with `split_special_tokens`: a special token's name is text.
-import type { ClipBpeTokenizer } from '../../../contracts/src/model/manifest.ts';
+import type { ClipBpeTokenizer } from '../../../contracts/src/model/tokenizer.ts';
 import type { ReadArtefact, Tokenizer, Tokens } from '../engine.ts';
 import { COMPOSED, JOINING, LETTER, NUMBER, WHITE } from './clip-bpe-classes.ts';
 import { type Lowered, lowerCased } from './lower-case.ts';

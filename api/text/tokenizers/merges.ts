@@ -1,4 +1,4 @@
-// Byte-pair merges of one word: the pair that comes first in the list is joined first, of equal ones the leftmost.
+// Byte-pair merges: of two neighbours that may be joined the pair with the lowest rank is joined first, of equal ones the leftmost.
 
 /** A token with the symbols that it stands for: from `first` to before `until`. */
 export interface Merged {
@@ -9,10 +9,10 @@ export interface Merged {
 
 interface Candidate {
   rank: number;
-  /** Of the left symbol. */
+  /** First symbols of the left and of the right one, and the symbol behind both. */
   at: number;
-  left: number;
   right: number;
+  end: number;
 }
 
 /** `merges`: two pieces with a space between them, the first first. A pair of a piece that the vocabulary lacks is an error. */
@@ -35,38 +35,57 @@ export function createMerger(
 
   return function merge(symbols) {
     const current = [...symbols];
-    const next = symbols.map((_, index) => index + 1);
-    const previous = symbols.map((_, index) => index - 1);
-    const isGone = symbols.map(() => false);
-    const heap = createHeap();
-
-    function offer(at: number): void {
-      const [left, right] = [current[at], current[next[at] ?? -1]];
-      if (left === undefined || right === undefined) return;
-      const rank = ranks.get(left * size + right);
-      if (rank !== undefined) heap.push({ rank, at, left, right });
-    }
-
-    for (let at = 0; at + 1 < symbols.length; at++) offer(at);
-    for (let best = heap.pop(); best !== undefined; best = heap.pop()) {
-      const { at, rank, left, right } = best;
-      const after = next[at] ?? symbols.length;
-      // One of the two was joined with another one meanwhile.
-      if (isGone[at] || current[at] !== left || current[after] !== right) continue;
-      current[at] = results[rank] ?? left;
-      isGone[after] = true;
-      const beyond = next[after] ?? symbols.length;
-      next[at] = beyond;
-      if (beyond < symbols.length) previous[beyond] = at;
-      const before = previous[at] ?? -1;
-      if (before >= 0) offer(before);
-      offer(at);
-    }
-    const found: Merged[] = [];
-    for (let at = 0; at < symbols.length; at = next[at] ?? symbols.length)
-      found.push({ id: current[at] ?? 0, first: at, until: next[at] ?? symbols.length });
-    return found;
+    const pairRank = (left: number, right: number) => ranks.get((current[left] ?? 0) * size + (current[right] ?? 0));
+    return mergeSymbols(symbols.length, pairRank, (left, rank) => {
+      current[left] = results[rank] ?? 0;
+    }).map((range) => ({ id: current[range.first] ?? 0, ...range }));
   };
+}
+
+/** Symbols that became one: from `first` to before `until`. */
+export interface Range {
+  first: number;
+  until: number;
+}
+
+/**
+ * `rankOf`: of two neighbours, the first of them named by its first symbol, `end` being the symbol behind both; undefined:
+ * they stay apart. `onJoin` is told of each pair that is joined.
+ */
+export function mergeSymbols(
+  count: number,
+  rankOf: (left: number, right: number, end: number) => number | undefined,
+  onJoin?: (left: number, rank: number) => void,
+): Range[] {
+  const next = Array.from({ length: count }, (_, index) => index + 1);
+  const previous = Array.from({ length: count }, (_, index) => index - 1);
+  const isGone = new Array<boolean>(count).fill(false);
+  const heap = createHeap();
+
+  function offer(at: number): void {
+    const right = next[at] ?? count;
+    if (right >= count) return;
+    const end = next[right] ?? count;
+    const rank = rankOf(at, right, end);
+    if (rank !== undefined) heap.push({ rank, at, right, end });
+  }
+
+  for (let at = 0; at + 1 < count; at++) offer(at);
+  for (let best = heap.pop(); best !== undefined; best = heap.pop()) {
+    const { at, rank, right, end } = best;
+    // One of the two was joined with another one meanwhile.
+    if (isGone[at] || isGone[right] || next[at] !== right || next[right] !== end) continue;
+    isGone[right] = true;
+    next[at] = end;
+    if (end < count) previous[end] = at;
+    onJoin?.(at, rank);
+    const before = previous[at] ?? -1;
+    if (before >= 0) offer(before);
+    offer(at);
+  }
+  const found: Range[] = [];
+  for (let at = 0; at < count; at = next[at] ?? count) found.push({ first: at, until: next[at] ?? count });
+  return found;
 }
 
 /** A binary heap: a word may have as many symbols as a request has characters. */

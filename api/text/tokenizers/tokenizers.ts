@@ -2,6 +2,7 @@
 import type { ModelManifest } from '../../../contracts/src/model/manifest.ts';
 import type { ReadArtefact, Tokenizer } from '../engine.ts';
 import { openClipBpe } from './clip-bpe.ts';
+import { openSentencePiece } from './sentencepiece/sentencepiece.ts';
 import { openWordPiece } from './wordpiece.ts';
 
 type TokenizerConfig = ModelManifest['text']['tokenizer'];
@@ -12,6 +13,7 @@ type ConfigOf<F extends Family> = Extract<TokenizerConfig, { type: F }> & { type
 export const TOKENIZERS: { [F in Family]: (config: ConfigOf<F>, read: ReadArtefact) => Promise<Tokenizer> } = {
   wordpiece: openWordPiece,
   clip_bpe: openClipBpe,
+  sentencepiece: openSentencePiece,
 };
 
 export function openTokenizer<F extends Family>(config: ConfigOf<F>, read: ReadArtefact): Promise<Tokenizer> {

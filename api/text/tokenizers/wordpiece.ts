@@ -1,5 +1,5 @@
 // WordPiece with BERT's normalisation, exact against Hugging Face `tokenizers` but for words with symbols glued to them.
-import type { WordPieceTokenizer } from '../../../contracts/src/model/manifest.ts';
+import type { WordPieceTokenizer } from '../../../contracts/src/model/tokenizer.ts';
 import type { ReadArtefact, Tokenizer, Tokens } from '../engine.ts';
 import { type Lowered, lowerCased } from './lower-case.ts';
 import { DECOMPOSED, DROPPED, HAN, MARK, PUNCTUATION, SPACE, SYMBOL } from './wordpiece-classes.ts';

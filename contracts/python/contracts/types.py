@@ -1522,6 +1522,34 @@ class ClipBpeTokenizer(TypedDict):
     """Id of the last token."""
 
 
+class SentencePieceTokenizer(TypedDict):
+    """How a text becomes token ids, as SigLIP reads it."""
+
+    type: Literal["sentencepiece"]
+    """SentencePiece, unigram or byte pairs, as its library reads a text."""
+
+    vocabulary: Artefact
+    """The library's model file: pieces with scores, rules of normalisation."""
+
+    vocabulary_size: int
+    """Entries of the vocabulary."""
+
+    pad_id: int
+    """Id of the padding token."""
+
+    unk_id: int
+    """Id of the unknown token."""
+
+    sep_id: int
+    """Id of the last token."""
+
+    cleaning: NotRequired[Literal["lower", "canonical", "canonical_spaced"]]
+    """What is done to a text before. `lower`: lower case, letter by letter. `canonical`: lower case, without
+    ASCII punctuation, white space collapsed. `canonical_spaced`: the same, but `_` becomes a space. Absent:
+    nothing.
+    """
+
+
 class QuantizedTable(TypedDict):
     """Embedding rows of the vocabulary, quantised per row."""
 
@@ -1578,7 +1606,7 @@ class TextPartition(TypedDict):
 class ModelManifestText(TypedDict):
     """How texts are read, for all tiers, and the TextTower of the student."""
 
-    tokenizer: WordPieceTokenizer | ClipBpeTokenizer
+    tokenizer: WordPieceTokenizer | ClipBpeTokenizer | SentencePieceTokenizer
     """How a text becomes token ids."""
 
     context_length: int

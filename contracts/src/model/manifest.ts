@@ -4,10 +4,10 @@ import { ModelName } from '../names.ts';
 import { SchemaVersion } from '../schema-version.ts';
 import { Artefact, Digest } from './artefact.ts';
 import { PreprocessRecipe } from './preprocess.ts';
+import { TextTokenizer } from './tokenizer.ts';
 import { SearchVerdicts } from './verdict.ts';
 
 const count = z.int().positive();
-const tokenId = (token: string) => z.int().nonnegative().describe(`Id of the ${token} token.`);
 
 /** From the most exact to the fastest. */
 export const Tier = z.enum(['student', 'tiny', 'static']).meta({
@@ -17,50 +17,6 @@ export const Tier = z.enum(['student', 'tiny', 'static']).meta({
     'microseconds per text.',
 });
 export type Tier = z.infer<typeof Tier>;
-
-export const WordPieceTokenizer = z
-  .strictObject({
-    type: z.literal('wordpiece').describe("WordPiece with BERT's normalisation."),
-    vocabulary: Artefact.describe('One entry per line; the line number, from 0, is the id.'),
-    vocabulary_size: count.describe('Entries of the vocabulary.'),
-    pad_id: tokenId('padding'),
-    unk_id: tokenId('unknown'),
-    cls_id: tokenId('first'),
-    sep_id: tokenId('last'),
-    fallback: z
-      .literal('bytes')
-      .optional()
-      .describe(
-        '`bytes`: emoji and other symbols are words of their own, words may have any length, and a character without an ' +
-          'entry is read as the bytes of its UTF-8, entries `<0x00>` to `<0xFF>`. Absent: a word that does not fit, or of ' +
-          'more than 100 characters, is one unknown token.',
-      ),
-  })
-  .meta({ title: 'WordPieceTokenizer', description: 'How a text becomes token ids.' });
-export type WordPieceTokenizer = z.infer<typeof WordPieceTokenizer>;
-
-export const ClipBpeTokenizer = z
-  .strictObject({
-    type: z
-      .literal('clip_bpe')
-      .describe("CLIP's byte-pair encoding: NFC, lower case, words of letters, single digits."),
-    vocabulary: Artefact.describe(
-      'One entry per line; the line number, from 0, is the id. `</w>` ends the last one of a word.',
-    ),
-    merges: Artefact.describe('Two entries per line with a space between them; what is joined first comes first.'),
-    vocabulary_size: count.describe('Entries of the vocabulary.'),
-    pad_id: tokenId('padding'),
-    unk_id: tokenId('unknown').describe('Id of the unknown token, which a vocabulary with all bytes never needs.'),
-    cls_id: tokenId('first'),
-    sep_id: tokenId('last'),
-  })
-  .meta({ title: 'ClipBpeTokenizer', description: 'How a text becomes token ids, as CLIP reads it.' });
-export type ClipBpeTokenizer = z.infer<typeof ClipBpeTokenizer>;
-
-export const TextTokenizer = z
-  .discriminatedUnion('type', [WordPieceTokenizer, ClipBpeTokenizer])
-  .describe('How a text becomes token ids.');
-export type TextTokenizer = z.infer<typeof TextTokenizer>;
 
 export const QuantizedTable = z
   .strictObject({

@@ -157,10 +157,12 @@ def test_a_file_of_weights_needs_the_name_of_its_architecture(tmp_path, take_in)
 
 
 def test_what_cannot_be_served_is_refused_by_its_part_or_number(tmp_path, take_in, published):
-    siglip = tmp_path / "siglip"
-    siglip.mkdir()
-    (siglip / "config.json").write_text(json.dumps({"model_type": "siglip"}))
-    assert "holds a model of type siglip" in take_in(siglip)[2]
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "config.json").write_text(json.dumps({"model_type": "blip"}))
+    assert (
+        "holds a model of type blip: of transformers' layouts clip, siglip, siglip2 are imported" in take_in(other)[2]
+    )
     assert "is no file of weights and no folder" in take_in(tmp_path / "nowhere")[2]
     # The text tower of OpenAI's B/32, on the device that allocates nothing.
     from exchange.incoming.clip_text import ClipText, ClipTextShape

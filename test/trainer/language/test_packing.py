@@ -29,6 +29,8 @@ def test_every_text_is_in_one_row_no_row_is_too_full_and_few_are_needed():
     # First fit decreasing needs at most 11/9 of the least number of rows, plus one (Johnson 1973).
     assert len(rows) <= 11 / 9 * -(-sum(lengths) // 100) + 1
     assert packed_rows([5, 200, 7], 100) == [[1], [2, 0]]
+    # 25 texts are more than a row holds, and fill two halves: a full row beside an almost empty one would be padded.
+    assert sorted(map(len, packed_rows([12] * 25, 256))) == [12, 13]
 
 
 def test_batches_hold_every_text_once_and_at_most_the_budget():
@@ -41,14 +43,16 @@ def test_batches_hold_every_text_once_and_at_most_the_budget():
 
 def test_a_packed_row_restarts_its_positions_and_its_mask_is_block_diagonal():
     texts = [TextTokens([10, 11, 12]), TextTokens([20, 21], skip=1), TextTokens([30])]
-    packed = pack(texts, 5, torch.device("cpu"), 0)
-    assert packed.ids_RT.tolist() == [[10, 11, 12, 20, 21], [30, 0, 0, 0, 0]]
-    assert packed.positions_RT.tolist() == [[0, 1, 2, 0, 1], [0, 0, 0, 0, 0]]
-    assert packed.places == [(0, 0), (0, 3), (1, 0)]
+    packed = pack(texts, 6, torch.device("cpu"), 0)
+    assert packed.ids_RT.tolist() == [[10, 11, 12, 20, 21, 30]]
+    assert packed.positions_RT.tolist() == [[0, 1, 2, 0, 1, 0]]
+    assert packed.places == [(0, 0), (0, 3), (0, 5)]
     mask = block_diagonal_mask(packed.texts_RT, torch.float32)
     allowed = (mask[0, 0] == 0).int().tolist()
-    assert allowed == [[1, 1, 1, 0, 0]] * 3 + [[0, 0, 0, 1, 1]] * 2
-    assert pack(texts, 5, torch.device("cpu"), 0, multiple=4).ids_RT.shape == (2, 8)
+    assert allowed == [[1, 1, 1, 0, 0, 0]] * 3 + [[0, 0, 0, 1, 1, 0]] * 2 + [[0, 0, 0, 0, 0, 1]]
+    shorter = pack(texts, 5, torch.device("cpu"), 0, multiple=4)
+    assert shorter.ids_RT.tolist() == [[10, 11, 12, 0], [20, 21, 30, 0]]
+    assert shorter.texts_RT.tolist() == [[0, 0, 0, -1], [1, 1, 2, -1]]
 
 
 @pytest.mark.parametrize("pooling", ["mean", "weighted_mean", "first_token", "last_token"])

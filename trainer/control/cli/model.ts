@@ -37,7 +37,7 @@ A registry holds models by digest and, for each name, a pointer to the current o
   publish         hold the recipe's finished model against the gate and, if it passes, publish it: files, manifest, pointer
   rollback        point back to the model before the current one; nothing is copied or deleted
   export          write a model for another library: its current one, the embedded one, or that of a folder with manifest.json
-  import          make a published CLIP a model and publish it, without training: a folder of transformers or open_clip, or a file
+  import          make a published CLIP or SigLIP a model and publish it: a folder of transformers or open_clip, or a file
                   of weights with --architecture
 
   --registry URI  file:// or s3:// (default $${ENVARS.registry}, else registry/ in the repository, which \`npm start\` follows)

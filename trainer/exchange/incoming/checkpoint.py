@@ -10,6 +10,7 @@ from torch.nn import functional as F
 from contracts.types import PreprocessRecipe
 from exchange.incoming.clip_text import ClipBlock, ClipText, ClipTextShape
 from towers.clip_bpe import ClipBpe
+from towers.sentencepiece_text import SentencePiece
 
 
 @dataclass(frozen=True)
@@ -18,7 +19,7 @@ class Checkpoint:
 
     image: nn.Module
     text: ClipText
-    tokenizer: ClipBpe
+    tokenizer: ClipBpe | SentencePiece
     preprocess: PreprocessRecipe
     logit_scale: float
     logit_bias: float | None
@@ -41,9 +42,12 @@ def clip_text(
     rows_VD: torch.Tensor,
     positions_PD: torch.Tensor,
     parts: list[dict[str, Any]],
-    end: tuple[nn.LayerNorm, torch.Tensor],
+    end: tuple[nn.LayerNorm, torch.Tensor, torch.Tensor | None],
 ) -> ClipText:
-    """The float module of a library's weights. A part is a layer, or a weight and a bias; `end`: last norm, projection [D, E]."""
+    """The float module of a library's weights. A part is a layer, or a weight and a bias.
+
+    `end`: last norm, projection [D, E] and its bias [E].
+    """
     tower = ClipText(shape)
     with torch.no_grad():
         tower.table.weight.copy_(rows_VD)
@@ -55,8 +59,10 @@ def clip_text(
                 target = getattr(block, name)
                 target.weight.copy_(weight)
                 target.bias.copy_(bias)
-        norm, projection_DE = end
+        norm, projection_DE, bias_E = end
         tower.norm.weight.copy_(norm.weight)
         tower.norm.bias.copy_(norm.bias)
         tower.projection.weight.copy_(projection_DE.T)
+        if bias_E is not None:
+            tower.projection.bias.copy_(bias_E)
     return tower.eval()

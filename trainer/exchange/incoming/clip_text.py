@@ -1,15 +1,15 @@
-"""CLIP's text tower: the float module that any published layout becomes, and its int8 graph for servers.
+"""CLIP's and SigLIP's text tower: the float module that any published layout becomes, and its int8 graph for servers.
 
-Pre-norm layers, a causal mask or none, the last token's state, LayerNorm, a projection without bias. A server runs one text
-without padding, so that the last token is the one at the end. A tower without the causal mask (MobileCLIP) was trained with
-padding that every token sees: the graph brings it along.
+Pre-norm layers, a causal mask or none, the state of one place, LayerNorm, a projection. A server runs one text without padding, so
+that the last token is the one at the end. A tower without the causal mask (MobileCLIP, SigLIP) was trained with padding that
+every token sees: the graph brings it along. SigLIP's reads the last place of its context, which is padding in most texts.
 
 Shapes: B texts, T tokens, V pieces, P positions, D width, E joint dimensions.
 """
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -17,16 +17,22 @@ from onnx import TensorProto, helper
 from torch import nn
 from torch.nn import functional as F
 
-from contracts.types import ClipBpeTokenizer, ModelManifestText
+from contracts.types import ClipBpeTokenizer, ModelManifestText, SentencePieceTokenizer
 from engine.run import artefact
 from towers.onnx_export import CONTRIB, IR_VERSION, GraphBuilder, array_of, save_with_weights, write_table
 
 QUICK_GELU = 1.702
+TextTokenizer = ClipBpeTokenizer | SentencePieceTokenizer
+Activation = Literal["gelu", "gelu_tanh", "quick_gelu"]
+GRAPH_ACTIVATIONS: dict[Activation, str] = {"gelu": "Gelu", "gelu_tanh": "FastGelu", "quick_gelu": "QuickGelu"}
 
 
 @dataclass(frozen=True)
 class ClipTextShape:
-    """What decides the weights and the computation. `padding`: the id that fills a text up; None: it changes nothing."""
+    """What decides the weights and the computation. `padding`: the id that fills a text up; None: it changes nothing.
+
+    `pooling`: the state of a text's last token, or of the last place of its `context`, padding included.
+    """
 
     vocabulary_size: int
     context_length: int
@@ -35,9 +41,11 @@ class ClipTextShape:
     layers: int
     hidden: int
     embed_dim: int
-    activation: Literal["gelu", "quick_gelu"]
+    activation: Activation
     eps: float
     padding: int | None
+    pooling: Literal["end", "context"] = "end"
+    projection_bias: bool = False
 
 
 class ClipBlock(nn.Module):
@@ -61,7 +69,7 @@ class ClipText(nn.Module):
         self.positions = nn.Parameter(torch.zeros(shape.context_length, shape.width))
         self.blocks = nn.ModuleList(ClipBlock(shape) for _ in range(shape.layers))
         self.norm = nn.LayerNorm(shape.width, shape.eps)
-        self.projection = nn.Linear(shape.width, shape.embed_dim, bias=False)
+        self.projection = nn.Linear(shape.width, shape.embed_dim, bias=shape.projection_bias)
 
     def forward(self, ids_BT: torch.Tensor, last_B: torch.Tensor) -> torch.Tensor:
         """Unit vectors [B, E] of texts with their special tokens, padded on the right; `last_B` is the place of the last token."""
@@ -76,10 +84,9 @@ class ClipText(nn.Module):
             ]
             attended = F.scaled_dot_product_attention(*heads, is_causal=shape.padding is None)
             x = x + block.out(attended.transpose(1, 2).reshape(B, T, -1))
-            hidden = block.up(block.norm_feed_forward(x))
-            active = F.gelu(hidden) if shape.activation == "gelu" else hidden * torch.sigmoid(QUICK_GELU * hidden)
-            x = x + block.down(active)
-        state_BD = x.gather(1, last_B[:, None, None].expand(-1, 1, shape.width)).squeeze(1)
+            x = x + block.down(activate(block.up(block.norm_feed_forward(x)), shape.activation))
+        place_B = last_B if shape.pooling == "end" else torch.full_like(last_B, T - 1)
+        state_BD = x.gather(1, place_B[:, None, None].expand(-1, 1, shape.width)).squeeze(1)
         return F.normalize(self.projection(self.norm(state_BD)), dim=-1)
 
     @torch.no_grad()
@@ -89,7 +96,14 @@ class ClipText(nn.Module):
         return self(torch.tensor([ids + filling]), torch.tensor([len(ids) - 1]))[0]
 
 
-def write_clip_text(folder: Path, tower: ClipText, tokenizer: ClipBpeTokenizer, opset: int) -> ModelManifestText:
+def activate(x: torch.Tensor, activation: Activation) -> torch.Tensor:
+    """What stands between the two matrices of a layer."""
+    if activation == "quick_gelu":
+        return x * torch.sigmoid(QUICK_GELU * x)
+    return F.gelu(x, approximate="tanh" if activation == "gelu_tanh" else "none")
+
+
+def write_clip_text(folder: Path, tower: ClipText, tokenizer: TextTokenizer, opset: int) -> ModelManifestText:
     """Write text.onnx, text.weights.bin and text.table.bin; returns what the manifest says of them."""
     shape = tower.shape
     export_clip_text(tower, folder, opset)
@@ -127,10 +141,13 @@ def export_clip_text(tower: ClipText, folder: Path, opset: int) -> None:
     for number, block in enumerate(tower.blocks):
         assert isinstance(block, ClipBlock)
         x = add_block(graph, block, shape, x, f"block{number}")
-    last = graph.add("Sub", [length, "one"], "last")
+    last = graph.add("Sub", [length if shape.pooling == "end" else whole, "one"], "last")
     state = graph.add("Squeeze", [graph.add("Gather", [x, last], "gathered", axis=1), "one"], "state")
     weight = graph.weight("projection.weight", array_of(tower.projection.weight.T))
     projected = graph.add("MatMul", [norm(graph, state, tower.norm, "norm"), weight], "projected")
+    if tower.projection.bias is not None:
+        bias = graph.weight("projection.bias", array_of(tower.projection.bias))
+        projected = graph.add("Add", [projected, bias], "moved")
     graph.add("Div", [projected, graph.add("ReduceL2", [projected, "one"], "norm.length", keepdims=1)], "embedding")
     inputs = [
         helper.make_tensor_value_info("inputs_embeds", TensorProto.FLOAT, ["B", "T", shape.width]),
@@ -166,10 +183,8 @@ def add_block(graph: GraphBuilder, block: ClipBlock, shape: ClipTextShape, x: st
     )
     x = graph.add("Add", [x, graph.linear(attended, block.out, f"{name}.out")], f"{name}.sum1")
     up = graph.linear(norm(graph, x, block.norm_feed_forward, f"{name}.norm2"), block.up, f"{name}.up")
-    if shape.activation == "gelu":
-        active = graph.add("Gelu", [up], f"{name}.gelu", CONTRIB)
-    else:
-        active = graph.add("QuickGelu", [up], f"{name}.gelu", CONTRIB, alpha=QUICK_GELU)
+    alpha: dict[str, Any] = {"alpha": QUICK_GELU} if shape.activation == "quick_gelu" else {}
+    active = graph.add(GRAPH_ACTIVATIONS[shape.activation], [up], f"{name}.gelu", CONTRIB, **alpha)
     return graph.add("Add", [x, graph.linear(active, block.down, f"{name}.down")], f"{name}.sum2")
 
 

@@ -3,27 +3,49 @@
 Shapes: D width, E joint dimensions.
 """
 
+import json
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
 
 from exchange.incoming.checkpoint import Checkpoint, UnitVectors, clip_text
-from exchange.incoming.clip_text import ClipText, ClipTextShape
+from exchange.incoming.clip_text import Activation, ClipText, ClipTextShape
+from exchange.incoming.vocabulary import read_sentencepiece
 from exchange.refusal import CannotExpress
 from towers.clip_bpe import END, START, ClipBpe
 from towers.image.checkpoint import ClipBackbone, read_model
+from towers.sentencepiece_text import SentencePiece
 
 
-def read_open_clip(name: str) -> Checkpoint:
-    """By its `open_clip:` name."""
+def read_open_clip(name: str, folder: Path | None = None) -> Checkpoint:
+    """By its `open_clip:` name; `folder` is what it names, which has the vocabulary of SigLIP's towers."""
     model = read_model(name).float()
     text = model.text if hasattr(model, "text") else model
-    return Checkpoint(
-        text=open_clip_text(text, name),
-        tokenizer=open_clip_tokenizer(text),
-        **open_clip_image(model),
-    )
+    settings = text_settings(folder)
+    tokenizer = siglip_tokenizer(folder, settings) if "hf_tokenizer_name" in settings else open_clip_tokenizer(text)
+    padding = tokenizer.pad if isinstance(tokenizer, SentencePiece) else getattr(text, "pad_id", 0)
+    return Checkpoint(text=open_clip_text(text, name, padding), tokenizer=tokenizer, **open_clip_image(model))
+
+
+def text_settings(folder: Path | None) -> dict[str, Any]:
+    """What a folder's configuration says of its text tower."""
+    if folder is None:
+        return {}
+    whole = json.loads((folder / "open_clip_config.json").read_text(encoding="utf-8"))
+    return whole.get("model_cfg", whole)["text_cfg"]
+
+
+def siglip_tokenizer(folder: Path | None, settings: dict[str, Any]) -> SentencePiece:
+    """SentencePiece's vocabulary of a folder."""
+    cleaning = settings.get("tokenizer_kwargs", {}).get("clean", "whitespace")
+    if cleaning != "canonicalize":
+        raise CannotExpress(
+            f"the tokenizer cleans texts by {cleaning}; of open_clip's ways canonicalize (SigLIP's) is served"
+        )
+    assert folder is not None
+    return read_sentencepiece(folder, "canonical_spaced")
 
 
 def open_clip_image(model: Any) -> dict[str, Any]:
@@ -39,23 +61,26 @@ def open_clip_image(model: Any) -> dict[str, Any]:
     }
 
 
-def open_clip_text(text: Any, name: str) -> ClipText:
+def open_clip_text(text: Any, name: str, padding: int) -> ClipText:
     """open_clip's TextTransformer, or the same weights of its CLIP class."""
     blocks = getattr(getattr(text, "transformer", None), "resblocks", None)
     pool = getattr(text, "pool_type", getattr(text, "text_pool_type", None))
-    if blocks is None or pool != "argmax" or getattr(text, "cls_emb", None) is not None:
+    if blocks is None or pool not in ("argmax", "last") or getattr(text, "cls_emb", None) is not None:
         raise CannotExpress(
-            f"the text tower of {name} is {type(text).__name__}, not CLIP's: it cannot be served. What can be is a tower with "
-            "CLIP's byte-pair vocabulary that reads the last token"
+            f"the text tower of {name} is {type(text).__name__}, neither CLIP's nor SigLIP's: it cannot be served. What can be is a "
+            "tower that reads the token at the end of a text, or the last place of its context"
         )
     first = blocks[0]
     if type(first.ls_1) is not nn.Identity or not hasattr(first.attn, "in_proj_weight"):
         raise CannotExpress(
             f"the layers of the text tower of {name} are {type(first).__name__} with more than CLIP's have"
         )
-    projection_DE = projection_of(text)
+    projection_DE, bias_E = projection_of(text)
     is_causal = getattr(text, "attn_mask", None) is not None
-    activation = "quick_gelu" if type(first.mlp.gelu).__name__ == "QuickGELU" else "gelu"
+    if is_causal and pool == "last":
+        raise CannotExpress(
+            f"the text tower of {name} is causal and reads the last place of its context, as none that is published"
+        )
     shape = ClipTextShape(
         vocabulary_size=text.token_embedding.num_embeddings,
         context_length=len(text.positional_embedding),
@@ -64,9 +89,11 @@ def open_clip_text(text: Any, name: str) -> ClipText:
         layers=len(blocks),
         hidden=first.mlp.c_fc.out_features,
         embed_dim=projection_DE.shape[1],
-        activation=activation,
+        activation=activation_of(first.mlp.gelu),
         eps=first.ln_1.eps,
-        padding=None if is_causal else getattr(text, "pad_id", 0),
+        padding=None if is_causal else padding,
+        pooling="end" if pool == "argmax" else "context",
+        projection_bias=bias_E is not None,
     )
     parts = [
         {
@@ -80,20 +107,25 @@ def open_clip_text(text: Any, name: str) -> ClipText:
         for block in blocks
     ]
     return clip_text(
-        shape, text.token_embedding.weight, text.positional_embedding, parts, (text.ln_final, projection_DE)
+        shape, text.token_embedding.weight, text.positional_embedding, parts, (text.ln_final, projection_DE, bias_E)
     )
 
 
-def projection_of(text: Any) -> torch.Tensor:
-    """The projection [D, E], which open_clip keeps as a matrix or as a layer; absent: the identity."""
+def activation_of(layer: nn.Module) -> Activation:
+    """What stands between the two matrices of a layer."""
+    if type(layer).__name__ == "QuickGELU":
+        return "quick_gelu"
+    return "gelu_tanh" if getattr(layer, "approximate", "none") == "tanh" else "gelu"
+
+
+def projection_of(text: Any) -> tuple[torch.Tensor, torch.Tensor | None]:
+    """The projection [D, E], which open_clip keeps as a matrix or as a layer, and its bias [E]; absent: the identity."""
     projection = getattr(text, "text_projection", None)
     if projection is None:
-        return torch.eye(text.token_embedding.embedding_dim)
+        return torch.eye(text.token_embedding.embedding_dim), None
     if isinstance(projection, nn.Linear):
-        if projection.bias is not None:
-            raise CannotExpress("this text tower's projection has a bias, which CLIP's has not")
-        return projection.weight.T
-    return projection
+        return projection.weight.T, projection.bias
+    return projection, None
 
 
 def open_clip_tokenizer(text: Any) -> ClipBpe:
@@ -106,7 +138,7 @@ def open_clip_tokenizer(text: Any) -> ClipBpe:
     if text.token_embedding.num_embeddings != len(pieces):
         raise CannotExpress(
             f"the text tower has {text.token_embedding.num_embeddings} token rows, CLIP's vocabulary {len(pieces)}: it has another "
-            "tokenizer (SigLIP's is SentencePiece), which is not served. Its image tower is a backbone of recipes (docs/towers.md)"
+            "tokenizer. SigLIP's is SentencePiece, whose vocabulary comes in a folder with open_clip_config.json: import that"
         )
     ranks: dict[Any, int] = known.bpe_ranks
     return ClipBpe(pieces, [(left, right) for left, right in sorted(ranks, key=lambda pair: ranks[pair])])

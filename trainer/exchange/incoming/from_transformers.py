@@ -1,26 +1,36 @@
-"""transformers' layout of CLIP: what `CLIPModel.save_pretrained` and its processor's write.
+"""transformers' layouts of CLIP and SigLIP: what `save_pretrained` of the model and of its processor write.
 
-Shapes: B images, S side in pixels, E joint dimensions.
+Shapes: B images, S side in pixels, P patches, E joint dimensions.
 """
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import nn
 
 from contracts.types import PreprocessRecipe
 from exchange.incoming.checkpoint import Checkpoint, UnitVectors, clip_text
-from exchange.incoming.clip_text import ClipText, ClipTextShape
+from exchange.incoming.clip_text import Activation, ClipText, ClipTextShape
+from exchange.incoming.vocabulary import read_sentencepiece, setting
 from exchange.refusal import CannotExpress
 from towers.clip_bpe import ClipBpe
 from towers.image.preprocessing import recipe_of
 from towers.preprocess import FILTERS
+from towers.sentencepiece_text import SentencePiece
+
+ACTIVATIONS: dict[str, Activation] = {
+    "gelu": "gelu",
+    "quick_gelu": "quick_gelu",
+    "gelu_pytorch_tanh": "gelu_tanh",
+    "gelu_new": "gelu_tanh",
+}
+KINDS = ("clip", "siglip", "siglip2")
 
 
 class ProjectedVision(nn.Module):
-    """transformers' image tower and its projection."""
+    """CLIP's image tower and its projection."""
 
     def __init__(self, model: Any) -> None:
         super().__init__()
@@ -31,33 +41,65 @@ class ProjectedVision(nn.Module):
         return self.projection(self.vision(pixel_values=pixels_B3SS).pooler_output)
 
 
-def read_transformers(folder: Path) -> Checkpoint:
-    """A folder that `CLIPModel.save_pretrained` and its processor's wrote."""
-    kind = json.loads((folder / "config.json").read_text(encoding="utf-8")).get("model_type")
-    if kind != "clip":
-        raise CannotExpress(
-            f"{folder} holds a model of type {kind}: of transformers' layouts only clip is imported. No isolate holds SigLIP's "
-            "text towers (B/16: 105 MiB in int8) nor LLM2CLIP's, which is a language model: their image towers are backbones of recipes "
-            "(docs/towers.md)"
-        )
-    from transformers import CLIPModel
+class PooledVision(nn.Module):
+    """SigLIP's image tower, whose pooling is in the joint space."""
 
-    model: Any = CLIPModel.from_pretrained(folder, attn_implementation="eager").eval().float()
+    def __init__(self, model: Any) -> None:
+        super().__init__()
+        self.vision = model.vision_model
+
+    def forward(self, pixels_B3SS: torch.Tensor) -> torch.Tensor:
+        """[B, E], not normalised."""
+        return self.vision(pixel_values=pixels_B3SS).pooler_output
+
+
+class SquareVision(nn.Module):
+    """SigLIP 2's image tower of any size (NaFlex) at the size of its position embeddings, which then need no resizing."""
+
+    def __init__(self, model: Any) -> None:
+        super().__init__()
+        self.vision, self.patch = model.vision_model, model.config.vision_config.patch_size
+
+    def forward(self, pixels_B3SS: torch.Tensor) -> torch.Tensor:
+        """[B, E], not normalised."""
+        B, colours, side, _ = pixels_B3SS.shape
+        grid, patch = side // self.patch, self.patch
+        cut = pixels_B3SS.reshape(B, colours, grid, patch, grid, patch).permute(0, 2, 4, 3, 5, 1)
+        embeddings = self.vision.embeddings
+        x_BPD = embeddings.patch_embedding(cut.reshape(B, grid * grid, -1)) + embeddings.position_embedding.weight
+        encoded = self.vision.encoder(inputs_embeds=x_BPD).last_hidden_state
+        return self.vision.head(self.vision.post_layernorm(encoded))
+
+
+def read_transformers(folder: Path) -> Checkpoint:
+    """A folder that `save_pretrained` of a model and of its processor wrote."""
+    kind = json.loads((folder / "config.json").read_text(encoding="utf-8")).get("model_type")
+    if kind not in KINDS:
+        raise CannotExpress(
+            f"{folder} holds a model of type {kind}: of transformers' layouts {', '.join(KINDS)} are imported"
+        )
+    from transformers import AutoModel
+
+    model: Any = AutoModel.from_pretrained(folder, attn_implementation="eager").eval().float()
+    vision = {"clip": ProjectedVision, "siglip": PooledVision, "siglip2": SquareVision}[kind](model)
+    text = transformers_text(model, folder)
     return Checkpoint(
-        image=UnitVectors(ProjectedVision(model)).eval(),
-        text=transformers_text(model),
-        tokenizer=transformers_tokenizer(folder),
-        preprocess=transformers_preprocessing(folder),
+        image=UnitVectors(vision).eval(),
+        text=text,
+        tokenizer=transformers_tokenizer(folder) if kind == "clip" else siglip_tokenizer(folder),
+        preprocess=naflex_preprocessing(folder, model) if kind == "siglip2" else transformers_preprocessing(folder),
         logit_scale=float(model.logit_scale.detach().exp()),
-        logit_bias=None,
+        logit_bias=None if kind == "clip" else float(model.logit_bias.detach()),
     )
 
 
-def transformers_text(model: Any) -> ClipText:
-    """transformers' CLIPTextTransformer."""
+def transformers_text(model: Any, folder: Path) -> ClipText:
+    """The text tower of CLIP or SigLIP."""
     text, config = model.text_model, model.config.text_config
-    if config.hidden_act not in ("gelu", "quick_gelu"):
-        raise CannotExpress(f"the text tower computes {config.hidden_act}; gelu and quick_gelu are served")
+    is_siglip = hasattr(text, "head")
+    if config.hidden_act not in ACTIVATIONS:
+        raise CannotExpress(f"the text tower computes {config.hidden_act}; {', '.join(ACTIVATIONS)} are served")
+    projection = text.head if is_siglip else model.text_projection
     shape = ClipTextShape(
         vocabulary_size=config.vocab_size,
         context_length=config.max_position_embeddings,
@@ -65,28 +107,41 @@ def transformers_text(model: Any) -> ClipText:
         heads=config.num_attention_heads,
         layers=config.num_hidden_layers,
         hidden=config.intermediate_size,
-        embed_dim=model.config.projection_dim,
-        activation=config.hidden_act,
+        embed_dim=len(projection.weight),
+        activation=ACTIVATIONS[config.hidden_act],
         eps=config.layer_norm_eps,
-        padding=None,
+        padding=siglip_tokenizer(folder).pad if is_siglip else None,
+        pooling="context" if is_siglip else "end",
+        projection_bias=is_siglip,
     )
-    parts = []
-    for layer in text.encoder.layers:
-        attention = layer.self_attn
-        heads = (attention.q_proj, attention.k_proj, attention.v_proj)
-        qkv = (torch.cat([each.weight for each in heads]), torch.cat([each.bias for each in heads]))
-        parts.append(
-            {
-                "norm_attention": layer.layer_norm1,
-                "qkv": qkv,
-                "out": attention.out_proj,
-                "norm_feed_forward": layer.layer_norm2,
-                "up": layer.mlp.fc1,
-                "down": layer.mlp.fc2,
-            }
-        )
+    parts = [layer_parts(layer) for layer in text.encoder.layers]
     rows, positions = text.embeddings.token_embedding.weight, text.embeddings.position_embedding.weight
-    return clip_text(shape, rows, positions, parts, (text.final_layer_norm, model.text_projection.weight.T))
+    return clip_text(shape, rows, positions, parts, (text.final_layer_norm, projection.weight.T, projection.bias))
+
+
+def layer_parts(layer: Any) -> dict[str, Any]:
+    """One layer in the words of `ClipBlock`."""
+    attention = layer.self_attn
+    heads = (attention.q_proj, attention.k_proj, attention.v_proj)
+    return {
+        "norm_attention": layer.layer_norm1,
+        "qkv": (torch.cat([each.weight for each in heads]), torch.cat([each.bias for each in heads])),
+        "out": attention.out_proj,
+        "norm_feed_forward": layer.layer_norm2,
+        "up": layer.mlp.fc1,
+        "down": layer.mlp.fc2,
+    }
+
+
+def siglip_tokenizer(folder: Path) -> SentencePiece:
+    """SigLIP's lowers texts and takes punctuation away, SigLIP 2's only lowers them."""
+    own = setting(folder, "tokenizer_class")
+    cleaning: Literal["lower", "canonical"] = "canonical" if str(own).startswith("SiglipTokenizer") else "lower"
+    if setting(folder, "padding_side") == "left":
+        raise CannotExpress(
+            f"the tokenizer in {folder} fills texts up on the left; SigLIP's towers learned with the right side"
+        )
+    return read_sentencepiece(folder, cleaning)
 
 
 def transformers_tokenizer(folder: Path) -> ClipBpe:
@@ -130,3 +185,11 @@ def transformers_preprocessing(folder: Path) -> PreprocessRecipe:
     raise CannotExpress(
         f"{file} resizes to {size} and crops to {crop}: served are a squashed square, and a cropped one of one side"
     )
+
+
+def naflex_preprocessing(folder: Path, model: Any) -> PreprocessRecipe:
+    """A square of the grid that the position embeddings have."""
+    own = json.loads((folder / "preprocessor_config.json").read_text(encoding="utf-8"))
+    vision = model.config.vision_config
+    side = round(vision.num_patches**0.5) * vision.patch_size
+    return recipe_of(side, "squash", "bicubic", own["image_mean"], own["image_std"])

@@ -15,10 +15,10 @@ import numpy as np
 import torch
 
 from contracts.constants import SCHEMA_VERSION
-from contracts.types import Calibration, ClipBpeTokenizer, GoldenVector, ModelManifest, ModelManifestCalibration
+from contracts.types import Calibration, GoldenVector, ModelManifest, ModelManifestCalibration
 from engine.run import artefact
 from exchange.incoming.checkpoint import Checkpoint
-from exchange.incoming.clip_text import write_clip_text
+from exchange.incoming.clip_text import TextTokenizer, write_clip_text
 from exchange.incoming.read import read_checkpoint
 from exchange.refusal import CannotExpress
 from towers.clip_bpe import ClipBpe
@@ -26,6 +26,7 @@ from towers.exported_files import MIB, MIN_GOLDEN_COSINE, write_manifest
 from towers.onnx_export import export_image_tower, session, space_id
 from towers.preprocess import preprocess
 from towers.quantisation import int8_scale
+from towers.sentencepiece_text import SentencePiece
 from towers.served_text import served_tiers
 
 OPSET = 18
@@ -60,7 +61,6 @@ def take_in(source: Path, out: Path, options: ImportOptions) -> ModelManifest:
     check_isolate(checkpoint)
     size = checkpoint.preprocess["size"]
     export_image_tower(checkpoint.image, size, out / "image.onnx", OPSET, options.image_weights)
-    checkpoint.tokenizer.write(out)
     text = write_clip_text(out, checkpoint.text, tokenizer_of(out, checkpoint.tokenizer), OPSET)
     described: dict[str, Any] = {
         "name": options.name,
@@ -110,8 +110,21 @@ def take_in(source: Path, out: Path, options: ImportOptions) -> ModelManifest:
     return manifest
 
 
-def tokenizer_of(out: Path, tokenizer: ClipBpe) -> ClipBpeTokenizer:
-    """What the manifest says of the vocabulary."""
+def tokenizer_of(out: Path, tokenizer: ClipBpe | SentencePiece) -> TextTokenizer:
+    """Write the vocabulary; returns what the manifest says of it."""
+    tokenizer.write(out)
+    if isinstance(tokenizer, SentencePiece):
+        described: TextTokenizer = {
+            "type": "sentencepiece",
+            "vocabulary": artefact(out, "sentencepiece.model"),
+            "vocabulary_size": tokenizer.size,
+            "pad_id": tokenizer.pad,
+            "unk_id": tokenizer.unknown,
+            "sep_id": tokenizer.end,
+        }
+        if tokenizer.cleaning is not None:
+            described["cleaning"] = tokenizer.cleaning
+        return described
     return {
         "type": "clip_bpe",
         "vocabulary": artefact(out, "vocabulary.txt"),
@@ -129,7 +142,8 @@ def check_isolate(checkpoint: Checkpoint) -> None:
     shape = checkpoint.text.shape
     table = shape.vocabulary_size * shape.width / MIB
     blocks = shape.layers * (4 * shape.width**2 + 2 * shape.width * shape.hidden) / MIB
-    floats = 4 * shape.width * (shape.context_length + shape.embed_dim) / MIB
+    filling = 0 if shape.padding is None else shape.context_length
+    floats = 4 * shape.width * (shape.context_length + filling + shape.embed_dim) / MIB
     own = table + 2 * (blocks + floats)
     needed = own + sum(OTHERS_MIB.values())
     if needed <= ISOLATE_MIB:

@@ -1,11 +1,10 @@
-"""An imported CLIP for other libraries: its text tower from the served graph, dequantised, its image tower as the served graph.
+"""An imported CLIP or SigLIP for other libraries: its text tower from the served graph, dequantised, its image tower as the served graph.
 
 Shapes: B texts, T tokens, D width, E joint dimensions.
 """
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import onnx
@@ -15,15 +14,18 @@ from safetensors.torch import save_file
 from torch import nn
 
 from contracts.types import ModelManifest
-from exchange.incoming.clip_text import ClipBlock, ClipText, ClipTextShape
+from exchange.incoming.clip_text import GRAPH_ACTIVATIONS, ClipText, ClipTextShape
 from exchange.outgoing.as_onnx import export_floats, with_table, write_image
+from exchange.outgoing.text_towers import write_clip, write_siglip, write_tokenizer
 from exchange.outgoing.tokenizer_files import write_json
 from exchange.refusal import CannotExpress
-from towers.clip_bpe import END, START, ClipBpe
+from towers.clip_bpe import ClipBpe
 from towers.exported_files import read_manifest
 from towers.onnx_export import ZERO_POINT
 from towers.onnx_nodes import attributes_of
+from towers.sentencepiece_text import SentencePiece
 from towers.served_text import table_of, tokenizer_in
+from towers.wordpiece import WordPiece
 
 WEIGHTS = (
     "Text weights are those that servers multiply with: int8 times the scale of its row or column, as float32. Servers also round "
@@ -44,6 +46,11 @@ vectors = onnxruntime.InferenceSession("student/model.onnx").run(None, dict(inpu
 
 tensors = load_file("model.safetensors")  # what they are says config.json""",
 }
+OPEN_SIGLIP = """from transformers import AutoTokenizer, SiglipTextModel
+
+tokenizer = AutoTokenizer.from_pretrained("student")
+inputs = tokenizer(["a dog runs"], padding="max_length", truncation=True, return_tensors="pt")
+vectors = SiglipTextModel.from_pretrained("student")(input_ids=inputs["input_ids"]).pooler_output  # not yet at unit length"""
 
 
 @dataclass(frozen=True)
@@ -52,9 +59,14 @@ class ImportedModel:
 
     folder: Path
     manifest: ModelManifest
-    tokenizer: ClipBpe
+    tokenizer: ClipBpe | SentencePiece
     text: ClipText
     weights: str = WEIGHTS
+
+    @property
+    def name(self) -> str:
+        """As the manifest has it."""
+        return self.manifest["name"]
 
 
 class PaddedTexts(nn.Module):
@@ -70,15 +82,15 @@ class PaddedTexts(nn.Module):
 
 
 def is_imported(folder: Path) -> bool:
-    """Whether the model of a folder has CLIP's own text tower."""
-    return read_manifest(folder)["text"]["tokenizer"]["type"] == "clip_bpe"
+    """Whether the model of a folder has the text tower of a published checkpoint."""
+    return read_manifest(folder)["text"]["tokenizer"]["type"] != "wordpiece"
 
 
 def read_imported(folder: Path) -> ImportedModel:
     """The model of a folder that `import` wrote."""
     manifest = read_manifest(folder)
     tokenizer = tokenizer_in(folder, manifest)
-    assert isinstance(tokenizer, ClipBpe)
+    assert not isinstance(tokenizer, WordPiece)
     return ImportedModel(folder, manifest, tokenizer, text_from_graph(folder, manifest))
 
 
@@ -101,9 +113,11 @@ def text_from_graph(folder: Path, manifest: ModelManifest) -> ClipText:
         layers=len(attention),
         hidden=len(held["block0.up.bias"]),
         embed_dim=held["projection.weight"].shape[1],
-        activation="gelu" if nodes["block0.gelu"].op_type == "Gelu" else "quick_gelu",
+        activation=next(name for name, op in GRAPH_ACTIVATIONS.items() if op == nodes["block0.gelu"].op_type),
         eps=round(attributes_of(nodes["norm"])["epsilon"], 9),
         padding=padding,
+        pooling="end" if nodes["last"].input[0] == "length" else "context",
+        projection_bias="projection.bias" in held,
     )
     state = {
         "table.weight": rows_VD,
@@ -112,6 +126,8 @@ def text_from_graph(folder: Path, manifest: ModelManifest) -> ClipText:
         "norm.bias": held["norm.bias"],
         "projection.weight": held["projection.weight"].T,
     }
+    if shape.projection_bias:
+        state["projection.bias"] = held["projection.bias"]
     for number in range(shape.layers):
         for own, name in {"norm_attention": "norm1", "norm_feed_forward": "norm2"}.items():
             state |= {
@@ -137,9 +153,14 @@ def write(model: ImportedModel, layout: str, out: Path) -> list[str]:
             f"{model.manifest['name']} was imported: its image tower is a graph here, without the names that {layout} needs. --format "
             "hf writes the text tower, --format onnx and --format safetensors write what is served"
         )
-    if layout != "safetensors" and model.text.shape.padding is not None:
+    is_siglip = model.text.shape.pooling == "context"
+    if layout != "safetensors" and model.text.shape.padding is not None and not (is_siglip and layout == "hf"):
         refuse_padding(model, layout)
-    writers = {"hf": write_transformers, "onnx": write_onnx, "safetensors": write_tensors}
+    writers = {
+        "hf": write_text_tower,
+        "onnx": write_onnx,
+        "safetensors": write_tensors,
+    }
     written = writers[layout](model, out)
     parts = [
         f"# {model.manifest['name']} {model.manifest['version']}, as {layout}",
@@ -149,7 +170,7 @@ def write(model: ImportedModel, layout: str, out: Path) -> list[str]:
         parts.append("The image tower is not in this layout: `--format onnx` writes the graph that is served.")
     if layout == "onnx":
         parts.append("`model_int8.onnx` is what servers run: exact for one text a run, without padding.")
-    parts += [f"```python\n{OPEN[layout]}\n```", model.weights]
+    parts += [f"```python\n{OPEN_SIGLIP if is_siglip and layout == 'hf' else OPEN[layout]}\n```", model.weights]
     (out / "README.md").write_text("\n\n".join(parts) + "\n", encoding="utf-8")
     return written
 
@@ -162,61 +183,9 @@ def refuse_padding(model: ImportedModel, layout: str) -> None:
     )
 
 
-def write_tokenizer(folder: Path, model: ImportedModel) -> None:
-    """transformers' CLIPTokenizer, which takes a special token's name in a text for text, as servers do."""
-    from transformers import CLIPTokenizer
-
-    ids = {piece: number for number, piece in enumerate(model.tokenizer.pieces)}
-    tokenizer: Any = CLIPTokenizer(
-        vocab=ids,
-        merges=list(model.tokenizer.merges),  # pyright: ignore[reportArgumentType] - pairs, as the tokenizer takes them
-        split_special_tokens=True,
-        model_max_length=model.text.shape.context_length,
-        bos_token=START,
-        eos_token=END,
-    )
-    tokenizer.save_pretrained(folder)
-
-
-@torch.no_grad()
-def write_transformers(model: ImportedModel, out: Path) -> list[str]:
-    """transformers' CLIPTextModelWithProjection."""
-    from transformers import CLIPTextConfig, CLIPTextModelWithProjection
-
-    text, shape = model.text, model.text.shape
-    config = CLIPTextConfig(
-        vocab_size=shape.vocabulary_size,
-        hidden_size=shape.width,
-        intermediate_size=shape.hidden,
-        projection_dim=shape.embed_dim,
-        num_hidden_layers=shape.layers,
-        num_attention_heads=shape.heads,
-        max_position_embeddings=shape.context_length,
-        hidden_act=shape.activation,
-        layer_norm_eps=shape.eps,
-        bos_token_id=model.tokenizer.start,
-        eos_token_id=model.tokenizer.end,
-        pad_token_id=model.tokenizer.end,
-    )
-    theirs: Any = CLIPTextModelWithProjection(config)
-    inner = theirs.text_model
-    inner.embeddings.token_embedding.weight.copy_(text.table.weight)
-    inner.embeddings.position_embedding.weight.copy_(text.positions)
-    pairs = [(inner.final_layer_norm, text.norm)]
-    for layer, block in zip(inner.encoder.layers, text.blocks, strict=True):
-        assert isinstance(block, ClipBlock)
-        attention = layer.self_attn
-        heads = (attention.q_proj, attention.k_proj, attention.v_proj)
-        for head, weight, bias in zip(heads, block.qkv.weight.chunk(3), block.qkv.bias.chunk(3), strict=True):
-            head.weight.copy_(weight)
-            head.bias.copy_(bias)
-        pairs += [(attention.out_proj, block.out), (layer.layer_norm1, block.norm_attention)]
-        pairs += [(layer.layer_norm2, block.norm_feed_forward), (layer.mlp.fc1, block.up), (layer.mlp.fc2, block.down)]
-    for target, source in pairs:
-        target.load_state_dict(source.state_dict())
-    theirs.text_projection.weight.copy_(text.projection.weight)
-    theirs.save_pretrained(out / "student")
-    write_tokenizer(out / "student", model)
+def write_text_tower(model: ImportedModel, out: Path) -> list[str]:
+    """The class of transformers that has such a text tower."""
+    (write_siglip if model.text.shape.pooling == "context" else write_clip)(model, out / "student")
     return ["student"]
 
 
@@ -237,6 +206,6 @@ def write_tensors(model: ImportedModel, out: Path) -> list[str]:
     tensors = {f"text.student.{name}": value.contiguous() for name, value in model.text.state_dict().items()}
     save_file(tensors, out / "model.safetensors", metadata={"format": "pt"})
     write_json(out / "config.json", {"name": model.manifest["name"], "text": {"student": vars(model.text.shape)}})
-    write_tokenizer(out, model)
+    vocabulary = write_tokenizer(out, model)
     write_image(model.folder, model.manifest, out / "image")
-    return ["model.safetensors", "config.json", "tokenizer.json", "image"]
+    return ["model.safetensors", "config.json", *vocabulary, "image"]

@@ -4,6 +4,7 @@ On CUDA the attention skips what lies between texts (flex attention over a block
 elsewhere a block-diagonal 4-D mask says the same to every kernel. Shapes: B texts, R rows, T tokens of a row, D width.
 """
 
+import heapq
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -30,22 +31,24 @@ class Packed:
 
 
 def packed_rows(lengths: Sequence[int], capacity: int) -> list[list[int]]:
-    """Indices of texts by row: longest first, each into the first row with room (first fit decreasing).
+    """Indices of texts by row, in as few rows as hold them, all about as full: they are filled up to the longest.
 
-    A text longer than `capacity` has a row of its own. The number of rows is at most 11/9 of the least possible, plus one.
+    Longest first, each into the emptiest row (Graham's longest processing time first), with a row more until none holds more
+    than `capacity`, or than the longest text where that is longer.
     """
-    rows: list[list[int]] = []
-    room: list[int] = []
-    for index in sorted(range(len(lengths)), key=lambda i: (-lengths[i], i)):
-        length = lengths[index]
-        place = next((number for number, free in enumerate(room) if free >= length), None)
-        if place is None:
-            rows.append([])
-            room.append(max(capacity, length))
-            place = len(rows) - 1
-        rows[place].append(index)
-        room[place] -= length
-    return rows
+    order = sorted(range(len(lengths)), key=lambda i: (-lengths[i], i))
+    capacity = max(capacity, lengths[order[0]])
+    count = -(-sum(lengths) // capacity)
+    while True:
+        rows: list[list[int]] = [[] for _ in range(count)]
+        fullness = [(0, number) for number in range(count)]
+        for index in order:
+            full, number = fullness[0]
+            rows[number].append(index)
+            heapq.heapreplace(fullness, (full + lengths[index], number))
+        if max(fullness)[0] <= capacity:
+            return rows
+        count += 1
 
 
 def batches_by_tokens(lengths: Sequence[int], batch_tokens: int) -> list[list[int]]:
@@ -63,7 +66,7 @@ def batches_by_tokens(lengths: Sequence[int], batch_tokens: int) -> list[list[in
 
 
 def pack(texts: Sequence[TextTokens], capacity: int, device: torch.device, pad_id: int, multiple: int = 1) -> Packed:
-    """Texts in as few rows of `capacity` tokens as the greedy rule finds; rows are filled up to a common length."""
+    """Texts in few rows of at most `capacity` tokens; rows are filled up to a common length."""
     rows = packed_rows([len(text) for text in texts], capacity)
     longest = max(sum(len(texts[index]) for index in row) for row in rows)
     width = -(-longest // multiple) * multiple
