@@ -1,22 +1,24 @@
-"""The command behind `npm run evaluate`: measures folders on the dev sets and prints a table or JSON."""
+"""The command behind `npm run evaluate`: measures models on the dev sets, or on suites of the user's, and prints a table or JSON."""
 
 import argparse
 import json
 import sys
 from pathlib import Path
 
-from contracts.constants import DEV_SET_FILES, EXIT_FAILED, EXIT_OK, EXIT_USAGE, FILE_MANIFEST
-
-CLIP_RUN = "clip.json"
+from contracts.constants import DEV_SET_FILES, EXIT_FAILED, EXIT_OK, EXIT_USAGE
+from evaluation.open_model import NoModel, check_model, open_model
 
 
 def main() -> int:
     """Run the command; returns its exit code."""
     parser = argparse.ArgumentParser(prog="python -m evaluation")
-    parser.add_argument("folders", type=Path, nargs="*")
+    parser.add_argument("models", nargs="*")
     parser.add_argument("--data", type=Path)
     parser.add_argument("--cache", type=Path)
     parser.add_argument("--only", default="")
+    parser.add_argument("--suite", action="append", default=[])
+    parser.add_argument("--features", default="float16")
+    parser.add_argument("--html", type=Path)
     parser.add_argument("--tier", default="")
     parser.add_argument("--threads", type=int, default=0)
     parser.add_argument("--json", action="store_true")
@@ -28,23 +30,53 @@ def main() -> int:
         return refuse(f"--only: there is no dev set {unknown[0]}. There are: {', '.join(DEV_SET_FILES)}")
     if given.list:
         return list_sets(as_json=given.json)
-    for folder in given.folders:
-        if not any((folder / file).exists() for file in (FILE_MANIFEST, CLIP_RUN)):
-            return refuse(
-                f"{folder} holds no {FILE_MANIFEST} and no {CLIP_RUN}: name the folder of an exported model, or a run of clip"
-            )
+    try:
+        for name in given.models:
+            check_model(name)
+    except NoModel as error:
+        return refuse(str(error))
+    if given.suite:
+        return run_suites(given)
     if not given.data.is_dir():
         return refuse(f"the data folder {given.data} does not exist; --data or CLIP_DATA names it")
     return run(given, names)
 
 
 def list_sets(*, as_json: bool) -> int:
-    """Print the table of dev sets."""
+    """Print the tables of dev sets and of suites."""
     from evaluation.registry import DEV_SETS
+    from evaluation.suites.table import SUITES
 
-    rows = [{"name": row.name, "what": row.what, "why": row.why, "files": row.files} for row in DEV_SETS]
-    print(json.dumps(rows) if as_json else "\n".join(f"{row.name:20}{row.what} ({row.why})" for row in DEV_SETS))
+    if as_json:
+        rows = [{"name": row.name, "what": row.what, "why": row.why, "files": row.files} for row in DEV_SETS]
+        suites = [{"name": row.name, "what": row.what, "layout": row.layout} for row in SUITES]
+        print(json.dumps({"dev_sets": rows, "suites": suites}))
+        return EXIT_OK
+    lines = [f"{row.name:20}{row.what} ({row.why})" for row in DEV_SETS]
+    lines += ["", "suites, each with its folder: --suite NAME=PATH"]
+    print("\n".join([*lines, *(f"{row.name:20}{row.what}: {row.layout}" for row in SUITES)]))
     return EXIT_OK
+
+
+def run_suites(given: argparse.Namespace) -> int:
+    """Measure every model on suites."""
+    if given.only:
+        return refuse("--only names dev sets and --suite a benchmark in a folder of yours: measure one after the other")
+    import towers  # noqa: F401  (makes transformers importable beside a CPU build of torch)
+    from engine.world import end_process, join_world
+    from evaluation.layouts.files import WrongLayout
+    from evaluation.suites.command import FEATURES, Options, measure_suites, read_suites
+
+    if given.features not in FEATURES:
+        return refuse(f"--features {given.features}: there are {', '.join(FEATURES)}")
+    options = Options(given.cache, named(given.tier), given.threads, given.features, given.json, given.html)
+    try:
+        suites = read_suites(given.suite)
+        # Processes meet only when all of them will go on.
+        world = join_world()
+        end_process(world, measure_suites(given.models, suites, options, world))
+    except (NoModel, WrongLayout) as error:
+        return refuse(str(error))
 
 
 def run(given: argparse.Namespace, names: list[str]) -> int:
@@ -55,13 +87,11 @@ def run(given: argparse.Namespace, names: list[str]) -> int:
     from evaluation.cache import VectorCache
     from evaluation.measure import beside, measure, table, units
     from evaluation.registry import BY_NAME, DEV_SETS
-    from evaluation.served import ServedModel
-    from evaluation.trained import TrainedModel
 
-    models = [
-        ServedModel(folder, given.threads) if (folder / FILE_MANIFEST).exists() else TrainedModel(folder)
-        for folder in given.folders
-    ]
+    try:
+        models = [open_model(name, given.threads) for name in given.models]
+    except NoModel as error:
+        return refuse(str(error))
     tiers = named(given.tier)
     there = dict.fromkeys(tier for model in models for tier in model.tiers)
     unknown = [name for name in tiers if name not in there]

@@ -5,19 +5,19 @@ Shapes: N texts, C classes, I images, E dimensions, S pixels a side.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 import torch
+from PIL import Image
 from torch.nn import functional as F
 
-from contracts.types import PreprocessRecipe
 from engine.run import digest_of_file
 from evaluation.cache import VectorCache
 from evaluation.progress import Progress
 from towers.data import Row, read_images, read_rows
-from towers.preprocess import pixel_batches
 
 Figures = dict[str, float]
 TEXTS_AT_ONCE = 64
@@ -41,13 +41,13 @@ class Model(Protocol):
     """A space of images, and tiers that embed texts into it."""
 
     @property
-    def space(self) -> str:
-        """Digest of everything that decides an image's vector."""
+    def title(self) -> str:
+        """What people call it."""
         ...
 
     @property
-    def preprocess(self) -> PreprocessRecipe:
-        """How images become pixels."""
+    def space(self) -> str:
+        """Digest of everything that decides an image's vector."""
         ...
 
     @property
@@ -65,7 +65,11 @@ class Model(Protocol):
         """By name, the main one first."""
         ...
 
-    def embed_pixels(self, pixels_B3SS: np.ndarray) -> np.ndarray:
+    def pixels(self, image: bytes | Image.Image, /) -> np.ndarray:
+        """float32 [3, S, S] of an image file's bytes, or of a Pillow image."""
+        ...
+
+    def embed_pixels(self, pixels_B3SS: np.ndarray, /) -> np.ndarray:
         """Unit vectors [B, E]."""
         ...
 
@@ -138,8 +142,9 @@ class Bench:
 
     def _see(self, folder: Path, rows: list[Row]) -> np.ndarray:
         parts, done = [], 0
-        for pixels_B3SS in pixel_batches(read_images(folder, rows), self.model.preprocess, IMAGES_AT_ONCE):
-            parts.append(self.model.embed_pixels(pixels_B3SS))
-            done += len(pixels_B3SS)
+        images = iter(read_images(folder, rows))
+        while batch := list(islice(images, IMAGES_AT_ONCE)):
+            parts.append(self.model.embed_pixels(np.stack([self.model.pixels(data) for _, data in batch])))
+            done += len(batch)
             self.place.progress.tick(done, len(rows), "photos")
         return np.concatenate(parts).astype(np.float32)

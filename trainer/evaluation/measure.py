@@ -1,7 +1,7 @@
 """Measures a model on dev sets: figures by set and tier."""
 
 from collections.abc import Iterator, Sequence
-from typing import TypedDict
+from typing import Protocol, TypedDict
 
 from evaluation.bench import Bench, Figures, Model, Place
 from evaluation.registry import DevSet
@@ -61,7 +61,17 @@ def beside(models: Sequence[Measured]) -> Measured:
     return {"sets": sets, "left_out": models[0]["left_out"]}
 
 
-def table(measured: Measured, rows: Sequence[DevSet]) -> str:
+class Shown(Protocol):
+    """A set of a table and the figures of it that are shown."""
+
+    @property
+    def name(self) -> str: ...  # noqa: D102
+
+    @property
+    def shown(self) -> Sequence[str]: ...  # noqa: D102
+
+
+def table(measured: Measured, rows: Sequence[Shown]) -> str:
     """The shown figures as people read them: a line for each, a column for each tier, per cent."""
     tiers = tiers_of(measured)
     if not tiers:
@@ -81,7 +91,7 @@ def tiers_of(measured: Measured) -> list[str]:
     return list(dict.fromkeys(tier for of_set in measured["sets"].values() for tier in of_set))
 
 
-def shown_figures(measured: Measured, rows: Sequence[DevSet]) -> Iterator[tuple[str, str, list[str]]]:
+def shown_figures(measured: Measured, rows: Sequence[Shown]) -> Iterator[tuple[str, str, list[str]]]:
     """(set, figure, per cent of every tier or nothing) of the figures to show that some tier has."""
     shown = {row.name: row.shown for row in rows}
     tiers = tiers_of(measured)

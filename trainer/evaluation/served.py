@@ -7,11 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 
 from contracts.types import ModelManifest
 from evaluation.bench import TextTier
 from towers.exported_files import read_manifest
 from towers.onnx_export import session
+from towers.preprocess import preprocess
 from towers.quantisation import DEFAULT_SCALE
 from towers.served_text import EmbedTexts, served_tiers
 
@@ -40,6 +42,10 @@ class ServedModel:
             "base" if name == "student" else name: ServedTier(f"{name} {text_digest(self.manifest)}", embed)
             for name, embed in served_tiers(folder, self.manifest).items()
         }
+
+    def pixels(self, image: bytes | Image.Image) -> np.ndarray:
+        """float32 [3, S, S]."""
+        return preprocess(image, self.preprocess)
 
     def embed_pixels(self, pixels_B3SS: np.ndarray) -> np.ndarray:
         """Unit vectors [B, E]."""

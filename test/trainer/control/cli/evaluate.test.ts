@@ -10,6 +10,19 @@ import { trainerPython } from '../../../support/python.ts';
 vi.setConfig({ testTimeout: 120_000, hookTimeout: 600_000 });
 const ROOT = resolve(import.meta.dirname, '../../../..');
 
+const COCO = {
+  images: [
+    { id: 1, file_name: '1.jpg' },
+    { id: 2, file_name: '2.jpg' },
+  ],
+  annotations: [
+    { image_id: 1, caption: 'a dog runs' },
+    { image_id: 2, caption: 'a bowl of soup' },
+    { image_id: 1, caption: 'a dog is running' },
+    { image_id: 2, caption: 'soup in a bowl' },
+  ],
+};
+
 let folder: string;
 let python: string;
 beforeAll(async () => {
@@ -20,6 +33,7 @@ beforeAll(async () => {
     { a: 'a dog runs', b: 'a dog is running', score: 5 },
     { a: 'a dog runs', b: 'a cat sleeps in a bed', score: 1 },
   ];
+  writeFileSync(join(folder, 'captions_val2017.json'), JSON.stringify(COCO));
   const rows = pairs.map((row) => `${JSON.stringify(row)}\n`).join('');
   writeFileSync(join(folder, 'data/text/stsb.dev.jsonl.gz'), gzipSync(rows));
 });
@@ -50,7 +64,24 @@ it('measures the embedded model on the sets that are there, names the others, an
   expect(readdirSync(join(folder, 'kept')).length).toBeGreaterThan(0);
 });
 
+it('measures a benchmark of the user, by a path from where the user is', async () => {
+  const { code, stdout } = await run('--cache', 'kept', '--suite', 'cra=.', '--tier', 'static', '--json');
+  expect(code).toBe(0);
+  const { suites } = JSON.parse(stdout);
+  expect(suites).toEqual({ cra: { static: { cra: 1, second_to_first: 1, first_to_any: 1, pairs: 2 } } });
+  const table = await run('--cache', 'kept', '--suite', 'cra=.', '--tier', 'static');
+  expect(table.stdout).toMatch(/^cra cra +100\.0$/m);
+});
+
 it.each<[string[], string]>([
+  [['--suite', 'flickr=data'], '--suite: there is no suite flickr. There are: flickr8k,'],
+  [['--suite', 'coco=data'], 'data holds no dataset_coco.json'],
+  [['--suite', 'coco=data', '--only', 'stsb'], '--only names dev sets and --suite a benchmark'],
+  [['--suite', 'cra=.', '--features', 'int8'], '--features int8: there are float16, float32'],
+  [['--suite', 'cra=.', '--processes', 'two'], '--processes two: write a number from 1 to 99'],
+  [['--processes', '2'], '--processes shares the work on suites: there is no --suite'],
+  [['open_clip:ViT-B-32', '--suite', 'cra=.'], 'open_clip:ViT-B-32 names no weights'],
+  [['--suite', 'cra=.', '--tier', 'huge'], '--tier: there is no tier huge here, but base, '],
   [['--only', 'stbs'], '--only: there is no dev set stbs. There are: flickr,'],
   [['nowhere'], 'nowhere holds no manifest.json and no clip.json: name the folder of an exported model'],
   [['--data', 'elsewhere'], 'elsewhere does not exist; --data or CLIP_DATA names it'],

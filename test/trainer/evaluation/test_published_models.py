@@ -1,0 +1,216 @@
+"""open_clip's and transformers' models as they come, and the figures of open_clip's benchmark tool for the same model and data."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import open_clip
+import pytest
+import torch
+from clip_benchmark.metrics import image_caption_selection, zeroshot_classification, zeroshot_retrieval
+from PIL import Image
+from safetensors.torch import load_file, save_file
+from sklearn.metrics import balanced_accuracy_score, top_k_accuracy_score
+
+from evaluation.layouts.choices import SUGAR_CREPE
+from evaluation.layouts.items import Labelled, Picture
+from evaluation.open_model import NoModel, check_model, open_model
+from evaluation.progress import Progress
+from evaluation.streaming.encoder import Encoder, Settings
+from evaluation.suites.command import finished, measure_model, outcomes_as_figures, read_suites
+from evaluation.suites.zero_shot import zero_shot
+from published_clip import image_vectors, text_vectors, write_clip
+from support import ROOT, STAGE_ENV, TINY_VISION, tiny_clip
+
+WORDS = [
+    "dog",
+    "cat",
+    "bird",
+    "horse",
+    "boat",
+    "tree",
+    "house",
+    "car",
+    "ball",
+    "child",
+    "red",
+    "blue",
+    "green",
+    "small",
+    "big",
+    "old",
+    "young",
+    "wet",
+]
+NAMES = ["dog", "sailing boat", "red house", "tree", "old car", "ball", "child"]
+
+
+@pytest.fixture(scope="module")
+def name(tmp_path_factory):
+    """A model of open_clip with random weights, in its own layout, whose towers tell inputs apart."""
+    return tiny_clip(tmp_path_factory.mktemp("open_clip"), TINY_VISION)
+
+
+@pytest.fixture(scope="module")
+def library(name):
+    """The same as the library opens it: model, transform of pictures, tokenizer."""
+    model, _, transform = open_clip.create_model_and_transforms(name.removeprefix("open_clip:"))
+    return model.eval(), transform, open_clip.get_tokenizer(name.removeprefix("open_clip:"))
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Flickr30k's layout: 24 noisy pictures of several sizes with three captions each."""
+    rng = np.random.default_rng(0)
+    folder = tmp_path_factory.mktemp("flickr30k")
+    rows = []
+    for number in range(24):
+        coarse = rng.integers(0, 255, (3, 4, 3), dtype=np.uint8)
+        side = (int(rng.integers(30, 90)), int(rng.integers(30, 90)))
+        Image.fromarray(coarse).resize(side, Image.Resampling.BICUBIC).save(folder / f"{number}.png")
+        captions = [" ".join(rng.choice(WORDS, rng.integers(2, 9))) for _ in range(3)]
+        rows.append({"image": f"{number}.png", "caption": captions})
+    (folder / "flickr30k_test.json").write_text(json.dumps(rows))
+    return folder
+
+
+def figures_of(model, suite, kept, dtype):
+    settings = Settings(kept, dtype, images_at_once=5, texts_at_once=7, progress=Progress(quiet=True))
+    given = read_suites([suite])
+    return next(iter(outcomes_as_figures(finished(measure_model(model, given, settings, ()))).values()))["text"]
+
+
+def batches(rows, size=5):
+    """(pixels, captions of each) as the tool's loader gives them."""
+    for start in range(0, len(rows), size):
+        part = rows[start : start + size]
+        yield torch.stack([pixels for pixels, _ in part]), [captions for _, captions in part]
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float16"])
+def test_retrieval_is_what_open_clips_benchmark_tool_finds(name, library, folder, tmp_path, dtype):
+    model, transform, tokenizer = library
+    captions = json.loads((folder / "flickr30k_test.json").read_text())
+    rows = [(transform(Image.open(folder / row["image"])), row["caption"]) for row in captions]
+    expected = zeroshot_retrieval.evaluate(model, batches(rows), tokenizer, "cpu", amp=False, recall_k_list=[1, 5, 10])
+    figures = figures_of(open_model(name), f"flickr30k={folder}", tmp_path, dtype)
+    found = {
+        f"{theirs}_retrieval_recall@{k}": figures[f"{ours}_R@{k}"]
+        for theirs, ours in (("image", "text_to_image"), ("text", "image_to_text"))
+        for k in (1, 5, 10)
+    }
+    assert found == pytest.approx(expected, abs=1e-6)
+    # Neither nothing nor everything is found: the comparison says something.
+    assert 0 < figures["mean_recall"] < 1
+
+
+def test_zero_shot_is_what_open_clips_benchmark_tool_finds(name, library, folder, tmp_path):
+    """Its logits, counted by scikit-learn: its own counting needs an older NumPy."""
+    model, transform, tokenizer = library
+    files = sorted(folder.glob("*.png"))
+    classes = [number % len(NAMES) for number in range(len(files))]
+    pixels = torch.stack([transform(Image.open(file)) for file in files])
+    templates = [template("{c}") for template in open_clip.OPENAI_IMAGENET_TEMPLATES]
+    classifier = zeroshot_classification.zero_shot_classifier(model, tokenizer, NAMES, templates, "cpu", amp=False)
+    loader = [(pixels, torch.tensor(classes))]
+    logits, target = zeroshot_classification.run_classification(model, classifier, loader, "cpu", amp=False)
+    expected = {f"top{k}": top_k_accuracy_score(target, logits, k=k) for k in (1, 5)}
+    expected["mean_per_class_recall"] = balanced_accuracy_score(target, logits.argmax(1))
+    opened = open_model(name)
+    encoder = Encoder(opened, opened.tiers["text"], Settings(tmp_path, "float32", progress=Progress(quiet=True)))
+    figures = zero_shot(Labelled([Picture(file) for file in files], classes, NAMES), encoder).figures
+    assert {figure: figures[figure] for figure in expected} == pytest.approx(expected, abs=1e-6)
+    assert 0 < figures["top1"] < 1
+
+
+def test_choices_are_what_open_clips_benchmark_tool_finds(name, library, folder, tmp_path):
+    model, transform, tokenizer = library
+    rng = np.random.default_rng(1)
+    files = sorted(folder.glob("*.png"))
+    rows = {}
+    for kind in SUGAR_CREPE:
+        cases = [[" ".join(rng.choice(WORDS, 4)) for _ in range(2)] for _ in files]
+        rows[kind] = [(transform(Image.open(file)), case) for file, case in zip(files, cases, strict=True)]
+        named = {
+            str(number): {"filename": str(file), "caption": case[0], "negative_caption": case[1]}
+            for number, (file, case) in enumerate(zip(files, cases, strict=True))
+        }
+        (tmp_path / f"{kind}.json").write_text(json.dumps(named))
+    figures = figures_of(open_model(name), f"sugarcrepe={tmp_path}", tmp_path / "kept", "float32")
+    for kind in SUGAR_CREPE:
+        expected = image_caption_selection.evaluate(model, batches(rows[kind]), tokenizer, "cpu", amp=False)
+        assert figures[kind] == pytest.approx(expected["text_acc"], abs=1e-6)
+    assert 0 < figures["accuracy"] < 1
+
+
+def test_a_folder_of_transformers_gives_the_librarys_vectors(folder, tmp_path):
+    reference = write_clip(tmp_path / "clip")
+    model = open_model(str(tmp_path / "clip"))
+    texts = ["a dog", "two old cars by a tree", "x " * 100]
+    assert np.allclose(model.tiers["text"].embed(texts), text_vectors(reference, texts), atol=1e-5)
+    pixels = np.stack([model.pixels((folder / f"{number}.png").read_bytes()) for number in range(3)])
+    assert np.allclose(model.embed_pixels(pixels), image_vectors(reference, torch.from_numpy(pixels)), atol=1e-5)
+    figures = figures_of(model, f"flickr30k={folder}", tmp_path / "kept", "float16")
+    assert figures["pictures"] == 24
+
+
+def test_weights_decide_a_models_space_and_not_their_place(name, tmp_path):
+    first, again = open_model(name), open_model(name)
+    assert (first.space, first.tiers["text"].key) == (again.space, again.tiers["text"].key)
+    changed = tiny_clip(tmp_path, TINY_VISION)
+    weights = load_file(tmp_path / "open_clip_model.safetensors")
+    weights["visual.proj"] += 0.01
+    save_file(weights, tmp_path / "open_clip_model.safetensors")
+    other = open_model(changed)
+    assert other.space != first.space
+    assert other.tiers["text"].key != first.tiers["text"].key
+
+
+def test_what_cannot_be_opened_is_refused(tmp_path):
+    with pytest.raises(
+        NoModel, match=r"holds no manifest\.json and no clip\.json: name the folder of an exported model"
+    ):
+        check_model(str(tmp_path))
+    check_model("open_clip:ViT-B-32@nothing")
+    with pytest.raises(NoModel, match=r"open_clip:ViT-B-32 cannot be opened: .* names no weights"):
+        open_model("open_clip:ViT-B-32")
+    (tmp_path / "config.json").write_text('{"model_type": "bert", "hidden_size": 8, "num_attention_heads": 2}')
+    with pytest.raises(NoModel):
+        open_model(str(tmp_path))
+
+
+def test_several_processes_find_what_one_finds(name, folder, tmp_path):
+    def run(processes, kept):
+        command = [
+            "-m",
+            "engine.launch",
+            "--processes",
+            str(processes),
+            "--",
+            "evaluation",
+            name,
+            f"--suite=flickr30k={folder}",
+        ]
+        options = ["--features=float32", f"--cache={tmp_path / kept}", "--json"]
+        done = subprocess.run(
+            [sys.executable, *command, *options],
+            env=STAGE_ENV,
+            cwd=ROOT / "trainer",
+            capture_output=True,
+            text=True,
+            timeout=300,
+        )
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout)
+
+    alone, both = run(1, "one"), run(2, "two")
+    assert alone == both
+    assert 0 < alone["suites"]["flickr30k"]["text"]["mean_recall"] < 1
+    # A refusal of every process is told once, and nobody waits for anybody.
+    refused = subprocess.run(
+        [sys.executable, "-m", "engine.launch", "--processes", "2", "--", "evaluation", name, "--suite=flickr30k=nowhere"],
+        env=STAGE_ENV, cwd=ROOT / "trainer", capture_output=True, text=True, timeout=300,
+    )  # fmt: skip
+    assert refused.returncode == 2
+    assert "the folder nowhere does not exist" in refused.stderr

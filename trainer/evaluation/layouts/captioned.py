@@ -1,0 +1,152 @@
+"""Retrieval benchmarks: pictures with captions, short or long, in one language."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from evaluation.layouts.files import (
+    WrongLayout,
+    first_file,
+    first_folder,
+    picture_in,
+    read_json,
+    read_jsonl,
+    read_text,
+    value_of,
+)
+from evaluation.layouts.items import Captioned, Picture
+
+FLICKR_FOLDERS = (
+    "",
+    "images",
+    "Images",
+    "flickr30k-images",
+    "flickr30k_images",
+    "Flicker8k_Dataset",
+    "Flickr8k_Dataset",
+)
+COCO_FOLDERS = ("", "images", "val2014", "val2017")
+COCO_KARPATHY = "dataset_coco.json"
+COCO_LISTS = ("coco_karpathy_test.json", "annotations/coco_karpathy_test.json")
+COCO_VAL2017 = ("annotations/captions_val2017.json", "captions_val2017.json")
+# Of the 5,000 test images of COCO some have six or seven captions. The published figures are of five each.
+CAPTIONS = 5
+SHARE_GPT_ROWS = 1000  # the first rows, which its authors do not train on
+FindPicture = Callable[[Path, Sequence[str], str], Picture]
+
+
+def karpathy(
+    name: str, lists: tuple[str, ...], folders: tuple[str, ...], find: FindPicture = picture_in
+) -> Callable[[Path], Captioned]:
+    """The test split of Karpathy's `dataset_NAME.json`, or a list of {image, caption: [...]} as ALBEF and LLM2CLIP read it."""
+
+    def read(folder: Path) -> Captioned:
+        file = first_file(folder, (name, f"annotations/{name}", *lists))
+        if not file.name.startswith("dataset_"):
+            return from_list(folder, file, folders, find)
+        found = Captioned()
+        for row in value_of(read_json(file, dict), "images", file):
+            if value_of(row, "split", file) == "test":
+                below = [str(Path(part, row.get("filepath", ""))) for part in folders]
+                picture = find(folder, below, value_of(row, "filename", file))
+                sentences = value_of(row, "sentences", file)[:CAPTIONS]
+                found.add(picture, [value_of(sentence, "raw", file) for sentence in sentences])
+        return some(found, file)
+
+    return read
+
+
+def from_list(folder: Path, file: Path, folders: tuple[str, ...], find: FindPicture) -> Captioned:
+    """[{image: path, caption: text or texts}, ...]."""
+    found = Captioned()
+    for row in read_json(file, list):
+        captions = value_of(row, "caption", file)
+        captions = [captions] if isinstance(captions, str) else captions[:CAPTIONS]
+        found.add(find(folder, folders, value_of(row, "image", file)), captions)
+    return some(found, file)
+
+
+def coco_texts(folder: Path) -> Captioned:
+    """The captions of any of COCO's layouts, for measures that look at no picture: none has to be there."""
+    file = first_file(folder, (COCO_KARPATHY, f"annotations/{COCO_KARPATHY}", *COCO_LISTS, *COCO_VAL2017))
+    if file.name in {Path(name).name for name in COCO_VAL2017}:
+        return coco_val2017(folder, by_name_alone)
+    return karpathy(COCO_KARPATHY, COCO_LISTS, COCO_FOLDERS, by_name_alone)(folder)
+
+
+def by_name_alone(folder: Path, _: Sequence[str], name: str) -> Picture:
+    """A picture that nobody will open."""
+    return Picture(folder / name)
+
+
+def coco_val2017(folder: Path, find: FindPicture = picture_in) -> Captioned:
+    """`annotations/captions_val2017.json` and the pictures in `val2017`."""
+    file = first_file(folder, COCO_VAL2017)
+    document = read_json(file, dict)
+    captions: dict[int, list[str]] = {}
+    for row in value_of(document, "annotations", file):
+        captions.setdefault(value_of(row, "image_id", file), []).append(value_of(row, "caption", file).strip())
+    found = Captioned()
+    for row in value_of(document, "images", file):
+        picture = find(folder, ("val2017", "images", "images/val2017", ""), value_of(row, "file_name", file))
+        found.add(picture, captions.get(row["id"], [])[:CAPTIONS])
+    return some(found, file)
+
+
+def urban1k(folder: Path) -> Captioned:
+    """Long-CLIP's Urban1k: `image/N.jpg` and its description in `caption/N.txt`."""
+    captions, images = first_folder(folder, ("caption",)), first_folder(folder, ("image",))
+    found = Captioned()
+    for file in sorted(captions.glob("*.txt")):
+        found.add(picture_in(images, ("",), f"{file.stem}.jpg"), [read_text(file).strip().split("\n")[0]])
+    return some(found, captions)
+
+
+def share_gpt4v(folder: Path) -> Captioned:
+    """The first 1,000 rows of ShareGPT4V's captions: the picture's path, and what the assistant answered."""
+    names = ("share-captioner_coco_lcs_sam_1246k_1107.json", "annotations/validation_1k.json", "validation_1k.json")
+    file = first_file(folder, names)
+    found = Captioned()
+    for row in read_json(file, list)[:SHARE_GPT_ROWS]:
+        if "conversations" in row:
+            answers = [turn["value"] for turn in row["conversations"] if turn.get("from") == "gpt"]
+            if not answers:
+                raise WrongLayout(f"{file}: the row of {row.get('image')} has no answer from 'gpt'")
+            text = answers[0]
+        else:
+            text = value_of(row, "caption", file)
+        text = text[0] if isinstance(text, list) else text
+        found.add(picture_in(folder, ("", "data", "images"), value_of(row, "image", file)), [text.replace("\n", " ")])
+    return some(found, file)
+
+
+def docci(folder: Path) -> Captioned:
+    """The test split of `docci_descriptions.jsonlines`, pictures in `images`."""
+    file = first_file(folder, ("docci_descriptions.jsonlines",))
+    found = Captioned()
+    for row in read_jsonl(file):
+        if value_of(row, "split", file) == "test":
+            picture = picture_in(folder, ("images", ""), value_of(row, "image_file", file))
+            found.add(picture, [value_of(row, "description", file)])
+    return some(found, file)
+
+
+def image_in_words(folder: Path) -> Captioned:
+    """ImageInWords: rows with the picture's key and the human description `IIW`, pictures KEY.jpg in `images`."""
+    file = first_file(folder, ("data.jsonl", "IIW-400/data.jsonl", "datasets/IIW-400/data.jsonl"))
+    found = Captioned()
+    for row in read_jsonl(file):
+        key = row["image/key"] if "image/key" in row else value_of(row, "image", file)
+        name = key if Path(key).suffix else f"{key}.jpg"
+        found.add(picture_in(folder, ("images", "", "images_aar"), name), [value_of(row, "IIW", file)])
+    return some(found, file)
+
+
+def some(found: Captioned, source: Path) -> Captioned:
+    """Refuses a set of nothing, and pictures without a caption."""
+    if not found.texts:
+        raise WrongLayout(f"{source} names no captioned pictures of the test split")
+    without = set(range(len(found.pictures))) - set(found.picture_of)
+    if without:
+        picture: Picture = found.pictures[min(without)]
+        raise WrongLayout(f"{source}: {picture.file.name} has no caption")
+    return found

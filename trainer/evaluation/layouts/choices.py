@@ -1,0 +1,104 @@
+"""Benchmarks of composition: a picture, its right text, and texts that are wrong by a word or by their order."""
+
+import random
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from evaluation.layouts.captioned import COCO_FOLDERS, FLICKR_FOLDERS
+from evaluation.layouts.files import WrongLayout, first_file, picture_in, read_json, value_of
+from evaluation.layouts.items import Choices, Picture
+
+SUGAR_CREPE = ("add_att", "add_obj", "replace_att", "replace_obj", "replace_rel", "swap_att", "swap_obj")
+VAL2017 = ("val2017", "images/val2017", "images", "coco/val2017", "")
+# ARO cuts captions to 30 words and takes these signs out, as BLIP does.
+MOST_WORDS = 30
+SIGNS = re.compile(r"[.!\"()*#:;~]")
+
+
+def sugar_crepe(folder: Path) -> Choices:
+    """SugarCrepe: a file for each of seven kinds, {"0": {filename, caption, negative_caption}}, pictures of COCO val2017."""
+    found = Choices()
+    for kind in SUGAR_CREPE:
+        file = first_file(folder, (f"{kind}.json", str(Path("data", f"{kind}.json"))))
+        for row in read_json(file, dict).values():
+            found.pictures.append(picture_in(folder, VAL2017, value_of(row, "filename", file)))
+            found.options.append([value_of(row, "caption", file), value_of(row, "negative_caption", file)])
+            found.groups.append(kind)
+    return found
+
+
+def visual_genome(name: str, group: Callable[[Any], str]) -> Callable[[Path], Choices]:
+    """ARO's relations or attributes: a box of a picture, a true caption and a false one."""
+
+    def read(folder: Path) -> Choices:
+        file = first_file(folder, (name,))
+        found = Choices()
+        for row in read_json(file, list):
+            left, top, width, height = (int(value_of(row, f"bbox_{side}", file)) for side in "xywh")
+            picture = picture_in(folder, ("images", ""), value_of(row, "image_path", file))
+            found.pictures.append(Picture(picture.file, (left, top, left + width, top + height)))
+            found.options.append([value_of(row, "true_caption", file), value_of(row, "false_caption", file)])
+            found.groups.append(group(row))
+        return found
+
+    return read
+
+
+def relation(row: Any) -> str:
+    """What ARO counts relations by."""
+    return str(row.get("relation_name", ""))
+
+
+def attributes(row: Any) -> str:
+    """What ARO counts attributes by."""
+    return "_".join(map(str, row.get("attributes", [])[:2]))
+
+
+def order(names: tuple[str, ...], folders: tuple[str, ...]) -> Callable[[Path], Choices]:
+    """ARO's COCO and Flickr30k order: captions against the same words in another order.
+
+    Rows with `caption_options`, the right one first, are taken as they are: ARO makes four shuffles, of which two need a tagger
+    of nouns and adjectives. Of rows with `caption` the two others are made here: trigrams shuffled, and within trigrams.
+    """
+
+    def read(folder: Path) -> Choices:
+        file = first_file(folder, names)
+        found = Choices()
+        for row in read_json(file, list):
+            picture = picture_in(folder, folders, value_of(row, "image", file))
+            if "caption_options" in row:
+                cases = [list(map(str, row["caption_options"]))]
+            else:
+                captions = value_of(row, "caption", file)
+                cases = [shuffled(text) for text in ([captions] if isinstance(captions, str) else captions)]
+            if any(len(case) < 2 for case in cases):
+                raise WrongLayout(f"{file}: {row['image']} has a right caption and no wrong one")
+            for case in cases:
+                found.pictures.append(picture)
+                found.options.append([as_aro(text) for text in case])
+                found.groups.append("caption_options" if "caption_options" in row else "trigrams")
+        return found
+
+    return read
+
+
+coco_order = order(("coco_order.json", "coco_karpathy_test.json"), COCO_FOLDERS)
+flickr_order = order(("flickr30k_order.json", "flickr30k_test.json"), FLICKR_FOLDERS)
+
+
+def shuffled(caption: str) -> list[str]:
+    """The caption, its trigrams in another order, and each trigram's words in another order; the same for each caption every time."""
+    rng = random.Random(caption)
+    words = re.findall(r"\w+(?:'\w+)?|[^\w\s]", caption)
+    trigrams = [words[start : start + 3] for start in range(0, len(words), 3)]
+    others = rng.sample(trigrams, len(trigrams))
+    within = [rng.sample(trigram, len(trigram)) for trigram in trigrams]
+    return [caption, *(" ".join(word for trigram in each for word in trigram) for each in (others, within))]
+
+
+def as_aro(caption: str) -> str:
+    """As ARO writes a caption before a model reads it."""
+    words = SIGNS.sub(" ", caption.lower()).split()
+    return " ".join(words[:MOST_WORDS])

@@ -1,0 +1,161 @@
+"""Exact ranks of retrieval without the whole matrix of similarities: tile by tile, ties against the model.
+
+Shapes: I images, N texts (or candidates and queries of any other kind), E dimensions.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from engine.world import World
+from evaluation.progress import Progress
+from evaluation.streaming.rows import Rows
+
+# A tile of float32 takes 64 MiB; few tall tiles read the other side from the disk's cache less often.
+TILE_IMAGES = 8192
+TILE_TEXTS = 2048
+
+
+@dataclass(frozen=True)
+class Ranks:
+    """0-based ranks as of `towers.metrics.retrieval_ranks`, and what came first.
+
+    Of each image that of its best text and the best text of all; of each text that of its image and the best image of all.
+    """
+
+    of_image_I: np.ndarray
+    of_text_N: np.ndarray
+    first_text_I: np.ndarray
+    first_image_N: np.ndarray
+
+
+@dataclass(frozen=True)
+class Tiling:
+    """Both sides, the image of every text [N], and the sizes of a tile. `own`: the images of this process."""
+
+    images: Rows
+    texts: Rows
+    image_of_N: np.ndarray
+    own: range
+    device: torch.device
+    tile_images: int
+    tile_texts: int
+
+    def tiles(self, *, only_pairs: bool, progress: Progress | None = None) -> Iterator["Tile"]:
+        """All tiles of this process, or those alone in which a text meets its own image."""
+        spans = list(spans_of(range(len(self.texts)), self.tile_texts))
+        total, done = -(-len(self.own) // self.tile_images) * len(spans), 0
+        for rows in spans_of(self.own, self.tile_images):
+            images_IE = torch.from_numpy(self.images.part(rows.start, rows.stop)).to(self.device)
+            for columns in spans:
+                image_of_N = torch.from_numpy(self.image_of_N[columns.start : columns.stop])
+                has_pairs = bool(((image_of_N >= rows.start) & (image_of_N < rows.stop)).any())
+                if has_pairs or not only_pairs:
+                    texts_NE = torch.from_numpy(self.texts.part(columns.start, columns.stop)).to(self.device)
+                    yield Tile(rows, columns, (images_IE @ texts_NE.T).cpu(), image_of_N - rows.start, has_pairs)
+                done += 1
+                if progress is not None:
+                    progress.tick(done, total, "tiles of similarities")
+
+
+@dataclass(frozen=True)
+class Tile:
+    """Scores [i, n] of some images and some texts. `image_of_N`: the row of each text's image, also outside of the tile."""
+
+    rows: range
+    columns: range
+    scores_IN: torch.Tensor
+    image_of_N: torch.Tensor
+    has_pairs: bool
+
+    def pairs(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """(rows, columns) in the tile of the texts whose image is in it."""
+        inside_N = (self.image_of_N >= 0) & (self.image_of_N < len(self.rows))
+        column_P = inside_N.nonzero()[:, 0]
+        return self.image_of_N[column_P], column_P
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where ranks are computed."""
+
+    world: World
+    progress: Progress
+    tile_images: int = TILE_IMAGES
+    tile_texts: int = TILE_TEXTS
+
+
+def streamed_ranks(images: Rows, texts: Rows, image_of_N: np.ndarray, place: Place) -> Ranks:
+    """Ranks of `images` (unit vectors [I, E]) and `texts` ([N, E]), of which text n belongs to image `image_of_N[n]`.
+
+    The processes share the images. A right score is read from the tile in which it is compared, so that rounding of one
+    multiplication against another never makes a rank.
+    """
+    world = place.world
+    own = world.share(range(len(images)))
+    tiling = Tiling(images, texts, image_of_N, own, world.device, place.tile_images, place.tile_texts)
+    best_I, own_N = right_scores(tiling)
+    own_N = np.fmax.reduce(world.gather(own_N))
+    own_N[np.isnan(own_N)] = -np.inf
+    of_image_I, first_text_I = np.zeros(len(own), np.int64), FirstOf(len(own))
+    of_text_N, first_image_N = np.zeros(len(texts), np.int64), FirstOf(len(texts))
+    for tile in tiling.tiles(only_pairs=False, progress=place.progress):
+        rows = slice(tile.rows.start - own.start, tile.rows.stop - own.start)
+        columns = slice(tile.columns.start, tile.columns.stop)
+        scores_IN = tile.scores_IN
+        first_text_I.see(rows, scores_IN, 1, tile.columns.start)
+        first_image_N.see(columns, scores_IN, 0, tile.rows.start)
+        ahead_IN = ~(scores_IN < torch.from_numpy(own_N[columns])[None, :])
+        pairs = tile.pairs()
+        ahead_IN[pairs] = False
+        of_text_N[columns] += ahead_IN.sum(0).numpy()
+        ahead_IN = ~(scores_IN < torch.from_numpy(best_I[rows])[:, None])
+        ahead_IN[pairs] = False
+        of_image_I[rows] += ahead_IN.sum(1).numpy()
+    return Ranks(
+        np.concatenate(world.gather(of_image_I)),
+        np.sum(world.gather(of_text_N), 0),
+        np.concatenate(world.gather(first_text_I.number)),
+        first_of_all(world.gather(first_image_N)),
+    )
+
+
+def right_scores(tiling: Tiling) -> tuple[np.ndarray, np.ndarray]:
+    """The best score of an own text for each image of this process, and that of each text with its image (NaN: elsewhere)."""
+    best_I = torch.full((len(tiling.own),), float("-inf"))
+    own_N = np.full(len(tiling.texts), np.nan, np.float32)
+    for tile in tiling.tiles(only_pairs=True):
+        row_P, column_P = tile.pairs()
+        scores_P = tile.scores_IN[row_P, column_P]
+        own_N[tile.columns.start + column_P.numpy()] = scores_P.numpy()
+        best_I.scatter_reduce_(0, row_P + tile.rows.start - tiling.own.start, scores_P, "amax")
+    return best_I.numpy(), own_N
+
+
+class FirstOf:
+    """The number of the best candidate so far of each query, and its score."""
+
+    def __init__(self, count: int) -> None:
+        self.score = np.full(count, -np.inf, np.float32)
+        self.number = np.zeros(count, np.int64)
+
+    def see(self, queries: slice, scores_IN: torch.Tensor, dim: int, start: int) -> None:
+        """More candidates along `dim`, whose numbers begin with `start`."""
+        best = scores_IN.nan_to_num(nan=-torch.inf, posinf=torch.inf, neginf=-torch.inf).max(dim)
+        is_better = best.values.numpy() > self.score[queries]
+        self.score[queries] = np.where(is_better, best.values.numpy(), self.score[queries])
+        self.number[queries] = np.where(is_better, best.indices.numpy() + start, self.number[queries])
+
+
+def first_of_all(parts: list[FirstOf]) -> np.ndarray:
+    """The best candidates of all processes."""
+    winner = np.argmax([part.score for part in parts], 0)
+    return np.array([part.number for part in parts])[winner, np.arange(len(winner))]
+
+
+def spans_of(whole: range, size: int) -> Iterator[range]:
+    """Consecutive parts of at most `size`."""
+    for start in range(whole.start, whole.stop, size):
+        yield range(start, min(start + size, whole.stop))
