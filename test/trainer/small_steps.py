@@ -17,6 +17,7 @@ from engine.world import World, join_world, leave_world
 from tasks.clip import Clip
 from tasks.clip_batch import Place
 from tasks.clip_data.cached import CachedPairs, Sampler, StoredPairs
+from tasks.clip_data.wrong import WrongCaptions
 from tasks.clip_objective import Objective, Texts
 from tasks.contrastive import Contrastive
 from tasks.contrastive import Sampler as GroupSampler
@@ -33,6 +34,7 @@ LABELS = ["dog", "dog", "cat"]
 CLIP = {"batch_size": 13, "label_fraction": 0.25, "embed_dim": 6, "rows_weight": 2.0, "rows_mixin": 0.7, "softmax_weight": 3.0,
         "hypernyms_weight": 5.0, "hypernyms_softmax_weight": 2.0, "hypernyms_batch": 9, "labels_weight": 7.0,
         "regulariser_weight": 1.0, "dropout": 0.0}  # fmt: skip
+FINE = {"hard_negatives_weight": 0.5, "text_contrast_weight": 0.1, "regulariser_ema": 0.9}
 CONTRASTIVE = {
     "batch_size": 7,
     "concept_fraction": 0.4,
@@ -60,7 +62,9 @@ def clip_step(folder: Path, world: World, **changes: Any) -> Step:
     classes = of_classifier(backbone, cast(Any, [{"index": number, "name": name} for number, name in enumerate(NAMES)]))
     config = cast(Any, CLIP | changes)
     towers = (ImageTower(backbone, 6), Adapter(5, 6, 1, 2))
-    stored = StoredPairs(activations, captions, [""] * 12 + LABELS)
+    wrong = [{"id": str(n), "text": f"wrong {n} {h}"} for n in range(12) for h in range(n % 3)]
+    wrongs = WrongCaptions(text_set(folder, "negatives.train", wrong), 15)
+    stored = StoredPairs(activations, captions, [""] * 12 + LABELS, wrongs)
     pairs = CachedPairs(stored, Sampler(cast(Any, rows), config, 3), Place(world))
     objective = Objective(towers, pairs, Texts(prompts, hypernyms, classes), config, Place(world))
     with torch.no_grad():  # away from where it started, so that the regulariser has a gradient
@@ -110,6 +114,7 @@ def main() -> None:
     own.mkdir()
     steps = {"clip": clip_step(own, world), "cached": clip_step(own, world, micro_batch=4)}
     steps["sigmoid"] = clip_step(own, world, loss="sigmoid", micro_batch=4)
+    steps["fine"] = clip_step(own, world, **FINE, micro_batch=4)
     steps["contrastive"] = contrastive_step(world)
     if world.leads:
         torch.save(steps, folder / "steps.pt")

@@ -116,6 +116,7 @@ def test_a_weight_of_nought_leaves_a_term_out(clip):
 # ---- a transformer, whose activations are tokens --------------------------------------------------------------------------
 
 NO_CLASSES = {"rows_weight": 0, "softmax_weight": 0, "hypernyms_weight": 0, "labels_weight": 0}
+HELD = {"regulariser_weight": 1.0, "dropout": 0.0}
 
 
 def give_transformer(inputs, block):
@@ -166,3 +167,42 @@ def test_sigmoid_loss_learns_its_bias_and_says_where_both_ended(inputs, clip):
     shape = json.loads((inputs["inherit"].parent / "checkpoint" / "clip.json").read_text())
     started = load_file(inputs["inherit"] / "checkpoint" / "open_clip_model.safetensors")["logit_scale"].item()
     assert abs(shape["logit_scale"] - started) < 0.1 and "logit_bias" not in shape
+
+
+def test_the_towers_own_teacher_follows_it_through_an_interruption(inputs, clip):
+    give_transformer(inputs, 1)
+    frozen = clip("frozen", **NO_CLASSES, **HELD)
+    own = clip("own", **NO_CLASSES, **HELD, regulariser_ema=0.5)
+    assert own != frozen and own == clip("own-stopped", 2, 4, **NO_CLASSES, **HELD, regulariser_ema=0.5)
+    # A mean that hardly moves is the frozen tower, except that it is never stored with fewer bits.
+    slow = clip("slow", **NO_CLASSES, **HELD, regulariser_ema=0.999999)
+    assert slow != own
+
+
+def test_a_locked_tower_is_the_one_that_came_and_the_text_tower_learns(inputs, clip):
+    before = load_file(inputs["inherit"] / "text_tower.safetensors")
+    clip("locked", image_head="locked")
+    clip("again", 3, image_head="locked")
+    folder = inputs["inherit"].parent
+    head, came = (
+        load_file(folder / "locked" / "image_tower.safetensors"),
+        load_file(inputs["inherit"] / "head.safetensors"),
+    )
+    # The joint space is turned in the end: cosines are those of the head that came.
+    features = torch.randn(6, 1280, generator=torch.Generator().manual_seed(0))
+    ours, theirs = (torch.nn.functional.linear(features, x[0], x[1]) for x in (
+        (head["head.weight"], head["head.bias"]), (came["weight"], came["bias"])))  # fmt: skip
+    torch.testing.assert_close(ours @ ours.T, theirs @ theirs.T, atol=1e-2, rtol=1e-4)
+    after = load_file(folder / "locked" / "text_tower.safetensors")
+    assert not torch.equal(after["blocks.0.1.weight"], before["blocks.0.1.weight"])
+    assert (folder / "again" / "text_tower.safetensors").read_bytes() == (
+        folder / "locked" / "text_tower.safetensors"
+    ).read_bytes()
+
+
+def test_wrong_captions_change_what_is_learned_and_their_margin_survives_an_interruption(inputs, clip):
+    rows = [{"id": str(n), "text": f"wrong {n} {h}"} for n in range(20) for h in range(n % 3)]
+    text_set(inputs["embed_captions"], "negatives.train", rows)
+    without = clip("without", **HELD)
+    wrong = clip("wrong", **HELD, hard_negatives_weight=0.5)
+    assert wrong != without and wrong == clip("wrong-stopped", 1, 4, **HELD, hard_negatives_weight=0.5)

@@ -40,6 +40,9 @@ class Clip(Task):
         image = objective.tower.trainable_groups(
             objective.pairs.block, config["backbone_lr"], config["schedule"]["lr"], config["layer_decay"]
         )
+        if config.get("image_head") == "locked":
+            image.pop()
+            objective.tower.head.requires_grad_(requires_grad=False)
         scales = {"params": [*objective.scales.parameters()], "weight_decay": 0.0}
         return [*image, *param_groups(objective.text_tower), scales]
 
@@ -83,8 +86,10 @@ class Clip(Task):
         return seen, rng
 
     def constrain(self) -> None:
-        """The logit scales stay where CLIP keeps them."""
+        """The logit scales stay where CLIP keeps them; the image tower's own teacher follows it."""
         self.objective.scales.clamp()
+        if self.objective.self_teacher is not None:
+            self.objective.self_teacher.follow()
 
     def measure(self, step: int, parts: Parts) -> Figures:
         """The terms, the loss as an average over steps, and now and then the dev figures."""
@@ -101,11 +106,16 @@ class Clip(Task):
 
     def state(self) -> dict[str, Any]:
         """Dev figures and the averaged loss so far, and where the images are."""
-        pairs = self.objective.pairs.state()
-        return {"history": self.history, "loss_average": float(self.loss_average), "pairs": pairs}
+        pairs, teacher = self.objective.pairs.state(), self.objective.self_teacher
+        kept = {"history": self.history, "loss_average": float(self.loss_average), "pairs": pairs}
+        kept["margin"] = float(self.objective.margin)
+        return kept if teacher is None else kept | {"self_teacher": teacher.state()}
 
     def load_state(self, state: dict[str, Any]) -> None:
         """Put them back."""
         self.history = state["history"]
+        self.objective.margin.fill_(state.get("margin", 0.0))
+        if self.objective.self_teacher is not None:
+            self.objective.self_teacher.load_state(state["self_teacher"])
         self.objective.pairs.load_state(state.get("pairs", {}))
         self.loss_average = torch.tensor(state["loss_average"], dtype=torch.float64)

@@ -72,6 +72,10 @@ class Seen(Protocol):
         """This rank's captions."""
         ...
 
+    def wrong_inputs(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """The text tower's inputs of the wrong texts of this rank's captions, and which of them there are [b, H]."""
+        ...
+
     def label_inputs(self, rng: np.random.Generator) -> torch.Tensor:
         """The text tower's inputs of a text of the label of each of this rank's labelled images."""
         ...

@@ -13,11 +13,13 @@ from torch.nn import functional as F
 
 from contracts.types import ClipConfig
 from losses.contrastive import global_info_nce, global_multi_positive_nce, global_sigmoid
+from losses.fine_grained import hard_negatives, next_margin, text_contrast
 from losses.keys import Keys, text_keys
 from losses.matrices import info_nce, shared_cross_entropy, soft_cross_entropy
 from losses.ranks import Ranks
 from losses.regularise import Draw, frozen_tower_regulariser
 from tasks.clip_batch import Pairs, Place, Seen
+from tasks.self_teacher import SelfTeacher
 from towers.class_targets import ClassTargets
 from towers.image.backbone import Origin, origin_of
 from towers.image.tower import ImageTower
@@ -97,6 +99,9 @@ class Objective:
         self.scales = LogitScales(config, self.tower.backbone).to(self.device)
         # The regulariser's reference: the head that `inherit` made, on the frozen features of the same crop.
         self.frozen_head = (self.tower.head.weight.detach().clone(), self.tower.head.bias.detach().clone())
+        self.margin = torch.zeros((), device=self.device)  # of hard negatives: how far apart they were at the last step
+        ema = config.get("regulariser_ema")
+        self.self_teacher = None if ema is None or config["regulariser_weight"] == 0 else SelfTeacher(self.tower, ema)
         features_NF = pairs.first_features()
         center_F = features_NF.mean(0)
         self.tower.center_F.copy_(center_F)
@@ -154,7 +159,7 @@ class Objective:
         own_captioned = counts.own_captioned
         own_BE, text_BE = own
         image_BE = self.whole_images(own_BE, seen)
-        uses_frozen = config["regulariser_weight"] > 0 or self.uses_probabilities
+        uses_frozen = (config["regulariser_weight"] > 0 and self.self_teacher is None) or self.uses_probabilities
         features_BF = seen.features() if uses_frozen else image_BE
         # Contrast adds up over ranks what each has of a scale's gradient, the other terms are the same on every rank.
         own_class_scale = self.scales.classes.exp()
@@ -164,9 +169,15 @@ class Objective:
         parts = {"loss": self.contrast(own_BE[:own_captioned], text_BE, keys, ranks)}
         total = parts["loss"]
         if config["regulariser_weight"] > 0:
-            frozen_BE = F.normalize(F.linear(features_BF, *self.frozen_head), dim=-1)
-            parts["regulariser"] = frozen_tower_regulariser(image_BE, frozen_BE, draw=draw)
+            taught_BE = self.taught_vectors(seen, features_BF)
+            parts["regulariser"] = frozen_tower_regulariser(image_BE, taught_BE, draw=draw)
             total = total + config["regulariser_weight"] * parts["regulariser"]
+        if config.get("text_contrast_weight", 0.0) > 0:
+            parts["text_contrast"] = text_contrast(world.whole(text_BE, counts.captioned))
+            total = total + config.get("text_contrast_weight", 0.0) * parts["text_contrast"]
+        if config.get("hard_negatives_weight", 0.0) > 0:
+            parts["hard_negatives"] = self.against_wrong_texts(own_BE[:own_captioned], text_BE, seen)
+            total = total + config.get("hard_negatives_weight", 0.0) * parts["hard_negatives"]
         if counts.labelled:
             label_BE = self.text_tower(seen.label_inputs(rng))
             keys = Keys.of(text_keys(seen.labels(), self.device))
@@ -206,6 +217,29 @@ class Objective:
         """Whether a term asks what the frozen classifier says of the crops."""
         softmax = self.uses_classes and self.config["softmax_weight"] > 0
         return softmax or (self.uses_hypernyms and self.hypernyms_softmax_weight > 0)
+
+    def against_wrong_texts(self, image_bE: torch.Tensor, text_bE: torch.Tensor, seen: Seen) -> torch.Tensor:
+        """The mean over pictures whose captions have wrong texts, of all ranks; takes the margin of the next step along."""
+        inputs, is_there_bH = seen.wrong_inputs()
+        wrong_bHE = self.text_tower(inputs).view(*is_there_bH.shape, -1)
+        right_b1, wrong_bH = (image_bE * text_bE).sum(1, keepdim=True), torch.einsum("be,bhe->bh", image_bE, wrong_bHE)
+        own = torch.cat([right_b1, wrong_bH, is_there_bH.to(right_b1.dtype)], 1)
+        right_B1, wrong_BH, is_there_BH = self.world.whole(own, seen.counts.captioned).split(
+            [1, *[wrong_bH.shape[1]] * 2], 1
+        )
+        scale = self.world.shared(self.scales.captions.exp())
+        loss, sums_4 = hard_negatives(scale * right_B1[:, 0], scale * wrong_BH, is_there_BH > 0, self.margin)
+        self.margin = next_margin(sums_4)
+        return loss / sums_4[2].clamp_min(1)
+
+    def taught_vectors(self, seen: Seen, features_BF: torch.Tensor) -> torch.Tensor:
+        """What the regulariser holds the images [B, E] to: the frozen tower's vectors of them, or the running mean's."""
+        if self.self_teacher is None:
+            return F.normalize(F.linear(features_BF, *self.frozen_head), dim=-1)
+        parts = seen.counts.micro_batches(self.config.get("micro_batch", seen.counts.images))
+        with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
+            vectors = [self.self_teacher.vectors(seen.images(part), self.pairs.block) for part in parts]
+        return self.whole_images(torch.cat(vectors), seen)
 
     # ---- unit vectors of a whole batch [B, E], each rank's share by its own towers ------------------------------------
 

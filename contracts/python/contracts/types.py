@@ -2826,6 +2826,11 @@ class RecipeEmbedCaptions(TypedDict):
     limits: RecipeEmbedCaptionsLimits
     """How many texts of each kind are embedded."""
 
+    hard_negatives: NotRequired[int]
+    """At most this many wrong texts for every caption of a train image, in which words of a kind (colours,
+    numbers, people, places) are exchanged, for `clip.hard_negatives_weight`. Absent: none.
+    """
+
     concept_texts: RecipeEmbedCaptionsConceptTexts
     """The texts that are made of a concept."""
 
@@ -3022,6 +3027,28 @@ class RecipeClip(TypedDict):
     regulariser_weight: float
     """Weight of the batch-independent regulariser towards the frozen tower: 0.205 * E|v-v0|^2 + 52 *
     E[smooth-L1 of pairwise distances], times this.
+    """
+
+    regulariser_ema: NotRequired[float]
+    """Decay of a running mean of the image tower, step by step, that takes the place of the frozen tower in
+    the regulariser: the teacher of ProCLIP, which has 0.999. It looks at the same crops. Absent: the frozen
+    tower.
+    """
+
+    hard_negatives_weight: NotRequired[float]
+    """Weight of a picture's caption against the wrong texts of `embed_captions.hard_negatives` (FG-CLIP 2,
+    which has 0.5): their cross-entropy, and a margin that follows how far they are apart in the mean.
+    Stored images only. Absent: 0.
+    """
+
+    text_contrast_weight: NotRequired[float]
+    """Weight of a term that holds the captions of a batch apart from the ten nearest other ones (FG-CLIP 2,
+    which has 0.1). Absent: 0.
+    """
+
+    image_head: NotRequired[Literal["trained", "locked"]]
+    """`locked`: the head of the image tower stays as `inherit` left it. With `first_trainable_block` null the
+    whole tower is then locked, as in LiT, and the text tower alone learns. Absent: trained.
     """
 
     rows_weight: float
@@ -4122,6 +4149,11 @@ class EmbedCaptionsConfig(TypedDict):
     limits: EmbedCaptionsConfigLimits
     """How many texts of each kind are embedded."""
 
+    hard_negatives: NotRequired[int]
+    """At most this many wrong texts for every caption of a train image, in which words of a kind (colours,
+    numbers, people, places) are exchanged, for `clip.hard_negatives_weight`. Absent: none.
+    """
+
     concept_texts: EmbedCaptionsConfigConceptTexts
     """The texts that are made of a concept."""
 
@@ -4254,6 +4286,28 @@ class ClipConfig(TypedDict):
     regulariser_weight: float
     """Weight of the batch-independent regulariser towards the frozen tower: 0.205 * E|v-v0|^2 + 52 *
     E[smooth-L1 of pairwise distances], times this.
+    """
+
+    regulariser_ema: NotRequired[float]
+    """Decay of a running mean of the image tower, step by step, that takes the place of the frozen tower in
+    the regulariser: the teacher of ProCLIP, which has 0.999. It looks at the same crops. Absent: the frozen
+    tower.
+    """
+
+    hard_negatives_weight: NotRequired[float]
+    """Weight of a picture's caption against the wrong texts of `embed_captions.hard_negatives` (FG-CLIP 2,
+    which has 0.5): their cross-entropy, and a margin that follows how far they are apart in the mean.
+    Stored images only. Absent: 0.
+    """
+
+    text_contrast_weight: NotRequired[float]
+    """Weight of a term that holds the captions of a batch apart from the ten nearest other ones (FG-CLIP 2,
+    which has 0.1). Absent: 0.
+    """
+
+    image_head: NotRequired[Literal["trained", "locked"]]
+    """`locked`: the head of the image tower stays as `inherit` left it. With `first_trainable_block` null the
+    whole tower is then locked, as in LiT, and the text tower alone learns. Absent: trained.
     """
 
     rows_weight: float

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from small_steps import clip_step, contrastive_step
+from small_steps import FINE, clip_step, contrastive_step
 
 from engine.world import ALONE_ON_CPU
 from support import STAGE_ENV
@@ -47,7 +47,15 @@ def test_two_processes_have_the_loss_and_gradient_of_one(tmp_path, clip):
     found = torch.load(tmp_path / "steps.pt")
     sigmoid = clip_step(tmp_path, ALONE_ON_CPU, loss="sigmoid")
     assert sigmoid["gradients"]["scales.bias"] != 0
-    expected = {"clip": clip, "cached": clip, "sigmoid": sigmoid, "contrastive": contrastive_step(ALONE_ON_CPU)}
+    fine = clip_step(tmp_path, ALONE_ON_CPU, **FINE)
+    assert fine["parts"]["hard_negatives"] > 0 and fine["parts"]["text_contrast"] > 0
+    expected = {
+        "clip": clip,
+        "cached": clip,
+        "sigmoid": sigmoid,
+        "fine": fine,
+        "contrastive": contrastive_step(ALONE_ON_CPU),
+    }
     torch.testing.assert_close(found, expected, atol=3e-5, rtol=1e-4)
 
 

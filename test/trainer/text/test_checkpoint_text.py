@@ -8,6 +8,7 @@ import numpy as np
 import open_clip
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from test_text_stages import prepare_config
 from torch.nn import functional as F
 from transformers import SiglipConfig, SiglipModel, T5Tokenizer
@@ -17,6 +18,7 @@ from published_clip import text_vectors, write_clip
 from support import TINY_VISION, draw_images, run_stage, tiny_clip, tiny_language_model, write_job
 from towers.teachers import read_teacher, teacher_files, text_features
 from towers.text.checkpoint import checkpoint_vectors, read_checkpoint_text
+from towers.text.wrong_captions import wrong_captions
 from towers.two_towers import Adapter
 
 TEXTS = ["a dog runs", "A  MAN and two dogs, 27 of them!", "", "two dogs and a man . " * 60]
@@ -63,8 +65,6 @@ def test_the_same_weights_give_the_same_vectors_in_both_layouts(tmp_path):
                 "ln_1": layer.layer_norm1, "ln_2": layer.layer_norm2, "mlp.c_fc": layer.mlp.fc1, "mlp.c_proj": layer.mlp.fc2,
             }.items():  # fmt: skip
                 weights[f"{block}.{ours}.{kind}"] = getattr(part, kind)
-    from safetensors.torch import save_file
-
     save_file({k: v.contiguous() for k, v in weights.items()}, tmp_path / "open" / "open_clip_model.safetensors")
     found = [checkpoint_vectors(str(tmp_path / folder), TEXTS, CPU) for folder in ("hf", "open")]
     torch.testing.assert_close(found[0], found[1], atol=1e-5, rtol=0)
@@ -114,8 +114,6 @@ def test_what_has_no_text_tower_is_refused_in_a_sentence(tmp_path):
 
 
 def test_a_tower_that_lacks_weights_is_refused(tmp_path):
-    from safetensors.torch import load_file, save_file
-
     write_clip(tmp_path)
     weights = load_file(tmp_path / "model.safetensors")
     del weights["text_model.final_layer_norm.bias"]
@@ -149,6 +147,7 @@ def test_embed_captions_puts_the_checkpoints_vectors_behind_the_language_models(
         "limits": {"groups": 0, "long": 0, "translations": 0, "fragments": 0, "concepts": 0},
         "concept_texts": {"templates": [], "synonyms": 0, "gloss": False, "hypernyms": 0, "descriptions": 0},
         "prompt_templates": [],
+        "hard_negatives": 2,
     }
     embed = write_job(tmp_path, "embed_captions", {"prepare": prepare.parent}, config)
     run_stage(embed)
@@ -158,6 +157,12 @@ def test_embed_captions_puts_the_checkpoints_vectors_behind_the_language_models(
     assert features.shape == (len(texts), 32 + 24)
     expected = text_vectors(clip, texts)
     torch.testing.assert_close(features[:, 32:], expected, atol=4e-3, rtol=0)  # bfloat16
+    wrong = [json.loads(line) for line in (embed.parent / "captions.negatives.train.jsonl").read_text().splitlines()]
+    assert [row["text"] for row in wrong] == [text for caption in texts for text in wrong_captions(caption, 2)]
+    embedded = load_file(embed.parent / "features.negatives.train.safetensors")["features"]
+    torch.testing.assert_close(
+        embedded[:, 32:].float(), text_vectors(clip, [row["text"] for row in wrong]), atol=4e-3, rtol=0
+    )
     own = text_features(read_teacher(teachers[0], None, torch.float32), texts, json.loads(embed.read_text())["config"])
     torch.testing.assert_close(features[:, :32], own.float(), atol=4e-3, rtol=0)
     assert [file.name for file in teacher_files(teachers[1], None)] == ["model.safetensors"]

@@ -103,7 +103,7 @@ function install({ exported, evaluated, target }: Install, emit: Emit): void {
 }
 
 /** The folder of a job of this machine and its report; undefined while it is not finished. */
-function finishedRun({ job }: PlannedJob): { folder: string; report: TrainingReport } | undefined {
+export function finishedRun({ job }: PlannedJob): { folder: string; report: TrainingReport } | undefined {
   const folder = fromFileUri(job.output);
   const reading = folder === undefined ? undefined : readReport(folder);
   return folder !== undefined && reading?.status === 'finished' ? { folder, report: reading.report } : undefined;

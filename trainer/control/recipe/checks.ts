@@ -3,12 +3,10 @@ import { ranksOf, resourcesOf } from '../../../contracts/src/job-classes.ts';
 import { DATA, RANKED_STAGES, StageName, spansMachines } from '../../../contracts/src/stages.ts';
 import { Schedule } from '../../../contracts/src/training/blocks.ts';
 import { inputsIn, Recipe, stagesOf } from '../../../contracts/src/training/recipe.ts';
+import { type Check, unless, type With, where } from './check.ts';
 import { sentenceOf } from './sentences.ts';
+import { TOWER_CHECKS } from './tower-checks.ts';
 import { BASE, variedDocument } from './variants.ts';
-
-/** A sentence for each problem that a recipe has. */
-type Check = (recipe: Recipe) => string[];
-type With<Name extends StageName> = Recipe & { [Key in Name]: NonNullable<Recipe[Key]> };
 
 /** In the order in which problems are listed. A stage would fail on them hours later, or train to no effect. */
 const CHECKS: readonly Check[] = [
@@ -96,31 +94,7 @@ const CHECKS: readonly Check[] = [
       ),
     ];
   }),
-  where(['embed_captions', 'inherit'], ({ embed_captions: { teachers }, inherit: { target, adapter } }) =>
-    unless(
-      adapter.own_text_share === undefined ||
-        (teachers.length > 1 && teachers.at(-1)?.type === 'clip_text' && target === 'clip_text'),
-      "inherit.adapter.own_text_share averages with the checkpoint's own text vector: embed_captions.teachers has to end with clip_text behind another one, and inherit.target has to be clip_text",
-    ),
-  ),
-  where(['inherit'], ({ inherit: { adapter_from, adapter } }) =>
-    unless(
-      adapter_from === undefined || (adapter.input_length === 'one' && adapter.own_text_share === undefined),
-      'inherit.adapter_from is an adapter of LLM2CLIP, whose features have length one: set inherit.adapter.input_length to "one", and leave own_text_share out',
-    ),
-  ),
-  where(['inherit', 'clip'], ({ inherit: { backbone }, clip: { logit_scale_start } }) =>
-    unless(
-      logit_scale_start !== 'checkpoint' || backbone.name.startsWith('open_clip:'),
-      `clip.logit_scale_start is "checkpoint", but ${backbone.name} holds no logit scale: name an open_clip:… backbone, or leave it out`,
-    ),
-  ),
-  where(['embed_images', 'clip'], ({ embed_images: { first_trainable_block }, clip: { patch_dropout = 0 } }) =>
-    unless(
-      patch_dropout === 0 || first_trainable_block === 0,
-      `clip.patch_dropout is ${patch_dropout}, but patches are left out before the first block: set embed_images.first_trainable_block to 0, not ${first_trainable_block}`,
-    ),
-  ),
+  ...TOWER_CHECKS,
   where(['contrastive'], ({ contrastive: { concept_fraction, document_fraction = 0 } }) =>
     unless(
       concept_fraction + document_fraction <= 1,
@@ -175,16 +149,6 @@ const CHECKS: readonly Check[] = [
 /** Every problem of a recipe that keeps its contract, as sentences. */
 export function contradictions(recipe: Recipe): string[] {
   return CHECKS.flatMap((problemsOf) => problemsOf(recipe));
-}
-
-/** A check of recipes that have these blocks. */
-function where<const Name extends StageName>(
-  blocks: readonly Name[],
-  problemsOf: (recipe: With<Name>) => string[],
-): Check {
-  return function ofRecipesWithThem(recipe) {
-    return blocks.every((name) => recipe[name] !== undefined) ? problemsOf(recipe as With<Name>) : [];
-  };
 }
 
 /** A stage runs on what others made: their blocks have to be there. */
@@ -251,10 +215,6 @@ function variantProblems(recipe: Recipe, name: string): string[] {
   if (name === BASE) problems.push('that is what the recipe itself is called in a comparison: choose another name');
   const own = new Set(contradictions({ ...recipe, variants: undefined }));
   return problems.filter((problem) => !own.has(problem)).map((problem) => `variants.${name}: ${problem}`);
-}
-
-function unless(holds: boolean, sentence: string): string[] {
-  return holds ? [] : [sentence];
 }
 
 function differ([name, value]: [string, unknown], [other, wanted]: [string, unknown], why: string): string[] {

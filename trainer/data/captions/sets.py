@@ -13,6 +13,7 @@ from engine.run import digest_of_file
 from towers.class_targets import read_classes
 from towers.data import Row, each_text_row, read_pairs, read_texts, shard_rows
 from towers.labels import normalised_label
+from towers.text.wrong_captions import wrong_captions
 
 SPLITS = ("train", "dev", "unseen")
 WIDEST_HYPERNYM = 0.135  # of the classes; "animal" and wider ones say too little of a picture to be learned with it
@@ -81,6 +82,8 @@ def other_sets(prepared: Path, config: EmbedCaptionsConfig, pairs: dict[str, lis
     classes, concepts = read_classes(prepared), read_texts(prepared, "concepts", "train")
     sets["prompts"] = class_prompts(classes, config["prompt_templates"])
     sets["hypernyms"] = hypernym_texts(classes, concepts, config["concept_texts"]["templates"])
+    if "hard_negatives" in config:
+        sets["negatives.train"] = negative_texts(caption_rows(pairs["train"]), config["hard_negatives"])
     for kind, limit in cast(dict[str, int], config["limits"]).items():
         found = concept_texts(concepts, config) if kind == "concepts" else each_text_row(prepared, kind, "train")
         if kind == "translations":
@@ -102,6 +105,15 @@ def rows_of(rows: Iterable[Row], key: str, limit: int | None) -> list[Row]:
             else texts
         )
     return out
+
+
+def negative_texts(captions: Iterable[Row], count: int) -> list[Row]:
+    """At most `count` wrong ones of every caption; the id is the number of the caption in its set."""
+    return [
+        {"id": str(number), "text": text}
+        for number, row in enumerate(captions)
+        for text in wrong_captions(row["text"], count)
+    ]
 
 
 def label_texts(pairs: Iterable[Row]) -> list[Row]:

@@ -27,6 +27,7 @@ from tasks.clip_data.cached import CachedPairs, Sampler, StoredPairs
 from tasks.clip_data.frozen import FrozenTower
 from tasks.clip_data.measure import Measure, image_vectors
 from tasks.clip_data.streamed import Asking, StreamedPairs, Streams, TextInputs
+from tasks.clip_data.wrong import WrongCaptions
 from tasks.clip_objective import Objective, Texts
 from towers.class_targets import load_class_targets
 from towers.crops import load_activations, load_whole_images, read_crops
@@ -53,7 +54,7 @@ LEARNED_IMAGES = 200_000  # whose captions the control's vocabulary is trained o
 SEEN_FOR_ROLES = (
     10_000  # images, the first ones, of which one has to have captions with roles where the recipe has shares
 )
-FROZEN_TERMS = ("regulariser_weight", "softmax_weight", "hypernyms_softmax_weight")
+FROZEN_TERMS = ("softmax_weight", "hypernyms_softmax_weight")
 MIXED_TERMS = ("rows_weight", "hypernyms_weight")  # with features of photographs mixed in
 
 
@@ -98,7 +99,7 @@ def build(run: Run[ClipConfig], inputs: Inputs) -> Training:
     texts, vocabulary = text_sets(run, inputs, is_streamed=is_streamed)
     text_tower = text_tower_of(run, inputs, vocabulary).to(run.device)
     if frozen is None:
-        pairs = cached_pairs(run, inputs, texts["pairs.train"], place)
+        pairs = cached_pairs(run, inputs, texts, place)
     else:
         pairs = streamed_pairs(run, inputs, frozen, vocabulary)
     measure = Measure(inputs.prepared, load_whole_images(inputs.images), texts)
@@ -113,7 +114,8 @@ def text_sets(
 ) -> tuple[dict[str, TextSet], WordPiece | None]:
     """The sets of texts by name, and for the control the vocabulary that is trained on those of training."""
     embedded, config = inputs.embedded, run.config
-    names = ("pairs.dev", "prompts", "hypernyms", "labels", *(() if is_streamed else ("pairs.train",)))
+    names = ["pairs.dev", "prompts", "hypernyms", "labels", *([] if is_streamed else ["pairs.train"])]
+    names += ["negatives.train"] if config.get("hard_negatives_weight", 0.0) > 0 else []
     sets = {name: TextSet(embedded, name, run.device) for name in names}
     if not is_streamed:
         sets["pairs.train"].with_shares(cast("Mapping[str, float] | None", config.get("caption_shares")))
@@ -140,13 +142,14 @@ def text_tower_of(run: Run[ClipConfig], inputs: Inputs, vocabulary: WordPiece | 
     return adapter
 
 
-def cached_pairs(run: Run[ClipConfig], inputs: Inputs, captions: TextSet, place: Place) -> Pairs:
+def cached_pairs(run: Run[ClipConfig], inputs: Inputs, texts: dict[str, TextSet], place: Place) -> Pairs:
     """Every image with its stored activations."""
-    train = read_pairs(inputs.prepared, "train")
+    train, captions = read_pairs(inputs.prepared, "train"), texts["pairs.train"]
     if captions.keys != [row["key"] for row in train]:
         raise ValueError("embed_captions and embed_images were run on other images than prepare has now")
     labels = [normalised_label(row.get("label", "")) for row in train]
-    stored = StoredPairs(load_activations(inputs.images), captions, labels)
+    wrong = WrongCaptions(texts["negatives.train"], len(captions.texts)) if "negatives.train" in texts else None
+    stored = StoredPairs(load_activations(inputs.images), captions, labels, wrong)
     return CachedPairs(stored, Sampler(train, run.config, run.seed), place)
 
 
@@ -200,7 +203,8 @@ def asks_the_frozen_tower(config: ClipConfig) -> bool:
     """Whether any term of the loss needs its features."""
     weights = cast(Mapping[str, float], config)
     mixes = config["rows_mixin"] > 0 and any(weights[name] > 0 for name in MIXED_TERMS)
-    return mixes or any(weights.get(name, 0) > 0 for name in FROZEN_TERMS)
+    regularises = config["regulariser_weight"] > 0 and "regulariser_ema" not in config
+    return mixes or regularises or any(weights.get(name, 0) > 0 for name in FROZEN_TERMS)
 
 
 def text_inputs(run: Run[ClipConfig], vocabulary: WordPiece | None) -> TextInputs:

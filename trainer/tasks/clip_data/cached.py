@@ -9,6 +9,7 @@ import torch
 from contracts.types import ClipConfig
 from engine.epochs import epoch_batch
 from tasks.clip_batch import Counts, Place
+from tasks.clip_data.wrong import WrongCaptions
 from towers.crops import Activations
 from towers.data import Row
 from towers.labels import normalised_label
@@ -55,6 +56,7 @@ class StoredPairs:
     activations: Activations
     captions: TextSet
     label_of_I: list[str]
+    wrong: WrongCaptions | None = None
 
 
 class CachedPairs:
@@ -121,6 +123,11 @@ class SeenStored:
     def caption_texts(self) -> list[str]:
         """This rank's."""
         return [self.stored.captions.texts[number] for number in self.own_captions]
+
+    def wrong_inputs(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """Of the captions that are learned from."""
+        assert self.stored.wrong is not None
+        return self.stored.wrong.of(self.own_captions)
 
     def label_inputs(self, rng: np.random.Generator) -> torch.Tensor:
         """Drawn for all ranks alike."""

@@ -185,6 +185,12 @@ class SeenStream:
         """This rank's."""
         return self.captioned.texts
 
+    def wrong_inputs(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """There are none."""
+        raise ValueError(
+            "clip.hard_negatives_weight: streamed images have no wrong texts: set embed_images.images to cached"
+        )
+
     def label_inputs(self, rng: np.random.Generator) -> torch.Tensor:
         """The text that the stream has drawn for each."""
         del rng

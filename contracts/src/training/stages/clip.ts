@@ -61,6 +61,34 @@ export const ClipConfig = z
       'Weight of the batch-independent regulariser towards the frozen tower: 0.205 * E|v-v0|^2 + 52 * E[smooth-L1 of ' +
         'pairwise distances], times this.',
     ),
+    regulariser_ema: z
+      .number()
+      .gt(0)
+      .lt(1)
+      .optional()
+      .describe(
+        'Decay of a running mean of the image tower, step by step, that takes the place of the frozen tower in the regulariser: ' +
+          'the teacher of ProCLIP, which has 0.999. It looks at the same crops. Absent: the frozen tower.',
+      ),
+    hard_negatives_weight: weight
+      .optional()
+      .describe(
+        "Weight of a picture's caption against the wrong texts of `embed_captions.hard_negatives` (FG-CLIP 2, which has 0.5): " +
+          'their cross-entropy, and a margin that follows how far they are apart in the mean. Stored images only. Absent: 0.',
+      ),
+    text_contrast_weight: weight
+      .optional()
+      .describe(
+        'Weight of a term that holds the captions of a batch apart from the ten nearest other ones (FG-CLIP 2, which has 0.1). ' +
+          'Absent: 0.',
+      ),
+    image_head: z
+      .enum(['trained', 'locked'])
+      .optional()
+      .describe(
+        '`locked`: the head of the image tower stays as `inherit` left it. With `first_trainable_block` null the whole tower is ' +
+          'then locked, as in LiT, and the text tower alone learns. Absent: trained.',
+      ),
     rows_weight: weight.describe(
       "Weight of InfoNCE between class prompts and pseudo-images, the rows of the frozen tower's classifier (or its own " +
         'text vectors of the classes); 0 leaves it out.',

@@ -86,6 +86,12 @@ export const EmbedCaptionsConfig = z
         ),
       })
       .describe('How many texts of each kind are embedded.'),
+    hard_negatives: count
+      .optional()
+      .describe(
+        'At most this many wrong texts for every caption of a train image, in which words of a kind (colours, numbers, people, ' +
+          'places) are exchanged, for `clip.hard_negatives_weight`. Absent: none.',
+      ),
     concept_texts: z
       .strictObject({
         templates: z

@@ -73,6 +73,31 @@ it.each([
     'clip.patch_dropout is 0.5, but patches are left out before the first block: set embed_images.first_trainable_block to 0, not 3',
   ],
   [
+    withMembers('clip', { hard_negatives_weight: 0.5 }),
+    'clip.hard_negatives_weight is 0.5, but there are no wrong texts: set embed_captions.hard_negatives',
+  ],
+  [
+    JSON.stringify({
+      ...tinyRecipe(),
+      clip: { ...tinyRecipe().clip, hard_negatives_weight: 0.5 },
+      embed_captions: { ...tinyRecipe().embed_captions, hard_negatives: 3 },
+      embed_images: { ...tinyRecipe().embed_images, images: 'streamed' },
+    }),
+    'clip.hard_negatives_weight is 0.5, but wrong texts are for stored images: set embed_images.images to "cached", or it to 0',
+  ],
+  [
+    withMembers('clip', { regulariser_ema: 0.999, regulariser_weight: 0 }),
+    'clip.regulariser_ema is the teacher of the regulariser, kept whole by every process: it needs a regulariser_weight above 0 and parallel.weights "replicated"',
+  ],
+  [
+    JSON.stringify({
+      ...tinyRecipe(),
+      clip: { ...tinyRecipe().clip, image_head: 'locked' },
+      embed_images: { ...tinyRecipe().embed_images, first_trainable_block: 3 },
+    }),
+    'clip.image_head is "locked" below blocks that train: set embed_images.first_trainable_block to null, not 3',
+  ],
+  [
     withMembers('prepare', { texts: [{ split: 'dev', kind: 'plain', path: 'plain.jsonl' }] }),
     'mntp learns from documents and captions: prepare.texts needs a source of split "train" and kind "plain" or "groups", or set mntp.pair_captions',
   ],

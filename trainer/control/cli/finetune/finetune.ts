@@ -1,7 +1,6 @@
 // The command `npm run finetune`: an exported model learns the user's own images; says before and after.
 import { cpSync, existsSync, mkdirSync } from 'node:fs';
 import { join, relative, resolve } from 'node:path';
-import { fromFileUri } from '../../../../api/registry/stores/file-uri.ts';
 import { standardAnswer } from '../../../../contracts/command/command-line.ts';
 import { ENVARS } from '../../../../contracts/src/envars.ts';
 import { EXIT } from '../../../../contracts/src/exit-codes.ts';
@@ -15,7 +14,7 @@ import { type CommandContext, processContext } from '../context.ts';
 import { evaluate } from '../evaluate.ts';
 import { listenForInterrupts } from '../interrupts.ts';
 import { pythonOverride } from '../python.ts';
-import { trainHere } from '../train-here.ts';
+import { finishedRun, trainHere } from '../train-here.ts';
 import { type Inspection, inspect } from './inspect.ts';
 import { FINETUNE_HELP, type FinetuneOptions, parseFinetuneOptions } from './options.ts';
 import { writeRecipes } from './recipe.ts';
@@ -157,13 +156,14 @@ async function train(recipe: ResolvedRecipe, { runs, options, context }: TrainCo
     follow: false,
     ranks: 1,
   } as const;
+  // Planned before: code or data that change meanwhile would give the same plan another folder afterwards.
+  const { jobs } = await planHere(recipe, { root, runs, onRead: (bytes) => emit({ event: 'reading_data', bytes }) });
   const code = await trainHere(recipe, { ...asked, runs }, { root, cwd, env, emit });
   if (code !== EXIT.ok) return code;
-  const { jobs } = await planHere(recipe, { root, runs, onRead: () => {} });
-  const [planned] = jobs;
-  const folder = planned === undefined ? undefined : fromFileUri(planned.job.output);
-  if (planned?.report === undefined || folder === undefined) throw new Error('the finished run is not found again');
-  return { folder, report: planned.report };
+  const finished = jobs[0] === undefined ? undefined : finishedRun(jobs[0]);
+  if (finished === undefined)
+    throw new UserError(`${recipe.recipe.name} changed while it was planned: run the command again`);
+  return finished;
 }
 
 /** Copies the files that the report names: the model, without the run's log and job. */

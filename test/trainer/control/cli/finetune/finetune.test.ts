@@ -36,13 +36,20 @@ beforeAll(async () => {
 });
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
-async function run(...args: string[]) {
+const run = async (...args: string[]) => await runWatched(args, () => {});
+
+async function runWatched(args: readonly string[], onText: (text: string) => void) {
   const [out, errors]: string[][] = [[], []];
   const code = await finetune([...args, '--runs', 'runs'], {
     root: ROOT,
     cwd: folder,
     env,
-    stdout: { write: (text: string) => out?.push(text) },
+    stdout: {
+      write: (text: string) => {
+        onText(text);
+        out?.push(text);
+      },
+    },
     stderr: { write: (text: string) => errors?.push(text) },
   });
   return { code, stdout: out?.join('') ?? '', stderr: errors?.join('') ?? '' };
@@ -92,6 +99,18 @@ it('leaves a model folder that a server opens, with figures before and after, an
   expect(stdout).toContain('"event":"running"');
   expect(again.stdout).not.toContain('"event":"running"');
   expect(JSON.parse(again.stdout.trim().split('\n').at(-1) ?? '')).toEqual(done);
+});
+
+it('gives its result although the images changed while it trained', async () => {
+  const late = join(folder, 'shop/red/late.jpg');
+  const options = ['shop', '--from', 'base', '--steps', '4', '--no-general', '--json', '--name', 'late'];
+  const { code, stdout } = await runWatched(options, (text) => {
+    if (text.includes('"event":"progress"')) writeFileSync(late, readFileSync(join(folder, 'shop/red/20.jpg')));
+  });
+  expect(existsSync(late)).toBe(true);
+  rmSync(late);
+  expect(code).toBe(0);
+  expect(JSON.parse(stdout.trim().split('\n').at(-1) ?? '')).toMatchObject({ event: 'finetuned' });
 });
 
 it.each([
