@@ -118,7 +118,7 @@ def test_two_machines_fetch_one_set_an_epoch_ahead_of_need_and_go_on_where_they_
                 batch["AWS_BATCH_JOB_MAIN_NODE_PRIVATE_IPV4_ADDRESS"] = "127.0.0.1"
             work = tmp_path / f"machine {machine}, attempt {number}"
             processes.append(start("streams/clip", environment(bucket, work, home, **batch, **env)))
-        errors = "".join(process.communicate(timeout=120)[1] for process in processes)
+        errors = "".join(process.communicate(timeout=300)[1] for process in processes)
         seen = {
             machine: json.loads(texts)
             for machine, texts, _ in re.findall(r"machine (\d) saw (\[.*?\]), at most (\d+)", errors)
