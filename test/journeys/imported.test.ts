@@ -78,7 +78,7 @@ describe.each(LAYOUTS)('a checkpoint of layout %s', (layout) => {
   test('the Worker serves it as its only tier, and reproduces its golden vectors', async () => {
     const listed = async () => ModelList.parse(await get('/v1/models')).data.map(({ id }) => id);
     await vi.waitFor(async () => expect(await listed()).toEqual([`tiny-${layout}`]), {
-      timeout: 20_000,
+      timeout: 60_000,
       interval: 250,
     });
     const { golden } = ReadyReport.parse(await get('/health/ready'));

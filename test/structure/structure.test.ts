@@ -169,7 +169,7 @@ it('no boolean is passed by position: its meaning would be lost where it is call
 });
 
 it('a test lies where its source does, and suites that cross parts lie apart', () => {
-  const apart = /^test\/(journeys|clients|conformance|structure|containers|bench|support|vectors)\//;
+  const apart = /^test\/(journeys|clients|systems|conformance|structure|containers|bench|support|vectors)\//;
   /** Each is about a whole folder. */
   const suites = [
     'test/api/worker/faults.workerd.test.ts',

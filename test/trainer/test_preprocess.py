@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from towers.preprocess import bicubic, check_recipe, decode, normalise, preprocess, resize
+from towers.preprocess import check_recipe, decode, normalise, preprocess, resampled, resize
 
 FOLDER = Path(__file__).parents[2] / "contracts" / "vectors" / "preprocess"
 CASES = json.loads((FOLDER / "cases.json").read_text())
@@ -31,14 +31,15 @@ def test_an_image_file_becomes_the_pixels_that_the_encoder_sees(case: dict) -> N
         assert abs(tensor_CHW.flat[place] - value) < slack
 
 
-@pytest.mark.parametrize("vector", RESIZES, ids=lambda v: f"{v['from']}-{v['to']}")
-def test_bicubic_takes_rows_before_columns_whatever_pillow_prefers(vector: dict) -> None:
+@pytest.mark.parametrize("vector", RESIZES, ids=lambda v: f"{v['from']}-{v['to']}-{v['interpolation']}")
+def test_resizing_takes_rows_before_columns_whatever_pillow_prefers(vector: dict) -> None:
     width, height = vector["from"]
     state, samples = 1, bytearray()
     for _ in range(width * height * 3):
         state = (1664525 * state + 1013904223) % 2**32
         samples.append(state >> 24)
-    resized = bicubic(Image.frombytes("RGB", (width, height), bytes(samples)), *vector["to"])
+    noise, (to_width, to_height) = Image.frombytes("RGB", (width, height), bytes(samples)), vector["to"]
+    resized = resampled(noise, to_width, to_height, vector["interpolation"])
     assert "sha256:" + hashlib.sha256(resized.tobytes()).hexdigest() == vector["digest"]
 
 

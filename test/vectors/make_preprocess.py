@@ -2,7 +2,7 @@
 
 cases.json: image file, recipe, the sha256 of the uint8 [size, size, 3] result, its PNG, some normalised values, and
 `tolerance` in levels: 0 where every decoder must agree (lossless files), 2 where decoders may differ (JPEG and AVIF).
-resize.json: sizes, and the sha256 of Pillow's bicubic (rows before columns) on noise from a generator that both languages have.
+resize.json: sizes, and the sha256 of Pillow's filters (rows before columns) on noise from a generator that both languages have.
 """
 
 import hashlib
@@ -18,7 +18,7 @@ from PIL import Image, ImageDraw
 ROOT = Path(__file__).parents[2]
 VECTORS = ROOT / "contracts/vectors/preprocess"
 sys.path[:0] = [str(ROOT / "trainer"), str(ROOT / "contracts" / "python")]
-from towers.preprocess import bicubic, decode, normalise, preprocess, resize  # noqa: E402 - found by the line above
+from towers.preprocess import FILTERS, decode, normalise, preprocess, resampled, resize  # noqa: E402 - found by the line above
 
 MEAN, STD = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
 SHARED = {"interpolation": "bicubic", "color": "rgb", "mean": MEAN, "std": STD}
@@ -26,6 +26,7 @@ RECIPES = {
     "squash": {"resize_mode": "squash", "size": 32, "crop": "none", **SHARED},
     "shortest": {"resize_mode": "shortest", "size": 33, "crop": "center", **SHARED},
     "longest": {"resize_mode": "longest", "size": 32, "crop": "none", **SHARED},
+    "bilinear": {"resize_mode": "shortest", "size": 33, "crop": "center", **SHARED, "interpolation": "bilinear"},
 }
 
 
@@ -134,9 +135,11 @@ def resize_vectors() -> list[dict]:
             (width, 8),
             (40, height),
         ]:
-            resized = bicubic(source, to_width, to_height)
-            digest = "sha256:" + hashlib.sha256(resized.tobytes()).hexdigest()
-            vectors.append({"from": [width, height], "to": [to_width, to_height], "digest": digest})
+            for interpolation in FILTERS:
+                resized = resampled(source, to_width, to_height, interpolation)
+                digest = "sha256:" + hashlib.sha256(resized.tobytes()).hexdigest()
+                sizes = {"from": [width, height], "to": [to_width, to_height]}
+                vectors.append({**sizes, "interpolation": interpolation, "digest": digest})
     return vectors
 
 

@@ -221,7 +221,9 @@ class PairLoader(RowLoader):
             drawn = (self.options.seed, epoch, shard, row_number, LOW)
             if low is not None and np.random.default_rng(drawn).random() < low.share:
                 sharp[number] = pixels_BCHW[number].copy()
-                pixels_BCHW[number] = low_pixels(sharp[number], low.sides, "/".join(map(str, drawn)))
+                pixels_BCHW[number] = low_pixels(
+                    sharp[number], self.options.recipe, low.sides, "/".join(map(str, drawn))
+                )
         features = self.features.gather(places_B2[:, 0], rows_B) if self.features is not None else None
         batch = Batch(piece, torch.from_numpy(pixels_BCHW), texts, features, torch.from_numpy(places_B2), labels)
         if sharp:

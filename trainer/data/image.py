@@ -16,7 +16,7 @@ import torch
 from PIL import Image, ImageOps
 
 from towers.crops import crop_window, random_crop, shrunk
-from towers.preprocess import bicubic, check_recipe, decode, resize, to_rgb
+from towers.preprocess import FILTERS, check_recipe, decode, resampled, resize, to_rgb
 
 SCALES = (8, 4, 2)  # by which libjpeg decodes smaller
 SIDEWAYS = {5, 6, 7, 8}  # EXIF orientations that swap width and height
@@ -62,15 +62,15 @@ def reduced_crop(data: bytes, recipe: Mapping[str, Any], options: CropOptions, s
     rgb = to_rgb(ImageOps.exif_transpose(image))
     x, y = rgb.width / width, rgb.height / height
     box = (left * x, top * y, min((left + crop_width) * x, rgb.width), min((top + crop_height) * y, rgb.height))
-    pixels_HWC = np.asarray(rgb.resize((size, size), Image.Resampling.BICUBIC, box=box))
+    pixels_HWC = np.asarray(rgb.resize((size, size), FILTERS[recipe["interpolation"]], box=box))
     return channels_first(pixels_HWC[:, ::-1] if is_mirrored else pixels_HWC)
 
 
-def low_pixels(pixels_CHW: np.ndarray, sides: tuple[int, int], seed: str) -> np.ndarray:
+def low_pixels(pixels_CHW: np.ndarray, recipe: Mapping[str, Any], sides: tuple[int, int], seed: str) -> np.ndarray:
     """uint8 [3, S, S]: the same as a small picture has it, shrunk to a shorter side between `sides` and enlarged again."""
     size = pixels_CHW.shape[1]
     small = shrunk(Image.fromarray(np.ascontiguousarray(pixels_CHW.transpose(1, 2, 0))), sides, seed)
-    return channels_first(np.asarray(bicubic(small, size, size)))
+    return channels_first(np.asarray(resampled(small, size, size, recipe["interpolation"])))
 
 
 def channels_first(pixels_HWC: np.ndarray) -> np.ndarray:

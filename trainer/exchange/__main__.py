@@ -63,7 +63,7 @@ def run_import(given: argparse.Namespace) -> int:
     if given.json:
         print(json.dumps({"to": str(given.to), "name": manifest["name"], "metrics": metrics}))
     else:
-        print(f"{given.to}: {manifest['name']}, {', '.join(f'{name} {value:.5f}' for name, value in metrics.items())}")
+        print(f"{given.to}: {manifest['name']}, {', '.join(f'{name} {value:.5g}' for name, value in metrics.items())}")
     return EXIT_OK
 
 

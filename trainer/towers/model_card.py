@@ -32,7 +32,7 @@ def model_card(manifest: ModelManifest, notes: list[str], terms: str, limits: st
         "tower, then a small text encoder and a token table that run where no language model can.",
         "",
         f"- Space: `{manifest['space_id']}`",
-        f"- Image: {image['size']} x {image['size']} pixels, {image['resize_mode']}, bicubic",
+        f"- Image: {image['size']} x {image['size']} pixels, {image['resize_mode']}, {image['interpolation']}",
         f"- Text: WordPiece, {text['tokenizer']['vocabulary_size']} pieces, at most {text['context_length']} tokens",
         "",
         "## Files",

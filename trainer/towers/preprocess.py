@@ -6,7 +6,7 @@ Rules both languages follow (contracts/vectors/preprocess holds the cases):
 - above MAX_IMAGE_PIXELS a JPEG or WebP photo is first halved: ceil(w / 2) x ceil(h / 2), Pillow's bicubic (the encoder's
   decoder halves row by row with the same kernel, a level apart);
 - alpha is composited over white: (c * a + 255 * (255 - a) + 127) // 255;
-- Pillow's bicubic on 8-bit RGB, rows before columns;
+- Pillow's bicubic or bilinear filter on 8-bit RGB, rows before columns;
 - (x / 255 - mean) / std per channel, computed in float64, stored as float32.
 """
 
@@ -22,6 +22,8 @@ from PIL import Image, ImageOps
 
 from contracts.constants import MAX_IMAGE_PIXELS, MAX_PHOTO_PIXELS
 
+# Pillow's filters by their names in a recipe; shrinking widens them (antialiasing).
+FILTERS = {"bicubic": Image.Resampling.BICUBIC, "bilinear": Image.Resampling.BILINEAR}
 RECIPE_KEYS = {"resize_mode", "size", "interpolation", "crop", "mean", "std", "color"}
 
 
@@ -41,7 +43,7 @@ def decode(data: bytes, max_pixels: int = MAX_IMAGE_PIXELS, max_photo_pixels: in
     if pixels > most:
         raise ValueError(f"image is {image.width} x {image.height} pixels; at most {most} are allowed")
     rgb = to_rgb(ImageOps.exif_transpose(image))
-    return bicubic(rgb, -(-rgb.width // 2), -(-rgb.height // 2)) if pixels > max_pixels else rgb
+    return resampled(rgb, -(-rgb.width // 2), -(-rgb.height // 2), "bicubic") if pixels > max_pixels else rgb
 
 
 def is_photo(image: Image.Image) -> bool:
@@ -67,8 +69,8 @@ def check_recipe(recipe: Mapping[str, Any]) -> None:
     """Refuse a recipe that this file does not implement: its vectors would belong to another space."""
     if set(recipe) != RECIPE_KEYS:
         raise ValueError(f"preprocess recipe keys {sorted(recipe)} are not {sorted(RECIPE_KEYS)}")
-    if recipe["interpolation"] != "bicubic" or recipe["color"] != "rgb":
-        raise ValueError("preprocess recipe: only interpolation 'bicubic' and color 'rgb' exist")
+    if recipe["interpolation"] not in FILTERS or recipe["color"] != "rgb":
+        raise ValueError(f"preprocess recipe: interpolation is one of {sorted(FILTERS)} and color 'rgb'")
     if recipe["resize_mode"] not in {"squash", "shortest", "longest"}:
         raise ValueError(f"preprocess recipe: unknown resize_mode {recipe['resize_mode']!r}")
     if (recipe["resize_mode"] == "shortest") != (recipe["crop"] == "center"):
@@ -92,17 +94,17 @@ def geometry(width: int, height: int, recipe: Mapping[str, Any]) -> Geometry:
     return Geometry(*resized, *(-((size - side) // 2) for side in resized))
 
 
-def bicubic(image: Image.Image, width: int, height: int) -> Image.Image:
+def resampled(image: Image.Image, width: int, height: int, interpolation: str) -> Image.Image:
     """Rows first: Pillow up to 12 does so by itself, 13 may start with columns, a level apart."""
-    rows = image.resize((width, image.height), Image.Resampling.BICUBIC)
-    return rows.resize((width, height), Image.Resampling.BICUBIC)
+    rows = image.resize((width, image.height), FILTERS[interpolation])
+    return rows.resize((width, height), FILTERS[interpolation])
 
 
 def resize(image: Image.Image, recipe: Mapping[str, Any]) -> np.ndarray:
     """uint8 [size, size, 3]: resized, then cropped, or padded with black."""
     check_recipe(recipe)
     size, plan = int(recipe["size"]), geometry(*image.size, recipe)
-    resized = bicubic(image, plan.width, plan.height)
+    resized = resampled(image, plan.width, plan.height, recipe["interpolation"])
     window = (plan.left, plan.top, plan.left + size, plan.top + size)
     return np.asarray(resized.crop(window))
 

@@ -26,9 +26,9 @@ export function createPreprocess(recipe: unknown): Preprocess {
 
 /** `shortest` truncates the longer side and rounds the offset half to even, as torchvision does; `longest` rounds. */
 export function geometry(width: number, height: number, recipe: PreprocessRecipe): Geometry {
-  const { size, resize_mode } = recipe;
+  const { size, resize_mode, interpolation } = recipe;
   const at = (w: number, h: number, offset: (side: number) => number) => {
-    return { width: w, height: h, crop: { left: offset(w), top: offset(h), size } };
+    return { width: w, height: h, crop: { left: offset(w), top: offset(h), size }, interpolation };
   };
   if (resize_mode === 'squash') return at(size, size, () => 0);
   if (resize_mode === 'shortest') {

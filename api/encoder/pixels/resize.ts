@@ -1,5 +1,6 @@
-// Separable bicubic with Pillow's fixed-point arithmetic, rows before columns: bit-exact with its BICUBIC on 8-bit RGB.
+// Separable bicubic and bilinear with Pillow's fixed-point arithmetic, rows before columns: bit-exact on 8-bit RGB.
 // (Pillow 13 starts with the columns where that is cheaper; the twin in towers/preprocess.py asks for rows first.)
+import type { PreprocessRecipe } from '../../../contracts/src/model/preprocess.ts';
 import type { Picture } from './decode.ts';
 
 /** The wanted part of the resized image: `size` x `size` pixels from (left, top), black outside of the image. */
@@ -13,7 +14,9 @@ export interface Geometry {
   width: number;
   height: number;
   crop: Crop;
+  interpolation: Interpolation;
 }
+export type Interpolation = PreprocessRecipe['interpolation'];
 
 /** Pillow keeps 22 bits behind the point: 32 less 8 for a sample less 2 for overshoot. */
 const PRECISION_BITS = 22;
@@ -26,6 +29,16 @@ interface Taps {
   weights: Int32Array;
   stride: number;
 }
+
+/** How far a filter reaches, in pixels of the larger image, and what it weighs at a distance. */
+interface Filter {
+  support: number;
+  weight(distance: number): number;
+}
+const FILTERS: Record<Interpolation, Filter> = {
+  bicubic: { support: 2, weight: cubic },
+  bilinear: { support: 1, weight: (distance) => Math.max(0, 1 - Math.abs(distance)) },
+};
 
 function cubic(distance: number): number {
   const x = Math.abs(distance);
@@ -44,10 +57,10 @@ interface Axis {
 }
 
 /** Taps of output pixels from..to; shrinking widens the filter by the scale (antialiasing). */
-function tapsOf({ input, output, from, to }: Axis): Taps {
+function tapsOf({ input, output, from, to }: Axis, filter: Filter): Taps {
   const scale = input / output;
   const widening = Math.max(scale, 1);
-  const support = 2 * widening;
+  const support = filter.support * widening;
   const stride = Math.ceil(support) * 2 + 1;
   const [first, count] = [new Int32Array(to - from), new Int32Array(to - from)];
   const weights = new Int32Array((to - from) * stride);
@@ -57,7 +70,7 @@ function tapsOf({ input, output, from, to }: Axis): Taps {
     const start = Math.max(0, Math.trunc(center - support + 0.5));
     const taps = Math.min(input, Math.trunc(center + support + 0.5)) - start;
     let sum = 0;
-    for (let t = 0; t < taps; t++) sum += exact[t] = cubic((t + start - center + 0.5) * (1 / widening));
+    for (let t = 0; t < taps; t++) sum += exact[t] = filter.weight((t + start - center + 0.5) * (1 / widening));
     for (let t = 0; t < taps; t++) {
       const fixed = ((exact[t] ?? 0) / (sum === 0 ? 1 : sum)) * (1 << PRECISION_BITS);
       // Storing truncates, so this rounds.
@@ -91,11 +104,12 @@ function resizeRow(source: Uint8Array, { first, count, weights, stride }: Taps, 
  * Returns the crop of the resized image and computes nothing outside of it. Every source row is resized
  * horizontally once and added at once to the output rows that read it, so no intermediate image is held.
  */
-export function resize(picture: Picture, { width, height, crop }: Geometry): Uint8Array {
+export function resize(picture: Picture, { width, height, crop, interpolation }: Geometry): Uint8Array {
   const [left, right] = [Math.max(0, crop.left), Math.min(width, crop.left + crop.size)];
   const [top, bottom] = [Math.max(0, crop.top), Math.min(height, crop.top + crop.size)];
-  const columns = tapsOf({ input: picture.width, output: width, from: left, to: right });
-  const rows = tapsOf({ input: picture.height, output: height, from: top, to: bottom });
+  const filter = FILTERS[interpolation];
+  const columns = tapsOf({ input: picture.width, output: width, from: left, to: right }, filter);
+  const rows = tapsOf({ input: picture.height, output: height, from: top, to: bottom }, filter);
   const lineLength = (right - left) * 3;
   const sums = new Int32Array(lineLength * (bottom - top)).fill(HALF);
   const line = new Uint8ClampedArray(lineLength);

@@ -1674,8 +1674,8 @@ class PreprocessRecipe(TypedDict):
     size: int
     """Side of the square input, in pixels."""
 
-    interpolation: Literal["bicubic"]
-    """Pillow's bicubic filter with antialiasing."""
+    interpolation: Literal["bicubic", "bilinear"]
+    """Pillow's filter of that name on 8-bit samples, with antialiasing, rows before columns."""
 
     crop: Literal["none", "center"]
     """What is cut off after resizing."""

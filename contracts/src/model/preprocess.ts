@@ -10,7 +10,9 @@ export const PreprocessRecipe = z
           'and crops the centre, `longest` fits the longer side and pads.',
       ),
     size: z.int().min(1).max(1024).describe('Side of the square input, in pixels.'),
-    interpolation: z.literal('bicubic').describe("Pillow's bicubic filter with antialiasing."),
+    interpolation: z
+      .enum(['bicubic', 'bilinear'])
+      .describe("Pillow's filter of that name on 8-bit samples, with antialiasing, rows before columns."),
     crop: z.enum(['none', 'center']).describe('What is cut off after resizing.'),
     mean: z.array(z.number()).length(3).describe('Per channel, subtracted from a value in 0..1.'),
     std: z.array(z.number().positive()).length(3).describe('Per channel, what the difference is divided by.'),

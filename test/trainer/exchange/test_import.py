@@ -81,7 +81,10 @@ def test_a_clip_of_transformers_is_served_with_the_librarys_vectors(published, t
     manifest = json.loads((to / "manifest.json").read_text())
     assert manifest["calibration"]["text_image"]["scale"] == pytest.approx(model.logit_scale.exp().item())
     assert manifest["lineage"]["parents"] == [{"name": "taken", "source": folder.name, "licence": "MIT"}]
-    assert json.loads(said)["metrics"]["parity.image.worst"] > 0.9999
+    metrics = json.loads(said)["metrics"]
+    assert metrics["parity.image.worst"] > 0.9999
+    assert (metrics["text.table_mib"], metrics["text.weights_mib"]) == (1.5, 0.0)
+    assert metrics["text.isolate_mib"] == pytest.approx(65 + 1.5, abs=0.2)  # what runs there without it, and the table
 
 
 def test_what_was_imported_goes_out_again_with_equal_vectors(published, take_in, tmp_path, monkeypatch, capsys):

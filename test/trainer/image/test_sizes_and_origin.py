@@ -140,12 +140,30 @@ def test_the_projection_after_the_tower_gives_the_checkpoints_own_vectors(kind):
     assert weight.shape == (SPACE, backbone.num_features) and expected.std() > 1e-3
 
 
-def test_bilinear_pictures_are_bicubic_ones_here_with_a_warning(tmp_path):
+@pytest.mark.parametrize(
+    ("name", "interpolation"),
+    [
+        ("open_clip:PE-Core-B-16@meta", "bilinear"),
+        ("open_clip:MobileCLIP2-S0@dfndr2b", "bilinear"),
+        ("open_clip:ViT-B-16-SigLIP2@webli", "bicubic"),
+        ("vit_pe_core_base_patch16_224.fb", "bilinear"),
+        ("fastvit_mci0.apple_mclip", "bilinear"),
+        ("vit_base_patch16_clip_quickgelu_224.openai", "bicubic"),
+    ],
+)
+def test_pictures_are_resized_with_the_publishers_interpolation(name, interpolation):
+    with torch.device("meta"):
+        backbone = create_backbone(name, pretrained=False)
+    recipe = preprocess_recipe(backbone, origin_of(backbone).size)
+    assert recipe["interpolation"] == interpolation
+
+
+def test_an_interpolation_that_is_not_served_is_refused(tmp_path):
     name = tiny_clip(tmp_path, TINY_VISION)
     backbone = create_backbone(name)
-    backbone.visual.preprocess_cfg["interpolation"] = "bilinear"
-    with pytest.warns(UserWarning, match="bilinear interpolation, here they are resized with bicubic"):
-        assert preprocess_recipe(backbone, 64)["interpolation"] == "bicubic"
+    backbone.visual.preprocess_cfg["interpolation"] = "random"
+    with pytest.raises(ValueError, match="with random interpolation: bicubic and bilinear are served"):
+        preprocess_recipe(backbone, 64)
     assert load_file(tmp_path / "open_clip_model.safetensors")["logit_scale"].item() == pytest.approx(
         backbone.logit_scale
     )

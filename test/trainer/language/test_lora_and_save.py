@@ -6,6 +6,7 @@ from typing import cast
 import pytest
 import torch
 from language.families import DECODERS, source, write_checkpoint
+from language.llm2vec import make_adapter
 from peft import LoraConfig, PeftModel, get_peft_model
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM, LlamaForCausalLM, LlamaModel
@@ -130,19 +131,6 @@ def test_a_block_whose_feed_forward_lora_cannot_reach_is_refused_by_name(folder)
 
 
 # ---- published adapters ----------------------------------------------------------------------------------------------
-
-
-def make_adapter(model, folder, seed, **options):
-    """A LoRA adapter as peft saves it, with random factors."""
-    targets = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
-    torch.manual_seed(seed)
-    peft = get_peft_model(model, LoraConfig(**({"r": 4, "lora_alpha": 8, "target_modules": targets} | options)))
-    with torch.no_grad():
-        for name, value in peft.named_parameters():
-            if "lora_B" in name:
-                value.normal_(0, 0.1)
-    peft.save_pretrained(folder)
-    return folder
 
 
 def test_an_llm2vec_model_is_its_base_with_both_adapters_as_peft_merges_them(folder, tmp_path):

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import torch
 from language.families import DECODERS, save_tokenizer, source, write_checkpoint
+from language.llm2vec import WRAPPER, encoded_by_the_authors
 from transformers import AutoTokenizer, LlamaConfig, LlamaModel
 
 from stages.embed_captions import read_teachers
@@ -17,33 +18,12 @@ from towers.language.read import language_model_in, read_language_model
 from towers.language.tokens import Reading, padding_id, text_tokens
 from towers.teachers import text_features
 
-# What LLM2Vec puts around a text for Llama 3's instruction-tuned models (llm2vec.py, prepare_for_tokenization).
-WRAPPER = "<|start_header_id|>user<|end_header_id|>\n\n{}<|eot_id|>"
-SEPARATOR = "!@#$%^&*()"
 TEXTS = ["two blue squares beside the red circle", "a line ", "", "the field is plain and there is not a red circle"]
 
 
 @pytest.fixture(scope="module")
 def llama(tmp_path_factory):
     return write_checkpoint(tmp_path_factory.mktemp("llama"), DECODERS["llama3"], adds_bos=True)
-
-
-def encoded_by_the_authors(folder, model, texts, max_length):
-    """LLM2Vec's `encode` with mean pooling, from its source: joint tokenisation, left padding, a mask from the end."""
-    tokenizer = AutoTokenizer.from_pretrained(folder)
-    tokenizer.pad_token, tokenizer.padding_side = tokenizer.eos_token, "left"
-    wrapped = [WRAPPER.replace("{}", f"{SEPARATOR}{text}".strip()) for text in texts]
-    whole = tokenizer(
-        [text.replace(SEPARATOR, "") for text in wrapped],
-        return_tensors="pt", padding=True, truncation=True, max_length=max_length,
-    )  # fmt: skip
-    tails = [tokenizer(text.split(SEPARATOR)[1], add_special_tokens=False)["input_ids"] for text in wrapped]
-    positions = (whole["attention_mask"].cumsum(1) - 1).clamp_min(0)
-    with torch.no_grad():
-        states = model(
-            whole["input_ids"], attention_mask=whole["attention_mask"], position_ids=positions, use_cache=False
-        )
-    return torch.stack([row[-len(tail) :].mean(0) for row, tail in zip(states.last_hidden_state, tails, strict=True)])
 
 
 def test_a_released_llm2clip_teacher_gives_what_its_authors_code_gives(tmp_path):

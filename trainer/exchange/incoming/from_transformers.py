@@ -17,6 +17,7 @@ from exchange.incoming.vocabulary import read_sentencepiece, setting
 from exchange.refusal import CannotExpress
 from towers.clip_bpe import ClipBpe
 from towers.image.preprocessing import recipe_of
+from towers.preprocess import FILTERS
 from towers.sentencepiece_text import SentencePiece
 
 ACTIVATIONS: dict[str, Activation] = {
@@ -175,6 +176,8 @@ def transformers_preprocessing(folder: Path) -> PreprocessRecipe:
     side = crop if isinstance(crop, int) or crop is None else crop["height"]
     names = {2: "bilinear", 3: "bicubic"}
     interpolation = names.get(own.get("resample", 3), str(own.get("resample")))
+    if interpolation not in FILTERS:
+        raise CannotExpress(f"{file} resamples with filter {own.get('resample')}: {' and '.join(FILTERS)} are served")
     if shortest is not None and own.get("do_center_crop", True) and side == shortest:
         return recipe_of(shortest, "shortest", interpolation, own["image_mean"], own["image_std"])
     if isinstance(size, dict) and size.get("height") == size.get("width") and not own.get("do_center_crop", False):

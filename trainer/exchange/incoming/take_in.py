@@ -58,7 +58,7 @@ class ImportOptions:
 def take_in(source: Path, out: Path, options: ImportOptions) -> ModelManifest:
     """Write the folder of a model. Raises CannotExpress where the checkpoint cannot be served, with the number or the part."""
     checkpoint = read_checkpoint(source, options.architecture)
-    check_isolate(checkpoint)
+    memory = check_isolate(checkpoint)
     size = checkpoint.preprocess["size"]
     export_image_tower(checkpoint.image, size, out / "image.onnx", OPSET, options.image_weights)
     text = write_clip_text(out, checkpoint.text, tokenizer_of(out, checkpoint.tokenizer), OPSET)
@@ -83,6 +83,7 @@ def take_in(source: Path, out: Path, options: ImportOptions) -> ModelManifest:
         "parity.image.worst": float(image_parity.min()),
         "parity.text.mean": float(text_parity.mean()),
         "parity.text.worst": float(text_parity.min()),
+        **{name: round(mib, 1) for name, mib in memory.items()},
     }
     check_parity(metrics)
     embed_dim = images_ME.shape[1]
@@ -137,8 +138,8 @@ def tokenizer_of(out: Path, tokenizer: ClipBpe | SentencePiece) -> TextTokenizer
     }
 
 
-def check_isolate(checkpoint: Checkpoint) -> None:
-    """Refuse a text tower that a Worker's isolate cannot open."""
+def check_isolate(checkpoint: Checkpoint) -> dict[str, float]:
+    """MiB of a text tower's table and weights, and of an isolate with it. Refuses one that a Worker's isolate cannot open."""
     shape = checkpoint.text.shape
     table = shape.vocabulary_size * shape.width / MIB
     blocks = shape.layers * (4 * shape.width**2 + 2 * shape.width * shape.hidden) / MIB
@@ -147,7 +148,7 @@ def check_isolate(checkpoint: Checkpoint) -> None:
     own = table + 2 * (blocks + floats)
     needed = own + sum(OTHERS_MIB.values())
     if needed <= ISOLATE_MIB:
-        return
+        return {"text.table_mib": table, "text.weights_mib": blocks + floats, "text.isolate_mib": needed}
     others = ", ".join(f"{name} {size:g}" for name, size in OTHERS_MIB.items())
     raise CannotExpress(
         f"the text tower has a table of {table:.1f} MiB and {blocks + floats:.1f} MiB of weights in int8. Opened in a Worker it takes "

@@ -24,6 +24,7 @@ PACKAGES = {
 CONTRASTIVE = re.compile(r"clip|siglip|pe_core|_mci")
 FINE_TUNED = re.compile(r"_ft_|_ft$|in1k|in12k|in22k")
 SQUASHED = re.compile(r"siglip|pe_core")
+BILINEAR = re.compile(r"pe_core|_mci")  # as their publishers resize; timm's table says bicubic
 
 
 def create_backbone(name: str, size: int | None = None, *, pretrained: bool = True) -> Any:
@@ -91,6 +92,7 @@ class Origin:
     mean: tuple[float, ...]
     std: tuple[float, ...]
     resize: str
+    interpolation: str
     loss: Literal["softmax", "sigmoid"] | None
     logit_scale: float | None
     logit_bias: float | None
@@ -106,6 +108,7 @@ def origin_of(backbone: Any) -> Origin:
             tuple(own["mean"]),
             tuple(own["std"]),
             own["resize_mode"],
+            own["interpolation"],
             backbone.loss,
             backbone.logit_scale,
             backbone.logit_bias,
@@ -115,7 +118,7 @@ def origin_of(backbone: Any) -> Origin:
     mean, std = tuple(map(float, data["mean"])), tuple(map(float, data["std"]))
     size = int(backbone.pretrained_cfg["input_size"][-1])
     if not CONTRASTIVE.search(name) or FINE_TUNED.search(name):
-        return Origin(size, mean, std, "squash", None, None, None, None)
+        return Origin(size, mean, std, "squash", "bicubic", None, None, None, None)
     is_squashed = SQUASHED.search(name) or backbone.pretrained_cfg.get("crop_mode") == "squash"
     head = backbone.get_classifier()
     projection = None
@@ -127,6 +130,7 @@ def origin_of(backbone: Any) -> Origin:
         mean,
         std,
         "squash" if is_squashed else "shortest",
+        "bilinear" if BILINEAR.search(name) else data["interpolation"],
         "sigmoid" if "siglip" in name else "softmax",
         None,
         None,
@@ -144,7 +148,8 @@ def preprocess_recipe(backbone: Any, size: int) -> PreprocessRecipe:
     """The preprocess recipe of training and serving.
 
     A tower that learned from pictures with texts keeps its publisher's: CLIP's shorter side and the square in the middle,
-    SigLIP's whole picture squashed. Everything else sees the whole picture squashed to a square.
+    SigLIP's whole picture squashed, with the publisher's interpolation. Everything else sees the whole picture squashed to a
+    square, bicubic.
     """
     built = built_size(backbone)
     if built is not None and built != size:
@@ -152,4 +157,4 @@ def preprocess_recipe(backbone: Any, size: int) -> PreprocessRecipe:
     if isinstance(backbone, checkpoint.ClipBackbone):
         return backbone.preprocess_recipe(size)
     origin = origin_of(backbone)
-    return recipe_of(size, origin.resize, "bicubic", origin.mean, origin.std)
+    return recipe_of(size, origin.resize, origin.interpolation, origin.mean, origin.std)

@@ -19,7 +19,7 @@ class Row(NamedTuple):
     """A tower: `name` for people, `backbone` for a recipe. Figures are of the tower without projection and classifier.
 
     `width` of pooled features, `space` dimensions of the checkpoint's joint space (None: it has none), `size` and `patch` in
-    pixels (patch 1: any side), `loss` that it was trained with (None: it never saw texts).
+    pixels (patch 1: any side), `interpolation` with which its publisher resizes pictures, `loss` that it was trained with (None: it never saw texts).
     """
 
     name: str
@@ -32,6 +32,7 @@ class Row(NamedTuple):
     patch: int
     resize: str
     loss: str | None
+    interpolation: str = "bicubic"
 
     @property
     def logits(self) -> str:
@@ -58,14 +59,14 @@ TOWERS: tuple[Row, ...] = (
     Row("SigLIP2 B/16", "open_clip:ViT-B-16-SigLIP2@webli", 92_884_224, 12, 768, 768, 224, 16, "squash", "sigmoid"),
     Row("SigLIP2 SO400M/14", "open_clip:ViT-SO400M-14-SigLIP2@webli", 427_680_704, 27, 1152, 1152, 224, 14, "squash", "sigmoid"),
     Row("SigLIP2 SO400M/16 NaFlex", "naflexvit_so400m_patch16_siglip.v2_webli", 427_888_064, 27, 1152, None, 384, 16, "squash", "sigmoid"),
-    Row("PE-Core B/16", "open_clip:PE-Core-B-16@meta", 92_886_528, 12, 768, 1024, 224, 16, "squash", "softmax"),
-    Row("PE-Core L/14-336", "open_clip:PE-Core-L-14-336@meta", 316_102_656, 24, 1024, 1024, 336, 14, "squash", "softmax"),
-    Row("PE-Core G/14-448", "open_clip:PE-Core-bigG-14-448@meta", 1_880_066_560, 50, 1536, 1280, 448, 14, "squash", "softmax"),
-    Row("MobileCLIP2 S0", "open_clip:MobileCLIP2-S0@dfndr2b", 10_882_176, 4, 1024, 512, 256, 1, "shortest", "softmax"),
-    Row("MobileCLIP2 S2", "open_clip:MobileCLIP2-S2@dfndr2b", 35_159_360, 4, 1280, 512, 256, 1, "shortest", "softmax"),
-    Row("MobileCLIP2 S3", "open_clip:MobileCLIP2-S3@dfndr2b", 122_875_584, 5, 3072, 768, 256, 1, "shortest", "softmax"),
-    Row("MobileCLIP2 S4", "open_clip:MobileCLIP2-S4@dfndr2b", 318_638_336, 5, 4096, 768, 256, 1, "shortest", "softmax"),
-    Row("MobileCLIP2 B", "open_clip:MobileCLIP2-B@dfndr2b", 85_955_328, 12, 768, 512, 224, 16, "shortest", "softmax"),
+    Row("PE-Core B/16", "open_clip:PE-Core-B-16@meta", 92_886_528, 12, 768, 1024, 224, 16, "squash", "softmax", "bilinear"),
+    Row("PE-Core L/14-336", "open_clip:PE-Core-L-14-336@meta", 316_102_656, 24, 1024, 1024, 336, 14, "squash", "softmax", "bilinear"),
+    Row("PE-Core G/14-448", "open_clip:PE-Core-bigG-14-448@meta", 1_880_066_560, 50, 1536, 1280, 448, 14, "squash", "softmax", "bilinear"),
+    Row("MobileCLIP2 S0", "open_clip:MobileCLIP2-S0@dfndr2b", 10_882_176, 4, 1024, 512, 256, 1, "shortest", "softmax", "bilinear"),
+    Row("MobileCLIP2 S2", "open_clip:MobileCLIP2-S2@dfndr2b", 35_159_360, 4, 1280, 512, 256, 1, "shortest", "softmax", "bilinear"),
+    Row("MobileCLIP2 S3", "open_clip:MobileCLIP2-S3@dfndr2b", 122_875_584, 5, 3072, 768, 256, 1, "shortest", "softmax", "bilinear"),
+    Row("MobileCLIP2 S4", "open_clip:MobileCLIP2-S4@dfndr2b", 318_638_336, 5, 4096, 768, 256, 1, "shortest", "softmax", "bilinear"),
+    Row("MobileCLIP2 B", "open_clip:MobileCLIP2-B@dfndr2b", 85_955_328, 12, 768, 512, 224, 16, "shortest", "softmax", "bilinear"),
     Row("MobileCLIP2 L/14", "open_clip:MobileCLIP2-L-14@dfndr2b", 303_179_776, 24, 1024, 768, 224, 14, "shortest", "softmax"),
 )
 # fmt: on
@@ -91,6 +92,7 @@ def measured(name: str, backbone_name: str) -> Row:
         patch_size(backbone),
         origin.resize,
         origin.loss,
+        origin.interpolation,
     )
 
 
@@ -121,7 +123,7 @@ def markdown() -> str:
                 "-" if row.space is None else str(row.space),
                 str(row.size),
                 "any" if row.patch == 1 else str(row.patch),
-                row.resize,
+                row.resize if row.interpolation == "bicubic" else f"{row.resize}, {row.interpolation}",
                 row.loss or "-",
                 row.logits,
             ]

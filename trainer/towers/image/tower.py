@@ -109,7 +109,10 @@ class ImageTower(nn.Module):
 
     def to_device(self, device: torch.device, dtype: torch.dtype = torch.float32) -> "ImageTower":
         """Move to `device` as `dtype`, channels last: the layout in which convolutions are fast."""
-        return self.to(device, dtype, memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue] - not in the stubs
+        tower = self.to(device, dtype, memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue] - not in the stubs
+        if device.type == "cpu":
+            keep_from_channels_last(tower)
+        return tower
 
     def train(self, mode: bool = True) -> "ImageTower":  # noqa: FBT001, FBT002 - the signature of nn.Module
         """Train, but keep ImageNet's batch statistics: those of small batches of one data set would be worse."""
@@ -156,6 +159,20 @@ class ImageTower(nn.Module):
                 "has one learning rate: set it to 1"
             )
         return [list(self.backbone.parameters())]
+
+
+def keep_from_channels_last(module: nn.Module) -> None:
+    """Give strided 1 x 1 convolutions over few channels (the first of MobileCLIP's towers) their input channel by channel.
+
+    On a CPU their gradient in the other layout writes beyond its memory (torch 2.13), which ends the process at some later time.
+    """
+    for convolution in module.modules():
+        if not isinstance(convolution, nn.Conv2d) or convolution.kernel_size != (1, 1):
+            continue
+        if convolution.stride != (1, 1) and convolution.in_channels < 16:
+            # Of a 1 x 1 weight both layouts look the same: only a copy has the strides of the one that is meant.
+            convolution.weight.data = convolution.weight.data.clone(memory_format=torch.contiguous_format)
+            convolution.register_forward_pre_hook(lambda _, given: (given[0].contiguous(), *given[1:]))
 
 
 def feature_width(backbone: Any) -> int:
