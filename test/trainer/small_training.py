@@ -1,6 +1,6 @@
 """A small training on any number of ranks: `python -m engine.launch --processes N small_training FOLDER [what happens]`.
 
-`stop=K` asks to stop after step K, `die=K` ends rank 1 at step K, `hang=K` waits for a signal there; `sharded=1` splits the
+`stop=K` asks rank 0, or `asked=R`, to stop after step K, `die=K` ends rank 1 at step K, `hang=K` waits for a signal there; `sharded=1` splits the
 blocks between the ranks and computes their activations again; from `late=K` on one more parameter has a gradient; with `abort=1`
 what native libraries do at exit aborts the process.
 """
@@ -91,7 +91,7 @@ class Small(Task):
     def measure(self, step: int, parts: Parts) -> Figures:
         """The loss."""
         self.losses.append(float(parts["loss"]))
-        if self.events.get("stop") == step + 1 and self.run.world.leads:
+        if self.events.get("stop") == step + 1 and self.run.world.rank == self.events.get("asked", 0):
             self.run.stop_requested = True
         return parts
 
