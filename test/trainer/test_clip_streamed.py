@@ -137,6 +137,29 @@ def test_a_stopped_training_goes_on_bit_for_bit(tmp_path, inputs, clip):
     assert 0 <= figures[1]["regulariser"] < 1e-3 < figures[4]["regulariser"]
 
 
+def test_shards_that_are_left_in_the_store_are_copied_when_they_are_read_and_change_nothing(
+    tmp_path, inputs, clip, monkeypatch
+):
+    here, far = (write_job(tmp_path, "clip", inputs, CONFIG, name) for name in ("here", "far"))
+    figures = clip(here)
+    roles = ("prepare", "embed_captions")
+    for role in roles:
+        shutil.copytree(inputs[role], tmp_path / "store" / role)
+    for file in [*inputs["prepare"].glob("*.tar"), *(inputs["embed_captions"] / "pairs.train").glob("*.safetensors")]:
+        file.unlink()
+    remote = {"remote_inputs": {role: f"file://{tmp_path / 'store' / role}" for role in roles}}
+    far.write_text(json.dumps(json.loads(far.read_text()) | remote))
+    for name, value in STAGE_ENV.items():
+        monkeypatch.setenv(name, value)
+    assert clip(far) == figures
+    for name in ("image_tower.safetensors", "text_tower.safetensors"):
+        assert (here.parent / name).read_bytes() == (far.parent / name).read_bytes()
+    copied = (tmp_path / "prepare.copied", tmp_path / "embed_captions.copied" / "pairs.train")
+    assert [
+        len([file for file in folder.glob("*[0-9].*") if file.suffix in (".tar", ".safetensors")]) for folder in copied
+    ] == [3, 3]
+
+
 def test_two_ranks_see_together_what_one_sees(tmp_path, inputs, clip):
     alone, shared = (write_job(tmp_path, "clip", inputs, CONFIG, name) for name in ("alone", "shared"))
     figures, of_ranks = clip(alone), on_ranks(shared, 2)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from container.fetch import Fetch
-from contracts.constants import DATA_ROLE, ELEMENTS
+from contracts.constants import ELEMENTS
 from contracts.types import TrainingJob
 
 REPORT = re.compile(rf"{ELEMENTS}/(\d+)\.json")
@@ -69,4 +69,6 @@ def hold_places(left: Iterable[Fetch]) -> None:
 
 def remote_inputs(job: TrainingJob, left: list[Fetch]) -> dict[str, Any]:
     """What the stage is told of inputs of which files are left in the store."""
-    return {"remote_inputs": {DATA_ROLE: job["inputs"][DATA_ROLE]}} if left else {}
+    folders = {fetch.folder.uri for fetch in left}
+    remote = {role: uri for role, uri in job["inputs"].items() if uri in folders}
+    return {"remote_inputs": remote} if remote else {}

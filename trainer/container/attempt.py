@@ -21,6 +21,7 @@ from container.progress import duration
 from container.results import Results, finished
 from container.stage import StageCommand, StageProcess, exit_code, explanation
 from container.stop import Stop
+from container.streamed import left_to_stream
 from contracts import ContractError, load
 from contracts.constants import DATA_ROLE, EXIT_INTERRUPTED, FILE_JOB, FILE_LEASE, FILE_LOG, FILE_REPORT
 from contracts.types import TrainingJob
@@ -97,11 +98,12 @@ def run_alone(job: TrainingJob, remote: Folder, settings: Settings, stop: Stop, 
             for role, uri in job["inputs"].items()
             for fetch in fetches_of_input(role, uri, inputs[role], parts.get(role))
         ]
-        left = []
+        left = left_to_stream(job, fetches)
         if child is not None or any(is_report(entry.path) for entry in remote.entries()):
             left = left_in_store(job, [fetch for fetch in fetches if fetch.folder.uri == job["inputs"].get(DATA_ROLE)])
             hold_places(left)
-            fetches = [fetch for fetch in fetches if fetch not in left]
+        stays = {id(fetch) for fetch in left}
+        fetches = [fetch for fetch in fetches if id(fetch) not in stays]
         weights = {item["uri"]: work / "weights" / str(number) for number, item in enumerate(job.get("weights", []))}
         fetches += [fetch for uri, place in weights.items() for fetch in fetches_of_weights(uri, place)]
         fetch_all(", ".join([*inputs, *(["weights"] if weights else [])]) or "no inputs", fetches, work, log.info)

@@ -1,9 +1,14 @@
 """`python -m container.copy FOLDER NAME FILE`: copies one file of an `s3://` or `file://` folder to this machine.
 
-The bytes are compared with the folder's index, where it has one. What a stage that streams shards runs for each of them (data/copies.py, `CommandCopy`): stages know no store themselves.
+The bytes are compared with the folder's index, where it has one. Without NAME and FILE it copies what standard input asks for,
+{name, file} a line, several at a time, and answers {name, error} when each is there. What stages run that leave files in the
+store until they read them (data/copies.py): they know no store themselves.
 """
 
+import json
 import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from container.failures import RefusedError, StorageError
@@ -12,11 +17,17 @@ from container.folders import open_folder, safe_path
 from container.progress import Progress
 from contracts.constants import EXIT_INTERRUPTED, EXIT_REFUSED, FILE_DATA_INDEX
 
-USAGE = "usage: python -m container.copy FOLDER NAME FILE, the s3:// or file:// URI of a folder, a file below it, and where to copy it"
+USAGE = (
+    "usage: python -m container.copy FOLDER [NAME FILE], the s3:// or file:// URI of a folder, a file below it, and where to "
+    "copy it; without them, lines of {name, file} on standard input say so"
+)
+THREADS = 16  # files that are copied at a time
 
 
 def main() -> int:
     """Copy; returns the exit code."""
+    if len(sys.argv) == 2 and not sys.argv[1].startswith("-"):
+        return serve(sys.argv[1])
     if len(sys.argv) != 4:
         print(USAGE, file=sys.stderr)
         return 0 if sys.argv[1:] in (["-h"], ["--help"]) else 2
@@ -26,6 +37,25 @@ def main() -> int:
     except (RefusedError, StorageError) as error:
         print(error, file=sys.stderr)
         return EXIT_INTERRUPTED if isinstance(error, StorageError) and error.transient else EXIT_REFUSED
+    return 0
+
+
+def serve(uri: str) -> int:
+    """Copy what standard input asks for until it ends."""
+
+    def copy(name: str, file: str) -> None:
+        error = None
+        try:
+            copy_file(uri, safe_path(name, uri), Path(file))
+        except (RefusedError, StorageError, OSError) as reason:
+            error = str(reason)
+        with lock:
+            print(json.dumps({"name": name, "error": error}), flush=True)
+
+    lock = threading.Lock()
+    with ThreadPoolExecutor(THREADS) as pool:
+        for line in sys.stdin:
+            pool.submit(copy, **json.loads(line))
     return 0
 
 

@@ -15,7 +15,7 @@ from typing import IO, Any, NamedTuple
 import numpy as np
 import torch
 
-from contracts.types import Artefact, PreparedShard
+from contracts.types import PreparedShard
 from data.copies import Shards
 from data.features import FeatureStore
 from data.image import CropOptions, crop_pixels, low_pixels, whole_pixels
@@ -113,8 +113,6 @@ def has_labels(rows: Path) -> bool:
 class RowLoader:
     """Reads rows of shards of any kind; every worker has its own. Images are not touched."""
 
-    with_images = False
-
     def __init__(self, files: Shards, shards: Sequence[PreparedShard]) -> None:
         self.files, self.shards = files, list(shards)
         self.open: OrderedDict[int, ShardRows] = OrderedDict()
@@ -127,24 +125,23 @@ class RowLoader:
         """The rows at places (shard, row), in their order."""
         return RowBatch(piece, [self.shard(shard).row(row) for shard, row in places_B2.tolist()])
 
-    def announce(self, numbers: Sequence[int]) -> None:
-        """The shards that are read from now on, the soonest first."""
-        self.files.announce([file for number in numbers for file in self.files_of(self.shards[number])])
-
-    def files_of(self, shard: PreparedShard) -> list[Artefact]:
-        """The files of a shard that are read."""
-        return [shard["rows"], *([shard["images"]] if self.with_images and "images" in shard else [])]
+    def announce(self, numbers: Sequence[int], stream: str = "") -> None:
+        """The shards that a stream reads from now on, the soonest first."""
+        self.files.announce([self.shards[number]["rows"] for number in numbers], stream)
 
     def shard(self, number: int) -> ShardRows:
         """An open shard; a missing or cut-off one is refused by its name."""
         if number not in self.open:
-            shard = self.shards[number]
-            rows, *images = (self.files.path(file) for file in self.files_of(shard))
-            self.open[number] = ShardRows(shard["rows"]["path"], rows, images[0] if images else None)
+            self.open[number] = self.opened(self.shards[number])
             if len(self.open) > OPEN_SHARDS:
                 self.open.popitem(last=False)[1].close()
         self.open.move_to_end(number)
         return self.open[number]
+
+    def opened(self, shard: PreparedShard) -> ShardRows:
+        """The files of a shard that are read, open."""
+        with self.files.held(shard["rows"]) as rows:
+            return ShardRows(shard["rows"]["path"], rows, None)
 
 
 class LowResolution(NamedTuple):
@@ -166,9 +163,10 @@ class PairOptions:
 
 
 class PairLoader(RowLoader):
-    """Makes batches of image-caption pairs, with features of the captions where there is a store."""
+    """Makes batches of image-caption pairs, with features of the captions where there is a store.
 
-    with_images = True
+    `images`: where the tars are, if not with the rows.
+    """
 
     def __init__(
         self,
@@ -176,19 +174,30 @@ class PairLoader(RowLoader):
         shards: Sequence[PreparedShard],
         options: PairOptions,
         features: FeatureStore | None = None,
+        images: Shards | None = None,
     ) -> None:
         super().__init__(files, shards)
         self.options, self.features = options, features
+        self.images = files if images is None else images
         if features is not None and len(features.shards) != len(self.shards):
             raise ShardError(
                 f"{features.folder} has {len(features.shards)} shards of features for {len(self.shards)} shards"
             )
 
-    def announce(self, numbers: Sequence[int]) -> None:
-        """Features, too."""
-        super().announce(numbers)
+    def announce(self, numbers: Sequence[int], stream: str = "") -> None:
+        """Images and features, too."""
+        super().announce(numbers, f"{stream}.rows")
+        shards = [self.shards[number] for number in numbers]
+        self.images.announce([shard["images"] for shard in shards if "images" in shard], f"{stream}.images")
         if self.features is not None:
-            self.features.files.announce([self.features.shards[number]["file"] for number in numbers])
+            files = [self.features.shards[number]["file"] for number in numbers]
+            self.features.files.announce(files, f"{stream}.features")
+
+    def opened(self, shard: PreparedShard) -> ShardRows:
+        """Rows and images."""
+        assert "images" in shard
+        with self.files.held(shard["rows"]) as rows, self.images.held(shard["images"]) as images:
+            return ShardRows(shard["rows"]["path"], rows, images)
 
     def batch(self, piece: Piece, places_B2: np.ndarray) -> Batch:
         """The samples at places (shard, row)."""

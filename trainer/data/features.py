@@ -181,7 +181,8 @@ class FeatureStore:
     def shard(self, number: int) -> MappedShard:
         """A mapped shard; a missing or cut-off file is refused by its name."""
         if number not in self.mapped:
-            self.mapped[number] = mapped(self.files.path(self.shards[number]["file"]))
+            with self.files.held(self.shards[number]["file"]) as file:
+                self.mapped[number] = mapped(file)
             if len(self.mapped) > MAPPED_SHARDS:
                 self.mapped.popitem(last=False)
         self.mapped.move_to_end(number)

@@ -102,15 +102,20 @@ class EpochOrder:
         return np.concatenate(parts) if parts else np.zeros((0, 2), dtype=np.int64)
 
     def shard_order(self, epoch: int) -> tuple[np.ndarray, np.ndarray]:
-        """(numbers of the shards in the order of an epoch [S], places at which each ends [S])."""
+        """(numbers of the shards that have rows in the order of an epoch [S], places at which each ends [S])."""
         if self.shards is None or self.shards[0] != epoch:
             order_S = self.generator(epoch, SHARDS).permutation(len(self.counts_S))
+            order_S = order_S[self.counts_S[order_S] > 0]
             self.shards = epoch, order_S, np.cumsum(self.counts_S[order_S])
         return self.shards[1:]
 
     def upcoming(self, epoch: int, step: int, rank: int, world: int, ahead: int) -> list[int]:
-        """The shards that a rank reads from a step on: those of the windows at work, then `ahead` more of each of its lanes."""
+        """The shards that a rank reads from a step on: those of the windows at work, then `ahead` more of each of its lanes.
+
+        At the end of an epoch these are the first ones of the next.
+        """
         size, per_lane = self.options.batch, self.lane_batch
+        next_S, next_ends_S = self.shard_order(epoch + 1)
         order_S, ends_S = self.shard_order(epoch)
         now: list[int] = []
         later: list[int] = []
@@ -123,8 +128,10 @@ class EpochOrder:
             high = int(np.searchsorted(ends_S, end, side="left"))
             last = int(np.searchsorted(ends_S, offset + self.lane_samples, side="left"))
             now += order_S[low : high + 1].tolist()
-            later += order_S[high + 1 : min(high + ahead, last) + 1].tolist()
-        return [number for number in dict.fromkeys([*now, *later]) if self.counts_S[number] > 0]
+            soon = order_S[high + 1 : min(high + ahead, last) + 1].tolist()
+            start = int(np.searchsorted(next_ends_S, offset, side="right"))
+            later += [*soon, *next_S[start : start + ahead - len(soon)].tolist()]
+        return list(dict.fromkeys([*now, *later]))
 
     def generator(self, epoch: int, *of: int) -> np.random.Generator:
         """The generator of one permutation of an epoch."""

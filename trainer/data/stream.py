@@ -57,8 +57,8 @@ class Loader(Protocol[Made]):
         """The samples at places (shard, row) [B, 2]."""
         ...
 
-    def announce(self, numbers: Sequence[int]) -> None:
-        """The shards that are read from now on, the soonest first."""
+    def announce(self, numbers: Sequence[int], stream: str = "") -> None:
+        """The shards that a stream reads from now on, the soonest first."""
         ...
 
 
@@ -98,7 +98,7 @@ class PartsOfBatches(Dataset[Any]):
 class Stream(Generic[Made]):
     """All batches of one rank from the state on, step after step and epoch after epoch; every rank has equally many.
 
-    `chosen`: the loader's shards that it is of, by number; None: all of them.
+    `chosen`: the loader's shards that it is of, by number; None: all of them. `name` tells streams of one loader apart.
     """
 
     def __init__(
@@ -107,8 +107,9 @@ class Stream(Generic[Made]):
         options: OrderOptions,
         share: Share = Share(),
         chosen: Collection[int] | None = None,
+        name: str = "",
     ) -> None:
-        self.loader, self.share = loader, share
+        self.loader, self.share, self.name = loader, share, name
         shards = [shard for number, shard in enumerate(loader.shards) if chosen is None or number in chosen]
         if options.batch < share.world:
             raise ValueError(f"a batch of {options.batch} leaves some of {share.world} ranks without a sample")
@@ -150,7 +151,7 @@ class Stream(Generic[Made]):
             prefetch_factor=share.prefetch if share.workers > 0 else None,
             pin_memory=share.pin,
         )
-        announced: Sequence[int] = ()
+        announced = self.announce(self.step, ())  # before the workers ask for the first ones
         made = iter(batches)
         try:
             for batch in made:
@@ -170,7 +171,7 @@ class Stream(Generic[Made]):
         epoch, place = divmod(step, self.order.steps)
         upcoming = self.order.upcoming(epoch, place, self.share.rank, self.share.world, AHEAD)
         if upcoming != before:
-            self.loader.announce(upcoming)
+            self.loader.announce(upcoming, self.name)
         return upcoming
 
 
@@ -193,7 +194,9 @@ class Chunks(Dataset[Any]):
 def in_chunks(loader: Loader[Made], places_N2: np.ndarray, size: int, workers: int) -> Iterator[Made]:
     """The samples at places (shard, row) [N, 2] once, in order, `size` at a time, made by worker processes."""
     chunks = Chunks(loader, places_N2, size)
+    loader.announce(list(dict.fromkeys(places_N2[:, 0].tolist())), "once")
     yield from DataLoader(chunks, batch_size=None, num_workers=min(workers, len(chunks)))
+    loader.announce([], "once")
 
 
 def fingerprint(shards: Sequence[PreparedShard], options: OrderOptions) -> str:

@@ -4712,8 +4712,9 @@ class TrainingJob(TypedDict):
     """The parts of what `prepare` wrote that the stage may read; its address holds no others. Absent: all."""
 
     remote_inputs: NotRequired[dict[str, str]]
-    """By role of an input, the folder that its files without content are copied from before they are read.
-    Written by the container, which leaves large files in the store. Absent: every file is there.
+    """By role of an input, the folder that files without content, and shards that are missing, are copied from
+    before they are read. Written by the container, which leaves large files in the store. Absent: every
+    file is there.
     """
 
     weights: NotRequired[list[TrainingJobWeightsItem]]

@@ -23,7 +23,7 @@ export const TrainingJob = z
       .record(z.string(), z.string())
       .optional()
       .describe(
-        'By role of an input, the folder that its files without content are copied from before they are read. Written by the ' +
+        'By role of an input, the folder that files without content, and shards that are missing, are copied from before they are read. Written by the ' +
           'container, which leaves large files in the store. Absent: every file is there.',
       ),
     weights: z

@@ -1,12 +1,16 @@
 """Streaming from shards: every sample once on any number of ranks and workers, exact resumption, refusals by name."""
 
 import json
+import subprocess
+import time
+from typing import cast
 
 import numpy as np
 import pytest
 import torch
 from shard_sets import RECIPE, feature_of, numbers_of, write_shards
 
+from contracts.types import Artefact
 from data.batches import PairLoader, PairOptions, Piece, RowLoader
 from data.copies import CopiedShards, FolderCopy, LocalShards
 from data.features import FeatureStore, FeatureWriter
@@ -171,10 +175,62 @@ def test_shards_are_copied_once_before_they_are_read_and_deleted_behind(tmp_path
     local = Stream(PairLoader(LocalShards(far), shards, OPTIONS), order)
     assert taken(copied, 12) == taken(local, 12)
     names = log.read_text().splitlines()
-    # Workers are up to four steps ahead: those copy shards of the next epoch that are behind in this one.
-    assert len(set(names)) == 24 and len(names) <= 24 + 2 * 2 * workers
+    # Twelve shards of two files, and the first two of the next epoch; workers are up to four steps ahead in that.
+    assert len(set(names)) == 24 and len(names) <= 24 + 2 * 2 + 2 * 2 * workers
     # Of 24 files those of the window at work, of the next two shards, and of what workers made ahead are left.
     assert len(list(near.glob("pairs.*[lr]"))) <= 2 * (1 + 2 + 4)
+
+
+def test_streams_and_ranks_of_a_machine_share_copies_and_delete_none_that_another_one_reads(tmp_path):
+    far, near, log = tmp_path / "far", tmp_path / "near", tmp_path / "log"
+    shards = write_shards(far, [6] * 6)
+    tars = [cast(Artefact, shard.get("images")) for shard in shards]
+    one, other = (CopiedShards(Remote(far, log), near) for _ in range(2))
+
+    def here():
+        return sorted(int(file.stem[-5:]) for file in near.glob("*.tar"))
+
+    def wait_for(numbers):
+        end = time.monotonic() + 60
+        while here() != numbers and time.monotonic() < end:
+            time.sleep(0.01)
+        assert here() == numbers
+
+    one.announce(tars[:3], "captioned")
+    one.announce(tars[2:4], "labelled")
+    wait_for([0, 1, 2, 3])
+    one.announce(tars[3:4], "captioned")
+    wait_for([2, 3])
+    # Another process of the machine wants shard 2; one that is gone wanted shard 3 and counts no more.
+    sleeper = subprocess.Popen(["sleep", "60"])
+    (near / f".announced-{sleeper.pid}-captioned.images").write_text(tars[2]["path"])
+    gone = subprocess.Popen(["true"])
+    gone.wait()
+    (near / f".announced-{gone.pid}-captioned.images").write_text(tars[3]["path"])
+    other.announce([], "elsewhere")
+    one.announce([], "labelled")
+    one.announce([], "captioned")
+    wait_for([2])
+    sleeper.kill()
+    sleeper.wait()
+    assert sorted(log.read_text().split()) == [tar["path"] for tar in tars[:4]]  # each was copied once
+    with one.held(tars[5]) as file:
+        assert file.read_bytes() == (far / tars[5]["path"]).read_bytes()
+
+
+@pytest.mark.parametrize("machines", [1, 2])
+def test_machines_together_fetch_one_set_an_epoch(tmp_path, machines):
+    far, log = tmp_path / "far", tmp_path / "log"
+    shards = write_shards(far, [4] * 32)
+    order = OrderOptions(batch=8, seed=3, window=16, lanes=4)
+    for machine in range(machines):
+        near = CopiedShards(Remote(far, log), tmp_path / f"near {machine}")
+        stream = Stream(PairLoader(LocalShards(far), shards, OPTIONS, images=near), order, Share(machine, machines))
+        assert len(taken(stream, 16)) == 16
+        assert len(list((tmp_path / f"near {machine}").glob("*.tar"))) <= (4 // machines) * (4 + 1 + 2)
+    copies = len(log.read_text().split())
+    # 32 shards; the border of each lane cuts one at most, and ahead are two of each lane of the next epoch.
+    assert 32 <= copies <= 32 + 3 + 4 * 2
 
 
 def test_a_copy_with_other_bytes_stops_the_stream_with_its_name(tmp_path):

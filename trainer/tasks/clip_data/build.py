@@ -4,6 +4,7 @@ What `embed_images` stored says whether train images are cached or streamed.
 """
 
 import os
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple, cast
@@ -14,7 +15,7 @@ from torch import nn
 
 from contracts.types import ClipConfig
 from data.batches import LowResolution, PairLoader, PairOptions, has_labels
-from data.copies import LocalShards
+from data.copies import CopiedShards, CopyProcess, LocalShards, Shards
 from data.features import FeatureStore
 from data.image import CropOptions
 from data.manifest import ShardError, read_manifest, rows_digest, shards_of
@@ -162,7 +163,8 @@ def streamed_pairs(run: Run[ClipConfig], inputs: Inputs, frozen: FrozenTower, vo
     shards = shards_of(manifest, "pairs", "train")
     store = None
     if vocabulary is None:
-        store = FeatureStore(inputs.embedded / "pairs.train", rows_digest(shards))
+        files = shard_files(run, "embed_captions", inputs.embedded, "pairs.train")
+        store = FeatureStore(inputs.embedded / "pairs.train", rows_digest(shards), files)
     shares = cast("Mapping[str, float] | None", config.get("caption_shares"))
     if shares is not None and not any("roles" in row for row in first_pairs(prepared, "train", SEEN_FOR_ROLES)):
         raise ValueError("clip.caption_shares: no caption has a role; name them in prepare's caption_fields")
@@ -172,8 +174,9 @@ def streamed_pairs(run: Run[ClipConfig], inputs: Inputs, frozen: FrozenTower, vo
     counts = Counts.of(config["batch_size"] - min(wanted, total), min(wanted, total), run.world)
     low = LowResolution(streamed["low_resolution"], streamed["low_resolution_side"])
     crop = CropOptions(streamed["crop_scale"], streamed["flip"], reduced=True)
+    rows, images = LocalShards(prepared), shard_files(run, "prepare", prepared)
     loaders = [
-        PairLoader(LocalShards(prepared), shards, PairOptions(run.seed, frozen.recipe, of_crop, shares, of_low), store)
+        PairLoader(rows, shards, PairOptions(run.seed, frozen.recipe, of_crop, shares, of_low), store, images)
         for of_crop, of_low in ((crop, low if low.share > 0 else None), (None, None))
     ]
     workers = max(1, min(MOST_WORKERS, (os.cpu_count() or 1) // run.world.local_size - 1))
@@ -185,6 +188,15 @@ def streamed_pairs(run: Run[ClipConfig], inputs: Inputs, frozen: FrozenTower, vo
         text_inputs(run, vocabulary),
         Asking(config.get("micro_batch", counts.own), asks_the_frozen_tower(config)),
     )
+
+
+def shard_files(run: Run[ClipConfig], role: str, folder: Path, name: str = ".") -> Shards:
+    """Shards in a folder of an input; where they were left in the store, copied beside it by the ranks of a machine together."""
+    remote = run.remote_input(role)
+    if remote is None:
+        return LocalShards(folder / name)
+    copy = CopyProcess((sys.executable, "-m", "container.copy", remote if name == "." else f"{remote}/{name}"))
+    return CopiedShards(copy, folder.with_name(f"{folder.name}.copied") / name)
 
 
 def asks_the_frozen_tower(config: ClipConfig) -> bool:

@@ -4,6 +4,7 @@ Nothing is held of all images or captions: two streams (captioned images, labell
 are mapped (data/features.py), and the frozen tower is asked about the crops of the step. The state is that of the streams.
 """
 
+import math
 from collections.abc import Callable, Iterator
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -21,6 +22,8 @@ from towers.labels import normalised_label
 
 MEASURED_IMAGES = 4000  # images that the mean image and an image's usual distance from it are computed of
 ROTATED_IMAGES = 16_384  # images, with a caption each, whose vectors say what the principal axes are
+MOST_LANES = 8  # machines that fetch different shards
+MIXED_IMAGES = 8192  # images from which a batch is drawn
 CHUNK = 64  # whole images that are decoded together
 
 TextInputs = Callable[[list[str], torch.Tensor | None], torch.Tensor]  # the text tower's, of texts and their features
@@ -36,8 +39,7 @@ class Streams:
             chosen["labelled"] = [n for n, has in enumerate(labelled) if has]
             sizes["labelled"] = counts.labelled
         self.streams: dict[str, Stream[Batch]] = {
-            name: Stream(loader, OrderOptions(batch=size, seed=seed), share, chosen[name])
-            for name, size in sizes.items()
+            name: Stream(loader, order_options(size, seed), share, chosen[name], name) for name, size in sizes.items()
         }
         self.at_work: dict[str, Iterator[Batch]] = {}
 
@@ -68,6 +70,12 @@ class Streams:
         for made in self.at_work.values():
             made.close()  # pyright: ignore[reportAttributeAccessIssue] - a generator
         self.at_work.clear()
+
+
+def order_options(batch: int, seed: int) -> OrderOptions:
+    """The order of a batch size alone, so that it is the same on any number of machines; lanes share the images that are mixed."""
+    lanes = math.gcd(batch, MOST_LANES)
+    return OrderOptions(batch, seed, MIXED_IMAGES // lanes, lanes)
 
 
 class Asking(NamedTuple):

@@ -1,0 +1,29 @@
+"""What a stage reads from the store while it runs: shards that are fetched by nobody before it starts.
+
+`clip` reads images and the features of their captions shard by shard, in the order of its epochs: each machine copies those
+of its own part of a batch, ahead of need, and deletes what is behind (trainer/data/copies.py). Where the activations of
+images are stored instead, it reads no images at all, and the features whole.
+"""
+
+import json
+import re
+
+from container.fetch import Fetch
+from container.folders import open_folder
+from contracts.types import TrainingJob
+
+IMAGES = re.compile(r"pairs\.[^/]+\.tar")
+FEATURES = re.compile(r"pairs\.train/features-\d+\.safetensors")
+CROPS = "crops.json"  # by embed_images: whether images are streamed
+
+
+def left_to_stream(job: TrainingJob, fetches: list[Fetch]) -> list[Fetch]:
+    """The files of `fetches` that stay in the store."""
+    inputs = job["inputs"]
+    if job["config"]["stage"] != "clip":
+        return []
+    wanted = {inputs["prepare"]: IMAGES}
+    if "streamed" in json.loads(open_folder(inputs["embed_images"]).read(CROPS) or b"{}"):
+        wanted[inputs["embed_captions"]] = FEATURES
+    # Each is compared with its manifest when it is copied.
+    return [fetch for fetch in fetches if fetch.folder.uri in wanted and wanted[fetch.folder.uri].fullmatch(fetch.path)]
