@@ -31,16 +31,21 @@ def llm2clip(name: str, tower: Tower, language: Language) -> System:
     return System(f"LLM2CLIP {name}", language.name, tower, language, ("tower", "language"), LLM2CLIP)
 
 
-LIT = WHOLE_TOWER | {"embed_images": {"first_trainable_block": None}, "clip": {}}
+LIT = WHOLE_TOWER | {"embed_images": {"first_trainable_block": None}, "clip": {"image_head": "locked"}}
 FLIP = WHOLE_TOWER | {"clip": WHOLE_TOWER["clip"] | {"patch_dropout": 0.5}}
 # Distances between texts count in both stages, and the regulariser has its published weight.
-PROCLIP = LLM2CLIP | {"clip": LLM2CLIP["clip"] | {"regulariser_weight": 4e-4}}
+PROCLIP = LLM2CLIP | {"clip": LLM2CLIP["clip"] | {"regulariser_weight": 4e-4, "regulariser_ema": 0.999}}
 # Three long captions to a short one, and texts of 248 tokens from the teacher to the served student.
 LONG = WHOLE_TOWER | {
     "prepare": {"pairs": LONG_PAIRS, "max_caption_chars": 4000},
     "embed_captions": {"max_tokens": 248},
     "clip": WHOLE_TOWER["clip"] | {"caption_shares": {"raw": 0, "short": 1, "long": 3}},
     "distill": {"context_length": 248},
+}
+
+FG_CLIP2 = LONG | {
+    "embed_captions": LONG["embed_captions"] | {"hard_negatives": 2},
+    "clip": LONG["clip"] | {"hard_negatives_weight": 0.5, "text_contrast_weight": 0.1},
 }
 
 
@@ -87,11 +92,16 @@ SYSTEMS: tuple[System, ...] = (
     of_recipe("FLIP", "half of the patches are left out in training", towers.CLIP_B16, teachers.SMOLLM2, FLIP),
     of_recipe(
         "ProCLIP",
-        "adapter onto CLIP's own texts, then a regulariser against the frozen tower",
+        "adapter onto CLIP's own texts, then a regulariser against the tower's running mean",
         towers.CLIP_L14,
         teachers.LLAMA3_CC,
         PROCLIP,
     ),
     of_recipe("Long-CLIP", "long captions and short ones by share", towers.CLIP_L14, teachers.SMOLLM2, LONG),
-    absent("FG-CLIP 2", "hard negatives, regions", "the stage clip has no hard negatives and no terms on regions"),
+    of_recipe("FG-CLIP 2", "wrong captions, texts apart; no regions", towers.SIGLIP2, teachers.SMOLLM2, FG_CLIP2),
+    absent(
+        "CDK, AWS Batch",
+        "training on machines that are deployed",
+        "needs an AWS account: `npm test -- test/journeys/cloud.test.ts` runs it on an emulator",
+    ),
 )
