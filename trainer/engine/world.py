@@ -160,8 +160,8 @@ def leave_world() -> None:
 def end_process(world: World, code: int) -> NoReturn:
     """End a process whose files are written. Alone as any Python program ends; a rank without what native libraries do at exit.
 
-    Threads of gloo may still run when their objects are destroyed at exit, which aborts the process: once in a few hundred runs
-    on a loaded machine, and then the launcher takes a rank for dead that had done everything.
+    Threads that native libraries left running abort the process when their objects are destroyed at exit ("terminate called without
+    an active exception", seen on a loaded machine). The launcher would take a rank for dead that had done everything.
     """
     leave_world()
     if world.size == 1:
