@@ -9,6 +9,7 @@ import json
 import os
 import shutil
 import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future
@@ -70,6 +71,11 @@ class FolderCopy:
     def __call__(self, name: str, target: Path) -> None:
         """Copy one file."""
         shutil.copyfile(self.folder / name, target)
+
+
+def copy_command(folder: str) -> tuple[str, ...]:
+    """The container's command that copies files of a folder of the store, by its URI."""
+    return (sys.executable, "-m", "container.copy", folder)
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,6 @@ array job; one whose report exists is not run again.
 
 import json
 import os
-import sys
 import tempfile
 import time
 from collections import Counter
@@ -22,7 +21,7 @@ import numpy as np
 
 from contracts.constants import ELEMENTS
 from contracts.types import Artefact
-from data.copies import CommandCopy
+from data.copies import CommandCopy, copy_command
 from data.doubles import COLUMNS, full_key, hashes_of
 from data.plan import Element, Plan
 from data.prepared.languages import language_of
@@ -154,7 +153,7 @@ def bring_tars(plan: Plan, element: Element) -> list[Path]:
     is_tar = source.format != "labelled"
     tars = [file] if is_tar else sorted(file.parent.glob(f"{file.stem}*.tar"))
     missing = [tar for tar in tars if tar.name.endswith(TAR_SUFFIXES) and tar.stat().st_size == 0]
-    copy = CommandCopy((sys.executable, "-m", "container.copy", plan.remote))
+    copy = CommandCopy(copy_command(plan.remote))
     for tar in missing:
         with tempfile.NamedTemporaryFile(dir=tar.parent, prefix=f".{tar.name}-", delete=False) as temporary:
             try:

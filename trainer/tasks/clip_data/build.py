@@ -4,7 +4,6 @@ What `embed_images` stored says whether train images are cached or streamed.
 """
 
 import os
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple, cast
@@ -15,7 +14,7 @@ from torch import nn
 
 from contracts.types import ClipConfig
 from data.batches import LowResolution, PairLoader, PairOptions, has_labels
-from data.copies import CopiedShards, CopyProcess, LocalShards, Shards
+from data.copies import CopiedShards, CopyProcess, LocalShards, Shards, copy_command
 from data.features import FeatureStore
 from data.image import CropOptions
 from data.manifest import ShardError, read_manifest, rows_digest, shards_of
@@ -195,7 +194,7 @@ def shard_files(run: Run[ClipConfig], role: str, folder: Path, name: str = ".") 
     remote = run.remote_input(role)
     if remote is None:
         return LocalShards(folder / name)
-    copy = CopyProcess((sys.executable, "-m", "container.copy", remote if name == "." else f"{remote}/{name}"))
+    copy = CopyProcess(copy_command(remote if name == "." else f"{remote}/{name}"))
     return CopiedShards(copy, folder.with_name(f"{folder.name}.copied") / name)
 
 
