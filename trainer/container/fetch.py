@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 from container.failures import RefusedError, StorageError
 from container.folders import Folder, open_folder, safe_path
@@ -120,7 +121,7 @@ def is_shard(path: str) -> bool:
 def read_index(data: bytes, folder: Folder) -> DataIndex:
     """The document index.json. The upload of a data set writes it last."""
     try:
-        return load("DataIndex", data.decode("utf-8"))
+        return cast(DataIndex, load("DataIndex", data.decode("utf-8")))
     except (ContractError, UnicodeDecodeError) as error:
         raise RefusedError(f"{folder.uri}/{FILE_DATA_INDEX} is refused: {error}; upload again") from error
 
