@@ -86,8 +86,13 @@ export const WILDCARDS: readonly Wildcard[] = [
   },
   {
     actions: ['s3:GetObject'],
-    resource: /DataTrainingBucket\w+\/(data\/\*|datasets\/\*\/current\.json|recipes\/\*|runs\/\*|sources\/\*)$/,
+    resource: /DataTrainingBucket\w+\/(data\/\*|datasets\/\*\/current\.json|recipes\/\*|runs\/\*)$/,
     reason: 'Keys hold digests and recipe names that exist only later; the prefix is what the layout of keys allows.',
+  },
+  {
+    actions: ['s3:GetObject'],
+    resource: /^<DataTrainingBucket\w+\.Arn>\/sources\/\*$/,
+    reason: 'A build reads source under the digest of its files, which exists only when somebody deploys.',
   },
   {
     actions: ['s3:AbortMultipartUpload', 's3:DeleteObject', 's3:PutObject'],

@@ -31,33 +31,36 @@ it('is bundled by wrangler without an account, and leaves an eighth of what a Wo
   }
 });
 
+interface WranglerConfig {
+  name?: string;
+  r2_buckets: { binding: string; bucket_name?: string }[];
+  kv_namespaces: { binding: string }[];
+  durable_objects: { bindings: object[] };
+  ratelimits: { name: string; namespace_id: string; simple: object }[];
+  analytics_engine_datasets: { binding: string; dataset?: string }[];
+  vars: object;
+}
+
 it('has in each environment the bindings and variables of the configuration above, with names of its own', () => {
-  const read = (env?: string) =>
-    unstable_readConfig({ config: join(ROOT, 'wrangler.toml'), env }, { hideWarnings: true });
+  const config = join(ROOT, 'wrangler.toml');
+  const read = (env?: string): WranglerConfig => unstable_readConfig({ config, env }, { hideWarnings: true });
   const top = read();
   const found = ENVIRONMENTS.map(read);
-  const bindings = ({
-    r2_buckets,
-    kv_namespaces,
-    durable_objects,
-    ratelimits,
-    analytics_engine_datasets,
-    vars,
-  }: typeof top) => ({
-    r2: r2_buckets.map(({ binding }) => binding),
-    kv: kv_namespaces.map(({ binding }) => binding),
-    objects: durable_objects.bindings,
-    limits: ratelimits.map(({ name, simple }) => [name, simple]),
-    points: analytics_engine_datasets.map(({ binding }) => binding),
-    vars,
+  const bindings = (of: WranglerConfig) => ({
+    r2: of.r2_buckets.map(({ binding }) => binding),
+    kv: of.kv_namespaces.map(({ binding }) => binding),
+    objects: of.durable_objects.bindings,
+    limits: of.ratelimits.map(({ name, simple }) => [name, simple]),
+    points: of.analytics_engine_datasets.map(({ binding }) => binding),
+    vars: of.vars,
   });
-  for (const config of found) expect(bindings(config)).toEqual(bindings(top));
+  for (const each of found) expect(bindings(each)).toEqual(bindings(top));
   expect(found.map(({ name }) => name)).toEqual(['edge-clip-dev', 'edge-clip-prod']);
   // Nothing of one environment is reachable from another one.
-  const own = [top, ...found].map((config) => [
-    config.r2_buckets.map(({ bucket_name }) => bucket_name),
-    config.ratelimits.map(({ namespace_id }) => namespace_id),
-    config.analytics_engine_datasets.map(({ dataset }) => dataset),
+  const own = [top, ...found].map((each) => [
+    each.r2_buckets.map(({ bucket_name }) => bucket_name),
+    each.ratelimits.map(({ namespace_id }) => namespace_id),
+    each.analytics_engine_datasets.map(({ dataset }) => dataset),
   ]);
   for (const names of [0, 1, 2].map((at) => own.map((row) => String(row[at])))) expect(new Set(names).size).toBe(3);
 });
