@@ -65,7 +65,7 @@ function readAttribute(bytes: Uint8Array): { name: string; number: number | unde
   let number: number | undefined;
   for (const [field, value] of fieldsOf(bytes)) {
     if (field === ATTRIBUTE.name) name = textIn(value);
-    if (field === ATTRIBUTE.f) number = viewOf(bytesIn(value)).getFloat32(0, true);
+    if (field === ATTRIBUTE.f) number = floatIn(value);
     if (field === ATTRIBUTE.i) number = numberIn(value);
   }
   return { name, number };
@@ -147,4 +147,4 @@ function bytesIn(value: Value): Uint8Array {
 
 const textIn = (value: Value): string => new TextDecoder().decode(bytesIn(value));
 
-const viewOf = (bytes: Uint8Array): DataView => new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+const floatIn = (value: Value): number | undefined => new Float32Array(bytesIn(value).slice().buffer)[0];

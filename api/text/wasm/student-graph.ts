@@ -30,7 +30,7 @@ const ZERO_POINT = 128;
 export function readStudent({ nodes, tensors }: OnnxFile): StudentGraph | { other: string } {
   const layers = nodes.filter(({ op }) => op === 'MultiHeadAttention').length;
   const widened = tensors.has('widen.weight');
-  const expected = nodesOf(layers, widened);
+  const expected = nodesOf({ layers, widened });
   const wrong = expected.findIndex((line, index) => line !== lineOf(nodes[index]));
   if (layers === 0 || wrong >= 0 || nodes.length !== expected.length) {
     return { other: `its graph is not that of a student: node ${wrong < 0 ? expected.length : wrong} differs` };
@@ -50,7 +50,7 @@ export function readStudent({ nodes, tensors }: OnnxFile): StudentGraph | { othe
   if ([width / heads, hidden, output].some((size) => size === 0 || size % 8 !== 0)) {
     return { other: `its sizes are not multiples of 8: ${JSON.stringify(shape)}` };
   }
-  const faulty = [...weightsOf(shape, widened)].find((each) => !fits(tensors.get(each.name), each));
+  const faulty = [...weightsOf({ ...shape, widened })].find((each) => !fits(tensors.get(each.name), each));
   if (faulty) return { other: `its weight ${faulty.name} is not ${faulty.type} [${faulty.dims}]` };
   return { ...shape, weight: (name) => tensors.get(name)?.bytes ?? new Uint8Array() };
 }
@@ -59,7 +59,7 @@ const lineOf = (node?: { op: string; inputs: string[]; outputs: string[] }): str
   node ? `${node.op}(${node.inputs}) -> ${node.outputs}` : '';
 
 /** Every node in its order: a graph that differs in one of them computes something else. */
-function nodesOf(layers: number, widened: boolean): string[] {
+function nodesOf({ layers, widened }: { layers: number; widened: boolean }): string[] {
   const norm = (x: string, name: string) => `LayerNormalization(${x},${name}.weight,${name}.bias) -> ${name}`;
   const linear = (x: string, name: string) =>
     `DynamicQuantizeMatMul(${x},${name}.weight,${name}.scale,${name}.zero,${name}.bias) -> ${name}`;
@@ -107,7 +107,7 @@ interface Expected {
   dims: number[];
 }
 
-function* weightsOf(shape: StudentShape, widened: boolean): Generator<Expected> {
+function* weightsOf({ widened, ...shape }: StudentShape & { widened: boolean }): Generator<Expected> {
   const { layers, input, width, output, tokens } = shape;
   const floats = (name: string, ...dims: number[]): Expected => ({ name, type: 'float32', dims });
   const norm = (name: string) => [floats(`${name}.weight`, width), floats(`${name}.bias`, width)];
