@@ -16,6 +16,7 @@ from container.progress import Progress, duration, size
 from container.report import ReportError, digests_of
 from contracts import ContractError, load
 from contracts.constants import DATA_ROLE, FILE_DATA_INDEX, FILE_LOG, FILE_REPORT, FILE_SHARDS
+from contracts.parts import part_of
 from contracts.types import Artefact
 
 THREADS = 16
@@ -78,9 +79,7 @@ def fetches_of_index(index: bytes, folder: Folder, target: Path) -> list[Fetch]:
 
 def is_read(path: str, parts: set[str]) -> bool:
     """Whether a stage that reads only these parts may open a file of `prepare`, as engine/run.py holds it to."""
-    stem = re.sub(r"(-\d+)?\.jsonl?$", "", path)
-    part = "pairs" if stem.startswith("pairs.") or path.endswith(".tar") else stem
-    return path in (FILE_REPORT, FILE_SHARDS) or part in parts
+    return path in (FILE_REPORT, FILE_SHARDS) or part_of(path) in parts
 
 
 def is_transient_file(path: str) -> bool:

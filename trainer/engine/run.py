@@ -8,7 +8,6 @@ makes the next step save a checkpoint and exit with 75, which means "run me agai
 import hashlib
 import json
 import os
-import re
 import shutil
 import signal
 import sys
@@ -31,6 +30,7 @@ from contracts.constants import (
     RANKED_STAGES,
     SCHEMA_VERSION,
 )
+from contracts.parts import part_of
 from contracts.types import Artefact, TrainingJob, TrainingReport
 from engine import generators
 from engine.checkpoint import FOLDER as CHECKPOINTS
@@ -274,12 +274,6 @@ def only_parts(prepared: Path, parts: list[str], stage: str) -> Callable[[str, t
             )
 
     return refuse_others
-
-
-def part_of(file: str) -> str:
-    """The part of what `prepare` wrote that one of its files belongs to: images with their rows, or a kind of text."""
-    stem = re.sub(r"(-\d+)?\.jsonl?$", "", file)
-    return "pairs" if stem.startswith("pairs.") or file.endswith(".tar") else stem
 
 
 def artefact(folder: Path, path: str) -> Artefact:
