@@ -84,7 +84,7 @@ def answer(question: Question, comparisons: Iterable[Comparison]) -> Answer:
     }
     if more.items is not None and than.items is not None and len(more.items) == len(than.items):
         drawn = paired_bootstrap(more.items, than.items, SAMPLES, SEED)
-        found |= {"low": drawn["low"], "high": drawn["high"]}
+        found["low"], found["high"] = drawn["low"], drawn["high"]
     found["verdict"] = verdict(question, found)
     return found
 

@@ -15,7 +15,7 @@ class NoBlock(ValueError):
 
 def table(claims: list[Answered]) -> str:
     """A line for each question, columns as wide as their longest cell."""
-    rows = [HEAD]
+    rows: list[tuple[str, ...]] = [HEAD]
     for claim in claims:
         for number, found in enumerate(claim["answers"]):
             source = f" ({claim['source']})" if claim["source"] else ""
