@@ -17,6 +17,7 @@ from container.progress import Progress, duration, size
 from container.report import ReportError, digests_of
 from contracts import ContractError, load
 from contracts.constants import DATA_ROLE, FILE_DATA_INDEX, FILE_LOG, FILE_REPORT, FILE_SHARDS
+from contracts.parts import part_of
 from contracts.types import Artefact, DataIndex
 
 THREADS = 16
@@ -97,9 +98,7 @@ def from_folder(uri: str, relative: str) -> str:
 
 def is_read(path: str, parts: set[str]) -> bool:
     """Whether a stage that reads only these parts may open a file of `prepare`, as engine/run.py holds it to."""
-    stem = re.sub(r"(-\d+)?\.jsonl?$", "", path)
-    part = "pairs" if stem.startswith("pairs.") or path.endswith(".tar") else stem
-    return path in (FILE_REPORT, FILE_SHARDS) or part in parts
+    return path in (FILE_REPORT, FILE_SHARDS) or part_of(path) in parts
 
 
 def is_transient_file(path: str) -> bool:
