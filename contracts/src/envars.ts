@@ -37,6 +37,8 @@ export const ENVARS = {
   jobDefinitions: 'JOB_DEFINITIONS',
   /** JSON object from stage to the digest of the source that the trainer's image holds. */
   codeDigests: 'CODE_DIGESTS',
+  /** JSON: what the switch of spending stops and starts again, a document of contracts/src/training/spending.ts. */
+  spending: 'SPENDING',
   /** Seconds from SIGTERM to SIGKILL, for the training container; it is told because it cannot ask. */
   stopSeconds: 'STOP_SECONDS',
   /** Folder for the files of a training container's attempt; absent: the system's for temporary files. */

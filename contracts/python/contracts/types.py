@@ -2232,6 +2232,9 @@ class PipelineStage(TypedDict):
     tags: dict[str, str]
     """Tags of the Batch job."""
 
+    timeout_seconds: int
+    """The execution fails where the job has not ended after this time, waiting in its queue included."""
+
     array_size: NotRequired[int]
     """Children of an array job, which do the elements of the stage; the next job joins them. Absent: one
     container.

@@ -55,3 +55,9 @@ it('Gate reads a candidate and decides, and holds nothing that publishes', async
   expect(files).toContain('api/registry/candidate.ts');
   expect(files).not.toContain('api/registry/publish.ts');
 });
+
+it('Switch holds the clients of what it stops, and nothing that reads or writes a store', async () => {
+  const { files, packages } = await bundleOf('switch');
+  expect(foldersOf(files)).toEqual(['lambda']);
+  expect(packages).toEqual(['@aws-sdk/client-batch', '@aws-sdk/client-scheduler', '@aws-sdk/client-sfn', 'zod']);
+});
