@@ -3,18 +3,19 @@ import { type App, CfnOutput, Stack, Tags } from 'aws-cdk-lib';
 import { JOB_CLASS_NAMES, QUEUES } from '../contracts/src/job-classes.ts';
 import { CLOUD_OUTPUTS, jobDefinitionOutput, queueOutput } from '../contracts/src/outputs.ts';
 import type { Settings } from './base/settings.ts';
+import { PROJECT, tagsOf } from './base/tags.ts';
 import { Network } from './network/network.ts';
+import { Operations } from './operations/operations.ts';
 import { ImageEncoder } from './serving/image-encoder.ts';
 import { Storage } from './storage/storage.ts';
 import { Training } from './training/training.ts';
-
-const PROJECT = 'edge-clip';
 
 export interface Stacks {
   network: Stack;
   data: Stack;
   training: Stack;
   encoding: Stack;
+  operations: Stack;
 }
 
 /**
@@ -26,7 +27,7 @@ export function createStacks(app: App, settings: Settings): Stacks {
     new Stack(app, `${PROJECT}-${settings.name}-${name}`, {
       description: `${PROJECT} ${settings.name}: ${description}`,
       terminationProtection: false,
-      tags: { project: PROJECT, environment: settings.name },
+      tags: tagsOf(settings.name),
       ...options,
     });
   const stacks = {
@@ -34,15 +35,16 @@ export function createStacks(app: App, settings: Settings): Stacks {
     data: stack('data', 'buckets, key, images and the record of runs', { terminationProtection: settings.retain }),
     training: stack('training', 'queues, jobs, the pipeline and its schedule'),
     encoding: stack('encoding', 'the image encoder behind its URL'),
+    operations: stack('operations', 'alarms, dashboard, budget and the switch of spending'),
   };
   // A stack's tags reach what supports them. They are set here again so that the template shows them and a test sees them.
-  Tags.of(app).add('project', PROJECT);
-  Tags.of(app).add('environment', settings.name);
+  for (const [key, value] of Object.entries(tagsOf(settings.name))) Tags.of(app).add(key, value);
 
   const network = new Network(stacks.network, 'Network', { settings });
   const storage = new Storage(stacks.data, 'Data', { settings });
   const training = new Training(stacks.training, 'Training', { settings, network, storage });
   const imageEncoder = new ImageEncoder(stacks.encoding, 'Encoding', { settings, storage });
+  const operations = new Operations(stacks.operations, 'Operations', { settings, storage, training, imageEncoder });
 
   output(stacks.data, CLOUD_OUTPUTS.trainingBucket, storage.trainingBucket.bucketName);
   output(stacks.data, CLOUD_OUTPUTS.modelsBucket, storage.modelsBucket.bucketName);
@@ -62,6 +64,7 @@ export function createStacks(app: App, settings: Settings): Stacks {
   output(stacks.training, CLOUD_OUTPUTS.reports, training.pipeline.topic.topicArn);
   output(stacks.encoding, CLOUD_OUTPUTS.encoderUrl, imageEncoder.url.url);
   output(stacks.encoding, CLOUD_OUTPUTS.workerAccess, imageEncoder.workerAccess.managedPolicyArn);
+  output(stacks.operations, CLOUD_OUTPUTS.switch, operations.switch.function.functionName);
   return stacks;
 }
 

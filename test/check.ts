@@ -61,7 +61,7 @@ async function allSteps({ fix }: Options): Promise<Step[]> {
   return [
     TYPES,
     biome([], { fix }),
-    generated({ fix }),
+    ...generated({ fix }),
     ...ruff(python, PYTHON_FOLDERS, { fix }),
     { name: 'pyright', command: bin('pyright'), args: pyright },
   ];
@@ -73,7 +73,7 @@ async function stepsOf(paths: readonly string[], { fix }: Options): Promise<Step
   return [
     biome(paths, { fix }),
     ...(paths.some((path) => path.endsWith('.ts') || isFolder(path)) ? [TYPES] : []),
-    ...(paths.some((path) => path.startsWith('contracts')) ? [generated({ fix })] : []),
+    ...(paths.some((path) => /^(contracts|infra)/.test(path)) ? generated({ fix }) : []),
     ...(inPython.length > 0 ? ruff(await trainerPython(), inPython, { fix }) : []),
   ];
 }
@@ -88,9 +88,12 @@ function biome(paths: readonly string[], { fix }: Options): Step {
   return { name: 'biome', command: bin('biome'), args: ['check', ...(fix ? ['--write'] : []), ...given] };
 }
 
-function generated({ fix }: Options): Step {
-  const args = [join('contracts', 'tools', 'generate.ts'), ...(fix ? [] : ['--check'])];
-  return { name: 'generated files', command: process.execPath, args };
+function generated({ fix }: Options): Step[] {
+  return [join('contracts', 'tools', 'generate.ts'), join('infra', 'reference.ts')].map((program) => ({
+    name: `generated files of ${program}`,
+    command: process.execPath,
+    args: [program, ...(fix ? [] : ['--check'])],
+  }));
 }
 
 function ruff(python: string, paths: readonly string[], { fix }: Options): Step[] {

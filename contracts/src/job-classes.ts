@@ -91,6 +91,15 @@ export const BASE_CLASSES: readonly JobClass[] = ['cpu', 'embed', 'train'];
 /** What a job of the class needs, as every row has it. */
 export const resourcesOf = (jobClass: JobClass): JobResources => JOB_CLASSES[jobClass];
 
+/** Hours that a job may wait in its queue for a machine that is not to be had, on spot or on demand; then Batch ends it. */
+export const CAPACITY_HOURS = 6;
+/** Hours that a job may spend in its queue in all: behind others, and between its attempts. */
+const QUEUE_HOURS = 48;
+
+/** A job that has not ended after this time never will: its waiting, and all of its attempts at their longest. */
+export const secondsAtMost = (jobClass: JobClass): number =>
+  (QUEUE_HOURS + JOB_CLASSES[jobClass].attempts * JOB_CLASSES[jobClass].timeout_hours) * 3600;
+
 /** Processes that train together in a job of the class: one a GPU. */
 export const ranksOf = (jobClass: JobClass): number =>
   Math.max(1, JOB_CLASSES[jobClass].gpus) * JOB_CLASSES[jobClass].nodes;

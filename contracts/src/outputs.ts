@@ -17,6 +17,8 @@ export const CLOUD_OUTPUTS = {
   imageBuilds: 'ImageBuilds',
   /** SNS topic that the pipeline reports to. */
   reports: 'Reports',
+  /** Name of the function that stops what costs money, and starts it again. */
+  switch: 'Switch',
 } as const;
 
 /** ARN of a job queue: `QueueCpu`. */

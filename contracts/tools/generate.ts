@@ -1,12 +1,13 @@
 // `npm run generate`: zod documents -> JSON Schema, OpenAPI and Python types; with --check it only compares.
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
-import { dirname, join } from 'node:path';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { z } from 'zod';
 import { type CommandLine, runCommand } from '../command/command-line.ts';
 import { openApi } from '../src/api/openapi.ts';
 import { DOCUMENTS } from '../src/documents.ts';
 import { pythonConstants } from './python-constants.ts';
 import { PythonTypes, type Schema } from './python-types.ts';
+import { writeGenerated } from './write-generated.ts';
 
 const HELP = `Usage: npm run generate [-- --check]
 
@@ -31,30 +32,9 @@ export function generated(): Map<string, string> {
   return files;
 }
 
-function main({ values }: CommandLine<typeof OPTIONS>): number {
-  let stale = 0;
-  for (const [path, text] of generated()) {
-    const file = join(import.meta.dirname, '..', path);
-    const current = read(file);
-    if (current === text) continue;
-    stale++;
-    if (values.check) console.error(`stale: contracts/${path} (run: npm run generate)`);
-    else {
-      mkdirSync(dirname(file), { recursive: true });
-      writeFileSync(file, text);
-      console.log(`wrote contracts/${path}`);
-    }
-  }
-  return values.check && stale > 0 ? 1 : 0;
-}
-
-function read(file: string): string | undefined {
-  try {
-    return readFileSync(file, 'utf8');
-  } catch (error) {
-    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return undefined;
-    throw error;
-  }
-}
+const main = ({ values }: CommandLine<typeof OPTIONS>): number =>
+  writeGenerated(new Map([...generated()].map(([path, text]) => [`contracts/${path}`, text])), {
+    isCheck: values.check === true,
+  });
 
 if (import.meta.main) await runCommand({ help: HELP, options: OPTIONS }, main);

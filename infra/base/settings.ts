@@ -1,4 +1,4 @@
-// Schema of an environment's settings. Nothing has a default: every environment states every setting.
+// Schema of an environment's settings, infra/settings/NAME.json. Nothing has a default: every file states every setting.
 import { z } from 'zod';
 import { RecipeName } from '../../contracts/src/names.ts';
 
@@ -12,73 +12,123 @@ const Vcpus = (least: number) => z.int().min(least).max(VCPU_BUDGET);
 export const LARGE_VCPU_BUDGET = 384;
 const LargeVcpus = (least: number) => z.int().min(least).max(LARGE_VCPU_BUDGET);
 
+const ON_SPOT = 'The most vCPUs of spot machines.';
+const ON_DEMAND = 'The most vCPUs of on-demand machines, which are started where spot has none.';
+
 /** Whether a machine has more than 16 vCPUs: they are four times the number before `xlarge`. */
 export const isLarge = (type: string): boolean => Number(/\.(\d+)xlarge$/.exec(type)?.[1] ?? 1) * 4 > 16;
 
 /** CloudWatch accepts only certain retention periods; these are the ones that make sense here. */
 const Days = z.union([z.literal(14), z.literal(30), z.literal(90), z.literal(365)]);
 
-const Environment = z.strictObject({
-  name: z.enum(['dev', 'prod']),
-  /** `nat`: machines in private subnets behind one NAT gateway. `public`: public addresses, no ingress, no gateway to pay for. */
-  network: z.enum(['nat', 'public']),
-  /** Data, keys, tables, images and logs outlive the stacks, and the stack that holds them cannot be deleted. */
-  retain: z.boolean(),
-  /** Logs are kept for this many days. */
-  log_days: Days,
-  /** Overwritten or deleted objects can be restored for this many days. */
-  noncurrent_days: z.int().min(1),
-  /** Images that each of the two repositories keeps, the newest ones. */
-  images_kept: z.int().min(2),
-  /** Where models are published: the models bucket, or an R2 bucket that the Worker reads without leaving Cloudflare. */
-  registry: z.discriminatedUnion('kind', [
-    z.strictObject({ kind: z.literal('s3') }),
-    z.strictObject({
-      kind: z.literal('r2'),
-      account_id: z.string().regex(/^[0-9a-f]{32}$/),
-      bucket: z.string().regex(/^[a-z0-9][a-z0-9-]{1,61}[a-z0-9]$/),
-    }),
-  ]),
-  /** Machines with a GPU. One GPU comes with 4 to 16 vCPUs. */
-  gpu: z.strictObject({
-    spot_max_vcpus: Vcpus(16),
-    on_demand_max_vcpus: Vcpus(16),
-    /** Disk of a machine: the trainer's image and what running jobs keep. */
-    root_gib: z.int().min(100),
-  }),
-  /**
-   * Machines for the job classes that a recipe asks for; null: not deployed. New accounts have a quota of 0 vCPUs for each of
-   * these families, and one 12xlarge takes 48 of them.
-   * `several_gpus`: four (48 vCPUs) or eight (192) L40S in a machine.
-   */
-  several_gpus: z.strictObject({ spot_max_vcpus: LargeVcpus(48), on_demand_max_vcpus: LargeVcpus(48) }).nullable(),
-  /** One (16 vCPUs) or eight (192) H100 in a machine, on demand: spot hardly ever has any. */
-  h100: z.strictObject({ on_demand_max_vcpus: LargeVcpus(16) }).nullable(),
-  /** Machines with eight H100 (192 vCPUs each) side by side: multi-node jobs run on demand only. */
-  nodes: z.strictObject({ on_demand_max_vcpus: LargeVcpus(384) }).nullable(),
-  /** Fargate, for stages without a GPU. */
-  cpu: z.strictObject({ spot_max_vcpus: Vcpus(4), on_demand_max_vcpus: Vcpus(4) }),
-  schedule: z.strictObject({
-    enabled: z.boolean(),
-    /** Six fields, as EventBridge Scheduler reads them. */
-    cron: z.string().regex(/^cron\(\S+( \S+){5}\)$/),
-    timezone: z.string().min(1),
-    /** A start may be delayed by up to this many minutes. */
-    flexible_minutes: z.int().min(1).max(1440),
-    /** Recipes whose last request is run again; the pipeline ends at once where nothing has changed. */
-    recipes: z.array(RecipeName),
-  }),
-  encoder: z.strictObject({
-    /** Also the permit: a call beyond it is refused. null where the account's own limit is too low to reserve from. */
-    reserved_concurrency: z.int().min(1).nullable(),
-    /** Model whose pointer is followed; null: that of the embedded model. */
-    model_name: z.string().nullable(),
-  }),
+/** What a settings file holds. */
+export const SettingsFile = z.strictObject({
+  network: z
+    .enum(['nat', 'public'])
+    .describe(
+      '`nat`: machines in private subnets behind one NAT gateway. `public`: public addresses, no ingress, no gateway to pay for.',
+    ),
+  zones: z
+    .int()
+    .min(2)
+    .max(6)
+    .describe(
+      'Availability zones with a subnet, from the first on. The more, the likelier a machine is available; a region that has fewer refuses the deployment (most have three, us-east-1 six).',
+    ),
+  retain: z
+    .boolean()
+    .describe(
+      'Data, keys, tables, images and logs outlive the stacks, and the stack that holds them cannot be deleted. `false`: destroying the stacks empties and deletes them.',
+    ),
+  log_days: Days.describe('Logs are kept for this many days.'),
+  noncurrent_days: z.int().min(1).describe('Overwritten or deleted objects can be restored for this many days.'),
+  images_kept: z.int().min(2).describe('Images that each of the two repositories keeps, the newest ones.'),
+  registry: z
+    .enum(['r2', 's3'])
+    .describe(
+      'Where models are published. `r2`: the R2 bucket that the Worker reads, named by the parameters `RegistryAccountId` and `RegistryBucket`. `s3`: the models bucket, which no Worker reads.',
+    ),
+  gpu: z
+    .strictObject({
+      spot_max_vcpus: Vcpus(16).describe(ON_SPOT),
+      on_demand_max_vcpus: Vcpus(16).describe(ON_DEMAND),
+      root_gib: z.int().min(100).describe("Disk of a machine: the trainer's image and what running jobs keep."),
+      idle_minutes: z
+        .int()
+        .min(20)
+        .max(10_080)
+        .describe(
+          'A machine whose job has ended waits this long for the next one: the stages of a recipe come one after the other, and a new machine first pulls the image. Holds for all machines with GPUs.',
+        ),
+    })
+    .describe('Machines with one GPU, which comes with 4 to 16 vCPUs.'),
+  several_gpus: z
+    .strictObject({
+      spot_max_vcpus: LargeVcpus(48).describe(ON_SPOT),
+      on_demand_max_vcpus: LargeVcpus(48).describe(ON_DEMAND),
+    })
+    .nullable()
+    .describe(
+      'Machines with four (48 vCPUs) or eight (192) L40S, for job classes that a recipe asks for. `null`: none.',
+    ),
+  h100: z
+    .strictObject({ on_demand_max_vcpus: LargeVcpus(16).describe('The most vCPUs.') })
+    .nullable()
+    .describe('Machines with one (16 vCPUs) or eight (192) H100, on demand: spot hardly ever has any. `null`: none.'),
+  nodes: z
+    .strictObject({ on_demand_max_vcpus: LargeVcpus(384).describe('The most vCPUs.') })
+    .nullable()
+    .describe('Machines with eight H100 (192 vCPUs each) side by side, on demand only. `null`: none.'),
+  cpu: z
+    .strictObject({
+      spot_max_vcpus: Vcpus(4).describe(ON_SPOT),
+      on_demand_max_vcpus: Vcpus(4).describe(ON_DEMAND),
+    })
+    .describe('Fargate, for stages without a GPU.'),
+  schedule: z
+    .strictObject({
+      enabled: z.boolean().describe('Whether recipes are trained again on their own.'),
+      cron: z
+        .string()
+        .regex(/^cron\(\S+( \S+){5}\)$/)
+        .describe('When: six fields, as EventBridge Scheduler reads them.'),
+      timezone: z.string().min(1).describe('Of the six fields, such as `Europe/Berlin`.'),
+      flexible_minutes: z.int().min(1).max(1440).describe('A start may be delayed by up to this many minutes.'),
+      recipes: z
+        .array(RecipeName)
+        .describe('Recipes whose last request is run again; the pipeline ends at once where nothing has changed.'),
+    })
+    .describe('Training on a schedule.'),
+  budget: z
+    .strictObject({
+      monthly_usd: z
+        .int()
+        .min(1)
+        .describe(
+          'Dollars a month, of everything that carries the tags of this environment: told at 80 % and when 100 % are forecast; at 100 % the switch stops training. AWS counts with a delay of up to a day.',
+        ),
+    })
+    .describe('What may be spent before somebody is told, and before training is stopped.'),
+  encoder: z
+    .strictObject({
+      reserved_concurrency: z
+        .int()
+        .min(1)
+        .describe(
+          'Calls at a time, also the limit: one beyond it is refused, and no more than this is ever paid for. An account too new to reserve any is deployed with the parameter `EncoderReservation=account`.',
+        ),
+      model_name: z
+        .string()
+        .nullable()
+        .describe('Model whose pointer is followed; `null`: that of the embedded model.'),
+    })
+    .describe('The image encoder.'),
 });
 
 /** A machine with several network interfaces gets no public address, and neither do containers of multi-node jobs. */
-export const Settings = Environment.refine(({ nodes, network }) => nodes === null || network === 'nat', {
-  path: ['nodes'],
-  message: 'machines side by side have no public addresses: they need network "nat"',
-});
+export const Settings = SettingsFile.extend({ name: z.string() }).refine(
+  ({ nodes, network }) => nodes === null || network === 'nat',
+  { path: ['nodes'], message: 'machines side by side have no public addresses: they need network "nat"' },
+);
+/** Settings with the name of their environment, that of their file. */
 export type Settings = z.infer<typeof Settings>;

@@ -43,17 +43,26 @@ interface Session {
 export async function deploy(argv: readonly string[], context: DeployContext): Promise<number> {
   const { root, env, stdout, stop } = context;
   return answerCommand(argv, { help: DEPLOY_HELP, ...context }, async () => {
-    const options = parseDeployOptions(argv);
+    const said = parseDeployOptions(argv);
+    const settings = settingsIn(said);
+    const options = withAccount(said, settings, env);
     const emit = deployConsole((text) => void stdout.write(text), options);
     const log = join(stateFolder(root, options.environment), 'programs.log');
     const run = context.programs ?? programsOf({ root, env, log, onLine: () => {}, stop });
-    const session = { root, env, options, settings: settingsIn(options), aws: openAws(), run, emit, stop };
+    const session = { root, env, options, settings, aws: openAws(), run, emit, stop };
     if (options.command === 'status') await status(session);
     else if (options.command === 'destroy') await destroy(session);
     else if (options.dryRun) await dryRun(session);
     else if (!(await deployEnvironment(session))) return stop.aborted ? EXIT.interrupted : EXIT.failed;
     return EXIT.ok;
   });
+}
+
+/** Cloudflare's own variable names the account of the registry, unless a parameter does. */
+function withAccount(options: DeployOptions, { registry }: Settings, env: NodeJS.ProcessEnv): DeployOptions {
+  const account = env.CLOUDFLARE_ACCOUNT_ID ?? '';
+  if (registry !== 'r2' || account === '') return options;
+  return { ...options, parameters: { RegistryAccountId: account, ...options.parameters } };
 }
 
 function settingsIn({ environment }: DeployOptions): Settings {
@@ -85,7 +94,7 @@ async function deployEnvironment(session: Session): Promise<boolean> {
 
 /** Throws a UserError where a check found a problem. */
 async function check({ settings, aws, run, options, emit }: Session): Promise<void> {
-  const checks = await preflight({ settings, aws, run, images: options.images, worker: options.worker });
+  const checks = await preflight({ settings, aws, run, ...options });
   for (const found of checks) emit({ event: 'check', ...found });
   const problems = checks.filter(({ verdict }) => verdict === 'problem');
   if (problems.length > 0) throw new UserError(problems.map(({ name, sentence }) => `${name}: ${sentence}`).join('\n'));

@@ -1,8 +1,8 @@
 // Reads and checks the command line of `npm run deploy`.
 import { readCommandLine } from '../../contracts/command/command-line.ts';
 import { EXIT } from '../../contracts/src/exit-codes.ts';
+import { STACK_PARAMETERS, type StackParameterName } from '../../contracts/src/parameters.ts';
 import { UserError } from '../../contracts/src/user-error.ts';
-import { STACK_OF_PARAMETER, type StackParameterName } from './parameters.ts';
 import type { StackParameters } from './stacks.ts';
 import { SECRET_VARIABLES } from './worker/deploy.ts';
 
@@ -22,7 +22,7 @@ After a failure or Ctrl-C the same command goes on where it stopped; what is as 
   --environment NAME   dev or prod: its settings, and the environment of that name in wrangler.toml
   --dry-run            change nothing: the checks (as far as there are credentials), a synthesis, the Worker's size, the steps
   --images HOW         codebuild (default): AWS builds from the uploaded source; buildx: Docker on this machine builds
-  --parameter NAME=V   a parameter of the stacks, once for each; later deployments keep it
+  --parameter NAME=V   a parameter of the stacks (infra/settings/README.md), once for each; later deployments keep it
   --no-worker          AWS only
   --again              look at every step, also those that this checkout has finished
   --yes                destroy: without a question
@@ -32,7 +32,8 @@ After a failure or Ctrl-C the same command goes on where it stopped; what is as 
 
 Environment: AWS credentials and region are found as by the AWS command line; CLOUDFLARE_API_TOKEN or \`npx wrangler login\`.
 ${AWS_ACCESS_KEY_ID} and ${AWS_SECRET_ACCESS_KEY} are the keys of an identity with the policy of output WorkerAccess:
-they become secrets of the Worker, which signs its calls to the encoder with them.
+they become secrets of the Worker, which signs its calls to the encoder with them. CLOUDFLARE_ACCOUNT_ID is
+the parameter RegistryAccountId where none is given.
 Exit codes: 0 done, 1 a step failed, 2 refused before anything was changed, ${EXIT.interrupted} interrupted: run the same command again.
 `;
 
@@ -88,7 +89,7 @@ export function parseDeployOptions(argv: readonly string[]): DeployOptions {
 }
 
 function parametersOf(given: readonly string[]): StackParameters {
-  const names = Object.keys(STACK_OF_PARAMETER) as StackParameterName[];
+  const names = Object.keys(STACK_PARAMETERS) as StackParameterName[];
   return Object.fromEntries(
     given.map((text) => {
       const at = text.indexOf('=');

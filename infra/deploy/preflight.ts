@@ -5,6 +5,7 @@ import type { Settings } from '../base/settings.ts';
 import { type Machines, machinesOf } from '../training/fleets/machine-kinds.ts';
 import type { Aws } from './aws.ts';
 import type { RunProgram } from './programs.ts';
+import { type StackParameters, stackName } from './stacks.ts';
 
 export interface Check {
   name: string;
@@ -38,17 +39,21 @@ export interface PreflightOptions {
   images: 'codebuild' | 'buildx';
   /** Whether the Worker is deployed, too. */
   worker: boolean;
+  /** What is given to the stacks. */
+  parameters: StackParameters;
 }
 
 /** Every check, also after one that found a problem: a person fixes them all at once. */
-export async function preflight({ settings, aws, run, images, worker }: PreflightOptions): Promise<Check[]> {
+export async function preflight(options: PreflightOptions): Promise<Check[]> {
+  const { settings, aws, run, images, worker } = options;
   const region = await aws.region();
   const { account, arn } = await aws.identity();
   const who: Check = { name: 'identity', verdict: 'ok', sentence: `account ${account}, ${region}, as ${arn}` };
   const checks = await Promise.all([
     checkBootstrap(aws, `aws://${account}/${region}`),
     ...quotasOf(settings).map(([name, vcpus]) => checkQuota(aws, name, vcpus)),
-    checkConcurrency(aws, settings),
+    checkConcurrency(options),
+    ...(settings.registry === 'r2' ? [checkRegistry(options)] : []),
     ...machineGroups(settings).map(([queue, machines]) => checkZones(aws, queue, machines)),
     ...(worker ? [checkWrangler(run)] : []),
     ...(images === 'buildx' ? [checkDocker(run)] : []),
@@ -100,11 +105,22 @@ async function checkQuota(aws: Aws, quota: QuotaName, vcpus: number): Promise<Ch
   return { name, verdict: 'warning', sentence: `${found} vCPUs, ${missing}: ${ask}` };
 }
 
-async function checkConcurrency(aws: Aws, { encoder }: Settings): Promise<Check> {
+/** An id that was given once is kept by the stack. */
+async function checkRegistry({ settings, aws, parameters }: PreflightOptions): Promise<Check> {
+  const name = 'registry';
+  const isKept = (await aws.stack(stackName(settings.name, 'data'))) !== undefined;
+  if (parameters.RegistryAccountId !== undefined || isKept)
+    return { name, verdict: 'ok', sentence: `models go to R2, account ${parameters.RegistryAccountId ?? 'as before'}` };
+  const sentence =
+    'models go to R2, and nothing says to whose: set CLOUDFLARE_ACCOUNT_ID, or add --parameter RegistryAccountId=ID (npx wrangler whoami shows it)';
+  return { name, verdict: 'problem', sentence };
+}
+
+async function checkConcurrency({ settings: { encoder }, aws, parameters }: PreflightOptions): Promise<Check> {
   const name = 'quota: Lambda';
   const { service, code } = CONCURRENCY;
   const found = (await aws.quota(service, code)) ?? UNRESERVED.young;
-  const reserved = encoder.reserved_concurrency ?? 0;
+  const reserved = parameters.EncoderReservation === 'account' ? 0 : encoder.reserved_concurrency;
   const left = found - reserved;
   const have = `${found} calls at a time, of which the encoder reserves ${reserved}`;
   if (reserved === 0 || left >= UNRESERVED.usual) return { name, verdict: 'ok', sentence: have };
@@ -112,7 +128,7 @@ async function checkConcurrency(aws: Aws, { encoder }: Settings): Promise<Check>
   return {
     name,
     verdict: left < UNRESERVED.young ? 'problem' : 'warning',
-    sentence: `${have}: AWS wants ${UNRESERVED.usual} to stay free (${UNRESERVED.young} in a young account), and refuses otherwise: ${ask}`,
+    sentence: `${have}: AWS wants ${UNRESERVED.usual} to stay free (${UNRESERVED.young} in a young account), and refuses otherwise: ${ask}; or reserve none, --parameter EncoderReservation=account`,
   };
 }
 

@@ -1,14 +1,14 @@
 // The stacks of an environment through cdk: deploy them, read what they are and what they put out, destroy them.
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
+import { STACK_PARAMETERS, type StackParameterName } from '../../contracts/src/parameters.ts';
+import { PROJECT } from '../base/tags.ts';
 import type { Aws, StackState } from './aws.ts';
-import { STACK_OF_PARAMETER, type StackParameterName } from './parameters.ts';
 import type { RunProgram } from './programs.ts';
 
 /** In the order in which they can be deployed; the data stack holds what the others need to exist. */
-const PARTS = ['network', 'data', 'training', 'encoding'] as const;
+const PARTS = ['network', 'data', 'training', 'encoding', 'operations'] as const;
 type Part = (typeof PARTS)[number];
-const PROJECT = 'edge-clip';
 
 export const stackName = (environment: string, part: Part): string => `${PROJECT}-${environment}-${part}`;
 
@@ -37,7 +37,7 @@ export async function synthesise(options: CdkOptions): Promise<void> {
 export async function deployStacks(options: CdkOptions, parameters: StackParameters, only?: Part): Promise<void> {
   const { environment, run } = options;
   const given = Object.entries(parameters).flatMap(([name, value]) => {
-    const part = STACK_OF_PARAMETER[name as StackParameterName];
+    const part = STACK_PARAMETERS[name as StackParameterName].stack;
     return only !== undefined && part !== only
       ? []
       : ['--parameters', `${stackName(environment, part)}:${name}=${value}`];

@@ -1,4 +1,5 @@
-// Network of the training machines: two zones, no ingress, S3 through a gateway endpoint.
+// Network of the training machines: several zones, no ingress, S3 through a gateway endpoint.
+import { Fn } from 'aws-cdk-lib';
 import * as ec2 from 'aws-cdk-lib/aws-ec2';
 import { Construct } from 'constructs';
 import { acknowledge } from '../base/acknowledge.ts';
@@ -6,7 +7,7 @@ import { createLogGroup } from '../base/retention.ts';
 import type { Settings } from '../base/settings.ts';
 
 export interface NetworkProps {
-  /** Read here: the kind of network, and how long flow logs are kept. */
+  /** Read here: the kind of network, its zones, and how long flow logs are kept. */
   settings: Settings;
 }
 
@@ -24,7 +25,9 @@ export class Network extends Construct {
     const subnetType = this.publicAddresses ? ec2.SubnetType.PUBLIC : ec2.SubnetType.PRIVATE_WITH_EGRESS;
     this.subnets = { subnetType };
     this.vpc = new ec2.Vpc(this, 'Vpc', {
-      maxAzs: 2,
+      availabilityZones: zones(settings.zones),
+      // Addresses of zones that are added later are kept free, so that no subnet has to move for them.
+      reservedAzs: MOST_ZONES - settings.zones,
       natGateways: this.publicAddresses ? 0 : 1,
       subnetConfiguration: [
         { name: 'public', subnetType: ec2.SubnetType.PUBLIC, cidrMask: 24, mapPublicIpOnLaunch: this.publicAddresses },
@@ -49,4 +52,15 @@ export class Network extends Construct {
       allowAllOutbound: true,
     });
   }
+}
+
+/** As many as the settings allow. */
+const MOST_ZONES = 6;
+
+/**
+ * The first zones of whichever region it is. Which of them offer a kind of machine is nothing that a template can ask; Batch
+ * starts machines in those that do, and a subnet in one that does not costs nothing.
+ */
+function zones(count: number): string[] {
+  return Array.from({ length: count }, (_, index) => Fn.select(index, Fn.getAzs()));
 }

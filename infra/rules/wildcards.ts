@@ -2,7 +2,7 @@
 
 export interface Wildcard {
   actions: readonly string[];
-  /** The resource as text, `<LogicalId.Arn>` for a reference within a stack, the name of the export between stacks. */
+  /** The resource as text: `<LogicalId.Arn>` for a reference within a stack, JSON with the name of an output for one between stacks. */
   resource: RegExp;
   reason: string;
 }
@@ -12,6 +12,17 @@ export const WILDCARDS: readonly Wildcard[] = [
     actions: ['kms:*'],
     resource: /^\*$/,
     reason: 'The policy of a key speaks of that key only; without the account in it no IAM policy could grant its use.',
+  },
+  {
+    actions: ['kms:Decrypt', 'kms:GenerateDataKey'],
+    resource: /^\*$/,
+    reason:
+      'In the policy of a key, where * is that key: services that publish to an encrypted topic, for this account.',
+  },
+  {
+    actions: ['batch:ListJobs'],
+    resource: /^\*$/,
+    reason: 'Listing the jobs of a queue supports no resource-level permission; the switch ends those of our queues.',
   },
   {
     actions: ['ecr:GetAuthorizationToken'],
@@ -85,8 +96,13 @@ export const WILDCARDS: readonly Wildcard[] = [
     reason: 'Executions of this machine only: one that finds the lock taken asks whether its holder still runs.',
   },
   {
+    actions: ['states:StopExecution'],
+    resource: /:states:<AWS::Region>:<AWS::AccountId>:execution:\{.*TrainingPipelineStateMachine\w+Name\w+"\}\}:\*$/,
+    reason: 'Executions of this machine only: the switch of spending stops whichever run at that moment.',
+  },
+  {
     actions: ['s3:GetObject'],
-    resource: /DataTrainingBucket\w+\/(data\/\*|datasets\/\*\/current\.json|recipes\/\*|runs\/\*)$/,
+    resource: /DataTrainingBucket\w+"\}\}\/(data\/\*|datasets\/\*\/current\.json|recipes\/\*|runs\/\*)$/,
     reason: 'Keys hold digests and recipe names that exist only later; the prefix is what the layout of keys allows.',
   },
   {
@@ -96,22 +112,22 @@ export const WILDCARDS: readonly Wildcard[] = [
   },
   {
     actions: ['s3:AbortMultipartUpload', 's3:DeleteObject', 's3:PutObject'],
-    resource: /DataTrainingBucket\w+\/runs\/\*$/,
+    resource: /DataTrainingBucket\w+"\}\}\/runs\/\*$/,
     reason: 'A job writes below the folder of its own run, whose name holds a digest that exists only later.',
   },
   {
     actions: ['s3:PutObject'],
-    resource: /DataTrainingBucket\w+\/runs\/\*\/job\.json$/,
+    resource: /DataTrainingBucket\w+"\}\}\/runs\/\*\/job\.json$/,
     reason: 'The planner writes this one file of a run, whose folder is named by a digest that exists only later.',
   },
   {
     actions: ['s3:GetObject'],
-    resource: /DataModelsBucket\w+\/(artefacts|manifests|models|releases)\/\*$/,
+    resource: /DataModelsBucket\w+"\}\}\/(artefacts|manifests|models|releases)\/\*$/,
     reason: 'Published files are named by their digests and pointers by their model; both exist only later.',
   },
   {
     actions: ['s3:AbortMultipartUpload', 's3:PutObject'],
-    resource: /DataModelsBucket\w+\/(artefacts|manifests|models|releases)\/\*$/,
+    resource: /DataModelsBucket\w+"\}\}\/(artefacts|manifests|models|releases)\/\*$/,
     reason: 'The publisher, and nobody else, writes files named by digests and pointers named by models.',
   },
   {

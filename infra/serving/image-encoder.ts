@@ -1,11 +1,11 @@
 // The image encoder: a container on Lambda behind a signed URL, and the permission that the Worker signs with.
-import { Duration, Stack } from 'aws-cdk-lib';
+import { Aws, CfnCondition, Duration, Fn, Stack, Token } from 'aws-cdk-lib';
 import * as iam from 'aws-cdk-lib/aws-iam';
 import * as lambda from 'aws-cdk-lib/aws-lambda';
 import { Construct } from 'constructs';
 import { ENVARS } from '../../contracts/src/envars.ts';
 import { grantActions } from '../base/grants.ts';
-import { imageDigest } from '../base/image-digest.ts';
+import { imageDigest, stackParameter } from '../base/parameter.ts';
 import { createLogGroup } from '../base/retention.ts';
 import type { Settings } from '../base/settings.ts';
 import type { Storage } from '../storage/storage.ts';
@@ -19,6 +19,7 @@ export interface ImageEncoderProps {
 
 export class ImageEncoder extends Construct {
   readonly url: lambda.FunctionUrl;
+  readonly function: lambda.Function;
   /**
    * The Worker's permission to call this URL. Only a policy: who the Worker is (a role that its OIDC token assumes, or a
    * user whose key is rotated) is decided outside, and a template that made a key would have to hold it.
@@ -38,6 +39,9 @@ export class ImageEncoder extends Construct {
     });
     storage.registry.grantServe(role);
     const { model_name, reserved_concurrency } = settings.encoder;
+    const isReserved = new CfnCondition(this, 'IsReserved', {
+      expression: Fn.conditionEquals(stackParameter(Stack.of(this), 'EncoderReservation').valueAsString, 'setting'),
+    });
     const encoder = new lambda.DockerImageFunction(this, 'Function', {
       code: lambda.DockerImageCode.fromEcr(storage.encoderImages, {
         tagOrDigest: imageDigest(Stack.of(this), 'EncoderImageDigest'),
@@ -45,7 +49,9 @@ export class ImageEncoder extends Construct {
       architecture: lambda.Architecture.ARM_64,
       memorySize: 3008,
       timeout: Duration.seconds(60),
-      reservedConcurrentExecutions: reserved_concurrency ?? undefined,
+      reservedConcurrentExecutions: Token.asNumber(
+        Fn.conditionIf(isReserved.logicalId, reserved_concurrency, Aws.NO_VALUE),
+      ),
       role,
       logGroup,
       environment: {
@@ -53,6 +59,7 @@ export class ImageEncoder extends Construct {
         ...(model_name === null ? {} : { [ENVARS.modelName]: model_name }),
       },
     });
+    this.function = encoder;
     this.url = encoder.addFunctionUrl({ authType: lambda.FunctionUrlAuthType.AWS_IAM });
     this.workerAccess = new iam.ManagedPolicy(this, 'WorkerAccess', {
       description: 'Calls the image encoder by its URL; for the identity that the Worker signs with',

@@ -1,4 +1,5 @@
-// The model registry: the models bucket, or an R2 bucket reached with a key that a secret holds.
+// The model registry: the models bucket, or the R2 bucket that the Worker reads, reached with a key that a secret holds.
+import { Stack } from 'aws-cdk-lib';
 import type * as iam from 'aws-cdk-lib/aws-iam';
 import type * as kms from 'aws-cdk-lib/aws-kms';
 import type * as s3 from 'aws-cdk-lib/aws-s3';
@@ -8,6 +9,7 @@ import { ENVARS } from '../../contracts/src/envars.ts';
 import { keyPattern } from '../../contracts/src/keys.ts';
 import { acknowledge } from '../base/acknowledge.ts';
 import { grantActions, listBelow } from '../base/grants.ts';
+import { stackParameter } from '../base/parameter.ts';
 import { removalPolicyOf } from '../base/retention.ts';
 import type { Settings } from '../base/settings.ts';
 
@@ -36,7 +38,7 @@ export class ModelRegistry extends Construct {
     super(scope, id);
     this.bucket = bucket;
     this.key = key;
-    if (settings.registry.kind === 's3') {
+    if (settings.registry === 's3') {
       this.environment = { [ENVARS.registry]: `s3://${bucket.bucketName}` };
       return;
     }
@@ -55,9 +57,10 @@ export class ModelRegistry extends Construct {
       'AwsSolutions::AwsSolutions-SMG4',
       'The key is made and revoked at Cloudflare; nothing in AWS could rotate it, its owner replaces the value.',
     );
+    const account = stackParameter(Stack.of(this), 'RegistryAccountId').valueAsString;
     this.environment = {
-      [ENVARS.registry]: `s3://${settings.registry.bucket}`,
-      [ENVARS.registryEndpoint]: `https://${settings.registry.account_id}.r2.cloudflarestorage.com`,
+      [ENVARS.registry]: `s3://${stackParameter(Stack.of(this), 'RegistryBucket').valueAsString}`,
+      [ENVARS.registryEndpoint]: `https://${account}.r2.cloudflarestorage.com`,
       [ENVARS.registrySecret]: this.secret.secretArn,
     };
   }

@@ -3,7 +3,7 @@
 import { Duration } from 'aws-cdk-lib';
 import * as dynamodb from 'aws-cdk-lib/aws-dynamodb';
 import * as ecr from 'aws-cdk-lib/aws-ecr';
-import type * as iam from 'aws-cdk-lib/aws-iam';
+import * as iam from 'aws-cdk-lib/aws-iam';
 import * as kms from 'aws-cdk-lib/aws-kms';
 import * as s3 from 'aws-cdk-lib/aws-s3';
 import { Construct } from 'constructs';
@@ -11,6 +11,7 @@ import { FILES, keyPattern, listPrefix } from '../../contracts/src/keys.ts';
 import { grantActions, listBelow } from '../base/grants.ts';
 import { removalPolicyOf } from '../base/retention.ts';
 import type { Settings } from '../base/settings.ts';
+import { FOR_THIS_ACCOUNT, principalsOf } from '../base/topic.ts';
 import { ImageBuilds } from './image-builds.ts';
 import { ModelRegistry } from './model-registry.ts';
 
@@ -50,6 +51,15 @@ export class Storage extends Construct {
       enableKeyRotation: true,
       removalPolicy,
     });
+    // What they publish is encrypted on the way into a topic.
+    this.key.addToResourcePolicy(
+      new iam.PolicyStatement({
+        principals: principalsOf(['budgets', 'cloudwatch']),
+        actions: ['kms:Decrypt', 'kms:GenerateDataKey'],
+        resources: ['*'],
+        conditions: FOR_THIS_ACCOUNT,
+      }),
+    );
 
     const accessLogs = new s3.Bucket(this, 'AccessLogs', {
       blockPublicAccess: s3.BlockPublicAccess.BLOCK_ALL,

@@ -1,21 +1,15 @@
-// The pipeline's three functions: plan, gate and publish. Referred to by path, bundled by esbuild.
+// The pipeline's three functions: plan, gate and publish.
 import { execFileSync } from 'node:child_process';
-import { join, resolve } from 'node:path';
+import { join } from 'node:path';
 import { Duration, Stack } from 'aws-cdk-lib';
 import type * as batch from 'aws-cdk-lib/aws-batch';
-import * as iam from 'aws-cdk-lib/aws-iam';
-import * as lambda from 'aws-cdk-lib/aws-lambda';
-import * as nodejs from 'aws-cdk-lib/aws-lambda-nodejs';
+import type * as lambda from 'aws-cdk-lib/aws-lambda';
 import { Construct } from 'constructs';
 import { ENVARS } from '../../contracts/src/envars.ts';
 import { bySomeJobClasses, type JobClass } from '../../contracts/src/job-classes.ts';
-import { grantActions } from '../base/grants.ts';
-import { createLogGroup } from '../base/retention.ts';
+import { CONTROL, controlFunction } from '../base/control-function.ts';
 import type { Settings } from '../base/settings.ts';
 import type { Storage } from '../storage/storage.ts';
-
-const ROOT = resolve(import.meta.dirname, '../..');
-const CONTROL = join(ROOT, 'trainer', 'control');
 
 /** The publisher copies files whole, one at a time. */
 const PUBLISHER = { memorySize: 1024, timeout: Duration.minutes(10) };
@@ -30,15 +24,6 @@ export interface ControlFunctionsProps {
   definitions: Readonly<Partial<Record<JobClass, batch.IJobDefinition>>>;
 }
 
-interface Options {
-  settings: Settings;
-  environment: Record<string, string>;
-  /** @default - 512 MiB */
-  memorySize?: number;
-  /** @default - two minutes */
-  timeout?: Duration;
-}
-
 export class ControlFunctions extends Construct {
   readonly plan: lambda.Function;
   readonly gate: lambda.Function;
@@ -51,8 +36,9 @@ export class ControlFunctions extends Construct {
       Stack.of(this).toJsonString(bySomeJobClasses(arnOf));
 
     const registry = storage.registry.environment;
-    this.plan = this.function('Plan', {
-      settings,
+    const common = (name: string) => ({ settings, purpose: `What state ${name} of the training pipeline may do` });
+    this.plan = controlFunction(this, 'Plan', {
+      ...common('Plan'),
       environment: {
         ...bucket,
         [ENVARS.jobQueues]: arns((jobClass) => queues[jobClass]?.jobQueueArn),
@@ -62,48 +48,17 @@ export class ControlFunctions extends Construct {
     });
     storage.grantPlan(this.plan);
 
-    this.gate = this.function('Gate', { settings, environment: { ...bucket, ...registry } });
+    this.gate = controlFunction(this, 'Gate', { ...common('Gate'), environment: { ...bucket, ...registry } });
     storage.grantReadRuns(this.gate);
     storage.registry.grantReadModels(this.gate);
 
-    this.publish = this.function('Publish', { settings, environment: { ...bucket, ...registry }, ...PUBLISHER });
+    this.publish = controlFunction(this, 'Publish', {
+      ...common('Publish'),
+      environment: { ...bucket, ...registry },
+      ...PUBLISHER,
+    });
     storage.grantReadRuns(this.publish);
     storage.registry.grantPublish(this.publish);
-  }
-
-  /** `Plan` is `trainer/control/lambda/plan.ts`. */
-  private function(name: string, { settings, environment, memorySize = 512, timeout = Duration.minutes(2) }: Options) {
-    const logGroup = createLogGroup(this, `${name}Logs`, settings);
-    // A role of our own: the library's comes with a managed policy that writes to every log group.
-    const role = new iam.Role(this, `${name}Role`, {
-      assumedBy: new iam.ServicePrincipal('lambda.amazonaws.com'),
-      description: `What state ${name} of the training pipeline may do`,
-    });
-    grantActions(role, {
-      actions: ['logs:CreateLogStream', 'logs:PutLogEvents'],
-      resources: [logGroup.logGroupArn],
-    });
-    return new nodejs.NodejsFunction(this, name, {
-      entry: join(CONTROL, 'lambda', `${name.toLowerCase()}.ts`),
-      handler: 'handler',
-      runtime: lambda.Runtime.NODEJS_24_X,
-      architecture: lambda.Architecture.ARM_64,
-      memorySize,
-      timeout,
-      role,
-      logGroup,
-      environment,
-      projectRoot: ROOT,
-      depsLockFilePath: join(ROOT, 'package-lock.json'),
-      bundling: {
-        format: nodejs.OutputFormat.ESM,
-        target: 'node24',
-        // The SDK that the tests ran with, not the one that the runtime happens to bring.
-        externalModules: [],
-        // Parts of the SDK still call `require`, which an ES module does not have.
-        banner: "import { createRequire } from 'node:module'; const require = createRequire(import.meta.url);",
-      },
-    });
   }
 }
 

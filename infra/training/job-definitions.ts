@@ -12,7 +12,7 @@ import { bySomeJobClasses, type JobClass, type JobResources } from '../../contra
 import { pascal } from '../../contracts/src/outputs.ts';
 import { acknowledge } from '../base/acknowledge.ts';
 import { grantActions } from '../base/grants.ts';
-import { imageDigest } from '../base/image-digest.ts';
+import { imageDigest } from '../base/parameter.ts';
 import type { Network } from '../network/network.ts';
 import type { Storage } from '../storage/storage.ts';
 import type { CpuFleet } from './fleets/cpu-fleet.ts';

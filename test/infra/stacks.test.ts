@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { CLOUD_OUTPUTS } from '../../contracts/src/outputs.ts';
-import { propertiesOf, STACKS, synthesis, text } from '../support/synthesis.ts';
+import { one, propertiesOf, STACKS, synthesis, text } from '../support/synthesis.ts';
 
 /** Properties by which a resource of a type would get a name of ours, which CloudFormation then cannot replace. */
 const NAMES: Record<string, string[]> = {
@@ -39,11 +39,13 @@ describe.each(['dev', 'prod'] as const)('the stacks of %s', (environment) => {
   const { templates } = synthesis(environment);
   const resources = STACKS.flatMap((stack) => Object.entries(templates[stack].Resources));
 
-  it('give no resource a name', () => {
+  it('give no resource a name, but for the log of the state machine, whose prefix spares a policy of the account', () => {
     const named = resources.flatMap(([id, { Type, Properties }]) =>
       (NAMES[Type] ?? []).filter((name) => name in Properties).map((name) => `${id}.${name}`),
     );
-    expect(named).toEqual([]);
+    expect(named).toEqual([expect.stringMatching(/^TrainingPipelineLogs\w+\.LogGroupName$/)]);
+    const { properties } = one(templates.training, 'AWS::Logs::LogGroup', 'TrainingPipelineLogs');
+    expect(text(properties.LogGroupName)).toMatch(/^\/aws\/vendedlogs\/states\/<AWS::StackName>-<AWS::StackId>\[2\]$/);
   });
 
   it('are for any account and region: no zone, account or address is written down', () => {
@@ -108,7 +110,7 @@ describe.each(['dev', 'prod'] as const)('the stacks of %s', (environment) => {
 
   it('keep every log for a stated time', () => {
     const groups = STACKS.flatMap((stack) => Object.entries(propertiesOf(templates[stack], 'AWS::Logs::LogGroup')));
-    expect(groups).toHaveLength(7);
+    expect(groups).toHaveLength(9);
     for (const [id, properties] of groups)
       expect(properties.RetentionInDays, id).toBe(environment === 'dev' ? 14 : 365);
   });

@@ -18,6 +18,7 @@ import { handler as publish } from '../../trainer/control/lambda/publish.ts';
 import { codeDigests, sourceReader } from '../../trainer/control/plan/code-digest.ts';
 import { type AwsEmulator, type Deployment, deploy, startAws } from '../support/aws-emulator.ts';
 import { GOOD_EVALUATION, plantModel, smallModel } from '../support/exported-model.ts';
+import { interpretable } from '../support/state-machine-definition.ts';
 import { createRepository, data, type TinyRepository, train } from '../support/tiny-repository.ts';
 
 vi.setConfig({ testTimeout: 180_000, hookTimeout: 180_000 });
@@ -72,7 +73,7 @@ async function execute(input: { recipe: string } | { pointer: string }): Promise
     publish: lambda('publish'),
   });
   // Through JSON, as CloudFormation hands it on.
-  const definition = JSON.parse(JSON.stringify(written));
+  const definition = interpretable(written);
   const ran: string[] = [];
   const accepts = async () => ({});
   const { result, eventLogs } = new StateMachine(definition, { validationOptions: { noValidate: true } }).run(input, {

@@ -161,7 +161,18 @@ export const BOXES: Record<string, readonly string[]> = {
   'infra/storage': INFRA,
   'infra/serving': [...INFRA, 'infra/storage'],
   'infra/training': [...INFRA, 'infra/network', 'infra/storage'],
-  infra: [...INFRA, 'infra/rules', 'infra/network', 'infra/storage', 'infra/serving', 'infra/training'],
+  'infra/operations': [...INFRA, 'infra/serving', 'infra/storage', 'infra/training'],
+  infra: [
+    ...INFRA,
+    'contracts/command',
+    'contracts/tools',
+    'infra/rules',
+    'infra/network',
+    'infra/storage',
+    'infra/serving',
+    'infra/training',
+    'infra/operations',
+  ],
   'infra/deploy': [...INFRA, 'contracts/command', 'api/registry', 'api/registry/stores', 'infra/training', 'infra'],
 };
 

@@ -6,12 +6,12 @@ import { App } from 'aws-cdk-lib';
 import { flattenCfnReference } from 'cdk-nag/lib/utils/flatten-cfn-reference.js';
 import { z } from 'zod';
 import type { Settings } from '../../infra/base/settings.ts';
-import { ENVIRONMENTS } from '../../infra/environments.ts';
+import { settingsOf } from '../../infra/environments.ts';
 import { addChecks } from '../../infra/rules/checks.ts';
 import { createStacks } from '../../infra/stacks.ts';
 
 export const ROOT = resolve(import.meta.dirname, '..', '..');
-export const STACKS = ['network', 'data', 'training', 'encoding'] as const;
+export const STACKS = ['network', 'data', 'training', 'encoding', 'operations'] as const;
 export type StackName = (typeof STACKS)[number];
 
 export const Template = z.object({
@@ -22,6 +22,7 @@ export const Template = z.object({
       Type: z.string(),
       Properties: z.record(z.string(), z.unknown()).default({}),
       DeletionPolicy: z.string().optional(),
+      Condition: z.string().optional(),
     }),
   ),
   Outputs: z.record(z.string(), z.object({ Value: z.unknown() })).default({}),
@@ -58,7 +59,7 @@ const done = new Map<string, Synthesis>();
 
 /** The environment as committed, with neither bundles nor checks: those are tested where they are made. */
 export function synthesis(environment: 'dev' | 'prod'): Synthesis {
-  const found = done.get(environment) ?? synthesise(ENVIRONMENTS[environment]);
+  const found = done.get(environment) ?? synthesise(settingsOf(environment));
   done.set(environment, found);
   return found;
 }
@@ -88,6 +89,7 @@ export function synthesise(settings: Settings, { checks = false }: { checks?: bo
         data: template('data'),
         training: template('training'),
         encoding: template('encoding'),
+        operations: template('operations'),
       },
       report: checks ? Report.parse(read('validation-report.json')) : { pluginReports: [] },
     };
@@ -124,14 +126,14 @@ export function one(
 export const record = (value: unknown): Record<string, unknown> => z.record(z.string(), z.unknown()).parse(value);
 export const array = (value: unknown): unknown[] => z.array(z.unknown()).parse(value);
 
-/** A value of a template as readable text: `<LogicalId.Attribute>`, and the name of an export between stacks. */
+/** A value of a template as readable text: `<LogicalId.Attribute>`, and `<stack:Output>` between stacks. */
 export function text(value: unknown): string {
   if (typeof value === 'string') return value;
   if (typeof value !== 'object' || value === null) return JSON.stringify(value);
   const [name, argument] = Object.entries(value)[0] ?? [];
   if (name === 'Ref') return `<${argument}>`;
   if (name === 'Fn::GetAtt' && Array.isArray(argument)) return `<${argument.join('.')}>`;
-  if (name === 'Fn::ImportValue') return `<${argument}>`;
+  if (name === 'Fn::GetStackOutput') return `<${argument.StackName}:${argument.OutputName}>`;
   if (name === 'Fn::Base64') return text(argument);
   if (name === 'Fn::Join' && Array.isArray(argument)) return argument[1].map(text).join(argument[0]);
   if (name === 'Fn::Select' && Array.isArray(argument)) return `${text(argument[1])}[${argument[0]}]`;

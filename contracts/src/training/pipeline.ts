@@ -62,6 +62,10 @@ export const PipelineStage = z
     job_definition: z.string().describe('ARN of the Batch job definition.'),
     job: z.string().describe("s3:// URI of job.json, the container's only argument."),
     tags: z.record(z.string(), z.string()).describe('Tags of the Batch job.'),
+    timeout_seconds: z
+      .int()
+      .positive()
+      .describe('The execution fails where the job has not ended after this time, waiting in its queue included.'),
     array_size: z
       .int()
       .min(2)

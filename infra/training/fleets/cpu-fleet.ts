@@ -32,6 +32,7 @@ export class CpuFleet extends Construct {
       ...placement,
       maxvCpus: settings.cpu.on_demand_max_vcpus,
     });
+    for (const environment of [spot, onDemand]) withoutUpdatePolicy(environment);
     this.queue = new batch.JobQueue(this, 'Queue', {
       computeEnvironments: [
         { order: 1, computeEnvironment: spot },
@@ -40,4 +41,12 @@ export class CpuFleet extends Construct {
       jobStateTimeLimitActions: QUEUE_TIME_LIMITS,
     });
   }
+}
+
+/** How machines are replaced in an update. Fargate has none, and Batch refuses every update of an environment that says it. */
+function withoutUpdatePolicy(environment: batch.FargateComputeEnvironment): void {
+  const resource = environment.node.defaultChild;
+  if (!(resource instanceof batch.CfnComputeEnvironment))
+    throw new TypeError(`${environment.node.path} has no resource`);
+  resource.addPropertyDeletionOverride('UpdatePolicy');
 }

@@ -15,7 +15,7 @@ import { userDataOf } from './user-data.ts';
 const UPDATE_TIMEOUT = Duration.minutes(360);
 
 export interface GpuFleetProps {
-  /** Read here: the size of a machine's disk. */
+  /** Read here: the size of a machine's disk, and how long it waits for the next job. */
   settings: Settings;
   /** Where its machines run. */
   network: Network;
@@ -79,7 +79,7 @@ export class GpuFleet extends Construct {
       allocationStrategy: batch.AllocationStrategy.BEST_FIT_PROGRESSIVE,
     });
     const environments = [...spot, onDemand];
-    for (const environment of environments) useLatestVersion(environment, launchTemplate);
+    for (const environment of environments) override(environment, launchTemplate, settings.gpu.idle_minutes);
     this.queue = new batch.JobQueue(this, 'Queue', {
       // The second environment takes a job when no machine of the first is available.
       computeEnvironments: environments.map((computeEnvironment, index) => ({ order: index + 1, computeEnvironment })),
@@ -155,13 +155,18 @@ function firstOf({ vpc, subnets }: Network): ec2.SubnetSelection {
   return { subnets: vpc.selectSubnets(subnets).subnets.slice(0, 1) };
 }
 
-/**
- * The library names no version, and Batch then takes the default one, which CloudFormation leaves at 1
- * permanently: a change of the template would never reach a machine.
- */
-function useLatestVersion(environment: batch.ManagedEc2EcsComputeEnvironment, template: ec2.LaunchTemplate): void {
+/** What the library's construct cannot say. */
+function override(
+  environment: batch.ManagedEc2EcsComputeEnvironment,
+  template: ec2.LaunchTemplate,
+  idleMinutes: number,
+): void {
   const resource = environment.node.defaultChild;
   if (!(resource instanceof batch.CfnComputeEnvironment))
     throw new TypeError(`${environment.node.path} has no resource`);
+  // Without a version Batch takes the default one, which CloudFormation leaves at 1: a change of the template would never
+  // reach a machine.
   resource.addPropertyOverride('ComputeResources.LaunchTemplate.Version', template.latestVersionNumber);
+  // The stages of a recipe come one after the other, and a machine that has pulled the image is minutes faster than a new one.
+  resource.addPropertyOverride('ComputeResources.ScalingPolicy.MinScaleDownDelayMinutes', idleMinutes);
 }

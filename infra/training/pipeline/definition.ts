@@ -1,6 +1,7 @@
 // The training pipeline in the Amazon States Language: lock, plan, run what is missing, gate, publish, record, unlock.
 // It knows no stage. What a state hands on is contracts/src/training/pipeline.ts.
-import { BATCH_RETRY, LAMBDA_RETRY, ON_ERROR, SERVICE_RETRY } from './errors.ts';
+import { LAMBDA_RETRY, ON_ERROR, SERVICE_RETRY } from './errors.ts';
+import { runJob } from './jobs.ts';
 import { lock, RECIPE_KEY, releaseLock, type State } from './lock.ts';
 
 /** Names and ARNs that the states refer to. */
@@ -15,9 +16,16 @@ export interface PipelineParts {
   publish: string;
 }
 
+/**
+ * Beyond every plan that ends: the last bound on an execution that a service forgot. No state is entered after it; the next
+ * execution takes the lock over.
+ */
+const EXECUTION_DAYS = 90;
+
 export function pipelineDefinition(parts: PipelineParts) {
   return {
     Comment: 'Trains a recipe as far as something is missing, and publishes the model if the gate lets it through',
+    TimeoutSeconds: EXECUTION_DAYS * 86_400,
     StartAt: 'IsNewData',
     States: { ...start(), ...lock(parts.table, 'Plan'), ...work(parts), ...close(parts) } satisfies Record<
       string,
@@ -102,19 +110,7 @@ function work({ table, topic, plan, gate, publish }: PipelineParts): Record<stri
       ItemsPath: '$.plan.stages',
       // Each stage reads what the one before it wrote.
       MaxConcurrency: 1,
-      ItemProcessor: {
-        ProcessorConfig: { Mode: 'INLINE' },
-        StartAt: 'IsArray',
-        States: {
-          IsArray: {
-            Type: 'Choice',
-            Choices: [{ Variable: '$.array_size', IsPresent: true, Next: 'RunArray' }],
-            Default: 'RunStage',
-          },
-          RunArray: runJob({ ArrayProperties: { 'Size.$': '$.array_size' } }),
-          RunStage: runJob({}),
-        },
-      },
+      ItemProcessor: { ProcessorConfig: { Mode: 'INLINE' }, ...runJob() },
       ResultPath: null,
       Catch: ON_ERROR,
       Next: 'Gate',
@@ -146,24 +142,6 @@ function work({ table, topic, plan, gate, publish }: PipelineParts): Record<stri
       ...notify(topic, { 'decision.$': '$.decision.decision', 'reasons.$': '$.decision.reasons' }),
       Catch: ON_ERROR,
     },
-  };
-}
-
-/** A state that submits a Batch job and waits for its end; an array job ends when all of its children have. */
-function runJob(more: Record<string, unknown>) {
-  return {
-    Type: 'Task',
-    Resource: 'arn:aws:states:::batch:submitJob.sync',
-    Parameters: {
-      'JobName.$': '$.job_name',
-      'JobQueue.$': '$.job_queue',
-      'JobDefinition.$': '$.job_definition',
-      Parameters: { 'job.$': '$.job' },
-      ...more,
-      'Tags.$': '$.tags',
-    },
-    Retry: [BATCH_RETRY],
-    End: true,
   };
 }
 

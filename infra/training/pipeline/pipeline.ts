@@ -1,12 +1,13 @@
 // The training pipeline: the state machine, its role and the topic that it reports to.
 import { ArnFormat, Stack } from 'aws-cdk-lib';
 import * as iam from 'aws-cdk-lib/aws-iam';
-import * as sns from 'aws-cdk-lib/aws-sns';
+import type * as sns from 'aws-cdk-lib/aws-sns';
 import * as sfn from 'aws-cdk-lib/aws-stepfunctions';
 import { Construct } from 'constructs';
 import { grantActions } from '../../base/grants.ts';
-import { createLogGroup } from '../../base/retention.ts';
+import { createLogGroup, statesLogName } from '../../base/retention.ts';
 import type { Settings } from '../../base/settings.ts';
+import { createTopic } from '../../base/topic.ts';
 import type { Storage } from '../../storage/storage.ts';
 import type { ControlFunctions } from '../control-functions.ts';
 import { pipelineDefinition } from './definition.ts';
@@ -22,13 +23,13 @@ export interface PipelineProps {
 
 export class Pipeline extends Construct {
   readonly stateMachine: sfn.StateMachine;
-  /** Decisions and failures, for subscribers. */
+  /** Decisions, failures and alarms, for subscribers. */
   readonly topic: sns.Topic;
   readonly role: iam.Role;
 
   constructor(scope: Construct, id: string, { settings, storage, functions }: PipelineProps) {
     super(scope, id);
-    this.topic = new sns.Topic(this, 'Reports', { masterKey: storage.key, enforceSSL: true });
+    this.topic = createTopic(this, 'Reports', { key: storage.key, publishers: ['budgets', 'cloudwatch'] });
     this.role = new iam.Role(this, 'Role', {
       assumedBy: new iam.ServicePrincipal('states.amazonaws.com'),
       description: 'What the training pipeline may do',
@@ -63,7 +64,7 @@ export class Pipeline extends Construct {
       logs: {
         level: sfn.LogLevel.ALL,
         includeExecutionData: true,
-        destination: createLogGroup(this, 'Logs', settings),
+        destination: createLogGroup(this, 'Logs', { ...settings, logGroupName: statesLogName() }),
       },
     });
     // A separate policy: in the role's own it would name the machine, which has to wait for the role.

@@ -19,6 +19,8 @@ export interface ScheduleProps {
 export class Schedule extends Construct {
   /** Starts that could not be made, kept for two weeks. */
   readonly deadLetters: sqs.Queue;
+  /** One a recipe. */
+  readonly schedules: readonly scheduler.Schedule[];
 
   constructor(scope: Construct, id: string, { settings, stateMachine }: ScheduleProps) {
     super(scope, id);
@@ -33,20 +35,21 @@ export class Schedule extends Construct {
       'AwsSolutions::AwsSolutions-SQS3',
       'This is a dead-letter queue itself, of schedules; the rule knows those of other queues only.',
     );
-    for (const recipe of recipes) {
-      new scheduler.Schedule(this, `Recipe-${recipe}`, {
-        description: `Trains recipe ${recipe} with the data of its last request`,
-        enabled,
-        schedule: scheduler.ScheduleExpression.expression(cron, TimeZone.of(timezone)),
-        timeWindow: scheduler.TimeWindow.flexible(Duration.minutes(flexible_minutes)),
-        target: new targets.StepFunctionsStartExecution(stateMachine, {
-          input: scheduler.ScheduleTargetInput.fromObject({ recipe } satisfies PipelineInput),
-          // The defaults are 185 retries over a day: a start that late is not the one that was meant.
-          retryAttempts: 3,
-          maxEventAge: Duration.hours(1),
-          deadLetterQueue: this.deadLetters,
+    this.schedules = recipes.map(
+      (recipe) =>
+        new scheduler.Schedule(this, `Recipe-${recipe}`, {
+          description: `Trains recipe ${recipe} with the data of its last request`,
+          enabled,
+          schedule: scheduler.ScheduleExpression.expression(cron, TimeZone.of(timezone)),
+          timeWindow: scheduler.TimeWindow.flexible(Duration.minutes(flexible_minutes)),
+          target: new targets.StepFunctionsStartExecution(stateMachine, {
+            input: scheduler.ScheduleTargetInput.fromObject({ recipe } satisfies PipelineInput),
+            // The defaults are 185 retries over a day: a start that late is not the one that was meant.
+            retryAttempts: 3,
+            maxEventAge: Duration.hours(1),
+            deadLetterQueue: this.deadLetters,
+          }),
         }),
-      });
-    }
+    );
   }
 }

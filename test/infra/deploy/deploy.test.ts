@@ -34,6 +34,7 @@ let failing: RegExp | undefined;
 beforeAll(async () => {
   account = await startAccount();
   for (const [name, value] of Object.entries(account.env)) vi.stubEnv(name, value);
+  vi.stubEnv('CLOUDFLARE_ACCOUNT_ID', 'c'.repeat(32));
   keys = await makeKeyFile();
   worker = await startLocalServer({ keys: keys.file, requireKeys: true });
 });
@@ -128,6 +129,7 @@ it('goes from the checks to golden vectors, each step with what the one before i
 
   const stacks = ran.filter((line) => line.startsWith('cdk deploy'));
   expect(stacks[0]).toContain('cdk deploy edge-clip-dev-data --exclusively -c environment=dev');
+  expect(stacks[0]).toContain(`--parameters edge-clip-dev-data:RegistryAccountId=${'c'.repeat(32)}`);
   expect(stacks[1]).toContain('cdk deploy --all -c environment=dev');
   expect(stacks[1]).toContain(`--parameters edge-clip-dev-training:TrainerImageDigest=${'a'.repeat(64)}`);
   expect(stacks[1]).toContain(`--parameters edge-clip-dev-encoding:EncoderImageDigest=${'b'.repeat(64)}`);

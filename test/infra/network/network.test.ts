@@ -20,11 +20,13 @@ describe.each(['dev', 'prod'] as const)('the network of %s', (environment) => {
     expect(text(properties.ServiceName)).toBe('com.amazonaws.<AWS::Region>.s3');
   });
 
-  it('stands in two zones', () => {
+  it('stands in as many zones as the settings say, the first ones of any region', () => {
     const zones = Object.values(propertiesOf(network, 'AWS::EC2::Subnet')).map(({ AvailabilityZone }) =>
       JSON.stringify(AvailabilityZone),
     );
-    expect(new Set(zones).size).toBe(2);
+    expect([...new Set(zones)]).toEqual(
+      [0, 1, 2].map((index) => JSON.stringify({ 'Fn::Select': [index, { 'Fn::GetAZs': '' }] })),
+    );
   });
 
   it('records its flows into a log', () => {
@@ -42,13 +44,13 @@ describe('the mode of the network', () => {
 
   it('nat hides machines behind one gateway', () => {
     expect(gateways('prod')).toBe(1);
-    expect(subnets('prod')).toHaveLength(4);
+    expect(subnets('prod')).toHaveLength(6);
     expect(subnets('prod').every(({ MapPublicIpOnLaunch }) => MapPublicIpOnLaunch === false)).toBe(true);
   });
 
   it('public pays for no gateway and gives machines addresses instead', () => {
     expect(gateways('dev')).toBe(0);
-    expect(subnets('dev')).toHaveLength(2);
+    expect(subnets('dev')).toHaveLength(3);
     expect(subnets('dev').every(({ MapPublicIpOnLaunch }) => MapPublicIpOnLaunch === true)).toBe(true);
   });
 });

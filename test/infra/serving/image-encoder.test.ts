@@ -1,6 +1,6 @@
 // The image encoder, its address and who may call it.
 import { describe, expect, it } from 'vitest';
-import { ENVIRONMENTS } from '../../../infra/environments.ts';
+import { settingsOf } from '../../../infra/environments.ts';
 import { one, propertiesOf, record, statements, synthesis, synthesise, text } from '../../support/synthesis.ts';
 
 describe.each(['dev', 'prod'] as const)('the image encoder of %s', (environment) => {
@@ -17,8 +17,14 @@ describe.each(['dev', 'prod'] as const)('the image encoder of %s', (environment)
     expect(encoding.Parameters.EncoderImageDigest).not.toHaveProperty('Default');
   });
 
-  it('reserves concurrency where the settings say so', () => {
-    expect(properties.ReservedConcurrentExecutions).toBe(environment === 'dev' ? undefined : 10);
+  it('is bounded: as many calls at a time as are reserved, unless the account is too new to reserve any', () => {
+    expect(properties.ReservedConcurrentExecutions).toEqual({
+      'Fn::If': [expect.stringContaining('IsReserved'), environment === 'dev' ? 2 : 10, { Ref: 'AWS::NoValue' }],
+    });
+    expect(encoding.Parameters.EncoderReservation).toMatchObject({
+      Default: 'setting',
+      AllowedPattern: '^(setting|account)$',
+    });
   });
 
   it('answers nobody who does not sign', () => {
@@ -62,7 +68,7 @@ describe('the model that the image encoder serves', () => {
       record(record(one(synthesised.templates.encoding, 'AWS::Lambda::Function').properties.Environment).Variables)
         .MODEL_NAME;
     expect(nameIn(synthesis('dev'))).toBeUndefined();
-    const encoder = { reserved_concurrency: null, model_name: 'clip-large' };
-    expect(nameIn(synthesise({ ...ENVIRONMENTS.dev, encoder }))).toBe('clip-large');
+    const encoder = { reserved_concurrency: 2, model_name: 'clip-large' };
+    expect(nameIn(synthesise({ ...settingsOf('dev'), encoder }))).toBe('clip-large');
   });
 });

@@ -1,14 +1,10 @@
 // Where models are published: to S3 by the role, or to R2 by a key in a secret.
 import { describe, expect, it } from 'vitest';
-import { ENVIRONMENTS } from '../../../infra/environments.ts';
+import { settingsOf } from '../../../infra/environments.ts';
 import { one, propertiesOf, type Statement, statements, synthesis, synthesise, text } from '../../support/synthesis.ts';
 
-const ACCOUNT = '0123456789abcdef0123456789abcdef';
-const s3 = synthesis('prod');
-const r2 = synthesise({
-  ...ENVIRONMENTS.prod,
-  registry: { kind: 'r2', account_id: ACCOUNT, bucket: 'clip-models' },
-});
+const r2 = synthesis('prod');
+const s3 = synthesise({ ...settingsOf('prod'), registry: 's3' });
 
 const environmentOf = ({ templates }: typeof s3, stack: 'training' | 'encoding', prefix: string) => {
   const { Environment } = one(templates[stack], 'AWS::Lambda::Function', prefix).properties;
@@ -28,7 +24,7 @@ describe('a registry in S3', () => {
       ['encoding', 'EncodingFunction'],
     ] as const) {
       const environment = environmentOf(s3, stack, prefix);
-      expect(environment.MODEL_REGISTRY).toMatch(/^s3:\/\/<edge-clip-prod-data:ExportsOutputRefDataModelsBucket\w+>$/);
+      expect(environment.MODEL_REGISTRY).toMatch(/^s3:\/\/<edge-clip-prod-data:PublishOutputRefDataModelsBucket\w+>$/);
       expect(environment).not.toHaveProperty('MODEL_REGISTRY_ENDPOINT');
       expect(environment).not.toHaveProperty('MODEL_REGISTRY_SECRET');
     }
@@ -43,6 +39,20 @@ describe('a registry in S3', () => {
     expect(identities).toEqual([expect.stringMatching(/^TrainingControlPublishRoleDefaultPolicy/)]);
   });
 
+  it('is read by the gate as far as records go: no file of a model', () => {
+    const keys = allowed(s3, 'TrainingControlGateRole', 's3:GetObject').filter((key) => key.includes('ModelsBucket'));
+    expect(keys.map((resource) => resource.split('>/')[1]).toSorted()).toEqual([
+      'manifests/*',
+      'models/*',
+      'releases/*',
+    ]);
+  });
+
+  it('is written by the publisher below four prefixes', () => {
+    const keys = allowed(s3, 'TrainingControlPublishRole', 's3:PutObject').map((resource) => resource.split('>/')[1]);
+    expect(keys.toSorted()).toEqual(['artefacts/*', 'manifests/*', 'models/*', 'releases/*']);
+  });
+
   it('is read by the encoder, pointers, releases, manifests and files alike', () => {
     const keys = allowed(s3, 'EncodingRole', 's3:GetObject').map((resource) => resource.split('>/')[1]);
     expect(keys.toSorted()).toEqual(['artefacts/*', 'manifests/*', 'models/*', 'releases/*']);
@@ -52,8 +62,10 @@ describe('a registry in S3', () => {
 describe('a registry in R2', () => {
   it('is named with its endpoint and the secret that opens it', () => {
     expect(environmentOf(r2, 'training', 'TrainingControlPublish')).toMatchObject({
-      MODEL_REGISTRY: 's3://clip-models',
-      MODEL_REGISTRY_ENDPOINT: `https://${ACCOUNT}.r2.cloudflarestorage.com`,
+      MODEL_REGISTRY: expect.stringMatching(/^s3:\/\/<edge-clip-prod-data:PublishOutputRefRegistryBucket\w+>$/),
+      MODEL_REGISTRY_ENDPOINT: expect.stringMatching(
+        /^https:\/\/<edge-clip-prod-data:PublishOutputRefRegistryAccountId\w+>\.r2\.cloudflarestorage\.com$/,
+      ),
       MODEL_REGISTRY_SECRET: expect.stringContaining('DataRegistrySecret'),
     });
   });

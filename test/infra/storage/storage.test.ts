@@ -102,10 +102,14 @@ describe.each(['dev', 'prod'] as const)('the data of %s', (environment) => {
     });
   });
 
-  it('lets the account alone administer the key: no service is named in its policy', () => {
+  it('lets the account alone administer the key; alarms and budgets may publish with it, for this account only', () => {
     const { id } = one(data, 'AWS::KMS::Key');
     const policy = statements(synthesised).filter(({ holder }) => holder === id);
-    expect(policy).toHaveLength(1);
-    expect(JSON.stringify(one(data, 'AWS::KMS::Key').properties.KeyPolicy)).not.toContain('Service');
+    expect(policy.map(({ actions, condition }) => [actions, condition])).toEqual([
+      [['kms:*'], undefined],
+      [['kms:Decrypt', 'kms:GenerateDataKey'], { StringEquals: { 'aws:SourceAccount': { Ref: 'AWS::AccountId' } } }],
+    ]);
+    const services = JSON.stringify(one(data, 'AWS::KMS::Key').properties.KeyPolicy).match(/[\w.]+\.amazonaws\.com/g);
+    expect(services).toEqual(['budgets.amazonaws.com', 'cloudwatch.amazonaws.com']);
   });
 });

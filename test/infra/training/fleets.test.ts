@@ -63,19 +63,31 @@ describe.each([
       expect(properties.ReplaceComputeEnvironment).toBe(false);
     for (const { properties } of ordered('Gpu'))
       expect(properties.UpdatePolicy).toEqual({ JobExecutionTimeoutMinutes: 360 });
+    // Of Fargate, which has no machines to replace, Batch refuses it, and with it the whole update.
+    for (const { properties } of ordered('Cpu')) expect(properties).not.toHaveProperty('UpdatePolicy');
   });
 
-  it('end a job that cannot be placed after an hour, for every reason that Batch acts on', () => {
+  it('keep a machine for the next stage, as long as the settings say', () => {
+    for (const { resources } of ordered('Gpu'))
+      expect(resources.ScalingPolicy).toEqual({ MinScaleDownDelayMinutes: 20 });
+  });
+
+  it('end a job that cannot be placed, for every reason that Batch acts on: after hours where machines may come back', () => {
     for (const fleet of ['Gpu', 'Cpu'])
       expect(queue(fleet).JobStateTimeLimitActions).toEqual(
-        STUCK.map((Reason) => ({ Action: 'CANCEL', State: 'RUNNABLE', MaxTimeSeconds: 3600, Reason })),
+        STUCK.map((Reason) => ({
+          Action: 'CANCEL',
+          State: 'RUNNABLE',
+          MaxTimeSeconds: Reason.startsWith('CAPACITY') ? 6 * 3600 : 3600,
+          Reason,
+        })),
       );
   });
 
   it('stand where the network says', () => {
     for (const { resources } of [...ordered('Gpu'), ...ordered('Cpu')]) {
       const subnets = array(resources.Subnets).map(text);
-      expect(subnets).toHaveLength(2);
+      expect(subnets).toHaveLength(3);
       for (const subnet of subnets) expect(subnet).toContain(environment === 'dev' ? 'publicSubnet' : 'privateSubnet');
       expect(array(resources.SecurityGroupIds).map(text)).toEqual([expect.stringContaining('NetworkMachines')]);
     }

@@ -1,5 +1,6 @@
 // What a job of each class is given, and what comes of it when it ends, however it ends.
 import { describe, expect, it } from 'vitest';
+import { CAPACITY_HOURS, JobClassName, secondsAtMost } from '../../../contracts/src/job-classes.ts';
 import { afterAttempt, type Exit, RetryStrategy } from '../../support/batch-exit.ts';
 import { one, propertiesOf, record, statements, synthesis, text } from '../../support/synthesis.ts';
 
@@ -125,6 +126,13 @@ describe.each(CLASSES)('the job definition of class $name', ({ name, vcpus, memo
     expect(afterAttempt(RetryStrategy.parse(properties.RetryStrategy), 1, exit)).toBe(outcome);
   });
 
+  it('is waited for longer than all of its attempts take, and for days at most', () => {
+    const jobClass = JobClassName.parse(name.toLowerCase());
+    const attempted = attempts * seconds;
+    expect(secondsAtMost(jobClass)).toBeGreaterThan(attempted + CAPACITY_HOURS * 3600);
+    expect(secondsAtMost(jobClass)).toBeLessThan(attempted + 3 * 86_400);
+  });
+
   it('gives up when the attempts are used up', () => {
     const strategy = RetryStrategy.parse(properties.RetryStrategy);
     const reclaimed = { statusReason: 'Host EC2 (instance i-0123456789abcdef0) terminated.' };
@@ -140,7 +148,7 @@ describe.each(CLASSES)('the job definition of class $name', ({ name, vcpus, memo
       actions.flatMap((action) =>
         resources.map(
           (resource) =>
-            `${action} ${resource.replace(/<.*:ExportsOutput(?:FnGetAtt|Ref)Data(\w+?)[0-9A-F]{8}\w*>/, '$1')}`,
+            `${action} ${resource.replace(/<.*:PublishOutput(?:FnGetAtt|Ref)Data(\w+?)[0-9A-F]{8}\w*>/, '$1')}`,
         ),
       ),
     );

@@ -1,5 +1,5 @@
 // Turns a plan into the Batch jobs that are missing, for the state machine and for the command that submits. Pure.
-import type { TextByJobClass } from '../../../contracts/src/job-classes.ts';
+import { secondsAtMost, type TextByJobClass } from '../../../contracts/src/job-classes.ts';
 import { FILES, fileIn, shortDigest } from '../../../contracts/src/keys.ts';
 import type { PipelinePlan, PipelineStage } from '../../../contracts/src/training/pipeline.ts';
 import { UserError } from '../../../contracts/src/user-error.ts';
@@ -30,7 +30,7 @@ export function toPipelineStage(planned: PlannedJob, { queues, jobDefinitions }:
   if (queue === undefined || definition === undefined)
     throw new UserError(
       `job_classes.${stage} is ${jobClass}, which is not deployed (there is ${Object.keys(queues).join(', ')}): ` +
-        'switch its machines on in infra/environments.ts and deploy, or name another class',
+        'switch its machines on in infra/settings and deploy, or name another class',
     );
   return {
     id: job.id,
@@ -39,6 +39,7 @@ export function toPipelineStage(planned: PlannedJob, { queues, jobDefinitions }:
     job_definition: definition,
     job: fileIn(job.output, FILES.job),
     tags: { recipe: job.recipe, job: job.id, stage, address: contentAddress },
+    timeout_seconds: secondsAtMost(jobClass),
   };
 }
 

@@ -2,7 +2,7 @@
 import { describe, expect, it } from 'vitest';
 import { JOB_CLASS_NAMES, JOB_CLASSES } from '../../../../contracts/src/job-classes.ts';
 import { jobDefinitionOutput } from '../../../../contracts/src/outputs.ts';
-import { ENVIRONMENTS } from '../../../../infra/environments.ts';
+import { environmentNames, settingsOf } from '../../../../infra/environments.ts';
 import {
   array,
   EVERY_MACHINE,
@@ -14,7 +14,7 @@ import {
   text,
 } from '../../../support/synthesis.ts';
 
-const { training } = synthesise({ ...ENVIRONMENTS.prod, ...EVERY_MACHINE }).templates;
+const { training } = synthesise({ ...settingsOf('prod'), ...EVERY_MACHINE }).templates;
 
 const environments = (fleet: string) =>
   Object.entries(propertiesOf(training, 'AWS::Batch::ComputeEnvironment'))
@@ -58,7 +58,8 @@ describe('switched on', () => {
     for (const name of JOB_CLASS_NAMES) {
       const { queue, disk_gb } = JOB_CLASSES[name];
       if (queue === 'gpu')
-        for (const { gpu } of Object.values(ENVIRONMENTS)) expect(disk_gb * 1e9).toBeLessThan(gpu.root_gib * 2 ** 30);
+        for (const name of environmentNames())
+          expect(disk_gb * 1e9).toBeLessThan(settingsOf(name).gpu.root_gib * 2 ** 30);
       if (queue === 'cpu') {
         const { EphemeralStorage } = record(definition('Cpu').ContainerProperties);
         expect(disk_gb * 1e9).toBeLessThan(Number(record(EphemeralStorage).SizeInGiB) * 2 ** 30);
@@ -80,7 +81,7 @@ describe('switched on', () => {
 
   it('a class whose machines are more than the limit is not deployed', () => {
     const few = synthesise({
-      ...ENVIRONMENTS.dev,
+      ...settingsOf('dev'),
       several_gpus: { spot_max_vcpus: 48, on_demand_max_vcpus: 48 },
       h100: { on_demand_max_vcpus: 16 },
     }).templates.training.Outputs;

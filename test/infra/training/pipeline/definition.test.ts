@@ -1,7 +1,7 @@
 // The deployed definition, run: which states an execution passes through, what they are given, and who holds the lock.
 import { ExecutionError, StateMachine } from 'aws-local-stepfunctions';
 import { describe, expect, it } from 'vitest';
-import { stateMachineDefinition } from '../../../support/state-machine-definition.ts';
+import { interpretable, stateMachineDefinition } from '../../../support/state-machine-definition.ts';
 import { array, record } from '../../../support/synthesis.ts';
 
 const RECIPE = 'embedded';
@@ -63,6 +63,7 @@ const stage = (id: string, queue: string) => ({
   job_definition: `arn:definition:${queue}`,
   job: `s3://training/runs/${RECIPE}/${id}-0123456789ab/job.json`,
   tags: { recipe: RECIPE, job: id },
+  timeout_seconds: 3600,
 });
 const plan = (...stages: ReturnType<typeof stage>[]) => ({
   recipe: RECIPE,
@@ -110,7 +111,7 @@ async function execute(
     ReleaseLock: table.delete,
   };
   const names = Object.keys(defaults);
-  const { result, eventLogs } = new StateMachine(stateMachineDefinition('prod'), {
+  const { result, eventLogs } = new StateMachine(interpretable(stateMachineDefinition('prod')), {
     validationOptions: { checkArn: false },
   }).run(input, {
     context: { Execution: { Id: EXECUTION, StartTime: STARTED }, State: { EnteredTime: STARTED } },
@@ -124,7 +125,7 @@ async function execute(
           },
         ]),
       ),
-      waitTimeOverrides: { WaitForHolder: 0 },
+      waitTimeOverrides: { WaitForCapacity: 0, WaitForHolder: 0 },
       retryIntervalOverrides: Object.fromEntries(names.map((name) => [name, 0])),
     },
   });
@@ -143,6 +144,10 @@ async function execute(
   return { states, calls, error };
 }
 
+/** The states within the map of stages. */
+const statesOfJob = () =>
+  record(record(record(record(stateMachineDefinition('prod').States).RunStages).ItemProcessor).States);
+
 const inputOf = ({ calls }: Outcome, state: string) =>
   calls.filter(([name]) => name === state).map(([, input]) => input);
 
@@ -157,10 +162,13 @@ describe('an execution', () => {
       'Plan',
       'IsPlanned',
       'RunStages',
+      'NoPauseYet',
       'IsArray',
       'RunStage',
+      'NoPauseYet',
       'IsArray',
       'RunStage',
+      'NoPauseYet',
       'IsArray',
       'RunStage',
       'Gate',
@@ -410,6 +418,89 @@ describe('after a failure', () => {
     expect(calls).toBe(3);
     expect(throttled.error).toBeNull();
     expect(throttled.states.at(-1)).toBe('Done');
+  });
+});
+
+describe('a job that no machine is to be had for', () => {
+  const REASON = 'Canceled by JobStateTimeLimit action due to reason: CAPACITY:INSUFFICIENT_INSTANCE_CAPACITY';
+  const cancelled = (StatusReason = REASON) =>
+    new ServiceError('States.TaskFailed', JSON.stringify({ Status: 'FAILED', StatusReason, Attempts: [] }));
+  const clip = () => plan(stage('clip', 'gpu'));
+
+  it('is submitted again after an hour, in the same execution, which holds its lock meanwhile', async () => {
+    const table = new RunsTable();
+    let submissions = 0;
+    const outcome = await execute(table, {
+      Plan: clip,
+      RunStage: () => {
+        submissions += 1;
+        if (submissions < 3) throw cancelled();
+        expect(table.items.get(LOCK)?.held_by).toEqual({ S: EXECUTION });
+        return { Status: 'SUCCEEDED' };
+      },
+    });
+    expect(submissions).toBe(3);
+    expect(outcome.error).toBeNull();
+    expect(outcome.states.filter((state) => state === 'WaitForCapacity')).toHaveLength(2);
+    expect(outcome.states.at(-1)).toBe('Done');
+    const { WaitForCapacity } = statesOfJob();
+    expect(WaitForCapacity).toMatchObject({ Type: 'Wait', Seconds: 3600 });
+  });
+
+  it('fails the execution after six pauses, with the reason that Batch gave', async () => {
+    const outcome = await execute(new RunsTable(), {
+      Plan: clip,
+      RunStage: () => {
+        throw cancelled();
+      },
+    });
+    expect(inputOf(outcome, 'RunStage')).toHaveLength(7);
+    expect(outcome.error).toContain(`States.TaskFailed: `);
+    expect(outcome.error).toContain(REASON);
+    // The interpreter tells of states within a map late, hence not the order.
+    expect(outcome.states).toEqual(expect.arrayContaining(['NotifyFailure', 'ReleaseLock', 'Failed']));
+  });
+
+  it('is another one than a job that could never be placed, which fails at once', async () => {
+    const outcome = await execute(new RunsTable(), {
+      Plan: clip,
+      RunStage: () => {
+        throw cancelled(REASON.replace(/CAPACITY.*/, 'MISCONFIGURATION:JOB_RESOURCE_REQUIREMENT'));
+      },
+    });
+    expect(inputOf(outcome, 'RunStage')).toHaveLength(1);
+    expect(outcome.states).not.toContain('WaitForCapacity');
+  });
+});
+
+describe('every wait', () => {
+  it('for a job has the limit that the plan gives it, also for the job of an array', () => {
+    const { RunStage, RunArray } = statesOfJob();
+    for (const state of [RunStage, RunArray])
+      expect(state).toMatchObject({ TimeoutSecondsPath: '$.timeout_seconds', ResultSelector: {} });
+  });
+
+  it('has one: no task of the machine waits without limit, and neither does the machine', () => {
+    const { TimeoutSeconds, States } = stateMachineDefinition('prod');
+    expect(TimeoutSeconds).toBe(90 * 86_400);
+    const waiting = Object.values({ ...States, ...statesOfJob() })
+      .map(record)
+      .filter(({ Resource }) => /batch:|lambda:|<.*\.Arn>/.test(String(Resource)));
+    expect(waiting).toHaveLength(5);
+    for (const state of waiting) expect('TimeoutSeconds' in state || 'TimeoutSecondsPath' in state).toBe(true);
+  });
+
+  it('that ran out tells, unlocks and fails, without another submission', async () => {
+    const table = new RunsTable();
+    const outcome = await execute(table, {
+      Plan: () => plan(stage('clip', 'gpu')),
+      RunStage: () => {
+        throw new ServiceError('States.Timeout', 'no end');
+      },
+    });
+    expect(inputOf(outcome, 'RunStage')).toHaveLength(1);
+    expect(outcome.states.slice(-4)).toEqual(['NotifyFailure', 'ReleaseLock', 'EvaluateOutcome', 'Failed']);
+    expect(table.items.has(LOCK)).toBe(false);
   });
 });
 

@@ -1,0 +1,31 @@
+// Writes generated files that are not as they should be, or only names them.
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { dirname, join, resolve } from 'node:path';
+
+const ROOT = resolve(import.meta.dirname, '..', '..');
+
+/** `files`: text by path relative to the repository. Gives the exit code: 1 where `isCheck` finds a stale file. */
+export function writeGenerated(files: ReadonlyMap<string, string>, { isCheck }: { isCheck: boolean }): number {
+  let stale = 0;
+  for (const [path, text] of files) {
+    const file = join(ROOT, path);
+    if (read(file) === text) continue;
+    stale++;
+    if (isCheck) console.error(`stale: ${path} (run: npm run generate)`);
+    else {
+      mkdirSync(dirname(file), { recursive: true });
+      writeFileSync(file, text);
+      console.log(`wrote ${path}`);
+    }
+  }
+  return isCheck && stale > 0 ? 1 : 0;
+}
+
+function read(file: string): string | undefined {
+  try {
+    return readFileSync(file, 'utf8');
+  } catch (error) {
+    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return undefined;
+    throw error;
+  }
+}
