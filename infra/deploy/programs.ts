@@ -55,16 +55,16 @@ export function programsOf({ root, env, log, onLine, stop }: ProgramContext): Ru
     child.stdin.end(input ?? '');
     const printed: string[] = [];
     const tail: string[] = [];
-    const read = (stream: NodeJS.ReadableStream, keep: boolean) =>
+    const read = (stream: NodeJS.ReadableStream, keep: (line: string) => void) =>
       createInterface({ input: stream }).on('line', (line) => {
-        if (keep) printed.push(line);
+        keep(line);
         tail.push(line);
         if (tail.length > TAIL_LINES) tail.shift();
         if (secret) return;
         file.write(`${line}\n`);
         onLine(line);
       });
-    const [out, err] = [read(child.stdout, true), read(child.stderr, false)];
+    const [out, err] = [read(child.stdout, (line) => printed.push(line)), read(child.stderr, () => {})];
     const ends = [out, err].map((reader) => new Promise<void>((done) => reader.once('close', done)));
     const code = await new Promise<number | null>((done, fail) => {
       child.once('error', fail);
