@@ -25,7 +25,8 @@ export function outputsFile(given: string | undefined, { root, cwd }: { root: st
   if (given !== undefined) return resolve(cwd, given);
   const found = globSync('cdk-outputs*.json', { cwd: root }).sort();
   const [only = DEFAULT_FILE, ...more] = found.includes(DEFAULT_FILE) ? [DEFAULT_FILE] : found;
-  if (more.length > 0) throw new UserError(`there are several deployments, ${found.join(' and ')}: --outputs says which`);
+  if (more.length > 0)
+    throw new UserError(`there are several deployments, ${found.join(' and ')}: --outputs says which`);
   return join(root, only);
 }
 

@@ -14,7 +14,9 @@ it('is the only outputs file of the repository, or the one that is named; of sev
   writeFileSync(join(root, 'cdk-outputs-dev.json'), '{}');
   expect(outputsFile(undefined, where)).toBe(join(root, 'cdk-outputs-dev.json'));
   writeFileSync(join(root, 'cdk-outputs-prod.json'), '{}');
-  expect(() => outputsFile(undefined, where)).toThrow('cdk-outputs-dev.json and cdk-outputs-prod.json: --outputs says which');
+  expect(() => outputsFile(undefined, where)).toThrow(
+    'cdk-outputs-dev.json and cdk-outputs-prod.json: --outputs says which',
+  );
   expect(outputsFile('../cdk-outputs-prod.json', where)).toBe(join(root, 'cdk-outputs-prod.json'));
   writeFileSync(join(root, 'cdk-outputs.json'), '{}');
   expect(outputsFile(undefined, where)).toBe(join(root, 'cdk-outputs.json'));
