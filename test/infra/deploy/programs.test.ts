@@ -37,7 +37,7 @@ it('logs what was run and printed, and nothing of what is secret, in or out', as
 
 it('that fail end with their last lines, their code and where the log is; one that is not there by name', async () => {
   const { run, log } = open();
-  const fails = 'for (let n = 1; n <= 30; n += 1) console.error(`line ${n}`); process.exitCode = 3';
+  const fails = 'for (let n = 1; n <= 30; n += 1) console.error("line", n); process.exitCode = 3';
   const failure = await run('node', ['-e', fails]).catch((error: Error) => error.message);
   expect(failure).toMatch(/^node -e .*ended with 3:\n/);
   expect(failure).toContain('  | line 30\n');
