@@ -47,8 +47,8 @@ CONTRASTIVE = {
 Step = dict[str, dict[str, torch.Tensor]]  # the parts of the loss, and the gradient by parameter
 
 
-def clip_step(folder: Path, world: World, **changes: Any) -> Step:
-    """Every term, eleven captioned images and two labelled ones."""
+def clip_step(folder: Path, world: World, dtype: torch.dtype = torch.float32, **changes: Any) -> Step:
+    """Every term, eleven captioned images and two labelled ones; `dtype`: what the device multiplies."""
     features = np.random.default_rng(0).normal(size=(15, 2, 1280)).astype(np.float16)
     shape = cast(Any, {"crops": 2, "first_trainable_block": None})
     activations = Activations(features, features, features[:, 0], features[:, 0], None, None, shape)
@@ -66,7 +66,7 @@ def clip_step(folder: Path, world: World, **changes: Any) -> Step:
     wrongs = WrongCaptions(text_set(folder, "negatives.train", wrong), 15)
     stored = StoredPairs(activations, captions, [""] * 12 + LABELS, wrongs)
     pairs = CachedPairs(stored, Sampler(cast(Any, rows), config, 3), Place(world))
-    objective = Objective(towers, pairs, Texts(prompts, hypernyms, classes), config, Place(world))
+    objective = Objective(towers, pairs, Texts(prompts, hypernyms, classes), config, Place(world, dtype=dtype))
     with torch.no_grad():  # away from where it started, so that the regulariser has a gradient
         towers[0].head.bias.add_(0.3)
     run = cast(Any, SimpleNamespace(config=config, seed=3, world=world))
