@@ -160,7 +160,8 @@ async function train(recipe: ResolvedRecipe, { runs, options, context }: TrainCo
   const code = await trainHere(recipe, { ...asked, runs }, { root, cwd, env, emit, plan });
   if (code !== EXIT.ok) return code;
   const finished = plan.jobs[0] === undefined ? undefined : finishedRun(plan.jobs[0]);
-  if (finished === undefined) throw new UserError(`${recipe.recipe.name}: its run left no report; run the command again`);
+  if (finished === undefined)
+    throw new UserError(`${recipe.recipe.name}: its run left no report; run the command again`);
   return finished;
 }
 
