@@ -174,16 +174,23 @@ describe('what a stage does not read of the prepared data leaves its address', (
       ['plain.train'],
       (prepare) => prepare.texts.splice(0, 1, { split: 'train', kind: 'plain', path: 'other.jsonl' }),
     ],
-    ['pictures', ['pairs', 'images'], (prepare) => prepare.pairs.push({ split: 'train', format: 'folder', path: 'more' })],
+    [
+      'pictures',
+      ['pairs', 'images'],
+      (prepare) => prepare.pairs.push({ split: 'train', format: 'folder', path: 'more' }),
+    ],
     ['sizes of pictures', ['pairs', 'images'], (prepare) => (prepare.max_side += 1)],
   ])('a change of %s runs those again that read %j', (_, parts, change) => {
     expect(changed(planOf(({ prepare }) => change(prepare)))).toEqual(readersOf(...parts));
   });
 
-  it.each<Part>(['pairs', 'images', 'classes', 'plain.dev'])('edited files behind %s run those again that read them', (part) => {
-    const data = { ...sources.data, digest: digestOf('edited'), parts: filesOf({ [part]: 'edited' }) };
-    expect(changed(planOf(undefined, { data }))).toEqual(readersOf(part));
-  });
+  it.each<Part>(['pairs', 'images', 'classes', 'plain.dev'])(
+    'edited files behind %s run those again that read them',
+    (part) => {
+      const data = { ...sources.data, digest: digestOf('edited'), parts: filesOf({ [part]: 'edited' }) };
+      expect(changed(planOf(undefined, { data }))).toEqual(readersOf(part));
+    },
+  );
 
   it('is refused by the stage when it runs, because its job says what it may read', () => {
     const prepared = new Map(planOf().jobs.map(({ job }) => [job.id, job.prepared]));
