@@ -14,9 +14,6 @@ export const MntpConfig = z
         mask_token: fraction.describe('Fraction that become the mask token.'),
         random_token: fraction.describe('Fraction that become any token of the vocabulary.'),
       })
-      .refine(({ mask_token, random_token }) => mask_token + random_token <= 1, {
-        error: 'mntp.masked_as: mask_token and random_token are fractions of the masked tokens, together at most 1',
-      })
       .optional()
       .describe(
         'What stands for the tokens that are masked; the rest stay as they are, and are predicted all the same. Absent: ' +
