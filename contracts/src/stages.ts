@@ -111,11 +111,7 @@ export const STAGES = {
   mntp: row({
     config: MntpConfig,
     inputs: ['prepare'],
-    prepared: ({ pair_captions = false }) => [
-      'plain.train',
-      'groups.train',
-      ...(pair_captions ? ['pairs' as const] : []),
-    ],
+    prepared: ({ pair_captions }) => ['plain.train', 'groups.train', ...(pair_captions ? ['pairs' as const] : [])],
     jobClass: 'train',
     ranks: true,
     work: {
@@ -171,7 +167,7 @@ export const STAGES = {
   inherit: row({
     config: InheritConfig,
     inputs: ['prepare', 'embed_captions'],
-    // The frozen tower's features of pictures say which axes its space has; a checkpoint with a text encoder says it itself.
+    // Features of pictures say which axes the frozen tower's space has; a checkpoint with a text encoder says it itself.
     prepared: ({ target }) => ['pairs', 'classes', ...(target === 'clip_text' ? [] : (['images'] as const))],
     jobClass: 'train',
     ranks: true,

@@ -55,6 +55,7 @@ it('only entries and the hosts that they start read the environment', () => {
     'trainer/control/cli/augment.ts',
     'trainer/control/cli/bench/million.ts',
     'trainer/control/cli/bench/train.ts',
+    'trainer/control/cli/datasets/data.ts',
     'trainer/control/cli/evaluate.ts',
     'trainer/control/cli/finetune/finetune.ts',
     'trainer/control/cli/gpu-check.ts',

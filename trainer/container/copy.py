@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from container.failures import RefusedError, StorageError
-from container.fetch import Fetch, fetch_one, read_index
+from container.fetch import fetch_of, fetch_one, read_index
 from container.folders import open_folder, safe_path
 from container.progress import Progress
 from contracts.constants import EXIT_OK, EXIT_USAGE, FILE_DATA_INDEX
@@ -47,15 +47,15 @@ def main() -> int:
 def copy_file(uri: str, name: str, file: Path) -> None:
     """Copy a file, and refuse it where it is not what the folder's index says."""
     folder = open_folder(uri)
-    index = folder.read(FILE_DATA_INDEX)
-    said = None if index is None else next((each for each in read_index(index, folder) if each["path"] == name), None)
-    if index is not None and said is None:
-        raise RefusedError(f"{folder.uri}/{FILE_DATA_INDEX} does not name {name}")
-    if said is None:
+    data = folder.read(FILE_DATA_INDEX)
+    if data is None:
         folder.download(name, file, lambda _: None)
         return
-    fetch = Fetch(folder, name, said["size"], said["digest"], file, FILE_DATA_INDEX)
-    fetch_one(fetch, Progress(name, said["size"], lambda _: None))
+    index = read_index(data, folder)
+    said = next((each for each in index["files"] if each["path"] == name), None)
+    if said is None:
+        raise RefusedError(f"{folder.uri}/{FILE_DATA_INDEX} does not name {name}")
+    fetch_one(fetch_of(said, index, folder, file), Progress(name, said["size"], lambda _: None))
 
 
 if __name__ == "__main__":
