@@ -25,8 +25,10 @@ export const BOXES: Record<string, readonly string[]> = {
   'api/text/engine.ts': ['contracts/src'],
   'api/core': ['contracts/src', 'api/text/engine.ts'],
   'api/text': ['contracts/src', 'api/registry', 'api/text/engine.ts', 'api/core'],
+  'api/text/wasm/assembly': [],
+  'api/text/wasm': ['contracts/src', 'api/text/engine.ts', 'api/core', 'api/text'],
   'api/text/onnx': ['contracts/src', 'api/text/engine.ts', 'api/core', 'api/text'],
-  'api/text/engines.ts': ['api/text/engine.ts', 'api/text/onnx'],
+  'api/text/engines.ts': ['api/text/engine.ts', 'api/text/wasm', 'api/text/onnx'],
   // ---- its hosts
   'api/worker/isolate': [],
   'api/worker/images': ['contracts/src', 'api/registry', 'api/core', 'api/worker/isolate'],
