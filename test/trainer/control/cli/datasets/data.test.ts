@@ -17,11 +17,12 @@ const outputs = {
 writeFileSync(join(root, 'cdk-outputs-dev.json'), JSON.stringify({ 'edge-clip-dev-training': outputs }));
 
 async function run(...argv: string[]): Promise<{ code: number; out: string; err: string }> {
-  let [out, err] = ['', ''];
-  const stdout = { write: (text: string) => void (out += text) };
-  const stderr = { write: (text: string) => void (err += text) };
-  const code = await data(argv, { root, cwd: root, env: {}, stdout, stderr });
-  return { code, out, err };
+  const out: string[] = [];
+  const err: string[] = [];
+  const write = (lines: string[]) => ({ write: (text: string) => void lines.push(text) });
+  const streams = { stdout: write(out), stderr: write(err) };
+  const code = await data(argv, { root, cwd: root, env: {}, ...streams });
+  return { code, out: out.join(''), err: err.join('') };
 }
 
 it.each([
