@@ -93,8 +93,9 @@ async function deployEnvironment(session: Session): Promise<boolean> {
 }
 
 /** Throws a UserError where a check found a problem. */
-async function check({ settings, aws, run, options, emit }: Session): Promise<void> {
-  const checks = await preflight({ settings, aws, run, ...options });
+async function check({ settings, aws, run, env, options, emit }: Session): Promise<void> {
+  const cloudflareAccount = env.CLOUDFLARE_ACCOUNT_ID || undefined;
+  const checks = await preflight({ settings, aws, run, ...options, cloudflareAccount });
   for (const found of checks) emit({ event: 'check', ...found });
   const problems = checks.filter(({ verdict }) => verdict === 'problem');
   if (problems.length > 0) throw new UserError(problems.map(({ name, sentence }) => `${name}: ${sentence}`).join('\n'));
