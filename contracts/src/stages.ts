@@ -190,6 +190,14 @@ export const STAGES = {
     work: { unit: 'pairs', amount: ({ schedule, batch_size }) => schedule.steps * batch_size },
     // The two text towers cost differently.
     variant: ({ text_tower }) => text_tower,
+    localFolders: ({ soup = [] }) =>
+      soup.map((path, index) => ({
+        path,
+        from: 'trainer',
+        at: ['soup', index],
+        prefix: '',
+        sentence: `clip.soup has the run ${path} of this machine`,
+      })),
   }),
   distill: row({
     config: DistillConfig,
