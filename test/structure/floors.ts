@@ -162,6 +162,7 @@ export const BOXES: Record<string, readonly string[]> = {
   'infra/serving': [...INFRA, 'infra/storage'],
   'infra/training': [...INFRA, 'infra/network', 'infra/storage'],
   infra: [...INFRA, 'infra/rules', 'infra/network', 'infra/storage', 'infra/serving', 'infra/training'],
+  'infra/deploy': [...INFRA, 'contracts/command', 'api/registry', 'api/registry/stores', 'infra/training', 'infra'],
 };
 
 /** Of a file that is in no box: its folder, which may import from nothing. */

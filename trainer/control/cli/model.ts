@@ -15,7 +15,7 @@ import { listPrefix, modelOfPointer } from '../../../contracts/src/keys.ts';
 import type { ModelRelease } from '../../../contracts/src/model/release.ts';
 import type { GateDecision, Published } from '../../../contracts/src/training/pipeline.ts';
 import { UserError } from '../../../contracts/src/user-error.ts';
-import { type Deployment, readDeployment } from '../aws/deployment.ts';
+import { type Deployment, outputsFile, readDeployment } from '../aws/deployment.ts';
 import { readSubmittedPlan } from '../aws/submitted-plan.ts';
 import { planHere, runsFolder } from '../local/plan.ts';
 import { stageOf } from '../plan/pipeline-plan.ts';
@@ -53,7 +53,7 @@ A registry holds models by digest and, for each name, a pointer to the current o
   --model-version TEXT, --licence TEXT   import: kept in the manifest (default 1, and not stated)
   --architecture NAME   import: open_clip's name of what a file of weights belongs to
   --reason TEXT   rollback: why; kept with the release
-  --on aws        runs and registry of the deployment, by --outputs FILE (default cdk-outputs.json)
+  --on aws        runs and registry of the deployment, by --outputs FILE (default the only cdk-outputs*.json here)
   --json          one JSON object instead of text
   --help          this text
   --version       the version of this program
@@ -186,7 +186,7 @@ function openRegistryOf(options: ModelOptions, context: CommandContext): ObjectS
 }
 
 function deploymentOf({ outputs }: ModelOptions, { root, cwd }: CommandContext): Deployment {
-  return readDeployment(resolve(cwd, outputs ?? join(root, 'cdk-outputs.json')));
+  return readDeployment(outputsFile(outputs, { root, cwd }));
 }
 
 function releaseText({ moved_at, action, version, manifest, reasons }: ModelRelease & { version: string }): string {
