@@ -132,6 +132,7 @@ async function runJob({ JobName, JobQueue, JobDefinition, Parameters, Tags }: z.
     job_definition: JobDefinition,
     job: Parameters.job,
     tags: Tags,
+    timeout_seconds: 3600,
   };
   const id = await batch.submit(stage, []);
   for (;;) {

@@ -241,10 +241,13 @@ it('refuses before anything is changed what could not be deployed, with all that
 
 it('asks nobody which account at Cloudflare is meant: with several it is said beforehand', async () => {
   cloudflare = [...cloudflare, { id: 'c1', name: 'Us' }];
-  expect((await run('--environment', 'dev')).refused).toContain('several accounts (Me, Us): set CLOUDFLARE_ACCOUNT_ID');
+  vi.stubEnv('CLOUDFLARE_ACCOUNT_ID', '');
+  const { refused } = await run('--environment', 'dev');
+  expect(refused).toContain('several accounts (Me, Us): set CLOUDFLARE_ACCOUNT_ID');
+  expect(refused).toContain('nothing says to whose: set CLOUDFLARE_ACCOUNT_ID');
   vi.stubEnv('CLOUDFLARE_ACCOUNT_ID', 'c1');
   const { events } = await run('--environment', 'dev', '--dry-run');
-  vi.stubEnv('CLOUDFLARE_ACCOUNT_ID', '');
+  vi.stubEnv('CLOUDFLARE_ACCOUNT_ID', 'c'.repeat(32));
   expect(of(events, 'check').find(({ name }) => name === 'wrangler')?.verdict).toBe('ok');
 });
 
