@@ -37,7 +37,7 @@ export const ENVARS = {
   jobDefinitions: 'JOB_DEFINITIONS',
   /** JSON object from stage to the digest of the source that the trainer's image holds. */
   codeDigests: 'CODE_DIGESTS',
-  /** JSON: what the switch of spending stops and starts again, a document of contracts/src/training/spending.ts. */
+  /** JSON: what the switch of spending stops and starts again, a document of contracts/src/training/pipeline.ts. */
   spending: 'SPENDING',
   /** Seconds from SIGTERM to SIGKILL, for the training container; it is told because it cannot ask. */
   stopSeconds: 'STOP_SECONDS',

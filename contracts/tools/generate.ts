@@ -35,6 +35,7 @@ export function generated(): Map<string, string> {
 const main = ({ values }: CommandLine<typeof OPTIONS>): number =>
   writeGenerated(new Map([...generated()].map(([path, text]) => [`contracts/${path}`, text])), {
     isCheck: values.check === true,
+    command: 'npm run generate',
   });
 
 if (import.meta.main) await runCommand({ help: HELP, options: OPTIONS }, main);

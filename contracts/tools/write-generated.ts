@@ -4,14 +4,17 @@ import { dirname, join, resolve } from 'node:path';
 
 const ROOT = resolve(import.meta.dirname, '..', '..');
 
-/** `files`: text by path relative to the repository. Gives the exit code: 1 where `isCheck` finds a stale file. */
-export function writeGenerated(files: ReadonlyMap<string, string>, { isCheck }: { isCheck: boolean }): number {
+/** `files`: text by path relative to the repository; `command` writes them. Gives the exit code: 1 where `isCheck` finds a stale file. */
+export function writeGenerated(
+  files: ReadonlyMap<string, string>,
+  { isCheck, command }: { isCheck: boolean; command: string },
+): number {
   let stale = 0;
   for (const [path, text] of files) {
     const file = join(ROOT, path);
     if (read(file) === text) continue;
     stale++;
-    if (isCheck) console.error(`stale: ${path} (run: npm run generate)`);
+    if (isCheck) console.error(`stale: ${path} (run: ${command})`);
     else {
       mkdirSync(dirname(file), { recursive: true });
       writeFileSync(file, text);

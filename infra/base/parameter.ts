@@ -1,6 +1,6 @@
 // A parameter of a stack: said at deployment, so that a synthesis needs neither ids nor images.
 import { CfnParameter, type Stack } from 'aws-cdk-lib';
-import { STACK_PARAMETERS, type StackParameter, type StackParameterName } from '../../contracts/src/parameters.ts';
+import { STACK_PARAMETERS, type StackParameter, type StackParameterName } from '../../contracts/src/outputs.ts';
 import { PROJECT } from './tags.ts';
 
 /** `edge-clip-prod-data` is a stack of `prod`. */

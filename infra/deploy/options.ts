@@ -1,7 +1,7 @@
 // Reads and checks the command line of `npm run deploy`.
 import { readCommandLine } from '../../contracts/command/command-line.ts';
 import { EXIT } from '../../contracts/src/exit-codes.ts';
-import { STACK_PARAMETERS, type StackParameterName } from '../../contracts/src/parameters.ts';
+import { STACK_PARAMETERS, type StackParameterName } from '../../contracts/src/outputs.ts';
 import { UserError } from '../../contracts/src/user-error.ts';
 import type { StackParameters } from './stacks.ts';
 import { SECRET_VARIABLES } from './worker/deploy.ts';

@@ -1,7 +1,7 @@
 // The stacks of an environment through cdk: deploy them, read what they are and what they put out, destroy them.
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { STACK_PARAMETERS, type StackParameterName } from '../../contracts/src/parameters.ts';
+import { STACK_PARAMETERS, type StackParameterName } from '../../contracts/src/outputs.ts';
 import { PROJECT } from '../base/tags.ts';
 import type { Aws, StackState } from './aws.ts';
 import type { RunProgram } from './programs.ts';

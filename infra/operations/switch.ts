@@ -6,7 +6,7 @@ import * as sns from 'aws-cdk-lib/aws-sns';
 import type * as sfn from 'aws-cdk-lib/aws-stepfunctions';
 import { Construct } from 'constructs';
 import { ENVARS } from '../../contracts/src/envars.ts';
-import type { Spending } from '../../contracts/src/training/spending.ts';
+import type { Spending } from '../../contracts/src/training/pipeline.ts';
 import { controlFunction } from '../base/control-function.ts';
 import { grantActions } from '../base/grants.ts';
 import type { Settings } from '../base/settings.ts';

@@ -52,6 +52,7 @@ it('only entries and the hosts that they start read the environment', () => {
     // It sets what stages in its processes find, and knows where the data folder is.
     'trainer/bench/million/__main__.py',
     'trainer/container/__main__.py',
+    'trainer/control/lambda/switch.ts',
     'trainer/control/cli/augment.ts',
     'trainer/control/cli/bench/million.ts',
     'trainer/control/cli/bench/train.ts',
@@ -84,6 +85,7 @@ it('only entries and the hosts that they start read the environment', () => {
 it('only the thin ends know AWS', () => {
   const ends = [
     'trainer/container/folders.py',
+    'trainer/control/lambda/switch.ts',
     'trainer/control/aws/batch.ts',
     'trainer/control/aws/logs.ts',
     'infra/deploy/aws.ts',

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { toDigest } from '../../../api/registry/digest.ts';
 import type { ObjectStore } from '../../../api/registry/store.ts';
 import { sourceFileKey, sourcePrefix } from '../../../contracts/src/keys.ts';
-import type { StackParameterName } from '../../../contracts/src/parameters.ts';
+import type { StackParameterName } from '../../../contracts/src/outputs.ts';
 
 /** The two images: how each is built, where it goes, and which files decide what is in it. */
 export const IMAGES = {

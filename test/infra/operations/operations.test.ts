@@ -2,7 +2,7 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { Spending } from '../../../contracts/src/training/spending.ts';
+import { Spending } from '../../../contracts/src/training/pipeline.ts';
 import { array, one, propertiesOf, ROOT, record, statements, synthesis, text } from '../../support/synthesis.ts';
 
 const REPORTS = /^<edge-clip-\w+-training:PublishOutputRefTrainingPipelineReports\w+>$/;

@@ -11,7 +11,7 @@ import { GetScheduleCommand, SchedulerClient, UpdateScheduleCommand } from '@aws
 import { ListExecutionsCommand, SFNClient, StopExecutionCommand } from '@aws-sdk/client-sfn';
 import { z } from 'zod';
 import { ENVARS } from '../../../contracts/src/envars.ts';
-import { Spending, type SwitchReport, SwitchRequest } from '../../../contracts/src/training/spending.ts';
+import { Spending, type SwitchReport, SwitchRequest } from '../../../contracts/src/training/pipeline.ts';
 
 /** A notification of SNS, which is how a budget calls. */
 const Notification = z.object({ Records: z.array(z.object({ Sns: z.object({ Message: z.string() }) })).min(1) });

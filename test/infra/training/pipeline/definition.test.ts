@@ -1,155 +1,24 @@
 // The deployed definition, run: which states an execution passes through, what they are given, and who holds the lock.
-import { ExecutionError, StateMachine } from 'aws-local-stepfunctions';
 import { describe, expect, it } from 'vitest';
-import { interpretable, stateMachineDefinition } from '../../../support/state-machine-definition.ts';
+import {
+  EXECUTION,
+  execute,
+  inputOf,
+  LOCK,
+  OTHER,
+  PLAN,
+  PUBLISH,
+  PUBLISHED,
+  plan,
+  RECIPE,
+  REJECT,
+  RunsTable,
+  ServiceError,
+  STARTED,
+  stage,
+} from '../../../support/pipeline-execution.ts';
+import { stateMachineDefinition } from '../../../support/state-machine-definition.ts';
 import { array, record } from '../../../support/synthesis.ts';
-
-const RECIPE = 'embedded';
-const LOCK = `recipe#${RECIPE} lock`;
-const EXECUTION = 'arn:execution:this';
-const OTHER = 'arn:execution:other';
-const STARTED = '2026-11-25T02:00:00.000Z';
-
-/** A failure of a service as Step Functions names it. */
-class ServiceError extends Error {
-  constructor(name: string, message = name) {
-    super(message);
-    this.name = name;
-  }
-}
-const CONDITION_FAILED = new ServiceError('DynamoDB.ConditionalCheckFailedException', 'The conditional request failed');
-
-/** The table, as far as the pipeline's four conditions go. */
-class RunsTable {
-  readonly items = new Map<string, Record<string, unknown>>();
-
-  put = (request: Record<string, unknown>) => {
-    const item = record(request.Item);
-    const key = keyOf(item);
-    if (!this.holds(request, this.items.get(key))) throw CONDITION_FAILED;
-    this.items.set(key, item);
-    return {};
-  };
-  get = (request: Record<string, unknown>) => {
-    const found = this.items.get(keyOf(record(request.Key)));
-    return found === undefined ? {} : { Item: found };
-  };
-  delete = (request: Record<string, unknown>) => {
-    const key = keyOf(record(request.Key));
-    if (!this.holds(request, this.items.get(key))) throw CONDITION_FAILED;
-    this.items.delete(key);
-    return {};
-  };
-
-  private holds(request: Record<string, unknown>, item: Record<string, unknown> | undefined): boolean {
-    const { ConditionExpression } = request;
-    if (ConditionExpression === undefined) return true;
-    const values = record(request.ExpressionAttributeValues);
-    return String(ConditionExpression)
-      .split(' OR ')
-      .some((term) => {
-        if (term === 'attribute_not_exists(pk)') return item === undefined;
-        const [, attribute = '', name = ''] = /^(\w+) = (:\w+)$/.exec(term) ?? [];
-        return item !== undefined && JSON.stringify(item[attribute]) === JSON.stringify(values[name]);
-      });
-  }
-}
-const keyOf = (item: Record<string, unknown>) => `${record(item.pk).S} ${record(item.sk).S}`;
-
-const stage = (id: string, queue: string) => ({
-  id,
-  job_name: `${RECIPE}_${id}_0123456789ab`,
-  job_queue: `arn:queue:${queue}`,
-  job_definition: `arn:definition:${queue}`,
-  job: `s3://training/runs/${RECIPE}/${id}-0123456789ab/job.json`,
-  tags: { recipe: RECIPE, job: id },
-  timeout_seconds: 3600,
-});
-const plan = (...stages: ReturnType<typeof stage>[]) => ({
-  recipe: RECIPE,
-  to_run: stages.length,
-  stages,
-  exported: 's3://training/runs/embedded/export-0123456789ab',
-  evaluated: 's3://training/runs/embedded/evaluate-0123456789ab',
-  dev_data: `sha256:${'1'.repeat(64)}`,
-});
-const PLAN = plan(stage('prepare', 'cpu'), stage('clip', 'gpu'), stage('evaluate', 'cpu'));
-const PUBLISH = { decision: 'publish', reasons: ['better by 0.01'], checks: [], incumbent: null };
-const REJECT = { decision: 'reject', reasons: ['recall@1 fell from 0.61 to 0.58'], checks: [], incumbent: null };
-const PUBLISHED = { name: 'clip', manifest: `sha256:${'2'.repeat(64)}`, moved_at: STARTED };
-
-type Handler = (input: Record<string, unknown>) => unknown;
-interface Outcome {
-  /** Every state entered, in order. */
-  states: string[];
-  /** What each task was given, in order of the calls. */
-  calls: [state: string, input: Record<string, unknown>][];
-  /** Error and cause that the execution failed with. */
-  error: string | null;
-}
-
-async function execute(
-  table: RunsTable,
-  handlers: Record<string, Handler> = {},
-  input: Record<string, string> = { recipe: RECIPE },
-): Promise<Outcome> {
-  const calls: Outcome['calls'] = [];
-  const defaults: Record<string, Handler> = {
-    AcquireLock: table.put,
-    ReadLock: table.get,
-    DescribeHolder: () => ({ Status: 'RUNNING', ExecutionArn: OTHER, StartDate: STARTED }),
-    TakeOverLock: table.put,
-    Plan: () => PLAN,
-    RunStage: () => ({ Status: 'SUCCEEDED' }),
-    RunArray: () => ({ Status: 'SUCCEEDED' }),
-    Gate: () => PUBLISH,
-    Publish: () => PUBLISHED,
-    RecordRun: table.put,
-    RecordRejection: table.put,
-    Notify: () => ({ MessageId: '1' }),
-    NotifyFailure: () => ({ MessageId: '2' }),
-    ReleaseLock: table.delete,
-  };
-  const names = Object.keys(defaults);
-  const { result, eventLogs } = new StateMachine(interpretable(stateMachineDefinition('prod')), {
-    validationOptions: { checkArn: false },
-  }).run(input, {
-    context: { Execution: { Id: EXECUTION, StartTime: STARTED }, State: { EnteredTime: STARTED } },
-    overrides: {
-      taskResourceLocalHandlers: Object.fromEntries(
-        names.map((name) => [
-          name,
-          async (input) => {
-            calls.push([name, record(input)]);
-            return JSON.parse(JSON.stringify((handlers[name] ?? defaults[name])?.(record(input)) ?? {}));
-          },
-        ]),
-      ),
-      waitTimeOverrides: { WaitForCapacity: 0, WaitForHolder: 0 },
-      retryIntervalOverrides: Object.fromEntries(names.map((name) => [name, 0])),
-    },
-  });
-  const states: string[] = [];
-  const watched = (async () => {
-    for await (const event of eventLogs) if (event.type === 'StateEntered') states.push(event.state.name);
-  })();
-  const error = await result.then(
-    () => null,
-    (reason: unknown) => {
-      if (!(reason instanceof ExecutionError)) throw reason;
-      return String(reason.cause);
-    },
-  );
-  await watched;
-  return { states, calls, error };
-}
-
-/** The states within the map of stages. */
-const statesOfJob = () =>
-  record(record(record(record(stateMachineDefinition('prod').States).RunStages).ItemProcessor).States);
-
-const inputOf = ({ calls }: Outcome, state: string) =>
-  calls.filter(([name]) => name === state).map(([, input]) => input);
 
 describe('an execution', () => {
   it('runs what is missing one after the other, gates, publishes, records, tells and unlocks', async () => {
@@ -418,89 +287,6 @@ describe('after a failure', () => {
     expect(calls).toBe(3);
     expect(throttled.error).toBeNull();
     expect(throttled.states.at(-1)).toBe('Done');
-  });
-});
-
-describe('a job that no machine is to be had for', () => {
-  const REASON = 'Canceled by JobStateTimeLimit action due to reason: CAPACITY:INSUFFICIENT_INSTANCE_CAPACITY';
-  const cancelled = (StatusReason = REASON) =>
-    new ServiceError('States.TaskFailed', JSON.stringify({ Status: 'FAILED', StatusReason, Attempts: [] }));
-  const clip = () => plan(stage('clip', 'gpu'));
-
-  it('is submitted again after an hour, in the same execution, which holds its lock meanwhile', async () => {
-    const table = new RunsTable();
-    let submissions = 0;
-    const outcome = await execute(table, {
-      Plan: clip,
-      RunStage: () => {
-        submissions += 1;
-        if (submissions < 3) throw cancelled();
-        expect(table.items.get(LOCK)?.held_by).toEqual({ S: EXECUTION });
-        return { Status: 'SUCCEEDED' };
-      },
-    });
-    expect(submissions).toBe(3);
-    expect(outcome.error).toBeNull();
-    expect(outcome.states.filter((state) => state === 'WaitForCapacity')).toHaveLength(2);
-    expect(outcome.states.at(-1)).toBe('Done');
-    const { WaitForCapacity } = statesOfJob();
-    expect(WaitForCapacity).toMatchObject({ Type: 'Wait', Seconds: 3600 });
-  });
-
-  it('fails the execution after six pauses, with the reason that Batch gave', async () => {
-    const outcome = await execute(new RunsTable(), {
-      Plan: clip,
-      RunStage: () => {
-        throw cancelled();
-      },
-    });
-    expect(inputOf(outcome, 'RunStage')).toHaveLength(7);
-    expect(outcome.error).toContain(`States.TaskFailed: `);
-    expect(outcome.error).toContain(REASON);
-    // The interpreter tells of states within a map late, hence not the order.
-    expect(outcome.states).toEqual(expect.arrayContaining(['NotifyFailure', 'ReleaseLock', 'Failed']));
-  });
-
-  it('is another one than a job that could never be placed, which fails at once', async () => {
-    const outcome = await execute(new RunsTable(), {
-      Plan: clip,
-      RunStage: () => {
-        throw cancelled(REASON.replace(/CAPACITY.*/, 'MISCONFIGURATION:JOB_RESOURCE_REQUIREMENT'));
-      },
-    });
-    expect(inputOf(outcome, 'RunStage')).toHaveLength(1);
-    expect(outcome.states).not.toContain('WaitForCapacity');
-  });
-});
-
-describe('every wait', () => {
-  it('for a job has the limit that the plan gives it, also for the job of an array', () => {
-    const { RunStage, RunArray } = statesOfJob();
-    for (const state of [RunStage, RunArray])
-      expect(state).toMatchObject({ TimeoutSecondsPath: '$.timeout_seconds', ResultSelector: {} });
-  });
-
-  it('has one: no task of the machine waits without limit, and neither does the machine', () => {
-    const { TimeoutSeconds, States } = stateMachineDefinition('prod');
-    expect(TimeoutSeconds).toBe(90 * 86_400);
-    const waiting = Object.values({ ...States, ...statesOfJob() })
-      .map(record)
-      .filter(({ Resource }) => /batch:|lambda:|<.*\.Arn>/.test(String(Resource)));
-    expect(waiting).toHaveLength(5);
-    for (const state of waiting) expect('TimeoutSeconds' in state || 'TimeoutSecondsPath' in state).toBe(true);
-  });
-
-  it('that ran out tells, unlocks and fails, without another submission', async () => {
-    const table = new RunsTable();
-    const outcome = await execute(table, {
-      Plan: () => plan(stage('clip', 'gpu')),
-      RunStage: () => {
-        throw new ServiceError('States.Timeout', 'no end');
-      },
-    });
-    expect(inputOf(outcome, 'RunStage')).toHaveLength(1);
-    expect(outcome.states.slice(-4)).toEqual(['NotifyFailure', 'ReleaseLock', 'EvaluateOutcome', 'Failed']);
-    expect(table.items.has(LOCK)).toBe(false);
   });
 });
 
