@@ -1,7 +1,13 @@
 // The stages of training, one row each, in the order in which they run. Everything else that lists stages reads this table.
 import { z } from 'zod';
 import type { JobClass } from './job-classes.ts';
-import type { Backbone, LanguageModel } from './training/blocks.ts';
+import {
+  adapterFiles,
+  backboneFolders,
+  checkpointFolders,
+  type LocalFolder,
+  languageModelFolders,
+} from './training/local-folders.ts';
 import type { Part } from './training/prepared.ts';
 import { AdaptConfig } from './training/stages/adapt.ts';
 import { ClipConfig } from './training/stages/clip.ts';
@@ -12,6 +18,7 @@ import { EmbedCaptionsConfig } from './training/stages/embed-captions.ts';
 import { EmbedImagesConfig } from './training/stages/embed-images.ts';
 import { EvaluateConfig } from './training/stages/evaluate.ts';
 import { ExportConfig } from './training/stages/export.ts';
+import { ImitateConfig } from './training/stages/imitate.ts';
 import { InheritConfig } from './training/stages/inherit.ts';
 import { MntpConfig } from './training/stages/mntp.ts';
 import { PrepareConfig, type TextKind } from './training/stages/prepare.ts';
@@ -43,67 +50,11 @@ export interface StageRow<Config extends z.ZodObject = z.ZodObject, Input extend
   localFolders?(config: z.infer<Config>): LocalFolder[];
 }
 
-/**
- * `path` as the configuration has it, relative to `trainer/` or to the user's data; a file is as good. `at`: where the
- * configuration has it, after `prefix`. `sentence` names field and folder.
- */
-export interface LocalFolder {
-  path: string;
-  from: 'trainer' | 'data';
-  at: readonly (string | number)[];
-  prefix: string;
-  sentence: string;
-}
-
 /** Keeps the types of a row's own configuration and inputs. */
 function row<Config extends z.ZodObject, const Input extends string>(
   stage: StageRow<Config, Input>,
 ): StageRow<Config, Input> {
   return stage;
-}
-
-function languageModelFolders(
-  model: z.infer<typeof LanguageModel> | undefined,
-  at: readonly (string | number)[] = ['language_model'],
-): LocalFolder[] {
-  if (model === undefined) return [];
-  const { source, name, adapters = [] } = model;
-  const folder = (path: string, key: (string | number)[], sentence: string): LocalFolder => ({
-    path,
-    from: 'trainer',
-    at: [...at, ...key],
-    prefix: '',
-    sentence,
-  });
-  return [
-    ...(source === 'directory' ? [folder(name, ['name'], `language_model is the folder ${name} of this machine`)] : []),
-    ...adapters.map((path, index) =>
-      folder(path, ['adapters', index], `language_model.adapters has the folder ${path} of this machine`),
-    ),
-  ];
-}
-
-const FOLDER = 'open_clip:local-dir:';
-
-/** A two-tower checkpoint is a folder by its open_clip name, or by its path. */
-function checkpointFolders(name: string, at: readonly (string | number)[]): LocalFolder[] {
-  const prefix = name.startsWith(FOLDER) ? FOLDER : '';
-  if (prefix === '' && name.startsWith('open_clip:')) return [];
-  const sentence = `checkpoint is ${name}, a folder of this machine`;
-  return [{ path: name.slice(prefix.length), from: 'trainer', at: [...at], prefix, sentence }];
-}
-
-function backboneFolders({ name }: z.infer<typeof Backbone>): LocalFolder[] {
-  if (!name.startsWith(FOLDER)) return [];
-  const path = name.slice(FOLDER.length);
-  const sentence = `backbone.name is ${name}, a folder of this machine`;
-  return [{ path, from: 'trainer', at: ['backbone', 'name'], prefix: FOLDER, sentence }];
-}
-
-function adapterFiles(path: string | undefined): LocalFolder[] {
-  if (path === undefined) return [];
-  const sentence = `adapter_from is ${path}, of this machine`;
-  return [{ path, from: 'trainer', at: ['adapter_from'], prefix: '', sentence }];
 }
 
 export const STAGES = {
@@ -227,6 +178,17 @@ export const STAGES = {
     localFolders: ({ model }) => [
       { path: model, from: 'data', at: ['model'], prefix: '', sentence: `adapt.model is the folder ${model}` },
     ],
+  }),
+  imitate: row({
+    config: ImitateConfig,
+    inputs: ['data'],
+    jobClass: 'train',
+    work: {
+      unit: 'tokens',
+      amount: ({ student: { tiers, batch_tokens } }) =>
+        tiers.reduce((sum, { schedule }) => sum + schedule.steps * batch_tokens, 0),
+    },
+    localFolders: ({ checkpoint }) => checkpointFolders(checkpoint, ['checkpoint']),
   }),
 };
 

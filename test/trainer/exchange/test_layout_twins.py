@@ -135,7 +135,10 @@ def test_llm2clips_layouts_are_refused_with_what_their_texts_would_take(layout, 
         read_checkpoint(source)
 
 
-def test_a_language_model_is_refused_as_what_it_is(tmp_path):
-    (tmp_path / "config.json").write_text(json.dumps({"model_type": "llama", "architectures": ["LlamaModel"]}))
-    with pytest.raises(CannotExpress, match="holds a model of type llama"):
+@pytest.mark.parametrize("kind", ["llama", "qwen3", "gemma3_text"])
+def test_a_language_model_is_refused_with_where_it_belongs(kind, tmp_path):
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": kind}))
+    with pytest.raises(
+        CannotExpress, match=rf"holds a language model \({kind}\), .* named in embed_captions\.teachers"
+    ):
         read_checkpoint(tmp_path)

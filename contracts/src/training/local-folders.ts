@@ -1,0 +1,62 @@
+// The folders of this machine that configurations name: weights of published models, whose content is part of an address.
+import type { z } from 'zod';
+import type { Backbone, LanguageModel } from './blocks.ts';
+
+/**
+ * `path` as the configuration has it, relative to `trainer/` or to the user's data; a file is as good. `at`: where the
+ * configuration has it, after `prefix`. `sentence` names field and folder.
+ */
+export interface LocalFolder {
+  path: string;
+  from: 'trainer' | 'data';
+  at: readonly (string | number)[];
+  prefix: string;
+  sentence: string;
+}
+
+/** Weights of a language model, and of adapters over it. */
+export function languageModelFolders(
+  model: z.infer<typeof LanguageModel> | undefined,
+  at: readonly (string | number)[] = ['language_model'],
+): LocalFolder[] {
+  if (model === undefined) return [];
+  const { source, name, adapters = [] } = model;
+  const folder = (path: string, key: (string | number)[], sentence: string): LocalFolder => ({
+    path,
+    from: 'trainer',
+    at: [...at, ...key],
+    prefix: '',
+    sentence,
+  });
+  return [
+    ...(source === 'directory' ? [folder(name, ['name'], `language_model is the folder ${name} of this machine`)] : []),
+    ...adapters.map((path, index) =>
+      folder(path, ['adapters', index], `language_model.adapters has the folder ${path} of this machine`),
+    ),
+  ];
+}
+
+const FOLDER = 'open_clip:local-dir:';
+
+/** A two-tower checkpoint is a folder by its open_clip name, or by its path. */
+export function checkpointFolders(name: string, at: readonly (string | number)[]): LocalFolder[] {
+  const prefix = name.startsWith(FOLDER) ? FOLDER : '';
+  if (prefix === '' && name.startsWith('open_clip:')) return [];
+  const sentence = `checkpoint is ${name}, a folder of this machine`;
+  return [{ path: name.slice(prefix.length), from: 'trainer', at: [...at], prefix, sentence }];
+}
+
+/** An image tower of open_clip's layout. */
+export function backboneFolders({ name }: z.infer<typeof Backbone>): LocalFolder[] {
+  if (!name.startsWith(FOLDER)) return [];
+  const path = name.slice(FOLDER.length);
+  const sentence = `backbone.name is ${name}, a folder of this machine`;
+  return [{ path, from: 'trainer', at: ['backbone', 'name'], prefix: FOLDER, sentence }];
+}
+
+/** A published adapter, a folder or a file. */
+export function adapterFiles(path: string | undefined): LocalFolder[] {
+  if (path === undefined) return [];
+  const sentence = `adapter_from is ${path}, of this machine`;
+  return [{ path, from: 'trainer', at: ['adapter_from'], prefix: '', sentence }];
+}
