@@ -16,7 +16,7 @@ const ROOT = resolve(import.meta.dirname, '../..');
 const PICTURE = join(ROOT, 'api/playground/samples/cat.jpg');
 const TEXTS = ['a dog runs', "DON'T feed 27 cats, naïve 犬 👍🏽!", 'two dogs and a man . '.repeat(40)];
 
-const LAYOUTS = ['clip', 'siglip', 'siglip2'] as const;
+const LAYOUTS = ['clip', 'siglip', 'siglip2', 'eva-clip', 'mobileclip'] as const;
 type Layout = (typeof LAYOUTS)[number];
 
 let folder: string;
@@ -111,7 +111,7 @@ test('a tier that it lacks is not there', async () => {
   const response = await fetch(`${server?.url}/embed`, {
     method: 'POST',
     headers: { 'content-type': 'application/json' },
-    body: JSON.stringify({ input: ['a dog'], model: 'tiny-siglip2-static' }),
+    body: JSON.stringify({ input: ['a dog'], model: 'tiny-mobileclip-static' }),
   });
   expect(response.status).toBe(404);
   expect(await response.json()).toMatchObject({ error: { code: 'model_not_found' } });

@@ -2,10 +2,14 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save_file
+from torch.nn import functional as F
+from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection
 
 from edge_clip import load
 from exchange.incoming.take_in import ImportOptions, import_into
@@ -83,3 +87,50 @@ def test_what_does_not_belong_together_is_refused(learned, tmp_path):
         import_into(folder, tmp_path / "model", ImportOptions("o", "1", PHOTOS, "o", "MIT", students=tmp_path))
     with pytest.raises(CannotExpress, match="--features is for LLM2CLIP's layouts"):
         teachable(folder, None, Path("features.safetensors"))
+
+
+def released_folder(folder: Path, width: int) -> tuple[Any, Path]:
+    """A released folder of LLM2CLIP with a tiny image tower (transformers' model of it), and features of captions."""
+    folder.mkdir()
+    vision = {
+        "hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2, "image_size": 64,
+        "patch_size": 16,
+    }  # fmt: skip
+    torch.manual_seed(0)
+    model: Any = CLIPVisionModelWithProjection(CLIPVisionConfig(**vision, projection_dim=24)).eval()
+    adapter = {
+        "0.weight": torch.ones(width), "0.bias": torch.zeros(width), "1.weight": torch.randn(24, width), "1.bias": torch.zeros(24),
+    }  # fmt: skip
+    weights = {name: value.half() for name, value in model.state_dict().items()}
+    weights |= {f"text_adapter.adaptor.{name}": value.half() for name, value in adapter.items()}
+    save_file(weights | {"logit_scale": torch.tensor(4.6052)}, folder / "model.safetensors")
+    config = {
+        "model_type": "clip", "architectures": ["LLM2CLIPModel"], "vision_config": vision, "projection_dim": 24,
+        "auto_map": {"AutoModel": "modeling_llm2clip.LLM2CLIPModel"},
+    }  # fmt: skip
+    (folder / "config.json").write_text(json.dumps(config))
+    save_file({"features": torch.randn(3, width)}, folder.parent / "features.safetensors")
+    model.load_state_dict({name: value.half().float() for name, value in model.state_dict().items()})
+    return model, folder.parent / "features.safetensors"
+
+
+def test_llm2clips_image_tower_is_served_with_students_of_its_language_models_vectors(learned, tmp_path):
+    _, _, run = learned
+    folder = tmp_path / "LLM2CLIP-Openai-L-14-336"
+    model, features = released_folder(folder, width=12)
+    with pytest.raises(CannotExpress, match="With --distil --captions FILE --features FILE text students learn"):
+        teachable(folder, None, None)
+    assert teachable(folder, None, features) == str(folder)
+    save_file({"features": torch.randn(3, 13)}, tmp_path / "other.safetensors")
+    with pytest.raises(CannotExpress, match=r"has features of 13 numbers.* width 12, and its joint space has 24"):
+        teachable(folder, None, tmp_path / "other.safetensors")
+    options = ImportOptions("llm2clip", "1", PHOTOS, folder.name, "Apache-2.0", students=run)
+    manifest = import_into(folder, tmp_path / "model", options)
+    picture = PHOTOS / "cat.jpg"
+    pixels = torch.from_numpy(preprocess(picture.read_bytes(), manifest["image"]["preprocess"]))[None]
+    with torch.no_grad():
+        theirs = F.normalize(model(pixel_values=pixels).image_embeds, dim=-1)[0].numpy()
+    found = load(tmp_path / "model", device="cpu").embed(["a dog"], [str(picture)])
+    assert found.images[0] @ theirs > 0.9999
+    assert manifest["image"]["preprocess"]["mean"] == pytest.approx([0.48145466, 0.4578275, 0.40821073])
+    assert manifest["calibration"]["text_image"]["scale"] == pytest.approx(100, rel=1e-3)

@@ -9,14 +9,15 @@ from pathlib import Path
 from exchange.incoming.checkpoint import Checkpoint, ImageSide
 from exchange.incoming.from_open_clip import read_open_clip, read_open_clip_image
 from exchange.incoming.from_transformers import read_transformers, read_transformers_image
-from exchange.incoming.llm2clip import refuse_llm2clip
+from exchange.incoming.llm2clip import llm2clip_adapter, read_llm2clip_image, refusal_of
 from exchange.refusal import CannotExpress
 from towers.image.checkpoint import PREFIX
 
 
 def read_checkpoint(source: Path, architecture: str | None = None) -> Checkpoint:
     """A checkpoint of any of the layouts. Raises CannotExpress for one whose text tower is neither CLIP's nor SigLIP's."""
-    refuse_llm2clip(source)
+    if (adapter := llm2clip_adapter(source)) is not None:
+        raise refusal_of(source, adapter)
     name = open_clip_name(source, architecture)
     if name is None:
         return read_transformers(source)
@@ -25,6 +26,8 @@ def read_checkpoint(source: Path, architecture: str | None = None) -> Checkpoint
 
 def read_image_side(source: Path, architecture: str | None = None) -> ImageSide:
     """The image tower of a checkpoint of any of the layouts, whatever reads its texts."""
+    if llm2clip_adapter(source) is not None:
+        return read_llm2clip_image(source, architecture)
     name = open_clip_name(source, architecture)
     return read_transformers_image(source) if name is None else read_open_clip_image(name)
 
