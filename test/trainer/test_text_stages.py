@@ -243,7 +243,7 @@ def test_text_stages_run_in_order_and_keep_every_caption(prepared):
     written = {file.name for file in (mntp.parent / "model").iterdir()}
     assert {artefact["path"].removeprefix("model/") for artefact in report["artefacts"].values()} == written
     assert "model.safetensors.index.json" in written and len(written) > 5
-    config = contrastive_config(4, packing=True, document_fraction=0.2)
+    config = contrastive_config(4, packing=True, document_fraction=0.2, long_fraction=0.2)
     contrastive = write_job(prepared, "contrastive", inputs | {"mntp": mntp.parent}, config)
     assert 0 <= run_stage(contrastive)["metrics"]["dev_accuracy.last"] <= 1
     config = {

@@ -19,15 +19,16 @@ def main() -> None:
     run = Run.start(ContrastiveConfig)
     config = run.config
 
-    captions, concepts, passages, dev = read_groups(run, run.input("prepare"))
+    groups = read_groups(run, run.input("prepare"))
 
     source = config.get("language_model") or language_model_in(run.input("mntp") / "model")
     language_model = with_lora(read_language_model(source, run.amp_dtype), config["lora"])
     language_model.model.to(run.device).train()
-    run.log(f"{len(captions)} groups of captions, {len(concepts)} concepts, {len(dev)} dev pairs, {run.amp_dtype}")
+    found = {"groups of captions": groups.captions, "concepts": groups.concepts, "dev pairs": groups.dev}
+    run.log(", ".join([*(f"{len(rows)} {name}" for name, rows in found.items()), str(run.amp_dtype)]))
 
-    sampler = Sampler(captions, concepts, config, run.seed, passages)
-    task = Contrastive(run, language_model, sampler, dev)
+    sampler = Sampler(groups, config, run.seed)
+    task = Contrastive(run, language_model, sampler, groups.dev)
     loop = Loop(run, task, config["schedule"], config.get("parallel"))
     if not loop.resumes:
         task.accuracy.append(task.dev_accuracy())

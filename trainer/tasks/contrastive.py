@@ -16,10 +16,11 @@ from engine.sharding import Blocks
 from engine.task import Figures, Losses, Parts, Task
 from losses.contrastive import pair_loss
 from losses.ranks import Ranks
-from tasks.contrastive_groups import Group
+from tasks.contrastive_groups import Group, Groups
 from towers.language.model import LanguageModel
 from towers.language.structure import base_decoder, blocks_of
 from towers.language.tokens import TextTokens
+from towers.metrics import pair_hits
 
 EVALUATE_EVERY = 20  # steps, where a recipe says no others
 
@@ -28,7 +29,7 @@ class Contrastive(Task):
     """`dev`: pairs of captions of one image; how often the second is the nearest of the first is the figure on the way."""
 
     def __init__(
-        self, run: Run[ContrastiveConfig], language_model: LanguageModel, sampler: "Sampler", dev: list[list[str]]
+        self, run: Run[ContrastiveConfig], language_model: LanguageModel, sampler: "Sampler", dev: Sequence[list[str]]
     ) -> None:
         self.run, self.language_model, self.sampler, self.dev = run, language_model, sampler, dev
         self.modules = {"language_model": language_model.model}
@@ -74,7 +75,7 @@ class Contrastive(Task):
         return {"loss": lambda: self.losses.mean(5), "dev_accuracy": self.accuracy[-1]}
 
     def dev_accuracy(self) -> float:
-        """Fraction of dev captions whose nearest other caption is the second one of the same image."""
+        """Caption retrieval accuracy: how many dev captions find the second one of the same image among all second ones."""
         model, config = self.language_model.model, self.run.config
         model.eval()
         with torch.no_grad():
@@ -82,14 +83,13 @@ class Contrastive(Task):
                 torch.cat(
                     [
                         self.encode(self.language_model.tokens([pair[side] for pair in part], config["max_tokens"]))
-                        for part in slices_of(self.dev, 64)
+                        for part in slices_of([*self.dev], 64)
                     ]
                 )
                 for side in (0, 1)
             ]
         model.train()
-        own_N = torch.arange(len(self.dev), device=self.run.device)
-        return (sides[0] @ sides[1].T).argmax(1).eq(own_N).float().mean().item()
+        return float(pair_hits(*sides).mean())
 
     def state(self) -> dict[str, Any]:
         """Losses and accuracies so far."""
@@ -105,20 +105,20 @@ class Sampler:
 
     def __init__(
         self,
-        captions: Sequence[list[str]],
-        concepts: Sequence[Group],
+        groups: Groups,
         config: ContrastiveConfig,
         seed: int,
-        passages: Sequence[list[str]] = (),
     ) -> None:
         self.seed = seed
-        wanted = round(config["batch_size"] * config["concept_fraction"]) if concepts else 0
-        plain = round(config["batch_size"] * config.get("document_fraction", 0)) if passages else 0
+        wanted = round(config["batch_size"] * config["concept_fraction"]) if groups.concepts else 0
+        plain = round(config["batch_size"] * config.get("document_fraction", 0)) if groups.passages else 0
+        described = round(config["batch_size"] * config.get("long_fraction", 0)) if groups.long else 0
         # Groups of texts, or of a name and texts, and how many of them a batch has.
         self.parts: list[tuple[Sequence[list[str]] | Sequence[Group], int]] = [
-            (captions, config["batch_size"] - wanted - plain),
-            (concepts, wanted),
-            (passages, plain),
+            (groups.captions, config["batch_size"] - wanted - plain - described),
+            (groups.concepts, wanted),
+            (groups.passages, plain),
+            (groups.long, described),
         ]
 
     def draw(self, step: int) -> tuple[list[list[str]], list[str | None]]:

@@ -32,36 +32,46 @@ class NamedGroups(Sequence[Group]):
 
 
 class Groups(NamedTuple):
-    """Groups of captions, of what is known of a concept, of passages of documents; of dev two captions of an image."""
+    """Groups of captions, of what is known of a concept, of passages and long descriptions; of dev two captions of an image."""
 
     captions: Sequence[list[str]]
-    concepts: Sequence[Group]
-    passages: Sequence[list[str]]
-    dev: list[list[str]]
+    concepts: Sequence[Group] = ()
+    passages: Sequence[list[str]] = ()
+    long: Sequence[list[str]] = ()  # halves of long descriptions, where they have a share of their own
+    dev: Sequence[list[str]] = ()
 
 
 def read_groups(run: Run[ContrastiveConfig], prepared: Path) -> Groups:
     """Those of a run of `prepare`; long descriptions are cut in halves."""
     config, pairs = run.config, each_pair(prepared, "train")
     documents = each_text_row(prepared, "plain", "train") if config.get("document_fraction", 0) else ()
+    share_of_long = config.get("long_fraction")
+    descriptions = long_groups(prepared) if share_of_long else ()
     several = (row["captions"][:2] for row in each_pair(prepared, "dev") if len(row["captions"]) > 1)
     return Groups(
-        GroupTable.of(run.output, caption_groups(prepared)),
+        GroupTable.of(run.output, caption_groups(prepared, with_long=share_of_long is None)),
         NamedGroups(run.output, concept_groups(each_text_row(prepared, "concepts", "train"), pairs)),
         GroupTable.of(
             run.output, (part for row in documents for part in passages_of(row["text"], config["max_tokens"]))
         ),
+        GroupTable.of(run.output, descriptions),
         list(islice(several, DEV_PAIRS)),
     )
 
 
-def caption_groups(prepared: Path) -> Iterator[list[str]]:
-    """Captions of one image where there are several, groups that are texts alone, long descriptions cut in halves."""
+def caption_groups(prepared: Path, *, with_long: bool = True) -> Iterator[list[str]]:
+    """Captions of one image where there are several, groups that are texts alone and, `with_long`, long descriptions in halves."""
     for row in each_pair(prepared, "train"):
         if "label" not in row and len(row["captions"]) > 1:
             yield row["captions"]
     for row in each_text_row(prepared, "groups", "train"):
         yield row["captions"]
+    if with_long:
+        yield from long_groups(prepared)
+
+
+def long_groups(prepared: Path) -> Iterator[list[str]]:
+    """Long descriptions, each cut in halves."""
     for row in each_text_row(prepared, "long", "train"):
         yield halves(row["captions"][0])
 

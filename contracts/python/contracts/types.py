@@ -2673,6 +2673,12 @@ class RecipeContrastive(TypedDict):
     in the data there are none. Absent: 0.
     """
 
+    long_fraction: NotRequired[float]
+    """Fraction of the groups of a step that are two halves of a long description; 0 leaves them out. Without
+    long descriptions in the data there are none. Absent: they are drawn among the captions, as often as any
+    other group.
+    """
+
     micro_batch: int
     """Captions that GradCache embeds at a time: bounds the memory, not the result."""
 
@@ -2995,6 +3001,11 @@ class RecipeClip(TypedDict):
     adapter: Adapter
     """From features of the language model to the joint space: residual blocks, LayerNorm, Linear d ->
     embed_dim.
+    """
+
+    adapter_start: NotRequired[Literal["inherited", "new"]]
+    """`inherited`: the adapter goes on from where `inherit` left it. `new`: from random weights, so that pairs
+    alone teach it, as in LLM2CLIP; the image head is still that of `inherit`. Absent: inherited.
     """
 
     embed_dim: int
@@ -4141,6 +4152,12 @@ class ContrastiveConfig(TypedDict):
     in the data there are none. Absent: 0.
     """
 
+    long_fraction: NotRequired[float]
+    """Fraction of the groups of a step that are two halves of a long description; 0 leaves them out. Without
+    long descriptions in the data there are none. Absent: they are drawn among the captions, as often as any
+    other group.
+    """
+
     micro_batch: int
     """Captions that GradCache embeds at a time: bounds the memory, not the result."""
 
@@ -4362,6 +4379,11 @@ class ClipConfig(TypedDict):
     adapter: Adapter
     """From features of the language model to the joint space: residual blocks, LayerNorm, Linear d ->
     embed_dim.
+    """
+
+    adapter_start: NotRequired[Literal["inherited", "new"]]
+    """`inherited`: the adapter goes on from where `inherit` left it. `new`: from random weights, so that pairs
+    alone teach it, as in LLM2CLIP; the image head is still that of `inherit`. Absent: inherited.
     """
 
     embed_dim: int

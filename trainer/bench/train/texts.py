@@ -14,6 +14,7 @@ from engine.world import World
 from gpu_check.small import small_tokenizer
 from gpu_check.speed import random_texts
 from tasks.contrastive import Contrastive, Sampler
+from tasks.contrastive_groups import Groups
 from towers.language.lora import with_lora
 from towers.language.model import LanguageModel
 from towers.language.tokens import TextTokens
@@ -90,7 +91,7 @@ def contrast(model: NumberedTexts, device: torch.device, sizes: Sizes) -> Iterat
     def step_of(*, packing: bool) -> Any:
         config: Any = settings | {"packing": packing}
         run: Any = SimpleNamespace(config=config, device=device, world=World(0, 1, 0, device))
-        task = Contrastive(run, model, Sampler(groups, [], config, 0), [])
+        task = Contrastive(run, model, Sampler(Groups(groups), config, 0), [])
 
         def step(number: int) -> None:
             model.model.zero_grad(set_to_none=True)

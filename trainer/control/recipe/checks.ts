@@ -95,10 +95,10 @@ const CHECKS: readonly Check[] = [
     ];
   }),
   ...TOWER_CHECKS,
-  where(['contrastive'], ({ contrastive: { concept_fraction, document_fraction = 0 } }) =>
+  where(['contrastive'], ({ contrastive: { concept_fraction, document_fraction = 0, long_fraction = 0 } }) =>
     unless(
-      concept_fraction + document_fraction <= 1,
-      `contrastive.concept_fraction ${concept_fraction} and document_fraction ${document_fraction} are more than the whole step`,
+      concept_fraction + document_fraction + long_fraction <= 1,
+      `contrastive.concept_fraction ${concept_fraction}, document_fraction ${document_fraction} and long_fraction ${long_fraction} are more than the whole step`,
     ),
   ),
   where(['prepare'], ({ prepare: { classes, class_images } }) =>

@@ -13,6 +13,7 @@ from engine.run import digest_of_file
 from towers.class_targets import read_classes
 from towers.data import Row, each_text_row, read_pairs, read_texts, shard_rows
 from towers.labels import normalised_label
+from towers.text.halves import in_halves
 from towers.text.wrong_captions import wrong_captions
 
 SPLITS = ("train", "dev", "unseen")
@@ -82,6 +83,7 @@ def other_sets(prepared: Path, config: EmbedCaptionsConfig, pairs: dict[str, lis
     classes, concepts = read_classes(prepared), read_texts(prepared, "concepts", "train")
     sets["prompts"] = class_prompts(classes, config["prompt_templates"])
     sets["hypernyms"] = hypernym_texts(classes, concepts, config["concept_texts"]["templates"])
+    sets["long.dev"] = halves_of_long(each_text_row(prepared, "long", "dev"))
     if "hard_negatives" in config:
         sets["negatives.train"] = negative_texts(caption_rows(pairs["train"]), config["hard_negatives"])
     for kind, limit in cast(dict[str, int], config["limits"]).items():
@@ -105,6 +107,12 @@ def rows_of(rows: Iterable[Row], key: str, limit: int | None) -> list[Row]:
             else texts
         )
     return out
+
+
+def halves_of_long(rows: Iterable[Row]) -> list[Row]:
+    """Both halves of every long description that has more than one sentence, the first one first; the id is its number."""
+    found = (in_halves(row["captions"][0]) for row in rows)
+    return [{"id": str(number), "text": half} for number, halves in enumerate(found) for half in halves or ()]
 
 
 def negative_texts(captions: Iterable[Row], count: int) -> list[Row]:

@@ -1,13 +1,12 @@
 """Photos and their captions, both ways; long descriptions and their second halves."""
 
-import re
-
 import torch
 
 from evaluation.bench import Bench, Figures
 from towers.compact_recalls import compact_recalls
 from towers.data import Row
 from towers.metrics import recall_at, retrieval, target_ranks
+from towers.text.halves import in_halves
 
 FLICKR_SHARD = "flickr8k/flickr8k-dev-000.tar"
 FLICKR_ROWS = "flickr8k/flickr8k-dev.captions.jsonl"
@@ -56,12 +55,3 @@ def long_descriptions(bench: Bench) -> Figures:
     first_NE, second_NE = (bench.texts([pair[side] for pair in pairs]) for side in (0, 1))
     rank_N = target_ranks(first_NE @ second_NE.T, torch.arange(len(pairs)))
     return {f"half_to_half_R@{k}": recall_at(rank_N, k) for k in (1, 5)}
-
-
-def in_halves(text: str) -> tuple[str, str] | None:
-    """A text cut at the sentence end next to its middle; None where it is one sentence."""
-    ends = [match.end() for match in re.finditer(r"[.!?]\s+", text)]
-    if not ends:
-        return None
-    cut = min(ends, key=lambda end: abs(end - len(text) / 2))
-    return text[:cut].strip(), text[cut:].strip()

@@ -115,6 +115,7 @@ def text_sets(
     embedded, config = inputs.embedded, run.config
     names = ["pairs.dev", "prompts", "hypernyms", "labels", *([] if is_streamed else ["pairs.train"])]
     names += ["negatives.train"] if config.get("hard_negatives_weight", 0.0) > 0 else []
+    names += ["long.dev"] if (embedded / "captions.long.dev.jsonl").exists() else []
     sets = {name: TextSet(embedded, name, run.device) for name in names}
     if not is_streamed:
         sets["pairs.train"].with_shares(cast("Mapping[str, float] | None", config.get("caption_shares")))
@@ -130,14 +131,15 @@ def text_sets(
 
 
 def text_tower_of(run: Run[ClipConfig], inputs: Inputs, vocabulary: WordPiece | None) -> nn.Module:
-    """The adapter that `inherit` has trained, or the control's transformer."""
+    """The adapter that `inherit` has trained, or a new one, or the control's transformer."""
     config = run.config
     torch.manual_seed(run.seed)
     if vocabulary is not None:
         return ScratchTextTower(config["scratch"], config["embed_dim"], config["dropout"])
     width = read_shape(inputs.inherited)["llm_width"]
     adapter = Adapter(width, config["embed_dim"], **config["adapter"], dropout=config["dropout"])
-    adapter.load_state_dict(load_adapter(inputs.inherited).state_dict())
+    if config.get("adapter_start", "inherited") == "inherited":
+        adapter.load_state_dict(load_adapter(inputs.inherited).state_dict())
     return adapter
 
 

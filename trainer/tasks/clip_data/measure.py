@@ -6,12 +6,13 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from torch import nn
+from torch.nn import functional as F
 
 from towers.crops import WholeImages
 from towers.data import Row, read_class_images, read_pairs
 from towers.image.tower import ImageTower
 from towers.labels import normalised_label
-from towers.metrics import mean_recall_per_image, retrieval, target_ranks
+from towers.metrics import mean_recall_per_image, pair_hits, retrieval, target_ranks
 from towers.text_sets import TextSet, group_vectors, text_vectors
 
 
@@ -54,9 +55,29 @@ class Measure:
         if images.unseen is not None:
             vectors_GE = group_vectors(text_tower, self.texts["labels"])
             hits |= hits_at("unseen", image_vectors(tower, images.unseen, block), vectors_GE, self.unseen)
+        hits |= self.texts_alone(text_tower, text_NE)
         metrics |= {name: float(values.mean()) for name, values in hits.items()}
         recalls_I = mean_recall_per_image(image_IE @ text_NE.T, dev.group_of_N)
         return Measured(metrics, {"mean_recall": recalls_I} | hits, image_IE, text_NE)
+
+    def texts_alone(self, text_tower: nn.Module, text_NE: torch.Tensor) -> dict[str, np.ndarray]:
+        """1 or 0 for every dev image whose first caption finds its second, by the text tower (vectors [N, E]) and by the teachers
+
+        (`features_…`); for every long description whose first half finds its second half. By metric.
+        """
+        dev, long = self.texts["pairs.dev"], self.texts.get("long.dev")
+        hits: dict[str, np.ndarray] = {}
+        first_P = dev.first_of_G[dev.count_of_G > 1]
+        if len(first_P) > 1:
+            hits["caption_retrieval"] = pair_hits(text_NE[first_P], text_NE[first_P + 1])
+            if dev.features is not None:
+                sides = [F.normalize(dev.inputs(first_P + side).float(), dim=-1) for side in (0, 1)]
+                hits["features_caption_retrieval"] = pair_hits(*sides)
+        if long is not None and len(long.keys) > 1:
+            hits["long_retrieval"] = pair_hits(
+                *(text_vectors(text_tower, long, long.first_of_G + side) for side in (0, 1))
+            )
+        return hits
 
 
 def hits_at(

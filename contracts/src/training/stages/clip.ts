@@ -30,6 +30,13 @@ export const ClipConfig = z
       ),
     scratch: ScratchTextTower,
     adapter: Adapter,
+    adapter_start: z
+      .enum(['inherited', 'new'])
+      .optional()
+      .describe(
+        '`inherited`: the adapter goes on from where `inherit` left it. `new`: from random weights, so that pairs alone teach it, ' +
+          'as in LLM2CLIP; the image head is still that of `inherit`. Absent: inherited.',
+      ),
     embed_dim: count.describe('Dimensions of the joint space.'),
     loss: z
       .enum(['softmax', 'sigmoid'])

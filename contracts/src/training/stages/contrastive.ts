@@ -21,6 +21,12 @@ export const ContrastiveConfig = z
         'Fraction of the groups of a step that are two halves of a passage of a plain document. Without documents in the ' +
           'data there are none. Absent: 0.',
       ),
+    long_fraction: fraction
+      .optional()
+      .describe(
+        'Fraction of the groups of a step that are two halves of a long description; 0 leaves them out. Without long ' +
+          'descriptions in the data there are none. Absent: they are drawn among the captions, as often as any other group.',
+      ),
     micro_batch: count.describe('Captions that GradCache embeds at a time: bounds the memory, not the result.'),
     gradient_cache: z
       .boolean()

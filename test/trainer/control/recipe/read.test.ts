@@ -138,7 +138,7 @@ it.each([
   ],
   [
     withMembers('contrastive', { concept_fraction: 0.75, document_fraction: 0.5 }),
-    'contrastive.concept_fraction 0.75 and document_fraction 0.5 are more than the whole step',
+    'contrastive.concept_fraction 0.75, document_fraction 0.5 and long_fraction 0 are more than the whole step',
   ],
   [withMembers('mntp', { mask_share: 1.5 }), 'mntp.mask_share: too big: expected number to be <=1, got 1.5'],
   [
