@@ -3610,8 +3610,8 @@ class Recipe(TypedDict):
     """Seed of every stage."""
 
     data: str
-    """Folder that the paths of `prepare` and `adapt` start from: relative to the recipe file, or set by
-    CLIP_DATA.
+    """Folder that the paths of `prepare`, `adapt` and `imitate` start from: relative to the recipe file, or
+    set by CLIP_DATA.
     """
 
     data_source: NotRequired[str]
