@@ -9,6 +9,7 @@ Texts are vectors of the language model, so that students learn them from featur
 """
 
 import json
+import logging
 import pickle
 import tempfile
 from pathlib import Path
@@ -165,7 +166,11 @@ def image_of_file(file: Path, architecture: str | None) -> ImageSide:
         tag = next(iter(open_clip.list_pretrained_tags_by_model(str(architecture))), "")
         pictures = published_preprocessing(str(architecture), tag)
         (Path(folder) / "open_clip_config.json").write_text(json.dumps({"model_cfg": own, "preprocess_cfg": pictures}))
-        model: Any = open_clip.create_model(f"local-dir:{folder}", load_weights=False).eval()
+        logging.disable(logging.WARNING)  # that its weights are random: they are loaded below
+        try:
+            model: Any = open_clip.create_model(f"local-dir:{folder}", load_weights=False).eval()
+        finally:
+            logging.disable(logging.NOTSET)
     if is_eva(tensors):
         try:
             tensors = open_clip_names(tensors, model, file.name)
