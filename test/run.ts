@@ -136,9 +136,13 @@ function vitestFilters({ selection: { typescript }, name, isAll }: Run): string[
   return [...projects.flatMap((project) => ['--project', project]), ...named, ...typescript];
 }
 
-/** A process per core, each with whole files, whose tests share what they make; a few files are not worth the start. */
+/**
+ * A process per core, each with whole files, whose tests share what they make; a few files are not worth the start.
+ * test/trainer/conftest.py says which files come first; by itself, xdist would begin with those of the most tests.
+ */
 function workers({ isAll }: Run): string[] {
-  return isAll ? ['-n', String(Math.min(4, availableParallelism())), '--dist', 'loadfile'] : [];
+  const processes = String(Math.min(4, availableParallelism()));
+  return isAll ? ['-n', processes, '--dist', 'loadfile', '--no-loadscope-reorder'] : [];
 }
 
 function pytestFilters({ selection: { python }, name }: Run): string[] {

@@ -17,9 +17,17 @@ import { ModelRelease } from './model/release.ts';
 import { AugmentJob, AugmentReport } from './training/augment.ts';
 import { ClassFile } from './training/class-file.ts';
 import { DataIndex } from './training/data-index.ts';
+import { DatasetPointer } from './training/dataset.ts';
 import { ProgressLine, TrainingJob, TrainingReport } from './training/job.ts';
 import { Lease } from './training/lease.ts';
-import { GateDecision, PipelineInput, PipelinePlan, Published, TrainingRequest } from './training/pipeline.ts';
+import {
+  GateDecision,
+  PipelineIdle,
+  PipelineInput,
+  PipelinePlan,
+  Published,
+  TrainingRequest,
+} from './training/pipeline.ts';
 import { Recipe } from './training/recipe.ts';
 import { FeatureManifest, PreparedManifest } from './training/shards.ts';
 
@@ -38,6 +46,7 @@ export const DOCUMENTS = {
   ClassifyRequest,
   ClassifyResponse,
   DataIndex,
+  DatasetPointer,
   DryRunResponse,
   EmbedRequest,
   EmbedResponse,
@@ -59,6 +68,7 @@ export const DOCUMENTS = {
   ModelRelease,
   PartialEmbedResponse,
   PartialSimilarityResponse,
+  PipelineIdle,
   PipelineInput,
   PipelinePlan,
   PreparedManifest,

@@ -45,6 +45,7 @@ export const PREFIXES = {
   models: 'models',
   releases: 'releases',
   data: 'data',
+  datasets: 'datasets',
   requests: 'recipes',
   runs: 'runs',
 } as const;
@@ -69,21 +70,31 @@ export const manifestKey = (digest: string): string => `${PREFIXES.manifests}/sh
 export const currentKey = (model: string): string => `${PREFIXES.models}/${name(ModelName, model)}/${FILES.pointer}`;
 
 /** The model whose pointer a key is; undefined where it is another key. */
-export const modelOfPointer = (key: string): string | undefined => {
-  const [prefix, model, file, ...more] = key.split('/');
-  return prefix === PREFIXES.models && file === FILES.pointer && more.length === 0 ? model : undefined;
-};
+export const modelOfPointer = (key: string): string | undefined => nameOfPointer('models', key);
 
 /** What is known of one move of a pointer. Immutable; the pointer names the newest, each names the one before it. */
 export const releaseKey = (digest: string): string => `${PREFIXES.releases}/sha256/${hexOf(digest)}.json`;
 
 // ---- training ----
 
-/** A user's data, named by its digest: files below it by their relative path, the index written last. */
+/** A user's data, named by its digest: the index in it is written last and names the files. */
 export const dataPrefix = (digest: string): string => `${PREFIXES.data}/sha256/${hexOf(digest)}`;
 
-/** A file of a user's data; `path` is relative, with slashes. */
-export const dataFileKey = (digest: string, path: string): string => `${dataPrefix(digest)}/${path}`;
+/** Files of data and weights by their own digest, from a folder of an index: a file that several versions hold is stored once. */
+export const DATA_FILES = '../../files';
+
+/** Where a listing of all of them starts. */
+export const dataFilePrefix = `${PREFIXES.data}/files/`;
+
+/** A file of a user's data. Immutable: the key says what the bytes are. */
+export const dataFileKey = (digest: string): string => `${dataFilePrefix}${hexOf(digest)}`;
+
+/** The pointer to the data that is current under a recipe's name: written last, and what starts its training. */
+export const datasetKey = (recipe: string): string =>
+  `${PREFIXES.datasets}/${name(RecipeName, recipe)}/${FILES.pointer}`;
+
+/** The recipe whose data a key points to; undefined where it is another key. */
+export const recipeOfDataset = (key: string): string | undefined => nameOfPointer('datasets', key);
 
 /** What the schedule trains: a recipe and the data that it was last submitted with. */
 export const requestKey = (recipe: string): string => `${PREFIXES.requests}/${name(RecipeName, recipe)}.json`;
@@ -147,6 +158,11 @@ export function hexOf(digest: string): string {
 
 /** The first 12 digits: enough to tell runs apart, short enough for a name. */
 export const shortDigest = (digest: string): string => hexOf(digest).slice(0, 12);
+
+function nameOfPointer(prefix: Prefix, key: string): string | undefined {
+  const [first, pointed, file, ...more] = key.split('/');
+  return first === PREFIXES[prefix] && file === FILES.pointer && more.length === 0 ? pointed : undefined;
+}
 
 function name(pattern: typeof ModelName, value: string): string {
   if (!pattern.safeParse(value).success || value.includes('..'))

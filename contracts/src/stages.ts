@@ -62,11 +62,7 @@ export const STAGES = {
   mntp: row({
     config: MntpConfig,
     inputs: ['prepare'],
-    prepared: ({ pair_captions = false }) => [
-      'plain.train',
-      'groups.train',
-      ...(pair_captions ? ['pairs' as const] : []),
-    ],
+    prepared: ({ pair_captions }) => ['plain.train', 'groups.train', ...(pair_captions ? ['pairs' as const] : [])],
     jobClass: 'train',
     ranks: true,
     work: {
@@ -122,7 +118,8 @@ export const STAGES = {
   inherit: row({
     config: InheritConfig,
     inputs: ['prepare', 'embed_captions'],
-    prepared: () => ['pairs', 'classes'],
+    // Features of pictures say which axes the frozen tower's space has; a checkpoint with a text encoder says it itself.
+    prepared: ({ target }) => ['pairs', 'classes', ...(target === 'clip_text' ? [] : (['images'] as const))],
     jobClass: 'train',
     ranks: true,
     work: { unit: 'texts', amount: ({ schedule, batch_size }) => schedule.steps * batch_size },
@@ -131,14 +128,14 @@ export const STAGES = {
   embed_images: row({
     config: EmbedImagesConfig,
     inputs: ['prepare'],
-    prepared: () => ['pairs', 'class_images'],
+    prepared: () => ['pairs', 'images', 'class_images'],
     jobClass: 'embed',
     localFolders: ({ backbone }) => backboneFolders(backbone),
   }),
   clip: row({
     config: ClipConfig,
     inputs: ['prepare', 'embed_captions', 'embed_images', 'inherit'],
-    prepared: () => ['pairs', 'class_images'],
+    prepared: () => ['pairs', 'images', 'class_images'],
     jobClass: 'train',
     ranks: true,
     work: { unit: 'pairs', amount: ({ schedule, batch_size }) => schedule.steps * batch_size },
@@ -148,7 +145,10 @@ export const STAGES = {
   distill: row({
     config: DistillConfig,
     inputs: ['prepare', 'embed_captions', 'clip'],
-    prepared: () => ['pairs', 'groups.train', 'long.train', 'translations.train', 'plain.train', 'concepts.train'],
+    prepared: ({ image_weight }) => [
+      ...(['pairs', 'groups.train', 'long.train', 'translations.train', 'plain.train', 'concepts.train'] as const),
+      ...(image_weight > 0 ? (['images'] as const) : []),
+    ],
     jobClass: 'train',
     ranks: true,
     work: {

@@ -86,7 +86,7 @@ export const WILDCARDS: readonly Wildcard[] = [
   },
   {
     actions: ['s3:GetObject'],
-    resource: /DataTrainingBucket\w+\/(data\/\*|data\/\*\/index\.json|recipes\/\*|runs\/\*)$/,
+    resource: /DataTrainingBucket\w+\/(data\/\*|datasets\/\*\/current\.json|recipes\/\*|runs\/\*)$/,
     reason: 'Keys hold digests and recipe names that exist only later; the prefix is what the layout of keys allows.',
   },
   {

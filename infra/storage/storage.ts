@@ -14,6 +14,8 @@ import type { Settings } from '../base/settings.ts';
 import { ModelRegistry } from './model-registry.ts';
 
 const [DATA, REQUESTS, RUNS] = [keyPattern('data'), keyPattern('requests'), keyPattern('runs')];
+/** What says which data is current. */
+const DATASETS = keyPattern('datasets', FILES.pointer);
 
 /** A checkpoint overwrites the one before it, gigabytes at a time: old versions of runs go sooner than those of data. */
 const CHECKPOINT_VERSION_DAYS = 14;
@@ -76,6 +78,7 @@ export class Storage extends Construct {
       noncurrentVersionExpiration: Duration.days(CHECKPOINT_VERSION_DAYS),
     };
     this.trainingBucket = bucket('TrainingBucket', [checkpoints]);
+    sendEvents(this.trainingBucket);
     this.modelsBucket = bucket('ModelsBucket', []);
     this.registry = new ModelRegistry(this, 'Registry', { settings, bucket: this.modelsBucket, key: this.key });
 
@@ -111,11 +114,11 @@ export class Storage extends Construct {
     grantActions(grantee, { actions: ['kms:Decrypt', 'kms:GenerateDataKey'], resources: [this.key.keyArn] });
   }
 
-  /** For the planner: reads requests and finished runs, writes the job document of each run. */
+  /** For the planner: reads requests, pointers of data and finished runs, writes the job document of each run. */
   grantPlan(grantee: iam.IGrantable): void {
-    this.grantObjects(grantee, ['s3:GetObject'], [REQUESTS, keyPattern('data', FILES.dataIndex), RUNS]);
+    this.grantObjects(grantee, ['s3:GetObject'], [REQUESTS, DATASETS, RUNS]);
     this.grantObjects(grantee, ['s3:PutObject'], [keyPattern('runs', FILES.job)]);
-    this.grantList(grantee, [REQUESTS, RUNS]);
+    this.grantList(grantee, [REQUESTS, DATASETS, RUNS]);
     grantActions(grantee, { actions: ['kms:Decrypt', 'kms:GenerateDataKey'], resources: [this.key.keyArn] });
   }
 
@@ -145,4 +148,14 @@ export class Storage extends Construct {
       conditions: listBelow(prefixes),
     });
   }
+}
+
+/**
+ * EventBridge hears of the bucket's new objects. Of the template itself: the library's own way is a function with a role of
+ * wildcards that sets the same property.
+ */
+function sendEvents(bucket: s3.Bucket): void {
+  const { defaultChild } = bucket.node;
+  if (!(defaultChild instanceof s3.CfnBucket)) throw new TypeError('a bucket without its resource');
+  defaultChild.notificationConfiguration = { eventBridgeConfiguration: { eventBridgeEnabled: true } };
 }

@@ -12,6 +12,7 @@ import { CpuFleet } from './fleets/cpu-fleet.ts';
 import { GpuFleet } from './fleets/gpu-fleet.ts';
 import { holds, machinesOf } from './fleets/machine-kinds.ts';
 import { JobDefinitions } from './job-definitions.ts';
+import { Arrival } from './pipeline/arrival.ts';
 import { Pipeline } from './pipeline/pipeline.ts';
 import { Schedule } from './pipeline/schedule.ts';
 
@@ -60,6 +61,8 @@ export class Training extends Construct {
       this.pipeline.role,
       Object.values(this.fleets).map(({ queue }) => queue),
     );
-    this.schedule = new Schedule(this, 'Schedule', { settings, stateMachine: this.pipeline.stateMachine });
+    const { stateMachine } = this.pipeline;
+    this.schedule = new Schedule(this, 'Schedule', { settings, stateMachine });
+    new Arrival(this, 'Arrival', { storage, stateMachine, deadLetters: this.schedule.deadLetters });
   }
 }

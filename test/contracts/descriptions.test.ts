@@ -57,6 +57,7 @@ it('every document that is stored carries the version of its form', () => {
     'BulkDone',
     'BulkShard',
     'DataIndex',
+    'DatasetPointer',
     'FeatureManifest',
     'Lease',
     'ModelManifest',

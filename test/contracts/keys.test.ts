@@ -7,7 +7,9 @@ import {
   artefactKey,
   bulkFiles,
   currentKey,
+  dataFileKey,
   dataPrefix,
+  datasetKey,
   FILES,
   folderOf,
   jobKey,
@@ -15,6 +17,7 @@ import {
   manifestKey,
   modelOfPointer,
   PREFIXES,
+  recipeOfDataset,
   releaseKey,
   requestKey,
   runFolder,
@@ -31,6 +34,8 @@ describe('a key', () => {
     [releaseKey(DIGEST), `releases/sha256/${HEX}.json`],
     [currentKey('edge-clip'), 'models/edge-clip/current.json'],
     [dataPrefix(DIGEST), `data/sha256/${HEX}`],
+    [dataFileKey(DIGEST), `data/files/${HEX}`],
+    [datasetKey('shop'), 'datasets/shop/current.json'],
     [requestKey('smoke'), 'recipes/smoke.json'],
     [jobKey({ recipe: 'smoke', job: 'clip-llm-1', address: DIGEST }), 'runs/smoke/clip-llm-1-0123456789ab/job.json'],
     [keyPattern('models'), 'models/*'],
@@ -48,6 +53,8 @@ describe('a key', () => {
   it('gives back what it was made of', () => {
     expect(modelOfPointer(currentKey('edge-clip'))).toBe('edge-clip');
     expect(modelOfPointer(manifestKey(DIGEST))).toBeUndefined();
+    expect(recipeOfDataset(datasetKey('shop'))).toBe('shop');
+    expect(recipeOfDataset(currentKey('shop'))).toBeUndefined();
     expect(folderOf('runs/smoke/mntp-0123456789ab/report.json', FILES.report)).toBe('runs/smoke/mntp-0123456789ab');
     expect(folderOf('runs/smoke/other-report.json', FILES.report)).toBeUndefined();
   });
@@ -89,8 +96,8 @@ const LITERALS = [
   FILE_LITERAL,
   /slice\('sha256:'\.length\)|slice\(0, 12\)/,
 ];
-/** `recipes/` is also a folder of the repository, and `models/` one of a route. */
-const EXCEPTIONS = [/recipes\/\$\{(?:file|name)\}/, /recipes\/(?:\w+)\.json/];
+/** `recipes/` is also a folder of the repository, `models/` one of a route, and `datasets/` one of a published benchmark. */
+const EXCEPTIONS = [/datasets\/IIW-400\//, /recipes\/\$\{(?:file|name)\}/, /recipes\/(?:\w+)\.json/];
 
 // In Python, backticks are prose.
 it('no code beside contracts/src/keys.ts builds a key', () => {

@@ -1,4 +1,5 @@
 // `npm run train -- --on aws` from outside: against AWS's APIs over HTTP, with jobs that run as the real container does.
+import { createHash } from 'node:crypto';
 import { readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { BatchClient, DescribeJobsCommand, ListJobsCommand } from '@aws-sdk/client-batch';
@@ -159,8 +160,13 @@ describe('a recipe on AWS', () => {
 
     const stages = await cloud.until(isOver);
     expect([...stages.values()].map(({ status }) => status)).toEqual(Array(10).fill('succeeded'));
-    const keys = (await cloud.store.list('data/')).map(({ key }) => key.split('/').slice(3).join('/'));
-    expect(keys).toEqual(['classes.json', 'dev.tar', 'index.json', 'plain.jsonl', 'train-0.tar', 'train-1.tar']);
+    const keys = (await cloud.store.list('data/')).map(({ key }) => key);
+    // The contents of the five files are their names.
+    const named = ['classes.json', 'dev.tar', 'plain.jsonl', 'train-0.tar', 'train-1.tar'].map(
+      (name) => `data/files/${createHash('sha256').update(name).digest('hex')}`,
+    );
+    expect(keys.slice(0, 5)).toEqual(named.toSorted());
+    expect(keys.slice(5)).toEqual([expect.stringMatching(/^data\/sha256\/[0-9a-f]{64}\/index\.json$/)]);
     const after = await cloud.run(RECIPE);
     expect(ids(after.events, 'submitted')).toEqual([]);
     const { jobSummaryList = [] } = await cloud.batch.send(

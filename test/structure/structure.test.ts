@@ -55,6 +55,7 @@ it('only entries and the hosts that they start read the environment', () => {
     'trainer/control/cli/augment.ts',
     'trainer/control/cli/bench/million.ts',
     'trainer/control/cli/bench/train.ts',
+    'trainer/control/cli/datasets/data.ts',
     'trainer/control/cli/evaluate.ts',
     'trainer/control/cli/finetune/finetune.ts',
     'trainer/control/cli/gpu-check.ts',
@@ -120,7 +121,9 @@ it('nothing below contracts imports a Python package of the trainer', () => {
 
 it('a folder holds at most 12 source files', () => {
   // They are reshaped by topic together with the work on scale.
-  const exempt = ['trainer/towers', 'trainer/container'];
+  const reshaped = ['trainer/towers', 'trainer/container'];
+  // One file for each row of the table of stages.
+  const exempt = [...reshaped, 'trainer/stages', 'contracts/src/training/stages'];
   const sizes = new Map<string, number>();
   for (const file of OWN) sizes.set(dirname(file), (sizes.get(dirname(file)) ?? 0) + 1);
   expect([...sizes].filter(([folder, size]) => size > 12 && !exempt.includes(folder))).toEqual([]);

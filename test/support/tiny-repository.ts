@@ -125,7 +125,12 @@ export function startTrain(root: string, args: string[], env: Record<string, str
   return start('train', root, args, env);
 }
 
-function start(command: 'train' | 'model', root: string, args: string[], env: Record<string, string>): Command {
+function start(
+  command: 'train' | 'model' | 'data',
+  root: string,
+  args: string[],
+  env: Record<string, string>,
+): Command {
   const drive = join(import.meta.dirname, 'drive.ts');
   const child = spawn(process.execPath, [drive, command, root, ...args], {
     env: { PATH: process.env.PATH ?? '', TRAINER_PYTHON: process.env.TRAINER_PYTHON ?? 'python3', ...env },
@@ -169,4 +174,9 @@ export function train(root: string, args: string[], env: Record<string, string> 
 /** `npm run model` on the repository. */
 export function model(root: string, args: string[], env: Record<string, string> = {}): Promise<CommandResult> {
   return start('model', root, args, env).ended;
+}
+
+/** `npm run data` on the repository. */
+export function data(root: string, args: string[], env: Record<string, string> = {}): Promise<CommandResult> {
+  return start('data', root, args, env).ended;
 }

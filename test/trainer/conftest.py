@@ -1,5 +1,30 @@
 """Loaded before every test module: makes libraries that want torchvision importable beside a CPU build of torch."""
 
+import pytest
 from container_process import bucket, home  # noqa: F401
 
 import towers  # noqa: F401
+
+# Files that take a core for longer than half a minute, the longest first. Each is one process's from its first test to its last:
+# one that came late would have a process work alone at the end.
+LONGEST = (
+    "test_pipeline.py",
+    "test_pretended_stages.py",
+    "test_text_stages.py",
+    "test_distill_export.py",
+    "test_container.py",
+    "test_adapt.py",
+    "test_published_models.py",
+    "test_train.py",
+    "test_augment.py",
+    "test_load.py",
+    "test_layouts.py",
+    "test_families.py",
+    "test_ranks.py",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files in the order in which they are begun: see LONGEST; the others after them, as they were found."""
+    places = {name: place for place, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: places.get(item.path.name, len(places)))

@@ -1,10 +1,14 @@
 """Help for stage tests: writes jobs, runs stages as processes the way the control plane does, makes tiny inputs."""
 
+import atexit
 import json
 import os
+import shutil
 import subprocess
 import sys
+import tempfile
 import time
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +23,23 @@ STAGE_ENV = os.environ | {
     "TOKENIZERS_PARALLELISM": "false",
     "OMP_NUM_THREADS": "1",  # tiny models: a second thread only waits
 }
+
+
+@cache
+def warm_python() -> Path:
+    """An interpreter for stages that has their libraries loaded, started with the first stage of this process (warm_python.py)."""
+    script, folder = Path(__file__).with_name("warm_python.py"), Path(tempfile.mkdtemp(prefix="warm-"))
+    command = [sys.executable, "-W", "ignore", script, "serve", folder / "socket"]
+    server = subprocess.Popen(command, env=STAGE_ENV, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    # It ends with its standard input: with this process at the latest.
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    atexit.register(server.communicate)
+    assert server.stdout is not None
+    server.stdout.readline()
+    python = folder / "python"
+    python.write_text(f'#!/bin/sh\nexec "{sys.executable}" -S -E "{script}" "{folder / "socket"}" "$@"\n')
+    python.chmod(0o755)
+    return python
 
 
 def schedule(steps: int, lr: float = 1e-3, warmup_steps: int = 1) -> dict[str, Any]:
@@ -44,7 +65,7 @@ def run_stage(job: Path, expect: int = 0) -> dict[str, Any]:
     """Run the stage of a job to its end; returns its report (empty when it did not succeed)."""
     stage = json.loads(job.read_text())["config"]["stage"]
     done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-m", f"stages.{stage}", str(job)],
+        [warm_python(), "-W", "ignore", "-m", f"stages.{stage}", str(job)],
         env=STAGE_ENV,
         cwd=ROOT / "trainer",
         capture_output=True,
@@ -60,7 +81,7 @@ def interrupt_stage(job: Path, at_step: int) -> int:
     """Start a stage, send SIGTERM as soon as it reports `at_step`, and return its exit code."""
     stage = json.loads(job.read_text())["config"]["stage"]
     process = subprocess.Popen(
-        [sys.executable, "-W", "ignore", "-m", f"stages.{stage}", str(job)],
+        [warm_python(), "-W", "ignore", "-m", f"stages.{stage}", str(job)],
         env=STAGE_ENV | {"PROGRESS_SECONDS": "0"},
         cwd=ROOT / "trainer",
         stdout=subprocess.PIPE,

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from contracts.types import ClipConfig, ContrastiveConfig
 from data.captions.sets import hypernym_texts
-from engine.epochs import epoch_batch
+from data.order import epoch_batch
 from losses.contrastive import pair_loss
 from losses.matrices import info_nce, multi_positive_nce, shared_cross_entropy, soft_cross_entropy
 from tasks.clip_batch import Place

@@ -183,7 +183,7 @@ def test_a_stage_that_reads_texts_fetches_no_images(tmp_path):
         return {each.path for each in fetch.fetches_of_input("prepare", f"file://{prepared}", tmp_path, parts)}
 
     assert fetched(["plain.train", "classes"]) == {"report.json", "plain.train-00001.jsonl", "classes.json"}
-    assert fetched(["pairs"]) == {"report.json", *(name for name in names if name.startswith("pairs."))} | {
-        "class_images.tar"
-    }
+    assert fetched(["pairs"]) == {"report.json", "pairs.train-00000.jsonl"}
+    assert fetched(["pairs", "images"]) == {"report.json", *(name for name in names if name.startswith("pairs."))}
+    assert fetched(["class_images"]) == {"report.json", "class_images.jsonl", "class_images.tar"}
     assert fetched(None) == {"report.json", *names}

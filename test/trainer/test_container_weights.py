@@ -35,8 +35,12 @@ def test_weights_are_fetched_and_stand_in_the_configuration_where_their_path_was
 
     for folder, name, data in (("ee", "model.safetensors", b"weights"), ("ff", "a.gguf", b"adapter")):
         digest = f"sha256:{hashlib.sha256(data).hexdigest()}"
-        bucket.put(f"data/sha256/{folder}/{name}", data)
-        index = {"schema_version": 1, "files": [{"path": name, "digest": digest, "size": len(data)}]}
+        bucket.put(f"data/files/{digest.removeprefix('sha256:')}", data)
+        index = {
+            "schema_version": 1,
+            "files": [{"path": name, "digest": digest, "size": len(data)}],
+            "files_at": "../../files",
+        }
         bucket.put(f"data/sha256/{folder}/index.json", json.dumps(index))
     code, _, errors = run("runs/weights", environment(bucket, tmp_path / "work", home))
     assert code == 0, errors

@@ -3,13 +3,12 @@
 import gzip
 import json
 import subprocess
-import sys
 import tarfile
 
 import pytest
 
 from contracts import load
-from support import ROOT, STAGE_ENV, TINY_VISION, draw_images, tiny_clip, tiny_language_model
+from support import ROOT, STAGE_ENV, TINY_VISION, draw_images, tiny_clip, tiny_language_model, warm_python
 
 RECORDING = ROOT / "test" / "trainer" / "recording_python.py"
 CLASSES = {"classes": [{"index": 0, "name": "tench"}, {"index": 1, "name": "goldfish"}, {"index": 2, "name": "hammer"}],
@@ -58,7 +57,7 @@ def draw_data(folder):
 def train(folder, *options):
     """Run `npm run train` as npm does; the lines of --json. `folder/keys.jsonl` gets what the stages read."""
     python = folder / "python"
-    python.write_text(f'#!/bin/sh\nexec "{sys.executable}" "{RECORDING}" "{folder / "keys.jsonl"}" "$@"\n')
+    python.write_text(f'#!/bin/sh\nexec "{warm_python()}" "{RECORDING}" "{folder / "keys.jsonl"}" "$@"\n')
     python.chmod(0o755)
     node = ROOT / "node_modules" / ".bin" / "node"
     cli = ROOT / "trainer" / "control" / "cli" / "train.ts"

@@ -46,6 +46,28 @@ def test_a_stage_cannot_read_what_its_job_does_not_name(tmp_path, part, prepared
             "stage mntp reads pairs.train.jsonl of prepare, but its row in STAGES names only groups.train"
             in done.stderr
         )
+        assert "Traceback" not in done.stderr
     else:
         assert done.returncode == 0, done.stderr
         assert len(done.stdout.splitlines()) == 2
+
+
+@pytest.mark.parametrize(
+    ("code", "last", "has_traceback"),
+    [
+        ('load("TrainingJob", "[")', "[mntp] TrainingJob: not JSON (line 1: Expecting value)", False),
+        ('int("one")', "ValueError: invalid literal for int()", True),
+        # Raised on purpose, but not by the trainer.
+        ('raise ValueError("a sentence")', "ValueError: a sentence", True),
+    ],
+)
+def test_what_the_trainer_refuses_is_a_sentence_and_what_nobody_expected_a_traceback(code, last, has_traceback):
+    script = (
+        f"from contracts import load\nfrom engine.failure import fail_in_a_sentence\nfail_in_a_sentence('mntp')\n{code}"
+    )
+    done = subprocess.run([sys.executable, "-c", script], env=STAGE_ENV, capture_output=True, text=True)
+    assert done.returncode == 1
+    lines = done.stderr.splitlines()
+    assert lines[-1].startswith(last)
+    assert ("Traceback (most recent call last):" in lines) is has_traceback
+    assert has_traceback or len(lines) == 1

@@ -1,8 +1,8 @@
-"""`python -m container.copy FOLDER NAME FILE`: copies one file of an `s3://` or `file://` folder to this machine.
+"""`python -m container.copy FOLDER`: copies files of an `s3://` or `file://` folder to this machine.
 
-The bytes are compared with the folder's index, where it has one. Without NAME and FILE it copies what standard input asks for,
-{name, file} a line, several at a time, and answers {name, error} when each is there. What stages run that leave files in the
-store until they read them (data/copies.py): they know no store themselves.
+Standard input asks for them, {name, file} a line; several are copied at a time, and each is answered by {name, error} when it is
+there. The bytes are compared with the folder's index, where it has one. What stages run that leave files in the store until they
+read them (data/copies.py): they know no store themselves.
 """
 
 import json
@@ -12,36 +12,21 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from container.failures import RefusedError, StorageError
-from container.fetch import Fetch, fetch_one, read_index
+from container.fetch import fetch_of, fetch_one, read_index
 from container.folders import open_folder, safe_path
 from container.progress import Progress
-from contracts.constants import EXIT_INTERRUPTED, EXIT_REFUSED, FILE_DATA_INDEX
+from contracts.constants import EXIT_OK, EXIT_USAGE, FILE_DATA_INDEX
 
-USAGE = (
-    "usage: python -m container.copy FOLDER [NAME FILE], the s3:// or file:// URI of a folder, a file below it, and where to "
-    "copy it; without them, lines of {name, file} on standard input say so"
-)
+USAGE = "usage: python -m container.copy FOLDER, the s3:// or file:// URI of a folder; reads lines of {name, file}"
 THREADS = 16  # files that are copied at a time
 
 
 def main() -> int:
-    """Copy; returns the exit code."""
-    if len(sys.argv) == 2 and not sys.argv[1].startswith("-"):
-        return serve(sys.argv[1])
-    if len(sys.argv) != 4:
+    """Copy what standard input asks for until it ends; returns the exit code."""
+    if len(sys.argv) != 2 or sys.argv[1].startswith("-"):
         print(USAGE, file=sys.stderr)
-        return 0 if sys.argv[1:] in (["-h"], ["--help"]) else 2
-    _, folder, name, file = sys.argv
-    try:
-        copy_file(folder, safe_path(name, folder), Path(file))
-    except (RefusedError, StorageError) as error:
-        print(error, file=sys.stderr)
-        return EXIT_INTERRUPTED if isinstance(error, StorageError) and error.transient else EXIT_REFUSED
-    return 0
-
-
-def serve(uri: str) -> int:
-    """Copy what standard input asks for until it ends."""
+        return EXIT_OK if sys.argv[1:] in (["-h"], ["--help"]) else EXIT_USAGE
+    uri = sys.argv[1]
 
     def copy(name: str, file: str) -> None:
         error = None
@@ -56,21 +41,21 @@ def serve(uri: str) -> int:
     with ThreadPoolExecutor(THREADS) as pool:
         for line in sys.stdin:
             pool.submit(copy, **json.loads(line))
-    return 0
+    return EXIT_OK
 
 
 def copy_file(uri: str, name: str, file: Path) -> None:
     """Copy a file, and refuse it where it is not what the folder's index says."""
     folder = open_folder(uri)
-    index = folder.read(FILE_DATA_INDEX)
-    said = None if index is None else next((each for each in read_index(index, folder) if each["path"] == name), None)
-    if index is not None and said is None:
-        raise RefusedError(f"{folder.uri}/{FILE_DATA_INDEX} does not name {name}")
-    if said is None:
+    data = folder.read(FILE_DATA_INDEX)
+    if data is None:
         folder.download(name, file, lambda _: None)
         return
-    fetch = Fetch(folder, name, said["size"], said["digest"], file, FILE_DATA_INDEX)
-    fetch_one(fetch, Progress(name, said["size"], lambda _: None))
+    index = read_index(data, folder)
+    said = next((each for each in index["files"] if each["path"] == name), None)
+    if said is None:
+        raise RefusedError(f"{folder.uri}/{FILE_DATA_INDEX} does not name {name}")
+    fetch_one(fetch_of(said, index, folder, file), Progress(name, said["size"], lambda _: None))
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 from container.failures import RefusedError, StorageError
 from container.folders import Folder, open_folder, safe_path
@@ -16,7 +17,8 @@ from container.progress import Progress, duration, size
 from container.report import ReportError, digests_of
 from contracts import ContractError, load
 from contracts.constants import DATA_ROLE, FILE_DATA_INDEX, FILE_LOG, FILE_REPORT, FILE_SHARDS
-from contracts.types import Artefact
+from contracts.parts import part_of
+from contracts.types import Artefact, DataIndex
 
 THREADS = 16
 ROLE = re.compile(r"[A-Za-z0-9_-]+")
@@ -69,18 +71,34 @@ def fetches_of_weights(uri: str, target: Path) -> list[Fetch]:
 
 def fetches_of_index(index: bytes, folder: Folder, target: Path) -> list[Fetch]:
     """The files that index.json names."""
-    return [
-        Fetch(folder, path, item["size"], item["digest"], target / path, FILE_DATA_INDEX)
-        for item in read_index(index, folder)
-        for path in [safe_path(item["path"], f"{folder.uri}/{FILE_DATA_INDEX}")]
-    ]
+    read = read_index(index, folder)
+    where = f"{folder.uri}/{FILE_DATA_INDEX}"
+    return [fetch_of(item, read, folder, target / safe_path(item["path"], where)) for item in read["files"]]
+
+
+def fetch_of(item: Artefact, index: DataIndex, folder: Folder, file: Path) -> Fetch:
+    """One file of an index: beside it by its path, or where the index says that all files are, by its digest."""
+    files_at = index.get("files_at")
+    if files_at is None:
+        return Fetch(folder, item["path"], item["size"], item["digest"], file, FILE_DATA_INDEX)
+    stored = open_folder(from_folder(folder.uri, files_at))
+    return Fetch(stored, item["digest"].removeprefix("sha256:"), item["size"], item["digest"], file, FILE_DATA_INDEX)
+
+
+def from_folder(uri: str, relative: str) -> str:
+    """The URI of a folder relative to another, `..` for the one above."""
+    parts = uri.split("/")
+    for part in relative.split("/"):
+        if part == "..":
+            parts.pop()
+        else:
+            parts.append(part)
+    return "/".join(parts)
 
 
 def is_read(path: str, parts: set[str]) -> bool:
     """Whether a stage that reads only these parts may open a file of `prepare`, as engine/run.py holds it to."""
-    stem = re.sub(r"(-\d+)?\.jsonl?$", "", path)
-    part = "pairs" if stem.startswith("pairs.") or path.endswith(".tar") else stem
-    return path in (FILE_REPORT, FILE_SHARDS) or part in parts
+    return path in (FILE_REPORT, FILE_SHARDS) or part_of(path) in parts
 
 
 def is_transient_file(path: str) -> bool:
@@ -99,10 +117,10 @@ def is_shard(path: str) -> bool:
     return path.startswith("checkpoints/")
 
 
-def read_index(data: bytes, folder: Folder) -> list[Artefact]:
-    """The files that index.json names. The upload of a data set writes it last."""
+def read_index(data: bytes, folder: Folder) -> DataIndex:
+    """The document index.json. The upload of a data set writes it last."""
     try:
-        return load("DataIndex", data.decode("utf-8"))["files"]
+        return cast(DataIndex, load("DataIndex", data.decode("utf-8")))
     except (ContractError, UnicodeDecodeError) as error:
         raise RefusedError(f"{folder.uri}/{FILE_DATA_INDEX} is refused: {error}; upload again") from error
 

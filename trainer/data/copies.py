@@ -74,28 +74,15 @@ class FolderCopy:
 
 
 def copy_command(folder: str) -> tuple[str, ...]:
-    """The container's command that copies files of a folder of the store, by its URI."""
+    """The container's command that copies files of a folder of the store, by its URI, for a `CopyProcess`."""
     return (sys.executable, "-m", "container.copy", folder)
-
-
-@dataclass(frozen=True)
-class CommandCopy:
-    """Copies by a command that gets the name of the file and where to write it: whatever reaches the store, in a process."""
-
-    command: tuple[str, ...]
-
-    def __call__(self, name: str, target: Path) -> None:
-        """Copy one file; the last line of what a failed command says is the reason."""
-        done = subprocess.run([*self.command, name, str(target)], capture_output=True, text=True, check=False)
-        if done.returncode != 0:
-            said = (done.stderr or done.stdout).strip().splitlines()
-            raise OSError(f"{self.command[0]} ended with {done.returncode}: {said[-1] if said else 'it said nothing'}")
 
 
 class CopyProcess:
     """Copies by a command that stays: it gets {name, file} a line and answers {name, error} when a copy is there, in any order.
 
-    Starting a command for each file would take a second of a processor for each. A worker that copies starts its own one.
+    Starting a command for each file would take a second of a processor for each. A worker that copies starts its own one. It ends
+    with the block that it was made for, or with the process that uses it.
     """
 
     def __init__(self, command: tuple[str, ...]) -> None:
@@ -105,6 +92,16 @@ class CopyProcess:
     def __getstate__(self) -> dict[str, object]:
         """A worker starts its own."""
         return {"command": self.command, "owner": 0}
+
+    def __enter__(self) -> "CopyProcess":
+        """To copy in a block."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """The command ends where its input does."""
+        assert self.process.stdin is not None
+        self.process.stdin.close()
+        self.process.wait()
 
     def __call__(self, name: str, target: Path) -> None:
         """Copy one file, beside others that are being copied."""

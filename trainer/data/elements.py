@@ -21,10 +21,11 @@ import numpy as np
 
 from contracts.constants import ELEMENTS
 from contracts.types import Artefact
-from data.copies import CommandCopy, copy_command
+from data.copies import Copy, CopyProcess, copy_command
 from data.doubles import COLUMNS, full_key, hashes_of
 from data.plan import Element, Plan
 from data.prepared.languages import language_of
+from engine.failure import outcome_of, result_of
 from engine.run import artefact
 from towers.data import Row, read_rows, write_rows
 from towers.labels import is_held_out
@@ -153,16 +154,22 @@ def bring_tars(plan: Plan, element: Element) -> list[Path]:
     is_tar = source.format != "labelled"
     tars = [file] if is_tar else sorted(file.parent.glob(f"{file.stem}*.tar"))
     missing = [tar for tar in tars if tar.name.endswith(TAR_SUFFIXES) and tar.stat().st_size == 0]
-    copy = CommandCopy(copy_command(plan.remote))
-    for tar in missing:
-        with tempfile.NamedTemporaryFile(dir=tar.parent, prefix=f".{tar.name}-", delete=False) as temporary:
-            try:
-                copy(tar.relative_to(plan.data).as_posix(), Path(temporary.name))
-                os.replace(temporary.name, tar)
-            except OSError as error:
-                Path(temporary.name).unlink(missing_ok=True)
-                raise OSError(f"{tar.name} cannot be copied from {plan.remote}: {error}") from error
+    if missing:
+        with CopyProcess(copy_command(plan.remote)) as copy:
+            for tar in missing:
+                bring_tar(copy, plan, tar)
     return missing if is_tar else []
+
+
+def bring_tar(copy: Copy, plan: Plan, tar: Path) -> None:
+    """Put a whole tar in the place of an empty one; other processes see the one or the other."""
+    with tempfile.NamedTemporaryFile(dir=tar.parent, prefix=f".{tar.name}-", delete=False) as temporary:
+        try:
+            copy(tar.relative_to(plan.data).as_posix(), Path(temporary.name))
+            os.replace(temporary.name, tar)
+        except OSError as error:
+            Path(temporary.name).unlink(missing_ok=True)
+            raise OSError(f"{tar.name} cannot be copied from {plan.remote}: {error}") from error
 
 
 def checked(sample: Sample, source: Source, plan: Plan) -> tuple[str | None, bytes | None, list[int]]:
@@ -232,7 +239,7 @@ def run_elements(plan: Plan, numbers: list[int], out: Path, most: Maker) -> Iter
     # Forked, because a fresh interpreter would take longer than most elements; nothing else runs in this process yet.
     pool = ProcessPoolExecutor(workers, get_context("fork"))
     try:
-        pending: set[Future[ElementReport]] = set()
+        pending: set[Future[ElementReport | Exception]] = set()
         waiting = iter(left)
         while True:
             # A few at a time: a stop has to wait for those that are at work only.
@@ -241,7 +248,7 @@ def run_elements(plan: Plan, numbers: list[int], out: Path, most: Maker) -> Iter
             if not pending:
                 return
             done, pending = wait(pending, return_when=FIRST_COMPLETED)
-            yield from (future.result() for future in done)
+            yield from (result_of(future.result()) for future in done)
     except BrokenProcessPool as error:
         raise RuntimeError(
             f"one of {workers} processes of prepare was killed, most likely for memory: run it again, elements that are "
@@ -251,6 +258,6 @@ def run_elements(plan: Plan, numbers: list[int], out: Path, most: Maker) -> Iter
         pool.shutdown(wait=True, cancel_futures=True)
 
 
-def run_numbered(plan: Plan, number: int, out: Path, maker: Maker) -> ElementReport:
+def run_numbered(plan: Plan, number: int, out: Path, maker: Maker) -> ElementReport | Exception:
     """`run_element` for a process of the pool."""
-    return run_element(plan, plan.elements[number], out, maker)
+    return outcome_of(lambda: run_element(plan, plan.elements[number], out, maker))

@@ -10,6 +10,7 @@ global batches. (Lanes are the canonical nodes of MosaicML's Streaming; windows 
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
@@ -136,3 +137,24 @@ class EpochOrder:
     def generator(self, epoch: int, *of: int) -> np.random.Generator:
         """The generator of one permutation of an epoch."""
         return np.random.default_rng((self.options.seed, epoch, *of))
+
+
+# -- what lies in memory whole needs no lanes ------------------------------------------------------------------------
+
+
+def epoch_batch(seed: tuple[int, ...], step: int, count: int, batch_size: int) -> np.ndarray:
+    """`batch_size` different numbers below `count`: every epoch is a new order, inside an epoch nothing comes twice.
+
+    What does not fill a batch at the end of an epoch is left to the next one. A batch is at most `count`.
+    """
+    size = min(batch_size, count)
+    epoch, place = divmod(step, count // size)
+    return _order((*seed, epoch), count)[place * size :][:size]
+
+
+@lru_cache(maxsize=8)
+def _order(seed: tuple[int, ...], count: int) -> np.ndarray:
+    """The permutation of an epoch, kept while the epoch lasts."""
+    order = np.random.default_rng(seed).permutation(count)
+    order.setflags(write=False)
+    return order

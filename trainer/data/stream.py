@@ -18,6 +18,7 @@ from contracts.types import PreparedShard
 from data.batches import Piece
 from data.manifest import rows_digest
 from data.order import EpochOrder, OrderOptions
+from engine.failure import outcome_of, result_of
 
 
 class StreamState(TypedDict):
@@ -92,7 +93,7 @@ class PartsOfBatches(Dataset[Any]):
         epoch, place = divmod(step, self.order.steps)
         places_B2 = self.order.batch(epoch, place, self.share.rank, self.share.world)
         first, end = part * len(places_B2) // parts, (part + 1) * len(places_B2) // parts
-        return self.loader.batch(Piece(step, part, parts, epoch), places_B2[first:end])
+        return outcome_of(lambda: self.loader.batch(Piece(step, part, parts, epoch), places_B2[first:end]))
 
 
 class Stream(Generic[Made]):
@@ -154,7 +155,7 @@ class Stream(Generic[Made]):
         announced = self.announce(self.step, ())  # before the workers ask for the first ones
         made = iter(batches)
         try:
-            for batch in made:
+            for batch in map(result_of, made):
                 if batch.piece.part == 0:
                     announced = self.announce(batch.piece.step, announced)
                 if batch.piece.part == parts - 1:
@@ -188,14 +189,15 @@ class Chunks(Dataset[Any]):
     def __getitem__(self, number: int) -> Any:
         """The samples of one chunk, as those of epoch 0."""
         first = number * self.size
-        return self.loader.batch(Piece(number, 0, 1, epoch=0), self.places_N2[first : first + self.size])
+        places_B2 = self.places_N2[first : first + self.size]
+        return outcome_of(lambda: self.loader.batch(Piece(number, 0, 1, epoch=0), places_B2))
 
 
 def in_chunks(loader: Loader[Made], places_N2: np.ndarray, size: int, workers: int) -> Iterator[Made]:
     """The samples at places (shard, row) [N, 2] once, in order, `size` at a time, made by worker processes."""
     chunks = Chunks(loader, places_N2, size)
     loader.announce(list(dict.fromkeys(places_N2[:, 0].tolist())), "once")
-    yield from DataLoader(chunks, batch_size=None, num_workers=min(workers, len(chunks)))
+    yield from map(result_of, DataLoader(chunks, batch_size=None, num_workers=min(workers, len(chunks))))
     loader.announce([], "once")
 
 

@@ -8,7 +8,6 @@ makes the next step save a checkpoint and exit with 75, which means "run me agai
 import hashlib
 import json
 import os
-import re
 import shutil
 import signal
 import sys
@@ -31,11 +30,13 @@ from contracts.constants import (
     RANKED_STAGES,
     SCHEMA_VERSION,
 )
+from contracts.parts import part_of
 from contracts.types import Artefact, TrainingJob, TrainingReport
 from engine import generators
 from engine.checkpoint import FOLDER as CHECKPOINTS
 from engine.checkpoint import read_small
-from engine.task import Figures
+from engine.failure import fail_in_a_sentence
+from engine.task import Figures, value_of
 from engine.world import World, end_process, fast_dtype, join_world
 
 CHECKPOINT_SECONDS = 180.0
@@ -84,6 +85,7 @@ class Run(Generic[Config]):
         if len(sys.argv) != 2 or sys.argv[1].startswith("-"):
             print(f"usage: python -m stages.{stage} job.json", file=sys.stderr)
             sys.exit(EXIT_OK if sys.argv[1:] in (["-h"], ["--help"]) else EXIT_USAGE)
+        fail_in_a_sentence(stage)
         job = cast(TrainingJob, load("TrainingJob", Path(sys.argv[1]).read_text(encoding="utf-8")))
         if job["config"]["stage"] != stage:
             sys.exit(f"{sys.argv[1]} is a job for stage {job['config']['stage']}, not {stage}")
@@ -95,8 +97,8 @@ class Run(Generic[Config]):
         if ENV_ARRAY_INDEX in os.environ:
             run.child = ArrayChild(int(os.environ[ENV_ARRAY_INDEX]), int(os.environ[ENV_ARRAY_SIZE]))
         if (run.output / FILE_REPORT).exists():
-            print(f"{run.output} holds a report: nothing to do", file=sys.stderr)
-            sys.exit(0)
+            run.log(f"{run.output} holds a report: nothing to do")
+            sys.exit(EXIT_OK)
         run.begin()
         return run
 
@@ -168,14 +170,13 @@ class Run(Generic[Config]):
         if not self.world.leads or (now - self._printed_at <= self.progress_seconds and step != total):
             return
         self._printed_at = now
-        values = {key: float(value() if callable(value) else value) for key, value in figures.items()}
         line = {
             "event": "progress",
             "stage": self.stage,
             "step": step,
             "total": total,
             "seconds": round(self.seconds(), 1),
-            "metrics": {key: float(f"{value:.5g}") for key, value in values.items()},
+            "metrics": {key: float(f"{value_of(figure):.5g}") for key, figure in figures.items()},
         }
         print(json.dumps(line), flush=True)
 
@@ -273,12 +274,6 @@ def only_parts(prepared: Path, parts: list[str], stage: str) -> Callable[[str, t
             )
 
     return refuse_others
-
-
-def part_of(file: str) -> str:
-    """The part of what `prepare` wrote that one of its files belongs to: images with their rows, or a kind of text."""
-    stem = re.sub(r"(-\d+)?\.jsonl?$", "", file)
-    return "pairs" if stem.startswith("pairs.") or file.endswith(".tar") else stem
 
 
 def artefact(folder: Path, path: str) -> Artefact:

@@ -16,6 +16,11 @@ Figures = Mapping[str, Figure]
 Parts = dict[str, torch.Tensor]
 
 
+def value_of(figure: Figure) -> float:
+    """A figure, computed now."""
+    return float(figure() if callable(figure) else figure)
+
+
 class Task:
     """Modules and the gradient of every step. A subclass sets `modules` and writes `loss`, or `backward`.
 

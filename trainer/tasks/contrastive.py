@@ -9,7 +9,7 @@ import torch
 from torch.nn import functional as F
 
 from contracts.types import ContrastiveConfig
-from engine.epochs import epoch_batch
+from data.order import epoch_batch
 from engine.grad_cache import cached_backward
 from engine.run import Run
 from engine.sharding import Blocks

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from contracts.types import InheritConfig
-from engine.epochs import epoch_batch
+from data.order import epoch_batch
 from engine.run import Run
 from engine.task import Figures, Parts, Task
 from losses.regularise import inherit_loss

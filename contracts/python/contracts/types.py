@@ -665,7 +665,55 @@ class DataIndex(TypedDict):
     """Version of the form of this document; absent means 1."""
 
     files: list[Artefact]
-    """Every file that the recipe reads; paths are relative to the folder of the index."""
+    """Every file that the recipe reads; paths are those it has on the machine that reads it."""
+
+    files_at: NotRequired[Literal["../../files"]]
+    """Folder of the files, relative to that of the index; each is named by the hexadecimal digits of its
+    digest. Absent: they are beside the index, by their paths.
+    """
+
+
+class DatasetPointerTars(TypedDict):
+    """Tars behind the sources of `prepare`: how many containers share them follows from it."""
+
+    count: int
+    """Number of tars."""
+
+    bytes: int
+    """Their size."""
+
+
+class DatasetPointer(TypedDict):
+    """Which data is current under a recipe's name."""
+
+    schema_version: NotRequired[Literal[1]]
+    """Version of the form of this document; absent means 1."""
+
+    name: str
+    """Name of the dataset: that of the recipe which it is the data of."""
+
+    digest: str
+    """Digest over all of its files: its index is stored under it."""
+
+    previous: str | None
+    """The digest before this one; null for the first."""
+
+    parts: dict[str, str] | None
+    """By part of what `prepare` makes of it, the digest over the files that the part is made from; null where
+    the data was pushed before its recipe was submitted.
+    """
+
+    tars: DatasetPointerTars
+    """Tars behind the sources of `prepare`: how many containers share them follows from it."""
+
+    files: int
+    """Number of files."""
+
+    bytes: int
+    """Size of all files."""
+
+    moved_at: str
+    """When it was moved here, in UTC: it counts where this is after the last submission."""
 
 
 ImageType = Literal["jpeg", "png", "webp", "gif", "avif"]
@@ -2144,8 +2192,20 @@ PartialSimilarityResponse = PartialSimilarityMatrix | PartialSimilarityPairs | P
 """Answer of POST /similarity with `on_error: partial`."""
 
 
+class PipelineIdle(TypedDict):
+    """What state Plan gives where nothing was submitted yet: the execution ends, and nothing has failed."""
+
+    recipe: str
+    """Name of the recipe."""
+
+    idle: str
+    """Why there is nothing to plan, as a sentence."""
+
+
 class PipelineInput(TypedDict):
-    """What starts an execution of the training state machine."""
+    """What the schedule starts the training state machine with, and what state Plan is given; new data starts
+    it with the key of its pointer, `{pointer}`.
+    """
 
     recipe: str
     """Name of a recipe that was submitted before."""
@@ -4950,7 +5010,9 @@ class TrainingRequestFoldersValue(TypedDict):
 
 
 class TrainingRequest(TypedDict):
-    """What was last submitted under a recipe's name: the schedule trains it again, with the same data."""
+    """What was last submitted under a recipe's name: the pipeline trains it again, with this data or what was
+    pushed since.
+    """
 
     schema_version: NotRequired[Literal[1]]
     """Version of the form of this document; absent means 1."""

@@ -1,5 +1,6 @@
 // The files of a user's data, as uploaded: what a container downloads and compares with.
 import { z } from 'zod';
+import { DATA_FILES } from '../keys.ts';
 import { Artefact } from '../model/artefact.ts';
 import { SchemaVersion } from '../schema-version.ts';
 
@@ -8,7 +9,13 @@ export const DataIndex = z
     schema_version: SchemaVersion,
     files: z
       .array(Artefact)
-      .describe('Every file that the recipe reads; paths are relative to the folder of the index.'),
+      .describe('Every file that the recipe reads; paths are those it has on the machine that reads it.'),
+    files_at: z
+      .literal(DATA_FILES)
+      .optional()
+      .describe(
+        'Folder of the files, relative to that of the index; each is named by the hexadecimal digits of its digest. Absent: they are beside the index, by their paths.',
+      ),
   })
   .meta({
     title: 'DataIndex',

@@ -40,13 +40,18 @@ export const TrainingRequest = z
   })
   .meta({
     title: 'TrainingRequest',
-    description: "What was last submitted under a recipe's name: the schedule trains it again, with the same data.",
+    description:
+      "What was last submitted under a recipe's name: the pipeline trains it again, with this data or what was pushed since.",
   });
 export type TrainingRequest = z.infer<typeof TrainingRequest>;
 
 export const PipelineInput = z
   .strictObject({ recipe: z.string().describe('Name of a recipe that was submitted before.') })
-  .meta({ title: 'PipelineInput', description: 'What starts an execution of the training state machine.' });
+  .meta({
+    title: 'PipelineInput',
+    description:
+      'What the schedule starts the training state machine with, and what state Plan is given; new data starts it with the key of its pointer, `{pointer}`.',
+  });
 export type PipelineInput = z.infer<typeof PipelineInput>;
 
 export const PipelineStage = z
@@ -88,6 +93,17 @@ export const PipelinePlan = z
   })
   .meta({ title: 'PipelinePlan', description: 'What state Plan gives.' });
 export type PipelinePlan = z.infer<typeof PipelinePlan>;
+
+export const PipelineIdle = z
+  .strictObject({
+    recipe: z.string().describe('Name of the recipe.'),
+    idle: z.string().min(1).describe('Why there is nothing to plan, as a sentence.'),
+  })
+  .meta({
+    title: 'PipelineIdle',
+    description: 'What state Plan gives where nothing was submitted yet: the execution ends, and nothing has failed.',
+  });
+export type PipelineIdle = z.infer<typeof PipelineIdle>;
 
 export const GateCheck = z
   .strictObject({

@@ -5,26 +5,31 @@ import { type PrepareConfig as Config, Split, TextKind } from './stages/prepare.
 
 type PrepareConfig = Omit<z.infer<typeof Config>, 'stage'>;
 
-/** `pairs`: images with their rows, of all splits. `KIND.SPLIT`: texts of that kind. `fragments`: phrases of train captions. */
-export type Part = 'pairs' | 'fragments.train' | 'classes' | 'class_images' | `${TextKind}.${Split}`;
+/**
+ * `pairs`: the rows of images, captions and labels, of all splits. `images`: the tars of the images themselves.
+ * `KIND.SPLIT`: texts of that kind. `fragments`: phrases of train captions.
+ */
+export type Part = 'pairs' | 'images' | 'fragments.train' | 'classes' | 'class_images' | `${TextKind}.${Split}`;
 
 const TEXTS: readonly Part[] = TextKind.options.flatMap((kind) =>
   Split.options.map((split): Part => `${kind}.${split}`),
 );
-export const PARTS: readonly Part[] = ['pairs', 'fragments.train', 'classes', 'class_images', ...TEXTS];
+export const PARTS: readonly Part[] = ['pairs', 'images', 'fragments.train', 'classes', 'class_images', ...TEXTS];
 
 /** Captions that are left out, and images, decide which phrases are frequent. */
-const CAPTIONED: readonly Part[] = ['pairs', 'fragments.train'];
+const CAPTIONED: readonly Part[] = ['pairs', 'images', 'fragments.train'];
+/** Rows say where in its tar an image is. */
+const PAIRS: readonly Part[] = ['pairs', 'images'];
 
 /** Which parts each setting of `prepare` decides. A setting that has no row here does not compile. */
 export const DECIDES: { readonly [Setting in keyof Required<PrepareConfig>]: readonly Part[] } = {
   pairs: CAPTIONED,
   texts: TEXTS,
-  max_side: ['pairs'],
+  max_side: PAIRS,
   min_side: CAPTIONED,
   max_pixels: CAPTIONED,
-  shard_size: ['pairs'],
-  keys: ['pairs'],
+  shard_size: PAIRS,
+  keys: PAIRS,
   near_duplicates: CAPTIONED,
   languages: CAPTIONED,
   min_caption_chars: CAPTIONED,

@@ -18,8 +18,31 @@ export interface PipelineParts {
 export function pipelineDefinition(parts: PipelineParts) {
   return {
     Comment: 'Trains a recipe as far as something is missing, and publishes the model if the gate lets it through',
-    StartAt: 'AcquireLock',
-    States: { ...lock(parts.table, 'Plan'), ...work(parts), ...close(parts) } satisfies Record<string, State>,
+    StartAt: 'IsNewData',
+    States: { ...start(), ...lock(parts.table, 'Plan'), ...work(parts), ...close(parts) } satisfies Record<
+      string,
+      State
+    >,
+  };
+}
+
+/** An execution is for a recipe, by its name or by the pointer of its data that has moved. */
+function start(): Record<string, State> {
+  return {
+    IsNewData: {
+      Type: 'Choice',
+      Choices: [{ Variable: '$.pointer', IsPresent: true, Next: 'RecipeOfPointer' }],
+      Default: 'AcquireLock',
+    },
+    RecipeOfPointer: {
+      Type: 'Pass',
+      // The key is contracts/src/keys.ts' datasetKey: its second part is the name.
+      Parameters: {
+        'pointer.$': '$.pointer',
+        'recipe.$': "States.ArrayGetItem(States.StringSplit($.pointer, '/'), 1)",
+      },
+      Next: 'AcquireLock',
+    },
   };
 }
 
@@ -67,8 +90,13 @@ function work({ table, topic, plan, gate, publish }: PipelineParts): Record<stri
       Resource: plan,
       Parameters: { 'recipe.$': '$.recipe' },
       ResultPath: '$.plan',
-      Next: 'RunStages',
+      Next: 'IsPlanned',
     }),
+    IsPlanned: {
+      Type: 'Choice',
+      Choices: [{ Variable: '$.plan.idle', IsPresent: true, Next: 'ReleaseLock' }],
+      Default: 'RunStages',
+    },
     RunStages: {
       Type: 'Map',
       ItemsPath: '$.plan.stages',
@@ -152,6 +180,7 @@ function close({ table, topic }: PipelineParts): Record<string, State> {
       Type: 'Choice',
       Choices: [
         { Variable: '$.error', IsPresent: true, Next: 'Failed' },
+        { Variable: '$.plan.idle', IsPresent: true, Next: 'NeverSubmitted' },
         { Variable: '$.decision.decision', StringEquals: 'publish', Next: 'Done' },
         { Variable: '$.plan.to_run', NumericEquals: 0, Next: 'NothingToRun' },
       ],
@@ -159,6 +188,8 @@ function close({ table, topic }: PipelineParts): Record<string, State> {
     },
     Done: { Type: 'Succeed' },
     NothingToRun: { Type: 'Succeed' },
+    // A schedule, or data that came before its recipe.
+    NeverSubmitted: { Type: 'Succeed' },
     // A worse candidate is not a failure of the pipeline: the model in use stays.
     Rejected: { Type: 'Succeed' },
     Failed: { Type: 'Fail', ErrorPath: '$.error.Error', CausePath: '$.error.Cause' },

@@ -4,6 +4,8 @@ import { ON_ERROR, SERVICE_RETRY } from './errors.ts';
 export type State = Record<string, unknown> & { Type: string };
 
 export const RECIPE_KEY = { 'S.$': "States.Format('recipe#{}', $.recipe)" };
+/** Between two looks at who holds the lock. */
+const WAIT_SECONDS = 900;
 const LOCK_KEY = { pk: RECIPE_KEY, sk: { S: 'lock' } };
 
 /**
@@ -69,15 +71,22 @@ export function lock(table: string, next: string): Record<string, State> {
       Choices: [
         {
           Or: ['RUNNING', 'PENDING_REDRIVE'].map((StringEquals) => ({ Variable: '$.holder.status', StringEquals })),
-          Next: 'Busy',
+          Next: 'IsWorthWaiting',
         },
       ],
       Default: 'TakeOverLock',
     },
+    IsWorthWaiting: {
+      Type: 'Choice',
+      // The running execution has planned without this data. A schedule comes again by itself.
+      Choices: [{ Variable: '$.pointer', IsPresent: true, Next: 'WaitForHolder' }],
+      Default: 'Busy',
+    },
+    WaitForHolder: { Type: 'Wait', Seconds: WAIT_SECONDS, Next: 'ReadLock' },
     TakeOverLock: {
       // Of several executions that find the lock abandoned, one gets it.
       ...take('held_by = :gone', { ':gone': { 'S.$': '$.lock.Item.held_by.S' } }),
-      Catch: [refused('Busy'), ...ON_ERROR],
+      Catch: [refused('IsWorthWaiting'), ...ON_ERROR],
       Next: next,
     },
     Busy: {

@@ -1,9 +1,9 @@
-// Uploads the user's data, and weights, for the training containers: under their digest, the index last.
+// Uploads the user's data, and weights, for the training containers: each file under its digest, the index last.
 
 import { join } from 'node:path';
 import { encodeDocument, type ObjectStore } from '../../../api/registry/store.ts';
 import { fileBody } from '../../../api/registry/stores/open.ts';
-import { dataFileKey, dataPrefix, FILES, fileIn } from '../../../contracts/src/keys.ts';
+import { DATA_FILES, dataFileKey, dataFilePrefix, dataPrefix, FILES, fileIn } from '../../../contracts/src/keys.ts';
 import { SCHEMA_VERSION } from '../../../contracts/src/schema-version.ts';
 import type { DataIndex as DataIndexDocument } from '../../../contracts/src/training/data-index.ts';
 import { UserError } from '../../../contracts/src/user-error.ts';
@@ -24,35 +24,50 @@ export interface UploadOptions {
   onProgress?: (progress: UploadProgress) => void;
 }
 
+/** What a call sent; the rest was stored before. */
+export interface Uploaded {
+  files: number;
+  bytes: number;
+}
+
 /**
- * Uploads what is missing from the folder `root`. A stored file of the right size is the right file, since its folder is
- * named by the digest of all contents. After an interruption the next call uploads the rest.
+ * Uploads what is missing from the folder `root`. A stored file of the right size is the right file, since it is named by
+ * its digest: what an earlier version of the data held, or other data, is not sent again. After an interruption the next
+ * call uploads the rest.
  */
 export async function uploadData(
   { digest, files }: Pick<DataIndex, 'digest' | 'files'>,
   root: string,
   { store, onProgress }: UploadOptions,
-): Promise<void> {
-  const outside = files.find(({ path }) => path.startsWith('../../'));
+): Promise<Uploaded> {
+  const outside = files.find(({ path }) => path.startsWith('../'));
   if (outside !== undefined)
     throw new UserError(`${outside.path} is outside the data folder ${root}: only what is in it can be uploaded`);
-  const prefix = dataPrefix(digest);
-  const sizes = new Map((await store.list(`${prefix}/`)).map(({ key, size }) => [key, size]));
-  const index = fileIn(prefix, FILES.dataIndex);
-  if (sizes.has(index)) return;
+  const index = fileIn(dataPrefix(digest), FILES.dataIndex);
+  const sent = { files: 0, bytes: 0 };
+  if ((await store.list(index)).length > 0) return sent;
+  const stored = new Map((await store.list(dataFilePrefix)).map(({ key, size }) => [key, size]));
   const of_bytes = files.reduce((sum, { size }) => sum + size, 0);
   const progress = { files: 0, of: files.length, bytes: 0, of_bytes };
   const waiting = [...files];
   const uploadNext = async (): Promise<void> => {
     for (let file = waiting.shift(); file !== undefined; file = waiting.shift()) {
       const { path, size } = file;
-      const key = dataFileKey(digest, path);
-      if (sizes.get(key) !== size) await store.put(key, await fileBody(join(root, path)));
+      const key = dataFileKey(file.digest);
+      if (stored.get(key) !== size) {
+        // Two files of the same content are one object.
+        stored.set(key, size);
+        await store.put(key, await fileBody(join(root, path)));
+        sent.files += 1;
+        sent.bytes += size;
+      }
       progress.files += 1;
       progress.bytes += size;
       onProgress?.({ ...progress });
     }
   };
   await Promise.all(Array.from({ length: PARALLEL_UPLOADS }, uploadNext));
-  await store.put(index, encodeDocument({ schema_version: SCHEMA_VERSION, files } satisfies DataIndexDocument));
+  const document: DataIndexDocument = { schema_version: SCHEMA_VERSION, files, files_at: DATA_FILES };
+  await store.put(index, encodeDocument(document));
+  return sent;
 }

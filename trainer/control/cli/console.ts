@@ -1,6 +1,7 @@
 // Prints events for a person: a live line on a terminal, a line every ten seconds elsewhere.
 import { fromFileUri } from '../../../api/registry/stores/file-uri.ts';
 import { ranksOf } from '../../../contracts/src/job-classes.ts';
+import type { DatasetPointer } from '../../../contracts/src/training/dataset.ts';
 import type { LanguageNeeds } from '../plan/language-needs.ts';
 import type { StageNeeds } from '../plan/stage-needs.ts';
 import type { StagePlan } from '../plan/stage-plan.ts';
@@ -27,6 +28,7 @@ export function createJsonConsole(write: (text: string) => void): Emit {
 export function createConsole({ write, columns, now = Date.now }: ConsoleOptions): Emit {
   let live = false;
   let printedAt = Number.NEGATIVE_INFINITY;
+  let uploadingSince: number | undefined;
   const clear = (): void => {
     if (live) write('\r\x1b[2K');
     live = false;
@@ -38,7 +40,9 @@ export function createConsole({ write, columns, now = Date.now }: ConsoleOptions
       for (const line of linesOf(event)) write(`${line}\n`);
       return;
     }
-    const text = event.event === 'progress' ? progressText(event) : uploadText(event);
+    if (event.event === 'uploading') uploadingSince ??= now();
+    const text =
+      event.event === 'progress' ? progressText(event) : uploadText(event, now() - (uploadingSince ?? now()));
     const isLast = event.event === 'progress' ? event.step === event.total : event.files === event.of;
     if (columns !== undefined) {
       write(`\r\x1b[2K${text.slice(0, Math.max(1, columns - 1))}`);
@@ -107,11 +111,44 @@ function linesOf(event: Exclude<RunEvent, { event: 'progress' | 'uploading' }>):
       return [`${event.id}: cancelled (${event.job_id})`];
     case 'refused':
       return [event.message];
+    case 'pushed':
+      return pushedLines(event);
+    case 'datasets':
+      return event.datasets.length === 0 ? ['No data was pushed yet'] : event.datasets.map(datasetText);
+    case 'dataset':
+      return [
+        datasetText(event.dataset),
+        `  ${event.state}`,
+        ...event.files.map(
+          ({ path, size, digest }) => `  ${digest.slice(7, 19)}  ${megabytes(size).padStart(12)}  ${path}`,
+        ),
+      ];
   }
 }
 
-function uploadText({ files, of, bytes, of_bytes }: Extract<RunEvent, { event: 'uploading' }>): string {
-  return `Uploaded ${files} of ${of} files, ${megabytes(bytes)} of ${megabytes(of_bytes)}`;
+function uploadText({ files, of, bytes, of_bytes }: Extract<RunEvent, { event: 'uploading' }>, ms: number): string {
+  const left =
+    ms < 3_000 || bytes === 0 || files === of
+      ? ''
+      : `, ${durationText(((ms / 1000) * (of_bytes - bytes)) / bytes)} left`;
+  return `Uploaded ${files} of ${of} files, ${megabytes(bytes)} of ${megabytes(of_bytes)}${left}`;
+}
+
+function datasetText({ name, digest, files, bytes, moved_at }: DatasetPointer): string {
+  return `${name}  ${digest}  ${files} files, ${megabytes(bytes)}, pushed ${moved_at}`;
+}
+
+function pushedLines({ dataset, sent, moved, submitted }: Extract<RunEvent, { event: 'pushed' }>): string[] {
+  const { name, files } = dataset;
+  const sentText = `Sent ${sent.files} of ${files} files (${megabytes(sent.bytes)}), the others were stored before`;
+  if (!moved) return [sentText, `${name} is this data already: nothing was moved and nothing starts`];
+  return [
+    sentText,
+    datasetText(dataset),
+    submitted
+      ? `The pipeline trains ${name} with it now; npm run train -- status recipes/${name}.json --on aws shows how far it is`
+      : `${name} was never submitted: the pipeline trains it from the first submission on`,
+  ];
 }
 
 function planLines({ recipe, runs, stages, prices }: Extract<RunEvent, { event: 'plan' }>): string[] {

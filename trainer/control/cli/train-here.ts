@@ -13,7 +13,7 @@ import { ensureVenv } from '../local/venv.ts';
 import { codeDigest, sourceReader } from '../plan/code-digest.ts';
 import { languageNeeds } from '../plan/language-needs.ts';
 import { stageOf } from '../plan/pipeline-plan.ts';
-import type { PlannedJob } from '../plan/plan.ts';
+import type { Plan, PlannedJob } from '../plan/plan.ts';
 import { selectJobs } from '../plan/select-jobs.ts';
 import { stagePlans } from '../plan/stage-plan.ts';
 import type { ResolvedRecipe } from '../recipe/locate.ts';
@@ -27,6 +27,8 @@ import type { TrainOptions } from './train-options.ts';
 
 interface LocalContext extends Pick<CommandContext, 'root' | 'cwd' | 'env'> {
   emit: Emit;
+  /** Of the same recipe, where the caller has planned it already. */
+  plan?: Plan;
 }
 
 /** Resolves to the exit code. */
@@ -37,7 +39,8 @@ export async function trainHere(
 ): Promise<number> {
   const { root, emit } = context;
   const runs = runsFolder(options, context);
-  const plan = await planHere(resolved, { root, runs, onRead: (bytes) => emit({ event: 'reading_data', bytes }) });
+  const onRead = (bytes: number): void => emit({ event: 'reading_data', bytes });
+  const plan = context.plan ?? (await planHere(resolved, { root, runs, onRead }));
   const jobs = selectJobs(plan, options.ablate === undefined ? options : { to: 'compare' });
   const stages = stagePlans(jobs, pastRuns(runs));
   emit({ event: 'plan', recipe: plan.recipe, runs, stages, prices: null });

@@ -40,6 +40,11 @@ export function indexOf(
   return indexData(recipe, data, { cache: cacheIn(runs), onRead });
 }
 
+/** All files of a folder under one digest; `runs` as above. */
+export function indexFolder(folder: string, runs: string, onRead: (bytes: number) => void): Promise<FolderIndex> {
+  return indexOfFolder(folder, { cache: cacheIn(runs), onRead });
+}
+
 export interface FolderOptions {
   /** The stages' working directory, which relative paths start from. */
   trainer: string;

@@ -1,5 +1,7 @@
 // Events that a command prints: one per line with --json, sentences and a live line otherwise.
 import type { StageName } from '../../../contracts/src/stages.ts';
+import type { DataIndex } from '../../../contracts/src/training/data-index.ts';
+import type { DatasetPointer } from '../../../contracts/src/training/dataset.ts';
 import type { Recipe } from '../../../contracts/src/training/recipe.ts';
 import type { LanguageNeeds } from '../plan/language-needs.ts';
 import type { StageNeeds } from '../plan/stage-needs.ts';
@@ -83,6 +85,16 @@ export type RunEvent =
   | { event: 'log'; id: string; time: string; message: string }
   | { event: 'cancelled'; id: string; job_id: string }
   | { event: 'refused'; message: string }
+  | {
+      event: 'pushed';
+      dataset: DatasetPointer;
+      sent: { files: number; bytes: number };
+      moved: boolean;
+      /** Whether its recipe was submitted, so that the pipeline trains on it. */
+      submitted: boolean;
+    }
+  | { event: 'datasets'; datasets: DatasetPointer[] }
+  | { event: 'dataset'; dataset: DatasetPointer; state: string; files: DataIndex['files'] }
   | { event: 'reading_data'; bytes: number };
 
 export type Emit = (event: RunEvent) => void;

@@ -5,8 +5,9 @@ import type { StageName } from '../../../contracts/src/stages.ts';
 import { TrainingRequest } from '../../../contracts/src/training/pipeline.ts';
 import type { Recipe } from '../../../contracts/src/training/recipe.ts';
 import { UserError } from '../../../contracts/src/user-error.ts';
-import type { ArraySizes } from '../plan/array-size.ts';
+import { type ArraySizes, arraySizes } from '../plan/array-size.ts';
 import { createPlan, type Plan } from '../plan/plan.ts';
+import { newerData, readDataset } from './dataset.ts';
 import { parseJson } from './json.ts';
 import type { StoredRuns } from './store.ts';
 
@@ -47,11 +48,30 @@ export function planStoredRuns({
   });
 }
 
-/** What was last submitted under a recipe's name. Throws a UserError where nothing was. */
+/** What to do where a recipe was never submitted. */
+export const neverSubmitted = (name: string): string =>
+  `${name} was never submitted: npm run train -- recipes/${name}.json --on aws does it`;
+
+/** What was last submitted under a recipe's name, with the data that was pushed since. Throws a UserError where nothing was. */
 export async function readRequest(name: string, store: ObjectStore): Promise<TrainingRequest> {
+  const request = await findRequest(name, store);
+  if (request === undefined) throw new UserError(neverSubmitted(name));
+  return request;
+}
+
+/** The same; undefined where nothing was submitted. */
+export async function findRequest(name: string, store: ObjectStore): Promise<TrainingRequest | undefined> {
+  const request = await findSubmitted(name, store);
+  const data = request && newerData(await readDataset(name, store), request);
+  if (request === undefined || data === undefined) return request;
+  const { digest, parts, tars } = data;
+  return { ...request, data: { uri: dataUri(store, digest), digest, parts }, arrays: arraySizes(request.recipe, tars) };
+}
+
+/** The request as it was written by the submission; undefined where there is none. */
+export async function findSubmitted(name: string, store: ObjectStore): Promise<TrainingRequest | undefined> {
   const object = await store.get(requestKey(name));
-  if (object === undefined)
-    throw new UserError(`${name} was never submitted: npm run train -- recipes/${name}.json --on aws does it`);
+  if (object === undefined) return undefined;
   const parsed = TrainingRequest.safeParse(parseJson(await object.text()));
   if (parsed.success) return parsed.data;
   const [issue] = parsed.error.issues;

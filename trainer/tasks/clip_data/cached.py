@@ -7,7 +7,7 @@ import numpy as np
 import torch
 
 from contracts.types import ClipConfig
-from engine.epochs import epoch_batch
+from data.order import epoch_batch
 from tasks.clip_batch import Counts, Place
 from tasks.clip_data.wrong import WrongCaptions
 from towers.crops import Activations

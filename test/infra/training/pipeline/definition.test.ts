@@ -87,7 +87,11 @@ interface Outcome {
   error: string | null;
 }
 
-async function execute(table: RunsTable, handlers: Record<string, Handler> = {}): Promise<Outcome> {
+async function execute(
+  table: RunsTable,
+  handlers: Record<string, Handler> = {},
+  input: Record<string, string> = { recipe: RECIPE },
+): Promise<Outcome> {
   const calls: Outcome['calls'] = [];
   const defaults: Record<string, Handler> = {
     AcquireLock: table.put,
@@ -108,24 +112,22 @@ async function execute(table: RunsTable, handlers: Record<string, Handler> = {})
   const names = Object.keys(defaults);
   const { result, eventLogs } = new StateMachine(stateMachineDefinition('prod'), {
     validationOptions: { checkArn: false },
-  }).run(
-    { recipe: RECIPE },
-    {
-      context: { Execution: { Id: EXECUTION, StartTime: STARTED }, State: { EnteredTime: STARTED } },
-      overrides: {
-        taskResourceLocalHandlers: Object.fromEntries(
-          names.map((name) => [
-            name,
-            async (input) => {
-              calls.push([name, record(input)]);
-              return JSON.parse(JSON.stringify((handlers[name] ?? defaults[name])?.(record(input)) ?? {}));
-            },
-          ]),
-        ),
-        retryIntervalOverrides: Object.fromEntries(names.map((name) => [name, 0])),
-      },
+  }).run(input, {
+    context: { Execution: { Id: EXECUTION, StartTime: STARTED }, State: { EnteredTime: STARTED } },
+    overrides: {
+      taskResourceLocalHandlers: Object.fromEntries(
+        names.map((name) => [
+          name,
+          async (input) => {
+            calls.push([name, record(input)]);
+            return JSON.parse(JSON.stringify((handlers[name] ?? defaults[name])?.(record(input)) ?? {}));
+          },
+        ]),
+      ),
+      waitTimeOverrides: { WaitForHolder: 0 },
+      retryIntervalOverrides: Object.fromEntries(names.map((name) => [name, 0])),
     },
-  );
+  });
   const states: string[] = [];
   const watched = (async () => {
     for await (const event of eventLogs) if (event.type === 'StateEntered') states.push(event.state.name);
@@ -150,8 +152,10 @@ describe('an execution', () => {
     const outcome = await execute(table);
     expect(outcome.error).toBeNull();
     expect(outcome.states).toEqual([
+      'IsNewData',
       'AcquireLock',
       'Plan',
+      'IsPlanned',
       'RunStages',
       'IsArray',
       'RunStage',
@@ -238,8 +242,10 @@ describe('with nothing to run', () => {
     const table = new RunsTable();
     const outcome = await execute(table, { Plan: () => plan(), Gate: () => CURRENT });
     expect(outcome.states).toEqual([
+      'IsNewData',
       'AcquireLock',
       'Plan',
+      'IsPlanned',
       'RunStages',
       'Gate',
       'IsGoodEnough',
@@ -277,6 +283,43 @@ describe('with nothing to run', () => {
       'Done',
     ]);
     expect(table.items.has(LOCK)).toBe(false);
+  });
+});
+
+describe('new data', () => {
+  const POINTER = { pointer: `datasets/${RECIPE}/current.json` };
+
+  it('starts the recipe of its name, under the same lock', async () => {
+    const table = new RunsTable();
+    const outcome = await execute(table, { Plan: () => plan(), Gate: () => REJECT }, POINTER);
+    expect(outcome.states.slice(0, 5)).toEqual(['IsNewData', 'RecipeOfPointer', 'AcquireLock', 'Plan', 'IsPlanned']);
+    expect(inputOf(outcome, 'Plan')).toEqual([{ recipe: RECIPE }]);
+    expect(outcome.states.at(-1)).toBe('NothingToRun');
+    expect(table.items.has(LOCK)).toBe(false);
+  });
+
+  it('waits for an execution that planned without it, and then plans', async () => {
+    const table = new RunsTable();
+    table.items.set(LOCK, { pk: { S: `recipe#${RECIPE}` }, sk: { S: 'lock' }, held_by: { S: OTHER } });
+    let asked = 0;
+    const DescribeHolder = () => {
+      asked += 1;
+      return { Status: asked < 3 ? 'RUNNING' : 'SUCCEEDED' };
+    };
+    const outcome = await execute(table, { DescribeHolder }, POINTER);
+    expect(outcome.states.filter((state) => state === 'WaitForHolder')).toHaveLength(2);
+    expect(outcome.states).toContain('TakeOverLock');
+    expect(outcome.states.at(-1)).toBe('Done');
+  });
+
+  it('and a schedule that come before the first submission end well, without a gate, a record or a report', async () => {
+    for (const input of [POINTER, { recipe: RECIPE }]) {
+      const table = new RunsTable();
+      const outcome = await execute(table, { Plan: () => ({ recipe: RECIPE, idle: 'never submitted' }) }, input);
+      expect(outcome.states.slice(-4)).toEqual(['IsPlanned', 'ReleaseLock', 'EvaluateOutcome', 'NeverSubmitted']);
+      expect(outcome.error).toBeNull();
+      expect([...table.items]).toEqual([]);
+    }
   });
 });
 
@@ -391,11 +434,13 @@ describe('while another execution holds the lock', () => {
       const table = locked();
       const outcome = await execute(table, holderIs(status));
       expect(outcome.states).toEqual([
+        'IsNewData',
         'AcquireLock',
         'ReadLock',
         'IsLocked',
         'DescribeHolder',
         'IsHolderRunning',
+        'IsWorthWaiting',
         'Busy',
       ]);
       expect(inputOf(outcome, 'DescribeHolder')).toEqual([{ ExecutionArn: OTHER }]);
@@ -409,7 +454,8 @@ describe('while another execution holds the lock', () => {
     async (status) => {
       const table = locked();
       const outcome = await execute(table, holderIs(status));
-      expect(outcome.states.slice(0, 7)).toEqual([
+      expect(outcome.states.slice(0, 8)).toEqual([
+        'IsNewData',
         'AcquireLock',
         'ReadLock',
         'IsLocked',
@@ -445,7 +491,7 @@ describe('while another execution holds the lock', () => {
         return table.get(request);
       },
     });
-    expect(outcome.states.slice(0, 5)).toEqual(['AcquireLock', 'ReadLock', 'IsLocked', 'AcquireLock', 'Plan']);
+    expect(outcome.states.slice(1, 6)).toEqual(['AcquireLock', 'ReadLock', 'IsLocked', 'AcquireLock', 'Plan']);
     expect(outcome.states.at(-1)).toBe('Done');
   });
 
@@ -463,7 +509,7 @@ describe('while another execution holds the lock', () => {
   it('and is this very one, whose first answer got lost, it goes on', async () => {
     const table = locked(EXECUTION);
     const outcome = await execute(table);
-    expect(outcome.states.slice(0, 2)).toEqual(['AcquireLock', 'Plan']);
+    expect(outcome.states.slice(0, 3)).toEqual(['IsNewData', 'AcquireLock', 'Plan']);
     expect(table.items.has(LOCK)).toBe(false);
   });
 });

@@ -1,6 +1,7 @@
 // The state machine's surroundings: its role, its functions, its topic, its log and the schedule that starts it.
 import { describe, expect, it } from 'vitest';
 import { bySomeJobClasses } from '../../../../contracts/src/job-classes.ts';
+import { datasetKey } from '../../../../contracts/src/keys.ts';
 import { jobDefinitionOutput } from '../../../../contracts/src/outputs.ts';
 import { STAGE_NAMES } from '../../../../contracts/src/stages.ts';
 import { array, one, propertiesOf, record, statements, synthesis, text } from '../../../support/synthesis.ts';
@@ -134,9 +135,9 @@ describe('the functions', () => {
     for (const digest of Object.values(digests)) expect(digest).toMatch(/^sha256:[0-9a-f]{64}$/);
   });
 
-  it('let the planner read requests, indices and runs, and write job.json alone', () => {
+  it('let the planner read requests, pointers of data and runs, and write job.json alone', () => {
     expect(allowed('Plan')).toEqual([
-      's3:GetObject TrainingBucket/data/*/index.json',
+      's3:GetObject TrainingBucket/datasets/*/current.json',
       's3:GetObject TrainingBucket/recipes/*',
       's3:GetObject TrainingBucket/runs/*',
       's3:ListBucket TrainingBucket',
@@ -205,11 +206,46 @@ describe.each([
     expect(denied).toEqual([expect.objectContaining({ condition: { Bool: { 'aws:SecureTransport': 'false' } } })]);
   });
 
-  it('may start this machine and nothing else', () => {
+  it('and new data may start this machine and nothing else', () => {
     const starts = statements(synthesised).filter(({ actions }) => actions.includes('states:StartExecution'));
-    expect(starts.map(({ resources }) => resources)).toEqual([
-      [`<${one(training, 'AWS::StepFunctions::StateMachine').id}>`],
-    ]);
+    const machine = [`<${one(training, 'AWS::StepFunctions::StateMachine').id}>`];
+    expect(starts.map(({ resources }) => resources)).toEqual([machine, machine]);
     expect(array(schedules)).toHaveLength(1);
+  });
+});
+
+describe('new data', () => {
+  const { data, training } = synthesis('dev').templates;
+  const rule = record(one(training, 'AWS::Events::Rule', 'TrainingArrival').properties);
+
+  it('is an event of the training bucket, and of no other', () => {
+    const told = Object.entries(propertiesOf(data, 'AWS::S3::Bucket')).filter(
+      ([, { NotificationConfiguration: asked }]) => asked !== undefined,
+    );
+    expect(told.map(([id, { NotificationConfiguration: asked }]) => [id, asked])).toEqual([
+      [expect.stringContaining('TrainingBucket'), { EventBridgeConfiguration: { EventBridgeEnabled: true } }],
+    ]);
+  });
+
+  it('is the pointer of a dataset, which a submission, a run or an upload never writes', () => {
+    const { source, 'detail-type': type, detail } = record(rule.EventPattern);
+    expect([source, type]).toEqual([['aws.s3'], ['Object Created']]);
+    const { bucket, object } = record(detail);
+    expect(text(array(record(bucket).name)[0])).toContain('TrainingBucket');
+    expect(object).toEqual({ key: [{ wildcard: 'datasets/*/current.json' }] });
+    expect(datasetKey('shop')).toBe('datasets/shop/current.json');
+  });
+
+  it('starts the machine with that key, tries three times within an hour, and then keeps the start', () => {
+    const [target] = array(rule.Targets).map(record);
+    expect(target).toMatchObject({
+      Arn: { Ref: one(training, 'AWS::StepFunctions::StateMachine').id },
+      InputTransformer: {
+        InputPathsMap: { 'detail-object-key': '$.detail.object.key' },
+        InputTemplate: '{"pointer":<detail-object-key>}',
+      },
+      RetryPolicy: { MaximumRetryAttempts: 3, MaximumEventAgeInSeconds: 3600 },
+      DeadLetterConfig: { Arn: { 'Fn::GetAtt': [one(training, 'AWS::SQS::Queue').id, 'Arn'] } },
+    });
   });
 });

@@ -1,4 +1,5 @@
 // Submitting a recipe to Batch where jobs go on between the plan and the submission.
+import { createHash } from 'node:crypto';
 import { mkdirSync, mkdtempSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -111,12 +112,12 @@ it('weights are uploaded once, named by their content, and found again by the pl
     return put.filter((key) => key.startsWith('data/') && !key.includes('d'.repeat(64)));
   };
   const [file = '', index = ''] = await submitted();
-  expect(file).toMatch(/^data\/sha256\/[0-9a-f]{64}\/model\.safetensors$/);
-  expect(index).toBe(file.replace('model.safetensors', 'index.json'));
+  expect(file).toBe(`data/files/${createHash('sha256').update('weights').digest('hex')}`);
+  expect(index).toMatch(/^data\/sha256\/[0-9a-f]{64}\/index\.json$/);
   expect(await submitted()).toEqual([]);
   const { plan } = await readSubmittedPlan('tiny', store);
   const mntp = plan.jobs.find(({ job }) => job.id === 'mntp')?.job;
-  const uri = `${store.uri}/${file.replace('/model.safetensors', '')}`;
+  const uri = `${store.uri}/${index.replace('/index.json', '')}`;
   expect(mntp?.weights).toEqual([{ at: ['language_model', 'name'], prefix: '', uri, file: null }]);
   expect(plan.jobs.find(({ job }) => job.id === 'clip')?.job.weights).toBeUndefined();
   // Other weights in the same place are other work.

@@ -161,6 +161,8 @@ describe('what a stage does not read of the prepared data leaves its address', (
     expect(readersOf('classes')).toEqual(expect.arrayContaining([...few, 'embed_captions', 'inherit']));
     for (const stage of ['mntp', 'contrastive', 'embed_images']) expect(readersOf('classes')).not.toContain(stage);
     expect(readersOf('pairs')).not.toContain('mntp');
+    expect(readersOf('pairs')).toEqual(expect.arrayContaining(['contrastive', 'embed_captions']));
+    for (const stage of ['contrastive', 'embed_captions']) expect(readersOf('images')).not.toContain(stage);
   });
 
   it.each<[string, Part[], (prepare: WholeRecipe['prepare']) => void]>([
@@ -173,16 +175,23 @@ describe('what a stage does not read of the prepared data leaves its address', (
       ['plain.train'],
       (prepare) => prepare.texts.splice(0, 1, { split: 'train', kind: 'plain', path: 'other.jsonl' }),
     ],
-    ['pictures', ['pairs'], (prepare) => prepare.pairs.push({ split: 'train', format: 'folder', path: 'more' })],
-    ['sizes of pictures', ['pairs'], (prepare) => (prepare.max_side += 1)],
+    [
+      'pictures',
+      ['pairs', 'images'],
+      (prepare) => prepare.pairs.push({ split: 'train', format: 'folder', path: 'more' }),
+    ],
+    ['sizes of pictures', ['pairs', 'images'], (prepare) => (prepare.max_side += 1)],
   ])('a change of %s runs those again that read %j', (_, parts, change) => {
     expect(changed(planOf(({ prepare }) => change(prepare)))).toEqual(readersOf(...parts));
   });
 
-  it.each<Part>(['pairs', 'classes', 'plain.dev'])('edited files behind %s run those again that read them', (part) => {
-    const data = { ...sources.data, digest: digestOf('edited'), parts: filesOf({ [part]: 'edited' }) };
-    expect(changed(planOf(undefined, { data }))).toEqual(readersOf(part));
-  });
+  it.each<Part>(['pairs', 'images', 'classes', 'plain.dev'])(
+    'edited files behind %s run those again that read them',
+    (part) => {
+      const data = { ...sources.data, digest: digestOf('edited'), parts: filesOf({ [part]: 'edited' }) };
+      expect(changed(planOf(undefined, { data }))).toEqual(readersOf(part));
+    },
+  );
 
   it('is refused by the stage when it runs, because its job says what it may read', () => {
     const prepared = new Map(planOf().jobs.map(({ job }) => [job.id, job.prepared]));

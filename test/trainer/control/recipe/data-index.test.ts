@@ -150,7 +150,7 @@ it('says by part which files it is made from: a table of pictures is not behind 
     Object.assign(before, after);
     return found;
   };
-  expect(await edited('train-0.tar')).toEqual(['pairs', 'fragments.train']);
+  expect(await edited('train-0.tar')).toEqual(['pairs', 'images', 'fragments.train']);
   expect(await edited('plain.jsonl')).toEqual(['plain.train']);
   expect(await edited('classes.json')).toEqual(['classes']);
   expect(await edited('unrelated.txt')).toEqual([]);

@@ -156,13 +156,12 @@ async function train(recipe: ResolvedRecipe, { runs, options, context }: TrainCo
     follow: false,
     ranks: 1,
   } as const;
-  // Planned before: code or data that change meanwhile would give the same plan another folder afterwards.
-  const { jobs } = await planHere(recipe, { root, runs, onRead: (bytes) => emit({ event: 'reading_data', bytes }) });
-  const code = await trainHere(recipe, { ...asked, runs }, { root, cwd, env, emit });
+  const plan = await planHere(recipe, { root, runs, onRead: (bytes) => emit({ event: 'reading_data', bytes }) });
+  const code = await trainHere(recipe, { ...asked, runs }, { root, cwd, env, emit, plan });
   if (code !== EXIT.ok) return code;
-  const finished = jobs[0] === undefined ? undefined : finishedRun(jobs[0]);
+  const finished = plan.jobs[0] === undefined ? undefined : finishedRun(plan.jobs[0]);
   if (finished === undefined)
-    throw new UserError(`${recipe.recipe.name} changed while it was planned: run the command again`);
+    throw new UserError(`${recipe.recipe.name}: its run left no report; run the command again`);
   return finished;
 }
 

@@ -1,0 +1,146 @@
+"""A Python interpreter that has the libraries of a stage loaded: importing them takes five seconds of a core, a tiny stage less than one.
+
+`warm_python.py serve SOCKET` waits for requests and runs each in a fork of itself, with the trainer's own modules imported anew.
+`warm_python.py SOCKET ARGUMENTS` stands in for `python ARGUMENTS`: its streams, environment and folder are those of the fork, a
+signal reaches the fork, and it ends as the fork ends. Only the libraries are older than the process.
+"""
+
+import array
+import contextlib
+import json
+import os
+import select
+import signal
+import socket
+import struct
+import sys
+
+PASSED_ON = (signal.SIGTERM, signal.SIGINT)
+POLL_SECONDS = 0.01
+
+
+def ask(path: str, arguments: list[str]) -> int:
+    """In the place of the interpreter: has the server run the arguments; the return code, negative for a signal."""
+    with socket.socket(socket.AF_UNIX) as server:
+        server.connect(path)
+        for number in PASSED_ON:
+            signal.signal(number, lambda number, _: server.send(bytes([number])))
+        request = {"arguments": arguments, "env": dict(os.environ), "folder": os.getcwd()}
+        streams = array.array("i", (0, 1, 2))
+        server.sendmsg([b"\n"], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, streams)])
+        server.sendall(json.dumps(request).encode() + b"\n")
+        answer = server.recv(4)
+    return struct.unpack("i", answer)[0] if answer else 1
+
+
+def end_as(code: int) -> None:
+    """End this process as another one has ended."""
+    if code < 0:
+        signal.signal(-code, signal.SIG_DFL)
+        os.kill(os.getpid(), -code)
+    sys.exit(code)
+
+
+def serve(path: str) -> list[str]:
+    """Until standard input ends; returns in the fork that a request asked for, with its arguments."""
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(path)
+        listener.listen()
+        print("ready", flush=True)
+        while True:
+            ready, _, _ = select.select([listener, sys.stdin], [], [])
+            # Before the end, too, so that whoever measures this process measures what it ran.
+            with contextlib.suppress(ChildProcessError):
+                while os.waitpid(-1, os.WNOHANG)[0]:
+                    pass
+            if sys.stdin in ready:
+                os._exit(0)
+            client, _ = listener.accept()
+            with client:
+                _, streams, _, _ = socket.recv_fds(client, 1, 3)
+                request = json.loads(client.makefile("rb").readline())
+                load_libraries(request["arguments"])
+                if os.fork() == 0:
+                    listener.close()
+                    return run(client, streams, request)
+                for stream in streams:
+                    os.close(stream)
+
+
+def run(client: socket.socket, streams: list[int], request: dict) -> list[str]:
+    """In a fork: becomes the process that was asked for, in a further fork, which this one watches and reports."""
+    child = os.fork()
+    if child:
+        for stream in streams:
+            os.close(stream)
+        watch(client, child)
+    client.close()
+    for number, stream in enumerate(streams):
+        os.dup2(stream, number)
+        os.close(stream)
+    streams_of = [os.fdopen(number, mode) for number, mode in enumerate(("r", "w", "w"))]
+    sys.stdin, sys.stdout, sys.stderr = streams_of
+    sys.stderr.reconfigure(line_buffering=True)
+    os.environ.clear()
+    os.environ.update(request["env"])
+    os.chdir(request["folder"])
+    sys.path[:] = [*request["env"].get("PYTHONPATH", "").split(os.pathsep), *sys.path[1:]]
+    return request["arguments"]
+
+
+def watch(client: socket.socket, child: int) -> None:
+    """Pass signals on until the child has ended, then say how. Where nobody waits any more, the child is killed."""
+    while True:
+        ended, status = os.waitpid(child, os.WNOHANG)
+        if ended:
+            with contextlib.suppress(BrokenPipeError):
+                client.send(struct.pack("i", os.waitstatus_to_exitcode(status)))
+            os._exit(0)
+        if select.select([client], [], [], POLL_SECONDS)[0]:
+            asked = client.recv(1)
+            os.kill(child, asked[0] if asked else signal.SIGKILL)
+            if not asked:
+                os._exit(0)
+
+
+def load_libraries(arguments: list[str]) -> None:
+    """Import the stage that is asked for, and forget what is the trainer's own of it."""
+    import importlib
+
+    for name in (word for word in arguments if word.startswith("stages.")):
+        importlib.import_module(name)
+    root = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+    for name, module in list(sys.modules.items()):
+        file = getattr(module, "__file__", None) or ""
+        is_own = file.startswith(root) and "site-packages" not in file
+        # What stands in for torchvision is a library that torch takes once in a process.
+        if is_own and name not in ("__main__", "towers", "towers.torchvision_shim"):
+            del sys.modules[name]
+            parent, _, last = name.rpartition(".")
+            if parent in sys.modules and hasattr(sys.modules[parent], last):
+                delattr(sys.modules[parent], last)
+
+
+def become(arguments: list[str]) -> None:
+    """Run what `python ARGUMENTS` would: a module or a file, behind what is said about warnings."""
+    import runpy
+    import warnings
+
+    if arguments[0] == "-W":
+        warnings.simplefilter(arguments[1])  # pyright: ignore[reportArgumentType]
+        arguments = arguments[2:]
+    if arguments[0] == "-m":
+        sys.argv = arguments[1:]
+        sys.path.insert(0, os.getcwd())
+        runpy.run_module(arguments[1], run_name="__main__", alter_sys=True)
+    else:
+        sys.argv = arguments
+        sys.path.insert(0, os.path.dirname(arguments[0]))
+        runpy.run_path(arguments[0], run_name="__main__")
+
+
+if __name__ == "__main__":
+    if sys.argv[1] == "serve":
+        become(serve(sys.argv[2]))
+    else:
+        end_as(ask(sys.argv[1], sys.argv[2:]))

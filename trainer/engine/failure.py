@@ -1,0 +1,65 @@
+"""How a stage fails: with the sentence that the trainer's own code raised, or, where nobody expected it, with the traceback."""
+
+import sys
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+from typing import TypeVar
+
+import contracts
+
+# The trainer's code and the Python package of the contracts; a virtual environment may lie below the first.
+OWN = (Path(__file__).resolve().parents[1], Path(contracts.__file__).resolve().parent)
+LIBRARIES = "site-packages"
+Result = TypeVar("Result")
+
+
+def fail_in_a_sentence(stage: str) -> None:
+    """From now on an exception that the trainer raised itself ends the process with its message alone, on standard error.
+
+    Whoever wrote `raise` wrote a sentence that says what to do, and lines of code above it would only hide it. What Python or a
+    library raised keeps its traceback, as does a broken assertion. The exit code is 1 either way.
+    """
+
+    def report(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+        sentence = sentence_of(error, trace)
+        if sentence is None:
+            sys.__excepthook__(kind, error, trace)
+        else:
+            print(f"[{stage}] {sentence}", file=sys.stderr, flush=True)
+
+    sys.excepthook = report
+
+
+def sentence_of(error: BaseException, trace: TracebackType | None) -> str | None:
+    """The message of an exception whose innermost line is a `raise` of the trainer; None for any other."""
+    frames = traceback.extract_tb(trace)
+    if not frames or not error.args or not isinstance(error, Exception):
+        return None
+    file = Path(frames[-1].filename).resolve()
+    is_own = any(file.is_relative_to(folder) for folder in OWN) and LIBRARIES not in file.parts
+    if not is_own or not (frames[-1].line or "").startswith("raise "):
+        return None
+    # As a string, a KeyError is its message in quotes.
+    return str(error.args[0]) if isinstance(error, KeyError) else str(error)
+
+
+# -- from another process, which sends an exception without the lines that raised it --------------------------------
+
+
+def outcome_of(call: Callable[[], Result]) -> Result | Exception:
+    """In the other process: the result, or the exception where its message is a sentence of the trainer."""
+    try:
+        return call()
+    except Exception as error:
+        if sentence_of(error, error.__traceback__) is None:
+            raise
+        return error
+
+
+def result_of(outcome: Result | Exception) -> Result:
+    """In this one: the result, or the exception raised here."""
+    if isinstance(outcome, Exception):
+        raise outcome
+    return outcome
