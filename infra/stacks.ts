@@ -48,6 +48,7 @@ export function createStacks(app: App, settings: Settings): Stacks {
   output(stacks.data, CLOUD_OUTPUTS.modelsBucket, storage.modelsBucket.bucketName);
   output(stacks.data, CLOUD_OUTPUTS.trainerImages, storage.trainerImages.repositoryUri);
   output(stacks.data, CLOUD_OUTPUTS.encoderImages, storage.encoderImages.repositoryUri);
+  output(stacks.data, CLOUD_OUTPUTS.imageBuilds, storage.imageBuilds.projectName);
   for (const queue of QUEUES) {
     const fleet = training.fleets[queue];
     if (fleet !== undefined) output(stacks.training, queueOutput(queue), fleet.queue.jobQueueArn);

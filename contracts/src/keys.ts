@@ -48,6 +48,7 @@ export const PREFIXES = {
   datasets: 'datasets',
   requests: 'recipes',
   runs: 'runs',
+  sources: 'sources',
 } as const;
 export type Prefix = keyof typeof PREFIXES;
 
@@ -126,6 +127,12 @@ export const isNamed = (path: string, file: FileName): boolean => path === file 
 /** The folder of a file with that name; undefined where the key has another. */
 export const folderOf = (key: string, file: FileName): string | undefined =>
   key.endsWith(`/${file}`) ? key.slice(0, -file.length - 1) : undefined;
+
+/** Source of an image, named by the digest over its files: a folder, as CodeBuild takes it. */
+export const sourcePrefix = (digest: string): string => `${PREFIXES.sources}/sha256/${hexOf(digest)}`;
+
+/** A file of it; `path` is relative to the checkout, with slashes. */
+export const sourceFileKey = (digest: string, path: string): string => `${sourcePrefix(digest)}/${path}`;
 
 // ---- API keys ----
 

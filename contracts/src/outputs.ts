@@ -13,6 +13,8 @@ export const CLOUD_OUTPUTS = {
   workerAccess: 'WorkerAccess',
   trainerImages: 'TrainerImages',
   encoderImages: 'EncoderImages',
+  /** CodeBuild project that builds both images. */
+  imageBuilds: 'ImageBuilds',
   /** SNS topic that the pipeline reports to. */
   reports: 'Reports',
 } as const;

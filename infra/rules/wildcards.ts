@@ -90,6 +90,11 @@ export const WILDCARDS: readonly Wildcard[] = [
     reason: 'Keys hold digests and recipe names that exist only later; the prefix is what the layout of keys allows.',
   },
   {
+    actions: ['s3:GetObject'],
+    resource: /^<DataTrainingBucket\w+\.Arn>\/sources\/\*$/,
+    reason: 'A build reads source under the digest of its files, which exists only when somebody deploys.',
+  },
+  {
     actions: ['s3:AbortMultipartUpload', 's3:DeleteObject', 's3:PutObject'],
     resource: /DataTrainingBucket\w+\/runs\/\*$/,
     reason: 'A job writes below the folder of its own run, whose name holds a digest that exists only later.',

@@ -11,6 +11,7 @@ import { FILES, keyPattern, listPrefix } from '../../contracts/src/keys.ts';
 import { grantActions, listBelow } from '../base/grants.ts';
 import { removalPolicyOf } from '../base/retention.ts';
 import type { Settings } from '../base/settings.ts';
+import { ImageBuilds } from './image-builds.ts';
 import { ModelRegistry } from './model-registry.ts';
 
 const [DATA, REQUESTS, RUNS] = [keyPattern('data'), keyPattern('requests'), keyPattern('runs')];
@@ -19,6 +20,8 @@ const DATASETS = keyPattern('datasets', FILES.pointer);
 
 /** A checkpoint overwrites the one before it, gigabytes at a time: old versions of runs go sooner than those of data. */
 const CHECKPOINT_VERSION_DAYS = 14;
+/** Source that images were built from. */
+const SOURCE_DAYS = 30;
 /** An upload that was given up is billed until it is removed. */
 const INCOMPLETE_UPLOAD_DAYS = 7;
 
@@ -34,6 +37,7 @@ export class Storage extends Construct {
   readonly registry: ModelRegistry;
   readonly trainerImages: ecr.Repository;
   readonly encoderImages: ecr.Repository;
+  readonly imageBuilds: ImageBuilds;
   /** Locks and the record of runs, by recipe. */
   readonly runs: dynamodb.Table;
 
@@ -77,7 +81,9 @@ export class Storage extends Construct {
       prefix: listPrefix('runs'),
       noncurrentVersionExpiration: Duration.days(CHECKPOINT_VERSION_DAYS),
     };
-    this.trainingBucket = bucket('TrainingBucket', [checkpoints]);
+    // Source is stored again by the next deployment that needs it.
+    const sources = { prefix: listPrefix('sources'), expiration: Duration.days(SOURCE_DAYS) };
+    this.trainingBucket = bucket('TrainingBucket', [checkpoints, sources]);
     sendEvents(this.trainingBucket);
     this.modelsBucket = bucket('ModelsBucket', []);
     this.registry = new ModelRegistry(this, 'Registry', { settings, bucket: this.modelsBucket, key: this.key });
@@ -92,6 +98,12 @@ export class Storage extends Construct {
       });
     this.trainerImages = images('TrainerImages');
     this.encoderImages = images('EncoderImages');
+    this.imageBuilds = new ImageBuilds(this, 'ImageBuilds', {
+      settings,
+      bucket: this.trainingBucket,
+      key: this.key,
+      repositories: [this.trainerImages, this.encoderImages],
+    });
 
     this.runs = new dynamodb.Table(this, 'Runs', {
       partitionKey: { name: 'pk', type: dynamodb.AttributeType.STRING },

@@ -25,8 +25,10 @@ export const BOXES: Record<string, readonly string[]> = {
   'api/text/engine.ts': ['contracts/src'],
   'api/core': ['contracts/src', 'api/text/engine.ts'],
   'api/text': ['contracts/src', 'api/registry', 'api/text/engine.ts', 'api/core'],
+  'api/text/wasm/assembly': [],
+  'api/text/wasm': ['contracts/src', 'api/text/engine.ts', 'api/core', 'api/text'],
   'api/text/onnx': ['contracts/src', 'api/text/engine.ts', 'api/core', 'api/text'],
-  'api/text/engines.ts': ['api/text/engine.ts', 'api/text/onnx'],
+  'api/text/engines.ts': ['api/text/engine.ts', 'api/text/wasm', 'api/text/onnx'],
   // ---- its hosts
   'api/worker/isolate': [],
   'api/worker/images': ['contracts/src', 'api/registry', 'api/core', 'api/worker/isolate'],
@@ -160,6 +162,7 @@ export const BOXES: Record<string, readonly string[]> = {
   'infra/serving': [...INFRA, 'infra/storage'],
   'infra/training': [...INFRA, 'infra/network', 'infra/storage'],
   infra: [...INFRA, 'infra/rules', 'infra/network', 'infra/storage', 'infra/serving', 'infra/training'],
+  'infra/deploy': [...INFRA, 'contracts/command', 'api/registry', 'api/registry/stores', 'infra/training', 'infra'],
 };
 
 /** Of a file that is in no box: its folder, which may import from nothing. */

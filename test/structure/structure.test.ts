@@ -55,6 +55,7 @@ it('only entries and the hosts that they start read the environment', () => {
     'trainer/control/cli/augment.ts',
     'trainer/control/cli/bench/million.ts',
     'trainer/control/cli/bench/train.ts',
+    'trainer/control/cli/claims/claims.ts',
     'trainer/control/cli/datasets/data.ts',
     'trainer/control/cli/evaluate.ts',
     'trainer/control/cli/finetune/finetune.ts',
@@ -85,6 +86,7 @@ it('only the thin ends know AWS', () => {
     'trainer/container/folders.py',
     'trainer/control/aws/batch.ts',
     'trainer/control/aws/logs.ts',
+    'infra/deploy/aws.ts',
     'api/registry/stores/s3.ts',
   ];
   const sdk = /['"]@aws-sdk\/|^\s*(import|from) (boto3|botocore)/m;

@@ -3,11 +3,11 @@
 Shapes: N texts, C classes, I images, E dimensions, S pixels a side.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -34,6 +34,24 @@ class TextTier(Protocol):
 
     def embed(self, texts: Sequence[str], /) -> np.ndarray:
         """Unit vectors [N, E], or zeros where a text has no meaning to it."""
+        ...
+
+
+@runtime_checkable
+class OverFeatures(Protocol):
+    """A tier whose vectors are a quick function of slow features, which other models share: runs of other seeds, for instance."""
+
+    @property
+    def features_key(self) -> str:
+        """Digest of everything that decides a text's features."""
+        ...
+
+    def features(self, texts: Sequence[str], /) -> np.ndarray:
+        """float32 [N, D]."""
+        ...
+
+    def of_features(self, features_ND: np.ndarray, /) -> np.ndarray:
+        """Unit vectors [N, E]."""
         ...
 
 
@@ -134,9 +152,16 @@ class Bench:
         return torch.from_numpy(self.place.cache.vectors(parts, lambda: self._see(file.parent, placed)))
 
     def _embed(self, texts: Sequence[str]) -> np.ndarray:
+        tier = self.tier
+        if not isinstance(tier, OverFeatures):
+            return self._in_parts(texts, tier.embed)
+        parts = [tier.features_key, "features", *texts]
+        return tier.of_features(self.place.cache.vectors(parts, lambda: self._in_parts(texts, tier.features)))
+
+    def _in_parts(self, texts: Sequence[str], embed: Callable[[Sequence[str]], np.ndarray]) -> np.ndarray:
         parts = []
         for start in range(0, len(texts), TEXTS_AT_ONCE):
-            parts.append(self.tier.embed(texts[start : start + TEXTS_AT_ONCE]))
+            parts.append(embed(texts[start : start + TEXTS_AT_ONCE]))
             self.place.progress.tick(min(start + TEXTS_AT_ONCE, len(texts)), len(texts), "texts")
         return np.concatenate(parts).astype(np.float32)
 

@@ -59,20 +59,30 @@ class TeacherTier:
         tuned = "contrastive" if "contrastive" in job["inputs"] else "mntp"
         self.adapter = load_adapter(folder)
         self.teachers: list[Teacher] = []
-        parts = [digest_of_file(folder / "text_tower.safetensors"), json.dumps(self.config, sort_keys=True)]
+        parts = [json.dumps(self.config, sort_keys=True)]
         for source in self.config["teachers"]:
             model = None
             if source["type"] == "language_model" and "language_model" not in source:
                 model = inputs.get(tuned) or input_of(embedded, tuned)
             parts += [digest_of_file(file) for file in teacher_files(source, model)]
             self.teachers.append(read_teacher(source, model, torch.float32))
-        self.key = hashlib.sha256("\0".join(parts).encode()).hexdigest()
+        self.features_key = hashlib.sha256("\0".join(parts).encode()).hexdigest()
+        self.key = f"{digest_of_file(folder / 'text_tower.safetensors')} {self.features_key}"
 
     def embed(self, texts: Sequence[str]) -> np.ndarray:
         """Unit vectors [N, E]."""
+        return self.of_features(self.features(texts))
+
+    def features(self, texts: Sequence[str]) -> np.ndarray:
+        """What the teachers give, float32 [N, D]: the same for every run of `clip` over them."""
         with torch.inference_mode():
             parts = [text_features(teacher, texts, self.config) for teacher in self.teachers]
-            return self.adapter(torch.cat(parts, 1).float()).numpy()
+            return torch.cat(parts, 1).float().numpy()
+
+    def of_features(self, features_ND: np.ndarray) -> np.ndarray:
+        """Unit vectors [N, E] by the run's adapter."""
+        with torch.inference_mode():
+            return self.adapter(torch.from_numpy(features_ND)).numpy()
 
 
 class ControlTier:

@@ -1,14 +1,19 @@
 """Runs of `clip` on the dev sets: the control's texts and images are embedded as training embedded them."""
 
 import json
+import shutil
 from typing import Any, cast
 
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from contracts.types import ScratchTextTower as ScratchTextTowerShape
-from evaluation.trained import TrainedModel, input_of
+from evaluation.bench import Bench, Place
+from evaluation.cache import VectorCache
+from evaluation.progress import Progress
+from evaluation.trained import TeacherTier, TrainedModel, input_of
 from support import TINY_VISION, tiny_clip, tiny_language_model
 from towers.image.backbone import create_backbone
 from towers.image.tower import ImageTower
@@ -84,3 +89,23 @@ def test_images_and_keys_are_those_of_the_run(runs):
     assert teacher.space == control.space  # one image tower in this test
     assert teacher.tiers["teacher"].key != control.tiers["control"].key
     assert input_of(folder / "embed_captions-1", "contrastive") == folder / "contrastive-1"
+
+
+def test_runs_over_the_same_teachers_share_their_features(runs, tmp_path, monkeypatch):
+    folder, _, _ = runs
+    other = shutil.copytree(folder / "clip-llm", folder / "clip-llm-2")
+    torch.manual_seed(5)
+    save_file(Adapter(32, 8, blocks=1, expansion=2).state_dict(), other / "text_tower.safetensors")
+    models = [TrainedModel(one) for one in (folder / "clip-llm", other)]
+    teachers = [model.tiers["teacher"] for model in models]
+    assert teachers[0].key != teachers[1].key
+    alone = [tier.embed(TEXTS) for tier in teachers]
+    asked = []
+    features = TeacherTier.features
+    monkeypatch.setattr(TeacherTier, "features", lambda self, texts: asked.append(len(texts)) or features(self, texts))
+    place = Place(tmp_path, VectorCache(tmp_path / "vectors"), Progress(quiet=True))
+    found = [Bench(model, tier, place).texts(TEXTS) for model, tier in zip(models, teachers, strict=True)]
+    assert asked == [3]
+    for vectors, expected in zip(found, alone, strict=True):
+        assert np.allclose(vectors.numpy(), expected, atol=1e-6)
+    assert not np.allclose(found[0].numpy(), found[1].numpy(), atol=0.1)

@@ -1,0 +1,79 @@
+// What is done to rows of float32 numbers: layer normalisation, quantisation, mean. Widths are multiples of 8.
+import { largest, sum, whole } from './math';
+
+/** Layer normalisation of each row in place: (x - mean) / sqrt(variance + epsilon) * gain + bias. */
+export function normalize(x: usize, rows: i32, width: i32, gain: usize, bias: usize, epsilon: f32): void {
+  const size = (<usize>width) << 2;
+  for (let row = 0; row < rows; row++, x += size) {
+    let total = f32x4.splat(0);
+    for (let at: usize = 0; at < size; at += 16) total = f32x4.add(total, v128.load(x + at));
+    const mean = f32x4.splat(sum(total) / <f32>width);
+    let squares = f32x4.splat(0);
+    for (let at: usize = 0; at < size; at += 16) {
+      const d = f32x4.sub(v128.load(x + at), mean);
+      squares = f32x4.add(squares, f32x4.mul(d, d));
+    }
+    const factor = f32x4.splat(<f32>1 / sqrt<f32>(sum(squares) / <f32>width + epsilon));
+    for (let at: usize = 0; at < size; at += 16) {
+      const y = f32x4.mul(f32x4.sub(v128.load(x + at), mean), factor);
+      v128.store(x + at, f32x4.add(f32x4.mul(y, v128.load(gain + at)), v128.load(bias + at)));
+    }
+  }
+}
+
+/**
+ * Each row in whole numbers of its own scale, so that its result does not depend on its neighbours: x = low + scale q.
+ * `info` gets scale and low of each row. Plain: q is int16 within ±2047, so that the sum of 8,000 products with int8 fits
+ * int32, and low is 0. Relaxed: q is 0..127, all that the relaxed product defines, and low the row's smallest number.
+ */
+export function quantize(x: usize, rows: i32, width: i32, q: usize, info: usize): void {
+  const size = (<usize>width) << 2;
+  for (let row = 0; row < rows; row++, x += size, info += 8) {
+    let least = v128.load(x);
+    let most = least;
+    for (let at: usize = 16; at < size; at += 16) {
+      const y = v128.load(x + at);
+      least = f32x4.pmin(least, y);
+      most = f32x4.pmax(most, y);
+    }
+    const bottom = -largest(f32x4.neg(least));
+    const top = largest(most);
+    if (ASC_FEATURE_RELAXED_SIMD) {
+      const range = top - bottom;
+      const scale: f32 = range > 0 ? range / 127 : 1;
+      store<f32>(info, scale);
+      store<f32>(info, bottom, 4);
+      const low = f32x4.splat(bottom);
+      const factor = f32x4.splat(<f32>1 / scale);
+      // Rounding may give 128 for the largest number; the narrowing to a signed byte below makes it 127.
+      for (let at: usize = 0; at < size; at += 32, q += 8) {
+        const first = whole(f32x4.mul(f32x4.sub(v128.load(x + at), low), factor));
+        const second = whole(f32x4.mul(f32x4.sub(v128.load(x + at, 16), low), factor));
+        const words = i16x8.narrow_i32x4_s(first, second);
+        v128.store64_lane(q, i8x16.narrow_i16x8_s(words, words), 0);
+      }
+    } else {
+      const extent = max(top, -bottom);
+      const scale: f32 = extent > 0 ? extent / 2047 : 1;
+      store<f32>(info, scale);
+      store<f32>(info, 0, 4);
+      const factor = f32x4.splat(<f32>1 / scale);
+      for (let at: usize = 0; at < size; at += 32, q += 16) {
+        const first = whole(f32x4.mul(v128.load(x + at), factor));
+        const second = whole(f32x4.mul(v128.load(x + at, 16), factor));
+        v128.store(q, i16x8.narrow_i32x4_s(first, second));
+      }
+    }
+  }
+}
+
+/** The mean of the rows. */
+export function mean(x: usize, rows: i32, width: i32, out: usize): void {
+  const size = (<usize>width) << 2;
+  const count = f32x4.splat(<f32>rows);
+  for (let at: usize = 0; at < size; at += 16) {
+    let total = f32x4.splat(0);
+    for (let row = 0, from = x + at; row < rows; row++, from += size) total = f32x4.add(total, v128.load(from));
+    v128.store(out + at, f32x4.div(total, count));
+  }
+}

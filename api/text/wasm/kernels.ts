@@ -1,0 +1,73 @@
+// The functions of the WebAssembly module (assembly/), and the linear memory that its host lays out for them. Addresses
+// are bytes from the memory's start, numbers are float32 unless a name says otherwise, and sizes are in numbers.
+
+export interface Kernels {
+  /** uint8 matrix at `from` into panels at `to`, behind which scales and biases of its columns are. */
+  pack(from: number, depth: number, width: number, to: number): void;
+  /** Whole numbers for rows, with scale and low of each in `info`. */
+  quantize(x: number, rows: number, width: number, q: number, info: number): void;
+  /** Quantised rows times a packed matrix, into rows that are `stride` bytes apart. */
+  multiply(
+    q: number,
+    info: number,
+    rows: number,
+    matrix: number,
+    depth: number,
+    width: number,
+    out: number,
+    stride: number,
+    finish: number,
+  ): void;
+  normalize(x: number, rows: number, width: number, gain: number, bias: number, epsilon: number): void;
+  attend(
+    qkv: number,
+    stride: number,
+    tokens: number,
+    first: number,
+    count: number,
+    heads: number,
+    size: number,
+    causal: number,
+    out: number,
+    scratch: number,
+  ): void;
+  mean(x: number, rows: number, width: number, out: number): void;
+  /** Adds rows times a matrix onto `out`. */
+  addProduct(x: number, rows: number, matrix: number, depth: number, width: number, out: number): void;
+}
+
+/** What `multiply` does with a product before it stores it, as assembly/product.ts numbers it. */
+export const FINISH = { store: 0, gelu: 1, add: 3 } as const;
+
+/** Rows that go through the products of a layer together: what the second cache holds beside a panel of weights. */
+export const CHUNK = 64;
+
+/** Bytes that may lie between two places, so that vectors begin where loads are fastest. */
+const ALIGNMENT = 64;
+const PAGE = 65_536;
+
+/** Bytes at the start of memory that the module keeps constants in. */
+const RESERVED = 1024;
+
+/** Gives out places one after the other, before there is a memory. */
+export function createPlan() {
+  let end = RESERVED;
+  return {
+    /** The address of so many bytes. */
+    place(bytes: number): number {
+      const start = end;
+      end = Math.ceil((start + bytes) / ALIGNMENT) * ALIGNMENT;
+      return start;
+    },
+    /** Pages of a memory that holds all places. */
+    pages: () => Math.ceil(end / PAGE),
+  };
+}
+export type Plan = ReturnType<typeof createPlan>;
+
+/** The module over a memory that never grows. */
+export function start(module: WebAssembly.Module, pages: number): { kernels: Kernels; memory: WebAssembly.Memory } {
+  const memory = new WebAssembly.Memory({ initial: pages, maximum: pages });
+  const { exports } = new WebAssembly.Instance(module, { env: { memory } });
+  return { kernels: exports as unknown as Kernels, memory };
+}

@@ -1,0 +1,110 @@
+// A student in linear memory: its weights, packed once, and the workspace of its computations, at addresses fixed by then.
+import { CHUNK, createPlan, type Kernels, start } from './kernels.ts';
+import { matricesOf, type StudentGraph } from './student-graph.ts';
+
+export interface Norm {
+  gain: number;
+  bias: number;
+}
+
+/** Addresses of a layer's packed matrices and of its normalisations. */
+export interface Layer {
+  qkv: number;
+  out: number;
+  up: number;
+  down: number;
+  norm1: Norm;
+  norm2: Norm;
+}
+
+export interface StudentMemory {
+  kernels: Kernels;
+  floats: Float32Array;
+  bytes: number;
+  weights: {
+    positions: number;
+    /** Absent: rows of the table are as wide as states. */
+    widen: number | undefined;
+    norm: Norm;
+    layers: Layer[];
+    projection: { matrix: number; bias: number };
+  };
+  workspace: Workspace;
+}
+
+/** Addresses. What one run leaves for the next is in `x` and `qkv`; the others are free in between. */
+export interface Workspace {
+  /** States of all rows: [rows, width]. */
+  x: number;
+  /** Queries, keys and values of all rows: [rows, 3 width]. */
+  qkv: number;
+  /** Of a chunk: what attention gives, what is between the products of the second half, and rows of the table. */
+  attended: number;
+  hidden: number;
+  q: number;
+  info: number;
+  attention: number;
+  pooled: number;
+  vector: number;
+}
+
+/** Copies and packs the weights; the graph's bytes may go afterwards. */
+export function loadStudent(graph: StudentGraph, module: WebAssembly.Module): StudentMemory {
+  const { layers: count, width, hidden, input, output, tokens, heads } = graph;
+  const plan = createPlan();
+  const later: ((memory: Uint8Array, kernels: Kernels) => void)[] = [];
+  const floats = (name: string): number => {
+    const from = graph.weight(name);
+    const at = plan.place(from.length);
+    later.push((memory) => memory.set(from, at));
+    return at;
+  };
+  const norm = (name: string): Norm => ({ gain: floats(`${name}.weight`), bias: floats(`${name}.bias`) });
+  const matrix = (name: string, depth: number, columns: number): number => {
+    // Weights, and scale, sum and bias of each column: see assembly/product.ts.
+    const at = plan.place(depth * columns + 3 * 4 * columns);
+    const scales = at + depth * columns;
+    later.push((memory, kernels) => {
+      memory.set(graph.weight(`${name}.scale`), scales);
+      memory.set(graph.weight(`${name}.bias`), scales + 2 * 4 * columns);
+      memory.set(graph.weight(`${name}.weight`), workspace.x);
+      kernels.pack(workspace.x, depth, columns, at);
+    });
+    return at;
+  };
+
+  const weights = {
+    positions: floats('positions.weight'),
+    widen: input === width ? undefined : floats('widen.weight'),
+    norm: norm('norm'),
+    layers: Array.from({ length: count }, (_, number) => {
+      const matrices = matricesOf(graph).map(
+        ([name, depth, columns]) => [name, matrix(`block${number}.${name}`, depth, columns)] as const,
+      );
+      const norms = { norm1: norm(`block${number}.norm1`), norm2: norm(`block${number}.norm2`) };
+      return { ...(Object.fromEntries(matrices) as Pick<Layer, 'qkv' | 'out' | 'up' | 'down'>), ...norms };
+    }),
+    projection: { matrix: floats('projection.weight'), bias: floats('projection.bias') },
+  };
+  const rows = Math.max(tokens, CHUNK);
+  const inner = Math.max(hidden, width, input);
+  const rounded = Math.ceil(tokens / 8) * 8;
+  // States and what follows them hold a matrix while it is packed: the largest has 4 width² bytes or so.
+  const spare = Math.max(0, width * Math.max(3 * width, hidden) - rows * 4 * width * 4);
+  const workspace: Workspace = {
+    x: plan.place(rows * width * 4),
+    qkv: plan.place(rows * 3 * width * 4 + spare),
+    attended: plan.place(CHUNK * width * 4),
+    hidden: plan.place(CHUNK * inner * 4),
+    q: plan.place(CHUNK * inner * 2),
+    info: plan.place(CHUNK * 8),
+    attention: plan.place((2 * (width / heads) + 4) * rounded * 4),
+    pooled: plan.place(width * 4),
+    vector: plan.place(output * 4),
+  };
+
+  const { kernels, memory } = start(module, plan.pages());
+  const all = new Uint8Array(memory.buffer);
+  for (const fill of later) fill(all, kernels);
+  return { kernels, floats: new Float32Array(memory.buffer), bytes: memory.buffer.byteLength, weights, workspace };
+}

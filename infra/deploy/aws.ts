@@ -1,0 +1,158 @@
+// What a deployment asks of AWS, one function per question. Nothing is decided here.
+import { CloudFormationClient, DescribeStacksCommand, type Stack } from '@aws-sdk/client-cloudformation';
+import { BatchGetBuildsCommand, CodeBuildClient, StartBuildCommand } from '@aws-sdk/client-codebuild';
+import { DescribeInstanceTypeOfferingsCommand, EC2Client } from '@aws-sdk/client-ec2';
+import { DescribeImagesCommand, ECRClient, GetAuthorizationTokenCommand } from '@aws-sdk/client-ecr';
+import {
+  GetAWSDefaultServiceQuotaCommand,
+  GetServiceQuotaCommand,
+  ServiceQuotasClient,
+} from '@aws-sdk/client-service-quotas';
+import { GetCallerIdentityCommand, STSClient } from '@aws-sdk/client-sts';
+import { explained, statusOf } from '../../api/registry/stores/aws-errors.ts';
+
+export interface StackState {
+  name: string;
+  /** CloudFormation's word, such as UPDATE_COMPLETE. */
+  status: string;
+  updated_at: string | undefined;
+  outputs: Record<string, string>;
+}
+
+export interface Build {
+  id: string;
+  /** What it does now, such as INSTALL. */
+  phase: string;
+  status: 'running' | 'succeeded' | 'failed';
+  /** Where its log can be read. */
+  log: string | undefined;
+}
+
+export interface BuildRequest {
+  project: string;
+  /** `BUCKET/FOLDER/`. */
+  source: string;
+  variables: Readonly<Record<string, string>>;
+}
+
+/** AWS as a deployment sees it; the account and the region are those of the credentials. */
+export interface Aws {
+  region(): Promise<string>;
+  identity(): Promise<{ account: string; arn: string }>;
+  /** Undefined where there is no stack of that name. */
+  stack(name: string): Promise<StackState | undefined>;
+  /** A quota's value in this account, or the one that an account begins with; undefined where AWS knows no such quota. */
+  quota(service: string, code: string): Promise<number | undefined>;
+  /** By type, the zones that offer it. */
+  zonesOf(types: readonly string[]): Promise<Map<string, string[]>>;
+  /** Digest of the image with that tag; undefined where there is none. */
+  imageDigest(repository: string, tag: string): Promise<string | undefined>;
+  /** User and password for docker. */
+  registryLogin(): Promise<{ user: string; password: string }>;
+  startBuild(request: BuildRequest): Promise<string>;
+  build(id: string): Promise<Build>;
+}
+
+/** Credentials, region and endpoints are found as by the AWS command line. */
+export function openAws(): Aws {
+  const [sts, cloudFormation, quotas] = [new STSClient(), new CloudFormationClient(), new ServiceQuotasClient()];
+  const [ec2, ecr, codeBuild] = [new EC2Client(), new ECRClient(), new CodeBuildClient()];
+  return {
+    region: () => explained('finding the region', sts.config.region()),
+    async identity() {
+      const { Account = '', Arn = '' } = await explained(
+        'asking who these credentials are',
+        sts.send(new GetCallerIdentityCommand({})),
+      );
+      return { account: Account, arn: Arn };
+    },
+    async stack(name) {
+      const reading = cloudFormation.send(new DescribeStacksCommand({ StackName: name })).catch(unlessAbsent);
+      const [found] = (await explained(`reading the stack ${name}`, reading))?.Stacks ?? [];
+      return found === undefined ? undefined : toStackState(found);
+    },
+    async quota(ServiceCode, QuotaCode) {
+      const asked = { ServiceCode, QuotaCode };
+      const applied = quotas.send(new GetServiceQuotaCommand(asked)).catch(unlessAbsent);
+      const found = await explained(`reading the quota ${QuotaCode}`, applied);
+      if (found?.Quota?.Value !== undefined) return found.Quota.Value;
+      const initial = quotas.send(new GetAWSDefaultServiceQuotaCommand(asked)).catch(unlessAbsent);
+      return (await explained(`reading the quota ${QuotaCode}`, initial))?.Quota?.Value;
+    },
+    async zonesOf(types) {
+      const zones = new Map<string, string[]>(types.map((type) => [type, []]));
+      let NextToken: string | undefined;
+      do {
+        const page = await explained(
+          'asking which zones offer the machines',
+          ec2.send(
+            new DescribeInstanceTypeOfferingsCommand({
+              LocationType: 'availability-zone',
+              Filters: [{ Name: 'instance-type', Values: [...types] }],
+              NextToken,
+            }),
+          ),
+        );
+        for (const { InstanceType = '', Location = '' } of page.InstanceTypeOfferings ?? [])
+          zones.get(InstanceType)?.push(Location);
+        NextToken = page.NextToken === '' ? undefined : page.NextToken;
+      } while (NextToken !== undefined);
+      return zones;
+    },
+    async imageDigest(repositoryName, imageTag) {
+      const asked = new DescribeImagesCommand({ repositoryName, imageIds: [{ imageTag }] });
+      const found = await explained(`reading the images of ${repositoryName}`, ecr.send(asked).catch(unlessAbsent));
+      return found?.imageDetails?.[0]?.imageDigest;
+    },
+    async registryLogin() {
+      const answer = await explained('asking for a login', ecr.send(new GetAuthorizationTokenCommand({})));
+      const token = Buffer.from(answer.authorizationData?.[0]?.authorizationToken ?? '', 'base64').toString();
+      const [user = '', password = ''] = token.split(':');
+      return { user, password };
+    },
+    async startBuild({ project, source, variables }) {
+      const { build } = await explained(
+        'starting a build',
+        codeBuild.send(
+          new StartBuildCommand({
+            projectName: project,
+            sourceTypeOverride: 'S3',
+            sourceLocationOverride: source,
+            environmentVariablesOverride: Object.entries(variables).map(([name, value]) => ({ name, value })),
+          }),
+        ),
+      );
+      return build?.id ?? '';
+    },
+    async build(id) {
+      const answer = await explained('reading a build', codeBuild.send(new BatchGetBuildsCommand({ ids: [id] })));
+      const [found] = answer.builds ?? [];
+      const isOver = found?.buildStatus !== undefined && found.buildStatus !== 'IN_PROGRESS';
+      const ended = found?.buildStatus === 'SUCCEEDED' ? 'succeeded' : 'failed';
+      return {
+        id,
+        phase: found?.currentPhase ?? '',
+        status: isOver ? ended : 'running',
+        log: found?.logs?.deepLink,
+      };
+    },
+  };
+}
+
+function toStackState({ StackName = '', StackStatus, LastUpdatedTime, CreationTime, Outputs }: Stack): StackState {
+  const outputs = (Outputs ?? []).map(({ OutputKey = '', OutputValue = '' }) => [OutputKey, OutputValue]);
+  return {
+    name: StackName,
+    status: StackStatus ?? '',
+    updated_at: (LastUpdatedTime ?? CreationTime)?.toISOString(),
+    outputs: Object.fromEntries(outputs),
+  };
+}
+
+/** What there is none of: each service has its own name for that, and CloudFormation a sentence. */
+function unlessAbsent(error: unknown): undefined {
+  const absent = ['NoSuchResourceException', 'ImageNotFoundException', 'RepositoryNotFoundException'];
+  const isAbsent = error instanceof Error && (absent.includes(error.name) || /does not exist/.test(error.message));
+  if (isAbsent && statusOf(error) !== 403) return undefined;
+  throw error;
+}

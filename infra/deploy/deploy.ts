@@ -1,0 +1,167 @@
+// The command `npm run deploy`: an environment from this checkout to an answering Worker, its status, and its end.
+import { join, resolve } from 'node:path';
+import { answerCommand } from '../../contracts/command/command-line.ts';
+import { EXIT } from '../../contracts/src/exit-codes.ts';
+import { UserError } from '../../contracts/src/user-error.ts';
+import type { Settings } from '../base/settings.ts';
+import { settingsOf } from '../environments.ts';
+import { type Aws, openAws } from './aws.ts';
+import { deployConsole, type EmitDeploy } from './events.ts';
+import { IMAGE_NAMES, sourceOf } from './images/source.ts';
+import { DEPLOY_HELP, type DeployOptions, parseDeployOptions } from './options.ts';
+import { preflight } from './preflight.ts';
+import { programsOf, type RunProgram } from './programs.ts';
+import { destroyStacks, outputsFile, readStacks, synthesise } from './stacks.ts';
+import { readState, removeState, type State, stateFolder } from './state.ts';
+import { cdkOf, madeFrom, runSteps, stepsOf } from './steps.ts';
+import { deleteWorker, secretsIn, sizeOfWorker, WORKER_LIMIT_KIB } from './worker/deploy.ts';
+import { smoke } from './worker/smoke.ts';
+
+export interface DeployContext {
+  /** The repository. */
+  root: string;
+  env: NodeJS.ProcessEnv;
+  stdout: { write(text: string): unknown };
+  stderr: { write(text: string): unknown };
+  stop: AbortSignal;
+  /** Instead of the programs themselves: for tests. */
+  programs?: RunProgram;
+}
+
+interface Session {
+  root: string;
+  env: NodeJS.ProcessEnv;
+  options: DeployOptions;
+  settings: Settings;
+  aws: Aws;
+  run: RunProgram;
+  emit: EmitDeploy;
+  stop: AbortSignal;
+}
+
+/** The whole command; resolves to its exit code. */
+export async function deploy(argv: readonly string[], context: DeployContext): Promise<number> {
+  const { root, env, stdout, stop } = context;
+  return answerCommand(argv, { help: DEPLOY_HELP, ...context }, async () => {
+    const options = parseDeployOptions(argv);
+    const emit = deployConsole((text) => void stdout.write(text), options);
+    const log = join(stateFolder(root, options.environment), 'programs.log');
+    const run = context.programs ?? programsOf({ root, env, log, onLine: () => {}, stop });
+    const session = { root, env, options, settings: settingsIn(options), aws: openAws(), run, emit, stop };
+    if (options.command === 'status') await status(session);
+    else if (options.command === 'destroy') await destroy(session);
+    else if (options.dryRun) await dryRun(session);
+    else if (!(await deployEnvironment(session))) return stop.aborted ? EXIT.interrupted : EXIT.failed;
+    return EXIT.ok;
+  });
+}
+
+function settingsIn({ environment }: DeployOptions): Settings {
+  try {
+    return settingsOf(environment);
+  } catch (error) {
+    throw error instanceof RangeError ? new UserError(error.message) : error;
+  }
+}
+
+async function deployEnvironment(session: Session): Promise<boolean> {
+  const { root, env, options, aws, emit } = session;
+  const started = Date.now();
+  await check(session);
+  const secrets = secretsIn(env);
+  const state = await stateOf(session, aws);
+  const values: Record<string, string> = {};
+  const context = { ...session, secrets, state, values, say: () => {} };
+  if (!(await runSteps(context, madeFrom(root, options, secrets)))) return false;
+  emit({
+    event: 'deployed',
+    environment: options.environment,
+    url: values.url ?? null,
+    outputs: outputsFile(options.environment),
+    seconds: (Date.now() - started) / 1000,
+  });
+  return true;
+}
+
+/** Throws a UserError where a check found a problem. */
+async function check({ settings, aws, run, options, emit }: Session): Promise<void> {
+  const checks = await preflight({ settings, aws, run, images: options.images, worker: options.worker });
+  for (const found of checks) emit({ event: 'check', ...found });
+  const problems = checks.filter(({ verdict }) => verdict === 'problem');
+  if (problems.length > 0) throw new UserError(problems.map(({ name, sentence }) => `${name}: ${sentence}`).join('\n'));
+}
+
+/** What this checkout has done in this account and region. Throws a UserError where it has deployed to another one. */
+async function stateOf({ root, options: { environment } }: Session, aws: Aws): Promise<State> {
+  const { account } = await aws.identity();
+  const region = await aws.region();
+  const before = readState(root, environment) ?? { environment, account, region, steps: {} };
+  if (before.account === account && before.region === region) return before;
+  throw new UserError(
+    `${environment} was deployed to account ${before.account} in ${before.region}, and these credentials are of ${account} in ${region}: ` +
+      `use those, or delete ${stateFolder(root, environment)} to deploy another one`,
+  );
+}
+
+/** Everything that can be known without changing anything. */
+async function dryRun(session: Session): Promise<void> {
+  const { root, env, options, run, emit } = session;
+  try {
+    await check(session);
+  } catch (error) {
+    // Without an account the rest can be tried all the same.
+    if (!(error instanceof UserError)) throw error;
+    emit({ event: 'unchecked', reason: error.message });
+  }
+  for (const image of IMAGE_NAMES) {
+    const { digest, files } = sourceOf(image, root);
+    emit({ event: 'source', image, digest, files: files.length });
+  }
+  await synthesise(cdkOf(session));
+  if (options.worker) {
+    const folder = join(stateFolder(root, options.environment), 'worker');
+    emit({ event: 'size', limit_kib: WORKER_LIMIT_KIB, ...(await sizeOfWorker(options.environment, run, folder)) });
+  }
+  const from = madeFrom(root, options, secretsIn(env));
+  const done = readState(root, options.environment)?.steps ?? {};
+  for (const { name, what } of stepsOf(options)) {
+    const before = done[name];
+    emit({ event: 'planned', step: name, what, finished_at: before?.from === from ? before.finished_at : null });
+  }
+}
+
+async function status(session: Session): Promise<void> {
+  const { root, options, aws, emit, stop } = session;
+  const stacks = await readStacks(options.environment, aws);
+  for (const stack of stacks) emit({ event: 'stack', ...stack });
+  const state = readState(root, options.environment);
+  for (const { name, what } of stepsOf(options))
+    emit({ event: 'planned', step: name, what, finished_at: state?.steps[name]?.finished_at ?? null });
+  const url = state?.steps.worker?.values.url;
+  if (url !== undefined && options.worker)
+    emit({ event: 'smoke', url, ...(await smoke({ url, root, key: undefined, stop, patienceMs: 0 })) });
+  if (stacks.length === 0)
+    throw new UserError(`nothing of ${options.environment} is deployed in this account and region`);
+}
+
+async function destroy(session: Session): Promise<void> {
+  const { root, options, settings, run, emit } = session;
+  const { environment } = options;
+  const started = Date.now();
+  if (settings.retain)
+    throw new UserError(
+      `the settings of ${environment} keep its data ("retain"): its stacks cannot be deleted. Stop what costs instead (infra/README.md)`,
+    );
+  if (options.worker) await deleteWorker(environment, run);
+  await destroyStacks(cdkOf(session));
+  removeState(root, environment);
+  emit({ event: 'destroyed', environment, seconds: (Date.now() - started) / 1000 });
+}
+
+if (import.meta.main) {
+  const stop = new AbortController();
+  for (const name of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.once(name, () => stop.abort());
+  const root = resolve(import.meta.dirname, '../..');
+  const { env, stdout, stderr } = process;
+  process.exitCode = await deploy(process.argv.slice(2), { root, env, stdout, stderr, stop: stop.signal });
+}

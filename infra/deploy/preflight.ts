@@ -1,0 +1,165 @@
+// Looks before anything is deployed: who and where, what the account allows, which zones have the machines, who is logged in.
+import { QUEUES } from '../../contracts/src/job-classes.ts';
+import { UserError } from '../../contracts/src/user-error.ts';
+import type { Settings } from '../base/settings.ts';
+import { type Machines, machinesOf } from '../training/fleets/machine-kinds.ts';
+import type { Aws } from './aws.ts';
+import type { RunProgram } from './programs.ts';
+
+export interface Check {
+  name: string;
+  /** `problem`: the deployment would fail. `warning`: it succeeds, and something that it has cannot be used yet. */
+  verdict: 'ok' | 'warning' | 'problem';
+  /** What was found and, where it is not ok, what to do. */
+  sentence: string;
+}
+
+/** What `cdk deploy` of this version asks of the bootstrap stack. */
+const BOOTSTRAP_STACK = 'CDKToolkit';
+const BOOTSTRAP_VERSION = 6;
+/** Calls at a time that AWS keeps for functions without a reservation: 100, and in accounts with a small quota 10. */
+const UNRESERVED = { usual: 100, young: 10 } as const;
+
+/** Codes of Service Quotas; each counts vCPUs, of machines in use. */
+const QUOTAS = {
+  'spot G and VT': { service: 'ec2', code: 'L-3819A6DF' },
+  'on-demand G and VT': { service: 'ec2', code: 'L-DB2E81BA' },
+  'on-demand P': { service: 'ec2', code: 'L-417A185B' },
+  'spot Fargate': { service: 'fargate', code: 'L-36FBB829' },
+  'on-demand Fargate': { service: 'fargate', code: 'L-3032A538' },
+} as const;
+type QuotaName = keyof typeof QUOTAS;
+const CONCURRENCY = { service: 'lambda', code: 'L-B99A9384' } as const;
+
+export interface PreflightOptions {
+  settings: Settings;
+  aws: Aws;
+  run: RunProgram;
+  images: 'codebuild' | 'buildx';
+  /** Whether the Worker is deployed, too. */
+  worker: boolean;
+}
+
+/** Every check, also after one that found a problem: a person fixes them all at once. */
+export async function preflight({ settings, aws, run, images, worker }: PreflightOptions): Promise<Check[]> {
+  const region = await aws.region();
+  const { account, arn } = await aws.identity();
+  const who: Check = { name: 'identity', verdict: 'ok', sentence: `account ${account}, ${region}, as ${arn}` };
+  const checks = await Promise.all([
+    checkBootstrap(aws, `aws://${account}/${region}`),
+    ...quotasOf(settings).map(([name, vcpus]) => checkQuota(aws, name, vcpus)),
+    checkConcurrency(aws, settings),
+    ...machineGroups(settings).map(([queue, machines]) => checkZones(aws, queue, machines)),
+    ...(worker ? [checkWrangler(run)] : []),
+    ...(images === 'buildx' ? [checkDocker(run)] : []),
+  ]);
+  return [who, ...checks];
+}
+
+async function checkBootstrap(aws: Aws, where: string): Promise<Check> {
+  const name = 'bootstrap';
+  const stack = await aws.stack(BOOTSTRAP_STACK);
+  const version = Number(stack?.outputs.BootstrapVersion ?? 0);
+  if (version >= BOOTSTRAP_VERSION)
+    return { name, verdict: 'ok', sentence: `${where} is bootstrapped, version ${version}` };
+  const found = stack === undefined ? 'is not bootstrapped' : `is bootstrapped with version ${version}, too old`;
+  return { name, verdict: 'problem', sentence: `${where} ${found}: npx cdk bootstrap ${where}` };
+}
+
+/** By quota, the vCPUs that the settings' fleets may use together. */
+export function quotasOf(settings: Settings): [QuotaName, number][] {
+  const wanted = new Map<QuotaName, number>([
+    ['spot Fargate', settings.cpu.spot_max_vcpus],
+    ['on-demand Fargate', settings.cpu.on_demand_max_vcpus],
+  ]);
+  const add = (name: QuotaName, vcpus: number): void => void wanted.set(name, (wanted.get(name) ?? 0) + vcpus);
+  for (const [, { types, spotMaxVcpus = 0, onDemandMaxVcpus }] of machineGroups(settings)) {
+    const isP = types.every(({ type }) => type.startsWith('p'));
+    if (spotMaxVcpus > 0) add('spot G and VT', spotMaxVcpus);
+    add(isP ? 'on-demand P' : 'on-demand G and VT', onDemandMaxVcpus);
+  }
+  return [...wanted];
+}
+
+function machineGroups(settings: Settings): [string, Machines][] {
+  return QUEUES.flatMap((queue): [string, Machines][] => {
+    const machines = queue === 'cpu' ? undefined : machinesOf(queue, settings);
+    return machines === undefined ? [] : [[queue, machines]];
+  });
+}
+
+async function checkQuota(aws: Aws, quota: QuotaName, vcpus: number): Promise<Check> {
+  const { service, code } = QUOTAS[quota];
+  const name = `quota: ${quota}`;
+  const found = await aws.quota(service, code);
+  if (found === undefined)
+    return { name, verdict: 'warning', sentence: `AWS does not tell quota ${code} of ${service}` };
+  if (found >= vcpus) return { name, verdict: 'ok', sentence: `${found} vCPUs, the settings use at most ${vcpus}` };
+  const missing = found === 0 ? 'no machine can start' : `the settings would use ${vcpus}`;
+  const ask = `aws service-quotas request-service-quota-increase --service-code ${service} --quota-code ${code} --desired-value ${vcpus}`;
+  return { name, verdict: 'warning', sentence: `${found} vCPUs, ${missing}: ${ask}` };
+}
+
+async function checkConcurrency(aws: Aws, { encoder }: Settings): Promise<Check> {
+  const name = 'quota: Lambda';
+  const { service, code } = CONCURRENCY;
+  const found = (await aws.quota(service, code)) ?? UNRESERVED.young;
+  const reserved = encoder.reserved_concurrency ?? 0;
+  const left = found - reserved;
+  const have = `${found} calls at a time, of which the encoder reserves ${reserved}`;
+  if (reserved === 0 || left >= UNRESERVED.usual) return { name, verdict: 'ok', sentence: have };
+  const ask = `aws service-quotas request-service-quota-increase --service-code ${service} --quota-code ${code} --desired-value 1000`;
+  return {
+    name,
+    verdict: left < UNRESERVED.young ? 'problem' : 'warning',
+    sentence: `${have}: AWS wants ${UNRESERVED.usual} to stay free (${UNRESERVED.young} in a young account), and refuses otherwise: ${ask}`,
+  };
+}
+
+async function checkZones(aws: Aws, queue: string, { types }: Machines): Promise<Check> {
+  const zones = await aws.zonesOf(types.map(({ type }) => type));
+  const name = `zones: ${queue}`;
+  const offered = [...zones].filter(([, where]) => where.length > 0);
+  const all = new Set(offered.flatMap(([, where]) => where));
+  if (all.size === 0) {
+    const wanted = types.map(({ type }) => type).join(', ');
+    return { name, verdict: 'warning', sentence: `no zone of this region has ${wanted}: choose another region` };
+  }
+  const none = types.filter(({ type }) => zones.get(type)?.length === 0).map(({ type }) => type);
+  const lacking = none.length === 0 ? '' : `; nowhere ${none.join(', ')}`;
+  return {
+    name,
+    verdict: 'ok',
+    sentence: `${[...all].sort().join(', ')} have machines of ${offered.length} types${lacking}`,
+  };
+}
+
+async function checkWrangler(run: RunProgram): Promise<Check> {
+  const name = 'wrangler';
+  try {
+    const printed = await run('wrangler', ['whoami', '--json']);
+    const names = [...printed.matchAll(/"name":\s*"([^"]+)"/g)].map(([, account]) => account);
+    return {
+      name,
+      verdict: 'ok',
+      sentence: `logged in at Cloudflare${names.length === 0 ? '' : `: ${names.join(', ')}`}`,
+    };
+  } catch (error) {
+    if (!(error instanceof UserError)) throw error;
+    const sentence = 'nobody is logged in at Cloudflare: npx wrangler login, or set CLOUDFLARE_API_TOKEN';
+    return { name, verdict: 'problem', sentence };
+  }
+}
+
+async function checkDocker(run: RunProgram): Promise<Check> {
+  const name = 'docker';
+  try {
+    const printed = await run('docker', ['buildx', 'version']);
+    return { name, verdict: 'ok', sentence: printed.split('\n')[0] ?? '' };
+  } catch (error) {
+    if (!(error instanceof UserError)) throw error;
+    const sentence =
+      'docker buildx does not answer: start Docker, or leave --images buildx out and let CodeBuild build';
+    return { name, verdict: 'problem', sentence };
+  }
+}

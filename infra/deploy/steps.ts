@@ -1,0 +1,156 @@
+// The steps of a deployment in order, and how they are run: each once for what it is made from, and timed.
+import { createHash } from 'node:crypto';
+import { join } from 'node:path';
+import { toDigest } from '../../api/registry/digest.ts';
+import { openStore } from '../../api/registry/stores/open.ts';
+import { CLOUD_OUTPUTS } from '../../contracts/src/outputs.ts';
+import { UserError } from '../../contracts/src/user-error.ts';
+import type { Aws } from './aws.ts';
+import type { EmitDeploy } from './events.ts';
+import { buildImages } from './images/build.ts';
+import { checkoutDigest, IMAGE_NAMES, IMAGES } from './images/source.ts';
+import type { DeployOptions } from './options.ts';
+import type { RunProgram } from './programs.ts';
+import { type CdkOptions, deployStacks, outputsOf, readStacks, type StackParameters, writeOutputs } from './stacks.ts';
+import { type State, stateFolder, writeState } from './state.ts';
+import { deployWorker, type WorkerSecrets } from './worker/deploy.ts';
+import { smoke, withKey } from './worker/smoke.ts';
+
+export interface StepContext {
+  root: string;
+  options: DeployOptions;
+  aws: Aws;
+  run: RunProgram;
+  emit: EmitDeploy;
+  secrets: WorkerSecrets;
+  stop: AbortSignal;
+  state: State;
+  /** What earlier steps found. */
+  values: Record<string, string>;
+  say(sentence: string): void;
+}
+
+type Work = (context: StepContext) => Promise<Record<string, string>>;
+
+interface Step {
+  name: string;
+  what: string;
+  /** It is of the Worker: a deployment of AWS alone has none of these. */
+  worker?: true;
+  work: Work;
+}
+
+/** By name, what later steps and the next deployment need to know. */
+export const STEPS: readonly Step[] = [
+  { name: 'data', what: 'cdk deploys what survives: buckets, key, repositories of images', work: deployData },
+  { name: 'images', what: 'the images of this source are built, unless they are there', work: makeImages },
+  { name: 'stacks', what: 'cdk deploys every stack', work: deployAll },
+  { name: 'worker', what: 'wrangler deploys the Worker', worker: true, work: deployTheWorker },
+  { name: 'smoke', what: 'the Worker is asked for its golden vectors', worker: true, work: askTheWorker },
+];
+
+export const stepsOf = ({ worker }: DeployOptions): Step[] => STEPS.filter((step) => worker || step.worker !== true);
+
+/** What a step is made from: the same again, and a step that was finished is left alone. */
+export function madeFrom(
+  root: string,
+  { environment, images, parameters }: DeployOptions,
+  secrets: WorkerSecrets,
+): string {
+  const given = JSON.stringify([environment, images, parameters, Object.entries(secrets)]);
+  return toDigest(createHash('sha256').update(checkoutDigest(root)).update(given).digest());
+}
+
+/**
+ * Runs what is missing, in order; the state is written after each step. Answers whether all of them succeeded: a step that a
+ * person can help is told as an event.
+ */
+export async function runSteps(context: StepContext, from: string): Promise<boolean> {
+  const { root, options, emit, state } = context;
+  const steps = stepsOf(options);
+  for (const [at, { name, what, work }] of steps.entries()) {
+    emit({ event: 'step', step: name, number: at + 1, of: steps.length, what });
+    const before = state.steps[name];
+    if (!options.again && before?.from === from) {
+      emit({ event: 'reused', step: name, finished_at: before.finished_at });
+      Object.assign(context.values, before.values);
+      continue;
+    }
+    const started = Date.now();
+    const say = (sentence: string): void => emit({ event: 'progress', step: name, sentence });
+    const values = await work({ ...context, say }).catch((error: unknown) => {
+      if (!(error instanceof UserError)) throw error;
+      emit({ event: 'failed', step: name, message: error.message });
+    });
+    if (values === undefined) return false;
+    const seconds = (Date.now() - started) / 1000;
+    Object.assign(context.values, values);
+    state.steps[name] = { from, finished_at: new Date().toISOString(), seconds, values };
+    writeState(root, state);
+    emit({ event: 'done', step: name, seconds, values });
+  }
+  return true;
+}
+
+export const cdkOf = ({ root, options, run }: Pick<StepContext, 'root' | 'options' | 'run'>): CdkOptions => ({
+  environment: options.environment,
+  run,
+  output: join(stateFolder(root, options.environment), 'cdk.out'),
+});
+
+async function deployData(context: StepContext): Promise<Record<string, string>> {
+  await deployStacks(cdkOf(context), context.options.parameters, 'data');
+  const outputs = outputsOf(await readStacks(context.options.environment, context.aws));
+  const wanted = [
+    CLOUD_OUTPUTS.trainingBucket,
+    CLOUD_OUTPUTS.trainerImages,
+    CLOUD_OUTPUTS.encoderImages,
+    CLOUD_OUTPUTS.imageBuilds,
+  ];
+  return Object.fromEntries(wanted.flatMap((name) => (outputs[name] === undefined ? [] : [[name, outputs[name]]])));
+}
+
+async function makeImages({
+  root,
+  options,
+  aws,
+  run,
+  values,
+  say,
+  stop,
+}: StepContext): Promise<Record<string, string>> {
+  const store = openStore(`s3://${values[CLOUD_OUTPUTS.trainingBucket]}`);
+  const digests = await buildImages({ root, aws, run, outputs: values, store, how: options.images, say, stop });
+  return Object.fromEntries(IMAGE_NAMES.map((image) => [IMAGES[image].parameter, digests[image]]));
+}
+
+async function deployAll(context: StepContext): Promise<Record<string, string>> {
+  const { root, options, aws, values } = context;
+  const digests: StackParameters = Object.fromEntries(
+    IMAGE_NAMES.map((image) => [IMAGES[image].parameter, values[IMAGES[image].parameter] ?? '']),
+  );
+  await deployStacks(cdkOf(context), { ...options.parameters, ...digests });
+  const stacks = await readStacks(options.environment, aws);
+  writeOutputs(root, options.environment, stacks);
+  const { encoderUrl, workerAccess } = CLOUD_OUTPUTS;
+  const outputs = outputsOf(stacks);
+  return { [encoderUrl]: outputs[encoderUrl] ?? '', [workerAccess]: outputs[workerAccess] ?? '' };
+}
+
+async function deployTheWorker({ options, run, secrets, values, say }: StepContext): Promise<Record<string, string>> {
+  const encoder = values[CLOUD_OUTPUTS.encoderUrl]?.replace(/\/$/, '');
+  if (Object.keys(secrets).length === 0)
+    say(
+      `no keys were given, so that calls to the encoder are not signed, unless the Worker has secrets from before (--help)`,
+    );
+  const encoderUrl = encoder === '' ? undefined : encoder;
+  const { name, version, url } = await deployWorker({ environment: options.environment, run, encoderUrl, secrets });
+  return { worker: name, version, url };
+}
+
+async function askTheWorker({ root, run, emit, values, stop }: StepContext): Promise<Record<string, string>> {
+  const { url = '', worker = '' } = values;
+  const report = await withKey(worker, run, (key) => smoke({ url, root, key, stop }));
+  emit({ event: 'smoke', url, ...report });
+  return { model: report.model, model_version: report.version };
+}

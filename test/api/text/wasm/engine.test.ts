@@ -1,0 +1,128 @@
+// The engine on the embedded model's students: against a reference in double precision and onnxruntime, in both builds.
+import { beforeAll, describe, expect, test } from 'vitest';
+import { dot } from '../../../../api/core/vectors/vectors.ts';
+import type { OpenTextEngine } from '../../../../api/text/engine.ts';
+import { IMAGE, idsOf, MODULES, open, openOnnx, openReference, read, towers } from './models.ts';
+
+/** Cosines are that close to 1 in the plain build, where activations have 12 bits, and in the relaxed one with 7. */
+const EXACTNESS: Record<string, number> = { 'encoder.wasm': 1e-4, 'encoder.relaxed.wasm': 4e-3 };
+
+interface Exact {
+  tower: 'student' | 'tiny';
+  ids: number[];
+  vector: ArrayLike<number>;
+}
+let exact: Exact[];
+let inOnnx: Map<number, Float32Array>;
+beforeAll(async () => {
+  const [deep, shallow] = [await openReference(towers.student, 12), await openReference(towers.tiny, 12)];
+  exact = [1, 2, 7, 13].map((length) => ({ tower: 'tiny', ids: idsOf(length), vector: shallow(idsOf(length)) }));
+  exact.push({ tower: 'student', ids: idsOf(6), vector: deep(idsOf(6)) });
+  const onnx = await openOnnx(towers.tiny);
+  inOnnx = new Map();
+  for (const length of [1, 2, 3, 4, 5, 9, 31, 63, 64, 65, 77, 128, 129, 191, 257, 512]) {
+    inOnnx.set(length, await onnx(idsOf(length)));
+  }
+});
+
+describe.each(MODULES)('%s', (file) => {
+  let student: OpenTextEngine;
+  let tiny: OpenTextEngine;
+  beforeAll(async () => {
+    [student, tiny] = [await open(towers.student, file), await open(towers.tiny, file)];
+  });
+  const one = async (engine: OpenTextEngine, ids: number[]) => (await engine.encode([ids]))[0] ?? new Float32Array();
+  const distance = (a: ArrayLike<number>, b: ArrayLike<number>) => 1 - dot(a, b);
+
+  test('a text has nearly the vector that the definition gives in double precision', async () => {
+    for (const { tower, ids, vector } of exact) {
+      expect(distance(await one(tower === 'tiny' ? tiny : student, ids), vector)).toBeLessThan(EXACTNESS[file] ?? 0);
+    }
+  });
+
+  test('at lengths around every block size it agrees with onnxruntime as golden vectors have to', async () => {
+    const onnx = await openOnnx(towers.tiny);
+    for (const length of [1, 2, 3, 4, 5, 8, 9, 15, 31, 63, 64, 65, 77, 127, 128, 129, 191, 257, 511, 512]) {
+      expect(distance(await one(tiny, idsOf(length)), await onnx(idsOf(length))), `${length} tokens`).toBeLessThan(
+        0.01,
+      );
+    }
+    const deep = await openOnnx(towers.student);
+    for (const length of [5, 77, 130]) {
+      expect(distance(await one(student, idsOf(length)), await deep(idsOf(length)))).toBeLessThan(0.01);
+    }
+  });
+
+  test('a text has the same bits alone, among others, again, and in another instance', async () => {
+    const texts = [3, 1, 40, 64, 17, 9, 70, 2, 30, 30, 30, 5].map((length, seed) => idsOf(length, seed));
+    const together = await tiny.encode(texts);
+    const again = await open(towers.tiny, file);
+    for (const [at, ids] of texts.entries()) {
+      expect(await one(tiny, ids)).toEqual(together[at]);
+      expect(await one(again, ids)).toEqual(together[at]);
+    }
+  });
+
+  test('requests that take turns do not disturb each other', async () => {
+    const texts = [idsOf(200, 1), idsOf(150, 2), idsOf(30, 3)];
+    const alone = await Promise.all(texts.map((ids) => one(tiny, ids)));
+    const turn = { next: () => new Promise<void>((resolve) => setTimeout(resolve, 0)) };
+    const inTurns = await Promise.all(texts.map((ids) => tiny.encode([ids], turn)));
+    expect(inTurns.map(([vector]) => vector)).toEqual(alone);
+  });
+
+  test('one that goes away leaves the workspace to the others', async () => {
+    let turns = 0;
+    const gone = { next: () => (++turns === 3 ? Promise.reject(new Error('gone')) : Promise.resolve()) };
+    const before = await one(tiny, idsOf(50));
+    await expect(tiny.encode([idsOf(300)], gone)).rejects.toThrow('gone');
+    expect(turns).toBe(3);
+    expect(await one(tiny, idsOf(50))).toEqual(before);
+  });
+
+  test('memory is that of the weights and one text, and never grows', async () => {
+    const sizes = [student.memoryBytes(), tiny.memoryBytes()];
+    expect(sizes[0]).toBeLessThan(22 * 2 ** 20);
+    expect(sizes[1]).toBeLessThan(10 * 2 ** 20);
+    await tiny.encode(Array.from({ length: 40 }, (_, seed) => idsOf(12, seed)));
+    await one(tiny, idsOf(512));
+    expect([student.memoryBytes(), tiny.memoryBytes()]).toEqual(sizes);
+  });
+});
+
+test('what this engine asks turns for is little work each, and as many tokens as there are', async () => {
+  const asked: number[] = [];
+  const engine = await open(towers.student, 'encoder.wasm');
+  await engine.encode([idsOf(512)], { next: async (tokens) => void asked.push(tokens) });
+  expect(Math.max(...asked)).toBeLessThanOrEqual(32);
+  expect(asked.reduce((sum, tokens) => sum + tokens, 0)).toBeCloseTo(512);
+});
+
+test('ids outside the table and texts of other lengths are refused', async () => {
+  const { encode } = await open(towers.tiny, 'encoder.wasm');
+  const { rows } = towers.tiny.table;
+  for (const id of [-1, rows, 1.5, Number.NaN]) await expect(encode([[2, id, 3]])).rejects.toThrow(RangeError);
+  await expect(encode([idsOf(513)])).rejects.toThrow('a text has 1 to 512 tokens, not 513');
+  await expect(encode([[]])).rejects.toThrow(RangeError);
+  expect(await encode([])).toEqual([]);
+});
+
+test('its copy of the weights is given up once they are in linear memory', async () => {
+  const given: ArrayBuffer[] = [];
+  const { createWasmEngine } = await import('../../../../api/text/wasm/engine.ts');
+  const { moduleOf } = await import('./models.ts');
+  const engine = createWasmEngine({ module: moduleOf('encoder.wasm') });
+  await engine.open(towers.tiny, async (artefact) => {
+    const file = await read(artefact);
+    given.push(file);
+    return file;
+  });
+  expect(given.filter(({ detached }) => detached)).toHaveLength(1);
+});
+
+test('a graph of another kind is refused by its first node that differs', async () => {
+  const { graph: _, partition: __, ...rest } = towers.tiny;
+  await expect(open({ ...rest, graph: IMAGE }, 'encoder.wasm')).rejects.toThrow(
+    `this engine cannot run ${IMAGE.file.path}: its graph is not that of a student`,
+  );
+});

@@ -1,0 +1,296 @@
+// `npm run deploy` from its checks to the Worker that answers: AWS over HTTP, the local Worker in the place of the deployed one.
+import { appendFileSync, cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, beforeEach, expect, it, vi } from 'vitest';
+import { UserError } from '../../../contracts/src/user-error.ts';
+import { deploy } from '../../../infra/deploy/deploy.ts';
+import type { DeployEvent } from '../../../infra/deploy/events.ts';
+import type { ProgramName } from '../../../infra/deploy/programs.ts';
+import { ACCOUNT, type AwsAccount, pushImage, startAccount } from '../../support/aws-account.ts';
+import { makeKeyFile } from '../../support/key-file.ts';
+import { type LocalServer, startLocalServer } from '../../support/local-server.ts';
+
+vi.setConfig({ testTimeout: 180_000, hookTimeout: 180_000 });
+
+const ROOT = join(import.meta.dirname, '../../..');
+const REGISTRY = `${ACCOUNT}.dkr.ecr.us-east-1.amazonaws.com`;
+const DATA_OUTPUTS = {
+  TrainingBucket: 'training-a1b2',
+  TrainerImages: `${REGISTRY}/trainer-images`,
+  EncoderImages: `${REGISTRY}/encoder-images`,
+  ImageBuilds: 'image-builds',
+};
+
+let account: AwsAccount;
+let worker: LocalServer;
+let keys: Awaited<ReturnType<typeof makeKeyFile>>;
+/** The checkout that is deployed: what decides about images and steps, in small. */
+let root = '';
+/** Every program that was run, as a line. */
+let ran: string[] = [];
+let failing: RegExp | undefined;
+
+beforeAll(async () => {
+  account = await startAccount();
+  for (const [name, value] of Object.entries(account.env)) vi.stubEnv(name, value);
+  keys = await makeKeyFile();
+  worker = await startLocalServer({ keys: keys.file, requireKeys: true });
+});
+afterAll(async () => {
+  account.stop();
+  await worker.stop();
+  keys.remove();
+  vi.unstubAllEnvs();
+});
+
+beforeEach(() => {
+  ran = [];
+  failing = undefined;
+  account.stacks.clear();
+  account.stacks.set('CDKToolkit', { BootstrapVersion: '29' });
+  account.images.clear();
+  account.builds.length = 0;
+  account.buildStatus = 'SUCCEEDED';
+  account.quotas.clear();
+  for (const code of ['L-3819A6DF', 'L-DB2E81BA', 'L-36FBB829', 'L-3032A538']) account.quotas.set(code, 64);
+  account.quotas.set('L-B99A9384', 1000);
+  account.zones.set('g6e.xlarge', ['us-east-1a', 'us-east-1c']);
+  root = mkdtempSync(join(tmpdir(), 'checkout '));
+  for (const file of ['.dockerignore', 'package.json', 'package-lock.json', 'wrangler.toml', 'cdk.json'])
+    cpSync(join(ROOT, file), join(root, file));
+  for (const file of ['trainer/Dockerfile', 'api/encoder/Dockerfile', 'api/model/manifest.json']) {
+    mkdirSync(join(root, file, '..'), { recursive: true });
+    cpSync(join(ROOT, file), join(root, file));
+  }
+  mkdirSync(join(root, 'trainer/stages'));
+  writeFileSync(join(root, 'trainer/stages/clip.py'), '# a stage\n');
+});
+
+/** cdk, wrangler and docker as a deployment sees them: what they change in the account, and what they print. */
+async function programs(name: ProgramName, args: readonly string[], options: Parameters<typeof recorded>[2] = {}) {
+  const line = [name, ...args].join(' ');
+  ran.push(line);
+  if (failing?.test(line)) throw new UserError(`${name} ended with 1`);
+  return recorded(name, args, options);
+}
+
+function recorded(name: ProgramName, args: readonly string[], { env = {} }: { env?: Record<string, string> }): string {
+  const [first = ''] = args;
+  if (name === 'cdk' && first === 'deploy') {
+    account.stacks.set('edge-clip-dev-data', DATA_OUTPUTS);
+    if (args.includes('--all')) {
+      account.stacks.set('edge-clip-dev-training', { QueueCpu: 'arn:queue', StateMachine: 'arn:machine' });
+      account.stacks.set('edge-clip-dev-encoding', {
+        EncoderUrl: 'https://encoder.example/',
+        WorkerAccess: 'arn:policy',
+      });
+    }
+  }
+  if (name === 'cdk' && first === 'destroy') account.stacks.clear();
+  if (name === 'docker' && first === 'buildx' && args.includes('-t'))
+    pushImage(account, args[args.indexOf('-t') + 1] ?? '');
+  if (name === 'wrangler' && first === 'whoami') return '{"accounts":[{"name":"Me"}]}';
+  if (name === 'wrangler' && first === 'kv') return '[{"id":"f00","title":"edge-clip-dev-keys"}]';
+  if (name === 'wrangler' && first === 'deploy') {
+    if (args.includes('--dry-run')) return 'Total Upload: 41799.64 KiB / gzip: 26800.10 KiB';
+    const deployed = { type: 'deploy', worker_name: 'edge-clip-dev', version_id: 'v1', targets: [worker.url] };
+    appendFileSync(env.WRANGLER_OUTPUT_FILE_PATH ?? '', `${JSON.stringify(deployed)}\n`);
+  }
+  // `npm run keys`: the local Worker reads a key file in the place of the namespace.
+  if (name === 'node' && args.includes('create')) return JSON.stringify({ key: keys.secrets.good, prefix: 'ec_check' });
+  return '';
+}
+
+async function run(...argv: string[]): Promise<{ code: number; events: DeployEvent[]; refused: string }> {
+  const lines: string[] = [];
+  const write = (text: string): void => void lines.push(...text.trim().split('\n'));
+  const streams = { stdout: { write }, stderr: { write } };
+  const stop = new AbortController().signal;
+  const code = await deploy([...argv, '--json'], { root, env: process.env, ...streams, stop, programs });
+  const documents = lines.filter((line) => line !== '').map((line) => JSON.parse(line));
+  const events = documents.filter((document) => 'event' in document);
+  return { code, events, refused: documents.find((document) => 'refused' in document)?.refused ?? '' };
+}
+
+const of = <T extends DeployEvent['event']>(events: DeployEvent[], name: T) =>
+  events.filter((event): event is Extract<DeployEvent, { event: T }> => event.event === name);
+
+it('goes from the checks to golden vectors, each step with what the one before it found', async () => {
+  vi.stubEnv('WORKER_AWS_ACCESS_KEY_ID', 'AKIA');
+  vi.stubEnv('WORKER_AWS_SECRET_ACCESS_KEY', 'top secret');
+  const { code, events } = await run('--environment', 'dev');
+  vi.stubEnv('WORKER_AWS_ACCESS_KEY_ID', '');
+  vi.stubEnv('WORKER_AWS_SECRET_ACCESS_KEY', '');
+  expect(code).toBe(0);
+  expect(of(events, 'check').filter(({ verdict }) => verdict === 'problem')).toEqual([]);
+  expect(of(events, 'done').map(({ step }) => step)).toEqual(['data', 'images', 'stacks', 'worker', 'smoke']);
+
+  const stacks = ran.filter((line) => line.startsWith('cdk deploy'));
+  expect(stacks[0]).toContain('cdk deploy edge-clip-dev-data --exclusively -c environment=dev');
+  expect(stacks[1]).toContain('cdk deploy --all -c environment=dev');
+  expect(stacks[1]).toContain(`--parameters edge-clip-dev-training:TrainerImageDigest=${'a'.repeat(64)}`);
+  expect(stacks[1]).toContain(`--parameters edge-clip-dev-encoding:EncoderImageDigest=${'b'.repeat(64)}`);
+
+  // Both are built at once: in any order.
+  const started = account.builds.map(({ variables }) => [
+    variables.DOCKERFILE,
+    variables.PLATFORM,
+    variables.REPOSITORY,
+  ]);
+  expect(started.toSorted()).toEqual([
+    ['api/encoder/Dockerfile', 'linux/arm64', DATA_OUTPUTS.EncoderImages],
+    ['trainer/Dockerfile', 'linux/amd64', DATA_OUTPUTS.TrainerImages],
+  ]);
+  for (const { source } of account.builds) {
+    expect(source).toMatch(/^training-a1b2\/sources\/sha256\/[0-9a-f]{64}\/$/);
+    expect([...account.objects.keys()]).toContain(`${source}.dockerignore`);
+  }
+
+  const deployed = ran.find((line) => line.startsWith('wrangler deploy'));
+  expect(deployed).toMatch(
+    /^wrangler deploy --env dev --var ENCODER_URL:https:\/\/encoder\.example --secrets-file \S+$/,
+  );
+  expect(ran.join('\n')).not.toContain('top secret');
+  expect(existsSync(deployed?.split(' ').at(-1) ?? '')).toBe(false);
+
+  // The values are computed by the Worker: the golden vectors of the model that it embeds.
+  const [smoke] = of(events, 'smoke');
+  const { golden, name } = JSON.parse(readFileSync(join(ROOT, 'api/model/manifest.json'), 'utf8'));
+  expect(smoke).toMatchObject({ url: worker.url, model: name, golden: golden.length });
+  expect(smoke?.least_cosine).toBeGreaterThan(0.999);
+  expect(smoke?.embed_cosine).toBeGreaterThan(0.999);
+  expect(ran.at(-1)).toBe('node api/keys/keys.ts revoke ec_check --kv --namespace-id f00 --json');
+
+  expect(JSON.parse(readFileSync(join(root, 'cdk-outputs-dev.json'), 'utf8'))).toMatchObject({
+    'edge-clip-dev-data': DATA_OUTPUTS,
+    'edge-clip-dev-training': { StateMachine: 'arn:machine' },
+  });
+});
+
+it('goes on after a failure with the step that failed, and once finished has nothing to do', async () => {
+  failing = /^wrangler deploy/;
+  const failed = await run('--environment', 'dev');
+  expect(failed.code).toBe(1);
+  expect(of(failed.events, 'failed')).toEqual([{ event: 'failed', step: 'worker', message: 'wrangler ended with 1' }]);
+  failing = undefined;
+  ran = [];
+  const again = await run('--environment', 'dev');
+  expect(again.code).toBe(0);
+  expect(of(again.events, 'reused').map(({ step }) => step)).toEqual(['data', 'images', 'stacks']);
+  expect(ran.filter((line) => line.startsWith('cdk'))).toEqual([]);
+  expect(ran.find((line) => line.startsWith('wrangler deploy'))).toContain('ENCODER_URL:https://encoder.example');
+  ran = [];
+  const third = await run('--environment', 'dev');
+  expect(of(third.events, 'reused')).toHaveLength(5);
+  expect(ran).toEqual(['wrangler whoami --json']);
+});
+
+it('builds an image again where its own source has changed, and only that one', async () => {
+  await run('--environment', 'dev', '--no-worker');
+  expect(account.builds).toHaveLength(2);
+  writeFileSync(join(root, 'trainer/stages/clip.py'), '# another stage\n');
+  const { events } = await run('--environment', 'dev', '--no-worker');
+  expect(of(events, 'reused')).toEqual([]);
+  const built = account.builds.map(({ variables }) => variables.DOCKERFILE);
+  expect(built.toSorted()).toEqual(['api/encoder/Dockerfile', 'trainer/Dockerfile', 'trainer/Dockerfile']);
+});
+
+it('says which build failed and where its log is', async () => {
+  account.buildStatus = 'FAILED';
+  const { code, events } = await run('--environment', 'dev');
+  expect(code).toBe(1);
+  expect(of(events, 'failed')[0]?.message).toContain(
+    'the build failed in BUILD; its log: https://logs.example/image-builds:',
+  );
+});
+
+it('builds with Docker on this machine where it is asked to, without a password in a command line', async () => {
+  const { code } = await run('--environment', 'dev', '--images', 'buildx', '--no-worker');
+  expect(code).toBe(0);
+  expect(account.builds).toEqual([]);
+  expect(ran).toContain(`docker login --username AWS --password-stdin ${REGISTRY}`);
+  const [trainer, encoder] = ran.filter((line) => line.startsWith('docker buildx build'));
+  expect(trainer).toContain('--platform linux/amd64 --provenance=false -f trainer/Dockerfile -t ');
+  expect(encoder).toContain('--platform linux/arm64 --provenance=false -f api/encoder/Dockerfile -t ');
+});
+
+it('refuses before anything is changed what could not be deployed, with all that has to be done', async () => {
+  account.stacks.clear();
+  account.quotas.set('L-3819A6DF', 0);
+  failing = /^wrangler whoami/;
+  const { code, events, refused } = await run('--environment', 'dev');
+  expect(code).toBe(2);
+  expect(refused).toContain(`npx cdk bootstrap aws://${ACCOUNT}/us-east-1`);
+  expect(refused).toContain('npx wrangler login');
+  const spot = of(events, 'check').find(({ name }) => name === 'quota: spot G and VT');
+  expect(spot).toMatchObject({
+    verdict: 'warning',
+    sentence: expect.stringContaining('0 vCPUs, no machine can start'),
+  });
+  expect(spot?.sentence).toContain('--quota-code L-3819A6DF --desired-value 16');
+  const zones = of(events, 'check').find(({ name }) => name === 'zones: gpu');
+  expect(zones?.sentence).toMatch(/^us-east-1a, us-east-1c have machines of 1 types; nowhere g6e\.2xlarge/);
+  expect(ran.filter((line) => /deploy/.test(line))).toEqual([]);
+});
+
+it('a dry run synthesises, prints sizes and sources, and changes nothing', async () => {
+  const { code, events } = await run('--environment', 'dev', '--dry-run');
+  expect(code).toBe(0);
+  expect(of(events, 'size')).toEqual([{ event: 'size', limit_kib: 65_536, total_kib: 41_799.64, gzip_kib: 26_800.1 }]);
+  expect(of(events, 'source').map(({ image }) => image)).toEqual(['trainer', 'encoder']);
+  expect(of(events, 'planned').map(({ step }) => step)).toEqual(['data', 'images', 'stacks', 'worker', 'smoke']);
+  expect(ran.map((line) => line.split(' ').slice(0, 2).join(' '))).toEqual([
+    'wrangler whoami',
+    'cdk synth',
+    'wrangler deploy',
+  ]);
+  expect(account.stacks.has('edge-clip-dev-data')).toBe(false);
+});
+
+it('status shows stacks and steps and asks the Worker; destroy deletes, keeps prod, and wants a yes', async () => {
+  expect((await run('status', '--environment', 'dev')).refused).toContain('nothing of dev is deployed');
+  await run('--environment', 'dev');
+  const { code, events } = await run('status', '--environment', 'dev');
+  expect(code).toBe(0);
+  expect(of(events, 'stack').map(({ name, status }) => [name, status])).toEqual([
+    ['edge-clip-dev-data', 'CREATE_COMPLETE'],
+    ['edge-clip-dev-training', 'CREATE_COMPLETE'],
+    ['edge-clip-dev-encoding', 'CREATE_COMPLETE'],
+  ]);
+  expect(of(events, 'planned').every(({ finished_at }) => finished_at !== null)).toBe(true);
+  expect(of(events, 'smoke')).toHaveLength(1);
+
+  expect((await run('destroy', '--environment', 'dev')).refused).toContain('add --yes');
+  expect((await run('destroy', '--environment', 'prod', '--yes')).refused).toContain(
+    'the settings of prod keep its data',
+  );
+  ran = [];
+  expect((await run('destroy', '--environment', 'dev', '--yes')).code).toBe(0);
+  expect(ran.map((line) => line.split(' ').slice(0, 2).join(' '))).toEqual(['wrangler delete', 'cdk destroy']);
+  expect(
+    of((await run('--environment', 'dev', '--dry-run')).events, 'planned').every(
+      ({ finished_at }) => finished_at === null,
+    ),
+  ).toBe(true);
+});
+
+it('another account is another deployment', async () => {
+  await run('--environment', 'dev', '--no-worker');
+  const file = join(root, 'build/deploy/dev/state.json');
+  writeFileSync(file, readFileSync(file, 'utf8').replace(ACCOUNT, '210987654321'));
+  expect((await run('--environment', 'dev', '--no-worker')).refused).toContain('was deployed to account 210987654321');
+});
+
+it.each([
+  [['--environment', 'staging'], 'no such environment'],
+  [[], '--environment says which'],
+  [['--environment', 'dev', '--images', 'podman'], 'there are codebuild and buildx'],
+  [['--environment', 'dev', '--parameter', 'Colour=red'], 'there are TrainerImageDigest'],
+  [['undo', '--environment', 'dev'], 'there are status and destroy'],
+  [['status', '--environment', 'dev', '--dry-run'], '--dry-run goes with a deployment'],
+])('%j is refused', async (argv, sentence) => {
+  const { code, refused } = await run(...argv);
+  expect(code).toBe(2);
+  expect(refused).toContain(sentence);
+});

@@ -1,0 +1,59 @@
+// What images are built from: every file that a Dockerfile copies is in the source, and nothing that would not change the image.
+import { cpSync, mkdirSync, mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { expect, it } from 'vitest';
+import { buildContext, checkoutDigest, IMAGE_NAMES, IMAGES, sourceOf } from '../../../../infra/deploy/images/source.ts';
+
+const ROOT = join(import.meta.dirname, '../../../..');
+
+it.each(IMAGE_NAMES)('the source of the %s holds all that its Dockerfile copies', (image) => {
+  const { files } = sourceOf(image, ROOT);
+  const copied = readFileSync(join(ROOT, IMAGES[image].dockerfile), 'utf8')
+    .split('\n')
+    .flatMap((line) => /^COPY (?!--from)(.+) \S+$/.exec(line)?.[1]?.split(' ') ?? []);
+  expect(copied.length).toBeGreaterThan(4);
+  for (const path of copied)
+    expect(
+      files.some((file) => file === path || file.startsWith(`${path}/`)),
+      path,
+    ).toBe(true);
+  expect(files).toContain('.dockerignore');
+  expect(files).toContain(IMAGES[image].dockerfile);
+});
+
+it('the context is the allow list without what later lines leave out', () => {
+  const root = mkdtempSync(join(tmpdir(), 'context '));
+  const write = (path: string): void => {
+    mkdirSync(join(root, path, '..'), { recursive: true });
+    writeFileSync(join(root, path), path);
+  };
+  for (const path of ['a/one.py', 'a/left/two.py', 'a/deep/__pycache__/one.pyc', 'a/b.pyc', 'c.json', 'secret.txt'])
+    write(path);
+  writeFileSync(join(root, '.dockerignore'), '# what\n*\n!a\n!c.json\n!absent\na/left\n**/__pycache__\n**/*.pyc\n');
+  expect(buildContext(root)).toEqual(['a/one.py', 'c.json']);
+});
+
+it('an image is named by its own files: a change of the other image, or of a test, names it as before', () => {
+  const root = mkdtempSync(join(tmpdir(), 'checkout '));
+  for (const file of [
+    '.dockerignore',
+    'package.json',
+    'package-lock.json',
+    'trainer/Dockerfile',
+    'api/encoder/Dockerfile',
+  ]) {
+    mkdirSync(join(root, file, '..'), { recursive: true });
+    cpSync(join(ROOT, file), join(root, file));
+  }
+  const digests = () => IMAGE_NAMES.map((image) => sourceOf(image, root).digest);
+  const [trainer, encoder] = digests();
+  const checkout = checkoutDigest(root);
+  mkdirSync(join(root, 'trainer/stages'));
+  writeFileSync(join(root, 'trainer/stages/clip.py'), 'pass');
+  mkdirSync(join(root, 'test'));
+  writeFileSync(join(root, 'test/any.test.ts'), '');
+  expect(digests()[0]).not.toBe(trainer);
+  expect(digests()[1]).toBe(encoder);
+  expect(checkoutDigest(root)).not.toBe(checkout);
+});

@@ -1,0 +1,191 @@
+// A small AWS account over HTTP, as far as a deployment asks: identity, stacks, quotas, zones, images, builds, objects.
+import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
+import type { AddressInfo } from 'node:net';
+
+export interface AwsAccount {
+  endpoint: string;
+  /** What the SDK needs to reach it and nothing else of AWS. */
+  env: Record<string, string>;
+  /** Outputs by the name of a stack that there is. */
+  stacks: Map<string, Record<string, string>>;
+  /** Values by code of Service Quotas. */
+  quotas: Map<string, number>;
+  /** Zones by instance type. */
+  zones: Map<string, string[]>;
+  /** Digests by `REPOSITORY:TAG`. */
+  images: Map<string, string>;
+  /** Every build that was started, with its variables. */
+  builds: { id: string; source: string; variables: Record<string, string>; status: string }[];
+  /** Keys of the objects that were put, by bucket and key. */
+  objects: Map<string, number>;
+  /** How builds end; a build that succeeds has pushed its image. */
+  buildStatus: 'SUCCEEDED' | 'FAILED';
+  stop(): void;
+}
+
+export const ACCOUNT = '123456789012';
+
+export async function startAccount(): Promise<AwsAccount> {
+  const server = createServer((request, response) => {
+    answer(account, request, response).catch((error: unknown) => {
+      response.statusCode = 500;
+      response.end(String(error));
+    });
+  });
+  await new Promise<void>((listening) => server.listen(0, '127.0.0.1', listening));
+  const endpoint = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+  const account: AwsAccount = {
+    endpoint,
+    env: {
+      AWS_ENDPOINT_URL: endpoint,
+      AWS_ACCESS_KEY_ID: 'testing',
+      AWS_SECRET_ACCESS_KEY: 'testing',
+      AWS_REGION: 'us-east-1',
+      // A failure is an answer here, and not worth a second question.
+      AWS_MAX_ATTEMPTS: '1',
+    },
+    stacks: new Map(),
+    quotas: new Map(),
+    zones: new Map(),
+    images: new Map(),
+    builds: [],
+    objects: new Map(),
+    buildStatus: 'SUCCEEDED',
+    stop: () => {
+      server.closeAllConnections();
+      server.close();
+    },
+  };
+  return account;
+}
+
+async function answer(account: AwsAccount, request: IncomingMessage, response: ServerResponse): Promise<void> {
+  const parts: Buffer[] = [];
+  for await (const part of request) parts.push(part as Buffer);
+  const body = Buffer.concat(parts);
+  const target = request.headers['x-amz-target'];
+  if (typeof target === 'string') {
+    const found = json(account, target.split('.')[1] ?? '', JSON.parse(body.toString()));
+    response.statusCode = '__type' in found ? 400 : 200;
+    response.setHeader('content-type', 'application/x-amz-json-1.1');
+    response.end(JSON.stringify(found));
+    return;
+  }
+  const text = body.toString();
+  response.setHeader('content-type', 'text/xml');
+  if (request.method === 'POST' && text.startsWith('Action=')) {
+    const asked = new URLSearchParams(text);
+    const found = query(account, asked);
+    response.statusCode = found.status;
+    response.end(found.xml);
+    return;
+  }
+  response.end(s3(account, request, body));
+}
+
+type Document = Record<string, unknown>;
+
+/** Services that speak JSON. */
+function json(account: AwsAccount, operation: string, asked: Document): Document {
+  const absent = (type: string): Document => ({ __type: type, message: 'there is none' });
+  switch (operation) {
+    case 'GetServiceQuota': {
+      const Value = account.quotas.get(String(asked.QuotaCode));
+      return Value === undefined ? absent('NoSuchResourceException') : { Quota: { Value } };
+    }
+    case 'GetAWSDefaultServiceQuota':
+      return absent('NoSuchResourceException');
+    case 'DescribeImages': {
+      const [{ imageTag = '' } = {}] = asked.imageIds as { imageTag?: string }[];
+      const imageDigest = account.images.get(`${asked.repositoryName}:${imageTag}`);
+      return imageDigest === undefined ? absent('ImageNotFoundException') : { imageDetails: [{ imageDigest }] };
+    }
+    case 'GetAuthorizationToken':
+      return { authorizationData: [{ authorizationToken: Buffer.from('AWS:password').toString('base64') }] };
+    case 'StartBuild': {
+      const given = asked.environmentVariablesOverride as { name: string; value: string }[];
+      const variables = Object.fromEntries(given.map(({ name, value }) => [name, value]));
+      const id = `${asked.projectName}:${account.builds.length + 1}`;
+      account.builds.push({ id, source: String(asked.sourceLocationOverride), variables, status: account.buildStatus });
+      if (account.buildStatus === 'SUCCEEDED') pushImage(account, `${variables.REPOSITORY}:${variables.TAG}`);
+      return { build: { id } };
+    }
+    case 'BatchGetBuilds': {
+      const found = account.builds.filter(({ id }) => (asked.ids as string[]).includes(id));
+      return {
+        builds: found.map(({ id, status }) => ({
+          id,
+          buildStatus: status,
+          currentPhase: status === 'SUCCEEDED' ? 'COMPLETED' : 'BUILD',
+          logs: { deepLink: `https://logs.example/${id}` },
+        })),
+      };
+    }
+    default:
+      return absent(`UnknownOperationException: ${operation}`);
+  }
+}
+
+/** `name`: `REGISTRY/REPOSITORY:TAG`. */
+export function pushImage(account: AwsAccount, name: string): void {
+  const digit = name.includes('trainer') ? 'a' : 'b';
+  account.images.set(name.slice(name.indexOf('/') + 1), `sha256:${digit.repeat(64)}`);
+}
+
+/** Services that speak XML. */
+function query(account: AwsAccount, asked: URLSearchParams): { status: number; xml: string } {
+  const ok = (name: string, result: string) => ({ status: 200, xml: `<${name}Response>${result}</${name}Response>` });
+  switch (asked.get('Action')) {
+    case 'GetCallerIdentity':
+      return ok(
+        'GetCallerIdentity',
+        `<GetCallerIdentityResult><Account>${ACCOUNT}</Account><Arn>arn:aws:iam::${ACCOUNT}:user/deployer</Arn></GetCallerIdentityResult>`,
+      );
+    case 'DescribeStacks': {
+      const name = asked.get('StackName') ?? '';
+      const outputs = account.stacks.get(name);
+      if (outputs === undefined)
+        return {
+          status: 400,
+          xml: `<ErrorResponse><Error><Code>ValidationError</Code><Message>Stack with id ${name} does not exist</Message></Error></ErrorResponse>`,
+        };
+      const members = Object.entries(outputs).map(
+        ([key, value]) => `<member><OutputKey>${key}</OutputKey><OutputValue>${value}</OutputValue></member>`,
+      );
+      return ok(
+        'DescribeStacks',
+        `<DescribeStacksResult><Stacks><member><StackName>${name}</StackName><StackStatus>CREATE_COMPLETE</StackStatus><CreationTime>2026-11-27T12:00:00Z</CreationTime><Outputs>${members.join('')}</Outputs></member></Stacks></DescribeStacksResult>`,
+      );
+    }
+    case 'DescribeInstanceTypeOfferings': {
+      const wanted = [...asked].flatMap(([key, value]) => (/^Filter\.1\.Value\.\d+$/.test(key) ? [value] : []));
+      const items = wanted.flatMap((type) =>
+        (account.zones.get(type) ?? []).map(
+          (zone) => `<item><instanceType>${type}</instanceType><location>${zone}</location></item>`,
+        ),
+      );
+      return ok(
+        'DescribeInstanceTypeOfferings',
+        `<instanceTypeOfferingSet>${items.join('')}</instanceTypeOfferingSet>`,
+      );
+    }
+    default:
+      return { status: 400, xml: '<ErrorResponse><Error><Code>InvalidAction</Code></Error></ErrorResponse>' };
+  }
+}
+
+function s3(account: AwsAccount, { method, url = '' }: IncomingMessage, body: Buffer): string {
+  const { pathname, searchParams } = new URL(url, account.endpoint);
+  const path = decodeURIComponent(pathname.slice(1));
+  if (method === 'PUT') {
+    account.objects.set(path, body.byteLength);
+    return '';
+  }
+  const [bucket = ''] = path.split('/');
+  const start = `${bucket}/${searchParams.get('prefix') ?? ''}`;
+  const found = [...account.objects].filter(([key]) => key.startsWith(start));
+  const contents = found.map(
+    ([key, size]) => `<Contents><Key>${key.slice(bucket.length + 1)}</Key><Size>${size}</Size></Contents>`,
+  );
+  return `<ListBucketResult><IsTruncated>false</IsTruncated>${contents.join('')}</ListBucketResult>`;
+}

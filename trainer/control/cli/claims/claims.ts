@@ -1,0 +1,61 @@
+// The command `npm run claims`: the papers' claims beside what runs of the recipe's variants say, as a table of docs/results.md.
+import { join, resolve } from 'node:path';
+import { answerCommand, readCommandLine } from '../../../../contracts/command/command-line.ts';
+import { ENVARS } from '../../../../contracts/src/envars.ts';
+import { EXIT } from '../../../../contracts/src/exit-codes.ts';
+import { type CommandContext, processContext } from '../context.ts';
+import { runPython } from '../python.ts';
+
+const RECIPE = 'ablations';
+
+const HELP = `Usage: npm run claims [-- RECIPE] [options]
+
+What LLM2CLIP and ProCLIP claim, and what this repository's runs say to the same questions: both arms over the seeds, their
+difference with a 95 % interval, whether it is as claimed, or that it was not run. Read from the comparisons that
+\`npm run train -- recipes/RECIPE.json --ablate NAMES\` left (default ${RECIPE}), unfinished ones as far as they are; nothing is trained.
+
+  --runs DIR     where runs are (default runs/ in the repository)
+  --measure      first measure the teacher, the control and the exported model on captions in other languages, for which the
+                 language model is needed: minutes, and what was measured before is not measured again
+  --data DIR     with --measure: the data folder (default $${ENVARS.data}, else ../shared/data beside the repository)
+  --model DIR    with --measure: the exported model whose students are measured (default api/model)
+  --cache DIR    with --measure: where vectors are kept (default runs/evaluation-vectors in the repository)
+  --write-docs   write the table into docs/results.md
+  --json         one JSON document on standard output instead of the table
+  --help         this text
+  --version      the version of this program
+
+Environment: ${ENVARS.python} is a Python interpreter with the trainer's dependencies, used instead of trainer/.venv.
+Exit codes: 0 done, 2 refused, ${EXIT.interrupted} interrupted: run the same command again.
+`;
+
+const OPTIONS = {
+  runs: { type: 'string' },
+  measure: { type: 'boolean', default: false },
+  data: { type: 'string' },
+  model: { type: 'string' },
+  cache: { type: 'string' },
+  'write-docs': { type: 'boolean', default: false },
+  json: { type: 'boolean', default: false },
+} as const;
+
+/** The whole command; resolves to its exit code. */
+export async function claims(argv: readonly string[], context: CommandContext): Promise<number> {
+  const { root, cwd, env } = context;
+  return answerCommand(argv, { help: HELP, ...context }, async () => {
+    const { values, words } = readCommandLine(argv, { help: HELP, options: OPTIONS, words: 1 });
+    const runs = values.runs === undefined ? join(root, 'runs') : resolve(cwd, values.runs);
+    const folders = {
+      data: resolve(cwd, values.data ?? (env[ENVARS.data] || join(root, '..', 'shared', 'data'))),
+      model: resolve(cwd, values.model ?? join(root, 'api', 'model')),
+      cache: resolve(cwd, values.cache ?? join(root, 'runs', 'evaluation-vectors')),
+    };
+    const options = Object.entries(folders).map(([name, folder]) => `--${name}=${folder}`);
+    const flags = (['measure', 'json'] as const).filter((name) => values[name]).map((name) => `--${name}`);
+    const docs = values['write-docs'] ? [`--docs=${join(root, 'docs', 'results.md')}`] : [];
+    const recipe = join(runs, words[0] ?? RECIPE);
+    return await runPython(['-m', 'evaluation.claims', recipe, ...options, ...flags, ...docs], context);
+  });
+}
+
+if (import.meta.main) process.exitCode = await claims(process.argv.slice(2), processContext(process.env));

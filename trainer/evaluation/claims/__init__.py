@@ -1,0 +1,1 @@
+"""What the papers behind the recipe claim, asked of runs of its variants."""
