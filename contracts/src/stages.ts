@@ -160,6 +160,8 @@ export const STAGES = {
   evaluate: row({
     config: EvaluateConfig,
     inputs: ['data', 'prepare', 'contrastive', 'embed_captions', 'clip', 'distill', 'export'],
+    // Dev images are embedded by clip: of the images themselves it reads those of classes.
+    prepared: () => ['pairs', 'classes', 'class_images'],
     // The language model is needed to measure the teacher on texts of the dev sets.
     reads: ({ dev_sets = [] }, recipeHas) => ({
       data: dev_sets.length > 0,

@@ -49,7 +49,8 @@ Step = dict[str, dict[str, torch.Tensor]]  # the parts of the loss, and the grad
 
 
 def clip_step(folder: Path, world: World, **changes: Any) -> Step:
-    """Every term, eleven captioned images and two labelled ones."""
+    """Every term, eleven captioned images and two labelled ones, with some settings changed; `dtype`: what the device multiplies."""
+    place = Place(world, changes.pop("dtype", torch.float32))
     features = np.random.default_rng(0).normal(size=(15, 2, 1280)).astype(np.float16)
     shape = cast(Any, {"crops": 2, "first_trainable_block": None})
     activations = Activations(features, features, features[:, 0], features[:, 0], None, None, shape)
@@ -66,8 +67,8 @@ def clip_step(folder: Path, world: World, **changes: Any) -> Step:
     wrong = [{"id": str(n), "text": f"wrong {n} {h}"} for n in range(12) for h in range(n % 3)]
     wrongs = WrongCaptions(text_set(folder, "negatives.train", wrong), 15)
     stored = StoredPairs(activations, captions, [""] * 12 + LABELS, wrongs)
-    pairs = CachedPairs(stored, Sampler(cast(Any, rows), config, 3), Place(world))
-    objective = Objective(towers, pairs, Texts(prompts, hypernyms, classes), config, Place(world))
+    pairs = CachedPairs(stored, Sampler(cast(Any, rows), config, 3), place)
+    objective = Objective(towers, pairs, Texts(prompts, hypernyms, classes), config, place)
     with torch.no_grad():  # away from where it started, so that the regulariser has a gradient
         towers[0].head.bias.add_(0.3)
     run = cast(Any, SimpleNamespace(config=config, seed=3, world=world))

@@ -1,4 +1,7 @@
-"""`clip` in a container reads shards from an S3 server on this machine while it runs: two machines fetch about one set an epoch."""
+"""`clip` in a container reads shards from an S3 server on this machine while it runs: two machines fetch about one set an epoch.
+
+And one that is stopped goes on as if it had not been.
+"""
 
 import json
 import re
@@ -6,12 +9,13 @@ import socket
 
 import numpy as np
 import torch
-from container_process import BUCKET, CODE, SMOKE, environment, start
+from container_process import BUCKET, CODE, SMOKE, environment, read_until_step, start
 from shard_sets import RECIPE, feature_of, write_shards
+from streamed_clip import CONFIG, write_inputs
 
 from data.features import FeatureWriter
 from data.manifest import rows_digest
-from support import ROOT
+from support import ROOT, run_stage, schedule, write_job
 
 SHARDS, IMAGES, BATCH = 24, 4, 8
 EPOCH, EPOCHS = SHARDS * IMAGES // BATCH, 3  # steps of one, and how many
@@ -132,3 +136,30 @@ def test_two_machines_fetch_one_set_an_epoch(bucket, tmp_path):
     total = sum(sizes[key.removeprefix("streams/")] for key in fetched)
     # And once the first two of each of eight lanes of the epoch after them. Each machine for itself would fetch twice as much.
     assert whole < total <= (EPOCHS + 1) * whole < 1.5 * EPOCHS * whole
+
+
+def test_a_container_that_is_stopped_goes_on_from_the_store_and_ends_with_the_same_weights(bucket, tmp_path):
+    inputs, config = write_inputs(tmp_path), {**CONFIG, "schedule": schedule(16, lr=1e-2)}
+    straight = write_job(tmp_path, "clip", inputs, config, "straight")
+    run_stage(straight)
+    for stage, folder in inputs.items():
+        put_run(bucket, f"stopped/{stage}", folder, stage)
+    stored = {stage: f"s3://{BUCKET}/stopped/{stage}" for stage in inputs}
+    job = json.loads(straight.read_text()) | {"inputs": stored, "output": f"s3://{BUCKET}/stopped/clip", "code": CODE}
+    bucket.put("stopped/clip/job.json", json.dumps(job))
+
+    first = start("stopped/clip", environment(bucket, tmp_path / "first machine", PROGRESS_SECONDS="0"))
+    read_until_step(first, 5)
+    first.terminate()
+    _, errors = first.communicate(timeout=240)
+    assert first.returncode == 75, errors
+    bucket.requests()
+    second = start("stopped/clip", environment(bucket, tmp_path / "second machine", PROGRESS_SECONDS="0"))
+    out, errors = second.communicate(timeout=240)
+    assert second.returncode == 0, errors
+    # It goes on, and reads the images from the store.
+    assert 5 < json.loads(out.splitlines()[0])["step"] <= 16
+    fetched = {key.removeprefix("stopped/prepare/") for method, key in bucket.requests() if method == "GET"}
+    assert {"pairs.train-00000.tar", "pairs.train-00001.tar"} <= fetched
+    for name in ("image_tower.safetensors", "text_tower.safetensors"):
+        assert bucket.get(f"stopped/clip/{name}") == (straight.parent / name).read_bytes(), name

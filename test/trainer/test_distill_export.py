@@ -315,7 +315,7 @@ def test_texts_of_every_kind_have_the_target_of_what_they_mean(inputs, tmp_path)
 def test_batches_are_the_same_for_the_same_seed_and_waste_little(inputs, tmp_path):
     texts = read_student_texts(inputs["prepare"], inputs["embed_captions"], tmp_path)
     wordpiece = train_vocabulary(texts.kinds["captions"].texts, 400, 60, spells=True)
-    samplers = (Sampler(texts, wordpiece, distill_config(1), seed, tmp_path) for seed in (1, 1))
+    samplers = [Sampler(texts, wordpiece, distill_config(1), seed, tmp_path) for seed in (1, 1)]
     first, second = (sampler.batches("student", 512, 48) for sampler in samplers)
     real = padded = contradictions = 0
     for _ in range(40):
@@ -327,6 +327,8 @@ def test_batches_are_the_same_for_the_same_seed_and_waste_little(inputs, tmp_pat
         contradictions += sum(example.contradiction is not None for example in batch)
     assert real / padded > 0.9
     assert contradictions > 0
+    few = Sampler(texts, wordpiece, distill_config(1, pool_batches=1), 1, tmp_path)
+    assert len(few.pool("student", 0, 512, 48)) < 32 <= len(samplers[0].pool("student", 0, 512, 48))
 
 
 def test_the_teacher_is_asked_once_for_a_text_when_it_is_drawn_and_says_the_same_in_any_company(tmp_path):

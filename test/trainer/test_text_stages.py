@@ -63,17 +63,18 @@ def test_equal_texts_of_other_groups_are_not_negatives():
     assert loss.item() == pytest.approx((2 * math.log(2) + math.log(3)) / 3, abs=1e-5)
 
 
-def test_masking_follows_the_shares_and_spares_padding_and_the_first_token():
+@pytest.mark.parametrize("shares", [(0.8, 0.1), (0.5, 0.0)])
+def test_masking_follows_the_shares_and_spares_padding_and_the_first_token(shares):
     ids = torch.full((200, 50), 7)
     mask = torch.ones_like(ids)
     mask[:, 40:] = 0
-    masked, chosen = mask_tokens(ids, mask, Masking(0.2, 3, 1000), torch.Generator().manual_seed(0))
+    masked, chosen = mask_tokens(ids, mask, Masking(0.2, 3, 1000, *shares), torch.Generator().manual_seed(0))
     assert not chosen[:, 0].any() and not chosen[:, 40:].any()
     assert chosen[:, 1:40].float().mean().item() == pytest.approx(0.2, abs=0.01)
     assert (masked[~chosen] == 7).all()
     values = masked[chosen]
-    assert (values == 3).float().mean().item() == pytest.approx(0.8, abs=0.03)
-    assert (values == 7).float().mean().item() == pytest.approx(0.1, abs=0.03)
+    assert (values == 3).float().mean().item() == pytest.approx(shares[0], abs=0.03)
+    assert (values == 7).float().mean().item() == pytest.approx(1 - sum(shares), abs=0.03)
 
 
 def test_a_long_description_is_cut_at_a_sentence():

@@ -19,7 +19,7 @@ from towers.adaptation.own_data import Pictures
 from towers.adaptation.tiers import TextSide
 from towers.two_towers import MAX_LOGIT_SCALE, new_logit_scale
 
-HEAD_RATE = 2  # of the image tower: times the rate of the layers below it
+HEAD_RATE = 2.0  # of the image tower: times the rate of the layers below it, where a recipe says no other
 EMA_DECAY = 0.98  # of the average that is kept, where a recipe says no other
 TIMED_STEPS = 5  # after which a limit of minutes becomes a number of steps
 
@@ -63,9 +63,8 @@ class Adapt(Task):
             named = dict(tail.named_parameters())
             body = [p for name, p in named.items() if name not in head]
             groups.append({"params": body, "lr": config["image_lr"], "weight_decay": decay})
-            groups.append(
-                {"params": [named[name] for name in head], "lr": HEAD_RATE * config["image_lr"], "weight_decay": decay}
-            )
+            head_lr = config.get("head_rate", HEAD_RATE) * config["image_lr"]
+            groups.append({"params": [named[name] for name in head], "lr": head_lr, "weight_decay": decay})
         return groups
 
     def loss(self, step: int) -> tuple[torch.Tensor, Parts]:

@@ -94,6 +94,7 @@ class Objective:
         self.world, self.dtype = place.world, place.dtype
         classes = texts.classes
         self.tower, self.text_tower = towers
+        self.text_is_narrow = config.get("text_tower_dtype", "float32") == "bfloat16" and self.dtype == torch.bfloat16
         self.pairs, self.texts, self.config = pairs, texts, config
         self.device = self.tower.head.weight.device
         self.scales = LogitScales(config, self.tower.backbone).to(self.device)
@@ -146,7 +147,7 @@ class Objective:
         captions = seen.captions(part)
         if captions is None:
             return image_BE, image_BE.new_zeros((0, image_BE.shape[1]))
-        return image_BE, self.text_tower(captions)
+        return image_BE, self.text(captions)
 
     def terms(
         self, seen: Seen, own: tuple[torch.Tensor, torch.Tensor], rng: np.random.Generator, draw: Draw | None
@@ -179,7 +180,7 @@ class Objective:
             parts["hard_negatives"] = self.against_wrong_texts(own_BE[:own_captioned], text_BE, seen)
             total = total + config.get("hard_negatives_weight", 0.0) * parts["hard_negatives"]
         if counts.labelled:
-            label_BE = self.text_tower(seen.label_inputs(rng))
+            label_BE = self.text(seen.label_inputs(rng))
             keys = Keys.of(text_keys(seen.labels(), self.device))
             ranks, scale = Ranks(even=counts.labelled % world.size == 0), own_class_scale
             parts["labels"] = global_multi_positive_nce(own_BE[own_captioned:], label_BE, scale, keys, ranks=ranks)
@@ -221,7 +222,7 @@ class Objective:
     def against_wrong_texts(self, image_bE: torch.Tensor, text_bE: torch.Tensor, seen: Seen) -> torch.Tensor:
         """The mean over pictures whose captions have wrong texts, of all ranks; takes the margin of the next step along."""
         inputs, is_there_bH = seen.wrong_inputs()
-        wrong_bHE = self.text_tower(inputs).view(*is_there_bH.shape, -1)
+        wrong_bHE = self.text(inputs).view(*is_there_bH.shape, -1)
         right_b1, wrong_bH = (image_bE * text_bE).sum(1, keepdim=True), torch.einsum("be,bhe->bh", image_bE, wrong_bHE)
         own = torch.cat([right_b1, wrong_bH, is_there_bH.to(right_b1.dtype)], 1)
         right_B1, wrong_BH, is_there_BH = self.world.whole(own, seen.counts.captioned).split(
@@ -243,9 +244,14 @@ class Objective:
 
     # ---- unit vectors of a whole batch [B, E], each rank's share by its own towers ------------------------------------
 
+    def text(self, inputs: torch.Tensor) -> torch.Tensor:
+        """Of what the text tower reads, float32 whatever it computes in: this rank's own, not the whole batch's."""
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.text_is_narrow):
+            return self.text_tower(inputs).float()
+
     def text_vectors(self, texts: TextSet, numbers: np.ndarray) -> torch.Tensor:
         """Of texts by number in their set."""
-        return self.world.whole(self.text_tower(texts.inputs(self.world.share(numbers))), len(numbers))
+        return self.world.whole(self.text(texts.inputs(self.world.share(numbers))), len(numbers))
 
     def whole_images(self, own_BE: torch.Tensor, seen: Seen) -> torch.Tensor:
         """All captioned images and then the others, of what every rank has of them."""

@@ -20,7 +20,7 @@ from towers.student import (
 from towers.student_start import init_projection, init_static_table
 from towers.wordpiece import with_special_tokens
 
-HEAD_TEXTS = 4096  # the projection is initialised by ridge regression over this many texts
+PROJECTION_TEXTS = 4096  # that the projection starts from, where a recipe says no other
 EVALUATE_TEXTS = 500  # dev captions for the progress lines; the report uses all
 
 
@@ -85,7 +85,7 @@ def initial_student(
     elif weights != "scratch":
         init_from_package(student, shared.wordpiece, weights)
     student.to(run.device)
-    examples = shared.sampler.draw("head", HEAD_TEXTS)
+    examples = shared.sampler.draw("head", config.get("projection_texts", PROJECTION_TEXTS))
     ids = [with_special_tokens(example.ids, config["context_length"]) for example in examples]
     init_projection(student, ids, shared.targets.of([example.row for example in examples]))
     return student

@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 from torch.nn import functional as F
 
-from contracts.types import MntpConfig
+from contracts.types import MntpConfig, MntpConfigMaskedAs
 from engine.run import Run
 from engine.sharding import Blocks
 from engine.task import Figures, Losses, Parts, Task
@@ -21,6 +21,8 @@ from towers.language.model import LanguageModel
 from towers.language.probe import probe_output
 from towers.language.structure import base_decoder, blocks_of, model_type, next_token_logits
 from towers.token_batches import padded
+
+MASKED_AS: MntpConfigMaskedAs = {"mask_token": 0.8, "random_token": 0.1}  # as in BERT (1810.04805)
 
 
 class Mntp(Task):
@@ -40,7 +42,10 @@ class Mntp(Task):
         mask_id = tokenizer.convert_tokens_to_ids(token)
         if mask_id is None or (mask_id == tokenizer.unk_token_id and token != tokenizer.unk_token):
             raise ValueError(f"mask_token {token!r} is not one token of this vocabulary")
-        self.masking = Masking(run.config["mask_share"], mask_id, len(tokenizer))
+        masked_as = run.config.get("masked_as", MASKED_AS)
+        self.masking = Masking(
+            run.config["mask_share"], mask_id, len(tokenizer), masked_as["mask_token"], masked_as["random_token"]
+        )
 
     def blocks(self) -> Blocks:
         """The layers of the decoder."""
@@ -116,11 +121,16 @@ def refuse_without_output(language_model: LanguageModel) -> None:
 
 @dataclass(frozen=True)
 class Masking:
-    """How tokens are masked: the fraction of them, the mask token, and the number of tokens to draw random ones from."""
+    """How tokens are masked: the fraction of them, the mask token, and the number of tokens to draw random ones from.
+
+    Of those that are masked, `as_mask` become the mask token and `as_random` a random one; the rest stay.
+    """
 
     ratio: float
     mask_id: int
     vocabulary_size: int
+    as_mask: float
+    as_random: float
 
 
 def mask_tokens(
@@ -134,5 +144,6 @@ def mask_tokens(
         chosen[0, min(1, shape[1] - 1)] = True
     draw = torch.rand(shape, generator=generator).to(ids_BT.device)
     noise = torch.randint(0, masking.vocabulary_size, shape, generator=generator).to(ids_BT.device)
-    masked = torch.where(chosen & (draw < 0.8), torch.full_like(ids_BT, masking.mask_id), ids_BT)
-    return torch.where(chosen & (draw >= 0.8) & (draw < 0.9), noise, masked), chosen
+    masked = torch.where(chosen & (draw < masking.as_mask), torch.full_like(ids_BT, masking.mask_id), ids_BT)
+    becomes_random = (draw >= masking.as_mask) & (draw < masking.as_mask + masking.as_random)
+    return torch.where(chosen & becomes_random, noise, masked), chosen

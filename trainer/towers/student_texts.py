@@ -46,7 +46,7 @@ VOCABULARY_CHARACTERS = 20_000_000
 TRANSLATED = "translations.train"  # the set of English sentences that have translations
 NONE: tuple[int, Row | None] = (0, None)
 TOGETHER = 4096  # texts that are tokenized at a time
-POOL_BATCHES = 32  # texts are drawn for this many batches at once and sorted by length: little padding
+POOL_BATCHES = 32  # whose texts are drawn at once and sorted by length, where a recipe says no other
 
 
 @dataclass
@@ -218,6 +218,7 @@ class Sampler:
     ) -> None:
         self.wordpiece, self.seed, self.noise = wordpiece, seed, config["noise"]
         self.has_contradictions = config["negatives_weight"] > 0
+        self.pool_batches = config.get("pool_batches", POOL_BATCHES)
         mix = cast(dict[str, float], dict(config["mix"]))
         self.weights = {name: mix[name] for name in texts.kinds if mix[name] > 0}
         self.kinds = {name: texts.kinds[name] for name in self.weights}
@@ -264,7 +265,7 @@ class Sampler:
         """The batches of texts that are drawn together; pools come one after the other, each by its number alone."""
         chosen: list[Example] = []
         lengths: list[int] = []
-        while sum(lengths) < POOL_BATCHES * batch_tokens:
+        while sum(lengths) < self.pool_batches * batch_tokens:
             more = self.draw(f"{name}/{number}/{len(chosen)}", 256)
             chosen += more
             lengths += [min(len(example.ids) + 2, context_length) for example in more]

@@ -2610,6 +2610,18 @@ class Lora(TypedDict):
     """Probability that an input of the first factor is set to zero while training."""
 
 
+class RecipeMntpMaskedAs(TypedDict):
+    """What stands for the tokens that are masked; the rest stay as they are, and are predicted all the same.
+    Absent: 0.8 and 0.1, as in BERT.
+    """
+
+    mask_token: float
+    """Fraction that become the mask token."""
+
+    random_token: float
+    """Fraction that become any token of the vocabulary."""
+
+
 class Parallel(TypedDict):
     """How the blocks of a large model lie in memory, on one process or several."""
 
@@ -2675,6 +2687,11 @@ class RecipeMntp(TypedDict):
 
     mask_token: str
     """The token that stands for a masked one; one token of the model's vocabulary."""
+
+    masked_as: NotRequired[RecipeMntpMaskedAs]
+    """What stands for the tokens that are masked; the rest stay as they are, and are predicted all the same.
+    Absent: 0.8 and 0.1, as in BERT.
+    """
 
     caption_share: float
     """Fraction of captions in the mix; the rest are windows of plain documents."""
@@ -3163,6 +3180,11 @@ class RecipeClip(TypedDict):
     `prepare` names roles. Absent: every caption of an image alike.
     """
 
+    text_tower_dtype: NotRequired[Literal["float32", "bfloat16"]]
+    """What the text tower computes in while it is trained. `bfloat16`: as the image tower, where the device
+    multiplies it; its weights and what the loss sees stay float32. Absent: float32, on CUDA without TF32.
+    """
+
     dropout: float
     """Dropout on pooled image features and in the text tower."""
 
@@ -3313,6 +3335,16 @@ class RecipeDistill(TypedDict):
     quantised_fraction: NotRequired[float]
     """Fraction of the steps of a transformer, the last ones, with weights rounded as they are served. Absent:
     0.2.
+    """
+
+    projection_texts: NotRequired[int]
+    """Texts that the projection of a transformer is fitted to by ridge regression before it is trained.
+    Absent: 4,096.
+    """
+
+    pool_batches: NotRequired[int]
+    """Batches whose texts are drawn at once and sorted by length, so that little of a batch is padding.
+    Absent: 32.
     """
 
     mix: RecipeDistillMix
@@ -3528,7 +3560,10 @@ class RecipeAdapt(TypedDict):
     """Images per step."""
 
     image_lr: float
-    """Peak learning rate of the image tower; its head has twice as much."""
+    """Peak learning rate of the image tower, below its head."""
+
+    head_rate: NotRequired[float]
+    """The learning rate of the head of the image tower, as a multiple of `image_lr`. Absent: 2."""
 
     static_lr: float
     """Peak learning rate of the static table."""
@@ -4140,6 +4175,18 @@ class PrepareConfig(TypedDict):
     """Tar of class images with a .jsonl of {key, index} per row beside it, for zero-shot figures; null: none."""
 
 
+class MntpConfigMaskedAs(TypedDict):
+    """What stands for the tokens that are masked; the rest stay as they are, and are predicted all the same.
+    Absent: 0.8 and 0.1, as in BERT.
+    """
+
+    mask_token: float
+    """Fraction that become the mask token."""
+
+    random_token: float
+    """Fraction that become any token of the vocabulary."""
+
+
 class MntpConfig(TypedDict):
     """Configuration of stage `mntp`."""
 
@@ -4157,6 +4204,11 @@ class MntpConfig(TypedDict):
 
     mask_token: str
     """The token that stands for a masked one; one token of the model's vocabulary."""
+
+    masked_as: NotRequired[MntpConfigMaskedAs]
+    """What stands for the tokens that are masked; the rest stay as they are, and are predicted all the same.
+    Absent: 0.8 and 0.1, as in BERT.
+    """
 
     caption_share: float
     """Fraction of captions in the mix; the rest are windows of plain documents."""
@@ -4541,6 +4593,11 @@ class ClipConfig(TypedDict):
     `prepare` names roles. Absent: every caption of an image alike.
     """
 
+    text_tower_dtype: NotRequired[Literal["float32", "bfloat16"]]
+    """What the text tower computes in while it is trained. `bfloat16`: as the image tower, where the device
+    multiplies it; its weights and what the loss sees stay float32. Absent: float32, on CUDA without TF32.
+    """
+
     dropout: float
     """Dropout on pooled image features and in the text tower."""
 
@@ -4661,6 +4718,16 @@ class DistillConfig(TypedDict):
     quantised_fraction: NotRequired[float]
     """Fraction of the steps of a transformer, the last ones, with weights rounded as they are served. Absent:
     0.2.
+    """
+
+    projection_texts: NotRequired[int]
+    """Texts that the projection of a transformer is fitted to by ridge regression before it is trained.
+    Absent: 4,096.
+    """
+
+    pool_batches: NotRequired[int]
+    """Batches whose texts are drawn at once and sorted by length, so that little of a batch is padding.
+    Absent: 32.
     """
 
     mix: DistillConfigMix
@@ -4852,7 +4919,10 @@ class AdaptConfig(TypedDict):
     """Images per step."""
 
     image_lr: float
-    """Peak learning rate of the image tower; its head has twice as much."""
+    """Peak learning rate of the image tower, below its head."""
+
+    head_rate: NotRequired[float]
+    """The learning rate of the head of the image tower, as a multiple of `image_lr`. Absent: 2."""
 
     static_lr: float
     """Peak learning rate of the static table."""

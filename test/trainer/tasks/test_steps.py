@@ -40,6 +40,15 @@ def test_no_more_images_than_a_micro_batch_are_embedded_at_a_time(tmp_path, monk
     assert sizes == [4, 4, 5, 4, 4, 5]
 
 
+def test_a_text_tower_computes_in_bfloat16_where_the_recipe_and_the_device_say_so(tmp_path, clip):
+    asked = {"text_tower_dtype": "bfloat16"}
+    torch.testing.assert_close(clip_step(tmp_path, ALONE_ON_CPU, **asked), clip, atol=0, rtol=0)
+    wide, narrow = (clip_step(tmp_path, ALONE_ON_CPU, dtype=torch.bfloat16, **changes) for changes in ({}, asked))
+    expected, found = (step["gradients"]["text.projection.weight"].flatten() for step in (wide, narrow))
+    assert found.dtype == torch.float32 and not torch.equal(found, expected)
+    assert torch.nn.functional.cosine_similarity(found, expected, dim=0) > 0.99
+
+
 def test_two_processes_have_the_loss_and_gradient_of_one(tmp_path, clip):
     command = [sys.executable, "-m", "engine.launch", "--processes", "2", "small_steps", str(tmp_path)]
     done = subprocess.run(command, env=ENV, capture_output=True, text=True, check=False)

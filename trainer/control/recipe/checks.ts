@@ -18,6 +18,12 @@ const CHECKS: readonly Check[] = [
       'contrastive.language_model is for a recipe without mntp: here contrastive goes on with what mntp trained',
     ),
   ),
+  where(['mntp'], ({ mntp: { masked_as: { mask_token, random_token } = { mask_token: 0, random_token: 0 } } }) =>
+    unless(
+      mask_token + random_token <= 1,
+      `mntp.masked_as: mask_token ${mask_token} and random_token ${random_token} are fractions of the masked tokens, together at most 1`,
+    ),
+  ),
   where(['inherit', 'clip'], ({ inherit, clip }) =>
     (['adapter', 'embed_dim'] as const).flatMap((key) =>
       differ([`inherit.${key}`, inherit[key]], [`clip.${key}`, clip[key]], 'clip goes on with what inherit trained'),

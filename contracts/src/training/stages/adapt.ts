@@ -67,7 +67,10 @@ export const AdaptConfig = z
     crops: countOrNone.describe('Random crops kept of each image, beside the whole.'),
     crop_scale: z.tuple([fraction, fraction]).describe('Least and greatest fraction of the area that a crop keeps.'),
     batch_size: count.describe('Images per step.'),
-    image_lr: weight.describe('Peak learning rate of the image tower; its head has twice as much.'),
+    image_lr: weight.describe('Peak learning rate of the image tower, below its head.'),
+    head_rate: weight
+      .optional()
+      .describe('The learning rate of the head of the image tower, as a multiple of `image_lr`. Absent: 2.'),
     static_lr: weight.describe('Peak learning rate of the static table.'),
     ema_decay: fraction
       .optional()

@@ -128,6 +128,13 @@ export const ClipConfig = z
       'How often a caption of each role is drawn, among the roles that an image has; `caption_fields` of `prepare` names ' +
         'roles. Absent: every caption of an image alike.',
     ),
+    text_tower_dtype: z
+      .enum(['float32', 'bfloat16'])
+      .optional()
+      .describe(
+        'What the text tower computes in while it is trained. `bfloat16`: as the image tower, where the device multiplies it; its ' +
+          'weights and what the loss sees stay float32. Absent: float32, on CUDA without TF32.',
+      ),
     dropout: fraction.describe('Dropout on pooled image features and in the text tower.'),
     batch_size: count.describe('Pairs per step, labelled pictures included.'),
     micro_batch: count

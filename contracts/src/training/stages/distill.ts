@@ -60,6 +60,16 @@ export const DistillConfig = z
       .describe(
         'Fraction of the steps of a transformer, the last ones, with weights rounded as they are served. Absent: 0.2.',
       ),
+    projection_texts: count
+      .optional()
+      .describe(
+        'Texts that the projection of a transformer is fitted to by ridge regression before it is trained. Absent: 4,096.',
+      ),
+    pool_batches: count
+      .optional()
+      .describe(
+        'Batches whose texts are drawn at once and sorted by length, so that little of a batch is padding. Absent: 32.',
+      ),
     mix: z
       .strictObject({
         captions: mixed('captions of images'),

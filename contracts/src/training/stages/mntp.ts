@@ -9,6 +9,16 @@ export const MntpConfig = z
     lora: Lora,
     mask_share: fraction.describe('Fraction of the tokens that are masked.'),
     mask_token: z.string().describe("The token that stands for a masked one; one token of the model's vocabulary."),
+    masked_as: z
+      .strictObject({
+        mask_token: fraction.describe('Fraction that become the mask token.'),
+        random_token: fraction.describe('Fraction that become any token of the vocabulary.'),
+      })
+      .optional()
+      .describe(
+        'What stands for the tokens that are masked; the rest stay as they are, and are predicted all the same. Absent: ' +
+          '0.8 and 0.1, as in BERT.',
+      ),
     caption_share: fraction.describe('Fraction of captions in the mix; the rest are windows of plain documents.'),
     pair_captions: z
       .boolean()

@@ -196,7 +196,8 @@ describe('what a stage does not read of the prepared data leaves its address', (
   it('is refused by the stage when it runs, because its job says what it may read', () => {
     const prepared = new Map(planOf().jobs.map(({ job }) => [job.id, job.prepared]));
     expect(prepared.get('mntp')).toEqual(['plain.train', 'groups.train']);
-    expect(prepared.get('evaluate')).toBeUndefined();
+    expect(prepared.get('evaluate')).toEqual(['pairs', 'classes', 'class_images']);
+    expect(prepared.get('export')).toBeUndefined();
   });
 });
 

@@ -150,6 +150,10 @@ it.each([
     'inherit.embed_dim is 8 but clip.embed_dim is 16: clip goes on with what inherit trained',
   ],
   [
+    withMembers('mntp', { masked_as: { mask_token: 0.8, random_token: 0.3 } }),
+    'mntp.masked_as: mask_token 0.8 and random_token 0.3 are fractions of the masked tokens, together at most 1',
+  ],
+  [
     withMembers('embed_captions', { pooling: 'last_token' }),
     'embed_captions.pooling is "last_token" but contrastive trained for "mean"',
   ],

