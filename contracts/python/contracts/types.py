@@ -3645,6 +3645,16 @@ class ImitateStudent(TypedDict):
     0.2.
     """
 
+    projection_texts: NotRequired[int]
+    """Texts that the projection of a transformer is fitted to by ridge regression before it is trained.
+    Absent: 4,096.
+    """
+
+    pool_batches: NotRequired[int]
+    """Batches whose texts are drawn at once and sorted by length, so that little of a batch is padding.
+    Absent: 32.
+    """
+
     noise: ImitateStudentNoise
     """What is done to texts whose target stays the same."""
 
