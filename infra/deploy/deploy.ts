@@ -84,8 +84,10 @@ async function deployEnvironment(session: Session): Promise<boolean> {
 }
 
 /** Throws a UserError where a check found a problem. */
-async function check({ settings, aws, run, options, emit }: Session): Promise<void> {
-  const checks = await preflight({ settings, aws, run, images: options.images, worker: options.worker });
+async function check({ settings, aws, run, env, options, emit }: Session): Promise<void> {
+  const { images, worker } = options;
+  const cloudflareAccount = env.CLOUDFLARE_ACCOUNT_ID || undefined;
+  const checks = await preflight({ settings, aws, run, images, worker, cloudflareAccount });
   for (const found of checks) emit({ event: 'check', ...found });
   const problems = checks.filter(({ verdict }) => verdict === 'problem');
   if (problems.length > 0) throw new UserError(problems.map(({ name, sentence }) => `${name}: ${sentence}`).join('\n'));

@@ -30,7 +30,8 @@ After a failure or Ctrl-C the same command goes on where it stopped; what is as 
   --help               this text
   --version            the version of this program
 
-Environment: AWS credentials and region are found as by the AWS command line; CLOUDFLARE_API_TOKEN or \`npx wrangler login\`.
+Environment: AWS credentials and region are found as by the AWS command line; CLOUDFLARE_API_TOKEN or
+\`npx wrangler login\`, and CLOUDFLARE_ACCOUNT_ID where there are several accounts.
 ${AWS_ACCESS_KEY_ID} and ${AWS_SECRET_ACCESS_KEY} are the keys of an identity with the policy of output WorkerAccess:
 they become secrets of the Worker, which signs its calls to the encoder with them.
 Exit codes: 0 done, 1 a step failed, 2 refused before anything was changed, ${EXIT.interrupted} interrupted: run the same command again.

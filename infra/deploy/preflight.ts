@@ -1,4 +1,5 @@
 // Looks before anything is deployed: who and where, what the account allows, which zones have the machines, who is logged in.
+import { z } from 'zod';
 import { QUEUES } from '../../contracts/src/job-classes.ts';
 import { UserError } from '../../contracts/src/user-error.ts';
 import type { Settings } from '../base/settings.ts';
@@ -38,10 +39,22 @@ export interface PreflightOptions {
   images: 'codebuild' | 'buildx';
   /** Whether the Worker is deployed, too. */
   worker: boolean;
+  /** The account at Cloudflare that is asked for; undefined: the only one. */
+  cloudflareAccount: string | undefined;
 }
 
+/** What wrangler says of who is logged in. */
+const WhoAmI = z.object({ accounts: z.array(z.object({ id: z.string(), name: z.string() })) });
+
 /** Every check, also after one that found a problem: a person fixes them all at once. */
-export async function preflight({ settings, aws, run, images, worker }: PreflightOptions): Promise<Check[]> {
+export async function preflight({
+  settings,
+  aws,
+  run,
+  images,
+  worker,
+  cloudflareAccount,
+}: PreflightOptions): Promise<Check[]> {
   const region = await aws.region();
   const { account, arn } = await aws.identity();
   const who: Check = { name: 'identity', verdict: 'ok', sentence: `account ${account}, ${region}, as ${arn}` };
@@ -50,7 +63,7 @@ export async function preflight({ settings, aws, run, images, worker }: Prefligh
     ...quotasOf(settings).map(([name, vcpus]) => checkQuota(aws, name, vcpus)),
     checkConcurrency(aws, settings),
     ...machineGroups(settings).map(([queue, machines]) => checkZones(aws, queue, machines)),
-    ...(worker ? [checkWrangler(run)] : []),
+    ...(worker ? [checkWrangler(run, cloudflareAccount)] : []),
     ...(images === 'buildx' ? [checkDocker(run)] : []),
   ]);
   return [who, ...checks];
@@ -134,16 +147,15 @@ async function checkZones(aws: Aws, queue: string, { types }: Machines): Promise
   };
 }
 
-async function checkWrangler(run: RunProgram): Promise<Check> {
+async function checkWrangler(run: RunProgram, account: string | undefined): Promise<Check> {
   const name = 'wrangler';
   try {
-    const printed = await run('wrangler', ['whoami', '--json']);
-    const names = [...printed.matchAll(/"name":\s*"([^"]+)"/g)].map(([, account]) => account);
-    return {
-      name,
-      verdict: 'ok',
-      sentence: `logged in at Cloudflare${names.length === 0 ? '' : `: ${names.join(', ')}`}`,
-    };
+    const { accounts } = WhoAmI.parse(JSON.parse(await run('wrangler', ['whoami', '--json'])));
+    const names = accounts.map((account) => account.name).join(', ');
+    // Nobody is asked in the middle of a deployment.
+    if (accounts.length < 2 || account !== undefined)
+      return { name, verdict: 'ok', sentence: `logged in at Cloudflare: ${account ?? names}` };
+    return { name, verdict: 'problem', sentence: `there are several accounts (${names}): set CLOUDFLARE_ACCOUNT_ID` };
   } catch (error) {
     if (!(error instanceof UserError)) throw error;
     const sentence = 'nobody is logged in at Cloudflare: npx wrangler login, or set CLOUDFLARE_API_TOKEN';

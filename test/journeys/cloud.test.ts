@@ -286,7 +286,7 @@ describe('what cannot be', () => {
   const here = { AWS_REGION: 'us-east-1', AWS_ENDPOINT_URL: 'http://127.0.0.1:9' };
 
   it.each([
-    [[RECIPE, '--on', 'aws'], 'deploy first, with npx cdk deploy --all --outputs-file'],
+    [[RECIPE, '--on', 'aws'], 'deploy first, with npm run deploy -- --environment NAME'],
     [[RECIPE, '--on', 'azure'], 'there is only aws'],
     [['status', RECIPE], 'status is for jobs on AWS: add --on aws'],
     [['logs', RECIPE, '--on', 'aws'], 'logs of which stage?'],

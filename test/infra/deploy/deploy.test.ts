@@ -30,6 +30,8 @@ let root = '';
 /** Every program that was run, as a line. */
 let ran: string[] = [];
 let failing: RegExp | undefined;
+/** Accounts at Cloudflare. */
+let cloudflare: { id: string; name: string }[] = [];
 
 beforeAll(async () => {
   account = await startAccount();
@@ -47,6 +49,7 @@ afterAll(async () => {
 beforeEach(() => {
   ran = [];
   failing = undefined;
+  cloudflare = [{ id: 'c0', name: 'Me' }];
   account.stacks.clear();
   account.stacks.set('CDKToolkit', { BootstrapVersion: '29' });
   account.images.clear();
@@ -90,7 +93,7 @@ function recorded(name: ProgramName, args: readonly string[], { env = {} }: { en
   if (name === 'cdk' && first === 'destroy') account.stacks.clear();
   if (name === 'docker' && first === 'buildx' && args.includes('-t'))
     pushImage(account, args[args.indexOf('-t') + 1] ?? '');
-  if (name === 'wrangler' && first === 'whoami') return '{"accounts":[{"name":"Me"}]}';
+  if (name === 'wrangler' && first === 'whoami') return JSON.stringify({ loggedIn: true, accounts: cloudflare });
   if (name === 'wrangler' && first === 'kv') return '[{"id":"f00","title":"edge-clip-dev-keys"}]';
   if (name === 'wrangler' && first === 'deploy') {
     if (args.includes('--dry-run')) return 'Total Upload: 41799.64 KiB / gzip: 26800.10 KiB';
@@ -232,6 +235,15 @@ it('refuses before anything is changed what could not be deployed, with all that
   const zones = of(events, 'check').find(({ name }) => name === 'zones: gpu');
   expect(zones?.sentence).toMatch(/^us-east-1a, us-east-1c have machines of 1 types; nowhere g6e\.2xlarge/);
   expect(ran.filter((line) => /deploy/.test(line))).toEqual([]);
+});
+
+it('asks nobody which account at Cloudflare is meant: with several it is said beforehand', async () => {
+  cloudflare = [...cloudflare, { id: 'c1', name: 'Us' }];
+  expect((await run('--environment', 'dev')).refused).toContain('several accounts (Me, Us): set CLOUDFLARE_ACCOUNT_ID');
+  vi.stubEnv('CLOUDFLARE_ACCOUNT_ID', 'c1');
+  const { events } = await run('--environment', 'dev', '--dry-run');
+  vi.stubEnv('CLOUDFLARE_ACCOUNT_ID', '');
+  expect(of(events, 'check').find(({ name }) => name === 'wrangler')?.verdict).toBe('ok');
 });
 
 it('a dry run synthesises, prints sizes and sources, and changes nothing', async () => {

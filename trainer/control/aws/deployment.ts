@@ -1,5 +1,6 @@
-// Reads the names of a deployment's queues, job definitions and buckets from the outputs that `cdk deploy` wrote.
-import { existsSync, readFileSync } from 'node:fs';
+// Reads the names of a deployment's queues, job definitions and buckets from the outputs that `npm run deploy` wrote.
+import { existsSync, globSync, readFileSync } from 'node:fs';
+import { join, resolve } from 'node:path';
 import { z } from 'zod';
 import { BASE_CLASSES, bySomeJobClasses, type JobClass } from '../../../contracts/src/job-classes.ts';
 import { CLOUD_OUTPUTS, jobDefinitionOutput, queueOutput } from '../../../contracts/src/outputs.ts';
@@ -16,9 +17,22 @@ export interface Deployment extends Fleet {
 /** The form of `cdk deploy --outputs-file`: outputs by stack. */
 const OutputsFile = z.record(z.string(), z.record(z.string(), z.string()));
 
+/** As cdk itself writes it where it is asked to. */
+const DEFAULT_FILE = 'cdk-outputs.json';
+
+/** The file that the user named, else the one in the repository. Throws a UserError where there are several deployments. */
+export function outputsFile(given: string | undefined, { root, cwd }: { root: string; cwd: string }): string {
+  if (given !== undefined) return resolve(cwd, given);
+  const found = globSync('cdk-outputs*.json', { cwd: root }).sort();
+  const [only = DEFAULT_FILE, ...more] = found.includes(DEFAULT_FILE) ? [DEFAULT_FILE] : found;
+  if (more.length > 0)
+    throw new UserError(`there are several deployments, ${found.join(' and ')}: --outputs says which`);
+  return join(root, only);
+}
+
 /** Throws a UserError for a file that is missing or lacks an output. */
 export function readDeployment(file: string): Deployment {
-  const how = `npx cdk deploy --all --outputs-file ${file}`;
+  const how = 'npm run deploy -- --environment NAME';
   if (!existsSync(file)) throw new UserError(`there is no ${file}: deploy first, with ${how}`);
   const parsed = OutputsFile.safeParse(parseJson(readFileSync(file, 'utf8')));
   if (!parsed.success) throw new UserError(`${file} is not an outputs file of cdk: write it again with ${how}`);

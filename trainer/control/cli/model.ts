@@ -15,7 +15,7 @@ import { listPrefix, modelOfPointer } from '../../../contracts/src/keys.ts';
 import type { ModelRelease } from '../../../contracts/src/model/release.ts';
 import type { GateDecision, Published } from '../../../contracts/src/training/pipeline.ts';
 import { UserError } from '../../../contracts/src/user-error.ts';
-import { type Deployment, readDeployment } from '../aws/deployment.ts';
+import { type Deployment, outputsFile, readDeployment } from '../aws/deployment.ts';
 import { readSubmittedPlan } from '../aws/submitted-plan.ts';
 import { planHere, runsFolder } from '../local/plan.ts';
 import { stageOf } from '../plan/pipeline-plan.ts';
@@ -59,7 +59,7 @@ A registry holds models by digest and, for each name, a pointer to the current o
   --features FILE      their vectors by the language model of LLM2CLIP: safetensors with features [N, D], a row a caption
   --steps N, --recipe FILE   of the student, and what the students' recipe extends instead of imitate
   --reason TEXT   rollback: why; kept with the release
-  --on aws        runs and registry of the deployment, by --outputs FILE (default cdk-outputs.json)
+  --on aws        runs and registry of the deployment, by --outputs FILE (default the only cdk-outputs*.json here)
   --json          one JSON object instead of text
   --help          this text
   --version       the version of this program
@@ -197,7 +197,7 @@ function openRegistryOf(options: ModelOptions, context: CommandContext): ObjectS
 }
 
 function deploymentOf({ outputs }: ModelOptions, { root, cwd }: CommandContext): Deployment {
-  return readDeployment(resolve(cwd, outputs ?? join(root, 'cdk-outputs.json')));
+  return readDeployment(outputsFile(outputs, { root, cwd }));
 }
 
 function releaseText({ moved_at, action, version, manifest, reasons }: ModelRelease & { version: string }): string {

@@ -8,7 +8,7 @@ import { UserError } from '../../../contracts/src/user-error.ts';
 import { openBatch } from '../aws/batch.ts';
 import { cancelJobs } from '../aws/cancel.ts';
 import type { AwsClients } from '../aws/clients.ts';
-import { readDeployment } from '../aws/deployment.ts';
+import { outputsFile, readDeployment } from '../aws/deployment.ts';
 import { openLogs } from '../aws/logs.ts';
 import { printStageLog } from '../aws/stage-log.ts';
 import { readStatus } from '../aws/status.ts';
@@ -38,7 +38,7 @@ export async function trainOnAws(
   options: TrainOptions,
   { root, cwd, env, emit }: AwsContext,
 ): Promise<number> {
-  const deployment = readDeployment(resolve(cwd, options.outputs ?? join(root, 'cdk-outputs.json')));
+  const deployment = readDeployment(outputsFile(options.outputs, { root, cwd }));
   const store = openStore(`s3://${deployment.trainingBucket}`);
   const clients: AwsClients = { deployment, store, batch: openBatch(), logs: openLogs(deployment.logGroup), emit };
   const recipe = resolved.recipe.name;

@@ -25,7 +25,7 @@ stopped.
   --ranks N      train in N processes on this machine, one per GPU where it has GPUs (1); the batch stays that of the recipe
   --install      afterwards put the exported model into api/model, where the server reads it (not with --on aws)
   --on aws       upload the data and weights and submit what is missing to AWS Batch, then return: the jobs go on without this machine
-  --outputs FILE what \`cdk deploy --outputs-file\` wrote: names of queues and buckets (default cdk-outputs.json)
+  --outputs FILE names of queues and buckets, as \`npm run deploy\` wrote them (default the only cdk-outputs*.json in the repository)
   --json         one JSON object a line on standard output instead of text
   --help         this text
   --version      the version of this program

@@ -9,7 +9,7 @@ import { EXIT } from '../../../../contracts/src/exit-codes.ts';
 import { RecipeName } from '../../../../contracts/src/names.ts';
 import { UserError } from '../../../../contracts/src/user-error.ts';
 import { listDatasets, type PushOptions, pushDataset, showDataset } from '../../aws/datasets.ts';
-import { readDeployment } from '../../aws/deployment.ts';
+import { outputsFile, readDeployment } from '../../aws/deployment.ts';
 import { indexFolder, indexOf, resolveRecipe } from '../../recipe/locate.ts';
 import type { Emit } from '../../run/events.ts';
 import { findSubmitted } from '../../run/stored-plan.ts';
@@ -30,7 +30,7 @@ where it is not, nothing runs. A push that was interrupted has moved nothing: th
   show NAME       one dataset with its files, and whether the pipeline trains on it
 
   --name NAME     name of the dataset, which is the data of the recipe of that name (default: the recipe's own)
-  --outputs FILE  what \`cdk deploy --outputs-file\` wrote: the name of the bucket (default cdk-outputs.json)
+  --outputs FILE  what \`npm run deploy\` wrote (default the only cdk-outputs*.json in the repository)
   --json          one JSON object a line on standard output instead of text
   --help          this text
   --version       the version of this program
@@ -60,8 +60,8 @@ export async function data(argv: readonly string[], context: CommandContext): Pr
     if (command === 'list' && subject !== undefined) throw new UserError(`list takes no argument, not ${subject}`);
     if (command !== 'push' && values.name !== undefined)
       throw new UserError(`--name goes with push, not with ${command}`);
-    const outputs = values.outputs === undefined ? join(root, 'cdk-outputs.json') : resolve(cwd, values.outputs);
-    const store = openStore(`s3://${readDeployment(outputs).trainingBucket}`);
+    const { trainingBucket } = readDeployment(outputsFile(values.outputs, { root, cwd }));
+    const store = openStore(`s3://${trainingBucket}`);
     const write = (text: string): void => void stdout.write(text);
     const emit = values.json
       ? createJsonConsole(write)
