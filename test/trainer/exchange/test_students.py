@@ -92,7 +92,7 @@ def test_what_does_not_belong_together_is_refused(learned, tmp_path):
 def released_folder(folder: Path, width: int) -> tuple[Any, Path]:
     """A released folder of LLM2CLIP with a tiny image tower (transformers' model of it), and features of captions."""
     folder.mkdir()
-    vision = {
+    vision: Any = {
         "hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2, "image_size": 64,
         "patch_size": 16,
     }  # fmt: skip
