@@ -7,6 +7,7 @@ import {
   checkpointFolders,
   type LocalFolder,
   languageModelFolders,
+  soupRuns,
 } from './training/local-folders.ts';
 import type { Part } from './training/prepared.ts';
 import { AdaptConfig } from './training/stages/adapt.ts';
@@ -141,6 +142,7 @@ export const STAGES = {
     work: { unit: 'pairs', amount: ({ schedule, batch_size }) => schedule.steps * batch_size },
     // The two text towers cost differently.
     variant: ({ text_tower }) => text_tower,
+    localFolders: ({ soup }) => soupRuns(soup),
   }),
   distill: row({
     config: DistillConfig,

@@ -5,8 +5,8 @@ from container_process import bucket, home  # noqa: F401
 
 import towers  # noqa: F401
 
-# Files that take a core for longer than half a minute, the longest first. Each is one process's from its first test to its last:
-# one that came late would have a process work alone at the end.
+# Files that take long, about in this order: those that start many processes or train. Each is one process's from its first test
+# to its last, so one that came late would have a process work alone at the end.
 LONGEST = (
     "test_pipeline.py",
     "test_pretended_stages.py",

@@ -249,3 +249,63 @@ def test_wrong_captions_change_what_is_learned_and_their_margin_survives_an_inte
     without = clip("without", **HELD)
     wrong = clip("wrong", **HELD, hard_negatives_weight=0.5)
     assert wrong != without and wrong == clip("wrong-stopped", 1, 4, **HELD, hard_negatives_weight=0.5)
+
+
+def vectors_of(folder, features, pictures):
+    """What a run's towers make of features of texts and of pictures: cosines do not depend on how the space is turned."""
+    adapter, image = load_adapter(folder), load_file(folder / "image_tower.safetensors")
+    with torch.no_grad():
+        turned = torch.nn.functional.linear(pictures, image["head.weight"], image["head.bias"])
+        return adapter(features) @ torch.nn.functional.normalize(turned, dim=-1).T
+
+
+def test_a_soup_of_a_run_with_itself_is_the_run_and_of_two_their_mean_before_either_was_turned(inputs, clip):
+    folder = inputs["inherit"].parent
+    clip("one")
+    clip("two", schedule=schedule(5, lr=2e-2))
+    clip("self", soup=[str(folder / "one")] * 2)
+    clip("both", soup=[str(folder / "one"), str(folder / "two")])
+    features, pictures = torch.randn(7, 12), torch.randn(5, 1280)
+    torch.testing.assert_close(
+        vectors_of(folder / "self", features, pictures),
+        vectors_of(folder / "one", features, pictures),
+        atol=1e-5,
+        rtol=0,
+    )
+    reports = {name: json.loads((folder / name / "report.json").read_text()) for name in ("one", "self", "both")}
+    dev = {
+        name: {key: value for key, value in report["metrics"].items() if key != "loss.last"}
+        for name, report in reports.items()
+    }
+    assert dev["self"] == pytest.approx(dev["one"]) and "loss.last" not in reports["both"]["metrics"]
+    assert dev["both"].keys() == dev["one"].keys() and 0 <= dev["both"]["mean_recall"] <= 1
+    # Inside the tower nothing is turned: the mean is seen as it is.
+    hidden = [
+        load_file(folder / name / "text_tower.safetensors")["blocks.0.1.weight"] for name in ("one", "two", "both")
+    ]
+    assert not torch.equal(hidden[0], hidden[1])
+    torch.testing.assert_close(hidden[2], (hidden[0] + hidden[1]) / 2)
+    heads = []
+    for name in ("one", "two", "both"):
+        back = load_file(folder / name / "rotation.safetensors")["rotation"].T
+        heads.append(back @ load_file(folder / name / "image_tower.safetensors")["head.weight"])
+    torch.testing.assert_close(heads[2], (heads[0] + heads[1]) / 2, atol=1e-5, rtol=1e-4)
+    scales = [json.loads((folder / name / "clip.json").read_text())["logit_scale"] for name in ("one", "two", "both")]
+    assert scales[2] == pytest.approx((scales[0] + scales[1]) / 2)
+
+
+def test_runs_that_cannot_be_averaged_are_refused(inputs, clip):
+    folder = inputs["inherit"].parent
+    clip("one")
+    clip("scratch", text_tower="scratch")
+    clip("elsewhere")
+    job = json.loads((folder / "elsewhere" / "job.json").read_text())
+    job["inputs"]["inherit"] = "file:///runs/inherit-of-another"
+    (folder / "elsewhere" / "job.json").write_text(json.dumps(job))
+    for other, said in (
+        ("scratch", "text_tower of .* is scratch, not llm"),
+        ("elsewhere", "different starts do not average: inherit, inherit-of-another"),
+        ("inherit", "has no rotation.safetensors"),
+    ):
+        with pytest.raises(ValueError, match=said):
+            clip(f"with-{other}", soup=[str(folder / "one"), str(folder / other)])

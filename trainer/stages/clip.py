@@ -3,13 +3,17 @@
 Two text towers: `llm` trains an adapter over stored features of the captions; `scratch`, the control, trains a CLIP-style
 text transformer from scratch on the same images, texts and steps. `embed_images` has run the frozen image tower over the
 images, or left train images to be streamed; only the blocks from `first_trainable_block` on are trained, or the head alone. The
-terms are in tasks/clip_objective.py, where images and captions come from in tasks/clip_data.
+terms are in tasks/clip_objective.py, where images and captions come from in tasks/clip_data. With `soup` nothing is trained:
+the towers are the mean of those of earlier runs.
 """
+
+from pathlib import Path
 
 from contracts.types import ClipConfig
 from engine.loop import Loop
 from engine.run import Run
 from tasks.clip_data.build import Inputs, build, write
+from tasks.clip_data.soup import average
 
 
 def main() -> None:
@@ -17,7 +21,10 @@ def main() -> None:
     run = Run.start(ClipConfig)
     inputs = Inputs(run.input("prepare"), run.input("embed_captions"), run.input("embed_images"), run.input("inherit"))
     config, training = run.config, build(run, inputs)
-    Loop(run, training.task, config["schedule"], config.get("parallel"), config["ema_decay"]).train()
+    if "soup" in config:
+        average(training, [Path(folder) for folder in config["soup"]])
+    else:
+        Loop(run, training.task, config["schedule"], config.get("parallel"), config["ema_decay"]).train()
     training.task.objective.pairs.close()
     run.leave_to_first()
     run.finish(*write(run, training))

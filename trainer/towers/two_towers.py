@@ -21,6 +21,7 @@ from towers.image.tower import ImageTower
 from towers.text.published_adapter import read_published_adapter
 
 MAX_LOGIT_SCALE = math.log(100.0)
+ROTATION = "rotation.safetensors"  # {rotation [E, E]}: what a run turned the space by in the end, from where it trained
 
 
 class TowersShape(TypedDict):

@@ -3196,6 +3196,12 @@ class RecipeClip(TypedDict):
     towers, not the result, for a third more time. Absent: all at once.
     """
 
+    soup: NotRequired[list[str]]
+    """Folders of finished runs of `clip` from one start (other seeds, other settings of the training): instead
+    of training, the result is the mean of their weights (2203.05482), measured and used like that of any
+    run. Absent: train.
+    """
+
     ema_decay: float
     """Decay of the running mean of the weights, which is the result."""
 
@@ -4617,6 +4623,12 @@ class ClipConfig(TypedDict):
     micro_batch: NotRequired[int]
     """Images that GradCache embeds at a time on each rank, with their captions: bounds the memory of the
     towers, not the result, for a third more time. Absent: all at once.
+    """
+
+    soup: NotRequired[list[str]]
+    """Folders of finished runs of `clip` from one start (other seeds, other settings of the training): instead
+    of training, the result is the mean of their weights (2203.05482), measured and used like that of any
+    run. Absent: train.
     """
 
     ema_decay: float

@@ -1,4 +1,4 @@
-// The folders of this machine that configurations name: weights of published models, whose content is part of an address.
+// Folders and files of this machine that a stage's configuration names: their content is part of its address, a container fetches them.
 import type { z } from 'zod';
 import type { Backbone, LanguageModel } from './blocks.ts';
 
@@ -14,7 +14,6 @@ export interface LocalFolder {
   sentence: string;
 }
 
-/** Weights of a language model, and of adapters over it. */
 export function languageModelFolders(
   model: z.infer<typeof LanguageModel> | undefined,
   at: readonly (string | number)[] = ['language_model'],
@@ -46,7 +45,6 @@ export function checkpointFolders(name: string, at: readonly (string | number)[]
   return [{ path: name.slice(prefix.length), from: 'trainer', at: [...at], prefix, sentence }];
 }
 
-/** An image tower of open_clip's layout. */
 export function backboneFolders({ name }: z.infer<typeof Backbone>): LocalFolder[] {
   if (!name.startsWith(FOLDER)) return [];
   const path = name.slice(FOLDER.length);
@@ -54,9 +52,15 @@ export function backboneFolders({ name }: z.infer<typeof Backbone>): LocalFolder
   return [{ path, from: 'trainer', at: ['backbone', 'name'], prefix: FOLDER, sentence }];
 }
 
-/** A published adapter, a folder or a file. */
 export function adapterFiles(path: string | undefined): LocalFolder[] {
   if (path === undefined) return [];
   const sentence = `adapter_from is ${path}, of this machine`;
   return [{ path, from: 'trainer', at: ['adapter_from'], prefix: '', sentence }];
+}
+
+export function soupRuns(soup: readonly string[] = []): LocalFolder[] {
+  return soup.map((path, index) => {
+    const sentence = `clip.soup has the run ${path} of this machine`;
+    return { path, from: 'trainer', at: ['soup', index], prefix: '', sentence };
+  });
 }

@@ -90,7 +90,7 @@ def test_arms_over_equal_seeds_have_their_difference_an_interval_and_a_verdict(c
 
 def test_a_figure_of_a_stage_behind_both_seeds_is_one_figure(command):
     ran, _ = answers_of(command("--json")[1])
-    tuned = ran["caption retrieval, language model", "base", "base"]
+    tuned = ran["caption retrieval, language model", "after", "before"]
     assert (tuned["more"]["values"], tuned["than"]["values"]) == ([0.25], [0.05])
     assert tuned["verdict"] == "reproduced, without an interval"
 

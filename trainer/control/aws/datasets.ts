@@ -4,9 +4,10 @@ import { dataPrefix, datasetKey, FILES, fileIn, listPrefix, recipeOfDataset } fr
 import { SCHEMA_VERSION } from '../../../contracts/src/schema-version.ts';
 import { DataIndex as DataIndexDocument } from '../../../contracts/src/training/data-index.ts';
 import type { DatasetPointer } from '../../../contracts/src/training/dataset.ts';
+import type { TrainingRequest } from '../../../contracts/src/training/pipeline.ts';
 import { UserError } from '../../../contracts/src/user-error.ts';
 import type { DataIndex } from '../recipe/data-index.ts';
-import { readDataset } from '../run/dataset.ts';
+import { newerData, readDataset, type StoredDataset } from '../run/dataset.ts';
 import { parseJson } from '../run/json.ts';
 import { findSubmitted } from '../run/stored-plan.ts';
 import { type Uploaded, type UploadProgress, uploadData } from './upload.ts';
@@ -82,7 +83,7 @@ export interface ShownDataset {
   pointer: DatasetPointer;
   files: DataIndexDocument['files'];
   /** Whether the next execution of the pipeline trains on it, or on the data of a later submission. */
-  state: 'counts' | 'not submitted' | 'a later submission has its own data';
+  state: 'counts' | 'not submitted' | 'a later submission has its own data' | 'pushed before its recipe: push again';
 }
 
 /** A dataset with its files. Throws a UserError that lists the names there are. */
@@ -95,8 +96,13 @@ export async function showDataset(name: string, store: ObjectStore): Promise<Sho
   const { pointer } = dataset;
   const index = fileIn(dataPrefix(pointer.digest), FILES.dataIndex);
   const { files } = DataIndexDocument.parse(parseJson((await (await store.get(index))?.text()) ?? ''));
-  const submitted = await findSubmitted(name, store);
-  const isLater = submitted !== undefined && Date.parse(pointer.moved_at) > Date.parse(submitted.submitted_at);
-  const state = isLater ? 'counts' : 'a later submission has its own data';
-  return { pointer, files, state: submitted === undefined ? 'not submitted' : state };
+  return { pointer, files, state: stateOf(dataset, await findSubmitted(name, store)) };
+}
+
+function stateOf(dataset: StoredDataset, submitted: TrainingRequest | undefined): ShownDataset['state'] {
+  if (submitted === undefined) return 'not submitted';
+  if (newerData(dataset, submitted) !== undefined) return 'counts';
+  return dataset.pointer.parts === null
+    ? 'pushed before its recipe: push again'
+    : 'a later submission has its own data';
 }

@@ -1,11 +1,15 @@
 // The command `npm run evaluate`: measures a model on the dev sets or on published benchmarks, which trainer/evaluation lists.
-import { existsSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, realpathSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
+import { toFileUri } from '../../../api/registry/stores/file-uri.ts';
+import { openStore } from '../../../api/registry/stores/open.ts';
 import { answerCommand, readCommandLine } from '../../../contracts/command/command-line.ts';
 import { ENVARS } from '../../../contracts/src/envars.ts';
 import { EXIT } from '../../../contracts/src/exit-codes.ts';
 import { UserError } from '../../../contracts/src/user-error.ts';
 import { type CommandContext, processContext } from './context.ts';
+import { modelFolder } from './exchange/model-folder.ts';
 import { runPython } from './python.ts';
 
 /** Begins a name of open_clip. */
@@ -15,15 +19,16 @@ const HELP = `Usage: npm run evaluate -- [MODEL …] [options]
 
 Measures models on the dev sets, or on benchmarks of yours. A MODEL is the folder that \`export\` wrote (default api/model),
 as servers run it; a run folder of \`clip\`, in PyTorch: its text teachers, or the control; a folder in the layout of
-open_clip or transformers; or ${OPEN_CLIP}MODEL@PRETRAINED with a tag of open_clip or a file. One line for each figure, one
-column for each text tier of each model, in per cent; ties count against the model. Vectors of images and texts are kept,
-so that a second run takes seconds and an interrupted one goes on where it stopped.
+open_clip or transformers; ${OPEN_CLIP}MODEL@PRETRAINED with a tag of open_clip or a file; or the name of a published model.
+One line for each figure, one column for each text tier of each model, in per cent; ties count against the model. Vectors of
+images and texts are kept, so that a second run takes seconds and an interrupted one goes on where it stopped.
 
   --only SET,…   these dev sets only; --list shows what there is
   --suite NAME=DIR
                  instead of the dev sets a published benchmark in a folder of yours (flickr30k, coco, docci, …; --list shows
                  names and layouts); may be given several times
   --tier TIER,…  these tiers only: base, tiny, static, teacher, control, text, as far as they are there
+  --registry URI where a model's name is looked up (default $${ENVARS.registry}, else registry/ in the repository)
   --data DIR     the data folder (default $${ENVARS.data}, else ../shared/data beside the repository); sets that are not in it are left out
   --processes N  of this machine, which share the work on suites (default 1; one uses one GPU)
   --html FILE    of suites also a page with plots and with examples that were won and lost
@@ -46,6 +51,7 @@ const OPTIONS = {
   html: { type: 'string' },
   features: { type: 'string', default: 'float16' },
   tier: { type: 'string', default: '' },
+  registry: { type: 'string' },
   data: { type: 'string' },
   cache: { type: 'string' },
   list: { type: 'boolean', default: false },
@@ -60,7 +66,6 @@ export async function evaluate(argv: readonly string[], context: CommandContext)
   return answerCommand(argv, { help: HELP, ...context }, async () => {
     const { values, words } = readCommandLine(argv, { help: HELP, options: OPTIONS, words: MOST_MODELS });
     const { only, tier, features, list, json } = values;
-    const models = words.length === 0 ? [join(root, 'api', 'model')] : words.map((word) => modelIn(cwd, word));
     const data = resolve(cwd, values.data ?? (env[ENVARS.data] || join(root, '..', 'shared', 'data')));
     const cache = resolve(cwd, values.cache ?? join(root, 'runs', 'evaluation-vectors'));
     const named = { data, cache, only, tier, features, threads: env.OMP_NUM_THREADS || '0' };
@@ -72,20 +77,51 @@ export async function evaluate(argv: readonly string[], context: CommandContext)
     );
     const page = values.html === undefined ? [] : [`--html=${resolve(cwd, values.html)}`];
     if (page.length > 0 && suites.length === 0) throw new UserError('--html is a page of suites: there is no --suite');
-    const command = ['evaluation', ...models, ...options, ...suites, ...page, ...flags];
-    if (values.processes === '1') return await runPython(['-m', ...command], context);
     if (!/^[1-9]\d?$/.test(values.processes))
       throw new UserError(`--processes ${values.processes}: write a number from 1 to 99`);
-    if (suites.length === 0) throw new UserError('--processes shares the work on suites: there is no --suite');
-    return await runPython(['-m', 'engine.launch', `--processes=${values.processes}`, '--', ...command], context);
+    if (values.processes !== '1' && suites.length === 0)
+      throw new UserError('--processes shares the work on suites: there is no --suite');
+    const launch = values.processes === '1' ? [] : ['engine.launch', `--processes=${values.processes}`, '--'];
+    // What is fetched from a registry is there while it is measured.
+    const scratch = realpathSync(mkdtempSync(join(tmpdir(), 'evaluate-')));
+    try {
+      const models = words.length === 0 ? [join(root, 'api', 'model')] : [];
+      for (const word of words) models.push(await modelOf(word, { registry: values.registry, context, scratch }));
+      return await runPython(
+        ['-m', ...launch, 'evaluation', ...models, ...options, ...suites, ...page, ...flags],
+        context,
+      );
+    } finally {
+      rmSync(scratch, { recursive: true, force: true });
+    }
   });
 }
 
-/** What Python opens, which runs in another folder: whole paths, also that of a file behind open_clip's name of its model. */
-function modelIn(cwd: string, word: string): string {
-  if (!word.startsWith(OPEN_CLIP)) return resolve(cwd, word);
-  const [name, file] = word.split('@', 2);
-  return file !== undefined && existsSync(resolve(cwd, file)) ? `${name}@${resolve(cwd, file)}` : word;
+interface Naming {
+  registry: string | undefined;
+  context: CommandContext;
+  /** A folder for what has to be fetched. */
+  scratch: string;
+}
+
+/**
+ * What Python opens, which runs in another folder: whole paths, also that of a file behind open_clip's name of its model.
+ * A word without a slash that is no folder is the name of a published model, whose files are fetched.
+ */
+async function modelOf(word: string, { registry, context, scratch }: Naming): Promise<string> {
+  const { root, cwd, env } = context;
+  if (word.startsWith(OPEN_CLIP)) {
+    const [name, file] = word.split('@', 2);
+    return file !== undefined && existsSync(resolve(cwd, file)) ? `${name}@${resolve(cwd, file)}` : word;
+  }
+  if (word.includes('/') || existsSync(resolve(cwd, word))) return resolve(cwd, word);
+  const uri = registry ?? (env[ENVARS.registry] || toFileUri(join(root, 'registry')));
+  const store = openStore(uri.includes('://') ? uri : toFileUri(resolve(cwd, uri)), {
+    endpoint: env[ENVARS.registryEndpoint] || undefined,
+  });
+  const folder = join(scratch, word);
+  mkdirSync(folder);
+  return await modelFolder(word, { registry: store, context, scratch: folder });
 }
 
 if (import.meta.main) process.exitCode = await evaluate(process.argv.slice(2), processContext(process.env));

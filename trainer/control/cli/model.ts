@@ -39,8 +39,8 @@ A registry holds models by digest and, for each name, a pointer to the current o
   export          write a model for another library: its current one, the embedded one, or that of a folder with manifest.json
   import          make a published CLIP or SigLIP a model and publish it: a folder of transformers or open_clip, or a file
                   of weights with --architecture. With --distil a small text student learns its text vectors from captions
-                  first, where no isolate holds its own text tower: that takes an hour on two cores, and Ctrl-C keeps what
-                  was done
+                  first, where no isolate holds its own text tower; it says how long that takes, and Ctrl-C keeps what was
+                  done
 
   --registry URI  file:// or s3:// (default $${ENVARS.registry}, else registry/ in the repository, which \`npm start\` follows)
   --check         publish: only ask the gate; exit 1 if it rejects

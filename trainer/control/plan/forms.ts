@@ -85,14 +85,18 @@ function ofClip(recipe: Recipe, clip: NonNullable<Recipe['clip']>, facts: Facts)
   // Of sharded weights two blocks are whole at a time: one computes while the next one arrives.
   const gathered = split > 1 ? (2 * WEIGHT * parameters) / tower.blocks : 0;
   const passes = 3 + Number(clip.micro_batch !== undefined) + Number(activation_checkpointing);
+  // The running mean of the tower that teaches the regulariser: its weights once more, and a forward pass of what trains.
+  const isTaught = clip.regulariser_ema !== undefined && clip.regulariser_weight > 0;
+  const teacher = isTaught ? WEIGHT * parameters : 0;
+  const image = forward({ tokens, share, tower });
   return {
-    fixed: WEIGHT * (1 - share) * parameters + ((WEIGHT + TRAINED) * trained) / split + gathered + text.fixed,
+    fixed: WEIGHT * (1 - share) * parameters + ((WEIGHT + TRAINED) * trained) / split + gathered + teacher + text.fixed,
     each: keptOf({ tokens, share, tower }, activation_checkpointing) + text.each,
     atOnce: Math.min(clip.micro_batch ?? perRank, perRank),
     setting: 'clip.micro_batch',
     disk: CHECKPOINTS * (trained + text.trained),
     // Features of captions are mapped, not held.
-    flop: passes * clip.schedule.steps * clip.batch_size * (forward({ tokens, share, tower }) + text.flop),
+    flop: clip.schedule.steps * clip.batch_size * (passes * (image + text.flop) + Number(isTaught) * image),
     unknown: text.unknown,
   };
 }

@@ -72,7 +72,8 @@ def answer(question: Question, comparisons: Iterable[Comparison]) -> Answer:
         return {"what": question.what, "run": question.run, "verdict": NOT_RUN, "seeds": []}
     _, _, seeds, comparison = best
     more, than = comparison.found(question.more, seeds), comparison.found(question.than, seeds)
-    arms = (arm_of(question.more.arm, more), arm_of(question.than.arm, than))
+    names = [figure.called or figure.arm for figure in (question.more, question.than)]
+    arms = (arm_of(names[0], more), arm_of(names[1], than))
     found: Answer = {
         "what": question.what,
         "run": question.run,

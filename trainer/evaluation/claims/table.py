@@ -35,6 +35,7 @@ class Figure:
     arm: str
     metric: str
     of: str = "clip"
+    called: str = ""  # in the table, where the arm's name does not tell the two sides apart
 
 
 @dataclass(frozen=True)
@@ -89,8 +90,8 @@ CLAIMS = (
         f"{LLM2CLIP}, caption retrieval",
         (
             Question(
-                Figure(BASE, "dev_accuracy.last", "contrastive"),
-                Figure(BASE, "dev_accuracy.first", "contrastive"),
+                Figure(BASE, "dev_accuracy.last", "contrastive", "after"),
+                Figure(BASE, "dev_accuracy.first", "contrastive", "before"),
                 "--ablate control",
             ),
             *between("llm", "llm_no_contrastive", "features_caption_retrieval"),

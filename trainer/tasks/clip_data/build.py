@@ -38,6 +38,7 @@ from towers.labels import normalised_label
 from towers.text_sets import TextSet, text_vectors
 from towers.token_batches import padded
 from towers.two_towers import (
+    ROTATION,
     Adapter,
     ScratchTextTower,
     TowersShape,
@@ -250,5 +251,7 @@ def write(run: Run[ClipConfig], training: Training) -> tuple[dict[str, float], d
         training.vocabulary.write(run.output / "vocabulary.txt")
         files["vocabulary"] = "vocabulary.txt"
     files |= {"dev_images": "dev_images.safetensors", "dev_captions": "dev_captions.safetensors"}
-    files |= write_items(run.output, measured.items)
-    return measured.metrics | {"loss.last": float(training.task.loss_average)}, files
+    save_file({"rotation": rotation_EE.contiguous()}, run.output / ROTATION)
+    files |= write_items(run.output, measured.items) | {"rotation": ROTATION}
+    trained = {} if "soup" in config else {"loss.last": float(training.task.loss_average)}
+    return measured.metrics | trained, files

@@ -143,6 +143,14 @@ export const ClipConfig = z
         'Images that GradCache embeds at a time on each rank, with their captions: bounds the memory of the towers, not the ' +
           'result, for a third more time. Absent: all at once.',
       ),
+    soup: z
+      .array(z.string())
+      .min(1)
+      .optional()
+      .describe(
+        'Folders of finished runs of `clip` from one start (other seeds, other settings of the training): instead of training, the ' +
+          'result is the mean of their weights (2203.05482), measured and used like that of any run. Absent: train.',
+      ),
     ema_decay: fraction.describe('Decay of the running mean of the weights, which is the result.'),
     evaluate_every: count.describe('Steps between two measurements on dev; they are logged and change nothing.'),
     schedule: Schedule,

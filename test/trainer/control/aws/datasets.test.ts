@@ -150,6 +150,18 @@ it('the same data after a submission of other data moves the pointer again', asy
   expect((await readRequest('tiny', store)).data.digest).toBe(first.pointer.digest);
 });
 
+it('a folder that was pushed before its recipe counts for no submission: nothing told its parts', async () => {
+  clock = Date.now() + 3_600_000;
+  const now = () => new Date(clock);
+  const all = { ...(await index()), parts: null };
+  const pushed = await pushDataset({ name: 'tiny', data: all, folder, store, onProgress: () => {}, now });
+  expect(pushed).toMatchObject({ moved: true, submitted: false, pointer: { parts: null } });
+  writeFileSync(join(folder, 'dev.tar'), 'as submitted');
+  await submit();
+  expect((await readRequest('tiny', store)).data.digest).toBe((await index()).digest);
+  expect((await showDataset('tiny', store)).state).toBe('pushed before its recipe: push again');
+});
+
 it('is listed and shown with its files; a name that was never pushed is refused with those there are', async () => {
   expect(await listDatasets(store)).toEqual([]);
   await push();

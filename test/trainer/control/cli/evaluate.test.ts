@@ -64,6 +64,12 @@ it('measures the embedded model on the sets that are there, names the others, an
   expect(readdirSync(join(folder, 'kept')).length).toBeGreaterThan(0);
 });
 
+it('knows the embedded model by its name', async () => {
+  const words = ['--only', 'stsb', '--tier', 'static', '--json', '--registry', 'data'];
+  const { stdout } = await run('edge-clip-small', ...words);
+  expect(JSON.parse(stdout)).toMatchObject({ model: 'edge-clip-small 0.2.0', sets: { stsb: { static: {} } } });
+});
+
 it('measures a benchmark of the user, by a path from where the user is', async () => {
   const { code, stdout } = await run('--cache', 'kept', '--suite', 'cra=.', '--tier', 'static', '--json');
   expect(code).toBe(0);
@@ -83,7 +89,8 @@ it.each<[string[], string]>([
   [['open_clip:ViT-B-32', '--suite', 'cra=.'], 'open_clip:ViT-B-32 names no weights'],
   [['--suite', 'cra=.', '--tier', 'huge'], '--tier: there is no tier huge here, but base, '],
   [['--only', 'stbs'], '--only: there is no dev set stbs. There are: flickr,'],
-  [['nowhere'], 'nowhere holds no manifest.json and no clip.json: name the folder of an exported model'],
+  [['./nowhere'], 'nowhere holds no manifest.json and no clip.json: name the folder of an exported model'],
+  [['nowhere', '--registry', 'data'], 'nowhere is no folder with a manifest.json and no model in file://'],
   [['--data', 'elsewhere'], 'elsewhere does not exist; --data or CLIP_DATA names it'],
   [['--only', 'stsb', '--tier', 'huge'], '--tier: there is no tier huge here, but base, '],
 ])('refuses %j in a sentence', async (args, sentence) => {

@@ -124,6 +124,22 @@ describe('clip', () => {
     expect(needs(smaller).get('clip')?.problems).toHaveLength(1);
   });
 
+  it("counts the weights of the tower's running mean once more, and its forward pass", () => {
+    const held = (regulariser_weight: number, regulariser_ema?: number) => {
+      const recipe = large(({ clip }) => {
+        Object.assign(clip, { regulariser_weight }, regulariser_ema === undefined ? {} : { regulariser_ema });
+      });
+      const form = formOf(recipe, 'clip', { ranks: 1, features: 4096 });
+      if (typeof form !== 'object') throw new Error(form);
+      return form;
+    };
+    const [frozen, taught] = [held(1), held(1, 0.999)];
+    expect(taught.fixed - frozen.fixed).toBeCloseTo(4 * 303.2e6);
+    // A forward pass of L/14 (81 GFLOP as published, two operations each) for every picture of every step.
+    expect((taught.flop - frozen.flop) / (3000 * 4096 * 2 * 81e9)).toBeCloseTo(1, 1);
+    expect(held(0, 0.999)).toMatchObject({ fixed: frozen.fixed, flop: frozen.flop });
+  });
+
   it('fits where its activations are computed again or the batch is shared, and takes that many fewer hours', () => {
     const on = (name: 'train_h100' | 'train_8_h100') =>
       needs(

@@ -12,7 +12,7 @@ const HELP = `Usage: npm run claims [-- RECIPE] [options]
 
 What LLM2CLIP and ProCLIP claim, and what this repository's runs say to the same questions: both arms over the seeds, their
 difference with a 95 % interval, whether it is as claimed, or that it was not run. Read from the comparisons that
-\`npm run train -- recipes/RECIPE.json --ablate NAMES\` left (default ${RECIPE}), unfinished ones as far as they are; nothing is trained.
+\`npm run train -- recipes/RECIPE.json --ablate NAMES\` left (default ${RECIPE}); nothing is trained.
 
   --runs DIR     where runs are (default runs/ in the repository)
   --measure      first measure the teacher, the control and the exported model on captions in other languages, for which the

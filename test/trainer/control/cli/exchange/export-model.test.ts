@@ -1,13 +1,24 @@
 // `npm run model -- export` on a registry that was published to: the folder that another library opens, and one-call inference.
 import { execFileSync } from 'node:child_process';
-import { existsSync, mkdtempSync, readdirSync, readFileSync, realpathSync, rmSync } from 'node:fs';
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  realpathSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { delimiter, join, resolve } from 'node:path';
+import { gzipSync } from 'node:zlib';
 import { afterAll, beforeAll, expect, it, vi } from 'vitest';
 import { readCandidate } from '../../../../../api/registry/candidate.ts';
 import { publishModel } from '../../../../../api/registry/publish.ts';
 import { openStore } from '../../../../../api/registry/stores/open.ts';
 import type { ModelManifest } from '../../../../../contracts/src/model/manifest.ts';
+import { evaluate } from '../../../../../trainer/control/cli/evaluate.ts';
 import { model } from '../../../../../trainer/control/cli/model.ts';
 import { writeRuns } from '../../../../support/exported-model.ts';
 import { trainerPython } from '../../../../support/python.ts';
@@ -91,4 +102,23 @@ it('gives the same registry to one-call inference, which reproduces the publishe
   const vector: number[] = JSON.parse(stdout);
   const cosine = vector.reduce((sum, value, index) => sum + value * (golden?.embedding[index] ?? 0), 0);
   expect(cosine).toBeGreaterThan(0.99);
+});
+
+it('measures a published model by its name', async () => {
+  mkdirSync(join(folder, 'data/text'), { recursive: true });
+  const rows = [5, 1].map((score) => `${JSON.stringify({ a: 'a dog runs', b: `a dog ${score}`, score })}\n`);
+  writeFileSync(join(folder, 'data/text/stsb.dev.jsonl.gz'), gzipSync(rows.join('')));
+  let [stdout, stderr] = ['', ''];
+  const code = await evaluate(['tiered', '--registry', 'registry', '--only', 'stsb', '--json', '--cache', 'vectors'], {
+    root: ROOT,
+    cwd: folder,
+    env: { PATH: process.env.PATH, TRAINER_PYTHON: python, CLIP_DATA: 'data', TMPDIR: folder },
+    stdout: { write: (text: string) => (stdout += text) },
+    stderr: { write: (text: string) => (stderr += text) },
+  });
+  expect(stderr).not.toContain('no model');
+  expect(code).toBe(0);
+  const measured = JSON.parse(stdout);
+  expect(measured.model).toBe(`${manifest.name} ${manifest.version}`);
+  expect(Object.keys(measured.sets.stsb).length).toBeGreaterThan(1);
 });
