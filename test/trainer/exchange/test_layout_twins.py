@@ -92,11 +92,11 @@ def test_every_tensor_of_evas_larger_towers_has_its_name():
 
 @pytest.mark.parametrize("name", ["CLIP", "EVA-CLIP"])
 def test_the_image_tower_of_a_checkpoint_of_llm2clips_trainer_is_read_into_its_own_space(name, tmp_path):
-    model = published(tmp_path, name)
+    published(tmp_path, name)
     wider = 24  # its trainer sets the joint space anew, and leaves the text tower out
     config = MODELS[name] | {"embed_dim": wider}
     (tmp_path / "open_clip_config.json").write_text(json.dumps({"model_cfg": config, "preprocess_cfg": {}}))
-    model = open_clip.create_model(f"local-dir:{tmp_path}", load_weights=False).eval()
+    model: Any = open_clip.create_model(f"local-dir:{tmp_path}", load_weights=False).eval()
     state: Any = {key: value for key, value in model.state_dict().items() if key.startswith("visual.")}
     state = authors_names(state) if name == "EVA-CLIP" else state
     adapter = {f"text.text_adaptor.{key}": value for key, value in {
