@@ -11,7 +11,7 @@ import { model } from '../../trainer/control/cli/model.ts';
 import { type LocalServer, startLocalServer } from '../support/local-server.ts';
 import { trainerPython } from '../support/python.ts';
 
-vi.setConfig({ testTimeout: 120_000, hookTimeout: 600_000 });
+vi.setConfig({ testTimeout: 300_000, hookTimeout: 600_000 });
 const ROOT = resolve(import.meta.dirname, '../..');
 const PICTURE = join(ROOT, 'api/playground/samples/cat.jpg');
 const TEXTS = ['a dog runs', "DON'T feed 27 cats, naïve 犬 👍🏽!", 'two dogs and a man . '.repeat(40)];
@@ -185,7 +185,7 @@ describe('a checkpoint with text students in place of its text tower', () => {
     [['clip', '--steps', '3'], '--steps goes with import --distil'],
     [['clip', '--distil', '--steps', 'few', '--captions', 'captions.txt'], '--steps few: it has to be a whole number'],
     [['clip', '--distil', '--captions', 'nowhere.txt'], 'there is no nowhere.txt'],
-    [['clip', '--distil', '--features', 'small.json'], '--features is for LLM2CLIP'],
+    [['clip', '--distil', '--features', 'small.json'], '--features needs --captions'],
   ])('%j is refused before anything is trained', async (words, sentence) => {
     let said = '';
     const code = await model(['import', ...words, '--name', 'refused', '--registry', 'registry'], {

@@ -34,6 +34,9 @@ export async function trainStudents(
   { options, context }: { options: DistilOptions; context: CommandContext },
 ): Promise<string | number> {
   const { root, cwd, env, stdout } = context;
+  // What is wrong with the command line is said before Python opens the checkpoint.
+  const steps = stepsOf(options.steps);
+  documentOf('', { name, options, cwd });
   const looked = await look(resolve(cwd, source), { options, context });
   if (typeof looked === 'number') return looked;
   const runs = runsFolder(options, context);
@@ -48,7 +51,6 @@ export async function trainStudents(
   const file = join(runs, `${name.slice(0, 55)}-students`, 'recipe.json');
   const document = documentOf(looked.checkpoint, { name: basename(dirname(file)), options, cwd });
   writeRecipe(file, document);
-  const steps = stepsOf(options.steps);
   if (steps !== undefined) writeRecipe(file, withSteps(document, resolved(file), steps));
   const recipe = resolved(file);
   const write = (text: string): void => void stdout.write(text);
