@@ -57,6 +57,11 @@ const Variables = z.object({
     .string()
     .regex(/^[A-Z]{3}$/)
     .optional(),
+  /**
+   * Runs the transformers: `onnx` is onnxruntime-web for all of them, `wasm` our own engine for students, in its build with
+   * relaxed SIMD, `wasm-plain` the same without; both leave other text towers to onnxruntime-web.
+   */
+  TEXT_ENGINE: z.enum(['onnx', 'wasm', 'wasm-plain']).default('onnx'),
   [ENVARS.modelName]: z.string().optional(),
   [ENVARS.registrySeconds]: z.coerce.number().positive().default(60),
 });

@@ -6,6 +6,8 @@ import { PLAN_LIMITS } from '../../contracts/src/api/limits.ts';
 import type { VectorCache } from '../core/encode/cache.ts';
 import { openR2Reader } from '../registry/stores/r2.ts';
 import { ENGINES } from '../text/engines.ts';
+import relaxed from '../text/wasm/encoder.relaxed.wasm';
+import plain from '../text/wasm/encoder.wasm';
 import { createKeyCache } from './access/key-cache.ts';
 import { createLimits } from './access/limits.ts';
 import { policyOf } from './access/policy.ts';
@@ -55,7 +57,9 @@ function assemble(env: Env) {
   const { image_bytes, ...others } = PLAN_LIMITS[env.PLAN];
   const limits = { ...others, image_bytes: Math.min(image_bytes, env.ENCODER_MAX_BYTES ?? image_bytes) };
   const lock = createLock(OPENING_MS);
-  const engine = ENGINES.onnx({ wasm, alone: (work) => withLease(lock, work) });
+  const onnx = ENGINES.onnx({ wasm, alone: (work) => withLease(lock, work) });
+  const own = { onnx: undefined, wasm: relaxed, 'wasm-plain': plain }[env.TEXT_ENGINE];
+  const engine = own ? ENGINES.wasm({ module: own, otherwise: onnx }) : onnx;
   const provider = bucket
     ? providePublishedModel({
         embedded: { source: bundledModel, digest: bundledDigest },

@@ -17,30 +17,44 @@ import { measureRequests } from './requests.ts';
 import { measureStartup } from './startup.ts';
 import { measureStatic, measureTexts, type Server, textOf } from './texts.ts';
 
-const HELP = `Usage: npm run bench [-- --json] [--runs N]
+const HELP = `Usage: npm run bench [-- --json] [--runs N] [--engine onnx|wasm|wasm-plain]
 
 Texts in workerd over HTTP and in onnxruntime-node with one thread take turns, after a warm-up; milliseconds are medians
-of N rounds (default 20). What to compare between machines is the ratio; "net" leaves out what an empty request takes,
-"CPU" compares the two processes' CPU time, which other work on the machine hardly changes. Reads /proc: Linux.
+of N rounds (default 20); --engine is the Worker's TEXT_ENGINE. What to compare between machines is the ratio; "net"
+leaves out what an empty request takes, "CPU" compares the two processes' CPU time, which other work on the machine
+hardly changes. Reads /proc: Linux.
 `;
-const OPTIONS = { json: { type: 'boolean' }, runs: { type: 'string', default: '20' } } as const;
+const OPTIONS = {
+  json: { type: 'boolean' },
+  runs: { type: 'string', default: '20' },
+  engine: { type: 'string', default: 'onnx' },
+} as const;
 const MIB = 2 ** 20;
+/** Values of the Worker's TEXT_ENGINE. */
+const ENGINES = ['onnx', 'wasm', 'wasm-plain'];
+
+interface Options {
+  runs: number;
+  engine: string;
+}
 
 type Result = Awaited<ReturnType<typeof measure>>;
 
 async function main({ values }: CommandLine<typeof OPTIONS>): Promise<undefined> {
   const runs = Number(values.runs);
   if (!Number.isInteger(runs) || runs < 1) throw new UserError(`--runs ${values.runs}: a whole number from 1 on`);
-  const result = await measure(runs);
+  const { engine } = values;
+  if (!ENGINES.includes(engine)) throw new UserError(`--engine ${engine}: one of ${ENGINES.join(', ')}`);
+  const result = await measure({ runs, engine });
   if (values.json) console.log(JSON.stringify({ ...result, rows: rowsOf(result) }, null, 2));
   else printTable(result);
 }
 
-async function measure(runs: number) {
+async function measure({ runs, engine }: Options) {
   const load_before = loadavg()[0];
   const manifest = ModelManifest.parse(JSON.parse(readFileSync(join(EMBEDDED_MODEL, 'manifest.json'), 'utf8')));
   const startup = await measureStartup(5);
-  const edge = await measureEdge(manifest, runs);
+  const edge = await measureEdge(manifest, { runs, engine });
   const requests = await measureRequests(runs);
   const sizes = (await bundleWorker({ minify: true })).map(({ path, contents }) => ({
     path,
@@ -58,6 +72,7 @@ async function measure(runs: number) {
     },
     versions: versions(['onnxruntime-web', 'onnxruntime-node', 'hono', 'miniflare', 'workerd', 'sharp']),
     model: `${manifest.name} ${manifest.version}`,
+    engine,
     runs,
     startup,
     ...edge,
@@ -71,7 +86,7 @@ async function measure(runs: number) {
   };
 }
 
-async function measureEdge(manifest: ModelManifest, runs: number) {
+async function measureEdge(manifest: ModelManifest, { runs, engine }: Options) {
   const before = performance.now();
   const entry = fileURLToPath(new URL('worker.ts', import.meta.url));
   // Nothing listens there: no image is sent.
@@ -80,7 +95,7 @@ async function measureEdge(manifest: ModelManifest, runs: number) {
     port: 0,
     encoderUrl: 'http://127.0.0.1:1',
     entry,
-    variables: { CACHE: 'off' },
+    variables: { CACHE: 'off', TEXT_ENGINE: engine },
   });
   try {
     const [pid] = childrenNamed('workerd');
@@ -219,7 +234,7 @@ function rowsOf(result: Result): Row[] {
 
 function printTable(result: Result): void {
   console.log(
-    `${result.model} on ${result.machine.cpu}, ${result.machine.cores} cores, load ${result.machine.load[0]?.toFixed(1)}`,
+    `${result.model}, engine ${result.engine}, on ${result.machine.cpu}, ${result.machine.cores} cores, load ${result.machine.load[0]?.toFixed(1)}`,
   );
   console.log(
     `${Object.entries(result.versions)

@@ -11,6 +11,7 @@ export const SHAPES = [
   { rows: 1, tokens: 256 },
   { rows: 1, tokens: 512 },
   { rows: 8, tokens: 16 },
+  { rows: 32, tokens: 8 },
 ];
 type Shape = (typeof SHAPES)[number];
 

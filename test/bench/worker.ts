@@ -2,6 +2,7 @@
 
 import { sha256 } from '../../api/registry/digest.ts';
 import { wasmMemoryBytes } from '../../api/text/onnx/session.ts';
+import { encoderMemoryBytes } from '../../api/text/wasm/engine.ts';
 import { createKeyCache } from '../../api/worker/access/key-cache.ts';
 import { bundledModel } from '../../api/worker/bundled-model.ts';
 import type { FinishedRequest } from '../../api/worker/dependencies.ts';
@@ -24,7 +25,7 @@ const registry = provideModel(bundledModel, {
 export default {
   async fetch(request, env, context) {
     const { pathname, searchParams } = new URL(request.url);
-    if (pathname === '/bench/memory') return Response.json({ wasm_bytes: wasmMemoryBytes() });
+    if (pathname === '/bench/memory') return Response.json({ wasm_bytes: wasmMemoryBytes() + encoderMemoryBytes() });
     if (pathname === '/bench/static') {
       const times = Number(searchParams.get('times'));
       return Response.json({ checksum: await embedStatically(await request.text(), times) });

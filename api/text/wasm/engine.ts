@@ -3,50 +3,70 @@ import type { TextTower } from '../../../contracts/src/model/manifest.ts';
 import { cutAndNormalise } from '../../core/vectors/vectors.ts';
 import type { Encode, ReadArtefact, TextEngine } from '../engine.ts';
 import { openTable, type Table } from '../table.ts';
-import { readOnnx } from './onnx-file.ts';
+import { type OnnxFile, readOnnx } from './onnx-file.ts';
 import { type Group, groupsOf, type Step, stepsOf } from './student.ts';
-import { readStudent, type StudentGraph } from './student-graph.ts';
+import { readStudent, type StudentShape, weightsIn } from './student-graph.ts';
 import { loadStudent, type StudentMemory } from './student-memory.ts';
 
 export interface WasmOptions {
   /** The compiled encoder.wasm, or encoder.relaxed.wasm where relaxed SIMD is understood. */
   module: WebAssembly.Module;
+  /** Runs graphs of other kinds; absent: they are refused. */
+  otherwise?: TextEngine | undefined;
 }
 
 /** Work between two questions for a turn, in tokens: a few milliseconds. */
 const BLOCK = 24;
 
-export function createWasmEngine({ module }: WasmOptions): TextEngine {
+const everywhere = new Set<StudentMemory>();
+
+/** Bytes of linear memory of all students that are open, of whatever engine. */
+export const encoderMemoryBytes = (): number => bytesOf(everywhere);
+
+const bytesOf = (open: Set<StudentMemory>): number => [...open].reduce((sum, { bytes }) => sum + bytes, 0);
+
+export function createWasmEngine({ module, otherwise }: WasmOptions): TextEngine {
   const open = new Set<StudentMemory>();
   return {
     async open(tower, read) {
+      const file = readOnnx(new Uint8Array(await read(tower.graph.file)));
+      const shape = readStudent(file);
+      if ('other' in shape) {
+        if (otherwise) return otherwise.open(tower, read);
+        throw new Error(`this engine cannot run ${tower.graph.file.path}: ${shape.other}`);
+      }
       const table = openTable(tower.table, await read(tower.table.file));
-      const { shape, memory } = await load(tower, read, module);
-      open.add(memory);
+      if (shape.input !== table.width)
+        throw new Error(`the graph reads rows of ${shape.input} numbers, not ${table.width}`);
+      const memory = await load({ shape, file, weights: tower.graph.weights, module }, read);
+      for (const set of [open, everywhere]) set.add(memory);
       return {
         encode: createEncode(shape, memory, table),
         async close() {
-          open.delete(memory);
+          for (const set of [open, everywhere]) set.delete(memory);
         },
-        memoryBytes: () => [...open].reduce((sum, { bytes }) => sum + bytes, 0),
+        memoryBytes: () => bytesOf(open),
       };
     },
   };
 }
 
-async function load({ graph, table }: TextTower, read: ReadArtefact, module: WebAssembly.Module) {
-  const weights = graph.weights && (await read(graph.weights.file));
-  const file = readOnnx(new Uint8Array(await read(graph.file)), weights && new Uint8Array(weights));
-  const shape = readStudent(file);
-  if ('other' in shape) throw new Error(`this engine cannot run ${graph.file.path}: ${shape.other}`);
-  if (shape.input !== table.width) throw new Error(`${graph.file.path} does not read rows of ${table.width} numbers`);
-  const memory = loadStudent(shape, module);
-  // They are in linear memory now. Detaching frees this copy even where a module of the bundle still refers to it.
-  weights?.transfer();
-  return { shape, memory };
+interface Loaded {
+  shape: StudentShape;
+  file: OnnxFile;
+  weights: TextTower['graph']['weights'];
+  module: WebAssembly.Module;
 }
 
-function createEncode(shape: StudentGraph, memory: StudentMemory, table: Table): Encode {
+async function load({ shape, file, weights, module }: Loaded, read: ReadArtefact): Promise<StudentMemory> {
+  const bytes = weights && (await read(weights.file));
+  const memory = loadStudent(shape, weightsIn(file, bytes && new Uint8Array(bytes)), module);
+  // They are in linear memory now. Detaching frees this copy even where a module of the bundle still refers to it.
+  bytes?.transfer();
+  return memory;
+}
+
+function createEncode(shape: StudentShape, memory: StudentMemory, table: Table): Encode {
   const workspace = createOccupancy(shape.width, memory);
   return async function encodeTexts(inputs, turn) {
     for (const { length } of inputs) {

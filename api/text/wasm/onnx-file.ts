@@ -12,8 +12,10 @@ export interface OnnxTensor {
   dims: number[];
   /** TensorProto.DataType. */
   type: number;
-  /** In the file of the graph, or in that of weights. */
+  /** Empty where they are in the file of weights. */
   bytes: Uint8Array;
+  /** Where in the file of weights they are; absent: in this one. */
+  outside: { start: number; length: number } | undefined;
 }
 
 export interface OnnxFile {
@@ -29,15 +31,15 @@ const ATTRIBUTE = { name: 1, f: 2, i: 3 };
 const TENSOR = { dims: 1, data_type: 2, name: 8, raw_data: 9, external_data: 13 };
 const ENTRY = { key: 1, value: 2 };
 
-/** `weights`: the external data file, if the graph has one. Throws where the file ends too early. */
-export function readOnnx(file: Uint8Array, weights?: Uint8Array): OnnxFile {
+/** Throws where the file ends too early. */
+export function readOnnx(file: Uint8Array): OnnxFile {
   const found: OnnxFile = { nodes: [], tensors: new Map() };
   for (const [field, graph] of fieldsOf(file)) {
     if (field !== MODEL.graph) continue;
     for (const [part, value] of fieldsOf(bytesIn(graph))) {
       if (part === GRAPH.node) found.nodes.push(readNode(bytesIn(value)));
       if (part === GRAPH.initializer) {
-        const { name, tensor } = readTensor(bytesIn(value), weights);
+        const { name, tensor } = readTensor(bytesIn(value));
         found.tensors.set(name, tensor);
       }
     }
@@ -71,9 +73,9 @@ function readAttribute(bytes: Uint8Array): { name: string; number: number | unde
   return { name, number };
 }
 
-function readTensor(bytes: Uint8Array, weights: Uint8Array | undefined): { name: string; tensor: OnnxTensor } {
+function readTensor(bytes: Uint8Array): { name: string; tensor: OnnxTensor } {
   let name = '';
-  const tensor: OnnxTensor = { dims: [], type: 0, bytes: new Uint8Array() };
+  const tensor: OnnxTensor = { dims: [], type: 0, bytes: new Uint8Array(), outside: undefined };
   const outside = new Map<string, string>();
   for (const [field, value] of fieldsOf(bytes)) {
     if (field === TENSOR.name) name = textIn(value);
@@ -86,12 +88,17 @@ function readTensor(bytes: Uint8Array, weights: Uint8Array | undefined): { name:
     }
   }
   if (outside.size > 0) {
-    const start = Number(outside.get('offset') ?? 0);
-    const length = Number(outside.get('length'));
-    if (!weights || start + length > weights.length) throw new Error(`the file of weights does not hold ${name}`);
-    tensor.bytes = weights.subarray(start, start + length);
+    tensor.outside = { start: Number(outside.get('offset') ?? 0), length: Number(outside.get('length')) };
   }
   return { name, tensor };
+}
+
+/** The bytes of a tensor. `weights`: the file of weights, if the graph has one. */
+export function bytesOf({ bytes, outside }: OnnxTensor, weights: Uint8Array | undefined): Uint8Array {
+  if (!outside) return bytes;
+  const end = outside.start + outside.length;
+  if (!weights || end > weights.length) throw new Error('the file of weights ends before those that the graph names');
+  return weights.subarray(outside.start, end);
 }
 
 // ------------------------------------------------------------------ protocol buffers

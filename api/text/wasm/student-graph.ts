@@ -1,5 +1,5 @@
 // Recognises the graph of a student, as trainer/towers/onnx_export.py writes it, and finds its sizes and weights.
-import type { OnnxFile, OnnxTensor } from './onnx-file.ts';
+import { bytesOf, type OnnxFile, type OnnxTensor } from './onnx-file.ts';
 
 export interface StudentShape {
   layers: number;
@@ -17,17 +17,15 @@ export interface StudentShape {
   epsilon: number;
 }
 
-export interface StudentGraph extends StudentShape {
-  /** The bytes of a weight by its name in the graph. */
-  weight(name: string): Uint8Array;
-}
+/** The bytes of a weight by its name in the graph. */
+export type Weight = (name: string) => Uint8Array;
 
 const [FLOAT, UINT8] = [1, 2];
 /** Of uint8 weights, which stand for whole numbers around it. */
 const ZERO_POINT = 128;
 
-/** Undefined, with a reason to print, where the graph is of another kind: this engine computes nothing else. */
-export function readStudent({ nodes, tensors }: OnnxFile): StudentGraph | { other: string } {
+/** `other`, with a reason to print, where the graph is of another kind: this engine computes nothing else. */
+export function readStudent({ nodes, tensors }: OnnxFile): StudentShape | { other: string } {
   const layers = nodes.filter(({ op }) => op === 'MultiHeadAttention').length;
   const widened = tensors.has('widen.weight');
   const expected = nodesOf({ layers, widened });
@@ -52,7 +50,19 @@ export function readStudent({ nodes, tensors }: OnnxFile): StudentGraph | { othe
   }
   const faulty = [...weightsOf({ ...shape, widened })].find((each) => !fits(tensors.get(each.name), each));
   if (faulty) return { other: `its weight ${faulty.name} is not ${faulty.type} [${faulty.dims}]` };
-  return { ...shape, weight: (name) => tensors.get(name)?.bytes ?? new Uint8Array() };
+  return shape;
+}
+
+/** The weights of a graph that `readStudent` read. Throws where they do not stand for numbers around 128. */
+export function weightsIn({ tensors }: OnnxFile, file: Uint8Array | undefined): Weight {
+  const weight: Weight = (name) => {
+    const tensor = tensors.get(name);
+    return tensor ? bytesOf(tensor, file) : new Uint8Array();
+  };
+  const zeros = [...tensors.keys()].filter((name) => name.endsWith('.zero'));
+  const other = zeros.find((name) => weight(name).some((value) => value !== ZERO_POINT));
+  if (other) throw new Error(`this engine reads weights with zero point ${ZERO_POINT}, and ${other} says otherwise`);
+  return weight;
 }
 
 const lineOf = (node?: { op: string; inputs: string[]; outputs: string[] }): string =>
@@ -103,7 +113,7 @@ function nodesOf({ layers, widened }: { layers: number; widened: boolean }): str
 
 interface Expected {
   name: string;
-  type: 'float32' | 'uint8' | 'zero points';
+  type: 'float32' | 'uint8';
   dims: number[];
 }
 
@@ -118,7 +128,7 @@ function* weightsOf({ widened, ...shape }: StudentShape & { widened: boolean }):
     for (const [name, depth, columns] of matricesOf(shape)) {
       const full = `block${number}.${name}`;
       yield { name: `${full}.weight`, type: 'uint8', dims: [depth, columns] };
-      yield { name: `${full}.zero`, type: 'zero points', dims: [columns] };
+      yield { name: `${full}.zero`, type: 'uint8', dims: [columns] };
       yield floats(`${full}.scale`, columns);
       yield floats(`${full}.bias`, columns);
     }
@@ -142,7 +152,6 @@ export function matricesOf({ width, hidden }: Pick<StudentShape, 'width' | 'hidd
 function fits(tensor: OnnxTensor | undefined, { type, dims }: Expected): boolean {
   if (!tensor || `${tensor.dims}` !== `${dims}`) return false;
   const count = dims.reduce((product, size) => product * size, 1);
-  if (type === 'float32') return tensor.type === FLOAT && tensor.bytes.length === count * 4;
-  if (tensor.type !== UINT8 || tensor.bytes.length !== count) return false;
-  return type === 'uint8' || tensor.bytes.every((value) => value === ZERO_POINT);
+  const bytes = tensor.outside?.length ?? tensor.bytes.length;
+  return type === 'float32' ? tensor.type === FLOAT && bytes === count * 4 : tensor.type === UINT8 && bytes === count;
 }

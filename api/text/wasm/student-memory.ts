@@ -1,6 +1,6 @@
 // A student in linear memory: its weights, packed once, and the workspace of its computations, at addresses fixed by then.
 import { CHUNK, createPlan, type Kernels, start } from './kernels.ts';
-import { matricesOf, type StudentGraph } from './student-graph.ts';
+import { matricesOf, type StudentShape, type Weight } from './student-graph.ts';
 
 export interface Norm {
   gain: number;
@@ -48,13 +48,13 @@ export interface Workspace {
   vector: number;
 }
 
-/** Copies and packs the weights; the graph's bytes may go afterwards. */
-export function loadStudent(graph: StudentGraph, module: WebAssembly.Module): StudentMemory {
-  const { layers: count, width, hidden, input, output, tokens, heads } = graph;
+/** Copies and packs the weights; their bytes may go afterwards. */
+export function loadStudent(shape: StudentShape, weight: Weight, module: WebAssembly.Module): StudentMemory {
+  const { layers: count, width, hidden, input, output, tokens, heads } = shape;
   const plan = createPlan();
   const later: ((memory: Uint8Array, kernels: Kernels) => void)[] = [];
   const floats = (name: string): number => {
-    const from = graph.weight(name);
+    const from = weight(name);
     const at = plan.place(from.length);
     later.push((memory) => memory.set(from, at));
     return at;
@@ -65,9 +65,9 @@ export function loadStudent(graph: StudentGraph, module: WebAssembly.Module): St
     const at = plan.place(depth * columns + 3 * 4 * columns);
     const scales = at + depth * columns;
     later.push((memory, kernels) => {
-      memory.set(graph.weight(`${name}.scale`), scales);
-      memory.set(graph.weight(`${name}.bias`), scales + 2 * 4 * columns);
-      memory.set(graph.weight(`${name}.weight`), workspace.x);
+      memory.set(weight(`${name}.scale`), scales);
+      memory.set(weight(`${name}.bias`), scales + 2 * 4 * columns);
+      memory.set(weight(`${name}.weight`), workspace.x);
       kernels.pack(workspace.x, depth, columns, at);
     });
     return at;
@@ -78,7 +78,7 @@ export function loadStudent(graph: StudentGraph, module: WebAssembly.Module): St
     widen: input === width ? undefined : floats('widen.weight'),
     norm: norm('norm'),
     layers: Array.from({ length: count }, (_, number) => {
-      const matrices = matricesOf(graph).map(
+      const matrices = matricesOf(shape).map(
         ([name, depth, columns]) => [name, matrix(`block${number}.${name}`, depth, columns)] as const,
       );
       const norms = { norm1: norm(`block${number}.norm1`), norm2: norm(`block${number}.norm2`) };

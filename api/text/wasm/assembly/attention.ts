@@ -1,5 +1,5 @@
 // Attention of one text, head by head and four queries at a time: of the scores no more than four rows exist at once.
-import { exp, largest, sum } from './math';
+import { exp, fused, largest, sum } from './math';
 
 /** What a score becomes that must not count. */
 const NEVER: f32 = -1e30;
@@ -89,17 +89,17 @@ function score(
       const k0 = v128.load(keys);
       const k1 = v128.load(keys, 16);
       let y = v128.load32_splat(q);
-      a0 = f32x4.add(a0, f32x4.mul(y, k0));
-      a1 = f32x4.add(a1, f32x4.mul(y, k1));
+      a0 = fused(y, k0, a0);
+      a1 = fused(y, k1, a1);
       y = v128.load32_splat(q + second);
-      b0 = f32x4.add(b0, f32x4.mul(y, k0));
-      b1 = f32x4.add(b1, f32x4.mul(y, k1));
+      b0 = fused(y, k0, b0);
+      b1 = fused(y, k1, b1);
       y = v128.load32_splat(q + third);
-      c0 = f32x4.add(c0, f32x4.mul(y, k0));
-      c1 = f32x4.add(c1, f32x4.mul(y, k1));
+      c0 = fused(y, k0, c0);
+      c1 = fused(y, k1, c1);
       y = v128.load32_splat(q + fourth);
-      d0 = f32x4.add(d0, f32x4.mul(y, k0));
-      d1 = f32x4.add(d1, f32x4.mul(y, k1));
+      d0 = fused(y, k0, d0);
+      d1 = fused(y, k1, d1);
     }
     put(scores, f32x4.mul(a0, factor), f32x4.mul(a1, factor));
     put(scores + row, f32x4.mul(b0, factor), f32x4.mul(b1, factor));
@@ -158,17 +158,17 @@ function collect(
       const v0 = v128.load(v);
       const v1 = v128.load(v, 16);
       let y = v128.load32_splat(p);
-      a0 = f32x4.add(a0, f32x4.mul(y, v0));
-      a1 = f32x4.add(a1, f32x4.mul(y, v1));
+      a0 = fused(y, v0, a0);
+      a1 = fused(y, v1, a1);
       y = v128.load32_splat(p + second);
-      b0 = f32x4.add(b0, f32x4.mul(y, v0));
-      b1 = f32x4.add(b1, f32x4.mul(y, v1));
+      b0 = fused(y, v0, b0);
+      b1 = fused(y, v1, b1);
       y = v128.load32_splat(p + third);
-      c0 = f32x4.add(c0, f32x4.mul(y, v0));
-      c1 = f32x4.add(c1, f32x4.mul(y, v1));
+      c0 = fused(y, v0, c0);
+      c1 = fused(y, v1, c1);
       y = v128.load32_splat(p + fourth);
-      d0 = f32x4.add(d0, f32x4.mul(y, v0));
-      d1 = f32x4.add(d1, f32x4.mul(y, v1));
+      d0 = fused(y, v0, d0);
+      d1 = fused(y, v1, d1);
     }
     const to = out + d;
     put(to, a0, a1);

@@ -1,4 +1,4 @@
-// Elementary functions on four numbers at once, as polynomials: the same bits on every processor.
+// Elementary functions on four numbers at once, as polynomials.
 //
 // Constants are loaded from memory, and minima are those of processors (`pmin`): of a constant in the code V8 makes a new
 // one at every use, and WebAssembly's own `min` takes several instructions for the sake of NaN and -0.
@@ -48,9 +48,14 @@ function constant(number: usize): v128 {
   return v128.load32_splat(TABLE + (number << 2));
 }
 
+/** x y + z; with relaxed SIMD in one instruction where the processor has it, which rounds once and not twice. */
+export function fused(x: v128, y: v128, z: v128): v128 {
+  return ASC_FEATURE_RELAXED_SIMD ? f32x4.relaxed_madd(x, y, z) : f32x4.add(f32x4.mul(x, y), z);
+}
+
 /** x y + the constant of that number. */
 function step(x: v128, y: v128, number: usize): v128 {
-  return f32x4.add(f32x4.mul(x, y), constant(number));
+  return fused(x, y, constant(number));
 }
 
 /** Nearest whole numbers of numbers within ±2^22, halves to even, as integers. */

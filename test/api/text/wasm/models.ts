@@ -5,7 +5,8 @@ import { InferenceSession, Tensor } from 'onnxruntime-node';
 import type { OpenTextEngine } from '../../../../api/text/engine.ts';
 import { openTable } from '../../../../api/text/table.ts';
 import { createWasmEngine } from '../../../../api/text/wasm/engine.ts';
-import { type OnnxFile, readOnnx } from '../../../../api/text/wasm/onnx-file.ts';
+import { readOnnx } from '../../../../api/text/wasm/onnx-file.ts';
+import { weightsIn } from '../../../../api/text/wasm/student-graph.ts';
 import { ModelManifest, type TextTower, textTowers } from '../../../../contracts/src/model/manifest.ts';
 
 const MODEL = join(import.meta.dirname, '../../../../api/model');
@@ -58,13 +59,17 @@ type Rows = Float64Array<ArrayBuffer>[];
  */
 export async function openReference(tower: TextTower, heads: number): Promise<(ids: number[]) => Float64Array> {
   const weights = tower.graph.weights ? new Uint8Array(await read(tower.graph.weights.file)) : undefined;
-  const file = readOnnx(new Uint8Array(await read(tower.graph.file)), weights);
+  const file = readOnnx(new Uint8Array(await read(tower.graph.file)));
+  const weight = weightsIn(file, weights);
   const table = openTable(tower.table, await read(tower.table.file));
   const layers = file.nodes.filter(({ op }) => op === 'MultiHeadAttention').length;
-  const floats = (name: string) => floatsOf(file, name);
-  const linears = new Map<string, { columns: Float64Array[]; bias: Float32Array }>();
+  const floats = (name: string) => new Float32Array(Uint8Array.from(weight(name)).buffer);
+  const linears = new Map<string, { columns: Rows; bias: Float32Array }>();
   const linear = (x: Rows, name: string): Rows => {
-    const { columns, bias } = linears.get(name) ?? { columns: columnsOf(file, name), bias: floats(`${name}.bias`) };
+    const { columns, bias } = linears.get(name) ?? {
+      columns: columnsOf(weight(`${name}.weight`), floats(`${name}.scale`)),
+      bias: floats(`${name}.bias`),
+    };
     linears.set(name, { columns, bias });
     return x.map((row) => Float64Array.from(columns, (column, n) => product(row, column) + (bias[n] ?? 0)));
   };
@@ -130,16 +135,12 @@ function attention(qkv: Rows, heads: number): Rows {
   });
 }
 
-function columnsOf({ tensors }: OnnxFile, name: string): Float64Array[] {
-  const { dims: [depth = 0, width = 0] = [], bytes = new Uint8Array() } = tensors.get(`${name}.weight`) ?? {};
-  const scales = floatsOf({ tensors }, `${name}.scale`);
-  return Array.from({ length: width }, (_, n) =>
-    Float64Array.from({ length: depth }, (_, k) => ((bytes[k * width + n] ?? 0) - 128) * (scales[n] ?? 0)),
+/** The columns of a uint8 matrix as the numbers that they stand for. */
+function columnsOf(bytes: Uint8Array, scales: Float32Array): Rows {
+  const depth = bytes.length / scales.length;
+  return Array.from(scales, (scale, n) =>
+    Float64Array.from({ length: depth }, (_, k) => ((bytes[k * scales.length + n] ?? 0) - 128) * scale),
   );
-}
-
-function floatsOf({ tensors }: Pick<OnnxFile, 'tensors'>, name: string): Float32Array {
-  return new Float32Array(Uint8Array.from(tensors.get(name)?.bytes ?? []).buffer);
 }
 
 function product(a: Float64Array, b: Float64Array): number {

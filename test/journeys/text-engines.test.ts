@@ -1,0 +1,47 @@
+// The embedded model in the real Workers runtime on our own text engine, in both of its builds.
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { EMBEDDED_MODEL } from '../../api/dev/bundle.ts';
+import { type LocalWorker, startWorker } from '../../api/dev/local-worker.ts';
+import { EmbedResponse } from '../../contracts/src/api/embed.ts';
+import { ReadyReport } from '../../contracts/src/api/models.ts';
+
+const TEXTS = ['A dog runs through the snow.', 'rain', 'Zwei Kinder spielen am Strand. '.repeat(30), 'dog👍 犬'];
+/** A worker with 60 MB of modules, on a machine that has other work. */
+const START_MS = 300_000;
+
+describe.each(['wasm', 'wasm-plain'])('TEXT_ENGINE = "%s"', (engine) => {
+  let worker: LocalWorker;
+  beforeAll(async () => {
+    worker = await startWorker({
+      model: EMBEDDED_MODEL,
+      port: 0,
+      // Nothing listens there: no image is sent.
+      encoderUrl: 'http://127.0.0.1:1',
+      variables: { CACHE: 'off', TEXT_ENGINE: engine },
+    });
+  }, START_MS);
+  afterAll(() => worker?.platform.dispose());
+
+  async function embed(model: string, input: string[]): Promise<unknown[]> {
+    const response = await fetch(`${worker.url}/embed`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify({ input, model }),
+    });
+    return EmbedResponse.parse(await response.json()).data.map(({ embedding }) => embedding);
+  }
+
+  test('the golden vectors, which onnxruntime or PyTorch computed, are reproduced', async () => {
+    const { golden } = ReadyReport.parse(await (await fetch(`${worker.url}/health/ready`)).json());
+    expect(golden.map(({ tier }) => tier)).toEqual(expect.arrayContaining(['student', 'tiny', 'static']));
+    for (const { cosine } of golden) expect(cosine).toBeGreaterThan(0.995);
+  });
+
+  test.each(['edge-clip-small', 'edge-clip-small-tiny'])(
+    'texts of %s have the same vectors together',
+    async (model) => {
+      const together = await embed(model, TEXTS);
+      for (const [at, text] of TEXTS.entries()) expect(await embed(model, [text])).toEqual([together[at]]);
+    },
+  );
+});
