@@ -19,6 +19,7 @@ import { EmbedCaptionsConfig } from './training/stages/embed-captions.ts';
 import { EmbedImagesConfig } from './training/stages/embed-images.ts';
 import { EvaluateConfig } from './training/stages/evaluate.ts';
 import { ExportConfig } from './training/stages/export.ts';
+import { ImitateConfig } from './training/stages/imitate.ts';
 import { InheritConfig } from './training/stages/inherit.ts';
 import { MntpConfig } from './training/stages/mntp.ts';
 import { PrepareConfig, type TextKind } from './training/stages/prepare.ts';
@@ -182,6 +183,17 @@ export const STAGES = {
     localFolders: ({ model }) => [
       { path: model, from: 'data', at: ['model'], prefix: '', sentence: `adapt.model is the folder ${model}` },
     ],
+  }),
+  imitate: row({
+    config: ImitateConfig,
+    inputs: ['data'],
+    jobClass: 'train',
+    work: {
+      unit: 'tokens',
+      amount: ({ student: { tiers, batch_tokens } }) =>
+        tiers.reduce((sum, { schedule }) => sum + schedule.steps * batch_tokens, 0),
+    },
+    localFolders: ({ checkpoint }) => checkpointFolders(checkpoint, ['checkpoint']),
   }),
 };
 

@@ -116,6 +116,7 @@ test("the training image's source: what the stages need, readable, stamped with 
         'trainer/towers/export',
         'trainer/towers/formats',
         'trainer/towers/image',
+        'trainer/towers/imitation',
         'trainer/towers/language',
         'trainer/towers/text',
       ]),

@@ -6,7 +6,7 @@ import { QUEUES } from '../../contracts/src/job-classes.ts';
 import { jobDefinitionOutput, queueOutput } from '../../contracts/src/outputs.ts';
 import { DATA, inputsOf, STAGE_NAMES, STAGES, type StageRow } from '../../contracts/src/stages.ts';
 import { configOf, Recipe } from '../../contracts/src/training/recipe.ts';
-import { tinyAdapt, tinyComparison, tinyRecipe } from '../support/tiny-recipe.ts';
+import { tinyAdapt, tinyComparison, tinyImitate, tinyRecipe } from '../support/tiny-recipe.ts';
 
 it.each(STAGE_NAMES)('%s stands under its own name and after what it reads', (stage) => {
   expect(STAGES[stage].config.shape.stage.value).toBe(stage);
@@ -24,7 +24,8 @@ it.each(STAGE_NAMES)('%s reads every input of its row and no other', (stage) => 
 it.each(STAGE_NAMES)('%s names inputs of its own row only where it reads them on a condition', (stage) => {
   // A name that is not an input would be a condition that never holds.
   const row: StageRow = STAGES[stage];
-  const config = configOf({ ...tinyRecipe(), ...tinyComparison(), adapt: tinyAdapt() }, stage);
+  const recipe = { ...tinyRecipe(), ...tinyComparison(), adapt: tinyAdapt(), imitate: tinyImitate() };
+  const config = configOf(recipe, stage);
   for (const has of [() => true, () => false])
     expect(row.inputs).toEqual(expect.arrayContaining(Object.keys(row.reads?.(config, has) ?? {})));
 });

@@ -1,6 +1,6 @@
 // A published CLIP that was never trained here: imported by the command, served by the Worker and the image encoder.
 import { execFileSync } from 'node:child_process';
-import { mkdtempSync, readFileSync, realpathSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, realpathSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
@@ -11,12 +11,12 @@ import { model } from '../../trainer/control/cli/model.ts';
 import { type LocalServer, startLocalServer } from '../support/local-server.ts';
 import { trainerPython } from '../support/python.ts';
 
-vi.setConfig({ testTimeout: 120_000, hookTimeout: 600_000 });
+vi.setConfig({ testTimeout: 300_000, hookTimeout: 600_000 });
 const ROOT = resolve(import.meta.dirname, '../..');
 const PICTURE = join(ROOT, 'api/playground/samples/cat.jpg');
 const TEXTS = ['a dog runs', "DON'T feed 27 cats, naïve 犬 👍🏽!", 'two dogs and a man . '.repeat(40)];
 
-const LAYOUTS = ['clip', 'siglip', 'siglip2'] as const;
+const LAYOUTS = ['clip', 'siglip', 'siglip2', 'eva-clip', 'mobileclip'] as const;
 type Layout = (typeof LAYOUTS)[number];
 
 let folder: string;
@@ -47,24 +47,39 @@ async function embed(input: unknown[]): Promise<number[][]> {
   return EmbedResponse.parse(await response.json()).data.map(({ embedding }) => embedding as number[]);
 }
 
-describe.each(LAYOUTS)('a checkpoint of layout %s', (layout) => {
-  let imported: { code: number; stdout: string };
-  beforeAll(async () => {
-    let stdout = '';
-    const argv = ['import', layout, '--name', `tiny-${layout}`, '--registry', 'registry', '--licence', 'MIT', '--json'];
-    const code = await model(argv, {
+async function importAs(name: string, ...more: string[]): Promise<{ code: number; stdout: string }> {
+  let stdout = '';
+  const code = await model(
+    ['import', ...more, '--name', name, '--registry', 'registry', '--licence', 'MIT', '--json'],
+    {
       root: ROOT,
       cwd: folder,
       env: { PATH: process.env.PATH, TRAINER_PYTHON: python },
       stdout: { write: (text: string) => (stdout += text) },
       stderr: process.stderr,
-    });
-    imported = { code, stdout };
-    await server?.stop();
-    // As `MODEL_NAME=tiny-clip npm start` has it: the encoder reads it from its environment.
-    vi.stubEnv(ENVARS.modelName, `tiny-${layout}`);
-    const registry = join(folder, 'registry');
-    server = await startLocalServer({ registry, name: `tiny-${layout}`, pollMs: 250, onEvent: () => {} });
+    },
+  );
+  return { code, stdout };
+}
+
+async function serve(name: string): Promise<void> {
+  await server?.stop();
+  // As `MODEL_NAME=tiny-clip npm start` has it: the encoder reads it from its environment.
+  vi.stubEnv(ENVARS.modelName, name);
+  const registry = join(folder, 'registry');
+  server = await startLocalServer({ registry, name, pollMs: 250, onEvent: () => {} });
+}
+
+async function servesTiers(ids: string[]): Promise<void> {
+  const listed = async () => ModelList.parse(await get('/v1/models')).data.map(({ id }) => id);
+  await vi.waitFor(async () => expect(await listed()).toEqual(ids), { timeout: 60_000, interval: 250 });
+}
+
+describe.each(LAYOUTS)('a checkpoint of layout %s', (layout) => {
+  let imported: { code: number; stdout: string };
+  beforeAll(async () => {
+    imported = await importAs(`tiny-${layout}`, layout);
+    await serve(`tiny-${layout}`);
   });
 
   test('the command publishes it with what was measured', () => {
@@ -76,11 +91,7 @@ describe.each(LAYOUTS)('a checkpoint of layout %s', (layout) => {
   });
 
   test('the Worker serves it as its only tier, and reproduces its golden vectors', async () => {
-    const listed = async () => ModelList.parse(await get('/v1/models')).data.map(({ id }) => id);
-    await vi.waitFor(async () => expect(await listed()).toEqual([`tiny-${layout}`]), {
-      timeout: 60_000,
-      interval: 250,
-    });
+    await servesTiers([`tiny-${layout}`]);
     const { golden } = ReadyReport.parse(await get('/health/ready'));
     expect(golden.map(({ tier }) => tier)).toEqual(['student', 'student', 'student']);
     expect(golden.every(({ cosine: found }) => found > 0.999)).toBe(true);
@@ -100,8 +111,91 @@ test('a tier that it lacks is not there', async () => {
   const response = await fetch(`${server?.url}/embed`, {
     method: 'POST',
     headers: { 'content-type': 'application/json' },
-    body: JSON.stringify({ input: ['a dog'], model: 'tiny-siglip2-static' }),
+    body: JSON.stringify({ input: ['a dog'], model: 'tiny-mobileclip-static' }),
   });
   expect(response.status).toBe(404);
   expect(await response.json()).toMatchObject({ error: { code: 'model_not_found' } });
+});
+
+describe('a checkpoint with text students in place of its text tower', () => {
+  const THINGS = ['dog', 'cat', 'ball', 'car', 'tree', 'boat'].flatMap((thing) =>
+    ['red', 'green', 'white'].flatMap((colour) =>
+      ['in the snow', 'on a beach', 'at night'].map((place) => `a ${colour} ${thing} ${place}`),
+    ),
+  );
+  const schedule = { steps: 6, warmup_steps: 1, lr: 0.002, weight_decay: 0, grad_clip: 1, decay: 'cosine' };
+  const student = {
+    tier: 'student',
+    layers: 1,
+    width: 32,
+    heads: 2,
+    table_width: 32,
+    initial_weights: 'scratch',
+    static_weight: 1,
+    schedule,
+  };
+  const small = {
+    extends: 'imitate',
+    name: 'small',
+    description: 'Students that are trained in seconds.',
+    imitate: { student: { vocabulary_size: 250, tiers: [student], static: { width: 16, batch_size: 32, schedule } } },
+  };
+  const args = ['clip', '--distil', '--captions', 'captions.txt', '--recipe', 'small.json', '--runs', 'runs'];
+  let imported: { code: number; stdout: string };
+  beforeAll(async () => {
+    writeFileSync(join(folder, 'captions.txt'), `${THINGS.join('\n')}\n`);
+    writeFileSync(join(folder, 'small.json'), JSON.stringify(small));
+    imported = await importAs('tiny-students', ...args);
+    await serve('tiny-students');
+  });
+  const last = (text: string) => JSON.parse(text.trim().split('\n').at(-1) ?? '');
+
+  test('the command trains them, says how near they came, and publishes', () => {
+    expect(imported.code).toBe(0);
+    expect(imported.stdout).toContain('"event":"progress"');
+    const { name, metrics } = last(imported.stdout);
+    expect(name).toBe('tiny-students');
+    expect(metrics['parity.image.worst']).toBeGreaterThan(0.9999);
+    // Fresh weights put all texts into a narrow cone: what counts is that a caption finds its own vector among others.
+    expect(metrics['student.dev_top1']).toBeGreaterThan(0.5);
+    expect(metrics['student.dev_cosine']).toBeGreaterThan(0.95);
+  });
+
+  test('the Worker serves both tiers, with images at the vectors of the library', async () => {
+    await servesTiers(['tiny-students', 'tiny-students-static']);
+    const { golden } = ReadyReport.parse(await get('/health/ready'));
+    expect(golden.every(({ cosine: found }) => found > 0.999)).toBe(true);
+    const image = `data:image/jpeg;base64,${readFileSync(PICTURE).toString('base64')}`;
+    const [text = [], picture = []] = await embed(['a dog runs', { image }]);
+    expect(cosine(picture, libraries.clip.image)).toBeGreaterThan(0.9999);
+    expect(cosine(text, libraries.clip.texts[0] ?? [])).toBeGreaterThan(0.8);
+  });
+
+  test('a second command trains nothing', async () => {
+    const again = await importAs('tiny-students', ...args, '--model-version', '2');
+    expect(again.code).toBe(0);
+    expect(again.stdout).not.toContain('"event":"running"');
+    const written = join(folder, 'runs/tiny-students-students/recipe.json');
+    expect(existsSync(written)).toBe(true);
+    const { imitate } = JSON.parse(readFileSync(written, 'utf8'));
+    expect(Object.keys(imitate)).toEqual(['checkpoint', 'captions']);
+  });
+
+  test.each([
+    [['clip', '--steps', '3'], '--steps goes with import --distil'],
+    [['clip', '--distil', '--steps', 'few', '--captions', 'captions.txt'], '--steps few: it has to be a whole number'],
+    [['clip', '--distil', '--captions', 'nowhere.txt'], 'there is no nowhere.txt'],
+    [['clip', '--distil', '--features', 'small.json'], '--features needs --captions'],
+  ])('%j is refused before anything is trained', async (words, sentence) => {
+    let said = '';
+    const code = await model(['import', ...words, '--name', 'refused', '--registry', 'registry'], {
+      root: ROOT,
+      cwd: folder,
+      env: { PATH: process.env.PATH, TRAINER_PYTHON: python },
+      stdout: { write: () => true },
+      stderr: { write: (text: string) => (said += text) },
+    });
+    expect(code).toBe(2);
+    expect(said).toContain(sentence);
+  });
 });

@@ -31,7 +31,9 @@ def square(own: dict[str, Any], resize: str, side: int) -> dict[str, Any]:
 
 def main() -> None:
     """Write the folders, print the vectors."""
+    import open_clip
     import torch
+    from published_open_clip import PICTURES, TEXT, published
     from torch.nn import functional as F
 
     import published_siglip as siglip
@@ -56,6 +58,18 @@ def main() -> None:
         with torch.no_grad():
             image = F.normalize(siglip.image_features(model, pixels_of(layout, "squash")), dim=-1)
         vectors = siglip.siglip_text_vectors(model, tokenizer, texts)
+        found[layout] = {"texts": vectors.tolist(), "image": image[0].tolist()}
+    mean_and_std = {"image_mean": PICTURES["mean"], "image_std": PICTURES["std"]}
+    for layout, (name, side) in {"eva-clip": ("EVA-CLIP", 224), "mobileclip": ("MobileCLIP2", 256)}.items():
+        (Path(folder) / layout).mkdir()
+        model = published(Path(folder) / layout, name)
+        recipe: Any = square(mean_and_std, "shortest", side)
+        pixels = torch.from_numpy(preprocess(Path(picture).read_bytes(), recipe))[None]
+        ids = open_clip.get_tokenizer("ViT-B-32", context_length=TEXT["context_length"])(texts)
+        with torch.no_grad():
+            vectors, image = (
+                F.normalize(each, dim=-1) for each in (model.encode_text(ids), model.encode_image(pixels))
+            )
         found[layout] = {"texts": vectors.tolist(), "image": image[0].tolist()}
     print(json.dumps(found))
 

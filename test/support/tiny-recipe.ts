@@ -6,8 +6,8 @@ const lora = { rank: 2, alpha: 4, dropout: 0 };
 const backbone = { name: 'package:tiny', size: 32 };
 const adapter = { blocks: 1, expansion: 2 };
 
-type Added = 'adapt' | 'variants' | 'compare' | 'data_source' | 'job_classes' | 'job_arrays';
-/** A recipe with every block of a training from data. `adapt` starts from a finished model instead, a comparison is added. */
+type Added = 'adapt' | 'imitate' | 'variants' | 'compare' | 'data_source' | 'job_classes' | 'job_arrays';
+/** A recipe with every block of a training from data. `adapt` and `imitate` start from a finished model instead, a comparison is added. */
 export type WholeRecipe = Required<Omit<Recipe, 'schema_version' | Added>> & Pick<Recipe, Added>;
 
 /** A teacher that is used as it is: a base and two adapters, as LLM2Vec publishes them. */
@@ -212,5 +212,18 @@ export function tinyAdapt(): NonNullable<Recipe['adapt']> {
     minutes: null,
     general_texts: 8,
     general_weight: 1,
+  };
+}
+
+/** The block of a recipe that learns a published checkpoint's text vectors. */
+export function tinyImitate(): NonNullable<Recipe['imitate']> {
+  const { matryoshka_dims: _, image_weight: __, mix: ___, ...student } = tinyRecipe().distill;
+  return {
+    checkpoint: '../clip',
+    captions: ['captions.txt'],
+    features: null,
+    most_captions: 100,
+    dev_captions: 10,
+    student,
   };
 }

@@ -121,8 +121,33 @@ def load_libraries(arguments: list[str]) -> None:
                 delattr(sys.modules[parent], last)
 
 
-def become(arguments: list[str]) -> None:
-    """Run what `python ARGUMENTS` would: a module or a file, behind what is said about warnings."""
+def end(code: int) -> None:
+    """End a fork without what native libraries do at exit: threads that they started before the fork are not there to be joined."""
+    import atexit
+
+    atexit._run_exitfuncs()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
+
+
+def become(arguments: list[str]) -> int:
+    """What `python ARGUMENTS` would run, to its end; the exit code."""
+    try:
+        execute(arguments)
+    except SystemExit as leaving:
+        if leaving.code is None or isinstance(leaving.code, int):
+            return leaving.code or 0
+        print(leaving.code, file=sys.stderr)
+        return 1
+    except BaseException as error:
+        sys.excepthook(type(error), error, error.__traceback__)
+        return 1
+    return 0
+
+
+def execute(arguments: list[str]) -> None:
+    """Run a module or a file, behind what is said about warnings."""
     import runpy
     import warnings
 
@@ -141,6 +166,6 @@ def become(arguments: list[str]) -> None:
 
 if __name__ == "__main__":
     if sys.argv[1] == "serve":
-        become(serve(sys.argv[2]))
+        end(become(serve(sys.argv[2])))
     else:
         end_as(ask(sys.argv[1], sys.argv[2:]))

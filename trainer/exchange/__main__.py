@@ -34,8 +34,15 @@ def main() -> int:
     inward.add_argument("--photos", type=Path, required=True, help="folder of pictures to measure with")
     inward.add_argument("--architecture", help="open_clip's name, for a file of weights")
     inward.add_argument("--licence", default="not stated")
+    inward.add_argument("--students", type=Path, help="finished run of imitate, served in place of its own text tower")
     inward.add_argument("--json", action="store_true", help="one JSON object instead of text")
+    looking = commands.add_parser("look", help="say how stage imitate opens a published checkpoint, or why it cannot")
+    looking.add_argument("source", type=Path)
+    looking.add_argument("--architecture")
+    looking.add_argument("--features", type=Path)
     given = parser.parse_args()
+    if given.command == "look":
+        return run_look(given)
     if given.to.exists() and (not given.to.is_dir() or any(given.to.iterdir())):
         return refuse(f"{given.to} is there already: name another folder with --to, or remove it")
     return run_export(given) if given.command == "export" else run_import(given)
@@ -54,6 +61,7 @@ def run_import(given: argparse.Namespace) -> int:
         given.source.name,
         given.licence,
         architecture=given.architecture,
+        students=given.students,
     )
     try:
         manifest = import_into(given.source, given.to, options)
@@ -64,6 +72,19 @@ def run_import(given: argparse.Namespace) -> int:
         print(json.dumps({"to": str(given.to), "name": manifest["name"], "metrics": metrics}))
     else:
         print(f"{given.to}: {manifest['name']}, {', '.join(f'{name} {value:.5g}' for name, value in metrics.items())}")
+    return EXIT_OK
+
+
+def run_look(given: argparse.Namespace) -> int:
+    """Print `{checkpoint}`; refuses what could not be imported with students."""
+    import towers  # noqa: F401  (makes transformers importable beside a CPU build of torch)
+    from exchange.incoming.teachable import teachable
+    from exchange.refusal import CannotExpress
+
+    try:
+        print(json.dumps({"checkpoint": teachable(given.source, given.architecture, given.features)}))
+    except CannotExpress as error:
+        return refuse(str(error))
     return EXIT_OK
 
 

@@ -3593,6 +3593,121 @@ class RecipeAdapt(TypedDict):
     """Weight of holding them, beside learning what is new."""
 
 
+class ImitateStudentNoise(TypedDict):
+    """What is done to texts whose target stays the same."""
+
+    typing_errors: float
+    """Fraction of texts with letters swapped, left out, doubled or mistyped."""
+
+    symbols: float
+    """Fraction of texts with emoji, signs or foreign letters beside a word."""
+
+
+class ImitateStudentStatic(TypedDict):
+    """The static tier: the mean of token rows. It is trained first."""
+
+    width: int
+    """Values of a token row; less than the space has: a matrix is between them."""
+
+    batch_size: int
+    """Texts per step."""
+
+    schedule: Schedule
+    """AdamW with linear warm-up and a decay to zero."""
+
+
+class ImitateStudent(TypedDict):
+    """The students, as `distill` trains them: their vectors have the length of the joint space and are never
+    cut.
+    """
+
+    vocabulary_size: int
+    """Entries of the WordPiece vocabulary."""
+
+    alphabet: int
+    """The most frequent characters of the texts, which get entries of their own. Latin takes about a hundred,
+    every further alphabet some fifty, Chinese one for each of its characters.
+    """
+
+    fallback: Literal["none", "bytes"]
+    """How other characters are read. `none`: the word is unknown. `bytes`: as the bytes of their UTF-8."""
+
+    context_length: int
+    """Tokens of a text that are read, special tokens included."""
+
+    contrastive_weight: float
+    """Weight of the contrastive loss beside the regression onto the teacher."""
+
+    temperature: float
+    """Cosines are divided by it before the softmax of the contrastive losses."""
+
+    negatives_weight: float
+    """Weight of telling a caption from the same with two words exchanged or something negated, in the
+    transformers.
+    """
+
+    contradiction_margin: NotRequired[float]
+    """A contradiction costs nothing once its cosine to the target is lower by this. Absent: 0.1."""
+
+    quantised_fraction: NotRequired[float]
+    """Fraction of the steps of a transformer, the last ones, with weights rounded as they are served. Absent:
+    0.2.
+    """
+
+    projection_texts: NotRequired[int]
+    """Texts that the projection of a transformer is fitted to by ridge regression before it is trained.
+    Absent: 4,096.
+    """
+
+    pool_batches: NotRequired[int]
+    """Batches whose texts are drawn at once and sorted by length, so that little of a batch is padding.
+    Absent: 32.
+    """
+
+    noise: ImitateStudentNoise
+    """What is done to texts whose target stays the same."""
+
+    batch_tokens: int
+    """Tokens per step of a transformer, padding included."""
+
+    tiers: list[StudentTier]
+    """The transformers, trained one after the other."""
+
+    static: ImitateStudentStatic
+    """The static tier: the mean of token rows. It is trained first."""
+
+
+class RecipeImitate(TypedDict):
+    """Configuration of stage `imitate`."""
+
+    checkpoint: str
+    """A published two-tower checkpoint: a folder of open_clip or transformers, or a name
+    `open_clip:MODEL@PRETRAINED`. Of LLM2CLIP's layouts a folder or a file, whose adapter reads `features`.
+    """
+
+    captions: list[str]
+    """Files of texts to learn from, relative to the data folder: a caption a line, JSON lines with one of the
+    usual keys (`caption`, `captions`, `text` and so on), or a table with such a column.
+    """
+
+    features: str | None
+    """safetensors file, relative to the data folder, with `features` [N, D]: a row for each text of
+    `captions`, in their order. D is the width of LLM2CLIP's adapter, or that of the joint space. null: the
+    checkpoint's own text tower computes the vectors.
+    """
+
+    most_captions: int
+    """Of more captions than this, as many are drawn."""
+
+    dev_captions: int
+    """Captions that are measured on and not learned from; a tenth of all, where there are few."""
+
+    student: ImitateStudent
+    """The students, as `distill` trains them: their vectors have the length of the joint space and are never
+    cut.
+    """
+
+
 class Recipe(TypedDict):
     """A training recipe: what every stage is configured with. A stage without a block does not run."""
 
@@ -3609,8 +3724,8 @@ class Recipe(TypedDict):
     """Seed of every stage."""
 
     data: str
-    """Folder that the paths of `prepare` and `adapt` start from: relative to the recipe file, or set by
-    CLIP_DATA.
+    """Folder that the paths of `prepare`, `adapt` and `imitate` start from: relative to the recipe file, or
+    set by CLIP_DATA.
     """
 
     data_source: NotRequired[str]
@@ -3663,6 +3778,9 @@ class Recipe(TypedDict):
 
     adapt: NotRequired[RecipeAdapt]
     """Configuration of stage `adapt`."""
+
+    imitate: NotRequired[RecipeImitate]
+    """Configuration of stage `imitate`."""
 
     variants: NotRequired[dict[str, dict[str, dict[str, Any] | None]]]
     """Changes by name, in the form of a recipe that extends this one: what `compare` compares."""
@@ -4850,7 +4968,41 @@ class AdaptConfig(TypedDict):
     """Weight of holding them, beside learning what is new."""
 
 
-StageConfig = PrepareConfig | MntpConfig | ContrastiveConfig | EmbedCaptionsConfig | InheritConfig | EmbedImagesConfig | ClipConfig | DistillConfig | ExportConfig | EvaluateConfig | CompareConfig | AdaptConfig
+class ImitateConfig(TypedDict):
+    """Configuration of stage `imitate`."""
+
+    stage: Literal["imitate"]
+    """Name of the stage."""
+
+    checkpoint: str
+    """A published two-tower checkpoint: a folder of open_clip or transformers, or a name
+    `open_clip:MODEL@PRETRAINED`. Of LLM2CLIP's layouts a folder or a file, whose adapter reads `features`.
+    """
+
+    captions: list[str]
+    """Files of texts to learn from, relative to the data folder: a caption a line, JSON lines with one of the
+    usual keys (`caption`, `captions`, `text` and so on), or a table with such a column.
+    """
+
+    features: str | None
+    """safetensors file, relative to the data folder, with `features` [N, D]: a row for each text of
+    `captions`, in their order. D is the width of LLM2CLIP's adapter, or that of the joint space. null: the
+    checkpoint's own text tower computes the vectors.
+    """
+
+    most_captions: int
+    """Of more captions than this, as many are drawn."""
+
+    dev_captions: int
+    """Captions that are measured on and not learned from; a tenth of all, where there are few."""
+
+    student: ImitateStudent
+    """The students, as `distill` trains them: their vectors have the length of the joint space and are never
+    cut.
+    """
+
+
+StageConfig = PrepareConfig | MntpConfig | ContrastiveConfig | EmbedCaptionsConfig | InheritConfig | EmbedImagesConfig | ClipConfig | DistillConfig | ExportConfig | EvaluateConfig | CompareConfig | AdaptConfig | ImitateConfig
 """The configuration of one job: a block of the recipe and the name of its stage."""
 
 

@@ -30,7 +30,7 @@ export const Recipe = z
     data: z
       .string()
       .describe(
-        'Folder that the paths of `prepare` and `adapt` start from: relative to the recipe file, or set by CLIP_DATA.',
+        'Folder that the paths of `prepare`, `adapt` and `imitate` start from: relative to the recipe file, or set by CLIP_DATA.',
       ),
     data_source: z
       .string()

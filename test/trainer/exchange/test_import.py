@@ -167,21 +167,19 @@ def test_what_cannot_be_served_is_refused_by_its_part_or_number(tmp_path, take_i
         "holds a model of type blip: of transformers' layouts clip, siglip, siglip2 are imported" in take_in(other)[2]
     )
     assert "is no file of weights and no folder" in take_in(tmp_path / "nowhere")[2]
-    # The text tower of OpenAI's B/32, on the device that allocates nothing.
-    from exchange.incoming.clip_text import ClipText, ClipTextShape
-    from exchange.incoming.take_in import check_isolate
+    # The text tower of OpenAI's B/32.
+    from exchange.incoming.clip_text import ClipTextShape
+    from exchange.incoming.isolate import check_isolate
     from exchange.refusal import CannotExpress
 
-    def checkpoint(layers: int) -> Any:
-        shape = ClipTextShape(49408, 77, 512, 8, layers, 2048, 512, "quick_gelu", 1e-5, None)
-        with torch.device("meta"):
-            return type("Checkpoint", (), {"text": ClipText(shape)})
+    def shape(layers: int) -> ClipTextShape:
+        return ClipTextShape(49408, 77, 512, 8, layers, 2048, 512, "quick_gelu", 1e-5, None)
 
     with pytest.raises(
-        CannotExpress, match=r"a table of 24\.1 MiB and 37\.2 MiB of weights in int8.* 163 of the 128 MiB"
+        CannotExpress, match=r"a table of 24\.1 MiB and 37\.2 MiB of weights in int8.* 163 of the 128 MiB.*--distil"
     ):
-        check_isolate(checkpoint(12))
-    check_isolate(checkpoint(4))
+        check_isolate(shape(12))
+    check_isolate(shape(4))
     folder, _ = published
     (tmp_path / "copy").mkdir()
     for file in folder.iterdir():

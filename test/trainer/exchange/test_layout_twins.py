@@ -4,17 +4,19 @@ import json
 import warnings
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import open_clip
 import pytest
 import torch
+from published_open_clip import MODELS, authors_names, published
 from safetensors.torch import save_file
 from torch.nn import functional as F
 
 from edge_clip import load
-from exchange.incoming.read import read_checkpoint
+from exchange.incoming.read import read_checkpoint, read_image_side
 from exchange.incoming.take_in import ImportOptions, import_into
 from exchange.refusal import CannotExpress
 from support import ROOT
@@ -22,24 +24,11 @@ from towers.preprocess import preprocess
 
 PHOTOS = ROOT / "api" / "playground" / "samples"
 TEXTS = ["a dog runs", "Ünïcode 犬 👍🏽", "two dogs and a man . " * 20]
-TEXT: dict[str, Any] = {"context_length": 24, "vocab_size": 49408, "width": 32, "heads": 2, "layers": 2}
-TIMM: dict[str, Any] = {"timm_model_pretrained": False, "image_size": 256}
-MODELS: dict[str, dict[str, Any]] = {
-    "CLIP": {"embed_dim": 16, "quick_gelu": True, "text_cfg": TEXT, "vision_cfg": {
-        "layers": 2, "width": 32, "head_width": 16, "patch_size": 16, "image_size": 64,
-    }},
-    # The tower of open_clip's EVA02 models in the smallest size of timm's family.
-    "EVA-CLIP": {"embed_dim": 16, "custom_text": True, "text_cfg": TEXT, "vision_cfg": {
-        "image_size": 224, "timm_model_name": "eva02_tiny_patch14_224", "timm_model_pretrained": False, "timm_pool": "token", "timm_proj": None,
-    }},
-    "MobileCLIP2": {"embed_dim": 512, "custom_text": True, "text_cfg": TEXT | {"no_causal_mask": True}, "vision_cfg": TIMM | {
-        "timm_model_name": "fastvit_mci0", "timm_pool": "avg", "timm_proj": None,
-    }},
-}  # fmt: skip
 LAYOUTS: dict[str, Callable[[Path, Any], Path]] = {
     "folder of open_clip": lambda folder, model: folder,
     "safetensors": lambda folder, model: folder / "open_clip_model.safetensors",
     "pt, weights alone": lambda folder, model: saved(folder / "weights.pt", model.state_dict()),
+    "pt of EVA-CLIP's authors": lambda folder, model: saved(folder / "EVA02.pt", authors_names(model.state_dict())),
     "pt of a trainer": lambda folder, model: saved(
         folder / "epoch_4.pt",
         {
@@ -56,30 +45,9 @@ def saved(file: Path, document: Any) -> Path:
     return file
 
 
-def published(folder: Path, name: str) -> Any:
-    """A folder of open_clip with random weights, whose name open_clip knows as an architecture, too; returns its model."""
-    pictures = {
-        "mean": [0.48, 0.46, 0.41],
-        "std": [0.27, 0.26, 0.28],
-        "interpolation": "bicubic",
-        "resize_mode": "shortest",
-    }
-    (folder / "open_clip_config.json").write_text(json.dumps({"model_cfg": MODELS[name], "preprocess_cfg": pictures}))
-    (folder / f"twin-{name}.json").write_text(json.dumps(MODELS[name]))
-    open_clip.add_model_config(folder / f"twin-{name}.json")
-    torch.manual_seed(0)
-    model: Any = open_clip.create_model(f"local-dir:{folder}", load_weights=False).eval()
-    with torch.no_grad():
-        for parameter in model.parameters():
-            parameter.add_(0.02 * torch.randn_like(parameter))
-    save_file(
-        {key: value.contiguous() for key, value in model.state_dict().items()}, folder / "open_clip_model.safetensors"
-    )
-    return model
-
-
-CASES = [("CLIP", layout) for layout in LAYOUTS] + [
+CASES = [("CLIP", layout) for layout in LAYOUTS if "EVA" not in layout] + [
     ("EVA-CLIP", "pt, weights alone"),
+    ("EVA-CLIP", "pt of EVA-CLIP's authors"),
     ("MobileCLIP2", "folder of open_clip"),
 ]
 
@@ -99,6 +67,57 @@ def test_a_checkpoint_of_each_layout_is_served_with_open_clips_vectors(name, lay
         image = F.normalize(model.encode_image(pixels), dim=-1)
     assert (found.texts * texts.numpy()).sum(1).min() > 0.99
     assert np.dot(found.images[0], image[0].numpy()) > 0.9999
+
+
+def test_every_tensor_of_evas_larger_towers_has_its_name():
+    from timm.models.eva import Eva
+
+    from towers.image.eva_names import open_clip_names
+
+    trunk = Eva(
+        img_size=28, patch_size=14, num_classes=6, embed_dim=32, depth=2, num_heads=2, qkv_fused=False, swiglu_mlp=True,
+        scale_mlp=True, scale_attn_inner=True, use_rot_pos_emb=True, global_pool="token",
+    )  # fmt: skip
+    own = {f"visual.trunk.{name}": value for name, value in trunk.state_dict().items()}
+    model = SimpleNamespace(visual=SimpleNamespace(trunk=trunk))
+    text = {"text.text_projection": torch.ones(2, 2), "logit_scale": torch.ones(())}
+    theirs = authors_names(own) | text
+    assert {"visual.blocks.1.attn.inner_attn_ln.weight", "visual.blocks.1.mlp.w3.bias"} <= set(theirs)
+    found = open_clip_names(theirs, model, "EVA02.pt")
+    assert set(found) == set(own | text)
+    assert all(torch.equal(found[name], value) for name, value in (own | text).items())
+    with pytest.raises(ValueError, match=r"EVA02\.pt has an image tower of EVA-CLIP's: name an architecture"):
+        open_clip_names(theirs, SimpleNamespace(visual=SimpleNamespace()), "EVA02.pt")
+
+
+@pytest.mark.parametrize("name", ["CLIP", "EVA-CLIP"])
+def test_the_image_tower_of_a_checkpoint_of_llm2clips_trainer_is_read_into_its_own_space(name, tmp_path):
+    published(tmp_path, name)
+    wider = 24  # its trainer sets the joint space anew, and leaves the text tower out
+    config = MODELS[name] | {"embed_dim": wider}
+    (tmp_path / "open_clip_config.json").write_text(json.dumps({"model_cfg": config, "preprocess_cfg": {}}))
+    model: Any = open_clip.create_model(f"local-dir:{tmp_path}", load_weights=False).eval()
+    state: Any = {key: value for key, value in model.state_dict().items() if key.startswith("visual.")}
+    state = authors_names(state) if name == "EVA-CLIP" else state
+    adapter = {f"text.text_adaptor.{key}": value for key, value in {
+        "0.weight": torch.ones(8), "0.bias": torch.ones(8), "1.weight": torch.ones(wider, 8), "1.bias": torch.ones(wider),
+    }.items()}  # fmt: skip
+    file = saved(tmp_path / "LLM2CLIP.pt", {"module": state | adapter | {"logit_scale": torch.tensor(3.0)}})
+    side = read_image_side(file, f"twin-{name}")
+    size = side.preprocess["size"]
+    pixels = torch.randn(2, 3, size, size, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        np.testing.assert_allclose(side.image(pixels), F.normalize(model.encode_image(pixels), dim=-1), atol=1e-5)
+    assert side.logit_scale == pytest.approx(np.exp(3.0))
+    with pytest.raises(CannotExpress, match=r"name its image tower as open_clip calls it"):
+        read_image_side(file)
+    alone = saved(tmp_path / "adapter.pt", adapter)
+    with pytest.raises(CannotExpress, match=r"adapter\.pt is an adapter alone"):
+        read_image_side(alone, f"twin-{name}")
+    state.pop("visual.patch_embed.proj.bias" if name == "EVA-CLIP" else "visual.conv1.weight")
+    short = saved(tmp_path / "short.pt", state | adapter)
+    with pytest.raises(CannotExpress, match=r"is not that of its architecture: it lacks"):
+        read_image_side(short, f"twin-{name}")
 
 
 @pytest.mark.parametrize("layout", ["folder of transformers", "checkpoint of the trainer", "adapter alone"])
@@ -135,7 +154,10 @@ def test_llm2clips_layouts_are_refused_with_what_their_texts_would_take(layout, 
         read_checkpoint(source)
 
 
-def test_a_language_model_is_refused_as_what_it_is(tmp_path):
-    (tmp_path / "config.json").write_text(json.dumps({"model_type": "llama", "architectures": ["LlamaModel"]}))
-    with pytest.raises(CannotExpress, match="holds a model of type llama"):
+@pytest.mark.parametrize("kind", ["llama", "qwen3", "gemma3_text"])
+def test_a_language_model_is_refused_with_where_it_belongs(kind, tmp_path):
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": kind}))
+    with pytest.raises(
+        CannotExpress, match=rf"holds a language model \({kind}\), .* named in embed_captions\.teachers"
+    ):
         read_checkpoint(tmp_path)

@@ -102,13 +102,13 @@ def test_a_siglip_goes_out_to_transformers_with_equal_vectors(tmp_path):
 
 
 def test_the_published_sizes_are_refused_with_their_numbers(tmp_path):
-    from exchange.incoming.clip_text import ClipText, ClipTextShape
-    from exchange.incoming.take_in import check_isolate
+    from exchange.incoming.clip_text import ClipTextShape
+    from exchange.incoming.isolate import check_isolate
 
     def check(vocabulary: int, width: int, layers: int, hidden: int) -> str:
         shape = ClipTextShape(vocabulary, 64, width, 12, layers, hidden, width, "gelu_tanh", 1e-6, 1, "context")
-        with torch.device("meta"), pytest.raises(CannotExpress) as refused:
-            check_isolate(type("Checkpoint", (), {"text": ClipText(shape)}))  # pyright: ignore[reportArgumentType]
+        with pytest.raises(CannotExpress) as refused:
+            check_isolate(shape)
         return str(refused.value)
 
     assert "a table of 23.4 MiB and 83." in check(32000, 768, 12, 3072)  # SigLIP B/16

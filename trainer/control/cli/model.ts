@@ -38,13 +38,15 @@ A registry holds models by digest and, for each name, a pointer to the current o
   rollback        point back to the model before the current one; nothing is copied or deleted
   export          write a model for another library: its current one, the embedded one, or that of a folder with manifest.json
   import          make a published CLIP or SigLIP a model and publish it: a folder of transformers or open_clip, or a file
-                  of weights with --architecture
+                  of weights with --architecture. With --distil a small text student learns its text vectors from captions
+                  first, where no isolate holds its own text tower; it says how long that takes, and Ctrl-C keeps what was
+                  done
 
   --registry URI  file:// or s3:// (default $${ENVARS.registry}, else registry/ in the repository, which \`npm start\` follows)
   --check         publish: only ask the gate; exit 1 if it rejects
   --force REASON  publish: in spite of the gate; the reason is kept with the release
-  --runs DIR      publish: where the recipe's runs are (default runs/ in the repository); export: where the runs of distill and
-                  clip may be, whose float weights are taken where the model was exported from them
+  --runs DIR      publish, import --distil: where the recipe's runs are (default runs/ in the repository); export: where the
+                  runs of distill and clip may be, whose float weights are taken where the model was exported from them
   --to DIGEST     rollback: to this manifest, as list shows it
   --to FOLDER     export: a folder that is not there yet (default NAME.FORMAT)
   --format FORMAT export: hf, onnx, open_clip, safetensors or sentence-transformers
@@ -52,6 +54,10 @@ A registry holds models by digest and, for each name, a pointer to the current o
   --name NAME     import: the model's name (default: that of the folder or file)
   --model-version TEXT, --licence TEXT   import: kept in the manifest (default 1, and not stated)
   --architecture NAME   import: open_clip's name of what a file of weights belongs to
+  --distil        import: train text students, as trainer/recipes/imitate.json says; its texts are those of the recipe, or of
+  --captions FILE      a caption a line, JSON lines or a table with a column caption, captions or text
+  --features FILE      their vectors by the language model of LLM2CLIP: safetensors with features [N, D], a row a caption
+  --steps N, --recipe FILE   of the student, and what the students' recipe extends instead of imitate
   --reason TEXT   rollback: why; kept with the release
   --on aws        runs and registry of the deployment, by --outputs FILE (default the only cdk-outputs*.json here)
   --json          one JSON object instead of text
@@ -75,6 +81,11 @@ interface ModelOptions {
   'model-version'?: string | undefined;
   licence?: string | undefined;
   architecture?: string | undefined;
+  distil: boolean;
+  captions?: string | undefined;
+  features?: string | undefined;
+  steps?: string | undefined;
+  recipe?: string | undefined;
   on?: string | undefined;
   outputs?: string | undefined;
   json: boolean;
@@ -213,6 +224,11 @@ const OPTIONS = {
   'model-version': { type: 'string' },
   licence: { type: 'string' },
   architecture: { type: 'string' },
+  distil: { type: 'boolean', default: false },
+  captions: { type: 'string' },
+  features: { type: 'string' },
+  steps: { type: 'string' },
+  recipe: { type: 'string' },
   on: { type: 'string' },
   outputs: { type: 'string' },
   json: { type: 'boolean', default: false },
@@ -225,7 +241,7 @@ type ModelCommand = (typeof COMMANDS)[number];
 const OWNERS: Record<string, readonly ModelCommand[]> = {
   check: ['publish'],
   force: ['publish'],
-  runs: ['publish', 'export'],
+  runs: ['publish', 'export', 'import'],
   to: ['rollback', 'export'],
   reason: ['rollback'],
   format: ['export'],
@@ -234,6 +250,11 @@ const OWNERS: Record<string, readonly ModelCommand[]> = {
   'model-version': ['import'],
   licence: ['import'],
   architecture: ['import'],
+  distil: ['import'],
+  captions: ['import'],
+  features: ['import'],
+  steps: ['import'],
+  recipe: ['import'],
 };
 
 const ASKED: Record<Exclude<ModelCommand, 'list'>, string> = {

@@ -1,4 +1,4 @@
-// Indexes the user's data under digests: the files that `prepare` and `adapt` name, by relative path, size and SHA-256.
+// Indexes the user's data under digests: the files that `prepare`, `adapt` and `imitate` name, by relative path, size and SHA-256.
 
 import { existsSync, globSync, readdirSync, statSync } from 'node:fs';
 import { basename, dirname, join, relative, resolve, sep } from 'node:path';
@@ -55,10 +55,11 @@ function tarsOf(files: readonly IndexedFile[]): PairTars {
  * Every file that a stage may open, sorted, with the parts of what `prepare` writes that are made from it. A path that
  * names nothing is refused at once and not after an hour.
  */
-export function dataFiles({ prepare, adapt, evaluate }: Recipe, root: string): Map<string, ReadonlySet<Part>> {
+export function dataFiles({ prepare, adapt, imitate, evaluate }: Recipe, root: string): Map<string, ReadonlySet<Part>> {
   const found: [string, readonly Part[]][] = [
     ...(prepare === undefined ? [] : filesOfPrepare(prepare, root)),
     ...(adapt === undefined ? [] : filesOfAdapt(adapt, root).map((file): [string, Part[]] => [file, []])),
+    ...(imitate === undefined ? [] : filesOfImitate(imitate, root).map((file): [string, Part[]] => [file, []])),
     ...(evaluate?.dev_sets ?? []).flatMap((name) => filesOfDevSet(name, root)),
   ];
   const files = new Map<string, Set<Part>>();
@@ -130,6 +131,14 @@ function filesOfAdapt({ model, own }: NonNullable<Recipe['adapt']>, root: string
   const manifest = resolve(root, model, FILES.manifest);
   if (!existsSync(manifest)) throw new UserError(`adapt.model: ${dirname(manifest)} holds no model (no manifest.json)`);
   return files;
+}
+
+function filesOfImitate({ captions, features }: NonNullable<Recipe['imitate']>, root: string): string[] {
+  return [...captions, ...(features === null ? [] : [features])].map((path) => {
+    const file = resolve(root, path);
+    if (!existsSync(file)) throw notFound(`imitate.${captions.includes(path) ? 'captions' : 'features'}`, path, root);
+    return file;
+  });
 }
 
 function filesOfDevSet(name: DevSetName, root: string): [string, readonly Part[]][] {

@@ -14,15 +14,21 @@ from towers.sentencepiece_text import SentencePiece
 
 
 @dataclass(frozen=True)
-class Checkpoint:
-    """Both towers of a checkpoint. `logit_scale` multiplies cosines, `logit_bias` is added (None: it has none)."""
+class ImageSide:
+    """The image tower of a checkpoint. `logit_scale` multiplies cosines, `logit_bias` is added (None: it has none)."""
 
     image: nn.Module
-    text: ClipText
-    tokenizer: ClipBpe | SentencePiece
     preprocess: PreprocessRecipe
     logit_scale: float
     logit_bias: float | None
+
+
+@dataclass(frozen=True)
+class Checkpoint(ImageSide):
+    """Both towers of a checkpoint."""
+
+    text: ClipText
+    tokenizer: ClipBpe | SentencePiece
 
 
 class UnitVectors(nn.Module):

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from exchange.incoming.checkpoint import Checkpoint, UnitVectors, clip_text
+from exchange.incoming.checkpoint import Checkpoint, ImageSide, UnitVectors, clip_text
 from exchange.incoming.clip_text import Activation, ClipText, ClipTextShape
 from exchange.incoming.vocabulary import read_sentencepiece
 from exchange.refusal import CannotExpress
@@ -27,6 +27,11 @@ def read_open_clip(name: str, folder: Path | None = None) -> Checkpoint:
     tokenizer = siglip_tokenizer(folder, settings) if "hf_tokenizer_name" in settings else open_clip_tokenizer(text)
     padding = tokenizer.pad if isinstance(tokenizer, SentencePiece) else getattr(text, "pad_id", 0)
     return Checkpoint(text=open_clip_text(text, name, padding), tokenizer=tokenizer, **open_clip_image(model))
+
+
+def read_open_clip_image(name: str) -> ImageSide:
+    """The image tower alone, whatever the text tower is."""
+    return ImageSide(**open_clip_image(read_model(name).float()))
 
 
 def text_settings(folder: Path | None) -> dict[str, Any]:

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from contracts.types import PreprocessRecipe
-from exchange.incoming.checkpoint import Checkpoint, UnitVectors, clip_text
+from exchange.incoming.checkpoint import Checkpoint, ImageSide, UnitVectors, clip_text
 from exchange.incoming.clip_text import Activation, ClipText, ClipTextShape
 from exchange.incoming.vocabulary import read_sentencepiece, setting
 from exchange.refusal import CannotExpress
@@ -73,20 +73,53 @@ class SquareVision(nn.Module):
 
 def read_transformers(folder: Path) -> Checkpoint:
     """A folder that `save_pretrained` of a model and of its processor wrote."""
+    kind, model = open_model(folder)
+    text = transformers_text(model, folder)
+    tokenizer = transformers_tokenizer(folder) if kind == "clip" else siglip_tokenizer(folder)
+    return Checkpoint(text=text, tokenizer=tokenizer, **vars(image_side(kind, model, folder)))
+
+
+def read_transformers_image(folder: Path) -> ImageSide:
+    """The image tower alone."""
+    return image_side(*open_model(folder), folder)
+
+
+def open_model(folder: Path) -> tuple[str, Any]:
+    """(its type, transformers' model with float32 weights)."""
     kind = json.loads((folder / "config.json").read_text(encoding="utf-8")).get("model_type")
     if kind not in KINDS:
+        refuse_language_model(folder, kind)
         raise CannotExpress(
             f"{folder} holds a model of type {kind}: of transformers' layouts {', '.join(KINDS)} are imported"
         )
     from transformers import AutoModel
 
-    model: Any = AutoModel.from_pretrained(folder, attn_implementation="eager").eval().float()
+    model: Any
+    model, info = AutoModel.from_pretrained(folder, attn_implementation="eager", output_loading_info=True)
+    missing = sorted(map(str, info["missing_keys"]))
+    if missing:
+        raise CannotExpress(
+            f"{folder} lacks {len(missing)} tensors of its architecture, such as {missing[0]}: they would be random"
+        )
+    return kind, model.eval().float()
+
+
+def refuse_language_model(folder: Path, kind: str) -> None:
+    """A language model has no image tower; what it can be here is a teacher."""
+    from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
+
+    if kind in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES:
+        raise CannotExpress(
+            f"{folder} holds a language model ({kind}), which has no image tower to import. As the text teacher of a recipe it is "
+            "named in embed_captions.teachers: docs/adding/language-model.md says how"
+        )
+
+
+def image_side(kind: str, model: Any, folder: Path) -> ImageSide:
+    """The image tower, how pictures are prepared for it, and what cosines become."""
     vision = {"clip": ProjectedVision, "siglip": PooledVision, "siglip2": SquareVision}[kind](model)
-    text = transformers_text(model, folder)
-    return Checkpoint(
+    return ImageSide(
         image=UnitVectors(vision).eval(),
-        text=text,
-        tokenizer=transformers_tokenizer(folder) if kind == "clip" else siglip_tokenizer(folder),
         preprocess=naflex_preprocessing(folder, model) if kind == "siglip2" else transformers_preprocessing(folder),
         logit_scale=float(model.logit_scale.detach().exp()),
         logit_bias=None if kind == "clip" else float(model.logit_bias.detach()),

@@ -19,6 +19,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from contracts.types import PreprocessRecipe
+from towers.image.eva_names import eva_tensors, is_eva, open_clip_names
 from towers.image.input_size import built_size, is_open_clip, set_input_size
 from towers.image.preprocessing import recipe_of
 
@@ -103,7 +104,7 @@ def read_model(name: str, *, pretrained: bool = True) -> Any:
     if pretrained and tag:
         check_activation(model, tag, is_quick=is_torchscript(Path(tag)))
     own = {} if pretrained else published_preprocessing(model, tag)
-    with tensors_of(tag) if pretrained else nullcontext() as source:
+    with tensors_of(model, tag) if pretrained else nullcontext() as source:
         try:
             return open_clip.create_model(
                 model,
@@ -122,22 +123,33 @@ def read_model(name: str, *, pretrained: bool = True) -> Any:
 
 
 @contextmanager
-def tensors_of(tag: str) -> Iterator[str]:
+def tensors_of(model: str, tag: str) -> Iterator[str]:
     """A tag as open_clip reads it without running anything: what an archive of TorchScript holds, as a file of tensors.
 
-    torch.load opens such archives only where it may run what a file says, and a file may only look like one.
+    torch.load opens such archives only where it may run what a file says, and a file may only look like one. A file of EVA-CLIP's
+    authors gets open_clip's names.
     """
-    if not is_torchscript(Path(tag)):
+    tensors = archived(tag) if is_torchscript(Path(tag)) else eva_tensors(Path(tag))
+    if tensors is not None and is_eva(tensors):
+        with torch.device("meta"):
+            twin = read_model(f"{PREFIX}{model}", pretrained=False)
+        tensors = open_clip_names(tensors, twin, tag)
+    if tensors is None:
         yield tag
         return
+    with tempfile.TemporaryDirectory() as folder:
+        whole = {name: value.contiguous() for name, value in tensors.items()}
+        save_file(whole, f"{folder}/weights.safetensors")
+        yield f"{folder}/weights.safetensors"
+
+
+def archived(tag: str) -> dict[str, torch.Tensor]:
+    """The tensors in an archive of TorchScript."""
     try:
         state = torch.jit.load(tag, map_location="cpu").state_dict()
     except RuntimeError as error:
         raise ValueError(f"{tag} calls itself an archive of TorchScript, but cannot be read as one") from error
-    tensors = {name: value.contiguous() for name, value in state.items() if name not in NOT_WEIGHTS}
-    with tempfile.TemporaryDirectory() as folder:
-        save_file(tensors, f"{folder}/weights.safetensors")
-        yield f"{folder}/weights.safetensors"
+    return {name: value for name, value in state.items() if name not in NOT_WEIGHTS}
 
 
 def published_preprocessing(model: str, tag: str) -> dict[str, Any]:

@@ -8,6 +8,7 @@ import {
   TINY_STAGES,
   tinyAdapt,
   tinyComparison,
+  tinyImitate,
   tinyRecipe,
   untunedTeacher,
   type WholeRecipe,
@@ -253,6 +254,20 @@ describe('a recipe that adapts a model', () => {
     expect(plan.jobs.map(({ job }) => [job.id, Object.keys(job.inputs)])).toEqual([['adapt', ['data']]]);
     expect(addresses(adapting((adapt) => (adapt.space = 'new')))).not.toEqual(addresses(plan));
   });
+});
+
+it('a recipe that imitates a checkpoint is one job, which runs again when the captions are others', () => {
+  const { name, description, seed, data } = tinyRecipe();
+  const imitating = (captions: string[]) => {
+    const folders = new Map([['../clip', { digest: digestOf('checkpoint'), file: null }]]);
+    return createPlan(
+      { name, description, seed, data, imitate: { ...tinyImitate(), captions } },
+      { ...sources, folders },
+    );
+  };
+  const plan = imitating(['a.txt']);
+  expect(plan.jobs.map(({ job }) => [job.id, Object.keys(job.inputs)])).toEqual([['imitate', ['data']]]);
+  expect(addresses(imitating(['b.txt']))).not.toEqual(addresses(plan));
 });
 
 describe('a comparison', () => {

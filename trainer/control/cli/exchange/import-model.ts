@@ -1,4 +1,4 @@
-// `npm run model -- import`: a published checkpoint becomes a model of the registry, without training.
+// `npm run model -- import`: a published checkpoint becomes a model of the registry, as it is or with text students.
 import { mkdtempSync, readFileSync, realpathSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { basename, extname, join, resolve } from 'node:path';
@@ -17,14 +17,17 @@ import { ModelName } from '../../../../contracts/src/names.ts';
 import { UserError } from '../../../../contracts/src/user-error.ts';
 import type { CommandContext } from '../context.ts';
 import { runPython } from '../python.ts';
+import { type DistilOptions, trainStudents } from './students.ts';
 
-export interface ImportOptions {
+export interface ImportOptions extends DistilOptions {
   name?: string | undefined;
   'model-version'?: string | undefined;
-  architecture?: string | undefined;
   licence?: string | undefined;
-  json: boolean;
+  distil: boolean;
 }
+
+/** Options that mean nothing without students. */
+const FOR_STUDENTS = ['captions', 'features', 'recipe', 'steps', 'runs'] as const;
 
 /** Resolves to the exit code. */
 export async function importModel(
@@ -36,6 +39,10 @@ export async function importModel(
   const name = options.name ?? basename(path, extname(path)).toLowerCase();
   if (!ModelName.safeParse(name).success)
     throw new UserError(`${name} is no name for a model: give one with --name, of small letters, digits and hyphens`);
+  const lonely = FOR_STUDENTS.find((option) => options[option] !== undefined);
+  if (!options.distil && lonely !== undefined) throw new UserError(`--${lonely} goes with import --distil`);
+  const students = options.distil ? await trainStudents(path, name, { options, context }) : undefined;
+  if (typeof students === 'number') return students;
   const scratch = realpathSync(mkdtempSync(join(tmpdir(), 'import-')));
   try {
     const to = join(scratch, 'model');
@@ -48,6 +55,7 @@ export async function importModel(
       'model-version': options['model-version'],
       architecture,
       licence,
+      students,
     });
     const flags = given.flatMap(([option, value]) => (value === undefined ? [] : [`--${option}=${value}`]));
     // What Python prints is of a folder that is gone in a moment.
@@ -56,7 +64,7 @@ export async function importModel(
     if (code !== EXIT.ok) return code;
     const candidate = await modelIn(to);
     const incumbent = await readIncumbent(registry, name);
-    const reasons = [`imported from ${basename(path)}`];
+    const reasons = [`imported from ${basename(path)}${options.distil ? ', with text students' : ''}`];
     const verdict = { decision: 'publish' as const, reasons, incumbent: incumbent?.digest ?? null };
     const published = await publishModel(registry, candidate, verdict);
     const { metrics, version } = candidate.manifest;

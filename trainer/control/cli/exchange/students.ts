@@ -1,0 +1,158 @@
+// `npm run model -- import --distil`: text students learn a published checkpoint's text vectors, before it is imported with them.
+import { existsSync, mkdirSync, renameSync, writeFileSync } from 'node:fs';
+import { basename, dirname, join, relative, resolve } from 'node:path';
+import { z } from 'zod';
+import { ENVARS } from '../../../../contracts/src/envars.ts';
+import { EXIT } from '../../../../contracts/src/exit-codes.ts';
+import type { Schedule } from '../../../../contracts/src/training/blocks.ts';
+import type { ImitateConfig } from '../../../../contracts/src/training/stages/imitate.ts';
+import { UserError } from '../../../../contracts/src/user-error.ts';
+import { planHere, runsFolder } from '../../local/plan.ts';
+import { type ResolvedRecipe, resolveRecipe } from '../../recipe/locate.ts';
+import { createConsole, createJsonConsole } from '../console.ts';
+import type { CommandContext } from '../context.ts';
+import { runPython } from '../python.ts';
+import { finishedRun, trainHere } from '../train-here.ts';
+
+export interface DistilOptions {
+  captions?: string | undefined;
+  features?: string | undefined;
+  recipe?: string | undefined;
+  steps?: string | undefined;
+  runs?: string | undefined;
+  architecture?: string | undefined;
+  json: boolean;
+}
+
+/** What Python says of a checkpoint whose text vectors can be learned: how the stage opens it. */
+const Looked = z.object({ checkpoint: z.string() });
+
+/** The folder of the finished run, or an exit code. The same command goes on where it was stopped. */
+export async function trainStudents(
+  source: string,
+  name: string,
+  { options, context }: { options: DistilOptions; context: CommandContext },
+): Promise<string | number> {
+  const { root, cwd, env, stdout } = context;
+  // What is wrong with the command line is said before Python opens the checkpoint.
+  const steps = stepsOf(options.steps);
+  documentOf('', { name, options, cwd });
+  const looked = await look(resolve(cwd, source), { options, context });
+  if (typeof looked === 'number') return looked;
+  const runs = runsFolder(options, context);
+  // Own texts have a folder of their own; without them the data are those of the recipe.
+  const { [ENVARS.data]: _, ...ownEnv } = env;
+  const resolved = (file: string): ResolvedRecipe =>
+    resolveRecipe(file, {
+      folders: [cwd, join(root, 'trainer')],
+      cwd,
+      env: options.captions === undefined ? env : ownEnv,
+    });
+  const file = join(runs, `${name.slice(0, 55)}-students`, 'recipe.json');
+  const document = documentOf(looked.checkpoint, { name: basename(dirname(file)), options, cwd });
+  writeRecipe(file, document);
+  if (steps !== undefined) writeRecipe(file, withSteps(document, resolved(file), steps));
+  const recipe = resolved(file);
+  const write = (text: string): void => void stdout.write(text);
+  const columns = stdout.isTTY === true ? (stdout.columns ?? 80) : undefined;
+  const emit = options.json ? createJsonConsole(write) : createConsole({ write, columns });
+  const { jobs } = await planHere(recipe, { root, runs, onRead: (bytes) => emit({ event: 'reading_data', bytes }) });
+  const asked = {
+    command: 'run',
+    recipe: recipe.recipe.name,
+    show: false,
+    plan: false,
+    install: false,
+    on: 'here',
+    follow: false,
+    ranks: 1,
+  } as const;
+  const code = await trainHere(recipe, { ...asked, runs }, { root, cwd, env, emit });
+  if (code !== EXIT.ok) return code;
+  const finished = jobs[0] === undefined ? undefined : finishedRun(jobs[0]);
+  if (finished === undefined)
+    throw new UserError(`${recipe.recipe.name} changed while it was planned: run the command again`);
+  return finished.folder;
+}
+
+/** Refuses, before hours of training, what could not be imported afterwards. */
+async function look(
+  source: string,
+  { options, context }: { options: DistilOptions; context: CommandContext },
+): Promise<z.infer<typeof Looked> | number> {
+  const said: string[] = [];
+  const { architecture, features } = options;
+  const flags = [
+    ...(architecture === undefined ? [] : [`--architecture=${architecture}`]),
+    ...(features === undefined ? [] : [`--features=${existing(resolve(context.cwd, features), features)}`]),
+  ];
+  const stdout = { write: (text: string) => said.push(text) };
+  const code = await runPython(['-m', 'exchange', 'look', source, ...flags], { ...context, stdout });
+  return code === EXIT.ok ? Looked.parse(JSON.parse(said.join(''))) : code;
+}
+
+interface Written {
+  name: string;
+  options: DistilOptions;
+  cwd: string;
+}
+
+interface StudentsRecipe {
+  extends: string;
+  name: string;
+  description: string;
+  data?: string;
+  imitate: Partial<ImitateConfig>;
+}
+
+/** Only what differs from the base. Paths of the data are relative to the folder that holds them. */
+function documentOf(checkpoint: string, { name, options, cwd }: Written): StudentsRecipe {
+  const { captions, features } = options;
+  if (features !== undefined && captions === undefined)
+    throw new UserError('--features needs --captions: a row of them is the vector of a caption, in the same order');
+  const base = options.recipe === undefined ? 'imitate' : existing(resolve(cwd, options.recipe), options.recipe);
+  const description = `Text students for ${checkpoint}.`;
+  if (captions === undefined) return { extends: base, name, description, imitate: { checkpoint } };
+  const file = existing(resolve(cwd, captions), captions);
+  const root = dirname(file);
+  const own = features === undefined ? {} : { features: relative(root, resolve(cwd, features)) };
+  return {
+    extends: base,
+    name,
+    description,
+    data: root,
+    imitate: { checkpoint, captions: [basename(file)], ...own },
+  };
+}
+
+function existing(path: string, given: string): string {
+  if (!existsSync(path)) throw new UserError(`there is no ${given} (looked for ${path})`);
+  return path;
+}
+
+function stepsOf(text: string | undefined): number | undefined {
+  if (text === undefined) return undefined;
+  if (!/^[1-9]\d*$/.test(text)) throw new UserError(`--steps ${text}: it has to be a whole number of 1 or more`);
+  return Number(text);
+}
+
+/** Every tier takes its share: as many steps as the recipe gives it, in proportion to those of the student. */
+function withSteps(document: StudentsRecipe, { recipe }: ResolvedRecipe, steps: number): StudentsRecipe {
+  if (recipe.imitate === undefined)
+    throw new UserError(`${document.extends} has no block imitate: --recipe names one that has`);
+  const { student } = recipe.imitate;
+  const whole = student.tiers.find(({ tier }) => tier === 'student')?.schedule.steps ?? steps;
+  const shorter = (schedule: Schedule): Schedule => {
+    const own = Math.max(1, Math.round((schedule.steps * steps) / whole));
+    return { ...schedule, steps: own, warmup_steps: Math.min(schedule.warmup_steps, Math.floor(own / 10)) };
+  };
+  const tiers = student.tiers.map((tier) => ({ ...tier, schedule: shorter(tier.schedule) }));
+  const table = { ...student.static, schedule: shorter(student.static.schedule) };
+  return { ...document, imitate: { ...document.imitate, student: { ...student, tiers, static: table } } };
+}
+
+function writeRecipe(file: string, document: StudentsRecipe): void {
+  mkdirSync(dirname(file), { recursive: true });
+  writeFileSync(`${file}.tmp`, `${JSON.stringify(document, null, 2)}\n`);
+  renameSync(`${file}.tmp`, file);
+}

@@ -1,0 +1,52 @@
+"""Whether text students can learn a published checkpoint's text vectors (stage `imitate`), and under which name that stage opens it."""
+
+from pathlib import Path
+
+import torch
+
+from exchange.incoming.checkpoint import ImageSide
+from exchange.incoming.llm2clip import check_features, llm2clip_adapter, refusal_of
+from exchange.incoming.read import open_clip_name, read_image_side
+from exchange.refusal import CannotExpress
+from towers.text.checkpoint import checkpoint_vectors
+
+PROBE = "a photo of a dog"
+
+
+def teachable(source: Path, architecture: str | None, features: Path | None) -> str:
+    """The name. Opens both towers: what could not be imported afterwards is refused before anything is trained."""
+    adapter = llm2clip_adapter(source)
+    if adapter is None:
+        if features is not None:
+            raise CannotExpress(
+                f"--features is for LLM2CLIP's layouts: {source.name} has a text tower, which computes the vectors itself"
+            )
+        opened = open_clip_name(source, architecture)
+        name = str(source) if source.is_dir() or opened is None else opened
+        texts, pictures = width_of_texts(name, source), width_of(read_image_side(source, architecture))
+    else:
+        if features is None:
+            raise refusal_of(source, adapter)
+        check_features(features, adapter)
+        name = str(source)
+        texts, pictures = adapter.embed_dim, width_of(read_image_side(source, architecture))
+    if texts != pictures:
+        raise CannotExpress(
+            f"vectors of texts have {texts} numbers in {source.name}, those of pictures {pictures}: it is no joint space"
+        )
+    return name
+
+
+@torch.inference_mode()
+def width_of(side: ImageSide) -> int:
+    """Numbers of a picture's vector."""
+    size = side.preprocess["size"]
+    return side.image(torch.zeros(1, 3, size, size)).shape[1]
+
+
+def width_of_texts(name: str, source: Path) -> int:
+    """Numbers of a text's vector by the checkpoint's own tower."""
+    try:
+        return checkpoint_vectors(name, [PROBE], torch.device("cpu")).shape[1]
+    except (ValueError, OSError) as error:
+        raise CannotExpress(f"the text tower of {source.name} cannot be read: {error}") from error
