@@ -7,7 +7,6 @@ import type * as kms from 'aws-cdk-lib/aws-kms';
 import type * as s3 from 'aws-cdk-lib/aws-s3';
 import { Construct } from 'constructs';
 import { keyPattern } from '../../contracts/src/keys.ts';
-import { acknowledge } from '../base/acknowledge.ts';
 import { grantActions, listBelow } from '../base/grants.ts';
 import { createLogGroup } from '../base/retention.ts';
 import type { Settings } from '../base/settings.ts';
@@ -84,17 +83,13 @@ export class ImageBuilds extends Construct {
         type: 'LINUX_CONTAINER',
         image: 'aws/codebuild/amazonlinux-x86_64-standard:5.0',
         computeType: 'BUILD_GENERAL1_MEDIUM',
+        // Docker's daemon runs inside the build, which CodeBuild allows in no other mode; the source is the operator's own.
         privilegedMode: true,
       },
       logsConfig: { cloudWatchLogs: { status: 'ENABLED', groupName: logGroup.logGroupName } },
       timeoutInMinutes: TIMEOUT_MINUTES,
       queuedTimeoutInMinutes: TIMEOUT_MINUTES,
     });
-    acknowledge(
-      project,
-      'AwsSolutions::AwsSolutions-CB3',
-      "Docker's daemon runs inside the build, which CodeBuild allows in privileged mode only; the source is the operator's own.",
-    );
     this.projectName = project.ref;
   }
 }
