@@ -27,7 +27,10 @@ RESERVE = 1 << 30  # bytes of disk to leave for what the stage writes first
 
 @dataclass(frozen=True)
 class Fetch:
-    """One file to download. `source` says in an error which document promised size and digest."""
+    """One file to download, by its name in a folder. `source` says in an error which document promised size and digest.
+
+    `stored`: folder and name of its bytes where they are kept by their content, apart from the folder that names them.
+    """
 
     folder: Folder
     path: str
@@ -35,6 +38,7 @@ class Fetch:
     digest: str | None
     file: Path
     source: str
+    stored: tuple[Folder, str] | None = None
 
 
 def fetches_of_input(role: str, uri: str, target: Path, parts: Iterable[str] | None = None) -> list[Fetch]:
@@ -79,10 +83,10 @@ def fetches_of_index(index: bytes, folder: Folder, target: Path) -> list[Fetch]:
 def fetch_of(item: Artefact, index: DataIndex, folder: Folder, file: Path) -> Fetch:
     """One file of an index: beside it by its path, or where the index says that all files are, by its digest."""
     files_at = index.get("files_at")
-    if files_at is None:
-        return Fetch(folder, item["path"], item["size"], item["digest"], file, FILE_DATA_INDEX)
-    stored = open_folder(from_folder(folder.uri, files_at))
-    return Fetch(stored, item["digest"].removeprefix("sha256:"), item["size"], item["digest"], file, FILE_DATA_INDEX)
+    stored = None
+    if files_at is not None:
+        stored = open_folder(from_folder(folder.uri, files_at)), item["digest"].removeprefix("sha256:")
+    return Fetch(folder, item["path"], item["size"], item["digest"], file, FILE_DATA_INDEX, stored)
 
 
 def from_folder(uri: str, relative: str) -> str:
@@ -182,8 +186,9 @@ def fetch_all(what: str, fetches: list[Fetch], disk: Path, log: Callable[[str], 
 
 def fetch_one(fetch: Fetch, progress: Progress) -> None:
     """Download one file; refused where its size or digest is not the promised one."""
-    fetch.folder.download(fetch.path, fetch.file, progress.add)
-    name, found = f"{fetch.folder.uri}/{fetch.path}", fetch.file.stat().st_size
+    folder, path = fetch.stored or (fetch.folder, fetch.path)
+    folder.download(path, fetch.file, progress.add)
+    name, found = f"{folder.uri}/{path}", fetch.file.stat().st_size
     if found != fetch.size:
         raise RefusedError(
             f"{name} has {found} bytes, {fetch.source} says {fetch.size}: it was altered or half uploaded"

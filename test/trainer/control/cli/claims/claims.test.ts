@@ -46,5 +46,5 @@ it('refuses a recipe that has no runs, and an option that there is none of', asy
     code: 2,
     stderr: expect.stringContaining('npm run train -- recipes/other.json --ablate control'),
   });
-  expect(await run('--seeds', '1')).toMatchObject({ code: 2, stderr: expect.stringContaining("'--seeds'") });
+  expect(await run('--seeds', '1')).toMatchObject({ code: 2, stderr: expect.stringContaining('--seeds') });
 });
