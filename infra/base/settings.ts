@@ -38,7 +38,7 @@ export const SettingsFile = z.strictObject({
   retain: z
     .boolean()
     .describe(
-      'Data, keys, tables, images and logs outlive the stacks, and the stack that holds them cannot be deleted. `false`: destroying the stacks empties and deletes them.',
+      'Data, keys, tables, images and logs outlive the stacks, and the stack that holds them cannot be deleted. `false`: `npm run deploy -- destroy` empties and deletes them.',
     ),
   log_days: Days.describe('Logs are kept for this many days.'),
   noncurrent_days: z.int().min(1).describe('Overwritten or deleted objects can be restored for this many days.'),

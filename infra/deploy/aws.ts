@@ -1,8 +1,14 @@
 // What a deployment asks of AWS, one function per question. Nothing is decided here.
-import { CloudFormationClient, DescribeStacksCommand, type Stack } from '@aws-sdk/client-cloudformation';
+import {
+  CloudFormationClient,
+  DescribeStacksCommand,
+  paginateListStackResources,
+  type Stack,
+} from '@aws-sdk/client-cloudformation';
 import { BatchGetBuildsCommand, CodeBuildClient, StartBuildCommand } from '@aws-sdk/client-codebuild';
 import { DescribeInstanceTypeOfferingsCommand, EC2Client } from '@aws-sdk/client-ec2';
 import { DescribeImagesCommand, ECRClient, GetAuthorizationTokenCommand } from '@aws-sdk/client-ecr';
+import { DeleteObjectsCommand, ListObjectVersionsCommand, S3Client } from '@aws-sdk/client-s3';
 import {
   GetAWSDefaultServiceQuotaCommand,
   GetServiceQuotaCommand,
@@ -10,6 +16,7 @@ import {
 } from '@aws-sdk/client-service-quotas';
 import { GetCallerIdentityCommand, STSClient } from '@aws-sdk/client-sts';
 import { explained, statusOf } from '../../api/registry/stores/aws-errors.ts';
+import { UserError } from '../../contracts/src/user-error.ts';
 
 export interface StackState {
   name: string;
@@ -41,6 +48,14 @@ export interface Aws {
   identity(): Promise<{ account: string; arn: string }>;
   /** Undefined where there is no stack of that name. */
   stack(name: string): Promise<StackState | undefined>;
+  /** Names of the buckets that a stack made. */
+  buckets(stack: string): Promise<string[]>;
+  /**
+   * Deletes up to 1,000 versions of objects of a bucket; how many there were, 0 where it is empty.
+   *
+   * @throws UserError where S3 keeps one.
+   */
+  deleteVersions(bucket: string): Promise<number>;
   /** A quota's value in this account, or the one that an account begins with; undefined where AWS knows no such quota. */
   quota(service: string, code: string): Promise<number | undefined>;
   /** By type, the zones that offer it. */
@@ -56,7 +71,7 @@ export interface Aws {
 /** Credentials, region and endpoints are found as by the AWS command line. */
 export function openAws(): Aws {
   const [sts, cloudFormation, quotas] = [new STSClient(), new CloudFormationClient(), new ServiceQuotasClient()];
-  const [ec2, ecr, codeBuild] = [new EC2Client(), new ECRClient(), new CodeBuildClient()];
+  const [ec2, ecr, codeBuild, s3] = [new EC2Client(), new ECRClient(), new CodeBuildClient(), new S3Client()];
   return {
     region: () => explained('finding the region', sts.config.region()),
     async identity() {
@@ -70,6 +85,27 @@ export function openAws(): Aws {
       const reading = cloudFormation.send(new DescribeStacksCommand({ StackName: name })).catch(unlessAbsent);
       const [found] = (await explained(`reading the stack ${name}`, reading))?.Stacks ?? [];
       return found === undefined ? undefined : toStackState(found);
+    },
+    buckets(stack) {
+      const reading = async (): Promise<string[]> => {
+        const found: string[] = [];
+        for await (const page of paginateListStackResources({ client: cloudFormation }, { StackName: stack }))
+          for (const { ResourceType, ResourceStatus, PhysicalResourceId } of page.StackResourceSummaries ?? [])
+            if (ResourceType === 'AWS::S3::Bucket' && ResourceStatus !== 'DELETE_COMPLETE')
+              found.push(PhysicalResourceId ?? '');
+        return found;
+      };
+      return explained(`reading the resources of ${stack}`, reading());
+    },
+    async deleteVersions(Bucket) {
+      const what = `emptying the bucket ${Bucket}`;
+      const listed = await explained(what, s3.send(new ListObjectVersionsCommand({ Bucket })));
+      const all = [...(listed.Versions ?? []), ...(listed.DeleteMarkers ?? [])];
+      if (all.length === 0) return 0;
+      const Delete = { Objects: all.map(({ Key, VersionId }) => ({ Key, VersionId })), Quiet: true };
+      const [kept] = (await explained(what, s3.send(new DeleteObjectsCommand({ Bucket, Delete })))).Errors ?? [];
+      if (kept !== undefined) throw new UserError(`${Bucket} keeps ${kept.Key}: ${kept.Message ?? kept.Code}`);
+      return all.length;
     },
     async quota(ServiceCode, QuotaCode) {
       const asked = { ServiceCode, QuotaCode };

@@ -163,10 +163,30 @@ async function destroy(session: Session): Promise<void> {
       `the settings of ${environment} keep its data ("retain"): its stacks cannot be deleted. Stop what costs instead (infra/README.md)`,
     );
   if (options.worker) await deleteWorker(environment, run);
+  await emptyBuckets(session);
   await destroyStacks(cdkOf(session));
   removeState(root, environment);
   emit({ event: 'destroyed', environment, seconds: (Date.now() - started) / 1000 });
 }
+
+/** The bucket of access logs last: what is deleted from the others is written there. */
+async function emptyBuckets({ options: { environment }, aws, emit, stop }: Session): Promise<void> {
+  const stacks = await readStacks(environment, aws);
+  const buckets = (await Promise.all(stacks.map(({ name }) => aws.buckets(name)))).flat();
+  for (const bucket of buckets.toSorted((a, b) => Number(isLogs(a)) - Number(isLogs(b)))) {
+    let [versions, page] = [0, 0];
+    do {
+      stop.throwIfAborted();
+      // What was listed is deleted, or this has ended: the next page is always the first one.
+      page = await aws.deleteVersions(bucket);
+      versions += page;
+      if (page > 0) emit({ event: 'progress', step: 'buckets', sentence: `${bucket}: ${versions} versions deleted` });
+    } while (page > 0);
+    emit({ event: 'emptied', bucket, versions });
+  }
+}
+
+const isLogs = (bucket: string): boolean => bucket.includes('accesslogs');
 
 if (import.meta.main) {
   const stop = new AbortController();

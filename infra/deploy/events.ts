@@ -18,6 +18,7 @@ export type DeployEvent =
   | ({ event: 'stack' } & StackState)
   | ({ event: 'smoke'; url: string } & SmokeReport)
   | { event: 'deployed'; environment: string; url: string | null; outputs: string; seconds: number }
+  | { event: 'emptied'; bucket: string; versions: number }
   | { event: 'destroyed'; environment: string; seconds: number };
 
 export type EmitDeploy = (event: DeployEvent) => void;
@@ -83,6 +84,8 @@ function linesOf(event: DeployEvent): string[] {
         `${event.environment} is deployed in ${timeText(event.seconds)}${event.url === null ? '' : `: ${event.url}`}`,
         `npm run train -- recipes/NAME.json --on aws --outputs ${event.outputs} trains there`,
       ];
+    case 'emptied':
+      return [`  ${event.bucket} is empty`];
     case 'destroyed':
       return [`${event.environment} is destroyed, in ${timeText(event.seconds)}`];
   }

@@ -17,7 +17,7 @@ images that are missing, deploys all stacks, then the Worker with the encoder's 
 After a failure or Ctrl-C the same command goes on where it stopped; what is as it should be is left alone.
 
   status               what is deployed: stacks, the last steps of this checkout, and whether the Worker computes what it should
-  destroy              deletes the Worker and the stacks; of an environment whose settings keep its data, refused
+  destroy              deletes the Worker, what its stacks' buckets hold, and the stacks; refused where the settings keep the data
 
   --environment NAME   dev or prod: its settings, and the environment of that name in wrangler.toml
   --dry-run            change nothing: the checks (as far as there are credentials), a synthesis, the Worker's size, the steps

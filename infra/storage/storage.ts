@@ -44,7 +44,7 @@ export class Storage extends Construct {
 
   constructor(scope: Construct, id: string, { settings }: StorageProps) {
     super(scope, id);
-    // In dev, CloudFormation cannot delete a bucket that is not empty; whoever deletes the stack has to empty it first.
+    // In dev, CloudFormation cannot delete a bucket that is not empty; `npm run deploy -- destroy` empties them first.
     const removalPolicy = removalPolicyOf(settings);
     this.key = new kms.Key(this, 'Key', {
       description: 'edge-clip: data, runs, models and notifications at rest',

@@ -18,6 +18,10 @@ export interface AwsAccount {
   builds: { id: string; source: string; variables: Record<string, string>; status: string }[];
   /** Keys of the objects that were put, by bucket and key. */
   objects: Map<string, number>;
+  /** Ids of versions and delete markers, by `BUCKET/KEY`; listed two at a time. */
+  versions: Map<string, string[]>;
+  /** Keys that S3 deletes nothing of. */
+  kept: Set<string>;
   /** How builds end; a build that succeeds has pushed its image. */
   buildStatus: 'SUCCEEDED' | 'FAILED';
   stop(): void;
@@ -50,6 +54,8 @@ export async function startAccount(): Promise<AwsAccount> {
     images: new Map(),
     builds: [],
     objects: new Map(),
+    versions: new Map(),
+    kept: new Set(),
     buildStatus: 'SUCCEEDED',
     stop: () => {
       server.closeAllConnections();
@@ -157,6 +163,20 @@ function query(account: AwsAccount, asked: URLSearchParams): { status: number; x
         `<DescribeStacksResult><Stacks><member><StackName>${name}</StackName><StackStatus>CREATE_COMPLETE</StackStatus><CreationTime>2026-11-27T12:00:00Z</CreationTime><Outputs>${members.join('')}</Outputs></member></Stacks></DescribeStacksResult>`,
       );
     }
+    case 'ListStackResources': {
+      const prefix = `${asked.get('StackName')}-`;
+      const buckets = new Set([...account.versions.keys()].map((key) => key.split('/')[0] ?? ''));
+      const members = [...buckets]
+        .filter((bucket) => bucket.startsWith(prefix))
+        .map(
+          (bucket) =>
+            `<member><ResourceType>AWS::S3::Bucket</ResourceType><ResourceStatus>CREATE_COMPLETE</ResourceStatus><PhysicalResourceId>${bucket}</PhysicalResourceId></member>`,
+        );
+      return ok(
+        'ListStackResources',
+        `<ListStackResourcesResult><StackResourceSummaries>${members.join('')}</StackResourceSummaries></ListStackResourcesResult>`,
+      );
+    }
     case 'DescribeInstanceTypeOfferings': {
       const wanted = [...asked].flatMap(([key, value]) => (/^Filter\.1\.Value\.\d+$/.test(key) ? [value] : []));
       const items = wanted.flatMap((type) =>
@@ -182,10 +202,40 @@ function s3(account: AwsAccount, { method, url = '' }: IncomingMessage, body: Bu
     return '';
   }
   const [bucket = ''] = path.split('/');
+  if (searchParams.has('versions')) return listVersions(account, bucket);
+  if (searchParams.has('delete')) return deleteVersions(account, bucket, body.toString());
   const start = `${bucket}/${searchParams.get('prefix') ?? ''}`;
   const found = [...account.objects].filter(([key]) => key.startsWith(start));
   const contents = found.map(
     ([key, size]) => `<Contents><Key>${key.slice(bucket.length + 1)}</Key><Size>${size}</Size></Contents>`,
   );
   return `<ListBucketResult><IsTruncated>false</IsTruncated>${contents.join('')}</ListBucketResult>`;
+}
+
+/** A page of two, with the word that it goes on: whoever empties a bucket has to ask again. */
+function listVersions({ versions }: AwsAccount, bucket: string): string {
+  const all = [...versions]
+    .filter(([path]) => path.startsWith(`${bucket}/`))
+    .flatMap(([path, ids]) => ids.map((id) => ({ key: path.slice(bucket.length + 1), id })));
+  const members = all.slice(0, 2).map(({ key, id }) => {
+    const kind = id.startsWith('marker') ? 'DeleteMarker' : 'Version';
+    return `<${kind}><Key>${key}</Key><VersionId>${id}</VersionId></${kind}>`;
+  });
+  const next = all.length > 2 ? `<NextKeyMarker>${all[1]?.key}</NextKeyMarker>` : '';
+  return `<ListVersionsResult><IsTruncated>${all.length > 2}</IsTruncated>${next}${members.join('')}</ListVersionsResult>`;
+}
+
+function deleteVersions({ versions, kept }: AwsAccount, bucket: string, body: string): string {
+  const errors: string[] = [];
+  for (const [, key = '', id = ''] of body.matchAll(/<Key>(.*?)<\/Key><VersionId>(.*?)<\/VersionId>/g)) {
+    const path = `${bucket}/${key}`;
+    if (kept.has(path))
+      errors.push(`<Error><Key>${key}</Key><Code>AccessDenied</Code><Message>Access Denied</Message></Error>`);
+    else
+      versions.set(
+        path,
+        (versions.get(path) ?? []).filter((each) => each !== id),
+      );
+  }
+  return `<DeleteResult>${errors.join('')}</DeleteResult>`;
 }

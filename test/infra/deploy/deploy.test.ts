@@ -55,6 +55,8 @@ beforeEach(() => {
   account.stacks.set('CDKToolkit', { BootstrapVersion: '29' });
   account.images.clear();
   account.builds.length = 0;
+  account.versions.clear();
+  account.kept.clear();
   account.buildStatus = 'SUCCEEDED';
   account.quotas.clear();
   for (const code of ['L-3819A6DF', 'L-DB2E81BA', 'L-36FBB829', 'L-3032A538']) account.quotas.set(code, 64);
@@ -290,6 +292,27 @@ it('status shows stacks and steps and asks the Worker; destroy deletes, keeps pr
       ({ finished_at }) => finished_at === null,
     ),
   ).toBe(true);
+});
+
+it('destroy empties the buckets before, of every version, and that of access logs last', async () => {
+  await run('--environment', 'dev', '--no-worker');
+  const [logs, models] = ['edge-clip-dev-data-dataaccesslogs-1', 'edge-clip-dev-data-datamodels-2'];
+  account.versions.set(`${logs}/line`, ['one']);
+  account.versions.set(`${models}/a`, ['one', 'two', 'marker']);
+  account.versions.set(`${models}/b`, ['one']);
+  account.versions.set('somebody-elses/c', ['one']);
+  account.kept.add(`${models}/b`);
+  ran = [];
+  const kept = await run('destroy', '--environment', 'dev', '--yes', '--no-worker');
+  expect([kept.code, kept.refused]).toEqual([2, `${models} keeps b: Access Denied`]);
+  expect(ran).toEqual([]);
+
+  account.kept.clear();
+  const { code, events } = await run('destroy', '--environment', 'dev', '--yes', '--no-worker');
+  expect(code).toBe(0);
+  expect(of(events, 'emptied').map(({ bucket }) => bucket)).toEqual([models, logs]);
+  expect([...account.versions].filter(([, ids]) => ids.length > 0)).toEqual([['somebody-elses/c', ['one']]]);
+  expect(ran.map((line) => line.split(' ').slice(0, 2).join(' '))).toEqual(['cdk destroy']);
 });
 
 it('another account is another deployment', async () => {
