@@ -1,6 +1,7 @@
 """Learning from own images: weights come back as they are served, the space stays or is a new one, what breaks is named."""
 
 import json
+import math
 import subprocess
 import sys
 from pathlib import Path
@@ -17,6 +18,7 @@ from contracts import load
 from contracts.types import ModelManifest, OwnData
 from losses.matrices import info_nce, multi_positive_nce
 from support import ROOT, STAGE_ENV, interrupt_stage, run_stage, schedule, write_job
+from towers.adaptation.losses import class_loss
 from towers.adaptation.own_data import read_own
 from towers.adaptation.texts import general_texts
 from towers.adaptation.tiers import TextSide
@@ -247,3 +249,13 @@ def test_one_text_for_each_image_is_clips_loss_and_equal_texts_are_no_negatives(
     ones = F.normalize(torch.ones(2, 4), dim=-1)
     both = torch.ones(2, 2, dtype=torch.bool)
     assert multi_positive_nce(ones, ones, scale, both).item() == pytest.approx(np.log(2), abs=1e-5)
+
+
+def test_a_smoothed_label_is_mostly_its_class_and_a_little_of_all():
+    image_BE, class_CE = torch.tensor([[1.0, 0.0]]), torch.tensor([[1.0, 0.0], [0.0, 1.0], [-1.0, 0.0]])
+    logits = [2.0, 0.0, -2.0]  # of a scale of 2
+    log_sum = math.log(sum(map(math.exp, logits)))
+    sharp, spread = log_sum - logits[0], log_sum - sum(logits) / 3
+    loss = class_loss(image_BE, class_CE, torch.tensor(2.0), torch.tensor([0]), smoothing=0.1)
+    assert loss.item() == pytest.approx(0.9 * sharp + 0.1 * spread, rel=1e-6)
+    assert class_loss(image_BE, class_CE, torch.tensor(2.0), torch.tensor([0])).item() == pytest.approx(sharp, rel=1e-6)

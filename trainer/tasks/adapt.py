@@ -89,7 +89,8 @@ class Adapt(Task):
                     total = total + loss * len(batch.texts) / len(batch.rows)
                 if batch.labelled:
                     share = len(batch.labelled) / len(batch.rows)
-                    total = total + share * class_loss(parts[0][batch.labelled], parts[2], scale, labels_B)
+                    smoothing = config.get("label_smoothing", 0.0)
+                    total = total + share * class_loss(parts[0][batch.labelled], parts[2], scale, labels_B, smoothing)
             if batch.general:
                 old_GE = general.old[tier][batch.general].to(run.device)
                 weight = config["general_weight"] * len(text.dims)

@@ -3580,6 +3580,11 @@ class RecipeAdapt(TypedDict):
     ema_decay: NotRequired[float]
     """Decay of the running mean of the weights, which is the result. Absent: 0.98."""
 
+    label_smoothing: NotRequired[float]
+    """Share of the target of an image that is spread over all classes of a step (Szegedy et al., CVPR 2016):
+    few pictures are learned by heart less. Absent: 0.
+    """
+
     schedule: Schedule
     """AdamW with linear warm-up and a decay to zero."""
 
@@ -4954,6 +4959,11 @@ class AdaptConfig(TypedDict):
 
     ema_decay: NotRequired[float]
     """Decay of the running mean of the weights, which is the result. Absent: 0.98."""
+
+    label_smoothing: NotRequired[float]
+    """Share of the target of an image that is spread over all classes of a step (Szegedy et al., CVPR 2016):
+    few pictures are learned by heart less. Absent: 0.
+    """
 
     schedule: Schedule
     """AdamW with linear warm-up and a decay to zero."""

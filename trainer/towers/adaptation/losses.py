@@ -12,10 +12,10 @@ def cut(vectors_NE: torch.Tensor, length: int) -> torch.Tensor:
 
 
 def class_loss(
-    image_BE: torch.Tensor, class_CE: torch.Tensor, scale: torch.Tensor, label_B: torch.Tensor
+    image_BE: torch.Tensor, class_CE: torch.Tensor, scale: torch.Tensor, label_B: torch.Tensor, smoothing: float = 0.0
 ) -> torch.Tensor:
-    """Cross-entropy of images over the classes."""
-    return F.cross_entropy(scale * image_BE @ class_CE.T, label_B)
+    """Cross-entropy of images over the classes; `smoothing` of each target is spread over all of them."""
+    return F.cross_entropy(scale * image_BE @ class_CE.T, label_B, label_smoothing=smoothing)
 
 
 def held(new_GE: torch.Tensor, old_GE: torch.Tensor) -> torch.Tensor:

@@ -75,6 +75,12 @@ export const AdaptConfig = z
     ema_decay: fraction
       .optional()
       .describe('Decay of the running mean of the weights, which is the result. Absent: 0.98.'),
+    label_smoothing: fraction
+      .optional()
+      .describe(
+        'Share of the target of an image that is spread over all classes of a step (Szegedy et al., CVPR 2016): few pictures ' +
+          'are learned by heart less. Absent: 0.',
+      ),
     schedule: Schedule,
     minutes: z
       .number()
