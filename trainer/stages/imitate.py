@@ -6,15 +6,14 @@ beside the students. The joint space is the checkpoint's, so vectors of images t
 
 from contracts.types import ImitateConfig
 from engine.run import Run
-from tasks.distill_tiers import train_static, train_transformer
+from tasks.distill_tiers import dev_vectors, files_of, train_tiers
+from towers.distillation import Distillation
 from towers.imitation.captions import read_captions
-from towers.imitation.distillation import Imitation
+from towers.imitation.distillation import distill_config, material_of
 from towers.imitation.figures import figures
 from towers.imitation.vectors import embed, read_vectors
-from towers.student import load_static
 
 SETS = ("train", "dev")
-DONE = "checkpoint-tiers"  # which tiers are written, and the figures of their training
 
 
 def main() -> None:
@@ -31,24 +30,10 @@ def main() -> None:
     del vectors  # the tower's memory is the students' now
 
     # ---- the students, as `distill` trains them ----------------------------------------------------------------------
-    shared = Imitation(run, train, dev)
-    done = run.resume(DONE) or {}
-    steps = shared.config["static"]["schedule"]["steps"]
-    if "static" not in done:
-        done["static"] = train_static(shared)
-        run.save(done, DONE)
-    static = load_static(run.output).to(run.device)
-    for tier in shared.config["tiers"]:
-        if tier["tier"] not in done:
-            done[tier["tier"]] = train_transformer(shared, tier, static, before=steps)
-            run.save(done, DONE)
-        steps += tier["schedule"]["steps"]
-
-    # ---- figures -----------------------------------------------------------------------------------------------------
-    names = ["vocabulary.txt", "static.safetensors"]
-    for tier in shared.config["tiers"]:
-        names += [f"{tier['tier']}.safetensors", f"{tier['tier']}.json"]
-    run.finish(figures(shared, done), {name: name for name in names})
+    students = distill_config(config, train[1].width)
+    shared = Distillation(run, students, material_of(run, train, dev))
+    done = train_tiers(shared)
+    run.finish(figures(shared, done, dev_vectors(shared)), files_of(shared))
     for name in SETS:
         (run.output / f"{name}.safetensors").unlink()
 

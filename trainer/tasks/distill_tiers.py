@@ -24,6 +24,37 @@ PROJECTION_TEXTS = 4096  # that the projection starts from, where a recipe says 
 EVALUATE_TEXTS = 500  # dev captions for the progress lines; the report uses all
 
 
+DONE = "checkpoint-tiers"  # which tiers are written, and the figures of their training
+
+
+def train_tiers(shared: Distillation) -> dict[str, dict[str, float]]:
+    """Train and write every tier that an earlier attempt has not; by tier its last loss and, of transformers, the dev cosine before training."""
+    run, config = shared.run, shared.config
+    done = run.resume(DONE) or {}
+    steps = config["static"]["schedule"]["steps"]
+    if "static" not in done:
+        done["static"] = train_static(shared)
+        run.save(done, DONE)
+    run.world.wait()
+    static = load_static(run.output).to(run.device)
+    for tier in config["tiers"]:
+        if tier["tier"] not in done:
+            done[tier["tier"]] = train_transformer(shared, tier, static, before=steps)
+            run.save(done, DONE)
+        run.world.wait()
+        steps += tier["schedule"]["steps"]
+    run.leave_to_first()
+    return done
+
+
+def files_of(shared: Distillation) -> dict[str, str]:
+    """What a finished run consists of."""
+    names = ["vocabulary.txt", "static.safetensors"]
+    for tier in shared.config["tiers"]:
+        names += [f"{tier['tier']}.safetensors", f"{tier['tier']}.json"]
+    return {name: name for name in names}
+
+
 def train_static(shared: Distillation) -> dict[str, float]:
     """Train the token table and write it; the last loss."""
     run, config = shared.run, shared.config
@@ -91,16 +122,21 @@ def initial_student(
     return student
 
 
+@torch.no_grad()
+def dev_vectors(shared: Distillation) -> dict[str, torch.Tensor]:
+    """Unit vectors [N, E] of the dev captions, by tier."""
+    run = shared.run
+    vectors = {"static": load_static(run.output).to(run.device)(shared.dev_tokens).cpu()}
+    for tier in shared.config["tiers"]:
+        vectors[tier["tier"]] = load_student(run.output, tier["tier"])[0].embed(shared.dev_ids)
+    return vectors
+
+
 def dev_cosines(shared: Distillation) -> dict[str, float]:
     """Mean cosine of every tier's dev captions to the teacher, at every length that stands alone."""
-    run, config = shared.run, shared.config
     targets_NE = shared.dev_targets.of(range(len(shared.dev_targets)))
-    with torch.no_grad():
-        embedded = {"static": load_static(run.output).to(run.device)(shared.dev_tokens).cpu()}
-    for tier in config["tiers"]:
-        embedded[tier["tier"]] = load_student(run.output, tier["tier"])[0].embed(shared.dev_ids)
     return {
         f"{name}.dev_cosine@{dim}": mean_cosine(embedded_NE[:, :dim], targets_NE[:, :dim])
-        for name, embedded_NE in embedded.items()
-        for dim in config["matryoshka_dims"]
+        for name, embedded_NE in dev_vectors(shared).items()
+        for dim in shared.config["matryoshka_dims"]
     }

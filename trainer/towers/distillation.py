@@ -4,8 +4,10 @@ B and N texts, M images, E joint dimension.
 """
 
 import os
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors.torch import load_file, save_file
@@ -34,33 +36,44 @@ class Folders:
     clip: Path
 
 
-class Distillation:
-    """Of one run of the stage; `total` is the number of all its steps."""
+@dataclass(frozen=True)
+class Material:
+    """What students learn from: texts with their targets, those of dev, and the texts that the vocabulary is made of.
 
-    def __init__(self, run: Run[DistillConfig], folders: Folders) -> None:
-        self.run, self.config = run, run.config
-        prepared, features = folders.prepared, folders.features
-        self.texts: StudentTexts = read_student_texts(prepared, features, run.output)
-        teacher, width = read_teacher(folders.clip, run.device), read_shape(folders.clip)["embed_dim"]
-        sets = [features_of_set(features, name) for name in self.texts.sets]
-        self.targets = Targets(run.output, sets, teacher, width, self.texts.means)
-        self.dev_targets = Targets(run.output, [features_of_set(features, "pairs.dev")], teacher, width)
-        dev_texts = [row["text"] for row in read_rows(features / "captions.pairs.dev.jsonl")]
+    `images_ME`: unit vectors of the images that texts are held against, where the recipe says so.
+    """
+
+    texts: StudentTexts
+    targets: Targets
+    dev_targets: Targets
+    dev_texts: Sequence[str]
+    vocabulary_texts: Callable[[], Iterable[str]]
+    images_ME: torch.Tensor | None = None
+
+
+class Distillation:
+    """What the tiers of one run share, from material of any origin; `total` is the number of all its steps.
+
+    `run`: of a stage whose settings `config` says in the words of `distill`.
+    """
+
+    def __init__(self, run: Run[Any], config: DistillConfig, material: Material) -> None:
+        self.run, self.config = run, config
+        self.texts, self.images_ME = material.texts, material.images_ME
+        self.targets, self.dev_targets = material.targets, material.dev_targets
         file = run.output / "vocabulary.txt"
         if run.world.leads_machine and not file.exists():
             train_vocabulary(
-                vocabulary_texts(prepared, self.texts.languages, run.output), self.config["vocabulary_size"],
-                self.config["alphabet"], spells=self.config["fallback"] == "bytes",
+                material.vocabulary_texts(), config["vocabulary_size"], config["alphabet"],
+                spells=config["fallback"] == "bytes",
             ).write(file)  # fmt: skip
         run.world.wait()
         self.wordpiece = WordPiece.read(file)
-        self.sampler = Sampler(self.texts, self.wordpiece, self.config, run.seed, run.output)
-        self.dev_tokens = self.wordpiece.tokens(dev_texts)
-        self.dev_ids = [with_special_tokens(ids, self.config["context_length"]) for ids in self.dev_tokens]
-        self.images_ME = image_vectors(run, folders) if self.config["image_weight"] > 0 else None
-        self.total = self.config["static"]["schedule"]["steps"] + sum(
-            tier["schedule"]["steps"] for tier in self.config["tiers"]
-        )
+        self.sampler = Sampler(self.texts, self.wordpiece, config, run.seed, run.output)
+        self.dev_tokens = self.wordpiece.tokens(material.dev_texts)
+        self.dev_ids = [with_special_tokens(ids, config["context_length"]) for ids in self.dev_tokens]
+        tiers = [tier["schedule"]["steps"] for tier in config["tiers"]]
+        self.total = config["static"]["schedule"]["steps"] + sum(tiers)
         counts = {name: len(kind.texts) for name, kind in self.sampler.kinds.items()}
         run.log(", ".join(f"{count} {name}" for name, count in counts.items()) + f", {run.amp_dtype}")
         run.log(f"{len(self.wordpiece.pieces)} pieces, languages: en {' '.join(sorted(self.texts.languages))}")
@@ -91,6 +104,22 @@ class Distillation:
     def dev_cosine(self, embedded_NE: torch.Tensor) -> float:
         """Mean cosine of dev captions to the teacher's vectors of the first of them."""
         return mean_cosine(embedded_NE, self.dev_targets.of(range(len(embedded_NE))))
+
+
+def material_of(run: Run[DistillConfig], folders: Folders) -> Material:
+    """Of runs of other stages: the teacher is the adapter of `clip` over the features of `embed_captions`."""
+    prepared, features = folders.prepared, folders.features
+    texts = read_student_texts(prepared, features, run.output)
+    teacher, width = read_teacher(folders.clip, run.device), read_shape(folders.clip)["embed_dim"]
+    sets = [features_of_set(features, name) for name in texts.sets]
+    return Material(
+        texts=texts,
+        targets=Targets(run.output, sets, teacher, width, texts.means),
+        dev_targets=Targets(run.output, [features_of_set(features, "pairs.dev")], teacher, width),
+        dev_texts=[row["text"] for row in read_rows(features / "captions.pairs.dev.jsonl")],
+        vocabulary_texts=lambda: vocabulary_texts(prepared, texts.languages, run.output),
+        images_ME=image_vectors(run, folders) if run.config["image_weight"] > 0 else None,
+    )
 
 
 def read_teacher(clip: Path, device: torch.device) -> Teacher:
