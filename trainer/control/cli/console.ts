@@ -7,6 +7,7 @@ import type { StageNeeds } from '../plan/stage-needs.ts';
 import type { StagePlan } from '../plan/stage-plan.ts';
 import type { Emit, RunEvent, StageStatus } from '../run/events.ts';
 import { durationText, metricText, progressText } from '../run/progress.ts';
+import type { CommandContext } from './context.ts';
 
 /** Between progress lines of a log: often enough to see it live, seldom enough to read the log later. */
 const LINE_EVERY_MS = 10_000;
@@ -16,6 +17,13 @@ export interface ConsoleOptions {
   /** Width of the terminal; undefined where the output is not one. */
   columns?: number | undefined;
   now?: () => number;
+}
+
+/** What a command prints events with: one line of JSON each where it was asked for that, else text as wide as the terminal. */
+export function consoleOf({ stdout }: Pick<CommandContext, 'stdout'>, { json }: { json: boolean }): Emit {
+  const write = (text: string): void => void stdout.write(text);
+  const columns = stdout.isTTY === true ? (stdout.columns ?? 80) : undefined;
+  return json ? createJsonConsole(write) : createConsole({ write, columns });
 }
 
 /** Prints each event as one line of JSON. */

@@ -20,6 +20,7 @@ import type { ResolvedRecipe } from '../recipe/locate.ts';
 import { tensorsIn } from '../recipe/tensors.ts';
 import type { Emit } from '../run/events.ts';
 import { pastRuns, readReport } from '../run/folder.ts';
+import { consoleOf } from './console.ts';
 import type { CommandContext } from './context.ts';
 import { listenForInterrupts } from './interrupts.ts';
 import { packagesIn, pythonOverride } from './python.ts';
@@ -57,6 +58,30 @@ export async function trainHere(
   const evaluated = plan.jobs.find(({ job }) => job.config.stage === 'evaluate');
   if (exported !== undefined) install({ exported, evaluated, target: join(root, 'api', 'model') }, emit);
   return EXIT.ok;
+}
+
+/**
+ * Runs a recipe of one stage that a command has written. Resolves to the finished run, or to the exit code where it was stopped
+ * or failed.
+ */
+export async function trainWritten(
+  recipe: ResolvedRecipe,
+  { runs, options, context }: { runs: string; options: { json: boolean }; context: CommandContext },
+): Promise<FinishedRun | number> {
+  const { root, cwd, env } = context;
+  const emit = consoleOf(context, options);
+  const { name } = recipe.recipe;
+  const asked = { show: false, plan: false, install: false, on: 'here', follow: false, ranks: 1 } as const;
+  const plan = await planHere(recipe, { root, runs, onRead: (bytes) => emit({ event: 'reading_data', bytes }) });
+  const code = await trainHere(
+    recipe,
+    { command: 'run', recipe: name, ...asked, runs },
+    { root, cwd, env, emit, plan },
+  );
+  if (code !== EXIT.ok) return code;
+  const finished = plan.jobs[0] === undefined ? undefined : finishedRun(plan.jobs[0]);
+  if (finished === undefined) throw new UserError(`${name}: its run left no report; run the command again`);
+  return finished;
 }
 
 /** What stage `compare` wrote: a table for people, the same as a document. */
@@ -105,8 +130,13 @@ function install({ exported, evaluated, target }: Install, emit: Emit): void {
   emit({ event: 'installed', ...installModel(found.folder, found.report, { target, card }) });
 }
 
+export interface FinishedRun {
+  folder: string;
+  report: TrainingReport;
+}
+
 /** The folder of a job of this machine and its report; undefined while it is not finished. */
-export function finishedRun({ job }: PlannedJob): { folder: string; report: TrainingReport } | undefined {
+export function finishedRun({ job }: PlannedJob): FinishedRun | undefined {
   const folder = fromFileUri(job.output);
   const reading = folder === undefined ? undefined : readReport(folder);
   return folder !== undefined && reading?.status === 'finished' ? { folder, report: reading.report } : undefined;

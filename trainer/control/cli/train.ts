@@ -6,7 +6,7 @@ import { UserError } from '../../../contracts/src/user-error.ts';
 import { contradictions } from '../recipe/checks.ts';
 import { type ResolvedRecipe, resolveRecipe } from '../recipe/locate.ts';
 import { withAblation } from '../recipe/variants.ts';
-import { createConsole, createJsonConsole } from './console.ts';
+import { consoleOf } from './console.ts';
 import { type CommandContext, processContext } from './context.ts';
 import { trainHere } from './train-here.ts';
 import { parseTrainOptions, TRAIN_HELP, type TrainOptions } from './train-options.ts';
@@ -21,8 +21,7 @@ export async function train(argv: readonly string[], context: CommandContext): P
     return EXIT.ok;
   }
   const json = argv.includes('--json');
-  const columns = stdout.isTTY === true ? (stdout.columns ?? 80) : undefined;
-  const emit = json ? createJsonConsole(write) : createConsole({ write, columns });
+  const emit = consoleOf(context, { json });
   try {
     const options = parseTrainOptions(argv);
     const resolved = ablated(

@@ -3,12 +3,12 @@
 import {
   BatchClient,
   JobStatus,
-  ListJobsCommand,
+  paginateListJobs,
   TerminateJobCommand,
   UpdateJobQueueCommand,
 } from '@aws-sdk/client-batch';
 import { GetScheduleCommand, SchedulerClient, UpdateScheduleCommand } from '@aws-sdk/client-scheduler';
-import { ListExecutionsCommand, SFNClient, StopExecutionCommand } from '@aws-sdk/client-sfn';
+import { paginateListExecutions, SFNClient, StopExecutionCommand } from '@aws-sdk/client-sfn';
 import { z } from 'zod';
 import { ENVARS } from '../../../contracts/src/envars.ts';
 import { Spending, type SwitchReport, SwitchRequest } from '../../../contracts/src/training/pipeline.ts';
@@ -104,25 +104,17 @@ async function setSchedule(Name: string, State: 'ENABLED' | 'DISABLED'): Promise
 
 async function runningExecutions(stateMachineArn: string): Promise<string[]> {
   const found: string[] = [];
-  let nextToken: string | undefined;
-  do {
-    const page = await sfn.send(new ListExecutionsCommand({ stateMachineArn, statusFilter: 'RUNNING', nextToken }));
-    found.push(...(page.executions ?? []).flatMap(({ executionArn }) => executionArn ?? []));
-    nextToken = page.nextToken;
-  } while (nextToken !== undefined);
+  const pages = paginateListExecutions({ client: sfn }, { stateMachineArn, statusFilter: 'RUNNING' });
+  for await (const { executions = [] } of pages)
+    found.push(...executions.flatMap(({ executionArn }) => executionArn ?? []));
   return found;
 }
 
 async function activeJobs(queues: Spending['queues']): Promise<string[]> {
   const found: string[] = [];
   for (const jobQueue of queues)
-    for (const jobStatus of ACTIVE) {
-      let nextToken: string | undefined;
-      do {
-        const page = await batch.send(new ListJobsCommand({ jobQueue, jobStatus, nextToken }));
-        found.push(...(page.jobSummaryList ?? []).flatMap(({ jobId }) => jobId ?? []));
-        nextToken = page.nextToken;
-      } while (nextToken !== undefined);
-    }
+    for (const jobStatus of ACTIVE)
+      for await (const { jobSummaryList = [] } of paginateListJobs({ client: batch }, { jobQueue, jobStatus }))
+        found.push(...jobSummaryList.flatMap(({ jobId }) => jobId ?? []));
   return [...new Set(found)];
 }

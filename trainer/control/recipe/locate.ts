@@ -1,5 +1,5 @@
-// Resolves a recipe that the user named: its file, the folder of its data, and what is in that folder.
-import { existsSync, readdirSync } from 'node:fs';
+// Recipes as files: resolves one that the user named, its data and what is in their folder; writes one that a command made.
+import { existsSync, mkdirSync, readdirSync, renameSync, writeFileSync } from 'node:fs';
 import { dirname, isAbsolute, join, resolve } from 'node:path';
 import { ENVARS } from '../../../contracts/src/envars.ts';
 import { localFoldersOf } from '../../../contracts/src/stages.ts';
@@ -85,4 +85,18 @@ function findRecipe(name: string, folders: readonly string[]): string {
 
 function recipesIn(folders: readonly string[]): string | undefined {
   return folders.map((folder) => join(folder, 'recipes')).find((folder) => existsSync(folder));
+}
+
+/** Writes a recipe that a command made, whole or not at all; its folder is made where it is missing. */
+export function writeRecipe(file: string, document: object): string {
+  mkdirSync(dirname(file), { recursive: true });
+  writeFileSync(`${file}.tmp`, `${JSON.stringify(document, null, 2)}\n`);
+  renameSync(`${file}.tmp`, file);
+  return file;
+}
+
+/** `path`, of what the user wrote as `given`. Throws a UserError where nothing is there. */
+export function existing(path: string, given: string): string {
+  if (!existsSync(path)) throw new UserError(`there is no ${given} (looked for ${path})`);
+  return path;
 }

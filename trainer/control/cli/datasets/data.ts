@@ -13,7 +13,7 @@ import { outputsFile, readDeployment } from '../../aws/deployment.ts';
 import { indexFolder, indexOf, resolveRecipe } from '../../recipe/locate.ts';
 import type { Emit } from '../../run/events.ts';
 import { findSubmitted } from '../../run/stored-plan.ts';
-import { createConsole, createJsonConsole } from '../console.ts';
+import { consoleOf } from '../console.ts';
 import { type CommandContext, processContext } from '../context.ts';
 
 const HELP = `Usage: npm run data -- push FOLDER|RECIPE [--name NAME] [options]
@@ -51,7 +51,7 @@ const COMMANDS = ['push', 'list', 'show'] as const;
 
 /** The whole command; resolves to its exit code. */
 export async function data(argv: readonly string[], context: CommandContext): Promise<number> {
-  const { root, cwd, stdout } = context;
+  const { root, cwd } = context;
   return answerCommand(argv, { help: HELP, ...context }, async () => {
     const { values, words } = readCommandLine(argv, { help: HELP, options: OPTIONS, words: 2 });
     const [word, subject] = words;
@@ -62,10 +62,7 @@ export async function data(argv: readonly string[], context: CommandContext): Pr
       throw new UserError(`--name goes with push, not with ${command}`);
     const { trainingBucket } = readDeployment(outputsFile(values.outputs, { root, cwd }));
     const store = openStore(`s3://${trainingBucket}`);
-    const write = (text: string): void => void stdout.write(text);
-    const emit = values.json
-      ? createJsonConsole(write)
-      : createConsole({ write, columns: stdout.isTTY ? stdout.columns : undefined });
+    const emit = consoleOf(context, values);
     if (command === 'list') emit({ event: 'datasets', datasets: await listDatasets(store) });
     else if (command === 'show') {
       const { pointer, ...shown } = await showDataset(

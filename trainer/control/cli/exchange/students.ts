@@ -1,5 +1,4 @@
 // `npm run model -- import --distil`: text students learn a published checkpoint's text vectors, before it is imported with them.
-import { existsSync, mkdirSync, renameSync, writeFileSync } from 'node:fs';
 import { basename, dirname, join, relative, resolve } from 'node:path';
 import { z } from 'zod';
 import { ENVARS } from '../../../../contracts/src/envars.ts';
@@ -7,12 +6,11 @@ import { EXIT } from '../../../../contracts/src/exit-codes.ts';
 import type { Schedule } from '../../../../contracts/src/training/blocks.ts';
 import type { ImitateConfig } from '../../../../contracts/src/training/stages/imitate.ts';
 import { UserError } from '../../../../contracts/src/user-error.ts';
-import { planHere, runsFolder } from '../../local/plan.ts';
-import { type ResolvedRecipe, resolveRecipe } from '../../recipe/locate.ts';
-import { createConsole, createJsonConsole } from '../console.ts';
+import { runsFolder } from '../../local/plan.ts';
+import { existing, type ResolvedRecipe, resolveRecipe, writeRecipe } from '../../recipe/locate.ts';
 import type { CommandContext } from '../context.ts';
 import { runPython } from '../python.ts';
-import { finishedRun, trainHere } from '../train-here.ts';
+import { trainWritten } from '../train-here.ts';
 
 export interface DistilOptions {
   captions?: string | undefined;
@@ -33,7 +31,7 @@ export async function trainStudents(
   name: string,
   { options, context }: { options: DistilOptions; context: CommandContext },
 ): Promise<string | number> {
-  const { root, cwd, env, stdout } = context;
+  const { root, cwd, env } = context;
   // What is wrong with the command line is said before Python opens the checkpoint.
   const steps = stepsOf(options.steps);
   documentOf('', { name, options, cwd });
@@ -53,26 +51,8 @@ export async function trainStudents(
   writeRecipe(file, document);
   if (steps !== undefined) writeRecipe(file, withSteps(document, resolved(file), steps));
   const recipe = resolved(file);
-  const write = (text: string): void => void stdout.write(text);
-  const columns = stdout.isTTY === true ? (stdout.columns ?? 80) : undefined;
-  const emit = options.json ? createJsonConsole(write) : createConsole({ write, columns });
-  const { jobs } = await planHere(recipe, { root, runs, onRead: (bytes) => emit({ event: 'reading_data', bytes }) });
-  const asked = {
-    command: 'run',
-    recipe: recipe.recipe.name,
-    show: false,
-    plan: false,
-    install: false,
-    on: 'here',
-    follow: false,
-    ranks: 1,
-  } as const;
-  const code = await trainHere(recipe, { ...asked, runs }, { root, cwd, env, emit });
-  if (code !== EXIT.ok) return code;
-  const finished = jobs[0] === undefined ? undefined : finishedRun(jobs[0]);
-  if (finished === undefined)
-    throw new UserError(`${recipe.recipe.name} changed while it was planned: run the command again`);
-  return finished.folder;
+  const trained = await trainWritten(recipe, { runs, options, context });
+  return typeof trained === 'number' ? trained : trained.folder;
 }
 
 /** Refuses, before hours of training, what could not be imported afterwards. */
@@ -125,11 +105,6 @@ function documentOf(checkpoint: string, { name, options, cwd }: Written): Studen
   };
 }
 
-function existing(path: string, given: string): string {
-  if (!existsSync(path)) throw new UserError(`there is no ${given} (looked for ${path})`);
-  return path;
-}
-
 function stepsOf(text: string | undefined): number | undefined {
   if (text === undefined) return undefined;
   if (!/^[1-9]\d*$/.test(text)) throw new UserError(`--steps ${text}: it has to be a whole number of 1 or more`);
@@ -149,10 +124,4 @@ function withSteps(document: StudentsRecipe, { recipe }: ResolvedRecipe, steps: 
   const tiers = student.tiers.map((tier) => ({ ...tier, schedule: shorter(tier.schedule) }));
   const table = { ...student.static, schedule: shorter(student.static.schedule) };
   return { ...document, imitate: { ...document.imitate, student: { ...student, tiers, static: table } } };
-}
-
-function writeRecipe(file: string, document: StudentsRecipe): void {
-  mkdirSync(dirname(file), { recursive: true });
-  writeFileSync(`${file}.tmp`, `${JSON.stringify(document, null, 2)}\n`);
-  renameSync(`${file}.tmp`, file);
 }

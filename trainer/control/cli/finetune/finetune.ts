@@ -4,17 +4,15 @@ import { join, relative, resolve } from 'node:path';
 import { standardAnswer } from '../../../../contracts/command/command-line.ts';
 import { ENVARS } from '../../../../contracts/src/envars.ts';
 import { EXIT } from '../../../../contracts/src/exit-codes.ts';
-import type { TrainingReport } from '../../../../contracts/src/training/job.ts';
 import { UserError } from '../../../../contracts/src/user-error.ts';
-import { planHere, runsFolder } from '../../local/plan.ts';
+import { runsFolder } from '../../local/plan.ts';
 import { ensureVenv } from '../../local/venv.ts';
 import { type ResolvedRecipe, resolveRecipe } from '../../recipe/locate.ts';
-import { createConsole, createJsonConsole } from '../console.ts';
 import { type CommandContext, processContext } from '../context.ts';
 import { evaluate } from '../evaluate.ts';
 import { listenForInterrupts } from '../interrupts.ts';
 import { pythonOverride } from '../python.ts';
-import { finishedRun, trainHere } from '../train-here.ts';
+import { type FinishedRun, trainWritten } from '../train-here.ts';
 import { type Inspection, inspect } from './inspect.ts';
 import { FINETUNE_HELP, type FinetuneOptions, parseFinetuneOptions } from './options.ts';
 import { writeRecipes } from './recipe.ts';
@@ -61,10 +59,12 @@ async function run(options: FinetuneOptions, context: CommandContext): Promise<n
     print({ event: 'dry_run', recipe: written.recipe }, dryRunLines(main, written.recipe));
     return EXIT.ok;
   }
-  const trained = await train(main, { runs, options, context });
+  const trained = await trainWritten(main, { runs, options, context });
   if (typeof trained === 'number') return trained;
   const control =
-    written.control === undefined ? undefined : await train(resolved(written.control), { runs, options, context });
+    written.control === undefined
+      ? undefined
+      : await trainWritten(resolved(written.control), { runs, options, context });
   if (typeof control === 'number') return control;
   const figures = figuresOf(trained.report.metrics, control?.report.metrics);
   const general = options.general
@@ -130,43 +130,8 @@ function dryRunLines(main: ResolvedRecipe, file: string): string[] {
   ];
 }
 
-interface Trained {
-  folder: string;
-  report: TrainingReport;
-}
-interface TrainContext {
-  runs: string;
-  options: FinetuneOptions;
-  context: CommandContext;
-}
-
-/** The finished run, or an exit code. */
-async function train(recipe: ResolvedRecipe, { runs, options, context }: TrainContext): Promise<Trained | number> {
-  const { stdout, root, cwd, env } = context;
-  const write = (text: string): void => void stdout.write(text);
-  const columns = stdout.isTTY === true ? (stdout.columns ?? 80) : undefined;
-  const emit = options.json ? createJsonConsole(write) : createConsole({ write, columns });
-  const asked = {
-    command: 'run',
-    recipe: recipe.recipe.name,
-    show: false,
-    plan: false,
-    install: false,
-    on: 'here',
-    follow: false,
-    ranks: 1,
-  } as const;
-  const plan = await planHere(recipe, { root, runs, onRead: (bytes) => emit({ event: 'reading_data', bytes }) });
-  const code = await trainHere(recipe, { ...asked, runs }, { root, cwd, env, emit, plan });
-  if (code !== EXIT.ok) return code;
-  const finished = plan.jobs[0] === undefined ? undefined : finishedRun(plan.jobs[0]);
-  if (finished === undefined)
-    throw new UserError(`${recipe.recipe.name}: its run left no report; run the command again`);
-  return finished;
-}
-
 /** Copies the files that the report names: the model, without the run's log and job. */
-function copy({ folder, report }: Trained, target: string): string {
+function copy({ folder, report }: FinishedRun, target: string): string {
   mkdirSync(target, { recursive: true });
   for (const { path } of Object.values(report.artefacts)) cpSync(join(folder, path), join(target, path));
   return target;

@@ -1,8 +1,9 @@
 // Writes the short recipe of a fine-tuning: what it says beyond trainer/recipes/finetune.json, which it extends.
-import { existsSync, mkdirSync, renameSync, writeFileSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import { basename, dirname, join, relative, resolve } from 'node:path';
 import { FILES } from '../../../../contracts/src/keys.ts';
 import { UserError } from '../../../../contracts/src/user-error.ts';
+import { existing, writeRecipe } from '../../recipe/locate.ts';
 import type { FinetuneOptions } from './options.ts';
 
 export interface Places {
@@ -72,18 +73,6 @@ function documentOf(options: FinetuneOptions, { cwd, embedded }: Places): Record
   };
 }
 
-function existing(path: string, given: string): string {
-  if (!existsSync(path)) throw new UserError(`there is no ${given} (looked for ${path})`);
-  return path;
-}
-
 function withoutUndefined(object: Record<string, unknown>): Record<string, unknown> {
   return Object.fromEntries(Object.entries(object).filter(([, value]) => value !== undefined));
-}
-
-function writeRecipe(file: string, document: object): string {
-  mkdirSync(dirname(file), { recursive: true });
-  writeFileSync(`${file}.tmp`, `${JSON.stringify(document, null, 2)}\n`);
-  renameSync(`${file}.tmp`, file);
-  return file;
 }
