@@ -6,7 +6,7 @@ import {
   type Stack,
 } from '@aws-sdk/client-cloudformation';
 import { BatchGetBuildsCommand, CodeBuildClient, StartBuildCommand } from '@aws-sdk/client-codebuild';
-import { DescribeInstanceTypeOfferingsCommand, EC2Client } from '@aws-sdk/client-ec2';
+import { EC2Client, paginateDescribeInstanceTypeOfferings } from '@aws-sdk/client-ec2';
 import { DescribeImagesCommand, ECRClient, GetAuthorizationTokenCommand } from '@aws-sdk/client-ecr';
 import { DeleteObjectsCommand, ListObjectVersionsCommand, S3Client } from '@aws-sdk/client-s3';
 import {
@@ -86,16 +86,14 @@ export function openAws(): Aws {
       const [found] = (await explained(`reading the stack ${name}`, reading))?.Stacks ?? [];
       return found === undefined ? undefined : toStackState(found);
     },
-    buckets(stack) {
-      const reading = async (): Promise<string[]> => {
-        const found: string[] = [];
-        for await (const page of paginateListStackResources({ client: cloudFormation }, { StackName: stack }))
-          for (const { ResourceType, ResourceStatus, PhysicalResourceId } of page.StackResourceSummaries ?? [])
-            if (ResourceType === 'AWS::S3::Bucket' && ResourceStatus !== 'DELETE_COMPLETE')
-              found.push(PhysicalResourceId ?? '');
-        return found;
-      };
-      return explained(`reading the resources of ${stack}`, reading());
+    async buckets(stack) {
+      const reading = pagesOf(paginateListStackResources({ client: cloudFormation }, { StackName: stack }));
+      const resources = (await explained(`reading the resources of ${stack}`, reading)).flatMap(
+        ({ StackResourceSummaries = [] }) => StackResourceSummaries,
+      );
+      const buckets = resources.filter(({ ResourceType }) => ResourceType === 'AWS::S3::Bucket');
+      const left = buckets.filter(({ ResourceStatus }) => ResourceStatus !== 'DELETE_COMPLETE');
+      return left.map(({ PhysicalResourceId = '' }) => PhysicalResourceId);
     },
     async deleteVersions(Bucket) {
       const what = `emptying the bucket ${Bucket}`;
@@ -117,22 +115,12 @@ export function openAws(): Aws {
     },
     async zonesOf(types) {
       const zones = new Map<string, string[]>(types.map((type) => [type, []]));
-      let NextToken: string | undefined;
-      do {
-        const page = await explained(
-          'asking which zones offer the machines',
-          ec2.send(
-            new DescribeInstanceTypeOfferingsCommand({
-              LocationType: 'availability-zone',
-              Filters: [{ Name: 'instance-type', Values: [...types] }],
-              NextToken,
-            }),
-          ),
-        );
-        for (const { InstanceType = '', Location = '' } of page.InstanceTypeOfferings ?? [])
+      const Filters = [{ Name: 'instance-type', Values: [...types] }];
+      const asked = { LocationType: 'availability-zone' as const, Filters };
+      const reading = pagesOf(paginateDescribeInstanceTypeOfferings({ client: ec2 }, asked));
+      for (const { InstanceTypeOfferings = [] } of await explained('asking which zones offer the machines', reading))
+        for (const { InstanceType = '', Location = '' } of InstanceTypeOfferings)
           zones.get(InstanceType)?.push(Location);
-        NextToken = page.NextToken === '' ? undefined : page.NextToken;
-      } while (NextToken !== undefined);
       return zones;
     },
     async imageDigest(repositoryName, imageTag) {
@@ -173,6 +161,12 @@ export function openAws(): Aws {
       };
     },
   };
+}
+
+async function pagesOf<T>(pages: AsyncIterable<T>): Promise<T[]> {
+  const found: T[] = [];
+  for await (const page of pages) found.push(page);
+  return found;
 }
 
 function toStackState({ StackName = '', StackStatus, LastUpdatedTime, CreationTime, Outputs }: Stack): StackState {

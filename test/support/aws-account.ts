@@ -29,6 +29,14 @@ export interface AwsAccount {
 
 export const ACCOUNT = '123456789012';
 
+/** What the SDK and boto3 need to reach an emulator and nothing else of AWS. */
+export const awsEnv = (endpoint: string): Record<string, string> => ({
+  AWS_ENDPOINT_URL: endpoint,
+  AWS_ACCESS_KEY_ID: 'testing',
+  AWS_SECRET_ACCESS_KEY: 'testing',
+  AWS_REGION: 'us-east-1',
+});
+
 export async function startAccount(): Promise<AwsAccount> {
   const server = createServer((request, response) => {
     answer(account, request, response).catch((error: unknown) => {
@@ -40,14 +48,8 @@ export async function startAccount(): Promise<AwsAccount> {
   const endpoint = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
   const account: AwsAccount = {
     endpoint,
-    env: {
-      AWS_ENDPOINT_URL: endpoint,
-      AWS_ACCESS_KEY_ID: 'testing',
-      AWS_SECRET_ACCESS_KEY: 'testing',
-      AWS_REGION: 'us-east-1',
-      // A failure is an answer here, and not worth a second question.
-      AWS_MAX_ATTEMPTS: '1',
-    },
+    // A failure is an answer here, and not worth a second question.
+    env: { ...awsEnv(endpoint), AWS_MAX_ATTEMPTS: '1' },
     stacks: new Map(),
     quotas: new Map(),
     zones: new Map(),

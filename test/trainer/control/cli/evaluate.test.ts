@@ -5,6 +5,7 @@ import { join, resolve } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { afterAll, beforeAll, expect, it, vi } from 'vitest';
 import { evaluate } from '../../../../trainer/control/cli/evaluate.ts';
+import { captured } from '../../../support/captured.ts';
 import { trainerPython } from '../../../support/python.ts';
 
 vi.setConfig({ testTimeout: 120_000, hookTimeout: 600_000 });
@@ -39,17 +40,12 @@ beforeAll(async () => {
 });
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
-async function run(...args: string[]): Promise<{ code: number; stdout: string; stderr: string }> {
-  let [stdout, stderr] = ['', ''];
-  const code = await evaluate(args, {
+const run = (...args: string[]) =>
+  captured(evaluate, args, {
     root: ROOT,
     cwd: folder,
     env: { PATH: process.env.PATH, TRAINER_PYTHON: python, CLIP_DATA: 'data' },
-    stdout: { write: (text: string) => (stdout += text) },
-    stderr: { write: (text: string) => (stderr += text) },
   });
-  return { code, stdout, stderr };
-}
 
 it('measures the embedded model on the sets that are there, names the others, and keeps vectors where it is told', async () => {
   const { code, stdout } = await run('--cache', 'kept', '--only', 'stsb,long', '--tier', 'base,static', '--json');

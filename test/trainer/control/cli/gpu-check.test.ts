@@ -2,6 +2,7 @@
 import { resolve } from 'node:path';
 import { beforeAll, expect, it, vi } from 'vitest';
 import { gpuCheck } from '../../../../trainer/control/cli/gpu-check.ts';
+import { captured } from '../../../support/captured.ts';
 import { trainerPython } from '../../../support/python.ts';
 
 vi.setConfig({ testTimeout: 60_000, hookTimeout: 600_000 });
@@ -12,17 +13,12 @@ beforeAll(async () => {
   python = await trainerPython();
 });
 
-async function run(...args: string[]): Promise<{ code: number; stdout: string; stderr: string }> {
-  let [stdout, stderr] = ['', ''];
-  const code = await gpuCheck(args, {
+const run = (...args: string[]) =>
+  captured(gpuCheck, args, {
     root: ROOT,
     cwd: ROOT,
     env: { PATH: process.env.PATH, TRAINER_PYTHON: python, CUDA_VISIBLE_DEVICES: '' },
-    stdout: { write: (text: string) => (stdout += text) },
-    stderr: { write: (text: string) => (stderr += text) },
   });
-  return { code, stdout, stderr };
-}
 
 it('says how to try it where there is no GPU', async () => {
   const { code, stdout, stderr } = await run('--device', 'cuda', '--json');

@@ -2,6 +2,7 @@
 import { resolve } from 'node:path';
 import { beforeAll, expect, it, vi } from 'vitest';
 import { benchTrain } from '../../../../../trainer/control/cli/bench/train.ts';
+import { captured } from '../../../../support/captured.ts';
 import { trainerPython } from '../../../../support/python.ts';
 
 vi.setConfig({ testTimeout: 60_000, hookTimeout: 600_000 });
@@ -13,13 +14,10 @@ beforeAll(async () => {
 });
 
 it('prints one JSON document of what was asked for', async () => {
-  let [stdout, stderr] = ['', ''];
-  const code = await benchTrain(['--json', '--quick', '--only', 'closed form'], {
+  const { code, stdout, stderr } = await captured(benchTrain, ['--json', '--quick', '--only', 'closed form'], {
     root: ROOT,
     cwd: ROOT,
     env: { PATH: process.env.PATH, TRAINER_PYTHON: python },
-    stdout: { write: (text: string) => (stdout += text) },
-    stderr: { write: (text: string) => (stderr += text) },
   });
   const { rows } = JSON.parse(stdout) as { rows: { what: string; value: number }[] };
   expect(rows.map(({ what }) => what)).toContain('share of them that 900 images a second take');

@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { afterAll, beforeAll, expect, it, vi } from 'vitest';
 import { claims } from '../../../../../trainer/control/cli/claims/claims.ts';
+import { captured } from '../../../../support/captured.ts';
 import { trainerPython } from '../../../../support/python.ts';
 
 vi.setConfig({ testTimeout: 120_000, hookTimeout: 600_000 });
@@ -18,17 +19,12 @@ beforeAll(async () => {
 });
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
-async function run(...args: string[]): Promise<{ code: number; stdout: string; stderr: string }> {
-  let [stdout, stderr] = ['', ''];
-  const code = await claims(args, {
+const run = (...args: string[]) =>
+  captured(claims, args, {
     root: ROOT,
     cwd: folder,
     env: { PATH: process.env.PATH, TRAINER_PYTHON: python },
-    stdout: { write: (text: string) => (stdout += text) },
-    stderr: { write: (text: string) => (stderr += text) },
   });
-  return { code, stdout, stderr };
-}
 
 it('says of every claim that it was not run where there is no comparison', async () => {
   const { code, stdout, stderr } = await run('--runs', 'runs', '--json');

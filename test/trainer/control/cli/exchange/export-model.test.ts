@@ -20,6 +20,7 @@ import { openStore } from '../../../../../api/registry/stores/open.ts';
 import type { ModelManifest } from '../../../../../contracts/src/model/manifest.ts';
 import { evaluate } from '../../../../../trainer/control/cli/evaluate.ts';
 import { model } from '../../../../../trainer/control/cli/model.ts';
+import { captured } from '../../../../support/captured.ts';
 import { writeRuns } from '../../../../support/exported-model.ts';
 import { trainerPython } from '../../../../support/python.ts';
 
@@ -45,17 +46,12 @@ beforeAll(async () => {
 });
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
-async function run(...args: string[]): Promise<{ code: number; stdout: string; stderr: string }> {
-  let [stdout, stderr] = ['', ''];
-  const code = await model(['export', ...args, '--registry', 'registry', '--runs', 'nowhere'], {
+const run = (...args: string[]) =>
+  captured(model, ['export', ...args, '--registry', 'registry', '--runs', 'nowhere'], {
     root: ROOT,
     cwd: folder,
     env: { PATH: process.env.PATH, TRAINER_PYTHON: python },
-    stdout: { write: (text: string) => (stdout += text) },
-    stderr: { write: (text: string) => (stderr += text) },
   });
-  return { code, stdout, stderr };
-}
 
 it('writes the published model for another library, and says where its weights come from', async () => {
   const { code, stdout } = await run('tiered', '--format', 'safetensors', '--tier', 'tiny,static', '--json');
