@@ -1,6 +1,5 @@
 // Every document that two parts exchange, by name: a JSON Schema, a Python type and golden examples exist for each.
 import { ApiKey, ApiKeyFile } from './api/api-key.ts';
-import { BulkDone, BulkError, BulkLine, BulkResult, BulkShard } from './api/bulk.ts';
 import { EmbedRequest, EmbedResponse, PartialEmbedResponse } from './api/embed.ts';
 import { EncodeFrame, EncodeRequest, EncodeResponse, EncoderHealth } from './api/encode.ts';
 import { ErrorBody } from './api/error.ts';
@@ -10,6 +9,8 @@ import { PartialSimilarityResponse, SimilarityRequest, SimilarityResponse } from
 import { ClassifyRequest, ClassifyResponse } from './api/tasks/classify.ts';
 import { DryRunResponse } from './api/tasks/dry-run.ts';
 import { TokenizeRequest, TokenizeResponse } from './api/tasks/tokenize.ts';
+import { BulkDone, BulkJob, BulkPlan, BulkStop } from './bulk/job.ts';
+import { BulkError, BulkLine, BulkResult } from './bulk/lines.ts';
 import { BulkEvent, FollowEvent, ListeningLine, RequestEvent } from './events.ts';
 import { ModelManifest } from './model/manifest.ts';
 import { ModelPointer } from './model/pointer.ts';
@@ -39,9 +40,11 @@ export const DOCUMENTS = {
   BulkDone,
   BulkError,
   BulkEvent,
+  BulkJob,
   BulkLine,
+  BulkPlan,
   BulkResult,
-  BulkShard,
+  BulkStop,
   ClassFile,
   ClassifyRequest,
   ClassifyResponse,

@@ -41,7 +41,8 @@ it('nothing is put into a drawer', () => {
 
 it('only entries and the hosts that they start read the environment', () => {
   const readers = [
-    'api/encoder/hosts/batch.ts',
+    'api/bulk/hosts/open.ts',
+    'api/bulk/hosts/shard.ts',
     'api/encoder/hosts/server.ts',
     'api/encoder/hosts/service.ts',
     'api/dev/local-encoder.ts',
@@ -213,9 +214,10 @@ it('code and documents use the words of the glossary', () => {
   expect(found).toEqual([]);
 });
 
-it('what npm start loads is what dependencies lists, so that --omit=dev leaves nothing out and nothing over', () => {
+it('what npm start and npm run encode load is what dependencies lists, so that --omit=dev leaves nothing out and nothing over', () => {
   const { dependencies } = JSON.parse(text('package.json')) as { dependencies: Record<string, string> };
-  const entries = ['api/dev/serve.ts', 'api/encoder/hosts/server.ts', 'api/worker/index.ts'];
+  const bulk = ['api/bulk/hosts/encode.ts', 'api/bulk/hosts/shard.ts'];
+  const entries = ['api/dev/serve.ts', 'api/encoder/hosts/server.ts', 'api/worker/index.ts', ...bulk];
   const atStart = importsOf(TREE, { lazy: false, types: false });
   const loaded = new Set<string>();
   const load = (file: string): void => {
