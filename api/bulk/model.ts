@@ -4,7 +4,14 @@ import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { PLAN_LIMITS } from '../../contracts/src/api/limits.ts';
 import type { ModelManifest } from '../../contracts/src/model/manifest.ts';
-import { attemptItems, type Embedded, type EncodedFile } from '../core/embed.ts';
+import {
+  attemptItems,
+  type Embedded,
+  type EmbedInput,
+  type EmbedOutput,
+  type EncodedFile,
+  embed,
+} from '../core/embed.ts';
 import { CoreError } from '../core/errors.ts';
 import type { PlacedItem } from '../core/items/items.ts';
 import { chooseDimensions, chooseModel, type Model, quantisationOf } from '../core/model.ts';
@@ -19,11 +26,22 @@ import { createWasmEngine } from '../text/wasm/engine.ts';
 export interface BulkEncoder {
   manifest: ModelManifest;
   quantisation: Quantisation;
-  /** Throws a CoreError that names those that there are. */
-  choose(model: string | undefined, dimensions: number | undefined): { id: string; dimensions: number };
   /** In the order of the items: vectors at unit length, or what was wrong with the item. Throws on what is not its fault. */
   embed(items: PlacedItem[], chosen: { id: string; dimensions: number }): Promise<(Embedded | CoreError)[]>;
+  /** One request of others' forms; throws a CoreError where it is refused. */
+  answer(asked: EmbedInput): Promise<EmbedOutput>;
+  /** Whether the machine is to blame and no item: a rerun must try again. */
+  isOurs(error: CoreError): boolean;
   close(): Promise<void>;
+}
+
+/** Throws a CoreError that names those that there are, before anything of the model is opened. */
+export function choose(
+  manifest: ModelManifest,
+  asked: { model?: string | undefined; dimensions?: number | undefined },
+) {
+  const offer = { manifest, limits: LIMITS };
+  return { id: chooseModel(offer, asked.model).id, dimensions: chooseDimensions(offer, asked.dimensions) };
 }
 
 export interface BulkEncoderOptions {
@@ -57,19 +75,24 @@ export async function openBulkEncoder(options: BulkEncoderOptions): Promise<Bulk
   return {
     manifest,
     quantisation: quantisationOf(model),
-    choose: (id, dimensions) => ({ id: chooseModel(model, id).id, dimensions: chooseDimensions(model, dimensions) }),
     async embed(items, { id, dimensions }) {
       const { tier } = chooseModel(model, id);
       const asked = { tier, dimensions, truncate: 'end', onError: 'partial' } as const;
       const { outcomes } = await attemptItems({ model, engines }, items, asked);
-      const ours = outcomes.find((outcome) => outcome instanceof CoreError && OURS.includes(outcome.code));
+      const ours = outcomes.find((outcome) => outcome instanceof CoreError && isOurs(outcome));
       if (ours) throw ours;
       return outcomes;
     },
+    answer: (asked) => embed(model, engines, asked),
+    isOurs,
     async close() {
       await Promise.all([session.close(), model.close()]);
     },
   };
+}
+
+function isOurs({ code }: CoreError): boolean {
+  return OURS.includes(code);
 }
 
 /** Nothing of it is read before the first text. */

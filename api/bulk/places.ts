@@ -76,6 +76,11 @@ export function openSources({ input, sources }: Pick<BulkJob, 'input' | 'sources
   };
 }
 
+/** Whether a place is another one, or lies in it. */
+export function isBelow(place: string, other: string): boolean {
+  return withSlash(place).startsWith(withSlash(other)) && !place.split('/').includes('..');
+}
+
 function withSlash(place: string): string {
   return place.endsWith('/') ? place : `${place}/`;
 }

@@ -10,6 +10,7 @@ import { CoreError } from '../core/errors.ts';
 import type { PlacedItem } from '../core/items/items.ts';
 import { encodeDocument } from '../registry/store.ts';
 import { sha256Of } from '../registry/stores/hash.ts';
+import { answersOf, type BatchAnswer } from './answers.ts';
 import type { JobFolder } from './folder.ts';
 import { type BulkItem, itemsOf } from './inputs/items.ts';
 import type { BulkEncoder } from './model.ts';
@@ -22,7 +23,7 @@ export interface ShardWork {
   folder: JobFolder;
   job: BulkJob;
   shard: number;
-  encoder: Pick<BulkEncoder, 'embed' | 'quantisation' | 'manifest'>;
+  encoder: Omit<BulkEncoder, 'close'>;
   sources: Sources;
   onProgress?: ((progress: { items: number; seconds: number }) => void) | undefined;
   /** Checked between chunks: of an aborted shard nothing is left. */
@@ -55,42 +56,78 @@ export async function encodeShard(work: ShardWork): Promise<BulkDone | undefined
 
   const begun = performance.now();
   const seconds = () => (performance.now() - begun) / 1000;
-  const rows: Row[] = [];
-  const vectors: Uint8Array[] = [];
-  const errors: BulkError[] = [];
-  for await (const outcomes of outcomesOf(work, itemsOf(lines.stream(), work.sources))) {
-    if (work.signal?.aborted) return undefined;
-    for (const outcome of outcomes) {
-      if ('vector' in outcome) {
-        rows.push(outcome.row);
-        vectors.push(outcome.vector);
-      } else errors.push(outcome);
-    }
-    work.onProgress?.({ items: rows.length + errors.length, seconds: seconds() });
-  }
-
-  const { type, dimensions, formats } = job.output;
-  const part = { model: job.model, type, dimensions, rows, matrix: Buffer.concat(vectors) };
-  const written: [string, Uint8Array][] = [...writeFormats(part, shard, formats), [files.errors, linesOf(errors)]];
+  const note = (items: number): boolean => {
+    work.onProgress?.({ items, seconds: seconds() });
+    return !work.signal?.aborted;
+  };
+  const make = 'endpoint' in job.output ? makeAnswers : makeVectors;
+  const made = await make(work, lines.stream(), note);
+  if (!made) return undefined;
   const artefacts: Artefact[] = [];
-  for (const [path, bytes] of written) {
+  for (const [path, bytes] of made.files) {
     await folder.put(path, bytes);
     artefacts.push({ path, digest: sha256Of(bytes), size: bytes.length });
   }
+  const { succeeded, failed } = made;
   const done: BulkDone = {
     schema_version: SCHEMA_VERSION,
     job: job.id,
     shard,
     space_id: job.model.space_id,
-    items: rows.length + errors.length,
-    succeeded: rows.length,
-    failed: errors.length,
+    items: succeeded + failed,
+    succeeded,
+    failed,
     seconds: seconds(),
     at: new Date().toISOString(),
     files: artefacts,
   };
   await folder.put(files.done, encodeDocument(done));
   return done;
+}
+
+/** What a shard leaves before its mark. */
+interface Made {
+  files: [string, Uint8Array][];
+  succeeded: number;
+  failed: number;
+}
+/** Told how many items are done; answers whether to go on. */
+type Note = (items: number) => boolean;
+
+async function makeVectors(work: ShardWork, lines: AsyncIterable<Uint8Array>, note: Note): Promise<Made | undefined> {
+  const { job, shard } = work;
+  if ('endpoint' in job.output) throw new Error('the job asks for answers');
+  const rows: Row[] = [];
+  const vectors: Uint8Array[] = [];
+  const errors: BulkError[] = [];
+  for await (const outcomes of outcomesOf(work, itemsOf(lines, work.sources))) {
+    for (const outcome of outcomes) {
+      if ('vector' in outcome) {
+        rows.push(outcome.row);
+        vectors.push(outcome.vector);
+      } else errors.push(outcome);
+    }
+    if (!note(rows.length + errors.length)) return undefined;
+  }
+  const { type, dimensions, formats } = job.output;
+  const part = { model: job.model, type, dimensions, rows, matrix: Buffer.concat(vectors) };
+  const files = [...writeFormats(part, shard, formats), errorFile(shard, errors)];
+  return { files, succeeded: rows.length, failed: errors.length };
+}
+
+async function makeAnswers(work: ShardWork, lines: AsyncIterable<Uint8Array>, note: Note): Promise<Made | undefined> {
+  const answers: BatchAnswer[] = [];
+  const errors: BatchAnswer[] = [];
+  for await (const answer of answersOf(lines, work)) {
+    (answer.error ? errors : answers).push(answer);
+    if (!note(answers.length + errors.length)) return undefined;
+  }
+  const files: Made['files'] = [[bulkFiles(work.shard).part('jsonl'), linesOf(answers)], errorFile(work.shard, errors)];
+  return { files, succeeded: answers.length, failed: errors.length };
+}
+
+function errorFile(shard: number, errors: object[]): [string, Uint8Array] {
+  return [bulkFiles(shard).errors, linesOf(errors)];
 }
 
 /** Of two chunks the later one is decoded while the earlier one runs through the model; they come out in order. */
@@ -126,6 +163,7 @@ function tooMany(): UserError {
 }
 
 async function encodeChunk({ encoder, job }: ShardWork, chunk: Numbered[]): Promise<Outcome[]> {
+  if ('endpoint' in job.output) throw new Error('the job asks for answers');
   const { id } = job.model;
   const { type, dimensions } = job.output;
   const good = chunk.filter(({ content }) => !(content instanceof CoreError));

@@ -19,7 +19,9 @@ const price = z.coerce.number().nonnegative().optional();
 const Variables = z.object({
   /** Where the image encoder listens, without a slash at the end; absent: images are refused with a reason. */
   [ENVARS.encoderUrl]: z.url().optional(),
-  /** What a call to it may carry: where it is a Lambda function, 6 MB of base64. */
+  /** Where the service of bulk jobs listens, without a slash at the end; absent: jobs are refused with a reason. */
+  [ENVARS.jobsUrl]: z.url().optional(),
+  /** What a call to the encoder may carry: where it is a Lambda function, 6 MB of base64. */
   [ENVARS.encoderMaxBytes]: z.coerce.number().int().positive().optional(),
   [ENVARS.encoderSeconds]: z.coerce.number().positive().optional(),
   /** Keys that sign calls to an encoder behind IAM; without them calls are sent as they are. Secrets, not variables. */

@@ -16,6 +16,7 @@ import { bundledDigest, bundledModel } from './bundled-model.ts';
 import { createEdgeStore } from './cache/edge.ts';
 import { createMemoryStore } from './cache/memory.ts';
 import { createVectorCache } from './cache/vector-cache.ts';
+import type { AskJobs } from './dependencies.ts';
 import { Env, pricesIn } from './env.ts';
 import { createImageEncoder, probeImageEncoder } from './images/client.ts';
 import { createSignedFetch, type Fetch } from './images/signed-fetch.ts';
@@ -54,6 +55,7 @@ function assemble(env: Env) {
     maxBytes: env.ENCODER_MAX_BYTES,
     deadlineMs: env.ENCODER_SECONDS && env.ENCODER_SECONDS * 1000,
   });
+  const jobs = jobsOf(env);
   const { image_bytes, ...others } = PLAN_LIMITS[env.PLAN];
   const limits = { ...others, image_bytes: Math.min(image_bytes, env.ENCODER_MAX_BYTES ?? image_bytes) };
   const lock = createLock(OPENING_MS);
@@ -82,6 +84,7 @@ function assemble(env: Env) {
     isolate,
     provider,
     images,
+    jobs,
     cache: cacheOf(env),
     admission: createAdmission(),
     access: accessOf(env, origins),
@@ -112,7 +115,13 @@ function accessOf(env: Env, listed: ReturnType<typeof readOrigins>): Access {
   return createAccess({ policy, keys, limits, origins: listed.origins });
 }
 
-/** Calls to the encoder are signed where there are keys. */
+function jobsOf(env: Env): AskJobs | undefined {
+  const { JOBS_URL: url } = env;
+  const send = sender(env) ?? ((address: string, init: RequestInit) => fetch(address, init));
+  return url === undefined ? undefined : (path, init) => send(`${url}${path}`, init);
+}
+
+/** Calls to the encoder, and to the service of jobs, are signed where there are keys. */
 function sender({ AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN, AWS_REGION }: Env): Fetch | undefined {
   if (!AWS_ACCESS_KEY_ID || !AWS_SECRET_ACCESS_KEY) return undefined;
   const keys = { accessKeyId: AWS_ACCESS_KEY_ID, secretAccessKey: AWS_SECRET_ACCESS_KEY };

@@ -8,7 +8,9 @@ import { LiveReport, ModelList, ReadyReport } from './api/models.ts';
 import { PartialSimilarityResponse, SimilarityRequest, SimilarityResponse } from './api/similarity.ts';
 import { ClassifyRequest, ClassifyResponse } from './api/tasks/classify.ts';
 import { DryRunResponse } from './api/tasks/dry-run.ts';
+import { JobList, JobReport, JobRequest } from './api/tasks/jobs.ts';
 import { TokenizeRequest, TokenizeResponse } from './api/tasks/tokenize.ts';
+import { BulkFile } from './bulk/file.ts';
 import { BulkDone, BulkJob, BulkPlan, BulkStop } from './bulk/job.ts';
 import { BulkError, BulkLine, BulkResult } from './bulk/lines.ts';
 import { BulkEvent, FollowEvent, ListeningLine, RequestEvent } from './events.ts';
@@ -40,6 +42,7 @@ export const DOCUMENTS = {
   BulkDone,
   BulkError,
   BulkEvent,
+  BulkFile,
   BulkJob,
   BulkLine,
   BulkPlan,
@@ -61,6 +64,9 @@ export const DOCUMENTS = {
   FeatureManifest,
   FollowEvent,
   GateDecision,
+  JobList,
+  JobReport,
+  JobRequest,
   Lease,
   LimitsReport,
   ListeningLine,

@@ -11,6 +11,8 @@ export const ENVARS = {
   model: 'CLIP_MODEL',
   /** Where the Worker finds the image encoder. */
   encoderUrl: 'ENCODER_URL',
+  /** Where the Worker finds the service of bulk jobs. */
+  jobsUrl: 'JOBS_URL',
   /** Bytes of image files that the encoder's platform takes in a call; absent: no limit of its own. */
   encoderMaxBytes: 'ENCODER_MAX_BYTES',
   /** Seconds for all that one request asks of the encoder. */

@@ -9,6 +9,10 @@ export const FILES = {
   job: 'job.json',
   /** How a bulk job is cut into shards. Written when their lines are there. */
   plan: 'plan.json',
+  /** Lines of items or of requests. */
+  lines: 'lines.jsonl',
+  /** What is known of a file that was sent. Written after its content. */
+  file: 'file.json',
   /** Why a bulk job goes no further. */
   stop: 'stopped.json',
   /** Written last: its presence means that the stage is finished. */
@@ -55,6 +59,7 @@ export const PREFIXES = {
   runs: 'runs',
   sources: 'sources',
   jobs: 'jobs',
+  jobInputs: 'job-inputs',
 } as const;
 export type Prefix = keyof typeof PREFIXES;
 
@@ -151,6 +156,15 @@ export const API_KEYS = 'keys/sha256/';
 
 /** Folder of a bulk job: below it are what the next functions name. */
 export const bulkFolder = (id: string): string => `${PREFIXES.jobs}/${jobName(id)}`;
+
+/** Folder of lines that came inside the request for a job. */
+export const bulkInlineFolder = (id: string): string => `${bulkFolder(id)}/inline`;
+
+/** Folder of a file that was sent for bulk jobs: its lines, and what is known of it. */
+export const jobInputFolder = (id: string): string => `${PREFIXES.jobInputs}/${jobName(id)}`;
+
+/** The file of a key in such a folder; undefined where the key is another. */
+export const fileOfKey = (key: string): string | undefined => folderOf(key, FILES.file)?.split('/').at(1);
 
 /** The job of a key in such a folder; undefined where the key is another. */
 export const jobOfKey = (key: string): string | undefined => {

@@ -42,6 +42,7 @@ it('nothing is put into a drawer', () => {
 it('only entries and the hosts that they start read the environment', () => {
   const readers = [
     'api/bulk/hosts/open.ts',
+    'api/bulk/hosts/service.ts',
     'api/bulk/hosts/shard.ts',
     'api/encoder/hosts/server.ts',
     'api/encoder/hosts/service.ts',
@@ -143,7 +144,7 @@ it('no function is longer than the longest of today', () => {
 it('only the hosts and their thin ends speak HTTP', () => {
   // Statuses and headers of both hosts' error documents are in one table.
   const ends =
-    /^api\/core\/error-document\.ts$|^api\/(worker\/|encoder\/(hosts\/|http\.ts)|dev\/|playground\/)|^contracts\/src\/api\/|^infra\//;
+    /^api\/core\/error-document\.ts$|^api\/(worker\/|bulk\/hosts\/|encoder\/(hosts\/|http\.ts)|dev\/|playground\/)|^contracts\/src\/api\/|^infra\//;
   const word = /\b(Response|Request|Headers)\(|\bcontent-type\b|\bstatusCode\b|\bstatus: [2-5]\d\d\b/i;
   const speaking = OWN.filter(
     (file) => /\.ts$/.test(file) && !ends.test(file) && word.test(withoutComments(text(file))),

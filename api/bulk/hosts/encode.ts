@@ -7,11 +7,11 @@ import type { BulkEvent } from '../../../contracts/src/events.ts';
 import { EXIT } from '../../../contracts/src/exit-codes.ts';
 import { UserError } from '../../../contracts/src/user-error.ts';
 import { CoreError } from '../../core/errors.ts';
-import { idOf, jobOf } from '../ask.ts';
+import { COMMAND, idOf, jobOf } from '../ask.ts';
 import type { JobFolder } from '../folder.ts';
 import { planJob } from '../plan.ts';
 import { runShards } from '../run.ts';
-import { currentManifest, openEncoder, openFolder, placeOptions, toUri } from './open.ts';
+import { currentModel, openFolder, placeOptions, toUri } from './open.ts';
 
 const HELP = `Usage: npm run encode -- INPUT… OUTPUT [options]
 
@@ -91,8 +91,6 @@ async function begin(folder: JobFolder, job: BulkJob): Promise<BulkJob> {
 }
 
 async function ask({ values }: Line, words: string[]): Promise<BulkJob> {
-  const { folder, digest } = await currentManifest(values);
-  const encoder = await openEncoder(folder);
   try {
     const asked = {
       input: inputOf(words),
@@ -102,19 +100,10 @@ async function ask({ values }: Line, words: string[]): Promise<BulkJob> {
       dimensions: countOf('dimensions', values.dimensions),
       model: values.id,
     };
-    const named = {
-      id: '',
-      owner: null,
-      idempotency_key: null,
-      created_at: new Date().toISOString(),
-      expires_at: null,
-    };
-    const job = jobOf(asked, { encoder, manifest: digest }, named);
+    const job = jobOf(asked, await currentModel(values), { ...COMMAND, id: '', created_at: new Date().toISOString() });
     return { ...job, id: idOf(job) };
   } catch (error) {
     throw error instanceof CoreError ? new UserError(error.message) : error;
-  } finally {
-    await encoder.close();
   }
 }
 

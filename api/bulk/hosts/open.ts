@@ -12,6 +12,7 @@ import { readManifest, readPointer, readRelease } from '../../registry/read.ts';
 import type { ObjectStore } from '../../registry/store.ts';
 import { toFileUri } from '../../registry/stores/file-uri.ts';
 import { openStore } from '../../registry/stores/open.ts';
+import type { CurrentModel } from '../ask.ts';
 import { type JobFolder, openJobFolder } from '../folder.ts';
 import { type BulkEncoder, openBulkEncoder } from '../model.ts';
 import { openPlace, type PlaceOptions } from '../places.ts';
@@ -46,19 +47,15 @@ export function openFolder(place: string): JobFolder {
   return openJobFolder(openPlace(toUri(place), placeOptions()));
 }
 
-/** Of the current model: the pointer's where there is a registry with one, else the embedded one. */
-export async function currentManifest({
-  model,
-  registry,
-}: ModelOptions): Promise<{ folder: string; digest: string | null }> {
-  const embedded = embeddedFolder(model);
+/** The pointer's where there is a registry with one, else the embedded one. Nothing but its manifest is read. */
+export async function currentModel({ model, registry }: ModelOptions): Promise<CurrentModel> {
+  const embedded = { manifest: await readEmbedded(embeddedFolder(model)), digest: null };
   const store = registryOf(registry);
-  if (!store) return { folder: embedded, digest: null };
-  const name = process.env[ENVARS.modelName] ?? (await readEmbedded(embedded)).name;
-  const pointed = await readPointer(store, name);
-  if (!pointed) return { folder: embedded, digest: null };
-  const { manifest } = await readRelease(store, pointed.pointer.release);
-  return { folder: await downloaded(store, manifest), digest: manifest };
+  if (!store) return embedded;
+  const pointed = await readPointer(store, process.env[ENVARS.modelName] ?? embedded.manifest.name);
+  if (!pointed) return embedded;
+  const { manifest: digest } = await readRelease(store, pointed.pointer.release);
+  return { manifest: (await readManifest(store, digest)).manifest, digest };
 }
 
 /** The model of a job, whatever is current by now. */

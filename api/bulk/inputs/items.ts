@@ -47,10 +47,12 @@ function* flat(items: BulkItem | BulkItem[]): Generator<BulkItem> {
   yield* [items].flat();
 }
 
+export function tooLong(): CoreError {
+  return new CoreError('body_too_large', `the line has more than ${LINE_BYTES.toLocaleString('en-US')} bytes.`);
+}
+
 export function readLine(text: string | undefined): BulkLine | CoreError {
-  if (text === undefined) {
-    return new CoreError('body_too_large', `the line has more than ${LINE_BYTES.toLocaleString('en-US')} bytes.`);
-  }
+  if (text === undefined) return tooLong();
   let document: unknown;
   try {
     document = JSON.parse(text);

@@ -376,6 +376,34 @@ BulkEvent = BulkProgress | BulkFinished | BulkJobProgress
 """One line of the bulk encoder."""
 
 
+class BulkFile(TypedDict):
+    """`file.json` of a file that was sent: written after its content."""
+
+    schema_version: NotRequired[Literal[1]]
+    """Version of the form of this document; absent means 1."""
+
+    id: str
+    """Id of the file."""
+
+    filename: str
+    """As it was sent."""
+
+    purpose: Literal["batch", "batch_output"]
+    """What it is for."""
+
+    bytes: int
+    """Its size."""
+
+    owner: str | None
+    """Who may see it: the prefix of an API key; null: everybody who may see jobs."""
+
+    created_at: str
+    """When it was sent."""
+
+    deleted: bool
+    """Whether its content was removed."""
+
+
 class BulkPrefix(TypedDict):
     """Images by prefix."""
 
@@ -422,6 +450,19 @@ class BulkOutput(TypedDict):
     """Numbers of a vector."""
 
 
+class BulkAnswers(TypedDict):
+    """Lines are requests, and are answered one by one, as OpenAI does in batches."""
+
+    endpoint: Literal["/v1/embeddings"]
+    """What each line is a request to."""
+
+    metadata: dict[str, str] | None
+    """Kept and given back; null: none was sent."""
+
+    file: str
+    """Id of the file that the lines came in."""
+
+
 class BulkModel(TypedDict):
     """The model that embeds."""
 
@@ -453,6 +494,9 @@ class BulkJob(TypedDict):
     idempotency_key: str | None
     """The same key names the same job; null: none was given."""
 
+    asked: str | None
+    """Of what was asked under that key: another request with it is refused; null: none was given."""
+
     created_at: str
     """When it was asked for."""
 
@@ -465,8 +509,8 @@ class BulkJob(TypedDict):
     sources: list[str]
     """Places that the lines of the input may name, beside the folder of the input itself."""
 
-    output: BulkOutput
-    """How vectors are written."""
+    output: BulkOutput | BulkAnswers
+    """What is made of it."""
 
     model: BulkModel
     """The model that embeds."""
@@ -1451,6 +1495,123 @@ class GateDecision(TypedDict):
     """Manifest that was current when the gate decided, null without one: publishing is refused if it moved
     meanwhile.
     """
+
+
+JobStatus = Literal["validating", "in_progress", "completed", "failed", "expired", "cancelled"]
+"""`validating`: being cut into shards. `in_progress`: shards are embedded, or wait for it. The others are
+final.
+"""
+
+
+class JobReportRequestCounts(TypedDict):
+    """How far it is: the sum over finished shards."""
+
+    total: int | None
+    """Items in all; null while that is not known."""
+
+    completed: int
+    """Items of finished shards that have a vector."""
+
+    failed: int
+    """Items of finished shards that have an error."""
+
+
+class JobReportShards(TypedDict):
+    """Parts that are done one by one."""
+
+    total: int | None
+    """Shards in all; null while it is not planned."""
+
+    done: int
+    """Shards that are finished."""
+
+
+class JobReport(TypedDict):
+    """A bulk job and how far it is."""
+
+    id: str
+    """Id of the job."""
+
+    object: Literal["job"]
+    """Name of this form."""
+
+    status: JobStatus
+    """`validating`: being cut into shards. `in_progress`: shards are embedded, or wait for it. The others are
+    final.
+    """
+
+    created_at: int
+    """Unix time when it was asked for."""
+
+    in_progress_at: int | None
+    """Unix time when it was planned; null: not yet."""
+
+    ended_at: int | None
+    """Unix time when it was completed, failed, expired or cancelled; null: not yet."""
+
+    expires_at: int | None
+    """Unix time when it is given up; null: never."""
+
+    request_counts: JobReportRequestCounts
+    """How far it is: the sum over finished shards."""
+
+    shards: JobReportShards
+    """Parts that are done one by one."""
+
+    error: str | None
+    """Why it failed or was cancelled; null: it was not."""
+
+    model: BulkModel
+    """The model that embeds."""
+
+    output: BulkOutput
+    """How vectors are written."""
+
+    files: list[Artefact]
+    """Files of finished shards, for GET /v1/jobs/{id}/files/{name}."""
+
+
+class JobList(TypedDict):
+    """Answer of GET /v1/jobs."""
+
+    object: Literal["list"]
+    """Name of this form."""
+
+    data: list[JobReport]
+    """The newest first."""
+
+
+class JobItems(TypedDict):
+    """Items inside the request."""
+
+    items: list[BulkLine]
+    """The items themselves."""
+
+
+class JobFile(TypedDict):
+    """Items of a file that was sent before."""
+
+    file_id: str
+    """Id of a file of lines, from POST /v1/files."""
+
+
+class JobRequest(TypedDict):
+    """Body of POST /v1/jobs."""
+
+    input: JobItems | JobFile | BulkInput
+    """What is to be embedded."""
+
+    formats: NotRequired[list[BulkFormat]]
+    """Forms of the files; absent: `jsonl`."""
+
+    type: NotRequired[BulkType]
+    """How numbers are written; absent: `float32`."""
+
+    dimensions: NotRequired[int]
+    """Length of the vectors; absent: the full length."""
+
+    model: NotRequired[str]
+    """Id of a model from GET /v1/models; absent: the first one."""
 
 
 class Lease(TypedDict):

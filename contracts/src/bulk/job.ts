@@ -63,6 +63,18 @@ export const BulkOutput = z
   .meta({ title: 'BulkOutput', description: 'How vectors are written.' });
 export type BulkOutput = z.infer<typeof BulkOutput>;
 
+export const BulkAnswers = z
+  .strictObject({
+    endpoint: z.literal('/v1/embeddings').describe('What each line is a request to.'),
+    metadata: z.record(z.string(), z.string()).nullable().describe('Kept and given back; null: none was sent.'),
+    file: z.string().describe('Id of the file that the lines came in.'),
+  })
+  .meta({
+    title: 'BulkAnswers',
+    description: 'Lines are requests, and are answered one by one, as OpenAI does in batches.',
+  });
+export type BulkAnswers = z.infer<typeof BulkAnswers>;
+
 export const BulkModel = z
   .strictObject({
     id: z.string().describe('What a request names as `model`.'),
@@ -85,13 +97,16 @@ export const BulkJob = z
       .nullable()
       .describe('Who may see it: the prefix of an API key; null: everybody who may see jobs.'),
     idempotency_key: z.string().nullable().describe('The same key names the same job; null: none was given.'),
+    asked: Digest.nullable().describe(
+      'Of what was asked under that key: another request with it is refused; null: none was given.',
+    ),
     created_at: time.describe('When it was asked for.'),
     expires_at: time.nullable().describe('When it is given up if it is not finished; null: never.'),
     input: BulkInput,
     sources: z
       .array(place)
       .describe('Places that the lines of the input may name, beside the folder of the input itself.'),
-    output: BulkOutput,
+    output: z.union([BulkOutput, BulkAnswers]).describe('What is made of it.'),
     model: BulkModel,
   })
   .meta({ title: 'BulkJob', description: '`job.json`, written first and never changed: what is to be done.' });
