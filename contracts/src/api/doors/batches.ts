@@ -175,6 +175,15 @@ export const BATCH_OPERATIONS = {
     summary: 'Answer a file of requests while nobody waits',
     description: "OpenAI's batches for `/v1/embeddings`: each line of the file is one request.",
     request: BatchRequest,
+    examples: {
+      one: {
+        value: {
+          input_file_id: 'file_0123456789abcdef01234567',
+          endpoint: BATCH_ENDPOINT,
+          completion_window: '24h',
+        },
+      },
+    },
     answer: 'The batch, which has only begun.',
     response: OpenAiBatch,
   },
