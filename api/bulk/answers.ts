@@ -21,7 +21,7 @@ export interface BatchAnswer {
   error: { code: string; message: string } | null;
 }
 
-interface Request {
+interface Place {
   id: string;
   encoder: Pick<BulkEncoder, 'answer' | 'isOurs'>;
 }
@@ -29,7 +29,7 @@ interface Request {
 /** In the order of the lines. Throws on what is not a line's fault. */
 export async function* answersOf(
   lines: AsyncIterable<Uint8Array>,
-  { encoder, job, shard }: { encoder: Request['encoder']; job: BulkJob; shard: number },
+  { encoder, job, shard }: { encoder: Place['encoder']; job: BulkJob; shard: number },
 ): AsyncGenerator<BatchAnswer> {
   let item = 0;
   for await (const text of linesOf(lines, LINE_BYTES)) {
@@ -39,7 +39,7 @@ export async function* answersOf(
   }
 }
 
-async function answerLine(text: string | undefined, { id, encoder }: Request): Promise<BatchAnswer> {
+async function answerLine(text: string | undefined, { id, encoder }: Place): Promise<BatchAnswer> {
   let custom_id: string | null = null;
   try {
     const document = readDocument(text);

@@ -3,6 +3,8 @@ import { fileURLToPath } from 'node:url';
 import { toFileUri } from '../registry/stores/file-uri.ts';
 import { type LocalProcess, startProcess } from './local-process.ts';
 
+const SERVICE = fileURLToPath(new URL('../bulk/hosts/service.ts', import.meta.url));
+
 export interface JobsOptions {
   model: string;
   /** Jobs are for what is current there; undefined: for `model`. */
@@ -15,7 +17,7 @@ export interface JobsOptions {
 
 export function startJobs({ model, registry, folder, sources }: JobsOptions): Promise<LocalProcess> {
   return startProcess({
-    file: fileURLToPath(new URL('../bulk/hosts/service.ts', import.meta.url)),
+    file: SERVICE,
     words: [
       folder,
       ...['--model', model],

@@ -46,7 +46,7 @@ it('only entries and the hosts that they start read the environment', () => {
     'api/bulk/hosts/shard.ts',
     'api/encoder/hosts/server.ts',
     'api/encoder/hosts/service.ts',
-    'api/dev/local-encoder.ts',
+    'api/dev/local-process.ts',
     'api/dev/serve.ts',
     'api/keys/keys.ts',
     // The key of a language model's provider, by the name of its variable.

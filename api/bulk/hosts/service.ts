@@ -187,7 +187,7 @@ async function main(line: Line): Promise<undefined> {
   const stop = (): void => {
     server.close();
     server.closeAllConnections();
-    service.runner.stop().finally(() => process.exit(0));
+    void service.runner.stop().finally(() => process.exit(0));
   };
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.once(signal, stop);
   whenOrphaned(stop);

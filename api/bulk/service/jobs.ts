@@ -11,7 +11,7 @@ import { type CurrentModel, jobOf, type Named, newId } from '../ask.ts';
 import { type JobFolder, openJobFolder } from '../folder.ts';
 import { linesOf } from '../outputs/jsonl.ts';
 import { folderOfUri, isBelow } from '../places.ts';
-import { type FileService, linesUri } from './files.ts';
+import { type FileService, linesUri, type Owner } from './files.ts';
 import { jobsIn, type Runner, readState } from './runner.ts';
 import { isFinal, type JobState, reportOf, statusOf } from './status.ts';
 
@@ -22,9 +22,6 @@ export interface ServiceOptions {
   sources: string[];
   current(): Promise<CurrentModel>;
 }
-
-/** Who asks: the prefix of an API key; null: somebody on this machine, or a service without keys. */
-export type Owner = string | null;
 
 export interface Asker {
   owner: Owner;

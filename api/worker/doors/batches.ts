@@ -1,5 +1,6 @@
 // OpenAI's files and batches: forms are read here, everything else is the service's of bulk jobs.
 import type { BATCH_OPERATIONS } from '../../../contracts/src/api/doors/batches.ts';
+import { FILES } from '../../../contracts/src/keys.ts';
 import { CoreError } from '../../core/errors.ts';
 import type { Call, Handler } from '../dependencies.ts';
 import { readForm, readJson } from '../http/body.ts';
@@ -24,7 +25,7 @@ async function createFile(call: Call): Promise<Reply> {
     });
   if (typeof purpose !== 'string')
     throw new CoreError('invalid_request', 'purpose is missing: it is batch.', { param: 'purpose' });
-  const query = new URLSearchParams({ filename: file.filename ?? 'lines.jsonl', purpose });
+  const query = new URLSearchParams({ filename: file.filename ?? FILES.lines, purpose });
   const bytes = typeof file.value === 'string' ? new TextEncoder().encode(file.value) : file.value;
   return passOn(call, `/v1/files?${query}`, Uint8Array.from(bytes));
 }

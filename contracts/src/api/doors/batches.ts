@@ -100,7 +100,9 @@ export const OpenAiBatch = z
     failed_at: moment('failed'),
     expired_at: moment('expired'),
     cancelled_at: moment('was cancelled'),
-    request_counts: RequestCounts.extend({ total: z.int().nonnegative().describe('Requests in all.') }),
+    request_counts: RequestCounts.extend({ total: z.int().nonnegative().describe('Requests in all.') }).describe(
+      'How far it is: the sum over what is finished.',
+    ),
     metadata: z.record(z.string(), z.string()).nullable().describe('As it was sent; null: none was.'),
   })
   .meta({ title: 'OpenAiBatch', description: 'A batch and how far it is.' });
