@@ -61,8 +61,8 @@ export function loadStudent(shape: StudentShape, weight: Weight, module: WebAsse
   };
   const norm = (name: string): Norm => ({ gain: floats(`${name}.weight`), bias: floats(`${name}.bias`) });
   const matrix = (name: string, depth: number, columns: number): number => {
-    // Weights, and scale, sum and bias of each column: see assembly/product.ts.
-    const at = plan.place(depth * columns + 3 * 4 * columns);
+    // Weights, scale, sum and bias of each column, and a mark for 8 x 8 weights: see assembly/product.ts.
+    const at = plan.place(depth * columns + 3 * 4 * columns + (depth / 8) * (columns / 8));
     const scales = at + depth * columns;
     later.push((memory, kernels) => {
       memory.set(weight(`${name}.scale`), scales);
