@@ -98,7 +98,7 @@ export function loadStudent(shape: StudentShape, weight: Weight, module: WebAsse
     hidden: plan.place(CHUNK * inner * 4),
     q: plan.place(CHUNK * inner * 2),
     info: plan.place(CHUNK * 8),
-    attention: plan.place((2 * (width / heads) + 4) * rounded * 4),
+    attention: plan.place((2 * (width / heads) * rounded + 4 * (rounded + 4)) * 4),
     pooled: plan.place(width * 4),
     vector: plan.place(output * 4),
   };
