@@ -40,7 +40,7 @@ export interface Kernels {
 export const FINISH = { store: 0, gelu: 1, add: 3 } as const;
 
 /** Rows that go through the products of a layer together: what the second cache holds beside a panel of weights. */
-export const CHUNK = 64;
+export const CHUNK = 80;
 
 /** Bytes that may lie between two places, so that vectors begin where loads are fastest. */
 const ALIGNMENT = 64;

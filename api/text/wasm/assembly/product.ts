@@ -9,7 +9,7 @@
 // Widening to int32 is half of the work beside such products, so that it is done for the sum of two of them, 4 weights to
 // a number: int16 holds that where the positive weights and the negative ones of the four sum to no more than 258 each,
 // as nearly all do. `pack` marks the others, a byte for 8 rows of a panel, and `multiply` widens them one by one.
-import { gelu, quickGelu } from './math';
+import { fused, gelu, quickGelu } from './math';
 
 /** Rows of the matrix that the product of 4 lanes takes at once. */
 const STEP: i32 = ASC_FEATURE_RELAXED_SIMD ? 4 : 2;
@@ -267,21 +267,41 @@ function settle(first: v128, second: v128, info: usize, scales: usize, columns: 
 }
 
 function settled(sums: v128, scale: v128, low: v128, scales: usize, columns: usize, to: usize, finish: i32): v128 {
-  const rest = f32x4.add(f32x4.mul(low, v128.load(scales + columns)), v128.load(scales + columns * 2));
-  const y = f32x4.add(f32x4.mul(f32x4.convert_i32x4_s(sums), f32x4.mul(scale, v128.load(scales))), rest);
+  const rest = fused(low, v128.load(scales + columns), v128.load(scales + columns * 2));
+  const y = fused(f32x4.convert_i32x4_s(sums), f32x4.mul(scale, v128.load(scales)), rest);
   if (finish === GELU) return gelu(y);
   if (finish === QUICK_GELU) return quickGelu(y);
   return finish === ADD ? f32x4.add(y, v128.load(to)) : y;
 }
 
-/** Adds rows of `depth` numbers times a float32 matrix [depth, width] onto `out`. `width` is a multiple of 4. */
+/** Adds rows of `depth` numbers times a float32 matrix [depth, width] onto `out`. `width` is a multiple of 8. */
 export function addProduct(x: usize, rows: i32, matrix: usize, depth: i32, width: i32, out: usize): void {
   const size = (<usize>width) << 2;
-  for (let row = 0; row < rows; row++, x += (<usize>depth) << 2, out += size) {
-    for (let at: usize = 0; at < size; at += 16) {
+  const length = (<usize>depth) << 2;
+  for (let row = 0; row < rows; row++, x += length, out += size) {
+    // Whole lines of the cache, sixteen numbers, as long as there are any.
+    let at: usize = 0;
+    for (; at + 64 <= size; at += 64) {
+      let a = v128.load(out + at);
+      let b = v128.load(out + at, 16);
+      let c = v128.load(out + at, 32);
+      let d = v128.load(out + at, 48);
+      for (let k: usize = 0, w = matrix + at; k < length; k += 4, w += size) {
+        const y = v128.load32_splat(x + k);
+        a = f32x4.add(a, f32x4.mul(y, v128.load(w)));
+        b = f32x4.add(b, f32x4.mul(y, v128.load(w, 16)));
+        c = f32x4.add(c, f32x4.mul(y, v128.load(w, 32)));
+        d = f32x4.add(d, f32x4.mul(y, v128.load(w, 48)));
+      }
+      v128.store(out + at, a);
+      v128.store(out + at, b, 16);
+      v128.store(out + at, c, 32);
+      v128.store(out + at, d, 48);
+    }
+    for (; at < size; at += 16) {
       let total = v128.load(out + at);
-      for (let k = 0, w = matrix + at; k < depth; k++, w += size) {
-        total = f32x4.add(total, f32x4.mul(v128.load32_splat(x + ((<usize>k) << 2)), v128.load(w)));
+      for (let k: usize = 0, w = matrix + at; k < length; k += 4, w += size) {
+        total = f32x4.add(total, f32x4.mul(v128.load32_splat(x + k), v128.load(w)));
       }
       v128.store(out + at, total);
     }
