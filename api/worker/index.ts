@@ -8,6 +8,7 @@ import { openR2Reader } from '../registry/stores/r2.ts';
 import { ENGINES } from '../text/engines.ts';
 import relaxed from '../text/wasm/encoder.relaxed.wasm';
 import plain from '../text/wasm/encoder.wasm';
+import { chooseBuild } from '../text/wasm/modules.ts';
 import { createKeyCache } from './access/key-cache.ts';
 import { createLimits } from './access/limits.ts';
 import { policyOf } from './access/policy.ts';
@@ -58,7 +59,7 @@ function assemble(env: Env) {
   const limits = { ...others, image_bytes: Math.min(image_bytes, env.ENCODER_MAX_BYTES ?? image_bytes) };
   const lock = createLock(OPENING_MS);
   const onnx = ENGINES.onnx({ wasm, alone: (work) => withLease(lock, work) });
-  const own = { onnx: undefined, wasm: relaxed, 'wasm-plain': plain }[env.TEXT_ENGINE];
+  const own = { onnx: undefined, wasm: chooseBuild({ relaxed, plain }), 'wasm-plain': plain }[env.TEXT_ENGINE];
   const engine = own ? ENGINES.wasm({ module: own, otherwise: onnx }) : onnx;
   const provider = bucket
     ? providePublishedModel({
