@@ -6,10 +6,10 @@
 /** Constants at the start of memory, where its host places nothing: see RESERVED in kernels.ts. */
 const TABLE = memory.data<f32>([
   126, -126, 12582912, 1.3276472454890609e-3, 9.675540961325169e-3, 5.550713092088699e-2, 2.4022120237350464e-1,
-  6.931469440460205e-1, 1.0000001192092896, 1, 4, -4, -2.72614225801306e-10, 2.77068142495902e-8,
-  -2.10102402082508e-6, -5.69250639462346e-5, -7.34990630326855e-4, -2.95459980854025e-3, -1.60960333262415e-2,
-  -1.45660718464996e-5, -2.13374055278905e-4, -1.68282697438203e-3, -7.37332916720468e-3, -1.42647390514189e-2, 0.5,
-  0.7071067812, -2.455466968,
+  6.931469440460205e-1, 1.0000001192092896, 1, 4, -4, -2.72614225801306e-10, 2.77068142495902e-8, -2.10102402082508e-6,
+  -5.69250639462346e-5, -7.34990630326855e-4, -2.95459980854025e-3, -1.60960333262415e-2, -1.45660718464996e-5,
+  -2.13374055278905e-4, -1.68282697438203e-3, -7.37332916720468e-3, -1.42647390514189e-2, 0.5, 0.7071067812,
+  -2.455466968, -2.302208198, 0.044715,
 ]);
 
 // Their numbers in the table. E of the exponential function, P and Q of the error function.
@@ -40,6 +40,8 @@ const Q4: usize = 23;
 const HALF: usize = 24;
 const ROOT_HALF: usize = 25;
 const QUICK: usize = 26;
+const TANH: usize = 27;
+const CUBIC: usize = 28;
 
 function constant(number: usize): v128 {
   return v128.load32_splat(TABLE + (number << 2));
@@ -105,8 +107,18 @@ export function gelu(x: v128): v128 {
 
 /** x σ(1.702 x), CLIP's approximation. */
 export function quickGelu(x: v128): v128 {
-  const power = f32x4.pmin(f32x4.mul(x, constant(QUICK)), constant(MOST));
-  return f32x4.div(x, f32x4.add(constant(ONE), exp2(power)));
+  return gated(x, f32x4.mul(x, constant(QUICK)));
+}
+
+/** The approximation by tanh, which is x σ(√(8/π) (x + 0.044715 x³)). */
+export function geluTanh(x: v128): v128 {
+  const cubic = f32x4.mul(f32x4.mul(x, x), constant(CUBIC));
+  return gated(x, f32x4.mul(fused(x, cubic, x), constant(TANH)));
+}
+
+/** x / (1 + 2^power). */
+function gated(x: v128, power: v128): v128 {
+  return f32x4.div(x, f32x4.add(constant(ONE), exp2(f32x4.pmin(power, constant(MOST)))));
 }
 
 /** Sum of four numbers, in pairs. */

@@ -1,4 +1,4 @@
-// Products with matrices. Those of the layers are int8 in panels of 8 columns, as `pack` writes them: weights panel by
+// Products with the int8 matrices of layers, in panels of 8 columns, as `pack` writes them: weights panel by
 // panel, then scale, sum and bias of each column in float32, then marks. A panel holds what the inner loop reads, in its
 // order: of STEP rows after each other, for each of the 8 columns, STEP weights.
 //
@@ -9,7 +9,7 @@
 // Widening to int32 is half of the work beside such products, so that it is done for the sum of two of them, 4 weights to
 // a number: int16 holds that where the positive weights and the negative ones of the four sum to no more than 258 each,
 // as nearly all do. `pack` marks the others, a byte for 8 rows of a panel, and `multiply` widens them one by one.
-import { fused, gelu, quickGelu } from './math';
+import { fused, gelu, geluTanh, quickGelu } from './math';
 
 /** Rows of the matrix that the product of 4 lanes takes at once. */
 const STEP: i32 = ASC_FEATURE_RELAXED_SIMD ? 4 : 2;
@@ -20,10 +20,11 @@ const GROUP: usize = 16 * STEP;
 /** What the weights of one sign may sum to in a number of int16, for activations up to 127. */
 const ROOM: i16 = 258;
 
-/** What happens to a product before it is stored: nothing, GELU, x σ(1.702 x), or the number that is there is added. */
+/** What happens to a product before it is stored: nothing, one of three GELUs, or the number that is there is added. */
 const GELU: i32 = 1;
 const QUICK_GELU: i32 = 2;
 const ADD: i32 = 3;
+const GELU_TANH: i32 = 4;
 
 /**
  * From uint8 [depth, width] with zero point 128 at `from`, to panels at `to`. Scales and biases of the columns have to be
@@ -51,7 +52,10 @@ export function pack(from: usize, depth: i32, width: i32, to: usize): void {
       if (ASC_FEATURE_RELAXED_SIMD) {
         interleave(to);
         interleave(to + 32);
-        store<u8>(marks++, <u8>(!fits(v128.load(to), v128.load(to, 32)) || !fits(v128.load(to, 16), v128.load(to, 48))));
+        store<u8>(
+          marks++,
+          <u8>(!fits(v128.load(to), v128.load(to, 32)) || !fits(v128.load(to, 16), v128.load(to, 48))),
+        );
       }
     }
     const scale = scales + (column << 2);
@@ -152,7 +156,7 @@ export function multiply(
         const w1 = weights(w, 1);
         const w2 = weights(w, 2);
         const w3 = weights(w, 3);
-        if (ASC_FEATURE_RELAXED_SIMD && load<u8>(mark++)) {
+        if (isMarked(mark++)) {
           let y = v128.load32_splat(a);
           let z = v128.load32_splat(a, 4);
           a0 = apart(a0, w0, w2, y, z, ones);
@@ -208,7 +212,7 @@ export function multiply(
         const w1 = weights(w, 1);
         const w2 = weights(w, 2);
         const w3 = weights(w, 3);
-        if (ASC_FEATURE_RELAXED_SIMD && load<u8>(mark++)) {
+        if (isMarked(mark++)) {
           let y = v128.load32_splat(a);
           let z = v128.load32_splat(a, 4);
           a0 = apart(a0, w0, w2, y, z, ones);
@@ -243,13 +247,18 @@ function weights(at: usize, number: usize): v128 {
   return ASC_FEATURE_RELAXED_SIMD ? v128.load(at + number * 16) : v128.load_ext<i8>(at + number * 8);
 }
 
+/** Whether int16 may not hold sums of two steps there. */
+function isMarked(mark: usize): bool {
+  return ASC_FEATURE_RELAXED_SIMD && load<u8>(mark) !== 0;
+}
+
 /** Adds the products of two steps. */
 function together(sum: v128, w: v128, v: v128, y: v128, z: v128, ones: v128): v128 {
   if (ASC_FEATURE_RELAXED_SIMD) return i32x4.add(sum, i32x4.dot_i16x8_s(i16x8.add(dot(w, y), dot(v, z)), ones));
   return i32x4.add(sum, i32x4.add(i32x4.dot_i16x8_s(w, y), i32x4.dot_i16x8_s(v, z)));
 }
 
-/** The same where int16 does not hold the sum. */
+/** The same where that is marked. */
 function apart(sum: v128, w: v128, v: v128, y: v128, z: v128, ones: v128): v128 {
   return i32x4.add(i32x4.add(sum, i32x4.dot_i16x8_s(dot(w, y), ones)), i32x4.dot_i16x8_s(dot(v, z), ones));
 }
@@ -271,39 +280,6 @@ function settled(sums: v128, scale: v128, low: v128, scales: usize, columns: usi
   const y = fused(f32x4.convert_i32x4_s(sums), f32x4.mul(scale, v128.load(scales)), rest);
   if (finish === GELU) return gelu(y);
   if (finish === QUICK_GELU) return quickGelu(y);
+  if (finish === GELU_TANH) return geluTanh(y);
   return finish === ADD ? f32x4.add(y, v128.load(to)) : y;
-}
-
-/** Adds rows of `depth` numbers times a float32 matrix [depth, width] onto `out`. `width` is a multiple of 8. */
-export function addProduct(x: usize, rows: i32, matrix: usize, depth: i32, width: i32, out: usize): void {
-  const size = (<usize>width) << 2;
-  const length = (<usize>depth) << 2;
-  for (let row = 0; row < rows; row++, x += length, out += size) {
-    // Whole lines of the cache, sixteen numbers, as long as there are any.
-    let at: usize = 0;
-    for (; at + 64 <= size; at += 64) {
-      let a = v128.load(out + at);
-      let b = v128.load(out + at, 16);
-      let c = v128.load(out + at, 32);
-      let d = v128.load(out + at, 48);
-      for (let k: usize = 0, w = matrix + at; k < length; k += 4, w += size) {
-        const y = v128.load32_splat(x + k);
-        a = f32x4.add(a, f32x4.mul(y, v128.load(w)));
-        b = f32x4.add(b, f32x4.mul(y, v128.load(w, 16)));
-        c = f32x4.add(c, f32x4.mul(y, v128.load(w, 32)));
-        d = f32x4.add(d, f32x4.mul(y, v128.load(w, 48)));
-      }
-      v128.store(out + at, a);
-      v128.store(out + at, b, 16);
-      v128.store(out + at, c, 32);
-      v128.store(out + at, d, 48);
-    }
-    for (; at < size; at += 16) {
-      let total = v128.load(out + at);
-      for (let k: usize = 0, w = matrix + at; k < length; k += 4, w += size) {
-        total = f32x4.add(total, f32x4.mul(v128.load32_splat(x + k), v128.load(w)));
-      }
-      v128.store(out + at, total);
-    }
-  }
 }
