@@ -8,8 +8,10 @@ import { dot } from '../../../../api/core/vectors/vectors.ts';
 import type { OpenTextEngine } from '../../../../api/text/engine.ts';
 import { createWasmEngine } from '../../../../api/text/wasm/engine.ts';
 import type { TextTower } from '../../../../contracts/src/model/manifest.ts';
-import { trainerPython } from '../../../support/python.ts';
 import { MODULES, moduleOf } from './models.ts';
+
+/** A variable: what it imports has Node's types, and this folder workerd's. */
+const PYTHON: string = '../../../support/python.ts';
 
 /** Cosines are that close to 1 in the plain build and in the relaxed one, as for students. */
 const EXACTNESS: Record<string, number> = { 'encoder.wasm': 1e-5, 'encoder.relaxed.wasm': 2e-3 };
@@ -25,12 +27,13 @@ let folder: string;
 let written: Record<string, Written>;
 beforeAll(async () => {
   folder = realpathSync(mkdtempSync(join(tmpdir(), 'towers ')));
+  const { trainerPython } = (await import(PYTHON)) as { trainerPython(): Promise<string> };
   const script = join(import.meta.dirname, '../../../support/clip_text_towers.py');
   written = JSON.parse(execFileSync(await trainerPython(), [script, folder, ...LENGTHS], { encoding: 'utf8' }));
 });
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
-const artefact = (path: string) => ({ path, size: 1, sha256: '0'.repeat(64) });
+const artefact = (path: string) => ({ path, size: 1, digest: `sha256:${'0'.repeat(64)}` });
 
 function open(kind: string, file: string): Promise<OpenTextEngine> {
   const tower: TextTower = {
