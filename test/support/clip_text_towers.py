@@ -51,7 +51,9 @@ def main() -> None:
         target.mkdir(parents=True)
         export_clip_text(tower, target, 20)
         write_table(tower.table.weight, target / "text.table.bin")
-        texts = [torch.randint(2, 300, (int(length),)).tolist() for length in lengths if int(length) <= shape.context_length]
+        texts = [
+            torch.randint(2, 300, (int(length),)).tolist() for length in lengths if int(length) <= shape.context_length
+        ]
         found[name] = {
             "table": {"rows": shape.vocabulary_size, "width": shape.width},
             "tokens": shape.context_length,

@@ -9,6 +9,7 @@ pillow; neither Node nor a network is needed. `npm run gpu-check` runs the same 
 import argparse
 import json
 import os
+import signal
 import sys
 import tempfile
 import time
@@ -20,13 +21,14 @@ from typing import Any, NamedTuple
 import torch
 
 import towers  # noqa: F401 - makes torchvision importable beside a CPU build of torch
-from contracts.constants import ENV_PROGRESS_SECONDS
+from contracts.constants import ENV_PROGRESS_SECONDS, EXIT_INTERRUPTED
 from gpu_check import speed
 from gpu_check.report import markdown
 from gpu_check.runs import Outcome, Processes, check_stage
 from gpu_check.small import INPUTS, STEPS, TRAINED, Small
 
 MINUTES = 8.0
+NO_TIME = "no time was left"
 # Steps after which a stage is stopped; distill trains a table and two transformers, one after the other.
 STOPS = {"prepare": (), "distill": (1, STEPS + 1, 2 * STEPS + 1)}
 
@@ -36,7 +38,7 @@ class Item(NamedTuple):
 
     name: str
     seconds: float
-    run: Callable[[float], Any]  # gets the seconds that are left
+    run: Callable[[float], Any]  # gets the seconds that are left; none are left for a measurement that comes too late
 
 
 def main() -> int:
@@ -54,13 +56,25 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="gpu-check-") as folder:
         items = stage_items(processes, Path(folder), result) if options.only != "speed" else []
         items += speed_items(processes, device, result, quick=options.quick) if options.only != "stages" else []
-        run_items(items, started, 60 * options.minutes)
+        signal.signal(signal.SIGTERM, interrupt)
+        try:
+            run_items(items, started, 60 * options.minutes)
+        except KeyboardInterrupt:
+            # What has been found by then is reported all the same: time on a GPU is dear.
+            result["stopped"] = True
         result["seconds"] = round(time.monotonic() - started, 1)
     text = markdown(result)
     if options.markdown is not None:
         options.markdown.write_text(text, encoding="utf-8")
     print(json.dumps(result, indent=2) if options.json else text, flush=True)
+    if "stopped" in result:
+        return EXIT_INTERRUPTED
     return 1 if any(row["failure"] for row in result["stages"]) else 0
+
+
+def interrupt(_number: int, _frame: object) -> None:
+    """SIGTERM, as `timeout` sends it, ends the command as Ctrl-C does."""
+    raise KeyboardInterrupt
 
 
 def set_environment(device: str) -> None:
@@ -157,7 +171,7 @@ def speed_items(processes: Processes, device: str, result: dict[str, Any], *, qu
 
     def measure(name: str, function: Callable[..., Any], given: tuple[Any, ...]) -> Callable[[float], str]:
         def run(left: float) -> str:
-            figures = processes.answer(function, *given, seconds=left)
+            figures = processes.answer(function, *given, seconds=left) if left > 0 else {"left_out": NO_TIME}
             result["speed"].append({"name": name, "figures": figures})
             return f"left out: {figures['left_out']}" if "left_out" in figures else json.dumps(figures)
 
@@ -185,7 +199,7 @@ def run_items(items: list[Item], started: float, limit: float) -> None:
             flush=True,
         )
         before = time.monotonic()
-        answer = item.run(max(1.0, limit - spent))
+        answer = item.run(limit - spent)
         planned, done = planned + item.seconds, done + time.monotonic() - before
         print(f"[{number}/{len(items)}] {item.name}: {answer}", file=sys.stderr, flush=True)
 

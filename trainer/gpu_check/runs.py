@@ -107,10 +107,12 @@ class Processes:
     def _code(self, function: Callable[..., Any], arguments: tuple[Any, ...]) -> int:
         process = self.context.Process(target=function, args=arguments)
         process.start()
-        process.join(SECONDS)
-        if process.is_alive():
-            process.kill()
-            process.join()
+        try:
+            process.join(SECONDS)
+        finally:
+            if process.is_alive():
+                process.kill()
+                process.join()
         assert process.exitcode is not None
         return process.exitcode
 

@@ -22,9 +22,9 @@ from towers.two_towers import ScratchTextTower, save_towers
 from towers.wordpiece import train_vocabulary
 
 
-def finished(job, metrics, items=None):
+def finished(job, metrics, items=None, device="cpu"):
     """The folder of a run with these figures."""
-    report = {"id": job.parent.name, "status": "succeeded", "metrics": metrics}
+    report = {"id": job.parent.name, "status": "succeeded", "device": device, "metrics": metrics}
     (job.parent / "report.json").write_text(json.dumps(report))
     write_items(job.parent, {metric: np.array(values) for metric, values in (items or {}).items()})
     return job.parent
@@ -104,7 +104,20 @@ def test_languages_are_read_from_what_was_measured_of_each_run(command, runs):
     chinese = "Flickr8k dev in Chinese (people), mean recall"
     assert ran[chinese, "base", "control"]["difference"] == pytest.approx(-0.01)
     assert ran[chinese, "base", "control"]["verdict"] == "did not reproduce: the opposite"
-    assert ran[chinese, "student", "base"]["more"] == {"name": "student", "values": [0.338], "mean": 0.338}
+    assert ran[chinese, "student", "base"]["more"] == {
+        "name": "student",
+        "values": [0.338],
+        "mean": 0.338,
+        "devices": [],
+    }
+
+
+def test_arms_of_different_devices_are_told_apart(command, runs):
+    report = runs / "clip-control-1" / "report.json"
+    report.write_text(report.read_text().replace('"cpu"', '"cuda:0"'))
+    verdicts = {line.split(" | ")[-2].strip() for line in command()[1].splitlines() if "| `control` " in line}
+    assert "reproduced (cpu against cpu and cuda)" in verdicts
+    assert not any("against" in line for line in command()[1].splitlines() if "| `no_mntp` " in line)
 
 
 def test_runs_that_were_moved_together_are_found(command, runs, tmp_path):

@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 
+from contracts.constants import EXIT_INTERRUPTED
 from gpu_check.report import markdown
 from gpu_check.speed import FULL, flops_per_pair
 from support import ROOT, STAGE_ENV
@@ -30,3 +31,32 @@ def test_all_measurements_run_on_a_cpu_in_small(tmp_path):
     tokens = {row["figures"]["tokens"] for row in result["speed"] if row["name"].startswith("language model, emb")}
     assert len(tokens) == 1
     assert f"| {result['speed'][0]['name']} |" in markdown(result)
+
+
+def test_what_was_found_before_a_stop_is_reported(tmp_path):
+    command = [sys.executable, "-m", "gpu_check", "--device", "cpu", "--quick", "--only", "stages"]
+    report = tmp_path / "report.md"
+    running = subprocess.Popen(
+        [*command, "--json", f"--markdown={report}"],
+        env=STAGE_ENV,
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    for line in running.stderr:
+        if "stage prepare: runs" in line:
+            running.terminate()
+            break
+    out, _ = running.communicate(timeout=120)
+    assert running.returncode == EXIT_INTERRUPTED
+    assert [row["stage"] for row in json.loads(out)["stages"]] == ["prepare"]
+    assert "| prepare |" in report.read_text()
+
+
+def test_measurements_that_come_too_late_are_left_out_at_once():
+    command = [sys.executable, "-m", "gpu_check", "--device", "cpu", "--quick", "--only", "speed", "--minutes", "0"]
+    done = subprocess.run([*command, "--json"], env=STAGE_ENV, cwd=ROOT, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr[-3000:]
+    figures = [row["figures"] for row in json.loads(done.stdout)["speed"]]
+    assert figures and all(row == {"left_out": "no time was left"} for row in figures)

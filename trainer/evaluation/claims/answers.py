@@ -22,6 +22,7 @@ class Arm(TypedDict):
     name: str
     values: list[float]
     mean: float
+    devices: list[str]  # on which kinds of device the runs were made: rounding differs between them
     sd: NotRequired[float]
 
 
@@ -103,7 +104,12 @@ def verdict(question: Question, found: Answer) -> str:
 
 def arm_of(name: str, found: Found) -> Arm:
     """Mean and, of several runs, standard deviation."""
-    arm: Arm = {"name": name, "values": found.values, "mean": float(np.mean(found.values))}
+    arm: Arm = {
+        "name": name,
+        "values": found.values,
+        "mean": float(np.mean(found.values)),
+        "devices": found.devices,
+    }
     if len(found.values) > 1:
         arm["sd"] = float(np.std(found.values, ddof=1))
     return arm

@@ -20,6 +20,7 @@ class Found(NamedTuple):
 
     values: list[float]
     items: np.ndarray | None
+    devices: list[str]  # `cpu` or `cuda`, of the runs that were measured
 
 
 @dataclass(frozen=True)
@@ -40,15 +41,17 @@ class Comparison:
     def found(self, figure: Figure, seeds: list[int]) -> Found:
         """The figure with each of these seeds; one value where the same run is behind all of them."""
         if figure.arm == STUDENT:
-            return Found([self.dev_sets[STUDENT][figure.metric]], None)
+            return Found([self.dev_sets[STUDENT][figure.metric]], None, [])
         folders = [self.folder(figure, seed) for seed in seeds]
         values = [value for seed in seeds if (value := self.value(figure, seed)) is not None]
         if len(set(folders)) == 1:
             values = values[:1]
-        items = [read_items(folder).get(figure.metric) for folder in folders if folder is not None]
+        runs = [folder for folder in folders if folder is not None]
+        devices = sorted({str(report_of(run)["device"]).partition(":")[0] for run in runs})
+        items = [read_items(run).get(figure.metric) for run in runs]
         if figure.of == DEV_SETS or any(of_seed is None for of_seed in items):
-            return Found(values, None)
-        return Found(values, np.mean([of_seed for of_seed in items if of_seed is not None], axis=0))
+            return Found(values, None, devices)
+        return Found(values, np.mean([of_seed for of_seed in items if of_seed is not None], axis=0), devices)
 
     def value(self, figure: Figure, seed: int) -> float | None:
         """The figure of one run; None where its report has none."""

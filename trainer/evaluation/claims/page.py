@@ -20,7 +20,9 @@ def table(claims: list[Answered]) -> str:
         for number, found in enumerate(claim["answers"]):
             source = f" ({claim['source']})" if claim["source"] else ""
             told = (claim["claim"], claim["paper"] + source) if number == 0 else ("", "")
-            rows.append((*told, found["what"], *cells(found), found["verdict"], f"`{found['run']}`"))
+            rows.append(
+                (*told, found["what"], *cells(found), f"{found['verdict']}{devices(found)}", f"`{found['run']}`")
+            )
     widths = [max(3, *(len(row[column]) for row in rows)) for column in range(len(HEAD))]
     lines = [
         "| " + " | ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) + " |" for row in rows
@@ -36,6 +38,12 @@ def cells(found: Answer) -> tuple[str, str, str]:
     low, high = found.get("low"), found.get("high")
     interval = "" if low is None or high is None else f" [{100 * low:+.1f}, {100 * high:+.1f}]"
     return arm(more), arm(than), f"{100 * difference:+.1f}{interval}"
+
+
+def devices(found: Answer) -> str:
+    """Where the two arms were not trained on the same kind of device: their rounding differs, too."""
+    kinds = [" and ".join(arm["devices"]) for arm in (found.get("more"), found.get("than")) if arm and arm["devices"]]
+    return f" ({' against '.join(kinds)})" if len(set(kinds)) > 1 else ""
 
 
 def arm(found: Arm) -> str:
