@@ -218,7 +218,7 @@ it('code and documents use the words of the glossary', () => {
 it('what npm start and npm run encode load is what dependencies lists, so that --omit=dev leaves nothing out and nothing over', () => {
   const { dependencies } = JSON.parse(text('package.json')) as { dependencies: Record<string, string> };
   const bulk = ['api/bulk/hosts/encode.ts', 'api/bulk/hosts/shard.ts'];
-  const entries = ['api/dev/serve.ts', 'api/encoder/hosts/server.ts', 'api/worker/index.ts', ...bulk];
+  const entries = ['api/dev/serve.ts', 'api/encoder/hosts/server.ts', 'api/worker/with-onnxruntime.ts', ...bulk];
   const atStart = importsOf(TREE, { lazy: false, types: false });
   const loaded = new Set<string>();
   const load = (file: string): void => {
