@@ -11,7 +11,10 @@ export type WorkerModule =
   | { type: 'ESModule' | 'Text'; path: string; contents: string }
   | { type: 'Data' | 'CompiledWasm'; path: string; contents: Uint8Array };
 
-const ENTRY = fileURLToPath(new URL('../worker/index.ts', import.meta.url));
+const entryOf = (name: string): string => fileURLToPath(new URL(`../worker/${name}.ts`, import.meta.url));
+/** The Worker that is deployed, and the one that runs text towers of every kind. */
+export const WITHOUT_ONNXRUNTIME = entryOf('index');
+export const WITH_ONNXRUNTIME = entryOf('with-onnxruntime');
 export const EMBEDDED_MODEL = fileURLToPath(new URL('../model', import.meta.url));
 
 const OPTIONAL = new Set<string>(OPTIONAL_MODEL_FILES);
@@ -31,7 +34,7 @@ export const RULES = [
 export async function bundleWorker({
   model = EMBEDDED_MODEL,
   minify = false,
-  entry = ENTRY,
+  entry = WITHOUT_ONNXRUNTIME,
 } = {}): Promise<WorkerModule[]> {
   const files = new Map<string, WorkerModule>();
   const result = await build({

@@ -3,7 +3,7 @@ import { fileURLToPath } from 'node:url';
 import { convertV4MiniflareOptions, Miniflare } from 'miniflare';
 import { ENVARS } from '../../contracts/src/envars.ts';
 import { FollowEvent, RequestEvent, readEvent } from '../../contracts/src/events.ts';
-import { bundleWorker } from './bundle.ts';
+import { bundleWorker, WITH_ONNXRUNTIME } from './bundle.ts';
 import { HOST } from './local-address.ts';
 
 export const COMPATIBILITY_DATE = '2026-08-01';
@@ -30,7 +30,7 @@ export interface WorkerOptions {
   model: string;
   port: number;
   encoderUrl: string;
-  /** A file that wraps the Worker's own, for measurements. */
+  /** Another file than the Worker's own with onnxruntime-web: one that wraps it, or that without. */
   entry?: string;
   /** Model whose pointer is followed; undefined: that of the embedded model. */
   name?: string | undefined;
@@ -64,7 +64,7 @@ export async function startWorker({
   const playground = fileURLToPath(new URL('../playground', import.meta.url));
   const service = {
     name: NAME,
-    ...(await workerCode({ model: options.model, entry: options.entry })),
+    ...(await workerCode({ model: options.model, entry: options.entry ?? WITH_ONNXRUNTIME })),
     bindings: {
       [ENVARS.encoderUrl]: options.encoderUrl,
       ...(pollMs === undefined ? {} : { [ENVARS.registrySeconds]: pollMs / 1000 }),

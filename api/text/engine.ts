@@ -45,7 +45,7 @@ export type Encode = (inputs: TokenIds[], turn?: Turn) => Promise<Float32Array[]
 /** The bytes of a model's file, already verified against its digest. The caller may detach the buffer. */
 export type ReadArtefact = (artefact: Artefact) => Promise<ArrayBuffer>;
 
-/** Runs transformers. Another engine is a folder beside `onnx/` and a row of ENGINES. */
+/** Runs transformers. Another engine is a folder beside `onnx/`, given to the Worker by the file that builds it in. */
 export interface TextEngine {
   open(tower: TextTower, read: ReadArtefact): Promise<OpenTextEngine>;
 }

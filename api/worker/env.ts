@@ -79,10 +79,10 @@ const Variables = z.object({
     .regex(/^[A-Z]{3}$/)
     .optional(),
   /**
-   * Runs the transformers: `onnx` is onnxruntime-web for all of them, `wasm` our own engine for students, in its build with
-   * relaxed SIMD, `wasm-plain` the same without; both leave other text towers to onnxruntime-web.
+   * Runs the transformers: `wasm` is our own engine for students, with relaxed SIMD where the runtime has it, `wasm-plain`
+   * the same without; both leave other text towers to onnxruntime-web. `onnx` is onnxruntime-web for all of them.
    */
-  TEXT_ENGINE: z.enum(['onnx', 'wasm', 'wasm-plain']).default('onnx'),
+  TEXT_ENGINE: z.enum(['onnx', 'wasm', 'wasm-plain']).default('wasm'),
   [ENVARS.modelName]: z.string().optional(),
   [ENVARS.registrySeconds]: z.coerce.number().positive().default(60),
 });

@@ -130,7 +130,7 @@ async function dryRun(session: Session): Promise<void> {
   await synthesise(cdkOf(session));
   if (options.worker) {
     const folder = join(stateFolder(root, options.environment), 'worker');
-    emit({ event: 'size', limit_kib: WORKER_LIMIT_KIB, ...(await sizeOfWorker(options.environment, run, folder)) });
+    emit({ event: 'size', limit_kib: WORKER_LIMIT_KIB, ...(await sizeOfWorker(options.environment, run, { folder })) });
   }
   const from = madeFrom(root, options, secretsIn(env));
   const done = readState(root, options.environment)?.steps ?? {};

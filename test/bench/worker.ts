@@ -8,14 +8,14 @@ import { bundledModel } from '../../api/worker/bundled-model.ts';
 import type { FinishedRequest } from '../../api/worker/dependencies.ts';
 import type { Env } from '../../api/worker/env.ts';
 import { startTrace } from '../../api/worker/http/trace.ts';
-import worker from '../../api/worker/index.ts';
 import { createAccess } from '../../api/worker/middleware/access.ts';
 import { provideModel } from '../../api/worker/model-provider.ts';
 import { logRequest } from '../../api/worker/observe/finished.ts';
 import { createMetrics } from '../../api/worker/observe/metrics.ts';
+import worker from '../../api/worker/with-onnxruntime.ts';
 import type { ApiKey } from '../../contracts/src/api/api-key.ts';
 
-export { KeyUsage } from '../../api/worker/index.ts';
+export { KeyUsage } from '../../api/worker/with-onnxruntime.ts';
 
 /** A registry of its own: the static tier opens no session. */
 const registry = provideModel(bundledModel, {

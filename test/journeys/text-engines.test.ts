@@ -1,6 +1,7 @@
-// The embedded model in the real Workers runtime on our own text engine, in both of its builds.
+// The embedded model in the real Workers runtime: on our own text engine in both of its builds, in the Worker that is
+// deployed, and on onnxruntime-web in the one that has it built in.
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { EMBEDDED_MODEL } from '../../api/dev/bundle.ts';
+import { EMBEDDED_MODEL, WITH_ONNXRUNTIME, WITHOUT_ONNXRUNTIME } from '../../api/dev/bundle.ts';
 import { type LocalWorker, startWorker } from '../../api/dev/local-worker.ts';
 import { EmbedResponse } from '../../contracts/src/api/embed.ts';
 import { ReadyReport } from '../../contracts/src/api/models.ts';
@@ -9,7 +10,11 @@ const TEXTS = ['A dog runs through the snow.', 'rain', 'Zwei Kinder spielen am S
 /** A worker with 60 MB of modules, on a machine that has other work. */
 const START_MS = 300_000;
 
-describe.each(['wasm', 'wasm-plain'])('TEXT_ENGINE = "%s"', (engine) => {
+describe.each([
+  { engine: 'wasm', entry: WITHOUT_ONNXRUNTIME },
+  { engine: 'wasm-plain', entry: WITHOUT_ONNXRUNTIME },
+  { engine: 'onnx', entry: WITH_ONNXRUNTIME },
+])('TEXT_ENGINE = "$engine"', ({ engine, entry }) => {
   let worker: LocalWorker;
   beforeAll(async () => {
     worker = await startWorker({
@@ -17,6 +22,7 @@ describe.each(['wasm', 'wasm-plain'])('TEXT_ENGINE = "%s"', (engine) => {
       port: 0,
       // Nothing listens there: no image is sent.
       encoderUrl: 'http://127.0.0.1:1',
+      entry,
       variables: { CACHE: 'off', TEXT_ENGINE: engine },
     });
   }, START_MS);
@@ -45,3 +51,24 @@ describe.each(['wasm', 'wasm-plain'])('TEXT_ENGINE = "%s"', (engine) => {
     },
   );
 });
+
+test(
+  'a Worker without onnxruntime-web says what to build where a model or TEXT_ENGINE wants it',
+  async () => {
+    const { platform, url } = await startWorker({
+      model: EMBEDDED_MODEL,
+      port: 0,
+      encoderUrl: 'http://127.0.0.1:1',
+      entry: WITHOUT_ONNXRUNTIME,
+      variables: { CACHE: 'off', TEXT_ENGINE: 'onnx' },
+    });
+    try {
+      const response = await fetch(`${url}/embed`, { method: 'POST', body: JSON.stringify({ input: 'rain' }) });
+      expect(response.status).toBe(503);
+      expect(await response.text()).toContain('main = \\"api/worker/with-onnxruntime.ts\\" in wrangler.toml');
+    } finally {
+      await platform.dispose();
+    }
+  },
+  START_MS,
+);

@@ -215,7 +215,7 @@ it('code and documents use the words of the glossary', () => {
 
 it('what npm start loads is what dependencies lists, so that --omit=dev leaves nothing out and nothing over', () => {
   const { dependencies } = JSON.parse(text('package.json')) as { dependencies: Record<string, string> };
-  const entries = ['api/dev/serve.ts', 'api/encoder/hosts/server.ts', 'api/worker/index.ts'];
+  const entries = ['api/dev/serve.ts', 'api/encoder/hosts/server.ts', 'api/worker/with-onnxruntime.ts'];
   const atStart = importsOf(TREE, { lazy: false, types: false });
   const loaded = new Set<string>();
   const load = (file: string): void => {

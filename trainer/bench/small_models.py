@@ -59,7 +59,7 @@ def write_efficientnet(folder: Path) -> None:
     model = timm.create_model("test_efficientnet")
     folder.mkdir(parents=True, exist_ok=True)
     save_file({name: value.contiguous() for name, value in model.state_dict().items()}, folder / "model.safetensors")
-    save_config_for_hf(model, folder / "config.json")
+    save_config_for_hf(model, str(folder / "config.json"))
 
 
 def drawing(number: int, size: tuple[int, int]) -> tuple[Image.Image, str, str]:

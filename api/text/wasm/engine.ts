@@ -1,12 +1,15 @@
-// The text engine of our own WebAssembly module: students as `export` writes them, in workerd, Node and browsers.
+// The text engine of our own WebAssembly module, in workerd, Node and browsers: students as `export` writes them, and text
+// towers of CLIP and SigLIP as `import` does.
 import type { TextTower } from '../../../contracts/src/model/manifest.ts';
 import { cutAndNormalise } from '../../core/vectors/vectors.ts';
 import type { Encode, ReadArtefact, TextEngine } from '../engine.ts';
 import { openTable, type Table } from '../table.ts';
+import { CLIP } from './clip-graph.ts';
 import { type OnnxFile, readOnnx } from './onnx-file.ts';
-import { type Group, groupsOf, type Step, stepsOf } from './student.ts';
-import { readStudent, type StudentShape, weightsIn } from './student-graph.ts';
-import { loadStudent, type StudentMemory } from './student-memory.ts';
+import { STUDENT } from './student-graph.ts';
+import { readGraph, type TowerShape, weightsIn } from './text-graph.ts';
+import { type Group, groupsOf, type Step, stepsOf } from './tower.ts';
+import { loadTower, type TowerMemory } from './tower-memory.ts';
 
 export interface WasmOptions {
   /** The compiled encoder.wasm, or encoder.relaxed.wasm where relaxed SIMD is understood. */
@@ -18,19 +21,19 @@ export interface WasmOptions {
 /** Work between two questions for a turn, in tokens: a few milliseconds. */
 const BLOCK = 24;
 
-const everywhere = new Set<StudentMemory>();
+const everywhere = new Set<TowerMemory>();
 
-/** Bytes of linear memory of all students that are open, of whatever engine. */
+/** Bytes of linear memory of all towers that are open, of whatever engine. */
 export const encoderMemoryBytes = (): number => bytesOf(everywhere);
 
-const bytesOf = (open: Set<StudentMemory>): number => [...open].reduce((sum, { bytes }) => sum + bytes, 0);
+const bytesOf = (open: Set<TowerMemory>): number => [...open].reduce((sum, { bytes }) => sum + bytes, 0);
 
 export function createWasmEngine({ module, otherwise }: WasmOptions): TextEngine {
-  const open = new Set<StudentMemory>();
+  const open = new Set<TowerMemory>();
   return {
     async open(tower, read) {
       const file = readOnnx(new Uint8Array(await read(tower.graph.file)));
-      const shape = readStudent(file);
+      const shape = readGraph(file, kindOf(file));
       if ('other' in shape) {
         if (otherwise) return otherwise.open(tower, read);
         throw new Error(`this engine cannot run ${tower.graph.file.path}: ${shape.other}`);
@@ -51,22 +54,26 @@ export function createWasmEngine({ module, otherwise }: WasmOptions): TextEngine
   };
 }
 
+/** The kind that a graph is compared with: a student knows the mask of its texts. */
+const kindOf = ({ nodes }: OnnxFile) =>
+  nodes.some(({ inputs }) => inputs.includes('attention_mask')) ? STUDENT : CLIP;
+
 interface Loaded {
-  shape: StudentShape;
+  shape: TowerShape;
   file: OnnxFile;
   weights: TextTower['graph']['weights'];
   module: WebAssembly.Module;
 }
 
-async function load({ shape, file, weights, module }: Loaded, read: ReadArtefact): Promise<StudentMemory> {
+async function load({ shape, file, weights, module }: Loaded, read: ReadArtefact): Promise<TowerMemory> {
   const bytes = weights && (await read(weights.file));
-  const memory = loadStudent(shape, weightsIn(file, bytes && new Uint8Array(bytes)), module);
+  const memory = loadTower(shape, weightsIn(file, bytes && new Uint8Array(bytes)), module);
   // They are in linear memory now. Detaching frees this copy even where a module of the bundle still refers to it.
   bytes?.transfer();
   return memory;
 }
 
-function createEncode(shape: StudentShape, memory: StudentMemory, table: Table): Encode {
+function createEncode(shape: TowerShape, memory: TowerMemory, table: Table): Encode {
   const workspace = createOccupancy(shape.width, memory);
   return async function encodeTexts(inputs, turn) {
     for (const { length } of inputs) {
@@ -75,7 +82,8 @@ function createEncode(shape: StudentShape, memory: StudentMemory, table: Table):
       }
     }
     const vectors: Float32Array[] = [];
-    for (const group of groupsOf(inputs)) {
+    const rowsOf = (tokens: number) => (shape.padded ? shape.tokens : tokens);
+    for (const group of groupsOf(inputs, rowsOf)) {
       const deliver = (vector: Float32Array) => void vectors.push(cutAndNormalise(vector, vector.length));
       try {
         for (const { tokens, steps } of blocksOf(stepsOf(group, { shape, memory, table }, deliver))) {
@@ -110,7 +118,7 @@ function* blocksOf(steps: Iterable<Step>): Generator<{ tokens: number; steps: St
  * Who uses the workspace. While a request waits for its turn another may compute: the first one's states are copied out
  * then and back when it goes on, so that linear memory does not depend on how many requests there are.
  */
-function createOccupancy(width: number, { floats, workspace }: StudentMemory) {
+function createOccupancy(width: number, { floats, workspace }: TowerMemory) {
   const saved = new Map<Group, { x: Float32Array; qkv: Float32Array }>();
   const [x, qkv] = [workspace.x / 4, workspace.qkv / 4];
   let occupant: Group | undefined;

@@ -37,10 +37,10 @@ export interface Kernels {
 }
 
 /** What `multiply` does with a product before it stores it, as assembly/product.ts numbers it. */
-export const FINISH = { store: 0, gelu: 1, add: 3 } as const;
+export const FINISH = { store: 0, gelu: 1, quickGelu: 2, add: 3, geluTanh: 4 } as const;
 
 /** Rows that go through the products of a layer together: what the second cache holds beside a panel of weights. */
-export const CHUNK = 64;
+export const CHUNK = 80;
 
 /** Bytes that may lie between two places, so that vectors begin where loads are fastest. */
 const ALIGNMENT = 64;

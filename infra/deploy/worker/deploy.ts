@@ -60,10 +60,18 @@ export async function deployWorker({ environment, run, variables, secrets }: Wor
   }
 }
 
-/** What a deployment would send, without sending it: the size that counts is that of the code as it is. */
-export async function sizeOfWorker(environment: string, run: RunProgram, folder: string): Promise<WorkerSize> {
+/**
+ * What a deployment would send, without sending it: the size that counts is that of the code as it is. `entry`: in place of
+ * wrangler.toml's.
+ */
+export async function sizeOfWorker(
+  environment: string,
+  run: RunProgram,
+  { folder, entry }: { folder: string; entry?: string },
+): Promise<WorkerSize> {
   mkdirSync(folder, { recursive: true });
-  const printed = await run('wrangler', ['deploy', '--dry-run', '--env', environment, '--outdir', folder]);
+  const main = entry === undefined ? [] : [entry];
+  const printed = await run('wrangler', ['deploy', ...main, '--dry-run', '--env', environment, '--outdir', folder]);
   const [, total = '', gzip = ''] = /Total Upload: ([\d.]+) KiB \/ gzip: ([\d.]+) KiB/.exec(printed) ?? [];
   if (total === '') throw new UserError(`wrangler deploy --dry-run printed no size:\n${printed}`);
   return { total_kib: Number(total), gzip_kib: Number(gzip) };

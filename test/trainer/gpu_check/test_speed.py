@@ -44,6 +44,7 @@ def test_what_was_found_before_a_stop_is_reported(tmp_path):
         stderr=subprocess.PIPE,
         text=True,
     )
+    assert running.stderr is not None
     for line in running.stderr:
         if "stage prepare: runs" in line:
             running.terminate()

@@ -5,44 +5,43 @@
 
 /** Constants at the start of memory, where its host places nothing: see RESERVED in kernels.ts. */
 const TABLE = memory.data<f32>([
-  87, -87, 1.442695041, 12582912, 0.693359375, -2.1219444e-4, 1.98756915e-4, 1.3981999507e-3, 8.3334519073e-3,
-  4.1665795894e-2, 1.6666665459e-1, 5.0000001201e-1, 1, 4, -4, -2.72614225801306e-10, 2.77068142495902e-8,
-  -2.10102402082508e-6, -5.69250639462346e-5, -7.34990630326855e-4, -2.95459980854025e-3, -1.60960333262415e-2,
-  -1.45660718464996e-5, -2.13374055278905e-4, -1.68282697438203e-3, -7.37332916720468e-3, -1.42647390514189e-2, 0.5,
-  0.7071067812, -1.702,
+  126, -126, 12582912, 1.3276472454890609e-3, 9.675540961325169e-3, 5.550713092088699e-2, 2.4022120237350464e-1,
+  6.931469440460205e-1, 1.0000001192092896, 1, 4, -4, -2.72614225801306e-10, 2.77068142495902e-8, -2.10102402082508e-6,
+  -5.69250639462346e-5, -7.34990630326855e-4, -2.95459980854025e-3, -1.60960333262415e-2, -1.45660718464996e-5,
+  -2.13374055278905e-4, -1.68282697438203e-3, -7.37332916720468e-3, -1.42647390514189e-2, 0.5, 0.7071067812,
+  -2.455466968, -2.302208198, 0.044715,
 ]);
 
 // Their numbers in the table. E of the exponential function, P and Q of the error function.
 const MOST: usize = 0;
 const LEAST: usize = 1;
-const LOG2_E: usize = 2;
-const WHOLE: usize = 3;
-const LN2_HIGH: usize = 4;
-const LN2_LOW: usize = 5;
-const E0: usize = 6;
-const E1: usize = 7;
-const E2: usize = 8;
-const E3: usize = 9;
-const E4: usize = 10;
-const E5: usize = 11;
-const ONE: usize = 12;
-const FOUR: usize = 13;
-const MINUS_FOUR: usize = 14;
-const P0: usize = 15;
-const P1: usize = 16;
-const P2: usize = 17;
-const P3: usize = 18;
-const P4: usize = 19;
-const P5: usize = 20;
-const P6: usize = 21;
-const Q0: usize = 22;
-const Q1: usize = 23;
-const Q2: usize = 24;
-const Q3: usize = 25;
-const Q4: usize = 26;
-const HALF: usize = 27;
-const ROOT_HALF: usize = 28;
-const QUICK: usize = 29;
+const WHOLE: usize = 2;
+const E0: usize = 3;
+const E1: usize = 4;
+const E2: usize = 5;
+const E3: usize = 6;
+const E4: usize = 7;
+const E5: usize = 8;
+const ONE: usize = 9;
+const FOUR: usize = 10;
+const MINUS_FOUR: usize = 11;
+const P0: usize = 12;
+const P1: usize = 13;
+const P2: usize = 14;
+const P3: usize = 15;
+const P4: usize = 16;
+const P5: usize = 17;
+const P6: usize = 18;
+const Q0: usize = 19;
+const Q1: usize = 20;
+const Q2: usize = 21;
+const Q3: usize = 22;
+const Q4: usize = 23;
+const HALF: usize = 24;
+const ROOT_HALF: usize = 25;
+const QUICK: usize = 26;
+const TANH: usize = 27;
+const CUBIC: usize = 28;
 
 function constant(number: usize): v128 {
   return v128.load32_splat(TABLE + (number << 2));
@@ -65,21 +64,20 @@ export function whole(x: v128): v128 {
   return i32x4.sub(f32x4.add(x, magic), magic);
 }
 
-/** e^x within 2 units in the last place; below -87 the result of -87, above 87 that of 87. Cephes, expf. */
-export function exp(given: v128): v128 {
-  const x = f32x4.pmax(f32x4.pmin(given, constant(MOST)), constant(LEAST));
+/**
+ * 2^x within 2 units in the last place for x up to 126; below -126 the result of -126. The coefficients are those of the
+ * least relative error, 7.5e-8, on -1/2..1/2.
+ */
+export function exp2(given: v128): v128 {
+  const x = f32x4.pmax(given, constant(LEAST));
   const magic = constant(WHOLE);
-  const shifted = f32x4.add(f32x4.mul(x, constant(LOG2_E)), magic);
-  const n = f32x4.sub(shifted, magic);
-  // ln 2 in two parts, so that the remainder keeps its last digits.
-  const near = f32x4.sub(x, f32x4.mul(n, constant(LN2_HIGH)));
-  const r = f32x4.sub(near, f32x4.mul(n, constant(LN2_LOW)));
-  let y = step(constant(E0), r, E1);
-  y = step(y, r, E2);
-  y = step(y, r, E3);
-  y = step(y, r, E4);
-  y = step(y, r, E5);
-  y = f32x4.add(step(y, f32x4.mul(r, r), ONE), r);
+  const shifted = f32x4.add(x, magic);
+  const rest = f32x4.sub(x, f32x4.sub(shifted, magic));
+  let y = step(constant(E0), rest, E1);
+  y = step(y, rest, E2);
+  y = step(y, rest, E3);
+  y = step(y, rest, E4);
+  y = step(y, rest, E5);
   // Times 2^n is n more in the exponent's bits.
   return i32x4.add(y, i32x4.shl(shifted, 23));
 }
@@ -109,7 +107,18 @@ export function gelu(x: v128): v128 {
 
 /** x σ(1.702 x), CLIP's approximation. */
 export function quickGelu(x: v128): v128 {
-  return f32x4.div(x, f32x4.add(constant(ONE), exp(f32x4.mul(x, constant(QUICK)))));
+  return gated(x, f32x4.mul(x, constant(QUICK)));
+}
+
+/** The approximation by tanh, which is x σ(√(8/π) (x + 0.044715 x³)). */
+export function geluTanh(x: v128): v128 {
+  const cubic = f32x4.mul(f32x4.mul(x, x), constant(CUBIC));
+  return gated(x, f32x4.mul(fused(x, cubic, x), constant(TANH)));
+}
+
+/** x / (1 + 2^power). */
+function gated(x: v128, power: v128): v128 {
+  return f32x4.div(x, f32x4.add(constant(ONE), exp2(f32x4.pmin(power, constant(MOST)))));
 }
 
 /** Sum of four numbers, in pairs. */

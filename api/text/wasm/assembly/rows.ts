@@ -1,4 +1,4 @@
-// What is done to rows of float32 numbers: layer normalisation, quantisation, mean. Widths are multiples of 8.
+// What is done to rows of float32 numbers: layer normalisation, quantisation, mean, product. Widths are multiples of 8.
 import { largest, sum, whole } from './math';
 
 /** Layer normalisation of each row in place: (x - mean) / sqrt(variance + epsilon) * gain + bias. */
@@ -75,5 +75,39 @@ export function mean(x: usize, rows: i32, width: i32, out: usize): void {
     let total = f32x4.splat(0);
     for (let row = 0, from = x + at; row < rows; row++, from += size) total = f32x4.add(total, v128.load(from));
     v128.store(out + at, f32x4.div(total, count));
+  }
+}
+
+/** Adds rows of `depth` numbers times a float32 matrix [depth, width] onto `out`. `width` is a multiple of 8. */
+export function addProduct(x: usize, rows: i32, matrix: usize, depth: i32, width: i32, out: usize): void {
+  const size = (<usize>width) << 2;
+  const length = (<usize>depth) << 2;
+  for (let row = 0; row < rows; row++, x += length, out += size) {
+    // Whole lines of the cache, sixteen numbers, as long as there are any.
+    let at: usize = 0;
+    for (; at + 64 <= size; at += 64) {
+      let a = v128.load(out + at);
+      let b = v128.load(out + at, 16);
+      let c = v128.load(out + at, 32);
+      let d = v128.load(out + at, 48);
+      for (let k: usize = 0, w = matrix + at; k < length; k += 4, w += size) {
+        const y = v128.load32_splat(x + k);
+        a = f32x4.add(a, f32x4.mul(y, v128.load(w)));
+        b = f32x4.add(b, f32x4.mul(y, v128.load(w, 16)));
+        c = f32x4.add(c, f32x4.mul(y, v128.load(w, 32)));
+        d = f32x4.add(d, f32x4.mul(y, v128.load(w, 48)));
+      }
+      v128.store(out + at, a);
+      v128.store(out + at, b, 16);
+      v128.store(out + at, c, 32);
+      v128.store(out + at, d, 48);
+    }
+    for (; at < size; at += 16) {
+      let total = v128.load(out + at);
+      for (let k: usize = 0, w = matrix + at; k < length; k += 4, w += size) {
+        total = f32x4.add(total, f32x4.mul(v128.load32_splat(x + k), v128.load(w)));
+      }
+      v128.store(out + at, total);
+    }
   }
 }

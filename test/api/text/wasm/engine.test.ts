@@ -123,6 +123,6 @@ test('its copy of the weights is given up once they are in linear memory', async
 test('a graph of another kind is refused by its first node that differs', async () => {
   const { graph: _, partition: __, ...rest } = towers.tiny;
   await expect(open({ ...rest, graph: IMAGE }, 'encoder.wasm')).rejects.toThrow(
-    `this engine cannot run ${IMAGE.file.path}: its graph is not that of a student`,
+    `this engine cannot run ${IMAGE.file.path}: its graph is not that of an imported CLIP: node 0 differs`,
   );
 });

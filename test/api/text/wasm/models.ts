@@ -6,7 +6,7 @@ import type { OpenTextEngine } from '../../../../api/text/engine.ts';
 import { openTable } from '../../../../api/text/table.ts';
 import { createWasmEngine } from '../../../../api/text/wasm/engine.ts';
 import { readOnnx } from '../../../../api/text/wasm/onnx-file.ts';
-import { weightsIn } from '../../../../api/text/wasm/student-graph.ts';
+import { weightsIn } from '../../../../api/text/wasm/text-graph.ts';
 import { ModelManifest, type TextTower, textTowers } from '../../../../contracts/src/model/manifest.ts';
 
 const MODEL = join(import.meta.dirname, '../../../../api/model');

@@ -1,6 +1,6 @@
-// A student in linear memory: its weights, packed once, and the workspace of its computations, at addresses fixed by then.
+// A text tower in linear memory: its weights, packed once, and the workspace of its computations, at addresses fixed by then.
 import { CHUNK, createPlan, type Kernels, start } from './kernels.ts';
-import { matricesOf, type StudentShape, type Weight } from './student-graph.ts';
+import { matricesOf, type TowerShape, type Weight } from './text-graph.ts';
 
 export interface Norm {
   gain: number;
@@ -17,7 +17,7 @@ export interface Layer {
   norm2: Norm;
 }
 
-export interface StudentMemory {
+export interface TowerMemory {
   kernels: Kernels;
   floats: Float32Array;
   bytes: number;
@@ -25,9 +25,11 @@ export interface StudentMemory {
     positions: number;
     /** Absent: rows of the table are as wide as states. */
     widen: number | undefined;
+    /** Rows that fill a text up; absent: there are none. */
+    padding: number | undefined;
     norm: Norm;
     layers: Layer[];
-    projection: { matrix: number; bias: number };
+    projection: { matrix: number; bias: number | undefined };
   };
   workspace: Workspace;
 }
@@ -49,7 +51,7 @@ export interface Workspace {
 }
 
 /** Copies and packs the weights; their bytes may go afterwards. */
-export function loadStudent(shape: StudentShape, weight: Weight, module: WebAssembly.Module): StudentMemory {
+export function loadTower(shape: TowerShape, weight: Weight, module: WebAssembly.Module): TowerMemory {
   const { layers: count, width, hidden, input, output, tokens, heads } = shape;
   const plan = createPlan();
   const later: ((memory: Uint8Array, kernels: Kernels) => void)[] = [];
@@ -59,10 +61,11 @@ export function loadStudent(shape: StudentShape, weight: Weight, module: WebAsse
     later.push((memory) => memory.set(from, at));
     return at;
   };
+  const optional = (name: string) => (weight(name).length > 0 ? floats(name) : undefined);
   const norm = (name: string): Norm => ({ gain: floats(`${name}.weight`), bias: floats(`${name}.bias`) });
   const matrix = (name: string, depth: number, columns: number): number => {
-    // Weights, and scale, sum and bias of each column: see assembly/product.ts.
-    const at = plan.place(depth * columns + 3 * 4 * columns);
+    // Weights, scale, sum and bias of each column, and a mark for 8 x 8 weights: see assembly/product.ts.
+    const at = plan.place(depth * columns + 3 * 4 * columns + (depth / 8) * (columns / 8));
     const scales = at + depth * columns;
     later.push((memory, kernels) => {
       memory.set(weight(`${name}.scale`), scales);
@@ -76,6 +79,7 @@ export function loadStudent(shape: StudentShape, weight: Weight, module: WebAsse
   const weights = {
     positions: floats('positions.weight'),
     widen: input === width ? undefined : floats('widen.weight'),
+    padding: shape.padded ? floats('padding.rows') : undefined,
     norm: norm('norm'),
     layers: Array.from({ length: count }, (_, number) => {
       const matrices = matricesOf(shape).map(
@@ -84,7 +88,7 @@ export function loadStudent(shape: StudentShape, weight: Weight, module: WebAsse
       const norms = { norm1: norm(`block${number}.norm1`), norm2: norm(`block${number}.norm2`) };
       return { ...(Object.fromEntries(matrices) as Pick<Layer, 'qkv' | 'out' | 'up' | 'down'>), ...norms };
     }),
-    projection: { matrix: floats('projection.weight'), bias: floats('projection.bias') },
+    projection: { matrix: floats('projection.weight'), bias: optional('projection.bias') },
   };
   const rows = Math.max(tokens, CHUNK);
   const inner = Math.max(hidden, width, input);
@@ -98,7 +102,7 @@ export function loadStudent(shape: StudentShape, weight: Weight, module: WebAsse
     hidden: plan.place(CHUNK * inner * 4),
     q: plan.place(CHUNK * inner * 2),
     info: plan.place(CHUNK * 8),
-    attention: plan.place((2 * (width / heads) + 4) * rounded * 4),
+    attention: plan.place((2 * (width / heads) * rounded + 4 * (rounded + 4)) * 4),
     pooled: plan.place(width * 4),
     vector: plan.place(output * 4),
   };

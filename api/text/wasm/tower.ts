@@ -1,9 +1,9 @@
-// A student's computation over the kernels: texts packed row after row, so that short ones share the products.
+// A text tower's computation over the kernels: texts packed row after row, so that short ones share the products.
 import type { TokenIds } from '../engine.ts';
 import type { Table } from '../table.ts';
 import { CHUNK, FINISH } from './kernels.ts';
-import type { StudentShape } from './student-graph.ts';
-import type { Layer, Norm, StudentMemory } from './student-memory.ts';
+import type { TowerShape } from './text-graph.ts';
+import type { Layer, Norm, TowerMemory } from './tower-memory.ts';
 
 /** Texts that are computed together: text number i has rows `starts[i]` to `starts[i + 1]`. */
 export interface Group {
@@ -25,11 +25,12 @@ const FIRST_PART = 0.25;
 /** All steps of a group in their order. `deliver` gets each vector as it stands in memory, before it is normalised. */
 export function* stepsOf(
   group: Group,
-  { shape, memory, table }: { shape: StudentShape; memory: StudentMemory; table: Table },
+  { shape, memory, table }: { shape: TowerShape; memory: TowerMemory; table: Table },
   deliver: (vector: Float32Array) => void,
 ): Generator<Step> {
   const { kernels, floats, weights, workspace } = memory;
-  const { width, hidden, heads, epsilon, layers: count } = shape;
+  const { width, hidden, heads, epsilon, layers: count, preNorm } = shape;
+  const finish = { gelu: FINISH.gelu, gelu_tanh: FINISH.geluTanh, quick_gelu: FINISH.quickGelu }[shape.activation];
   const state = (row: number) => workspace.x + row * width * 4;
   const queries = (row: number) => workspace.qkv + row * 3 * width * 4;
   const chunks = chunksOf(group.rows);
@@ -46,17 +47,20 @@ export function* stepsOf(
   yield { tokens: 0, run: pool };
 
   function embed(): void {
-    group.texts.forEach((ids, text) => {
-      const start = group.starts[text] ?? 0;
-      for (const [position, id] of ids.entries()) {
+    for (const [text, start] of group.starts.slice(0, -1).entries()) {
+      const ids = group.texts[text] ?? [];
+      const rows = (group.starts[text + 1] ?? 0) - start;
+      for (let position = 0; position < rows; position++) {
         const at = state(start + position) / 4;
         const from = weights.positions / 4 + position * width;
         floats.copyWithin(at, from, from + width);
-        if (weights.widen === undefined) table.addRow(id, floats, { at });
+        const id = ids[position];
+        if (id === undefined) fill(position, at);
+        else if (weights.widen === undefined) table.addRow(id, floats, { at });
         else widen(id, at, weights.widen);
       }
-    });
-    normalize(workspace.x, group.rows, weights.norm);
+    }
+    if (!preNorm) normalize(workspace.x, group.rows, weights.norm);
   }
 
   function widen(id: number, at: number, matrix: number): void {
@@ -66,9 +70,15 @@ export function* stepsOf(
     kernels.addProduct(workspace.hidden, 1, matrix, shape.input, width, at * 4);
   }
 
+  /** Adds the row of padding that fills that place of a text. */
+  function fill(position: number, at: number): void {
+    const from = (weights.padding ?? 0) / 4 + position * width;
+    for (let i = 0; i < width; i++) floats[at + i] = (floats[at + i] ?? 0) + (floats[from + i] ?? 0);
+  }
+
   /** Queries, keys and values, which have to be complete before any row of the layer is. */
   function project(layer: Layer, { start, rows }: Chunk): void {
-    kernels.quantize(state(start), rows, width, workspace.q, workspace.info);
+    quantize(state(start), rows, layer.norm1);
     multiply(rows, { matrix: layer.qkv, depth: width, columns: 3 * width, out: queries(start) });
   }
 
@@ -79,30 +89,50 @@ export function* stepsOf(
       if (from >= to) continue;
       const out = workspace.attended + (from - start) * width * 4;
       const { attention: scratch } = workspace;
-      const causal = 0;
+      const causal = Number(shape.causal);
       const size = width / heads;
       kernels.attend(queries(first), 3 * width * 4, tokens, from - first, to - from, heads, size, causal, out, scratch);
     }
     const x = state(start);
     kernels.quantize(workspace.attended, rows, width, workspace.q, workspace.info);
     multiply(rows, { matrix: layer.out, depth: width, columns: width, out: x, finish: FINISH.add });
-    normalize(x, rows, layer.norm1);
-    kernels.quantize(x, rows, width, workspace.q, workspace.info);
-    multiply(rows, { matrix: layer.up, depth: width, columns: hidden, out: workspace.hidden, finish: FINISH.gelu });
+    if (!preNorm) normalize(x, rows, layer.norm1);
+    quantize(x, rows, layer.norm2);
+    multiply(rows, { matrix: layer.up, depth: width, columns: hidden, out: workspace.hidden, finish });
     kernels.quantize(workspace.hidden, rows, hidden, workspace.q, workspace.info);
     multiply(rows, { matrix: layer.down, depth: hidden, columns: width, out: x, finish: FINISH.add });
-    normalize(x, rows, layer.norm2);
+    if (!preNorm) normalize(x, rows, layer.norm2);
   }
 
   function pool(): void {
     const { matrix, bias } = weights.projection;
     const at = workspace.vector / 4;
     for (const [text, ids] of group.texts.entries()) {
-      kernels.mean(state(group.starts[text] ?? 0), ids.length, width, workspace.pooled);
-      floats.copyWithin(at, bias / 4, bias / 4 + shape.output);
+      const start = group.starts[text] ?? 0;
+      if (shape.pooling === 'mean') kernels.mean(state(start), ids.length, width, workspace.pooled);
+      else {
+        const end = shape.pooling === 'token' ? start + ids.length : (group.starts[text + 1] ?? 0);
+        copy(state(end - 1), 1, workspace.pooled);
+      }
+      if (preNorm) normalize(workspace.pooled, 1, weights.norm);
+      if (bias === undefined) floats.fill(0, at, at + shape.output);
+      else floats.copyWithin(at, bias / 4, bias / 4 + shape.output);
       kernels.addProduct(workspace.pooled, 1, matrix, width, shape.output, workspace.vector);
       deliver(floats.subarray(at, at + shape.output));
     }
+  }
+
+  /** States in whole numbers; those of a layer that normalises what it reads are normalised on the way, not in their place. */
+  function quantize(x: number, rows: number, norm: Norm): void {
+    if (preNorm) {
+      copy(x, rows, workspace.hidden);
+      normalize(workspace.hidden, rows, norm);
+    }
+    kernels.quantize(preNorm ? workspace.hidden : x, rows, width, workspace.q, workspace.info);
+  }
+
+  function copy(x: number, rows: number, to: number): void {
+    floats.copyWithin(to / 4, x / 4, x / 4 + rows * width);
   }
 
   function normalize(x: number, rows: number, { gain, bias }: Norm): void {
@@ -134,18 +164,19 @@ function chunksOf(rows: number): Chunk[] {
   });
 }
 
-/** Texts in their order, as many together as fit a chunk; a longer one is alone. */
-export function* groupsOf(inputs: readonly TokenIds[]): Generator<Group> {
+/** Texts in their order, as many together as fit a chunk; a longer one is alone. `rowsOf`: how many a text of so many tokens has. */
+export function* groupsOf(inputs: readonly TokenIds[], rowsOf: (tokens: number) => number): Generator<Group> {
   let texts: TokenIds[] = [];
   let starts = [0];
   let rows = 0;
   for (const ids of inputs) {
-    if (texts.length > 0 && rows + ids.length > CHUNK) {
+    const more = rowsOf(ids.length);
+    if (texts.length > 0 && rows + more > CHUNK) {
       yield { texts, starts, rows };
       [texts, starts, rows] = [[], [0], 0];
     }
     texts.push(ids);
-    rows += ids.length;
+    rows += more;
     starts.push(rows);
   }
   if (texts.length > 0) yield { texts, starts, rows };

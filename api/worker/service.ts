@@ -1,0 +1,178 @@
+// What knows that it is a Worker: bindings and bundled files become the application's dependencies.
+import { waitUntil } from 'cloudflare:workers';
+import openapi from '../../contracts/schema/openapi.json';
+import { PLAN_LIMITS } from '../../contracts/src/api/limits.ts';
+import type { VectorCache } from '../core/encode/cache.ts';
+import { CoreError } from '../core/errors.ts';
+import { openR2Reader } from '../registry/stores/r2.ts';
+import type { TextEngine } from '../text/engine.ts';
+import relaxed from '../text/wasm/encoder.relaxed.wasm';
+import plain from '../text/wasm/encoder.wasm';
+import { createWasmEngine } from '../text/wasm/engine.ts';
+import { chooseBuild } from '../text/wasm/modules.ts';
+import { createKeyCache } from './access/key-cache.ts';
+import { createLimits } from './access/limits.ts';
+import { policyOf } from './access/policy.ts';
+import { createApp } from './app.ts';
+import { assumeRole } from './aws/credentials.ts';
+import { createIssuer, type Issuer } from './aws/issuer.ts';
+import { type AwsKeys, createSignedFetch, regionOf } from './aws/signed-fetch.ts';
+import { openUploads, type Uploads } from './aws/uploads.ts';
+import { bundledDigest, bundledModel } from './bundled-model.ts';
+import { createEdgeStore } from './cache/edge.ts';
+import { createMemoryStore } from './cache/memory.ts';
+import { createVectorCache } from './cache/vector-cache.ts';
+import { Env, pricesIn } from './env.ts';
+import { probeImageEncoder } from './images/client.ts';
+import { createImageEncoder } from './images/router.ts';
+import { createLock, withLease } from './isolate/lease.ts';
+import { type Access, createAccess } from './middleware/access.ts';
+import { createAdmission } from './middleware/admission.ts';
+import { createCors, readOrigins } from './middleware/cors.ts';
+import { provideModel, providePublishedModel } from './model-provider.ts';
+import { logRequest, pointsTo } from './observe/finished.ts';
+import { createMetrics } from './observe/metrics.ts';
+
+/** The first version in the document is its own; to parse all of it takes longer than a request. */
+const [, VERSION = 'unknown'] = /"version": ?"([^"]+)"/.exec(openapi) ?? [];
+
+/** Longer than opening a model takes. */
+const OPENING_MS = 30_000;
+/** Of vectors in memory, some 1,800 of 512 numbers: an isolate has 128 MB, and the model takes most of it. */
+const CACHE_BYTES = 4 * 1024 * 1024;
+
+/** Runs `work` once no other work given to it is running. */
+export type Alone = <T>(work: () => Promise<T>) => Promise<T>;
+
+/** The Worker's handler. `onnxruntime`: makes the engine for what our own does not run; absent: that is refused. */
+export function createService(onnxruntime: (alone: Alone) => TextEngine = () => notBuiltIn) {
+  let app: ReturnType<typeof createApp> | undefined;
+  return {
+    fetch(request, env, context) {
+      app ??= assemble(Env.parse(env), onnxruntime);
+      return app.fetch(request, env, context);
+    },
+  } satisfies ExportedHandler<Env>;
+}
+
+const notBuiltIn: TextEngine = {
+  async open({ graph }) {
+    const message = `${graph.file.path} is for onnxruntime-web, which this Worker was built without: set main = "api/worker/with-onnxruntime.ts" in wrangler.toml`;
+    throw new CoreError('model_unavailable', message);
+  },
+};
+
+function assemble(env: Env, onnxruntime: (alone: Alone) => TextEngine) {
+  const {
+    ENCODER_URL: cpu,
+    ENCODER_GPU_URL: gpu,
+    MODELS: bucket,
+    MODEL_NAME: name,
+    MODEL_REGISTRY_SECONDS: seconds,
+    ASSETS: assets,
+  } = env;
+  const { REQUEST_POINTS: points } = env;
+  const issuer = issuerOf(env);
+  const keys = keysOf(env, issuer);
+  const uploads = uploadsOf(env, keys);
+  const images = createImageEncoder(
+    { lambda_cpu: cpu, lambda_gpu: gpu },
+    {
+      send: keys && createSignedFetch(keys, { service: 'lambda', region: env.AWS_REGION }),
+      uploads,
+      maxBytes: env.ENCODER_MAX_BYTES,
+      deadlineMs: env.ENCODER_SECONDS && env.ENCODER_SECONDS * 1000,
+    },
+  );
+  const { image_bytes, ...others } = PLAN_LIMITS[env.PLAN];
+  const limits = {
+    ...others,
+    image_bytes: uploads ? image_bytes : Math.min(image_bytes, env.ENCODER_MAX_BYTES ?? image_bytes),
+  };
+  const lock = createLock(OPENING_MS);
+  const onnx = onnxruntime((work) => withLease(lock, work));
+  const own = { onnx: undefined, wasm: chooseBuild({ relaxed, plain }), 'wasm-plain': plain }[env.TEXT_ENGINE];
+  const engine = own ? createWasmEngine({ module: own, otherwise: onnx }) : onnx;
+  const provider = bucket
+    ? providePublishedModel({
+        embedded: { source: bundledModel, digest: bundledDigest },
+        registry: openR2Reader(bucket),
+        name,
+        seconds,
+        engine,
+        limits,
+        background: waitUntil,
+        // Where no image is ever encoded, none has to be.
+        probeImages: async (space) => void ((cpu ?? gpu) && (await probeImageEncoder(images, space))),
+      })
+    : provideModel(bundledModel, engine, limits);
+  const files = assets && ((request: Request) => assets.fetch(request));
+  const origins = readOrigins(env.CORS_ORIGINS);
+  const isolate = crypto.randomUUID().slice(0, 8);
+  const metrics = createMetrics(isolate);
+  const observers = [metrics.observe, logRequest, ...(points ? [pointsTo(points)] : [])];
+  return createApp({
+    isolate,
+    provider,
+    images,
+    cache: cacheOf(env),
+    admission: createAdmission(),
+    access: accessOf(env, origins),
+    cors: createCors('origins' in origins ? origins.origins : []),
+    openapi,
+    version: VERSION,
+    prices: pricesIn(env),
+    files,
+    identity: issuer?.documents,
+    uploads,
+    observers,
+    metrics: metrics.render,
+  });
+}
+
+function cacheOf({ CACHE: kind }: Env): VectorCache | undefined {
+  if (kind === 'off') return undefined;
+  const edge = kind === 'edge' ? createEdgeStore({ cache: caches.default, background: waitUntil }) : undefined;
+  return createVectorCache({ memory: createMemoryStore(CACHE_BYTES), edge });
+}
+
+function accessOf(env: Env, listed: ReturnType<typeof readOrigins>): Access {
+  const { KEYS: namespace, ACCESS: access, KEY_SECONDS: seconds, USAGE: usage, FLOOD: flood } = env;
+  const secondsUnknown = Math.min(seconds, 5);
+  const keys = namespace && createKeyCache(namespace, { seconds, secondsUnknown });
+  const limits =
+    usage && createLimits({ counterOf: (digest) => usage.getByName(digest), flood, background: waitUntil });
+  if ('problem' in listed) return createAccess({ policy: listed });
+  const policy = policyOf({ access, hasKeys: keys !== undefined });
+  return createAccess({ policy, keys, limits, origins: listed.origins });
+}
+
+/** Calls to AWS are signed where there are keys, or a role that this Worker may take. */
+function keysOf(env: Env, issuer: Issuer | undefined): (() => Promise<AwsKeys>) | undefined {
+  const { AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN, WORKER_ROLE_ARN: role } = env;
+  if (issuer && role) {
+    const region = env.AWS_REGION ?? regionOf(env.ENCODER_URL ?? '');
+    return assumeRole({ role, region, endpoint: env.AWS_ENDPOINT_URL_STS, token: issuer.token });
+  }
+  if (!AWS_ACCESS_KEY_ID || !AWS_SECRET_ACCESS_KEY) return undefined;
+  const keys = {
+    accessKeyId: AWS_ACCESS_KEY_ID,
+    secretAccessKey: AWS_SECRET_ACCESS_KEY,
+    sessionToken: AWS_SESSION_TOKEN,
+  };
+  return async () => keys;
+}
+
+function issuerOf({ WORKER_ISSUER: url, WORKER_IDENTITY: keys }: Env): Issuer | undefined {
+  return url === undefined || keys === undefined ? undefined : createIssuer({ url, keys });
+}
+
+/** A bucket with keys of its own, such as R2's, or one of AWS beside the encoder. */
+function uploadsOf(env: Env, keys: (() => Promise<AwsKeys>) | undefined): Uploads | undefined {
+  const { UPLOADS: uri, AWS_ENDPOINT_URL_S3: endpoint } = env;
+  const { UPLOADS_ACCESS_KEY_ID: accessKeyId, UPLOADS_SECRET_ACCESS_KEY: secretAccessKey } = env;
+  const own = accessKeyId && secretAccessKey ? async () => ({ accessKeyId, secretAccessKey }) : keys;
+  if (uri === undefined || own === undefined) return undefined;
+  const region = env.UPLOADS_REGION ?? env.AWS_REGION ?? regionOf(env.ENCODER_URL ?? '');
+  return openUploads({ uri, region, endpoint, keys: own });
+}
