@@ -23,6 +23,7 @@ import {
   type WorkerOptions,
 } from './local-worker.ts';
 import { createMirror } from './mirror.ts';
+import { startUploads } from './s3/uploads.ts';
 
 export interface LocalOptions extends Omit<WorkerOptions, 'encoderUrl' | 'jobsUrl'> {
   /** Folder to follow, which may appear later; undefined: `model` permanently. */
@@ -55,8 +56,9 @@ export async function startLocal({
   const starting: Promise<LocalProcess>[] = [startEncoder({ model, registry, pollMs })];
   if (jobFolder !== undefined) starting.push(startJobs({ model, registry, folder: jobFolder, sources: jobSources }));
   const [encoder, jobs] = await Promise.all(starting);
+  const uploads = await startUploads();
   let worker: LocalWorker | undefined;
-  const endings: (() => void)[] = [];
+  const endings: (() => void)[] = [uploads.stop];
   const stop = async () => {
     for (const end of endings) end();
     await Promise.all([worker?.platform.dispose(), encoder?.stop(), jobs?.stop()]);
@@ -70,6 +72,7 @@ export async function startLocal({
     const bucketPollMs = registry === undefined ? undefined : pollMs;
     worker = await startWorker({
       ...options,
+      variables: { ...uploads.variables, ...options.variables },
       encoderUrl: encoder?.url ?? '',
       jobsUrl: jobs?.url,
       pollMs: bucketPollMs,

@@ -1,7 +1,7 @@
 // Every document that two parts exchange, by name: a JSON Schema, a Python type and golden examples exist for each.
 import { ApiKey, ApiKeyFile } from './api/api-key.ts';
 import { EmbedRequest, EmbedResponse, PartialEmbedResponse } from './api/embed.ts';
-import { EncodeFrame, EncodeRequest, EncodeResponse, EncoderHealth } from './api/encode.ts';
+import { EncodeFrame, EncodeRequest, EncodeResponse, EncoderHealth, EncodeStaged } from './api/encode.ts';
 import { ErrorBody } from './api/error.ts';
 import { LimitsReport } from './api/limits.ts';
 import { LiveReport, ModelList, ReadyReport } from './api/models.ts';
@@ -10,6 +10,7 @@ import { ClassifyRequest, ClassifyResponse } from './api/tasks/classify.ts';
 import { DryRunResponse } from './api/tasks/dry-run.ts';
 import { JobList, JobReport, JobRequest } from './api/tasks/jobs.ts';
 import { TokenizeRequest, TokenizeResponse } from './api/tasks/tokenize.ts';
+import { UploadRequest, UploadResponse } from './api/tasks/upload.ts';
 import { BulkFile } from './bulk/file.ts';
 import { BulkDone, BulkJob, BulkPlan, BulkStop } from './bulk/job.ts';
 import { BulkError, BulkLine, BulkResult } from './bulk/lines.ts';
@@ -59,6 +60,7 @@ export const DOCUMENTS = {
   EncodeFrame,
   EncodeRequest,
   EncodeResponse,
+  EncodeStaged,
   EncoderHealth,
   ErrorBody,
   FeatureManifest,
@@ -93,4 +95,6 @@ export const DOCUMENTS = {
   TrainingJob,
   TrainingReport,
   TrainingRequest,
+  UploadRequest,
+  UploadResponse,
 };

@@ -9,6 +9,8 @@ const EXPOSED = [
   'x-cache',
   'server-timing',
   'x-served-by',
+  'x-image-route',
+  'preference-applied',
   'www-authenticate',
   ...['requests', 'tokens'].flatMap((what) =>
     ['limit', 'remaining', 'reset'].map((part) => `x-ratelimit-${part}-${what}`),
@@ -21,6 +23,7 @@ const TAKEN = [
   'api-key',
   'if-none-match',
   'idempotency-key',
+  'prefer',
   'traceparent',
   'tracestate',
 ];
