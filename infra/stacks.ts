@@ -1,12 +1,14 @@
 // The stacks of one environment: storage that must survive, apart from what can be made again, and how they are connected.
 import { type App, CfnOutput, Stack, Tags } from 'aws-cdk-lib';
 import { JOB_CLASS_NAMES, QUEUES } from '../contracts/src/job-classes.ts';
-import { CLOUD_OUTPUTS, jobDefinitionOutput, queueOutput } from '../contracts/src/outputs.ts';
+import { CLOUD_OUTPUTS, jobDefinitionOutput, queueOutput, WORKER_ROLE_OUTPUT } from '../contracts/src/outputs.ts';
 import type { Settings } from './base/settings.ts';
 import { PROJECT, tagsOf } from './base/tags.ts';
 import { Network } from './network/network.ts';
 import { Operations } from './operations/operations.ts';
+import { BulkJobs } from './serving/bulk-jobs.ts';
 import { ImageEncoder } from './serving/image-encoder.ts';
+import { WorkerIdentity } from './serving/worker-identity.ts';
 import { Storage } from './storage/storage.ts';
 import { Training } from './training/training.ts';
 
@@ -34,7 +36,7 @@ export function createStacks(app: App, settings: Settings): Stacks {
     network: stack('network', 'where training machines stand'),
     data: stack('data', 'buckets, key, images and the record of runs', { terminationProtection: settings.retain }),
     training: stack('training', 'queues, jobs, the pipeline and its schedule'),
-    encoding: stack('encoding', 'the image encoder behind its URL'),
+    encoding: stack('encoding', 'the image encoder behind its URL, and its bulk jobs'),
     operations: stack('operations', 'alarms, dashboard, budget and the switch of spending'),
   };
   // A stack's tags reach what supports them. They are set here again so that the template shows them and a test sees them.
@@ -44,10 +46,25 @@ export function createStacks(app: App, settings: Settings): Stacks {
   const storage = new Storage(stacks.data, 'Data', { settings });
   const training = new Training(stacks.training, 'Training', { settings, network, storage });
   const imageEncoder = new ImageEncoder(stacks.encoding, 'Encoding', { settings, storage });
-  const operations = new Operations(stacks.operations, 'Operations', { settings, storage, training, imageEncoder });
+  const bulkJobs = new BulkJobs(stacks.encoding, 'Bulk', { settings, network, storage });
+  bulkJobs.grantSubmit(imageEncoder.workerAccess);
+  storage.grantWorker(imageEncoder.workerAccess);
+  const { worker_issuer: issuer } = settings;
+  if (issuer !== null) {
+    const identity = new WorkerIdentity(stacks.encoding, 'Worker', { issuer, access: imageEncoder.workerAccess });
+    output(stacks.encoding, WORKER_ROLE_OUTPUT, identity.role.roleArn);
+  }
+  const operations = new Operations(stacks.operations, 'Operations', {
+    settings,
+    storage,
+    training,
+    imageEncoder,
+    bulkJobs,
+  });
 
   output(stacks.data, CLOUD_OUTPUTS.trainingBucket, storage.trainingBucket.bucketName);
   output(stacks.data, CLOUD_OUTPUTS.modelsBucket, storage.modelsBucket.bucketName);
+  output(stacks.data, CLOUD_OUTPUTS.jobsBucket, storage.jobsBucket.bucketName);
   output(stacks.data, CLOUD_OUTPUTS.trainerImages, storage.trainerImages.repositoryUri);
   output(stacks.data, CLOUD_OUTPUTS.encoderImages, storage.encoderImages.repositoryUri);
   output(stacks.data, CLOUD_OUTPUTS.imageBuilds, storage.imageBuilds.projectName);
@@ -63,6 +80,8 @@ export function createStacks(app: App, settings: Settings): Stacks {
   output(stacks.training, CLOUD_OUTPUTS.stateMachine, training.pipeline.stateMachine.stateMachineArn);
   output(stacks.training, CLOUD_OUTPUTS.reports, training.pipeline.topic.topicArn);
   output(stacks.encoding, CLOUD_OUTPUTS.encoderUrl, imageEncoder.url.url);
+  output(stacks.encoding, CLOUD_OUTPUTS.bulkQueue, bulkJobs.queue.jobQueueArn);
+  output(stacks.encoding, CLOUD_OUTPUTS.bulkDefinition, bulkJobs.definition.jobDefinitionArn);
   output(stacks.encoding, CLOUD_OUTPUTS.workerAccess, imageEncoder.workerAccess.managedPolicyArn);
   output(stacks.operations, CLOUD_OUTPUTS.switch, operations.switch.function.functionName);
   return stacks;

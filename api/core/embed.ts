@@ -10,6 +10,7 @@ import type {
 import type { ImageType } from '../../contracts/src/api/encode.ts';
 import type { Outcome, VectorCache } from './encode/cache.ts';
 import { encodeImages, encodeTexts } from './encode/encode.ts';
+import type { RoutingOptions } from './encode/routing.ts';
 import { CoreError } from './errors.ts';
 import { type Item, nameOf, type Place, type PlacedItem, placeItems } from './items/items.ts';
 import type { TextReader } from './items/read.ts';
@@ -38,6 +39,7 @@ export interface ImageOptions {
   onError: OnError;
   /** Names the request to whatever encodes its images, for logs on both sides. */
   trace?: Readonly<Record<string, string>>;
+  routing?: RoutingOptions;
 }
 /**
  * In the order of the files; an error in the place of a file that is at fault. With `partial` a file that could not be

@@ -21,6 +21,7 @@ import {
   type WorkerOptions,
 } from './local-worker.ts';
 import { createMirror } from './mirror.ts';
+import { startUploads } from './s3/uploads.ts';
 
 export interface LocalOptions extends Omit<WorkerOptions, 'encoderUrl'> {
   /** Folder to follow, which may appear later; undefined: `model` permanently. */
@@ -45,8 +46,9 @@ export async function startLocal({
 }: LocalOptions): Promise<Local> {
   const { model } = options;
   const encoder = await startEncoder({ model, registry, pollMs });
+  const uploads = await startUploads();
   let worker: LocalWorker | undefined;
-  const endings: (() => void)[] = [];
+  const endings: (() => void)[] = [uploads.stop];
   const stop = async () => {
     for (const end of endings) end();
     await Promise.all([worker?.platform.dispose(), encoder.stop()]);
@@ -58,7 +60,13 @@ export async function startLocal({
       onEvent(event);
     };
     const bucketPollMs = registry === undefined ? undefined : pollMs;
-    worker = await startWorker({ ...options, encoderUrl: encoder.url, pollMs: bucketPollMs, onEvent: notice });
+    worker = await startWorker({
+      ...options,
+      variables: { ...uploads.variables, ...options.variables },
+      encoderUrl: encoder.url,
+      pollMs: bucketPollMs,
+      onEvent: notice,
+    });
     const { url, platform } = worker;
     if (keys !== undefined) endings.push(await followKeys(keys, platform, pollMs));
     if (registry !== undefined) {

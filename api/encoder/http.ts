@@ -1,19 +1,29 @@
 // The encoder's HTTP application: one request to one response. The local server and the Lambda entry are thin over it.
 import { randomUUID } from 'node:crypto';
-import { EncodeRequest, type EncodeResponse, type EncoderHealth } from '../../contracts/src/api/encode.ts';
+import {
+  EncodeRequest,
+  type EncodeResponse,
+  type EncoderHealth,
+  EncodeStaged,
+} from '../../contracts/src/api/encode.ts';
 import { LIMITS } from '../../contracts/src/api/limits.ts';
+import { ENVARS } from '../../contracts/src/envars.ts';
+import { uploadKey } from '../../contracts/src/keys.ts';
 import { errorDocument } from '../core/error-document.ts';
 import { CoreError } from '../core/errors.ts';
 import { checkImage } from '../core/images/check.ts';
 import { FRAME_TYPE, readFrame } from '../core/images/frame.ts';
 import { parseRequest } from '../core/validation.ts';
 import { isBase64 } from '../core/vectors/base64.ts';
+import type { ObjectReader } from '../registry/store.ts';
 import type { Admission } from './admission.ts';
 import type { Towers } from './towers.ts';
 
 export interface Service {
   towers: Towers;
   admission: Admission;
+  /** Where files are that were too large for a call; absent: there are none. */
+  uploads?: ObjectReader | undefined;
 }
 export interface HttpRequest {
   method: string;
@@ -49,7 +59,8 @@ export async function respond(service: Service, request: HttpRequest): Promise<H
       const error = new CoreError('method_not_allowed', `${path} takes ${allowed}, not ${method}`);
       return errorResponse(error, requestId, { allow: allowed });
     }
-    const answer = path === '/health' ? health(service) : await encode(service, parse(body, contentType));
+    const answer =
+      path === '/health' ? health(service) : await encode(service, await readAsked(service, parse(body, contentType)));
     return json({ status: 200, headers: { 'content-type': 'application/json' }, body: answer }, requestId);
   } catch (error) {
     return errorResponse(error, requestId);
@@ -81,8 +92,8 @@ function health({ towers, admission }: Service): EncoderHealth {
   return { status: 'ok', model: name, version, space_id, spaces, pending: admission.pending() };
 }
 
-/** Files as they are, from the Worker, or as base64 in JSON. */
-function parse(body: Uint8Array, contentType = 'application/json'): Asked {
+/** Files as they are, from the Worker, or as base64 in JSON, or by their digests. */
+function parse(body: Uint8Array, contentType = 'application/json'): Asked | EncodeStaged {
   if (isType(contentType, FRAME_TYPE)) return readFrame(body);
   if (!isType(contentType, 'application/json')) {
     const message = `/encode takes application/json or ${FRAME_TYPE}, not ${contentType}`;
@@ -94,9 +105,33 @@ function parse(body: Uint8Array, contentType = 'application/json'): Asked {
   } catch (error) {
     throw new CoreError('malformed_json', `the body is not JSON: ${error instanceof Error ? error.message : error}`);
   }
+  if (typeof document === 'object' && document !== null && 'staged' in document)
+    return parseRequest(EncodeStaged, document);
   const { space_id, images } = parseRequest(EncodeRequest, document);
   // Text that is not base64 is checked as the bytes that it is: it is refused like any other file that is not an image.
   return { space_id, files: images.map((image) => Buffer.from(image, isBase64(image) ? 'base64' : 'utf8')) };
+}
+
+/** Staged files are read from where they are, one after the other: each is large. */
+async function readAsked({ uploads }: Service, asked: Asked | EncodeStaged): Promise<Asked> {
+  if ('files' in asked) return asked;
+  if (uploads === undefined)
+    throw new CoreError(
+      'not_configured',
+      `files are named by digests, and no store of uploads is set (${ENVARS.uploads})`,
+    );
+  const files: Uint8Array[] = [];
+  for (const digest of asked.staged) {
+    const object = await uploads.get(uploadKey(digest));
+    if (object === undefined) throw new CoreError('not_found', `${digest} is not in the store of uploads`);
+    if (object.size > LIMITS.image_bytes)
+      throw new CoreError(
+        'image_too_large',
+        `${digest} has ${object.size} bytes; at most ${LIMITS.image_bytes} are read`,
+      );
+    files.push(await object.bytes());
+  }
+  return { space_id: asked.space_id, files };
 }
 
 function isType(contentType: string, type: string): boolean {

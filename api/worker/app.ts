@@ -89,6 +89,8 @@ export function createApp(deps: Dependencies) {
       return renderError(new CoreError('method_not_allowed', message), record, { Allow: allow });
     });
   }
+  // For AWS, not for clients: no operations.
+  for (const [path, document] of deps.identity ?? []) app.get(path, async (c) => c.json(await document()));
   app.notFound((c) => {
     const paths = Object.values(OPERATIONS).map(({ method, path }) => `${method} ${path}`);
     const error = new CoreError('not_found', `There is no ${c.req.path}; there are ${paths.join(', ')}.`);

@@ -1,8 +1,10 @@
 // What the HTTP application is put together from, what a handler is given, and what is noted about a request.
+import type { RoutingReceipt } from '../../contracts/src/api/encode.ts';
 import type { ErrorCode } from '../../contracts/src/api/error.ts';
 import type { KeyTerms } from '../../contracts/src/api/limits.ts';
 import type { Door } from '../../contracts/src/api/operation.ts';
 import type { OperationId } from '../../contracts/src/api/operations.ts';
+import type { UploadRequest, UploadResponse } from '../../contracts/src/api/tasks/upload.ts';
 import type { ImageEncoder } from '../core/embed.ts';
 import type { VectorCache } from '../core/encode/cache.ts';
 import type { Prices } from '../core/plan.ts';
@@ -12,6 +14,12 @@ import type { Access, Asker } from './middleware/access.ts';
 import type { Admission } from './middleware/admission.ts';
 import type { Cors } from './middleware/cors.ts';
 import type { ModelProvider } from './model-provider.ts';
+
+export interface UploadStore {
+  /** Undefined where no such file was put. */
+  read(digest: string): Promise<Uint8Array | undefined>;
+  presign(file: UploadRequest): Promise<UploadResponse>;
+}
 
 export interface Dependencies {
   /** Told of every request once it is answered. */
@@ -33,6 +41,10 @@ export interface Dependencies {
   version: string;
   /** What a dry run estimates with; absent: nothing has a price. */
   prices?: Prices | undefined;
+  /** Where files may be put apart from requests; absent: nowhere. */
+  uploads?: UploadStore | undefined;
+  /** Documents by path that say which keys this Worker signs with; absent: it has no identity of its own. */
+  identity?: ReadonlyMap<string, () => Promise<object>> | undefined;
   /** Serves the static files; absent where the Worker runs without them. */
   files?: ((request: Request) => Promise<Response>) | undefined;
 }
@@ -50,6 +62,8 @@ export interface RequestRecord extends Asker {
   images: number;
   /** Pixels of the images, where they are known. */
   pixels?: number;
+  /** Which image encoder answered; absent: none was asked. */
+  routing?: RoutingReceipt;
   /** What the cache knew of the request, or that its client has the answer; absent: nobody was asked. */
   cache?: 'hit' | 'partial' | 'miss' | 'not_modified';
   /** What went wrong. */

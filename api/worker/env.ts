@@ -19,13 +19,34 @@ const price = z.coerce.number().nonnegative().optional();
 const Variables = z.object({
   /** Where the image encoder listens, without a slash at the end; absent: images are refused with a reason. */
   [ENVARS.encoderUrl]: z.url().optional(),
-  /** What a call to it may carry: where it is a Lambda function, 6 MB of base64. */
+  /** Where one with a GPU listens; absent: there is none. */
+  [ENVARS.encoderGpuUrl]: z.url().optional(),
+  /** What a call to either may carry: where it is a Lambda function, 6 MB of base64. */
   [ENVARS.encoderMaxBytes]: z.coerce.number().int().positive().optional(),
+  /** Bucket through which larger files reach it; absent: they are refused. */
+  [ENVARS.uploads]: z
+    .string()
+    .regex(/^s3:\/\/[a-z0-9][a-z0-9.-]+$/)
+    .optional(),
+  /** S3's own name of another endpoint of that bucket, and what signs there where that is not what signs for AWS. */
+  AWS_ENDPOINT_URL_S3: z.url().optional(),
+  UPLOADS_ACCESS_KEY_ID: z.string().min(1).optional(),
+  UPLOADS_SECRET_ACCESS_KEY: z.string().min(1).optional(),
+  UPLOADS_REGION: z.string().min(1).optional(),
   [ENVARS.encoderSeconds]: z.coerce.number().positive().optional(),
   /** Keys that sign calls to an encoder behind IAM; without them calls are sent as they are. Secrets, not variables. */
   AWS_ACCESS_KEY_ID: z.string().min(1).optional(),
   AWS_SECRET_ACCESS_KEY: z.string().min(1).optional(),
   AWS_SESSION_TOKEN: z.string().min(1).optional(),
+  /** Instead of keys: where this Worker answers (https://…), its private key (a secret), and the role that it takes. */
+  WORKER_ISSUER: z
+    .url()
+    .refine((url) => !url.endsWith('/'), 'ends with a slash')
+    .optional(),
+  WORKER_IDENTITY: z.string().min(1).optional(),
+  WORKER_ROLE_ARN: z.string().min(1).optional(),
+  /** STS's own name of another endpoint. */
+  AWS_ENDPOINT_URL_STS: z.url().optional(),
   /** Region of an encoder whose address does not name it, as a function URL does. */
   AWS_REGION: z.string().min(1).optional(),
   /** R2 bucket with the model registry; absent: the embedded model only. */

@@ -14,13 +14,17 @@ import { createKeyCache } from './access/key-cache.ts';
 import { createLimits } from './access/limits.ts';
 import { policyOf } from './access/policy.ts';
 import { createApp } from './app.ts';
+import { assumeRole } from './aws/credentials.ts';
+import { createIssuer, type Issuer } from './aws/issuer.ts';
+import { type AwsKeys, createSignedFetch, regionOf } from './aws/signed-fetch.ts';
+import { openUploads, type Uploads } from './aws/uploads.ts';
 import { bundledDigest, bundledModel } from './bundled-model.ts';
 import { createEdgeStore } from './cache/edge.ts';
 import { createMemoryStore } from './cache/memory.ts';
 import { createVectorCache } from './cache/vector-cache.ts';
 import { Env, pricesIn } from './env.ts';
-import { createImageEncoder, probeImageEncoder } from './images/client.ts';
-import { createSignedFetch, type Fetch } from './images/signed-fetch.ts';
+import { probeImageEncoder } from './images/client.ts';
+import { createImageEncoder } from './images/router.ts';
 import { createLock, withLease } from './isolate/lease.ts';
 import { type Access, createAccess } from './middleware/access.ts';
 import { createAdmission } from './middleware/admission.ts';
@@ -59,15 +63,32 @@ const notBuiltIn: TextEngine = {
 };
 
 function assemble(env: Env, onnxruntime: (alone: Alone) => TextEngine) {
-  const { ENCODER_URL: url, MODELS: bucket, MODEL_NAME: name, MODEL_REGISTRY_SECONDS: seconds, ASSETS: assets } = env;
+  const {
+    ENCODER_URL: cpu,
+    ENCODER_GPU_URL: gpu,
+    MODELS: bucket,
+    MODEL_NAME: name,
+    MODEL_REGISTRY_SECONDS: seconds,
+    ASSETS: assets,
+  } = env;
   const { REQUEST_POINTS: points } = env;
-  const images = createImageEncoder(url, {
-    send: sender(env),
-    maxBytes: env.ENCODER_MAX_BYTES,
-    deadlineMs: env.ENCODER_SECONDS && env.ENCODER_SECONDS * 1000,
-  });
+  const issuer = issuerOf(env);
+  const keys = keysOf(env, issuer);
+  const uploads = uploadsOf(env, keys);
+  const images = createImageEncoder(
+    { lambda_cpu: cpu, lambda_gpu: gpu },
+    {
+      send: keys && createSignedFetch(keys, { service: 'lambda', region: env.AWS_REGION }),
+      uploads,
+      maxBytes: env.ENCODER_MAX_BYTES,
+      deadlineMs: env.ENCODER_SECONDS && env.ENCODER_SECONDS * 1000,
+    },
+  );
   const { image_bytes, ...others } = PLAN_LIMITS[env.PLAN];
-  const limits = { ...others, image_bytes: Math.min(image_bytes, env.ENCODER_MAX_BYTES ?? image_bytes) };
+  const limits = {
+    ...others,
+    image_bytes: uploads ? image_bytes : Math.min(image_bytes, env.ENCODER_MAX_BYTES ?? image_bytes),
+  };
   const lock = createLock(OPENING_MS);
   const onnx = onnxruntime((work) => withLease(lock, work));
   const own = { onnx: undefined, wasm: chooseBuild({ relaxed, plain }), 'wasm-plain': plain }[env.TEXT_ENGINE];
@@ -82,7 +103,7 @@ function assemble(env: Env, onnxruntime: (alone: Alone) => TextEngine) {
         limits,
         background: waitUntil,
         // Where no image is ever encoded, none has to be.
-        probeImages: async (space) => void (url && (await probeImageEncoder(images, space))),
+        probeImages: async (space) => void ((cpu ?? gpu) && (await probeImageEncoder(images, space))),
       })
     : provideModel(bundledModel, engine, limits);
   const files = assets && ((request: Request) => assets.fetch(request));
@@ -102,6 +123,8 @@ function assemble(env: Env, onnxruntime: (alone: Alone) => TextEngine) {
     version: VERSION,
     prices: pricesIn(env),
     files,
+    identity: issuer?.documents,
+    uploads,
     observers,
     metrics: metrics.render,
   });
@@ -124,9 +147,32 @@ function accessOf(env: Env, listed: ReturnType<typeof readOrigins>): Access {
   return createAccess({ policy, keys, limits, origins: listed.origins });
 }
 
-/** Calls to the encoder are signed where there are keys. */
-function sender({ AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN, AWS_REGION }: Env): Fetch | undefined {
+/** Calls to AWS are signed where there are keys, or a role that this Worker may take. */
+function keysOf(env: Env, issuer: Issuer | undefined): (() => Promise<AwsKeys>) | undefined {
+  const { AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN, WORKER_ROLE_ARN: role } = env;
+  if (issuer && role) {
+    const region = env.AWS_REGION ?? regionOf(env.ENCODER_URL ?? '');
+    return assumeRole({ role, region, endpoint: env.AWS_ENDPOINT_URL_STS, token: issuer.token });
+  }
   if (!AWS_ACCESS_KEY_ID || !AWS_SECRET_ACCESS_KEY) return undefined;
-  const keys = { accessKeyId: AWS_ACCESS_KEY_ID, secretAccessKey: AWS_SECRET_ACCESS_KEY };
-  return createSignedFetch({ ...keys, sessionToken: AWS_SESSION_TOKEN }, AWS_REGION);
+  const keys = {
+    accessKeyId: AWS_ACCESS_KEY_ID,
+    secretAccessKey: AWS_SECRET_ACCESS_KEY,
+    sessionToken: AWS_SESSION_TOKEN,
+  };
+  return async () => keys;
+}
+
+function issuerOf({ WORKER_ISSUER: url, WORKER_IDENTITY: keys }: Env): Issuer | undefined {
+  return url === undefined || keys === undefined ? undefined : createIssuer({ url, keys });
+}
+
+/** A bucket with keys of its own, such as R2's, or one of AWS beside the encoder. */
+function uploadsOf(env: Env, keys: (() => Promise<AwsKeys>) | undefined): Uploads | undefined {
+  const { UPLOADS: uri, AWS_ENDPOINT_URL_S3: endpoint } = env;
+  const { UPLOADS_ACCESS_KEY_ID: accessKeyId, UPLOADS_SECRET_ACCESS_KEY: secretAccessKey } = env;
+  const own = accessKeyId && secretAccessKey ? async () => ({ accessKeyId, secretAccessKey }) : keys;
+  if (uri === undefined || own === undefined) return undefined;
+  const region = env.UPLOADS_REGION ?? env.AWS_REGION ?? regionOf(env.ENCODER_URL ?? '');
+  return openUploads({ uri, region, endpoint, keys: own });
 }

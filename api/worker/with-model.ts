@@ -1,9 +1,11 @@
 // Runs a use case of the core for a request: with the current model, admitted, its usage noted.
 import type { Usage } from '../../contracts/src/api/embed.ts';
+import type { RoutingReceipt } from '../../contracts/src/api/encode.ts';
 import type { Engines } from '../core/embed.ts';
 import type { VectorCache } from '../core/encode/cache.ts';
 import type { Model } from '../core/model.ts';
 import type { Call, RequestRecord } from './dependencies.ts';
+import { appliedPreference, readPrefer } from './http/prefer.ts';
 import { createTiming, type Timing } from './http/timing.ts';
 import { traceHeaders } from './http/trace.ts';
 
@@ -15,9 +17,18 @@ export async function withModel<T extends object>(
   const { signal } = request;
   const trace = { ...traceHeaders(record.trace), 'x-request-id': record.requestId };
   const timing = createTiming();
+  const prefer = readPrefer(request.headers);
+  const onRoute = (receipt: RoutingReceipt) => {
+    record.routing = receipt;
+    record.headers['X-Image-Route'] = `${receipt.route}; reason="${receipt.reason}"`;
+    const applied = appliedPreference(prefer, receipt.route);
+    if (applied !== undefined) record.headers['Preference-Applied'] = applied;
+  };
   const engines: Engines = {
     images: (files, space, options) =>
-      timing.waitFor('encoder', () => images(files, space, { onError: 'fail', ...options, trace })),
+      timing.waitFor('encoder', () =>
+        images(files, space, { onError: 'fail', ...options, trace, routing: { prefer, onRoute } }),
+      ),
     checkImages,
     admit: admission(signal, (ms) => timing.waited('queue', ms)),
     cache: cache && mayStore(request) ? noting(cache, { record, timing }) : undefined,

@@ -2,7 +2,7 @@
 import { ApiKey, ApiKeyFile } from './api/api-key.ts';
 import { BulkDone, BulkError, BulkLine, BulkResult, BulkShard } from './api/bulk.ts';
 import { EmbedRequest, EmbedResponse, PartialEmbedResponse } from './api/embed.ts';
-import { EncodeFrame, EncodeRequest, EncodeResponse, EncoderHealth } from './api/encode.ts';
+import { EncodeFrame, EncodeRequest, EncodeResponse, EncoderHealth, EncodeStaged } from './api/encode.ts';
 import { ErrorBody } from './api/error.ts';
 import { LimitsReport } from './api/limits.ts';
 import { LiveReport, ModelList, ReadyReport } from './api/models.ts';
@@ -10,6 +10,7 @@ import { PartialSimilarityResponse, SimilarityRequest, SimilarityResponse } from
 import { ClassifyRequest, ClassifyResponse } from './api/tasks/classify.ts';
 import { DryRunResponse } from './api/tasks/dry-run.ts';
 import { TokenizeRequest, TokenizeResponse } from './api/tasks/tokenize.ts';
+import { UploadRequest, UploadResponse } from './api/tasks/upload.ts';
 import { BulkEvent, FollowEvent, ListeningLine, RequestEvent } from './events.ts';
 import { ModelManifest } from './model/manifest.ts';
 import { ModelPointer } from './model/pointer.ts';
@@ -53,6 +54,7 @@ export const DOCUMENTS = {
   EncodeFrame,
   EncodeRequest,
   EncodeResponse,
+  EncodeStaged,
   EncoderHealth,
   ErrorBody,
   FeatureManifest,
@@ -84,4 +86,6 @@ export const DOCUMENTS = {
   TrainingJob,
   TrainingReport,
   TrainingRequest,
+  UploadRequest,
+  UploadResponse,
 };

@@ -11,8 +11,12 @@ export const ENVARS = {
   model: 'CLIP_MODEL',
   /** Where the Worker finds the image encoder. */
   encoderUrl: 'ENCODER_URL',
+  /** Where the Worker finds an image encoder with a GPU, beside the other. */
+  encoderGpuUrl: 'ENCODER_GPU_URL',
   /** Bytes of image files that the encoder's platform takes in a call; absent: no limit of its own. */
   encoderMaxBytes: 'ENCODER_MAX_BYTES',
+  /** Store of files that are too large for a call: `s3://bucket`, which the Worker writes and the image encoder reads. */
+  uploads: 'UPLOADS',
   /** Seconds for all that one request asks of the encoder. */
   encoderSeconds: 'ENCODER_SECONDS',
   /** Who is answered without an API key: `keys`, `loopback` or `open to everyone`. */

@@ -49,6 +49,8 @@ export const PREFIXES = {
   requests: 'recipes',
   runs: 'runs',
   sources: 'sources',
+  uploads: 'uploads',
+  jobs: 'jobs',
 } as const;
 export type Prefix = keyof typeof PREFIXES;
 
@@ -133,6 +135,11 @@ export const sourcePrefix = (digest: string): string => `${PREFIXES.sources}/sha
 
 /** A file of it; `path` is relative to the checkout, with slashes. */
 export const sourceFileKey = (digest: string, path: string): string => `${sourcePrefix(digest)}/${path}`;
+
+// ---- uploads ----
+
+/** A file that was sent to be embedded. Immutable: the key says what the bytes are. It goes after some days. */
+export const uploadKey = (digest: string): string => `${PREFIXES.uploads}/sha256/${hexOf(digest)}`;
 
 // ---- API keys ----
 

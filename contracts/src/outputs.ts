@@ -7,6 +7,11 @@ export const CLOUD_OUTPUTS = {
   trainingBucket: 'TrainingBucket',
   /** Bucket of published models. */
   modelsBucket: 'ModelsBucket',
+  /** Bucket of what is embedded in bulk. */
+  jobsBucket: 'JobsBucket',
+  /** ARNs of the queue of bulk jobs, and of the definition of their shards. */
+  bulkQueue: 'BulkQueue',
+  bulkDefinition: 'BulkDefinition',
   /** CloudWatch log group of the training containers. */
   trainingLogs: 'TrainingLogs',
   stateMachine: 'StateMachine',
@@ -21,6 +26,9 @@ export const CLOUD_OUTPUTS = {
   /** Name of the function that stops what costs money, and starts it again. */
   switch: 'Switch',
 } as const;
+
+/** ARN of the role that the Worker takes; only where the settings name its issuer. */
+export const WORKER_ROLE_OUTPUT = 'WorkerRole';
 
 /** ARN of a job queue: `QueueCpu`. */
 export const queueOutput = (queue: Queue): string => `Queue${pascal(queue)}`;

@@ -6,8 +6,10 @@ import { PROJECT } from './tags.ts';
 /** `edge-clip-prod-data` is a stack of `prod`. */
 const environmentOf = ({ stackName }: Stack): string => stackName.slice(PROJECT.length + 1, stackName.lastIndexOf('-'));
 
-/** Declares the parameter in its stack. */
+/** The parameter of its stack: declared where it is asked for first. */
 export function stackParameter(stack: Stack, name: StackParameterName): CfnParameter {
+  const declared = stack.node.tryFindChild(name);
+  if (declared instanceof CfnParameter) return declared;
   const parameter: StackParameter = STACK_PARAMETERS[name];
   return new CfnParameter(stack, name, {
     type: 'String',

@@ -109,6 +109,25 @@ export const SettingsFile = z.strictObject({
         ),
     })
     .describe('What may be spent before somebody is told, and before training is stopped.'),
+  bulk: z
+    .strictObject({
+      cpu: z
+        .strictObject({
+          spot_max_vcpus: Vcpus(4).describe(ON_SPOT),
+          on_demand_max_vcpus: Vcpus(4).describe(ON_DEMAND),
+        })
+        .describe('Fargate on arm64, 4 vCPUs a shard; none runs while no job is queued.'),
+      upload_days: z.int().min(1).max(90).describe('What was sent to be embedded is deleted after this many days.'),
+      output_days: z.int().min(1).max(365).describe('Jobs and what came of them are deleted after this many days.'),
+    })
+    .describe('Bulk jobs of the image encoder.'),
+  worker_issuer: z
+    .string()
+    .regex(/^[a-z0-9-]+(\.[a-z0-9-]+)+$/)
+    .nullable()
+    .describe(
+      'Host that the Worker answers at, such as `clip.example.com`: AWS trusts the tokens that it signs, and no key of AWS is given to it. `null`: it signs with a key.',
+    ),
   encoder: z
     .strictObject({
       reserved_concurrency: z

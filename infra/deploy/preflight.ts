@@ -3,7 +3,7 @@ import { z } from 'zod';
 import { QUEUES } from '../../contracts/src/job-classes.ts';
 import { UserError } from '../../contracts/src/user-error.ts';
 import type { Settings } from '../base/settings.ts';
-import { type Machines, machinesOf } from '../training/fleets/machine-kinds.ts';
+import { type Machines, machinesOf } from '../fleets/machine-kinds.ts';
 import type { Aws } from './aws.ts';
 import type { RunProgram } from './programs.ts';
 import { type StackParameters, stackName } from './stacks.ts';
@@ -80,8 +80,8 @@ async function checkBootstrap(aws: Aws, where: string): Promise<Check> {
 /** By quota, the vCPUs that the settings' fleets may use together. */
 export function quotasOf(settings: Settings): [QuotaName, number][] {
   const wanted = new Map<QuotaName, number>([
-    ['spot Fargate', settings.cpu.spot_max_vcpus],
-    ['on-demand Fargate', settings.cpu.on_demand_max_vcpus],
+    ['spot Fargate', settings.cpu.spot_max_vcpus + settings.bulk.cpu.spot_max_vcpus],
+    ['on-demand Fargate', settings.cpu.on_demand_max_vcpus + settings.bulk.cpu.on_demand_max_vcpus],
   ]);
   const add = (name: QuotaName, vcpus: number): void => void wanted.set(name, (wanted.get(name) ?? 0) + vcpus);
   for (const [, { types, spotMaxVcpus = 0, onDemandMaxVcpus }] of machineGroups(settings)) {

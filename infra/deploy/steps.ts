@@ -3,8 +3,10 @@ import { createHash } from 'node:crypto';
 import { join } from 'node:path';
 import { toDigest } from '../../api/registry/digest.ts';
 import { openStore } from '../../api/registry/stores/open.ts';
-import { CLOUD_OUTPUTS } from '../../contracts/src/outputs.ts';
+import { ENVARS } from '../../contracts/src/envars.ts';
+import { CLOUD_OUTPUTS, WORKER_ROLE_OUTPUT } from '../../contracts/src/outputs.ts';
 import { UserError } from '../../contracts/src/user-error.ts';
+import { settingsOf } from '../environments.ts';
 import type { Aws } from './aws.ts';
 import type { EmitDeploy } from './events.ts';
 import { buildImages } from './images/build.ts';
@@ -132,19 +134,29 @@ async function deployAll(context: StepContext): Promise<Record<string, string>> 
   await deployStacks(cdkOf(context), { ...options.parameters, ...digests });
   const stacks = await readStacks(options.environment, aws);
   writeOutputs(root, options.environment, stacks);
-  const { encoderUrl, workerAccess } = CLOUD_OUTPUTS;
   const outputs = outputsOf(stacks);
-  return { [encoderUrl]: outputs[encoderUrl] ?? '', [workerAccess]: outputs[workerAccess] ?? '' };
+  const { encoderUrl, jobsBucket, workerAccess } = CLOUD_OUTPUTS;
+  const wanted = [encoderUrl, jobsBucket, workerAccess, WORKER_ROLE_OUTPUT];
+  return Object.fromEntries(wanted.map((name) => [name, outputs[name] ?? '']));
 }
 
 async function deployTheWorker({ options, run, secrets, values, say }: StepContext): Promise<Record<string, string>> {
   const encoder = values[CLOUD_OUTPUTS.encoderUrl]?.replace(/\/$/, '');
-  if (Object.keys(secrets).length === 0)
+  const role = values[WORKER_ROLE_OUTPUT] ?? '';
+  const { worker_issuer: issuer } = settingsOf(options.environment);
+  if (role !== '')
+    say(`the Worker signs with its own identity: its secret WORKER_IDENTITY is set once by hand (infra/README.md)`);
+  else if (Object.keys(secrets).length === 0)
     say(
       `no keys were given, so that calls to the encoder are not signed, unless the Worker has secrets from before (--help)`,
     );
-  const encoderUrl = encoder === '' ? undefined : encoder;
-  const { name, version, url } = await deployWorker({ environment: options.environment, run, encoderUrl, secrets });
+  const bucket = values[CLOUD_OUTPUTS.jobsBucket] ?? '';
+  const variables = {
+    ...(encoder === undefined || encoder === '' ? {} : { [ENVARS.encoderUrl]: encoder }),
+    ...(bucket === '' ? {} : { [ENVARS.uploads]: `s3://${bucket}` }),
+    ...(role === '' ? {} : { WORKER_ROLE_ARN: role, WORKER_ISSUER: `https://${issuer}` }),
+  };
+  const { name, version, url } = await deployWorker({ environment: options.environment, run, variables, secrets });
   return { worker: name, version, url };
 }
 

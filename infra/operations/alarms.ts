@@ -11,6 +11,8 @@ export interface Watched {
   stateMachine: sfn.StateMachine;
   deadLetters: sqs.Queue;
   encoder: lambda.Function;
+  /** Shards of bulk jobs that failed for good. */
+  failedShards: sqs.Queue;
   /** The function that stops what costs money. */
   stop: lambda.Function;
 }
@@ -29,7 +31,7 @@ export interface AlarmRow {
 const FIVE_MINUTES = { period: Duration.minutes(5) };
 const SUM = { ...FIVE_MINUTES, statistic: 'Sum' };
 
-export function alarmRows({ stateMachine, deadLetters, encoder, stop }: Watched): AlarmRow[] {
+export function alarmRows({ stateMachine, deadLetters, encoder, failedShards, stop }: Watched): AlarmRow[] {
   return [
     {
       name: 'ExecutionFailed',
@@ -78,6 +80,13 @@ export function alarmRows({ stateMachine, deadLetters, encoder, stop }: Watched)
       metric: encoder.metricDuration({ ...FIVE_MINUTES, statistic: 'p99' }),
       above: 15_000,
       periods: 3,
+    },
+    {
+      name: 'ShardFailed',
+      says: 'A shard of a bulk job failed in all of its attempts; the queue of failed shards says which.',
+      metric: failedShards.metricApproximateNumberOfMessagesVisible({ ...FIVE_MINUTES, statistic: 'Maximum' }),
+      above: 0,
+      periods: 1,
     },
     {
       name: 'SwitchFailed',

@@ -10,6 +10,7 @@ import { grantActions } from '../base/grants.ts';
 import { stackParameter } from '../base/parameter.ts';
 import type { Settings } from '../base/settings.ts';
 import { PROJECT, tagsOf } from '../base/tags.ts';
+import type { BulkJobs } from '../serving/bulk-jobs.ts';
 import type { ImageEncoder } from '../serving/image-encoder.ts';
 import type { Storage } from '../storage/storage.ts';
 import type { Training } from '../training/training.ts';
@@ -23,25 +24,30 @@ export interface OperationsProps {
   storage: Storage;
   training: Training;
   imageEncoder: ImageEncoder;
+  bulkJobs: BulkJobs;
 }
 
 export class Operations extends Construct {
   readonly switch: Switch;
 
-  constructor(scope: Construct, id: string, { settings, storage, training, imageEncoder }: OperationsProps) {
+  constructor(scope: Construct, id: string, { settings, storage, training, imageEncoder, bulkJobs }: OperationsProps) {
     super(scope, id);
     const { topic, stateMachine } = training.pipeline;
-    this.switch = new Switch(this, 'Spending', { settings, storage, training });
+    const queues = [...Object.values(training.fleets).map(({ queue }) => queue), bulkJobs.queue].map(
+      ({ jobQueueArn }) => jobQueueArn,
+    );
+    this.switch = new Switch(this, 'Spending', { settings, storage, training, queues });
     const watched: Watched = {
       settings,
       stateMachine,
       deadLetters: training.schedule.deadLetters,
       encoder: imageEncoder.function,
+      failedShards: bulkJobs.failedShards,
       stop: this.switch.function,
     };
     const alarms = alarmRows(watched).map((row) => this.alarm(row, settings, topic));
     addDashboard(this, watched, alarms);
-    this.tellOfBlockedQueues(training, storage);
+    this.tellOfBlockedQueues(queues, { topic, storage });
     this.budget(settings, topic);
     this.subscribe(topic);
   }
@@ -68,22 +74,22 @@ export class Operations extends Construct {
    * Batch says at once why the job at the head of a queue cannot be placed: a quota of 0, no machines, an environment that is
    * invalid. Most of these reasons it never acts on itself.
    */
-  private tellOfBlockedQueues({ fleets, pipeline }: Training, storage: Storage): void {
+  private tellOfBlockedQueues(queues: string[], { topic, storage }: { topic: sns.Topic; storage: Storage }): void {
     // A role, because EventBridge cannot show the key's policy whose rule it acts for.
     const role = new iam.Role(this, 'BlockedRole', {
       assumedBy: new iam.ServicePrincipal('events.amazonaws.com'),
       description: 'Tells of blocked job queues',
     });
-    grantActions(role, { actions: ['sns:Publish'], resources: [pipeline.topic.topicArn] });
+    grantActions(role, { actions: ['sns:Publish'], resources: [topic.topicArn] });
     grantActions(role, { actions: ['kms:Decrypt', 'kms:GenerateDataKey'], resources: [storage.key.keyArn] });
     new events.CfnRule(this, 'QueueBlocked', {
       description: 'A job cannot be placed and holds up its queue. What to do: infra/README.md, QueueBlocked.',
       eventPattern: {
         source: ['aws.batch'],
         'detail-type': ['Batch Job Queue Blocked'],
-        detail: { jobQueue: Object.values(fleets).map(({ queue }) => queue.jobQueueArn) },
+        detail: { jobQueue: queues },
       },
-      targets: [{ id: 'Reports', arn: pipeline.topic.topicArn, roleArn: role.roleArn }],
+      targets: [{ id: 'Reports', arn: topic.topicArn, roleArn: role.roleArn }],
     });
   }
 

@@ -19,8 +19,10 @@ export interface SwitchProps {
   settings: Settings;
   /** Holds the key of both topics. */
   storage: Storage;
-  /** What is stopped. */
+  /** Whose executions and schedules are stopped. */
   training: Training;
+  /** ARNs of every job queue. */
+  queues: string[];
 }
 
 export class Switch extends Construct {
@@ -28,10 +30,9 @@ export class Switch extends Construct {
   readonly topic: sns.Topic;
   readonly function: lambda.Function;
 
-  constructor(scope: Construct, id: string, { settings, storage, training }: SwitchProps) {
+  constructor(scope: Construct, id: string, { settings, storage, training, queues }: SwitchProps) {
     super(scope, id);
-    const { fleets, pipeline, schedule } = training;
-    const queues = Object.values(fleets).map(({ queue }) => queue.jobQueueArn);
+    const { pipeline, schedule } = training;
     const spending: Spending = {
       queues,
       state_machine: pipeline.stateMachine.stateMachineArn,

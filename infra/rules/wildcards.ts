@@ -121,6 +121,12 @@ export const WILDCARDS: readonly Wildcard[] = [
     reason: 'The planner writes this one file of a run, whose folder is named by a digest that exists only later.',
   },
   {
+    actions: ['s3:AbortMultipartUpload', 's3:DeleteObject', 's3:GetObject', 's3:PutObject'],
+    resource: /DataJobsBucket\w+"\}\}\/(jobs|uploads)\/\*$/,
+    reason:
+      'Jobs and uploads get their names when somebody asks for them; the prefix is what the layout of keys allows.',
+  },
+  {
     actions: ['s3:GetObject'],
     resource: /DataModelsBucket\w+"\}\}\/(artefacts|manifests|models|releases)\/\*$/,
     reason: 'Published files are named by their digests and pointers by their model; both exist only later.',
@@ -132,8 +138,8 @@ export const WILDCARDS: readonly Wildcard[] = [
   },
   {
     actions: ['s3:PutObject'],
-    resource: /^<DataAccessLogs\w+\.Arn>\/(TrainingBucket|ModelsBucket)\/\*$/,
-    reason: 'S3 itself delivers the access logs of these two buckets, under names that it makes up.',
+    resource: /^<DataAccessLogs\w+\.Arn>\/(TrainingBucket|ModelsBucket|JobsBucket)\/\*$/,
+    reason: 'S3 itself delivers the access logs of these buckets, under names that it makes up.',
   },
 ];
 

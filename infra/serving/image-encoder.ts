@@ -13,7 +13,7 @@ import type { Storage } from '../storage/storage.ts';
 export interface ImageEncoderProps {
   /** Read here: concurrency, the model that is followed, and how long logs are kept. */
   settings: Settings;
-  /** Holds the encoder's images and the model registry that it reads. */
+  /** Holds the encoder's images, and the registry and the uploads that it reads. */
   storage: Storage;
 }
 
@@ -21,7 +21,7 @@ export class ImageEncoder extends Construct {
   readonly url: lambda.FunctionUrl;
   readonly function: lambda.Function;
   /**
-   * The Worker's permission to call this URL. Only a policy: who the Worker is (a role that its OIDC token assumes, or a
+   * The Worker's permission to call this URL, to which others are added. Only a policy: who the Worker is (a role that its OIDC token assumes, or a
    * user whose key is rotated) is decided outside, and a template that made a key would have to hold it.
    */
   readonly workerAccess: iam.ManagedPolicy;
@@ -31,13 +31,14 @@ export class ImageEncoder extends Construct {
     const logGroup = createLogGroup(this, 'Logs', settings);
     const role = new iam.Role(this, 'Role', {
       assumedBy: new iam.ServicePrincipal('lambda.amazonaws.com'),
-      description: 'What the image encoder may do: log, and read published models',
+      description: 'What the image encoder may do: log, read published models and files that were too large for a call',
     });
     grantActions(role, {
       actions: ['logs:CreateLogStream', 'logs:PutLogEvents'],
       resources: [logGroup.logGroupArn],
     });
     storage.registry.grantServe(role);
+    storage.grantReadUploads(role);
     const { model_name, reserved_concurrency } = settings.encoder;
     const isReserved = new CfnCondition(this, 'IsReserved', {
       expression: Fn.conditionEquals(stackParameter(Stack.of(this), 'EncoderReservation').valueAsString, 'setting'),
@@ -56,13 +57,14 @@ export class ImageEncoder extends Construct {
       logGroup,
       environment: {
         ...storage.registry.environment,
+        [ENVARS.uploads]: `s3://${storage.jobsBucket.bucketName}`,
         ...(model_name === null ? {} : { [ENVARS.modelName]: model_name }),
       },
     });
     this.function = encoder;
     this.url = encoder.addFunctionUrl({ authType: lambda.FunctionUrlAuthType.AWS_IAM });
     this.workerAccess = new iam.ManagedPolicy(this, 'WorkerAccess', {
-      description: 'Calls the image encoder by its URL; for the identity that the Worker signs with',
+      description: 'What the Worker may do; for the identity that it signs with',
     });
     // Both permissions that a URL asks of its callers, the second one for calls through a URL only.
     this.url.grantInvokeUrl(this.workerAccess);

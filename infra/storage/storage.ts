@@ -16,6 +16,7 @@ import { ImageBuilds } from './image-builds.ts';
 import { ModelRegistry } from './model-registry.ts';
 
 const [DATA, REQUESTS, RUNS] = [keyPattern('data'), keyPattern('requests'), keyPattern('runs')];
+const [UPLOADS, JOBS] = [keyPattern('uploads'), keyPattern('jobs')];
 /** What says which data is current. */
 const DATASETS = keyPattern('datasets', FILES.pointer);
 
@@ -35,6 +36,8 @@ export class Storage extends Construct {
   readonly key: kms.Key;
   readonly trainingBucket: s3.Bucket;
   readonly modelsBucket: s3.Bucket;
+  /** What is sent to be embedded in bulk, and what comes of it: both go after some days. */
+  readonly jobsBucket: s3.Bucket;
   readonly registry: ModelRegistry;
   readonly trainerImages: ecr.Repository;
   readonly encoderImages: ecr.Repository;
@@ -96,6 +99,16 @@ export class Storage extends Construct {
     this.trainingBucket = bucket('TrainingBucket', [checkpoints, sources]);
     sendEvents(this.trainingBucket);
     this.modelsBucket = bucket('ModelsBucket', []);
+    const expiring = (prefix: 'uploads' | 'jobs', days: number) => ({
+      prefix: listPrefix(prefix),
+      expiration: Duration.days(days),
+      // What has expired or was deleted is nobody's to restore: people's own pictures among it.
+      noncurrentVersionExpiration: Duration.days(1),
+    });
+    this.jobsBucket = bucket('JobsBucket', [
+      expiring('uploads', settings.bulk.upload_days),
+      expiring('jobs', settings.bulk.output_days),
+    ]);
     this.registry = new ModelRegistry(this, 'Registry', { settings, bucket: this.modelsBucket, key: this.key });
 
     const images = (name: string) =>
@@ -136,6 +149,26 @@ export class Storage extends Construct {
     grantActions(grantee, { actions: ['kms:Decrypt', 'kms:GenerateDataKey'], resources: [this.key.keyArn] });
   }
 
+  /** For a shard of a bulk job: reads what was sent and the jobs, writes jobs. */
+  grantBulk(grantee: iam.IGrantable): void {
+    this.grantJobs(grantee, ['s3:GetObject'], [UPLOADS, JOBS]);
+    this.grantJobs(grantee, ['s3:PutObject', 's3:AbortMultipartUpload'], [JOBS]);
+    this.grantListJobs(grantee);
+  }
+
+  /** For the image encoder: reads files that were too large to be sent to it in a call. */
+  grantReadUploads(grantee: iam.IGrantable): void {
+    this.grantJobs(grantee, ['s3:GetObject'], [UPLOADS]);
+    grantActions(grantee, { actions: ['kms:Decrypt'], resources: [this.key.keyArn] });
+  }
+
+  /** For the Worker: takes what is sent, begins jobs, reads how they are and what came of them, deletes what is no longer wanted. */
+  grantWorker(grantee: iam.IGrantable): void {
+    const actions = ['s3:GetObject', 's3:PutObject', 's3:AbortMultipartUpload', 's3:DeleteObject'];
+    this.grantJobs(grantee, actions, [UPLOADS, JOBS]);
+    this.grantListJobs(grantee);
+  }
+
   /** For the planner: reads requests, pointers of data and finished runs, writes the job document of each run. */
   grantPlan(grantee: iam.IGrantable): void {
     this.grantObjects(grantee, ['s3:GetObject'], [REQUESTS, DATASETS, RUNS]);
@@ -157,6 +190,16 @@ export class Storage extends Construct {
       actions: ['dynamodb:GetItem', 'dynamodb:PutItem', 'dynamodb:DeleteItem'],
       resources: [this.runs.tableArn],
     });
+  }
+
+  private grantJobs(grantee: iam.IGrantable, actions: string[], keys: string[]): void {
+    grantActions(grantee, { actions, resources: keys.map((key) => this.jobsBucket.arnForObjects(key)) });
+  }
+
+  private grantListJobs(grantee: iam.IGrantable): void {
+    const conditions = listBelow([UPLOADS, JOBS]);
+    grantActions(grantee, { actions: ['s3:ListBucket'], resources: [this.jobsBucket.bucketArn], conditions });
+    grantActions(grantee, { actions: ['kms:Decrypt', 'kms:GenerateDataKey'], resources: [this.key.keyArn] });
   }
 
   private grantObjects(grantee: iam.IGrantable, actions: string[], keys: string[]): void {

@@ -1,5 +1,5 @@
 // One Batch job definition per job class: the same image and argument, different machines, time limits and retries.
-import { ArnFormat, Duration, Fn, Size, Stack } from 'aws-cdk-lib';
+import { Duration, Size, Stack } from 'aws-cdk-lib';
 import * as batch from 'aws-cdk-lib/aws-batch';
 import * as ec2 from 'aws-cdk-lib/aws-ec2';
 import * as ecs from 'aws-cdk-lib/aws-ecs';
@@ -7,18 +7,18 @@ import * as iam from 'aws-cdk-lib/aws-iam';
 import type * as logs from 'aws-cdk-lib/aws-logs';
 import { Construct } from 'constructs';
 import { ENVARS } from '../../contracts/src/envars.ts';
-import { EXIT } from '../../contracts/src/exit-codes.ts';
 import { bySomeJobClasses, type JobClass, type JobResources } from '../../contracts/src/job-classes.ts';
 import { pascal } from '../../contracts/src/outputs.ts';
 import { acknowledge } from '../base/acknowledge.ts';
-import { grantActions } from '../base/grants.ts';
 import { imageDigest } from '../base/parameter.ts';
+import type { CpuFleet } from '../fleets/cpu-fleet.ts';
+import { GpuFleet } from '../fleets/gpu-fleet.ts';
+import type { Machines } from '../fleets/machine-kinds.ts';
+import { JOB_RETRIES } from '../fleets/retries.ts';
+import { grantSubmit } from '../fleets/submit.ts';
+import { SCRATCH } from '../fleets/user-data.ts';
 import type { Network } from '../network/network.ts';
 import type { Storage } from '../storage/storage.ts';
-import type { CpuFleet } from './fleets/cpu-fleet.ts';
-import { GpuFleet } from './fleets/gpu-fleet.ts';
-import type { Machines } from './fleets/machine-kinds.ts';
-import { SCRATCH } from './fleets/user-data.ts';
 
 /** Data loaders pass batches through shared memory; Docker's default of 64 MiB is too small for them. For each GPU: */
 const SHARED_MEMORY_MIB = 16_384;
@@ -27,20 +27,6 @@ const PROCESS_MEMORY_MIB = 8_192;
 
 /** Batch cannot set a task's stop timeout, and Fargate's own is 30 s. Our machines give 110 s, the container's default. */
 const FARGATE_STOP_SECONDS = '28';
-
-/** The first matching entry decides. A job that no entry matches would be tried again, hence the last one. */
-const RETRIES = [
-  // A spot machine was reclaimed, on EC2 or Fargate: the next attempt resumes from the checkpoint.
-  batch.RetryStrategy.of(batch.Action.RETRY, batch.Reason.SPOT_INSTANCE_RECLAIMED),
-  batch.RetryStrategy.of(
-    batch.Action.RETRY,
-    batch.Reason.custom({ onStatusReason: 'Your Spot Task was interrupted*' }),
-  ),
-  batch.RetryStrategy.of(batch.Action.RETRY, batch.Reason.CANNOT_PULL_CONTAINER),
-  batch.RetryStrategy.of(batch.Action.RETRY, batch.Reason.custom({ onExitCode: String(EXIT.interrupted) })),
-  // Everything else is a fault of the program or of its data, and would only fail again.
-  batch.RetryStrategy.of(batch.Action.EXIT, batch.Reason.custom({ onReason: '*' })),
-];
 
 const SCRATCH_VOLUME = batch.EcsVolume.host({ name: 'scratch', hostPath: SCRATCH, containerPath: SCRATCH });
 const UNLIMITED_LOCKED_MEMORY: batch.Ulimit = { name: batch.UlimitName.MEMLOCK, softLimit: -1, hardLimit: -1 };
@@ -102,7 +88,7 @@ export class JobDefinitions extends Construct {
       const ofJob = {
         timeout: Duration.hours(timeout_hours),
         retryAttempts: attempts,
-        retryStrategies: RETRIES,
+        retryStrategies: JOB_RETRIES,
         propagateTags: true,
         // Executions that run during a deployment continue with the revision that they were planned with.
         skipDeregisterOnUpdate: true,
@@ -149,30 +135,9 @@ export class JobDefinitions extends Construct {
     this.byClass = bySomeJobClasses(definition);
   }
 
-  /**
-   * Submits jobs of these definitions, of any revision: a deployment makes a new revision while running executions still
-   * name the one before, and they must not fail for that.
-   */
+  /** Submits jobs of these definitions, asks after them and ends them. */
   grantSubmit(grantee: iam.IGrantable, queues: batch.JobQueue[]): void {
-    const families = Object.values(this.byClass).flatMap((definition) => {
-      const family = Fn.select(1, Fn.split('/', Fn.select(5, Fn.split(':', definition.jobDefinitionArn))));
-      return [family, `${family}:*`].map((resourceName) => this.arn('job-definition', resourceName));
-    });
-    const queueArns = queues.map((queue) => queue.jobQueueArn);
-    grantActions(grantee, { actions: ['batch:SubmitJob'], resources: [...queueArns, ...families] });
-    // Tags of a job are authorised as a second action, on the definition and on the job that comes into being.
-    grantActions(grantee, {
-      actions: ['batch:TagResource'],
-      resources: [...queueArns, ...families, this.arn('job', '*')],
-    });
-    // Without it a stopped or timed-out execution would leave its job running, and billed.
-    grantActions(grantee, { actions: ['batch:TerminateJob'], resources: [this.arn('job', '*')] });
-    grantActions(grantee, { actions: ['batch:DescribeJobs'], resources: ['*'] });
-  }
-
-  private arn(resource: string, resourceName: string): string {
-    const arnFormat = ArnFormat.SLASH_RESOURCE_NAME;
-    return Stack.of(this).formatArn({ service: 'batch', resource, resourceName, arnFormat });
+    grantSubmit(this, grantee, { queues, definitions: Object.values(this.byClass) });
   }
 }
 

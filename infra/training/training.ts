@@ -5,12 +5,12 @@ import { bySomeJobClasses, QUEUES, type Queue } from '../../contracts/src/job-cl
 import { pascal } from '../../contracts/src/outputs.ts';
 import { createLogGroup } from '../base/retention.ts';
 import type { Settings } from '../base/settings.ts';
+import { CpuFleet } from '../fleets/cpu-fleet.ts';
+import { GpuFleet } from '../fleets/gpu-fleet.ts';
+import { holds, machinesOf } from '../fleets/machine-kinds.ts';
 import type { Network } from '../network/network.ts';
 import type { Storage } from '../storage/storage.ts';
 import { ControlFunctions } from './control-functions.ts';
-import { CpuFleet } from './fleets/cpu-fleet.ts';
-import { GpuFleet } from './fleets/gpu-fleet.ts';
-import { holds, machinesOf } from './fleets/machine-kinds.ts';
 import { JobDefinitions } from './job-definitions.ts';
 import { Arrival } from './pipeline/arrival.ts';
 import { Pipeline } from './pipeline/pipeline.ts';
@@ -36,7 +36,7 @@ export class Training extends Construct {
     super(scope, id);
     this.logGroup = createLogGroup(this, 'Logs', settings);
     const fleets: Partial<Record<Queue, CpuFleet | GpuFleet>> = {
-      cpu: new CpuFleet(this, 'CpuFleet', { settings, network }),
+      cpu: new CpuFleet(this, 'CpuFleet', { most: settings.cpu, network }),
     };
     for (const queue of QUEUES) {
       const machines = queue === 'cpu' ? undefined : machinesOf(queue, settings);

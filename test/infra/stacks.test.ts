@@ -112,7 +112,7 @@ describe.each(['dev', 'prod'] as const)('the stacks of %s', (environment) => {
 
   it('keep every log for a stated time', () => {
     const groups = STACKS.flatMap((stack) => Object.entries(propertiesOf(templates[stack], 'AWS::Logs::LogGroup')));
-    expect(groups).toHaveLength(9);
+    expect(groups).toHaveLength(10);
     for (const [id, properties] of groups)
       expect(properties.RetentionInDays, id).toBe(environment === 'dev' ? 14 : 365);
   });

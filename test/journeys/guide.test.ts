@@ -73,6 +73,20 @@ test('classify: a photo by names, texts by sentences', async () => {
   }
 });
 
+test('who encodes images: the one encoder that there is', async () => {
+  const [answer] = (await answersBelow('Who encodes images')).map((each) => EmbedResponse.parse(each));
+  expect(answer?.routing).toEqual({ route: 'lambda_cpu', reason: 'only_one' });
+});
+
+test('uploads: a file that is put first, and named then', async () => {
+  const section = GUIDE.split(/^## /m).find((part) => part.startsWith('Uploads\n')) ?? '';
+  const [, block = ''] = /^```sh\n([\s\S]*?)^```/m.exec(section) ?? [];
+  const lines = block.replaceAll('http://127.0.0.1:8787', server.url);
+  const { stdout } = await promisify(execFile)('bash', ['-c', lines], { cwd: ROOT, maxBuffer: 2 ** 26 });
+  const { data } = EmbedResponse.parse(JSON.parse(stdout));
+  expect(data.map(({ picture }) => picture?.type)).toEqual(['jpeg']);
+});
+
 test('tokens: their places are those of Python', async () => {
   const [answer] = (await answersBelow('Tokens')).map((each) => TokenizeResponse.parse(each));
   const text = [...'ein Hund läuft'];

@@ -1,42 +1,21 @@
-// An image encoder behind IAM: a door that lets only rightly signed calls through, as a Lambda function URL does.
-import { createHash, createHmac, type Hash, type Hmac } from 'node:crypto';
+// An image encoder behind IAM: a door that lets only rightly signed calls through, as a Lambda function URL does. The keys are the
+// Worker's own, or those that STS gives for a token of its own.
+import { createPublicKey, verify } from 'node:crypto';
 import { readFileSync } from 'node:fs';
-import { createServer, type IncomingMessage, type Server } from 'node:http';
+import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
-import { SignatureV4 } from '@smithy/signature-v4';
 import type { Miniflare } from 'miniflare';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { EMBEDDED_MODEL } from '../../api/dev/bundle.ts';
+import { freePort } from '../../api/dev/local-address.ts';
 import { startEncoder } from '../../api/dev/local-encoder.ts';
 import { startWorker } from '../../api/dev/local-worker.ts';
+import { isRightlySigned } from '../support/signature.ts';
 
 const KEYS = { accessKeyId: 'AKIDEXAMPLE', secretAccessKey: 'wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY' };
 const REGION = 'eu-central-1';
 const PHOTO = readFileSync(join(import.meta.dirname, '../../contracts/vectors/preprocess/images/cmyk.jpg'));
-
-type Data = string | ArrayBuffer | ArrayBufferView;
-
-/** The reference implementation's hash, as it wants to be given it. */
-class Sha256 {
-  readonly #hash: Hash | Hmac;
-  constructor(secret?: Data) {
-    this.#hash = secret === undefined ? createHash('sha256') : createHmac('sha256', bytesOf(secret));
-  }
-  update(data: Data): void {
-    this.#hash.update(bytesOf(data));
-  }
-  async digest(): Promise<Uint8Array> {
-    return this.#hash.digest();
-  }
-}
-
-function bytesOf(data: Data): string | Uint8Array {
-  if (typeof data === 'string') return data;
-  return data instanceof ArrayBuffer
-    ? new Uint8Array(data)
-    : new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
-}
 
 let encoder: { url: string; stop(): Promise<void> };
 let door: Server;
@@ -44,35 +23,13 @@ let doorUrl = '';
 const workers: Miniflare[] = [];
 const seen: { authorization: string; isRight: boolean; traceparent: unknown; requestId: unknown }[] = [];
 
-/** Signs what arrived once more with AWS's own implementation and compares. */
-async function isRightlySigned(request: IncomingMessage, body: Buffer): Promise<boolean> {
-  const authorization = request.headers.authorization ?? '';
-  const names = /SignedHeaders=([^,]+)/.exec(authorization)?.[1]?.split(';') ?? [];
-  const date = String(request.headers['x-amz-date']);
-  const [, y, mo, d, h, mi, s] = /^(\d{4})(\d\d)(\d\d)T(\d\d)(\d\d)(\d\d)Z$/.exec(date) ?? [];
-  const headers = Object.fromEntries(names.map((name) => [name, String(request.headers[name])]));
-  const { 'x-amz-date': _, ...given } = headers;
-  const signer = new SignatureV4({
-    service: 'lambda',
-    region: REGION,
-    credentials: KEYS,
-    sha256: Sha256,
-    applyChecksum: 'x-amz-content-sha256' in headers,
-  });
-  const signed = await signer.sign(
-    { method: request.method ?? '', protocol: 'https:', hostname: 'x', path: request.url ?? '', headers: given, body },
-    { signingDate: new Date(`${y}-${mo}-${d}T${h}:${mi}:${s}Z`), signableHeaders: new Set(names) },
-  );
-  return signed.headers.authorization === authorization.replaceAll(',', ', ').replaceAll(',  ', ', ');
-}
-
 beforeAll(async () => {
   encoder = await startEncoder({ model: EMBEDDED_MODEL, registry: undefined, pollMs: 1000 });
   door = createServer(async (request, response) => {
     const chunks: Buffer[] = [];
     for await (const chunk of request) chunks.push(chunk);
     const body = Buffer.concat(chunks);
-    const isRight = await isRightlySigned(request, body);
+    const isRight = await isRightlySigned(request, body, { service: 'lambda', region: REGION, credentials: KEYS });
     const { authorization = '', traceparent, 'x-request-id': requestId } = request.headers;
     seen.push({ authorization, isRight, traceparent, requestId });
     if (!isRight) return void response.writeHead(403).end('{"Message":"Forbidden"}');
@@ -94,11 +51,23 @@ afterAll(async () => {
 
 const TRACE = '4bf92f3577b34da6a3ce929d0e0e4736';
 
-async function embedPhoto(
-  variables: Record<string, string>,
-): Promise<{ status: number; text: string; id: string | null }> {
-  const { platform, url } = await startWorker({ model: EMBEDDED_MODEL, port: 0, encoderUrl: doorUrl, variables });
+interface Answered {
+  status: number;
+  text: string;
+  id: string | null;
+}
+
+async function embedPhoto(variables: Record<string, string>): Promise<Answered> {
+  return askOf(await start(variables));
+}
+
+async function start(variables: Record<string, string>, port = 0): Promise<string> {
+  const { platform, url } = await startWorker({ model: EMBEDDED_MODEL, port, encoderUrl: doorUrl, variables });
   workers.push(platform);
+  return url;
+}
+
+async function askOf(url: string): Promise<Answered> {
   const form = new FormData();
   form.append('image', new Blob([PHOTO]), 'photo.jpg');
   const headers = { traceparent: `00-${TRACE}-00f067aa0ba902b7-01` };
@@ -137,4 +106,78 @@ it('with other keys is said to be unavailable, and what to look at', async () =>
   expect(seen.at(-1)?.isRight).toBe(false);
   expect(status).toBe(503);
   expect(text).toContain('it does not accept our signature (AWS_ACCESS_KEY_ID and its secret)');
+});
+
+/** An exchange of tokens as AWS does it: it asks the issuer that the role trusts for its keys, and believes nothing else. */
+async function startSts(issuer: string) {
+  const asked: { action: string | null; role: string | null; verdict: string }[] = [];
+  const server = createServer(async (request, response) => {
+    const chunks: Buffer[] = [];
+    for await (const chunk of request) chunks.push(chunk);
+    const form = new URLSearchParams(Buffer.concat(chunks).toString());
+    const verdict = await judge(form.get('WebIdentityToken') ?? '', issuer).catch(String);
+    asked.push({ action: form.get('Action'), role: form.get('RoleArn'), verdict });
+    if (verdict !== 'good')
+      return void response
+        .writeHead(400)
+        .end('<ErrorResponse><Error><Code>InvalidIdentityToken</Code></Error></ErrorResponse>');
+    response.end(
+      `<AssumeRoleWithWebIdentityResponse><AssumeRoleWithWebIdentityResult><Credentials><AccessKeyId>${KEYS.accessKeyId}</AccessKeyId>` +
+        `<SecretAccessKey>${KEYS.secretAccessKey}</SecretAccessKey><SessionToken>session</SessionToken></Credentials>` +
+        '</AssumeRoleWithWebIdentityResult></AssumeRoleWithWebIdentityResponse>',
+    );
+  });
+  await new Promise<void>((listening) => server.listen(0, '127.0.0.1', listening));
+  return { url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`, asked, stop: () => server.close() };
+}
+
+async function judge(token: string, issuer: string): Promise<string> {
+  const [head = '', body = '', signature = ''] = token.split('.');
+  const read = (part: string) => JSON.parse(Buffer.from(part, 'base64url').toString());
+  const { jwks_uri, ...configuration } = await (await fetch(`${issuer}/.well-known/openid-configuration`)).json();
+  if (configuration.issuer !== issuer) return 'another issuer';
+  const { keys } = await (await fetch(jwks_uri)).json();
+  if (JSON.stringify(keys).includes('"d"')) return 'the private key is shown';
+  const { alg, kid } = read(head);
+  const key = keys.find((each: { kid: string }) => each.kid === kid);
+  if (alg !== 'ES256' || key === undefined) return 'no such key';
+  const publicKey = { key: createPublicKey({ key, format: 'jwk' }), dsaEncoding: 'ieee-p1363' as const };
+  if (!verify('sha256', Buffer.from(`${head}.${body}`), publicKey, Buffer.from(signature, 'base64url')))
+    return 'forged';
+  const { iss, aud, sub, iat, exp } = read(body);
+  const now = Date.now() / 1000;
+  const isNow = iat <= now + 1 && now < exp && exp - iat <= 3600;
+  return iss === issuer && aud === 'sts.amazonaws.com' && sub === 'worker' && isNow ? 'good' : 'other claims';
+}
+
+async function newKey(): Promise<string> {
+  const { privateKey } = await crypto.subtle.generateKey({ name: 'ECDSA', namedCurve: 'P-256' }, true, [
+    'sign',
+    'verify',
+  ]);
+  return JSON.stringify(await crypto.subtle.exportKey('jwk', privateKey));
+}
+
+it('is called with keys of a role, for a token that the Worker signs itself: one exchange for many requests', async () => {
+  const port = await freePort(0);
+  const issuer = `http://127.0.0.1:${port}`;
+  const sts = await startSts(issuer);
+  const role = 'arn:aws:iam::123456789012:role/worker';
+  const variables = {
+    WORKER_ISSUER: issuer,
+    WORKER_IDENTITY: await newKey(),
+    WORKER_ROLE_ARN: role,
+    AWS_ENDPOINT_URL_STS: sts.url,
+    AWS_REGION: REGION,
+    CACHE: 'off',
+  };
+  const url = await start(variables, port);
+  for (let times = 0; times < 2; times++) {
+    const { status, text } = await askOf(url);
+    expect([status, text]).toEqual([200, expect.stringContaining('"embedding"')]);
+    expect(seen.at(-1)?.isRight).toBe(true);
+    expect(seen.at(-1)?.authorization).toContain('x-amz-security-token');
+  }
+  expect(sts.asked).toEqual([{ action: 'AssumeRoleWithWebIdentity', role, verdict: 'good' }]);
+  sts.stop();
 });

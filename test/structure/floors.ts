@@ -30,7 +30,8 @@ export const BOXES: Record<string, readonly string[]> = {
   'api/text/onnx': ['contracts/src', 'api/text/engine.ts', 'api/core', 'api/text'],
   // ---- its hosts
   'api/worker/isolate': [],
-  'api/worker/images': ['contracts/src', 'api/registry', 'api/core', 'api/worker/isolate'],
+  'api/worker/aws': ['contracts/src', 'api/core', 'api/worker/isolate'],
+  'api/worker/images': ['contracts/src', 'api/registry', 'api/core', 'api/worker/isolate', 'api/worker/aws'],
   'api/worker/cache': ['contracts/src', 'api/core', 'api/worker/isolate'],
   'api/worker/http': ['contracts/src', 'api/core'],
   'api/worker/access': ['contracts/src', 'api/core'],
@@ -56,6 +57,7 @@ export const BOXES: Record<string, readonly string[]> = {
   'api/worker/routes': [...HANDLER, 'api/worker/doors'],
   'api/worker': [
     'api/worker/access',
+    'api/worker/aws',
     'contracts/src',
     'api/registry',
     'api/registry/stores',
@@ -159,8 +161,9 @@ export const BOXES: Record<string, readonly string[]> = {
   'infra/rules': INFRA,
   'infra/network': INFRA,
   'infra/storage': INFRA,
-  'infra/serving': [...INFRA, 'infra/storage'],
-  'infra/training': [...INFRA, 'infra/network', 'infra/storage'],
+  'infra/fleets': [...INFRA, 'infra/network'],
+  'infra/serving': [...INFRA, 'infra/network', 'infra/storage', 'infra/fleets'],
+  'infra/training': [...INFRA, 'infra/network', 'infra/storage', 'infra/fleets'],
   'infra/operations': [...INFRA, 'infra/serving', 'infra/storage', 'infra/training'],
   infra: [
     ...INFRA,
@@ -169,11 +172,12 @@ export const BOXES: Record<string, readonly string[]> = {
     'infra/rules',
     'infra/network',
     'infra/storage',
+    'infra/fleets',
     'infra/serving',
     'infra/training',
     'infra/operations',
   ],
-  'infra/deploy': [...INFRA, 'contracts/command', 'api/registry', 'api/registry/stores', 'infra/training', 'infra'],
+  'infra/deploy': [...INFRA, 'contracts/command', 'api/registry', 'api/registry/stores', 'infra/fleets', 'infra'],
 };
 
 /** Of a file that is in no box: its folder, which may import from nothing. */

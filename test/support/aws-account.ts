@@ -22,6 +22,8 @@ export interface AwsAccount {
   versions: Map<string, string[]>;
   /** Keys that S3 deletes nothing of. */
   kept: Set<string>;
+  /** Texts of secrets by ARN. */
+  secrets: Map<string, string>;
   /** How builds end; a build that succeeds has pushed its image. */
   buildStatus: 'SUCCEEDED' | 'FAILED';
   stop(): void;
@@ -58,6 +60,7 @@ export async function startAccount(): Promise<AwsAccount> {
     objects: new Map(),
     versions: new Map(),
     kept: new Set(),
+    secrets: new Map(),
     buildStatus: 'SUCCEEDED',
     stop: () => {
       server.closeAllConnections();
@@ -107,6 +110,10 @@ function json(account: AwsAccount, operation: string, asked: Document): Document
       const [{ imageTag = '' } = {}] = asked.imageIds as { imageTag?: string }[];
       const imageDigest = account.images.get(`${asked.repositoryName}:${imageTag}`);
       return imageDigest === undefined ? absent('ImageNotFoundException') : { imageDetails: [{ imageDigest }] };
+    }
+    case 'GetSecretValue': {
+      const SecretString = account.secrets.get(String(asked.SecretId));
+      return SecretString === undefined ? absent('ResourceNotFoundException') : { SecretString };
     }
     case 'GetAuthorizationToken':
       return { authorizationData: [{ authorizationToken: Buffer.from('AWS:password').toString('base64') }] };

@@ -29,9 +29,11 @@ export async function openService(options: ServiceOptions = {}): Promise<Service
   const embedded = options.model ?? process.env[ENVARS.model] ?? EMBEDDED;
   const uri = options.registry ?? process.env[ENVARS.registry];
   const admission = createAdmission();
+  const bucket = process.env[ENVARS.uploads];
+  const uploads = bucket ? openStore(bucket) : undefined;
   if (!uri) {
     const { close, ...tower } = await openTower({ model: embedded, threads });
-    return { towers: singleTower(tower), admission, close };
+    return { towers: singleTower(tower), admission, uploads, close };
   }
   const name = process.env[ENVARS.modelName];
   const seconds = Number(process.env[ENVARS.registrySeconds] ?? REGISTRY_SECONDS);
@@ -39,7 +41,7 @@ export async function openService(options: ServiceOptions = {}): Promise<Service
   const secret = process.env[ENVARS.registrySecret] || undefined;
   const registry = openStore(uri, { endpoint, secret });
   const towers = await followTowers({ embedded, registry, name, seconds, threads });
-  return { towers, admission, close: () => towers.close() };
+  return { towers, admission, uploads, close: () => towers.close() };
 }
 
 /** One model's image tower, for a host that does one job. */

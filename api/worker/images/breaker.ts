@@ -12,6 +12,8 @@ export interface Breaker {
   refusal(): number | undefined;
   succeeded(): void;
   failed(): void;
+  /** The same as `refusal` says, without taking the one call that may try; undefined: it would let a call through. */
+  pausesFor(): number | undefined;
 }
 
 /**
@@ -20,14 +22,18 @@ export interface Breaker {
  */
 export function createBreaker(): Breaker {
   let [failures, pauseMs, opensAt, probeEnds] = [0, OPEN_MS, 0, 0];
+  function pausesFor(): number | undefined {
+    const now = Date.now();
+    if (failures < FAILURES) return undefined;
+    if (now < opensAt) return Math.ceil((opensAt - now) / 1000);
+    return now < probeEnds ? Math.ceil(OPEN_MS / 1000) : undefined;
+  }
   return {
+    pausesFor,
     refusal() {
-      const now = Date.now();
-      if (failures < FAILURES) return undefined;
-      if (now < opensAt) return Math.ceil((opensAt - now) / 1000);
-      if (now < probeEnds) return Math.ceil(OPEN_MS / 1000);
-      probeEnds = now + PROBE_MS;
-      return undefined;
+      const seconds = pausesFor();
+      if (seconds === undefined && failures >= FAILURES) probeEnds = Date.now() + PROBE_MS;
+      return seconds;
     },
     succeeded() {
       [failures, pauseMs, probeEnds] = [0, OPEN_MS, 0];

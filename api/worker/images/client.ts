@@ -1,15 +1,18 @@
-// Client of the image encoder: files in, unit vectors of full length out, within one deadline for the whole request.
+// Client of one image encoder: files in, unit vectors of full length out, within one deadline for the whole request.
+
+import type { EncodeStaged } from '../../../contracts/src/api/encode.ts';
 import type { EncodedFile, ImageEncoder, ImageOptions, Space } from '../../core/embed.ts';
 import { sha256Hex } from '../../core/encode/digest.ts';
+import type { Standing } from '../../core/encode/routing.ts';
 import { CoreError } from '../../core/errors.ts';
 import { FRAME_TYPE, writeFrame } from '../../core/images/frame.ts';
 import { fromBase64 } from '../../core/vectors/base64.ts';
+import type { Fetch } from '../aws/signed-fetch.ts';
+import type { Uploads } from '../aws/uploads.ts';
 import { sleep } from '../isolate/lease.ts';
 import { type Answer, readAnswer, unavailable } from './answer.ts';
 import { type Breaker, createBreaker, createRetryBudget, type RetryBudget } from './breaker.ts';
-import type { Fetch } from './signed-fetch.ts';
 
-const DEADLINE_MS = 30_000;
 /** Files share a call up to this many bytes and images; calls of a request run beside each other. */
 const CALL_BYTES = 3_000_000;
 const CALL_IMAGES = 8;
@@ -20,34 +23,43 @@ const RETRY_MS = 400;
 const ANSWER_BYTES = 1024 * 1024;
 
 export interface ImageClientOptions {
-  /** For all that a request asks of the encoder. */
-  deadlineMs?: number | undefined;
   /** What the encoder's platform takes in a call; absent: no limit of its own. */
   maxBytes?: number | undefined;
+  /** Takes what is larger than that to the encoder by another way; absent: it is refused. */
+  uploads?: Pick<Uploads, 'put'> | undefined;
   /** Sends a call; another one than the runtime's own signs it. */
   send?: Fetch | undefined;
 }
 
+/** One of the encoders of a deployment. */
+export interface ImageBackend {
+  /** `deadlineMs`: for all that this request asks of it. */
+  encode(
+    files: Uint8Array[],
+    space: Space,
+    options: ImageOptions & { deadlineMs: number },
+  ): Promise<(EncodedFile | CoreError)[]>;
+  /** Whether it would be asked now. */
+  standing(): Standing;
+}
+
 interface Client {
   url: string;
-  deadlineMs: number;
   maxBytes: number;
+  uploads: Pick<Uploads, 'put'> | undefined;
   send: Fetch;
   breaker: Breaker;
   budget: RetryBudget;
 }
 
-/** `url` undefined: this deployment has no image encoder. */
-export function createImageEncoder(url: string | undefined, options: ImageClientOptions = {}): ImageEncoder {
-  const { deadlineMs = DEADLINE_MS, maxBytes = Infinity, send = (address, init) => fetch(address, init) } = options;
-  if (!url) {
-    const none = () => unavailable('no image encoder is configured (ENCODER_URL)');
-    return (files, _, { onError } = { onError: 'fail' }) =>
-      onError === 'fail' ? Promise.reject(none()) : Promise.resolve(files.map(none));
-  }
-  const state = { breaker: createBreaker(), budget: createRetryBudget() };
-  const client: Client = { url: `${url}/encode`, deadlineMs, maxBytes, send, ...state };
-  return (files, space, options = { onError: 'fail' }) => encodeFiles(client, files, { space, ...options });
+export function createImageBackend(url: string, options: ImageClientOptions = {}): ImageBackend {
+  const { maxBytes = Infinity, uploads, send = (address, init) => fetch(address, init) } = options;
+  const breaker = createBreaker();
+  const client: Client = { url: `${url}/encode`, maxBytes, uploads, send, breaker, budget: createRetryBudget() };
+  return {
+    encode: (files, space, options) => encodeFiles(client, files, { space, ...options }),
+    standing: () => breaker.pausesFor() ?? 'ready',
+  };
 }
 
 /** A white GIF of one pixel. */
@@ -69,22 +81,25 @@ interface Errand {
   /** Headers of every call. */
   trace: Readonly<Record<string, string>>;
   ends: number;
+  deadlineMs: number;
   /** Aborts at the deadline, and when another call of the request has failed. */
   signal: AbortSignal;
   hasRetried: boolean;
 }
 
+type Asked = Pick<ImageOptions, 'onError' | 'trace'> & { space: Space; deadlineMs: number };
+
 async function encodeFiles(
   client: Client,
   files: Uint8Array[],
-  { space, onError, trace = {} }: { space: Space } & ImageOptions,
+  { space, onError, trace = {}, deadlineMs }: Asked,
 ): Promise<(EncodedFile | CoreError)[]> {
   const results: (EncodedFile | CoreError | undefined)[] = files.map((file) =>
-    file.length > client.maxBytes ? tooLarge(file.length, client.maxBytes) : undefined,
+    file.length > client.maxBytes && !client.uploads ? tooLarge(file.length, client.maxBytes) : undefined,
   );
   let failure: unknown;
   try {
-    await encodeInto(results, { client, files, space, onError, trace });
+    await encodeInto(results, { client, files, space, onError, trace, deadlineMs });
   } catch (error) {
     failure = error;
   }
@@ -96,22 +111,17 @@ async function encodeFiles(
 /** Fills the places that are empty. */
 async function encodeInto(
   results: (EncodedFile | CoreError | undefined)[],
-  {
-    client,
-    files,
-    space,
-    onError,
-    trace,
-  }: Required<ImageOptions> & { client: Client; files: Uint8Array[]; space: Space },
+  { client, files, space, onError, trace, deadlineMs }: Required<Asked> & { client: Client; files: Uint8Array[] },
 ): Promise<void> {
-  const groups = groupsOf(files, client.maxBytes);
+  const groups = groupsOf(files, client);
   if (groups.length === 0) return;
   const seconds = client.breaker.refusal();
   if (seconds !== undefined) throw unavailable('it failed several times in a row and is given a pause', seconds);
   client.budget.earn();
   const stop = new AbortController();
-  const signal = AbortSignal.any([AbortSignal.timeout(client.deadlineMs), stop.signal]);
-  const errand: Errand = { client, space, trace, ends: Date.now() + client.deadlineMs, signal, hasRetried: false };
+  const signal = AbortSignal.any([AbortSignal.timeout(deadlineMs), stop.signal]);
+  const ends = Date.now() + deadlineMs;
+  const errand: Errand = { client, space, trace, ends, deadlineMs, signal, hasRetried: false };
   const next = groups.values();
   const work = async () => {
     for (const group of next) {
@@ -138,12 +148,16 @@ async function encodeInto(
   await Promise.all(calls);
 }
 
-/** Places of the files that a call carries; a file that no call can carry is in none. */
-function groupsOf(files: Uint8Array[], maxBytes: number): number[][] {
+/** Places of the files that a call carries; a file that no call can carry is alone in one that names it, or in none. */
+function groupsOf(files: Uint8Array[], { maxBytes, uploads }: Pick<Client, 'maxBytes' | 'uploads'>): number[][] {
   const groups: number[][] = [];
   let room = 0;
   files.forEach(({ length }, index) => {
-    if (length > maxBytes) return;
+    if (length > maxBytes) {
+      if (uploads) groups.push([index]);
+      room = 0;
+      return;
+    }
     const last = groups.at(-1);
     if (last && last.length < CALL_IMAGES && length <= room) last.push(index);
     else {
@@ -159,7 +173,7 @@ async function encodeGroup(errand: Errand, files: Uint8Array[]): Promise<(Encode
   const { breaker } = errand.client;
   try {
     const digests = await Promise.all(files.map(async (file) => `sha256:${await sha256Hex(file)}`));
-    const answer = await ask(errand, writeFrame(errand.space.id, files));
+    const answer = await ask(errand, await bodyOf(errand, files, digests));
     if (answer.status === 413) return files.map(({ length }) => tooLarge(length));
     const results = readAnswer(answer, { digests, space: errand.space });
     breaker.succeeded();
@@ -173,12 +187,31 @@ async function encodeGroup(errand: Errand, files: Uint8Array[]): Promise<(Encode
   }
 }
 
+interface Body {
+  type: string;
+  bytes: Uint8Array<ArrayBuffer>;
+}
+
+/** The files themselves, or the digest of the one that is staged. */
+async function bodyOf({ client, space, signal }: Errand, files: Uint8Array[], digests: string[]): Promise<Body> {
+  const [file, ...others] = files;
+  const { uploads, maxBytes } = client;
+  if (!uploads || !file || others.length > 0 || file.length <= maxBytes)
+    return { type: FRAME_TYPE, bytes: writeFrame(space.id, files) };
+  await uploads.put(digests[0] ?? '', file, signal);
+  const named: EncodeStaged = { space_id: space.id, staged: digests };
+  return {
+    type: 'application/json',
+    bytes: Uint8Array.from(JSON.stringify(named), (character) => character.charCodeAt(0)),
+  };
+}
+
 /** Another call of the same request has failed, whose error is the one that is told. */
 class Stopped extends Error {}
 
 /** One try, and a second one of the whole request where the first met nobody or somebody in between. */
-async function ask(errand: Errand, frame: Uint8Array<ArrayBuffer>): Promise<Answer> {
-  const first = await send(errand, frame);
+async function ask(errand: Errand, body: Body): Promise<Answer> {
+  const first = await send(errand, body);
   const isWorthIt =
     first instanceof CoreError ? first.code === 'encoder_unavailable' : [502, 503, 504].includes(first.status);
   const pauseMs = Math.random() * RETRY_MS;
@@ -186,17 +219,17 @@ async function ask(errand: Errand, frame: Uint8Array<ArrayBuffer>): Promise<Answ
     isWorthIt && !errand.hasRetried && Date.now() + pauseMs < errand.ends && errand.client.budget.spend();
   if (mayRetry) errand.hasRetried = true;
   if (mayRetry) await sleep(pauseMs);
-  const answer = mayRetry ? await send(errand, frame) : first;
+  const answer = mayRetry ? await send(errand, body) : first;
   if (answer instanceof CoreError) throw answer;
   return answer;
 }
 
-async function send({ client, signal, trace }: Errand, frame: Uint8Array<ArrayBuffer>): Promise<Answer | CoreError> {
+async function send({ client, signal, trace, deadlineMs }: Errand, { type, bytes }: Body): Promise<Answer | CoreError> {
   try {
     const response = await client.send(client.url, {
       method: 'POST',
-      headers: { ...trace, 'content-type': FRAME_TYPE },
-      body: frame,
+      headers: { ...trace, 'content-type': type },
+      body: bytes,
       signal,
     });
     return {
@@ -204,10 +237,11 @@ async function send({ client, signal, trace }: Errand, frame: Uint8Array<ArrayBu
       text: await readText(response),
       retryAfter: response.headers.get('retry-after'),
     };
-  } catch {
+  } catch (error) {
+    if (error instanceof CoreError) return error;
     if (!signal.aborted) return unavailable('it cannot be reached');
     if (!isTimeout(signal.reason)) throw new Stopped();
-    const message = `The image encoder did not answer within ${client.deadlineMs / 1000} seconds. Texts still work.`;
+    const message = `The image encoder did not answer within ${deadlineMs / 1000} seconds. Texts still work.`;
     return new CoreError('encoder_timeout', message, { retryAfterSeconds: 5 });
   }
 }

@@ -21,6 +21,7 @@ import { readJsonOrForm } from '../http/body.ts';
 import { parseEmbedForm } from '../http/form.ts';
 import type { Reply } from '../http/reply.ts';
 import { answer, refuseDryRun } from './answer.ts';
+import { withUploads } from './uploads.ts';
 
 export async function embedRoute(call: Call): Promise<Reply> {
   const body = await readJsonOrForm(call.request);
@@ -29,7 +30,7 @@ export async function embedRoute(call: Call): Promise<Reply> {
     return teiEmbed(call, body.json);
   }
   const sent = 'form' in body ? parseEmbedForm(body.form) : parseBody(body.json);
-  const asked = { ...sent, input: sent.input.map(withBytes) };
+  const asked = { ...sent, input: (await withUploads(call, sent.input)).map(withBytes) };
   const types: EmbeddingType[] = [...new Set<EmbeddingType>(asked.types ?? ['float'])];
   const { on_error: onError } = asked;
   const task = {
@@ -43,7 +44,8 @@ export async function embedRoute(call: Call): Promise<Reply> {
       compute: (model, engines) => embed(model, engines, asked),
       render({ embedded, ...output }) {
         const data = embedded.map((item, index) => renderItem(item, { index, types, output }));
-        return { json: { ...head(output), data, usage: output.usage } satisfies EmbedResponse, isWhole: true };
+        const json = { ...head(output), data, usage: output.usage, ...routing(call) } satisfies EmbedResponse;
+        return { json, isWhole: true };
       },
     });
   }
@@ -55,7 +57,13 @@ export async function embedRoute(call: Call): Promise<Reply> {
         outcome instanceof CoreError ? renderFailure(outcome, index) : renderItem(outcome, { index, types, output }),
       );
       const failed = data.filter(({ object }) => object === 'error').length;
-      const json = { ...head(output), data, failed, usage: output.usage } satisfies PartialEmbedResponse;
+      const json = {
+        ...head(output),
+        data,
+        failed,
+        usage: output.usage,
+        ...routing(call),
+      } satisfies PartialEmbedResponse;
       return { json, isWhole: failed === 0 };
     },
   });
@@ -65,6 +73,9 @@ function parseBody(json: unknown) {
   const asked = parseRequest(EmbedRequest, json);
   return { ...asked, input: [asked.input].flat().map(toItem) };
 }
+
+/** Known once the images are encoded. */
+const routing = ({ record }: Call) => (record.routing ? { routing: record.routing } : {});
 
 type Output = Omit<EmbedOutput, 'embedded'>;
 

@@ -10,6 +10,7 @@ import { modelsRoute } from './models.ts';
 import { pageRoute } from './page.ts';
 import { similarityRoute } from './similarity.ts';
 import { tokenizeRoute } from './tokenize.ts';
+import { uploadRoute } from './uploads.ts';
 
 export const OWN_HANDLERS: Record<OwnOperationId, Handler> = {
   page: pageRoute,
@@ -17,6 +18,7 @@ export const OWN_HANDLERS: Record<OwnOperationId, Handler> = {
   similarity: similarityRoute,
   classify: classifyRoute,
   tokenize: tokenizeRoute,
+  upload: uploadRoute,
   listModels: modelsRoute,
   limits: limitsRoute,
   isLive: liveRoute,

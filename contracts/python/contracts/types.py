@@ -942,6 +942,40 @@ class EmbeddingItem(TypedDict):
     """The parts of an item that has several, in their order."""
 
 
+ImageRoute = Literal["lambda_cpu", "lambda_gpu", "batch"]
+"""Who encodes the images of a request. `lambda_cpu` and `lambda_gpu` answer while it waits: a function on
+processors, for which a process stands in on a machine of its own, and one with a GPU. `batch`: a job
+that was begun.
+"""
+
+
+RouteReason = Literal["asked", "small", "large", "deadline", "only_one", "not_there", "no_jobs", "other_pauses", "other_failed"]
+"""Why that one. `asked`: the header `Prefer` said so. `small`, `large`: by the number of images and their
+bytes. `deadline`: the processors would not be done in time. `only_one`: there is no other. `not_there`:
+the one that was asked for is not part of this deployment. `no_jobs`: a job was asked for, and this
+deployment runs none. `other_pauses`: the other one failed several times and is given a pause.
+`other_failed`: the other one failed at this request.
+"""
+
+
+class RoutingReceipt(TypedDict):
+    """Where the images were encoded; absent where none had to be."""
+
+    route: ImageRoute
+    """Who encodes the images of a request. `lambda_cpu` and `lambda_gpu` answer while it waits: a function on
+    processors, for which a process stands in on a machine of its own, and one with a GPU. `batch`: a job
+    that was begun.
+    """
+
+    reason: RouteReason
+    """Why that one. `asked`: the header `Prefer` said so. `small`, `large`: by the number of images and their
+    bytes. `deadline`: the processors would not be done in time. `only_one`: there is no other. `not_there`:
+    the one that was asked for is not part of this deployment. `no_jobs`: a job was asked for, and this
+    deployment runs none. `other_pauses`: the other one failed several times and is given a pause.
+    `other_failed`: the other one failed at this request.
+    """
+
+
 class EmbedResponse(TypedDict):
     """Answer of POST /embed."""
 
@@ -962,6 +996,9 @@ class EmbedResponse(TypedDict):
 
     usage: Usage
     """What the request took."""
+
+    routing: NotRequired[RoutingReceipt]
+    """Where the images were encoded; absent where none had to be."""
 
 
 class EncodeFrame(TypedDict):
@@ -1039,6 +1076,16 @@ class EncodeResponse(TypedDict):
 
     results: list[EncodeResult]
     """One result per image, in the order of the request."""
+
+
+class EncodeStaged(TypedDict):
+    """Body of POST /encode for files that are larger than what a call to the platform may carry."""
+
+    space_id: str
+    """The space that the caller serves; a request for another one is refused."""
+
+    staged: list[str]
+    """Files by their digests, which the caller has put into the store of uploads."""
 
 
 class EncoderHealthPending(TypedDict):
@@ -2005,6 +2052,9 @@ class PartialEmbedResponse(TypedDict):
 
     usage: Usage
     """What the items took that have an embedding."""
+
+    routing: NotRequired[RoutingReceipt]
+    """Where the images were encoded; absent where none had to be."""
 
     failed: int
     """How many items have an error."""
@@ -5139,3 +5189,38 @@ class TrainingRequest(TypedDict):
 
     submitted_at: str
     """When it was submitted, in UTC."""
+
+
+class UploadRequest(TypedDict):
+    """Body of POST /v1/uploads: the file that is about to be put."""
+
+    digest: str
+    """SHA-256 of the file: what arrives is compared with it, and the same file is stored once."""
+
+    bytes: int
+    """Size of the file: what arrives has to have it."""
+
+
+class UploadResponse(TypedDict):
+    """Answer of POST /v1/uploads: where the file may be put."""
+
+    object: Literal["upload"]
+    """Name of this form."""
+
+    image: str
+    """What a request to POST /embed writes as `image` once the file is there."""
+
+    uri: str
+    """Where the file will be, for programs that read the store themselves."""
+
+    method: Literal["PUT"]
+    """How the file is sent."""
+
+    url: str
+    """Where it is sent to; nothing else may be done with this address."""
+
+    headers: dict[str, str]
+    """Headers that have to be sent with it."""
+
+    expires_at: str
+    """Until when the address holds."""

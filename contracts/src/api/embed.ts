@@ -1,7 +1,7 @@
 // POST /embed: texts and images in, embeddings in the same order out.
 import { z } from 'zod';
 import { Digest } from '../model/artefact.ts';
-import { ImageType } from './encode.ts';
+import { ImageType, RoutingReceipt } from './encode.ts';
 import { ErrorMember } from './error.ts';
 import { InputItem } from './items.ts';
 import { LIMITS } from './limits.ts';
@@ -172,6 +172,7 @@ export const EmbedResponse = z
     dimensions: z.int().positive().describe('Length of the vectors.'),
     data: z.array(EmbeddingItem).describe('One embedding per item, in the order of the input.'),
     usage: Usage,
+    routing: RoutingReceipt.optional().describe('Where the images were encoded; absent where none had to be.'),
   })
   .meta({ title: 'EmbedResponse', description: 'Answer of POST /embed.' });
 export type EmbedResponse = z.infer<typeof EmbedResponse>;

@@ -24,10 +24,49 @@ export const EncodeFrame = z
   });
 export type EncodeFrame = z.infer<typeof EncodeFrame>;
 
+export const EncodeStaged = z
+  .strictObject({
+    space_id: Digest.describe('The space that the caller serves; a request for another one is refused.'),
+    staged: z
+      .array(Digest)
+      .min(1)
+      .describe('Files by their digests, which the caller has put into the store of uploads.'),
+  })
+  .meta({
+    title: 'EncodeStaged',
+    description: 'Body of POST /encode for files that are larger than what a call to the platform may carry.',
+  });
+export type EncodeStaged = z.infer<typeof EncodeStaged>;
+
 export const ImageType = z
   .enum(['jpeg', 'png', 'webp', 'gif', 'avif'])
   .meta({ title: 'ImageType', description: 'What kind of file an image is.' });
 export type ImageType = z.infer<typeof ImageType>;
+
+export const ImageRoute = z.enum(['lambda_cpu', 'lambda_gpu', 'batch']).meta({
+  title: 'ImageRoute',
+  description:
+    'Who encodes the images of a request. `lambda_cpu` and `lambda_gpu` answer while it waits: a function on processors, for which a ' +
+    'process stands in on a machine of its own, and one with a GPU. `batch`: a job that was begun.',
+});
+export type ImageRoute = z.infer<typeof ImageRoute>;
+
+export const RouteReason = z
+  .enum(['asked', 'small', 'large', 'deadline', 'only_one', 'not_there', 'no_jobs', 'other_pauses', 'other_failed'])
+  .meta({
+    title: 'RouteReason',
+    description:
+      'Why that one. `asked`: the header `Prefer` said so. `small`, `large`: by the number of images and their bytes. `deadline`: the ' +
+      'processors would not be done in time. `only_one`: there is no other. `not_there`: the one that was asked for is not part of this ' +
+      'deployment. `no_jobs`: a job was asked for, and this deployment runs none. `other_pauses`: the other one failed several times and ' +
+      'is given a pause. `other_failed`: the other one failed at this request.',
+  });
+export type RouteReason = z.infer<typeof RouteReason>;
+
+export const RoutingReceipt = z
+  .strictObject({ route: ImageRoute, reason: RouteReason })
+  .meta({ title: 'RoutingReceipt', description: 'Which image encoder a request went to, and why.' });
+export type RoutingReceipt = z.infer<typeof RoutingReceipt>;
 
 const pixels = z.int().positive();
 const digest = Digest.describe('Of the file that this is the result of, so that a result of another one is noticed.');

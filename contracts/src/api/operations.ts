@@ -21,6 +21,7 @@ import { PartialSimilarityResponse, SimilarityRequest, SimilarityResponse } from
 import { ClassifyRequest, ClassifyResponse } from './tasks/classify.ts';
 import { DRY_RUN, DryRunResponse } from './tasks/dry-run.ts';
 import { TokenizeRequest, TokenizeResponse } from './tasks/tokenize.ts';
+import { UploadRequest, UploadResponse } from './tasks/upload.ts';
 
 /** What a field of the JSON body means; the form has fields of the same names. */
 const fieldOf = (name: keyof typeof EmbedRequest.shape): string => EmbedRequest.shape[name].description ?? '';
@@ -133,6 +134,23 @@ const OWN_OPERATIONS = {
     },
     answer: 'Ids, places and what would be cut off.',
     response: z.union([TokenizeResponse, TeiTokenizeResponse]),
+  },
+  upload: {
+    method: 'POST',
+    path: '/v1/uploads',
+    door: 'own',
+    scope: 'embed',
+    summary: 'Ask where an image file may be put',
+    description:
+      'The file is sent to that address by `PUT`, and a request to `/embed` then names it in the place of its bytes. Files go after some days.',
+    request: UploadRequest,
+    examples: {
+      one: {
+        value: { digest: 'sha256:2c26b46b68ffc68ff99b453c1d30413413422d706483bfa0f98a5e886266e7ae', bytes: 3 },
+      },
+    },
+    answer: 'The address, and what has to be sent with the file.',
+    response: UploadResponse,
   },
   listModels: {
     method: 'GET',

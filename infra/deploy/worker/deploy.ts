@@ -1,9 +1,8 @@
-// Deploys the Worker through wrangler, with the encoder's URL and its secrets, and says where it listens.
+// Deploys the Worker through wrangler, with what the stacks say and its secrets, and says where it listens.
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { z } from 'zod';
-import { ENVARS } from '../../../contracts/src/envars.ts';
 import { UserError } from '../../../contracts/src/user-error.ts';
 import type { RunProgram } from '../programs.ts';
 
@@ -19,8 +18,8 @@ export const SECRET_VARIABLES = {
 export interface WorkerOptions {
   environment: string;
   run: RunProgram;
-  /** Without a slash at the end; undefined: images are refused with a reason. */
-  encoderUrl: string | undefined;
+  /** What the stacks say: where the encoder is, and the bucket of uploads. Without the first images are refused with a reason. */
+  variables: Readonly<Record<string, string>>;
   secrets: WorkerSecrets;
 }
 
@@ -40,12 +39,12 @@ export interface DeployedWorker {
 }
 
 /** Makes what the configuration binds and is not there yet: the bucket of models, the namespace of keys. */
-export async function deployWorker({ environment, run, encoderUrl, secrets }: WorkerOptions): Promise<DeployedWorker> {
+export async function deployWorker({ environment, run, variables, secrets }: WorkerOptions): Promise<DeployedWorker> {
   const folder = mkdtempSync(join(tmpdir(), 'edge-clip-worker-'));
   try {
     const output = join(folder, 'output.ndjson');
-    const variables = encoderUrl === undefined ? [] : ['--var', `${ENVARS.encoderUrl}:${encoderUrl}`];
-    const args = ['deploy', '--env', environment, ...variables, ...secretsFile(secrets, folder)];
+    const said = Object.entries(variables).flatMap(([name, value]) => ['--var', `${name}:${value}`]);
+    const args = ['deploy', '--env', environment, ...said, ...secretsFile(secrets, folder)];
     await run('wrangler', args, { env: { WRANGLER_OUTPUT_FILE_PATH: output } });
     const lines = readFileSync(output, 'utf8').trim().split('\n');
     const deployed = lines.flatMap((line) => Deployed.safeParse(JSON.parse(line)).data ?? []).at(-1);

@@ -4,6 +4,7 @@ import fc from 'fast-check';
 import { expect, inject, test } from 'vitest';
 import { z } from 'zod';
 import { cutAndNormalise } from '../../../api/core/vectors/vectors.ts';
+import { openUploads } from '../../../api/worker/aws/uploads.ts';
 import { createAdmission } from '../../../api/worker/middleware/admission.ts';
 import { provideModel } from '../../../api/worker/model-provider.ts';
 import { DOOR_ERRORS } from '../../../contracts/src/api/doors/errors.ts';
@@ -36,6 +37,14 @@ const engine = { open: async () => ({ encode, close: async () => {}, memoryBytes
 const { app } = appOf(source, {
   provider: provideModel(source, engine),
   admission: createAdmission(),
+  uploads: {
+    ...openUploads({
+      uri: 's3://uploads',
+      region: 'local',
+      keys: async () => ({ accessKeyId: 'a', secretAccessKey: 'b' }),
+    }),
+    read: async () => undefined,
+  },
   images: async (files, { embedDim }) =>
     files.map((file) =>
       encodedFile(

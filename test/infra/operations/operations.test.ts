@@ -17,7 +17,7 @@ describe.each(['dev', 'prod'] as const)('the alarms of %s', (environment) => {
   };
 
   it('tell the topic of reports, when they go off and when it is over', () => {
-    expect(alarms.length).toBeGreaterThanOrEqual(7);
+    expect(alarms.length).toBeGreaterThanOrEqual(8);
     for (const { AlarmActions, OKActions } of alarms)
       for (const actions of [AlarmActions, OKActions])
         expect(array(actions).map(text)).toEqual([expect.stringMatching(REPORTS)]);
@@ -32,6 +32,7 @@ describe.each(['dev', 'prod'] as const)('the alarms of %s', (environment) => {
       ['ExecutionFailed', 'ExecutionsFailed'],
       ['ExecutionTimedOut', 'ExecutionsTimedOut'],
       ['ScheduleUndelivered', 'ApproximateNumberOfMessagesVisible'],
+      ['ShardFailed', 'ApproximateNumberOfMessagesVisible'],
       ['SwitchFailed', 'Errors'],
     ] as const)
       expect(named(name)).toMatchObject({
@@ -42,6 +43,7 @@ describe.each(['dev', 'prod'] as const)('the alarms of %s', (environment) => {
       });
     expect(JSON.stringify(named('ExecutionFailed').Dimensions)).toContain('TrainingPipelineStateMachine');
     expect(JSON.stringify(named('ScheduleUndelivered').Dimensions)).toContain('TrainingScheduleDeadLetters');
+    expect(JSON.stringify(named('ShardFailed').Dimensions)).toContain('BulkFailedShards');
   });
 
   it('go off where the encoder fails one call in twenty, refuses, or is slow, for a quarter of an hour', () => {
@@ -85,6 +87,7 @@ describe('a queue whose first job cannot be placed', () => {
     expect(array(record(detail).jobQueue).map(text)).toEqual([
       expect.stringContaining('TrainingCpuFleetQueue'),
       expect.stringContaining('TrainingGpuFleetQueue'),
+      expect.stringContaining('BulkFleetQueue'),
     ]);
   });
 
@@ -161,7 +164,7 @@ describe('the switch of spending', () => {
   it('knows every queue, the machine, and every schedule with its setting', () => {
     const variables = record(record(properties.Environment).Variables);
     const { queues, state_machine, schedules } = Spending.parse(JSON.parse(text(variables.SPENDING)));
-    expect(queues).toHaveLength(2);
+    expect(queues).toHaveLength(3);
     expect(state_machine).toContain('TrainingPipelineStateMachine');
     expect(schedules).toEqual([{ name: expect.stringContaining('TrainingScheduleRecipe'), enabled: true }]);
   });

@@ -21,7 +21,10 @@ const ALL = [
   { name: 'prod', synthesised: synthesise(settingsOf('prod'), { checks: true }) },
   {
     name: 'prod with models in S3 and every kind of machine',
-    synthesised: synthesise({ ...settingsOf('prod'), ...EVERY_MACHINE, registry: 's3' }, { checks: true }),
+    synthesised: synthesise(
+      { ...settingsOf('prod'), ...EVERY_MACHINE, registry: 's3', worker_issuer: 'clip.example.com' },
+      { checks: true },
+    ),
   },
 ];
 

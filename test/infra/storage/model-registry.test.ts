@@ -53,9 +53,9 @@ describe('a registry in S3', () => {
     expect(keys.toSorted()).toEqual(['artefacts/*', 'manifests/*', 'models/*', 'releases/*']);
   });
 
-  it('is read by the encoder, pointers, releases, manifests and files alike', () => {
+  it('is read by the encoder, pointers, releases, manifests and files alike, beside the uploads', () => {
     const keys = allowed(s3, 'EncodingRole', 's3:GetObject').map((resource) => resource.split('>/')[1]);
-    expect(keys.toSorted()).toEqual(['artefacts/*', 'manifests/*', 'models/*', 'releases/*']);
+    expect(keys.toSorted()).toEqual(['artefacts/*', 'manifests/*', 'models/*', 'releases/*', 'uploads/*']);
   });
 });
 

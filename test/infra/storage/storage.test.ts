@@ -8,7 +8,7 @@ describe.each(['dev', 'prod'] as const)('the data of %s', (environment) => {
   const buckets = propertiesOf(data, 'AWS::S3::Bucket');
 
   it('is public in no bucket', () => {
-    expect(Object.keys(buckets)).toHaveLength(3);
+    expect(Object.keys(buckets)).toHaveLength(4);
     for (const [id, { PublicAccessBlockConfiguration }] of Object.entries(buckets))
       expect(PublicAccessBlockConfiguration, id).toEqual({
         BlockPublicAcls: true,
@@ -33,31 +33,34 @@ describe.each(['dev', 'prod'] as const)('the data of %s', (environment) => {
     }
   });
 
-  it.each(['TrainingBucket', 'ModelsBucket'])('%s is versioned, logged and encrypted with our key', (name) => {
-    const { properties } = one(data, 'AWS::S3::Bucket', `Data${name}`);
-    expect(properties.VersioningConfiguration).toEqual({ Status: 'Enabled' });
-    expect(properties.BucketEncryption).toEqual({
-      ServerSideEncryptionConfiguration: [
-        {
-          BucketKeyEnabled: true,
-          ServerSideEncryptionByDefault: {
-            SSEAlgorithm: 'aws:kms',
-            KMSMasterKeyID: { 'Fn::GetAtt': ['DataKey5F086070', 'Arn'] },
+  it.each(['TrainingBucket', 'ModelsBucket', 'JobsBucket'])(
+    '%s is versioned, logged and encrypted with our key',
+    (name) => {
+      const { properties } = one(data, 'AWS::S3::Bucket', `Data${name}`);
+      expect(properties.VersioningConfiguration).toEqual({ Status: 'Enabled' });
+      expect(properties.BucketEncryption).toEqual({
+        ServerSideEncryptionConfiguration: [
+          {
+            BucketKeyEnabled: true,
+            ServerSideEncryptionByDefault: {
+              SSEAlgorithm: 'aws:kms',
+              KMSMasterKeyID: { 'Fn::GetAtt': ['DataKey5F086070', 'Arn'] },
+            },
           },
-        },
-      ],
-    });
-    expect(properties.LoggingConfiguration).toEqual({
-      DestinationBucketName: { Ref: 'DataAccessLogsC0C25EE4' },
-      LogFilePrefix: `${name}/`,
-    });
-    expect(properties.LifecycleConfiguration).toMatchObject({
-      Rules: expect.arrayContaining([
-        { Status: 'Enabled', AbortIncompleteMultipartUpload: { DaysAfterInitiation: 7 } },
-        { Status: 'Enabled', NoncurrentVersionExpiration: { NoncurrentDays: environment === 'dev' ? 7 : 30 } },
-      ]),
-    });
-  });
+        ],
+      });
+      expect(properties.LoggingConfiguration).toEqual({
+        DestinationBucketName: { Ref: 'DataAccessLogsC0C25EE4' },
+        LogFilePrefix: `${name}/`,
+      });
+      expect(properties.LifecycleConfiguration).toMatchObject({
+        Rules: expect.arrayContaining([
+          { Status: 'Enabled', AbortIncompleteMultipartUpload: { DaysAfterInitiation: 7 } },
+          { Status: 'Enabled', NoncurrentVersionExpiration: { NoncurrentDays: environment === 'dev' ? 7 : 30 } },
+        ]),
+      });
+    },
+  );
 
   it('forgets overwritten checkpoints after two weeks', () => {
     const { properties } = one(data, 'AWS::S3::Bucket', 'DataTrainingBucket');

@@ -1,6 +1,6 @@
 // Machines with GPUs that jobs run on, by queue: which kinds, how many of their processors at most, what they have besides.
-import type { JobResources, Queue } from '../../../contracts/src/job-classes.ts';
-import type { Settings } from '../../base/settings.ts';
+import type { JobResources, Queue } from '../../contracts/src/job-classes.ts';
+import type { Settings } from '../base/settings.ts';
 
 /** A kind of machine and its processors. */
 interface Kind {

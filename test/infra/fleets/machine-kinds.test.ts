@@ -1,8 +1,8 @@
 // Job classes with several GPUs or machines: deployed only where the settings say so, and what they consist of then.
 import { describe, expect, it } from 'vitest';
-import { JOB_CLASS_NAMES, JOB_CLASSES } from '../../../../contracts/src/job-classes.ts';
-import { jobDefinitionOutput } from '../../../../contracts/src/outputs.ts';
-import { environmentNames, settingsOf } from '../../../../infra/environments.ts';
+import { JOB_CLASS_NAMES, JOB_CLASSES } from '../../../contracts/src/job-classes.ts';
+import { jobDefinitionOutput } from '../../../contracts/src/outputs.ts';
+import { environmentNames, settingsOf } from '../../../infra/environments.ts';
 import {
   array,
   EVERY_MACHINE,
@@ -12,7 +12,7 @@ import {
   synthesis,
   synthesise,
   text,
-} from '../../../support/synthesis.ts';
+} from '../../support/synthesis.ts';
 
 const { training } = synthesise({ ...settingsOf('prod'), ...EVERY_MACHINE }).templates;
 

@@ -1,13 +1,13 @@
 // The fleet for stages without a GPU: Fargate, spot before on-demand, no machine to own.
 import * as batch from 'aws-cdk-lib/aws-batch';
 import { Construct } from 'constructs';
-import type { Settings } from '../../base/settings.ts';
-import type { Network } from '../../network/network.ts';
+import type { Settings } from '../base/settings.ts';
+import type { Network } from '../network/network.ts';
 import { QUEUE_TIME_LIMITS } from './job-queue.ts';
 
 export interface CpuFleetProps {
-  /** Read here: the most vCPUs on spot and on demand. */
-  settings: Settings;
+  /** The most vCPUs on spot and on demand. */
+  most: Settings['cpu'];
   /** Where its tasks run. */
   network: Network;
 }
@@ -15,7 +15,7 @@ export interface CpuFleetProps {
 export class CpuFleet extends Construct {
   readonly queue: batch.JobQueue;
 
-  constructor(scope: Construct, id: string, { settings, network }: CpuFleetProps) {
+  constructor(scope: Construct, id: string, { most, network }: CpuFleetProps) {
     super(scope, id);
     const placement = {
       vpc: network.vpc,
@@ -26,11 +26,11 @@ export class CpuFleet extends Construct {
     const spot = new batch.FargateComputeEnvironment(this, 'Spot', {
       ...placement,
       spot: true,
-      maxvCpus: settings.cpu.spot_max_vcpus,
+      maxvCpus: most.spot_max_vcpus,
     });
     const onDemand = new batch.FargateComputeEnvironment(this, 'OnDemand', {
       ...placement,
-      maxvCpus: settings.cpu.on_demand_max_vcpus,
+      maxvCpus: most.on_demand_max_vcpus,
     });
     for (const environment of [spot, onDemand]) withoutUpdatePolicy(environment);
     this.queue = new batch.JobQueue(this, 'Queue', {

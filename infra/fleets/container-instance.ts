@@ -1,7 +1,7 @@
 // Permissions of a training machine's ECS agent: AWS's managed policy for it, without images, logs and new clusters.
 import { ArnFormat, Stack } from 'aws-cdk-lib';
 import type * as iam from 'aws-cdk-lib/aws-iam';
-import { grantActions } from '../../base/grants.ts';
+import { grantActions } from '../base/grants.ts';
 
 /** Batch names the cluster when it makes it, so no policy can name it before. */
 export function grantContainerInstance(role: iam.Role): void {

@@ -1,7 +1,7 @@
 // Time limits of every job queue: a job that cannot be placed is ended, so that the pipeline is told.
 import { Duration } from 'aws-cdk-lib';
 import { type JobStateTimeLimitAction, JobStateTimeLimitActionsReason as Reason } from 'aws-cdk-lib/aws-batch';
-import { CAPACITY_HOURS } from '../../../contracts/src/job-classes.ts';
+import { CAPACITY_HOURS } from '../../contracts/src/job-classes.ts';
 
 /**
  * Batch itself would wait without limit, and the job at the head of the queue holds up those behind it. Machines come back in

@@ -1,0 +1,102 @@
+// A bucket on this machine that speaks S3: PUT, GET and lists over any store, for whoever signs with its keys.
+import { createHash } from 'node:crypto';
+import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import type { ObjectStore } from '../../registry/store.ts';
+import { HOST } from '../local-address.ts';
+import { type BucketKeys, isSigned } from './signature.ts';
+
+/** A body is held in memory. */
+const MOST_BYTES = 256 * 1024 * 1024;
+
+export interface BucketOptions {
+  /** Its name; other buckets are not there. */
+  bucket: string;
+  keys: BucketKeys;
+  /** What it holds; undefined: nothing yet, and nothing can be put. */
+  store(): ObjectStore | undefined;
+}
+
+export interface LocalBucket {
+  url: string;
+  /** Requests that were refused for their signature. */
+  refused: number;
+  stop(): void;
+}
+
+/** GetObject, PutObject with its two conditions and both of its checksums, and ListObjectsV2. */
+export async function startBucket({ bucket, keys, store }: BucketOptions): Promise<LocalBucket> {
+  const server = createServer((request, response) => {
+    answer(request, response).catch((error: unknown) => response.writeHead(500).end(String(error)));
+  });
+  async function answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    if (!(await isSigned(request, keys))) {
+      local.refused += 1;
+      return fail(response, 403, 'SignatureDoesNotMatch');
+    }
+    const { pathname, searchParams } = new URL(request.url ?? '', 'http://s3');
+    const [, name, key = ''] = /^\/([^/]+)\/?(.*)$/.exec(decodeURIComponent(pathname)) ?? [];
+    if (name !== bucket) return fail(response, 404, 'NoSuchBucket');
+    if (request.method === 'PUT') return put(request, response, key);
+    if (key === '') return list(response, searchParams.get('prefix') ?? '');
+    const found = await store()?.get(key);
+    if (found === undefined) return fail(response, 404, 'NoSuchKey');
+    response.writeHead(200, { etag: `"${found.etag}"`, 'content-length': found.size }).end(await found.bytes());
+  }
+  async function put(request: IncomingMessage, response: ServerResponse, key: string): Promise<void> {
+    const bound = store();
+    if (bound === undefined) return fail(response, 503, 'ServiceUnavailable');
+    const body = await bodyOf(request);
+    if (body === undefined) return fail(response, 400, 'EntityTooLarge');
+    if (!isWhatWasSigned(request, body)) return fail(response, 400, 'BadDigest');
+    const { headers } = request;
+    const etag = headers['if-match']?.replaceAll('"', '');
+    const absent = headers['if-none-match'] === '*' ? ('absent' as const) : undefined;
+    if (!(await bound.put(key, body, etag === undefined ? absent : { etag })))
+      return fail(response, 412, 'PreconditionFailed');
+    response.writeHead(200, { etag: `"${(await bound.get(key))?.etag}"` }).end();
+  }
+  async function list(response: ServerResponse, prefix: string): Promise<void> {
+    const contents = ((await store()?.list(prefix)) ?? []).map(
+      ({ key, size }) => `<Contents><Key>${key}</Key><Size>${size}</Size></Contents>`,
+    );
+    response.writeHead(200, { 'content-type': 'application/xml' });
+    response.end(`<ListBucketResult><IsTruncated>false</IsTruncated>${contents.join('')}</ListBucketResult>`);
+  }
+
+  await new Promise<void>((listening) => server.listen(0, HOST, listening));
+  const local: LocalBucket = {
+    url: `http://${HOST}:${(server.address() as AddressInfo).port}`,
+    refused: 0,
+    stop() {
+      server.closeAllConnections();
+      server.close();
+    },
+  };
+  return local;
+}
+
+/** Undefined where it is too large. */
+async function bodyOf(request: IncomingMessage): Promise<Uint8Array | undefined> {
+  const parts: Buffer[] = [];
+  let size = 0;
+  for await (const part of request as AsyncIterable<Buffer>) {
+    size += part.length;
+    if (size <= MOST_BYTES) parts.push(part);
+  }
+  return size > MOST_BYTES ? undefined : new Uint8Array(Buffer.concat(parts));
+}
+
+/** Its own SHA-256 as the signature names it, in hexadecimal digits, or a checksum, in base64; without either whatever came. */
+function isWhatWasSigned({ headers }: IncomingMessage, body: Uint8Array): boolean {
+  const digest = createHash('sha256').update(body).digest();
+  const signed = String(headers['x-amz-content-sha256'] ?? '');
+  const checksum = headers['x-amz-checksum-sha256'] ?? digest.toString('base64');
+  return (
+    checksum === digest.toString('base64') && (!/^[0-9a-f]{64}$/.test(signed) || signed === digest.toString('hex'))
+  );
+}
+
+function fail(response: ServerResponse, status: number, code: string): void {
+  response.writeHead(status, { 'content-type': 'application/xml' }).end(`<Error><Code>${code}</Code></Error>`);
+}

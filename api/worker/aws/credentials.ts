@@ -1,0 +1,70 @@
+// Credentials of a role for an hour, in exchange for a token of the Worker's own: no key of AWS is kept anywhere.
+import { CoreError } from '../../core/errors.ts';
+import { createLock, withLease } from '../isolate/lease.ts';
+import type { AwsKeys } from './signed-fetch.ts';
+
+const SECONDS = 3600;
+/** Credentials are replaced when this much of their life is over, while the old ones are still good. */
+const USED = 0.8;
+/** Longer than the exchange takes. */
+const EXCHANGE_MS = 10_000;
+
+export interface RoleOptions {
+  /** ARN of the role. */
+  role: string;
+  region: string;
+  /** Where STS is not AWS's own. */
+  endpoint?: string | undefined;
+  token(): Promise<string>;
+  /** @default - the runtime's own */
+  send?: typeof fetch;
+}
+
+/** Keys of the role, the same ones for most of an hour. Throws `encoder_unavailable` where AWS does not give any, with its reason. */
+export function assumeRole(options: RoleOptions): () => Promise<AwsKeys> {
+  const lock = createLock(EXCHANGE_MS);
+  let held: { keys: AwsKeys; until: number } | undefined;
+  return async function keys() {
+    if (held && Date.now() < held.until) return held.keys;
+    return withLease(lock, async () => {
+      // Another request may have exchanged them meanwhile.
+      if (held && Date.now() < held.until) return held.keys;
+      held = await exchange(options);
+      return held.keys;
+    });
+  };
+}
+
+async function exchange({ role, region, endpoint, token, send = fetch }: RoleOptions) {
+  const asked = Date.now();
+  const body = new URLSearchParams({
+    Action: 'AssumeRoleWithWebIdentity',
+    Version: '2011-06-15',
+    RoleArn: role,
+    RoleSessionName: 'edge-clip-worker',
+    DurationSeconds: String(SECONDS),
+    WebIdentityToken: await token(),
+  });
+  const url = endpoint ?? `https://sts.${region}.amazonaws.com/`;
+  const response = await send(url, { method: 'POST', body, signal: AbortSignal.timeout(EXCHANGE_MS) }).catch(
+    () => undefined,
+  );
+  if (response === undefined) throw refused('it cannot be reached');
+  const xml = await response.text();
+  const accessKeyId = member(xml, 'AccessKeyId');
+  const secretAccessKey = member(xml, 'SecretAccessKey');
+  const sessionToken = member(xml, 'SessionToken');
+  if (!response.ok || !accessKeyId || !secretAccessKey || !sessionToken)
+    throw refused(`it answered ${response.status} ${member(xml, 'Code') ?? ''}`.trimEnd());
+  return { keys: { accessKeyId, secretAccessKey, sessionToken }, until: asked + USED * SECONDS * 1000 };
+}
+
+/** Text of the first element of that name: none of those that are read has markup in it. */
+function member(xml: string, name: string): string | undefined {
+  return new RegExp(`<${name}>([^<]+)</${name}>`).exec(xml)?.[1];
+}
+
+function refused(reason: string): CoreError {
+  const message = `AWS gave this Worker no credentials (STS: ${reason}). Texts still work.`;
+  return new CoreError('encoder_unavailable', message, { retryAfterSeconds: 5 });
+}

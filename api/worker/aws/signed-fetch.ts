@@ -1,0 +1,35 @@
+// Calls to AWS that carry Signature Version 4: to an image encoder behind IAM, and to a bucket.
+import { AwsClient } from 'aws4fetch';
+
+export interface AwsKeys {
+  accessKeyId: string;
+  secretAccessKey: string;
+  /** Of temporary credentials. */
+  sessionToken?: string | undefined;
+}
+
+export type Fetch = (url: string, init: RequestInit) => Promise<Response>;
+
+export interface Signing {
+  service: 'lambda' | 's3';
+  /** Where the service is; a function URL names it itself. */
+  region?: string | undefined;
+}
+
+/** `fetch` with a signature of the keys of that moment. Nothing is tried again here: the caller has one deadline for everything. */
+export function createSignedFetch(keys: () => Promise<AwsKeys>, { service, region }: Signing): Fetch {
+  let last: { keys: AwsKeys; client: AwsClient } | undefined;
+  return async function signedFetch(url, init) {
+    const current = await keys();
+    // The client keeps the keys that it derives for a day and a region.
+    if (last?.keys !== current) last = { keys: current, client: new AwsClient({ ...current, service, retries: 0 }) };
+    const aws = { region: region ?? regionOf(url), service, allHeaders: true };
+    // Signed first and then sent as one object: a body that was read for its digest is not read again.
+    return fetch(await last.client.sign(url, { ...init, aws }));
+  };
+}
+
+/** `https://<id>.lambda-url.<region>.on.aws` names its region. */
+export function regionOf(url: string): string {
+  return /\.lambda-url\.([a-z0-9-]+)\.on\.aws$/.exec(URL.parse(url)?.hostname ?? '')?.[1] ?? 'us-east-1';
+}

@@ -1,0 +1,88 @@
+// The bucket of uploads: files that are too large for a call to the image encoder, and those that clients put there themselves.
+import { AwsV4Signer } from 'aws4fetch';
+import { LIMITS } from '../../../contracts/src/api/limits.ts';
+import { UPLOAD_SCHEME, type UploadRequest, type UploadResponse } from '../../../contracts/src/api/tasks/upload.ts';
+import { hexOf, uploadKey } from '../../../contracts/src/keys.ts';
+import { CoreError } from '../../core/errors.ts';
+import { type AwsKeys, createSignedFetch } from './signed-fetch.ts';
+
+export interface Uploads {
+  /** Puts a file under its digest, so that the same file is stored once. */
+  put(digest: string, file: Uint8Array, signal: AbortSignal): Promise<void>;
+  /** Undefined where no such file was put. */
+  read(digest: string): Promise<Uint8Array<ArrayBuffer> | undefined>;
+  /** Where whoever has the answer may put that file and no other, for a quarter of an hour. */
+  presign(file: UploadRequest): Promise<UploadResponse>;
+}
+
+export interface UploadsOptions {
+  /** `s3://bucket` */
+  uri: string;
+  region: string;
+  /** Where the bucket is not AWS's own. */
+  endpoint?: string | undefined;
+  keys: () => Promise<AwsKeys>;
+}
+
+const SECONDS = 900;
+
+export function openUploads({ uri, region, endpoint, keys }: UploadsOptions): Uploads {
+  const bucket = uri.replace(/^s3:\/\//, '');
+  const root = endpoint === undefined ? `https://${bucket}.s3.${region}.amazonaws.com` : `${endpoint}/${bucket}`;
+  const send = createSignedFetch(keys, { service: 's3', region });
+  const urlOf = (digest: string) => `${root}/${uploadKey(digest)}`;
+  return {
+    async put(digest, file, signal) {
+      // S3 compares what arrives with the signed digest, and keeps nothing else.
+      const headers = { 'x-amz-content-sha256': hexOf(digest) };
+      // Files of requests are no shared memory, which is all that the type leaves open.
+      const body = file as Uint8Array<ArrayBuffer>;
+      const response = await send(urlOf(digest), { method: 'PUT', headers, body, signal });
+      await response.body?.cancel();
+      if (!response.ok) throw failed(response);
+    },
+    async read(digest) {
+      const response = await send(urlOf(digest), { method: 'GET' });
+      const size = Number(response.headers.get('content-length'));
+      if (!response.ok || size > LIMITS.image_bytes) await response.body?.cancel();
+      if (response.status === 404) return undefined;
+      if (!response.ok) throw failed(response);
+      // Nothing larger was ever let in.
+      if (size > LIMITS.image_bytes) return undefined;
+      return new Uint8Array(await response.arrayBuffer());
+    },
+    async presign({ digest, bytes }) {
+      const headers = { 'x-amz-checksum-sha256': btoa(String.fromCharCode(...bytesOfHex(hexOf(digest)))) };
+      const signer = new AwsV4Signer({
+        ...(await keys()),
+        method: 'PUT',
+        url: `${urlOf(digest)}?X-Amz-Expires=${SECONDS}`,
+        // Signed with the length, so that nothing of another size is taken; every client sends it by itself.
+        headers: { ...headers, 'content-length': String(bytes) },
+        service: 's3',
+        region,
+        signQuery: true,
+        allHeaders: true,
+      });
+      const { url } = await signer.sign();
+      return {
+        object: 'upload',
+        image: `${UPLOAD_SCHEME}${digest}`,
+        uri: `${uri}/${uploadKey(digest)}`,
+        method: 'PUT',
+        url: url.href,
+        headers,
+        expires_at: new Date(Date.now() + SECONDS * 1000).toISOString(),
+      };
+    },
+  };
+}
+
+function bytesOfHex(hex: string): number[] {
+  return Array.from({ length: hex.length / 2 }, (_, index) => Number.parseInt(hex.slice(2 * index, 2 * index + 2), 16));
+}
+
+function failed({ status }: Response): CoreError {
+  const message = `The store of uploads answered ${status}: images above what the encoder takes in a call cannot reach it. Texts still work.`;
+  return new CoreError('encoder_unavailable', message, { retryAfterSeconds: 5 });
+}

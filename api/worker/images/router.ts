@@ -1,0 +1,129 @@
+// The image encoders of a deployment as one: each request goes to the one that the policy chooses, and to the other where that fails.
+import type { RoutingReceipt } from '../../../contracts/src/api/encode.ts';
+import type { EncodedFile, ImageEncoder, ImageOptions, Space } from '../../core/embed.ts';
+import { type Answering, chooseRoute, type Refusal, type Standing } from '../../core/encode/routing.ts';
+import { CoreError } from '../../core/errors.ts';
+import { unavailable } from './answer.ts';
+import { createImageBackend, type ImageBackend, type ImageClientOptions } from './client.ts';
+
+/** For all that a request asks of the encoders. */
+const DEADLINE_MS = 30_000;
+/** What an image is taken to cost before any was measured: several times what one takes. */
+const FIRST_MS = 500;
+/** Weight of the newest request in what an image is expected to cost. */
+const NEWEST = 0.2;
+
+interface Errand {
+  files: Uint8Array[];
+  space: Space;
+  options: ImageOptions;
+  /** When the answer is due, by the clock. */
+  ends: number;
+}
+
+export interface RouterOptions extends ImageClientOptions {
+  /** For all that a request asks of the encoders, unless its caller waits for less. */
+  deadlineMs?: number | undefined;
+}
+
+/** `urls`: of the encoders that this deployment has. */
+export function createImageEncoder(
+  urls: Readonly<Partial<Record<Answering, string | undefined>>>,
+  { deadlineMs = DEADLINE_MS, ...options }: RouterOptions = {},
+): ImageEncoder {
+  const backends: Partial<Record<Answering, ImageBackend>> = {};
+  for (const route of ['lambda_cpu', 'lambda_gpu'] as const) {
+    const { [route]: url } = urls;
+    if (url !== undefined) backends[route] = createImageBackend(url, options);
+  }
+  let msPerImage = FIRST_MS;
+  const standings = (): Record<Answering, Standing> => ({
+    lambda_cpu: backends.lambda_cpu?.standing() ?? 'absent',
+    lambda_gpu: backends.lambda_gpu?.standing() ?? 'absent',
+  });
+
+  async function encodeAt(route: Answering, { files, space, options, ends }: Errand) {
+    const { [route]: backend } = backends;
+    if (backend === undefined) throw unavailable(`there is no ${route} here`);
+    const started = Date.now();
+    const results = await backend.encode(files, space, { ...options, deadlineMs: Math.max(1, ends - started) });
+    if (route === 'lambda_cpu' && results.length > 0)
+      msPerImage += NEWEST * ((Date.now() - started) / results.length - msPerImage);
+    return results;
+  }
+
+  return async (files, space, options = { onError: 'fail' }) => {
+    const { prefer = { job: false }, onRoute } = options.routing ?? {};
+    const dueMs = Math.min(deadlineMs, (prefer.seconds ?? Infinity) * 1000);
+    const chosen = chooseRoute({
+      images: files.length,
+      bytes: files.reduce((sum, { length }) => sum + length, 0),
+      deadlineMs: dueMs,
+      expectedMs: files.length * msPerImage,
+      prefer,
+      // A job is begun by the route that takes the request, before anything is encoded here.
+      backends: { ...standings(), batch: 'absent' },
+      // The caller's quota was asked before, with a sentence of its own.
+      imagesLeft: Infinity,
+    });
+    if (chosen.route === null) {
+      const error = refusalError(chosen);
+      if (options.onError === 'fail') throw error;
+      return files.map(() => error);
+    }
+    const route = chosen.route === 'batch' ? 'lambda_cpu' : chosen.route;
+    const errand = { files, space, options, ends: Date.now() + dueMs };
+    const [outcome, fellBack] = await withFallback(errand, route);
+    const receipt: RoutingReceipt = fellBack ? { route: fellBack, reason: 'other_failed' } : chosen;
+    onRoute?.(receipt);
+    if (outcome instanceof CoreError) throw outcome;
+    return outcome;
+  };
+
+  /** The second element is the route that answered in the place of the first. */
+  async function withFallback(
+    errand: Errand,
+    route: Answering,
+  ): Promise<[(EncodedFile | CoreError)[] | CoreError, Answering | undefined]> {
+    const outcome = await encodeAt(route, errand).catch(errorOrThrow);
+    const other = route === 'lambda_cpu' ? 'lambda_gpu' : 'lambda_cpu';
+    const missing = failedIn(outcome, errand.files.length);
+    if (missing.length === 0 || standings()[other] !== 'ready' || Date.now() >= errand.ends)
+      return [outcome, undefined];
+    const files = missing.map((index) => errand.files[index] ?? new Uint8Array());
+    const second = await encodeAt(other, { ...errand, files }).catch(errorOrThrow);
+    if (second instanceof CoreError) return [outcome, undefined];
+    if (outcome instanceof CoreError) return [second, other];
+    const results = [...outcome];
+    missing.forEach((index, place) => {
+      const { [place]: result } = second;
+      if (result !== undefined) results[index] = result;
+    });
+    return [results, other];
+  }
+}
+
+/** Places of the files that another encoder may still encode: what is wrong with a file is wrong with it everywhere. */
+function failedIn(outcome: (EncodedFile | CoreError)[] | CoreError, count: number): number[] {
+  const isElsewhere = (result: unknown) =>
+    result instanceof CoreError && (result.code === 'encoder_unavailable' || result.code === 'overloaded');
+  if (outcome instanceof CoreError)
+    return isElsewhere(outcome) ? Array.from({ length: count }, (_, index) => index) : [];
+  return outcome.flatMap((result, index) => (isElsewhere(result) ? [index] : []));
+}
+
+function errorOrThrow(error: unknown): CoreError {
+  if (error instanceof CoreError) return error;
+  throw error;
+}
+
+function refusalError({ reason, retryAfterSeconds }: Refusal): CoreError {
+  switch (reason) {
+    case 'over_budget':
+      return new CoreError('quota_exceeded', 'The API key has fewer images left than this request has.');
+    case 'none':
+      return unavailable('no image encoder is configured (ENCODER_URL)');
+    case 'all_pause':
+      return unavailable('it failed several times in a row and is given a pause', retryAfterSeconds);
+  }
+}

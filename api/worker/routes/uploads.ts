@@ -1,0 +1,57 @@
+// POST /v1/uploads: where a client may put an image file by itself; and images of requests that name such a file.
+import { LIMITS } from '../../../contracts/src/api/limits.ts';
+import { UPLOAD_SCHEME, UploadRequest } from '../../../contracts/src/api/tasks/upload.ts';
+import { Digest } from '../../../contracts/src/model/artefact.ts';
+import { CoreError } from '../../core/errors.ts';
+import type { Item, Part } from '../../core/items/items.ts';
+import { parseRequest } from '../../core/validation.ts';
+import type { Call } from '../dependencies.ts';
+import { readJson } from '../http/body.ts';
+import type { Reply } from '../http/reply.ts';
+
+export async function uploadRoute({ request, deps: { uploads } }: Call): Promise<Reply> {
+  const file = parseRequest(UploadRequest, await readJson(request));
+  if (uploads === undefined) throw nowhere();
+  return { json: await uploads.presign(file) };
+}
+
+/** Items with the bytes of the files that they name, which together may be as large as a body. */
+export async function withUploads({ deps: { uploads } }: Call, items: Item[]): Promise<Item[]> {
+  let room: number = LIMITS.body_bytes;
+  const read = async <T extends object>(part: T, param: string): Promise<T> => {
+    const image = 'image' in part ? part.image : undefined;
+    if (typeof image !== 'string' || !image.startsWith(UPLOAD_SCHEME)) return part;
+    if (uploads === undefined) throw nowhere();
+    const digest = Digest.safeParse(image.slice(UPLOAD_SCHEME.length));
+    const file = digest.success ? await uploads.read(digest.data) : undefined;
+    if (file === undefined) {
+      const message = `${param}: there is no such upload: put the file to the address that POST /v1/uploads gives, then name it.`;
+      throw new CoreError('not_found', message, { param });
+    }
+    room -= file.length;
+    if (room < 0) {
+      const message = `The uploads that a request names may have ${LIMITS.body_bytes} bytes together: split the request.`;
+      throw new CoreError('body_too_large', message, { param });
+    }
+    return { ...part, image: file };
+  };
+  const found: Item[] = [];
+  for (const [index, item] of items.entries()) {
+    const param = `input.${index}`;
+    if (typeof item === 'string') found.push(item);
+    else if (!('content' in item)) found.push(await read(item, param));
+    else {
+      const content: Part[] = [];
+      for (const [at, part] of item.content.entries()) content.push(await read(part, `${param}.content.${at}`));
+      found.push({ content });
+    }
+  }
+  return found;
+}
+
+function nowhere(): CoreError {
+  return new CoreError(
+    'not_configured',
+    'This deployment has no store of uploads (UPLOADS): send images in the request itself.',
+  );
+}

@@ -1,0 +1,138 @@
+// Bulk jobs of the image encoder on AWS Batch: a queue that costs nothing while it is empty, an array job's definition, and what failed.
+import { Duration, Size, Stack } from 'aws-cdk-lib';
+import * as batch from 'aws-cdk-lib/aws-batch';
+import * as ecs from 'aws-cdk-lib/aws-ecs';
+import * as events from 'aws-cdk-lib/aws-events';
+import * as iam from 'aws-cdk-lib/aws-iam';
+import type * as logs from 'aws-cdk-lib/aws-logs';
+import * as sqs from 'aws-cdk-lib/aws-sqs';
+import { Construct } from 'constructs';
+import { ENVARS } from '../../contracts/src/envars.ts';
+import { acknowledge } from '../base/acknowledge.ts';
+import { imageDigest } from '../base/parameter.ts';
+import { createLogGroup } from '../base/retention.ts';
+import type { Settings } from '../base/settings.ts';
+import { CpuFleet } from '../fleets/cpu-fleet.ts';
+import { JOB_RETRIES } from '../fleets/retries.ts';
+import { grantSubmit } from '../fleets/submit.ts';
+import type { Network } from '../network/network.ts';
+import type { Storage } from '../storage/storage.ts';
+
+/**
+ * Of one shard. The image tower is small: a shard is decoding more than anything else, which takes processors and little memory.
+ * An attempt ends after this time, and the next one goes on where it was.
+ */
+const SHARD = { vcpus: 4, memory_mib: 8_192, timeout_hours: 6, attempts: 5 } as const;
+
+export interface BulkJobsProps {
+  /** Read here: machines, the model that is followed, and how long logs are kept. */
+  settings: Settings;
+  /** Where containers run. */
+  network: Network;
+  /** Holds the encoder's images, what jobs read and write, and the model registry. */
+  storage: Storage;
+}
+
+export class BulkJobs extends Construct {
+  readonly queue: batch.JobQueue;
+  readonly definition: batch.EcsJobDefinition;
+  /** A message for each shard that failed in all of its attempts: the event of Batch. */
+  readonly failedShards: sqs.Queue;
+
+  constructor(scope: Construct, id: string, { settings, network, storage }: BulkJobsProps) {
+    super(scope, id);
+    this.queue = new CpuFleet(this, 'Fleet', { most: settings.bulk.cpu, network }).queue;
+    const logGroup = createLogGroup(this, 'Logs', settings);
+    this.definition = new batch.EcsJobDefinition(this, 'Shard', {
+      container: this.container({ settings, network, storage }, logGroup),
+      timeout: Duration.hours(SHARD.timeout_hours),
+      retryAttempts: SHARD.attempts,
+      retryStrategies: JOB_RETRIES,
+      propagateTags: true,
+      // Jobs that run during a deployment go on with the revision that they were submitted with.
+      skipDeregisterOnUpdate: true,
+    });
+    if (network.publicAddresses)
+      acknowledge(
+        this,
+        'EdgeClip::JobPublicAddress',
+        'Setting network: public. Without a gateway the address is the only way out, and nothing is let in by it.',
+      );
+    this.failedShards = this.collectFailures();
+  }
+
+  /** Submits jobs of this definition, asks after them and ends them. */
+  grantSubmit(grantee: iam.IGrantable): void {
+    grantSubmit(this, grantee, { queues: [this.queue], definitions: [this.definition] });
+  }
+
+  private container({ settings, network, storage }: BulkJobsProps, logGroup: logs.LogGroup) {
+    const jobRole = new iam.Role(this, 'ShardRole', {
+      assumedBy: new iam.ServicePrincipal('ecs-tasks.amazonaws.com'),
+      description: 'What a shard of a bulk job may do: read published models and inputs, write its part',
+    });
+    storage.grantBulk(jobRole);
+    storage.registry.grantServe(jobRole);
+    const { model_name } = settings.encoder;
+    return new batch.EcsFargateContainerDefinition(this, 'Container', {
+      image: ecs.ContainerImage.fromEcrRepository(
+        storage.encoderImages,
+        imageDigest(Stack.of(this), 'EncoderImageDigest'),
+      ),
+      // The image's entry point runs a program where the first word is one (api/encoder/Dockerfile).
+      command: ['encoder/hosts/batch.mjs', 'Ref::input', 'Ref::output'],
+      cpu: SHARD.vcpus,
+      memory: Size.mebibytes(SHARD.memory_mib),
+      jobRole,
+      executionRole: new iam.Role(this, 'ExecutionRole', {
+        assumedBy: new iam.ServicePrincipal('ecs-tasks.amazonaws.com'),
+        description: 'Pulls the image and writes the log, before and beside the program',
+      }),
+      environment: {
+        AWS_REGION: Stack.of(this).region,
+        ...storage.registry.environment,
+        ...(model_name === null ? {} : { [ENVARS.modelName]: model_name }),
+      },
+      logging: ecs.LogDriver.awsLogs({ logGroup, streamPrefix: 'shard' }),
+      linuxParameters: new batch.LinuxParameters(this, 'Linux', { initProcessEnabled: true }),
+      assignPublicIp: network.publicAddresses,
+      fargateCpuArchitecture: ecs.CpuArchitecture.ARM64,
+      fargateOperatingSystemFamily: ecs.OperatingSystemFamily.LINUX,
+    });
+  }
+
+  /**
+   * Batch counts nothing for CloudWatch. Its events of shards that failed go into a queue, whose length is a metric, and whose messages
+   * say which shards they were; a job of one shard is one as well.
+   */
+  private collectFailures(): sqs.Queue {
+    const failures = new sqs.Queue(this, 'FailedShards', {
+      encryption: sqs.QueueEncryption.SQS_MANAGED,
+      enforceSSL: true,
+      retentionPeriod: Duration.days(14),
+    });
+    acknowledge(
+      failures,
+      'AwsSolutions::AwsSolutions-SQS3',
+      'Nobody takes from this queue by a program: a person reads it, and what is not read stays for two weeks.',
+    );
+    const rule = new events.CfnRule(this, 'ShardFailed', {
+      description: 'A shard of a bulk job failed in all of its attempts',
+      eventPattern: {
+        source: ['aws.batch'],
+        'detail-type': ['Batch Job State Change'],
+        detail: { jobQueue: [this.queue.jobQueueArn], status: ['FAILED'] },
+      },
+      targets: [{ id: 'FailedShards', arn: failures.queueArn }],
+    });
+    failures.addToResourcePolicy(
+      new iam.PolicyStatement({
+        principals: [new iam.ServicePrincipal('events.amazonaws.com')],
+        actions: ['sqs:SendMessage'],
+        resources: [failures.queueArn],
+        conditions: { ArnEquals: { 'aws:SourceArn': rule.attrArn } },
+      }),
+    );
+    return failures;
+  }
+}
