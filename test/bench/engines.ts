@@ -119,8 +119,14 @@ async function inNode(tower: TextTower): Promise<Run> {
   };
 }
 
+interface Parity {
+  /** Of the longest text. */
+  tokens: number;
+  json: boolean | undefined;
+}
+
 /** Distances of every engine to the most exact one, over texts of every length. */
-async function compareAll(engines: Engines, { tokens, json }: { tokens: number; json: boolean | undefined }) {
+async function compareAll(engines: Engines, { tokens, json }: Parity): Promise<undefined> {
   const exact = engines.find(({ name }) => name === 'own plain');
   const others = engines.filter((engine) => engine !== exact);
   const distances = new Map(others.map(({ name }) => [name, [] as number[]]));
