@@ -2,23 +2,28 @@
 import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { join } from 'node:path';
+import { dot } from '../../api/core/vectors/vectors.ts';
 import type { TextEngine } from '../../api/text/engine.ts';
 import { createOnnxEngine } from '../../api/text/onnx/engine.ts';
+import { openTable } from '../../api/text/table.ts';
 import { createWasmEngine } from '../../api/text/wasm/engine.ts';
 import { type CommandLine, runCommand } from '../../contracts/command/command-line.ts';
 import { ModelManifest, type TextTower, textTowers } from '../../contracts/src/model/manifest.ts';
 import { UserError } from '../../contracts/src/user-error.ts';
 import { median, ownCpuMs } from './process.ts';
 
-const HELP = `Usage: npm run bench:engines [-- --json] [--runs N] [--tier student|tiny]
+const HELP = `Usage: npm run bench:engines [-- --json] [--runs N] [--tier student|tiny] [--parity]
 
 Texts of the embedded model in one thread: onnxruntime-node, onnxruntime-web, and our own engine with relaxed SIMD and
 without, in turns after a warm-up. CPU milliseconds, medians of N rounds (default 9), and ratios of the same round.
+--parity measures no time: how far vectors are from those of our own engine without relaxed SIMD, the most exact one, as
+1 - cosine, mean and worst over texts of every length from 1 to the longest.
 `;
 const OPTIONS = {
   json: { type: 'boolean' },
   runs: { type: 'string', default: '9' },
   tier: { type: 'string', default: 'student' },
+  parity: { type: 'boolean', default: false },
 } as const;
 const ROOT = join(import.meta.dirname, '../..');
 const MODEL = join(ROOT, 'api/model');
@@ -33,7 +38,10 @@ const SHAPES = [
   { texts: 32, tokens: 8 },
 ];
 
-type Run = (texts: number[][]) => Promise<unknown>;
+type Run = (texts: number[][]) => Promise<Float32Array[]>;
+type Engines = { name: string; run: Run }[];
+/** Texts of parity between two lines on the terminal. */
+const STRIDE = 32;
 
 async function main({ values }: CommandLine<typeof OPTIONS>): Promise<undefined> {
   const runs = Number(values.runs);
@@ -43,6 +51,7 @@ async function main({ values }: CommandLine<typeof OPTIONS>): Promise<undefined>
   if (!tower) throw new UserError(`--tier ${values.tier}: the model has none of that name`);
 
   const engines = await openEngines(tower);
+  if (values.parity) return compareAll(engines, { tokens: manifest.text.context_length, json: values.json });
   for (const { run } of engines) for (let i = 0; i < WARM_UP; i++) await run([idsOf(16)]);
   for (const shape of SHAPES) {
     const texts = Array.from({ length: shape.texts }, (_, seed) => idsOf(shape.tokens, seed));
@@ -69,7 +78,7 @@ function lineOf({ texts, tokens }: (typeof SHAPES)[number], times: Record<string
   return `${`${texts} x ${tokens} tokens`.padEnd(16)} ${cells.join('  ')}`;
 }
 
-async function openEngines(tower: TextTower): Promise<{ name: string; run: Run }[]> {
+async function openEngines(tower: TextTower): Promise<Engines> {
   const ort = createRequire(import.meta.url).resolve('onnxruntime-web/ort-wasm-simd-threaded.wasm');
   const own = (file: string) => createWasmEngine({ module: moduleOf(join(ROOT, 'api/text/wasm', file)) });
   const web = createOnnxEngine({ wasm: moduleOf(ort), alone: (work) => work() });
@@ -82,25 +91,60 @@ async function openEngines(tower: TextTower): Promise<{ name: string; run: Run }
 }
 
 async function opened(engine: TextEngine, tower: TextTower): Promise<Run> {
-  const read = async ({ path }: { path: string }) => Uint8Array.from(readFileSync(join(MODEL, path))).buffer;
-  const { encode } = await engine.open(tower, read);
+  const { encode } = await engine.open(tower, readModel);
   return encode;
 }
+
+const readModel = async ({ path }: { path: string }) => Uint8Array.from(readFileSync(join(MODEL, path))).buffer;
 
 /** One text a run, as the others compute them. */
 async function inNode(tower: TextTower): Promise<Run> {
   const { InferenceSession, Tensor } = await import('onnxruntime-node');
   const threads = { intraOpNumThreads: 1, interOpNumThreads: 1 };
   const session = await InferenceSession.create(join(MODEL, tower.graph.file.path), threads);
-  const { width } = tower.table;
+  const table = openTable(tower.table, await readModel(tower.table.file));
+  const { width } = table;
   return async (texts) => {
-    for (const { length } of texts) {
-      await session.run({
-        inputs_embeds: new Tensor('float32', new Float32Array(length * width).fill(0.05), [1, length, width]),
-        attention_mask: new Tensor('int64', new BigInt64Array(length).fill(1n), [1, length]),
+    const vectors: Float32Array[] = [];
+    for (const ids of texts) {
+      const rows = new Float32Array(ids.length * width);
+      for (const [at, id] of ids.entries()) table.addRow(id, rows, { at: at * width });
+      const { embedding } = await session.run({
+        inputs_embeds: new Tensor('float32', rows, [1, ids.length, width]),
+        attention_mask: new Tensor('int64', new BigInt64Array(ids.length).fill(1n), [1, ids.length]),
       });
+      vectors.push(embedding?.data as Float32Array);
     }
+    return vectors;
   };
+}
+
+interface Parity {
+  /** Of the longest text. */
+  tokens: number;
+  json: boolean | undefined;
+}
+
+/** Distances of every engine to the most exact one, over texts of every length. */
+async function compareAll(engines: Engines, { tokens, json }: Parity): Promise<undefined> {
+  const exact = engines.find(({ name }) => name === 'own plain');
+  const others = engines.filter((engine) => engine !== exact);
+  const distances = new Map(others.map(({ name }) => [name, [] as number[]]));
+  for (let length = 1; length <= tokens; length++) {
+    const texts = [idsOf(length, length)];
+    const [wanted = new Float32Array()] = (await exact?.run(texts)) ?? [];
+    for (const { name, run } of others) {
+      const [vector = new Float32Array()] = await run(texts);
+      distances.get(name)?.push(1 - dot(vector, wanted));
+    }
+    if (length % STRIDE === 0) process.stderr.write(`${length} of ${tokens} lengths\n`);
+  }
+  for (const [engine, all] of distances) {
+    const mean = all.reduce((sum, distance) => sum + distance, 0) / all.length;
+    const worst = Math.max(...all);
+    if (json) console.log(JSON.stringify({ engine, lengths: all.length, mean, worst }));
+    else console.log(`${engine.padEnd(12)} mean ${mean.toExponential(1)}, worst ${worst.toExponential(1)}`);
+  }
 }
 
 /** The types of this file are workerd's, where no module is made from bytes. */
@@ -110,7 +154,8 @@ function moduleOf(file: string): WebAssembly.Module {
 
 /** Ids of ordinary tokens between the first and the last one. */
 function idsOf(tokens: number, seed = 0): number[] {
-  return [2, ...Array.from({ length: tokens - 2 }, (_, i) => 1000 + ((i * 7919 + seed * 3571) % 20_000)), 3];
+  const inner = Array.from({ length: Math.max(0, tokens - 2) }, (_, i) => 1000 + ((i * 7919 + seed * 3571) % 20_000));
+  return [2, ...inner, 3].slice(0, tokens);
 }
 
 await runCommand({ help: HELP, options: OPTIONS }, main);

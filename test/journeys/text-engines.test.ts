@@ -63,7 +63,12 @@ test(
       variables: { CACHE: 'off', TEXT_ENGINE: 'onnx' },
     });
     try {
-      const response = await fetch(`${url}/embed`, { method: 'POST', body: JSON.stringify({ input: 'rain' }) });
+      const headers = { 'content-type': 'application/json' };
+      const response = await fetch(`${url}/embed`, {
+        method: 'POST',
+        headers,
+        body: JSON.stringify({ input: 'rain' }),
+      });
       expect(response.status).toBe(503);
       expect(await response.text()).toContain('main = \\"api/worker/with-onnxruntime.ts\\" in wrangler.toml');
     } finally {

@@ -3,12 +3,15 @@ import { execFileSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, realpathSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import { dot } from '../../../../api/core/vectors/vectors.ts';
 import type { OpenTextEngine } from '../../../../api/text/engine.ts';
 import { createWasmEngine } from '../../../../api/text/wasm/engine.ts';
 import type { TextTower } from '../../../../contracts/src/model/manifest.ts';
 import { MODULES, moduleOf } from './models.ts';
+
+// It waits for Python and PyTorch.
+vi.setConfig({ hookTimeout: 600_000 });
 
 /** A variable: what it imports has Node's types, and this folder workerd's. */
 const PYTHON: string = '../../../support/python.ts';

@@ -1,4 +1,5 @@
 // The engine on the embedded model's students: against a reference in double precision and onnxruntime, in both builds.
+import fc from 'fast-check';
 import { beforeAll, describe, expect, test } from 'vitest';
 import { dot } from '../../../../api/core/vectors/vectors.ts';
 import type { OpenTextEngine } from '../../../../api/text/engine.ts';
@@ -78,6 +79,25 @@ describe.each(MODULES)('%s', (file) => {
     await expect(tiny.encode([idsOf(300)], gone)).rejects.toThrow('gone');
     expect(turns).toBe(3);
     expect(await one(tiny, idsOf(50))).toEqual(before);
+  });
+
+  test('any texts have finite unit vectors, the same in every company, and an id that is not there stops all of them', async () => {
+    const { rows } = towers.tiny.table;
+    const bytes = tiny.memoryBytes();
+    const text = fc.array(fc.nat(rows - 1), { minLength: 1, maxLength: 90 });
+    await fc.assert(
+      fc.asyncProperty(fc.array(text, { minLength: 1, maxLength: 5 }), fc.nat(), async (texts, number) => {
+        const vectors = await tiny.encode(texts);
+        for (const vector of vectors) expect(dot(vector, vector)).toBeCloseTo(1, 5);
+        const at = number % texts.length;
+        expect(await one(tiny, texts[at] ?? [])).toEqual(vectors[at]);
+        const faulty = texts.with(at, [...(texts[at] ?? []), rows + number]);
+        await expect(tiny.encode(faulty)).rejects.toThrow(RangeError);
+        expect(await tiny.encode(texts)).toEqual(vectors);
+      }),
+      { numRuns: 12, seed: 15 },
+    );
+    expect(tiny.memoryBytes()).toBe(bytes);
   });
 
   test('memory is that of the weights and one text, and never grows', async () => {
