@@ -21,6 +21,8 @@ export interface Model {
 }
 
 export type { Tier };
+/** What decides which of its models answers, and how long its vectors may be. */
+export type Offer = Pick<Model, 'manifest' | 'limits'>;
 /** An id that `model` may name. */
 export interface Choice {
   id: string;
@@ -28,18 +30,18 @@ export interface Choice {
 }
 
 /** At least one; the first answers where none is named. */
-export function choices(model: Model): Choice[] {
+export function choices(model: Offer): Choice[] {
   return tiersOf(model).filter(({ tier }) => model.limits.tokens[tier] > 0);
 }
 
 /** Whether they answer here or not. */
-function tiersOf({ manifest }: Model): Choice[] {
+function tiersOf({ manifest }: Pick<Model, 'manifest'>): Choice[] {
   const towers = textTowers(manifest);
   const tiers = Tier.options.filter((tier) => (tier === 'static' ? manifest.static : towers[tier]));
   return tiers.map((tier) => ({ id: tier === 'student' ? manifest.name : `${manifest.name}-${tier}`, tier }));
 }
 
-export function chooseModel(model: Model, id: string | undefined): Choice {
+export function chooseModel(model: Offer, id: string | undefined): Choice {
   const all = choices(model);
   const found = id === undefined ? all[0] : all.find((choice) => choice.id === id);
   if (found) return found;
@@ -54,7 +56,7 @@ export function chooseModel(model: Model, id: string | undefined): Choice {
 }
 
 /** Lengths that the space was trained to be cut to, the full one first. */
-export function recommendedDimensions({ manifest: { embed_dim, matryoshka_dims } }: Model): number[] {
+export function recommendedDimensions({ manifest: { embed_dim, matryoshka_dims } }: Pick<Model, 'manifest'>): number[] {
   return [...new Set([embed_dim, ...matryoshka_dims])].sort((a, b) => b - a);
 }
 
@@ -62,7 +64,11 @@ export function recommendedDimensions({ manifest: { embed_dim, matryoshka_dims }
  * Any length up to the full one: the first numbers of a vector are a vector, at whatever place it is cut. `field`: what the
  * request calls them.
  */
-export function chooseDimensions(model: Model, dimensions: number | undefined, field = 'dimensions'): number {
+export function chooseDimensions(
+  model: Pick<Model, 'manifest'>,
+  dimensions: number | undefined,
+  field = 'dimensions',
+): number {
   const { embed_dim: most } = model.manifest;
   if (dimensions === undefined) return most;
   if (Number.isInteger(dimensions) && dimensions >= 1 && dimensions <= most) return dimensions;

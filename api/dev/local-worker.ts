@@ -30,6 +30,8 @@ export interface WorkerOptions {
   model: string;
   port: number;
   encoderUrl: string;
+  /** Where the service of bulk jobs listens; absent: there is none. */
+  jobsUrl?: string | undefined;
   /** Another file than the Worker's own with onnxruntime-web: one that wraps it, or that without. */
   entry?: string;
   /** Model whose pointer is followed; undefined: that of the embedded model. */
@@ -67,6 +69,7 @@ export async function startWorker({
     ...(await workerCode({ model: options.model, entry: options.entry ?? WITH_ONNXRUNTIME })),
     bindings: {
       [ENVARS.encoderUrl]: options.encoderUrl,
+      ...(options.jobsUrl === undefined ? {} : { [ENVARS.jobsUrl]: options.jobsUrl }),
       ...(pollMs === undefined ? {} : { [ENVARS.registrySeconds]: pollMs / 1000 }),
       ...(name ? { [ENVARS.modelName]: name } : {}),
       // It listens on this machine alone, which the Worker cannot see: it is told.

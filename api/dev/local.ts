@@ -11,6 +11,8 @@ import { openStore } from '../registry/stores/open.ts';
 import { openR2Store } from '../registry/stores/r2.ts';
 import { mirrorKeys } from './key-mirror.ts';
 import { startEncoder } from './local-encoder.ts';
+import { startJobs } from './local-jobs.ts';
+import type { LocalProcess } from './local-process.ts';
 import {
   BUCKET,
   KEYS,
@@ -23,11 +25,15 @@ import {
 import { createMirror } from './mirror.ts';
 import { startUploads } from './s3/uploads.ts';
 
-export interface LocalOptions extends Omit<WorkerOptions, 'encoderUrl'> {
+export interface LocalOptions extends Omit<WorkerOptions, 'encoderUrl' | 'jobsUrl'> {
   /** Folder to follow, which may appear later; undefined: `model` permanently. */
   registry?: string | undefined;
   /** File with the API keys, which may appear later; undefined: there are none. */
   keys?: string | undefined;
+  /** Folder of bulk jobs; undefined: there are none. */
+  jobs?: string | undefined;
+  /** What bulk jobs may read from. */
+  jobSources?: string[];
 }
 export interface Local {
   url: string;
@@ -40,18 +46,22 @@ export interface Local {
 export async function startLocal({
   registry,
   keys,
+  jobs: jobFolder,
+  jobSources = [],
   pollMs = 1000,
   onEvent = print,
   ...options
 }: LocalOptions): Promise<Local> {
   const { model } = options;
-  const encoder = await startEncoder({ model, registry, pollMs });
+  const starting: Promise<LocalProcess>[] = [startEncoder({ model, registry, pollMs })];
+  if (jobFolder !== undefined) starting.push(startJobs({ model, registry, folder: jobFolder, sources: jobSources }));
+  const [encoder, jobs] = await Promise.all(starting);
   const uploads = await startUploads();
   let worker: LocalWorker | undefined;
   const endings: (() => void)[] = [uploads.stop];
   const stop = async () => {
     for (const end of endings) end();
-    await Promise.all([worker?.platform.dispose(), encoder.stop()]);
+    await Promise.all([worker?.platform.dispose(), encoder?.stop(), jobs?.stop()]);
   };
   try {
     const current = { manifest: await digestOfFile(join(model, FILES.manifest)) };
@@ -63,7 +73,8 @@ export async function startLocal({
     worker = await startWorker({
       ...options,
       variables: { ...uploads.variables, ...options.variables },
-      encoderUrl: encoder.url,
+      encoderUrl: encoder?.url ?? '',
+      jobsUrl: jobs?.url,
       pollMs: bucketPollMs,
       onEvent: notice,
     });

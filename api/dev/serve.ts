@@ -16,7 +16,7 @@ import { freePort } from './local-address.ts';
 import { printRequest } from './local-worker.ts';
 
 const HELP = `Usage: npm start [-- --model FOLDER] [--registry FOLDER] [--port N]
-                     [--keys FILE] [--require-keys]
+                     [--keys FILE] [--require-keys] [--jobs FOLDER] [--job-source PLACE]…
 
 Serves a model on http://127.0.0.1:8787: the page at /, POST /embed, POST /similarity, GET /v1/models.
   --model FOLDER     the embedded model: holds manifest.json and what it names (default api/model)
@@ -24,6 +24,8 @@ Serves a model on http://127.0.0.1:8787: the page at /, POST /embed, POST /simil
   --port N           default $PORT, else 8787
   --keys FILE        API keys that \`npm run keys\` made (default keys.json); a request with another key is refused
   --require-keys     refuse requests without a key, too; without this they are answered, on this machine only
+  --jobs FOLDER      bulk jobs and what comes of them (default jobs); they go on with the next start
+  --job-source PLACE a folder, s3:// or r2:// prefix that bulk jobs may read from; may be given again
   --help             this text
   --version          name and version
 
@@ -35,10 +37,13 @@ const OPTIONS = {
   port: { type: 'string' },
   keys: { type: 'string' },
   'require-keys': { type: 'boolean' },
+  jobs: { type: 'string' },
+  'job-source': { type: 'string', multiple: true, default: [] as string[] },
 } as const;
 
 /** The repository's own; it may appear later. */
 const REGISTRY = fileURLToPath(new URL('../../registry', import.meta.url));
+const JOBS = fileURLToPath(new URL('../../jobs', import.meta.url));
 /** The first request opens the sessions; a slow machine may take this long. */
 const READY_MS = 60_000;
 
@@ -50,6 +55,8 @@ interface Options {
   registry: string;
   keys: string;
   requireKeys: boolean;
+  jobs: string;
+  jobSources: string[];
 }
 
 function readOptions({ values }: CommandLine<typeof OPTIONS>): Options {
@@ -66,6 +73,8 @@ function readOptions({ values }: CommandLine<typeof OPTIONS>): Options {
     registry: resolve(values.registry ?? REGISTRY),
     keys: values.keys === undefined ? KEY_FILE : resolve(values.keys),
     requireKeys: values['require-keys'] ?? false,
+    jobs: resolve(values.jobs ?? JOBS),
+    jobSources: values['job-source'] ?? [],
   };
 }
 

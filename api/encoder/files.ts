@@ -11,6 +11,6 @@ export async function readIfPresent(path: string): Promise<string | undefined> {
   }
 }
 
-export function hasCode(error: unknown, ...codes: string[]): boolean {
+function hasCode(error: unknown, ...codes: string[]): boolean {
   return error instanceof Error && 'code' in error && codes.includes(String(error.code));
 }

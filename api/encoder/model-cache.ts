@@ -5,7 +5,7 @@ import { access, mkdir, rename, rm, writeFile } from 'node:fs/promises';
 import { dirname, isAbsolute, join, normalize } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { artefactKey, FILES } from '../../contracts/src/keys.ts';
-import type { Artefact } from '../../contracts/src/model/artefact.ts';
+import { type Artefact, artefactsIn } from '../../contracts/src/model/artefact.ts';
 import type { ModelManifest } from '../../contracts/src/model/manifest.ts';
 import { find } from '../registry/read.ts';
 import type { ObjectReader } from '../registry/store.ts';
@@ -19,16 +19,32 @@ export interface StoredManifest {
 }
 
 /** A folder of `cache` with manifest.json and the image tower's files. */
-export async function download(registry: ObjectReader, stored: StoredManifest, cache: string): Promise<string> {
+export function download(registry: ObjectReader, stored: StoredManifest, cache: string): Promise<string> {
+  const { file, weights } = stored.manifest.image.graph;
+  return downloadFiles(registry, stored, { cache, files: weights ? [file, weights.file] : [file] });
+}
+
+/** A folder of `cache` with manifest.json and all that it names. */
+export function downloadWhole(registry: ObjectReader, stored: StoredManifest, cache: string): Promise<string> {
+  return downloadFiles(registry, stored, { cache, files: artefactsIn(stored.manifest) });
+}
+
+async function downloadFiles(
+  registry: ObjectReader,
+  stored: StoredManifest,
+  { cache, files }: { cache: string; files: Artefact[] },
+): Promise<string> {
   const folder = join(cache, stored.digest.replace('sha256:', ''));
   if (await exists(folder)) return folder;
-  const { file, weights } = stored.manifest.image.graph;
   const incoming = `${folder}.${process.pid}`;
   try {
     await mkdir(incoming, { recursive: true });
     await writeFile(join(incoming, FILES.manifest), stored.bytes);
-    for (const artefact of weights ? [file, weights.file] : [file]) await copy(registry, artefact, incoming);
-    await rename(incoming, folder);
+    for (const artefact of files) await copy(registry, artefact, incoming);
+    // Another process may have been faster: its files are the same.
+    await rename(incoming, folder).catch(async (error: unknown) => {
+      if (!(await exists(folder))) throw error;
+    });
   } finally {
     await rm(incoming, { recursive: true, force: true });
   }

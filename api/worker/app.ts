@@ -6,6 +6,7 @@ import type { Operation } from '../../contracts/src/api/operation.ts';
 import { OPERATIONS, type OperationId } from '../../contracts/src/api/operations.ts';
 import { CoreError } from '../core/errors.ts';
 import type { Dependencies, Handler, RequestRecord } from './dependencies.ts';
+import { BATCH_HANDLERS } from './doors/batches.ts';
 import { COHERE_HANDLERS } from './doors/cohere.ts';
 import { OPENAI_HANDLERS } from './doors/openai.ts';
 import { RERANK_HANDLERS } from './doors/rerank.ts';
@@ -16,12 +17,15 @@ import { toResponse } from './http/reply.ts';
 import { discardRest } from './http/stream.ts';
 import { startTrace } from './http/trace.ts';
 import { methodsOf } from './middleware/cors.ts';
+import { JOB_HANDLERS } from './routes/bulk/jobs.ts';
 import { OWN_HANDLERS } from './routes/handlers.ts';
 
 /** The compiler asks for a handler of every operation. */
 const HANDLERS: Record<OperationId, Handler> = {
   ...OWN_HANDLERS,
+  ...JOB_HANDLERS,
   ...OPENAI_HANDLERS,
+  ...BATCH_HANDLERS,
   ...VOYAGE_HANDLERS,
   ...COHERE_HANDLERS,
   ...RERANK_HANDLERS,

@@ -32,6 +32,8 @@ export interface Dependencies {
   images: ImageEncoder;
   /** Absent: everything is computed. */
   cache?: VectorCache | undefined;
+  /** Asks the service of bulk jobs; absent: there is none. */
+  jobs?: AskJobs | undefined;
   admission: Admission;
   access: Access;
   cors: Cors;
@@ -48,6 +50,9 @@ export interface Dependencies {
   /** Serves the static files; absent where the Worker runs without them. */
   files?: ((request: Request) => Promise<Response>) | undefined;
 }
+
+/** `path` as it is here: the service has the same addresses. */
+export type AskJobs = (path: string, init: RequestInit) => Promise<Response>;
 
 /** What is known of a request by its end: for logs, metrics, quotas and the headers of its answer. Never content. */
 export interface RequestRecord extends Asker {

@@ -19,6 +19,8 @@ const price = z.coerce.number().nonnegative().optional();
 const Variables = z.object({
   /** Where the image encoder listens, without a slash at the end; absent: images are refused with a reason. */
   [ENVARS.encoderUrl]: z.url().optional(),
+  /** Where the service of bulk jobs listens, without a slash at the end; absent: jobs are refused with a reason. */
+  [ENVARS.jobsUrl]: z.url().optional(),
   /** Where one with a GPU listens; absent: there is none. */
   [ENVARS.encoderGpuUrl]: z.url().optional(),
   /** What a call to either may carry: where it is a Lambda function, 6 MB of base64. */

@@ -22,6 +22,7 @@ import { bundledDigest, bundledModel } from './bundled-model.ts';
 import { createEdgeStore } from './cache/edge.ts';
 import { createMemoryStore } from './cache/memory.ts';
 import { createVectorCache } from './cache/vector-cache.ts';
+import type { AskJobs } from './dependencies.ts';
 import { Env, pricesIn } from './env.ts';
 import { probeImageEncoder } from './images/client.ts';
 import { createImageEncoder } from './images/router.ts';
@@ -84,6 +85,7 @@ function assemble(env: Env, onnxruntime: (alone: Alone) => TextEngine) {
       deadlineMs: env.ENCODER_SECONDS && env.ENCODER_SECONDS * 1000,
     },
   );
+  const jobs = jobsOf(env, keys);
   const { image_bytes, ...others } = PLAN_LIMITS[env.PLAN];
   const limits = {
     ...others,
@@ -115,6 +117,7 @@ function assemble(env: Env, onnxruntime: (alone: Alone) => TextEngine) {
     isolate,
     provider,
     images,
+    jobs,
     cache: cacheOf(env),
     admission: createAdmission(),
     access: accessOf(env, origins),
@@ -145,6 +148,14 @@ function accessOf(env: Env, listed: ReturnType<typeof readOrigins>): Access {
   if ('problem' in listed) return createAccess({ policy: listed });
   const policy = policyOf({ access, hasKeys: keys !== undefined });
   return createAccess({ policy, keys, limits, origins: listed.origins });
+}
+
+function jobsOf(env: Env, keys: (() => Promise<AwsKeys>) | undefined): AskJobs | undefined {
+  const { JOBS_URL: url } = env;
+  const send = keys
+    ? createSignedFetch(keys, { service: 'lambda', region: env.AWS_REGION })
+    : (address: string, init: RequestInit) => fetch(address, init);
+  return url === undefined ? undefined : (path, init) => send(`${url}${path}`, init);
 }
 
 /** Calls to AWS are signed where there are keys, or a role that this Worker may take. */

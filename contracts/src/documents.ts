@@ -1,6 +1,5 @@
 // Every document that two parts exchange, by name: a JSON Schema, a Python type and golden examples exist for each.
 import { ApiKey, ApiKeyFile } from './api/api-key.ts';
-import { BulkDone, BulkError, BulkLine, BulkResult, BulkShard } from './api/bulk.ts';
 import { EmbedRequest, EmbedResponse, PartialEmbedResponse } from './api/embed.ts';
 import { EncodeFrame, EncodeRequest, EncodeResponse, EncoderHealth, EncodeStaged } from './api/encode.ts';
 import { ErrorBody } from './api/error.ts';
@@ -9,8 +8,12 @@ import { LiveReport, ModelList, ReadyReport } from './api/models.ts';
 import { PartialSimilarityResponse, SimilarityRequest, SimilarityResponse } from './api/similarity.ts';
 import { ClassifyRequest, ClassifyResponse } from './api/tasks/classify.ts';
 import { DryRunResponse } from './api/tasks/dry-run.ts';
+import { JobList, JobReport, JobRequest } from './api/tasks/jobs.ts';
 import { TokenizeRequest, TokenizeResponse } from './api/tasks/tokenize.ts';
 import { UploadRequest, UploadResponse } from './api/tasks/upload.ts';
+import { BulkFile } from './bulk/file.ts';
+import { BulkDone, BulkJob, BulkPlan, BulkStop } from './bulk/job.ts';
+import { BulkError, BulkLine, BulkResult } from './bulk/lines.ts';
 import { BulkEvent, FollowEvent, ListeningLine, RequestEvent } from './events.ts';
 import { ModelManifest } from './model/manifest.ts';
 import { ModelPointer } from './model/pointer.ts';
@@ -40,9 +43,12 @@ export const DOCUMENTS = {
   BulkDone,
   BulkError,
   BulkEvent,
+  BulkFile,
+  BulkJob,
   BulkLine,
+  BulkPlan,
   BulkResult,
-  BulkShard,
+  BulkStop,
   ClassFile,
   ClassifyRequest,
   ClassifyResponse,
@@ -60,6 +66,9 @@ export const DOCUMENTS = {
   FeatureManifest,
   FollowEvent,
   GateDecision,
+  JobList,
+  JobReport,
+  JobRequest,
   Lease,
   LimitsReport,
   ListeningLine,

@@ -11,6 +11,8 @@ export const ENVARS = {
   model: 'CLIP_MODEL',
   /** Where the Worker finds the image encoder. */
   encoderUrl: 'ENCODER_URL',
+  /** Where the Worker finds the service of bulk jobs. */
+  jobsUrl: 'JOBS_URL',
   /** Where the Worker finds an image encoder with a GPU, beside the other. */
   encoderGpuUrl: 'ENCODER_GPU_URL',
   /** Bytes of image files that the encoder's platform takes in a call; absent: no limit of its own. */

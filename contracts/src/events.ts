@@ -1,8 +1,8 @@
 // Lines of JSON that one process prints and another one reads.
 import { z } from 'zod';
-import { BulkDone } from './api/bulk.ts';
 import { ErrorCode } from './api/error.ts';
 import { DOORS } from './api/operation.ts';
+import { BulkDone } from './bulk/job.ts';
 import { Digest } from './model/artefact.ts';
 
 const reason = z.string().describe('A sentence that says why.');
@@ -84,16 +84,27 @@ export const BulkEvent = z
     z
       .strictObject({
         event: event('progress'),
-        shard: z.string().describe('Name of the input file.'),
-        done: z.int().nonnegative().describe('Lines done, earlier runs included.'),
-        total: z.int().nonnegative().describe('Lines in all.'),
+        shard: z.int().nonnegative().describe('Number of the shard.'),
+        items: z.int().nonnegative().describe('Items of it that are embedded or refused.'),
         seconds: z.number().nonnegative().describe('Seconds of this run.'),
-        seconds_left: z.number().nonnegative().nullable().describe('Seconds to go; null while there is no rate.'),
       })
       .meta({ title: 'BulkProgress', description: 'How far the shard is.' }),
     z
       .strictObject({ event: event('done'), ...BulkDone.shape })
       .meta({ title: 'BulkFinished', description: 'The shard is finished: BulkDone as an event.' }),
+    z
+      .strictObject({
+        event: event('job'),
+        job: z.string().describe('Id of the job.'),
+        shards: amount.describe('Shards in all.'),
+        shards_done: amount.describe('Shards that are finished, earlier runs included.'),
+        items: amount.nullable().describe('Items in all; null where tars were not opened to count them.'),
+        items_done: amount.describe('Items that have a vector or an error, earlier runs included.'),
+        items_failed: amount.describe('Items of finished shards that have an error.'),
+        seconds: z.number().nonnegative().describe('Seconds of this run.'),
+        seconds_left: z.number().nonnegative().nullable().describe('Seconds to go; null while there is no rate.'),
+      })
+      .meta({ title: 'BulkJobProgress', description: 'How far the job is.' }),
   ])
   .meta({ title: 'BulkEvent', description: 'One line of the bulk encoder.' });
 export type BulkEvent = z.infer<typeof BulkEvent>;

@@ -1,11 +1,20 @@
 // Layout of the object store and of a run's folder: one function per key. No other code builds a key.
+import { type BulkFormat, BulkJobId } from './bulk/job.ts';
 import { Digest } from './model/artefact.ts';
 import { JobId, ModelName, RecipeName } from './names.ts';
 
 /** Names of files that are looked for by name, in whatever folder they are. */
 export const FILES = {
-  /** What a training job is told. Written before it starts. */
+  /** What a job is told. Written before it starts. */
   job: 'job.json',
+  /** How a bulk job is cut into shards. Written when their lines are there. */
+  plan: 'plan.json',
+  /** Lines of items or of requests. */
+  lines: 'lines.jsonl',
+  /** What is known of a file that was sent. Written after its content. */
+  file: 'file.json',
+  /** Why a bulk job goes no further. */
+  stop: 'stopped.json',
   /** Written last: its presence means that the stage is finished. */
   report: 'report.json',
   /** A report that did not keep the contract, moved out of the way. */
@@ -51,6 +60,7 @@ export const PREFIXES = {
   sources: 'sources',
   uploads: 'uploads',
   jobs: 'jobs',
+  jobInputs: 'job-inputs',
 } as const;
 export type Prefix = keyof typeof PREFIXES;
 
@@ -150,18 +160,46 @@ export const API_KEYS = 'keys/sha256/';
 
 // ---- bulk jobs ----
 
-/** Files of one shard of a bulk job; `input` is in the input folder, the others are in the output folder. */
+/** Folder of a bulk job: below it are what the next functions name. */
+export const bulkFolder = (id: string): string => `${PREFIXES.jobs}/${jobName(id)}`;
+
+/** Folder of lines that came inside the request for a job. */
+export const bulkInlineFolder = (id: string): string => `${bulkFolder(id)}/inline`;
+
+/** Folder of a file that was sent for bulk jobs: its lines, and what is known of it. */
+export const jobInputFolder = (id: string): string => `${PREFIXES.jobInputs}/${jobName(id)}`;
+
+/** The file of a key in such a folder; undefined where the key is another. */
+export const fileOfKey = (key: string): string | undefined => folderOf(key, FILES.file)?.split('/').at(1);
+
+/** The job of a key in such a folder; undefined where the key is another. */
+export const jobOfKey = (key: string): string | undefined => {
+  const [first, id] = key.split('/');
+  return first === PREFIXES.jobs && BulkJobId.safeParse(id).success ? id : undefined;
+};
+
+/** Files of one shard. */
 export function bulkFiles(shard: number) {
   const digits = String(shard).padStart(4, '0');
   return {
-    input: `shard-${digits}.jsonl`,
-    started: `part-${digits}.started.json`,
-    results: `part-${digits}.jsonl`,
+    lines: `input/shard-${digits}.jsonl`,
     errors: `errors-${digits}.jsonl`,
     /** Written last. */
     done: `part-${digits}.done.json`,
+    part: (format: BulkFormat) => `part-${digits}.${format}`,
+    /** Which row of an .npy file is which item. */
+    ids: `part-${digits}.ids.jsonl`,
   };
 }
+
+/** Where a listing of the marks of finished shards starts, in a job's folder. */
+export const BULK_PARTS = 'part-';
+
+/** The shard of such a mark; undefined where the key is another. */
+export const shardOfDone = (key: string): number | undefined => {
+  const [, digits] = /(?:^|\/)part-(\d{4,})\.done\.json$/.exec(key) ?? [];
+  return digits === undefined ? undefined : Number(digits);
+};
 
 /** The hexadecimal digits of a digest. */
 export function hexOf(digest: string): string {
@@ -182,4 +220,9 @@ function name(pattern: typeof ModelName, value: string): string {
   if (!pattern.safeParse(value).success || value.includes('..'))
     throw new TypeError(`not a name for a key: ${JSON.stringify(value)}`);
   return value;
+}
+
+function jobName(id: string): string {
+  if (!BulkJobId.safeParse(id).success) throw new TypeError(`not the id of a bulk job: ${JSON.stringify(id)}`);
+  return id;
 }

@@ -80,7 +80,7 @@ export class BulkJobs extends Construct {
         imageDigest(Stack.of(this), 'EncoderImageDigest'),
       ),
       // The image's entry point runs a program where the first word is one (api/encoder/Dockerfile).
-      command: ['encoder/hosts/batch.mjs', 'Ref::input', 'Ref::output'],
+      command: ['bulk/hosts/shard.mjs', 'Ref::job'],
       cpu: SHARD.vcpus,
       memory: Size.mebibytes(SHARD.memory_mib),
       jobRole,

@@ -1,6 +1,6 @@
 // The encoder's image, built by its Dockerfile's own lines for this machine's processor: the handler answers as the
 // service in the repository does, from the files that the image holds and no others.
-import { spawn, spawnSync } from 'node:child_process';
+import { execFileSync, spawn, spawnSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -8,8 +8,8 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { FunctionUrlReply } from '../../api/encoder/hosts/lambda.ts';
 import { openService } from '../../api/encoder/hosts/service.ts';
 import { respond } from '../../api/encoder/http.ts';
-import { BulkResult } from '../../contracts/src/api/bulk.ts';
 import { EncodeResponse } from '../../contracts/src/api/encode.ts';
+import { BulkResult } from '../../contracts/src/bulk/lines.ts';
 import { ModelManifest } from '../../contracts/src/model/manifest.ts';
 import { filesBelow, lastOf, ROOT, readDockerfile, replay } from './dockerfile.ts';
 
@@ -58,14 +58,14 @@ describe.runIf(process.platform === 'linux')('the image (its native packages are
     isBase64Encoded: body !== undefined,
   });
 
-  test('holds the bundles, the model’s image side and native packages of one platform only', () => {
+  test('holds the bundles, the model and native packages of one platform only', () => {
     const files = filesBelow(task);
-    expect(files.filter((file) => !file.startsWith('node_modules/'))).toEqual([
-      'encoder/hosts/batch.mjs',
+    expect(files.filter((file) => !/^(node_modules|model)\//.test(file))).toEqual([
+      'bulk/hosts/shard.mjs',
       'encoder/hosts/lambda.mjs',
-      'model/image.onnx',
-      'model/manifest.json',
+      'text/wasm/encoder.wasm',
     ]);
+    expect(files.filter((file) => file.startsWith('model/'))).toEqual(filesBelow(MODEL).map((file) => `model/${file}`));
     const natives = files.filter((file) => /\.(node|dll|dylib|so(\.\d+)*)$/.test(file));
     expect(natives.length).toBeGreaterThanOrEqual(4);
     for (const file of natives) expect(file).toContain(process.arch);
@@ -102,17 +102,34 @@ describe.runIf(process.platform === 'linux')('the image (its native packages are
     expect(out).toMatch(/registry_unreadable.*ECONNREFUSED/);
   });
 
-  test('the same image encodes a shard on Batch', () => {
+  test('the same image encodes a shard on Batch, images and texts', () => {
     const [input, output] = [mkdtempSync(join(tmpdir(), 'in-')), mkdtempSync(join(tmpdir(), 'out-'))];
-    writeFileSync(join(input, 'shard-0003.jsonl'), JSON.stringify({ custom_id: 'a', image: photo('wide.png') }));
-    const { status, stderr } = spawnSync(process.execPath, ['encoder/hosts/batch.mjs', input, output], {
-      cwd: task,
-      env: { AWS_BATCH_JOB_ARRAY_INDEX: '3' },
-      encoding: 'utf8',
-    });
-    expect({ status, stderr }).toEqual({ status: 0, stderr: '' });
-    const line = BulkResult.parse(JSON.parse(readFileSync(join(output, 'part-0003.jsonl'), 'utf8')));
-    expect(line).toMatchObject({ custom_id: 'a', width: 97, height: 61 });
+    const lines = [
+      { custom_id: 'a', image: photo('wide.png') },
+      { custom_id: 'b', text: 'a dog in snow' },
+    ];
+    writeFileSync(join(input, 'lines.jsonl'), lines.map((line) => JSON.stringify(line)).join('\n'));
+    const encode = join(ROOT, 'api/bulk/hosts/encode.ts');
+    const words = [
+      join(input, 'lines.jsonl'),
+      output,
+      '--plan',
+      '--shard-items',
+      '1',
+      '--format',
+      'jsonl,parquet,npy,safetensors',
+    ];
+    execFileSync(process.execPath, [encode, ...words]);
+    for (const [shard, custom_id] of ['a', 'b'].entries()) {
+      const { status, stderr } = spawnSync(process.execPath, ['bulk/hosts/shard.mjs', `file://${output}`], {
+        cwd: task,
+        env: { AWS_BATCH_JOB_ARRAY_INDEX: String(shard) },
+        encoding: 'utf8',
+      });
+      expect({ status, stderr }).toEqual({ status: 0, stderr: '' });
+      const line = BulkResult.parse(JSON.parse(readFileSync(join(output, `part-000${shard}.jsonl`), 'utf8')));
+      expect(line).toMatchObject({ item: 0, custom_id, space_id });
+    }
   });
 });
 
@@ -126,7 +143,7 @@ test('the entrypoint leads a handler to the runtime and a bundle to node', () =>
   const said = (...args: string[]) =>
     spawnSync(command, [flag, told, ...rest, ...args], { encoding: 'utf8' }).stdout.trim();
   expect(said(...JSON.parse(lastOf(final, 'CMD')?.text ?? '[]'))).toBe('runtime encoder/hosts/lambda.handler');
-  expect(said('encoder/hosts/batch.mjs', 'in put', 'out')).toBe('node encoder/hosts/batch.mjs in put out');
+  expect(said('bulk/hosts/shard.mjs', 's3://in put')).toBe('node bulk/hosts/shard.mjs s3://in put');
 });
 
 test('the lockfile has the native packages for the image’s platform', () => {

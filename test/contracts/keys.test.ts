@@ -6,6 +6,7 @@ import { describe, expect, it } from 'vitest';
 import {
   artefactKey,
   bulkFiles,
+  bulkFolder,
   currentKey,
   dataFileKey,
   dataPrefix,
@@ -13,6 +14,7 @@ import {
   FILES,
   folderOf,
   jobKey,
+  jobOfKey,
   keyPattern,
   manifestKey,
   modelOfPointer,
@@ -21,6 +23,7 @@ import {
   releaseKey,
   requestKey,
   runFolder,
+  shardOfDone,
 } from '../../contracts/src/keys.ts';
 
 const ROOT = join(import.meta.dirname, '../..');
@@ -60,13 +63,24 @@ describe('a key', () => {
   });
 
   it('numbers the files of a bulk shard with four digits', () => {
-    expect(Object.values(bulkFiles(7))).toEqual([
-      'shard-0007.jsonl',
-      'part-0007.started.json',
-      'part-0007.jsonl',
+    const { part, ...files } = bulkFiles(7);
+    expect(part('parquet')).toBe('part-0007.parquet');
+    expect(Object.values(files)).toEqual([
+      'input/shard-0007.jsonl',
       'errors-0007.jsonl',
       'part-0007.done.json',
+      'part-0007.ids.jsonl',
     ]);
+    expect(shardOfDone(`${bulkFolder('job_0123456789abcdef')}/${bulkFiles(9999).done}`)).toBe(9999);
+    expect(shardOfDone(part('jsonl'))).toBeUndefined();
+  });
+
+  it('of a bulk job is below its folder, and no other id makes one', () => {
+    expect(bulkFolder('job_0123456789abcdef')).toBe('jobs/job_0123456789abcdef');
+    expect(jobOfKey('jobs/job_0123456789abcdef/job.json')).toBe('job_0123456789abcdef');
+    expect(jobOfKey('runs/job_0123456789abcdef/job.json')).toBeUndefined();
+    for (const id of ['', '../secrets', 'job_../../secrets/up', 'job_1'])
+      expect(() => bulkFolder(id)).toThrow(TypeError);
   });
 });
 

@@ -41,10 +41,12 @@ it('nothing is put into a drawer', () => {
 
 it('only entries and the hosts that they start read the environment', () => {
   const readers = [
-    'api/encoder/hosts/batch.ts',
+    'api/bulk/hosts/open.ts',
+    'api/bulk/hosts/service.ts',
+    'api/bulk/hosts/shard.ts',
     'api/encoder/hosts/server.ts',
     'api/encoder/hosts/service.ts',
-    'api/dev/local-encoder.ts',
+    'api/dev/local-process.ts',
     'api/dev/serve.ts',
     'api/keys/keys.ts',
     // The key of a language model's provider, by the name of its variable.
@@ -142,7 +144,7 @@ it('no function is longer than the longest of today', () => {
 it('only the hosts and their thin ends speak HTTP', () => {
   // Statuses and headers of both hosts' error documents are in one table.
   const ends =
-    /^api\/core\/error-document\.ts$|^api\/(worker\/|encoder\/(hosts\/|http\.ts)|dev\/|playground\/)|^contracts\/src\/api\/|^infra\//;
+    /^api\/core\/error-document\.ts$|^api\/(worker\/|bulk\/hosts\/|encoder\/(hosts\/|http\.ts)|dev\/|playground\/)|^contracts\/src\/api\/|^infra\//;
   const word = /\b(Response|Request|Headers)\(|\bcontent-type\b|\bstatusCode\b|\bstatus: [2-5]\d\d\b/i;
   const speaking = OWN.filter(
     (file) => /\.ts$/.test(file) && !ends.test(file) && word.test(withoutComments(text(file))),
@@ -213,9 +215,10 @@ it('code and documents use the words of the glossary', () => {
   expect(found).toEqual([]);
 });
 
-it('what npm start loads is what dependencies lists, so that --omit=dev leaves nothing out and nothing over', () => {
+it('what npm start and npm run encode load is what dependencies lists, so that --omit=dev leaves nothing out and nothing over', () => {
   const { dependencies } = JSON.parse(text('package.json')) as { dependencies: Record<string, string> };
-  const entries = ['api/dev/serve.ts', 'api/encoder/hosts/server.ts', 'api/worker/with-onnxruntime.ts'];
+  const bulk = ['api/bulk/hosts/encode.ts', 'api/bulk/hosts/shard.ts'];
+  const entries = ['api/dev/serve.ts', 'api/encoder/hosts/server.ts', 'api/worker/with-onnxruntime.ts', ...bulk];
   const atStart = importsOf(TREE, { lazy: false, types: false });
   const loaded = new Set<string>();
   const load = (file: string): void => {

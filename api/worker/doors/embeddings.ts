@@ -1,7 +1,7 @@
-// What the doors share that answer with OpenAI's list: the list, and errors that name the fields of the request.
+// What the doors share that answer with OpenAI's list (api/core/encode/list.ts): errors that name the fields of the request.
 import type { EmbeddingType } from '../../../contracts/src/api/embed.ts';
-import { type Embedded, type EmbedInput, type EmbedOutput, embed } from '../../core/embed.ts';
-import { CoreError } from '../../core/errors.ts';
+import { type EmbedInput, type EmbedOutput, embed } from '../../core/embed.ts';
+import { ofOnlyItem } from '../../core/encode/list.ts';
 import type { Item } from '../../core/items/items.ts';
 import { encodeEmbedding } from '../../core/vectors/vectors.ts';
 import type { Call } from '../dependencies.ts';
@@ -16,28 +16,8 @@ export async function embedInput(
   try {
     return await withModel(call, (model, engines) => embed(model, engines, { ...asked, input: items }));
   } catch (error) {
-    if (Array.isArray(input) || !(error instanceof CoreError) || error.details.param === undefined) throw error;
-    const param = error.details.param.replace(/^(\w+)\.0(?=\.|$)/, '$1');
-    throw new CoreError(error.code, error.message, { ...error.details, param });
+    throw Array.isArray(input) ? error : ofOnlyItem(error);
   }
-}
-
-/** The list but for its usage, which differs by service. */
-export function listEmbeddings<V>({ model, space_id, embedded }: EmbedOutput, write: (vector: Float32Array) => V) {
-  const item = ({ embedding, modality, truncation, parts }: Embedded, index: number) => ({
-    object: 'embedding' as const,
-    index,
-    embedding: write(embedding),
-    modality,
-    space_id,
-    ...(truncation ? { truncation } : {}),
-    ...(parts ? { parts } : {}),
-  });
-  return { object: 'list' as const, data: embedded.map(item), model, space_id };
-}
-
-export function tokenUsage({ usage: { prompt_tokens, total_tokens } }: EmbedOutput) {
-  return { prompt_tokens, total_tokens };
 }
 
 /** One type: the vector itself. A list of several: an object by type. */

@@ -6,13 +6,14 @@ import {
   type InfinityRerankResponse,
 } from '../../../contracts/src/api/doors/infinity.ts';
 import type { OpenAIEmbeddings } from '../../../contracts/src/api/doors/openai.ts';
+import { listEmbeddings, tokenUsage } from '../../core/encode/list.ts';
 import { type RerankInput, rerank } from '../../core/rerank.ts';
 import { parseRequest } from '../../core/validation.ts';
 import { encodeEmbedding } from '../../core/vectors/vectors.ts';
 import type { Call } from '../dependencies.ts';
 import type { Reply } from '../http/reply.ts';
 import { withModel } from '../with-model.ts';
-import { embedInput, listEmbeddings, tokenUsage } from './embeddings.ts';
+import { embedInput } from './embeddings.ts';
 
 export async function infinityEmbeddings(call: Call, body: unknown): Promise<Reply> {
   const asked = parseRequest(InfinityEmbeddingsRequest, body);

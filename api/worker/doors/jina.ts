@@ -1,11 +1,12 @@
 // Jina's embeddings, on OpenAI's path.
 import { type JinaEmbeddings, JinaEmbeddingsRequest } from '../../../contracts/src/api/doors/jina.ts';
+import { listEmbeddings, tokenUsage } from '../../core/encode/list.ts';
 import { toItem } from '../../core/items/content.ts';
 import type { Item } from '../../core/items/items.ts';
 import { parseRequest } from '../../core/validation.ts';
 import type { Call } from '../dependencies.ts';
 import type { Reply } from '../http/reply.ts';
-import { embedInput, listEmbeddings, tokenUsage, writeTypes } from './embeddings.ts';
+import { embedInput, writeTypes } from './embeddings.ts';
 
 export async function jinaEmbeddings(call: Call, body: unknown): Promise<Reply> {
   const asked = parseRequest(JinaEmbeddingsRequest, body);

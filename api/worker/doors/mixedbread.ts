@@ -1,10 +1,11 @@
 // Mixedbread's embeddings, on OpenAI's path.
 import { type MixedbreadEmbeddings, MixedbreadEmbeddingsRequest } from '../../../contracts/src/api/doors/mixedbread.ts';
+import { listEmbeddings, tokenUsage } from '../../core/encode/list.ts';
 import { toItem } from '../../core/items/content.ts';
 import { parseRequest } from '../../core/validation.ts';
 import type { Call } from '../dependencies.ts';
 import type { Reply } from '../http/reply.ts';
-import { embedInput, listEmbeddings, tokenUsage, writeTypes } from './embeddings.ts';
+import { embedInput, writeTypes } from './embeddings.ts';
 
 export async function mixedbreadEmbeddings(call: Call, body: unknown): Promise<Reply> {
   const asked = parseRequest(MixedbreadEmbeddingsRequest, body);

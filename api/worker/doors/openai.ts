@@ -8,6 +8,7 @@ import {
 } from '../../../contracts/src/api/doors/openai.ts';
 import { VoyageEmbeddingsRequest } from '../../../contracts/src/api/doors/voyage.ts';
 import type { Door } from '../../../contracts/src/api/operation.ts';
+import { listEmbeddings, tokenUsage } from '../../core/encode/list.ts';
 import { CoreError } from '../../core/errors.ts';
 import { toItem } from '../../core/items/content.ts';
 import { retrieveModel } from '../../core/model.ts';
@@ -16,7 +17,7 @@ import { encodeEmbedding } from '../../core/vectors/vectors.ts';
 import type { Call, Handler } from '../dependencies.ts';
 import { readJson } from '../http/body.ts';
 import type { Reply } from '../http/reply.ts';
-import { embedInput, listEmbeddings, tokenUsage } from './embeddings.ts';
+import { embedInput } from './embeddings.ts';
 import { infinityEmbeddings } from './infinity.ts';
 import { jinaEmbeddings } from './jina.ts';
 import { mixedbreadEmbeddings } from './mixedbread.ts';

@@ -7,6 +7,7 @@ import {
   VoyageMultimodalRequest,
 } from '../../../contracts/src/api/doors/voyage.ts';
 import type { EmbedOutput } from '../../core/embed.ts';
+import { listEmbeddings } from '../../core/encode/list.ts';
 import { toItem } from '../../core/items/content.ts';
 import { parseRequest } from '../../core/validation.ts';
 import { toBase64 } from '../../core/vectors/base64.ts';
@@ -14,7 +15,7 @@ import { encodeEmbedding } from '../../core/vectors/vectors.ts';
 import type { Call, Handler } from '../dependencies.ts';
 import { readJson } from '../http/body.ts';
 import type { Reply } from '../http/reply.ts';
-import { embedInput, listEmbeddings } from './embeddings.ts';
+import { embedInput } from './embeddings.ts';
 
 type Asked = Omit<VoyageEmbeddingsRequest, 'input'>;
 

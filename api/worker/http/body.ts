@@ -10,6 +10,13 @@ export async function readJson(request: Request): Promise<unknown> {
   return parseJson(await decodeText(request, type));
 }
 
+/** A form. */
+export async function readForm(request: Request): Promise<FormField[]> {
+  const type = contentType(request);
+  if (!/^multipart\/form-data\s*(;|$)/i.test(type)) throw unsupported(type, 'multipart/form-data');
+  return parseMultipart(chunksOf(request), type);
+}
+
 /** A body of JSON or a form. */
 export async function readJsonOrForm(request: Request): Promise<{ json: unknown } | { form: FormField[] }> {
   const type = contentType(request);

@@ -6,6 +6,8 @@ export interface FormField {
   name: string;
   /** Bytes of a part that has a file's name or says that it is no text. */
   value: string | Uint8Array;
+  /** Of a part that has one. */
+  filename?: string;
 }
 
 /** Options beside the items. */
@@ -36,6 +38,7 @@ function delimiterOf(contentType: string): Uint8Array {
 interface Part {
   name: string;
   isFile: boolean;
+  filename?: string | undefined;
 }
 
 function createReader(delimiter: Uint8Array) {
@@ -121,11 +124,13 @@ function readPartHeader(header: string): Part {
     throw new CoreError('unsupported_media_type', message, { param: name });
   }
   const type = headerOf('content-type') ?? 'text/plain';
-  return { name, isFile: /;\s*filename\*?\s*=/i.test(disposition) || !/^text\/plain\b/i.test(type) };
+  const [, filename] = /;\s*filename\s*=\s*"([^"]*)"/i.exec(disposition) ?? [];
+  const isFile = /;\s*filename\*?\s*=/i.test(disposition) || !/^text\/plain\b/i.test(type);
+  return { name, isFile, filename };
 }
 
-function toField({ name, isFile }: Part, bytes: Uint8Array): FormField {
-  if (isFile) return { name, value: bytes };
+function toField({ name, isFile, filename }: Part, bytes: Uint8Array): FormField {
+  if (isFile) return { name, value: bytes, ...(filename ? { filename } : {}) };
   try {
     return { name, value: new TextDecoder('utf-8', { fatal: true, ignoreBOM: false }).decode(bytes) };
   } catch {

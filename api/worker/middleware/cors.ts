@@ -17,7 +17,16 @@ const EXPOSED = [
   ),
 ].join(', ');
 /** Request headers that mean something here; of a POST also its content type. */
-const TAKEN = ['authorization', 'x-api-key', 'api-key', 'if-none-match', 'prefer', 'traceparent', 'tracestate'];
+const TAKEN = [
+  'authorization',
+  'x-api-key',
+  'api-key',
+  'if-none-match',
+  'idempotency-key',
+  'prefer',
+  'traceparent',
+  'tracestate',
+];
 /** SDKs in browsers add their own, which mean nothing here and would stop the request if they were not allowed. */
 const OF_CLIENTS = /^(x|openai|anthropic|cohere)-[a-z0-9-]+$/;
 /** Two hours, the most that Chromium remembers. */

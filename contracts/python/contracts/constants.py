@@ -11,6 +11,10 @@ EXIT_INTERRUPTED: Final = 75
 
 # Names of files that are looked for by name.
 FILE_JOB: Final = "job.json"
+FILE_PLAN: Final = "plan.json"
+FILE_LINES: Final = "lines.jsonl"
+FILE_FILE: Final = "file.json"
+FILE_STOP: Final = "stopped.json"
 FILE_REPORT: Final = "report.json"
 FILE_REFUSED_REPORT: Final = "report.refused.json"
 FILE_LOG: Final = "log.txt"

@@ -221,32 +221,51 @@ class AugmentReport(TypedDict):
     """Sentences on how the input was read."""
 
 
+class Artefact(TypedDict):
+    """A file, by path and by digest."""
+
+    path: str
+    """Relative to the document that names the file, with slashes."""
+
+    digest: str
+    """SHA-256 of the bytes."""
+
+    size: int
+    """In bytes."""
+
+
 class BulkDone(TypedDict):
     """`part-NNNN.done.json`, written last: its presence means that the shard is finished."""
 
     schema_version: NotRequired[Literal[1]]
     """Version of the form of this document; absent means 1."""
 
+    job: str
+    """Name of the job, and of its folder."""
+
     shard: int
     """Number of the shard."""
-
-    input: str
-    """Digest of the input file."""
 
     space_id: str
     """The space of the vectors."""
 
-    lines: int
-    """Lines of the input that are not empty."""
+    items: int
+    """Items of the shard."""
 
     succeeded: int
-    """Lines of `part-NNNN.jsonl`."""
+    """Items that have a vector."""
 
     failed: int
     """Lines of `errors-NNNN.jsonl`."""
 
     seconds: float
     """Wall-clock seconds of the run that finished it."""
+
+    at: str
+    """When it was finished."""
+
+    files: list[Artefact]
+    """What it left. The same input and model leave the same bytes."""
 
 
 ErrorCode = Literal["malformed_json", "invalid_request", "unknown_key", "wrong_type", "empty_input", "unsupported_type", "invalid_dimensions", "unauthorized", "forbidden", "not_found", "model_not_found", "method_not_allowed", "body_timeout", "body_too_large", "image_too_large", "too_many_pixels", "unsupported_media_type", "unsupported_image_type", "too_many_items", "too_many_tokens", "text_too_long", "not_understood", "not_an_image", "broken_image", "space_mismatch", "dimension_mismatch", "overloaded", "rate_limited", "quota_exceeded", "internal_error", "non_finite_embedding", "encoder_error", "encoder_unavailable", "keys_unavailable", "not_configured", "model_unavailable", "encoder_timeout"]
@@ -256,8 +275,8 @@ ErrorCode = Literal["malformed_json", "invalid_request", "unknown_key", "wrong_t
 class BulkError(TypedDict):
     """One line of `errors-NNNN.jsonl`."""
 
-    line: int
-    """Number of the input's line, from 0."""
+    item: int
+    """Number of the item in its shard, from 0."""
 
     custom_id: str | None
     """As in the input; null where the line itself could not be read."""
@@ -275,20 +294,14 @@ class BulkProgress(TypedDict):
     event: Literal["progress"]
     """Name of the event."""
 
-    shard: str
-    """Name of the input file."""
+    shard: int
+    """Number of the shard."""
 
-    done: int
-    """Lines done, earlier runs included."""
-
-    total: int
-    """Lines in all."""
+    items: int
+    """Items of it that are embedded or refused."""
 
     seconds: float
     """Seconds of this run."""
-
-    seconds_left: float | None
-    """Seconds to go; null while there is no rate."""
 
 
 class BulkFinished(TypedDict):
@@ -300,20 +313,20 @@ class BulkFinished(TypedDict):
     schema_version: NotRequired[Literal[1]]
     """Version of the form of this document; absent means 1."""
 
+    job: str
+    """Name of the job, and of its folder."""
+
     shard: int
     """Number of the shard."""
-
-    input: str
-    """Digest of the input file."""
 
     space_id: str
     """The space of the vectors."""
 
-    lines: int
-    """Lines of the input that are not empty."""
+    items: int
+    """Items of the shard."""
 
     succeeded: int
-    """Lines of `part-NNNN.jsonl`."""
+    """Items that have a vector."""
 
     failed: int
     """Lines of `errors-NNNN.jsonl`."""
@@ -321,70 +334,317 @@ class BulkFinished(TypedDict):
     seconds: float
     """Wall-clock seconds of the run that finished it."""
 
+    at: str
+    """When it was finished."""
 
-BulkEvent = BulkProgress | BulkFinished
+    files: list[Artefact]
+    """What it left. The same input and model leave the same bytes."""
+
+
+class BulkJobProgress(TypedDict):
+    """How far the job is."""
+
+    event: Literal["job"]
+    """Name of the event."""
+
+    job: str
+    """Id of the job."""
+
+    shards: int
+    """Shards in all."""
+
+    shards_done: int
+    """Shards that are finished, earlier runs included."""
+
+    items: int | None
+    """Items in all; null where tars were not opened to count them."""
+
+    items_done: int
+    """Items that have a vector or an error, earlier runs included."""
+
+    items_failed: int
+    """Items of finished shards that have an error."""
+
+    seconds: float
+    """Seconds of this run."""
+
+    seconds_left: float | None
+    """Seconds to go; null while there is no rate."""
+
+
+BulkEvent = BulkProgress | BulkFinished | BulkJobProgress
 """One line of the bulk encoder."""
+
+
+class BulkFile(TypedDict):
+    """`file.json` of a file that was sent: written after its content."""
+
+    schema_version: NotRequired[Literal[1]]
+    """Version of the form of this document; absent means 1."""
+
+    id: str
+    """Id of the file."""
+
+    filename: str
+    """As it was sent."""
+
+    purpose: Literal["batch", "batch_output"]
+    """What it is for."""
+
+    bytes: int
+    """Its size."""
+
+    owner: str | None
+    """Who may see it: the prefix of an API key; null: everybody who may see jobs."""
+
+    created_at: str
+    """When it was sent."""
+
+    deleted: bool
+    """Whether its content was removed."""
+
+
+class BulkPrefix(TypedDict):
+    """Images by prefix."""
+
+    prefix: str
+    """Folder or prefix: every image file below it is an item, named by its path."""
+
+
+class BulkLines(TypedDict):
+    """Items by lines."""
+
+    jsonl: str
+    """A file of lines, each a BulkLine."""
+
+
+class BulkTars(TypedDict):
+    """Images in tars."""
+
+    tars: list[str]
+    """WebDataset tars: every image in them is an item."""
+
+
+BulkInput = BulkPrefix | BulkLines | BulkTars
+"""What is to be embedded."""
+
+
+BulkFormat = Literal["jsonl", "npy", "safetensors", "parquet"]
+"""Form of the files with the vectors."""
+
+
+BulkType = Literal["float32", "int8", "binary"]
+"""How a number of a vector is written; `binary` keeps one bit, whether it is above zero."""
+
+
+class BulkOutput(TypedDict):
+    """How vectors are written."""
+
+    formats: list[BulkFormat]
+    """Forms of the files; each shard has one file of each."""
+
+    type: BulkType
+    """How a number of a vector is written; `binary` keeps one bit, whether it is above zero."""
+
+    dimensions: int
+    """Numbers of a vector."""
+
+
+class BulkAnswers(TypedDict):
+    """Lines are requests, and are answered one by one, as OpenAI does in batches."""
+
+    endpoint: Literal["/v1/embeddings"]
+    """What each line is a request to."""
+
+    metadata: dict[str, str] | None
+    """Kept and given back; null: none was sent."""
+
+    file: str
+    """Id of the file that the lines came in."""
+
+
+class BulkModel(TypedDict):
+    """The model that embeds."""
+
+    id: str
+    """What a request names as `model`."""
+
+    version: str
+    """Its version."""
+
+    space_id: str
+    """The space of the vectors."""
+
+    manifest: str | None
+    """Digest of its manifest in the registry; null: the embedded model."""
+
+
+class BulkJob(TypedDict):
+    """`job.json`, written first and never changed: what is to be done."""
+
+    schema_version: NotRequired[Literal[1]]
+    """Version of the form of this document; absent means 1."""
+
+    id: str
+    """Name of the job, and of its folder."""
+
+    owner: str | None
+    """Who may see it: the prefix of an API key; null: everybody who may see jobs."""
+
+    idempotency_key: str | None
+    """The same key names the same job; null: none was given."""
+
+    asked: str | None
+    """Of what was asked under that key: another request with it is refused; null: none was given."""
+
+    created_at: str
+    """When it was asked for."""
+
+    expires_at: str | None
+    """When it is given up if it is not finished; null: never."""
+
+    input: BulkInput
+    """What is to be embedded."""
+
+    sources: list[str]
+    """Places that the lines of the input may name, beside the folder of the input itself."""
+
+    output: BulkOutput | BulkAnswers
+    """What is made of it."""
+
+    model: BulkModel
+    """The model that embeds."""
+
+
+class BulkText(TypedDict):
+    """A text."""
+
+    custom_id: str
+    """Name of the item in the output; chosen by the user."""
+
+    text: str
+    """The text itself."""
 
 
 class BulkImage(TypedDict):
     """An image inside the line."""
 
     custom_id: str
-    """Name of the image in the output; chosen by the user."""
+    """Name of the item in the output; chosen by the user."""
 
     image: str
     """Base64 or a data URI of an image file."""
 
 
 class BulkPath(TypedDict):
-    """An image in a file of its own."""
+    """An image in a file beside the lines."""
 
     custom_id: str
-    """Name of the image in the output; chosen by the user."""
+    """Name of the item in the output; chosen by the user."""
 
     path: str
-    """An image file, relative to the input folder."""
+    """An image file, relative to the folder of the job's input."""
 
 
-BulkLine = BulkImage | BulkPath
-"""One line of `shard-NNNN.jsonl`."""
+class BulkUri(TypedDict):
+    """An image in an object store."""
+
+    custom_id: str
+    """Name of the item in the output; chosen by the user."""
+
+    uri: str
+    """An image file anywhere below the job's sources: `s3://`, `r2://` or `file://`."""
+
+
+class BulkTar(TypedDict):
+    """Every image of a tar: items named `CUSTOM_ID/MEMBER`."""
+
+    custom_id: str
+    """Name of the item in the output; chosen by the user."""
+
+    tar: str
+    """A WebDataset tar, relative to the folder of the job's input, or a URI."""
+
+
+BulkLine = BulkText | BulkImage | BulkPath | BulkUri | BulkTar
+"""One line of a bulk job's input."""
+
+
+class BulkPlan(TypedDict):
+    """`plan.json`, written when the lines of every shard are there."""
+
+    schema_version: NotRequired[Literal[1]]
+    """Version of the form of this document; absent means 1."""
+
+    job: str
+    """Name of the job, and of its folder."""
+
+    shards: int
+    """Shards, numbered from 0."""
+
+    items: int | None
+    """Items in all; null where tars were not opened to count them."""
+
+    skipped: int
+    """Files of a prefix that are no images."""
+
+    at: str
+    """When it was made."""
 
 
 class BulkResult(TypedDict):
     """One line of `part-NNNN.jsonl`."""
 
-    line: int
-    """Number of the input's line, from 0."""
+    item: int
+    """Number of the item in its shard, from 0."""
 
     custom_id: str
     """As in the input."""
 
+    modality: Literal["text", "image"]
+    """What the item was."""
+
     embedding: str
-    """Base64 of little-endian float32: full length, unit norm."""
-
-    width: int
-    """Width of the image, EXIF orientation applied, in pixels."""
-
-    height: int
-    """Height of the image, EXIF orientation applied, in pixels."""
-
-
-class BulkShard(TypedDict):
-    """`part-NNNN.started.json`: what a shard's output is made of; written first, so that a rerun knows whether
-    to continue.
+    """Base64 of the vector's bytes: little-endian float32 at unit length, int8, or bits with the first
+    dimension in the highest bit.
     """
+
+    space_id: str
+    """The space of the vector; those of different spaces must not be compared."""
+
+    width: NotRequired[int]
+    """Of an image: its width, EXIF orientation applied, in pixels."""
+
+    height: NotRequired[int]
+    """Of an image: its height, EXIF orientation applied, in pixels."""
+
+    truncated: NotRequired[Literal[True]]
+    """Of a text: its end was cut off, the model reads no more."""
+
+    warnings: NotRequired[list[str]]
+    """Of an image: what was wrong, which was read all the same."""
+
+
+class BulkStop(TypedDict):
+    """`stopped.json`: the job goes no further."""
 
     schema_version: NotRequired[Literal[1]]
     """Version of the form of this document; absent means 1."""
 
-    shard: int
-    """Number of the shard."""
+    job: str
+    """Name of the job, and of its folder."""
 
-    input: str
-    """Digest of the input file."""
+    status: Literal["cancelled", "failed"]
+    """How it ended."""
 
-    space_id: str
-    """The space of the vectors."""
+    at: str
+    """When."""
+
+    message: str
+    """A sentence that says why."""
+
+    shard: int | None
+    """The shard that could not be finished; null where none is to blame."""
 
 
 class ImageClass(TypedDict):
@@ -643,19 +903,6 @@ class ClassifyResponse(TypedDict):
 
     usage: Usage
     """What the request took."""
-
-
-class Artefact(TypedDict):
-    """A file, by path and by digest."""
-
-    path: str
-    """Relative to the document that names the file, with slashes."""
-
-    digest: str
-    """SHA-256 of the bytes."""
-
-    size: int
-    """In bytes."""
 
 
 class DataIndex(TypedDict):
@@ -1295,6 +1542,123 @@ class GateDecision(TypedDict):
     """Manifest that was current when the gate decided, null without one: publishing is refused if it moved
     meanwhile.
     """
+
+
+JobStatus = Literal["validating", "in_progress", "completed", "failed", "expired", "cancelled"]
+"""`validating`: being cut into shards. `in_progress`: shards are embedded, or wait for it. The others are
+final.
+"""
+
+
+class JobReportRequestCounts(TypedDict):
+    """How far it is: the sum over finished shards."""
+
+    total: int | None
+    """Items in all; null while that is not known."""
+
+    completed: int
+    """Items of finished shards that have a vector."""
+
+    failed: int
+    """Items of finished shards that have an error."""
+
+
+class JobReportShards(TypedDict):
+    """Parts that are done one by one."""
+
+    total: int | None
+    """Shards in all; null while it is not planned."""
+
+    done: int
+    """Shards that are finished."""
+
+
+class JobReport(TypedDict):
+    """A bulk job and how far it is."""
+
+    id: str
+    """Id of the job."""
+
+    object: Literal["job"]
+    """Name of this form."""
+
+    status: JobStatus
+    """`validating`: being cut into shards. `in_progress`: shards are embedded, or wait for it. The others are
+    final.
+    """
+
+    created_at: int
+    """Unix time when it was asked for."""
+
+    in_progress_at: int | None
+    """Unix time when it was planned; null: not yet."""
+
+    ended_at: int | None
+    """Unix time when it was completed, failed, expired or cancelled; null: not yet."""
+
+    expires_at: int | None
+    """Unix time when it is given up; null: never."""
+
+    request_counts: JobReportRequestCounts
+    """How far it is: the sum over finished shards."""
+
+    shards: JobReportShards
+    """Parts that are done one by one."""
+
+    error: str | None
+    """Why it failed or was cancelled; null: it was not."""
+
+    model: BulkModel
+    """The model that embeds."""
+
+    output: BulkOutput
+    """How vectors are written."""
+
+    files: list[Artefact]
+    """Files of finished shards, for GET /v1/jobs/{id}/files/{name}."""
+
+
+class JobList(TypedDict):
+    """Answer of GET /v1/jobs."""
+
+    object: Literal["list"]
+    """Name of this form."""
+
+    data: list[JobReport]
+    """The newest first."""
+
+
+class JobItems(TypedDict):
+    """Items inside the request."""
+
+    items: list[BulkLine]
+    """The items themselves."""
+
+
+class JobFile(TypedDict):
+    """Items of a file that was sent before."""
+
+    file_id: str
+    """Id of a file of lines, from POST /v1/files."""
+
+
+class JobRequest(TypedDict):
+    """Body of POST /v1/jobs."""
+
+    input: JobItems | JobFile | BulkInput
+    """What is to be embedded."""
+
+    formats: NotRequired[list[BulkFormat]]
+    """Forms of the files; absent: `jsonl`."""
+
+    type: NotRequired[BulkType]
+    """How numbers are written; absent: `float32`."""
+
+    dimensions: NotRequired[int]
+    """Length of the vectors; absent: the full length."""
+
+    model: NotRequired[str]
+    """Id of a model from GET /v1/models; absent: the first one."""
 
 
 class Lease(TypedDict):

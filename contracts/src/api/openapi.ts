@@ -7,6 +7,8 @@ import { OPERATIONS } from './operations.ts';
 
 const POST_ERRORS = [400, 404, 413, 415, 422, 429, 500, 502, 503, 504];
 const GET_ERRORS = [503];
+/** Of what another service answers. */
+const JOB_ERRORS = [400, 404, 422, 500, 503];
 /** Of paths that name something. */
 const NAME_ERRORS = [404];
 /** Of operations that need a key. */
@@ -65,6 +67,7 @@ function describeOperation(id: string, operation: Operation, components: Compone
   const { answerType = 'application/json', door, scope, hasTag = false } = operation;
   const statuses = new Set([
     ...(method === 'POST' ? POST_ERRORS : GET_ERRORS),
+    ...(scope === 'jobs' ? JOB_ERRORS : []),
     ...(path.includes('{') ? NAME_ERRORS : []),
     ...(scope ? KEY_ERRORS : []),
   ]);
@@ -89,7 +92,7 @@ function describeOperation(id: string, operation: Operation, components: Compone
     summary,
     ...(text ? { description: text } : {}),
     ...(parameters.length > 0 ? { parameters } : {}),
-    ...(request ? { requestBody: { required: true, content } } : {}),
+    ...(request || form ? { requestBody: { required: true, content } } : {}),
     security: scope ? Object.keys(SECURITY).map((name) => ({ [name]: [] })) : [],
     responses: {
       '200': {

@@ -14,7 +14,7 @@ export interface Example {
 }
 
 export interface Operation {
-  method: 'GET' | 'POST';
+  method: 'GET' | 'POST' | 'DELETE';
   /** `{name}` stands for one part of the path. */
   path: string;
   /** Other paths of the same operation. */

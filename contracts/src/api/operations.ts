@@ -1,5 +1,6 @@
 // The table of operations: what the service answers. Routes, keys, logs and /openapi.json follow from it.
 import { z } from 'zod';
+import { BATCH_OPERATIONS } from './doors/batches.ts';
 import { COHERE_OPERATIONS } from './doors/cohere.ts';
 import { OPENAI_OPERATIONS } from './doors/openai.ts';
 import { RERANK_OPERATIONS } from './doors/rerank.ts';
@@ -20,6 +21,7 @@ import type { Operation } from './operation.ts';
 import { PartialSimilarityResponse, SimilarityRequest, SimilarityResponse } from './similarity.ts';
 import { ClassifyRequest, ClassifyResponse } from './tasks/classify.ts';
 import { DRY_RUN, DryRunResponse } from './tasks/dry-run.ts';
+import { JOB_OPERATIONS } from './tasks/jobs.ts';
 import { TokenizeRequest, TokenizeResponse } from './tasks/tokenize.ts';
 import { UploadRequest, UploadResponse } from './tasks/upload.ts';
 
@@ -215,7 +217,9 @@ const OWN_OPERATIONS = {
 /** By operation id, the order in which they are documented. */
 export const OPERATIONS = {
   ...OWN_OPERATIONS,
+  ...JOB_OPERATIONS,
   ...OPENAI_OPERATIONS,
+  ...BATCH_OPERATIONS,
   ...VOYAGE_OPERATIONS,
   ...COHERE_OPERATIONS,
   ...RERANK_OPERATIONS,

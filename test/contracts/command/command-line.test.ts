@@ -18,7 +18,8 @@ const { name, version, scripts } = JSON.parse(readFileSync(join(ROOT, 'package.j
 const COMMANDS = [
   ...Object.values(scripts).map((script) => script.match(/^node (\S+)$/)?.[1] ?? script),
   'api/encoder/hosts/server.ts',
-  'api/encoder/hosts/batch.ts',
+  'api/bulk/hosts/service.ts',
+  'api/bulk/hosts/shard.ts',
   'trainer/control/plan/code-digest.ts',
 ];
 

@@ -1,0 +1,71 @@
+// A bulk job's folder in a store: its documents, each written in one step, and the marks of its finished shards.
+import { BulkDone, BulkJob, BulkPlan, BulkStop } from '../../contracts/src/bulk/job.ts';
+import { BULK_PARTS, bulkFiles, FILES, shardOfDone } from '../../contracts/src/keys.ts';
+import { UserError } from '../../contracts/src/user-error.ts';
+import { encodeDocument, type ObjectBody, type ObjectStore, type StoredObject } from '../registry/store.ts';
+
+export interface JobFolder {
+  /** `file://`, `s3://` or `r2://`: where it is. */
+  uri: string;
+  get(file: string): Promise<StoredObject | undefined>;
+  /** Writes in one step. */
+  put(file: string, body: Uint8Array | ObjectBody): Promise<void>;
+  job(): Promise<BulkJob | undefined>;
+  /** False where another job is there already. */
+  begin(job: BulkJob): Promise<boolean>;
+  plan(): Promise<BulkPlan | undefined>;
+  stopped(): Promise<BulkStop | undefined>;
+  /** The first reason stays. */
+  stop(stop: BulkStop): Promise<void>;
+  /** Of one shard. */
+  done(shard: number): Promise<BulkDone | undefined>;
+  /** Of all that are finished, in order. Marks never change: those that were read before are not read again. */
+  allDone(): Promise<BulkDone[]>;
+}
+
+/** Marks that are read at a time. */
+const AT_A_TIME = 32;
+
+/** `prefix`: of the job in the store, without a slash at its end; empty: the store is the folder. */
+export function openJobFolder(store: ObjectStore, prefix = ''): JobFolder {
+  const keyOf = (file: string): string => (prefix === '' ? file : `${prefix}/${file}`);
+  const uri = keyOf('') === '' ? store.uri : `${store.uri}/${prefix}`;
+  const marks = new Map<number, BulkDone>();
+  const get = (file: string) => store.get(keyOf(file));
+  async function read<T>(file: string, schema: { parse(document: unknown): T }): Promise<T | undefined> {
+    const text = await (await get(file))?.text();
+    if (text === undefined) return undefined;
+    try {
+      return schema.parse(JSON.parse(text));
+    } catch (error) {
+      const reason = error instanceof Error ? error.message : String(error);
+      throw new UserError(`${uri}/${file} is not what a bulk job leaves there: ${reason}`);
+    }
+  }
+  const folder: JobFolder = {
+    uri,
+    get,
+    async put(file, body) {
+      await store.put(keyOf(file), body);
+    },
+    job: () => read(FILES.job, BulkJob),
+    begin: (job) => store.put(keyOf(FILES.job), encodeDocument(job), 'absent'),
+    plan: () => read(FILES.plan, BulkPlan),
+    stopped: () => read(FILES.stop, BulkStop),
+    async stop(stop) {
+      await store.put(keyOf(FILES.stop), encodeDocument(stop), 'absent');
+    },
+    done: (shard) => read(bulkFiles(shard).done, BulkDone),
+    async allDone() {
+      const keys = await store.list(keyOf(BULK_PARTS));
+      const unread = keys.flatMap(({ key }) => shardOfDone(key) ?? []).filter((shard) => !marks.has(shard));
+      for (let at = 0; at < unread.length; at += AT_A_TIME) {
+        const some = unread.slice(at, at + AT_A_TIME);
+        const read = await Promise.all(some.map((shard) => folder.done(shard)));
+        for (const mark of read) if (mark) marks.set(mark.shard, mark);
+      }
+      return [...marks.values()].sort((a, b) => a.shard - b.shard);
+    },
+  };
+  return folder;
+}

@@ -1,0 +1,171 @@
+// `npm run encode`: embeds any number of images and texts, from wherever they are, into files of vectors.
+import { availableParallelism } from 'node:os';
+import { fileURLToPath } from 'node:url';
+import { type CommandLine, runCommand } from '../../../contracts/command/command-line.ts';
+import { BulkFormat, type BulkInput, type BulkJob, BulkType } from '../../../contracts/src/bulk/job.ts';
+import type { BulkEvent } from '../../../contracts/src/events.ts';
+import { EXIT } from '../../../contracts/src/exit-codes.ts';
+import { UserError } from '../../../contracts/src/user-error.ts';
+import { CoreError } from '../../core/errors.ts';
+import { COMMAND, idOf, jobOf } from '../ask.ts';
+import type { JobFolder } from '../folder.ts';
+import { planJob } from '../plan.ts';
+import { runShards } from '../run.ts';
+import { currentModel, openFolder, placeOptions, toUri } from './open.ts';
+
+const HELP = `Usage: npm run encode -- INPUT… OUTPUT [options]
+
+INPUT is a folder or prefix of images, one file of JSON lines, or WebDataset tars; OUTPUT is a folder or prefix. Both may
+be paths, s3:// or r2:// URIs. A line is {"custom_id", …} with one of "text", "image" (base64), "path" (beside the lines),
+"uri" and "tar". The work is cut into shards; each leaves its files and then a mark. Stopped (Ctrl-C) or killed, the same
+command goes on, and leaves the same bytes. An item that cannot be embedded is a line of errors-NNNN.jsonl.
+  --format LIST     of jsonl, npy, safetensors, parquet (default jsonl)
+  --type TYPE       float32 (default), int8 or binary: one bit a number, eight in a byte
+  --dimensions N    numbers of a vector (default all of the model's)
+  --id ID           model of the texts, as GET /v1/models lists them (default the first)
+  --source URI      a place that lines may name by "uri", beside the input's own folder; may be given again
+  --workers N       processes (default one per core)
+  --shard-items N   items of a shard, which are done again after a kill (default and most 1024)
+  --model FOLDER    holds manifest.json and what it names (default $CLIP_MODEL, else api/model)
+  --registry URI    embeds with the current model of that registry (default $MODEL_REGISTRY)
+  --plan            cuts the work into shards and stops there
+  --json            every event as a JSON line
+  --help            this text
+  --version         name and version
+
+Exit codes: 0 done, 1 failed, 2 refused, 75 stopped.
+`;
+const OPTIONS = {
+  format: { type: 'string', default: 'jsonl' },
+  type: { type: 'string', default: 'float32' },
+  dimensions: { type: 'string' },
+  id: { type: 'string' },
+  source: { type: 'string', multiple: true, default: [] as string[] },
+  workers: { type: 'string' },
+  'shard-items': { type: 'string' },
+  model: { type: 'string' },
+  registry: { type: 'string' },
+  plan: { type: 'boolean' },
+  json: { type: 'boolean' },
+} as const;
+type Line = CommandLine<typeof OPTIONS>;
+
+const SHARD_HOST = fileURLToPath(new URL('shard.ts', import.meta.url));
+/** An operating system takes no more words than this. */
+const MOST_WORDS = 100_000;
+
+function inputOf(words: string[]): BulkInput {
+  const uris = words.map(toUri);
+  const [first = ''] = uris;
+  if (uris.every((uri) => uri.endsWith('.tar'))) return { tars: uris };
+  if (uris.length > 1)
+    throw new UserError('several inputs have to be tars: give one folder, one file of lines, or tars');
+  return /\.(jsonl|ndjson)$/.test(first) ? { jsonl: first } : { prefix: first };
+}
+
+function oneOf<T extends string>(name: string, value: string, choices: readonly T[]): T {
+  const found = choices.find((choice) => choice === value);
+  if (found === undefined) throw new UserError(`--${name} ${value}: one of ${choices.join(', ')}`);
+  return found;
+}
+
+function countOf(name: string, value: string | undefined, most = Number.MAX_SAFE_INTEGER): number | undefined {
+  if (value === undefined) return undefined;
+  const count = Number(value);
+  if (!Number.isInteger(count) || count < 1 || count > most) {
+    throw new UserError(
+      `--${name} ${value}: a whole number from 1${most < Number.MAX_SAFE_INTEGER ? ` to ${most}` : ' on'}`,
+    );
+  }
+  return count;
+}
+
+/** The job that is there already where it is the same. */
+async function begin(folder: JobFolder, job: BulkJob): Promise<BulkJob> {
+  if (await folder.begin(job)) return job;
+  const before = await folder.job();
+  if (before?.id === job.id) return before;
+  throw new UserError(
+    `${folder.uri} holds another job (${before?.id}): its input, options or model differ. Choose another folder`,
+  );
+}
+
+async function ask({ values }: Line, words: string[]): Promise<BulkJob> {
+  try {
+    const asked = {
+      input: inputOf(words),
+      sources: (values.source ?? []).map(toUri),
+      formats: values.format.split(',').map((format) => oneOf('format', format, BulkFormat.options)),
+      type: oneOf('type', values.type, BulkType.options),
+      dimensions: countOf('dimensions', values.dimensions),
+      model: values.id,
+    };
+    const job = jobOf(asked, await currentModel(values), { ...COMMAND, id: '', created_at: new Date().toISOString() });
+    return { ...job, id: idOf(job) };
+  } catch (error) {
+    throw error instanceof CoreError ? new UserError(error.message) : error;
+  }
+}
+
+async function main(line: Line): Promise<number> {
+  const { values } = line;
+  const [output, ...inputs] = line.words.toReversed();
+  if (output === undefined || inputs.length === 0) throw new UserError(`INPUT and OUTPUT are needed.\n\n${HELP}`);
+  const folder = openFolder(output);
+  const job = await begin(folder, await ask(line, inputs.toReversed()));
+  const shardItems = countOf('shard-items', values['shard-items'], 1024);
+  const tell = values.json ? print : printForPeople();
+  const plan = await planJob(folder, job, { ...placeOptions(), shardItems });
+  if (!values.json) console.log(`${plan.items ?? 'tars of'} items in ${plan.shards} shards, into ${folder.uri}`);
+  if (values.plan) return EXIT.ok;
+
+  const stop = new AbortController();
+  for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => stop.abort());
+  const words = Object.entries({ '--model': values.model, '--registry': values.registry }).flatMap(([name, value]) =>
+    value === undefined ? [] : [name, value],
+  );
+  const isDone = await runShards(folder, plan, {
+    workers: countOf('workers', values.workers) ?? availableParallelism(),
+    host: { file: SHARD_HOST, words },
+    signal: stop.signal,
+    onProgress: tell,
+  });
+  if (!isDone) {
+    console.error('Stopped; the same command goes on with what is missing.');
+    return EXIT.interrupted;
+  }
+  const marks = await folder.allDone();
+  const [succeeded, failed] = [marks.map((mark) => mark.succeeded), marks.map((mark) => mark.failed)].map(sum);
+  if (!values.json)
+    console.log(`\n${succeeded} vectors of ${job.model.id} ${job.model.version}, ${failed} errors, in ${folder.uri}`);
+  return EXIT.ok;
+}
+
+const sum = (counts: number[]): number => counts.reduce((total, each) => total + each, 0);
+
+function print(event: BulkEvent): void {
+  console.log(JSON.stringify(event));
+}
+
+/** One line that is written over, or, where nobody watches, a line now and then. */
+function printForPeople() {
+  let last = Number.NEGATIVE_INFINITY;
+  const everyMs = process.stdout.isTTY ? 250 : 10_000;
+  return (event: Extract<BulkEvent, { event: 'job' }>): void => {
+    const isEnd = event.shards_done === event.shards;
+    if (!isEnd && performance.now() - last < everyMs) return;
+    last = performance.now();
+    const { items, items_done, items_failed, shards, shards_done, seconds_left } = event;
+    const left = seconds_left === null ? '' : `, ${timeOf(seconds_left)} left`;
+    const of = items === null ? '' : ` of ${items}`;
+    const text = `${items_done}${of} items, ${items_failed} errors, ${shards_done} of ${shards} shards${left}`;
+    process.stdout.write(process.stdout.isTTY ? `\r\x1b[K${text}` : `${text}\n`);
+  };
+}
+
+function timeOf(seconds: number): string {
+  if (seconds < 90) return `${Math.round(seconds)} s`;
+  return seconds < 5400 ? `${Math.round(seconds / 60)} min` : `${(seconds / 3600).toFixed(1)} h`;
+}
+
+await runCommand({ help: HELP, options: OPTIONS, words: MOST_WORDS }, main);

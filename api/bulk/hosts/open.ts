@@ -1,0 +1,90 @@
+// What every host of bulk jobs opens by its environment and options: stores, and the model that a job names.
+import { mkdir } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import type { BulkJob } from '../../../contracts/src/bulk/job.ts';
+import { ENVARS } from '../../../contracts/src/envars.ts';
+import { UserError } from '../../../contracts/src/user-error.ts';
+import { downloadWhole } from '../../encoder/model-cache.ts';
+import { readManifest as readEmbedded } from '../../encoder/session.ts';
+import { readManifest, readPointer, readRelease } from '../../registry/read.ts';
+import type { ObjectStore } from '../../registry/store.ts';
+import { toFileUri } from '../../registry/stores/file-uri.ts';
+import { openStore } from '../../registry/stores/open.ts';
+import type { CurrentModel } from '../ask.ts';
+import { type JobFolder, openJobFolder } from '../folder.ts';
+import { type BulkEncoder, openBulkEncoder } from '../model.ts';
+import { openPlace, type PlaceOptions } from '../places.ts';
+
+const EMBEDDED = fileURLToPath(new URL('../../model', import.meta.url));
+const TEXT_MODULE = new URL('../../text/wasm/encoder.wasm', import.meta.url);
+
+/** Absent: what the environment says. */
+export interface ModelOptions {
+  model?: string | undefined;
+  registry?: string | undefined;
+}
+
+export function placeOptions(): PlaceOptions {
+  const { R2_ENDPOINT: endpoint, R2_ACCESS_KEY_ID: accessKeyId, R2_SECRET_ACCESS_KEY: secretAccessKey } = process.env;
+  if (!endpoint) return {};
+  const credentials = accessKeyId && secretAccessKey ? { accessKeyId, secretAccessKey } : undefined;
+  return { r2: { endpoint, credentials } };
+}
+
+/** A path, `file://`, `s3://` or `r2://` as a URI without a slash at its end. */
+export function toUri(place: string): string {
+  const [, scheme] = /^(\w+):\/\//.exec(place) ?? [];
+  if (scheme === undefined) return toFileUri(resolve(place));
+  if (!['file', 's3', 'r2'].includes(scheme)) {
+    throw new UserError(`${place}: only folders, file://, s3:// and r2:// can be read and written`);
+  }
+  return place.replace(/\/+$/, '');
+}
+
+export function openFolder(place: string): JobFolder {
+  return openJobFolder(openPlace(toUri(place), placeOptions()));
+}
+
+/** The pointer's where there is a registry with one, else the embedded one. Nothing but its manifest is read. */
+export async function currentModel({ model, registry }: ModelOptions): Promise<CurrentModel> {
+  const embedded = { manifest: await readEmbedded(embeddedFolder(model)), digest: null };
+  const store = registryOf(registry);
+  if (!store) return embedded;
+  const pointed = await readPointer(store, process.env[ENVARS.modelName] ?? embedded.manifest.name);
+  if (!pointed) return embedded;
+  const { manifest: digest } = await readRelease(store, pointed.pointer.release);
+  return { manifest: (await readManifest(store, digest)).manifest, digest };
+}
+
+/** The model of a job, whatever is current by now. */
+export async function folderOf({ model: { manifest } }: BulkJob, { model, registry }: ModelOptions): Promise<string> {
+  if (manifest === null) return embeddedFolder(model);
+  const store = registryOf(registry);
+  if (!store)
+    throw new UserError(`the job's model ${manifest} is in a registry: say which (--registry or $${ENVARS.registry})`);
+  return downloaded(store, manifest);
+}
+
+export function openEncoder(folder: string, threads?: number): Promise<BulkEncoder> {
+  return openBulkEncoder({ folder, textModule: TEXT_MODULE, threads });
+}
+
+function embeddedFolder(model: string | undefined): string {
+  return model ?? process.env[ENVARS.model] ?? EMBEDDED;
+}
+
+function registryOf(uri = process.env[ENVARS.registry]): ObjectStore | undefined {
+  if (!uri) return undefined;
+  const endpoint = process.env[ENVARS.registryEndpoint] || undefined;
+  const secret = process.env[ENVARS.registrySecret] || undefined;
+  return openStore(uri, { endpoint, secret });
+}
+
+/** Kept between processes of this machine, and by digest: it never changes. */
+async function downloaded(store: ObjectStore, digest: string): Promise<string> {
+  const cache = join(tmpdir(), 'edge-clip-bulk-models');
+  await mkdir(cache, { recursive: true });
+  return downloadWhole(store, { digest, ...(await readManifest(store, digest)) }, cache);
+}

@@ -1,0 +1,201 @@
+// Bulk jobs as a local service that the Worker asks: `npm start` runs it as a child process. Jobs survive it.
+import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { Readable } from 'node:stream';
+import { pipeline } from 'node:stream/promises';
+import { fileURLToPath } from 'node:url';
+import { type CommandLine, runCommand } from '../../../contracts/command/command-line.ts';
+import { whenOrphaned } from '../../../contracts/command/lifetime.ts';
+import { LIMITS } from '../../../contracts/src/api/limits.ts';
+import { ENVARS } from '../../../contracts/src/envars.ts';
+import { bulkFolder } from '../../../contracts/src/keys.ts';
+import { UserError } from '../../../contracts/src/user-error.ts';
+import { errorDocument } from '../../core/error-document.ts';
+import { CoreError } from '../../core/errors.ts';
+import { openJobFolder } from '../folder.ts';
+import { openPlace } from '../places.ts';
+import { createBatches } from '../service/batches.ts';
+import { createFiles } from '../service/files.ts';
+import { createJobs } from '../service/jobs.ts';
+import { createRunner } from '../service/runner.ts';
+import { currentModel, placeOptions, toUri } from './open.ts';
+
+const HELP = `Usage: node api/bulk/hosts/service.ts STORE [--source URI]… [--model FOLDER] [--registry URI] [--workers N]
+
+Keeps bulk jobs, their files and what comes of them in STORE (a folder or file:// URI), and runs them as processes of this
+machine, one job after the other; those that were not finished go on. Answers on 127.0.0.1 what the Worker asks at
+/v1/jobs, /v1/files and /v1/batches, and believes it who asks: it is for nobody else. The variable PORT names the port
+(default 0: a free one); the line {"event":"listening","port":N} on standard output says which.
+  --source URI    a place that inputs may be read from; may be given again (default none: items and files only)
+  --model FOLDER  holds manifest.json and what it names (default $CLIP_MODEL, else api/model)
+  --registry URI  embeds with the current model of that registry (default $MODEL_REGISTRY)
+  --workers N     processes of a job (default all cores but one)
+  --help          this text
+  --version       name and version
+`;
+const OPTIONS = {
+  source: { type: 'string', multiple: true, default: [] as string[] },
+  model: { type: 'string' },
+  registry: { type: 'string' },
+  workers: { type: 'string' },
+} as const;
+
+const SHARD_HOST = fileURLToPath(new URL('shard.ts', import.meta.url));
+
+type Service = ReturnType<typeof openService>;
+type Line = CommandLine<typeof OPTIONS>;
+
+function openService(store: string, { values }: Line) {
+  const objects = openPlace(toUri(store), placeOptions());
+  const words = Object.entries({ '--model': values.model, '--registry': values.registry }).flatMap(([name, value]) =>
+    value === undefined ? [] : [name, value],
+  );
+  const runner = createRunner({
+    store: objects,
+    open: (id) => openJobFolder(objects, bulkFolder(id)),
+    places: placeOptions(),
+    host: { file: SHARD_HOST, words },
+    workers: values.workers === undefined ? undefined : Number(values.workers),
+    onProblem: (sentence) => console.error(sentence),
+  });
+  const options = {
+    store: objects,
+    runner,
+    sources: (values.source ?? []).map(toUri),
+    current: () => currentModel(values),
+  };
+  const files = createFiles(objects);
+  const { states, ...jobs } = createJobs(options, files);
+  return { runner, files, jobs, batches: createBatches(options, files, states) };
+}
+
+interface Asked {
+  method: string;
+  /** Parts of the path behind /v1. */
+  path: string[];
+  query: URLSearchParams;
+  owner: string | null;
+  idempotencyKey: string | null;
+  body(): Promise<Uint8Array>;
+}
+
+type Answer = object | { stream: AsyncIterable<Uint8Array> };
+
+/** Every path that the Worker asks; undefined where there is none such. */
+async function answer({ jobs, files, batches }: Service, asked: Asked): Promise<Answer | undefined> {
+  const { owner, idempotencyKey, query } = asked;
+  const [kind = '', id, what, name] = asked.path;
+  const asker = { owner, idempotencyKey };
+  const route = [asked.method, kind, ...(id === undefined ? [] : [':id']), ...(what === undefined ? [] : [what])].join(
+    ' ',
+  );
+  switch (route) {
+    case 'POST jobs':
+      return jobs.create(toJson(await asked.body()), asker);
+    case 'GET jobs':
+      return jobs.list(owner);
+    case 'GET jobs :id':
+      return jobs.get(id ?? '', owner);
+    case 'DELETE jobs :id':
+      return jobs.cancel(id ?? '', owner);
+    case 'GET jobs :id files':
+      return { stream: (await jobs.file(id ?? '', name ?? '', owner)).stream() };
+    case 'POST files': {
+      const [filename, purpose] = [query.get('filename') ?? '', query.get('purpose') ?? ''];
+      return files.create({ filename, purpose, bytes: await asked.body() }, owner);
+    }
+    case 'GET files':
+      return files.list(owner);
+    case 'GET files :id':
+      return files.get(id ?? '', owner);
+    case 'GET files :id content':
+      return { stream: await files.content(id ?? '', owner) };
+    case 'DELETE files :id':
+      return files.remove(id ?? '', owner);
+    case 'POST batches':
+      return batches.create(toJson(await asked.body()), asker);
+    case 'GET batches':
+      return batches.list(owner);
+    case 'GET batches :id':
+      return batches.get(id ?? '', owner);
+    case 'POST batches :id cancel':
+      return batches.cancel(id ?? '', owner);
+    default:
+      return undefined;
+  }
+}
+
+function toJson(bytes: Uint8Array): unknown {
+  try {
+    return JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes));
+  } catch (error) {
+    throw new CoreError('malformed_json', `The body is not JSON: ${error instanceof Error ? error.message : error}`);
+  }
+}
+
+async function receive(service: Service, request: IncomingMessage, response: ServerResponse): Promise<void> {
+  const { pathname, searchParams: query } = new URL(request.url ?? '/', 'http://service');
+  const [, version, ...path] = pathname.split('/').map(decodeURIComponent);
+  const asked: Asked = {
+    method: request.method ?? 'GET',
+    path: version === 'v1' ? path : [],
+    query,
+    owner: headerOf(request, 'x-owner'),
+    idempotencyKey: headerOf(request, 'idempotency-key'),
+    body: () => readBody(request),
+  };
+  const found = await answer(service, asked);
+  if (!found) throw new CoreError('not_found', `There is no ${asked.method} ${pathname} here.`);
+  if ('stream' in found) {
+    response.writeHead(200, { 'content-type': 'application/octet-stream' });
+    await pipeline(Readable.from(found.stream), response);
+  } else response.writeHead(200, { 'content-type': 'application/json' }).end(JSON.stringify(found));
+}
+
+async function readBody(request: IncomingMessage): Promise<Uint8Array> {
+  const chunks: Buffer[] = [];
+  let size = 0;
+  for await (const chunk of request as AsyncIterable<Buffer>) {
+    size += chunk.length;
+    if (size > LIMITS.body_bytes)
+      throw new CoreError('body_too_large', `The body may have ${LIMITS.body_bytes} bytes.`);
+    chunks.push(chunk);
+  }
+  return Buffer.concat(chunks);
+}
+
+function headerOf(request: IncomingMessage, name: string): string | null {
+  const value = request.headers[name];
+  return typeof value === 'string' && value !== '' ? value : null;
+}
+
+function refuse(response: ServerResponse, error: unknown, requestId: string): void {
+  if (!(error instanceof CoreError)) console.error(requestId, error);
+  const { status, headers, body } = errorDocument(error, requestId);
+  if (response.headersSent) response.destroy();
+  else response.writeHead(status, headers).end(JSON.stringify(body));
+}
+
+async function main(line: Line): Promise<undefined> {
+  const [store] = line.words;
+  if (store === undefined) throw new UserError(`STORE is needed.\n\n${HELP}`);
+  const service = openService(store, line);
+  const server = createServer((request, response) => {
+    const requestId = headerOf(request, 'x-request-id') ?? crypto.randomUUID();
+    receive(service, request, response).catch((error: unknown) => refuse(response, error, requestId));
+  });
+  const stop = (): void => {
+    server.close();
+    server.closeAllConnections();
+    void service.runner.stop().finally(() => process.exit(0));
+  };
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.once(signal, stop);
+  whenOrphaned(stop);
+  await service.runner.resume();
+  server.listen(Number(process.env[ENVARS.port] ?? 0), '127.0.0.1', () => {
+    const { port } = server.address() as AddressInfo;
+    console.log(JSON.stringify({ event: 'listening', port }));
+  });
+}
+
+await runCommand({ help: HELP, options: OPTIONS, words: 1 }, main);

@@ -1,0 +1,112 @@
+// Encodes shards of a bulk job: one of an AWS Batch array job, or every so manieth as a process of this machine.
+import { type CommandLine, runCommand } from '../../../contracts/command/command-line.ts';
+import { whenOrphaned } from '../../../contracts/command/lifetime.ts';
+import type { BulkEvent } from '../../../contracts/src/events.ts';
+import { EXIT } from '../../../contracts/src/exit-codes.ts';
+import { UserError } from '../../../contracts/src/user-error.ts';
+import { openSources } from '../places.ts';
+import { encodeShard } from '../shard.ts';
+import { folderOf, openEncoder, openFolder, placeOptions } from './open.ts';
+
+const HELP = `Usage: node api/bulk/hosts/shard.ts JOB [--shard N | --lane K/OF] [--model FOLDER] [--registry URI] [--threads N]
+
+JOB is the folder of a planned job (npm run encode -- --plan …): a path, file://, s3:// or r2:// URI. Each shard leaves its
+files of vectors, errors-NNNN.jsonl, and part-NNNN.done.json last. Shards that are finished are not done again; one that
+was stopped (exit code 75) or killed begins anew and leaves the same bytes.
+  --shard N       that shard only (default $AWS_BATCH_JOB_ARRAY_INDEX)
+  --lane K/OF     the shards K, K + OF, K + 2 OF, …; without either, all
+  --model FOLDER  holds manifest.json and what it names (default $CLIP_MODEL, else api/model)
+  --registry URI  where a published model is read from (default $MODEL_REGISTRY)
+  --threads N     cores that one run of the image tower may use (default 1 with --lane, else all)
+  --help          this text
+  --version       name and version
+
+R2 is opened by R2_ENDPOINT, R2_ACCESS_KEY_ID and R2_SECRET_ACCESS_KEY, S3 as AWS's own programs do.
+`;
+const OPTIONS = {
+  shard: { type: 'string' },
+  lane: { type: 'string' },
+  model: { type: 'string' },
+  registry: { type: 'string' },
+  threads: { type: 'string' },
+} as const;
+
+/** Between two lines of progress. */
+const PROGRESS_MS = 500;
+
+function shardsOf(
+  shards: number,
+  { shard, lane }: { shard?: string | undefined; lane?: string | undefined },
+): number[] {
+  const all = Array.from({ length: shards }, (_, index) => index);
+  const index = shard ?? (lane === undefined ? process.env.AWS_BATCH_JOB_ARRAY_INDEX : undefined);
+  if (index !== undefined) {
+    const wanted = all.filter((each) => String(each) === index);
+    if (wanted.length === 0) throw new UserError(`--shard ${index}: the job has the shards 0 to ${shards - 1}`);
+    return wanted;
+  }
+  if (lane === undefined) return all;
+  const [, first, every] = /^(\d+)\/(\d+)$/.exec(lane)?.map(Number) ?? [];
+  if (first === undefined || every === undefined || first >= every) {
+    throw new UserError(`--lane ${lane}: write K/OF, K from 0 to OF - 1`);
+  }
+  return all.filter((each) => each % every === first);
+}
+
+async function main({ values, words: [place] }: CommandLine<typeof OPTIONS>): Promise<number> {
+  if (place === undefined) throw new UserError(`JOB is needed.\n\n${HELP}`);
+  const stop = new AbortController();
+  for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => stop.abort());
+  const folder = openFolder(place);
+  const [job, plan] = [await folder.job(), await folder.plan()];
+  if (!job || !plan)
+    throw new UserError(`there is no planned job at ${folder.uri}: npm run encode -- --plan makes one`);
+  const shards = shardsOf(plan.shards, values);
+  // A child whose parent was killed must not go on beside the one that is started in its place.
+  if (values.lane !== undefined) whenOrphaned(() => process.exit(EXIT.failed));
+  const threads = Number(values.threads ?? (values.lane === undefined ? 0 : 1)) || undefined;
+  const sources = openSources(job, placeOptions());
+  const encoder = await openEncoder(await folderOf(job, values), threads);
+  try {
+    for (const shard of shards) {
+      const done =
+        stop.signal.aborted || (await isStopped())
+          ? undefined
+          : await encodeShard({
+              folder,
+              job,
+              shard,
+              encoder,
+              sources,
+              signal: stop.signal,
+              onProgress: everySoOften(shard),
+            });
+      if (!done) return EXIT.interrupted;
+      print({ event: 'done', ...done });
+    }
+    return EXIT.ok;
+  } finally {
+    await encoder.close();
+  }
+
+  /** By whoever cancelled the job, or by time. */
+  async function isStopped(): Promise<boolean> {
+    const expires = job?.expires_at ?? null;
+    return (expires !== null && Date.parse(expires) < Date.now()) || (await folder.stopped()) !== undefined;
+  }
+}
+
+function everySoOften(shard: number) {
+  let last = 0;
+  return ({ items, seconds }: { items: number; seconds: number }): void => {
+    if (performance.now() - last < PROGRESS_MS) return;
+    last = performance.now();
+    print({ event: 'progress', shard, items, seconds });
+  };
+}
+
+function print(event: BulkEvent): void {
+  console.log(JSON.stringify(event));
+}
+
+await runCommand({ help: HELP, options: OPTIONS, words: 1 }, main);

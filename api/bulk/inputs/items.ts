@@ -1,0 +1,128 @@
+// Items of a shard in the order of its lines, with what they hold: texts, and images from wherever the lines say.
+import { LIMITS } from '../../../contracts/src/api/limits.ts';
+import { BULK_LIMITS } from '../../../contracts/src/bulk/job.ts';
+import { BulkLine } from '../../../contracts/src/bulk/lines.ts';
+import { CoreError } from '../../core/errors.ts';
+import type { ImagePart, TextPart } from '../../core/items/items.ts';
+import type { StoredObject } from '../../registry/store.ts';
+import type { Sources } from '../places.ts';
+import { linesOf } from './lines.ts';
+import { imagesInTar } from './tar.ts';
+
+export interface BulkItem {
+  /** Null where the line could not be read. */
+  custom_id: string | null;
+  content: TextPart | ImagePart | CoreError;
+  /** Held in memory for it. */
+  bytes: number;
+}
+
+/** An image as base64, its name, and some room. */
+export const LINE_BYTES = Math.ceil((LIMITS.image_bytes * 4) / 3) + 64 * 1024;
+/** Files that are fetched at a time: each may be as large as an image may be. */
+const FETCHES = 8;
+
+const FORMS = 'a line is {"custom_id"} with one of "text", "image", "path", "uri" and "tar"';
+
+/** An item that cannot be had is one that holds an error; what is not its fault, such as a store that is down, is thrown. */
+export async function* itemsOf(lines: AsyncIterable<Uint8Array>, sources: Sources): AsyncGenerator<BulkItem> {
+  const waiting: Promise<BulkItem | BulkItem[]>[] = [];
+  for await (const text of linesOf(lines, LINE_BYTES)) {
+    if (text?.trim() === '') continue;
+    const line = readLine(text);
+    if (!(line instanceof CoreError) && 'tar' in line) {
+      for (const each of waiting.splice(0)) yield* flat(await each);
+      yield* itemsOfTar(line, sources);
+      continue;
+    }
+    waiting.push(fetchItem(line, sources));
+    // An item that fails for another reason is noticed when its turn comes.
+    waiting.at(-1)?.catch(() => {});
+    if (waiting.length > FETCHES) yield* flat(await (waiting.shift() ?? []));
+  }
+  for (const each of waiting) yield* flat(await each);
+}
+
+function* flat(items: BulkItem | BulkItem[]): Generator<BulkItem> {
+  yield* [items].flat();
+}
+
+export function tooLong(): CoreError {
+  return new CoreError('body_too_large', `the line has more than ${LINE_BYTES.toLocaleString('en-US')} bytes.`);
+}
+
+export function readLine(text: string | undefined): BulkLine | CoreError {
+  if (text === undefined) return tooLong();
+  let document: unknown;
+  try {
+    document = JSON.parse(text);
+  } catch {
+    return new CoreError('malformed_json', 'the line is not JSON.');
+  }
+  const line = BulkLine.safeParse(document);
+  return line.success ? line.data : new CoreError('invalid_request', `${FORMS}.`);
+}
+
+async function fetchItem(line: Exclude<BulkLine, { tar: string }> | CoreError, sources: Sources): Promise<BulkItem> {
+  if (line instanceof CoreError) return { custom_id: null, content: line, bytes: 0 };
+  const { custom_id } = line;
+  if ('text' in line) return { custom_id, content: { text: line.text }, bytes: line.text.length };
+  if ('image' in line) return { custom_id, content: { image: line.image }, bytes: line.image.length };
+  try {
+    const image = await readUpTo(await sources.find('path' in line ? line.path : line.uri), LIMITS.image_bytes + 1);
+    return { custom_id, content: { image }, bytes: image.length };
+  } catch (error) {
+    if (error instanceof CoreError) return { custom_id, content: error, bytes: 0 };
+    throw error;
+  }
+}
+
+/** One byte more than allowed tells that a file is too large; the rest of it is not read. */
+async function readUpTo(object: StoredObject, most: number): Promise<Uint8Array> {
+  const parts: Uint8Array[] = [];
+  let size = 0;
+  for await (const part of object.stream()) {
+    parts.push(part.subarray(0, most - size));
+    size += part.byteLength;
+    if (size >= most) break;
+  }
+  return Buffer.concat(parts);
+}
+
+async function* itemsOfTar(
+  { custom_id, tar }: { custom_id: string; tar: string },
+  sources: Sources,
+): AsyncGenerator<BulkItem> {
+  let archive: StoredObject;
+  try {
+    archive = await sources.find(tar);
+  } catch (error) {
+    if (!(error instanceof CoreError)) throw error;
+    yield { custom_id, content: error, bytes: 0 };
+    return;
+  }
+  let count = 0;
+  const members = imagesInTar(archive.stream(), LIMITS.image_bytes + 1);
+  while (true) {
+    const next = await members.next().catch((error: unknown) => damaged(tar, error));
+    if (next instanceof CoreError) yield { custom_id, content: next, bytes: 0 };
+    if (next instanceof CoreError || next.done) return;
+    count += 1;
+    if (count > BULK_LIMITS.tar_items) {
+      const message = `the tar holds more than ${BULK_LIMITS.tar_items.toLocaleString('en-US')} images, of which the others were not embedded: cut it.`;
+      yield { custom_id, content: new CoreError('too_many_items', message), bytes: 0 };
+      return;
+    }
+    const { name, bytes } = next.value;
+    yield { custom_id: `${custom_id}/${name}`, content: { image: bytes }, bytes: bytes.length };
+  }
+}
+
+/** A tar that ends early keeps the images that came before. */
+function damaged(tar: string, error: unknown): CoreError {
+  const code = error instanceof Error && 'code' in error ? String(error.code) : undefined;
+  // Of the file system or the network, and not of the archive: a rerun may succeed.
+  if (code !== undefined && /^E[A-Z]+$/.test(code)) throw error;
+  const reason = error instanceof Error ? error.message : String(error);
+  return new CoreError('broken_image', `${tar} is cut off or damaged from here on: ${reason}.`);
+}

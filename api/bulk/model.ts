@@ -1,0 +1,162 @@
+// A model for work that nobody waits for: texts and images through the core that answers requests, with its limits.
+import { readFile } from 'node:fs/promises';
+import { availableParallelism } from 'node:os';
+import { join } from 'node:path';
+import { PLAN_LIMITS } from '../../contracts/src/api/limits.ts';
+import type { ModelManifest } from '../../contracts/src/model/manifest.ts';
+import {
+  attemptItems,
+  type Embedded,
+  type EmbedInput,
+  type EmbedOutput,
+  type EncodedFile,
+  embed,
+} from '../core/embed.ts';
+import { CoreError } from '../core/errors.ts';
+import type { PlacedItem } from '../core/items/items.ts';
+import { chooseDimensions, chooseModel, type Model, quantisationOf } from '../core/model.ts';
+import { cutAndNormalise, type Quantisation } from '../core/vectors/vectors.ts';
+import { createGate } from '../encoder/encode.ts';
+import { type DecodedPicture, decode } from '../encoder/pixels/decode.ts';
+import { createPreprocess } from '../encoder/pixels/preprocess.ts';
+import { openSession, readManifest } from '../encoder/session.ts';
+import { openModel } from '../text/open-model.ts';
+import { createWasmEngine } from '../text/wasm/engine.ts';
+
+export interface BulkEncoder {
+  manifest: ModelManifest;
+  quantisation: Quantisation;
+  /** In the order of the items: vectors at unit length, or what was wrong with the item. Throws on what is not its fault. */
+  embed(items: PlacedItem[], chosen: { id: string; dimensions: number }): Promise<(Embedded | CoreError)[]>;
+  /** One request of others' forms; throws a CoreError where it is refused. */
+  answer(asked: EmbedInput): Promise<EmbedOutput>;
+  /** Whether the machine is to blame and no item: a rerun must try again. */
+  isOurs(error: CoreError): boolean;
+  close(): Promise<void>;
+}
+
+/** Throws a CoreError that names those that there are, before anything of the model is opened. */
+export function choose(
+  manifest: ModelManifest,
+  asked: { model?: string | undefined; dimensions?: number | undefined },
+) {
+  const offer = { manifest, limits: LIMITS };
+  return { id: chooseModel(offer, asked.model).id, dimensions: chooseDimensions(offer, asked.dimensions) };
+}
+
+export interface BulkEncoderOptions {
+  /** Folder with manifest.json and what it names. */
+  folder: string;
+  /** File of the text engine's module. */
+  textModule: string | URL;
+  /** Cores that one run of the image tower may use, and images that are decoded at a time (default all). */
+  threads?: number | undefined;
+}
+
+/** Images in one run of the graph. Always as many, in the order of the items, so that a rerun computes the same bits. */
+const BATCH = 16;
+/** No client waits: what bounds a request's computing does not bind here, and a text still has its own limits. */
+const LIMITS = {
+  ...PLAN_LIMITS.paid,
+  tokens: { student: Number.MAX_SAFE_INTEGER, tiny: Number.MAX_SAFE_INTEGER, static: Number.MAX_SAFE_INTEGER },
+};
+/** Of the machine and not of the file: a rerun must try it again. */
+const OURS = ['encoder_error', 'encoder_timeout', 'encoder_unavailable', 'internal_error', 'model_unavailable'];
+
+export async function openBulkEncoder(options: BulkEncoderOptions): Promise<BulkEncoder> {
+  const { folder, threads = availableParallelism() } = options;
+  const manifest = await readManifest(folder);
+  const session = await openSession(folder, manifest, threads);
+  const model = await openTexts(folder, manifest, options.textModule);
+  const engines = {
+    images: createImages(manifest, { run: session.run, places: threads }),
+    admit: <T>(_work: unknown, run: () => Promise<T>) => run(),
+  };
+  return {
+    manifest,
+    quantisation: quantisationOf(model),
+    async embed(items, { id, dimensions }) {
+      const { tier } = chooseModel(model, id);
+      const asked = { tier, dimensions, truncate: 'end', onError: 'partial' } as const;
+      const { outcomes } = await attemptItems({ model, engines }, items, asked);
+      const ours = outcomes.find((outcome) => outcome instanceof CoreError && isOurs(outcome));
+      if (ours) throw ours;
+      return outcomes;
+    },
+    answer: (asked) => embed(model, engines, asked),
+    isOurs,
+    async close() {
+      await Promise.all([session.close(), model.close()]);
+    },
+  };
+}
+
+function isOurs({ code }: CoreError): boolean {
+  return OURS.includes(code);
+}
+
+/** Nothing of it is read before the first text. */
+async function openTexts(folder: string, manifest: ModelManifest, module: string | URL): Promise<Model> {
+  const source = {
+    manifest: async () => manifest,
+    async read({ path }: { path: string }) {
+      return Uint8Array.from(await readFile(join(folder, path))).buffer;
+    },
+  };
+  const engine = {
+    async open(...tower: Parameters<ReturnType<typeof createWasmEngine>['open']>) {
+      const compiled = new WebAssembly.Module(await readFile(module));
+      return createWasmEngine({ module: compiled }).open(...tower);
+    },
+  };
+  return openModel(source, { engine, once, limits: LIMITS });
+}
+
+function once<T>(make: () => Promise<T>): () => Promise<T> {
+  let made: Promise<T> | undefined;
+  return () => {
+    made ??= make();
+    return made;
+  };
+}
+
+interface Read extends Pick<DecodedPicture, 'original' | 'warnings'> {
+  tensor: Float32Array;
+}
+interface Tower {
+  run(batch: Float32Array[]): Promise<Float32Array[]>;
+  places: number;
+}
+
+/** Files of a call are decoded beside each other, and beside the runs of the call before. */
+function createImages(manifest: ModelManifest, { run, places }: Tower) {
+  const preprocess = createPreprocess(manifest.image.preprocess);
+  // A decoded photo takes up to 64 MB: of all calls together only so many are held.
+  const decoding = createGate(places);
+  const read = (file: Uint8Array): Promise<Read | CoreError> =>
+    decoding(async () => {
+      try {
+        const { original, warnings, ...picture } = await decode(file);
+        return { original, warnings, tensor: preprocess.toTensor(picture) };
+      } catch (error) {
+        if (error instanceof CoreError) return error;
+        throw error;
+      }
+    });
+  return async function encodeFiles(files: Uint8Array[]): Promise<(EncodedFile | CoreError)[]> {
+    const pictures = await Promise.all(files.map(read));
+    const good = pictures.flatMap((picture) => (picture instanceof CoreError ? [] : [picture]));
+    const vectors = new Map<Read, Float32Array | undefined>();
+    for (let at = 0; at < good.length; at += BATCH) {
+      const batch = good.slice(at, at + BATCH);
+      const outputs = await run(batch.map(({ tensor }) => tensor));
+      for (const [index, picture] of batch.entries()) vectors.set(picture, outputs[index]);
+    }
+    return pictures.map((picture) => {
+      if (picture instanceof CoreError) return picture;
+      const { original, warnings } = picture;
+      const vector = cutAndNormalise(vectors.get(picture) ?? [], manifest.embed_dim);
+      return { vector, ...original, warnings };
+    });
+  };
+}

@@ -1,0 +1,86 @@
+// Where a bulk job may read: the folder of its input, and the sources that whoever runs it has named. Nothing else.
+import { dirname } from 'node:path';
+import type { BulkInput, BulkJob } from '../../contracts/src/bulk/job.ts';
+import { UserError } from '../../contracts/src/user-error.ts';
+import { CoreError } from '../core/errors.ts';
+import type { ObjectStore, StoredObject } from '../registry/store.ts';
+import { openStore } from '../registry/stores/open.ts';
+import { openS3Store, type S3Options } from '../registry/stores/s3.ts';
+
+export interface PlaceOptions {
+  /** Of R2 and its keys: `https://ACCOUNT.r2.cloudflarestorage.com`; absent: `r2://` is refused. */
+  r2?: S3Options | undefined;
+}
+
+/** A folder, a bucket or a prefix of one, by `file://`, `s3://` or `r2://`. */
+export function openPlace(uri: string, { r2 }: PlaceOptions = {}): ObjectStore {
+  if (!uri.startsWith('r2://')) return openStore(uri);
+  if (r2?.endpoint === undefined) {
+    throw new UserError(
+      `${uri} is in R2: set R2_ENDPOINT=https://ACCOUNT.r2.cloudflarestorage.com and the keys of an R2 token`,
+    );
+  }
+  return { ...openS3Store(uri.replace('r2://', 's3://'), r2), uri };
+}
+
+/** The folder that a file or key is in. */
+export function folderOfUri(uri: string): string {
+  return dirname(uri);
+}
+
+/** What relative paths in an input start from. */
+export function baseOf(input: BulkInput): string | undefined {
+  if ('prefix' in input) return input.prefix;
+  return 'jsonl' in input ? folderOfUri(input.jsonl) : undefined;
+}
+
+export interface Sources {
+  /** What a line names by `path` or `uri`. Throws a CoreError where it may not be read or is not there. */
+  find(name: string): Promise<StoredObject>;
+}
+
+/** A job must not be a way to read what its owner could not. */
+export function openSources({ input, sources }: Pick<BulkJob, 'input' | 'sources'>, options?: PlaceOptions): Sources {
+  const base = baseOf(input);
+  const allowed = [
+    ...(base === undefined ? [] : [base]),
+    ...('tars' in input ? input.tars.map(folderOfUri) : []),
+    ...sources,
+  ];
+  const stores = new Map<string, ObjectStore>();
+  const storeOf = (place: string): ObjectStore => {
+    const store = stores.get(place) ?? openPlace(place, options);
+    stores.set(place, store);
+    return store;
+  };
+
+  function locate(name: string): { place: string; key: string } {
+    const isUri = /^\w+:\/\//.test(name);
+    const place = isUri ? allowed.find((each) => name.startsWith(withSlash(each))) : base;
+    const key = isUri && place !== undefined ? name.slice(withSlash(place).length) : name;
+    if (place === undefined || key.startsWith('/') || key.split('/').includes('..')) {
+      const message = `${name} is outside of what this job may read: ${allowed.join(', ') || 'nothing'}.`;
+      throw new CoreError('invalid_request', message);
+    }
+    return { place, key };
+  }
+
+  return {
+    async find(name) {
+      const { place, key } = locate(name);
+      // A name that no file system takes is a name of no file.
+      const found = /\0/.test(key) || Buffer.byteLength(key) > 1024 ? undefined : await storeOf(place).get(key);
+      if (!found) throw new CoreError('not_found', `There is no ${key} below ${place}.`);
+      return found;
+    },
+  };
+}
+
+/** Whether a place is another one, or lies in it. */
+export function isBelow(place: string, other: string): boolean {
+  return withSlash(place).startsWith(withSlash(other)) && !place.split('/').includes('..');
+}
+
+function withSlash(place: string): string {
+  return place.endsWith('/') ? place : `${place}/`;
+}

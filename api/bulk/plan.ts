@@ -1,0 +1,113 @@
+// Cuts a bulk job into shards before anything is computed: lines of a size that is cheap to do again, each shard's in a file.
+import { BULK_LIMITS, type BulkJob, type BulkPlan } from '../../contracts/src/bulk/job.ts';
+import { bulkFiles, FILES } from '../../contracts/src/keys.ts';
+import { SCHEMA_VERSION } from '../../contracts/src/schema-version.ts';
+import { UserError } from '../../contracts/src/user-error.ts';
+import { CoreError } from '../core/errors.ts';
+import { encodeDocument } from '../registry/store.ts';
+import type { JobFolder } from './folder.ts';
+import { LINE_BYTES, readLine } from './inputs/items.ts';
+import { linesOf } from './inputs/lines.ts';
+import { isImageName } from './inputs/names.ts';
+import { openPlace, type PlaceOptions } from './places.ts';
+
+export interface PlanOptions extends PlaceOptions {
+  /** Items of a shard (default and most: 1,024). */
+  shardItems?: number | undefined;
+  /** Told of every shard that is cut. */
+  onShard?: ((shards: number) => void) | undefined;
+}
+
+interface Line {
+  text: string;
+  /** Every image of a tar is an item, and how many there are is not known before it is read. */
+  isTar?: boolean;
+}
+
+/** Written once: a job that has a plan keeps it. Throws a UserError where there is nothing to do, or too much. */
+export async function planJob(folder: JobFolder, job: BulkJob, options: PlanOptions = {}): Promise<BulkPlan> {
+  const known = await folder.plan();
+  if (known) return known;
+  const counts = { skipped: 0 };
+  const most = options.shardItems ?? BULK_LIMITS.shard_items;
+  let [shards, items, hasTars] = [0, 0, false];
+  for await (const lines of shardsOf(linesIn(job, options, counts), most)) {
+    if (shards === BULK_LIMITS.shards) throw tooMany(most);
+    await folder.put(bulkFiles(shards).lines, Buffer.from(`${lines.map(({ text }) => text).join('\n')}\n`));
+    shards += 1;
+    items += lines.length;
+    hasTars ||= lines.some(({ isTar }) => isTar);
+    options.onShard?.(shards);
+  }
+  if (shards === 0) {
+    const beside = counts.skipped > 0 ? ` (${counts.skipped} other files)` : '';
+    throw new UserError(`${placeOf(job)} holds nothing to embed${beside}`);
+  }
+  const plan: BulkPlan = {
+    schema_version: SCHEMA_VERSION,
+    job: job.id,
+    shards,
+    items: hasTars ? null : items,
+    skipped: counts.skipped,
+    at: new Date().toISOString(),
+  };
+  await folder.put(FILES.plan, encodeDocument(plan));
+  return plan;
+}
+
+function tooMany(items: number): UserError {
+  const [shards, most] = [BULK_LIMITS.shards, BULK_LIMITS.shards * items].map((count) => count.toLocaleString('en-US'));
+  return new UserError(
+    `the job would have more than ${shards} shards of ${items} items (${most} in all): cut its input into several jobs`,
+  );
+}
+
+function placeOf({ input }: BulkJob): string {
+  if ('prefix' in input) return input.prefix;
+  return 'jsonl' in input ? input.jsonl : input.tars.join(', ');
+}
+
+async function* linesIn(job: BulkJob, options: PlaceOptions, counts: { skipped: number }): AsyncGenerator<Line> {
+  const { input } = job;
+  if ('prefix' in input) {
+    const images = await openPlace(input.prefix, options).list('');
+    for (const { key } of images) {
+      if (isImageName(key)) yield { text: JSON.stringify({ custom_id: key, path: key }) };
+      else counts.skipped += 1;
+    }
+  } else if ('tars' in input) {
+    for (const uri of input.tars) {
+      const [name = uri] = uri.split('/').slice(-1);
+      yield { text: JSON.stringify({ custom_id: name.replace(/\.tar$/, ''), tar: uri }), isTar: true };
+    }
+  } else yield* linesOfFile(input.jsonl, options);
+}
+
+async function* linesOfFile(uri: string, options: PlaceOptions): AsyncGenerator<Line> {
+  const at = uri.lastIndexOf('/');
+  const file = await openPlace(uri.slice(0, at), options).get(uri.slice(at + 1));
+  if (!file) throw new UserError(`there is no file ${uri}`);
+  for await (const text of linesOf(file.stream(), LINE_BYTES)) {
+    if (text?.trim() === '') continue;
+    const line = readLine(text);
+    // What cannot be read is refused where it is answered for; too long a line is cut to what makes the same error.
+    if (text === undefined) yield { text: 'x'.repeat(LINE_BYTES + 1) };
+    else yield { text, isTar: !(line instanceof CoreError) && 'tar' in line };
+  }
+}
+
+/** A tar is a shard by itself. */
+async function* shardsOf(lines: AsyncIterable<Line>, most: number): AsyncGenerator<Line[]> {
+  let shard: Line[] = [];
+  let bytes = 0;
+  for await (const line of lines) {
+    const isFull = shard.length === most || bytes + line.text.length > BULK_LIMITS.shard_bytes;
+    if (shard.length > 0 && (isFull || line.isTar || shard[0]?.isTar)) {
+      yield shard;
+      [shard, bytes] = [[], 0];
+    }
+    shard.push(line);
+    bytes += line.text.length;
+  }
+  if (shard.length > 0) yield shard;
+}

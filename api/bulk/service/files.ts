@@ -1,0 +1,147 @@
+// Files that are sent for bulk jobs, and those that batches leave: the parts of all shards, one after the other.
+import type { OpenAiFile, OpenAiFileDeleted, OpenAiFileList } from '../../../contracts/src/api/doors/batches.ts';
+import { BulkFile } from '../../../contracts/src/bulk/file.ts';
+import { BULK_LIMITS } from '../../../contracts/src/bulk/job.ts';
+import {
+  bulkFiles,
+  bulkFolder,
+  FILES,
+  fileIn,
+  fileOfKey,
+  jobInputFolder,
+  listPrefix,
+} from '../../../contracts/src/keys.ts';
+import { SCHEMA_VERSION } from '../../../contracts/src/schema-version.ts';
+import { CoreError } from '../../core/errors.ts';
+import { encodeDocument, type ObjectStore } from '../../registry/store.ts';
+import { newId } from '../ask.ts';
+import { openJobFolder } from '../folder.ts';
+import { readState } from './runner.ts';
+import { isFinal, statusOf, toSeconds } from './status.ts';
+
+/** Who asks: the prefix of an API key; null: somebody on this machine, or a service without keys. */
+export type Owner = string | null;
+
+export interface SentFile {
+  filename: string;
+  purpose: string;
+  bytes: Uint8Array;
+}
+
+export interface FileService {
+  create(file: SentFile, owner: Owner): Promise<OpenAiFile>;
+  list(owner: Owner): Promise<OpenAiFileList>;
+  get(id: string, owner: Owner): Promise<OpenAiFile>;
+  content(id: string, owner: Owner): Promise<AsyncIterable<Uint8Array>>;
+  remove(id: string, owner: Owner): Promise<OpenAiFileDeleted>;
+  /** One that was sent. Throws a CoreError where its asker may not see it, or it is gone. */
+  find(id: string, owner: Owner): Promise<BulkFile>;
+}
+
+const OUTPUT = /^file_(answers|errors)_([0-9a-z]{16,64})$/;
+
+export const linesUri = (store: ObjectStore, { id }: Pick<BulkFile, 'id'>): string =>
+  `${store.uri}/${fileIn(jobInputFolder(id), FILES.lines)}`;
+
+export function createFiles(store: ObjectStore): FileService {
+  const read = async (id: string): Promise<BulkFile | undefined> => {
+    const text = await (await store.get(fileIn(jobInputFolder(id), FILES.file)))?.text();
+    return text === undefined ? undefined : BulkFile.parse(JSON.parse(text));
+  };
+  const write = (file: BulkFile) => store.put(fileIn(jobInputFolder(file.id), FILES.file), encodeDocument(file));
+
+  const files: FileService = {
+    async create({ filename, purpose, bytes }, owner) {
+      if (purpose !== 'batch') {
+        throw new CoreError('invalid_request', `purpose may be batch, not ${JSON.stringify(purpose)}.`, {
+          param: 'purpose',
+        });
+      }
+      if (bytes.length === 0) throw new CoreError('empty_input', 'The file is empty.', { param: 'file' });
+      const id = newId('file');
+      await store.put(fileIn(jobInputFolder(id), FILES.lines), bytes);
+      const created_at = new Date().toISOString();
+      const identity = { id, filename, purpose, bytes: bytes.length } as const;
+      const file: BulkFile = { schema_version: SCHEMA_VERSION, ...identity, owner, created_at, deleted: false };
+      await write(file);
+      return written(file);
+    },
+    async list(owner) {
+      const ids = (await store.list(listPrefix('jobInputs'))).flatMap(({ key }) => fileOfKey(key) ?? []);
+      const found = (await Promise.all(ids.map(read))).flatMap((file) =>
+        file && !file.deleted && file.owner === owner ? [file] : [],
+      );
+      return listOf(found.sort((a, b) => (a.created_at < b.created_at ? 1 : -1)).map(written));
+    },
+    async get(id, owner) {
+      const output = await outputOf(store, id, owner);
+      if (!output) return written(await files.find(id, owner));
+      const { sizes, created_at } = output;
+      const bytes = sizes.reduce((total, size) => total + size, 0);
+      return written({ id, filename: `${id}.jsonl`, purpose: 'batch_output', bytes, created_at });
+    },
+    async content(id, owner) {
+      const output = await outputOf(store, id, owner);
+      if (output) return joined(output.keys.map((key) => store.get(key)));
+      const file = await files.find(id, owner);
+      return joined([store.get(fileIn(jobInputFolder(file.id), FILES.lines))]);
+    },
+    async remove(id, owner) {
+      const file = await files.find(id, owner);
+      await write({ ...file, deleted: true });
+      await store.put(fileIn(jobInputFolder(id), FILES.lines), new Uint8Array());
+      return { id, object: 'file', deleted: true };
+    },
+    async find(id, owner) {
+      const file = /^file_[0-9a-z]{16,64}$/.test(id) ? await read(id) : undefined;
+      if (file && !file.deleted && file.owner === owner) return file;
+      throw new CoreError('not_found', `There is no file ${JSON.stringify(id)}.`, { param: 'id' });
+    },
+  };
+  return files;
+}
+
+/** The parts of a batch that has ended; undefined where the id is not of such a file. */
+async function outputOf(store: ObjectStore, id: string, owner: Owner) {
+  const [, kind, rest] = OUTPUT.exec(id) ?? [];
+  if (rest === undefined) return undefined;
+  const job = `batch_${rest}`;
+  const state = await readState(openJobFolder(store, bulkFolder(job)));
+  if (!state || state.job.owner !== owner || !isFinal(statusOf(state, Date.now()))) {
+    throw new CoreError('not_found', `There is no file ${JSON.stringify(id)}, or not yet.`, { param: 'id' });
+  }
+  const parts = state.done.map(({ shard, files }) => {
+    const path = kind === 'answers' ? bulkFiles(shard).part('jsonl') : bulkFiles(shard).errors;
+    return { key: `${bulkFolder(job)}/${path}`, size: files.find((file) => file.path === path)?.size ?? 0 };
+  });
+  return { keys: parts.map(({ key }) => key), sizes: parts.map(({ size }) => size), created_at: state.job.created_at };
+}
+
+async function* joined(objects: ReturnType<ObjectStore['get']>[]): AsyncGenerator<Uint8Array> {
+  for (const reading of objects) {
+    const object = await reading;
+    if (object) yield* object.stream();
+  }
+}
+
+function written({
+  id,
+  filename,
+  purpose,
+  bytes,
+  created_at,
+}: Pick<BulkFile, 'id' | 'filename' | 'purpose' | 'bytes' | 'created_at'>): OpenAiFile {
+  const created = toSeconds(created_at);
+  const expires_at = created + BULK_LIMITS.days * 86_400;
+  return { id, filename, purpose, bytes, object: 'file', created_at: created, expires_at, status: 'processed' };
+}
+
+export function listOf<T extends { id: string }>(data: T[]) {
+  return {
+    object: 'list' as const,
+    data,
+    has_more: false as const,
+    first_id: data[0]?.id ?? null,
+    last_id: data.at(-1)?.id ?? null,
+  };
+}

@@ -1,0 +1,70 @@
+// A server as a child process of this one, which is started again when it dies.
+import { type ChildProcess, spawn } from 'node:child_process';
+import { createInterface } from 'node:readline';
+import { ENVARS } from '../../contracts/src/envars.ts';
+import { ListeningLine, readEvent } from '../../contracts/src/events.ts';
+import { freePort, HOST } from './local-address.ts';
+
+const RESTART_MS = 1000;
+
+export interface ProcessOptions {
+  file: string;
+  words: string[];
+  env?: Record<string, string>;
+  /** What a message calls it, and what its absence means. */
+  name: string;
+  consequence: string;
+}
+
+export interface LocalProcess {
+  url: string;
+  stop(): Promise<void>;
+}
+
+/** Its port stays, so that the Worker need not be told. */
+export async function startProcess({
+  file,
+  words,
+  env = {},
+  name,
+  consequence,
+}: ProcessOptions): Promise<LocalProcess> {
+  const port = await freePort(0);
+  let child: ChildProcess | undefined;
+  let isStopping = false;
+
+  function launch(): Promise<void> {
+    return new Promise((listening) => {
+      // Its own process group: Ctrl-C reaches this process, which ends all of them in order.
+      const started = spawn(process.execPath, [file, ...words], {
+        env: { ...process.env, ...env, [ENVARS.port]: String(port) },
+        stdio: ['ignore', 'pipe', 'inherit'],
+        detached: true,
+      });
+      child = started;
+      createInterface({ input: started.stdout }).on('line', (line) => {
+        if (readEvent(ListeningLine, line)) listening();
+      });
+      started.once('exit', (code, signal) => {
+        listening();
+        if (isStopping) return;
+        console.error(`${name} ended (${signal ?? code}); starting it again. ${consequence}`);
+        setTimeout(() => {
+          if (!isStopping) void launch();
+        }, RESTART_MS);
+      });
+    });
+  }
+
+  function stop(): Promise<void> {
+    isStopping = true;
+    return new Promise((done) => {
+      if (!child || child.exitCode !== null || child.signalCode !== null) return done();
+      child.once('exit', () => done());
+      child.kill('SIGTERM');
+    });
+  }
+
+  await launch();
+  return { url: `http://${HOST}:${port}`, stop };
+}

@@ -1,0 +1,45 @@
+// OpenAI's files and batches: forms are read here, everything else is the service's of bulk jobs.
+import type { BATCH_OPERATIONS } from '../../../contracts/src/api/doors/batches.ts';
+import { FILES } from '../../../contracts/src/keys.ts';
+import { CoreError } from '../../core/errors.ts';
+import type { Call, Handler } from '../dependencies.ts';
+import { readForm, readJson } from '../http/body.ts';
+import type { Reply } from '../http/reply.ts';
+import { passOn } from './pass-on.ts';
+
+const FIELDS = ['file', 'purpose'];
+
+async function createFile(call: Call): Promise<Reply> {
+  const fields = await readForm(call.request);
+  // What SDKs may send besides says when a file expires: here all do alike.
+  const unknown = fields.find(({ name }) => !FIELDS.includes(name) && !name.startsWith('expires_after'));
+  if (unknown)
+    throw new CoreError('unknown_key', `A file has the fields file and purpose, not ${unknown.name}.`, {
+      param: unknown.name,
+    });
+  const file = fields.find(({ name }) => name === 'file');
+  const purpose = fields.find(({ name }) => name === 'purpose')?.value;
+  if (!file)
+    throw new CoreError('invalid_request', 'file is missing: send it as a form, with curl -F file=@lines.jsonl.', {
+      param: 'file',
+    });
+  if (typeof purpose !== 'string')
+    throw new CoreError('invalid_request', 'purpose is missing: it is batch.', { param: 'purpose' });
+  const query = new URLSearchParams({ filename: file.filename ?? FILES.lines, purpose });
+  const bytes = typeof file.value === 'string' ? new TextEncoder().encode(file.value) : file.value;
+  return passOn(call, `/v1/files?${query}`, Uint8Array.from(bytes));
+}
+
+const idOf = ({ params }: Call): string => encodeURIComponent(params.id ?? '');
+
+export const BATCH_HANDLERS: Record<keyof typeof BATCH_OPERATIONS, Handler> = {
+  createFile,
+  listFiles: (call) => passOn(call, '/v1/files'),
+  retrieveFile: (call) => passOn(call, `/v1/files/${idOf(call)}`),
+  retrieveFileContent: (call) => passOn(call, `/v1/files/${idOf(call)}/content`),
+  deleteFile: (call) => passOn(call, `/v1/files/${idOf(call)}`),
+  createBatch: async (call) => passOn(call, '/v1/batches', JSON.stringify(await readJson(call.request))),
+  listBatches: (call) => passOn(call, '/v1/batches'),
+  retrieveBatch: (call) => passOn(call, `/v1/batches/${idOf(call)}`),
+  cancelBatch: (call) => passOn(call, `/v1/batches/${idOf(call)}/cancel`),
+};

@@ -1,0 +1,44 @@
+// Requests about bulk jobs go on to the service that keeps them, with who asks; its answers and its errors come back.
+import { ErrorBody } from '../../../contracts/src/api/error.ts';
+import { CoreError } from '../../core/errors.ts';
+import type { Call } from '../dependencies.ts';
+import type { Reply } from '../http/reply.ts';
+
+/** A key that names a request, as the draft of the header has it: any printable characters. */
+const IDEMPOTENCY_KEY = /^[\x20-\x7e]{1,255}$/;
+
+/** `path` at the service, which has the same addresses; without `body` the request has none. */
+export async function passOn({ request, deps, record }: Call, path: string, body?: BodyInit): Promise<Reply> {
+  const { jobs } = deps;
+  if (!jobs) {
+    const message =
+      'Bulk jobs are not configured here (JOBS_URL). npm start has them; npm run encode runs them on a machine of yours.';
+    throw new CoreError('not_configured', message);
+  }
+  const headers = new Headers({ 'x-request-id': record.requestId, 'x-owner': record.key ?? '' });
+  const idempotencyKey = request.headers.get('idempotency-key');
+  if (idempotencyKey !== null) headers.set('idempotency-key', checked(idempotencyKey));
+  const init = { method: request.method, headers, body: body ?? null, signal: request.signal };
+  const response = await jobs(path, init).catch((error: unknown) => {
+    throw new CoreError('encoder_unavailable', `The service of bulk jobs does not answer: ${reasonOf(error)}.`);
+  });
+  if (!response.ok) throw await errorOf(response);
+  if (response.headers.get('content-type') === 'application/json') return { json: await response.json<object>() };
+  return { stream: response.body, headers: { 'Content-Type': 'application/octet-stream' } };
+}
+
+function checked(key: string): string {
+  if (IDEMPOTENCY_KEY.test(key)) return key;
+  throw new CoreError('invalid_request', 'An Idempotency-Key has 1 to 255 printable characters of ASCII.');
+}
+
+async function errorOf(response: Response): Promise<CoreError> {
+  const body = ErrorBody.safeParse(await response.json().catch(() => undefined));
+  if (!body.success) return new CoreError('encoder_error', `The service of bulk jobs answered ${response.status}.`);
+  const { code, detail, error } = body.data;
+  return new CoreError(code, detail, error.param === null ? {} : { param: error.param });
+}
+
+function reasonOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}

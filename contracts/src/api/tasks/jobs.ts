@@ -1,0 +1,142 @@
+// Bulk jobs over HTTP: asked for in one request, embedded while nobody waits, reported in the words of OpenAI's batches.
+import { z } from 'zod';
+import { BULK_LIMITS, BulkFormat, BulkInput, BulkModel, BulkOutput, BulkType } from '../../bulk/job.ts';
+import { BulkLine } from '../../bulk/lines.ts';
+import { Artefact } from '../../model/artefact.ts';
+import type { Operation } from '../operation.ts';
+
+export const JobStatus = z.enum(['validating', 'in_progress', 'completed', 'failed', 'expired', 'cancelled']).meta({
+  title: 'JobStatus',
+  description:
+    '`validating`: being cut into shards. `in_progress`: shards are embedded, or wait for it. The others are final.',
+});
+export type JobStatus = z.infer<typeof JobStatus>;
+
+export const JobRequest = z
+  .strictObject({
+    input: z
+      .union([
+        z
+          .strictObject({ items: z.array(BulkLine).min(1).max(2048).describe('The items themselves.') })
+          .meta({ title: 'JobItems', description: 'Items inside the request.' }),
+        z
+          .strictObject({ file_id: z.string().min(1).describe('Id of a file of lines, from POST /v1/files.') })
+          .meta({ title: 'JobFile', description: 'Items of a file that was sent before.' }),
+        BulkInput,
+      ])
+      .describe('What is to be embedded.'),
+    formats: z.array(BulkFormat).min(1).optional().describe('Forms of the files; absent: `jsonl`.'),
+    type: BulkType.optional().describe('How numbers are written; absent: `float32`.'),
+    dimensions: z.int().positive().optional().describe('Length of the vectors; absent: the full length.'),
+    model: z.string().optional().describe('Id of a model from GET /v1/models; absent: the first one.'),
+  })
+  .meta({ title: 'JobRequest', description: 'Body of POST /v1/jobs.' });
+export type JobRequest = z.infer<typeof JobRequest>;
+
+const count = z.int().nonnegative();
+const seconds = z.int().nonnegative();
+
+export const RequestCounts = z
+  .strictObject({
+    total: count.nullable().describe('Items in all; null while that is not known.'),
+    completed: count.describe('Items of finished shards that have a vector.'),
+    failed: count.describe('Items of finished shards that have an error.'),
+  })
+  .describe('How far it is: the sum over finished shards.');
+
+export const JobReport = z
+  .strictObject({
+    id: z.string().describe('Id of the job.'),
+    object: z.literal('job').describe('Name of this form.'),
+    status: JobStatus,
+    created_at: seconds.describe('Unix time when it was asked for.'),
+    in_progress_at: seconds.nullable().describe('Unix time when it was planned; null: not yet.'),
+    ended_at: seconds
+      .nullable()
+      .describe('Unix time when it was completed, failed, expired or cancelled; null: not yet.'),
+    expires_at: seconds.nullable().describe('Unix time when it is given up; null: never.'),
+    request_counts: RequestCounts,
+    shards: z
+      .strictObject({
+        total: count.nullable().describe('Shards in all; null while it is not planned.'),
+        done: count.describe('Shards that are finished.'),
+      })
+      .describe('Parts that are done one by one.'),
+    error: z.string().nullable().describe('Why it failed or was cancelled; null: it was not.'),
+    model: BulkModel,
+    output: BulkOutput,
+    files: z.array(Artefact).describe('Files of finished shards, for GET /v1/jobs/{id}/files/{name}.'),
+  })
+  .meta({ title: 'JobReport', description: 'A bulk job and how far it is.' });
+export type JobReport = z.infer<typeof JobReport>;
+
+export const JobList = z
+  .strictObject({
+    object: z.literal('list').describe('Name of this form.'),
+    data: z.array(JobReport).describe('The newest first.'),
+  })
+  .meta({ title: 'JobList', description: 'Answer of GET /v1/jobs.' });
+export type JobList = z.infer<typeof JobList>;
+
+const DAYS = `Files are kept for ${BULK_LIMITS.days} days.`;
+
+export const JOB_OPERATIONS = {
+  createJob: {
+    method: 'POST',
+    path: '/v1/jobs',
+    door: 'own',
+    scope: 'jobs',
+    summary: 'Embed many items while nobody waits',
+    description: `The header \`Idempotency-Key\` names the job: the same key with the same body answers the same job, and with another body is refused. ${DAYS}`,
+    request: JobRequest,
+    examples: {
+      items: {
+        value: {
+          input: { items: [{ custom_id: 'a', text: 'a dog running through snow' }] },
+          formats: ['jsonl', 'parquet'],
+          type: 'int8',
+        },
+      },
+    },
+    answer: 'The job, which has only begun.',
+    response: JobReport,
+  },
+  listJobs: {
+    method: 'GET',
+    path: '/v1/jobs',
+    door: 'own',
+    scope: 'jobs',
+    summary: 'List bulk jobs',
+    answer: "The caller's jobs.",
+    response: JobList,
+  },
+  getJob: {
+    method: 'GET',
+    path: '/v1/jobs/{id}',
+    door: 'own',
+    scope: 'jobs',
+    summary: 'How far a bulk job is',
+    answer: 'The job.',
+    response: JobReport,
+  },
+  cancelJob: {
+    method: 'DELETE',
+    path: '/v1/jobs/{id}',
+    door: 'own',
+    scope: 'jobs',
+    summary: 'Cancel a bulk job',
+    description: 'Shards that are finished stay. A job that has ended stays as it is.',
+    answer: 'The job.',
+    response: JobReport,
+  },
+  getJobFile: {
+    method: 'GET',
+    path: '/v1/jobs/{id}/files/{name}',
+    door: 'own',
+    scope: 'jobs',
+    summary: 'A file of a finished shard',
+    answer: 'Its bytes.',
+    answerType: 'application/octet-stream',
+    response: z.string().describe('Bytes.'),
+  },
+} as const satisfies Record<string, Operation>;

@@ -1,0 +1,25 @@
+// A file that was sent for bulk jobs, as it is stored beside its content.
+import { z } from 'zod';
+import { SchemaVersion } from '../schema-version.ts';
+
+/** What its sender and everybody else sees of it. */
+export const FileIdentity = z.strictObject({
+  id: z.string().describe('Id of the file.'),
+  filename: z.string().describe('As it was sent.'),
+  purpose: z.enum(['batch', 'batch_output']).describe('What it is for.'),
+  bytes: z.int().nonnegative().describe('Its size.'),
+});
+
+export const BulkFile = z
+  .strictObject({
+    schema_version: SchemaVersion,
+    ...FileIdentity.shape,
+    owner: z
+      .string()
+      .nullable()
+      .describe('Who may see it: the prefix of an API key; null: everybody who may see jobs.'),
+    created_at: z.iso.datetime().describe('When it was sent.'),
+    deleted: z.boolean().describe('Whether its content was removed.'),
+  })
+  .meta({ title: 'BulkFile', description: '`file.json` of a file that was sent: written after its content.' });
+export type BulkFile = z.infer<typeof BulkFile>;

@@ -1,0 +1,158 @@
+// A bulk job as it is stored: what was asked, how it was cut into shards, what each shard left, and how it ended.
+import { z } from 'zod';
+import { Artefact, Digest } from '../model/artefact.ts';
+import { SchemaVersion } from '../schema-version.ts';
+
+/** What a bulk job may be. */
+export const BULK_LIMITS = {
+  /** Items of a shard; what a stopped shard loses is at most this much work. */
+  shard_items: 1024,
+  /** Bytes of lines in a shard, where images are inside of them. */
+  shard_bytes: 64 * 1024 * 1024,
+  /** Items of a tar, which is a shard by itself, and of which the vectors are held in memory. */
+  tar_items: 20_000,
+  /** As many as an array job has children. */
+  shards: 10_000,
+  /** Days for which a job's files are kept. */
+  days: 30,
+  /** Hours within which a job finishes, or is given up. */
+  hours: 24,
+} as const;
+
+export const BulkJobId = z
+  .string()
+  .regex(/^[a-z]+_[0-9a-z]{16,64}$/)
+  .describe('Name of the job, and of its folder.');
+
+export const BulkFormat = z.enum(['jsonl', 'npy', 'safetensors', 'parquet']).meta({
+  title: 'BulkFormat',
+  description: 'Form of the files with the vectors.',
+});
+export type BulkFormat = z.infer<typeof BulkFormat>;
+
+export const BulkType = z.enum(['float32', 'int8', 'binary']).meta({
+  title: 'BulkType',
+  description: 'How a number of a vector is written; `binary` keeps one bit, whether it is above zero.',
+});
+export type BulkType = z.infer<typeof BulkType>;
+
+const place = z.string().regex(/^(file|s3|r2):\/\/./);
+export const BulkInput = z
+  .union([
+    z
+      .strictObject({
+        prefix: place.describe('Folder or prefix: every image file below it is an item, named by its path.'),
+      })
+      .meta({ title: 'BulkPrefix', description: 'Images by prefix.' }),
+    z
+      .strictObject({ jsonl: place.describe('A file of lines, each a BulkLine.') })
+      .meta({ title: 'BulkLines', description: 'Items by lines.' }),
+    z
+      .strictObject({ tars: z.array(place).min(1).describe('WebDataset tars: every image in them is an item.') })
+      .meta({ title: 'BulkTars', description: 'Images in tars.' }),
+  ])
+  .meta({ title: 'BulkInput', description: 'What is to be embedded.' });
+export type BulkInput = z.infer<typeof BulkInput>;
+
+export const BulkOutput = z
+  .strictObject({
+    formats: z.array(BulkFormat).min(1).describe('Forms of the files; each shard has one file of each.'),
+    type: BulkType,
+    dimensions: z.int().positive().describe('Numbers of a vector.'),
+  })
+  .meta({ title: 'BulkOutput', description: 'How vectors are written.' });
+export type BulkOutput = z.infer<typeof BulkOutput>;
+
+export const BulkAnswers = z
+  .strictObject({
+    endpoint: z.literal('/v1/embeddings').describe('What each line is a request to.'),
+    metadata: z.record(z.string(), z.string()).nullable().describe('Kept and given back; null: none was sent.'),
+    file: z.string().describe('Id of the file that the lines came in.'),
+  })
+  .meta({
+    title: 'BulkAnswers',
+    description: 'Lines are requests, and are answered one by one, as OpenAI does in batches.',
+  });
+export type BulkAnswers = z.infer<typeof BulkAnswers>;
+
+export const BulkModel = z
+  .strictObject({
+    id: z.string().describe('What a request names as `model`.'),
+    version: z.string().describe('Its version.'),
+    space_id: Digest.describe('The space of the vectors.'),
+    manifest: Digest.nullable().describe('Digest of its manifest in the registry; null: the embedded model.'),
+  })
+  .meta({ title: 'BulkModel', description: 'The model that embeds.' });
+export type BulkModel = z.infer<typeof BulkModel>;
+
+const id = BulkJobId;
+const time = z.iso.datetime();
+
+export const BulkJob = z
+  .strictObject({
+    schema_version: SchemaVersion,
+    id,
+    owner: z
+      .string()
+      .nullable()
+      .describe('Who may see it: the prefix of an API key; null: everybody who may see jobs.'),
+    idempotency_key: z.string().nullable().describe('The same key names the same job; null: none was given.'),
+    asked: Digest.nullable().describe(
+      'Of what was asked under that key: another request with it is refused; null: none was given.',
+    ),
+    created_at: time.describe('When it was asked for.'),
+    expires_at: time.nullable().describe('When it is given up if it is not finished; null: never.'),
+    input: BulkInput,
+    sources: z
+      .array(place)
+      .describe('Places that the lines of the input may name, beside the folder of the input itself.'),
+    output: z.union([BulkOutput, BulkAnswers]).describe('What is made of it.'),
+    model: BulkModel,
+  })
+  .meta({ title: 'BulkJob', description: '`job.json`, written first and never changed: what is to be done.' });
+export type BulkJob = z.infer<typeof BulkJob>;
+
+const count = z.int().nonnegative();
+
+export const BulkPlan = z
+  .strictObject({
+    schema_version: SchemaVersion,
+    job: id,
+    shards: count.max(BULK_LIMITS.shards).describe('Shards, numbered from 0.'),
+    items: count.nullable().describe('Items in all; null where tars were not opened to count them.'),
+    skipped: count.describe('Files of a prefix that are no images.'),
+    at: time.describe('When it was made.'),
+  })
+  .meta({ title: 'BulkPlan', description: '`plan.json`, written when the lines of every shard are there.' });
+export type BulkPlan = z.infer<typeof BulkPlan>;
+
+export const BulkDone = z
+  .strictObject({
+    schema_version: SchemaVersion,
+    job: id,
+    shard: count.describe('Number of the shard.'),
+    space_id: Digest.describe('The space of the vectors.'),
+    items: count.describe('Items of the shard.'),
+    succeeded: count.describe('Items that have a vector.'),
+    failed: count.describe('Lines of `errors-NNNN.jsonl`.'),
+    seconds: z.number().nonnegative().describe('Wall-clock seconds of the run that finished it.'),
+    at: time.describe('When it was finished.'),
+    files: z.array(Artefact).min(1).describe('What it left. The same input and model leave the same bytes.'),
+  })
+  .meta({
+    title: 'BulkDone',
+    description: '`part-NNNN.done.json`, written last: its presence means that the shard is finished.',
+  });
+export type BulkDone = z.infer<typeof BulkDone>;
+
+export const BulkStop = z
+  .strictObject({
+    schema_version: SchemaVersion,
+    job: id,
+    status: z.enum(['cancelled', 'failed']).describe('How it ended.'),
+    at: time.describe('When.'),
+    message: z.string().describe('A sentence that says why.'),
+    shard: count.nullable().describe('The shard that could not be finished; null where none is to blame.'),
+  })
+  .meta({ title: 'BulkStop', description: '`stopped.json`: the job goes no further.' });
+export type BulkStop = z.infer<typeof BulkStop>;

@@ -1,0 +1,77 @@
+// Lines of a bulk job: what is to be embedded, what became of it, and what was wrong with it.
+import { z } from 'zod';
+import { ErrorCode } from '../api/error.ts';
+import { Digest } from '../model/artefact.ts';
+
+const customId = z.string().min(1).max(512).describe('Name of the item in the output; chosen by the user.');
+const item = z.int().nonnegative().describe('Number of the item in its shard, from 0.');
+const pixels = z.int().positive();
+
+export const BulkLine = z
+  .union([
+    z
+      .strictObject({ custom_id: customId, text: z.string().describe('The text itself.') })
+      .meta({ title: 'BulkText', description: 'A text.' }),
+    z
+      .strictObject({
+        custom_id: customId,
+        image: z.string().min(1).describe('Base64 or a data URI of an image file.'),
+      })
+      .meta({ title: 'BulkImage', description: 'An image inside the line.' }),
+    z
+      .strictObject({
+        custom_id: customId,
+        path: z.string().min(1).describe("An image file, relative to the folder of the job's input."),
+      })
+      .meta({ title: 'BulkPath', description: 'An image in a file beside the lines.' }),
+    z
+      .strictObject({
+        custom_id: customId,
+        uri: z
+          .string()
+          .regex(/^(file|s3|r2):\/\//)
+          .describe("An image file anywhere below the job's sources: `s3://`, `r2://` or `file://`."),
+      })
+      .meta({ title: 'BulkUri', description: 'An image in an object store.' }),
+    z
+      .strictObject({
+        custom_id: customId,
+        tar: z.string().min(1).describe("A WebDataset tar, relative to the folder of the job's input, or a URI."),
+      })
+      .meta({ title: 'BulkTar', description: 'Every image of a tar: items named `CUSTOM_ID/MEMBER`.' }),
+  ])
+  .meta({ title: 'BulkLine', description: "One line of a bulk job's input." });
+export type BulkLine = z.infer<typeof BulkLine>;
+
+export const BulkResult = z
+  .strictObject({
+    item,
+    custom_id: z.string().describe('As in the input.'),
+    modality: z.enum(['text', 'image']).describe('What the item was.'),
+    embedding: z
+      .string()
+      .describe(
+        "Base64 of the vector's bytes: little-endian float32 at unit length, int8, or bits with the first dimension in the highest bit.",
+      ),
+    space_id: Digest.describe('The space of the vector; those of different spaces must not be compared.'),
+    width: pixels.optional().describe('Of an image: its width, EXIF orientation applied, in pixels.'),
+    height: pixels.optional().describe('Of an image: its height, EXIF orientation applied, in pixels.'),
+    truncated: z.literal(true).optional().describe('Of a text: its end was cut off, the model reads no more.'),
+    warnings: z
+      .array(z.string())
+      .min(1)
+      .optional()
+      .describe('Of an image: what was wrong, which was read all the same.'),
+  })
+  .meta({ title: 'BulkResult', description: 'One line of `part-NNNN.jsonl`.' });
+export type BulkResult = z.infer<typeof BulkResult>;
+
+export const BulkError = z
+  .strictObject({
+    item,
+    custom_id: z.string().nullable().describe('As in the input; null where the line itself could not be read.'),
+    code: ErrorCode,
+    message: z.string().describe('A sentence that says why.'),
+  })
+  .meta({ title: 'BulkError', description: 'One line of `errors-NNNN.jsonl`.' });
+export type BulkError = z.infer<typeof BulkError>;

@@ -1,0 +1,133 @@
+// `npm run encode` as a user runs it: to its end, killed and started again, stopped, and refused with a sentence.
+import { spawn } from 'node:child_process';
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { beforeAll, describe, expect, test } from 'vitest';
+import { BulkDone } from '../../../../contracts/src/bulk/job.ts';
+import { BulkEvent } from '../../../../contracts/src/events.ts';
+import { newFolder, resultsIn, writeImages, writeTinyModel } from '../jobs.ts';
+
+const ENCODE = join(import.meta.dirname, '../../../../api/bulk/hosts/encode.ts');
+const COUNT = 240;
+let [model, input] = ['', ''];
+beforeAll(async () => {
+  model = writeTinyModel();
+  input = newFolder('in');
+  await writeImages(input, COUNT);
+});
+
+interface Ended {
+  code: number | null;
+  events: BulkEvent[];
+  errors: string;
+}
+/** `onEvent` is told of every event and of the process that runs. */
+function run(words: string[], onEvent?: (event: BulkEvent, pid: number) => void): Promise<Ended> {
+  const child = spawn(process.execPath, [ENCODE, ...words, '--model', model, '--json'], {
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
+  const events: BulkEvent[] = [];
+  let errors = '';
+  child.stderr.on('data', (text) => {
+    errors += text;
+  });
+  createInterface({ input: child.stdout }).on('line', (line) => {
+    const event = BulkEvent.parse(JSON.parse(line));
+    events.push(event);
+    onEvent?.(event, child.pid ?? 0);
+  });
+  return new Promise((resolve) => child.once('close', (code) => resolve({ code, events, errors })));
+}
+
+const digestsIn = (output: string): string[] =>
+  readdirSync(output)
+    .filter((name) => name.endsWith('.done.json'))
+    .flatMap((name) =>
+      BulkDone.parse(JSON.parse(readFileSync(join(output, name), 'utf8'))).files.map(({ digest }) => digest),
+    );
+
+/** Processes that encode shards of this folder. */
+function shardProcesses(output: string): number[] {
+  return readdirSync('/proc')
+    .filter((name) => /^\d+$/.test(name))
+    .filter((pid) => {
+      try {
+        const words = readFileSync(`/proc/${pid}/cmdline`, 'utf8').split('\0');
+        return words.some((word) => word.endsWith('shard.ts')) && words.includes(`file://${output}`);
+      } catch {
+        return false;
+      }
+    })
+    .map(Number);
+}
+
+const OPTIONS = ['--shard-items', '16', '--format', 'jsonl,parquet'];
+
+describe.runIf(process.platform === 'linux')('npm run encode', () => {
+  test('killed shard by shard and as a whole, it goes on and leaves the bytes of a run that was left alone', async () => {
+    const [alone, killed] = [newFolder('alone'), newFolder('killed')];
+    const quiet = await run([input, alone, ...OPTIONS, '--workers', '2']);
+    expect(quiet).toMatchObject({ code: 0, errors: '' });
+    expect(quiet.events.at(-1)).toMatchObject({
+      event: 'job',
+      shards_done: 15,
+      items_done: COUNT,
+      items_failed: 0,
+      seconds_left: 0,
+    });
+
+    let kills = 0;
+    const first = await run([input, killed, ...OPTIONS, '--workers', '2'], (event, pid) => {
+      if (event.event !== 'job') return;
+      // First the shards' processes only, which are started again; then all of it.
+      if (kills === 0 && event.shards_done >= 2)
+        for (const each of shardProcesses(killed)) process.kill(each, 'SIGKILL');
+      else if (kills === 1 && event.shards_done >= 6) process.kill(pid, 'SIGKILL');
+      else return;
+      kills += 1;
+    });
+    expect(first.code).toBeNull();
+    expect(kills).toBe(2);
+    // Children of a killed parent end by themselves.
+    await expect.poll(() => shardProcesses(killed)).toEqual([]);
+    const finished = digestsIn(killed).length / 3;
+    expect(finished).toBeGreaterThanOrEqual(6);
+    expect(finished).toBeLessThan(15);
+    const second = await run([input, killed, ...OPTIONS, '--workers', '2']);
+    expect(second.code).toBe(0);
+    expect(digestsIn(killed)).toEqual(digestsIn(alone));
+    const names = resultsIn(killed).map(({ custom_id }) => custom_id);
+    expect(names).toEqual(readdirSync(input));
+  });
+
+  test('stops at a signal with exit code 75, and says what to do', async () => {
+    const output = newFolder('out');
+    const stopped = await run([input, output, ...OPTIONS, '--workers', '1'], (_, pid) => process.kill(pid, 'SIGTERM'));
+    expect(stopped.code).toBe(75);
+    expect(stopped.errors).toContain('the same command goes on');
+    expect(shardProcesses(output)).toEqual([]);
+  });
+
+  test('refuses another job in the same folder, and what it cannot do, with a sentence', async () => {
+    const output = newFolder('out');
+    const few = newFolder('few');
+    await writeImages(few, 2);
+    expect((await run([few, output, '--plan'])).code).toBe(0);
+    const refused = async (...words: string[]) => {
+      const { code, errors } = await run(words);
+      expect(code).toBe(2);
+      return errors;
+    };
+    expect(await refused(few, output, '--type', 'int8')).toContain('holds another job');
+    expect(await refused(few, newFolder('out'), '--dimensions', '9')).toContain('a whole number from 1 to 8; not 9');
+    expect(await refused(few, newFolder('out'), '--format', 'csv')).toContain(
+      'one of jsonl, npy, safetensors, parquet',
+    );
+    expect(await refused('https://example.org/a', newFolder('out'))).toContain('can be read and written');
+    expect(await refused('r2://photos', newFolder('out'))).toContain('R2_ENDPOINT');
+    expect(await refused(few)).toContain('INPUT and OUTPUT are needed');
+    writeFileSync(join(few, 'notes.txt'), '');
+    expect(await refused(newFolder('empty'), newFolder('out'))).toContain('nothing to embed');
+  });
+});

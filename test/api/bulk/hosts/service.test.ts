@@ -1,0 +1,157 @@
+// The service of bulk jobs by itself: jobs of its own processes, keys that name a job, owners, places, and restarts.
+import { type ChildProcess, spawn } from 'node:child_process';
+import { readdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { afterEach, beforeAll, describe, expect, test } from 'vitest';
+import { ErrorBody } from '../../../../contracts/src/api/error.ts';
+import { JobList, JobReport } from '../../../../contracts/src/api/tasks/jobs.ts';
+import { IMAGES, newFolder, resultsIn, writeImages, writeTinyModel } from '../jobs.ts';
+
+const SERVICE = join(import.meta.dirname, '../../../../api/bulk/hosts/service.ts');
+let model = '';
+let running: ChildProcess[] = [];
+beforeAll(() => {
+  model = writeTinyModel();
+});
+afterEach(async () => {
+  await Promise.all(running.map(ended));
+  running = [];
+});
+
+function ended(child: ChildProcess): Promise<void> {
+  return new Promise((resolve) => {
+    if (child.exitCode !== null || child.signalCode !== null) return resolve();
+    child.once('exit', () => resolve());
+    child.kill('SIGTERM');
+  });
+}
+
+interface Sent {
+  method?: string;
+  body?: unknown;
+  owner?: string;
+  key?: string;
+}
+
+async function start(store: string, words: string[] = []) {
+  const child = spawn(process.execPath, [SERVICE, store, '--model', model, '--workers', '1', ...words], {
+    env: { ...process.env, PORT: '0' },
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  running.push(child);
+  const port = await new Promise<number>((listening) => {
+    createInterface({ input: child.stdout }).on('line', (line) => listening(JSON.parse(line).port));
+  });
+  const send = async (path: string, { method, body, owner = '', key }: Sent = {}) => {
+    const response = await fetch(`http://127.0.0.1:${port}/v1/${path}`, {
+      method: method ?? (body === undefined ? 'GET' : 'POST'),
+      headers: { 'x-owner': owner, ...(key === undefined ? {} : { 'idempotency-key': key }) },
+      body: body === undefined ? null : JSON.stringify(body),
+    });
+    return { status: response.status, json: (await response.json()) as unknown };
+  };
+  const report = async (id: string, owner = '') => JobReport.parse((await send(`jobs/${id}`, { owner })).json);
+  const create = async (body: object, more: Sent = {}) => JobReport.parse((await send('jobs', { body, ...more })).json);
+  const refused = async (path: string, sent: Sent) => {
+    const { status, json } = await send(path, sent);
+    const { code, detail, error } = ErrorBody.parse(json);
+    return { status, code, detail, param: error.param };
+  };
+  const untilEnded = async (id: string) => {
+    await expect.poll(async () => (await report(id)).ended_at, { timeout: 50_000 }).not.toBeNull();
+    return report(id);
+  };
+  return { child, send, report, create, refused, untilEnded };
+}
+
+const inline = { input: { items: [{ custom_id: 'a', image: 'AAAA' }] } };
+
+describe('the service of bulk jobs', () => {
+  test('runs a job, and after a kill goes on with it as if nothing had been', async () => {
+    const input = newFolder('in');
+    await writeImages(input, 60);
+    const [store, quiet] = [newFolder('jobs'), newFolder('jobs')];
+    const body = { input: { prefix: `file://${input}` } };
+    const words = ['--source', input];
+    const killed = await start(store, words);
+    const { id } = await killed.create(body);
+    killed.child.kill('SIGKILL');
+    await ended(killed.child);
+    const again = await start(store, words);
+    const report = await again.untilEnded(id);
+    expect(report).toMatchObject({ status: 'completed', request_counts: { total: 60, completed: 60, failed: 0 } });
+    expect(resultsIn(join(store, 'jobs', id)).map(({ custom_id }) => custom_id)).toEqual(readdirSync(input));
+    const other = await start(quiet, words);
+    const alone = await other.untilEnded((await other.create(body)).id);
+    expect(report.files).toEqual(alone.files);
+  });
+
+  test('an idempotency key names a job: the same request answers it, another one is refused', async () => {
+    const { create, refused, send } = await start(newFolder('jobs'));
+    const first = await create(inline, { key: 'monday' });
+    expect((await create(inline, { key: 'monday' })).id).toBe(first.id);
+    expect((await create(inline, { key: 'tuesday' })).id).not.toBe(first.id);
+    expect((await create(inline, { key: 'monday', owner: 'ec_somebody' })).id).not.toBe(first.id);
+    const other = { ...inline, type: 'int8' };
+    expect(await refused('jobs', { body: other, key: 'monday' })).toMatchObject({
+      status: 400,
+      code: 'invalid_request',
+    });
+    expect(JobList.parse((await send('jobs')).json).data).toHaveLength(2);
+  });
+
+  test('a job is seen, cancelled and read by its owner alone', async () => {
+    const { create, refused, send } = await start(newFolder('jobs'));
+    const owner = 'ec_abcdefgh';
+    const { id } = await create(inline, { owner });
+    for (const method of ['GET', 'DELETE']) {
+      expect(await refused(`jobs/${id}`, { method })).toMatchObject({ status: 404, code: 'not_found' });
+    }
+    expect(JobList.parse((await send('jobs')).json).data).toEqual([]);
+    expect(JobReport.parse((await send(`jobs/${id}`, { owner })).json).id).toBe(id);
+    expect(await refused(`jobs/${id}/files/..%2F..%2Fjob.json`, { owner })).toMatchObject({ code: 'not_found' });
+  });
+
+  test('reads no place that it was not told of, and says what there is instead', async () => {
+    const { refused } = await start(newFolder('jobs'), ['--source', IMAGES]);
+    const rows = [
+      { input: { prefix: 'file:///etc' } },
+      { input: { prefix: `file://${IMAGES}/..` } },
+      { input: { prefix: `file://${IMAGES}-other` } },
+      { input: { jsonl: 's3://somebody/else.jsonl' } },
+      { input: { tars: ['file:///set.tar'] } },
+    ];
+    for (const body of rows) {
+      const answer = await refused('jobs', { body });
+      expect(answer).toMatchObject({ status: 400, code: 'invalid_request', param: 'input' });
+      expect(answer.detail).toContain('Send items or a file');
+    }
+    const wrong: [object, string][] = [
+      [{ ...inline, dimensions: 9 }, 'invalid_dimensions'],
+      [{ ...inline, model: 'gpt' }, 'model_not_found'],
+      [{ ...inline, priority: 'high' }, 'unknown_key'],
+      [{ input: { file_id: 'file_0123456789abcdef' } }, 'not_found'],
+    ];
+    for (const [body, code] of wrong) expect((await refused('jobs', { body })).code).toBe(code);
+  });
+
+  test('cancelled while it waits, it is never run; one that fails says why', async () => {
+    const input = newFolder('in');
+    await writeImages(input, 300);
+    const store = newFolder('jobs');
+    const empty = newFolder('empty');
+    const { create, send, report, untilEnded } = await start(store, ['--source', input, '--source', empty]);
+    const long = await create({ input: { prefix: `file://${input}` } });
+    const waiting = await create(inline);
+    for (const { id } of [waiting, long]) {
+      const cancelled = JobReport.parse((await send(`jobs/${id}`, { method: 'DELETE' })).json);
+      expect(cancelled).toMatchObject({ status: 'cancelled', error: 'It was cancelled.' });
+    }
+    const failed = await untilEnded((await create({ input: { prefix: `file://${empty}` } })).id);
+    expect(failed).toMatchObject({ status: 'failed', error: expect.stringContaining('nothing to embed'), files: [] });
+    const next = await untilEnded((await create(inline)).id);
+    expect(next).toMatchObject({ status: 'completed', request_counts: { total: 1, completed: 0, failed: 1 } });
+    expect(await report(waiting.id)).toMatchObject({ status: 'cancelled', shards: { total: null, done: 0 } });
+  });
+});

@@ -1,0 +1,56 @@
+// Images of a tar that another program wrote: members in order, what is no image left out, damage named.
+import { execFileSync } from 'node:child_process';
+import { copyFileSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { expect, test } from 'vitest';
+import { errorsIn, IMAGES, newFolder, resultsIn, runJob, writeImages } from '../jobs.ts';
+
+/** By the system's own tar; a name of more than a hundred letters needs an extended header. */
+function writeTar(): { folder: string; names: string[] } {
+  const folder = newFolder('tar');
+  const deep = `${'d'.repeat(90)}/${'e'.repeat(90)}`;
+  mkdirSync(join(folder, deep), { recursive: true });
+  copyFileSync(join(IMAGES, 'wide.png'), join(folder, '0001.png'));
+  writeFileSync(join(folder, '0001.json'), '{}');
+  writeFileSync(join(folder, '0002.jpg'), 'no image');
+  copyFileSync(join(IMAGES, 'tall.jpg'), join(folder, deep, '0003.jpg'));
+  const names = ['0001.png', '0001.json', '0002.jpg', `${deep}/0003.jpg`];
+  execFileSync('tar', ['-cf', 'set.tar', ...names], { cwd: folder });
+  return { folder, names };
+}
+
+test('each image of a tar is an item, named by the tar and its member', async () => {
+  const { folder, names } = writeTar();
+  const { output } = await runJob({ input: { tars: [`file://${folder}/set.tar`] } });
+  expect(resultsIn(output).map(({ item, custom_id }) => [item, custom_id])).toEqual([
+    [0, 'set/0001.png'],
+    [2, `set/${names[3]}`],
+  ]);
+  expect(errorsIn(output).map(({ item, custom_id, code }) => [item, custom_id, code])).toEqual([
+    [1, 'set/0002.jpg', 'not_an_image'],
+  ]);
+  const single = newFolder('one');
+  copyFileSync(join(IMAGES, 'wide.png'), join(single, 'wide.png'));
+  const [alone] = resultsIn((await runJob({ input: { prefix: `file://${single}` } })).output);
+  expect(resultsIn(output)[0]?.embedding).toBe(alone?.embedding);
+});
+
+test('a tar that is cut off keeps what came before, and says so', async () => {
+  const { folder } = writeTar();
+  const whole = readFileSync(join(folder, 'set.tar'));
+  writeFileSync(join(folder, 'cut.tar'), whole.subarray(0, 512 + 1024));
+  const { output } = await runJob({ input: { tars: [`file://${folder}/cut.tar`, `file://${folder}/gone.tar`] } });
+  expect(errorsIn(output).map(({ custom_id, code }) => [custom_id, code])).toEqual([
+    ['cut', 'broken_image'],
+    ['gone', 'not_found'],
+  ]);
+});
+
+test('a folder of many images and one tar of them give the same vectors', async () => {
+  const folder = newFolder('many');
+  await writeImages(folder, 70);
+  execFileSync('tar', ['--sort=name', '-cf', 'set.tar', '--exclude=set.tar', '.'], { cwd: folder });
+  const byFolder = resultsIn((await runJob({ input: { prefix: `file://${folder}` } })).output);
+  const byTar = resultsIn((await runJob({ input: { tars: [`file://${folder}/set.tar`] } })).output);
+  expect(byTar.map(({ embedding }) => embedding)).toEqual(byFolder.map(({ embedding }) => embedding));
+});

@@ -1,0 +1,63 @@
+// How a bulk job is cut into shards: by items, tars alone, nothing lost, and refused above the limit.
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, test } from 'vitest';
+import { planJob } from '../../../api/bulk/plan.ts';
+import { newFolder, resultsIn, runJob, writeImages, writeLines } from './jobs.ts';
+
+describe('a plan', () => {
+  test('cuts every so many items, keeps their order, and skips what is no image', async () => {
+    const input = newFolder('in');
+    await writeImages(input, 25);
+    for (const name of ['notes.txt', '.hidden.png', '._0001.png']) writeFileSync(join(input, name), 'x');
+    const { output, plan } = await runJob({ input: { prefix: `file://${input}` } }, { shardItems: 10 });
+    expect(plan).toMatchObject({ shards: 3, items: 25, skipped: 3 });
+    const sizes = readdirSync(join(output, 'input')).map(
+      (name) =>
+        readFileSync(join(output, 'input', name), 'utf8')
+          .trim()
+          .split('\n').length,
+    );
+    expect(sizes).toEqual([10, 10, 5]);
+    const names = resultsIn(output).map(({ custom_id }) => custom_id);
+    expect(names).toEqual(readdirSync(input).filter((name) => /^\d+\.png$/.test(name)));
+  });
+
+  test('gives a tar a shard of its own, whose items it does not count', async () => {
+    const input = newFolder('in');
+    writeFileSync(join(input, 'a.tar'), '');
+    const jsonl = writeLines(input, [
+      { custom_id: '1', text: ' ' },
+      { custom_id: '2', tar: 'a.tar' },
+      { custom_id: '3', tar: 'a.tar' },
+      { custom_id: '4', text: ' ' },
+    ]);
+    const { plan } = await runJob({ input: { jsonl } });
+    expect(plan).toMatchObject({ shards: 4, items: null });
+  });
+
+  test('stays as it is: the input may change after it was made', async () => {
+    const input = newFolder('in');
+    await writeImages(input, 3);
+    const { folder, job, plan } = await runJob({ input: { prefix: `file://${input}` } });
+    await writeImages(input, 9);
+    expect(await planJob(folder, job)).toEqual(plan);
+  });
+
+  test('refuses what holds nothing, and more than an array job can address', async () => {
+    const input = newFolder('in');
+    writeFileSync(join(input, 'notes.txt'), 'x');
+    await expect(runJob({ input: { prefix: `file://${input}` } })).rejects.toThrow('nothing to embed (1 other files)');
+    const jsonl = writeLines(
+      input,
+      Array.from({ length: 10_001 }, (_, i) => ({ custom_id: `${i}`, text: 'a' })),
+    );
+    const { folder, job } = await runJob({
+      input: { jsonl: writeLines(newFolder('one'), [{ custom_id: '1', text: ' ' }]) },
+    });
+    const unplanned = { ...folder, plan: async () => undefined, put: async () => {} };
+    const planning = planJob(unplanned, { ...job, input: { jsonl } }, { shardItems: 1 });
+    await expect(planning).rejects.toThrow('more than 10,000 shards');
+    await expect(runJob({ input: { jsonl: `file://${input}/gone.jsonl` } })).rejects.toThrow('there is no file');
+  });
+});

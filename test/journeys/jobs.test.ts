@@ -1,0 +1,126 @@
+// The transcripts of docs/bulk.md against the local server: bulk jobs with curl, and batches with curl and OpenAI's SDK.
+import { execFile } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { OpenAiBatch, OpenAiFile } from '../../contracts/src/api/doors/batches.ts';
+import { OpenAIEmbeddings } from '../../contracts/src/api/doors/openai.ts';
+import { JobList, JobReport } from '../../contracts/src/api/tasks/jobs.ts';
+import { BulkError, BulkResult } from '../../contracts/src/bulk/lines.ts';
+import { type KeyFile, makeKeyFile } from '../support/key-file.ts';
+import { type LocalServer, startLocalServer } from '../support/local-server.ts';
+
+const ROOT = join(import.meta.dirname, '../..');
+const GUIDE = readFileSync(join(ROOT, 'docs/bulk.md'), 'utf8');
+const SDKS = join(ROOT, 'test/clients/node/node_modules');
+const WAIT = { timeout: 55_000, interval: 300 };
+
+let server: LocalServer;
+let keys: KeyFile;
+let folder = '';
+beforeAll(async () => {
+  folder = mkdtempSync(join(tmpdir(), 'jobs-'));
+  keys = await makeKeyFile();
+  server = await startLocalServer({ jobs: join(folder, 'jobs'), keys: keys.file, requireKeys: true });
+}, 120_000);
+afterAll(async () => {
+  await server?.stop();
+  keys?.remove();
+});
+
+/** The commands below a heading, in order. */
+function commandsBelow(heading: string): string[] {
+  const section = GUIDE.split(/^## /m).find((part) => part.startsWith(`${heading}\n`)) ?? '';
+  return [...section.matchAll(/^```sh\n([\s\S]*?)^```/gm)].flatMap(([, block = '']) =>
+    block.split(/^(?=curl |echo )/m),
+  );
+}
+
+/** `names`: what the guide writes in capitals. */
+async function type(command: string | undefined, names: Record<string, string> = {}): Promise<string> {
+  let line = (command ?? '').replaceAll('http://127.0.0.1:8787', server.url).replaceAll('/tmp/', `${folder}/`);
+  for (const [name, value] of Object.entries(names)) line = line.replaceAll(name, value);
+  // As the guide says: a key that is good for jobs.
+  line = line.replace(/^curl -s/, `curl -s -H 'authorization: Bearer ${keys.secrets.jobs}'`);
+  return (await promisify(execFile)('bash', ['-c', line], { cwd: ROOT })).stdout;
+}
+const ended = (status: string): boolean => status !== 'validating' && status !== 'in_progress';
+
+test('a job: asked for, followed, its files read, listed, cancelled when it has ended already', async () => {
+  const [create, get, part, errors, list, cancel] = commandsBelow('Over HTTP');
+  const begun = JobReport.parse(JSON.parse(await type(create)));
+  const JOB = begun.id;
+  const read = async () => JobReport.parse(JSON.parse(await type(get, { JOB })));
+  await expect.poll(async () => ended((await read()).status), WAIT).toBe(true);
+  const report = await read();
+  expect(report).toMatchObject({ status: 'completed', request_counts: { total: 2, completed: 1, failed: 1 } });
+  expect(report.files.map(({ path }) => path)).toEqual(['part-0000.jsonl', 'part-0000.parquet', 'errors-0000.jsonl']);
+  const result = BulkResult.parse(JSON.parse(await type(part, { JOB })));
+  expect(BulkError.parse(JSON.parse(await type(errors, { JOB })))).toMatchObject({
+    custom_id: 'nothing',
+    code: 'empty_input',
+  });
+  const asked = await fetch(`${server.url}/v1/embeddings`, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json', authorization: `Bearer ${keys.secrets.good}` },
+    body: JSON.stringify({ input: 'a dog running through snow' }),
+  });
+  const [online] = OpenAIEmbeddings.parse(await asked.json()).data;
+  const bulk = new Float32Array(Uint8Array.from(Buffer.from(result.embedding, 'base64')).buffer);
+  // The Worker's engine is another one than that of bulk jobs: the same vector within their tolerance.
+  const cosine = bulk.reduce((sum, value, i) => sum + value * Number(online?.embedding[i]), 0);
+  expect(cosine).toBeGreaterThan(0.995);
+  expect(result.space_id).toBe(online?.space_id);
+  expect(JobReport.parse(JSON.parse(await type(create))).id).toBe(JOB);
+  expect(JobList.parse(JSON.parse(await type(list))).data.map(({ id }) => id)).toEqual([JOB]);
+  expect(JobReport.parse(JSON.parse(await type(cancel, { JOB }))).status).toBe('completed');
+});
+
+test('a batch by curl: a file of requests in, a file of answers out', async () => {
+  const [write, send, create, get, content] = commandsBelow("OpenAI's batches");
+  await type(write);
+  const FILE = OpenAiFile.parse(JSON.parse(await type(send))).id;
+  const BATCH = OpenAiBatch.parse(JSON.parse(await type(create, { FILE }))).id;
+  const read = async () => OpenAiBatch.parse(JSON.parse(await type(get, { BATCH })));
+  await expect.poll(async () => ended((await read()).status), WAIT).toBe(true);
+  const batch = await read();
+  expect(batch).toMatchObject({
+    status: 'completed',
+    request_counts: { total: 1, completed: 1, failed: 0 },
+    error_file_id: null,
+  });
+  const { custom_id, response } = JSON.parse(await type(content, { OUTPUT: batch.output_file_id ?? '' }));
+  expect([custom_id, response.status_code]).toEqual(['1', 200]);
+  expect(OpenAIEmbeddings.parse(response.body).data[0]?.embedding).toHaveLength(64);
+});
+
+const sdk = process.env.OPENAI_SDK ?? (hasPackage(SDKS, 'openai') ? SDKS : undefined);
+test.skipIf(sdk === undefined)("a batch by OpenAI's SDK, unchanged", async () => {
+  const [, code = ''] = /^```js\n([\s\S]*?)^```/m.exec(GUIDE) ?? [];
+  const project = mkdtempSync(join(tmpdir(), 'sdk-'));
+  symlinkSync(sdk ?? '', join(project, 'node_modules'));
+  const told = code.replace('http://127.0.0.1:8787', server.url).replace("'none'", `'${keys.secrets.jobs}'`);
+  writeFileSync(join(project, 'batch.mjs'), told);
+  const { stdout, stderr } = await promisify(execFile)(process.execPath, [join(project, 'batch.mjs')], {
+    timeout: 58_000,
+  });
+  expect([stdout, stderr]).toEqual(['0 64\n1 64\n', '']);
+  rmSync(project, { recursive: true });
+});
+
+test('a key that is not good for jobs is refused, and so is a request without one', async () => {
+  const status = async (headers: Record<string, string>) => (await fetch(`${server.url}/v1/jobs`, { headers })).status;
+  expect(await status({ authorization: `Bearer ${keys.secrets.good}` })).toBe(403);
+  expect(await status({})).toBe(401);
+});
+
+function hasPackage(modules: string, name: string): boolean {
+  try {
+    return createRequire(join(modules, 'x.js')).resolve(name) !== '';
+  } catch {
+    return false;
+  }
+}
