@@ -50,7 +50,7 @@ describe('the queue of bulk jobs', () => {
     const { Image, Command, RuntimePlatform } = record(ContainerProperties);
     expect(text(Image)).toBe(text(record(one(encoding, 'AWS::Lambda::Function').properties.Code).ImageUri));
     expect(RuntimePlatform).toMatchObject({ CpuArchitecture: 'ARM64' });
-    expect(array(Command)[0]).toMatch(/^encoder\/hosts\/\w+\.mjs$/);
+    expect(array(Command)[0]).toMatch(/^(bulk|encoder)\/hosts\/\w+\.mjs$/);
   });
 });
 
