@@ -103,7 +103,12 @@ describe.runIf(process.platform === 'linux')('npm run encode', () => {
 
   test('stops at a signal with exit code 75, and says what to do', async () => {
     const output = newFolder('out');
-    const stopped = await run([input, output, ...OPTIONS, '--workers', '1'], (_, pid) => process.kill(pid, 'SIGTERM'));
+    // Once: a second signal ends the program at once.
+    let asked = false;
+    const stopped = await run([input, output, ...OPTIONS, '--workers', '1'], (_, pid) => {
+      if (!asked) process.kill(pid, 'SIGTERM');
+      asked = true;
+    });
     expect(stopped.code).toBe(75);
     expect(stopped.errors).toContain('the same command goes on');
     expect(shardProcesses(output)).toEqual([]);
