@@ -145,13 +145,13 @@ def test_a_failing_stage_ends_with_its_own_code_and_its_words_in_the_log(bucket,
 def test_two_attempts_at_one_job_do_it_once_and_the_second_waits_for_the_first(bucket, tmp_path, home):
     put_input(bucket, "runs/prepare-twice")
     put_job(bucket, "runs/twice", "mntp", {"prepare": "runs/prepare-twice"})
-    env = environment(bucket, tmp_path / "work", home, TOTAL="12", PACE="0.3")
+    env = environment(bucket, tmp_path / "work", home, TOTAL="24", PACE="0.3")
     first = start("runs/twice", env)
     read_until_step(first, 2)
     code, _, errors = run("runs/twice", env)
     assert code == 0 and "another attempt at this job is at work" in errors
     assert "finished by another attempt: nothing to do" in errors
-    assert first.wait(20) == 0 and steps(tmp_path) == list(range(12))
+    assert first.wait(20) == 0 and steps(tmp_path) == list(range(24))
     assert "report.json" in bucket.names("runs/twice") and "lease.json" not in bucket.names("runs/twice")
 
 

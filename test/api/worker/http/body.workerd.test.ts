@@ -153,8 +153,8 @@ describe('a form', () => {
           );
           const expected: FormField[] = [];
           for (const [name, content] of await written.formData()) {
-            const plain = typeof content === 'string' ? content : new Uint8Array(await content.arrayBuffer());
-            expected.push({ name, value: plain });
+            if (typeof content === 'string') expected.push({ name, value: content });
+            else expected.push({ name, value: new Uint8Array(await content.arrayBuffer()), filename: content.name });
           }
           expect(read).toEqual(expected);
         },
