@@ -8,6 +8,7 @@ import { CoreError } from '../core/errors.ts';
 import { toItem } from '../core/items/content.ts';
 import { parseRequest } from '../core/validation.ts';
 import { encodeEmbedding } from '../core/vectors/vectors.ts';
+import { serialOf } from './ask.ts';
 import { LINE_BYTES, tooLong } from './inputs/items.ts';
 import { linesOf } from './inputs/lines.ts';
 import type { BulkEncoder } from './model.ts';
@@ -34,7 +35,7 @@ export async function* answersOf(
   let item = 0;
   for await (const text of linesOf(lines, LINE_BYTES)) {
     if (text?.trim() === '') continue;
-    yield await answerLine(text, { id: `batch_req_${job.id.replace(/^\w+?_/, '')}_${shard}_${item}`, encoder });
+    yield await answerLine(text, { id: `batch_req_${serialOf(job.id)}_${shard}_${item}`, encoder });
     item += 1;
   }
 }

@@ -53,6 +53,9 @@ export function idOf({
   return `bulk_${hexOf(sha256Of(JSON.stringify({ input, sources, output, model }))).slice(0, 32)}`;
 }
 
+/** What follows the kind in an id. */
+export const serialOf = (id: string): string => id.replace(/^\w+?_/, '');
+
 export function newId(kind: string): string {
   return `${kind}_${randomBytes(12).toString('hex')}`;
 }

@@ -23,6 +23,16 @@ export interface JobFolder {
   allDone(): Promise<BulkDone[]>;
 }
 
+/** Items of all shards that are finished. */
+export function totalsOf(marks: BulkDone[]): { succeeded: number; failed: number } {
+  const totals = { succeeded: 0, failed: 0 };
+  for (const { succeeded, failed } of marks) {
+    totals.succeeded += succeeded;
+    totals.failed += failed;
+  }
+  return totals;
+}
+
 /** Marks that are read at a time. */
 const AT_A_TIME = 32;
 

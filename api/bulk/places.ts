@@ -23,15 +23,10 @@ export function openPlace(uri: string, { r2 }: PlaceOptions = {}): ObjectStore {
   return { ...openS3Store(uri.replace('r2://', 's3://'), r2), uri };
 }
 
-/** The folder that a file or key is in. */
-export function folderOfUri(uri: string): string {
-  return dirname(uri);
-}
-
-/** What relative paths in an input start from. */
-export function baseOf(input: BulkInput): string | undefined {
-  if ('prefix' in input) return input.prefix;
-  return 'jsonl' in input ? folderOfUri(input.jsonl) : undefined;
+/** Folders that an input is read from: that of each tar, or the one that its relative paths start from. */
+export function placesOf(input: BulkInput): string[] {
+  if ('tars' in input) return input.tars.map((tar) => dirname(tar));
+  return ['prefix' in input ? input.prefix : dirname(input.jsonl)];
 }
 
 export interface Sources {
@@ -41,12 +36,9 @@ export interface Sources {
 
 /** A job must not be a way to read what its owner could not. */
 export function openSources({ input, sources }: Pick<BulkJob, 'input' | 'sources'>, options?: PlaceOptions): Sources {
-  const base = baseOf(input);
-  const allowed = [
-    ...(base === undefined ? [] : [base]),
-    ...('tars' in input ? input.tars.map(folderOfUri) : []),
-    ...sources,
-  ];
+  const places = placesOf(input);
+  const base = 'tars' in input ? undefined : places[0];
+  const allowed = [...places, ...sources];
   const stores = new Map<string, ObjectStore>();
   const storeOf = (place: string): ObjectStore => {
     const store = stores.get(place) ?? openPlace(place, options);

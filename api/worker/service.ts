@@ -16,7 +16,7 @@ import { policyOf } from './access/policy.ts';
 import { createApp } from './app.ts';
 import { assumeRole } from './aws/credentials.ts';
 import { createIssuer, type Issuer } from './aws/issuer.ts';
-import { type AwsKeys, createSignedFetch, regionOf } from './aws/signed-fetch.ts';
+import { type AwsKeys, createSignedFetch, type Fetch, regionOf } from './aws/signed-fetch.ts';
 import { openUploads, type Uploads } from './aws/uploads.ts';
 import { bundledDigest, bundledModel } from './bundled-model.ts';
 import { createEdgeStore } from './cache/edge.ts';
@@ -75,17 +75,18 @@ function assemble(env: Env, onnxruntime: (alone: Alone) => TextEngine) {
   const { REQUEST_POINTS: points } = env;
   const issuer = issuerOf(env);
   const keys = keysOf(env, issuer);
+  const toLambda = keys && createSignedFetch(keys, { service: 'lambda', region: env.AWS_REGION });
   const uploads = uploadsOf(env, keys);
   const images = createImageEncoder(
     { lambda_cpu: cpu, lambda_gpu: gpu },
     {
-      send: keys && createSignedFetch(keys, { service: 'lambda', region: env.AWS_REGION }),
+      send: toLambda,
       uploads,
       maxBytes: env.ENCODER_MAX_BYTES,
       deadlineMs: env.ENCODER_SECONDS && env.ENCODER_SECONDS * 1000,
     },
   );
-  const jobs = jobsOf(env, keys);
+  const jobs = jobsOf(env, toLambda);
   const { image_bytes, ...others } = PLAN_LIMITS[env.PLAN];
   const limits = {
     ...others,
@@ -150,11 +151,7 @@ function accessOf(env: Env, listed: ReturnType<typeof readOrigins>): Access {
   return createAccess({ policy, keys, limits, origins: listed.origins });
 }
 
-function jobsOf(env: Env, keys: (() => Promise<AwsKeys>) | undefined): AskJobs | undefined {
-  const { JOBS_URL: url } = env;
-  const send = keys
-    ? createSignedFetch(keys, { service: 'lambda', region: env.AWS_REGION })
-    : (address: string, init: RequestInit) => fetch(address, init);
+function jobsOf({ JOBS_URL: url }: Env, send: Fetch = (address, init) => fetch(address, init)): AskJobs | undefined {
   return url === undefined ? undefined : (path, init) => send(`${url}${path}`, init);
 }
 

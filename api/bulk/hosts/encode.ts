@@ -1,6 +1,5 @@
 // `npm run encode`: embeds any number of images and texts, from wherever they are, into files of vectors.
 import { availableParallelism } from 'node:os';
-import { fileURLToPath } from 'node:url';
 import { type CommandLine, runCommand } from '../../../contracts/command/command-line.ts';
 import { BulkFormat, type BulkInput, type BulkJob, BulkType } from '../../../contracts/src/bulk/job.ts';
 import type { BulkEvent } from '../../../contracts/src/events.ts';
@@ -8,10 +7,10 @@ import { EXIT } from '../../../contracts/src/exit-codes.ts';
 import { UserError } from '../../../contracts/src/user-error.ts';
 import { CoreError } from '../../core/errors.ts';
 import { COMMAND, idOf, jobOf } from '../ask.ts';
-import type { JobFolder } from '../folder.ts';
+import { type JobFolder, totalsOf } from '../folder.ts';
 import { planJob } from '../plan.ts';
 import { runShards } from '../run.ts';
-import { currentModel, openFolder, placeOptions, toUri } from './open.ts';
+import { currentModel, openFolder, placeOptions, shardHost, toUri } from './open.ts';
 
 const HELP = `Usage: npm run encode -- INPUT… OUTPUT [options]
 
@@ -50,7 +49,6 @@ const OPTIONS = {
 } as const;
 type Line = CommandLine<typeof OPTIONS>;
 
-const SHARD_HOST = fileURLToPath(new URL('shard.ts', import.meta.url));
 /** An operating system takes no more words than this. */
 const MOST_WORDS = 100_000;
 
@@ -121,12 +119,9 @@ async function main(line: Line): Promise<number> {
 
   const stop = new AbortController();
   for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => stop.abort());
-  const words = Object.entries({ '--model': values.model, '--registry': values.registry }).flatMap(([name, value]) =>
-    value === undefined ? [] : [name, value],
-  );
   const isDone = await runShards(folder, plan, {
     workers: countOf('workers', values.workers) ?? availableParallelism(),
-    host: { file: SHARD_HOST, words },
+    host: shardHost(values),
     signal: stop.signal,
     onProgress: tell,
   });
@@ -134,14 +129,11 @@ async function main(line: Line): Promise<number> {
     console.error('Stopped; the same command goes on with what is missing.');
     return EXIT.interrupted;
   }
-  const marks = await folder.allDone();
-  const [succeeded, failed] = [marks.map((mark) => mark.succeeded), marks.map((mark) => mark.failed)].map(sum);
+  const { succeeded, failed } = totalsOf(await folder.allDone());
   if (!values.json)
     console.log(`\n${succeeded} vectors of ${job.model.id} ${job.model.version}, ${failed} errors, in ${folder.uri}`);
   return EXIT.ok;
 }
-
-const sum = (counts: number[]): number => counts.reduce((total, each) => total + each, 0);
 
 function print(event: BulkEvent): void {
   console.log(JSON.stringify(event));

@@ -11,19 +11,30 @@ import { readManifest as readEmbedded } from '../../encoder/session.ts';
 import { readManifest, readPointer, readRelease } from '../../registry/read.ts';
 import type { ObjectStore } from '../../registry/store.ts';
 import { toFileUri } from '../../registry/stores/file-uri.ts';
-import { openStore } from '../../registry/stores/open.ts';
+import { openRegistry } from '../../registry/stores/open.ts';
 import type { CurrentModel } from '../ask.ts';
 import { type JobFolder, openJobFolder } from '../folder.ts';
 import { type BulkEncoder, openBulkEncoder } from '../model.ts';
 import { openPlace, type PlaceOptions } from '../places.ts';
+import type { RunOptions } from '../run.ts';
 
 const EMBEDDED = fileURLToPath(new URL('../../model', import.meta.url));
+const SHARD_HOST = fileURLToPath(new URL('shard.ts', import.meta.url));
 const TEXT_MODULE = new URL('../../text/wasm/encoder.wasm', import.meta.url);
 
 /** Absent: what the environment says. */
 export interface ModelOptions {
   model?: string | undefined;
   registry?: string | undefined;
+}
+
+/** The program that encodes shards, told of the same model. */
+export function shardHost({ model, registry }: ModelOptions): RunOptions['host'] {
+  const words = [
+    ...(model === undefined ? [] : ['--model', model]),
+    ...(registry === undefined ? [] : ['--registry', registry]),
+  ];
+  return { file: SHARD_HOST, words };
 }
 
 export function placeOptions(): PlaceOptions {
@@ -76,10 +87,7 @@ function embeddedFolder(model: string | undefined): string {
 }
 
 function registryOf(uri = process.env[ENVARS.registry]): ObjectStore | undefined {
-  if (!uri) return undefined;
-  const endpoint = process.env[ENVARS.registryEndpoint] || undefined;
-  const secret = process.env[ENVARS.registrySecret] || undefined;
-  return openStore(uri, { endpoint, secret });
+  return uri ? openRegistry(uri, process.env) : undefined;
 }
 
 /** Kept between processes of this machine, and by digest: it never changes. */

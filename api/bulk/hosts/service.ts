@@ -3,7 +3,6 @@ import { createServer, type IncomingMessage, type ServerResponse } from 'node:ht
 import type { AddressInfo } from 'node:net';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
-import { fileURLToPath } from 'node:url';
 import { type CommandLine, runCommand } from '../../../contracts/command/command-line.ts';
 import { whenOrphaned } from '../../../contracts/command/lifetime.ts';
 import { LIMITS } from '../../../contracts/src/api/limits.ts';
@@ -12,13 +11,14 @@ import { bulkFolder } from '../../../contracts/src/keys.ts';
 import { UserError } from '../../../contracts/src/user-error.ts';
 import { errorDocument } from '../../core/error-document.ts';
 import { CoreError } from '../../core/errors.ts';
+import { readBody } from '../../encoder/read-body.ts';
 import { openJobFolder } from '../folder.ts';
 import { openPlace } from '../places.ts';
 import { createBatches } from '../service/batches.ts';
 import { createFiles } from '../service/files.ts';
 import { createJobs } from '../service/jobs.ts';
 import { createRunner } from '../service/runner.ts';
-import { currentModel, placeOptions, toUri } from './open.ts';
+import { currentModel, placeOptions, shardHost, toUri } from './open.ts';
 
 const HELP = `Usage: node api/bulk/hosts/service.ts STORE [--source URI]… [--model FOLDER] [--registry URI] [--workers N]
 
@@ -40,21 +40,16 @@ const OPTIONS = {
   workers: { type: 'string' },
 } as const;
 
-const SHARD_HOST = fileURLToPath(new URL('shard.ts', import.meta.url));
-
 type Service = ReturnType<typeof openService>;
 type Line = CommandLine<typeof OPTIONS>;
 
 function openService(store: string, { values }: Line) {
   const objects = openPlace(toUri(store), placeOptions());
-  const words = Object.entries({ '--model': values.model, '--registry': values.registry }).flatMap(([name, value]) =>
-    value === undefined ? [] : [name, value],
-  );
   const runner = createRunner({
     store: objects,
     open: (id) => openJobFolder(objects, bulkFolder(id)),
     places: placeOptions(),
-    host: { file: SHARD_HOST, words },
+    host: shardHost(values),
     workers: values.workers === undefined ? undefined : Number(values.workers),
     onProblem: (sentence) => console.error(sentence),
   });
@@ -142,7 +137,7 @@ async function receive(service: Service, request: IncomingMessage, response: Ser
     query,
     owner: headerOf(request, 'x-owner'),
     idempotencyKey: headerOf(request, 'idempotency-key'),
-    body: () => readBody(request),
+    body: () => readBody(request, LIMITS.body_bytes, tooLarge),
   };
   const found = await answer(service, asked);
   if (!found) throw new CoreError('not_found', `There is no ${asked.method} ${pathname} here.`);
@@ -152,16 +147,8 @@ async function receive(service: Service, request: IncomingMessage, response: Ser
   } else response.writeHead(200, { 'content-type': 'application/json' }).end(JSON.stringify(found));
 }
 
-async function readBody(request: IncomingMessage): Promise<Uint8Array> {
-  const chunks: Buffer[] = [];
-  let size = 0;
-  for await (const chunk of request as AsyncIterable<Buffer>) {
-    size += chunk.length;
-    if (size > LIMITS.body_bytes)
-      throw new CoreError('body_too_large', `The body may have ${LIMITS.body_bytes} bytes.`);
-    chunks.push(chunk);
-  }
-  return Buffer.concat(chunks);
+function tooLarge(): CoreError {
+  return new CoreError('body_too_large', `The body may have ${LIMITS.body_bytes} bytes.`);
 }
 
 function headerOf(request: IncomingMessage, name: string): string | null {

@@ -10,7 +10,7 @@ import { sha256Of } from '../../registry/stores/hash.ts';
 import { type CurrentModel, jobOf, type Named, newId } from '../ask.ts';
 import { type JobFolder, openJobFolder } from '../folder.ts';
 import { linesOf } from '../outputs/jsonl.ts';
-import { folderOfUri, isBelow } from '../places.ts';
+import { isBelow, placesOf } from '../places.ts';
 import { type FileService, linesUri, type Owner } from './files.ts';
 import { jobsIn, type Runner, readState } from './runner.ts';
 import { isFinal, type JobState, reportOf, statusOf } from './status.ts';
@@ -187,9 +187,4 @@ function checkPlaces(input: BulkInput, sources: string[]): void {
       : 'it may read no place; npm start -- --job-source FOLDER names one';
   const message = `This service may not read ${outside}: ${known}. Send items or a file instead.`;
   throw new CoreError('invalid_request', message, { param: 'input' });
-}
-
-function placesOf(input: BulkInput): string[] {
-  if ('tars' in input) return input.tars.map(folderOfUri);
-  return ['prefix' in input ? input.prefix : folderOfUri(input.jsonl)];
 }

@@ -2,6 +2,8 @@
 import type { OpenAiBatch } from '../../../contracts/src/api/doors/batches.ts';
 import type { JobReport, JobStatus } from '../../../contracts/src/api/tasks/jobs.ts';
 import type { BulkDone, BulkJob, BulkPlan, BulkStop } from '../../../contracts/src/bulk/job.ts';
+import { serialOf } from '../ask.ts';
+import { totalsOf } from '../folder.ts';
 
 /** What is in a job's folder. */
 export interface JobState {
@@ -35,8 +37,7 @@ function endOf({ job, stop, done }: JobState, status: JobStatus): number | null 
 
 /** Items of tars are counted when their shards are finished. */
 function countsOf({ plan, done }: JobState, status: JobStatus) {
-  const sum = (counts: number[]): number => counts.reduce((total, each) => total + each, 0);
-  const [completed, failed] = [sum(done.map(({ succeeded }) => succeeded)), sum(done.map((mark) => mark.failed))];
+  const { succeeded: completed, failed } = totalsOf(done);
   return { total: status === 'completed' ? completed + failed : (plan?.items ?? null), completed, failed };
 }
 
@@ -62,8 +63,7 @@ export function reportOf(state: JobState, now: number): JobReport {
 }
 
 /** Ids of the files of answers and of errors, which are the parts of all shards one after the other. */
-export const outputId = (job: string, kind: 'answers' | 'errors'): string =>
-  `file_${kind}_${job.replace(/^\w+?_/, '')}`;
+export const outputId = (job: string, kind: 'answers' | 'errors'): string => `file_${kind}_${serialOf(job)}`;
 
 export function batchOf(state: JobState, now: number): OpenAiBatch {
   const { job, stop } = state;

@@ -13,6 +13,7 @@ import {
   respond,
   type Service,
 } from '../http.ts';
+import { readBody } from '../read-body.ts';
 import { openService } from './service.ts';
 
 const HELP = `Usage: node api/encoder/hosts/server.ts [--model FOLDER] [--registry URI] [--threads N]
@@ -61,22 +62,11 @@ async function receive(service: Service, request: IncomingMessage, requestId: st
   const release = service.admission.enter({ bytes: Math.min(declared, BODY_BYTES) });
   if (!release) throw overloaded(service.admission, 'request bodies');
   try {
-    const body = await readBody(request);
+    const body = await readBody(request, BODY_BYTES, bodyTooLarge);
     return await respond(service, { method, path, body, requestId, contentType: request.headers['content-type'] });
   } finally {
     release();
   }
-}
-
-async function readBody(request: IncomingMessage): Promise<Uint8Array> {
-  const chunks: Buffer[] = [];
-  let size = 0;
-  for await (const chunk of request.iterator({ destroyOnReturn: false }) as AsyncIterable<Buffer>) {
-    size += chunk.length;
-    if (size > BODY_BYTES) throw bodyTooLarge(size);
-    chunks.push(chunk);
-  }
-  return Buffer.concat(chunks);
 }
 
 function send(response: ServerResponse, { status, headers, body }: HttpResponse): void {

@@ -2,7 +2,7 @@
 import { availableParallelism } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import { ENVARS } from '../../../contracts/src/envars.ts';
-import { openStore } from '../../registry/stores/open.ts';
+import { openRegistry, openStore } from '../../registry/stores/open.ts';
 import { createAdmission } from '../admission.ts';
 import { createEncode } from '../encode.ts';
 import { followTowers } from '../follow-towers.ts';
@@ -37,9 +37,7 @@ export async function openService(options: ServiceOptions = {}): Promise<Service
   }
   const name = process.env[ENVARS.modelName];
   const seconds = Number(process.env[ENVARS.registrySeconds] ?? REGISTRY_SECONDS);
-  const endpoint = process.env[ENVARS.registryEndpoint] || undefined;
-  const secret = process.env[ENVARS.registrySecret] || undefined;
-  const registry = openStore(uri, { endpoint, secret });
+  const registry = openRegistry(uri, process.env);
   const towers = await followTowers({ embedded, registry, name, seconds, threads });
   return { towers, admission, uploads, close: () => towers.close() };
 }

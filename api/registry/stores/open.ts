@@ -1,6 +1,7 @@
 // Opens what a URI names: a folder of this machine or a bucket.
 import { createReadStream } from 'node:fs';
 import { stat } from 'node:fs/promises';
+import { ENVARS } from '../../../contracts/src/envars.ts';
 import { RegistryError } from '../errors.ts';
 import type { ObjectBody, ObjectStore } from '../store.ts';
 import { fromFileUri } from './file-uri.ts';
@@ -14,6 +15,13 @@ export function openStore(uri: string, s3: S3Options = {}): ObjectStore {
   if (folder === undefined)
     throw new RegistryError(`${uri} is neither a file:// nor an s3:// URI: write file:///FOLDER or s3://BUCKET`);
   return openFolderStore(folder, uri.replace(/\/$/, ''));
+}
+
+/** A model registry by its URI; where its bucket is and which keys open it, the variables say. */
+export function openRegistry(uri: string, env: NodeJS.ProcessEnv): ObjectStore {
+  const endpoint = env[ENVARS.registryEndpoint] || undefined;
+  const secret = env[ENVARS.registrySecret] || undefined;
+  return openStore(uri, { endpoint, secret });
 }
 
 /** A file of this machine, to be put into a store. */

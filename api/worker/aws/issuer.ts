@@ -1,6 +1,7 @@
 // The Worker as an issuer of OpenID Connect: tokens that say who it is, signed with its own key, and the two documents by which AWS
 // checks them. https://openid.net/specs/openid-connect-discovery-1_0.html, RFC 7517 (keys), RFC 7519 (tokens)
 import { z } from 'zod';
+import { once } from '../isolate/once.ts';
 
 /** Who the Worker says it is, and for whom; a role in AWS trusts these words from this issuer and no others. */
 export const SUBJECT = 'worker';
@@ -112,13 +113,4 @@ function base64url(bytes: Uint8Array): string {
     .replaceAll('+', '-')
     .replaceAll('/', '_')
     .replaceAll('=', '');
-}
-
-/** Computed by whoever asks first, and kept as a value: requests may not wait for each other's promises. */
-function once<T>(make: () => Promise<T>): () => Promise<T> {
-  let made: { value: T } | undefined;
-  return async () => {
-    made ??= { value: await make() };
-    return made.value;
-  };
 }

@@ -1,7 +1,7 @@
 // Reads and checks the environment that infra sets for the state machine's functions.
 import { z } from 'zod';
 import type { ObjectStore } from '../../../api/registry/store.ts';
-import { openStore } from '../../../api/registry/stores/open.ts';
+import { openRegistry as openRegistryAt } from '../../../api/registry/stores/open.ts';
 import { ENVARS } from '../../../contracts/src/envars.ts';
 import { TextByJobClass } from '../../../contracts/src/job-classes.ts';
 import { Digest } from '../../../contracts/src/model/artefact.ts';
@@ -33,7 +33,5 @@ function variable(env: NodeJS.ProcessEnv, name: string): string {
 
 /** Opens the model registry; its keys are read from a secret only where the role itself does not open it (R2). */
 export function openRegistry(env: NodeJS.ProcessEnv): ObjectStore {
-  const endpoint = env[ENVARS.registryEndpoint] || undefined;
-  const secret = env[ENVARS.registrySecret] || undefined;
-  return openStore(variable(env, ENVARS.registry), { endpoint, secret });
+  return openRegistryAt(variable(env, ENVARS.registry), env);
 }
