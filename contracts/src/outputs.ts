@@ -30,6 +30,9 @@ export const CLOUD_OUTPUTS = {
 /** ARN of the role that the Worker takes; only where the settings name its issuer. */
 export const WORKER_ROLE_OUTPUT = 'WorkerRole';
 
+/** Who the Worker says it is, and for whom, in the tokens that it signs: that role trusts these words and no others. */
+export const WORKER_TOKEN = { subject: 'worker', audience: 'sts.amazonaws.com' } as const;
+
 /** ARN of a job queue: `QueueCpu`. */
 export const queueOutput = (queue: Queue): string => `Queue${pascal(queue)}`;
 

@@ -2,10 +2,7 @@
 import { Duration } from 'aws-cdk-lib';
 import * as iam from 'aws-cdk-lib/aws-iam';
 import { Construct } from 'constructs';
-
-/** As api/worker/aws/issuer.ts signs them. */
-const SUBJECT = 'worker';
-const AUDIENCE = 'sts.amazonaws.com';
+import { WORKER_TOKEN } from '../../contracts/src/outputs.ts';
 
 export interface WorkerIdentityProps {
   /** Host that the Worker answers at. */
@@ -21,11 +18,11 @@ export class WorkerIdentity extends Construct {
     super(scope, id);
     const provider = new iam.CfnOIDCProvider(this, 'Provider', {
       url: `https://${issuer}`,
-      clientIdList: [AUDIENCE],
+      clientIdList: [WORKER_TOKEN.audience],
     });
     this.role = new iam.Role(this, 'Role', {
       assumedBy: new iam.WebIdentityPrincipal(provider.attrArn, {
-        StringEquals: { [`${issuer}:aud`]: AUDIENCE, [`${issuer}:sub`]: SUBJECT },
+        StringEquals: { [`${issuer}:aud`]: WORKER_TOKEN.audience, [`${issuer}:sub`]: WORKER_TOKEN.subject },
       }),
       description: 'What the Worker may do, with tokens that it signs itself',
       maxSessionDuration: Duration.hours(1),

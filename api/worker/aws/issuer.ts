@@ -1,11 +1,9 @@
 // The Worker as an issuer of OpenID Connect: tokens that say who it is, signed with its own key, and the two documents by which AWS
 // checks them. https://openid.net/specs/openid-connect-discovery-1_0.html, RFC 7517 (keys), RFC 7519 (tokens)
 import { z } from 'zod';
+import { WORKER_TOKEN } from '../../../contracts/src/outputs.ts';
 import { once } from '../isolate/once.ts';
 
-/** Who the Worker says it is, and for whom; a role in AWS trusts these words from this issuer and no others. */
-export const SUBJECT = 'worker';
-export const AUDIENCE = 'sts.amazonaws.com';
 const TOKEN_SECONDS = 300;
 
 /** A private key on P-256, as `crypto.subtle.exportKey('jwk', …)` writes it. */
@@ -59,8 +57,8 @@ export function createIssuer({ url, keys }: { url: string; keys: string }): Issu
       const now = Math.floor(Date.now() / 1000);
       const claims = {
         iss: url,
-        sub: SUBJECT,
-        aud: AUDIENCE,
+        sub: WORKER_TOKEN.subject,
+        aud: WORKER_TOKEN.audience,
         iat: now,
         exp: now + TOKEN_SECONDS,
         jti: crypto.randomUUID(),
