@@ -2,6 +2,13 @@
 import { z } from 'zod';
 import type { JobClass } from './job-classes.ts';
 import {
+  type EmbeddedPart,
+  PARTS_OF_PROMPTS,
+  PARTS_OF_STUDENTS,
+  partsOfTarget,
+  partsOfTowers,
+} from './training/embedded.ts';
+import {
   adapterFiles,
   backboneFolders,
   checkpointFolders,
@@ -40,6 +47,8 @@ export interface StageRow<Config extends z.ZodObject = z.ZodObject, Input extend
   reads?(config: z.infer<Config>, recipeHas: (input: Input) => boolean): Partial<Record<Input, boolean>>;
   /** The parts of what `prepare` wrote that a job reads: a change of the others leaves its address. Absent: all. */
   prepared?(config: z.infer<Config>): readonly Part[];
+  /** The parts of what `embed_captions` wrote that a job reads: a container fetches no others. Absent: all. */
+  embedded?(config: z.infer<Config>): readonly EmbeddedPart[];
   jobClass: JobClass;
   /** Several processes may train it together, one per GPU; or work side by side, into one folder of one machine. */
   ranks?: true | 'one machine';
@@ -121,6 +130,7 @@ export const STAGES = {
     inputs: ['prepare', 'embed_captions'],
     // Features of pictures say which axes the frozen tower's space has; a checkpoint with a text encoder says it itself.
     prepared: ({ target }) => ['pairs', 'classes', ...(target === 'clip_text' ? [] : (['images'] as const))],
+    embedded: ({ target }) => partsOfTarget(target),
     jobClass: 'train',
     ranks: true,
     work: { unit: 'texts', amount: ({ schedule, batch_size }) => schedule.steps * batch_size },
@@ -137,6 +147,7 @@ export const STAGES = {
     config: ClipConfig,
     inputs: ['prepare', 'embed_captions', 'embed_images', 'inherit'],
     prepared: () => ['pairs', 'images', 'class_images'],
+    embedded: ({ text_tower, hard_negatives_weight = 0 }) => partsOfTowers(text_tower, hard_negatives_weight),
     jobClass: 'train',
     ranks: true,
     work: { unit: 'pairs', amount: ({ schedule, batch_size }) => schedule.steps * batch_size },
@@ -151,6 +162,7 @@ export const STAGES = {
       ...(['pairs', 'groups.train', 'long.train', 'translations.train', 'plain.train', 'concepts.train'] as const),
       ...(image_weight > 0 ? (['images'] as const) : []),
     ],
+    embedded: () => PARTS_OF_STUDENTS,
     jobClass: 'train',
     ranks: true,
     work: {
@@ -164,6 +176,7 @@ export const STAGES = {
     inputs: ['data', 'prepare', 'contrastive', 'embed_captions', 'clip', 'distill', 'export'],
     // Dev images are embedded by clip: of the images themselves it reads those of classes.
     prepared: () => ['pairs', 'classes', 'class_images'],
+    embedded: () => PARTS_OF_PROMPTS,
     // The language model is needed to measure the teacher on texts of the dev sets.
     reads: ({ dev_sets = [] }, recipeHas) => ({
       data: dev_sets.length > 0,
@@ -247,6 +260,10 @@ export function kindOf(config: StageConfig): string {
 /** The parts of what `prepare` wrote that a job with this configuration reads; undefined: all. */
 export const preparedParts = (config: StageConfig): readonly Part[] | undefined =>
   ROWS[config.stage].prepared?.(config);
+
+/** The parts of what `embed_captions` wrote that a job with this configuration reads; undefined: all. */
+export const embeddedParts = (config: StageConfig): readonly EmbeddedPart[] | undefined =>
+  ROWS[config.stage].embedded?.(config);
 
 /** The folders of this machine that a configuration names. */
 export const localFoldersOf = (config: StageConfig): LocalFolder[] => ROWS[config.stage].localFolders?.(config) ?? [];

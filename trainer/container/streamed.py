@@ -2,7 +2,7 @@
 
 `clip` reads images and the features of their captions shard by shard, in the order of its epochs: each machine copies those
 of its own part of a batch, ahead of need, and deletes what is behind (trainer/data/copies.py). Where the activations of
-images are stored instead, it reads no images at all, and the features whole.
+images are stored instead, it reads no images at all, and the captions with their features whole.
 """
 
 import json
@@ -13,7 +13,7 @@ from container.folders import open_folder
 from contracts.types import TrainingJob
 
 IMAGES = re.compile(r"pairs\.[^/]+\.tar")
-FEATURES = re.compile(r"pairs\.train/features-\d+\.safetensors")
+FEATURES = re.compile(r"pairs\.train/features-\d+\.safetensors|captions\.pairs\.train\.jsonl")
 CROPS = "crops.json"  # by embed_images: whether images are streamed
 
 

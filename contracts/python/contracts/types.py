@@ -5454,6 +5454,11 @@ class TrainingJob(TypedDict):
     prepared: NotRequired[list[str]]
     """The parts of what `prepare` wrote that the stage may read; its address holds no others. Absent: all."""
 
+    embedded: NotRequired[list[str]]
+    """The parts of what `embed_captions` wrote that the stage may read: captions or features of a set of
+    texts. Absent: all.
+    """
+
     remote_inputs: NotRequired[dict[str, str]]
     """By role of an input, the folder that files without content, and shards that are missing, are copied from
     before they are read. Written by the container, which leaves large files in the store. Absent: every

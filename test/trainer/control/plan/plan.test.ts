@@ -198,6 +198,12 @@ describe('what a stage does not read of the prepared data leaves its address', (
     expect(prepared.get('mntp')).toEqual(['plain.train', 'groups.train']);
     expect(prepared.get('evaluate')).toEqual(['pairs', 'classes', 'class_images']);
     expect(prepared.get('export')).toBeUndefined();
+    const embedded = new Map(planOf().jobs.map(({ job }) => [job.id, job.embedded]));
+    expect(embedded.get('evaluate')).toEqual(['captions.prompts', 'features.prompts']);
+    expect(embedded.get('clip')).toContain('features.pairs.train');
+    expect(embedded.get('clip')).not.toContain('captions.groups.train');
+    expect(embedded.get('distill')).toContain('features.translations.train');
+    expect(embedded.get('export')).toBeUndefined();
   });
 });
 
