@@ -16,7 +16,7 @@ import {
   languageModelFolders,
   soupRuns,
 } from './training/local-folders.ts';
-import type { Part } from './training/prepared.ts';
+import { IMAGES, type Part } from './training/prepared.ts';
 import { AdaptConfig } from './training/stages/adapt.ts';
 import { ClipConfig } from './training/stages/clip.ts';
 import { CompareConfig } from './training/stages/compare.ts';
@@ -129,7 +129,7 @@ export const STAGES = {
     config: InheritConfig,
     inputs: ['prepare', 'embed_captions'],
     // Features of pictures say which axes the frozen tower's space has; a checkpoint with a text encoder says it itself.
-    prepared: ({ target }) => ['pairs', 'classes', ...(target === 'clip_text' ? [] : (['images'] as const))],
+    prepared: ({ target }) => ['pairs', 'classes', ...(target === 'clip_text' ? [] : (['images.train'] as const))],
     embedded: ({ target }) => partsOfTarget(target),
     jobClass: 'train',
     ranks: true,
@@ -139,14 +139,15 @@ export const STAGES = {
   embed_images: row({
     config: EmbedImagesConfig,
     inputs: ['prepare'],
-    prepared: () => ['pairs', 'images', 'class_images'],
+    prepared: () => ['pairs', ...IMAGES, 'class_images'],
     jobClass: 'embed',
     localFolders: ({ backbone }) => backboneFolders(backbone),
   }),
   clip: row({
     config: ClipConfig,
     inputs: ['prepare', 'embed_captions', 'embed_images', 'inherit'],
-    prepared: () => ['pairs', 'images', 'class_images'],
+    // Dev images and those of classes are activations by then; of train images where they are stored.
+    prepared: () => ['pairs', 'images.train', 'class_images'],
     embedded: ({ text_tower, hard_negatives_weight = 0 }) => partsOfTowers(text_tower, hard_negatives_weight),
     jobClass: 'train',
     ranks: true,
@@ -160,7 +161,7 @@ export const STAGES = {
     inputs: ['prepare', 'embed_captions', 'clip'],
     prepared: ({ image_weight }) => [
       ...(['pairs', 'groups.train', 'long.train', 'translations.train', 'plain.train', 'concepts.train'] as const),
-      ...(image_weight > 0 ? (['images'] as const) : []),
+      ...(image_weight > 0 ? (['images.train'] as const) : []),
     ],
     embedded: () => PARTS_OF_STUDENTS,
     jobClass: 'train',
@@ -170,7 +171,13 @@ export const STAGES = {
       amount: ({ tiers, batch_tokens }) => tiers.reduce((sum, { schedule }) => sum + schedule.steps * batch_tokens, 0),
     },
   }),
-  export: row({ config: ExportConfig, inputs: ['prepare', 'distill', 'clip'], jobClass: 'cpu' }),
+  export: row({
+    config: ExportConfig,
+    inputs: ['prepare', 'distill', 'clip'],
+    // What is served is compared on dev.
+    prepared: () => ['pairs', 'images.dev', 'translations.dev'],
+    jobClass: 'cpu',
+  }),
   evaluate: row({
     config: EvaluateConfig,
     inputs: ['data', 'prepare', 'contrastive', 'embed_captions', 'clip', 'distill', 'export'],

@@ -170,7 +170,7 @@ def test_requirements_are_pyprojects_own():
 
 def test_a_stage_that_reads_texts_fetches_no_images(tmp_path):
     prepared = tmp_path / "prepare"
-    names = ["pairs.train-00000.tar", "pairs.train-00000.jsonl", "plain.train-00001.jsonl", "groups.train.jsonl", "classes.json",
+    names = ["pairs.train-00000.tar", "pairs.train-00000.jsonl", "pairs.dev-00001.tar", "pairs.dev-00001.jsonl", "plain.train-00001.jsonl", "groups.train.jsonl", "classes.json",
              "class_images.tar", "class_images.jsonl", "dropped.jsonl"]  # fmt: skip
     finished_run(prepared, "prepare", names)
 
@@ -178,8 +178,9 @@ def test_a_stage_that_reads_texts_fetches_no_images(tmp_path):
         return {each.path for each in fetch.fetches_of_input("prepare", f"file://{prepared}", tmp_path, parts)}
 
     assert fetched(["plain.train", "classes"]) == {"report.json", "plain.train-00001.jsonl", "classes.json"}
-    assert fetched(["pairs"]) == {"report.json", "pairs.train-00000.jsonl"}
-    assert fetched(["pairs", "images"]) == {"report.json", *(name for name in names if name.startswith("pairs."))}
+    rows = {name for name in names if name.startswith("pairs.") and name.endswith(".jsonl")}
+    assert fetched(["pairs"]) == {"report.json", *rows}
+    assert fetched(["pairs", "images.dev"]) == {"report.json", *rows, "pairs.dev-00001.tar"}
     assert fetched(["class_images"]) == {"report.json", "class_images.jsonl", "class_images.tar"}
     assert fetched(None) == {"report.json", *names}
 

@@ -20,9 +20,10 @@ def part_of(file: str, stage: str = "prepare") -> str:
 
 
 def part_of_prepared(file: str) -> str:
-    """Images, their rows, class images, or a kind of text."""
+    """Images of a split, the rows of all of them, class images, or a kind of text."""
     if file.endswith(".tar"):  # that of the class images keeps the name of the user's archive
-        return "images" if file.startswith("pairs.") else "class_images"
+        images = re.fullmatch(r"pairs\.(\w+)-\d+\.tar", file)
+        return "class_images" if images is None else f"images.{images[1]}"
     stem = re.sub(r"(-\d+)?\.jsonl?$", "", file)
     return "pairs" if stem.startswith("pairs.") else stem
 

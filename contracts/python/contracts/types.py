@@ -2700,6 +2700,9 @@ class PreparedShard(TypedDict):
     count: int
     """Number of rows."""
 
+    labelled: NotRequired[int]
+    """Number of rows with a label, of `pairs`. Absent: written before it was counted."""
+
     captions: int
     """Number of captions in the rows; of texts without captions 0."""
 

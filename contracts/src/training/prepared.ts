@@ -6,20 +6,24 @@ import { type PrepareConfig as Config, Split, TextKind } from './stages/prepare.
 type PrepareConfig = Omit<z.infer<typeof Config>, 'stage'>;
 
 /**
- * `pairs`: the rows of images, captions and labels, of all splits. `images`: the tars of the images themselves.
+ * `pairs`: the rows of images, captions and labels, of all splits. `images.SPLIT`: the tars of the images themselves.
  * `KIND.SPLIT`: texts of that kind. `fragments`: phrases of train captions.
  */
-export type Part = 'pairs' | 'images' | 'fragments.train' | 'classes' | 'class_images' | `${TextKind}.${Split}`;
+export type Part = 'pairs' | Images | 'fragments.train' | 'classes' | 'class_images' | `${TextKind}.${Split}`;
+type Images = `images.${Split | 'unseen'}`;
+
+/** `unseen`: labelled images of labels that nothing is trained on. */
+export const IMAGES: readonly Images[] = ['images.train', 'images.dev', 'images.unseen'];
 
 const TEXTS: readonly Part[] = TextKind.options.flatMap((kind) =>
   Split.options.map((split): Part => `${kind}.${split}`),
 );
-export const PARTS: readonly Part[] = ['pairs', 'images', 'fragments.train', 'classes', 'class_images', ...TEXTS];
+export const PARTS: readonly Part[] = ['pairs', ...IMAGES, 'fragments.train', 'classes', 'class_images', ...TEXTS];
 
 /** Captions that are left out, and images, decide which phrases are frequent. */
-const CAPTIONED: readonly Part[] = ['pairs', 'images', 'fragments.train'];
+const CAPTIONED: readonly Part[] = ['pairs', ...IMAGES, 'fragments.train'];
 /** Rows say where in its tar an image is. */
-const PAIRS: readonly Part[] = ['pairs', 'images'];
+const PAIRS: readonly Part[] = ['pairs', ...IMAGES];
 
 /** Which parts each setting of `prepare` decides. A setting that has no row here does not compile. */
 export const DECIDES: { readonly [Setting in keyof Required<PrepareConfig>]: readonly Part[] } = {
