@@ -2,13 +2,6 @@
 import { z } from 'zod';
 import type { JobClass } from './job-classes.ts';
 import {
-  type EmbeddedPart,
-  PARTS_OF_PROMPTS,
-  PARTS_OF_STUDENTS,
-  partsOfTarget,
-  partsOfTowers,
-} from './training/embedded.ts';
-import {
   adapterFiles,
   backboneFolders,
   checkpointFolders,
@@ -16,7 +9,15 @@ import {
   languageModelFolders,
   soupRuns,
 } from './training/local-folders.ts';
-import { IMAGES, type Part } from './training/prepared.ts';
+import {
+  type EmbeddedPart,
+  IMAGES,
+  PARTS_OF_PROMPTS,
+  PARTS_OF_STUDENTS,
+  type Part,
+  partsOfTarget,
+  partsOfTowers,
+} from './training/parts.ts';
 import { AdaptConfig } from './training/stages/adapt.ts';
 import { ClipConfig } from './training/stages/clip.ts';
 import { CompareConfig } from './training/stages/compare.ts';

@@ -1,6 +1,6 @@
 """Which part of what a stage wrote a file belongs to, by its path in the stage's folder: a job names the parts that it reads.
 
-contracts/src/training/prepared.ts and embedded.ts say what the parts are.
+contracts/src/training/parts.ts says what the parts are.
 """
 
 import re

@@ -11,7 +11,7 @@ import {
   type StageName,
 } from '../../../contracts/src/stages.ts';
 import type { TrainingJob, TrainingReport } from '../../../contracts/src/training/job.ts';
-import { type Part, settingsOf } from '../../../contracts/src/training/prepared.ts';
+import { type Part, settingsOf } from '../../../contracts/src/training/parts.ts';
 import { configOf, inputsIn, jobClassIn, type Recipe, stagesOf } from '../../../contracts/src/training/recipe.ts';
 import { BASE, variantOf } from '../recipe/variants.ts';
 import type { ArraySizes } from './array-size.ts';

@@ -2,7 +2,7 @@
 import { describe, expect, it } from 'vitest';
 import { byStage, inputsOf, preparedParts, type StageName } from '../../../../contracts/src/stages.ts';
 import { TrainingJob, type TrainingReport } from '../../../../contracts/src/training/job.ts';
-import { IMAGES, PARTS, type Part } from '../../../../contracts/src/training/prepared.ts';
+import { IMAGES, PARTS, type Part } from '../../../../contracts/src/training/parts.ts';
 import { createPlan, digestOf, type Plan, type PlanSources } from '../../../../trainer/control/plan/plan.ts';
 import {
   TINY_STAGES,

@@ -3,7 +3,7 @@ import { mkdirSync, mkdtempSync, renameSync, rmSync, utimesSync, writeFileSync }
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { beforeEach, expect, it } from 'vitest';
-import { IMAGES } from '../../../../contracts/src/training/prepared.ts';
+import { IMAGES } from '../../../../contracts/src/training/parts.ts';
 import { indexData } from '../../../../trainer/control/recipe/data-index.ts';
 import { foldersOf } from '../../../../trainer/control/recipe/locate.ts';
 import { tinyAdapt, tinyRecipe, untunedTeacher, type WholeRecipe } from '../../../support/tiny-recipe.ts';
