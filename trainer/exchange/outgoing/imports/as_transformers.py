@@ -67,7 +67,11 @@ def write_text_tower(model: ImportedModel, out: Path) -> None:
 def whole_form(model: ImportedModel, image: Published) -> tuple[dict[str, Any], Mapping[str, torch.Tensor]] | None:
     """transformers' configuration and the image tower's tensors by its names; None: it has no class for the whole."""
     if image.library == "transformers":
-        return dict(image.config), image.tensors
+        config = dict(image.config)
+        if config["model_type"] == "clip":  # so that transformers' classes of one tower open the folder, too
+            joint = {"projection_dim": model.manifest["embed_dim"]}
+            config |= {part: config[part] | joint for part in ("text_config", "vision_config")}
+        return config, image.tensors
     form, shape = vision_form(model, image), model.text.shape
     if form is None or not isinstance(model.tokenizer, ClipBpe) or shape.padding is not None or shape.pooling != "end":
         return None
