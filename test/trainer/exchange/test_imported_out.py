@@ -68,7 +68,7 @@ def test_an_import_goes_out_with_equal_vectors(imported, export):
                 assert (found["texts"] * served.texts).sum(1).min() > 0.99  # servers round activations
         assert ("image" in expected and len(expected) == 1) == ("The text tower is not here" in readme(out))
     if len(texts) == 2:  # two libraries that judge each other
-        np.testing.assert_allclose(*texts, atol=EQUAL)
+        np.testing.assert_allclose(texts[0], texts[1], atol=EQUAL)
 
 
 def readme(folder: Path) -> str:

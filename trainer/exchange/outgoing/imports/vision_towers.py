@@ -90,7 +90,8 @@ def write_vision(model: Served, form: VisionForm, out: Path) -> float:
     from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
     kind: Any = getattr(transformers, VISION_MODELS[form.kind])
-    whole: Any = CONFIG_MAPPING[form.kind](vision_config=dict(form.config)).vision_config
+    config: Any = CONFIG_MAPPING[form.kind]
+    whole: Any = config(vision_config=dict(form.config)).vision_config
     if form.kind == "clip":
         whole.projection_dim = model.manifest["embed_dim"]
     theirs: Any = kind(whole).eval().float()
