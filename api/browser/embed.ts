@@ -8,7 +8,7 @@ import { type Embedded, embedPartially } from '../core/embed.ts';
 import { errorMember } from '../core/error-document.ts';
 import { CoreError } from '../core/errors.ts';
 import type { Model } from '../core/model.ts';
-import { staticFileReader } from '../registry/static-files.ts';
+import { staticFileReader } from '../registry/stores/static-files.ts';
 import { openModel } from '../text/open-model.ts';
 import { createWasmEngine } from '../text/wasm/engine.ts';
 import { chooseBuild } from '../text/wasm/modules.ts';

@@ -5,7 +5,7 @@ import manifest from '../model/manifest.json';
 import { sha256 } from '../registry/digest.ts';
 import { RegistryError } from '../registry/errors.ts';
 import type { ModelSource } from '../registry/read.ts';
-import { staticFileReader } from '../registry/static-files.ts';
+import { staticFileReader } from '../registry/stores/static-files.ts';
 
 /** The binding of the static files. */
 export interface StaticFiles {

@@ -3,7 +3,7 @@ import { say } from '../dom.js';
 import { chosen } from './models.js';
 import { ServiceError } from './requests.js';
 
-/** @typedef {{embedding: Float32Array, truncation: import('./texts.js').Receipt} | {error: {code: string, message: string}}} LocalText */
+/** @typedef {{embedding: Float32Array, truncation: object} | {error: {code: string, message: string}}} LocalText */
 /** @typedef {{name: string, version: string, space_id: string, embed: (texts: string[], model: string) => Promise<LocalText[]>, bytesRead: () => number}} LocalModel */
 
 /** Made from api/browser and put beside the page; the compiler does not see it. */

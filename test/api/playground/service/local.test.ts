@@ -1,9 +1,9 @@
 // The page with ?local=1 in a real browser: texts are read in the tab, with the server's vectors, and none is sent to /embed.
 import type { Page, Request } from 'playwright-core';
 import { describe, expect, test } from 'vitest';
-import { EmbedResponse } from '../../../contracts/src/api/embed.ts';
-import { BROWSER } from '../../support/browser.ts';
-import { openPages, violations } from '../../support/pages.ts';
+import { EmbedResponse } from '../../../../contracts/src/api/embed.ts';
+import { BROWSER } from '../../../support/browser.ts';
+import { openPages, violations } from '../../../support/pages.ts';
 
 const TEXTS = ['a flower in a garden', 'DON’T feed 27 cats, naïve 犬 👍🏽!', 'two dogs and a man . '.repeat(60)];
 

@@ -1,9 +1,9 @@
 // The files of a model among static files, where they are under their keys in a registry, whole or in parts. For a Worker
 // that has them beside its script, and for a browser that reads them from there.
-import { staticFilesOf } from '../../contracts/src/keys.ts';
-import type { Artefact } from '../../contracts/src/model/artefact.ts';
-import { RegistryError } from './errors.ts';
-import type { ModelSource } from './read.ts';
+import { staticFilesOf } from '../../../contracts/src/keys.ts';
+import type { Artefact } from '../../../contracts/src/model/artefact.ts';
+import { RegistryError } from '../errors.ts';
+import type { ModelSource } from '../read.ts';
 
 /** Asks for the static file of that key; resolves to whatever is answered, a refusal included. */
 export type FetchStaticFile = (key: string) => Promise<Response>;
