@@ -2700,6 +2700,9 @@ class PreparedShard(TypedDict):
     count: int
     """Number of rows."""
 
+    labelled: NotRequired[int]
+    """Number of rows with a label, of `pairs`. Absent: written before it was counted."""
+
     captions: int
     """Number of captions in the rows; of texts without captions 0."""
 
@@ -5453,6 +5456,11 @@ class TrainingJob(TypedDict):
 
     prepared: NotRequired[list[str]]
     """The parts of what `prepare` wrote that the stage may read; its address holds no others. Absent: all."""
+
+    embedded: NotRequired[list[str]]
+    """The parts of what `embed_captions` wrote that the stage may read: captions or features of a set of
+    texts. Absent: all.
+    """
 
     remote_inputs: NotRequired[dict[str, str]]
     """By role of an input, the folder that files without content, and shards that are missing, are copied from

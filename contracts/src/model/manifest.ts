@@ -2,7 +2,7 @@
 import { z } from 'zod';
 import { ModelName } from '../names.ts';
 import { SchemaVersion } from '../schema-version.ts';
-import { Artefact, Digest } from './artefact.ts';
+import { Artefact, artefactsIn, Digest } from './artefact.ts';
 import { PreprocessRecipe } from './preprocess.ts';
 import { TextTokenizer } from './tokenizer.ts';
 import { SearchVerdicts } from './verdict.ts';
@@ -237,4 +237,9 @@ export type ModelManifest = z.infer<typeof ModelManifest>;
 /** The transformers of a model by their tier. */
 export function textTowers({ text, tiny }: Pick<ModelManifest, 'text' | 'tiny'>): { [T in Tier]?: TextTower } {
   return { student: text, ...(tiny ? { tiny } : {}) };
+}
+
+/** Every file that texts need, of all tiers. */
+export function textArtefacts({ text, tiny, static: fast }: ModelManifest): Artefact[] {
+  return artefactsIn([text, tiny, fast]);
 }
