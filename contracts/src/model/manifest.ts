@@ -188,7 +188,14 @@ export const ModelManifest = z
     tiny: TextTower.optional().describe('The smaller transformer, which reads the same tokens; absent: there is none.'),
     static: StaticTable.optional().describe('The static tier; absent: there is none.'),
     image: z
-      .strictObject({ preprocess: PreprocessRecipe, graph: OnnxGraph })
+      .strictObject({
+        preprocess: PreprocessRecipe,
+        graph: OnnxGraph,
+        names: Artefact.optional().describe(
+          'The tower under the names of the library that it was imported from, for exports: trainer/exchange/names.py says how. ' +
+            'Servers do not read it; absent: it was not imported.',
+        ),
+      })
       .describe('The image tower: input `pixels` [B, 3, size, size], output `embedding` [B, embed_dim].'),
     quantisation: z
       .strictObject({
