@@ -16,6 +16,8 @@ export interface TableAt {
   /** Without its scheme. */
   place: string;
   table: string;
+  /** Where the place asks for one. */
+  key: string | undefined;
 }
 
 export interface Database {

@@ -2,7 +2,7 @@
 import { createHash } from 'node:crypto';
 import { UserError } from '../../../contracts/src/user-error.ts';
 import { fromFloat32Bytes } from '../../core/vectors/vectors.ts';
-import { type Database, otherSpace } from './database.ts';
+import { type Database, otherSpace, type TableAt } from './database.ts';
 import type { Kind, NamedVector } from './vectors.ts';
 
 /** Points of a request. */
@@ -21,21 +21,26 @@ export function uuidOf(name: string): string {
 interface Collection {
   config: { params: { vectors: { size?: number; distance?: string } } };
 }
+interface Held {
+  points: { payload: { space_id?: string } }[];
+}
 
 export const qdrant: Database = {
   form: 'qdrant:http://HOST:6333',
   types: ['float32'],
-  async open({ place, table }, kind) {
-    const base = `${place.replace(/\/+$/, '')}/collections/${table}`;
-    const there = await ask<Collection>('GET', base);
-    const wanted = { size: kind.dimensions, distance: 'Cosine' };
-    if (there === undefined) await ask('PUT', base, { vectors: wanted });
-    else await refuseOther(there, { base, table }, kind);
+  async open(at, kind) {
+    const ask = openCollection(at);
+    const there = await ask<Collection>('GET', '');
+    if (there === undefined) await ask('PUT', '', { vectors: { size: kind.dimensions, distance: 'Cosine' } });
+    else {
+      const scroll = { limit: 1, with_payload: true };
+      refuseOther(there, await ask<Held>('POST', '/points/scroll', scroll), { table: at.table, kind });
+    }
     return {
       async write(vectors) {
-        for (let at = 0; at < vectors.length; at += POINTS) {
-          const points = vectors.slice(at, at + POINTS).map((vector) => pointOf(vector, kind));
-          await ask('PUT', `${base}/points?wait=true`, { points });
+        for (let from = 0; from < vectors.length; from += POINTS) {
+          const points = vectors.slice(from, from + POINTS).map((vector) => pointOf(vector, kind));
+          await ask('PUT', '/points?wait=true', { points });
         }
       },
       async finish() {},
@@ -45,19 +50,34 @@ export const qdrant: Database = {
   query: ({ table }) => `POST /collections/${table}/points/query {"query": […], "limit": 10, "with_payload": true}`,
 };
 
-async function refuseOther(
+/** Asks for a path below the collection: the result, or undefined for what is not there. */
+function openCollection({ place, table, key }: TableAt) {
+  const base = `${place.replace(/\/+$/, '')}/collections/${table}`;
+  const headers = { 'content-type': 'application/json', ...(key === undefined ? {} : { 'api-key': key }) };
+  return async <T>(method: string, path: string, body?: object): Promise<T | undefined> => {
+    const url = `${base}${path}`;
+    const request = { method, headers, ...(body === undefined ? {} : { body: JSON.stringify(body) }) };
+    const answer = await fetch(url, request).catch((error: Error) => {
+      throw new UserError(`Qdrant cannot be reached at ${url}: ${error.cause ?? error.message}`);
+    });
+    if (answer.status === 404 && method === 'GET') return undefined;
+    const text = await answer.text();
+    if (!answer.ok) throw new UserError(`Qdrant answers ${answer.status} to ${method} ${url}: ${text.slice(0, 500)}`);
+    return (JSON.parse(text) as { result: T }).result;
+  };
+}
+
+function refuseOther(
   { config }: Collection,
-  { base, table }: { base: string; table: string },
-  kind: Kind,
-): Promise<void> {
+  held: Held | undefined,
+  { table, kind }: { table: string; kind: Kind },
+): void {
   const { size, distance } = config.params.vectors;
   if (size !== kind.dimensions || distance !== 'Cosine') {
     throw new UserError(
       `collection ${table} has vectors of ${size} and ${distance}, not of ${kind.dimensions} and Cosine: choose --table`,
     );
   }
-  const scroll = { limit: 1, with_payload: true };
-  const held = await ask<{ points: { payload: { space_id?: string } }[] }>('POST', `${base}/points/scroll`, scroll);
   const space = held?.points[0]?.payload.space_id;
   if (space !== undefined && space !== kind.space_id) throw otherSpace(table, space, kind);
 }
@@ -65,18 +85,4 @@ async function refuseOther(
 function pointOf({ custom_id, modality, bytes }: NamedVector, { space_id }: Kind) {
   const vector = Array.from(fromFloat32Bytes(bytes) ?? []);
   return { id: uuidOf(custom_id), vector, payload: { custom_id, modality, space_id } };
-}
-
-/** The result; undefined for what is not there. */
-async function ask<T>(method: string, url: string, body?: object): Promise<T | undefined> {
-  const key = process.env.QDRANT_API_KEY;
-  const headers = { 'content-type': 'application/json', ...(key === undefined ? {} : { 'api-key': key }) };
-  const request = { method, headers, ...(body === undefined ? {} : { body: JSON.stringify(body) }) };
-  const answer = await fetch(url, request).catch((error: Error) => {
-    throw new UserError(`Qdrant cannot be reached at ${url}: ${error.cause ?? error.message}`);
-  });
-  if (answer.status === 404 && method === 'GET') return undefined;
-  const text = await answer.text();
-  if (!answer.ok) throw new UserError(`Qdrant answers ${answer.status} to ${method} ${url}: ${text.slice(0, 500)}`);
-  return (JSON.parse(text) as { result: T }).result;
 }

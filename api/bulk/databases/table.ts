@@ -27,8 +27,8 @@ export interface Target extends TableAt {
   database: Database;
 }
 
-/** `SCHEME:PLACE` and the name of a table. */
-export function targetOf(text: string, table: string): Target {
+/** `SCHEME:PLACE`, and the name of a table there. */
+export function targetOf(text: string, { table, key }: Omit<TableAt, 'place'>): Target {
   const colon = text.indexOf(':');
   const database = colon < 0 ? undefined : DATABASES[text.slice(0, colon)];
   const place = text.slice(colon + 1);
@@ -39,7 +39,7 @@ export function targetOf(text: string, table: string): Target {
   if (!TABLE.test(table)) {
     throw new UserError(`--table ${table}: a to z, 0 to 9 and _, not a number first, at most 63 letters`);
   }
-  return { database, place, table };
+  return { database, place, table, key };
 }
 
 /** Refuses a type that the database cannot hold before anything is opened. */

@@ -4,7 +4,7 @@ import { EXIT } from '../../../contracts/src/exit-codes.ts';
 import { UserError } from '../../../contracts/src/user-error.ts';
 import { refuseType, targetOf } from '../databases/table.ts';
 import { readJobVectors } from '../databases/vectors.ts';
-import { openFolder } from './open.ts';
+import { openFolder, qdrantKey } from './open.ts';
 import { lineOfProgress, timeOf } from './progress.ts';
 
 const HELP = `Usage: npm run load -- VECTORS PLACE [--table NAME] [--json]
@@ -32,7 +32,7 @@ const OPTIONS = {
 
 async function main({ values, words: [from, to] }: CommandLine<typeof OPTIONS>): Promise<number> {
   if (from === undefined || to === undefined) throw new UserError(`VECTORS and PLACE are needed.\n\n${HELP}`);
-  const target = targetOf(to, values.table);
+  const target = targetOf(to, { table: values.table, key: qdrantKey() });
   const { database, table } = target;
   const vectors = await readJobVectors(openFolder(from));
   refuseType(target, vectors.kind);

@@ -1,6 +1,6 @@
 """Qdrant's requests of `npm run load` over HTTP, answered by the local mode of Qdrant's own client: no server runs here.
 
-Prints its port, ends with its input. Models of the client read every body, so that a field Qdrant does not know is refused.
+Prints its port, ends with its input; asks for the key that it is started with. Models of the client read every body, so that a field Qdrant does not know is refused.
 """
 
 import json
@@ -19,6 +19,9 @@ class Handler(BaseHTTPRequestHandler):
 
     def answer(self) -> None:
         """One request."""
+        if self.headers.get("api-key") != sys.argv[1]:
+            self.reply(401, {"status": {"error": "Must provide an API key or an Authorization bearer token"}})
+            return
         body = json.loads(self.rfile.read(int(self.headers.get("content-length") or 0)) or "null")
         name, rest = re.fullmatch(r"/collections/(\w+)(/points[\w/]*)?(?:\?wait=true)?", self.path).groups()
         if self.command == "GET" and not client.collection_exists(name):

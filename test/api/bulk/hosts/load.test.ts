@@ -7,8 +7,8 @@ import { Client } from 'pg';
 import { getLoadablePath } from 'sqlite-vec';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { trainerPython } from '../../../support/python.ts';
+import { distances, type Encoded, encode, floatsOf, load, QDRANT_KEY, serve } from '../databases/loading.ts';
 import { newFolder, runJob } from '../jobs.ts';
-import { distances, type Encoded, encode, floatsOf, load, serve } from './loading.ts';
 
 const TYPES = ['float32', 'int8', 'binary'] as const;
 type Type = (typeof TYPES)[number];
@@ -130,7 +130,7 @@ describe('PostgreSQL with pgvector', () => {
 describe('Qdrant, by the local mode of its own client', () => {
   let server: Awaited<ReturnType<typeof serve>>;
   beforeAll(async () => {
-    server = await serve(python, 'qdrant_server.py');
+    server = await serve(python, 'qdrant_server.py', QDRANT_KEY);
   }, 120_000);
   afterAll(() => server.close());
 
@@ -141,7 +141,11 @@ describe('Qdrant, by the local mode of its own client', () => {
       expect(await load(output, `qdrant:${url}`)).toMatchObject({ code: 0, stderr: '' });
     }
     const ask = (path: string, body: object) =>
-      fetch(`${url}/collections/vectors/points${path}`, { method: 'POST', body: JSON.stringify(body) });
+      fetch(`${url}/collections/vectors/points${path}`, {
+        method: 'POST',
+        headers: { 'api-key': QDRANT_KEY },
+        body: JSON.stringify(body),
+      });
     const answer = await ask('/query', { query: floatsOf(vectors[0] ?? Buffer.alloc(0)), limit: 100 });
     const { result } = (await answer.json()) as {
       result: { points: { score: number; payload: { custom_id: string } }[] };
@@ -150,6 +154,11 @@ describe('Qdrant, by the local mode of its own client', () => {
       result.points.map(({ score, payload }) => ({ name: payload.custom_id, distance: 1 - score })),
       'float32',
     );
+    const floats = await load(inOtherSpace(encoded.float32), `qdrant:${url}`);
+    expect(floats).toMatchObject({
+      code: 2,
+      stderr: expect.stringContaining(`holds vectors of space sha256:${'a'.repeat(64)}`),
+    });
     const held = await load(encoded.binary.output, `qdrant:${url}`);
     expect(held).toMatchObject({ code: 2, stderr: expect.stringContaining('encode with --type float32') });
   });
@@ -158,7 +167,7 @@ describe('Qdrant, by the local mode of its own client', () => {
 test.each(['float32', 'binary'] as const)('faiss finds %s in the file', async (type) => {
   const file = join(newFolder('faiss'), 'vectors.faiss');
   expect(await load(encoded[type].output, `faiss:${file}`)).toMatchObject({ code: 0, stderr: '' });
-  const reader = join(import.meta.dirname, 'read_faiss.py');
+  const reader = join(import.meta.dirname, '../databases/read_faiss.py');
   const read = JSON.parse(execFileSync(python, [reader, file, type], { encoding: 'utf8' }));
   const names = readFileSync(`${file}.ids.jsonl`, 'utf8').trim().split('\n');
   expect(read.count).toBe(30);
