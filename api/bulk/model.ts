@@ -2,7 +2,6 @@
 import { readFile } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
-import { PLAN_LIMITS } from '../../contracts/src/api/limits.ts';
 import type { ModelManifest } from '../../contracts/src/model/manifest.ts';
 import {
   attemptItems,
@@ -14,7 +13,7 @@ import {
 } from '../core/embed.ts';
 import { CoreError } from '../core/errors.ts';
 import type { PlacedItem } from '../core/items/items.ts';
-import { chooseDimensions, chooseModel, type Model, quantisationOf } from '../core/model.ts';
+import { chooseModel, type Model, quantisationOf } from '../core/model.ts';
 import { cutAndNormalise, type Quantisation } from '../core/vectors/vectors.ts';
 import { createGate } from '../encoder/encode.ts';
 import { type DecodedPicture, decode } from '../encoder/pixels/decode.ts';
@@ -22,6 +21,7 @@ import { createPreprocess } from '../encoder/pixels/preprocess.ts';
 import { openSession, readManifest } from '../encoder/session.ts';
 import { openModel } from '../text/open-model.ts';
 import { createWasmEngine } from '../text/wasm/engine.ts';
+import { LIMITS } from './service/ask.ts';
 
 export interface BulkEncoder {
   manifest: ModelManifest;
@@ -35,15 +35,6 @@ export interface BulkEncoder {
   close(): Promise<void>;
 }
 
-/** Throws a CoreError that names those that there are, before anything of the model is opened. */
-export function choose(
-  manifest: ModelManifest,
-  asked: { model?: string | undefined; dimensions?: number | undefined },
-) {
-  const offer = { manifest, limits: LIMITS };
-  return { id: chooseModel(offer, asked.model).id, dimensions: chooseDimensions(offer, asked.dimensions) };
-}
-
 export interface BulkEncoderOptions {
   /** Folder with manifest.json and what it names. */
   folder: string;
@@ -55,11 +46,6 @@ export interface BulkEncoderOptions {
 
 /** Images in one run of the graph. Always as many, in the order of the items, so that a rerun computes the same bits. */
 const BATCH = 16;
-/** No client waits: what bounds a request's computing does not bind here, and a text still has its own limits. */
-const LIMITS = {
-  ...PLAN_LIMITS.paid,
-  tokens: { student: Number.MAX_SAFE_INTEGER, tiny: Number.MAX_SAFE_INTEGER, static: Number.MAX_SAFE_INTEGER },
-};
 /** Of the machine and not of the file: a rerun must try it again. */
 const OURS = ['encoder_error', 'encoder_timeout', 'encoder_unavailable', 'internal_error', 'model_unavailable'];
 

@@ -5,7 +5,7 @@ import type { BulkPlan } from '../../contracts/src/bulk/job.ts';
 import { BulkEvent, readEvent } from '../../contracts/src/events.ts';
 import { EXIT } from '../../contracts/src/exit-codes.ts';
 import { UserError } from '../../contracts/src/user-error.ts';
-import type { JobFolder } from './folder.ts';
+import type { JobFolder } from './service/folder.ts';
 
 export interface RunOptions {
   /** Processes, each of which takes every so manieth shard. */
