@@ -119,11 +119,13 @@ function createImages(manifest: ModelManifest, { run, places }: Tower) {
   const preprocess = createPreprocess(manifest.image.preprocess);
   // A decoded photo takes up to 64 MB: of all calls together only so many are held.
   const decoding = createGate(places);
+  // Half a megabyte an image, taken again when its run is over: what waits to be collected would otherwise be most of the memory.
+  const spare: Float32Array[] = [];
   const read = (file: Uint8Array): Promise<Read | CoreError> =>
     decoding(async () => {
       try {
         const { original, warnings, ...picture } = await decode(file);
-        return { original, warnings, tensor: preprocess.toTensor(picture) };
+        return { original, warnings, tensor: preprocess.toTensor(picture, spare.pop()) };
       } catch (error) {
         if (error instanceof CoreError) return error;
         throw error;
@@ -137,6 +139,7 @@ function createImages(manifest: ModelManifest, { run, places }: Tower) {
       const batch = good.slice(at, at + BATCH);
       const outputs = await run(batch.map(({ tensor }) => tensor));
       for (const [index, picture] of batch.entries()) vectors.set(picture, outputs[index]);
+      spare.push(...batch.map(({ tensor }) => tensor));
     }
     return pictures.map((picture) => {
       if (picture instanceof CoreError) return picture;
