@@ -9,7 +9,15 @@ import {
   languageModelFolders,
   soupRuns,
 } from './training/local-folders.ts';
-import type { Part } from './training/prepared.ts';
+import {
+  type EmbeddedPart,
+  IMAGES,
+  PARTS_OF_PROMPTS,
+  PARTS_OF_STUDENTS,
+  type Part,
+  partsOfTarget,
+  partsOfTowers,
+} from './training/parts.ts';
 import { AdaptConfig } from './training/stages/adapt.ts';
 import { ClipConfig } from './training/stages/clip.ts';
 import { CompareConfig } from './training/stages/compare.ts';
@@ -40,6 +48,8 @@ export interface StageRow<Config extends z.ZodObject = z.ZodObject, Input extend
   reads?(config: z.infer<Config>, recipeHas: (input: Input) => boolean): Partial<Record<Input, boolean>>;
   /** The parts of what `prepare` wrote that a job reads: a change of the others leaves its address. Absent: all. */
   prepared?(config: z.infer<Config>): readonly Part[];
+  /** The parts of what `embed_captions` wrote that a job reads: a container fetches no others. Absent: all. */
+  embedded?(config: z.infer<Config>): readonly EmbeddedPart[];
   jobClass: JobClass;
   /** Several processes may train it together, one per GPU; or work side by side, into one folder of one machine. */
   ranks?: true | 'one machine';
@@ -120,7 +130,8 @@ export const STAGES = {
     config: InheritConfig,
     inputs: ['prepare', 'embed_captions'],
     // Features of pictures say which axes the frozen tower's space has; a checkpoint with a text encoder says it itself.
-    prepared: ({ target }) => ['pairs', 'classes', ...(target === 'clip_text' ? [] : (['images'] as const))],
+    prepared: ({ target }) => ['pairs', 'classes', ...(target === 'clip_text' ? [] : (['images.train'] as const))],
+    embedded: ({ target }) => partsOfTarget(target),
     jobClass: 'train',
     ranks: true,
     work: { unit: 'texts', amount: ({ schedule, batch_size }) => schedule.steps * batch_size },
@@ -129,14 +140,16 @@ export const STAGES = {
   embed_images: row({
     config: EmbedImagesConfig,
     inputs: ['prepare'],
-    prepared: () => ['pairs', 'images', 'class_images'],
+    prepared: () => ['pairs', ...IMAGES, 'class_images'],
     jobClass: 'embed',
     localFolders: ({ backbone }) => backboneFolders(backbone),
   }),
   clip: row({
     config: ClipConfig,
     inputs: ['prepare', 'embed_captions', 'embed_images', 'inherit'],
-    prepared: () => ['pairs', 'images', 'class_images'],
+    // Dev images and those of classes are activations by then; of train images where they are stored.
+    prepared: () => ['pairs', 'images.train', 'class_images'],
+    embedded: ({ text_tower, hard_negatives_weight = 0 }) => partsOfTowers(text_tower, hard_negatives_weight),
     jobClass: 'train',
     ranks: true,
     work: { unit: 'pairs', amount: ({ schedule, batch_size }) => schedule.steps * batch_size },
@@ -149,8 +162,9 @@ export const STAGES = {
     inputs: ['prepare', 'embed_captions', 'clip'],
     prepared: ({ image_weight }) => [
       ...(['pairs', 'groups.train', 'long.train', 'translations.train', 'plain.train', 'concepts.train'] as const),
-      ...(image_weight > 0 ? (['images'] as const) : []),
+      ...(image_weight > 0 ? (['images.train'] as const) : []),
     ],
+    embedded: () => PARTS_OF_STUDENTS,
     jobClass: 'train',
     ranks: true,
     work: {
@@ -158,12 +172,19 @@ export const STAGES = {
       amount: ({ tiers, batch_tokens }) => tiers.reduce((sum, { schedule }) => sum + schedule.steps * batch_tokens, 0),
     },
   }),
-  export: row({ config: ExportConfig, inputs: ['prepare', 'distill', 'clip'], jobClass: 'cpu' }),
+  export: row({
+    config: ExportConfig,
+    inputs: ['prepare', 'distill', 'clip'],
+    // What is served is compared on dev.
+    prepared: () => ['pairs', 'images.dev', 'translations.dev'],
+    jobClass: 'cpu',
+  }),
   evaluate: row({
     config: EvaluateConfig,
     inputs: ['data', 'prepare', 'contrastive', 'embed_captions', 'clip', 'distill', 'export'],
     // Dev images are embedded by clip: of the images themselves it reads those of classes.
     prepared: () => ['pairs', 'classes', 'class_images'],
+    embedded: () => PARTS_OF_PROMPTS,
     // The language model is needed to measure the teacher on texts of the dev sets.
     reads: ({ dev_sets = [] }, recipeHas) => ({
       data: dev_sets.length > 0,
@@ -247,6 +268,10 @@ export function kindOf(config: StageConfig): string {
 /** The parts of what `prepare` wrote that a job with this configuration reads; undefined: all. */
 export const preparedParts = (config: StageConfig): readonly Part[] | undefined =>
   ROWS[config.stage].prepared?.(config);
+
+/** The parts of what `embed_captions` wrote that a job with this configuration reads; undefined: all. */
+export const embeddedParts = (config: StageConfig): readonly EmbeddedPart[] | undefined =>
+  ROWS[config.stage].embedded?.(config);
 
 /** The folders of this machine that a configuration names. */
 export const localFoldersOf = (config: StageConfig): LocalFolder[] => ROWS[config.stage].localFolders?.(config) ?? [];

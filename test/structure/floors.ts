@@ -133,7 +133,13 @@ export const BOXES: Record<string, readonly string[]> = {
     'trainer/data/copies.py',
   ],
   'trainer/losses': ['trainer/engine'],
-  'trainer/towers': ['contracts/python', 'trainer/engine', 'trainer/data/manifest.py', 'trainer/data/features.py'],
+  'trainer/towers': [
+    'contracts/python',
+    'trainer/engine',
+    'trainer/data/manifest.py',
+    'trainer/data/copies.py',
+    'trainer/data/features.py',
+  ],
   'trainer/data': [
     'contracts/python',
     'trainer/engine',

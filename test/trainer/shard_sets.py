@@ -47,7 +47,8 @@ def write_shards(folder, counts, split="train", before=(), labels=None):
         write_rows(folder / f"pairs.{split}-{place:05d}.jsonl", rows)
         rows_file, tar = (artefact(folder, f"pairs.{split}-{place:05d}.{end}") for end in ("jsonl", "tar"))
         shards.append({"kind": "pairs", "split": split, "source": "test", "rows": rows_file, "images": tar,
-                       "count": count, "captions": CAPTIONS * count})  # fmt: skip
+                       "count": count, "captions": CAPTIONS * count,
+                       "labelled": sum("label" in row for row in rows)})  # fmt: skip
     write_document(folder / "shards.json", "PreparedManifest", json.dumps({"shards": shards, "drops": []}))
     manifest = read_manifest(folder)
     assert manifest is not None

@@ -170,20 +170,44 @@ def test_requirements_are_pyprojects_own():
 
 def test_a_stage_that_reads_texts_fetches_no_images(tmp_path):
     prepared = tmp_path / "prepare"
-    prepared.mkdir()
-    names = ["pairs.train-00000.tar", "pairs.train-00000.jsonl", "plain.train-00001.jsonl", "groups.train.jsonl", "classes.json",
+    names = ["pairs.train-00000.tar", "pairs.train-00000.jsonl", "pairs.dev-00001.tar", "pairs.dev-00001.jsonl", "plain.train-00001.jsonl", "groups.train.jsonl", "classes.json",
              "class_images.tar", "class_images.jsonl", "dropped.jsonl"]  # fmt: skip
-    for name in names:
-        (prepared / name).write_text("{}")
-    report = {"id": "prepare", "stage": "prepare", "status": "succeeded", "started_at": "2026-01-01T00:00:00.000Z",
-              "seconds": 1, "device": "cpu", "metrics": {}, "notes": [], "artefacts": {}}  # fmt: skip
-    (prepared / "report.json").write_text(json.dumps(report))
+    finished_run(prepared, "prepare", names)
 
     def fetched(parts):
         return {each.path for each in fetch.fetches_of_input("prepare", f"file://{prepared}", tmp_path, parts)}
 
     assert fetched(["plain.train", "classes"]) == {"report.json", "plain.train-00001.jsonl", "classes.json"}
-    assert fetched(["pairs"]) == {"report.json", "pairs.train-00000.jsonl"}
-    assert fetched(["pairs", "images"]) == {"report.json", *(name for name in names if name.startswith("pairs."))}
+    rows = {name for name in names if name.startswith("pairs.") and name.endswith(".jsonl")}
+    assert fetched(["pairs"]) == {"report.json", *rows}
+    assert fetched(["pairs", "images.dev"]) == {"report.json", *rows, "pairs.dev-00001.tar"}
     assert fetched(["class_images"]) == {"report.json", "class_images.jsonl", "class_images.tar"}
     assert fetched(None) == {"report.json", *names}
+
+
+def test_a_stage_that_reads_some_sets_of_texts_fetches_no_others(tmp_path):
+    embedded = tmp_path / "embed_captions"
+    names = ["captions.prompts.jsonl", "features.prompts.safetensors", "captions.pairs.train.jsonl", "captions.pairs.dev.jsonl",
+             "pairs.train/features.json", "pairs.train/features-00000.safetensors", "pairs.dev/features.json",
+             "captions.groups.train.jsonl", "features.groups.train.safetensors"]  # fmt: skip
+    finished_run(embedded, "embed_captions", [*names, "job.json", "log.txt"])
+
+    def fetched(parts):
+        return {each.path for each in fetch.fetches_of_input("embed_captions", f"file://{embedded}", tmp_path, parts)}
+
+    always = {"report.json", "job.json"}  # job.json says who the teachers were
+    assert fetched(["captions.prompts", "features.prompts"]) == {*always, *names[:2]}
+    assert fetched(["captions.pairs.train"]) == {*always, names[2]}
+    assert fetched(["features.pairs.train"]) == {*always, names[4], names[5]}
+    assert fetched(["features.groups.train"]) == {*always, names[8]}
+    assert fetched(None) == {*always, *names}
+
+
+def finished_run(folder, stage, names):
+    """A folder with these files and a report."""
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text("{}")
+    report = {"id": stage, "stage": stage, "status": "succeeded", "started_at": "2026-01-01T00:00:00.000Z",
+              "seconds": 1, "device": "cpu", "metrics": {}, "notes": [], "artefacts": {}}  # fmt: skip
+    (folder / "report.json").write_text(json.dumps(report))

@@ -26,22 +26,22 @@ import json, os, sys
 from pathlib import Path
 from contracts.types import ClipConfig
 from data.batches import PairLoader, PairOptions
-from data.copies import LocalShards
+from data.copies import shards_in
 from data.features import FeatureStore
 from data.manifest import read_manifest, rows_digest, shards_of
 from data.stream import Share, Stream
 from engine.run import Run
-from tasks.clip_data.build import shard_files
 from tasks.clip_data.streamed import order_options
 
 def main():
     run = Run(json.loads(Path(sys.argv[1]).read_text()), ClipConfig)
     prepared, embedded = run.input("prepare"), run.input("embed_captions")
-    assert not list(prepared.glob("*.tar")) and not list(embedded.glob("pairs.train/*.safetensors"))
+    assert not list(prepared.glob("pairs.train*")) and not list(embedded.glob("pairs.train/*.safetensors"))
     shards = shards_of(read_manifest(prepared), "pairs", "train")
-    features = FeatureStore(embedded / "pairs.train", rows_digest(shards), shard_files(run, "embed_captions", embedded, "pairs.train"))
-    loader = PairLoader(LocalShards(prepared), shards, PairOptions(seed=1, recipe={RECIPE!r}, crop=None), features,
-                        shard_files(run, "prepare", prepared))
+    copied = shards_in(embedded, run.remote_input("embed_captions"), "pairs.train")
+    features = FeatureStore(embedded / "pairs.train", rows_digest(shards), copied)
+    options = PairOptions(seed=1, recipe={RECIPE!r}, crop=None)
+    loader = PairLoader(shards_in(prepared, run.remote_input("prepare")), shards, options, features)
     options = order_options({BATCH}, 1)
     machine = run.world.rank
     stream = Stream(loader, options, Share(machine, run.world.size), name="captioned")

@@ -156,3 +156,18 @@ def test_the_adapter_ignores_the_length_of_its_input_and_padding_changes_no_text
     tower = ScratchTextTower(shape, 6).eval()
     alone, together = torch.tensor([[2, 5, 3]]), torch.tensor([[2, 5, 3, 0, 0], [2, 7, 8, 9, 3]])
     torch.testing.assert_close(tower(together)[:1], tower(alone), atol=1e-5, rtol=0)
+
+
+def test_the_control_reads_texts_by_length_with_the_values_and_gradients_of_one_padded_batch():
+    shape: ScratchShape = {"layers": 2, "width": 16, "heads": 2, "context_length": 40, "vocabulary_size": 30}
+    torch.manual_seed(0)
+    tower = ScratchTextTower(shape, 6)
+    ids = torch.randint(1, 30, (200, 40)) * (torch.arange(40) < torch.randint(1, 41, (200, 1)))
+    weights = torch.randn(200, 6)  # every row counts differently, so that a row in another's place is noticed
+    found = {}
+    for name, read in {"by length": tower.forward, "one batch": tower.vectors}.items():
+        tower.zero_grad()
+        vectors = read(ids)
+        (vectors * weights).sum().backward()
+        found[name] = [vectors, *(parameter.grad for parameter in tower.parameters())]
+    torch.testing.assert_close(found["by length"], found["one batch"], atol=1e-4, rtol=1e-4)

@@ -1,4 +1,4 @@
-"""What a stage may read: the parts of the prepared data that its job names, because its address holds no others."""
+"""What a stage may read: the parts of earlier stages' folders that its job names, and no others."""
 
 import json
 import subprocess
@@ -50,6 +50,34 @@ def test_a_stage_cannot_read_what_its_job_does_not_name(tmp_path, part, prepared
     else:
         assert done.returncode == 0, done.stderr
         assert len(done.stdout.splitlines()) == 2
+
+
+READ_SETS = """
+import json, sys
+from contracts.types import InheritConfig
+from towers.data import read_rows
+from engine.run import Run
+
+embedded = Run.start(InheritConfig).input("embed_captions")
+read_rows(embedded / "captions.prompts.jsonl")
+json.loads((embedded / "job.json").read_text())
+read_rows(embedded / "captions.groups.train.jsonl")
+"""
+
+
+def test_a_stage_cannot_read_a_set_of_texts_that_its_job_does_not_name(tmp_path):
+    folder = tmp_path / "embedded"
+    folder.mkdir()
+    for name in ("captions.prompts.jsonl", "captions.groups.train.jsonl", "job.json"):
+        (folder / name).write_text("{}")
+    recipe = json.loads((ROOT / "trainer" / "recipes" / "smoke.json").read_text())
+    job = write_job(tmp_path, "inherit", {"embed_captions": folder}, recipe["inherit"])
+    job.write_text(json.dumps(json.loads(job.read_text()) | {"embedded": ["captions.prompts", "features.prompts"]}))
+    done = subprocess.run([sys.executable, "-c", READ_SETS, str(job)], env=STAGE_ENV, capture_output=True, text=True)
+    assert done.returncode == 1
+    last = done.stderr.splitlines()[-1]
+    assert "stage inherit reads captions.groups.train.jsonl of embed_captions, but its row in STAGES names only" in last
+    assert last.endswith("name captions.groups.train under `embedded` there")
 
 
 @pytest.mark.parametrize(

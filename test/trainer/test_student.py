@@ -2,12 +2,14 @@
 
 import math
 import statistics
+from collections import Counter
 from typing import cast
 
 import numpy as np
 import onnxruntime
 import pytest
 import torch
+from tokenizers import models
 from torch.nn import functional as F
 
 import towers.torchvision_shim  # noqa: F401  (before transformers and the ONNX exporter)
@@ -44,6 +46,8 @@ from towers.wordpiece import (
     SPECIAL_TOKENS,
     UNK,
     WordPiece,
+    bert_like,
+    characters,
     mixed,
     train_vocabulary,
     with_special_tokens,
@@ -101,6 +105,16 @@ def test_a_vocabulary_file_gives_the_same_ids_and_training_is_repeatable(wordpie
     assert (tmp_path / "vocabulary.txt").read_text().splitlines() == wordpiece.pieces
     assert WordPiece.read(tmp_path / "vocabulary.txt").tokens(CAPTIONS) == wordpiece.tokens(CAPTIONS)
     assert train_vocabulary([*CAPTIONS, *GERMAN], 300).pieces == wordpiece.pieces
+
+
+def test_the_characters_of_texts_are_those_of_the_normalised_texts():
+    tokenizer = bert_like(models.WordPiece(unk_token="[UNK]"), symbols_apart=True)
+    texts = [*CAPTIONS, *GERMAN, "ΟΔΥΣΣΕΥΣ", "İstanbul", "한국어", "東京 – 塔", "e\u0301\u0323 o\u0323\u0301", "\u0301", "Ǆ ﬁ ẞ",
+             "\tzero\u200bwidth\u0000 \u00a0", "🦊👍🏽", "हिन्दी", "العَرَبِيَّة"]  # fmt: skip
+    texts += ["".join(map(chr, range(start, start + 512))) for start in (0x80, 0x280, 0x1E00, 0x2F00, 0xF900, 0x1D400)]
+    whole = Counter("".join(tokenizer.normalizer.normalize_str(text) for text in texts))
+    del whole[" "]
+    assert characters(texts, tokenizer) == whole
 
 
 def test_a_short_source_is_repeated_to_its_share():

@@ -24,6 +24,7 @@ from container.stop import Stop
 from container.streamed import left_to_stream
 from contracts import ContractError, load
 from contracts.constants import DATA_ROLE, EXIT_INTERRUPTED, FILE_JOB, FILE_LEASE, FILE_LOG, FILE_REPORT
+from contracts.parts import PARTED
 from contracts.types import TrainingJob
 
 UPLOAD_RETRY_SECONDS = 1800.0  # for a result of which this machine has the only copy
@@ -92,7 +93,7 @@ def run_alone(job: TrainingJob, remote: Folder, settings: Settings, stop: Stop, 
         results.patience = lambda: min(stop.seconds_left() / 2, 60.0)
         stop.upload_seconds = results.upload_seconds
         inputs = {role: work / "inputs" / role for role in job["inputs"]}
-        parts = {"prepare": job.get("prepared")}
+        parts = {role: cast(Mapping[str, Any], job).get(key) for role, key in PARTED.items()}
         fetches = [
             fetch
             for role, uri in job["inputs"].items()

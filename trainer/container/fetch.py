@@ -17,7 +17,7 @@ from container.progress import Progress, duration, size
 from container.report import ReportError, digests_of
 from contracts import ContractError, load
 from contracts.constants import DATA_ROLE, FILE_DATA_INDEX, FILE_LOG, FILE_REPORT, FILE_SHARDS
-from contracts.parts import part_of
+from contracts.parts import is_read
 from contracts.types import Artefact, DataIndex
 
 THREADS = 16
@@ -44,7 +44,7 @@ class Fetch:
 def fetches_of_input(role: str, uri: str, target: Path, parts: Iterable[str] | None = None) -> list[Fetch]:
     """Every file of an input's folder; refuses one that is not finished or lacks what its report names.
 
-    `parts`: those of what `prepare` wrote that the stage may read; files of other parts are not fetched.
+    `parts`: those of what the stage `role` wrote that may be read; files of other parts are not fetched.
     """
     if ROLE.fullmatch(role) is None:
         raise RefusedError(f"input {role!r}: a role is letters, digits, _ and -")
@@ -60,7 +60,8 @@ def fetches_of_input(role: str, uri: str, target: Path, parts: Iterable[str] | N
     return [
         Fetch(folder, path, count, digests.get(path), target / safe_path(path, folder.uri), FILE_REPORT)
         for path, count in sizes.items()
-        if role == DATA_ROLE or (not is_transient_file(path) and (parts is None or is_read(path, set(parts))))
+        if role == DATA_ROLE
+        or (not is_transient_file(path) and (parts is None or path == FILE_REPORT or is_read(path, role, parts)))
     ]
 
 
@@ -98,11 +99,6 @@ def from_folder(uri: str, relative: str) -> str:
         else:
             parts.append(part)
     return "/".join(parts)
-
-
-def is_read(path: str, parts: set[str]) -> bool:
-    """Whether a stage that reads only these parts may open a file of `prepare`, as engine/run.py holds it to."""
-    return path in (FILE_REPORT, FILE_SHARDS) or part_of(path) in parts
 
 
 def is_transient_file(path: str) -> bool:

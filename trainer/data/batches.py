@@ -25,7 +25,6 @@ from towers.data import Row
 
 OPEN_SHARDS = 32  # at a time in a worker
 CAPTION, LOW = 1, 2  # what a generator of a sample is for
-LABELLED = b'"label": '  # in a row as prepare writes it; within a text its quotes would be escaped
 
 
 class Piece(NamedTuple):
@@ -104,12 +103,6 @@ class ShardRows:
             self.tar.close()
 
 
-def has_labels(rows: Path) -> bool:
-    """Whether any row of a shard has a label; reads the file and holds nothing of it."""
-    with rows.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as lines:
-        return lines.find(LABELLED) >= 0
-
-
 class RowLoader:
     """Reads rows of shards of any kind; every worker has its own. Images are not touched."""
 
@@ -163,10 +156,7 @@ class PairOptions:
 
 
 class PairLoader(RowLoader):
-    """Makes batches of image-caption pairs, with features of the captions where there is a store.
-
-    `images`: where the tars are, if not with the rows.
-    """
+    """Makes batches of image-caption pairs, with features of the captions where there is a store."""
 
     def __init__(
         self,
@@ -174,11 +164,9 @@ class PairLoader(RowLoader):
         shards: Sequence[PreparedShard],
         options: PairOptions,
         features: FeatureStore | None = None,
-        images: Shards | None = None,
     ) -> None:
         super().__init__(files, shards)
         self.options, self.features = options, features
-        self.images = files if images is None else images
         if features is not None and len(features.shards) != len(self.shards):
             raise ShardError(
                 f"{features.folder} has {len(features.shards)} shards of features for {len(self.shards)} shards"
@@ -188,7 +176,7 @@ class PairLoader(RowLoader):
         """Images and features, too."""
         super().announce(numbers, f"{stream}.rows")
         shards = [self.shards[number] for number in numbers]
-        self.images.announce([shard["images"] for shard in shards if "images" in shard], f"{stream}.images")
+        self.files.announce([shard["images"] for shard in shards if "images" in shard], f"{stream}.images")
         if self.features is not None:
             files = [self.features.shards[number]["file"] for number in numbers]
             self.features.files.announce(files, f"{stream}.features")
@@ -196,7 +184,7 @@ class PairLoader(RowLoader):
     def opened(self, shard: PreparedShard) -> ShardRows:
         """Rows and images."""
         assert "images" in shard
-        with self.files.held(shard["rows"]) as rows, self.images.held(shard["images"]) as images:
+        with self.files.held(shard["rows"]) as rows, self.files.held(shard["images"]) as images:
             return ShardRows(shard["rows"]["path"], rows, images)
 
     def batch(self, piece: Piece, places_B2: np.ndarray) -> Batch:

@@ -19,7 +19,7 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import Protocol
 
-from contracts.types import Artefact
+from contracts.types import Artefact, PreparedShard
 from data.manifest import ShardError, shard_file, verify_file
 
 COPIES = 4  # files that a process copies at a time
@@ -71,6 +71,23 @@ class FolderCopy:
     def __call__(self, name: str, target: Path) -> None:
         """Copy one file."""
         shutil.copyfile(self.folder / name, target)
+
+
+def shards_in(folder: Path, remote: str | None, name: str = ".") -> Shards:
+    """Shards in the folder `name` of an input; where they were left in the store, at `remote`, copied before they are read.
+
+    The copies are beside the input's folder; all ranks of a machine share them.
+    """
+    if remote is None:
+        return LocalShards(folder / name)
+    copy = CopyProcess(copy_command(remote if name == "." else f"{remote}/{name}"))
+    return CopiedShards(copy, folder.with_name(f"{folder.name}.copied") / name)
+
+
+def images_of(shards: Iterable[PreparedShard], files: Shards) -> Callable[[str], Path]:
+    """From the name of a tar to its file on this machine, copied where it has to be."""
+    tars = {shard["images"]["path"]: shard["images"] for shard in shards if "images" in shard}
+    return lambda name: files.path(tars[name])
 
 
 def copy_command(folder: str) -> tuple[str, ...]:

@@ -82,6 +82,7 @@ def join(plan: Plan, out: Path, *, with_set: bool, near: int | None) -> Joined:
                 joined.drop(row)
             shards = {split: Jsonl(out / f"{shard_name(split, element.number)}.jsonl") for split in report["tars"]}
             captions: Counter[str] = Counter()
+            labelled: Counter[str] = Counter()
             for both in rows_of(rows_file(out, element.number)):
                 split, row = both["split"], both["row"]
                 key, reason = doubles.next(source, row["key"])
@@ -96,6 +97,7 @@ def join(plan: Plan, out: Path, *, with_set: bool, near: int | None) -> Joined:
                     joined.languages += count_languages(row["captions"], source.language)
                 if "label" in row:
                     joined.labels[split].add(row["label"])
+                    labelled[split] += 1
             for split, rows in shards.items():
                 rows.close()
                 if rows.count == 0:
@@ -114,6 +116,7 @@ def join(plan: Plan, out: Path, *, with_set: bool, near: int | None) -> Joined:
                         "images": report["tars"][split],
                         "count": rows.count,
                         "captions": captions[split],
+                        "labelled": labelled[split],
                     }
                 )
     refuse_empty(plan, joined, kept)

@@ -43,6 +43,15 @@ def shards_of(manifest: PreparedManifest, kind: str, split: str) -> list[Prepare
     return [shard for shard in manifest["shards"] if shard["kind"] == kind and shard["split"] == split]
 
 
+def has_labels(shard: PreparedShard) -> bool:
+    """Whether any image of a shard has a label, which its rows would say and need not be read for."""
+    if "labelled" not in shard:
+        raise ShardError(
+            f"the manifest does not say how many rows of {shard['rows']['path']} have labels: run prepare again"
+        )
+    return shard["labelled"] > 0
+
+
 def is_large(folder: Path) -> bool:
     """Whether a prepared set has more train images than a stage may hold something of each."""
     manifest = read_manifest(folder)

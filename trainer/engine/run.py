@@ -26,11 +26,10 @@ from contracts.constants import (
     EXIT_OK,
     EXIT_USAGE,
     FILE_REPORT,
-    FILE_SHARDS,
     RANKED_STAGES,
     SCHEMA_VERSION,
 )
-from contracts.parts import part_of
+from contracts.parts import PARTED, is_read, part_of
 from contracts.types import Artefact, TrainingJob, TrainingReport
 from engine import generators
 from engine.checkpoint import FOLDER as CHECKPOINTS
@@ -72,7 +71,7 @@ class Run(Generic[Config]):
         self.started_at = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
         self.seconds_before = 0.0
         self.stop_requested = False
-        self._guarded = False
+        self._guarded: set[str] = set()
         self._saved_at = self.started
         self._printed_at = float("-inf")
         self.progress_seconds = PROGRESS_SECONDS
@@ -115,10 +114,16 @@ class Run(Generic[Config]):
         folder = path_of(self.job["inputs"][role])
         if not folder.exists():
             raise FileNotFoundError(f"input '{role}' of job {self.job['id']}: {folder} does not exist")
-        if role == "prepare" and "prepared" in self.job and not self._guarded:
-            self._guarded = True
-            sys.addaudithook(only_parts(folder, self.job["prepared"], self.stage))
+        parts = self.parts(role)
+        if parts is not None and role not in self._guarded:
+            self._guarded.add(role)
+            sys.addaudithook(only_parts(folder, role, parts, self.stage))
         return folder
+
+    def parts(self, role: str) -> list[str] | None:
+        """The parts of an input that the job names; None: it may read all of it."""
+        key = PARTED.get(role)
+        return None if key is None else cast(Mapping[str, Any], self.job).get(key)
 
     def remote_input(self, role: str) -> str | None:
         """The folder that files of an input without content are copied from; None where all of them are here."""
@@ -256,21 +261,19 @@ def path_of(uri: str) -> Path:
     return Path(uri.removeprefix("file://"))
 
 
-def only_parts(prepared: Path, parts: list[str], stage: str) -> Callable[[str, tuple[Any, ...]], None]:
-    """An audit hook that refuses to open what the job's address does not hold: a result must not depend on it."""
-    prefix = f"{prepared.resolve()}{os.sep}"
+def only_parts(folder: Path, role: str, parts: list[str], stage: str) -> Callable[[str, tuple[Any, ...]], None]:
+    """An audit hook that refuses to open what the job does not name: its address may not hold it, a container not fetch it."""
+    prefix, key = f"{folder.resolve()}{os.sep}", PARTED[role]
 
     def refuse_others(event: str, arguments: tuple[Any, ...]) -> None:
         if event != "open" or not isinstance(arguments[0], str | os.PathLike):
             return
         path = os.path.realpath(arguments[0])
-        # The manifest says which files there are: what is read of them is still held against the parts.
-        if path == f"{prefix}{FILE_SHARDS}":
-            return
-        if path.startswith(prefix) and part_of(path.removeprefix(prefix)) not in parts:
+        if path.startswith(prefix) and not is_read(path.removeprefix(prefix), role, parts):
+            name = path.removeprefix(prefix)
             raise PermissionError(
-                f"stage {stage} reads {path.removeprefix(prefix)} of prepare, but its row in STAGES names only "
-                f"{', '.join(parts)}: name {part_of(path.removeprefix(prefix))} under `prepared` there"
+                f"stage {stage} reads {name} of {role}, but its row in STAGES names only "
+                f"{', '.join(parts)}: name {part_of(name, role)} under `{key}` there"
             )
 
     return refuse_others

@@ -4,7 +4,7 @@ import gzip
 import json
 import os
 import tarfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -123,8 +123,13 @@ def each_text_row(folder: Path, kind: str, split: str) -> Iterator[Row]:
     yield from each_row(file) if file.exists() else ()
 
 
-def read_images(folder: Path, rows: Iterable[Row]) -> Iterator[tuple[str, bytes]]:
-    """(key, file bytes) of every row, in row order; rows should be grouped by shard as `prepare` writes them."""
+def read_images(
+    folder: Path, rows: Iterable[Row], file_of: Callable[[str], Path] | None = None
+) -> Iterator[tuple[str, bytes]]:
+    """(key, file bytes) of every row, in row order; rows should be grouped by shard as `prepare` writes them.
+
+    `file_of`: where a tar is, by its name; None: in the folder.
+    """
     shard: tarfile.TarFile | None = None
     name = ""
     try:
@@ -134,7 +139,7 @@ def read_images(folder: Path, rows: Iterable[Row]) -> Iterator[tuple[str, bytes]
                     shard.close()
                 name = row["shard"]
                 # A tar whose rows know the places of its images is not walked through.
-                shard = tarfile.open(folder / name)  # noqa: SIM115 - until `finally`
+                shard = tarfile.open(folder / name if file_of is None else file_of(name))  # noqa: SIM115 - until `finally`
             assert shard is not None and shard.fileobj is not None
             if "place" in row:
                 offset, size = row["place"]

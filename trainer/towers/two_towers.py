@@ -19,8 +19,10 @@ from contracts.types import ScratchTextTower as ScratchShape
 from towers.image.backbone import create_backbone
 from towers.image.tower import ImageTower
 from towers.text.published_adapter import read_published_adapter
+from towers.token_batches import batches_by_length
 
 MAX_LOGIT_SCALE = math.log(100.0)
+BATCH_TOKENS = 1024  # of the control's text transformer on a CPU, padding included
 ROTATION = "rotation.safetensors"  # {rotation [E, E]}: what a run turned the space by in the end, from where it trained
 
 
@@ -127,7 +129,17 @@ class ScratchTextTower(nn.Module):
         self.projection = nn.Linear(width, embed_dim)
 
     def forward(self, ids_BT: torch.Tensor) -> torch.Tensor:
-        """Unit vectors [B, E]."""
+        """Unit vectors [B, E]. On a CPU texts of similar length go together, since padding costs as much as words there."""
+        if ids_BT.device.type != "cpu":
+            return self.vectors(ids_BT)
+        lengths_B = (ids_BT != 0).sum(1).tolist()
+        batches = batches_by_length(lengths_B, BATCH_TOKENS)
+        parts = [self.vectors(ids_BT[batch, : lengths_B[batch[-1]]]) for batch in batches]
+        order_B = torch.tensor([row for batch in batches for row in batch])
+        return torch.cat(parts)[order_B.argsort()]
+
+    def vectors(self, ids_BT: torch.Tensor) -> torch.Tensor:
+        """Unit vectors [B, E] of one padded batch."""
         mask_BT = ids_BT != 0
         x = self.tokens(ids_BT) + self.positions[: ids_BT.shape[1]]
         x = self.norm(self.layers(x, src_key_padding_mask=~mask_BT))

@@ -2225,6 +2225,11 @@ class ModelManifestImage(TypedDict):
     graph: OnnxGraph
     """An ONNX graph and its weights."""
 
+    names: NotRequired[Artefact]
+    """The tower under the names of the library that it was imported from, for exports:
+    trainer/exchange/names.py says how. Servers do not read it; absent: it was not imported.
+    """
+
 
 class ModelManifestQuantisation(TypedDict):
     """How vectors are written in whole numbers, at every length; absent: a scale of 127."""
@@ -2766,6 +2771,9 @@ class PreparedShard(TypedDict):
 
     count: int
     """Number of rows."""
+
+    labelled: NotRequired[int]
+    """Number of rows with a label, of `pairs`. Absent: written before it was counted."""
 
     captions: int
     """Number of captions in the rows; of texts without captions 0."""
@@ -5520,6 +5528,11 @@ class TrainingJob(TypedDict):
 
     prepared: NotRequired[list[str]]
     """The parts of what `prepare` wrote that the stage may read; its address holds no others. Absent: all."""
+
+    embedded: NotRequired[list[str]]
+    """The parts of what `embed_captions` wrote that the stage may read: captions or features of a set of
+    texts. Absent: all.
+    """
 
     remote_inputs: NotRequired[dict[str, str]]
     """By role of an input, the folder that files without content, and shards that are missing, are copied from

@@ -19,6 +19,12 @@ export const TrainingJob = z
       .array(z.string())
       .optional()
       .describe('The parts of what `prepare` wrote that the stage may read; its address holds no others. Absent: all.'),
+    embedded: z
+      .array(z.string())
+      .optional()
+      .describe(
+        'The parts of what `embed_captions` wrote that the stage may read: captions or features of a set of texts. Absent: all.',
+      ),
     remote_inputs: z
       .record(z.string(), z.string())
       .optional()

@@ -24,6 +24,11 @@ export const PreparedShard = z
     rows: Artefact.describe('JSON lines, one for each image or text.'),
     images: Artefact.optional().describe('The tar with the images, for `pairs`.'),
     count: z.int().positive().describe('Number of rows.'),
+    labelled: z
+      .int()
+      .nonnegative()
+      .optional()
+      .describe('Number of rows with a label, of `pairs`. Absent: written before it was counted.'),
     captions: z.int().nonnegative().describe('Number of captions in the rows; of texts without captions 0.'),
   })
   .meta({ title: 'PreparedShard', description: 'One shard: a rank of training reads only those it needs.' });

@@ -180,7 +180,7 @@ def test_texts_are_cut_into_shards_and_read_in_their_order(tmp_path, prepare, mo
     assert report["metrics"]["groups.train"] == 8
     # A stage that may read texts of this kind may read every shard of it.
     assert {part_of(shard["rows"]["path"]) for shard in shards} == {"groups.train"}
-    assert (part_of("pairs.train-00003.jsonl"), part_of("pairs.train-00003.tar")) == ("pairs", "images")
+    assert (part_of("pairs.train-00003.jsonl"), part_of("pairs.train-00003.tar")) == ("pairs", "images.train")
     assert (part_of("classes.json"), part_of("class_images.jsonl")) == ("classes", "class_images")
 
 
@@ -331,6 +331,8 @@ def test_what_fine_tuning_reads_is_read_here_too_with_the_splits_of_the_data(tmp
     rows = read_pairs(out, "train")
     assert [(row["label"], row["prompted"], row["captions"]) for row in rows[2:4]] == [
         ("cat", True, ["a photo of a cat."]), ("dog", True, ["a photo of a dog."])]  # fmt: skip
+    # Six rows with labels, as many as there are.
+    assert [shard["labelled"] for shard in json.loads((out / "shards.json").read_text())["shards"]] == [len(rows)]
 
 
 def test_labels_that_are_numbers_get_the_names_of_a_file_of_classes(tmp_path, prepare):

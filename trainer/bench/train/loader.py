@@ -183,7 +183,7 @@ def write_shards(folder: Path, jpegs: list[bytes], times: int) -> None:
         files = {"rows": "jsonl", "images": "tar"}
         described = {name: artefact(folder, f"pairs.train-{place:05d}.{end}") for name, end in files.items()}
         kind = {"kind": "pairs", "split": "train", "source": "bench"}
-        shards.append(kind | described | {"count": len(rows), "captions": 2 * len(rows)})
+        shards.append(kind | described | {"count": len(rows), "captions": 2 * len(rows), "labelled": 0})
     write_document(folder / FILE_SHARDS, "PreparedManifest", json.dumps({"shards": shards, "drops": []}))
 
 

@@ -4,13 +4,14 @@ import type { JobClass } from '../../../contracts/src/job-classes.ts';
 import { runFolder } from '../../../contracts/src/keys.ts';
 import {
   DATA,
+  embeddedParts,
   localFoldersOf,
   preparedParts,
   type StageConfig,
   type StageName,
 } from '../../../contracts/src/stages.ts';
 import type { TrainingJob, TrainingReport } from '../../../contracts/src/training/job.ts';
-import { type Part, settingsOf } from '../../../contracts/src/training/prepared.ts';
+import { type Part, settingsOf } from '../../../contracts/src/training/parts.ts';
 import { configOf, inputsIn, jobClassIn, type Recipe, stagesOf } from '../../../contracts/src/training/recipe.ts';
 import { BASE, variantOf } from '../recipe/variants.ts';
 import type { ArraySizes } from './array-size.ts';
@@ -129,6 +130,7 @@ function jobAdder(name: string, sources: PlanSources): { (job: NewJob): PlannedJ
     const data = reads.includes(DATA) ? sources.data : undefined;
     const code = sources.code[config.stage];
     const prepared = reads.includes('prepare') ? preparedParts(config) : undefined;
+    const embedded = reads.includes('embed_captions') ? embeddedParts(config) : undefined;
     const addresses = Object.fromEntries([...inputs].map(([role, input]) => [role, input.contentAddress]));
     if (prepared !== undefined) addresses.prepare = digestOf(partsOf(recipe, prepared, sources));
     const contentAddress = digestOf({
@@ -153,6 +155,7 @@ function jobAdder(name: string, sources: PlanSources): { (job: NewJob): PlannedJ
         code,
         inputs: Object.fromEntries(uris),
         ...(prepared === undefined ? {} : { prepared: [...prepared] }),
+        ...(embedded === undefined ? {} : { embedded: [...embedded] }),
         ...(weights === undefined ? {} : { weights }),
         output,
         config,

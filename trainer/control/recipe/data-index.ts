@@ -5,7 +5,7 @@ import { basename, dirname, join, relative, resolve, sep } from 'node:path';
 import { DEV_SETS, type DevSetName } from '../../../contracts/src/dev-sets.ts';
 import { ENVARS } from '../../../contracts/src/envars.ts';
 import { FILES } from '../../../contracts/src/keys.ts';
-import { DECIDES, PARTS, type Part } from '../../../contracts/src/training/prepared.ts';
+import { DECIDES, PARTS, type Part } from '../../../contracts/src/training/parts.ts';
 import type { Recipe } from '../../../contracts/src/training/recipe.ts';
 import { UserError } from '../../../contracts/src/user-error.ts';
 import { type DigestOptions, digestOfFiles, digestsOf, filesBelow, type IndexedFile } from './file-digests.ts';

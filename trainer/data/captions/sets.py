@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import cast
 
 from contracts.types import EmbedCaptionsConfig, PreparedShard
-from data.batches import has_labels
-from data.manifest import read_manifest, rows_digest, shards_of
+from data.manifest import has_labels, read_manifest, rows_digest, shards_of
 from engine.run import digest_of_file
 from towers.class_targets import read_classes
 from towers.data import Row, each_text_row, read_pairs, read_texts, shard_rows
@@ -44,7 +43,7 @@ class PairShard:
     @property
     def has_labels(self) -> bool:
         """Whether any of its images has a label."""
-        return self.shard is None or has_labels(self.prepared / self.shard["rows"]["path"])
+        return self.shard is None or has_labels(self.shard)
 
 
 def pair_shards(prepared: Path) -> dict[str, list[PairShard]]:

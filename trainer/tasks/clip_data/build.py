@@ -13,11 +13,11 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from contracts.types import ClipConfig
-from data.batches import LowResolution, PairLoader, PairOptions, has_labels
-from data.copies import CopiedShards, CopyProcess, LocalShards, Shards, copy_command
+from data.batches import LowResolution, PairLoader, PairOptions
+from data.copies import shards_in
 from data.features import FeatureStore
 from data.image import CropOptions
-from data.manifest import ShardError, read_manifest, rows_digest, shards_of
+from data.manifest import ShardError, has_labels, read_manifest, rows_digest, shards_of
 from data.stream import Share
 from engine.run import Run
 from tasks.clip import Clip
@@ -165,20 +165,20 @@ def streamed_pairs(run: Run[ClipConfig], inputs: Inputs, frozen: FrozenTower, vo
     shards = shards_of(manifest, "pairs", "train")
     store = None
     if vocabulary is None:
-        files = shard_files(run, "embed_captions", inputs.embedded, "pairs.train")
+        files = shards_in(inputs.embedded, run.remote_input("embed_captions"), "pairs.train")
         store = FeatureStore(inputs.embedded / "pairs.train", rows_digest(shards), files)
     shares = cast("Mapping[str, float] | None", config.get("caption_shares"))
     if shares is not None and not any("roles" in row for row in first_pairs(prepared, "train", SEEN_FOR_ROLES)):
         raise ValueError("clip.caption_shares: no caption has a role; name them in prepare's caption_fields")
-    labelled = [has_labels(prepared / shard["rows"]["path"]) for shard in shards]
+    labelled = [has_labels(shard) for shard in shards]
     total = sum(shard["count"] for shard, has in zip(shards, labelled, strict=True) if has)
     wanted = round(config["batch_size"] * config["label_fraction"]) if config["labels_weight"] > 0 else 0
     counts = Counts.of(config["batch_size"] - min(wanted, total), min(wanted, total), run.world)
     low = LowResolution(streamed["low_resolution"], streamed["low_resolution_side"])
     crop = CropOptions(streamed["crop_scale"], streamed["flip"], reduced=True)
-    rows, images = LocalShards(prepared), shard_files(run, "prepare", prepared)
+    files = shards_in(prepared, run.remote_input("prepare"))
     loaders = [
-        PairLoader(rows, shards, PairOptions(run.seed, frozen.recipe, of_crop, shares, of_low), store, images)
+        PairLoader(files, shards, PairOptions(run.seed, frozen.recipe, of_crop, shares, of_low), store)
         for of_crop, of_low in ((crop, low if low.share > 0 else None), (None, None))
     ]
     workers = max(1, min(MOST_WORKERS, (os.cpu_count() or 1) // run.world.local_size - 1))
@@ -190,15 +190,6 @@ def streamed_pairs(run: Run[ClipConfig], inputs: Inputs, frozen: FrozenTower, vo
         text_inputs(run, vocabulary),
         Asking(config.get("micro_batch", counts.own), asks_the_frozen_tower(config)),
     )
-
-
-def shard_files(run: Run[ClipConfig], role: str, folder: Path, name: str = ".") -> Shards:
-    """Shards in a folder of an input; where they were left in the store, copied beside it by the ranks of a machine together."""
-    remote = run.remote_input(role)
-    if remote is None:
-        return LocalShards(folder / name)
-    copy = CopyProcess(copy_command(remote if name == "." else f"{remote}/{name}"))
-    return CopiedShards(copy, folder.with_name(f"{folder.name}.copied") / name)
 
 
 def asks_the_frozen_tower(config: ClipConfig) -> bool:

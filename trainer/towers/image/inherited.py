@@ -27,7 +27,9 @@ from torch import nn
 from torch.nn import functional as F
 
 from contracts.types import InheritConfig, PreprocessRecipe
+from data.copies import images_of, shards_in
 from data.features import features_of_set
+from data.manifest import read_manifest, shards_of
 from engine.run import Run
 from towers.class_targets import ClassTargets, of_classifier, of_texts, read_classes, save_class_targets
 from towers.data import Row, each_row, first_pairs, read_images, read_rows
@@ -171,8 +173,12 @@ def frozen_features(
     """Pooled features of at most `MEASURED_IMAGES` train images [N, F] from a copy: the caller's backbone keeps dtype and device."""
     rows = first_pairs(prepared, "train", MEASURED_IMAGES)
     tower = ImageTower(copy.deepcopy(backbone), 1).to_device(run.device, run.amp_dtype).eval()
+    manifest = read_manifest(prepared)
+    # A container leaves the tars in the store: only those of these images are copied.
+    files = shards_in(prepared, run.remote_input("prepare"))
+    tars = None if manifest is None else images_of(shards_of(manifest, "pairs", "train"), files)
     out, done = [], 0
-    for pixels in pixel_batches(read_images(prepared, rows), recipe, 64):
+    for pixels in pixel_batches(read_images(prepared, rows, tars), recipe, 64):
         batch = torch.from_numpy(pixels).to(run.device, run.amp_dtype, memory_format=torch.channels_last)
         with torch.inference_mode():
             out.append(tower.pooled_features(batch, 0).float().cpu())

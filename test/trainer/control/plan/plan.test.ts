@@ -2,7 +2,7 @@
 import { describe, expect, it } from 'vitest';
 import { byStage, inputsOf, preparedParts, type StageName } from '../../../../contracts/src/stages.ts';
 import { TrainingJob, type TrainingReport } from '../../../../contracts/src/training/job.ts';
-import { PARTS, type Part } from '../../../../contracts/src/training/prepared.ts';
+import { IMAGES, PARTS, type Part } from '../../../../contracts/src/training/parts.ts';
 import { createPlan, digestOf, type Plan, type PlanSources } from '../../../../trainer/control/plan/plan.ts';
 import {
   TINY_STAGES,
@@ -154,15 +154,16 @@ describe('what a stage does not read of the prepared data leaves its address', (
 
   it('is known of each stage', () => {
     const few = ['clip', 'distill', 'evaluate', 'export', 'prepare'];
-    expect(readersOf('plain.dev')).toEqual(expect.arrayContaining(['evaluate', 'export', 'prepare']));
-    expect(readersOf('plain.dev')).not.toContain('clip');
+    expect(readersOf('plain.dev')).toEqual(['prepare']);
+    expect(readersOf('translations.dev')).toEqual(expect.arrayContaining(['evaluate', 'export', 'prepare']));
+    expect(readersOf('translations.dev')).not.toContain('clip');
     expect(readersOf('class_images')).toEqual(expect.arrayContaining([...few, 'embed_images']));
     expect(readersOf('class_images')).not.toContain('embed_captions');
     expect(readersOf('classes')).toEqual(expect.arrayContaining([...few, 'embed_captions', 'inherit']));
     for (const stage of ['mntp', 'contrastive', 'embed_images']) expect(readersOf('classes')).not.toContain(stage);
     expect(readersOf('pairs')).not.toContain('mntp');
     expect(readersOf('pairs')).toEqual(expect.arrayContaining(['contrastive', 'embed_captions']));
-    for (const stage of ['contrastive', 'embed_captions']) expect(readersOf('images')).not.toContain(stage);
+    for (const stage of ['contrastive', 'embed_captions']) expect(readersOf(...IMAGES)).not.toContain(stage);
   });
 
   it.each<[string, Part[], (prepare: WholeRecipe['prepare']) => void]>([
@@ -177,15 +178,15 @@ describe('what a stage does not read of the prepared data leaves its address', (
     ],
     [
       'pictures',
-      ['pairs', 'images'],
+      ['pairs', ...IMAGES],
       (prepare) => prepare.pairs.push({ split: 'train', format: 'folder', path: 'more' }),
     ],
-    ['sizes of pictures', ['pairs', 'images'], (prepare) => (prepare.max_side += 1)],
+    ['sizes of pictures', ['pairs', ...IMAGES], (prepare) => (prepare.max_side += 1)],
   ])('a change of %s runs those again that read %j', (_, parts, change) => {
     expect(changed(planOf(({ prepare }) => change(prepare)))).toEqual(readersOf(...parts));
   });
 
-  it.each<Part>(['pairs', 'images', 'classes', 'plain.dev'])(
+  it.each<Part>(['pairs', 'images.dev', 'classes', 'plain.dev'])(
     'edited files behind %s run those again that read them',
     (part) => {
       const data = { ...sources.data, digest: digestOf('edited'), parts: filesOf({ [part]: 'edited' }) };
@@ -197,7 +198,14 @@ describe('what a stage does not read of the prepared data leaves its address', (
     const prepared = new Map(planOf().jobs.map(({ job }) => [job.id, job.prepared]));
     expect(prepared.get('mntp')).toEqual(['plain.train', 'groups.train']);
     expect(prepared.get('evaluate')).toEqual(['pairs', 'classes', 'class_images']);
-    expect(prepared.get('export')).toBeUndefined();
+    expect(prepared.get('export')).toEqual(['pairs', 'images.dev', 'translations.dev']);
+    expect(prepared.get('inherit')).not.toContain('images.dev');
+    const embedded = new Map(planOf().jobs.map(({ job }) => [job.id, job.embedded]));
+    expect(embedded.get('evaluate')).toEqual(['captions.prompts', 'features.prompts']);
+    expect(embedded.get('clip')).toContain('features.pairs.train');
+    expect(embedded.get('clip')).not.toContain('captions.groups.train');
+    expect(embedded.get('distill')).toContain('features.translations.train');
+    expect(embedded.get('export')).toBeUndefined();
   });
 });
 

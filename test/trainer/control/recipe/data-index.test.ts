@@ -3,6 +3,7 @@ import { mkdirSync, mkdtempSync, renameSync, rmSync, utimesSync, writeFileSync }
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { beforeEach, expect, it } from 'vitest';
+import { IMAGES } from '../../../../contracts/src/training/parts.ts';
 import { indexData } from '../../../../trainer/control/recipe/data-index.ts';
 import { foldersOf } from '../../../../trainer/control/recipe/locate.ts';
 import { tinyAdapt, tinyRecipe, untunedTeacher, type WholeRecipe } from '../../../support/tiny-recipe.ts';
@@ -150,7 +151,7 @@ it('says by part which files it is made from: a table of pictures is not behind 
     Object.assign(before, after);
     return found;
   };
-  expect(await edited('train-0.tar')).toEqual(['pairs', 'images', 'fragments.train']);
+  expect(await edited('train-0.tar')).toEqual(['pairs', ...IMAGES, 'fragments.train']);
   expect(await edited('plain.jsonl')).toEqual(['plain.train']);
   expect(await edited('classes.json')).toEqual(['classes']);
   expect(await edited('unrelated.txt')).toEqual([]);
