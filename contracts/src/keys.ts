@@ -83,6 +83,14 @@ export function staticFilesOf({ digest, size }: Artefact): { key: string; from: 
   });
 }
 
+/** What the page loads with ?local=1, beside the embedded model's files. */
+export const STATIC_PATHS = {
+  module: '/local/embed.js',
+  manifest: `/local/${FILES.manifest}`,
+  /** The builds of our own text engine. */
+  encoders: { plain: '/local/encoder.wasm', relaxed: '/local/encoder.relaxed.wasm' },
+} as const;
+
 /** A model manifest. Immutable, like the files it names. */
 export const manifestKey = (digest: string): string => `${PREFIXES.manifests}/sha256/${hexOf(digest)}.json`;
 

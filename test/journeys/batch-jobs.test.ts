@@ -7,6 +7,7 @@ import { BatchClient, DescribeJobsCommand, ListJobsCommand } from '@aws-sdk/clie
 import type { Miniflare } from 'miniflare';
 import { packTar } from 'modern-tar';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { EMBEDDED_MODEL } from '../../api/dev/bundle.ts';
 import { freePort } from '../../api/dev/local-address.ts';
 import { startWorker } from '../../api/dev/local-worker.ts';
 import { openStore } from '../../api/registry/stores/open.ts';
@@ -15,7 +16,7 @@ import { ErrorBody } from '../../contracts/src/api/error.ts';
 import { JobReport } from '../../contracts/src/api/tasks/jobs.ts';
 import { BulkDone } from '../../contracts/src/bulk/job.ts';
 import { BulkResult } from '../../contracts/src/bulk/lines.ts';
-import { IMAGES, newFolder, writeTinyModel } from '../api/bulk/jobs.ts';
+import { IMAGES, newFolder } from '../api/bulk/jobs.ts';
 import { type AwsDoor, startDoor } from '../support/aws-door.ts';
 import { type AwsEmulator, deployBulk, startAws } from '../support/aws-emulator.ts';
 
@@ -29,16 +30,12 @@ let door: AwsDoor;
 let batch: BatchClient;
 let platform: Miniflare | undefined;
 let url = '';
-let model = '';
 let stack = { bucket: '', queue: '', definition: '' };
 /** Of the job that is compared: two tars, and between them an image in a line; a shard each. */
 let lines: string[] = [];
 
 beforeAll(async () => {
-  model = writeTinyModel();
-  // The Worker's bundle names the files of texts, which nobody opens here.
-  for (const name of ['static.table.bin', 'text.onnx', 'text.table.bin']) writeFileSync(join(model, name), '');
-  aws = await startAws(join(ROOT, 'trainer'), { CLIP_MODEL: model, RECLAIMED_ONCE: '1' });
+  aws = await startAws(join(ROOT, 'trainer'), { RECLAIMED_ONCE: '1' });
   door = await startDoor(aws.endpoint);
   stack = await deployBulk(aws);
   batch = new BatchClient({ endpoint: aws.endpoint, region: 'us-east-1', credentials });
@@ -66,7 +63,7 @@ async function startDeployed() {
   const port = await freePort(0);
   const { privateKey } = await crypto.subtle.generateKey({ name: 'ECDSA', namedCurve: 'P-256' }, true, ['sign']);
   return startWorker({
-    model,
+    model: EMBEDDED_MODEL,
     port,
     encoderUrl: 'http://127.0.0.1:9',
     variables: {
@@ -113,16 +110,7 @@ async function sendFile(): Promise<string> {
 async function digestsHere(): Promise<string[]> {
   const [input, output] = [join(newFolder('in'), 'lines.jsonl'), newFolder('out')];
   writeFileSync(input, lines.join('\n'));
-  const words = [
-    input,
-    output,
-    '--source',
-    `s3://${stack.bucket}/uploads`,
-    '--model',
-    model,
-    '--format',
-    'jsonl,parquet',
-  ];
+  const words = [input, output, '--source', `s3://${stack.bucket}/uploads`, '--format', 'jsonl,parquet'];
   await promisify(execFile)(process.execPath, [join(ROOT, 'api/bulk/hosts/encode.ts'), ...words], {
     env: { ...process.env, ...aws.env },
   });

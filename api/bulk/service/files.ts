@@ -16,11 +16,8 @@ import { CoreError } from '../../core/errors.ts';
 import { encodeDocument, type ObjectStore } from '../../registry/store.ts';
 import { newId } from './ask.ts';
 import { openJobFolder } from './folder.ts';
-import { readState } from './states.ts';
+import { type Owner, readState } from './states.ts';
 import { isFinal, statusOf, toSeconds } from './status.ts';
-
-/** Who asks: the prefix of an API key; null: somebody on this machine, or a service without keys. */
-export type Owner = string | null;
 
 export interface SentFile {
   filename: string;

@@ -7,10 +7,10 @@ import { CoreError } from '../../core/errors.ts';
 import { parseRequest } from '../../core/validation.ts';
 import { encodeDocument, type StoredObject } from '../../registry/store.ts';
 import { jobOf } from './ask.ts';
-import { type FileService, linesUri, type Owner } from './files.ts';
+import { type FileService, linesUri } from './files.ts';
 import { isBelow, placesOf } from './inputs.ts';
 import { encodeLines } from './lines.ts';
-import type { Asker, ServiceOptions, States } from './states.ts';
+import type { Asker, Owner, ServiceOptions, States } from './states.ts';
 import { type JobState, reportOf } from './status.ts';
 
 export interface JobService {

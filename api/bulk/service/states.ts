@@ -5,7 +5,6 @@ import { SCHEMA_VERSION } from '../../../contracts/src/schema-version.ts';
 import { CoreError } from '../../core/errors.ts';
 import type { ObjectStore } from '../../registry/store.ts';
 import { type CurrentModel, digestOf, type Named, newId } from './ask.ts';
-import type { Owner } from './files.ts';
 import { type JobFolder, openJobFolder } from './folder.ts';
 import { isFinal, type JobState, statusOf } from './status.ts';
 
@@ -30,6 +29,9 @@ export interface ServiceOptions {
   /** Told of jobs that end because of what was asked here. Absent: the runner notices it. */
   onEnd?(id: string): void;
 }
+
+/** Who asks: the prefix of an API key; null: somebody on this machine, or a service without keys. */
+export type Owner = string | null;
 
 export interface Asker {
   owner: Owner;

@@ -4,13 +4,15 @@ import { constants, readdirSync, readFileSync } from 'node:fs';
 import { copyFile, mkdir, open, stat, symlink, writeFile } from 'node:fs/promises';
 import { basename, dirname, join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { FILES, staticFilesOf } from '../../../contracts/src/keys.ts';
+import { build } from 'esbuild';
+import { FILES, STATIC_PATHS, staticFilesOf } from '../../../contracts/src/keys.ts';
 import type { Artefact } from '../../../contracts/src/model/artefact.ts';
 import { ModelManifest, textArtefacts } from '../../../contracts/src/model/manifest.ts';
 import { UserError } from '../../../contracts/src/user-error.ts';
 import { digestOfFile } from '../../registry/stores/hash.ts';
 
-const PAGE = fileURLToPath(new URL('../../playground', import.meta.url));
+const API = fileURLToPath(new URL('../..', import.meta.url));
+const PAGE = join(API, 'playground');
 /** In the page's folder for whoever changes it, and of no use to a browser. */
 const NOT_SERVED = new Set(['tsconfig.json', 'make.py']);
 
@@ -43,6 +45,10 @@ export async function writeStaticFiles(folder: string, model: string): Promise<S
       sizes.push(to - from);
     }
   }
+  for (const [path, content] of await localFiles(model)) {
+    await writeFile(await placeIn(folder, path), content);
+    sizes.push(content.byteLength);
+  }
   return {
     model: `${manifest.name} ${manifest.version}`,
     files: sizes.length,
@@ -55,6 +61,29 @@ function pageFiles(): string[] {
   return readdirSync(PAGE, { recursive: true, withFileTypes: true })
     .filter((entry) => entry.isFile() && !NOT_SERVED.has(entry.name))
     .map(({ parentPath, name }) => relative(PAGE, join(parentPath, name)));
+}
+
+/** What a browser needs besides to read texts itself. */
+async function localFiles(model: string): Promise<[string, Uint8Array][]> {
+  const { module, manifest, encoders } = STATIC_PATHS;
+  const { outputFiles } = await build({
+    entryPoints: [join(API, 'browser/embed.ts')],
+    bundle: true,
+    write: false,
+    minify: true,
+    format: 'esm',
+    target: 'es2024',
+    platform: 'browser',
+    logLevel: 'silent',
+  });
+  return [
+    [module, outputFiles[0]?.contents ?? new Uint8Array()],
+    [manifest, readFileSync(join(model, FILES.manifest))],
+    ...Object.values(encoders).map((path): [string, Uint8Array] => [
+      path,
+      readFileSync(join(API, 'text/wasm', basename(path))),
+    ]),
+  ];
 }
 
 async function placeIn(folder: string, path: string): Promise<string> {
