@@ -1,15 +1,13 @@
 // Bundles the Worker as `wrangler deploy` does, in a fraction of its time: for `npm start`, tests and measurements.
-import { existsSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { basename, dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { build, type Plugin } from 'esbuild';
-import { OPTIONAL_MODEL_FILES } from '../../contracts/src/keys.ts';
 
 export type WorkerModule =
   | { type: 'ESModule' | 'Text'; path: string; contents: string }
-  | { type: 'Data' | 'CompiledWasm'; path: string; contents: Uint8Array };
+  | { type: 'CompiledWasm'; path: string; contents: Uint8Array };
 
 const entryOf = (name: string): string => fileURLToPath(new URL(`../worker/${name}.ts`, import.meta.url));
 /** The Worker that is deployed, and the one that runs text towers of every kind. */
@@ -17,18 +15,14 @@ export const WITHOUT_ONNXRUNTIME = entryOf('index');
 export const WITH_ONNXRUNTIME = entryOf('with-onnxruntime');
 export const EMBEDDED_MODEL = fileURLToPath(new URL('../model', import.meta.url));
 
-const OPTIONAL = new Set<string>(OPTIONAL_MODEL_FILES);
-const ABSENT = 'absent-file';
-
 /** What wrangler.toml's rules say of files that are not code. */
 export const RULES = [
-  { pattern: /\.(onnx|bin)$/, type: 'Data' as const },
   { pattern: /\.wasm$/, type: 'CompiledWasm' as const },
-  { pattern: /(\.txt|(^|\/)(manifest|openapi)\.json)$/, type: 'Text' as const },
+  { pattern: /(^|\/)(manifest|openapi)\.json$/, type: 'Text' as const },
 ];
 
 /**
- * `model`: folder that stands in for api/model; `entry`: file that stands in for the Worker's own. The first module is
+ * `model`: folder whose manifest stands in for that of api/model; `entry`: file that stands in for the Worker's own. The first module is
  * the entry.
  */
 export async function bundleWorker({
@@ -58,13 +52,11 @@ export async function bundleWorker({
 function modelFolder(folder: string): Plugin {
   return {
     name: 'model-folder',
-    setup({ onLoad, onResolve, resolve: again }) {
-      onLoad({ filter: /.*/, namespace: ABSENT }, () => ({ contents: 'export default new ArrayBuffer(0);' }));
+    setup({ onResolve, resolve: again }) {
       onResolve({ filter: /\/model\// }, async ({ path, importer, kind, resolveDir, pluginData }) => {
         const isEmbedded = dirname(resolve(resolveDir, path)) === EMBEDDED_MODEL;
         if (pluginData === 'found' || !isEmbedded) return undefined;
         const file = join(resolve(folder), basename(path));
-        if (OPTIONAL.has(basename(path)) && !existsSync(file)) return { path: file, namespace: ABSENT };
         return again(file, { importer, kind, resolveDir: folder, pluginData: 'found' });
       });
     },

@@ -1,8 +1,12 @@
 // The Worker in workerd on this machine.
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { convertV4MiniflareOptions, Miniflare } from 'miniflare';
 import { ENVARS } from '../../contracts/src/envars.ts';
 import { FollowEvent, RequestEvent, readEvent } from '../../contracts/src/events.ts';
+import { writeStaticFiles } from './assets/write.ts';
 import { bundleWorker, WITH_ONNXRUNTIME } from './bundle.ts';
 import { HOST } from './local-address.ts';
 
@@ -28,6 +32,8 @@ export type WorkerEvent = FollowEvent;
 
 export interface WorkerOptions {
   model: string;
+  /** Folder of static files; absent: one of its own for the page and the model, which goes with this process. */
+  assets?: string | undefined;
   port: number;
   encoderUrl: string;
   /** Where the service of bulk jobs listens; absent: there is none. */
@@ -63,7 +69,7 @@ export async function startWorker({
   variables = {},
   ...options
 }: WorkerOptions): Promise<LocalWorker> {
-  const playground = fileURLToPath(new URL('../playground', import.meta.url));
+  const directory = options.assets ?? (await temporaryAssets(options.model));
   const service = {
     name: NAME,
     ...(await workerCode({ model: options.model, entry: options.entry ?? WITH_ONNXRUNTIME })),
@@ -83,7 +89,7 @@ export async function startWorker({
     ratelimits: { FLOOD },
     r2Buckets: pollMs !== undefined ? [BUCKET] : [],
     assets: {
-      directory: playground,
+      directory,
       binding: 'ASSETS',
       routerConfig: { has_user_worker: true },
       run_worker_first: ['/'],
@@ -112,6 +118,14 @@ export async function startWorker({
   const platform = new Miniflare(settings);
   await platform.ready;
   return { platform, url: (await platform.unsafeGetDirectURL(front.name)).origin };
+}
+
+/** A copy: what is installed or trained meanwhile belongs to the next start. */
+async function temporaryAssets(model: string): Promise<string> {
+  const folder = mkdtempSync(join(tmpdir(), 'edge-clip-assets-'));
+  process.once('exit', () => rmSync(folder, { recursive: true, force: true }));
+  await writeStaticFiles(folder, model);
+  return folder;
 }
 
 async function workerCode(bundle: { model?: string | undefined; entry?: string | undefined }) {

@@ -55,7 +55,7 @@ const Variables = z.object({
   MODELS: z.custom<R2Reader>(isBucket, 'not a bucket').optional(),
   /** Analytics Engine dataset for a point per request; absent: there are none. */
   REQUEST_POINTS: z.custom<Dataset>(isDataset, 'not a dataset').optional(),
-  /** The static files, for the paths that the Worker answers first; absent: there is no page. */
+  /** The static files: the embedded model's, and the page for the path that the Worker answers first. Absent: there is neither. */
   ASSETS: z.custom<{ fetch(request: Request): Promise<Response> }>(isFetcher, 'not static files').optional(),
   /** KV namespace with the API keys; absent: there are none. */
   KEYS: z.custom<KeyNamespace>(isBucket, 'not a KV namespace').optional(),

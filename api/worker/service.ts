@@ -1,4 +1,4 @@
-// What knows that it is a Worker: bindings and bundled files become the application's dependencies.
+// What knows that it is a Worker: bindings and files of the bundle become the application's dependencies.
 import { waitUntil } from 'cloudflare:workers';
 import openapi from '../../contracts/schema/openapi.json';
 import { PLAN_LIMITS } from '../../contracts/src/api/limits.ts';
@@ -18,11 +18,11 @@ import { assumeRole } from './aws/credentials.ts';
 import { createIssuer, type Issuer } from './aws/issuer.ts';
 import { type AwsKeys, createSignedFetch, type Fetch, regionOf } from './aws/signed-fetch.ts';
 import { openUploads, type Uploads } from './aws/uploads.ts';
-import { bundledDigest, bundledModel } from './bundled-model.ts';
 import { createEdgeStore } from './cache/edge.ts';
 import { createMemoryStore } from './cache/memory.ts';
 import { createVectorCache } from './cache/vector-cache.ts';
 import type { AskJobs } from './dependencies.ts';
+import { embeddedDigest, embeddedModel } from './embedded-model.ts';
 import { Env, pricesIn } from './env.ts';
 import { probeImageEncoder } from './images/client.ts';
 import { createImageEncoder } from './images/router.ts';
@@ -96,9 +96,10 @@ function assemble(env: Env, onnxruntime: (alone: Alone) => TextEngine) {
   const onnx = onnxruntime((work) => withLease(lock, work));
   const own = { onnx: undefined, wasm: chooseBuild({ relaxed, plain }), 'wasm-plain': plain }[env.TEXT_ENGINE];
   const engine = own ? createWasmEngine({ module: own, otherwise: onnx }) : onnx;
+  const embedded = embeddedModel(assets);
   const provider = bucket
     ? providePublishedModel({
-        embedded: { source: bundledModel, digest: bundledDigest },
+        embedded: { source: embedded, digest: embeddedDigest },
         registry: openR2Reader(bucket),
         name,
         seconds,
@@ -108,7 +109,7 @@ function assemble(env: Env, onnxruntime: (alone: Alone) => TextEngine) {
         // Where no image is ever encoded, none has to be.
         probeImages: async (space) => void ((cpu ?? gpu) && (await probeImageEncoder(images, space))),
       })
-    : provideModel(bundledModel, engine, limits);
+    : provideModel(embedded, engine, limits);
   const files = assets && ((request: Request) => assets.fetch(request));
   const origins = readOrigins(env.CORS_ORIGINS);
   const isolate = crypto.randomUUID().slice(0, 8);

@@ -1,6 +1,6 @@
 // Layout of the object store and of a run's folder: one function per key. No other code builds a key.
 import { type BulkFormat, BulkJobId } from './bulk/job.ts';
-import { Digest } from './model/artefact.ts';
+import { type Artefact, Digest } from './model/artefact.ts';
 import { JobId, ModelName, RecipeName } from './names.ts';
 
 /** Names of files that are looked for by name, in whatever folder they are. */
@@ -34,16 +34,6 @@ export const FILES = {
   /** The manifest that is current under a model's name. */
   pointer: 'current.json',
 } as const;
-/** Files of a model that the Worker's bundle names and that a model may lack: in their place an empty one is bundled. */
-export const OPTIONAL_MODEL_FILES = [
-  'text.partition.bin',
-  'text.weights.bin',
-  'static.projection.bin',
-  'tiny.onnx',
-  'tiny.partition.bin',
-  'tiny.table.bin',
-  'tiny.weights.bin',
-] as const;
 
 export type FileName = (typeof FILES)[keyof typeof FILES];
 
@@ -75,6 +65,26 @@ export const keyPattern = (prefix: Prefix, file?: FileName): string =>
 
 /** A file of any kind. Immutable: the key says what the bytes are. */
 export const artefactKey = (digest: string): string => `${PREFIXES.artefacts}/sha256/${hexOf(digest)}`;
+
+/** Of one static file beside a Worker: the platform takes 25 MiB. */
+export const STATIC_FILE_BYTES = 24 * 1024 * 1024;
+
+/** A file among the static files beside a Worker, whole or in parts: where each is, and which bytes are in it. */
+export function staticFilesOf({ digest, size }: Artefact): { key: string; from: number; to: number }[] {
+  if (size <= STATIC_FILE_BYTES) return [{ key: artefactKey(digest), from: 0, to: size }];
+  return Array.from({ length: Math.ceil(size / STATIC_FILE_BYTES) }, (_, part) => {
+    const from = part * STATIC_FILE_BYTES;
+    return { key: `${artefactKey(digest)}.${part}`, from, to: Math.min(size, from + STATIC_FILE_BYTES) };
+  });
+}
+
+/** What the page loads with ?local=1, beside the embedded model's files. */
+export const STATIC_PATHS = {
+  module: '/local/embed.js',
+  manifest: `/local/${FILES.manifest}`,
+  /** The builds of our own text engine. */
+  encoders: { plain: '/local/encoder.wasm', relaxed: '/local/encoder.relaxed.wasm' },
+} as const;
 
 /** A model manifest. Immutable, like the files it names. */
 export const manifestKey = (digest: string): string => `${PREFIXES.manifests}/sha256/${hexOf(digest)}.json`;

@@ -4,12 +4,12 @@ import { sha256 } from '../../api/registry/digest.ts';
 import { wasmMemoryBytes } from '../../api/text/onnx/session.ts';
 import { encoderMemoryBytes } from '../../api/text/wasm/engine.ts';
 import { createKeyCache } from '../../api/worker/access/key-cache.ts';
-import { bundledModel } from '../../api/worker/bundled-model.ts';
 import type { FinishedRequest } from '../../api/worker/dependencies.ts';
+import { embeddedModel } from '../../api/worker/embedded-model.ts';
 import type { Env } from '../../api/worker/env.ts';
 import { startTrace } from '../../api/worker/http/trace.ts';
 import { createAccess } from '../../api/worker/middleware/access.ts';
-import { provideModel } from '../../api/worker/model-provider.ts';
+import { type ModelProvider, provideModel } from '../../api/worker/model-provider.ts';
 import { logRequest } from '../../api/worker/observe/finished.ts';
 import { createMetrics } from '../../api/worker/observe/metrics.ts';
 import worker from '../../api/worker/with-onnxruntime.ts';
@@ -17,10 +17,9 @@ import type { ApiKey } from '../../contracts/src/api/api-key.ts';
 
 export { KeyUsage } from '../../api/worker/with-onnxruntime.ts';
 
-/** A registry of its own: the static tier opens no session. */
-const registry = provideModel(bundledModel, {
-  open: () => Promise.reject(new Error('the bench opens no session')),
-});
+/** A model of its own: the static tier opens no session. */
+const engine = { open: () => Promise.reject(new Error('the bench opens no session')) };
+let provider: ModelProvider | undefined;
 
 export default {
   async fetch(request, env, context) {
@@ -28,7 +27,7 @@ export default {
     if (pathname === '/bench/memory') return Response.json({ wasm_bytes: wasmMemoryBytes() + encoderMemoryBytes() });
     if (pathname === '/bench/static') {
       const times = Number(searchParams.get('times'));
-      return Response.json({ checksum: await embedStatically(await request.text(), times) });
+      return Response.json({ checksum: await embedStatically(env, await request.text(), times) });
     }
     if (pathname === '/bench/access') {
       return Response.json({ granted: await checkKey(Number(searchParams.get('times'))) });
@@ -39,8 +38,9 @@ export default {
 } satisfies ExportedHandler<Env>;
 
 /** From text to unit vector, `times` times. The caller holds the clock: this runtime's stands still without I/O. */
-function embedStatically(text: string, times: number): Promise<number> {
-  return registry.use(async (model) => {
+function embedStatically({ ASSETS: files }: Env, text: string, times: number): Promise<number> {
+  provider ??= provideModel(embeddedModel(files), engine);
+  return provider.use(async (model) => {
     const tokenizer = await model.tokenizer();
     const encode = await model.encoder('static');
     let checksum = 0;

@@ -4,6 +4,9 @@ import { existsSync, mkdtempSync, readFileSync, realpathSync, rmSync, writeFileS
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
+import { readIncumbent } from '../../api/registry/history.ts';
+import { toFileUri } from '../../api/registry/stores/file-uri.ts';
+import { openStore } from '../../api/registry/stores/open.ts';
 import { EmbedResponse } from '../../contracts/src/api/embed.ts';
 import { ModelList, ReadyReport } from '../../contracts/src/api/models.ts';
 import { ENVARS } from '../../contracts/src/envars.ts';
@@ -16,8 +19,18 @@ const ROOT = resolve(import.meta.dirname, '../..');
 const PICTURE = join(ROOT, 'api/playground/samples/cat.jpg');
 const TEXTS = ['a dog runs', "DON'T feed 27 cats, naïve 犬 👍🏽!", 'two dogs and a man . '.repeat(40)];
 
-const LAYOUTS = ['clip', 'siglip', 'siglip2', 'eva-clip', 'mobileclip'] as const;
+const LAYOUTS = ['clip', 'siglip', 'siglip2', 'open-clip', 'open-clip-siglip2', 'eva-clip', 'mobileclip'] as const;
 type Layout = (typeof LAYOUTS)[number];
+/** A format in which a library opens the whole model. */
+const OUT: Record<Layout, 'open_clip' | 'hf'> = {
+  clip: 'open_clip',
+  siglip: 'hf',
+  siglip2: 'hf',
+  'open-clip': 'hf',
+  'open-clip-siglip2': 'open_clip',
+  'eva-clip': 'open_clip',
+  mobileclip: 'open_clip',
+};
 
 let folder: string;
 let server: LocalServer | undefined;
@@ -47,20 +60,18 @@ async function embed(input: unknown[]): Promise<number[][]> {
   return EmbedResponse.parse(await response.json()).data.map(({ embedding }) => embedding as number[]);
 }
 
-async function importAs(name: string, ...more: string[]): Promise<{ code: number; stdout: string }> {
+async function command(...argv: string[]): Promise<{ code: number; stdout: string }> {
   let stdout = '';
-  const code = await model(
-    ['import', ...more, '--name', name, '--registry', 'registry', '--licence', 'MIT', '--json'],
-    {
-      root: ROOT,
-      cwd: folder,
-      env: { PATH: process.env.PATH, TRAINER_PYTHON: python },
-      stdout: { write: (text: string) => (stdout += text) },
-      stderr: process.stderr,
-    },
-  );
+  const code = await model([...argv, '--registry', 'registry', '--json'], {
+    root: ROOT,
+    cwd: folder,
+    env: { PATH: process.env.PATH, TRAINER_PYTHON: python },
+    stdout: { write: (text: string) => (stdout += text) },
+    stderr: process.stderr,
+  });
   return { code, stdout };
 }
+const importAs = (name: string, ...more: string[]) => command('import', ...more, '--name', name, '--licence', 'MIT');
 
 async function serve(name: string): Promise<void> {
   await server?.stop();
@@ -105,7 +116,30 @@ describe.each(LAYOUTS)('a checkpoint of layout %s', (layout) => {
     expect(Math.min(...cosines.slice(0, TEXTS.length))).toBeGreaterThan(0.99);
     expect(cosines.at(-1)).toBeGreaterThan(0.9999);
   });
+
+  test('exported, a library that never saw this service opens it and gives the served vectors', async () => {
+    const to = `out-${layout}`;
+    const { code } = await command('export', `tiny-${layout}`, '--format', OUT[layout], '--to', to);
+    expect(code).toBe(0);
+    const image = `data:image/jpeg;base64,${readFileSync(PICTURE).toString('base64')}`;
+    const served = await embed([...TEXTS, { image }]);
+    const script = join(ROOT, 'test/support/opened_export.py');
+    const args = [script, OUT[layout], to, await manifestOf(`tiny-${layout}`), PICTURE, ...TEXTS];
+    const opened = JSON.parse(execFileSync(python, args, { encoding: 'utf8', cwd: folder }));
+    const apart = (served.at(-1) ?? []).map((value, index) => Math.abs(value - opened.images[0][index]));
+    expect(Math.max(...apart)).toBeLessThan(1e-4);
+    // Servers round activations of the text tower, a library's layers do not.
+    const cosines = TEXTS.map((_, index) => cosine(served[index] ?? [], opened.texts[index]));
+    expect(Math.min(...cosines)).toBeGreaterThan(0.99);
+  });
 });
+
+/** Path of a published model's manifest. */
+async function manifestOf(name: string): Promise<string> {
+  const registry = openStore(toFileUri(join(folder, 'registry')));
+  const { digest } = (await readIncumbent(registry, name)) ?? {};
+  return join(folder, 'registry/manifests/sha256', `${digest?.split(':')[1]}.json`);
+}
 
 test('a tier that it lacks is not there', async () => {
   const response = await fetch(`${server?.url}/embed`, {

@@ -1,13 +1,18 @@
 // The embedded model in the real Workers runtime: on our own text engine in both of its builds, in the Worker that is
 // deployed, and on onnxruntime-web in the one that has it built in.
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { writeStaticFiles } from '../../api/dev/assets/write.ts';
 import { EMBEDDED_MODEL, WITH_ONNXRUNTIME, WITHOUT_ONNXRUNTIME } from '../../api/dev/bundle.ts';
 import { type LocalWorker, startWorker } from '../../api/dev/local-worker.ts';
 import { EmbedResponse } from '../../contracts/src/api/embed.ts';
 import { ReadyReport } from '../../contracts/src/api/models.ts';
+import { artefactKey } from '../../contracts/src/keys.ts';
 
 const TEXTS = ['A dog runs through the snow.', 'rain', 'Zwei Kinder spielen am Strand. '.repeat(30), 'dog👍 犬'];
-/** A worker with 60 MB of modules, on a machine that has other work. */
+/** Three models of 30 MB, on a machine that has other work. */
 const START_MS = 300_000;
 
 describe.each([
@@ -73,6 +78,47 @@ test(
       expect(await response.text()).toContain('main = \\"api/worker/with-onnxruntime.ts\\" in wrangler.toml');
     } finally {
       await platform.dispose();
+    }
+  },
+  START_MS,
+);
+
+test(
+  'a Worker whose static file is not the one that its script names answers with the reason, and never with a vector',
+  async () => {
+    const assets = mkdtempSync(join(tmpdir(), 'damaged-assets-'));
+    await writeStaticFiles(assets, EMBEDDED_MODEL);
+    const { text } = JSON.parse(readFileSync(join(EMBEDDED_MODEL, 'manifest.json'), 'utf8'));
+    const damaged = join(assets, artefactKey(text.graph.weights.file.digest));
+    const bytes = readFileSync(damaged);
+    bytes[bytes.length >> 1] = (bytes[bytes.length >> 1] ?? 0) ^ 1;
+    writeFileSync(damaged, bytes);
+    const { platform, url } = await startWorker({
+      model: EMBEDDED_MODEL,
+      assets,
+      port: 0,
+      encoderUrl: 'http://127.0.0.1:1',
+      entry: WITHOUT_ONNXRUNTIME,
+      variables: { CACHE: 'off' },
+    });
+    const post = (model: string) =>
+      fetch(`${url}/embed`, {
+        method: 'POST',
+        headers: { 'content-type': 'application/json' },
+        body: JSON.stringify({ input: 'rain', model }),
+      });
+    try {
+      const ready = await fetch(`${url}/health/ready`);
+      expect(ready.status).toBe(503);
+      expect(await ready.text()).toContain('text.weights.bin is not what its name says');
+      const student = await post('edge-clip-small');
+      expect(student.status).toBe(503);
+      expect(await student.json()).toMatchObject({ error: { code: 'model_unavailable' } });
+      // What is whole answers.
+      for (const tier of ['tiny', 'static']) expect((await post(`edge-clip-small-${tier}`)).status).toBe(200);
+    } finally {
+      await platform.dispose();
+      rmSync(assets, { recursive: true });
     }
   },
   START_MS,

@@ -6,6 +6,7 @@ import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { writeStaticFiles } from '../../api/dev/assets/write.ts';
 import { bundleWorker, EMBEDDED_MODEL, type WorkerModule } from '../../api/dev/bundle.ts';
 import { COMPATIBILITY_DATE, COMPATIBILITY_FLAGS } from '../../api/dev/local-worker.ts';
 import { ENVARS } from '../../contracts/src/envars.ts';
@@ -23,12 +24,13 @@ const { default: WORKERD } = createRequire(import.meta.url)('workerd') as { defa
 const COLLECT = '/collect-garbage';
 const START_SECONDS = 60;
 /** Fields of workerd's configuration, by kind of module. */
-const FIELDS = { ESModule: 'esModule', CompiledWasm: 'wasm', Data: 'data', Text: 'text' } as const;
+const FIELDS = { ESModule: 'esModule', CompiledWasm: 'wasm', Text: 'text' } as const;
 
 export async function startAlone(): Promise<Alone> {
   const folder = mkdtempSync(join(tmpdir(), 'edge-clip-alone-'));
   const port = await freePort();
   const url = `http://127.0.0.1:${port}`;
+  await writeStaticFiles(join(folder, 'assets'), EMBEDDED_MODEL);
   writeConfig(folder, port, await bundleWorker({ model: EMBEDDED_MODEL }));
   const child = spawn(WORKERD, ['serve', join(folder, 'config.capnp')], { stdio: ['ignore', 'ignore', 'inherit'] });
   const ended = new Promise<void>((done) => child.once('exit', () => done()));
@@ -83,13 +85,19 @@ export default { ...worker, fetch(request, env, context) {
     [ENVARS.access]: 'loopback',
     CACHE: 'memory',
   });
-  const bindings = variables.map(([name, value]) => `(name = "${name}", text = "${value}")`);
+  const bindings = [
+    '(name = "ASSETS", service = "assets")',
+    ...variables.map(([name, value]) => `(name = "${name}", text = "${value}")`),
+  ];
   const flags = COMPATIBILITY_FLAGS.map((flag) => JSON.stringify(flag));
   writeFileSync(
     join(folder, 'config.capnp'),
     `using Workerd = import "/workerd/workerd.capnp";
 const config :Workerd.Config = (
-  services = [(name = "main", worker = .mainWorker)],
+  services = [
+    (name = "main", worker = .mainWorker),
+    (name = "assets", disk = ${JSON.stringify(join(folder, 'assets'))}),
+  ],
   sockets = [(name = "http", address = "127.0.0.1:${port}", http = (), service = "main")],
   v8Flags = ["--expose-gc"],
 );

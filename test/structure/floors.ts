@@ -29,6 +29,15 @@ export const BOXES: Record<string, readonly string[]> = {
   'api/text/wasm': ['contracts/src', 'api/text/engine.ts', 'api/core', 'api/text'],
   'api/text/onnx': ['contracts/src', 'api/text/engine.ts', 'api/core', 'api/text'],
   // ---- its hosts
+  'api/browser': [
+    'contracts/src',
+    'api/registry',
+    'api/registry/stores',
+    'api/text/engine.ts',
+    'api/core',
+    'api/text',
+    'api/text/wasm',
+  ],
   'api/worker/isolate': [],
   'api/worker/aws': ['contracts/src', 'api/core', 'api/worker/isolate'],
   'api/worker/images': ['contracts/src', 'api/registry', 'api/core', 'api/worker/isolate', 'api/worker/aws'],

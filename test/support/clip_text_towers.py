@@ -14,6 +14,7 @@ sys.path[:0] = [str(ROOT / "trainer"), str(ROOT / "contracts/python")]
 import torch  # noqa: E402
 
 from exchange.incoming.clip_text import ClipText, ClipTextShape, export_clip_text  # noqa: E402
+from exchange.incoming.isolate import EngineShape  # noqa: E402
 from towers.onnx_export import write_table  # noqa: E402
 from towers.student import fake_quantize_rows  # noqa: E402
 
@@ -57,6 +58,7 @@ def main() -> None:
         found[name] = {
             "table": {"rows": shape.vocabulary_size, "width": shape.width},
             "tokens": shape.context_length,
+            "linear_bytes": EngineShape.of_clip(shape).linear_bytes(),
             "texts": [{"ids": ids, "vector": tower.embed(ids).tolist()} for ids in texts],
         }
     print(json.dumps(found))

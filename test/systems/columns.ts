@@ -5,7 +5,7 @@ import { createInterface } from 'node:readline';
 import { z } from 'zod';
 
 const ROOT = resolve(import.meta.dirname, '../..');
-const FOLDERS = ['trainer', 'contracts/python', 'test/trainer', 'test/systems'];
+const FOLDERS = ['trainer', 'contracts/python', 'test/trainer', 'test/support', 'test/systems'];
 const PICTURE = join(ROOT, 'api/playground/samples/cat.jpg');
 
 export const List = z.strictObject({

@@ -35,7 +35,7 @@ const MEANINGS: Record<string, string> = {
   trains:
     'every stage from images and captions to the students, four steps each, at another input size than the twin was made for, with layer decay, recomputed activations and the loss that the checkpoint was trained with; what was to be trained has changed',
   exports:
-    "the ONNX graph's image vectors have a cosine of at least 0.9999 to PyTorch's, the int8 text graphs are within the recipe's limits",
+    "the ONNX graph's image vectors have a cosine of at least 0.9999 to PyTorch's, the int8 text graphs are within the recipe's limits; an import is exported for open_clip and transformers, which open it and give pictures the served vectors to 1e-4",
   serves:
     'the Worker in workerd and the image encoder answer `POST /embed` with that model, and the vectors are those of `edge_clip.load` (texts 0.999, images 0.9999 at worst)',
   evaluates:

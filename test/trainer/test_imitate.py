@@ -92,6 +92,16 @@ def test_students_come_near_to_the_checkpoint_on_captions_that_they_did_not_see(
     ]  # fmt: skip
 
 
+def test_training_never_ends_below_its_start(published, data, tmp_path):
+    folder, _ = published
+    wild = student(8)
+    for tier in wild["tiers"]:
+        tier["schedule"] = schedule(tier["schedule"]["steps"], lr=1.0)  # destroys what it starts from
+    found = run_stage(write_job(tmp_path, "imitate", {"data": data}, config(folder, student=wild)))["metrics"]
+    for tier in ("student", "tiny"):
+        assert found[f"{tier}.dev_cosine"] == pytest.approx(found[f"{tier}.dev_cosine.first"], abs=1e-5)
+
+
 @pytest.mark.parametrize("at", [100, 300])
 def test_it_goes_on_where_it_was_stopped(at, published, data, tmp_path):
     folder, _ = published

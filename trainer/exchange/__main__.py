@@ -92,8 +92,10 @@ def run_export(given: argparse.Namespace) -> int:
     """Write a model in the layout that was asked for."""
     # Torch takes seconds to import: mistakes of the command line are told before.
     import towers  # noqa: F401  (makes transformers importable beside a CPU build of torch)
-    from exchange.outgoing import as_hf, as_onnx, as_open_clip, as_safetensors, as_sentence_transformers, imported
+    from exchange.outgoing import as_hf, as_onnx, as_open_clip, as_safetensors, as_sentence_transformers
     from exchange.outgoing.floats import read_floats
+    from exchange.outgoing.imports.layouts import write as write_imported
+    from exchange.outgoing.imports.read import is_imported, read_imported
     from exchange.outgoing.page import page
 
     writers = {
@@ -103,9 +105,9 @@ def run_export(given: argparse.Namespace) -> int:
         "safetensors": as_safetensors.write,
         "sentence-transformers": as_sentence_transformers.write,
     }
-    if imported.is_imported(given.model):
-        taken = imported.read_imported(given.model)
-        return write_out(given, lambda making: imported.write(taken, given.format, making), taken.weights)
+    if is_imported(given.model):
+        taken = read_imported(given.model)
+        return write_out(given, lambda making: write_imported(taken, given.format, making), taken.weights)
     model = read_floats(given.model, given.distill, given.clip)
     there: list[Tier] = [*model.students, "static"]
     named = [word for word in given.tier.split(",") if word]
@@ -116,7 +118,7 @@ def run_export(given: argparse.Namespace) -> int:
 
     def write(making: Path) -> list[str]:
         written = writers[given.format](model, making, tiers)
-        (making / "README.md").write_text(page(model, given.format, written), encoding="utf-8")
+        (making / "README.md").write_text(page(model, given.format, written, making), encoding="utf-8")
         return written
 
     return write_out(given, write, model.weights)

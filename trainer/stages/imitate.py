@@ -32,7 +32,7 @@ def main() -> None:
     # ---- the students, as `distill` trains them ----------------------------------------------------------------------
     students = distill_config(config, train[1].width)
     shared = Distillation(run, students, material_of(run, train, dev))
-    done = train_tiers(shared)
+    done = train_tiers(shared, keeps_best=True)
     run.finish(figures(shared, done, dev_vectors(shared)), files_of(shared))
     for name in SETS:
         (run.output / f"{name}.safetensors").unlink()

@@ -64,17 +64,21 @@ class DistillStatic(Task):
 
 
 class DistillStudent(Task):
-    """One transformer by the name of its tier; `dev`: ids of dev captions. `start` comes before training."""
+    """One transformer by the name of its tier; `dev`: ids of dev captions. `start` comes before training.
+
+    `keeps_best`: the weights with the highest dev cosine are those that are left in the end, the first ones included.
+    """
 
     student: TextStudent
 
-    def __init__(self, shared: Distillation, name: str, dev: list[list[int]]) -> None:
-        self.shared, self.name, self.dev = shared, name, dev
+    def __init__(self, shared: Distillation, name: str, dev: list[list[int]], *, keeps_best: bool = False) -> None:
+        self.shared, self.name, self.dev, self.keeps_best = shared, name, dev, keeps_best
         config = shared.config
         self.pool_options = config["batch_tokens"], config["context_length"]
         self.pool, self.place, self.drawn = -1, 0, 0  # where the next batch is, and how many were drawn before it
         self.batches: list[list[Example]] = []
         self.last, self.first, self.cosine = 0.0, 0.0, 0.0
+        self.best: tuple[float, dict[str, torch.Tensor]] | None = None  # the dev cosine, and the weights that had it
 
     def start(self, student: TextStudent, steps: int) -> None:
         """Train this transformer in so many steps."""
@@ -83,8 +87,26 @@ class DistillStudent(Task):
 
     def look(self) -> float:
         """Mean cosine of the dev captions to the teacher before training; a checkpoint brings it where there is one."""
-        self.first = self.cosine = self.shared.dev_cosine(self.student.embed(self.dev))
+        self.first = self.cosine = self.dev_cosine()
         return self.first
+
+    def dev_cosine(self) -> float:
+        """Mean cosine of the dev captions to the teacher; where the best weights are kept, by exact layers as the report has it."""
+        if not self.keeps_best:
+            return self.shared.dev_cosine(self.student.embed(self.dev))
+        self.student.fake_quantize(enabled=False)  # the next step sets it again
+        cosine = self.shared.dev_cosine(self.student.embed(self.dev))
+        if self.best is None or cosine > self.best[0]:
+            weights = {name: value.detach().cpu().clone() for name, value in self.student.state_dict().items()}
+            self.best = (cosine, weights)
+        return cosine
+
+    def take_best(self) -> float:
+        """Put the best weights in, where they were kept; their dev cosine."""
+        if self.best is not None:
+            self.cosine, weights = self.best
+            self.student.load_state_dict(weights)
+        return self.cosine
 
     def draw(self, step: int) -> list[Example]:
         """The batch of a step; batches come in turn."""
@@ -136,17 +158,17 @@ class DistillStudent(Task):
         if step + 1 == self.steps:
             self.last = float(parts[f"{self.name}_loss"])
         if (step + 1) % EVALUATE_EVERY == 0 or step + 1 == self.steps:
-            self.cosine = self.shared.dev_cosine(self.student.embed(self.dev))
+            self.cosine = self.dev_cosine()
         return {**parts, f"{self.name}_dev_cosine": self.cosine}
 
     def state(self) -> dict[str, Any]:
         """Figures so far, and where the next batch is."""
-        figures = {"last": self.last, "first": self.first, "cosine": self.cosine}
+        figures = {"last": self.last, "first": self.first, "cosine": self.cosine, "best": self.best}
         return figures | {"pool": self.pool, "place": self.place, "drawn": self.drawn}
 
     def load_state(self, state: dict[str, Any]) -> None:
         """Put them back; pools before that of the next batch are not drawn again."""
-        self.last, self.first, self.cosine = state["last"], state["first"], state["cosine"]
+        self.last, self.first, self.cosine, self.best = (state[key] for key in ("last", "first", "cosine", "best"))
         self.pool, self.place, self.drawn = state["pool"], state["place"], state["drawn"]
         if self.pool >= 0:
             self.batches = self.shared.sampler.pool(self.name, self.pool, *self.pool_options)

@@ -27,8 +27,11 @@ EVALUATE_TEXTS = 500  # dev captions for the progress lines; the report uses all
 DONE = "checkpoint-tiers"  # which tiers are written, and the figures of their training
 
 
-def train_tiers(shared: Distillation) -> dict[str, dict[str, float]]:
-    """Train and write every tier that an earlier attempt has not; by tier its last loss and, of transformers, the dev cosine before training."""
+def train_tiers(shared: Distillation, *, keeps_best: bool = False) -> dict[str, dict[str, float]]:
+    """Train and write every tier that an earlier attempt has not; by tier its last loss and, of transformers, the dev cosine before training.
+
+    `keeps_best`: a transformer has the weights that were best on dev at any measurement, those before training included.
+    """
     run, config = shared.run, shared.config
     done = run.resume(DONE) or {}
     steps = config["static"]["schedule"]["steps"]
@@ -39,7 +42,7 @@ def train_tiers(shared: Distillation) -> dict[str, dict[str, float]]:
     static = load_static(run.output).to(run.device)
     for tier in config["tiers"]:
         if tier["tier"] not in done:
-            done[tier["tier"]] = train_transformer(shared, tier, static, before=steps)
+            done[tier["tier"]] = train_transformer(shared, tier, static, before=steps, keeps_best=keeps_best)
             run.save(done, DONE)
         run.world.wait()
         steps += tier["schedule"]["steps"]
@@ -77,11 +80,13 @@ def train_static(shared: Distillation) -> dict[str, float]:
 
 
 def train_transformer(
-    shared: Distillation, tier: StudentTier, static: StaticStudent, *, before: int
+    shared: Distillation, tier: StudentTier, static: StaticStudent, *, before: int, keeps_best: bool
 ) -> dict[str, float]:
     """Train one transformer and write it; the last loss, and the dev cosine before training."""
     run, name = shared.run, tier["tier"]
-    task = DistillStudent(shared, name, shared.dev_ids[:EVALUATE_TEXTS])
+    # What is chosen by is what the report says, on all dev captions.
+    dev_ids = shared.dev_ids if keeps_best else shared.dev_ids[:EVALUATE_TEXTS]
+    task = DistillStudent(shared, name, dev_ids, keeps_best=keeps_best)
     loop = Loop(run, task, tier["schedule"], name=f"checkpoint-{name}", before=before, total=shared.total)
     student = initial_student(shared, tier, static, load_weights=not loop.resumes)
     task.start(student.to(run.device), tier["schedule"]["steps"])
@@ -89,6 +94,8 @@ def train_transformer(
         run.log(f"{name}: dev cosine to the teacher before training: {task.look():.3f}")
     loop.train()
     student.fake_quantize(enabled=False)
+    if keeps_best:
+        run.log(f"{name}: dev cosine to the teacher of the weights that are kept: {task.take_best():.3f}")
     if run.world.leads_machine:
         save_student(run.output, student.eval(), shared.wordpiece, name)
     return {"loss": task.last, "cosine": task.first}

@@ -11,6 +11,7 @@ import { type JobFolder, totalsOf } from '../folder.ts';
 import { planJob } from '../plan.ts';
 import { runShards } from '../run.ts';
 import { currentModel, openFolder, placeOptions, shardHost, toUri } from './open.ts';
+import { lineOfProgress, timeOf } from './progress.ts';
 
 const HELP = `Usage: npm run encode -- INPUT… OUTPUT [options]
 
@@ -139,25 +140,15 @@ function print(event: BulkEvent): void {
   console.log(JSON.stringify(event));
 }
 
-/** One line that is written over, or, where nobody watches, a line now and then. */
 function printForPeople() {
-  let last = Number.NEGATIVE_INFINITY;
-  const everyMs = process.stdout.isTTY ? 250 : 10_000;
+  const tell = lineOfProgress();
   return (event: Extract<BulkEvent, { event: 'job' }>): void => {
-    const isEnd = event.shards_done === event.shards;
-    if (!isEnd && performance.now() - last < everyMs) return;
-    last = performance.now();
     const { items, items_done, items_failed, shards, shards_done, seconds_left } = event;
     const left = seconds_left === null ? '' : `, ${timeOf(seconds_left)} left`;
     const of = items === null ? '' : ` of ${items}`;
     const text = `${items_done}${of} items, ${items_failed} errors, ${shards_done} of ${shards} shards${left}`;
-    process.stdout.write(process.stdout.isTTY ? `\r\x1b[K${text}` : `${text}\n`);
+    tell(text, shards_done === shards);
   };
-}
-
-function timeOf(seconds: number): string {
-  if (seconds < 90) return `${Math.round(seconds)} s`;
-  return seconds < 5400 ? `${Math.round(seconds / 60)} min` : `${(seconds / 3600).toFixed(1)} h`;
 }
 
 await runCommand({ help: HELP, options: OPTIONS, words: MOST_WORDS }, main);

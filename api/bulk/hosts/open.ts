@@ -44,6 +44,11 @@ export function placeOptions(): PlaceOptions {
   return { r2: { endpoint, credentials } };
 }
 
+/** As Qdrant's own tools are given it. */
+export function qdrantKey(): string | undefined {
+  return process.env.QDRANT_API_KEY;
+}
+
 /** A path, `file://`, `s3://` or `r2://` as a URI without a slash at its end. */
 export function toUri(place: string): string {
   const [, scheme] = /^(\w+):\/\//.exec(place) ?? [];

@@ -1,4 +1,5 @@
 // Texts as vectors: each is asked for once per model, in requests within the limits.
+import { embedHere, isLocal } from './local.js';
 import { serviceLimits } from './models.js';
 import { patiently, request, ServiceError, toVector } from './requests.js';
 
@@ -19,11 +20,13 @@ export async function embedTexts(texts, { model, signal }) {
   while (missing.length > 0) {
     const some = missing.splice(0, items);
     const body = { model, input: some, types: ['base64'], on_error: 'partial' };
-    const { data, space_id } = await patiently(() => request('/embed', { body, signal }), { signal });
+    const ask = () => patiently(() => request('/embed', { body, signal }), { signal });
+    const { data, space_id } = await (isLocal ? embedHere(some, model) : ask());
     for (const [index, text] of some.entries()) {
       const { embedding, truncation, error } = data[index];
       if (error) throw new ServiceError(error.code, refusedText(text, error));
-      known.set(place(text), { vector: toVector(embedding), space: space_id, receipt: truncation });
+      const vector = isLocal ? embedding : toVector(embedding);
+      known.set(place(text), { vector, space: space_id, receipt: truncation });
     }
   }
   return texts.map((text) => /** @type {EmbeddedText} */ (known.get(place(text))));

@@ -1,8 +1,7 @@
 // The text engine of our own WebAssembly module, in workerd, Node and browsers: students as `export` writes them, and text
 // towers of CLIP and SigLIP as `import` does.
-import type { TextTower } from '../../../contracts/src/model/manifest.ts';
 import { cutAndNormalise } from '../../core/vectors/vectors.ts';
-import type { Encode, ReadArtefact, TextEngine } from '../engine.ts';
+import type { Encode, TextEngine } from '../engine.ts';
 import { openTable, type Table } from '../table.ts';
 import { CLIP } from './clip-graph.ts';
 import { type OnnxFile, readOnnx } from './onnx-file.ts';
@@ -38,10 +37,14 @@ export function createWasmEngine({ module, otherwise }: WasmOptions): TextEngine
         if (otherwise) return otherwise.open(tower, read);
         throw new Error(`this engine cannot run ${tower.graph.file.path}: ${shape.other}`);
       }
-      const table = openTable(tower.table, await read(tower.table.file));
+      const { weights } = tower.graph;
+      const [rows, bytes] = await Promise.all([read(tower.table.file), weights && read(weights.file)]);
+      const table = openTable(tower.table, rows);
       if (shape.input !== table.width)
         throw new Error(`the graph reads rows of ${shape.input} numbers, not ${table.width}`);
-      const memory = await load({ shape, file, weights: tower.graph.weights, module }, read);
+      const memory = loadTower(shape, weightsIn(file, bytes && new Uint8Array(bytes)), module);
+      // The weights are in linear memory now. Detaching frees this copy before anything is collected.
+      bytes?.transfer();
       for (const set of [open, everywhere]) set.add(memory);
       return {
         encode: createEncode(shape, memory, table),
@@ -57,21 +60,6 @@ export function createWasmEngine({ module, otherwise }: WasmOptions): TextEngine
 /** The kind that a graph is compared with: a student knows the mask of its texts. */
 const kindOf = ({ nodes }: OnnxFile) =>
   nodes.some(({ inputs }) => inputs.includes('attention_mask')) ? STUDENT : CLIP;
-
-interface Loaded {
-  shape: TowerShape;
-  file: OnnxFile;
-  weights: TextTower['graph']['weights'];
-  module: WebAssembly.Module;
-}
-
-async function load({ shape, file, weights, module }: Loaded, read: ReadArtefact): Promise<TowerMemory> {
-  const bytes = weights && (await read(weights.file));
-  const memory = loadTower(shape, weightsIn(file, bytes && new Uint8Array(bytes)), module);
-  // They are in linear memory now. Detaching frees this copy even where a module of the bundle still refers to it.
-  bytes?.transfer();
-  return memory;
-}
 
 function createEncode(shape: TowerShape, memory: TowerMemory, table: Table): Encode {
   const workspace = createOccupancy(shape.width, memory);

@@ -2158,6 +2158,11 @@ class ModelManifestImage(TypedDict):
     graph: OnnxGraph
     """An ONNX graph and its weights."""
 
+    names: NotRequired[Artefact]
+    """The tower under the names of the library that it was imported from, for exports:
+    trainer/exchange/names.py says how. Servers do not read it; absent: it was not imported.
+    """
+
 
 class ModelManifestQuantisation(TypedDict):
     """How vectors are written in whole numbers, at every length; absent: a scale of 127."""

@@ -2,7 +2,7 @@
 import { z } from 'zod';
 import { ModelName } from '../names.ts';
 import { SchemaVersion } from '../schema-version.ts';
-import { Artefact, Digest } from './artefact.ts';
+import { Artefact, artefactsIn, Digest } from './artefact.ts';
 import { PreprocessRecipe } from './preprocess.ts';
 import { TextTokenizer } from './tokenizer.ts';
 import { SearchVerdicts } from './verdict.ts';
@@ -188,7 +188,14 @@ export const ModelManifest = z
     tiny: TextTower.optional().describe('The smaller transformer, which reads the same tokens; absent: there is none.'),
     static: StaticTable.optional().describe('The static tier; absent: there is none.'),
     image: z
-      .strictObject({ preprocess: PreprocessRecipe, graph: OnnxGraph })
+      .strictObject({
+        preprocess: PreprocessRecipe,
+        graph: OnnxGraph,
+        names: Artefact.optional().describe(
+          'The tower under the names of the library that it was imported from, for exports: trainer/exchange/names.py says how. ' +
+            'Servers do not read it; absent: it was not imported.',
+        ),
+      })
       .describe('The image tower: input `pixels` [B, 3, size, size], output `embedding` [B, embed_dim].'),
     quantisation: z
       .strictObject({
@@ -237,4 +244,9 @@ export type ModelManifest = z.infer<typeof ModelManifest>;
 /** The transformers of a model by their tier. */
 export function textTowers({ text, tiny }: Pick<ModelManifest, 'text' | 'tiny'>): { [T in Tier]?: TextTower } {
   return { student: text, ...(tiny ? { tiny } : {}) };
+}
+
+/** Every file that texts need, of all tiers. */
+export function textArtefacts({ text, tiny, static: fast }: ModelManifest): Artefact[] {
+  return artefactsIn([text, tiny, fast]);
 }

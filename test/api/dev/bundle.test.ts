@@ -1,20 +1,33 @@
 // The local bundle and the deployed one: wrangler.toml and `npm start` say the same.
+import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { unstable_readConfig } from 'wrangler';
+import { ASSETS } from '../../../api/dev/assets/build.ts';
 import { RULES } from '../../../api/dev/bundle.ts';
 import { BUCKET, COMPATIBILITY_DATE } from '../../../api/dev/local-worker.ts';
 
 interface WranglerConfig {
   compatibility_date?: string;
   r2_buckets: { binding: string }[];
+  assets?: { directory?: string; binding?: string };
+  build: { command?: string };
   rules: { type: string; globs: string[] }[];
 }
-const config: WranglerConfig = unstable_readConfig({ config: join(import.meta.dirname, '../../../wrangler.toml') });
+const ROOT = join(import.meta.dirname, '../../..');
+const config: WranglerConfig = unstable_readConfig({ config: join(ROOT, 'wrangler.toml') });
 
 test('the compatibility date and the name of the bucket are those of wrangler.toml', () => {
   expect(config.compatibility_date).toBe(COMPATIBILITY_DATE);
   expect(config.r2_buckets.map(({ binding }) => binding)).toEqual([BUCKET]);
+});
+
+test('the static files are those that wrangler has made before it sends them', () => {
+  const scripts: Record<string, string> = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8')).scripts;
+  expect(config.build.command).toBe('npm run --silent assets');
+  expect(scripts.assets).toBe('node api/dev/assets/build.ts');
+  expect(join(ROOT, config.assets?.directory ?? '')).toBe(ASSETS);
+  expect(config.assets?.binding).toBe('ASSETS');
 });
 
 test('files that are not code become the same kind of module', () => {

@@ -1,6 +1,8 @@
 // Following a registry in workerd with its real bucket: who waits for what, what a request holds, what is tried again.
 import { env } from 'cloudflare:workers';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
+import type { Model } from '../../../api/core/model.ts';
+import type { ModelSource } from '../../../api/registry/read.ts';
 import { openR2Reader, type R2Reader } from '../../../api/registry/stores/r2.ts';
 import type { TextEngine } from '../../../api/text/engine.ts';
 import {
@@ -117,6 +119,30 @@ describe('the first answer of an isolate', () => {
   ])('is the embedded model where %s', async (_, make) => {
     expect(await version(isolate({ registry: openR2Reader(await make()) }))).toBe('1');
     expect(sessions.opened).toBe(0);
+  });
+
+  test('leaves the files of the embedded model unread, where it is the published one', async () => {
+    await publish('2');
+    const read: string[] = [];
+    const counting: ModelSource = {
+      ...embedded,
+      read: (artefact) => {
+        read.push(artefact.path);
+        return embedded.read(artefact);
+      },
+    };
+    const first = { embedded: { source: counting, digest: async () => embeddedDigest } };
+    const open = async ({ tokenizer, encoder }: Model) => {
+      await tokenizer();
+      await encoder('static');
+    };
+    await isolate(first).use(open);
+    expect(read).toEqual([]);
+    // Where there is nothing to follow it is opened, with the same files read once.
+    const alone = isolate({ ...first, registry: openR2Reader({ get: async () => null }) });
+    await alone.use(open);
+    await alone.use(open);
+    expect(read).toEqual(['vocabulary.txt', 'static.table.bin']);
   });
 
   test('does not wait for a bucket that never answers, and later answers do not wait at all', async () => {

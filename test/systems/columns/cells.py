@@ -13,8 +13,9 @@ from safetensors.torch import load_file
 
 from columns import languages
 from columns import towers as image_towers
+from columns.imports import ImportRow
 from columns.pipeline import Pipeline, Training
-from columns.system import COLUMNS, SERVES, Failed, NotRun, System
+from columns.system import COLUMNS, SERVES, Failed, Import, NotRun, System
 from edge_clip import load
 from evaluation.__main__ import main as evaluate_command
 
@@ -35,8 +36,10 @@ class Cells:
         """The stages, once one is needed."""
         return Pipeline(self.folder / "stages")
 
-    def of(self, system: System) -> dict[str, Callable[[], Any]]:
+    def of(self, system: System | Import) -> dict[str, Callable[[], Any]]:
         """By column, all but the service, which the caller has."""
+        if isinstance(system, Import):
+            return ImportRow(self.folder, self.picture, system, self.small_set, evaluated).columns()
         row = Row(self, system)
         if system.missing:
             return {column: row.missing for column in COLUMNS if column != SERVES}
@@ -47,6 +50,13 @@ class Cells:
             "exports": row.exports,
             "evaluates": row.evaluates,
         }
+
+    def small_set(self) -> Path:
+        """The small recipe's dev pictures as a data folder."""
+        folder = self.folder / "data"
+        if not folder.exists():
+            write_flickr(self.pipeline.small.data / "dev", folder)
+        return folder
 
     def twin(self, part: Any) -> tuple[Path, Any]:
         """The folder of a tower's or a teacher's twin, and what a recipe says of it."""
@@ -141,14 +151,7 @@ class Row:
     def evaluates(self) -> str:
         """The stage `evaluate`, and the command on the exported model with a small set in the layout of Flickr8k."""
         self.training.of("evaluate")
-        return evaluated(self.training.of("export"), self.small_set())
-
-    def small_set(self) -> Path:
-        """The small recipe's dev pictures as a data folder."""
-        folder = self.cells.folder / "data"
-        if not folder.exists():
-            write_flickr(self.cells.pipeline.small.data / "dev", folder)
-        return folder
+        return evaluated(self.training.of("export"), self.cells.small_set())
 
 
 def write_flickr(pictures: Path, folder: Path) -> None:

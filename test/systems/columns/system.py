@@ -69,6 +69,15 @@ class System:
     missing: str = ""
 
 
+@dataclass(frozen=True)
+class Import:
+    """A row of a checkpoint that is served as it is: `layout` names its twin in test/trainer/published_layouts.py."""
+
+    name: str
+    about: str
+    layout: str
+
+
 def near(apart: float) -> str:
     """A largest difference in words, before the name of what was compared with."""
     return "equal to those of" if apart == 0 else f"within {apart:.0e} of those of"

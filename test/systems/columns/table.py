@@ -5,7 +5,7 @@ from typing import Any
 from columns import backbones as towers
 from columns import teachers
 from columns.pipeline import LONG_PAIRS
-from columns.system import Changes, Language, System, Tower
+from columns.system import Changes, Import, Language, System, Tower
 
 # The adapter and the joint space as LLM2CLIP has them, in small: four blocks, each twice as wide inside.
 FOUR_BLOCKS: dict[str, Any] = {stage: {"adapter": {"blocks": 4, "expansion": 2}} for stage in ("inherit", "clip")}
@@ -59,7 +59,7 @@ def absent(name: str, about: str, reason: str) -> System:
     return System(name, about, towers.CLIP_B16, teachers.SMOLLM2, (), {}, reason)
 
 
-SYSTEMS: tuple[System, ...] = (
+SYSTEMS: tuple[System | Import, ...] = (
     llm2clip("Openai-B-16", towers.CLIP_B16, teachers.LLAMA3_CC),
     llm2clip("Openai-L-14", towers.CLIP_L14, teachers.LLAMA3_CC),
     llm2clip("EVA02-B-16", towers.EVA02_B16, teachers.LLAMA3_CC),
@@ -99,6 +99,15 @@ SYSTEMS: tuple[System, ...] = (
     ),
     of_recipe("Long-CLIP", "long captions and short ones by share", towers.CLIP_L14, teachers.SMOLLM2, LONG),
     of_recipe("FG-CLIP 2", "wrong captions, texts apart; no regions", towers.SIGLIP2, teachers.SMOLLM2, FG_CLIP2),
+    Import("Import: CLIP", "folder of transformers, both towers as they are", "clip"),
+    Import("Import: SigLIP", "folder of transformers, unigram vocabulary", "siglip"),
+    Import("Import: SigLIP2 NaFlex", "folder of transformers, byte pairs, square pictures", "siglip2"),
+    Import("Import: open_clip CLIP", "folder of open_clip, QuickGELU", "open-clip"),
+    Import(
+        "Import: open_clip SigLIP2", "folder of open_clip, timm's tower with attention pooling", "open-clip-siglip2"
+    ),
+    Import("Import: EVA-CLIP", "folder of open_clip, timm's EVA02", "eva-clip"),
+    Import("Import: MobileCLIP2", "folder of open_clip, FastViT, no causal mask", "mobileclip"),
     absent(
         "CDK, AWS Batch",
         "training on machines that are deployed",

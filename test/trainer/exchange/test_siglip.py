@@ -13,8 +13,8 @@ from torch.nn import functional as F
 from edge_clip import load
 from exchange.incoming.read import read_checkpoint
 from exchange.incoming.take_in import ImportOptions, import_into
-from exchange.outgoing import imported
-from exchange.outgoing.imported import text_from_graph
+from exchange.outgoing.imports.layouts import write
+from exchange.outgoing.imports.read import read_imported, text_from_graph
 from exchange.refusal import CannotExpress
 from published_siglip import (
     CONTEXT,
@@ -76,7 +76,7 @@ def test_a_siglip_is_served_with_the_librarys_vectors_and_scores(layout, tmp_pat
 def import_out(model: Path, layout: str, out: Path) -> Path:
     """Write a layout; returns the vocabulary in it."""
     out.mkdir()
-    imported.write(imported.read_imported(model), layout, out)
+    write(read_imported(model), layout, out)
     return out / "sentencepiece.model"
 
 
@@ -87,14 +87,14 @@ def test_a_siglip_goes_out_to_transformers_with_equal_vectors(tmp_path):
     write_siglip(folder)
     import_into(folder, tmp_path / "model", ImportOptions("taken", "1", PHOTOS, "siglip", "MIT"))
     import_out(tmp_path / "model", "hf", tmp_path / "hf")
-    theirs: Any = SiglipTextModel.from_pretrained(tmp_path / "hf" / "student")
-    tokenizer: Any = AutoTokenizer.from_pretrained(tmp_path / "hf" / "student")
+    theirs: Any = SiglipTextModel.from_pretrained(tmp_path / "hf")
+    tokenizer: Any = AutoTokenizer.from_pretrained(tmp_path / "hf")
     inputs = tokenizer(TEXTS, padding="max_length", truncation=True, return_tensors="pt")
     with torch.no_grad():
         vectors = F.normalize(theirs(input_ids=inputs["input_ids"]).pooler_output, dim=-1).numpy()
     served = load(tmp_path / "model", device="cpu").embed(TEXTS).texts
     assert (vectors * served).sum(1).min() > 0.99  # the server rounds activations
-    model = imported.read_imported(tmp_path / "model")
+    model = read_imported(tmp_path / "model")
     rows = model.tokenizer.encode(TEXTS, CONTEXT)
     np.testing.assert_allclose([model.text.embed(row).numpy() for row in rows], vectors, atol=1e-4)
     with pytest.raises(CannotExpress, match="every token of the text tower of taken sees the padding"):

@@ -1,10 +1,10 @@
 // Puts an exported model in the place that the server reads: checked first, then swapped in by renames.
 
-import { cpSync, existsSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { cpSync, existsSync, readFileSync, renameSync, rmSync } from 'node:fs';
 import { basename, dirname, join, relative } from 'node:path';
 import { z } from 'zod';
 import { sha256Of } from '../../../api/registry/stores/hash.ts';
-import { FILES, isNamed, OPTIONAL_MODEL_FILES } from '../../../contracts/src/keys.ts';
+import { FILES, isNamed } from '../../../contracts/src/keys.ts';
 import { artefactsIn } from '../../../contracts/src/model/artefact.ts';
 import { ModelManifest } from '../../../contracts/src/model/manifest.ts';
 import type { TrainingReport } from '../../../contracts/src/training/job.ts';
@@ -31,7 +31,7 @@ export function evaluatedCard(run: string, report: TrainingReport): string | und
 
 /**
  * Copies to `target` the report's artefact `manifest.json` and every other artefact beside or below it, nothing else of
- * the run; files that `wrangler deploy` bundles and this model lacks are empty. What the manifest names is compared by
+ * the run. What the manifest names is compared by
  * digest before the swap, which is two renames: a reader finds the whole old model, for an instant none, then the whole
  * new one, and never a mixture. `card` takes the place of the export's own card.
  */
@@ -47,9 +47,6 @@ export function installModel(run: string, report: TrainingReport, { target, card
     for (const { path } of files) cpSync(join(run, path), join(incoming, relative(base, path)));
     if (card !== undefined) cpSync(card, join(incoming, CARD));
     verifyModel(incoming);
-    for (const name of OPTIONAL_MODEL_FILES) {
-      if (!existsSync(join(incoming, name))) writeFileSync(join(incoming, name), '');
-    }
     if (existsSync(target)) renameSync(target, outgoing);
     try {
       renameSync(incoming, target);

@@ -9,18 +9,23 @@ from torch.nn import functional as F
 
 from contracts.types import PreprocessRecipe
 from exchange.incoming.clip_text import ClipBlock, ClipText, ClipTextShape
+from exchange.names import Published
 from towers.clip_bpe import ClipBpe
 from towers.sentencepiece_text import SentencePiece
 
 
 @dataclass(frozen=True)
 class ImageSide:
-    """The image tower of a checkpoint. `logit_scale` multiplies cosines, `logit_bias` is added (None: it has none)."""
+    """The image tower of a checkpoint. `logit_scale` multiplies cosines, `logit_bias` is added (None: it has none).
+
+    `published`: the tower by its library's names, None where no library builds it from a configuration.
+    """
 
     image: nn.Module
     preprocess: PreprocessRecipe
     logit_scale: float
     logit_bias: float | None
+    published: Published | None
 
 
 @dataclass(frozen=True)

@@ -13,33 +13,41 @@ from torch import nn
 from exchange.incoming.checkpoint import Checkpoint, ImageSide, UnitVectors, clip_text
 from exchange.incoming.clip_text import Activation, ClipText, ClipTextShape
 from exchange.incoming.vocabulary import read_sentencepiece
+from exchange.names import Published
 from exchange.refusal import CannotExpress
 from towers.clip_bpe import END, START, ClipBpe
-from towers.image.checkpoint import ClipBackbone, read_model
+from towers.image.checkpoint import PREFIX, ClipBackbone, read_model
 from towers.sentencepiece_text import SentencePiece
+
+LOCAL = f"{PREFIX}local-dir:"
 
 
 def read_open_clip(name: str, folder: Path | None = None) -> Checkpoint:
     """By its `open_clip:` name; `folder` is what it names, which has the vocabulary of SigLIP's towers."""
     model = read_model(name).float()
     text = model.text if hasattr(model, "text") else model
-    settings = text_settings(folder)
+    settings = {} if folder is None else config_of(name, folder)["text_cfg"]
     tokenizer = siglip_tokenizer(folder, settings) if "hf_tokenizer_name" in settings else open_clip_tokenizer(text)
     padding = tokenizer.pad if isinstance(tokenizer, SentencePiece) else getattr(text, "pad_id", 0)
-    return Checkpoint(text=open_clip_text(text, name, padding), tokenizer=tokenizer, **open_clip_image(model))
+    return Checkpoint(
+        text=open_clip_text(text, name, padding), tokenizer=tokenizer, **open_clip_image(model, config_of(name, folder))
+    )
 
 
 def read_open_clip_image(name: str) -> ImageSide:
     """The image tower alone, whatever the text tower is."""
-    return ImageSide(**open_clip_image(read_model(name).float()))
+    folder = Path(name.removeprefix(LOCAL)) if name.startswith(LOCAL) else None
+    return ImageSide(**open_clip_image(read_model(name).float(), config_of(name, folder)))
 
 
-def text_settings(folder: Path | None) -> dict[str, Any]:
-    """What a folder's configuration says of its text tower."""
+def config_of(name: str, folder: Path | None) -> dict[str, Any]:
+    """How open_clip builds the model: from a folder's configuration, or by the name of an architecture."""
+    import open_clip
+
     if folder is None:
-        return {}
+        return open_clip.get_model_config(name.removeprefix(PREFIX).partition("@")[0]) or {}
     whole = json.loads((folder / "open_clip_config.json").read_text(encoding="utf-8"))
-    return whole.get("model_cfg", whole)["text_cfg"]
+    return whole.get("model_cfg", whole)
 
 
 def siglip_tokenizer(folder: Path | None, settings: dict[str, Any]) -> SentencePiece:
@@ -53,8 +61,9 @@ def siglip_tokenizer(folder: Path | None, settings: dict[str, Any]) -> SentenceP
     return read_sentencepiece(folder, "canonical_spaced")
 
 
-def open_clip_image(model: Any) -> dict[str, Any]:
-    """The image tower with what belongs to it."""
+def open_clip_image(model: Any, config: dict[str, Any]) -> dict[str, Any]:
+    """The image tower with what belongs to it. `config` is what open_clip builds the model from."""
+    tensors = {name: tensor for name, tensor in model.state_dict().items() if name.startswith("visual.")}
     backbone = ClipBackbone(model)
     scale, bias = backbone.logit_scale, backbone.logit_bias
     assert scale is not None
@@ -63,6 +72,7 @@ def open_clip_image(model: Any) -> dict[str, Any]:
         "preprocess": backbone.preprocess_recipe(backbone.native_size),
         "logit_scale": float(torch.tensor(scale).exp()),
         "logit_bias": bias,
+        "published": Published("open_clip", config, tensors),
     }
 
 

@@ -14,6 +14,7 @@ from contracts.types import PreprocessRecipe
 from exchange.incoming.checkpoint import Checkpoint, ImageSide, UnitVectors, clip_text
 from exchange.incoming.clip_text import Activation, ClipText, ClipTextShape
 from exchange.incoming.vocabulary import read_sentencepiece, setting
+from exchange.names import Published
 from exchange.refusal import CannotExpress
 from towers.clip_bpe import ClipBpe
 from towers.image.preprocessing import recipe_of
@@ -26,7 +27,6 @@ ACTIVATIONS: dict[str, Activation] = {
     "gelu_pytorch_tanh": "gelu_tanh",
     "gelu_new": "gelu_tanh",
 }
-KINDS = ("clip", "siglip", "siglip2")
 
 
 class ProjectedVision(nn.Module):
@@ -71,6 +71,9 @@ class SquareVision(nn.Module):
         return self.vision.head(self.vision.post_layernorm(encoded))
 
 
+VISIONS: dict[str, type[nn.Module]] = {"clip": ProjectedVision, "siglip": PooledVision, "siglip2": SquareVision}
+
+
 def read_transformers(folder: Path) -> Checkpoint:
     """A folder that `save_pretrained` of a model and of its processor wrote."""
     kind, model = open_model(folder)
@@ -87,10 +90,10 @@ def read_transformers_image(folder: Path) -> ImageSide:
 def open_model(folder: Path) -> tuple[str, Any]:
     """(its type, transformers' model with float32 weights)."""
     kind = json.loads((folder / "config.json").read_text(encoding="utf-8")).get("model_type")
-    if kind not in KINDS:
+    if kind not in VISIONS:
         refuse_language_model(folder, kind)
         raise CannotExpress(
-            f"{folder} holds a model of type {kind}: of transformers' layouts {', '.join(KINDS)} are imported"
+            f"{folder} holds a model of type {kind}: of transformers' layouts {', '.join(VISIONS)} are imported"
         )
     from transformers import AutoModel
 
@@ -117,13 +120,19 @@ def refuse_language_model(folder: Path, kind: str) -> None:
 
 def image_side(kind: str, model: Any, folder: Path) -> ImageSide:
     """The image tower, how pictures are prepared for it, and what cosines become."""
-    vision = {"clip": ProjectedVision, "siglip": PooledVision, "siglip2": SquareVision}[kind](model)
     return ImageSide(
-        image=UnitVectors(vision).eval(),
+        image=UnitVectors(VISIONS[kind](model)).eval(),
         preprocess=naflex_preprocessing(folder, model) if kind == "siglip2" else transformers_preprocessing(folder),
         logit_scale=float(model.logit_scale.detach().exp()),
         logit_bias=None if kind == "clip" else float(model.logit_bias.detach()),
+        published=Published("transformers", model.config.to_dict(), image_tensors(model)),
     )
+
+
+def image_tensors(model: Any) -> dict[str, torch.Tensor]:
+    """The image tower's and its projection's, by their names in the model."""
+    parts = ("vision_model.", "visual_projection.")
+    return {name: tensor for name, tensor in model.state_dict().items() if name.startswith(parts)}
 
 
 def transformers_text(model: Any, folder: Path) -> ClipText:

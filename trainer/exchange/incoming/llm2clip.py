@@ -125,6 +125,7 @@ def image_of_folder(folder: Path) -> ImageSide:
         preprocess=transformers_preprocessing(folder) if has_own else openai_preprocessing(vision.image_size),
         logit_scale=SCALE if scale is None else float(scale.float().exp()),
         logit_bias=None,
+        published=None,
     )
 
 
@@ -180,7 +181,7 @@ def image_of_file(file: Path, architecture: str | None) -> ImageSide:
     load_whole(model.visual, visual, file.name)
     if "logit_scale" in tensors:
         model.logit_scale.data.fill_(float(tensors["logit_scale"]))
-    return ImageSide(**open_clip_image(model.float()))
+    return ImageSide(**open_clip_image(model.float(), own))
 
 
 def file_tensors(file: Path) -> dict[str, torch.Tensor]:

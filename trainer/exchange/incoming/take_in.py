@@ -21,6 +21,7 @@ from engine.run import artefact
 from exchange.incoming.checkpoint import ImageSide
 from exchange.incoming.read import read_checkpoint, read_image_side
 from exchange.incoming.text_side import own_text, students
+from exchange.names import FILE, write_names
 from exchange.refusal import CannotExpress
 from towers.exported_files import MIN_GOLDEN_COSINE, write_manifest
 from towers.onnx_export import export_image_tower, session, space_id
@@ -61,7 +62,10 @@ def take_in(source: Path, out: Path, options: ImportOptions) -> ModelManifest:
         side = read_image_side(source, options.architecture)
         text = students(out, options.students, OPSET)
     export_image_tower(side.image, side.preprocess["size"], out / "image.onnx", OPSET, options.image_weights)
-    image = {"preprocess": side.preprocess, "graph": {"file": artefact(out, "image.onnx"), "opset": OPSET}}
+    image: Any = {"preprocess": side.preprocess, "graph": {"file": artefact(out, "image.onnx"), "opset": OPSET}}
+    if side.published is not None:
+        write_names(side.published, out / "image.onnx", out / FILE)
+        image["names"] = artefact(out, FILE)
     described: Any = {"name": options.name, **text.described, "image": image}
     images_ME, image_parity = image_vectors(side, out, options.photos)
     names = [file.stem.replace("-", " ") for file in pictures_in(options.photos)]

@@ -17,7 +17,7 @@ from contracts.types import ImitateConfig, LineageParent, Tier, TrainingJob, Tra
 from engine.run import artefact
 from exchange.incoming.checkpoint import Checkpoint
 from exchange.incoming.clip_text import TextTokenizer, write_clip_text
-from exchange.incoming.isolate import check_isolate, check_room
+from exchange.incoming.isolate import EngineShape, Tower, check_isolate, check_room
 from exchange.refusal import CannotExpress
 from towers.clip_bpe import ClipBpe
 from towers.exported_files import (
@@ -30,7 +30,7 @@ from towers.exported_files import (
     write_tower,
 )
 from towers.sentencepiece_text import SentencePiece
-from towers.student import load_static
+from towers.student import TextStudent, load_static
 from towers.wordpiece import WordPiece
 
 Floats = Callable[[list[str]], np.ndarray]  # texts to unit vectors [N, E]
@@ -80,14 +80,27 @@ def students(out: Path, run: Path, opset: int) -> TextSide:
     def floats_of(tier: Tier) -> Floats:
         return lambda texts: tiers[tier].embed(wordpiece.encode(texts, length)).numpy()
 
-    sizes = {file["path"]: file["size"] / MIB for file in artefacts_in(described)}
-    tables = sum(size for path, size in sizes.items() if path.endswith(".table.bin"))
-    weights = sum(size for path, size in sizes.items() if path.endswith(".weights.bin"))
     figures = {name: value for name, value in report["metrics"].items() if ".dev_" in name}
     return TextSide(
-        described, check_room(tables, weights) | figures, {tier: floats_of(tier) for tier in tiers}, parents_of(config),
+        described, memory_of(described, tiers) | figures, {tier: floats_of(tier) for tier in tiers}, parents_of(config),
         job["recipe"],
     )  # fmt: skip
+
+
+def memory_of(described: dict[str, Any], tiers: dict[Tier, TextStudent]) -> dict[str, float]:
+    """What an isolate takes with all tiers open; refuses students that are too large."""
+    places: dict[Tier, str] = {"student": "text", "tiny": "tiny"}
+
+    def held(tier: Tier) -> Tower:
+        described_tower = described[places[tier]]
+        return Tower(
+            described_tower["table"]["file"]["size"] / MIB,
+            described_tower["graph"]["weights"]["file"]["size"] / MIB,
+            EngineShape.of_student(tiers[tier].shape).linear_bytes() / MIB,
+        )
+
+    static = sum(file["size"] for file in artefacts_in(described["static"])) / MIB
+    return check_room([held(tier) for tier in tiers], static)
 
 
 def parents_of(config: ImitateConfig) -> list[LineageParent]:

@@ -9,15 +9,16 @@ from typing import Any
 from safetensors.torch import save_file
 from torch import nn
 
-from contracts.types import PreprocessRecipe, Tier
+from contracts.types import Tier
+from exchange.names import read_names
 from exchange.outgoing.bert import write_bert
 from exchange.outgoing.floats import FloatModel
-from exchange.outgoing.tokenizer_files import write_json, write_tokenizer
+from exchange.outgoing.imports.vision_towers import write_image as write_published
+from exchange.outgoing.preprocessor import write_preprocessor
+from exchange.outgoing.tokenizer_files import write_tokenizer
 from exchange.refusal import CannotExpress
 from towers.image.backbone import PACKAGES
 from towers.image.input_size import built_size
-
-BICUBIC = 3  # Pillow's number
 
 
 def write(model: FloatModel, out: Path, tiers: list[Tier]) -> list[str]:
@@ -35,9 +36,18 @@ def write(model: FloatModel, out: Path, tiers: list[Tier]) -> list[str]:
         weights = {name: value.detach().clone() for name, value in student.projection.state_dict().items()}
         save_file(weights, out / tier / "projection.safetensors")
     if model.image_tower is None:
-        return list(transformers)
+        return [*transformers, *write_imported_image(model, out / "image")]
     write_image(model, out / "image")
     return [*transformers, "image"]
+
+
+def write_imported_image(model: FloatModel, folder: Path) -> list[str]:
+    """Of a published checkpoint that students read texts for; none where its names were not kept, or no class has its shape."""
+    try:
+        write_published(model, read_names(model.folder, model.manifest), folder)
+    except CannotExpress:
+        return []
+    return ["image"]
 
 
 def write_image(model: FloatModel, folder: Path) -> None:
@@ -72,32 +82,3 @@ def timm_options(tower: Any) -> dict[str, Any] | None:
     """What timm.create_model needs beside the name: the size, where the tower was built for one."""
     size = built_size(tower.backbone)
     return None if size is None else {"img_size": size}
-
-
-def write_preprocessor(folder: Path, recipe: PreprocessRecipe) -> None:
-    """preprocessor_config.json of transformers' CLIPImageProcessor.
-
-    Its libraries resize to within a level or two of 255 of what the server computes, which is Pillow's arithmetic.
-    """
-    size, mode = recipe["size"], recipe["resize_mode"]
-    if mode == "longest":
-        raise CannotExpress(
-            "this model fits the longer side of an image and pads, which CLIPImageProcessor has no words for: prepare pixels as "
-            "manifest.json says under image.preprocess"
-        )
-    square = {"height": size, "width": size}
-    document = {
-        "image_processor_type": "CLIPImageProcessor",
-        "do_convert_rgb": True,
-        "do_resize": True,
-        "size": square if mode == "squash" else {"shortest_edge": size},
-        "resample": BICUBIC,
-        "do_center_crop": mode == "shortest",
-        "crop_size": square,
-        "do_rescale": True,
-        "rescale_factor": 1 / 255,
-        "do_normalize": True,
-        "image_mean": list(recipe["mean"]),
-        "image_std": list(recipe["std"]),
-    }
-    write_json(folder / "preprocessor_config.json", document)

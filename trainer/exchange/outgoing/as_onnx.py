@@ -21,8 +21,8 @@ from torch import nn
 from torch.nn import functional as F
 
 from contracts.types import ModelManifest, Tier
-from exchange.outgoing.as_hf import write_preprocessor
 from exchange.outgoing.floats import FloatModel, static_rows
+from exchange.outgoing.preprocessor import write_preprocessor
 from exchange.outgoing.tokenizer_files import write_tokenizer
 from towers.exported_files import text_towers
 from towers.onnx_export import IR_VERSION

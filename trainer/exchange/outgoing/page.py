@@ -1,6 +1,9 @@
 """The README.md of an exported folder: what is in it, how it is opened, and how near its vectors are to the served ones."""
 
+from pathlib import Path
+
 from exchange.outgoing.floats import FloatModel
+from exchange.outgoing.imports.vision_towers import image_code
 from exchange.outgoing.tokenizer_files import SPELLED
 
 UNIT = "torch.nn.functional.normalize"
@@ -42,8 +45,8 @@ NO_IMAGE = {
 }
 
 
-def page(model: FloatModel, layout: str, written: list[str]) -> str:
-    """The page as Markdown."""
+def page(model: FloatModel, layout: str, written: list[str], folder: Path) -> str:
+    """The page as Markdown, for a folder that has all but the page."""
     manifest = model.manifest
     first = written[0]
     parts = [
@@ -53,7 +56,8 @@ def page(model: FloatModel, layout: str, written: list[str]) -> str:
         f"```python\n{OPEN[layout].format(tier=first)}\n```",
     ]
     if layout == "hf" and "image" in written:
-        parts.append(f"```python\n{IMAGE_HF}\n```")
+        code = IMAGE_HF if model.image_tower is not None else image_code(folder / "image")
+        parts.append(f"```python\n{code}\n```")
     elif layout in NO_IMAGE and "image" not in written:
         parts.append(NO_IMAGE[layout])
     parts.append(model.weights)

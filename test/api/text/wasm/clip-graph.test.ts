@@ -24,6 +24,8 @@ const LENGTHS = ['1', '2', '3', '8', '9', '21', '50', '64', '77'];
 interface Written {
   table: { rows: number; width: number };
   tokens: number;
+  /** What `import` budgets of an isolate's memory. */
+  linear_bytes: number;
   texts: { ids: number[]; vector: number[] }[];
 }
 let folder: string;
@@ -49,8 +51,9 @@ function open(kind: string, file: string): Promise<OpenTextEngine> {
 
 describe.each(MODULES)('%s', (file) => {
   test.each(KINDS)('a tower of kind %s has the vectors of its float module', async (kind) => {
-    const { encode } = await open(kind, file);
-    const { texts = [], tokens = 0 } = written[kind] ?? {};
+    const { encode, memoryBytes } = await open(kind, file);
+    const { texts = [], tokens = 0, linear_bytes } = written[kind] ?? {};
+    expect(memoryBytes()).toBe(linear_bytes);
     expect(texts.at(-1)?.ids.length).toBe(tokens);
     const vectors = await encode(texts.map(({ ids }) => ids));
     for (const [at, { ids, vector }] of texts.entries()) {

@@ -14,6 +14,7 @@ import { EXIT } from '../../../../contracts/src/exit-codes.ts';
 import { FILES } from '../../../../contracts/src/keys.ts';
 import { ModelManifest } from '../../../../contracts/src/model/manifest.ts';
 import { ModelName } from '../../../../contracts/src/names.ts';
+import type { Published } from '../../../../contracts/src/training/pipeline.ts';
 import { UserError } from '../../../../contracts/src/user-error.ts';
 import type { CommandContext } from '../context.ts';
 import { runPython } from '../python.ts';
@@ -62,12 +63,9 @@ export async function importModel(
     const silent = { ...context, stdout: { write: () => true } };
     const code = await runPython(['-m', 'exchange', 'import', path, ...flags], silent);
     if (code !== EXIT.ok) return code;
-    const candidate = await modelIn(to);
-    const incumbent = await readIncumbent(registry, name);
-    const reasons = [`imported from ${basename(path)}${options.distil ? ', with text students' : ''}`];
-    const verdict = { decision: 'publish' as const, reasons, incumbent: incumbent?.digest ?? null };
-    const published = await publishModel(registry, candidate, verdict);
-    const { metrics, version } = candidate.manifest;
+    const reason = `imported from ${basename(path)}${options.distil ? ', with text students' : ''}`;
+    const { published, manifest } = await publishImported(registry, to, reason);
+    const { metrics, version } = manifest;
     const figures = Object.entries(metrics).map(([figure, value]) => `  ${figure} ${value.toFixed(5)}`);
     const lines = [
       `${name} ${version} is current in ${registry.uri}:`,
@@ -79,6 +77,19 @@ export async function importModel(
   } finally {
     rmSync(scratch, { recursive: true, force: true });
   }
+}
+
+/** Publishes the folder of an imported model, whatever is current: there is no gate, since nothing was trained. */
+export async function publishImported(
+  registry: ObjectStore,
+  folder: string,
+  reason: string,
+): Promise<{ published: Published; manifest: ModelManifest }> {
+  const candidate = await modelIn(folder);
+  const { manifest } = candidate;
+  const incumbent = await readIncumbent(registry, manifest.name);
+  const verdict = { decision: 'publish' as const, reasons: [reason], incumbent: incumbent?.digest ?? null };
+  return { published: await publishModel(registry, candidate, verdict), manifest };
 }
 
 /** The folder of an imported model as the publisher sees one: there was no training, and no dev split. */

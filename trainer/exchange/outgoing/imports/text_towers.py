@@ -6,8 +6,8 @@ from typing import Any, Protocol
 import torch
 
 from exchange.incoming.clip_text import ClipBlock, ClipText, ClipTextShape
-from exchange.refusal import CannotExpress
-from towers.clip_bpe import END, START, ClipBpe
+from exchange.outgoing.imports.tokenizers import clip_tokenizer, write_siglip_tokenizer
+from towers.clip_bpe import ClipBpe
 from towers.sentencepiece_text import SentencePiece
 
 
@@ -31,22 +31,11 @@ class TextTower(Protocol):
 
 
 def write_tokenizer(folder: Path, tower: TextTower) -> list[str]:
-    """transformers' CLIPTokenizer, which takes a special token's name in a text for text, as servers do, or SentencePiece's file."""
-    from transformers import CLIPTokenizer
-
+    """transformers' tokenizer, or SentencePiece's file where it has none that reads texts as servers do."""
     if isinstance(tower.tokenizer, SentencePiece):
         tower.tokenizer.write(folder)
         return ["sentencepiece.model"]
-    ids = {piece: number for number, piece in enumerate(tower.tokenizer.pieces)}
-    tokenizer: Any = CLIPTokenizer(
-        vocab=ids,
-        merges=list(tower.tokenizer.merges),  # pyright: ignore[reportArgumentType] - pairs, as the tokenizer takes them
-        split_special_tokens=True,
-        model_max_length=tower.text.shape.context_length,
-        bos_token=START,
-        eos_token=END,
-    )
-    tokenizer.save_pretrained(folder)
+    clip_tokenizer(tower.tokenizer, tower.text.shape.context_length).save_pretrained(folder)
     return ["tokenizer.json"]
 
 
@@ -73,14 +62,12 @@ def write_clip(tower: TextTower, folder: Path) -> None:
 
 @torch.no_grad()
 def write_siglip(tower: TextTower, folder: Path) -> None:
-    """transformers' SiglipTextModel with its tokenizer, which takes punctuation away. SigLIP 2's lowers alone, by other files."""
-    from transformers import SiglipTextConfig, SiglipTextModel, SiglipTokenizer
+    """transformers' SiglipTextModel with its tokenizer."""
+    from transformers import SiglipTextConfig, SiglipTextModel
 
     shape, tokenizer = tower.text.shape, tower.tokenizer
-    if not isinstance(tokenizer, SentencePiece) or tokenizer.cleaning != "canonical":
-        raise CannotExpress(
-            f"transformers' SiglipTokenizer cannot read texts as {tower.name} does: --format safetensors has the vocabulary"
-        )
+    assert isinstance(tokenizer, SentencePiece)
+    write_siglip_tokenizer(folder, tokenizer, shape.context_length, tower.name)
     acts = {"gelu": "gelu", "gelu_tanh": "gelu_pytorch_tanh", "quick_gelu": "quick_gelu"}
     config = SiglipTextConfig(
         **sizes_of(shape),
@@ -95,10 +82,6 @@ def write_siglip(tower: TextTower, folder: Path) -> None:
     fill(inner, tower.text)
     inner.head.load_state_dict(tower.text.projection.state_dict())
     theirs.save_pretrained(folder)
-    tokenizer.write(folder)
-    file = folder / "sentencepiece.model"
-    SiglipTokenizer(str(file), model_max_length=shape.context_length).save_pretrained(folder)
-    file.unlink()
 
 
 def sizes_of(shape: ClipTextShape) -> dict[str, Any]:
@@ -114,6 +97,7 @@ def sizes_of(shape: ClipTextShape) -> dict[str, Any]:
     }
 
 
+@torch.no_grad()
 def fill(inner: Any, text: ClipText) -> None:
     """Copy everything but the projection into transformers' text tower."""
     inner.embeddings.token_embedding.weight.copy_(text.table.weight)

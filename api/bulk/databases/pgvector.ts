@@ -1,0 +1,81 @@
+// PostgreSQL with the extension pgvector: one table, found by name.
+import { Client } from 'pg';
+import { UserError } from '../../../contracts/src/user-error.ts';
+import { fromFloat32Bytes } from '../../core/vectors/vectors.ts';
+import { type Database, otherSpace } from './database.ts';
+import type { Kind, NamedVector } from './vectors.ts';
+
+/** pgvector keeps floats or bits; its vectors and ours of bits have the first one highest. */
+const columnOf = ({ type, dimensions }: Kind): string =>
+  type === 'binary' ? `bit(${dimensions})` : `vector(${dimensions})`;
+
+const textOf = ({ bytes }: NamedVector, { type, dimensions }: Kind): string =>
+  type === 'binary'
+    ? Array.from(bytes, (byte) => byte.toString(2).padStart(8, '0'))
+        .join('')
+        .slice(0, dimensions)
+    : `[${fromFloat32Bytes(bytes)?.join(',')}]`;
+
+export const pgvector: Database = {
+  form: 'postgres://USER@HOST/DATABASE',
+  types: ['float32', 'binary'],
+  async open({ place, table }, kind) {
+    const client = new Client({ connectionString: `postgres:${place}` });
+    // A server that goes away fails the query that waits for it; that it also says so by an event must not end the process.
+    client.on('error', () => {});
+    await client.connect().catch((error) => {
+      throw new UserError(`PostgreSQL cannot be reached: ${error instanceof Error ? error.message : error}`);
+    });
+    try {
+      await prepare(client, table, kind);
+    } catch (error) {
+      await client.end();
+      throw error;
+    }
+    const column = columnOf(kind);
+    const insert =
+      `INSERT INTO "${table}" SELECT id, embedding::${column}, modality, $4 ` +
+      'FROM unnest($1::text[], $2::text[], $3::text[]) AS row(id, embedding, modality) ' +
+      'ON CONFLICT (custom_id) DO UPDATE SET embedding = excluded.embedding, ' +
+      'modality = excluded.modality, space_id = excluded.space_id';
+    return {
+      async write(vectors) {
+        const ids = vectors.map(({ custom_id }) => custom_id);
+        const embeddings = vectors.map((vector) => textOf(vector, kind));
+        const modalities = vectors.map(({ modality }) => modality);
+        await client.query(insert, [ids, embeddings, modalities, kind.space_id]);
+      },
+      async finish() {
+        await client.query(`ANALYZE "${table}"`);
+      },
+      close: () => client.end(),
+    };
+  },
+  query: ({ table }, kind) =>
+    kind.type === 'binary'
+      ? `SELECT custom_id, embedding <~> $1::${columnOf(kind)} AS distance FROM "${table}" ORDER BY distance LIMIT 10`
+      : `SELECT custom_id, 1 - (embedding <=> $1::vector) AS cosine FROM "${table}" ORDER BY embedding <=> $1::vector LIMIT 10`,
+};
+
+async function prepare(client: Client, table: string, kind: Kind): Promise<void> {
+  const column = columnOf(kind);
+  await client.query('CREATE EXTENSION IF NOT EXISTS vector').catch((error) => {
+    throw new UserError(`the extension pgvector is not there: ${error instanceof Error ? error.message : error}`);
+  });
+  await client.query(
+    `CREATE TABLE IF NOT EXISTS "${table}" ` +
+      `(custom_id text PRIMARY KEY, embedding ${column} NOT NULL, modality text NOT NULL, space_id text NOT NULL)`,
+  );
+  const { rows } = await client.query(
+    "SELECT format_type(atttypid, atttypmod) AS type FROM pg_attribute WHERE attrelid = $1::regclass AND attname = 'embedding'",
+    [`"${table}"`],
+  );
+  if (rows[0]?.type !== column) {
+    throw new UserError(
+      `table ${table} has ${rows[0]?.type ?? 'no column'} as embedding, not ${column}: choose --table`,
+    );
+  }
+  const held = await client.query(`SELECT space_id FROM "${table}" LIMIT 1`);
+  const space = held.rows[0]?.space_id;
+  if (space !== undefined && space !== kind.space_id) throw otherSpace(table, space, kind);
+}

@@ -1,0 +1,111 @@
+// The static files beside the Worker as a folder that the platform takes: the page, and the files of the embedded model by
+// digest. For `wrangler deploy` and for the Worker on this machine.
+import { constants, readdirSync, readFileSync } from 'node:fs';
+import { copyFile, mkdir, open, stat, symlink, writeFile } from 'node:fs/promises';
+import { basename, dirname, join, relative } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { build } from 'esbuild';
+import { FILES, STATIC_PATHS, staticFilesOf } from '../../../contracts/src/keys.ts';
+import type { Artefact } from '../../../contracts/src/model/artefact.ts';
+import { ModelManifest, textArtefacts } from '../../../contracts/src/model/manifest.ts';
+import { UserError } from '../../../contracts/src/user-error.ts';
+import { digestOfFile } from '../../registry/stores/hash.ts';
+
+const API = fileURLToPath(new URL('../..', import.meta.url));
+const PAGE = join(API, 'playground');
+/** In the page's folder for whoever changes it, and of no use to a browser. */
+const NOT_SERVED = new Set(['tsconfig.json', 'make.py']);
+
+export interface StaticFolder {
+  /** Name and version of the model. */
+  model: string;
+  files: number;
+  bytes: number;
+  /** Bytes of its largest file. */
+  largest: number;
+}
+
+/** Fills a new folder. Throws a UserError where a file of `model`, a folder, is not what its manifest says. */
+export async function writeStaticFiles(folder: string, model: string): Promise<StaticFolder> {
+  const manifest = ModelManifest.parse(JSON.parse(readFileSync(join(model, FILES.manifest), 'utf8')));
+  const sizes: number[] = [];
+  for (const path of pageFiles()) {
+    const to = await placeIn(folder, path);
+    // Whoever edits the page sees it with the next request.
+    await symlink(join(PAGE, path), to);
+    sizes.push((await stat(to)).size);
+  }
+  for (const artefact of textArtefacts(manifest)) {
+    const file = join(model, artefact.path);
+    await requireIntact(file, artefact);
+    for (const { key, from, to } of staticFilesOf(artefact)) {
+      const place = await placeIn(folder, key);
+      if (to - from === artefact.size) await copyFile(file, place, constants.COPYFILE_FICLONE);
+      else await writeFile(place, await readRange(file, { from, to }));
+      sizes.push(to - from);
+    }
+  }
+  for (const [path, content] of await localFiles(model)) {
+    await writeFile(await placeIn(folder, path), content);
+    sizes.push(content.byteLength);
+  }
+  return {
+    model: `${manifest.name} ${manifest.version}`,
+    files: sizes.length,
+    bytes: sizes.reduce((sum, size) => sum + size, 0),
+    largest: Math.max(...sizes),
+  };
+}
+
+function pageFiles(): string[] {
+  return readdirSync(PAGE, { recursive: true, withFileTypes: true })
+    .filter((entry) => entry.isFile() && !NOT_SERVED.has(entry.name))
+    .map(({ parentPath, name }) => relative(PAGE, join(parentPath, name)));
+}
+
+/** What a browser needs besides to read texts itself. */
+async function localFiles(model: string): Promise<[string, Uint8Array][]> {
+  const { module, manifest, encoders } = STATIC_PATHS;
+  const { outputFiles } = await build({
+    entryPoints: [join(API, 'browser/embed.ts')],
+    bundle: true,
+    write: false,
+    minify: true,
+    format: 'esm',
+    target: 'es2024',
+    platform: 'browser',
+    logLevel: 'silent',
+  });
+  return [
+    [module, outputFiles[0]?.contents ?? new Uint8Array()],
+    [manifest, readFileSync(join(model, FILES.manifest))],
+    ...Object.values(encoders).map((path): [string, Uint8Array] => [
+      path,
+      readFileSync(join(API, 'text/wasm', basename(path))),
+    ]),
+  ];
+}
+
+async function placeIn(folder: string, path: string): Promise<string> {
+  const place = join(folder, path);
+  await mkdir(dirname(place), { recursive: true });
+  return place;
+}
+
+/** Before anything is sent that no Worker would open. */
+async function requireIntact(file: string, { path, digest }: Artefact): Promise<void> {
+  const found = await digestOfFile(file).catch((error: NodeJS.ErrnoException) => {
+    throw error.code === 'ENOENT'
+      ? new UserError(`the model's manifest names ${path}, and there is no ${file}`)
+      : error;
+  });
+  if (found === digest) return;
+  throw new UserError(`${file} is not the ${basename(path)} that the model's manifest names: its digest is ${found}`);
+}
+
+async function readRange(file: string, { from, to }: { from: number; to: number }): Promise<Uint8Array> {
+  const bytes = new Uint8Array(to - from);
+  await using source = await open(file);
+  await source.read(bytes, 0, bytes.length, from);
+  return bytes;
+}

@@ -1,0 +1,104 @@
+// The embedded model's files among the static files: whole, in parts, missing or damaged, and what a client is told.
+import { expect, it } from 'vitest';
+import { type ModelSource, readVerified } from '../../../api/registry/read.ts';
+import { embeddedModel, type StaticFiles } from '../../../api/worker/embedded-model.ts';
+import { artefactKey, STATIC_FILE_BYTES } from '../../../contracts/src/keys.ts';
+import { ModelManifest, textArtefacts } from '../../../contracts/src/model/manifest.ts';
+import { appOf, STATIC, tableModel } from './table-model.ts';
+
+/** The platform's binding over a few files, and what was asked of it. */
+function filesOf(content: Map<string, BodyInit>): { files: StaticFiles; asked: string[] } {
+  const asked: string[] = [];
+  const files: StaticFiles = {
+    async fetch({ url, method }) {
+      const path = new URL(url).pathname.slice(1);
+      asked.push(`${method} ${path}`);
+      const body = content.get(path);
+      return body === undefined ? new Response(null, { status: 404 }) : new Response(body);
+    },
+  };
+  return { files, asked };
+}
+
+/** The table model, its files as the static files of a deployment. */
+async function deployed() {
+  const table = await tableModel();
+  const artefacts = textArtefacts(ModelManifest.parse(await table.manifest()));
+  const content = new Map<string, BodyInit>();
+  for (const artefact of artefacts) content.set(artefactKey(artefact.digest), await table.read(artefact));
+  const { files, asked } = filesOf(content);
+  const source: ModelSource = { ...embeddedModel(files), manifest: table.manifest };
+  const rows = artefacts.find(({ path }) => path === 'static.table.bin');
+  return { ...appOf(source), content, asked, key: artefactKey(rows?.digest ?? '') };
+}
+
+it('reads each file once, however many requests are answered', async () => {
+  const { post, asked, key } = await deployed();
+  for (const input of ['dog', 'a dog', 'dog dog']) {
+    expect((await post('/embed', { input, model: STATIC })).status).toBe(200);
+  }
+  expect(asked.filter((line) => line === `GET ${key}`)).toHaveLength(1);
+  expect(new Set(asked).size).toBe(asked.length);
+});
+
+it('is not ready while a file is damaged, and says so; it is once the file is whole', async () => {
+  const { app, post, content, key } = await deployed();
+  const whole = new Uint8Array(content.get(key) as ArrayBuffer);
+  const damaged = whole.slice();
+  damaged[100] = (damaged[100] ?? 0) ^ 1;
+  content.set(key, damaged);
+  for (const response of [await app.request('/health/ready'), await post('/embed', { input: 'dog', model: STATIC })]) {
+    expect(response.status).toBe(503);
+    const { error } = await response.json<{ error: { code: string; message: string } }>();
+    expect(error.code).toBe('model_unavailable');
+    expect(error.message).toContain('static.table.bin is not what its name says');
+  }
+  content.set(key, whole);
+  expect((await app.request('/health/ready')).status).toBe(200);
+});
+
+it.each<[string, (content: Map<string, BodyInit>, key: string) => void, RegExp]>([
+  ['is missing', (content, key) => content.delete(key), /no static file .*, which is static\.table\.bin: deploy again/],
+  ['is cut short', (content, key) => content.set(key, 'abc'), /static\.table\.bin, has 3 bytes, its manifest says \d+/],
+])('says what to do where a file %s', async (_, change, message) => {
+  const { post, content, key } = await deployed();
+  change(content, key);
+  const response = await post('/embed', { input: 'dog', model: STATIC });
+  expect(response.status).toBe(503);
+  expect(await response.text()).toMatch(message);
+});
+
+const some = { path: 'a.bin', digest: `sha256:${'0'.repeat(64)}`, size: 3 };
+
+it.each<[string, StaticFiles | undefined, RegExp]>([
+  ['there is no binding', undefined, /runs without static files, and a\.bin is one: bind them as ASSETS/],
+  [
+    'the binding fails',
+    { fetch: () => Promise.reject(new Error('the network is down')) },
+    /a\.bin cannot be read: the network is down/,
+  ],
+  [
+    'the platform has an error',
+    { fetch: async () => new Response('no', { status: 500 }) },
+    /a\.bin was answered with 500/,
+  ],
+])('says what is wrong where %s', async (_, files, message) => {
+  await expect(embeddedModel(files).read(some)).rejects.toThrow(message);
+});
+
+it('puts a file together that is larger than one static file may be', async () => {
+  const size = STATIC_FILE_BYTES + 1000;
+  const bytes = new Uint8Array(size).fill(7);
+  bytes.set([1, 2, 3], size - 3);
+  const hash = new Uint8Array(await crypto.subtle.digest('SHA-256', bytes));
+  const digest = `sha256:${Array.from(hash, (byte) => byte.toString(16).padStart(2, '0')).join('')}`;
+  const key = artefactKey(digest);
+  const { files } = filesOf(
+    new Map([
+      [`${key}.0`, bytes.slice(0, STATIC_FILE_BYTES)],
+      [`${key}.1`, bytes.slice(STATIC_FILE_BYTES)],
+    ]),
+  );
+  const read = await readVerified(embeddedModel(files), { path: 'large.bin', digest, size });
+  expect(new Uint8Array(read).subarray(-4)).toEqual(Uint8Array.of(7, 1, 2, 3));
+});

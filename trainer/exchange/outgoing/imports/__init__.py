@@ -1,0 +1,1 @@
+"""Models that were imported, written for other libraries."""
