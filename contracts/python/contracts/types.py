@@ -3611,8 +3611,8 @@ class RecipeClip(TypedDict):
 
     regulariser_ema: NotRequired[float]
     """Decay of a running mean of the image tower, step by step, that takes the place of the frozen tower in
-    the regulariser: the teacher of ProCLIP, which has 0.999. It looks at the same crops. Absent: the frozen
-    tower.
+    the regulariser: the teacher of ProCLIP, which has 0.999. It looks at the same crops. Every process
+    keeps it whole, also where `parallel` splits the weights. Absent: the frozen tower.
     """
 
     hard_negatives_weight: NotRequired[float]
@@ -5045,8 +5045,8 @@ class ClipConfig(TypedDict):
 
     regulariser_ema: NotRequired[float]
     """Decay of a running mean of the image tower, step by step, that takes the place of the frozen tower in
-    the regulariser: the teacher of ProCLIP, which has 0.999. It looks at the same crops. Absent: the frozen
-    tower.
+    the regulariser: the teacher of ProCLIP, which has 0.999. It looks at the same crops. Every process
+    keeps it whole, also where `parallel` splits the weights. Absent: the frozen tower.
     """
 
     hard_negatives_weight: NotRequired[float]
