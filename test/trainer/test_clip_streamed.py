@@ -86,7 +86,9 @@ def test_shards_that_are_left_in_the_store_are_copied_when_they_are_read_and_cha
     roles = ("prepare", "embed_captions")
     for role in roles:
         shutil.copytree(inputs[role], tmp_path / "store" / role)
-    for file in [*inputs["prepare"].glob("*.tar"), *(inputs["embed_captions"] / "pairs.train").glob("*.safetensors")]:
+    left = ("pairs.train-*.jsonl", "*.tar")
+    files = [file for pattern in left for file in inputs["prepare"].glob(pattern)]
+    for file in [*files, *(inputs["embed_captions"] / "pairs.train").glob("*.safetensors")]:
         file.unlink()
     remote = {"remote_inputs": {role: f"file://{tmp_path / 'store' / role}" for role in roles}}
     far.write_text(json.dumps(json.loads(far.read_text()) | remote))
@@ -108,6 +110,21 @@ def test_two_ranks_see_together_what_one_sees(tmp_path, inputs, clip):
     for step in (1, 4):
         assert [of_ranks[step][name] for name in terms] == pytest.approx([figures[step][name] for name in terms], 1e-2)
     one, other = (load_file(job.parent / "dev_captions.safetensors")["features"] for job in (alone, shared))
+    assert (one * other).sum(-1).min() > 0.999
+
+
+def test_split_blocks_and_the_running_mean_of_them_learn_what_whole_ones_do(tmp_path, inputs, clip):
+    # A mean that moves at once, so that it is not the frozen tower for long.
+    config = {**CONFIG, "regulariser_ema": 0.5}
+    split = {"weights": "sharded", "activation_checkpointing": False, "compile": False}
+    alone = write_job(tmp_path, "clip", inputs, config, "alone")
+    shared = write_job(tmp_path, "clip", inputs, {**config, "parallel": split}, "shared")
+    figures, of_ranks = clip(alone), on_ranks(shared, 2)
+    for step in (1, 4):
+        terms = ("loss", "regulariser")
+        assert [of_ranks[step][name] for name in terms] == pytest.approx([figures[step][name] for name in terms], 1e-2)
+    assert figures[4]["regulariser"] > 1e-4
+    one, other = (load_file(job.parent / "dev_images.safetensors")["features"] for job in (alone, shared))
     assert (one * other).sum(-1).min() > 0.999
 
 

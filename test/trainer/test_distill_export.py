@@ -21,6 +21,7 @@ from tasks.distill import DistillStudent
 from towers.data import write_rows
 from towers.exported_files import check_sizes, load_tiers
 from towers.image.backbone import create_backbone, preprocess_recipe
+from towers.image.of_run import load_image_tower
 from towers.image.tower import ImageTower
 from towers.metrics import recalls
 from towers.served_text import served_tiers
@@ -28,7 +29,7 @@ from towers.shards import ShardWriter
 from towers.student import load_static, load_student
 from towers.student_targets import Targets
 from towers.student_texts import Example, Sampler, read_student_texts
-from towers.two_towers import Adapter, TowersShape, load_image_tower, save_towers
+from towers.two_towers import Adapter, TowersShape, save_towers
 from towers.wordpiece import train_vocabulary
 
 LLM_WIDTH, EMBED_DIM, SIZE = 24, 32, 32

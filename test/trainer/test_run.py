@@ -2,11 +2,10 @@
 
 import json
 import subprocess
-import sys
 
 import pytest
 
-from support import ROOT, STAGE_ENV, write_job
+from support import ROOT, STAGE_ENV, warm_python, write_job
 
 READ = """
 import sys
@@ -35,7 +34,7 @@ def test_a_stage_cannot_read_what_its_job_does_not_name(tmp_path, part, prepared
         job.write_text(json.dumps(json.loads(job.read_text()) | {"prepared": prepared}))
     # A process of its own: an audit hook stays until the process ends.
     done = subprocess.run(
-        [sys.executable, "-c", READ.replace("PART", repr(part)), str(job)],
+        [warm_python(), "-c", READ.replace("PART", repr(part)), str(job)],
         env=STAGE_ENV,
         capture_output=True,
         text=True,
@@ -73,7 +72,7 @@ def test_a_stage_cannot_read_a_set_of_texts_that_its_job_does_not_name(tmp_path)
     recipe = json.loads((ROOT / "trainer" / "recipes" / "smoke.json").read_text())
     job = write_job(tmp_path, "inherit", {"embed_captions": folder}, recipe["inherit"])
     job.write_text(json.dumps(json.loads(job.read_text()) | {"embedded": ["captions.prompts", "features.prompts"]}))
-    done = subprocess.run([sys.executable, "-c", READ_SETS, str(job)], env=STAGE_ENV, capture_output=True, text=True)
+    done = subprocess.run([warm_python(), "-c", READ_SETS, str(job)], env=STAGE_ENV, capture_output=True, text=True)
     assert done.returncode == 1
     last = done.stderr.splitlines()[-1]
     assert "stage inherit reads captions.groups.train.jsonl of embed_captions, but its row in STAGES names only" in last
@@ -93,7 +92,7 @@ def test_what_the_trainer_refuses_is_a_sentence_and_what_nobody_expected_a_trace
     script = (
         f"from contracts import load\nfrom engine.failure import fail_in_a_sentence\nfail_in_a_sentence('mntp')\n{code}"
     )
-    done = subprocess.run([sys.executable, "-c", script], env=STAGE_ENV, capture_output=True, text=True)
+    done = subprocess.run([warm_python(), "-c", script], env=STAGE_ENV, capture_output=True, text=True)
     assert done.returncode == 1
     lines = done.stderr.splitlines()
     assert lines[-1].startswith(last)

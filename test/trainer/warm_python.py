@@ -104,10 +104,10 @@ def watch(client: socket.socket, child: int) -> None:
 
 
 def load_libraries(arguments: list[str]) -> None:
-    """Import the stage that is asked for, and forget what is the trainer's own of it."""
+    """Import the stage that is asked for, or what every stage needs, and forget what is the trainer's own of it."""
     import importlib
 
-    for name in (word for word in arguments if word.startswith("stages.")):
+    for name in [word for word in arguments if word.startswith("stages.")] or ["engine.run"]:
         importlib.import_module(name)
     root = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
     for name, module in list(sys.modules.items()):
@@ -147,14 +147,17 @@ def become(arguments: list[str]) -> int:
 
 
 def execute(arguments: list[str]) -> None:
-    """Run a module or a file, behind what is said about warnings."""
+    """Run a module, a file or a piece of code, behind what is said about warnings."""
     import runpy
     import warnings
 
     if arguments[0] == "-W":
         warnings.simplefilter(arguments[1])  # pyright: ignore[reportArgumentType]
         arguments = arguments[2:]
-    if arguments[0] == "-m":
+    if arguments[0] == "-c":
+        sys.argv = ["-c", *arguments[2:]]
+        exec(compile(arguments[1], "<string>", "exec"), {"__name__": "__main__"})
+    elif arguments[0] == "-m":
         sys.argv = arguments[1:]
         sys.path.insert(0, os.getcwd())
         runpy.run_module(arguments[1], run_name="__main__", alter_sys=True)

@@ -51,6 +51,22 @@ def write_llama(folder: Path, tokenizer: Any, **shape: Any) -> None:
     tokenizer.save_pretrained(folder)
 
 
+def write_clip(folder: Path, tokenizer: Any) -> None:
+    """A random CLIP with towers of two layers and a joint space of 24 dimensions, in transformers' layout of a folder.
+
+    The caller seeds torch.
+    """
+    from transformers import CLIPConfig, CLIPModel
+
+    shape = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2}
+    end = tokenizer.eos_token_id
+    ids = {"vocab_size": len(tokenizer), "eos_token_id": end, "bos_token_id": end, "pad_token_id": end}
+    text, vision = shape | ids | {"max_position_embeddings": 32}, shape | {"image_size": 32, "patch_size": 16}
+    folder.mkdir(parents=True, exist_ok=True)
+    CLIPModel(CLIPConfig(text_config=text, vision_config=vision, projection_dim=24)).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+
+
 def write_efficientnet(folder: Path) -> None:
     """A random EfficientNet of five blocks and 1,000 classes, in timm's layout of a folder. The caller seeds torch."""
     import timm

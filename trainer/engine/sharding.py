@@ -78,14 +78,18 @@ def whole_weights(modules: Mapping[str, nn.Module]) -> dict[str, torch.Tensor]:
     found = {}
     for name, module in modules.items():
         for key, value in module.state_dict().items():
-            full = value.full_tensor() if isinstance(value, DTensor) else value
-            found[f"{name}.{key}"] = full.detach().cpu()
+            found[f"{name}.{key}"] = whole(value).detach().cpu()
     return found
+
+
+def whole(value: torch.Tensor) -> torch.Tensor:
+    """A tensor as it is, or put together from the parts of all ranks, which call it alike."""
+    return value.full_tensor() if isinstance(value, DTensor) else value
 
 
 def norm_of(gradients: Sequence[torch.Tensor]) -> torch.Tensor:
     """The norm of all of them together, split ones and whole ones."""
     parts = [[g for g in gradients if isinstance(g, DTensor)], [g for g in gradients if not isinstance(g, DTensor)]]
     norms = [nn.utils.get_total_norm(part) for part in parts if part]
-    whole = [norm.full_tensor() if isinstance(norm, DTensor) else norm for norm in norms]
-    return whole[0] if len(whole) == 1 else torch.stack(whole).norm()
+    of_all = [whole(norm) for norm in norms]
+    return of_all[0] if len(of_all) == 1 else torch.stack(of_all).norm()

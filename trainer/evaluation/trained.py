@@ -16,10 +16,11 @@ from PIL import Image
 from contracts.constants import FILE_JOB
 from engine.run import digest_of_file, path_of
 from evaluation.bench import TextTier
+from towers.image.of_run import load_image_tower
 from towers.preprocess import preprocess
 from towers.teachers import Teacher, read_teacher, teacher_files, text_features
 from towers.token_batches import padded
-from towers.two_towers import load_adapter, load_image_tower, load_preprocess, load_scratch_tower, read_shape
+from towers.two_towers import load_adapter, load_preprocess, load_scratch_tower, read_shape
 from towers.wordpiece import WordPiece
 
 

@@ -29,8 +29,9 @@ from gpu_check.small import INPUTS, STEPS, TRAINED, Small
 
 MINUTES = 8.0
 NO_TIME = "no time was left"
-# Steps after which a stage is stopped; distill trains a table and two transformers, one after the other.
-STOPS = {"prepare": (), "distill": (1, STEPS + 1, 2 * STEPS + 1)}
+# Steps after which a stage is stopped; distill and imitate train a table and two transformers, one after the other.
+STUDENTS = (1, STEPS + 1, 2 * STEPS + 1)
+STOPS = {"prepare": (), "distill": STUDENTS, "imitate": STUDENTS}
 
 
 class Item(NamedTuple):

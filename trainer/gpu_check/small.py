@@ -14,11 +14,12 @@ from bench.small_models import (
     SHAPES,
     byte_level_tokenizer,
     drawing,
+    write_clip,
     write_efficientnet,
     write_llama,
 )
 
-RECIPE = Path(__file__).parents[1] / "recipes" / "smoke.json"
+RECIPES = Path(__file__).parents[1] / "recipes"
 # Three of ImageNet's, so that a classifier of 1,000 rows knows them, with a hypernym each.
 CLASSES = {"tench": "cyprinid", "goldfish": "carp", "hammer": "tool"}
 STEPS = 4
@@ -33,8 +34,9 @@ INPUTS: dict[str, tuple[str, ...]] = {
     "embed_images": ("prepare",),
     "clip": ("prepare", "embed_captions", "inherit", "embed_images"),
     "distill": ("prepare", "embed_captions", "clip"),
+    "imitate": ("data",),
 }
-TRAINED = ("mntp", "contrastive", "inherit", "clip", "distill")
+TRAINED = ("mntp", "contrastive", "inherit", "clip", "distill", "imitate")
 
 Config = dict[str, Any]
 
@@ -44,17 +46,20 @@ class Small:
 
     def __init__(self, folder: Path) -> None:
         self.folder, self.data = folder, folder / "data"
-        self.language_model, self.tower = folder / "language_model", folder / "tower"
+        self.language_model, self.tower, self.clip = folder / "language_model", folder / "tower", folder / "published"
 
     def write(self) -> None:
         """Data and weights."""
         write_data(self.data)
         write_language_model(self.language_model)
         write_tower(self.tower)
+        torch.manual_seed(0)
+        write_clip(self.clip, small_tokenizer())
 
     def config(self, stage: str) -> Config:
         """The block of a stage: that of recipes/smoke.json with what is made here, dropout, and every term of a loss."""
-        config: Config = json.loads(RECIPE.read_text(encoding="utf-8"))[stage]
+        recipe: Config = json.loads((RECIPES / "smoke.json").read_text(encoding="utf-8"))
+        config = imitation(recipe["distill"], self.clip) if stage == "imitate" else recipe[stage]
         for schedule in schedules_of(config):
             schedule["steps"] = STEPS
         if "backbone" in config:
@@ -86,9 +91,17 @@ class Small:
         return write_job(self.folder / name, config, folders, recipe="gpu-check", seed=0)
 
 
+def imitation(students: Config, checkpoint: Path) -> Config:
+    """The block of `imitate`: students as those of `distill`, without what it decides itself."""
+    own = {name: value for name, value in students.items() if name not in ("matryoshka_dims", "image_weight", "mix")}
+    files = {"checkpoint": str(checkpoint), "captions": ["groups.jsonl"], "features": None}
+    return files | {"most_captions": 1000, "dev_captions": 8, "student": own}
+
+
 def schedules_of(config: Config) -> list[Config]:
     """Every schedule in a stage's block."""
-    parts = [config, config.get("static", {}), *config.get("tiers", [])]
+    students = config.get("student", config)
+    parts = [config, students.get("static", {}), *students.get("tiers", [])]
     return [part["schedule"] for part in parts if "schedule" in part]
 
 

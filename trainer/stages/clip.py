@@ -24,7 +24,8 @@ def main() -> None:
     if "soup" in config:
         average(training, [Path(folder) for folder in config["soup"]])
     else:
-        Loop(run, training.task, config["schedule"], config.get("parallel"), config["ema_decay"]).train()
+        loop = Loop(run, training.task, config["schedule"], config.get("parallel"), config["ema_decay"])
+        training.task.take(loop.train())
     training.task.objective.pairs.close()
     run.leave_to_first()
     run.finish(*write(run, training))

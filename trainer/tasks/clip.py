@@ -1,10 +1,11 @@
 """Image and text tower trained together, towards an objective of several terms (tasks/clip_objective.py)."""
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, cast
 
 import numpy as np
 import torch
+from torch import nn
 
 from contracts.types import ClipConfig
 from engine.grad_cache import cached_backward
@@ -13,7 +14,8 @@ from engine.run import Run
 from engine.sharding import Blocks
 from engine.task import Figures, Parts, Task
 from tasks.clip_batch import Seen
-from tasks.clip_objective import Objective
+from tasks.clip_objective import LogitScales, Objective
+from towers.image.tower import ImageTower
 
 SHOWN = ("mean_recall", "zero_shot_top1", "unseen_top1")  # in the log, of all that is measured
 
@@ -90,6 +92,13 @@ class Clip(Task):
         self.objective.scales.clamp()
         if self.objective.self_teacher is not None:
             self.objective.self_teacher.follow()
+
+    def take(self, modules: Mapping[str, nn.Module]) -> None:
+        """What the loop has trained: towers that were split between the ranks are whole again on the first one."""
+        objective, device = self.objective, self.run.device
+        objective.tower = cast(ImageTower, modules["image"].to(device))
+        objective.text_tower = modules["text"].to(device)
+        objective.scales = cast(LogitScales, modules["scales"].to(device))
 
     def measure(self, step: int, parts: Parts) -> Figures:
         """The terms, the loss as an average over steps, and now and then the dev figures."""

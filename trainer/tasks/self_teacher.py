@@ -8,11 +8,15 @@ from typing import Any
 
 import torch
 
+from engine.sharding import whole
 from towers.image.tower import ImageTower
 
 
 class SelfTeacher:
-    """A copy of the tower that follows it slowly and never trains: in eval mode, of whole pictures, without dropout."""
+    """A copy of the tower that follows it slowly and never trains: in eval mode, of whole pictures, without dropout.
+
+    Every rank keeps all of it, also where the blocks of the tower itself are split between the ranks.
+    """
 
     def __init__(self, tower: ImageTower, decay: float) -> None:
         self.student, self.decay = tower, decay
@@ -25,9 +29,9 @@ class SelfTeacher:
 
     @torch.no_grad()
     def follow(self) -> None:
-        """After a step of the tower: teacher = decay * teacher + (1 - decay) * tower."""
+        """After a step of the tower, on all ranks alike: teacher = decay * teacher + (1 - decay) * tower."""
         for own, taught in self._pairs():
-            own.lerp_(taught, 1 - self.decay)
+            own.lerp_(whole(taught), 1 - self.decay)
 
     def state(self) -> dict[str, torch.Tensor]:
         """What a checkpoint holds of it: the parameters that move."""

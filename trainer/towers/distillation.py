@@ -21,7 +21,7 @@ from towers.preprocess import pixel_batches
 from towers.student import Loss, distill_loss, image_loss, matryoshka
 from towers.student_targets import Targets, Teacher
 from towers.student_texts import Example, Sampler, StudentTexts, read_student_texts, vocabulary_texts
-from towers.two_towers import load_adapter, load_image_tower, load_preprocess, read_shape
+from towers.two_towers import load_adapter, load_preprocess, read_shape
 from towers.wordpiece import WordPiece, train_vocabulary, with_special_tokens
 
 IMAGE_BATCH = 32
@@ -142,6 +142,8 @@ def save_whole(file: Path, name: str, tensor: torch.Tensor) -> None:
 
 def image_vectors(run: Run[DistillConfig], folders: Folders) -> torch.Tensor:
     """The image tower's unit vectors [M, E] of all train images; computed once for a run on each machine."""
+    from towers.image.of_run import load_image_tower  # with timm, which texts alone do not need
+
     file = run.output / "images.safetensors"
     if run.world.leads_machine and not file.exists():
         tower, recipe = load_image_tower(folders.clip).to(run.device), load_preprocess(folders.clip)

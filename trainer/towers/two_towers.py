@@ -16,8 +16,6 @@ from torch.nn import functional as F
 from contracts.types import Adapter as AdapterShape
 from contracts.types import Backbone, InheritConfig, PreprocessRecipe
 from contracts.types import ScratchTextTower as ScratchShape
-from towers.image.backbone import create_backbone
-from towers.image.tower import ImageTower
 from towers.text.published_adapter import read_published_adapter
 from towers.token_batches import batches_by_length
 
@@ -169,7 +167,7 @@ def new_logit_scale() -> nn.Parameter:
     return nn.Parameter(torch.tensor(math.log(1 / 0.07)))
 
 
-def save_towers(folder: Path, image_tower: ImageTower, text_tower: nn.Module, shape: TowersShape) -> dict[str, str]:
+def save_towers(folder: Path, image_tower: nn.Module, text_tower: nn.Module, shape: TowersShape) -> dict[str, str]:
     """Write the weights of both towers and `clip.json`, which says how to build them again."""
     save_file(
         {k: v.detach().contiguous().cpu() for k, v in image_tower.state_dict().items()},
@@ -224,14 +222,6 @@ def load_scratch_tower(folder: Path) -> tuple[ScratchTextTower, int]:
     tower = ScratchTextTower(shape["scratch"], shape["embed_dim"])
     tower.load_state_dict(load_file(folder / "text_tower.safetensors"))
     return tower.eval(), shape["scratch"]["context_length"]
-
-
-def load_image_tower(folder: Path) -> ImageTower:
-    """The image tower of a run, in eval mode: pixels [B, 3, S, S] to unit vectors [B, E]."""
-    shape = read_shape(folder)
-    tower = ImageTower(create_backbone(**shape["backbone"], pretrained=False), shape["embed_dim"])
-    tower.load_state_dict(load_file(folder / "image_tower.safetensors"))
-    return tower.eval()
 
 
 def load_preprocess(folder: Path) -> PreprocessRecipe:

@@ -31,8 +31,9 @@ VARIANTS: list[tuple[str, str, dict[str, Any]]] = [
     ("clip-sigmoid", "clip", {"loss": "sigmoid"}),
     ("clip-scratch", "clip", {"text_tower": "scratch"}),
 ]
-# Steps after which a stage is stopped: distill trains a table, then two transformers.
-STOPS = {"distill": (1, STEPS + 1, 2 * STEPS + 1), "embed_captions": (1,), "embed_images": (1,)}
+# Steps after which a stage is stopped: distill and imitate train a table, then two transformers.
+STUDENTS = (1, STEPS + 1, 2 * STEPS + 1)
+STOPS = {"distill": STUDENTS, "imitate": STUDENTS, "embed_captions": (1,), "embed_images": (1,)}
 
 
 def start(stage: str, job: Path, stop_after: int | None) -> int:

@@ -3,7 +3,6 @@
 import copy
 import re
 import subprocess
-import sys
 
 import pytest
 import timm
@@ -16,7 +15,7 @@ from engine.optim import adamw, clip_gradients, set_lr
 from engine.sharding import Blocks, place
 from engine.world import ALONE_ON_CPU
 from small_towers import CODES, FAMILIES, SPACE, backbone_of, pixels_for
-from support import STAGE_ENV, schedule
+from support import STAGE_ENV, schedule, warm_python
 from towers.image.backbone import create_backbone
 from towers.image.tower import ImageTower
 
@@ -207,5 +206,5 @@ print("equal")
 
 def test_a_step_of_mobileclips_tower_stays_within_its_memory():
     """The gradient of its first strided 1 x 1 convolutions in channels-last layout does not, in torch's CPU kernels."""
-    done = subprocess.run([sys.executable, "-c", STEP], env=STAGE_ENV, capture_output=True, text=True, timeout=120)
+    done = subprocess.run([warm_python(), "-c", STEP], env=STAGE_ENV, capture_output=True, text=True, timeout=120)
     assert (done.returncode, done.stdout) == (0, "equal\n"), done.stderr[-500:]

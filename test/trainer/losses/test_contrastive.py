@@ -2,7 +2,6 @@
 
 import math
 import subprocess
-import sys
 
 import pytest
 import torch
@@ -20,7 +19,7 @@ from losses.contrastive import (
 from losses.keys import Keys, text_keys
 from losses.matrices import info_nce, multi_positive_nce
 from losses.ranks import Ranks
-from support import STAGE_ENV
+from support import STAGE_ENV, warm_python
 
 TILES = [1, 3, 4, 9]  # of matrices with 7 rows: one by one, with a rest, with the diagonal off the tiles', all in one
 
@@ -207,7 +206,7 @@ def test_half_precision_features_are_contrasted_in_float32():
 def test_equal_texts_have_the_same_number_in_every_process_and_none_has_one_that_matches_nothing():
     numbers = text_keys(["a dog", None, "ein Hund", "a dog"])
     code = 'from losses.keys import text_keys; print(text_keys(["ein Hund", "a dog"]).tolist())'
-    done = subprocess.run([sys.executable, "-c", code], env=STAGE_ENV, capture_output=True, text=True, check=True)
+    done = subprocess.run([warm_python(), "-c", code], env=STAGE_ENV, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == str([numbers[2].item(), numbers[0].item()])
     expected = torch.tensor([[1, 0, 0, 1], [0, 0, 0, 0], [0, 0, 1, 0], [1, 0, 0, 1]]).bool()
     assert torch.equal(Keys.of(numbers).matches(), expected)

@@ -28,10 +28,10 @@ export const TOWER_CHECKS: readonly Check[] = [
       `clip.patch_dropout is ${patch_dropout}, but patches are left out before the first block: set embed_images.first_trainable_block to 0, not ${first_trainable_block}`,
     ),
   ),
-  where(['clip'], ({ clip: { regulariser_ema, regulariser_weight, parallel } }) =>
+  where(['clip'], ({ clip: { regulariser_ema, regulariser_weight } }) =>
     unless(
-      regulariser_ema === undefined || (regulariser_weight > 0 && parallel?.weights !== 'sharded'),
-      'clip.regulariser_ema is the teacher of the regulariser, kept whole by every process: it needs a regulariser_weight above 0 and parallel.weights "replicated"',
+      regulariser_ema === undefined || regulariser_weight > 0,
+      'clip.regulariser_ema is the teacher of the regulariser: it needs a regulariser_weight above 0',
     ),
   ),
   where(['embed_captions', 'clip'], ({ embed_captions: { hard_negatives }, clip: { hard_negatives_weight = 0 } }) =>

@@ -10,11 +10,12 @@ from towers.class_targets import classifier_rows, read_classes
 from towers.data import Row, read_images, read_rows
 from towers.image.backbone import create_backbone
 from towers.image.checkpoint import ClipBackbone
+from towers.image.of_run import load_image_tower
 from towers.metrics import zero_shot
 from towers.preprocess import pixel_batches
 from towers.served_text import EmbedTexts
 from towers.text.checkpoint import checkpoint_vectors
-from towers.two_towers import load_adapter, load_image_tower, load_preprocess, read_shape
+from towers.two_towers import load_adapter, load_preprocess, read_shape
 
 
 def zero_shot_metrics(inputs: Inputs, served: dict[str, EmbedTexts]) -> dict[str, Figures]:

@@ -11,9 +11,10 @@ import torch
 from contracts.types import ModelManifest, Tier
 from towers.adaptation.tiers import TextSide
 from towers.exported_files import load_tiers, read_manifest, static_weights_in
+from towers.image.of_run import load_image_tower
 from towers.image.tower import ImageTower
 from towers.student import StaticStudent, TextStudent, load_static
-from towers.two_towers import load_image_tower, read_shape
+from towers.two_towers import read_shape
 from towers.wordpiece import WordPiece
 
 DEQUANTISED = (

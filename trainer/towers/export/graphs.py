@@ -10,9 +10,10 @@ from torch import nn
 from contracts.types import ExportConfig, ModelManifestText, PreprocessRecipe, Tier
 from engine.run import Run, artefact
 from towers.exported_files import FILE_OF, MIB, check_sizes, load_tiers, tokenizer_of, write_static, write_tower
+from towers.image.of_run import load_image_tower
 from towers.onnx_export import export_image_tower
 from towers.student import StaticStudent, TextStudent, load_static
-from towers.two_towers import load_image_tower, load_preprocess
+from towers.two_towers import load_preprocess
 from towers.wordpiece import WordPiece
 
 

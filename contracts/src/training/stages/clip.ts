@@ -75,7 +75,8 @@ export const ClipConfig = z
       .optional()
       .describe(
         'Decay of a running mean of the image tower, step by step, that takes the place of the frozen tower in the regulariser: ' +
-          'the teacher of ProCLIP, which has 0.999. It looks at the same crops. Absent: the frozen tower.',
+          'the teacher of ProCLIP, which has 0.999. It looks at the same crops. Every process keeps it whole, also where `parallel` ' +
+          'splits the weights. Absent: the frozen tower.',
       ),
     hard_negatives_weight: weight
       .optional()

@@ -87,7 +87,7 @@ it.each([
   ],
   [
     withMembers('clip', { regulariser_ema: 0.999, regulariser_weight: 0 }),
-    'clip.regulariser_ema is the teacher of the regulariser, kept whole by every process: it needs a regulariser_weight above 0 and parallel.weights "replicated"',
+    'clip.regulariser_ema is the teacher of the regulariser: it needs a regulariser_weight above 0',
   ],
   [
     JSON.stringify({
