@@ -1,0 +1,105 @@
+// `npm run bench:images`: photographs a second and core, our encoder beside what a Python user would run instead.
+import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { availableParallelism, cpus, loadavg, tmpdir } from 'node:os';
+import { join } from 'node:path';
+import sharp from 'sharp';
+import { dot } from '../../api/core/vectors/vectors.ts';
+import { type CommandLine, runCommand } from '../../contracts/command/command-line.ts';
+import { UserError } from '../../contracts/src/user-error.ts';
+import { trainerPython } from '../support/python.ts';
+import { type Arm, openArm, type Round } from './images/arm.ts';
+import { median } from './process.ts';
+
+const HELP = `Usage: npm run bench:images [-- --photos FOLDER] [--rounds N] [--json]
+
+Photographs of 500 x 375 pixels, made of the page's samples, from bytes of JPEG to vectors in one thread: the encoder of bulk
+jobs; open_clip's transforms with the backbone in PyTorch; the same transforms with the exported graph in ONNX Runtime. In turns,
+each in a process of its own, by CPU time; medians of N rounds (default 5) after one that is not counted.
+  --photos FOLDER  JPEG files to encode instead
+  --rounds N       rounds
+  --json           one JSON document
+`;
+const OPTIONS = {
+  photos: { type: 'string' },
+  rounds: { type: 'string', default: '5' },
+  json: { type: 'boolean' },
+} as const;
+const ROOT = join(import.meta.dirname, '../..');
+const MODEL = join(ROOT, 'api/model');
+const SAMPLES = join(ROOT, 'api/playground/samples');
+const COUNT = 64;
+
+/** No two are alike: an encoder may compute what it has seen only once. */
+async function makePhotos(folder: string): Promise<void> {
+  const samples = readdirSync(SAMPLES).filter((name) => name.endsWith('.jpg'));
+  for (let i = 0; i < COUNT; i++) {
+    const sample = sharp(join(SAMPLES, samples[i % samples.length] ?? ''));
+    const photo = sample.modulate({ brightness: 0.8 + i / 160 }).resize(500, 375, { fit: 'fill' });
+    await photo.jpeg({ quality: 90 }).toFile(join(folder, `${String(i).padStart(3, '0')}.jpg`));
+  }
+}
+
+async function main({ values }: CommandLine<typeof OPTIONS>): Promise<number> {
+  const rounds = Number(values.rounds);
+  if (!Number.isInteger(rounds) || rounds < 1)
+    throw new UserError(`--rounds ${values.rounds}: a whole number from 1 on`);
+  const python = await trainerPython();
+  const made = mkdtempSync(join(tmpdir(), 'bench-images-'));
+  const arms: Arm[] = [];
+  try {
+    if (values.photos === undefined) await makePhotos(made);
+    const photos = values.photos ?? made;
+    const count = readdirSync(photos).filter((name) => name.endsWith('.jpg')).length;
+    if (count === 0) throw new UserError(`--photos ${photos}: there is no .jpg in it`);
+    const env = {
+      ...process.env,
+      PYTHONPATH: ['trainer', 'contracts/python'].map((path) => join(ROOT, path)).join(':'),
+    };
+    arms.push(openArm('ours', process.execPath, [join(import.meta.dirname, 'images/ours.ts'), photos, MODEL], env));
+    for (const name of ['open_clip', 'onnxruntime']) {
+      arms.push(openArm(name, python, ['-W', 'ignore', '-m', 'bench.images', name, photos, MODEL], env));
+    }
+    const result = {
+      ...(await measure(arms, { rounds, count })),
+      photos: values.photos ?? 'made of the samples',
+      count,
+    };
+    if (values.json) console.log(JSON.stringify(result, undefined, 2));
+    else for (const [name, value] of Object.entries(result)) console.log(`${name.padEnd(28)} ${JSON.stringify(value)}`);
+    return 0;
+  } finally {
+    for (const arm of arms) arm.close();
+    rmSync(made, { recursive: true, force: true });
+  }
+}
+
+async function measure(arms: Arm[], { rounds, count }: { rounds: number; count: number }) {
+  const taken = new Map(arms.map(({ name }) => [name, [] as Round[]]));
+  for (let round = 0; round <= rounds; round++) {
+    for (const arm of arms) {
+      const found = await arm.round();
+      if (round > 0) taken.get(arm.name)?.push(found);
+    }
+  }
+  const roundsOf = (name: string): Round[] => taken.get(name) ?? [];
+  const rate = (name: string) => Math.round((10_000 * count) / median(roundsOf(name).map(({ ms }) => ms))) / 10;
+  const ratio = (name: string) => {
+    const ratios = roundsOf(name).map(({ ms }, i) => ms / (roundsOf('ours')[i]?.ms ?? Number.NaN));
+    return Math.round(median(ratios) * 100) / 100;
+  };
+  return {
+    machine: { cpu: cpus()[0]?.model, cores: availableParallelism(), load: loadavg()[0] },
+    photographs_a_core_second: Object.fromEntries(arms.map(({ name }) => [name, rate(name)])),
+    ours_times_open_clip: ratio('open_clip'),
+    ours_times_onnxruntime: ratio('onnxruntime'),
+    least_cosine_to_onnxruntime: leastCosine(roundsOf('ours')[0], roundsOf('onnxruntime')[0]),
+  };
+}
+
+/** Another decoder and another resize, and so nearly the same vectors; less would be another computation. */
+function leastCosine(ours: Round | undefined, theirs: Round | undefined): number {
+  const cosines = (ours?.vectors ?? []).map((vector, i) => dot(vector, theirs?.vectors?.[i] ?? []));
+  return Math.min(...cosines);
+}
+
+await runCommand({ help: HELP, options: OPTIONS }, main);

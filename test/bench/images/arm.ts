@@ -1,0 +1,36 @@
+// What encodes photographs in `npm run bench:images`: a process that is asked for a round, and says what it took.
+import { type ChildProcess, spawn } from 'node:child_process';
+import { createInterface } from 'node:readline';
+
+/** CPU milliseconds of all photographs, and their vectors where it has those of the model. */
+export interface Round {
+  ms: number;
+  vectors?: number[][];
+}
+
+export interface Arm {
+  name: string;
+  round(): Promise<Round>;
+  close(): void;
+}
+
+/** The process reads a line for every round and answers with one. */
+export function openArm(name: string, command: string, words: string[], env: NodeJS.ProcessEnv): Arm {
+  const child: ChildProcess = spawn(command, words, { stdio: ['pipe', 'pipe', 'inherit'], env });
+  const waiting: { resolve(round: Round): void; reject(error: Error): void }[] = [];
+  createInterface({ input: child.stdout as NodeJS.ReadableStream }).on('line', (line) => {
+    waiting.shift()?.resolve(JSON.parse(line) as Round);
+  });
+  child.once('exit', (code) => {
+    for (const { reject } of waiting.splice(0)) reject(new Error(`${name} ended with ${code}`));
+  });
+  return {
+    name,
+    round: () =>
+      new Promise((resolve, reject) => {
+        waiting.push({ resolve, reject });
+        child.stdin?.write('\n');
+      }),
+    close: () => child.stdin?.end(),
+  };
+}
