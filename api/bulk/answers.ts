@@ -8,10 +8,9 @@ import { CoreError } from '../core/errors.ts';
 import { toItem } from '../core/items/content.ts';
 import { parseRequest } from '../core/validation.ts';
 import { encodeEmbedding } from '../core/vectors/vectors.ts';
-import { serialOf } from './ask.ts';
-import { LINE_BYTES, tooLong } from './inputs/items.ts';
-import { linesOf } from './inputs/lines.ts';
 import type { BulkEncoder } from './model.ts';
+import { serialOf } from './service/ask.ts';
+import { LINE_BYTES, linesOf, tooLong } from './service/lines.ts';
 
 /** A line of OpenAI's files of answers and of errors. */
 export interface BatchAnswer {

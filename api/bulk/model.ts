@@ -2,7 +2,6 @@
 import { readFile } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
-import { PLAN_LIMITS } from '../../contracts/src/api/limits.ts';
 import type { ModelManifest } from '../../contracts/src/model/manifest.ts';
 import {
   attemptItems,
@@ -14,7 +13,7 @@ import {
 } from '../core/embed.ts';
 import { CoreError } from '../core/errors.ts';
 import type { PlacedItem } from '../core/items/items.ts';
-import { chooseDimensions, chooseModel, type Model, quantisationOf } from '../core/model.ts';
+import { chooseModel, type Model, quantisationOf } from '../core/model.ts';
 import { cutAndNormalise, type Quantisation } from '../core/vectors/vectors.ts';
 import { createGate } from '../encoder/encode.ts';
 import { type DecodedPicture, decode } from '../encoder/pixels/decode.ts';
@@ -22,6 +21,7 @@ import { createPreprocess } from '../encoder/pixels/preprocess.ts';
 import { openSession, readManifest } from '../encoder/session.ts';
 import { openModel } from '../text/open-model.ts';
 import { createWasmEngine } from '../text/wasm/engine.ts';
+import { LIMITS } from './service/ask.ts';
 
 export interface BulkEncoder {
   manifest: ModelManifest;
@@ -35,15 +35,6 @@ export interface BulkEncoder {
   close(): Promise<void>;
 }
 
-/** Throws a CoreError that names those that there are, before anything of the model is opened. */
-export function choose(
-  manifest: ModelManifest,
-  asked: { model?: string | undefined; dimensions?: number | undefined },
-) {
-  const offer = { manifest, limits: LIMITS };
-  return { id: chooseModel(offer, asked.model).id, dimensions: chooseDimensions(offer, asked.dimensions) };
-}
-
 export interface BulkEncoderOptions {
   /** Folder with manifest.json and what it names. */
   folder: string;
@@ -55,11 +46,6 @@ export interface BulkEncoderOptions {
 
 /** Images in one run of the graph. Always as many, in the order of the items, so that a rerun computes the same bits. */
 const BATCH = 16;
-/** No client waits: what bounds a request's computing does not bind here, and a text still has its own limits. */
-const LIMITS = {
-  ...PLAN_LIMITS.paid,
-  tokens: { student: Number.MAX_SAFE_INTEGER, tiny: Number.MAX_SAFE_INTEGER, static: Number.MAX_SAFE_INTEGER },
-};
 /** Of the machine and not of the file: a rerun must try it again. */
 const OURS = ['encoder_error', 'encoder_timeout', 'encoder_unavailable', 'internal_error', 'model_unavailable'];
 
@@ -133,11 +119,13 @@ function createImages(manifest: ModelManifest, { run, places }: Tower) {
   const preprocess = createPreprocess(manifest.image.preprocess);
   // A decoded photo takes up to 64 MB: of all calls together only so many are held.
   const decoding = createGate(places);
+  // Half a megabyte an image, taken again when its run is over: what waits to be collected would otherwise be most of the memory.
+  const spare: Float32Array[] = [];
   const read = (file: Uint8Array): Promise<Read | CoreError> =>
     decoding(async () => {
       try {
         const { original, warnings, ...picture } = await decode(file);
-        return { original, warnings, tensor: preprocess.toTensor(picture) };
+        return { original, warnings, tensor: preprocess.toTensor(picture, spare.pop()) };
       } catch (error) {
         if (error instanceof CoreError) return error;
         throw error;
@@ -151,6 +139,7 @@ function createImages(manifest: ModelManifest, { run, places }: Tower) {
       const batch = good.slice(at, at + BATCH);
       const outputs = await run(batch.map(({ tensor }) => tensor));
       for (const [index, picture] of batch.entries()) vectors.set(picture, outputs[index]);
+      spare.push(...batch.map(({ tensor }) => tensor));
     }
     return pictures.map((picture) => {
       if (picture instanceof CoreError) return picture;

@@ -1,11 +1,11 @@
 // Where a bulk job may read: the folder of its input, and the sources that whoever runs it has named. Nothing else.
-import { dirname } from 'node:path';
-import type { BulkInput, BulkJob } from '../../contracts/src/bulk/job.ts';
+import type { BulkJob } from '../../contracts/src/bulk/job.ts';
 import { UserError } from '../../contracts/src/user-error.ts';
 import { CoreError } from '../core/errors.ts';
 import type { ObjectStore, StoredObject } from '../registry/store.ts';
 import { openStore } from '../registry/stores/open.ts';
 import { openS3Store, type S3Options } from '../registry/stores/s3.ts';
+import { placesOf, withSlash } from './service/inputs.ts';
 
 export interface PlaceOptions {
   /** Of R2 and its keys: `https://ACCOUNT.r2.cloudflarestorage.com`; absent: `r2://` is refused. */
@@ -21,12 +21,6 @@ export function openPlace(uri: string, { r2 }: PlaceOptions = {}): ObjectStore {
     );
   }
   return { ...openS3Store(uri.replace('r2://', 's3://'), r2), uri };
-}
-
-/** Folders that an input is read from: that of each tar, or the one that its relative paths start from. */
-export function placesOf(input: BulkInput): string[] {
-  if ('tars' in input) return input.tars.map((tar) => dirname(tar));
-  return ['prefix' in input ? input.prefix : dirname(input.jsonl)];
 }
 
 export interface Sources {
@@ -66,13 +60,4 @@ export function openSources({ input, sources }: Pick<BulkJob, 'input' | 'sources
       return found;
     },
   };
-}
-
-/** Whether a place is another one, or lies in it. */
-export function isBelow(place: string, other: string): boolean {
-  return withSlash(place).startsWith(withSlash(other)) && !place.split('/').includes('..');
-}
-
-function withSlash(place: string): string {
-  return place.endsWith('/') ? place : `${place}/`;
 }

@@ -5,7 +5,7 @@ import type { BulkPlan } from '../../contracts/src/bulk/job.ts';
 import { BulkEvent, readEvent } from '../../contracts/src/events.ts';
 import { EXIT } from '../../contracts/src/exit-codes.ts';
 import { UserError } from '../../contracts/src/user-error.ts';
-import type { JobFolder } from './folder.ts';
+import type { JobFolder } from './service/folder.ts';
 
 export interface RunOptions {
   /** Processes, each of which takes every so manieth shard. */
@@ -18,6 +18,11 @@ export interface RunOptions {
 
 /** Times that a process may die without having finished a shard in between. */
 const DEATHS = 3;
+/**
+ * V8 lets what is new grow to 32 MiB three times over before it looks for what is left of it, whether that is little or much. It is little:
+ * with less, memory is flat from the first shard on, and nothing is slower.
+ */
+const NODE_OPTIONS = ['--max-semi-space-size=4'];
 /** What a process said last, which tells why it died. */
 const LAST_CHARS = 2000;
 
@@ -69,7 +74,7 @@ async function runLane(lane: string, options: Lane): Promise<boolean> {
 
 async function runProcess(lane: string, { folder, host, signal, onEvent }: Lane) {
   // Its own process group: Ctrl-C reaches this process, which ends all of them in order.
-  const child = spawn(process.execPath, [host.file, folder.uri, '--lane', lane, ...host.words], {
+  const child = spawn(process.execPath, [...NODE_OPTIONS, host.file, folder.uri, '--lane', lane, ...host.words], {
     stdio: ['ignore', 'pipe', 'pipe'],
     detached: true,
   });

@@ -11,13 +11,13 @@ import type { PlacedItem } from '../core/items/items.ts';
 import { encodeDocument } from '../registry/store.ts';
 import { sha256Of } from '../registry/stores/hash.ts';
 import { answersOf, type BatchAnswer } from './answers.ts';
-import type { JobFolder } from './folder.ts';
 import { type BulkItem, itemsOf } from './inputs/items.ts';
 import type { BulkEncoder } from './model.ts';
 import { writeFormats } from './outputs/formats.ts';
-import { linesOf } from './outputs/jsonl.ts';
 import { packVector, type Row } from './outputs/part.ts';
 import type { Sources } from './places.ts';
+import type { JobFolder } from './service/folder.ts';
+import { encodeLines } from './service/lines.ts';
 
 export interface ShardWork {
   folder: JobFolder;
@@ -122,12 +122,15 @@ async function makeAnswers(work: ShardWork, lines: AsyncIterable<Uint8Array>, no
     (answer.error ? errors : answers).push(answer);
     if (!note(answers.length + errors.length)) return undefined;
   }
-  const files: Made['files'] = [[bulkFiles(work.shard).part('jsonl'), linesOf(answers)], errorFile(work.shard, errors)];
+  const files: Made['files'] = [
+    [bulkFiles(work.shard).part('jsonl'), encodeLines(answers)],
+    errorFile(work.shard, errors),
+  ];
   return { files, succeeded: answers.length, failed: errors.length };
 }
 
 function errorFile(shard: number, errors: object[]): [string, Uint8Array] {
-  return [bulkFiles(shard).errors, linesOf(errors)];
+  return [bulkFiles(shard).errors, encodeLines(errors)];
 }
 
 /** Of two chunks the later one is decoded while the earlier one runs through the model; they come out in order. */

@@ -51,7 +51,7 @@ export interface Dependencies {
   files?: ((request: Request) => Promise<Response>) | undefined;
 }
 
-/** `path` as it is here: the service has the same addresses. */
+/** `path` as it is here: the service has the same addresses. Throws a CoreError where it does not answer. */
 export type AskJobs = (path: string, init: RequestInit) => Promise<Response>;
 
 /** What is known of a request by its end: for logs, metrics, quotas and the headers of its answer. Never content. */

@@ -14,6 +14,7 @@ const isNamespace = (value: unknown) => typeof value === 'object' && value !== n
 const isLimiter = (value: unknown) => typeof value === 'object' && value !== null && 'limit' in value;
 const isBucket = (value: unknown) => typeof value === 'object' && value !== null && 'get' in value;
 
+const bucket = z.string().regex(/^s3:\/\/[a-z0-9][a-z0-9.-]+$/);
 const price = z.coerce.number().nonnegative().optional();
 
 const Variables = z.object({
@@ -21,15 +22,18 @@ const Variables = z.object({
   [ENVARS.encoderUrl]: z.url().optional(),
   /** Where the service of bulk jobs listens, without a slash at the end; absent: jobs are refused with a reason. */
   [ENVARS.jobsUrl]: z.url().optional(),
+  /** Instead of it: where bulk jobs are kept, and the queue and definition by which AWS Batch runs them. All three, or none. */
+  [ENVARS.jobsStore]: bucket.optional(),
+  [ENVARS.jobsQueue]: z.string().startsWith('arn:').optional(),
+  [ENVARS.jobsDefinition]: z.string().startsWith('arn:').optional(),
+  /** Batch's own name of another endpoint. */
+  AWS_ENDPOINT_URL_BATCH: z.url().optional(),
   /** Where one with a GPU listens; absent: there is none. */
   [ENVARS.encoderGpuUrl]: z.url().optional(),
   /** What a call to either may carry: where it is a Lambda function, 6 MB of base64. */
   [ENVARS.encoderMaxBytes]: z.coerce.number().int().positive().optional(),
   /** Bucket through which larger files reach it; absent: they are refused. */
-  [ENVARS.uploads]: z
-    .string()
-    .regex(/^s3:\/\/[a-z0-9][a-z0-9.-]+$/)
-    .optional(),
+  [ENVARS.uploads]: bucket.optional(),
   /** S3's own name of another endpoint of that bucket, and what signs there where that is not what signs for AWS. */
   AWS_ENDPOINT_URL_S3: z.url().optional(),
   UPLOADS_ACCESS_KEY_ID: z.string().min(1).optional(),
@@ -41,12 +45,12 @@ const Variables = z.object({
   AWS_SECRET_ACCESS_KEY: z.string().min(1).optional(),
   AWS_SESSION_TOKEN: z.string().min(1).optional(),
   /** Instead of keys: where this Worker answers (https://…), its private key (a secret), and the role that it takes. */
-  WORKER_ISSUER: z
+  [ENVARS.workerIssuer]: z
     .url()
     .refine((url) => !url.endsWith('/'), 'ends with a slash')
     .optional(),
   WORKER_IDENTITY: z.string().min(1).optional(),
-  WORKER_ROLE_ARN: z.string().min(1).optional(),
+  [ENVARS.workerRole]: z.string().min(1).optional(),
   /** STS's own name of another endpoint. */
   AWS_ENDPOINT_URL_STS: z.url().optional(),
   /** Region of an encoder whose address does not name it, as a function URL does. */
@@ -91,6 +95,10 @@ const Variables = z.object({
 export const Env = Variables.refine(
   (env) => (env.PRICE_CURRENCY === undefined) === (pricesIn(env) === undefined),
   'PRICE_CURRENCY goes with PRICE_PER_MILLION_TOKENS, PRICE_PER_THOUSAND_IMAGES or both',
+).refine(
+  ({ JOBS_STORE: store, JOBS_QUEUE: queue, JOBS_DEFINITION: definition }) =>
+    new Set([store, queue, definition].map((value) => value === undefined)).size === 1,
+  'JOBS_STORE, JOBS_QUEUE and JOBS_DEFINITION go together',
 );
 export type Env = z.infer<typeof Env>;
 

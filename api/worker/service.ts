@@ -2,8 +2,11 @@
 import { waitUntil } from 'cloudflare:workers';
 import openapi from '../../contracts/schema/openapi.json';
 import { PLAN_LIMITS } from '../../contracts/src/api/limits.ts';
+import { ModelManifest } from '../../contracts/src/model/manifest.ts';
+import { currentIn } from '../bulk/service/ask.ts';
 import type { VectorCache } from '../core/encode/cache.ts';
 import { CoreError } from '../core/errors.ts';
+import type { ObjectReader } from '../registry/store.ts';
 import { openR2Reader } from '../registry/stores/r2.ts';
 import type { TextEngine } from '../text/engine.ts';
 import relaxed from '../text/wasm/encoder.relaxed.wasm';
@@ -27,6 +30,9 @@ import { Env, pricesIn } from './env.ts';
 import { probeImageEncoder } from './images/client.ts';
 import { createImageEncoder } from './images/router.ts';
 import { createLock, withLease } from './isolate/lease.ts';
+import { createBatchClient } from './jobs/batch.ts';
+import { openBucket } from './jobs/bucket.ts';
+import { askHere, createBatchService } from './jobs/service.ts';
 import { type Access, createAccess } from './middleware/access.ts';
 import { createAdmission } from './middleware/admission.ts';
 import { createCors, readOrigins } from './middleware/cors.ts';
@@ -86,7 +92,8 @@ function assemble(env: Env, onnxruntime: (alone: Alone) => TextEngine) {
       deadlineMs: env.ENCODER_SECONDS && env.ENCODER_SECONDS * 1000,
     },
   );
-  const jobs = jobsOf(env, toLambda);
+  const registry = bucket && openR2Reader(bucket);
+  const jobs = serviceOfJobs(env, toLambda) ?? batchJobs(env, { keys, registry });
   const { image_bytes, ...others } = PLAN_LIMITS[env.PLAN];
   const limits = {
     ...others,
@@ -97,10 +104,10 @@ function assemble(env: Env, onnxruntime: (alone: Alone) => TextEngine) {
   const own = { onnx: undefined, wasm: chooseBuild({ relaxed, plain }), 'wasm-plain': plain }[env.TEXT_ENGINE];
   const engine = own ? createWasmEngine({ module: own, otherwise: onnx }) : onnx;
   const embedded = embeddedModel(assets);
-  const provider = bucket
+  const provider = registry
     ? providePublishedModel({
         embedded: { source: embedded, digest: embeddedDigest },
-        registry: openR2Reader(bucket),
+        registry,
         name,
         seconds,
         engine,
@@ -152,8 +159,36 @@ function accessOf(env: Env, listed: ReturnType<typeof readOrigins>): Access {
   return createAccess({ policy, keys, limits, origins: listed.origins });
 }
 
-function jobsOf({ JOBS_URL: url }: Env, send: Fetch = (address, init) => fetch(address, init)): AskJobs | undefined {
-  return url === undefined ? undefined : (path, init) => send(`${url}${path}`, init);
+/** Jobs by a service that listens elsewhere. */
+function serviceOfJobs({ JOBS_URL: url }: Env, send: Fetch = (at, init) => fetch(at, init)): AskJobs | undefined {
+  if (url === undefined) return undefined;
+  return (path, init) =>
+    send(`${url}${path}`, init).catch((error: unknown) => {
+      if (error instanceof CoreError) throw error;
+      const reason = error instanceof Error ? error.message : String(error);
+      throw new CoreError('encoder_unavailable', `The service of bulk jobs does not answer: ${reason}.`);
+    });
+}
+
+interface JobsAccess {
+  keys: (() => Promise<AwsKeys>) | undefined;
+  registry: ObjectReader | undefined;
+}
+
+/** Jobs by this Worker itself, which AWS Batch runs. */
+function batchJobs(env: Env, { keys, registry }: JobsAccess): AskJobs | undefined {
+  const { JOBS_STORE: uri, JOBS_QUEUE: queue, JOBS_DEFINITION: definition, MODEL_NAME: name } = env;
+  if (!uri || !queue || !definition || !keys) return undefined;
+  const region = env.AWS_REGION ?? regionOf(env.ENCODER_URL ?? '');
+  return askHere(
+    createBatchService({
+      store: openBucket({ uri, region, endpoint: env.AWS_ENDPOINT_URL_S3, keys }),
+      batch: createBatchClient({ queue, definition, endpoint: env.AWS_ENDPOINT_URL_BATCH, keys }),
+      current: async () =>
+        currentIn(registry, { embedded: ModelManifest.parse(await embeddedModel(env.ASSETS).manifest()), name }),
+      background: waitUntil,
+    }),
+  );
 }
 
 /** Calls to AWS are signed where there are keys, or a role that this Worker may take. */

@@ -12,7 +12,7 @@ import { JobList, JobReport, JobRequest } from './api/tasks/jobs.ts';
 import { TokenizeRequest, TokenizeResponse } from './api/tasks/tokenize.ts';
 import { UploadRequest, UploadResponse } from './api/tasks/upload.ts';
 import { BulkFile } from './bulk/file.ts';
-import { BulkDone, BulkJob, BulkPlan, BulkStop } from './bulk/job.ts';
+import { BulkDone, BulkJob, BulkPlan, BulkStop, BulkSubmission, BulkTold, BulkWebhook } from './bulk/job.ts';
 import { BulkError, BulkLine, BulkResult } from './bulk/lines.ts';
 import { BulkEvent, FollowEvent, ListeningLine, RequestEvent } from './events.ts';
 import { ModelManifest } from './model/manifest.ts';
@@ -49,6 +49,9 @@ export const DOCUMENTS = {
   BulkPlan,
   BulkResult,
   BulkStop,
+  BulkSubmission,
+  BulkTold,
+  BulkWebhook,
   ClassFile,
   ClassifyRequest,
   ClassifyResponse,

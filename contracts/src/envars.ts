@@ -13,6 +13,14 @@ export const ENVARS = {
   encoderUrl: 'ENCODER_URL',
   /** Where the Worker finds the service of bulk jobs. */
   jobsUrl: 'JOBS_URL',
+  /** Store of bulk jobs, where the Worker has AWS Batch run them: `s3://bucket`, which both write. */
+  jobsStore: 'JOBS_STORE',
+  /** ARNs of the queue that the Worker submits them to, and of the definition of their shards. */
+  jobsQueue: 'JOBS_QUEUE',
+  jobsDefinition: 'JOBS_DEFINITION',
+  /** ARN of the role in AWS that the Worker takes, and where the Worker answers, which vouches for it. */
+  workerRole: 'WORKER_ROLE_ARN',
+  workerIssuer: 'WORKER_ISSUER',
   /** Where the Worker finds an image encoder with a GPU, beside the other. */
   encoderGpuUrl: 'ENCODER_GPU_URL',
   /** Bytes of image files that the encoder's platform takes in a call; absent: no limit of its own. */

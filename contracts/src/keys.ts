@@ -13,6 +13,11 @@ export const FILES = {
   lines: 'lines.jsonl',
   /** What is known of a file that was sent. Written after its content. */
   file: 'file.json',
+  /** Which job of AWS Batch runs a bulk job. */
+  submission: 'submission.json',
+  /** Who is told of the end of a bulk job, and that it was told. */
+  webhook: 'webhook.json',
+  webhookSent: 'webhook-sent.json',
   /** Why a bulk job goes no further. */
   stop: 'stopped.json',
   /** Written last: its presence means that the stage is finished. */

@@ -135,8 +135,8 @@ async function deployAll(context: StepContext): Promise<Record<string, string>> 
   const stacks = await readStacks(options.environment, aws);
   writeOutputs(root, options.environment, stacks);
   const outputs = outputsOf(stacks);
-  const { encoderUrl, jobsBucket, workerAccess } = CLOUD_OUTPUTS;
-  const wanted = [encoderUrl, jobsBucket, workerAccess, WORKER_ROLE_OUTPUT];
+  const { encoderUrl, jobsBucket, bulkQueue, bulkDefinition, workerAccess } = CLOUD_OUTPUTS;
+  const wanted = [encoderUrl, jobsBucket, bulkQueue, bulkDefinition, workerAccess, WORKER_ROLE_OUTPUT];
   return Object.fromEntries(wanted.map((name) => [name, outputs[name] ?? '']));
 }
 
@@ -150,11 +150,15 @@ async function deployTheWorker({ options, run, secrets, values, say }: StepConte
     say(
       `no keys were given, so that calls to the encoder are not signed, unless the Worker has secrets from before (--help)`,
     );
-  const bucket = values[CLOUD_OUTPUTS.jobsBucket] ?? '';
+  const { [CLOUD_OUTPUTS.jobsBucket]: bucket = '', [CLOUD_OUTPUTS.bulkQueue]: queue = '' } = values;
+  const { [CLOUD_OUTPUTS.bulkDefinition]: definition = '' } = values;
   const variables = {
     ...(encoder === undefined || encoder === '' ? {} : { [ENVARS.encoderUrl]: encoder }),
     ...(bucket === '' ? {} : { [ENVARS.uploads]: `s3://${bucket}` }),
-    ...(role === '' ? {} : { WORKER_ROLE_ARN: role, WORKER_ISSUER: `https://${issuer}` }),
+    ...(bucket === '' || queue === '' || definition === ''
+      ? {}
+      : { [ENVARS.jobsStore]: `s3://${bucket}`, [ENVARS.jobsQueue]: queue, [ENVARS.jobsDefinition]: definition }),
+    ...(role === '' ? {} : { [ENVARS.workerRole]: role, [ENVARS.workerIssuer]: `https://${issuer}` }),
   };
   const { name, version, url } = await deployWorker({ environment: options.environment, run, variables, secrets });
   return { worker: name, version, url };

@@ -22,7 +22,8 @@ export const WILDCARDS: readonly Wildcard[] = [
   {
     actions: ['batch:ListJobs'],
     resource: /^\*$/,
-    reason: 'Listing the jobs of a queue supports no resource-level permission; the switch ends those of our queues.',
+    reason:
+      'Listing jobs supports no resource-level permission; the switch ends those of our queues, the Worker finds its own by name.',
   },
   {
     actions: ['ecr:GetAuthorizationToken'],
@@ -122,7 +123,7 @@ export const WILDCARDS: readonly Wildcard[] = [
   },
   {
     actions: ['s3:AbortMultipartUpload', 's3:DeleteObject', 's3:GetObject', 's3:PutObject'],
-    resource: /DataJobsBucket\w+"\}\}\/(jobs|uploads)\/\*$/,
+    resource: /DataJobsBucket\w+"\}\}\/(jobs|job-inputs|uploads)\/\*$/,
     reason:
       'Jobs and uploads get their names when somebody asks for them; the prefix is what the layout of keys allows.',
   },

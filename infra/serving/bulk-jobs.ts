@@ -9,6 +9,7 @@ import * as sqs from 'aws-cdk-lib/aws-sqs';
 import { Construct } from 'constructs';
 import { ENVARS } from '../../contracts/src/envars.ts';
 import { acknowledge } from '../base/acknowledge.ts';
+import { grantActions } from '../base/grants.ts';
 import { imageDigest } from '../base/parameter.ts';
 import { createLogGroup } from '../base/retention.ts';
 import type { Settings } from '../base/settings.ts';
@@ -61,8 +62,9 @@ export class BulkJobs extends Construct {
     this.failedShards = this.collectFailures();
   }
 
-  /** Submits jobs of this definition, asks after them and ends them. */
+  /** Submits jobs of this definition, finds them again, asks after them and ends them. */
   grantSubmit(grantee: iam.IGrantable): void {
+    grantActions(grantee, { actions: ['batch:ListJobs'], resources: ['*'] });
     grantSubmit(this, grantee, { queues: [this.queue], definitions: [this.definition] });
   }
 

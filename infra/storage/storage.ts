@@ -16,7 +16,7 @@ import { ImageBuilds } from './image-builds.ts';
 import { ModelRegistry } from './model-registry.ts';
 
 const [DATA, REQUESTS, RUNS] = [keyPattern('data'), keyPattern('requests'), keyPattern('runs')];
-const [UPLOADS, JOBS] = [keyPattern('uploads'), keyPattern('jobs')];
+const [UPLOADS, JOBS, JOB_INPUTS] = [keyPattern('uploads'), keyPattern('jobs'), keyPattern('jobInputs')];
 /** What says which data is current. */
 const DATASETS = keyPattern('datasets', FILES.pointer);
 
@@ -99,7 +99,7 @@ export class Storage extends Construct {
     this.trainingBucket = bucket('TrainingBucket', [checkpoints, sources]);
     sendEvents(this.trainingBucket);
     this.modelsBucket = bucket('ModelsBucket', []);
-    const expiring = (prefix: 'uploads' | 'jobs', days: number) => ({
+    const expiring = (prefix: 'uploads' | 'jobs' | 'jobInputs', days: number) => ({
       prefix: listPrefix(prefix),
       expiration: Duration.days(days),
       // What has expired or was deleted is nobody's to restore: people's own pictures among it.
@@ -108,6 +108,7 @@ export class Storage extends Construct {
     this.jobsBucket = bucket('JobsBucket', [
       expiring('uploads', settings.bulk.upload_days),
       expiring('jobs', settings.bulk.output_days),
+      expiring('jobInputs', settings.bulk.output_days),
     ]);
     this.registry = new ModelRegistry(this, 'Registry', { settings, bucket: this.modelsBucket, key: this.key });
 
@@ -151,7 +152,7 @@ export class Storage extends Construct {
 
   /** For a shard of a bulk job: reads what was sent and the jobs, writes jobs. */
   grantBulk(grantee: iam.IGrantable): void {
-    this.grantJobs(grantee, ['s3:GetObject'], [UPLOADS, JOBS]);
+    this.grantJobs(grantee, ['s3:GetObject'], [UPLOADS, JOBS, JOB_INPUTS]);
     this.grantJobs(grantee, ['s3:PutObject', 's3:AbortMultipartUpload'], [JOBS]);
     this.grantListJobs(grantee);
   }
@@ -165,7 +166,7 @@ export class Storage extends Construct {
   /** For the Worker: takes what is sent, begins jobs, reads how they are and what came of them, deletes what is no longer wanted. */
   grantWorker(grantee: iam.IGrantable): void {
     const actions = ['s3:GetObject', 's3:PutObject', 's3:AbortMultipartUpload', 's3:DeleteObject'];
-    this.grantJobs(grantee, actions, [UPLOADS, JOBS]);
+    this.grantJobs(grantee, actions, [UPLOADS, JOBS, JOB_INPUTS]);
     this.grantListJobs(grantee);
   }
 
@@ -197,7 +198,7 @@ export class Storage extends Construct {
   }
 
   private grantListJobs(grantee: iam.IGrantable): void {
-    const conditions = listBelow([UPLOADS, JOBS]);
+    const conditions = listBelow([UPLOADS, JOBS, JOB_INPUTS]);
     grantActions(grantee, { actions: ['s3:ListBucket'], resources: [this.jobsBucket.bucketArn], conditions });
     grantActions(grantee, { actions: ['kms:Decrypt', 'kms:GenerateDataKey'], resources: [this.key.keyArn] });
   }

@@ -1,9 +1,11 @@
 // The transcripts of docs/bulk.md against the local server: bulk jobs with curl, and batches with curl and OpenAI's SDK.
-import { execFile } from 'node:child_process';
+import { execFile, spawn } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
 import { mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { createInterface } from 'node:readline';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { OpenAiBatch, OpenAiFile } from '../../contracts/src/api/doors/batches.ts';
@@ -109,6 +111,36 @@ test.skipIf(sdk === undefined)("a batch by OpenAI's SDK, unchanged", async () =>
   });
   expect([stdout, stderr]).toEqual(['0 64\n1 64\n', '']);
   rmSync(project, { recursive: true });
+});
+
+test("the end of a job is told to the guide's own receiver, which believes the signature and refuses another", async () => {
+  const heading = 'Told when it ends';
+  const section = GUIDE.split(/^## /m).find((part) => part.startsWith(heading)) ?? '';
+  const [, code = ''] = /^```js\n([\s\S]*?)^```/m.exec(section) ?? [];
+  const secret = `whsec_${randomBytes(32).toString('base64')}`;
+  const [command] = commandsBelow(heading).slice(-1);
+  // On any free port, which it says.
+  const receiver = `${code.replace("listen(9000, '127.0.0.1')", "listen(0, '127.0.0.1', function () { console.log(this.address().port); })")}`;
+  const program = spawn(process.execPath, ['--input-type=module', '--eval', receiver], {
+    env: { ...process.env, SECRET: secret },
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  const said = createInterface({ input: program.stdout })[Symbol.asyncIterator]();
+  try {
+    const port = String((await said.next()).value);
+    const asked = command?.replace("'$SECRET'", secret).replace('9000', port);
+    const { id } = JobReport.parse(JSON.parse(await type(asked)));
+    expect((await said.next()).value).toBe(`msg_${id.replace('job_', '')} job.completed ${id}`);
+    const forged = {
+      'webhook-id': 'msg_1',
+      'webhook-timestamp': `${Math.floor(Date.now() / 1000)}`,
+      'webhook-signature': 'v1,AAAA',
+    };
+    const refused = await fetch(`http://127.0.0.1:${port}/jobs`, { method: 'POST', headers: forged, body: '{}' });
+    expect(refused.status).toBe(400);
+  } finally {
+    program.kill();
+  }
 });
 
 test('a key that is not good for jobs is refused, and so is a request without one', async () => {

@@ -27,6 +27,8 @@ export interface AwsEmulator {
   endpoint: string;
   /** What a command needs to reach it and nothing else of AWS. */
   env: Record<string, string>;
+  /** Numbers of the children whose machine went away once: those that `RECLAIMED_ONCE` in its environment names. */
+  reclaimed: number[];
   stop(): void;
 }
 
@@ -38,16 +40,19 @@ export async function startAws(home: string, env: Record<string, string> = {}): 
     env: { ...process.env, ...env },
     stdio: ['pipe', 'pipe', 'inherit'],
   });
+  const reclaimed: number[] = [];
   const port = await new Promise<number>((listening, fail) => {
     child.once('exit', (code) => fail(new Error(`the AWS emulator ended with ${code}`)));
     createInterface({ input: child.stdout }).on('line', (line) => {
       if (line.includes('"listening"')) listening(JSON.parse(line).port);
+      if (line.includes('"reclaimed"')) reclaimed.push(Number(JSON.parse(line).index));
     });
   });
   const endpoint = `http://127.0.0.1:${port}`;
   return {
     endpoint,
     env: awsEnv(endpoint),
+    reclaimed,
     stop: () => child.stdin.end(),
   };
 }
@@ -62,35 +67,13 @@ export interface Deployment {
 
 /** `outputsFile`: where `cdk deploy --outputs-file` would have written. */
 export async function deploy({ endpoint }: AwsEmulator, outputsFile?: string): Promise<Deployment> {
-  const options = {
-    endpoint,
-    region: 'us-east-1',
-    credentials: { accessKeyId: 'testing', secretAccessKey: 'testing' },
-  };
+  const options = clientOptions(endpoint);
   const s3 = new S3Client({ ...options, forcePathStyle: true });
   const [trainingBucket, modelsBucket] = ['training-a1b2c3', 'models-a1b2c3'];
   for (const Bucket of [trainingBucket, modelsBucket]) await s3.send(new CreateBucketCommand({ Bucket }));
   const batch = new BatchClient(options);
   const queueArns = new Map<Queue, string>();
-  for (const name of QUEUES) {
-    const { computeEnvironmentArn } = await batch.send(
-      new CreateComputeEnvironmentCommand({
-        computeEnvironmentName: `${name}-machines`,
-        type: 'UNMANAGED',
-        state: 'ENABLED',
-        serviceRole: 'arn:aws:iam::123456789012:role/batch',
-      }),
-    );
-    const { jobQueueArn = '' } = await batch.send(
-      new CreateJobQueueCommand({
-        jobQueueName: `${name}-queue`,
-        priority: 1,
-        state: 'ENABLED',
-        computeEnvironmentOrder: [{ order: 1, computeEnvironment: computeEnvironmentArn }],
-      }),
-    );
-    queueArns.set(name, jobQueueArn);
-  }
+  for (const name of QUEUES) queueArns.set(name, await makeQueue(batch, name));
   const define = async (jobClass: JobClass): Promise<string> => {
     const { vcpus, memory_mib } = JOB_CLASSES[jobClass];
     const { jobDefinitionArn = '' } = await batch.send(
@@ -125,3 +108,57 @@ export async function deploy({ endpoint }: AwsEmulator, outputsFile?: string): P
   if (outputsFile !== undefined) writeFileSync(outputsFile, JSON.stringify({ 'edge-clip-dev-training': outputs }));
   return { outputs, queues, jobDefinitions, trainingBucket, modelsBucket };
 }
+
+async function makeQueue(batch: BatchClient, name: string): Promise<string> {
+  const { computeEnvironmentArn } = await batch.send(
+    new CreateComputeEnvironmentCommand({
+      computeEnvironmentName: `${name}-machines`,
+      type: 'UNMANAGED',
+      state: 'ENABLED',
+      serviceRole: 'arn:aws:iam::123456789012:role/batch',
+    }),
+  );
+  const { jobQueueArn = '' } = await batch.send(
+    new CreateJobQueueCommand({
+      jobQueueName: `${name}-queue`,
+      priority: 1,
+      state: 'ENABLED',
+      computeEnvironmentOrder: [{ order: 1, computeEnvironment: computeEnvironmentArn }],
+    }),
+  );
+  return jobQueueArn;
+}
+
+/** The bucket, the queue and the definition of bulk jobs, as the stacks make them; its containers run what the encoder's image runs. */
+export async function deployBulk({
+  endpoint,
+}: AwsEmulator): Promise<{ bucket: string; queue: string; definition: string }> {
+  const options = clientOptions(endpoint);
+  const bucket = 'jobs-a1b2c3';
+  await new S3Client({ ...options, forcePathStyle: true }).send(new CreateBucketCommand({ Bucket: bucket }));
+  const batch = new BatchClient(options);
+  const queue = await makeQueue(batch, 'bulk');
+  const { jobDefinitionArn: definition = '' } = await batch.send(
+    new RegisterJobDefinitionCommand({
+      jobDefinitionName: 'shard',
+      type: 'container',
+      parameters: { job: '' },
+      containerProperties: {
+        image: 'encoder',
+        command: ['bulk/hosts/shard.mjs', 'Ref::job'],
+        environment: [{ name: 'AWS_REGION', value: 'us-east-1' }],
+        resourceRequirements: [
+          { type: 'VCPU', value: '4' },
+          { type: 'MEMORY', value: '8192' },
+        ],
+      },
+    }),
+  );
+  return { bucket, queue, definition };
+}
+
+const clientOptions = (endpoint: string) => ({
+  endpoint,
+  region: 'us-east-1',
+  credentials: { accessKeyId: 'testing', secretAccessKey: 'testing' },
+});

@@ -1,8 +1,8 @@
 """AWS on this machine: moto over HTTP, whose Batch runs each job's container as a process of the real entry point.
 
-Moto's Batch engine does the rest as it would with Docker: dependencies, states, attempts, logs, termination. It knows no
-retries; the retry table is judged on the synthesised job definitions. Prints the port as a line of JSON and serves until its standard input
-ends, so that it never outlives the test that started it.
+Moto's Batch engine does the rest as it would with Docker: dependencies, states, logs, termination. It knows no retries: a
+trainer's are judged on the synthesised job definitions, an encoder's are made here. Prints the port as a line of JSON and serves until its
+standard input ends, so that it never outlives the test that started it.
 """
 
 import argparse
@@ -27,26 +27,31 @@ from moto.utilities.docker_utilities import DockerModel
 
 ROOT = Path(__file__).resolve().parents[2]
 GRACE_SECONDS = 20.0
+# sysexits: what was interrupted wants to be started again.
+EX_TEMPFAIL = 75
+# As many as a bulk shard has.
+ATTEMPTS = 5
 CREDENTIALS = {"aws_access_key_id": "testing", "aws_secret_access_key": "testing", "region_name": "us-east-1"}
 
 
 class Container:
-    """What moto asks of a Docker container, done by `python -m container` as the trainer's image does it."""
+    """What moto asks of a Docker container, done by a process that runs what the image's entry point runs."""
 
     attrs: ClassVar[dict[str, Any]] = {"NetworkSettings": {"Networks": {}, "IPAddress": "127.0.0.1"}}
 
-    def __init__(self, command: list[str], environment: dict[str, str]) -> None:
+    def __init__(self, program: list[str], environment: dict[str, str]) -> None:
         self._work = tempfile.TemporaryDirectory(prefix="container-")
+        self._program = program
+        self._environment = {**os.environ, **environment, "WORK_DIR": self._work.name}
         self._lines: list[tuple[str, str]] = []
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "container", *command],
-            env={**os.environ, **environment, "WORK_DIR": self._work.name},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
+        self._process = self._start()
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
+
+    def _start(self) -> "subprocess.Popen[str]":
+        return subprocess.Popen(
+            self._program, env=self._environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        )
 
     def _read(self) -> None:
         assert self._process.stdout is not None
@@ -79,6 +84,39 @@ class Container:
         self._work.cleanup()
 
 
+class RetriedContainer(Container):
+    """One whose machine may go away: a killed process, or one that says that it was interrupted, is an attempt, and the next one follows."""
+
+    def __init__(self, program: list[str], environment: dict[str, str]) -> None:
+        self._attempt = 1
+        self._ended = False
+        super().__init__(program, environment)
+        if environment.get("AWS_BATCH_JOB_ARRAY_INDEX") == os.environ.get("RECLAIMED_ONCE"):
+            self._process.kill()
+            print(json.dumps({"event": "reclaimed", "index": os.environ["RECLAIMED_ONCE"]}), flush=True)
+
+    def _read(self) -> None:
+        while True:
+            super()._read()
+            if self._process.wait() not in (-signal.SIGKILL, EX_TEMPFAIL) or self._ended or self._attempt == ATTEMPTS:
+                self._ended = True
+                return
+            self._attempt += 1
+            self._process = self._start()
+
+    @property
+    def status(self) -> str:
+        return "exited" if self._ended else "running"
+
+    def kill(self) -> None:
+        self._ended = True
+        super().kill()
+
+    def wait(self) -> dict[str, int]:
+        self._reader.join()
+        return super().wait()
+
+
 class Docker:
     """The one method of Docker's client that moto's Batch calls."""
 
@@ -89,8 +127,13 @@ class Docker:
     def containers(self) -> "Docker":
         return self
 
-    def run(self, command: list[str], environment: dict[str, str], **_: Any) -> Container:
-        return Container(command, {**environment, **self._environment})
+    def run(self, command: list[str], environment: dict[str, str], image: str, **_: Any) -> Container:
+        environment = {**environment, **self._environment}
+        if image != "encoder":
+            return Container([sys.executable, "-m", "container", *command], environment)
+        # As the image's entry point does with a program; what is bundled there is source here.
+        program = (ROOT / "api" / command[0]).with_suffix(".ts")
+        return RetriedContainer([str(ROOT / "node_modules/.bin/node"), str(program), *command[1:]], environment)
 
 
 def describe_as_batch_does(job: Job) -> dict[str, Any]:
@@ -134,6 +177,16 @@ def stopped(job: Job, success: bool = True) -> None:  # noqa: FBT001, FBT002
 mark_stopped = Job._mark_stopped
 
 
+def terminated(job: Job, reason: str) -> None:
+    """Moto ends an array job alone: in Batch its children end with it."""
+    terminate(job, reason)
+    for child in getattr(job, "_child_jobs", None) or []:
+        terminate(child, reason)
+
+
+terminate = Job.terminate
+
+
 class Clock:
     """Moto's Batch waits half a second and more between two looks at a job; here a twentieth of that."""
 
@@ -169,6 +222,7 @@ def main() -> None:
     Job.describe = describe_as_batch_does  # type: ignore[method-assign]
     Job._get_container_property = container_property  # type: ignore[method-assign]
     Job._mark_stopped = stopped  # type: ignore[method-assign]
+    Job.terminate = terminated  # type: ignore[method-assign]
     print(json.dumps({"event": "listening", "port": port}), flush=True)
     sys.stdin.read()
     server.stop()

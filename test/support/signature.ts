@@ -27,7 +27,7 @@ function bytesOf(data: Data): string | Uint8Array {
 }
 
 export interface Signer {
-  service: 'lambda' | 's3';
+  service: 'lambda' | 's3' | 'batch';
   region: string;
   credentials: { accessKeyId: string; secretAccessKey: string };
 }

@@ -4,7 +4,7 @@ import { BulkResult } from '../../../contracts/src/bulk/lines.ts';
 import { bulkFiles } from '../../../contracts/src/keys.ts';
 import { UserError } from '../../../contracts/src/user-error.ts';
 import { sha256Of } from '../../registry/stores/hash.ts';
-import { type JobFolder, totalsOf } from '../folder.ts';
+import { type JobFolder, totalsOf } from '../service/folder.ts';
 
 /** What has to be equal for vectors to be compared. */
 export interface Kind extends Pick<BulkOutput, 'type' | 'dimensions'> {

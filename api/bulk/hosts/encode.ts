@@ -6,11 +6,11 @@ import type { BulkEvent } from '../../../contracts/src/events.ts';
 import { EXIT } from '../../../contracts/src/exit-codes.ts';
 import { UserError } from '../../../contracts/src/user-error.ts';
 import { CoreError } from '../../core/errors.ts';
-import { COMMAND, idOf, jobOf } from '../ask.ts';
-import { type JobFolder, totalsOf } from '../folder.ts';
-import { planJob } from '../plan.ts';
 import { runShards } from '../run.ts';
-import { currentModel, openFolder, placeOptions, shardHost, toUri } from './open.ts';
+import { COMMAND, idOf, jobOf } from '../service/ask.ts';
+import { type JobFolder, totalsOf } from '../service/folder.ts';
+import { planJob } from '../service/plan.ts';
+import { currentModel, openFolder, openUri, shardHost, toUri } from './open.ts';
 import { lineOfProgress, timeOf } from './progress.ts';
 
 const HELP = `Usage: npm run encode -- INPUT… OUTPUT [options]
@@ -100,7 +100,7 @@ async function ask({ values }: Line, words: string[]): Promise<BulkJob> {
       model: values.id,
     };
     const job = jobOf(asked, await currentModel(values), { ...COMMAND, id: '', created_at: new Date().toISOString() });
-    return { ...job, id: idOf(job) };
+    return { ...job, id: await idOf(job) };
   } catch (error) {
     throw error instanceof CoreError ? new UserError(error.message) : error;
   }
@@ -114,7 +114,7 @@ async function main(line: Line): Promise<number> {
   const job = await begin(folder, await ask(line, inputs.toReversed()));
   const shardItems = countOf('shard-items', values['shard-items'], 1024);
   const tell = values.json ? print : printForPeople();
-  const plan = await planJob(folder, job, { ...placeOptions(), shardItems });
+  const plan = await planJob(folder, job, { open: openUri, shardItems });
   if (!values.json) console.log(`${plan.items ?? 'tars of'} items in ${plan.shards} shards, into ${folder.uri}`);
   if (values.plan) return EXIT.ok;
 

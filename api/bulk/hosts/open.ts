@@ -8,15 +8,16 @@ import { ENVARS } from '../../../contracts/src/envars.ts';
 import { UserError } from '../../../contracts/src/user-error.ts';
 import { downloadWhole } from '../../encoder/model-cache.ts';
 import { readManifest as readEmbedded } from '../../encoder/session.ts';
-import { readManifest, readPointer, readRelease } from '../../registry/read.ts';
+import { readManifest } from '../../registry/read.ts';
 import type { ObjectStore } from '../../registry/store.ts';
 import { toFileUri } from '../../registry/stores/file-uri.ts';
 import { openRegistry } from '../../registry/stores/open.ts';
-import type { CurrentModel } from '../ask.ts';
-import { type JobFolder, openJobFolder } from '../folder.ts';
 import { type BulkEncoder, openBulkEncoder } from '../model.ts';
 import { openPlace, type PlaceOptions } from '../places.ts';
 import type { RunOptions } from '../run.ts';
+import { type CurrentModel, currentIn } from '../service/ask.ts';
+import { type JobFolder, openJobFolder } from '../service/folder.ts';
+import type { Post } from '../service/webhook.ts';
 
 const EMBEDDED = fileURLToPath(new URL('../../model', import.meta.url));
 const SHARD_HOST = fileURLToPath(new URL('shard.ts', import.meta.url));
@@ -36,6 +37,21 @@ export function shardHost({ model, registry }: ModelOptions): RunOptions['host']
   ];
   return { file: SHARD_HOST, words };
 }
+
+/** Sends what tells of the end of a job; nobody is led elsewhere by an answer. */
+export async function post(url: string, { headers, ...sent }: Parameters<Post>[1]): Promise<number> {
+  const init = {
+    method: 'POST',
+    headers: { ...headers, 'content-type': 'application/json' },
+    redirect: 'manual',
+  } as const;
+  const response = await fetch(url, { ...sent, ...init });
+  await response.body?.cancel();
+  return response.status;
+}
+
+/** Opens a folder or prefix by its URI. */
+export const openUri = (uri: string): ObjectStore => openPlace(uri, placeOptions());
 
 export function placeOptions(): PlaceOptions {
   const { R2_ENDPOINT: endpoint, R2_ACCESS_KEY_ID: accessKeyId, R2_SECRET_ACCESS_KEY: secretAccessKey } = process.env;
@@ -60,18 +76,13 @@ export function toUri(place: string): string {
 }
 
 export function openFolder(place: string): JobFolder {
-  return openJobFolder(openPlace(toUri(place), placeOptions()));
+  return openJobFolder(openUri(toUri(place)));
 }
 
-/** The pointer's where there is a registry with one, else the embedded one. Nothing but its manifest is read. */
+/** What is current by the environment and options. */
 export async function currentModel({ model, registry }: ModelOptions): Promise<CurrentModel> {
-  const embedded = { manifest: await readEmbedded(embeddedFolder(model)), digest: null };
-  const store = registryOf(registry);
-  if (!store) return embedded;
-  const pointed = await readPointer(store, process.env[ENVARS.modelName] ?? embedded.manifest.name);
-  if (!pointed) return embedded;
-  const { manifest: digest } = await readRelease(store, pointed.pointer.release);
-  return { manifest: (await readManifest(store, digest)).manifest, digest };
+  const embedded = await readEmbedded(embeddedFolder(model));
+  return currentIn(registryOf(registry), { embedded, name: process.env[ENVARS.modelName] });
 }
 
 /** The model of a job, whatever is current by now. */

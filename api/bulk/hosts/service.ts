@@ -12,13 +12,10 @@ import { UserError } from '../../../contracts/src/user-error.ts';
 import { errorDocument } from '../../core/error-document.ts';
 import { CoreError } from '../../core/errors.ts';
 import { readBody } from '../../encoder/read-body.ts';
-import { openJobFolder } from '../folder.ts';
-import { openPlace } from '../places.ts';
-import { createBatches } from '../service/batches.ts';
-import { createFiles } from '../service/files.ts';
-import { createJobs } from '../service/jobs.ts';
-import { createRunner } from '../service/runner.ts';
-import { currentModel, placeOptions, shardHost, toUri } from './open.ts';
+import { createRunner } from '../runner.ts';
+import { openJobFolder } from '../service/folder.ts';
+import { type Asked, answer, type BulkService, createBulkService } from '../service/routes.ts';
+import { currentModel, openUri, post, shardHost, toUri } from './open.ts';
 
 const HELP = `Usage: node api/bulk/hosts/service.ts STORE [--source URI]… [--model FOLDER] [--registry URI] [--workers N]
 
@@ -40,95 +37,25 @@ const OPTIONS = {
   workers: { type: 'string' },
 } as const;
 
-type Service = ReturnType<typeof openService>;
 type Line = CommandLine<typeof OPTIONS>;
 
 function openService(store: string, { values }: Line) {
-  const objects = openPlace(toUri(store), placeOptions());
+  const objects = openUri(toUri(store));
   const runner = createRunner({
     store: objects,
     open: (id) => openJobFolder(objects, bulkFolder(id)),
-    places: placeOptions(),
+    openPlace: openUri,
     host: shardHost(values),
     workers: values.workers === undefined ? undefined : Number(values.workers),
+    post,
     onProblem: (sentence) => console.error(sentence),
   });
-  const options = {
-    store: objects,
-    runner,
-    sources: (values.source ?? []).map(toUri),
-    current: () => currentModel(values),
-  };
-  const files = createFiles(objects);
-  const { states, ...jobs } = createJobs(options, files);
-  return { runner, files, jobs, batches: createBatches(options, files, states) };
+  const sources = (values.source ?? []).map(toUri);
+  const current = () => currentModel(values);
+  return { runner, service: createBulkService({ store: objects, runner, places: sources, sources, current }) };
 }
 
-interface Asked {
-  method: string;
-  /** Parts of the path behind /v1. */
-  path: string[];
-  query: URLSearchParams;
-  owner: string | null;
-  idempotencyKey: string | null;
-  body(): Promise<Uint8Array>;
-}
-
-type Answer = object | { stream: AsyncIterable<Uint8Array> };
-
-/** Every path that the Worker asks; undefined where there is none such. */
-async function answer({ jobs, files, batches }: Service, asked: Asked): Promise<Answer | undefined> {
-  const { owner, idempotencyKey, query } = asked;
-  const [kind = '', id, what, name] = asked.path;
-  const asker = { owner, idempotencyKey };
-  const route = [asked.method, kind, ...(id === undefined ? [] : [':id']), ...(what === undefined ? [] : [what])].join(
-    ' ',
-  );
-  switch (route) {
-    case 'POST jobs':
-      return jobs.create(toJson(await asked.body()), asker);
-    case 'GET jobs':
-      return jobs.list(owner);
-    case 'GET jobs :id':
-      return jobs.get(id ?? '', owner);
-    case 'DELETE jobs :id':
-      return jobs.cancel(id ?? '', owner);
-    case 'GET jobs :id files':
-      return { stream: (await jobs.file(id ?? '', name ?? '', owner)).stream() };
-    case 'POST files': {
-      const [filename, purpose] = [query.get('filename') ?? '', query.get('purpose') ?? ''];
-      return files.create({ filename, purpose, bytes: await asked.body() }, owner);
-    }
-    case 'GET files':
-      return files.list(owner);
-    case 'GET files :id':
-      return files.get(id ?? '', owner);
-    case 'GET files :id content':
-      return { stream: await files.content(id ?? '', owner) };
-    case 'DELETE files :id':
-      return files.remove(id ?? '', owner);
-    case 'POST batches':
-      return batches.create(toJson(await asked.body()), asker);
-    case 'GET batches':
-      return batches.list(owner);
-    case 'GET batches :id':
-      return batches.get(id ?? '', owner);
-    case 'POST batches :id cancel':
-      return batches.cancel(id ?? '', owner);
-    default:
-      return undefined;
-  }
-}
-
-function toJson(bytes: Uint8Array): unknown {
-  try {
-    return JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes));
-  } catch (error) {
-    throw new CoreError('malformed_json', `The body is not JSON: ${error instanceof Error ? error.message : error}`);
-  }
-}
-
-async function receive(service: Service, request: IncomingMessage, response: ServerResponse): Promise<void> {
+async function receive(service: BulkService, request: IncomingMessage, response: ServerResponse): Promise<void> {
   const { pathname, searchParams: query } = new URL(request.url ?? '/', 'http://service');
   const [, version, ...path] = pathname.split('/').map(decodeURIComponent);
   const asked: Asked = {
@@ -144,7 +71,7 @@ async function receive(service: Service, request: IncomingMessage, response: Ser
   if ('stream' in found) {
     response.writeHead(200, { 'content-type': 'application/octet-stream' });
     await pipeline(Readable.from(found.stream), response);
-  } else response.writeHead(200, { 'content-type': 'application/json' }).end(JSON.stringify(found));
+  } else response.writeHead(200, { 'content-type': 'application/json' }).end(JSON.stringify(found.json));
 }
 
 function tooLarge(): CoreError {
@@ -166,7 +93,7 @@ function refuse(response: ServerResponse, error: unknown, requestId: string): vo
 async function main(line: Line): Promise<undefined> {
   const [store] = line.words;
   if (store === undefined) throw new UserError(`STORE is needed.\n\n${HELP}`);
-  const service = openService(store, line);
+  const { service, runner } = openService(store, line);
   const server = createServer((request, response) => {
     const requestId = headerOf(request, 'x-request-id') ?? crypto.randomUUID();
     receive(service, request, response).catch((error: unknown) => refuse(response, error, requestId));
@@ -174,11 +101,11 @@ async function main(line: Line): Promise<undefined> {
   const stop = (): void => {
     server.close();
     server.closeAllConnections();
-    void service.runner.stop().finally(() => process.exit(0));
+    void runner.stop().finally(() => process.exit(0));
   };
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.once(signal, stop);
   whenOrphaned(stop);
-  await service.runner.resume();
+  await runner.resume();
   server.listen(Number(process.env[ENVARS.port] ?? 0), '127.0.0.1', () => {
     const { port } = server.address() as AddressInfo;
     console.log(JSON.stringify({ event: 'listening', port }));

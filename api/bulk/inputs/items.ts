@@ -1,12 +1,12 @@
 // Items of a shard in the order of its lines, with what they hold: texts, and images from wherever the lines say.
 import { LIMITS } from '../../../contracts/src/api/limits.ts';
 import { BULK_LIMITS } from '../../../contracts/src/bulk/job.ts';
-import { BulkLine } from '../../../contracts/src/bulk/lines.ts';
+import type { BulkLine } from '../../../contracts/src/bulk/lines.ts';
 import { CoreError } from '../../core/errors.ts';
 import type { ImagePart, TextPart } from '../../core/items/items.ts';
 import type { StoredObject } from '../../registry/store.ts';
 import type { Sources } from '../places.ts';
-import { linesOf } from './lines.ts';
+import { LINE_BYTES, linesOf, readLine } from '../service/lines.ts';
 import { imagesInTar } from './tar.ts';
 
 export interface BulkItem {
@@ -17,12 +17,8 @@ export interface BulkItem {
   bytes: number;
 }
 
-/** An image as base64, its name, and some room. */
-export const LINE_BYTES = Math.ceil((LIMITS.image_bytes * 4) / 3) + 64 * 1024;
 /** Files that are fetched at a time: each may be as large as an image may be. */
 const FETCHES = 8;
-
-const FORMS = 'a line is {"custom_id"} with one of "text", "image", "path", "uri" and "tar"';
 
 /** An item that cannot be had is one that holds an error; what is not its fault, such as a store that is down, is thrown. */
 export async function* itemsOf(lines: AsyncIterable<Uint8Array>, sources: Sources): AsyncGenerator<BulkItem> {
@@ -45,22 +41,6 @@ export async function* itemsOf(lines: AsyncIterable<Uint8Array>, sources: Source
 
 function* flat(items: BulkItem | BulkItem[]): Generator<BulkItem> {
   yield* [items].flat();
-}
-
-export function tooLong(): CoreError {
-  return new CoreError('body_too_large', `the line has more than ${LINE_BYTES.toLocaleString('en-US')} bytes.`);
-}
-
-export function readLine(text: string | undefined): BulkLine | CoreError {
-  if (text === undefined) return tooLong();
-  let document: unknown;
-  try {
-    document = JSON.parse(text);
-  } catch {
-    return new CoreError('malformed_json', 'the line is not JSON.');
-  }
-  const line = BulkLine.safeParse(document);
-  return line.success ? line.data : new CoreError('invalid_request', `${FORMS}.`);
 }
 
 async function fetchItem(line: Exclude<BulkLine, { tar: string }> | CoreError, sources: Sources): Promise<BulkItem> {

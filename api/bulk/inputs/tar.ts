@@ -2,7 +2,7 @@
 import { Readable } from 'node:stream';
 import type { ReadableStream, ReadableWritablePair } from 'node:stream/web';
 import { createTarDecoder, type ParsedTarEntry } from 'modern-tar';
-import { isImageName } from './names.ts';
+import { isImageName } from '../service/inputs.ts';
 
 export interface TarMember {
   name: string;

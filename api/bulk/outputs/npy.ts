@@ -1,5 +1,5 @@
 // The vectors of a shard as a NumPy array of format 1.0 (numpy.lib.format), and beside it which row is which item.
-import { linesOf } from './jsonl.ts';
+import { encodeLines } from '../service/lines.ts';
 import { type Part, rowBytes } from './part.ts';
 
 const TYPES = { float32: '<f4', int8: '|i1', binary: '|u1' } as const;
@@ -23,5 +23,5 @@ export function writeNpy(part: Part): Uint8Array {
 /** An array has no room for names: the lines have. */
 export function writeIds({ rows, model, type, dimensions }: Part): Uint8Array {
   const { space_id } = model;
-  return linesOf(rows.map(({ item, custom_id }, row) => ({ row, item, custom_id, space_id, type, dimensions })));
+  return encodeLines(rows.map(({ item, custom_id }, row) => ({ row, item, custom_id, space_id, type, dimensions })));
 }

@@ -2,10 +2,9 @@
 import { BatchRequest, type OpenAiBatch, type OpenAiBatchList } from '../../../contracts/src/api/doors/batches.ts';
 import { SCHEMA_VERSION } from '../../../contracts/src/schema-version.ts';
 import { parseRequest } from '../../core/validation.ts';
-import { modelOf } from '../ask.ts';
-import { choose } from '../model.ts';
-import { type FileService, linesUri, listOf, type Owner } from './files.ts';
-import type { Asker, ServiceOptions, States } from './jobs.ts';
+import { choose, modelOf } from './ask.ts';
+import { type FileService, linesUri, listOf } from './files.ts';
+import type { Asker, Owner, ServiceOptions, States } from './states.ts';
 import { batchOf, type JobState } from './status.ts';
 
 export interface BatchService {

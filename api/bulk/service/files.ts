@@ -14,13 +14,10 @@ import {
 import { SCHEMA_VERSION } from '../../../contracts/src/schema-version.ts';
 import { CoreError } from '../../core/errors.ts';
 import { encodeDocument, type ObjectStore } from '../../registry/store.ts';
-import { newId } from '../ask.ts';
-import { openJobFolder } from '../folder.ts';
-import { readState } from './runner.ts';
+import { newId } from './ask.ts';
+import { openJobFolder } from './folder.ts';
+import { type Owner, readState } from './states.ts';
 import { isFinal, statusOf, toSeconds } from './status.ts';
-
-/** Who asks: the prefix of an API key; null: somebody on this machine, or a service without keys. */
-export type Owner = string | null;
 
 export interface SentFile {
   filename: string;
@@ -82,9 +79,9 @@ export function createFiles(store: ObjectStore): FileService {
     },
     async content(id, owner) {
       const output = await outputOf(store, id, owner);
-      if (output) return joined(output.keys.map((key) => store.get(key)));
+      if (output) return joined(store, output.keys);
       const file = await files.find(id, owner);
-      return joined([store.get(fileIn(jobInputFolder(file.id), FILES.lines))]);
+      return joined(store, [fileIn(jobInputFolder(file.id), FILES.lines)]);
     },
     async remove(id, owner) {
       const file = await files.find(id, owner);
@@ -117,9 +114,10 @@ async function outputOf(store: ObjectStore, id: string, owner: Owner) {
   return { keys: parts.map(({ key }) => key), sizes: parts.map(({ size }) => size), created_at: state.job.created_at };
 }
 
-async function* joined(objects: ReturnType<ObjectStore['get']>[]): AsyncGenerator<Uint8Array> {
-  for (const reading of objects) {
-    const object = await reading;
+/** One after the other: a store may allow only few to be open. */
+async function* joined(store: ObjectStore, keys: string[]): AsyncGenerator<Uint8Array> {
+  for (const key of keys) {
+    const object = await store.get(key);
     if (object) yield* object.stream();
   }
 }

@@ -2,8 +2,8 @@
 import type { OpenAiBatch } from '../../../contracts/src/api/doors/batches.ts';
 import type { JobReport, JobStatus } from '../../../contracts/src/api/tasks/jobs.ts';
 import type { BulkDone, BulkJob, BulkPlan, BulkStop } from '../../../contracts/src/bulk/job.ts';
-import { serialOf } from '../ask.ts';
-import { totalsOf } from '../folder.ts';
+import { serialOf } from './ask.ts';
+import { totalsOf } from './folder.ts';
 
 /** What is in a job's folder. */
 export interface JobState {

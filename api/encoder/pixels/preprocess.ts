@@ -6,8 +6,8 @@ import { type Geometry, resize } from './resize.ts';
 export interface Preprocess {
   /** uint8 [size, size, 3]: resized, then cropped or padded with black. */
   toPixels(picture: Picture): Uint8Array;
-  /** float32 [3, size, size], ready for the graph. */
-  toTensor(picture: Picture): Float32Array;
+  /** float32 [3, size, size], ready for the graph; written into `tensor` where one of that length is given. */
+  toTensor(picture: Picture, tensor?: Float32Array): Float32Array;
 }
 
 /** Refuses what the contract refuses (unknown keys too) and the one combination that is not square. */
@@ -21,7 +21,7 @@ export function createPreprocess(recipe: unknown): Preprocess {
     return Float32Array.from({ length: 256 }, (_, level) => (level / 255 - mean) / std);
   });
   const toPixels = (picture: Picture) => resize(picture, geometry(picture.width, picture.height, checked));
-  return { toPixels, toTensor: (picture) => normalise(toPixels(picture), levels) };
+  return { toPixels, toTensor: (picture, tensor) => normalise(toPixels(picture), levels, tensor) };
 }
 
 /** `shortest` truncates the longer side and rounds the offset half to even, as torchvision does; `longest` rounds. */
@@ -48,9 +48,12 @@ function roundHalfToEven(value: number): number {
   return rest < 0.5 ? below : below + 1;
 }
 
-function normalise(pixels: Uint8Array, levels: Float32Array[]): Float32Array {
+function normalise(
+  pixels: Uint8Array,
+  levels: Float32Array[],
+  tensor: Float32Array = new Float32Array(pixels.length),
+): Float32Array {
   const plane = pixels.length / 3;
-  const tensor = new Float32Array(pixels.length);
   levels.forEach((level, channel) => {
     for (let i = 0; i < plane; i++) tensor[channel * plane + i] = level[pixels[i * 3 + channel] ?? 0] ?? 0;
   });

@@ -1,4 +1,4 @@
-// Calls to AWS that carry Signature Version 4: to an image encoder behind IAM, and to a bucket.
+// Calls to AWS that carry Signature Version 4: to an image encoder behind IAM, to a bucket, and to Batch.
 import { AwsClient } from 'aws4fetch';
 
 export interface AwsKeys {
@@ -11,7 +11,7 @@ export interface AwsKeys {
 export type Fetch = (url: string, init: RequestInit) => Promise<Response>;
 
 export interface Signing {
-  service: 'lambda' | 's3';
+  service: 'lambda' | 's3' | 'batch';
   /** Where the service is; a function URL names it itself. */
   region?: string | undefined;
 }
@@ -27,6 +27,19 @@ export function createSignedFetch(keys: () => Promise<AwsKeys>, { service, regio
     // Signed first and then sent as one object: a body that was read for its digest is not read again.
     return fetch(await last.client.sign(url, { ...init, aws }));
   };
+}
+
+/** Where a bucket of AWS is, or, at another endpoint, one of its name; without a slash at the end. */
+export function bucketUrl({
+  bucket,
+  region,
+  endpoint,
+}: {
+  bucket: string;
+  region: string;
+  endpoint?: string | undefined;
+}) {
+  return endpoint === undefined ? `https://${bucket}.s3.${region}.amazonaws.com` : `${endpoint}/${bucket}`;
 }
 
 /** `https://<id>.lambda-url.<region>.on.aws` names its region. */

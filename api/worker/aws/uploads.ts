@@ -4,7 +4,7 @@ import { LIMITS } from '../../../contracts/src/api/limits.ts';
 import { UPLOAD_SCHEME, type UploadRequest, type UploadResponse } from '../../../contracts/src/api/tasks/upload.ts';
 import { hexOf, uploadKey } from '../../../contracts/src/keys.ts';
 import { CoreError } from '../../core/errors.ts';
-import { type AwsKeys, createSignedFetch } from './signed-fetch.ts';
+import { type AwsKeys, bucketUrl, createSignedFetch } from './signed-fetch.ts';
 
 export interface Uploads {
   /** Puts a file under its digest, so that the same file is stored once. */
@@ -28,7 +28,7 @@ const SECONDS = 900;
 
 export function openUploads({ uri, region, endpoint, keys }: UploadsOptions): Uploads {
   const bucket = uri.replace(/^s3:\/\//, '');
-  const root = endpoint === undefined ? `https://${bucket}.s3.${region}.amazonaws.com` : `${endpoint}/${bucket}`;
+  const root = bucketUrl({ bucket, region, endpoint });
   const send = createSignedFetch(keys, { service: 's3', region });
   const urlOf = (digest: string) => `${root}/${uploadKey(digest)}`;
   return {

@@ -12,16 +12,14 @@ export async function passOn({ request, deps, record }: Call, path: string, body
   const { jobs } = deps;
   if (!jobs) {
     const message =
-      'Bulk jobs are not configured here (JOBS_URL). npm start has them; npm run encode runs them on a machine of yours.';
+      'Bulk jobs are not configured here (JOBS_STORE with keys or a role of AWS, or JOBS_URL). npm start has them; npm run encode runs them on a machine of yours.';
     throw new CoreError('not_configured', message);
   }
   const headers = new Headers({ 'x-request-id': record.requestId, 'x-owner': record.key ?? '' });
   const idempotencyKey = request.headers.get('idempotency-key');
   if (idempotencyKey !== null) headers.set('idempotency-key', checked(idempotencyKey));
   const init = { method: request.method, headers, body: body ?? null, signal: request.signal };
-  const response = await jobs(path, init).catch((error: unknown) => {
-    throw new CoreError('encoder_unavailable', `The service of bulk jobs does not answer: ${reasonOf(error)}.`);
-  });
+  const response = await jobs(path, init);
   if (!response.ok) throw await errorOf(response);
   if (response.headers.get('content-type') === 'application/json') return { json: await response.json<object>() };
   return { stream: response.body, headers: { 'Content-Type': 'application/octet-stream' } };
@@ -37,8 +35,4 @@ async function errorOf(response: Response): Promise<CoreError> {
   if (!body.success) return new CoreError('encoder_error', `The service of bulk jobs answered ${response.status}.`);
   const { code, detail, error } = body.data;
   return new CoreError(code, detail, error.param === null ? {} : { param: error.param });
-}
-
-function reasonOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
 }

@@ -647,6 +647,60 @@ class BulkStop(TypedDict):
     """The shard that could not be finished; null where none is to blame."""
 
 
+class BulkSubmission(TypedDict):
+    """`submission.json`: which job of AWS Batch runs the shards."""
+
+    schema_version: NotRequired[Literal[1]]
+    """Version of the form of this document; absent means 1."""
+
+    job: str
+    """Name of the job, and of its folder."""
+
+    batch_job: str | None
+    """Id of its array job, or of its job where it has one shard, at AWS Batch; null: not submitted yet."""
+
+    claimed_until: str | None
+    """Until when whoever wrote this is submitting it, so that nobody else does; null: nobody is."""
+
+
+class BulkTold(TypedDict):
+    """`webhook-sent.json`: nobody has to be told of the end any more."""
+
+    schema_version: NotRequired[Literal[1]]
+    """Version of the form of this document; absent means 1."""
+
+    job: str
+    """Name of the job, and of its folder."""
+
+    at: str
+    """When."""
+
+    told: bool
+    """Whether it was taken; false: it was tried several times."""
+
+    attempts: int
+    """How often it was sent."""
+
+    reason: str | None
+    """What came back from the last attempt; null: it was taken."""
+
+
+class BulkWebhook(TypedDict):
+    """`webhook.json`, written before the job: who is told of its end."""
+
+    schema_version: NotRequired[Literal[1]]
+    """Version of the form of this document; absent means 1."""
+
+    job: str
+    """Name of the job, and of its folder."""
+
+    url: str
+    """Where the end of the job is told to, by POST: https, or this machine."""
+
+    secret: str
+    """What it is signed with: `whsec_` and the base64 of 24 to 64 random bytes, as Standard Webhooks have it."""
+
+
 class ImageClass(TypedDict):
     """One class."""
 
@@ -1642,6 +1696,16 @@ class JobFile(TypedDict):
     """Id of a file of lines, from POST /v1/files."""
 
 
+class Webhook(TypedDict):
+    """Who is told of the end of a job."""
+
+    url: str
+    """Where the end of the job is told to, by POST: https, or this machine."""
+
+    secret: str
+    """What it is signed with: `whsec_` and the base64 of 24 to 64 random bytes, as Standard Webhooks have it."""
+
+
 class JobRequest(TypedDict):
     """Body of POST /v1/jobs."""
 
@@ -1659,6 +1723,9 @@ class JobRequest(TypedDict):
 
     model: NotRequired[str]
     """Id of a model from GET /v1/models; absent: the first one."""
+
+    webhook: NotRequired[Webhook]
+    """Who is told of the end of a job."""
 
 
 class Lease(TypedDict):

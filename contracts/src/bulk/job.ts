@@ -145,6 +145,58 @@ export const BulkDone = z
   });
 export type BulkDone = z.infer<typeof BulkDone>;
 
+/** Bytes of a secret in base64 behind the prefix that Standard Webhooks give it: 24 to 64 bytes. */
+const SECRET = /^whsec_[A-Za-z0-9+/]{32,86}={0,2}$/;
+
+export const Webhook = z
+  .strictObject({
+    url: z
+      .url()
+      .regex(/^(https:\/\/|http:\/\/(localhost|127\.0\.0\.1)(:\d+)?(\/|$))/)
+      .describe('Where the end of the job is told to, by POST: https, or this machine.'),
+    secret: z
+      .string()
+      .regex(SECRET)
+      .describe(
+        'What it is signed with: `whsec_` and the base64 of 24 to 64 random bytes, as Standard Webhooks have it.',
+      ),
+  })
+  .meta({ title: 'Webhook', description: 'Who is told of the end of a job.' });
+export type Webhook = z.infer<typeof Webhook>;
+
+export const BulkWebhook = z
+  .strictObject({ schema_version: SchemaVersion, job: id, ...Webhook.shape })
+  .meta({ title: 'BulkWebhook', description: '`webhook.json`, written before the job: who is told of its end.' });
+export type BulkWebhook = z.infer<typeof BulkWebhook>;
+
+export const BulkTold = z
+  .strictObject({
+    schema_version: SchemaVersion,
+    job: id,
+    at: time.describe('When.'),
+    told: z.boolean().describe('Whether it was taken; false: it was tried several times.'),
+    attempts: count.describe('How often it was sent.'),
+    reason: z.string().nullable().describe('What came back from the last attempt; null: it was taken.'),
+  })
+  .meta({ title: 'BulkTold', description: '`webhook-sent.json`: nobody has to be told of the end any more.' });
+export type BulkTold = z.infer<typeof BulkTold>;
+
+export const BulkSubmission = z
+  .strictObject({
+    schema_version: SchemaVersion,
+    job: id,
+    batch_job: z
+      .string()
+      .min(1)
+      .nullable()
+      .describe('Id of its array job, or of its job where it has one shard, at AWS Batch; null: not submitted yet.'),
+    claimed_until: time
+      .nullable()
+      .describe('Until when whoever wrote this is submitting it, so that nobody else does; null: nobody is.'),
+  })
+  .meta({ title: 'BulkSubmission', description: '`submission.json`: which job of AWS Batch runs the shards.' });
+export type BulkSubmission = z.infer<typeof BulkSubmission>;
+
 export const BulkStop = z
   .strictObject({
     schema_version: SchemaVersion,

@@ -3,11 +3,11 @@ import { mkdtempSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import sharp from 'sharp';
-import { type Asked, COMMAND, jobOf } from '../../../api/bulk/ask.ts';
-import { openJobFolder } from '../../../api/bulk/folder.ts';
 import { openBulkEncoder } from '../../../api/bulk/model.ts';
-import { openSources } from '../../../api/bulk/places.ts';
-import { planJob } from '../../../api/bulk/plan.ts';
+import { openPlace, openSources } from '../../../api/bulk/places.ts';
+import { type Asked, COMMAND, jobOf } from '../../../api/bulk/service/ask.ts';
+import { openJobFolder } from '../../../api/bulk/service/folder.ts';
+import { planJob } from '../../../api/bulk/service/plan.ts';
 import { encodeShard } from '../../../api/bulk/shard.ts';
 import { sha256Of } from '../../../api/registry/stores/hash.ts';
 import { openStore } from '../../../api/registry/stores/open.ts';
@@ -59,7 +59,7 @@ export async function runJob(asked: Omit<Asked, 'sources'> & Partial<Asked>, opt
   const named = { ...COMMAND, id: `bulk_${'0'.repeat(16)}`, created_at: '2026-11-27T12:00:00.000Z' };
   const job = jobOf({ sources: [], ...asked }, { manifest: encoder.manifest, digest: null }, named);
   await folder.begin(job);
-  const plan = await planJob(folder, job, options);
+  const plan = await planJob(folder, job, { open: openPlace, ...options });
   const done: (BulkDone | undefined)[] = [];
   for (let shard = 0; shard < plan.shards; shard++) {
     done.push(await encodeShard({ folder, job, shard, encoder, sources: openSources(job) }));

@@ -2,9 +2,9 @@
 import { copyFileSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
-import { openJobFolder } from '../../../api/bulk/folder.ts';
 import type { BulkEncoder } from '../../../api/bulk/model.ts';
 import { openSources } from '../../../api/bulk/places.ts';
+import { openJobFolder } from '../../../api/bulk/service/folder.ts';
 import { encodeShard } from '../../../api/bulk/shard.ts';
 import { CoreError } from '../../../api/core/errors.ts';
 import { decode } from '../../../api/encoder/pixels/decode.ts';

@@ -90,6 +90,8 @@ function recorded(name: ProgramName, args: readonly string[], { env = {} }: { en
       account.stacks.set('edge-clip-dev-encoding', {
         EncoderUrl: 'https://encoder.example/',
         JobsBucket: 'jobs-a1b2c3',
+        BulkQueue: 'arn:aws:batch:queue',
+        BulkDefinition: 'arn:aws:batch:shard:3',
         WorkerAccess: 'arn:policy',
       });
     }
@@ -157,7 +159,7 @@ it('goes from the checks to golden vectors, each step with what the one before i
 
   const deployed = ran.find((line) => line.startsWith('wrangler deploy'));
   expect(deployed).toMatch(
-    /^wrangler deploy --env dev --var ENCODER_URL:https:\/\/encoder\.example --var UPLOADS:s3:\/\/jobs-a1b2c3 --secrets-file \S+$/,
+    /^wrangler deploy --env dev --var ENCODER_URL:https:\/\/encoder\.example --var UPLOADS:s3:\/\/jobs-a1b2c3 --var JOBS_STORE:s3:\/\/jobs-a1b2c3 --var JOBS_QUEUE:arn:aws:batch:queue --var JOBS_DEFINITION:arn:aws:batch:shard:3 --secrets-file \S+$/,
   );
   expect(ran.join('\n')).not.toContain('top secret');
   expect(existsSync(deployed?.split(' ').at(-1) ?? '')).toBe(false);

@@ -58,7 +58,7 @@ describe('a shard', () => {
   const granted = heldBy('BulkShardRoleDefaultPolicy');
 
   it('reads what was sent and the job, and writes into jobs only', () => {
-    expect(below(granted, 'uploads')).toEqual(['s3:GetObject']);
+    for (const prefix of ['uploads', 'job-inputs']) expect(below(granted, prefix)).toEqual(['s3:GetObject']);
     expect(below(granted, 'jobs')).toEqual(['s3:AbortMultipartUpload', 's3:GetObject', 's3:PutObject']);
   });
 
@@ -78,12 +78,12 @@ describe('the Worker', () => {
     }
     expect(Object.fromEntries(services)).toEqual({
       lambda: ['InvokeFunction', 'InvokeFunctionUrl'],
-      batch: ['DescribeJobs', 'SubmitJob', 'TagResource', 'TerminateJob'],
+      batch: ['DescribeJobs', 'ListJobs', 'SubmitJob', 'TagResource', 'TerminateJob'],
       s3: ['AbortMultipartUpload', 'DeleteObject', 'GetObject', 'ListBucket', 'PutObject'],
       kms: ['Decrypt', 'GenerateDataKey'],
     });
     const objects = ['s3:AbortMultipartUpload', 's3:DeleteObject', 's3:GetObject', 's3:PutObject'];
-    expect([below(granted, 'uploads'), below(granted, 'jobs')]).toEqual([objects, objects]);
+    for (const prefix of ['uploads', 'jobs', 'job-inputs']) expect(below(granted, prefix)).toEqual(objects);
     const submit = granted.find(({ actions }) => actions.includes('batch:SubmitJob'));
     const queue = one(encoding, 'AWS::Batch::JobQueue').id;
     const definition = one(encoding, 'AWS::Batch::JobDefinition').id;
@@ -101,6 +101,7 @@ describe('what was sent and what came of it', () => {
     for (const [Prefix, ExpirationInDays] of [
       ['uploads/', upload_days],
       ['jobs/', output_days],
+      ['job-inputs/', output_days],
     ])
       expect(rules).toContainEqual({
         Status: 'Enabled',

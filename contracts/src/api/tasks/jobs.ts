@@ -1,6 +1,6 @@
 // Bulk jobs over HTTP: asked for in one request, embedded while nobody waits, reported in the words of OpenAI's batches.
 import { z } from 'zod';
-import { BULK_LIMITS, BulkFormat, BulkInput, BulkModel, BulkOutput, BulkType } from '../../bulk/job.ts';
+import { BULK_LIMITS, BulkFormat, BulkInput, BulkModel, BulkOutput, BulkType, Webhook } from '../../bulk/job.ts';
 import { BulkLine } from '../../bulk/lines.ts';
 import { Artefact } from '../../model/artefact.ts';
 import type { Operation } from '../operation.ts';
@@ -29,6 +29,7 @@ export const JobRequest = z
     type: BulkType.optional().describe('How numbers are written; absent: `float32`.'),
     dimensions: z.int().positive().optional().describe('Length of the vectors; absent: the full length.'),
     model: z.string().optional().describe('Id of a model from GET /v1/models; absent: the first one.'),
+    webhook: Webhook.optional(),
   })
   .meta({ title: 'JobRequest', description: 'Body of POST /v1/jobs.' });
 export type JobRequest = z.infer<typeof JobRequest>;

@@ -1,22 +1,24 @@
 // Cuts a bulk job into shards before anything is computed: lines of a size that is cheap to do again, each shard's in a file.
-import { BULK_LIMITS, type BulkJob, type BulkPlan } from '../../contracts/src/bulk/job.ts';
-import { bulkFiles, FILES } from '../../contracts/src/keys.ts';
-import { SCHEMA_VERSION } from '../../contracts/src/schema-version.ts';
-import { UserError } from '../../contracts/src/user-error.ts';
-import { CoreError } from '../core/errors.ts';
-import { encodeDocument } from '../registry/store.ts';
+import { BULK_LIMITS, type BulkJob, type BulkPlan } from '../../../contracts/src/bulk/job.ts';
+import { bulkFiles, FILES } from '../../../contracts/src/keys.ts';
+import { SCHEMA_VERSION } from '../../../contracts/src/schema-version.ts';
+import { UserError } from '../../../contracts/src/user-error.ts';
+import { CoreError } from '../../core/errors.ts';
+import { encodeDocument, type ObjectStore } from '../../registry/store.ts';
 import type { JobFolder } from './folder.ts';
-import { LINE_BYTES, readLine } from './inputs/items.ts';
-import { linesOf } from './inputs/lines.ts';
-import { isImageName } from './inputs/names.ts';
-import { openPlace, type PlaceOptions } from './places.ts';
+import { isImageName } from './inputs.ts';
+import { LINE_BYTES, linesOf, readLine } from './lines.ts';
 
-export interface PlanOptions extends PlaceOptions {
+export interface PlanOptions {
+  /** Opens a folder or prefix that an input is in. */
+  open(place: string): ObjectStore;
   /** Items of a shard (default and most: 1,024). */
   shardItems?: number | undefined;
   /** Told of every shard that is cut. */
   onShard?: ((shards: number) => void) | undefined;
 }
+
+type Opening = Pick<PlanOptions, 'open'>;
 
 interface Line {
   text: string;
@@ -25,7 +27,7 @@ interface Line {
 }
 
 /** Written once: a job that has a plan keeps it. Throws a UserError where there is nothing to do, or too much. */
-export async function planJob(folder: JobFolder, job: BulkJob, options: PlanOptions = {}): Promise<BulkPlan> {
+export async function planJob(folder: JobFolder, job: BulkJob, options: PlanOptions): Promise<BulkPlan> {
   const known = await folder.plan();
   if (known) return known;
   const counts = { skipped: 0 };
@@ -33,7 +35,8 @@ export async function planJob(folder: JobFolder, job: BulkJob, options: PlanOpti
   let [shards, items, hasTars] = [0, 0, false];
   for await (const lines of shardsOf(linesIn(job, options, counts), most)) {
     if (shards === BULK_LIMITS.shards) throw tooMany(most);
-    await folder.put(bulkFiles(shards).lines, Buffer.from(`${lines.map(({ text }) => text).join('\n')}\n`));
+    const text = `${lines.map((line) => line.text).join('\n')}\n`;
+    await folder.put(bulkFiles(shards).lines, new TextEncoder().encode(text));
     shards += 1;
     items += lines.length;
     hasTars ||= lines.some(({ isTar }) => isTar);
@@ -67,10 +70,10 @@ function placeOf({ input }: BulkJob): string {
   return 'jsonl' in input ? input.jsonl : input.tars.join(', ');
 }
 
-async function* linesIn(job: BulkJob, options: PlaceOptions, counts: { skipped: number }): AsyncGenerator<Line> {
+async function* linesIn(job: BulkJob, options: Opening, counts: { skipped: number }): AsyncGenerator<Line> {
   const { input } = job;
   if ('prefix' in input) {
-    const images = await openPlace(input.prefix, options).list('');
+    const images = await options.open(input.prefix).list('');
     for (const { key } of images) {
       if (isImageName(key)) yield { text: JSON.stringify({ custom_id: key, path: key }) };
       else counts.skipped += 1;
@@ -83,9 +86,9 @@ async function* linesIn(job: BulkJob, options: PlaceOptions, counts: { skipped: 
   } else yield* linesOfFile(input.jsonl, options);
 }
 
-async function* linesOfFile(uri: string, options: PlaceOptions): AsyncGenerator<Line> {
+async function* linesOfFile(uri: string, { open }: Opening): AsyncGenerator<Line> {
   const at = uri.lastIndexOf('/');
-  const file = await openPlace(uri.slice(0, at), options).get(uri.slice(at + 1));
+  const file = await open(uri.slice(0, at)).get(uri.slice(at + 1));
   if (!file) throw new UserError(`there is no file ${uri}`);
   for await (const text of linesOf(file.stream(), LINE_BYTES)) {
     if (text?.trim() === '') continue;

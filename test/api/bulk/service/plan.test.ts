@@ -2,8 +2,9 @@
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
-import { planJob } from '../../../api/bulk/plan.ts';
-import { newFolder, resultsIn, runJob, writeImages, writeLines } from './jobs.ts';
+import { openPlace } from '../../../../api/bulk/places.ts';
+import { planJob } from '../../../../api/bulk/service/plan.ts';
+import { newFolder, resultsIn, runJob, writeImages, writeLines } from '../jobs.ts';
 
 describe('a plan', () => {
   test('cuts every so many items, keeps their order, and skips what is no image', async () => {
@@ -41,7 +42,7 @@ describe('a plan', () => {
     await writeImages(input, 3);
     const { folder, job, plan } = await runJob({ input: { prefix: `file://${input}` } });
     await writeImages(input, 9);
-    expect(await planJob(folder, job)).toEqual(plan);
+    expect(await planJob(folder, job, { open: openPlace })).toEqual(plan);
   });
 
   test('refuses what holds nothing, and more than an array job can address', async () => {
@@ -55,8 +56,8 @@ describe('a plan', () => {
     const { folder, job } = await runJob({
       input: { jsonl: writeLines(newFolder('one'), [{ custom_id: '1', text: ' ' }]) },
     });
-    const unplanned = { ...folder, plan: async () => undefined, put: async () => {} };
-    const planning = planJob(unplanned, { ...job, input: { jsonl } }, { shardItems: 1 });
+    const unplanned = { ...folder, plan: async () => undefined, put: async () => true };
+    const planning = planJob(unplanned, { ...job, input: { jsonl } }, { open: openPlace, shardItems: 1 });
     await expect(planning).rejects.toThrow('more than 10,000 shards');
     await expect(runJob({ input: { jsonl: `file://${input}/gone.jsonl` } })).rejects.toThrow('there is no file');
   });

@@ -1,18 +1,16 @@
 // Runs the jobs of a store one after the other as processes of this machine, and those that an earlier run left behind.
 import { availableParallelism } from 'node:os';
-import { jobOfKey, PREFIXES } from '../../../contracts/src/keys.ts';
-import { SCHEMA_VERSION } from '../../../contracts/src/schema-version.ts';
-import type { ObjectStore } from '../../registry/store.ts';
-import type { JobFolder } from '../folder.ts';
-import type { PlaceOptions } from '../places.ts';
-import { planJob } from '../plan.ts';
-import { type RunOptions, runShards } from '../run.ts';
-import { isFinal, type JobState, statusOf } from './status.ts';
+import type { ObjectStore } from '../registry/store.ts';
+import { type RunOptions, runShards } from './run.ts';
+import type { JobFolder } from './service/folder.ts';
+import { type PlanOptions, planJob } from './service/plan.ts';
+import { jobsIn, type Runner, readState, reasonOf, stopOf } from './service/states.ts';
+import { isFinal, statusOf } from './service/status.ts';
+import { type Post, tellOfEnd } from './service/webhook.ts';
 
-export interface Runner {
-  /** Plans it and runs its shards, when those that were submitted before have ended. */
+export interface LocalRunner extends Runner {
+  /** Its jobs are run one after the other, when those that were submitted before have ended. */
   submit(id: string): void;
-  /** Ends its processes; what they have finished stays. */
   cancel(id: string): void;
   /** Submits what is not finished, the oldest first. */
   resume(): Promise<void>;
@@ -23,23 +21,21 @@ export interface Runner {
 export interface RunnerOptions {
   open(id: string): JobFolder;
   store: Pick<ObjectStore, 'list'>;
-  places: PlaceOptions;
+  /** Opens a folder or prefix that an input is in. */
+  openPlace: PlanOptions['open'];
   host: RunOptions['host'];
   /** Processes (default: all cores but one, which answers requests). */
   workers?: number | undefined;
+  /** Sends what tells of the end of a job. */
+  post: Post;
   onProblem(sentence: string): void;
 }
 
-export async function readState(folder: JobFolder): Promise<JobState | undefined> {
-  const job = await folder.job();
-  if (!job) return undefined;
-  const [plan, stop, done] = await Promise.all([folder.plan(), folder.stopped(), folder.allDone()]);
-  return { job, plan, stop, done };
-}
-
-export function createRunner(options: RunnerOptions): Runner {
+export function createRunner(options: RunnerOptions): LocalRunner {
   const workers = options.workers ?? Math.max(1, availableParallelism() - 1);
   const stops = new Map<string, AbortController>();
+  /** Submitted and not ended. */
+  const known = new Set<string>();
   let isStopping = false;
   let queue = Promise.resolve();
 
@@ -52,26 +48,43 @@ export function createRunner(options: RunnerOptions): Runner {
     const expires = state.job.expires_at === null ? undefined : Date.parse(state.job.expires_at) - Date.now();
     const signals = [stop.signal, ...(expires === undefined ? [] : [AbortSignal.timeout(expires)])];
     try {
-      const plan = await planJob(folder, state.job, options.places);
+      const plan = await planJob(folder, state.job, { open: options.openPlace });
       await runShards(folder, plan, { workers, host: options.host, signal: AbortSignal.any(signals) });
     } catch (error) {
-      const message = error instanceof Error ? error.message : String(error);
+      const message = reasonOf(error);
       options.onProblem(`${id}: ${message}`);
-      const at = new Date().toISOString();
-      await folder.stop({ schema_version: SCHEMA_VERSION, job: id, status: 'failed', at, message, shard: null });
+      await folder.stop(stopOf(id, 'failed', { message, shard: null }));
     } finally {
       stops.delete(id);
     }
   }
 
-  const runner: Runner = {
+  /** Beside the next job: whoever is told may be slow. */
+  function tell(id: string): void {
+    if (isStopping) return;
+    tellOfEnd(options.open(id), { post: options.post }).catch((error: unknown) =>
+      options.onProblem(`${id}: its end could not be told: ${reasonOf(error)}`),
+    );
+  }
+
+  const runner: LocalRunner = {
     submit(id) {
-      queue = queue.then(() => run(id)).catch((error: unknown) => options.onProblem(`${id}: ${error}`));
+      if (known.has(id)) return;
+      known.add(id);
+      queue = queue
+        .then(() => run(id))
+        .catch((error: unknown) => options.onProblem(`${id}: ${error}`))
+        .finally(() => {
+          known.delete(id);
+          tell(id);
+        });
     },
     cancel: (id) => stops.get(id)?.abort(),
     async resume() {
       const ids = await jobsIn(options.store);
       const states = await Promise.all(ids.map((id) => readState(options.open(id))));
+      // What ended while nobody was here to tell it, or while it was told.
+      for (const state of states) if (state && isFinal(statusOf(state, Date.now()))) tell(state.job.id);
       const open = states.flatMap((state) => (state && !isFinal(statusOf(state, Date.now())) ? [state.job] : []));
       for (const { id } of open.sort((a, b) => (a.created_at < b.created_at ? -1 : 1))) runner.submit(id);
     },
@@ -82,10 +95,4 @@ export function createRunner(options: RunnerOptions): Runner {
     },
   };
   return runner;
-}
-
-/** Ids of all jobs in a store. */
-export async function jobsIn(store: Pick<ObjectStore, 'list'>): Promise<string[]> {
-  const keys = await store.list(`${PREFIXES.jobs}/`);
-  return [...new Set(keys.flatMap(({ key }) => jobOfKey(key) ?? []))];
 }

@@ -1,6 +1,6 @@
 // Lines of a stream: however it is cut into chunks, and however long a line is.
 import { expect, test } from 'vitest';
-import { linesOf } from '../../../../api/bulk/inputs/lines.ts';
+import { linesOf } from '../../../../api/bulk/service/lines.ts';
 
 async function collect<T>(values: AsyncIterable<T>): Promise<T[]> {
   const collected: T[] = [];

@@ -1,15 +1,21 @@
 // A bulk job's folder in a store: its documents, each written in one step, and the marks of its finished shards.
-import { BulkDone, BulkJob, BulkPlan, BulkStop } from '../../contracts/src/bulk/job.ts';
-import { BULK_PARTS, bulkFiles, FILES, shardOfDone } from '../../contracts/src/keys.ts';
-import { UserError } from '../../contracts/src/user-error.ts';
-import { encodeDocument, type ObjectBody, type ObjectStore, type StoredObject } from '../registry/store.ts';
+import { BulkDone, BulkJob, BulkPlan, BulkStop } from '../../../contracts/src/bulk/job.ts';
+import { BULK_PARTS, bulkFiles, FILES, shardOfDone } from '../../../contracts/src/keys.ts';
+import { UserError } from '../../../contracts/src/user-error.ts';
+import {
+  type Condition,
+  encodeDocument,
+  type ObjectBody,
+  type ObjectStore,
+  type StoredObject,
+} from '../../registry/store.ts';
 
 export interface JobFolder {
   /** `file://`, `s3://` or `r2://`: where it is. */
   uri: string;
   get(file: string): Promise<StoredObject | undefined>;
-  /** Writes in one step. */
-  put(file: string, body: Uint8Array | ObjectBody): Promise<void>;
+  /** Writes in one step. Answers whether `condition` held and it was written. */
+  put(file: string, body: Uint8Array | ObjectBody, condition?: Condition): Promise<boolean>;
   job(): Promise<BulkJob | undefined>;
   /** False where another job is there already. */
   begin(job: BulkJob): Promise<boolean>;
@@ -19,6 +25,8 @@ export interface JobFolder {
   stop(stop: BulkStop): Promise<void>;
   /** Of one shard. */
   done(shard: number): Promise<BulkDone | undefined>;
+  /** How many are finished, without reading what their marks say. */
+  countDone(): Promise<number>;
   /** Of all that are finished, in order. Marks never change: those that were read before are not read again. */
   allDone(): Promise<BulkDone[]>;
 }
@@ -42,6 +50,8 @@ export function openJobFolder(store: ObjectStore, prefix = ''): JobFolder {
   const uri = keyOf('') === '' ? store.uri : `${store.uri}/${prefix}`;
   const marks = new Map<number, BulkDone>();
   const get = (file: string) => store.get(keyOf(file));
+  const finished = async (): Promise<number[]> =>
+    (await store.list(keyOf(BULK_PARTS))).flatMap(({ key }) => shardOfDone(key) ?? []);
   async function read<T>(file: string, schema: { parse(document: unknown): T }): Promise<T | undefined> {
     const text = await (await get(file))?.text();
     if (text === undefined) return undefined;
@@ -55,9 +65,7 @@ export function openJobFolder(store: ObjectStore, prefix = ''): JobFolder {
   const folder: JobFolder = {
     uri,
     get,
-    async put(file, body) {
-      await store.put(keyOf(file), body);
-    },
+    put: (file, body, condition) => store.put(keyOf(file), body, condition),
     job: () => read(FILES.job, BulkJob),
     begin: (job) => store.put(keyOf(FILES.job), encodeDocument(job), 'absent'),
     plan: () => read(FILES.plan, BulkPlan),
@@ -66,9 +74,9 @@ export function openJobFolder(store: ObjectStore, prefix = ''): JobFolder {
       await store.put(keyOf(FILES.stop), encodeDocument(stop), 'absent');
     },
     done: (shard) => read(bulkFiles(shard).done, BulkDone),
+    countDone: async () => (await finished()).length,
     async allDone() {
-      const keys = await store.list(keyOf(BULK_PARTS));
-      const unread = keys.flatMap(({ key }) => shardOfDone(key) ?? []).filter((shard) => !marks.has(shard));
+      const unread = (await finished()).filter((shard) => !marks.has(shard));
       for (let at = 0; at < unread.length; at += AT_A_TIME) {
         const some = unread.slice(at, at + AT_A_TIME);
         const read = await Promise.all(some.map((shard) => folder.done(shard)));

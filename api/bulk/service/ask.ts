@@ -1,0 +1,95 @@
+// What is asked for becomes a job: its options checked against the model, everything that may be left out filled in.
+import { PLAN_LIMITS } from '../../../contracts/src/api/limits.ts';
+import type { BulkFormat, BulkInput, BulkJob, BulkType } from '../../../contracts/src/bulk/job.ts';
+import { hexOf } from '../../../contracts/src/keys.ts';
+import type { ModelManifest } from '../../../contracts/src/model/manifest.ts';
+import { SCHEMA_VERSION } from '../../../contracts/src/schema-version.ts';
+import { chooseDimensions, chooseModel } from '../../core/model.ts';
+import { sha256 } from '../../registry/digest.ts';
+import { readManifest, readPointer, readRelease } from '../../registry/read.ts';
+import type { ObjectReader } from '../../registry/store.ts';
+
+export interface Asked {
+  input: BulkInput;
+  sources: string[];
+  formats?: BulkFormat[] | undefined;
+  type?: BulkType | undefined;
+  dimensions?: number | undefined;
+  model?: string | undefined;
+}
+
+/** Of the job itself, not of what it is asked to do. */
+export type Named = Pick<BulkJob, 'id' | 'owner' | 'idempotency_key' | 'asked' | 'created_at' | 'expires_at'>;
+
+/** The model that is current when a job is asked for. */
+export interface CurrentModel {
+  manifest: ModelManifest;
+  /** Of its manifest in the registry; null: the embedded model. */
+  digest: string | null;
+}
+
+/** No client waits: what bounds a request's computing does not bind here, and a text still has its own limits. */
+export const LIMITS = {
+  ...PLAN_LIMITS.paid,
+  tokens: { student: Number.MAX_SAFE_INTEGER, tiny: Number.MAX_SAFE_INTEGER, static: Number.MAX_SAFE_INTEGER },
+};
+
+/** Throws a CoreError that names those that there are, before anything of the model is opened. */
+export function choose(
+  manifest: ModelManifest,
+  asked: { model?: string | undefined; dimensions?: number | undefined },
+) {
+  const offer = { manifest, limits: LIMITS };
+  return { id: chooseModel(offer, asked.model).id, dimensions: chooseDimensions(offer, asked.dimensions) };
+}
+
+/** The pointer's where there is a registry with one, else the embedded one. Nothing but manifests is read. */
+export async function currentIn(
+  registry: ObjectReader | undefined,
+  { embedded, name = embedded.name }: { embedded: ModelManifest; name?: string | undefined },
+): Promise<CurrentModel> {
+  const pointed = registry && (await readPointer(registry, name));
+  if (!registry || !pointed) return { manifest: embedded, digest: null };
+  const { manifest: digest } = await readRelease(registry, pointed.pointer.release);
+  return { manifest: (await readManifest(registry, digest)).manifest, digest };
+}
+
+/** A job that anybody may see and that never expires: one of a command. */
+export const COMMAND = { owner: null, idempotency_key: null, asked: null, expires_at: null } as const;
+
+/** Throws a CoreError where the model has no such id or no such length. */
+export function jobOf(asked: Asked, current: CurrentModel, named: Named): BulkJob {
+  const { input, sources, formats = ['jsonl'], type = 'float32' } = asked;
+  const { id, dimensions } = choose(current.manifest, asked);
+  const output = { formats: [...new Set(formats)], type, dimensions };
+  const model = modelOf(current, id);
+  return { schema_version: SCHEMA_VERSION, ...named, input, sources, output, model };
+}
+
+export function modelOf({ manifest, digest }: CurrentModel, id: string): BulkJob['model'] {
+  const { version, space_id } = manifest;
+  return { id, version, space_id, manifest: digest };
+}
+
+/** The same input, output and model have the same id: asking again goes on. */
+export async function idOf({
+  input,
+  sources,
+  output,
+  model,
+}: Pick<BulkJob, 'input' | 'sources' | 'output' | 'model'>): Promise<string> {
+  return `bulk_${hexOf(await digestOf({ input, sources, output, model })).slice(0, 32)}`;
+}
+
+/** Of a value as JSON. */
+export function digestOf(value: unknown): Promise<string> {
+  return sha256(Uint8Array.from(new TextEncoder().encode(JSON.stringify(value))));
+}
+
+/** What follows the kind in an id. */
+export const serialOf = (id: string): string => id.replace(/^\w+?_/, '');
+
+export function newId(kind: string): string {
+  const bytes = crypto.getRandomValues(new Uint8Array(12));
+  return `${kind}_${Array.from(bytes, (byte) => byte.toString(16).padStart(2, '0')).join('')}`;
+}

@@ -1,0 +1,72 @@
+// Lines of a stream of bytes, each of bounded length: a file without line ends must not fill the memory. And what a line may say.
+import { LIMITS } from '../../../contracts/src/api/limits.ts';
+import { BulkLine } from '../../../contracts/src/bulk/lines.ts';
+import { CoreError } from '../../core/errors.ts';
+
+/** An image as base64, its name, and some room. */
+export const LINE_BYTES = Math.ceil((LIMITS.image_bytes * 4) / 3) + 64 * 1024;
+
+const FORMS = 'a line is {"custom_id"} with one of "text", "image", "path", "uri" and "tar"';
+
+/** A line without its end; undefined in place of one that is longer than `most` bytes. */
+export async function* linesOf(stream: AsyncIterable<Uint8Array>, most: number): AsyncGenerator<string | undefined> {
+  const decoder = new TextDecoder();
+  let parts: Uint8Array[] = [];
+  let size = 0;
+  let isTooLong = false;
+  const add = (part: Uint8Array): void => {
+    size += part.byteLength;
+    isTooLong ||= size > most;
+    if (isTooLong) parts = [];
+    else parts.push(part);
+  };
+  const take = (): string | undefined => {
+    const line = isTooLong ? undefined : decoder.decode(joined(parts, size)).replace(/\r$/, '');
+    [parts, size, isTooLong] = [[], 0, false];
+    return line;
+  };
+  for await (const chunk of stream) {
+    let start = 0;
+    for (let end = chunk.indexOf(10); end >= 0; end = chunk.indexOf(10, start)) {
+      add(chunk.subarray(start, end));
+      yield take();
+      start = end + 1;
+    }
+    if (start < chunk.length) add(chunk.subarray(start));
+  }
+  if (size > 0) yield take();
+}
+
+function joined(parts: Uint8Array[], size: number): Uint8Array {
+  const [only] = parts;
+  if (only && parts.length === 1) return only;
+  const bytes = new Uint8Array(size);
+  let at = 0;
+  for (const part of parts) {
+    bytes.set(part, at);
+    at += part.byteLength;
+  }
+  return bytes;
+}
+
+export function tooLong(): CoreError {
+  return new CoreError('body_too_large', `the line has more than ${LINE_BYTES.toLocaleString('en-US')} bytes.`);
+}
+
+export function readLine(text: string | undefined): BulkLine | CoreError {
+  if (text === undefined) return tooLong();
+  let document: unknown;
+  try {
+    document = JSON.parse(text);
+  } catch {
+    return new CoreError('malformed_json', 'the line is not JSON.');
+  }
+  const line = BulkLine.safeParse(document);
+  return line.success ? line.data : new CoreError('invalid_request', `${FORMS}.`);
+}
+
+/** One document a line. */
+export function encodeLines(documents: object[]): Uint8Array<ArrayBuffer> {
+  const text = documents.map((document) => `${JSON.stringify(document)}\n`).join('');
+  return Uint8Array.from(new TextEncoder().encode(text));
+}

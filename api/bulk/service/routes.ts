@@ -1,0 +1,83 @@
+// Every path about bulk jobs, whoever it reaches: the service of a machine, or the Worker itself.
+import { CoreError } from '../../core/errors.ts';
+import { type BatchService, createBatches } from './batches.ts';
+import { createFiles, type FileService } from './files.ts';
+import { createJobs, type JobService } from './jobs.ts';
+import { createStates, type ServiceOptions } from './states.ts';
+
+export interface BulkService {
+  files: FileService;
+  jobs: JobService;
+  batches: BatchService;
+}
+
+export function createBulkService(options: ServiceOptions): BulkService {
+  const states = createStates(options);
+  const files = createFiles(options.store);
+  return { files, jobs: createJobs(options, files, states), batches: createBatches(options, files, states) };
+}
+
+export interface Asked {
+  method: string;
+  /** Parts of the path behind /v1. */
+  path: string[];
+  query: URLSearchParams;
+  owner: string | null;
+  idempotencyKey: string | null;
+  body(): Promise<Uint8Array>;
+}
+
+/** A document, or bytes. */
+export type Answer = { json: object } | { stream: AsyncIterable<Uint8Array> };
+
+/** Undefined where there is no such path. */
+export async function answer({ jobs, files, batches }: BulkService, asked: Asked): Promise<Answer | undefined> {
+  const { owner, idempotencyKey, query, method } = asked;
+  const [kind = '', id = '', what, name = ''] = asked.path;
+  const asker = { owner, idempotencyKey };
+  const document = async (made: Promise<object>): Promise<Answer> => ({ json: await made });
+  const bytes = async (read: Promise<AsyncIterable<Uint8Array>>): Promise<Answer> => ({ stream: await read });
+  const route = [method, kind, ...(id === '' ? [] : [':id']), ...(what === undefined ? [] : [what])].join(' ');
+  switch (route) {
+    case 'POST jobs':
+      return document(jobs.create(toJson(await asked.body()), asker));
+    case 'GET jobs':
+      return document(jobs.list(owner));
+    case 'GET jobs :id':
+      return document(jobs.get(id, owner));
+    case 'DELETE jobs :id':
+      return document(jobs.cancel(id, owner));
+    case 'GET jobs :id files':
+      return bytes(jobs.file(id, name, owner).then((file) => file.stream()));
+    case 'POST files': {
+      const [filename, purpose] = [query.get('filename') ?? '', query.get('purpose') ?? ''];
+      return document(files.create({ filename, purpose, bytes: await asked.body() }, owner));
+    }
+    case 'GET files':
+      return document(files.list(owner));
+    case 'GET files :id':
+      return document(files.get(id, owner));
+    case 'GET files :id content':
+      return bytes(files.content(id, owner));
+    case 'DELETE files :id':
+      return document(files.remove(id, owner));
+    case 'POST batches':
+      return document(batches.create(toJson(await asked.body()), asker));
+    case 'GET batches':
+      return document(batches.list(owner));
+    case 'GET batches :id':
+      return document(batches.get(id, owner));
+    case 'POST batches :id cancel':
+      return document(batches.cancel(id, owner));
+    default:
+      return undefined;
+  }
+}
+
+function toJson(bytes: Uint8Array): unknown {
+  try {
+    return JSON.parse(new TextDecoder('utf-8', { fatal: true, ignoreBOM: false }).decode(bytes));
+  } catch (error) {
+    throw new CoreError('malformed_json', `The body is not JSON: ${error instanceof Error ? error.message : error}`);
+  }
+}

@@ -1,0 +1,179 @@
+// Jobs and batches as what they have in common: begun once under a key, found by their owner, cancelled, given up.
+import { BULK_LIMITS, type BulkJob, type BulkStop } from '../../../contracts/src/bulk/job.ts';
+import { bulkFolder, hexOf, jobOfKey, PREFIXES } from '../../../contracts/src/keys.ts';
+import { SCHEMA_VERSION } from '../../../contracts/src/schema-version.ts';
+import { CoreError } from '../../core/errors.ts';
+import type { ObjectStore } from '../../registry/store.ts';
+import { type CurrentModel, digestOf, type Named, newId } from './ask.ts';
+import { type JobFolder, openJobFolder } from './folder.ts';
+import { isFinal, type JobState, statusOf } from './status.ts';
+
+/** What runs jobs: processes of a machine, or AWS Batch. */
+export interface Runner {
+  /** Has it cut into shards, and has them run. A job that is under way already is left as it is. */
+  submit(id: string): void | Promise<void>;
+  /** Ends what runs of it; what is finished stays. */
+  cancel(id: string): void | Promise<void>;
+  /** Why nothing works any more on a job that has not ended; undefined where something does. Absent: the runner writes it down itself. */
+  failure?(state: JobState): Promise<{ message: string; shard: number | null } | undefined>;
+}
+
+export interface ServiceOptions {
+  store: ObjectStore;
+  runner: Runner;
+  /** Places that an input may lie in. */
+  places: string[];
+  /** Places that lines may name an image in. */
+  sources: string[];
+  current(): Promise<CurrentModel>;
+  /** Told of jobs that end because of what was asked here. Absent: the runner notices it. */
+  onEnd?(id: string): void;
+}
+
+/** Who asks: the prefix of an API key; null: somebody on this machine, or a service without keys. */
+export type Owner = string | null;
+
+export interface Asker {
+  owner: Owner;
+  /** The header `Idempotency-Key`. */
+  idempotencyKey: string | null;
+}
+
+export interface Begun {
+  kind: 'job' | 'batch';
+  asker: Asker;
+  /** Of what was asked: the same idempotency key with another one is refused. */
+  asked: unknown;
+  /** Made only where the job is not there already. */
+  make(named: Named): Promise<BulkJob>;
+}
+
+export interface States {
+  open(id: string): JobFolder;
+  begin(begun: Begun): Promise<JobState>;
+  /** Throws a CoreError where there is none of that kind that its asker may see. */
+  find(id: string, owner: Owner, isKind: (state: JobState) => boolean): Promise<JobState>;
+  /** The newest first. */
+  all(owner: Owner): Promise<JobState[]>;
+  cancel(state: JobState): Promise<JobState>;
+}
+
+/** Folders that are kept open, with the marks that were read in them. */
+const FOLDERS = 64;
+
+export function createStates({ store, runner, onEnd }: ServiceOptions): States {
+  const folders = new Map<string, JobFolder>();
+  const open = (id: string): JobFolder => {
+    const folder = folders.get(id) ?? openJobFolder(store, bulkFolder(id));
+    // Written again, it is the newest one; the oldest goes.
+    folders.delete(id);
+    folders.set(id, folder);
+    const [oldest] = folders.keys();
+    if (folders.size > FOLDERS && oldest !== undefined) folders.delete(oldest);
+    return folder;
+  };
+  const stateOf = async (id: string): Promise<JobState | undefined> => {
+    try {
+      return await readState(open(id));
+    } catch (error) {
+      if (error instanceof TypeError) return undefined;
+      throw error;
+    }
+  };
+  const isOpen = (state: JobState): boolean => !isFinal(statusOf(state, Date.now()));
+
+  return {
+    open,
+    async begin({ kind, asker, asked, make }) {
+      const { owner, idempotencyKey } = asker;
+      const id = idempotencyKey === null ? newId(kind) : await idOfKey(kind, asker);
+      const digest = await digestOf(asked);
+      const created = Date.now();
+      const named = {
+        id,
+        owner,
+        idempotency_key: idempotencyKey,
+        asked: digest,
+        created_at: new Date(created).toISOString(),
+        expires_at: new Date(created + BULK_LIMITS.hours * 3_600_000).toISOString(),
+      };
+      const before = await stateOf(id);
+      if (!before) await open(id).begin(await make(named));
+      const state = before ?? required(await stateOf(id));
+      if (state.job.asked !== digest) {
+        const message = 'The Idempotency-Key was used for another request before: send a new one, or the same request.';
+        throw new CoreError('invalid_request', message);
+      }
+      // Also one that was there: whoever began it may have been stopped before it was submitted.
+      if (!isOpen(state)) return state;
+      try {
+        await runner.submit(id);
+      } catch (error) {
+        // Nobody could ask for it a second time.
+        if (idempotencyKey === null)
+          await open(id).stop(stopOf(id, 'failed', { message: reasonOf(error), shard: null }));
+        throw error;
+      }
+      return required(await stateOf(id));
+    },
+    async find(id, owner, isKind) {
+      const state = await stateOf(id);
+      if (!state || state.job.owner !== owner || !isKind(state))
+        throw new CoreError('not_found', `There is nothing of the id ${JSON.stringify(id)} here.`, { param: 'id' });
+      const failure = isOpen(state) ? await runner.failure?.(state) : undefined;
+      if (!failure) return state;
+      await open(id).stop(stopOf(id, 'failed', failure));
+      onEnd?.(id);
+      return required(await stateOf(id));
+    },
+    async all(owner) {
+      const read = await Promise.all((await jobsIn(store)).map(stateOf));
+      return read
+        .flatMap((state) => (state?.job.owner === owner ? [state] : []))
+        .sort((a, b) => (a.job.created_at < b.job.created_at ? 1 : -1));
+    },
+    async cancel(state) {
+      const { id } = state.job;
+      if (!isOpen(state)) return state;
+      await open(id).stop(stopOf(id, 'cancelled', { message: 'It was cancelled.', shard: null }));
+      await runner.cancel(id);
+      onEnd?.(id);
+      return required(await stateOf(id));
+    },
+  };
+}
+
+export async function readState(folder: JobFolder): Promise<JobState | undefined> {
+  const job = await folder.job();
+  if (!job) return undefined;
+  const [plan, stop, done] = await Promise.all([folder.plan(), folder.stopped(), folder.allDone()]);
+  return { job, plan, stop, done };
+}
+
+/** Ids of all jobs in a store. */
+export async function jobsIn(store: Pick<ObjectStore, 'list'>): Promise<string[]> {
+  const keys = await store.list(`${PREFIXES.jobs}/`);
+  return [...new Set(keys.flatMap(({ key }) => jobOfKey(key) ?? []))];
+}
+
+/** The document that says how a job ended before it was done. */
+export function stopOf(
+  job: string,
+  status: 'cancelled' | 'failed',
+  { message, shard }: { message: string; shard: number | null },
+): BulkStop {
+  return { schema_version: SCHEMA_VERSION, job, status, at: new Date().toISOString(), message, shard };
+}
+
+export function reasonOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}
+
+function required(state: JobState | undefined): JobState {
+  if (!state) throw new Error('a job that was just written cannot be read');
+  return state;
+}
+
+async function idOfKey(kind: string, { owner, idempotencyKey }: Asker): Promise<string> {
+  return `${kind}_${hexOf(await digestOf([kind, owner, idempotencyKey])).slice(0, 24)}`;
+}

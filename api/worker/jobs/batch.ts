@@ -1,0 +1,139 @@
+// What is asked of AWS Batch about bulk jobs, by signed calls: submitted, found again, looked at, ended.
+import { z } from 'zod';
+import { CoreError } from '../../core/errors.ts';
+import { type AwsKeys, createSignedFetch } from '../aws/signed-fetch.ts';
+
+export interface BatchOptions {
+  /** ARN of the queue, which names the region. */
+  queue: string;
+  /** ARN of the definition of a shard. */
+  definition: string;
+  /** Where Batch is not AWS's own. */
+  endpoint?: string | undefined;
+  keys: () => Promise<AwsKeys>;
+}
+
+export interface BatchJob {
+  status: string;
+  /** Why it is in that state; undefined where Batch does not say. */
+  reason: string | undefined;
+  isArray: boolean;
+}
+
+/** All of these throw `encoder_unavailable` where Batch refuses or does not answer, with what it said. */
+export interface BatchClient {
+  /** An array job with a child for each shard, or one job where there is one shard. Answers its id. */
+  submit(job: { name: string; uri: string; shards: number }): Promise<string>;
+  /** Id of the newest one of that name. */
+  find(name: string): Promise<string | undefined>;
+  /** Undefined where Batch does not know it any more: it forgets jobs some days after their end. */
+  describe(id: string): Promise<BatchJob | undefined>;
+  /** Children of an array job that failed in all of their attempts, by their numbers. */
+  failedChildren(id: string): Promise<{ shard: number; reason: string | undefined }[]>;
+  /** All children of an array job with it. */
+  terminate(id: string, reason: string): Promise<void>;
+}
+
+const CALL_MS = 15_000;
+
+const Submitted = z.object({ jobId: z.string().min(1) });
+const arrayProperties = z.object({ size: z.int().nullish() }).nullish();
+const Described = z.object({
+  jobs: z.array(z.object({ status: z.string(), statusReason: z.string().nullish(), arrayProperties })).default([]),
+});
+const Listed = z.object({
+  jobSummaryList: z
+    .array(
+      z.object({
+        jobId: z.string(),
+        jobName: z.string(),
+        createdAt: z.number().default(0),
+        statusReason: z.string().nullish(),
+      }),
+    )
+    .default([]),
+  nextToken: z.string().nullish(),
+});
+
+export function createBatchClient({ queue, definition, endpoint, keys }: BatchOptions): BatchClient {
+  // arn:aws:batch:REGION:ACCOUNT:job-queue/NAME
+  const region = queue.split(':')[3] ?? '';
+  const root = endpoint ?? `https://batch.${region}.amazonaws.com`;
+  const send = createSignedFetch(keys, { service: 'batch', region });
+
+  async function call<T extends z.ZodType>(operation: string, asked: object, answer: T): Promise<z.infer<T>> {
+    const init = {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify(asked),
+      signal: AbortSignal.timeout(CALL_MS),
+    };
+    const response = await send(`${root}/v1/${operation}`, init).catch((error: unknown) => {
+      throw refused(operation, error instanceof Error ? error.message : String(error));
+    });
+    const text = await response.text();
+    if (!response.ok) throw refused(operation, `it answered ${response.status} ${text.slice(0, 300)}`.trimEnd());
+    const read = answer.safeParse(text === '' ? {} : jsonIn(text));
+    if (!read.success) throw refused(operation, `it answered ${text.slice(0, 300)}`);
+    return read.data;
+  }
+
+  async function list(asked: object) {
+    const found: z.infer<typeof Listed>['jobSummaryList'] = [];
+    let nextToken: string | null | undefined;
+    do {
+      const page = await call('listjobs', nextToken ? { ...asked, nextToken } : asked, Listed);
+      found.push(...page.jobSummaryList);
+      nextToken = page.nextToken;
+    } while (nextToken);
+    return found;
+  }
+
+  return {
+    async submit({ name, uri, shards }) {
+      const asked = {
+        jobName: name,
+        jobQueue: queue,
+        jobDefinition: definition,
+        parameters: { job: uri },
+        // An array has two children at least. A job that is none does all shards, which is one.
+        ...(shards > 1 ? { arrayProperties: { size: shards } } : {}),
+      };
+      return (await call('submitjob', asked, Submitted)).jobId;
+    },
+    async find(name) {
+      const found = await list({ jobQueue: queue, filters: [{ name: 'JOB_NAME', values: [name] }] });
+      const own = found.filter(({ jobName }) => jobName === name).sort((a, b) => b.createdAt - a.createdAt);
+      return own[0]?.jobId;
+    },
+    async describe(id) {
+      const [job] = (await call('describejobs', { jobs: [id] }, Described)).jobs;
+      if (!job) return undefined;
+      const isArray = (job.arrayProperties?.size ?? 0) > 0;
+      return { status: job.status, reason: job.statusReason ?? undefined, isArray };
+    },
+    async failedChildren(id) {
+      const children = await list({ arrayJobId: id, jobStatus: 'FAILED' });
+      // A child is named PARENT:NUMBER.
+      return children
+        .map(({ jobId, statusReason }) => ({ shard: Number(jobId.split(':')[1]), reason: statusReason ?? undefined }))
+        .sort((a, b) => a.shard - b.shard);
+    },
+    async terminate(id, reason) {
+      await call('terminatejob', { jobId: id, reason }, z.object({}));
+    },
+  };
+}
+
+function jsonIn(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}
+
+function refused(operation: string, reason: string): CoreError {
+  const message = `AWS Batch does not take ${operation} (${reason}). What was asked can be asked again under its Idempotency-Key.`;
+  return new CoreError('encoder_unavailable', message, { retryAfterSeconds: 10 });
+}

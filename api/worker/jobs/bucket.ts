@@ -1,0 +1,109 @@
+// A bucket of AWS as an object store, by signed calls: what bulk jobs are kept in where AWS Batch runs them.
+import { hexOf } from '../../../contracts/src/keys.ts';
+import { CoreError } from '../../core/errors.ts';
+import { sha256 } from '../../registry/digest.ts';
+import { bytesOf, type Condition, type ObjectStore, storedObject } from '../../registry/store.ts';
+import { type AwsKeys, bucketUrl, createSignedFetch } from '../aws/signed-fetch.ts';
+import { sleep } from '../isolate/lease.ts';
+
+export interface BucketOptions {
+  /** `s3://bucket` */
+  uri: string;
+  region: string;
+  /** Where the bucket is not AWS's own. */
+  endpoint?: string | undefined;
+  keys: () => Promise<AwsKeys>;
+}
+
+/** For one call; an object is at most some 64 MiB. */
+const CALL_MS = 60_000;
+/** S3 answers 503 to many calls at a time: the same call comes through a moment later. */
+const AGAIN_MS = [200, 800] as const;
+
+export function openBucket({ uri, region, endpoint, keys }: BucketOptions): ObjectStore {
+  const root = bucketUrl({ bucket: uri.replace(/^s3:\/\//, ''), region, endpoint });
+  const signed = createSignedFetch(keys, { service: 's3', region });
+
+  /** Statuses of `expected` are an answer. */
+  async function send(path: string, init: RequestInit, expected: number[] = []): Promise<Response> {
+    for (let times = 0; ; times++) {
+      const response = await signed(`${root}/${path}`, { ...init, signal: AbortSignal.timeout(CALL_MS) }).catch(
+        (error: unknown) => {
+          throw unavailable(error instanceof Error ? error.message : String(error));
+        },
+      );
+      if (response.ok || expected.includes(response.status)) return response;
+      const said = await response.text();
+      const wait = AGAIN_MS[times];
+      if (response.status < 500 || wait === undefined) {
+        const [, code = ''] = /<Code>([^<]+)<\/Code>/.exec(said) ?? [];
+        throw unavailable(`it answered ${response.status} ${code}`.trimEnd());
+      }
+      await sleep(wait);
+    }
+  }
+
+  return {
+    uri,
+    async get(key) {
+      const response = await send(pathOf(key), { method: 'GET' }, [404]);
+      if (response.status === 404) {
+        const said = await response.text();
+        if (said.includes('NoSuchBucket')) throw unavailable(`there is no bucket ${uri}`);
+        return undefined;
+      }
+      const bytes = async () => new Uint8Array(await response.arrayBuffer());
+      async function* stream() {
+        if (response.body) yield* response.body as ReadableStream<Uint8Array>;
+      }
+      const size = Number(response.headers.get('content-length'));
+      return storedObject({ size, etag: response.headers.get('etag') ?? '', bytes, stream });
+    },
+    async put(key, body, condition) {
+      const content = await bytesOf(body);
+      // S3 compares what arrives with the signed digest, and keeps nothing else.
+      const headers = { 'x-amz-content-sha256': hexOf(await sha256(content)), ...toHeaders(condition) };
+      // 412: another object is there; 409: another write of the same key is under way; 404: none is there any more.
+      const refused = condition === undefined ? [] : [404, 409, 412];
+      const response = await send(pathOf(key), { method: 'PUT', headers, body: content }, refused);
+      await response.body?.cancel();
+      return response.ok;
+    },
+    async list(prefix) {
+      const found: { key: string; size: number }[] = [];
+      let token = '';
+      do {
+        const query = new URLSearchParams({ 'list-type': '2', 'encoding-type': 'url', prefix });
+        if (token !== '') query.set('continuation-token', token);
+        const page = await (await send(`?${query}`, { method: 'GET' })).text();
+        for (const [, contents = ''] of page.matchAll(/<Contents>([\s\S]*?)<\/Contents>/g))
+          found.push({ key: decodeURIComponent(member(contents, 'Key')), size: Number(member(contents, 'Size')) });
+        token = plain(member(page, 'NextContinuationToken'));
+      } while (token !== '');
+      return found;
+    },
+  };
+}
+
+const pathOf = (key: string): string => key.split('/').map(encodeURIComponent).join('/');
+
+function toHeaders(condition: Condition | undefined): Record<string, string> {
+  if (condition === undefined) return {};
+  return condition === 'absent' ? { 'if-none-match': '*' } : { 'if-match': condition.etag };
+}
+
+/** Text of the first element of that name; empty where there is none. */
+function member(xml: string, name: string): string {
+  return new RegExp(`<${name}>([^<]*)</${name}>`).exec(xml)?.[1] ?? '';
+}
+
+/** Of the text of an element, which writes what has a meaning in XML as entities. */
+function plain(text: string): string {
+  const entities: Record<string, string> = { '&amp;': '&', '&lt;': '<', '&gt;': '>', '&quot;': '"', '&apos;': "'" };
+  return text.replace(/&\w+;/g, (entity) => entities[entity] ?? entity);
+}
+
+function unavailable(reason: string): CoreError {
+  const message = `The store of bulk jobs is not available (${reason}). Requests are answered all the same.`;
+  return new CoreError('encoder_unavailable', message, { retryAfterSeconds: 5 });
+}

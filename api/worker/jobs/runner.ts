@@ -1,0 +1,104 @@
+// Bulk jobs as array jobs of AWS Batch: cut into shards here, submitted once, ended when they are cancelled, given up when Batch does.
+import { BulkSubmission } from '../../../contracts/src/bulk/job.ts';
+import { FILES } from '../../../contracts/src/keys.ts';
+import { SCHEMA_VERSION } from '../../../contracts/src/schema-version.ts';
+import { UserError } from '../../../contracts/src/user-error.ts';
+import type { JobFolder } from '../../bulk/service/folder.ts';
+import { type PlanOptions, planJob } from '../../bulk/service/plan.ts';
+import { type Runner, stopOf } from '../../bulk/service/states.ts';
+import { isFinal, statusOf } from '../../bulk/service/status.ts';
+import { CoreError } from '../../core/errors.ts';
+import { encodeDocument } from '../../registry/store.ts';
+import type { BatchClient, BatchJob } from './batch.ts';
+
+export interface BatchRunnerOptions {
+  open(id: string): JobFolder;
+  /** Opens a folder or prefix that an input is in. */
+  openPlace: PlanOptions['open'];
+  batch: BatchClient;
+}
+
+/** Longer than a submission takes: whoever holds a claim longer was stopped. */
+const CLAIM_MS = 60_000;
+/** Shards that a sentence names. */
+const NAMED = 5;
+
+export function createBatchRunner({ open, openPlace, batch }: BatchRunnerOptions): Required<Runner> {
+  async function known(folder: JobFolder): Promise<{ submission: BulkSubmission; etag: string } | undefined> {
+    const object = await folder.get(FILES.submission);
+    return object && { submission: BulkSubmission.parse(JSON.parse(await object.text())), etag: object.etag };
+  }
+
+  /**
+   * Batch has no token by which it would know a second submission of the same job. Whoever writes the claim submits, and nobody else
+   * does while it is good; a claim that was left behind may have led to a job, which is then found by its name.
+   */
+  async function submitOnce(folder: JobFolder, id: string, shards: number): Promise<void> {
+    const before = await known(folder);
+    const { batch_job = null, claimed_until = null } = before?.submission ?? {};
+    if (batch_job !== null || (claimed_until !== null && Date.parse(claimed_until) > Date.now())) return;
+    const submission = (batchJob: string | null, until: string | null): BulkSubmission => {
+      return { schema_version: SCHEMA_VERSION, job: id, batch_job: batchJob, claimed_until: until };
+    };
+    const claim = submission(null, new Date(Date.now() + CLAIM_MS).toISOString());
+    const condition = before ? { etag: before.etag } : 'absent';
+    if (!(await folder.put(FILES.submission, encodeDocument(claim), condition))) return;
+    let submitted: string | undefined;
+    try {
+      submitted = before && (await batch.find(id));
+      submitted ??= await batch.submit({ name: id, uri: folder.uri, shards });
+    } finally {
+      await folder.put(FILES.submission, encodeDocument(submission(submitted ?? null, null)));
+    }
+    // It may have been cancelled before there was anything to end.
+    const stop = await folder.stopped();
+    if (stop) await batch.terminate(submitted, stop.message);
+  }
+
+  return {
+    async submit(id) {
+      const folder = open(id);
+      const [job, stop, before] = await Promise.all([folder.job(), folder.stopped(), folder.plan()]);
+      if (!job || isFinal(statusOf({ job, stop, plan: before, done: [] }, Date.now()))) return;
+      try {
+        const plan = before ?? (await planJob(folder, job, { open: openPlace }));
+        await submitOnce(folder, id, plan.shards);
+      } catch (error) {
+        if (!(error instanceof UserError)) throw error;
+        await folder.stop(stopOf(id, 'failed', { message: error.message, shard: null }));
+      }
+    },
+    async cancel(id) {
+      const found = await known(open(id));
+      const batchJob = found?.submission.batch_job ?? null;
+      if (batchJob !== null) await batch.terminate(batchJob, 'It was cancelled.');
+    },
+    async failure({ job, plan }) {
+      const folder = open(job.id);
+      const batchJob = (await known(folder))?.submission.batch_job ?? null;
+      // That Batch cannot be asked at this moment says nothing about the job.
+      const described = batchJob === null ? undefined : await batch.describe(batchJob).catch(unlessCore);
+      if (batchJob === null || !described || !hasEnded(described)) return undefined;
+      // Marks that came while Batch was asked.
+      if (plan && (await folder.allDone()).length >= plan.shards) return undefined;
+      const children = described.isArray ? await batch.failedChildren(batchJob).catch(unlessCore) : undefined;
+      return whyOf(described, children ?? []);
+    },
+  };
+}
+
+const hasEnded = ({ status }: BatchJob): boolean => status === 'FAILED' || status === 'SUCCEEDED';
+
+function whyOf({ reason }: BatchJob, failed: { shard: number; reason: string | undefined }[]) {
+  const [first] = failed;
+  const why = first?.reason ?? reason ?? 'AWS Batch does not say why';
+  if (!first) return { message: `AWS Batch ended it with shards missing: ${why}.`, shard: null };
+  const named = failed.slice(0, NAMED).map(({ shard }) => shard);
+  const more = failed.length > named.length ? ` and ${failed.length - named.length} more` : '';
+  const which = failed.length === 1 ? `Shard ${first.shard}` : `Shards ${named.join(', ')}${more}`;
+  return { message: `${which} failed in all attempts: ${why}.`, shard: first.shard };
+}
+
+function unlessCore(error: unknown): undefined {
+  if (!(error instanceof CoreError)) throw error;
+}

@@ -1,0 +1,96 @@
+// The service of bulk jobs inside the Worker: what it keeps is in a bucket, what it has to do is done by AWS Batch.
+import { bulkFolder, PREFIXES } from '../../../contracts/src/keys.ts';
+import type { CurrentModel } from '../../bulk/service/ask.ts';
+import { openJobFolder } from '../../bulk/service/folder.ts';
+import { isBelow } from '../../bulk/service/inputs.ts';
+import { answer, type BulkService, createBulkService } from '../../bulk/service/routes.ts';
+import { type Post, tellOfEnd } from '../../bulk/service/webhook.ts';
+import { CoreError } from '../../core/errors.ts';
+import type { ObjectStore } from '../../registry/store.ts';
+import type { BatchClient } from './batch.ts';
+import { createBatchRunner } from './runner.ts';
+
+export interface BatchServiceOptions {
+  store: ObjectStore;
+  batch: BatchClient;
+  current(): Promise<CurrentModel>;
+  /** Lets work go on when the request that began it is answered: `waitUntil`. */
+  background(work: Promise<void>): void;
+}
+
+/** Behind an answer a Worker has half a minute. */
+const PAUSES_MS = [2_000, 8_000];
+
+export function createBatchService({ store, batch, current, background }: BatchServiceOptions): BulkService {
+  const open = (id: string) => openJobFolder(store, bulkFolder(id));
+  const runner = createBatchRunner({
+    open,
+    openPlace: (uri) => below(store, uri),
+    batch,
+  });
+  // Lines may name files that were sent by POST /v1/uploads, by digests that only their senders know. No place is listed for anybody.
+  const sources = [`${store.uri}/${PREFIXES.uploads}`];
+  const onEnd = (id: string) => background(tellOfEnd(open(id), { post, pausesMs: PAUSES_MS }));
+  return createBulkService({ store, runner, places: [], sources, current, onEnd });
+}
+
+/** Nobody is led elsewhere by an answer. */
+async function post(url: string, { headers, ...sent }: Parameters<Post>[1]): Promise<number> {
+  const init = {
+    method: 'POST',
+    headers: { ...headers, 'content-type': 'application/json' },
+    redirect: 'manual',
+  } as const;
+  const response = await fetch(url, { ...sent, ...init });
+  await response.body?.cancel();
+  return response.status;
+}
+
+/** A prefix of the store as a store of its own: inputs of these jobs lie nowhere else. */
+function below(store: ObjectStore, uri: string): ObjectStore {
+  if (!isBelow(uri, store.uri)) throw new TypeError(`${uri} is not in ${store.uri}`);
+  const root = uri === store.uri ? '' : `${uri.slice(store.uri.length + 1)}/`;
+  return {
+    uri,
+    get: (key) => store.get(root + key),
+    put: (key, body, condition) => store.put(root + key, body, condition),
+    async list(prefix) {
+      const found = await store.list(root + prefix);
+      return found.map(({ key, size }) => ({ key: key.slice(root.length), size }));
+    },
+  };
+}
+
+/** As a service of another process would answer; errors are thrown. */
+export function askHere(service: BulkService): (path: string, init: RequestInit) => Promise<Response> {
+  return async function ask(path, init) {
+    const request = new Request(new URL(path, 'http://jobs'), init);
+    const { pathname, searchParams: query } = new URL(request.url);
+    const [, , ...parts] = pathname.split('/').map(decodeURIComponent);
+    const found = await answer(service, {
+      method: request.method,
+      path: parts,
+      query,
+      owner: request.headers.get('x-owner') || null,
+      idempotencyKey: request.headers.get('idempotency-key') || null,
+      body: async () => new Uint8Array(await request.arrayBuffer()),
+    });
+    if (!found) throw new CoreError('not_found', `There is no ${request.method} ${pathname} here.`);
+    if ('json' in found) return Response.json(found.json);
+    return new Response(streamOf(found.stream), { headers: { 'content-type': 'application/octet-stream' } });
+  };
+}
+
+function streamOf(parts: AsyncIterable<Uint8Array>): ReadableStream<Uint8Array> {
+  const iterator = parts[Symbol.asyncIterator]();
+  return new ReadableStream<Uint8Array>({
+    async pull(controller) {
+      const next = await iterator.next();
+      if (next.done) controller.close();
+      else controller.enqueue(next.value);
+    },
+    async cancel() {
+      await iterator.return?.();
+    },
+  });
+}

@@ -1,0 +1,95 @@
+// Telling of the end of a job: once it has ended, until it is taken, and not again; every attempt is signed anew.
+import { createHmac } from 'node:crypto';
+import { expect, test } from 'vitest';
+import { openJobFolder } from '../../../../api/bulk/service/folder.ts';
+import { stopOf } from '../../../../api/bulk/service/states.ts';
+import { type Post, tellOfEnd } from '../../../../api/bulk/service/webhook.ts';
+import { encodeDocument } from '../../../../api/registry/store.ts';
+import { openStore } from '../../../../api/registry/stores/open.ts';
+import { BulkTold } from '../../../../contracts/src/bulk/job.ts';
+import { newFolder, runJob, writeLines } from '../jobs.ts';
+
+// The secret of the specification's example.
+const SECRET = 'whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw';
+
+interface Sent {
+  url: string;
+  headers: Record<string, string>;
+  body: string;
+}
+
+/** Answers each attempt with the next status; an error where it is none. */
+function receiver(statuses: (number | string)[]) {
+  const sent: Sent[] = [];
+  const post: Post = async (url, { headers, body }) => {
+    sent.push({ url, headers, body });
+    const status = statuses[sent.length - 1];
+    if (typeof status !== 'number') throw new Error(status);
+    return status;
+  };
+  return { sent, post };
+}
+
+async function finished() {
+  const { folder, job } = await runJob({
+    input: { jsonl: writeLines(newFolder('in'), [{ custom_id: '1', text: ' ' }]) },
+  });
+  const webhook = { schema_version: 1, job: job.id, url: 'https://example.com/jobs', secret: SECRET };
+  await folder.put('webhook.json', encodeDocument(webhook));
+  const told = async () => BulkTold.parse(JSON.parse((await (await folder.get('webhook-sent.json'))?.text()) ?? '{}'));
+  return { folder, job, told };
+}
+
+const isSigned = ({ headers, body }: Sent): boolean => {
+  const key = Buffer.from(SECRET.slice(6), 'base64');
+  const text = `${headers['webhook-id']}.${headers['webhook-timestamp']}.${body}`;
+  return headers['webhook-signature'] === `v1,${createHmac('sha256', key).update(text).digest('base64')}`;
+};
+
+test('a finished job is told with its counts and signed, and told once', async () => {
+  const { folder, job, told } = await finished();
+  const { sent, post } = receiver([204]);
+  await tellOfEnd(folder, { post });
+  await tellOfEnd(folder, { post });
+  expect(sent).toHaveLength(1);
+  expect(sent.map(isSigned)).toEqual([true]);
+  const { type, data } = JSON.parse(sent[0]?.body ?? '{}');
+  expect([type, data.id, data.request_counts, data.files]).toEqual([
+    'job.completed',
+    job.id,
+    { total: 1, completed: 0, failed: 1 },
+    undefined,
+  ]);
+  expect(Math.abs(Number(sent[0]?.headers['webhook-timestamp']) - Date.now() / 1000)).toBeLessThan(60);
+  expect(await told()).toMatchObject({ told: true, attempts: 1, reason: null });
+});
+
+test('it is sent again until something answers with 2xx, under the same id', async () => {
+  const { folder, told } = await finished();
+  const { sent, post } = receiver([500, 'connection refused', 200]);
+  await tellOfEnd(folder, { post, pausesMs: [1, 1, 1] });
+  expect(sent.map(isSigned)).toEqual([true, true, true]);
+  expect(new Set(sent.map(({ headers }) => headers['webhook-id'])).size).toBe(1);
+  expect(await told()).toMatchObject({ told: true, attempts: 3 });
+});
+
+test('it is given up with what came back last, a redirection among it', async () => {
+  const { folder, told } = await finished();
+  const { post } = receiver([500, 307]);
+  await tellOfEnd(folder, { post, pausesMs: [1] });
+  expect(await told()).toMatchObject({ told: false, attempts: 2, reason: 'it answered 307' });
+});
+
+test('nothing is told of a job that goes on, and a cancelled one is told as that', async () => {
+  const { job } = await finished();
+  const folder = openJobFolder(openStore(`file://${newFolder('other')}`));
+  await folder.begin(job);
+  const webhook = { schema_version: 1, job: job.id, url: 'https://example.com/jobs', secret: SECRET };
+  await folder.put('webhook.json', encodeDocument(webhook));
+  const { sent, post } = receiver([200, 200]);
+  await tellOfEnd(folder, { post });
+  expect(sent).toEqual([]);
+  await folder.stop(stopOf(job.id, 'cancelled', { message: 'It was cancelled.', shard: null }));
+  await tellOfEnd(folder, { post });
+  expect(JSON.parse(sent[0]?.body ?? '{}')).toMatchObject({ type: 'job.cancelled', data: { status: 'cancelled' } });
+});

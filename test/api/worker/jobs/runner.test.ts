@@ -1,0 +1,158 @@
+// Jobs that AWS Batch runs: submitted once whatever happens in between, ended, and given up with a sentence that says why.
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, test } from 'vitest';
+import type { BulkService } from '../../../../api/bulk/service/routes.ts';
+import { type ObjectStore, objectOf } from '../../../../api/registry/store.ts';
+import type { BatchClient, BatchJob } from '../../../../api/worker/jobs/batch.ts';
+import { createBatchService } from '../../../../api/worker/jobs/service.ts';
+import type { JobReport } from '../../../../contracts/src/api/tasks/jobs.ts';
+import { ModelManifest } from '../../../../contracts/src/model/manifest.ts';
+
+const MANIFEST = ModelManifest.parse(
+  JSON.parse(readFileSync(join(import.meta.dirname, '../../../../api/model/manifest.json'), 'utf8')),
+);
+const BODY = { input: { items: Array.from({ length: 1500 }, (_, i) => ({ custom_id: `${i}`, text: `a dog ${i}` })) } };
+const MONDAY = { owner: null, idempotencyKey: 'monday' };
+
+function memoryStore(): ObjectStore & { objects: Map<string, { bytes: Uint8Array; etag: string }> } {
+  const objects = new Map<string, { bytes: Uint8Array; etag: string }>();
+  let writes = 0;
+  return {
+    uri: 's3://jobs',
+    objects,
+    async get(key) {
+      const found = objects.get(key);
+      return found && objectOf(found.bytes, found.etag);
+    },
+    async put(key, body, condition) {
+      const there = objects.get(key);
+      if (condition === 'absent' && there) return false;
+      if (typeof condition === 'object' && there?.etag !== condition.etag) return false;
+      if (!(body instanceof Uint8Array)) throw new TypeError('no streams here');
+      writes += 1;
+      objects.set(key, { bytes: body, etag: String(writes) });
+      return true;
+    },
+    async list(prefix) {
+      return [...objects].flatMap(([key, { bytes }]) => (key.startsWith(prefix) ? [{ key, size: bytes.length }] : []));
+    },
+  };
+}
+
+interface Fake extends BatchClient {
+  submitted: { name: string; uri: string; shards: number }[];
+  terminated: string[];
+  /** What Batch says of every job. */
+  job: BatchJob;
+  children: { shard: number; reason: string | undefined }[];
+  /** Thrown by the next submission, before or after Batch has taken it. */
+  breaks: 'before' | 'after' | undefined;
+}
+
+function fakeBatch(): Fake {
+  const fake: Fake = {
+    submitted: [],
+    terminated: [],
+    job: { status: 'RUNNING', reason: undefined, isArray: true },
+    children: [],
+    breaks: undefined,
+    async submit(job) {
+      const { breaks } = fake;
+      fake.breaks = undefined;
+      if (breaks === 'before') throw new Error('the connection was reset');
+      fake.submitted.push(job);
+      if (breaks === 'after') throw new Error('the connection was reset');
+      return `batch-${fake.submitted.length}`;
+    },
+    find: async (name) => {
+      const at = fake.submitted.findLastIndex((job) => job.name === name);
+      return at < 0 ? undefined : `batch-${at + 1}`;
+    },
+    describe: async () => fake.job,
+    failedChildren: async () => fake.children,
+    terminate: async (id) => void fake.terminated.push(id),
+  };
+  return fake;
+}
+
+function open() {
+  const [store, batch] = [memoryStore(), fakeBatch()];
+  const current = async () => ({ manifest: MANIFEST, digest: null });
+  const service: BulkService = createBatchService({ store, batch, current, background: () => {} });
+  return { store, batch, jobs: service.jobs };
+}
+
+const get = (jobs: BulkService['jobs'], id: string): Promise<JobReport> => jobs.get(id, null);
+
+describe('a job that AWS Batch runs', () => {
+  test('is planned, and submitted with a child for each shard', async () => {
+    const { store, batch, jobs } = open();
+    const { id, status, shards } = await jobs.create(BODY, MONDAY);
+    expect([status, shards]).toEqual(['in_progress', { total: 2, done: 0 }]);
+    expect(batch.submitted).toEqual([{ name: id, uri: `s3://jobs/jobs/${id}`, shards: 2 }]);
+    const lines = new TextDecoder().decode(store.objects.get(`jobs/${id}/input/shard-0001.jsonl`)?.bytes);
+    expect(lines.trim().split('\n')).toHaveLength(1500 - 1024);
+  });
+
+  test('is submitted once, however often and at whatever moment it is asked for again', async () => {
+    const { batch, jobs } = open();
+    const [first, second] = await Promise.all([jobs.create(BODY, MONDAY), jobs.create(BODY, MONDAY)]);
+    expect((await jobs.create(BODY, MONDAY)).id).toBe(first.id);
+    expect([second.id, batch.submitted.length]).toEqual([first.id, 1]);
+  });
+
+  test.each(['before', 'after'] as const)(
+    'a submission that broke off %s Batch took it is made up for by the next request',
+    async (breaks) => {
+      const { batch, jobs } = open();
+      batch.breaks = breaks;
+      await expect(jobs.create(BODY, MONDAY)).rejects.toThrow('reset');
+      const { id, status } = await jobs.create(BODY, MONDAY);
+      expect([status, batch.submitted.length]).toEqual(['in_progress', 1]);
+      await jobs.cancel(id, null);
+      expect(batch.terminated).toEqual(['batch-1']);
+    },
+  );
+
+  test('a claim that was left behind by a Worker that went away is taken over when its time is over', async () => {
+    const { store, batch, jobs } = open();
+    const { id } = await jobs.create(BODY, MONDAY);
+    const claim = async (seconds: number) => {
+      const claimed_until = new Date(Date.now() + seconds * 1000).toISOString();
+      const text = JSON.stringify({ schema_version: 1, job: id, batch_job: null, claimed_until });
+      await store.put(`jobs/${id}/submission.json`, new TextEncoder().encode(text));
+      batch.submitted.length = 0;
+      await jobs.create(BODY, MONDAY);
+      return batch.submitted.length;
+    };
+    expect([await claim(30), await claim(-1)]).toEqual([0, 1]);
+  });
+
+  test('without a key nobody can ask again: it has failed, and says why', async () => {
+    const { batch, jobs } = open();
+    batch.breaks = 'before';
+    await expect(jobs.create(BODY, { owner: null, idempotencyKey: null })).rejects.toThrow('reset');
+    const [job] = (await jobs.list(null)).data;
+    expect(job).toMatchObject({ status: 'failed', error: 'the connection was reset' });
+  });
+
+  test('that Batch gave up has failed, with the shards that did and why', async () => {
+    const { batch, jobs } = open();
+    const { id } = await jobs.create(BODY, MONDAY);
+    expect((await get(jobs, id)).status).toBe('in_progress');
+    batch.job = { status: 'FAILED', reason: 'Array Child Job failed', isArray: true };
+    batch.children = [{ shard: 1, reason: 'Essential container in task exited' }];
+    const error = 'Shard 1 failed in all attempts: Essential container in task exited.';
+    expect(await get(jobs, id)).toMatchObject({ status: 'failed', error });
+    expect(await jobs.create(BODY, MONDAY)).toMatchObject({ id, status: 'failed' });
+    expect(batch.submitted).toHaveLength(1);
+  });
+
+  test('says nothing of failure while Batch cannot be asked', async () => {
+    const { batch, jobs } = open();
+    const { id } = await jobs.create(BODY, MONDAY);
+    batch.describe = async () => undefined;
+    expect((await get(jobs, id)).status).toBe('in_progress');
+  });
+});
