@@ -11,6 +11,7 @@ from pathlib import Path
 from contracts.constants import EXIT_OK, EXIT_USAGE, FILE_MANIFEST
 from contracts.types import Tier
 
+IMAGE = "image"  # in the place of a text tier: the image tower alone
 FORMATS = ("hf", "onnx", "open_clip", "safetensors", "sentence-transformers")
 
 
@@ -22,7 +23,7 @@ def main() -> int:
     export.add_argument("model", type=Path, help=f"folder with {FILE_MANIFEST}")
     export.add_argument("--format", choices=FORMATS, required=True)
     export.add_argument("--to", type=Path, required=True, help="folder that is not there yet, or is empty")
-    export.add_argument("--tier", default="", help="text tiers with commas; absent: all")
+    export.add_argument("--tier", default="", help=f"text tiers with commas, or {IMAGE}; absent: all")
     export.add_argument("--distill", type=Path, help="run of distill that the model was exported from")
     export.add_argument("--clip", type=Path, help="run of clip that the model was exported from")
     export.add_argument("--json", action="store_true", help="one JSON object instead of text")
@@ -107,11 +108,15 @@ def run_export(given: argparse.Namespace) -> int:
     }
     if is_imported(given.model):
         taken = read_imported(given.model)
+        if given.tier:
+            return refuse(f"--tier: {taken.name} was imported with its own text tower, and goes out whole")
         return write_out(given, lambda making: write_imported(taken, given.format, making), taken.weights)
     model = read_floats(given.model, given.distill, given.clip)
     there: list[Tier] = [*model.students, "static"]
     named = [word for word in given.tier.split(",") if word]
-    unknown = [tier for tier in named if tier not in there]
+    if IMAGE in named and given.format not in ("hf", "onnx"):
+        return refuse(f"--tier {IMAGE}: --format hf and --format onnx write the image tower alone")
+    unknown = [tier for tier in named if tier not in (*there, IMAGE)]
     if unknown:
         return refuse(f"--tier: {model.manifest['name']} has no text tier {unknown[0]}, but {', '.join(there)}")
     tiers = [tier for tier in there if tier in named or not named]

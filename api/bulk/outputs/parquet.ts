@@ -1,6 +1,7 @@
 // The vectors of a shard as Parquet: a row per item, its vector a list of numbers that all have the same length.
 import { parquetWriteBuffer, type SchemaElement } from 'hyparquet-writer';
 import { fromFloat32Bytes } from '../../core/vectors/vectors.ts';
+import { ARROW_SCHEMA_KEY, type ArrowField, arrowSchema } from './arrow-schema.ts';
 import { type Part, rowBytes, rowOf } from './part.ts';
 
 const required = { repetition_type: 'REQUIRED' } as const;
@@ -23,6 +24,17 @@ function embeddingSchema(part: Part): SchemaElement[] {
   ];
 }
 
+/** The same columns as Arrow has them. */
+function arrowFields(part: Part): ArrowField[] {
+  const { type, dimensions } = part;
+  return [
+    { name: 'item', type: 'int32' },
+    { name: 'custom_id', type: 'utf8' },
+    { name: 'embedding', type: type === 'binary' ? { bytes: rowBytes(part) } : { of: type, length: dimensions } },
+    { name: 'space_id', type: 'utf8' },
+  ];
+}
+
 /** Columns `item`, `custom_id`, `embedding` and `space_id`; model, type and dimensions are in the file's metadata. */
 export function writeParquet(part: Part): Uint8Array {
   const { rows, model, type, dimensions } = part;
@@ -33,6 +45,13 @@ export function writeParquet(part: Part): Uint8Array {
     ...embeddingSchema(part),
     { name: 'space_id', ...STRING },
   ];
+  const metadata = {
+    space_id: model.space_id,
+    model: model.id,
+    version: model.version,
+    type,
+    dimensions: String(dimensions),
+  };
   const buffer = parquetWriteBuffer({
     schema,
     createdBy: 'edge-clip',
@@ -44,11 +63,8 @@ export function writeParquet(part: Part): Uint8Array {
       { name: 'space_id', data: rows.map(() => model.space_id) },
     ],
     kvMetadata: Object.entries({
-      space_id: model.space_id,
-      model: model.id,
-      version: model.version,
-      type,
-      dimensions: String(dimensions),
+      ...metadata,
+      [ARROW_SCHEMA_KEY]: arrowSchema(arrowFields(part), metadata),
     }).map(([key, value]) => ({ key, value })),
   });
   return new Uint8Array(buffer);

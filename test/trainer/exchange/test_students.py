@@ -1,6 +1,7 @@
 """A checkpoint imported with text students in place of its text tower: its own pictures' vectors, and texts near its own."""
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from torch.nn import functional as F
 from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection
 
 from edge_clip import load
+from exchange.__main__ import main
 from exchange.incoming.take_in import ImportOptions, import_into
 from exchange.incoming.teachable import teachable
 from exchange.refusal import CannotExpress
@@ -114,7 +116,7 @@ def released_folder(folder: Path, width: int) -> tuple[Any, Path]:
     return model, folder.parent / "features.safetensors"
 
 
-def test_llm2clips_image_tower_is_served_with_students_of_its_language_models_vectors(learned, tmp_path):
+def test_llm2clips_image_tower_is_served_with_students_of_its_language_models_vectors(learned, tmp_path, monkeypatch):
     _, _, run = learned
     folder = tmp_path / "LLM2CLIP-Openai-L-14-336"
     model, features = released_folder(folder, width=12)
@@ -134,3 +136,22 @@ def test_llm2clips_image_tower_is_served_with_students_of_its_language_models_ve
     assert found.images[0] @ theirs > 0.9999
     assert manifest["image"]["preprocess"]["mean"] == pytest.approx([0.48145466, 0.4578275, 0.40821073])
     assert manifest["calibration"]["text_image"]["scale"] == pytest.approx(100, rel=1e-3)
+    # Its image tower goes out again, which its students cannot.
+    out = tmp_path / "out"
+    argv = ["exchange", "export", str(tmp_path / "model"), "--format", "hf", "--to", str(out)]
+    monkeypatch.setattr(sys, "argv", argv)
+    assert main() == 2
+    assert not out.exists()
+    monkeypatch.setattr(sys, "argv", [*argv, "--tier", "image"])
+    assert main() == 0
+    opened: Any = CLIPVisionModelWithProjection.from_pretrained(out / "image")
+    with torch.no_grad():
+        vectors = F.normalize(opened(pixel_values=pixels).image_embeds, dim=-1).numpy()
+    np.testing.assert_allclose(vectors, found.images, atol=1e-4)
+    assert "CLIPVisionModelWithProjection" in (out / "README.md").read_text()
+    monkeypatch.setattr(
+        sys,
+        "argv",
+        ["exchange", "export", str(tmp_path / "model"), "--format", "safetensors", "--tier", "image", "--to", str(out)],
+    )
+    assert main() == 2

@@ -50,7 +50,7 @@ A registry holds models by digest and, for each name, a pointer to the current o
   --to DIGEST     rollback: to this manifest, as list shows it
   --to FOLDER     export: a folder that is not there yet (default NAME.FORMAT)
   --format FORMAT export: hf, onnx, open_clip, safetensors or sentence-transformers
-  --tier TIER,…   export: these text tiers only
+  --tier TIER,…   export: these text tiers only; image: the image tower alone (hf, onnx)
   --name NAME     import: the model's name (default: that of the folder or file)
   --model-version TEXT, --licence TEXT   import: kept in the manifest (default 1, and not stated)
   --architecture NAME   import: open_clip's name of what a file of weights belongs to

@@ -18,14 +18,14 @@ from towers.sentencepiece_text import SentencePiece
 class ImageSide:
     """The image tower of a checkpoint. `logit_scale` multiplies cosines, `logit_bias` is added (None: it has none).
 
-    `published`: the tower by its library's names, None where no library builds it from a configuration.
+    `published`: the tower by its library's names.
     """
 
     image: nn.Module
     preprocess: PreprocessRecipe
     logit_scale: float
     logit_bias: float | None
-    published: Published | None
+    published: Published
 
 
 @dataclass(frozen=True)

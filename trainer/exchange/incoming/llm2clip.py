@@ -25,6 +25,7 @@ from exchange.incoming.checkpoint import ImageSide, UnitVectors
 from exchange.incoming.from_open_clip import open_clip_image
 from exchange.incoming.from_transformers import transformers_preprocessing
 from exchange.incoming.isolate import ISOLATE_MIB
+from exchange.names import Published
 from exchange.refusal import CannotExpress
 from towers.exported_files import MIB
 from towers.image.checkpoint import is_torchscript, published_preprocessing
@@ -125,7 +126,9 @@ def image_of_folder(folder: Path) -> ImageSide:
         preprocess=transformers_preprocessing(folder) if has_own else openai_preprocessing(vision.image_size),
         logit_scale=SCALE if scale is None else float(scale.float().exp()),
         logit_bias=None,
-        published=None,
+        published=Published(
+            "transformers", {"model_type": "clip", "vision_config": vision.to_dict()}, model.state_dict()
+        ),
     )
 
 

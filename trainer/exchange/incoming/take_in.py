@@ -63,9 +63,8 @@ def take_in(source: Path, out: Path, options: ImportOptions) -> ModelManifest:
         text = students(out, options.students, OPSET)
     export_image_tower(side.image, side.preprocess["size"], out / "image.onnx", OPSET, options.image_weights)
     image: Any = {"preprocess": side.preprocess, "graph": {"file": artefact(out, "image.onnx"), "opset": OPSET}}
-    if side.published is not None:
-        write_names(side.published, out / "image.onnx", out / FILE)
-        image["names"] = artefact(out, FILE)
+    write_names(side.published, out / "image.onnx", out / FILE)
+    image["names"] = artefact(out, FILE)
     described: Any = {"name": options.name, **text.described, "image": image}
     images_ME, image_parity = image_vectors(side, out, options.photos)
     names = [file.stem.replace("-", " ") for file in pictures_in(options.photos)]

@@ -22,9 +22,12 @@ from towers.image.input_size import built_size
 
 
 def write(model: FloatModel, out: Path, tiers: list[Tier]) -> list[str]:
-    """Write text tiers, and the image tower where a run of `clip` was given; returns the folders that a user opens."""
+    """Write text tiers, and the image tower of a run of `clip` or of an import; returns the folders that a user opens.
+
+    No tiers: the image tower alone.
+    """
     transformers: list[Tier] = [tier for tier in tiers if tier != "static"]
-    if not transformers:
+    if tiers and not transformers:
         raise CannotExpress(
             "transformers has no architecture for the static tier: --format sentence-transformers has one"
         )
@@ -36,18 +39,17 @@ def write(model: FloatModel, out: Path, tiers: list[Tier]) -> list[str]:
         weights = {name: value.detach().clone() for name, value in student.projection.state_dict().items()}
         save_file(weights, out / tier / "projection.safetensors")
     if model.image_tower is None:
-        return [*transformers, *write_imported_image(model, out / "image")]
+        try:
+            write_published(model, read_names(model.folder, model.manifest), out / "image")
+        except CannotExpress as error:
+            if not tiers:
+                raise CannotExpress(
+                    f"the image tower of {model.manifest['name']} cannot be written: {error}"
+                ) from error
+            return list(transformers)
+        return [*transformers, "image"]
     write_image(model, out / "image")
     return [*transformers, "image"]
-
-
-def write_imported_image(model: FloatModel, folder: Path) -> list[str]:
-    """Of a published checkpoint that students read texts for; none where its names were not kept, or no class has its shape."""
-    try:
-        write_published(model, read_names(model.folder, model.manifest), folder)
-    except CannotExpress:
-        return []
-    return ["image"]
 
 
 def write_image(model: FloatModel, folder: Path) -> None:

@@ -53,7 +53,7 @@ def page(model: FloatModel, layout: str, written: list[str], folder: Path) -> st
         f"# {manifest['name']} {manifest['version']}, as {layout}",
         f"In this folder: {', '.join(written)}. Vectors have {manifest['embed_dim']} numbers at unit length; cut to "
         f"{', '.join(map(str, manifest['matryoshka_dims']))} and brought to unit length again they still work.",
-        f"```python\n{OPEN[layout].format(tier=first)}\n```",
+        *([] if first == "image" else [f"```python\n{OPEN[layout].format(tier=first)}\n```"]),
     ]
     if layout == "hf" and "image" in written:
         code = IMAGE_HF if model.image_tower is not None else image_code(folder / "image")

@@ -62,8 +62,8 @@ test.each(['float32', 'int8', 'binary'] as const)(
     );
     expect(read.parquet.types.embedding).toBe(
       {
-        float32: 'list<element: float not null>',
-        int8: 'list<element: int8 not null>',
+        float32: 'fixed_size_list<element: float not null>[8]',
+        int8: 'fixed_size_list<element: int8 not null>[8]',
         binary: 'fixed_size_binary[1]',
       }[type],
     );
