@@ -57,8 +57,7 @@ class WordPiece:
 
     def tokens(self, texts: Sequence[str]) -> list[list[int]]:
         """Ids of each text without special tokens, uncut: what the static tier sums."""
-        # Fast: without the places of the pieces in the text, which nobody asks for.
-        encodings = self._tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)
+        encodings = self._tokenizer.encode_batch(list(texts), add_special_tokens=False)
         if not self.spells:
             return [encoding.ids for encoding in encodings]
         # Every look at the ids of an encoding copies them.
