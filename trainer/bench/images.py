@@ -61,7 +61,8 @@ def main() -> None:
         interpolation=shape["interpolation"],
         resize_mode=shape["resize_mode"],
     )
-    transform, run = image_transform_v2(settings, is_train=False), ARMS[arm](model)
+    transform: Any = image_transform_v2(settings, is_train=False)
+    run = ARMS[arm](model)
     files = [path.read_bytes() for path in sorted(folder.glob("*.jpg"))]
     for _ in sys.stdin:
         before = time.process_time()
