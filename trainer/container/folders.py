@@ -235,7 +235,9 @@ class LocalFolder:
 def client() -> Any:
     """The S3 client, created for the first `s3://` URI; endpoint, region and credentials come from the SDK's variables."""
     retries: Any = {"mode": "standard", "total_max_attempts": 5}
-    return boto3.client("s3", config=Config(retries=retries, max_pool_connections=64, tcp_keepalive=True))
+    # A connection on which nothing comes for so many seconds is dead. At a minute, the default, two in a row end a lease of three.
+    waits = {"connect_timeout": 10, "read_timeout": 30}
+    return boto3.client("s3", config=Config(retries=retries, max_pool_connections=64, tcp_keepalive=True, **waits))
 
 
 @contextmanager
