@@ -1,12 +1,14 @@
 // Runs the jobs of a store one after the other as processes of this machine, and those that an earlier run left behind.
+
 import { availableParallelism } from 'node:os';
+import { reasonOf } from '../../contracts/src/user-error.ts';
 import type { ObjectStore } from '../registry/store.ts';
 import { type RunOptions, runShards } from './run.ts';
 import type { JobFolder } from './service/folder.ts';
 import { type PlanOptions, planJob } from './service/plan.ts';
-import { jobsIn, type Runner, readState, reasonOf, stopOf } from './service/states.ts';
+import { jobsIn, type Runner, readState, stopOf } from './service/states.ts';
 import { isFinal, statusOf } from './service/status.ts';
-import { type Post, tellOfEnd } from './service/webhook.ts';
+import { type Send, tellOfEnd } from './service/webhook.ts';
 
 export interface LocalRunner extends Runner {
   /** Its jobs are run one after the other, when those that were submitted before have ended. */
@@ -27,7 +29,7 @@ export interface RunnerOptions {
   /** Processes (default: all cores but one, which answers requests). */
   workers?: number | undefined;
   /** Sends what tells of the end of a job. */
-  post: Post;
+  send: Send;
   onProblem(sentence: string): void;
 }
 
@@ -62,7 +64,7 @@ export function createRunner(options: RunnerOptions): LocalRunner {
   /** Beside the next job: whoever is told may be slow. */
   function tell(id: string): void {
     if (isStopping) return;
-    tellOfEnd(options.open(id), { post: options.post }).catch((error: unknown) =>
+    tellOfEnd(options.open(id), { send: options.send }).catch((error: unknown) =>
       options.onProblem(`${id}: its end could not be told: ${reasonOf(error)}`),
     );
   }

@@ -1,5 +1,7 @@
 // Copies the key file into the Worker's simulated KV namespace, again and again: a new or revoked key needs no restart.
+
 import { apiKeyKey } from '../../contracts/src/keys.ts';
+import { reasonOf } from '../../contracts/src/user-error.ts';
 import { readKeyFile } from '../keys/file-store.ts';
 
 export interface KeyMirrorOptions {
@@ -42,7 +44,7 @@ export async function mirrorKeys({ file, namespace, pollMs, onProblem }: KeyMirr
       await copy();
       problem = '';
     } catch (error) {
-      const reason = error instanceof Error ? error.message : String(error);
+      const reason = reasonOf(error);
       if (reason !== problem && !isEnded) onProblem(reason);
       problem = reason;
     }

@@ -1,6 +1,8 @@
 // Copies the current model of a registry into the Worker's simulated bucket, as a publication does: the pointer last.
+
 import { artefactKey, currentKey, manifestKey, releaseKey } from '../../contracts/src/keys.ts';
 import { artefactsIn } from '../../contracts/src/model/artefact.ts';
+import { reasonOf } from '../../contracts/src/user-error.ts';
 import { RELEASES_TRIED } from '../registry/follow.ts';
 import { readByDigest, readManifest, readPointer, readRelease } from '../registry/read.ts';
 import { encodeDocument, type ObjectReader, type ObjectStore } from '../registry/store.ts';
@@ -57,7 +59,7 @@ export function createMirror({ registry, bucket, name, onProblem }: MirrorOption
         await copy();
         problem = '';
       } catch (error) {
-        const reason = error instanceof Error ? error.message : String(error);
+        const reason = reasonOf(error);
         if (reason !== problem) onProblem(reason);
         problem = reason;
       }

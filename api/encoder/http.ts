@@ -1,4 +1,5 @@
 // The encoder's HTTP application: one request to one response. The local server and the Lambda entry are thin over it.
+
 import { randomUUID } from 'node:crypto';
 import {
   EncodeRequest,
@@ -9,6 +10,7 @@ import {
 import { LIMITS } from '../../contracts/src/api/limits.ts';
 import { ENVARS } from '../../contracts/src/envars.ts';
 import { uploadKey } from '../../contracts/src/keys.ts';
+import { reasonOf } from '../../contracts/src/user-error.ts';
 import { errorDocument } from '../core/error-document.ts';
 import { CoreError } from '../core/errors.ts';
 import { checkImage } from '../core/images/check.ts';
@@ -103,7 +105,7 @@ function parse(body: Uint8Array, contentType = 'application/json'): Asked | Enco
   try {
     document = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(body));
   } catch (error) {
-    throw new CoreError('malformed_json', `the body is not JSON: ${error instanceof Error ? error.message : error}`);
+    throw new CoreError('malformed_json', `the body is not JSON: ${reasonOf(error)}`);
   }
   if (typeof document === 'object' && document !== null && 'staged' in document)
     return parseRequest(EncodeStaged, document);

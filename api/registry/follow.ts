@@ -5,6 +5,7 @@
 
 import type { FollowEvent } from '../../contracts/src/events.ts';
 import type { ModelPointer } from '../../contracts/src/model/pointer.ts';
+import { reasonOf } from '../../contracts/src/user-error.ts';
 import { createBackoff } from './backoff.ts';
 import type { Clock } from './clock.ts';
 import { RegistryError } from './errors.ts';
@@ -195,8 +196,4 @@ export function createFollower<M>(options: FollowOptions<M>): Follower<M> {
 /** For `open`: a pointer names models of its own name only. */
 export function requireName(manifest: { name: string }, name: string): void {
   if (manifest.name !== name) throw new RegistryError(`the manifest is of ${manifest.name}, not of ${name}`);
-}
-
-export function reasonOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
 }

@@ -7,10 +7,11 @@
 
 import type { PlanLimits } from '../../contracts/src/api/limits.ts';
 import type { FollowEvent } from '../../contracts/src/events.ts';
+import { reasonOf } from '../../contracts/src/user-error.ts';
 import { checkGolden } from '../core/golden.ts';
 import { choices, type Model } from '../core/model.ts';
 import { systemClock } from '../registry/clock.ts';
-import { createFollower, type Follower, NotYet, reasonOf, requireName, type UseOptions } from '../registry/follow.ts';
+import { createFollower, type Follower, NotYet, requireName, type UseOptions } from '../registry/follow.ts';
 import { type ModelSource, registrySource } from '../registry/read.ts';
 import type { ObjectReader } from '../registry/store.ts';
 import type { TextEngine } from '../text/engine.ts';

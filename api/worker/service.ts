@@ -1,8 +1,10 @@
 // What knows that it is a Worker: bindings and files of the bundle become the application's dependencies.
+
 import { waitUntil } from 'cloudflare:workers';
 import openapi from '../../contracts/schema/openapi.json';
 import { PLAN_LIMITS } from '../../contracts/src/api/limits.ts';
 import { ModelManifest } from '../../contracts/src/model/manifest.ts';
+import { reasonOf } from '../../contracts/src/user-error.ts';
 import { currentIn } from '../bulk/service/ask.ts';
 import type { VectorCache } from '../core/encode/cache.ts';
 import { CoreError } from '../core/errors.ts';
@@ -165,7 +167,7 @@ function serviceOfJobs({ JOBS_URL: url }: Env, send: Fetch = (at, init) => fetch
   return (path, init) =>
     send(`${url}${path}`, init).catch((error: unknown) => {
       if (error instanceof CoreError) throw error;
-      const reason = error instanceof Error ? error.message : String(error);
+      const reason = reasonOf(error);
       throw new CoreError('encoder_unavailable', `The service of bulk jobs does not answer: ${reason}.`);
     });
 }

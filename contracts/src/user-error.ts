@@ -1,5 +1,5 @@
 // The one error of everything a person starts from a command line: it is printed as a sentence, without a stack
-// trace; and how far what somebody typed is from what there is.
+// trace; what any error says; and how far what somebody typed is from what there is.
 
 /** What the user can fix; the message says what was wrong and what to do. Every command prints it and exits with 2. */
 export class UserError extends Error {
@@ -7,6 +7,11 @@ export class UserError extends Error {
     super(message);
     this.name = 'UserError';
   }
+}
+
+/** What somebody threw, as words: the message of an error, else the value itself. */
+export function reasonOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
 }
 
 /**

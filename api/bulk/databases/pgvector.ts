@@ -1,6 +1,6 @@
 // PostgreSQL with the extension pgvector: one table, found by name.
 import { Client } from 'pg';
-import { UserError } from '../../../contracts/src/user-error.ts';
+import { reasonOf, UserError } from '../../../contracts/src/user-error.ts';
 import { fromFloat32Bytes } from '../../core/vectors/vectors.ts';
 import { type Database, otherSpace } from './database.ts';
 import type { Kind, NamedVector } from './vectors.ts';
@@ -24,7 +24,7 @@ export const pgvector: Database = {
     // A server that goes away fails the query that waits for it; that it also says so by an event must not end the process.
     client.on('error', () => {});
     await client.connect().catch((error) => {
-      throw new UserError(`PostgreSQL cannot be reached: ${error instanceof Error ? error.message : error}`);
+      throw new UserError(`PostgreSQL cannot be reached: ${reasonOf(error)}`);
     });
     try {
       await prepare(client, table, kind);
@@ -60,7 +60,7 @@ export const pgvector: Database = {
 async function prepare(client: Client, table: string, kind: Kind): Promise<void> {
   const column = columnOf(kind);
   await client.query('CREATE EXTENSION IF NOT EXISTS vector').catch((error) => {
-    throw new UserError(`the extension pgvector is not there: ${error instanceof Error ? error.message : error}`);
+    throw new UserError(`the extension pgvector is not there: ${reasonOf(error)}`);
   });
   await client.query(
     `CREATE TABLE IF NOT EXISTS "${table}" ` +

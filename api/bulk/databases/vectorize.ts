@@ -1,7 +1,8 @@
 // A file of lines for Cloudflare Vectorize, which `wrangler vectorize upsert INDEX --file FILE` sends.
-import { createHash } from 'node:crypto';
+import { hexOf } from '../../../contracts/src/keys.ts';
 import { UserError } from '../../../contracts/src/user-error.ts';
 import { fromFloat32Bytes } from '../../core/vectors/vectors.ts';
+import { sha256Of } from '../../registry/stores/hash.ts';
 import type { Database } from './database.ts';
 import { openNewFile } from './new-file.ts';
 import type { NamedVector } from './vectors.ts';
@@ -40,5 +41,5 @@ function lineOf({ custom_id, modality, bytes }: NamedVector, space_id: string) {
 
 /** Names that are too long are their SHA-256, which fits exactly; the metadata has the name. */
 function idOf(name: string): string {
-  return Buffer.byteLength(name) <= LIMITS.id ? name : createHash('sha256').update(name).digest('hex');
+  return Buffer.byteLength(name) <= LIMITS.id ? name : hexOf(sha256Of(name));
 }

@@ -17,7 +17,6 @@ import { openPlace, type PlaceOptions } from '../places.ts';
 import type { RunOptions } from '../run.ts';
 import { type CurrentModel, currentIn } from '../service/ask.ts';
 import { type JobFolder, openJobFolder } from '../service/folder.ts';
-import type { Post } from '../service/webhook.ts';
 
 const EMBEDDED = fileURLToPath(new URL('../../model', import.meta.url));
 const SHARD_HOST = fileURLToPath(new URL('shard.ts', import.meta.url));
@@ -36,18 +35,6 @@ export function shardHost({ model, registry }: ModelOptions): RunOptions['host']
     ...(registry === undefined ? [] : ['--registry', registry]),
   ];
   return { file: SHARD_HOST, words };
-}
-
-/** Sends what tells of the end of a job; nobody is led elsewhere by an answer. */
-export async function post(url: string, { headers, ...sent }: Parameters<Post>[1]): Promise<number> {
-  const init = {
-    method: 'POST',
-    headers: { ...headers, 'content-type': 'application/json' },
-    redirect: 'manual',
-  } as const;
-  const response = await fetch(url, { ...sent, ...init });
-  await response.body?.cancel();
-  return response.status;
 }
 
 /** Opens a folder or prefix by its URI. */

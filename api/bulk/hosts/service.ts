@@ -15,7 +15,7 @@ import { readBody } from '../../encoder/read-body.ts';
 import { createRunner } from '../runner.ts';
 import { openJobFolder } from '../service/folder.ts';
 import { type Asked, answer, type BulkService, createBulkService } from '../service/routes.ts';
-import { currentModel, openUri, post, shardHost, toUri } from './open.ts';
+import { currentModel, openUri, shardHost, toUri } from './open.ts';
 
 const HELP = `Usage: node api/bulk/hosts/service.ts STORE [--source URI]… [--model FOLDER] [--registry URI] [--workers N]
 
@@ -47,7 +47,7 @@ function openService(store: string, { values }: Line) {
     openPlace: openUri,
     host: shardHost(values),
     workers: values.workers === undefined ? undefined : Number(values.workers),
-    post,
+    send: fetch,
     onProblem: (sentence) => console.error(sentence),
   });
   const sources = (values.source ?? []).map(toUri);

@@ -7,7 +7,7 @@ import { UserError } from '../../../contracts/src/user-error.ts';
 import { openSources } from '../places.ts';
 import { tellOfEnd } from '../service/webhook.ts';
 import { encodeShard } from '../shard.ts';
-import { folderOf, openEncoder, openFolder, placeOptions, post } from './open.ts';
+import { folderOf, openEncoder, openFolder, placeOptions } from './open.ts';
 
 const HELP = `Usage: node api/bulk/hosts/shard.ts JOB [--shard N | --lane K/OF] [--model FOLDER] [--registry URI] [--threads N]
 
@@ -86,7 +86,8 @@ async function main({ values, words: [place] }: CommandLine<typeof OPTIONS>): Pr
       print({ event: 'done', ...done });
     }
     // Of an array job, whichever child is the last: nothing else runs then that could tell.
-    if (values.lane === undefined && (await folder.countDone()) >= plan.shards) await tellOfEnd(folder, { post });
+    if (values.lane === undefined && (await folder.countDone()) >= plan.shards)
+      await tellOfEnd(folder, { send: fetch });
     return EXIT.ok;
   } finally {
     await encoder.close();

@@ -1,7 +1,9 @@
 // Items of a shard in the order of its lines, with what they hold: texts, and images from wherever the lines say.
+
 import { LIMITS } from '../../../contracts/src/api/limits.ts';
 import { BULK_LIMITS } from '../../../contracts/src/bulk/job.ts';
 import type { BulkLine } from '../../../contracts/src/bulk/lines.ts';
+import { reasonOf } from '../../../contracts/src/user-error.ts';
 import { CoreError } from '../../core/errors.ts';
 import type { ImagePart, TextPart } from '../../core/items/items.ts';
 import type { StoredObject } from '../../registry/store.ts';
@@ -103,6 +105,6 @@ function damaged(tar: string, error: unknown): CoreError {
   const code = error instanceof Error && 'code' in error ? String(error.code) : undefined;
   // Of the file system or the network, and not of the archive: a rerun may succeed.
   if (code !== undefined && /^E[A-Z]+$/.test(code)) throw error;
-  const reason = error instanceof Error ? error.message : String(error);
+  const reason = reasonOf(error);
   return new CoreError('broken_image', `${tar} is cut off or damaged from here on: ${reason}.`);
 }

@@ -1,7 +1,7 @@
 // A bulk job's folder in a store: its documents, each written in one step, and the marks of its finished shards.
 import { BulkDone, BulkJob, BulkPlan, BulkStop } from '../../../contracts/src/bulk/job.ts';
 import { BULK_PARTS, bulkFiles, FILES, shardOfDone } from '../../../contracts/src/keys.ts';
-import { UserError } from '../../../contracts/src/user-error.ts';
+import { reasonOf, UserError } from '../../../contracts/src/user-error.ts';
 import {
   type Condition,
   encodeDocument,
@@ -14,6 +14,8 @@ export interface JobFolder {
   /** `file://`, `s3://` or `r2://`: where it is. */
   uri: string;
   get(file: string): Promise<StoredObject | undefined>;
+  /** A document; undefined where it is not there. Throws a UserError where it is another. */
+  read<T>(file: string, schema: { parse(document: unknown): T }): Promise<T | undefined>;
   /** Writes in one step. Answers whether `condition` held and it was written. */
   put(file: string, body: Uint8Array | ObjectBody, condition?: Condition): Promise<boolean>;
   job(): Promise<BulkJob | undefined>;
@@ -58,13 +60,14 @@ export function openJobFolder(store: ObjectStore, prefix = ''): JobFolder {
     try {
       return schema.parse(JSON.parse(text));
     } catch (error) {
-      const reason = error instanceof Error ? error.message : String(error);
+      const reason = reasonOf(error);
       throw new UserError(`${uri}/${file} is not what a bulk job leaves there: ${reason}`);
     }
   }
   const folder: JobFolder = {
     uri,
     get,
+    read,
     put: (file, body, condition) => store.put(keyOf(file), body, condition),
     job: () => read(FILES.job, BulkJob),
     begin: (job) => store.put(keyOf(FILES.job), encodeDocument(job), 'absent'),

@@ -1,4 +1,5 @@
 // Every path about bulk jobs, whoever it reaches: the service of a machine, or the Worker itself.
+import { reasonOf } from '../../../contracts/src/user-error.ts';
 import { CoreError } from '../../core/errors.ts';
 import { type BatchService, createBatches } from './batches.ts';
 import { createFiles, type FileService } from './files.ts';
@@ -78,6 +79,6 @@ function toJson(bytes: Uint8Array): unknown {
   try {
     return JSON.parse(new TextDecoder('utf-8', { fatal: true, ignoreBOM: false }).decode(bytes));
   } catch (error) {
-    throw new CoreError('malformed_json', `The body is not JSON: ${error instanceof Error ? error.message : error}`);
+    throw new CoreError('malformed_json', `The body is not JSON: ${reasonOf(error)}`);
   }
 }

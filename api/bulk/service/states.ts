@@ -1,7 +1,9 @@
 // Jobs and batches as what they have in common: begun once under a key, found by their owner, cancelled, given up.
+
 import { BULK_LIMITS, type BulkJob, type BulkStop } from '../../../contracts/src/bulk/job.ts';
 import { bulkFolder, hexOf, jobOfKey, PREFIXES } from '../../../contracts/src/keys.ts';
 import { SCHEMA_VERSION } from '../../../contracts/src/schema-version.ts';
+import { reasonOf } from '../../../contracts/src/user-error.ts';
 import { CoreError } from '../../core/errors.ts';
 import type { ObjectStore } from '../../registry/store.ts';
 import { type CurrentModel, digestOf, type Named, newId } from './ask.ts';
@@ -163,10 +165,6 @@ export function stopOf(
   { message, shard }: { message: string; shard: number | null },
 ): BulkStop {
   return { schema_version: SCHEMA_VERSION, job, status, at: new Date().toISOString(), message, shard };
-}
-
-export function reasonOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
 }
 
 function required(state: JobState | undefined): JobState {

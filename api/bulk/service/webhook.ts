@@ -1,21 +1,20 @@
 // Whoever asked for it is told of the end of a job, signed as Standard Webhooks have it (standard-webhooks/standard-webhooks, spec).
+
 import { BulkTold, BulkWebhook } from '../../../contracts/src/bulk/job.ts';
 import { FILES } from '../../../contracts/src/keys.ts';
 import { SCHEMA_VERSION } from '../../../contracts/src/schema-version.ts';
+import { reasonOf } from '../../../contracts/src/user-error.ts';
 import { encodeDocument } from '../../registry/store.ts';
 import { serialOf } from './ask.ts';
 import type { JobFolder } from './folder.ts';
-import { readState, reasonOf } from './states.ts';
+import { readState } from './states.ts';
 import { isFinal, reportOf, statusOf } from './status.ts';
 
-/** Sends by POST, as JSON, without following where an answer leads to. Answers the status. */
-export type Post = (
-  url: string,
-  sent: { headers: Record<string, string>; body: string; signal: AbortSignal },
-) => Promise<number>;
+/** The platform's `fetch`. */
+export type Send = (url: string, init: RequestInit) => Promise<Response>;
 
 export interface TellOptions {
-  post: Post;
+  send: Send;
   /** Between two attempts (default 2 s, 10 s, 60 s): one more attempt than there are pauses. */
   pausesMs?: readonly number[];
 }
@@ -27,9 +26,9 @@ const ATTEMPT_MS = 15_000;
  * Does nothing where a job has not ended, nobody is to be told, or it was told. A process that is stopped while it tells leaves no mark, so that
  * the next one tells again: `webhook-id` is then the same, by which a receiver knows it.
  */
-export async function tellOfEnd(folder: JobFolder, { post, pausesMs = PAUSES_MS }: TellOptions): Promise<void> {
-  const webhook = await read(folder, FILES.webhook, BulkWebhook);
-  if (!webhook || (await read(folder, FILES.webhookSent, BulkTold))) return;
+export async function tellOfEnd(folder: JobFolder, { send, pausesMs = PAUSES_MS }: TellOptions): Promise<void> {
+  const webhook = await folder.read(FILES.webhook, BulkWebhook);
+  if (!webhook || (await folder.read(FILES.webhookSent, BulkTold))) return;
   const state = await readState(folder);
   if (!state) return;
   const status = statusOf(state, Date.now());
@@ -42,7 +41,7 @@ export async function tellOfEnd(folder: JobFolder, { post, pausesMs = PAUSES_MS 
   for (const pause of [0, ...pausesMs]) {
     if (pause > 0) await new Promise<void>((wake) => setTimeout(wake, pause));
     attempts += 1;
-    reason = await attempt(webhook, body, post);
+    reason = await attempt(webhook, body, send);
     if (reason === null) break;
   }
   const at = new Date().toISOString();
@@ -58,11 +57,15 @@ export async function tellOfEnd(folder: JobFolder, { post, pausesMs = PAUSES_MS 
 }
 
 /** Null where it was taken; else what came back. */
-async function attempt({ job, url, secret }: BulkWebhook, body: string, post: Post): Promise<string | null> {
+async function attempt({ job, url, secret }: BulkWebhook, body: string, send: Send): Promise<string | null> {
   const headers = await signatureOf({ id: `msg_${serialOf(job)}`, secret, body });
   try {
-    const status = await post(url, { headers, body, signal: AbortSignal.timeout(ATTEMPT_MS) });
-    return status >= 200 && status < 300 ? null : `it answered ${status}`;
+    // The blob's type is said with it. Nobody is led elsewhere by an answer.
+    const content = new Blob([body], { type: 'application/json' });
+    const signal = AbortSignal.timeout(ATTEMPT_MS);
+    const response = await send(url, { method: 'POST', headers, body: content, redirect: 'manual', signal });
+    await response.body?.cancel();
+    return response.ok ? null : `it answered ${response.status}`;
   } catch (error) {
     return reasonOf(error);
   }
@@ -87,13 +90,4 @@ async function signatureOf({ id, secret, body }: Message): Promise<Record<string
     'webhook-timestamp': timestamp,
     'webhook-signature': `v1,${btoa(String.fromCharCode(...mac))}`,
   };
-}
-
-async function read<T>(
-  folder: JobFolder,
-  file: string,
-  schema: { parse(document: unknown): T },
-): Promise<T | undefined> {
-  const text = await (await folder.get(file))?.text();
-  return text === undefined ? undefined : schema.parse(JSON.parse(text));
 }

@@ -1,7 +1,9 @@
 // Decodes image bytes to upright 8-bit RGB within limits. Every rule has its twin in trainer/towers/preprocess.py.
+
 import sharp, { type FailOnOptions } from 'sharp';
 import type { ImageType } from '../../../contracts/src/api/encode.ts';
 import { LIMITS } from '../../../contracts/src/api/limits.ts';
+import { reasonOf } from '../../../contracts/src/user-error.ts';
 import { CoreError } from '../../core/errors.ts';
 import { brandsOf } from '../../core/images/bytes.ts';
 import { checkImage } from '../../core/images/check.ts';
@@ -102,10 +104,6 @@ function refuseUnlessFile(error: unknown): void {
       'the image has more pixels than its header says, and more than are allowed.',
     );
   }
-}
-
-function reasonOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
 }
 
 async function isWholeWithEndMark({ bytes, ...source }: Source): Promise<boolean> {

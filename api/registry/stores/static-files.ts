@@ -1,7 +1,9 @@
 // The files of a model among static files, where they are under their keys in a registry, whole or in parts. For a Worker
 // that has them beside its script, and for a browser that reads them from there.
+
 import { staticFilesOf } from '../../../contracts/src/keys.ts';
 import type { Artefact } from '../../../contracts/src/model/artefact.ts';
+import { reasonOf } from '../../../contracts/src/user-error.ts';
 import { RegistryError } from '../errors.ts';
 import type { ModelSource } from '../read.ts';
 
@@ -28,7 +30,7 @@ async function readPart(
   { path, key, size }: { path: string; key: string; size: number },
 ): Promise<ArrayBuffer> {
   const response = await fetchFile(key).catch((error: unknown) => {
-    throw unavailable(`the static file of ${path} cannot be read: ${error instanceof Error ? error.message : error}`);
+    throw unavailable(`the static file of ${path} cannot be read: ${reasonOf(error)}`);
   });
   if (!response.ok) {
     await response.body?.cancel();

@@ -1,6 +1,8 @@
 // Reads API keys by their digest and remembers them for a while, so that a request costs microseconds.
+
 import { ApiKey } from '../../../contracts/src/api/api-key.ts';
 import { API_KEYS, apiKeyKey } from '../../../contracts/src/keys.ts';
+import { reasonOf } from '../../../contracts/src/user-error.ts';
 import { CoreError } from '../../core/errors.ts';
 
 /** What is used of Workers KV. */
@@ -101,8 +103,4 @@ function isEqual(one: string, other: string): boolean {
 function unavailable(): CoreError {
   const message = 'API keys cannot be looked up at the moment: try again in a few seconds.';
   return new CoreError('keys_unavailable', message, { retryAfterSeconds: RETRY_MS / 1000 });
-}
-
-function reasonOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
 }

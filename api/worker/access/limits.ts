@@ -1,6 +1,8 @@
 // What a key may still ask for: refusals that say when it may ask again, and the headers that say where it stands.
+
 import type { ApiKey } from '../../../contracts/src/api/api-key.ts';
 import type { KeyTerms } from '../../../contracts/src/api/limits.ts';
+import { reasonOf } from '../../../contracts/src/user-error.ts';
 import { CoreError } from '../../core/errors.ts';
 import { type Allowance, remaining, type Standing, type Terms } from './counting.ts';
 
@@ -83,7 +85,7 @@ async function isWithin(flood: NonNullable<LimitsOptions['flood']>, key: string)
 }
 
 function notCounted(error: unknown): undefined {
-  const reason = error instanceof Error ? error.message : String(error);
+  const reason = reasonOf(error);
   console.error(JSON.stringify({ event: 'usage_not_counted', reason }));
 }
 

@@ -29,17 +29,20 @@ export function createSignedFetch(keys: () => Promise<AwsKeys>, { service, regio
   };
 }
 
-/** Where a bucket of AWS is, or, at another endpoint, one of its name; without a slash at the end. */
-export function bucketUrl({
-  bucket,
-  region,
-  endpoint,
-}: {
-  bucket: string;
+export interface BucketOptions {
+  /** `s3://bucket` */
+  uri: string;
   region: string;
+  /** Where the bucket is not AWS's own. */
   endpoint?: string | undefined;
-}) {
-  return endpoint === undefined ? `https://${bucket}.s3.${region}.amazonaws.com` : `${endpoint}/${bucket}`;
+  keys: () => Promise<AwsKeys>;
+}
+
+/** Signed calls to a bucket, and its address without a slash at the end. */
+export function openSignedBucket({ uri, region, endpoint, keys }: BucketOptions): { root: string; signed: Fetch } {
+  const bucket = uri.replace(/^s3:\/\//, '');
+  const root = endpoint === undefined ? `https://${bucket}.s3.${region}.amazonaws.com` : `${endpoint}/${bucket}`;
+  return { root, signed: createSignedFetch(keys, { service: 's3', region }) };
 }
 
 /** `https://<id>.lambda-url.<region>.on.aws` names its region. */

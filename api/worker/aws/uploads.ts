@@ -4,7 +4,7 @@ import { LIMITS } from '../../../contracts/src/api/limits.ts';
 import { UPLOAD_SCHEME, type UploadRequest, type UploadResponse } from '../../../contracts/src/api/tasks/upload.ts';
 import { hexOf, uploadKey } from '../../../contracts/src/keys.ts';
 import { CoreError } from '../../core/errors.ts';
-import { type AwsKeys, bucketUrl, createSignedFetch } from './signed-fetch.ts';
+import { type BucketOptions, openSignedBucket } from './signed-fetch.ts';
 
 export interface Uploads {
   /** Puts a file under its digest, so that the same file is stored once. */
@@ -15,21 +15,11 @@ export interface Uploads {
   presign(file: UploadRequest): Promise<UploadResponse>;
 }
 
-export interface UploadsOptions {
-  /** `s3://bucket` */
-  uri: string;
-  region: string;
-  /** Where the bucket is not AWS's own. */
-  endpoint?: string | undefined;
-  keys: () => Promise<AwsKeys>;
-}
-
 const SECONDS = 900;
 
-export function openUploads({ uri, region, endpoint, keys }: UploadsOptions): Uploads {
-  const bucket = uri.replace(/^s3:\/\//, '');
-  const root = bucketUrl({ bucket, region, endpoint });
-  const send = createSignedFetch(keys, { service: 's3', region });
+export function openUploads(options: BucketOptions): Uploads {
+  const { uri, region, keys } = options;
+  const { root, signed: send } = openSignedBucket(options);
   const urlOf = (digest: string) => `${root}/${uploadKey(digest)}`;
   return {
     async put(digest, file, signal) {

@@ -1,4 +1,5 @@
 // Reads a request's body within the limits, as JSON or as a form. It is decoded while it arrives and never held as bytes.
+import { reasonOf } from '../../../contracts/src/user-error.ts';
 import { CoreError } from '../../core/errors.ts';
 import { type FormField, parseMultipart } from './multipart.ts';
 import { chunksOf } from './stream.ts';
@@ -82,7 +83,7 @@ function parseJson(text: string): unknown {
   try {
     return JSON.parse(text);
   } catch (error) {
-    const reason = error instanceof Error ? error.message : String(error);
+    const reason = reasonOf(error);
     throw new CoreError('malformed_json', text === '' ? 'The body is empty.' : `The body is not JSON: ${reason}`);
   }
 }

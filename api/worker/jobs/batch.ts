@@ -1,5 +1,7 @@
 // What is asked of AWS Batch about bulk jobs, by signed calls: submitted, found again, looked at, ended.
+
 import { z } from 'zod';
+import { reasonOf } from '../../../contracts/src/user-error.ts';
 import { CoreError } from '../../core/errors.ts';
 import { type AwsKeys, createSignedFetch } from '../aws/signed-fetch.ts';
 
@@ -69,7 +71,7 @@ export function createBatchClient({ queue, definition, endpoint, keys }: BatchOp
       signal: AbortSignal.timeout(CALL_MS),
     };
     const response = await send(`${root}/v1/${operation}`, init).catch((error: unknown) => {
-      throw refused(operation, error instanceof Error ? error.message : String(error));
+      throw refused(operation, reasonOf(error));
     });
     const text = await response.text();
     if (!response.ok) throw refused(operation, `it answered ${response.status} ${text.slice(0, 300)}`.trimEnd());

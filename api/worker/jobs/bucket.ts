@@ -1,35 +1,28 @@
 // A bucket of AWS as an object store, by signed calls: what bulk jobs are kept in where AWS Batch runs them.
+
 import { hexOf } from '../../../contracts/src/keys.ts';
+import { reasonOf } from '../../../contracts/src/user-error.ts';
 import { CoreError } from '../../core/errors.ts';
 import { sha256 } from '../../registry/digest.ts';
 import { bytesOf, type Condition, type ObjectStore, storedObject } from '../../registry/store.ts';
-import { type AwsKeys, bucketUrl, createSignedFetch } from '../aws/signed-fetch.ts';
+import { type BucketOptions, openSignedBucket } from '../aws/signed-fetch.ts';
 import { sleep } from '../isolate/lease.ts';
-
-export interface BucketOptions {
-  /** `s3://bucket` */
-  uri: string;
-  region: string;
-  /** Where the bucket is not AWS's own. */
-  endpoint?: string | undefined;
-  keys: () => Promise<AwsKeys>;
-}
 
 /** For one call; an object is at most some 64 MiB. */
 const CALL_MS = 60_000;
 /** S3 answers 503 to many calls at a time: the same call comes through a moment later. */
 const AGAIN_MS = [200, 800] as const;
 
-export function openBucket({ uri, region, endpoint, keys }: BucketOptions): ObjectStore {
-  const root = bucketUrl({ bucket: uri.replace(/^s3:\/\//, ''), region, endpoint });
-  const signed = createSignedFetch(keys, { service: 's3', region });
+export function openBucket(options: BucketOptions): ObjectStore {
+  const { uri } = options;
+  const { root, signed } = openSignedBucket(options);
 
   /** Statuses of `expected` are an answer. */
   async function send(path: string, init: RequestInit, expected: number[] = []): Promise<Response> {
     for (let times = 0; ; times++) {
       const response = await signed(`${root}/${path}`, { ...init, signal: AbortSignal.timeout(CALL_MS) }).catch(
         (error: unknown) => {
-          throw unavailable(error instanceof Error ? error.message : String(error));
+          throw unavailable(reasonOf(error));
         },
       );
       if (response.ok || expected.includes(response.status)) return response;

@@ -80,7 +80,7 @@ export function createBatchRunner({ open, openPlace, batch }: BatchRunnerOptions
       const described = batchJob === null ? undefined : await batch.describe(batchJob).catch(unlessCore);
       if (batchJob === null || !described || !hasEnded(described)) return undefined;
       // Marks that came while Batch was asked.
-      if (plan && (await folder.allDone()).length >= plan.shards) return undefined;
+      if (plan && (await folder.countDone()) >= plan.shards) return undefined;
       const children = described.isArray ? await batch.failedChildren(batchJob).catch(unlessCore) : undefined;
       return whyOf(described, children ?? []);
     },

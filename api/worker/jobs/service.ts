@@ -4,7 +4,7 @@ import type { CurrentModel } from '../../bulk/service/ask.ts';
 import { openJobFolder } from '../../bulk/service/folder.ts';
 import { isBelow } from '../../bulk/service/inputs.ts';
 import { answer, type BulkService, createBulkService } from '../../bulk/service/routes.ts';
-import { type Post, tellOfEnd } from '../../bulk/service/webhook.ts';
+import { tellOfEnd } from '../../bulk/service/webhook.ts';
 import { CoreError } from '../../core/errors.ts';
 import type { ObjectStore } from '../../registry/store.ts';
 import type { BatchClient } from './batch.ts';
@@ -30,20 +30,9 @@ export function createBatchService({ store, batch, current, background }: BatchS
   });
   // Lines may name files that were sent by POST /v1/uploads, by digests that only their senders know. No place is listed for anybody.
   const sources = [`${store.uri}/${PREFIXES.uploads}`];
-  const onEnd = (id: string) => background(tellOfEnd(open(id), { post, pausesMs: PAUSES_MS }));
+  const onEnd = (id: string) =>
+    background(tellOfEnd(open(id), { send: (url, init) => fetch(url, init), pausesMs: PAUSES_MS }));
   return createBulkService({ store, runner, places: [], sources, current, onEnd });
-}
-
-/** Nobody is led elsewhere by an answer. */
-async function post(url: string, { headers, ...sent }: Parameters<Post>[1]): Promise<number> {
-  const init = {
-    method: 'POST',
-    headers: { ...headers, 'content-type': 'application/json' },
-    redirect: 'manual',
-  } as const;
-  const response = await fetch(url, { ...sent, ...init });
-  await response.body?.cancel();
-  return response.status;
 }
 
 /** A prefix of the store as a store of its own: inputs of these jobs lie nowhere else. */

@@ -3,7 +3,7 @@ import { createHmac } from 'node:crypto';
 import { expect, test } from 'vitest';
 import { openJobFolder } from '../../../../api/bulk/service/folder.ts';
 import { stopOf } from '../../../../api/bulk/service/states.ts';
-import { type Post, tellOfEnd } from '../../../../api/bulk/service/webhook.ts';
+import { type Send, tellOfEnd } from '../../../../api/bulk/service/webhook.ts';
 import { encodeDocument } from '../../../../api/registry/store.ts';
 import { openStore } from '../../../../api/registry/stores/open.ts';
 import { BulkTold } from '../../../../contracts/src/bulk/job.ts';
@@ -21,13 +21,13 @@ interface Sent {
 /** Answers each attempt with the next status; an error where it is none. */
 function receiver(statuses: (number | string)[]) {
   const sent: Sent[] = [];
-  const post: Post = async (url, { headers, body }) => {
-    sent.push({ url, headers, body });
+  const send: Send = async (url, { headers, body }) => {
+    sent.push({ url, headers: headers as Record<string, string>, body: await (body as Blob).text() });
     const status = statuses[sent.length - 1];
     if (typeof status !== 'number') throw new Error(status);
-    return status;
+    return new Response(null, { status });
   };
-  return { sent, post };
+  return { sent, send };
 }
 
 async function finished() {
@@ -48,9 +48,9 @@ const isSigned = ({ headers, body }: Sent): boolean => {
 
 test('a finished job is told with its counts and signed, and told once', async () => {
   const { folder, job, told } = await finished();
-  const { sent, post } = receiver([204]);
-  await tellOfEnd(folder, { post });
-  await tellOfEnd(folder, { post });
+  const { sent, send } = receiver([204]);
+  await tellOfEnd(folder, { send });
+  await tellOfEnd(folder, { send });
   expect(sent).toHaveLength(1);
   expect(sent.map(isSigned)).toEqual([true]);
   const { type, data } = JSON.parse(sent[0]?.body ?? '{}');
@@ -66,8 +66,8 @@ test('a finished job is told with its counts and signed, and told once', async (
 
 test('it is sent again until something answers with 2xx, under the same id', async () => {
   const { folder, told } = await finished();
-  const { sent, post } = receiver([500, 'connection refused', 200]);
-  await tellOfEnd(folder, { post, pausesMs: [1, 1, 1] });
+  const { sent, send } = receiver([500, 'connection refused', 200]);
+  await tellOfEnd(folder, { send, pausesMs: [1, 1, 1] });
   expect(sent.map(isSigned)).toEqual([true, true, true]);
   expect(new Set(sent.map(({ headers }) => headers['webhook-id'])).size).toBe(1);
   expect(await told()).toMatchObject({ told: true, attempts: 3 });
@@ -75,8 +75,8 @@ test('it is sent again until something answers with 2xx, under the same id', asy
 
 test('it is given up with what came back last, a redirection among it', async () => {
   const { folder, told } = await finished();
-  const { post } = receiver([500, 307]);
-  await tellOfEnd(folder, { post, pausesMs: [1] });
+  const { send } = receiver([500, 307]);
+  await tellOfEnd(folder, { send, pausesMs: [1] });
   expect(await told()).toMatchObject({ told: false, attempts: 2, reason: 'it answered 307' });
 });
 
@@ -86,10 +86,10 @@ test('nothing is told of a job that goes on, and a cancelled one is told as that
   await folder.begin(job);
   const webhook = { schema_version: 1, job: job.id, url: 'https://example.com/jobs', secret: SECRET };
   await folder.put('webhook.json', encodeDocument(webhook));
-  const { sent, post } = receiver([200, 200]);
-  await tellOfEnd(folder, { post });
+  const { sent, send } = receiver([200, 200]);
+  await tellOfEnd(folder, { send });
   expect(sent).toEqual([]);
   await folder.stop(stopOf(job.id, 'cancelled', { message: 'It was cancelled.', shard: null }));
-  await tellOfEnd(folder, { post });
+  await tellOfEnd(folder, { send });
   expect(JSON.parse(sent[0]?.body ?? '{}')).toMatchObject({ type: 'job.cancelled', data: { status: 'cancelled' } });
 });
