@@ -40,7 +40,8 @@ export async function runShards(folder: JobFolder, plan: BulkPlan, options: RunO
   );
   const ended = await Promise.allSettled(lanes);
   for (const lane of ended) if (lane.status === 'rejected') throw lane.reason;
-  return ended.every((lane) => lane.status === 'fulfilled' && lane.value);
+  // Also where a stop came after the last mark.
+  return (await folder.countDone()) >= plan.shards;
 }
 
 interface Lane extends RunOptions {
@@ -48,7 +49,8 @@ interface Lane extends RunOptions {
   onEvent(event: BulkEvent): void;
 }
 
-async function runLane(lane: string, options: Lane): Promise<boolean> {
+/** Until its shards are finished or it is stopped. */
+async function runLane(lane: string, options: Lane): Promise<void> {
   let deaths = 0;
   while (!options.signal.aborted) {
     let hasFinished = false;
@@ -59,8 +61,7 @@ async function runLane(lane: string, options: Lane): Promise<boolean> {
         options.onEvent(event);
       },
     });
-    if (code === EXIT.ok) return true;
-    if (options.signal.aborted || code === EXIT.interrupted) return false;
+    if (code === EXIT.ok || code === EXIT.interrupted || options.signal.aborted) return;
     if (code === EXIT.usage) throw new UserError(said.trim());
     deaths = hasFinished ? 1 : deaths + 1;
     if (deaths > DEATHS) {
@@ -69,7 +70,6 @@ async function runLane(lane: string, options: Lane): Promise<boolean> {
       );
     }
   }
-  return false;
 }
 
 async function runProcess(lane: string, { folder, host, signal, onEvent }: Lane) {
