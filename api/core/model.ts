@@ -16,6 +16,8 @@ export interface Model {
   tokenizer(): Promise<Tokenizer>;
   /** A tier that the manifest lacks cannot be opened. */
   encoder(tier: Tier): Promise<Encode>;
+  /** Reads every file of its texts and compares it with its digest, once, where that was not done when it was opened. */
+  verify(): Promise<void>;
   /** Frees its memory; the model answers nothing any more. */
   close(): Promise<void>;
 }

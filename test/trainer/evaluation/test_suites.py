@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from colour_model import COLOURS, SeesColours
-from evaluation.layouts.choices import SUGAR_CREPE
+from evaluation.layouts.choices import SUGAR_CREPE, coco_order
 from evaluation.layouts.files import WrongLayout
 from evaluation.layouts.word_order import as_aro, shuffled
 from evaluation.progress import Progress
@@ -328,11 +328,11 @@ def test_a_wrong_text_that_reads_as_the_right_one_is_none(tmp_path):
     ]
     paint(tmp_path / "val2014/red.jpg", "red")
     write(tmp_path / "coco_order.json", rows)
-    found = BY_NAME["coco-order"].read(tmp_path)
+    found = coco_order(tmp_path)
     assert found.options == [["red", "blue"]]
     write(tmp_path / "coco_order.json", rows[1:])
     with pytest.raises(WrongLayout, match="no caption has a wrong one"):
-        BY_NAME["coco-order"].read(tmp_path)
+        coco_order(tmp_path)
 
 
 def test_without_a_tagger_captions_are_refused_with_what_to_install(tmp_path, monkeypatch):
