@@ -43,6 +43,10 @@ function tiersOf({ manifest }: Pick<Model, 'manifest'>): Choice[] {
   return tiers.map((tier) => ({ id: tier === 'student' ? manifest.name : `${manifest.name}-${tier}`, tier }));
 }
 
+/** Of an id as it is made above. */
+export const tierOfId = (id: string): Tier =>
+  Tier.options.find((tier) => tier !== 'student' && id.endsWith(`-${tier}`)) ?? 'student';
+
 export function chooseModel(model: Offer, id: string | undefined): Choice {
   const all = choices(model);
   const found = id === undefined ? all[0] : all.find((choice) => choice.id === id);
