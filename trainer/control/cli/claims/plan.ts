@@ -47,7 +47,11 @@ export interface Asked {
 /** Plans every comparison that an open question needs. Nothing is run. */
 export async function planClaims({ recipe, runs, command }: Asked, context: CommandContext): Promise<ClaimsPlan> {
   const { root, cwd, env, stderr } = context;
-  const resolved = resolveRecipe(`recipes/${recipe}.json`, { folders: [cwd, join(root, 'trainer')], cwd, env });
+  const resolved = resolveRecipe(join('recipes', `${recipe}.json`), {
+    folders: [cwd, join(root, 'trainer')],
+    cwd,
+    env,
+  });
   const emit = consoleOf({ stdout: stderr }, { json: false });
   const past = pastRuns(runs);
   const place = runs === join(root, 'runs') ? '' : ` --runs ${relative(cwd, runs) || '.'}`;
