@@ -20,7 +20,7 @@ import towers  # noqa: F401 - makes torchvision, which transformers imports, imp
 # isort: split
 import numpy as np
 import torch
-from infinity_emb import AsyncEmbeddingEngine, EngineArgs
+from infinity_emb import AsyncEmbeddingEngine, EngineArgs  # pyright: ignore[reportMissingImports] - of the run alone
 from transformers import AutoConfig, AutoModel, AutoProcessor, CLIPImageProcessor, PretrainedConfig
 
 from bench.images import BATCH, onnx_runtime
