@@ -9,6 +9,7 @@ import { promisify } from 'node:util';
 import { gzipSync } from 'node:zlib';
 import { bundleWorker, EMBEDDED_MODEL } from '../../api/dev/bundle.ts';
 import { ModelManifest } from '../../contracts/src/model/manifest.ts';
+import { measureFirstVector } from './first-vector.ts';
 import { measureEncoder } from './images/encoder.ts';
 import { cpuMs } from './process.ts';
 import { measureAccess } from './serving/access.ts';
@@ -68,6 +69,8 @@ export async function measure(options: Options) {
   const engines = await measureEngines(extent);
   if (!short) onPart('start-up');
   const startup = short ? undefined : await measureStartup(5);
+  if (!short) onPart('the first vector of new isolates');
+  const first_vector = short ? undefined : await measureFirstVector(5);
   const edge = await measureEdge(manifest, { ...options, ...extent });
   onPart('requests');
   const requests = await measureRequests(short ? 1 : runs);
@@ -92,6 +95,7 @@ export async function measure(options: Options) {
     runs,
     engines,
     startup,
+    first_vector,
     ...edge,
     requests,
     bundle: {
