@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, test, vi } from 'vitest';
 
-vi.setConfig({ testTimeout: 180_000 });
+vi.setConfig({ testTimeout: 600_000 });
 const RUN = join(import.meta.dirname, 'run.ts');
 const COMMITTED = join(import.meta.dirname, 'baseline.json');
 
