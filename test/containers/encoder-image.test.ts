@@ -63,6 +63,7 @@ describe.runIf(process.platform === 'linux')('the image (its native packages are
     expect(files.filter((file) => !/^(node_modules|model)\//.test(file))).toEqual([
       'bulk/hosts/shard.mjs',
       'encoder/hosts/lambda.mjs',
+      'encoder/pixels/resize.wasm',
       'text/wasm/encoder.wasm',
     ]);
     expect(files.filter((file) => file.startsWith('model/'))).toEqual(filesBelow(MODEL).map((file) => `model/${file}`));

@@ -26,6 +26,7 @@ export const BOXES: Record<string, readonly string[]> = {
   'api/core': ['contracts/src', 'api/text/engine.ts'],
   'api/text': ['contracts/src', 'api/registry', 'api/text/engine.ts', 'api/core'],
   'api/text/wasm/assembly': [],
+  'api/encoder/pixels/assembly': [],
   'api/text/wasm': ['contracts/src', 'api/text/engine.ts', 'api/core', 'api/text'],
   'api/text/onnx': ['contracts/src', 'api/text/engine.ts', 'api/core', 'api/text'],
   // ---- its hosts
@@ -215,7 +216,15 @@ export const BOXES: Record<string, readonly string[]> = {
     'infra/training',
     'infra/operations',
   ],
-  'infra/deploy': [...INFRA, 'contracts/command', 'api/registry', 'api/registry/stores', 'infra/fleets', 'infra'],
+  'infra/deploy': [
+    ...INFRA,
+    'contracts/command',
+    'api/registry',
+    'api/registry/stores',
+    'infra/fleets',
+    'infra/serving',
+    'infra',
+  ],
 };
 
 /** Of a file that is in no box: its folder, which may import from nothing. */

@@ -120,26 +120,32 @@ def noise(width: int, height: int) -> Image.Image:
     return Image.frombytes("RGB", (width, height), bytes(samples))
 
 
+SIDES = [(1, 1), (1, 17), (17, 1), (2, 3), (13, 7), (31, 53), (97, 61), (128, 64), (211, 5)]
+# From and to: as long as a file may be, many rows, much smaller and much larger, and the sizes of photographs and towers.
+LONG_WAYS = [
+    ((65535, 1), (7, 3)),
+    ((1, 65535), (3, 7)),
+    ((1, 4001), (224, 224)),
+    ((4001, 1), (224, 224)),
+    ((3, 2), (384, 257)),
+    ((500, 375), (224, 224)),
+    ((333, 501), (256, 385)),
+    ((641, 427), (1, 1)),
+]
+
+
 def resize_vectors() -> list[dict]:
-    sides = [(1, 1), (1, 17), (17, 1), (2, 3), (13, 7), (31, 53), (97, 61), (128, 64), (211, 5)]
+    ways = [
+        ((width, height), to)
+        for width, height in SIDES
+        for to in [(1, 1), (1, 9), (16, 16), (17, 31), (61, 97), (224, 3), (width, 8), (40, height)]
+    ]
     vectors = []
-    for width, height in sides:
-        source = noise(width, height)
-        for to_width, to_height in [
-            (1, 1),
-            (1, 9),
-            (16, 16),
-            (17, 31),
-            (61, 97),
-            (224, 3),
-            (width, 8),
-            (40, height),
-        ]:
-            for interpolation in FILTERS:
-                resized = resampled(source, to_width, to_height, interpolation)
-                digest = "sha256:" + hashlib.sha256(resized.tobytes()).hexdigest()
-                sizes = {"from": [width, height], "to": [to_width, to_height]}
-                vectors.append({**sizes, "interpolation": interpolation, "digest": digest})
+    for size, to in ways + LONG_WAYS:
+        source = noise(*size)
+        for interpolation in FILTERS:
+            digest = "sha256:" + hashlib.sha256(resampled(source, *to, interpolation).tobytes()).hexdigest()
+            vectors.append({"from": [*size], "to": [*to], "interpolation": interpolation, "digest": digest})
     return vectors
 
 

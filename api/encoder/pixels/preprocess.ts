@@ -1,7 +1,7 @@
 // Turns a picture into the graph's input by the manifest's preprocess recipe. Twin: trainer/towers/preprocess.py.
 import { PreprocessRecipe } from '../../../contracts/src/model/preprocess.ts';
 import type { Picture } from './decode.ts';
-import { type Geometry, resize } from './resize.ts';
+import { type Geometry, resize, resizeToTensor } from './resize.ts';
 
 export interface Preprocess {
   /** uint8 [size, size, 3]: resized, then cropped or padded with black. */
@@ -16,12 +16,17 @@ export function createPreprocess(recipe: unknown): Preprocess {
   if ((checked.resize_mode === 'shortest') !== (checked.crop === 'center')) {
     throw new Error("preprocess recipe: crop is 'center' with resize_mode 'shortest' and 'none' otherwise");
   }
-  const levels = checked.mean.map((mean, channel) => {
+  const levels = new Float32Array(3 * 256);
+  checked.mean.forEach((mean, channel) => {
     const std = checked.std[channel] ?? 1;
-    return Float32Array.from({ length: 256 }, (_, level) => (level / 255 - mean) / std);
+    for (let level = 0; level < 256; level++) levels[channel * 256 + level] = (level / 255 - mean) / std;
   });
-  const toPixels = (picture: Picture) => resize(picture, geometry(picture.width, picture.height, checked));
-  return { toPixels, toTensor: (picture, tensor) => normalise(toPixels(picture), levels, tensor) };
+  const planned = ({ width, height }: Picture) => geometry(width, height, checked);
+  return {
+    toPixels: (picture) => resize(picture, planned(picture)),
+    toTensor: (picture, tensor = new Float32Array(3 * checked.size ** 2)) =>
+      resizeToTensor(picture, planned(picture), { levels, tensor }),
+  };
 }
 
 /** `shortest` truncates the longer side and rounds the offset half to even, as torchvision does; `longest` rounds. */
@@ -46,16 +51,4 @@ function roundHalfToEven(value: number): number {
   const rest = value - below;
   if (rest === 0.5) return below + (below % 2);
   return rest < 0.5 ? below : below + 1;
-}
-
-function normalise(
-  pixels: Uint8Array,
-  levels: Float32Array[],
-  tensor: Float32Array = new Float32Array(pixels.length),
-): Float32Array {
-  const plane = pixels.length / 3;
-  levels.forEach((level, channel) => {
-    for (let i = 0; i < plane; i++) tensor[channel * plane + i] = level[pixels[i * 3 + channel] ?? 0] ?? 0;
-  });
-  return tensor;
 }

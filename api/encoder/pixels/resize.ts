@@ -1,7 +1,8 @@
 // Separable bicubic and bilinear with Pillow's fixed-point arithmetic, rows before columns: bit-exact on 8-bit RGB.
 // (Pillow 13 starts with the columns where that is cheaper; the twin in towers/preprocess.py asks for rows first.)
-import type { PreprocessRecipe } from '../../../contracts/src/model/preprocess.ts';
 import type { Picture } from './decode.ts';
+import { type Kernels, openModule, RESERVED } from './kernels.ts';
+import { type Interpolation, PAIR_BYTES, type Pairs, PRECISION_BITS, pairsOf, tapsOf } from './taps.ts';
 
 /** The wanted part of the resized image: `size` x `size` pixels from (left, top), black outside of the image. */
 export interface Crop {
@@ -16,122 +17,150 @@ export interface Geometry {
   crop: Crop;
   interpolation: Interpolation;
 }
-export type Interpolation = PreprocessRecipe['interpolation'];
 
-/** Pillow keeps 22 bits behind the point: 32 less 8 for a sample less 2 for overshoot. */
-const PRECISION_BITS = 22;
+/** What rounds a sum to the nearest. */
 const HALF = 1 << (PRECISION_BITS - 1);
 
-/** Output pixel i reads `count[i]` samples from `first[i]`, weighted by `weights[i * stride ...]`. */
-interface Taps {
-  first: Int32Array;
-  count: Int32Array;
-  weights: Int32Array;
-  stride: number;
+/** Bytes of the source that are in memory at a time, so that they and their lines stay in the second cache. */
+const STRIP_BYTES = 128 * 1024;
+
+/** Bytes that may lie between two places, so that vectors begin where loads are fastest. */
+const ALIGNMENT = 64;
+const PAGE = 65_536;
+
+/** uint8 [size, size, 3]: the crop of the resized image. Nothing outside of it is computed. */
+export function resize(picture: Picture, geometry: Geometry): Uint8Array {
+  const { buffer, at } = resizeInMemory(picture, geometry);
+  return new Uint8Array(buffer, at.pixels, geometry.crop.size ** 2 * 3).slice();
 }
 
-/** How far a filter reaches, in pixels of the larger image, and what it weighs at a distance. */
-interface Filter {
-  support: number;
-  weight(distance: number): number;
-}
-const FILTERS: Record<Interpolation, Filter> = {
-  bicubic: { support: 2, weight: cubic },
-  bilinear: { support: 1, weight: (distance) => Math.max(0, 1 - Math.abs(distance)) },
-};
-
-function cubic(distance: number): number {
-  const x = Math.abs(distance);
-  const a = -0.5;
-  if (x < 1) return ((a + 2) * x - (a + 3)) * x * x + 1;
-  return x < 2 ? (((x - 5) * x + 8) * x - 4) * a : 0;
+/** float32 [3, size, size]: of each sample of the crop what `levels`, float32 [3, 256], has for its channel. */
+export function resizeToTensor(
+  picture: Picture,
+  geometry: Geometry,
+  { levels, tensor }: { levels: Float32Array; tensor: Float32Array },
+): Float32Array {
+  const { kernels, buffer, at } = resizeInMemory(picture, geometry);
+  new Float32Array(buffer, at.levels).set(levels);
+  kernels.normalise(at.pixels, geometry.crop.size ** 2, at.levels, at.tensor);
+  tensor.set(new Float32Array(buffer, at.tensor, tensor.length));
+  return tensor;
 }
 
-interface Axis {
-  /** Pixels of the source and of the resized image. */
-  input: number;
-  output: number;
-  /** The output pixels that are wanted. */
-  from: number;
-  to: number;
-}
-
-/** Taps of output pixels from..to; shrinking widens the filter by the scale (antialiasing). */
-function tapsOf({ input, output, from, to }: Axis, filter: Filter): Taps {
-  const scale = input / output;
-  const widening = Math.max(scale, 1);
-  const support = filter.support * widening;
-  const stride = Math.ceil(support) * 2 + 1;
-  const [first, count] = [new Int32Array(to - from), new Int32Array(to - from)];
-  const weights = new Int32Array((to - from) * stride);
-  const exact = new Float64Array(stride);
-  for (let i = 0; i < to - from; i++) {
-    const center = (from + i + 0.5) * scale;
-    const start = Math.max(0, Math.trunc(center - support + 0.5));
-    const taps = Math.min(input, Math.trunc(center + support + 0.5)) - start;
-    let sum = 0;
-    for (let t = 0; t < taps; t++) sum += exact[t] = filter.weight((t + start - center + 0.5) * (1 / widening));
-    for (let t = 0; t < taps; t++) {
-      const fixed = ((exact[t] ?? 0) / (sum === 0 ? 1 : sum)) * (1 << PRECISION_BITS);
-      // Storing truncates, so this rounds.
-      weights[i * stride + t] = fixed < 0 ? fixed - 0.5 : fixed + 0.5;
-    }
-    first[i] = start;
-    count[i] = taps;
-  }
-  return { first, count, weights, stride };
-}
-
-/** `source` begins with the row that is resized. */
-function resizeRow(source: Uint8Array, { first, count, weights, stride }: Taps, into: Uint8ClampedArray): void {
-  for (let x = 0; x < first.length; x++) {
-    let [r, g, b] = [HALF, HALF, HALF];
-    let at = (first[x] ?? 0) * 3;
-    const end = x * stride + (count[x] ?? 0);
-    for (let w = x * stride; w < end; w++, at += 3) {
-      const weight = weights[w] ?? 0;
-      r = (r + Math.imul(source[at] ?? 0, weight)) | 0;
-      g = (g + Math.imul(source[at + 1] ?? 0, weight)) | 0;
-      b = (b + Math.imul(source[at + 2] ?? 0, weight)) | 0;
-    }
-    into[x * 3] = r >> PRECISION_BITS;
-    into[x * 3 + 1] = g >> PRECISION_BITS;
-    into[x * 3 + 2] = b >> PRECISION_BITS;
-  }
+/** What is wanted of the resized image. */
+interface Window {
+  left: number;
+  top: number;
+  columns: number;
+  rows: number;
 }
 
 /**
- * Returns the crop of the resized image and computes nothing outside of it. Every source row is resized
- * horizontally once and added at once to the output rows that read it, so no intermediate image is held.
+ * Leaves the crop at `at.pixels` until the next picture. Strips of the source are resized to lines, which are added at once
+ * to the output rows that read them, so that memory does not grow with the picture.
  */
-export function resize(picture: Picture, { width, height, crop, interpolation }: Geometry): Uint8Array {
-  const [left, right] = [Math.max(0, crop.left), Math.min(width, crop.left + crop.size)];
-  const [top, bottom] = [Math.max(0, crop.top), Math.min(height, crop.top + crop.size)];
-  const filter = FILTERS[interpolation];
-  const columns = tapsOf({ input: picture.width, output: width, from: left, to: right }, filter);
-  const rows = tapsOf({ input: picture.height, output: height, from: top, to: bottom }, filter);
-  const lineLength = (right - left) * 3;
-  const sums = new Int32Array(lineLength * (bottom - top)).fill(HALF);
-  const line = new Uint8ClampedArray(lineLength);
-  let oldest = 0;
-  for (let y = rows.first[0] ?? 0; y < picture.height; y++) {
-    while (oldest < bottom - top && (rows.first[oldest] ?? 0) + (rows.count[oldest] ?? 0) <= y) oldest++;
-    if (oldest === bottom - top) break;
-    if ((rows.first[oldest] ?? 0) > y) continue;
-    resizeRow(picture.pixels.subarray(y * picture.width * 3), columns, line);
-    for (let row = oldest; row < bottom - top && (rows.first[row] ?? 0) <= y; row++) {
-      const weight = rows.weights[row * rows.stride + y - (rows.first[row] ?? 0)] ?? 0;
-      addWeighted(sums.subarray(row * lineLength, (row + 1) * lineLength), line, weight);
-    }
+function resizeInMemory(picture: Picture, { width, height, crop, interpolation }: Geometry) {
+  const [left, top] = [Math.max(0, crop.left), Math.max(0, crop.top)];
+  const [right, bottom] = [Math.min(width, crop.left + crop.size), Math.min(height, crop.top + crop.size)];
+  const window = { left, top, columns: right - left, rows: bottom - top };
+  const columns = pairsOf(tapsOf({ input: picture.width, output: width, from: left, to: right }, interpolation));
+  // From even rows on: strips begin and end between pairs of lines.
+  const rows = pairsOf(tapsOf({ input: picture.height, output: height, from: top, to: bottom }, interpolation), 2);
+  const memory = layOut(picture.width, { columns, rows, window, size: crop.size });
+  const { kernels, buffer, at } = memory;
+
+  new Int32Array(buffer, at.starts).set(columns.first.map((pixel) => pixel * 3));
+  new Int16Array(buffer, at.columns).set(columns.weights);
+  new Int16Array(buffer, at.rows).set(rows.weights);
+  new Int32Array(buffer, at.sums, window.rows * memory.linePitch).fill(HALF);
+  addLines(picture, memory, { columns, rows });
+  new Uint8Array(buffer, at.pixels, crop.size ** 2 * 3).fill(0);
+  for (let row = 0; row < window.rows; row++) {
+    const to = at.pixels + ((top - crop.top + row) * crop.size + left - crop.left) * 3;
+    kernels.finishRow(at.sums + row * memory.linePitch * 4, window.columns * 3, to);
   }
-  const output = new Uint8ClampedArray(crop.size * crop.size * 3);
-  for (let y = top; y < bottom; y++) {
-    const to = ((y - crop.top) * crop.size + left - crop.left) * 3;
-    for (let i = 0; i < lineLength; i++) output[to + i] = (sums[(y - top) * lineLength + i] ?? 0) >> PRECISION_BITS;
-  }
-  return new Uint8Array(output.buffer);
+  return memory;
 }
 
-function addWeighted(sums: Int32Array, line: Uint8ClampedArray, weight: number): void {
-  for (let i = 0; i < sums.length; i++) sums[i] = ((sums[i] ?? 0) + Math.imul(line[i] ?? 0, weight)) | 0;
+interface Memory {
+  kernels: Kernels;
+  buffer: ArrayBuffer;
+  /** Addresses. */
+  at: Record<(typeof PLACES)[number], number>;
+  /** Rows of the source that are in memory at a time, an even number. */
+  stripRows: number;
+  /** Bytes from one line to the next, of which each has a sum. */
+  linePitch: number;
+}
+
+const PLACES = ['starts', 'columns', 'rows', 'strip', 'lines', 'sums', 'pixels', 'levels', 'tensor'] as const;
+
+interface Plan {
+  columns: Pairs;
+  rows: Pairs;
+  window: Window;
+  size: number;
+}
+
+/** The memory of the module, with a place for everything that a picture of that width needs. */
+function layOut(width: number, { columns, rows, window, size }: Plan): Memory {
+  const stripRows = Math.max(2, Math.floor(STRIP_BYTES / (width * 3) / 2) * 2);
+  // A pixel is stored with a byte behind it.
+  const linePitch = Math.ceil((window.columns * 3 + 1) / 16) * 16;
+  const bytes: Record<(typeof PLACES)[number], number> = {
+    starts: columns.first.length * 4,
+    columns: columns.weights.byteLength,
+    rows: rows.weights.byteLength,
+    // At the right edge weights are zero, but what they stand for is read.
+    strip: stripRows * width * 3 + columns.pairs * 6 + 16,
+    lines: stripRows * linePitch,
+    sums: window.rows * linePitch * 4,
+    pixels: size ** 2 * 3,
+    levels: 3 * 256 * 4,
+    tensor: size ** 2 * 3 * 4,
+  };
+  const at: Memory['at'] = { ...bytes };
+  let end = RESERVED;
+  for (const place of PLACES) {
+    at[place] = end;
+    end = Math.ceil((end + bytes[place]) / ALIGNMENT) * ALIGNMENT;
+  }
+  const { kernels, memory } = openModule();
+  const missing = Math.ceil((end - memory.buffer.byteLength) / PAGE);
+  if (missing > 0) memory.grow(missing);
+  return { kernels, buffer: memory.buffer, at, stripRows, linePitch };
+}
+
+/** Every row of the source that is read, through the columns' filter and onto the sums. */
+function addLines(picture: Picture, memory: Memory, { columns, rows }: Pick<Plan, 'columns' | 'rows'>): void {
+  const { kernels, buffer, at, stripRows, linePitch } = memory;
+  const bytes = new Uint8Array(buffer);
+  const pitch = picture.width * 3;
+  const startOf = (row: number): number => rows.first[row] ?? Number.POSITIVE_INFINITY;
+  const endOf = (row: number): number => startOf(row) + rows.pairs * 2;
+  const end = Math.min(picture.height, endOf(rows.first.length - 1));
+  let oldest = 0;
+  for (let y = startOf(0); y < end; y += stripRows) {
+    const count = Math.min(stripRows, end - y);
+    bytes.set(picture.pixels.subarray(y * pitch, (y + count) * pitch), at.strip);
+    kernels.resizeRows(
+      at.strip,
+      count,
+      pitch,
+      at.starts,
+      at.columns,
+      columns.pairs,
+      columns.first.length,
+      at.lines,
+      linePitch,
+    );
+    while (endOf(oldest) <= y) oldest++;
+    for (let row = oldest; startOf(row) < y + stripRows; row++) {
+      const from = Math.max(startOf(row), y);
+      const pairs = (Math.min(endOf(row), y + stripRows) - from) / 2;
+      const weights = at.rows + (row * rows.pairs + (from - startOf(row)) / 2) * PAIR_BYTES;
+      const lines = at.lines + (from - y) * linePitch;
+      kernels.addLines(lines, linePitch, weights, pairs, at.sums + row * linePitch * 4, linePitch);
+    }
+  }
 }

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { compileEncoder, ENCODER_MODULES, type EncoderModule } from '../../../api/dev/encoder-module.ts';
 
-const committed = (name: string) => readFileSync(join(import.meta.dirname, '../../../api/text/wasm', name));
+const committed = (name: string) => readFileSync(join(import.meta.dirname, '../../../api', name));
 
 test.each(Object.keys(ENCODER_MODULES) as EncoderModule[])('%s is not stale', async (name) => {
   expect(Buffer.compare(committed(name), await compileEncoder(name)), 'run npm run encoder-module').toBe(0);
