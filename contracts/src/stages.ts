@@ -166,7 +166,6 @@ export const STAGES = {
     embedded: () => PARTS_OF_VOCABULARY,
     jobClass: 'cpu',
     work: { unit: 'entries', amount: ({ vocabulary_size }) => vocabulary_size },
-    // Without a transformer that reads the entries there is less to do.
     variant: ({ first_tier }) => (first_tier === undefined ? 'alone' : 'read'),
   }),
   distill: row({
