@@ -48,7 +48,7 @@ function reference(): string {
   const parameters = Object.entries<StackParameter>(STACK_PARAMETERS).map(([name, parameter]) => [
     `\`${name}\``,
     `\`${parameter.stack}\``,
-    parameter.only === undefined ? 'always' : `with \`registry\` \`${parameter.only.registry}\``,
+    parameter.only ?? 'always',
     parameter.default === undefined ? 'none' : `\`${parameter.default}\``,
     `${parameter.description}. ${parameter.constraint}.`,
   ]);

@@ -1,12 +1,19 @@
 // The stacks of one environment: storage that must survive, apart from what can be made again, and how they are connected.
 import { type App, CfnOutput, Stack, Tags } from 'aws-cdk-lib';
 import { JOB_CLASS_NAMES, QUEUES } from '../contracts/src/job-classes.ts';
-import { CLOUD_OUTPUTS, jobDefinitionOutput, queueOutput, WORKER_ROLE_OUTPUT } from '../contracts/src/outputs.ts';
+import {
+  CLOUD_OUTPUTS,
+  ENCODER_GPU_URL_OUTPUT,
+  jobDefinitionOutput,
+  queueOutput,
+  WORKER_ROLE_OUTPUT,
+} from '../contracts/src/outputs.ts';
 import type { Settings } from './base/settings.ts';
 import { PROJECT, tagsOf } from './base/tags.ts';
 import { Network } from './network/network.ts';
 import { Operations } from './operations/operations.ts';
 import { BulkJobs } from './serving/bulk-jobs.ts';
+import { GpuEncoder } from './serving/gpu-encoder.ts';
 import { ImageEncoder } from './serving/image-encoder.ts';
 import { WorkerIdentity } from './serving/worker-identity.ts';
 import { Storage } from './storage/storage.ts';
@@ -47,11 +54,18 @@ export function createStacks(app: App, settings: Settings): Stacks {
   const training = new Training(stacks.training, 'Training', { settings, network, storage });
   const imageEncoder = new ImageEncoder(stacks.encoding, 'Encoding', { settings, storage });
   const bulkJobs = new BulkJobs(stacks.encoding, 'Bulk', { settings, network, storage });
-  bulkJobs.grantSubmit(imageEncoder.workerAccess);
-  storage.grantWorker(imageEncoder.workerAccess);
+  const { gpu } = settings.encoder;
+  const { workerAccess } = imageEncoder;
+  const gpuEncoder =
+    gpu === null
+      ? undefined
+      : new GpuEncoder(stacks.encoding, 'EncodingGpu', { settings, gpu, network, storage, workerAccess });
+  if (gpuEncoder !== undefined) output(stacks.encoding, ENCODER_GPU_URL_OUTPUT, gpuEncoder.url.url);
+  bulkJobs.grantSubmit(workerAccess);
+  storage.grantWorker(workerAccess);
   const { worker_issuer: issuer } = settings;
   if (issuer !== null) {
-    const identity = new WorkerIdentity(stacks.encoding, 'Worker', { issuer, access: imageEncoder.workerAccess });
+    const identity = new WorkerIdentity(stacks.encoding, 'Worker', { issuer, access: workerAccess });
     output(stacks.encoding, WORKER_ROLE_OUTPUT, identity.role.roleArn);
   }
   const operations = new Operations(stacks.operations, 'Operations', {
@@ -59,6 +73,7 @@ export function createStacks(app: App, settings: Settings): Stacks {
     storage,
     training,
     imageEncoder,
+    gpuEncoder,
     bulkJobs,
   });
 
@@ -82,7 +97,7 @@ export function createStacks(app: App, settings: Settings): Stacks {
   output(stacks.encoding, CLOUD_OUTPUTS.encoderUrl, imageEncoder.url.url);
   output(stacks.encoding, CLOUD_OUTPUTS.bulkQueue, bulkJobs.queue.jobQueueArn);
   output(stacks.encoding, CLOUD_OUTPUTS.bulkDefinition, bulkJobs.definition.jobDefinitionArn);
-  output(stacks.encoding, CLOUD_OUTPUTS.workerAccess, imageEncoder.workerAccess.managedPolicyArn);
+  output(stacks.encoding, CLOUD_OUTPUTS.workerAccess, workerAccess.managedPolicyArn);
   output(stacks.operations, CLOUD_OUTPUTS.switch, operations.switch.function.functionName);
   return stacks;
 }

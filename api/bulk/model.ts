@@ -52,7 +52,7 @@ const OURS = ['encoder_error', 'encoder_timeout', 'encoder_unavailable', 'intern
 export async function openBulkEncoder(options: BulkEncoderOptions): Promise<BulkEncoder> {
   const { folder, threads = availableParallelism() } = options;
   const manifest = await readManifest(folder);
-  const session = await openSession(folder, manifest, threads);
+  const session = await openSession(folder, manifest, { threads });
   const model = await openTexts(folder, manifest, options.textModule);
   const engines = {
     images: createImages(manifest, { run: session.run, places: threads }),

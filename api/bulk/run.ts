@@ -61,7 +61,7 @@ async function runLane(lane: string, options: Lane): Promise<void> {
         options.onEvent(event);
       },
     });
-    if (code === EXIT.ok || code === EXIT.interrupted || options.signal.aborted) return;
+    if (isEnd(code) || options.signal.aborted) return;
     if (code === EXIT.usage) throw new UserError(said.trim());
     deaths = hasFinished ? 1 : deaths + 1;
     if (deaths > DEATHS) {
@@ -70,6 +70,11 @@ async function runLane(lane: string, options: Lane): Promise<void> {
       );
     }
   }
+}
+
+/** Done, stopped, or nothing of the job is wanted any more. */
+function isEnd(code: number | NodeJS.Signals): boolean {
+  return code === EXIT.ok || code === EXIT.interrupted || code === EXIT.refused;
 }
 
 async function runProcess(lane: string, { folder, host, signal, onEvent }: Lane) {
@@ -127,7 +132,7 @@ function createProgress(before: Mark[], plan: BulkPlan, { onProgress }: RunOptio
 
   return {
     note(event: BulkEvent): void {
-      if (event.event === 'job') return;
+      if (event.event === 'job' || event.event === 'planned') return;
       if (event.event === 'progress') running.set(event.shard, event.items);
       else {
         running.delete(event.shard);

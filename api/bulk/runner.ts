@@ -1,6 +1,7 @@
 // Runs the jobs of a store one after the other as processes of this machine, and those that an earlier run left behind.
 
 import { availableParallelism } from 'node:os';
+import { ownMachine } from '../../contracts/src/cloud/bulk-estimate.ts';
 import { reasonOf } from '../../contracts/src/user-error.ts';
 import type { ObjectStore } from '../registry/store.ts';
 import { type RunOptions, runShards } from './run.ts';
@@ -50,7 +51,7 @@ export function createRunner(options: RunnerOptions): LocalRunner {
     const expires = state.job.expires_at === null ? undefined : Date.parse(state.job.expires_at) - Date.now();
     const signals = [stop.signal, ...(expires === undefined ? [] : [AbortSignal.timeout(expires)])];
     try {
-      const plan = await planJob(folder, state.job, { open: options.openPlace });
+      const plan = await planJob(folder, state.job, { open: options.openPlace, machine: ownMachine(workers) });
       await runShards(folder, plan, { workers, host: options.host, signal: AbortSignal.any(signals) });
     } catch (error) {
       const message = reasonOf(error);

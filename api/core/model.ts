@@ -16,6 +16,8 @@ export interface Model {
   tokenizer(): Promise<Tokenizer>;
   /** A tier that the manifest lacks cannot be opened. */
   encoder(tier: Tier): Promise<Encode>;
+  /** Reads every file of its texts and compares it with its digest, once, where that was not done when it was opened. */
+  verify(): Promise<void>;
   /** Frees its memory; the model answers nothing any more. */
   close(): Promise<void>;
 }
@@ -40,6 +42,10 @@ function tiersOf({ manifest }: Pick<Model, 'manifest'>): Choice[] {
   const tiers = Tier.options.filter((tier) => (tier === 'static' ? manifest.static : towers[tier]));
   return tiers.map((tier) => ({ id: tier === 'student' ? manifest.name : `${manifest.name}-${tier}`, tier }));
 }
+
+/** Of an id as it is made above. */
+export const tierOfId = (id: string): Tier =>
+  Tier.options.find((tier) => tier !== 'student' && id.endsWith(`-${tier}`)) ?? 'student';
 
 export function chooseModel(model: Offer, id: string | undefined): Choice {
   const all = choices(model);

@@ -18,7 +18,7 @@ export const EMBEDDED_MODEL = fileURLToPath(new URL('../model', import.meta.url)
 /** What wrangler.toml's rules say of files that are not code. */
 export const RULES = [
   { pattern: /\.wasm$/, type: 'CompiledWasm' as const },
-  { pattern: /(^|\/)(manifest|openapi)\.json$/, type: 'Text' as const },
+  { pattern: /(^|\/)manifest\.json$/, type: 'Text' as const },
 ];
 
 /**

@@ -25,6 +25,7 @@ const FRONT = fileURLToPath(new URL('front.ts', import.meta.url));
 const KEY_SECONDS = 1;
 
 /** As wrangler.toml has it. */
+const RUN_WORKER_FIRST = ['/', '/openapi.json'];
 const FLOOD = { namespace_id: '1001', simple: { limit: 6000, period: 60 as const } };
 
 /** What the Worker prints about a published model, one JSON line each. */
@@ -92,7 +93,7 @@ export async function startWorker({
       directory,
       binding: 'ASSETS',
       routerConfig: { has_user_worker: true },
-      run_worker_first: ['/'],
+      run_worker_first: RUN_WORKER_FIRST,
     },
   };
   const front = {

@@ -10,7 +10,7 @@ import { createFollower, requireName } from '../registry/follow.ts';
 import { readRelease, readManifest as readStored } from '../registry/read.ts';
 import type { ObjectReader } from '../registry/store.ts';
 import type { StoredManifest } from './model-cache.ts';
-import { readManifest } from './session.ts';
+import { type Provider, readManifest } from './session.ts';
 import { createTowerPool } from './tower-pool.ts';
 import type { Towers } from './towers.ts';
 
@@ -23,6 +23,7 @@ export interface FollowOptions {
   /** Between two polls of the pointer while everything that is asked for is known. */
   seconds: number;
   threads: number;
+  provider?: Provider | undefined;
   /** A tower that is neither current nor the one before is closed when it was not asked for in this time. */
   idleMs?: number;
 }
@@ -44,6 +45,7 @@ export async function followTowers(options: FollowOptions): Promise<Towers & { c
     cache,
     embedded: { folder: options.embedded, manifest: embedded },
     threads: options.threads,
+    provider: options.provider,
   });
   /** Space of the model before the current one: Workers may still be at it. */
   let previous: string | undefined;

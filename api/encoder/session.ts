@@ -27,8 +27,21 @@ export async function readManifest(folder: string): Promise<ModelManifest> {
   return manifest.data;
 }
 
-/** `threads`: cores that one batch may use. */
-export async function openSession(folder: string, manifest: ModelManifest, threads: number): Promise<ImageSession> {
+/** What runs the graph. */
+export type Provider = 'cpu' | 'cuda';
+
+export interface SessionOptions {
+  /** Cores that one batch may use. */
+  threads: number;
+  /** @default 'cpu' */
+  provider?: Provider | undefined;
+}
+
+export async function openSession(
+  folder: string,
+  manifest: ModelManifest,
+  { threads, provider = 'cpu' }: SessionOptions,
+): Promise<ImageSession> {
   const { file, weights } = manifest.image.graph;
   await verify(folder, file);
   if (weights) {
@@ -42,7 +55,8 @@ export async function openSession(folder: string, manifest: ModelManifest, threa
   // Imported here so that decoding and preprocessing work without the runtime's native library.
   const { InferenceSession, Tensor } = await import('onnxruntime-node');
   const session = await InferenceSession.create(join(folder, file.path), {
-    executionProviders: ['cpu'],
+    // Where CUDA cannot be had no session opens: on processors alone it would be a slow encoder at the price of a fast one.
+    executionProviders: provider === 'cuda' ? ['cuda', 'cpu'] : ['cpu'],
     intraOpNumThreads: threads,
     interOpNumThreads: 1,
     graphOptimizationLevel: 'all',

@@ -4,7 +4,7 @@ import type { ModelManifest } from '../../contracts/src/model/manifest.ts';
 import type { ObjectReader } from '../registry/store.ts';
 import { createEncode } from './encode.ts';
 import { download, type StoredManifest } from './model-cache.ts';
-import { openSession, readManifest } from './session.ts';
+import { openSession, type Provider, readManifest } from './session.ts';
 import type { Tower } from './towers.ts';
 
 export interface TowerPoolOptions {
@@ -14,6 +14,7 @@ export interface TowerPoolOptions {
   /** Folder of the embedded model and its manifest. */
   embedded: { folder: string; manifest: ModelManifest };
   threads: number;
+  provider?: Provider | undefined;
 }
 
 export interface TowerPool {
@@ -38,7 +39,8 @@ interface OpenTower extends Tower {
   close(): Promise<void>;
 }
 
-export function createTowerPool({ registry, cache, embedded, threads }: TowerPoolOptions): TowerPool {
+export function createTowerPool(options: TowerPoolOptions): TowerPool {
+  const { registry, cache, embedded, threads, provider } = options;
   // By space, all three.
   const folders = new Map([[embedded.manifest.space_id, embedded.folder]]);
   const towers = new Map<string, Promise<OpenTower>>();
@@ -56,7 +58,7 @@ export function createTowerPool({ registry, cache, embedded, threads }: TowerPoo
 
   async function openFolder(folder: string): Promise<OpenTower> {
     const manifest = await readManifest(folder);
-    const session = await openSession(folder, manifest, threads);
+    const session = await openSession(folder, manifest, { threads, provider });
     const encode = createEncode(manifest, session);
     manifests.set(manifest.space_id, manifest);
     const tower: OpenTower = {

@@ -4,4 +4,11 @@ import { UserError } from '../../contracts/src/user-error.ts';
 /** The message is a sentence for whoever runs the registry. Command lines print it and exit with 2. */
 export class RegistryError extends UserError {
   override readonly name: string = 'RegistryError';
+  /** The same may succeed a moment later: the store did not answer. */
+  readonly isTransient: boolean;
+
+  constructor(message: string, { isTransient = false }: { isTransient?: boolean } = {}) {
+    super(message);
+    this.isTransient = isTransient;
+  }
 }

@@ -11,18 +11,28 @@ import type { ObjectReader, StoredObject } from './store.ts';
 
 /** Where the files of one model come from: the bundle of a Worker, a folder, a registry. */
 export interface ModelSource {
-  /** The manifest as JSON; whoever opens the model checks it against the contract. */
+  /** The manifest as JSON; whoever opens the model checks it against the contract, unless `isDeployed`. */
   manifest(): Promise<unknown>;
   /** A file as it is stored, for `readVerified`. The buffer is the caller's, who may detach it. */
   read(artefact: Artefact): Promise<ArrayBuffer>;
+  /** Whether `read` itself compares digests, and refuses what is not the file that is named. */
+  isProven?: true;
+  /**
+   * Whether manifest and files came with the program that opens them, checked by whoever put all of it together: a deployment as
+   * a whole is right or wrong (docs/decisions/0018). Then `read` answers for place and length, and `readVerified` is for those who doubt.
+   */
+  isDeployed?: true;
   /** Releases what the source itself keeps in memory; nothing is read from it any more. */
   close?(): void;
 }
 
 /** A file of a model. Throws a RegistryError where its bytes are not those that the descriptor names. */
-export async function readVerified(source: Pick<ModelSource, 'read'>, artefact: Artefact): Promise<ArrayBuffer> {
+export async function readVerified(
+  source: Pick<ModelSource, 'read' | 'isProven'>,
+  artefact: Artefact,
+): Promise<ArrayBuffer> {
   const bytes = await source.read(artefact);
-  await verifyDigest(bytes, artefact.digest, artefact.path);
+  if (!source.isProven) await verifyDigest(bytes, artefact.digest, artefact.path);
   return bytes;
 }
 
@@ -30,11 +40,9 @@ export async function readVerified(source: Pick<ModelSource, 'read'>, artefact: 
 export function registrySource(registry: ObjectReader, manifest: string): ModelSource {
   return {
     manifest: async () => JSON.parse(toText(await readByDigest(registry, manifestKey(manifest), manifest))),
+    isProven: true,
     async read({ path, digest, size }) {
-      const object = await find(registry, artefactKey(digest));
-      // Checked first: a file of another size is not worth its transfer, nor the memory.
-      if (object.size !== size) throw new RegistryError(`${path} has ${object.size} bytes, its manifest says ${size}`);
-      const { buffer, byteLength } = await object.bytes();
+      const { buffer, byteLength } = await readImmutable(registry, artefactKey(digest), { digest, what: path, size });
       return buffer.byteLength === byteLength ? buffer : buffer.slice(0, byteLength);
     },
   };
@@ -79,8 +87,32 @@ export async function readByDigest(
   key: string,
   digest: string,
 ): Promise<Uint8Array<ArrayBuffer>> {
-  const bytes = await (await find(registry, key)).bytes();
-  await verifyDigest(bytes, digest, `${registry.uri}/${key}`);
+  return readImmutable(registry, key, { digest, what: `${registry.uri}/${key}` });
+}
+
+interface Wanted {
+  digest: string;
+  /** As an error names it. */
+  what: string;
+  /** As a manifest says it; absent: not known. */
+  size?: number;
+}
+
+/** From where it is nearest. A copy that is not what its key says is as good as none, and is replaced. */
+async function readImmutable(
+  registry: ObjectReader,
+  key: string,
+  { digest, what, size }: Wanted,
+): Promise<Uint8Array<ArrayBuffer>> {
+  const copy = await registry.near?.get(key);
+  if (copy && (await sha256(copy)) === digest) return copy;
+  const object = await find(registry, key);
+  // Checked first: a file of another size is not worth its transfer, nor the memory.
+  if (size !== undefined && object.size !== size)
+    throw new RegistryError(`${what} has ${object.size} bytes, its manifest says ${size}`);
+  const bytes = await object.bytes();
+  await verifyDigest(bytes, digest, what);
+  registry.near?.put(key, bytes);
   return bytes;
 }
 

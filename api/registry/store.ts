@@ -25,6 +25,16 @@ export interface ObjectReader {
   readonly uri: string;
   /** Undefined where there is no such object. */
   get(key: string): Promise<StoredObject | undefined>;
+  /** Where copies of immutable objects may be, nearer to whoever reads; absent: nowhere. */
+  readonly near?: NearStore | undefined;
+}
+
+/** Copies of immutable objects by key. They may go at any time, and whoever reads one compares its digest. */
+export interface NearStore {
+  /** Undefined where there is no copy, or none that can be read. */
+  get(key: string): Promise<Uint8Array<ArrayBuffer> | undefined>;
+  /** Keeps a copy if it can, later; the bytes are the caller's again at once. */
+  put(key: string, bytes: Uint8Array<ArrayBuffer>): void;
 }
 
 /** When to write: while the object still has this etag, or while there is none. */

@@ -1,7 +1,7 @@
 // Opens a model from its files: manifest checked, artefacts verified, tokenizer and encoders opened at their first use.
 import { PLAN_LIMITS, type PlanLimits } from '../../contracts/src/api/limits.ts';
 import type { Artefact } from '../../contracts/src/model/artefact.ts';
-import { ModelManifest, type Tier, textTowers } from '../../contracts/src/model/manifest.ts';
+import { ModelManifest, type Tier, textArtefacts, textTowers } from '../../contracts/src/model/manifest.ts';
 import { CoreError } from '../core/errors.ts';
 import type { Model } from '../core/model.ts';
 import { RegistryError } from '../registry/errors.ts';
@@ -25,8 +25,10 @@ export async function openModel(
   source: ModelSource,
   { engine, once, limits = PLAN_LIMITS.paid }: OpenModelOptions,
 ): Promise<Model> {
-  const manifest = parseManifest(await source.manifest());
-  const read = (artefact: Artefact) => readArtefact(source, artefact);
+  const document = await source.manifest();
+  const manifest = source.isDeployed ? (document as ModelManifest) : parseManifest(document);
+  const read = (artefact: Artefact) =>
+    orUnavailable(() => (source.isDeployed ? source.read(artefact) : readVerified(source, artefact)));
   const towers = textTowers(manifest);
   const opened: OpenTextEngine[] = [];
   const openStatic = once(() => openStaticTier(manifest, read));
@@ -34,10 +36,13 @@ export async function openModel(
   async function openTower(tier: Exclude<Tier, 'static'>): Promise<Encode> {
     const tower = towers[tier];
     if (!tower) throw new CoreError('model_not_found', `The model ${manifest.name} has no ${tier} tier.`);
-    const open = await engine.open(tower, read);
-    opened.push(open);
     const { static_weight: weight } = tower;
-    return weight ? addStatic(open.encode, { static: await openStatic(), weight }) : open.encode;
+    const opening = engine.open(tower, read).then((open) => {
+      opened.push(open);
+      return open;
+    });
+    const [{ encode }, fast] = await Promise.all([opening, weight ? openStatic() : undefined]);
+    return weight && fast ? addStatic(encode, { static: fast, weight }) : encode;
   }
 
   const tiers: Record<Tier, () => Promise<Encode>> = {
@@ -50,6 +55,9 @@ export async function openModel(
     limits,
     tokenizer: once(() => openTokenizer(manifest.text.tokenizer, read)),
     encoder: (tier) => tiers[tier](),
+    verify: once(async () => {
+      if (source.isDeployed) await verifyFiles(source, manifest);
+    }),
     async close() {
       source.close?.();
       for (const open of opened) await open.close();
@@ -79,10 +87,15 @@ function parseManifest(document: unknown): ModelManifest {
   );
 }
 
+/** One after the other: nothing of them is kept. */
+async function verifyFiles(source: ModelSource, manifest: ModelManifest): Promise<void> {
+  for (const artefact of textArtefacts(manifest)) await orUnavailable(() => readVerified(source, artefact));
+}
+
 /** A file that is missing or altered makes the model unavailable; any other error is our own fault. */
-async function readArtefact(source: ModelSource, artefact: Artefact): Promise<ArrayBuffer> {
+async function orUnavailable<T>(read: () => Promise<T>): Promise<T> {
   try {
-    return await readVerified(source, artefact);
+    return await read();
   } catch (error) {
     throw error instanceof RegistryError ? new CoreError('model_unavailable', error.message) : error;
   }

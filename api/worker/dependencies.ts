@@ -37,8 +37,6 @@ export interface Dependencies {
   admission: Admission;
   access: Access;
   cors: Cors;
-  /** The document of GET /openapi.json, as it is sent. */
-  openapi: string;
   /** Version of this service. */
   version: string;
   /** What a dry run estimates with; absent: nothing has a price. */

@@ -1,5 +1,5 @@
-// The embedded model: its manifest is in the Worker's script, its files are static files beside the page, named by digest.
-// Each is read once in an isolate, when a part of the model is opened, and nothing of it is kept here.
+// The embedded model: its manifest is in the Worker's script, its files are static files beside the page, named by digest and
+// compared with it when the deployment was made. Each is read once in an isolate, when a part of the model is opened.
 
 import manifest from '../model/manifest.json';
 import { sha256 } from '../registry/digest.ts';
@@ -17,7 +17,7 @@ const HOST = 'https://static.invalid';
 
 export function embeddedModel(files: StaticFiles | undefined): ModelSource {
   const read = files && staticFileReader((key) => files.fetch(new Request(`${HOST}/${key}`)));
-  return { manifest: async () => JSON.parse(manifest), read: read ?? withoutFiles };
+  return { manifest: async () => JSON.parse(manifest), read: read ?? withoutFiles, isDeployed: true };
 }
 
 const withoutFiles: ModelSource['read'] = async ({ path }) => {

@@ -61,6 +61,8 @@ const Variables = z.object({
   REQUEST_POINTS: z.custom<Dataset>(isDataset, 'not a dataset').optional(),
   /** The static files: the embedded model's, and the page for the path that the Worker answers first. Absent: there is neither. */
   ASSETS: z.custom<{ fetch(request: Request): Promise<Response> }>(isFetcher, 'not static files').optional(),
+  /** Which deployment of the Worker this is; absent: told apart by the service's version alone. */
+  DEPLOYMENT: z.object({ id: z.string() }).optional(),
   /** KV namespace with the API keys; absent: there are none. */
   KEYS: z.custom<KeyNamespace>(isBucket, 'not a KV namespace').optional(),
   /** Counts for each key (access/key-usage.ts); absent: keys have no rate and no quota. */

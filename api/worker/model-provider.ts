@@ -3,7 +3,7 @@
 // An isolate begins with the embedded model. Its first request polls the pointer and waits for the outcome, including the
 // opening of a published model, but only for a while: isolates come and go, and callers would otherwise see two models in
 // turn for as long as new ones come. Later polls run behind requests: the old model answers until the new one is verified,
-// has reproduced its golden vectors and its images can be encoded.
+// has reproduced its golden vectors, here or in another isolate, and its images can be encoded.
 
 import type { PlanLimits } from '../../contracts/src/api/limits.ts';
 import type { FollowEvent } from '../../contracts/src/events.ts';
@@ -43,9 +43,17 @@ export interface PublishedModelOptions {
   limits?: PlanLimits | undefined;
   /** Lets work go on when the request that began it is answered: `waitUntil`. */
   background(work: Promise<void>): void;
+  /** Models that other isolates of this deployment verified; absent: each isolate verifies for itself. */
+  proofs?: Proofs | undefined;
   /** Rejects where images of that space cannot be encoded yet. */
   probeImages(space: { id: string; embedDim: number }): Promise<void>;
   log?(event: FollowEvent): void;
+}
+
+/** By the digest of a manifest: models that reproduced their golden vectors with this engine. */
+export interface Proofs {
+  has(manifest: string): Promise<boolean>;
+  add(manifest: string): void;
 }
 
 /** How long the first requests of an isolate wait for the first poll. */
@@ -101,7 +109,7 @@ export function providePublishedModel(options: PublishedModelOptions): ModelProv
     const model = await openModel(registrySource(registry, digest), { engine, once, limits });
     try {
       requireName(model.manifest, name);
-      await verify(model, current);
+      await verify({ digest, model }, current);
     } catch (error) {
       await model.close();
       throw error;
@@ -110,17 +118,20 @@ export function providePublishedModel(options: PublishedModelOptions): ModelProv
   }
 
   /** Images first: the question costs nothing, and while the encoder is not ready no file of the model is read for nothing. */
-  async function verify(model: Model, current: Model): Promise<void> {
+  async function verify({ digest, model }: { digest: string; model: Model }, current: Model): Promise<void> {
     const { space_id, embed_dim } = model.manifest;
     if (space_id !== current.manifest.space_id) {
       await options.probeImages({ id: space_id, embedDim: embed_dim }).catch((error: unknown) => {
         throw new NotYet(reasonOf(error));
       });
     }
+    // Its files never change and each is compared with its digest: what is needed of it is opened when it is.
+    if (await options.proofs?.has(digest)) return;
     // One after the other: the weights are released here before the static table comes.
     await model.tokenizer();
     for (const { tier } of choices(model)) await model.encoder(tier);
     await checkGolden(model);
+    options.proofs?.add(digest);
   }
 
   /** The request that closes a model may be cancelled meanwhile; the model is closed all the same. */

@@ -1,10 +1,10 @@
 // What knows that it is a Worker: bindings and files of the bundle become the application's dependencies.
 
 import { waitUntil } from 'cloudflare:workers';
-import openapi from '../../contracts/schema/openapi.json';
 import { PLAN_LIMITS } from '../../contracts/src/api/limits.ts';
 import { ModelManifest } from '../../contracts/src/model/manifest.ts';
 import { reasonOf } from '../../contracts/src/user-error.ts';
+import { version } from '../../package.json';
 import { currentIn } from '../bulk/service/ask.ts';
 import type { VectorCache } from '../core/encode/cache.ts';
 import { CoreError } from '../core/errors.ts';
@@ -25,6 +25,7 @@ import { type AwsKeys, createSignedFetch, type Fetch, regionOf } from './aws/sig
 import { openUploads, type Uploads } from './aws/uploads.ts';
 import { createEdgeStore } from './cache/edge.ts';
 import { createMemoryStore } from './cache/memory.ts';
+import { createObjectCache, createProofs } from './cache/objects.ts';
 import { createVectorCache } from './cache/vector-cache.ts';
 import type { AskJobs } from './dependencies.ts';
 import { embeddedDigest, embeddedModel } from './embedded-model.ts';
@@ -41,9 +42,6 @@ import { createCors, readOrigins } from './middleware/cors.ts';
 import { provideModel, providePublishedModel } from './model-provider.ts';
 import { logRequest, pointsTo } from './observe/finished.ts';
 import { createMetrics } from './observe/metrics.ts';
-
-/** The first version in the document is its own; to parse all of it takes longer than a request. */
-const [, VERSION = 'unknown'] = /"version": ?"([^"]+)"/.exec(openapi) ?? [];
 
 /** Longer than opening a model takes. */
 const OPENING_MS = 30_000;
@@ -94,7 +92,8 @@ function assemble(env: Env, onnxruntime: (alone: Alone) => TextEngine) {
       deadlineMs: env.ENCODER_SECONDS && env.ENCODER_SECONDS * 1000,
     },
   );
-  const registry = bucket && openR2Reader(bucket);
+  const near = env.CACHE === 'edge' ? createObjectCache({ cache: caches.default, background: waitUntil }) : undefined;
+  const registry = bucket && { ...openR2Reader(bucket), near };
   const jobs = serviceOfJobs(env, toLambda) ?? batchJobs(env, { keys, registry });
   const { image_bytes, ...others } = PLAN_LIMITS[env.PLAN];
   const limits = {
@@ -115,6 +114,7 @@ function assemble(env: Env, onnxruntime: (alone: Alone) => TextEngine) {
         engine,
         limits,
         background: waitUntil,
+        proofs: near && createProofs(near, `${env.DEPLOYMENT?.id ?? version}/${env.TEXT_ENGINE}`),
         // Where no image is ever encoded, none has to be.
         probeImages: async (space) => void ((cpu ?? gpu) && (await probeImageEncoder(images, space))),
       })
@@ -133,8 +133,7 @@ function assemble(env: Env, onnxruntime: (alone: Alone) => TextEngine) {
     admission: createAdmission(),
     access: accessOf(env, origins),
     cors: createCors('origins' in origins ? origins.origins : []),
-    openapi,
-    version: VERSION,
+    version,
     prices: pricesIn(env),
     files,
     identity: issuer?.documents,

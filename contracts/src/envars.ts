@@ -23,6 +23,8 @@ export const ENVARS = {
   workerIssuer: 'WORKER_ISSUER',
   /** Where the Worker finds an image encoder with a GPU, beside the other. */
   encoderGpuUrl: 'ENCODER_GPU_URL',
+  /** What runs the graph of the image encoder: `cpu` (absent: that one) or `cuda`. */
+  encoderProvider: 'ENCODER_PROVIDER',
   /** Bytes of image files that the encoder's platform takes in a call; absent: no limit of its own. */
   encoderMaxBytes: 'ENCODER_MAX_BYTES',
   /** Store of files that are too large for a call: `s3://bucket`, which the Worker writes and the image encoder reads. */

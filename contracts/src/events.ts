@@ -2,7 +2,7 @@
 import { z } from 'zod';
 import { ErrorCode } from './api/error.ts';
 import { DOORS } from './api/operation.ts';
-import { BulkDone } from './bulk/job.ts';
+import { BulkDone, BulkEstimate } from './bulk/job.ts';
 import { Digest } from './model/artefact.ts';
 
 const reason = z.string().describe('A sentence that says why.');
@@ -89,6 +89,17 @@ export const BulkEvent = z
         seconds: z.number().nonnegative().describe('Seconds of this run.'),
       })
       .meta({ title: 'BulkProgress', description: 'How far the shard is.' }),
+    z
+      .strictObject({
+        event: event('planned'),
+        job: z.string().describe('Id of the job.'),
+        shards: amount.describe('Shards in all.'),
+        items: amount.nullable().describe('Items in all; null where tars were not opened to count them.'),
+        skipped: amount.describe('Files of a prefix that are no images.'),
+        estimate: BulkEstimate.nullable().describe('What it takes here; null where tars were not opened.'),
+        estimate_on_aws: BulkEstimate.nullable().describe('The same shards as an array job of AWS Batch.'),
+      })
+      .meta({ title: 'BulkPlanned', description: 'The job is cut into shards.' }),
     z
       .strictObject({ event: event('done'), ...BulkDone.shape })
       .meta({ title: 'BulkFinished', description: 'The shard is finished: BulkDone as an event.' }),

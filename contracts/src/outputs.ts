@@ -30,6 +30,9 @@ export const CLOUD_OUTPUTS = {
 /** ARN of the role that the Worker takes; only where the settings name its issuer. */
 export const WORKER_ROLE_OUTPUT = 'WorkerRole';
 
+/** URL of the image encoder with a GPU; only where the settings have one. */
+export const ENCODER_GPU_URL_OUTPUT = 'EncoderGpuUrl';
+
 /** Who the Worker says it is, and for whom, in the tokens that it signs: that role trusts these words and no others. */
 export const WORKER_TOKEN = { subject: 'worker', audience: 'sts.amazonaws.com' } as const;
 
@@ -53,8 +56,8 @@ export interface StackParameter {
   constraint: string;
   /** Where none is given, `ENVIRONMENT` being its name; absent: a first deployment has to give one, later ones keep it. */
   default?: string;
-  /** The settings that ask for it; absent: every deployment takes it. */
-  only?: { registry: 'r2' };
+  /** The setting that asks for it, in words; absent: every deployment takes it. */
+  only?: string;
 }
 
 const DIGEST = {
@@ -65,12 +68,18 @@ const DIGEST = {
 export const STACK_PARAMETERS = {
   TrainerImageDigest: { stack: 'training', description: 'Digest of the image to run, without "sha256:"', ...DIGEST },
   EncoderImageDigest: { stack: 'encoding', description: 'Digest of the image to run, without "sha256:"', ...DIGEST },
+  EncoderGpuImageDigest: {
+    stack: 'encoding',
+    description: 'Digest of the image to run on machines with a GPU, without "sha256:"',
+    ...DIGEST,
+    only: 'with `encoder.gpu`',
+  },
   RegistryAccountId: {
     stack: 'data',
     description: 'Cloudflare account of the R2 bucket that models are published to',
     pattern: '^[0-9a-f]{32}$',
     constraint: 'The 32 hexadecimal digits of a Cloudflare account id',
-    only: { registry: 'r2' },
+    only: 'with `registry` `r2`',
   },
   RegistryBucket: {
     stack: 'data',
@@ -78,7 +87,7 @@ export const STACK_PARAMETERS = {
     pattern: '^[a-z0-9][a-z0-9-]{1,61}[a-z0-9]$',
     constraint: 'Name of an R2 bucket: 3 to 63 lower-case letters, digits and hyphens',
     default: 'edge-clip-ENVIRONMENT-models',
-    only: { registry: 'r2' },
+    only: 'with `registry` `r2`',
   },
   EncoderReservation: {
     stack: 'encoding',

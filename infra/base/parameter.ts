@@ -24,6 +24,6 @@ export function stackParameter(stack: Stack, name: StackParameterName): CfnParam
  * What `repositoryUriForTagOrDigest` and its like take: `sha256:` and the value of the parameter. Nothing is built by a
  * synthesis, and no tag can be moved under a digest.
  */
-export function imageDigest(stack: Stack, name: 'TrainerImageDigest' | 'EncoderImageDigest'): string {
+export function imageDigest(stack: Stack, name: Extract<StackParameterName, `${string}ImageDigest`>): string {
   return `sha256:${stackParameter(stack, name).valueAsString}`;
 }

@@ -21,6 +21,26 @@ export const isLarge = (type: string): boolean => Number(/\.(\d+)xlarge$/.exec(t
 /** CloudWatch accepts only certain retention periods; these are the ones that make sense here. */
 const Days = z.union([z.literal(14), z.literal(30), z.literal(90), z.literal(365)]);
 
+/** Machines for one function more than its calls may use, so that its next version starts beside it, stay within the budget. */
+const MOST_GPU_MACHINES = VCPU_BUDGET / 8 - 1;
+const GpuEncoder = z.strictObject({
+  memory_gib: z
+    .union([z.literal(24), z.literal(48)])
+    .describe('Memory of the GPU: 24 is an L4 (g6.2xlarge), 48 an L40S (g6e.2xlarge).'),
+  least_machines: z
+    .int()
+    .min(0)
+    .max(MOST_GPU_MACHINES)
+    .describe(
+      'Machines that are kept, and paid for, day and night. 0: none; the first large request after a quiet time wakes one, which takes minutes, and the other encoder answers meanwhile.',
+    ),
+  most_machines: z
+    .int()
+    .min(1)
+    .max(MOST_GPU_MACHINES)
+    .describe('Machines at a time, also the limit of what it costs; a new version may have one more while it starts.'),
+});
+
 /** What a settings file holds. */
 export const SettingsFile = z.strictObject({
   network: z
@@ -140,14 +160,29 @@ export const SettingsFile = z.strictObject({
         .string()
         .nullable()
         .describe('Model whose pointer is followed; `null`: that of the embedded model.'),
+      gpu: GpuEncoder.nullable().describe(
+        'A second image encoder, on machines with a GPU that Lambda looks after: requests with many images go there. `null`: none, which costs less below the images a month that a dry run of the deployment prints.',
+      ),
     })
     .describe('The image encoder.'),
 });
 
-/** A machine with several network interfaces gets no public address, and neither do containers of multi-node jobs. */
-export const Settings = SettingsFile.extend({ name: z.string() }).refine(
-  ({ nodes, network }) => nodes === null || network === 'nat',
-  { path: ['nodes'], message: 'machines side by side have no public addresses: they need network "nat"' },
-);
+/**
+ * A machine with several network interfaces gets no public address, and neither do containers of multi-node jobs and machines that Lambda looks
+ * after.
+ */
+export const Settings = SettingsFile.extend({ name: z.string() })
+  .refine(({ nodes, network }) => nodes === null || network === 'nat', {
+    path: ['nodes'],
+    message: 'machines side by side have no public addresses: they need network "nat"',
+  })
+  .refine(({ encoder, network }) => encoder.gpu === null || network === 'nat', {
+    path: ['encoder', 'gpu'],
+    message: 'machines of the image encoder have no public addresses: they need network "nat"',
+  })
+  .refine(({ encoder: { gpu } }) => gpu === null || gpu.least_machines <= gpu.most_machines, {
+    path: ['encoder', 'gpu', 'least_machines'],
+    message: 'more machines are kept than there may be: most_machines says how many',
+  });
 /** Settings with the name of their environment, that of their file. */
 export type Settings = z.infer<typeof Settings>;

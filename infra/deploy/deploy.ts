@@ -1,13 +1,15 @@
 // The command `npm run deploy`: an environment from this checkout to an answering Worker, its status, and its end.
 import { join, resolve } from 'node:path';
 import { answerCommand } from '../../contracts/command/command-line.ts';
+import { PRICE_TABLE } from '../../contracts/src/cloud/prices.ts';
 import { EXIT } from '../../contracts/src/exit-codes.ts';
 import { UserError } from '../../contracts/src/user-error.ts';
 import type { Settings } from '../base/settings.ts';
 import { settingsOf } from '../environments.ts';
+import { encoderBreakEven } from '../serving/break-even.ts';
 import { type Aws, openAws } from './aws.ts';
 import { deployConsole, type EmitDeploy } from './events.ts';
-import { IMAGE_NAMES, sourceOf } from './images/source.ts';
+import { imagesOf, sourceOf } from './images/source.ts';
 import { DEPLOY_HELP, type DeployOptions, parseDeployOptions } from './options.ts';
 import { preflight } from './preflight.ts';
 import { programsOf, type RunProgram } from './programs.ts';
@@ -115,7 +117,7 @@ async function stateOf({ root, options: { environment } }: Session, aws: Aws): P
 
 /** Everything that can be known without changing anything. */
 async function dryRun(session: Session): Promise<void> {
-  const { root, env, options, run, emit } = session;
+  const { root, env, options, settings, run, emit } = session;
   try {
     await check(session);
   } catch (error) {
@@ -123,10 +125,12 @@ async function dryRun(session: Session): Promise<void> {
     if (!(error instanceof UserError)) throw error;
     emit({ event: 'unchecked', reason: error.message });
   }
-  for (const image of IMAGE_NAMES) {
+  for (const image of imagesOf(settings)) {
     const { digest, files } = sourceOf(image, root);
     emit({ event: 'source', image, digest, files: files.length });
   }
+  const { date, region } = PRICE_TABLE;
+  emit({ event: 'break_even', ...encoderBreakEven(settings), date, region });
   await synthesise(cdkOf(session));
   if (options.worker) {
     const folder = join(stateFolder(root, options.environment), 'worker');

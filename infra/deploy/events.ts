@@ -1,4 +1,5 @@
 // Events that `npm run deploy` prints: one per line with --json, sentences otherwise.
+import type { BreakEven } from '../serving/break-even.ts';
 import type { StackState } from './aws.ts';
 import type { Check } from './preflight.ts';
 import type { WorkerSize } from './worker/deploy.ts';
@@ -14,6 +15,7 @@ export type DeployEvent =
   | { event: 'reused'; step: string; finished_at: string }
   | { event: 'planned'; step: string; what: string; finished_at: string | null }
   | ({ event: 'size'; limit_kib: number } & WorkerSize)
+  | ({ event: 'break_even'; machine: string; date: string; region: string } & BreakEven)
   | { event: 'source'; image: string; digest: string; files: number }
   | ({ event: 'stack' } & StackState)
   | ({ event: 'smoke'; url: string } & SmokeReport)
@@ -65,6 +67,17 @@ function linesOf(event: DeployEvent): string[] {
       return [
         `  Worker: ${mib(event.total_kib)} of ${mib(event.limit_kib)}, which is what counts; ${mib(event.gzip_kib)} compressed`,
       ];
+    case 'break_even': {
+      const { machine, images_per_month: images, images_per_second, gpu_images_per_second, date, region } = event;
+      const most = `a machine prepares ${gpu_images_per_second.toFixed(0)} a second at most`;
+      const verdict =
+        images === null
+          ? `never the cheaper one, at these prices: it would take ${images_per_second.toFixed(0)} images a second, and ${most}`
+          : `the cheaper one above ${(images / 1e6).toFixed(0)} million images a month, ${images_per_second.toFixed(0)} a second day and night; ${most}`;
+      return [
+        `  image encoder: $${event.cpu_usd_per_million.toFixed(2)} a million images without a GPU; one ${machine} that is kept, $${event.gpu_usd_per_month.toFixed(0)} a month, is ${verdict} (prices of ${date}, ${region})`,
+      ];
+    }
     case 'source':
       return [`  ${event.image}: ${event.files} files, ${event.digest}`];
     case 'stack':

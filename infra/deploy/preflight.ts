@@ -4,6 +4,7 @@ import { QUEUES } from '../../contracts/src/job-classes.ts';
 import { UserError } from '../../contracts/src/user-error.ts';
 import type { Settings } from '../base/settings.ts';
 import { type Machines, machinesOf } from '../fleets/machine-kinds.ts';
+import { gpuMachines } from '../serving/gpu-machines.ts';
 import type { Aws } from './aws.ts';
 import type { RunProgram } from './programs.ts';
 import { type StackParameters, stackName } from './stacks.ts';
@@ -92,11 +93,16 @@ export function quotasOf(settings: Settings): [QuotaName, number][] {
   return [...wanted];
 }
 
-function machineGroups(settings: Settings): [string, Machines][] {
-  return QUEUES.flatMap((queue): [string, Machines][] => {
+type MachineGroup = Pick<Machines, 'types' | 'spotMaxVcpus' | 'onDemandMaxVcpus'>;
+
+/** By the queue that they work for, or the function. */
+function machineGroups(settings: Settings): [string, MachineGroup][] {
+  const ofQueues = QUEUES.flatMap((queue): [string, MachineGroup][] => {
     const machines = queue === 'cpu' ? undefined : machinesOf(queue, settings);
     return machines === undefined ? [] : [[queue, machines]];
   });
+  const { gpu } = settings.encoder;
+  return gpu === null ? ofQueues : [...ofQueues, ['image encoder', gpuMachines(gpu)]];
 }
 
 async function checkQuota(aws: Aws, quota: QuotaName, vcpus: number): Promise<Check> {
@@ -138,7 +144,7 @@ async function checkConcurrency({ settings: { encoder }, aws, parameters }: Pref
   };
 }
 
-async function checkZones(aws: Aws, queue: string, { types }: Machines): Promise<Check> {
+async function checkZones(aws: Aws, queue: string, { types }: MachineGroup): Promise<Check> {
   const zones = await aws.zonesOf(types.map(({ type }) => type));
   const name = `zones: ${queue}`;
   const offered = [...zones].filter(([, where]) => where.length > 0);

@@ -4,13 +4,13 @@ import { join } from 'node:path';
 import { toDigest } from '../../api/registry/digest.ts';
 import { openStore } from '../../api/registry/stores/open.ts';
 import { ENVARS } from '../../contracts/src/envars.ts';
-import { CLOUD_OUTPUTS, WORKER_ROLE_OUTPUT } from '../../contracts/src/outputs.ts';
+import { CLOUD_OUTPUTS, ENCODER_GPU_URL_OUTPUT, WORKER_ROLE_OUTPUT } from '../../contracts/src/outputs.ts';
 import { UserError } from '../../contracts/src/user-error.ts';
 import { settingsOf } from '../environments.ts';
 import type { Aws } from './aws.ts';
 import type { EmitDeploy } from './events.ts';
 import { buildImages } from './images/build.ts';
-import { checkoutDigest, IMAGE_NAMES, IMAGES } from './images/source.ts';
+import { checkoutDigest, IMAGES, imagesOf } from './images/source.ts';
 import type { DeployOptions } from './options.ts';
 import type { RunProgram } from './programs.ts';
 import { type CdkOptions, deployStacks, outputsOf, readStacks, type StackParameters, writeOutputs } from './stacks.ts';
@@ -122,26 +122,33 @@ async function makeImages({
   stop,
 }: StepContext): Promise<Record<string, string>> {
   const store = openStore(`s3://${values[CLOUD_OUTPUTS.trainingBucket]}`);
-  const digests = await buildImages({ root, aws, run, outputs: values, store, how: options.images, say, stop });
-  return Object.fromEntries(IMAGE_NAMES.map((image) => [IMAGES[image].parameter, digests[image]]));
+  const images = imagesOf(settingsOf(options.environment));
+  const digests = await buildImages({ images, root, aws, run, outputs: values, store, how: options.images, say, stop });
+  return Object.fromEntries(images.map((image) => [IMAGES[image].parameter, digests[image] ?? '']));
 }
 
 async function deployAll(context: StepContext): Promise<Record<string, string>> {
   const { root, options, aws, values } = context;
   const digests: StackParameters = Object.fromEntries(
-    IMAGE_NAMES.map((image) => [IMAGES[image].parameter, values[IMAGES[image].parameter] ?? '']),
+    imagesOf(settingsOf(options.environment)).map((image) => {
+      const { parameter } = IMAGES[image];
+      return [parameter, values[parameter] ?? ''];
+    }),
   );
   await deployStacks(cdkOf(context), { ...options.parameters, ...digests });
   const stacks = await readStacks(options.environment, aws);
   writeOutputs(root, options.environment, stacks);
   const outputs = outputsOf(stacks);
   const { encoderUrl, jobsBucket, bulkQueue, bulkDefinition, workerAccess } = CLOUD_OUTPUTS;
-  const wanted = [encoderUrl, jobsBucket, bulkQueue, bulkDefinition, workerAccess, WORKER_ROLE_OUTPUT];
+  const own = [ENCODER_GPU_URL_OUTPUT, WORKER_ROLE_OUTPUT];
+  const wanted = [encoderUrl, jobsBucket, bulkQueue, bulkDefinition, workerAccess, ...own];
   return Object.fromEntries(wanted.map((name) => [name, outputs[name] ?? '']));
 }
 
 async function deployTheWorker({ options, run, secrets, values, say }: StepContext): Promise<Record<string, string>> {
-  const encoder = values[CLOUD_OUTPUTS.encoderUrl]?.replace(/\/$/, '');
+  const [encoder, gpuEncoder] = [CLOUD_OUTPUTS.encoderUrl, ENCODER_GPU_URL_OUTPUT].map(
+    (name) => values[name]?.replace(/\/$/, '') ?? '',
+  );
   const role = values[WORKER_ROLE_OUTPUT] ?? '';
   const { worker_issuer: issuer } = settingsOf(options.environment);
   if (role !== '')
@@ -153,7 +160,8 @@ async function deployTheWorker({ options, run, secrets, values, say }: StepConte
   const { [CLOUD_OUTPUTS.jobsBucket]: bucket = '', [CLOUD_OUTPUTS.bulkQueue]: queue = '' } = values;
   const { [CLOUD_OUTPUTS.bulkDefinition]: definition = '' } = values;
   const variables = {
-    ...(encoder === undefined || encoder === '' ? {} : { [ENVARS.encoderUrl]: encoder }),
+    ...(encoder ? { [ENVARS.encoderUrl]: encoder } : {}),
+    ...(gpuEncoder ? { [ENVARS.encoderGpuUrl]: gpuEncoder } : {}),
     ...(bucket === '' ? {} : { [ENVARS.uploads]: `s3://${bucket}` }),
     ...(bucket === '' || queue === '' || definition === ''
       ? {}

@@ -11,6 +11,8 @@ export interface Watched {
   stateMachine: sfn.StateMachine;
   deadLetters: sqs.Queue;
   encoder: lambda.Function;
+  /** Undefined: there is none. */
+  gpuEncoder: lambda.Function | undefined;
   /** Shards of bulk jobs that failed for good. */
   failedShards: sqs.Queue;
   /** The function that stops what costs money. */
@@ -31,7 +33,8 @@ export interface AlarmRow {
 const FIVE_MINUTES = { period: Duration.minutes(5) };
 const SUM = { ...FIVE_MINUTES, statistic: 'Sum' };
 
-export function alarmRows({ stateMachine, deadLetters, encoder, failedShards, stop }: Watched): AlarmRow[] {
+export function alarmRows(watched: Watched): AlarmRow[] {
+  const { stateMachine, deadLetters, encoder, gpuEncoder, failedShards, stop } = watched;
   return [
     {
       name: 'ExecutionFailed',
@@ -57,16 +60,21 @@ export function alarmRows({ stateMachine, deadLetters, encoder, failedShards, st
     {
       name: 'EncoderFails',
       says: 'More than one in twenty calls to the image encoder fails.',
-      metric: new cloudwatch.MathExpression({
-        // A single failed call at night is no share of anything.
-        expression: 'IF(calls >= 20, 100 * errors / calls, 0)',
-        label: 'failed calls, percent',
-        usingMetrics: { errors: encoder.metricErrors(SUM), calls: encoder.metricInvocations(SUM) },
-        ...FIVE_MINUTES,
-      }),
+      metric: failedShare(encoder),
       above: 5,
       periods: 3,
     },
+    ...(gpuEncoder === undefined
+      ? []
+      : [
+          {
+            name: 'EncoderGpuFails',
+            says: 'More than one in twenty calls to the image encoder with a GPU fails: the other one answers in its place, slower.',
+            metric: failedShare(gpuEncoder),
+            above: 5,
+            periods: 3,
+          },
+        ]),
     {
       name: 'EncoderRefuses',
       says: 'The image encoder has no calls left: images are refused with "overloaded".',
@@ -96,4 +104,15 @@ export function alarmRows({ stateMachine, deadLetters, encoder, failedShards, st
       periods: 1,
     },
   ];
+}
+
+/** Of a function's calls, in per cent. */
+function failedShare(encoder: lambda.Function): cloudwatch.MathExpression {
+  return new cloudwatch.MathExpression({
+    // A single failed call at night is no share of anything.
+    expression: 'IF(calls >= 20, 100 * errors / calls, 0)',
+    label: 'failed calls, percent',
+    usingMetrics: { errors: encoder.metricErrors(SUM), calls: encoder.metricInvocations(SUM) },
+    ...FIVE_MINUTES,
+  });
 }

@@ -11,6 +11,7 @@ import { stackParameter } from '../base/parameter.ts';
 import type { Settings } from '../base/settings.ts';
 import { PROJECT, tagsOf } from '../base/tags.ts';
 import type { BulkJobs } from '../serving/bulk-jobs.ts';
+import type { GpuEncoder } from '../serving/gpu-encoder.ts';
 import type { ImageEncoder } from '../serving/image-encoder.ts';
 import type { Storage } from '../storage/storage.ts';
 import type { Training } from '../training/training.ts';
@@ -24,14 +25,17 @@ export interface OperationsProps {
   storage: Storage;
   training: Training;
   imageEncoder: ImageEncoder;
+  /** Undefined: there is none. */
+  gpuEncoder: GpuEncoder | undefined;
   bulkJobs: BulkJobs;
 }
 
 export class Operations extends Construct {
   readonly switch: Switch;
 
-  constructor(scope: Construct, id: string, { settings, storage, training, imageEncoder, bulkJobs }: OperationsProps) {
+  constructor(scope: Construct, id: string, props: OperationsProps) {
     super(scope, id);
+    const { settings, storage, training, imageEncoder, gpuEncoder, bulkJobs } = props;
     const { topic, stateMachine } = training.pipeline;
     const queues = [...Object.values(training.fleets).map(({ queue }) => queue), bulkJobs.queue].map(
       ({ jobQueueArn }) => jobQueueArn,
@@ -42,6 +46,7 @@ export class Operations extends Construct {
       stateMachine,
       deadLetters: training.schedule.deadLetters,
       encoder: imageEncoder.function,
+      gpuEncoder: gpuEncoder?.function,
       failedShards: bulkJobs.failedShards,
       stop: this.switch.function,
     };

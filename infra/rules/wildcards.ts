@@ -92,6 +92,32 @@ export const WILDCARDS: readonly Wildcard[] = [
     reason: 'A job gets its identifier when it is submitted; region and account are as narrow as its ARN can be named.',
   },
   {
+    actions: ['ec2:AttachNetworkInterface', 'ec2:CreateTags', 'ec2:RunInstances'],
+    resource: /:ec2:<AWS::Region>:<AWS::AccountId>:(instance|network-interface|volume)\/\*$/,
+    reason:
+      'What Lambda starts for the image encoder gets its identifier then; the condition holds it to machines that Lambda manages.',
+  },
+  {
+    actions: ['ec2:RunInstances'],
+    resource: /:ec2:<AWS::Region>::image\/\*$/,
+    reason: 'Lambda chooses the image of its machines; the condition holds it to images of Amazon.',
+  },
+  {
+    actions: [
+      'ec2:DescribeAvailabilityZones',
+      'ec2:DescribeCapacityReservations',
+      'ec2:DescribeInstanceStatus',
+      'ec2:DescribeInstanceTypeOfferings',
+      'ec2:DescribeInstanceTypes',
+      'ec2:DescribeInstances',
+      'ec2:DescribeSecurityGroups',
+      'ec2:DescribeSubnets',
+    ],
+    resource: /^\*$/,
+    reason:
+      'Describing machines, zones and subnets supports no resource-level permission; Lambda looks before it starts any.',
+  },
+  {
     actions: ['states:DescribeExecution'],
     resource: /:states:<AWS::Region>:<AWS::AccountId>:execution:<TrainingPipelineStateMachine\w+\.Name>:\*$/,
     reason: 'Executions of this machine only: one that finds the lock taken asks whether its holder still runs.',

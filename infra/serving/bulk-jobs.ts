@@ -7,6 +7,7 @@ import * as iam from 'aws-cdk-lib/aws-iam';
 import type * as logs from 'aws-cdk-lib/aws-logs';
 import * as sqs from 'aws-cdk-lib/aws-sqs';
 import { Construct } from 'constructs';
+import { SHARD } from '../../contracts/src/cloud/bulk-estimate.ts';
 import { ENVARS } from '../../contracts/src/envars.ts';
 import { acknowledge } from '../base/acknowledge.ts';
 import { grantActions } from '../base/grants.ts';
@@ -19,11 +20,9 @@ import { grantSubmit } from '../fleets/submit.ts';
 import type { Network } from '../network/network.ts';
 import type { Storage } from '../storage/storage.ts';
 
-/**
- * Of one shard. The image tower is small: a shard is decoding more than anything else, which takes processors and little memory.
- * An attempt ends after this time, and the next one goes on where it was.
- */
-const SHARD = { vcpus: 4, memory_mib: 8_192, timeout_hours: 6, attempts: 5 } as const;
+/** An attempt at a shard ends after this time, and the next one goes on where it was. */
+const ATTEMPT_HOURS = 6;
+const ATTEMPTS = 5;
 
 export interface BulkJobsProps {
   /** Read here: machines, the model that is followed, and how long logs are kept. */
@@ -46,8 +45,8 @@ export class BulkJobs extends Construct {
     const logGroup = createLogGroup(this, 'Logs', settings);
     this.definition = new batch.EcsJobDefinition(this, 'Shard', {
       container: this.container({ settings, network, storage }, logGroup),
-      timeout: Duration.hours(SHARD.timeout_hours),
-      retryAttempts: SHARD.attempts,
+      timeout: Duration.hours(ATTEMPT_HOURS),
+      retryAttempts: ATTEMPTS,
       retryStrategies: JOB_RETRIES,
       propagateTags: true,
       // Jobs that run during a deployment go on with the revision that they were submitted with.

@@ -2,6 +2,7 @@
 import { Aws, CfnCondition, Duration, Fn, Stack, Token } from 'aws-cdk-lib';
 import * as iam from 'aws-cdk-lib/aws-iam';
 import * as lambda from 'aws-cdk-lib/aws-lambda';
+import type * as logs from 'aws-cdk-lib/aws-logs';
 import { Construct } from 'constructs';
 import { ENVARS } from '../../contracts/src/envars.ts';
 import { grantActions } from '../base/grants.ts';
@@ -9,6 +10,7 @@ import { imageDigest, stackParameter } from '../base/parameter.ts';
 import { createLogGroup } from '../base/retention.ts';
 import type { Settings } from '../base/settings.ts';
 import type { Storage } from '../storage/storage.ts';
+import { ENCODER_MEMORY_MIB } from './break-even.ts';
 
 export interface ImageEncoderProps {
   /** Read here: concurrency, the model that is followed, and how long logs are kept. */
@@ -29,17 +31,7 @@ export class ImageEncoder extends Construct {
   constructor(scope: Construct, id: string, { settings, storage }: ImageEncoderProps) {
     super(scope, id);
     const logGroup = createLogGroup(this, 'Logs', settings);
-    const role = new iam.Role(this, 'Role', {
-      assumedBy: new iam.ServicePrincipal('lambda.amazonaws.com'),
-      description: 'What the image encoder may do: log, read published models and files that were too large for a call',
-    });
-    grantActions(role, {
-      actions: ['logs:CreateLogStream', 'logs:PutLogEvents'],
-      resources: [logGroup.logGroupArn],
-    });
-    storage.registry.grantServe(role);
-    storage.grantReadUploads(role);
-    const { model_name, reserved_concurrency } = settings.encoder;
+    const { reserved_concurrency } = settings.encoder;
     const isReserved = new CfnCondition(this, 'IsReserved', {
       expression: Fn.conditionEquals(stackParameter(Stack.of(this), 'EncoderReservation').valueAsString, 'setting'),
     });
@@ -48,18 +40,14 @@ export class ImageEncoder extends Construct {
         tagOrDigest: imageDigest(Stack.of(this), 'EncoderImageDigest'),
       }),
       architecture: lambda.Architecture.ARM_64,
-      memorySize: 3008,
+      memorySize: ENCODER_MEMORY_MIB,
       timeout: Duration.seconds(60),
       reservedConcurrentExecutions: Token.asNumber(
         Fn.conditionIf(isReserved.logicalId, reserved_concurrency, Aws.NO_VALUE),
       ),
-      role,
+      role: encoderRole(this, { storage, logGroup }),
       logGroup,
-      environment: {
-        ...storage.registry.environment,
-        [ENVARS.uploads]: `s3://${storage.jobsBucket.bucketName}`,
-        ...(model_name === null ? {} : { [ENVARS.modelName]: model_name }),
-      },
+      environment: encoderEnvironment(settings, storage),
     });
     this.function = encoder;
     this.url = encoder.addFunctionUrl({ authType: lambda.FunctionUrlAuthType.AWS_IAM });
@@ -69,4 +57,31 @@ export class ImageEncoder extends Construct {
     // Both permissions that a URL asks of its callers, the second one for calls through a URL only.
     this.url.grantInvokeUrl(this.workerAccess);
   }
+}
+
+/** What either image encoder may do. */
+export function encoderRole(
+  scope: Construct,
+  { storage, logGroup }: { storage: Storage; logGroup: logs.LogGroup },
+): iam.Role {
+  const role = new iam.Role(scope, 'Role', {
+    assumedBy: new iam.ServicePrincipal('lambda.amazonaws.com'),
+    description: 'What the image encoder may do: log, read published models and files that were too large for a call',
+  });
+  grantActions(role, {
+    actions: ['logs:CreateLogStream', 'logs:PutLogEvents'],
+    resources: [logGroup.logGroupArn],
+  });
+  storage.registry.grantServe(role);
+  storage.grantReadUploads(role);
+  return role;
+}
+
+/** What either image encoder is told. */
+export function encoderEnvironment({ encoder: { model_name } }: Settings, storage: Storage): Record<string, string> {
+  return {
+    ...storage.registry.environment,
+    [ENVARS.uploads]: `s3://${storage.jobsBucket.bucketName}`,
+    ...(model_name === null ? {} : { [ENVARS.modelName]: model_name }),
+  };
 }

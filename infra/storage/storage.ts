@@ -112,16 +112,17 @@ export class Storage extends Construct {
     ]);
     this.registry = new ModelRegistry(this, 'Registry', { settings, bucket: this.modelsBucket, key: this.key });
 
-    const images = (name: string) =>
+    const images = (name: string, kinds: number) =>
       new ecr.Repository(this, name, {
         imageTagMutability: ecr.TagMutability.IMMUTABLE,
         imageScanOnPush: true,
-        lifecycleRules: [{ maxImageCount: settings.images_kept }],
+        lifecycleRules: [{ maxImageCount: kinds * settings.images_kept }],
         emptyOnDelete: !settings.retain,
         removalPolicy,
       });
-    this.trainerImages = images('TrainerImages');
-    this.encoderImages = images('EncoderImages');
+    this.trainerImages = images('TrainerImages', 1);
+    // The image for machines with a GPU lies beside the other: each deployment pushes both.
+    this.encoderImages = images('EncoderImages', settings.encoder.gpu === null ? 1 : 2);
     this.imageBuilds = new ImageBuilds(this, 'ImageBuilds', {
       settings,
       bucket: this.trainingBucket,

@@ -28,7 +28,7 @@ export async function measureEncoder(model: string, seconds = 5): Promise<Encode
     return 1;
   });
   const batch = 8;
-  const session = await openSession(model, manifest, 1);
+  const session = await openSession(model, manifest, { threads: 1 });
   const run = await rate(seconds, async () => (await session.run(Array(batch).fill(tensor))).length);
   await session.close();
   return {

@@ -1,4 +1,4 @@
-// Both Dockerfiles: pinned, not root, clean, and building from what is in the repository. No container engine is needed.
+// Every Dockerfile: pinned, not root, clean, and building from what is in the repository. No container engine is needed.
 import { execFileSync, spawnSync } from 'node:child_process';
 import { existsSync, rmSync, statSync } from 'node:fs';
 import { dirname, join } from 'node:path';
@@ -13,7 +13,7 @@ beforeAll(async () => {
   python = await trainerPython();
 }, 900_000);
 
-describe.each(['trainer/Dockerfile', 'api/encoder/Dockerfile'])('%s', (path) => {
+describe.each(['trainer/Dockerfile', 'api/encoder/Dockerfile', 'api/encoder/gpu.Dockerfile'])('%s', (path) => {
   const stages = readDockerfile(path);
   const final = stages.at(-1);
   if (final === undefined) throw new Error(`${path} has no stage`);

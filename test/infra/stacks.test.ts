@@ -5,7 +5,16 @@ import { describe, expect, it } from 'vitest';
 import { CLOUD_OUTPUTS } from '../../contracts/src/outputs.ts';
 import type { Settings } from '../../infra/base/settings.ts';
 import { settingsOf } from '../../infra/environments.ts';
-import { one, propertiesOf, STACKS, type Synthesis, synthesis, synthesise, text } from '../support/synthesis.ts';
+import {
+  GPU_ENCODER,
+  one,
+  propertiesOf,
+  STACKS,
+  type Synthesis,
+  synthesis,
+  synthesise,
+  text,
+} from '../support/synthesis.ts';
 
 /** Properties by which a resource of a type would get a name of ours, which CloudFormation then cannot replace. */
 const NAMES: Record<string, string[]> = {
@@ -20,6 +29,7 @@ const NAMES: Record<string, string[]> = {
   'AWS::IAM::ManagedPolicy': ['ManagedPolicyName'],
   'AWS::IAM::Role': ['RoleName'],
   'AWS::KMS::Alias': ['AliasName'],
+  'AWS::Lambda::CapacityProvider': ['CapacityProviderName'],
   'AWS::Lambda::Function': ['FunctionName'],
   'AWS::Logs::LogGroup': ['LogGroupName'],
   'AWS::S3::Bucket': ['BucketName'],
@@ -138,13 +148,21 @@ describe('data', () => {
   });
 });
 
-const CHOICES = (['dev', 'prod'] as const).flatMap((environment) =>
+interface Choice {
+  environment: 'dev' | 'prod';
+  registry: Settings['registry'];
+  network: Settings['network'];
+  gpu: Settings['encoder']['gpu'];
+}
+const EVERY_CHOICE: Choice[] = (['dev', 'prod'] as const).flatMap((environment) =>
   (['r2', 's3'] as const).flatMap((registry) =>
-    (['nat', 'public'] as const).map((network) => ({ environment, registry, network })),
+    (['nat', 'public'] as const).map((network) => ({ environment, registry, network, gpu: null })),
   ),
 );
-type Choice = (typeof CHOICES)[number];
-const nameOf = ({ environment, registry, network }: Choice) => `${environment}, ${registry}, ${network}`;
+const CHOICES: Choice[] = [...EVERY_CHOICE, { environment: 'prod', registry: 'r2', network: 'nat', gpu: GPU_ENCODER }];
+const nameOf = ({ environment, registry, network, gpu }: Choice) =>
+  `${environment}, ${registry}, ${network}, ${gpu === null ? 'no GPU' : 'a GPU'}`;
+const NAMED = CHOICES.map((choice) => ({ name: nameOf(choice), choice }));
 
 /** Values of a key, wherever in a template it is. */
 function valuesOf(value: unknown, key: string): unknown[] {
@@ -154,11 +172,9 @@ function valuesOf(value: unknown, key: string): unknown[] {
 
 const deployed = new Map<string, Synthesis>(
   CHOICES.map((choice) => {
-    const settings: Settings = {
-      ...settingsOf(choice.environment),
-      registry: choice.registry,
-      network: choice.network,
-    };
+    const { encoder, ...others } = settingsOf(choice.environment);
+    const { registry, network, gpu } = choice;
+    const settings: Settings = { ...others, registry, network, encoder: { ...encoder, gpu } };
     return [nameOf(choice), synthesise(settings)];
   }),
 );
@@ -169,20 +185,17 @@ const templatesOf = (choice: Choice) => {
 };
 
 describe('a change of the settings', () => {
-  it.each(CHOICES)(
-    'from $environment, $registry, $network to any other removes no export that is imported',
-    (before) => {
-      const imported = STACKS.flatMap((stack) => valuesOf(templatesOf(before)[stack], 'Fn::ImportValue'));
-      const after = CHOICES.filter(({ environment }) => environment === before.environment);
-      for (const choice of after) {
-        const exported = STACKS.flatMap((stack) => valuesOf(templatesOf(choice)[stack].Outputs, 'Export'));
-        const removed = imported.filter((name) => !JSON.stringify(exported).includes(JSON.stringify(name)));
-        expect(removed, nameOf(choice)).toEqual([]);
-      }
-    },
-  );
+  it.each(NAMED)('from $name to any other removes no export that is imported', ({ choice: before }) => {
+    const imported = STACKS.flatMap((stack) => valuesOf(templatesOf(before)[stack], 'Fn::ImportValue'));
+    const after = CHOICES.filter(({ environment }) => environment === before.environment);
+    for (const choice of after) {
+      const exported = STACKS.flatMap((stack) => valuesOf(templatesOf(choice)[stack].Outputs, 'Export'));
+      const removed = imported.filter((name) => !JSON.stringify(exported).includes(JSON.stringify(name)));
+      expect(removed, nameOf(choice)).toEqual([]);
+    }
+  });
 
-  it.each(CHOICES)('in $environment, $registry, $network every output that a stack reads is there', (choice) => {
+  it.each(NAMED)('in $name every output that a stack reads is there', ({ choice }) => {
     const templates = templatesOf(choice);
     const read = STACKS.flatMap((stack) => valuesOf(templates[stack], 'Fn::GetStackOutput'));
     expect(read.length).toBeGreaterThan(20);

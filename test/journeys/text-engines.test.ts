@@ -84,7 +84,7 @@ test(
 );
 
 test(
-  'a Worker whose static file is not the one that its script names answers with the reason, and never with a vector',
+  'a Worker whose static file is not the one that its script names is not ready, and one whose file is not whole answers with the reason',
   async () => {
     const assets = mkdtempSync(join(tmpdir(), 'damaged-assets-'));
     await writeStaticFiles(assets, EMBEDDED_MODEL);
@@ -111,6 +111,7 @@ test(
       const ready = await fetch(`${url}/health/ready`);
       expect(ready.status).toBe(503);
       expect(await ready.text()).toContain('text.weights.bin is not what its name says');
+      writeFileSync(damaged, bytes.subarray(1));
       const student = await post('edge-clip-small');
       expect(student.status).toBe(503);
       expect(await student.json()).toMatchObject({ error: { code: 'model_unavailable' } });

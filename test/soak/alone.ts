@@ -26,7 +26,8 @@ const START_SECONDS = 60;
 /** Fields of workerd's configuration, by kind of module. */
 const FIELDS = { ESModule: 'esModule', CompiledWasm: 'wasm', Text: 'text' } as const;
 
-export async function startAlone(): Promise<Alone> {
+/** `opened`: whether to wait until its model answers; else the script has run, and no request has reached it. */
+export async function startAlone({ opened = true } = {}): Promise<Alone> {
   const folder = mkdtempSync(join(tmpdir(), 'edge-clip-alone-'));
   const port = await freePort();
   const url = `http://127.0.0.1:${port}`;
@@ -42,7 +43,7 @@ export async function startAlone(): Promise<Alone> {
   try {
     return {
       url,
-      pid: await answering(child, url),
+      pid: await answering(child, opened ? `${url}/health/ready` : url + COLLECT),
       collectGarbage: async () => void (await fetch(url + COLLECT)),
       stop,
     };
@@ -52,10 +53,10 @@ export async function startAlone(): Promise<Alone> {
   }
 }
 
-async function answering(child: ChildProcess, url: string): Promise<number> {
+async function answering(child: ChildProcess, address: string): Promise<number> {
   for (let tries = 0; tries < START_SECONDS * 5; tries++) {
     if (child.exitCode !== null || child.pid === undefined) throw new Error('workerd did not start: see its own lines');
-    const response = await fetch(`${url}/health/ready`).catch(() => undefined);
+    const response = await fetch(address).catch(() => undefined);
     if (response?.ok) return child.pid;
     await sleep(200);
   }

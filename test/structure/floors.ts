@@ -216,7 +216,15 @@ export const BOXES: Record<string, readonly string[]> = {
     'infra/training',
     'infra/operations',
   ],
-  'infra/deploy': [...INFRA, 'contracts/command', 'api/registry', 'api/registry/stores', 'infra/fleets', 'infra'],
+  'infra/deploy': [
+    ...INFRA,
+    'contracts/command',
+    'api/registry',
+    'api/registry/stores',
+    'infra/fleets',
+    'infra/serving',
+    'infra',
+  ],
 };
 
 /** Of a file that is in no box: its folder, which may import from nothing. */

@@ -14,6 +14,7 @@ const CHECKOUT = [
   'cdk.json',
   'trainer/Dockerfile',
   'api/encoder/Dockerfile',
+  'api/encoder/gpu.Dockerfile',
   'api/model/manifest.json',
 ];
 

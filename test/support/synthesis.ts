@@ -55,6 +55,9 @@ export const EVERY_MACHINE = {
   nodes: { on_demand_max_vcpus: 384 },
 };
 
+/** Settings of an image encoder with a GPU. */
+export const GPU_ENCODER = { memory_gib: 24, least_machines: 0, most_machines: 2 } as const;
+
 const done = new Map<string, Synthesis>();
 
 /** The environment as committed, with neither bundles nor checks: those are tested where they are made. */

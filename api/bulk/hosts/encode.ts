@@ -1,11 +1,21 @@
 // `npm run encode`: embeds any number of images and texts, from wherever they are, into files of vectors.
 import { availableParallelism } from 'node:os';
 import { type CommandLine, runCommand } from '../../../contracts/command/command-line.ts';
-import { BulkFormat, type BulkInput, type BulkJob, BulkType } from '../../../contracts/src/bulk/job.ts';
+import {
+  type BulkEstimate,
+  BulkFormat,
+  type BulkInput,
+  type BulkJob,
+  type BulkPlan,
+  BulkType,
+} from '../../../contracts/src/bulk/job.ts';
+import { estimateBulk, ownMachine, SHARD_MACHINE } from '../../../contracts/src/cloud/bulk-estimate.ts';
+import { PRICE_TABLE } from '../../../contracts/src/cloud/prices.ts';
 import type { BulkEvent } from '../../../contracts/src/events.ts';
 import { EXIT } from '../../../contracts/src/exit-codes.ts';
 import { UserError } from '../../../contracts/src/user-error.ts';
 import { CoreError } from '../../core/errors.ts';
+import { tierOfId } from '../../core/model.ts';
 import { runShards } from '../run.ts';
 import { COMMAND, idOf, jobOf } from '../service/ask.ts';
 import { type JobFolder, totalsOf } from '../service/folder.ts';
@@ -28,7 +38,7 @@ command goes on, and leaves the same bytes. An item that cannot be embedded is a
   --shard-items N   items of a shard, which are done again after a kill (default and most 1024)
   --model FOLDER    holds manifest.json and what it names (default $CLIP_MODEL, else api/model)
   --registry URI    embeds with the current model of that registry (default $MODEL_REGISTRY)
-  --plan            cuts the work into shards and stops there
+  --plan            cuts the work into shards, says what they take (time here, hours and dollars on AWS), and stops there
   --json            every event as a JSON line
   --help            this text
   --version         name and version
@@ -114,14 +124,16 @@ async function main(line: Line): Promise<number> {
   const job = await begin(folder, await ask(line, inputs.toReversed()));
   const shardItems = countOf('shard-items', values['shard-items'], 1024);
   const tell = values.json ? print : printForPeople();
-  const plan = await planJob(folder, job, { open: openUri, shardItems });
-  if (!values.json) console.log(`${plan.items ?? 'tars of'} items in ${plan.shards} shards, into ${folder.uri}`);
+  const workers = countOf('workers', values.workers) ?? availableParallelism();
+  const plan = await planJob(folder, job, { open: openUri, shardItems, machine: ownMachine(workers) });
+  if (values.json) print(plannedEvent(plan, job.model.id));
+  else for (const sentence of sentencesOf(plan, { job, workers, uri: folder.uri })) console.log(sentence);
   if (values.plan) return EXIT.ok;
 
   const stop = new AbortController();
   for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => stop.abort());
   const isDone = await runShards(folder, plan, {
-    workers: countOf('workers', values.workers) ?? availableParallelism(),
+    workers,
     host: shardHost(values),
     signal: stop.signal,
     onProgress: tell,
@@ -134,6 +146,29 @@ async function main(line: Line): Promise<number> {
   if (!values.json)
     console.log(`\n${succeeded} vectors of ${job.model.id} ${job.model.version}, ${failed} errors, in ${folder.uri}`);
   return EXIT.ok;
+}
+
+/** The same shards as an array job of AWS Batch; null with tars, of which nobody knows what is in them. */
+function onAws({ estimate, shards }: BulkPlan, id: string): BulkEstimate | null {
+  return estimate && estimateBulk(estimate, { shards, tier: tierOfId(id), machine: SHARD_MACHINE });
+}
+
+function plannedEvent(plan: BulkPlan, id: string): BulkEvent {
+  const { job, shards, items, skipped, estimate } = plan;
+  return { event: 'planned', job, shards, items, skipped, estimate, estimate_on_aws: onAws(plan, id) };
+}
+
+function sentencesOf(plan: BulkPlan, { job, workers, uri }: { job: BulkJob; workers: number; uri: string }): string[] {
+  const { estimate, items, shards } = plan;
+  const what = `${items ?? 'tars of'} items in ${shards} shards, into ${uri}`;
+  const aws = onAws(plan, job.model.id);
+  if (!estimate || !aws) return [what];
+  const { date, region } = PRICE_TABLE;
+  return [
+    what,
+    `about ${timeOf(estimate.hours * 3600)} on ${workers} cores here; as an array job on AWS ${timeOf(aws.hours * 3600)} of machines, ` +
+      `$${(aws.usd ?? 0).toFixed(2)} on demand (${region}, ${date})`,
+  ];
 }
 
 function print(event: BulkEvent): void {

@@ -1,10 +1,13 @@
 // Encodes shards of a bulk job: one of an AWS Batch array job, or every so manieth as a process of this machine.
 import { type CommandLine, runCommand } from '../../../contracts/command/command-line.ts';
 import { whenOrphaned } from '../../../contracts/command/lifetime.ts';
+import type { BulkJob } from '../../../contracts/src/bulk/job.ts';
 import type { BulkEvent } from '../../../contracts/src/events.ts';
 import { EXIT } from '../../../contracts/src/exit-codes.ts';
-import { UserError } from '../../../contracts/src/user-error.ts';
+import { reasonOf, UserError } from '../../../contracts/src/user-error.ts';
+import { isTransient } from '../../registry/stores/aws-errors.ts';
 import { openSources } from '../places.ts';
+import type { JobFolder } from '../service/folder.ts';
 import { tellOfEnd } from '../service/webhook.ts';
 import { encodeShard } from '../shard.ts';
 import { folderOf, openEncoder, openFolder, placeOptions } from './open.ts';
@@ -22,6 +25,8 @@ was stopped (exit code 75) or killed begins anew and leaves the same bytes.
   --help          this text
   --version       name and version
 
+Exit codes: 0 done, 65 the job was cancelled or has expired, 75 stopped, or the store did not answer: the same command again goes
+on; anything else fails again.
 R2 is opened by R2_ENDPOINT, R2_ACCESS_KEY_ID and R2_SECRET_ACCESS_KEY, S3 as AWS's own programs do.
 `;
 const OPTIONS = {
@@ -70,18 +75,21 @@ async function main({ values, words: [place] }: CommandLine<typeof OPTIONS>): Pr
   const encoder = await openEncoder(await folderOf(job, values), threads);
   try {
     for (const shard of shards) {
-      const done =
-        stop.signal.aborted || (await isStopped())
-          ? undefined
-          : await encodeShard({
-              folder,
-              job,
-              shard,
-              encoder,
-              sources,
-              signal: stop.signal,
-              onProgress: everySoOften(shard),
-            });
+      if (stop.signal.aborted) return EXIT.interrupted;
+      const end = await endOf(job, folder);
+      if (end !== undefined) {
+        console.error(end);
+        return EXIT.refused;
+      }
+      const done = await encodeShard({
+        folder,
+        job,
+        shard,
+        encoder,
+        sources,
+        signal: stop.signal,
+        onProgress: everySoOften(shard),
+      });
       if (!done) return EXIT.interrupted;
       print({ event: 'done', ...done });
     }
@@ -92,11 +100,23 @@ async function main({ values, words: [place] }: CommandLine<typeof OPTIONS>): Pr
   } finally {
     await encoder.close();
   }
+}
 
-  /** By whoever cancelled the job, or by time. */
-  async function isStopped(): Promise<boolean> {
-    const expires = job?.expires_at ?? null;
-    return (expires !== null && Date.parse(expires) < Date.now()) || (await folder.stopped()) !== undefined;
+/** Why nothing of the job is wanted any more, by whoever cancelled it or by time; undefined where it is. Another attempt would meet it again. */
+async function endOf({ id, expires_at }: BulkJob, folder: JobFolder): Promise<string | undefined> {
+  const stop = await folder.stopped();
+  if (stop) return `${id} is ${stop.status}: ${stop.message}`;
+  return expires_at !== null && Date.parse(expires_at) < Date.now() ? `${id} expired at ${expires_at}` : undefined;
+}
+
+/** Of an array job's child another attempt may find the store there again; processes of this machine are started again by whoever runs them. */
+async function mainOrAgain(line: CommandLine<typeof OPTIONS>): Promise<number> {
+  try {
+    return await main(line);
+  } catch (error) {
+    if (line.values.lane !== undefined || !isTransient(error)) throw error;
+    console.error(`${reasonOf(error)}; the same shard can be done again`);
+    return EXIT.interrupted;
   }
 }
 
@@ -113,4 +133,4 @@ function print(event: BulkEvent): void {
   console.log(JSON.stringify(event));
 }
 
-await runCommand({ help: HELP, options: OPTIONS, words: 1 }, main);
+await runCommand({ help: HELP, options: OPTIONS, words: 1 }, mainOrAgain);

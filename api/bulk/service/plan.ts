@@ -1,15 +1,19 @@
 // Cuts a bulk job into shards before anything is computed: lines of a size that is cheap to do again, each shard's in a file.
 import { BULK_LIMITS, type BulkJob, type BulkPlan } from '../../../contracts/src/bulk/job.ts';
+import { type BulkMachine, type BulkWork, estimateBulk } from '../../../contracts/src/cloud/bulk-estimate.ts';
 import { bulkFiles, FILES } from '../../../contracts/src/keys.ts';
 import { SCHEMA_VERSION } from '../../../contracts/src/schema-version.ts';
 import { UserError } from '../../../contracts/src/user-error.ts';
 import { CoreError } from '../../core/errors.ts';
+import { tierOfId } from '../../core/model.ts';
 import { encodeDocument, type ObjectStore } from '../../registry/store.ts';
 import type { JobFolder } from './folder.ts';
 import { isImageName } from './inputs.ts';
-import { LINE_BYTES, linesOf, readLine } from './lines.ts';
+import { addWork, LINE_BYTES, linesOf, noWork, readLine, workIn } from './lines.ts';
 
 export interface PlanOptions {
+  /** What it is estimated for. */
+  machine: BulkMachine;
   /** Opens a folder or prefix that an input is in. */
   open(place: string): ObjectStore;
   /** Items of a shard (default and most: 1,024). */
@@ -22,6 +26,7 @@ type Opening = Pick<PlanOptions, 'open'>;
 
 interface Line {
   text: string;
+  work: BulkWork;
   /** Every image of a tar is an item, and how many there are is not known before it is read. */
   isTar?: boolean;
 }
@@ -32,6 +37,7 @@ export async function planJob(folder: JobFolder, job: BulkJob, options: PlanOpti
   if (known) return known;
   const counts = { skipped: 0 };
   const most = options.shardItems ?? BULK_LIMITS.shard_items;
+  const work = noWork();
   let [shards, items, hasTars] = [0, 0, false];
   for await (const lines of shardsOf(linesIn(job, options, counts), most)) {
     if (shards === BULK_LIMITS.shards) throw tooMany(most);
@@ -40,6 +46,7 @@ export async function planJob(folder: JobFolder, job: BulkJob, options: PlanOpti
     shards += 1;
     items += lines.length;
     hasTars ||= lines.some(({ isTar }) => isTar);
+    for (const line of lines) addWork(work, line.work);
     options.onShard?.(shards);
   }
   if (shards === 0) {
@@ -52,6 +59,7 @@ export async function planJob(folder: JobFolder, job: BulkJob, options: PlanOpti
     shards,
     items: hasTars ? null : items,
     skipped: counts.skipped,
+    estimate: hasTars ? null : estimateBulk(work, { shards, tier: tierOfId(job.model.id), machine: options.machine }),
     at: new Date().toISOString(),
   };
   await folder.put(FILES.plan, encodeDocument(plan));
@@ -75,27 +83,42 @@ async function* linesIn(job: BulkJob, options: Opening, counts: { skipped: numbe
   if ('prefix' in input) {
     const images = await options.open(input.prefix).list('');
     for (const { key } of images) {
-      if (isImageName(key)) yield { text: JSON.stringify({ custom_id: key, path: key }) };
+      if (isImageName(key))
+        yield { text: JSON.stringify({ custom_id: key, path: key }), work: { images: 1, tokens: 0 } };
       else counts.skipped += 1;
     }
   } else if ('tars' in input) {
     for (const uri of input.tars) {
       const [name = uri] = uri.split('/').slice(-1);
-      yield { text: JSON.stringify({ custom_id: name.replace(/\.tar$/, ''), tar: uri }), isTar: true };
+      yield { text: JSON.stringify({ custom_id: name.replace(/\.tar$/, ''), tar: uri }), work: noWork(), isTar: true };
     }
-  } else yield* linesOfFile(input.jsonl, options);
+  } else yield* linesOfFile(input.jsonl, 'endpoint' in job.output ? requestIn : readLine, options);
 }
 
-async function* linesOfFile(uri: string, { open }: Opening): AsyncGenerator<Line> {
+/** A line of a batch; it is read in full where it is answered. */
+function requestIn(text: string | undefined): unknown {
+  try {
+    return text === undefined ? undefined : JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}
+
+async function* linesOfFile(
+  uri: string,
+  read: (text: string | undefined) => unknown,
+  { open }: Opening,
+): AsyncGenerator<Line> {
   const at = uri.lastIndexOf('/');
   const file = await open(uri.slice(0, at)).get(uri.slice(at + 1));
   if (!file) throw new UserError(`there is no file ${uri}`);
   for await (const text of linesOf(file.stream(), LINE_BYTES)) {
     if (text?.trim() === '') continue;
-    const line = readLine(text);
+    const line = read(text);
     // What cannot be read is refused where it is answered for; too long a line is cut to what makes the same error.
-    if (text === undefined) yield { text: 'x'.repeat(LINE_BYTES + 1) };
-    else yield { text, isTar: !(line instanceof CoreError) && 'tar' in line };
+    if (text === undefined) yield { text: 'x'.repeat(LINE_BYTES + 1), work: noWork() };
+    else if (line instanceof CoreError) yield { text, work: noWork() };
+    else yield { text, work: workIn(line), isTar: typeof line === 'object' && line !== null && 'tar' in line };
   }
 }
 

@@ -5,6 +5,7 @@ import { copyFile, mkdir, open, stat, symlink, writeFile } from 'node:fs/promise
 import { basename, dirname, join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { build } from 'esbuild';
+import { OPERATIONS } from '../../../contracts/src/api/operations.ts';
 import { FILES, STATIC_PATHS, staticFilesOf } from '../../../contracts/src/keys.ts';
 import type { Artefact } from '../../../contracts/src/model/artefact.ts';
 import { ModelManifest, textArtefacts } from '../../../contracts/src/model/manifest.ts';
@@ -13,6 +14,7 @@ import { digestOfFile } from '../../registry/stores/hash.ts';
 
 const API = fileURLToPath(new URL('../..', import.meta.url));
 const PAGE = join(API, 'playground');
+const DESCRIPTION = join(API, '../contracts/schema/openapi.json');
 /** In the page's folder for whoever changes it, and of no use to a browser. */
 const NOT_SERVED = new Set(['tsconfig.json', 'make.py']);
 
@@ -45,7 +47,7 @@ export async function writeStaticFiles(folder: string, model: string): Promise<S
       sizes.push(to - from);
     }
   }
-  for (const [path, content] of await localFiles(model)) {
+  for (const [path, content] of [description(), ...(await localFiles(model))]) {
     await writeFile(await placeIn(folder, path), content);
     sizes.push(content.byteLength);
   }
@@ -61,6 +63,12 @@ function pageFiles(): string[] {
   return readdirSync(PAGE, { recursive: true, withFileTypes: true })
     .filter((entry) => entry.isFile() && !NOT_SERVED.has(entry.name))
     .map(({ parentPath, name }) => relative(PAGE, join(parentPath, name)));
+}
+
+/** What GET /openapi.json answers, without the spaces that it has for whoever reads its changes. */
+function description(): [string, Uint8Array] {
+  const document: unknown = JSON.parse(readFileSync(DESCRIPTION, 'utf8'));
+  return [OPERATIONS.describe.path, Buffer.from(JSON.stringify(document))];
 }
 
 /** What a browser needs besides to read texts itself. */

@@ -7,7 +7,7 @@ export async function explained<T>(what: string, call: Promise<T>): Promise<T> {
     return await call;
   } catch (error) {
     const sentence = error instanceof Error ? sentenceFor(error, what) : undefined;
-    throw sentence === undefined ? error : new RegistryError(sentence);
+    throw sentence === undefined ? error : new RegistryError(sentence, { isTransient: isTransient(error) });
   }
 }
 
@@ -23,13 +23,24 @@ function sentenceFor(error: Error, what: string): string | undefined {
     return `the AWS credentials have expired: sign in again (${message})`;
   if (/^(InvalidAccessKeyId|UnrecognizedClientException|SignatureDoesNotMatch)$/.test(name))
     return `AWS does not know these credentials: check AWS_PROFILE or the keys (${message})`;
-  if (OFFLINE.includes(code) || name === 'TimeoutError')
+  if (isUnreached(error))
     return `${what}: AWS cannot be reached (${message || code}): check the network and the region`;
   if (name === 'NoSuchBucket') return `${what}: there is no such bucket for these credentials`;
   if (/^(AccessDenied|AccessDeniedException|Forbidden|403)$/.test(name) || statusOf(error) === 403)
     return `${what}: access is denied (${message || name}): check whose credentials these are and what they may do`;
   if (name === 'ClientException') return `${what}: ${message}`;
   return undefined;
+}
+
+/** Whether the same call may succeed a moment later: nobody answered, or the service had no room or a fault of its own. */
+export function isTransient(error: unknown): boolean {
+  if (error instanceof RegistryError) return error.isTransient;
+  const status = statusOf(error) ?? 0;
+  return status >= 500 || status === 429 || (error instanceof Error && isUnreached(error));
+}
+
+function isUnreached(error: Error): boolean {
+  return error.name === 'TimeoutError' || ('code' in error && OFFLINE.includes(String(error.code)));
 }
 
 /** HTTP status of a service's answer; undefined where none came. */

@@ -10,7 +10,7 @@ import type { ModelSource } from '../read.ts';
 /** Asks for the static file of that key; resolves to whatever is answered, a refusal included. */
 export type FetchStaticFile = (key: string) => Promise<Response>;
 
-/** Throws a RegistryError that says what to do. Not verified: `readVerified` compares the bytes with their digest. */
+/** Throws a RegistryError that says what to do. Place and length are checked; `readVerified` compares the bytes with their digest. */
 export function staticFileReader(fetchFile: FetchStaticFile): ModelSource['read'] {
   return async function readStaticFile(artefact: Artefact) {
     const { path, size } = artefact;

@@ -2,6 +2,7 @@
 import type { WordPieceTokenizer } from '../../../contracts/src/model/tokenizer.ts';
 import type { ReadArtefact, Tokenizer, Tokens } from '../engine.ts';
 import { type Lowered, lowerCased } from './lower-case.ts';
+import { openPieces } from './pieces.ts';
 import { DECOMPOSED, DROPPED, HAN, MARK, PUNCTUATION, SPACE, SYMBOL } from './wordpiece-classes.ts';
 
 /** Both runtimes have them; this box sees neither runtime's types. */
@@ -27,36 +28,16 @@ export function createWordPiece(
   vocabulary: string,
   { unk_id, cls_id, sep_id, fallback }: Pick<WordPieceTokenizer, 'unk_id' | 'cls_id' | 'sep_id' | 'fallback'>,
 ): Tokenizer {
-  /** Of pieces by which words begin, and of those that continue one, without their mark. */
-  const [first, next] = [new Map<string, number>(), new Map<string, number>()];
-  const pieces: string[] = [];
-  let longest = 0;
-  for (const piece of vocabulary.split('\n')) {
-    if (piece === '' && pieces.length > 0) continue;
-    if (piece.startsWith('##')) next.set(piece.slice(2), pieces.length);
-    first.set(piece, pieces.length);
-    pieces.push(piece);
-    longest = Math.max(longest, piece.length);
-  }
+  const pieces = openPieces(vocabulary);
   const bytes = fallback ? Array.from({ length: 256 }, (_, byte) => idOfByte(byte)) : [];
   const utf8 = new TextEncoder();
 
   function idOfByte(byte: number): number {
     const piece = `<0x${byte.toString(16).toUpperCase().padStart(2, '0')}>`;
-    const id = first.get(piece);
+    const id = pieces.idOf(piece);
     if (id === undefined)
       throw new Error(`the vocabulary lacks ${piece}, which spells characters that it does not have`);
     return id;
-  }
-
-  /** The longest piece of the word that begins there. */
-  function match(part: string, start: number): { id: number; end: number } | undefined {
-    const ids = start > 0 ? next : first;
-    for (let end = Math.min(part.length, start + longest); end > start; end--) {
-      const id = ids.get(part.slice(start, end));
-      if (id !== undefined) return { id, end };
-    }
-    return undefined;
   }
 
   /** Longest match first; nothing is appended where the part does not fit. */
@@ -64,7 +45,7 @@ export function createWordPiece(
     const before = found.length;
     if (isLong(part)) return false;
     for (let start = 0; start < part.length; ) {
-      const piece = match(part, start);
+      const piece = pieces.match(part, start);
       if (!piece) {
         found.length = before;
         return false;
@@ -94,7 +75,7 @@ export function createWordPiece(
     for (const { 0: part, index } of partsOf(word)) {
       const isTooLong = isLong(part);
       for (let start = 0; start < part.length; ) {
-        const piece = match(part, start) ?? spell(part, start);
+        const piece = pieces.match(part, start) ?? spell(part, start);
         const isUnknown = isTooLong || 'bytes' in piece;
         for (const id of 'bytes' in piece ? piece.bytes : [piece.id]) {
           found.push([id, index + start, index + piece.end, isUnknown]);
@@ -112,7 +93,7 @@ export function createWordPiece(
   const readOne = fallback ? spellWord : readWord;
   return {
     special: { before: [cls_id], after: [sep_id] },
-    piece: (id) => pieces[id] ?? '',
+    piece: pieces.entry,
     unknown: unk_id,
     spells: fallback !== undefined,
     seam(text, from) {

@@ -17,7 +17,7 @@ export interface EdgeStore {
   put(entries: [key: string, stored: Stored][]): void;
 }
 
-/** What of the platform's Cache is used. */
+/** What of the platform's Cache is used; it answers on addresses of our own, which nobody can ask for. */
 export interface PlatformCache {
   match(address: string): Promise<Response | undefined>;
   put(address: string, response: Response): Promise<void>;

@@ -1,6 +1,6 @@
 // Client of one image encoder: files in, unit vectors of full length out, within one deadline for the whole request.
 
-import type { EncodeStaged } from '../../../contracts/src/api/encode.ts';
+import { CALL_IMAGES, type EncodeStaged } from '../../../contracts/src/api/encode.ts';
 import type { EncodedFile, ImageEncoder, ImageOptions, Space } from '../../core/embed.ts';
 import { sha256Hex } from '../../core/encode/digest.ts';
 import type { Standing } from '../../core/encode/routing.ts';
@@ -13,9 +13,8 @@ import { sleep } from '../isolate/lease.ts';
 import { type Answer, readAnswer, unavailable } from './answer.ts';
 import { type Breaker, createBreaker, createRetryBudget, type RetryBudget } from './breaker.ts';
 
-/** Files share a call up to this many bytes and images; calls of a request run beside each other. */
+/** Files share a call up to this many bytes and so many images as a call has; calls of a request run beside each other. */
 const CALL_BYTES = 3_000_000;
-const CALL_IMAGES = 8;
 const CALLS = 3;
 /** A second try comes at a random time within this, so that those of many requests do not come together. */
 const RETRY_MS = 400;

@@ -1,5 +1,6 @@
 // Bulk jobs as array jobs of AWS Batch: cut into shards here, submitted once, ended when they are cancelled, given up when Batch does.
 import { BulkSubmission } from '../../../contracts/src/bulk/job.ts';
+import { SHARD_MACHINE } from '../../../contracts/src/cloud/bulk-estimate.ts';
 import { FILES } from '../../../contracts/src/keys.ts';
 import { SCHEMA_VERSION } from '../../../contracts/src/schema-version.ts';
 import { UserError } from '../../../contracts/src/user-error.ts';
@@ -61,7 +62,7 @@ export function createBatchRunner({ open, openPlace, batch }: BatchRunnerOptions
       const [job, stop, before] = await Promise.all([folder.job(), folder.stopped(), folder.plan()]);
       if (!job || isFinal(statusOf({ job, stop, plan: before, done: [] }, Date.now()))) return;
       try {
-        const plan = before ?? (await planJob(folder, job, { open: openPlace }));
+        const plan = before ?? (await planJob(folder, job, { open: openPlace, machine: SHARD_MACHINE }));
         await submitOnce(folder, id, plan.shards);
       } catch (error) {
         if (!(error instanceof UserError)) throw error;

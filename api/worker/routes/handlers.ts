@@ -7,7 +7,7 @@ import { liveRoute, readyRoute } from './health.ts';
 import { limitsRoute } from './limits.ts';
 import { metricsRoute } from './metrics.ts';
 import { modelsRoute } from './models.ts';
-import { pageRoute } from './page.ts';
+import { describeRoute, pageRoute } from './page.ts';
 import { similarityRoute } from './similarity.ts';
 import { tokenizeRoute } from './tokenize.ts';
 import { uploadRoute } from './uploads.ts';
@@ -24,5 +24,5 @@ export const OWN_HANDLERS: Record<OwnOperationId, Handler> = {
   isLive: liveRoute,
   isReady: readyRoute,
   metrics: metricsRoute,
-  describe: async ({ deps: { openapi } }) => ({ text: openapi, headers: { 'Content-Type': 'application/json' } }),
+  describe: describeRoute,
 };

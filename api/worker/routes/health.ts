@@ -1,4 +1,4 @@
-// GET /health/live: the process answers. GET /health/ready: it computes what its manifest says.
+// GET /health/live: the process answers. GET /health/ready: it has the files that its manifest names, and computes what it says.
 import type { LiveReport, ReadyReport } from '../../../contracts/src/api/models.ts';
 import { checkGolden } from '../../core/golden.ts';
 import type { Model } from '../../core/model.ts';
@@ -13,11 +13,12 @@ export async function liveRoute(): Promise<Reply> {
 const FRESH_MS = 2000;
 const found = new WeakMap<Model, { at: number; report: ReadyReport }>();
 
-/** Computes every golden vector again, without a permit: a busy isolate is ready too. */
+/** Compares the files once and computes every golden vector again, without a permit: a busy isolate is ready too. */
 export async function readyRoute({ request: { signal }, deps: { provider } }: Call): Promise<Reply> {
   const check = async (model: Model): Promise<ReadyReport> => {
     const last = found.get(model);
     if (last && Date.now() - last.at < FRESH_MS) return last.report;
+    await model.verify();
     const { name, version, space_id } = model.manifest;
     const report: ReadyReport = { status: 'ok', model: name, version, space_id, golden: await checkGolden(model) };
     found.set(model, { at: Date.now(), report });

@@ -304,6 +304,47 @@ class BulkProgress(TypedDict):
     """Seconds of this run."""
 
 
+class BulkEstimate(TypedDict):
+    """What a job was planned to take."""
+
+    images: int
+    """Images among the items."""
+
+    tokens: int
+    """Tokens of the texts among them, about: a token for four characters."""
+
+    hours: float
+    """Hours of a machine, by rates that were measured with the embedded model. Machines share them."""
+
+    usd: float | None
+    """Dollars for them, by list prices on demand; null: the machine is not paid for by the hour."""
+
+
+class BulkPlanned(TypedDict):
+    """The job is cut into shards."""
+
+    event: Literal["planned"]
+    """Name of the event."""
+
+    job: str
+    """Id of the job."""
+
+    shards: int
+    """Shards in all."""
+
+    items: int | None
+    """Items in all; null where tars were not opened to count them."""
+
+    skipped: int
+    """Files of a prefix that are no images."""
+
+    estimate: BulkEstimate | None
+    """What it takes here; null where tars were not opened."""
+
+    estimate_on_aws: BulkEstimate | None
+    """The same shards as an array job of AWS Batch."""
+
+
 class BulkFinished(TypedDict):
     """The shard is finished: BulkDone as an event."""
 
@@ -372,7 +413,7 @@ class BulkJobProgress(TypedDict):
     """Seconds to go; null while there is no rate."""
 
 
-BulkEvent = BulkProgress | BulkFinished | BulkJobProgress
+BulkEvent = BulkProgress | BulkPlanned | BulkFinished | BulkJobProgress
 """One line of the bulk encoder."""
 
 
@@ -587,6 +628,9 @@ class BulkPlan(TypedDict):
 
     skipped: int
     """Files of a prefix that are no images."""
+
+    estimate: BulkEstimate | None
+    """What it will take; null where tars were not opened to count their images."""
 
     at: str
     """When it was made."""
@@ -1658,6 +1702,11 @@ class JobReport(TypedDict):
 
     shards: JobReportShards
     """Parts that are done one by one."""
+
+    estimate: BulkEstimate | None
+    """What it was planned to take; null while it is not planned, and where it reads tars, which are not opened
+    before.
+    """
 
     error: str | None
     """Why it failed or was cancelled; null: it was not."""

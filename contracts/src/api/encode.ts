@@ -3,6 +3,9 @@ import { z } from 'zod';
 import { Digest } from '../model/artefact.ts';
 import { ErrorCode } from './error.ts';
 
+/** Images that the Worker sends in one call; calls of a request run beside each other. */
+export const CALL_IMAGES = 8;
+
 export const EncodeRequest = z
   .strictObject({
     space_id: Digest.describe('The space that the caller serves; a request for another one is refused.'),

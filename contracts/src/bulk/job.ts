@@ -114,6 +114,23 @@ export type BulkJob = z.infer<typeof BulkJob>;
 
 const count = z.int().nonnegative();
 
+export const BulkEstimate = z
+  .strictObject({
+    images: count.describe('Images among the items.'),
+    tokens: count.describe('Tokens of the texts among them, about: a token for four characters.'),
+    hours: z
+      .number()
+      .nonnegative()
+      .describe('Hours of a machine, by rates that were measured with the embedded model. Machines share them.'),
+    usd: z
+      .number()
+      .nonnegative()
+      .nullable()
+      .describe('Dollars for them, by list prices on demand; null: the machine is not paid for by the hour.'),
+  })
+  .meta({ title: 'BulkEstimate', description: 'What a job was planned to take.' });
+export type BulkEstimate = z.infer<typeof BulkEstimate>;
+
 export const BulkPlan = z
   .strictObject({
     schema_version: SchemaVersion,
@@ -121,6 +138,9 @@ export const BulkPlan = z
     shards: count.max(BULK_LIMITS.shards).describe('Shards, numbered from 0.'),
     items: count.nullable().describe('Items in all; null where tars were not opened to count them.'),
     skipped: count.describe('Files of a prefix that are no images.'),
+    estimate: BulkEstimate.nullable().describe(
+      'What it will take; null where tars were not opened to count their images.',
+    ),
     at: time.describe('When it was made.'),
   })
   .meta({ title: 'BulkPlan', description: '`plan.json`, written when the lines of every shard are there.' });

@@ -5,9 +5,11 @@ import { CLOUD_OUTPUTS } from '../../../contracts/src/outputs.ts';
 import { UserError } from '../../../contracts/src/user-error.ts';
 import type { Aws } from '../aws.ts';
 import type { RunProgram } from '../programs.ts';
-import { IMAGE_NAMES, IMAGES, type ImageName, sourceOf, uploadSource } from './source.ts';
+import { IMAGES, type ImageName, sourceOf, uploadSource } from './source.ts';
 
 export interface ImageOptions {
+  /** Which are needed. */
+  images: readonly ImageName[];
   root: string;
   aws: Aws;
   run: RunProgram;
@@ -27,16 +29,15 @@ export interface ImageOptions {
 const POLL_MS = 10_000;
 
 /** By image, the 64 digits of its digest. An image of the same source is in its repository already: it is not built again. */
-export async function buildImages(options: ImageOptions): Promise<Record<ImageName, string>> {
+export async function buildImages(options: ImageOptions): Promise<Partial<Record<ImageName, string>>> {
   const digests: Partial<Record<ImageName, string>> = {};
-  // One after the other here, so that a laptop builds one at a time; in AWS both run at once.
+  // One after the other here, so that a laptop builds one at a time; in AWS all run at once.
   const build = async (image: ImageName): Promise<void> => {
     digests[image] = await buildImage(image, options);
   };
-  if (options.how === 'codebuild') await Promise.all(IMAGE_NAMES.map(build));
-  else for (const image of IMAGE_NAMES) await build(image);
-  const { trainer = '', encoder = '' } = digests;
-  return { trainer, encoder };
+  if (options.how === 'codebuild') await Promise.all(options.images.map(build));
+  else for (const image of options.images) await build(image);
+  return digests;
 }
 
 async function buildImage(image: ImageName, options: ImageOptions): Promise<string> {

@@ -6,8 +6,9 @@ import { toDigest } from '../../../api/registry/digest.ts';
 import type { ObjectStore } from '../../../api/registry/store.ts';
 import { sourceFileKey, sourcePrefix } from '../../../contracts/src/keys.ts';
 import type { StackParameterName } from '../../../contracts/src/outputs.ts';
+import type { Settings } from '../../base/settings.ts';
 
-/** The two images: how each is built, where it goes, and which files decide what is in it. */
+/** The images: how each is built, where it goes, and which files decide what is in it. */
 export const IMAGES = {
   trainer: {
     dockerfile: 'trainer/Dockerfile',
@@ -23,6 +24,13 @@ export const IMAGES = {
     parameter: 'EncoderImageDigest',
     below: ['api/', 'contracts/', 'package.json', 'package-lock.json'],
   },
+  'encoder-gpu': {
+    dockerfile: 'api/encoder/gpu.Dockerfile',
+    platform: 'linux/amd64',
+    repository: 'encoderImages',
+    parameter: 'EncoderGpuImageDigest',
+    below: ['api/', 'contracts/', 'package.json', 'package-lock.json'],
+  },
 } as const satisfies Record<
   string,
   {
@@ -34,7 +42,13 @@ export const IMAGES = {
   }
 >;
 export type ImageName = keyof typeof IMAGES;
-export const IMAGE_NAMES = ['trainer', 'encoder'] as const satisfies readonly ImageName[];
+
+/** Those that an environment runs. */
+export const imagesOf = ({ encoder }: Pick<Settings, 'encoder'>): ImageName[] => [
+  'trainer',
+  'encoder',
+  ...(encoder.gpu === null ? [] : (['encoder-gpu'] as const)),
+];
 
 export interface Source {
   digest: string;
@@ -47,7 +61,8 @@ export function sourceOf(image: ImageName, root: string): Source {
   const { below, dockerfile } = IMAGES[image];
   const own = buildContext(root).filter((file) => below.some((path) => file === path || file.startsWith(path)));
   const files = [...new Set([...own, '.dockerignore', dockerfile])].sort();
-  const hash = createHash('sha256');
+  // Two images may be built from the same files.
+  const hash = createHash('sha256').update(`${dockerfile}\0`);
   for (const file of files) {
     const data = readFileSync(join(root, file));
     hash.update(`${file}\0${data.byteLength}\0`).update(data);

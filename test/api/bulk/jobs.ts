@@ -13,6 +13,7 @@ import { sha256Of } from '../../../api/registry/stores/hash.ts';
 import { openStore } from '../../../api/registry/stores/open.ts';
 import type { BulkDone } from '../../../contracts/src/bulk/job.ts';
 import { BulkError, BulkResult } from '../../../contracts/src/bulk/lines.ts';
+import { ownMachine } from '../../../contracts/src/cloud/bulk-estimate.ts';
 import { writeTinyImageModel } from '../../support/tiny-image-model.ts';
 
 export const IMAGES = join(import.meta.dirname, '../../../contracts/vectors/preprocess/images');
@@ -59,7 +60,7 @@ export async function runJob(asked: Omit<Asked, 'sources'> & Partial<Asked>, opt
   const named = { ...COMMAND, id: `bulk_${'0'.repeat(16)}`, created_at: '2026-11-27T12:00:00.000Z' };
   const job = jobOf({ sources: [], ...asked }, { manifest: encoder.manifest, digest: null }, named);
   await folder.begin(job);
-  const plan = await planJob(folder, job, { open: openPlace, ...options });
+  const plan = await planJob(folder, job, { open: openPlace, machine: ownMachine(1), ...options });
   const done: (BulkDone | undefined)[] = [];
   for (let shard = 0; shard < plan.shards; shard++) {
     done.push(await encodeShard({ folder, job, shard, encoder, sources: openSources(job) }));

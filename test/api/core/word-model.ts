@@ -63,6 +63,7 @@ export function wordModel(): Model {
       },
     }),
     encoder: async () => encodeWords,
+    verify: async () => {},
     close: async () => {},
   };
 }

@@ -22,7 +22,7 @@ let session: ImageSession;
 let encode: Encode;
 
 beforeAll(async () => {
-  session = await openSession(folder, await readManifest(folder), 1);
+  session = await openSession(folder, await readManifest(folder), { threads: 1 });
   encode = createEncode(manifest, session);
 });
 afterAll(() => session.close());
@@ -168,7 +168,7 @@ describe('the session', () => {
   test('refuses a graph whose bytes are not those of the manifest', async () => {
     const tampered = writeTinyImageModel();
     writeFileSync(join(tampered.folder, 'image.onnx'), readFileSync(join(folder, 'image.onnx')).subarray(1));
-    await expect(openSession(tampered.folder, tampered.manifest, 1)).rejects.toThrow(
+    await expect(openSession(tampered.folder, tampered.manifest, { threads: 1 })).rejects.toThrow(
       /has digest sha256:.*manifest says/,
     );
   });

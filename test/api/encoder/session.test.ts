@@ -7,7 +7,7 @@ const MODEL = join(import.meta.dirname, '../../../api/model');
 
 test('lets the batch that runs finish before it closes, and refuses every later one', async () => {
   const manifest = await readManifest(MODEL);
-  const session = await openSession(MODEL, manifest, 1);
+  const session = await openSession(MODEL, manifest, { threads: 1 });
   const { size } = manifest.image.preprocess;
   const picture = new Float32Array(3 * size * size);
   const running = session.run([picture]);

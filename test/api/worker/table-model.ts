@@ -105,7 +105,7 @@ export function appOf(source: ModelSource, parts: Partial<Dependencies> = {}) {
     admission: createAdmission(),
     access,
     cors: createCors([]),
-    openapi: '{}',
+    files: async () => Response.json({}),
     version: '1',
     ...observed,
     ...parts,

@@ -31,6 +31,17 @@ describe('settings', () => {
     expect(() => Settings.parse({ ...dev, encoder })).toThrow();
   });
 
+  it('refuse a GPU where it could reach nothing, more of them than the budget, and more kept than there may be', () => {
+    const gpu = { memory_gib: 24, least_machines: 1, most_machines: 7 };
+    const encoder = (change: object) => ({ ...prod.encoder, gpu: { ...gpu, ...change } });
+    expect(Settings.parse({ ...prod, encoder: encoder({}) }).encoder.gpu).toEqual(gpu);
+    expect(() => Settings.parse({ ...dev, encoder: encoder({}) })).toThrow(/need network \\"nat\\"/);
+    expect(() => Settings.parse({ ...prod, encoder: encoder({ most_machines: 8 }) })).toThrow();
+    expect(() => Settings.parse({ ...prod, encoder: encoder({ memory_gib: 16 }) })).toThrow();
+    const kept = encoder({ least_machines: 3, most_machines: 2 });
+    expect(() => Settings.parse({ ...prod, encoder: kept })).toThrow(/most_machines says how many/);
+  });
+
   it('refuse a registry of another kind', () => {
     for (const registry of ['r2', 's3']) expect(Settings.parse({ ...dev, registry }).registry).toBe(registry);
     expect(() => Settings.parse({ ...dev, registry: 'gcs' })).toThrow();

@@ -43,6 +43,8 @@ let root = '';
 /** Every program that was run, as a line. */
 let ran: string[] = [];
 let failing: RegExp | undefined;
+/** Outputs of the stack of encoders besides those that are always there. */
+let more: Record<string, string> = {};
 /** Accounts at Cloudflare. */
 let cloudflare: { id: string; name: string }[] = [];
 
@@ -55,7 +57,7 @@ beforeAll(async () => {
   recorded = programsIn({
     account,
     data: () => DATA_OUTPUTS,
-    rest: () => REST_OUTPUTS,
+    rest: () => ({ ...REST_OUTPUTS, encoding: { ...REST_OUTPUTS.encoding, ...more } }),
     worker: () => worker.url,
     key: () => keys.secrets.good,
     cloudflare: () => cloudflare,
@@ -71,6 +73,7 @@ afterAll(async () => {
 beforeEach(() => {
   ran = [];
   failing = undefined;
+  more = {};
   cloudflare = [{ id: 'c0', name: 'Me' }];
   prepareAccount(account);
   root = mkdtempSync(join(tmpdir(), 'checkout '));
@@ -157,6 +160,13 @@ it('goes from the checks to golden vectors, each step with what the one before i
   });
 });
 
+it('tells the Worker of an encoder with a GPU where the stacks have one', async () => {
+  more = { EncoderGpuUrl: 'https://gpu.example/' };
+  await run('--environment', 'dev');
+  const deployed = ran.find((line) => line.startsWith('wrangler deploy'));
+  expect(deployed).toContain('--var ENCODER_URL:https://encoder.example --var ENCODER_GPU_URL:https://gpu.example ');
+});
+
 it('goes on after a failure with the step that failed, and once finished has nothing to do', async () => {
   failing = /^wrangler deploy/;
   const failed = await run('--environment', 'dev');
@@ -240,6 +250,9 @@ it('a dry run synthesises, prints sizes and sources, and changes nothing', async
   expect(code).toBe(0);
   expect(of(events, 'size')).toEqual([{ event: 'size', limit_kib: 65_536, total_kib: 41_799.64, gzip_kib: 26_800.1 }]);
   expect(of(events, 'source').map(({ image }) => image)).toEqual(['trainer', 'encoder']);
+  expect(of(events, 'break_even')).toEqual([
+    expect.objectContaining({ machine: 'g6.2xlarge', region: 'us-east-1', images_per_month: expect.any(Number) }),
+  ]);
   expect(of(events, 'planned').map(({ step }) => step)).toEqual(['data', 'images', 'stacks', 'worker', 'smoke']);
   expect(ran.map((line) => line.split(' ').slice(0, 2).join(' '))).toEqual([
     'wrangler whoami',

@@ -14,7 +14,15 @@ import { RULES } from '../../../infra/rules/batch-rules.ts';
 import { addChecks } from '../../../infra/rules/checks.ts';
 import { WILDCARDS, wildcardsFor } from '../../../infra/rules/wildcards.ts';
 import { createStacks } from '../../../infra/stacks.ts';
-import { EVERY_MACHINE, STACKS, statements, synthesis, synthesise, Template } from '../../support/synthesis.ts';
+import {
+  EVERY_MACHINE,
+  GPU_ENCODER,
+  STACKS,
+  statements,
+  synthesis,
+  synthesise,
+  Template,
+} from '../../support/synthesis.ts';
 
 const ALL = [
   { name: 'dev', synthesised: synthesise(settingsOf('dev'), { checks: true }) },
@@ -22,7 +30,13 @@ const ALL = [
   {
     name: 'prod with models in S3 and every kind of machine',
     synthesised: synthesise(
-      { ...settingsOf('prod'), ...EVERY_MACHINE, registry: 's3', worker_issuer: 'clip.example.com' },
+      {
+        ...settingsOf('prod'),
+        ...EVERY_MACHINE,
+        registry: 's3',
+        worker_issuer: 'clip.example.com',
+        encoder: { ...settingsOf('prod').encoder, gpu: GPU_ENCODER },
+      },
       { checks: true },
     ),
   },
@@ -101,7 +115,7 @@ describe.each(ALL)('what is acknowledged in $name', ({ synthesised: { app, repor
         .filter(({ type }) => type === 'aws:cdk:acknowledged-rules')
         .flatMap(({ data }) => Object.keys(data).map((id) => `${id} at ${node.path}`))
         // The library acknowledges findings of its own about its own constructs.
-        .filter((name) => /^(AwsSolutions|EdgeClip)::/.test(name)),
+        .filter((name) => /^(AwsSolutions|EdgeClip)::|EncodingGpu/.test(name)),
     );
     const found = report.pluginReports.flatMap(({ suppressedViolations }) =>
       suppressedViolations.map(({ acknowledgedId, acknowledgedAt }) => `${acknowledgedId} at ${acknowledgedAt}`),
@@ -116,6 +130,8 @@ describe.each(ALL)('what is acknowledged in $name', ({ synthesised: { app, repor
     const expected = ['AwsSolutions::AwsSolutions-SQS3'];
     if (app.node.tryFindChild('edge-clip-dev-data') !== undefined)
       expected.push('EdgeClip::JobPublicAddress', 'EdgeClip::SubnetPublicAddress');
+    if (app.node.findAll().some(({ node }) => node.path.endsWith('EncodingGpu/Function')))
+      expected.push('CloudFormation-Validate::F3002');
     if (app.node.findAll().some(({ node }) => node.path.endsWith('Data/Registry/Secret')))
       expected.push('AwsSolutions::AwsSolutions-SMG4');
     expect([...new Set(kinds)].toSorted()).toEqual(expected.toSorted());

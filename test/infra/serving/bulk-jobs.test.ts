@@ -1,6 +1,8 @@
 // Bulk jobs: where shards run, what they and the Worker may do, and what becomes of a shard that failed.
 import { describe, expect, it } from 'vitest';
+import { EXIT } from '../../../contracts/src/exit-codes.ts';
 import { settingsOf } from '../../../infra/environments.ts';
+import { afterAttempt, type Exit, RetryStrategy } from '../../support/batch-exit.ts';
 import {
   array,
   one,
@@ -64,6 +66,34 @@ describe('a shard', () => {
 
   it('may submit and end nothing', () => {
     expect(granted.flatMap(({ actions }) => actions).filter((action) => action.startsWith('batch:'))).toEqual([]);
+  });
+});
+
+describe('an attempt at a shard', () => {
+  const strategy = RetryStrategy.parse(one(encoding, 'AWS::Batch::JobDefinition').properties.RetryStrategy);
+  const ENDS: { what: string; exit: Exit; outcome: 'RETRY' | 'FAILED' }[] = [
+    {
+      what: 'was told to stop',
+      exit: { exitCode: EXIT.interrupted, reason: 'Essential container exited' },
+      outcome: 'RETRY',
+    },
+    {
+      what: 'lost its machine',
+      exit: { exitCode: 143, statusReason: 'Your Spot Task was interrupted.' },
+      outcome: 'RETRY',
+    },
+    { what: 'is of a job that was cancelled', exit: { exitCode: EXIT.refused }, outcome: 'FAILED' },
+    { what: 'cannot be helped', exit: { exitCode: EXIT.usage }, outcome: 'FAILED' },
+    { what: 'threw an error', exit: { exitCode: EXIT.failed }, outcome: 'FAILED' },
+    { what: 'ran out of memory', exit: { exitCode: 137, reason: 'OutOfMemoryError' }, outcome: 'FAILED' },
+    { what: 'was ended by whoever cancelled the job', exit: { exitCode: 75, terminated: true }, outcome: 'FAILED' },
+  ];
+  it.each(ENDS)('that $what: $outcome', ({ exit, outcome }) => {
+    expect(afterAttempt(strategy, 1, { reason: '', ...exit })).toBe(outcome);
+  });
+
+  it('is the last one when the attempts are used up', () => {
+    expect(afterAttempt(strategy, strategy.Attempts, { exitCode: EXIT.interrupted })).toBe('FAILED');
   });
 });
 

@@ -70,7 +70,7 @@ describe('the model that the image encoder serves', () => {
       record(record(one(synthesised.templates.encoding, 'AWS::Lambda::Function').properties.Environment).Variables)
         .MODEL_NAME;
     expect(nameIn(synthesis('dev'))).toBeUndefined();
-    const encoder = { reserved_concurrency: 2, model_name: 'clip-large' };
+    const encoder = { reserved_concurrency: 2, model_name: 'clip-large', gpu: null };
     expect(nameIn(synthesise({ ...settingsOf('dev'), encoder }))).toBe('clip-large');
   });
 });

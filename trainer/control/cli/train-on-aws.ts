@@ -2,6 +2,7 @@
 import { userInfo } from 'node:os';
 import { join, resolve } from 'node:path';
 import { openStore } from '../../../api/registry/stores/open.ts';
+import { PRICE_TABLE } from '../../../contracts/src/cloud/prices.ts';
 import { EXIT } from '../../../contracts/src/exit-codes.ts';
 import { STAGE_NAMES } from '../../../contracts/src/stages.ts';
 import { UserError } from '../../../contracts/src/user-error.ts';
@@ -16,7 +17,6 @@ import { planOnAws, submitRecipe } from '../aws/submit.ts';
 import { arraySizes } from '../plan/array-size.ts';
 import { codeDigests, sourceReader } from '../plan/code-digest.ts';
 import { featureWidth, languageForm } from '../plan/language-needs.ts';
-import { PRICE_TABLE } from '../plan/prices.ts';
 import { selectJobs } from '../plan/select-jobs.ts';
 import { stageNeeds } from '../plan/stage-needs.ts';
 import { pricedStagePlans } from '../plan/stage-plan.ts';

@@ -1,6 +1,15 @@
 // Bulk jobs over HTTP: asked for in one request, embedded while nobody waits, reported in the words of OpenAI's batches.
 import { z } from 'zod';
-import { BULK_LIMITS, BulkFormat, BulkInput, BulkModel, BulkOutput, BulkType, Webhook } from '../../bulk/job.ts';
+import {
+  BULK_LIMITS,
+  BulkEstimate,
+  BulkFormat,
+  BulkInput,
+  BulkModel,
+  BulkOutput,
+  BulkType,
+  Webhook,
+} from '../../bulk/job.ts';
 import { BulkLine } from '../../bulk/lines.ts';
 import { Artefact } from '../../model/artefact.ts';
 import type { Operation } from '../operation.ts';
@@ -63,6 +72,9 @@ export const JobReport = z
         done: count.describe('Shards that are finished.'),
       })
       .describe('Parts that are done one by one.'),
+    estimate: BulkEstimate.nullable().describe(
+      'What it was planned to take; null while it is not planned, and where it reads tars, which are not opened before.',
+    ),
     error: z.string().nullable().describe('Why it failed or was cancelled; null: it was not.'),
     model: BulkModel,
     output: BulkOutput,

@@ -4,7 +4,19 @@ import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { openPlace } from '../../../../api/bulk/places.ts';
 import { planJob } from '../../../../api/bulk/service/plan.ts';
+import type { BulkJob } from '../../../../contracts/src/bulk/job.ts';
+import { ownMachine } from '../../../../contracts/src/cloud/bulk-estimate.ts';
 import { newFolder, resultsIn, runJob, writeImages, writeLines } from '../jobs.ts';
+
+/** Of a job that is planned and not run. */
+async function estimateOf(jsonl: string, change: Partial<BulkJob> = {}) {
+  const { folder, job } = await runJob({
+    input: { jsonl: writeLines(newFolder('one'), [{ custom_id: '1', text: ' ' }]) },
+  });
+  const unplanned = { ...folder, plan: async () => undefined, put: async () => true };
+  const asked = { ...job, input: { jsonl }, ...change };
+  return (await planJob(unplanned, asked, { open: openPlace, machine: ownMachine(1) })).estimate;
+}
 
 describe('a plan', () => {
   test('cuts every so many items, keeps their order, and skips what is no image', async () => {
@@ -34,7 +46,7 @@ describe('a plan', () => {
       { custom_id: '4', text: ' ' },
     ]);
     const { plan } = await runJob({ input: { jsonl } });
-    expect(plan).toMatchObject({ shards: 4, items: null });
+    expect(plan).toMatchObject({ shards: 4, items: null, estimate: null });
   });
 
   test('stays as it is: the input may change after it was made', async () => {
@@ -42,7 +54,37 @@ describe('a plan', () => {
     await writeImages(input, 3);
     const { folder, job, plan } = await runJob({ input: { prefix: `file://${input}` } });
     await writeImages(input, 9);
-    expect(await planJob(folder, job, { open: openPlace })).toEqual(plan);
+    expect(await planJob(folder, job, { open: openPlace, machine: ownMachine(1) })).toEqual(plan);
+  });
+
+  test('counts images and about the tokens of texts, of lines in every form, and says what they take', async () => {
+    const input = newFolder('in');
+    await writeImages(input, 2);
+    const jsonl = writeLines(input, [
+      { custom_id: '1', path: '0000.png' },
+      { custom_id: '2', path: '0001.png' },
+      { custom_id: '3', image: 'AAAA' },
+      // 10 characters are two and a half tokens; of a long text no more is read than 512.
+      { custom_id: '4', text: 'x'.repeat(10) },
+      { custom_id: '5', text: 'x'.repeat(40_000) },
+      '{"custom_id',
+      { custom_id: '6', picture: 'AAAA' },
+    ]);
+    const tokens = 3 + 512;
+    const seconds = 3 / 32.8 + (tokens * 0.155) / 256;
+    expect(await estimateOf(jsonl)).toEqual({
+      images: 3,
+      tokens,
+      hours: expect.closeTo(seconds / 3600, 12),
+      usd: null,
+    });
+    // Lines of a batch are requests, with a text, texts or pictures in them.
+    const requests = writeLines(newFolder('requests'), [
+      { custom_id: '1', method: 'POST', url: '/v1/embeddings', body: { input: 'abcd' } },
+      { custom_id: '2', method: 'POST', url: '/v1/embeddings', body: { input: ['abcd', { image: 'AAAA' }] } },
+    ]);
+    const output = { endpoint: '/v1/embeddings', metadata: null, file: 'file_0' } as const;
+    expect(await estimateOf(requests, { output })).toMatchObject({ images: 1, tokens: 2 });
   });
 
   test('refuses what holds nothing, and more than an array job can address', async () => {
@@ -57,7 +99,11 @@ describe('a plan', () => {
       input: { jsonl: writeLines(newFolder('one'), [{ custom_id: '1', text: ' ' }]) },
     });
     const unplanned = { ...folder, plan: async () => undefined, put: async () => true };
-    const planning = planJob(unplanned, { ...job, input: { jsonl } }, { open: openPlace, shardItems: 1 });
+    const planning = planJob(
+      unplanned,
+      { ...job, input: { jsonl } },
+      { open: openPlace, shardItems: 1, machine: ownMachine(1) },
+    );
     await expect(planning).rejects.toThrow('more than 10,000 shards');
     await expect(runJob({ input: { jsonl: `file://${input}/gone.jsonl` } })).rejects.toThrow('there is no file');
   });

@@ -3,11 +3,19 @@ import { cpSync, mkdirSync, mkdtempSync, readFileSync, writeFileSync } from 'nod
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
-import { buildContext, checkoutDigest, IMAGE_NAMES, IMAGES, sourceOf } from '../../../../infra/deploy/images/source.ts';
+import {
+  buildContext,
+  checkoutDigest,
+  IMAGES,
+  type ImageName,
+  imagesOf,
+  sourceOf,
+} from '../../../../infra/deploy/images/source.ts';
 
 const ROOT = join(import.meta.dirname, '../../../..');
+const ALL = Object.keys(IMAGES) as ImageName[];
 
-it.each(IMAGE_NAMES)('the source of the %s holds all that its Dockerfile copies', (image) => {
+it.each(ALL)('the source of the %s holds all that its Dockerfile copies', (image) => {
   const { files } = sourceOf(image, ROOT);
   const copied = readFileSync(join(ROOT, IMAGES[image].dockerfile), 'utf8')
     .split('\n')
@@ -42,12 +50,15 @@ it('an image is named by its own files: a change of the other image, or of a tes
     'package-lock.json',
     'trainer/Dockerfile',
     'api/encoder/Dockerfile',
+    'api/encoder/gpu.Dockerfile',
   ]) {
     mkdirSync(join(root, file, '..'), { recursive: true });
     cpSync(join(ROOT, file), join(root, file));
   }
-  const digests = () => IMAGE_NAMES.map((image) => sourceOf(image, root).digest);
-  const [trainer, encoder] = digests();
+  const digests = () => ALL.map((image) => sourceOf(image, root).digest);
+  const [trainer, encoder, gpu] = digests();
+  // Both are built from the same files.
+  expect(gpu).not.toBe(encoder);
   const checkout = checkoutDigest(root);
   mkdirSync(join(root, 'trainer/stages'));
   writeFileSync(join(root, 'trainer/stages/clip.py'), 'pass');
@@ -56,4 +67,11 @@ it('an image is named by its own files: a change of the other image, or of a tes
   expect(digests()[0]).not.toBe(trainer);
   expect(digests()[1]).toBe(encoder);
   expect(checkoutDigest(root)).not.toBe(checkout);
+});
+
+it('the image for machines with a GPU is built where the settings have them', () => {
+  const encoder = { reserved_concurrency: 1, model_name: null, gpu: null };
+  expect(imagesOf({ encoder })).toEqual(['trainer', 'encoder']);
+  const gpu = { memory_gib: 24, least_machines: 0, most_machines: 1 } as const;
+  expect(imagesOf({ encoder: { ...encoder, gpu } })).toEqual(ALL);
 });

@@ -77,15 +77,6 @@ it.each([
     'clip.hard_negatives_weight is 0.5, but there are no wrong texts: set embed_captions.hard_negatives',
   ],
   [
-    JSON.stringify({
-      ...tinyRecipe(),
-      clip: { ...tinyRecipe().clip, hard_negatives_weight: 0.5 },
-      embed_captions: { ...tinyRecipe().embed_captions, hard_negatives: 3 },
-      embed_images: { ...tinyRecipe().embed_images, images: 'streamed' },
-    }),
-    'clip.hard_negatives_weight is 0.5, but wrong texts are for stored images: set embed_images.images to "cached", or it to 0',
-  ],
-  [
     withMembers('clip', { regulariser_ema: 0.999, regulariser_weight: 0 }),
     'clip.regulariser_ema is the teacher of the regulariser: it needs a regulariser_weight above 0',
   ],

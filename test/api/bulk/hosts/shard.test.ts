@@ -1,0 +1,75 @@
+// A child of an array job by its exit code, which decides whether AWS Batch tries it again: what it was told, and what befell its store.
+import { spawnSync } from 'node:child_process';
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { beforeAll, describe, expect, test } from 'vitest';
+import { stopOf } from '../../../../api/bulk/service/states.ts';
+import { FILES } from '../../../../contracts/src/keys.ts';
+import { newFolder, writeImages, writeTinyModel } from '../jobs.ts';
+
+const HOSTS = join(import.meta.dirname, '../../../../api/bulk/hosts');
+let model = '';
+let input = '';
+beforeAll(async () => {
+  model = writeTinyModel();
+  input = newFolder('in');
+  await writeImages(input, 2);
+});
+
+function run(file: string, words: string[], env: NodeJS.ProcessEnv = {}) {
+  const options = { encoding: 'utf8', env: { ...process.env, ...env } } as const;
+  const { status, stderr } = spawnSync(process.execPath, [join(HOSTS, file), ...words, '--model', model], options);
+  return { status, stderr };
+}
+/** The folder of a planned job of two shards. */
+function planned(): string {
+  const output = newFolder('out');
+  expect(run('encode.ts', [input, output, '--shard-items', '1', '--plan']).status).toBe(0);
+  return output;
+}
+const child = (job: string, env: NodeJS.ProcessEnv = {}) =>
+  run('shard.ts', [job], { AWS_BATCH_JOB_ARRAY_INDEX: '1', ...env });
+const marks = (output: string) => readdirSync(output).filter((name) => name.endsWith('.done.json'));
+const documentOf = (output: string) => JSON.parse(readFileSync(join(output, FILES.job), 'utf8'));
+
+describe('a child of an array job', () => {
+  test('ends well with its own shard, and when that is finished already', () => {
+    const output = planned();
+    for (const _ of [1, 2]) {
+      expect(child(output)).toEqual({ status: 0, stderr: '' });
+      expect(marks(output)).toEqual(['part-0001.done.json']);
+    }
+  });
+
+  test('of a job that was cancelled or has expired is refused, and would be again', () => {
+    const cancelled = planned();
+    const stop = stopOf(documentOf(cancelled).id, 'cancelled', { message: 'It was cancelled.', shard: null });
+    writeFileSync(join(cancelled, FILES.stop), JSON.stringify(stop));
+    expect(child(cancelled)).toEqual({
+      status: 65,
+      stderr: expect.stringContaining('is cancelled: It was cancelled.'),
+    });
+
+    const expired = planned();
+    const job = { ...documentOf(expired), expires_at: '2026-01-01T00:00:00.000Z' };
+    writeFileSync(join(expired, FILES.job), JSON.stringify(job));
+    expect(child(expired)).toEqual({
+      status: 65,
+      stderr: expect.stringContaining('expired at 2026-01-01T00:00:00.000Z'),
+    });
+    for (const output of [cancelled, expired]) expect(marks(output)).toEqual([]);
+  });
+
+  test('whose store does not answer may be tried again; one without a job may not', () => {
+    const nobody = {
+      AWS_ENDPOINT_URL: 'http://127.0.0.1:9',
+      AWS_REGION: 'us-east-1',
+      AWS_ACCESS_KEY_ID: 'key',
+      AWS_SECRET_ACCESS_KEY: 'secret',
+      AWS_MAX_ATTEMPTS: '1',
+    };
+    const { status, stderr } = child('s3://bucket/jobs/one', nobody);
+    expect([status, stderr]).toEqual([75, expect.stringContaining('the same shard can be done again')]);
+    expect(child(newFolder('empty'))).toEqual({ status: 2, stderr: expect.stringContaining('no planned job') });
+  });
+});
