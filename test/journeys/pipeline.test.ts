@@ -126,13 +126,14 @@ it('trains what is missing, asks the gate and publishes', async () => {
   await submit();
   const { end, ran } = await execute({ recipe: 'tiny' });
   expect(end).toBe('Done');
-  expect(ran.slice(-9)).toEqual([
+  expect(ran.slice(-10)).toEqual([
     'mntp',
     'contrastive',
     'embed_captions',
     'inherit',
     'embed_images',
     'clip',
+    'vocabulary',
     'distill',
     'export',
     'evaluate',
