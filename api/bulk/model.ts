@@ -19,7 +19,7 @@ import { createGate } from '../encoder/encode.ts';
 import { type DecodedPicture, decode } from '../encoder/pixels/decode.ts';
 import { createPreprocess } from '../encoder/pixels/preprocess.ts';
 import { openSession, readManifest } from '../encoder/session.ts';
-import { openModel } from '../text/open-model.ts';
+import { type OpenModelOptions, openModel } from '../text/open-model.ts';
 import { createWasmEngine } from '../text/wasm/engine.ts';
 import { LIMITS } from './service/ask.ts';
 
@@ -92,11 +92,10 @@ async function openTexts(folder: string, manifest: ModelManifest, module: string
       return Uint8Array.from(await readFile(join(folder, path))).buffer;
     },
   };
-  const engine = {
-    async open(...tower: Parameters<ReturnType<typeof createWasmEngine>['open']>) {
-      const compiled = new WebAssembly.Module(await readFile(module));
-      return createWasmEngine({ module: compiled }).open(...tower);
-    },
+  const compiled = once(async () => createWasmEngine({ module: new WebAssembly.Module(await readFile(module)) }));
+  const engine: OpenModelOptions['engine'] = {
+    open: async (...tower) => (await compiled()).open(...tower),
+    openSums: async (...tier) => (await compiled()).openSums?.(...tier),
   };
   return openModel(source, { engine, once, limits: LIMITS });
 }

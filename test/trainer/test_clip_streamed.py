@@ -13,22 +13,34 @@ import pytest
 import torch
 from PIL import Image
 from safetensors.torch import load_file
-from shard_sets import RECIPE, write_shards
-from streamed_clip import CONFIG, store, write_inputs
+from shard_sets import RECIPE, vector_of_text, write_shards
+from streamed_clip import CONFIG, WIDTH, store, write_inputs
 
 from data.batches import LowResolution, PairLoader, PairOptions, Piece
 from data.copies import LocalShards
+from data.features import FeatureStore
 from data.image import CropOptions
+from data.manifest import read_manifest, shards_of
 from engine.run import Run, artefact
 from stages.clip import main
 from support import STAGE_ENV, write_job
 from towers.data import write_rows
 from towers.shards import ShardWriter
+from towers.text.wrong_captions import wrong_captions
 
 
 @pytest.fixture
 def inputs(tmp_path):
     return write_inputs(tmp_path)
+
+
+@pytest.fixture
+def with_wrong(tmp_path):
+    """The same with at most three wrong captions of a caption."""
+    return write_inputs(tmp_path, wrong=3)
+
+
+WRONG = {**CONFIG, "hard_negatives_weight": 0.5}
 
 
 @pytest.fixture
@@ -79,16 +91,21 @@ def test_a_stopped_training_goes_on_bit_for_bit(tmp_path, inputs, clip):
 
 
 def test_shards_that_are_left_in_the_store_are_copied_when_they_are_read_and_change_nothing(
-    tmp_path, inputs, clip, monkeypatch
+    tmp_path, with_wrong, clip, monkeypatch
 ):
-    here, far = (write_job(tmp_path, "clip", inputs, CONFIG, name) for name in ("here", "far"))
+    inputs = with_wrong
+    here, far = (write_job(tmp_path, "clip", inputs, WRONG, name) for name in ("here", "far"))
     figures = clip(here)
     roles = ("prepare", "embed_captions")
     for role in roles:
         shutil.copytree(inputs[role], tmp_path / "store" / role)
     left = ("pairs.train-*.jsonl", "*.tar")
     files = [file for pattern in left for file in inputs["prepare"].glob(pattern)]
-    for file in [*files, *(inputs["embed_captions"] / "pairs.train").glob("*.safetensors")]:
+    stores = ("pairs.train", "negatives.train")
+    for file in [
+        *files,
+        *(file for name in stores for file in (inputs["embed_captions"] / name).glob("*.safetensors")),
+    ]:
         file.unlink()
     remote = {"remote_inputs": {role: f"file://{tmp_path / 'store' / role}" for role in roles}}
     far.write_text(json.dumps(json.loads(far.read_text()) | remote))
@@ -97,10 +114,10 @@ def test_shards_that_are_left_in_the_store_are_copied_when_they_are_read_and_cha
     assert clip(far) == figures
     for name in ("image_tower.safetensors", "text_tower.safetensors"):
         assert (here.parent / name).read_bytes() == (far.parent / name).read_bytes()
-    copied = (tmp_path / "prepare.copied", tmp_path / "embed_captions.copied" / "pairs.train")
+    copied = (tmp_path / "prepare.copied", *(tmp_path / "embed_captions.copied" / name for name in stores))
     assert [
         len([file for file in folder.glob("*[0-9].*") if file.suffix in (".tar", ".safetensors")]) for folder in copied
-    ] == [3, 3]
+    ] == [3, 3, 2]  # of labelled images no wrong caption is read
 
 
 def test_two_ranks_see_together_what_one_sees(tmp_path, inputs, clip):
@@ -111,6 +128,57 @@ def test_two_ranks_see_together_what_one_sees(tmp_path, inputs, clip):
         assert [of_ranks[step][name] for name in terms] == pytest.approx([figures[step][name] for name in terms], 1e-2)
     one, other = (load_file(job.parent / "dev_captions.safetensors")["features"] for job in (alone, shared))
     assert (one * other).sum(-1).min() > 0.999
+
+
+def test_a_drawn_caption_comes_with_its_own_wrong_ones(with_wrong):
+    folder, embedded = with_wrong["prepare"], with_wrong["embed_captions"]
+    manifest = read_manifest(folder)
+    assert manifest is not None
+    shards = shards_of(manifest, "pairs", "train")
+    stores = [FeatureStore(embedded / name) for name in ("pairs.train", "negatives.train")]
+    options = PairOptions(1, RECIPE, None, wrong=3)
+    places = np.array([[1, 5], [0, 1], [1, 0], [0, 2], [0, 0], [0, 11]])
+    counts = set()
+    for epoch in range(4):  # either caption of an image, now and then
+        batch = PairLoader(LocalShards(folder), shards, options, *stores).batch(Piece(0, 0, 1, epoch), places)
+        assert batch.wrong is not None and batch.wrong.features is not None and batch.features is not None
+        for number, text in enumerate(batch.texts):
+            wrong = wrong_captions(text, 3)
+            counts.add(len(wrong))
+            assert batch.wrong.is_there[number].tolist() == [place < len(wrong) for place in range(3)]
+            assert batch.wrong.texts[number] == [*wrong, *[text] * (3 - len(wrong))]
+            vectors = [torch.from_numpy(vector_of_text(other, WIDTH)).bfloat16().float() for other in wrong]
+            expected = torch.stack([*vectors, *[batch.features[number]] * (3 - len(wrong))])
+            assert torch.equal(batch.wrong.features[number], expected)
+    assert counts == {0, 3}
+    read = PairLoader(LocalShards(folder), shards, options).batch(Piece(0, 0, 1, 0), places)
+    assert read.wrong is not None and read.wrong.features is None  # the control reads the texts themselves
+
+
+def test_wrong_captions_are_learned_from_alike_when_stopped_and_on_two_ranks(tmp_path, with_wrong, clip, monkeypatch):
+    monkeypatch.setenv("TOKENIZERS_PARALLELISM", "false")
+    names = ("straight", "stopped", "shared")
+    straight, stopped, shared = (write_job(tmp_path, "clip", with_wrong, WRONG, name) for name in names)
+    figures = clip(straight)
+    assert all(figures[step]["hard_negatives"] > 0 for step in (1, 2, 3, 4))
+    assert [*clip(stopped, stop=2)] == [1, 2] and [*clip(stopped)] == [3, 4]
+    tower = "text_tower.safetensors"
+    assert (straight.parent / tower).read_bytes() == (stopped.parent / tower).read_bytes()
+    of_ranks = on_ranks(shared, 2)
+    for step in (1, 4):
+        assert of_ranks[step]["hard_negatives"] == pytest.approx(figures[step]["hard_negatives"], 1e-2)
+    shutil.rmtree(with_wrong["embed_captions"] / "negatives.train")
+    control = write_job(tmp_path, "clip", with_wrong, {**WRONG, "text_tower": "scratch"}, "control")
+    assert clip(control)[4]["hard_negatives"] > 0
+
+
+def test_no_wrong_captions_to_stream_say_which_setting_makes_them(tmp_path, with_wrong, clip):
+    job = with_wrong["embed_captions"] / "job.json"
+    document = json.loads(job.read_text())
+    del document["config"]["hard_negatives"]
+    job.write_text(json.dumps(document))
+    with pytest.raises(ValueError, match=r"set embed_captions\.hard_negatives"):
+        clip(write_job(tmp_path, "clip", with_wrong, WRONG))
 
 
 def test_split_blocks_and_the_running_mean_of_them_learn_what_whole_ones_do(tmp_path, inputs, clip):

@@ -19,12 +19,24 @@ from contracts.types import PreparedShard
 from data.copies import Shards
 from data.features import FeatureStore
 from data.image import CropOptions, crop_pixels, low_pixels, whole_pixels
-from data.manifest import ShardError
+from data.manifest import ShardError, has_labels
 from towers.caption_roles import drawn_caption
 from towers.data import Row
+from towers.text.wrong_captions import wrong_captions
 
 OPEN_SHARDS = 32  # at a time in a worker
 CAPTION, LOW = 1, 2  # what a generator of a sample is for
+
+
+class WrongTexts(NamedTuple):
+    """H texts for each of B texts, which of them there are [B, H], and their features [B, H, D] where there is a store.
+
+    One that is not there is the right text, so that a text tower reads nothing unusual.
+    """
+
+    texts: list[list[str]]
+    is_there: torch.Tensor
+    features: torch.Tensor | None
 
 
 class Piece(NamedTuple):
@@ -41,7 +53,7 @@ class Batch:
     """Samples of one rank: `pixels` uint8 [B, 3, S, S], `features` float32 [B, D] of `texts`, `places` (shard, row) [B, 2].
 
     `labels`: of every image, empty without one. The images `shrunk` [L] were made as coarse as small pictures are; `sharp`
-    uint8 [L, 3, S, S] is what they were before.
+    uint8 [L, 3, S, S] is what they were before. `wrong`: wrong texts of `texts`, where the loader makes them.
     """
 
     piece: Piece
@@ -52,12 +64,15 @@ class Batch:
     labels: list[str] = field(default_factory=list)
     shrunk: torch.Tensor = field(default_factory=lambda: torch.zeros(0, dtype=torch.int64))
     sharp: torch.Tensor = field(default_factory=lambda: torch.zeros((0, 3, 1, 1), dtype=torch.uint8))
+    wrong: "WrongTexts | None" = None
 
     def pin_memory(self) -> "Batch":
         """For the loader's thread that pins."""
         self.pixels = self.pixels.pin_memory()
         self.features = self.features.pin_memory() if self.features is not None else None
         self.shrunk, self.sharp = self.shrunk.pin_memory(), self.sharp.pin_memory()
+        if self.wrong is not None and self.wrong.features is not None:
+            self.wrong = self.wrong._replace(features=self.wrong.features.pin_memory())
         return self
 
 
@@ -146,17 +161,21 @@ class LowResolution(NamedTuple):
 
 @dataclass(frozen=True)
 class PairOptions:
-    """How samples are made. `crop` None: whole images. `caption_shares` by role; None: any caption of an image alike."""
+    """How samples are made. `crop` None: whole images. `caption_shares` by role; None: any caption of an image alike.
+
+    `wrong`: wrong texts of a caption that `embed_captions` made at most, and the loader makes again; 0: none are read.
+    """
 
     seed: int
     recipe: Mapping[str, Any]
     crop: CropOptions | None
     caption_shares: Mapping[str, float] | None = None
     low: LowResolution | None = None
+    wrong: int = 0
 
 
 class PairLoader(RowLoader):
-    """Makes batches of image-caption pairs, with features of the captions where there is a store."""
+    """Makes batches of image-caption pairs, with features of the captions, and of wrong ones, where there are stores."""
 
     def __init__(
         self,
@@ -164,13 +183,15 @@ class PairLoader(RowLoader):
         shards: Sequence[PreparedShard],
         options: PairOptions,
         features: FeatureStore | None = None,
+        wrong: FeatureStore | None = None,
     ) -> None:
         super().__init__(files, shards)
-        self.options, self.features = options, features
-        if features is not None and len(features.shards) != len(self.shards):
-            raise ShardError(
-                f"{features.folder} has {len(features.shards)} shards of features for {len(self.shards)} shards"
-            )
+        self.options, self.features, self.wrong = options, features, wrong
+        for store in (features, wrong):
+            if store is not None and len(store.shards) != len(self.shards):
+                raise ShardError(
+                    f"{store.folder} has {len(store.shards)} shards of features for {len(self.shards)} shards"
+                )
 
     def announce(self, numbers: Sequence[int], stream: str = "") -> None:
         """Images and features, too."""
@@ -180,6 +201,10 @@ class PairLoader(RowLoader):
         if self.features is not None:
             files = [self.features.shards[number]["file"] for number in numbers]
             self.features.files.announce(files, f"{stream}.features")
+        if self.wrong is not None:  # images with labels are learned from without wrong texts
+            captioned = [number for number in numbers if not has_labels(self.shards[number])]
+            files = [self.wrong.shards[number]["file"] for number in captioned]
+            self.wrong.files.announce(files, f"{stream}.wrong")
 
     def opened(self, shard: PreparedShard) -> ShardRows:
         """Rows and images."""
@@ -216,7 +241,32 @@ class PairLoader(RowLoader):
         batch = Batch(piece, torch.from_numpy(pixels_BCHW), texts, features, torch.from_numpy(places_B2), labels)
         if sharp:
             batch.shrunk, batch.sharp = torch.tensor([*sharp]), torch.from_numpy(np.stack([*sharp.values()]))
+        if self.options.wrong and not all(labels):
+            batch.wrong = self.wrong_texts(batch, rows_B)
         return batch
+
+    def wrong_texts(self, batch: Batch, rows_B: np.ndarray) -> WrongTexts:
+        """Of the captions of a batch, which are the rows [B] of their shards: made here, with features from their store.
+
+        A caption's row in the store of captions is its group in that of wrong ones.
+        """
+        made, most = [wrong_captions(text, self.options.wrong) for text in batch.texts], self.options.wrong
+        texts = [[*found, *[text] * (most - len(found))] for text, found in zip(batch.texts, made, strict=True)]
+        counts_B = np.array([len(found) for found in made])
+        is_there_BH = torch.from_numpy(np.arange(most)[None] < counts_B[:, None])
+        if self.wrong is None or batch.features is None:
+            return WrongTexts(texts, is_there_BH, None)
+        shards_B, rows = batch.places[:, 0].numpy(), []
+        for shard, caption, count in zip(shards_B.tolist(), rows_B.tolist(), counts_B.tolist(), strict=True):
+            stored = self.wrong.rows_of(shard, caption)
+            if len(stored) != count:
+                raise ShardError(
+                    f"{self.wrong.folder} has {len(stored)} wrong texts of a caption that has {count}: embed them again"
+                )
+            rows += stored
+        features_BHD = batch.features[:, None].repeat(1, most, 1)
+        features_BHD[is_there_BH] = self.wrong.gather(np.repeat(shards_B, counts_B), np.array(rows, dtype=np.int64))
+        return WrongTexts(texts, is_there_BH, features_BHD)
 
     def pixels(self, opened: ShardRows, row: Row, epoch: int, place: tuple[int, int]) -> np.ndarray:
         """uint8 [3, S, S] of one image; one that cannot be decoded is an error with its name."""

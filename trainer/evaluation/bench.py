@@ -5,6 +5,7 @@ Shapes: N texts, C classes, I images, E dimensions, S pixels a side.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Protocol, runtime_checkable
@@ -21,6 +22,7 @@ from towers.data import Row, read_images, read_rows
 
 Figures = dict[str, float]
 TEXTS_AT_ONCE = 64
+TEXTS_KEPT = 512  # whose features are kept together: what a stop loses, at most
 IMAGES_AT_ONCE = 16
 
 
@@ -155,14 +157,21 @@ class Bench:
         tier = self.tier
         if not isinstance(tier, OverFeatures):
             return self._in_parts(texts, tier.embed)
-        parts = [tier.features_key, "features", *texts]
-        return tier.of_features(self.place.cache.vectors(parts, lambda: self._in_parts(texts, tier.features)))
+        kept = []
+        for start in range(0, len(texts), TEXTS_KEPT):
+            some = texts[start : start + TEXTS_KEPT]
+            compute = partial(self._in_parts, some, tier.features, before=start, of=len(texts))
+            kept.append(self.place.cache.vectors([tier.features_key, "features", *some], compute))
+        return tier.of_features(np.concatenate(kept))
 
-    def _in_parts(self, texts: Sequence[str], embed: Callable[[Sequence[str]], np.ndarray]) -> np.ndarray:
+    def _in_parts(
+        self, texts: Sequence[str], embed: Callable[[Sequence[str]], np.ndarray], before: int = 0, of: int | None = None
+    ) -> np.ndarray:
         parts = []
         for start in range(0, len(texts), TEXTS_AT_ONCE):
             parts.append(embed(texts[start : start + TEXTS_AT_ONCE]))
-            self.place.progress.tick(min(start + TEXTS_AT_ONCE, len(texts)), len(texts), "texts")
+            done = before + min(start + TEXTS_AT_ONCE, len(texts))
+            self.place.progress.tick(done, of or len(texts), "texts")
         return np.concatenate(parts).astype(np.float32)
 
     def _see(self, folder: Path, rows: list[Row]) -> np.ndarray:

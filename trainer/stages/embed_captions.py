@@ -1,8 +1,9 @@
 """Stage `embed_captions`: embeds every text with the frozen teachers and stores its features.
 
 The features of a text are the teachers' vectors of it, each at unit length, one after the other. Captions of the images of a
-split S are in the store `pairs.S/` (data/features.py), a file for each shard of images; any other set S has
-`features.S.safetensors` {features [N, D] bfloat16}. `captions.S.jsonl` {id, text} says which text a row is of. Work is cut into
+split S are in the store `pairs.S/` (data/features.py), a file for each shard of images, and wrong ones of the train images'
+captions in `negatives.train/`, a group for each caption; any other set S has `features.S.safetensors` {features [N, D]
+bfloat16}. `captions.S.jsonl` {id, text} says which text a row is of. Work is cut into
 units (data/captions/embed.py); one that is finished is never computed again.
 """
 

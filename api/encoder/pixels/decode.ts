@@ -100,8 +100,9 @@ function refuseUnlessFile(error: unknown): void {
     const message = `decoding the image took longer than ${DECODE_SECONDS} seconds: the machine is busy, try again.`;
     throw new CoreError('encoder_timeout', message);
   }
-  if (/alloc|memory|thread/i.test(reason)) throw error;
-  if (/pixel limit/i.test(reason)) {
+  // libheif calls it an allocation where a file asks for more than it is allowed to: that is the file's fault.
+  if (/alloc|memory|thread/i.test(reason) && !/security limit/i.test(reason)) throw error;
+  if (/pixel limit|maximum image size/i.test(reason)) {
     throw new CoreError(
       'too_many_pixels',
       'the image has more pixels than its header says, and more than are allowed.',

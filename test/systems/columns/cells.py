@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 
 from columns import languages
 from columns import towers as image_towers
-from columns.imports import ImportRow
+from columns.imports import ImportRow, Means
 from columns.pipeline import Pipeline, Training
 from columns.system import COLUMNS, SERVES, Failed, Import, NotRun, System
 from edge_clip import load
@@ -39,7 +39,8 @@ class Cells:
     def of(self, system: System | Import) -> dict[str, Callable[[], Any]]:
         """By column, all but the service, which the caller has."""
         if isinstance(system, Import):
-            return ImportRow(self.folder, self.picture, system, self.small_set, evaluated).columns()
+            means = Means(self.small_set, evaluated, self.students)
+            return ImportRow(self.folder, self.picture, system, means).columns()
         row = Row(self, system)
         if system.missing:
             return {column: row.missing for column in COLUMNS if column != SERVES}
@@ -57,6 +58,12 @@ class Cells:
         if not folder.exists():
             write_flickr(self.pipeline.small.data / "dev", folder)
         return folder
+
+    def students(self, checkpoint: str) -> Path:
+        """The run in which text students learn a checkpoint from the small recipe's captions."""
+        small = self.pipeline.small
+        config = {"stage": "imitate", **small.config("imitate"), "checkpoint": checkpoint}
+        return self.pipeline.run(config, {"data": small.data})
 
     def twin(self, part: Any) -> tuple[Path, Any]:
         """The folder of a tower's or a teacher's twin, and what a recipe says of it."""

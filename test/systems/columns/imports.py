@@ -1,21 +1,26 @@
 """The columns of an import: a published checkpoint in, served as it is, and out again for its library."""
 
 import argparse
+import json
 from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
+import open_clip
 import torch
+import transformers
 from opened_exports import opened
 from published_layouts import EXPORTS, LAYOUTS, Library
 
-from columns.system import Failed, Import, NotRun, near
+from columns.system import Failed, Import, near
+from contracts.constants import FILE_REPORT
 from edge_clip import load
 from exchange.__main__ import run_export
 from exchange.incoming.read import read_checkpoint
 from exchange.incoming.take_in import ImportOptions, import_into
+from exchange.incoming.teachable import teachable
 from towers.exported_files import read_manifest
 from towers.preprocess import preprocess
 
@@ -23,21 +28,27 @@ TEXTS = ["a red circle", "There is a blue square, number 7", "two lines one of t
 CLOSE = 1e-5  # of a number in a unit vector, to the library's
 EQUAL = 1e-4  # the same after export: matrices are float16 in between
 INT8 = 0.99  # least cosine of a served text to a library's float layers
+MILLIONS = 0.05  # parameters that a published figure is rounded by, at most
+
+
+class Means(NamedTuple):
+    """What the columns of all imports share.
+
+    `small_set` makes a data folder, `evaluated` runs the command on a model with one, `students` trains text students of a checkpoint
+    by the stage `imitate` and returns its run.
+    """
+
+    small_set: Callable[[], Path]
+    evaluated: Callable[[Path, Path], str]
+    students: Callable[[str], Path]
 
 
 class ImportRow:
-    """The columns of one layout; `small_set` makes a data folder, `evaluated` runs the command on a model."""
+    """The columns of one layout."""
 
-    def __init__(
-        self,
-        folder: Path,
-        picture: Path,
-        row: Import,
-        small_set: Callable[[], Path],
-        evaluated: Callable[[Path, Path], str],
-    ) -> None:
+    def __init__(self, folder: Path, picture: Path, row: Import, means: Means) -> None:
         self.folder, self.picture, self.row = folder / "imports" / row.layout, picture, row
-        self.small_set, self.evaluated = small_set, evaluated
+        self.means = means
 
     def columns(self) -> dict[str, Callable[[], Any]]:
         """All but the service, which the caller has."""
@@ -58,21 +69,38 @@ class ImportRow:
     @cached_property
     def model(self) -> Path:
         """The folder of the imported model."""
+        return self.taken_in("model")
+
+    def taken_in(self, name: str, students: Path | None = None) -> Path:
+        """Import the twin into a folder, with its own text tower or with students that have learned it."""
         assert self.library is not None
-        photos = self.picture.parent
-        options = ImportOptions(self.row.layout, "1", photos, self.row.layout, "random weights")
-        import_into(self.folder / "published", self.folder / "model", options)
-        return self.folder / "model"
+        options = ImportOptions(
+            self.row.layout, "1", self.picture.parent, self.row.layout, "random weights", students=students
+        )
+        import_into(self.folder / "published", self.folder / name, options)
+        return self.folder / name
 
     def constructs(self) -> str:
-        """There is nothing to construct."""
-        raise NotRun("an import opens what is there; the towers of its sizes are rows of their own")
+        """A published model of the layout, both towers, by its library on the meta device."""
+        with torch.device("meta"):
+            model = full_size(self.row.published)
+        count = sum(parameter.numel() for parameter in model.parameters()) / 1e6
+        if abs(count - self.row.millions) > MILLIONS:
+            raise Failed(f"{self.row.published} has {count:.2f} M parameters, published are {self.row.millions:.2f} M")
+        return f"{self.row.published}, {count:.1f} M"
 
     def trains(self) -> str:
-        """An import is served as it is."""
-        raise NotRun(
-            "an import is not trained; `import --distil` trains text students, which test/journeys/imported.test.ts runs"
-        )
+        """Text students learn the twin's text vectors (`import --distil`), and are served with its own image tower."""
+        assert self.library is not None
+        run = self.means.students(teachable(self.folder / "published", None, None))
+        metrics = json.loads((run / FILE_REPORT).read_text(encoding="utf-8"))["metrics"]
+        taught = load(self.taken_in("taught", run), device="cpu").embed(TEXTS, [str(self.picture)])
+        own = load(self.model, device="cpu").embed(TEXTS, [str(self.picture)])
+        if not np.array_equal(taught.images, own.images):
+            raise Failed("with students the picture has another vector than with the twin's own text tower")
+        if not np.isfinite(taught.texts).all() or np.allclose(taught.texts, own.texts):
+            raise Failed("the texts of the students are not their own")
+        return f"students of its texts, cosine {metrics['student.dev_cosine']:.2f} on captions that were held out"
 
     @torch.no_grad()
     def loads(self) -> str:
@@ -127,4 +155,12 @@ class ImportRow:
 
     def evaluates(self) -> str:
         """The command on the imported model with a small set in the layout of Flickr8k."""
-        return self.evaluated(self.model, self.small_set())
+        return self.means.evaluated(self.model, self.means.small_set())
+
+
+def full_size(name: str) -> Any:
+    """A published model by the name of transformers' class, whose configuration is that of the B model, or by open_clip's name."""
+    published = getattr(transformers, name, None)
+    if published is not None:
+        return published(published.config_class())
+    return open_clip.create_model(name, load_weights=False, device="meta")

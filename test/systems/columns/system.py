@@ -71,11 +71,17 @@ class System:
 
 @dataclass(frozen=True)
 class Import:
-    """A row of a checkpoint that is served as it is: `layout` names its twin in test/trainer/published_layouts.py."""
+    """A row of a checkpoint that is served as it is: `layout` names its twin in test/trainer/published_layouts.py.
+
+    `published` is a model of that layout at full size, by the name that its library builds it with, and `millions` how many
+    parameters it has as published, both towers together.
+    """
 
     name: str
     about: str
     layout: str
+    published: str
+    millions: float
 
 
 def near(apart: float) -> str:

@@ -99,15 +99,34 @@ SYSTEMS: tuple[System | Import, ...] = (
     ),
     of_recipe("Long-CLIP", "long captions and short ones by share", towers.CLIP_L14, teachers.SMOLLM2, LONG),
     of_recipe("FG-CLIP 2", "wrong captions, texts apart; no regions", towers.SIGLIP2, teachers.SMOLLM2, FG_CLIP2),
-    Import("Import: CLIP", "folder of transformers, both towers as they are", "clip"),
-    Import("Import: SigLIP", "folder of transformers, unigram vocabulary", "siglip"),
-    Import("Import: SigLIP2 NaFlex", "folder of transformers, byte pairs, square pictures", "siglip2"),
-    Import("Import: open_clip CLIP", "folder of open_clip, QuickGELU", "open-clip"),
+    # Parameters of open_clip's models are those of its table of profiles, where it has the model. SigLIP 2 has the towers of
+    # SigLIP B/16 and 256,000 pieces of text instead of 32,000; NaFlex 256 places of patches instead of 196.
+    Import("Import: CLIP", "folder of transformers, both towers as they are", "clip", "CLIPModel", 151.28),
+    Import("Import: SigLIP", "folder of transformers, unigram vocabulary", "siglip", "SiglipModel", 203.16),
     Import(
-        "Import: open_clip SigLIP2", "folder of open_clip, timm's tower with attention pooling", "open-clip-siglip2"
+        "Import: SigLIP2 NaFlex",
+        "folder of transformers, byte pairs, square pictures",
+        "siglip2",
+        "Siglip2Model",
+        203.16 + 224_000 * 768 / 1e6 + 60 * 768 / 1e6,
     ),
-    Import("Import: EVA-CLIP", "folder of open_clip, timm's EVA02", "eva-clip"),
-    Import("Import: MobileCLIP2", "folder of open_clip, FastViT, no causal mask", "mobileclip"),
+    Import("Import: open_clip CLIP", "folder of open_clip, QuickGELU", "open-clip", "ViT-B-32-quickgelu", 151.28),
+    Import(
+        "Import: open_clip SigLIP2",
+        "folder of open_clip, timm's tower with attention pooling",
+        "open-clip-siglip2",
+        "ViT-B-16-SigLIP2",
+        203.16 + 224_000 * 768 / 1e6,
+    ),
+    Import("Import: EVA-CLIP", "folder of open_clip, timm's EVA02", "eva-clip", "EVA02-B-16", 149.69),
+    # Its authors' figures: 11.4 of the image tower, 63.4 of the text tower.
+    Import(
+        "Import: MobileCLIP2",
+        "folder of open_clip, FastViT, no causal mask",
+        "mobileclip",
+        "MobileCLIP2-S0",
+        11.4 + 63.4,
+    ),
     absent(
         "CDK, AWS Batch",
         "training on machines that are deployed",

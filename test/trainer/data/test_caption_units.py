@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from shard_sets import feature_of, write_shards
+from shard_sets import feature_of, vector_of_text, write_shards
 
 from data.captions.embed import CaptionWork, embed_all
 from data.features import FeatureStore, features_of_set
@@ -17,6 +17,7 @@ from data.manifest import rows_digest
 from stages import embed_captions
 from support import write_job
 from towers.data import read_rows
+from towers.text.wrong_captions import wrong_captions
 
 COUNTS, WIDTH = [5, 4, 6], 16
 CONFIG = {
@@ -51,6 +52,15 @@ class Teacher:
         return torch.from_numpy(np.stack([vector_of(text) for text in texts]))
 
 
+class AnyTeacher(Teacher):
+    """Gives any text the vector that says which one it is."""
+
+    def features(self, rows, _, **__):
+        texts = [bytes(row).decode() for row in rows]
+        self.seen += texts
+        return torch.from_numpy(np.stack([vector_of_text(text, WIDTH) for text in texts]))
+
+
 def vector_of(text):
     image, caption = text.split(".")
     return feature_of(int(image), int(caption), WIDTH)
@@ -74,9 +84,9 @@ def stage(tmp_path, prepared, monkeypatch):
     """Runs the stage to its end: its folder, and the texts that its teacher has seen."""
     handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
 
-    def run(name, fails_at=None, **changes):
-        job = write_job(tmp_path, "embed_captions", {"prepare": prepared[0]}, {**CONFIG, **changes}, name)
-        teacher = Teacher(fails_at)
+    def run(name, fails_at=None, source=prepared[0], teacher=None, **changes):
+        job = write_job(tmp_path, "embed_captions", {"prepare": source}, {**CONFIG, **changes}, name)
+        teacher = teacher or Teacher(fails_at)
         monkeypatch.setattr(sys, "argv", ["embed_captions", str(job)])
         monkeypatch.setattr(embed_captions, "read_teachers", lambda _: [teacher])
         if fails_at is None:
@@ -168,3 +178,32 @@ def test_processes_share_the_units_and_one_that_has_left_is_replaced(tmp_path, p
     assert all(unit.is_done for unit in work.units)
     work.finish()
     assert torch.equal(features_of_set(output, "pairs.train").gather_numbers(np.array([27]))[0], expected(13, 1))
+
+
+@pytest.mark.parametrize("cut", ["texts", "shards"])
+def test_wrong_captions_are_stored_caption_by_caption_beside_the_shard_of_the_right_ones(tmp_path, stage, cut):
+    captions = [["a red ball beside the blue chair", "a ball"], ["two dogs", "it is wet"], ["a lighthouse", "dusk"],
+                ["a lighthouse", "a man on a horse"]]  # fmt: skip
+    source = tmp_path / "source"
+    train = write_shards(source, [2, 1, 1], captions=captions.__getitem__)
+    write_shards(source, [1], split="dev", before=train, captions=captions.__getitem__)
+    folder, seen = stage(cut, source=source, teacher=AnyTeacher(), cut=cut, hard_negatives=2)
+    store = FeatureStore(folder / "negatives.train", rows_digest(train))
+    # In the second shard no caption has a wrong one.
+    assert [(shard["groups"], shard["rows"] > 0) for shard in store.shards] == [(4, True), (2, False), (2, True)]
+    assert "a blue ball beside the red chair" in seen
+    every, of_shards = [], [captions[:2], captions[2:3], captions[3:]]
+    for shard, images in enumerate(of_shards):
+        for number, caption in enumerate(text for image in images for text in image):
+            wrong = wrong_captions(caption, 2)
+            rows = store.rows_of(shard, number)
+            assert len(rows) == len(wrong)
+            found = store.gather(np.full(len(rows), shard), np.array(rows, dtype=np.int64))
+            for text, vector in zip(wrong, found, strict=True):
+                expected = torch.from_numpy(vector_of_text(text, WIDTH))
+                assert torch.equal(vector, (expected / expected.norm()).bfloat16().float())
+            every += wrong
+    assert [row["text"] for row in read_rows(folder / "captions.negatives.train.jsonl")] == every
+    report = json.loads((folder / "report.json").read_text())
+    assert report["metrics"]["rows.negatives.train"] == len(every)
+    assert {artefact["path"] for artefact in report["artefacts"].values()} >= set(all_files(folder))

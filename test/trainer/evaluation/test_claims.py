@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import shutil
 import statistics
 import sys
 from typing import Any, cast
@@ -9,16 +10,20 @@ from typing import Any, cast
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
+from streamed_clip import write_crops, write_inputs
 
 from evaluation.claims.__main__ import main
 from evaluation.claims.arms import comparisons_in
 from evaluation.claims.page import BEGIN, END
 from evaluation.claims.table import CLAIMS
 from support import TINY_VISION, tiny_clip, write_job
+from towers.data import write_rows
 from towers.image.backbone import create_backbone
 from towers.image.tower import ImageTower
 from towers.items import write_items
-from towers.two_towers import ScratchTextTower, save_towers
+from towers.text_sets import TextSet
+from towers.two_towers import ScratchTextTower, load_adapter, save_towers
 from towers.wordpiece import train_vocabulary
 
 
@@ -43,7 +48,8 @@ def runs(tmp_path):
         for name, shift in (("base", 0.0), ("control", -0.1), ("no_mntp", 0.0)):
             items = [level + shift + step for step in (-0.1, 0.0, 0.1, 0.0)]
             metrics = {"mean_recall": statistics.mean(items), "unseen_top1": 0.2}
-            read = {"embed_captions": embedded}
+            gone = {stage: folder / f"{stage}-gone" for stage in ("prepare", "embed_images", "inherit")}
+            read = gone | {"embed_captions": embedded}
             job = write_job(folder, "clip", read, {}, f"clip-{name}-{seed}")
             roles[f"{name}_{seed}"] = finished(job, metrics, {"mean_recall": items})
     write_job(folder, "compare", {role: run for role, run in roles.items() if "no_mntp" not in role}, {}, "compare-a")
@@ -58,7 +64,8 @@ def command(runs, tmp_path, monkeypatch, capsys):
     """Runs the command; its exit code, standard output and standard error."""
 
     def run(*options, folder=runs):
-        words = ["claims", str(folder), f"--data={tmp_path / 'data'}", f"--model={tmp_path / 'model'}", *options]
+        places = {"data": tmp_path / "data", "model": tmp_path / "model", "docs": tmp_path / "results.md"}
+        words = ["claims", str(folder), *(f"--{name}={place}" for name, place in places.items()), *options]
         monkeypatch.setattr(sys, "argv", words)
         return main(), *capsys.readouterr()
 
@@ -132,7 +139,7 @@ def test_runs_that_were_moved_together_are_found(command, runs, tmp_path):
 def test_the_block_of_a_page_is_replaced_and_nothing_else(command, tmp_path):
     page = tmp_path / "results.md"
     page.write_text(f"# Before\n\n{BEGIN}\nold\n{END}\n\nAfter\n")
-    code, out, _ = command(f"--docs={page}")
+    code, out, _ = command("--write-docs")
     text = page.read_text()
     assert code == 0 and text.startswith(f"# Before\n\n{BEGIN}\n\n| claim ") and text.endswith(f"{END}\n\nAfter\n")
     assert "old" not in text and out.splitlines()[0] in text
@@ -141,10 +148,80 @@ def test_the_block_of_a_page_is_replaced_and_nothing_else(command, tmp_path):
     assert cells[2:] == ["Flickr8k dev, mean recall", "`base` 55.0 ± 7.1", "`control` 45.0 ± 7.1", "+10.0 [+10.0, +10.0]",
                          "reproduced", "`--ablate control`"]  # fmt: skip
     assert len({len(line) for line in text.splitlines() if line.startswith("|")}) == 1
-    again = command(f"--docs={page}")
+    again = command("--write-docs")
     assert again[0] == 0 and page.read_text() == text
     page.write_text("# No place\n")
-    assert command(f"--docs={page}")[0] == 2 and page.read_text() == "# No place\n"
+    assert command("--write-docs")[0] == 2 and page.read_text() == "# No place\n"
+
+
+@pytest.fixture
+def page(tmp_path):
+    """A page with the place of the table; what is known is kept beside it."""
+    page = tmp_path / "results.md"
+    page.write_text(f"{BEGIN}\n{END}\n")
+    return page
+
+
+def compared(folder, name, figures):
+    """Runs of one comparison: by arm, the metrics of its seeds from 1 on."""
+    folder.mkdir(exist_ok=True)
+    roles = {
+        f"{arm}_{seed}": finished(write_job(folder, "clip", {}, {}, f"clip-{arm}-{seed}"), {"mean_recall": value})
+        for arm, values in figures.items()
+        for seed, value in enumerate(values, 1)
+    }
+    write_job(folder, "compare", roles, {}, name)
+    return folder
+
+
+def lines_of(page, *names):
+    """The lines of the table that have all of these arms."""
+    return [line for line in page.read_text().splitlines() if all(f"| `{name}` " in line for name in names)]
+
+
+def test_what_was_written_of_other_runs_stays(command, tmp_path, page):
+    assert command("--write-docs")[0] == 0
+    before = lines_of(page, "base", "control")
+    other = compared(tmp_path / "elsewhere", "compare-c", {"llm": [0.4, 0.5], "minilm": [0.5, 0.5]})
+    code, out, _ = command("--write-docs", folder=other)
+    assert code == 0 and lines_of(page, "base", "control") == before and before
+    (line,) = lines_of(page, "llm", "minilm")
+    assert "`llm` 45.0 ± 7.1" in line and "-5.0" in line and line in out
+    (tmp_path / "empty").mkdir()
+    text = page.read_text()
+    assert command("--write-docs", folder=tmp_path / "empty")[0] == 0 and page.read_text() == text
+    # Without writing, runs speak for themselves.
+    assert answers_of(command("--json", folder=tmp_path / "empty")[1])[0] == {}
+
+
+def test_recorded_figures_give_way_to_as_many_seeds_and_not_to_fewer(command, tmp_path, page):
+    command("--write-docs", folder=compared(tmp_path / "three", "compare-a", {"llm": [0.4] * 3, "minilm": [0.3] * 3}))
+    command("--write-docs", folder=compared(tmp_path / "one", "compare-b", {"llm": [0.9], "minilm": [0.1]}))
+    assert "`llm` 40.0 ± 0.0" in lines_of(page, "llm", "minilm")[0]
+    command("--write-docs", folder=compared(tmp_path / "again", "compare-c", {"llm": [0.2] * 3, "minilm": [0.3] * 3}))
+    line = lines_of(page, "llm", "minilm")[0]
+    assert "`llm` 20.0 ± 0.0" in line and "did not reproduce: the opposite" in line
+
+
+def test_questions_without_figures_are_listed_whether_there_are_runs_or_not(command, tmp_path, page):
+    nothing = json.loads(command("--open", folder=tmp_path / "nothing")[1])
+    assert len(nothing) == sum(len(claim.questions) for claim in CLAIMS)
+    assert {"what": "Flickr8k dev in Chinese (people), mean recall", "variants": ["control"], "measure": True} in [
+        {key: question[key] for key in ("what", "variants", "measure")} for question in nothing
+    ]
+    command("--write-docs")
+    left = json.loads(command("--open", folder=tmp_path / "nothing")[1])
+    answered = [line for line in (tmp_path / "claims.jsonl").read_text().splitlines() if line]
+    assert 0 < len(left) == len(nothing) - len(answered)
+
+
+def test_a_record_that_is_damaged_is_refused_by_its_line(command, tmp_path, page):
+    command("--write-docs")
+    file = tmp_path / "claims.jsonl"
+    before = page.read_text()
+    file.write_text(file.read_text() + "[1]\n")
+    code, _, err = command("--write-docs")
+    assert code == 2 and f"line {len(file.read_text().splitlines())} is no answer" in err and page.read_text() == before
 
 
 def test_what_is_missing_is_said(command, tmp_path):
@@ -183,6 +260,37 @@ def test_languages_are_measured_once_for_every_run_that_reads_texts(command, run
     ran, _ = answers_of(command("--measure", "--json")[1])
     translated = ran["Multi30k dev, R@1 of eight languages among English", "base", "control"]
     assert len(translated["more"]["values"]) == 2 and translated["difference"] == 0
+
+
+def test_what_a_run_started_from_is_measured_once_and_stands_beside_what_it_ended_with(command, tmp_path, page):
+    (tmp_path / "inputs").mkdir()
+    inputs, folder = write_inputs(tmp_path / "inputs"), tmp_path / "started"
+    write_crops(inputs["embed_images"], block=None)
+    # Features that the head turns into the vectors of classes 0, 2 and 2; the pictures show classes 0, 1 and 2.
+    prompts = TextSet(inputs["embed_captions"], "prompts", torch.device("cpu")).with_features()
+    head = load_file(inputs["inherit"] / "head.safetensors")
+    with torch.no_grad():
+        vectors = load_adapter(inputs["inherit"])(prompts.inputs(np.array([0, 2, 2])))
+    features = (vectors - head["bias"]) @ torch.linalg.pinv(head["weight"]).T
+    np.save(inputs["embed_images"] / "classes.npy", features.numpy())
+    write_rows(inputs["prepare"] / "class_images.jsonl", [{"key": f"c{n}", "index": n} for n in range(3)])
+    folder.mkdir()
+    run = finished(
+        write_job(folder, "clip", inputs, {}, "clip-1"), {"zero_shot_top1": 1.0}, {"zero_shot_top1": [1] * 3}
+    )
+    write_job(folder, "compare", {"base_1": run}, {}, "compare-a")
+    (tmp_path / "data").mkdir()
+    code, out, err = command("--measure", "--json", folder=folder)
+    assert code == 0 and "clip-1 started from 66.7 % of class pictures" in err
+    found = answers_of(out)[0]["ImageNet sample, top-1", "after", "before"]
+    assert (found["more"]["values"], found["than"]["values"]) == ([1.0], [pytest.approx(2 / 3)])
+    assert found["low"] <= found["difference"] <= found["high"]
+    assert "started from" not in command("--measure", folder=folder)[2]
+    # Where the runs behind are gone, so that it cannot be measured, the rest is.
+    shutil.rmtree(folder / "claims-starts")
+    shutil.rmtree(inputs["embed_images"])
+    code, _, err = command("--measure", folder=folder)
+    assert code == 0 and "clip-1 started from was left out" in err
 
 
 def test_every_figure_of_the_papers_names_its_source():

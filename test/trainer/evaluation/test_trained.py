@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import save_file
 
 from contracts.types import ScratchTextTower as ScratchTextTowerShape
-from evaluation.bench import Bench, Place
+from evaluation.bench import TEXTS_KEPT, Bench, Place
 from evaluation.cache import VectorCache
 from evaluation.progress import Progress
 from evaluation.trained import TeacherTier, TrainedModel, input_of
@@ -109,3 +109,29 @@ def test_runs_over_the_same_teachers_share_their_features(runs, tmp_path, monkey
     for vectors, expected in zip(found, alone, strict=True):
         assert np.allclose(vectors.numpy(), expected, atol=1e-6)
     assert not np.allclose(found[0].numpy(), found[1].numpy(), atol=0.1)
+
+
+def test_a_measurement_that_is_stopped_loses_the_features_of_a_few_hundred_texts_at_most(runs, tmp_path, monkeypatch):
+    tier = TrainedModel(runs[0] / "clip-llm").tiers["teacher"]
+    texts = [f"text {number}" for number in range(TEXTS_KEPT + 100)]
+    place = Place(tmp_path, VectorCache(tmp_path / "vectors"), Progress(quiet=True))
+    seen, features = [], TeacherTier.features
+
+    def until(most):
+        def embed(self, some):
+            if len(seen) + len(some) > most:
+                raise KeyboardInterrupt
+            seen.extend(some)
+            return features(self, some)
+
+        monkeypatch.setattr(TeacherTier, "features", embed)
+
+    until(TEXTS_KEPT + 70)
+    with pytest.raises(KeyboardInterrupt):
+        Bench(TrainedModel(runs[0] / "clip-llm"), tier, place).texts(texts)
+    assert len(seen) == TEXTS_KEPT + 64
+    seen.clear()
+    until(10_000)
+    found = Bench(TrainedModel(runs[0] / "clip-llm"), tier, place).texts(texts)
+    assert seen == texts[TEXTS_KEPT:]
+    assert np.allclose(found[-1], tier.embed(texts[-1:])[0], atol=1e-3)

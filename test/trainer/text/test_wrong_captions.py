@@ -44,7 +44,7 @@ def test_a_word_is_of_one_kind():
 
 def test_clip_finds_the_wrong_texts_of_its_captions(tmp_path):
     captions = ["a red ball", "a lighthouse", "two dogs and one cat"]
-    rows = negative_texts([{"text": text} for text in captions], 3)
+    rows = list(negative_texts([{"text": text} for text in captions], 3))
     assert {row["id"] for row in rows} == {"0", "2"}
     write_rows(tmp_path / "captions.negatives.train.jsonl", rows)
     numbered = torch.arange(len(rows)).float()[:, None]

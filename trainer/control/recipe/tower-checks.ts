@@ -40,12 +40,6 @@ export const TOWER_CHECKS: readonly Check[] = [
       `clip.hard_negatives_weight is ${hard_negatives_weight}, but there are no wrong texts: set embed_captions.hard_negatives`,
     ),
   ),
-  where(['embed_images', 'clip'], ({ embed_images: { images }, clip: { hard_negatives_weight = 0 } }) =>
-    unless(
-      hard_negatives_weight === 0 || images !== 'streamed',
-      `clip.hard_negatives_weight is ${hard_negatives_weight}, but wrong texts are for stored images: set embed_images.images to "cached", or it to 0`,
-    ),
-  ),
   where(['embed_images', 'clip'], ({ embed_images: { first_trainable_block }, clip: { image_head } }) =>
     unless(
       image_head !== 'locked' || first_trainable_block === null,

@@ -1,23 +1,31 @@
 """Embeds texts in units that are written one by one: a kill loses at most the one at work, any number of processes share them.
 
-Captions of images go into a store beside no more than one shard of them (data/features.py); other sets, which are small, into
-one file each. In a small set all different texts of all sets are embedded once, in the order of the sets.
+Captions of images, and wrong ones of them, go into stores with a file for each shard of images (data/features.py); other sets,
+which are small, into one file each. In a small set all different texts of all sets are embedded once, in the order of the sets.
 """
 
 import fcntl
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import torch
 from safetensors.torch import load_file, save_file
 
 from contracts.constants import FILE_FEATURES
 from contracts.types import Artefact, EmbedCaptionsConfig
-from data.captions.sets import PairShard, caption_rows, digest_of, other_sets, pair_shards
+from data.captions.sets import (
+    PairShard,
+    WrongShard,
+    caption_rows,
+    digest_of,
+    negative_texts,
+    other_sets,
+    pair_shards,
+)
 from data.features import FeatureStore, FeatureWriter
 from data.manifest import is_large
 from engine.run import Run
@@ -26,6 +34,8 @@ from towers.teachers import Teacher, text_features
 
 WAIT_SECONDS = 0.2  # between looks at what other processes are about to finish
 LOCKS = ".locks"
+NEGATIVES = "negatives.train"  # the store of wrong captions
+ANY_TEXT = "a photo"  # a shard without texts has features of no row, and of the width that this one has
 
 Embed = Callable[[list[str]], torch.Tensor]  # texts to features [N, D], bfloat16
 
@@ -47,11 +57,11 @@ class Unit(Protocol):
 
 
 class ShardUnit:
-    """The captions of the images of one shard."""
+    """The texts that belong to the images of one shard: their captions, or wrong ones."""
 
-    def __init__(self, writer: FeatureWriter, number: int, shard: PairShard) -> None:
+    def __init__(self, writer: FeatureWriter, number: int, shard: PairShard | WrongShard) -> None:
         self.writer, self.number, self.shard = writer, number, shard
-        self.name, self.count = f"{writer.folder.name}-{number:05d}", shard.captions
+        self.name, self.count = f"{writer.folder.name}-{number:05d}", shard.count
 
     @property
     def is_done(self) -> bool:
@@ -59,15 +69,15 @@ class ShardUnit:
         return self.writer.has(self.number)
 
     def run(self, embed: Embed) -> None:
-        """Every different caption is embedded once."""
-        rows = self.shard.rows()
-        texts = list(dict.fromkeys(text for row in rows for text in row["captions"]))
-        self.write(rows, {text: number for number, text in enumerate(texts)}, embed(texts))
+        """Every different text is embedded once."""
+        groups = self.shard.groups()
+        texts = list(dict.fromkeys(text for group in groups for text in group)) or [ANY_TEXT]
+        self.write(groups, {text: number for number, text in enumerate(texts)}, embed(texts))
 
-    def write(self, rows: list[dict[str, Any]], row_of: dict[str, int], features_ND: torch.Tensor) -> None:
-        """The features of all captions of its rows, from those of the different ones."""
-        numbers = [row_of[text] for row in rows for text in row["captions"]]
-        self.writer.write(self.number, features_ND[numbers], [len(row["captions"]) for row in rows])
+    def write(self, groups: list[list[str]], row_of: dict[str, int], features_ND: torch.Tensor) -> None:
+        """The features of all texts of its groups, from those of the different ones."""
+        numbers = torch.tensor([row_of[text] for group in groups for text in group], dtype=torch.long)
+        self.writer.write(self.number, features_ND[numbers], [len(group) for group in groups])
 
 
 class TextUnit:
@@ -92,16 +102,19 @@ class CaptionWork:
     """Everything that one run of the stage embeds, and what it leaves."""
 
     def __init__(self, prepared: Path, output: Path, config: EmbedCaptionsConfig) -> None:
-        self.output = output
+        self.prepared, self.output, self.config = prepared, output, config
         self.pairs = pair_shards(prepared)
         self.others = other_sets(prepared, config, self.pairs)
-        self.shards = {split: self._units(prepared, split, config) for split in self.pairs}
+        self.stores = {
+            f"pairs.{split}": self._units(f"pairs.{split}", split, self.pairs[split]) for split in self.pairs
+        }
+        if "hard_negatives" in config:
+            wrong = [WrongShard(shard, config["hard_negatives"]) for shard in self.pairs["train"]]
+            self.stores[NEGATIVES] = self._units(NEGATIVES, "train", wrong)
         self.by_shards = config.get("cut", "shards" if is_large(prepared) else "texts") == "shards"
-        rows = [row["text"] for rows in self.others.values() for row in rows]
-        captions = (
-            () if self.by_shards else (row["text"] for split in self.pairs.values() for row in caption_rows(split))
-        )
-        self.texts = list(dict.fromkeys([*captions, *rows]))
+        stored = [] if self.by_shards else [unit for units in self.stores.values() for unit in units]
+        texts = (text for unit in stored for group in unit.shard.groups() for text in group)
+        self.texts = list(dict.fromkeys([*texts, *(row["text"] for rows in self.others.values() for row in rows)]))
         self.chunks = [
             TextUnit(output / f"shard-{first // config['shard_size']:05d}.safetensors", self.texts[first:][:size])
             for size in [config["shard_size"]]
@@ -111,7 +124,7 @@ class CaptionWork:
     @property
     def units(self) -> list[Unit]:
         """All of them, in order."""
-        return [*(unit for units in self.shards.values() for unit in units if self.by_shards), *self.chunks]
+        return [*(unit for units in self.stores.values() for unit in units if self.by_shards), *self.chunks]
 
     def finish(self) -> tuple[dict[str, float], dict[str, str | Artefact]]:
         """Join what is left to join; metrics and files of the report."""
@@ -120,16 +133,17 @@ class CaptionWork:
         files: dict[str, str | Artefact] = {}
         metrics: dict[str, float] = {}
         width = 0
-        for split, units in self.shards.items():
+        for name, units in self.stores.items():
             if not self.by_shards and not units[0].writer.is_finished:
                 all_ND = torch.cat(parts)
                 for unit in units:
-                    unit.write(unit.shard.rows(), row_of, all_ND)
+                    unit.write(unit.shard.groups(), row_of, all_ND)
             units[0].writer.finish()
-            store = FeatureStore(self.output / f"pairs.{split}")
+            store = FeatureStore(self.output / name)
             width = store.width
-            metrics[f"rows.pairs.{split}"] = len(store)
-            files |= self._files(split, store)
+            metrics[f"rows.{name}"] = len(store)
+            files |= self._files(name, store)
+        embedded = sum(metrics.values()) if self.by_shards else 0
         all_ND = torch.cat(parts) if parts else torch.empty((0, width), dtype=torch.bfloat16)
         for name, rows in self.others.items():
             features_ND = all_ND[[row_of[row["text"]] for row in rows]] if rows else all_ND[:0]
@@ -138,8 +152,7 @@ class CaptionWork:
             files[f"features.{name}"] = f"features.{name}.safetensors"
             files[f"captions.{name}"] = f"captions.{name}.jsonl"
             metrics[f"rows.{name}"] = len(rows)
-        texts = sum(unit.count for unit in self.units)
-        return {"texts": texts, "width": width} | metrics, files
+        return {"texts": embedded + len(self.texts), "width": width} | metrics, files
 
     def tidy(self) -> None:
         """Remove what was joined."""
@@ -149,25 +162,27 @@ class CaptionWork:
             lock.unlink()
         (self.output / LOCKS).rmdir()
 
-    def _units(self, prepared: Path, split: str, config: EmbedCaptionsConfig) -> list[ShardUnit]:
-        shards = self.pairs[split]
+    def _units(self, name: str, split: str, shards: Sequence[PairShard | WrongShard]) -> list[ShardUnit]:
         writer = FeatureWriter(
-            self.output / f"pairs.{split}",
-            of=digest_of(prepared, split, shards),
-            dtype=config.get("store", "bf16"),
+            self.output / name,
+            of=digest_of(self.prepared, split, self.pairs[split]),
+            dtype=self.config.get("store", "bf16"),
             shards=len(shards),
         )
         return [ShardUnit(writer, number, shard) for number, shard in enumerate(shards)]
 
-    def _files(self, split: str, store: FeatureStore) -> dict[str, str | Artefact]:
-        """Of a split: the manifest of its store, every shard of it as the manifest describes it, the texts."""
-        folder = f"pairs.{split}"
-        write_rows(self.output / f"captions.{folder}.jsonl", caption_rows(self.pairs[split]))
-        files: dict[str, str | Artefact] = {f"captions.{folder}": f"captions.{folder}.jsonl"}
-        files[f"features.{folder}"] = f"{folder}/{FILE_FEATURES}"
+    def _files(self, name: str, store: FeatureStore) -> dict[str, str | Artefact]:
+        """Of a store: its manifest, every shard of it as the manifest describes it, the texts."""
+        split = "train" if name == NEGATIVES else name.removeprefix("pairs.")
+        rows = caption_rows(self.pairs[split])
+        if name == NEGATIVES:
+            rows = negative_texts(rows, self.config.get("hard_negatives", 0))
+        write_rows(self.output / f"captions.{name}.jsonl", rows)
+        files: dict[str, str | Artefact] = {f"captions.{name}": f"captions.{name}.jsonl"}
+        files[f"features.{name}"] = f"{name}/{FILE_FEATURES}"
         for number, shard in enumerate(store.shards):
-            described: Artefact = {**shard["file"], "path": f"{folder}/{shard['file']['path']}"}
-            files[f"features.{folder}.{number:05d}"] = described
+            described: Artefact = {**shard["file"], "path": f"{name}/{shard['file']['path']}"}
+            files[f"features.{name}.{number:05d}"] = described
         return files
 
 

@@ -45,6 +45,32 @@ class PairShard:
         """Whether any of its images has a label."""
         return self.shard is None or has_labels(self.shard)
 
+    @property
+    def count(self) -> int:
+        """Texts: those of `groups`."""
+        return self.captions
+
+    def groups(self) -> list[list[str]]:
+        """The captions of each image."""
+        return [row["captions"] for row in self.rows()]
+
+
+@dataclass(frozen=True)
+class WrongShard:
+    """The wrong captions of the images of one shard: at most `most` of each caption, a group a caption, in the captions' order."""
+
+    pairs: PairShard
+    most: int
+
+    @property
+    def count(self) -> int:
+        """At most: how many there are is known when they are made."""
+        return self.most * self.pairs.captions
+
+    def groups(self) -> list[list[str]]:
+        """The wrong ones of each caption."""
+        return [wrong_captions(text, self.most) for captions in self.pairs.groups() for text in captions]
+
 
 def pair_shards(prepared: Path) -> dict[str, list[PairShard]]:
     """Shards of images by split; `unseen` only where there are any."""
@@ -83,8 +109,6 @@ def other_sets(prepared: Path, config: EmbedCaptionsConfig, pairs: dict[str, lis
     sets["prompts"] = class_prompts(classes, config["prompt_templates"])
     sets["hypernyms"] = hypernym_texts(classes, concepts, config["concept_texts"]["templates"])
     sets["long.dev"] = halves_of_long(each_text_row(prepared, "long", "dev"))
-    if "hard_negatives" in config:
-        sets["negatives.train"] = negative_texts(caption_rows(pairs["train"]), config["hard_negatives"])
     for kind, limit in cast(dict[str, int], config["limits"]).items():
         found = concept_texts(concepts, config) if kind == "concepts" else each_text_row(prepared, kind, "train")
         if kind == "translations":
@@ -114,13 +138,11 @@ def halves_of_long(rows: Iterable[Row]) -> list[Row]:
     return [{"id": str(number), "text": half} for number, halves in enumerate(found) for half in halves or ()]
 
 
-def negative_texts(captions: Iterable[Row], count: int) -> list[Row]:
+def negative_texts(captions: Iterable[Row], count: int) -> Iterator[Row]:
     """At most `count` wrong ones of every caption; the id is the number of the caption in its set."""
-    return [
-        {"id": str(number), "text": text}
-        for number, row in enumerate(captions)
-        for text in wrong_captions(row["text"], count)
-    ]
+    for number, row in enumerate(captions):
+        for text in wrong_captions(row["text"], count):
+            yield {"id": str(number), "text": text}
 
 
 def label_texts(pairs: Iterable[Row]) -> list[Row]:

@@ -4,11 +4,14 @@ import argparse
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
 from contracts.constants import EXIT_OK, EXIT_USAGE, FILE_MANIFEST
-from evaluation.claims.answers import answer_all
+from evaluation.claims.answers import NOT_RUN, Answered, answer_all
 from evaluation.claims.arms import comparisons_in
 from evaluation.claims.page import NoBlock, summary, table, write_block
+from evaluation.claims.record import FILE, BadRecord, read_record, with_record, write_record
+from evaluation.claims.table import CLAIMS
 
 
 def main() -> int:
@@ -20,8 +23,19 @@ def main() -> int:
     parser.add_argument("--cache", type=Path)
     parser.add_argument("--model", type=Path, required=True)
     parser.add_argument("--json", action="store_true")
-    parser.add_argument("--docs", type=Path)
+    parser.add_argument(
+        "--docs", type=Path, required=True, help="the page with the table; what is known so far is beside it"
+    )
+    parser.add_argument("--write-docs", action="store_true")
+    parser.add_argument("--open", action="store_true", help="print the questions without figures as a JSON document")
     given = parser.parse_args()
+    try:
+        record = read_record(given.docs.with_name(FILE))
+    except BadRecord as error:
+        return refuse(str(error))
+    if given.open:
+        print(json.dumps(open_questions(with_record(answer_all(comparisons_in(given.runs)), record))))
+        return EXIT_OK
     if not given.runs.is_dir():
         ablate = f"npm run train -- recipes/{given.runs.name}.json --ablate control"
         return refuse(
@@ -32,12 +46,14 @@ def main() -> int:
             return refuse(f"the data folder {given.data} does not exist; --data or CLIP_DATA names it")
         measure(given)
     claims = answer_all(comparisons_in(given.runs))
-    if given.docs is not None:
+    if given.write_docs:
+        claims = with_record(claims, record)
         try:
             write_block(given.docs, claims)
         except NoBlock as error:
             return refuse(str(error))
-        print(f"wrote {given.docs}", file=sys.stderr)
+        write_record(given.docs.with_name(FILE), claims)
+        print(f"wrote {given.docs} and {FILE} beside it", file=sys.stderr)
     if given.json:
         print(json.dumps({"runs": str(given.runs), "claims": claims}))
     else:
@@ -45,17 +61,31 @@ def main() -> int:
     return EXIT_OK
 
 
+def open_questions(claims: list[Answered]) -> list[dict[str, Any]]:
+    """The questions without figures: what is asked, the variants that are to be compared, and whether `--measure` comes after."""
+    return [
+        {"claim": claim.claim, "what": question.what, "variants": question.variants, "measure": question.is_measured}
+        for claim, found in zip(CLAIMS, claims, strict=True)
+        for question, answer in zip(claim.questions, found["answers"], strict=True)
+        if answer["verdict"] == NOT_RUN
+    ]
+
+
 def measure(given: argparse.Namespace) -> None:
-    """Measure captions in other languages."""
+    """Measure what runs started from, and captions in other languages."""
     # Torch takes seconds to import.
     import towers  # noqa: F401  (makes transformers importable beside a CPU build of torch)
     from evaluation.bench import Place
     from evaluation.cache import VectorCache
     from evaluation.claims.languages import measure_languages
+    from evaluation.claims.start import measure_starts
 
+    comparisons = comparisons_in(given.runs)
+    for line in measure_starts(comparisons):
+        print(line, file=sys.stderr)
     exported = given.model if (given.model / FILE_MANIFEST).exists() else None
     place = Place(given.data, VectorCache(given.cache))
-    for line in measure_languages(given.runs, comparisons_in(given.runs), exported, place):
+    for line in measure_languages(given.runs, comparisons, exported, place):
         print(line, file=sys.stderr)
 
 

@@ -9,10 +9,11 @@ import numpy as np
 
 from contracts.constants import FILE_JOB, FILE_REPORT
 from engine.run import path_of
-from evaluation.claims.table import DEV_SETS, STUDENT, Figure
+from evaluation.claims.table import DEV_SETS, START, STUDENT, Figure
 from towers.items import read_items
 
 MEASURED = "claims-dev-sets.json"  # figures of dev sets by the name of a run's folder, beside the runs
+STARTS = "claims-starts"  # items of what runs of `clip` started from, by the name of a run's folder, beside the runs
 
 
 class Found(NamedTuple):
@@ -48,7 +49,7 @@ class Comparison:
             values = values[:1]
         runs = [folder for folder in folders if folder is not None]
         devices = sorted({str(report_of(run)["device"]).partition(":")[0] for run in runs})
-        items = [read_items(run).get(figure.metric) for run in runs]
+        items = [read_items(start_of(run) if figure.of == START else run).get(figure.metric) for run in runs]
         if figure.of == DEV_SETS or any(of_seed is None for of_seed in items):
             return Found(values, None, devices)
         return Found(values, np.mean([of_seed for of_seed in items if of_seed is not None], axis=0), devices)
@@ -60,13 +61,16 @@ class Comparison:
         folder = self.folder(figure, seed)
         if folder is None:
             return None
+        if figure.of == START:
+            items = read_items(start_of(folder)).get(figure.metric)
+            return None if items is None else float(items.mean())
         figures = self.dev_sets.get(folder.name, {}) if figure.of == DEV_SETS else report_of(folder).get("metrics", {})
         return figures.get(figure.metric)
 
     def folder(self, figure: Figure, seed: int) -> Path | None:
         """The run of the figure's stage: that of the arm, or one behind it."""
         run = self.arms.get(figure.arm, {}).get(seed)
-        return None if run is None else run_behind(run, "clip" if figure.of == DEV_SETS else figure.of)
+        return None if run is None else run_behind(run, "clip" if figure.of in (DEV_SETS, START) else figure.of)
 
 
 def comparisons_in(runs: Path) -> list[Comparison]:
@@ -100,6 +104,11 @@ def run_behind(folder: Path, stage: str) -> Path | None:
 def moved_with(folder: Path, named: Path) -> Path:
     """A run that another one's job names, or the one of its name beside it where runs have been moved together."""
     return named if named.exists() else folder.parent / named.name
+
+
+def start_of(run: Path) -> Path:
+    """Where it is kept what a run of `clip` started from."""
+    return run.parent / STARTS / run.name
 
 
 def report_of(folder: Path) -> dict:

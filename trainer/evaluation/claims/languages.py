@@ -8,7 +8,7 @@ from engine.run import write_atomically
 from evaluation.bench import Figures, Model, Place
 from evaluation.claims.arms import MEASURED, Comparison, report_of, run_behind
 from evaluation.claims.table import BASE, STUDENT
-from evaluation.measure import measure, units
+from evaluation.measure import measure, missing_file, units
 from evaluation.registry import BY_NAME
 from evaluation.sets.texts import LANGUAGES
 
@@ -23,15 +23,14 @@ def measure_languages(runs: Path, comparisons: list[Comparison], exported: Path 
     """
     file = runs / MEASURED
     known: dict[str, Figures] = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
-    sets = [BY_NAME[name] for name in SETS]
-    left_out: dict[str, str] = {}
-    wanted = list(models(runs_of(comparisons), known, exported))
+    missing = {name: missing_file(BY_NAME[name], place) for name in SETS}
+    sets = [BY_NAME[name] for name, missed in missing.items() if missed is None]
+    wanted = list(models(runs_of(comparisons), known, exported)) if sets else []
     place.progress.expect(len(wanted) * units(sets, place, [BASE]))
     for name, open_one in wanted:
         model = open_one()
         tier = next(iter(model.tiers))
         found = measure(model, sets, place, [tier])
-        left_out |= found["left_out"]
         figures = {
             f"{of_set}.{key}": value
             for of_set, by_tier in found["sets"].items()
@@ -45,7 +44,7 @@ def measure_languages(runs: Path, comparisons: list[Comparison], exported: Path 
         if figures:
             known[name] = figures
             write_atomically(file, json.dumps(known, indent=2))
-    return [f"{name} was left out: {reason}" for name, reason in left_out.items()]
+    return [f"{name} was left out: the data folder has no {missed}" for name, missed in missing.items() if missed]
 
 
 def runs_of(comparisons: list[Comparison]) -> Iterator[Path]:

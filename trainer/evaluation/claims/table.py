@@ -10,6 +10,7 @@ from typing import Literal
 BASE = "base"  # the recipe itself, as in a comparison
 STUDENT = "student"  # the exported model, whose students read translations
 DEV_SETS = "dev_sets"  # where a figure is from that `npm run claims -- --measure` measures
+START = "start"  # the same, of what `clip` started from
 
 LLM2CLIP = "LLM2CLIP, 2411.04997v6"
 PROCLIP = "ProCLIP, 2510.18795v3"
@@ -40,17 +41,32 @@ class Figure:
 
 @dataclass(frozen=True)
 class Question:
-    """Whether `more` is above `than`, or both are the same; `run` is what makes the figures."""
+    """Whether `more` is above `than`, or both are the same; a comparison with the recipe's `variants` makes the figures."""
 
     more: Figure
     than: Figure
-    run: str
+    variants: tuple[str, ...]
     expects: Literal["more", "same"] = "more"
 
     @property
     def what(self) -> str:
         """What is measured, in words."""
         return WHAT[self.more.metric]
+
+    @property
+    def key(self) -> str:
+        """What it is known by where its figures are kept."""
+        return " > ".join(f"{figure.arm}:{figure.of}.{figure.metric}" for figure in (self.more, self.than))
+
+    @property
+    def is_measured(self) -> bool:
+        """Whether its figures are made by `--measure`, after the runs."""
+        return not {DEV_SETS, START}.isdisjoint((self.more.of, self.than.of))
+
+    @property
+    def run(self) -> str:
+        """What makes the figures."""
+        return f"--ablate {','.join(self.variants)}" + (", then --measure" if self.is_measured else "")
 
 
 @dataclass(frozen=True)
@@ -65,14 +81,14 @@ class Claim:
 
 def between(more: str, than: str, *metrics: str, expects: Literal["more", "same"] = "more") -> tuple[Question, ...]:
     """The same question by several metrics of `clip`'s report, of two arms of one comparison."""
-    run = "--ablate " + ",".join(name for name in (more, than) if name != BASE)
-    return tuple(Question(Figure(more, metric), Figure(than, metric), run, expects) for metric in metrics)
+    variants = tuple(name for name in (more, than) if name != BASE)
+    return tuple(Question(Figure(more, metric), Figure(than, metric), variants, expects) for metric in metrics)
 
 
 def languages(more: str, than: str) -> tuple[Question, ...]:
     """Chinese written for the photographs, and translations of captions."""
     return tuple(
-        Question(Figure(more, metric, DEV_SETS), Figure(than, metric, DEV_SETS), "--ablate control, then --measure")
+        Question(Figure(more, metric, DEV_SETS), Figure(than, metric, DEV_SETS), ("control",))
         for metric in ("flickr-zh.mean_recall", "multi30k.mean_R@1")
     )
 
@@ -92,7 +108,7 @@ CLAIMS = (
             Question(
                 Figure(BASE, "dev_accuracy.last", "contrastive", "after"),
                 Figure(BASE, "dev_accuracy.first", "contrastive", "before"),
-                "--ablate control",
+                ("control",),
             ),
             *between("llm", "llm_no_contrastive", "features_caption_retrieval"),
         ),
@@ -141,6 +157,19 @@ CLAIMS = (
         "three times as deep: ImageNet 67.8 → 71.5, average R@1 86.2/82.6 → 86.8/82.8",
         PROCLIP,
         between("adapter_8", BASE, "zero_shot_top1", "mean_recall"),
+    ),
+    Claim(
+        "training against the language model costs the image tower little of what it knew",
+        "ImageNet, CLIP L/14: one template 73.7 → 73.2, 80 templates 75.5 → 74.3",
+        f"{LLM2CLIP}, zero-shot classification",
+        (
+            Question(
+                Figure(BASE, "zero_shot_top1", called="after"),
+                Figure(BASE, "zero_shot_top1", START, "before"),
+                ("control",),
+                "same",
+            ),
+        ),
     ),
     Claim(
         "inheriting the image tower's space first keeps what it knew",

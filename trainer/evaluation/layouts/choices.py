@@ -1,7 +1,5 @@
 """Benchmarks of composition: a picture, its right text, and texts that are wrong by a word or by their order."""
 
-import random
-import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,12 +7,10 @@ from typing import Any
 from evaluation.layouts.captioned import COCO_FOLDERS, FLICKR_FOLDERS
 from evaluation.layouts.files import WrongLayout, first_file, picture_in, read_json, value_of
 from evaluation.layouts.items import Choices, Picture
+from evaluation.layouts.word_order import as_aro, shuffled
 
 SUGAR_CREPE = ("add_att", "add_obj", "replace_att", "replace_obj", "replace_rel", "swap_att", "swap_obj")
 VAL2017 = ("val2017", "images/val2017", "images", "coco/val2017", "")
-# ARO cuts captions to 30 words and takes these signs out, as BLIP does.
-MOST_WORDS = 30
-SIGNS = re.compile(r"[.!\"()*#:;~]")
 
 
 def sugar_crepe(folder: Path) -> Choices:
@@ -59,8 +55,8 @@ def attributes(row: Any) -> str:
 def order(names: tuple[str, ...], folders: tuple[str, ...]) -> Callable[[Path], Choices]:
     """ARO's COCO and Flickr30k order: captions against the same words in another order.
 
-    Rows with `caption_options`, the right one first, are taken as they are: ARO makes four shuffles, of which two need a tagger
-    of nouns and adjectives. Of rows with `caption` the two others are made here: trigrams shuffled, and within trigrams.
+    Rows with `caption_options`, the right one first, are taken as they are; of rows with `caption` the shuffles are made here. A
+    wrong text that reads as the right one is none, and a caption without a wrong one no case.
     """
 
     def read(folder: Path) -> Choices:
@@ -68,37 +64,30 @@ def order(names: tuple[str, ...], folders: tuple[str, ...]) -> Callable[[Path], 
         found = Choices()
         for row in read_json(file, list):
             picture = picture_in(folder, folders, value_of(row, "image", file))
-            if "caption_options" in row:
-                cases = [list(map(str, row["caption_options"]))]
-            else:
-                captions = value_of(row, "caption", file)
-                cases = [shuffled(text) for text in ([captions] if isinstance(captions, str) else captions)]
-            if any(len(case) < 2 for case in cases):
-                raise WrongLayout(f"{file}: {row['image']} has a right caption and no wrong one")
-            for case in cases:
-                found.pictures.append(picture)
-                found.options.append([as_aro(text) for text in case])
-                found.groups.append("caption_options" if "caption_options" in row else "trigrams")
+            for case in cases_of(row, file):
+                right, *wrong = map(as_aro, case)
+                options = [right, *(text for text in wrong if text != right)]
+                if len(options) > 1:
+                    found.pictures.append(picture)
+                    found.options.append(options)
+                    found.groups.append("caption_options" if "caption_options" in row else "shuffled")
+        if not found.options:
+            raise WrongLayout(f"{file}: no caption has a wrong one")
         return found
 
     return read
 
 
+def cases_of(row: Any, file: Path) -> list[list[str]]:
+    """The right text and wrong ones, of each case of a row."""
+    if "caption_options" not in row:
+        captions = value_of(row, "caption", file)
+        return [shuffled(text) for text in ([captions] if isinstance(captions, str) else captions)]
+    options = list(map(str, row["caption_options"]))
+    if len(options) < 2:
+        raise WrongLayout(f"{file}: {row['image']} has a right caption and no wrong one")
+    return [options]
+
+
 coco_order = order(("coco_order.json", "coco_karpathy_test.json"), COCO_FOLDERS)
 flickr_order = order(("flickr30k_order.json", "flickr30k_test.json"), FLICKR_FOLDERS)
-
-
-def shuffled(caption: str) -> list[str]:
-    """The caption, its trigrams in another order, and each trigram's words in another order; the same for each caption every time."""
-    rng = random.Random(caption)
-    words = re.findall(r"\w+(?:'\w+)?|[^\w\s]", caption)
-    trigrams = [words[start : start + 3] for start in range(0, len(words), 3)]
-    others = rng.sample(trigrams, len(trigrams))
-    within = [rng.sample(trigram, len(trigram)) for trigram in trigrams]
-    return [caption, *(" ".join(word for trigram in each for word in trigram) for each in (others, within))]
-
-
-def as_aro(caption: str) -> str:
-    """As ARO writes a caption before a model reads it."""
-    words = SIGNS.sub(" ", caption.lower()).split()
-    return " ".join(words[:MOST_WORDS])

@@ -5,6 +5,7 @@ What `embed_images` stored says whether train images are cached or streamed.
 
 import os
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple, cast
 
@@ -26,7 +27,7 @@ from tasks.clip_data.cached import CachedPairs, Sampler, StoredPairs
 from tasks.clip_data.frozen import FrozenTower
 from tasks.clip_data.measure import Measure, image_vectors
 from tasks.clip_data.streamed import Asking, StreamedPairs, Streams, TextInputs
-from tasks.clip_data.wrong import WrongCaptions
+from tasks.clip_data.wrong import WrongCaptions, most_wrong
 from tasks.clip_objective import Objective, Texts
 from towers.class_targets import load_class_targets
 from towers.crops import load_activations, load_whole_images, read_crops
@@ -115,7 +116,7 @@ def text_sets(
     """The sets of texts by name, and for the control the vocabulary that is trained on those of training."""
     embedded, config = inputs.embedded, run.config
     names = ["pairs.dev", "prompts", "hypernyms", "labels", *([] if is_streamed else ["pairs.train"])]
-    names += ["negatives.train"] if config.get("hard_negatives_weight", 0.0) > 0 else []
+    names += ["negatives.train"] if config.get("hard_negatives_weight", 0.0) > 0 and not is_streamed else []
     names += ["long.dev"] if (embedded / "captions.long.dev.jsonl").exists() else []
     sets = {name: TextSet(embedded, name, run.device) for name in names}
     if not is_streamed:
@@ -163,10 +164,16 @@ def streamed_pairs(run: Run[ClipConfig], inputs: Inputs, frozen: FrozenTower, vo
     if manifest is None:
         raise ShardError(f"{prepared} has no manifest of shards to stream from: run prepare again")
     shards = shards_of(manifest, "pairs", "train")
-    store = None
-    if vocabulary is None:
-        files = shards_in(inputs.embedded, run.remote_input("embed_captions"), "pairs.train")
-        store = FeatureStore(inputs.embedded / "pairs.train", rows_digest(shards), files)
+    wrong = most_wrong(inputs.embedded) if config.get("hard_negatives_weight", 0.0) > 0 else 0
+    names = [] if vocabulary is not None else ["pairs.train", *(["negatives.train"] if wrong else [])]
+    stores = [
+        FeatureStore(
+            inputs.embedded / name,
+            rows_digest(shards),
+            shards_in(inputs.embedded, run.remote_input("embed_captions"), name),
+        )
+        for name in names
+    ]
     shares = cast("Mapping[str, float] | None", config.get("caption_shares"))
     if shares is not None and not any("roles" in row for row in first_pairs(prepared, "train", SEEN_FOR_ROLES)):
         raise ValueError("clip.caption_shares: no caption has a role; name them in prepare's caption_fields")
@@ -177,10 +184,9 @@ def streamed_pairs(run: Run[ClipConfig], inputs: Inputs, frozen: FrozenTower, vo
     low = LowResolution(streamed["low_resolution"], streamed["low_resolution_side"])
     crop = CropOptions(streamed["crop_scale"], streamed["flip"], reduced=True)
     files = shards_in(prepared, run.remote_input("prepare"))
-    loaders = [
-        PairLoader(files, shards, PairOptions(run.seed, frozen.recipe, of_crop, shares, of_low), store)
-        for of_crop, of_low in ((crop, low if low.share > 0 else None), (None, None))
-    ]
+    options = PairOptions(run.seed, frozen.recipe, crop, shares, low if low.share > 0 else None, wrong)
+    whole = replace(options, crop=None, low=None, wrong=0)
+    loaders = [PairLoader(files, shards, options, *stores), PairLoader(files, shards, whole, *stores[:1])]
     workers = max(1, min(MOST_WORKERS, (os.cpu_count() or 1) // run.world.local_size - 1))
     share = Share(run.world.rank, run.world.size, workers, pin=run.device.type == "cuda")
     return StreamedPairs(

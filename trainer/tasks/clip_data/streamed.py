@@ -186,10 +186,12 @@ class SeenStream:
         return self.captioned.texts
 
     def wrong_inputs(self) -> tuple[torch.Tensor, torch.Tensor]:
-        """There are none."""
-        raise ValueError(
-            "clip.hard_negatives_weight: streamed images have no wrong texts: set embed_images.images to cached"
-        )
+        """Those that the stream has made; what is not there is left out of the loss, whatever the text tower makes of it."""
+        wrong = self.captioned.wrong
+        assert wrong is not None
+        texts = [text for of_caption in wrong.texts for text in of_caption]
+        features = None if wrong.features is None else wrong.features.flatten(0, 1)
+        return self.pairs.inputs(texts, features), wrong.is_there.to(self.pairs.place.world.device)
 
     def label_inputs(self, rng: np.random.Generator) -> torch.Tensor:
         """The text that the stream has drawn for each."""

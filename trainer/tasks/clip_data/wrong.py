@@ -1,9 +1,26 @@
 """The wrong captions of stored images' captions, as the text tower reads them. B captions, H wrong ones of each at most."""
 
+import json
+from pathlib import Path
+
 import numpy as np
 import torch
 
+from contracts.constants import FILE_JOB
 from towers.text_sets import TextSet
+
+NONE_MADE = (
+    "clip.hard_negatives_weight: embed_captions made no wrong captions: set embed_captions.hard_negatives, and "
+    "see docs/guides/recipes.md for what they are made of"
+)
+
+
+def most_wrong(embedded: Path) -> int:
+    """How many wrong captions of each a run of `embed_captions` was asked for."""
+    most = json.loads((embedded / FILE_JOB).read_text(encoding="utf-8"))["config"].get("hard_negatives", 0)
+    if most == 0:
+        raise ValueError(NONE_MADE)
+    return int(most)
 
 
 class WrongCaptions:
@@ -11,10 +28,7 @@ class WrongCaptions:
 
     def __init__(self, texts: TextSet, captions: int) -> None:
         if not texts.texts:
-            raise ValueError(
-                "clip.hard_negatives_weight: embed_captions made no wrong captions: set embed_captions.hard_negatives, and "
-                "see docs/guides/recipes.md for what they are made of"
-            )
+            raise ValueError(NONE_MADE)
         self.texts = texts
         self.first_N, self.count_N = np.zeros(captions, dtype=np.int64), np.zeros(captions, dtype=np.int64)
         numbers = np.array([int(key) for key in texts.keys])

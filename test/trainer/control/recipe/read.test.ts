@@ -31,6 +31,9 @@ function withMembers(block: keyof WholeRecipe, members: Record<string, unknown>)
   return JSON.stringify({ ...recipe, [block]: { ...Object(recipe[block]), ...members } });
 }
 
+/** The first tier of the tiny recipe. */
+const FIRST_TIER = { layers: 1, width: 16, heads: 2, table_width: 16, initial_weights: 'scratch' };
+
 const RECIPES = join(import.meta.dirname, '../../../../trainer/recipes');
 
 it.each(readdirSync(RECIPES))('accepts %s of the repository with all its variants', (name) => {
@@ -75,15 +78,6 @@ it.each([
   [
     withMembers('clip', { hard_negatives_weight: 0.5 }),
     'clip.hard_negatives_weight is 0.5, but there are no wrong texts: set embed_captions.hard_negatives',
-  ],
-  [
-    JSON.stringify({
-      ...tinyRecipe(),
-      clip: { ...tinyRecipe().clip, hard_negatives_weight: 0.5 },
-      embed_captions: { ...tinyRecipe().embed_captions, hard_negatives: 3 },
-      embed_images: { ...tinyRecipe().embed_images, images: 'streamed' },
-    }),
-    'clip.hard_negatives_weight is 0.5, but wrong texts are for stored images: set embed_images.images to "cached", or it to 0',
   ],
   [
     withMembers('clip', { regulariser_ema: 0.999, regulariser_weight: 0 }),
@@ -168,6 +162,14 @@ it.each([
   [
     withMembers('distill', { tiers: tinyRecipe().distill.tiers.map((tier) => ({ ...tier, tier: 'tiny' })) }),
     'distill.tiers: one of them has to be the student',
+  ],
+  [
+    withMembers('vocabulary', { first_tier: FIRST_TIER }),
+    'vocabulary.first_tier is of weights in a package: leave it out, random ones read the entries in distill',
+  ],
+  [
+    withMembers('vocabulary', { first_tier: { ...FIRST_TIER, initial_weights: 'bert' } }),
+    'vocabulary.first_tier is {"heads":2,"initial_weights":"bert","layers":1,"table_width":16,"width":16} but distill.tiers[0] is {"heads":2,"initial_weights":"scratch","layers":1,"table_width":16,"width":16}: the static tier starts from what that transformer makes of each entry',
   ],
 ])('says what is wrong (%#)', (text, line) => {
   expect(problemsOf(text).split('\n')).toEqual([`UserError: ${file} has 1 problem:`, `  ${line}`]);

@@ -1,11 +1,13 @@
-// `npm run claims` from outside: a folder of runs with nothing in it, and a folder that is not there.
-import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
+// `npm run claims` from outside: folders of runs with nothing in them, and what is left to run of a small recipe.
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { afterAll, beforeAll, expect, it, vi } from 'vitest';
 import { claims } from '../../../../../trainer/control/cli/claims/claims.ts';
 import { captured } from '../../../../support/captured.ts';
 import { trainerPython } from '../../../../support/python.ts';
+import { tinyComparison, type WholeRecipe } from '../../../../support/tiny-recipe.ts';
+import { createRepository, train } from '../../../../support/tiny-repository.ts';
 
 vi.setConfig({ testTimeout: 120_000, hookTimeout: 600_000 });
 const ROOT = resolve(import.meta.dirname, '../../../../..');
@@ -43,4 +45,60 @@ it('refuses a recipe that has no runs, and an option that there is none of', asy
     stderr: expect.stringContaining('npm run train -- recipes/other.json --ablate control'),
   });
   expect(await run('--seeds', '1')).toMatchObject({ code: 2, stderr: expect.stringContaining('--seeds') });
+});
+
+/** A recipe with a variant of every name that the claims compare. */
+function withVariants(recipe: WholeRecipe): void {
+  const names = [
+    'control',
+    'llm',
+    'llm_no_contrastive',
+    'llm_raw',
+    'minilm',
+    'no_contrastive',
+    'no_mntp',
+    'no_inherit',
+  ];
+  names.push('no_regulariser', 'adapter_0', 'adapter_2', 'adapter_8', 'long_0', 'long_25', 'long_50');
+  const variants = Object.fromEntries(names.map((name, number) => [name, { clip: { dropout: (number + 1) / 100 } }]));
+  Object.assign(recipe, { ...tinyComparison(), variants });
+}
+
+it('plans what answers the questions that are open, each comparison with its own runs and all with what they share once', async () => {
+  const repository = createRepository(withVariants);
+  const { root } = repository;
+  // The stages are those of the small repository, the questions those of this one.
+  const interpreter = join(root, 'python');
+  const path = `${join(ROOT, 'trainer')}:${join(ROOT, 'contracts/python')}`;
+  writeFileSync(interpreter, `#!/bin/sh\nPYTHONPATH='${path}' exec '${python}' "$@"\n`, { mode: 0o755 });
+  const env = { PATH: process.env.PATH, TRAINER_PYTHON: interpreter };
+  const plan = (...args: string[]) => captured(claims, ['tiny', '--plan', ...args], { root, cwd: root, env });
+
+  const before = JSON.parse((await plan('--json')).stdout);
+  const asked = before.comparisons.flatMap(({ questions }: { questions: string[] }) => questions);
+  expect(asked.length).toBeGreaterThan(30);
+  const commands = before.comparisons.map(({ command }: { command: string }) => command);
+  expect(commands).toContain('npm run train -- recipes/tiny.json --ablate adapter_0');
+  expect(new Set(commands).size).toBe(commands.length);
+  // Six stages up to `clip` and one of each arm and seed more, then the comparison: no earlier run says how long.
+  const [first] = before.comparisons;
+  expect(first).toMatchObject({ jobs: 11, missing: 11, estimated_seconds: 0, without_estimate: 11, measure: true });
+  const single = before.comparisons.reduce((sum: number, { missing }: { missing: number }) => sum + missing, 0);
+  expect(before.together.missing).toBeLessThan(single);
+
+  writeFileSync(join(root, 'measured-clip.json'), JSON.stringify({ mean_recall: 0.5 }));
+  expect((await train(root, ['recipes/tiny.json', '--ablate', 'adapter_0'])).code).toBe(0);
+  const after = JSON.parse((await plan('--json')).stdout);
+  const left = after.comparisons.flatMap(({ questions }: { questions: string[] }) => questions);
+  expect(left).toHaveLength(asked.length - 1);
+  // What is left of another comparison: two runs of `clip` of a minute each, and the table.
+  const other = after.comparisons.find(({ command }: { command: string }) => command.endsWith('adapter_2'));
+  expect(other).toMatchObject({ jobs: 11, missing: 3, estimated_seconds: 180, without_estimate: 0 });
+  const text = (await plan()).stdout;
+  expect(text).toContain(`${left.length} questions have no figures yet.`);
+  expect(text).toContain(
+    '--ablate adapter_2\n  3 of 11 runs to do, about 3 min by earlier runs\n  answers: Flickr8k dev',
+  );
+  expect(text).toContain('--ablate control, then npm run claims -- --measure\n');
+  expect(await plan('--write-docs')).toMatchObject({ code: 2, stderr: expect.stringContaining('--plan') });
 });

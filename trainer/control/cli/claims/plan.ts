@@ -1,0 +1,117 @@
+// What is left of `npm run claims`: the questions without figures by the command that makes them, and how long it takes.
+import { join, relative } from 'node:path';
+import { z } from 'zod';
+import { EXIT } from '../../../../contracts/src/exit-codes.ts';
+import { UserError } from '../../../../contracts/src/user-error.ts';
+import { planHere } from '../../local/plan.ts';
+import { selectJobs } from '../../plan/select-jobs.ts';
+import { type StagePlan, stagePlans } from '../../plan/stage-plan.ts';
+import { resolveRecipe } from '../../recipe/locate.ts';
+import { withAblation } from '../../recipe/variants.ts';
+import { pastRuns } from '../../run/folder.ts';
+import { durationText } from '../../run/progress.ts';
+import { consoleOf } from '../console.ts';
+import type { CommandContext } from '../context.ts';
+import { runPython } from '../python.ts';
+
+/** As evaluation/claims prints them. */
+const Questions = z.array(
+  z.strictObject({ claim: z.string(), what: z.string(), variants: z.array(z.string()), measure: z.boolean() }),
+);
+
+/** Runs that are not finished, part of the document that --json prints. */
+interface Left {
+  /** Jobs in all, and how many of them are to be run. */
+  jobs: number;
+  missing: number;
+  /** By comparable earlier runs, those without one left out. */
+  estimated_seconds: number;
+  without_estimate: number;
+}
+
+export interface ClaimsPlan {
+  recipe: string;
+  /** A comparison each, the questions that it answers, and what is left of it. */
+  comparisons: ({ command: string; measure: boolean; questions: string[] } & Left)[];
+  /** All of them together: what they share is counted once. */
+  together: Left;
+}
+
+export interface Asked {
+  recipe: string;
+  runs: string;
+  /** The Python command that knows the questions. */
+  command: readonly string[];
+}
+
+/** Plans every comparison that an open question needs. Nothing is run. */
+export async function planClaims({ recipe, runs, command }: Asked, context: CommandContext): Promise<ClaimsPlan> {
+  const { root, cwd, env, stderr } = context;
+  const resolved = resolveRecipe(join('recipes', `${recipe}.json`), {
+    folders: [cwd, join(root, 'trainer')],
+    cwd,
+    env,
+  });
+  const emit = consoleOf({ stdout: stderr }, { json: false });
+  const past = pastRuns(runs);
+  const place = runs === join(root, 'runs') ? '' : ` --runs ${relative(cwd, runs) || '.'}`;
+  const all = new Map<string, StagePlan>();
+  const comparisons: ClaimsPlan['comparisons'] = [];
+  for (const [names, questions] of Map.groupBy(await openQuestions(command, context), ({ variants }) =>
+    variants.join(),
+  )) {
+    const variants = names.split(',');
+    const varied = { ...resolved, recipe: withAblation(resolved.recipe, { variants }) };
+    const plan = await planHere(varied, { root, runs, onRead: (bytes) => emit({ event: 'reading_data', bytes }) });
+    const stages = stagePlans(selectJobs(plan, { to: 'compare' }), past);
+    for (const stage of stages) all.set(stage.address, stage);
+    comparisons.push({
+      command: `npm run train -- recipes/${recipe}.json --ablate ${names}${place}`,
+      measure: questions.some(({ measure }) => measure),
+      questions: questions.map(({ what }) => what),
+      ...leftOf(stages),
+    });
+  }
+  return { recipe, comparisons, together: leftOf([...all.values()]) };
+}
+
+async function openQuestions(command: readonly string[], context: CommandContext): Promise<z.infer<typeof Questions>> {
+  let printed = '';
+  const stdout = { write: (text: string) => (printed += text) };
+  const code = await runPython([...command, '--open'], { ...context, stdout });
+  if (code !== EXIT.ok) throw new UserError(`the questions could not be read (exit code ${code})`);
+  return Questions.parse(JSON.parse(printed));
+}
+
+function leftOf(stages: readonly StagePlan[]): Left {
+  const missing = stages.filter(({ status }) => status === 'queued');
+  const estimates = missing.flatMap(({ estimated_seconds: seconds }) => (seconds === null ? [] : [seconds]));
+  return {
+    jobs: stages.length,
+    missing: missing.length,
+    estimated_seconds: estimates.reduce((sum, seconds) => sum + seconds, 0),
+    without_estimate: missing.length - estimates.length,
+  };
+}
+
+/** For a person. */
+export function planText({ comparisons, together }: ClaimsPlan): string {
+  if (comparisons.length === 0) return 'Every question has figures.\n';
+  const open = comparisons.flatMap(({ questions }) => questions).length;
+  const lines = comparisons.flatMap(({ command, measure, questions, ...left }) => [
+    '',
+    `${command}${measure ? ', then npm run claims -- --measure' : ''}`,
+    `  ${leftText(left)}`,
+    `  answers: ${questions.join('; ')}`,
+  ]);
+  const end = `All of them: ${leftText(together)}; what they share is run once. Afterwards: npm run claims -- --write-docs`;
+  return [`${open} questions have no figures yet.`, ...lines, '', end, ''].join('\n');
+}
+
+function leftText({ jobs, missing, estimated_seconds: seconds, without_estimate: unknown }: Left): string {
+  if (missing === 0) return `all ${jobs} runs are finished`;
+  const known = missing - unknown;
+  const time = known === 0 ? 'no earlier run says how long' : `about ${durationText(seconds)} by earlier runs`;
+  const rest = known > 0 && unknown > 0 ? `, and ${unknown} that no earlier run is like` : '';
+  return `${missing} of ${jobs} runs to do, ${time}${rest}`;
+}
