@@ -3893,6 +3893,52 @@ class RecipeClip(TypedDict):
     """AdamW with linear warm-up and a decay to zero."""
 
 
+class FirstTier(TypedDict):
+    """The first transformer as `distill.tiers` has it, where it starts from a package. It reads every entry
+    here, from which the static tier starts. Absent: it reads them in `distill`, as it does where the first
+    weights are random.
+    """
+
+    layers: int
+    """Transformer blocks."""
+
+    width: int
+    """Width of the token states; a multiple of `heads`."""
+
+    heads: int
+    """Attention heads per block."""
+
+    table_width: int
+    """Values of a token's row; where `width` is another number, a matrix is between them."""
+
+    initial_weights: str
+    """Where the transformer starts: `scratch`; `student`, the tier that was trained before; or a package with
+    a BERT-shaped sentence encoder. Both have its width and heads; of more layers, evenly spaced ones are
+    taken.
+    """
+
+
+class RecipeVocabulary(TypedDict):
+    """Configuration of stage `vocabulary`."""
+
+    vocabulary_size: int
+    """Entries of the WordPiece vocabulary."""
+
+    alphabet: int
+    """The most frequent characters of the texts, which get entries of their own. Latin takes about a hundred,
+    every further alphabet some fifty, Chinese one for each of its characters.
+    """
+
+    fallback: Literal["none", "bytes"]
+    """How other characters are read. `none`: the word is unknown. `bytes`: as the bytes of their UTF-8."""
+
+    first_tier: NotRequired[FirstTier]
+    """The first transformer as `distill.tiers` has it, where it starts from a package. It reads every entry
+    here, from which the static tier starts. Absent: it reads them in `distill`, as it does where the first
+    weights are random.
+    """
+
+
 class RecipeDistillMix(TypedDict):
     """How often each kind of text is drawn, relative to the others; kinds that the data lacks are left out."""
 
@@ -3982,17 +4028,6 @@ class RecipeDistillStatic(TypedDict):
 
 class RecipeDistill(TypedDict):
     """Configuration of stage `distill`."""
-
-    vocabulary_size: int
-    """Entries of the WordPiece vocabulary."""
-
-    alphabet: int
-    """The most frequent characters of the texts, which get entries of their own. Latin takes about a hundred,
-    every further alphabet some fifty, Chinese one for each of its characters.
-    """
-
-    fallback: Literal["none", "bytes"]
-    """How other characters are read. `none`: the word is unknown. `bytes`: as the bytes of their UTF-8."""
 
     context_length: int
     """Tokens of a text that are read, special tokens included."""
@@ -4300,8 +4335,8 @@ class ImitateStudentStatic(TypedDict):
 
 
 class ImitateStudent(TypedDict):
-    """The students, as `distill` trains them: their vectors have the length of the joint space and are never
-    cut.
+    """The vocabulary, and the students as `distill` trains them: their vectors have the length of the joint
+    space and are never cut.
     """
 
     vocabulary_size: int
@@ -4386,8 +4421,8 @@ class RecipeImitate(TypedDict):
     """Captions that are measured on and not learned from; a tenth of all, where there are few."""
 
     student: ImitateStudent
-    """The students, as `distill` trains them: their vectors have the length of the joint space and are never
-    cut.
+    """The vocabulary, and the students as `distill` trains them: their vectors have the length of the joint
+    space and are never cut.
     """
 
 
@@ -4446,6 +4481,9 @@ class Recipe(TypedDict):
 
     clip: NotRequired[RecipeClip]
     """Configuration of stage `clip`."""
+
+    vocabulary: NotRequired[RecipeVocabulary]
+    """Configuration of stage `vocabulary`."""
 
     distill: NotRequired[RecipeDistill]
     """Configuration of stage `distill`."""
@@ -5327,6 +5365,30 @@ class ClipConfig(TypedDict):
     """AdamW with linear warm-up and a decay to zero."""
 
 
+class VocabularyConfig(TypedDict):
+    """Configuration of stage `vocabulary`."""
+
+    stage: Literal["vocabulary"]
+    """Name of the stage."""
+
+    vocabulary_size: int
+    """Entries of the WordPiece vocabulary."""
+
+    alphabet: int
+    """The most frequent characters of the texts, which get entries of their own. Latin takes about a hundred,
+    every further alphabet some fifty, Chinese one for each of its characters.
+    """
+
+    fallback: Literal["none", "bytes"]
+    """How other characters are read. `none`: the word is unknown. `bytes`: as the bytes of their UTF-8."""
+
+    first_tier: NotRequired[FirstTier]
+    """The first transformer as `distill.tiers` has it, where it starts from a package. It reads every entry
+    here, from which the static tier starts. Absent: it reads them in `distill`, as it does where the first
+    weights are random.
+    """
+
+
 class DistillConfigMix(TypedDict):
     """How often each kind of text is drawn, relative to the others; kinds that the data lacks are left out."""
 
@@ -5386,17 +5448,6 @@ class DistillConfig(TypedDict):
 
     stage: Literal["distill"]
     """Name of the stage."""
-
-    vocabulary_size: int
-    """Entries of the WordPiece vocabulary."""
-
-    alphabet: int
-    """The most frequent characters of the texts, which get entries of their own. Latin takes about a hundred,
-    every further alphabet some fifty, Chinese one for each of its characters.
-    """
-
-    fallback: Literal["none", "bytes"]
-    """How other characters are read. `none`: the word is unknown. `bytes`: as the bytes of their UTF-8."""
 
     context_length: int
     """Tokens of a text that are read, special tokens included."""
@@ -5685,12 +5736,12 @@ class ImitateConfig(TypedDict):
     """Captions that are measured on and not learned from; a tenth of all, where there are few."""
 
     student: ImitateStudent
-    """The students, as `distill` trains them: their vectors have the length of the joint space and are never
-    cut.
+    """The vocabulary, and the students as `distill` trains them: their vectors have the length of the joint
+    space and are never cut.
     """
 
 
-StageConfig = PrepareConfig | MntpConfig | ContrastiveConfig | EmbedCaptionsConfig | InheritConfig | EmbedImagesConfig | ClipConfig | DistillConfig | ExportConfig | EvaluateConfig | CompareConfig | AdaptConfig | ImitateConfig
+StageConfig = PrepareConfig | MntpConfig | ContrastiveConfig | EmbedCaptionsConfig | InheritConfig | EmbedImagesConfig | ClipConfig | VocabularyConfig | DistillConfig | ExportConfig | EvaluateConfig | CompareConfig | AdaptConfig | ImitateConfig
 """The configuration of one job: a block of the recipe and the name of its stage."""
 
 
@@ -5741,6 +5792,18 @@ class TrainingJob(TypedDict):
     """The configuration of one job: a block of the recipe and the name of its stage."""
 
 
+class TrainingReportFirstStep(TypedDict):
+    """From the start of the last attempt, its imports included, to its first training step, of the first
+    process where several train. Absent: nothing was trained.
+    """
+
+    seconds: float
+    """Wall-clock seconds."""
+
+    cpu_seconds: float
+    """Seconds of a core, of all threads together."""
+
+
 class TrainingReport(TypedDict):
     """`report.json`, written last: its presence means that the stage is finished."""
 
@@ -5761,6 +5824,11 @@ class TrainingReport(TypedDict):
 
     seconds: float
     """Wall-clock seconds of work over all attempts, and of all containers that shared it."""
+
+    first_step: NotRequired[TrainingReportFirstStep]
+    """From the start of the last attempt, its imports included, to its first training step, of the first
+    process where several train. Absent: nothing was trained.
+    """
 
     device: str
     """What it ran on, as PyTorch names it: `cpu`, `cuda`, `cuda:0`."""
