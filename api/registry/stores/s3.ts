@@ -74,6 +74,9 @@ export function openS3Store(uri: string, options: S3Options): ObjectStore {
   };
 }
 
+/** The SDK warns on the console of a refused condition of a large write, which is an answer here. Every failure is thrown. */
+const SILENT = { debug() {}, info() {}, warn() {}, error() {} };
+
 /** Imported here, so that a host without a bucket needs neither the time nor the memory of the SDK. */
 async function loadClient({ endpoint, credentials, secret }: S3Options) {
   const { S3Client, GetObjectCommand, ListObjectsV2Command, PutObjectCommand } = await import('@aws-sdk/client-s3');
@@ -87,6 +90,7 @@ async function loadClient({ endpoint, credentials, secret }: S3Options) {
     // R2 and emulators refuse the trailing checksums that the SDK adds by itself; every digest is compared by us anyway.
     requestChecksumCalculation: 'WHEN_REQUIRED',
     responseChecksumValidation: 'WHEN_REQUIRED',
+    logger: SILENT,
   });
   return { client, GetObjectCommand, ListObjectsV2Command, PutObjectCommand };
 }
