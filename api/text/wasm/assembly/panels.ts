@@ -3,7 +3,7 @@ import { largest, whole } from './math';
 
 /** The largest absolute value of `tokens` rows of `head` bytes. Four sums at a time, so that none waits for the one before. */
 export function range(from: usize, stride: usize, tokens: i32, head: usize): f32 {
-    let a = f32x4.splat(0);
+  let a = f32x4.splat(0);
   let b = a,
     c = a,
     d = a;
