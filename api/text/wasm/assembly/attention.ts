@@ -1,8 +1,8 @@
 // Attention of one text, head by head and four queries at a time: of the scores no more than four rows exist at once. Queries,
 // keys, values and weights are int16, whose product SIMD128 sums in pairs: half as many instructions as for float32, and
 // some 13 bits of each number remain, more than the rows have that are made of them.
-import { largest, powers, shares, sum, whole } from './math';
-import { packKeys, packValues, put, range } from './panels';
+import { largest, powers, shares, sum } from './math';
+import { narrow, packKeys, packValues, put, range } from './panels';
 
 /** log2 e: softmax is computed in powers of 2. */
 const LOG2_E: f32 = 1.44269504;
@@ -78,16 +78,6 @@ export function attend(
 /** What whole numbers up to `limit` are multiplied with to be numbers up to `most`. */
 function scaleOf(most: f32, limit: f32): f32 {
   return most > 0 ? most / limit : 1;
-}
-
-/** Numbers of one row as int16. */
-function narrow(from: usize, head: usize, factor: f32, to: usize): void {
-  const scale = f32x4.splat(factor);
-  for (const end = from + head; from < end; from += 32, to += 16) {
-    const low = whole(f32x4.mul(v128.load(from), scale));
-    const high = whole(f32x4.mul(v128.load(from, 16), scale));
-    v128.store(to, i16x8.narrow_i32x4_s(low, high));
-  }
 }
 
 /** Sums of pairs of products, added. */

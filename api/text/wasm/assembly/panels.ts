@@ -1,4 +1,4 @@
-// Keys and values of one head as int16, in the order in which attention reads them.
+// Queries, keys and values of one head as int16, keys and values in the order in which attention reads them.
 import { largest, whole } from './math';
 
 /** The largest absolute value of `tokens` rows of `head` bytes. Four sums at a time, so that none waits for the one before. */
@@ -25,6 +25,12 @@ function narrowed(at: usize, factor: v128): v128 {
   const low = whole(f32x4.mul(v128.load(at), factor));
   const high = whole(f32x4.mul(v128.load(at, 16), factor));
   return i16x8.narrow_i32x4_s(low, high);
+}
+
+/** Numbers of one row times `factor`, as int16. */
+export function narrow(from: usize, head: usize, factor: f32, to: usize): void {
+  const scale = f32x4.splat(factor);
+  for (const end = from + head; from < end; from += 32, to += 16) v128.store(to, narrowed(from, scale));
 }
 
 /** Keys of one head in panels of eight: for each two dimensions, those numbers of the eight keys. Past the last one it is repeated. */
