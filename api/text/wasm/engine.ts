@@ -1,14 +1,17 @@
 // The text engine of our own WebAssembly module, in workerd, Node and browsers: students as `export` writes them, and text
 // towers of CLIP and SigLIP as `import` does.
+
+import type { Artefact } from '../../../contracts/src/model/artefact.ts';
 import { cutAndNormalise } from '../../core/vectors/vectors.ts';
-import type { Encode, TextEngine } from '../engine.ts';
+import type { Encode, ReadArtefact, TextEngine } from '../engine.ts';
 import { openTable, type Table } from '../table.ts';
 import { CLIP } from './clip-graph.ts';
 import { type OnnxFile, readOnnx } from './onnx-file.ts';
 import { STUDENT } from './student-graph.ts';
-import { readGraph, type TowerShape, weightsIn } from './text-graph.ts';
+import { readGraph, type TowerShape } from './text-graph.ts';
 import { type Group, groupsOf, type Step, stepsOf } from './tower.ts';
-import { loadTower, type TowerMemory } from './tower-memory.ts';
+import { planTower, type TowerMemory } from './tower-memory.ts';
+import { areInOrder, copyWeights, type Placed } from './weights.ts';
 
 export interface WasmOptions {
   /** The compiled encoder.wasm, or encoder.relaxed.wasm where relaxed SIMD is understood. */
@@ -37,14 +40,14 @@ export function createWasmEngine({ module, otherwise }: WasmOptions): TextEngine
         if (otherwise) return otherwise.open(tower, read);
         throw new Error(`this engine cannot run ${tower.graph.file.path}: ${shape.other}`);
       }
-      const { weights } = tower.graph;
-      const [rows, bytes] = await Promise.all([read(tower.table.file), weights && read(weights.file)]);
+      const { width } = tower.table;
+      if (shape.input !== width) throw new Error(`the graph reads rows of ${shape.input} numbers, not ${width}`);
+      const { memory, placed } = planTower(shape, file, module);
+      const [rows] = await Promise.all([
+        read(tower.table.file),
+        loadWeights(placed, { of: tower.graph.weights?.file, read, into: memory.floats.buffer }),
+      ]);
       const table = openTable(tower.table, rows);
-      if (shape.input !== table.width)
-        throw new Error(`the graph reads rows of ${shape.input} numbers, not ${table.width}`);
-      const memory = loadTower(shape, weightsIn(file, bytes && new Uint8Array(bytes)), module);
-      // The weights are in linear memory now. Detaching frees this copy before anything is collected.
-      bytes?.transfer();
       for (const set of [open, everywhere]) set.add(memory);
       return {
         encode: createEncode(shape, memory, table),
@@ -55,6 +58,23 @@ export function createWasmEngine({ module, otherwise }: WasmOptions): TextEngine
       };
     },
   };
+}
+
+interface Loading {
+  /** The file beside the graph; absent: there is none. */
+  of: Artefact | undefined;
+  read: ReadArtefact;
+  into: ArrayBufferLike;
+}
+
+/** In chunks where the source has them and the order of the file allows it. */
+async function loadWeights(placed: readonly Placed[], { of, read, into }: Loading): Promise<void> {
+  const memory = new Uint8Array(into);
+  if (of && read.chunks && areInOrder(placed)) return copyWeights(placed, { chunks: read.chunks(of) }, memory);
+  const bytes = of && (await read(of));
+  await copyWeights(placed, { whole: bytes && new Uint8Array(bytes) }, memory);
+  // Detaching frees this copy before anything is collected.
+  bytes?.transfer();
 }
 
 /** The kind that a graph is compared with: a student knows the mask of its texts. */
