@@ -8,7 +8,7 @@ import { LiveReport, ModelList, ReadyReport } from './api/models.ts';
 import { PartialSimilarityResponse, SimilarityRequest, SimilarityResponse } from './api/similarity.ts';
 import { ClassifyRequest, ClassifyResponse } from './api/tasks/classify.ts';
 import { DryRunResponse } from './api/tasks/dry-run.ts';
-import { JobList, JobReport, JobRequest } from './api/tasks/jobs.ts';
+import { EmbedJob, JobList, JobReport, JobRequest } from './api/tasks/jobs.ts';
 import { TokenizeRequest, TokenizeResponse } from './api/tasks/tokenize.ts';
 import { UploadRequest, UploadResponse } from './api/tasks/upload.ts';
 import { BulkFile } from './bulk/file.ts';
@@ -58,6 +58,7 @@ export const DOCUMENTS = {
   DataIndex,
   DatasetPointer,
   DryRunResponse,
+  EmbedJob,
   EmbedRequest,
   EmbedResponse,
   EncodeFrame,

@@ -1,5 +1,6 @@
 // Files that are sent for bulk jobs, and those that batches leave: the parts of all shards, one after the other.
 import type { OpenAiFile, OpenAiFileDeleted, OpenAiFileList } from '../../../contracts/src/api/doors/batches.ts';
+import type { PageQuery } from '../../../contracts/src/api/tasks/pages.ts';
 import { BulkFile } from '../../../contracts/src/bulk/file.ts';
 import { BULK_LIMITS } from '../../../contracts/src/bulk/job.ts';
 import {
@@ -7,16 +8,16 @@ import {
   bulkFolder,
   FILES,
   fileIn,
-  fileOfKey,
   jobInputFolder,
-  listPrefix,
+  ownedKey,
+  ownedPrefix,
 } from '../../../contracts/src/keys.ts';
 import { SCHEMA_VERSION } from '../../../contracts/src/schema-version.ts';
 import { CoreError } from '../../core/errors.ts';
 import { encodeDocument, type ObjectStore } from '../../registry/store.ts';
 import { newId } from './ask.ts';
 import { openJobFolder } from './folder.ts';
-import { type Owner, readState } from './states.ts';
+import { type Owner, type Paged, pageOf, readState } from './states.ts';
 import { isFinal, statusOf, toSeconds } from './status.ts';
 
 export interface SentFile {
@@ -27,7 +28,7 @@ export interface SentFile {
 
 export interface FileService {
   create(file: SentFile, owner: Owner): Promise<OpenAiFile>;
-  list(owner: Owner): Promise<OpenAiFileList>;
+  list(owner: Owner, asked: PageQuery): Promise<OpenAiFileList>;
   get(id: string, owner: Owner): Promise<OpenAiFile>;
   content(id: string, owner: Owner): Promise<AsyncIterable<Uint8Array>>;
   remove(id: string, owner: Owner): Promise<OpenAiFileDeleted>;
@@ -35,6 +36,7 @@ export interface FileService {
   find(id: string, owner: Owner): Promise<BulkFile>;
 }
 
+const FILE = /^file_[0-9a-z]{16,64}$/;
 const OUTPUT = /^file_(answers|errors)_([0-9a-z]{16,64})$/;
 
 export const linesUri = (store: ObjectStore, { id }: Pick<BulkFile, 'id'>): string =>
@@ -44,6 +46,10 @@ export function createFiles(store: ObjectStore): FileService {
   const read = async (id: string): Promise<BulkFile | undefined> => {
     const text = await (await store.get(fileIn(jobInputFolder(id), FILES.file)))?.text();
     return text === undefined ? undefined : BulkFile.parse(JSON.parse(text));
+  };
+  const unlessDeleted = async (id: string): Promise<BulkFile | undefined> => {
+    const file = FILE.test(id) ? await read(id) : undefined;
+    return file?.deleted ? undefined : file;
   };
   const write = (file: BulkFile) => store.put(fileIn(jobInputFolder(file.id), FILES.file), encodeDocument(file));
 
@@ -60,15 +66,17 @@ export function createFiles(store: ObjectStore): FileService {
       const created_at = new Date().toISOString();
       const identity = { id, filename, purpose, bytes: bytes.length } as const;
       const file: BulkFile = { schema_version: SCHEMA_VERSION, ...identity, owner, created_at, deleted: false };
+      await store.put(ownedKey('jobInputs', file), new Uint8Array());
       await write(file);
       return written(file);
     },
-    async list(owner) {
-      const ids = (await store.list(listPrefix('jobInputs'))).flatMap(({ key }) => fileOfKey(key) ?? []);
-      const found = (await Promise.all(ids.map(read))).flatMap((file) =>
-        file && !file.deleted && file.owner === owner ? [file] : [],
-      );
-      return listOf(found.sort((a, b) => (a.created_at < b.created_at ? 1 : -1)).map(written));
+    async list(owner, asked) {
+      const page = await pageOf(store, ownedPrefix('jobInputs', 'file', owner), {
+        asked,
+        read: unlessDeleted,
+        keyOf: (file) => ownedKey('jobInputs', file),
+      });
+      return listOf(page, written);
     },
     async get(id, owner) {
       const output = await outputOf(store, id, owner);
@@ -90,8 +98,8 @@ export function createFiles(store: ObjectStore): FileService {
       return { id, object: 'file', deleted: true };
     },
     async find(id, owner) {
-      const file = /^file_[0-9a-z]{16,64}$/.test(id) ? await read(id) : undefined;
-      if (file && !file.deleted && file.owner === owner) return file;
+      const file = await unlessDeleted(id);
+      if (file?.owner === owner) return file;
       throw new CoreError('not_found', `There is no file ${JSON.stringify(id)}.`, { param: 'id' });
     },
   };
@@ -134,11 +142,12 @@ function written({
   return { id, filename, purpose, bytes, object: 'file', created_at: created, expires_at, status: 'processed' };
 }
 
-export function listOf<T extends { id: string }>(data: T[]) {
+export function listOf<S, T extends { id: string }>({ data: found, hasMore }: Paged<S>, written: (value: S) => T) {
+  const data = found.map(written);
   return {
     object: 'list' as const,
     data,
-    has_more: false as const,
+    has_more: hasMore,
     first_id: data[0]?.id ?? null,
     last_id: data.at(-1)?.id ?? null,
   };

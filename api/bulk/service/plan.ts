@@ -16,13 +16,16 @@ export interface PlanOptions {
   machine: BulkMachine;
   /** Opens a folder or prefix that an input is in. */
   open(place: string): ObjectStore;
-  /** Items of a shard (default and most: 1,024). */
+  /** Items of a shard (default and most: 1,024), and bytes of its lines (default: 64 MiB). */
   shardItems?: number | undefined;
+  shardBytes?: number | undefined;
+  /** Files of a prefix, and bytes of a file of lines, that are read to cut a job (default: all). */
+  reads?: { files: number; bytes: number } | undefined;
   /** Told of every shard that is cut. */
   onShard?: ((shards: number) => void) | undefined;
 }
 
-type Opening = Pick<PlanOptions, 'open'>;
+type Opening = Pick<PlanOptions, 'open' | 'reads'>;
 
 interface Line {
   text: string;
@@ -36,10 +39,10 @@ export async function planJob(folder: JobFolder, job: BulkJob, options: PlanOpti
   const known = await folder.plan();
   if (known) return known;
   const counts = { skipped: 0 };
-  const most = options.shardItems ?? BULK_LIMITS.shard_items;
+  const { shardItems: most = BULK_LIMITS.shard_items, shardBytes = BULK_LIMITS.shard_bytes } = options;
   const work = noWork();
   let [shards, items, hasTars] = [0, 0, false];
-  for await (const lines of shardsOf(linesIn(job, options, counts), most)) {
+  for await (const lines of shardsOf(linesIn(job, options, counts), { most, shardBytes })) {
     if (shards === BULK_LIMITS.shards) throw tooMany(most);
     const text = `${lines.map((line) => line.text).join('\n')}\n`;
     await folder.put(bulkFiles(shards).lines, new TextEncoder().encode(text));
@@ -81,7 +84,12 @@ function placeOf({ input }: BulkJob): string {
 async function* linesIn(job: BulkJob, options: Opening, counts: { skipped: number }): AsyncGenerator<Line> {
   const { input } = job;
   if ('prefix' in input) {
-    const images = await options.open(input.prefix).list('');
+    const { files = Infinity } = options.reads ?? {};
+    const images = await options.open(input.prefix).list('', files === Infinity ? {} : { most: files + 1 });
+    if (images.length > files) {
+      const message = `${input.prefix} holds more than ${files.toLocaleString('en-US')} files, which is more than is listed here`;
+      throw new UserError(`${message}: ask for several jobs, of longer prefixes or of files of lines`);
+    }
     for (const { key } of images) {
       if (isImageName(key))
         yield { text: JSON.stringify({ custom_id: key, path: key }), work: { images: 1, tokens: 0 } };
@@ -107,11 +115,18 @@ function requestIn(text: string | undefined): unknown {
 async function* linesOfFile(
   uri: string,
   read: (text: string | undefined) => unknown,
-  { open }: Opening,
+  { open, reads }: Opening,
 ): AsyncGenerator<Line> {
   const at = uri.lastIndexOf('/');
   const file = await open(uri.slice(0, at)).get(uri.slice(at + 1));
   if (!file) throw new UserError(`there is no file ${uri}`);
+  const { bytes = Infinity } = reads ?? {};
+  if (file.size > bytes) {
+    const [size, most] = [file.size, bytes].map((count) => count.toLocaleString('en-US'));
+    throw new UserError(
+      `${uri} has ${size} bytes; ${most} are read here: cut it, or name images instead of holding them`,
+    );
+  }
   for await (const text of linesOf(file.stream(), LINE_BYTES)) {
     if (text?.trim() === '') continue;
     const line = read(text);
@@ -123,11 +138,14 @@ async function* linesOfFile(
 }
 
 /** A tar is a shard by itself. */
-async function* shardsOf(lines: AsyncIterable<Line>, most: number): AsyncGenerator<Line[]> {
+async function* shardsOf(
+  lines: AsyncIterable<Line>,
+  { most, shardBytes }: { most: number; shardBytes: number },
+): AsyncGenerator<Line[]> {
   let shard: Line[] = [];
   let bytes = 0;
   for await (const line of lines) {
-    const isFull = shard.length === most || bytes + line.text.length > BULK_LIMITS.shard_bytes;
+    const isFull = shard.length === most || bytes + line.text.length > shardBytes;
     if (shard.length > 0 && (isFull || line.isTar || shard[0]?.isTar)) {
       yield shard;
       [shard, bytes] = [[], 0];

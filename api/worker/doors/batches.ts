@@ -5,7 +5,7 @@ import { CoreError } from '../../core/errors.ts';
 import type { Call, Handler } from '../dependencies.ts';
 import { readForm, readJson } from '../http/body.ts';
 import type { Reply } from '../http/reply.ts';
-import { passOn } from './pass-on.ts';
+import { passOn, queryOf } from './pass-on.ts';
 
 const FIELDS = ['file', 'purpose'];
 
@@ -34,12 +34,12 @@ const idOf = ({ params }: Call): string => encodeURIComponent(params.id ?? '');
 
 export const BATCH_HANDLERS: Record<keyof typeof BATCH_OPERATIONS, Handler> = {
   createFile,
-  listFiles: (call) => passOn(call, '/v1/files'),
+  listFiles: (call) => passOn(call, `/v1/files${queryOf(call)}`),
   retrieveFile: (call) => passOn(call, `/v1/files/${idOf(call)}`),
   retrieveFileContent: (call) => passOn(call, `/v1/files/${idOf(call)}/content`),
   deleteFile: (call) => passOn(call, `/v1/files/${idOf(call)}`),
   createBatch: async (call) => passOn(call, '/v1/batches', JSON.stringify(await readJson(call.request))),
-  listBatches: (call) => passOn(call, '/v1/batches'),
+  listBatches: (call) => passOn(call, `/v1/batches${queryOf(call)}`),
   retrieveBatch: (call) => passOn(call, `/v1/batches/${idOf(call)}`),
   cancelBatch: (call) => passOn(call, `/v1/batches/${idOf(call)}/cancel`),
 };

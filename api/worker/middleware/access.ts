@@ -1,6 +1,6 @@
 // Who asks, and whether that operation is for them: by their API key, or by being on this machine.
 import { API_KEY, type ApiKey } from '../../../contracts/src/api/api-key.ts';
-import type { Operation, Scope } from '../../../contracts/src/api/operation.ts';
+import { type Operation, SCOPES, type Scope } from '../../../contracts/src/api/operation.ts';
 import { sha256Hex } from '../../core/encode/digest.ts';
 import { CoreError } from '../../core/errors.ts';
 import { credentialOf } from '../access/credentials.ts';
@@ -22,6 +22,8 @@ export interface AccessOptions {
 export interface Asker {
   /** The first characters of the key, also of one that is refused for what it is. */
   key?: string;
+  /** What else may be asked for; absent: nobody has looked. */
+  scopes?: readonly Scope[];
   headers: Record<string, string>;
 }
 
@@ -49,10 +51,12 @@ export function createAccess({ policy, keys, limits, origins = [] }: AccessOptio
       const key = await find(credential, keys);
       asker.key = key.prefix;
       check(key, scope);
+      asker.scopes = key.scopes;
       return limits?.enter(key, { isCostly: method === 'POST', headers: asker.headers });
     }
     if (!open) throw missing(scope);
     if (policy.who === 'loopback') checkPlace(request, origins);
+    asker.scopes = SCOPES.filter((each) => isOpen(policy, each));
     return undefined;
   };
 }

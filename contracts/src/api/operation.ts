@@ -38,6 +38,8 @@ export interface Operation {
   examples?: Record<string, Example>;
   /** The answer 200; a sentence that says what it is. */
   answer: string;
+  /** The answer 202, where a request may become a job: a sentence, and its document. */
+  accepted?: { answer: string; response: z.ZodType };
   /** Media type of the answer, where it is not JSON. */
   answerType?: string;
   response: z.ZodType;

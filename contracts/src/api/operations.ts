@@ -21,7 +21,7 @@ import type { Operation } from './operation.ts';
 import { PartialSimilarityResponse, SimilarityRequest, SimilarityResponse } from './similarity.ts';
 import { ClassifyRequest, ClassifyResponse } from './tasks/classify.ts';
 import { DRY_RUN, DryRunResponse } from './tasks/dry-run.ts';
-import { JOB_OPERATIONS } from './tasks/jobs.ts';
+import { JOB_INSTEAD, JOB_OPERATIONS } from './tasks/jobs.ts';
 import { TokenizeRequest, TokenizeResponse } from './tasks/tokenize.ts';
 import { UploadRequest, UploadResponse } from './tasks/upload.ts';
 
@@ -77,6 +77,7 @@ const OWN_OPERATIONS = {
     },
     answer: 'Embeddings in the order of the input.',
     response: z.union([EmbedResponse, PartialEmbedResponse, DryRunResponse, TeiEmbedResponse]),
+    accepted: JOB_INSTEAD,
   },
   similarity: {
     method: 'POST',

@@ -194,11 +194,14 @@ export const BulkTold = z
     schema_version: SchemaVersion,
     job: id,
     at: time.describe('When.'),
-    told: z.boolean().describe('Whether it was taken; false: it was tried several times.'),
+    told: z.boolean().describe('Whether it was taken; false: not yet, and it is sent again for a day after the end.'),
     attempts: count.describe('How often it was sent.'),
     reason: z.string().nullable().describe('What came back from the last attempt; null: it was taken.'),
   })
-  .meta({ title: 'BulkTold', description: '`webhook-sent.json`: nobody has to be told of the end any more.' });
+  .meta({
+    title: 'BulkTold',
+    description: '`webhook-sent.json`: who was to be told of the end was told, or could not be so far.',
+  });
 export type BulkTold = z.infer<typeof BulkTold>;
 
 export const BulkSubmission = z

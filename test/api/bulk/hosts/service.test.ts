@@ -110,6 +110,10 @@ describe('the service of bulk jobs', () => {
     }
     expect(JobList.parse((await send('jobs')).json).data).toEqual([]);
     expect(JobReport.parse((await send(`jobs/${id}`, { owner })).json).id).toBe(id);
+    const { data, has_more } = JobList.parse((await send('jobs?limit=1', { owner })).json);
+    expect([data.map((job) => job.id), has_more]).toEqual([[id], false]);
+    for (const query of ['limit=0', 'limit=many', 'page=2'])
+      expect((await refused(`jobs?${query}`, { owner })).status).toBe(400);
     expect(await refused(`jobs/${id}/files/..%2F..%2Fjob.json`, { owner })).toMatchObject({ code: 'not_found' });
   });
 
