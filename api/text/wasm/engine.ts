@@ -1,9 +1,7 @@
 // The text engine of our own WebAssembly module, in workerd, Node and browsers: students as `export` writes them, and text
 // towers of CLIP and SigLIP as `import` does.
-
-import type { Artefact } from '../../../contracts/src/model/artefact.ts';
 import { cutAndNormalise } from '../../core/vectors/vectors.ts';
-import type { Encode, ReadArtefact, TextEngine } from '../engine.ts';
+import type { Encode, TextEngine } from '../engine.ts';
 import { openTable, type Table } from '../table.ts';
 import { CLIP } from './clip-graph.ts';
 import { type OnnxFile, readOnnx } from './onnx-file.ts';
@@ -12,7 +10,7 @@ import { STUDENT } from './student-graph.ts';
 import { readGraph, type TowerShape } from './text-graph.ts';
 import { type Group, groupsOf, type Step, stepsOf } from './tower.ts';
 import { planTower, type TowerMemory } from './tower-memory.ts';
-import { areInOrder, copyWeights, type Placed } from './weights.ts';
+import { loadWeights } from './weights.ts';
 
 export interface WasmOptions {
   /** The compiled encoder.wasm, or encoder.relaxed.wasm where relaxed SIMD is understood. */
@@ -68,23 +66,6 @@ export function createWasmEngine({ module, otherwise }: WasmOptions): TextEngine
       return { sum: sums.sum, close: () => void everywhere.delete(sums) };
     },
   };
-}
-
-interface Loading {
-  /** The file beside the graph; absent: there is none. */
-  of: Artefact | undefined;
-  read: ReadArtefact;
-  into: ArrayBufferLike;
-}
-
-/** In chunks where the source has them and the order of the file allows it. */
-async function loadWeights(placed: readonly Placed[], { of, read, into }: Loading): Promise<void> {
-  const memory = new Uint8Array(into);
-  if (of && read.chunks && areInOrder(placed)) return copyWeights(placed, { chunks: read.chunks(of) }, memory);
-  const bytes = of && (await read(of));
-  await copyWeights(placed, { whole: bytes && new Uint8Array(bytes) }, memory);
-  // Detaching frees this copy before anything is collected.
-  bytes?.transfer();
 }
 
 /** The kind that a graph is compared with: a student knows the mask of its texts. */

@@ -1,5 +1,7 @@
 // Weights on their way into linear memory: each has its place there, and matrices are packed from one place that they share. A file
 // of weights in chunks is copied as they come, and never held as a whole.
+import type { Artefact } from '../../../contracts/src/model/artefact.ts';
+import type { ReadArtefact } from '../engine.ts';
 import { bytesOf, type OnnxTensor } from './onnx-file.ts';
 
 /** Where in memory a tensor goes. */
@@ -20,6 +22,23 @@ export interface Matrix {
 
 /** Values, scales and biases. */
 const PARTS = 3;
+
+interface Loading {
+  /** The file beside the graph; absent: there is none. */
+  of: Artefact | undefined;
+  read: ReadArtefact;
+  into: ArrayBufferLike;
+}
+
+/** In chunks where the source has them and the order of the file allows it. */
+export async function loadWeights(placed: readonly Placed[], { of, read, into }: Loading): Promise<void> {
+  const memory = new Uint8Array(into);
+  if (of && read.chunks && areInOrder(placed)) return copyWeights(placed, { chunks: read.chunks(of) }, memory);
+  const bytes = of && (await read(of));
+  await copyWeights(placed, { whole: bytes && new Uint8Array(bytes) }, memory);
+  // Detaching frees this copy before anything is collected.
+  bytes?.transfer();
+}
 
 /** The bytes of the file beside the graph, as a whole or in chunks, of which each is good until the next is asked for. */
 export type WeightsFile = { whole: Uint8Array | undefined } | { chunks: AsyncIterable<Uint8Array> };
