@@ -14,6 +14,8 @@ export const FILES = {
   lines: 'lines.jsonl',
   /** What is known of a file that was sent. Written after its content. */
   file: 'file.json',
+  /** What is known of a file that is sent in parts. Written before them. */
+  upload: 'upload.json',
   /** Which job of AWS Batch runs a bulk job. */
   submission: 'submission.json',
   /** Who is told of the end of a bulk job, and that it was told. */
@@ -193,6 +195,9 @@ export const bulkInlineFolder = (id: string): string => `${bulkFolder(id)}/inlin
 
 /** Folder of a file that was sent for bulk jobs: its lines, and what is known of it. */
 export const jobInputFolder = (id: string): string => `${PREFIXES.jobInputs}/${jobName(id)}`;
+
+/** A part of a file that is sent in parts. */
+export const uploadPartKey = (upload: string, part: string): string => `${jobInputFolder(upload)}/${jobName(part)}`;
 
 /** Who may see a job or a file, and since when it is there. */
 interface Owned {

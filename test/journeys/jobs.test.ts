@@ -10,6 +10,7 @@ import { promisify } from 'node:util';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { OpenAiBatch, OpenAiFile } from '../../contracts/src/api/doors/batches.ts';
 import { OpenAIEmbeddings } from '../../contracts/src/api/doors/openai.ts';
+import { OpenAiUpload, OpenAiUploadPart } from '../../contracts/src/api/doors/uploads.ts';
 import { EmbedResponse } from '../../contracts/src/api/embed.ts';
 import { EmbedJob, JobList, JobReport } from '../../contracts/src/api/tasks/jobs.ts';
 import { BulkError, BulkResult } from '../../contracts/src/bulk/lines.ts';
@@ -41,7 +42,7 @@ afterAll(async () => {
 function commandsBelow(heading: string): string[] {
   const section = GUIDE.split(/^## /m).find((part) => part.startsWith(`${heading}\n`)) ?? '';
   return [...section.matchAll(/^```sh\n([\s\S]*?)^```/gm)].flatMap(([, block = '']) =>
-    block.split(/^(?=curl |echo )/m),
+    block.split(/^(?=curl |echo |split )/m),
   );
 }
 
@@ -132,6 +133,19 @@ test('a batch by curl: a file of requests in, a file of answers out', async () =
   const { custom_id, response } = JSON.parse(await type(content, { OUTPUT: batch.output_file_id ?? '' }));
   expect([custom_id, response.status_code]).toEqual(['1', 200]);
   expect(OpenAIEmbeddings.parse(response.body).data[0]?.embedding).toHaveLength(64);
+});
+
+test('a file in parts by curl: completed once, and what a batch may be of', async () => {
+  const [write = ''] = commandsBelow("OpenAI's batches");
+  const [cut, begin, send, complete] = commandsBelow("OpenAI's batches").slice(-4);
+  await type(write);
+  await type(cut);
+  const UPLOAD = OpenAiUpload.parse(JSON.parse(await type(begin))).id;
+  const PART = OpenAiUploadPart.parse(JSON.parse(await type(send, { UPLOAD }))).id;
+  const { status, file } = OpenAiUpload.parse(JSON.parse(await type(complete, { UPLOAD, PART })));
+  expect(status).toBe('completed');
+  const content = `curl -s http://127.0.0.1:8787/v1/files/${file?.id}/content`;
+  expect(JSON.parse(await type(content))).toMatchObject({ custom_id: '1', url: '/v1/embeddings' });
 });
 
 const sdk = process.env.OPENAI_SDK ?? (hasPackage(SDKS, 'openai') ? SDKS : undefined);

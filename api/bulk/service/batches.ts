@@ -4,7 +4,7 @@ import type { PageQuery } from '../../../contracts/src/api/tasks/pages.ts';
 import { SCHEMA_VERSION } from '../../../contracts/src/schema-version.ts';
 import { parseRequest } from '../../core/validation.ts';
 import { choose, modelOf } from './ask.ts';
-import { type FileService, linesUri, listOf } from './files.ts';
+import { type FileService, inputOfFile, listOf } from './files/files.ts';
 import type { Asker, Owner, ServiceOptions, States } from './states.ts';
 import { batchOf, type JobState } from './status.ts';
 
@@ -32,7 +32,7 @@ export function createBatches({ store, current }: ServiceOptions, files: FileSer
           return {
             schema_version: SCHEMA_VERSION,
             ...named,
-            input: { jsonl: linesUri(store, file) },
+            input: inputOfFile(store, file),
             sources: [],
             output,
             model: modelOf(model, choose(model.manifest, {}).id),

@@ -8,7 +8,7 @@ import { CoreError } from '../../core/errors.ts';
 import { parseRequest } from '../../core/validation.ts';
 import { encodeDocument, type StoredObject } from '../../registry/store.ts';
 import { jobOf } from './ask.ts';
-import { type FileService, linesUri, listOf } from './files.ts';
+import { type FileService, inputOfFile, listOf } from './files/files.ts';
 import { isBelow, placesOf } from './inputs.ts';
 import { encodeLines } from './lines.ts';
 import type { Asker, Owner, ServiceOptions, States } from './states.ts';
@@ -33,7 +33,7 @@ export function createJobs(options: ServiceOptions, files: FileService, states: 
       await store.put(fileIn(folder, FILES.lines), encodeLines(asked.items));
       return { jsonl: `${store.uri}/${fileIn(folder, FILES.lines)}` };
     }
-    if ('file_id' in asked) return { jsonl: linesUri(store, await files.find(asked.file_id, owner)) };
+    if ('file_id' in asked) return inputOfFile(store, await files.find(asked.file_id, owner));
     checkPlaces(asked, options.places(owner));
     return asked;
   }

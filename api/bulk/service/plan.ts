@@ -78,6 +78,7 @@ function tooMany(items: number): UserError {
 
 function placeOf({ input }: BulkJob): string {
   if ('prefix' in input) return input.prefix;
+  if ('parts' in input) return input.parts.join(', ');
   return 'jsonl' in input ? input.jsonl : input.tars.join(', ');
 }
 
@@ -100,7 +101,10 @@ async function* linesIn(job: BulkJob, options: Opening, counts: { skipped: numbe
       const [name = uri] = uri.split('/').slice(-1);
       yield { text: JSON.stringify({ custom_id: name.replace(/\.tar$/, ''), tar: uri }), work: noWork(), isTar: true };
     }
-  } else yield* linesOfFile(input.jsonl, 'endpoint' in job.output ? requestIn : readLine, options);
+  } else {
+    const read = 'endpoint' in job.output ? requestIn : readLine;
+    yield* linesOfFiles('parts' in input ? input.parts : [input.jsonl], read, options);
+  }
 }
 
 /** A line of a batch; it is read in full where it is answered. */
@@ -112,22 +116,30 @@ function requestIn(text: string | undefined): unknown {
   }
 }
 
-async function* linesOfFile(
-  uri: string,
-  read: (text: string | undefined) => unknown,
-  { open, reads }: Opening,
-): AsyncGenerator<Line> {
-  const at = uri.lastIndexOf('/');
-  const file = await open(uri.slice(0, at)).get(uri.slice(at + 1));
-  if (!file) throw new UserError(`there is no file ${uri}`);
-  const { bytes = Infinity } = reads ?? {};
-  if (file.size > bytes) {
-    const [size, most] = [file.size, bytes].map((count) => count.toLocaleString('en-US'));
-    throw new UserError(
-      `${uri} has ${size} bytes; ${most} are read here: cut it, or name images instead of holding them`,
-    );
+/** One after the other, as if they were one: a line may begin in one and end in the next. */
+async function* bytesOfFiles(uris: string[], { open, reads }: Opening): AsyncGenerator<Uint8Array> {
+  let { bytes: room = Infinity } = reads ?? {};
+  for (const uri of uris) {
+    const at = uri.lastIndexOf('/');
+    const file = await open(uri.slice(0, at)).get(uri.slice(at + 1));
+    if (!file) throw new UserError(`there is no file ${uri}`);
+    room -= file.size;
+    if (room < 0) {
+      const most = reads?.bytes.toLocaleString('en-US');
+      throw new UserError(
+        `${uri} goes beyond ${most} bytes, which are read here: cut it, or name images instead of holding them`,
+      );
+    }
+    yield* file.stream();
   }
-  for await (const text of linesOf(file.stream(), LINE_BYTES)) {
+}
+
+async function* linesOfFiles(
+  uris: string[],
+  read: (text: string | undefined) => unknown,
+  options: Opening,
+): AsyncGenerator<Line> {
+  for await (const text of linesOf(bytesOfFiles(uris, options), LINE_BYTES)) {
     if (text?.trim() === '') continue;
     const line = read(text);
     // What cannot be read is refused where it is answered for; too long a line is cut to what makes the same error.

@@ -5,7 +5,8 @@ import { reasonOf } from '../../../contracts/src/user-error.ts';
 import { CoreError } from '../../core/errors.ts';
 import { parseRequest } from '../../core/validation.ts';
 import { type BatchService, createBatches } from './batches.ts';
-import { createFiles, type FileService } from './files.ts';
+import { createFiles, type FileService } from './files/files.ts';
+import { createUploads, type UploadService } from './files/uploads.ts';
 import { createJobs, type JobService } from './jobs.ts';
 import { type Asker, createStates, type ServiceOptions } from './states.ts';
 import { type TellOptions, tellOverdue } from './webhook.ts';
@@ -14,6 +15,7 @@ export interface BulkService {
   files: FileService;
   jobs: JobService;
   batches: BatchService;
+  uploads: UploadService;
   /** Tells of ends of the last days that nobody could be told of, or that nobody has noticed. For every few minutes. */
   tellOverdue(options: TellOptions): Promise<void>;
 }
@@ -23,6 +25,7 @@ export function createBulkService(options: ServiceOptions): BulkService {
   const files = createFiles(options.store);
   return {
     files,
+    uploads: createUploads(options.store, files),
     jobs: createJobs(options, files, states),
     batches: createBatches(options, files, states),
     tellOverdue: (telling) => tellOverdue({ store: options.store, states }, telling),
@@ -43,7 +46,10 @@ export interface Asked {
 export type Answer = { json: object; isNew?: boolean } | { stream: AsyncIterable<Uint8Array> };
 
 /** Undefined where there is no such path. */
-export async function answer({ jobs, files, batches }: BulkService, asked: Asked): Promise<Answer | undefined> {
+export async function answer(
+  { jobs, files, batches, uploads }: BulkService,
+  asked: Asked,
+): Promise<Answer | undefined> {
   const { owner, idempotencyKey, query, method } = asked;
   const [kind = '', id = '', what, name = ''] = asked.path;
   const asker = { owner, idempotencyKey };
@@ -72,6 +78,14 @@ export async function answer({ jobs, files, batches }: BulkService, asked: Asked
       const [filename, purpose] = [query.get('filename') ?? '', query.get('purpose') ?? ''];
       return document(files.create({ filename, purpose, bytes: await asked.body() }, owner));
     }
+    case 'POST uploads':
+      return document(uploads.begin(toJson(await asked.body()), owner));
+    case 'POST uploads :id parts':
+      return document(uploads.add(id, await asked.body(), owner));
+    case 'POST uploads :id complete':
+      return document(uploads.complete(id, toJson(await asked.body()), owner));
+    case 'POST uploads :id cancel':
+      return document(uploads.cancel(id, owner));
     case 'GET files':
       return document(files.list(owner, pageIn(FilePageQuery, query)));
     case 'GET files :id':

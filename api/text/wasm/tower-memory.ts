@@ -110,7 +110,8 @@ export function planTower(
     hidden: plan.place(CHUNK * inner * 4),
     q: plan.place(CHUNK * inner * 2),
     info: plan.place(CHUNK * 8),
-    attention: plan.place((2 * (width / heads) * rounded + 4 * (rounded + 4)) * 4),
+    // Of one head: keys and values, and four queries, as int16; four rows of scores.
+    attention: plan.place((width / heads) * (2 * rounded + 4) * 2 + 4 * (rounded + 4) * 4),
     pooled: plan.place(width * 4),
     vector: plan.place(output * 4),
   };

@@ -30,7 +30,7 @@ export interface Asker {
 /** Resolves where the request may be answered, with the limits of its key, if it has one. Throws what is answered instead. */
 export type Access = (
   request: Request,
-  operation: Pick<Operation, 'scope' | 'path' | 'method'>,
+  operation: Pick<Operation, 'scope' | 'orScope' | 'path' | 'method'>,
   asker: Asker,
 ) => Promise<Grant | undefined>;
 
@@ -38,7 +38,7 @@ export type Access = (
 const ALWAYS = '/health/live';
 
 export function createAccess({ policy, keys, limits, origins = [] }: AccessOptions): Access {
-  return async function access(request, { scope, path, method }, asker) {
+  return async function access(request, { scope, orScope = scope, path, method }, asker) {
     if ('problem' in policy) {
       if (path === ALWAYS) return undefined;
       throw new CoreError('not_configured', policy.problem);
@@ -50,7 +50,7 @@ export function createAccess({ policy, keys, limits, origins = [] }: AccessOptio
     if (credential !== undefined && keys && !(open && !(await keys.hasAny()))) {
       const key = await find(credential, keys);
       asker.key = key.prefix;
-      check(key, scope);
+      check(key, key.scopes.includes(orScope ?? scope) ? (orScope ?? scope) : scope);
       asker.scopes = key.scopes;
       return limits?.enter(key, { isCostly: method === 'POST', headers: asker.headers });
     }

@@ -6,11 +6,16 @@ import { CoreError } from '../../core/errors.ts';
 import type { ImagePart, Item, Part } from '../../core/items/items.ts';
 import { parseRequest } from '../../core/validation.ts';
 import type { Call } from '../dependencies.ts';
+import { beginUpload, isUploadOfParts, refuseScope } from '../doors/batches.ts';
 import { readJson } from '../http/body.ts';
 import type { Reply } from '../http/reply.ts';
 
-export async function uploadRoute({ request, deps: { uploads } }: Call): Promise<Reply> {
-  const file = parseRequest(UploadRequest, await readJson(request));
+export async function uploadRoute(call: Call): Promise<Reply> {
+  const { uploads } = call.deps;
+  const body = await readJson(call.request);
+  if (isUploadOfParts(body)) return beginUpload(call, body);
+  refuseScope(call, 'embed');
+  const file = parseRequest(UploadRequest, body);
   if (uploads === undefined) throw nowhere();
   return { json: await uploads.presign(file) };
 }

@@ -444,6 +444,12 @@ class BulkFile(TypedDict):
     deleted: bool
     """Whether its content was removed."""
 
+    parts: list[str] | None
+    """Ids of the parts that it was sent in, in their order; null: it was sent as a whole."""
+
+    upload: str | None
+    """Id of the upload that the parts belong to; null: there is none."""
+
 
 class BulkPrefix(TypedDict):
     """Images by prefix."""
@@ -459,6 +465,13 @@ class BulkLines(TypedDict):
     """A file of lines, each a BulkLine."""
 
 
+class BulkParts(TypedDict):
+    """Items by lines of a file in parts."""
+
+    parts: list[str]
+    """Parts of one file of lines, which is cut anywhere: read one after the other."""
+
+
 class BulkTars(TypedDict):
     """Images in tars."""
 
@@ -466,7 +479,7 @@ class BulkTars(TypedDict):
     """WebDataset tars: every image in them is an item."""
 
 
-BulkInput = BulkPrefix | BulkLines | BulkTars
+BulkInput = BulkPrefix | BulkLines | BulkParts | BulkTars
 """What is to be embedded."""
 
 
@@ -755,6 +768,34 @@ class BulkTold(TypedDict):
 
     reason: str | None
     """What came back from the last attempt; null: it was taken."""
+
+
+class BulkUpload(TypedDict):
+    """`upload.json` of a file that is sent in parts: written before them."""
+
+    schema_version: NotRequired[Literal[1]]
+    """Version of the form of this document; absent means 1."""
+
+    id: str
+    """Id of the file."""
+
+    filename: str
+    """As it was sent."""
+
+    purpose: Literal["batch", "batch_output"]
+    """What it is for."""
+
+    bytes: int
+    """Its size once all parts are there."""
+
+    owner: str | None
+    """Who may see it: the prefix of an API key; null: everybody who may see jobs."""
+
+    created_at: str
+    """When it was begun."""
+
+    cancelled: bool
+    """Whether it takes parts no more."""
 
 
 class BulkWebhook(TypedDict):

@@ -24,6 +24,8 @@ export interface Operation {
   sharedWith?: readonly Door[];
   /** What a caller's key must be good for; null: no key is needed. */
   scope: Scope | null;
+  /** Another one that is good for it, too, where the path takes bodies of two kinds. */
+  orScope?: Scope;
   summary: string;
   description?: string;
   /** Parameters of the address by name, none of which has to be sent. */

@@ -15,6 +15,8 @@ export const BULK_LIMITS = {
   shards: 10_000,
   /** Days for which a job's files are kept. */
   days: 30,
+  /** Bytes of a file that is sent in parts. */
+  file_bytes: 256 * 1024 * 1024,
   /** Hours within which a job finishes, or is given up. */
   hours: 24,
 } as const;
@@ -47,6 +49,14 @@ export const BulkInput = z
     z
       .strictObject({ jsonl: place.describe('A file of lines, each a BulkLine.') })
       .meta({ title: 'BulkLines', description: 'Items by lines.' }),
+    z
+      .strictObject({
+        parts: z
+          .array(place)
+          .min(1)
+          .describe('Parts of one file of lines, which is cut anywhere: read one after the other.'),
+      })
+      .meta({ title: 'BulkParts', description: 'Items by lines of a file in parts.' }),
     z
       .strictObject({ tars: z.array(place).min(1).describe('WebDataset tars: every image in them is an item.') })
       .meta({ title: 'BulkTars', description: 'Images in tars.' }),

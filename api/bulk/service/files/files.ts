@@ -1,8 +1,8 @@
-// Files that are sent for bulk jobs, and those that batches leave: the parts of all shards, one after the other.
-import type { OpenAiFile, OpenAiFileDeleted, OpenAiFileList } from '../../../contracts/src/api/doors/batches.ts';
-import type { PageQuery } from '../../../contracts/src/api/tasks/pages.ts';
-import { BulkFile } from '../../../contracts/src/bulk/file.ts';
-import { BULK_LIMITS } from '../../../contracts/src/bulk/job.ts';
+// Files that are sent for bulk jobs, whole or in parts, and those that batches leave: the parts of all shards, one after the other.
+import type { OpenAiFile, OpenAiFileDeleted, OpenAiFileList } from '../../../../contracts/src/api/doors/batches.ts';
+import type { PageQuery } from '../../../../contracts/src/api/tasks/pages.ts';
+import { BulkFile } from '../../../../contracts/src/bulk/file.ts';
+import { BULK_LIMITS, type BulkInput } from '../../../../contracts/src/bulk/job.ts';
 import {
   bulkFiles,
   bulkFolder,
@@ -11,14 +11,15 @@ import {
   jobInputFolder,
   ownedKey,
   ownedPrefix,
-} from '../../../contracts/src/keys.ts';
-import { SCHEMA_VERSION } from '../../../contracts/src/schema-version.ts';
-import { CoreError } from '../../core/errors.ts';
-import { encodeDocument, type ObjectStore } from '../../registry/store.ts';
-import { newId } from './ask.ts';
-import { openJobFolder } from './folder.ts';
-import { type Owner, type Paged, pageOf, readState } from './states.ts';
-import { isFinal, statusOf, toSeconds } from './status.ts';
+  uploadPartKey,
+} from '../../../../contracts/src/keys.ts';
+import { SCHEMA_VERSION } from '../../../../contracts/src/schema-version.ts';
+import { CoreError } from '../../../core/errors.ts';
+import { encodeDocument, type ObjectStore } from '../../../registry/store.ts';
+import { newId } from '../ask.ts';
+import { openJobFolder } from '../folder.ts';
+import { type Owner, type Paged, pageOf, readState } from '../states.ts';
+import { isFinal, statusOf, toSeconds } from '../status.ts';
 
 export interface SentFile {
   filename: string;
@@ -34,13 +35,24 @@ export interface FileService {
   remove(id: string, owner: Owner): Promise<OpenAiFileDeleted>;
   /** One that was sent. Throws a CoreError where its asker may not see it, or it is gone. */
   find(id: string, owner: Owner): Promise<BulkFile>;
+  /** Makes a file of content that is there; one of that id that is there already is answered as it is. */
+  make(made: Pick<BulkFile, 'id' | 'filename' | 'bytes' | 'owner' | 'parts' | 'upload'>): Promise<BulkFile>;
 }
 
 const FILE = /^file_[0-9a-z]{16,64}$/;
 const OUTPUT = /^file_(answers|errors)_([0-9a-z]{16,64})$/;
 
-export const linesUri = (store: ObjectStore, { id }: Pick<BulkFile, 'id'>): string =>
-  `${store.uri}/${fileIn(jobInputFolder(id), FILES.lines)}`;
+/** Where the content of a file is: in one object, or in its parts. */
+const keysOf = ({ id, upload, parts }: Pick<BulkFile, 'id' | 'upload' | 'parts'>): string[] =>
+  upload === null || parts === null
+    ? [fileIn(jobInputFolder(id), FILES.lines)]
+    : parts.map((part) => uploadPartKey(upload, part));
+
+/** A file as the input of a job. */
+export function inputOfFile(store: ObjectStore, file: BulkFile): BulkInput {
+  const [jsonl = '', ...others] = keysOf(file).map((key) => `${store.uri}/${key}`);
+  return others.length === 0 ? { jsonl } : { parts: [jsonl, ...others] };
+}
 
 export function createFiles(store: ObjectStore): FileService {
   const read = async (id: string): Promise<BulkFile | undefined> => {
@@ -63,12 +75,16 @@ export function createFiles(store: ObjectStore): FileService {
       if (bytes.length === 0) throw new CoreError('empty_input', 'The file is empty.', { param: 'file' });
       const id = newId('file');
       await store.put(fileIn(jobInputFolder(id), FILES.lines), bytes);
+      return written(await files.make({ id, filename, bytes: bytes.length, owner, parts: null, upload: null }));
+    },
+    async make(made) {
+      const before = await read(made.id);
+      if (before) return before;
       const created_at = new Date().toISOString();
-      const identity = { id, filename, purpose, bytes: bytes.length } as const;
-      const file: BulkFile = { schema_version: SCHEMA_VERSION, ...identity, owner, created_at, deleted: false };
+      const file: BulkFile = { schema_version: SCHEMA_VERSION, ...made, purpose: 'batch', created_at, deleted: false };
       await store.put(ownedKey('jobInputs', file), new Uint8Array());
       await write(file);
-      return written(file);
+      return file;
     },
     async list(owner, asked) {
       const page = await pageOf(store, ownedPrefix('jobInputs', 'file', owner), {
@@ -89,12 +105,12 @@ export function createFiles(store: ObjectStore): FileService {
       const output = await outputOf(store, id, owner);
       if (output) return joined(store, output.keys);
       const file = await files.find(id, owner);
-      return joined(store, [fileIn(jobInputFolder(file.id), FILES.lines)]);
+      return joined(store, keysOf(file));
     },
     async remove(id, owner) {
       const file = await files.find(id, owner);
       await write({ ...file, deleted: true });
-      await store.put(fileIn(jobInputFolder(id), FILES.lines), new Uint8Array());
+      for (const key of keysOf(file)) await store.put(key, new Uint8Array());
       return { id, object: 'file', deleted: true };
     },
     async find(id, owner) {
@@ -130,7 +146,7 @@ async function* joined(store: ObjectStore, keys: string[]): AsyncGenerator<Uint8
   }
 }
 
-function written({
+export function written({
   id,
   filename,
   purpose,
