@@ -18,7 +18,11 @@ let rows: Row[] = [];
 let loop: Loop;
 beforeAll(async () => {
   const env = { ...process.env, TRAINER_PYTHON: await trainerPython(), TMPDIR: folder };
-  const { stdout } = await promisify(execFile)(process.execPath, [LOOP, '--json'], { env });
+  const running = promisify(execFile)(process.execPath, [LOOP, '--json'], { env, timeout: 280_000 });
+  const { stdout } = await running.catch((error: Error & { stdout: string; stderr: string }) => {
+    // What failed is in the last of its documents.
+    throw new Error(`${error.message}\n${error.stdout}${error.stderr}`);
+  });
   const documents = stdout
     .trim()
     .split('\n')
