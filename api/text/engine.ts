@@ -1,6 +1,6 @@
 // The seam of text engines: what the rest of the API knows of a tokenizer and of an engine. Types only.
 import type { Artefact } from '../../contracts/src/model/artefact.ts';
-import type { TextTower } from '../../contracts/src/model/manifest.ts';
+import type { QuantizedTable, TextTower } from '../../contracts/src/model/manifest.ts';
 
 /** A sequence of token ids, special tokens included where the tier wants them. */
 export type TokenIds = number[];
@@ -42,12 +42,31 @@ export interface Turn {
 /** Unit vectors of full length, in the order of the inputs. Without `turn` everything is computed at once. */
 export type Encode = (inputs: TokenIds[], turn?: Turn) => Promise<Float32Array[]>;
 
-/** The bytes of a model's file, already verified against its digest. The caller may detach the buffer. */
-export type ReadArtefact = (artefact: Artefact) => Promise<ArrayBuffer>;
+/** The bytes of a model's file, which is the one that the manifest names. The caller may detach the buffer. */
+export interface ReadArtefact {
+  (artefact: Artefact): Promise<ArrayBuffer>;
+  /** The same in chunks, of which each is good until the next is asked for; absent: files come as a whole. */
+  chunks?(artefact: Artefact): AsyncIterable<Uint8Array>;
+}
 
 /** Runs transformers. Another engine is a folder beside `onnx/`, given to the Worker by the file that builds it in. */
 export interface TextEngine {
   open(tower: TextTower, read: ReadArtefact): Promise<OpenTextEngine>;
+  /** Sums of the static tier's rows, faster than TypeScript has them; undefined, or absent, where it cannot. */
+  openSums?(tier: StaticTables, read: ReadArtefact): Promise<RowSums | undefined>;
+}
+
+/** What the static tier's vectors are made of, as the manifest describes it. */
+export interface StaticTables {
+  table: QuantizedTable;
+  /** What a sum of rows is multiplied with. Absent: the sum is the vector. */
+  projection?: QuantizedTable | undefined;
+}
+
+export interface RowSums {
+  /** The sum of the rows with these ids, projected where there is a projection; it may be overwritten by the next one. */
+  sum(ids: TokenIds): Float32Array;
+  close(): void;
 }
 
 export interface OpenTextEngine {

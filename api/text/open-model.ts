@@ -6,8 +6,8 @@ import { CoreError } from '../core/errors.ts';
 import type { Model } from '../core/model.ts';
 import { RegistryError } from '../registry/errors.ts';
 import { type ModelSource, readVerified } from '../registry/read.ts';
-import type { Encode, OpenTextEngine, ReadArtefact, TextEngine } from './engine.ts';
-import { createStaticEncode } from './static/encode.ts';
+import type { Encode, OpenTextEngine, ReadArtefact, RowSums, StaticTables, TextEngine } from './engine.ts';
+import { createStaticEncode, sumsOf } from './static/encode.ts';
 import { addStatic } from './sum.ts';
 import { openTable } from './table.ts';
 import { openTokenizer } from './tokenizers/tokenizers.ts';
@@ -27,11 +27,14 @@ export async function openModel(
 ): Promise<Model> {
   const document = await source.manifest();
   const manifest = source.isDeployed ? (document as ModelManifest) : parseManifest(document);
-  const read = (artefact: Artefact) =>
-    orUnavailable(() => (source.isDeployed ? source.read(artefact) : readVerified(source, artefact)));
+  const read = readerOf(source);
   const towers = textTowers(manifest);
-  const opened: OpenTextEngine[] = [];
-  const openStatic = once(() => openStaticTier(manifest, read));
+  const opened: Pick<OpenTextEngine | RowSums, 'close'>[] = [];
+  const openStatic = once(async () => {
+    const { encode, sums } = await openStaticTier(manifest, { engine, read });
+    opened.push(sums);
+    return encode;
+  });
 
   async function openTower(tier: Exclude<Tier, 'static'>): Promise<Encode> {
     const tower = towers[tier];
@@ -65,16 +68,20 @@ export async function openModel(
   };
 }
 
-async function openStaticTier({ name, text, static: fast }: ModelManifest, read: ReadArtefact): Promise<Encode> {
+async function openStaticTier(
+  { name, text, static: fast }: ModelManifest,
+  { engine, read }: { engine: TextEngine; read: ReadArtefact },
+): Promise<{ encode: Encode; sums: RowSums }> {
   if (!fast) throw new CoreError('model_not_found', `The model ${name} has no static tier.`);
-  const table = openTable(fast.table, await read(fast.table.file));
-  const { projection } = fast;
+  const sums = (await engine.openSums?.(fast, read)) ?? (await sumsInTypeScript(fast, read));
   const { unk_id, sep_id, pad_id } = text.tokenizer;
   const first = 'cls_id' in text.tokenizer ? [text.tokenizer.cls_id] : [];
-  return createStaticEncode(table, {
-    silent: [unk_id, ...first, sep_id, pad_id],
-    projection: projection && openTable(projection, await read(projection.file)),
-  });
+  return { encode: createStaticEncode(sums, { silent: [unk_id, ...first, sep_id, pad_id] }), sums };
+}
+
+async function sumsInTypeScript({ table, projection }: StaticTables, read: ReadArtefact): Promise<RowSums> {
+  const rows = openTable(table, await read(table.file));
+  return sumsOf(rows, projection && openTable(projection, await read(projection.file)));
 }
 
 function parseManifest(document: unknown): ModelManifest {
@@ -87,16 +94,35 @@ function parseManifest(document: unknown): ModelManifest {
   );
 }
 
+/** In chunks only what needs no digest, which is known when all of a file was read. */
+function readerOf(source: ModelSource): ReadArtefact {
+  if (!source.isDeployed) return (artefact) => orUnavailable(() => readVerified(source, artefact));
+  const read = (artefact: Artefact) => orUnavailable(() => source.read(artefact));
+  return source.chunks ? Object.assign(read, { chunks: (artefact: Artefact) => chunksOf(source, artefact) }) : read;
+}
+
+async function* chunksOf(source: ModelSource, artefact: Artefact): AsyncGenerator<Uint8Array> {
+  try {
+    yield* source.chunks?.(artefact) ?? [];
+  } catch (error) {
+    throw toUnavailable(error);
+  }
+}
+
 /** One after the other: nothing of them is kept. */
 async function verifyFiles(source: ModelSource, manifest: ModelManifest): Promise<void> {
   for (const artefact of textArtefacts(manifest)) await orUnavailable(() => readVerified(source, artefact));
 }
 
-/** A file that is missing or altered makes the model unavailable; any other error is our own fault. */
 async function orUnavailable<T>(read: () => Promise<T>): Promise<T> {
   try {
     return await read();
   } catch (error) {
-    throw error instanceof RegistryError ? new CoreError('model_unavailable', error.message) : error;
+    throw toUnavailable(error);
   }
+}
+
+/** A file that is missing or altered makes the model unavailable; any other error is our own fault. */
+function toUnavailable(error: unknown): unknown {
+  return error instanceof RegistryError ? new CoreError('model_unavailable', error.message) : error;
 }

@@ -15,6 +15,8 @@ export const BULK_LIMITS = {
   shards: 10_000,
   /** Days for which a job's files are kept. */
   days: 30,
+  /** Bytes of a file that is sent in parts. */
+  file_bytes: 256 * 1024 * 1024,
   /** Hours within which a job finishes, or is given up. */
   hours: 24,
 } as const;
@@ -47,6 +49,14 @@ export const BulkInput = z
     z
       .strictObject({ jsonl: place.describe('A file of lines, each a BulkLine.') })
       .meta({ title: 'BulkLines', description: 'Items by lines.' }),
+    z
+      .strictObject({
+        parts: z
+          .array(place)
+          .min(1)
+          .describe('Parts of one file of lines, which is cut anywhere: read one after the other.'),
+      })
+      .meta({ title: 'BulkParts', description: 'Items by lines of a file in parts.' }),
     z
       .strictObject({ tars: z.array(place).min(1).describe('WebDataset tars: every image in them is an item.') })
       .meta({ title: 'BulkTars', description: 'Images in tars.' }),
@@ -189,16 +199,39 @@ export const BulkWebhook = z
   .meta({ title: 'BulkWebhook', description: '`webhook.json`, written before the job: who is told of its end.' });
 export type BulkWebhook = z.infer<typeof BulkWebhook>;
 
+export const BulkBudget = z
+  .strictObject({
+    schema_version: SchemaVersion,
+    job: id,
+    images: count.nullable().describe('Images that its key could still ask for this month; null: as many as it likes.'),
+    tokens: count.nullable().describe('Tokens that its key could still ask for; null: as many as it likes.'),
+  })
+  .meta({
+    title: 'BulkBudget',
+    description: '`budget.json`, written before the job where its key has a quota: a plan beyond it is refused.',
+  });
+export type BulkBudget = z.infer<typeof BulkBudget>;
+
+/** What a key may still ask for this month; null: as much as it likes. */
+export type Left = Pick<BulkBudget, 'images' | 'tokens'>;
+/** Headers by which the Worker says it to the service of bulk jobs; absent: as much as it likes. */
+export const LEFT_HEADERS = { images: 'x-images-left', tokens: 'x-tokens-left' } as const;
+/** Headers by which it answers what a job takes that was begun; absent: it was not counted by then. */
+export const WORK_HEADERS = { images: 'x-job-images', tokens: 'x-job-tokens' } as const;
+
 export const BulkTold = z
   .strictObject({
     schema_version: SchemaVersion,
     job: id,
     at: time.describe('When.'),
-    told: z.boolean().describe('Whether it was taken; false: it was tried several times.'),
+    told: z.boolean().describe('Whether it was taken; false: not yet, and it is sent again for a day after the end.'),
     attempts: count.describe('How often it was sent.'),
     reason: z.string().nullable().describe('What came back from the last attempt; null: it was taken.'),
   })
-  .meta({ title: 'BulkTold', description: '`webhook-sent.json`: nobody has to be told of the end any more.' });
+  .meta({
+    title: 'BulkTold',
+    description: '`webhook-sent.json`: who was to be told of the end was told, or could not be so far.',
+  });
 export type BulkTold = z.infer<typeof BulkTold>;
 
 export const BulkSubmission = z

@@ -4,6 +4,7 @@ import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { afterEach, beforeAll, describe, expect, test } from 'vitest';
+import { OpenAiUpload, OpenAiUploadPart } from '../../../../contracts/src/api/doors/uploads.ts';
 import { ErrorBody } from '../../../../contracts/src/api/error.ts';
 import { JobList, JobReport } from '../../../../contracts/src/api/tasks/jobs.ts';
 import { IMAGES, newFolder, resultsIn, writeImages, writeTinyModel } from '../jobs.ts';
@@ -32,6 +33,8 @@ interface Sent {
   body?: unknown;
   owner?: string;
   key?: string;
+  /** Images that its key may still ask for. */
+  left?: number;
 }
 
 async function start(store: string, words: string[] = []) {
@@ -43,10 +46,14 @@ async function start(store: string, words: string[] = []) {
   const port = await new Promise<number>((listening) => {
     createInterface({ input: child.stdout }).on('line', (line) => listening(JSON.parse(line).port));
   });
-  const send = async (path: string, { method, body, owner = '', key }: Sent = {}) => {
+  const send = async (path: string, { method, body, owner = '', key, left }: Sent = {}) => {
     const response = await fetch(`http://127.0.0.1:${port}/v1/${path}`, {
       method: method ?? (body === undefined ? 'GET' : 'POST'),
-      headers: { 'x-owner': owner, ...(key === undefined ? {} : { 'idempotency-key': key }) },
+      headers: {
+        'x-owner': owner,
+        ...(key === undefined ? {} : { 'idempotency-key': key }),
+        ...(left === undefined ? {} : { 'x-images-left': String(left) }),
+      },
       body: body === undefined ? null : JSON.stringify(body),
     });
     return { status: response.status, json: (await response.json()) as unknown };
@@ -62,7 +69,7 @@ async function start(store: string, words: string[] = []) {
     await expect.poll(async () => (await report(id)).ended_at, { timeout: 50_000 }).not.toBeNull();
     return report(id);
   };
-  return { child, send, report, create, refused, untilEnded };
+  return { child, port, send, report, create, refused, untilEnded };
 }
 
 const inline = { input: { items: [{ custom_id: 'a', image: 'AAAA' }] } };
@@ -110,7 +117,64 @@ describe('the service of bulk jobs', () => {
     }
     expect(JobList.parse((await send('jobs')).json).data).toEqual([]);
     expect(JobReport.parse((await send(`jobs/${id}`, { owner })).json).id).toBe(id);
+    const { data, has_more } = JobList.parse((await send('jobs?limit=1', { owner })).json);
+    expect([data.map((job) => job.id), has_more]).toEqual([[id], false]);
+    for (const query of ['limit=0', 'limit=many', 'page=2'])
+      expect((await refused(`jobs?${query}`, { owner })).status).toBe(400);
     expect(await refused(`jobs/${id}/files/..%2F..%2Fjob.json`, { owner })).toMatchObject({ code: 'not_found' });
+  });
+
+  test('a job beyond what its key may still ask for is refused, or ends where only cutting it can tell', async () => {
+    const input = newFolder('in');
+    await writeImages(input, 3);
+    const { create, refused, untilEnded } = await start(newFolder('jobs'), ['--source', input]);
+    expect(await refused('jobs', { body: inline, left: 0 })).toMatchObject({
+      status: 429,
+      code: 'quota_exceeded',
+      detail:
+        'The job has 1 images, and its API key may ask for 0 more this month: send fewer, or ask for a larger quota.',
+    });
+    const prefix = { input: { prefix: `file://${input}` } };
+    const over = await untilEnded((await create(prefix, { left: 2 })).id);
+    expect(over).toMatchObject({
+      status: 'failed',
+      error: expect.stringMatching(/3 images, .* 2 more/),
+      estimate: null,
+    });
+    const within = await untilEnded((await create(prefix, { left: 3 })).id);
+    expect(within).toMatchObject({ status: 'completed', estimate: { images: 3, tokens: 0, usd: null } });
+  });
+
+  test('takes a file in parts, which may be cut inside of a line, and embeds it as one', async () => {
+    const { send, create, refused, untilEnded, port } = await start(newFolder('jobs'));
+    const text = `${JSON.stringify({ custom_id: 'a', image: 'AAAA' })}\n${JSON.stringify({ custom_id: 'b', text: ' ' })}\n`;
+    const asked = { filename: 'lines.jsonl', purpose: 'batch', bytes: text.length, mime_type: 'text/plain' };
+    const upload = OpenAiUpload.parse((await send('uploads', { body: asked })).json);
+    expect([upload.status, upload.file]).toEqual(['pending', null]);
+    const partOf = async (content: string) => {
+      const url = `http://127.0.0.1:${port}/v1/uploads/${upload.id}/parts`;
+      const response = await fetch(url, { method: 'POST', body: content });
+      return OpenAiUploadPart.parse(await response.json()).id;
+    };
+    const [second, first] = [await partOf(text.slice(30)), await partOf(text.slice(0, 30))];
+    const complete = (part_ids: string[], owner = '') => ({ body: { part_ids }, owner });
+    for (const parts of [[first], [first, first], [first, 'part_0123456789abcdef']]) {
+      const answer = await refused(`uploads/${upload.id}/complete`, complete(parts));
+      expect(answer).toMatchObject({ code: 'invalid_request', param: 'part_ids' });
+    }
+    const theirs = await refused(`uploads/${upload.id}/complete`, complete([first, second], 'ec_somebody'));
+    expect(theirs.code).toBe('not_found');
+    const completed = OpenAiUpload.parse((await send(`uploads/${upload.id}/complete`, complete([first, second]))).json);
+    expect(completed).toMatchObject({ status: 'completed', file: { filename: 'lines.jsonl', bytes: text.length } });
+    const again = OpenAiUpload.parse((await send(`uploads/${upload.id}/complete`, complete([first, second]))).json);
+    expect(again).toEqual(completed);
+    const { id } = await create({ input: { file_id: completed.file?.id } });
+    expect(await untilEnded(id)).toMatchObject({ status: 'completed', request_counts: { total: 2, failed: 2 } });
+
+    const other = OpenAiUpload.parse((await send('uploads', { body: asked })).json);
+    const cancelled = OpenAiUpload.parse((await send(`uploads/${other.id}/cancel`, { method: 'POST' })).json);
+    expect(cancelled.status).toBe('cancelled');
+    expect((await refused(`uploads/${other.id}/complete`, complete([first]))).detail).toContain('cancelled');
   });
 
   test('reads no place that it was not told of, and says what there is instead', async () => {

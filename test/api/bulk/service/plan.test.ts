@@ -71,7 +71,7 @@ describe('a plan', () => {
       { custom_id: '6', picture: 'AAAA' },
     ]);
     const tokens = 3 + 512;
-    const seconds = 3 / 32.8 + (tokens * 0.155) / 256;
+    const seconds = 3 / 47.9 + (tokens * 0.142) / 256;
     expect(await estimateOf(jsonl)).toEqual({
       images: 3,
       tokens,
@@ -106,5 +106,10 @@ describe('a plan', () => {
     );
     await expect(planning).rejects.toThrow('more than 10,000 shards');
     await expect(runJob({ input: { jsonl: `file://${input}/gone.jsonl` } })).rejects.toThrow('there is no file');
+    const reads = { files: 0, bytes: 9 };
+    const options = { open: openPlace, machine: ownMachine(1), reads };
+    const few = (input: typeof job.input) => planJob(unplanned, { ...job, input }, options);
+    await expect(few({ prefix: `file://${input}` })).rejects.toThrow('holds more than 0 files');
+    await expect(few({ jsonl })).rejects.toThrow('beyond 9 bytes');
   });
 });

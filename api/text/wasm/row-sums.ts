@@ -1,0 +1,105 @@
+// Sums of the static tier's rows by the kernels: its table as it is, and its projection as float32 in panels of columns.
+import type { QuantizedTable } from '../../../contracts/src/model/manifest.ts';
+import type { ReadArtefact, RowSums, StaticTables } from '../engine.ts';
+import { createPlan, start } from './kernels.ts';
+import { loadWeights, type Placed } from './weights.ts';
+
+/** Columns that `addProduct` holds in registers at once. Panels of so many are read from their first number to the last. */
+const PANEL = 32;
+/** Ids that are handed over at once. */
+const IDS = 512;
+
+export interface SumsMemory {
+  sum: RowSums['sum'];
+  /** Of its linear memory. */
+  bytes: number;
+}
+
+/** Undefined for widths that the kernels do not take. */
+export async function openRowSums(
+  { table, projection }: StaticTables,
+  read: ReadArtefact,
+  module: WebAssembly.Module,
+): Promise<SumsMemory | undefined> {
+  const { rows, width } = table;
+  const output = projection?.width ?? width;
+  if (width % 8 !== 0 || output % 8 !== 0) return undefined;
+  if (projection && projection.rows !== width)
+    throw new Error(`a projection of ${width} numbers has as many rows, not ${projection.rows}`);
+  const plan = createPlan();
+  const values = plan.place(rows * width);
+  const scales = plan.place(rows * 4);
+  const matrix = plan.place(projection ? width * output * 4 : 0);
+  const small = plan.place(projection ? projection.rows * (projection.width + 4) : 0);
+  const [numbers, sum, vector] = [plan.place(IDS * 4), plan.place(width * 4), plan.place(output * 4)];
+  const { kernels, memory } = start(module, plan.pages());
+  const floats = new Float32Array(memory.buffer);
+  const ids = new Uint32Array(memory.buffer, numbers, IDS);
+  const [sumAt, vectorAt] = [sum / 4, vector / 4];
+  async function load(of: QuantizedTable, at: { values: number; scales: number }): Promise<void> {
+    check(of, of.file.size);
+    const whole = async () => {
+      const bytes = await read(of.file);
+      check(of, bytes.byteLength);
+      return bytes;
+    };
+    const reader = Object.assign(whole, { chunks: read.chunks });
+    await loadWeights(partsOf(of, at), { of: of.file, read: reader, into: memory.buffer });
+  }
+  await load(table, { values, scales });
+  if (projection) {
+    await load(projection, { values: small, scales: small + width * output });
+    unpack();
+  }
+
+  /** The projection as float32, panel after panel: rows by the kernel, and the parts of a row by copies. */
+  function unpack(): void {
+    for (let row = 0; row < width; row++) {
+      ids[0] = row;
+      floats.fill(0, vectorAt, vectorAt + output);
+      kernels.addRows(numbers, 1, small, small + width * output, output, vector);
+      for (let column = 0; column < output; column += PANEL) {
+        const columns = Math.min(PANEL, output - column);
+        const to = matrix / 4 + column * width + row * columns;
+        floats.copyWithin(to, vectorAt + column, vectorAt + column + columns);
+      }
+    }
+  }
+
+  return {
+    bytes: memory.buffer.byteLength,
+    sum(given) {
+      for (const id of given) {
+        if (!(id >= 0 && id < rows && Number.isInteger(id)))
+          throw new RangeError(`token ${id} is outside the table of ${rows} rows`);
+      }
+      floats.fill(0, sumAt, sumAt + width);
+      for (let from = 0; from < given.length; from += IDS) {
+        const count = Math.min(IDS, given.length - from);
+        for (let i = 0; i < count; i++) ids[i] = given[from + i] ?? 0;
+        kernels.addRows(numbers, count, values, scales, width, sum);
+      }
+      if (!projection) return floats.subarray(sumAt, sumAt + width);
+      floats.fill(0, vectorAt, vectorAt + output);
+      for (let column = 0; column < output; column += PANEL) {
+        const columns = Math.min(PANEL, output - column);
+        kernels.addProduct(sum, 1, matrix + column * width * 4, width, columns, vector + column * 4);
+      }
+      return floats.subarray(vectorAt, vectorAt + output);
+    },
+  };
+}
+
+function check({ rows, width }: QuantizedTable, found: number): void {
+  const bytes = rows * width + rows * 4;
+  if (found !== bytes) throw new Error(`a table of ${rows} x ${width} has ${bytes} bytes, not ${found}`);
+}
+
+/** The two parts of a table's file. */
+function partsOf({ rows, width }: QuantizedTable, { values, scales }: { values: number; scales: number }): Placed[] {
+  const part = (start: number, length: number, at: number): Placed => ({
+    tensor: { dims: [length], type: 0, bytes: new Uint8Array(), outside: { start, length } },
+    at,
+  });
+  return [part(0, rows * width, values), part(rows * width, rows * 4, scales)];
+}
