@@ -89,7 +89,7 @@ it('plans what answers the questions that are open, each comparison with its own
   writeFileSync(join(root, 'measured-clip.json'), JSON.stringify({ mean_recall: 0.5 }));
   expect((await train(root, ['recipes/tiny.json', '--ablate', 'adapter_0'])).code).toBe(0);
   const after = JSON.parse((await plan('--json')).stdout);
-  const left = after.comparisons.flatMap(({ questions }: { questions: string[] }) => questions);
+  const left = [...after.comparisons, after.measure].flatMap(({ questions }: { questions: string[] }) => questions);
   expect(left).toHaveLength(asked.length - 1);
   // What is left of another comparison: two runs of `clip` of a minute each, and the table.
   const other = after.comparisons.find(({ command }: { command: string }) => command.endsWith('adapter_2'));
@@ -100,5 +100,11 @@ it('plans what answers the questions that are open, each comparison with its own
     '--ablate adapter_2\n  3 of 11 runs to do, about 3 min by earlier runs\n  answers: Flickr8k dev',
   );
   expect(text).toContain('--ablate control, then npm run claims -- --measure\n');
+  // Runs that have both arms are measured as they are.
+  expect((await train(root, ['recipes/tiny.json', '--ablate', 'control'])).code).toBe(0);
+  const measured = JSON.parse((await plan('--json')).stdout);
+  expect(measured.measure).toMatchObject({ command: 'npm run claims -- --measure' });
+  expect(measured.measure.questions).toContain('Flickr8k dev in Chinese (people), mean recall');
+  expect((await plan()).stdout).toContain('npm run claims -- --measure\n  the runs are there: minutes to an hour\n');
   expect(await plan('--write-docs')).toMatchObject({ code: 2, stderr: expect.stringContaining('--plan') });
 });
