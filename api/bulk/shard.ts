@@ -192,7 +192,7 @@ function rowFor(item: number, custom_id: string, { modality, picture, truncation
   return {
     item,
     custom_id,
-    modality: modality === 'image' ? 'image' : 'text',
+    modality,
     ...(picture ? { width: picture.width, height: picture.height } : {}),
     ...(truncation?.truncated ? { truncated: true } : {}),
     ...(warnings.length > 0 ? { warnings } : {}),

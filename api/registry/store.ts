@@ -43,8 +43,21 @@ export type Condition = { etag: string } | 'absent';
 export interface ObjectStore extends ObjectReader {
   /** Writes in one step: a reader sees the old object or the new one. Answers whether `condition` held and it was written. */
   put(key: string, body: Uint8Array | ObjectBody, condition?: Condition): Promise<boolean>;
-  /** Every object below a prefix, sorted by key. */
-  list(prefix: string): Promise<{ key: string; size: number }[]>;
+  /** Objects below a prefix, sorted by key; all of them where no page is asked for. */
+  list(prefix: string, page?: Page): Promise<Listed[]>;
+}
+
+export interface Listed {
+  key: string;
+  size: number;
+}
+
+/** A part of a listing. */
+export interface Page {
+  /** Keys behind this one, which need not be there. */
+  after?: string | undefined;
+  /** Not more than so many. */
+  most?: number | undefined;
 }
 
 /** A document as every object of ours holds it. */

@@ -1,6 +1,6 @@
 // The seam of text engines: what the rest of the API knows of a tokenizer and of an engine. Types only.
 import type { Artefact } from '../../contracts/src/model/artefact.ts';
-import type { TextTower } from '../../contracts/src/model/manifest.ts';
+import type { QuantizedTable, TextTower } from '../../contracts/src/model/manifest.ts';
 
 /** A sequence of token ids, special tokens included where the tier wants them. */
 export type TokenIds = number[];
@@ -48,6 +48,21 @@ export type ReadArtefact = (artefact: Artefact) => Promise<ArrayBuffer>;
 /** Runs transformers. Another engine is a folder beside `onnx/`, given to the Worker by the file that builds it in. */
 export interface TextEngine {
   open(tower: TextTower, read: ReadArtefact): Promise<OpenTextEngine>;
+  /** Sums of the static tier's rows, faster than TypeScript has them; undefined, or absent, where it cannot. */
+  openSums?(tier: StaticTables, read: ReadArtefact): Promise<RowSums | undefined>;
+}
+
+/** What the static tier's vectors are made of, as the manifest describes it. */
+export interface StaticTables {
+  table: QuantizedTable;
+  /** What a sum of rows is multiplied with. Absent: the sum is the vector. */
+  projection?: QuantizedTable | undefined;
+}
+
+export interface RowSums {
+  /** The sum of the rows with these ids, projected where there is a projection; it may be overwritten by the next one. */
+  sum(ids: TokenIds): Float32Array;
+  close(): void;
 }
 
 export interface OpenTextEngine {

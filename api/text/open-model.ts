@@ -6,8 +6,8 @@ import { CoreError } from '../core/errors.ts';
 import type { Model } from '../core/model.ts';
 import { RegistryError } from '../registry/errors.ts';
 import { type ModelSource, readVerified } from '../registry/read.ts';
-import type { Encode, OpenTextEngine, ReadArtefact, TextEngine } from './engine.ts';
-import { createStaticEncode } from './static/encode.ts';
+import type { Encode, OpenTextEngine, ReadArtefact, RowSums, StaticTables, TextEngine } from './engine.ts';
+import { createStaticEncode, sumsOf } from './static/encode.ts';
 import { addStatic } from './sum.ts';
 import { openTable } from './table.ts';
 import { openTokenizer } from './tokenizers/tokenizers.ts';
@@ -30,8 +30,12 @@ export async function openModel(
   const read = (artefact: Artefact) =>
     orUnavailable(() => (source.isDeployed ? source.read(artefact) : readVerified(source, artefact)));
   const towers = textTowers(manifest);
-  const opened: OpenTextEngine[] = [];
-  const openStatic = once(() => openStaticTier(manifest, read));
+  const opened: Pick<OpenTextEngine | RowSums, 'close'>[] = [];
+  const openStatic = once(async () => {
+    const { encode, sums } = await openStaticTier(manifest, { engine, read });
+    opened.push(sums);
+    return encode;
+  });
 
   async function openTower(tier: Exclude<Tier, 'static'>): Promise<Encode> {
     const tower = towers[tier];
@@ -65,16 +69,20 @@ export async function openModel(
   };
 }
 
-async function openStaticTier({ name, text, static: fast }: ModelManifest, read: ReadArtefact): Promise<Encode> {
+async function openStaticTier(
+  { name, text, static: fast }: ModelManifest,
+  { engine, read }: { engine: TextEngine; read: ReadArtefact },
+): Promise<{ encode: Encode; sums: RowSums }> {
   if (!fast) throw new CoreError('model_not_found', `The model ${name} has no static tier.`);
-  const table = openTable(fast.table, await read(fast.table.file));
-  const { projection } = fast;
+  const sums = (await engine.openSums?.(fast, read)) ?? (await sumsInTypeScript(fast, read));
   const { unk_id, sep_id, pad_id } = text.tokenizer;
   const first = 'cls_id' in text.tokenizer ? [text.tokenizer.cls_id] : [];
-  return createStaticEncode(table, {
-    silent: [unk_id, ...first, sep_id, pad_id],
-    projection: projection && openTable(projection, await read(projection.file)),
-  });
+  return { encode: createStaticEncode(sums, { silent: [unk_id, ...first, sep_id, pad_id] }), sums };
+}
+
+async function sumsInTypeScript({ table, projection }: StaticTables, read: ReadArtefact): Promise<RowSums> {
+  const rows = openTable(table, await read(table.file));
+  return sumsOf(rows, projection && openTable(projection, await read(projection.file)));
 }
 
 function parseManifest(document: unknown): ModelManifest {

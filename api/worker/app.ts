@@ -72,10 +72,14 @@ export function createApp(deps: Dependencies) {
   });
 
   for (const [path, rows] of ROWS) {
-    for (const { id, method, door, scope, path: first } of rows) {
+    for (const { id, method, door, scope, orScope, path: first } of rows) {
       app.on(method, path, async (c) => {
         const record = Object.assign(c.get('record'), { operation: id, door });
-        const grant = await deps.access(c.req.raw, { scope, path: first, method }, record);
+        const grant = await deps.access(
+          c.req.raw,
+          { scope, path: first, method, ...(orScope ? { orScope } : {}) },
+          record,
+        );
         if (method === 'POST') deps.admission.checkRoom();
         const { checkImages, terms: keyTerms } = grant ?? {};
         const call = { request: c.req.raw, params: c.req.param(), deps, record, checkImages, keyTerms };

@@ -7,6 +7,7 @@ import type { OperationId } from '../../contracts/src/api/operations.ts';
 import type { UploadRequest, UploadResponse } from '../../contracts/src/api/tasks/upload.ts';
 import type { ImageEncoder } from '../core/embed.ts';
 import type { VectorCache } from '../core/encode/cache.ts';
+import type { Refusal, RouteQuestion } from '../core/encode/routing.ts';
 import type { Prices } from '../core/plan.ts';
 import type { Reply } from './http/reply.ts';
 import type { Trace } from './http/trace.ts';
@@ -19,6 +20,8 @@ export interface UploadStore {
   /** Undefined where no such file was put. */
   read(digest: string): Promise<Uint8Array | undefined>;
   presign(file: UploadRequest): Promise<UploadResponse>;
+  /** Where bulk jobs read a file that was put; absent: they cannot. */
+  jobUri?(digest: string): string;
 }
 
 export interface Dependencies {
@@ -30,6 +33,8 @@ export interface Dependencies {
   isolate: string;
   provider: ModelProvider;
   images: ImageEncoder;
+  /** Says where the images of a request would go; absent: to `images`, whatever is asked for. */
+  routeImages?: ((asked: RouteQuestion) => RoutingReceipt | Refusal) | undefined;
   /** Absent: everything is computed. */
   cache?: VectorCache | undefined;
   /** Asks the service of bulk jobs; absent: there is none. */

@@ -2,10 +2,12 @@
 
 import { waitUntil } from 'cloudflare:workers';
 import { PLAN_LIMITS } from '../../contracts/src/api/limits.ts';
+import { uploadKey } from '../../contracts/src/keys.ts';
 import { ModelManifest } from '../../contracts/src/model/manifest.ts';
 import { reasonOf } from '../../contracts/src/user-error.ts';
 import { version } from '../../package.json';
 import { currentIn } from '../bulk/service/ask.ts';
+import type { BulkService } from '../bulk/service/routes.ts';
 import type { VectorCache } from '../core/encode/cache.ts';
 import { CoreError } from '../core/errors.ts';
 import type { ObjectReader } from '../registry/store.ts';
@@ -31,11 +33,11 @@ import type { AskJobs } from './dependencies.ts';
 import { embeddedDigest, embeddedModel } from './embedded-model.ts';
 import { Env, pricesIn } from './env.ts';
 import { probeImageEncoder } from './images/client.ts';
-import { createImageEncoder } from './images/router.ts';
+import { createImageRouter } from './images/router.ts';
 import { createLock, withLease } from './isolate/lease.ts';
 import { createBatchClient } from './jobs/batch.ts';
 import { openBucket } from './jobs/bucket.ts';
-import { askHere, createBatchService } from './jobs/service.ts';
+import { askHere, createBatchService, tellLate } from './jobs/service.ts';
 import { type Access, createAccess } from './middleware/access.ts';
 import { createAdmission } from './middleware/admission.ts';
 import { createCors, readOrigins } from './middleware/cors.ts';
@@ -53,11 +55,17 @@ export type Alone = <T>(work: () => Promise<T>) => Promise<T>;
 
 /** The Worker's handler. `onnxruntime`: makes the engine for what our own does not run; absent: that is refused. */
 export function createService(onnxruntime: (alone: Alone) => TextEngine = () => notBuiltIn) {
-  let app: ReturnType<typeof createApp> | undefined;
+  let made: ReturnType<typeof assemble> | undefined;
+  const assembled = (env: Env) => {
+    made ??= assemble(Env.parse(env), onnxruntime);
+    return made;
+  };
   return {
-    fetch(request, env, context) {
-      app ??= assemble(Env.parse(env), onnxruntime);
-      return app.fetch(request, env, context);
+    fetch: (request, env, context) => assembled(env).app.fetch(request, env, context),
+    // Every few minutes (wrangler.toml): ends of bulk jobs that nobody could be told of, or that nobody has noticed.
+    async scheduled(_, env) {
+      const { bulk } = assembled(env);
+      if (bulk) await tellLate(bulk);
     },
   } satisfies ExportedHandler<Env>;
 }
@@ -83,7 +91,7 @@ function assemble(env: Env, onnxruntime: (alone: Alone) => TextEngine) {
   const keys = keysOf(env, issuer);
   const toLambda = keys && createSignedFetch(keys, { service: 'lambda', region: env.AWS_REGION });
   const uploads = uploadsOf(env, keys);
-  const images = createImageEncoder(
+  const { encode: images, route: routeImages } = createImageRouter(
     { lambda_cpu: cpu, lambda_gpu: gpu },
     {
       send: toLambda,
@@ -94,7 +102,9 @@ function assemble(env: Env, onnxruntime: (alone: Alone) => TextEngine) {
   );
   const near = env.CACHE === 'edge' ? createObjectCache({ cache: caches.default, background: waitUntil }) : undefined;
   const registry = bucket && { ...openR2Reader(bucket), near };
-  const jobs = serviceOfJobs(env, toLambda) ?? batchJobs(env, { keys, registry });
+  const remote = serviceOfJobs(env, toLambda);
+  const bulk = remote ? undefined : batchJobs(env, { keys, registry });
+  const jobs = remote ?? (bulk && askHere(bulk));
   const { image_bytes, ...others } = PLAN_LIMITS[env.PLAN];
   const limits = {
     ...others,
@@ -124,10 +134,11 @@ function assemble(env: Env, onnxruntime: (alone: Alone) => TextEngine) {
   const isolate = crypto.randomUUID().slice(0, 8);
   const metrics = createMetrics(isolate);
   const observers = [metrics.observe, logRequest, ...(points ? [pointsTo(points)] : [])];
-  return createApp({
+  const app = createApp({
     isolate,
     provider,
     images,
+    routeImages,
     jobs,
     cache: cacheOf(env),
     admission: createAdmission(),
@@ -137,10 +148,11 @@ function assemble(env: Env, onnxruntime: (alone: Alone) => TextEngine) {
     prices: pricesIn(env),
     files,
     identity: issuer?.documents,
-    uploads,
+    uploads: uploads && { ...uploads, ...(bulk && env.UPLOADS === env.JOBS_STORE ? { jobUri: uploadUri(env) } : {}) },
     observers,
     metrics: metrics.render,
   });
+  return { app, bulk };
 }
 
 function cacheOf({ CACHE: kind }: Env): VectorCache | undefined {
@@ -177,19 +189,17 @@ interface JobsAccess {
 }
 
 /** Jobs by this Worker itself, which AWS Batch runs. */
-function batchJobs(env: Env, { keys, registry }: JobsAccess): AskJobs | undefined {
+function batchJobs(env: Env, { keys, registry }: JobsAccess): BulkService | undefined {
   const { JOBS_STORE: uri, JOBS_QUEUE: queue, JOBS_DEFINITION: definition, MODEL_NAME: name } = env;
   if (!uri || !queue || !definition || !keys) return undefined;
   const region = env.AWS_REGION ?? regionOf(env.ENCODER_URL ?? '');
-  return askHere(
-    createBatchService({
-      store: openBucket({ uri, region, endpoint: env.AWS_ENDPOINT_URL_S3, keys }),
-      batch: createBatchClient({ queue, definition, endpoint: env.AWS_ENDPOINT_URL_BATCH, keys }),
-      current: async () =>
-        currentIn(registry, { embedded: ModelManifest.parse(await embeddedModel(env.ASSETS).manifest()), name }),
-      background: waitUntil,
-    }),
-  );
+  return createBatchService({
+    store: openBucket({ uri, region, endpoint: env.AWS_ENDPOINT_URL_S3, keys }),
+    batch: createBatchClient({ queue, definition, endpoint: env.AWS_ENDPOINT_URL_BATCH, keys }),
+    current: async () =>
+      currentIn(registry, { embedded: ModelManifest.parse(await embeddedModel(env.ASSETS).manifest()), name }),
+    background: waitUntil,
+  });
 }
 
 /** Calls to AWS are signed where there are keys, or a role that this Worker may take. */
@@ -210,6 +220,11 @@ function keysOf(env: Env, issuer: Issuer | undefined): (() => Promise<AwsKeys>) 
 
 function issuerOf({ WORKER_ISSUER: url, WORKER_IDENTITY: keys }: Env): Issuer | undefined {
   return url === undefined || keys === undefined ? undefined : createIssuer({ url, keys });
+}
+
+/** Of the bucket that jobs are kept in, too. */
+function uploadUri({ UPLOADS: uri }: Env): (digest: string) => string {
+  return (digest) => `${uri}/${uploadKey(digest)}`;
 }
 
 /** A bucket with keys of its own, such as R2's, or one of AWS beside the encoder. */

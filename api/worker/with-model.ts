@@ -3,6 +3,7 @@ import type { Usage } from '../../contracts/src/api/embed.ts';
 import type { RoutingReceipt } from '../../contracts/src/api/encode.ts';
 import type { Engines } from '../core/embed.ts';
 import type { VectorCache } from '../core/encode/cache.ts';
+import type { Preference } from '../core/encode/routing.ts';
 import type { Model } from '../core/model.ts';
 import type { Call, RequestRecord } from './dependencies.ts';
 import { appliedPreference, readPrefer } from './http/prefer.ts';
@@ -18,12 +19,7 @@ export async function withModel<T extends object>(
   const trace = { ...traceHeaders(record.trace), 'x-request-id': record.requestId };
   const timing = createTiming();
   const prefer = readPrefer(request.headers);
-  const onRoute = (receipt: RoutingReceipt) => {
-    record.routing = receipt;
-    record.headers['X-Image-Route'] = `${receipt.route}; reason="${receipt.reason}"`;
-    const applied = appliedPreference(prefer, receipt.route);
-    if (applied !== undefined) record.headers['Preference-Applied'] = applied;
-  };
+  const onRoute = (receipt: RoutingReceipt) => noteRoute(record, prefer, receipt);
   const engines: Engines = {
     images: (files, space, options) =>
       timing.waitFor('encoder', () =>
@@ -56,6 +52,14 @@ export async function withModel<T extends object>(
   record.images += output.usage?.images ?? 0;
   if (output.pixels) record.pixels = (record.pixels ?? 0) + output.pixels;
   return output;
+}
+
+/** Who encodes the images, for the request's log and the headers of its answer. */
+export function noteRoute(record: RequestRecord, prefer: Preference, receipt: RoutingReceipt): void {
+  record.routing = receipt;
+  record.headers['X-Image-Route'] = `${receipt.route}; reason="${receipt.reason}"`;
+  const applied = appliedPreference(prefer, receipt.route);
+  if (applied !== undefined) record.headers['Preference-Applied'] = applied;
 }
 
 /** Where the vectors of the answer come from, the farthest of them. */

@@ -8,10 +8,10 @@ import { LiveReport, ModelList, ReadyReport } from './api/models.ts';
 import { PartialSimilarityResponse, SimilarityRequest, SimilarityResponse } from './api/similarity.ts';
 import { ClassifyRequest, ClassifyResponse } from './api/tasks/classify.ts';
 import { DryRunResponse } from './api/tasks/dry-run.ts';
-import { JobList, JobReport, JobRequest } from './api/tasks/jobs.ts';
+import { EmbedJob, JobList, JobReport, JobRequest } from './api/tasks/jobs.ts';
 import { TokenizeRequest, TokenizeResponse } from './api/tasks/tokenize.ts';
 import { UploadRequest, UploadResponse } from './api/tasks/upload.ts';
-import { BulkFile } from './bulk/file.ts';
+import { BulkFile, BulkUpload } from './bulk/file.ts';
 import { BulkDone, BulkJob, BulkPlan, BulkStop, BulkSubmission, BulkTold, BulkWebhook } from './bulk/job.ts';
 import { BulkError, BulkLine, BulkResult } from './bulk/lines.ts';
 import { BulkEvent, FollowEvent, ListeningLine, RequestEvent } from './events.ts';
@@ -51,6 +51,7 @@ export const DOCUMENTS = {
   BulkStop,
   BulkSubmission,
   BulkTold,
+  BulkUpload,
   BulkWebhook,
   ClassFile,
   ClassifyRequest,
@@ -58,6 +59,7 @@ export const DOCUMENTS = {
   DataIndex,
   DatasetPointer,
   DryRunResponse,
+  EmbedJob,
   EmbedRequest,
   EmbedResponse,
   EncodeFrame,

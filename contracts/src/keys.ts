@@ -1,4 +1,5 @@
 // Layout of the object store and of a run's folder: one function per key. No other code builds a key.
+import { ApiKey } from './api/api-key.ts';
 import { type BulkFormat, BulkJobId } from './bulk/job.ts';
 import { type Artefact, Digest } from './model/artefact.ts';
 import { JobId, ModelName, RecipeName } from './names.ts';
@@ -13,6 +14,8 @@ export const FILES = {
   lines: 'lines.jsonl',
   /** What is known of a file that was sent. Written after its content. */
   file: 'file.json',
+  /** What is known of a file that is sent in parts. Written before them. */
+  upload: 'upload.json',
   /** Which job of AWS Batch runs a bulk job. */
   submission: 'submission.json',
   /** Who is told of the end of a bulk job, and that it was told. */
@@ -164,7 +167,16 @@ export const sourceFileKey = (digest: string, path: string): string => `${source
 // ---- uploads ----
 
 /** A file that was sent to be embedded. Immutable: the key says what the bytes are. It goes after some days. */
-export const uploadKey = (digest: string): string => `${PREFIXES.uploads}/sha256/${hexOf(digest)}`;
+export const uploadKey = (digest: string): string => `${UPLOADED_FILES}/${hexOf(digest)}`;
+
+/** Folder of all of them. None is listed for anybody: who knows a digest has the file. */
+export const UPLOADED_FILES = `${PREFIXES.uploads}/sha256`;
+
+/** Folders that whoever has the bucket fills by other means: for all callers, and for those with the API key of that prefix. */
+export const uploadFolders = (key: string | null): string[] =>
+  ['shared', ...(key === null ? [] : [name(ApiKey.shape.prefix, key)])].map(
+    (folder) => `${PREFIXES.uploads}/${folder}`,
+  );
 
 // ---- API keys ----
 
@@ -184,14 +196,44 @@ export const bulkInlineFolder = (id: string): string => `${bulkFolder(id)}/inlin
 /** Folder of a file that was sent for bulk jobs: its lines, and what is known of it. */
 export const jobInputFolder = (id: string): string => `${PREFIXES.jobInputs}/${jobName(id)}`;
 
-/** The file of a key in such a folder; undefined where the key is another. */
-export const fileOfKey = (key: string): string | undefined => folderOf(key, FILES.file)?.split('/').at(1);
+/** A part of a file that is sent in parts. */
+export const uploadPartKey = (upload: string, part: string): string => `${jobInputFolder(upload)}/${jobName(part)}`;
+
+/** Who may see a job or a file, and since when it is there. */
+interface Owned {
+  id: string;
+  /** The prefix of an API key; null: everybody. */
+  owner: string | null;
+  created_at: string;
+}
+
+/** Jobs, batches or files of an owner by their time, the newest first: where a listing of them starts. */
+export const ownedPrefix = (prefix: 'jobs' | 'jobInputs', kind: string, owner: string | null): string =>
+  `${PREFIXES[prefix]}/by-owner/${owner === null ? 'everybody' : name(ApiKey.shape.prefix, owner)}/${kind}/`;
+
+/** An empty object for each of them. The time is counted down, so that the newest comes first; ids begin with their kind. */
+export const ownedKey = (prefix: 'jobs' | 'jobInputs', { id, owner, created_at }: Owned): string => {
+  const [kind = ''] = jobName(id).split('_');
+  const left = String(LAST_MS - Date.parse(created_at)).padStart(String(LAST_MS).length, '0');
+  return `${ownedPrefix(prefix, kind, owner)}${left}-${id}`;
+};
+const LAST_MS = 9_999_999_999_999;
+
+/** Whose key it is. */
+export const ownedId = (key: string): string => key.slice(key.lastIndexOf('-') + 1);
 
 /** The job of a key in such a folder; undefined where the key is another. */
 export const jobOfKey = (key: string): string | undefined => {
   const [first, id] = key.split('/');
   return first === PREFIXES.jobs && BulkJobId.safeParse(id).success ? id : undefined;
 };
+
+/** Jobs of a day (`2026-11-27`) of which somebody is to be told: where a listing of them starts. */
+export const toTellPrefix = (day: string): string => `${PREFIXES.jobs}/to-tell/${day}/`;
+
+/** An object for each of them, which is empty once nobody has to be told any more. */
+export const toTellKey = ({ id, created_at }: Pick<Owned, 'id' | 'created_at'>): string =>
+  `${toTellPrefix(created_at.slice(0, 10))}${jobName(id)}`;
 
 /** Files of one shard. */
 export function bulkFiles(shard: number) {

@@ -14,6 +14,7 @@ import {
   IMAGES,
   PARTS_OF_PROMPTS,
   PARTS_OF_STUDENTS,
+  PARTS_OF_VOCABULARY,
   type Part,
   partsOfTarget,
   partsOfTowers,
@@ -31,6 +32,7 @@ import { ImitateConfig } from './training/stages/imitate.ts';
 import { InheritConfig } from './training/stages/inherit.ts';
 import { MntpConfig } from './training/stages/mntp.ts';
 import { PrepareConfig, type TextKind } from './training/stages/prepare.ts';
+import { VocabularyConfig } from './training/stages/vocabulary.ts';
 
 /** The role of the user's own files; every other role of a job's `inputs` is the stage that wrote the folder. */
 export const DATA = 'data';
@@ -157,11 +159,20 @@ export const STAGES = {
     variant: ({ text_tower }) => text_tower,
     localFolders: ({ soup }) => soupRuns(soup),
   }),
+  vocabulary: row({
+    config: VocabularyConfig,
+    inputs: ['prepare', 'embed_captions'],
+    prepared: () => ['pairs', 'groups.train', 'long.train', 'translations.train', 'plain.train', 'concepts.train'],
+    embedded: () => PARTS_OF_VOCABULARY,
+    jobClass: 'cpu',
+    work: { unit: 'entries', amount: ({ vocabulary_size }) => vocabulary_size },
+    variant: ({ first_tier }) => (first_tier === undefined ? 'alone' : 'read'),
+  }),
   distill: row({
     config: DistillConfig,
-    inputs: ['prepare', 'embed_captions', 'clip'],
+    inputs: ['prepare', 'embed_captions', 'clip', 'vocabulary'],
     prepared: ({ image_weight }) => [
-      ...(['pairs', 'groups.train', 'long.train', 'translations.train', 'plain.train', 'concepts.train'] as const),
+      ...(['pairs', 'translations.train', 'concepts.train'] as const),
       ...(image_weight > 0 ? (['images.train'] as const) : []),
     ],
     embedded: () => PARTS_OF_STUDENTS,

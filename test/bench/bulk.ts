@@ -1,14 +1,6 @@
 // `npm run bench:bulk`: many small images through one bulk job, a shard killed in its middle: what is lost, how fast, how much memory.
 import { spawn } from 'node:child_process';
-import {
-  createReadStream,
-  createWriteStream,
-  existsSync,
-  mkdtempSync,
-  readdirSync,
-  readFileSync,
-  rmSync,
-} from 'node:fs';
+import { createReadStream, createWriteStream, existsSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { availableParallelism, cpus, loadavg, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
@@ -19,6 +11,7 @@ import { BulkResult } from '../../contracts/src/bulk/lines.ts';
 import { BulkEvent, readEvent } from '../../contracts/src/events.ts';
 import { UserError } from '../../contracts/src/user-error.ts';
 import { writeTinyModel } from '../api/bulk/jobs.ts';
+import { shardProcesses } from '../support/shard-processes.ts';
 
 const HELP = `Usage: npm run bench:bulk [-- --images N] [--workers N] [--tiny] [--no-kill] [--json]
 
@@ -51,21 +44,6 @@ async function* linesOf(count: number): AsyncGenerator<string> {
       .toBuffer();
     yield `${JSON.stringify({ custom_id: `image-${i}`, image: png.toString('base64') })}\n`;
   }
-}
-
-/** Processes that encode shards into a folder, with the bytes that each holds. */
-function shardProcesses(output: string): { pid: number; bytes: number }[] {
-  return readdirSync('/proc').flatMap((name) => {
-    if (!/^\d+$/.test(name)) return [];
-    try {
-      const words = readFileSync(`/proc/${name}/cmdline`, 'utf8').split('\0');
-      if (!words.some((word) => word.endsWith('shard.ts')) || !words.includes(`file://${output}`)) return [];
-      const [, kilobytes = '0'] = /^VmRSS:\s+(\d+)/m.exec(readFileSync(`/proc/${name}/status`, 'utf8')) ?? [];
-      return [{ pid: Number(name), bytes: Number(kilobytes) * 1024 }];
-    } catch {
-      return [];
-    }
-  });
 }
 
 interface Run {

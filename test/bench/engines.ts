@@ -7,21 +7,29 @@ import type { TextEngine } from '../../api/text/engine.ts';
 import { createOnnxEngine } from '../../api/text/onnx/engine.ts';
 import { openTable } from '../../api/text/table.ts';
 import { createWasmEngine } from '../../api/text/wasm/engine.ts';
+import { readOnnx } from '../../api/text/wasm/onnx-file.ts';
+import { STUDENT } from '../../api/text/wasm/student-graph.ts';
+import { matricesOf, readGraph } from '../../api/text/wasm/text-graph.ts';
 import { type CommandLine, runCommand } from '../../contracts/command/command-line.ts';
 import { ModelManifest, type TextTower, textTowers } from '../../contracts/src/model/manifest.ts';
 import { UserError } from '../../contracts/src/user-error.ts';
+import { measurePeak } from './peak.ts';
 import { median, ownCpuMs } from './process.ts';
 
-const HELP = `Usage: npm run bench:engines [-- --json] [--runs N] [--tier student|tiny] [--parity]
+const HELP = `Usage: npm run bench:engines [-- --json] [--runs N] [--longest N] [--tier student|tiny] [--parity]
 
 Texts of the embedded model in one thread: onnxruntime-node, onnxruntime-web, and our own engine with relaxed SIMD and
-without, in turns after a warm-up. CPU milliseconds, medians of N rounds (default 9), and ratios of the same round.
+without, in turns after a warm-up. CPU milliseconds, medians of N rounds (default 9), and ratios of the same round. --longest leaves
+out texts of more tokens.
+"% of peak": products with the layers' matrices a second, attention and all else included in the time, to what the
+machine does of relaxed SIMD's product of bytes with everything in registers.
 --parity measures no time: how far vectors are from those of our own engine without relaxed SIMD, the most exact one, as
 1 - cosine, mean and worst over texts of every length from 1 to the longest.
 `;
 const OPTIONS = {
   json: { type: 'boolean' },
   runs: { type: 'string', default: '9' },
+  longest: { type: 'string', default: '512' },
   tier: { type: 'string', default: 'student' },
   parity: { type: 'boolean', default: false },
 } as const;
@@ -46,14 +54,17 @@ const STRIDE = 32;
 async function main({ values }: CommandLine<typeof OPTIONS>): Promise<undefined> {
   const runs = Number(values.runs);
   if (!Number.isInteger(runs) || runs < 1) throw new UserError(`--runs ${values.runs}: a whole number from 1 on`);
+  const longest = Number(values.longest);
+  if (!Number.isInteger(longest)) throw new UserError(`--longest ${values.longest}: a whole number of tokens`);
   const manifest = ModelManifest.parse(JSON.parse(readFileSync(join(MODEL, 'manifest.json'), 'utf8')));
   const tower = new Map(Object.entries(textTowers(manifest))).get(values.tier);
   if (!tower) throw new UserError(`--tier ${values.tier}: the model has none of that name`);
 
   const engines = await openEngines(tower);
+  const products = await productsOf(tower);
   if (values.parity) return compareAll(engines, { tokens: manifest.text.context_length, json: values.json });
-  for (const { run } of engines) for (let i = 0; i < WARM_UP; i++) await run([idsOf(16)]);
-  for (const shape of SHAPES) {
+  for (const { run } of engines) for (let i = 0; i < (runs > 1 ? WARM_UP : 1); i++) await run([idsOf(16)]);
+  for (const shape of SHAPES.filter(({ tokens }) => tokens <= longest)) {
     const texts = Array.from({ length: shape.texts }, (_, seed) => idsOf(shape.tokens, seed));
     const times = new Map(engines.map(({ name }) => [name, [] as number[]]));
     for (let round = 0; round < runs; round++) {
@@ -64,9 +75,19 @@ async function main({ values }: CommandLine<typeof OPTIONS>): Promise<undefined>
       }
     }
     const cpu_ms = Object.fromEntries([...times].map(([name, all]) => [name, median(all)]));
-    if (values.json) console.log(JSON.stringify({ ...shape, tier: values.tier, cpu_ms }));
-    else console.log(lineOf(shape, cpu_ms));
+    const rate = (shape.texts * shape.tokens * products) / (cpu_ms['own relaxed'] ?? Number.NaN) / 1e6;
+    // Of the same minute: other work on the machine slows both.
+    const share_of_peak = rate / measurePeak();
+    if (values.json) console.log(JSON.stringify({ ...shape, tier: values.tier, cpu_ms, share_of_peak }));
+    else console.log(`${lineOf(shape, cpu_ms)}  ${Math.round(100 * share_of_peak)} % of peak`);
   }
+}
+
+/** Multiplications with the matrices of all layers for a token, attention not among them. */
+async function productsOf(tower: TextTower): Promise<number> {
+  const shape = readGraph(readOnnx(new Uint8Array(await readModel(tower.graph.file))), STUDENT);
+  if ('other' in shape) throw new Error(shape.other);
+  return shape.layers * matricesOf(shape).reduce((sum, [, depth, columns]) => sum + depth * columns, 0);
 }
 
 function lineOf({ texts, tokens }: (typeof SHAPES)[number], times: Record<string, number>): string {

@@ -5,23 +5,27 @@ import { join } from 'node:path';
 import sharp from 'sharp';
 import { dot } from '../../api/core/vectors/vectors.ts';
 import { type CommandLine, runCommand } from '../../contracts/command/command-line.ts';
-import { UserError } from '../../contracts/src/user-error.ts';
+import { reasonOf, UserError } from '../../contracts/src/user-error.ts';
 import { trainerPython } from '../support/python.ts';
 import { type Arm, openArm, type Round } from './images/arm.ts';
+import { installInfinity } from './images/infinity.ts';
 import { median } from './process.ts';
 
-const HELP = `Usage: npm run bench:images [-- --photos FOLDER] [--rounds N] [--json]
+const HELP = `Usage: npm run bench:images [-- --photos FOLDER] [--rounds N] [--infinity] [--json]
 
 Photographs of 500 x 375 pixels, made of the page's samples, from bytes of JPEG to vectors in one thread: the encoder of bulk
-jobs; open_clip's transforms with the backbone in PyTorch; the same transforms with the exported graph in ONNX Runtime. In turns,
-each in a process of its own, by CPU time; medians of N rounds (default 5) after one that is not counted.
+jobs; open_clip's transforms with the backbone in PyTorch; the same transforms with the exported graph in ONNX Runtime; infinity's
+engine around that graph. In turns, each in a process of its own, by CPU time; medians of N rounds (default 5) after one that is
+not counted.
   --photos FOLDER  JPEG files to encode instead
   --rounds N       rounds
+  --infinity       measure infinity, too: installs it into a folder that goes afterwards, from the package registry
   --json           one JSON document
 `;
 const OPTIONS = {
   photos: { type: 'string' },
   rounds: { type: 'string', default: '5' },
+  infinity: { type: 'boolean' },
   json: { type: 'boolean' },
 } as const;
 const ROOT = join(import.meta.dirname, '../..');
@@ -59,8 +63,10 @@ async function main({ values }: CommandLine<typeof OPTIONS>): Promise<number> {
     for (const name of ['open_clip', 'onnxruntime']) {
       arms.push(openArm(name, python, ['-W', 'ignore', '-m', 'bench.images', name, photos, MODEL], env));
     }
+    const reason = values.infinity ? await addInfinity(arms, { python, photos, made, env }) : '--infinity measures it';
     const result = {
       ...(await measure(arms, { rounds, count })),
+      ...(reason === undefined ? {} : { infinity: `not run: ${reason}` }),
       photos: values.photos ?? 'made of the samples',
       count,
     };
@@ -71,6 +77,29 @@ async function main({ values }: CommandLine<typeof OPTIONS>): Promise<number> {
     for (const arm of arms) arm.close();
     rmSync(made, { recursive: true, force: true });
   }
+}
+
+interface Setting {
+  python: string;
+  photos: string;
+  /** A folder that goes with the run. */
+  made: string;
+  env: NodeJS.ProcessEnv;
+}
+
+/** Why it cannot be measured, where it cannot. */
+async function addInfinity(arms: Arm[], { python, photos, made, env }: Setting): Promise<string | undefined> {
+  const installed = installInfinity(python, made);
+  if ('reason' in installed) return installed.reason;
+  const own = { ...env, PYTHONPATH: `${installed.folder}:${env.PYTHONPATH}`, HF_HUB_OFFLINE: '1' };
+  const arm = openArm('infinity', python, ['-W', 'ignore', '-m', 'bench.infinity', photos, MODEL], own);
+  try {
+    await arm.round();
+  } catch (error) {
+    return reasonOf(error);
+  }
+  arms.push(arm);
+  return undefined;
 }
 
 async function measure(arms: Arm[], { rounds, count }: { rounds: number; count: number }) {
@@ -87,12 +116,17 @@ async function measure(arms: Arm[], { rounds, count }: { rounds: number; count: 
     const ratios = roundsOf(name).map(({ ms }, i) => ms / (roundsOf('ours')[i]?.ms ?? Number.NaN));
     return Math.round(median(ratios) * 100) / 100;
   };
+  const others = arms.map(({ name }) => name).filter((name) => name !== 'ours');
   return {
     machine: { cpu: cpus()[0]?.model, cores: availableParallelism(), load: loadavg()[0] },
     photographs_a_core_second: Object.fromEntries(arms.map(({ name }) => [name, rate(name)])),
-    ours_times_open_clip: ratio('open_clip'),
-    ours_times_onnxruntime: ratio('onnxruntime'),
-    least_cosine_to_onnxruntime: leastCosine(roundsOf('ours')[0], roundsOf('onnxruntime')[0]),
+    ours_times: Object.fromEntries(others.map((name) => [name, ratio(name)])),
+    least_cosine_to: Object.fromEntries(
+      others.flatMap((name) => {
+        const [first] = roundsOf(name);
+        return first?.vectors ? [[name, leastCosine(roundsOf('ours')[0], first)]] : [];
+      }),
+    ),
   };
 }
 

@@ -260,6 +260,8 @@ export function refused(spaceId: string, dimensions: number): Refused[] {
     {
       code: 'too_many_items',
       why: 'one image too many',
+      // At /embed a job could be begun of them.
+      path: '/v1/embeddings',
       body: () => ({ input: Array(LIMITS.images + 1).fill(image(png(1, 1))) }),
       param: 'input',
     },

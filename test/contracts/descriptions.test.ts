@@ -61,6 +61,7 @@ it('every document that is stored carries the version of its form', () => {
     'BulkStop',
     'BulkSubmission',
     'BulkTold',
+    'BulkUpload',
     'BulkWebhook',
     'DataIndex',
     'DatasetPointer',

@@ -13,9 +13,9 @@ import { startWorker } from '../../api/dev/local-worker.ts';
 import { openStore } from '../../api/registry/stores/open.ts';
 import { OpenAiFile } from '../../contracts/src/api/doors/batches.ts';
 import { ErrorBody } from '../../contracts/src/api/error.ts';
-import { JobReport } from '../../contracts/src/api/tasks/jobs.ts';
+import { EmbedJob, JobReport } from '../../contracts/src/api/tasks/jobs.ts';
 import { BulkDone } from '../../contracts/src/bulk/job.ts';
-import { BulkResult } from '../../contracts/src/bulk/lines.ts';
+import { BulkError, BulkResult } from '../../contracts/src/bulk/lines.ts';
 import { IMAGES, newFolder } from '../api/bulk/jobs.ts';
 import { type AwsDoor, startDoor } from '../support/aws-door.ts';
 import { type AwsEmulator, deployBulk, startAws } from '../support/aws-emulator.ts';
@@ -45,9 +45,9 @@ beforeAll(async () => {
       const body = readFileSync(join(IMAGES, name));
       return { header: { name, size: body.length, type: 'file' as const }, body };
     });
-    await store.put(`uploads/${at}.tar`, await packTar(entries));
+    await store.put(`uploads/shared/${at}.tar`, await packTar(entries));
   }
-  const tar = (at: number) => ({ custom_id: `tar-${at}`, tar: `s3://${stack.bucket}/uploads/${at}.tar` });
+  const tar = (at: number) => ({ custom_id: `tar-${at}`, tar: `s3://${stack.bucket}/uploads/shared/${at}.tar` });
   const image = readFileSync(join(IMAGES, FILES[0] ?? '')).toString('base64');
   lines = [tar(0), { custom_id: 'alone', image }, tar(1)].map((line) => JSON.stringify(line));
   ({ platform, url } = await startDeployed());
@@ -107,10 +107,10 @@ async function sendFile(): Promise<string> {
 }
 
 /** Digests of what the same lines leave by processes of this machine. */
-async function digestsHere(): Promise<string[]> {
+async function digestsHere(lines: string[], formats: string): Promise<string[]> {
   const [input, output] = [join(newFolder('in'), 'lines.jsonl'), newFolder('out')];
   writeFileSync(input, lines.join('\n'));
-  const words = [input, output, '--source', `s3://${stack.bucket}/uploads`, '--format', 'jsonl,parquet'];
+  const words = [input, output, '--source', `s3://${stack.bucket}/uploads`, '--format', formats];
   await promisify(execFile)(process.execPath, [join(ROOT, 'api/bulk/hosts/encode.ts'), ...words], {
     env: { ...process.env, ...aws.env },
   });
@@ -136,12 +136,41 @@ test('a job: submitted once, one child tried again alone, and the bytes are thos
   });
   expect(aws.reclaimed).toEqual([1]);
   expect((await submissions()).map(({ jobName }) => jobName)).toEqual([first.id]);
-  expect(digestsOf(report)).toEqual(await digestsHere());
+  expect(digestsOf(report)).toEqual(await digestsHere(lines, 'jsonl,parquet'));
 
   const part = await (await fetch(`${url}/v1/jobs/${first.id}/files/part-0001.jsonl`)).text();
   expect(BulkResult.parse(JSON.parse(part)).custom_id).toBe('alone');
   expect((await create(body, 'monday')).status).toBe('completed');
   expect(await submissions()).toHaveLength(1);
+}, 200_000);
+
+test('a request that becomes a job, once under its key, with the bytes of the same items here', async () => {
+  const image = readFileSync(join(IMAGES, FILES[1] ?? '')).toString('base64');
+  const ask = async () => {
+    const response = await fetch(`${url}/embed`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json', 'idempotency-key': 'wednesday', prefer: 'respond-async' },
+      body: JSON.stringify({ input: [{ image }, { content: [{ text: 'a dog' }, { image }] }] }),
+    });
+    expect([response.status, response.headers.get('preference-applied')]).toEqual([202, 'respond-async']);
+    const job = EmbedJob.parse(await response.json());
+    expect(response.headers.get('location')).toBe(`/v1/jobs/${job.id}`);
+    return job;
+  };
+  const { id, routing } = await ask();
+  expect(routing).toEqual({ route: 'batch', reason: 'asked' });
+  await expect.poll(async () => (await read(id)).ended_at, WAIT).not.toBeNull();
+  const items = [
+    { custom_id: '0', image },
+    { custom_id: '1', content: [{ text: 'a dog' }, { image }] },
+  ];
+  const here = await digestsHere(
+    items.map((item) => JSON.stringify(item)),
+    'jsonl',
+  );
+  expect(digestsOf(await read(id))).toEqual(here);
+  expect((await ask()).id).toBe(id);
+  expect((await submissions()).filter(({ jobName }) => jobName === id)).toHaveLength(1);
 }, 200_000);
 
 test('a job that is cancelled: its array ends, and the same key answers what became of it', async () => {
@@ -159,11 +188,47 @@ test('a job that is cancelled: its array ends, and the same key answers what bec
   expect((await submissions()).filter(({ jobName }) => jobName === id)).toHaveLength(1);
 }, 200_000);
 
-test('what a job names outside of what was sent is refused, and nothing was asked of AWS without a right signature', async () => {
+test('a prefix and a file of lines that the bucket holds for everybody: their images, and no other files', async () => {
+  const album = `s3://${stack.bucket}/uploads/shared/album`;
+  const store = openStore(album, { endpoint: aws.endpoint, credentials });
+  const [first = '', second = ''] = FILES;
+  for (const name of [first, second]) await store.put(name, new Uint8Array(readFileSync(join(IMAGES, name))));
+  const named = [
+    { custom_id: 'beside', path: first },
+    { custom_id: 'elsewhere', uri: `s3://${stack.bucket}/jobs/secret.png` },
+  ];
+  await store.put('lines.jsonl', new TextEncoder().encode(named.map((line) => JSON.stringify(line)).join('\n')));
+  const jobs = await Promise.all([
+    create({ input: { prefix: album } }, 'album'),
+    create({ input: { jsonl: `${album}/lines.jsonl` } }, 'lines'),
+  ]);
+  const results: string[] = [];
+  for (const { id } of jobs) {
+    await expect.poll(async () => (await read(id)).ended_at, WAIT).not.toBeNull();
+    results.push(await (await fetch(`${url}/v1/jobs/${id}/files/part-0000.jsonl`)).text());
+  }
+  const [ofPrefix = [], ofLines = []] = results.map((text) =>
+    text
+      .trim()
+      .split('\n')
+      .map((line) => BulkResult.parse(JSON.parse(line))),
+  );
+  expect(ofPrefix.map(({ custom_id }) => custom_id)).toEqual([first, second].sort());
+  expect(ofLines.map(({ custom_id }) => custom_id)).toEqual(['beside']);
+  expect(ofLines[0]?.embedding).toBe(ofPrefix.find(({ custom_id }) => custom_id === first)?.embedding);
+  const errors = await (await fetch(`${url}/v1/jobs/${jobs[1]?.id}/files/errors-0000.jsonl`)).text();
+  expect(BulkError.parse(JSON.parse(errors))).toMatchObject({ custom_id: 'elsewhere', code: 'invalid_request' });
+}, 200_000);
+
+test('what a job names outside of that is refused, and nothing was asked of AWS without a right signature', async () => {
   const headers = { 'content-type': 'application/json' };
-  const body = JSON.stringify({ input: { prefix: `s3://${stack.bucket}/uploads` } });
-  const refused = ErrorBody.parse(await (await fetch(`${url}/v1/jobs`, { method: 'POST', headers, body })).json());
-  expect(refused).toMatchObject({ code: 'invalid_request', error: { param: 'input' } });
+  for (const place of ['uploads', 'uploads/sha256', 'uploads/ec_00000000', 'uploads/shared/../sha256', 'jobs']) {
+    const prefix = `s3://${stack.bucket}/${place}`;
+    const body = JSON.stringify({ input: { prefix } });
+    const refused = ErrorBody.parse(await (await fetch(`${url}/v1/jobs`, { method: 'POST', headers, body })).json());
+    expect(refused).toMatchObject({ code: 'invalid_request', error: { param: 'input' } });
+    expect(refused.detail).toContain(`may not read ${prefix}`);
+  }
   const exchanges = door.calls.filter(({ service }) => service === 'sts');
   expect(exchanges).toHaveLength(1);
   expect(door.calls.filter((call) => call.service !== 'sts' && !call.isRight)).toEqual([]);

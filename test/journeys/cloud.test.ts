@@ -119,8 +119,8 @@ describe('a recipe on AWS', () => {
     expect(plan?.prices).toEqual({ date: '2026-08-17', region: 'us-east-1' });
     expect(await cloud.store.list('')).toEqual([]);
     const shown = await train(cloud.repository.root, [RECIPE, '--plan', '--on', 'aws'], cloud.aws.env);
-    expect(shown.stdout).toContain('0 finished, 10 to run: 10 of unknown length');
-    // Five `train` jobs, two `embed` of 12 hours, three `cpu` of 6 hours at 4 vCPUs and 16 GiB.
+    expect(shown.stdout).toContain('0 finished, 11 to run: 11 of unknown length');
+    // Five `train` jobs, two `embed` of 12 hours, four `cpu` of 6 hours at 4 vCPUs and 16 GiB.
     expect(shown.stdout).toContain('at most $797.31 by the time limits (prices of 2026-08-17, us-east-1;');
   });
 
@@ -136,6 +136,7 @@ describe('a recipe on AWS', () => {
       'inherit',
       'embed_images',
       'clip',
+      'vocabulary',
       'distill',
       'export',
       'evaluate',
@@ -159,7 +160,7 @@ describe('a recipe on AWS', () => {
     expect(jobs.find(({ jobName }) => jobName?.startsWith('tiny_clip_'))?.jobQueue).toBe(cloud.deployment.queues.train);
 
     const stages = await cloud.until(isOver);
-    expect([...stages.values()].map(({ status }) => status)).toEqual(Array(10).fill('succeeded'));
+    expect([...stages.values()].map(({ status }) => status)).toEqual(Array(11).fill('succeeded'));
     const keys = (await cloud.store.list('data/')).map(({ key }) => key);
     // The contents of the five files are their names.
     const named = ['classes.json', 'dev.tar', 'plain.jsonl', 'train-0.tar', 'train-1.tar'].map(

@@ -10,7 +10,9 @@ import { promisify } from 'node:util';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { OpenAiBatch, OpenAiFile } from '../../contracts/src/api/doors/batches.ts';
 import { OpenAIEmbeddings } from '../../contracts/src/api/doors/openai.ts';
-import { JobList, JobReport } from '../../contracts/src/api/tasks/jobs.ts';
+import { OpenAiUpload, OpenAiUploadPart } from '../../contracts/src/api/doors/uploads.ts';
+import { EmbedResponse } from '../../contracts/src/api/embed.ts';
+import { EmbedJob, JobList, JobReport } from '../../contracts/src/api/tasks/jobs.ts';
 import { BulkError, BulkResult } from '../../contracts/src/bulk/lines.ts';
 import { type KeyFile, makeKeyFile } from '../support/key-file.ts';
 import { type LocalServer, startLocalServer } from '../support/local-server.ts';
@@ -22,10 +24,13 @@ const WAIT = { timeout: 55_000, interval: 300 };
 
 let server: LocalServer;
 let keys: KeyFile;
+/** Good for requests and for jobs. */
+let key = '';
 let folder = '';
 beforeAll(async () => {
   folder = mkdtempSync(join(tmpdir(), 'jobs-'));
   keys = await makeKeyFile();
+  key = await keys.add({ scopes: ['embed', 'jobs'] });
   server = await startLocalServer({ jobs: join(folder, 'jobs'), keys: keys.file, requireKeys: true });
 }, 120_000);
 afterAll(async () => {
@@ -37,16 +42,19 @@ afterAll(async () => {
 function commandsBelow(heading: string): string[] {
   const section = GUIDE.split(/^## /m).find((part) => part.startsWith(`${heading}\n`)) ?? '';
   return [...section.matchAll(/^```sh\n([\s\S]*?)^```/gm)].flatMap(([, block = '']) =>
-    block.split(/^(?=curl |echo )/m),
+    block.split(/^(?=curl |echo |split )/m),
   );
 }
 
-/** `names`: what the guide writes in capitals. */
-async function type(command: string | undefined, names: Record<string, string> = {}): Promise<string> {
+/** `names`: what the guide writes in capitals; `key`: of whoever types, absent one that is good for jobs. */
+async function type(
+  command: string | undefined,
+  names: Record<string, string> = {},
+  key = keys.secrets.jobs,
+): Promise<string> {
   let line = (command ?? '').replaceAll('http://127.0.0.1:8787', server.url).replaceAll('/tmp/', `${folder}/`);
   for (const [name, value] of Object.entries(names)) line = line.replaceAll(name, value);
-  // As the guide says: a key that is good for jobs.
-  line = line.replace(/^curl -s/, `curl -s -H 'authorization: Bearer ${keys.secrets.jobs}'`);
+  line = line.replace(/^curl -s/, `curl -s -H 'authorization: Bearer ${key}'`);
   return (await promisify(execFile)('bash', ['-c', line], { cwd: ROOT })).stdout;
 }
 const ended = (status: string): boolean => status !== 'validating' && status !== 'in_progress';
@@ -81,6 +89,34 @@ test('a job: asked for, followed, its files read, listed, cancelled when it has 
   expect(JobReport.parse(JSON.parse(await type(cancel, { JOB }))).status).toBe('completed');
 });
 
+test('a request becomes a job, whose vectors are those that an answer would have had', async () => {
+  const [ask, get, part] = commandsBelow('A request becomes a job');
+  const begun = EmbedJob.parse(JSON.parse(await type(ask, {}, key)));
+  expect(begun.routing).toEqual({ route: 'batch', reason: 'asked' });
+  const JOB = begun.id;
+  const read = async () => JobReport.parse(JSON.parse(await type(get, { JOB }, key)));
+  await expect.poll(async () => ended((await read()).status), WAIT).toBe(true);
+  expect(await read()).toMatchObject({ status: 'completed', request_counts: { total: 2, completed: 2, failed: 0 } });
+  const results = (await type(part, { JOB }, key))
+    .trim()
+    .split('\n')
+    .map((line) => BulkResult.parse(JSON.parse(line)));
+  expect(results.map(({ custom_id, modality }) => [custom_id, modality])).toEqual([
+    ['0', 'text'],
+    ['1', 'image'],
+  ]);
+  const atOnce = ask?.replace("-H 'prefer: respond-async' ", '');
+  const { data, space_id } = EmbedResponse.parse(JSON.parse(await type(atOnce, {}, key)));
+  for (const [at, { embedding, space_id: space }] of results.entries()) {
+    const bulk = new Float32Array(Uint8Array.from(Buffer.from(embedding, 'base64')).buffer);
+    const waited = (data[at]?.embedding ?? []) as number[];
+    const cosine = bulk.reduce((sum, value, i) => sum + value * Number(waited[i]), 0);
+    expect(cosine).toBeGreaterThan(at === 0 ? 0.995 : 0.9999);
+    expect(space).toBe(space_id);
+  }
+  expect(EmbedJob.parse(JSON.parse(await type(ask, {}, key))).id).toBe(JOB);
+});
+
 test('a batch by curl: a file of requests in, a file of answers out', async () => {
   const [write, send, create, get, content] = commandsBelow("OpenAI's batches");
   await type(write);
@@ -97,6 +133,19 @@ test('a batch by curl: a file of requests in, a file of answers out', async () =
   const { custom_id, response } = JSON.parse(await type(content, { OUTPUT: batch.output_file_id ?? '' }));
   expect([custom_id, response.status_code]).toEqual(['1', 200]);
   expect(OpenAIEmbeddings.parse(response.body).data[0]?.embedding).toHaveLength(64);
+});
+
+test('a file in parts by curl: completed once, and what a batch may be of', async () => {
+  const [write = ''] = commandsBelow("OpenAI's batches");
+  const [cut, begin, send, complete] = commandsBelow("OpenAI's batches").slice(-4);
+  await type(write);
+  await type(cut);
+  const UPLOAD = OpenAiUpload.parse(JSON.parse(await type(begin))).id;
+  const PART = OpenAiUploadPart.parse(JSON.parse(await type(send, { UPLOAD }))).id;
+  const { status, file } = OpenAiUpload.parse(JSON.parse(await type(complete, { UPLOAD, PART })));
+  expect(status).toBe('completed');
+  const content = `curl -s http://127.0.0.1:8787/v1/files/${file?.id}/content`;
+  expect(JSON.parse(await type(content))).toMatchObject({ custom_id: '1', url: '/v1/embeddings' });
 });
 
 const sdk = process.env.OPENAI_SDK ?? (hasPackage(SDKS, 'openai') ? SDKS : undefined);

@@ -47,14 +47,23 @@ test('every operation is described once, with an id, a known tag and what a key 
   }
 });
 
-/** What an example names has to be there. */
-async function madeReal(id: string, value: object): Promise<object> {
-  if (id !== 'createBatch') return value;
+/** What an example and its path name has to be there. */
+async function madeReal(id: string, path: string, value: object): Promise<{ path: string; value: object }> {
+  if (id === 'completeUpload') {
+    const asked = { filename: 'requests.jsonl', purpose: 'batch', bytes: 2, mime_type: 'application/jsonl' };
+    const upload = (await (await send('/v1/uploads', asked)).json()) as { id: string };
+    const form = new FormData();
+    form.set('data', new Blob(['{}']));
+    const parts = `${server.url}/v1/uploads/${upload.id}/parts`;
+    const part = (await (await fetch(parts, { method: 'POST', body: form })).json()) as { id: string };
+    return { path: path.replace('{id}', upload.id), value: { part_ids: [part.id] } };
+  }
+  if (id !== 'createBatch') return { path, value };
   const form = new FormData();
   form.set('purpose', 'batch');
   form.set('file', new Blob(['{}']), 'requests.jsonl');
   const sent = (await (await fetch(`${server.url}/v1/files`, { method: 'POST', body: form })).json()) as { id: string };
-  return { ...value, input_file_id: sent.id };
+  return { path, value: { ...value, input_file_id: sent.id } };
 }
 
 test('every operation that takes a body has an example', () => {
@@ -67,7 +76,8 @@ describe('an example is answered as it is described:', () => {
     Object.entries(named).map(([name, { value }]) => ({ name: `${id}, ${name}`, id, path, value, response })),
   );
   test.each(examples)('$name', async ({ id, path, value, response }) => {
-    const answer = await send(path, await madeReal(id, value));
+    const real = await madeReal(id, path, value);
+    const answer = await send(real.path, real.value);
     const body: unknown = await answer.json();
     expect(answer.status, JSON.stringify(body)).toBe(200);
     expect(z.strictObject({ body: response }).safeParse({ body }).error).toBeUndefined();

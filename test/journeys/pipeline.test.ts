@@ -4,19 +4,18 @@ import { join } from 'node:path';
 import { DeleteObjectCommand, S3Client } from '@aws-sdk/client-s3';
 import { StateMachine } from 'aws-local-stepfunctions';
 import { afterAll, beforeAll, expect, it, vi } from 'vitest';
-import { z } from 'zod';
 import { readHistory, readIncumbent } from '../../api/registry/history.ts';
 import type { ObjectStore } from '../../api/registry/store.ts';
 import { openStore } from '../../api/registry/stores/open.ts';
 import { ENVARS } from '../../contracts/src/envars.ts';
 import { STAGE_NAMES } from '../../contracts/src/stages.ts';
 import { pipelineDefinition } from '../../infra/training/pipeline/definition.ts';
-import { openBatch } from '../../trainer/control/aws/batch.ts';
 import { handler as gate } from '../../trainer/control/lambda/gate.ts';
 import { handler as plan } from '../../trainer/control/lambda/plan.ts';
 import { handler as publish } from '../../trainer/control/lambda/publish.ts';
 import { codeDigests, sourceReader } from '../../trainer/control/plan/code-digest.ts';
 import { type AwsEmulator, type Deployment, deploy, startAws } from '../support/aws-emulator.ts';
+import { runJob, SubmittedJob } from '../support/batch-job.ts';
 import { GOOD_EVALUATION, plantModel, smallModel } from '../support/exported-model.ts';
 import { interpretable } from '../support/state-machine-definition.ts';
 import { createRepository, data, type TinyRepository, train } from '../support/tiny-repository.ts';
@@ -86,7 +85,7 @@ async function execute(input: { recipe: string } | { pointer: string }): Promise
         AcquireLock: accepts,
         Plan: plan,
         RunStage: async (item) => {
-          const job = RunStage.parse(item);
+          const job = SubmittedJob.parse(item);
           ran.push(job.Tags.job);
           await runJob(job);
           return {};
@@ -113,37 +112,6 @@ async function execute(input: { recipe: string } | { pointer: string }): Promise
   return { end, ran, error };
 }
 
-/** The parameters of `batch:submitJob.sync`. */
-const RunStage = z.strictObject({
-  JobName: z.string(),
-  JobQueue: z.string(),
-  JobDefinition: z.string(),
-  Parameters: z.strictObject({ job: z.string() }),
-  Tags: z.strictObject({ recipe: z.string(), job: z.string(), stage: z.string(), address: z.string() }),
-});
-
-/** What the `.sync` integration does: submits, waits, and fails where the job does. */
-async function runJob({ JobName, JobQueue, JobDefinition, Parameters, Tags }: z.infer<typeof RunStage>): Promise<void> {
-  const batch = openBatch();
-  const stage = {
-    id: Tags.job,
-    job_name: JobName,
-    job_queue: JobQueue,
-    job_definition: JobDefinition,
-    job: Parameters.job,
-    tags: Tags,
-    timeout_seconds: 3600,
-  };
-  const id = await batch.submit(stage, []);
-  for (;;) {
-    const job = await batch.find(JobQueue, JobName);
-    if (job?.job_id === id && job.status === 'succeeded') return;
-    if (job?.job_id === id && job.status === 'failed')
-      throw Object.assign(new Error(job.reason ?? ''), { name: 'States.TaskFailed' });
-    await new Promise((wake) => setTimeout(wake, 50));
-  }
-}
-
 async function submit(change: (text: string) => string = (text) => text): Promise<void> {
   writeFileSync(repository.recipeFile, change(readFileSync(repository.recipeFile, 'utf8')));
   // Only `prepare` is run by hand: the request that it leaves is what the schedule goes by.
@@ -158,13 +126,14 @@ it('trains what is missing, asks the gate and publishes', async () => {
   await submit();
   const { end, ran } = await execute({ recipe: 'tiny' });
   expect(end).toBe('Done');
-  expect(ran.slice(-9)).toEqual([
+  expect(ran.slice(-10)).toEqual([
     'mntp',
     'contrastive',
     'embed_captions',
     'inherit',
     'embed_images',
     'clip',
+    'vocabulary',
     'distill',
     'export',
     'evaluate',

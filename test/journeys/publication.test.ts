@@ -13,6 +13,7 @@ import { childrenNamed } from '../bench/process.ts';
 import { type LocalServer, startLocalServer } from '../support/local-server.ts';
 import { publish, readModel, type TestModel } from '../support/registry.ts';
 import { secondModel, twinImages, VERSION, WORDS } from '../support/second-model.ts';
+import { ask, furthest } from '../support/steady-load.ts';
 
 let server: LocalServer;
 let first: TestModel;
@@ -58,29 +59,6 @@ const current = async () => {
   return data[0]?.version;
 };
 const dot = (a: number[] = [], b: number[] = []) => a.reduce((sum, x, i) => sum + x * (b[i] ?? Number.NaN), 0);
-const furthest = (a: number[][], b: number[][]) =>
-  Math.max(...a.flatMap((row, i) => row.map((x, j) => Math.abs(x - (b[i]?.[j] ?? Number.NaN)))));
-
-/** Asks again and again on one connection until told to stop; keeps what came back. */
-function ask<T>(question: () => Promise<T>, pauseMs = 0) {
-  const answers: T[] = [];
-  const failures: unknown[] = [];
-  let isOver = false;
-  const done = (async () => {
-    while (!isOver) {
-      await question().then(
-        (answer) => answers.push(answer),
-        (error: unknown) => failures.push(error),
-      );
-      if (pauseMs > 0) await new Promise((wait) => setTimeout(wait, pauseMs));
-    }
-  })();
-  const stop = () => {
-    isOver = true;
-    return done;
-  };
-  return { answers, failures, stop };
-}
 
 test('a publication and a rollback under load fail no request and mix no models', async () => {
   const second = secondModel(first);

@@ -19,8 +19,7 @@ import { handler as publish } from '../../trainer/control/lambda/publish.ts';
 import { type AwsAccount, startAccount } from '../support/aws-account.ts';
 import { captured } from '../support/captured.ts';
 import { writeRuns } from '../support/exported-model.ts';
-
-import { digestOf, readModel, type TestModel } from '../support/registry.ts';
+import { digestOf, filesByPath, readModel, type TestModel } from '../support/registry.ts';
 import { secondModel, twinImages, WORDS } from '../support/second-model.ts';
 
 const ROOT = resolve(import.meta.dirname, '../..');
@@ -73,14 +72,8 @@ afterAll(async () => {
 });
 
 /** Finished runs of `export` and `evaluate`, judged and published by the functions of the state machine. */
-async function judgeAndPublish({ manifest, bytes, files }: TestModel) {
-  const named = new Map<string, Buffer>([['manifest.json', bytes]]);
-  JSON.parse(bytes.toString(), (_, value) => {
-    if (typeof value === 'object' && value !== null && 'digest' in value && 'path' in value)
-      named.set(value.path, files.get(value.digest) ?? Buffer.alloc(0));
-    return value;
-  });
-  const runs = await writeRuns(openStore(`file://${folder}`), manifest.version, named);
+async function judgeAndPublish(model: TestModel) {
+  const runs = await writeRuns(openStore(`file://${folder}`), model.manifest.version, filesByPath(model));
   const plan = { recipe: 'embedded', to_run: 0, stages: [], ...runs, dev_data: digestOf('the dev split') };
   const decision = await gate({ plan });
   return { decision, published: await publish({ plan, decision }) };

@@ -26,7 +26,7 @@ beforeAll(async () => {
   server = await startLocalServer({
     registry: join(mkdtempSync(join(tmpdir(), 'registry-')), 'absent'),
     pollMs: 100,
-    entry: join(import.meta.dirname, '../bench/worker.ts'),
+    entry: join(import.meta.dirname, '../bench/serving/worker.ts'),
     onEvent: (event) => events.push(event),
   });
   registry = bucketStore(await server.platform.getR2Bucket(BUCKET));

@@ -94,6 +94,7 @@ export async function execute(
   table: RunsTable,
   handlers: Record<string, Handler> = {},
   input: Record<string, string> = { recipe: RECIPE },
+  environment: 'dev' | 'prod' = 'prod',
 ): Promise<Outcome> {
   const calls: Outcome['calls'] = [];
   const defaults: Record<string, Handler> = {
@@ -113,7 +114,7 @@ export async function execute(
     ReleaseLock: table.delete,
   };
   const names = Object.keys(defaults);
-  const { result, eventLogs } = new StateMachine(interpretable(stateMachineDefinition('prod')), {
+  const { result, eventLogs } = new StateMachine(interpretable(stateMachineDefinition(environment)), {
     validationOptions: { checkArn: false },
   }).run(input, {
     context: { Execution: { Id: EXECUTION, StartTime: STARTED }, State: { EnteredTime: STARTED } },
@@ -123,7 +124,7 @@ export async function execute(
           name,
           async (input) => {
             calls.push([name, record(input)]);
-            return JSON.parse(JSON.stringify((handlers[name] ?? defaults[name])?.(record(input)) ?? {}));
+            return JSON.parse(JSON.stringify((await (handlers[name] ?? defaults[name])?.(record(input))) ?? {}));
           },
         ]),
       ),

@@ -6,6 +6,7 @@ import { readPointer } from '../../api/registry/read.ts';
 import { bytesOf, type ObjectReader, type ObjectStore, objectOf } from '../../api/registry/store.ts';
 import { sha256Of } from '../../api/registry/stores/hash.ts';
 import { openR2Store, type R2Binding } from '../../api/registry/stores/r2.ts';
+import { FILES } from '../../contracts/src/keys.ts';
 import { type Artefact, artefactsIn } from '../../contracts/src/model/artefact.ts';
 import { ModelManifest } from '../../contracts/src/model/manifest.ts';
 import type { TrainingReport } from '../../contracts/src/training/job.ts';
@@ -28,6 +29,12 @@ export async function readModel(folder: string): Promise<TestModel> {
     files.set(digest, await readFile(join(folder, path)).catch(() => Buffer.alloc(0)));
   }
   return { manifest, bytes, files };
+}
+
+/** The files of a model under their paths, as its folder holds them. */
+export function filesByPath({ manifest, bytes, files }: TestModel): Map<string, Buffer> {
+  const named = artefactsIn(manifest).map(({ path, digest }) => [path, files.get(digest) ?? Buffer.alloc(0)] as const);
+  return new Map([[FILES.manifest, bytes], ...named]);
 }
 
 /** Another model: `changes` of the manifest, and what each file, by its path, is made into. Descriptors follow. */
@@ -58,8 +65,8 @@ function edit(value: unknown, replace: (artefact: Artefact) => Artefact): unknow
 
 /** Publishes as `npm run model -- publish` does, whatever the gate would say. Answers the manifest's digest. */
 export async function publish(registry: ObjectStore, model: TestModel): Promise<string> {
-  const { manifest, bytes, files } = model;
-  const byPath = new Map(artefactsIn(manifest).map(({ path, digest }) => [path, files.get(digest)]));
+  const { manifest, bytes } = model;
+  const byPath = filesByPath(model);
   const run: ObjectReader = {
     uri: 'memory:',
     get: async (key) => objectOf(byPath.get(key) ?? Buffer.alloc(0)),

@@ -110,10 +110,8 @@ export function tinyRecipe(): WholeRecipe {
       evaluate_every: 1,
       schedule,
     },
+    vocabulary: { vocabulary_size: 300, alphabet: 100, fallback: 'none' },
     distill: {
-      vocabulary_size: 300,
-      alphabet: 100,
-      fallback: 'none',
       context_length: 8,
       matryoshka_dims: [16, 8],
       contrastive_weight: 1,
@@ -217,13 +215,14 @@ export function tinyAdapt(): NonNullable<Recipe['adapt']> {
 
 /** The block of a recipe that learns a published checkpoint's text vectors. */
 export function tinyImitate(): NonNullable<Recipe['imitate']> {
-  const { matryoshka_dims: _, image_weight: __, mix: ___, ...student } = tinyRecipe().distill;
+  const { distill, vocabulary } = tinyRecipe();
+  const { matryoshka_dims: _, image_weight: __, mix: ___, ...student } = distill;
   return {
     checkpoint: '../clip',
     captions: ['captions.txt'],
     features: null,
     most_captions: 100,
     dev_captions: 10,
-    student,
+    student: { ...vocabulary, ...student },
   };
 }

@@ -28,17 +28,18 @@ from towers.served_text import served_tiers
 from towers.shards import ShardWriter
 from towers.student import load_static, load_student
 from towers.student_targets import Targets
-from towers.student_texts import Example, Sampler, read_student_texts
+from towers.student_texts import Example, Sampler, read_student_texts, token_table
 from towers.two_towers import Adapter, TowersShape, save_towers
 from towers.wordpiece import train_vocabulary
 
 LLM_WIDTH, EMBED_DIM, SIZE = 24, 32, 32
 BACKBONE = "test_efficientnet"
+VOCABULARY = {"vocabulary_size": 500, "alphabet": 60, "fallback": "bytes"}
 
 
 @pytest.fixture(scope="module")
 def inputs(tmp_path_factory):
-    """Folders as prepare, embed_captions and clip leave them; a text's features are the mean of its words' vectors."""
+    """Folders as prepare, embed_captions and clip leave them, and a vocabulary; a text's features are the mean of its words' vectors."""
     folder = tmp_path_factory.mktemp("teacher")
     prepare, embed, clip = (folder / name for name in ("prepare", "embed_captions", "clip"))
     for made in (prepare, embed, clip):
@@ -79,7 +80,9 @@ def inputs(tmp_path_factory):
         "backbone": {"name": BACKBONE, "size": SIZE}, "preprocess": preprocess_recipe(backbone, SIZE),
     }  # fmt: skip
     save_towers(clip, ImageTower(backbone, EMBED_DIM), Adapter(LLM_WIDTH, EMBED_DIM, 1, 2), shape)
-    return {"prepare": prepare, "embed_captions": embed, "clip": clip, "contrastive": folder}
+    made = {"prepare": prepare, "embed_captions": embed, "clip": clip, "contrastive": folder}
+    run_stage(write_job(folder, "vocabulary", made, VOCABULARY))
+    return made | {"vocabulary": folder / "vocabulary"}
 
 
 def word_vector(word):
@@ -94,7 +97,7 @@ def distill_config(steps, **changes):
     }  # fmt: skip
     tiny = {"tier": "tiny", "layers": 1, "table_width": 8, "initial_weights": "student", "schedule": schedule(10)}
     return {
-        "vocabulary_size": 500, "alphabet": 60, "fallback": "bytes", "context_length": 48,
+        "context_length": 48,
         "matryoshka_dims": [32, 16], "contrastive_weight": 0.2, "temperature": 0.1,
         "image_weight": 0.1, "negatives_weight": 0.1,
         "mix": {
@@ -316,7 +319,8 @@ def test_texts_of_every_kind_have_the_target_of_what_they_mean(inputs, tmp_path)
 def test_batches_are_the_same_for_the_same_seed_and_waste_little(inputs, tmp_path):
     texts = read_student_texts(inputs["prepare"], inputs["embed_captions"], tmp_path)
     wordpiece = train_vocabulary(texts.kinds["captions"].texts, 400, 60, spells=True)
-    samplers = [Sampler(texts, wordpiece, distill_config(1), seed, tmp_path) for seed in (1, 1)]
+    tokens = {name: token_table(kind.texts, wordpiece, tmp_path) for name, kind in texts.kinds.items()}
+    samplers = [Sampler(texts, wordpiece, tokens, distill_config(1), seed) for seed in (1, 1)]
     first, second = (sampler.batches("student", 512, 48) for sampler in samplers)
     real = padded = contradictions = 0
     for _ in range(40):
@@ -328,7 +332,7 @@ def test_batches_are_the_same_for_the_same_seed_and_waste_little(inputs, tmp_pat
         contradictions += sum(example.contradiction is not None for example in batch)
     assert real / padded > 0.9
     assert contradictions > 0
-    few = Sampler(texts, wordpiece, distill_config(1, pool_batches=1), 1, tmp_path)
+    few = Sampler(texts, wordpiece, tokens, distill_config(1, pool_batches=1), 1)
     assert len(few.pool("student", 0, 512, 48)) < 32 <= len(samplers[0].pool("student", 0, 512, 48))
 
 
@@ -363,7 +367,8 @@ def test_the_teacher_is_asked_once_for_a_text_when_it_is_drawn_and_says_the_same
 def test_another_attempt_draws_no_pool_again(inputs, tmp_path, monkeypatch):
     texts = read_student_texts(inputs["prepare"], inputs["embed_captions"], tmp_path)
     wordpiece = train_vocabulary(texts.kinds["captions"].texts, 400, 60, spells=True)
-    sampler = Sampler(texts, wordpiece, distill_config(1), 1, tmp_path)
+    tokens = {name: token_table(kind.texts, wordpiece, tmp_path) for name, kind in texts.kinds.items()}
+    sampler = Sampler(texts, wordpiece, tokens, distill_config(1), 1)
     shared: Any = SimpleNamespace(sampler=sampler, config=distill_config(1) | {"batch_tokens": 512})
     straight, resumed = (DistillStudent(shared, "student", []) for _ in range(2))
     before = [straight.draw(step) for step in range(90)]

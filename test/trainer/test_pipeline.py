@@ -116,7 +116,7 @@ def succeeded(events):
 def test_a_recipe_runs_from_images_to_an_evaluated_model_and_then_has_nothing_left_to_do(trained):
     folder, (first, second, _) = trained
     assert succeeded(first) == ["prepare", "mntp", "contrastive", "embed_captions", "inherit", "embed_images", "clip",
-                                "distill", "export", "evaluate", "clip-control-1", "compare"]  # fmt: skip
+                                "vocabulary", "distill", "export", "evaluate", "clip-control-1", "compare"]  # fmt: skip
     for exported in (folder / "runs" / "smoke").glob("export-*"):
         manifest = load("ModelManifest", (exported / "manifest.json").read_text())
         assert manifest["lineage"]["recipe"] == "smoke"

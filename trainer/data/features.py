@@ -8,7 +8,7 @@ belongs to shard n of the images. A caption of 4,096 numbers takes 8,192 bytes i
 import json
 import os
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, cast
@@ -99,9 +99,7 @@ class FeatureWriter:
             tensors["features"], tensors["scale"] = quantised(features_RD)
         else:
             tensors["features"] = features_RD.to(torch.bfloat16)
-        temporary = self.folder / f"{self.name(number)}.tmp"
-        save_file({name: tensor.contiguous().cpu() for name, tensor in tensors.items()}, temporary)
-        os.replace(temporary, self.folder / self.name(number))
+        save_tensors(self.folder / self.name(number), tensors)
         shard: FeatureShard = {
             "file": artefact(self.folder, self.name(number)),
             "groups": len(first_G1) - 1,
@@ -248,12 +246,19 @@ def mapped(file: Path) -> MappedShard:
     return MappedShard(arrays["features"], arrays["first"], arrays.get("scale"))
 
 
+def save_tensors(file: Path, tensors: Mapping[str, torch.Tensor]) -> None:
+    """Write a safetensors file that appears only when it is whole."""
+    temporary = file.with_name(f"{file.name}.tmp")
+    save_file({name: tensor.contiguous().cpu() for name, tensor in tensors.items()}, temporary)
+    os.replace(temporary, file)
+
+
 def mapped_tensors(file: Path) -> dict[str, np.ndarray]:
     """Map the tensors of a safetensors file (8 bytes with the length of a JSON header, the header, the tensors)."""
     with file.open("rb") as data:
         length = int.from_bytes(data.read(8), "little")
         header = json.loads(data.read(length))
-    types = {"BF16": np.uint16, "I8": np.int8, "F32": np.float32, "I64": np.int64}
+    types = {"BF16": np.uint16, "I8": np.int8, "I32": np.int32, "F32": np.float32, "I64": np.int64}
     return {
         name: np.memmap(file, types[entry["dtype"]], "r", 8 + length + entry["data_offsets"][0], tuple(entry["shape"]))
         if np.prod(entry["shape"])

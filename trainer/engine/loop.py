@@ -17,7 +17,7 @@ from engine.optim import Average, adamw, clip_gradients, set_lr
 from engine.run import Run
 from engine.sharding import place, whole_weights
 from engine.task import Parts, Task
-from engine.world import World
+from engine.world import World, since_start
 
 CHECK_EVERY = 50  # steps between looks at whether all gradients were finite; before a checkpoint there is one, too
 
@@ -66,6 +66,7 @@ class Loop:
         saver = Saver(self, Trained(modules, optimizer, average))
         step = saver.resume()
         gradients, flags, finite = Gradients(trained, world), Flags(world), Finite()
+        note_first_step(run)
         while step < schedule["steps"]:
             optimizer.zero_grad(set_to_none=True)
             parts = task.backward(step)
@@ -98,6 +99,14 @@ class Loop:
             if world.leads:
                 plain.load_state_dict(weights)
         return {name: plain[name] for name in task.modules}
+
+
+def note_first_step(run: Run[Any]) -> None:
+    """Before the first step of a stage: what the process has taken to come here."""
+    if run.first_step is None:
+        wall, cpu = since_start()
+        run.first_step = {"seconds": round(wall, 1), "cpu_seconds": round(cpu, 1)}
+        run.log(f"first step after {wall:.1f} s, {cpu:.1f} s of a core")
 
 
 def averaged(task: Task) -> list[tuple[str, torch.Tensor]]:

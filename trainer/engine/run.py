@@ -30,7 +30,7 @@ from contracts.constants import (
     SCHEMA_VERSION,
 )
 from contracts.parts import PARTED, is_read, part_of
-from contracts.types import Artefact, TrainingJob, TrainingReport
+from contracts.types import Artefact, TrainingJob, TrainingReport, TrainingReportFirstStep
 from engine import generators
 from engine.checkpoint import FOLDER as CHECKPOINTS
 from engine.checkpoint import read_small
@@ -71,6 +71,7 @@ class Run(Generic[Config]):
         self.started_at = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
         self.seconds_before = 0.0
         self.stop_requested = False
+        self.first_step: TrainingReportFirstStep | None = None
         self._guarded: set[str] = set()
         self._saved_at = self.started
         self._printed_at = float("-inf")
@@ -224,6 +225,8 @@ class Run(Generic[Config]):
             },
             "notes": [*(notes or []), *([f"trained by {self.world.size} ranks"] if self.world.size > 1 else [])],
         }
+        if self.first_step is not None:
+            report["first_step"] = self.first_step
         text = json.dumps(report, indent=2)
         load("TrainingReport", text)
         for leftover in self.output.glob("checkpoint*.pt"):

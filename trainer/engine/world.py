@@ -7,10 +7,12 @@ process group, as on a machine with two cores. https://docs.pytorch.org/docs/sta
 import atexit
 import os
 import sys
+import time
 from collections.abc import Iterable, Sized
 from dataclasses import dataclass, field
 from datetime import timedelta
 from itertools import pairwise
+from pathlib import Path
 from typing import Any, NoReturn, TypeVar, cast
 
 import torch
@@ -19,6 +21,7 @@ from torch import distributed as dist
 # A rank that waits for the others this long takes them for dead. A dead process is noticed at once, a hanging one is not.
 PATIENCE = timedelta(minutes=10)
 Items = TypeVar("Items", bound=Sized)  # a list, an array or a tensor
+IMPORTED = time.monotonic()
 BUCKET_BYTES = 32 * 2**20  # gradients travel in pieces of about this size: fewer, larger messages
 
 
@@ -155,6 +158,17 @@ def leave_world() -> None:
     """Close the connections to the other ranks; without it torch complains when the process ends."""
     if dist.is_initialized():
         dist.destroy_process_group()
+
+
+def since_start() -> tuple[float, float]:
+    """Wall-clock seconds since this process started, and seconds of a core that all of its threads have taken."""
+    cpu = time.process_time()
+    try:
+        # Field 22 of proc(5), counted behind the name, which may hold anything: ticks from the start of the machine.
+        ticks = int(Path("/proc/self/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[19])
+    except FileNotFoundError:
+        return time.monotonic() - IMPORTED, cpu
+    return time.clock_gettime(time.CLOCK_BOOTTIME) - ticks / os.sysconf("SC_CLK_TCK"), cpu
 
 
 def end_process(world: World, code: int) -> NoReturn:

@@ -33,7 +33,8 @@ INPUTS: dict[str, tuple[str, ...]] = {
     "inherit": ("prepare", "embed_captions"),
     "embed_images": ("prepare",),
     "clip": ("prepare", "embed_captions", "inherit", "embed_images"),
-    "distill": ("prepare", "embed_captions", "clip"),
+    "vocabulary": ("prepare", "embed_captions"),
+    "distill": ("prepare", "embed_captions", "vocabulary", "clip"),
     "imitate": ("data",),
 }
 TRAINED = ("mntp", "contrastive", "inherit", "clip", "distill", "imitate")
@@ -59,7 +60,7 @@ class Small:
     def config(self, stage: str) -> Config:
         """The block of a stage: that of recipes/smoke.json with what is made here, dropout, and every term of a loss."""
         recipe: Config = json.loads((RECIPES / "smoke.json").read_text(encoding="utf-8"))
-        config = imitation(recipe["distill"], self.clip) if stage == "imitate" else recipe[stage]
+        config = imitation(recipe["vocabulary"] | recipe["distill"], self.clip) if stage == "imitate" else recipe[stage]
         for schedule in schedules_of(config):
             schedule["steps"] = STEPS
         if "backbone" in config:
@@ -92,7 +93,7 @@ class Small:
 
 
 def imitation(students: Config, checkpoint: Path) -> Config:
-    """The block of `imitate`: students as those of `distill`, without what it decides itself."""
+    """The block of `imitate`: pieces and students as those of `vocabulary` and `distill`, without what it decides itself."""
     own = {name: value for name, value in students.items() if name not in ("matryoshka_dims", "image_weight", "mix")}
     files = {"checkpoint": str(checkpoint), "captions": ["groups.jsonl"], "features": None}
     return files | {"most_captions": 1000, "dev_captions": 8, "student": own}

@@ -15,7 +15,9 @@ from towers.distillation import Distillation, Folders, material_of
 def main() -> None:
     """Run the stage."""
     run = Run.start(DistillConfig)
-    folders = Folders(run.input("prepare"), run.input("embed_captions"), run.input("clip"))
+    folders = Folders(
+        run.input("prepare"), run.input("embed_captions"), run.input("vocabulary"), run.input("clip")
+    )  # fmt: skip
     shared = Distillation(run, run.config, material_of(run, folders))
     done = train_tiers(shared)
 

@@ -69,7 +69,8 @@ def train_static(shared: Distillation) -> dict[str, float]:
         static = StaticStudent.zeros(pieces, min(width, full), full)
     else:
         first = initial_student(shared, config["tiers"][0], None)
-        static = StaticStudent.of_width(init_static_table(first, shared.sampler.tokens), width)
+        rows_VE = init_static_table(first, shared.sampler.tokens, shared.vocabulary.states_VD)
+        static = StaticStudent.of_width(rows_VE, width)
     task.start(static.to(run.device))
     if not loop.resumes:
         task.look()

@@ -1,44 +1,45 @@
-"""What all tiers of a distillation share: texts and their targets, the vocabulary, dev captions and the losses.
+"""What all tiers of a distillation share: texts and their targets, the pieces, dev captions and the losses.
 
 B and N texts, M images, E joint dimension.
 """
 
-import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch.nn import functional as F
 
 from contracts.types import DistillConfig
-from data.features import features_of_set
+from data.features import features_of_set, save_tensors
 from engine.run import Run
 from towers.data import read_images, read_pairs, read_rows
 from towers.preprocess import pixel_batches
 from towers.student import Loss, distill_loss, image_loss, matryoshka
 from towers.student_targets import Targets, Teacher
-from towers.student_texts import Example, Sampler, StudentTexts, read_student_texts, vocabulary_texts
+from towers.student_texts import Example, Sampler, StudentTexts, read_student_texts
+from towers.student_vocabulary import Vocabulary, read_vocabulary
 from towers.two_towers import load_adapter, load_preprocess, read_shape
-from towers.wordpiece import WordPiece, train_vocabulary, with_special_tokens
+from towers.wordpiece import with_special_tokens
 
 IMAGE_BATCH = 32
 
 
 @dataclass(frozen=True)
 class Folders:
-    """What a distillation reads: runs of `prepare`, `embed_captions` and `clip`."""
+    """What a distillation reads: runs of `prepare`, `embed_captions`, `vocabulary` and `clip`."""
 
     prepared: Path
     features: Path
+    vocabulary: Path
     clip: Path
 
 
 @dataclass(frozen=True)
 class Material:
-    """What students learn from: texts with their targets, those of dev, and the texts that the vocabulary is made of.
+    """What students learn from: texts with their targets, those of dev, and the pieces that texts are read as.
 
     `images_ME`: unit vectors of the images that texts are held against, where the recipe says so.
     """
@@ -47,7 +48,7 @@ class Material:
     targets: Targets
     dev_targets: Targets
     dev_texts: Sequence[str]
-    vocabulary_texts: Callable[[], Iterable[str]]
+    vocabulary: Vocabulary
     images_ME: torch.Tensor | None = None
 
 
@@ -61,15 +62,8 @@ class Distillation:
         self.run, self.config = run, config
         self.texts, self.images_ME = material.texts, material.images_ME
         self.targets, self.dev_targets = material.targets, material.dev_targets
-        file = run.output / "vocabulary.txt"
-        if run.world.leads_machine and not file.exists():
-            train_vocabulary(
-                material.vocabulary_texts(), config["vocabulary_size"], config["alphabet"],
-                spells=config["fallback"] == "bytes",
-            ).write(file)  # fmt: skip
-        run.world.wait()
-        self.wordpiece = WordPiece.read(file)
-        self.sampler = Sampler(self.texts, self.wordpiece, config, run.seed, run.output)
+        self.vocabulary, self.wordpiece = material.vocabulary, material.vocabulary.wordpiece
+        self.sampler = Sampler(self.texts, self.wordpiece, self.vocabulary.tokens, config, run.seed)
         self.dev_tokens = self.wordpiece.tokens(material.dev_texts)
         self.dev_ids = [with_special_tokens(ids, config["context_length"]) for ids in self.dev_tokens]
         tiers = [tier["schedule"]["steps"] for tier in config["tiers"]]
@@ -117,7 +111,7 @@ def material_of(run: Run[DistillConfig], folders: Folders) -> Material:
         targets=Targets(run.output, sets, teacher, width, texts.means),
         dev_targets=Targets(run.output, [features_of_set(features, "pairs.dev")], teacher, width),
         dev_texts=[row["text"] for row in read_rows(features / "captions.pairs.dev.jsonl")],
-        vocabulary_texts=lambda: vocabulary_texts(prepared, texts.languages, run.output),
+        vocabulary=read_vocabulary(folders.vocabulary, texts),
         images_ME=image_vectors(run, folders) if run.config["image_weight"] > 0 else None,
     )
 
@@ -131,13 +125,6 @@ def read_teacher(clip: Path, device: torch.device) -> Teacher:
             return F.normalize(adapter(F.normalize(features_BD.to(device), dim=-1)).float(), dim=-1)
 
     return vectors
-
-
-def save_whole(file: Path, name: str, tensor: torch.Tensor) -> None:
-    """Write a tensor to a file that appears only when it is whole."""
-    temporary = file.with_name(f"{file.name}.tmp")
-    save_file({name: tensor.contiguous()}, temporary)
-    os.replace(temporary, file)
 
 
 def image_vectors(run: Run[DistillConfig], folders: Folders) -> torch.Tensor:
@@ -154,7 +141,7 @@ def image_vectors(run: Run[DistillConfig], folders: Folders) -> torch.Tensor:
                 vectors.append(tower(torch.from_numpy(pixels).to(run.device)).float().cpu())
             if number % 20 == 0:
                 run.log(f"{min(number * IMAGE_BATCH, len(pairs))} of {len(pairs)} images embedded")
-        save_whole(file, "images", torch.cat(vectors))
+        save_tensors(file, {"images": torch.cat(vectors)})
     run.world.wait()
     return load_file(file)["images"]
 

@@ -200,6 +200,11 @@ class _Targets:
         return self.count + self.means.count - 1
 
 
+def token_table(texts: TextTable, wordpiece: WordPiece, folder: Path) -> NumberTable:
+    """Token ids of texts without special tokens, in files without names in `folder`."""
+    return NumberTable.of(folder, (ids for part in in_parts(texts, TOGETHER) for ids in wordpiece.tokens(part)))
+
+
 @dataclass
 class Example:
     """A text as it is learned from: its tokens without special ones, its target, its image or -1, a contradiction or None."""
@@ -211,10 +216,15 @@ class Example:
 
 
 class Sampler:
-    """Draws texts by the weights of the mix; equal names of a draw, equal texts."""
+    """Draws texts by the weights of the mix; equal names of a draw, equal texts. `tokens`: ids of the texts, by kind."""
 
     def __init__(
-        self, texts: StudentTexts, wordpiece: WordPiece, config: DistillConfig, seed: int, folder: Path
+        self,
+        texts: StudentTexts,
+        wordpiece: WordPiece,
+        tokens: Mapping[str, NumberTable],
+        config: DistillConfig,
+        seed: int,
     ) -> None:
         self.wordpiece, self.seed, self.noise = wordpiece, seed, config["noise"]
         self.has_contradictions = config["negatives_weight"] > 0
@@ -222,12 +232,7 @@ class Sampler:
         mix = cast(dict[str, float], dict(config["mix"]))
         self.weights = {name: mix[name] for name in texts.kinds if mix[name] > 0}
         self.kinds = {name: texts.kinds[name] for name in self.weights}
-        self.tokens = {
-            name: NumberTable.of(
-                folder, (ids for part in in_parts(kind.texts, TOGETHER) for ids in wordpiece.tokens(part))
-            )
-            for name, kind in self.kinds.items()
-        }
+        self.tokens = {name: tokens[name] for name in self.kinds}
 
     def draw(self, name: str, count: int) -> list[Example]:
         """`count` examples; `name` decides which."""

@@ -8,7 +8,7 @@ import { whenOrphaned } from '../../../contracts/command/lifetime.ts';
 import { LIMITS } from '../../../contracts/src/api/limits.ts';
 import { ENVARS } from '../../../contracts/src/envars.ts';
 import { bulkFolder } from '../../../contracts/src/keys.ts';
-import { UserError } from '../../../contracts/src/user-error.ts';
+import { reasonOf, UserError } from '../../../contracts/src/user-error.ts';
 import { errorDocument } from '../../core/error-document.ts';
 import { CoreError } from '../../core/errors.ts';
 import { readBody } from '../../encoder/read-body.ts';
@@ -37,6 +37,11 @@ const OPTIONS = {
   workers: { type: 'string' },
 } as const;
 
+/** Between two looks at ends that nobody could be told of. */
+const TELL_MS = 5 * 60_000;
+/** The files of a form come here as base64, with a name for each; what clients send was held to their own limit before. */
+const BODY_BYTES = Math.ceil((LIMITS.body_bytes * 4) / 3) + 1024 * 1024;
+
 type Line = CommandLine<typeof OPTIONS>;
 
 function openService(store: string, { values }: Line) {
@@ -50,7 +55,8 @@ function openService(store: string, { values }: Line) {
     send: fetch,
     onProblem: (sentence) => console.error(sentence),
   });
-  const sources = (values.source ?? []).map(toUri);
+  const named = (values.source ?? []).map(toUri);
+  const sources = () => named;
   const current = () => currentModel(values);
   return { runner, service: createBulkService({ store: objects, runner, places: sources, sources, current }) };
 }
@@ -64,18 +70,20 @@ async function receive(service: BulkService, request: IncomingMessage, response:
     query,
     owner: headerOf(request, 'x-owner'),
     idempotencyKey: headerOf(request, 'idempotency-key'),
-    body: () => readBody(request, LIMITS.body_bytes, tooLarge),
+    body: () => readBody(request, BODY_BYTES, tooLarge),
   };
   const found = await answer(service, asked);
   if (!found) throw new CoreError('not_found', `There is no ${asked.method} ${pathname} here.`);
   if ('stream' in found) {
     response.writeHead(200, { 'content-type': 'application/octet-stream' });
     await pipeline(Readable.from(found.stream), response);
-  } else response.writeHead(200, { 'content-type': 'application/json' }).end(JSON.stringify(found.json));
+  } else {
+    response.writeHead(found.isNew ? 201 : 200, { 'content-type': 'application/json' }).end(JSON.stringify(found.json));
+  }
 }
 
 function tooLarge(): CoreError {
-  return new CoreError('body_too_large', `The body may have ${LIMITS.body_bytes} bytes.`);
+  return new CoreError('body_too_large', `The body may have ${BODY_BYTES} bytes.`);
 }
 
 function headerOf(request: IncomingMessage, name: string): string | null {
@@ -106,6 +114,9 @@ async function main(line: Line): Promise<undefined> {
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.once(signal, stop);
   whenOrphaned(stop);
   await runner.resume();
+  setInterval(() => {
+    service.tellOverdue({ send: fetch }).catch((error: unknown) => console.error(reasonOf(error)));
+  }, TELL_MS).unref();
   server.listen(Number(process.env[ENVARS.port] ?? 0), '127.0.0.1', () => {
     const { port } = server.address() as AddressInfo;
     console.log(JSON.stringify({ event: 'listening', port }));

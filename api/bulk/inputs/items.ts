@@ -5,7 +5,7 @@ import { BULK_LIMITS } from '../../../contracts/src/bulk/job.ts';
 import type { BulkLine } from '../../../contracts/src/bulk/lines.ts';
 import { reasonOf } from '../../../contracts/src/user-error.ts';
 import { CoreError } from '../../core/errors.ts';
-import type { ImagePart, TextPart } from '../../core/items/items.ts';
+import type { ImagePart, Part, TextPart } from '../../core/items/items.ts';
 import type { StoredObject } from '../../registry/store.ts';
 import type { Sources } from '../places.ts';
 import { LINE_BYTES, linesOf, readLine } from '../service/lines.ts';
@@ -14,7 +14,7 @@ import { imagesInTar } from './tar.ts';
 export interface BulkItem {
   /** Null where the line could not be read. */
   custom_id: string | null;
-  content: TextPart | ImagePart | CoreError;
+  content: TextPart | ImagePart | { content: Part[] } | CoreError;
   /** Held in memory for it. */
   bytes: number;
 }
@@ -50,6 +50,10 @@ async function fetchItem(line: Exclude<BulkLine, { tar: string }> | CoreError, s
   const { custom_id } = line;
   if ('text' in line) return { custom_id, content: { text: line.text }, bytes: line.text.length };
   if ('image' in line) return { custom_id, content: { image: line.image }, bytes: line.image.length };
+  if ('content' in line) {
+    const bytes = line.content.reduce((sum, part) => sum + ('text' in part ? part.text : part.image).length, 0);
+    return { custom_id, content: { content: line.content }, bytes };
+  }
   try {
     const image = await readUpTo(await sources.find('path' in line ? line.path : line.uri), LIMITS.image_bytes + 1);
     return { custom_id, content: { image }, bytes: image.length };

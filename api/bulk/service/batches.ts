@@ -1,15 +1,16 @@
 // OpenAI's batches as bulk jobs: each line of a file is a request, and its answer a line of another file.
 import { BatchRequest, type OpenAiBatch, type OpenAiBatchList } from '../../../contracts/src/api/doors/batches.ts';
+import type { PageQuery } from '../../../contracts/src/api/tasks/pages.ts';
 import { SCHEMA_VERSION } from '../../../contracts/src/schema-version.ts';
 import { parseRequest } from '../../core/validation.ts';
 import { choose, modelOf } from './ask.ts';
-import { type FileService, linesUri, listOf } from './files.ts';
+import { type FileService, inputOfFile, listOf } from './files/files.ts';
 import type { Asker, Owner, ServiceOptions, States } from './states.ts';
 import { batchOf, type JobState } from './status.ts';
 
 export interface BatchService {
   create(body: unknown, asker: Asker): Promise<OpenAiBatch>;
-  list(owner: Owner): Promise<OpenAiBatchList>;
+  list(owner: Owner, asked: PageQuery): Promise<OpenAiBatchList>;
   get(id: string, owner: Owner): Promise<OpenAiBatch>;
   cancel(id: string, owner: Owner): Promise<OpenAiBatch>;
 }
@@ -31,7 +32,7 @@ export function createBatches({ store, current }: ServiceOptions, files: FileSer
           return {
             schema_version: SCHEMA_VERSION,
             ...named,
-            input: { jsonl: linesUri(store, file) },
+            input: inputOfFile(store, file),
             sources: [],
             output,
             model: modelOf(model, choose(model.manifest, {}).id),
@@ -40,7 +41,7 @@ export function createBatches({ store, current }: ServiceOptions, files: FileSer
       });
       return written(state);
     },
-    list: async (owner) => listOf((await states.all(owner)).filter(isBatch).map(written)),
+    list: async (owner, asked) => listOf(await states.page('batch', owner, asked), written),
     get: async (id, owner) => written(await states.find(id, owner, isBatch)),
     cancel: async (id, owner) => written(await states.cancel(await states.find(id, owner, isBatch))),
   };

@@ -6,6 +6,7 @@ const IMAGES = /\.(jpe?g|png|webp|gif|avif)$/i;
 /** Folders that an input is read from: that of each tar, or the one that its relative paths start from. */
 export function placesOf(input: BulkInput): string[] {
   if ('tars' in input) return input.tars.map((tar) => dirname(tar));
+  if ('parts' in input) return [...new Set(input.parts.map((part) => dirname(part)))];
   return ['prefix' in input ? input.prefix : dirname(input.jsonl)];
 }
 

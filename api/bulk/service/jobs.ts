@@ -1,13 +1,14 @@
 // Bulk jobs as a service: asked for, listed, followed and cancelled by whoever owns them.
 import { type JobList, type JobReport, JobRequest } from '../../../contracts/src/api/tasks/jobs.ts';
+import type { PageQuery } from '../../../contracts/src/api/tasks/pages.ts';
 import type { BulkInput, BulkWebhook } from '../../../contracts/src/bulk/job.ts';
-import { bulkFolder, bulkInlineFolder, FILES, fileIn } from '../../../contracts/src/keys.ts';
+import { bulkFolder, bulkInlineFolder, FILES, fileIn, toTellKey } from '../../../contracts/src/keys.ts';
 import { SCHEMA_VERSION } from '../../../contracts/src/schema-version.ts';
 import { CoreError } from '../../core/errors.ts';
 import { parseRequest } from '../../core/validation.ts';
 import { encodeDocument, type StoredObject } from '../../registry/store.ts';
 import { jobOf } from './ask.ts';
-import { type FileService, linesUri } from './files.ts';
+import { type FileService, inputOfFile, listOf } from './files/files.ts';
 import { isBelow, placesOf } from './inputs.ts';
 import { encodeLines } from './lines.ts';
 import type { Asker, Owner, ServiceOptions, States } from './states.ts';
@@ -15,7 +16,7 @@ import { type JobState, reportOf } from './status.ts';
 
 export interface JobService {
   create(body: unknown, asker: Asker): Promise<JobReport>;
-  list(owner: Owner): Promise<JobList>;
+  list(owner: Owner, asked: PageQuery): Promise<JobList>;
   get(id: string, owner: Owner): Promise<JobReport>;
   cancel(id: string, owner: Owner): Promise<JobReport>;
   file(id: string, name: string, owner: Owner): Promise<StoredObject>;
@@ -32,8 +33,8 @@ export function createJobs(options: ServiceOptions, files: FileService, states: 
       await store.put(fileIn(folder, FILES.lines), encodeLines(asked.items));
       return { jsonl: `${store.uri}/${fileIn(folder, FILES.lines)}` };
     }
-    if ('file_id' in asked) return { jsonl: linesUri(store, await files.find(asked.file_id, owner)) };
-    checkPlaces(asked, options.places);
+    if ('file_id' in asked) return inputOfFile(store, await files.find(asked.file_id, owner));
+    checkPlaces(asked, options.places(owner));
     return asked;
   }
 
@@ -49,15 +50,14 @@ export function createJobs(options: ServiceOptions, files: FileService, states: 
           if (asked.webhook) {
             const webhook: BulkWebhook = { schema_version: SCHEMA_VERSION, job: named.id, ...asked.webhook };
             await options.store.put(fileIn(bulkFolder(named.id), FILES.webhook), encodeDocument(webhook));
+            await options.store.put(toTellKey(named), encodeDocument({ job: named.id }));
           }
-          return jobOf({ ...asked, input, sources: options.sources }, await options.current(), named);
+          return jobOf({ ...asked, input, sources: options.sources(asker.owner) }, await options.current(), named);
         },
       });
       return report(state);
     },
-    async list(owner) {
-      return { object: 'list', data: (await states.all(owner)).filter(isJob).map(report) };
-    },
+    list: async (owner, asked) => listOf(await states.page('job', owner, asked), report),
     get: async (id, owner) => report(await states.find(id, owner, isJob)),
     cancel: async (id, owner) => report(await states.cancel(await states.find(id, owner, isJob))),
     async file(id, name, owner) {
@@ -72,7 +72,7 @@ export function createJobs(options: ServiceOptions, files: FileService, states: 
 }
 
 /** Over HTTP nobody may name a place that the service was not told of: it reads what its caller may not. */
-function checkPlaces(input: BulkInput, known: ServiceOptions['places']): void {
+function checkPlaces(input: BulkInput, known: string[]): void {
   const outside = placesOf(input).find((place) => !known.some((each) => isBelow(place, each)));
   if (outside === undefined) return;
   const what =

@@ -16,13 +16,16 @@ export interface PlanOptions {
   machine: BulkMachine;
   /** Opens a folder or prefix that an input is in. */
   open(place: string): ObjectStore;
-  /** Items of a shard (default and most: 1,024). */
+  /** Items of a shard (default and most: 1,024), and bytes of its lines (default: 64 MiB). */
   shardItems?: number | undefined;
+  shardBytes?: number | undefined;
+  /** Files of a prefix, and bytes of a file of lines, that are read to cut a job (default: all). */
+  reads?: { files: number; bytes: number } | undefined;
   /** Told of every shard that is cut. */
   onShard?: ((shards: number) => void) | undefined;
 }
 
-type Opening = Pick<PlanOptions, 'open'>;
+type Opening = Pick<PlanOptions, 'open' | 'reads'>;
 
 interface Line {
   text: string;
@@ -36,10 +39,10 @@ export async function planJob(folder: JobFolder, job: BulkJob, options: PlanOpti
   const known = await folder.plan();
   if (known) return known;
   const counts = { skipped: 0 };
-  const most = options.shardItems ?? BULK_LIMITS.shard_items;
+  const { shardItems: most = BULK_LIMITS.shard_items, shardBytes = BULK_LIMITS.shard_bytes } = options;
   const work = noWork();
   let [shards, items, hasTars] = [0, 0, false];
-  for await (const lines of shardsOf(linesIn(job, options, counts), most)) {
+  for await (const lines of shardsOf(linesIn(job, options, counts), { most, shardBytes })) {
     if (shards === BULK_LIMITS.shards) throw tooMany(most);
     const text = `${lines.map((line) => line.text).join('\n')}\n`;
     await folder.put(bulkFiles(shards).lines, new TextEncoder().encode(text));
@@ -75,13 +78,19 @@ function tooMany(items: number): UserError {
 
 function placeOf({ input }: BulkJob): string {
   if ('prefix' in input) return input.prefix;
+  if ('parts' in input) return input.parts.join(', ');
   return 'jsonl' in input ? input.jsonl : input.tars.join(', ');
 }
 
 async function* linesIn(job: BulkJob, options: Opening, counts: { skipped: number }): AsyncGenerator<Line> {
   const { input } = job;
   if ('prefix' in input) {
-    const images = await options.open(input.prefix).list('');
+    const { files = Infinity } = options.reads ?? {};
+    const images = await options.open(input.prefix).list('', files === Infinity ? {} : { most: files + 1 });
+    if (images.length > files) {
+      const message = `${input.prefix} holds more than ${files.toLocaleString('en-US')} files, which is more than is listed here`;
+      throw new UserError(`${message}: ask for several jobs, of longer prefixes or of files of lines`);
+    }
     for (const { key } of images) {
       if (isImageName(key))
         yield { text: JSON.stringify({ custom_id: key, path: key }), work: { images: 1, tokens: 0 } };
@@ -92,7 +101,10 @@ async function* linesIn(job: BulkJob, options: Opening, counts: { skipped: numbe
       const [name = uri] = uri.split('/').slice(-1);
       yield { text: JSON.stringify({ custom_id: name.replace(/\.tar$/, ''), tar: uri }), work: noWork(), isTar: true };
     }
-  } else yield* linesOfFile(input.jsonl, 'endpoint' in job.output ? requestIn : readLine, options);
+  } else {
+    const read = 'endpoint' in job.output ? requestIn : readLine;
+    yield* linesOfFiles('parts' in input ? input.parts : [input.jsonl], read, options);
+  }
 }
 
 /** A line of a batch; it is read in full where it is answered. */
@@ -104,15 +116,30 @@ function requestIn(text: string | undefined): unknown {
   }
 }
 
-async function* linesOfFile(
-  uri: string,
+/** One after the other, as if they were one: a line may begin in one and end in the next. */
+async function* bytesOfFiles(uris: string[], { open, reads }: Opening): AsyncGenerator<Uint8Array> {
+  let { bytes: room = Infinity } = reads ?? {};
+  for (const uri of uris) {
+    const at = uri.lastIndexOf('/');
+    const file = await open(uri.slice(0, at)).get(uri.slice(at + 1));
+    if (!file) throw new UserError(`there is no file ${uri}`);
+    room -= file.size;
+    if (room < 0) {
+      const most = reads?.bytes.toLocaleString('en-US');
+      throw new UserError(
+        `${uri} goes beyond ${most} bytes, which are read here: cut it, or name images instead of holding them`,
+      );
+    }
+    yield* file.stream();
+  }
+}
+
+async function* linesOfFiles(
+  uris: string[],
   read: (text: string | undefined) => unknown,
-  { open }: Opening,
+  options: Opening,
 ): AsyncGenerator<Line> {
-  const at = uri.lastIndexOf('/');
-  const file = await open(uri.slice(0, at)).get(uri.slice(at + 1));
-  if (!file) throw new UserError(`there is no file ${uri}`);
-  for await (const text of linesOf(file.stream(), LINE_BYTES)) {
+  for await (const text of linesOf(bytesOfFiles(uris, options), LINE_BYTES)) {
     if (text?.trim() === '') continue;
     const line = read(text);
     // What cannot be read is refused where it is answered for; too long a line is cut to what makes the same error.
@@ -123,11 +150,14 @@ async function* linesOfFile(
 }
 
 /** A tar is a shard by itself. */
-async function* shardsOf(lines: AsyncIterable<Line>, most: number): AsyncGenerator<Line[]> {
+async function* shardsOf(
+  lines: AsyncIterable<Line>,
+  { most, shardBytes }: { most: number; shardBytes: number },
+): AsyncGenerator<Line[]> {
   let shard: Line[] = [];
   let bytes = 0;
   for await (const line of lines) {
-    const isFull = shard.length === most || bytes + line.text.length > BULK_LIMITS.shard_bytes;
+    const isFull = shard.length === most || bytes + line.text.length > shardBytes;
     if (shard.length > 0 && (isFull || line.isTar || shard[0]?.isTar)) {
       yield shard;
       [shard, bytes] = [[], 0];

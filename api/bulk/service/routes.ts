@@ -1,21 +1,35 @@
 // Every path about bulk jobs, whoever it reaches: the service of a machine, or the Worker itself.
+import { FilePageQuery } from '../../../contracts/src/api/doors/batches.ts';
+import { PageQuery } from '../../../contracts/src/api/tasks/pages.ts';
 import { reasonOf } from '../../../contracts/src/user-error.ts';
 import { CoreError } from '../../core/errors.ts';
+import { parseRequest } from '../../core/validation.ts';
 import { type BatchService, createBatches } from './batches.ts';
-import { createFiles, type FileService } from './files.ts';
+import { createFiles, type FileService } from './files/files.ts';
+import { createUploads, type UploadService } from './files/uploads.ts';
 import { createJobs, type JobService } from './jobs.ts';
-import { createStates, type ServiceOptions } from './states.ts';
+import { type Asker, createStates, type ServiceOptions } from './states.ts';
+import { type TellOptions, tellOverdue } from './webhook.ts';
 
 export interface BulkService {
   files: FileService;
   jobs: JobService;
   batches: BatchService;
+  uploads: UploadService;
+  /** Tells of ends of the last days that nobody could be told of, or that nobody has noticed. For every few minutes. */
+  tellOverdue(options: TellOptions): Promise<void>;
 }
 
 export function createBulkService(options: ServiceOptions): BulkService {
   const states = createStates(options);
   const files = createFiles(options.store);
-  return { files, jobs: createJobs(options, files, states), batches: createBatches(options, files, states) };
+  return {
+    files,
+    uploads: createUploads(options.store, files),
+    jobs: createJobs(options, files, states),
+    batches: createBatches(options, files, states),
+    tellOverdue: (telling) => tellOverdue({ store: options.store, states }, telling),
+  };
 }
 
 export interface Asked {
@@ -28,22 +42,32 @@ export interface Asked {
   body(): Promise<Uint8Array>;
 }
 
-/** A document, or bytes. */
-export type Answer = { json: object } | { stream: AsyncIterable<Uint8Array> };
+/** A document, or bytes. `isNew`: what it is of was not there before. */
+export type Answer = { json: object; isNew?: boolean } | { stream: AsyncIterable<Uint8Array> };
 
 /** Undefined where there is no such path. */
-export async function answer({ jobs, files, batches }: BulkService, asked: Asked): Promise<Answer | undefined> {
+export async function answer(
+  { jobs, files, batches, uploads }: BulkService,
+  asked: Asked,
+): Promise<Answer | undefined> {
   const { owner, idempotencyKey, query, method } = asked;
   const [kind = '', id = '', what, name = ''] = asked.path;
   const asker = { owner, idempotencyKey };
   const document = async (made: Promise<object>): Promise<Answer> => ({ json: await made });
+  const begun = async (begin: (asker: Asker) => Promise<object>): Promise<Answer> => {
+    let isNew = false;
+    const onBegin = (): void => {
+      isNew = true;
+    };
+    return { json: await begin({ ...asker, onBegin }), isNew };
+  };
   const bytes = async (read: Promise<AsyncIterable<Uint8Array>>): Promise<Answer> => ({ stream: await read });
   const route = [method, kind, ...(id === '' ? [] : [':id']), ...(what === undefined ? [] : [what])].join(' ');
   switch (route) {
     case 'POST jobs':
-      return document(jobs.create(toJson(await asked.body()), asker));
+      return begun((asking) => asked.body().then((body) => jobs.create(toJson(body), asking)));
     case 'GET jobs':
-      return document(jobs.list(owner));
+      return document(jobs.list(owner, pageIn(PageQuery, query)));
     case 'GET jobs :id':
       return document(jobs.get(id, owner));
     case 'DELETE jobs :id':
@@ -54,8 +78,16 @@ export async function answer({ jobs, files, batches }: BulkService, asked: Asked
       const [filename, purpose] = [query.get('filename') ?? '', query.get('purpose') ?? ''];
       return document(files.create({ filename, purpose, bytes: await asked.body() }, owner));
     }
+    case 'POST uploads':
+      return document(uploads.begin(toJson(await asked.body()), owner));
+    case 'POST uploads :id parts':
+      return document(uploads.add(id, await asked.body(), owner));
+    case 'POST uploads :id complete':
+      return document(uploads.complete(id, toJson(await asked.body()), owner));
+    case 'POST uploads :id cancel':
+      return document(uploads.cancel(id, owner));
     case 'GET files':
-      return document(files.list(owner));
+      return document(files.list(owner, pageIn(FilePageQuery, query)));
     case 'GET files :id':
       return document(files.get(id, owner));
     case 'GET files :id content':
@@ -63,9 +95,9 @@ export async function answer({ jobs, files, batches }: BulkService, asked: Asked
     case 'DELETE files :id':
       return document(files.remove(id, owner));
     case 'POST batches':
-      return document(batches.create(toJson(await asked.body()), asker));
+      return begun((asking) => asked.body().then((body) => batches.create(toJson(body), asking)));
     case 'GET batches':
-      return document(batches.list(owner));
+      return document(batches.list(owner, pageIn(PageQuery, query)));
     case 'GET batches :id':
       return document(batches.get(id, owner));
     case 'POST batches :id cancel':
@@ -73,6 +105,12 @@ export async function answer({ jobs, files, batches }: BulkService, asked: Asked
     default:
       return undefined;
   }
+}
+
+/** What is said of a page; other names are refused. */
+function pageIn(form: typeof PageQuery | typeof FilePageQuery, query: URLSearchParams): PageQuery {
+  const { after, limit } = parseRequest(form, Object.fromEntries(query));
+  return { after, limit };
 }
 
 function toJson(bytes: Uint8Array): unknown {

@@ -1,7 +1,8 @@
 // Jobs and batches as what they have in common: begun once under a key, found by their owner, cancelled, given up.
 
+import { PAGE_ITEMS, type PageQuery } from '../../../contracts/src/api/tasks/pages.ts';
 import { BULK_LIMITS, type BulkJob, type BulkStop } from '../../../contracts/src/bulk/job.ts';
-import { bulkFolder, hexOf, jobOfKey, PREFIXES } from '../../../contracts/src/keys.ts';
+import { bulkFolder, hexOf, jobOfKey, ownedId, ownedKey, ownedPrefix, PREFIXES } from '../../../contracts/src/keys.ts';
 import { SCHEMA_VERSION } from '../../../contracts/src/schema-version.ts';
 import { reasonOf } from '../../../contracts/src/user-error.ts';
 import { CoreError } from '../../core/errors.ts';
@@ -23,10 +24,10 @@ export interface Runner {
 export interface ServiceOptions {
   store: ObjectStore;
   runner: Runner;
-  /** Places that an input may lie in. */
-  places: string[];
-  /** Places that lines may name an image in. */
-  sources: string[];
+  /** Places that an input of that owner may lie in. */
+  places(owner: Owner): string[];
+  /** Places that its lines may name an image in, beside the folder of the lines. */
+  sources(owner: Owner): string[];
   current(): Promise<CurrentModel>;
   /** Told of jobs that end because of what was asked here. Absent: the runner notices it. */
   onEnd?(id: string): void;
@@ -39,6 +40,8 @@ export interface Asker {
   owner: Owner;
   /** The header `Idempotency-Key`. */
   idempotencyKey: string | null;
+  /** Told where something was begun that was not there before. */
+  onBegin?(): void;
 }
 
 export interface Begun {
@@ -55,8 +58,10 @@ export interface States {
   begin(begun: Begun): Promise<JobState>;
   /** Throws a CoreError where there is none of that kind that its asker may see. */
   find(id: string, owner: Owner, isKind: (state: JobState) => boolean): Promise<JobState>;
-  /** The newest first. */
-  all(owner: Owner): Promise<JobState[]>;
+  /** Writes down that nothing works on a job any more, where that is so. */
+  notice(id: string): Promise<void>;
+  /** The newest first. Throws a CoreError where there is none of the id `after`. */
+  page(kind: Begun['kind'], owner: Owner, asked: PageQuery): Promise<Paged<JobState>>;
   cancel(state: JobState): Promise<JobState>;
 }
 
@@ -82,6 +87,12 @@ export function createStates({ store, runner, onEnd }: ServiceOptions): States {
       throw error;
     }
   };
+  const noticeEnd = async (state: JobState): Promise<boolean> => {
+    const { id } = state.job;
+    const failure = isOpen(state) ? await runner.failure?.(state) : undefined;
+    if (failure) await open(id).stop(stopOf(id, 'failed', failure));
+    return failure !== undefined;
+  };
   const isOpen = (state: JobState): boolean => !isFinal(statusOf(state, Date.now()));
 
   return {
@@ -100,7 +111,12 @@ export function createStates({ store, runner, onEnd }: ServiceOptions): States {
         expires_at: new Date(created + BULK_LIMITS.hours * 3_600_000).toISOString(),
       };
       const before = await stateOf(id);
-      if (!before) await open(id).begin(await make(named));
+      if (!before) {
+        const job = await make(named);
+        // Before the job: one that is there is listed.
+        await store.put(ownedKey('jobs', job), new Uint8Array());
+        if (await open(id).begin(job)) asker.onBegin?.();
+      }
       const state = before ?? required(await stateOf(id));
       if (state.job.asked !== digest) {
         const message = 'The Idempotency-Key was used for another request before: send a new one, or the same request.';
@@ -122,17 +138,20 @@ export function createStates({ store, runner, onEnd }: ServiceOptions): States {
       const state = await stateOf(id);
       if (!state || state.job.owner !== owner || !isKind(state))
         throw new CoreError('not_found', `There is nothing of the id ${JSON.stringify(id)} here.`, { param: 'id' });
-      const failure = isOpen(state) ? await runner.failure?.(state) : undefined;
-      if (!failure) return state;
-      await open(id).stop(stopOf(id, 'failed', failure));
+      if (!(await noticeEnd(state))) return state;
       onEnd?.(id);
       return required(await stateOf(id));
     },
-    async all(owner) {
-      const read = await Promise.all((await jobsIn(store)).map(stateOf));
-      return read
-        .flatMap((state) => (state?.job.owner === owner ? [state] : []))
-        .sort((a, b) => (a.job.created_at < b.job.created_at ? 1 : -1));
+    async notice(id) {
+      const state = await stateOf(id);
+      if (state) await noticeEnd(state);
+    },
+    page(kind, owner, asked) {
+      return pageOf(store, ownedPrefix('jobs', kind, owner), {
+        asked,
+        read: stateOf,
+        keyOf: ({ job }) => ownedKey('jobs', job),
+      });
     },
     async cancel(state) {
       const { id } = state.job;
@@ -156,6 +175,55 @@ export async function readState(folder: JobFolder): Promise<JobState | undefined
 export async function jobsIn(store: Pick<ObjectStore, 'list'>): Promise<string[]> {
   const keys = await store.list(`${PREFIXES.jobs}/`);
   return [...new Set(keys.flatMap(({ key }) => jobOfKey(key) ?? []))];
+}
+
+export interface Paged<T> {
+  /** The newest first. */
+  data: T[];
+  /** Whether there are older ones. */
+  hasMore: boolean;
+}
+
+export interface PageOptions<T> {
+  asked: PageQuery;
+  /** Undefined where there is none of that id any more. */
+  read(id: string): Promise<T | undefined>;
+  /** Where it is listed. */
+  keyOf(value: T): string;
+}
+
+/** A page of an owner's list. An entry of what was never there, or came to be at another time, is passed over. */
+export async function pageOf<T>(
+  store: Pick<ObjectStore, 'list'>,
+  prefix: string,
+  { asked: { after, limit = PAGE_ITEMS.normal }, read, keyOf }: PageOptions<T>,
+): Promise<Paged<T>> {
+  const most = Math.min(limit, PAGE_ITEMS.most);
+  const found: T[] = [];
+  let last = after === undefined ? undefined : await placeOf(after);
+  while (found.length <= most) {
+    const wanted = most + 1 - found.length;
+    const entries = await store.list(prefix, { after: last, most: wanted });
+    const values = await Promise.all(
+      entries.map(async ({ key }) => {
+        const value = await read(ownedId(key));
+        return value !== undefined && keyOf(value) === key ? [value] : [];
+      }),
+    );
+    found.push(...values.flat());
+    if (entries.length < wanted) break;
+    last = entries.at(-1)?.key;
+  }
+  return { data: found.slice(0, most), hasMore: found.length > most };
+
+  async function placeOf(id: string): Promise<string> {
+    const value = await read(id);
+    const key = value === undefined ? '' : keyOf(value);
+    if (key.startsWith(prefix)) return key;
+    throw new CoreError('not_found', `There is nothing of the id ${JSON.stringify(id)} in this list.`, {
+      param: 'after',
+    });
+  }
 }
 
 /** The document that says how a job ended before it was done. */

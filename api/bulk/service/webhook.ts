@@ -1,13 +1,13 @@
 // Whoever asked for it is told of the end of a job, signed as Standard Webhooks have it (standard-webhooks/standard-webhooks, spec).
 
 import { BulkTold, BulkWebhook } from '../../../contracts/src/bulk/job.ts';
-import { FILES } from '../../../contracts/src/keys.ts';
+import { FILES, toTellPrefix } from '../../../contracts/src/keys.ts';
 import { SCHEMA_VERSION } from '../../../contracts/src/schema-version.ts';
 import { reasonOf } from '../../../contracts/src/user-error.ts';
-import { encodeDocument } from '../../registry/store.ts';
+import { encodeDocument, type ObjectStore } from '../../registry/store.ts';
 import { serialOf } from './ask.ts';
 import type { JobFolder } from './folder.ts';
-import { readState } from './states.ts';
+import { readState, type States } from './states.ts';
 import { isFinal, reportOf, statusOf } from './status.ts';
 
 /** The platform's `fetch`. */
@@ -15,36 +15,51 @@ export type Send = (url: string, init: RequestInit) => Promise<Response>;
 
 export interface TellOptions {
   send: Send;
-  /** Between two attempts (default 2 s, 10 s, 60 s): one more attempt than there are pauses. */
+  /** Between two attempts at first (default 2 s, 10 s, 60 s): one more attempt than there are pauses. */
   pausesMs?: readonly number[];
+  /** Leaves alone what has ended since: whoever ended it may be telling (default 0). */
+  quietMs?: number;
+  /** The clock, in milliseconds (default the machine's). */
+  now?: () => number;
 }
 
 const PAUSES_MS = [2_000, 10_000, 60_000] as const;
 const ATTEMPT_MS = 15_000;
+/** Later attempts come after as long a wait as there was before, at least this; none after a day. */
+const LATER_MS = 5 * 60_000;
+const DAY_MS = 24 * 3_600_000;
 
 /**
- * Does nothing where a job has not ended, nobody is to be told, or it was told. A process that is stopped while it tells leaves no mark, so that
- * the next one tells again: `webhook-id` is then the same, by which a receiver knows it.
+ * Does nothing where a job has not ended, or the next attempt is not due. A process that is stopped while it tells leaves no mark, so that
+ * the next one tells again: `webhook-id` is then the same, by which a receiver knows it. Answers whether nobody has to be told any more.
  */
-export async function tellOfEnd(folder: JobFolder, { send, pausesMs = PAUSES_MS }: TellOptions): Promise<void> {
+export async function tellOfEnd(
+  folder: JobFolder,
+  { send, pausesMs = PAUSES_MS, quietMs = 0, now = Date.now }: TellOptions,
+): Promise<boolean> {
   const webhook = await folder.read(FILES.webhook, BulkWebhook);
-  if (!webhook || (await folder.read(FILES.webhookSent, BulkTold))) return;
+  const before = await folder.read(FILES.webhookSent, BulkTold);
+  if (!webhook || before?.told) return true;
   const state = await readState(folder);
-  if (!state) return;
-  const status = statusOf(state, Date.now());
-  if (!isFinal(status)) return;
+  const status = state && statusOf(state, now());
+  if (!state || !status || !isFinal(status)) return false;
   // Which files there are, GET /v1/jobs/{id} says: they may be tens of thousands.
-  const { files: _, ...data } = reportOf(state, Date.now());
-  const body = JSON.stringify({ type: `job.${status}`, timestamp: new Date().toISOString(), data });
+  const { files: _, ...data } = reportOf(state, now());
+  const end = (data.ended_at ?? 0) * 1000;
+  const waited = before === undefined ? 0 : Date.parse(before.at) - end;
+  const due = before === undefined ? quietMs : waited + Math.max(waited, LATER_MS);
+  if (due > DAY_MS) return true;
+  if (now() < end + due) return false;
+  const body = JSON.stringify({ type: `job.${status}`, timestamp: new Date(now()).toISOString(), data });
   let reason: string | null = null;
-  let attempts = 0;
-  for (const pause of [0, ...pausesMs]) {
+  let attempts = before?.attempts ?? 0;
+  for (const pause of before === undefined ? [0, ...pausesMs] : [0]) {
     if (pause > 0) await new Promise<void>((wake) => setTimeout(wake, pause));
     attempts += 1;
     reason = await attempt(webhook, body, send);
     if (reason === null) break;
   }
-  const at = new Date().toISOString();
+  const at = new Date(now()).toISOString();
   const told: BulkTold = {
     schema_version: SCHEMA_VERSION,
     job: webhook.job,
@@ -54,6 +69,38 @@ export async function tellOfEnd(folder: JobFolder, { send, pausesMs = PAUSES_MS 
     reason,
   };
   await folder.put(FILES.webhookSent, encodeDocument(told));
+  return told.told;
+}
+
+/** Of jobs that are looked at in one go: a Worker has 1,000 calls for it. */
+const AT_ONCE = 100;
+/** A job ends within a day, and is told for one more after that. */
+const DAYS = 4;
+
+/** Looks at the jobs of the last days of which somebody is to be told, some at a time and others the next time. */
+export async function tellOverdue(
+  { store, states }: { store: ObjectStore; states: Pick<States, 'open' | 'notice'> },
+  options: TellOptions,
+): Promise<void> {
+  const { now = Date.now } = options;
+  const waiting: string[] = [];
+  for (let days = 0; days < DAYS; days++) {
+    const day = new Date(now() - days * DAY_MS).toISOString().slice(0, 10);
+    for (const { key, size } of await store.list(toTellPrefix(day))) if (size > 0) waiting.push(key);
+  }
+  const rounds = Math.ceil(waiting.length / AT_ONCE);
+  const first = AT_ONCE * (Math.floor(now() / LATER_MS) % Math.max(1, rounds));
+  const problems: string[] = [];
+  for (const key of waiting.slice(first, first + AT_ONCE)) {
+    const id = key.slice(key.lastIndexOf('/') + 1);
+    try {
+      await states.notice(id);
+      if (await tellOfEnd(states.open(id), options)) await store.put(key, new Uint8Array());
+    } catch (error) {
+      problems.push(`${id}: ${reasonOf(error)}`);
+    }
+  }
+  if (problems.length > 0) throw new Error(`ends of jobs could not be told: ${problems.join('; ')}`);
 }
 
 /** Null where it was taken; else what came back. */

@@ -37,13 +37,22 @@ export interface VectorCache {
 /** Whatever is stored in another way one day gets another number. */
 const FORM = 3;
 
-/** Of texts with that tier. What all their keys share is put together once: it takes as long as the static tier does for a text. */
-export function textKeys(manifest: ModelManifest, tier: Tier): (ids: TokenIds) => Promise<string> {
+/** What all keys of a tier's texts share, by manifest: to put it together takes longer than the static tier does for a text. */
+const shared = new WeakMap<ModelManifest, Map<Tier, string>>();
+
+/** Of a text with that tier. */
+export function textKey(manifest: ModelManifest, tier: Tier, ids: TokenIds): Promise<string> {
+  const tiers = shared.get(manifest) ?? new Map<Tier, string>();
+  const tower = tiers.get(tier) ?? towerOf(manifest, tier);
+  shared.set(manifest, tiers.set(tier, tower));
+  return sha256Hex(`${FORM} text ${tier} ${tower} ${ids.join(',')}`);
+}
+
+function towerOf(manifest: ModelManifest, tier: Tier): string {
   const { table, graph, partition, static_weight } = textTowers(manifest)[tier] ?? {};
   const isStatic = tier === 'static' || static_weight !== undefined;
   const files = artefactsIn([table, graph, partition, isStatic && manifest.static]);
-  const tower = [...files.map(({ digest }) => digest), static_weight ?? ''].join(' ');
-  return (ids) => sha256Hex(`${FORM} text ${tier} ${tower} ${ids.join(',')}`);
+  return [...files.map(({ digest }) => digest), static_weight ?? ''].join(' ');
 }
 
 export async function imageKey({ space_id }: ModelManifest, file: Uint8Array): Promise<string> {

@@ -5,7 +5,7 @@ import type { Place } from '../items/items.ts';
 import { ofImage, type ReadImage, type ReadText } from '../items/read.ts';
 import type { Model, Tier } from '../model.ts';
 import type { Admit } from '../work.ts';
-import { type Computed, imageKey, type Outcome, textKeys, type VectorCache } from './cache.ts';
+import { type Computed, imageKey, type Outcome, textKey, type VectorCache } from './cache.ts';
 
 interface EncodedFile extends ImageReceipt {
   vector: Float32Array;
@@ -69,10 +69,9 @@ export function encodeTexts<T extends { ids: ReadText['ids'] }>(
   { texts, tier }: { texts: T[]; tier: Tier },
 ): Promise<Encoded<T>> {
   const sizeOf = (some: T[]) => some.reduce((sum, { ids }) => sum + ids.length, 0);
-  const keyOf = textKeys(model.manifest, tier);
   return encodeOnce(texts, {
     cache: engines.cache,
-    keyOf: ({ ids }) => keyOf(ids),
+    keyOf: ({ ids }) => textKey(model.manifest, tier, ids),
     async encode(some) {
       const inputs = some.map(({ ids }) => ids);
       const vectors = await engines.admit({ kind: tier, size: sizeOf(some) }, async (turn) => {

@@ -1,5 +1,6 @@
-// Which encoder the images of a request go to, and why. Pure: everything that decides is an argument.
+// Which encoder the images of a request go to, or that they become a job, and why. Pure: everything that decides is an argument.
 import type { ImageRoute, RouteReason, RoutingReceipt } from '../../../contracts/src/api/encode.ts';
+import { LIMITS } from '../../../contracts/src/api/limits.ts';
 
 /** An encoder that answers while the request waits. */
 export type Answering = Exclude<ImageRoute, 'batch'>;
@@ -9,8 +10,8 @@ export type Standing = 'absent' | 'ready' | number;
 
 /** What the caller said of how it wants to be answered. */
 export interface Preference {
-  /** An answer now, that a job was begun, is as good as vectors later. */
-  job: boolean;
+  /** `asked`: an answer now, that a job was begun. `if_late`: the same where vectors do not come in time. Absent: neither was said. */
+  job?: 'asked' | 'if_late' | undefined;
   encoder?: Answering | undefined;
   /** Seconds for which the caller waits. */
   seconds?: number | undefined;
@@ -37,10 +38,13 @@ export interface Question {
   imagesLeft: number;
 }
 
-/** Nobody encodes the images. `none`: there is no encoder; `all_pause`: each failed several times in a row. */
+/** What a request says of itself before its images are encoded. `jobs`: whether its caller may begin one. */
+export type RouteQuestion = Pick<Question, 'images' | 'bytes' | 'prefer'> & { jobs: Standing };
+
+/** Nobody encodes the images. `all_pause`: each encoder failed several times in a row; `too_many`: for a request, where no job can be begun. */
 export interface Refusal {
   route: null;
-  reason: 'over_budget' | 'none' | 'all_pause';
+  reason: 'over_budget' | 'too_many' | 'no_encoder' | 'all_pause';
   retryAfterSeconds?: number;
 }
 
@@ -54,21 +58,42 @@ export const LARGE = { images: 16, bytes: 4 * 1024 * 1024 } as const;
 export function chooseRoute(question: Question): RoutingReceipt | Refusal {
   const { images, prefer, backends, imagesLeft } = question;
   if (images > imagesLeft) return { route: null, reason: 'over_budget' };
-  if (prefer.job && backends.batch === 'ready') return { route: 'batch', reason: 'asked' };
+  const hasJobs = backends.batch === 'ready';
+  if (hasJobs && prefer.job === 'asked') return { route: 'batch', reason: 'asked' };
+  if (images > LIMITS.images) return { route: hasJobs ? 'batch' : null, reason: 'too_many' };
+  const answering = chooseAnswering(question);
+  const wouldWait = answering.route === null ? answering.reason : lateness(answering.route, question);
+  if (hasJobs && prefer.job === 'if_late' && wouldWait !== undefined) return { route: 'batch', reason: wouldWait };
+  return answering;
+}
+
+interface Waiting {
+  route: null;
+  reason: 'no_encoder' | 'all_pause';
+  retryAfterSeconds?: number;
+}
+
+function chooseAnswering(question: Question): { route: Answering; reason: RouteReason } | Waiting {
+  const { backends } = question;
   const { route, reason } = wanted(question);
   const other = route === 'lambda_cpu' ? 'lambda_gpu' : 'lambda_cpu';
   if (backends[route] === 'ready') return { route, reason };
   if (backends[other] === 'ready') return { route: other, reason: 'other_pauses' };
   const pauses = [backends[route], backends[other]].filter((standing) => typeof standing === 'number');
-  if (pauses.length === 0) return { route: null, reason: 'none' };
+  if (pauses.length === 0) return { route: null, reason: 'no_encoder' };
   return { route: null, reason: 'all_pause', retryAfterSeconds: Math.min(...pauses) };
+}
+
+/** Only of the processors it is known what they take. */
+function lateness(route: Answering, { expectedMs, deadlineMs }: Question): 'deadline' | undefined {
+  return route === 'lambda_cpu' && expectedMs > deadlineMs ? 'deadline' : undefined;
 }
 
 /** Among the encoders that there are, whether they pause or not. */
 function wanted(question: Question): { route: Answering; reason: RouteReason } {
   const { images, bytes, deadlineMs, expectedMs, prefer, backends } = question;
   const asked = prefer.encoder;
-  const noJobs: { reason?: RouteReason } = prefer.job ? { reason: 'no_jobs' } : {};
+  const noJobs: { reason?: RouteReason } = prefer.job === 'asked' ? { reason: 'no_jobs' } : {};
   const [hasCpu, hasGpu] = [backends.lambda_cpu !== 'absent', backends.lambda_gpu !== 'absent'];
   if (!hasCpu || !hasGpu) {
     const only = hasGpu ? 'lambda_gpu' : 'lambda_cpu';

@@ -48,20 +48,35 @@ function gifSize(bytes: Uint8Array): Size | undefined {
   return bytes.length < 10 ? undefined : { width: little(bytes, 6, 2), height: little(bytes, 8, 2) };
 }
 
-/** Walks the segments to the frame header (SOF0..SOF15 but for DHT, JPG and DAC); a photo's EXIF can be 64 KiB long. */
 function jpegSize(bytes: Uint8Array): Size | undefined {
+  const at = jpegFrame(bytes);
+  if (at === undefined) return undefined;
+  return at === 'none' ? { width: 0, height: 0 } : { width: big(bytes, at + 7, 2), height: big(bytes, at + 5, 2) };
+}
+
+/** How many colours a JPEG file has by its frame header: four are inks. */
+export function jpegComponents(bytes: Uint8Array): number | undefined {
+  const at = jpegFrame(bytes);
+  return typeof at === 'number' ? bytes[at + 9] : undefined;
+}
+
+/**
+ * Walks the segments to the frame header (SOF0..SOF15 but for DHT, JPG and DAC); a photo's EXIF can be 64 KiB long. Undefined
+ * when `bytes` ends before it.
+ */
+function jpegFrame(bytes: Uint8Array): number | 'none' | undefined {
   let at = 2;
   while (at + 9 <= bytes.length) {
-    if (bytes[at] !== 0xff) return { width: 0, height: 0 };
+    if (bytes[at] !== 0xff) return 'none';
     const marker = bytes[at + 1] ?? 0;
     const alone = marker === 0xff || marker === 0x01 || (marker >= 0xd0 && marker <= 0xd7);
     if (alone) {
       at += marker === 0xff ? 1 : 2;
       continue;
     }
-    if (marker === 0xd9 || marker === 0xda) return { width: 0, height: 0 };
+    if (marker === 0xd9 || marker === 0xda) return 'none';
     const isFrame = marker >= 0xc0 && marker <= 0xcf && ![0xc4, 0xc8, 0xcc].includes(marker);
-    if (isFrame) return { width: big(bytes, at + 7, 2), height: big(bytes, at + 5, 2) };
+    if (isFrame) return at;
     at += 2 + Math.max(2, big(bytes, at + 2, 2));
   }
   return undefined;

@@ -50,7 +50,7 @@ function isItem(item: object | string): item is Item {
 }
 
 /** `name`: of a part inside its item, where the item is not the part itself. */
-function partsOf(item: Item): { part: Part; name?: string }[] {
+export function partsOf(item: Item): { part: Part; name?: string }[] {
   if (typeof item === 'string') return [{ part: { text: item } }];
   if ('content' in item) return item.content.map((part, index) => ({ part, name: `content.${index}` }));
   if (!('text' in item && 'image' in item)) return [{ part: item }];

@@ -38,7 +38,7 @@ export async function startBucket({ bucket, keys, store }: BucketOptions): Promi
     const [, name, key = ''] = /^\/([^/]+)\/?(.*)$/.exec(decodeURIComponent(pathname)) ?? [];
     if (name !== bucket) return fail(response, 404, 'NoSuchBucket');
     if (request.method === 'PUT') return put(request, response, key);
-    if (key === '') return list(response, searchParams.get('prefix') ?? '');
+    if (key === '') return list(response, searchParams);
     const found = await store()?.get(key);
     if (found === undefined) return fail(response, 404, 'NoSuchKey');
     response.writeHead(200, { etag: `"${found.etag}"`, 'content-length': found.size }).end(await found.bytes());
@@ -56,8 +56,10 @@ export async function startBucket({ bucket, keys, store }: BucketOptions): Promi
       return fail(response, 412, 'PreconditionFailed');
     response.writeHead(200, { etag: `"${(await bound.get(key))?.etag}"` }).end();
   }
-  async function list(response: ServerResponse, prefix: string): Promise<void> {
-    const contents = ((await store()?.list(prefix)) ?? []).map(
+  async function list(response: ServerResponse, asked: URLSearchParams): Promise<void> {
+    const most = Number(asked.get('max-keys') ?? 1000);
+    const page = { after: asked.get('start-after') ?? undefined, most };
+    const contents = ((await store()?.list(asked.get('prefix') ?? '', page)) ?? []).map(
       ({ key, size }) => `<Contents><Key>${key}</Key><Size>${size}</Size></Contents>`,
     );
     response.writeHead(200, { 'content-type': 'application/xml' });

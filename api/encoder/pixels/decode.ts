@@ -7,6 +7,7 @@ import { reasonOf } from '../../../contracts/src/user-error.ts';
 import { CoreError } from '../../core/errors.ts';
 import { brandsOf } from '../../core/images/bytes.ts';
 import { checkImage } from '../../core/images/check.ts';
+import { jpegComponents } from '../../core/images/header.ts';
 import { codingOf, faultOf, NO_END_MARK, warningOf } from './faults.ts';
 
 /** Rows from the top, three bytes per pixel. */
@@ -73,11 +74,12 @@ async function read({ bytes, type, isHalved }: Source, failOn: FailOnOptions) {
     pages: 1,
   } as const;
   const open = () => sharp(bytes, { ...guards, failOn, ignoreIcc: true, autoOrient: true });
-  const { space, autoOrient: original } = await open().metadata();
-  const cmyk = type === 'jpeg' && space === 'cmyk';
+  const cmyk = type === 'jpeg' && jpegComponents(bytes) === 4;
   let image = cmyk ? open().pipelineColourspace('cmyk').toColourspace('cmyk') : open();
-  if (isHalved) {
-    const half = { width: Math.ceil(original.width / 2), height: Math.ceil(original.height / 2) };
+  // Only of a file that is halved: asking costs as much as a tenth of decoding a small photograph.
+  const whole = isHalved ? (await open().metadata()).autoOrient : undefined;
+  if (whole) {
+    const half = { width: Math.ceil(whole.width / 2), height: Math.ceil(whole.height / 2) };
     image = image.resize({ ...half, fit: 'fill', kernel: 'cubic' });
   }
   const output = image.timeout({ seconds: DECODE_SECONDS }).raw();
@@ -87,7 +89,8 @@ async function read({ bytes, type, isHalved }: Source, failOn: FailOnOptions) {
   if (cmyk) pixels = cmykToRgb(data);
   else if (channels === 4) pixels = overWhite(data);
   if (pixels.length !== 3 * width * height) throw new Error(`it has ${channels} channels`);
-  return { width, height, pixels, original: { type, width: original.width, height: original.height } };
+  const original = { type, width: whole?.width ?? width, height: whole?.height ?? height };
+  return { width, height, pixels, original };
 }
 
 /** Throws on where the file is not to blame: a machine that is too slow or has no memory left. */
@@ -97,8 +100,9 @@ function refuseUnlessFile(error: unknown): void {
     const message = `decoding the image took longer than ${DECODE_SECONDS} seconds: the machine is busy, try again.`;
     throw new CoreError('encoder_timeout', message);
   }
-  if (/alloc|memory|thread/i.test(reason)) throw error;
-  if (/pixel limit/i.test(reason)) {
+  // libheif calls it an allocation where a file asks for more than it is allowed to: that is the file's fault.
+  if (/alloc|memory|thread/i.test(reason) && !/security limit/i.test(reason)) throw error;
+  if (/pixel limit|maximum image size/i.test(reason)) {
     throw new CoreError(
       'too_many_pixels',
       'the image has more pixels than its header says, and more than are allowed.',

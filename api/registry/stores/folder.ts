@@ -51,22 +51,19 @@ export function openFolderStore(folder: string, uri: string): ObjectStore {
         await rm(temporary, { force: true });
       }
     },
-    async list(prefix) {
+    async list(prefix, { after = '', most } = {}) {
       const below = join(folder, prefix);
       // A prefix need not end at a folder's name, but every key begins in the folder that it names last.
       const start = prefix === '' || prefix.endsWith('/') ? below : dirname(below);
-      const files = (await filesBelow(start)).map((file) => ({
-        file,
-        key: relative(folder, file).split(sep).join('/'),
-      }));
+      const files = (await filesBelow(start))
+        .map((file) => ({ file, key: relative(folder, file).split(sep).join('/') }))
+        .filter(({ key }) => key.startsWith(prefix) && key > after && !/\.(tmp|lock)$/.test(key))
+        .sort((a, b) => (a.key < b.key ? -1 : 1))
+        .slice(0, most);
       const objects = await Promise.all(
-        files
-          .filter(({ key }) => key.startsWith(prefix) && !/\.(tmp|lock)$/.test(key))
-          .map(async ({ file, key }) => ({ key, size: (await statOf(file))?.size })),
+        files.map(async ({ file, key }) => ({ key, size: (await statOf(file))?.size })),
       );
-      return objects
-        .flatMap(({ key, size }) => (size === undefined ? [] : [{ key, size }]))
-        .sort((a, b) => (a.key < b.key ? -1 : 1));
+      return objects.flatMap(({ key, size }) => (size === undefined ? [] : [{ key, size }]));
     },
   };
 }

@@ -1,5 +1,5 @@
 // An R2 bucket as a Worker's binding gives it, as an object store. Objects are held in memory while they are written.
-import { bytesOf, type ObjectReader, type ObjectStore, storedObject } from '../store.ts';
+import { bytesOf, type Listed, type ObjectReader, type ObjectStore, storedObject } from '../store.ts';
 
 interface R2Object {
   key: string;
@@ -25,6 +25,7 @@ export interface R2Binding extends R2Reader {
   list(options: {
     prefix: string;
     cursor?: string;
+    startAfter?: string;
   }): Promise<{ objects: R2Object[]; truncated: boolean; cursor?: string }>;
 }
 
@@ -55,15 +56,16 @@ export function openR2Store(bucket: R2Binding): ObjectStore {
       const options = condition === undefined ? undefined : { onlyIf: toConditional(condition) };
       return (await bucket.put(key, await bytesOf(body), options)) !== null;
     },
-    async list(prefix) {
-      const found: { key: string; size: number }[] = [];
+    async list(prefix, { after, most } = {}) {
+      const found: Listed[] = [];
       let cursor: string | undefined;
       do {
-        const page = await bucket.list({ prefix, ...(cursor === undefined ? {} : { cursor }) });
+        const startAfter = after === undefined ? {} : { startAfter: after };
+        const page = await bucket.list({ prefix, ...(cursor === undefined ? startAfter : { cursor }) });
         for (const { key, size } of page.objects) found.push({ key, size });
         cursor = page.truncated ? page.cursor : undefined;
-      } while (cursor !== undefined);
-      return found;
+      } while (cursor !== undefined && found.length < (most ?? Infinity));
+      return found.slice(0, most);
     },
   };
 }

@@ -2,7 +2,7 @@
 import { Readable } from 'node:stream';
 import type { S3Client } from '@aws-sdk/client-s3';
 import { RegistryError } from '../errors.ts';
-import { bytesOf, type ObjectBody, type ObjectStore, storedObject } from '../store.ts';
+import { bytesOf, type Listed, type ObjectBody, type ObjectStore, storedObject } from '../store.ts';
 import { explained, statusOf } from './aws-errors.ts';
 import { digestOfStream } from './hash.ts';
 
@@ -21,6 +21,8 @@ interface Keys {
 
 /** One PutObject takes no more; a shard of data never comes near it. */
 const MAX_PUT_BYTES = 5 * 2 ** 30;
+/** S3 and what speaks its API list no more in a call. */
+const PAGE_KEYS = 1000;
 /** Up to this a body is held in memory, because the SDK tries a failed write again only where it has all of it. */
 const MAX_BUFFERED_BYTES = 8 * 2 ** 20;
 
@@ -54,21 +56,26 @@ export function openS3Store(uri: string, options: S3Options): ObjectStore {
       const refused = condition === undefined ? [] : [404, 409, 412];
       return (await send(`writing ${key}`, writing.catch(unlessStatus(...refused)))) !== undefined;
     },
-    async list(prefix) {
+    async list(prefix, { after, most = Infinity } = {}) {
       const { client, ListObjectsV2Command } = await load();
-      const found: { key: string; size: number }[] = [];
+      const found: Listed[] = [];
+      const StartAfter = after === undefined ? undefined : root + after;
       let ContinuationToken: string | undefined;
       do {
-        const input = { Bucket: bucket, Prefix: root + prefix, ContinuationToken };
+        const MaxKeys = Math.min(PAGE_KEYS, most - found.length);
+        const input = { Bucket: bucket, Prefix: root + prefix, StartAfter, MaxKeys, ContinuationToken };
         const page = await send(`listing ${prefix}`, client.send(new ListObjectsV2Command(input)));
         for (const { Key = '', Size = 0 } of page.Contents ?? [])
           found.push({ key: Key.slice(root.length), size: Size });
         ContinuationToken = page.NextContinuationToken;
-      } while (ContinuationToken !== undefined);
+      } while (ContinuationToken !== undefined && found.length < most);
       return found;
     },
   };
 }
+
+/** The SDK warns on the console of a refused condition of a large write, which is an answer here. Every failure is thrown. */
+const SILENT = { debug() {}, info() {}, warn() {}, error() {} };
 
 /** Imported here, so that a host without a bucket needs neither the time nor the memory of the SDK. */
 async function loadClient({ endpoint, credentials, secret }: S3Options) {
@@ -83,6 +90,7 @@ async function loadClient({ endpoint, credentials, secret }: S3Options) {
     // R2 and emulators refuse the trailing checksums that the SDK adds by itself; every digest is compared by us anyway.
     requestChecksumCalculation: 'WHEN_REQUIRED',
     responseChecksumValidation: 'WHEN_REQUIRED',
+    logger: SILENT,
   });
   return { client, GetObjectCommand, ListObjectsV2Command, PutObjectCommand };
 }

@@ -5,6 +5,7 @@ import type { Encode, TextEngine } from '../engine.ts';
 import { openTable, type Table } from '../table.ts';
 import { CLIP } from './clip-graph.ts';
 import { type OnnxFile, readOnnx } from './onnx-file.ts';
+import { openRowSums } from './row-sums.ts';
 import { STUDENT } from './student-graph.ts';
 import { readGraph, type TowerShape, weightsIn } from './text-graph.ts';
 import { type Group, groupsOf, type Step, stepsOf } from './tower.ts';
@@ -20,12 +21,15 @@ export interface WasmOptions {
 /** Work between two questions for a turn, in tokens: a few milliseconds. */
 const BLOCK = 24;
 
-const everywhere = new Set<TowerMemory>();
+interface Sized {
+  bytes: number;
+}
+const everywhere = new Set<Sized>();
 
-/** Bytes of linear memory of all towers that are open, of whatever engine. */
+/** Bytes of linear memory of whatever is open, of whatever engine. */
 export const encoderMemoryBytes = (): number => bytesOf(everywhere);
 
-const bytesOf = (open: Set<TowerMemory>): number => [...open].reduce((sum, { bytes }) => sum + bytes, 0);
+const bytesOf = (open: Set<Sized>): number => [...open].reduce((sum, { bytes }) => sum + bytes, 0);
 
 export function createWasmEngine({ module, otherwise }: WasmOptions): TextEngine {
   const open = new Set<TowerMemory>();
@@ -53,6 +57,12 @@ export function createWasmEngine({ module, otherwise }: WasmOptions): TextEngine
         },
         memoryBytes: () => bytesOf(open),
       };
+    },
+    async openSums(tables, read) {
+      const sums = await openRowSums(tables, read, module);
+      if (!sums) return undefined;
+      everywhere.add(sums);
+      return { sum: sums.sum, close: () => void everywhere.delete(sums) };
     },
   };
 }

@@ -32,6 +32,8 @@ export interface Kernels {
     scratch: number,
   ): void;
   mean(x: number, rows: number, width: number, out: number): void;
+  /** Adds rows of an int8 table, times their scales, onto `out`: those with the `count` uint32 numbers at `ids`. */
+  addRows(ids: number, count: number, table: number, scales: number, width: number, out: number): void;
   /** Adds rows times a matrix onto `out`. */
   addProduct(x: number, rows: number, matrix: number, depth: number, width: number, out: number): void;
 }

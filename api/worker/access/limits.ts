@@ -66,9 +66,10 @@ export function createLimits({ counterOf, flood, background }: LimitsOptions): L
           if (count > remaining(images)) throw spent(prefix, `images (this request has ${count})`, images);
           images.used += count;
         },
-        finish(used) {
-          if (used.tokens > 0 || used.images > 0) background(counter.settle(used).catch(notCounted));
-          return headersOf({ ...standing, tokens: { ...tokens, used: tokens.used + used.tokens } });
+        finish({ tokens: read, images: encoded }) {
+          const used = { tokens: read, images: encoded };
+          if (read > 0 || encoded > 0) background(counter.settle(used).catch(notCounted));
+          return headersOf({ ...standing, tokens: { ...tokens, used: tokens.used + read } });
         },
       };
     },

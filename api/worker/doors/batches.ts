@@ -1,11 +1,13 @@
 // OpenAI's files and batches: forms are read here, everything else is the service's of bulk jobs.
 import type { BATCH_OPERATIONS } from '../../../contracts/src/api/doors/batches.ts';
+import type { UPLOAD_OPERATIONS } from '../../../contracts/src/api/doors/uploads.ts';
+import type { Scope } from '../../../contracts/src/api/operation.ts';
 import { FILES } from '../../../contracts/src/keys.ts';
 import { CoreError } from '../../core/errors.ts';
 import type { Call, Handler } from '../dependencies.ts';
 import { readForm, readJson } from '../http/body.ts';
 import type { Reply } from '../http/reply.ts';
-import { passOn } from './pass-on.ts';
+import { passOn, queryOf } from './pass-on.ts';
 
 const FIELDS = ['file', 'purpose'];
 
@@ -30,16 +32,52 @@ async function createFile(call: Call): Promise<Reply> {
   return passOn(call, `/v1/files?${query}`, Uint8Array.from(bytes));
 }
 
+async function addUploadPart(call: Call): Promise<Reply> {
+  const fields = await readForm(call.request);
+  const unknown = fields.find(({ name }) => name !== 'data');
+  if (unknown)
+    throw new CoreError('unknown_key', `A part has the field data, not ${unknown.name}.`, { param: unknown.name });
+  const [part] = fields;
+  if (!part)
+    throw new CoreError('invalid_request', 'data is missing: send it as a form, with curl -F data=@part.', {
+      param: 'data',
+    });
+  const bytes = typeof part.value === 'string' ? new TextEncoder().encode(part.value) : part.value;
+  return passOn(call, `/v1/uploads/${idOf(call)}/parts`, Uint8Array.from(bytes));
+}
+
+/** A body with none of the keys of our own uploads. */
+export function isUploadOfParts(body: unknown): boolean {
+  return typeof body === 'object' && body !== null && 'filename' in body && !('digest' in body);
+}
+
+/** The file of a key that is good for jobs. */
+export async function beginUpload(call: Call, body: unknown): Promise<Reply> {
+  call.record.door = 'openai';
+  refuseScope(call, 'jobs');
+  return passOn(call, '/v1/uploads', JSON.stringify(body));
+}
+
+/** Of a path whose bodies need different ones. */
+export function refuseScope({ record }: Call, scope: Scope): void {
+  if (record.scopes?.includes(scope) ?? true) return;
+  throw new CoreError('forbidden', `This needs an API key that is good for ${scope}.`);
+}
+
 const idOf = ({ params }: Call): string => encodeURIComponent(params.id ?? '');
 
-export const BATCH_HANDLERS: Record<keyof typeof BATCH_OPERATIONS, Handler> = {
+export const BATCH_HANDLERS: Record<keyof (typeof BATCH_OPERATIONS & typeof UPLOAD_OPERATIONS), Handler> = {
   createFile,
-  listFiles: (call) => passOn(call, '/v1/files'),
+  addUploadPart,
+  completeUpload: async (call) =>
+    passOn(call, `/v1/uploads/${idOf(call)}/complete`, JSON.stringify(await readJson(call.request))),
+  cancelUpload: (call) => passOn(call, `/v1/uploads/${idOf(call)}/cancel`),
+  listFiles: (call) => passOn(call, `/v1/files${queryOf(call)}`),
   retrieveFile: (call) => passOn(call, `/v1/files/${idOf(call)}`),
   retrieveFileContent: (call) => passOn(call, `/v1/files/${idOf(call)}/content`),
   deleteFile: (call) => passOn(call, `/v1/files/${idOf(call)}`),
   createBatch: async (call) => passOn(call, '/v1/batches', JSON.stringify(await readJson(call.request))),
-  listBatches: (call) => passOn(call, '/v1/batches'),
+  listBatches: (call) => passOn(call, `/v1/batches${queryOf(call)}`),
   retrieveBatch: (call) => passOn(call, `/v1/batches/${idOf(call)}`),
   cancelBatch: (call) => passOn(call, `/v1/batches/${idOf(call)}/cancel`),
 };

@@ -16,10 +16,12 @@ import { parseRequest } from '../../core/validation.ts';
 import { encodeEmbedding } from '../../core/vectors/vectors.ts';
 import type { Call, Handler } from '../dependencies.ts';
 import { readJson } from '../http/body.ts';
+import { readPrefer } from '../http/prefer.ts';
 import type { Reply } from '../http/reply.ts';
 import { embedInput } from './embeddings.ts';
 import { infinityEmbeddings } from './infinity.ts';
 import { jinaEmbeddings } from './jina.ts';
+import { jobInstead } from './job-instead.ts';
 import { mixedbreadEmbeddings } from './mixedbread.ts';
 import { voyageEmbeddings } from './voyage.ts';
 
@@ -75,6 +77,10 @@ async function openAiEmbeddings(call: Call, body: unknown): Promise<Reply> {
   const asked = parseRequest(OpenAIEmbeddingsRequest, body);
   const { model, dimensions, encoding_format: type = 'float' } = asked;
   const input = Array.isArray(asked.input) ? asked.input.map(toItem) : toItem(asked.input);
+  // OpenAI's clients know no other answer than vectors, unless whoever calls them says so.
+  const mayBegin = readPrefer(call.request.headers).job !== undefined;
+  const job = mayBegin ? await jobInstead(call, { model, dimensions, input: [input].flat() }) : undefined;
+  if (job) return job;
   const output = await embedInput(call, { model, dimensions, input });
   const list = listEmbeddings(output, (vector) => encodeEmbedding(vector, type, output.quantisation));
   return { json: { ...list, usage: tokenUsage(output) } satisfies OpenAIEmbeddings };

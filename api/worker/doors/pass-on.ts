@@ -8,7 +8,14 @@ import type { Reply } from '../http/reply.ts';
 const IDEMPOTENCY_KEY = /^[\x20-\x7e]{1,255}$/;
 
 /** `path` at the service, which has the same addresses; without `body` the request has none. */
-export async function passOn({ request, deps, record }: Call, path: string, body?: BodyInit): Promise<Reply> {
+export async function passOn(call: Call, path: string, body?: BodyInit): Promise<Reply> {
+  const response = await askJobs(call, path, body);
+  if (response.headers.get('content-type') === 'application/json') return { json: await response.json<object>() };
+  return { stream: response.body, headers: { 'Content-Type': 'application/octet-stream' } };
+}
+
+/** What the service answers with; its errors are thrown. 201: something was begun that was not there before. */
+export async function askJobs({ request, deps, record }: Call, path: string, body?: BodyInit): Promise<Response> {
   const { jobs } = deps;
   if (!jobs) {
     const message =
@@ -21,9 +28,11 @@ export async function passOn({ request, deps, record }: Call, path: string, body
   const init = { method: request.method, headers, body: body ?? null, signal: request.signal };
   const response = await jobs(path, init);
   if (!response.ok) throw await errorOf(response);
-  if (response.headers.get('content-type') === 'application/json') return { json: await response.json<object>() };
-  return { stream: response.body, headers: { 'Content-Type': 'application/octet-stream' } };
+  return response;
 }
+
+/** Parameters of the address, which the service reads. */
+export const queryOf = ({ request }: Call): string => new URL(request.url).search;
 
 function checked(key: string): string {
   if (IDEMPOTENCY_KEY.test(key)) return key;

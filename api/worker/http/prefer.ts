@@ -16,18 +16,21 @@ export function readPrefer(headers: Headers): Preference {
   }
   const encoder = said.get('encoder')?.toLowerCase();
   const wait = said.get('wait') ?? '';
+  // 0 seconds are as few as can be waited.
+  const seconds = /^\d{1,9}$/.test(wait) ? Math.min(MOST_SECONDS, Math.max(1, Number(wait))) : undefined;
+  // Together they say how long a caller waits for the answer itself (section 4.3).
+  const job = seconds === undefined ? 'asked' : 'if_late';
   return {
-    job: said.has('respond-async'),
+    job: said.has('respond-async') ? job : undefined,
     encoder: isEncoder(encoder) ? ENCODERS[encoder] : undefined,
-    // 0 seconds are as few as can be waited.
-    seconds: /^\d{1,9}$/.test(wait) ? Math.min(MOST_SECONDS, Math.max(1, Number(wait))) : undefined,
+    seconds,
   };
 }
 
 /** Value of `Preference-Applied`; undefined: nothing that was preferred became so. */
-export function appliedPreference({ encoder, seconds }: Preference, route: string): string | undefined {
+export function appliedPreference({ job, encoder, seconds }: Preference, route: string): string | undefined {
   const applied = [
-    ...(route === 'batch' ? ['respond-async'] : []),
+    ...(route === 'batch' && job !== undefined ? ['respond-async'] : []),
     ...(seconds === undefined || route === 'batch' ? [] : [`wait=${seconds}`]),
     ...(encoder === route ? [`encoder=${encoder === 'lambda_gpu' ? 'gpu' : 'cpu'}`] : []),
   ];

@@ -1,7 +1,14 @@
 // The image encoders of a deployment as one: each request goes to the one that the policy chooses, and to the other where that fails.
 import type { RoutingReceipt } from '../../../contracts/src/api/encode.ts';
 import type { EncodedFile, ImageEncoder, ImageOptions, Space } from '../../core/embed.ts';
-import { type Answering, chooseRoute, type Refusal, type Standing } from '../../core/encode/routing.ts';
+import {
+  type Answering,
+  chooseRoute,
+  type Preference,
+  type Refusal,
+  type RouteQuestion,
+  type Standing,
+} from '../../core/encode/routing.ts';
 import { CoreError } from '../../core/errors.ts';
 import { unavailable } from './answer.ts';
 import { createImageBackend, type ImageBackend, type ImageClientOptions } from './client.ts';
@@ -26,11 +33,17 @@ export interface RouterOptions extends ImageClientOptions {
   deadlineMs?: number | undefined;
 }
 
+export interface ImageRouter {
+  encode: ImageEncoder;
+  /** Where the images of a request would go at this moment. */
+  route(asked: RouteQuestion): RoutingReceipt | Refusal;
+}
+
 /** `urls`: of the encoders that this deployment has. */
-export function createImageEncoder(
+export function createImageRouter(
   urls: Readonly<Partial<Record<Answering, string | undefined>>>,
   { deadlineMs = DEADLINE_MS, ...options }: RouterOptions = {},
-): ImageEncoder {
+): ImageRouter {
   const backends: Partial<Record<Answering, ImageBackend>> = {};
   for (const route of ['lambda_cpu', 'lambda_gpu'] as const) {
     const { [route]: url } = urls;
@@ -52,33 +65,36 @@ export function createImageEncoder(
     return results;
   }
 
-  return async (files, space, options = { onError: 'fail' }) => {
-    const { prefer = { job: false }, onRoute } = options.routing ?? {};
-    const dueMs = Math.min(deadlineMs, (prefer.seconds ?? Infinity) * 1000);
-    const chosen = chooseRoute({
-      images: files.length,
-      bytes: files.reduce((sum, { length }) => sum + length, 0),
-      deadlineMs: dueMs,
-      expectedMs: files.length * msPerImage,
-      prefer,
-      // A job is begun by the route that takes the request, before anything is encoded here.
-      backends: { ...standings(), batch: 'absent' },
-      // The caller's quota was asked before, with a sentence of its own.
+  const dueIn = ({ seconds = Infinity }: Preference): number => Math.min(deadlineMs, seconds * 1000);
+  const route: ImageRouter['route'] = ({ jobs, ...asked }) =>
+    chooseRoute({
+      ...asked,
+      deadlineMs: dueIn(asked.prefer),
+      expectedMs: asked.images * msPerImage,
+      backends: { ...standings(), batch: jobs },
+      // The caller's quota is asked elsewhere, with a sentence of its own.
       imagesLeft: Infinity,
     });
+
+  const encode: ImageEncoder = async (files, space, options = { onError: 'fail' }) => {
+    const { prefer = {}, onRoute } = options.routing ?? {};
+    const bytes = files.reduce((sum, { length }) => sum + length, 0);
+    // A job is begun by the operation that takes the request, before anything is encoded here.
+    const chosen = route({ images: files.length, bytes, prefer, jobs: 'absent' });
     if (chosen.route === null) {
       const error = refusalError(chosen);
       if (options.onError === 'fail') throw error;
       return files.map(() => error);
     }
-    const route = chosen.route === 'batch' ? 'lambda_cpu' : chosen.route;
-    const errand = { files, space, options, ends: Date.now() + dueMs };
-    const [outcome, fellBack] = await withFallback(errand, route);
+    const first = chosen.route === 'batch' ? 'lambda_cpu' : chosen.route;
+    const errand = { files, space, options, ends: Date.now() + dueIn(prefer) };
+    const [outcome, fellBack] = await withFallback(errand, first);
     const receipt: RoutingReceipt = fellBack ? { route: fellBack, reason: 'other_failed' } : chosen;
     onRoute?.(receipt);
     if (outcome instanceof CoreError) throw outcome;
     return outcome;
   };
+  return { encode, route };
 
   /** The second element is the route that answered in the place of the first. */
   async function withFallback(
@@ -121,7 +137,9 @@ function refusalError({ reason, retryAfterSeconds }: Refusal): CoreError {
   switch (reason) {
     case 'over_budget':
       return new CoreError('quota_exceeded', 'The API key has fewer images left than this request has.');
-    case 'none':
+    case 'too_many':
+      return new CoreError('too_many_items', 'The request has more images than are encoded while it waits.');
+    case 'no_encoder':
       return unavailable('no image encoder is configured (ENCODER_URL)');
     case 'all_pause':
       return unavailable('it failed several times in a row and is given a pause', retryAfterSeconds);

@@ -4,10 +4,12 @@ import { hexOf } from '../../../contracts/src/keys.ts';
 import { reasonOf } from '../../../contracts/src/user-error.ts';
 import { CoreError } from '../../core/errors.ts';
 import { sha256 } from '../../registry/digest.ts';
-import { bytesOf, type Condition, type ObjectStore, storedObject } from '../../registry/store.ts';
+import { bytesOf, type Condition, type Listed, type ObjectStore, storedObject } from '../../registry/store.ts';
 import { type BucketOptions, openSignedBucket } from '../aws/signed-fetch.ts';
 import { sleep } from '../isolate/lease.ts';
 
+/** S3 lists no more in a call. */
+const PAGE_KEYS = 1000;
 /** For one call; an object is at most some 64 MiB. */
 const CALL_MS = 60_000;
 /** S3 answers 503 to many calls at a time: the same call comes through a moment later. */
@@ -62,17 +64,19 @@ export function openBucket(options: BucketOptions): ObjectStore {
       await response.body?.cancel();
       return response.ok;
     },
-    async list(prefix) {
-      const found: { key: string; size: number }[] = [];
+    async list(prefix, { after, most = Infinity } = {}) {
+      const found: Listed[] = [];
       let token = '';
       do {
         const query = new URLSearchParams({ 'list-type': '2', 'encoding-type': 'url', prefix });
+        query.set('max-keys', String(Math.min(PAGE_KEYS, most - found.length)));
+        if (after !== undefined) query.set('start-after', after);
         if (token !== '') query.set('continuation-token', token);
         const page = await (await send(`?${query}`, { method: 'GET' })).text();
         for (const [, contents = ''] of page.matchAll(/<Contents>([\s\S]*?)<\/Contents>/g))
           found.push({ key: decodeURIComponent(member(contents, 'Key')), size: Number(member(contents, 'Size')) });
         token = plain(member(page, 'NextContinuationToken'));
-      } while (token !== '');
+      } while (token !== '' && found.length < most);
       return found;
     },
   };

@@ -21,6 +21,8 @@ export interface BatchRunnerOptions {
 
 /** Longer than a submission takes: whoever holds a claim longer was stopped. */
 const CLAIM_MS = 60_000;
+/** A Worker has 128 MB, 30 s of CPU and 1,000 calls for a request: a shard is in memory twice while it is written. */
+const PLANNING = { reads: { files: 100_000, bytes: 256 * 2 ** 20 }, shardBytes: 8 * 2 ** 20 };
 /** Shards that a sentence names. */
 const NAMED = 5;
 
@@ -62,7 +64,7 @@ export function createBatchRunner({ open, openPlace, batch }: BatchRunnerOptions
       const [job, stop, before] = await Promise.all([folder.job(), folder.stopped(), folder.plan()]);
       if (!job || isFinal(statusOf({ job, stop, plan: before, done: [] }, Date.now()))) return;
       try {
-        const plan = before ?? (await planJob(folder, job, { open: openPlace, machine: SHARD_MACHINE }));
+        const plan = before ?? (await planJob(folder, job, { open: openPlace, machine: SHARD_MACHINE, ...PLANNING }));
         await submitOnce(folder, id, plan.shards);
       } catch (error) {
         if (!(error instanceof UserError)) throw error;

@@ -1,9 +1,10 @@
 // The service of bulk jobs inside the Worker: what it keeps is in a bucket, what it has to do is done by AWS Batch.
-import { bulkFolder, PREFIXES } from '../../../contracts/src/keys.ts';
+import { bulkFolder, UPLOADED_FILES, uploadFolders } from '../../../contracts/src/keys.ts';
 import type { CurrentModel } from '../../bulk/service/ask.ts';
 import { openJobFolder } from '../../bulk/service/folder.ts';
 import { isBelow } from '../../bulk/service/inputs.ts';
 import { answer, type BulkService, createBulkService } from '../../bulk/service/routes.ts';
+import type { Owner } from '../../bulk/service/states.ts';
 import { tellOfEnd } from '../../bulk/service/webhook.ts';
 import { CoreError } from '../../core/errors.ts';
 import type { ObjectStore } from '../../registry/store.ts';
@@ -20,6 +21,12 @@ export interface BatchServiceOptions {
 
 /** Behind an answer a Worker has half a minute. */
 const PAUSES_MS = [2_000, 8_000];
+/** Whoever ended a job tells of it for this long. */
+const QUIET_MS = 3 * 60_000;
+
+/** What the Worker's schedule asks for, every few minutes. */
+export const tellLate = (service: Pick<BulkService, 'tellOverdue'>): Promise<void> =>
+  service.tellOverdue({ send: (url, init) => fetch(url, init), pausesMs: [], quietMs: QUIET_MS });
 
 export function createBatchService({ store, batch, current, background }: BatchServiceOptions): BulkService {
   const open = (id: string) => openJobFolder(store, bulkFolder(id));
@@ -28,11 +35,14 @@ export function createBatchService({ store, batch, current, background }: BatchS
     openPlace: (uri) => below(store, uri),
     batch,
   });
-  // Lines may name files that were sent by POST /v1/uploads, by digests that only their senders know. No place is listed for anybody.
-  const sources = [`${store.uri}/${PREFIXES.uploads}`];
-  const onEnd = (id: string) =>
-    background(tellOfEnd(open(id), { send: (url, init) => fetch(url, init), pausesMs: PAUSES_MS }));
-  return createBulkService({ store, runner, places: [], sources, current, onEnd });
+  const places = (owner: Owner) => uploadFolders(owner).map((folder) => `${store.uri}/${folder}`);
+  // Lines may name files that were sent by POST /v1/uploads, too, by digests that only their senders know.
+  const sources = (owner: Owner) => [`${store.uri}/${UPLOADED_FILES}`, ...places(owner)];
+  const onEnd = (id: string) => {
+    const telling = tellOfEnd(open(id), { send: (url, init) => fetch(url, init), pausesMs: PAUSES_MS });
+    background(telling.then(() => {}));
+  };
+  return createBulkService({ store, runner, places, sources, current, onEnd });
 }
 
 /** A prefix of the store as a store of its own: inputs of these jobs lie nowhere else. */
@@ -43,8 +53,8 @@ function below(store: ObjectStore, uri: string): ObjectStore {
     uri,
     get: (key) => store.get(root + key),
     put: (key, body, condition) => store.put(root + key, body, condition),
-    async list(prefix) {
-      const found = await store.list(root + prefix);
+    async list(prefix, { after, most } = {}) {
+      const found = await store.list(root + prefix, { after: after === undefined ? undefined : root + after, most });
       return found.map(({ key, size }) => ({ key: key.slice(root.length), size }));
     },
   };
@@ -65,7 +75,7 @@ export function askHere(service: BulkService): (path: string, init: RequestInit)
       body: async () => new Uint8Array(await request.arrayBuffer()),
     });
     if (!found) throw new CoreError('not_found', `There is no ${request.method} ${pathname} here.`);
-    if ('json' in found) return Response.json(found.json);
+    if ('json' in found) return Response.json(found.json, { status: found.isNew ? 201 : 200 });
     return new Response(streamOf(found.stream), { headers: { 'content-type': 'application/octet-stream' } });
   };
 }

@@ -1,6 +1,6 @@
 // Who asks, and whether that operation is for them: by their API key, or by being on this machine.
 import { API_KEY, type ApiKey } from '../../../contracts/src/api/api-key.ts';
-import type { Operation, Scope } from '../../../contracts/src/api/operation.ts';
+import { type Operation, SCOPES, type Scope } from '../../../contracts/src/api/operation.ts';
 import { sha256Hex } from '../../core/encode/digest.ts';
 import { CoreError } from '../../core/errors.ts';
 import { credentialOf } from '../access/credentials.ts';
@@ -22,13 +22,15 @@ export interface AccessOptions {
 export interface Asker {
   /** The first characters of the key, also of one that is refused for what it is. */
   key?: string;
+  /** What else may be asked for; absent: nobody has looked. */
+  scopes?: readonly Scope[];
   headers: Record<string, string>;
 }
 
 /** Resolves where the request may be answered, with the limits of its key, if it has one. Throws what is answered instead. */
 export type Access = (
   request: Request,
-  operation: Pick<Operation, 'scope' | 'path' | 'method'>,
+  operation: Pick<Operation, 'scope' | 'orScope' | 'path' | 'method'>,
   asker: Asker,
 ) => Promise<Grant | undefined>;
 
@@ -36,7 +38,7 @@ export type Access = (
 const ALWAYS = '/health/live';
 
 export function createAccess({ policy, keys, limits, origins = [] }: AccessOptions): Access {
-  return async function access(request, { scope, path, method }, asker) {
+  return async function access(request, { scope, orScope = scope, path, method }, asker) {
     if ('problem' in policy) {
       if (path === ALWAYS) return undefined;
       throw new CoreError('not_configured', policy.problem);
@@ -48,11 +50,13 @@ export function createAccess({ policy, keys, limits, origins = [] }: AccessOptio
     if (credential !== undefined && keys && !(open && !(await keys.hasAny()))) {
       const key = await find(credential, keys);
       asker.key = key.prefix;
-      check(key, scope);
+      check(key, key.scopes.includes(orScope ?? scope) ? (orScope ?? scope) : scope);
+      asker.scopes = key.scopes;
       return limits?.enter(key, { isCostly: method === 'POST', headers: asker.headers });
     }
     if (!open) throw missing(scope);
     if (policy.who === 'loopback') checkPlace(request, origins);
+    asker.scopes = SCOPES.filter((each) => isOpen(policy, each));
     return undefined;
   };
 }

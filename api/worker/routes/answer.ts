@@ -65,7 +65,7 @@ export async function answer<T extends Output>(call: Call, task: Task<T>): Promi
 }
 
 /** Whether a dry run is asked for. */
-function asksFirst({ url }: Request): boolean {
+export function asksFirst({ url }: Request): boolean {
   const values = new URL(url).searchParams.getAll('dry_run');
   const wrong = values.find((value) => !DRY_RUN.dry_run.safeParse(value).success);
   if (wrong === undefined) return values.length > 0;

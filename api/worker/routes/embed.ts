@@ -12,16 +12,18 @@ import { type Embedded, type EmbedOutput, embed, embedPartially } from '../../co
 import { errorMember } from '../../core/error-document.ts';
 import { CoreError } from '../../core/errors.ts';
 import { toItem, withBytes } from '../../core/items/content.ts';
+import type { Item } from '../../core/items/items.ts';
 import { type Planning, planEmbed } from '../../core/plan.ts';
 import { parseRequest } from '../../core/validation.ts';
 import { encodeEmbedding, type Quantisation } from '../../core/vectors/vectors.ts';
 import type { Call } from '../dependencies.ts';
+import { jobInstead, type Naming } from '../doors/job-instead.ts';
 import { isTeiBody, teiEmbed } from '../doors/tei.ts';
 import { readJsonOrForm } from '../http/body.ts';
 import { parseEmbedForm } from '../http/form.ts';
 import type { Reply } from '../http/reply.ts';
-import { answer, refuseDryRun } from './answer.ts';
-import { withUploads } from './uploads.ts';
+import { answer, asksFirst, refuseDryRun } from './answer.ts';
+import { jobUriOf, withUploads } from './uploads.ts';
 
 export async function embedRoute(call: Call): Promise<Reply> {
   const body = await readJsonOrForm(call.request);
@@ -30,6 +32,8 @@ export async function embedRoute(call: Call): Promise<Reply> {
     return teiEmbed(call, body.json);
   }
   const sent = 'form' in body ? parseEmbedForm(body.form) : parseBody(body.json);
+  const job = asksFirst(call.request) ? undefined : await jobInstead(call, sent, namingOf(call));
+  if (job) return job;
   const asked = { ...sent, input: (await withUploads(call, sent.input)).map(withBytes) };
   const types: EmbeddingType[] = [...new Set<EmbeddingType>(asked.types ?? ['float'])];
   const { on_error: onError } = asked;
@@ -67,6 +71,12 @@ export async function embedRoute(call: Call): Promise<Reply> {
       return { json, isWhole: failed === 0 };
     },
   });
+}
+
+/** Uploads are read by a job itself, where it can, and by us where it cannot. */
+function namingOf(call: Call): Naming {
+  const uriOf = (item: Item) => jobUriOf(call, item);
+  return { uriOf, resolve: (items) => withUploads(call, items, (item) => uriOf(item) !== undefined) };
 }
 
 function parseBody(json: unknown) {

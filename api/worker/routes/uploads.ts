@@ -3,26 +3,50 @@ import { LIMITS } from '../../../contracts/src/api/limits.ts';
 import { UPLOAD_SCHEME, UploadRequest } from '../../../contracts/src/api/tasks/upload.ts';
 import { Digest } from '../../../contracts/src/model/artefact.ts';
 import { CoreError } from '../../core/errors.ts';
-import type { Item, Part } from '../../core/items/items.ts';
+import type { ImagePart, Item, Part } from '../../core/items/items.ts';
 import { parseRequest } from '../../core/validation.ts';
 import type { Call } from '../dependencies.ts';
+import { beginUpload, isUploadOfParts, refuseScope } from '../doors/batches.ts';
 import { readJson } from '../http/body.ts';
 import type { Reply } from '../http/reply.ts';
 
-export async function uploadRoute({ request, deps: { uploads } }: Call): Promise<Reply> {
-  const file = parseRequest(UploadRequest, await readJson(request));
+export async function uploadRoute(call: Call): Promise<Reply> {
+  const { uploads } = call.deps;
+  const body = await readJson(call.request);
+  if (isUploadOfParts(body)) return beginUpload(call, body);
+  refuseScope(call, 'embed');
+  const file = parseRequest(UploadRequest, body);
   if (uploads === undefined) throw nowhere();
   return { json: await uploads.presign(file) };
 }
 
-/** Items with the bytes of the files that they name, which together may be as large as a body. */
-export async function withUploads({ deps: { uploads } }: Call, items: Item[]): Promise<Item[]> {
+/** Of an item of one image that names an upload, where a bulk job reads it by itself; undefined: it does not. */
+export function jobUriOf({ deps: { uploads } }: Call, item: Item): string | undefined {
+  if (!uploads?.jobUri || typeof item === 'string' || !('image' in item) || 'text' in item) return undefined;
+  const digest = Digest.safeParse(nameIn(item.image));
+  return digest.success ? uploads.jobUri(digest.data) : undefined;
+}
+
+/** What an image names; undefined: it is one itself. */
+function nameIn(image: string | Uint8Array | undefined): string | undefined {
+  const isName = typeof image === 'string' && image.startsWith(UPLOAD_SCHEME);
+  return isName ? image.slice(UPLOAD_SCHEME.length) : undefined;
+}
+
+/**
+ * Items with the bytes of the files that they name, which together may be as large as a body. `isLeft`: the item stays as it is.
+ */
+export async function withUploads(
+  { deps: { uploads } }: Call,
+  items: Item[],
+  isLeft: (item: Item) => boolean = () => false,
+): Promise<Item[]> {
   let room: number = LIMITS.body_bytes;
   const read = async <T extends object>(part: T, param: string): Promise<T> => {
-    const image = 'image' in part ? part.image : undefined;
-    if (typeof image !== 'string' || !image.startsWith(UPLOAD_SCHEME)) return part;
+    const name = 'image' in part ? nameIn(part.image as ImagePart['image']) : undefined;
+    if (name === undefined) return part;
     if (uploads === undefined) throw nowhere();
-    const digest = Digest.safeParse(image.slice(UPLOAD_SCHEME.length));
+    const digest = Digest.safeParse(name);
     const file = digest.success ? await uploads.read(digest.data) : undefined;
     if (file === undefined) {
       const message = `${param}: there is no such upload: put the file to the address that POST /v1/uploads gives, then name it.`;
@@ -38,7 +62,7 @@ export async function withUploads({ deps: { uploads } }: Call, items: Item[]): P
   const found: Item[] = [];
   for (const [index, item] of items.entries()) {
     const param = `input.${index}`;
-    if (typeof item === 'string') found.push(item);
+    if (typeof item === 'string' || isLeft(item)) found.push(item);
     else if (!('content' in item)) found.push(await read(item, param));
     else {
       const content: Part[] = [];

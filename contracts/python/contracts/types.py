@@ -444,6 +444,12 @@ class BulkFile(TypedDict):
     deleted: bool
     """Whether its content was removed."""
 
+    parts: list[str] | None
+    """Ids of the parts that it was sent in, in their order; null: it was sent as a whole."""
+
+    upload: str | None
+    """Id of the upload that the parts belong to; null: there is none."""
+
 
 class BulkPrefix(TypedDict):
     """Images by prefix."""
@@ -459,6 +465,13 @@ class BulkLines(TypedDict):
     """A file of lines, each a BulkLine."""
 
 
+class BulkParts(TypedDict):
+    """Items by lines of a file in parts."""
+
+    parts: list[str]
+    """Parts of one file of lines, which is cut anywhere: read one after the other."""
+
+
 class BulkTars(TypedDict):
     """Images in tars."""
 
@@ -466,7 +479,7 @@ class BulkTars(TypedDict):
     """WebDataset tars: every image in them is an item."""
 
 
-BulkInput = BulkPrefix | BulkLines | BulkTars
+BulkInput = BulkPrefix | BulkLines | BulkParts | BulkTars
 """What is to be embedded."""
 
 
@@ -577,6 +590,30 @@ class BulkImage(TypedDict):
     """Base64 or a data URI of an image file."""
 
 
+class TextItem(TypedDict):
+    """A text."""
+
+    text: str
+    """The text itself."""
+
+
+class ImageItem(TypedDict):
+    """An image file."""
+
+    image: str
+    """A data URI or bare base64 of a JPEG, PNG, WebP, GIF or AVIF file. Links are refused: nothing is fetched."""
+
+
+class BulkContent(TypedDict):
+    """Several texts and images that become one vector."""
+
+    custom_id: str
+    """Name of the item in the output; chosen by the user."""
+
+    content: list[TextItem | ImageItem]
+    """Texts and images that become one vector: the mean of their unit vectors, at unit length."""
+
+
 class BulkPath(TypedDict):
     """An image in a file beside the lines."""
 
@@ -607,7 +644,7 @@ class BulkTar(TypedDict):
     """A WebDataset tar, relative to the folder of the job's input, or a URI."""
 
 
-BulkLine = BulkText | BulkImage | BulkPath | BulkUri | BulkTar
+BulkLine = BulkText | BulkImage | BulkContent | BulkPath | BulkUri | BulkTar
 """One line of a bulk job's input."""
 
 
@@ -636,6 +673,10 @@ class BulkPlan(TypedDict):
     """When it was made."""
 
 
+Modality = Literal["text", "image", "mixed"]
+"""What the item was."""
+
+
 class BulkResult(TypedDict):
     """One line of `part-NNNN.jsonl`."""
 
@@ -645,7 +686,7 @@ class BulkResult(TypedDict):
     custom_id: str
     """As in the input."""
 
-    modality: Literal["text", "image"]
+    modality: Modality
     """What the item was."""
 
     embedding: str
@@ -708,7 +749,7 @@ class BulkSubmission(TypedDict):
 
 
 class BulkTold(TypedDict):
-    """`webhook-sent.json`: nobody has to be told of the end any more."""
+    """`webhook-sent.json`: who was to be told of the end was told, or could not be so far."""
 
     schema_version: NotRequired[Literal[1]]
     """Version of the form of this document; absent means 1."""
@@ -720,13 +761,41 @@ class BulkTold(TypedDict):
     """When."""
 
     told: bool
-    """Whether it was taken; false: it was tried several times."""
+    """Whether it was taken; false: not yet, and it is sent again for a day after the end."""
 
     attempts: int
     """How often it was sent."""
 
     reason: str | None
     """What came back from the last attempt; null: it was taken."""
+
+
+class BulkUpload(TypedDict):
+    """`upload.json` of a file that is sent in parts: written before them."""
+
+    schema_version: NotRequired[Literal[1]]
+    """Version of the form of this document; absent means 1."""
+
+    id: str
+    """Id of the file."""
+
+    filename: str
+    """As it was sent."""
+
+    purpose: Literal["batch", "batch_output"]
+    """What it is for."""
+
+    bytes: int
+    """Its size once all parts are there."""
+
+    owner: str | None
+    """Who may see it: the prefix of an API key; null: everybody who may see jobs."""
+
+    created_at: str
+    """When it was begun."""
+
+    cancelled: bool
+    """Whether it takes parts no more."""
 
 
 class BulkWebhook(TypedDict):
@@ -766,20 +835,6 @@ class ClassFile(TypedDict):
 
     classes: list[ImageClass]
     """The classes, in any order. Further keys of the file are kept and not read."""
-
-
-class TextItem(TypedDict):
-    """A text."""
-
-    text: str
-    """The text itself."""
-
-
-class ImageItem(TypedDict):
-    """An image file."""
-
-    image: str
-    """A data URI or bare base64 of a JPEG, PNG, WebP, GIF or AVIF file. Links are refused: nothing is fetched."""
 
 
 class TextContent(TypedDict):
@@ -890,10 +945,6 @@ class ClassifyRequest(TypedDict):
 
     truncate: NotRequired[Truncate]
     """What happens to a text that is too long; absent: `end`."""
-
-
-Modality = Literal["text", "image", "mixed"]
-"""What the item was."""
 
 
 class LabelScore(TypedDict):
@@ -1170,6 +1221,126 @@ class DryRunResponse(TypedDict):
     """An estimate; absent where the operator has set no prices."""
 
 
+JobStatus = Literal["validating", "in_progress", "completed", "failed", "expired", "cancelled"]
+"""`validating`: being cut into shards. `in_progress`: shards are embedded, or wait for it. The others are
+final.
+"""
+
+
+class EmbedJobRequestCounts(TypedDict):
+    """How far it is: the sum over finished shards."""
+
+    total: int | None
+    """Items in all; null while that is not known."""
+
+    completed: int
+    """Items of finished shards that have a vector."""
+
+    failed: int
+    """Items of finished shards that have an error."""
+
+
+class EmbedJobShards(TypedDict):
+    """Parts that are done one by one."""
+
+    total: int | None
+    """Shards in all; null while it is not planned."""
+
+    done: int
+    """Shards that are finished."""
+
+
+ImageRoute = Literal["lambda_cpu", "lambda_gpu", "batch"]
+"""Who encodes the images of a request. `lambda_cpu` and `lambda_gpu` answer while it waits: a function on
+processors, for which a process stands in on a machine of its own, and one with a GPU. `batch`: a job
+that was begun.
+"""
+
+
+RouteReason = Literal["asked", "small", "large", "deadline", "only_one", "not_there", "no_jobs", "other_pauses", "other_failed", "too_many", "all_pause", "no_encoder"]
+"""Why that one. `asked`: the header `Prefer` said so. `small`, `large`: by the number of images and their
+bytes. `deadline`: the processors would not be done in time. `only_one`: there is no other. `not_there`:
+the one that was asked for is not part of this deployment. `no_jobs`: a job was asked for, and none can
+be begun by this caller here. `other_pauses`: the other one failed several times and is given a pause.
+`other_failed`: the other one failed at this request. `too_many`: more images than are encoded while a
+request waits. `all_pause`, `no_encoder`: each encoder pauses, or there is none, and a job is better
+than no answer.
+"""
+
+
+class RoutingReceipt(TypedDict):
+    """Why there is a job and no vectors yet."""
+
+    route: ImageRoute
+    """Who encodes the images of a request. `lambda_cpu` and `lambda_gpu` answer while it waits: a function on
+    processors, for which a process stands in on a machine of its own, and one with a GPU. `batch`: a job
+    that was begun.
+    """
+
+    reason: RouteReason
+    """Why that one. `asked`: the header `Prefer` said so. `small`, `large`: by the number of images and their
+    bytes. `deadline`: the processors would not be done in time. `only_one`: there is no other. `not_there`:
+    the one that was asked for is not part of this deployment. `no_jobs`: a job was asked for, and none can
+    be begun by this caller here. `other_pauses`: the other one failed several times and is given a pause.
+    `other_failed`: the other one failed at this request. `too_many`: more images than are encoded while a
+    request waits. `all_pause`, `no_encoder`: each encoder pauses, or there is none, and a job is better
+    than no answer.
+    """
+
+
+class EmbedJob(TypedDict):
+    """Answer 202 of a request for embeddings: the job that it became, for GET /v1/jobs/{id}."""
+
+    id: str
+    """Id of the job."""
+
+    object: Literal["job"]
+    """Name of this form."""
+
+    status: JobStatus
+    """`validating`: being cut into shards. `in_progress`: shards are embedded, or wait for it. The others are
+    final.
+    """
+
+    created_at: int
+    """Unix time when it was asked for."""
+
+    in_progress_at: int | None
+    """Unix time when it was planned; null: not yet."""
+
+    ended_at: int | None
+    """Unix time when it was completed, failed, expired or cancelled; null: not yet."""
+
+    expires_at: int | None
+    """Unix time when it is given up; null: never."""
+
+    request_counts: EmbedJobRequestCounts
+    """How far it is: the sum over finished shards."""
+
+    shards: EmbedJobShards
+    """Parts that are done one by one."""
+
+    estimate: BulkEstimate | None
+    """What it was planned to take; null while it is not planned, and where it reads tars, which are not opened
+    before.
+    """
+
+    error: str | None
+    """Why it failed or was cancelled; null: it was not."""
+
+    model: BulkModel
+    """The model that embeds."""
+
+    output: BulkOutput
+    """How vectors are written."""
+
+    files: list[Artefact]
+    """Files of finished shards, for GET /v1/jobs/{id}/files/{name}."""
+
+    routing: RoutingReceipt
+    """Why there is a job and no vectors yet."""
+
+
 EmbeddingType = Literal["float", "base64", "int8", "uint8", "binary", "ubinary"]
 """How a vector is written. `float`: JSON numbers, in the fewest digits that are read back as the same
 float32. `base64`: little-endian float32. `int8`: round(x * scale), clamped to -128..127; the scale is
@@ -1285,40 +1456,6 @@ class EmbeddingItem(TypedDict):
 
     parts: NotRequired[list[EmbeddedPart]]
     """The parts of an item that has several, in their order."""
-
-
-ImageRoute = Literal["lambda_cpu", "lambda_gpu", "batch"]
-"""Who encodes the images of a request. `lambda_cpu` and `lambda_gpu` answer while it waits: a function on
-processors, for which a process stands in on a machine of its own, and one with a GPU. `batch`: a job
-that was begun.
-"""
-
-
-RouteReason = Literal["asked", "small", "large", "deadline", "only_one", "not_there", "no_jobs", "other_pauses", "other_failed"]
-"""Why that one. `asked`: the header `Prefer` said so. `small`, `large`: by the number of images and their
-bytes. `deadline`: the processors would not be done in time. `only_one`: there is no other. `not_there`:
-the one that was asked for is not part of this deployment. `no_jobs`: a job was asked for, and this
-deployment runs none. `other_pauses`: the other one failed several times and is given a pause.
-`other_failed`: the other one failed at this request.
-"""
-
-
-class RoutingReceipt(TypedDict):
-    """Where the images were encoded; absent where none had to be."""
-
-    route: ImageRoute
-    """Who encodes the images of a request. `lambda_cpu` and `lambda_gpu` answer while it waits: a function on
-    processors, for which a process stands in on a machine of its own, and one with a GPU. `batch`: a job
-    that was begun.
-    """
-
-    reason: RouteReason
-    """Why that one. `asked`: the header `Prefer` said so. `small`, `large`: by the number of images and their
-    bytes. `deadline`: the processors would not be done in time. `only_one`: there is no other. `not_there`:
-    the one that was asked for is not part of this deployment. `no_jobs`: a job was asked for, and this
-    deployment runs none. `other_pauses`: the other one failed several times and is given a pause.
-    `other_failed`: the other one failed at this request.
-    """
 
 
 class EmbedResponse(TypedDict):
@@ -1642,12 +1779,6 @@ class GateDecision(TypedDict):
     """
 
 
-JobStatus = Literal["validating", "in_progress", "completed", "failed", "expired", "cancelled"]
-"""`validating`: being cut into shards. `in_progress`: shards are embedded, or wait for it. The others are
-final.
-"""
-
-
 class JobReportRequestCounts(TypedDict):
     """How far it is: the sum over finished shards."""
 
@@ -1729,6 +1860,15 @@ class JobList(TypedDict):
 
     data: list[JobReport]
     """The newest first."""
+
+    has_more: bool
+    """Whether there are older ones."""
+
+    first_id: str | None
+    """Id of the first one; null: there is none."""
+
+    last_id: str | None
+    """Id of the last one, for `after`; null: there is none."""
 
 
 class JobItems(TypedDict):
@@ -3753,6 +3893,52 @@ class RecipeClip(TypedDict):
     """AdamW with linear warm-up and a decay to zero."""
 
 
+class FirstTier(TypedDict):
+    """The first transformer as `distill.tiers` has it, where it starts from a package. It reads every entry
+    here, from which the static tier starts. Absent: it reads them in `distill`, as it does where the first
+    weights are random.
+    """
+
+    layers: int
+    """Transformer blocks."""
+
+    width: int
+    """Width of the token states; a multiple of `heads`."""
+
+    heads: int
+    """Attention heads per block."""
+
+    table_width: int
+    """Values of a token's row; where `width` is another number, a matrix is between them."""
+
+    initial_weights: str
+    """Where the transformer starts: `scratch`; `student`, the tier that was trained before; or a package with
+    a BERT-shaped sentence encoder. Both have its width and heads; of more layers, evenly spaced ones are
+    taken.
+    """
+
+
+class RecipeVocabulary(TypedDict):
+    """Configuration of stage `vocabulary`."""
+
+    vocabulary_size: int
+    """Entries of the WordPiece vocabulary."""
+
+    alphabet: int
+    """The most frequent characters of the texts, which get entries of their own. Latin takes about a hundred,
+    every further alphabet some fifty, Chinese one for each of its characters.
+    """
+
+    fallback: Literal["none", "bytes"]
+    """How other characters are read. `none`: the word is unknown. `bytes`: as the bytes of their UTF-8."""
+
+    first_tier: NotRequired[FirstTier]
+    """The first transformer as `distill.tiers` has it, where it starts from a package. It reads every entry
+    here, from which the static tier starts. Absent: it reads them in `distill`, as it does where the first
+    weights are random.
+    """
+
+
 class RecipeDistillMix(TypedDict):
     """How often each kind of text is drawn, relative to the others; kinds that the data lacks are left out."""
 
@@ -3842,17 +4028,6 @@ class RecipeDistillStatic(TypedDict):
 
 class RecipeDistill(TypedDict):
     """Configuration of stage `distill`."""
-
-    vocabulary_size: int
-    """Entries of the WordPiece vocabulary."""
-
-    alphabet: int
-    """The most frequent characters of the texts, which get entries of their own. Latin takes about a hundred,
-    every further alphabet some fifty, Chinese one for each of its characters.
-    """
-
-    fallback: Literal["none", "bytes"]
-    """How other characters are read. `none`: the word is unknown. `bytes`: as the bytes of their UTF-8."""
 
     context_length: int
     """Tokens of a text that are read, special tokens included."""
@@ -4160,8 +4335,8 @@ class ImitateStudentStatic(TypedDict):
 
 
 class ImitateStudent(TypedDict):
-    """The students, as `distill` trains them: their vectors have the length of the joint space and are never
-    cut.
+    """The vocabulary, and the students as `distill` trains them: their vectors have the length of the joint
+    space and are never cut.
     """
 
     vocabulary_size: int
@@ -4246,8 +4421,8 @@ class RecipeImitate(TypedDict):
     """Captions that are measured on and not learned from; a tenth of all, where there are few."""
 
     student: ImitateStudent
-    """The students, as `distill` trains them: their vectors have the length of the joint space and are never
-    cut.
+    """The vocabulary, and the students as `distill` trains them: their vectors have the length of the joint
+    space and are never cut.
     """
 
 
@@ -4306,6 +4481,9 @@ class Recipe(TypedDict):
 
     clip: NotRequired[RecipeClip]
     """Configuration of stage `clip`."""
+
+    vocabulary: NotRequired[RecipeVocabulary]
+    """Configuration of stage `vocabulary`."""
 
     distill: NotRequired[RecipeDistill]
     """Configuration of stage `distill`."""
@@ -5187,6 +5365,30 @@ class ClipConfig(TypedDict):
     """AdamW with linear warm-up and a decay to zero."""
 
 
+class VocabularyConfig(TypedDict):
+    """Configuration of stage `vocabulary`."""
+
+    stage: Literal["vocabulary"]
+    """Name of the stage."""
+
+    vocabulary_size: int
+    """Entries of the WordPiece vocabulary."""
+
+    alphabet: int
+    """The most frequent characters of the texts, which get entries of their own. Latin takes about a hundred,
+    every further alphabet some fifty, Chinese one for each of its characters.
+    """
+
+    fallback: Literal["none", "bytes"]
+    """How other characters are read. `none`: the word is unknown. `bytes`: as the bytes of their UTF-8."""
+
+    first_tier: NotRequired[FirstTier]
+    """The first transformer as `distill.tiers` has it, where it starts from a package. It reads every entry
+    here, from which the static tier starts. Absent: it reads them in `distill`, as it does where the first
+    weights are random.
+    """
+
+
 class DistillConfigMix(TypedDict):
     """How often each kind of text is drawn, relative to the others; kinds that the data lacks are left out."""
 
@@ -5246,17 +5448,6 @@ class DistillConfig(TypedDict):
 
     stage: Literal["distill"]
     """Name of the stage."""
-
-    vocabulary_size: int
-    """Entries of the WordPiece vocabulary."""
-
-    alphabet: int
-    """The most frequent characters of the texts, which get entries of their own. Latin takes about a hundred,
-    every further alphabet some fifty, Chinese one for each of its characters.
-    """
-
-    fallback: Literal["none", "bytes"]
-    """How other characters are read. `none`: the word is unknown. `bytes`: as the bytes of their UTF-8."""
 
     context_length: int
     """Tokens of a text that are read, special tokens included."""
@@ -5545,12 +5736,12 @@ class ImitateConfig(TypedDict):
     """Captions that are measured on and not learned from; a tenth of all, where there are few."""
 
     student: ImitateStudent
-    """The students, as `distill` trains them: their vectors have the length of the joint space and are never
-    cut.
+    """The vocabulary, and the students as `distill` trains them: their vectors have the length of the joint
+    space and are never cut.
     """
 
 
-StageConfig = PrepareConfig | MntpConfig | ContrastiveConfig | EmbedCaptionsConfig | InheritConfig | EmbedImagesConfig | ClipConfig | DistillConfig | ExportConfig | EvaluateConfig | CompareConfig | AdaptConfig | ImitateConfig
+StageConfig = PrepareConfig | MntpConfig | ContrastiveConfig | EmbedCaptionsConfig | InheritConfig | EmbedImagesConfig | ClipConfig | VocabularyConfig | DistillConfig | ExportConfig | EvaluateConfig | CompareConfig | AdaptConfig | ImitateConfig
 """The configuration of one job: a block of the recipe and the name of its stage."""
 
 
@@ -5601,6 +5792,18 @@ class TrainingJob(TypedDict):
     """The configuration of one job: a block of the recipe and the name of its stage."""
 
 
+class TrainingReportFirstStep(TypedDict):
+    """From the start of the last attempt, its imports included, to its first training step, of the first
+    process where several train. Absent: nothing was trained.
+    """
+
+    seconds: float
+    """Wall-clock seconds."""
+
+    cpu_seconds: float
+    """Seconds of a core, of all threads together."""
+
+
 class TrainingReport(TypedDict):
     """`report.json`, written last: its presence means that the stage is finished."""
 
@@ -5621,6 +5824,11 @@ class TrainingReport(TypedDict):
 
     seconds: float
     """Wall-clock seconds of work over all attempts, and of all containers that shared it."""
+
+    first_step: NotRequired[TrainingReportFirstStep]
+    """From the start of the last attempt, its imports included, to its first training step, of the first
+    process where several train. Absent: nothing was trained.
+    """
 
     device: str
     """What it ran on, as PyTorch names it: `cpu`, `cuda`, `cuda:0`."""

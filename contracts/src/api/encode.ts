@@ -55,20 +55,35 @@ export const ImageRoute = z.enum(['lambda_cpu', 'lambda_gpu', 'batch']).meta({
 export type ImageRoute = z.infer<typeof ImageRoute>;
 
 export const RouteReason = z
-  .enum(['asked', 'small', 'large', 'deadline', 'only_one', 'not_there', 'no_jobs', 'other_pauses', 'other_failed'])
+  .enum([
+    'asked',
+    'small',
+    'large',
+    'deadline',
+    'only_one',
+    'not_there',
+    'no_jobs',
+    'other_pauses',
+    'other_failed',
+    'too_many',
+    'all_pause',
+    'no_encoder',
+  ])
   .meta({
     title: 'RouteReason',
     description:
       'Why that one. `asked`: the header `Prefer` said so. `small`, `large`: by the number of images and their bytes. `deadline`: the ' +
       'processors would not be done in time. `only_one`: there is no other. `not_there`: the one that was asked for is not part of this ' +
-      'deployment. `no_jobs`: a job was asked for, and this deployment runs none. `other_pauses`: the other one failed several times and ' +
-      'is given a pause. `other_failed`: the other one failed at this request.',
+      'deployment. `no_jobs`: a job was asked for, and none can be begun by this caller here. `other_pauses`: the other one failed several ' +
+      'times and is given a pause. `other_failed`: the other one failed at this request. `too_many`: more images than are encoded while ' +
+      'a request waits. `all_pause`, `no_encoder`: each encoder pauses, or there is none, and a job is better than no answer.',
   });
 export type RouteReason = z.infer<typeof RouteReason>;
 
-export const RoutingReceipt = z
-  .strictObject({ route: ImageRoute, reason: RouteReason })
-  .meta({ title: 'RoutingReceipt', description: 'Which image encoder a request went to, and why.' });
+export const RoutingReceipt = z.strictObject({ route: ImageRoute, reason: RouteReason }).meta({
+  title: 'RoutingReceipt',
+  description: 'Which image encoder a request went to, or that it became a job, and why.',
+});
 export type RoutingReceipt = z.infer<typeof RoutingReceipt>;
 
 const pixels = z.int().positive();

@@ -64,7 +64,7 @@ type Components = Map<string, Component>;
 
 function describeOperation(id: string, operation: Operation, components: Components): object {
   const { method, path, aliases = [], summary, description, request, form, examples, answer, response } = operation;
-  const { answerType = 'application/json', door, scope, hasTag = false } = operation;
+  const { answerType = 'application/json', door, scope, orScope, hasTag = false, accepted } = operation;
   const statuses = new Set([
     ...(method === 'POST' ? POST_ERRORS : GET_ERRORS),
     ...(scope === 'jobs' ? JOB_ERRORS : []),
@@ -72,7 +72,7 @@ function describeOperation(id: string, operation: Operation, components: Compone
     ...(scope ? KEY_ERRORS : []),
   ]);
   const also = aliases.length > 0 ? `The same as ${aliases.join(', ')}.` : '';
-  const needs = scope ? `Needs a key with the scope \`${scope}\`.` : '';
+  const needs = scope ? `Needs a key with the scope \`${scope}\`${orScope ? ` or \`${orScope}\`` : ''}.` : '';
   const text = [description, also, needs].filter(Boolean).join(' ');
   const content = {
     ...(request
@@ -100,9 +100,18 @@ function describeOperation(id: string, operation: Operation, components: Compone
         ...(hasTag ? { headers: { ETag } } : {}),
         content: { [answerType]: { schema: place({ schema: response, isRequest: false }, components) } },
       },
+      ...(accepted ? { '202': describeAccepted(accepted, components) } : {}),
       ...(hasTag ? { '304': NOT_MODIFIED } : {}),
       ...errorResponses([...statuses].sort(), errorSchema(operation, components)),
     },
+  };
+}
+
+function describeAccepted({ answer, response }: NonNullable<Operation['accepted']>, components: Components): object {
+  return {
+    description: answer,
+    headers: { Location: { description: 'Where the job is followed.', schema: { type: 'string' } } },
+    content: { 'application/json': { schema: place({ schema: response, isRequest: false }, components) } },
   };
 }
 

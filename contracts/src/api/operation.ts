@@ -24,6 +24,8 @@ export interface Operation {
   sharedWith?: readonly Door[];
   /** What a caller's key must be good for; null: no key is needed. */
   scope: Scope | null;
+  /** Another one that is good for it, too, where the path takes bodies of two kinds. */
+  orScope?: Scope;
   summary: string;
   description?: string;
   /** Parameters of the address by name, none of which has to be sent. */
@@ -38,6 +40,8 @@ export interface Operation {
   examples?: Record<string, Example>;
   /** The answer 200; a sentence that says what it is. */
   answer: string;
+  /** The answer 202, where a request may become a job: a sentence, and its document. */
+  accepted?: { answer: string; response: z.ZodType };
   /** Media type of the answer, where it is not JSON. */
   answerType?: string;
   response: z.ZodType;

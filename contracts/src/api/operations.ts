@@ -13,6 +13,7 @@ import {
   TeiTokenizeRequest,
   TeiTokenizeResponse,
 } from './doors/tei.ts';
+import { OpenAiUpload, OpenAiUploadRequest, UPLOAD_OPERATIONS } from './doors/uploads.ts';
 import { VOYAGE_OPERATIONS } from './doors/voyage.ts';
 import { EmbedRequest, EmbedResponse, PartialEmbedResponse } from './embed.ts';
 import { LimitsReport } from './limits.ts';
@@ -21,7 +22,7 @@ import type { Operation } from './operation.ts';
 import { PartialSimilarityResponse, SimilarityRequest, SimilarityResponse } from './similarity.ts';
 import { ClassifyRequest, ClassifyResponse } from './tasks/classify.ts';
 import { DRY_RUN, DryRunResponse } from './tasks/dry-run.ts';
-import { JOB_OPERATIONS } from './tasks/jobs.ts';
+import { JOB_INSTEAD, JOB_OPERATIONS } from './tasks/jobs.ts';
 import { TokenizeRequest, TokenizeResponse } from './tasks/tokenize.ts';
 import { UploadRequest, UploadResponse } from './tasks/upload.ts';
 
@@ -77,6 +78,7 @@ const OWN_OPERATIONS = {
     },
     answer: 'Embeddings in the order of the input.',
     response: z.union([EmbedResponse, PartialEmbedResponse, DryRunResponse, TeiEmbedResponse]),
+    accepted: JOB_INSTEAD,
   },
   similarity: {
     method: 'POST',
@@ -141,18 +143,24 @@ const OWN_OPERATIONS = {
     method: 'POST',
     path: '/v1/uploads',
     door: 'own',
+    sharedWith: ['openai'],
     scope: 'embed',
-    summary: 'Ask where an image file may be put',
+    orScope: 'jobs',
+    summary: 'Ask where an image file may be put, or begin a file of lines in parts',
     description:
-      'The file is sent to that address by `PUT`, and a request to `/embed` then names it in the place of its bytes. Files go after some days.',
-    request: UploadRequest,
+      'With `digest`: the image file is sent to that address by `PUT`, and a request to `/embed` then names it in the place of its bytes. Files go after some days. ' +
+      "With `filename`, the body and the answer are those of OpenAI's uploads, and the key has to be good for `jobs`.",
+    request: z.union([UploadRequest, OpenAiUploadRequest]),
     examples: {
       one: {
         value: { digest: 'sha256:2c26b46b68ffc68ff99b453c1d30413413422d706483bfa0f98a5e886266e7ae', bytes: 3 },
       },
+      parts: {
+        value: { filename: 'requests.jsonl', purpose: 'batch', bytes: 20_000_000, mime_type: 'application/jsonl' },
+      },
     },
-    answer: 'The address, and what has to be sent with the file.',
-    response: UploadResponse,
+    answer: 'The address, and what has to be sent with the file; or the upload, which takes parts.',
+    response: z.union([UploadResponse, OpenAiUpload]),
   },
   listModels: {
     method: 'GET',
@@ -220,6 +228,7 @@ export const OPERATIONS = {
   ...JOB_OPERATIONS,
   ...OPENAI_OPERATIONS,
   ...BATCH_OPERATIONS,
+  ...UPLOAD_OPERATIONS,
   ...VOYAGE_OPERATIONS,
   ...COHERE_OPERATIONS,
   ...RERANK_OPERATIONS,

@@ -20,6 +20,24 @@ export const BulkFile = z
       .describe('Who may see it: the prefix of an API key; null: everybody who may see jobs.'),
     created_at: z.iso.datetime().describe('When it was sent.'),
     deleted: z.boolean().describe('Whether its content was removed.'),
+    parts: z
+      .array(z.string())
+      .min(1)
+      .nullable()
+      .describe('Ids of the parts that it was sent in, in their order; null: it was sent as a whole.'),
+    upload: z.string().nullable().describe('Id of the upload that the parts belong to; null: there is none.'),
   })
   .meta({ title: 'BulkFile', description: '`file.json` of a file that was sent: written after its content.' });
 export type BulkFile = z.infer<typeof BulkFile>;
+
+export const BulkUpload = z
+  .strictObject({
+    schema_version: SchemaVersion,
+    ...FileIdentity.shape,
+    bytes: FileIdentity.shape.bytes.describe('Its size once all parts are there.'),
+    owner: BulkFile.shape.owner,
+    created_at: z.iso.datetime().describe('When it was begun.'),
+    cancelled: z.boolean().describe('Whether it takes parts no more.'),
+  })
+  .meta({ title: 'BulkUpload', description: '`upload.json` of a file that is sent in parts: written before them.' });
+export type BulkUpload = z.infer<typeof BulkUpload>;

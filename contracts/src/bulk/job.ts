@@ -15,6 +15,8 @@ export const BULK_LIMITS = {
   shards: 10_000,
   /** Days for which a job's files are kept. */
   days: 30,
+  /** Bytes of a file that is sent in parts. */
+  file_bytes: 256 * 1024 * 1024,
   /** Hours within which a job finishes, or is given up. */
   hours: 24,
 } as const;
@@ -47,6 +49,14 @@ export const BulkInput = z
     z
       .strictObject({ jsonl: place.describe('A file of lines, each a BulkLine.') })
       .meta({ title: 'BulkLines', description: 'Items by lines.' }),
+    z
+      .strictObject({
+        parts: z
+          .array(place)
+          .min(1)
+          .describe('Parts of one file of lines, which is cut anywhere: read one after the other.'),
+      })
+      .meta({ title: 'BulkParts', description: 'Items by lines of a file in parts.' }),
     z
       .strictObject({ tars: z.array(place).min(1).describe('WebDataset tars: every image in them is an item.') })
       .meta({ title: 'BulkTars', description: 'Images in tars.' }),
@@ -194,11 +204,14 @@ export const BulkTold = z
     schema_version: SchemaVersion,
     job: id,
     at: time.describe('When.'),
-    told: z.boolean().describe('Whether it was taken; false: it was tried several times.'),
+    told: z.boolean().describe('Whether it was taken; false: not yet, and it is sent again for a day after the end.'),
     attempts: count.describe('How often it was sent.'),
     reason: z.string().nullable().describe('What came back from the last attempt; null: it was taken.'),
   })
-  .meta({ title: 'BulkTold', description: '`webhook-sent.json`: nobody has to be told of the end any more.' });
+  .meta({
+    title: 'BulkTold',
+    description: '`webhook-sent.json`: who was to be told of the end was told, or could not be so far.',
+  });
 export type BulkTold = z.infer<typeof BulkTold>;
 
 export const BulkSubmission = z

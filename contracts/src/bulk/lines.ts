@@ -1,6 +1,8 @@
 // Lines of a bulk job: what is to be embedded, what became of it, and what was wrong with it.
 import { z } from 'zod';
+import { Modality } from '../api/embed.ts';
 import { ErrorCode } from '../api/error.ts';
+import { ImageItem, TextItem } from '../api/items.ts';
 import { Digest } from '../model/artefact.ts';
 
 const customId = z.string().min(1).max(512).describe('Name of the item in the output; chosen by the user.');
@@ -18,6 +20,16 @@ export const BulkLine = z
         image: z.string().min(1).describe('Base64 or a data URI of an image file.'),
       })
       .meta({ title: 'BulkImage', description: 'An image inside the line.' }),
+    z
+      .strictObject({
+        custom_id: customId,
+        content: z
+          .array(z.union([TextItem, ImageItem]))
+          .min(1)
+          .max(32)
+          .describe('Texts and images that become one vector: the mean of their unit vectors, at unit length.'),
+      })
+      .meta({ title: 'BulkContent', description: 'Several texts and images that become one vector.' }),
     z
       .strictObject({
         custom_id: customId,
@@ -47,7 +59,7 @@ export const BulkResult = z
   .strictObject({
     item,
     custom_id: z.string().describe('As in the input.'),
-    modality: z.enum(['text', 'image']).describe('What the item was.'),
+    modality: Modality.describe('What the item was.'),
     embedding: z
       .string()
       .describe(

@@ -69,6 +69,16 @@ export const TrainingReport = z
       .number()
       .nonnegative()
       .describe('Wall-clock seconds of work over all attempts, and of all containers that shared it.'),
+    first_step: z
+      .strictObject({
+        seconds: z.number().nonnegative().describe('Wall-clock seconds.'),
+        cpu_seconds: z.number().nonnegative().describe('Seconds of a core, of all threads together.'),
+      })
+      .optional()
+      .describe(
+        'From the start of the last attempt, its imports included, to its first training step, of the first process where ' +
+          'several train. Absent: nothing was trained.',
+      ),
     device: z.string().describe('What it ran on, as PyTorch names it: `cpu`, `cuda`, `cuda:0`.'),
     metrics: z.record(z.string(), z.number()).describe('Figures by name.'),
     artefacts: z.record(z.string(), Artefact).describe('Files by name; paths are relative to the output folder.'),

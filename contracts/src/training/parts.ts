@@ -65,9 +65,12 @@ type TextSet =
 /** The texts of a set, or the teachers' features of them. */
 export type EmbeddedPart = `${'captions' | 'features'}.${TextSet}`;
 
-/** The texts of these sets and, unless nothing but texts is read, their features. */
-const partsOf = (sets: readonly TextSet[], textsAlone = false): EmbeddedPart[] =>
-  sets.flatMap((set): EmbeddedPart[] => [`captions.${set}`, ...(textsAlone ? [] : [`features.${set}` as const])]);
+/** The texts of these sets. */
+const textsOf = (sets: readonly TextSet[]): EmbeddedPart[] => sets.map((set) => `captions.${set}` as const);
+
+/** The texts of these sets and their features. */
+const partsOf = (sets: readonly TextSet[]): EmbeddedPart[] =>
+  sets.flatMap((set): EmbeddedPart[] => [`captions.${set}`, `features.${set}`]);
 
 /** Which captions or prompts the adapter of `inherit` is regressed on. */
 export function partsOfTarget(target: 'classifier_rows' | 'clip_text' | 'features'): EmbeddedPart[] {
@@ -78,14 +81,20 @@ export function partsOfTarget(target: 'classifier_rows' | 'clip_text' | 'feature
 /** What `clip` learns from and measures itself on; the control reads the texts themselves. */
 export function partsOfTowers(textTower: 'llm' | 'scratch', hardNegatives: number): EmbeddedPart[] {
   const sets: TextSet[] = ['pairs.train', 'pairs.dev', 'prompts', 'hypernyms', 'labels', 'long.dev'];
-  return partsOf([...sets, ...(hardNegatives > 0 ? (['negatives.train'] as const) : [])], textTower === 'scratch');
+  const all = [...sets, ...(hardNegatives > 0 ? (['negatives.train'] as const) : [])];
+  return textTower === 'scratch' ? textsOf(all) : partsOf(all);
 }
 
-/** What students learn from, and the captions of dev. */
-export const PARTS_OF_STUDENTS: readonly EmbeddedPart[] = partsOf([
+const SETS_OF_STUDENTS: readonly TextSet[] = [
   ...(['pairs.train', 'groups.train', 'long.train', 'fragments.train', 'prompts', 'concepts.train'] as const),
-  ...(['translations.train', 'pairs.dev'] as const),
-]);
+  'translations.train',
+];
+
+/** The texts that students learn from, without what the teachers say of them. */
+export const PARTS_OF_VOCABULARY: readonly EmbeddedPart[] = textsOf(SETS_OF_STUDENTS);
+
+/** What students learn from, and the captions of dev. */
+export const PARTS_OF_STUDENTS: readonly EmbeddedPart[] = partsOf([...SETS_OF_STUDENTS, 'pairs.dev']);
 
 /** What zero-shot figures are made of. */
 export const PARTS_OF_PROMPTS: readonly EmbeddedPart[] = partsOf(['prompts']);

@@ -5,7 +5,7 @@ import { fromBase64 } from '../../../api/core/vectors/base64.ts';
 import { sha256 } from '../../../api/registry/digest.ts';
 import { createKeyCache } from '../../../api/worker/access/key-cache.ts';
 import { policyOf } from '../../../api/worker/access/policy.ts';
-import { createImageEncoder } from '../../../api/worker/images/router.ts';
+import { createImageRouter } from '../../../api/worker/images/router.ts';
 import { createAccess } from '../../../api/worker/middleware/access.ts';
 import { createAdmission } from '../../../api/worker/middleware/admission.ts';
 import { PartialEmbedResponse } from '../../../contracts/src/api/embed.ts';
@@ -17,7 +17,8 @@ import { appOf, DIMENSIONS, STATIC, tableModel } from './table-model.ts';
 
 const whole = await tableModel();
 const picture = { image: btoa('GIF89a\x05\0\x05\0') };
-const encoder = (deadlineMs?: number) => createImageEncoder({ lambda_cpu: 'http://encoder.invalid' }, { deadlineMs });
+const encoder = (deadlineMs?: number) =>
+  createImageRouter({ lambda_cpu: 'http://encoder.invalid' }, { deadlineMs }).encode;
 const space_id = ((await whole.manifest()) as { space_id: string }).space_id;
 const answers = (status: number, body: object) => async () => Response.json(body, { status });
 const ONE = '\0\0\x80\x3f';

@@ -3,7 +3,7 @@
 import type { ModelSource } from '../../../api/registry/read.ts';
 import { createApp } from '../../../api/worker/app.ts';
 import type { Dependencies } from '../../../api/worker/dependencies.ts';
-import { createImageEncoder } from '../../../api/worker/images/router.ts';
+import { createImageRouter } from '../../../api/worker/images/router.ts';
 import { createAccess } from '../../../api/worker/middleware/access.ts';
 import { createAdmission } from '../../../api/worker/middleware/admission.ts';
 import { createCors } from '../../../api/worker/middleware/cors.ts';
@@ -94,7 +94,7 @@ export async function tableModel({ zero = false, changes = {} } = {}): Promise<M
 /** The application over that model; without an image encoder, where `parts` brings none. */
 export function appOf(source: ModelSource, parts: Partial<Dependencies> = {}) {
   const provider = provideModel(source, { open: () => Promise.reject(new Error('there is no graph')) });
-  const images = createImageEncoder({});
+  const images = createImageRouter({}).encode;
   const observed = { observers: [], metrics: () => '' };
   // As `npm start` has it: whoever asks for localhost needs no key.
   const access = createAccess({ policy: { who: 'loopback' } });

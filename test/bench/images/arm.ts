@@ -16,14 +16,20 @@ export interface Arm {
 
 /** The process reads a line for every round and answers with one. */
 export function openArm(name: string, command: string, words: string[], env: NodeJS.ProcessEnv): Arm {
-  const child: ChildProcess = spawn(command, words, { stdio: ['pipe', 'pipe', 'inherit'], env });
+  const child: ChildProcess = spawn(command, words, { stdio: ['pipe', 'pipe', 'pipe'], env });
+  let said = '';
   const waiting: { resolve(round: Round): void; reject(error: Error): void }[] = [];
   createInterface({ input: child.stdout as NodeJS.ReadableStream }).on('line', (line) => {
     waiting.shift()?.resolve(JSON.parse(line) as Round);
   });
-  child.once('exit', (code) => {
-    for (const { reject } of waiting.splice(0)) reject(new Error(`${name} ended with ${code}`));
+  createInterface({ input: child.stderr as NodeJS.ReadableStream }).on('line', (line) => {
+    if (line.trim() !== '') said = line.trim();
   });
+  child.once('close', (code) => {
+    for (const { reject } of waiting.splice(0)) reject(new Error(`${name} ended with ${code}: ${said}`));
+  });
+  // A process that is gone is told of by its end.
+  child.stdin?.on('error', () => {});
   return {
     name,
     round: () =>

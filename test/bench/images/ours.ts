@@ -14,7 +14,7 @@ const names = readdirSync(folder)
   .filter((name) => name.endsWith('.jpg'))
   .sort();
 const items = names.map((name, item) => ({
-  item: { image: readFileSync(join(folder, name)).toString('base64') },
+  item: { image: Uint8Array.from(readFileSync(join(folder, name))) },
   place: { item, param: name },
 }));
 const { embed_dim: dimensions } = encoder.manifest;

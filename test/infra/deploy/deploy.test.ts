@@ -1,13 +1,14 @@
 // `npm run deploy` from its checks to the Worker that answers: AWS over HTTP, the local Worker in the place of the deployed one.
-import { appendFileSync, cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, beforeEach, expect, it, vi } from 'vitest';
 import { UserError } from '../../../contracts/src/user-error.ts';
 import { deploy } from '../../../infra/deploy/deploy.ts';
 import type { DeployEvent } from '../../../infra/deploy/events.ts';
-import type { ProgramName } from '../../../infra/deploy/programs.ts';
-import { ACCOUNT, type AwsAccount, pushImage, startAccount } from '../../support/aws-account.ts';
+import type { RunProgram } from '../../../infra/deploy/programs.ts';
+import { ACCOUNT, type AwsAccount, startAccount } from '../../support/aws-account.ts';
+import { prepareAccount, programsIn, writeCheckout } from '../../support/deployment.ts';
 import { makeKeyFile } from '../../support/key-file.ts';
 import { type LocalServer, startLocalServer } from '../../support/local-server.ts';
 
@@ -21,8 +22,20 @@ const DATA_OUTPUTS = {
   EncoderImages: `${REGISTRY}/encoder-images`,
   ImageBuilds: 'image-builds',
 };
+const REST_OUTPUTS = {
+  training: { QueueCpu: 'arn:queue', StateMachine: 'arn:machine' },
+  encoding: {
+    EncoderUrl: 'https://encoder.example/',
+    JobsBucket: 'jobs-a1b2c3',
+    BulkQueue: 'arn:aws:batch:queue',
+    BulkDefinition: 'arn:aws:batch:shard:3',
+    WorkerAccess: 'arn:policy',
+  },
+};
 
 let account: AwsAccount;
+/** cdk, wrangler and docker. */
+let recorded: RunProgram;
 let worker: LocalServer;
 let keys: Awaited<ReturnType<typeof makeKeyFile>>;
 /** The checkout that is deployed: what decides about images and steps, in small. */
@@ -41,6 +54,14 @@ beforeAll(async () => {
   vi.stubEnv('CLOUDFLARE_ACCOUNT_ID', 'c'.repeat(32));
   keys = await makeKeyFile();
   worker = await startLocalServer({ keys: keys.file, requireKeys: true });
+  recorded = programsIn({
+    account,
+    data: () => DATA_OUTPUTS,
+    rest: () => ({ ...REST_OUTPUTS, encoding: { ...REST_OUTPUTS.encoding, ...more } }),
+    worker: () => worker.url,
+    key: () => keys.secrets.good,
+    cloudflare: () => cloudflare,
+  });
 });
 afterAll(async () => {
   account.stop();
@@ -54,70 +75,19 @@ beforeEach(() => {
   failing = undefined;
   more = {};
   cloudflare = [{ id: 'c0', name: 'Me' }];
-  account.stacks.clear();
-  account.stacks.set('CDKToolkit', { BootstrapVersion: '29' });
-  account.images.clear();
-  account.builds.length = 0;
-  account.versions.clear();
-  account.kept.clear();
-  account.buildStatus = 'SUCCEEDED';
-  account.quotas.clear();
-  for (const code of ['L-3819A6DF', 'L-DB2E81BA', 'L-36FBB829', 'L-3032A538']) account.quotas.set(code, 64);
-  account.quotas.set('L-B99A9384', 1000);
-  account.zones.set('g6e.xlarge', ['us-east-1a', 'us-east-1c']);
+  prepareAccount(account);
   root = mkdtempSync(join(tmpdir(), 'checkout '));
-  for (const file of ['.dockerignore', 'package.json', 'package-lock.json', 'wrangler.toml', 'cdk.json'])
-    cpSync(join(ROOT, file), join(root, file));
-  for (const file of [
-    'trainer/Dockerfile',
-    'api/encoder/Dockerfile',
-    'api/encoder/gpu.Dockerfile',
-    'api/model/manifest.json',
-  ]) {
-    mkdirSync(join(root, file, '..'), { recursive: true });
-    cpSync(join(ROOT, file), join(root, file));
-  }
+  writeCheckout(root);
   mkdirSync(join(root, 'trainer/stages'));
   writeFileSync(join(root, 'trainer/stages/clip.py'), '# a stage\n');
 });
 
-/** cdk, wrangler and docker as a deployment sees them: what they change in the account, and what they print. */
-async function programs(name: ProgramName, args: readonly string[], options: Parameters<typeof recorded>[2] = {}) {
+/** Those of the deployment, but that each is written down and one may fail. */
+async function programs(...[name, args, options]: Parameters<RunProgram>): Promise<string> {
   const line = [name, ...args].join(' ');
   ran.push(line);
   if (failing?.test(line)) throw new UserError(`${name} ended with 1`);
   return recorded(name, args, options);
-}
-
-function recorded(name: ProgramName, args: readonly string[], { env = {} }: { env?: Record<string, string> }): string {
-  const [first = ''] = args;
-  if (name === 'cdk' && first === 'deploy') {
-    account.stacks.set('edge-clip-dev-data', DATA_OUTPUTS);
-    if (args.includes('--all')) {
-      account.stacks.set('edge-clip-dev-training', { QueueCpu: 'arn:queue', StateMachine: 'arn:machine' });
-      account.stacks.set('edge-clip-dev-encoding', {
-        EncoderUrl: 'https://encoder.example/',
-        JobsBucket: 'jobs-a1b2c3',
-        BulkQueue: 'arn:aws:batch:queue',
-        BulkDefinition: 'arn:aws:batch:shard:3',
-        WorkerAccess: 'arn:policy',
-        ...more,
-      });
-    }
-  }
-  if (name === 'cdk' && first === 'destroy') account.stacks.clear();
-  if (name === 'docker' && first === 'buildx' && args.includes('-t'))
-    pushImage(account, args[args.indexOf('-t') + 1] ?? '');
-  if (name === 'wrangler' && first === 'whoami') return JSON.stringify({ loggedIn: true, accounts: cloudflare });
-  if (name === 'wrangler' && first === 'kv') return '[{"id":"f00","title":"edge-clip-dev-keys"}]';
-  if (name === 'wrangler' && first === 'deploy') {
-    if (args.includes('--dry-run')) return 'Total Upload: 41799.64 KiB / gzip: 26800.10 KiB';
-    const deployed = { type: 'deploy', worker_name: 'edge-clip-dev', version_id: 'v1', targets: [worker.url] };
-    appendFileSync(env.WRANGLER_OUTPUT_FILE_PATH ?? '', `${JSON.stringify(deployed)}\n`);
-  }
-  // `npm run keys`: the local Worker reads a key file in the place of the namespace.
-  if (name === 'node' && args.includes('create')) return JSON.stringify({ key: keys.secrets.good, prefix: 'ec_check' });
-  return '';
 }
 
 async function run(...argv: string[]): Promise<{ code: number; events: DeployEvent[]; refused: string }> {

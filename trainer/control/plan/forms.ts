@@ -53,11 +53,12 @@ const FLOAT16 = 2;
 
 /** The form of a stage, or why there is none; undefined for stages that take little. */
 export function formOf(recipe: Recipe, stage: StageName, facts: Facts): Form | string | undefined {
-  const { clip, distill, embed_images } = recipe;
+  const { clip, distill, embed_images, vocabulary } = recipe;
   if (stage === 'prepare' && facts.data !== undefined) return ofPrepare(facts.data);
   if (stage === 'clip' && clip !== undefined) return ofClip(recipe, clip, facts);
   if (stage === 'embed_images' && embed_images !== undefined) return ofImages(embed_images, facts);
-  if (stage === 'distill' && distill !== undefined) return ofDistillation(distill, facts);
+  if (stage === 'distill' && distill !== undefined && vocabulary !== undefined)
+    return ofDistillation(distill, vocabulary, facts);
   return undefined;
 }
 
@@ -189,7 +190,8 @@ function ofImages(
 }
 
 function ofDistillation(
-  { tiers, vocabulary_size, batch_tokens }: NonNullable<Recipe['distill']>,
+  { tiers, batch_tokens }: NonNullable<Recipe['distill']>,
+  { vocabulary_size }: NonNullable<Recipe['vocabulary']>,
   { ranks }: Facts,
 ): Form {
   const forms = tiers.map(({ layers, width, table_width, schedule }) => {

@@ -60,6 +60,19 @@ const CHECKS: readonly Check[] = [
       ),
     ];
   }),
+  where(['vocabulary', 'distill'], ({ vocabulary: { first_tier }, distill: { tiers } }) => {
+    if (first_tier === undefined) return [];
+    const { layers, width, heads, table_width, initial_weights } = tiers[0] ?? first_tier;
+    if (first_tier.initial_weights === 'scratch')
+      return [
+        'vocabulary.first_tier is of weights in a package: leave it out, random ones read the entries in distill',
+      ];
+    return differ(
+      ['vocabulary.first_tier', inOrder(first_tier)],
+      ['distill.tiers[0]', inOrder({ layers, width, heads, table_width, initial_weights })],
+      'the static tier starts from what that transformer makes of each entry',
+    );
+  }),
   where(['clip'], ({ clip }) => divides('clip.scratch', clip.scratch)),
   where(['prepare', 'mntp'], ({ prepare: { texts }, mntp: { pair_captions = false } }) =>
     unless(
@@ -227,6 +240,10 @@ function differ([name, value]: [string, unknown], [other, wanted]: [string, unkn
   const [first, second] = [JSON.stringify(value), JSON.stringify(wanted)];
   return unless(first === second, `${name} is ${first} but ${other} is ${second}: ${why}`);
 }
+
+/** Its members sorted by name, so that two objects can be compared as they are written. */
+const inOrder = (members: object): object =>
+  Object.fromEntries(Object.entries(members).sort(([a], [b]) => (a < b ? -1 : 1)));
 
 function divides(block: string, { width, heads }: { width: number; heads: number }): string[] {
   return unless(width % heads === 0, `${block}.width ${width} is not a multiple of ${block}.heads ${heads}`);

@@ -16,6 +16,7 @@ from towers.distillation import Material
 from towers.imitation.captions import Captions
 from towers.student_targets import Targets
 from towers.student_texts import KindWriter, StudentTexts
+from towers.student_vocabulary import own_vocabulary
 from towers.text_tables import FlatFile, NumberWriter
 
 KIND = "groups"  # captions without images, among the kinds of `distill`
@@ -26,12 +27,13 @@ def material_of(
 ) -> Material:
     """Captions with the checkpoint's vectors of them."""
     (captions, features), (dev_captions, dev_features) = train, dev
+    texts = texts_of(captions, run)
     return Material(
-        texts=texts_of(captions, run),
+        texts=texts,
         targets=Targets(run.output, [features], unit_vectors, features.width),
         dev_targets=Targets(run.output, [dev_features], unit_vectors, features.width),
         dev_texts=dev_captions.texts,
-        vocabulary_texts=lambda: captions.texts,
+        vocabulary=own_vocabulary(run, run.config["student"], texts, lambda: captions.texts),
     )
 
 

@@ -14,9 +14,8 @@ from safetensors import safe_open
 from torch.nn import functional as F
 
 from contracts.types import ImitateConfig
-from data.features import WholeFeatures
+from data.features import WholeFeatures, save_tensors
 from engine.run import Run
-from towers.distillation import save_whole
 from towers.imitation.captions import Captions
 from towers.text.checkpoint import read_checkpoint_text
 from towers.text.published_adapter import read_published_adapter
@@ -103,5 +102,5 @@ def _write(run: Run[Any], vectors: Vectors, captions: Captions, file: Path) -> N
             out.flush()
             run.tick(done, total, lambda done=done: {"done": done}, checkpoint)
     whole_NE = np.memmap(partial, "<f4", "r+", shape=(total, width))
-    save_whole(file, "features", torch.from_numpy(whole_NE))
+    save_tensors(file, {"features": torch.from_numpy(whole_NE)})
     partial.unlink()

@@ -2,4 +2,4 @@
 // allocated and nothing is kept: every function reads and writes where it is told to.
 export { attend } from './attention';
 export { multiply, pack } from './product';
-export { addProduct, mean, normalize, quantize } from './rows';
+export { addProduct, addRows, mean, normalize, quantize } from './rows';

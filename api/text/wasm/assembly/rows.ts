@@ -78,29 +78,63 @@ export function mean(x: usize, rows: i32, width: i32, out: usize): void {
   }
 }
 
+/**
+ * Adds rows of an int8 table [rows, width], each times its scale in float32, onto `out`: those whose numbers are `count`
+ * uint32 at `ids`.
+ */
+export function addRows(ids: usize, count: i32, table: usize, scales: usize, width: i32, out: usize): void {
+  const end = ids + ((<usize>count) << 2);
+  const stride = <usize>width;
+  for (let last = out + (stride << 2); out < last; out += 32, table += 8) {
+    let a = v128.load(out);
+    let b = v128.load(out, 16);
+    for (let at = ids; at < end; at += 4) {
+      const id = <usize>load<u32>(at);
+      const scale = v128.load32_splat(scales + (id << 2));
+      const words = v128.load_ext<i8>(table + id * stride);
+      a = f32x4.add(a, f32x4.mul(f32x4.convert_i32x4_s(i32x4.extend_low_i16x8_s(words)), scale));
+      b = f32x4.add(b, f32x4.mul(f32x4.convert_i32x4_s(i32x4.extend_high_i16x8_s(words)), scale));
+    }
+    v128.store(out, a);
+    v128.store(out, b, 16);
+  }
+}
+
 /** Adds rows of `depth` numbers times a float32 matrix [depth, width] onto `out`. `width` is a multiple of 8. */
 export function addProduct(x: usize, rows: i32, matrix: usize, depth: i32, width: i32, out: usize): void {
   const size = (<usize>width) << 2;
   const length = (<usize>depth) << 2;
   for (let row = 0; row < rows; row++, x += length, out += size) {
-    // Whole lines of the cache, sixteen numbers, as long as there are any.
+    // Two lines of the cache, 32 numbers, as long as there are any: so many sums that none waits for its last addition.
     let at: usize = 0;
-    for (; at + 64 <= size; at += 64) {
+    for (; at + 128 <= size; at += 128) {
       let a = v128.load(out + at);
       let b = v128.load(out + at, 16);
       let c = v128.load(out + at, 32);
       let d = v128.load(out + at, 48);
+      let e = v128.load(out + at, 64);
+      let f = v128.load(out + at, 80);
+      let g = v128.load(out + at, 96);
+      let h = v128.load(out + at, 112);
       for (let k: usize = 0, w = matrix + at; k < length; k += 4, w += size) {
         const y = v128.load32_splat(x + k);
         a = f32x4.add(a, f32x4.mul(y, v128.load(w)));
         b = f32x4.add(b, f32x4.mul(y, v128.load(w, 16)));
         c = f32x4.add(c, f32x4.mul(y, v128.load(w, 32)));
         d = f32x4.add(d, f32x4.mul(y, v128.load(w, 48)));
+        e = f32x4.add(e, f32x4.mul(y, v128.load(w, 64)));
+        f = f32x4.add(f, f32x4.mul(y, v128.load(w, 80)));
+        g = f32x4.add(g, f32x4.mul(y, v128.load(w, 96)));
+        h = f32x4.add(h, f32x4.mul(y, v128.load(w, 112)));
       }
       v128.store(out + at, a);
       v128.store(out + at, b, 16);
       v128.store(out + at, c, 32);
       v128.store(out + at, d, 48);
+      v128.store(out + at, e, 64);
+      v128.store(out + at, f, 80);
+      v128.store(out + at, g, 96);
+      v128.store(out + at, h, 112);
     }
     for (; at < size; at += 16) {
       let total = v128.load(out + at);

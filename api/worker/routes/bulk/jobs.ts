@@ -1,14 +1,15 @@
 // Bulk jobs: bodies are read here, everything else is done by the service that keeps them.
 import type { JOB_OPERATIONS } from '../../../../contracts/src/api/tasks/jobs.ts';
 import type { Call, Handler } from '../../dependencies.ts';
-import { passOn } from '../../doors/pass-on.ts';
+import { beginJob } from '../../doors/job-instead.ts';
+import { passOn, queryOf } from '../../doors/pass-on.ts';
 import { readJson } from '../../http/body.ts';
 
 const part = (call: Call, name: 'id' | 'name'): string => encodeURIComponent(call.params[name] ?? '');
 
 export const JOB_HANDLERS: Record<keyof typeof JOB_OPERATIONS, Handler> = {
-  createJob: async (call) => passOn(call, '/v1/jobs', JSON.stringify(await readJson(call.request))),
-  listJobs: (call) => passOn(call, '/v1/jobs'),
+  createJob: async (call) => ({ json: await beginJob(call, await readJson(call.request)) }),
+  listJobs: (call) => passOn(call, `/v1/jobs${queryOf(call)}`),
   getJob: (call) => passOn(call, `/v1/jobs/${part(call, 'id')}`),
   cancelJob: (call) => passOn(call, `/v1/jobs/${part(call, 'id')}`),
   getJobFile: (call) => passOn(call, `/v1/jobs/${part(call, 'id')}/files/${part(call, 'name')}`),

@@ -3,6 +3,7 @@ import { z } from 'zod';
 import { FileIdentity } from '../../bulk/file.ts';
 import type { Operation } from '../operation.ts';
 import { RequestCounts } from '../tasks/jobs.ts';
+import { PAGE, PageQuery, paged } from '../tasks/pages.ts';
 import { OpenAIEmbeddingsRequest } from './openai.ts';
 
 export const BATCH_ENDPOINT = '/v1/embeddings';
@@ -20,16 +21,7 @@ export const OpenAiFile = z
   .meta({ title: 'OpenAiFile', description: 'A file.' });
 export type OpenAiFile = z.infer<typeof OpenAiFile>;
 
-const list = <T extends z.ZodType>(data: T) =>
-  z.strictObject({
-    object: z.literal('list').describe('Name of this form.'),
-    data: z.array(data).describe('The newest first.'),
-    has_more: z.literal(false).describe('All of them are in the list.'),
-    first_id: z.string().nullable().describe('Id of the first one; null: there is none.'),
-    last_id: z.string().nullable().describe('Id of the last one; null: there is none.'),
-  });
-
-export const OpenAiFileList = list(OpenAiFile).meta({
+export const OpenAiFileList = paged(OpenAiFile).meta({
   title: 'OpenAiFileList',
   description: 'Answer of GET /v1/files.',
 });
@@ -108,11 +100,22 @@ export const OpenAiBatch = z
   .meta({ title: 'OpenAiBatch', description: 'A batch and how far it is.' });
 export type OpenAiBatch = z.infer<typeof OpenAiBatch>;
 
-export const OpenAiBatchList = list(OpenAiBatch).meta({
+export const OpenAiBatchList = paged(OpenAiBatch).meta({
   title: 'OpenAiBatchList',
   description: 'Answer of GET /v1/batches.',
 });
 export type OpenAiBatchList = z.infer<typeof OpenAiBatchList>;
+
+/** What the SDK may say besides of a list of files. */
+const FILE_PAGE = {
+  ...PAGE,
+  order: z.literal('desc').describe('The newest first: there is no other order.'),
+  purpose: z.literal('batch').describe('All files have it.'),
+};
+export const FilePageQuery = PageQuery.extend({
+  order: FILE_PAGE.order.optional(),
+  purpose: FILE_PAGE.purpose.optional(),
+});
 
 const shared = { door: 'openai', scope: 'jobs' } as const;
 
@@ -142,6 +145,7 @@ export const BATCH_OPERATIONS = {
     method: 'GET',
     path: '/v1/files',
     summary: 'List files',
+    query: FILE_PAGE,
     answer: "The caller's files.",
     response: OpenAiFileList,
   },
@@ -194,6 +198,7 @@ export const BATCH_OPERATIONS = {
     method: 'GET',
     path: '/v1/batches',
     summary: 'List batches',
+    query: PAGE,
     answer: "The caller's batches.",
     response: OpenAiBatchList,
   },

@@ -3,6 +3,7 @@ import { z } from 'zod';
 import { InputItem } from '../items.ts';
 import { ModelEntry } from '../models.ts';
 import type { Operation } from '../operation.ts';
+import { JOB_INSTEAD } from '../tasks/jobs.ts';
 import { embeddingList, TokenUsage, unused } from './fields.ts';
 import { InfinityEmbeddingsRequest } from './infinity.ts';
 import { JinaEmbeddings, JinaEmbeddingsRequest } from './jina.ts';
@@ -57,6 +58,7 @@ export const OPENAI_OPERATIONS = {
     },
     answer: 'Embeddings in the order of the input.',
     response: z.union([OpenAIEmbeddings, JinaEmbeddings, VoyageEmbeddings, MixedbreadEmbeddings]),
+    accepted: JOB_INSTEAD,
   },
   retrieveModel: {
     method: 'GET',

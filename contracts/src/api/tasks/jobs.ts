@@ -12,7 +12,9 @@ import {
 } from '../../bulk/job.ts';
 import { BulkLine } from '../../bulk/lines.ts';
 import { Artefact } from '../../model/artefact.ts';
+import { RoutingReceipt } from '../encode.ts';
 import type { Operation } from '../operation.ts';
+import { PAGE, paged } from './pages.ts';
 
 export const JobStatus = z.enum(['validating', 'in_progress', 'completed', 'failed', 'expired', 'cancelled']).meta({
   title: 'JobStatus',
@@ -83,13 +85,24 @@ export const JobReport = z
   .meta({ title: 'JobReport', description: 'A bulk job and how far it is.' });
 export type JobReport = z.infer<typeof JobReport>;
 
-export const JobList = z
-  .strictObject({
-    object: z.literal('list').describe('Name of this form.'),
-    data: z.array(JobReport).describe('The newest first.'),
-  })
-  .meta({ title: 'JobList', description: 'Answer of GET /v1/jobs.' });
+export const EmbedJob = JobReport.extend({
+  routing: RoutingReceipt.describe('Why there is a job and no vectors yet.'),
+}).meta({
+  title: 'EmbedJob',
+  description: 'Answer 202 of a request for embeddings: the job that it became, for GET /v1/jobs/{id}.',
+});
+export type EmbedJob = z.infer<typeof EmbedJob>;
+
+export const JobList = paged(JobReport).meta({ title: 'JobList', description: 'Answer of GET /v1/jobs.' });
 export type JobList = z.infer<typeof JobList>;
+
+/** Of every operation that may begin a job in the place of its answer. */
+export const JOB_INSTEAD = {
+  answer:
+    'A job that was begun in the place of vectors: as `Prefer: respond-async` asks, or because the images are more than are encoded ' +
+    'while a request waits. `Location` is its address.',
+  response: EmbedJob,
+} as const;
 
 const DAYS = `Files are kept for ${BULK_LIMITS.days} days.`;
 
@@ -120,6 +133,7 @@ export const JOB_OPERATIONS = {
     door: 'own',
     scope: 'jobs',
     summary: 'List bulk jobs',
+    query: PAGE,
     answer: "The caller's jobs.",
     response: JobList,
   },

@@ -28,14 +28,6 @@ export type StudentTier = z.infer<typeof StudentTier>;
 export const DistillConfig = z
   .strictObject({
     stage: z.literal('distill').describe('Name of the stage.'),
-    vocabulary_size: count.describe('Entries of the WordPiece vocabulary.'),
-    alphabet: count.describe(
-      'The most frequent characters of the texts, which get entries of their own. Latin takes about a hundred, every ' +
-        'further alphabet some fifty, Chinese one for each of its characters.',
-    ),
-    fallback: z
-      .enum(['none', 'bytes'])
-      .describe('How other characters are read. `none`: the word is unknown. `bytes`: as the bytes of their UTF-8.'),
     context_length: count.describe('Tokens of a text that are read, special tokens included.'),
     matryoshka_dims: z
       .array(count)

@@ -2,6 +2,7 @@
 import { z } from 'zod';
 import { count } from '../blocks.ts';
 import { DistillConfig } from './distill.ts';
+import { VocabularySettings } from './vocabulary.ts';
 
 export const ImitateConfig = z
   .strictObject({
@@ -31,9 +32,12 @@ export const ImitateConfig = z
     dev_captions: count.describe(
       'Captions that are measured on and not learned from; a tenth of all, where there are few.',
     ),
-    student: DistillConfig.omit({ stage: true, matryoshka_dims: true, image_weight: true, mix: true })
+    student: VocabularySettings.extend(
+      DistillConfig.omit({ stage: true, matryoshka_dims: true, image_weight: true, mix: true }).shape,
+    )
       .describe(
-        'The students, as `distill` trains them: their vectors have the length of the joint space and are never cut.',
+        'The vocabulary, and the students as `distill` trains them: their vectors have the length of the joint space and are ' +
+          'never cut.',
       )
       .meta({ title: 'ImitateStudent' }),
   })

@@ -6,6 +6,7 @@ import { createInterface } from 'node:readline';
 import { beforeAll, describe, expect, test } from 'vitest';
 import { BulkDone } from '../../../../contracts/src/bulk/job.ts';
 import { BulkEvent } from '../../../../contracts/src/events.ts';
+import { shardProcesses } from '../../../support/shard-processes.ts';
 import { newFolder, resultsIn, writeImages, writeTinyModel } from '../jobs.ts';
 
 const ENCODE = join(import.meta.dirname, '../../../../api/bulk/hosts/encode.ts');
@@ -47,20 +48,8 @@ const digestsIn = (output: string): string[] =>
       BulkDone.parse(JSON.parse(readFileSync(join(output, name), 'utf8'))).files.map(({ digest }) => digest),
     );
 
-/** Processes that encode shards of this folder. */
-function shardProcesses(output: string): number[] {
-  return readdirSync('/proc')
-    .filter((name) => /^\d+$/.test(name))
-    .filter((pid) => {
-      try {
-        const words = readFileSync(`/proc/${pid}/cmdline`, 'utf8').split('\0');
-        return words.some((word) => word.endsWith('shard.ts')) && words.includes(`file://${output}`);
-      } catch {
-        return false;
-      }
-    })
-    .map(Number);
-}
+/** Of this folder. */
+const shardsOf = (output: string): number[] => shardProcesses(output).map(({ pid }) => pid);
 
 const OPTIONS = ['--shard-items', '16', '--format', 'jsonl,parquet'];
 
@@ -81,8 +70,7 @@ describe.runIf(process.platform === 'linux')('npm run encode', () => {
     const first = await run([input, killed, ...OPTIONS, '--workers', '2'], (event, pid) => {
       if (event.event !== 'job') return;
       // First the shards' processes only, which are started again; then all of it.
-      if (kills === 0 && event.shards_done >= 2)
-        for (const each of shardProcesses(killed)) process.kill(each, 'SIGKILL');
+      if (kills === 0 && event.shards_done >= 2) for (const each of shardsOf(killed)) process.kill(each, 'SIGKILL');
       else if (kills === 1 && event.shards_done >= 6) process.kill(pid, 'SIGKILL');
       else return;
       kills += 1;
@@ -90,7 +78,7 @@ describe.runIf(process.platform === 'linux')('npm run encode', () => {
     expect(first.code).toBeNull();
     expect(kills).toBe(2);
     // Children of a killed parent end by themselves.
-    await expect.poll(() => shardProcesses(killed)).toEqual([]);
+    await expect.poll(() => shardsOf(killed)).toEqual([]);
     const finished = digestsIn(killed).length / 3;
     expect(finished).toBeGreaterThanOrEqual(6);
     expect(finished).toBeLessThan(15);
@@ -111,7 +99,7 @@ describe.runIf(process.platform === 'linux')('npm run encode', () => {
     });
     expect(stopped.code).toBe(75);
     expect(stopped.errors).toContain('the same command goes on');
-    expect(shardProcesses(output)).toEqual([]);
+    expect(shardsOf(output)).toEqual([]);
   });
 
   test('refuses another job in the same folder, and what it cannot do, with a sentence', async () => {

@@ -4,6 +4,7 @@ import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { afterEach, beforeAll, describe, expect, test } from 'vitest';
+import { OpenAiUpload, OpenAiUploadPart } from '../../../../contracts/src/api/doors/uploads.ts';
 import { ErrorBody } from '../../../../contracts/src/api/error.ts';
 import { JobList, JobReport } from '../../../../contracts/src/api/tasks/jobs.ts';
 import { IMAGES, newFolder, resultsIn, writeImages, writeTinyModel } from '../jobs.ts';
@@ -62,7 +63,7 @@ async function start(store: string, words: string[] = []) {
     await expect.poll(async () => (await report(id)).ended_at, { timeout: 50_000 }).not.toBeNull();
     return report(id);
   };
-  return { child, send, report, create, refused, untilEnded };
+  return { child, port, send, report, create, refused, untilEnded };
 }
 
 const inline = { input: { items: [{ custom_id: 'a', image: 'AAAA' }] } };
@@ -110,7 +111,43 @@ describe('the service of bulk jobs', () => {
     }
     expect(JobList.parse((await send('jobs')).json).data).toEqual([]);
     expect(JobReport.parse((await send(`jobs/${id}`, { owner })).json).id).toBe(id);
+    const { data, has_more } = JobList.parse((await send('jobs?limit=1', { owner })).json);
+    expect([data.map((job) => job.id), has_more]).toEqual([[id], false]);
+    for (const query of ['limit=0', 'limit=many', 'page=2'])
+      expect((await refused(`jobs?${query}`, { owner })).status).toBe(400);
     expect(await refused(`jobs/${id}/files/..%2F..%2Fjob.json`, { owner })).toMatchObject({ code: 'not_found' });
+  });
+
+  test('takes a file in parts, which may be cut inside of a line, and embeds it as one', async () => {
+    const { send, create, refused, untilEnded, port } = await start(newFolder('jobs'));
+    const text = `${JSON.stringify({ custom_id: 'a', image: 'AAAA' })}\n${JSON.stringify({ custom_id: 'b', text: ' ' })}\n`;
+    const asked = { filename: 'lines.jsonl', purpose: 'batch', bytes: text.length, mime_type: 'text/plain' };
+    const upload = OpenAiUpload.parse((await send('uploads', { body: asked })).json);
+    expect([upload.status, upload.file]).toEqual(['pending', null]);
+    const partOf = async (content: string) => {
+      const url = `http://127.0.0.1:${port}/v1/uploads/${upload.id}/parts`;
+      const response = await fetch(url, { method: 'POST', body: content });
+      return OpenAiUploadPart.parse(await response.json()).id;
+    };
+    const [second, first] = [await partOf(text.slice(30)), await partOf(text.slice(0, 30))];
+    const complete = (part_ids: string[], owner = '') => ({ body: { part_ids }, owner });
+    for (const parts of [[first], [first, first], [first, 'part_0123456789abcdef']]) {
+      const answer = await refused(`uploads/${upload.id}/complete`, complete(parts));
+      expect(answer).toMatchObject({ code: 'invalid_request', param: 'part_ids' });
+    }
+    const theirs = await refused(`uploads/${upload.id}/complete`, complete([first, second], 'ec_somebody'));
+    expect(theirs.code).toBe('not_found');
+    const completed = OpenAiUpload.parse((await send(`uploads/${upload.id}/complete`, complete([first, second]))).json);
+    expect(completed).toMatchObject({ status: 'completed', file: { filename: 'lines.jsonl', bytes: text.length } });
+    const again = OpenAiUpload.parse((await send(`uploads/${upload.id}/complete`, complete([first, second]))).json);
+    expect(again).toEqual(completed);
+    const { id } = await create({ input: { file_id: completed.file?.id } });
+    expect(await untilEnded(id)).toMatchObject({ status: 'completed', request_counts: { total: 2, failed: 2 } });
+
+    const other = OpenAiUpload.parse((await send('uploads', { body: asked })).json);
+    const cancelled = OpenAiUpload.parse((await send(`uploads/${other.id}/cancel`, { method: 'POST' })).json);
+    expect(cancelled.status).toBe('cancelled');
+    expect((await refused(`uploads/${other.id}/complete`, complete([first]))).detail).toContain('cancelled');
   });
 
   test('reads no place that it was not told of, and says what there is instead', async () => {

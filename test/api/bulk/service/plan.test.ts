@@ -106,5 +106,10 @@ describe('a plan', () => {
     );
     await expect(planning).rejects.toThrow('more than 10,000 shards');
     await expect(runJob({ input: { jsonl: `file://${input}/gone.jsonl` } })).rejects.toThrow('there is no file');
+    const reads = { files: 0, bytes: 9 };
+    const options = { open: openPlace, machine: ownMachine(1), reads };
+    const few = (input: typeof job.input) => planJob(unplanned, { ...job, input }, options);
+    await expect(few({ prefix: `file://${input}` })).rejects.toThrow('holds more than 0 files');
+    await expect(few({ jsonl })).rejects.toThrow('beyond 9 bytes');
   });
 });

@@ -49,8 +49,8 @@ const isSigned = ({ headers, body }: Sent): boolean => {
 test('a finished job is told with its counts and signed, and told once', async () => {
   const { folder, job, told } = await finished();
   const { sent, send } = receiver([204]);
-  await tellOfEnd(folder, { send });
-  await tellOfEnd(folder, { send });
+  expect(await tellOfEnd(folder, { send })).toBe(true);
+  expect(await tellOfEnd(folder, { send })).toBe(true);
   expect(sent).toHaveLength(1);
   expect(sent.map(isSigned)).toEqual([true]);
   const { type, data } = JSON.parse(sent[0]?.body ?? '{}');
@@ -78,6 +78,31 @@ test('it is given up with what came back last, a redirection among it', async ()
   const { send } = receiver([500, 307]);
   await tellOfEnd(folder, { send, pausesMs: [1] });
   expect(await told()).toMatchObject({ told: false, attempts: 2, reason: 'it answered 307' });
+});
+
+test('what nobody takes is sent again after as long as was waited, for a day, and then no more', async () => {
+  const { folder, told } = await finished();
+  const { sent, send } = receiver([]);
+  const end = Math.floor(Date.now() / 1000) * 1000 + 1000;
+  const minutes: number[] = [];
+  let settled: number | undefined;
+  for (let minute = 0; settled === undefined && minute < 3000; minute++) {
+    const before = sent.length;
+    const isSettled = await tellOfEnd(folder, { send, pausesMs: [], now: () => end + minute * 60_000 });
+    if (sent.length > before) minutes.push(minute);
+    if (isSettled) settled = minute;
+  }
+  const [first, second = 0, ...others] = minutes;
+  expect([first, second]).toEqual([0, expect.toSatisfy((minute) => minute === 5 || minute === 6)]);
+  for (const [at, minute] of others.entries()) {
+    const before = minutes[at + 1] ?? 0;
+    // The clock is looked at once a minute.
+    expect(minute - 2 * before).toBeOneOf([0, 1]);
+  }
+  expect(minutes.at(-1)).toBeLessThanOrEqual(24 * 60);
+  expect(2 * (minutes.at(-1) ?? 0)).toBeGreaterThan(24 * 60);
+  expect(settled).toBe((minutes.at(-1) ?? 0) + 1);
+  expect(await told()).toMatchObject({ told: false, attempts: minutes.length });
 });
 
 test('nothing is told of a job that goes on, and a cancelled one is told as that', async () => {

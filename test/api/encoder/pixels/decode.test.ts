@@ -6,6 +6,7 @@ import { CoreError } from '../../../../api/core/errors.ts';
 import { decode } from '../../../../api/encoder/pixels/decode.ts';
 import { createPreprocess } from '../../../../api/encoder/pixels/preprocess.ts';
 import { LIMITS } from '../../../../contracts/src/api/limits.ts';
+import { claiming } from '../bombs.ts';
 
 const own = (name: string) => readFileSync(new URL(`files/${name}`, import.meta.url));
 const images = new URL('../../../../contracts/vectors/preprocess/images/', import.meta.url);
@@ -98,6 +99,13 @@ describe('a photo of more pixels than are decoded as they are', () => {
       .toBuffer();
     await expect(decode(file)).rejects.toMatchObject({ code: 'too_many_pixels' });
   });
+});
+
+test('an AVIF file with more pixels than its header says is to blame itself, not the memory of the machine', async () => {
+  const plain = { width: 512, height: 512, channels: 3 as const, background: 'red' };
+  const file = await sharp({ create: plain }).avif({ effort: 0 }).toBuffer();
+  expect((await decode(file)).width).toBe(512);
+  await expect(decode(claiming(file, 16, 16))).rejects.toMatchObject({ code: 'too_many_pixels' });
 });
 
 async function refusalOf(file: Uint8Array): Promise<CoreError> {

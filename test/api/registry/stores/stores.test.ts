@@ -20,7 +20,7 @@ beforeAll(async () => {
     convertV4MiniflareOptions({
       modules: true,
       script: 'export default {}',
-      r2Buckets: ['ONE', 'TWO', 'THREE', 'FOUR', 'FIVE', 'SIX', 'SEVEN'],
+      r2Buckets: ['ONE', 'TWO', 'THREE', 'FOUR', 'FIVE', 'SIX', 'SEVEN', 'EIGHT'],
     }),
   );
 });
@@ -30,7 +30,7 @@ afterAll(async () => {
 });
 
 let count = 0;
-const BUCKETS = ['ONE', 'TWO', 'THREE', 'FOUR', 'FIVE', 'SIX', 'SEVEN'];
+const BUCKETS = ['ONE', 'TWO', 'THREE', 'FOUR', 'FIVE', 'SIX', 'SEVEN', 'EIGHT'];
 const KINDS: [string, () => Promise<ObjectStore>][] = [
   ['a folder', async () => openStore(`file://${mkdtempSync(join(tmpdir(), 'store '))}`)],
   [
@@ -122,6 +122,16 @@ describe.each(KINDS)('a store in %s', (_, open) => {
     ]);
     expect(await store.list('b/1')).toEqual([{ key: 'b/10', size: 4 }]);
     expect(await store.list('nothing/')).toEqual([]);
+  });
+
+  it('lists a page: behind a key, which need not be there, and not more than so many', async () => {
+    for (const key of ['page/1', 'page/2', 'page/3', 'page/5', 'pages']) await store.put(key, bytes(key));
+    const keysOf = async (page: { after?: string; most?: number }) =>
+      (await store.list('page/', page)).map(({ key }) => key);
+    expect(await keysOf({ most: 2 })).toEqual(['page/1', 'page/2']);
+    expect(await keysOf({ after: 'page/2', most: 2 })).toEqual(['page/3', 'page/5']);
+    expect(await keysOf({ after: 'page/4' })).toEqual(['page/5']);
+    expect(await keysOf({ after: 'page/5', most: 2 })).toEqual([]);
   });
 });
 

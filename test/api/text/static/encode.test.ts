@@ -1,17 +1,19 @@
 // The static tier by hand: means of scaled rows at unit length, and a stop between texts.
 import { expect, test } from 'vitest';
-import { createStaticEncode } from '../../../../api/text/static/encode.ts';
+import { createStaticEncode, sumsOf } from '../../../../api/text/static/encode.ts';
 import { tableOf } from '../tables.ts';
 
 const UNKNOWN = 2;
 const encode = createStaticEncode(
-  tableOf(
-    [
-      [3, 0],
-      [0, -8],
-      [7, 7],
-    ],
-    [1, 0.5, 1],
+  sumsOf(
+    tableOf(
+      [
+        [3, 0],
+        [0, -8],
+        [7, 7],
+      ],
+      [1, 0.5, 1],
+    ),
   ),
   { silent: [UNKNOWN] },
 );
@@ -50,7 +52,7 @@ test('a sum of narrow rows is projected, and brought to unit length after that',
     ],
     [0.5, 1],
   );
-  const narrow = createStaticEncode(rows, { silent: [], projection });
+  const narrow = createStaticEncode(sumsOf(rows, projection), { silent: [] });
   const [vector] = await narrow([[0, 1]]);
   const length = Math.sqrt(16 + 4 + 9);
   for (const [i, value] of [4, 2, 3].entries()) expect(vector?.[i]).toBeCloseTo(value / length, 6);
@@ -70,7 +72,7 @@ test('a projection may have any number of rows', async () => {
   const odd = [1, 0];
   const even = [0, 1];
   const projection = tableOf([odd, even, odd, even, odd, even], [1, 1, 1, 1, 1, 1]);
-  const project = createStaticEncode(tableOf([[1, 2, 3, 4, 5, 6]], [1]), { silent: [], projection });
+  const project = createStaticEncode(sumsOf(tableOf([[1, 2, 3, 4, 5, 6]], [1]), projection), { silent: [] });
   // 1 + 3 + 5 and 2 + 4 + 6, at unit length.
   expect(Array.from((await project([[0]]))[0] ?? [], (value) => value.toFixed(4))).toEqual(['0.6000', '0.8000']);
 });

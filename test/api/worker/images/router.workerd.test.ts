@@ -2,7 +2,7 @@
 import { expect, test } from 'vitest';
 import { readFrame } from '../../../../api/core/images/frame.ts';
 import { sha256 } from '../../../../api/registry/digest.ts';
-import { createImageEncoder } from '../../../../api/worker/images/router.ts';
+import { createImageRouter } from '../../../../api/worker/images/router.ts';
 import { EmbedResponse, PartialEmbedResponse } from '../../../../contracts/src/api/embed.ts';
 import { encodedImage } from '../../../support/encode-results.ts';
 import { appOf, DIMENSIONS, STATIC, tableModel } from '../table-model.ts';
@@ -34,7 +34,7 @@ function deployment(behaviours: Partial<Record<typeof CPU | typeof GPU, Behaviou
     return Response.json({ space_id, results });
   };
   const urls = { lambda_cpu: CPU in behaviours ? CPU : undefined, lambda_gpu: GPU in behaviours ? GPU : undefined };
-  const { app } = appOf(source, { images: createImageEncoder(urls, { send }) });
+  const { app } = appOf(source, { images: createImageRouter(urls, { send }).encode });
   let sent = 0;
   const embed = async (count: number, { prefer, partial = false }: { prefer?: string; partial?: boolean } = {}) => {
     const form = new FormData();
@@ -74,7 +74,7 @@ test.each([
 });
 
 test('an answer without an image that was encoded says nothing of encoders', async () => {
-  const { app } = appOf(source, { images: createImageEncoder({ lambda_cpu: CPU }) });
+  const { app } = appOf(source, { images: createImageRouter({ lambda_cpu: CPU }).encode });
   const body = JSON.stringify({ input: 'a dog', model: STATIC });
   const response = await app.request('/embed', {
     method: 'POST',

@@ -1,7 +1,7 @@
 // Jobs that AWS Batch runs: submitted once whatever happens in between, ended, and given up with a sentence that says why.
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { describe, expect, test } from 'vitest';
+import { describe, expect, test, vi } from 'vitest';
 import type { BulkService } from '../../../../api/bulk/service/routes.ts';
 import { type ObjectStore, objectOf } from '../../../../api/registry/store.ts';
 import type { BatchClient, BatchJob } from '../../../../api/worker/jobs/batch.ts';
@@ -34,8 +34,11 @@ function memoryStore(): ObjectStore & { objects: Map<string, { bytes: Uint8Array
       objects.set(key, { bytes: body, etag: String(writes) });
       return true;
     },
-    async list(prefix) {
-      return [...objects].flatMap(([key, { bytes }]) => (key.startsWith(prefix) ? [{ key, size: bytes.length }] : []));
+    async list(prefix, { after = '', most } = {}) {
+      return [...objects]
+        .flatMap(([key, { bytes }]) => (key.startsWith(prefix) && key > after ? [{ key, size: bytes.length }] : []))
+        .sort((a, b) => (a.key < b.key ? -1 : 1))
+        .slice(0, most);
     },
   };
 }
@@ -80,7 +83,7 @@ function open() {
   const [store, batch] = [memoryStore(), fakeBatch()];
   const current = async () => ({ manifest: MANIFEST, digest: null });
   const service: BulkService = createBatchService({ store, batch, current, background: () => {} });
-  return { store, batch, jobs: service.jobs };
+  return { store, batch, service, jobs: service.jobs };
 }
 
 const get = (jobs: BulkService['jobs'], id: string): Promise<JobReport> => jobs.get(id, null);
@@ -133,7 +136,7 @@ describe('a job that AWS Batch runs', () => {
     const { batch, jobs } = open();
     batch.breaks = 'before';
     await expect(jobs.create(BODY, { owner: null, idempotencyKey: null })).rejects.toThrow('reset');
-    const [job] = (await jobs.list(null)).data;
+    const [job] = (await jobs.list(null, {})).data;
     expect(job).toMatchObject({ status: 'failed', error: 'the connection was reset' });
   });
 
@@ -154,5 +157,66 @@ describe('a job that AWS Batch runs', () => {
     const { id } = await jobs.create(BODY, MONDAY);
     batch.describe = async () => undefined;
     expect((await get(jobs, id)).status).toBe('in_progress');
+  });
+
+  test('that failed while nobody looked is told of by the schedule, once', async () => {
+    const { batch, service, jobs } = open();
+    const webhook = { url: 'https://example.com/jobs', secret: `whsec_${'A'.repeat(32)}` };
+    await jobs.create({ ...BODY, webhook }, MONDAY);
+    const sent: string[] = [];
+    const send = async (_: string, { body }: RequestInit) => {
+      sent.push((JSON.parse(await (body as Blob).text()) as { type: string }).type);
+      return new Response(null, { status: 204 });
+    };
+    await service.tellOverdue({ send });
+    batch.job = { status: 'FAILED', reason: 'Array Child Job failed', isArray: true };
+    // Whoever ends a job tells of it at first.
+    await service.tellOverdue({ send, quietMs: 60_000 });
+    expect(sent).toEqual([]);
+    await service.tellOverdue({ send });
+    await service.tellOverdue({ send });
+    expect(sent).toEqual(['job.failed']);
+  });
+});
+
+describe('a list of jobs', () => {
+  const [ANNA, BERT] = ['ec_annaanna', 'ec_bertbert'];
+  const item = { input: { items: [{ custom_id: '1', text: 'a dog' }] } };
+
+  async function filled() {
+    const opened = open();
+    const ids: string[] = [];
+    for (let i = 0; i < 5; i++) {
+      for (const owner of [ANNA, BERT]) {
+        const { id } = await opened.jobs.create(item, { owner, idempotencyKey: null });
+        if (owner === ANNA) ids.unshift(id);
+        // Times are in milliseconds.
+        await new Promise((wake) => setTimeout(wake, 2));
+      }
+    }
+    return { ...opened, ids };
+  }
+
+  test('is turned by pages, the newest first, and nothing of another page or owner is read', async () => {
+    const { jobs, store, ids } = await filled();
+    const read = vi.spyOn(store, 'get');
+    const first = await jobs.list(ANNA, { limit: 2 });
+    expect([first.data.map(({ id }) => id), first.has_more]).toEqual([ids.slice(0, 2), true]);
+    expect(new Set(read.mock.calls.map(([key]) => key.split('/')[1]))).toEqual(new Set(ids.slice(0, 3)));
+    const second = await jobs.list(ANNA, { limit: 2, after: first.last_id ?? '' });
+    const third = await jobs.list(ANNA, { limit: 2, after: second.last_id ?? '' });
+    expect([second, third].map(({ data }) => data.map(({ id }) => id))).toEqual([ids.slice(2, 4), ids.slice(4)]);
+    expect([second.has_more, third.has_more]).toEqual([true, false]);
+    expect((await jobs.list(null, {})).data).toEqual([]);
+  });
+
+  test('goes on behind a job of its own only', async () => {
+    const { jobs, ids } = await filled();
+    for (const after of ['job_0123456789abcdef', 'nothing', ids[0] ?? '']) {
+      await expect(jobs.list(BERT, { after })).rejects.toMatchObject({
+        code: 'not_found',
+        details: { param: 'after' },
+      });
+    }
   });
 });

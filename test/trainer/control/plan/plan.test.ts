@@ -90,7 +90,8 @@ describe('the order', () => {
       embed_captions: ['contrastive', 'prepare'],
       embed_images: ['prepare'],
       clip: ['embed_captions', 'embed_images', 'inherit', 'prepare'],
-      distill: ['clip', 'embed_captions', 'prepare'],
+      vocabulary: ['embed_captions', 'prepare'],
+      distill: ['clip', 'embed_captions', 'prepare', 'vocabulary'],
       evaluate: ['clip', 'distill', 'embed_captions', 'export', 'prepare'],
     });
   });
@@ -116,6 +117,7 @@ describe('content addresses', () => {
     ['inherit', ({ inherit }) => (inherit.struct_weight = 2)],
     ['embed_images', ({ embed_images }) => (embed_images.flip = true)],
     ['clip', ({ clip }) => (clip.dropout = 0.5)],
+    ['vocabulary', ({ vocabulary }) => (vocabulary.alphabet = 50)],
     ['distill', ({ distill }) => (distill.mix.groups = 2)],
     ['export', (recipe) => (recipe.export.version = '2')],
     ['evaluate', ({ evaluate }) => (evaluate.dev_sets = [])],
@@ -205,6 +207,8 @@ describe('what a stage does not read of the prepared data leaves its address', (
     expect(embedded.get('clip')).toContain('features.pairs.train');
     expect(embedded.get('clip')).not.toContain('captions.groups.train');
     expect(embedded.get('distill')).toContain('features.translations.train');
+    expect(embedded.get('vocabulary')).toContain('captions.translations.train');
+    expect(embedded.get('vocabulary')).not.toContain('features.translations.train');
     expect(embedded.get('export')).toBeUndefined();
   });
 });

@@ -31,6 +31,9 @@ function withMembers(block: keyof WholeRecipe, members: Record<string, unknown>)
   return JSON.stringify({ ...recipe, [block]: { ...Object(recipe[block]), ...members } });
 }
 
+/** The first tier of the tiny recipe. */
+const FIRST_TIER = { layers: 1, width: 16, heads: 2, table_width: 16, initial_weights: 'scratch' };
+
 const RECIPES = join(import.meta.dirname, '../../../../trainer/recipes');
 
 it.each(readdirSync(RECIPES))('accepts %s of the repository with all its variants', (name) => {
@@ -159,6 +162,14 @@ it.each([
   [
     withMembers('distill', { tiers: tinyRecipe().distill.tiers.map((tier) => ({ ...tier, tier: 'tiny' })) }),
     'distill.tiers: one of them has to be the student',
+  ],
+  [
+    withMembers('vocabulary', { first_tier: FIRST_TIER }),
+    'vocabulary.first_tier is of weights in a package: leave it out, random ones read the entries in distill',
+  ],
+  [
+    withMembers('vocabulary', { first_tier: { ...FIRST_TIER, initial_weights: 'bert' } }),
+    'vocabulary.first_tier is {"heads":2,"initial_weights":"bert","layers":1,"table_width":16,"width":16} but distill.tiers[0] is {"heads":2,"initial_weights":"scratch","layers":1,"table_width":16,"width":16}: the static tier starts from what that transformer makes of each entry',
   ],
 ])('says what is wrong (%#)', (text, line) => {
   expect(problemsOf(text).split('\n')).toEqual([`UserError: ${file} has 1 problem:`, `  ${line}`]);

@@ -1,8 +1,10 @@
-// Texts in workerd over HTTP, beside onnxruntime-node with one thread on the same weights, in turns.
+// Texts in workerd over HTTP, beside onnxruntime-node with one thread on the same weights and beside the same Worker with
+// another engine, in turns.
 import { join } from 'node:path';
-import { EMBEDDED_MODEL } from '../../api/dev/bundle.ts';
-import type { ModelManifest } from '../../contracts/src/model/manifest.ts';
-import { cpuMs, median, ownCpuMs } from './process.ts';
+import { EMBEDDED_MODEL } from '../../../api/dev/bundle.ts';
+import type { ModelManifest } from '../../../contracts/src/model/manifest.ts';
+import { cpuMs, median, ownCpuMs } from '../process.ts';
+import type { Server } from './server.ts';
 
 export const SHAPES = [
   { rows: 1, tokens: 8 },
@@ -13,7 +15,7 @@ export const SHAPES = [
   { rows: 8, tokens: 16 },
   { rows: 32, tokens: 8 },
 ];
-type Shape = (typeof SHAPES)[number];
+export type Shape = (typeof SHAPES)[number];
 
 export interface TextFigures extends Shape {
   /** Medians of what a client waits, HTTP included. */
@@ -26,6 +28,10 @@ export interface TextFigures extends Shape {
   workerd_cpu_ms: number;
   node_cpu_ms: number;
   cpu_ratio: number;
+  /** Of the Worker with another engine, if there is one: what a client waits, its CPU, and ours to its. */
+  web_ms?: number;
+  web_cpu_ms?: number;
+  web_cpu_ratio?: number;
 }
 
 /** A text of exactly this many tokens, [CLS] and [SEP] included: "dog" is one piece. */
@@ -43,35 +49,44 @@ async function timed(cpu: () => number, action: () => Promise<unknown>): Promise
   return { wall: performance.now() - start, cpu: cpu() - before };
 }
 
-export interface Server {
-  url: string;
-  pid: number;
-  embed(body: object): Promise<void>;
-}
-
 /** WebAssembly is compiled again, better, while it runs: after this many short texts nothing more is gained. */
 const WARM_UP = 120;
 
-export async function measureTexts({ url, pid, embed }: Server, manifest: ModelManifest, runs: number) {
-  const inNode = await nodeSession(manifest);
-  const request = ({ rows, tokens }: Shape) => embed({ input: Array.from({ length: rows }, () => textOf(tokens)) });
-  const noop = async () => (await fetch(`${url}/health/live`)).arrayBuffer();
-  const workerCpu = () => cpuMs(pid);
+export interface TextOptions {
+  manifest: ModelManifest;
+  runs: number;
+  shapes: Shape[];
+}
 
-  for (let i = 0; i < WARM_UP; i++) await request({ rows: 1, tokens: 8 });
-  const all = SHAPES.map((shape) => ({ shape, workerd: [] as Timed[], node: [] as Timed[] }));
-  const noops: Timed[] = [];
-  for (let run = -2; run < runs; run++) {
-    for (const { shape, workerd, node } of all) {
+export async function measureTexts(
+  { own, web }: { own: Server; web: Server | undefined },
+  { manifest, runs, shapes }: TextOptions,
+) {
+  const inNode = await nodeSession(manifest);
+  const servers = web ? [own, web] : [own];
+  const bodyOf = ({ rows, tokens }: Shape) => ({ input: Array.from({ length: rows }, () => textOf(tokens)) });
+  const noop = ({ url }: Server) => fetch(`${url}/health/live`).then((response) => response.arrayBuffer());
+  const on = (server: Server, action: () => Promise<unknown>) => timed(() => cpuMs(server.pid), action);
+
+  for (const { embed } of servers)
+    for (let i = 0; i < (runs > 1 ? WARM_UP : 1); i++) await embed(bodyOf({ rows: 1, tokens: 8 }));
+  const all = shapes.map((shape) => ({ shape, workerd: [] as Timed[], web: [] as Timed[], node: [] as Timed[] }));
+  const [noops, webNoops]: [Timed[], Timed[]] = [[], []];
+  for (let run = runs > 1 ? -2 : 0; run < runs; run++) {
+    for (const { shape, ...times } of all) {
       const taken = [
-        await timed(workerCpu, noop),
-        await timed(workerCpu, () => request(shape)),
+        await on(own, () => noop(own)),
+        await on(own, () => own.embed(bodyOf(shape))),
         await timed(ownCpuMs, () => inNode(shape)),
       ] as const;
+      const beside = web && [await on(web, () => noop(web)), await on(web, () => web.embed(bodyOf(shape)))];
       if (run < 0) continue;
       noops.push(taken[0]);
-      workerd.push(taken[1]);
-      node.push(taken[2]);
+      times.workerd.push(taken[1]);
+      times.node.push(taken[2]);
+      if (!beside?.[0] || !beside[1]) continue;
+      webNoops.push(beside[0]);
+      times.web.push(beside[1]);
     }
   }
 
@@ -88,9 +103,15 @@ export async function measureTexts({ url, pid, embed }: Server, manifest: ModelM
       workerd_cpu_ms,
       node_cpu_ms: node.cpu,
       cpu_ratio: workerd_cpu_ms / node.cpu,
+      ...(web ? besideWeb(workerd_cpu_ms, { web: middle(times.web), empty: middle(webNoops) }) : {}),
     };
   });
   return { texts, noop_ms: empty.wall, noop_cpu_ms: empty.cpu };
+}
+
+function besideWeb(own_cpu_ms: number, { web, empty }: { web: Timed; empty: Timed }) {
+  const web_cpu_ms = web.cpu - empty.cpu;
+  return { web_ms: web.wall, web_cpu_ms, web_cpu_ratio: own_cpu_ms / web_cpu_ms };
 }
 
 function middle(times: Timed[]): Timed {
@@ -130,7 +151,7 @@ export async function measureStatic({ url, pid }: Server, tokens: number, runs: 
       async () => (await fetch(`${url}/bench/static?times=${count}`, { method: 'POST', body })).json(),
     );
   const [many, none]: [Timed[], Timed[]] = [[], []];
-  for (let run = -2; run < runs; run++) {
+  for (let run = runs > 1 ? -2 : 0; run < runs; run++) {
     const taken = [await ask(times), await ask(0)] as const;
     if (run < 0) continue;
     many.push(taken[0]);

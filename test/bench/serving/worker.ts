@@ -1,24 +1,29 @@
-// The Worker as `npm run bench` runs it: the application itself, and four routes that only this entry has.
+// The Worker as `npm run bench` runs it: the application itself, and routes that only this entry has.
 
-import { sha256 } from '../../api/registry/digest.ts';
-import { wasmMemoryBytes } from '../../api/text/onnx/session.ts';
-import { encoderMemoryBytes } from '../../api/text/wasm/engine.ts';
-import { createKeyCache } from '../../api/worker/access/key-cache.ts';
-import type { FinishedRequest } from '../../api/worker/dependencies.ts';
-import { embeddedModel } from '../../api/worker/embedded-model.ts';
-import type { Env } from '../../api/worker/env.ts';
-import { startTrace } from '../../api/worker/http/trace.ts';
-import { createAccess } from '../../api/worker/middleware/access.ts';
-import { type ModelProvider, provideModel } from '../../api/worker/model-provider.ts';
-import { logRequest } from '../../api/worker/observe/finished.ts';
-import { createMetrics } from '../../api/worker/observe/metrics.ts';
-import worker from '../../api/worker/with-onnxruntime.ts';
-import type { ApiKey } from '../../contracts/src/api/api-key.ts';
+import { sha256 } from '../../../api/registry/digest.ts';
+import type { TextEngine } from '../../../api/text/engine.ts';
+import { wasmMemoryBytes } from '../../../api/text/onnx/session.ts';
+import relaxed from '../../../api/text/wasm/encoder.relaxed.wasm';
+import plain from '../../../api/text/wasm/encoder.wasm';
+import { createWasmEngine, encoderMemoryBytes } from '../../../api/text/wasm/engine.ts';
+import { chooseBuild } from '../../../api/text/wasm/modules.ts';
+import { createKeyCache } from '../../../api/worker/access/key-cache.ts';
+import type { FinishedRequest } from '../../../api/worker/dependencies.ts';
+import { embeddedModel } from '../../../api/worker/embedded-model.ts';
+import type { Env } from '../../../api/worker/env.ts';
+import { startTrace } from '../../../api/worker/http/trace.ts';
+import { createAccess } from '../../../api/worker/middleware/access.ts';
+import { type ModelProvider, provideModel } from '../../../api/worker/model-provider.ts';
+import { logRequest } from '../../../api/worker/observe/finished.ts';
+import { createMetrics } from '../../../api/worker/observe/metrics.ts';
+import worker from '../../../api/worker/with-onnxruntime.ts';
+import type { ApiKey } from '../../../contracts/src/api/api-key.ts';
 
-export { KeyUsage } from '../../api/worker/with-onnxruntime.ts';
+export { KeyUsage } from '../../../api/worker/with-onnxruntime.ts';
 
-/** A model of its own: the static tier opens no session. */
-const engine = { open: () => Promise.reject(new Error('the bench opens no session')) };
+/** A model of its own: the static tier opens no tower. */
+const { openSums } = createWasmEngine({ module: chooseBuild({ relaxed, plain }) });
+const engine: TextEngine = { open: () => Promise.reject(new Error('the bench opens no tower')), openSums };
 let provider: ModelProvider | undefined;
 
 export default {
@@ -32,6 +37,7 @@ export default {
     if (pathname === '/bench/access') {
       return Response.json({ granted: await checkKey(Number(searchParams.get('times'))) });
     }
+    if (pathname === '/bench/application') return Response.json(await repeat(await request.json(), { env, context }));
     if (pathname === '/bench/logging') return Response.json({ logged: log(Number(searchParams.get('times'))) });
     return worker.fetch(request, env, context);
   },
@@ -50,6 +56,33 @@ function embedStatically({ ASSETS: files }: Env, text: string, times: number): P
     }
     return checksum;
   });
+}
+
+interface Repeated {
+  path: string;
+  body?: object;
+  times: number;
+}
+
+/** Has the application answer one request many times, without the network. */
+async function repeat(
+  { path, body, times }: Repeated,
+  { env, context }: { env: Env; context: ExecutionContext },
+): Promise<{ bytes: number }> {
+  let bytes = 0;
+  for (let i = 0; i < times; i++) {
+    const asked = body && {
+      method: 'POST',
+      body: JSON.stringify(body),
+      headers: { 'content-type': 'application/json' },
+    };
+    const request = new Request(`http://localhost${path}`, asked) as Parameters<typeof worker.fetch>[0];
+    const response = await worker.fetch(request, env, context);
+    const answered = await response.arrayBuffer();
+    if (!response.ok) throw new Error(new TextDecoder().decode(answered));
+    bytes += answered.byteLength;
+  }
+  return { bytes };
 }
 
 const metrics = createMetrics('bench');

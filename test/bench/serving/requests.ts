@@ -1,10 +1,8 @@
 // CPU of whole requests: with a vector that is stored, one that is not and an answer that the client has, in turns; and of
 // short texts on each tier, beside what the platform's plans give a request.
-import { fileURLToPath } from 'node:url';
-import { EMBEDDED_MODEL } from '../../api/dev/bundle.ts';
-import { startWorker } from '../../api/dev/local-worker.ts';
-import { EmbedResponse } from '../../contracts/src/api/embed.ts';
-import { childrenNamed, cpuMs, median } from './process.ts';
+import { EmbedResponse } from '../../../contracts/src/api/embed.ts';
+import { cpuMs, median } from '../process.ts';
+import { startServer } from './server.ts';
 
 const TURN = 50;
 /** WebAssembly is compiled again, better, while it runs. */
@@ -27,18 +25,8 @@ export interface RequestFigures {
 }
 
 export async function measureRequests(runs: number): Promise<RequestFigures> {
-  const before = new Set(childrenNamed('workerd'));
-  const entry = fileURLToPath(new URL('worker.ts', import.meta.url));
-  // Nothing listens there: no image is sent.
-  const { platform, url } = await startWorker({
-    model: EMBEDDED_MODEL,
-    port: 0,
-    encoderUrl: 'http://127.0.0.1:1',
-    entry,
-  });
+  const { url, pid, stop } = await startServer();
   try {
-    const pid = childrenNamed('workerd').find((child) => !before.has(child));
-    if (pid === undefined) throw new Error('there is no workerd among the child processes');
     const ask = async (body: object, headers: Record<string, string> = {}) => {
       const response = await fetch(`${url}/embed`, {
         method: 'POST',
@@ -91,7 +79,7 @@ export async function measureRequests(runs: number): Promise<RequestFigures> {
       await (await fetch(`${url}/bench/logging?times=${lines}`)).json();
       return cpuMs(pid) - started;
     };
-    for (let i = 0; i < WARM_UP; i++) await ask({ input: newText() });
+    for (let i = 0; i < (runs > 1 ? WARM_UP : 1); i++) await ask({ input: newText() });
     const taken: Record<keyof RequestFigures, number[]> = {
       empty_us: [],
       hit_us: [],
@@ -100,7 +88,7 @@ export async function measureRequests(runs: number): Promise<RequestFigures> {
       static_us: [],
       logging_us: [],
     };
-    for (let run = -2; run < runs; run++) {
+    for (let run = runs > 1 ? -2 : 0; run < runs; run++) {
       for (const [name, { send, isRight }] of Object.entries(kinds)) {
         const started = cpuMs(pid);
         for (let i = 0; i < TURN; i++) {
@@ -114,7 +102,7 @@ export async function measureRequests(runs: number): Promise<RequestFigures> {
     }
     return mapped(taken, median);
   } finally {
-    await platform.dispose();
+    await stop();
   }
 }
 

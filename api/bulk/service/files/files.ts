@@ -1,23 +1,25 @@
-// Files that are sent for bulk jobs, and those that batches leave: the parts of all shards, one after the other.
-import type { OpenAiFile, OpenAiFileDeleted, OpenAiFileList } from '../../../contracts/src/api/doors/batches.ts';
-import { BulkFile } from '../../../contracts/src/bulk/file.ts';
-import { BULK_LIMITS } from '../../../contracts/src/bulk/job.ts';
+// Files that are sent for bulk jobs, whole or in parts, and those that batches leave: the parts of all shards, one after the other.
+import type { OpenAiFile, OpenAiFileDeleted, OpenAiFileList } from '../../../../contracts/src/api/doors/batches.ts';
+import type { PageQuery } from '../../../../contracts/src/api/tasks/pages.ts';
+import { BulkFile } from '../../../../contracts/src/bulk/file.ts';
+import { BULK_LIMITS, type BulkInput } from '../../../../contracts/src/bulk/job.ts';
 import {
   bulkFiles,
   bulkFolder,
   FILES,
   fileIn,
-  fileOfKey,
   jobInputFolder,
-  listPrefix,
-} from '../../../contracts/src/keys.ts';
-import { SCHEMA_VERSION } from '../../../contracts/src/schema-version.ts';
-import { CoreError } from '../../core/errors.ts';
-import { encodeDocument, type ObjectStore } from '../../registry/store.ts';
-import { newId } from './ask.ts';
-import { openJobFolder } from './folder.ts';
-import { type Owner, readState } from './states.ts';
-import { isFinal, statusOf, toSeconds } from './status.ts';
+  ownedKey,
+  ownedPrefix,
+  uploadPartKey,
+} from '../../../../contracts/src/keys.ts';
+import { SCHEMA_VERSION } from '../../../../contracts/src/schema-version.ts';
+import { CoreError } from '../../../core/errors.ts';
+import { encodeDocument, type ObjectStore } from '../../../registry/store.ts';
+import { newId } from '../ask.ts';
+import { openJobFolder } from '../folder.ts';
+import { type Owner, type Paged, pageOf, readState } from '../states.ts';
+import { isFinal, statusOf, toSeconds } from '../status.ts';
 
 export interface SentFile {
   filename: string;
@@ -27,23 +29,39 @@ export interface SentFile {
 
 export interface FileService {
   create(file: SentFile, owner: Owner): Promise<OpenAiFile>;
-  list(owner: Owner): Promise<OpenAiFileList>;
+  list(owner: Owner, asked: PageQuery): Promise<OpenAiFileList>;
   get(id: string, owner: Owner): Promise<OpenAiFile>;
   content(id: string, owner: Owner): Promise<AsyncIterable<Uint8Array>>;
   remove(id: string, owner: Owner): Promise<OpenAiFileDeleted>;
   /** One that was sent. Throws a CoreError where its asker may not see it, or it is gone. */
   find(id: string, owner: Owner): Promise<BulkFile>;
+  /** Makes a file of content that is there; one of that id that is there already is answered as it is. */
+  make(made: Pick<BulkFile, 'id' | 'filename' | 'bytes' | 'owner' | 'parts' | 'upload'>): Promise<BulkFile>;
 }
 
+const FILE = /^file_[0-9a-z]{16,64}$/;
 const OUTPUT = /^file_(answers|errors)_([0-9a-z]{16,64})$/;
 
-export const linesUri = (store: ObjectStore, { id }: Pick<BulkFile, 'id'>): string =>
-  `${store.uri}/${fileIn(jobInputFolder(id), FILES.lines)}`;
+/** Where the content of a file is: in one object, or in its parts. */
+const keysOf = ({ id, upload, parts }: Pick<BulkFile, 'id' | 'upload' | 'parts'>): string[] =>
+  upload === null || parts === null
+    ? [fileIn(jobInputFolder(id), FILES.lines)]
+    : parts.map((part) => uploadPartKey(upload, part));
+
+/** A file as the input of a job. */
+export function inputOfFile(store: ObjectStore, file: BulkFile): BulkInput {
+  const [jsonl = '', ...others] = keysOf(file).map((key) => `${store.uri}/${key}`);
+  return others.length === 0 ? { jsonl } : { parts: [jsonl, ...others] };
+}
 
 export function createFiles(store: ObjectStore): FileService {
   const read = async (id: string): Promise<BulkFile | undefined> => {
     const text = await (await store.get(fileIn(jobInputFolder(id), FILES.file)))?.text();
     return text === undefined ? undefined : BulkFile.parse(JSON.parse(text));
+  };
+  const unlessDeleted = async (id: string): Promise<BulkFile | undefined> => {
+    const file = FILE.test(id) ? await read(id) : undefined;
+    return file?.deleted ? undefined : file;
   };
   const write = (file: BulkFile) => store.put(fileIn(jobInputFolder(file.id), FILES.file), encodeDocument(file));
 
@@ -57,18 +75,24 @@ export function createFiles(store: ObjectStore): FileService {
       if (bytes.length === 0) throw new CoreError('empty_input', 'The file is empty.', { param: 'file' });
       const id = newId('file');
       await store.put(fileIn(jobInputFolder(id), FILES.lines), bytes);
-      const created_at = new Date().toISOString();
-      const identity = { id, filename, purpose, bytes: bytes.length } as const;
-      const file: BulkFile = { schema_version: SCHEMA_VERSION, ...identity, owner, created_at, deleted: false };
-      await write(file);
-      return written(file);
+      return written(await files.make({ id, filename, bytes: bytes.length, owner, parts: null, upload: null }));
     },
-    async list(owner) {
-      const ids = (await store.list(listPrefix('jobInputs'))).flatMap(({ key }) => fileOfKey(key) ?? []);
-      const found = (await Promise.all(ids.map(read))).flatMap((file) =>
-        file && !file.deleted && file.owner === owner ? [file] : [],
-      );
-      return listOf(found.sort((a, b) => (a.created_at < b.created_at ? 1 : -1)).map(written));
+    async make(made) {
+      const before = await read(made.id);
+      if (before) return before;
+      const created_at = new Date().toISOString();
+      const file: BulkFile = { schema_version: SCHEMA_VERSION, ...made, purpose: 'batch', created_at, deleted: false };
+      await store.put(ownedKey('jobInputs', file), new Uint8Array());
+      await write(file);
+      return file;
+    },
+    async list(owner, asked) {
+      const page = await pageOf(store, ownedPrefix('jobInputs', 'file', owner), {
+        asked,
+        read: unlessDeleted,
+        keyOf: (file) => ownedKey('jobInputs', file),
+      });
+      return listOf(page, written);
     },
     async get(id, owner) {
       const output = await outputOf(store, id, owner);
@@ -81,17 +105,17 @@ export function createFiles(store: ObjectStore): FileService {
       const output = await outputOf(store, id, owner);
       if (output) return joined(store, output.keys);
       const file = await files.find(id, owner);
-      return joined(store, [fileIn(jobInputFolder(file.id), FILES.lines)]);
+      return joined(store, keysOf(file));
     },
     async remove(id, owner) {
       const file = await files.find(id, owner);
       await write({ ...file, deleted: true });
-      await store.put(fileIn(jobInputFolder(id), FILES.lines), new Uint8Array());
+      for (const key of keysOf(file)) await store.put(key, new Uint8Array());
       return { id, object: 'file', deleted: true };
     },
     async find(id, owner) {
-      const file = /^file_[0-9a-z]{16,64}$/.test(id) ? await read(id) : undefined;
-      if (file && !file.deleted && file.owner === owner) return file;
+      const file = await unlessDeleted(id);
+      if (file?.owner === owner) return file;
       throw new CoreError('not_found', `There is no file ${JSON.stringify(id)}.`, { param: 'id' });
     },
   };
@@ -122,7 +146,7 @@ async function* joined(store: ObjectStore, keys: string[]): AsyncGenerator<Uint8
   }
 }
 
-function written({
+export function written({
   id,
   filename,
   purpose,
@@ -134,11 +158,12 @@ function written({
   return { id, filename, purpose, bytes, object: 'file', created_at: created, expires_at, status: 'processed' };
 }
 
-export function listOf<T extends { id: string }>(data: T[]) {
+export function listOf<S, T extends { id: string }>({ data: found, hasMore }: Paged<S>, written: (value: S) => T) {
+  const data = found.map(written);
   return {
     object: 'list' as const,
     data,
-    has_more: false as const,
+    has_more: hasMore,
     first_id: data[0]?.id ?? null,
     last_id: data.at(-1)?.id ?? null,
   };

@@ -1,9 +1,9 @@
 // What one core does with photos: decode and preprocess, then the image tower, in images a second.
 import { availableParallelism } from 'node:os';
 import sharp from 'sharp';
-import { decode } from '../../api/encoder/pixels/decode.ts';
-import { createPreprocess } from '../../api/encoder/pixels/preprocess.ts';
-import { openSession, readManifest } from '../../api/encoder/session.ts';
+import { decode } from '../../../api/encoder/pixels/decode.ts';
+import { createPreprocess } from '../../../api/encoder/pixels/preprocess.ts';
+import { openSession, readManifest } from '../../../api/encoder/session.ts';
 
 export interface EncoderFigures {
   /** One photo at a time on one thread: JPEG of `photo` pixels to the graph's input. */

@@ -1,0 +1,138 @@
+// A request for embeddings that becomes a bulk job: where its caller would rather have one, or its images are too many for an answer.
+import type { EmbeddingType, Truncate } from '../../../contracts/src/api/embed.ts';
+import { LIMITS } from '../../../contracts/src/api/limits.ts';
+import type { EmbedJob, JobReport, JobRequest } from '../../../contracts/src/api/tasks/jobs.ts';
+import type { BulkLine } from '../../../contracts/src/bulk/lines.ts';
+import { CoreError } from '../../core/errors.ts';
+import { type Item, type Part, partsOf } from '../../core/items/items.ts';
+import { toBase64 } from '../../core/vectors/base64.ts';
+import type { Call, Dependencies } from '../dependencies.ts';
+import { readPrefer } from '../http/prefer.ts';
+import type { Reply } from '../http/reply.ts';
+import { noteRoute } from '../with-model.ts';
+import { askJobs } from './pass-on.ts';
+
+/** Of the request, in its own names; what a job does not have is refused by them. */
+export interface AskedOfJob {
+  input: Item[];
+  model?: string | undefined;
+  dimensions?: number | undefined;
+  types?: EmbeddingType[] | undefined;
+  truncate?: Truncate | undefined;
+}
+
+/** How a job writes what a request calls otherwise; the other types follow from these. */
+const TYPES: Partial<Record<EmbeddingType, JobRequest['type']>> = {
+  float: 'float32',
+  base64: 'float32',
+  int8: 'int8',
+  ubinary: 'binary',
+};
+
+/** Of items that only name a file. Asked where there is a job to begin. */
+export interface Naming {
+  /** Where the job itself reads the one image of an item; undefined: nowhere. */
+  uriOf(item: Item): string | undefined;
+  /** Puts the bytes of the other files into their places. */
+  resolve(items: Item[]): Promise<Item[]>;
+}
+
+const NO_NAMES: Naming = { uriOf: () => undefined, resolve: async (items) => items };
+
+/** Undefined: it is answered while it waits, or refused for another reason. */
+export async function jobInstead(
+  call: Call,
+  asked: AskedOfJob,
+  { uriOf, resolve }: Naming = NO_NAMES,
+): Promise<Reply | undefined> {
+  const { request, deps, record } = call;
+  const prefer = readPrefer(request.headers);
+  const parts = asked.input.flatMap(partsOf);
+  const files = parts.flatMap(({ part }) => ('image' in part ? [part.image] : []));
+  const isAsked = files.length > 0 || prefer.job === 'asked';
+  if (!deps.routeImages || !isAsked || parts.length === 0 || parts.length > LIMITS.items) return undefined;
+  const isAllowed = record.scopes?.includes('jobs') ?? false;
+  const chosen = deps.routeImages({
+    images: files.length,
+    bytes: files.reduce((sum, file) => sum + sizeOf(file), 0),
+    prefer,
+    jobs: deps.jobs && isAllowed ? 'ready' : 'absent',
+  });
+  if (chosen.route === null && chosen.reason === 'too_many') throw tooMany(files.length, deps.jobs);
+  // Without an encoder an answer may come all the same, from the cache.
+  if (chosen.route !== 'batch') return undefined;
+  const options = optionsOf(asked);
+  const items = (await resolve(asked.input)).map((item, index): BulkLine => {
+    // Named by its place in the request.
+    const [custom_id, uri] = [String(index), uriOf(item)];
+    return uri === undefined ? { custom_id, ...lineOf(item) } : { custom_id, uri };
+  });
+  const report = await beginJob(call, { input: { items }, ...options });
+  noteRoute(record, prefer, chosen);
+  const json = { ...report, routing: chosen } satisfies EmbedJob;
+  return { status: 202, json, headers: { Location: `/v1/jobs/${encodeURIComponent(report.id)}` } };
+}
+
+/** Images count when a job is begun, and once for what is asked again under an Idempotency-Key. */
+export async function beginJob(call: Call, asked: unknown): Promise<JobReport> {
+  const images = imagesOfJob(asked);
+  if (images > 0) call.checkImages?.(images);
+  const response = await askJobs(call, '/v1/jobs', JSON.stringify(asked));
+  if (response.status === 201) call.record.images += images;
+  return response.json<JobReport>();
+}
+
+/** Those inside a body for POST /v1/jobs, whose form is looked at by the service. */
+function imagesOfJob(asked: unknown): number {
+  const { input } = (asked ?? {}) as { input?: { items?: unknown } | null };
+  const items: unknown[] = Array.isArray(input?.items) ? input.items : [];
+  const isImage = (item: unknown): boolean =>
+    typeof item === 'object' && item !== null && ('image' in item || 'path' in item || 'uri' in item);
+  return items.flatMap((item) => contentOf(item) ?? [item]).filter(isImage).length;
+}
+
+function contentOf(item: unknown): unknown[] | undefined {
+  const { content } = (item ?? {}) as { content?: unknown };
+  return Array.isArray(content) ? content : undefined;
+}
+
+/** Nearly, where it is base64. */
+function sizeOf(image: string | Uint8Array): number {
+  return typeof image === 'string' ? Math.floor((image.length * 3) / 4) : image.length;
+}
+
+function optionsOf({ model, dimensions, types = ['float'], truncate = 'end' }: AskedOfJob): Omit<JobRequest, 'input'> {
+  const [type, ...others] = new Set(types.map((each) => TYPES[each]));
+  if (type === undefined || others.length > 0) {
+    const message = `A job writes vectors in one type, ${Object.keys(TYPES).join(', ')}; not ${types.join(' and ')}. ${ELSE}`;
+    throw new CoreError('unsupported_type', message, { param: 'types' });
+  }
+  if (truncate !== 'end') {
+    const message = `A job cuts texts at their end; truncate may not be ${truncate}. ${ELSE}`;
+    throw new CoreError('invalid_request', message, { param: 'truncate' });
+  }
+  return { type, ...(model === undefined ? {} : { model }), ...(dimensions === undefined ? {} : { dimensions }) };
+}
+
+const ELSE = `Up to ${LIMITS.images} images are answered at once without Prefer: respond-async.`;
+
+type WrittenPart = { text: string } | { image: string };
+
+function lineOf(item: Item): WrittenPart | { content: WrittenPart[] } {
+  const content = partsOf(item).map(({ part }) => written(part));
+  const [only, ...others] = content;
+  return only && others.length === 0 ? only : { content };
+}
+
+function written(part: Part): WrittenPart {
+  if ('text' in part) return { text: part.text };
+  return { image: typeof part.image === 'string' ? part.image : toBase64(part.image) };
+}
+
+function tooMany(count: number, jobs: Dependencies['jobs']): CoreError {
+  const most = `input may hold ${LIMITS.images} images, parts of items counted; ${count} were sent.`;
+  const more = jobs
+    ? 'A key that is good for jobs, too, makes a bulk job of them.'
+    : 'Bulk jobs, which take more, are not configured here: split the request, or run npm run encode.';
+  return new CoreError('too_many_items', `${most} ${more}`, { param: 'input' });
+}

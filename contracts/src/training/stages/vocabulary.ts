@@ -1,0 +1,32 @@
+// Stage `vocabulary`: what text students read: its entries, the texts as tokens, and what the first student makes of each entry.
+import { z } from 'zod';
+import { count } from '../blocks.ts';
+import { StudentTier } from './distill.ts';
+
+/** What decides the entries. */
+export const VocabularySettings = z.strictObject({
+  vocabulary_size: count.describe('Entries of the WordPiece vocabulary.'),
+  alphabet: count.describe(
+    'The most frequent characters of the texts, which get entries of their own. Latin takes about a hundred, every ' +
+      'further alphabet some fifty, Chinese one for each of its characters.',
+  ),
+  fallback: z
+    .enum(['none', 'bytes'])
+    .describe('How other characters are read. `none`: the word is unknown. `bytes`: as the bytes of their UTF-8.'),
+});
+
+const FirstTier = StudentTier.pick({ layers: true, width: true, heads: true, table_width: true, initial_weights: true })
+  .describe(
+    'The first transformer as `distill.tiers` has it, where it starts from a package. It reads every entry here, from which ' +
+      'the static tier starts. Absent: it reads them in `distill`, as it does where the first weights are random.',
+  )
+  .meta({ title: 'FirstTier' });
+
+export const VocabularyConfig = z
+  .strictObject({
+    stage: z.literal('vocabulary').describe('Name of the stage.'),
+    ...VocabularySettings.shape,
+    first_tier: FirstTier.optional(),
+  })
+  .meta({ title: 'VocabularyConfig', description: 'Configuration of stage `vocabulary`.' });
+export type VocabularyConfig = z.infer<typeof VocabularyConfig>;

@@ -1,0 +1,157 @@
+// Both clouds of the loop on this machine: AWS's APIs, an R2 bucket, the Worker and the image encoder, and the checkout that is deployed.
+import { rmSync } from 'node:fs';
+import { join } from 'node:path';
+import { EMBEDDED_MODEL } from '../../api/dev/bundle.ts';
+import { mirrorKeys } from '../../api/dev/key-mirror.ts';
+import { startEncoder } from '../../api/dev/local-encoder.ts';
+import type { LocalProcess } from '../../api/dev/local-process.ts';
+import { BUCKET, KEYS, type LocalWorker, startWorker } from '../../api/dev/local-worker.ts';
+import { startBucket } from '../../api/dev/s3/endpoint.ts';
+import type { ObjectStore } from '../../api/registry/store.ts';
+import { openStore } from '../../api/registry/stores/open.ts';
+import { openR2Store } from '../../api/registry/stores/r2.ts';
+import { ENVARS } from '../../contracts/src/envars.ts';
+import { CLOUD_OUTPUTS } from '../../contracts/src/outputs.ts';
+import { STAGE_NAMES } from '../../contracts/src/stages.ts';
+import { deploy as deployCommand } from '../../infra/deploy/deploy.ts';
+import type { DeployEvent } from '../../infra/deploy/events.ts';
+import { codeDigests, sourceReader } from '../../trainer/control/plan/code-digest.ts';
+import { ACCOUNT, startAccount } from '../support/aws-account.ts';
+import { deploy as makeResources, startAws } from '../support/aws-emulator.ts';
+import { prepareAccount, programsIn, writeCheckout } from '../support/deployment.ts';
+import { makeKeyFile } from '../support/key-file.ts';
+import { createRepository, type TinyRepository } from '../support/tiny-repository.ts';
+
+const R2_BUCKET = 'edge-clip-dev-models';
+/** The R2 key, which the secret holds; a person who rolls back has it, too. */
+export const R2_KEYS = { accessKeyId: 'r2-access-key', secretAccessKey: 'r2-secret' };
+const SECRET = `arn:aws:secretsmanager:us-east-1:${ACCOUNT}:secret:R2`;
+/** Between two polls of the pointer by Worker and encoder: minutes where it is deployed. */
+const POLL_MS = 500;
+const KEYS_MS = 500;
+
+export interface Cloud {
+  /** The checkout: commands run in it. */
+  repository: TinyRepository;
+  /** What commands and functions see of the environment, from the deployment on. */
+  env: Record<string, string>;
+  /** `npm run deploy -- --environment dev`, with what it tells; the address of the Worker. */
+  deploy(onEvent: (event: DeployEvent) => void, stop: AbortSignal): Promise<string>;
+  /** The training bucket. */
+  training: ObjectStore;
+  close(): Promise<void>;
+}
+
+/** Changes this process's environment: the functions of the pipeline run in it and read theirs. */
+export async function openCloud(): Promise<Cloud> {
+  const endings: (() => unknown)[] = [];
+  const close = async () => {
+    for (const end of endings.toReversed()) await end();
+  };
+  try {
+    return await open(endings, close);
+  } catch (error) {
+    await close();
+    throw error;
+  }
+}
+
+async function open(endings: (() => unknown)[], close: Cloud['close']): Promise<Cloud> {
+  const repository = createRepository((recipe) => {
+    recipe.mntp.language_model = { source: 'gguf_package', name: 'tiny' };
+  });
+  endings.push(() => rmSync(repository.root, { recursive: true, force: true }));
+  writeCheckout(repository.root);
+  const aws = await startAws(join(repository.root, 'trainer'));
+  endings.push(aws.stop);
+  const account = await startAccount();
+  endings.push(account.stop);
+  prepareAccount(account);
+  account.secrets.set(
+    SECRET,
+    JSON.stringify({ access_key_id: R2_KEYS.accessKeyId, secret_access_key: R2_KEYS.secretAccessKey }),
+  );
+  let bound: ObjectStore | undefined;
+  const r2 = await startBucket({ bucket: R2_BUCKET, keys: { ...R2_KEYS, region: 'auto' }, store: () => bound });
+  endings.push(r2.stop);
+  const keys = await makeKeyFile();
+  endings.push(keys.remove);
+  const env: Record<string, string> = {
+    ...account.env,
+    AWS_MAX_ATTEMPTS: '3',
+    // The account answers a deployment; objects, jobs and logs are the emulator's.
+    AWS_ENDPOINT_URL_S3: aws.endpoint,
+    AWS_ENDPOINT_URL_BATCH: aws.endpoint,
+    AWS_ENDPOINT_URL_CLOUDWATCH_LOGS: aws.endpoint,
+    CLOUDFLARE_ACCOUNT_ID: 'c'.repeat(32),
+    // What infra sets on functions and image encoder where settings say `registry: r2`.
+    [ENVARS.registry]: `s3://${R2_BUCKET}`,
+    [ENVARS.registryEndpoint]: r2.url,
+    [ENVARS.registrySecret]: SECRET,
+  };
+  Object.assign(process.env, env);
+
+  let encoder: LocalProcess | undefined;
+  let worker: LocalWorker | undefined;
+  endings.push(() => Promise.all([encoder?.stop(), worker?.platform.dispose()]));
+  const resources = await makeResources(aws);
+  const { trainingBucket, queues, jobDefinitions } = resources;
+  const programs = programsIn({
+    account,
+    data: () => ({
+      TrainingBucket: trainingBucket,
+      TrainerImages: `${ACCOUNT}.dkr.ecr.us-east-1.amazonaws.com/trainer-images`,
+      EncoderImages: `${ACCOUNT}.dkr.ecr.us-east-1.amazonaws.com/encoder-images`,
+      ImageBuilds: 'image-builds',
+    }),
+    async rest() {
+      encoder = await startEncoder({ model: EMBEDDED_MODEL, registry: undefined, pollMs: POLL_MS });
+      return { training: resources.outputs, encoding: { [CLOUD_OUTPUTS.encoderUrl]: `${encoder.url}/` } };
+    },
+    async worker({ [ENVARS.encoderUrl]: encoderUrl = '' }) {
+      worker = await startWorker({
+        model: EMBEDDED_MODEL,
+        port: 0,
+        encoderUrl,
+        pollMs: POLL_MS,
+        onEvent: () => {},
+      });
+      bound = openR2Store(await worker.platform.getR2Bucket(BUCKET));
+      const namespace = await worker.platform.getKVNamespace(KEYS);
+      endings.push(await mirrorKeys({ file: keys.file, namespace, pollMs: KEYS_MS, onProblem: console.error }));
+      return worker.url;
+    },
+    key: () => keys.secrets.good,
+    cloudflare: () => [{ id: 'c0', name: 'Me' }],
+  });
+
+  return {
+    repository,
+    env,
+    training: openStore(`s3://${trainingBucket}`),
+    async deploy(onEvent, stop) {
+      const { root } = repository;
+      const lines: string[] = [];
+      const write = (text: string): void => {
+        for (const line of text.trim().split('\n')) {
+          lines.push(line);
+          const event: DeployEvent | { refused: string } = JSON.parse(line);
+          if ('event' in event) onEvent(event);
+        }
+      };
+      const streams = { stdout: { write }, stderr: { write: (text: string) => lines.push(text) } };
+      const argv = ['--environment', 'dev', '--json'];
+      const code = await deployCommand(argv, { root, env: process.env, ...streams, stop, programs });
+      if (code !== 0 || worker === undefined) throw new Error(`deploy ended with ${code}: ${lines.at(-1)}`);
+      // What infra sets on the function Plan.
+      Object.assign(process.env, {
+        [ENVARS.trainingBucket]: trainingBucket,
+        [ENVARS.jobQueues]: JSON.stringify(queues),
+        [ENVARS.jobDefinitions]: JSON.stringify(jobDefinitions),
+        [ENVARS.codeDigests]: JSON.stringify(codeDigests(STAGE_NAMES, sourceReader(join(root, 'trainer')))),
+      });
+      return worker.url;
+    },
+    close,
+  };
+}
