@@ -44,6 +44,8 @@ export interface ClaimsPlan {
   together: Left;
   /** What these runs answer as they are, once they are measured. */
   measure: { command: string; questions: string[] };
+  /** The command that puts what was found into docs/. */
+  afterwards: string;
 }
 
 export interface Asked {
@@ -81,11 +83,15 @@ export async function planClaims({ recipe, runs, command }: Asked, context: Comm
       ...leftOf(stages),
     });
   }
-  const measure = {
-    command: `npm run claims -- --measure${place}`,
-    questions: open.filter(({ compared }) => compared).map(({ what }) => what),
+  const claims = (option: string): string => `npm run claims -- ${recipe} ${option}${place}`;
+  const questions = open.filter(({ compared }) => compared).map(({ what }) => what);
+  return {
+    recipe,
+    comparisons,
+    together: leftOf([...all.values()]),
+    measure: { command: claims('--measure'), questions },
+    afterwards: claims('--write-docs'),
   };
-  return { recipe, comparisons, together: leftOf([...all.values()]), measure };
 }
 
 async function openQuestions(command: readonly string[], context: CommandContext): Promise<z.infer<typeof Questions>> {
@@ -108,21 +114,20 @@ function leftOf(stages: readonly StagePlan[]): Left {
 }
 
 /** For a person. */
-export function planText({ comparisons, together, measure }: ClaimsPlan): string {
+export function planText({ comparisons, together, measure, afterwards }: ClaimsPlan): string {
   const open = [...comparisons, measure].flatMap(({ questions }) => questions).length;
   if (open === 0) return 'Every question has figures.\n';
   const told = (questions: readonly string[]): string => `  answers: ${[...new Set(questions)].join('; ')}`;
-  const lines = comparisons.flatMap(({ command, measure, questions, ...left }) => [
+  const lines = comparisons.flatMap(({ command, measure: isMeasured, questions, ...left }) => [
     '',
-    `${command}${measure ? ', then npm run claims -- --measure' : ''}`,
+    `${command}${isMeasured ? `, then ${measure.command}` : ''}`,
     `  ${leftText(left)}`,
     told(questions),
   ]);
   if (measure.questions.length > 0)
     lines.push('', measure.command, '  the runs are there: minutes to an hour', told(measure.questions));
   const runs = comparisons.length === 0 ? [] : [`All runs: ${leftText(together)}; what they share is run once.`];
-  const end = 'Afterwards: npm run claims -- --write-docs';
-  return [`${open} questions have no figures yet.`, ...lines, '', ...runs, end, ''].join('\n');
+  return [`${open} questions have no figures yet.`, ...lines, '', ...runs, `Afterwards: ${afterwards}`, ''].join('\n');
 }
 
 function leftText({ jobs, missing, estimated_seconds: seconds, without_estimate: unknown }: Left): string {

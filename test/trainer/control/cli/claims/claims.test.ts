@@ -99,12 +99,14 @@ it('plans what answers the questions that are open, each comparison with its own
   expect(text).toContain(
     '--ablate adapter_2\n  3 of 11 runs to do, about 3 min by earlier runs\n  answers: Flickr8k dev',
   );
-  expect(text).toContain('--ablate control, then npm run claims -- --measure\n');
+  expect(text).toContain('--ablate control, then npm run claims -- tiny --measure\n');
   // Runs that have both arms are measured as they are.
   expect((await train(root, ['recipes/tiny.json', '--ablate', 'control'])).code).toBe(0);
   const measured = JSON.parse((await plan('--json')).stdout);
-  expect(measured.measure).toMatchObject({ command: 'npm run claims -- --measure' });
+  expect(measured.measure).toMatchObject({ command: 'npm run claims -- tiny --measure' });
   expect(measured.measure.questions).toContain('Flickr8k dev in Chinese (people), mean recall');
-  expect((await plan()).stdout).toContain('npm run claims -- --measure\n  the runs are there: minutes to an hour\n');
+  expect((await plan()).stdout).toContain(
+    'npm run claims -- tiny --measure\n  the runs are there: minutes to an hour\n',
+  );
   expect(await plan('--write-docs')).toMatchObject({ code: 2, stderr: expect.stringContaining('--plan') });
 });
