@@ -32,12 +32,12 @@ export async function openLocalModel(): Promise<LocalModel> {
     throw new Error('A browser reads texts itself on https:// pages and on localhost only.');
   }
   let bytes = 0;
-  const readFile = staticFileReader((key) => fetch(`/${key}`));
+  const { read } = staticFileReader((key) => fetch(`/${key}`));
   const module = await WebAssembly.compileStreaming(fetch(chooseBuild(STATIC_PATHS.encoders)));
   const source = {
     manifest: async () => (await fetched(STATIC_PATHS.manifest)).json(),
-    read: async (artefact: Parameters<typeof readFile>[0]) => {
-      const file = await readFile(artefact);
+    read: async (artefact: Parameters<typeof read>[0]) => {
+      const file = await read(artefact);
       bytes += file.byteLength;
       return file;
     },

@@ -22,6 +22,8 @@ export interface ModelSource {
    * a whole is right or wrong (docs/decisions/0018). Then `read` answers for place and length, and `readVerified` is for those who doubt.
    */
   isDeployed?: true;
+  /** `read` in chunks, of which each is good until the next is asked for; absent: it reads files as a whole. */
+  chunks?(artefact: Artefact): AsyncIterable<Uint8Array>;
   /** Releases what the source itself keeps in memory; nothing is read from it any more. */
   close?(): void;
 }

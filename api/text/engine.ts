@@ -42,8 +42,12 @@ export interface Turn {
 /** Unit vectors of full length, in the order of the inputs. Without `turn` everything is computed at once. */
 export type Encode = (inputs: TokenIds[], turn?: Turn) => Promise<Float32Array[]>;
 
-/** The bytes of a model's file, already verified against its digest. The caller may detach the buffer. */
-export type ReadArtefact = (artefact: Artefact) => Promise<ArrayBuffer>;
+/** The bytes of a model's file, which is the one that the manifest names. The caller may detach the buffer. */
+export interface ReadArtefact {
+  (artefact: Artefact): Promise<ArrayBuffer>;
+  /** The same in chunks, of which each is good until the next is asked for; absent: files come as a whole. */
+  chunks?(artefact: Artefact): AsyncIterable<Uint8Array>;
+}
 
 /** Runs transformers. Another engine is a folder beside `onnx/`, given to the Worker by the file that builds it in. */
 export interface TextEngine {

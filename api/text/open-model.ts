@@ -27,8 +27,7 @@ export async function openModel(
 ): Promise<Model> {
   const document = await source.manifest();
   const manifest = source.isDeployed ? (document as ModelManifest) : parseManifest(document);
-  const read = (artefact: Artefact) =>
-    orUnavailable(() => (source.isDeployed ? source.read(artefact) : readVerified(source, artefact)));
+  const read = readerOf(source);
   const towers = textTowers(manifest);
   const opened: Pick<OpenTextEngine | RowSums, 'close'>[] = [];
   const openStatic = once(async () => {
@@ -95,16 +94,35 @@ function parseManifest(document: unknown): ModelManifest {
   );
 }
 
+/** In chunks only what needs no digest, which is known when all of a file was read. */
+function readerOf(source: ModelSource): ReadArtefact {
+  if (!source.isDeployed) return (artefact) => orUnavailable(() => readVerified(source, artefact));
+  const read = (artefact: Artefact) => orUnavailable(() => source.read(artefact));
+  return source.chunks ? Object.assign(read, { chunks: (artefact: Artefact) => chunksOf(source, artefact) }) : read;
+}
+
+async function* chunksOf(source: ModelSource, artefact: Artefact): AsyncGenerator<Uint8Array> {
+  try {
+    yield* source.chunks?.(artefact) ?? [];
+  } catch (error) {
+    throw toUnavailable(error);
+  }
+}
+
 /** One after the other: nothing of them is kept. */
 async function verifyFiles(source: ModelSource, manifest: ModelManifest): Promise<void> {
   for (const artefact of textArtefacts(manifest)) await orUnavailable(() => readVerified(source, artefact));
 }
 
-/** A file that is missing or altered makes the model unavailable; any other error is our own fault. */
 async function orUnavailable<T>(read: () => Promise<T>): Promise<T> {
   try {
     return await read();
   } catch (error) {
-    throw error instanceof RegistryError ? new CoreError('model_unavailable', error.message) : error;
+    throw toUnavailable(error);
   }
+}
+
+/** A file that is missing or altered makes the model unavailable; any other error is our own fault. */
+function toUnavailable(error: unknown): unknown {
+  return error instanceof RegistryError ? new CoreError('model_unavailable', error.message) : error;
 }

@@ -81,8 +81,8 @@ export function createApp(deps: Dependencies) {
           record,
         );
         if (method === 'POST') deps.admission.checkRoom();
-        const { checkImages, terms: keyTerms } = grant ?? {};
-        const call = { request: c.req.raw, params: c.req.param(), deps, record, checkImages, keyTerms };
+        const { checkImages, left, terms: keyTerms } = grant ?? {};
+        const call = { request: c.req.raw, params: c.req.param(), deps, record, checkImages, left, keyTerms };
         const reply = await HANDLERS[id](call);
         Object.assign(record.headers, grant?.finish(record));
         return toResponse(reply);

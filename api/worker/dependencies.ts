@@ -5,6 +5,7 @@ import type { KeyTerms } from '../../contracts/src/api/limits.ts';
 import type { Door } from '../../contracts/src/api/operation.ts';
 import type { OperationId } from '../../contracts/src/api/operations.ts';
 import type { UploadRequest, UploadResponse } from '../../contracts/src/api/tasks/upload.ts';
+import type { Left } from '../../contracts/src/bulk/job.ts';
 import type { ImageEncoder } from '../core/embed.ts';
 import type { VectorCache } from '../core/encode/cache.ts';
 import type { Refusal, RouteQuestion } from '../core/encode/routing.ts';
@@ -102,6 +103,8 @@ export interface Call {
   record: RequestRecord;
   /** Throws where the caller may not have so many images embedded; absent: as many as a request may hold. */
   checkImages?: ((count: number) => void) | undefined;
+  /** How much of that is not used; absent: nothing is counted. */
+  left?: Left | undefined;
   /** How much the caller's key may ask for; absent: nothing is counted. */
   keyTerms?: KeyTerms | undefined;
 }

@@ -16,8 +16,8 @@ export interface StaticFiles {
 const HOST = 'https://static.invalid';
 
 export function embeddedModel(files: StaticFiles | undefined): ModelSource {
-  const read = files && staticFileReader((key) => files.fetch(new Request(`${HOST}/${key}`)));
-  return { manifest: async () => JSON.parse(manifest), read: read ?? withoutFiles, isDeployed: true };
+  const reader = files ? staticFileReader((key) => files.fetch(new Request(`${HOST}/${key}`))) : { read: withoutFiles };
+  return { manifest: async () => JSON.parse(manifest), ...reader, isDeployed: true };
 }
 
 const withoutFiles: ModelSource['read'] = async ({ path }) => {

@@ -12,7 +12,16 @@ import { EmbedJob, JobList, JobReport, JobRequest } from './api/tasks/jobs.ts';
 import { TokenizeRequest, TokenizeResponse } from './api/tasks/tokenize.ts';
 import { UploadRequest, UploadResponse } from './api/tasks/upload.ts';
 import { BulkFile, BulkUpload } from './bulk/file.ts';
-import { BulkDone, BulkJob, BulkPlan, BulkStop, BulkSubmission, BulkTold, BulkWebhook } from './bulk/job.ts';
+import {
+  BulkBudget,
+  BulkDone,
+  BulkJob,
+  BulkPlan,
+  BulkStop,
+  BulkSubmission,
+  BulkTold,
+  BulkWebhook,
+} from './bulk/job.ts';
 import { BulkError, BulkLine, BulkResult } from './bulk/lines.ts';
 import { BulkEvent, FollowEvent, ListeningLine, RequestEvent } from './events.ts';
 import { ModelManifest } from './model/manifest.ts';
@@ -40,6 +49,7 @@ export const DOCUMENTS = {
   ApiKeyFile,
   AugmentJob,
   AugmentReport,
+  BulkBudget,
   BulkDone,
   BulkError,
   BulkEvent,

@@ -10,6 +10,8 @@ export const FILES = {
   job: 'job.json',
   /** How a bulk job is cut into shards. Written when their lines are there. */
   plan: 'plan.json',
+  /** What the owner of a bulk job could still ask for when it was asked. Written before the job. */
+  budget: 'budget.json',
   /** Lines of items or of requests. */
   lines: 'lines.jsonl',
   /** What is known of a file that was sent. Written after its content. */

@@ -261,9 +261,9 @@ export function refused(spaceId: string, dimensions: number): Refused[] {
       code: 'too_many_items',
       why: 'one image too many',
       // At /embed a job could be begun of them.
-      path: '/v1/embeddings',
-      body: () => ({ input: Array(LIMITS.images + 1).fill(image(png(1, 1))) }),
-      param: 'input',
+      path: '/similarity',
+      body: () => ({ a: Array(LIMITS.images + 1).fill(image(png(1, 1))), b: 'a' }),
+      param: 'a',
     },
     {
       code: 'not_understood',

@@ -1,7 +1,7 @@
 // The encoder's image, built by its Dockerfile's own lines for this machine's processor: the handler answers as the
 // service in the repository does, from the files that the image holds and no others.
 import { execFileSync, spawn, spawnSync } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
@@ -19,6 +19,32 @@ const photo = (name: string) =>
   readFileSync(join(ROOT, 'contracts/vectors/preprocess/images', name)).toString('base64');
 const { space_id } = ModelManifest.parse(JSON.parse(readFileSync(join(MODEL, 'manifest.json'), 'utf8')));
 
+/** Runs the handler once in a process that has nothing but the image's files, as the runtime loads it: by `.mjs`. */
+async function invoke(task: string, event: object, env: Record<string, string> = {}) {
+  const program = `import { handler } from ${JSON.stringify(join(task, 'encoder/hosts/lambda.mjs'))};
+    let text = ''; for await (const part of process.stdin) text += part;
+    process.stderr.write(JSON.stringify(await handler(JSON.parse(text)))); process.exit(0);`;
+  const child = spawn(process.execPath, ['--input-type=module', '-e', program], { cwd: '/', env });
+  let [out, errors] = ['', ''];
+  child.stdout.on('data', (data) => {
+    out += data;
+  });
+  child.stderr.on('data', (data) => {
+    errors += data;
+  });
+  child.stdin.end(JSON.stringify(event));
+  const code = await new Promise((done) => child.once('close', done));
+  if (code !== 0) throw new Error(`the handler's process ended with ${code}: ${errors}`);
+  return { reply: JSON.parse(errors) as FunctionUrlReply, out };
+}
+const event = (method: string, rawPath: string, body?: string) => ({
+  rawPath,
+  headers: { 'content-type': 'application/json' },
+  requestContext: { requestId: 'one', http: { method } },
+  ...(body === undefined ? {} : { body: Buffer.from(body).toString('base64') }),
+  isBase64Encoded: body !== undefined,
+});
+
 describe.runIf(process.platform === 'linux')('the image (its native packages are those of Linux)', () => {
   let top = '';
   let task = '';
@@ -31,32 +57,6 @@ describe.runIf(process.platform === 'linux')('the image (its native packages are
     task = join(top, 'final', 'var', 'task');
   });
   afterAll(() => rmSync(top, { recursive: true, force: true }));
-
-  /** Runs the handler once in a process that has nothing but the image's files, as the runtime loads it: by `.mjs`. */
-  async function invoke(event: object, env: Record<string, string> = {}) {
-    const program = `import { handler } from ${JSON.stringify(join(task, 'encoder/hosts/lambda.mjs'))};
-      let text = ''; for await (const part of process.stdin) text += part;
-      process.stderr.write(JSON.stringify(await handler(JSON.parse(text)))); process.exit(0);`;
-    const child = spawn(process.execPath, ['--input-type=module', '-e', program], { cwd: '/', env });
-    let [out, errors] = ['', ''];
-    child.stdout.on('data', (data) => {
-      out += data;
-    });
-    child.stderr.on('data', (data) => {
-      errors += data;
-    });
-    child.stdin.end(JSON.stringify(event));
-    const code = await new Promise((done) => child.once('close', done));
-    if (code !== 0) throw new Error(`the handler's process ended with ${code}: ${errors}`);
-    return { reply: JSON.parse(errors) as FunctionUrlReply, out };
-  }
-  const event = (method: string, rawPath: string, body?: string) => ({
-    rawPath,
-    headers: { 'content-type': 'application/json' },
-    requestContext: { requestId: 'one', http: { method } },
-    ...(body === undefined ? {} : { body: Buffer.from(body).toString('base64') }),
-    isBase64Encoded: body !== undefined,
-  });
 
   test('holds the bundles, the model and native packages of one platform only', () => {
     const files = filesBelow(task);
@@ -74,7 +74,7 @@ describe.runIf(process.platform === 'linux')('the image (its native packages are
 
   test('the handler answers as the local service does', async () => {
     const body = JSON.stringify({ space_id, images: [photo('wide.png'), 'AAAA', photo('tall.jpg')] });
-    const { reply } = await invoke(event('POST', '/encode', body));
+    const { reply } = await invoke(task, event('POST', '/encode', body));
     const service = await openService({ model: MODEL });
     const local = await respond(service, {
       method: 'POST',
@@ -93,7 +93,7 @@ describe.runIf(process.platform === 'linux')('the image (its native packages are
   });
 
   test('the SDK for the registry is in the bundle: without a bucket the embedded model is served', async () => {
-    const { reply, out } = await invoke(event('GET', '/health'), {
+    const { reply, out } = await invoke(task, event('GET', '/health'), {
       MODEL_REGISTRY: 's3://models',
       MODEL_REGISTRY_ENDPOINT: 'http://127.0.0.1:1',
       AWS_ACCESS_KEY_ID: 'test',
@@ -131,6 +131,38 @@ describe.runIf(process.platform === 'linux')('the image (its native packages are
       const line = BulkResult.parse(JSON.parse(readFileSync(join(output, `part-000${shard}.jsonl`), 'utf8')));
       expect(line).toMatchObject({ item: 0, custom_id, space_id });
     }
+  });
+});
+
+describe.runIf(process.platform === 'linux' && process.arch === 'x64')('the image for machines with a GPU', () => {
+  let top = '';
+  let task = '';
+  beforeAll(() => {
+    top = replay(readDockerfile('api/encoder/gpu.Dockerfile'), (command, folder) => {
+      // What comes over the network: packages, the half of onnxruntime that is CUDA's, and CUDA itself.
+      if (command.startsWith('npm ci')) symlinkSync(join(ROOT, 'node_modules'), join(folder, 'node_modules'));
+      else if (command.startsWith('mkdir -p /opt/lib')) mkdirSync(join(folder, 'opt/lib'), { recursive: true });
+      else return command;
+      return null;
+    });
+    task = join(top, 'final', 'var', 'task');
+  });
+  afterAll(() => rmSync(top, { recursive: true, force: true }));
+
+  test('holds the function of the other image, the model and native packages, and no more', () => {
+    const files = filesBelow(task).filter((file) => !file.startsWith('node_modules/'));
+    const model = filesBelow(MODEL).map((file) => `model/${file}`);
+    expect(files).toEqual(['encoder/hosts/lambda.mjs', 'encoder/pixels/resize.wasm', ...model].sort());
+    const natives = filesBelow(task).filter((file) => /\.(node|so(\.\d+)*)$/.test(file));
+    for (const file of natives) expect(file).toContain('x64');
+  });
+
+  test('its handler encodes as it is told: by the processor, and by nothing that there is not', async () => {
+    const body = JSON.stringify({ space_id, images: [photo('wide.png')] });
+    const { reply } = await invoke(task, event('POST', '/encode', body));
+    expect(EncodeResponse.parse(JSON.parse(reply.body)).results.map(({ status }) => status)).toEqual(['ok']);
+    const other = invoke(task, event('GET', '/health'), { ENCODER_PROVIDER: 'rocm' });
+    await expect(other).rejects.toThrow('ENCODER_PROVIDER is rocm: there are cpu and cuda');
   });
 });
 

@@ -54,6 +54,7 @@ it('every document that is stored carries the version of its form', () => {
     'ApiKeyFile',
     'AugmentJob',
     'AugmentReport',
+    'BulkBudget',
     'BulkDone',
     'BulkFile',
     'BulkJob',

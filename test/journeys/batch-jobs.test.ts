@@ -220,6 +220,19 @@ test('a prefix and a file of lines that the bucket holds for everybody: their im
   expect(BulkError.parse(JSON.parse(errors))).toMatchObject({ custom_id: 'elsewhere', code: 'invalid_request' });
 }, 200_000);
 
+test("the Worker's schedule looks for ends that nobody was told of", async () => {
+  const asked = { input: { items: [{ custom_id: 'a', text: 'a dog' }] } };
+  const webhook = { url: 'http://127.0.0.1:9/jobs', secret: `whsec_${'A'.repeat(32)}` };
+  const { id } = await create({ ...asked, webhook }, 'told');
+  const before = door.calls.length;
+  const worker = await platform?.getWorker('edge-clip');
+  expect(await worker?.scheduled({ cron: '*/5 * * * *' })).toMatchObject({ outcome: 'ok' });
+  const paths = door.calls.slice(before).map(({ path }) => decodeURIComponent(path));
+  expect(paths).toContainEqual(expect.stringContaining('prefix=jobs/to-tell/'));
+  expect(paths).toContainEqual(expect.stringContaining(`/jobs/${id}/webhook.json`));
+  await fetch(`${url}/v1/jobs/${id}`, { method: 'DELETE' });
+}, 60_000);
+
 test('what a job names outside of that is refused, and nothing was asked of AWS without a right signature', async () => {
   const headers = { 'content-type': 'application/json' };
   for (const place of ['uploads', 'uploads/sha256', 'uploads/ec_00000000', 'uploads/shared/../sha256', 'jobs']) {

@@ -121,7 +121,7 @@ describe('a recipe on AWS', () => {
     const shown = await train(cloud.repository.root, [RECIPE, '--plan', '--on', 'aws'], cloud.aws.env);
     expect(shown.stdout).toContain('0 finished, 11 to run: 11 of unknown length');
     // Five `train` jobs, two `embed` of 12 hours, four `cpu` of 6 hours at 4 vCPUs and 16 GiB.
-    expect(shown.stdout).toContain('at most $797.31 by the time limits (prices of 2026-08-17, us-east-1;');
+    expect(shown.stdout).toContain('at most $798.71 by the time limits (prices of 2026-08-17, us-east-1;');
   });
 
   it('is submitted once: data under its digest, each job after those it needs, and runs to the end', async () => {

@@ -13,6 +13,7 @@ import { errorDocument } from '../../core/error-document.ts';
 import { CoreError } from '../../core/errors.ts';
 import { readBody } from '../../encoder/read-body.ts';
 import { createRunner } from '../runner.ts';
+import { leftIn } from '../service/ask.ts';
 import { openJobFolder } from '../service/folder.ts';
 import { type Asked, answer, type BulkService, createBulkService } from '../service/routes.ts';
 import { currentModel, openUri, shardHost, toUri } from './open.ts';
@@ -70,6 +71,7 @@ async function receive(service: BulkService, request: IncomingMessage, response:
     query,
     owner: headerOf(request, 'x-owner'),
     idempotencyKey: headerOf(request, 'idempotency-key'),
+    left: leftIn((name) => headerOf(request, name)),
     body: () => readBody(request, BODY_BYTES, tooLarge),
   };
   const found = await answer(service, asked);
@@ -78,7 +80,8 @@ async function receive(service: BulkService, request: IncomingMessage, response:
     response.writeHead(200, { 'content-type': 'application/octet-stream' });
     await pipeline(Readable.from(found.stream), response);
   } else {
-    response.writeHead(found.isNew ? 201 : 200, { 'content-type': 'application/json' }).end(JSON.stringify(found.json));
+    const headers = { 'content-type': 'application/json', ...found.headers };
+    response.writeHead(found.isNew ? 201 : 200, headers).end(JSON.stringify(found.json));
   }
 }
 

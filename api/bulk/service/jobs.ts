@@ -7,10 +7,10 @@ import { SCHEMA_VERSION } from '../../../contracts/src/schema-version.ts';
 import { CoreError } from '../../core/errors.ts';
 import { parseRequest } from '../../core/validation.ts';
 import { encodeDocument, type StoredObject } from '../../registry/store.ts';
-import { jobOf } from './ask.ts';
+import { excessOf, jobOf } from './ask.ts';
 import { type FileService, inputOfFile, listOf } from './files/files.ts';
 import { isBelow, placesOf } from './inputs.ts';
-import { encodeLines } from './lines.ts';
+import { encodeLines, workIn } from './lines.ts';
 import type { Asker, Owner, ServiceOptions, States } from './states.ts';
 import { type JobState, reportOf } from './status.ts';
 
@@ -46,6 +46,10 @@ export function createJobs(options: ServiceOptions, files: FileService, states: 
         asker,
         asked,
         async make(named) {
+          // What is asked in full is refused at once; what lies in files is counted when the job is cut.
+          const excess =
+            asker.left && 'items' in asked.input ? excessOf(asker.left, workIn(asked.input.items)) : undefined;
+          if (excess) throw excess;
           const input = await inputOf(asked.input, named.id, asker.owner);
           if (asked.webhook) {
             const webhook: BulkWebhook = { schema_version: SCHEMA_VERSION, job: named.id, ...asked.webhook };

@@ -1,5 +1,5 @@
 // Cuts a bulk job into shards before anything is computed: lines of a size that is cheap to do again, each shard's in a file.
-import { BULK_LIMITS, type BulkJob, type BulkPlan } from '../../../contracts/src/bulk/job.ts';
+import { BULK_LIMITS, BulkBudget, type BulkJob, type BulkPlan } from '../../../contracts/src/bulk/job.ts';
 import { type BulkMachine, type BulkWork, estimateBulk } from '../../../contracts/src/cloud/bulk-estimate.ts';
 import { bulkFiles, FILES } from '../../../contracts/src/keys.ts';
 import { SCHEMA_VERSION } from '../../../contracts/src/schema-version.ts';
@@ -7,6 +7,7 @@ import { UserError } from '../../../contracts/src/user-error.ts';
 import { CoreError } from '../../core/errors.ts';
 import { tierOfId } from '../../core/model.ts';
 import { encodeDocument, type ObjectStore } from '../../registry/store.ts';
+import { excessOf } from './ask.ts';
 import type { JobFolder } from './folder.ts';
 import { isImageName } from './inputs.ts';
 import { addWork, LINE_BYTES, linesOf, noWork, readLine, workIn } from './lines.ts';
@@ -34,28 +35,35 @@ interface Line {
   isTar?: boolean;
 }
 
-/** Written once: a job that has a plan keeps it. Throws a UserError where there is nothing to do, or too much. */
+/** Written once: a job that has a plan keeps it. Throws a UserError where there is nothing to do, or too much, and a CoreError beyond its budget. */
 export async function planJob(folder: JobFolder, job: BulkJob, options: PlanOptions): Promise<BulkPlan> {
   const known = await folder.plan();
   if (known) return known;
   const counts = { skipped: 0 };
   const { shardItems: most = BULK_LIMITS.shard_items, shardBytes = BULK_LIMITS.shard_bytes } = options;
   const work = noWork();
+  const budget = await folder.read(FILES.budget, BulkBudget);
   let [shards, items, hasTars] = [0, 0, false];
   for await (const lines of shardsOf(linesIn(job, options, counts), { most, shardBytes })) {
     if (shards === BULK_LIMITS.shards) throw tooMany(most);
-    const text = `${lines.map((line) => line.text).join('\n')}\n`;
-    await folder.put(bulkFiles(shards).lines, new TextEncoder().encode(text));
+    for (const line of lines) addWork(work, line.work);
+    // Beyond the budget the rest is counted, so that the refusal says how much it is.
+    if (!budget || !excessOf(budget, work)) {
+      const text = `${lines.map((line) => line.text).join('\n')}\n`;
+      await folder.put(bulkFiles(shards).lines, new TextEncoder().encode(text));
+    }
     shards += 1;
     items += lines.length;
     hasTars ||= lines.some(({ isTar }) => isTar);
-    for (const line of lines) addWork(work, line.work);
     options.onShard?.(shards);
   }
   if (shards === 0) {
     const beside = counts.skipped > 0 ? ` (${counts.skipped} other files)` : '';
     throw new UserError(`${placeOf(job)} holds nothing to embed${beside}`);
   }
+  const excess = budget && excessOf(budget, work);
+  if (excess) throw excess;
+  if (hasTars && typeof budget?.images === 'number') throw uncounted(budget.images);
   const plan: BulkPlan = {
     schema_version: SCHEMA_VERSION,
     job: job.id,
@@ -74,6 +82,12 @@ function tooMany(items: number): UserError {
   return new UserError(
     `the job would have more than ${shards} shards of ${items} items (${most} in all): cut its input into several jobs`,
   );
+}
+
+function uncounted(left: number): CoreError {
+  const more = left.toLocaleString('en-US');
+  const message = `How many images a tar holds is not known before it is read, and the API key of the job may ask for ${more} more this month: send lines instead.`;
+  return new CoreError('quota_exceeded', message);
 }
 
 function placeOf({ input }: BulkJob): string {

@@ -1,6 +1,7 @@
 // Every path about bulk jobs, whoever it reaches: the service of a machine, or the Worker itself.
 import { FilePageQuery } from '../../../contracts/src/api/doors/batches.ts';
 import { PageQuery } from '../../../contracts/src/api/tasks/pages.ts';
+import { type BulkEstimate, type Left, WORK_HEADERS } from '../../../contracts/src/bulk/job.ts';
 import { reasonOf } from '../../../contracts/src/user-error.ts';
 import { CoreError } from '../../core/errors.ts';
 import { parseRequest } from '../../core/validation.ts';
@@ -39,27 +40,35 @@ export interface Asked {
   query: URLSearchParams;
   owner: string | null;
   idempotencyKey: string | null;
+  /** Absent: nothing is counted. */
+  left?: Left | undefined;
   body(): Promise<Uint8Array>;
 }
 
-/** A document, or bytes. `isNew`: what it is of was not there before. */
-export type Answer = { json: object; isNew?: boolean } | { stream: AsyncIterable<Uint8Array> };
+/** A document, or bytes. `isNew`: what it is of was not there before; then with `headers` that say what it takes, where that is known. */
+export type Answer =
+  | { json: object; isNew?: boolean; headers?: Record<string, string> }
+  | { stream: AsyncIterable<Uint8Array> };
 
 /** Undefined where there is no such path. */
 export async function answer(
   { jobs, files, batches, uploads }: BulkService,
   asked: Asked,
 ): Promise<Answer | undefined> {
-  const { owner, idempotencyKey, query, method } = asked;
+  const { owner, idempotencyKey, left, query, method } = asked;
   const [kind = '', id = '', what, name = ''] = asked.path;
-  const asker = { owner, idempotencyKey };
+  const asker = { owner, idempotencyKey, left };
   const document = async (made: Promise<object>): Promise<Answer> => ({ json: await made });
   const begun = async (begin: (asker: Asker) => Promise<object>): Promise<Answer> => {
     let isNew = false;
     const onBegin = (): void => {
       isNew = true;
     };
-    return { json: await begin({ ...asker, onBegin }), isNew };
+    const headers: Record<string, string> = {};
+    const onEstimate = ({ images, tokens }: BulkEstimate): void => {
+      Object.assign(headers, { [WORK_HEADERS.images]: String(images), [WORK_HEADERS.tokens]: String(tokens) });
+    };
+    return { json: await begin({ ...asker, onBegin, onEstimate }), isNew, headers };
   };
   const bytes = async (read: Promise<AsyncIterable<Uint8Array>>): Promise<Answer> => ({ stream: await read });
   const route = [method, kind, ...(id === '' ? [] : [':id']), ...(what === undefined ? [] : [what])].join(' ');

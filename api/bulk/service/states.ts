@@ -1,12 +1,28 @@
 // Jobs and batches as what they have in common: begun once under a key, found by their owner, cancelled, given up.
 
 import { PAGE_ITEMS, type PageQuery } from '../../../contracts/src/api/tasks/pages.ts';
-import { BULK_LIMITS, type BulkJob, type BulkStop } from '../../../contracts/src/bulk/job.ts';
-import { bulkFolder, hexOf, jobOfKey, ownedId, ownedKey, ownedPrefix, PREFIXES } from '../../../contracts/src/keys.ts';
+import {
+  BULK_LIMITS,
+  type BulkBudget,
+  type BulkEstimate,
+  type BulkJob,
+  type BulkStop,
+  type Left,
+} from '../../../contracts/src/bulk/job.ts';
+import {
+  bulkFolder,
+  FILES,
+  hexOf,
+  jobOfKey,
+  ownedId,
+  ownedKey,
+  ownedPrefix,
+  PREFIXES,
+} from '../../../contracts/src/keys.ts';
 import { SCHEMA_VERSION } from '../../../contracts/src/schema-version.ts';
 import { reasonOf } from '../../../contracts/src/user-error.ts';
 import { CoreError } from '../../core/errors.ts';
-import type { ObjectStore } from '../../registry/store.ts';
+import { encodeDocument, type ObjectStore } from '../../registry/store.ts';
 import { type CurrentModel, digestOf, type Named, newId } from './ask.ts';
 import { type JobFolder, openJobFolder } from './folder.ts';
 import { isFinal, type JobState, statusOf } from './status.ts';
@@ -40,8 +56,12 @@ export interface Asker {
   owner: Owner;
   /** The header `Idempotency-Key`. */
   idempotencyKey: string | null;
+  /** Absent: nothing is counted. */
+  left?: Left | undefined;
   /** Told where something was begun that was not there before. */
   onBegin?(): void;
+  /** Told what that takes, where it is known before the answer. */
+  onEstimate?(estimate: BulkEstimate): void;
 }
 
 export interface Begun {
@@ -111,11 +131,14 @@ export function createStates({ store, runner, onEnd }: ServiceOptions): States {
         expires_at: new Date(created + BULK_LIMITS.hours * 3_600_000).toISOString(),
       };
       const before = await stateOf(id);
+      let isNew = false;
       if (!before) {
         const job = await make(named);
+        if (asker.left) await open(id).put(FILES.budget, encodeDocument(budgetOf(id, asker.left)));
         // Before the job: one that is there is listed.
         await store.put(ownedKey('jobs', job), new Uint8Array());
-        if (await open(id).begin(job)) asker.onBegin?.();
+        isNew = await open(id).begin(job);
+        if (isNew) asker.onBegin?.();
       }
       const state = before ?? required(await stateOf(id));
       if (state.job.asked !== digest) {
@@ -132,7 +155,9 @@ export function createStates({ store, runner, onEnd }: ServiceOptions): States {
           await open(id).stop(stopOf(id, 'failed', { message: reasonOf(error), shard: null }));
         throw error;
       }
-      return required(await stateOf(id));
+      const begun = required(await stateOf(id));
+      if (isNew && begun.plan?.estimate) asker.onEstimate?.(begun.plan.estimate);
+      return begun;
     },
     async find(id, owner, isKind) {
       const state = await stateOf(id);
@@ -233,6 +258,10 @@ export function stopOf(
   { message, shard }: { message: string; shard: number | null },
 ): BulkStop {
   return { schema_version: SCHEMA_VERSION, job, status, at: new Date().toISOString(), message, shard };
+}
+
+function budgetOf(job: string, left: Left): BulkBudget {
+  return { schema_version: SCHEMA_VERSION, job, ...left };
 }
 
 function required(state: JobState | undefined): JobState {

@@ -7,9 +7,10 @@ import { CLIP } from './clip-graph.ts';
 import { type OnnxFile, readOnnx } from './onnx-file.ts';
 import { openRowSums } from './row-sums.ts';
 import { STUDENT } from './student-graph.ts';
-import { readGraph, type TowerShape, weightsIn } from './text-graph.ts';
+import { readGraph, type TowerShape } from './text-graph.ts';
 import { type Group, groupsOf, type Step, stepsOf } from './tower.ts';
-import { loadTower, type TowerMemory } from './tower-memory.ts';
+import { planTower, type TowerMemory } from './tower-memory.ts';
+import { loadWeights } from './weights.ts';
 
 export interface WasmOptions {
   /** The compiled encoder.wasm, or encoder.relaxed.wasm where relaxed SIMD is understood. */
@@ -41,14 +42,14 @@ export function createWasmEngine({ module, otherwise }: WasmOptions): TextEngine
         if (otherwise) return otherwise.open(tower, read);
         throw new Error(`this engine cannot run ${tower.graph.file.path}: ${shape.other}`);
       }
-      const { weights } = tower.graph;
-      const [rows, bytes] = await Promise.all([read(tower.table.file), weights && read(weights.file)]);
+      const { width } = tower.table;
+      if (shape.input !== width) throw new Error(`the graph reads rows of ${shape.input} numbers, not ${width}`);
+      const { memory, placed } = planTower(shape, file, module);
+      const [rows] = await Promise.all([
+        read(tower.table.file),
+        loadWeights(placed, { of: tower.graph.weights?.file, read, into: memory.floats.buffer }),
+      ]);
       const table = openTable(tower.table, rows);
-      if (shape.input !== table.width)
-        throw new Error(`the graph reads rows of ${shape.input} numbers, not ${table.width}`);
-      const memory = loadTower(shape, weightsIn(file, bytes && new Uint8Array(bytes)), module);
-      // The weights are in linear memory now. Detaching frees this copy before anything is collected.
-      bytes?.transfer();
       for (const set of [open, everywhere]) set.add(memory);
       return {
         encode: createEncode(shape, memory, table),

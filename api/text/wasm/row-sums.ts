@@ -2,6 +2,7 @@
 import type { QuantizedTable } from '../../../contracts/src/model/manifest.ts';
 import type { ReadArtefact, RowSums, StaticTables } from '../engine.ts';
 import { createPlan, start } from './kernels.ts';
+import { loadWeights, type Placed } from './weights.ts';
 
 /** Columns that `addProduct` holds in registers at once. Panels of so many are read from their first number to the last. */
 const PANEL = 32;
@@ -25,25 +26,45 @@ export async function openRowSums(
   if (width % 8 !== 0 || output % 8 !== 0) return undefined;
   if (projection && projection.rows !== width)
     throw new Error(`a projection of ${width} numbers has as many rows, not ${projection.rows}`);
-  const [file, small] = await Promise.all([read(table.file), projection && read(projection.file)]);
-  check(table, file);
   const plan = createPlan();
   const values = plan.place(rows * width);
   const scales = plan.place(rows * 4);
   const matrix = plan.place(projection ? width * output * 4 : 0);
+  const small = plan.place(projection ? projection.rows * (projection.width + 4) : 0);
   const [numbers, sum, vector] = [plan.place(IDS * 4), plan.place(width * 4), plan.place(output * 4)];
   const { kernels, memory } = start(module, plan.pages());
   const floats = new Float32Array(memory.buffer);
   const ids = new Uint32Array(memory.buffer, numbers, IDS);
-  new Uint8Array(memory.buffer).set(new Uint8Array(file, 0, rows * width), values);
-  new Uint8Array(memory.buffer).set(new Uint8Array(file, rows * width), scales);
-  // In linear memory now. Detaching frees this copy before anything is collected.
-  file.transfer();
-  if (projection && small) {
-    check(projection, small);
-    unpack(projection, small, floats.subarray(matrix / 4, matrix / 4 + width * output));
-  }
   const [sumAt, vectorAt] = [sum / 4, vector / 4];
+  async function load(of: QuantizedTable, at: { values: number; scales: number }): Promise<void> {
+    check(of, of.file.size);
+    const whole = async () => {
+      const bytes = await read(of.file);
+      check(of, bytes.byteLength);
+      return bytes;
+    };
+    const reader = Object.assign(whole, { chunks: read.chunks });
+    await loadWeights(partsOf(of, at), { of: of.file, read: reader, into: memory.buffer });
+  }
+  await load(table, { values, scales });
+  if (projection) {
+    await load(projection, { values: small, scales: small + width * output });
+    unpack();
+  }
+
+  /** The projection as float32, panel after panel: rows by the kernel, and the parts of a row by copies. */
+  function unpack(): void {
+    for (let row = 0; row < width; row++) {
+      ids[0] = row;
+      floats.fill(0, vectorAt, vectorAt + output);
+      kernels.addRows(numbers, 1, small, small + width * output, output, vector);
+      for (let column = 0; column < output; column += PANEL) {
+        const columns = Math.min(PANEL, output - column);
+        const to = matrix / 4 + column * width + row * columns;
+        floats.copyWithin(to, vectorAt + column, vectorAt + column + columns);
+      }
+    }
+  }
 
   return {
     bytes: memory.buffer.byteLength,
@@ -69,20 +90,16 @@ export async function openRowSums(
   };
 }
 
-function check({ rows, width }: QuantizedTable, { byteLength }: ArrayBuffer): void {
+function check({ rows, width }: QuantizedTable, found: number): void {
   const bytes = rows * width + rows * 4;
-  if (byteLength !== bytes) throw new Error(`a table of ${rows} x ${width} has ${bytes} bytes, not ${byteLength}`);
+  if (found !== bytes) throw new Error(`a table of ${rows} x ${width} has ${bytes} bytes, not ${found}`);
 }
 
-/** A quantised matrix as float32, panel after panel. */
-function unpack({ rows, width }: QuantizedTable, file: ArrayBuffer, to: Float32Array): void {
-  const values = new Int8Array(file, 0, rows * width);
-  const scales = new Float32Array(file.slice(rows * width));
-  let at = 0;
-  for (let column = 0; column < width; column += PANEL) {
-    const end = Math.min(width, column + PANEL);
-    for (let row = 0; row < rows; row++) {
-      for (let i = column; i < end; i++) to[at++] = (values[row * width + i] ?? 0) * (scales[row] ?? 0);
-    }
-  }
+/** The two parts of a table's file. */
+function partsOf({ rows, width }: QuantizedTable, { values, scales }: { values: number; scales: number }): Placed[] {
+  const part = (start: number, length: number, at: number): Placed => ({
+    tensor: { dims: [length], type: 0, bytes: new Uint8Array(), outside: { start, length } },
+    at,
+  });
+  return [part(0, rows * width, values), part(rows * width, rows * 4, scales)];
 }

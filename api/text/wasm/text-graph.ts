@@ -1,5 +1,5 @@
 // What this engine reads from a graph of `export` or `import`: the sizes of the text tower, and its weights by name.
-import { bytesOf, type OnnxFile, type OnnxTensor } from './onnx-file.ts';
+import type { OnnxFile, OnnxTensor } from './onnx-file.ts';
 
 export interface TowerShape {
   layers: number;
@@ -58,9 +58,6 @@ export interface Expected {
   dims: number[];
 }
 
-/** The bytes of a weight by its name in the graph; none where there is no such weight. */
-export type Weight = (name: string) => Uint8Array;
-
 const [FLOAT, UINT8] = [1, 2];
 /** Of uint8 weights, which stand for whole numbers around it. */
 const ZERO_POINT = 128;
@@ -108,22 +105,11 @@ function fits(tensor: OnnxTensor | undefined, { type, dims }: Expected): boolean
   return type === 'float32' ? tensor.type === FLOAT && bytes === count * 4 : tensor.type === UINT8 && bytes === count;
 }
 
-/** The weights of a graph that `readGraph` read. Throws where they do not stand for numbers around 128. */
-export function weightsIn({ tensors }: OnnxFile, file: Uint8Array | undefined): Weight {
-  const weight: Weight = (name) => {
-    const tensor = tensors.get(name);
-    return tensor ? bytesOf(tensor, file) : new Uint8Array();
-  };
-  const zeros = [...tensors.keys()].filter((name) => name.endsWith('.zero'));
-  const other = zeros.find((name) => !isAll(weight(name), ZERO_POINT));
-  if (other) throw new Error(`this engine reads weights with zero point ${ZERO_POINT}, and ${other} says otherwise`);
-  return weight;
-}
-
 /** Sorted, because that is the runtime's own code: to look at each number costs a new isolate milliseconds. */
-function isAll(numbers: Uint8Array, value: number): boolean {
-  const sorted = numbers.slice().sort();
-  return numbers.length === 0 || (sorted[0] === value && sorted.at(-1) === value);
+export function requireZeroPoint(name: string, zeros: Uint8Array): void {
+  const sorted = zeros.slice().sort();
+  if (sorted[0] === ZERO_POINT && sorted.at(-1) === ZERO_POINT) return;
+  throw new Error(`this engine reads weights with zero point ${ZERO_POINT}, and ${name}.zero says otherwise`);
 }
 
 // ------------------------------------------------------------------ what kinds have in common

@@ -1,6 +1,8 @@
 // A text tower in linear memory: its weights, packed once, and the workspace of its computations, at addresses fixed by then.
 import { CHUNK, createPlan, type Kernels, start } from './kernels.ts';
-import { matricesOf, type TowerShape, type Weight } from './text-graph.ts';
+import type { OnnxFile, OnnxTensor } from './onnx-file.ts';
+import { matricesOf, requireZeroPoint, type TowerShape } from './text-graph.ts';
+import type { Placed } from './weights.ts';
 
 export interface Norm {
   gain: number;
@@ -50,29 +52,32 @@ export interface Workspace {
   vector: number;
 }
 
-/** Copies and packs the weights; their bytes may go afterwards. */
-export function loadTower(shape: TowerShape, weight: Weight, module: WebAssembly.Module): TowerMemory {
+/** Memory with a place for everything, before any weight is there: `placed` says where which goes. */
+export function planTower(
+  shape: TowerShape,
+  { tensors }: OnnxFile,
+  module: WebAssembly.Module,
+): { memory: TowerMemory; placed: Placed[] } {
   const { layers: count, width, hidden, input, output, tokens, heads } = shape;
   const plan = createPlan();
-  const later: ((memory: Uint8Array, kernels: Kernels) => void)[] = [];
+  const placed: Placed[] = [];
+  const tensorOf = (name: string): OnnxTensor => {
+    const tensor = tensors.get(name);
+    if (!tensor) throw new Error(`the graph has no weight ${name}`);
+    return tensor;
+  };
   const floats = (name: string): number => {
-    const from = weight(name);
-    const at = plan.place(from.length);
-    later.push((memory) => memory.set(from, at));
+    const tensor = tensorOf(name);
+    const at = plan.place(sizeOf(tensor));
+    placed.push({ tensor, at });
     return at;
   };
-  const optional = (name: string) => (weight(name).length > 0 ? floats(name) : undefined);
   const norm = (name: string): Norm => ({ gain: floats(`${name}.weight`), bias: floats(`${name}.bias`) });
+  const matrices: { name: string; depth: number; columns: number; at: number }[] = [];
   const matrix = (name: string, depth: number, columns: number): number => {
     // Weights, scale, sum and bias of each column, and a mark for 8 x 8 weights: see assembly/product.ts.
     const at = plan.place(depth * columns + 3 * 4 * columns + (depth / 8) * (columns / 8));
-    const scales = at + depth * columns;
-    later.push((memory, kernels) => {
-      memory.set(weight(`${name}.scale`), scales);
-      memory.set(weight(`${name}.bias`), scales + 2 * 4 * columns);
-      memory.set(weight(`${name}.weight`), workspace.x);
-      kernels.pack(workspace.x, depth, columns, at);
-    });
+    matrices.push({ name, depth, columns, at });
     return at;
   };
 
@@ -82,13 +87,16 @@ export function loadTower(shape: TowerShape, weight: Weight, module: WebAssembly
     padding: shape.padded ? floats('padding.rows') : undefined,
     norm: norm('norm'),
     layers: Array.from({ length: count }, (_, number) => {
-      const matrices = matricesOf(shape).map(
+      const addresses = matricesOf(shape).map(
         ([name, depth, columns]) => [name, matrix(`block${number}.${name}`, depth, columns)] as const,
       );
       const norms = { norm1: norm(`block${number}.norm1`), norm2: norm(`block${number}.norm2`) };
-      return { ...(Object.fromEntries(matrices) as Pick<Layer, 'qkv' | 'out' | 'up' | 'down'>), ...norms };
+      return { ...(Object.fromEntries(addresses) as Pick<Layer, 'qkv' | 'out' | 'up' | 'down'>), ...norms };
     }),
-    projection: { matrix: floats('projection.weight'), bias: optional('projection.bias') },
+    projection: {
+      matrix: floats('projection.weight'),
+      bias: tensors.has('projection.bias') ? floats('projection.bias') : undefined,
+    },
   };
   const rows = Math.max(tokens, CHUNK);
   const inner = Math.max(hidden, width, input);
@@ -102,13 +110,36 @@ export function loadTower(shape: TowerShape, weight: Weight, module: WebAssembly
     hidden: plan.place(CHUNK * inner * 4),
     q: plan.place(CHUNK * inner * 2),
     info: plan.place(CHUNK * 8),
-    attention: plan.place((2 * (width / heads) * rounded + 4 * (rounded + 4)) * 4),
+    // Of one head: keys and values, and four queries, as int16; four rows of scores.
+    attention: plan.place((width / heads) * (2 * rounded + 4) * 2 + 4 * (rounded + 4) * 4),
     pooled: plan.place(width * 4),
     vector: plan.place(output * 4),
   };
 
   const { kernels, memory } = start(module, plan.pages());
-  const all = new Uint8Array(memory.buffer);
-  for (const fill of later) fill(all, kernels);
-  return { kernels, floats: new Float32Array(memory.buffer), bytes: memory.buffer.byteLength, weights, workspace };
+  const bytes = new Uint8Array(memory.buffer);
+  for (const { name, depth, columns, at } of matrices) {
+    const scales = at + depth * columns;
+    const packed = { pack: () => kernels.pack(workspace.x, depth, columns, at) };
+    const part = (which: string, to: number): Placed => ({
+      tensor: tensorOf(`${name}.${which}`),
+      at: to,
+      matrix: packed,
+    });
+    const zeros = tensorOf(`${name}.zero`);
+    placed.push(
+      part('scale', scales),
+      part('bias', scales + 2 * 4 * columns),
+      { ...part('weight', workspace.x), isShared: true },
+      {
+        tensor: zeros,
+        at: workspace.hidden,
+        check: () => requireZeroPoint(name, bytes.subarray(workspace.hidden, workspace.hidden + sizeOf(zeros))),
+      },
+    );
+  }
+  const tower = { kernels, floats: new Float32Array(memory.buffer), bytes: bytes.length, weights, workspace };
+  return { memory: tower, placed };
 }
+
+const sizeOf = ({ bytes, outside }: OnnxTensor): number => outside?.length ?? bytes.length;

@@ -2,6 +2,7 @@
 
 import type { ApiKey } from '../../../contracts/src/api/api-key.ts';
 import type { KeyTerms } from '../../../contracts/src/api/limits.ts';
+import type { Left } from '../../../contracts/src/bulk/job.ts';
 import { reasonOf } from '../../../contracts/src/user-error.ts';
 import { CoreError } from '../../core/errors.ts';
 import { type Allowance, remaining, type Standing, type Terms } from './counting.ts';
@@ -29,6 +30,8 @@ export interface LimitsOptions {
 export interface Grant {
   /** What the key may ask for. */
   terms: KeyTerms;
+  /** What of the quota is not used; absent: nothing is counted. */
+  left?: Left;
   /** Throws where so many images are more than the quota leaves; those that are stored count like others. */
   checkImages(count: number): void;
   /** After the answer: counts what was used, and answers the headers that say what is left. */
@@ -62,6 +65,7 @@ export function createLimits({ counterOf, flood, background }: LimitsOptions): L
       if (isCostly && remaining(tokens) === 0) throw spent(prefix, 'tokens', tokens);
       return {
         terms,
+        left: { tokens: leftOf(tokens), images: leftOf(images) },
         checkImages(count) {
           if (count > remaining(images)) throw spent(prefix, `images (this request has ${count})`, images);
           images.used += count;
@@ -75,6 +79,9 @@ export function createLimits({ counterOf, flood, background }: LimitsOptions): L
     },
   };
 }
+
+/** Null: as much as it likes. */
+const leftOf = (allowance: Allowance): number | null => (allowance.limit === null ? null : remaining(allowance));
 
 async function isWithin(flood: NonNullable<LimitsOptions['flood']>, key: string): Promise<boolean> {
   try {

@@ -2,6 +2,7 @@
 import type { EmbeddingType, Truncate } from '../../../contracts/src/api/embed.ts';
 import { LIMITS } from '../../../contracts/src/api/limits.ts';
 import type { EmbedJob, JobReport, JobRequest } from '../../../contracts/src/api/tasks/jobs.ts';
+import { WORK_HEADERS } from '../../../contracts/src/bulk/job.ts';
 import type { BulkLine } from '../../../contracts/src/bulk/lines.ts';
 import { CoreError } from '../../core/errors.ts';
 import { type Item, type Part, partsOf } from '../../core/items/items.ts';
@@ -78,7 +79,9 @@ export async function beginJob(call: Call, asked: unknown): Promise<JobReport> {
   const images = imagesOfJob(asked);
   if (images > 0) call.checkImages?.(images);
   const response = await askJobs(call, '/v1/jobs', JSON.stringify(asked));
-  if (response.status === 201) call.record.images += images;
+  // What the service has counted is noted already.
+  const isCounted = response.headers.has(WORK_HEADERS.images);
+  if (response.status === 201 && !isCounted) call.record.images += images;
   return response.json<JobReport>();
 }
 

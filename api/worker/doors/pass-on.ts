@@ -1,11 +1,14 @@
 // Requests about bulk jobs go on to the service that keeps them, with who asks; its answers and its errors come back.
 import { ErrorBody } from '../../../contracts/src/api/error.ts';
+import { LEFT_HEADERS, WORK_HEADERS } from '../../../contracts/src/bulk/job.ts';
 import { CoreError } from '../../core/errors.ts';
 import type { Call } from '../dependencies.ts';
 import type { Reply } from '../http/reply.ts';
 
 /** A key that names a request, as the draft of the header has it: any printable characters. */
 const IDEMPOTENCY_KEY = /^[\x20-\x7e]{1,255}$/;
+
+const COUNTED = ['images', 'tokens'] as const;
 
 /** `path` at the service, which has the same addresses; without `body` the request has none. */
 export async function passOn(call: Call, path: string, body?: BodyInit): Promise<Reply> {
@@ -15,7 +18,8 @@ export async function passOn(call: Call, path: string, body?: BodyInit): Promise
 }
 
 /** What the service answers with; its errors are thrown. 201: something was begun that was not there before. */
-export async function askJobs({ request, deps, record }: Call, path: string, body?: BodyInit): Promise<Response> {
+export async function askJobs(call: Call, path: string, body?: BodyInit): Promise<Response> {
+  const { request, deps, record, left } = call;
   const { jobs } = deps;
   if (!jobs) {
     const message =
@@ -25,9 +29,15 @@ export async function askJobs({ request, deps, record }: Call, path: string, bod
   const headers = new Headers({ 'x-request-id': record.requestId, 'x-owner': record.key ?? '' });
   const idempotencyKey = request.headers.get('idempotency-key');
   if (idempotencyKey !== null) headers.set('idempotency-key', checked(idempotencyKey));
+  for (const name of COUNTED) {
+    const most = left?.[name] ?? null;
+    if (most !== null) headers.set(LEFT_HEADERS[name], String(most));
+  }
   const init = { method: request.method, headers, body: body ?? null, signal: request.signal };
   const response = await jobs(path, init);
   if (!response.ok) throw await errorOf(response);
+  // Only of what was begun: under an Idempotency-Key it counts once.
+  for (const name of COUNTED) record[name] += Number(response.headers.get(WORK_HEADERS[name]) ?? 0);
   return response;
 }
 

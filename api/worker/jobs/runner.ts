@@ -67,8 +67,11 @@ export function createBatchRunner({ open, openPlace, batch }: BatchRunnerOptions
         const plan = before ?? (await planJob(folder, job, { open: openPlace, machine: SHARD_MACHINE, ...PLANNING }));
         await submitOnce(folder, id, plan.shards);
       } catch (error) {
-        if (!(error instanceof UserError)) throw error;
+        const isBeyondBudget = error instanceof CoreError && error.code === 'quota_exceeded';
+        if (!(error instanceof UserError) && !isBeyondBudget) throw error;
         await folder.stop(stopOf(id, 'failed', { message: error.message, shard: null }));
+        // Whoever asked is still there.
+        if (isBeyondBudget) throw error;
       }
     },
     async cancel(id) {

@@ -1,6 +1,6 @@
 // The service of bulk jobs inside the Worker: what it keeps is in a bucket, what it has to do is done by AWS Batch.
 import { bulkFolder, UPLOADED_FILES, uploadFolders } from '../../../contracts/src/keys.ts';
-import type { CurrentModel } from '../../bulk/service/ask.ts';
+import { type CurrentModel, leftIn } from '../../bulk/service/ask.ts';
 import { openJobFolder } from '../../bulk/service/folder.ts';
 import { isBelow } from '../../bulk/service/inputs.ts';
 import { answer, type BulkService, createBulkService } from '../../bulk/service/routes.ts';
@@ -72,10 +72,12 @@ export function askHere(service: BulkService): (path: string, init: RequestInit)
       query,
       owner: request.headers.get('x-owner') || null,
       idempotencyKey: request.headers.get('idempotency-key') || null,
+      left: leftIn((name) => request.headers.get(name)),
       body: async () => new Uint8Array(await request.arrayBuffer()),
     });
     if (!found) throw new CoreError('not_found', `There is no ${request.method} ${pathname} here.`);
-    if ('json' in found) return Response.json(found.json, { status: found.isNew ? 201 : 200 });
+    if ('json' in found)
+      return Response.json(found.json, { status: found.isNew ? 201 : 200, headers: found.headers ?? {} });
     return new Response(streamOf(found.stream), { headers: { 'content-type': 'application/octet-stream' } });
   };
 }

@@ -12,6 +12,7 @@ EXIT_INTERRUPTED: Final = 75
 # Names of files that are looked for by name.
 FILE_JOB: Final = "job.json"
 FILE_PLAN: Final = "plan.json"
+FILE_BUDGET: Final = "budget.json"
 FILE_LINES: Final = "lines.jsonl"
 FILE_FILE: Final = "file.json"
 FILE_UPLOAD: Final = "upload.json"

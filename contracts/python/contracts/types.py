@@ -221,6 +221,22 @@ class AugmentReport(TypedDict):
     """Sentences on how the input was read."""
 
 
+class BulkBudget(TypedDict):
+    """`budget.json`, written before the job where its key has a quota: a plan beyond it is refused."""
+
+    schema_version: NotRequired[Literal[1]]
+    """Version of the form of this document; absent means 1."""
+
+    job: str
+    """Name of the job, and of its folder."""
+
+    images: int | None
+    """Images that its key could still ask for this month; null: as many as it likes."""
+
+    tokens: int | None
+    """Tokens that its key could still ask for; null: as many as it likes."""
+
+
 class Artefact(TypedDict):
     """A file, by path and by digest."""
 

@@ -196,7 +196,7 @@ def test_linear_memory_is_what_the_engine_has_for_the_embedded_towers():
         return EngineShape.of_student(shape).linear_bytes() / 2**20
 
     # `memoryBytes` of both, measured in test/api/text/wasm/engine.test.ts.
-    assert (linear(6, None), linear(2, 112)) == (16.0625, 9.1875)
+    assert (linear(6, None), linear(2, 112)) == (16.0, 9.125)
 
 
 def test_the_tokenizer_is_the_librarys_and_takes_special_names_for_text(tmp_path):

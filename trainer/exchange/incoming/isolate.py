@@ -79,7 +79,7 @@ class EngineShape:
         inner = max(self.hidden, width, self.input_width)
         packing = max(0, width * max(3 * width, self.hidden) - 16 * rows * width)
         rounded = -(-tokens // 8) * 8
-        attention = 4 * (2 * (width // self.heads) * rounded + 4 * (rounded + 4))
+        attention = 2 * (width // self.heads) * (2 * rounded + 4) + 16 * (rounded + 4)
         states = [4 * rows * width, 12 * rows * width + packing]
         chunk = [4 * CHUNK * width, 4 * CHUNK * inner, 2 * CHUNK * inner, 8 * CHUNK]
         return [

@@ -33,6 +33,8 @@ interface Sent {
   body?: unknown;
   owner?: string;
   key?: string;
+  /** Images that its key may still ask for. */
+  left?: number;
 }
 
 async function start(store: string, words: string[] = []) {
@@ -44,10 +46,14 @@ async function start(store: string, words: string[] = []) {
   const port = await new Promise<number>((listening) => {
     createInterface({ input: child.stdout }).on('line', (line) => listening(JSON.parse(line).port));
   });
-  const send = async (path: string, { method, body, owner = '', key }: Sent = {}) => {
+  const send = async (path: string, { method, body, owner = '', key, left }: Sent = {}) => {
     const response = await fetch(`http://127.0.0.1:${port}/v1/${path}`, {
       method: method ?? (body === undefined ? 'GET' : 'POST'),
-      headers: { 'x-owner': owner, ...(key === undefined ? {} : { 'idempotency-key': key }) },
+      headers: {
+        'x-owner': owner,
+        ...(key === undefined ? {} : { 'idempotency-key': key }),
+        ...(left === undefined ? {} : { 'x-images-left': String(left) }),
+      },
       body: body === undefined ? null : JSON.stringify(body),
     });
     return { status: response.status, json: (await response.json()) as unknown };
@@ -116,6 +122,27 @@ describe('the service of bulk jobs', () => {
     for (const query of ['limit=0', 'limit=many', 'page=2'])
       expect((await refused(`jobs?${query}`, { owner })).status).toBe(400);
     expect(await refused(`jobs/${id}/files/..%2F..%2Fjob.json`, { owner })).toMatchObject({ code: 'not_found' });
+  });
+
+  test('a job beyond what its key may still ask for is refused, or ends where only cutting it can tell', async () => {
+    const input = newFolder('in');
+    await writeImages(input, 3);
+    const { create, refused, untilEnded } = await start(newFolder('jobs'), ['--source', input]);
+    expect(await refused('jobs', { body: inline, left: 0 })).toMatchObject({
+      status: 429,
+      code: 'quota_exceeded',
+      detail:
+        'The job has 1 images, and its API key may ask for 0 more this month: send fewer, or ask for a larger quota.',
+    });
+    const prefix = { input: { prefix: `file://${input}` } };
+    const over = await untilEnded((await create(prefix, { left: 2 })).id);
+    expect(over).toMatchObject({
+      status: 'failed',
+      error: expect.stringMatching(/3 images, .* 2 more/),
+      estimate: null,
+    });
+    const within = await untilEnded((await create(prefix, { left: 3 })).id);
+    expect(within).toMatchObject({ status: 'completed', estimate: { images: 3, tokens: 0, usd: null } });
   });
 
   test('takes a file in parts, which may be cut inside of a line, and embeds it as one', async () => {

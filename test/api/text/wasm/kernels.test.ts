@@ -16,6 +16,9 @@ function randoms(seed: number): () => number {
   };
 }
 
+/** The largest whole number of which so many squares fit int32. */
+const fitting = (size: number): number => Math.floor(Math.sqrt((2 ** 31 - 1) / size));
+
 describe.each(MODULES)('%s', (file) => {
   const pages = 4;
   const { kernels, memory } = start(moduleOf(file), pages) as { kernels: Kernels; memory: WebAssembly.Memory };
@@ -79,18 +82,34 @@ describe.each(MODULES)('%s', (file) => {
     { size: 32, heads: 2, causal: 0 },
     { size: 64, heads: 1, causal: 1 },
     { size: 16, heads: 2, causal: 1 },
-  ])('attention of $heads x $size, causal $causal, is that of double precision', ({ size, heads, causal }) => {
+  ])('attention of $heads x $size, causal $causal, is that of its numbers as int16', ({ size, heads, causal }) => {
     const width = size * heads;
     const random = randoms(3);
     for (const tokens of [1, 2, 3, 4, 5, 7, 8, 9, 16, 21]) {
       const rounded = Math.ceil(tokens / 8) * 8;
-      const scratch = end - (2 * size * rounded + 4 * (rounded + 4)) * 4;
+      const scratch = end - (size * (2 * rounded + 4) * 2 + 4 * (rounded + 4) * 4);
       const [qkv, out] = [4096, 131_072];
       // What texts before have left behind.
       floats.fill(Number.NaN, scratch / 4);
       for (let i = 0; i < tokens * width * 3; i++) floats[qkv / 4 + i] = random() * 4;
-      const at = (token: number, part: number, n: number) =>
+      const given = (token: number, part: number, n: number) =>
         floats[qkv / 4 + token * 3 * width + part * width + n] ?? 0;
+      // As attention has them: queries each by their largest number, keys and values by that of the text's whole head.
+      const limits = [fitting(size), fitting(size), 32_767];
+      const scales = Array.from({ length: heads }, (_, head) =>
+        [0, 1, 2].map((part) =>
+          Array.from({ length: tokens }, (_, token) =>
+            Math.max(...Array.from({ length: size }, (_, d) => Math.abs(given(token, part, head * size + d)))),
+          ),
+        ),
+      );
+      const at = (token: number, part: number, n: number): number => {
+        const largest = scales[Math.floor(n / size)]?.[part] ?? [];
+        const most = part === 0 ? (largest[token] ?? 0) : Math.max(...largest);
+        // In single precision, as there, or numbers half-way between two become the other one.
+        const scale = Math.fround(most / (limits[part] ?? 1));
+        return Math.round(Math.fround(given(token, part, n) * Math.fround(1 / scale))) * scale;
+      };
       // In two calls, as chunks are.
       const half = tokens >> 1;
       for (const [first, count] of [
@@ -110,7 +129,9 @@ describe.each(MODULES)('%s', (file) => {
           const total = scores.reduce((sum, score) => sum + score);
           for (let d = 0; d < size; d++) {
             const wanted = scores.reduce((sum, score, key) => sum + (score / total) * at(key, 2, head + d), 0);
-            expect(floats[out / 4 + query * width + head + d]).toBeCloseTo(wanted, 4);
+            // Weights are int16, too: each is wrong by up to 2^-16 of their sum.
+            const found = floats[out / 4 + query * width + head + d] ?? Number.NaN;
+            expect(Math.abs(found - wanted)).toBeLessThan(4 * 2 ** -13);
           }
         }
       }

@@ -5,8 +5,7 @@ import { InferenceSession, Tensor } from 'onnxruntime-node';
 import type { OpenTextEngine } from '../../../../api/text/engine.ts';
 import { openTable } from '../../../../api/text/table.ts';
 import { createWasmEngine } from '../../../../api/text/wasm/engine.ts';
-import { readOnnx } from '../../../../api/text/wasm/onnx-file.ts';
-import { weightsIn } from '../../../../api/text/wasm/text-graph.ts';
+import { bytesOf, readOnnx } from '../../../../api/text/wasm/onnx-file.ts';
 import { ModelManifest, type TextTower, textTowers } from '../../../../contracts/src/model/manifest.ts';
 
 const MODEL = join(import.meta.dirname, '../../../../api/model');
@@ -60,7 +59,10 @@ type Rows = Float64Array<ArrayBuffer>[];
 export async function openReference(tower: TextTower, heads: number): Promise<(ids: number[]) => Float64Array> {
   const weights = tower.graph.weights ? new Uint8Array(await read(tower.graph.weights.file)) : undefined;
   const file = readOnnx(new Uint8Array(await read(tower.graph.file)));
-  const weight = weightsIn(file, weights);
+  const weight = (name: string) => {
+    const tensor = file.tensors.get(name);
+    return tensor ? bytesOf(tensor, weights) : new Uint8Array();
+  };
   const table = openTable(tower.table, await read(tower.table.file));
   const layers = file.nodes.filter(({ op }) => op === 'MultiHeadAttention').length;
   const floats = (name: string) => new Float32Array(Uint8Array.from(weight(name)).buffer);

@@ -15,9 +15,13 @@ vi.setConfig({ hookTimeout: 600_000 });
 /** A variable: what it imports has Node's types, and this folder workerd's. */
 const PYTHON: string = '../../../support/python.ts';
 const LENGTHS = 512;
-const KINDS = ['student', 'widened', 'extreme'];
 /** Cosines are that close to 1 in the plain build, with activations of 12 bits, and in the relaxed one with 7. */
-const EXACTNESS: Record<string, number> = { 'encoder.wasm': 1e-5, 'encoder.relaxed.wasm': 2e-3 };
+const EXACTNESS: Record<string, Record<string, number>> = {
+  student: { 'encoder.wasm': 1e-6, 'encoder.relaxed.wasm': 5e-4 },
+  widened: { 'encoder.wasm': 1e-6, 'encoder.relaxed.wasm': 5e-4 },
+  // Of rows with numbers ten thousand times as large as others, few bits are the others'.
+  extreme: { 'encoder.wasm': 5e-4, 'encoder.relaxed.wasm': 3e-2 },
+};
 
 interface Written {
   table: { rows: number; width: number };
@@ -46,22 +50,25 @@ function open(kind: string, file: string): Promise<OpenTextEngine> {
 }
 
 describe.each(MODULES)('%s', (file) => {
-  test.each(KINDS)('a student of kind %s has the vectors of its float module at every length', async (kind) => {
-    const { encode, memoryBytes } = await open(kind, file);
-    const { texts = [] } = written[kind] ?? {};
-    expect(texts.map(({ ids }) => ids.length)).toEqual(Array.from({ length: LENGTHS }, (_, i) => i + 1));
-    const [first] = await encode([texts[0]?.ids ?? []]);
-    const bytes = memoryBytes();
-    // Alone, and then in company of its neighbours: the same bits.
-    const alone: Float32Array[] = [];
-    for (const { ids, vector } of texts) {
-      const [own = new Float32Array()] = await encode([ids]);
-      expect(1 - dot(own, vector), `${ids.length} tokens`).toBeLessThan(EXACTNESS[file] ?? 0);
-      expect(dot(own, own)).toBeCloseTo(1, 5);
-      alone.push(own);
-    }
-    expect(await encode(texts.map(({ ids }) => ids))).toEqual(alone);
-    expect(alone[0]).toEqual(first);
-    expect(memoryBytes()).toBe(bytes);
-  });
+  test.each(Object.keys(EXACTNESS))(
+    'a student of kind %s has the vectors of its float module at every length',
+    async (kind) => {
+      const { encode, memoryBytes } = await open(kind, file);
+      const { texts = [] } = written[kind] ?? {};
+      expect(texts.map(({ ids }) => ids.length)).toEqual(Array.from({ length: LENGTHS }, (_, i) => i + 1));
+      const [first] = await encode([texts[0]?.ids ?? []]);
+      const bytes = memoryBytes();
+      // Alone, and then in company of its neighbours: the same bits.
+      const alone: Float32Array[] = [];
+      for (const { ids, vector } of texts) {
+        const [own = new Float32Array()] = await encode([ids]);
+        expect(1 - dot(own, vector), `${ids.length} tokens`).toBeLessThan(EXACTNESS[kind]?.[file] ?? 0);
+        expect(dot(own, own)).toBeCloseTo(1, 5);
+        alone.push(own);
+      }
+      expect(await encode(texts.map(({ ids }) => ids))).toEqual(alone);
+      expect(alone[0]).toEqual(first);
+      expect(memoryBytes()).toBe(bytes);
+    },
+  );
 });

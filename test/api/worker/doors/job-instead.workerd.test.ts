@@ -38,14 +38,17 @@ const REPORT: JobReport = {
 let asked: { path: string; body: JobRequest; headers: Headers }[] = [];
 /** 200: under its key the job was there already. */
 let answers = 201;
+/** What the service counted of a job that was begun. */
+let counted: Record<string, string> = {};
 beforeEach(() => {
   asked = [];
   answers = 201;
+  counted = {};
 });
 
 async function jobs(path: string, { headers, body }: RequestInit): Promise<Response> {
   asked.push({ path, body: JobRequest.parse(JSON.parse(String(body))), headers: new Headers(headers) });
-  return Response.json(REPORT, { status: answers });
+  return Response.json(REPORT, { status: answers, headers: counted });
 }
 
 type Parts = NonNullable<Parameters<typeof appOf>[1]>;
@@ -213,6 +216,20 @@ describe('a key', () => {
     expect((await ask('/embed', many, headers)).status).toBe(202);
     expect(settled).toHaveLength(1);
     expect(asked[0]?.headers.get('x-owner')).toMatch(/^ec_/);
+  });
+
+  test('tells the service what it may still ask for, and pays for what that has counted in files', async () => {
+    const headers = await keyFor(['embed', 'jobs'], 5000);
+    counted = { 'x-job-images': '4000', 'x-job-tokens': '12' };
+    const body = { input: { file_id: 'file_00112233445566778899aabb' } };
+    expect((await ask('/v1/jobs', body, headers)).status).toBe(200);
+    const [sent] = asked;
+    expect([sent?.headers.get('x-images-left'), sent?.headers.get('x-tokens-left')]).toEqual(['5000', null]);
+    expect(settled).toEqual([{ tokens: 12, images: 4000 }]);
+    // What is inside the request counts once, too.
+    counted = { 'x-job-images': String(MANY), 'x-job-tokens': '0' };
+    await ask('/embed', many, headers);
+    expect(settled.at(-1)).toEqual({ tokens: 0, images: MANY });
   });
 
   test.each(['/embed', '/v1/jobs'])('with fewer images left begins none at %s', async (path) => {

@@ -83,7 +83,7 @@ function open() {
   const [store, batch] = [memoryStore(), fakeBatch()];
   const current = async () => ({ manifest: MANIFEST, digest: null });
   const service: BulkService = createBatchService({ store, batch, current, background: () => {} });
-  return { store, batch, service, jobs: service.jobs };
+  return { store, batch, service, jobs: service.jobs, files: service.files };
 }
 
 const get = (jobs: BulkService['jobs'], id: string): Promise<JobReport> => jobs.get(id, null);
@@ -96,6 +96,42 @@ describe('a job that AWS Batch runs', () => {
     expect(batch.submitted).toEqual([{ name: id, uri: `s3://jobs/jobs/${id}`, shards: 2 }]);
     const lines = new TextDecoder().decode(store.objects.get(`jobs/${id}/input/shard-0001.jsonl`)?.bytes);
     expect(lines.trim().split('\n')).toHaveLength(1500 - 1024);
+  });
+
+  test('says what it takes: shards of 4 vCPUs on Fargate, each a minute at least', async () => {
+    const { jobs } = open();
+    const { estimate, shards } = await jobs.create(BODY, MONDAY);
+    const usd = (4 * 0.03238 + 8 * 0.00356) / 60;
+    expect(estimate).toMatchObject({ images: 0, hours: expect.closeTo(2 / 60, 9), usd: expect.closeTo(2 * usd, 9) });
+    expect(shards.total).toBe(2);
+  });
+
+  test('beyond what its key may still ask for is refused with both numbers, and nothing is submitted', async () => {
+    const { batch, jobs } = open();
+    const words = { images: null, tokens: 1000 };
+    await expect(jobs.create(BODY, { ...MONDAY, left: words })).rejects.toMatchObject({
+      code: 'quota_exceeded',
+      message: expect.stringMatching(/^The job has about 4,400 tokens, .* 1,000 more this month/),
+    });
+    expect(batch.submitted).toEqual([]);
+    // Within it, it is a job; the same request again is the same job, whatever is left by then.
+    const { id } = await jobs.create(BODY, { ...MONDAY, left: { images: 0, tokens: 4400 } });
+    expect((await jobs.create(BODY, { ...MONDAY, left: { images: 0, tokens: 0 } })).id).toBe(id);
+    expect(batch.submitted).toHaveLength(1);
+  });
+
+  test('of a file is counted when it is cut, and ends there if it is too much', async () => {
+    const { batch, jobs, files } = open();
+    const lines = Array.from({ length: 2000 }, (_, at) => JSON.stringify({ custom_id: `${at}`, image: 'AAAA' }));
+    const bytes = new TextEncoder().encode(lines.join('\n'));
+    const file = await files.create({ filename: 'lines.jsonl', purpose: 'batch', bytes }, null);
+    const asked = { input: { file_id: file.id } };
+    const refused = jobs.create(asked, { ...MONDAY, left: { images: 1999, tokens: null } });
+    await expect(refused).rejects.toThrow('The job has 2,000 images, and its API key may ask for 1,999 more');
+    // Under its key it is what it became.
+    const again = await jobs.create(asked, { ...MONDAY, left: { images: 1999, tokens: null } });
+    expect(again).toMatchObject({ status: 'failed', error: expect.stringContaining('2,000 images'), estimate: null });
+    expect(batch.submitted).toEqual([]);
   });
 
   test('is submitted once, however often and at whatever moment it is asked for again', async () => {
