@@ -20,7 +20,8 @@ between machines is the ratio; "net" leaves out what an empty request takes, "CP
 other work on the machine hardly changes. Reads /proc: Linux.
 
   --compare [FILE]  holds every ratio against FILE's (default test/bench/baseline.json) and ends with 1 where one is more
-                    than ${Math.round(ALLOWED * 100)} % worse or was not measured, saying which
+                    than ${Math.round(ALLOWED * 100)} % worse or was not measured, saying which; wants a machine with nothing else
+                    to do, which other work on it slows less for onnxruntime than for us
   --result FILE     compares what an earlier run printed with --json instead of measuring
   --save FILE       writes the ratios of this run as such a file
   --short           shows in seconds that everything runs, not how fast: few texts, rounds and connections, no images

@@ -102,8 +102,7 @@ def test_training_never_ends_below_its_start(published, data, tmp_path):
         assert found[f"{tier}.dev_cosine"] == pytest.approx(found[f"{tier}.dev_cosine.first"], abs=1e-5)
 
 
-@pytest.mark.parametrize("at", [100, 300])
-def test_it_goes_on_where_it_was_stopped(at, published, data, tmp_path):
+def test_it_goes_on_where_it_was_stopped(published, data, tmp_path):
     folder, _ = published
     short = config(folder, student=student(8))
     whole = run_stage(write_job(tmp_path, "imitate", {"data": data}, short, "whole"))

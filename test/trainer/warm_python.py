@@ -2,7 +2,8 @@
 
 `warm_python.py serve SOCKET` waits for requests and runs each in a fork of itself, with the trainer's own modules imported anew.
 `warm_python.py SOCKET ARGUMENTS` stands in for `python ARGUMENTS`: its streams, environment and folder are those of the fork, a
-signal reaches the fork, and it ends as the fork ends. Only the libraries are older than the process.
+signal reaches the fork, and it ends as the fork ends. Only the libraries are older than the process. `sys.executable` of a fork
+is what stands in for `python` (beside the socket, see support.py), so that processes that it starts are forks, too.
 """
 
 import array
@@ -62,6 +63,7 @@ def serve(path: str) -> list[str]:
                 load_libraries(request["arguments"])
                 if os.fork() == 0:
                     listener.close()
+                    sys.executable = os.path.join(os.path.dirname(path), "python")
                     return run(client, streams, request)
                 for stream in streams:
                     os.close(stream)

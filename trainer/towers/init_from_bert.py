@@ -7,6 +7,7 @@ Minixhofer et al., 2112.06598, and FOCUS, Dobler and de Melo, 2305.14481).
 """
 
 import json
+from collections import defaultdict
 from pathlib import Path
 
 import torch
@@ -106,7 +107,16 @@ def table_of(rows_VD: torch.Tensor, width: int) -> dict[str, torch.Tensor]:
 def rows_for(pieces: list[str], vocabulary: list[str], rows_VD: torch.Tensor) -> torch.Tensor:
     """The initial embedding row of each of our pieces, from the rows of another vocabulary."""
     ids = {piece: number for number, piece in enumerate(vocabulary)}
-    return torch.stack([rows_VD[spelled(piece, ids)].mean(0) for piece in pieces])
+    by_length: dict[int, list[tuple[int, list[int]]]] = defaultdict(list)
+    for number, piece in enumerate(pieces):
+        found = spelled(piece, ids)
+        by_length[len(found)].append((number, found))
+    ours_VD = rows_VD.new_empty(len(pieces), rows_VD.shape[1])
+    # All that are spelled with equally many at once: one by one they take seconds.
+    for some in by_length.values():
+        numbers, spellings = zip(*some, strict=True)
+        ours_VD[list(numbers)] = rows_VD[torch.tensor(spellings)].mean(1)
+    return ours_VD
 
 
 def english_pieces(pieces: list[str], vocabulary: list[str]) -> torch.Tensor:

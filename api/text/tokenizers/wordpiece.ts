@@ -104,7 +104,9 @@ export function createWordPiece(
       const { units, starts, ends } = normalise(text);
       const tokens: Tokens = { ids: [], starts: [], ends: [], ...(fallback ? { unknown: [] } : {}) };
       const found: Found = [];
-      for (const word of units.matchAll(WORD)) {
+      // Not `matchAll`, which makes the expression anew: that takes longer than ten words do.
+      WORD.lastIndex = 0;
+      for (let word = WORD.exec(units); word; word = WORD.exec(units)) {
         found.length = 0;
         readOne(word[0], found);
         for (const [id, start, end, unknown] of found) {

@@ -2,12 +2,12 @@
 
 import json
 import subprocess
-import sys
 
 from contracts.constants import EXIT_INTERRUPTED
+from gpu_check import __main__ as checking
 from gpu_check.report import markdown
-from gpu_check.speed import FULL, flops_per_pair
-from support import ROOT, STAGE_ENV
+from gpu_check.speed import FULL, flops_per_pair, machine
+from support import ROOT, STAGE_ENV, warm_python
 
 
 def test_flops_of_a_vit_l_are_those_of_the_closed_form():
@@ -20,7 +20,7 @@ def test_flops_of_a_vit_l_are_those_of_the_closed_form():
 
 
 def test_all_measurements_run_on_a_cpu_in_small(tmp_path):
-    command = [sys.executable, "-m", "gpu_check", "--device", "cpu", "--quick", "--only", "speed", "--json"]
+    command = [warm_python(), "-m", "gpu_check", "--device", "cpu", "--quick", "--only", "speed", "--json"]
     done = subprocess.run(command, env=STAGE_ENV, cwd=ROOT, capture_output=True, text=True, check=False, timeout=120)
     assert done.returncode == 0, done.stderr[-3000:]
     result = json.loads(done.stdout)
@@ -34,7 +34,7 @@ def test_all_measurements_run_on_a_cpu_in_small(tmp_path):
 
 
 def test_what_was_found_before_a_stop_is_reported(tmp_path):
-    command = [sys.executable, "-m", "gpu_check", "--device", "cpu", "--quick", "--only", "stages"]
+    command = [warm_python(), "-m", "gpu_check", "--device", "cpu", "--quick", "--only", "stages"]
     report = tmp_path / "report.md"
     running = subprocess.Popen(
         [*command, "--json", f"--markdown={report}"],
@@ -55,9 +55,25 @@ def test_what_was_found_before_a_stop_is_reported(tmp_path):
     assert "| prepare |" in report.read_text()
 
 
-def test_measurements_that_come_too_late_are_left_out_at_once():
-    command = [sys.executable, "-m", "gpu_check", "--device", "cpu", "--quick", "--only", "speed", "--minutes", "0"]
-    done = subprocess.run([*command, "--json"], env=STAGE_ENV, cwd=ROOT, capture_output=True, text=True, timeout=120)
-    assert done.returncode == 0, done.stderr[-3000:]
-    figures = [row["figures"] for row in json.loads(done.stdout)["speed"]]
+def test_measurements_that_come_too_late_are_left_out_at_once(monkeypatch, capsys):
+    asked = []
+
+    class Processes:
+        """Answers in this process."""
+
+        def __init__(self, device):
+            assert device == "cpu"
+
+        def answer(self, function, *arguments, seconds=0.0):
+            asked.append(function)
+            return function(*arguments)
+
+    monkeypatch.setattr(checking, "Processes", Processes)
+    monkeypatch.setattr(checking, "set_environment", lambda device: None)
+    monkeypatch.setattr(checking.signal, "signal", lambda *_: None)
+    options = ["--device", "cpu", "--quick", "--only", "speed", "--minutes", "0", "--json"]
+    monkeypatch.setattr(checking.sys, "argv", ["gpu-check", *options])
+    assert checking.main() == 0
+    figures = [row["figures"] for row in json.loads(capsys.readouterr().out)["speed"]]
     assert figures and all(row == {"left_out": "no time was left"} for row in figures)
+    assert asked == [machine]  # and no measurement

@@ -2,7 +2,6 @@
 
 import os
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -10,7 +9,7 @@ import torch
 from small_steps import FINE, clip_step, contrastive_step
 
 from engine.world import ALONE_ON_CPU
-from support import STAGE_ENV
+from support import STAGE_ENV, warm_python
 from tasks.clip_objective import Objective
 from tasks.contrastive import equal_parts
 
@@ -50,7 +49,7 @@ def test_a_text_tower_computes_in_bfloat16_where_the_recipe_and_the_device_say_s
 
 
 def test_two_processes_have_the_loss_and_gradient_of_one(tmp_path, clip):
-    command = [sys.executable, "-m", "engine.launch", "--processes", "2", "small_steps", str(tmp_path)]
+    command = [warm_python(), "-m", "engine.launch", "--processes", "2", "small_steps", str(tmp_path)]
     done = subprocess.run(command, env=ENV, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-3000:]
     found = torch.load(tmp_path / "steps.pt")

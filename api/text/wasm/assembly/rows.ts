@@ -1,5 +1,5 @@
 // What is done to rows of float32 numbers: layer normalisation, quantisation, mean, product. Widths are multiples of 8.
-import { largest, sum, whole } from './math';
+import { fused, largest, sum, whole } from './math';
 
 /** Layer normalisation of each row in place: (x - mean) / sqrt(variance + epsilon) * gain + bias. */
 export function normalize(x: usize, rows: i32, width: i32, gain: usize, bias: usize, epsilon: f32): void {
@@ -118,14 +118,14 @@ export function addProduct(x: usize, rows: i32, matrix: usize, depth: i32, width
       let h = v128.load(out + at, 112);
       for (let k: usize = 0, w = matrix + at; k < length; k += 4, w += size) {
         const y = v128.load32_splat(x + k);
-        a = f32x4.add(a, f32x4.mul(y, v128.load(w)));
-        b = f32x4.add(b, f32x4.mul(y, v128.load(w, 16)));
-        c = f32x4.add(c, f32x4.mul(y, v128.load(w, 32)));
-        d = f32x4.add(d, f32x4.mul(y, v128.load(w, 48)));
-        e = f32x4.add(e, f32x4.mul(y, v128.load(w, 64)));
-        f = f32x4.add(f, f32x4.mul(y, v128.load(w, 80)));
-        g = f32x4.add(g, f32x4.mul(y, v128.load(w, 96)));
-        h = f32x4.add(h, f32x4.mul(y, v128.load(w, 112)));
+        a = fused(y, v128.load(w), a);
+        b = fused(y, v128.load(w, 16), b);
+        c = fused(y, v128.load(w, 32), c);
+        d = fused(y, v128.load(w, 48), d);
+        e = fused(y, v128.load(w, 64), e);
+        f = fused(y, v128.load(w, 80), f);
+        g = fused(y, v128.load(w, 96), g);
+        h = fused(y, v128.load(w, 112), h);
       }
       v128.store(out + at, a);
       v128.store(out + at, b, 16);
@@ -139,7 +139,7 @@ export function addProduct(x: usize, rows: i32, matrix: usize, depth: i32, width
     for (; at < size; at += 16) {
       let total = v128.load(out + at);
       for (let k: usize = 0, w = matrix + at; k < length; k += 4, w += size) {
-        total = f32x4.add(total, f32x4.mul(v128.load32_splat(x + k), v128.load(w)));
+        total = fused(v128.load32_splat(x + k), v128.load(w), total);
       }
       v128.store(out + at, total);
     }
