@@ -59,6 +59,8 @@ export async function copyWeights(placed: readonly Placed[], file: WeightsFile, 
   }
   const segments = segmentsOf(placed);
   let [next, position] = [0, 0];
+  // Told when all was read: the source knows better what is wrong with a file that is not whole.
+  let fault: { error: unknown } | undefined;
   for await (const chunk of file.chunks) {
     const end = position + chunk.length;
     for (let segment = segments[next]; segment && segment.start < end; segment = segments[next]) {
@@ -66,11 +68,16 @@ export async function copyWeights(placed: readonly Placed[], file: WeightsFile, 
       const to = Math.min(segment.end, end);
       memory.set(chunk.subarray(from - position, to - position), segment.at + from - segment.start);
       if (segment.end > end) break;
-      done(segment);
+      try {
+        done(segment);
+      } catch (error) {
+        fault ??= { error };
+      }
       next++;
     }
     position = end;
   }
+  if (fault) throw fault.error;
   if (next < segments.length) throw new Error('the file of weights ends before those that the graph names');
 }
 

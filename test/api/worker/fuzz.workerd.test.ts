@@ -1,10 +1,13 @@
 // Generated and mutated bodies at every door: no answer of 5xx, and every answer valid against the schema that is published.
 // `npm run fuzz` makes more of them.
+
 import fc from 'fast-check';
 import { expect, inject, test } from 'vitest';
 import { z } from 'zod';
+import { createBulkService } from '../../../api/bulk/service/routes.ts';
 import { cutAndNormalise } from '../../../api/core/vectors/vectors.ts';
 import { openUploads } from '../../../api/worker/aws/uploads.ts';
+import { askHere } from '../../../api/worker/jobs/service.ts';
 import { createAdmission } from '../../../api/worker/middleware/admission.ts';
 import { provideModel } from '../../../api/worker/model-provider.ts';
 import { DOOR_ERRORS } from '../../../contracts/src/api/doors/errors.ts';
@@ -34,7 +37,16 @@ const encode = async (inputs: number[][]) =>
     ),
   );
 const engine = { open: async () => ({ encode, close: async () => {}, memoryBytes: () => 0 }) };
+/** The service of bulk jobs over a store that forgets: files in parts are begun by the path of uploads. */
+const bulk = createBulkService({
+  store: { uri: 's3://jobs', get: async () => undefined, put: async () => true, list: async () => [] },
+  runner: { submit: () => {}, cancel: () => {} },
+  places: () => [],
+  sources: () => [],
+  current: () => Promise.reject(new Error('no job is begun')),
+});
 const { app } = appOf(source, {
+  jobs: askHere(bulk),
   provider: provideModel(source, engine),
   admission: createAdmission(),
   uploads: {

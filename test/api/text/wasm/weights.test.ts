@@ -65,6 +65,20 @@ function matrixAt(values: number, scales: number, biases: number): Placed[] {
   return [placed(scales, 4, { matrix }), placed(biases, 4, { matrix }), placed(values, 8, { matrix, isShared: true })];
 }
 
+test('a weight that is refused is told when all was read, and only where the source has nothing to say', async () => {
+  const wrong = () => {
+    throw new Error('not the weight that it has to be');
+  };
+  async function* cutShort() {
+    yield new Uint8Array(8);
+    throw new Error('the file is cut short');
+  }
+  const all = [placed(0, 4, { check: wrong }), placed(4, 8)];
+  const into = new Uint8Array(12);
+  await expect(copyWeights(all, { chunks: cutShort() }, into)).rejects.toThrow('the file is cut short');
+  await expect(copyWeights(all, { chunks: cut(new Uint8Array(12), [5]) }, into)).rejects.toThrow('not the weight');
+});
+
 test('every byte arrives at its place, however the file is cut and whatever lies between weights', async () => {
   const lengths = fc.array(fc.record({ gap: fc.nat(9), length: fc.nat(40) }), { minLength: 1, maxLength: 12 });
   const sizes = fc.array(fc.integer({ min: 1, max: 30 }), { minLength: 1, maxLength: 5 });
