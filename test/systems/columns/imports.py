@@ -29,6 +29,8 @@ CLOSE = 1e-5  # of a number in a unit vector, to the library's
 EQUAL = 1e-4  # the same after export: matrices are float16 in between
 INT8 = 0.99  # least cosine of a served text to a library's float layers
 MILLIONS = 0.05  # parameters that a published figure is rounded by, at most
+# Where the defaults of transformers' configuration are not those of the published B model.
+PUBLISHED: dict[str, Any] = {"Siglip2Model": {"text_config": {"vocab_size": 256_000}}}
 
 
 class Means(NamedTuple):
@@ -159,8 +161,8 @@ class ImportRow:
 
 
 def full_size(name: str) -> Any:
-    """A published model by the name of transformers' class, whose configuration is that of the B model, or by open_clip's name."""
+    """A published model by the name of transformers' class, whose defaults are those of the B model, or by open_clip's name."""
     published = getattr(transformers, name, None)
     if published is not None:
-        return published(published.config_class())
+        return published(published.config_class(**PUBLISHED.get(name, {})))
     return open_clip.create_model(name, load_weights=False, device="meta")

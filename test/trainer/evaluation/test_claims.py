@@ -206,9 +206,12 @@ def test_recorded_figures_give_way_to_as_many_seeds_and_not_to_fewer(command, tm
 def test_questions_without_figures_are_listed_whether_there_are_runs_or_not(command, tmp_path, page):
     nothing = json.loads(command("--open", folder=tmp_path / "nothing")[1])
     assert len(nothing) == sum(len(claim.questions) for claim in CLAIMS)
-    assert {"what": "Flickr8k dev in Chinese (people), mean recall", "variants": ["control"], "measure": True} in [
-        {key: question[key] for key in ("what", "variants", "measure")} for question in nothing
-    ]
+    chinese = {"what": "Flickr8k dev in Chinese (people), mean recall", "variants": ["control"], "measure": True}
+    told = [{key: value for key, value in question.items() if key != "claim"} for question in nothing]
+    assert {**chinese, "compared": False} in told
+    # These runs have both arms: they are to be measured, not run again.
+    told = [{key: value for key, value in q.items() if key != "claim"} for q in json.loads(command("--open")[1])]
+    assert {**chinese, "compared": True} in told and not any(q["compared"] for q in told if not q["measure"])
     command("--write-docs")
     left = json.loads(command("--open", folder=tmp_path / "nothing")[1])
     answered = [line for line in (tmp_path / "claims.jsonl").read_text().splitlines() if line]

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from contracts.constants import EXIT_OK, EXIT_USAGE, FILE_MANIFEST
-from evaluation.claims.answers import NOT_RUN, Answered, answer_all
-from evaluation.claims.arms import comparisons_in
+from evaluation.claims.answers import NOT_RUN, Answer, answer_all
+from evaluation.claims.arms import Comparison, comparisons_in
 from evaluation.claims.page import NoBlock, summary, table, write_block
 from evaluation.claims.record import FILE, BadRecord, read_record, with_record, write_record
 from evaluation.claims.table import CLAIMS
@@ -34,7 +34,7 @@ def main() -> int:
     except BadRecord as error:
         return refuse(str(error))
     if given.open:
-        print(json.dumps(open_questions(with_record(answer_all(comparisons_in(given.runs)), record))))
+        print(json.dumps(open_questions(comparisons_in(given.runs), record)))
         return EXIT_OK
     if not given.runs.is_dir():
         ablate = f"npm run train -- recipes/{given.runs.name}.json --ablate control"
@@ -61,11 +61,20 @@ def main() -> int:
     return EXIT_OK
 
 
-def open_questions(claims: list[Answered]) -> list[dict[str, Any]]:
-    """The questions without figures: what is asked, the variants that are to be compared, and whether `--measure` comes after."""
+def open_questions(comparisons: list[Comparison], record: dict[str, Answer]) -> list[dict[str, Any]]:
+    """The questions without figures: what is asked, the variants that are to be compared, and whether `--measure` comes after.
+
+    `compared`: whether these runs have that comparison, so that there is nothing but to measure.
+    """
     return [
-        {"claim": claim.claim, "what": question.what, "variants": question.variants, "measure": question.is_measured}
-        for claim, found in zip(CLAIMS, claims, strict=True)
+        {
+            "claim": claim.claim,
+            "what": question.what,
+            "variants": question.variants,
+            "measure": question.is_measured,
+            "compared": question.is_measured and any(found.has_arms(question) for found in comparisons),
+        }
+        for claim, found in zip(CLAIMS, with_record(answer_all(comparisons), record), strict=True)
         for question, answer in zip(claim.questions, found["answers"], strict=True)
         if answer["verdict"] == NOT_RUN
     ]

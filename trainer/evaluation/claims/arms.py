@@ -9,7 +9,7 @@ import numpy as np
 
 from contracts.constants import FILE_JOB, FILE_REPORT
 from engine.run import path_of
-from evaluation.claims.table import DEV_SETS, START, STUDENT, Figure
+from evaluation.claims.table import DEV_SETS, START, STUDENT, Figure, Question
 from towers.items import read_items
 
 MEASURED = "claims-dev-sets.json"  # figures of dev sets by the name of a run's folder, beside the runs
@@ -31,6 +31,10 @@ class Comparison:
     arms: dict[str, dict[int, Path]]
     dev_sets: dict[str, dict[str, float]]
     changed: float
+
+    def has_arms(self, question: Question) -> bool:
+        """Whether there are finished runs of both sides, whatever has been measured of them."""
+        return {figure.arm for figure in (question.more, question.than)} <= {*self.arms, STUDENT}
 
     def seeds_of(self, figure: Figure) -> set[int]:
         """With which seeds there is this figure."""

@@ -1,8 +1,8 @@
 """ARO's four shuffles of a caption (2210.01936, section 2.3), for its order of words on COCO and Flickr30k.
 
 Two of them know nouns and adjectives. ARO asks spaCy's en_core_web_sm, which has to be fetched; here a Brill tagger does it whose
-lexicon and rules are files of its package (TextBlob, of Pattern), so that nothing is. Tags differ for a few words, and with them
-cases.
+lexicon and rules are files of its package (TextBlob, of Pattern), so that nothing is. Tags of some words differ, and with
+them cases.
 """
 
 import random

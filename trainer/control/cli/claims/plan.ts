@@ -14,9 +14,16 @@ import { consoleOf } from '../console.ts';
 import type { CommandContext } from '../context.ts';
 import { runPython } from '../python.ts';
 
-/** As evaluation/claims prints them. */
+/** As evaluation/claims prints them: the variants that they compare, and whether the comparison has to be measured afterwards. */
 const Questions = z.array(
-  z.strictObject({ claim: z.string(), what: z.string(), variants: z.array(z.string()), measure: z.boolean() }),
+  z.strictObject({
+    claim: z.string(),
+    what: z.string(),
+    variants: z.array(z.string()),
+    measure: z.boolean(),
+    /** These runs have the comparison: it is to be measured only. */
+    compared: z.boolean(),
+  }),
 );
 
 /** Runs that are not finished, part of the document that --json prints. */
@@ -35,6 +42,10 @@ export interface ClaimsPlan {
   comparisons: ({ command: string; measure: boolean; questions: string[] } & Left)[];
   /** All of them together: what they share is counted once. */
   together: Left;
+  /** What these runs answer as they are, once they are measured. */
+  measure: { command: string; questions: string[] };
+  /** The command that puts what was found into docs/. */
+  afterwards: string;
 }
 
 export interface Asked {
@@ -57,9 +68,9 @@ export async function planClaims({ recipe, runs, command }: Asked, context: Comm
   const place = runs === join(root, 'runs') ? '' : ` --runs ${relative(cwd, runs) || '.'}`;
   const all = new Map<string, StagePlan>();
   const comparisons: ClaimsPlan['comparisons'] = [];
-  for (const [names, questions] of Map.groupBy(await openQuestions(command, context), ({ variants }) =>
-    variants.join(),
-  )) {
+  const open = await openQuestions(command, context);
+  const toRun = open.filter(({ compared }) => !compared);
+  for (const [names, questions] of Map.groupBy(toRun, ({ variants }) => variants.join())) {
     const variants = names.split(',');
     const varied = { ...resolved, recipe: withAblation(resolved.recipe, { variants }) };
     const plan = await planHere(varied, { root, runs, onRead: (bytes) => emit({ event: 'reading_data', bytes }) });
@@ -72,7 +83,15 @@ export async function planClaims({ recipe, runs, command }: Asked, context: Comm
       ...leftOf(stages),
     });
   }
-  return { recipe, comparisons, together: leftOf([...all.values()]) };
+  const claims = (option: string): string => `npm run claims -- ${recipe} ${option}${place}`;
+  const questions = open.filter(({ compared }) => compared).map(({ what }) => what);
+  return {
+    recipe,
+    comparisons,
+    together: leftOf([...all.values()]),
+    measure: { command: claims('--measure'), questions },
+    afterwards: claims('--write-docs'),
+  };
 }
 
 async function openQuestions(command: readonly string[], context: CommandContext): Promise<z.infer<typeof Questions>> {
@@ -95,17 +114,20 @@ function leftOf(stages: readonly StagePlan[]): Left {
 }
 
 /** For a person. */
-export function planText({ comparisons, together }: ClaimsPlan): string {
-  if (comparisons.length === 0) return 'Every question has figures.\n';
-  const open = comparisons.flatMap(({ questions }) => questions).length;
-  const lines = comparisons.flatMap(({ command, measure, questions, ...left }) => [
+export function planText({ comparisons, together, measure, afterwards }: ClaimsPlan): string {
+  const open = [...comparisons, measure].flatMap(({ questions }) => questions).length;
+  if (open === 0) return 'Every question has figures.\n';
+  const told = (questions: readonly string[]): string => `  answers: ${[...new Set(questions)].join('; ')}`;
+  const lines = comparisons.flatMap(({ command, measure: isMeasured, questions, ...left }) => [
     '',
-    `${command}${measure ? ', then npm run claims -- --measure' : ''}`,
+    `${command}${isMeasured ? `, then ${measure.command}` : ''}`,
     `  ${leftText(left)}`,
-    `  answers: ${questions.join('; ')}`,
+    told(questions),
   ]);
-  const end = `All of them: ${leftText(together)}; what they share is run once. Afterwards: npm run claims -- --write-docs`;
-  return [`${open} questions have no figures yet.`, ...lines, '', end, ''].join('\n');
+  if (measure.questions.length > 0)
+    lines.push('', measure.command, '  the runs are there: minutes to an hour', told(measure.questions));
+  const runs = comparisons.length === 0 ? [] : [`All runs: ${leftText(together)}; what they share is run once.`];
+  return [`${open} questions have no figures yet.`, ...lines, '', ...runs, `Afterwards: ${afterwards}`, ''].join('\n');
 }
 
 function leftText({ jobs, missing, estimated_seconds: seconds, without_estimate: unknown }: Left): string {

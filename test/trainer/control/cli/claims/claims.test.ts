@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { afterAll, beforeAll, expect, it, vi } from 'vitest';
 import { claims } from '../../../../../trainer/control/cli/claims/claims.ts';
+import { type ClaimsPlan, planText } from '../../../../../trainer/control/cli/claims/plan.ts';
 import { captured } from '../../../../support/captured.ts';
 import { trainerPython } from '../../../../support/python.ts';
 import { tinyComparison, type WholeRecipe } from '../../../../support/tiny-recipe.ts';
@@ -72,33 +73,39 @@ it('plans what answers the questions that are open, each comparison with its own
   const path = `${join(ROOT, 'trainer')}:${join(ROOT, 'contracts/python')}`;
   writeFileSync(interpreter, `#!/bin/sh\nPYTHONPATH='${path}' exec '${python}' "$@"\n`, { mode: 0o755 });
   const env = { PATH: process.env.PATH, TRAINER_PYTHON: interpreter };
-  const plan = (...args: string[]) => captured(claims, ['tiny', '--plan', ...args], { root, cwd: root, env });
+  const run = (...args: string[]) => captured(claims, ['tiny', '--plan', ...args], { root, cwd: root, env });
+  const plan = async (): Promise<ClaimsPlan> => JSON.parse((await run('--json')).stdout);
 
-  const before = JSON.parse((await plan('--json')).stdout);
-  const asked = before.comparisons.flatMap(({ questions }: { questions: string[] }) => questions);
+  const before = await plan();
+  const asked = before.comparisons.flatMap(({ questions }) => questions);
   expect(asked.length).toBeGreaterThan(30);
-  const commands = before.comparisons.map(({ command }: { command: string }) => command);
+  const commands = before.comparisons.map(({ command }) => command);
   expect(commands).toContain('npm run train -- recipes/tiny.json --ablate adapter_0');
   expect(new Set(commands).size).toBe(commands.length);
-  // Six stages up to `clip` and one of each arm and seed more, then the comparison: no earlier run says how long.
+  // Every stage up to `clip`, that once more of each arm and seed, then the comparison: no earlier run says how long.
   const [first] = before.comparisons;
-  expect(first).toMatchObject({ jobs: 11, missing: 11, estimated_seconds: 0, without_estimate: 11, measure: true });
-  const single = before.comparisons.reduce((sum: number, { missing }: { missing: number }) => sum + missing, 0);
+  const jobs = first?.jobs ?? 0;
+  expect(first).toMatchObject({ missing: jobs, estimated_seconds: 0, without_estimate: jobs, measure: true });
+  const single = before.comparisons.reduce((sum, { missing }) => sum + missing, 0);
   expect(before.together.missing).toBeLessThan(single);
+  expect(planText(before)).toContain('--ablate control, then npm run claims -- tiny --measure\n');
 
   writeFileSync(join(root, 'measured-clip.json'), JSON.stringify({ mean_recall: 0.5 }));
-  expect((await train(root, ['recipes/tiny.json', '--ablate', 'adapter_0'])).code).toBe(0);
-  const after = JSON.parse((await plan('--json')).stdout);
-  const left = after.comparisons.flatMap(({ questions }: { questions: string[] }) => questions);
-  expect(left).toHaveLength(asked.length - 1);
+  expect((await train(root, ['recipes/tiny.json', '--ablate', 'control,adapter_0'])).code).toBe(0);
+  const after = await plan();
+  const left = [...after.comparisons, after.measure].flatMap(({ questions }) => questions);
+  expect(left).toHaveLength(asked.length - 2);
   // What is left of another comparison: two runs of `clip` of a minute each, and the table.
-  const other = after.comparisons.find(({ command }: { command: string }) => command.endsWith('adapter_2'));
-  expect(other).toMatchObject({ jobs: 11, missing: 3, estimated_seconds: 180, without_estimate: 0 });
-  const text = (await plan()).stdout;
+  const other = after.comparisons.find(({ command }) => command.endsWith('adapter_2'));
+  expect(other).toMatchObject({ jobs, missing: 3, estimated_seconds: 180, without_estimate: 0 });
+  // Runs that have both arms are measured as they are.
+  expect(after.measure.command).toBe('npm run claims -- tiny --measure');
+  expect(after.measure.questions).toContain('Flickr8k dev in Chinese (people), mean recall');
+  const text = planText(after);
   expect(text).toContain(`${left.length} questions have no figures yet.`);
   expect(text).toContain(
-    '--ablate adapter_2\n  3 of 11 runs to do, about 3 min by earlier runs\n  answers: Flickr8k dev',
+    `--ablate adapter_2\n  3 of ${jobs} runs to do, about 3 min by earlier runs\n  answers: Flickr8k dev`,
   );
-  expect(text).toContain('--ablate control, then npm run claims -- --measure\n');
-  expect(await plan('--write-docs')).toMatchObject({ code: 2, stderr: expect.stringContaining('--plan') });
+  expect(text).toContain('npm run claims -- tiny --measure\n  the runs are there: minutes to an hour\n');
+  expect(await run('--write-docs')).toMatchObject({ code: 2, stderr: expect.stringContaining('--plan') });
 });
