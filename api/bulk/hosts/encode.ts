@@ -160,7 +160,7 @@ function plannedEvent(plan: BulkPlan, id: string): BulkEvent {
 
 function sentencesOf(plan: BulkPlan, { job, workers, uri }: { job: BulkJob; workers: number; uri: string }): string[] {
   const { estimate, items, shards } = plan;
-  const what = `${items ?? 'tars of'} items in ${shards} shards, into ${uri}`;
+  const what = `${items ?? 'tars of'} items in ${shards} ${shards === 1 ? 'shard' : 'shards'}, into ${uri}`;
   const aws = onAws(plan, job.model.id);
   if (!estimate || !aws) return [what];
   const { date, region } = PRICE_TABLE;
