@@ -23,7 +23,7 @@ from data.image import CropOptions
 from data.manifest import read_manifest, shards_of
 from engine.run import Run, artefact
 from stages.clip import main
-from support import STAGE_ENV, write_job
+from support import STAGE_ENV, warm_python, write_job
 from towers.data import write_rows
 from towers.shards import ShardWriter
 from towers.text.wrong_captions import wrong_captions
@@ -74,7 +74,7 @@ def clip(monkeypatch):
 def on_ranks(job, ranks):
     """The same on ranks, as processes: what rank 0 prints of every step."""
     env = STAGE_ENV | {"PROGRESS_SECONDS": "0", "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, "-m", "engine.launch", "--processes", str(ranks), "stages.clip", str(job)]
+    command = [warm_python(), "-m", "engine.launch", "--processes", str(ranks), "stages.clip", str(job)]
     done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-3000:]
     return {line["step"]: line["metrics"] for line in map(json.loads, done.stdout.splitlines())}

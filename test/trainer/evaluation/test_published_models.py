@@ -2,7 +2,6 @@
 
 import json
 import subprocess
-import sys
 
 import numpy as np
 import open_clip
@@ -21,7 +20,7 @@ from evaluation.streaming.encoder import Encoder, Settings
 from evaluation.suites.command import finished, measure_model, outcomes_as_figures, read_suites
 from evaluation.suites.zero_shot import zero_shot
 from published_clip import image_vectors, text_vectors, write_clip
-from support import ROOT, STAGE_ENV, TINY_VISION, tiny_clip
+from support import ROOT, STAGE_ENV, TINY_VISION, tiny_clip, warm_python
 
 WORDS = [
     "dog",
@@ -194,7 +193,7 @@ def test_several_processes_find_what_one_finds(name, folder, tmp_path):
         ]
         options = ["--features=float32", f"--cache={tmp_path / kept}", "--json"]
         done = subprocess.run(
-            [sys.executable, *command, *options],
+            [warm_python(), *command, *options],
             env=STAGE_ENV,
             cwd=ROOT / "trainer",
             capture_output=True,
@@ -209,7 +208,7 @@ def test_several_processes_find_what_one_finds(name, folder, tmp_path):
     assert 0 < alone["suites"]["flickr30k"]["text"]["mean_recall"] < 1
     # A refusal of every process is told once, and nobody waits for anybody.
     refused = subprocess.run(
-        [sys.executable, "-m", "engine.launch", "--processes", "2", "--", "evaluation", name, "--suite=flickr30k=nowhere"],
+        [warm_python(), "-m", "engine.launch", "--processes", "2", "--", "evaluation", name, "--suite=flickr30k=nowhere"],
         env=STAGE_ENV, cwd=ROOT / "trainer", capture_output=True, text=True, timeout=300,
     )  # fmt: skip
     assert refused.returncode == 2
