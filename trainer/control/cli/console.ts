@@ -170,12 +170,7 @@ function planLines({ recipe, runs, stages, prices }: Extract<RunEvent, { event: 
   ];
   const summary = missing === 0 ? 'nothing to run' : `${missing} to run: ${time.join(', ')}`;
   const cost = prices === null || missing === 0 ? [] : [costText(queued, prices)];
-  return [
-    `Recipe ${recipe}, runs in ${runs}`,
-    ...lines,
-    `${stages.length - missing} finished, ${summary}`,
-    ...cost,
-  ];
+  return [`Recipe ${recipe}, runs in ${runs}`, ...lines, `${stages.length - missing} finished, ${summary}`, ...cost];
 }
 
 /** `contrastive: 8.03 billion parameters, 48.6 GB on a GPU, …; at most 7.2e+8 tokens: A10G too small, …, H100 21 h` */
