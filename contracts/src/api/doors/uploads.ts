@@ -22,7 +22,7 @@ export const OpenAiUpload = z
   .strictObject({
     id: z.string().describe('Id of the upload.'),
     object: z.literal('upload').describe('Name of this form.'),
-    bytes: seconds.describe('Size of the file.'),
+    bytes: z.int().nonnegative().describe('Size of the file.'),
     created_at: seconds.describe('Unix time when it was begun.'),
     expires_at: seconds.describe('Unix time when it is removed.'),
     filename: z.string().describe('As it was asked for.'),
