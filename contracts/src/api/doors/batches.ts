@@ -3,7 +3,7 @@ import { z } from 'zod';
 import { FileIdentity } from '../../bulk/file.ts';
 import type { Operation } from '../operation.ts';
 import { RequestCounts } from '../tasks/jobs.ts';
-import { PAGE, PageQuery, paged } from '../tasks/pages.ts';
+import { PAGE, paged } from '../tasks/pages.ts';
 import { OpenAIEmbeddingsRequest } from './openai.ts';
 
 export const BATCH_ENDPOINT = '/v1/embeddings';
@@ -112,10 +112,7 @@ const FILE_PAGE = {
   order: z.literal('desc').describe('The newest first: there is no other order.'),
   purpose: z.literal('batch').describe('All files have it.'),
 };
-export const FilePageQuery = PageQuery.extend({
-  order: FILE_PAGE.order.optional(),
-  purpose: FILE_PAGE.purpose.optional(),
-});
+export const FilePageQuery = z.strictObject(FILE_PAGE).partial();
 
 const shared = { door: 'openai', scope: 'jobs' } as const;
 

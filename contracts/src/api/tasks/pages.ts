@@ -15,7 +15,7 @@ export const PAGE = {
     .describe(`How many are wanted; absent: ${PAGE_ITEMS.normal}. A page has ${PAGE_ITEMS.most} at most.`),
 };
 
-export const PageQuery = z.strictObject({ after: PAGE.after.optional(), limit: PAGE.limit.optional() });
+export const PageQuery = z.strictObject(PAGE).partial();
 export type PageQuery = z.infer<typeof PageQuery>;
 
 /** A page as every list of ours has it. */
