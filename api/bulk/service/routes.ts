@@ -59,22 +59,19 @@ export async function answer(
   const [kind = '', id = '', what, name = ''] = asked.path;
   const asker = { owner, idempotencyKey, left };
   const document = async (made: Promise<object>): Promise<Answer> => ({ json: await made });
-  const begun = async (begin: (asker: Asker) => Promise<object>): Promise<Answer> => {
-    let isNew = false;
-    const onBegin = (): void => {
-      isNew = true;
+  const begun = async (create: (body: unknown, asker: Asker) => Promise<object>): Promise<Answer> => {
+    let news: { isNew?: true; headers?: Record<string, string> } = {};
+    const onBegun = (estimate: BulkEstimate | null): void => {
+      news = { isNew: true, headers: estimate ? workHeaders(estimate) : {} };
     };
-    const headers: Record<string, string> = {};
-    const onEstimate = ({ images, tokens }: BulkEstimate): void => {
-      Object.assign(headers, { [WORK_HEADERS.images]: String(images), [WORK_HEADERS.tokens]: String(tokens) });
-    };
-    return { json: await begin({ ...asker, onBegin, onEstimate }), isNew, headers };
+    const json = await create(toJson(await asked.body()), { ...asker, onBegun });
+    return { json, ...news };
   };
   const bytes = async (read: Promise<AsyncIterable<Uint8Array>>): Promise<Answer> => ({ stream: await read });
   const route = [method, kind, ...(id === '' ? [] : [':id']), ...(what === undefined ? [] : [what])].join(' ');
   switch (route) {
     case 'POST jobs':
-      return begun((asking) => asked.body().then((body) => jobs.create(toJson(body), asking)));
+      return begun(jobs.create);
     case 'GET jobs':
       return document(jobs.list(owner, pageIn(PageQuery, query)));
     case 'GET jobs :id':
@@ -104,7 +101,7 @@ export async function answer(
     case 'DELETE files :id':
       return document(files.remove(id, owner));
     case 'POST batches':
-      return begun((asking) => asked.body().then((body) => batches.create(toJson(body), asking)));
+      return begun(batches.create);
     case 'GET batches':
       return document(batches.list(owner, pageIn(PageQuery, query)));
     case 'GET batches :id':
@@ -114,6 +111,10 @@ export async function answer(
     default:
       return undefined;
   }
+}
+
+function workHeaders({ images, tokens }: BulkEstimate): Record<string, string> {
+  return { [WORK_HEADERS.images]: String(images), [WORK_HEADERS.tokens]: String(tokens) };
 }
 
 /** What is said of a page; other names are refused. */

@@ -58,10 +58,8 @@ export interface Asker {
   idempotencyKey: string | null;
   /** Absent: nothing is counted. */
   left?: Left | undefined;
-  /** Told where something was begun that was not there before. */
-  onBegin?(): void;
-  /** Told what that takes, where it is known before the answer. */
-  onEstimate?(estimate: BulkEstimate): void;
+  /** Told where something was begun that was not there before, with what it takes; null where that is not known before the answer. */
+  onBegun?(estimate: BulkEstimate | null): void;
 }
 
 export interface Begun {
@@ -138,7 +136,6 @@ export function createStates({ store, runner, onEnd }: ServiceOptions): States {
         // Before the job: one that is there is listed.
         await store.put(ownedKey('jobs', job), new Uint8Array());
         isNew = await open(id).begin(job);
-        if (isNew) asker.onBegin?.();
       }
       const state = before ?? required(await stateOf(id));
       if (state.job.asked !== digest) {
@@ -156,7 +153,7 @@ export function createStates({ store, runner, onEnd }: ServiceOptions): States {
         throw error;
       }
       const begun = required(await stateOf(id));
-      if (isNew && begun.plan?.estimate) asker.onEstimate?.(begun.plan.estimate);
+      if (isNew) asker.onBegun?.(begun.plan?.estimate ?? null);
       return begun;
     },
     async find(id, owner, isKind) {
