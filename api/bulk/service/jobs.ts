@@ -2,6 +2,7 @@
 import { type JobList, type JobReport, JobRequest } from '../../../contracts/src/api/tasks/jobs.ts';
 import type { PageQuery } from '../../../contracts/src/api/tasks/pages.ts';
 import type { BulkInput, BulkWebhook } from '../../../contracts/src/bulk/job.ts';
+import { workIn } from '../../../contracts/src/bulk/work.ts';
 import { bulkFolder, bulkInlineFolder, FILES, fileIn, toTellKey } from '../../../contracts/src/keys.ts';
 import { SCHEMA_VERSION } from '../../../contracts/src/schema-version.ts';
 import { CoreError } from '../../core/errors.ts';
@@ -10,7 +11,7 @@ import { encodeDocument, type StoredObject } from '../../registry/store.ts';
 import { excessOf, jobOf } from './ask.ts';
 import { type FileService, inputOfFile, listOf } from './files/files.ts';
 import { isBelow, placesOf } from './inputs.ts';
-import { encodeLines, workIn } from './lines.ts';
+import { encodeLines } from './lines.ts';
 import type { Asker, Owner, ServiceOptions, States } from './states.ts';
 import { type JobState, reportOf } from './status.ts';
 

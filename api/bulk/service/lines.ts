@@ -1,9 +1,6 @@
-// Lines of a stream of bytes, each of bounded length: a file without line ends must not fill the memory. And what a line may say, and how
-// much there is to embed in it.
+// Lines of a stream of bytes, each of bounded length: a file without line ends must not fill the memory. And what a line may say.
 import { LIMITS } from '../../../contracts/src/api/limits.ts';
 import { BulkLine } from '../../../contracts/src/bulk/lines.ts';
-import type { BulkWork } from '../../../contracts/src/cloud/bulk-estimate.ts';
-import { CHARS_A_TOKEN } from '../../../contracts/src/cloud/rates.ts';
 import { CoreError } from '../../core/errors.ts';
 
 /** An image as base64, its name, and some room. */
@@ -72,32 +69,4 @@ export function readLine(text: string | undefined): BulkLine | CoreError {
 export function encodeLines(documents: object[]): Uint8Array<ArrayBuffer> {
   const text = documents.map((document) => `${JSON.stringify(document)}\n`).join('');
   return Uint8Array.from(new TextEncoder().encode(text));
-}
-
-/** The most that the embedded model reads of a text. */
-const CONTEXT_TOKENS = 512;
-/** What a line, an item of a request or a part of one calls an image. */
-const IMAGE_KEYS = ['image', 'image_url', 'image_base64', 'path', 'uri'];
-/** What holds texts and images itself. */
-const HOLDERS = ['text', 'content', 'body', 'input'];
-
-export const noWork = (): BulkWork => ({ images: 0, tokens: 0 });
-
-export function addWork(sum: BulkWork, { images, tokens }: BulkWork): void {
-  sum.images += images;
-  sum.tokens += tokens;
-}
-
-/** Of a line or a part of it, in any form that a line may have; what is neither text nor image counts nothing. */
-export function workIn(value: unknown): BulkWork {
-  const work = noWork();
-  if (typeof value === 'string') work.tokens = Math.min(CONTEXT_TOKENS, Math.ceil(value.length / CHARS_A_TOKEN));
-  else if (Array.isArray(value)) for (const part of value) addWork(work, workIn(part));
-  else if (typeof value === 'object' && value !== null) {
-    for (const [key, held] of Object.entries(value)) {
-      if (IMAGE_KEYS.includes(key)) work.images += 1;
-      else if (HOLDERS.includes(key)) addWork(work, workIn(held));
-    }
-  }
-  return work;
 }

@@ -1,5 +1,6 @@
 // Cuts a bulk job into shards before anything is computed: lines of a size that is cheap to do again, each shard's in a file.
 import { BULK_LIMITS, BulkBudget, type BulkJob, type BulkPlan } from '../../../contracts/src/bulk/job.ts';
+import { addWork, noWork, workIn } from '../../../contracts/src/bulk/work.ts';
 import { type BulkMachine, type BulkWork, estimateBulk } from '../../../contracts/src/cloud/bulk-estimate.ts';
 import { bulkFiles, FILES } from '../../../contracts/src/keys.ts';
 import { SCHEMA_VERSION } from '../../../contracts/src/schema-version.ts';
@@ -10,7 +11,7 @@ import { encodeDocument, type ObjectStore } from '../../registry/store.ts';
 import { excessOf } from './ask.ts';
 import type { JobFolder } from './folder.ts';
 import { isImageName } from './inputs.ts';
-import { addWork, LINE_BYTES, linesOf, noWork, readLine, workIn } from './lines.ts';
+import { LINE_BYTES, linesOf, readLine } from './lines.ts';
 
 export interface PlanOptions {
   /** What it is estimated for. */

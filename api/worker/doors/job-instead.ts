@@ -4,6 +4,7 @@ import { LIMITS } from '../../../contracts/src/api/limits.ts';
 import type { EmbedJob, JobReport, JobRequest } from '../../../contracts/src/api/tasks/jobs.ts';
 import { WORK_HEADERS } from '../../../contracts/src/bulk/job.ts';
 import type { BulkLine } from '../../../contracts/src/bulk/lines.ts';
+import { workIn } from '../../../contracts/src/bulk/work.ts';
 import { CoreError } from '../../core/errors.ts';
 import { type Item, type Part, partsOf } from '../../core/items/items.ts';
 import { toBase64 } from '../../core/vectors/base64.ts';
@@ -76,27 +77,15 @@ export async function jobInstead(
 
 /** Images count when a job is begun, and once for what is asked again under an Idempotency-Key. */
 export async function beginJob(call: Call, asked: unknown): Promise<JobReport> {
-  const images = imagesOfJob(asked);
+  // The service looks at the body's form; what is inside of it counts here.
+  const { input } = (asked ?? {}) as { input?: { items?: unknown } | null };
+  const { images } = workIn(input?.items);
   if (images > 0) call.checkImages?.(images);
   const response = await askJobs(call, '/v1/jobs', JSON.stringify(asked));
   // What the service has counted is noted already.
   const isCounted = response.headers.has(WORK_HEADERS.images);
   if (response.status === 201 && !isCounted) call.record.images += images;
   return response.json<JobReport>();
-}
-
-/** Those inside a body for POST /v1/jobs, whose form is looked at by the service. */
-function imagesOfJob(asked: unknown): number {
-  const { input } = (asked ?? {}) as { input?: { items?: unknown } | null };
-  const items: unknown[] = Array.isArray(input?.items) ? input.items : [];
-  const isImage = (item: unknown): boolean =>
-    typeof item === 'object' && item !== null && ('image' in item || 'path' in item || 'uri' in item);
-  return items.flatMap((item) => contentOf(item) ?? [item]).filter(isImage).length;
-}
-
-function contentOf(item: unknown): unknown[] | undefined {
-  const { content } = (item ?? {}) as { content?: unknown };
-  return Array.isArray(content) ? content : undefined;
 }
 
 /** Nearly, where it is base64. */
