@@ -85,6 +85,13 @@ describe('a plan', () => {
     ]);
     const output = { endpoint: '/v1/embeddings', metadata: null, file: 'file_0' } as const;
     expect(await estimateOf(requests, { output })).toMatchObject({ images: 1, tokens: 2 });
+    // Of a part of an item is the deepest text; a line may be nested as deep as it is long.
+    const nested = `{"input":${'['.repeat(200_000)}${']'.repeat(200_000)}}`;
+    const deep = writeLines(newFolder('deep'), [
+      { body: { input: [{ content: [{ text: 'abcd' }, { image_url: 'AAAA' }] }] } },
+      nested,
+    ]);
+    expect(await estimateOf(deep, { output })).toMatchObject({ images: 1, tokens: 1 });
   });
 
   test('refuses what holds nothing, and more than an array job can address', async () => {
