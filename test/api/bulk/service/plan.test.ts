@@ -3,20 +3,22 @@ import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { openPlace } from '../../../../api/bulk/places.ts';
-import { planJob } from '../../../../api/bulk/service/plan.ts';
-import type { BulkJob } from '../../../../contracts/src/bulk/job.ts';
+import { type PlanOptions, planJob } from '../../../../api/bulk/service/plan.ts';
+import type { BulkJob, BulkPlan } from '../../../../contracts/src/bulk/job.ts';
 import { ownMachine } from '../../../../contracts/src/cloud/bulk-estimate.ts';
 import { newFolder, resultsIn, runJob, writeImages, writeLines } from '../jobs.ts';
 
-/** Of a job that is planned and not run. */
-async function estimateOf(jsonl: string, change: Partial<BulkJob> = {}) {
+/** Plans a job that is not run, and writes nothing. */
+async function planOf(change: Partial<BulkJob>, options: Partial<PlanOptions> = {}): Promise<BulkPlan> {
   const { folder, job } = await runJob({
     input: { jsonl: writeLines(newFolder('one'), [{ custom_id: '1', text: ' ' }]) },
   });
   const unplanned = { ...folder, plan: async () => undefined, put: async () => true };
-  const asked = { ...job, input: { jsonl }, ...change };
-  return (await planJob(unplanned, asked, { open: openPlace, machine: ownMachine(1) })).estimate;
+  return planJob(unplanned, { ...job, ...change }, { open: openPlace, machine: ownMachine(1), ...options });
 }
+
+const estimateOf = async (jsonl: string, change: Partial<BulkJob> = {}) =>
+  (await planOf({ input: { jsonl }, ...change })).estimate;
 
 describe('a plan', () => {
   test('cuts every so many items, keeps their order, and skips what is no image', async () => {
@@ -102,20 +104,11 @@ describe('a plan', () => {
       input,
       Array.from({ length: 10_001 }, (_, i) => ({ custom_id: `${i}`, text: 'a' })),
     );
-    const { folder, job } = await runJob({
-      input: { jsonl: writeLines(newFolder('one'), [{ custom_id: '1', text: ' ' }]) },
-    });
-    const unplanned = { ...folder, plan: async () => undefined, put: async () => true };
-    const planning = planJob(
-      unplanned,
-      { ...job, input: { jsonl } },
-      { open: openPlace, shardItems: 1, machine: ownMachine(1) },
-    );
+    const planning = planOf({ input: { jsonl } }, { shardItems: 1 });
     await expect(planning).rejects.toThrow('more than 10,000 shards');
     await expect(runJob({ input: { jsonl: `file://${input}/gone.jsonl` } })).rejects.toThrow('there is no file');
     const reads = { files: 0, bytes: 9 };
-    const options = { open: openPlace, machine: ownMachine(1), reads };
-    const few = (input: typeof job.input) => planJob(unplanned, { ...job, input }, options);
+    const few = (input: BulkJob['input']) => planOf({ input }, { reads });
     await expect(few({ prefix: `file://${input}` })).rejects.toThrow('holds more than 0 files');
     await expect(few({ jsonl })).rejects.toThrow('beyond 9 bytes');
   });
