@@ -1,7 +1,13 @@
 // How far a bulk job is, by what is in its folder: a pure function of documents and the time.
 import type { OpenAiBatch } from '../../../contracts/src/api/doors/batches.ts';
 import type { JobReport, JobStatus } from '../../../contracts/src/api/tasks/jobs.ts';
-import type { BulkDone, BulkJob, BulkPlan, BulkStop } from '../../../contracts/src/bulk/job.ts';
+import {
+  BULK_LIMITS,
+  type BulkDone,
+  type BulkJob,
+  type BulkPlan,
+  type BulkStop,
+} from '../../../contracts/src/bulk/job.ts';
 import { serialOf } from './ask.ts';
 import { totalsOf } from './folder.ts';
 
@@ -27,6 +33,9 @@ export const isFinal = (status: JobStatus): boolean => status !== 'validating' &
 export function toSeconds(time: string): number {
   return Math.floor(Date.parse(time) / 1000);
 }
+
+/** Unix seconds when the files of what was made then are removed. */
+export const removalOf = (created_at: string): number => toSeconds(created_at) + BULK_LIMITS.days * 86_400;
 
 /** Unix seconds; null while it goes on. */
 function endOf({ job, stop, done }: JobState, status: JobStatus): number | null {

@@ -2,7 +2,7 @@
 import type { OpenAiFile, OpenAiFileDeleted, OpenAiFileList } from '../../../../contracts/src/api/doors/batches.ts';
 import type { PageQuery } from '../../../../contracts/src/api/tasks/pages.ts';
 import { BulkFile } from '../../../../contracts/src/bulk/file.ts';
-import { BULK_LIMITS, type BulkInput } from '../../../../contracts/src/bulk/job.ts';
+import type { BulkInput } from '../../../../contracts/src/bulk/job.ts';
 import {
   bulkFiles,
   bulkFolder,
@@ -19,7 +19,7 @@ import { encodeDocument, type ObjectStore } from '../../../registry/store.ts';
 import { newId } from '../ask.ts';
 import { openJobFolder } from '../folder.ts';
 import { type Owner, type Paged, pageOf, readState } from '../states.ts';
-import { isFinal, statusOf, toSeconds } from '../status.ts';
+import { isFinal, removalOf, statusOf, toSeconds } from '../status.ts';
 
 export interface SentFile {
   filename: string;
@@ -153,9 +153,8 @@ export function written({
   bytes,
   created_at,
 }: Pick<BulkFile, 'id' | 'filename' | 'purpose' | 'bytes' | 'created_at'>): OpenAiFile {
-  const created = toSeconds(created_at);
-  const expires_at = created + BULK_LIMITS.days * 86_400;
-  return { id, filename, purpose, bytes, object: 'file', created_at: created, expires_at, status: 'processed' };
+  const times = { created_at: toSeconds(created_at), expires_at: removalOf(created_at) };
+  return { id, filename, purpose, bytes, object: 'file', ...times, status: 'processed' };
 }
 
 export function listOf<S, T extends { id: string }>({ data: found, hasMore }: Paged<S>, written: (value: S) => T) {

@@ -6,7 +6,6 @@ import {
   OpenAiUploadRequest,
 } from '../../../../contracts/src/api/doors/uploads.ts';
 import { type BulkFile, BulkUpload } from '../../../../contracts/src/bulk/file.ts';
-import { BULK_LIMITS } from '../../../../contracts/src/bulk/job.ts';
 import { FILES, fileIn, jobInputFolder, uploadPartKey } from '../../../../contracts/src/keys.ts';
 import { SCHEMA_VERSION } from '../../../../contracts/src/schema-version.ts';
 import { CoreError } from '../../../core/errors.ts';
@@ -14,7 +13,7 @@ import { parseRequest } from '../../../core/validation.ts';
 import { encodeDocument, type ObjectStore } from '../../../registry/store.ts';
 import { newId, serialOf } from '../ask.ts';
 import type { Owner } from '../states.ts';
-import { toSeconds } from '../status.ts';
+import { removalOf, toSeconds } from '../status.ts';
 import { type FileService, written } from './files.ts';
 
 export interface UploadService {
@@ -114,14 +113,13 @@ export function createUploads(store: ObjectStore, files: FileService): UploadSer
 }
 
 function reportOf(upload: BulkUpload, file: BulkFile | undefined): OpenAiUpload {
-  const created_at = toSeconds(upload.created_at);
   const open = upload.cancelled ? 'cancelled' : 'pending';
   return {
     id: upload.id,
     object: 'upload',
     bytes: upload.bytes,
-    created_at,
-    expires_at: created_at + BULK_LIMITS.days * 86_400,
+    created_at: toSeconds(upload.created_at),
+    expires_at: removalOf(upload.created_at),
     filename: upload.filename,
     purpose: 'batch',
     status: file ? 'completed' : open,
