@@ -5,6 +5,7 @@ import {
   type BulkInput,
   type BulkJob,
   type BulkType,
+  COUNTED,
   LEFT_HEADERS,
   type Left,
 } from '../../../contracts/src/bulk/job.ts';
@@ -32,16 +33,17 @@ export type Named = Pick<BulkJob, 'id' | 'owner' | 'idempotency_key' | 'asked' |
 
 /** As the Worker says it; undefined where nothing is counted. */
 export function leftIn(headerOf: (name: string) => string | null): Left | undefined {
-  const [images, tokens] = [LEFT_HEADERS.images, LEFT_HEADERS.tokens].map((name) => {
+  const countIn = (name: string): number | null => {
     const value = headerOf(name);
     return value === null || value === '' ? null : Number(value);
-  });
-  return images === null && tokens === null ? undefined : { images: images ?? null, tokens: tokens ?? null };
+  };
+  const left = { images: countIn(LEFT_HEADERS.images), tokens: countIn(LEFT_HEADERS.tokens) };
+  return COUNTED.every((name) => left[name] === null) ? undefined : left;
 }
 
 /** Why there is more to embed than that, with both numbers; undefined where there is not. */
 export function excessOf(left: Left, work: BulkWork): CoreError | undefined {
-  for (const name of ['images', 'tokens'] as const) {
+  for (const name of COUNTED) {
     const most = left[name];
     if (most === null || work[name] <= most) continue;
     const [wanted, rest] = [work[name], most].map((count) => count.toLocaleString('en-US'));

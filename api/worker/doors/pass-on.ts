@@ -1,14 +1,12 @@
 // Requests about bulk jobs go on to the service that keeps them, with who asks; its answers and its errors come back.
 import { ErrorBody } from '../../../contracts/src/api/error.ts';
-import { LEFT_HEADERS, WORK_HEADERS } from '../../../contracts/src/bulk/job.ts';
+import { COUNTED, LEFT_HEADERS, WORK_HEADERS } from '../../../contracts/src/bulk/job.ts';
 import { CoreError } from '../../core/errors.ts';
 import type { Call } from '../dependencies.ts';
 import type { Reply } from '../http/reply.ts';
 
 /** A key that names a request, as the draft of the header has it: any printable characters. */
 const IDEMPOTENCY_KEY = /^[\x20-\x7e]{1,255}$/;
-
-const COUNTED = ['images', 'tokens'] as const;
 
 /** `path` at the service, which has the same addresses; without `body` the request has none. */
 export async function passOn(call: Call, path: string, body?: BodyInit): Promise<Reply> {

@@ -212,8 +212,10 @@ export const BulkBudget = z
   });
 export type BulkBudget = z.infer<typeof BulkBudget>;
 
+/** What the quota of a key counts. */
+export const COUNTED = ['images', 'tokens'] as const;
 /** What a key may still ask for this month; null: as much as it likes. */
-export type Left = Pick<BulkBudget, 'images' | 'tokens'>;
+export type Left = Pick<BulkBudget, (typeof COUNTED)[number]>;
 /** Headers by which the Worker says it to the service of bulk jobs; absent: as much as it likes. */
 export const LEFT_HEADERS = { images: 'x-images-left', tokens: 'x-tokens-left' } as const;
 /** Headers by which it answers what a job takes that was begun; absent: it was not counted by then. */
