@@ -10,7 +10,7 @@ import { createFiles, type FileService } from './files/files.ts';
 import { createUploads, type UploadService } from './files/uploads.ts';
 import { createJobs, type JobService } from './jobs.ts';
 import { type Asker, createStates, type ServiceOptions } from './states.ts';
-import { type TellOptions, tellOverdue } from './webhook.ts';
+import { type OverdueOptions, tellOverdue } from './webhook.ts';
 
 export interface BulkService {
   files: FileService;
@@ -18,7 +18,7 @@ export interface BulkService {
   batches: BatchService;
   uploads: UploadService;
   /** Tells of ends of the last days that nobody could be told of, or that nobody has noticed. For every few minutes. */
-  tellOverdue(options: TellOptions): Promise<void>;
+  tellOverdue(options: OverdueOptions): Promise<void>;
 }
 
 export function createBulkService(options: ServiceOptions): BulkService {

@@ -76,8 +76,8 @@ export interface States {
   begin(begun: Begun): Promise<JobState>;
   /** Throws a CoreError where there is none of that kind that its asker may see. */
   find(id: string, owner: Owner, isKind: (state: JobState) => boolean): Promise<JobState>;
-  /** Writes down that nothing works on a job any more, where that is so. */
-  notice(id: string): Promise<void>;
+  /** What a job is; that nothing works on it any more is written down, where that is so. */
+  notice(id: string): Promise<JobState | undefined>;
   /** The newest first. Throws a CoreError where there is none of the id `after`. */
   page(kind: Begun['kind'], owner: Owner, asked: PageQuery): Promise<Paged<JobState>>;
   cancel(state: JobState): Promise<JobState>;
@@ -105,11 +105,13 @@ export function createStates({ store, runner, onEnd }: ServiceOptions): States {
       throw error;
     }
   };
-  const noticeEnd = async (state: JobState): Promise<boolean> => {
+  /** The same state where nothing has ended. */
+  const noticeEnd = async (state: JobState): Promise<JobState> => {
     const { id } = state.job;
     const failure = isOpen(state) ? await runner.failure?.(state) : undefined;
-    if (failure) await open(id).stop(stopOf(id, 'failed', failure));
-    return failure !== undefined;
+    if (!failure) return state;
+    await open(id).stop(stopOf(id, 'failed', failure));
+    return required(await stateOf(id));
   };
   const isOpen = (state: JobState): boolean => !isFinal(statusOf(state, Date.now()));
 
@@ -160,13 +162,13 @@ export function createStates({ store, runner, onEnd }: ServiceOptions): States {
       const state = await stateOf(id);
       if (!state || state.job.owner !== owner || !isKind(state))
         throw new CoreError('not_found', `There is nothing of the id ${JSON.stringify(id)} here.`, { param: 'id' });
-      if (!(await noticeEnd(state))) return state;
-      onEnd?.(id);
-      return required(await stateOf(id));
+      const noticed = await noticeEnd(state);
+      if (noticed !== state) onEnd?.(id);
+      return noticed;
     },
     async notice(id) {
       const state = await stateOf(id);
-      if (state) await noticeEnd(state);
+      return state && noticeEnd(state);
     },
     page(kind, owner, asked) {
       return pageOf(store, ownedPrefix('jobs', kind, owner), {

@@ -8,7 +8,7 @@ import { encodeDocument, type ObjectStore } from '../../registry/store.ts';
 import { serialOf } from './ask.ts';
 import type { JobFolder } from './folder.ts';
 import { readState, type States } from './states.ts';
-import { isFinal, reportOf, statusOf } from './status.ts';
+import { isFinal, type JobState, reportOf, statusOf } from './status.ts';
 
 /** The platform's `fetch`. */
 export type Send = (url: string, init: RequestInit) => Promise<Response>;
@@ -17,16 +17,22 @@ export interface TellOptions {
   send: Send;
   /** Between two attempts at first (default 2 s, 10 s, 60 s): one more attempt than there are pauses. */
   pausesMs?: readonly number[];
-  /** Leaves alone what has ended since: whoever ended it may be telling (default 0). */
+  /** Leaves alone what has ended since: whoever ended it may be telling (default 0, and three minutes for who looks later). */
   quietMs?: number;
   /** The clock, in milliseconds (default the machine's). */
   now?: () => number;
+  /** The job as it was read just now (default: it is read). */
+  state?: JobState;
 }
+
+export type OverdueOptions = Pick<TellOptions, 'send' | 'quietMs' | 'now'>;
 
 const PAUSES_MS = [2_000, 10_000, 60_000] as const;
 const ATTEMPT_MS = 15_000;
 /** Later attempts come after as long a wait as there was before, at least this; none after a day. */
 const LATER_MS = 5 * 60_000;
+/** Longer than the first attempts take, with their pauses. */
+const QUIET_MS = 3 * 60_000;
 const DAY_MS = 24 * 3_600_000;
 
 /**
@@ -35,12 +41,12 @@ const DAY_MS = 24 * 3_600_000;
  */
 export async function tellOfEnd(
   folder: JobFolder,
-  { send, pausesMs = PAUSES_MS, quietMs = 0, now = Date.now }: TellOptions,
+  { send, pausesMs = PAUSES_MS, quietMs = 0, now = Date.now, state: known }: TellOptions,
 ): Promise<boolean> {
   const webhook = await folder.read(FILES.webhook, BulkWebhook);
   const before = await folder.read(FILES.webhookSent, BulkTold);
   if (!webhook || before?.told) return true;
-  const state = await readState(folder);
+  const state = known ?? (await readState(folder));
   const status = state && statusOf(state, now());
   if (!state || !status || !isFinal(status)) return false;
   // Which files there are, GET /v1/jobs/{id} says: they may be tens of thousands.
@@ -77,12 +83,11 @@ const AT_ONCE = 100;
 /** A job ends within a day, and is told for one more after that. */
 const DAYS = 4;
 
-/** Looks at the jobs of the last days of which somebody is to be told, some at a time and others the next time. */
+/** Looks at the jobs of the last days of which somebody is to be told, some at a time and others the next time: each is tried once. */
 export async function tellOverdue(
   { store, states }: { store: ObjectStore; states: Pick<States, 'open' | 'notice'> },
-  options: TellOptions,
+  { send, quietMs = QUIET_MS, now = Date.now }: OverdueOptions,
 ): Promise<void> {
-  const { now = Date.now } = options;
   const waiting: string[] = [];
   for (let days = 0; days < DAYS; days++) {
     const day = new Date(now() - days * DAY_MS).toISOString().slice(0, 10);
@@ -94,7 +99,8 @@ export async function tellOverdue(
   for (const key of waiting.slice(first, first + AT_ONCE)) {
     const id = key.slice(key.lastIndexOf('/') + 1);
     try {
-      await states.notice(id);
+      const state = await states.notice(id);
+      const options = { send, pausesMs: [], quietMs, now, ...(state ? { state } : {}) };
       if (await tellOfEnd(states.open(id), options)) await store.put(key, new Uint8Array());
     } catch (error) {
       problems.push(`${id}: ${reasonOf(error)}`);

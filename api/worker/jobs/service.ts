@@ -5,7 +5,7 @@ import { openJobFolder } from '../../bulk/service/folder.ts';
 import { isBelow } from '../../bulk/service/inputs.ts';
 import { answer, type BulkService, createBulkService } from '../../bulk/service/routes.ts';
 import type { Owner } from '../../bulk/service/states.ts';
-import { tellOfEnd } from '../../bulk/service/webhook.ts';
+import { type Send, tellOfEnd } from '../../bulk/service/webhook.ts';
 import { CoreError } from '../../core/errors.ts';
 import type { ObjectStore } from '../../registry/store.ts';
 import type { BatchClient } from './batch.ts';
@@ -21,12 +21,11 @@ export interface BatchServiceOptions {
 
 /** Behind an answer a Worker has half a minute. */
 const PAUSES_MS = [2_000, 8_000];
-/** Whoever ended a job tells of it for this long. */
-const QUIET_MS = 3 * 60_000;
+/** The platform's, which wants to be called as its own. */
+const send: Send = (url, init) => fetch(url, init);
 
 /** What the Worker's schedule asks for, every few minutes. */
-export const tellLate = (service: Pick<BulkService, 'tellOverdue'>): Promise<void> =>
-  service.tellOverdue({ send: (url, init) => fetch(url, init), pausesMs: [], quietMs: QUIET_MS });
+export const tellLate = (service: Pick<BulkService, 'tellOverdue'>): Promise<void> => service.tellOverdue({ send });
 
 export function createBatchService({ store, batch, current, background }: BatchServiceOptions): BulkService {
   const open = (id: string) => openJobFolder(store, bulkFolder(id));
@@ -39,7 +38,7 @@ export function createBatchService({ store, batch, current, background }: BatchS
   // Lines may name files that were sent by POST /v1/uploads, too, by digests that only their senders know.
   const sources = (owner: Owner) => [`${store.uri}/${UPLOADED_FILES}`, ...places(owner)];
   const onEnd = (id: string) => {
-    const telling = tellOfEnd(open(id), { send: (url, init) => fetch(url, init), pausesMs: PAUSES_MS });
+    const telling = tellOfEnd(open(id), { send, pausesMs: PAUSES_MS });
     background(telling.then(() => {}));
   };
   return createBulkService({ store, runner, places, sources, current, onEnd });

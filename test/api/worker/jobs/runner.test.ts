@@ -204,13 +204,13 @@ describe('a job that AWS Batch runs', () => {
       sent.push((JSON.parse(await (body as Blob).text()) as { type: string }).type);
       return new Response(null, { status: 204 });
     };
-    await service.tellOverdue({ send });
+    await service.tellOverdue({ send, quietMs: 0 });
     batch.job = { status: 'FAILED', reason: 'Array Child Job failed', isArray: true };
     // Whoever ends a job tells of it at first.
     await service.tellOverdue({ send, quietMs: 60_000 });
     expect(sent).toEqual([]);
-    await service.tellOverdue({ send });
-    await service.tellOverdue({ send });
+    await service.tellOverdue({ send, quietMs: 0 });
+    await service.tellOverdue({ send, quietMs: 0 });
     expect(sent).toEqual(['job.failed']);
   });
 });
