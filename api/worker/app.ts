@@ -72,14 +72,11 @@ export function createApp(deps: Dependencies) {
   });
 
   for (const [path, rows] of ROWS) {
-    for (const { id, method, door, scope, orScope, path: first } of rows) {
+    for (const row of rows) {
+      const { id, method, door } = row;
       app.on(method, path, async (c) => {
         const record = Object.assign(c.get('record'), { operation: id, door });
-        const grant = await deps.access(
-          c.req.raw,
-          { scope, path: first, method, ...(orScope ? { orScope } : {}) },
-          record,
-        );
+        const grant = await deps.access(c.req.raw, row, record);
         if (method === 'POST') deps.admission.checkRoom();
         const { checkImages, left, terms: keyTerms } = grant ?? {};
         const call = { request: c.req.raw, params: c.req.param(), deps, record, checkImages, left, keyTerms };

@@ -38,7 +38,7 @@ export type Access = (
 const ALWAYS = '/health/live';
 
 export function createAccess({ policy, keys, limits, origins = [] }: AccessOptions): Access {
-  return async function access(request, { scope, orScope = scope, path, method }, asker) {
+  return async function access(request, { scope, orScope, path, method }, asker) {
     if ('problem' in policy) {
       if (path === ALWAYS) return undefined;
       throw new CoreError('not_configured', policy.problem);
@@ -50,7 +50,7 @@ export function createAccess({ policy, keys, limits, origins = [] }: AccessOptio
     if (credential !== undefined && keys && !(open && !(await keys.hasAny()))) {
       const key = await find(credential, keys);
       asker.key = key.prefix;
-      check(key, key.scopes.includes(orScope ?? scope) ? (orScope ?? scope) : scope);
+      check(key, scope, orScope);
       asker.scopes = key.scopes;
       return limits?.enter(key, { isCostly: method === 'POST', headers: asker.headers });
     }
@@ -68,14 +68,14 @@ async function find(credential: string, keys: KeyCache): Promise<ApiKey> {
   throw new CoreError('unauthorized', 'The API key that was sent is not known here. Keys begin with ec_.');
 }
 
-function check({ prefix, scopes, revoked_at, expires_at }: ApiKey, scope: Scope): void {
+function check({ prefix, scopes, revoked_at, expires_at }: ApiKey, scope: Scope, orScope = scope): void {
   if (revoked_at !== null) {
     throw new CoreError('unauthorized', `The API key ${prefix}… was revoked at ${revoked_at}: ask for another one.`);
   }
   if (expires_at !== null && Date.parse(expires_at) <= Date.now()) {
     throw new CoreError('unauthorized', `The API key ${prefix}… expired at ${expires_at}: ask for another one.`);
   }
-  if (scopes.includes(scope)) return;
+  if (scopes.includes(scope) || scopes.includes(orScope)) return;
   const message = `The API key ${prefix}… is good for ${scopes.join(' and ')}; this needs ${scope}.`;
   throw new CoreError('forbidden', message);
 }
