@@ -6,6 +6,7 @@ import { FILES } from '../../../contracts/src/keys.ts';
 import { CoreError } from '../../core/errors.ts';
 import type { Call, Handler } from '../dependencies.ts';
 import { readForm, readJson } from '../http/body.ts';
+import type { FormField } from '../http/multipart.ts';
 import type { Reply } from '../http/reply.ts';
 import { passOn, queryOf } from './pass-on.ts';
 
@@ -28,8 +29,7 @@ async function createFile(call: Call): Promise<Reply> {
   if (typeof purpose !== 'string')
     throw new CoreError('invalid_request', 'purpose is missing: it is batch.', { param: 'purpose' });
   const query = new URLSearchParams({ filename: file.filename ?? FILES.lines, purpose });
-  const bytes = typeof file.value === 'string' ? new TextEncoder().encode(file.value) : file.value;
-  return passOn(call, `/v1/files?${query}`, Uint8Array.from(bytes));
+  return passOn(call, `/v1/files?${query}`, bytesOf(file));
 }
 
 async function addUploadPart(call: Call): Promise<Reply> {
@@ -42,8 +42,12 @@ async function addUploadPart(call: Call): Promise<Reply> {
     throw new CoreError('invalid_request', 'data is missing: send it as a form, with curl -F data=@part.', {
       param: 'data',
     });
-  const bytes = typeof part.value === 'string' ? new TextEncoder().encode(part.value) : part.value;
-  return passOn(call, `/v1/uploads/${idOf(call)}/parts`, Uint8Array.from(bytes));
+  return passOn(call, `/v1/uploads/${idOf(call)}/parts`, bytesOf(part));
+}
+
+/** A file that is sent without a name comes as text. */
+function bytesOf({ value }: FormField): Uint8Array<ArrayBuffer> {
+  return Uint8Array.from(typeof value === 'string' ? new TextEncoder().encode(value) : value);
 }
 
 /** A body with none of the keys of our own uploads. */
