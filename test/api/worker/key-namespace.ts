@@ -1,5 +1,8 @@
 // API keys in a namespace of a test's own, as Workers KV would hold them.
-import type { KeyNamespace } from '../../../api/worker/access/key-cache.ts';
+import { createKeyCache, type KeyNamespace } from '../../../api/worker/access/key-cache.ts';
+import type { Limits } from '../../../api/worker/access/limits.ts';
+import { policyOf } from '../../../api/worker/access/policy.ts';
+import { type Access, createAccess } from '../../../api/worker/middleware/access.ts';
 import type { ApiKey } from '../../../contracts/src/api/api-key.ts';
 import { apiKeyKey } from '../../../contracts/src/keys.ts';
 
@@ -10,6 +13,12 @@ export interface TestNamespace extends KeyNamespace {
   isDown: boolean;
   /** Adds a key with those terms and answers its secret. */
   add(terms?: Partial<ApiKey>): Promise<string>;
+}
+
+/** Lets in whoever has a key of it. */
+export function accessBy(namespace: KeyNamespace, limits?: Limits): Access {
+  const policy = policyOf({ access: undefined, hasKeys: true });
+  return createAccess({ policy, keys: createKeyCache(namespace), limits });
 }
 
 export function keyNamespace(): TestNamespace {

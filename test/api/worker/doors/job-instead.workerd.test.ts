@@ -1,14 +1,11 @@
 // Requests that become bulk jobs, as their callers see it: which of them do, what the job is asked to do, and who pays for it.
 import { beforeEach, describe, expect, test } from 'vitest';
-import { createKeyCache } from '../../../../api/worker/access/key-cache.ts';
 import { createLimits } from '../../../../api/worker/access/limits.ts';
-import { policyOf } from '../../../../api/worker/access/policy.ts';
 import { createImageRouter } from '../../../../api/worker/images/router.ts';
-import { createAccess } from '../../../../api/worker/middleware/access.ts';
 import { ErrorBody } from '../../../../contracts/src/api/error.ts';
 import { LIMITS } from '../../../../contracts/src/api/limits.ts';
 import { EmbedJob, type JobReport, JobRequest } from '../../../../contracts/src/api/tasks/jobs.ts';
-import { keyNamespace } from '../key-namespace.ts';
+import { accessBy, keyNamespace } from '../key-namespace.ts';
 import { appOf, STATIC, tableModel } from '../table-model.ts';
 
 const source = await tableModel();
@@ -190,8 +187,7 @@ describe('a key', () => {
       settle: async (used) => void settled.push(used),
     }),
   });
-  const policy = policyOf({ access: undefined, hasKeys: true });
-  const ask = service({ jobs, access: createAccess({ policy, keys: createKeyCache(namespace), limits }) });
+  const ask = service({ jobs, access: accessBy(namespace, limits) });
   const many = { input: Array(MANY).fill(IMAGE) };
   const keyFor = async (scopes: ('embed' | 'jobs')[], images: number | null = null) => {
     const quota = { tokens_per_month: null, images_per_month: images };

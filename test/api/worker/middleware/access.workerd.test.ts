@@ -4,7 +4,7 @@ import { createKeyCache, type KeyCacheOptions } from '../../../../api/worker/acc
 import { policyOf, WORDS } from '../../../../api/worker/access/policy.ts';
 import { createAccess } from '../../../../api/worker/middleware/access.ts';
 import { ErrorBody } from '../../../../contracts/src/api/error.ts';
-import { keyNamespace, type TestNamespace } from '../key-namespace.ts';
+import { accessBy, keyNamespace, type TestNamespace } from '../key-namespace.ts';
 import { appOf, STATIC, tableModel } from '../table-model.ts';
 
 const model = await tableModel();
@@ -101,9 +101,7 @@ describe('a key', () => {
   });
 
   test('is refused in the form of the door that was knocked at', async () => {
-    const { app } = appOf(model, {
-      access: createAccess({ policy: policyOf({ access: undefined, hasKeys: true }), keys: createKeyCache(namespace) }),
-    });
+    const { app } = appOf(model, { access: accessBy(namespace) });
     const ask = (path: string, body: object) =>
       app.request(path, {
         method: 'POST',

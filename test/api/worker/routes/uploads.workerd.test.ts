@@ -1,12 +1,9 @@
 // One path for two kinds of uploads: which key is good for which, and in whose form each is refused.
 import { expect, test } from 'vitest';
-import { createKeyCache } from '../../../../api/worker/access/key-cache.ts';
-import { policyOf } from '../../../../api/worker/access/policy.ts';
-import { createAccess } from '../../../../api/worker/middleware/access.ts';
 import { OpenAiError } from '../../../../contracts/src/api/doors/errors.ts';
 import { ErrorBody } from '../../../../contracts/src/api/error.ts';
 import type { Scope } from '../../../../contracts/src/api/operation.ts';
-import { keyNamespace } from '../key-namespace.ts';
+import { accessBy, keyNamespace } from '../key-namespace.ts';
 import { appOf, tableModel } from '../table-model.ts';
 
 const IMAGE = { digest: `sha256:${'a'.repeat(64)}`, bytes: 3 };
@@ -15,10 +12,7 @@ const LINES = { filename: 'requests.jsonl', purpose: 'batch', bytes: 20_000_000,
 const namespace = keyNamespace();
 const asked: string[] = [];
 const { app } = appOf(await tableModel(), {
-  access: createAccess({
-    policy: policyOf({ access: undefined, hasKeys: true }),
-    keys: createKeyCache(namespace),
-  }),
+  access: accessBy(namespace),
   async jobs(path, { body }) {
     asked.push(`${path} ${body}`);
     return Response.json({});
