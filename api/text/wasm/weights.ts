@@ -2,11 +2,11 @@
 // of weights in chunks is copied as they come, and never held as a whole.
 import type { Artefact } from '../../../contracts/src/model/artefact.ts';
 import type { ReadArtefact } from '../engine.ts';
-import { bytesOf, type OnnxTensor } from './onnx-file.ts';
+import { bytesOf, type TensorBytes } from './onnx-file.ts';
 
 /** Where in memory a tensor goes. */
 export interface Placed {
-  tensor: OnnxTensor;
+  tensor: TensorBytes;
   at: number;
   /** Of the parts of a matrix: what they have in common. It can be packed when `PARTS` of them are there. */
   matrix?: Matrix;
