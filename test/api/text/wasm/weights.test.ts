@@ -55,7 +55,7 @@ describe('the tower of the embedded tiny student', () => {
 
 /** A weight of `length` bytes at `start` of the file, whose place in memory is `at`. */
 const placed = (start: number, length: number, more: Partial<Placed> = {}): Placed => ({
-  tensor: { dims: [length], type: 2, bytes: new Uint8Array(), outside: { start, length } },
+  tensor: { bytes: new Uint8Array(), outside: { start, length } },
   at: start,
   ...more,
 });
