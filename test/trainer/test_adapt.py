@@ -3,7 +3,6 @@
 import json
 import math
 import subprocess
-import sys
 from pathlib import Path
 from typing import cast
 
@@ -17,7 +16,7 @@ from torch.nn import functional as F
 from contracts import load
 from contracts.types import ModelManifest, OwnData
 from losses.matrices import info_nce, multi_positive_nce
-from support import ROOT, STAGE_ENV, interrupt_stage, run_stage, schedule, write_job
+from support import ROOT, STAGE_ENV, interrupt_stage, run_stage, schedule, warm_python, write_job
 from towers.adaptation.losses import class_loss
 from towers.adaptation.own_data import read_own
 from towers.adaptation.texts import general_texts
@@ -37,7 +36,7 @@ def model(tmp_path_factory):
     """A complete model of three tiers with random weights."""
     folder = tmp_path_factory.mktemp("model")
     script = ROOT / "test/support/tiered_model.py"
-    subprocess.run([sys.executable, "-W", "ignore", str(script), str(folder)], check=True, env=STAGE_ENV)
+    subprocess.run([warm_python(), "-W", "ignore", str(script), str(folder)], check=True, env=STAGE_ENV)
     return folder
 
 

@@ -57,6 +57,14 @@ def target_ranks(scores_IC: torch.Tensor, target_of_I: torch.Tensor) -> torch.Te
     return (~(scores_IC < own_I)).sum(1) - 1
 
 
+def hits_at(
+    name: str, images_IE: torch.Tensor, classes_CE: torch.Tensor, class_of_I: torch.Tensor
+) -> dict[str, np.ndarray]:
+    """1 for every image [I] whose own class is the nearest, or among the nearest five, by metric; else 0."""
+    rank_I = target_ranks(images_IE @ classes_CE.T, class_of_I)
+    return {f"{name}_top{k}": (rank_I < k).double().numpy() for k in (1, 5)}
+
+
 def pair_hits(first_NE: torch.Tensor, second_NE: torch.Tensor) -> np.ndarray:
     """1 where the nearest of all second vectors is the first one's own, else 0 [N]; a tie is a miss.
 

@@ -4,7 +4,7 @@ import { ranksOf } from '../../../contracts/src/job-classes.ts';
 import type { DatasetPointer } from '../../../contracts/src/training/dataset.ts';
 import type { LanguageNeeds } from '../plan/language-needs.ts';
 import type { StageNeeds } from '../plan/stage-needs.ts';
-import type { StagePlan } from '../plan/stage-plan.ts';
+import { leftOf, type StagePlan } from '../plan/stage-plan.ts';
 import type { Emit, RunEvent, StageStatus } from '../run/events.ts';
 import { durationText, metricText, progressText } from '../run/progress.ts';
 import type { CommandContext } from './context.ts';
@@ -162,21 +162,15 @@ function pushedLines({ dataset, sent, moved, submitted }: Extract<RunEvent, { ev
 function planLines({ recipe, runs, stages, prices }: Extract<RunEvent, { event: 'plan' }>): string[] {
   const width = Math.max(...stages.map(({ id }) => id.length));
   const queued = stages.filter(({ status }) => status === 'queued');
-  const known = queued.flatMap(({ estimated_seconds }) => (estimated_seconds === null ? [] : [estimated_seconds]));
+  const { missing, estimated_seconds, without_estimate: unknown } = leftOf(stages);
   const lines = stages.map((stage) => `  ${stage.id.padEnd(width)}  ${stageText(stage)}`);
-  const unknown = queued.length - known.length;
   const time = [
-    ...(known.length > 0 ? [`about ${durationText(sum(known))}`] : []),
+    ...(missing > unknown ? [`about ${durationText(estimated_seconds)}`] : []),
     ...(unknown > 0 ? [`${unknown} of unknown length`] : []),
   ];
-  const summary = queued.length === 0 ? 'nothing to run' : `${queued.length} to run: ${time.join(', ')}`;
-  const cost = prices === null || queued.length === 0 ? [] : [costText(queued, prices)];
-  return [
-    `Recipe ${recipe}, runs in ${runs}`,
-    ...lines,
-    `${stages.length - queued.length} finished, ${summary}`,
-    ...cost,
-  ];
+  const summary = missing === 0 ? 'nothing to run' : `${missing} to run: ${time.join(', ')}`;
+  const cost = prices === null || missing === 0 ? [] : [costText(queued, prices)];
+  return [`Recipe ${recipe}, runs in ${runs}`, ...lines, `${stages.length - missing} finished, ${summary}`, ...cost];
 }
 
 /** `contrastive: 8.03 billion parameters, 48.6 GB on a GPU, …; at most 7.2e+8 tokens: A10G too small, …, H100 21 h` */

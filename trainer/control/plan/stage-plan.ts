@@ -25,6 +25,28 @@ export interface StagePlan {
   limit_usd: number | null;
 }
 
+/** What is left of a plan to run, part of the document that --json prints. */
+export interface Left {
+  /** Jobs in all, and how many of them are to be run. */
+  jobs: number;
+  missing: number;
+  /** By comparable earlier runs, those without one left out. */
+  estimated_seconds: number;
+  without_estimate: number;
+}
+
+/** What is not finished of these, and how long that takes. */
+export function leftOf(stages: readonly StagePlan[]): Left {
+  const missing = stages.filter(({ status }) => status === 'queued');
+  const estimates = missing.flatMap(({ estimated_seconds: seconds }) => (seconds === null ? [] : [seconds]));
+  return {
+    jobs: stages.length,
+    missing: missing.length,
+    estimated_seconds: estimates.reduce((sum, seconds) => sum + seconds, 0),
+    without_estimate: missing.length - estimates.length,
+  };
+}
+
 /** The rows of a plan for this machine. `past`: its finished runs. */
 export function stagePlans(jobs: readonly PlannedJob[], past: readonly PastRun[]): StagePlan[] {
   return jobs.map((planned) => toStagePlan(planned, estimateRun(planned.job, past)));

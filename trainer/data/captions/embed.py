@@ -5,7 +5,6 @@ which are small, into one file each. In a small set all different texts of all s
 """
 
 import fcntl
-import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -26,7 +25,7 @@ from data.captions.sets import (
     other_sets,
     pair_shards,
 )
-from data.features import FeatureStore, FeatureWriter
+from data.features import FeatureStore, FeatureWriter, save_tensors
 from data.manifest import is_large
 from engine.run import Run
 from towers.data import write_rows
@@ -93,9 +92,7 @@ class TextUnit:
 
     def run(self, embed: Embed) -> None:
         """Embed, write, give the file its name."""
-        temporary = self.file.with_suffix(".tmp")
-        save_file({"features": embed(self.texts)}, temporary)
-        os.replace(temporary, self.file)
+        save_tensors(self.file, {"features": embed(self.texts)})
 
 
 class CaptionWork:

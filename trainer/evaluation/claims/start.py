@@ -16,13 +16,11 @@ from evaluation.trained import input_of
 from towers.crops import load_whole_images
 from towers.data import read_class_images
 from towers.image.backbone import create_backbone
-from towers.image.tower import ImageTower
+from towers.image.tower import ImageTower, image_vectors
 from towers.items import FILE, write_items
-from towers.metrics import target_ranks
+from towers.metrics import hits_at
 from towers.text_sets import TextSet, group_vectors
 from towers.two_towers import load_adapter, read_shape
-
-IMAGES_AT_ONCE = 128
 
 
 def measure_starts(comparisons: list[Comparison]) -> Iterator[str]:
@@ -51,13 +49,11 @@ def hits_before(run: Path) -> dict[str, np.ndarray]:
     shape, whole = read_shape(inherited), load_whole_images(images)
     if whole.classes is None:
         raise FileNotFoundError(f"{images} has no class pictures")
-    tower = ImageTower(create_backbone(**shape["backbone"]), shape["embed_dim"]).eval()
+    tower = ImageTower(create_backbone(**shape["backbone"]), shape["embed_dim"])
     tower.head.load_state_dict(load_file(inherited / "head.safetensors"))
     prompts = TextSet(embedded, "prompts", torch.device("cpu")).with_features()
     classes_CE = group_vectors(load_adapter(inherited), prompts)
-    parts = (whole.classes[start : start + IMAGES_AT_ONCE] for start in range(0, len(whole.classes), IMAGES_AT_ONCE))
-    images_IE = torch.cat([tower.forward_trainable(torch.from_numpy(np.array(x)).float(), whole.block) for x in parts])
+    images_IE = image_vectors(tower, whole.classes, whole.block)
     number_of = {key: number for number, key in enumerate(prompts.keys)}
     class_I = torch.tensor([number_of[str(row["index"])] for row in read_class_images(prepared)])
-    rank_I = target_ranks(images_IE @ classes_CE.T, class_I)
-    return {f"zero_shot_top{k}": (rank_I < k).double().numpy() for k in (1, 5)}
+    return hits_at("zero_shot", images_IE, classes_CE, class_I)

@@ -25,7 +25,7 @@ from tasks.clip import Clip
 from tasks.clip_batch import Counts, Pairs, Place
 from tasks.clip_data.cached import CachedPairs, Sampler, StoredPairs
 from tasks.clip_data.frozen import FrozenTower
-from tasks.clip_data.measure import Measure, image_vectors
+from tasks.clip_data.measure import Measure
 from tasks.clip_data.streamed import Asking, StreamedPairs, Streams, TextInputs
 from tasks.clip_data.wrong import WrongCaptions, most_wrong
 from tasks.clip_objective import Objective, Texts
@@ -33,7 +33,7 @@ from towers.class_targets import load_class_targets
 from towers.crops import load_activations, load_whole_images, read_crops
 from towers.data import first_pairs, read_pairs
 from towers.image.backbone import create_backbone, preprocess_recipe
-from towers.image.tower import ImageTower
+from towers.image.tower import ImageTower, image_vectors
 from towers.items import write_items
 from towers.labels import normalised_label
 from towers.text_sets import TextSet, text_vectors

@@ -10,9 +10,9 @@ from torch.nn import functional as F
 
 from towers.crops import WholeImages
 from towers.data import Row, read_class_images, read_pairs
-from towers.image.tower import ImageTower
+from towers.image.tower import ImageTower, image_vectors
 from towers.labels import normalised_label
-from towers.metrics import mean_recall_per_image, pair_hits, retrieval, target_ranks
+from towers.metrics import hits_at, mean_recall_per_image, pair_hits, retrieval
 from towers.text_sets import TextSet, group_vectors, text_vectors
 
 
@@ -78,23 +78,3 @@ class Measure:
                 *(text_vectors(text_tower, long, long.first_of_G + side) for side in (0, 1))
             )
         return hits
-
-
-def hits_at(
-    name: str, images_IE: torch.Tensor, classes_CE: torch.Tensor, class_of_I: torch.Tensor
-) -> dict[str, np.ndarray]:
-    """1 for every image [I] whose own class is the nearest, or among the nearest five, by metric; else 0."""
-    rank_I = target_ranks(images_IE @ classes_CE.T, class_of_I)
-    return {f"{name}_top{k}": (rank_I < k).double().numpy() for k in (1, 5)}
-
-
-@torch.inference_mode()
-def image_vectors(tower: ImageTower, activations: np.ndarray, block: int | None) -> torch.Tensor:
-    """Unit vectors of activations [N, E], float32 on the CPU."""
-    tower.eval()
-    out = []
-    for start in range(0, len(activations), 128):
-        x = torch.from_numpy(np.array(activations[start : start + 128])).to(tower.head.weight.device, torch.float32)
-        x = x.contiguous(memory_format=torch.channels_last) if x.ndim == 4 else x
-        out.append(tower.forward_trainable(x, block).cpu())
-    return torch.cat(out).clone()

@@ -5,6 +5,7 @@ Shapes: B images, S side in pixels, T tokens, F pooled backbone features, E join
 
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional as F
@@ -192,3 +193,15 @@ def pca_head(features_NF: torch.Tensor, embed_dim: int) -> tuple[torch.Tensor, t
     if len(weight) < embed_dim:
         weight = torch.cat([weight, torch.zeros(embed_dim - len(weight), features_NF.shape[1])])
     return weight.contiguous(), -(weight @ mean_F)
+
+
+@torch.inference_mode()
+def image_vectors(tower: ImageTower, activations: np.ndarray, block: int | None) -> torch.Tensor:
+    """Unit vectors of activations [N, E], float32 on the CPU."""
+    tower.eval()
+    out = []
+    for start in range(0, len(activations), 128):
+        x = torch.from_numpy(np.array(activations[start : start + 128])).to(tower.head.weight.device, torch.float32)
+        x = x.contiguous(memory_format=torch.channels_last) if x.ndim == 4 else x
+        out.append(tower.forward_trainable(x, block).cpu())
+    return torch.cat(out).clone()

@@ -47,8 +47,15 @@ def wrong_captions(caption: str, count: int) -> list[str]:
     words = [match[0].lower() for match in found]
     rng = np.random.default_rng(list(hashlib.sha256(caption.encode()).digest()))
     edits = [*_shuffled(_exchanges(words), rng), *_shuffled(_replacements(words), rng)]
-    texts = dict.fromkeys(_edited(caption, found, edit) for edit in edits)
-    return [text for text in texts if text != caption][:count]
+    # Written one by one: there may be dozens, of which a few are asked for.
+    texts: dict[str, None] = {}
+    for edit in edits:
+        if len(texts) == count:
+            break
+        text = _edited(caption, found, edit)
+        if text != caption:
+            texts[text] = None
+    return [*texts]
 
 
 def _exchanges(words: list[str]) -> list[Edit]:

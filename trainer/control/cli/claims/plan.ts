@@ -5,7 +5,7 @@ import { EXIT } from '../../../../contracts/src/exit-codes.ts';
 import { UserError } from '../../../../contracts/src/user-error.ts';
 import { planHere } from '../../local/plan.ts';
 import { selectJobs } from '../../plan/select-jobs.ts';
-import { type StagePlan, stagePlans } from '../../plan/stage-plan.ts';
+import { type Left, leftOf, type StagePlan, stagePlans } from '../../plan/stage-plan.ts';
 import { resolveRecipe } from '../../recipe/locate.ts';
 import { withAblation } from '../../recipe/variants.ts';
 import { pastRuns } from '../../run/folder.ts';
@@ -25,16 +25,6 @@ const Questions = z.array(
     compared: z.boolean(),
   }),
 );
-
-/** Runs that are not finished, part of the document that --json prints. */
-interface Left {
-  /** Jobs in all, and how many of them are to be run. */
-  jobs: number;
-  missing: number;
-  /** By comparable earlier runs, those without one left out. */
-  estimated_seconds: number;
-  without_estimate: number;
-}
 
 export interface ClaimsPlan {
   recipe: string;
@@ -100,17 +90,6 @@ async function openQuestions(command: readonly string[], context: CommandContext
   const code = await runPython([...command, '--open'], { ...context, stdout });
   if (code !== EXIT.ok) throw new UserError(`the questions could not be read (exit code ${code})`);
   return Questions.parse(JSON.parse(printed));
-}
-
-function leftOf(stages: readonly StagePlan[]): Left {
-  const missing = stages.filter(({ status }) => status === 'queued');
-  const estimates = missing.flatMap(({ estimated_seconds: seconds }) => (seconds === null ? [] : [seconds]));
-  return {
-    jobs: stages.length,
-    missing: missing.length,
-    estimated_seconds: estimates.reduce((sum, seconds) => sum + seconds, 0),
-    without_estimate: missing.length - estimates.length,
-  };
 }
 
 /** For a person. */
