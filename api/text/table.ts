@@ -17,10 +17,9 @@ interface AddOptions {
 /** Rows that a product adds at once: the sum so far is read and written once for all of them, which is most of the time. */
 const AT_ONCE = 4;
 
-export function openTable({ rows, width }: QuantizedTable, file: ArrayBuffer): Table {
-  if (file.byteLength !== rows * width + rows * 4) {
-    throw new Error(`a table of ${rows} x ${width} has ${rows * width + rows * 4} bytes, not ${file.byteLength}`);
-  }
+export function openTable(table: QuantizedTable, file: ArrayBuffer): Table {
+  requireTableBytes(table, file.byteLength);
+  const { rows, width } = table;
   const values = new Int8Array(file, 0, rows * width);
   const scales = new Float32Array(file.slice(rows * width));
   return {
@@ -49,4 +48,10 @@ export function openTable({ rows, width }: QuantizedTable, file: ArrayBuffer): T
       return sum;
     },
   };
+}
+
+/** Throws unless a file of so many bytes holds the table: its values, and behind them a scale for each row. */
+export function requireTableBytes({ rows, width }: QuantizedTable, found: number): void {
+  const bytes = rows * width + rows * 4;
+  if (found !== bytes) throw new Error(`a table of ${rows} x ${width} has ${bytes} bytes, not ${found}`);
 }

@@ -8,10 +8,14 @@ export interface OnnxNode {
   attributes: Map<string, number>;
 }
 
-export interface OnnxTensor {
+export interface OnnxTensor extends TensorBytes {
   dims: number[];
   /** TensorProto.DataType. */
   type: number;
+}
+
+/** Where the bytes of a tensor are. */
+export interface TensorBytes {
   /** Empty where they are in the file of weights. */
   bytes: Uint8Array;
   /** Where in the file of weights they are; absent: in this one. */
@@ -94,7 +98,7 @@ function readTensor(bytes: Uint8Array): { name: string; tensor: OnnxTensor } {
 }
 
 /** The bytes of a tensor. `weights`: the file of weights, if the graph has one. */
-export function bytesOf({ bytes, outside }: OnnxTensor, weights: Uint8Array | undefined): Uint8Array {
+export function bytesOf({ bytes, outside }: TensorBytes, weights: Uint8Array | undefined): Uint8Array {
   if (!outside) return bytes;
   const end = outside.start + outside.length;
   if (!weights || end > weights.length) throw new Error('the file of weights ends before those that the graph names');

@@ -1,8 +1,9 @@
 // Sums of the static tier's rows by the kernels: its table as it is, and its projection as float32 in panels of columns.
 import type { QuantizedTable } from '../../../contracts/src/model/manifest.ts';
 import type { ReadArtefact, RowSums, StaticTables } from '../engine.ts';
+import { requireTableBytes } from '../table.ts';
 import { createPlan, start } from './kernels.ts';
-import { loadWeights, type Placed } from './weights.ts';
+import { loadWeights } from './weights.ts';
 
 /** Columns that `addProduct` holds in registers at once. Panels of so many are read from their first number to the last. */
 const PANEL = 32;
@@ -26,29 +27,31 @@ export async function openRowSums(
   if (width % 8 !== 0 || output % 8 !== 0) return undefined;
   if (projection && projection.rows !== width)
     throw new Error(`a projection of ${width} numbers has as many rows, not ${projection.rows}`);
+  for (const each of [table, projection]) if (each) requireTableBytes(each, each.file.size);
   const plan = createPlan();
-  const values = plan.place(rows * width);
-  const scales = plan.place(rows * 4);
+  const values = plan.place(table.file.size);
+  const scales = values + rows * width;
   const matrix = plan.place(projection ? width * output * 4 : 0);
-  const small = plan.place(projection ? projection.rows * (projection.width + 4) : 0);
+  const small = plan.place(projection ? projection.file.size : 0);
   const [numbers, sum, vector] = [plan.place(IDS * 4), plan.place(width * 4), plan.place(output * 4)];
   const { kernels, memory } = start(module, plan.pages());
   const floats = new Float32Array(memory.buffer);
   const ids = new Uint32Array(memory.buffer, numbers, IDS);
   const [sumAt, vectorAt] = [sum / 4, vector / 4];
-  async function load(of: QuantizedTable, at: { values: number; scales: number }): Promise<void> {
-    check(of, of.file.size);
+  /** The file as it is: scales lie behind values. */
+  async function load(of: QuantizedTable, at: number): Promise<void> {
     const whole = async () => {
       const bytes = await read(of.file);
-      check(of, bytes.byteLength);
+      requireTableBytes(of, bytes.byteLength);
       return bytes;
     };
     const reader = Object.assign(whole, { chunks: read.chunks });
-    await loadWeights(partsOf(of, at), { of: of.file, read: reader, into: memory.buffer });
+    const placed = { tensor: { bytes: new Uint8Array(), outside: { start: 0, length: of.file.size } }, at };
+    await loadWeights([placed], { of: of.file, read: reader, into: memory.buffer });
   }
-  await load(table, { values, scales });
+  await load(table, values);
   if (projection) {
-    await load(projection, { values: small, scales: small + width * output });
+    await load(projection, small);
     unpack();
   }
 
@@ -88,18 +91,4 @@ export async function openRowSums(
       return floats.subarray(vectorAt, vectorAt + output);
     },
   };
-}
-
-function check({ rows, width }: QuantizedTable, found: number): void {
-  const bytes = rows * width + rows * 4;
-  if (found !== bytes) throw new Error(`a table of ${rows} x ${width} has ${bytes} bytes, not ${found}`);
-}
-
-/** The two parts of a table's file. */
-function partsOf({ rows, width }: QuantizedTable, { values, scales }: { values: number; scales: number }): Placed[] {
-  const part = (start: number, length: number, at: number): Placed => ({
-    tensor: { dims: [length], type: 0, bytes: new Uint8Array(), outside: { start, length } },
-    at,
-  });
-  return [part(0, rows * width, values), part(rows * width, rows * 4, scales)];
 }

@@ -2,11 +2,11 @@
 // of weights in chunks is copied as they come, and never held as a whole.
 import type { Artefact } from '../../../contracts/src/model/artefact.ts';
 import type { ReadArtefact } from '../engine.ts';
-import { bytesOf, type OnnxTensor } from './onnx-file.ts';
+import { bytesOf, type TensorBytes } from './onnx-file.ts';
 
 /** Where in memory a tensor goes. */
 export interface Placed {
-  tensor: OnnxTensor;
+  tensor: TensorBytes;
   at: number;
   /** Of the parts of a matrix: what they have in common. It can be packed when `PARTS` of them are there. */
   matrix?: Matrix;
@@ -33,35 +33,37 @@ interface Loading {
 /** In chunks where the source has them and the order of the file allows it. */
 export async function loadWeights(placed: readonly Placed[], { of, read, into }: Loading): Promise<void> {
   const memory = new Uint8Array(into);
-  if (of && read.chunks && areInOrder(placed)) return copyWeights(placed, { chunks: read.chunks(of) }, memory);
+  if (of && read.chunks && areInOrder(placed)) return copyChunks(placed, read.chunks(of), memory);
   const bytes = of && (await read(of));
-  await copyWeights(placed, { whole: bytes && new Uint8Array(bytes) }, memory);
+  copyWhole(placed, bytes && new Uint8Array(bytes), memory);
   // Detaching frees this copy before anything is collected.
   bytes?.transfer();
 }
 
-/** The bytes of the file beside the graph, as a whole or in chunks, of which each is good until the next is asked for. */
-export type WeightsFile = { whole: Uint8Array | undefined } | { chunks: AsyncIterable<Uint8Array> };
-
-/** Throws where the file ends before the weights do. Chunks are for weights that `areInOrder` only. */
-export async function copyWeights(placed: readonly Placed[], file: WeightsFile, memory: Uint8Array): Promise<void> {
+/** `file`: the one beside the graph, in whatever order; absent: there is none. Throws where it ends before the weights do. */
+export function copyWhole(placed: readonly Placed[], file: Uint8Array | undefined, memory: Uint8Array): void {
   const done = createCounter();
-  if ('whole' in file) {
-    for (const each of placed) {
-      memory.set(bytesOf(each.tensor, file.whole), each.at);
-      done(each);
-    }
-    return;
-  }
-  for (const each of placed.filter(({ tensor }) => !tensor.outside)) {
-    memory.set(bytesOf(each.tensor, undefined), each.at);
+  for (const each of placed) {
+    memory.set(bytesOf(each.tensor, file), each.at);
     done(each);
   }
+}
+
+/** For weights that `areInOrder` only. Each chunk is good until the next is asked for. Throws where the file ends before they do. */
+export async function copyChunks(
+  placed: readonly Placed[],
+  chunks: AsyncIterable<Uint8Array>,
+  memory: Uint8Array,
+): Promise<void> {
+  // None of these is a part of a matrix, or weights would not be in order.
+  const inGraph = placed.filter(({ tensor }) => !tensor.outside);
+  copyWhole(inGraph, undefined, memory);
+  const done = createCounter();
   const segments = segmentsOf(placed);
   let [next, position] = [0, 0];
   // Told when all was read: the source knows better what is wrong with a file that is not whole.
   let fault: { error: unknown } | undefined;
-  for await (const chunk of file.chunks) {
+  for await (const chunk of chunks) {
     const end = position + chunk.length;
     for (let segment = segments[next]; segment && segment.start < end; segment = segments[next]) {
       const from = Math.max(segment.start, position);

@@ -13,6 +13,7 @@ import { EncodeResult } from '../../../contracts/src/api/encode.ts';
 import { LIMITS } from '../../../contracts/src/api/limits.ts';
 import { tinyTower, writeTinyImageModel } from '../../support/tiny-image-model.ts';
 import { plainPng, pngThatClaims } from './bombs.ts';
+import { drawing } from './mutations.ts';
 
 const images = new URL('../../../contracts/vectors/preprocess/images/', import.meta.url);
 const file = (name: string) => readFileSync(new URL(name, images));
@@ -124,11 +125,7 @@ describe('a file is refused', () => {
 
   test('or decoded, but never crashes the encoder, when any byte of it is damaged', async () => {
     const names = ['wide.png', 'palette.png', 'wide.jpg', 'progressive.jpg', 'lossy.webp', 'wide.gif', 'wide.avif'];
-    let seed = 1;
-    const random = (below: number) => {
-      seed = (Math.imul(seed, 1664525) + 1013904223) >>> 0;
-      return Math.floor((seed / 2 ** 32) * below);
-    };
+    const random = drawing(1);
     for (let round = 0; round < 210; round++) {
       const damaged = Buffer.from(file(names[round % names.length] ?? ''));
       for (let hits = 0; hits < 1 + random(4); hits++) damaged[random(damaged.length)] = random(256);

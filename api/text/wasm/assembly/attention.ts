@@ -85,90 +85,109 @@ function added(total: v128, x: v128, y: v128): v128 {
   return i32x4.add(total, i32x4.dot_i16x8_s(x, y));
 }
 
-/** Products of four queries with all keys, eight keys at a time in registers and eight dimensions in a round. */
-function score(queries: usize, half: usize, keys: usize, seen: i32, scores: usize, row: usize): void {
-  let k = keys;
-  for (let j = 0; j < seen; j += 8, scores += 32) {
-    let a0 = i32x4.splat(0);
-    let a1 = a0,
-      b0 = a0,
-      b1 = a0,
-      c0 = a0,
-      c1 = a0,
-      d0 = a0,
-      d1 = a0;
-    let a = queries;
-    let b = a + half;
-    let c = b + half;
-    let d = c + half;
-    for (const end = k + (half << 3); k < end; k += 128, a += 16, b += 16, c += 16, d += 16) {
-      let k0 = v128.load(k, 0);
-      let k1 = v128.load(k, 16);
-      let y = v128.load32_splat(a, 0);
-      a0 = added(a0, k0, y);
-      a1 = added(a1, k1, y);
-      y = v128.load32_splat(b, 0);
-      b0 = added(b0, k0, y);
-      b1 = added(b1, k1, y);
-      y = v128.load32_splat(c, 0);
-      c0 = added(c0, k0, y);
-      c1 = added(c1, k1, y);
-      y = v128.load32_splat(d, 0);
-      d0 = added(d0, k0, y);
-      d1 = added(d1, k1, y);
-      k0 = v128.load(k, 32);
-      k1 = v128.load(k, 48);
-      y = v128.load32_splat(a, 4);
-      a0 = added(a0, k0, y);
-      a1 = added(a1, k1, y);
-      y = v128.load32_splat(b, 4);
-      b0 = added(b0, k0, y);
-      b1 = added(b1, k1, y);
-      y = v128.load32_splat(c, 4);
-      c0 = added(c0, k0, y);
-      c1 = added(c1, k1, y);
-      y = v128.load32_splat(d, 4);
-      d0 = added(d0, k0, y);
-      d1 = added(d1, k1, y);
-      k0 = v128.load(k, 64);
-      k1 = v128.load(k, 80);
-      y = v128.load32_splat(a, 8);
-      a0 = added(a0, k0, y);
-      a1 = added(a1, k1, y);
-      y = v128.load32_splat(b, 8);
-      b0 = added(b0, k0, y);
-      b1 = added(b1, k1, y);
-      y = v128.load32_splat(c, 8);
-      c0 = added(c0, k0, y);
-      c1 = added(c1, k1, y);
-      y = v128.load32_splat(d, 8);
-      d0 = added(d0, k0, y);
-      d1 = added(d1, k1, y);
-      k0 = v128.load(k, 96);
-      k1 = v128.load(k, 112);
-      y = v128.load32_splat(a, 12);
-      a0 = added(a0, k0, y);
-      a1 = added(a1, k1, y);
-      y = v128.load32_splat(b, 12);
-      b0 = added(b0, k0, y);
-      b1 = added(b1, k1, y);
-      y = v128.load32_splat(c, 12);
-      c0 = added(c0, k0, y);
-      c1 = added(c1, k1, y);
-      y = v128.load32_splat(d, 12);
-      d0 = added(d0, k0, y);
-      d1 = added(d1, k1, y);
-    }
-    floats(scores, a0, a1);
-    floats(scores + row, b0, b1);
-    floats(scores + row * 2, c0, c1);
-    floats(scores + row * 3, d0, d1);
+/**
+ * Four rows of int16, `pitch` bytes apart and `length` bytes long, by a panel of eight columns: eight dimensions of queries and
+ * keys in a round, or eight keys of weights and values. Each row's eight sums become float32 at `out`, `stride` bytes apart. Where
+ * there are `scales`, as far apart as rows are, they are multiplied with them, and only the first `count` rows are stored.
+ */
+function products(
+  rows: usize,
+  pitch: usize,
+  length: usize,
+  panel: usize,
+  out: usize,
+  stride: usize,
+  count: i32,
+  scales: usize,
+): void {
+  let a0 = i32x4.splat(0);
+  let a1 = a0,
+    b0 = a0,
+    b1 = a0,
+    c0 = a0,
+    c1 = a0,
+    d0 = a0,
+    d1 = a0;
+  let a = rows;
+  let b = a + pitch;
+  let c = b + pitch;
+  let d = c + pitch;
+  for (const end = rows + length; a < end; a += 16, b += 16, c += 16, d += 16, panel += 128) {
+    let k0 = v128.load(panel, 0);
+    let k1 = v128.load(panel, 16);
+    let y = v128.load32_splat(a, 0);
+    a0 = added(a0, k0, y);
+    a1 = added(a1, k1, y);
+    y = v128.load32_splat(b, 0);
+    b0 = added(b0, k0, y);
+    b1 = added(b1, k1, y);
+    y = v128.load32_splat(c, 0);
+    c0 = added(c0, k0, y);
+    c1 = added(c1, k1, y);
+    y = v128.load32_splat(d, 0);
+    d0 = added(d0, k0, y);
+    d1 = added(d1, k1, y);
+    k0 = v128.load(panel, 32);
+    k1 = v128.load(panel, 48);
+    y = v128.load32_splat(a, 4);
+    a0 = added(a0, k0, y);
+    a1 = added(a1, k1, y);
+    y = v128.load32_splat(b, 4);
+    b0 = added(b0, k0, y);
+    b1 = added(b1, k1, y);
+    y = v128.load32_splat(c, 4);
+    c0 = added(c0, k0, y);
+    c1 = added(c1, k1, y);
+    y = v128.load32_splat(d, 4);
+    d0 = added(d0, k0, y);
+    d1 = added(d1, k1, y);
+    k0 = v128.load(panel, 64);
+    k1 = v128.load(panel, 80);
+    y = v128.load32_splat(a, 8);
+    a0 = added(a0, k0, y);
+    a1 = added(a1, k1, y);
+    y = v128.load32_splat(b, 8);
+    b0 = added(b0, k0, y);
+    b1 = added(b1, k1, y);
+    y = v128.load32_splat(c, 8);
+    c0 = added(c0, k0, y);
+    c1 = added(c1, k1, y);
+    y = v128.load32_splat(d, 8);
+    d0 = added(d0, k0, y);
+    d1 = added(d1, k1, y);
+    k0 = v128.load(panel, 96);
+    k1 = v128.load(panel, 112);
+    y = v128.load32_splat(a, 12);
+    a0 = added(a0, k0, y);
+    a1 = added(a1, k1, y);
+    y = v128.load32_splat(b, 12);
+    b0 = added(b0, k0, y);
+    b1 = added(b1, k1, y);
+    y = v128.load32_splat(c, 12);
+    c0 = added(c0, k0, y);
+    c1 = added(c1, k1, y);
+    y = v128.load32_splat(d, 12);
+    d0 = added(d0, k0, y);
+    d1 = added(d1, k1, y);
   }
+  if (!scales) {
+    floats(out, a0, a1);
+    floats(out + stride, b0, b1);
+    floats(out + stride * 2, c0, c1);
+    floats(out + stride * 3, d0, d1);
+    return;
+  }
+  scaled(out, a0, a1, scales);
+  if (count > 1) scaled(out + stride, b0, b1, scales + pitch);
+  if (count > 2) scaled(out + stride * 2, c0, c1, scales + pitch * 2);
+  if (count > 3) scaled(out + stride * 3, d0, d1, scales + pitch * 3);
 }
 
-/** Eight whole numbers as float32. */
-function floats(at: usize, first: v128, second: v128): void {
-  put(at, f32x4.convert_i32x4_s(first), f32x4.convert_i32x4_s(second));
+/** Products of four queries with all keys, eight keys at a time. */
+function score(queries: usize, half: usize, keys: usize, seen: i32, scores: usize, row: usize): void {
+  for (let j = 0; j < seen; j += 8, scores += 32, keys += half << 3) {
+    products(queries, half, half, keys, scores, row, 4, 0);
+  }
 }
 
 /**
@@ -191,7 +210,7 @@ function weigh(scores: usize, own: i32, seen: i32, factor: f32): f32 {
   return sum(f32x4.convert_i32x4_s(shares(scores, end, f32x4.splat(FULL / total))));
 }
 
-/** Values by the weights of four queries, eight dimensions at a time in registers and eight keys in a round. */
+/** Values by the weights of four queries, eight dimensions at a time. */
 function collect(
   scores: usize,
   row: usize,
@@ -204,85 +223,16 @@ function collect(
   stride: usize,
   behind: usize,
 ): void {
-  const end = scores + ((<usize>((seen + 7) & -8)) << 1);
+  const length = (<usize>((seen + 7) & -8)) << 1;
+  // Where there are fewer queries, rows of other times are weighed and not stored.
   for (let at: usize = 0; at < head; at += 32, values += panel) {
-    let a0 = i32x4.splat(0);
-    let a1 = a0,
-      b0 = a0,
-      b1 = a0,
-      c0 = a0,
-      c1 = a0,
-      d0 = a0,
-      d1 = a0;
-    let a = scores;
-    // Where there are fewer queries, rows of other times are weighed and not stored.
-    let b = a + row;
-    let c = b + row;
-    let d = c + row;
-    for (let k = values; a < end; a += 16, b += 16, c += 16, d += 16, k += 128) {
-      let k0 = v128.load(k, 0);
-      let k1 = v128.load(k, 16);
-      let y = v128.load32_splat(a, 0);
-      a0 = added(a0, k0, y);
-      a1 = added(a1, k1, y);
-      y = v128.load32_splat(b, 0);
-      b0 = added(b0, k0, y);
-      b1 = added(b1, k1, y);
-      y = v128.load32_splat(c, 0);
-      c0 = added(c0, k0, y);
-      c1 = added(c1, k1, y);
-      y = v128.load32_splat(d, 0);
-      d0 = added(d0, k0, y);
-      d1 = added(d1, k1, y);
-      k0 = v128.load(k, 32);
-      k1 = v128.load(k, 48);
-      y = v128.load32_splat(a, 4);
-      a0 = added(a0, k0, y);
-      a1 = added(a1, k1, y);
-      y = v128.load32_splat(b, 4);
-      b0 = added(b0, k0, y);
-      b1 = added(b1, k1, y);
-      y = v128.load32_splat(c, 4);
-      c0 = added(c0, k0, y);
-      c1 = added(c1, k1, y);
-      y = v128.load32_splat(d, 4);
-      d0 = added(d0, k0, y);
-      d1 = added(d1, k1, y);
-      k0 = v128.load(k, 64);
-      k1 = v128.load(k, 80);
-      y = v128.load32_splat(a, 8);
-      a0 = added(a0, k0, y);
-      a1 = added(a1, k1, y);
-      y = v128.load32_splat(b, 8);
-      b0 = added(b0, k0, y);
-      b1 = added(b1, k1, y);
-      y = v128.load32_splat(c, 8);
-      c0 = added(c0, k0, y);
-      c1 = added(c1, k1, y);
-      y = v128.load32_splat(d, 8);
-      d0 = added(d0, k0, y);
-      d1 = added(d1, k1, y);
-      k0 = v128.load(k, 96);
-      k1 = v128.load(k, 112);
-      y = v128.load32_splat(a, 12);
-      a0 = added(a0, k0, y);
-      a1 = added(a1, k1, y);
-      y = v128.load32_splat(b, 12);
-      b0 = added(b0, k0, y);
-      b1 = added(b1, k1, y);
-      y = v128.load32_splat(c, 12);
-      c0 = added(c0, k0, y);
-      c1 = added(c1, k1, y);
-      y = v128.load32_splat(d, 12);
-      d0 = added(d0, k0, y);
-      d1 = added(d1, k1, y);
-    }
-    const to = out + at;
-    scaled(to, a0, a1, scores + behind);
-    if (rows > 1) scaled(to + stride, b0, b1, scores + row + behind);
-    if (rows > 2) scaled(to + stride * 2, c0, c1, scores + row * 2 + behind);
-    if (rows > 3) scaled(to + stride * 3, d0, d1, scores + row * 3 + behind);
+    products(scores, row, length, values, out + at, stride, rows, scores + behind);
   }
+}
+
+/** Eight whole numbers as float32. */
+function floats(at: usize, first: v128, second: v128): void {
+  put(at, f32x4.convert_i32x4_s(first), f32x4.convert_i32x4_s(second));
 }
 
 function scaled(at: usize, first: v128, second: v128, scale: usize): void {

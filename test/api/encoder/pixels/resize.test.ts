@@ -6,19 +6,11 @@ import { createPreprocess } from '../../../../api/encoder/pixels/preprocess.ts';
 import { type Geometry, resize } from '../../../../api/encoder/pixels/resize.ts';
 import { type Taps, tapsOf } from '../../../../api/encoder/pixels/taps.ts';
 import type { PreprocessRecipe } from '../../../../contracts/src/model/preprocess.ts';
-
-/** Numbers from 0 on and below `limit`, the same in every run. */
-function numbers(seed: number): (limit: number) => number {
-  let state = seed;
-  return (limit) => {
-    state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
-    return Math.floor((state / 2 ** 32) * limit);
-  };
-}
+import { drawing } from '../mutations.ts';
 
 /** Nothing but 0 and 255 where `isHard`: sums that leave 0..255 on both sides. */
 function draw(width: number, height: number, { seed = 1, isHard = false } = {}): Picture {
-  const next = numbers(seed);
+  const next = drawing(seed);
   const level = () => (isHard ? 255 * next(2) : next(256));
   return { width, height, pixels: Uint8Array.from({ length: width * height * 3 }, level) };
 }
@@ -58,7 +50,7 @@ const whole = (width: number, height: number, interpolation: Geometry['interpola
 
 describe('every sample is what its definition says', () => {
   test.each(['bicubic', 'bilinear'] as const)('at random sizes and crops, %s, in any order', (interpolation) => {
-    const next = numbers(interpolation.length);
+    const next = drawing(interpolation.length);
     for (let run = 0; run < 120; run++) {
       const picture = draw(1 + next(70), 1 + next(70), { seed: run, isHard: run % 3 === 0 });
       const [width, height, size] = [1 + next(40), 1 + next(40), 1 + next(36)];

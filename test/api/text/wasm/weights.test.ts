@@ -3,7 +3,7 @@ import fc from 'fast-check';
 import { beforeAll, describe, expect, test } from 'vitest';
 import type { ReadArtefact } from '../../../../api/text/engine.ts';
 import { createWasmEngine } from '../../../../api/text/wasm/engine.ts';
-import { areInOrder, copyWeights, type Placed } from '../../../../api/text/wasm/weights.ts';
+import { areInOrder, copyChunks, copyWhole, type Placed } from '../../../../api/text/wasm/weights.ts';
 import { idsOf, MODULES, moduleOf, read, towers } from './models.ts';
 
 /** The same buffer for every chunk, as workerd's reader has it; sizes are taken in turns. */
@@ -55,7 +55,7 @@ describe('the tower of the embedded tiny student', () => {
 
 /** A weight of `length` bytes at `start` of the file, whose place in memory is `at`. */
 const placed = (start: number, length: number, more: Partial<Placed> = {}): Placed => ({
-  tensor: { dims: [length], type: 2, bytes: new Uint8Array(), outside: { start, length } },
+  tensor: { bytes: new Uint8Array(), outside: { start, length } },
   at: start,
   ...more,
 });
@@ -75,8 +75,8 @@ test('a weight that is refused is told when all was read, and only where the sou
   }
   const all = [placed(0, 4, { check: wrong }), placed(4, 8)];
   const into = new Uint8Array(12);
-  await expect(copyWeights(all, { chunks: cutShort() }, into)).rejects.toThrow('the file is cut short');
-  await expect(copyWeights(all, { chunks: cut(new Uint8Array(12), [5]) }, into)).rejects.toThrow('not the weight');
+  await expect(copyChunks(all, cutShort(), into)).rejects.toThrow('the file is cut short');
+  await expect(copyChunks(all, cut(new Uint8Array(12), [5]), into)).rejects.toThrow('not the weight');
 });
 
 test('every byte arrives at its place, however the file is cut and whatever lies between weights', async () => {
@@ -92,8 +92,8 @@ test('every byte arrives at its place, however the file is cut and whatever lies
       });
       const file = Uint8Array.from({ length: end + 3 }, (_, i) => (i * 37 + 1) % 251);
       const [chunked, whole] = [new Uint8Array(end), new Uint8Array(end)];
-      await copyWeights(all, { chunks: cut(file, cuts) }, chunked);
-      await copyWeights(all, { whole: file }, whole);
+      await copyChunks(all, cut(file, cuts), chunked);
+      copyWhole(all, file, whole);
       expect(chunked).toEqual(whole);
       for (const { at, tensor } of all) {
         const { start = 0, length = 0 } = tensor.outside ?? {};
