@@ -1,5 +1,6 @@
 // Schema of an environment's settings, infra/settings/NAME.json. Nothing has a default: every file states every setting.
 import { z } from 'zod';
+import { PRICE_TABLE } from '../../contracts/src/cloud/prices.ts';
 import { RecipeName } from '../../contracts/src/names.ts';
 
 /** The cost guard: more vCPUs than this in one compute environment require an edit of this line. */
@@ -22,7 +23,7 @@ export const isLarge = (type: string): boolean => Number(/\.(\d+)xlarge$/.exec(t
 const Days = z.union([z.literal(14), z.literal(30), z.literal(90), z.literal(365)]);
 
 /** Machines for one function more than its calls may use, so that its next version starts beside it, stay within the budget. */
-const MOST_GPU_MACHINES = VCPU_BUDGET / 8 - 1;
+const MOST_GPU_MACHINES = VCPU_BUDGET / Math.max(PRICE_TABLE.managed[24].vcpus, PRICE_TABLE.managed[48].vcpus) - 1;
 const GpuEncoder = z.strictObject({
   memory_gib: z
     .union([z.literal(24), z.literal(48)])

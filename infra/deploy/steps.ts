@@ -6,7 +6,7 @@ import { openStore } from '../../api/registry/stores/open.ts';
 import { ENVARS } from '../../contracts/src/envars.ts';
 import { CLOUD_OUTPUTS, ENCODER_GPU_URL_OUTPUT, WORKER_ROLE_OUTPUT } from '../../contracts/src/outputs.ts';
 import { UserError } from '../../contracts/src/user-error.ts';
-import { settingsOf } from '../environments.ts';
+import type { Settings } from '../base/settings.ts';
 import type { Aws } from './aws.ts';
 import type { EmitDeploy } from './events.ts';
 import { buildImages } from './images/build.ts';
@@ -21,6 +21,7 @@ import { smoke, withKey } from './worker/smoke.ts';
 export interface StepContext {
   root: string;
   options: DeployOptions;
+  settings: Settings;
   aws: Aws;
   run: RunProgram;
   emit: EmitDeploy;
@@ -115,6 +116,7 @@ async function deployData(context: StepContext): Promise<Record<string, string>>
 async function makeImages({
   root,
   options,
+  settings,
   aws,
   run,
   values,
@@ -122,15 +124,15 @@ async function makeImages({
   stop,
 }: StepContext): Promise<Record<string, string>> {
   const store = openStore(`s3://${values[CLOUD_OUTPUTS.trainingBucket]}`);
-  const images = imagesOf(settingsOf(options.environment));
+  const images = imagesOf(settings);
   const digests = await buildImages({ images, root, aws, run, outputs: values, store, how: options.images, say, stop });
   return Object.fromEntries(images.map((image) => [IMAGES[image].parameter, digests[image] ?? '']));
 }
 
 async function deployAll(context: StepContext): Promise<Record<string, string>> {
-  const { root, options, aws, values } = context;
+  const { root, options, settings, aws, values } = context;
   const digests: StackParameters = Object.fromEntries(
-    imagesOf(settingsOf(options.environment)).map((image) => {
+    imagesOf(settings).map((image) => {
       const { parameter } = IMAGES[image];
       return [parameter, values[parameter] ?? ''];
     }),
@@ -145,12 +147,13 @@ async function deployAll(context: StepContext): Promise<Record<string, string>> 
   return Object.fromEntries(wanted.map((name) => [name, outputs[name] ?? '']));
 }
 
-async function deployTheWorker({ options, run, secrets, values, say }: StepContext): Promise<Record<string, string>> {
+async function deployTheWorker(context: StepContext): Promise<Record<string, string>> {
+  const { options, settings, run, secrets, values, say } = context;
   const [encoder, gpuEncoder] = [CLOUD_OUTPUTS.encoderUrl, ENCODER_GPU_URL_OUTPUT].map(
     (name) => values[name]?.replace(/\/$/, '') ?? '',
   );
   const role = values[WORKER_ROLE_OUTPUT] ?? '';
-  const { worker_issuer: issuer } = settingsOf(options.environment);
+  const { worker_issuer: issuer } = settings;
   if (role !== '')
     say(`the Worker signs with its own identity: its secret WORKER_IDENTITY is set once by hand (infra/README.md)`);
   else if (Object.keys(secrets).length === 0)

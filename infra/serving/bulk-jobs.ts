@@ -8,7 +8,6 @@ import type * as logs from 'aws-cdk-lib/aws-logs';
 import * as sqs from 'aws-cdk-lib/aws-sqs';
 import { Construct } from 'constructs';
 import { SHARD } from '../../contracts/src/cloud/bulk-estimate.ts';
-import { ENVARS } from '../../contracts/src/envars.ts';
 import { acknowledge } from '../base/acknowledge.ts';
 import { grantActions } from '../base/grants.ts';
 import { imageDigest } from '../base/parameter.ts';
@@ -19,6 +18,7 @@ import { JOB_RETRIES } from '../fleets/retries.ts';
 import { grantSubmit } from '../fleets/submit.ts';
 import type { Network } from '../network/network.ts';
 import type { Storage } from '../storage/storage.ts';
+import { modelEnvironment } from './image-encoder.ts';
 
 /** An attempt at a shard ends after this time, and the next one goes on where it was. */
 const ATTEMPT_HOURS = 6;
@@ -74,7 +74,6 @@ export class BulkJobs extends Construct {
     });
     storage.grantBulk(jobRole);
     storage.registry.grantServe(jobRole);
-    const { model_name } = settings.encoder;
     return new batch.EcsFargateContainerDefinition(this, 'Container', {
       image: ecs.ContainerImage.fromEcrRepository(
         storage.encoderImages,
@@ -89,11 +88,7 @@ export class BulkJobs extends Construct {
         assumedBy: new iam.ServicePrincipal('ecs-tasks.amazonaws.com'),
         description: 'Pulls the image and writes the log, before and beside the program',
       }),
-      environment: {
-        AWS_REGION: Stack.of(this).region,
-        ...storage.registry.environment,
-        ...(model_name === null ? {} : { [ENVARS.modelName]: model_name }),
-      },
+      environment: { AWS_REGION: Stack.of(this).region, ...modelEnvironment(settings, storage) },
       logging: ecs.LogDriver.awsLogs({ logGroup, streamPrefix: 'shard' }),
       linuxParameters: new batch.LinuxParameters(this, 'Linux', { initProcessEnabled: true }),
       assignPublicIp: network.publicAddresses,

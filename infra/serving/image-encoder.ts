@@ -78,10 +78,11 @@ export function encoderRole(
 }
 
 /** What either image encoder is told. */
-export function encoderEnvironment({ encoder: { model_name } }: Settings, storage: Storage): Record<string, string> {
-  return {
-    ...storage.registry.environment,
-    [ENVARS.uploads]: `s3://${storage.jobsBucket.bucketName}`,
-    ...(model_name === null ? {} : { [ENVARS.modelName]: model_name }),
-  };
+export function encoderEnvironment(settings: Settings, storage: Storage): Record<string, string> {
+  return { ...modelEnvironment(settings, storage), [ENVARS.uploads]: `s3://${storage.jobsBucket.bucketName}` };
+}
+
+/** Which model is followed, and where it is published: for the encoders and for bulk jobs. */
+export function modelEnvironment({ encoder: { model_name } }: Settings, storage: Storage): Record<string, string> {
+  return { ...storage.registry.environment, ...(model_name === null ? {} : { [ENVARS.modelName]: model_name }) };
 }

@@ -15,6 +15,7 @@ import { ModelManifest, type TextTower, textTowers } from '../../contracts/src/m
 import { UserError } from '../../contracts/src/user-error.ts';
 import { measurePeak } from './peak.ts';
 import { median, ownCpuMs } from './process.ts';
+import { warmUp } from './rounds.ts';
 
 const HELP = `Usage: npm run bench:engines [-- --json] [--runs N] [--longest N] [--tier student|tiny] [--parity]
 
@@ -63,7 +64,7 @@ async function main({ values }: CommandLine<typeof OPTIONS>): Promise<undefined>
   const engines = await openEngines(tower);
   const products = await productsOf(tower);
   if (values.parity) return compareAll(engines, { tokens: manifest.text.context_length, json: values.json });
-  for (const { run } of engines) for (let i = 0; i < (runs > 1 ? WARM_UP : 1); i++) await run([idsOf(16)]);
+  for (const { run } of engines) await warmUp(runs, () => run([idsOf(16)]), WARM_UP);
   for (const shape of SHAPES.filter(({ tokens }) => tokens <= longest)) {
     const texts = Array.from({ length: shape.texts }, (_, seed) => idsOf(shape.tokens, seed));
     const times = new Map(engines.map(({ name }) => [name, [] as number[]]));

@@ -5,7 +5,7 @@ import { z } from 'zod';
 import { type CommandLine, runCommand } from '../../contracts/command/command-line.ts';
 import { EXIT } from '../../contracts/src/exit-codes.ts';
 import { UserError } from '../../contracts/src/user-error.ts';
-import { ALLOWED, Baseline, compare, complaintsOf, readDocument } from './compare/baseline.ts';
+import { ALLOWED, Baseline, compare, complaintsOf, percent, readDocument } from './compare/baseline.ts';
 import { type Ratio, ratiosOf } from './compare/ratios.ts';
 import type { Options, Result } from './measure.ts';
 import { printRatios, printTable, rowsOf } from './table.ts';
@@ -20,7 +20,7 @@ between machines is the ratio; "net" leaves out what an empty request takes, "CP
 other work on the machine hardly changes. Reads /proc: Linux.
 
   --compare [FILE]  holds every ratio against FILE's (default test/bench/baseline.json) and ends with 1 where one is more
-                    than ${Math.round(ALLOWED * 100)} % worse or was not measured, saying which; wants a machine with nothing else
+                    than ${percent(ALLOWED)} worse or was not measured, saying which; wants a machine with nothing else
                     to do, which other work on it slows less for onnxruntime than for us
   --result FILE     compares what an earlier run printed with --json instead of measuring
   --save FILE       writes the ratios of this run as such a file

@@ -1,5 +1,5 @@
 // The table that `npm run bench` prints: figures beside their targets, and ratios beside those that are committed.
-import type { Verdict } from './compare/baseline.ts';
+import { percent, type Verdict } from './compare/baseline.ts';
 import type { Ratio } from './compare/ratios.ts';
 import type { Result } from './measure.ts';
 
@@ -152,8 +152,4 @@ export function printRatios(ratios: (Ratio & Partial<Verdict>)[]): void {
     }
     console.log(`${name.padEnd(64)}${cells.join('')}${isLost ? '  LOST' : ''}`.trimEnd());
   }
-}
-
-function percent(share: number): string {
-  return `${(100 * share).toFixed(0)} %`;
 }

@@ -8,13 +8,11 @@ import { readHistory, readIncumbent } from '../../api/registry/history.ts';
 import type { ObjectStore } from '../../api/registry/store.ts';
 import { openStore } from '../../api/registry/stores/open.ts';
 import { ENVARS } from '../../contracts/src/envars.ts';
-import { STAGE_NAMES } from '../../contracts/src/stages.ts';
 import { pipelineDefinition } from '../../infra/training/pipeline/definition.ts';
 import { handler as gate } from '../../trainer/control/lambda/gate.ts';
 import { handler as plan } from '../../trainer/control/lambda/plan.ts';
 import { handler as publish } from '../../trainer/control/lambda/publish.ts';
-import { codeDigests, sourceReader } from '../../trainer/control/plan/code-digest.ts';
-import { type AwsEmulator, type Deployment, deploy, startAws } from '../support/aws-emulator.ts';
+import { type AwsEmulator, type Deployment, deploy, functionEnvironment, startAws } from '../support/aws-emulator.ts';
 import { runJob, SubmittedJob } from '../support/batch-job.ts';
 import { GOOD_EVALUATION, plantModel, smallModel } from '../support/exported-model.ts';
 import { interpretable } from '../support/state-machine-definition.ts';
@@ -35,15 +33,12 @@ beforeAll(async () => {
   plantModel(repository.root, smallModel('1'));
   aws = await startAws(join(repository.root, 'trainer'));
   deployment = await deploy(aws, join(repository.root, 'cdk-outputs.json'));
-  const { trainingBucket, modelsBucket, queues, jobDefinitions } = deployment;
+  const { modelsBucket } = deployment;
   // What infra sets on the three functions; the SDK reads where AWS is.
   const environment = {
     ...aws.env,
-    [ENVARS.trainingBucket]: trainingBucket,
+    ...functionEnvironment(deployment, join(repository.root, 'trainer')),
     [ENVARS.registry]: `s3://${modelsBucket}`,
-    [ENVARS.jobQueues]: JSON.stringify(queues),
-    [ENVARS.jobDefinitions]: JSON.stringify(jobDefinitions),
-    [ENVARS.codeDigests]: JSON.stringify(codeDigests(STAGE_NAMES, sourceReader(join(repository.root, 'trainer')))),
   };
   for (const [name, value] of Object.entries(environment)) vi.stubEnv(name, value);
   models = openStore(`s3://${modelsBucket}`);

@@ -12,12 +12,10 @@ import { openStore } from '../../api/registry/stores/open.ts';
 import { openR2Store } from '../../api/registry/stores/r2.ts';
 import { ENVARS } from '../../contracts/src/envars.ts';
 import { CLOUD_OUTPUTS } from '../../contracts/src/outputs.ts';
-import { STAGE_NAMES } from '../../contracts/src/stages.ts';
 import { deploy as deployCommand } from '../../infra/deploy/deploy.ts';
 import type { DeployEvent } from '../../infra/deploy/events.ts';
-import { codeDigests, sourceReader } from '../../trainer/control/plan/code-digest.ts';
 import { ACCOUNT, startAccount } from '../support/aws-account.ts';
-import { deploy as makeResources, startAws } from '../support/aws-emulator.ts';
+import { functionEnvironment, deploy as makeResources, startAws } from '../support/aws-emulator.ts';
 import { prepareAccount, programsIn, writeCheckout } from '../support/deployment.ts';
 import { makeKeyFile } from '../support/key-file.ts';
 import { createRepository, type TinyRepository } from '../support/tiny-repository.ts';
@@ -95,7 +93,7 @@ async function open(endings: (() => unknown)[], close: Cloud['close']): Promise<
   let worker: LocalWorker | undefined;
   endings.push(() => Promise.all([encoder?.stop(), worker?.platform.dispose()]));
   const resources = await makeResources(aws);
-  const { trainingBucket, queues, jobDefinitions } = resources;
+  const { trainingBucket } = resources;
   const programs = programsIn({
     account,
     data: () => ({
@@ -143,13 +141,7 @@ async function open(endings: (() => unknown)[], close: Cloud['close']): Promise<
       const argv = ['--environment', 'dev', '--json'];
       const code = await deployCommand(argv, { root, env: process.env, ...streams, stop, programs });
       if (code !== 0 || worker === undefined) throw new Error(`deploy ended with ${code}: ${lines.at(-1)}`);
-      // What infra sets on the function Plan.
-      Object.assign(process.env, {
-        [ENVARS.trainingBucket]: trainingBucket,
-        [ENVARS.jobQueues]: JSON.stringify(queues),
-        [ENVARS.jobDefinitions]: JSON.stringify(jobDefinitions),
-        [ENVARS.codeDigests]: JSON.stringify(codeDigests(STAGE_NAMES, sourceReader(join(root, 'trainer')))),
-      });
+      Object.assign(process.env, functionEnvironment(resources, join(root, 'trainer')));
       return worker.url;
     },
     close,

@@ -11,6 +11,7 @@ import {
   RegisterJobDefinitionCommand,
 } from '@aws-sdk/client-batch';
 import { CreateBucketCommand, S3Client } from '@aws-sdk/client-s3';
+import { ENVARS } from '../../contracts/src/envars.ts';
 import {
   byJobClass,
   JOB_CLASS_NAMES,
@@ -20,6 +21,8 @@ import {
   type Queue,
 } from '../../contracts/src/job-classes.ts';
 import { CLOUD_OUTPUTS, jobDefinitionOutput, queueOutput } from '../../contracts/src/outputs.ts';
+import { STAGE_NAMES } from '../../contracts/src/stages.ts';
+import { codeDigests, sourceReader } from '../../trainer/control/plan/code-digest.ts';
 import { awsEnv } from './aws-account.ts';
 import { trainerPython } from './python.ts';
 
@@ -63,6 +66,19 @@ export interface Deployment {
   jobDefinitions: Record<JobClass, string>;
   trainingBucket: string;
   modelsBucket: string;
+}
+
+/** What infra sets on the functions of the pipeline, but for the registry. `trainer`: the folder of the stages' sources. */
+export function functionEnvironment(
+  { trainingBucket, queues, jobDefinitions }: Deployment,
+  trainer: string,
+): Record<string, string> {
+  return {
+    [ENVARS.trainingBucket]: trainingBucket,
+    [ENVARS.jobQueues]: JSON.stringify(queues),
+    [ENVARS.jobDefinitions]: JSON.stringify(jobDefinitions),
+    [ENVARS.codeDigests]: JSON.stringify(codeDigests(STAGE_NAMES, sourceReader(trainer))),
+  };
 }
 
 /** `outputsFile`: where `cdk deploy --outputs-file` would have written. */

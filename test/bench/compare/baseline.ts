@@ -47,7 +47,6 @@ export function compare(ratios: Ratio[], baseline: Baseline): Comparison {
 
 /** What a person has to do something about, as sentences; none where all is well. */
 export function complaintsOf({ verdicts, missing }: Comparison): string[] {
-  const percent = (share: number) => `${Math.round(share * 100)} %`;
   const lost = verdicts.filter(({ isLost }) => isLost);
   return [
     ...lost.map(
@@ -57,6 +56,9 @@ export function complaintsOf({ verdicts, missing }: Comparison): string[] {
     ...missing.map((name) => `${name}: not measured in this run`),
   ];
 }
+
+/** Such as `15 %`. */
+export const percent = (share: number): string => `${Math.round(share * 100)} %`;
 
 /** The document of a file. Throws a sentence about what is wrong with it. */
 export function readDocument<T>(file: string, schema: z.ZodType<T>): T {

@@ -1,7 +1,8 @@
 // What asking for a key costs a request: with a key and its limits against without, in turns, over HTTP.
 import { newKey } from '../../../api/keys/new-key.ts';
 import { apiKeyKey } from '../../../contracts/src/keys.ts';
-import { cpuMs, median } from '../process.ts';
+import { cpuMs } from '../process.ts';
+import { inRounds, medians } from '../rounds.ts';
 import type { Server } from './server.ts';
 
 /** Requests of one turn: long enough for the clock, short enough for both kinds to meet the same machine. */
@@ -40,23 +41,16 @@ export async function measureAccess({ url, pid, platform }: Server, turns: numbe
     return cpuMs(pid) - before;
   }
 
-  const [plain, keyed]: [Awaited<ReturnType<typeof turn>>[], Awaited<ReturnType<typeof turn>>[]] = [[], []];
-  const check: number[] = [];
-  for (let run = turns > 1 ? -2 : 0; run < turns; run++) {
-    const taken = [await turn({}), await turn({ authorization: `Bearer ${secret}` })] as const;
+  const taken = await inRounds(turns, async (): Promise<AccessFigures> => {
+    const [plain, keyed] = [await turn({}), await turn({ authorization: `Bearer ${secret}` })];
     const looked = (await checks(CHECKS)) - (await checks(0));
-    if (run < 0) continue;
-    plain.push(taken[0]);
-    keyed.push(taken[1]);
-    check.push(looked / CHECKS);
-  }
-  const us = (of: typeof plain) => median(of.map(({ cpu }) => cpu)) * 1000;
-  const ms = (of: typeof plain) => median(of.map(({ wall }) => wall));
-  return {
-    check_cpu_us: median(check) * 1000,
-    without_cpu_us: us(plain),
-    with_cpu_us: us(keyed),
-    without_ms: ms(plain),
-    with_ms: ms(keyed),
-  };
+    return {
+      check_cpu_us: (looked / CHECKS) * 1000,
+      without_cpu_us: plain.cpu * 1000,
+      with_cpu_us: keyed.cpu * 1000,
+      without_ms: plain.wall,
+      with_ms: keyed.wall,
+    };
+  });
+  return medians(taken);
 }

@@ -1,5 +1,6 @@
 // What the application takes of a request, the runtime's own HTTP not among it: requests made and answered inside the isolate.
-import { cpuMs, median } from '../process.ts';
+import { cpuMs } from '../process.ts';
+import { inRounds, medians } from '../rounds.ts';
 import type { Server } from './server.ts';
 import { textOf } from './texts.ts';
 
@@ -36,17 +37,11 @@ export async function measureApplication(
     if (!response.ok) throw new Error(text);
     return cpuMs(pid) - before;
   }
-  const taken = new Map(Object.keys(requests).map((name) => [name, [] as number[]]));
-  for (let run = runs > 1 ? -2 : 0; run < runs; run++) {
-    for (const [name, request] of Object.entries(requests)) {
-      const us = (((await cpuOf(request, times)) - (await cpuOf(request, 0))) * 1000) / times;
-      if (run >= 0) taken.get(name)?.push(us);
-    }
-  }
-  const middle = (name: keyof ApplicationFigures) => median(taken.get(name) ?? []);
-  return {
-    empty_us: middle('empty_us'),
-    static_us: middle('static_us'),
-    static_float_us: middle('static_float_us'),
-  };
+  const usOf = async (request: object) => (((await cpuOf(request, times)) - (await cpuOf(request, 0))) * 1000) / times;
+  const taken = await inRounds(runs, async () => ({
+    empty_us: await usOf(requests.empty_us),
+    static_us: await usOf(requests.static_us),
+    static_float_us: await usOf(requests.static_float_us),
+  }));
+  return medians(taken);
 }

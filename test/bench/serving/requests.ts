@@ -1,16 +1,14 @@
 // CPU of whole requests: with a vector that is stored, one that is not and an answer that the client has, in turns; and of
 // short texts on each tier, beside what the platform's plans give a request.
 import { EmbedResponse } from '../../../contracts/src/api/embed.ts';
-import { cpuMs, median } from '../process.ts';
+import { cpuMs } from '../process.ts';
+import { inRounds, medians, warmUp } from '../rounds.ts';
 import { startServer } from './server.ts';
+import { WORDS } from './texts.ts';
 
 const TURN = 50;
-/** WebAssembly is compiled again, better, while it runs. */
-const WARM_UP = 120;
 const TOKENS = 8;
 const LINES = 2000;
-/** One piece each in the vocabulary. */
-const WORDS = ['dog', 'cat', 'car', 'house', 'tree', 'water', 'man', 'day'];
 
 /** Microseconds of CPU per request, medians. The local server's own part is in all of them. */
 export interface RequestFigures {
@@ -79,34 +77,26 @@ export async function measureRequests(runs: number): Promise<RequestFigures> {
       await (await fetch(`${url}/bench/logging?times=${lines}`)).json();
       return cpuMs(pid) - started;
     };
-    for (let i = 0; i < (runs > 1 ? WARM_UP : 1); i++) await ask({ input: newText() });
-    const taken: Record<keyof RequestFigures, number[]> = {
-      empty_us: [],
-      hit_us: [],
-      not_modified_us: [],
-      student_us: [],
-      static_us: [],
-      logging_us: [],
-    };
-    for (let run = runs > 1 ? -2 : 0; run < runs; run++) {
-      for (const [name, { send, isRight }] of Object.entries(kinds)) {
-        const started = cpuMs(pid);
-        for (let i = 0; i < TURN; i++) {
-          const answer = await send();
-          if (!isRight(answer)) throw new Error(`${name}: ${JSON.stringify(answer)}`);
-        }
-        if (run >= 0) taken[name as keyof typeof kinds].push(((cpuMs(pid) - started) * 1000) / TURN);
+    const turn = async (name: keyof typeof kinds) => {
+      const { send, isRight } = kinds[name];
+      const started = cpuMs(pid);
+      for (let i = 0; i < TURN; i++) {
+        const answer = await send();
+        if (!isRight(answer)) throw new Error(`${name}: ${JSON.stringify(answer)}`);
       }
-      const logged = (await log(LINES)) - (await log(0));
-      if (run >= 0) taken.logging_us.push((logged * 1000) / LINES);
-    }
-    return mapped(taken, median);
+      return ((cpuMs(pid) - started) * 1000) / TURN;
+    };
+    await warmUp(runs, () => ask({ input: newText() }));
+    const taken = await inRounds(runs, async () => ({
+      empty_us: await turn('empty_us'),
+      hit_us: await turn('hit_us'),
+      not_modified_us: await turn('not_modified_us'),
+      student_us: await turn('student_us'),
+      static_us: await turn('static_us'),
+      logging_us: (((await log(LINES)) - (await log(0))) * 1000) / LINES,
+    }));
+    return medians(taken);
   } finally {
     await stop();
   }
-}
-
-function mapped<K extends string, T, U>(record: Record<K, T>, change: (value: T) => U): Record<K, U> {
-  const entries = Object.entries(record) as [K, T][];
-  return Object.fromEntries(entries.map(([key, value]) => [key, change(value)])) as Record<K, U>;
 }

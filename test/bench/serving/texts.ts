@@ -3,7 +3,8 @@
 import { join } from 'node:path';
 import { EMBEDDED_MODEL } from '../../../api/dev/bundle.ts';
 import type { ModelManifest } from '../../../contracts/src/model/manifest.ts';
-import { cpuMs, median, ownCpuMs } from '../process.ts';
+import { cpuMs, ownCpuMs } from '../process.ts';
+import { inRounds, medians, warmUp } from '../rounds.ts';
 import type { Server } from './server.ts';
 
 export const SHAPES = [
@@ -34,6 +35,9 @@ export interface TextFigures extends Shape {
   web_cpu_ratio?: number;
 }
 
+/** One piece each in the vocabulary. */
+export const WORDS = ['dog', 'cat', 'car', 'house', 'tree', 'water', 'man', 'day'];
+
 /** A text of exactly this many tokens, [CLS] and [SEP] included: "dog" is one piece. */
 export const textOf = (tokens: number) => Array.from({ length: tokens - 2 }, () => 'dog').join(' ');
 
@@ -48,9 +52,6 @@ async function timed(cpu: () => number, action: () => Promise<unknown>): Promise
   await action();
   return { wall: performance.now() - start, cpu: cpu() - before };
 }
-
-/** WebAssembly is compiled again, better, while it runs: after this many short texts nothing more is gained. */
-const WARM_UP = 120;
 
 export interface TextOptions {
   manifest: ModelManifest;
@@ -68,31 +69,27 @@ export async function measureTexts(
   const noop = ({ url }: Server) => fetch(`${url}/health/live`).then((response) => response.arrayBuffer());
   const on = (server: Server, action: () => Promise<unknown>) => timed(() => cpuMs(server.pid), action);
 
-  for (const { embed } of servers)
-    for (let i = 0; i < (runs > 1 ? WARM_UP : 1); i++) await embed(bodyOf({ rows: 1, tokens: 8 }));
-  const all = shapes.map((shape) => ({ shape, workerd: [] as Timed[], web: [] as Timed[], node: [] as Timed[] }));
-  const [noops, webNoops]: [Timed[], Timed[]] = [[], []];
-  for (let run = runs > 1 ? -2 : 0; run < runs; run++) {
-    for (const { shape, ...times } of all) {
-      const taken = [
-        await on(own, () => noop(own)),
-        await on(own, () => own.embed(bodyOf(shape))),
-        await timed(ownCpuMs, () => inNode(shape)),
-      ] as const;
-      const beside = web && [await on(web, () => noop(web)), await on(web, () => web.embed(bodyOf(shape)))];
-      if (run < 0) continue;
-      noops.push(taken[0]);
-      times.workerd.push(taken[1]);
-      times.node.push(taken[2]);
-      if (!beside?.[0] || !beside[1]) continue;
-      webNoops.push(beside[0]);
-      times.web.push(beside[1]);
-    }
-  }
+  const turns = async (shape: Shape) => ({
+    shape,
+    noop: await on(own, () => noop(own)),
+    workerd: await on(own, () => own.embed(bodyOf(shape))),
+    node: await timed(ownCpuMs, () => inNode(shape)),
+    web: web && { noop: await on(web, () => noop(web)), embed: await on(web, () => web.embed(bodyOf(shape))) },
+  });
 
-  const empty = middle(noops);
-  const texts = all.map(({ shape, ...times }): TextFigures => {
-    const [workerd, node] = [middle(times.workerd), middle(times.node)];
+  for (const { embed } of servers) await warmUp(runs, () => embed(bodyOf({ rows: 1, tokens: 8 })));
+  const taken = await inRounds(runs, async () => {
+    const round: Awaited<ReturnType<typeof turns>>[] = [];
+    for (const shape of shapes) round.push(await turns(shape));
+    return round;
+  });
+
+  const all = taken.flat();
+  const empty = medians(all.map(({ noop }) => noop));
+  const beside = (some: typeof all) => some.flatMap((each) => each.web ?? []);
+  const texts = shapes.map((shape): TextFigures => {
+    const of = all.filter((each) => each.shape === shape);
+    const [workerd, node] = [medians(of.map((each) => each.workerd)), medians(of.map((each) => each.node))];
     const workerd_cpu_ms = workerd.cpu - empty.cpu;
     return {
       ...shape,
@@ -103,7 +100,12 @@ export async function measureTexts(
       workerd_cpu_ms,
       node_cpu_ms: node.cpu,
       cpu_ratio: workerd_cpu_ms / node.cpu,
-      ...(web ? besideWeb(workerd_cpu_ms, { web: middle(times.web), empty: middle(webNoops) }) : {}),
+      ...(web
+        ? besideWeb(workerd_cpu_ms, {
+            web: medians(beside(of).map(({ embed }) => embed)),
+            empty: medians(beside(all).map(({ noop }) => noop)),
+          })
+        : {}),
     };
   });
   return { texts, noop_ms: empty.wall, noop_cpu_ms: empty.cpu };
@@ -112,10 +114,6 @@ export async function measureTexts(
 function besideWeb(own_cpu_ms: number, { web, empty }: { web: Timed; empty: Timed }) {
   const web_cpu_ms = web.cpu - empty.cpu;
   return { web_ms: web.wall, web_cpu_ms, web_cpu_ratio: own_cpu_ms / web_cpu_ms };
-}
-
-function middle(times: Timed[]): Timed {
-  return { wall: median(times.map(({ wall }) => wall)), cpu: median(times.map(({ cpu }) => cpu)) };
 }
 
 /** Runs equal rows in one batch through onnxruntime-node with one thread. */
@@ -150,14 +148,8 @@ export async function measureStatic({ url, pid }: Server, tokens: number, runs: 
       () => cpuMs(pid),
       async () => (await fetch(`${url}/bench/static?times=${count}`, { method: 'POST', body })).json(),
     );
-  const [many, none]: [Timed[], Timed[]] = [[], []];
-  for (let run = runs > 1 ? -2 : 0; run < runs; run++) {
-    const taken = [await ask(times), await ask(0)] as const;
-    if (run < 0) continue;
-    many.push(taken[0]);
-    none.push(taken[1]);
-  }
-  const [full, empty] = [middle(many), middle(none)];
+  const taken = await inRounds(runs, async () => ({ many: await ask(times), none: await ask(0) }));
+  const [full, empty] = [medians(taken.map(({ many }) => many)), medians(taken.map(({ none }) => none))];
   const us = (ms: number) => (ms * 1000) / times;
   return { tokens, us_per_text: us(full.wall - empty.wall), cpu_us_per_text: us(full.cpu - empty.cpu) };
 }

@@ -1,7 +1,9 @@
 // One-word texts over several connections at once: requests a second of a Worker beside one with another engine, in turns.
 import { createClient } from '../../soak/load.ts';
-import { cpuMs, median } from '../process.ts';
+import { cpuMs } from '../process.ts';
+import { inRounds, medians } from '../rounds.ts';
 import type { Server } from './server.ts';
+import { WORDS } from './texts.ts';
 
 export interface ThroughputFigures {
   connections: number;
@@ -29,30 +31,23 @@ interface Turn {
   refused: number;
 }
 
-const WORDS = ['dog', 'cat', 'car', 'house', 'tree', 'water', 'man', 'day'];
-
 export async function measureThroughput(
   { own, web }: { own: Server; web: Server },
   { connections, rounds, seconds }: ThroughputOptions,
 ): Promise<ThroughputFigures[]> {
   const figures: ThroughputFigures[] = [];
   for (const count of connections) {
-    const [ours, others]: [Turn[], Turn[]] = [[], []];
-    for (let round = rounds > 1 ? -1 : 0; round < rounds; round++) {
-      const taken = [await oneTurn(own, count, seconds), await oneTurn(web, count, seconds)] as const;
-      if (round < 0) continue;
-      ours.push(taken[0]);
-      others.push(taken[1]);
-    }
-    const middle = (turns: Turn[], figure: keyof Turn) => median(turns.map((turn) => turn[figure]));
+    const turns = async () => [await oneTurn(own, count, seconds), await oneTurn(web, count, seconds)] as const;
+    const taken = await inRounds(rounds, turns, 1);
+    const [ours, others] = [medians(taken.map(([turn]) => turn)), medians(taken.map(([, turn]) => turn))];
     figures.push({
       connections: count,
-      own_per_second: middle(ours, 'perSecond'),
-      web_per_second: middle(others, 'perSecond'),
-      own_per_cpu_second: middle(ours, 'perCpuSecond'),
-      web_per_cpu_second: middle(others, 'perCpuSecond'),
-      own_refused: middle(ours, 'refused'),
-      web_refused: middle(others, 'refused'),
+      own_per_second: ours.perSecond,
+      web_per_second: others.perSecond,
+      own_per_cpu_second: ours.perCpuSecond,
+      web_per_cpu_second: others.perCpuSecond,
+      own_refused: ours.refused,
+      web_refused: others.refused,
     });
   }
   return figures;
