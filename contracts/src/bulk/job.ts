@@ -3,6 +3,9 @@ import { z } from 'zod';
 import { Artefact, Digest } from '../model/artefact.ts';
 import { SchemaVersion } from '../schema-version.ts';
 
+/** Why a job ended that somebody cancelled, in the job itself and at AWS Batch. */
+export const CANCELLED = 'It was cancelled.';
+
 /** What a bulk job may be. */
 export const BULK_LIMITS = {
   /** Items of a shard; what a stopped shard loses is at most this much work. */
