@@ -1,5 +1,5 @@
 // Cuts a bulk job into shards before anything is computed: lines of a size that is cheap to do again, each shard's in a file.
-import { BULK_LIMITS, BulkBudget, type BulkJob, type BulkPlan } from '../../../contracts/src/bulk/job.ts';
+import { BULK_LIMITS, type BulkJob, type BulkPlan } from '../../../contracts/src/bulk/job.ts';
 import { addWork, noWork, workIn } from '../../../contracts/src/bulk/work.ts';
 import { type BulkMachine, type BulkWork, estimateBulk } from '../../../contracts/src/cloud/bulk-estimate.ts';
 import { bulkFiles, FILES } from '../../../contracts/src/keys.ts';
@@ -8,16 +8,16 @@ import { UserError } from '../../../contracts/src/user-error.ts';
 import { CoreError } from '../../core/errors.ts';
 import { tierOfId } from '../../core/model.ts';
 import { encodeDocument, type ObjectStore } from '../../registry/store.ts';
-import { excessOf } from './ask.ts';
 import type { JobFolder } from './folder.ts';
 import { isImageName } from './inputs.ts';
 import { LINE_BYTES, linesOf, readLine } from './lines.ts';
+import { budgetOf, excessOf, noteCharge, refusalOf } from './quota.ts';
 
 export interface PlanOptions {
   /** What it is estimated for. */
   machine: BulkMachine;
   /** Opens a folder or prefix that an input is in. */
-  open(place: string): ObjectStore;
+  open(place: string): Pick<ObjectStore, 'get' | 'list'>;
   /** Items of a shard (default and most: 1,024), and bytes of its lines (default: 64 MiB). */
   shardItems?: number | undefined;
   shardBytes?: number | undefined;
@@ -28,6 +28,7 @@ export interface PlanOptions {
 }
 
 type Opening = Pick<PlanOptions, 'open' | 'reads'>;
+type Wanted = Pick<BulkJob, 'input' | 'output'>;
 
 interface Line {
   text: string;
@@ -36,42 +37,72 @@ interface Line {
   isTar?: boolean;
 }
 
-/** Written once: a job that has a plan keeps it. Throws a UserError where there is nothing to do, or too much, and a CoreError beyond its budget. */
+/** What a job comes down to. */
+export interface Cut {
+  /** Of each shard; of tars, what is in them is not known. */
+  shards: BulkWork[];
+  /** Of all of them. */
+  work: BulkWork;
+  items: number;
+  skipped: number;
+  hasTars: boolean;
+}
+
+/** Cuts a job, and has the lines of each shard written, where they are to be. Throws a UserError where there is nothing to do, or too much. */
+export async function cutJob(
+  job: Wanted,
+  options: PlanOptions,
+  write?: (shard: number, lines: string[], cut: Cut) => Promise<void>,
+): Promise<Cut> {
+  const { shardItems: most = BULK_LIMITS.shard_items, shardBytes = BULK_LIMITS.shard_bytes } = options;
+  const cut: Cut = { shards: [], work: noWork(), items: 0, skipped: 0, hasTars: false };
+  for await (const lines of shardsOf(linesIn(job, options, cut), { most, shardBytes })) {
+    const shard = cut.shards.length;
+    if (shard === BULK_LIMITS.shards) throw tooMany(most);
+    const work = noWork();
+    for (const line of lines) addWork(work, line.work);
+    cut.shards.push(work);
+    addWork(cut.work, work);
+    cut.items += lines.length;
+    cut.hasTars ||= lines.some(({ isTar }) => isTar);
+    const texts = lines.map(({ text }) => text);
+    await write?.(shard, texts, cut);
+    options.onShard?.(shard + 1);
+  }
+  if (cut.shards.length > 0) return cut;
+  const beside = cut.skipped > 0 ? ` (${cut.skipped} other files)` : '';
+  throw new UserError(`${placeOf(job)} holds nothing to embed${beside}`);
+}
+
+/** What is said of a cut before anything is computed. */
+export function forecast({ shards, work, items, skipped, hasTars }: Cut, model: string, machine: BulkMachine) {
+  const count = shards.length;
+  return {
+    shards: count,
+    items: hasTars ? null : items,
+    skipped,
+    estimate: hasTars ? null : estimateBulk(work, { shards: count, tier: tierOfId(model), machine }),
+  };
+}
+
+/** Written once: a job that has a plan keeps it. Throws as `cutJob` does, and a CoreError beyond the budget of the job. */
 export async function planJob(folder: JobFolder, job: BulkJob, options: PlanOptions): Promise<BulkPlan> {
   const known = await folder.plan();
   if (known) return known;
-  const counts = { skipped: 0 };
-  const { shardItems: most = BULK_LIMITS.shard_items, shardBytes = BULK_LIMITS.shard_bytes } = options;
-  const work = noWork();
-  const budget = await folder.read(FILES.budget, BulkBudget);
-  let [shards, items, hasTars] = [0, 0, false];
-  for await (const lines of shardsOf(linesIn(job, options, counts), { most, shardBytes })) {
-    if (shards === BULK_LIMITS.shards) throw tooMany(most);
-    for (const line of lines) addWork(work, line.work);
+  const budget = await budgetOf(folder);
+  const cut = await cutJob(job, options, async (shard, lines, { work }) => {
     // Beyond the budget the rest is counted, so that the refusal says how much it is.
-    if (!budget || !excessOf(budget, work)) {
-      const text = `${lines.map((line) => line.text).join('\n')}\n`;
-      await folder.put(bulkFiles(shards).lines, new TextEncoder().encode(text));
-    }
-    shards += 1;
-    items += lines.length;
-    hasTars ||= lines.some(({ isTar }) => isTar);
-    options.onShard?.(shards);
-  }
-  if (shards === 0) {
-    const beside = counts.skipped > 0 ? ` (${counts.skipped} other files)` : '';
-    throw new UserError(`${placeOf(job)} holds nothing to embed${beside}`);
-  }
-  const excess = budget && excessOf(budget, work);
-  if (excess) throw excess;
-  if (hasTars && typeof budget?.images === 'number') throw uncounted(budget.images);
+    if (budget && excessOf(budget, work)) return;
+    await folder.put(bulkFiles(shard).lines, new TextEncoder().encode(`${lines.join('\n')}\n`));
+  });
+  const refusal = budget && refusalOf(budget, cut);
+  if (refusal) throw refusal;
+  // A job of a command is charged to nobody.
+  if (job.asked !== null) await noteCharge(folder, job.id, cut.shards);
   const plan: BulkPlan = {
     schema_version: SCHEMA_VERSION,
     job: job.id,
-    shards,
-    items: hasTars ? null : items,
-    skipped: counts.skipped,
-    estimate: hasTars ? null : estimateBulk(work, { shards, tier: tierOfId(job.model.id), machine: options.machine }),
+    ...forecast(cut, job.model.id, options.machine),
     at: new Date().toISOString(),
   };
   await folder.put(FILES.plan, encodeDocument(plan));
@@ -85,19 +116,13 @@ function tooMany(items: number): UserError {
   );
 }
 
-function uncounted(left: number): CoreError {
-  const more = left.toLocaleString('en-US');
-  const message = `How many images a tar holds is not known before it is read, and the API key of the job may ask for ${more} more this month: send lines instead.`;
-  return new CoreError('quota_exceeded', message);
-}
-
-function placeOf({ input }: BulkJob): string {
+function placeOf({ input }: Wanted): string {
   if ('prefix' in input) return input.prefix;
   if ('parts' in input) return input.parts.join(', ');
   return 'jsonl' in input ? input.jsonl : input.tars.join(', ');
 }
 
-async function* linesIn(job: BulkJob, options: Opening, counts: { skipped: number }): AsyncGenerator<Line> {
+async function* linesIn(job: Wanted, options: Opening, counts: { skipped: number }): AsyncGenerator<Line> {
   const { input } = job;
   if ('prefix' in input) {
     const { files = Infinity } = options.reads ?? {};
