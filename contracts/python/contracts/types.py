@@ -241,8 +241,10 @@ class BulkReturn(TypedDict):
     """What was given back."""
 
     images: int
+    """Images."""
 
     tokens: int
+    """Tokens, about."""
 
     at: str
     """When."""

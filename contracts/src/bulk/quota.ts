@@ -27,7 +27,11 @@ export const BulkCharge = z
     tokens: z.array(count).min(1).describe('Tokens of each shard, about; as many numbers as there are of images.'),
     charged_at: time.nullable().describe('When whoever asked was charged for all of them; null: not yet.'),
     returned: z
-      .strictObject({ images: count, tokens: count, at: time.describe('When.') })
+      .strictObject({
+        images: count.describe('Images.'),
+        tokens: count.describe('Tokens, about.'),
+        at: time.describe('When.'),
+      })
       .meta({ title: 'BulkReturn', description: 'What was given back.' })
       .nullable()
       .describe('What the job had not done when it ended early; null: nothing was given back.'),
