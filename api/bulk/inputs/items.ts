@@ -1,4 +1,4 @@
-// Items of a shard in the order of its lines, with what they hold: texts, and images from wherever the lines say.
+// Items of a shard in the order of its lines, with what they hold: texts, and images and videos from wherever the lines say.
 
 import { LIMITS } from '../../../contracts/src/api/limits.ts';
 import { BULK_LIMITS } from '../../../contracts/src/bulk/job.ts';
@@ -11,10 +11,15 @@ import type { Sources } from '../places.ts';
 import { LINE_BYTES, linesOf, readLine } from '../service/lines.ts';
 import { imagesInTar } from './tar.ts';
 
+/** Of which nothing is read yet. */
+export interface VideoFile {
+  video: StoredObject;
+}
+
 export interface BulkItem {
   /** Null where the line could not be read. */
   custom_id: string | null;
-  content: TextPart | ImagePart | { content: Part[] } | CoreError;
+  content: TextPart | ImagePart | { content: Part[] } | VideoFile | CoreError;
   /** Held in memory for it. */
   bytes: number;
 }
@@ -55,6 +60,7 @@ async function fetchItem(line: Exclude<BulkLine, { tar: string }> | CoreError, s
     return { custom_id, content: { content: line.content }, bytes };
   }
   try {
+    if ('video' in line) return { custom_id, content: { video: await sources.find(line.video) }, bytes: 0 };
     const image = await readUpTo(await sources.find('path' in line ? line.path : line.uri), LIMITS.image_bytes + 1);
     return { custom_id, content: { image }, bytes: image.length };
   } catch (error) {
