@@ -18,6 +18,8 @@ export interface OutcomeWork {
   encoder: Omit<BulkEncoder, 'close'>;
   /** What reads videos; absent: nothing is looked for, and videos are refused. */
   programs?: VideoPrograms | undefined;
+  /** Told of every frame of a video that is embedded. */
+  onFrame?: (() => void) | undefined;
   /** Ends the video that is read. */
   signal?: AbortSignal | undefined;
 }
@@ -126,7 +128,7 @@ async function encodeVideoItem(work: OutcomeWork, video: Numbered<Video>): Promi
   try {
     if (job.video === null) throw notAsked();
     if (!programs) throw new CoreError('not_configured', MISSING);
-    const options = { sampling: job.video, programs, embed: encoder.embedPictures, signal };
+    const options = { sampling: job.video, programs, embed: encoder.embedPictures, onFrame: work.onFrame, signal };
     const { segments, whole, width, height, warnings } = await encodeVideo(content.video, options);
     const toOutcome = ({ span, vector }: VideoPart, at: number, name: string): Outcome => ({
       row: { item: item + at, custom_id: name, modality: 'video', width, height, video: span },

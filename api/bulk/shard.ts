@@ -16,11 +16,12 @@ import type { Sources } from './places.ts';
 import type { JobFolder } from './service/folder.ts';
 import { encodeLines } from './service/lines.ts';
 
-export interface ShardWork extends OutcomeWork {
+export interface ShardWork extends Omit<OutcomeWork, 'onFrame'> {
   folder: JobFolder;
   shard: number;
   sources: Sources;
-  onProgress?: ((progress: { items: number; seconds: number }) => void) | undefined;
+  /** `frames`: of videos, told of each. */
+  onProgress?: ((progress: { items: number; frames: number; seconds: number }) => void) | undefined;
   /** Checked between chunks and while a video is read: of an aborted shard nothing is left. */
   signal?: AbortSignal | undefined;
 }
@@ -43,12 +44,19 @@ export async function encodeShard(work: ShardWork): Promise<BulkDone | undefined
 
   const begun = performance.now();
   const seconds = () => (performance.now() - begun) / 1000;
+  const counts = { items: 0, frames: 0 };
+  const tell = (): void => work.onProgress?.({ ...counts, seconds: seconds() });
   const note = (items: number): boolean => {
-    work.onProgress?.({ items, seconds: seconds() });
+    counts.items = items;
+    tell();
     return !work.signal?.aborted;
   };
+  const onFrame = (): void => {
+    counts.frames += 1;
+    tell();
+  };
   const make = 'endpoint' in job.output ? makeAnswers : makeVectors;
-  const made = await make(work, lines.stream(), note).catch((error: unknown) => {
+  const made = await make({ ...work, onFrame }, lines.stream(), note).catch((error: unknown) => {
     // What was cut off by the stop is no failure.
     if (work.signal?.aborted) return undefined;
     throw error;
@@ -85,7 +93,11 @@ interface Made {
 /** Told how many items are done; answers whether to go on. */
 type Note = (items: number) => boolean;
 
-async function makeVectors(work: ShardWork, lines: AsyncIterable<Uint8Array>, note: Note): Promise<Made | undefined> {
+async function makeVectors(
+  work: ShardWork & OutcomeWork,
+  lines: AsyncIterable<Uint8Array>,
+  note: Note,
+): Promise<Made | undefined> {
   const { job, shard } = work;
   if ('endpoint' in job.output) throw new Error('the job asks for answers');
   const rows: Row[] = [];

@@ -86,6 +86,7 @@ export const BulkEvent = z
         event: event('progress'),
         shard: z.int().nonnegative().describe('Number of the shard.'),
         items: z.int().nonnegative().describe('Items of it that are embedded or refused.'),
+        frames: amount.describe('Frames of its videos that are embedded.'),
         seconds: z.number().nonnegative().describe('Seconds of this run.'),
       })
       .meta({ title: 'BulkProgress', description: 'How far the shard is.' }),
@@ -112,6 +113,7 @@ export const BulkEvent = z
         items: amount.nullable().describe('Items in all; null where tars or videos were not opened to count them.'),
         items_done: amount.describe('Items that have a vector or an error, earlier runs included.'),
         items_failed: amount.describe('Items of finished shards that have an error.'),
+        frames_done: amount.describe('Frames of videos that this run has embedded.'),
         seconds: z.number().nonnegative().describe('Seconds of this run.'),
         seconds_left: z.number().nonnegative().nullable().describe('Seconds to go; null while there is no rate.'),
       })

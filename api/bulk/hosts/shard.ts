@@ -123,10 +123,10 @@ async function mainOrAgain(line: CommandLine<typeof OPTIONS>): Promise<number> {
 
 function everySoOften(shard: number) {
   let last = 0;
-  return ({ items, seconds }: { items: number; seconds: number }): void => {
+  return (progress: { items: number; frames: number; seconds: number }): void => {
     if (performance.now() - last < PROGRESS_MS) return;
     last = performance.now();
-    print({ event: 'progress', shard, items, seconds });
+    print({ event: 'progress', shard, ...progress });
   };
 }
 

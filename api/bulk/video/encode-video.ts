@@ -21,6 +21,8 @@ export interface VideoOptions {
   programs: VideoPrograms;
   /** In the order of the pictures: vectors at unit length and of full length. */
   embed(pictures: AsyncIterable<Picture>): AsyncIterable<Float32Array>;
+  /** Told of every frame that is embedded. */
+  onFrame?: (() => void) | undefined;
   signal?: AbortSignal | undefined;
 }
 
@@ -34,15 +36,15 @@ export interface EncodedVideo extends VideoParts {
 
 /** Throws a CoreError where the video is refused or at fault. */
 export async function encodeVideo(object: StoredObject, options: VideoOptions): Promise<EncodedVideo> {
-  const { sampling, programs, embed, signal } = options;
+  const { sampling, programs, embed, onFrame, signal } = options;
   if (object.size > VIDEO_LIMITS.bytes) throw tooLarge();
   return withFile(object, signal, async (file) => {
     const start = { programs, file, pixels: LIMITS.image_pixels, signal };
     const { seconds, ...sides } = await probeVideo(start);
     const plan = planFrames({ seconds, ...sides }, sampling);
     const { pictures, warnings } = openFrames(start, { seconds, ...sides }, plan);
-    const { timeOf } = plan;
-    const parts = await joinFrames(embed(pictures), { segmentSeconds: sampling.segment_seconds, seconds, timeOf });
+    const joined = { segmentSeconds: sampling.segment_seconds, seconds, timeOf: plan.timeOf, onFrame };
+    const parts = await joinFrames(embed(pictures), joined);
     return { ...parts, ...sides, warnings: warnings() };
   });
 }

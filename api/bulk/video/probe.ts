@@ -81,6 +81,7 @@ function shownSize(described: string): { width: number; height: number } {
   const numberOf = (name: string): number => Number(new RegExp(`\\b${name}=(-?\\d+)`).exec(described)?.[1] ?? 0);
   const [, across = 1, down = 1] = /sample_aspect_ratio=([1-9]\d*):([1-9]\d*)/.exec(described)?.map(Number) ?? [];
   const sides = { width: Math.max(1, Math.round((numberOf('width') * across) / down)), height: numberOf('height') };
+  if (numberOf('width') < 1 || sides.height < 1) throw withoutPictures(described);
   if (sides.width * sides.height > LIMITS.image_pixels) throw refusalOf('max pixel count');
   const isTurned = Math.abs(numberOf('rotation')) % 180 === 90;
   return isTurned ? { width: sides.height, height: sides.width } : sides;

@@ -52,7 +52,8 @@ export async function startProgram(
   const words = ['-hide_banner', '-v', 'error', ...before, ...guards, '-i', `file:${file}`, ...after];
   // Nothing of the environment, which may hold keys, but where programs are.
   const env = { PATH: programs.path, LC_ALL: 'C' };
-  const child = spawn(name, words, { env, stdio: ['ignore', 'pipe', 'pipe'] });
+  // In a group of its own: Ctrl-C ends us, and we end it, so that no video is taken for broken.
+  const child = spawn(name, words, { env, stdio: ['ignore', 'pipe', 'pipe'], detached: true });
   await started(child);
   let said = '';
   child.stderr.on('data', (text: Buffer) => {

@@ -20,6 +20,8 @@ export interface SegmentOptions {
   seconds: number;
   /** When a frame is shown. */
   timeOf(frame: number): number;
+  /** Told of every frame. */
+  onFrame?: (() => void) | undefined;
 }
 
 /** A time that is the beginning of a segment must not fall into the one before by rounding. */
@@ -32,7 +34,7 @@ const EPSILON = 1e-6;
  */
 export async function joinFrames(
   vectors: AsyncIterable<Float32Array>,
-  { segmentSeconds, seconds, timeOf }: SegmentOptions,
+  { segmentSeconds, seconds, timeOf, onFrame }: SegmentOptions,
 ): Promise<VideoParts> {
   const segments = new Map<number, Sum>();
   const whole = newSum();
@@ -43,6 +45,7 @@ export async function joinFrames(
     segments.set(at, segment);
     add(segment, vector);
     add(whole, vector);
+    onFrame?.();
   }
   const end = Math.max(seconds, timeOf(whole.frames - 1));
   return {

@@ -316,6 +316,9 @@ class BulkProgress(TypedDict):
     items: int
     """Items of it that are embedded or refused."""
 
+    frames: int
+    """Frames of its videos that are embedded."""
+
     seconds: float
     """Seconds of this run."""
 
@@ -422,6 +425,9 @@ class BulkJobProgress(TypedDict):
     items_failed: int
     """Items of finished shards that have an error."""
 
+    frames_done: int
+    """Frames of videos that this run has embedded."""
+
     seconds: float
     """Seconds of this run."""
 
@@ -518,7 +524,7 @@ class FramesOfVideo(TypedDict):
     """Frames of a video: what is shown in the middle of each of so many equal parts of it."""
 
 
-class BulkVideo(TypedDict):
+class VideoSampling(TypedDict):
     """How videos become vectors."""
 
     frames: FramesPerSecond | FramesOfVideo
@@ -610,7 +616,7 @@ class BulkJob(TypedDict):
     sources: list[str]
     """Places that the lines of the input may name, beside the folder of the input itself."""
 
-    video: BulkVideo | None
+    video: VideoSampling | None
     """How videos are read; null: they are not."""
 
     output: BulkOutput | BulkAnswers
@@ -694,7 +700,7 @@ class BulkTar(TypedDict):
     """A WebDataset tar, relative to the folder of the job's input, or a URI."""
 
 
-class BulkVideoLine(TypedDict):
+class BulkVideo(TypedDict):
     """The segments of a video, items named `CUSTOM_ID#t=START,END` in seconds (W3C Media Fragments), and the
     whole of it, named `CUSTOM_ID`.
     """
@@ -706,7 +712,7 @@ class BulkVideoLine(TypedDict):
     """A video file, relative to the folder of the job's input, or a URI."""
 
 
-BulkLine = BulkText | BulkImage | BulkContent | BulkPath | BulkUri | BulkTar | BulkVideoLine
+BulkLine = BulkText | BulkImage | BulkContent | BulkPath | BulkUri | BulkTar | BulkVideo
 """One line of a bulk job's input."""
 
 
@@ -1991,7 +1997,7 @@ class JobRequest(TypedDict):
     model: NotRequired[str]
     """Id of a model from GET /v1/models; absent: the first one."""
 
-    video: NotRequired[BulkVideo]
+    video: NotRequired[VideoSampling]
     """How videos are read; absent: they are not."""
 
     webhook: NotRequired[Webhook]
