@@ -139,6 +139,7 @@ function createProgress(before: Mark[], plan: BulkPlan, { onProgress }: RunOptio
         frames.set(event.shard, event.frames);
       } else {
         running.delete(event.shard);
+        frames.delete(event.shard);
         done.set(event.shard, event);
       }
       const seconds = (performance.now() - begun) / 1000;
@@ -151,7 +152,7 @@ function createProgress(before: Mark[], plan: BulkPlan, { onProgress }: RunOptio
         items: plan.items,
         items_done: items,
         items_failed: sum([...done.values()].map(({ failed }) => failed)),
-        frames_done: sum(frames.values()),
+        frames_running: sum(frames.values()),
         seconds,
         seconds_left: secondsLeft(seconds, items),
       });

@@ -113,7 +113,7 @@ export const BulkEvent = z
         items: amount.nullable().describe('Items in all; null where tars or videos were not opened to count them.'),
         items_done: amount.describe('Items that have a vector or an error, earlier runs included.'),
         items_failed: amount.describe('Items of finished shards that have an error.'),
-        frames_done: amount.describe('Frames of videos that this run has embedded.'),
+        frames_running: amount.describe('Frames of videos that are embedded in shards that are not finished.'),
         seconds: z.number().nonnegative().describe('Seconds of this run.'),
         seconds_left: z.number().nonnegative().nullable().describe('Seconds to go; null while there is no rate.'),
       })

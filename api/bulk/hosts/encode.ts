@@ -185,11 +185,11 @@ function print(event: BulkEvent): void {
 function printForPeople() {
   const tell = lineOfProgress();
   return (event: Extract<BulkEvent, { event: 'job' }>): void => {
-    const { items, items_done, items_failed, frames_done, shards, shards_done, seconds_left } = event;
+    const { items, items_done, items_failed, frames_running, shards, shards_done, seconds_left } = event;
     const left = seconds_left === null ? '' : `, ${timeOf(seconds_left)} left`;
     const of = items === null ? '' : ` of ${items}`;
-    const frames = frames_done > 0 ? `, ${frames_done} frames` : '';
-    const text = `${items_done}${of} items, ${items_failed} errors${frames}, ${shards_done} of ${shards} shards${left}`;
+    const frames = frames_running > 0 ? ` (${frames_running} frames of videos)` : '';
+    const text = `${items_done}${of} items, ${items_failed} errors, ${shards_done} of ${shards} shards${frames}${left}`;
     tell(text, shards_done === shards);
   };
 }

@@ -425,8 +425,8 @@ class BulkJobProgress(TypedDict):
     items_failed: int
     """Items of finished shards that have an error."""
 
-    frames_done: int
-    """Frames of videos that this run has embedded."""
+    frames_running: int
+    """Frames of videos that are embedded in shards that are not finished."""
 
     seconds: float
     """Seconds of this run."""
