@@ -254,7 +254,7 @@ test('options of videos are refused without --video, and where they make no sens
     expect(code).toBe(2);
     return said;
   };
-  expect(await refused()).toContain('videos are read where the job says how');
+  expect(await refused()).toContain('1 other files, 1 of them videos, which a job reads that has `video` (--video)');
   expect(await refused('--max-frames', '10')).toContain('--max-frames is for videos');
   expect(await refused('--video', '--frames', '8', '--frames-per-second', '2')).toContain(
     'leave out --frames-per-second',

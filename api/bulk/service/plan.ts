@@ -43,7 +43,7 @@ interface Line {
 export async function planJob(folder: JobFolder, job: BulkJob, options: PlanOptions): Promise<BulkPlan> {
   const known = await folder.plan();
   if (known) return known;
-  const counts = { skipped: 0 };
+  const counts = { skipped: 0, videos: 0 };
   const { shardItems: most = BULK_LIMITS.shard_items, shardBytes = BULK_LIMITS.shard_bytes } = options;
   const work = noWork();
   const budget = await folder.read(FILES.budget, BulkBudget);
@@ -62,8 +62,7 @@ export async function planJob(folder: JobFolder, job: BulkJob, options: PlanOpti
     options.onShard?.(shards);
   }
   if (shards === 0) {
-    const beside = counts.skipped > 0 ? ` (${counts.skipped} other files; videos are read where the job says how)` : '';
-    throw new UserError(`${placeOf(job)} holds nothing to embed${beside}`);
+    throw new UserError(`${placeOf(job)} holds nothing to embed${beside(counts)}`);
   }
   const excess = budget && excessOf(budget, work);
   if (excess) throw excess;
@@ -79,6 +78,18 @@ export async function planJob(folder: JobFolder, job: BulkJob, options: PlanOpti
   };
   await folder.put(FILES.plan, encodeDocument(plan));
   return plan;
+}
+
+/** Files of a prefix that are not read; the videos are among them. */
+interface Skipped {
+  skipped: number;
+  videos: number;
+}
+
+function beside({ skipped, videos }: Skipped): string {
+  if (skipped === 0) return '';
+  const such = videos > 0 ? `, ${videos} of them videos, which a job reads that has \`video\` (--video)` : '';
+  return ` (${skipped} other files${such})`;
 }
 
 function tooMany(items: number): UserError {
@@ -100,14 +111,17 @@ function placeOf({ input }: BulkJob): string {
   return 'jsonl' in input ? input.jsonl : input.tars.join(', ');
 }
 
-async function* linesIn(job: BulkJob, options: Opening, counts: { skipped: number }): AsyncGenerator<Line> {
+async function* linesIn(job: BulkJob, options: Opening, counts: Skipped): AsyncGenerator<Line> {
   const { input } = job;
   if ('prefix' in input) {
     for (const key of await filesBelow(input.prefix, options)) {
       if (isImageName(key))
         yield { text: JSON.stringify({ custom_id: key, path: key }), work: { images: 1, tokens: 0 } };
       else if (job.video && isVideoName(key)) yield toLine({ custom_id: key, video: key }, job);
-      else counts.skipped += 1;
+      else {
+        counts.skipped += 1;
+        counts.videos += isVideoName(key) ? 1 : 0;
+      }
     }
   } else if ('tars' in input) {
     for (const uri of input.tars) {

@@ -1,4 +1,4 @@
-// ffmpeg and ffprobe as programs of their own: a decoder that crashes, hangs or is taken over by a file has no keys, no network and no other files.
+// ffmpeg and ffprobe as programs of their own: a decoder that crashes or hangs costs its video alone, and it is given neither keys nor other files.
 import { type ChildProcess, spawn } from 'node:child_process';
 import type { Readable } from 'node:stream';
 import { CoreError } from '../../core/errors.ts';
