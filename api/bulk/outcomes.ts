@@ -130,14 +130,14 @@ async function encodeVideoItem(work: OutcomeWork, video: Numbered<Video>): Promi
     if (!programs) throw new CoreError('not_configured', MISSING);
     const options = { sampling: job.video, programs, embed: encoder.embedPictures, onFrame: work.onFrame, signal };
     const { segments, whole, width, height, warnings } = await encodeVideo(content.video, options);
-    const toOutcome = ({ span, vector }: VideoPart, at: number, name: string): Outcome => ({
-      row: { item: item + at, custom_id: name, modality: 'video', width, height, video: span },
+    const parts = [
+      ...segments.map((part) => ({ part, name: nameOf(custom_id, part), noted: {} })),
+      { part: whole, name: custom_id, noted: warnings.length > 0 ? { warnings } : {} },
+    ];
+    return parts.map(({ part: { span, vector }, name, noted }, at) => ({
+      row: { item: item + at, custom_id: name, modality: 'video', width, height, video: span, ...noted },
       vector: packVector(cutUnit(vector, dimensions), type, encoder.quantisation),
-    });
-    const outcomes = segments.map((segment, at) => toOutcome(segment, at, nameOf(custom_id, segment)));
-    const all = toOutcome(whole, segments.length, custom_id);
-    if ('row' in all && warnings.length > 0) all.row.warnings = warnings;
-    return [...outcomes, all];
+    }));
   } catch (error) {
     if (!(error instanceof CoreError) || encoder.isOurs(error)) throw error;
     return [failed(video, error)];
