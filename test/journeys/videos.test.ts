@@ -187,6 +187,11 @@ describe.skipIf(!HAS_FFMPEG)('videos that are no good (needs ffmpeg)', () => {
     truncateSync(file('without-index.mp4'), 2000);
     ffmpeg('-i', source, '-c', 'copy', file('cut.mkv'));
     truncateSync(file('cut.mkv'), 3000);
+    ffmpeg('-i', source, '-c', 'copy', file('lies.mkv'));
+    const lies = readFileSync(file('lies.mkv'));
+    // Element Duration (RFC 9559, 5.1.2.10), a double of eight bytes, in milliseconds: ten hours.
+    lies.writeDoubleBE(36e6, lies.indexOf(Buffer.from([0x44, 0x89, 0x88])) + 3);
+    writeFileSync(file('lies.mkv'), lies);
     ffmpeg('-f', 'lavfi', '-i', 'sine=d=1', '-c:a', 'aac', file('sound.mp4'));
     ffmpeg('-f', 'lavfi', '-i', 'color=red:s=32x32', '-frames:v', '1', join(alone, 'cover.png'));
     ffmpeg(
@@ -237,6 +242,11 @@ describe.skipIf(!HAS_FFMPEG)('videos that are no good (needs ffmpeg)', () => {
     expect(job.results.get('good.mp4')?.embedding).toBe(embedding);
     expect(job.results.get('cut.mkv')).toMatchObject({ warnings: ['The video is cut off: its end is missing.'] });
     expect(job.results.get('cut.mkv')?.video?.frames).toBeLessThan(5);
+  });
+
+  test('that say a length that they do not have are as long as they are', () => {
+    const { embedding, video } = good.results.get('good.mp4') ?? {};
+    expect(job.results.get('lies.mkv')).toMatchObject({ embedding, video });
   });
 
   test('open no address and no other file', () => {
