@@ -1,7 +1,6 @@
 // Items of a shard become vectors or errors, in their order: chunks of images and texts, and videos one by one.
 import { BULK_LIMITS, type BulkJob } from '../../contracts/src/bulk/job.ts';
 import type { BulkError } from '../../contracts/src/bulk/lines.ts';
-import { UserError } from '../../contracts/src/user-error.ts';
 import type { Embedded } from '../core/embed.ts';
 import { CoreError } from '../core/errors.ts';
 import type { PlacedItem } from '../core/items/items.ts';
@@ -29,6 +28,9 @@ export type Outcome = { row: Row; vector: Uint8Array } | BulkError;
 /** Items of a chunk, and bytes that are held for one: while a chunk is computed, the next one is read and decoded. */
 const CHUNK = { items: 32, bytes: 32 * 2 ** 20 };
 
+/** Of a shard, whose vectors are held in memory. */
+const MOST_ITEMS = BULK_LIMITS.shard_items + BULK_LIMITS.tar_items;
+
 type Still = BulkItem & { content: Exclude<BulkItem['content'], VideoFile> };
 type Video = BulkItem & { content: VideoFile };
 type Numbered<T> = T & { item: number };
@@ -38,7 +40,12 @@ export async function* outcomesOf(work: OutcomeWork, items: AsyncIterable<BulkIt
   const running: Promise<Outcome[]>[] = [];
   let next = 0;
   for await (const chunk of chunksOf(items)) {
-    if (next >= BULK_LIMITS.shard_items + BULK_LIMITS.tar_items) throw tooMany();
+    if (next >= MOST_ITEMS) {
+      for (const outcomes of running.splice(0)) yield await outcomes;
+      const [first] = [chunk].flat();
+      yield [failed({ item: next, custom_id: first?.custom_id ?? null }, tooMany())];
+      return;
+    }
     if (!Array.isArray(chunk)) {
       // How many items a video gives is known when it is embedded, and those behind it are numbered from there.
       for (const outcomes of running.splice(0)) yield await outcomes;
@@ -85,8 +92,10 @@ function isVideoItem(item: BulkItem): item is Video {
   return 'video' in item.content;
 }
 
-function tooMany(): UserError {
-  return new UserError('the shard holds more items than are planned into one: plan the job again');
+function tooMany(): CoreError {
+  const most = MOST_ITEMS.toLocaleString('en-US');
+  const message = `the shard has more than ${most} items, segments of videos counted, and what follows was not embedded: cut its tar, or take longer segments.`;
+  return new CoreError('too_many_items', message);
 }
 
 /** How vectors of the job are written. */

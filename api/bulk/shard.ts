@@ -103,7 +103,8 @@ async function makeVectors(
   const rows: Row[] = [];
   const vectors: Uint8Array[] = [];
   const errors: BulkError[] = [];
-  for await (const outcomes of outcomesOf(work, itemsOf(lines, work.sources))) {
+  const items = itemsOf(lines, { sources: work.sources, hasVideos: job.video !== null });
+  for await (const outcomes of outcomesOf(work, items)) {
     for (const outcome of outcomes) {
       if ('vector' in outcome) {
         rows.push(outcome.row);

@@ -16,6 +16,8 @@ import type { VideoPrograms } from './program.ts';
 import { planFrames } from './sampling.ts';
 import { joinFrames, type VideoParts } from './segments.ts';
 
+type VideoSource = Pick<StoredObject, 'size' | 'path' | 'stream'>;
+
 export interface VideoOptions {
   sampling: VideoSampling;
   programs: VideoPrograms;
@@ -35,7 +37,7 @@ export interface EncodedVideo extends VideoParts {
 }
 
 /** Throws a CoreError where the video is refused or at fault. */
-export async function encodeVideo(object: StoredObject, options: VideoOptions): Promise<EncodedVideo> {
+export async function encodeVideo(object: VideoSource, options: VideoOptions): Promise<EncodedVideo> {
   const { sampling, programs, embed, onFrame, signal } = options;
   if (object.size > VIDEO_LIMITS.bytes) throw tooLarge();
   return withFile(object, signal, async (file) => {
@@ -56,7 +58,7 @@ function tooLarge(): CoreError {
 
 /** A program reads back and forth, which a store's stream does not do: what is elsewhere is copied first. */
 async function withFile<T>(
-  { path, stream }: StoredObject,
+  { path, stream }: VideoSource,
   signal: AbortSignal | undefined,
   use: (file: string) => Promise<T>,
 ): Promise<T> {

@@ -474,7 +474,7 @@ class BulkFile(TypedDict):
 
 
 class BulkPrefix(TypedDict):
-    """Images by prefix."""
+    """Images and videos by prefix."""
 
     prefix: str
     """Folder or prefix: every image file below it is an item, named by its path; videos, too, where the job
@@ -497,10 +497,10 @@ class BulkParts(TypedDict):
 
 
 class BulkTars(TypedDict):
-    """Images in tars."""
+    """Images and videos in tars."""
 
     tars: list[str]
-    """WebDataset tars: every image in them is an item."""
+    """WebDataset tars: every image in them is an item; videos, too, where the job says how."""
 
 
 BulkInput = BulkPrefix | BulkLines | BulkParts | BulkTars
@@ -691,7 +691,7 @@ class BulkUri(TypedDict):
 
 
 class BulkTar(TypedDict):
-    """Every image of a tar: items named `CUSTOM_ID/MEMBER`."""
+    """Every image of a tar, and its videos where the job says how: items named `CUSTOM_ID/MEMBER`."""
 
     custom_id: str
     """Name of the item in the output; chosen by the user."""

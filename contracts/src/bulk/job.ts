@@ -48,7 +48,7 @@ export const BulkInput = z
           'Folder or prefix: every image file below it is an item, named by its path; videos, too, where the job says how.',
         ),
       })
-      .meta({ title: 'BulkPrefix', description: 'Images by prefix.' }),
+      .meta({ title: 'BulkPrefix', description: 'Images and videos by prefix.' }),
     z
       .strictObject({ jsonl: place.describe('A file of lines, each a BulkLine.') })
       .meta({ title: 'BulkLines', description: 'Items by lines.' }),
@@ -61,8 +61,13 @@ export const BulkInput = z
       })
       .meta({ title: 'BulkParts', description: 'Items by lines of a file in parts.' }),
     z
-      .strictObject({ tars: z.array(place).min(1).describe('WebDataset tars: every image in them is an item.') })
-      .meta({ title: 'BulkTars', description: 'Images in tars.' }),
+      .strictObject({
+        tars: z
+          .array(place)
+          .min(1)
+          .describe('WebDataset tars: every image in them is an item; videos, too, where the job says how.'),
+      })
+      .meta({ title: 'BulkTars', description: 'Images and videos in tars.' }),
   ])
   .meta({ title: 'BulkInput', description: 'What is to be embedded.' });
 export type BulkInput = z.infer<typeof BulkInput>;

@@ -51,7 +51,10 @@ export const BulkLine = z
         custom_id: customId,
         tar: z.string().min(1).describe("A WebDataset tar, relative to the folder of the job's input, or a URI."),
       })
-      .meta({ title: 'BulkTar', description: 'Every image of a tar: items named `CUSTOM_ID/MEMBER`.' }),
+      .meta({
+        title: 'BulkTar',
+        description: 'Every image of a tar, and its videos where the job says how: items named `CUSTOM_ID/MEMBER`.',
+      }),
     z
       .strictObject({
         custom_id: customId,

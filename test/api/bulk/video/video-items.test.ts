@@ -1,5 +1,6 @@
 // Videos among the items of a shard: their numbers, what they are refused for, what a stop leaves, and files that lie elsewhere.
-import { copyFileSync, readdirSync, readFileSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
+import { copyFileSync, readdirSync, readFileSync, truncateSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
@@ -83,6 +84,34 @@ describe.skipIf(!HAS_FFMPEG)('videos in a shard (needs ffmpeg)', () => {
     });
     expect(resultsIn(output)).toHaveLength(4);
     expect(copies()).toEqual(before);
+  });
+
+  test('of a tar are items of it, and one that the tar is cut off in has the tar to blame', async () => {
+    const input = newFolder('in');
+    makeColours(join(input, 'colours.mp4'));
+    copyFileSync(join(IMAGES, 'wide.png'), join(input, 'wide.png'));
+    const embeddings = (output: string) => resultsIn(output).map(({ embedding }) => embedding);
+    const byFolder = await runJob({ input: { prefix: `file://${input}` }, video: VIDEO });
+    for (const name of ['set.tar', 'cut.tar'])
+      execFileSync('tar', ['-cf', name, 'colours.mp4', 'wide.png'], { cwd: input });
+    const tarOf = (name: string) => ({ tars: [`file://${input}/${name}.tar`] });
+    const byTar = await runJob({ input: tarOf('set'), video: VIDEO });
+    expect(resultsIn(byTar.output).map(({ custom_id }) => custom_id)).toEqual([
+      'set/colours.mp4#t=0,2',
+      'set/colours.mp4#t=2,4',
+      'set/colours.mp4#t=4,5',
+      'set/colours.mp4',
+      'set/wide.png',
+    ]);
+    expect(embeddings(byTar.output)).toEqual(embeddings(byFolder.output));
+    const images = await runJob({ input: tarOf('set') });
+    expect(resultsIn(images.output).map(({ custom_id }) => custom_id)).toEqual(['set/wide.png']);
+    truncateSync(join(input, 'cut.tar'), 2048);
+    const cut = await runJob({ input: tarOf('cut'), video: VIDEO });
+    expect(errorsIn(cut.output).map(({ custom_id, code }) => [custom_id, code])).toEqual([
+      ['cut/colours.mp4', 'broken_image'],
+      ['cut', 'broken_image'],
+    ]);
   });
 
   test('are left as they were by a stop in the middle of one, and then done again to the same bytes', async () => {
