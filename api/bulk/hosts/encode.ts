@@ -29,8 +29,9 @@ const HELP = `Usage: npm run encode -- INPUT… OUTPUT [options]
 
 INPUT is a folder or prefix of images, one file of JSON lines, or WebDataset tars; OUTPUT is a folder or prefix. Both may
 be paths, s3:// or r2:// URIs. A line is {"custom_id", …} with one of "text", "image" (base64), "path" (beside the lines),
-"uri", "tar" and, with --video, "video". The work is cut into shards; each leaves its files and then a mark. Stopped (Ctrl-C) or killed, the same
-command goes on, and leaves the same bytes. An item that cannot be embedded is a line of errors-NNNN.jsonl.
+"uri", "tar" and, with --video, "video". The work is cut into shards; each leaves its files and then a mark. Stopped
+(Ctrl-C) or killed, the same command goes on, and leaves the same bytes. An item that cannot be embedded is a line of
+errors-NNNN.jsonl.
   --format LIST     of jsonl, npy, safetensors, parquet (default jsonl)
   --type TYPE       float32 (default), int8 or binary: one bit a number, eight in a byte
   --dimensions N    numbers of a vector (default all of the model's)

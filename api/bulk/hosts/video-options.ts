@@ -13,11 +13,11 @@ export const VIDEO_OPTIONS = {
 const DEFAULTS = { perSecond: 1, most: 3600, segmentSeconds: 10 };
 
 export const VIDEO_HELP = `\
-  --video           reads videos, too: a vector for each segment and one for the whole video. Needs ffmpeg
-  --frames-per-second N   of --video: frames that are embedded of a second, 0.01 to 60 (default ${DEFAULTS.perSecond})
-  --max-frames N    of --video: a video with more is refused (default ${DEFAULTS.most}, most ${VIDEO_LIMITS.frames})
-  --frames N        of --video: as many frames of every video, evenly spaced, in place of so many a second
-  --segment-seconds N     of --video: length of a segment (default ${DEFAULTS.segmentSeconds})
+  --video           reads videos, too: a vector for each segment and one for the whole video; needs ffmpeg
+  --frames-per-second N  of a video that are embedded, 0.01 to 60 (default ${DEFAULTS.perSecond})
+  --max-frames N    a video that would have more is refused (default ${DEFAULTS.most}, most ${VIDEO_LIMITS.frames})
+  --frames N        so many of every video, evenly spaced, in place of so many a second
+  --segment-seconds N    length of a segment of a video (default ${DEFAULTS.segmentSeconds})
 `;
 
 type Values = { video?: boolean | undefined } & {
