@@ -146,7 +146,7 @@ describe.skipIf(!HAS_FFMPEG)('a folder with videos (needs ffmpeg)', () => {
     const peaks: number[] = [];
     for (const seconds of [2, 60]) {
       const input = newFolder('videos');
-      makeMoving(join(input, 'moving.mp4'), { seconds, rate: 5, size: '1280x720' });
+      makeMoving(join(input, 'moving.mp4'), { seconds, rate: 5, size: '640x360' });
       const { code, results, peakBytes } = await run(input, [
         '--video',
         '--frames-per-second',
