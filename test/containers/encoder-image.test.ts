@@ -72,7 +72,7 @@ describe.runIf(process.platform === 'linux')('the image (its native packages are
     for (const file of natives) expect(file).toContain(process.arch);
   });
 
-  test('has the programs that read videos, in a folder of its base's PATH', () => {
+  test('has the programs that read videos, in a folder of the PATH of its base', () => {
     expect(filesBelow(join(top, 'final', 'usr/local/bin'))).toEqual(['ffmpeg', 'ffprobe']);
   });
 
