@@ -4,13 +4,13 @@ import { copyFileSync, readdirSync, readFileSync, truncateSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
-import { openSources } from '../../../../api/bulk/places.ts';
-import { openJobFolder } from '../../../../api/bulk/service/folder.ts';
-import { encodeShard } from '../../../../api/bulk/shard.ts';
-import { openStore } from '../../../../api/registry/stores/open.ts';
-import type { VideoSampling } from '../../../../contracts/src/bulk/video.ts';
-import { HAS_FFMPEG, makeColours, makeMoving } from '../../../support/videos.ts';
-import { errorsIn, IMAGES, newFolder, openTiny, PROGRAMS, resultsIn, runJob, writeLines } from '../jobs.ts';
+import { openSources } from '../../../api/bulk/places.ts';
+import { openJobFolder } from '../../../api/bulk/service/folder.ts';
+import { encodeShard } from '../../../api/bulk/shard.ts';
+import { openStore } from '../../../api/registry/stores/open.ts';
+import type { VideoSampling } from '../../../contracts/src/bulk/video.ts';
+import { HAS_FFMPEG, makeColours, makeMoving } from '../../support/videos.ts';
+import { errorsIn, IMAGES, newFolder, openTiny, PROGRAMS, resultsIn, runJob, writeLines } from './jobs.ts';
 
 const VIDEO: VideoSampling = { frames: { per_second: 1, most: 60 }, segment_seconds: 2 };
 
