@@ -19,6 +19,7 @@ import { createGate } from '../encoder/encode.ts';
 import { type DecodedPicture, decode, type Picture } from '../encoder/pixels/decode.ts';
 import { createPreprocess } from '../encoder/pixels/preprocess.ts';
 import { openSession, readManifest } from '../encoder/session.ts';
+import { once } from '../text/once.ts';
 import { type OpenModelOptions, openModel } from '../text/open-model.ts';
 import { createWasmEngine } from '../text/wasm/engine.ts';
 import { LIMITS } from './service/ask.ts';
@@ -102,14 +103,6 @@ async function openTexts(folder: string, manifest: ModelManifest, module: string
     openSums: async (...tier) => (await compiled()).openSums?.(...tier),
   };
   return openModel(source, { engine, once, limits: LIMITS });
-}
-
-function once<T>(make: () => Promise<T>): () => Promise<T> {
-  let made: Promise<T> | undefined;
-  return () => {
-    made ??= make();
-    return made;
-  };
 }
 
 interface Read extends Pick<DecodedPicture, 'original' | 'warnings'> {

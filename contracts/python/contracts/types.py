@@ -2405,6 +2405,18 @@ class TextPartition(TypedDict):
     """Bytes of each graph, in the order of the file."""
 
 
+class PackedWeights(TypedDict):
+    """For the engine `own`; absent: each isolate packs the weights of `graph`."""
+
+    file: Artefact
+    """The weights of `graph` as they lie in the linear memory of the Worker's own text engine, behind a header
+    of 1,024 bytes.
+    """
+
+    layout: int
+    """Number of the order in which they lie. An engine with another one packs the graph instead."""
+
+
 class ModelManifestText(TypedDict):
     """How texts are read, for all tiers, and the TextTower of the student."""
 
@@ -2422,6 +2434,14 @@ class ModelManifestText(TypedDict):
 
     partition: NotRequired[TextPartition]
     """Absent: a text is one run of the whole graph."""
+
+    engine: NotRequired[Literal["own", "onnxruntime"]]
+    """What runs `graph` in a Worker: `own`, the text engine of this project, or onnxruntime-web, which a
+    Worker may be built without; absent: the engine reads the graph to find out.
+    """
+
+    packed: NotRequired[PackedWeights]
+    """For the engine `own`; absent: each isolate packs the weights of `graph`."""
 
     width: NotRequired[int]
     """Values of a state between the graphs of `partition`; absent: as many as a row has."""
@@ -2443,6 +2463,14 @@ class TextTower(TypedDict):
 
     partition: NotRequired[TextPartition]
     """Absent: a text is one run of the whole graph."""
+
+    engine: NotRequired[Literal["own", "onnxruntime"]]
+    """What runs `graph` in a Worker: `own`, the text engine of this project, or onnxruntime-web, which a
+    Worker may be built without; absent: the engine reads the graph to find out.
+    """
+
+    packed: NotRequired[PackedWeights]
+    """For the engine `own`; absent: each isolate packs the weights of `graph`."""
 
     width: NotRequired[int]
     """Values of a state between the graphs of `partition`; absent: as many as a row has."""
