@@ -14,7 +14,7 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { pipeline } from 'node:stream/promises';
 import sharp from 'sharp';
-import { imagesInTar } from '../../api/bulk/inputs/tar.ts';
+import { membersOfTar } from '../../api/bulk/inputs/tar.ts';
 import { isImageName } from '../../api/bulk/service/inputs.ts';
 import { type CommandLine, runCommand } from '../../contracts/command/command-line.ts';
 import { LIMITS } from '../../contracts/src/api/limits.ts';
@@ -68,8 +68,9 @@ async function* picturesIn(folder: string): AsyncGenerator<Uint8Array> {
   for (const name of readdirSync(folder, { encoding: 'utf8', recursive: true }).sort()) {
     const path = join(folder, name);
     if (isImageName(name)) yield readFileSync(path);
-    else if (name.endsWith('.tar'))
-      for await (const { bytes } of imagesInTar(createReadStream(path), LIMITS.image_bytes)) yield bytes;
+    if (!name.endsWith('.tar')) continue;
+    const members = membersOfTar(createReadStream(path), { most: LIMITS.image_bytes, hasVideos: false });
+    for await (const member of members) if ('bytes' in member) yield member.bytes;
   }
 }
 

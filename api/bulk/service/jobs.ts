@@ -72,11 +72,11 @@ export function createJobs(options: ServiceOptions, files: FileService, states: 
       const asked = parseRequest(JobRequest, body);
       const named = { ...COMMAND, id: newId('job'), created_at: new Date().toISOString() };
       const input = await inputOf(asked.input, bulkInlineFolder(named.id), owner);
-      const { model, output } = jobOf({ ...asked, input, sources: [] }, await options.current(), named);
+      const { model, output, video } = jobOf({ ...asked, input, sources: [] }, await options.current(), named);
       const { planning } = options.runner;
       const lines = 'items' in asked.input ? encodeLines(asked.input.items) : undefined;
       const open: PlanOptions['open'] = lines ? () => holding(lines) : planning.open;
-      const cut = await cutJob({ input, output }, { ...planning, open }).catch(refuseInput);
+      const cut = await cutJob({ input, output, video }, { ...planning, open }).catch(refuseInput);
       const refusal = left && refusalOf(left, cut);
       return {
         object: 'dry_run',

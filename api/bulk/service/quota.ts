@@ -1,4 +1,4 @@
-// What a key may still ask for this month, and what its jobs are charged when they are planned and give back when they end early (decision 0020).
+// What a key may still ask for this month, and what its jobs are charged when they are planned and give back when they end early (decision 0022).
 import { BulkBudget, BulkCharge, COUNTED, LEFT_HEADERS, type Left } from '../../../contracts/src/bulk/quota.ts';
 import { addWork, noWork } from '../../../contracts/src/bulk/work.ts';
 import type { BulkWork } from '../../../contracts/src/cloud/bulk-estimate.ts';
@@ -30,12 +30,12 @@ export function excessOf(left: Left, work: BulkWork): CoreError | undefined {
   return undefined;
 }
 
-/** Why a job may not be begun; undefined where it may. `hasTars`: nobody has counted what is in them. */
-export function refusalOf(left: Left, { work, hasTars }: { work: BulkWork; hasTars: boolean }): CoreError | undefined {
+/** Why a job may not be begun; undefined where it may. `isOpen`: there are tars or videos, and nobody has counted what is in them. */
+export function refusalOf(left: Left, { work, isOpen }: { work: BulkWork; isOpen: boolean }): CoreError | undefined {
   const excess = excessOf(left, work);
-  if (excess || !hasTars || left.images === null) return excess;
+  if (excess || !isOpen || left.images === null) return excess;
   const more = left.images.toLocaleString('en-US');
-  const message = `How many images a tar holds is not known before it is read, and the API key of the job may ask for ${more} more this month: send lines instead.`;
+  const message = `How many images a tar holds, or frames a video, is not known before it is read, and the API key of the job may ask for ${more} more this month: send images instead.`;
   return new CoreError('quota_exceeded', message);
 }
 

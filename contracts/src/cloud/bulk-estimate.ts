@@ -52,8 +52,8 @@ export interface BulkShards {
 }
 
 /**
- * Machines that are started for a job, each for an equal part of its shards: children of an array job. `work`: null where tars are not
- * opened, each of which is then taken for as full as it may be.
+ * Machines that are started for a job, each for an equal part of its shards: children of an array job. `work`: null where tars or videos
+ * are not opened; a shard is then taken for as full as a tar may be.
  */
 export function machinesFor(work: BulkWork | null, { shards, tier, machine }: BulkShards): number {
   if (machine.shareSeconds === null) return 1;

@@ -12,6 +12,7 @@ import {
 } from '../../bulk/job.ts';
 import { BulkLine } from '../../bulk/lines.ts';
 import { BulkBudget } from '../../bulk/quota.ts';
+import { VideoSampling } from '../../bulk/video.ts';
 import { Artefact } from '../../model/artefact.ts';
 import { RoutingReceipt } from '../encode.ts';
 import { ErrorMember } from '../error.ts';
@@ -43,6 +44,7 @@ export const JobRequest = z
     type: BulkType.optional().describe('How numbers are written; absent: `float32`.'),
     dimensions: z.int().positive().optional().describe('Length of the vectors; absent: the full length.'),
     model: z.string().optional().describe('Id of a model from GET /v1/models; absent: the first one.'),
+    video: VideoSampling.optional().describe('How videos are read; absent: they are not.'),
     webhook: Webhook.optional(),
   })
   .meta({ title: 'JobRequest', description: 'Body of POST /v1/jobs.' });
@@ -78,7 +80,7 @@ export const JobReport = z
       })
       .describe('Parts that are done one by one.'),
     estimate: BulkEstimate.nullable().describe(
-      'What it was planned to take; null while it is not planned, and where it reads tars, which are not opened before.',
+      'What it was planned to take; null while it is not planned, and where it reads tars or videos, which are not opened before.',
     ),
     error: z.string().nullable().describe('Why it failed or was cancelled; null: it was not.'),
     model: BulkModel,
@@ -102,9 +104,9 @@ export const JobDryRun = z
     model: BulkModel,
     output: BulkOutput,
     shards: count.describe('Shards that the job would be cut into.'),
-    items: count.nullable().describe('Items in all; null where it reads tars, which are not opened before.'),
+    items: count.nullable().describe('Items in all; null where it reads tars or videos, which are not opened before.'),
     skipped: count.describe('Files of a prefix that are no images.'),
-    estimate: BulkEstimate.nullable().describe('What it would take; null where it reads tars.'),
+    estimate: BulkEstimate.nullable().describe('What it would take; null where it reads tars or videos.'),
     routing: RoutingReceipt.describe('Where it would go: a job is never a matter of an image encoder.'),
     quota: BulkBudget.pick({ images: true, tokens: true })
       .meta({ title: 'QuotaLeft', description: 'What the key that asks may still ask for this month.' })
