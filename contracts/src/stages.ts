@@ -1,5 +1,5 @@
 // The stages of training, one row each, in the order in which they run. Everything else that lists stages reads this table.
-import { z } from 'zod';
+import * as z from 'zod';
 import type { JobClass } from './job-classes.ts';
 import {
   adapterFiles,

@@ -1,5 +1,5 @@
 // Blocks and number ranges that several stages' configurations share.
-import { z } from 'zod';
+import * as z from 'zod';
 
 export const count = z.int().positive();
 export const countOrNone = z.int().nonnegative();

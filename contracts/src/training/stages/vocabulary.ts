@@ -1,5 +1,5 @@
 // Stage `vocabulary`: what text students read: its entries, the texts as tokens, and what the first student makes of each entry.
-import { z } from 'zod';
+import * as z from 'zod';
 import { count } from '../blocks.ts';
 import { StudentTier } from './distill.ts';
 
