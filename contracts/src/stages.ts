@@ -166,7 +166,11 @@ export const STAGES = {
     embedded: () => PARTS_OF_VOCABULARY,
     jobClass: 'cpu',
     work: { unit: 'entries', amount: ({ vocabulary_size }) => vocabulary_size },
-    variant: ({ first_tier }) => (first_tier === undefined ? 'alone' : 'read'),
+    // What the first transformer reads takes longer than the rest.
+    variant: ({ first_tier, projection }) => {
+      if (first_tier === undefined) return 'alone';
+      return projection === undefined ? 'read' : 'read with texts';
+    },
   }),
   distill: row({
     config: DistillConfig,
