@@ -1,6 +1,7 @@
 """The one loop: equal to a plain one, the same after an interruption, and stopped by what is no number."""
 
 import math
+from typing import Any
 
 import pytest
 import torch
@@ -49,8 +50,8 @@ def test_on_a_cpu_a_schedule_decides_whether_adamw_goes_over_the_weights_once(fu
     torch.manual_seed(0)
     first, gradients = torch.randn(20_003), torch.randn(4, 20_003)
     ours, plain = (torch.nn.Parameter(first.clone()) for _ in range(2))
-    own = {} if fused is None else {"fused": fused}
-    optimizer = adamw([{"params": [ours]}], {**SCHEDULE, **own})
+    own: Any = {} if fused is None else {"fused": fused}
+    optimizer = adamw([{"params": [ours]}], SCHEDULE | own)
     expected = torch.optim.AdamW([plain], lr=1e-2, weight_decay=0.1, betas=(0.9, 0.98), eps=1e-6, fused=fused)
     for gradient in gradients:
         for parameter, each in ((ours, optimizer), (plain, expected)):
