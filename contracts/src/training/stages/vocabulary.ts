@@ -45,3 +45,12 @@ export const VocabularyConfig = z
   })
   .meta({ title: 'VocabularyConfig', description: 'Configuration of stage `vocabulary`.' });
 export type VocabularyConfig = z.infer<typeof VocabularyConfig>;
+
+/** What the first transformer reads, if anything: it takes longer than the rest of the stage. */
+export function readByFirstTier({
+  first_tier,
+  projection,
+}: Pick<VocabularyConfig, 'first_tier' | 'projection'>): string {
+  if (first_tier === undefined) return 'alone';
+  return projection === undefined ? 'read' : 'read with texts';
+}
