@@ -1,5 +1,5 @@
 // What the quota of an API key has to do with bulk jobs: what was left when one was asked for, what it was charged, and what came back.
-import { z } from 'zod';
+import * as z from 'zod';
 import { SchemaVersion } from '../schema-version.ts';
 import { BulkJobId } from './job.ts';
 
