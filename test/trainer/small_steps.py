@@ -15,7 +15,7 @@ from torch import nn
 
 from engine.world import World, join_world, leave_world
 from tasks.clip import Clip
-from tasks.clip_batch import Place
+from tasks.clip_data.batch import Place
 from tasks.clip_data.cached import CachedPairs, Sampler, StoredPairs
 from tasks.clip_data.wrong import WrongCaptions
 from tasks.clip_objective import Objective, Texts

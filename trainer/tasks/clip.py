@@ -13,7 +13,7 @@ from engine.optim import param_groups
 from engine.run import Run
 from engine.sharding import Blocks
 from engine.task import Figures, Parts, Task
-from tasks.clip_batch import Seen
+from tasks.clip_data.batch import Seen
 from tasks.clip_objective import LogitScales, Objective
 from towers.image.tower import ImageTower
 

@@ -18,7 +18,7 @@ from losses.keys import Keys, text_keys
 from losses.matrices import info_nce, shared_cross_entropy, soft_cross_entropy
 from losses.ranks import Ranks
 from losses.regularise import Draw, frozen_tower_regulariser
-from tasks.clip_batch import Pairs, Place, Seen
+from tasks.clip_data.batch import Pairs, Place, Seen
 from tasks.self_teacher import SelfTeacher
 from towers.class_targets import ClassTargets
 from towers.image.backbone import Origin, origin_of

@@ -22,7 +22,7 @@ from data.manifest import ShardError, has_labels, read_manifest, rows_digest, sh
 from data.stream import Share
 from engine.run import Run
 from tasks.clip import Clip
-from tasks.clip_batch import Counts, Pairs, Place
+from tasks.clip_data.batch import Counts, Pairs, Place
 from tasks.clip_data.cached import CachedPairs, Sampler, StoredPairs
 from tasks.clip_data.frozen import FrozenTower
 from tasks.clip_data.measure import Measure

@@ -8,7 +8,7 @@ import torch
 
 from contracts.types import ClipConfig
 from data.order import epoch_batch
-from tasks.clip_batch import Counts, Place
+from tasks.clip_data.batch import Counts, Place
 from tasks.clip_data.wrong import WrongCaptions
 from towers.crops import Activations
 from towers.data import Row

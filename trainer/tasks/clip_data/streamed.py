@@ -15,7 +15,7 @@ import torch
 from data.batches import Batch, PairLoader
 from data.order import OrderOptions
 from data.stream import Share, Stream, in_chunks
-from tasks.clip_batch import Counts
+from tasks.clip_data.batch import Counts
 from tasks.clip_data.frozen import FrozenTower
 from towers.image.tower import ImageTower
 from towers.labels import normalised_label
