@@ -52,7 +52,7 @@ class Clip(Task):
         """Those of the image tower that train; of a tower whose blocks are not known, none."""
         tower, first = self.objective.tower, self.objective.pairs.block
         parts = [] if first is None else tower.blocks()[first:]
-        return Blocks(tower, parts, "forward_trainable") if parts else None
+        return Blocks(tower, parts, ("forward_trainable",)) if parts else None
 
     def loss(self, step: int) -> tuple[torch.Tensor, Parts]:
         """The weighted sum of the terms, through this rank's images and texts."""
