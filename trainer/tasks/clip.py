@@ -17,7 +17,7 @@ from tasks.clip_data.batch import Seen
 from tasks.clip_objective import LogitScales, Objective
 from towers.image.tower import ImageTower
 
-SHOWN = ("mean_recall", "zero_shot_top1", "unseen_top1")  # in the log, of all that is measured
+SHOWN = ("mean_recall", "zero_shot_top1", "unseen_top1", "region_top1")  # in the log, of all that is measured
 
 
 class Clip(Task):

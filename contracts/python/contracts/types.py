@@ -3552,7 +3552,9 @@ class RecipeEmbedCaptionsLimits(TypedDict):
 
 
 class RecipeEmbedCaptionsRegions(TypedDict):
-    """Whether the phrases of `regions` of train images are embedded, for `clip.regions`. Absent: no."""
+    """Whether the phrases of `regions` of images are embedded, for `clip.regions`; `clip` measures itself on
+    those of dev. Absent: no.
+    """
 
     negatives: int
     """At most this many wrong texts of every phrase, the region's own `negatives` first, as of
@@ -3625,7 +3627,9 @@ class RecipeEmbedCaptions(TypedDict):
     """
 
     regions: NotRequired[RecipeEmbedCaptionsRegions]
-    """Whether the phrases of `regions` of train images are embedded, for `clip.regions`. Absent: no."""
+    """Whether the phrases of `regions` of images are embedded, for `clip.regions`; `clip` measures itself on
+    those of dev. Absent: no.
+    """
 
     concept_texts: RecipeEmbedCaptionsConceptTexts
     """The texts that are made of a concept."""
@@ -5127,7 +5131,9 @@ class EmbedCaptionsConfigLimits(TypedDict):
 
 
 class EmbedCaptionsConfigRegions(TypedDict):
-    """Whether the phrases of `regions` of train images are embedded, for `clip.regions`. Absent: no."""
+    """Whether the phrases of `regions` of images are embedded, for `clip.regions`; `clip` measures itself on
+    those of dev. Absent: no.
+    """
 
     negatives: int
     """At most this many wrong texts of every phrase, the region's own `negatives` first, as of
@@ -5203,7 +5209,9 @@ class EmbedCaptionsConfig(TypedDict):
     """
 
     regions: NotRequired[EmbedCaptionsConfigRegions]
-    """Whether the phrases of `regions` of train images are embedded, for `clip.regions`. Absent: no."""
+    """Whether the phrases of `regions` of images are embedded, for `clip.regions`; `clip` measures itself on
+    those of dev. Absent: no.
+    """
 
     concept_texts: EmbedCaptionsConfigConceptTexts
     """The texts that are made of a concept."""

@@ -62,7 +62,7 @@ type TextSet =
   | 'hypernyms'
   | 'long.dev'
   | 'negatives.train'
-  | 'regions.train'
+  | `regions.${Split}`
   | `${Exclude<TextKind, 'plain'> | 'fragments'}.train`;
 
 /** The texts of a set, or the teachers' features of them. */
@@ -85,7 +85,7 @@ export function partsOfTarget(target: 'classifier_rows' | 'clip_text' | 'feature
 export function partsOfTowers(
   clip: Pick<ClipConfig, 'text_tower' | 'hard_negatives_weight' | 'regions'>,
 ): EmbeddedPart[] {
-  const sets: TextSet[] = ['pairs.train', 'pairs.dev', 'prompts', 'hypernyms', 'labels', 'long.dev'];
+  const sets: TextSet[] = ['pairs.train', 'pairs.dev', 'prompts', 'hypernyms', 'labels', 'long.dev', 'regions.dev'];
   if ((clip.hard_negatives_weight ?? 0) > 0) sets.push('negatives.train');
   if (clip.regions !== undefined) sets.push('regions.train');
   return clip.text_tower === 'scratch' ? textsOf(sets) : partsOf(sets);

@@ -221,7 +221,7 @@ def test_negatives_of_rows_come_first_and_texts_of_regions_are_stored_image_by_i
     captions = [["a red cat", "a cat"], ["a dog", "an old dog"], ["a lighthouse", "dusk"]]
     source = tmp_path / "source"
     train = write_shards(source, [2, 1], captions=captions.__getitem__, details=DETAILS.__getitem__)
-    write_shards(source, [1], split="dev", before=train, captions=captions.__getitem__)
+    write_shards(source, [2], split="dev", before=train, captions=captions.__getitem__, details=DETAILS.__getitem__)
     changes = {"hard_negatives": 3, "regions": {"negatives": 2}}
     folder, _ = stage(cut, source=source, teacher=AnyTeacher(), cut=cut, **changes)
     wrong = {}
@@ -244,6 +244,7 @@ def test_negatives_of_rows_come_first_and_texts_of_regions_are_stored_image_by_i
     assert [(row["id"], row["text"]) for row in read_rows(folder / "captions.regions.train.jsonl")] == flat
     report = json.loads((folder / "report.json").read_text())
     assert report["metrics"]["rows.regions.train"] == len(flat)
+    assert [(row["id"], row["text"]) for row in read_rows(folder / "captions.regions.dev.jsonl")] == flat[:-1]
     assert {artefact["path"] for artefact in report["artefacts"].values()} >= set(all_files(folder))
 
 

@@ -16,7 +16,7 @@ from safetensors.torch import load_file, save_file
 
 from contracts.constants import FILE_FEATURES
 from contracts.types import Artefact, EmbedCaptionsConfig
-from data.captions.names import NEGATIVE_TEXTS, REGION_TEXTS
+from data.captions.names import DEV_REGION_TEXTS, NEGATIVE_TEXTS, REGION_TEXTS
 from data.captions.sets import (
     PairShard,
     RegionShard,
@@ -107,8 +107,10 @@ class CaptionWork:
         self.stores = {
             f"pairs.{split}": self._units(f"pairs.{split}", split, self.pairs[split]) for split in self.pairs
         }
-        self.beside = texts_beside(self.pairs["train"], config)
-        self.stores |= {name: self._units(name, "train", shards) for name, shards in self.beside.items()}
+        self.beside = texts_beside(self.pairs, config)
+        self.stores |= {
+            name: self._units(name, name.rpartition(".")[2], shards) for name, shards in self.beside.items()
+        }
         self.by_shards = config.get("cut", "shards" if is_large(prepared) else "texts") == "shards"
         stored = [] if self.by_shards else [unit for units in self.stores.values() for unit in units]
         texts = (text for unit in stored for group in unit.shard.groups() for text in group)
@@ -182,19 +184,21 @@ class CaptionWork:
         return files
 
 
-def texts_beside(train: list[PairShard], config: EmbedCaptionsConfig) -> dict[str, Sequence[TextShard]]:
-    """What else the recipe wants of the train images, by the name of its store: wrong captions, texts of regions."""
+def texts_beside(pairs: dict[str, list[PairShard]], config: EmbedCaptionsConfig) -> dict[str, Sequence[TextShard]]:
+    """What else the recipe wants of images, by the name of its store: wrong captions, texts of regions."""
     beside: dict[str, Sequence[TextShard]] = {}
     if "hard_negatives" in config:
-        beside[NEGATIVE_TEXTS] = [WrongShard(shard, config["hard_negatives"]) for shard in train]
+        beside[NEGATIVE_TEXTS] = [WrongShard(shard, config["hard_negatives"]) for shard in pairs["train"]]
     if "regions" in config:
-        regions = [RegionShard(shard, config["regions"]["negatives"]) for shard in train]
-        if not any(shard.regions for shard in regions):
+        for split, name in (("train", REGION_TEXTS), ("dev", DEV_REGION_TEXTS)):
+            regions = [RegionShard(shard, config["regions"]["negatives"]) for shard in pairs[split]]
+            if any(shard.regions for shard in regions):
+                beside[name] = regions
+        if REGION_TEXTS not in beside:
             raise ValueError(
                 "embed_captions.regions: no train image has regions; give rows a field `regions` of {box, text} "
                 "(docs/guides/recipes.md), or leave the setting out"
             )
-        beside[REGION_TEXTS] = regions
     return beside
 
 

@@ -15,7 +15,7 @@ from torch import nn
 
 from contracts.types import ClipConfig
 from data.batches import LowResolution, PairLoader, PairOptions
-from data.captions.names import NEGATIVE_TEXTS, REGION_TEXTS
+from data.captions.names import DEV_REGION_TEXTS, NEGATIVE_TEXTS, REGION_TEXTS
 from data.copies import shards_in
 from data.features import FeatureStore
 from data.image import CropOptions
@@ -27,7 +27,7 @@ from tasks.clip_data.batch import Counts, Pairs, Place
 from tasks.clip_data.cached import CachedPairs, Sampler, StoredPairs
 from tasks.clip_data.frozen import FrozenTower
 from tasks.clip_data.measure import Measure
-from tasks.clip_data.regions import StoredRegions, region_options
+from tasks.clip_data.regions import DevRegions, StoredRegions, config_of, region_options
 from tasks.clip_data.streamed import Asking, StreamedPairs, Streams, TextInputs
 from tasks.clip_data.wrong import WrongCaptions, most_wrong
 from tasks.clip_objective import Objective, Texts
@@ -105,7 +105,7 @@ def build(run: Run[ClipConfig], inputs: Inputs) -> Training:
         pairs = cached_pairs(run, inputs, texts, tower, place)
     else:
         pairs = streamed_pairs(run, inputs, frozen, vocabulary)
-    measure = Measure(inputs.prepared, load_whole_images(inputs.images), texts)
+    measure = Measure(inputs.prepared, load_whole_images(inputs.images), texts, dev_regions(inputs, texts, tower))
     learned = Texts(texts["prompts"], texts["hypernyms"], load_class_targets(inherited))
     objective = Objective((tower, text_tower), pairs, learned, config, place)
     task = Clip(run, objective, lambda: measure.metrics(tower, text_tower))
@@ -119,7 +119,7 @@ def text_sets(
     embedded, config = inputs.embedded, run.config
     names = ["pairs.dev", "prompts", "hypernyms", "labels", *([] if is_streamed else ["pairs.train"])]
     names += [] if is_streamed else beside_captions(config)
-    names += ["long.dev"] if (embedded / "captions.long.dev.jsonl").exists() else []
+    names += [name for name in ("long.dev", DEV_REGION_TEXTS) if (embedded / f"captions.{name}.jsonl").exists()]
     sets = {name: TextSet(embedded, name, run.device) for name in names}
     if not is_streamed:
         sets["pairs.train"].with_shares(cast("Mapping[str, float] | None", config.get("caption_shares")))
@@ -151,6 +151,15 @@ def text_tower_of(run: Run[ClipConfig], inputs: Inputs, vocabulary: WordPiece | 
     if config.get("adapter_start", "inherited") == "inherited":
         adapter.load_state_dict(load_adapter(inputs.inherited).state_dict())
     return adapter
+
+
+def dev_regions(inputs: Inputs, texts: dict[str, TextSet], tower: ImageTower) -> DevRegions | None:
+    """What regions of dev are measured by, None where there are none."""
+    if DEV_REGION_TEXTS not in texts:
+        return None
+    negatives = config_of(inputs.embedded)["regions"]["negatives"]
+    recipe = preprocess_recipe(tower.backbone, read_crops(inputs.images)["backbone"]["size"])
+    return DevRegions(texts[DEV_REGION_TEXTS], read_pairs(inputs.prepared, "dev"), negatives, recipe)
 
 
 def cached_pairs(

@@ -11,6 +11,11 @@ import torch
 from towers.image.layouts import Chain, Layout, OpenClipTransformers, VisionTransformers
 
 
+def has_grid(layout: Layout | None) -> bool:
+    """Whether it is known what a tower makes of places."""
+    return isinstance(layout, Chain | VisionTransformers | OpenClipTransformers)
+
+
 def grid_of(layout: Layout, x: torch.Tensor) -> torch.Tensor:
     """Features of all places [B, F, H, W] from the output of the last block."""
     if isinstance(layout, Chain):

@@ -99,7 +99,9 @@ export const EmbedCaptionsConfig = z
         ),
       })
       .optional()
-      .describe('Whether the phrases of `regions` of train images are embedded, for `clip.regions`. Absent: no.'),
+      .describe(
+        'Whether the phrases of `regions` of images are embedded, for `clip.regions`; `clip` measures itself on those of dev. Absent: no.',
+      ),
     concept_texts: z
       .strictObject({
         templates: z
