@@ -21,13 +21,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from contracts.constants import EXIT_INTERRUPTED, EXIT_OK, EXIT_USAGE, RANKED_STAGES
+from contracts.constants import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_OK, EXIT_USAGE, RANKED_STAGES
 
 PORT = 29400  # of the main machine, where there are several
 ANYWHERE = "192.0.2.1"  # an address of documentation (RFC 5737): the way to it is the default route
 SIOCGIFADDR = 0x8915  # asks for the IPv4 address of an interface (netdevice(7))
 # A process that is left when another one has died waits for it without end: it gets this long to notice.
 GRACE_SECONDS = 20.0
+# One that is reached by the death of another fails by an exception of its own, at times before the dead one is seen to have ended.
+CAUSE_SECONDS = 1.0
 POLL_SECONDS = 0.1
 
 
@@ -101,34 +103,47 @@ class Ranks:
     def _wait(self) -> int:
         while True:
             codes = [child.poll() for child in self.children]
-            dead = [
-                (number, code) for number, code in enumerate(codes) if code not in (None, EXIT_OK, EXIT_INTERRUPTED)
-            ]
+            dead = deaths_in(codes)
             if dead:
                 return self._end_others(*dead[0])
             if None not in codes:
                 return EXIT_INTERRUPTED if EXIT_INTERRUPTED in codes else EXIT_OK
             time.sleep(POLL_SECONDS)
 
-    def _end_others(self, number: int, code: int | None) -> int:
-        deadline = time.monotonic() + GRACE_SECONDS
-        while time.monotonic() < deadline and any(child.poll() is None for child in self.children):
-            time.sleep(POLL_SECONDS)
+    def _end_others(self, number: int, code: int) -> int:
+        if code == EXIT_FAILED:
+            self._leave(CAUSE_SECONDS)
+            causes = [
+                death for death in deaths_in([child.poll() for child in self.children]) if death[1] != EXIT_FAILED
+            ]
+            number, code = [*causes, (number, code)][0]
+        self._leave(GRACE_SECONDS)
         self._signal(signal.SIGKILL)
         for child in self.children:
             child.wait()
-        how = f"was ended by {signal.Signals(-code).name}" if code is not None and code < 0 else f"ended with {code}"
+        how = f"was ended by {signal.Signals(-code).name}" if code < 0 else f"ended with {code}"
         print(
             f"rank {self.first + number} {how}, so the other processes were ended; "
             "the last whole checkpoint stays: run the same job again to go on from it",
             file=sys.stderr,
         )
-        return 1 if code is None else (128 - code if code < 0 else code)
+        return 128 - code if code < 0 else code
+
+    def _leave(self, seconds: float) -> None:
+        """Let those that are left end by themselves, for so long at most."""
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline and any(child.poll() is None for child in self.children):
+            time.sleep(POLL_SECONDS)
 
     def _signal(self, number: signal.Signals) -> None:
         for child in self.children:
             if child.poll() is None:
                 child.send_signal(number)
+
+
+def deaths_in(codes: list[int | None]) -> list[tuple[int, int]]:
+    """Number and code of the processes that have ended otherwise than done or stopped; negative: by a signal."""
+    return [(number, code) for number, code in enumerate(codes) if code not in (None, EXIT_OK, EXIT_INTERRUPTED)]
 
 
 def start(command: list[str], number: int, processes: int, machines: Machines) -> subprocess.Popen[str]:

@@ -87,6 +87,20 @@ def test_a_dead_process_ends_the_others_with_its_code(tmp_path):
     assert (tmp_path / "checkpoint.pt").exists()
 
 
+def test_the_dead_process_is_named_and_not_one_that_its_death_ended_first(tmp_path):
+    # As a lost connection does it: the exception of the other rank is there before the end of the one that died.
+    (tmp_path / "reached.py").write_text(
+        "import os, time\n"
+        "if os.environ['RANK'] == '0': raise RuntimeError('Connection closed by peer')\n"
+        "time.sleep(0.3)\n"
+        "os._exit(9)\n"
+    )
+    command = [sys.executable, "-m", "engine.launch", "--processes", "2", "reached"]
+    env = ENV | {"PYTHONPATH": os.pathsep.join([ENV["PYTHONPATH"], str(tmp_path)])}
+    code, errors = ended(subprocess.Popen(command, env=env, text=True, stderr=subprocess.PIPE))
+    assert (code, "rank 1 ended with 9" in errors) == (9, True), errors
+
+
 def test_a_rank_that_is_done_is_not_taken_for_dead_by_what_native_libraries_do_at_exit(tmp_path):
     # The processes of an interpreter that has the libraries loaded leave without what those do at exit.
     assert ended(start(2, tmp_path, "abort=1", "stop=2", python=sys.executable))[0] == 75
