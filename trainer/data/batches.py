@@ -26,7 +26,7 @@ from data.manifest import ShardError, has_labels
 from towers.caption_roles import drawn_caption
 from towers.data import Row
 from towers.formats.details import REGIONS
-from towers.regions.seen import NONE_DRAWN, SIZE, Drawn, RegionOptions, draw_regions
+from towers.regions.seen import NONE_DRAWN, Drawn, RegionOptions, draw_regions, size_of
 from towers.text.wrong_captions import wrong_texts
 
 OPEN_SHARDS = 32  # at a time in a worker
@@ -254,7 +254,7 @@ class PairLoader(RowLoader):
         options = self.options
         if options.regions is None or options.crop is None or not row.get(REGIONS):
             return NONE_DRAWN
-        window = crop_window_seen(tuple(row[SIZE]), options.recipe, options.crop, self.crop_seed(epoch, place))
+        window = crop_window_seen(size_of(row), options.recipe, options.crop, self.crop_seed(epoch, place))
         rng = np.random.default_rng((options.seed, epoch, *place, REGION))
         return draw_regions(row, window, options.regions, rng)
 

@@ -114,19 +114,20 @@ def join(plan: Plan, out: Path, *, with_set: bool, near: int | None) -> Joined:
                 joined.images[split] += rows.count
                 joined.captions[split] += captions[split]
                 joined.regions[split] += regions[split]
-                shard: PreparedShard = {
-                    "kind": "pairs",
-                    "split": split,  # pyright: ignore[reportAssignmentType]
-                    "source": source.name,
-                    "rows": artefact(out, rows.file.name),
-                    "images": report["tars"][split],
-                    "count": rows.count,
-                    "captions": captions[split],
-                    "labelled": labelled[split],
-                }
+                joined.shards.append(
+                    {
+                        "kind": "pairs",
+                        "split": split,  # pyright: ignore[reportArgumentType]
+                        "source": source.name,
+                        "rows": artefact(out, rows.file.name),
+                        "images": report["tars"][split],
+                        "count": rows.count,
+                        "captions": captions[split],
+                        "labelled": labelled[split],
+                    }
+                )
                 if regions[split]:
-                    shard["regions"] = regions[split]
-                joined.shards.append(shard)
+                    joined.shards[-1]["regions"] = regions[split]
     refuse_empty(plan, joined, kept)
     return joined
 

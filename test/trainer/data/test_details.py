@@ -5,6 +5,7 @@ import json
 import shutil
 import tarfile
 from pathlib import Path
+from typing import Any, cast
 
 import pyarrow
 import pyarrow.parquet
@@ -72,7 +73,7 @@ def test_every_format_with_lists_carries_them(tmp_path, name):
     kind, path, write = FORMATS[name]
     (tmp_path / "a.jpg").write_bytes(jpeg())
     write(tmp_path)
-    (source,) = sources_of([{"split": "train", "format": kind, "path": path}], tmp_path)
+    (source,) = sources_of(cast(Any, [{"split": "train", "format": kind, "path": path}]), tmp_path)
     (sample,) = read_samples(tmp_path / path, source)
     assert set(sample.captions) == {"a red ball"} and sample.load()[:2] == b"\xff\xd8"
     assert sample.details == {"negatives": NEGATIVES, "regions": REGIONS}
@@ -102,7 +103,7 @@ def test_the_example_of_the_guide_is_prepared_with_all_that_it_says(tmp_path):
 
 def test_what_cannot_be_used_is_left_out_and_counted():
     box = [0, 0, 1, 1]
-    details = {
+    details: dict[str, list[Any]] = {
         "negatives": ["right", "wrong", "wrong", "", "x" * 61],
         "regions": [
             {"box": box, "text": "kept", "negatives": ["kept", "other"]},

@@ -1,5 +1,7 @@
 """How well regions of dev pictures find their phrases: vectors of texts that are made so that it is known who finds what."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -14,7 +16,7 @@ from towers.text_sets import TextSet
 
 RECIPE = {"resize_mode": "squash", "size": 64}
 BOXES = [[0.0, 0.0, 0.5, 0.5], [0.5, 0.5, 1.0, 1.0], [0.25, 0.0, 0.75, 1.0]]
-ROWS = [
+ROWS: list[dict[str, Any]] = [
     {"key": "a", "size": [40, 30], "regions": [{"box": BOXES[0], "text": "ball", "negatives": ["cube"]},
                                                {"box": BOXES[1], "text": "sky", "negatives": ["sea", "mud"]}]},
     {"key": "b"},

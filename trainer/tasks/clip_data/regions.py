@@ -1,6 +1,7 @@
 """Regions of stored images: what the crops that `embed_images` has made show of them, their texts, and how well dev regions find theirs."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from towers.metrics import hits_at
 from towers.preprocess import decoded_size
 from towers.regions.boxes import window_of
 from towers.regions.grid import has_grid
-from towers.regions.seen import NONE_DRAWN, SIZE, Drawn, RegionOptions, Regions, draw_regions
+from towers.regions.seen import NONE_DRAWN, Drawn, RegionOptions, Regions, draw_regions, size_of
 from towers.text_sets import TextSet, text_vectors
 
 PICTURES = 64  # of dev that are measured together
@@ -47,11 +48,12 @@ class StoredRegions:
     """
 
     def __init__(
-        self, texts: TextSet, rows: list[Row], options: RegionOptions, images: Path, recipe: dict[str, Any]
+        self, texts: TextSet, rows: list[Row], options: RegionOptions, images: Path, recipe: Mapping[str, Any]
     ) -> None:
         self.texts, self.options, self.recipe = texts, options, recipe
         config = config_of(images)
-        self.scale, self.flip = tuple(config["crop_scale"]), config["flip"]
+        low, high = config["crop_scale"]
+        self.scale, self.flip = (low, high), config["flip"]
         self.row_of = {number: row for number, row in enumerate(rows) if row.get(REGIONS)}
         groups = zip(texts.keys, texts.first_of_G.tolist(), texts.count_of_G.tolist(), strict=True)
         self.group_of = {int(image): (first, count) for image, first, count in groups}
@@ -63,7 +65,7 @@ class StoredRegions:
         row = self.row_of.get(image)
         if row is None:
             return NONE_DRAWN, []
-        (first, count), size = self.group_of[image], decoded_size(tuple(row[SIZE]))
+        (first, count), size = self.group_of[image], decoded_size(size_of(row))
         window = window_of(size, drawn_crop(size, self.scale, f"{row['key']}/{crop}", flip=self.flip), self.recipe)
         drawn = draw_regions(row, window, self.options, rng)
         if drawn.of != count:
@@ -74,14 +76,14 @@ class StoredRegions:
 class DevRegions:
     """Regions of dev images, which are seen whole, against their phrases. `texts`: the set `regions.dev`; `rows`: of all dev images."""
 
-    def __init__(self, texts: TextSet, rows: list[Row], negatives: int, recipe: dict[str, Any]) -> None:
+    def __init__(self, texts: TextSet, rows: list[Row], negatives: int, recipe: Mapping[str, Any]) -> None:
         self.texts = texts
         first_of = {int(key): int(first) for key, first in zip(texts.keys, texts.first_of_G, strict=True)}
         self.images = np.array([number for number, row in enumerate(rows) if row.get(REGIONS)])
         drawn: list[Drawn] = []
         numbers: list[int] = []
         for image in self.images.tolist():
-            row, size = rows[image], decoded_size(tuple(rows[image][SIZE]))
+            row, size = rows[image], decoded_size(size_of(rows[image]))
             window = window_of(size, CropDraw((0, 0, *size), is_mirrored=False), recipe)
             every = RegionOptions(len(row[REGIONS]), negatives)
             drawn.append(draw_regions(row, window, every, np.random.default_rng(0)))

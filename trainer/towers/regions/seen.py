@@ -18,6 +18,12 @@ from towers.text.wrong_captions import wrong_texts
 SIZE = "size"  # of a row with regions: width and height of its upright picture, in pixels
 
 
+def size_of(row: Row) -> tuple[int, int]:
+    """(width, height) of the stored picture of a row with regions, as it is looked at."""
+    width, height = row[SIZE]
+    return width, height
+
+
 class RegionOptions(NamedTuple):
     """At most so many regions of a picture in a step, and at most so many wrong texts of a phrase."""
 
