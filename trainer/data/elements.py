@@ -26,7 +26,7 @@ from data.doubles import COLUMNS, full_key, hashes_of
 from data.plan import Element, Plan
 from data.prepared.languages import language_of
 from engine.failure import outcome_of, result_of
-from engine.run import artefact
+from engine.folders.files import artefact
 from towers.data import Row, read_rows, write_rows
 from towers.labels import is_held_out
 from towers.shards import ShardWriter, stored_image
