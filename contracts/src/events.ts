@@ -1,5 +1,5 @@
 // Lines of JSON that one process prints and another one reads.
-import { z } from 'zod';
+import * as z from 'zod';
 import { ErrorCode } from './api/error.ts';
 import { DOORS } from './api/operation.ts';
 import { BulkDone, BulkEstimate } from './bulk/job.ts';

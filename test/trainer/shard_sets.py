@@ -9,7 +9,7 @@ from PIL import Image
 from safetensors.torch import save_file
 
 from data.manifest import read_manifest, shards_of, write_document
-from engine.run import artefact
+from engine.folders.files import artefact
 from towers.data import write_rows
 from towers.shards import ShardWriter
 

@@ -21,7 +21,8 @@ from data.copies import LocalShards
 from data.features import FeatureStore
 from data.image import CropOptions
 from data.manifest import read_manifest, shards_of
-from engine.run import Run, artefact
+from engine.folders.files import artefact
+from engine.run import Run
 from stages.clip import main
 from support import STAGE_ENV, warm_python, write_job
 from towers.data import write_rows

@@ -29,7 +29,7 @@ from data.plan import Element, Plan
 from data.prepared.details import kept_details
 from data.prepared.languages import language_of
 from engine.failure import outcome_of, result_of
-from engine.run import artefact
+from engine.folders.files import artefact
 from towers.data import Row, read_rows, write_rows
 from towers.formats.details import REGIONS
 from towers.labels import is_held_out

@@ -27,7 +27,7 @@ from data.elements import (
 )
 from data.plan import Plan
 from data.prepared.languages import count_languages
-from engine.run import artefact
+from engine.folders.files import artefact
 from towers.data import Row, rows_between
 from towers.formats.details import NEGATIVES, REGIONS
 

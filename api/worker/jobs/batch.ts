@@ -1,6 +1,6 @@
 // What is asked of AWS Batch about bulk jobs, by signed calls: submitted, found again, looked at, ended.
 
-import { z } from 'zod';
+import * as z from 'zod';
 import { reasonOf } from '../../../contracts/src/user-error.ts';
 import { CoreError } from '../../core/errors.ts';
 import { type AwsKeys, createSignedFetch } from '../aws/signed-fetch.ts';

@@ -3461,6 +3461,11 @@ class Schedule(TypedDict):
     epsilon: NotRequired[float]
     """Added to the root of the mean square that a step is divided by. Absent: 1e-6."""
 
+    fused: NotRequired[bool]
+    """Whether AdamW goes once over the weights in a step, as it always does on a GPU, instead of ten times. On
+    a CPU a step is shorter, and last bits of the weights differ. Absent: on a CPU it does not.
+    """
+
 
 class SavedModel(TypedDict):
     """Absent: float32, in files of at most 50 GB."""
@@ -4082,6 +4087,73 @@ class FirstTier(TypedDict):
     """
 
 
+class ProjectionTextsMix(TypedDict):
+    """How often each kind of text is drawn, relative to the others; kinds that the data lacks are left out."""
+
+    captions: float
+    """Weight of captions of images."""
+
+    captions_tr: float
+    """Weight of captions of images in other languages; their target is the mean of the English ones."""
+
+    groups: float
+    """Weight of captions without images."""
+
+    long: float
+    """Weight of long descriptions."""
+
+    translations: float
+    """Weight of translated captions."""
+
+    fragments: float
+    """Weight of short phrases."""
+
+    prompts: float
+    """Weight of prompts made from class names."""
+
+    concepts: float
+    """Weight of names, glosses and descriptions of concepts."""
+
+    names: float
+    """Weight of names of concepts in other languages, alone and in short sentences."""
+
+
+class ProjectionTextsNoise(TypedDict):
+    """What is done to texts whose target stays the same."""
+
+    typing_errors: float
+    """Fraction of texts with letters swapped, left out, doubled or mistyped."""
+
+    symbols: float
+    """Fraction of texts with emoji, signs or foreign letters beside a word."""
+
+
+class ProjectionTexts(TypedDict):
+    """The settings by which `distill` draws the texts that the projection of the first transformer is fitted
+    to, copied from there. `first_tier` reads those texts here. Where `distill` draws others, by other
+    settings or another seed, it reads them itself, with the same result. Absent: it always does.
+    """
+
+    projection_texts: NotRequired[int]
+    """Texts that the projection of a transformer is fitted to by ridge regression before it is trained.
+    Absent: 4,096.
+    """
+
+    context_length: int
+    """Tokens of a text that are read, special tokens included."""
+
+    mix: ProjectionTextsMix
+    """How often each kind of text is drawn, relative to the others; kinds that the data lacks are left out."""
+
+    noise: ProjectionTextsNoise
+    """What is done to texts whose target stays the same."""
+
+    negatives_weight: float
+    """Weight of telling a caption from the same with two words exchanged or something negated, in the
+    transformers.
+    """
+
+
 class RecipeVocabulary(TypedDict):
     """Configuration of stage `vocabulary`."""
 
@@ -4100,6 +4172,12 @@ class RecipeVocabulary(TypedDict):
     """The first transformer as `distill.tiers` has it, where it starts from a package. It reads every entry
     here, from which the static tier starts. Absent: it reads them in `distill`, as it does where the first
     weights are random.
+    """
+
+    projection: NotRequired[ProjectionTexts]
+    """The settings by which `distill` draws the texts that the projection of the first transformer is fitted
+    to, copied from there. `first_tier` reads those texts here. Where `distill` draws others, by other
+    settings or another seed, it reads them itself, with the same result. Absent: it always does.
     """
 
 
@@ -5572,6 +5650,12 @@ class VocabularyConfig(TypedDict):
     """The first transformer as `distill.tiers` has it, where it starts from a package. It reads every entry
     here, from which the static tier starts. Absent: it reads them in `distill`, as it does where the first
     weights are random.
+    """
+
+    projection: NotRequired[ProjectionTexts]
+    """The settings by which `distill` draws the texts that the projection of the first transformer is fitted
+    to, copied from there. `first_tier` reads those texts here. Where `distill` draws others, by other
+    settings or another seed, it reads them itself, with the same result. Absent: it always does.
     """
 
 

@@ -1,5 +1,5 @@
 // A bulk job as it is stored: what was asked, how it was cut into shards, what each shard left, and how it ended.
-import { z } from 'zod';
+import * as z from 'zod';
 import { Artefact, Digest } from '../model/artefact.ts';
 import { SchemaVersion } from '../schema-version.ts';
 import { VideoSampling } from './video.ts';

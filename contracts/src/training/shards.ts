@@ -1,5 +1,5 @@
 // Manifests of what is cut into shards: images with captions, texts, and features of captions beside the images' shards.
-import { z } from 'zod';
+import * as z from 'zod';
 import { Artefact, Digest } from '../model/artefact.ts';
 import { SchemaVersion } from '../schema-version.ts';
 import { TextKind } from './stages/prepare.ts';

@@ -8,7 +8,7 @@ from typing import cast
 
 from contracts.types import EmbedCaptionsConfig, PreparedShard
 from data.manifest import has_labels, read_manifest, rows_digest, shards_of
-from engine.run import digest_of_file
+from engine.folders.files import digest_of_file
 from towers.class_targets import read_classes
 from towers.data import Row, each_text_row, read_pairs, read_texts, shard_rows
 from towers.formats.details import REGIONS

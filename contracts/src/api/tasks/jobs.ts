@@ -1,5 +1,5 @@
 // Bulk jobs over HTTP: asked for in one request, embedded while nobody waits, reported in the words of OpenAI's batches.
-import { z } from 'zod';
+import * as z from 'zod';
 import {
   BULK_LIMITS,
   BulkEstimate,

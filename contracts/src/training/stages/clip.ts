@@ -1,5 +1,5 @@
 // Stage `clip`: image tower and text adapter learn from pairs of images and captions.
-import { z } from 'zod';
+import * as z from 'zod';
 import { Adapter, count, fraction, Parallel, Schedule, weight } from '../blocks.ts';
 
 const ScratchTextTower = z

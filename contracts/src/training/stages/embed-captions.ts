@@ -1,5 +1,5 @@
 // Stage `embed_captions`: the teachers embed every text once; later stages read the vectors.
-import { z } from 'zod';
+import * as z from 'zod';
 import { count, countOrNone, LanguageModel, Pooling, packing } from '../blocks.ts';
 
 const limit = (kind: string) =>
