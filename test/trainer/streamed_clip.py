@@ -98,7 +98,7 @@ def write_inputs(folder: Path, wrong: int = 0, region_negatives: int | None = No
     for made in folders.values():
         made.mkdir()
     thing = {2: lambda number: f"thing {number % 2}"}
-    details = {} if region_negatives is None else {"details": regions_of}
+    details: dict[str, Any] = {} if region_negatives is None else {"details": regions_of}
     train = write_shards(
         folders["prepare"], [12, 8, 6], labels=thing, captions=coloured if wrong else numbered, **details
     )
