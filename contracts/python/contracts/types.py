@@ -3164,6 +3164,9 @@ class PreparedShard(TypedDict):
     captions: int
     """Number of captions in the rows; of texts without captions 0."""
 
+    regions: NotRequired[int]
+    """Number of regions (boxes with phrases) in the rows, of `pairs`. Absent: none."""
+
 
 class PreparedDrop(TypedDict):
     """What `prepare` left out of a source for one reason."""
@@ -3734,6 +3737,17 @@ class RecipeEmbedCaptionsLimits(TypedDict):
     """
 
 
+class RecipeEmbedCaptionsRegions(TypedDict):
+    """Whether the phrases of `regions` of images are embedded, for `clip.regions`; `clip` measures itself on
+    those of dev. Absent: no.
+    """
+
+    negatives: int
+    """At most this many wrong texts of every phrase, the region's own `negatives` first, as of
+    `hard_negatives`; FG-CLIP has 10.
+    """
+
+
 class RecipeEmbedCaptionsConceptTexts(TypedDict):
     """The texts that are made of a concept."""
 
@@ -3793,8 +3807,14 @@ class RecipeEmbedCaptions(TypedDict):
     """How many texts of each kind are embedded."""
 
     hard_negatives: NotRequired[int]
-    """At most this many wrong texts for every caption of a train image, in which words of a kind (colours,
-    numbers, people, places) are exchanged, for `clip.hard_negatives_weight`. Absent: none.
+    """At most this many wrong texts for every caption of a train image, for `clip.hard_negatives_weight`: the
+    `negatives` of its row, and behind them captions in which words of a kind (colours, numbers, people,
+    places) are exchanged. Absent: none.
+    """
+
+    regions: NotRequired[RecipeEmbedCaptionsRegions]
+    """Whether the phrases of `regions` of images are embedded, for `clip.regions`; `clip` measures itself on
+    those of dev. Absent: no.
     """
 
     concept_texts: RecipeEmbedCaptionsConceptTexts
@@ -3932,6 +3952,30 @@ class ScratchTextTower(TypedDict):
     """Entries of the WordPiece vocabulary that is trained for it."""
 
 
+class RegionTerms(TypedDict):
+    """Terms of FG-CLIP and FG-CLIP 2 on `regions` of the data, whose texts `embed_captions.regions` embeds;
+    needs `first_trainable_block`, and no `patch_dropout`. Absent: none.
+    """
+
+    per_picture: int
+    """At most this many regions of a picture are learned from in a step, random ones."""
+
+    weight: float
+    """Weight of InfoNCE between the regions of a batch and their phrases (FG-CLIP has 0.1, FG-CLIP 2 0.2): a
+    region's vector is the mean of the tower's last grid over its box.
+    """
+
+    negatives_weight: float
+    """Weight of a region against its phrase and the wrong texts of it (both have 0.5), as
+    `hard_negatives_weight` of a caption; 0 leaves it out.
+    """
+
+    text_contrast_weight: float
+    """Weight of the term that holds the phrases of a batch apart (FG-CLIP 2 has 0.1), as
+    `text_contrast_weight` does captions; 0 leaves it out.
+    """
+
+
 class CaptionShares(TypedDict):
     """How often a caption of each role is drawn, among the roles that an image has; `caption_fields` of
     `prepare` names roles. Absent: every caption of an image alike.
@@ -4009,7 +4053,12 @@ class RecipeClip(TypedDict):
     hard_negatives_weight: NotRequired[float]
     """Weight of a picture's caption against the wrong texts of `embed_captions.hard_negatives` (FG-CLIP 2,
     which has 0.5): their cross-entropy, and a margin that follows how far they are apart in the mean.
-    Stored images only. Absent: 0.
+    Absent: 0.
+    """
+
+    regions: NotRequired[RegionTerms]
+    """Terms of FG-CLIP and FG-CLIP 2 on `regions` of the data, whose texts `embed_captions.regions` embeds;
+    needs `first_trainable_block`, and no `patch_dropout`. Absent: none.
     """
 
     text_contrast_weight: NotRequired[float]
@@ -5340,6 +5389,17 @@ class EmbedCaptionsConfigLimits(TypedDict):
     """
 
 
+class EmbedCaptionsConfigRegions(TypedDict):
+    """Whether the phrases of `regions` of images are embedded, for `clip.regions`; `clip` measures itself on
+    those of dev. Absent: no.
+    """
+
+    negatives: int
+    """At most this many wrong texts of every phrase, the region's own `negatives` first, as of
+    `hard_negatives`; FG-CLIP has 10.
+    """
+
+
 class EmbedCaptionsConfigConceptTexts(TypedDict):
     """The texts that are made of a concept."""
 
@@ -5402,8 +5462,14 @@ class EmbedCaptionsConfig(TypedDict):
     """How many texts of each kind are embedded."""
 
     hard_negatives: NotRequired[int]
-    """At most this many wrong texts for every caption of a train image, in which words of a kind (colours,
-    numbers, people, places) are exchanged, for `clip.hard_negatives_weight`. Absent: none.
+    """At most this many wrong texts for every caption of a train image, for `clip.hard_negatives_weight`: the
+    `negatives` of its row, and behind them captions in which words of a kind (colours, numbers, people,
+    places) are exchanged. Absent: none.
+    """
+
+    regions: NotRequired[EmbedCaptionsConfigRegions]
+    """Whether the phrases of `regions` of images are embedded, for `clip.regions`; `clip` measures itself on
+    those of dev. Absent: no.
     """
 
     concept_texts: EmbedCaptionsConfigConceptTexts
@@ -5554,7 +5620,12 @@ class ClipConfig(TypedDict):
     hard_negatives_weight: NotRequired[float]
     """Weight of a picture's caption against the wrong texts of `embed_captions.hard_negatives` (FG-CLIP 2,
     which has 0.5): their cross-entropy, and a margin that follows how far they are apart in the mean.
-    Stored images only. Absent: 0.
+    Absent: 0.
+    """
+
+    regions: NotRequired[RegionTerms]
+    """Terms of FG-CLIP and FG-CLIP 2 on `regions` of the data, whose texts `embed_captions.regions` embeds;
+    needs `first_trainable_block`, and no `patch_dropout`. Absent: none.
     """
 
     text_contrast_weight: NotRequired[float]
