@@ -237,6 +237,41 @@ class BulkBudget(TypedDict):
     """Tokens that its key could still ask for; null: as many as it likes."""
 
 
+class BulkReturn(TypedDict):
+    """What was given back."""
+
+    images: int
+    """Images."""
+
+    tokens: int
+    """Tokens, about."""
+
+    at: str
+    """When."""
+
+
+class BulkCharge(TypedDict):
+    """`charge.json`, written before the plan of a job that was asked for over HTTP: what it is charged."""
+
+    schema_version: NotRequired[Literal[1]]
+    """Version of the form of this document; absent means 1."""
+
+    job: str
+    """Name of the job, and of its folder."""
+
+    images: list[int]
+    """Images of each shard."""
+
+    tokens: list[int]
+    """Tokens of each shard, about; as many numbers as there are of images."""
+
+    charged_at: str | None
+    """When whoever asked was charged for all of them; null: not yet."""
+
+    returned: BulkReturn | None
+    """What the job had not done when it ended early; null: nothing was given back."""
+
+
 class Artefact(TypedDict):
     """A file, by path and by digest."""
 
@@ -362,6 +397,9 @@ class BulkPlanned(TypedDict):
 
     estimate_on_aws: BulkEstimate | None
     """The same shards as an array job of AWS Batch."""
+
+    children_on_aws: int
+    """Children of that array job, each of which is about a quarter of an hour of work."""
 
 
 class BulkFinished(TypedDict):
@@ -1861,6 +1899,50 @@ class GateDecision(TypedDict):
     """Manifest that was current when the gate decided, null without one: publishing is refused if it moved
     meanwhile.
     """
+
+
+class QuotaLeft(TypedDict):
+    """What the key that asks may still ask for this month."""
+
+    images: int | None
+    """Images that its key could still ask for this month; null: as many as it likes."""
+
+    tokens: int | None
+    """Tokens that its key could still ask for; null: as many as it likes."""
+
+
+class JobDryRun(TypedDict):
+    """Answer of POST /v1/jobs with `dry_run=1`: what would come of it. Nothing is begun or charged."""
+
+    object: Literal["dry_run"]
+    """Name of this form."""
+
+    model: BulkModel
+    """The model that embeds."""
+
+    output: BulkOutput
+    """How vectors are written."""
+
+    shards: int
+    """Shards that the job would be cut into."""
+
+    items: int | None
+    """Items in all; null where it reads tars or videos, which are not opened before."""
+
+    skipped: int
+    """Files of a prefix that are no images."""
+
+    estimate: BulkEstimate | None
+    """What it would take; null where it reads tars or videos."""
+
+    routing: RoutingReceipt
+    """Where it would go: a job is never a matter of an image encoder."""
+
+    quota: QuotaLeft | None
+    """What is left of the quota; null: nothing is counted."""
+
+    error: ErrorMember | None
+    """Why the job would be refused; null: it would be begun."""
 
 
 class JobReportRequestCounts(TypedDict):
