@@ -151,7 +151,7 @@ export const STAGES = {
     inputs: ['prepare', 'embed_captions', 'embed_images', 'inherit'],
     // Dev images and those of classes are activations by then; of train images where they are stored.
     prepared: () => ['pairs', 'images.train', 'class_images'],
-    embedded: ({ text_tower, hard_negatives_weight = 0 }) => partsOfTowers(text_tower, hard_negatives_weight),
+    embedded: partsOfTowers,
     jobClass: 'train',
     ranks: true,
     work: { unit: 'pairs', amount: ({ schedule, batch_size }) => schedule.steps * batch_size },

@@ -30,6 +30,11 @@ export const PreparedShard = z
       .optional()
       .describe('Number of rows with a label, of `pairs`. Absent: written before it was counted.'),
     captions: z.int().nonnegative().describe('Number of captions in the rows; of texts without captions 0.'),
+    regions: z
+      .int()
+      .positive()
+      .optional()
+      .describe('Number of regions (boxes with phrases) in the rows, of `pairs`. Absent: none.'),
   })
   .meta({ title: 'PreparedShard', description: 'One shard: a rank of training reads only those it needs.' });
 
