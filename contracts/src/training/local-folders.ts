@@ -4,7 +4,8 @@ import type { Backbone, LanguageModel } from './blocks.ts';
 
 /**
  * `path` as the configuration has it, relative to `trainer/` or to the user's data; a file is as good. `at`: where the
- * configuration has it, after `prefix`. `sentence` names field and folder.
+ * configuration has it, after `prefix`; empty where the stage writes down the path, and looks up what is there. `sentence` names
+ * field and folder.
  */
 export interface LocalFolder {
   path: string;
@@ -36,6 +37,8 @@ export function languageModelFolders(
 }
 
 const FOLDER = 'open_clip:local-dir:';
+/** Of a tower: a two-tower checkpoint's in open_clip's layout, or one in timm's. */
+const TOWER_FOLDERS = [FOLDER, 'local-dir:'] as const;
 
 /** A two-tower checkpoint is a folder by its open_clip name, or by its path. */
 export function checkpointFolders(name: string, at: readonly (string | number)[]): LocalFolder[] {
@@ -46,10 +49,11 @@ export function checkpointFolders(name: string, at: readonly (string | number)[]
 }
 
 export function backboneFolders({ name }: z.infer<typeof Backbone>): LocalFolder[] {
-  if (!name.startsWith(FOLDER)) return [];
-  const path = name.slice(FOLDER.length);
+  const prefix = TOWER_FOLDERS.find((start) => name.startsWith(start));
+  if (prefix === undefined) return [];
+  const path = name.slice(prefix.length);
   const sentence = `backbone.name is ${name}, a folder of this machine`;
-  return [{ path, from: 'trainer', at: ['backbone', 'name'], prefix: FOLDER, sentence }];
+  return [{ path, from: 'trainer', at: [], prefix, sentence }];
 }
 
 export function adapterFiles(path: string | undefined): LocalFolder[] {

@@ -225,6 +225,22 @@ it('other weights in a folder of this machine are another address, whatever the 
   expect(after.embed_images).toBe(before.embed_images);
 });
 
+it("the image tower's folder goes to every stage that builds the tower, under the path of the recipe", () => {
+  const folders = new Map([['tower', { digest: digestOf('weights'), file: null, uri: 's3://training/data/tower' }]]);
+  for (const prefix of ['local-dir:', 'open_clip:local-dir:']) {
+    const recipe = tinyRecipe();
+    recipe.inherit.backbone = recipe.embed_images.backbone = { name: `${prefix}tower`, size: 32 };
+    const opening = (): string[] =>
+      createPlan(recipe, { ...sources, folders }).jobs.flatMap(({ job }) =>
+        // Where it stands in a configuration it stays: what the stage writes names no folder of one container.
+        job.weights?.some(({ path, at }) => path === 'tower' && at.length === 0) ? [job.id] : [],
+      );
+    expect(opening()).toEqual(['inherit', 'embed_images', 'clip', 'export', 'evaluate']);
+    recipe.distill.image_weight = 0.1;
+    expect(opening()).toContain('distill');
+  }
+});
+
 describe('a recipe without a block', () => {
   it('embeds with a model that is used as it is, whose folders of weights and adapters count', () => {
     const { mntp: _, contrastive: __, ...rest } = tinyRecipe();
