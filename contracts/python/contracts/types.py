@@ -2655,8 +2655,8 @@ class ModelRelease(TypedDict):
     """Figures of stage `evaluate` by name: what the next candidate is compared with."""
 
     dev_data: str | None
-    """Content address of the `prepare` run whose dev split the figures were measured on; null where it is not
-    known.
+    """Digest of all that decides what the figures were measured on: dev split, classes, dev sets; null where
+    it is not known.
     """
 
 
@@ -2953,7 +2953,7 @@ class PipelinePlan(TypedDict):
     """s3:// folder of the run of `evaluate`."""
 
     dev_data: str
-    """Content address of the `prepare` run whose dev split the figures are measured on."""
+    """Digest of all that decides what the figures are measured on: dev split, classes, dev sets."""
 
 
 class PreparedShard(TypedDict):

@@ -12,7 +12,7 @@ import {
 } from '../../../contracts/src/stages.ts';
 import type { TrainingJob, TrainingReport } from '../../../contracts/src/training/job.ts';
 import { backboneFolders, type LocalFolder } from '../../../contracts/src/training/local-folders.ts';
-import { type Part, settingsOf } from '../../../contracts/src/training/parts.ts';
+import { MEASURED_ON, measuredSettings, type Part, settingsOf } from '../../../contracts/src/training/parts.ts';
 import { configOf, inputsIn, jobClassIn, type Recipe, stagesOf } from '../../../contracts/src/training/recipe.ts';
 import { BASE, variantOf } from '../recipe/variants.ts';
 import type { ArraySizes } from './array-size.ts';
@@ -61,6 +61,8 @@ export interface Plan {
   recipe: string;
   runs: string;
   jobs: PlannedJob[];
+  /** Digest of all that decides what figures are measured on: those of equal ones can be compared. Undefined without `prepare`. */
+  measuredOn: string | undefined;
 }
 
 /** Every job of a recipe that was read and checked, inputs before their readers. */
@@ -87,7 +89,20 @@ export function createPlan(recipe: Recipe, sources: PlanSources): Plan {
     const inputs = comparedRuns(recipe, addChain);
     add({ id: 'compare', config: configOf(recipe, 'compare'), seed: recipe.seed, recipe, inputs });
   }
-  return { recipe: recipe.name, runs: sources.runs, jobs: add.jobs };
+  return { recipe: recipe.name, runs: sources.runs, jobs: add.jobs, measuredOn: measuredOn(recipe, sources) };
+}
+
+function measuredOn({ prepare, evaluate, seed }: Recipe, { code, data }: PlanSources): string | undefined {
+  if (prepare === undefined) return undefined;
+  // Data that were pushed by an earlier version say nothing of this part alone: all of them decide then.
+  const files = data.parts[MEASURED_ON] ?? data.digest;
+  return digestOf({
+    prepare: measuredSettings(prepare),
+    dev_sets: evaluate?.dev_sets,
+    files,
+    code: code.prepare,
+    seed,
+  });
 }
 
 /** Stages of a recipe or of a variant of it, each reading those before it. */

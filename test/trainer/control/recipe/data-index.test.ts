@@ -3,7 +3,7 @@ import { mkdirSync, mkdtempSync, renameSync, rmSync, utimesSync, writeFileSync }
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { beforeEach, expect, it } from 'vitest';
-import { IMAGES } from '../../../../contracts/src/training/parts.ts';
+import { IMAGES, MEASURED_ON } from '../../../../contracts/src/training/parts.ts';
 import { indexData } from '../../../../trainer/control/recipe/data-index.ts';
 import { foldersOf } from '../../../../trainer/control/recipe/locate.ts';
 import { tinyAdapt, tinyRecipe, untunedTeacher, type WholeRecipe } from '../../../support/tiny-recipe.ts';
@@ -38,6 +38,24 @@ it('changes with a byte, a new shard and a new name, not with an unrelated file 
   expect(more).not.toBe(edited);
   renameSync(join(root, 'train-1.tar'), join(root, 'train-2.tar'));
   expect(await digest()).not.toBe(more);
+});
+
+it('says apart what figures are measured on: dev sources and classes, no train source', async () => {
+  const measuredOn = async () => {
+    const options = { cache: join(root, 'cache.json'), onRead: () => {} };
+    return (await indexData(recipe, root, options)).parts[MEASURED_ON];
+  };
+  const before = await measuredOn();
+  writeFileSync(join(root, 'train-0.tar'), 'edited');
+  writeFileSync(join(root, 'train-1.tar'), 'more');
+  writeFileSync(join(root, 'plain.jsonl'), 'longer');
+  expect(await measuredOn()).toBe(before);
+  writeFileSync(join(root, 'dev.tar'), 'DEV.tar');
+  const edited = await measuredOn();
+  expect(edited).not.toBe(before);
+  writeFileSync(join(root, 'classes.json'), '{}');
+  recipe.prepare.classes = 'classes.json';
+  expect(await measuredOn()).not.toBe(edited);
 });
 
 it('is the same in another folder', async () => {
