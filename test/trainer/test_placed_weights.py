@@ -37,6 +37,15 @@ def test_a_name_without_a_place_stays_as_it_is(fetched):
         assert placed(name) == name
 
 
+def test_a_path_is_replaced_whole_and_only_where_a_name_ends_with_it(monkeypatch):
+    monkeypatch.setenv(ENV_WEIGHTS, json.dumps({"/weights/b.pt": "/scratch/0/b.pt", "tower": "/scratch/1"}))
+    assert placed("open_clip:ViT-B-32@/weights/b.pt") == "open_clip:ViT-B-32@/scratch/0/b.pt"
+    assert placed("local-dir:tower") == "local-dir:/scratch/1"
+    assert placed("tower") == "/scratch/1"
+    for name in ("/other/weights/b.pt", "watchtower", "models/tower", "/weights/b.pt/config.json"):
+        assert placed(name) == name
+
+
 @pytest.mark.parametrize(
     ("name", "folder"), [("local-dir:/recipes/tower", "0"), ("open_clip:local-dir:/recipes/clip", "2")]
 )

@@ -8,10 +8,11 @@ import os
 
 from contracts.constants import ENV_WEIGHTS
 
-LOCAL = "local-dir:"  # before a path in names of timm and open_clip
-
 
 def placed(name: str) -> str:
-    """A path, or a name that ends with one, with the path on this machine; any other name as it is."""
-    start, mark, path = name.rpartition(LOCAL)
-    return f"{start}{mark}{json.loads(os.environ.get(ENV_WEIGHTS, '{}')).get(path, path)}"
+    """A path, or a name that ends with one behind `:` or `@`, with the path on this machine; any other name as it is."""
+    for path, place in json.loads(os.environ.get(ENV_WEIGHTS, "{}")).items():
+        start = name.removesuffix(path)
+        if start != name and (start == "" or start.endswith((":", "@"))):
+            return f"{start}{place}"
+    return name

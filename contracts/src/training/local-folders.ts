@@ -36,22 +36,20 @@ export function languageModelFolders(
   ];
 }
 
-const FOLDER = 'open_clip:local-dir:';
-/** Of a tower: a two-tower checkpoint's in open_clip's layout, or one in timm's. */
-const TOWER_FOLDERS = [FOLDER, 'local-dir:'] as const;
+/** Names of towers that end with a path: a folder in the layout of open_clip or timm, or a file of weights of an open_clip model. */
+const WITH_PATH = /^((?:open_clip:)?local-dir:|open_clip:[^@]+@(?=.*\/))(.+)$/;
 
-/** A two-tower checkpoint is a folder by its open_clip name, or by its path. */
+/** A two-tower checkpoint is a folder or a file by its open_clip name, or by its path. */
 export function checkpointFolders(name: string, at: readonly (string | number)[]): LocalFolder[] {
-  const prefix = name.startsWith(FOLDER) ? FOLDER : '';
+  const [, prefix = '', path = name] = WITH_PATH.exec(name) ?? [];
   if (prefix === '' && name.startsWith('open_clip:')) return [];
   const sentence = `checkpoint is ${name}, a folder of this machine`;
-  return [{ path: name.slice(prefix.length), from: 'trainer', at: [...at], prefix, sentence }];
+  return [{ path, from: 'trainer', at: [...at], prefix, sentence }];
 }
 
 export function backboneFolders({ name }: z.infer<typeof Backbone>): LocalFolder[] {
-  const prefix = TOWER_FOLDERS.find((start) => name.startsWith(start));
-  if (prefix === undefined) return [];
-  const path = name.slice(prefix.length);
+  const [, prefix, path] = WITH_PATH.exec(name) ?? [];
+  if (prefix === undefined || path === undefined) return [];
   const sentence = `backbone.name is ${name}, a folder of this machine`;
   return [{ path, from: 'trainer', at: [], prefix, sentence }];
 }

@@ -253,19 +253,24 @@ it('without a digest of what is measured on, new data of any kind are measured o
 });
 
 it("the image tower's folder goes to every stage that builds the tower, under the path of the recipe", () => {
-  const folders = new Map([['tower', { digest: digestOf('weights'), file: null, uri: 's3://training/data/tower' }]]);
-  for (const prefix of ['local-dir:', 'open_clip:local-dir:']) {
+  const folders = new Map([
+    ['/models/tower', { digest: digestOf('weights'), file: null, uri: 's3://training/data/tower' }],
+  ]);
+  for (const prefix of ['local-dir:', 'open_clip:local-dir:', 'open_clip:ViT-B-32@']) {
     const recipe = tinyRecipe();
-    recipe.inherit.backbone = recipe.embed_images.backbone = { name: `${prefix}tower`, size: 32 };
+    recipe.inherit.backbone = recipe.embed_images.backbone = { name: `${prefix}/models/tower`, size: 32 };
     const opening = (): string[] =>
       createPlan(recipe, { ...sources, folders }).jobs.flatMap(({ job }) =>
         // Where it stands in a configuration it stays: what the stage writes names no folder of one container.
-        job.weights?.some(({ path, at }) => path === 'tower' && at.length === 0) ? [job.id] : [],
+        job.weights?.some(({ path, at }) => path === '/models/tower' && at.length === 0) ? [job.id] : [],
       );
     expect(opening()).toEqual(['inherit', 'embed_images', 'clip', 'export', 'evaluate']);
     recipe.distill.image_weight = 0.1;
     expect(opening()).toContain('distill');
   }
+  const named = tinyRecipe();
+  named.inherit.backbone = named.embed_images.backbone = { name: 'open_clip:ViT-B-32@laion2b_s34b_b79k', size: 32 };
+  expect(createPlan(named, { ...sources, folders }).jobs.flatMap(({ job }) => job.weights ?? [])).toEqual([]);
 });
 
 describe('a recipe without a block', () => {
