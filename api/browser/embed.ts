@@ -9,6 +9,7 @@ import { errorMember } from '../core/error-document.ts';
 import { CoreError } from '../core/errors.ts';
 import type { Model } from '../core/model.ts';
 import { staticFileReader } from '../registry/stores/static-files.ts';
+import { once } from '../text/once.ts';
 import { openModel } from '../text/open-model.ts';
 import { createWasmEngine } from '../text/wasm/engine.ts';
 import { chooseBuild } from '../text/wasm/modules.ts';
@@ -70,16 +71,4 @@ async function fetched(path: string): Promise<Response> {
   const response = await fetch(path);
   if (response.ok) return response;
   throw new Error(`The server has no ${path}: its static files are of another version.`);
-}
-
-/** Callers wait for the same promise; a failure is forgotten, so that it can be tried again. */
-function once<T>(make: () => Promise<T>): () => Promise<T> {
-  let made: Promise<T> | undefined;
-  return () => {
-    made ??= make().catch((error: unknown) => {
-      made = undefined;
-      throw error;
-    });
-    return made;
-  };
 }

@@ -16,9 +16,10 @@ import type { PlacedItem } from '../core/items/items.ts';
 import { chooseModel, type Model, quantisationOf } from '../core/model.ts';
 import { cutAndNormalise, type Quantisation } from '../core/vectors/vectors.ts';
 import { createGate } from '../encoder/encode.ts';
-import { type DecodedPicture, decode } from '../encoder/pixels/decode.ts';
+import { type DecodedPicture, decode, type Picture } from '../encoder/pixels/decode.ts';
 import { createPreprocess } from '../encoder/pixels/preprocess.ts';
 import { openSession, readManifest } from '../encoder/session.ts';
+import { once } from '../text/once.ts';
 import { type OpenModelOptions, openModel } from '../text/open-model.ts';
 import { createWasmEngine } from '../text/wasm/engine.ts';
 import { LIMITS } from './service/ask.ts';
@@ -28,6 +29,8 @@ export interface BulkEncoder {
   quantisation: Quantisation;
   /** In the order of the items: vectors at unit length, or what was wrong with the item. Throws on what is not its fault. */
   embed(items: PlacedItem[], chosen: { id: string; dimensions: number }): Promise<(Embedded | CoreError)[]>;
+  /** Pictures of no file, such as frames of a video, one after the other: vectors at unit length and of full length. Each is read before the next. */
+  embedPictures(pictures: AsyncIterable<Picture>): AsyncGenerator<Float32Array>;
   /** One request of others' forms; throws a CoreError where it is refused. */
   answer(asked: EmbedInput): Promise<EmbedOutput>;
   /** Whether the machine is to blame and no item: a rerun must try again. */
@@ -57,8 +60,9 @@ export async function openBulkEncoder(options: BulkEncoderOptions): Promise<Bulk
   const manifest = await readManifest(folder);
   const session = await openSession(folder, manifest, { threads });
   const model = await openTexts(folder, manifest, options.textModule);
+  const { encodeFiles, encodePictures } = createImages(manifest, { run: session.run, places: threads });
   const engines = {
-    images: createImages(manifest, { run: session.run, places: threads }),
+    images: encodeFiles,
     admit: <T>(_work: unknown, run: () => Promise<T>) => run(),
   };
   return {
@@ -72,6 +76,7 @@ export async function openBulkEncoder(options: BulkEncoderOptions): Promise<Bulk
       if (ours) throw ours;
       return outcomes;
     },
+    embedPictures: encodePictures,
     answer: (asked) => embed(model, engines, asked),
     isOurs,
     async close() {
@@ -100,14 +105,6 @@ async function openTexts(folder: string, manifest: ModelManifest, module: string
   return openModel(source, { engine, once, limits: LIMITS });
 }
 
-function once<T>(make: () => Promise<T>): () => Promise<T> {
-  let made: Promise<T> | undefined;
-  return () => {
-    made ??= make();
-    return made;
-  };
-}
-
 interface Read extends Pick<DecodedPicture, 'original' | 'warnings'> {
   tensor: Float32Array;
 }
@@ -133,21 +130,37 @@ function createImages(manifest: ModelManifest, { run, places }: Tower) {
         throw error;
       }
     });
-  return async function encodeFiles(files: Uint8Array[]): Promise<(EncodedFile | CoreError)[]> {
+  /** Unit vectors of at most `BATCH` tensors, which are spare then. */
+  const runBatch = async (tensors: Float32Array[]): Promise<Float32Array[]> => {
+    const outputs = await run(tensors);
+    spare.push(...tensors);
+    return tensors.map((_, index) => cutAndNormalise(outputs[index] ?? [], manifest.embed_dim));
+  };
+
+  async function encodeFiles(files: Uint8Array[]): Promise<(EncodedFile | CoreError)[]> {
     const pictures = await Promise.all(files.map(read));
     const good = pictures.flatMap((picture) => (picture instanceof CoreError ? [] : [picture]));
-    const vectors = new Map<Read, Float32Array | undefined>();
+    const vectors: Float32Array[] = [];
     for (let at = 0; at < good.length; at += BATCH) {
-      const batch = good.slice(at, at + BATCH);
-      const outputs = await run(batch.map(({ tensor }) => tensor));
-      for (const [index, picture] of batch.entries()) vectors.set(picture, outputs[index]);
-      spare.push(...batch.map(({ tensor }) => tensor));
+      vectors.push(...(await runBatch(good.slice(at, at + BATCH).map(({ tensor }) => tensor))));
     }
+    const vectorOf = new Map(good.map((picture, index) => [picture, vectors[index] ?? new Float32Array(0)]));
     return pictures.map((picture) => {
       if (picture instanceof CoreError) return picture;
       const { original, warnings } = picture;
-      const vector = cutAndNormalise(vectors.get(picture) ?? [], manifest.embed_dim);
-      return { vector, ...original, warnings };
+      return { vector: vectorOf.get(picture) ?? new Float32Array(0), ...original, warnings };
     });
-  };
+  }
+
+  async function* encodePictures(pictures: AsyncIterable<Picture>): AsyncGenerator<Float32Array> {
+    let tensors: Float32Array[] = [];
+    for await (const picture of pictures) {
+      tensors.push(preprocess.toTensor(picture, spare.pop()));
+      if (tensors.length < BATCH) continue;
+      yield* await runBatch(tensors);
+      tensors = [];
+    }
+    if (tensors.length > 0) yield* await runBatch(tensors);
+  }
+  return { encodeFiles, encodePictures };
 }

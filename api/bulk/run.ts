@@ -116,6 +116,7 @@ function createProgress(before: Mark[], plan: BulkPlan, { onProgress }: RunOptio
   const begun = performance.now();
   const done = new Map(before.map((mark) => [mark.shard, mark]));
   const running = new Map<number, number>();
+  const frames = new Map<number, number>();
   const sum = (counts: Iterable<number>) => [...counts].reduce((total, each) => total + each, 0);
   const count = () => sum([...done.values()].map(({ items }) => items)) + sum(running.values());
   const itemsBefore = count();
@@ -133,9 +134,12 @@ function createProgress(before: Mark[], plan: BulkPlan, { onProgress }: RunOptio
   return {
     note(event: BulkEvent): void {
       if (event.event === 'job' || event.event === 'planned') return;
-      if (event.event === 'progress') running.set(event.shard, event.items);
-      else {
+      if (event.event === 'progress') {
+        running.set(event.shard, event.items);
+        frames.set(event.shard, event.frames);
+      } else {
         running.delete(event.shard);
+        frames.delete(event.shard);
         done.set(event.shard, event);
       }
       const seconds = (performance.now() - begun) / 1000;
@@ -148,6 +152,7 @@ function createProgress(before: Mark[], plan: BulkPlan, { onProgress }: RunOptio
         items: plan.items,
         items_done: items,
         items_failed: sum([...done.values()].map(({ failed }) => failed)),
+        frames_running: sum(frames.values()),
         seconds,
         seconds_left: secondsLeft(seconds, items),
       });

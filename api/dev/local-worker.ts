@@ -6,7 +6,7 @@ import { fileURLToPath } from 'node:url';
 import { convertV4MiniflareOptions, Miniflare } from 'miniflare';
 import { ENVARS } from '../../contracts/src/envars.ts';
 import { FollowEvent, RequestEvent, readEvent } from '../../contracts/src/events.ts';
-import { writeStaticFiles } from './assets/write.ts';
+import { type StaticFilesOptions, writeStaticFiles } from './assets/write.ts';
 import { bundleWorker, WITH_ONNXRUNTIME } from './bundle.ts';
 import { HOST } from './local-address.ts';
 
@@ -70,7 +70,8 @@ export async function startWorker({
   variables = {},
   ...options
 }: WorkerOptions): Promise<LocalWorker> {
-  const directory = options.assets ?? (await temporaryAssets(options.model));
+  const directory =
+    options.assets ?? (await temporaryAssets(options.model, { onnx: variables.TEXT_ENGINE === 'onnx' }));
   const service = {
     name: NAME,
     ...(await workerCode({ model: options.model, entry: options.entry ?? WITH_ONNXRUNTIME })),
@@ -122,10 +123,10 @@ export async function startWorker({
 }
 
 /** A copy: what is installed or trained meanwhile belongs to the next start. */
-async function temporaryAssets(model: string): Promise<string> {
+async function temporaryAssets(model: string, options: StaticFilesOptions): Promise<string> {
   const folder = mkdtempSync(join(tmpdir(), 'edge-clip-assets-'));
   process.once('exit', () => rmSync(folder, { recursive: true, force: true }));
-  await writeStaticFiles(folder, model);
+  await writeStaticFiles(folder, model, options);
   return folder;
 }
 

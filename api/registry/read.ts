@@ -2,7 +2,7 @@
 import type { z } from 'zod';
 import { artefactKey, currentKey, manifestKey, releaseKey } from '../../contracts/src/keys.ts';
 import type { Artefact } from '../../contracts/src/model/artefact.ts';
-import { ModelManifest } from '../../contracts/src/model/manifest.ts';
+import { ModelManifest, type PackedTowers } from '../../contracts/src/model/manifest.ts';
 import { ModelPointer } from '../../contracts/src/model/pointer.ts';
 import { ModelRelease } from '../../contracts/src/model/release.ts';
 import { sha256 } from './digest.ts';
@@ -22,6 +22,8 @@ export interface ModelSource {
    * a whole is right or wrong (docs/decisions/0018). Then `read` answers for place and length, and `readVerified` is for those who doubt.
    */
   isDeployed?: true;
+  /** What a deployment found when it packed the weights of a manifest that names none; absent: nothing. */
+  packed?(): Promise<PackedTowers>;
   /** `read` in chunks, of which each is good until the next is asked for; absent: it reads files as a whole. */
   chunks?(artefact: Artefact): AsyncIterable<Uint8Array>;
   /** Releases what the source itself keeps in memory; nothing is read from it any more. */

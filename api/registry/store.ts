@@ -12,6 +12,8 @@ export interface ObjectBody {
 export interface StoredObject extends ObjectBody {
   /** Changes whenever the object does; means nothing else. */
   readonly etag: string;
+  /** Where it is as a file of this machine, for programs that read it by themselves; absent: elsewhere. */
+  readonly path?: string | undefined;
   bytes(): Promise<Uint8Array<ArrayBuffer>>;
   /** As UTF-8. */
   text(): Promise<string>;
@@ -67,7 +69,7 @@ export function encodeDocument(document: object): Uint8Array<ArrayBuffer> {
 
 /** For stores: the object whose content comes from these functions. */
 export function storedObject(
-  parts: Pick<StoredObject, 'size' | 'etag' | 'stream'> & Partial<Pick<StoredObject, 'bytes' | 'digest'>>,
+  parts: Pick<StoredObject, 'size' | 'etag' | 'path' | 'stream'> & Partial<Pick<StoredObject, 'bytes' | 'digest'>>,
 ): StoredObject {
   const bytes = parts.bytes ?? (() => collect(parts.stream(), parts.size));
   return {

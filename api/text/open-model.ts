@@ -1,7 +1,7 @@
 // Opens a model from its files: manifest checked, artefacts verified, tokenizer and encoders opened at their first use.
 import { PLAN_LIMITS, type PlanLimits } from '../../contracts/src/api/limits.ts';
 import type { Artefact } from '../../contracts/src/model/artefact.ts';
-import { ModelManifest, type Tier, textArtefacts, textTowers } from '../../contracts/src/model/manifest.ts';
+import { ModelManifest, ownArtefacts, type Tier, textTowers, withPacked } from '../../contracts/src/model/manifest.ts';
 import { CoreError } from '../core/errors.ts';
 import type { Model } from '../core/model.ts';
 import { RegistryError } from '../registry/errors.ts';
@@ -28,7 +28,10 @@ export async function openModel(
   const document = await source.manifest();
   const manifest = source.isDeployed ? (document as ModelManifest) : parseManifest(document);
   const read = readerOf(source);
-  const towers = textTowers(manifest);
+  /** With what is known of packed weights, which is asked when a transformer is opened. */
+  const whole = once(async () =>
+    withPacked(manifest, await orUnavailable(async () => (await source.packed?.()) ?? {})),
+  );
   const opened: Pick<OpenTextEngine | RowSums, 'close'>[] = [];
   const openStatic = once(async () => {
     const { encode, sums } = await openStaticTier(manifest, { engine, read });
@@ -37,7 +40,7 @@ export async function openModel(
   });
 
   async function openTower(tier: Exclude<Tier, 'static'>): Promise<Encode> {
-    const tower = towers[tier];
+    const tower = textTowers(await whole())[tier];
     if (!tower) throw new CoreError('model_not_found', `The model ${manifest.name} has no ${tier} tier.`);
     const { static_weight: weight } = tower;
     const opening = engine.open(tower, read).then((open) => {
@@ -59,7 +62,7 @@ export async function openModel(
     tokenizer: once(() => openTokenizer(manifest.text.tokenizer, read)),
     encoder: (tier) => tiers[tier](),
     verify: once(async () => {
-      if (source.isDeployed) await verifyFiles(source, manifest);
+      if (source.isDeployed) await verifyFiles(source, await whole());
     }),
     async close() {
       source.close?.();
@@ -111,7 +114,7 @@ async function* chunksOf(source: ModelSource, artefact: Artefact): AsyncGenerato
 
 /** One after the other: nothing of them is kept. */
 async function verifyFiles(source: ModelSource, manifest: ModelManifest): Promise<void> {
-  for (const artefact of textArtefacts(manifest)) await orUnavailable(() => readVerified(source, artefact));
+  for (const artefact of ownArtefacts(manifest)) await orUnavailable(() => readVerified(source, artefact));
 }
 
 async function orUnavailable<T>(read: () => Promise<T>): Promise<T> {

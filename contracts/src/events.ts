@@ -86,6 +86,7 @@ export const BulkEvent = z
         event: event('progress'),
         shard: z.int().nonnegative().describe('Number of the shard.'),
         items: z.int().nonnegative().describe('Items of it that are embedded or refused.'),
+        frames: amount.describe('Frames of its videos that are embedded.'),
         seconds: z.number().nonnegative().describe('Seconds of this run.'),
       })
       .meta({ title: 'BulkProgress', description: 'How far the shard is.' }),
@@ -94,9 +95,9 @@ export const BulkEvent = z
         event: event('planned'),
         job: z.string().describe('Id of the job.'),
         shards: amount.describe('Shards in all.'),
-        items: amount.nullable().describe('Items in all; null where tars were not opened to count them.'),
-        skipped: amount.describe('Files of a prefix that are no images.'),
-        estimate: BulkEstimate.nullable().describe('What it takes here; null where tars were not opened.'),
+        items: amount.nullable().describe('Items in all; null where tars or videos were not opened to count them.'),
+        skipped: amount.describe('Files of a prefix that are not read.'),
+        estimate: BulkEstimate.nullable().describe('What it takes here; null where tars or videos were not opened.'),
         estimate_on_aws: BulkEstimate.nullable().describe('The same shards as an array job of AWS Batch.'),
       })
       .meta({ title: 'BulkPlanned', description: 'The job is cut into shards.' }),
@@ -109,9 +110,10 @@ export const BulkEvent = z
         job: z.string().describe('Id of the job.'),
         shards: amount.describe('Shards in all.'),
         shards_done: amount.describe('Shards that are finished, earlier runs included.'),
-        items: amount.nullable().describe('Items in all; null where tars were not opened to count them.'),
+        items: amount.nullable().describe('Items in all; null where tars or videos were not opened to count them.'),
         items_done: amount.describe('Items that have a vector or an error, earlier runs included.'),
         items_failed: amount.describe('Items of finished shards that have an error.'),
+        frames_running: amount.describe('Frames of videos that are embedded in shards that are not finished.'),
         seconds: z.number().nonnegative().describe('Seconds of this run.'),
         seconds_left: z.number().nonnegative().nullable().describe('Seconds to go; null while there is no rate.'),
       })

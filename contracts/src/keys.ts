@@ -88,6 +88,9 @@ export function staticFilesOf({ digest, size }: Artefact): { key: string; from: 
   });
 }
 
+/** What a deployment's packed weights are, beside a Worker whose embedded manifest names none: a PackedTowers. */
+export const PACKED_TOWERS = `${PREFIXES.artefacts}/packed.json`;
+
 /** What the page loads with ?local=1, beside the embedded model's files. */
 export const STATIC_PATHS = {
   module: '/local/embed.js',

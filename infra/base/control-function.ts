@@ -1,5 +1,5 @@
 // A function of the control plane on Lambda: its program referred to by path and bundled by esbuild, with a log and a role of its own.
-import { join, resolve } from 'node:path';
+import { basename, join, resolve } from 'node:path';
 import { Duration } from 'aws-cdk-lib';
 import * as iam from 'aws-cdk-lib/aws-iam';
 import * as lambda from 'aws-cdk-lib/aws-lambda';
@@ -23,11 +23,13 @@ export interface ControlFunctionProps {
   memorySize?: number;
   /** @default - two minutes */
   timeout?: Duration;
+  /** Files of the repository that lie beside the bundle, which cannot hold them. */
+  files?: readonly string[];
 }
 
 /** `Plan` is `trainer/control/lambda/plan.ts`. */
 export function controlFunction(scope: Construct, name: string, props: ControlFunctionProps): nodejs.NodejsFunction {
-  const { settings, purpose, environment, memorySize = 512, timeout = Duration.minutes(2) } = props;
+  const { settings, purpose, environment, memorySize = 512, timeout = Duration.minutes(2), files = [] } = props;
   const logGroup = createLogGroup(scope, `${name}Logs`, settings);
   // A role of our own: the library's comes with a managed policy that writes to every log group.
   const role = new iam.Role(scope, `${name}Role`, {
@@ -57,6 +59,15 @@ export function controlFunction(scope: Construct, name: string, props: ControlFu
       externalModules: [],
       // Parts of the SDK still call `require`, which an ES module does not have.
       banner: "import { createRequire } from 'node:module'; const require = createRequire(import.meta.url);",
+      commandHooks: {
+        beforeBundling: () => [],
+        beforeInstall: () => [],
+        // By node, which bundles as well: a machine that synthesises needs nothing else.
+        afterBundling: (from, to) =>
+          files.map(
+            (file) => `node -e "fs.copyFileSync(...process.argv.slice(1))" "${from}/${file}" "${to}/${basename(file)}"`,
+          ),
+      },
     },
   });
 }

@@ -11,8 +11,8 @@ import { CONTROL, controlFunction } from '../base/control-function.ts';
 import type { Settings } from '../base/settings.ts';
 import type { Storage } from '../storage/storage.ts';
 
-/** The publisher copies files whole, one at a time. */
-const PUBLISHER = { memorySize: 1024, timeout: Duration.minutes(10) };
+/** Files are copied whole, one at a time; text weights are packed, and the golden texts embedded with them. */
+const MODEL_READER = { memorySize: 1024, timeout: Duration.minutes(10), files: ['api/text/wasm/encoder.relaxed.wasm'] };
 
 export interface ControlFunctionsProps {
   /** Read here: how long logs are kept. */
@@ -48,14 +48,18 @@ export class ControlFunctions extends Construct {
     });
     storage.grantPlan(this.plan);
 
-    this.gate = controlFunction(this, 'Gate', { ...common('Gate'), environment: { ...bucket, ...registry } });
+    this.gate = controlFunction(this, 'Gate', {
+      ...common('Gate'),
+      environment: { ...bucket, ...registry },
+      ...MODEL_READER,
+    });
     storage.grantReadRuns(this.gate);
     storage.registry.grantReadModels(this.gate);
 
     this.publish = controlFunction(this, 'Publish', {
       ...common('Publish'),
       environment: { ...bucket, ...registry },
-      ...PUBLISHER,
+      ...MODEL_READER,
     });
     storage.grantReadRuns(this.publish);
     storage.registry.grantPublish(this.publish);

@@ -9,7 +9,7 @@ import { promisify } from 'node:util';
 import { gzipSync } from 'node:zlib';
 import { bundleWorker, EMBEDDED_MODEL } from '../../api/dev/bundle.ts';
 import { ModelManifest } from '../../contracts/src/model/manifest.ts';
-import { measureFirstVector } from './first-vector.ts';
+import { type FirstVectorFigures, measureFirstVector } from './first-vector.ts';
 import { measureEncoder } from './images/encoder.ts';
 import { cpuMs } from './process.ts';
 import { measureAccess } from './serving/access.ts';
@@ -70,7 +70,7 @@ export async function measure(options: Options) {
   if (!short) onPart('start-up');
   const startup = short ? undefined : await measureStartup(5);
   if (!short) onPart('the first vector of new isolates');
-  const first_vector = short ? undefined : await measureFirstVector(5);
+  const first_vectors = short ? [] : await measureFirstVectors(manifest);
   const edge = await measureEdge(manifest, { ...options, ...extent });
   onPart('requests');
   const requests = await measureRequests(short ? 1 : runs);
@@ -95,7 +95,7 @@ export async function measure(options: Options) {
     runs,
     engines,
     startup,
-    first_vector,
+    first_vectors,
     ...edge,
     requests,
     bundle: {
@@ -105,6 +105,14 @@ export async function measure(options: Options) {
     },
     images,
   };
+}
+
+/** With each model that the manifest offers. */
+async function measureFirstVectors({ name, tiny, static: fast }: ModelManifest) {
+  const models = [name, ...(tiny ? [`${name}-tiny`] : []), ...(fast ? [`${name}-static`] : [])];
+  const figures: (FirstVectorFigures & { model: string })[] = [];
+  for (const model of models) figures.push({ model, ...(await measureFirstVector(5, model)) });
+  return figures;
 }
 
 /** Milliseconds of CPU by engine, for so many texts of so many tokens in one call. */

@@ -21,6 +21,10 @@ export function cpuMs(pid: number): number {
   return nanoseconds.reduce((sum, value) => sum + value, 0) / 1e6;
 }
 
+/** Milliseconds that the first thread of a process has run: of workerd with one Worker, that of the isolate. */
+export const firstThreadMs = (pid: number): number =>
+  Number(read(`/proc/${pid}/task/${pid}/schedstat`).split(' ')[0]) / 1e6;
+
 /** Milliseconds that this process has run. */
 export function ownCpuMs(): number {
   const { user, system } = process.cpuUsage();

@@ -1,6 +1,6 @@
 // Dockerfiles without Docker: read into stages, and replayed into a folder with the same COPYs and the same shell lines.
 import { execFileSync } from 'node:child_process';
-import { cpSync, existsSync, globSync, mkdirSync, mkdtempSync, readFileSync, statSync } from 'node:fs';
+import { cpSync, existsSync, globSync, mkdirSync, mkdtempSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { basename, dirname, join, relative, resolve } from 'node:path';
 
@@ -74,7 +74,8 @@ export function readIgnore(): (path: string) => boolean {
 
 /**
  * Builds stages below a temporary folder, each in a folder of its own name that stands for its root. `adapt` gives the
- * shell line to run instead of a RUN's, null for none. Bases are not there: only what COPY and RUN make.
+ * shell line to run instead of a RUN's, null for none. Bases are not there: only what COPY and RUN make. Of a stage that is a base and no
+ * more, each file that is copied is an empty one.
  */
 export function replay(
   stages: Stage[],
@@ -100,6 +101,8 @@ export function replay(
           // A build sees only what .dockerignore lets through.
           const filter = (file: string) => from !== undefined || isFolder(file) || !isIgnored(relative(ROOT, file));
           const isInto = target.endsWith('/') && !isFolder(here);
+          const isBaseAlone = stages.some(({ name, instructions }) => name === from && instructions.length === 0);
+          if (isBaseAlone) writeFileSync(here, '');
           if (!existsSync(here)) throw new Error(`COPY ${source}: there is no ${here}`);
           cpSync(here, isInto ? join(there, basename(source)) : there, { recursive: true, filter });
         }

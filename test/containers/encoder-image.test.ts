@@ -72,6 +72,10 @@ describe.runIf(process.platform === 'linux')('the image (its native packages are
     for (const file of natives) expect(file).toContain(process.arch);
   });
 
+  test('has the programs that read videos, in a folder of the PATH of its base', () => {
+    expect(filesBelow(join(top, 'final', 'usr/local/bin'))).toEqual(['ffmpeg', 'ffprobe']);
+  });
+
   test('the handler answers as the local service does', async () => {
     const body = JSON.stringify({ space_id, images: [photo('wide.png'), 'AAAA', photo('tall.jpg')] });
     const { reply } = await invoke(task, event('POST', '/encode', body));

@@ -8,11 +8,13 @@ import { EMBEDDED_MODEL } from '../../api/dev/bundle.ts';
 import { startEncoder } from '../../api/dev/local-encoder.ts';
 import { BUCKET, type LocalWorker, startWorker, type WorkerEvent } from '../../api/dev/local-worker.ts';
 import { type LocalBucket, startBucket } from '../../api/dev/s3/endpoint.ts';
+import { readManifest } from '../../api/registry/read.ts';
 import type { ObjectStore } from '../../api/registry/store.ts';
 import { openStore } from '../../api/registry/stores/open.ts';
 import { openR2Store } from '../../api/registry/stores/r2.ts';
 import { EmbedResponse } from '../../contracts/src/api/embed.ts';
 import { ENVARS } from '../../contracts/src/envars.ts';
+import { withPacked } from '../../contracts/src/model/manifest.ts';
 import { model } from '../../trainer/control/cli/model.ts';
 import { handler as gate } from '../../trainer/control/lambda/gate.ts';
 import { handler as publish } from '../../trainer/control/lambda/publish.ts';
@@ -99,11 +101,19 @@ test('what the pipeline publishes is what the Worker and its image encoder answe
   expect(before.space_id).toBe(first.manifest.space_id);
 
   // The embedded model first: a rollback needs one to go back to.
-  const { decision } = await judgeAndPublish(first);
+  const { decision, published: initial } = await judgeAndPublish(first);
   expect(decision).toMatchObject({ decision: 'publish', incumbent: null });
   const { decision: next, published } = await judgeAndPublish(second);
-  expect(next).toMatchObject({ decision: 'publish', incumbent: digestOf(first.bytes) });
-  expect(published.manifest).toBe(digestOf(second.bytes));
+  expect(next).toMatchObject({ decision: 'publish', incumbent: initial.manifest });
+  // What was exported, and its text weights packed.
+  if (!bound) throw new Error('the bucket is not there yet');
+  const { manifest } = await readManifest(bound, published.manifest);
+  const { text, tiny } = manifest;
+  expect([text, tiny].map((tower) => [tower?.engine, tower?.packed?.file.path])).toEqual([
+    ['own', 'text.packed.bin'],
+    ['own', 'tiny.packed.bin'],
+  ]);
+  expect(withPacked(second.manifest, { student: text, ...(tiny ? { tiny } : {}) })).toEqual(manifest);
 
   const serves = (space: string) =>
     expect.poll(async () => (await embed(cat)).space_id, { timeout: 60_000, interval: 100 }).toBe(space);
@@ -130,7 +140,7 @@ test('what the pipeline publishes is what the Worker and its image encoder answe
     env,
   });
   expect(back.stderr).toBe('');
-  expect(JSON.parse(back.stdout)).toMatchObject({ name, manifest: digestOf(first.bytes) });
+  expect(JSON.parse(back.stdout)).toMatchObject({ name, manifest: initial.manifest });
   await serves(first.manifest.space_id);
   expect((await embed([cat, { image: dark }])).data[1]?.embedding).toEqual(before.data[2]?.embedding);
   expect(events.filter(({ event }) => event === 'model_current')).toHaveLength(2);

@@ -9,7 +9,7 @@ import { EMBEDDED_MODEL, WITH_ONNXRUNTIME, WITHOUT_ONNXRUNTIME } from '../../api
 import { type LocalWorker, startWorker } from '../../api/dev/local-worker.ts';
 import { EmbedResponse } from '../../contracts/src/api/embed.ts';
 import { ReadyReport } from '../../contracts/src/api/models.ts';
-import { artefactKey } from '../../contracts/src/keys.ts';
+import { artefactKey, PACKED_TOWERS } from '../../contracts/src/keys.ts';
 
 const TEXTS = ['A dog runs through the snow.', 'rain', 'Zwei Kinder spielen am Strand. '.repeat(30), 'dog👍 犬'];
 /** Three models of 30 MB, on a machine that has other work. */
@@ -88,8 +88,8 @@ test(
   async () => {
     const assets = mkdtempSync(join(tmpdir(), 'damaged-assets-'));
     await writeStaticFiles(assets, EMBEDDED_MODEL);
-    const { text } = JSON.parse(readFileSync(join(EMBEDDED_MODEL, 'manifest.json'), 'utf8'));
-    const damaged = join(assets, artefactKey(text.graph.weights.file.digest));
+    const { student } = JSON.parse(readFileSync(join(assets, PACKED_TOWERS), 'utf8'));
+    const damaged = join(assets, artefactKey(student.packed.file.digest));
     const bytes = readFileSync(damaged);
     bytes[bytes.length >> 1] = (bytes[bytes.length >> 1] ?? 0) ^ 1;
     writeFileSync(damaged, bytes);
@@ -110,7 +110,7 @@ test(
     try {
       const ready = await fetch(`${url}/health/ready`);
       expect(ready.status).toBe(503);
-      expect(await ready.text()).toContain('text.weights.bin is not what its name says');
+      expect(await ready.text()).toContain('text.packed.bin is not what its name says');
       writeFileSync(damaged, bytes.subarray(1));
       const student = await post('edge-clip-small');
       expect(student.status).toBe(503);

@@ -15,6 +15,7 @@ from torch.nn import functional as F
 
 from contracts import load
 from contracts.types import ModelManifest, OwnData
+from engine.run import artefact
 from losses.matrices import info_nce, multi_positive_nce
 from support import ROOT, STAGE_ENV, interrupt_stage, run_stage, schedule, warm_python, write_job
 from towers.adaptation.losses import class_loss
@@ -33,10 +34,14 @@ TEXTS = ["a dog runs", "dog\U0001f44d", "\u72ac", "a man and a child"]
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory):
-    """A complete model of three tiers with random weights."""
+    """A complete model of three tiers with random weights, one of which says as published ones do where they are packed."""
     folder = tmp_path_factory.mktemp("model")
     script = ROOT / "test/support/tiered_model.py"
     subprocess.run([warm_python(), "-W", "ignore", str(script), str(folder)], check=True, env=STAGE_ENV)
+    (folder / "text.packed.bin").write_bytes(b"of the graph that this model has")
+    manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
+    manifest["text"] |= {"engine": "own", "packed": {"file": artefact(folder, "text.packed.bin"), "layout": 1}}
+    (folder / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
     return folder
 
 
@@ -145,6 +150,7 @@ def test_the_new_model_is_whole_and_its_golden_vectors_are_what_is_served(kept):
     for file in artefacts_in(manifest):
         assert (folder / file["path"]).stat().st_size == file["size"]
     assert set(report["artefacts"]) >= {"manifest.json", "MODEL_CARD.md", "tiny.onnx", "static.projection.bin"}
+    assert not {"engine", "packed"} & set(manifest["text"])  # they were the graph's before it
     served = served_tiers(folder, manifest)
     for golden in manifest["golden"]:
         assert float(served[golden["tier"]]([golden["text"]])[0] @ np.array(golden["embedding"])) > 0.9999

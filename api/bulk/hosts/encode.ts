@@ -1,4 +1,4 @@
-// `npm run encode`: embeds any number of images and texts, from wherever they are, into files of vectors.
+// `npm run encode`: embeds any number of images, texts and videos, from wherever they are, into files of vectors.
 import { availableParallelism } from 'node:os';
 import { type CommandLine, runCommand } from '../../../contracts/command/command-line.ts';
 import {
@@ -20,21 +20,24 @@ import { runShards } from '../run.ts';
 import { COMMAND, idOf, jobOf } from '../service/ask.ts';
 import { type JobFolder, totalsOf } from '../service/folder.ts';
 import { planJob } from '../service/plan.ts';
-import { currentModel, openFolder, openUri, shardHost, toUri } from './open.ts';
+import { hasPrograms, MISSING } from '../video/program.ts';
+import { currentModel, openFolder, openUri, shardHost, toUri, videoPrograms } from './open.ts';
 import { lineOfProgress, timeOf } from './progress.ts';
+import { VIDEO_HELP, VIDEO_OPTIONS, videoOf } from './video-options.ts';
 
 const HELP = `Usage: npm run encode -- INPUT… OUTPUT [options]
 
 INPUT is a folder or prefix of images, one file of JSON lines, or WebDataset tars; OUTPUT is a folder or prefix. Both may
 be paths, s3:// or r2:// URIs. A line is {"custom_id", …} with one of "text", "image" (base64), "path" (beside the lines),
-"uri" and "tar". The work is cut into shards; each leaves its files and then a mark. Stopped (Ctrl-C) or killed, the same
-command goes on, and leaves the same bytes. An item that cannot be embedded is a line of errors-NNNN.jsonl.
+"uri", "tar" and, with --video, "video". The work is cut into shards; each leaves its files and then a mark. Stopped
+(Ctrl-C) or killed, the same command goes on, and leaves the same bytes. An item that cannot be embedded is a line of
+errors-NNNN.jsonl.
   --format LIST     of jsonl, npy, safetensors, parquet (default jsonl)
   --type TYPE       float32 (default), int8 or binary: one bit a number, eight in a byte
   --dimensions N    numbers of a vector (default all of the model's)
   --id ID           model of the texts, as GET /v1/models lists them (default the first)
   --source URI      a place that lines may name by "uri", beside the input's own folder; may be given again
-  --workers N       processes (default one per core)
+${VIDEO_HELP}  --workers N       processes (default one per core)
   --shard-items N   items of a shard, which are done again after a kill (default and most 1024)
   --model FOLDER    holds manifest.json and what it names (default $CLIP_MODEL, else api/model)
   --registry URI    embeds with the current model of that registry (default $MODEL_REGISTRY)
@@ -51,6 +54,7 @@ const OPTIONS = {
   dimensions: { type: 'string' },
   id: { type: 'string' },
   source: { type: 'string', multiple: true, default: [] as string[] },
+  ...VIDEO_OPTIONS,
   workers: { type: 'string' },
   'shard-items': { type: 'string' },
   model: { type: 'string' },
@@ -108,6 +112,7 @@ async function ask({ values }: Line, words: string[]): Promise<BulkJob> {
       type: oneOf('type', values.type, BulkType.options),
       dimensions: countOf('dimensions', values.dimensions),
       model: values.id,
+      video: videoOf(values),
     };
     const job = jobOf(asked, await currentModel(values), { ...COMMAND, id: '', created_at: new Date().toISOString() });
     return { ...job, id: await idOf(job) };
@@ -121,7 +126,10 @@ async function main(line: Line): Promise<number> {
   const [output, ...inputs] = line.words.toReversed();
   if (output === undefined || inputs.length === 0) throw new UserError(`INPUT and OUTPUT are needed.\n\n${HELP}`);
   const folder = openFolder(output);
-  const job = await begin(folder, await ask(line, inputs.toReversed()));
+  const asked = await ask(line, inputs.toReversed());
+  // What is only planned here may run where it is installed.
+  if (asked.video && !values.plan && !(await hasPrograms(videoPrograms().path))) throw new UserError(MISSING);
+  const job = await begin(folder, asked);
   const shardItems = countOf('shard-items', values['shard-items'], 1024);
   const tell = values.json ? print : printForPeople();
   const workers = countOf('workers', values.workers) ?? availableParallelism();
@@ -148,7 +156,7 @@ async function main(line: Line): Promise<number> {
   return EXIT.ok;
 }
 
-/** The same shards as an array job of AWS Batch; null with tars, of which nobody knows what is in them. */
+/** The same shards as an array job of AWS Batch; null with tars and videos, of which nobody knows what is in them. */
 function onAws({ estimate, shards }: BulkPlan, id: string): BulkEstimate | null {
   return estimate && estimateBulk(estimate, { shards, tier: tierOfId(id), machine: SHARD_MACHINE });
 }
@@ -160,7 +168,7 @@ function plannedEvent(plan: BulkPlan, id: string): BulkEvent {
 
 function sentencesOf(plan: BulkPlan, { job, workers, uri }: { job: BulkJob; workers: number; uri: string }): string[] {
   const { estimate, items, shards } = plan;
-  const what = `${items ?? 'tars of'} items in ${shards} ${shards === 1 ? 'shard' : 'shards'}, into ${uri}`;
+  const what = `${items === null ? 'tars or videos' : `${items} items`} in ${shards} ${shards === 1 ? 'shard' : 'shards'}, into ${uri}`;
   const aws = onAws(plan, job.model.id);
   if (!estimate || !aws) return [what];
   const { date, region } = PRICE_TABLE;
@@ -178,10 +186,11 @@ function print(event: BulkEvent): void {
 function printForPeople() {
   const tell = lineOfProgress();
   return (event: Extract<BulkEvent, { event: 'job' }>): void => {
-    const { items, items_done, items_failed, shards, shards_done, seconds_left } = event;
+    const { items, items_done, items_failed, frames_running, shards, shards_done, seconds_left } = event;
     const left = seconds_left === null ? '' : `, ${timeOf(seconds_left)} left`;
     const of = items === null ? '' : ` of ${items}`;
-    const text = `${items_done}${of} items, ${items_failed} errors, ${shards_done} of ${shards} shards${left}`;
+    const frames = frames_running > 0 ? ` (${frames_running} frames of videos)` : '';
+    const text = `${items_done}${of} items, ${items_failed} errors, ${shards_done} of ${shards} shards${frames}${left}`;
     tell(text, shards_done === shards);
   };
 }

@@ -1,6 +1,6 @@
 // What every host of bulk jobs opens by its environment and options: stores, and the model that a job names.
 import { mkdir } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { availableParallelism, tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { BulkJob } from '../../../contracts/src/bulk/job.ts';
@@ -17,6 +17,7 @@ import { openPlace, type PlaceOptions } from '../places.ts';
 import type { RunOptions } from '../run.ts';
 import { type CurrentModel, currentIn } from '../service/ask.ts';
 import { type JobFolder, openJobFolder } from '../service/folder.ts';
+import type { VideoPrograms } from '../video/program.ts';
 
 const EMBEDDED = fileURLToPath(new URL('../../model', import.meta.url));
 const SHARD_HOST = fileURLToPath(new URL('shard.ts', import.meta.url));
@@ -45,6 +46,11 @@ export function placeOptions(): PlaceOptions {
   if (!endpoint) return {};
   const credentials = accessKeyId && secretAccessKey ? { accessKeyId, secretAccessKey } : undefined;
   return { r2: { endpoint, credentials } };
+}
+
+/** Where this machine has its programs; they may use so many threads (default all cores). */
+export function videoPrograms(threads = availableParallelism()): VideoPrograms {
+  return { path: process.env.PATH ?? '', threads };
 }
 
 /** As Qdrant's own tools are given it. */

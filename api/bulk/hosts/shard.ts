@@ -10,7 +10,7 @@ import { openSources } from '../places.ts';
 import type { JobFolder } from '../service/folder.ts';
 import { tellOfEnd } from '../service/webhook.ts';
 import { encodeShard } from '../shard.ts';
-import { folderOf, openEncoder, openFolder, placeOptions } from './open.ts';
+import { folderOf, openEncoder, openFolder, placeOptions, videoPrograms } from './open.ts';
 
 const HELP = `Usage: node api/bulk/hosts/shard.ts JOB [--shard N | --lane K/OF] [--model FOLDER] [--registry URI] [--threads N]
 
@@ -21,7 +21,7 @@ was stopped (exit code 75) or killed begins anew and leaves the same bytes.
   --lane K/OF     the shards K, K + OF, K + 2 OF, …; without either, all
   --model FOLDER  holds manifest.json and what it names (default $CLIP_MODEL, else api/model)
   --registry URI  where a published model is read from (default $MODEL_REGISTRY)
-  --threads N     cores that one run of the image tower may use (default 1 with --lane, else all)
+  --threads N     cores that one run of the image tower may use, or of a video's decoder (default 1 with --lane, else all)
   --help          this text
   --version       name and version
 
@@ -87,6 +87,7 @@ async function main({ values, words: [place] }: CommandLine<typeof OPTIONS>): Pr
         shard,
         encoder,
         sources,
+        programs: videoPrograms(threads),
         signal: stop.signal,
         onProgress: everySoOften(shard),
       });
@@ -122,10 +123,10 @@ async function mainOrAgain(line: CommandLine<typeof OPTIONS>): Promise<number> {
 
 function everySoOften(shard: number) {
   let last = 0;
-  return ({ items, seconds }: { items: number; seconds: number }): void => {
+  return (progress: { items: number; frames: number; seconds: number }): void => {
     if (performance.now() - last < PROGRESS_MS) return;
     last = performance.now();
-    print({ event: 'progress', shard, items, seconds });
+    print({ event: 'progress', shard, ...progress });
   };
 }
 

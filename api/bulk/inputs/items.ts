@@ -1,4 +1,4 @@
-// Items of a shard in the order of its lines, with what they hold: texts, and images from wherever the lines say.
+// Items of a shard in the order of its lines, with what they hold: texts, and images and videos from wherever the lines say.
 
 import { LIMITS } from '../../../contracts/src/api/limits.ts';
 import { BULK_LIMITS } from '../../../contracts/src/bulk/job.ts';
@@ -6,15 +6,20 @@ import type { BulkLine } from '../../../contracts/src/bulk/lines.ts';
 import { reasonOf } from '../../../contracts/src/user-error.ts';
 import { CoreError } from '../../core/errors.ts';
 import type { ImagePart, Part, TextPart } from '../../core/items/items.ts';
-import type { StoredObject } from '../../registry/store.ts';
+import type { ObjectBody, StoredObject } from '../../registry/store.ts';
 import type { Sources } from '../places.ts';
 import { LINE_BYTES, linesOf, readLine } from '../service/lines.ts';
-import { imagesInTar } from './tar.ts';
+import { membersOfTar } from './tar.ts';
+
+/** Of which nothing is read yet; one in a tar is read before the next item is asked for. */
+export interface VideoFile {
+  video: Pick<StoredObject, 'size' | 'path' | 'stream'>;
+}
 
 export interface BulkItem {
   /** Null where the line could not be read. */
   custom_id: string | null;
-  content: TextPart | ImagePart | { content: Part[] } | CoreError;
+  content: TextPart | ImagePart | { content: Part[] } | VideoFile | CoreError;
   /** Held in memory for it. */
   bytes: number;
 }
@@ -22,18 +27,24 @@ export interface BulkItem {
 /** Files that are fetched at a time: each may be as large as an image may be. */
 const FETCHES = 8;
 
+export interface ItemSources {
+  sources: Sources;
+  /** Whether videos in tars are items. */
+  hasVideos: boolean;
+}
+
 /** An item that cannot be had is one that holds an error; what is not its fault, such as a store that is down, is thrown. */
-export async function* itemsOf(lines: AsyncIterable<Uint8Array>, sources: Sources): AsyncGenerator<BulkItem> {
+export async function* itemsOf(lines: AsyncIterable<Uint8Array>, from: ItemSources): AsyncGenerator<BulkItem> {
   const waiting: Promise<BulkItem | BulkItem[]>[] = [];
   for await (const text of linesOf(lines, LINE_BYTES)) {
     if (text?.trim() === '') continue;
     const line = readLine(text);
     if (!(line instanceof CoreError) && 'tar' in line) {
       for (const each of waiting.splice(0)) yield* flat(await each);
-      yield* itemsOfTar(line, sources);
+      yield* itemsOfTar(line, from);
       continue;
     }
-    waiting.push(fetchItem(line, sources));
+    waiting.push(fetchItem(line, from.sources));
     // An item that fails for another reason is noticed when its turn comes.
     waiting.at(-1)?.catch(() => {});
     if (waiting.length > FETCHES) yield* flat(await (waiting.shift() ?? []));
@@ -55,6 +66,7 @@ async function fetchItem(line: Exclude<BulkLine, { tar: string }> | CoreError, s
     return { custom_id, content: { content: line.content }, bytes };
   }
   try {
+    if ('video' in line) return { custom_id, content: { video: await sources.find(line.video) }, bytes: 0 };
     const image = await readUpTo(await sources.find('path' in line ? line.path : line.uri), LIMITS.image_bytes + 1);
     return { custom_id, content: { image }, bytes: image.length };
   } catch (error) {
@@ -77,7 +89,7 @@ async function readUpTo(object: StoredObject, most: number): Promise<Uint8Array>
 
 async function* itemsOfTar(
   { custom_id, tar }: { custom_id: string; tar: string },
-  sources: Sources,
+  { sources, hasVideos }: ItemSources,
 ): AsyncGenerator<BulkItem> {
   let archive: StoredObject;
   try {
@@ -88,23 +100,37 @@ async function* itemsOfTar(
     return;
   }
   let count = 0;
-  const members = imagesInTar(archive.stream(), LIMITS.image_bytes + 1);
+  const members = membersOfTar(archive.stream(), { most: LIMITS.image_bytes + 1, hasVideos });
   while (true) {
     const next = await members.next().catch((error: unknown) => damaged(tar, error));
     if (next instanceof CoreError) yield { custom_id, content: next, bytes: 0 };
     if (next instanceof CoreError || next.done) return;
     count += 1;
     if (count > BULK_LIMITS.tar_items) {
-      const message = `the tar holds more than ${BULK_LIMITS.tar_items.toLocaleString('en-US')} images, of which the others were not embedded: cut it.`;
+      const message = `the tar holds more than ${BULK_LIMITS.tar_items.toLocaleString('en-US')} images and videos, of which the others were not embedded: cut it.`;
       yield { custom_id, content: new CoreError('too_many_items', message), bytes: 0 };
       return;
     }
-    const { name, bytes } = next.value;
-    yield { custom_id: `${custom_id}/${name}`, content: { image: bytes }, bytes: bytes.length };
+    const member = next.value;
+    const named = { custom_id: `${custom_id}/${member.name}` };
+    if ('bytes' in member) yield { ...named, content: { image: member.bytes }, bytes: member.bytes.length };
+    else yield { ...named, content: { video: inTar(member.video, tar) }, bytes: 0 };
   }
 }
 
-/** A tar that ends early keeps the images that came before. */
+/** Damage of the tar that shows while a video is read is the video's, too. */
+function inTar({ size, stream }: ObjectBody, tar: string): VideoFile['video'] {
+  async function* read(): AsyncGenerator<Uint8Array> {
+    try {
+      yield* stream();
+    } catch (error) {
+      throw damaged(tar, error);
+    }
+  }
+  return { size, stream: read };
+}
+
+/** A tar that ends early keeps the items that came before. */
 function damaged(tar: string, error: unknown): CoreError {
   const code = error instanceof Error && 'code' in error ? String(error.code) : undefined;
   // Of the file system or the network, and not of the archive: a rerun may succeed.

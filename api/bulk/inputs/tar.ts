@@ -1,23 +1,44 @@
-// Images of a WebDataset tar, one after the other: what is no image, or too large, is never held.
+// Images and videos of a WebDataset tar, one after the other: what is neither, or too large, is never held.
 import { Readable } from 'node:stream';
 import type { ReadableStream, ReadableWritablePair } from 'node:stream/web';
 import { createTarDecoder, type ParsedTarEntry } from 'modern-tar';
-import { isImageName } from '../service/inputs.ts';
+import type { ObjectBody } from '../../registry/store.ts';
+import { isImageName, isVideoName } from '../service/inputs.ts';
 
-export interface TarMember {
-  name: string;
-  /** As many as were asked for at most: one byte more than is allowed tells that it is too large. */
-  bytes: Uint8Array;
+export type TarMember = { name: string } & (
+  | {
+      /** Of an image: as many as were asked for at most; one byte more than is allowed tells that it is too large. */
+      bytes: Uint8Array;
+    }
+  | {
+      /** Read, if at all, before the next member is asked for. */
+      video: ObjectBody;
+    }
+);
+
+export interface TarReading {
+  /** Bytes of an image. */
+  most: number;
+  /** Whether videos are members. */
+  hasVideos: boolean;
 }
 
 /** Throws where the archive is cut off or damaged. */
-export async function* imagesInTar(stream: AsyncIterable<Uint8Array>, most: number): AsyncGenerator<TarMember> {
+export async function* membersOfTar(
+  stream: AsyncIterable<Uint8Array>,
+  { most, hasVideos }: TarReading,
+): AsyncGenerator<TarMember> {
   const bytes = Readable.toWeb(Readable.from(stream)) as ReadableStream<Uint8Array>;
   const decoder = createTarDecoder({ strict: true }) as unknown as ReadableWritablePair<ParsedTarEntry, Uint8Array>;
   for await (const { header, body } of bytes.pipeThrough(decoder)) {
-    if ((header.type ?? 'file') === 'file' && isImageName(header.name)) {
-      yield { name: header.name, bytes: await readUpTo(body as unknown as ReadableStream<Uint8Array>, most) };
-    } else await body.cancel();
+    const { name, size } = header;
+    const content = body as unknown as ReadableStream<Uint8Array>;
+    const isFile = (header.type ?? 'file') === 'file';
+    if (isFile && isImageName(name)) yield { name, bytes: await readUpTo(content, most) };
+    else {
+      if (isFile && hasVideos && isVideoName(name)) yield { name, video: { size, stream: () => content } };
+      await content.cancel();
+    }
   }
 }
 

@@ -5,17 +5,26 @@ import { Builder, type Offset } from 'flatbuffers';
 /** Where Arrow's readers of Parquet look for it. */
 export const ARROW_SCHEMA_KEY = 'ARROW:schema';
 
-/** Of a column that is never null. */
 export interface ArrowField {
   name: string;
-  type: 'int8' | 'int32' | 'float32' | 'utf8' | { bytes: number } | { of: 'int8' | 'float32'; length: number };
+  type:
+    | 'int8'
+    | 'int32'
+    | 'float32'
+    | 'float64'
+    | 'utf8'
+    | { bytes: number }
+    | { of: 'int8' | 'float32'; length: number };
+  /** Absent: no value of the column is null. */
+  isNullable?: boolean;
 }
 
 /** Members of the union `Type`, `MetadataVersion` and `MessageHeader` (format/Schema.fbs, format/Message.fbs). */
 const TYPE = { int: 2, floatingPoint: 3, utf8: 5, fixedSizeBinary: 15, fixedSizeList: 16 } as const;
 const V5 = 4;
 const SCHEMA = 1;
-const SINGLE = 1;
+/** Members of `Precision`. */
+const PRECISION = { float32: 1, float64: 2 } as const;
 
 /**
  * The schema as a message of Arrow's stream format ("Encapsulated message format"), base64. `metadata`: readers that have
@@ -62,7 +71,7 @@ function keyValueOf(builder: Builder, entry: [key: string, value: string]): Offs
 }
 
 /** Its members: name, nullable (no, by default), the type's kind, the type, dictionary, children. */
-function fieldOf(builder: Builder, { name, type }: ArrowField): Offset {
+function fieldOf(builder: Builder, { name, type, isNullable = false }: ArrowField): Offset {
   const children =
     typeof type === 'object' && 'of' in type ? [fieldOf(builder, { name: 'element', type: type.of })] : [];
   const [kind, described] = typeOf(builder, type);
@@ -70,6 +79,7 @@ function fieldOf(builder: Builder, { name, type }: ArrowField): Offset {
   const below = vectorOf(builder, children);
   builder.startObject(6);
   builder.addFieldOffset(0, named, 0);
+  builder.addFieldInt8(1, isNullable ? 1 : 0, 0);
   builder.addFieldInt8(2, kind, 0);
   builder.addFieldOffset(3, described, 0);
   builder.addFieldOffset(5, below, 0);
@@ -79,8 +89,8 @@ function fieldOf(builder: Builder, { name, type }: ArrowField): Offset {
 function typeOf(builder: Builder, type: ArrowField['type']): [kind: number, described: Offset] {
   builder.startObject(2);
   if (type === 'utf8') return [TYPE.utf8, builder.endObject()];
-  if (type === 'float32') {
-    builder.addFieldInt16(0, SINGLE, 0);
+  if (type === 'float32' || type === 'float64') {
+    builder.addFieldInt16(0, PRECISION[type], 0);
     return [TYPE.floatingPoint, builder.endObject()];
   }
   if (type === 'int8' || type === 'int32') {

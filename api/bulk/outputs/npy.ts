@@ -23,5 +23,7 @@ export function writeNpy(part: Part): Uint8Array {
 /** An array has no room for names: the lines have. */
 export function writeIds({ rows, model, type, dimensions }: Part): Uint8Array {
   const { space_id } = model;
-  return encodeLines(rows.map(({ item, custom_id }, row) => ({ row, item, custom_id, space_id, type, dimensions })));
+  return encodeLines(
+    rows.map(({ item, custom_id, video }, row) => ({ row, item, custom_id, space_id, type, dimensions, video })),
+  );
 }

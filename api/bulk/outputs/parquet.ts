@@ -7,6 +7,15 @@ import { type Part, rowBytes, rowOf } from './part.ts';
 const required = { repetition_type: 'REQUIRED' } as const;
 const STRING = { type: 'BYTE_ARRAY', converted_type: 'UTF8', ...required } as const;
 
+/** Of the part of a video that a row is of; null in the other rows. Only in the files of jobs that read videos. */
+const SPAN = [
+  { name: 'start_seconds', type: 'DOUBLE', arrow: 'float64' },
+  { name: 'end_seconds', type: 'DOUBLE', arrow: 'float64' },
+  { name: 'frames', type: 'INT32', arrow: 'int32' },
+] as const;
+
+const spanOf = ({ hasVideos }: Part): readonly (typeof SPAN)[number][] => (hasVideos ? SPAN : []);
+
 /** Of bits, a fixed number of bytes; else the three-level list of the format's description (LogicalTypes.md, "Lists"). */
 function embeddingSchema(part: Part): SchemaElement[] {
   const name = 'embedding';
@@ -32,18 +41,20 @@ function arrowFields(part: Part): ArrowField[] {
     { name: 'custom_id', type: 'utf8' },
     { name: 'embedding', type: type === 'binary' ? { bytes: rowBytes(part) } : { of: type, length: dimensions } },
     { name: 'space_id', type: 'utf8' },
+    ...spanOf(part).map(({ name, arrow }) => ({ name, type: arrow, isNullable: true })),
   ];
 }
 
-/** Columns `item`, `custom_id`, `embedding` and `space_id`; model, type and dimensions are in the file's metadata. */
+/** Columns `item`, `custom_id`, `embedding` and `space_id`, and of videos `start_seconds`, `end_seconds` and `frames`; model, type and dimensions are in the file's metadata. */
 export function writeParquet(part: Part): Uint8Array {
   const { rows, model, type, dimensions } = part;
   const schema: SchemaElement[] = [
-    { name: 'root', num_children: 4 },
+    { name: 'root', num_children: 4 + spanOf(part).length },
     { name: 'item', type: 'INT32', ...required },
     { name: 'custom_id', ...STRING },
     ...embeddingSchema(part),
     { name: 'space_id', ...STRING },
+    ...spanOf(part).map(({ name, type }) => ({ name, type, repetition_type: 'OPTIONAL' as const })),
   ];
   const metadata = {
     space_id: model.space_id,
@@ -61,6 +72,7 @@ export function writeParquet(part: Part): Uint8Array {
       { name: 'custom_id', data: rows.map(({ custom_id }) => custom_id) },
       { name: 'embedding', data: rows.map((_, row) => valuesOf(part, row)), codec: 'UNCOMPRESSED', statistics: false },
       { name: 'space_id', data: rows.map(() => model.space_id) },
+      ...spanOf(part).map(({ name }) => ({ name, data: rows.map(({ video }) => video?.[name] ?? null) })),
     ],
     kvMetadata: Object.entries({
       ...metadata,

@@ -10,6 +10,8 @@ export interface Part {
   model: { id: string; version: string; space_id: string };
   type: BulkType;
   dimensions: number;
+  /** Whether its job reads videos, of which rows have a span. */
+  hasVideos: boolean;
   rows: Row[];
   /** [rows, bytes of a row], row after row. */
   matrix: Uint8Array;

@@ -5,7 +5,7 @@ const TYPES = { float32: 'F32', int8: 'I8', binary: 'U8' } as const;
 
 /** `embeddings` [rows, dimensions], of bits [rows, bytes]; `items` [rows], the number of each row's item. */
 export function writeSafetensors(part: Part): Uint8Array {
-  const { rows, matrix, model, type, dimensions } = part;
+  const { rows, matrix, model, type, dimensions, hasVideos } = part;
   const items = Buffer.alloc(rows.length * 8);
   for (const [row, { item }] of rows.entries()) items.writeBigInt64LE(BigInt(item), row * 8);
   const width = type === 'binary' ? rowBytes(part) : dimensions;
@@ -19,6 +19,7 @@ export function writeSafetensors(part: Part): Uint8Array {
       type,
       dimensions: String(dimensions),
       custom_ids: JSON.stringify(rows.map(({ custom_id }) => custom_id)),
+      ...(hasVideos ? { videos: JSON.stringify(rows.map(({ video }) => video ?? null)) } : {}),
     },
     items: { dtype: 'I64', shape: [rows.length], data_offsets: [0, offsets.items] },
     embeddings: { dtype: TYPES[type], shape: [rows.length, width], data_offsets: [offsets.items, offsets.end] },

@@ -9,6 +9,7 @@ import {
   LEFT_HEADERS,
   type Left,
 } from '../../../contracts/src/bulk/job.ts';
+import type { VideoSampling } from '../../../contracts/src/bulk/video.ts';
 import type { BulkWork } from '../../../contracts/src/cloud/bulk-estimate.ts';
 import { hexOf } from '../../../contracts/src/keys.ts';
 import type { ModelManifest } from '../../../contracts/src/model/manifest.ts';
@@ -26,6 +27,8 @@ export interface Asked {
   type?: BulkType | undefined;
   dimensions?: number | undefined;
   model?: string | undefined;
+  /** Absent: videos are not read. */
+  video?: VideoSampling | undefined;
 }
 
 /** Of the job itself, not of what it is asked to do. */
@@ -91,11 +94,11 @@ export const COMMAND = { owner: null, idempotency_key: null, asked: null, expire
 
 /** Throws a CoreError where the model has no such id or no such length. */
 export function jobOf(asked: Asked, current: CurrentModel, named: Named): BulkJob {
-  const { input, sources, formats = ['jsonl'], type = 'float32' } = asked;
+  const { input, sources, formats = ['jsonl'], type = 'float32', video = null } = asked;
   const { id, dimensions } = choose(current.manifest, asked);
   const output = { formats: [...new Set(formats)], type, dimensions };
   const model = modelOf(current, id);
-  return { schema_version: SCHEMA_VERSION, ...named, input, sources, output, model };
+  return { schema_version: SCHEMA_VERSION, ...named, input, sources, video, output, model };
 }
 
 export function modelOf({ manifest, digest }: CurrentModel, id: string): BulkJob['model'] {
@@ -103,14 +106,11 @@ export function modelOf({ manifest, digest }: CurrentModel, id: string): BulkJob
   return { id, version, space_id, manifest: digest };
 }
 
-/** The same input, output and model have the same id: asking again goes on. */
-export async function idOf({
-  input,
-  sources,
-  output,
-  model,
-}: Pick<BulkJob, 'input' | 'sources' | 'output' | 'model'>): Promise<string> {
-  return `bulk_${hexOf(await digestOf({ input, sources, output, model })).slice(0, 32)}`;
+type Work = Pick<BulkJob, 'input' | 'sources' | 'video' | 'output' | 'model'>;
+
+/** The same work has the same id: asking again goes on. */
+export async function idOf({ input, sources, video, output, model }: Work): Promise<string> {
+  return `bulk_${hexOf(await digestOf({ input, sources, video, output, model })).slice(0, 32)}`;
 }
 
 /** Of a value as JSON. */

@@ -34,6 +34,7 @@ export function createBatches({ store, current }: ServiceOptions, files: FileSer
             ...named,
             input: inputOfFile(store, file),
             sources: [],
+            video: null,
             output,
             model: modelOf(model, choose(model.manifest, {}).id),
           };

@@ -1,7 +1,11 @@
-// Where an input lies, by its URIs alone, and which of its files are images: by their ending, since opening every other one would take long.
+// Where an input lies, by its URIs alone, and which of its files are images or videos: by their ending, since opening every one would take long.
 import type { BulkInput } from '../../../contracts/src/bulk/job.ts';
 
 const IMAGES = /\.(jpe?g|png|webp|gif|avif)$/i;
+/** Without `.ts`, which is TypeScript where it is no transport stream. */
+const VIDEOS = /\.(mp4|m4v|mov|3gp|mkv|webm|avi|mpe?g|m2ts|mts|wmv|flv|ogv)$/i;
+/** macOS leaves a `._photo.jpg` beside every photo in a tar. */
+const HIDDEN = /(^|\/)\.[^./]/;
 
 /** Folders that an input is read from: that of each tar, or the one that its relative paths start from. */
 export function placesOf(input: BulkInput): string[] {
@@ -19,9 +23,14 @@ export function withSlash(place: string): string {
   return place.endsWith('/') ? place : `${place}/`;
 }
 
-/** Hidden files are not: macOS leaves a `._photo.jpg` beside every photo in a tar. */
+/** Hidden files are not. */
 export function isImageName(path: string): boolean {
-  return IMAGES.test(path) && !/(^|\/)\.[^./]/.test(path);
+  return IMAGES.test(path) && !HIDDEN.test(path);
+}
+
+/** Hidden files are not. */
+export function isVideoName(path: string): boolean {
+  return VIDEOS.test(path) && !HIDDEN.test(path);
 }
 
 function dirname(uri: string): string {

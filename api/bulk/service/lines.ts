@@ -6,7 +6,7 @@ import { CoreError } from '../../core/errors.ts';
 /** An image as base64, its name, and some room. */
 export const LINE_BYTES = Math.ceil((LIMITS.image_bytes * 4) / 3) + 64 * 1024;
 
-const FORMS = 'a line is {"custom_id"} with one of "text", "image", "content", "path", "uri" and "tar"';
+const FORMS = 'a line is {"custom_id"} with one of "text", "image", "content", "path", "uri", "tar" and "video"';
 
 /** A line without its end; undefined in place of one that is longer than `most` bytes. */
 export async function* linesOf(stream: AsyncIterable<Uint8Array>, most: number): AsyncGenerator<string | undefined> {

@@ -1,5 +1,6 @@
 // Cuts a bulk job into shards before anything is computed: lines of a size that is cheap to do again, each shard's in a file.
 import { BULK_LIMITS, BulkBudget, type BulkJob, type BulkPlan } from '../../../contracts/src/bulk/job.ts';
+import { mostFrames } from '../../../contracts/src/bulk/video.ts';
 import { addWork, noWork, workIn } from '../../../contracts/src/bulk/work.ts';
 import { type BulkMachine, type BulkWork, estimateBulk } from '../../../contracts/src/cloud/bulk-estimate.ts';
 import { bulkFiles, FILES } from '../../../contracts/src/keys.ts';
@@ -10,7 +11,7 @@ import { tierOfId } from '../../core/model.ts';
 import { encodeDocument, type ObjectStore } from '../../registry/store.ts';
 import { excessOf } from './ask.ts';
 import type { JobFolder } from './folder.ts';
-import { isImageName } from './inputs.ts';
+import { isImageName, isVideoName } from './inputs.ts';
 import { LINE_BYTES, linesOf, readLine } from './lines.ts';
 
 export interface PlanOptions {
@@ -32,19 +33,21 @@ type Opening = Pick<PlanOptions, 'open' | 'reads'>;
 interface Line {
   text: string;
   work: BulkWork;
-  /** Every image of a tar is an item, and how many there are is not known before it is read. */
-  isTar?: boolean;
+  /** Every image of a tar is an item, and every segment of a video: how many there are is not known before it is read. */
+  isOpen?: boolean;
+  /** How much of a shard it fills, in items; absent: it is one. */
+  fills?: number;
 }
 
 /** Written once: a job that has a plan keeps it. Throws a UserError where there is nothing to do, or too much, and a CoreError beyond its budget. */
 export async function planJob(folder: JobFolder, job: BulkJob, options: PlanOptions): Promise<BulkPlan> {
   const known = await folder.plan();
   if (known) return known;
-  const counts = { skipped: 0 };
+  const counts = { skipped: 0, videos: 0 };
   const { shardItems: most = BULK_LIMITS.shard_items, shardBytes = BULK_LIMITS.shard_bytes } = options;
   const work = noWork();
   const budget = await folder.read(FILES.budget, BulkBudget);
-  let [shards, items, hasTars] = [0, 0, false];
+  let [shards, items, isOpen] = [0, 0, false];
   for await (const lines of shardsOf(linesIn(job, options, counts), { most, shardBytes })) {
     if (shards === BULK_LIMITS.shards) throw tooMany(most);
     for (const line of lines) addWork(work, line.work);
@@ -55,27 +58,38 @@ export async function planJob(folder: JobFolder, job: BulkJob, options: PlanOpti
     }
     shards += 1;
     items += lines.length;
-    hasTars ||= lines.some(({ isTar }) => isTar);
+    isOpen ||= lines.some((line) => line.isOpen);
     options.onShard?.(shards);
   }
   if (shards === 0) {
-    const beside = counts.skipped > 0 ? ` (${counts.skipped} other files)` : '';
-    throw new UserError(`${placeOf(job)} holds nothing to embed${beside}`);
+    throw new UserError(`${placeOf(job)} holds nothing to embed${beside(counts)}`);
   }
   const excess = budget && excessOf(budget, work);
   if (excess) throw excess;
-  if (hasTars && typeof budget?.images === 'number') throw uncounted(budget.images);
+  if (isOpen && typeof budget?.images === 'number') throw uncounted(budget.images);
   const plan: BulkPlan = {
     schema_version: SCHEMA_VERSION,
     job: job.id,
     shards,
-    items: hasTars ? null : items,
+    items: isOpen ? null : items,
     skipped: counts.skipped,
-    estimate: hasTars ? null : estimateBulk(work, { shards, tier: tierOfId(job.model.id), machine: options.machine }),
+    estimate: isOpen ? null : estimateBulk(work, { shards, tier: tierOfId(job.model.id), machine: options.machine }),
     at: new Date().toISOString(),
   };
   await folder.put(FILES.plan, encodeDocument(plan));
   return plan;
+}
+
+/** Files of a prefix that are not read; the videos are among them. */
+interface Skipped {
+  skipped: number;
+  videos: number;
+}
+
+function beside({ skipped, videos }: Skipped): string {
+  if (skipped === 0) return '';
+  const such = videos > 0 ? `, ${videos} of them videos, which a job reads that has \`video\` (--video)` : '';
+  return ` (${skipped} other files${such})`;
 }
 
 function tooMany(items: number): UserError {
@@ -87,7 +101,7 @@ function tooMany(items: number): UserError {
 
 function uncounted(left: number): CoreError {
   const more = left.toLocaleString('en-US');
-  const message = `How many images a tar holds is not known before it is read, and the API key of the job may ask for ${more} more this month: send lines instead.`;
+  const message = `How many images a tar holds, or frames a video, is not known before it is read, and the API key of the job may ask for ${more} more this month: send images instead.`;
   return new CoreError('quota_exceeded', message);
 }
 
@@ -97,29 +111,48 @@ function placeOf({ input }: BulkJob): string {
   return 'jsonl' in input ? input.jsonl : input.tars.join(', ');
 }
 
-async function* linesIn(job: BulkJob, options: Opening, counts: { skipped: number }): AsyncGenerator<Line> {
+async function* linesIn(job: BulkJob, options: Opening, counts: Skipped): AsyncGenerator<Line> {
   const { input } = job;
   if ('prefix' in input) {
-    const { files = Infinity } = options.reads ?? {};
-    const images = await options.open(input.prefix).list('', files === Infinity ? {} : { most: files + 1 });
-    if (images.length > files) {
-      const message = `${input.prefix} holds more than ${files.toLocaleString('en-US')} files, which is more than is listed here`;
-      throw new UserError(`${message}: ask for several jobs, of longer prefixes or of files of lines`);
-    }
-    for (const { key } of images) {
+    for (const key of await filesBelow(input.prefix, options)) {
       if (isImageName(key))
         yield { text: JSON.stringify({ custom_id: key, path: key }), work: { images: 1, tokens: 0 } };
-      else counts.skipped += 1;
+      else if (job.video && isVideoName(key)) yield toLine({ custom_id: key, video: key }, job);
+      else {
+        counts.skipped += 1;
+        counts.videos += isVideoName(key) ? 1 : 0;
+      }
     }
   } else if ('tars' in input) {
     for (const uri of input.tars) {
       const [name = uri] = uri.split('/').slice(-1);
-      yield { text: JSON.stringify({ custom_id: name.replace(/\.tar$/, ''), tar: uri }), work: noWork(), isTar: true };
+      yield toLine({ custom_id: name.replace(/\.tar$/, ''), tar: uri }, job);
     }
   } else {
     const read = 'endpoint' in job.output ? requestIn : readLine;
-    yield* linesOfFiles('parts' in input ? input.parts : [input.jsonl], read, options);
+    yield* linesOfFiles('parts' in input ? input.parts : [input.jsonl], { ...options, read, job });
   }
+}
+
+async function filesBelow(prefix: string, { open, reads }: Opening): Promise<string[]> {
+  const { files: most = Infinity } = reads ?? {};
+  const found = await open(prefix).list('', most === Infinity ? {} : { most: most + 1 });
+  if (found.length <= most) return found.map(({ key }) => key);
+  const message = `${prefix} holds more than ${most.toLocaleString('en-US')} files, which is more than is listed here`;
+  throw new UserError(`${message}: ask for several jobs, of longer prefixes or of files of lines`);
+}
+
+function toLine(line: { custom_id: string } & ({ tar: string } | { video: string }), job: BulkJob): Line {
+  return { text: JSON.stringify(line), ...sizeOf(line, job) };
+}
+
+/** A tar is a shard by itself; a video fills one by the frames that it may have. */
+function sizeOf(line: unknown, { video }: BulkJob): Omit<Line, 'text'> {
+  const names = typeof line === 'object' && line !== null ? Object.keys(line) : [];
+  if (names.includes('tar')) return { work: noWork(), isOpen: true, fills: BULK_LIMITS.shard_items };
+  // Without settings a video is refused: an item like any other.
+  if (names.includes('video') && video) return { work: noWork(), isOpen: true, fills: mostFrames(video) };
+  return { work: workIn(line) };
 }
 
 /** A line of a batch; it is read in full where it is answered. */
@@ -149,35 +182,37 @@ async function* bytesOfFiles(uris: string[], { open, reads }: Opening): AsyncGen
   }
 }
 
-async function* linesOfFiles(
-  uris: string[],
-  read: (text: string | undefined) => unknown,
-  options: Opening,
-): AsyncGenerator<Line> {
+interface Reading extends Opening {
+  read(text: string | undefined): unknown;
+  job: BulkJob;
+}
+
+async function* linesOfFiles(uris: string[], { read, job, ...options }: Reading): AsyncGenerator<Line> {
   for await (const text of linesOf(bytesOfFiles(uris, options), LINE_BYTES)) {
     if (text?.trim() === '') continue;
     const line = read(text);
     // What cannot be read is refused where it is answered for; too long a line is cut to what makes the same error.
     if (text === undefined) yield { text: 'x'.repeat(LINE_BYTES + 1), work: noWork() };
     else if (line instanceof CoreError) yield { text, work: noWork() };
-    else yield { text, work: workIn(line), isTar: typeof line === 'object' && line !== null && 'tar' in line };
+    else yield { text, ...sizeOf(line, job) };
   }
 }
 
-/** A tar is a shard by itself. */
 async function* shardsOf(
   lines: AsyncIterable<Line>,
   { most, shardBytes }: { most: number; shardBytes: number },
 ): AsyncGenerator<Line[]> {
   let shard: Line[] = [];
-  let bytes = 0;
+  let [filled, bytes] = [0, 0];
   for await (const line of lines) {
-    const isFull = shard.length === most || bytes + line.text.length > shardBytes;
-    if (shard.length > 0 && (isFull || line.isTar || shard[0]?.isTar)) {
+    const fills = Math.min(line.fills ?? 1, most);
+    const isFull = filled + fills > most || bytes + line.text.length > shardBytes;
+    if (shard.length > 0 && isFull) {
       yield shard;
-      [shard, bytes] = [[], 0];
+      [shard, filled, bytes] = [[], 0, 0];
     }
     shard.push(line);
+    filled += fills;
     bytes += line.text.length;
   }
   if (shard.length > 0) yield shard;

@@ -1,8 +1,12 @@
 // `npm run assets`: the static files that `wrangler deploy` sends beside the Worker. wrangler runs it itself.
-import { mkdtempSync, renameSync, rmSync } from 'node:fs';
-import { mkdir } from 'node:fs/promises';
+import { mkdtempSync, readFileSync, renameSync, rmSync } from 'node:fs';
+import { mkdir, readFile } from 'node:fs/promises';
 import { join, relative, resolve } from 'node:path';
 import { runCommand } from '../../../contracts/command/command-line.ts';
+import { STATIC_PATHS } from '../../../contracts/src/keys.ts';
+import { ModelManifest } from '../../../contracts/src/model/manifest.ts';
+import { provePacked } from '../../pack/prove.ts';
+import { staticFileReader } from '../../registry/stores/static-files.ts';
 import { EMBEDDED_MODEL } from '../bundle.ts';
 import { writeStaticFiles } from './write.ts';
 
@@ -13,11 +17,12 @@ export const ASSETS = join(ROOT, 'build/assets');
 const HELP = `Usage: npm run assets
 
 Makes build/assets, the static files that \`wrangler deploy\` sends beside the Worker: the page of api/playground, and the files
-of api/model by their digest. wrangler.toml runs it before every deployment.
+of api/model by their digest, the weights of its transformers packed for the Worker's own engine. wrangler.toml runs it before
+every deployment; where that sets TEXT_ENGINE = "onnx", graphs and weights are there as onnxruntime-web reads them.
   --help     this text
   --version  name and version
 
-Exit codes: 0 made, 1 failed, 2 a file of api/model is not what its manifest says.
+Exit codes: 0 made, 1 failed, 2 a file of api/model is not what its manifest says, or packed weights do not compute its golden vectors.
 `;
 const MIB = 1024 * 1024;
 
@@ -25,7 +30,8 @@ async function main(): Promise<undefined> {
   await mkdir(join(ASSETS, '..'), { recursive: true });
   const incoming = mkdtempSync(`${ASSETS}.`);
   try {
-    const { model, files, bytes } = await writeStaticFiles(incoming, EMBEDDED_MODEL);
+    const { model, files, bytes } = await writeStaticFiles(incoming, EMBEDDED_MODEL, { onnx: wantsOnnx() });
+    await prove(incoming);
     rmSync(ASSETS, { recursive: true, force: true });
     renameSync(incoming, ASSETS);
     console.log(`${relative(ROOT, ASSETS)}: the page and ${model}, ${files} files, ${(bytes / MIB).toFixed(1)} MiB`);
@@ -33,5 +39,16 @@ async function main(): Promise<undefined> {
     rmSync(incoming, { recursive: true, force: true });
   }
 }
+
+/** Whether the files of that folder, as they will be served, compute the model's golden vectors. */
+async function prove(folder: string): Promise<void> {
+  const { read } = staticFileReader(async (key) => new Response(await readFile(join(folder, key))));
+  const manifest = await readFile(join(folder, STATIC_PATHS.manifest), 'utf8');
+  await provePacked(ModelManifest.parse(JSON.parse(manifest)), { read });
+}
+
+/** Whether some environment of the Worker runs the embedded model on onnxruntime-web. */
+const wantsOnnx = (): boolean =>
+  /^\s*TEXT_ENGINE\s*=\s*"onnx"/m.test(readFileSync(join(ROOT, 'wrangler.toml'), 'utf8'));
 
 if (import.meta.main) await runCommand({ help: HELP, options: {} }, main);

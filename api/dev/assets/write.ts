@@ -1,15 +1,16 @@
 // The static files beside the Worker as a folder that the platform takes: the page, and the files of the embedded model by
 // digest. For `wrangler deploy` and for the Worker on this machine.
 import { constants, readdirSync, readFileSync } from 'node:fs';
-import { copyFile, mkdir, open, stat, symlink, writeFile } from 'node:fs/promises';
+import { copyFile, mkdir, open, readFile, stat, symlink, writeFile } from 'node:fs/promises';
 import { basename, dirname, join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { build } from 'esbuild';
 import { OPERATIONS } from '../../../contracts/src/api/operations.ts';
-import { FILES, STATIC_PATHS, staticFilesOf } from '../../../contracts/src/keys.ts';
+import { FILES, PACKED_TOWERS, STATIC_PATHS, staticFilesOf } from '../../../contracts/src/keys.ts';
 import type { Artefact } from '../../../contracts/src/model/artefact.ts';
-import { ModelManifest, textArtefacts } from '../../../contracts/src/model/manifest.ts';
+import { ModelManifest, ownArtefacts, textArtefacts, withPacked } from '../../../contracts/src/model/manifest.ts';
 import { UserError } from '../../../contracts/src/user-error.ts';
+import { type Packed, packModel } from '../../pack/pack.ts';
 import { digestOfFile } from '../../registry/stores/hash.ts';
 
 const API = fileURLToPath(new URL('../..', import.meta.url));
@@ -27,8 +28,17 @@ export interface StaticFolder {
   largest: number;
 }
 
+export interface StaticFilesOptions {
+  /** Whether the Worker beside them runs the embedded model on onnxruntime-web: then its graphs are there, and nothing is packed. */
+  onnx?: boolean;
+}
+
 /** Fills a new folder. Throws a UserError where a file of `model`, a folder, is not what its manifest says. */
-export async function writeStaticFiles(folder: string, model: string): Promise<StaticFolder> {
+export async function writeStaticFiles(
+  folder: string,
+  model: string,
+  { onnx = false }: StaticFilesOptions = {},
+): Promise<StaticFolder> {
   const manifest = ModelManifest.parse(JSON.parse(readFileSync(join(model, FILES.manifest), 'utf8')));
   const sizes: number[] = [];
   for (const path of pageFiles()) {
@@ -37,17 +47,25 @@ export async function writeStaticFiles(folder: string, model: string): Promise<S
     await symlink(join(PAGE, path), to);
     sizes.push((await stat(to)).size);
   }
-  for (const artefact of textArtefacts(manifest)) {
-    const file = join(model, artefact.path);
-    await requireIntact(file, artefact);
+  for (const artefact of textArtefacts(manifest)) await requireIntact(join(model, artefact.path), artefact);
+  const packed: Packed = onnx ? { towers: {}, files: new Map() } : await packFolder(model, manifest);
+  const served = withPacked(manifest, packed.towers);
+  for (const artefact of onnx ? textArtefacts(served) : ownArtefacts(served)) {
+    const file = packed.files.get(artefact.path) ?? join(model, artefact.path);
     for (const { key, from, to } of staticFilesOf(artefact)) {
       const place = await placeIn(folder, key);
-      if (to - from === artefact.size) await copyFile(file, place, constants.COPYFILE_FICLONE);
+      if (typeof file !== 'string') await writeFile(place, file.subarray(from, to));
+      else if (to - from === artefact.size) await copyFile(file, place, constants.COPYFILE_FICLONE);
       else await writeFile(place, await readRange(file, { from, to }));
       sizes.push(to - from);
     }
   }
-  for (const [path, content] of [description(), ...(await localFiles(model))]) {
+  const documents: [string, Uint8Array][] = [
+    description(),
+    [STATIC_PATHS.manifest, Buffer.from(JSON.stringify(served))],
+    ...(onnx ? [] : [[PACKED_TOWERS, Buffer.from(JSON.stringify(packed.towers))] satisfies [string, Uint8Array]]),
+  ];
+  for (const [path, content] of [...documents, ...(await localFiles())]) {
     await writeFile(await placeIn(folder, path), content);
     sizes.push(content.byteLength);
   }
@@ -58,6 +76,10 @@ export async function writeStaticFiles(folder: string, model: string): Promise<S
     largest: Math.max(...sizes),
   };
 }
+
+/** What its manifest does not say of packed weights, and the files for it. */
+const packFolder = (model: string, manifest: ModelManifest): Promise<Packed> =>
+  packModel(manifest, async ({ path }) => Uint8Array.from(await readFile(join(model, path))).buffer);
 
 function pageFiles(): string[] {
   return readdirSync(PAGE, { recursive: true, withFileTypes: true })
@@ -71,9 +93,9 @@ function description(): [string, Uint8Array] {
   return [OPERATIONS.describe.path, Buffer.from(JSON.stringify(document))];
 }
 
-/** What a browser needs besides to read texts itself. */
-async function localFiles(model: string): Promise<[string, Uint8Array][]> {
-  const { module, manifest, encoders } = STATIC_PATHS;
+/** The code of what a browser needs to read texts itself. */
+async function localFiles(): Promise<[string, Uint8Array][]> {
+  const { module, encoders } = STATIC_PATHS;
   const { outputFiles } = await build({
     entryPoints: [join(API, 'browser/embed.ts')],
     bundle: true,
@@ -86,7 +108,6 @@ async function localFiles(model: string): Promise<[string, Uint8Array][]> {
   });
   return [
     [module, outputFiles[0]?.contents ?? new Uint8Array()],
-    [manifest, readFileSync(join(model, FILES.manifest))],
     ...Object.values(encoders).map((path): [string, Uint8Array] => [
       path,
       readFileSync(join(API, 'text/wasm', basename(path))),

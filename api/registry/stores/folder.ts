@@ -24,6 +24,7 @@ export function openFolderStore(folder: string, uri: string): ObjectStore {
       size: found.size,
       // Every write is a new file under the name. Read before the content: at worst a condition fails that might have held.
       etag: `${found.ino}-${found.mtimeMs}-${found.size}`,
+      path: file,
       stream,
       bytes: async () => new Uint8Array(await readFile(file)),
       digest: () => digestOfStream(stream()),

@@ -1,8 +1,9 @@
 // The files of a model among static files, where they are under their keys in a registry, whole or in parts. For a Worker
 // that has them beside its script, and for a browser that reads them from there.
 
-import { staticFilesOf } from '../../../contracts/src/keys.ts';
+import { PACKED_TOWERS, staticFilesOf } from '../../../contracts/src/keys.ts';
 import type { Artefact } from '../../../contracts/src/model/artefact.ts';
+import type { PackedTowers } from '../../../contracts/src/model/manifest.ts';
 import { reasonOf } from '../../../contracts/src/user-error.ts';
 import { RegistryError } from '../errors.ts';
 import type { ModelSource } from '../read.ts';
@@ -10,8 +11,10 @@ import type { ModelSource } from '../read.ts';
 /** Asks for the static file of that key; resolves to whatever is answered, a refusal included. */
 export type FetchStaticFile = (key: string) => Promise<Response>;
 
-/** Both throw a RegistryError that says what to do. Place and length are checked; `readVerified` compares bytes with their digest. */
-export function staticFileReader(fetchFile: FetchStaticFile): Required<Pick<ModelSource, 'read' | 'chunks'>> {
+/** All throw a RegistryError that says what to do. Place and length are checked; `readVerified` compares bytes with their digest. */
+export function staticFileReader(
+  fetchFile: FetchStaticFile,
+): Required<Pick<ModelSource, 'read' | 'chunks' | 'packed'>> {
   async function* chunks(artefact: Artefact): AsyncGenerator<Uint8Array> {
     const { path } = artefact;
     for (const { key, from, to } of staticFilesOf(artefact)) {
@@ -34,13 +37,30 @@ export function staticFileReader(fetchFile: FetchStaticFile): Required<Pick<Mode
     }
     return whole.buffer;
   }
-  return { read, chunks };
+  async function packed(): Promise<PackedTowers> {
+    const response = await reached(fetchFile, { path: 'the packed weights', key: PACKED_TOWERS });
+    if (response.ok) return response.json();
+    await response.body?.cancel();
+    if (response.status === 404) return {};
+    throw unavailable(`the static file ${PACKED_TOWERS} was answered with ${response.status}`);
+  }
+  return { read, chunks, packed };
 }
 
-async function answered(fetchFile: FetchStaticFile, { path, key }: { path: string; key: string }): Promise<Response> {
-  const response = await fetchFile(key).catch((error: unknown) => {
+interface Wanted {
+  /** As an error names it. */
+  path: string;
+  key: string;
+}
+
+function reached(fetchFile: FetchStaticFile, { path, key }: Wanted): Promise<Response> {
+  return fetchFile(key).catch((error: unknown) => {
     throw unavailable(`the static file of ${path} cannot be read: ${reasonOf(error)}`);
   });
+}
+
+async function answered(fetchFile: FetchStaticFile, { path, key }: Wanted): Promise<Response> {
+  const response = await reached(fetchFile, { path, key });
   if (response.ok) return response;
   await response.body?.cancel();
   if (response.status !== 404) throw unavailable(`the static file of ${path} was answered with ${response.status}`);

@@ -40,6 +40,7 @@ export const CLIP: GraphKind = {
       causal: !padded,
       padded,
       pooling: source('last') === 'whole' ? 'last' : 'token',
+      biased: has('projection.bias'),
     };
   },
 
@@ -50,7 +51,7 @@ export const CLIP: GraphKind = {
     { op: 'QuickGelu', attribute: 'alpha', value: ALPHA },
   ],
 
-  nodesOf({ layers, padded, pooling, activation }, { has }) {
+  nodesOf({ layers, padded, pooling, activation, biased: moved }) {
     const lines = ['Shape(inputs_embeds) -> length'];
     const rows = padded ? 'padded' : 'inputs_embeds';
     if (padded) {
@@ -79,7 +80,6 @@ export const CLIP: GraphKind = {
       );
       x = `${b}.sum2`;
     }
-    const moved = has('projection.bias');
     return [
       ...lines,
       `Sub(${pooling === 'last' ? 'whole' : 'length'},one) -> last`,
@@ -93,14 +93,14 @@ export const CLIP: GraphKind = {
     ];
   },
 
-  *weightsOf(shape, { has }) {
-    const { width, output, tokens, padded } = shape;
+  *weightsOf(shape) {
+    const { width, output, tokens, padded, biased } = shape;
     yield floats('positions.weight', tokens, width);
     if (padded) yield floats('padding.rows', 1, tokens, width);
     yield* layerWeights(shape);
     yield* normWeights('norm', width);
     yield floats('projection.weight', width, output);
-    if (has('projection.bias')) yield floats('projection.bias', output);
+    if (biased) yield floats('projection.bias', output);
   },
 };
 

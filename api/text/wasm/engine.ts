@@ -3,14 +3,11 @@
 import { cutAndNormalise } from '../../core/vectors/vectors.ts';
 import type { Encode, TextEngine } from '../engine.ts';
 import { openTable, type Table } from '../table.ts';
-import { CLIP } from './clip-graph.ts';
-import { type OnnxFile, readOnnx } from './onnx-file.ts';
+import { openTower } from './open-tower.ts';
 import { openRowSums } from './row-sums.ts';
-import { STUDENT } from './student-graph.ts';
-import { readGraph, type TowerShape } from './text-graph.ts';
+import type { TowerShape } from './text-graph.ts';
 import { type Group, groupsOf, type Step, stepsOf } from './tower.ts';
-import { planTower, type TowerMemory } from './tower-memory.ts';
-import { loadWeights } from './weights.ts';
+import type { TowerMemory } from './tower-memory.ts';
 
 export interface WasmOptions {
   /** The compiled encoder.wasm, or encoder.relaxed.wasm where relaxed SIMD is understood. */
@@ -36,19 +33,14 @@ export function createWasmEngine({ module, otherwise }: WasmOptions): TextEngine
   const open = new Set<TowerMemory>();
   return {
     async open(tower, read) {
-      const file = readOnnx(new Uint8Array(await read(tower.graph.file)));
-      const shape = readGraph(file, kindOf(file));
-      if ('other' in shape) {
+      const found = await openTower(tower, read, module);
+      if ('other' in found) {
         if (otherwise) return otherwise.open(tower, read);
-        throw new Error(`this engine cannot run ${tower.graph.file.path}: ${shape.other}`);
+        throw new Error(`this engine cannot run ${tower.graph.file.path}: ${found.other}`);
       }
+      const [rows, { shape, memory }] = await Promise.all([read(tower.table.file), found.load()]);
       const { width } = tower.table;
       if (shape.input !== width) throw new Error(`the graph reads rows of ${shape.input} numbers, not ${width}`);
-      const { memory, placed } = planTower(shape, file, module);
-      const [rows] = await Promise.all([
-        read(tower.table.file),
-        loadWeights(placed, { of: tower.graph.weights?.file, read, into: memory.floats.buffer }),
-      ]);
       const table = openTable(tower.table, rows);
       for (const set of [open, everywhere]) set.add(memory);
       return {
@@ -67,10 +59,6 @@ export function createWasmEngine({ module, otherwise }: WasmOptions): TextEngine
     },
   };
 }
-
-/** The kind that a graph is compared with: a student knows the mask of its texts. */
-const kindOf = ({ nodes }: OnnxFile) =>
-  nodes.some(({ inputs }) => inputs.includes('attention_mask')) ? STUDENT : CLIP;
 
 function createEncode(shape: TowerShape, memory: TowerMemory, table: Table): Encode {
   const workspace = createOccupancy(shape.width, memory);

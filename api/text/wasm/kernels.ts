@@ -4,6 +4,8 @@
 export interface Kernels {
   /** uint8 matrix at `from` into panels at `to`, behind which scales and biases of its columns are. */
   pack(from: number, depth: number, width: number, to: number): void;
+  /** A packed matrix in the order in which this build multiplies: once, in place, before the first product. */
+  arrange(matrix: number, depth: number, width: number): void;
   /** Whole numbers for rows, with scale and low of each in `info`. */
   quantize(x: number, rows: number, width: number, q: number, info: number): void;
   /** Quantised rows times a packed matrix, into rows that are `stride` bytes apart. */
@@ -34,6 +36,8 @@ export interface Kernels {
   mean(x: number, rows: number, width: number, out: number): void;
   /** Adds rows of an int8 table, times their scales, onto `out`: those with the `count` uint32 numbers at `ids`. */
   addRows(ids: number, count: number, table: number, scales: number, width: number, out: number): void;
+  /** An int8 table, whose scales are behind it, as float32 in panels of so many columns. */
+  unpack(table: number, rows: number, width: number, panel: number, out: number): void;
   /** Adds rows times a matrix onto `out`. */
   addProduct(x: number, rows: number, matrix: number, depth: number, width: number, out: number): void;
 }
@@ -49,7 +53,7 @@ const ALIGNMENT = 64;
 const PAGE = 65_536;
 
 /** Bytes at the start of memory that the module keeps constants in. */
-const RESERVED = 1024;
+export const RESERVED = 1024;
 
 /** Gives out places one after the other, before there is a memory. */
 export function createPlan() {

@@ -49,25 +49,8 @@ export async function openRowSums(
     const placed = { tensor: { bytes: new Uint8Array(), outside: { start: 0, length: of.file.size } }, at };
     await loadWeights([placed], { of: of.file, read: reader, into: memory.buffer });
   }
-  await load(table, values);
-  if (projection) {
-    await load(projection, small);
-    unpack();
-  }
-
-  /** The projection as float32, panel after panel: rows by the kernel, and the parts of a row by copies. */
-  function unpack(): void {
-    for (let row = 0; row < width; row++) {
-      ids[0] = row;
-      floats.fill(0, vectorAt, vectorAt + output);
-      kernels.addRows(numbers, 1, small, small + width * output, output, vector);
-      for (let column = 0; column < output; column += PANEL) {
-        const columns = Math.min(PANEL, output - column);
-        const to = matrix / 4 + column * width + row * columns;
-        floats.copyWithin(to, vectorAt + column, vectorAt + column + columns);
-      }
-    }
-  }
+  await Promise.all([load(table, values), projection && load(projection, small)]);
+  if (projection) kernels.unpack(small, width, output, PANEL, matrix);
 
   return {
     bytes: memory.buffer.byteLength,

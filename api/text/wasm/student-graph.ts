@@ -23,6 +23,7 @@ export const STUDENT: GraphKind = {
       causal: false,
       padded: false,
       pooling: 'mean',
+      biased: true,
     };
   },
 

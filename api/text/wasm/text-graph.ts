@@ -24,6 +24,8 @@ export interface TowerShape {
   padded: boolean;
   /** What becomes a vector: the mean of a text's states, the state of its last token, or the last state, padding included. */
   pooling: 'mean' | 'token' | 'last';
+  /** Whether the projection has a bias. */
+  biased: boolean;
 }
 
 export type Activation = 'gelu' | 'gelu_tanh' | 'quick_gelu';

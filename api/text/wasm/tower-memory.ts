@@ -1,8 +1,17 @@
-// A text tower in linear memory: its weights, packed once, and the workspace of its computations, at addresses fixed by then.
+// A text tower in linear memory: its weights, packed once, and the workspace of its computations, at addresses that follow from its
+// sizes alone.
 import { CHUNK, createPlan, type Kernels, start } from './kernels.ts';
 import type { OnnxFile, OnnxTensor } from './onnx-file.ts';
 import { matricesOf, requireZeroPoint, type TowerShape } from './text-graph.ts';
 import type { Placed } from './weights.ts';
+
+/** A matrix, by its name in the graph: `pack` writes it at `at`, and `multiply` reads it there. */
+interface Matrix {
+  name: string;
+  depth: number;
+  columns: number;
+  at: number;
+}
 
 export interface Norm {
   gain: number;
@@ -33,6 +42,11 @@ export interface TowerMemory {
     layers: Layer[];
     projection: { matrix: number; bias: number | undefined };
   };
+  /** Weights that stay float32: their addresses by name. */
+  numbers: ReadonlyMap<string, number>;
+  matrices: readonly Matrix[];
+  /** Where the weights end, which begin behind what is reserved. */
+  weightsEnd: number;
   workspace: Workspace;
 }
 
@@ -52,28 +66,21 @@ export interface Workspace {
   vector: number;
 }
 
-/** Memory with a place for everything, before any weight is there: `placed` says where which goes. */
-export function planTower(
-  shape: TowerShape,
-  { tensors }: OnnxFile,
-  module: WebAssembly.Module,
-): { memory: TowerMemory; placed: Placed[] } {
+/** Memory with a place for everything, before any weight is there. */
+export function planTower(shape: TowerShape, module: WebAssembly.Module): TowerMemory {
   const { layers: count, width, hidden, input, output, tokens, heads } = shape;
   const plan = createPlan();
-  const placed: Placed[] = [];
-  const tensorOf = (name: string): OnnxTensor => {
-    const tensor = tensors.get(name);
-    if (!tensor) throw new Error(`the graph has no weight ${name}`);
-    return tensor;
-  };
-  const floats = (name: string): number => {
-    const tensor = tensorOf(name);
-    const at = plan.place(sizeOf(tensor));
-    placed.push({ tensor, at });
+  const numbers = new Map<string, number>();
+  const matrices: Matrix[] = [];
+  const floats = (name: string, size: number): number => {
+    const at = plan.place(size * 4);
+    numbers.set(name, at);
     return at;
   };
-  const norm = (name: string): Norm => ({ gain: floats(`${name}.weight`), bias: floats(`${name}.bias`) });
-  const matrices: { name: string; depth: number; columns: number; at: number }[] = [];
+  const norm = (name: string): Norm => ({
+    gain: floats(`${name}.weight`, width),
+    bias: floats(`${name}.bias`, width),
+  });
   const matrix = (name: string, depth: number, columns: number): number => {
     // Weights, scale, sum and bias of each column, and a mark for 8 x 8 weights: see assembly/product.ts.
     const at = plan.place(depth * columns + 3 * 4 * columns + (depth / 8) * (columns / 8));
@@ -82,9 +89,9 @@ export function planTower(
   };
 
   const weights = {
-    positions: floats('positions.weight'),
-    widen: input === width ? undefined : floats('widen.weight'),
-    padding: shape.padded ? floats('padding.rows') : undefined,
+    positions: floats('positions.weight', tokens * width),
+    widen: input === width ? undefined : floats('widen.weight', input * width),
+    padding: shape.padded ? floats('padding.rows', tokens * width) : undefined,
     norm: norm('norm'),
     layers: Array.from({ length: count }, (_, number) => {
       const addresses = matricesOf(shape).map(
@@ -94,10 +101,11 @@ export function planTower(
       return { ...(Object.fromEntries(addresses) as Pick<Layer, 'qkv' | 'out' | 'up' | 'down'>), ...norms };
     }),
     projection: {
-      matrix: floats('projection.weight'),
-      bias: tensors.has('projection.bias') ? floats('projection.bias') : undefined,
+      matrix: floats('projection.weight', width * output),
+      bias: shape.biased ? floats('projection.bias', output) : undefined,
     },
   };
+  const weightsEnd = plan.place(0);
   const rows = Math.max(tokens, CHUNK);
   const inner = Math.max(hidden, width, input);
   const rounded = Math.ceil(tokens / 8) * 8;
@@ -117,7 +125,20 @@ export function planTower(
   };
 
   const { kernels, memory } = start(module, plan.pages());
-  const bytes = new Uint8Array(memory.buffer);
+  const { buffer } = memory;
+  const places = { weights, numbers, matrices, weightsEnd, workspace };
+  return { kernels, floats: new Float32Array(buffer), bytes: buffer.byteLength, ...places };
+}
+
+/** Where the weights of a graph go in that memory. */
+export function placesOf({ kernels, floats, numbers, matrices, workspace }: TowerMemory, file: OnnxFile): Placed[] {
+  const bytes = new Uint8Array(floats.buffer);
+  const tensorOf = (name: string): OnnxTensor => {
+    const tensor = file.tensors.get(name);
+    if (!tensor) throw new Error(`the graph has no weight ${name}`);
+    return tensor;
+  };
+  const placed: Placed[] = Array.from(numbers, ([name, at]) => ({ tensor: tensorOf(name), at }));
   for (const { name, depth, columns, at } of matrices) {
     const scales = at + depth * columns;
     const packed = { pack: () => kernels.pack(workspace.x, depth, columns, at) };
@@ -138,8 +159,7 @@ export function planTower(
       },
     );
   }
-  const tower = { kernels, floats: new Float32Array(memory.buffer), bytes: bytes.length, weights, workspace };
-  return { memory: tower, placed };
+  return placed;
 }
 
 const sizeOf = ({ bytes, outside }: OnnxTensor): number => outside?.length ?? bytes.length;

@@ -316,6 +316,9 @@ class BulkProgress(TypedDict):
     items: int
     """Items of it that are embedded or refused."""
 
+    frames: int
+    """Frames of its videos that are embedded."""
+
     seconds: float
     """Seconds of this run."""
 
@@ -349,13 +352,13 @@ class BulkPlanned(TypedDict):
     """Shards in all."""
 
     items: int | None
-    """Items in all; null where tars were not opened to count them."""
+    """Items in all; null where tars or videos were not opened to count them."""
 
     skipped: int
-    """Files of a prefix that are no images."""
+    """Files of a prefix that are not read."""
 
     estimate: BulkEstimate | None
-    """What it takes here; null where tars were not opened."""
+    """What it takes here; null where tars or videos were not opened."""
 
     estimate_on_aws: BulkEstimate | None
     """The same shards as an array job of AWS Batch."""
@@ -414,13 +417,16 @@ class BulkJobProgress(TypedDict):
     """Shards that are finished, earlier runs included."""
 
     items: int | None
-    """Items in all; null where tars were not opened to count them."""
+    """Items in all; null where tars or videos were not opened to count them."""
 
     items_done: int
     """Items that have a vector or an error, earlier runs included."""
 
     items_failed: int
     """Items of finished shards that have an error."""
+
+    frames_running: int
+    """Frames of videos that are embedded in shards that are not finished."""
 
     seconds: float
     """Seconds of this run."""
@@ -468,10 +474,12 @@ class BulkFile(TypedDict):
 
 
 class BulkPrefix(TypedDict):
-    """Images by prefix."""
+    """Images and videos by prefix."""
 
     prefix: str
-    """Folder or prefix: every image file below it is an item, named by its path."""
+    """Folder or prefix: every image file below it is an item, named by its path; videos, too, where the job
+    says how.
+    """
 
 
 class BulkLines(TypedDict):
@@ -489,14 +497,43 @@ class BulkParts(TypedDict):
 
 
 class BulkTars(TypedDict):
-    """Images in tars."""
+    """Images and videos in tars."""
 
     tars: list[str]
-    """WebDataset tars: every image in them is an item."""
+    """WebDataset tars: every image in them is an item; videos, too, where the job says how."""
 
 
 BulkInput = BulkPrefix | BulkLines | BulkParts | BulkTars
 """What is to be embedded."""
+
+
+class FramesPerSecond(TypedDict):
+    """As many frames as a video is long."""
+
+    per_second: float
+    """Frames of a second, from the first one on: what is shown at 0, 1 / N, 2 / N, … seconds."""
+
+    most: int
+    """Frames of a video at most: one that would have more is refused before it is decoded."""
+
+
+class FramesOfVideo(TypedDict):
+    """As many frames of every video."""
+
+    count: int
+    """Frames of a video: what is shown in the middle of each of so many equal parts of it."""
+
+
+class VideoSampling(TypedDict):
+    """How videos become vectors."""
+
+    frames: FramesPerSecond | FramesOfVideo
+    """Frames that are embedded."""
+
+    segment_seconds: float
+    """Length of a segment in seconds. Each one in which a frame lies has a vector; beside them the whole video
+    has one.
+    """
 
 
 BulkFormat = Literal["jsonl", "npy", "safetensors", "parquet"]
@@ -579,6 +616,9 @@ class BulkJob(TypedDict):
     sources: list[str]
     """Places that the lines of the input may name, beside the folder of the input itself."""
 
+    video: VideoSampling | None
+    """How videos are read; null: they are not."""
+
     output: BulkOutput | BulkAnswers
     """What is made of it."""
 
@@ -651,7 +691,7 @@ class BulkUri(TypedDict):
 
 
 class BulkTar(TypedDict):
-    """Every image of a tar: items named `CUSTOM_ID/MEMBER`."""
+    """Every image of a tar, and its videos where the job says how: items named `CUSTOM_ID/MEMBER`."""
 
     custom_id: str
     """Name of the item in the output; chosen by the user."""
@@ -660,7 +700,19 @@ class BulkTar(TypedDict):
     """A WebDataset tar, relative to the folder of the job's input, or a URI."""
 
 
-BulkLine = BulkText | BulkImage | BulkContent | BulkPath | BulkUri | BulkTar
+class BulkVideo(TypedDict):
+    """The segments of a video, items named `CUSTOM_ID#t=START,END` in seconds (W3C Media Fragments), and the
+    whole of it, named `CUSTOM_ID`.
+    """
+
+    custom_id: str
+    """Name of the item in the output; chosen by the user."""
+
+    video: str
+    """A video file, relative to the folder of the job's input, or a URI."""
+
+
+BulkLine = BulkText | BulkImage | BulkContent | BulkPath | BulkUri | BulkTar | BulkVideo
 """One line of a bulk job's input."""
 
 
@@ -677,20 +729,29 @@ class BulkPlan(TypedDict):
     """Shards, numbered from 0."""
 
     items: int | None
-    """Items in all; null where tars were not opened to count them."""
+    """Items in all; null where tars or videos were not opened to count them."""
 
     skipped: int
-    """Files of a prefix that are no images."""
+    """Files of a prefix that are not read."""
 
     estimate: BulkEstimate | None
-    """What it will take; null where tars were not opened to count their images."""
+    """What it will take; null where tars or videos were not opened to count their images."""
 
     at: str
     """When it was made."""
 
 
-Modality = Literal["text", "image", "mixed"]
-"""What the item was."""
+class VideoSpan(TypedDict):
+    """Of a video: which part of it."""
+
+    start_seconds: float
+    """Where it begins, in seconds behind the first frame."""
+
+    end_seconds: float
+    """Where it ends."""
+
+    frames: int
+    """Frames that were embedded: the vector is their mean, at unit length."""
 
 
 class BulkResult(TypedDict):
@@ -702,7 +763,7 @@ class BulkResult(TypedDict):
     custom_id: str
     """As in the input."""
 
-    modality: Modality
+    modality: Literal["text", "image", "mixed", "video"]
     """What the item was."""
 
     embedding: str
@@ -714,16 +775,19 @@ class BulkResult(TypedDict):
     """The space of the vector; those of different spaces must not be compared."""
 
     width: NotRequired[int]
-    """Of an image: its width, EXIF orientation applied, in pixels."""
+    """Of an image or a video: its width as it is shown, in pixels."""
 
     height: NotRequired[int]
-    """Of an image: its height, EXIF orientation applied, in pixels."""
+    """Of an image or a video: its height as it is shown, in pixels."""
+
+    video: NotRequired[VideoSpan]
+    """Of a video: which part of it."""
 
     truncated: NotRequired[Literal[True]]
     """Of a text: its end was cut off, the model reads no more."""
 
     warnings: NotRequired[list[str]]
-    """Of an image: what was wrong, which was read all the same."""
+    """Of an image, or of a video as a whole: what was wrong, which was read all the same."""
 
 
 class BulkStop(TypedDict):
@@ -961,6 +1025,10 @@ class ClassifyRequest(TypedDict):
 
     truncate: NotRequired[Truncate]
     """What happens to a text that is too long; absent: `end`."""
+
+
+Modality = Literal["text", "image", "mixed"]
+"""What the item was."""
 
 
 class LabelScore(TypedDict):
@@ -1337,8 +1405,8 @@ class EmbedJob(TypedDict):
     """Parts that are done one by one."""
 
     estimate: BulkEstimate | None
-    """What it was planned to take; null while it is not planned, and where it reads tars, which are not opened
-    before.
+    """What it was planned to take; null while it is not planned, and where it reads tars or videos, which are
+    not opened before.
     """
 
     error: str | None
@@ -1851,8 +1919,8 @@ class JobReport(TypedDict):
     """Parts that are done one by one."""
 
     estimate: BulkEstimate | None
-    """What it was planned to take; null while it is not planned, and where it reads tars, which are not opened
-    before.
+    """What it was planned to take; null while it is not planned, and where it reads tars or videos, which are
+    not opened before.
     """
 
     error: str | None
@@ -1928,6 +1996,9 @@ class JobRequest(TypedDict):
 
     model: NotRequired[str]
     """Id of a model from GET /v1/models; absent: the first one."""
+
+    video: NotRequired[VideoSampling]
+    """How videos are read; absent: they are not."""
 
     webhook: NotRequired[Webhook]
     """Who is told of the end of a job."""
@@ -2334,6 +2405,18 @@ class TextPartition(TypedDict):
     """Bytes of each graph, in the order of the file."""
 
 
+class PackedWeights(TypedDict):
+    """For the engine `own`; absent: each isolate packs the weights of `graph`."""
+
+    file: Artefact
+    """The weights of `graph` as they lie in the linear memory of the Worker's own text engine, behind a header
+    of 1,024 bytes.
+    """
+
+    layout: int
+    """Number of the order in which they lie. An engine with another one packs the graph instead."""
+
+
 class ModelManifestText(TypedDict):
     """How texts are read, for all tiers, and the TextTower of the student."""
 
@@ -2351,6 +2434,14 @@ class ModelManifestText(TypedDict):
 
     partition: NotRequired[TextPartition]
     """Absent: a text is one run of the whole graph."""
+
+    engine: NotRequired[Literal["own", "onnxruntime"]]
+    """What runs `graph` in a Worker: `own`, the text engine of this project, or onnxruntime-web, which a
+    Worker may be built without; absent: the engine reads the graph to find out.
+    """
+
+    packed: NotRequired[PackedWeights]
+    """For the engine `own`; absent: each isolate packs the weights of `graph`."""
 
     width: NotRequired[int]
     """Values of a state between the graphs of `partition`; absent: as many as a row has."""
@@ -2372,6 +2463,14 @@ class TextTower(TypedDict):
 
     partition: NotRequired[TextPartition]
     """Absent: a text is one run of the whole graph."""
+
+    engine: NotRequired[Literal["own", "onnxruntime"]]
+    """What runs `graph` in a Worker: `own`, the text engine of this project, or onnxruntime-web, which a
+    Worker may be built without; absent: the engine reads the graph to find out.
+    """
+
+    packed: NotRequired[PackedWeights]
+    """For the engine `own`; absent: each isolate packs the weights of `graph`."""
 
     width: NotRequired[int]
     """Values of a state between the graphs of `partition`; absent: as many as a row has."""

@@ -2,6 +2,7 @@
 import { z } from 'zod';
 import { Artefact, Digest } from '../model/artefact.ts';
 import { SchemaVersion } from '../schema-version.ts';
+import { VideoSampling } from './video.ts';
 
 /** What a bulk job may be. */
 export const BULK_LIMITS = {
@@ -43,9 +44,11 @@ export const BulkInput = z
   .union([
     z
       .strictObject({
-        prefix: place.describe('Folder or prefix: every image file below it is an item, named by its path.'),
+        prefix: place.describe(
+          'Folder or prefix: every image file below it is an item, named by its path; videos, too, where the job says how.',
+        ),
       })
-      .meta({ title: 'BulkPrefix', description: 'Images by prefix.' }),
+      .meta({ title: 'BulkPrefix', description: 'Images and videos by prefix.' }),
     z
       .strictObject({ jsonl: place.describe('A file of lines, each a BulkLine.') })
       .meta({ title: 'BulkLines', description: 'Items by lines.' }),
@@ -58,8 +61,13 @@ export const BulkInput = z
       })
       .meta({ title: 'BulkParts', description: 'Items by lines of a file in parts.' }),
     z
-      .strictObject({ tars: z.array(place).min(1).describe('WebDataset tars: every image in them is an item.') })
-      .meta({ title: 'BulkTars', description: 'Images in tars.' }),
+      .strictObject({
+        tars: z
+          .array(place)
+          .min(1)
+          .describe('WebDataset tars: every image in them is an item; videos, too, where the job says how.'),
+      })
+      .meta({ title: 'BulkTars', description: 'Images and videos in tars.' }),
   ])
   .meta({ title: 'BulkInput', description: 'What is to be embedded.' });
 export type BulkInput = z.infer<typeof BulkInput>;
@@ -116,6 +124,7 @@ export const BulkJob = z
     sources: z
       .array(place)
       .describe('Places that the lines of the input may name, beside the folder of the input itself.'),
+    video: VideoSampling.nullable().describe('How videos are read; null: they are not.'),
     output: z.union([BulkOutput, BulkAnswers]).describe('What is made of it.'),
     model: BulkModel,
   })
@@ -146,10 +155,10 @@ export const BulkPlan = z
     schema_version: SchemaVersion,
     job: id,
     shards: count.max(BULK_LIMITS.shards).describe('Shards, numbered from 0.'),
-    items: count.nullable().describe('Items in all; null where tars were not opened to count them.'),
-    skipped: count.describe('Files of a prefix that are no images.'),
+    items: count.nullable().describe('Items in all; null where tars or videos were not opened to count them.'),
+    skipped: count.describe('Files of a prefix that are not read.'),
     estimate: BulkEstimate.nullable().describe(
-      'What it will take; null where tars were not opened to count their images.',
+      'What it will take; null where tars or videos were not opened to count their images.',
     ),
     at: time.describe('When it was made.'),
   })

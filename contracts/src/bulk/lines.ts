@@ -4,6 +4,7 @@ import { Modality } from '../api/embed.ts';
 import { ErrorCode } from '../api/error.ts';
 import { ImageItem, TextItem } from '../api/items.ts';
 import { Digest } from '../model/artefact.ts';
+import { VideoSpan } from './video.ts';
 
 const customId = z.string().min(1).max(512).describe('Name of the item in the output; chosen by the user.');
 const item = z.int().nonnegative().describe('Number of the item in its shard, from 0.');
@@ -50,7 +51,20 @@ export const BulkLine = z
         custom_id: customId,
         tar: z.string().min(1).describe("A WebDataset tar, relative to the folder of the job's input, or a URI."),
       })
-      .meta({ title: 'BulkTar', description: 'Every image of a tar: items named `CUSTOM_ID/MEMBER`.' }),
+      .meta({
+        title: 'BulkTar',
+        description: 'Every image of a tar, and its videos where the job says how: items named `CUSTOM_ID/MEMBER`.',
+      }),
+    z
+      .strictObject({
+        custom_id: customId,
+        video: z.string().min(1).describe("A video file, relative to the folder of the job's input, or a URI."),
+      })
+      .meta({
+        title: 'BulkVideo',
+        description:
+          'The segments of a video, items named `CUSTOM_ID#t=START,END` in seconds (W3C Media Fragments), and the whole of it, named `CUSTOM_ID`.',
+      }),
   ])
   .meta({ title: 'BulkLine', description: "One line of a bulk job's input." });
 export type BulkLine = z.infer<typeof BulkLine>;
@@ -59,21 +73,22 @@ export const BulkResult = z
   .strictObject({
     item,
     custom_id: z.string().describe('As in the input.'),
-    modality: Modality.describe('What the item was.'),
+    modality: z.enum([...Modality.options, 'video']).describe('What the item was.'),
     embedding: z
       .string()
       .describe(
         "Base64 of the vector's bytes: little-endian float32 at unit length, int8, or bits with the first dimension in the highest bit.",
       ),
     space_id: Digest.describe('The space of the vector; those of different spaces must not be compared.'),
-    width: pixels.optional().describe('Of an image: its width, EXIF orientation applied, in pixels.'),
-    height: pixels.optional().describe('Of an image: its height, EXIF orientation applied, in pixels.'),
+    width: pixels.optional().describe('Of an image or a video: its width as it is shown, in pixels.'),
+    height: pixels.optional().describe('Of an image or a video: its height as it is shown, in pixels.'),
+    video: VideoSpan.optional().describe('Of a video: which part of it.'),
     truncated: z.literal(true).optional().describe('Of a text: its end was cut off, the model reads no more.'),
     warnings: z
       .array(z.string())
       .min(1)
       .optional()
-      .describe('Of an image: what was wrong, which was read all the same.'),
+      .describe('Of an image, or of a video as a whole: what was wrong, which was read all the same.'),
   })
   .meta({ title: 'BulkResult', description: 'One line of `part-NNNN.jsonl`.' });
 export type BulkResult = z.infer<typeof BulkResult>;

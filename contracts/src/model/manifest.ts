@@ -59,10 +59,33 @@ export const TextPartition = z
   });
 export type TextPartition = z.infer<typeof TextPartition>;
 
+export const PackedWeights = z
+  .strictObject({
+    file: Artefact.describe(
+      "The weights of `graph` as they lie in the linear memory of the Worker's own text engine, behind a header of 1,024 bytes.",
+    ),
+    layout: count.describe(
+      'Number of the order in which they lie. An engine with another one packs the graph instead.',
+    ),
+  })
+  .meta({
+    title: 'PackedWeights',
+    description: 'Weights packed once, by whoever publishes the model: a new isolate copies them into its memory.',
+  });
+export type PackedWeights = z.infer<typeof PackedWeights>;
+
 const tower = {
   table: QuantizedTable,
   graph: OnnxGraph,
   partition: TextPartition.optional().describe('Absent: a text is one run of the whole graph.'),
+  engine: z
+    .enum(['own', 'onnxruntime'])
+    .optional()
+    .describe(
+      'What runs `graph` in a Worker: `own`, the text engine of this project, or onnxruntime-web, which a Worker may be built ' +
+        'without; absent: the engine reads the graph to find out.',
+    ),
+  packed: PackedWeights.optional().describe('For the engine `own`; absent: each isolate packs the weights of `graph`.'),
   width: count
     .optional()
     .describe('Values of a state between the graphs of `partition`; absent: as many as a row has.'),
@@ -246,7 +269,30 @@ export function textTowers({ text, tiny }: Pick<ModelManifest, 'text' | 'tiny'>)
   return { student: text, ...(tiny ? { tiny } : {}) };
 }
 
-/** Every file that texts need, of all tiers. */
+/** What is found out of a model's transformers when they are packed. */
+export type PackedTowers = { [T in Tier]?: Pick<TextTower, 'engine' | 'packed'> };
+
+/** The same manifest, which says so of its transformers. */
+export function withPacked(manifest: ModelManifest, { student, tiny }: PackedTowers): ModelManifest {
+  return {
+    ...manifest,
+    text: { ...manifest.text, ...student },
+    ...(manifest.tiny ? { tiny: { ...manifest.tiny, ...tiny } } : {}),
+  };
+}
+
+/** Every file that texts need, of all tiers and engines. */
 export function textArtefacts({ text, tiny, static: fast }: ModelManifest): Artefact[] {
   return artefactsIn([text, tiny, fast]);
+}
+
+/** Those of them that the Worker's own engine reads: where weights are packed, neither the graph nor its own weights. */
+export function ownArtefacts({ text, tiny, static: fast }: ModelManifest): Artefact[] {
+  return artefactsIn([withoutGraph(text), tiny && withoutGraph(tiny), fast]);
+}
+
+function withoutGraph(tower: TextTower): object {
+  if (!tower.packed) return tower;
+  const { graph: _, partition: __, ...rest } = tower;
+  return rest;
 }

@@ -9,6 +9,7 @@ import { type Asked, COMMAND, jobOf } from '../../../api/bulk/service/ask.ts';
 import { openJobFolder } from '../../../api/bulk/service/folder.ts';
 import { planJob } from '../../../api/bulk/service/plan.ts';
 import { encodeShard } from '../../../api/bulk/shard.ts';
+import type { VideoPrograms } from '../../../api/bulk/video/program.ts';
 import { sha256Of } from '../../../api/registry/stores/hash.ts';
 import { openStore } from '../../../api/registry/stores/open.ts';
 import type { BulkDone } from '../../../contracts/src/bulk/job.ts';
@@ -19,6 +20,9 @@ import { writeTinyImageModel } from '../../support/tiny-image-model.ts';
 export const IMAGES = join(import.meta.dirname, '../../../contracts/vectors/preprocess/images');
 /** Read at the first text; the tiny model embeds none. */
 export const TEXT_MODULE = join(import.meta.dirname, '../../../api/text/wasm/encoder.wasm');
+
+/** ffmpeg of this machine, where there is one. */
+export const PROGRAMS: VideoPrograms = { path: process.env.PATH ?? '', threads: 1 };
 
 export const newFolder = (name: string): string => mkdtempSync(join(tmpdir(), `bulk-${name}-`));
 
@@ -63,7 +67,7 @@ export async function runJob(asked: Omit<Asked, 'sources'> & Partial<Asked>, opt
   const plan = await planJob(folder, job, { open: openPlace, machine: ownMachine(1), ...options });
   const done: (BulkDone | undefined)[] = [];
   for (let shard = 0; shard < plan.shards; shard++) {
-    done.push(await encodeShard({ folder, job, shard, encoder, sources: openSources(job) }));
+    done.push(await encodeShard({ folder, job, shard, encoder, sources: openSources(job), programs: PROGRAMS }));
   }
   await encoder.close();
   return { output, folder, job, plan, done };

@@ -1,11 +1,22 @@
-// The folder of static files: what is in it, what is refused, and how a large file is cut.
+// The folder of static files: what is in it, for which engine, what is refused, and how a large file is cut.
 import { createHash } from 'node:crypto';
-import { appendFileSync, cpSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import {
+  appendFileSync,
+  cpSync,
+  existsSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, beforeAll, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { writeStaticFiles } from '../../../api/dev/assets/write.ts';
 import { EMBEDDED_MODEL } from '../../../api/dev/bundle.ts';
+import { artefactKey, PACKED_TOWERS, STATIC_PATHS } from '../../../contracts/src/keys.ts';
+import { ModelManifest, textTowers, withPacked } from '../../../contracts/src/model/manifest.ts';
 
 const MIB = 1024 * 1024;
 const folder = mkdtempSync(join(tmpdir(), 'assets '));
@@ -22,6 +33,33 @@ it.each<[string, (file: string) => void, RegExp]>([
   cpSync(join(EMBEDDED_MODEL, 'tiny.onnx'), join(model, 'tiny.onnx'));
 });
 
+describe('the weights of transformers', () => {
+  const has = (written: string, digest = '') => existsSync(join(written, artefactKey(digest)));
+  const named = ModelManifest.parse(JSON.parse(readFileSync(join(EMBEDDED_MODEL, 'manifest.json'), 'utf8')));
+
+  it('are packed for our own engine, and their graphs left out; a browser is told so by the manifest', async () => {
+    const written = join(folder, 'packed');
+    await writeStaticFiles(written, EMBEDDED_MODEL);
+    const towers = JSON.parse(readFileSync(join(written, PACKED_TOWERS), 'utf8'));
+    for (const { packed, graph, table } of Object.values(textTowers(withPacked(named, towers)))) {
+      expect([packed?.file.digest, table.file.digest].map((digest) => has(written, digest))).toEqual([true, true]);
+      expect([graph.file, graph.weights?.file].map((file) => has(written, file?.digest))).toEqual([false, false]);
+    }
+    const local = JSON.parse(readFileSync(join(written, STATIC_PATHS.manifest), 'utf8'));
+    expect(local).toEqual(JSON.parse(JSON.stringify(withPacked(named, towers))));
+  });
+
+  it('are as they were exported for onnxruntime-web', async () => {
+    const written = join(folder, 'onnx');
+    await writeStaticFiles(written, EMBEDDED_MODEL, { onnx: true });
+    expect(existsSync(join(written, PACKED_TOWERS))).toBe(false);
+    for (const { graph, partition } of Object.values(textTowers(named))) {
+      const digests = [graph.file, graph.weights?.file, partition?.file].map((file) => has(written, file?.digest));
+      expect(digests).toEqual([true, true, true]);
+    }
+  });
+});
+
 it('a file beyond the limit of the platform is cut into parts that are within it', async () => {
   const bytes = Buffer.alloc(50 * MIB, 'weights');
   const hex = createHash('sha256').update(bytes).digest('hex');
@@ -30,7 +68,7 @@ it('a file beyond the limit of the platform is cut into parts that are within it
   writeFileSync(join(model, 'manifest.json'), JSON.stringify(manifest));
   writeFileSync(join(model, 'text.weights.bin'), bytes);
   const written = join(folder, 'large');
-  const { largest } = await writeStaticFiles(written, model);
+  const { largest } = await writeStaticFiles(written, model, { onnx: true });
   const parts = [0, 1, 2].map((part) => join(written, `artefacts/sha256/${hex}.${part}`));
   expect(largest).toBeLessThanOrEqual(25 * MIB);
   expect(parts.map((part) => statSync(part).size / MIB)).toEqual([24, 24, 2]);

@@ -2,7 +2,7 @@
 import { expect, it } from 'vitest';
 import { type ModelSource, readVerified } from '../../../api/registry/read.ts';
 import { embeddedModel, type StaticFiles } from '../../../api/worker/embedded-model.ts';
-import { artefactKey, STATIC_FILE_BYTES } from '../../../contracts/src/keys.ts';
+import { artefactKey, PACKED_TOWERS, STATIC_FILE_BYTES } from '../../../contracts/src/keys.ts';
 import { ModelManifest, textArtefacts } from '../../../contracts/src/model/manifest.ts';
 import { appOf, STATIC, tableModel } from './table-model.ts';
 
@@ -83,6 +83,19 @@ it.each<[string, StaticFiles | undefined, RegExp]>([
   ],
 ])('says what is wrong where %s', async (_, files, message) => {
   await expect(embeddedModel(files).read(some)).rejects.toThrow(message);
+});
+
+it.each<[string, BodyInit | undefined, object]>([
+  ['are not packed', undefined, {}],
+  ['are', '{"tiny":{"engine":"own"}}', { tiny: { engine: 'own' } }],
+])('says what a deployment adds to its manifest where weights %s', async (_, body, expected) => {
+  const content = new Map(body === undefined ? [] : [[PACKED_TOWERS, body] as const]);
+  expect(await embeddedModel(filesOf(content).files).packed?.()).toEqual(expected);
+});
+
+it('says what is wrong where that cannot be read', async () => {
+  const files: StaticFiles = { fetch: async () => new Response('no', { status: 500 }) };
+  await expect(embeddedModel(files).packed?.()).rejects.toThrow('artefacts/packed.json was answered with 500');
 });
 
 it('puts a file together that is larger than one static file may be', async () => {

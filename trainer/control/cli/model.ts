@@ -1,5 +1,6 @@
 // The command `npm run model`: lists what is published, publishes what passes the gate, rolls back.
 import { join, resolve } from 'node:path';
+import { packCandidate } from '../../../api/pack/candidate.ts';
 import { readCandidate } from '../../../api/registry/candidate.ts';
 import { decide, decideAdapted } from '../../../api/registry/gate.ts';
 import { activeReleases, readHistory, readIncumbent } from '../../../api/registry/history.ts';
@@ -34,7 +35,8 @@ const HELP = `Usage: npm run model -- list [NAME] [options]
 A registry holds models by digest and, for each name, a pointer to the current one. Servers follow the pointer.
 
   list            the current model and every release of it, the newest first; without NAME the names there are
-  publish         hold the recipe's finished model against the gate and, if it passes, publish it: files, manifest, pointer
+  publish         pack the text weights of the recipe's finished model, embed its golden texts with them, hold it against the gate
+                  and, if it passes, publish it: files, manifest, pointer
   rollback        point back to the model before the current one; nothing is copied or deleted
   export          write a model for another library: its current one, the embedded one, or that of a folder with manifest.json
   import          make a published CLIP or SigLIP a model and publish it: a folder of transformers or open_clip, or a file
@@ -160,7 +162,8 @@ async function publish(recipeName: string, { registry, options, context, print }
       throw new UserError(`${job.id} of ${plan.recipe} is not finished: npm run train -- ${recipeName} does it`);
   }
   const dev_data = plan.measuredOn ?? data.contentAddress;
-  const candidate = await readCandidate(openStore(exported.job.output), openStore(evaluated.job.output), dev_data);
+  const trained = await readCandidate(openStore(exported.job.output), openStore(evaluated.job.output), dev_data);
+  const candidate = await packCandidate(trained);
   const judge = isAdapted ? decideAdapted : decide;
   const judged = judge(candidate, await readIncumbent(registry, candidate.manifest.name));
   const decision = forced(judged, options.force);

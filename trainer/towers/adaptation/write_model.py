@@ -47,7 +47,8 @@ def write_files(out: Path, base: Base, text: TextSide, image: ImageGraph | None)
     else:
         image.write(out / "image.onnx")
     manifest: dict[str, Any] = {**base.manifest}
-    manifest["text"] = {**base.manifest["text"], **written["text"]}
+    kept = {name: value for name, value in base.manifest["text"].items() if name not in ("engine", "packed")}
+    manifest["text"] = {**kept, **written["text"]}  # packed weights are made of a graph: this one is another
     manifest |= {name: described for name, described in written.items() if name != "text"}
     manifest["image"] = {**base.manifest["image"], "graph": {**graph, "file": artefact(out, "image.onnx")}}
     if image is not None:

@@ -1,6 +1,7 @@
 // Products with the int8 matrices of layers, in panels of 8 columns, as `pack` writes them: weights panel by
 // panel, then scale, sum and bias of each column in float32, then marks. A panel holds what the inner loop reads, in its
-// order: of STEP rows after each other, for each of the 8 columns, STEP weights.
+// order: of STEP rows after each other, for each of the 8 columns, STEP weights. Both builds pack for steps of 4, so that a file of
+// packed weights serves either; `arrange` makes steps of 2 of them where those are what is multiplied.
 //
 // Plain SIMD128 has one product of whole numbers: int16 by int16, neighbours summed to int32. Weights are widened as they
 // are loaded. Relaxed SIMD has one of bytes, int8 by 0..127 with neighbours summed to int16, which holds 2 x 127 x 128; it
@@ -49,14 +50,9 @@ export function pack(from: usize, depth: i32, width: i32, to: usize): void {
         low = i32x4.add(low, i32x4.extend_low_i16x8_s(both));
         high = i32x4.add(high, i32x4.extend_high_i16x8_s(both));
       }
-      if (ASC_FEATURE_RELAXED_SIMD) {
-        interleave(to);
-        interleave(to + 32);
-        store<u8>(
-          marks++,
-          <u8>(!fits(v128.load(to), v128.load(to, 32)) || !fits(v128.load(to, 16), v128.load(to, 48))),
-        );
-      }
+      interleave(to);
+      interleave(to + 32);
+      store<u8>(marks++, <u8>(!fits(v128.load(to), v128.load(to, 32)) || !fits(v128.load(to, 16), v128.load(to, 48))));
     }
     const scale = scales + (column << 2);
     const sum = sums + (column << 2);
@@ -71,6 +67,20 @@ function interleave(at: usize): void {
   const second = v128.load(at, 16);
   v128.store(at, v128.shuffle<i16>(first, second, 0, 8, 1, 9, 2, 10, 3, 11));
   v128.store(at, v128.shuffle<i16>(first, second, 4, 12, 5, 13, 6, 14, 7, 15), 16);
+}
+
+/** A packed matrix in the steps of this build, in place. Once, before the first product with it. */
+export function arrange(matrix: usize, depth: i32, width: i32): void {
+  if (ASC_FEATURE_RELAXED_SIMD) return;
+  for (const end = matrix + <usize>depth * <usize>width; matrix < end; matrix += 32) separate(matrix);
+}
+
+/** Takes back what `interleave` did. */
+function separate(at: usize): void {
+  const first = v128.load(at);
+  const second = v128.load(at, 16);
+  v128.store(at, v128.shuffle<i16>(first, second, 0, 2, 4, 6, 8, 10, 12, 14));
+  v128.store(at, v128.shuffle<i16>(first, second, 1, 3, 5, 7, 9, 11, 13, 15), 16);
 }
 
 /** Whether sums of two products with these weights stay within int16 whatever the activations are. */

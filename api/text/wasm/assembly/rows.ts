@@ -100,6 +100,27 @@ export function addRows(ids: usize, count: i32, table: usize, scales: usize, wid
   }
 }
 
+/**
+ * An int8 table [rows, width] with its scales behind it as float32 at `out`: in panels of `panel` columns, or of those that are left,
+ * each row after row.
+ */
+export function unpack(table: usize, rows: i32, width: i32, panel: i32, out: usize): void {
+  const stride = <usize>width;
+  const scales = table + <usize>rows * stride;
+  for (let left = width; left > 0; left -= panel, table += <usize>panel) {
+    const columns = <usize>min(panel, left);
+    for (let row: usize = 0; row < <usize>rows; row++) {
+      const scale = v128.load32_splat(scales + (row << 2));
+      const first = table + row * stride;
+      for (let at = first; at < first + columns; at += 8, out += 32) {
+        const words = v128.load_ext<i8>(at);
+        v128.store(out, f32x4.mul(f32x4.convert_i32x4_s(i32x4.extend_low_i16x8_s(words)), scale));
+        v128.store(out, f32x4.mul(f32x4.convert_i32x4_s(i32x4.extend_high_i16x8_s(words)), scale), 16);
+      }
+    }
+  }
+}
+
 /** Adds rows of `depth` numbers times a float32 matrix [depth, width] onto `out`. `width` is a multiple of 8. */
 export function addProduct(x: usize, rows: i32, matrix: usize, depth: i32, width: i32, out: usize): void {
   const size = (<usize>width) << 2;

@@ -11,6 +11,7 @@ import {
   Webhook,
 } from '../../bulk/job.ts';
 import { BulkLine } from '../../bulk/lines.ts';
+import { VideoSampling } from '../../bulk/video.ts';
 import { Artefact } from '../../model/artefact.ts';
 import { RoutingReceipt } from '../encode.ts';
 import type { Operation } from '../operation.ts';
@@ -40,6 +41,7 @@ export const JobRequest = z
     type: BulkType.optional().describe('How numbers are written; absent: `float32`.'),
     dimensions: z.int().positive().optional().describe('Length of the vectors; absent: the full length.'),
     model: z.string().optional().describe('Id of a model from GET /v1/models; absent: the first one.'),
+    video: VideoSampling.optional().describe('How videos are read; absent: they are not.'),
     webhook: Webhook.optional(),
   })
   .meta({ title: 'JobRequest', description: 'Body of POST /v1/jobs.' });
@@ -75,7 +77,7 @@ export const JobReport = z
       })
       .describe('Parts that are done one by one.'),
     estimate: BulkEstimate.nullable().describe(
-      'What it was planned to take; null while it is not planned, and where it reads tars, which are not opened before.',
+      'What it was planned to take; null while it is not planned, and where it reads tars or videos, which are not opened before.',
     ),
     error: z.string().nullable().describe('Why it failed or was cancelled; null: it was not.'),
     model: BulkModel,

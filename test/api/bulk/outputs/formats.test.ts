@@ -1,7 +1,11 @@
 // Files of vectors as the libraries that people read them with see them: NumPy, safetensors, Arrow.
 import { execFileSync } from 'node:child_process';
+import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeAll, expect, test } from 'vitest';
+import { writeFormats } from '../../../../api/bulk/outputs/formats.ts';
+import type { Part } from '../../../../api/bulk/outputs/part.ts';
+import type { VideoSpan } from '../../../../contracts/src/bulk/video.ts';
 import { trainerPython } from '../../../support/python.ts';
 import { newFolder, resultsIn, runJob, vectorOf, writeImages } from '../jobs.ts';
 
@@ -13,11 +17,11 @@ beforeAll(async () => {
 
 interface Read {
   npy: { dtype: string; values: number[][] };
-  ids: { row: number; item: number; custom_id: string; space_id: string }[];
+  ids: { row: number; item: number; custom_id: string; space_id: string; video?: VideoSpan }[];
   safetensors: { dtype: string; values: number[][]; items: number[]; metadata: Record<string, string> };
   parquet: {
     types: Record<string, string>;
-    rows: { item: number; custom_id: string; embedding: number[]; space_id: string }[];
+    rows: (Partial<VideoSpan> & { item: number; custom_id: string; embedding: number[]; space_id: string })[];
   } & {
     metadata: Record<string, string>;
   };
@@ -69,3 +73,29 @@ test.each(['float32', 'int8', 'binary'] as const)(
     );
   },
 );
+
+test('of a job that reads videos every form says which part of a video a row is of, and nothing of the other rows', () => {
+  const folder = newFolder('videos');
+  const video = { start_seconds: 10, end_seconds: 12.345, frames: 3 };
+  const part: Part = {
+    model: { id: 'tiny', version: '1', space_id: `sha256:${'a'.repeat(64)}` },
+    type: 'float32',
+    dimensions: 2,
+    hasVideos: true,
+    rows: [
+      { item: 0, custom_id: 'photo.jpg', modality: 'image', width: 4, height: 4 },
+      { item: 1, custom_id: 'clip.mp4#t=10,12.345', modality: 'video', width: 4, height: 4, video },
+    ],
+    matrix: new Uint8Array(Float32Array.from([1, 0, 0, 1]).buffer),
+  };
+  const files = writeFormats(part, 0, ['npy', 'safetensors', 'parquet']);
+  for (const [name, bytes] of files) writeFileSync(join(folder, name), bytes);
+  const { ids, safetensors, parquet }: Read = JSON.parse(execFileSync(python, [READER, folder], { encoding: 'utf8' }));
+  expect(ids.map((row) => row.video)).toEqual([undefined, video]);
+  expect(JSON.parse(safetensors.metadata.videos ?? '')).toEqual([null, video]);
+  expect(parquet.types).toMatchObject({ start_seconds: 'double', end_seconds: 'double', frames: 'int32' });
+  expect(parquet.rows).toMatchObject([
+    { item: 0, embedding: [1, 0], start_seconds: null, end_seconds: null, frames: null },
+    { item: 1, embedding: [0, 1], ...video },
+  ]);
+});

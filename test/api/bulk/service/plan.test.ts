@@ -5,6 +5,7 @@ import { describe, expect, test } from 'vitest';
 import { openPlace } from '../../../../api/bulk/places.ts';
 import { type PlanOptions, planJob } from '../../../../api/bulk/service/plan.ts';
 import type { BulkJob, BulkPlan } from '../../../../contracts/src/bulk/job.ts';
+import type { VideoSampling } from '../../../../contracts/src/bulk/video.ts';
 import { ownMachine } from '../../../../contracts/src/cloud/bulk-estimate.ts';
 import { newFolder, resultsIn, runJob, writeImages, writeLines } from '../jobs.ts';
 
@@ -49,6 +50,19 @@ describe('a plan', () => {
     ]);
     const { plan } = await runJob({ input: { jsonl } });
     expect(plan).toMatchObject({ shards: 4, items: null, estimate: null });
+  });
+
+  test('fills shards with videos by the frames that they may have, and leaves them out where the job does not read them', async () => {
+    const input = newFolder('in');
+    await writeImages(input, 3);
+    for (const name of ['a.mp4', 'b.MOV', 'c.webm', '.d.mp4', 'e.ts']) writeFileSync(join(input, name), '');
+    const prefix = { prefix: `file://${input}` };
+    const shardsOf = async (frames: VideoSampling['frames']) =>
+      planOf({ input: prefix, video: { frames, segment_seconds: 10 } }, { shardItems: 20 });
+    // 0000.png … 0002.png, a.mp4, b.MOV | c.webm
+    expect(await shardsOf({ count: 8 })).toMatchObject({ shards: 2, items: null, skipped: 2, estimate: null });
+    expect(await shardsOf({ per_second: 1, most: 3600 })).toMatchObject({ shards: 4, items: null });
+    expect(await planOf({ input: prefix })).toMatchObject({ shards: 1, items: 3, skipped: 5 });
   });
 
   test('stays as it is: the input may change after it was made', async () => {

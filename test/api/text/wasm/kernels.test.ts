@@ -50,6 +50,7 @@ describe.each(MODULES)('%s', (file) => {
       4096,
     );
     kernels.pack(4096, depth, width, matrix);
+    kernels.arrange(matrix, depth, width);
 
     for (let rows = 1; rows <= 9; rows++) {
       const [x, q, info, out] = [8192, 16_384, 24_576, 32_768];

@@ -2,6 +2,7 @@
 import { mkdtempSync, readFileSync, realpathSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { basename, extname, join, resolve } from 'node:path';
+import { packCandidate } from '../../../../api/pack/candidate.ts';
 import type { Publishable } from '../../../../api/registry/candidate.ts';
 import { sha256 } from '../../../../api/registry/digest.ts';
 import { readIncumbent } from '../../../../api/registry/history.ts';
@@ -85,7 +86,7 @@ export async function publishImported(
   folder: string,
   reason: string,
 ): Promise<{ published: Published; manifest: ModelManifest }> {
-  const candidate = await modelIn(folder);
+  const candidate = await packCandidate(await modelIn(folder));
   const { manifest } = candidate;
   const incumbent = await readIncumbent(registry, manifest.name);
   const verdict = { decision: 'publish' as const, reasons: [reason], incumbent: incumbent?.digest ?? null };

@@ -1,0 +1,35 @@
+// A model as it is published: with packed weights beside its files, proven to compute its golden vectors.
+import { isDeepStrictEqual } from 'node:util';
+import { withPacked } from '../../contracts/src/model/manifest.ts';
+import { openArtefact, type Publishable } from '../registry/candidate.ts';
+import type { ModelSource } from '../registry/read.ts';
+import { encodeDocument, type ObjectReader, objectOf } from '../registry/store.ts';
+import { sha256Of } from '../registry/stores/hash.ts';
+import { type Packed, packModel } from './pack.ts';
+import { provePacked } from './prove.ts';
+
+/**
+ * The same candidate, whose manifest names them: gate and publisher see one digest, because the same weights are packed to the same
+ * bytes. Throws a RegistryError where a golden vector is not reproduced.
+ */
+export async function packCandidate<T extends Publishable>(candidate: T): Promise<T> {
+  const read: ModelSource['read'] = async (artefact) =>
+    Uint8Array.from(await (await openArtefact(candidate, artefact)).bytes()).buffer;
+  const { towers, files } = await packModel(candidate.manifest, read);
+  const manifest = withPacked(candidate.manifest, towers);
+  await provePacked(manifest, {
+    read: async (artefact) => files.get(artefact.path)?.slice().buffer ?? read(artefact),
+  });
+  if (isDeepStrictEqual(manifest, candidate.manifest)) return candidate;
+  const bytes = encodeDocument(manifest);
+  return { ...candidate, manifest, bytes, digest: sha256Of(bytes), run: beside(candidate, files) };
+}
+
+/** The store of its files, and those that are not in it. */
+const beside = ({ run, base }: Publishable, files: Packed['files']): ObjectReader => ({
+  ...run,
+  async get(key) {
+    const file = key.startsWith(base) ? files.get(key.slice(base.length)) : undefined;
+    return file ? objectOf(file) : run.get(key);
+  },
+});
