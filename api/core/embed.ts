@@ -250,10 +250,11 @@ export function sumUp(parts: ReadPart[]): Pick<EmbedOutput, 'usage' | 'pixels'> 
 
 function combine(parts: ReadPart[], { vectors, dimensions }: { vectors: Vectors; dimensions: number }): Embedded {
   const computed = parts.map((part) => checkUnit(vectorOf(part, vectors), part.place));
+  const [part] = parts;
   const [whole] = computed.length === 1 ? computed : [meanOf(computed)];
   // Both encoders give unit vectors, so only a shorter one needs its length again.
-  const embedding = checkUnit(whole && cutUnit(whole, dimensions), parts[0]?.place);
-  const [part] = parts;
+  const cut = whole && cutUnit(whole, dimensions);
+  const embedding = cut && cut === computed[0] ? cut : checkUnit(cut, part?.place);
   if (part && parts.length === 1) return { ...receipt(part, vectors), embedding };
   return { modality: modalityOf(parts), embedding, parts: parts.map((part) => receipt(part, vectors)) };
 }

@@ -5,7 +5,7 @@ import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { promisify } from 'node:util';
-import { z } from 'zod';
+import * as z from 'zod';
 import { ApiKey } from '../../contracts/src/api/api-key.ts';
 import { API_KEYS, apiKeyKey } from '../../contracts/src/keys.ts';
 import { UserError } from '../../contracts/src/user-error.ts';

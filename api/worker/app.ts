@@ -2,43 +2,25 @@
 import { Hono } from 'hono';
 import { requestId } from 'hono/request-id';
 import { secureHeaders } from 'hono/secure-headers';
-import type { Operation } from '../../contracts/src/api/operation.ts';
-import { OPERATIONS, type OperationId } from '../../contracts/src/api/operations.ts';
+import ROUTES from '../../contracts/schema/routes.json';
+import type { Route } from '../../contracts/src/api/operation.ts';
+import type { OperationId } from '../../contracts/src/api/operations.ts';
 import { CoreError } from '../core/errors.ts';
-import type { Dependencies, Handler, RequestRecord } from './dependencies.ts';
-import { BATCH_HANDLERS } from './doors/batches.ts';
-import { COHERE_HANDLERS } from './doors/cohere.ts';
-import { OPENAI_HANDLERS } from './doors/openai.ts';
-import { RERANK_HANDLERS } from './doors/rerank.ts';
-import { TEI_HANDLERS } from './doors/tei.ts';
-import { VOYAGE_HANDLERS } from './doors/voyage.ts';
+import type { Dependencies, RequestRecord } from './dependencies.ts';
+import { handlerOf } from './handlers.ts';
 import { renderError } from './http/errors.ts';
 import { toResponse } from './http/reply.ts';
 import { discardRest } from './http/stream.ts';
 import { startTrace } from './http/trace.ts';
 import { methodsOf } from './middleware/cors.ts';
-import { JOB_HANDLERS } from './routes/bulk/jobs.ts';
-import { OWN_HANDLERS } from './routes/handlers.ts';
 
-/** The compiler asks for a handler of every operation. */
-const HANDLERS: Record<OperationId, Handler> = {
-  ...OWN_HANDLERS,
-  ...JOB_HANDLERS,
-  ...OPENAI_HANDLERS,
-  ...BATCH_HANDLERS,
-  ...VOYAGE_HANDLERS,
-  ...COHERE_HANDLERS,
-  ...RERANK_HANDLERS,
-  ...TEI_HANDLERS,
-};
-
-interface Row extends Operation {
+interface Row extends Route {
   id: OperationId;
 }
 /** Operations by path; `:name` is Hono's form of `{name}`. */
 const ROWS = new Map<string, Row[]>();
-for (const id of Object.keys(OPERATIONS) as OperationId[]) {
-  const row: Row = { ...OPERATIONS[id], id };
+for (const id of Object.keys(ROUTES) as OperationId[]) {
+  const row: Row = { ...ROUTES[id], id };
   for (const path of [row.path, ...(row.aliases ?? [])]) {
     const pattern = path.replace(/\{(\w+)\}/g, ':$1');
     ROWS.set(pattern, [...(ROWS.get(pattern) ?? []), row]);
@@ -80,7 +62,8 @@ export function createApp(deps: Dependencies) {
         if (method === 'POST') deps.admission.checkRoom();
         const { checkImages, left, terms: keyTerms } = grant ?? {};
         const call = { request: c.req.raw, params: c.req.param(), deps, record, checkImages, left, keyTerms };
-        const reply = await HANDLERS[id](call);
+        const handle = await handlerOf(id);
+        const reply = await handle(call);
         Object.assign(record.headers, grant?.finish(record));
         return toResponse(reply);
       });
@@ -97,7 +80,7 @@ export function createApp(deps: Dependencies) {
   // For AWS, not for clients: no operations.
   for (const [path, document] of deps.identity ?? []) app.get(path, async (c) => c.json(await document()));
   app.notFound((c) => {
-    const paths = Object.values(OPERATIONS).map(({ method, path }) => `${method} ${path}`);
+    const paths = Object.values(ROUTES).map(({ method, path }) => `${method} ${path}`);
     const error = new CoreError('not_found', `There is no ${c.req.path}; there are ${paths.join(', ')}.`);
     return renderError(error, c.get('record'));
   });

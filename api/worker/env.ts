@@ -1,5 +1,5 @@
 // The Worker's bindings and variables as a schema; wrangler.toml and `npm start` set them.
-import { z } from 'zod';
+import * as z from 'zod';
 import { Plan } from '../../contracts/src/api/limits.ts';
 import { ENVARS } from '../../contracts/src/envars.ts';
 import type { Prices } from '../core/plan.ts';

@@ -7,6 +7,12 @@ declare module '*.wasm' {
 declare module '*/package.json' {
   export const version: string;
 }
+/** Generated from the table of operations. */
+declare module '*/schema/routes.json' {
+  type Id = import('../../contracts/src/api/operations.ts').OperationId;
+  const routes: Record<Id, import('../../contracts/src/api/operation.ts').Route>;
+  export default routes;
+}
 /** Present once a model was installed in api/model; as text, so that its digest is known. */
 declare module '*/model/manifest.json' {
   const text: string;

@@ -6,7 +6,6 @@ import { uploadKey } from '../../contracts/src/keys.ts';
 import { ModelManifest } from '../../contracts/src/model/manifest.ts';
 import { reasonOf } from '../../contracts/src/user-error.ts';
 import { version } from '../../package.json';
-import { currentIn } from '../bulk/service/ask.ts';
 import type { BulkService } from '../bulk/service/routes.ts';
 import type { VectorCache } from '../core/encode/cache.ts';
 import { CoreError } from '../core/errors.ts';
@@ -35,9 +34,6 @@ import { Env, pricesIn } from './env.ts';
 import { probeImageEncoder } from './images/client.ts';
 import { createImageRouter } from './images/router.ts';
 import { createLock, withLease } from './isolate/lease.ts';
-import { createBatchClient } from './jobs/batch.ts';
-import { openBucket } from './jobs/bucket.ts';
-import { askHere, createBatchService, tellLate } from './jobs/service.ts';
 import { type Access, createAccess } from './middleware/access.ts';
 import { createAdmission } from './middleware/admission.ts';
 import { createCors, readOrigins } from './middleware/cors.ts';
@@ -65,7 +61,9 @@ export function createService(onnxruntime: (alone: Alone) => TextEngine = () => 
     // Every few minutes (wrangler.toml): ends of bulk jobs that nobody could be told of, or that nobody has noticed.
     async scheduled(_, env) {
       const { bulk } = assembled(env);
-      if (bulk) await tellLate(bulk);
+      if (!bulk) return;
+      const { tellLate } = await import('./jobs/service.ts');
+      await tellLate(await bulk());
     },
   } satisfies ExportedHandler<Env>;
 }
@@ -104,7 +102,7 @@ function assemble(env: Env, onnxruntime: (alone: Alone) => TextEngine) {
   const registry = bucket && { ...openR2Reader(bucket), near };
   const remote = serviceOfJobs(env, toLambda);
   const bulk = remote ? undefined : batchJobs(env, { keys, registry });
-  const jobs = remote ?? (bulk && askHere(bulk));
+  const jobs = remote ?? (bulk && askOwnJobs(bulk));
   const { image_bytes, ...others } = PLAN_LIMITS[env.PLAN];
   const limits = {
     ...others,
@@ -188,18 +186,34 @@ interface JobsAccess {
   registry: ObjectReader | undefined;
 }
 
-/** Jobs by this Worker itself, which AWS Batch runs. */
-function batchJobs(env: Env, { keys, registry }: JobsAccess): BulkService | undefined {
+type OpenJobs = () => Promise<BulkService>;
+
+const askOwnJobs = (open: OpenJobs): AskJobs =>
+  async function askJobs(path, init) {
+    const { askHere } = await import('./jobs/service.ts');
+    return askHere(await open())(path, init);
+  };
+
+/** Jobs by this Worker itself, which AWS Batch runs. Their files are read when somebody asks for them. */
+function batchJobs(env: Env, { keys, registry }: JobsAccess): OpenJobs | undefined {
   const { JOBS_STORE: uri, JOBS_QUEUE: queue, JOBS_DEFINITION: definition, MODEL_NAME: name } = env;
   if (!uri || !queue || !definition || !keys) return undefined;
   const region = env.AWS_REGION ?? regionOf(env.ENCODER_URL ?? '');
-  return createBatchService({
-    store: openBucket({ uri, region, endpoint: env.AWS_ENDPOINT_URL_S3, keys }),
-    batch: createBatchClient({ queue, definition, endpoint: env.AWS_ENDPOINT_URL_BATCH, keys }),
-    current: async () =>
-      currentIn(registry, { embedded: ModelManifest.parse(await embeddedModel(env.ASSETS).manifest()), name }),
-    background: waitUntil,
-  });
+  let made: BulkService | undefined;
+  return async function open() {
+    const { createBatchService } = await import('./jobs/service.ts');
+    const { openBucket } = await import('./jobs/bucket.ts');
+    const { createBatchClient } = await import('./jobs/batch.ts');
+    const { currentIn } = await import('../bulk/service/ask.ts');
+    made ??= createBatchService({
+      store: openBucket({ uri, region, endpoint: env.AWS_ENDPOINT_URL_S3, keys }),
+      batch: createBatchClient({ queue, definition, endpoint: env.AWS_ENDPOINT_URL_BATCH, keys }),
+      current: async () =>
+        currentIn(registry, { embedded: ModelManifest.parse(await embeddedModel(env.ASSETS).manifest()), name }),
+      background: waitUntil,
+    });
+    return made;
+  };
 }
 
 /** Calls to AWS are signed where there are keys, or a role that this Worker may take. */

@@ -1,5 +1,5 @@
 // The dev sets by name, with the files of the data folder that each is read from. What is done with them: trainer/evaluation.
-import { z } from 'zod';
+import * as z from 'zod';
 
 const FLICKR = ['flickr8k/flickr8k-dev.captions.jsonl', 'flickr8k/flickr8k-dev-000.tar'];
 const NAMES = 'imagenet1k-sample/classes.json';

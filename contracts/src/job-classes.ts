@@ -1,5 +1,5 @@
 // Job classes: what a training job needs of its machines. A row becomes an AWS Batch job definition, a stack output and a price.
-import { z } from 'zod';
+import * as z from 'zod';
 
 /**
  * Kinds of job queue. `cpu` runs on Fargate, `gpu` on machines with one graphics processor. A deployment has the others where its

@@ -1,5 +1,5 @@
 // Patterns of names that are parts of keys, file names and addresses, each written once.
-import { z } from 'zod';
+import * as z from 'zod';
 
 const name = (length: number) => z.string().regex(new RegExp(`^[a-z0-9][a-z0-9._-]{0,${length - 1}}$`));
 

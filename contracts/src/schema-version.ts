@@ -1,5 +1,5 @@
 // The version that every stored document carries, so that a reader refuses a form it does not know.
-import { z } from 'zod';
+import * as z from 'zod';
 
 /** What a writer puts into `schema_version`. */
 export const SCHEMA_VERSION = 1;

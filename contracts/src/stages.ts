@@ -1,5 +1,5 @@
 // The stages of training, one row each, in the order in which they run. Everything else that lists stages reads this table.
-import { z } from 'zod';
+import * as z from 'zod';
 import type { JobClass } from './job-classes.ts';
 import {
   adapterFiles,
@@ -32,7 +32,7 @@ import { ImitateConfig } from './training/stages/imitate.ts';
 import { InheritConfig } from './training/stages/inherit.ts';
 import { MntpConfig } from './training/stages/mntp.ts';
 import { PrepareConfig, type TextKind } from './training/stages/prepare.ts';
-import { VocabularyConfig } from './training/stages/vocabulary.ts';
+import { readByFirstTier, VocabularyConfig } from './training/stages/vocabulary.ts';
 
 /** The role of the user's own files; every other role of a job's `inputs` is the stage that wrote the folder. */
 export const DATA = 'data';
@@ -151,7 +151,7 @@ export const STAGES = {
     inputs: ['prepare', 'embed_captions', 'embed_images', 'inherit'],
     // Dev images and those of classes are activations by then; of train images where they are stored.
     prepared: () => ['pairs', 'images.train', 'class_images'],
-    embedded: ({ text_tower, hard_negatives_weight = 0 }) => partsOfTowers(text_tower, hard_negatives_weight),
+    embedded: partsOfTowers,
     jobClass: 'train',
     ranks: true,
     work: { unit: 'pairs', amount: ({ schedule, batch_size }) => schedule.steps * batch_size },
@@ -166,7 +166,7 @@ export const STAGES = {
     embedded: () => PARTS_OF_VOCABULARY,
     jobClass: 'cpu',
     work: { unit: 'entries', amount: ({ vocabulary_size }) => vocabulary_size },
-    variant: ({ first_tier }) => (first_tier === undefined ? 'alone' : 'read'),
+    variant: readByFirstTier,
   }),
   distill: row({
     config: DistillConfig,

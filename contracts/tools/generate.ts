@@ -1,9 +1,11 @@
-// `npm run generate`: zod documents -> JSON Schema, OpenAPI and Python types; with --check it only compares.
+// `npm run generate`: zod documents -> JSON Schema, OpenAPI, routes and Python types; with --check it only compares.
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { type CommandLine, runCommand } from '../command/command-line.ts';
 import { openApi } from '../src/api/openapi.ts';
+import type { Operation, Route } from '../src/api/operation.ts';
+import { OPERATIONS } from '../src/api/operations.ts';
 import { DOCUMENTS } from '../src/documents.ts';
 import { pythonConstants } from './python-constants.ts';
 import { PythonTypes, type Schema } from './python-types.ts';
@@ -27,9 +29,21 @@ export function generated(): Map<string, string> {
   }
   const { version } = JSON.parse(readFileSync(join(import.meta.dirname, '../..', 'package.json'), 'utf8'));
   files.set('schema/openapi.json', `${JSON.stringify(openApi(version), null, 2)}\n`);
+  files.set('schema/routes.json', `${JSON.stringify(routes(), null, 2)}\n`);
   files.set('python/contracts/types.py', python.text());
   files.set('python/contracts/constants.py', pythonConstants());
   return files;
+}
+
+/** What the Worker has to know of operations before a request comes: without their documents, which take time to build. */
+function routes(): Record<string, Route> {
+  const all = Object.entries<Operation>(OPERATIONS).map(
+    ([id, { method, path, aliases, door, scope, orScope }]): [string, Route] => [
+      id,
+      { method, path, ...(aliases ? { aliases } : {}), door, scope, ...(orScope ? { orScope } : {}) },
+    ],
+  );
+  return Object.fromEntries(all);
 }
 
 const main = ({ values }: CommandLine<typeof OPTIONS>): number =>

@@ -94,6 +94,7 @@ test("the training image's source: what the stages need, readable, stamped with 
         'trainer',
         'trainer/container',
         'trainer/engine',
+        'trainer/engine/folders',
         'trainer/data',
         'trainer/data/captions',
         'trainer/data/prepared',
@@ -111,6 +112,7 @@ test("the training image's source: what the stages need, readable, stamped with 
         'trainer/towers/image',
         'trainer/towers/imitation',
         'trainer/towers/language',
+        'trainer/towers/regions',
         'trainer/towers/text',
       ]),
     );

@@ -213,7 +213,7 @@ describe.skipIf(!HAS_FFMPEG)('videos that are no good (needs ffmpeg)', () => {
     job = await run(input, ['--video', '--max-frames', '30']);
     const lines = ['playlist.m3u8', 'concatenation.mkv'].map((video) => ({ custom_id: video, video }));
     lists = await run(writeLines(input, lines).replace('file://', ''), ['--video']);
-  }, 60_000);
+  });
   afterAll(() => server.close());
 
   test('are lines of errors, each with what is wrong with it', () => {

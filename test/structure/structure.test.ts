@@ -219,14 +219,7 @@ it('what npm start and npm run encode load is what dependencies lists, so that -
   const { dependencies } = JSON.parse(text('package.json')) as { dependencies: Record<string, string> };
   const bulk = ['api/bulk/hosts/encode.ts', 'api/bulk/hosts/shard.ts'];
   const entries = ['api/dev/serve.ts', 'api/encoder/hosts/server.ts', 'api/worker/with-onnxruntime.ts', ...bulk];
-  const atStart = importsOf(TREE, { lazy: false, types: false });
-  const loaded = new Set<string>();
-  const load = (file: string): void => {
-    if (loaded.has(file)) return;
-    loaded.add(file);
-    for (const target of atStart.get(file) ?? []) load(target);
-  };
-  for (const entry of entries) load(entry);
+  const loaded = loadedAtStart(entries);
   const statement = /^(?:import|export)(?! type) (?:[^;'"=]*? from )?'([^.'][^']*)'|import\('([^.'][^']*)'\)/gm;
   const packages = [...loaded].flatMap((file) =>
     [...text(file).matchAll(statement)]
@@ -237,6 +230,14 @@ it('what npm start and npm run encode load is what dependencies lists, so that -
   expect([...new Set(packages)].sort()).toEqual(Object.keys(dependencies).sort());
 });
 
+it('the Worker builds the schemas of a route or a door with the first request for it, and not at its start', () => {
+  const reached = loadedAtStart(['api/worker/index.ts']);
+  expect(reached.size).toBeGreaterThan(50);
+  const late =
+    /^contracts\/src\/(api\/(doors\/|tasks\/(?!upload)|operations|similarity|models)|bulk\/lines|training\/)/;
+  expect([...reached].filter((file) => late.test(file))).toEqual([]);
+});
+
 it('nothing committed names a folder of the machine that it was written on', () => {
   const written = FILES.filter(
     (file) => /\.(ts|js|py|md|json|toml|yaml|html|css)$|Dockerfile$/.test(file) && isWritten(file),
@@ -244,6 +245,19 @@ it('nothing committed names a folder of the machine that it was written on', () 
   const named = written.filter((file) => /(?:^|[="'`( ])\/(?:Users|root|home\/\w+|work)\/\w/m.test(text(file)));
   expect(named).toEqual([]);
 });
+
+/** The files that these import before anything runs, and themselves. */
+function loadedAtStart(entries: string[]): Set<string> {
+  const atStart = importsOf(TREE, { lazy: false, types: false });
+  const loaded = new Set<string>();
+  const load = (file: string): void => {
+    if (loaded.has(file)) return;
+    loaded.add(file);
+    for (const target of atStart.get(file) ?? []) load(target);
+  };
+  for (const entry of entries) load(entry);
+  return loaded;
+}
 
 function withoutComments(code: string): string {
   return code.replace(/\/\*[\s\S]*?\*\/|(^|\s)\/\/.*/gm, '');

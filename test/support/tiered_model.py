@@ -19,7 +19,7 @@ sys.path[:0] = [str(ROOT / "trainer"), str(ROOT / "contracts/python"), str(Path(
 from tiny_model import SIZE, image_model  # noqa: E402
 
 from contracts import load  # noqa: E402
-from engine.run import artefact  # noqa: E402
+from engine.folders.files import artefact  # noqa: E402
 from towers.exported_files import tokenizer_of, write_static, write_tower  # noqa: E402
 from towers.onnx_export import space_id  # noqa: E402
 from towers.student import StaticStudent, StudentShape, TextStudent  # noqa: E402

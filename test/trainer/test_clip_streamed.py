@@ -21,10 +21,12 @@ from data.copies import LocalShards
 from data.features import FeatureStore
 from data.image import CropOptions
 from data.manifest import read_manifest, shards_of
-from engine.run import Run, artefact
+from engine.folders.files import artefact
+from engine.run import Run
 from stages.clip import main
 from support import STAGE_ENV, warm_python, write_job
 from towers.data import write_rows
+from towers.regions.seen import RegionOptions
 from towers.shards import ShardWriter
 from towers.text.wrong_captions import wrong_captions
 
@@ -140,7 +142,8 @@ def test_a_drawn_caption_comes_with_its_own_wrong_ones(with_wrong):
     places = np.array([[1, 5], [0, 1], [1, 0], [0, 2], [0, 0], [0, 11]])
     counts = set()
     for epoch in range(4):  # either caption of an image, now and then
-        batch = PairLoader(LocalShards(folder), shards, options, *stores).batch(Piece(0, 0, 1, epoch), places)
+        loader = PairLoader(LocalShards(folder), shards, options, stores[0], {"negatives.train": stores[1]})
+        batch = loader.batch(Piece(0, 0, 1, epoch), places)
         assert batch.wrong is not None and batch.wrong.features is not None and batch.features is not None
         for number, text in enumerate(batch.texts):
             wrong = wrong_captions(text, 3)
@@ -170,6 +173,74 @@ def test_wrong_captions_are_learned_from_alike_when_stopped_and_on_two_ranks(tmp
     shutil.rmtree(with_wrong["embed_captions"] / "negatives.train")
     control = write_job(tmp_path, "clip", with_wrong, {**WRONG, "text_tower": "scratch"}, "control")
     assert clip(control)[4]["hard_negatives"] > 0
+
+
+REGIONS = {"per_picture": 1, "weight": 0.2, "negatives_weight": 0.5, "text_contrast_weight": 0.1}
+
+
+def test_regions_of_a_crop_come_with_the_features_of_their_own_texts(tmp_path):
+    inputs = write_inputs(tmp_path, region_negatives=2)
+    folder, embedded = inputs["prepare"], inputs["embed_captions"]
+    manifest = read_manifest(folder)
+    assert manifest is not None
+    shards = shards_of(manifest, "pairs", "train")
+    stores = [FeatureStore(embedded / name) for name in ("pairs.train", "regions.train")]
+    options = PairOptions(1, RECIPE, CropOptions((0.5, 1.0), flip=True), regions=RegionOptions(1, 2))
+    loader = PairLoader(LocalShards(folder), shards, options, stores[0], {"regions.train": stores[1]})
+    places = np.array([[0, 3], [0, 4], [1, 7], [0, 5]])  # images 3, 4, 19, 5: no region, one, one and two
+    seen = set()
+    for epoch in range(6):
+        batch = loader.batch(Piece(0, 0, 1, epoch), places)
+        assert batch.regions is not None and batch.regions.features is not None
+        made = batch.regions.regions
+        assert made.is_there.shape == (4, 1) and not made.is_there[0]
+        assert ((made.boxes >= 0) & (made.boxes <= 1)).all()
+        for text, feature in zip(made.texts, batch.regions.features, strict=True):
+            assert torch.equal(feature, torch.from_numpy(vector_of_text(text, WIDTH)).bfloat16().float())
+        seen |= {made.texts[number] for number in made.phrases(slice(3, 4))}
+    assert seen == {"a thing 5", "a thing 6"}  # either region of the last one, now and then
+
+
+def test_regions_are_learned_from_alike_when_stopped_and_on_two_ranks(tmp_path, clip, monkeypatch):
+    monkeypatch.setenv("TOKENIZERS_PARALLELISM", "false")
+    inputs = write_inputs(tmp_path, region_negatives=2)
+    config = {**CONFIG, "regions": REGIONS}
+    names = ("straight", "stopped", "shared")
+    straight, stopped, shared = (write_job(tmp_path, "clip", inputs, config, name) for name in names)
+    figures = clip(straight)
+    terms = ("regions", "region_negatives", "region_text_contrast")
+    assert all(figures[step][term] > 0 for step in (1, 2, 3, 4) for term in terms)
+    assert [*clip(stopped, stop=2)] == [1, 2] and [*clip(stopped)] == [3, 4]
+    for tower in ("image_tower.safetensors", "text_tower.safetensors"):
+        assert (straight.parent / tower).read_bytes() == (stopped.parent / tower).read_bytes()
+    of_ranks = on_ranks(shared, 2)
+    for step in (1, 4):
+        assert [of_ranks[step][term] for term in terms] == pytest.approx([figures[step][term] for term in terms], 1e-2)
+    without = write_job(tmp_path, "clip", inputs, CONFIG, "without")
+    clip(without)
+    tower = "image_tower.safetensors"
+    assert (straight.parent / tower).read_bytes() != (without.parent / tower).read_bytes()
+    shutil.rmtree(inputs["embed_captions"] / "regions.train")
+    control = write_job(tmp_path, "clip", inputs, {**config, "text_tower": "scratch"}, "control")
+    assert clip(control)[4]["regions"] > 0
+
+
+def test_split_blocks_see_the_regions_that_whole_ones_see(tmp_path, clip):
+    inputs = write_inputs(tmp_path, region_negatives=2)
+    config = {**CONFIG, "regions": REGIONS, "micro_batch": 2}
+    split = {"weights": "sharded", "activation_checkpointing": False, "compile": False}
+    alone = write_job(tmp_path, "clip", inputs, config, "alone")
+    shared = write_job(tmp_path, "clip", inputs, {**config, "parallel": split}, "shared")
+    figures, of_ranks = clip(alone), on_ranks(shared, 2)
+    for step in (1, 4):
+        terms = ("loss", "regions", "region_negatives")
+        assert [of_ranks[step][name] for name in terms] == pytest.approx([figures[step][name] for name in terms], 1e-2)
+
+
+def test_phrases_that_nobody_embedded_say_which_setting_embeds_them(tmp_path, inputs, clip):
+    write_job(tmp_path, "embed_captions", {}, {}, "embed_captions")
+    with pytest.raises(ValueError, match=r"set embed_captions\.regions"):
+        clip(write_job(tmp_path, "clip", inputs, {**CONFIG, "regions": REGIONS}))
 
 
 def test_no_wrong_captions_to_stream_say_which_setting_makes_them(tmp_path, with_wrong, clip):

@@ -25,7 +25,8 @@ PREPARED = [
 ]
 EMBEDDED = ["captions.pairs.train.jsonl", "captions.prompts.jsonl", "pairs.train/features.json",
             "pairs.train/features-00000.safetensors", "pairs.dev/features-00000.safetensors", "negatives.train/features.json",
-            "negatives.train/features-00000.safetensors", "captions.negatives.train.jsonl"]  # fmt: skip
+            "negatives.train/features-00000.safetensors", "captions.negatives.train.jsonl", "regions.train/features.json",
+            "regions.train/features-00000.safetensors", "captions.regions.train.jsonl"]  # fmt: skip
 
 
 def left(tmp_path: Path, stage: str, *, streams: bool, **settings: Any) -> set[str]:
@@ -47,7 +48,8 @@ def test_clip_streams_images_with_their_rows_and_features(tmp_path):
     tars = {"pairs.train-00000.tar", "class-images.tar"}
     assert left(tmp_path, "clip", streams=True) == {
         *tars, "pairs.train-00000.jsonl", "captions.pairs.train.jsonl", "pairs.train/features-00000.safetensors",
-        "captions.negatives.train.jsonl", "negatives.train/features-00000.safetensors"
+        "captions.negatives.train.jsonl", "negatives.train/features-00000.safetensors",
+        "captions.regions.train.jsonl", "regions.train/features-00000.safetensors"
     }  # fmt: skip
 
 

@@ -27,8 +27,10 @@ from towers.metrics import recalls
 from towers.served_text import served_tiers
 from towers.shards import ShardWriter
 from towers.student import load_static, load_student
+from towers.student_examples import Example, Sampler
 from towers.student_targets import Targets
-from towers.student_texts import Example, Sampler, read_student_texts, token_table
+from towers.student_texts import read_student_texts
+from towers.student_vocabulary import token_table
 from towers.two_towers import Adapter, TowersShape, save_towers
 from towers.wordpiece import train_vocabulary
 

@@ -13,7 +13,7 @@ from container.fetch import read_index
 from contracts.types import Artefact, DataIndex
 from data.copies import CopiedShards, CopyProcess, copy_command
 from data.manifest import ShardError
-from engine.run import artefact
+from engine.folders.files import artefact
 from support import STAGE_ENV
 
 

@@ -1,7 +1,9 @@
 """Stage `vocabulary`: `distill` finds what it would have made itself, to the last bit, whatever else of its settings changes."""
 
+import itertools
 import json
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -11,7 +13,6 @@ from transformers import BertConfig, BertModel
 
 from support import STAGE_ENV, interrupt_stage, run_stage, schedule, write_job
 from towers.data import write_rows
-from towers.student import StudentShape, TextStudent
 from towers.student_start import init_static_table
 from towers.student_texts import read_student_texts
 from towers.student_vocabulary import read_vocabulary
@@ -30,6 +31,7 @@ CAPTIONS = {
         for place in ("beach", "street")
     )
 }
+NAMES = ("alone", "read", "projected", "others")
 GERMAN = {key: f"Bild {number} mit einem Hund" for number, key in enumerate(CAPTIONS)}
 
 
@@ -82,39 +84,68 @@ def write_bert(package: Path):
     (package / "__init__.py").write_text("")
 
 
-def distill_config(**changes):
-    tier = FIRST_TIER | {"tier": "student", "static_weight": 1, "schedule": schedule(3)}
+def drawing(**changes):
+    """What decides which texts the first transformer's projection is fitted to."""
     mix = dict.fromkeys(
         ("captions_tr", "groups", "long", "translations", "fragments", "prompts", "concepts", "names"), 0
     )  # fmt: skip
     return {
-        "context_length": 24, "matryoshka_dims": [16, 8], "contrastive_weight": 0.2, "temperature": 0.1,
-        "image_weight": 0, "negatives_weight": 0.1, "mix": mix | {"captions": 1},
-        "noise": {"typing_errors": 0.2, "symbols": 0.2}, "batch_tokens": 200, "tiers": [tier],
-        "static": {"width": 8, "batch_size": 16, "schedule": schedule(3)},
+        "context_length": 24, "negatives_weight": 0.1, "projection_texts": 40, "mix": mix | {"captions": 1},
+        "noise": {"typing_errors": 0.2, "symbols": 0.2},
+    } | changes  # fmt: skip
+
+
+def distill_config(**changes):
+    tier = FIRST_TIER | {"tier": "student", "static_weight": 1, "schedule": schedule(3)}
+    return drawing() | {
+        "matryoshka_dims": [16, 8], "contrastive_weight": 0.2, "temperature": 0.1, "image_weight": 0,
+        "batch_tokens": 200, "tiers": [tier], "static": {"width": 8, "batch_size": 16, "schedule": schedule(3)},
     } | changes  # fmt: skip
 
 
 @pytest.fixture(scope="module")
 def vocabularies(folders, tmp_path_factory):
-    """With the pieces as the first tier reads them, and without: folders of two runs."""
+    """Folders of runs: pieces alone; as the first tier reads them; with the texts that `distill` draws, and with others."""
     made = tmp_path_factory.mktemp("vocabularies")
-    runs = {"read": SETTINGS | {"first_tier": FIRST_TIER}, "alone": SETTINGS}
+    read = SETTINGS | {"first_tier": FIRST_TIER}
+    other = drawing(noise={"typing_errors": 0, "symbols": 0})
+    runs = {
+        "alone": SETTINGS,
+        "read": read,
+        "projected": read | {"projection": drawing()},
+        "others": read | {"projection": other},
+    }
     for name, config in runs.items():
         run_stage(write_job(made, "vocabulary", folders, config, name))
     return made
 
 
-def test_students_start_from_the_same_bits_whoever_had_the_pieces_read(folders, vocabularies, tmp_path):
-    assert (vocabularies / "read" / "states.safetensors").exists()
-    assert not (vocabularies / "alone" / "states.safetensors").exists()
-    for name in ("read", "alone"):
+def test_students_start_from_the_same_bits_whoever_had_pieces_and_texts_read(folders, vocabularies, tmp_path):
+    files = {name: {file.name for file in (vocabularies / name).glob("*.safetensors")} for name in NAMES}
+    assert files["read"] - files["alone"] == {"states.safetensors"}
+    assert files["projected"] - files["read"] == {"projection.safetensors"} == files["others"] - files["read"]
+    for name in NAMES:
         inputs = folders | {"vocabulary": vocabularies / name}
         run_stage(write_job(tmp_path, "distill", inputs, distill_config(), name))
-    for file in ("static.safetensors", "student.safetensors"):
-        read, alone = (load_file(tmp_path / name / file) for name in ("read", "alone"))
-        assert all(torch.equal(read[key], alone[key]) for key in alone), file
+    for file, name in itertools.product(("static.safetensors", "student.safetensors"), NAMES):
+        found, alone = (load_file(tmp_path / run / file) for run in (name, "alone"))
+        assert all(torch.equal(found[key], alone[key]) for key in alone), (file, name)
     assert (tmp_path / "read" / "vocabulary.txt").read_text() == (vocabularies / "read" / "vocabulary.txt").read_text()
+
+
+def test_the_texts_of_the_projection_are_not_read_again(folders, vocabularies, tmp_path):
+    shutil.copytree(vocabularies / "projected", tmp_path / "vocabulary")
+    file = tmp_path / "vocabulary" / "projection.safetensors"
+    found = load_file(file)
+    assert len(found["ends"]) == len(found["states"]) == 40
+    save_file(found | {"states": found["states"].flip(0).contiguous()}, file)
+    rows = {}
+    for name, folder in (("stored", vocabularies / "projected"), ("changed", tmp_path / "vocabulary")):
+        config = distill_config(static={"width": 16, "batch_size": 16, "schedule": schedule(1, lr=0.0)})
+        run_stage(write_job(tmp_path, "distill", folders | {"vocabulary": folder}, config, name))
+        rows[name] = load_file(tmp_path / name / "static.safetensors")["rows"]
+    # The rows come from a projection that was fitted to other states now.
+    assert not torch.allclose(rows["stored"], rows["changed"], atol=1e-3)
 
 
 def test_the_pieces_and_tokens_are_those_of_the_texts(folders, vocabularies, tmp_path):
@@ -140,15 +171,17 @@ def take(texts: list[str], characters: float) -> list[str]:
 
 
 def test_a_stopped_run_goes_on_with_what_it_has_made(folders, vocabularies, tmp_path):
-    job = write_job(tmp_path, "vocabulary", folders, SETTINGS | {"first_tier": FIRST_TIER})
+    config = SETTINGS | {"first_tier": FIRST_TIER, "projection": drawing()}
+    job = write_job(tmp_path, "vocabulary", folders, config)
     assert interrupt_stage(job, at_step=2) == 75
     made = (job.parent / "vocabulary.txt").stat().st_mtime_ns
     report = run_stage(job)
     assert (job.parent / "vocabulary.txt").stat().st_mtime_ns == made
     assert set(report["artefacts"]) == {
         "vocabulary.txt", "tokens.captions.safetensors", "tokens.captions_tr.safetensors", "states.safetensors",
+        "projection.safetensors",
     }  # fmt: skip
-    straight = json.loads((vocabularies / "read" / "report.json").read_text())
+    straight = json.loads((vocabularies / "projected" / "report.json").read_text())
     assert report["artefacts"] == straight["artefacts"] and report["metrics"] == straight["metrics"]
 
 
@@ -158,8 +191,6 @@ def test_other_texts_and_another_first_tier_are_refused(folders, vocabularies, t
     with pytest.raises(ValueError, match="has not the tokens of these 18 texts of captions: run vocabulary again"):
         read_vocabulary(vocabularies / "read", texts)
     found = load_file(vocabularies / "read" / "states.safetensors")["states"]
-    narrow = TextStudent(StudentShape(len(found), 1, 16, 2, 24, EMBED_DIM))
-    with pytest.raises(
-        ValueError, match=r"the shape \[\d+, 32\], the first tier of distill \[\d+, 16\]: name the same"
-    ):
-        init_static_table(narrow, {}, found)
+    narrow = torch.nn.Linear(16, EMBED_DIM)
+    with pytest.raises(ValueError, match="states of width 32, the first tier of distill has width 16: name the same"):
+        init_static_table(narrow, found, {})

@@ -23,7 +23,7 @@ from augment.writer import Writer, WriterError
 from contracts import ContractError, load
 from contracts.constants import EXIT_INTERRUPTED, EXIT_OK, EXIT_USAGE, SCHEMA_VERSION
 from contracts.types import AugmentJob, AugmentReport
-from engine.run import write_atomically
+from engine.folders.files import write_atomically
 from towers.formats.item import FormatError
 
 PROGRESS_SECONDS = 2.0

@@ -1,7 +1,7 @@
 """What a stage reads from the store while it runs: shards that are fetched by nobody before it starts.
 
-`clip` reads images, their rows and the features of their captions, right and wrong, shard by shard, in the order of its epochs:
-each machine copies those of its own part of a batch, ahead of need, and deletes what is behind (trainer/data/copies.py). Where the
+`clip` reads images, their rows and the features of their captions, right and wrong, and of their regions, shard by shard, in the
+order of its epochs: each machine copies those of its own part of a batch, ahead of need, and deletes what is behind (trainer/data/copies.py). Where the
 activations of images are stored instead, it reads no images at all, and rows, captions and features whole. `inherit` reads the
 first train images, which are in the first tars.
 """
@@ -15,7 +15,8 @@ from contracts.types import ClipConfig, TrainingJob
 
 IMAGES = re.compile(r"[^/]+\.tar")
 WITH_ROWS = re.compile(r"[^/]+\.tar|pairs\.train-\d+\.jsonl")
-FEATURES = re.compile(r"(pairs|negatives)\.train/features-\d+\.safetensors|captions\.(pairs|negatives)\.train\.jsonl")
+SETS = r"(pairs|negatives|regions)\.train"
+FEATURES = re.compile(rf"{SETS}/features-\d+\.safetensors|captions\.{SETS}\.jsonl")
 CROPS = "crops.json"  # by embed_images: whether images are streamed
 
 

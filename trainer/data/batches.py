@@ -16,27 +16,21 @@ import numpy as np
 import torch
 
 from contracts.types import PreparedShard
+from data.captions.drawn_regions import RegionTexts, regions_beside
+from data.captions.names import NEGATIVE_TEXTS, REGION_TEXTS
+from data.captions.wrong import Right, WrongTexts, wrong_beside
 from data.copies import Shards
 from data.features import FeatureStore
-from data.image import CropOptions, crop_pixels, low_pixels, whole_pixels
+from data.image import CropOptions, crop_pixels, crop_window_seen, low_pixels, whole_pixels
 from data.manifest import ShardError, has_labels
 from towers.caption_roles import drawn_caption
 from towers.data import Row
-from towers.text.wrong_captions import wrong_captions
+from towers.formats.details import REGIONS
+from towers.regions.seen import NONE_DRAWN, Drawn, RegionOptions, draw_regions, size_of
+from towers.text.wrong_captions import wrong_texts
 
 OPEN_SHARDS = 32  # at a time in a worker
-CAPTION, LOW = 1, 2  # what a generator of a sample is for
-
-
-class WrongTexts(NamedTuple):
-    """H texts for each of B texts, which of them there are [B, H], and their features [B, H, D] where there is a store.
-
-    One that is not there is the right text, so that a text tower reads nothing unusual.
-    """
-
-    texts: list[list[str]]
-    is_there: torch.Tensor
-    features: torch.Tensor | None
+CAPTION, LOW, REGION = 1, 2, 3  # what a generator of a sample is for
 
 
 class Piece(NamedTuple):
@@ -53,7 +47,7 @@ class Batch:
     """Samples of one rank: `pixels` uint8 [B, 3, S, S], `features` float32 [B, D] of `texts`, `places` (shard, row) [B, 2].
 
     `labels`: of every image, empty without one. The images `shrunk` [L] were made as coarse as small pictures are; `sharp`
-    uint8 [L, 3, S, S] is what they were before. `wrong`: wrong texts of `texts`, where the loader makes them.
+    uint8 [L, 3, S, S] is what they were before. `wrong`: wrong texts of `texts`, `regions` of the crops, where the loader makes them.
     """
 
     piece: Piece
@@ -64,15 +58,16 @@ class Batch:
     labels: list[str] = field(default_factory=list)
     shrunk: torch.Tensor = field(default_factory=lambda: torch.zeros(0, dtype=torch.int64))
     sharp: torch.Tensor = field(default_factory=lambda: torch.zeros((0, 3, 1, 1), dtype=torch.uint8))
-    wrong: "WrongTexts | None" = None
+    wrong: WrongTexts | None = None
+    regions: RegionTexts | None = None
 
     def pin_memory(self) -> "Batch":
         """For the loader's thread that pins."""
         self.pixels = self.pixels.pin_memory()
         self.features = self.features.pin_memory() if self.features is not None else None
         self.shrunk, self.sharp = self.shrunk.pin_memory(), self.sharp.pin_memory()
-        if self.wrong is not None and self.wrong.features is not None:
-            self.wrong = self.wrong._replace(features=self.wrong.features.pin_memory())
+        self.wrong = None if self.wrong is None else self.wrong.pin_memory()
+        self.regions = None if self.regions is None else self.regions.pin_memory()
         return self
 
 
@@ -163,7 +158,8 @@ class LowResolution(NamedTuple):
 class PairOptions:
     """How samples are made. `crop` None: whole images. `caption_shares` by role; None: any caption of an image alike.
 
-    `wrong`: wrong texts of a caption that `embed_captions` made at most, and the loader makes again; 0: none are read.
+    `wrong`: wrong texts of a caption that `embed_captions` made at most, and the loader makes again; 0: none are read. `regions`
+    of crops with captions; None: none are read.
     """
 
     seed: int
@@ -172,10 +168,11 @@ class PairOptions:
     caption_shares: Mapping[str, float] | None = None
     low: LowResolution | None = None
     wrong: int = 0
+    regions: RegionOptions | None = None
 
 
 class PairLoader(RowLoader):
-    """Makes batches of image-caption pairs, with features of the captions, and of wrong ones, where there are stores."""
+    """Makes batches of image-caption pairs, with features of the captions, of wrong ones and of regions' texts where there are stores."""
 
     def __init__(
         self,
@@ -183,11 +180,11 @@ class PairLoader(RowLoader):
         shards: Sequence[PreparedShard],
         options: PairOptions,
         features: FeatureStore | None = None,
-        wrong: FeatureStore | None = None,
+        beside: Mapping[str, FeatureStore] | None = None,
     ) -> None:
         super().__init__(files, shards)
-        self.options, self.features, self.wrong = options, features, wrong
-        for store in (features, wrong):
+        self.options, self.features, self.beside = options, features, dict(beside or {})
+        for store in (features, *self.beside.values()):
             if store is not None and len(store.shards) != len(self.shards):
                 raise ShardError(
                     f"{store.folder} has {len(store.shards)} shards of features for {len(self.shards)} shards"
@@ -201,10 +198,9 @@ class PairLoader(RowLoader):
         if self.features is not None:
             files = [self.features.shards[number]["file"] for number in numbers]
             self.features.files.announce(files, f"{stream}.features")
-        if self.wrong is not None:  # images with labels are learned from without wrong texts
+        for name, store in self.beside.items():  # images with labels are learned from without them
             captioned = [number for number in numbers if not has_labels(self.shards[number])]
-            files = [self.wrong.shards[number]["file"] for number in captioned]
-            self.wrong.files.announce(files, f"{stream}.wrong")
+            store.files.announce([store.shards[number]["file"] for number in captioned], f"{stream}.{name}")
 
     def opened(self, shard: PreparedShard) -> ShardRows:
         """Rows and images."""
@@ -217,6 +213,8 @@ class PairLoader(RowLoader):
         size, rows_B = int(self.options.recipe["size"]), np.zeros(len(places_B2), dtype=np.int64)
         pixels_BCHW = np.empty((len(places_B2), 3, size, size), dtype=np.uint8)
         texts, labels = [""] * len(places_B2), [""] * len(places_B2)
+        wrong: list[list[str]] = [[]] * len(places_B2)
+        regions: list[Drawn] = [NONE_DRAWN] * len(places_B2)
         sharp: dict[int, np.ndarray] = {}
         epoch, low = piece.epoch, self.options.low
         # Shard by shard, in the order of the rows: reads of one tar lie next to each other.
@@ -230,6 +228,8 @@ class PairLoader(RowLoader):
             if self.features is not None:
                 rows_B[number] = self.feature_row(shard, row_number, row, caption)
             texts[number], labels[number] = row["captions"][caption], row.get("label", "")
+            wrong[number] = wrong_texts(row, texts[number], self.options.wrong)
+            regions[number] = self.drawn_regions(row, epoch, (shard, row_number))
             pixels_BCHW[number] = self.pixels(opened, row, epoch, (shard, row_number))
             drawn = (self.options.seed, epoch, shard, row_number, LOW)
             if low is not None and np.random.default_rng(drawn).random() < low.share:
@@ -242,31 +242,25 @@ class PairLoader(RowLoader):
         if sharp:
             batch.shrunk, batch.sharp = torch.tensor([*sharp]), torch.from_numpy(np.stack([*sharp.values()]))
         if self.options.wrong and not all(labels):
-            batch.wrong = self.wrong_texts(batch, rows_B)
+            right = Right(texts, places_B2[:, 0], rows_B, features)
+            batch.wrong = wrong_beside(right, wrong, self.options.wrong, self.beside.get(NEGATIVE_TEXTS))
+        if self.options.regions is not None and not all(labels):
+            most = self.options.regions.per_picture
+            batch.regions = regions_beside(regions, places_B2, most, self.beside.get(REGION_TEXTS))
         return batch
 
-    def wrong_texts(self, batch: Batch, rows_B: np.ndarray) -> WrongTexts:
-        """Of the captions of a batch, which are the rows [B] of their shards: made here, with features from their store.
+    def drawn_regions(self, row: Row, epoch: int, place: tuple[int, int]) -> Drawn:
+        """Those of a row that its crop shows."""
+        options = self.options
+        if options.regions is None or options.crop is None or not row.get(REGIONS):
+            return NONE_DRAWN
+        window = crop_window_seen(size_of(row), options.recipe, options.crop, self.crop_seed(epoch, place))
+        rng = np.random.default_rng((options.seed, epoch, *place, REGION))
+        return draw_regions(row, window, options.regions, rng)
 
-        A caption's row in the store of captions is its group in that of wrong ones.
-        """
-        made, most = [wrong_captions(text, self.options.wrong) for text in batch.texts], self.options.wrong
-        texts = [[*found, *[text] * (most - len(found))] for text, found in zip(batch.texts, made, strict=True)]
-        counts_B = np.array([len(found) for found in made])
-        is_there_BH = torch.from_numpy(np.arange(most)[None] < counts_B[:, None])
-        if self.wrong is None or batch.features is None:
-            return WrongTexts(texts, is_there_BH, None)
-        shards_B, rows = batch.places[:, 0].numpy(), []
-        for shard, caption, count in zip(shards_B.tolist(), rows_B.tolist(), counts_B.tolist(), strict=True):
-            stored = self.wrong.rows_of(shard, caption)
-            if len(stored) != count:
-                raise ShardError(
-                    f"{self.wrong.folder} has {len(stored)} wrong texts of a caption that has {count}: embed them again"
-                )
-            rows += stored
-        features_BHD = batch.features[:, None].repeat(1, most, 1)
-        features_BHD[is_there_BH] = self.wrong.gather(np.repeat(shards_B, counts_B), np.array(rows, dtype=np.int64))
-        return WrongTexts(texts, is_there_BH, features_BHD)
+    def crop_seed(self, epoch: int, place: tuple[int, int]) -> str:
+        """What the crop of an image is drawn from."""
+        return f"{self.options.seed}/{epoch}/{place[0]}/{place[1]}"
 
     def pixels(self, opened: ShardRows, row: Row, epoch: int, place: tuple[int, int]) -> np.ndarray:
         """uint8 [3, S, S] of one image; one that cannot be decoded is an error with its name."""
@@ -274,7 +268,7 @@ class PairLoader(RowLoader):
         try:
             if options.crop is None:
                 return whole_pixels(data, options.recipe)
-            return crop_pixels(data, options.recipe, options.crop, f"{options.seed}/{epoch}/{place[0]}/{place[1]}")
+            return crop_pixels(data, options.recipe, options.crop, self.crop_seed(epoch, place))
         except (OSError, ValueError, SyntaxError) as error:
             raise ShardError(f"shard {row['shard']}, image {row['key']} cannot be decoded: {error}") from error
 

@@ -4,6 +4,7 @@ An element depends on no other one. The same function runs in a pool of processe
 array job; one whose report exists is not run again.
 """
 
+import io
 import json
 import os
 import tempfile
@@ -18,17 +19,22 @@ from pathlib import Path
 from typing import Any, NamedTuple, TypedDict, cast
 
 import numpy as np
+from PIL import Image
 
 from contracts.constants import ELEMENTS
 from contracts.types import Artefact
 from data.copies import Copy, CopyProcess, copy_command
 from data.doubles import COLUMNS, full_key, hashes_of
 from data.plan import Element, Plan
+from data.prepared.details import kept_details
 from data.prepared.languages import language_of
 from engine.failure import outcome_of, result_of
-from engine.run import artefact
+from engine.folders.files import artefact
 from towers.data import Row, read_rows, write_rows
+from towers.formats.details import REGIONS
 from towers.labels import is_held_out
+from towers.preprocess import upright_size
+from towers.regions.seen import SIZE
 from towers.shards import ShardWriter, stored_image
 from towers.sources import Sample, Source
 
@@ -121,6 +127,10 @@ def run_element(plan: Plan, element: Element, out: Path, maker: Maker = ALONE) -
         if sample.roles is not None:
             row["roles"] = [sample.roles[number] for number in kept]
         row |= sample.about
+        details, unusable = kept_details(sample.details, sample.every_caption, plan.caption_chars[1])
+        row |= details | ({SIZE: upright_size(Image.open(io.BytesIO(image)))} if REGIONS in details else {})
+        at = {"source": source.path, "key": sample.key}
+        drops += [at | {"reason": reason, "count": count} for reason, count in unusable.items()]
         tr = {language: texts[sample.key] for language, texts in translated.items() if sample.key in texts}
         rows.append({"split": split, "row": row | ({"tr": tr} if tr else {})})
         hashes.append(hashes_of(source, sample.key, image, near=plan.hashes))
@@ -181,7 +191,7 @@ def checked(sample: Sample, source: Source, plan: Plan) -> tuple[str | None, byt
     if source.only_open and sample.about.get("open") is not True:
         return "not under an open licence", None, []
     low, high = plan.caption_chars
-    captions = [sample.caption(number) for number in range(len(sample.captions))]
+    captions = sample.every_caption
     first = {caption: number for number, caption in reversed(list(enumerate(captions)))}
     kept = sorted(number for caption, number in first.items() if low <= len(caption) <= high)
     if not kept:

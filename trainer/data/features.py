@@ -22,7 +22,7 @@ from contracts.constants import FILE_FEATURES, SCHEMA_VERSION
 from contracts.types import FeatureManifest, FeatureShard
 from data.copies import LocalShards, Shards
 from data.manifest import ShardError, verify_file, write_document
-from engine.run import artefact
+from engine.folders.files import artefact
 
 FeatureType = Literal["bf16", "int8"]
 LARGEST = 127  # of a quantised row

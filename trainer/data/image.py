@@ -5,7 +5,6 @@ larger than the tower's input: it is decoded at half, a quarter or an eighth of 
 """
 
 import io
-import random
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -15,11 +14,20 @@ import numpy as np
 import torch
 from PIL import Image, ImageOps
 
-from towers.crops import crop_window, random_crop, shrunk
-from towers.preprocess import FILTERS, check_recipe, decode, resampled, resize, to_rgb
+from towers.crops import drawn_crop, random_crop, shrunk
+from towers.preprocess import (
+    FILTERS,
+    check_recipe,
+    decode,
+    decoded_size,
+    resampled,
+    resize,
+    to_rgb,
+    upright_size,
+)
+from towers.regions.boxes import Window, window_of
 
 SCALES = (8, 4, 2)  # by which libjpeg decodes smaller
-SIDEWAYS = {5, 6, 7, 8}  # EXIF orientations that swap width and height
 
 
 @dataclass(frozen=True)
@@ -38,19 +46,29 @@ def whole_pixels(data: bytes, recipe: Mapping[str, Any]) -> np.ndarray:
 
 def crop_pixels(data: bytes, recipe: Mapping[str, Any], options: CropOptions, seed: str) -> np.ndarray:
     """uint8 [3, S, S]: a random crop, the same for the same seed whoever makes it."""
-    if options.reduced and recipe["resize_mode"] != "longest":
+    if is_reduced(options, recipe):
         return reduced_crop(data, recipe, options, seed)
     return channels_first(resize(random_crop(decode(data), options.scale, seed, flip=options.flip), recipe))
+
+
+def is_reduced(options: CropOptions, recipe: Mapping[str, Any]) -> bool:
+    """Whether a crop is cut from a JPEG that may be decoded smaller; a padded one is not."""
+    return options.reduced and recipe["resize_mode"] != "longest"
+
+
+def crop_window_seen(size: tuple[int, int], recipe: Mapping[str, Any], options: CropOptions, seed: str) -> Window:
+    """What `crop_pixels` shows of an upright picture of `size` (width, height) with the same seed."""
+    drawn_from = size if is_reduced(options, recipe) else decoded_size(size)
+    return window_of(drawn_from, drawn_crop(drawn_from, options.scale, seed, flip=options.flip), recipe)
 
 
 def reduced_crop(data: bytes, recipe: Mapping[str, Any], options: CropOptions, seed: str) -> np.ndarray:
     """The crop of `crop_pixels`, cut and resized in one pass from an image that may have been decoded smaller."""
     check_recipe(recipe)
-    image, size, rng = Image.open(io.BytesIO(data)), int(recipe["size"]), random.Random(seed)
-    sideways = image.getexif().get(0x0112) in SIDEWAYS
-    width, height = (image.height, image.width) if sideways else image.size
-    left, top, crop_width, crop_height = crop_window(width, height, options.scale, rng)
-    is_mirrored = options.flip and rng.random() < 0.5
+    image, size = Image.open(io.BytesIO(data)), int(recipe["size"])
+    width, height = upright_size(image)
+    window, is_mirrored = drawn_crop((width, height), options.scale, seed, flip=options.flip)
+    left, top, crop_width, crop_height = window
     if recipe["resize_mode"] == "shortest":
         side = min(crop_width, crop_height)
         left, top = left + (crop_width - side) / 2, top + (crop_height - side) / 2

@@ -27,8 +27,9 @@ from data.elements import (
 )
 from data.plan import Plan
 from data.prepared.languages import count_languages
-from engine.run import artefact
+from engine.folders.files import artefact
 from towers.data import Row, rows_between
+from towers.formats.details import NEGATIVES, REGIONS
 
 EXAMPLES = 5  # of what was left out, by source and reason
 
@@ -40,6 +41,8 @@ class Joined:
     shards: list[PreparedShard] = field(default_factory=list)
     images: Counter[str] = field(default_factory=Counter)
     captions: Counter[str] = field(default_factory=Counter)
+    negatives: Counter[str] = field(default_factory=Counter)
+    regions: Counter[str] = field(default_factory=Counter)
     languages: Counter[str] = field(default_factory=Counter)  # captions by tag, where the recipe speaks of languages
     labels: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
     drops: dict[tuple[str, str], PreparedDrop] = field(default_factory=dict)
@@ -83,6 +86,7 @@ def join(plan: Plan, out: Path, *, with_set: bool, near: int | None) -> Joined:
             shards = {split: Jsonl(out / f"{shard_name(split, element.number)}.jsonl") for split in report["tars"]}
             captions: Counter[str] = Counter()
             labelled: Counter[str] = Counter()
+            regions: Counter[str] = Counter()
             for both in rows_of(rows_file(out, element.number)):
                 split, row = both["split"], both["row"]
                 key, reason = doubles.next(source, row["key"])
@@ -93,6 +97,8 @@ def join(plan: Plan, out: Path, *, with_set: bool, near: int | None) -> Joined:
                     continue
                 shards[split].write(row | {"key": key})
                 captions[split] += len(row["captions"])
+                joined.negatives[split] += len(row.get(NEGATIVES, ()))
+                regions[split] += len(row.get(REGIONS, ()))
                 if plan.counts_languages:
                     joined.languages += count_languages(row["captions"], source.language)
                 if "label" in row:
@@ -107,6 +113,7 @@ def join(plan: Plan, out: Path, *, with_set: bool, near: int | None) -> Joined:
                 kept[source.name] += rows.count
                 joined.images[split] += rows.count
                 joined.captions[split] += captions[split]
+                joined.regions[split] += regions[split]
                 joined.shards.append(
                     {
                         "kind": "pairs",
@@ -119,6 +126,8 @@ def join(plan: Plan, out: Path, *, with_set: bool, near: int | None) -> Joined:
                         "labelled": labelled[split],
                     }
                 )
+                if regions[split]:
+                    joined.shards[-1]["regions"] = regions[split]
     refuse_empty(plan, joined, kept)
     return joined
 

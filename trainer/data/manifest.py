@@ -12,7 +12,7 @@ from typing import cast
 from contracts import ContractError, load
 from contracts.constants import FILE_SHARDS, LARGE_SET
 from contracts.types import Artefact, PreparedManifest, PreparedShard
-from engine.run import digest_of_file, write_atomically
+from engine.folders.files import digest_of_file, write_atomically
 
 
 class ShardError(ValueError):

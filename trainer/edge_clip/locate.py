@@ -10,7 +10,7 @@ from urllib.parse import unquote, urlsplit
 from contracts import load as load_document
 from contracts.constants import FILE_MANIFEST, FILE_POINTER
 from contracts.types import Artefact
-from engine.run import write_atomically
+from engine.folders.files import write_atomically
 from towers.exported_files import artefacts_in, read_manifest
 
 REGISTRY = "MODEL_REGISTRY"  # the environment variable that servers read, too

@@ -20,8 +20,8 @@ BETAS, EPSILON = (
 def adamw(groups: Iterable[dict[str, Any]], schedule: Schedule) -> torch.optim.AdamW:
     """AdamW over parameter groups; a group's `lr` is its peak, the schedule's where it has none."""
     ready = [{"lr": schedule["lr"], "weight_decay": schedule["weight_decay"], **group} for group in groups]
-    # One kernel for all parameters on a GPU; on a CPU torch's own loop, whose roundings earlier results have.
-    fused = any(parameter.is_cuda for group in ready for parameter in group["params"])
+    # One kernel for all parameters on a GPU; on a CPU torch's own loop, whose roundings earlier results have, unless asked.
+    fused = schedule.get("fused", False) or any(p.is_cuda for group in ready for p in group["params"])
     betas, epsilon = schedule.get("betas", BETAS), schedule.get("epsilon", EPSILON)
     optimizer = torch.optim.AdamW(ready, betas=(betas[0], betas[1]), eps=epsilon, fused=fused or None)
     for group in optimizer.param_groups:

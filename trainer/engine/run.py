@@ -5,7 +5,6 @@ A stage starts with `run = Run.start(MntpConfig)` and ends with `run.finish(...)
 makes the next step save a checkpoint and exit with 75, which means "run me again".
 """
 
-import hashlib
 import json
 import os
 import shutil
@@ -29,12 +28,14 @@ from contracts.constants import (
     RANKED_STAGES,
     SCHEMA_VERSION,
 )
-from contracts.parts import PARTED, is_read, part_of
+from contracts.parts import PARTED
 from contracts.types import Artefact, TrainingJob, TrainingReport, TrainingReportFirstStep
 from engine import generators
 from engine.checkpoint import FOLDER as CHECKPOINTS
 from engine.checkpoint import read_small
 from engine.failure import fail_in_a_sentence
+from engine.folders.files import artefact, write_atomically
+from engine.folders.inputs import only_parts, path_of
 from engine.task import Figures, value_of
 from engine.world import World, end_process, fast_dtype, join_world
 
@@ -255,46 +256,3 @@ def stage_of(config: type) -> str:
     """The stage that a configuration belongs to: the one value that its key `stage` may have."""
     (stage,) = get_args(get_type_hints(config)["stage"])
     return stage
-
-
-def path_of(uri: str) -> Path:
-    """A local path from a `file://` URI or a plain path."""
-    if uri.startswith("s3://"):
-        raise ValueError(f"{uri}: S3 is mounted or copied by the container's entry, a stage reads local files")
-    return Path(uri.removeprefix("file://"))
-
-
-def only_parts(folder: Path, role: str, parts: list[str], stage: str) -> Callable[[str, tuple[Any, ...]], None]:
-    """An audit hook that refuses to open what the job does not name: its address may not hold it, a container not fetch it."""
-    prefix, key = f"{folder.resolve()}{os.sep}", PARTED[role]
-
-    def refuse_others(event: str, arguments: tuple[Any, ...]) -> None:
-        if event != "open" or not isinstance(arguments[0], str | os.PathLike):
-            return
-        path = os.path.realpath(arguments[0])
-        if path.startswith(prefix) and not is_read(path.removeprefix(prefix), role, parts):
-            name = path.removeprefix(prefix)
-            raise PermissionError(
-                f"stage {stage} reads {name} of {role}, but its row in STAGES names only "
-                f"{', '.join(parts)}: name {part_of(name, role)} under `{key}` there"
-            )
-
-    return refuse_others
-
-
-def artefact(folder: Path, path: str) -> Artefact:
-    """The descriptor of a file: path relative to `folder`, SHA-256 digest, size in bytes."""
-    return {"path": path, "digest": f"sha256:{digest_of_file(folder / path)}", "size": (folder / path).stat().st_size}
-
-
-def digest_of_file(file: Path) -> str:
-    """SHA-256, in hexadecimal."""
-    with file.open("rb") as data:
-        return hashlib.file_digest(data, "sha256").hexdigest()
-
-
-def write_atomically(file: Path, text: str) -> None:
-    """Replace a text file in one step."""
-    temporary = file.with_name(file.name + ".tmp")
-    temporary.write_text(text, encoding="utf-8")
-    os.replace(temporary, file)

@@ -24,11 +24,11 @@ from engine.world import World
 
 
 class Blocks(NamedTuple):
-    """The parts of a model that repeat, such as its layers, and the module that runs them in this order, by which method."""
+    """The parts of a model that repeat, such as its layers, and the module that runs them in this order, by which methods."""
 
     root: nn.Module
     parts: list[nn.Module]
-    method: str = "forward"
+    methods: tuple[str, ...] = ("forward",)
 
 
 def place(blocks: Blocks | None, parallel: Parallel, world: World) -> None:
@@ -67,8 +67,9 @@ def shard(blocks: Blocks, world: World) -> None:
     # The root has nothing of its own to split: it makes the blocks know each other, so that the next one comes in time.
     split = {parameter for block in blocks.parts for parameter in block.parameters()}
     fully_shard(blocks.root, mesh=mesh, ignored_params={p for p in blocks.root.parameters() if p not in split})
-    if blocks.method != "forward":
-        register_fsdp_forward_method(blocks.root, blocks.method)
+    for method in blocks.methods:
+        if method != "forward":
+            register_fsdp_forward_method(blocks.root, method)
     for module, following in itertools.pairwise(sharded):
         module.set_modules_to_forward_prefetch([following])
 

@@ -82,11 +82,16 @@ class World:
         A loss over all of them is computed on every rank. The gradients of each rank's rows are right then, and what ranks
         have in common has to go through `shared`.
         """
+        edges = [count * rank // self.size for rank in range(self.size + 1)]
+        return self.joined(rows_BD, [end - start for start, end in pairwise(edges)])
+
+    def joined(self, rows_BD: torch.Tensor, counts: list[int]) -> torch.Tensor:
+        """The rows of all ranks [N, D] as `whole` has them, where each brings as many as `counts` says of it."""
         if self.size == 1:
             return rows_BD
-        edges = [count * rank // self.size for rank in range(self.size + 1)]
-        rows_ND = gather_rows(rows_BD.detach(), [end - start for start, end in pairwise(edges)])
-        return torch.cat([rows_ND[: edges[self.rank]], rows_BD, rows_ND[edges[self.rank + 1] :]])
+        first = sum(counts[: self.rank])
+        rows_ND = gather_rows(rows_BD.detach(), counts)
+        return torch.cat([rows_ND[:first], rows_BD, rows_ND[first + len(rows_BD) :]])
 
     def shared(self, value: torch.Tensor) -> torch.Tensor:
         """The same value with an equal share of its gradient on every rank: their sum is the gradient."""

@@ -15,7 +15,7 @@ import torch
 from PIL import Image
 from torch.nn import functional as F
 
-from engine.run import digest_of_file
+from engine.folders.files import digest_of_file
 from evaluation.cache import VectorCache
 from evaluation.progress import Progress
 from towers.data import Row, read_images, read_rows

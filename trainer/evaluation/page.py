@@ -9,7 +9,7 @@ from typing import TypedDict
 
 import matplotlib
 
-from engine.run import write_atomically
+from engine.folders.files import write_atomically
 from evaluation.bench import Figures
 from evaluation.measure import Measured, table
 from evaluation.registry import DEV_SETS

@@ -14,7 +14,8 @@ import torch
 from PIL import Image
 
 from contracts.constants import FILE_JOB
-from engine.run import digest_of_file, path_of
+from engine.folders.files import digest_of_file
+from engine.folders.inputs import path_of
 from evaluation.bench import TextTier
 from towers.image.of_run import load_image_tower
 from towers.preprocess import preprocess

@@ -26,7 +26,7 @@ from engine.sharding import place
 from engine.world import World, fast_dtype
 from gpu_check.small import small_tokenizer
 from tasks.clip import Clip
-from tasks.clip_batch import Place
+from tasks.clip_data.batch import Place
 from tasks.clip_data.cached import CachedPairs, Sampler, StoredPairs
 from tasks.clip_objective import Objective, Texts
 from towers.crops import Activations

@@ -6,7 +6,8 @@ Writes `comparison.json` and, as a table for people, `comparison.md`.
 import json
 
 from contracts.types import CompareConfig
-from engine.run import Run, write_atomically
+from engine.folders.files import write_atomically
+from engine.run import Run
 from evaluation.recipe.comparison import BASE, Measured, compare_metric, flat, started, table
 
 

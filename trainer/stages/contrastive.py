@@ -29,11 +29,7 @@ def main() -> None:
 
     sampler = Sampler(groups, config, run.seed)
     task = Contrastive(run, language_model, sampler, groups.dev)
-    loop = Loop(run, task, config["schedule"], config.get("parallel"))
-    if not loop.resumes:
-        task.accuracy.append(task.dev_accuracy())
-        run.log(f"dev caption retrieval before training: {task.accuracy[0]:.3f}")
-    language_model.model = loop.train()["language_model"]
+    language_model.model = Loop(run, task, config["schedule"], config.get("parallel")).train()["language_model"]
     run.leave_to_first()
 
     files = language_model.save(run.output / "model", **save_options(config.get("saved_model")))

@@ -10,7 +10,8 @@ train images are streamed there is nothing of them, and `clip` makes their crops
 import json
 
 from contracts.types import EmbedImagesConfig
-from engine.run import Run, write_atomically
+from engine.folders.files import write_atomically
+from engine.run import Run
 from towers.crops import CropsShape
 from towers.image.activations import arrays_of, assemble_all, embed_shard, streamed_crops
 from towers.image.backbone import create_backbone, preprocess_recipe

@@ -5,7 +5,8 @@ from scratch among them, are measured by stage `compare`.
 """
 
 from contracts.types import EvaluateConfig
-from engine.run import Run, write_atomically
+from engine.folders.files import write_atomically
+from engine.run import Run
 from evaluation.card import with_dev_sets
 from evaluation.measure import Measured, flat
 from evaluation.page import Evaluation, render_table, write_evaluation

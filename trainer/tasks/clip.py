@@ -13,11 +13,11 @@ from engine.optim import param_groups
 from engine.run import Run
 from engine.sharding import Blocks
 from engine.task import Figures, Parts, Task
-from tasks.clip_batch import Seen
+from tasks.clip_data.batch import Seen
 from tasks.clip_objective import LogitScales, Objective
 from towers.image.tower import ImageTower
 
-SHOWN = ("mean_recall", "zero_shot_top1", "unseen_top1")  # in the log, of all that is measured
+SHOWN = ("mean_recall", "zero_shot_top1", "unseen_top1", "region_top1")  # in the log, of all that is measured
 
 
 class Clip(Task):
@@ -52,7 +52,7 @@ class Clip(Task):
         """Those of the image tower that train; of a tower whose blocks are not known, none."""
         tower, first = self.objective.tower, self.objective.pairs.block
         parts = [] if first is None else tower.blocks()[first:]
-        return Blocks(tower, parts, "forward_trainable") if parts else None
+        return Blocks(tower, parts, ("forward_trainable", "forward_regions")) if parts else None
 
     def loss(self, step: int) -> tuple[torch.Tensor, Parts]:
         """The weighted sum of the terms, through this rank's images and texts."""
@@ -69,7 +69,7 @@ class Clip(Task):
         parts = Parts()
 
         def loss_of(*own: torch.Tensor) -> torch.Tensor:
-            total, terms = objective.terms(seen, (own[0], own[1]), rng, (run.seed, step))
+            total, terms = objective.terms(seen, own, rng, (run.seed, step))
             parts.update({name: part.detach() / run.world.size for name, part in terms.items()})
             return total
 
@@ -118,12 +118,16 @@ class Clip(Task):
         pairs, teacher = self.objective.pairs.state(), self.objective.self_teacher
         kept = {"history": self.history, "loss_average": float(self.loss_average), "pairs": pairs}
         kept["margin"] = float(self.objective.margin)
+        if self.objective.regions is not None:
+            kept["region_margin"] = float(self.objective.regions.margin)
         return kept if teacher is None else kept | {"self_teacher": teacher.state()}
 
     def load_state(self, state: dict[str, Any]) -> None:
         """Put them back."""
         self.history = state["history"]
         self.objective.margin.fill_(state.get("margin", 0.0))
+        if self.objective.regions is not None:
+            self.objective.regions.margin.fill_(state["region_margin"])
         if self.objective.self_teacher is not None:
             self.objective.self_teacher.load_state(state["self_teacher"])
         self.objective.pairs.load_state(state.get("pairs", {}))

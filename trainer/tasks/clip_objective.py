@@ -18,7 +18,8 @@ from losses.keys import Keys, text_keys
 from losses.matrices import info_nce, shared_cross_entropy, soft_cross_entropy
 from losses.ranks import Ranks
 from losses.regularise import Draw, frozen_tower_regulariser
-from tasks.clip_batch import Pairs, Place, Seen
+from tasks.clip_data.batch import Pairs, Place, Seen
+from tasks.clip_regions import RegionObjective
 from tasks.self_teacher import SelfTeacher
 from towers.class_targets import ClassTargets
 from towers.image.backbone import Origin, origin_of
@@ -40,12 +41,13 @@ class Texts:
 
 
 class LogitScales(nn.Module):
-    """What cosines become before a loss: `captions` and `classes` are logarithms of scales, `bias` is added for sigmoid loss."""
+    """What cosines become before a loss: logarithms of scales of `captions`, `classes` and `regions`; `bias` is for sigmoid loss."""
 
     def __init__(self, config: ClipConfig, backbone: nn.Module) -> None:
         super().__init__()
         self.is_sigmoid = config.get("loss", "softmax") == "sigmoid"
         self.captions, self.classes = new_logit_scale(), new_logit_scale()
+        self.regions = new_logit_scale() if "regions" in config else None
         self.bias = nn.Parameter(torch.tensor(BIAS)) if self.is_sigmoid else None
         if self.is_sigmoid:
             self.captions.data.fill_(LOG_SCALE)
@@ -67,14 +69,20 @@ class LogitScales(nn.Module):
             )
         self.captions.data.fill_(origin.logit_scale)
         if self.bias is None:
-            self.classes.data.fill_(origin.logit_scale)
+            for scale in self.of_softmax():
+                scale.data.fill_(origin.logit_scale)
         elif origin.logit_bias is not None:
             self.bias.data.fill_(origin.logit_bias)
 
     def clamp(self) -> None:
         """Keep scales of softmax losses where CLIP keeps them; SigLIP's authors set no upper limit to theirs."""
         self.captions.data.clamp_(0, None if self.is_sigmoid else MAX_LOGIT_SCALE)
-        self.classes.data.clamp_(0, MAX_LOGIT_SCALE)
+        for scale in self.of_softmax():
+            scale.data.clamp_(0, MAX_LOGIT_SCALE)
+
+    def of_softmax(self) -> list[nn.Parameter]:
+        """Those of losses that are softmax losses whatever the loss of captions is."""
+        return [self.classes] if self.regions is None else [self.classes, self.regions]
 
 
 class Objective:
@@ -101,6 +109,7 @@ class Objective:
         # The regulariser's reference: the head that `inherit` made, on the frozen features of the same crop.
         self.frozen_head = (self.tower.head.weight.detach().clone(), self.tower.head.bias.detach().clone())
         self.margin = torch.zeros((), device=self.device)  # of hard negatives: how far apart they were at the last step
+        self.regions = RegionObjective(config["regions"], self.world, self.text) if "regions" in config else None
         ema = config.get("regulariser_ema")
         self.self_teacher = None if ema is None or config["regulariser_weight"] == 0 else SelfTeacher(self.tower, ema)
         features_NF = pairs.first_features()
@@ -141,16 +150,21 @@ class Objective:
         """The weighted sum, and its parts by name: `loss` is that on the captions. For `draw` see `terms`."""
         return self.terms(seen, self.encode(seen, slice(None)), rng, draw)
 
-    def encode(self, seen: Seen, part: slice) -> tuple[torch.Tensor, torch.Tensor]:
-        """Vectors of a part of this rank's images, and of the captions of those that have one."""
-        image_BE = self.image_vectors(seen.images(part))
+    def encode(self, seen: Seen, part: slice) -> tuple[torch.Tensor, ...]:
+        """Vectors of a part of this rank's images, of the captions of those that have one, and of regions and their phrases."""
+        regions = None if self.regions is None else seen.regions()
+        if self.regions is None or regions is None:
+            image_BE, beside = self.image_vectors(seen.images(part)), ()
+        else:
+            boxes_BP4, is_there_BP = (x[part].to(self.device) for x in (regions.boxes, regions.is_there))
+            image_BE, region_BPE = self.image_and_region_vectors(seen.images(part), boxes_BP4)
+            beside = region_BPE[is_there_BP], self.regions.texts(seen, regions.phrases(part), image_BE)
         captions = seen.captions(part)
-        if captions is None:
-            return image_BE, image_BE.new_zeros((0, image_BE.shape[1]))
-        return image_BE, self.text(captions)
+        text_BE = image_BE.new_zeros((0, image_BE.shape[1])) if captions is None else self.text(captions)
+        return image_BE, text_BE, *beside
 
     def terms(
-        self, seen: Seen, own: tuple[torch.Tensor, torch.Tensor], rng: np.random.Generator, draw: Draw | None
+        self, seen: Seen, own: tuple[torch.Tensor, ...], rng: np.random.Generator, draw: Draw | None
     ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
         """The weighted sum, and its parts by name, from what `encode` makes of this rank's images and captions.
 
@@ -158,7 +172,7 @@ class Objective:
         """
         config, world, counts = self.config, self.world, seen.counts
         own_captioned = counts.own_captioned
-        own_BE, text_BE = own
+        own_BE, text_BE, *of_regions = own
         image_BE = self.whole_images(own_BE, seen)
         uses_frozen = (config["regulariser_weight"] > 0 and self.self_teacher is None) or self.uses_probabilities
         features_BF = seen.features() if uses_frozen else image_BE
@@ -179,6 +193,9 @@ class Objective:
         if config.get("hard_negatives_weight", 0.0) > 0:
             parts["hard_negatives"] = self.against_wrong_texts(own_BE[:own_captioned], text_BE, seen)
             total = total + config.get("hard_negatives_weight", 0.0) * parts["hard_negatives"]
+        if self.regions is not None and self.scales.regions is not None:
+            weighted, found = self.regions.terms(seen, (of_regions[0], of_regions[1]), self.scales.regions.exp())
+            total, parts = total + weighted, parts | found
         if counts.labelled:
             label_BE = self.text(seen.label_inputs(rng))
             keys = Keys.of(text_keys(seen.labels(), self.device))
@@ -267,6 +284,11 @@ class Objective:
             return self.tower.forward_head(x, self.config["dropout"])
         with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
             return self.tower.forward_trainable(x, self.pairs.block, self.config["dropout"])
+
+    def image_and_region_vectors(self, x: torch.Tensor, boxes_BP4: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """The same, and those of boxes in each [B, P, E]."""
+        with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
+            return self.tower.forward_regions(x, self.pairs.block, boxes_BP4, self.config["dropout"])
 
     def pseudo_image_vectors(self, rows: np.ndarray, seen: Seen, rng: np.random.Generator) -> torch.Tensor:
         """Of pseudo-images of classes, each with a random photograph's difference mixed in."""

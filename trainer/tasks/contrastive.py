@@ -13,10 +13,11 @@ from data.order import epoch_batch
 from engine.grad_cache import cached_backward
 from engine.run import Run
 from engine.sharding import Blocks
-from engine.task import Figures, Losses, Parts, Task
+from engine.task import Figure, Figures, Losses, Parts, Task
 from losses.contrastive import pair_loss
 from losses.ranks import Ranks
 from tasks.contrastive_groups import Group, Groups
+from towers.language.lora import lora_left_out
 from towers.language.model import LanguageModel
 from towers.language.structure import base_decoder, blocks_of
 from towers.language.tokens import TextTokens
@@ -26,7 +27,11 @@ EVALUATE_EVERY = 20  # steps, where a recipe says no others
 
 
 class Contrastive(Task):
-    """`dev`: pairs of captions of one image; how often the second is the nearest of the first is the figure on the way."""
+    """`dev`: pairs of captions of one image; how often the second is the nearest of the first is the figure on the way.
+
+    `accuracy`: that figure before training, then of every measurement. The first two are measured together, so that training
+    does not wait: without its LoRA layers the model is what it was.
+    """
 
     def __init__(
         self, run: Run[ContrastiveConfig], language_model: LanguageModel, sampler: "Sampler", dev: Sequence[list[str]]
@@ -67,12 +72,17 @@ class Contrastive(Task):
         return F.normalize(self.language_model.features(rows, self.run.config["pooling"], packing=packing), dim=-1)
 
     def measure(self, step: int, parts: Parts) -> Figures:
-        """The mean loss of the last five steps, and the newest accuracy."""
+        """The mean loss of the last five steps, and the newest accuracy where one was measured."""
         self.losses.add(parts["loss"])
         every, steps = self.run.config.get("evaluate_every", EVALUATE_EVERY), self.run.config["schedule"]["steps"]
         if (step + 1) % every == 0 or step + 1 == steps:
+            if not self.accuracy:
+                with lora_left_out(self.language_model):
+                    self.accuracy.append(self.dev_accuracy())
+                self.run.log(f"dev caption retrieval before training: {self.accuracy[0]:.3f}")
             self.accuracy.append(self.dev_accuracy())
-        return {"loss": lambda: self.losses.mean(5), "dev_accuracy": self.accuracy[-1]}
+        figures: dict[str, Figure] = {"loss": lambda: self.losses.mean(5)}
+        return figures | ({"dev_accuracy": self.accuracy[-1]} if self.accuracy else {})
 
     def dev_accuracy(self) -> float:
         """Caption retrieval accuracy: how many dev captions find the second one of the same image among all second ones."""

@@ -17,10 +17,9 @@ from towers.student import (
     save_static,
     save_student,
 )
-from towers.student_start import init_projection, init_static_table
-from towers.wordpiece import with_special_tokens
+from towers.student_examples import projection_texts
+from towers.student_start import fitted_projection, init_projection, init_static_table, piece_states
 
-PROJECTION_TEXTS = 4096  # that the projection starts from, where a recipe says no other
 EVALUATE_TEXTS = 500  # dev captions for the progress lines; the report uses all
 
 
@@ -68,9 +67,7 @@ def train_static(shared: Distillation) -> dict[str, float]:
         pieces, full = len(shared.wordpiece.pieces), shared.targets.width
         static = StaticStudent.zeros(pieces, min(width, full), full)
     else:
-        first = initial_student(shared, config["tiers"][0], None)
-        rows_VE = init_static_table(first, shared.sampler.tokens, shared.vocabulary.states_VD)
-        static = StaticStudent.of_width(rows_VE, width)
+        static = StaticStudent.of_width(first_rows(shared), width)
     task.start(static.to(run.device))
     if not loop.resumes:
         task.look()
@@ -78,6 +75,24 @@ def train_static(shared: Distillation) -> dict[str, float]:
     if run.world.leads_machine:
         save_static(run.output, static)
     return {"loss": task.last}
+
+
+def first_rows(shared: Distillation) -> torch.Tensor:
+    """Initial rows [V, E] of the token table: what the first transformer makes of each piece before it is trained.
+
+    Where stage `vocabulary` asked it about the pieces and about the texts of its projection, it is not built here.
+    """
+    vocabulary, config = shared.vocabulary, shared.config
+    ids, targets = projection_texts(shared.sampler, config)
+    states_VD, states_ND = vocabulary.states_VD, vocabulary.states_of(ids)
+    if states_VD is not None and states_ND is not None:
+        projection = fitted_projection(states_ND, shared.targets.of(targets)).to(shared.run.device)
+        return init_static_table(projection, states_VD, shared.sampler.tokens)
+    if vocabulary.read is not None:
+        shared.run.log("vocabulary.projection and distill draw other texts: the first transformer reads them now")
+    first = initial_student(shared, config["tiers"][0], None)
+    states_VD = piece_states(first) if states_VD is None else states_VD
+    return init_static_table(first.projection, states_VD, shared.sampler.tokens)
 
 
 def train_transformer(
@@ -124,9 +139,8 @@ def initial_student(
     elif weights != "scratch":
         init_from_package(student, shared.wordpiece, weights)
     student.to(run.device)
-    examples = shared.sampler.draw("head", config.get("projection_texts", PROJECTION_TEXTS))
-    ids = [with_special_tokens(example.ids, config["context_length"]) for example in examples]
-    init_projection(student, ids, shared.targets.of([example.row for example in examples]))
+    ids, targets = projection_texts(shared.sampler, config)
+    init_projection(student, ids, shared.targets.of(targets))
     return student
 
 

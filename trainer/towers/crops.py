@@ -4,7 +4,7 @@ import json
 import random
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NotRequired, TypedDict
+from typing import NamedTuple, NotRequired, TypedDict
 
 import numpy as np
 from PIL import Image
@@ -106,14 +106,24 @@ def crop_window(width: int, height: int, scale: tuple[float, float], rng: random
     return rng.randint(0, width - cropped_width), rng.randint(0, height - cropped_height), cropped_width, cropped_height
 
 
+class CropDraw(NamedTuple):
+    """A crop that was drawn: `window` (left, top, width, height) in pixels, and whether it is mirrored."""
+
+    window: tuple[int, int, int, int]
+    is_mirrored: bool
+
+
+def drawn_crop(size: tuple[int, int], scale: tuple[float, float], seed: str, *, flip: bool) -> CropDraw:
+    """The crop of a picture of `size` (width, height) that a seed draws: half are mirrored if `flip`."""
+    rng = random.Random(seed)
+    return CropDraw(crop_window(*size, scale, rng), flip and rng.random() < 0.5)
+
+
 def random_crop(image: Image.Image, scale: tuple[float, float], seed: str, *, flip: bool) -> Image.Image:
     """A crop of a random fraction (`scale`: least, most) of the area with aspect 3:4 to 4:3; half are mirrored if `flip`."""
-    rng = random.Random(seed)
-    left, top, width, height = crop_window(image.width, image.height, scale, rng)
+    (left, top, width, height), is_mirrored = drawn_crop(image.size, scale, seed, flip=flip)
     cropped = image.crop((left, top, left + width, top + height))
-    if flip and rng.random() < 0.5:
-        return cropped.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
-    return cropped
+    return cropped.transpose(Image.Transpose.FLIP_LEFT_RIGHT) if is_mirrored else cropped
 
 
 def shrunk(image: Image.Image, sides: tuple[int, int], seed: str) -> Image.Image:

@@ -18,7 +18,7 @@ from contracts.types import (
     Tier,
     WordPieceTokenizer,
 )
-from engine.run import artefact, write_atomically
+from engine.folders.files import artefact, write_atomically
 from towers.graph_partition import partition_student
 from towers.onnx_export import export_student, write_table
 from towers.student import StaticStudent, TextStudent, load_static, load_student

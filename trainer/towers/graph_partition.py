@@ -18,7 +18,7 @@ import onnx
 from onnx import TensorProto, helper
 
 from contracts.types import TextPartition
-from engine.run import artefact
+from engine.folders.files import artefact
 
 ROWS = 128  # a run takes some 20 ms then, and all runs together 5 % longer than the whole graph
 

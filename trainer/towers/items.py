@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from engine.run import write_atomically
+from engine.folders.files import write_atomically
 
 FILE = "items.json"
 

@@ -24,6 +24,7 @@ from contracts.constants import MAX_IMAGE_PIXELS, MAX_PHOTO_PIXELS
 
 # Pillow's filters by their names in a recipe; shrinking widens them (antialiasing).
 FILTERS = {"bicubic": Image.Resampling.BICUBIC, "bilinear": Image.Resampling.BILINEAR}
+SIDEWAYS = {5, 6, 7, 8}  # EXIF orientations that swap width and height
 RECIPE_KEYS = {"resize_mode", "size", "interpolation", "crop", "mean", "std", "color"}
 
 
@@ -43,7 +44,18 @@ def decode(data: bytes, max_pixels: int = MAX_IMAGE_PIXELS, max_photo_pixels: in
     if pixels > most:
         raise ValueError(f"image is {image.width} x {image.height} pixels; at most {most} are allowed")
     rgb = to_rgb(ImageOps.exif_transpose(image))
-    return resampled(rgb, -(-rgb.width // 2), -(-rgb.height // 2), "bicubic") if pixels > max_pixels else rgb
+    return resampled(rgb, *decoded_size(rgb.size, max_pixels), "bicubic") if pixels > max_pixels else rgb
+
+
+def upright_size(image: Image.Image) -> tuple[int, int]:
+    """(width, height) of an opened image file as it is looked at, without decoding it."""
+    return (image.height, image.width) if image.getexif().get(0x0112) in SIDEWAYS else image.size
+
+
+def decoded_size(size: tuple[int, int], max_pixels: int = MAX_IMAGE_PIXELS) -> tuple[int, int]:
+    """(width, height) of what `decode` makes of an upright photo of `size`."""
+    width, height = size
+    return (-(-width // 2), -(-height // 2)) if width * height > max_pixels else size
 
 
 def is_photo(image: Image.Image) -> bool:

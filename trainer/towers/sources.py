@@ -16,6 +16,7 @@ from towers.caption_roles import ROLES
 from towers.data import Row, read_rows, rows_between
 from towers.formats.archives import member_bytes, tar_members
 from towers.formats.classes import ClassTable, read_classes
+from towers.formats.details import Details, checked_details, joined_details, raw_details
 from towers.formats.item import Columns, Found
 from towers.formats.table import read_items
 from towers.formats.tables import csv_rows
@@ -49,7 +50,7 @@ class Source:
 class Sample:
     """One image with its captions; `load` gives its bytes or raises an OSError. `about` goes into its row as it is.
 
-    `roles`: what each caption is (`raw`, `short`, `long`), None where the recipe does not say.
+    `roles`: what each caption is (`raw`, `short`, `long`), None where the recipe does not say. `details`: negatives and regions.
     """
 
     key: str
@@ -57,10 +58,16 @@ class Sample:
     captions: list[str]
     about: Row = field(default_factory=dict)
     roles: list[str] | None = None
+    details: Details = field(default_factory=dict)
 
     def caption(self, number: int) -> str:
         """A caption with single spaces between its words."""
         return " ".join(self.captions[number].split())
+
+    @property
+    def every_caption(self) -> list[str]:
+        """All of them with single spaces."""
+        return [self.caption(number) for number in range(len(self.captions))]
 
 
 def sources_of(pairs: list[PairSource], data: Path) -> list[Source]:
@@ -160,7 +167,8 @@ def read_webdataset(path: Path, source: Source) -> Iterator[Sample]:
         roles = None
         if source.caption_fields:
             captions, roles = captions_by_role(values, source)
-        yield Sample(Path(stem).name, lambda image=image: tar_bytes(path, image), captions, roles=roles)
+        details = checked_details(raw_details(values), f"{path.name}, {stem}.json")
+        yield Sample(Path(stem).name, lambda image=image: tar_bytes(path, image), captions, {}, roles, details)
 
 
 def tar_bytes(path: Path, member) -> bytes:
@@ -196,6 +204,7 @@ def rows_to_samples(path: Path, rows: Iterable[Row], source: Source) -> Iterator
     image_column, caption_column = source.image_column or "image", source.caption_column or "caption"
     wanted = [image_column, *([name for _, name in source.caption_fields] or [caption_column])]
     merged: dict[str, list[tuple[str, str]]] = {}
+    details: dict[str, list[Details]] = {}
     for number, row in enumerate(rows, 1):
         for column in wanted:
             if column not in row:
@@ -205,10 +214,13 @@ def rows_to_samples(path: Path, rows: Iterable[Row], source: Source) -> Iterator
             captions = captions_of(row[caption_column])
             roles = [""] * len(captions)
         merged.setdefault(row[image_column], []).extend(zip(captions, roles, strict=True))
+        details.setdefault(row[image_column], []).append(raw_details(row))
     for name, said in merged.items():
         key = "_".join(Path(name).with_suffix("").parts).lstrip("._")
         roles = [role for _, role in said] if source.caption_fields else None
-        yield Sample(key, partial(table_image, path.parent, name), [caption for caption, _ in said], roles=roles)
+        captions, load = [caption for caption, _ in said], partial(table_image, path.parent, name)
+        own = checked_details(joined_details(details[name]), f"{path.name}, {name}")
+        yield Sample(key, load, captions, {}, roles, own)
 
 
 def table_image(folder: Path, name: str) -> bytes:
@@ -231,7 +243,8 @@ def labelled_samples(path: Path, rows: Iterable[Row], source: Source) -> Iterato
         about = {"set": source.set} | {name: row[name] for name in KEPT if name in row}
         about |= {} if label is None else {"label": label, "prompted": "captions" not in row}
         member = tar_members(path.with_name(shard)).get(row["key"], {}).get(".jpg")
-        yield Sample(row["key"], partial(tar_bytes, path.with_name(shard), member), captions, about)
+        details = checked_details(raw_details(row), f"{path.name}, {row['key']}")
+        yield Sample(row["key"], partial(tar_bytes, path.with_name(shard), member), captions, about, None, details)
 
 
 def read_any(path: Path, source: Source) -> Iterator[Sample]:
@@ -252,7 +265,8 @@ def read_any(path: Path, source: Source) -> Iterator[Sample]:
         if label is not None:
             about |= {"label": label, "prompted": not said}
             said = said or [template.replace("{}", label) for template in source.templates]
-        yield Sample(item.key, item.load, said, about)
+        details = checked_details(item.details, f"{path.name}, {item.key}")
+        yield Sample(item.key, item.load, said, about, None, details)
 
 
 @lru_cache(maxsize=1)

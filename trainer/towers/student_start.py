@@ -1,12 +1,14 @@
 """Where students start: their projection by regression onto the targets, the static table from the vectors of single pieces.
 
-B and N texts, T tokens, V pieces, D width, E joint dimension.
+B and N texts, T tokens, V pieces, D width, E joint dimension. What a transformer makes of texts before it is trained is the
+costly part; it knows no target, so stage `vocabulary` can ask it.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 import torch
+from torch import nn
 from torch.nn import functional as F
 
 from towers.student import TextStudent
@@ -22,23 +24,45 @@ RARE = 1e-3  # a piece of this share of all weighs half
 
 def init_projection(student: TextStudent, ids: list[list[int]], targets_NE: torch.Tensor) -> None:
     """Set the projection to the ridge regression from pooled states to targets, or to what the static tier leaves of them."""
-    device = student.table.weight.device
-    pooled_ND = torch.empty(len(ids), student.shape.width, dtype=torch.float64)
     wanted_NE = targets_NE.double()
-    with torch.no_grad():
-        for batch in batches_by_length([len(row) for row in ids], BATCH_TOKENS):
-            ids_BT, mask_BT = padded([ids[i] for i in batch], device)
-            pooled_ND[batch] = student.pooled(student.table(ids_BT), mask_BT).double().cpu()
-            if student.shape.static_weight:
-                static_BE = student.static[0].of_padded(ids_BT).double().cpu()
-                wanted_NE[batch] = left_of(wanted_NE[batch], student.shape.static_weight * static_BE)
-        mean_D, mean_target_E = pooled_ND.mean(0), wanted_NE.mean(0)
-        x_ND, y_NE = pooled_ND - mean_D, wanted_NE - mean_target_E
-        gram_DD = x_ND.T @ x_ND
-        ridge = 1e-3 * float(gram_DD.diagonal().mean()) + 1e-9
-        weight_DE = torch.linalg.solve(gram_DD + ridge * torch.eye(len(gram_DD), dtype=torch.float64), x_ND.T @ y_NE)
-        student.projection.weight.copy_(weight_DE.T)
-        student.projection.bias.copy_(mean_target_E - mean_D @ weight_DE)
+    if student.shape.static_weight:
+        for batch, ids_BT, _ in padded_batches(student, ids):
+            static_BE = student.static[0].of_padded(ids_BT).double().cpu()
+            wanted_NE[batch] = left_of(wanted_NE[batch], student.shape.static_weight * static_BE)
+    student.projection.load_state_dict(fitted_projection(pooled_states(student, ids), wanted_NE).state_dict())
+
+
+def padded_batches(
+    student: TextStudent, ids: list[list[int]]
+) -> Iterator[tuple[list[int], torch.Tensor, torch.Tensor]]:
+    """Texts of similar length together: their numbers, ids [B, T] and masks [B, T] on the student's device."""
+    for batch in batches_by_length([len(row) for row in ids], BATCH_TOKENS):
+        yield batch, *padded([ids[i] for i in batch], student.table.weight.device)
+
+
+@torch.no_grad()
+def pooled_states(student: TextStudent, ids: list[list[int]]) -> torch.Tensor:
+    """What a transformer makes of texts with special tokens, before its projection: [N, D], on the CPU."""
+    states_ND = torch.empty(len(ids), student.shape.width)
+    for batch, ids_BT, mask_BT in padded_batches(student, ids):
+        states_ND[batch] = student.pooled(student.table(ids_BT), mask_BT).cpu()
+    return states_ND
+
+
+@torch.no_grad()
+def fitted_projection(states_ND: torch.Tensor, wanted_NE: torch.Tensor) -> nn.Linear:
+    """The ridge regression from pooled states to vectors, computed in float64."""
+    x_ND, y_NE = states_ND.double(), wanted_NE.double()
+    mean_D, mean_E = x_ND.mean(0), y_NE.mean(0)
+    x_ND, y_NE = x_ND - mean_D, y_NE - mean_E
+    gram_DD = x_ND.T @ x_ND
+    ridge = 1e-3 * float(gram_DD.diagonal().mean()) + 1e-9
+    weight_DE = torch.linalg.solve(gram_DD + ridge * torch.eye(len(gram_DD), dtype=torch.float64), x_ND.T @ y_NE)
+    # Without random first weights: those that are drawn later stay what they were.
+    projection = nn.Linear(*weight_DE.shape, device="meta").to_empty(device="cpu")
+    projection.weight.copy_(weight_DE.T)
+    projection.bias.copy_(mean_E - mean_D @ weight_DE)
+    return projection
 
 
 def left_of(target_BE: torch.Tensor, added_BE: torch.Tensor) -> torch.Tensor:
@@ -51,15 +75,10 @@ def left_of(target_BE: torch.Tensor, added_BE: torch.Tensor) -> torch.Tensor:
     return F.normalize((along_B1 + root_B1) * target_BE - added_BE, dim=-1)
 
 
-@torch.no_grad()
 def piece_states(student: TextStudent) -> torch.Tensor:
     """What a transformer makes of each piece alone: pooled states [V, D], on the CPU."""
-    device, count = student.table.weight.device, student.shape.vocabulary_size
-    states_VD = torch.empty(count, student.shape.width)
-    for batch in piece_batches(count):
-        ids_BT, mask_BT = padded([with_special_tokens([piece], PIECE_TOKENS) for piece in batch], device)
-        states_VD[batch] = student.pooled(student.table(ids_BT), mask_BT).cpu()
-    return states_VD
+    pieces = range(student.shape.vocabulary_size)
+    return pooled_states(student, [with_special_tokens([piece], PIECE_TOKENS) for piece in pieces])
 
 
 def piece_batches(count: int) -> list[list[int]]:
@@ -69,24 +88,23 @@ def piece_batches(count: int) -> list[list[int]]:
 
 @torch.no_grad()
 def init_static_table(
-    student: TextStudent, tokens: Mapping[str, NumberTable], states_VD: torch.Tensor | None = None
+    projection: nn.Linear, states_VD: torch.Tensor, tokens: Mapping[str, NumberTable]
 ) -> torch.Tensor:
-    """Initial rows [V, E]: the student's vector of each piece, times a / (a + frequency): frequent pieces weigh less.
+    """Initial rows [V, E]: a transformer's vector of each piece, times a / (a + frequency): frequent pieces weigh less.
 
-    `states_VD`: what `piece_states` gave for this student, where it was asked before.
+    `states_VD`: what `piece_states` gave for the transformer whose projection this is.
     """
-    counts_V = torch.ones(student.shape.vocabulary_size)
+    count, width = states_VD.shape
+    if width != projection.in_features:
+        raise ValueError(
+            f"vocabulary.first_tier has states of width {width}, the first tier of distill has width "
+            f"{projection.in_features}: name the same tier in both"
+        )
+    counts_V = torch.ones(count)
     for rows in tokens.values():
         parts = (rows.data[start : start + COUNTED] for start in range(0, len(rows.data), COUNTED))
-        counts_V += torch.from_numpy(sum((np.bincount(part, minlength=len(counts_V)) for part in parts), np.int64(0)))
-    if states_VD is None:
-        states_VD = piece_states(student)
-    if states_VD.shape != (len(counts_V), student.shape.width):
-        raise ValueError(
-            f"vocabulary.first_tier has states of the shape {list(states_VD.shape)}, the first tier of distill "
-            f"{[len(counts_V), student.shape.width]}: name the same tier in both"
-        )
-    device = student.table.weight.device
-    parts = [student.projection(states_VD[batch].to(device)).float() for batch in piece_batches(len(counts_V))]
+        counts_V += torch.from_numpy(sum((np.bincount(part, minlength=count) for part in parts), np.int64(0)))
+    device = projection.weight.device
+    parts = [projection(states_VD[batch].to(device)).float() for batch in piece_batches(count)]
     rows_VE = F.normalize(torch.cat(parts), dim=-1).cpu()
     return rows_VE * (RARE / (RARE + counts_V / counts_V.sum()))[:, None]

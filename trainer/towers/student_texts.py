@@ -1,27 +1,16 @@
-"""What students learn from: texts by kind with the row of their target, drawn by the recipe's mix and made noisy.
+"""What students learn from: texts by kind with the number of their target. N texts."""
 
-N texts, E joint dimension.
-"""
-
-import itertools
-import random
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import chain
 from pathlib import Path
-from typing import cast
 
 import numpy as np
 
-from contracts.types import DistillConfig
 from towers.data import Row, count_rows, each_pair, each_row, each_text_row
 from towers.labels import normalised_label
 from towers.languages import translations_in
-from towers.text_noise import contradiction, with_symbols, with_typing_errors
-from towers.text_tables import FlatFile, NumberTable, NumberWriter, TextTable, TextWriter, in_parts
-from towers.token_batches import batches_by_length
-from towers.wordpiece import WordPiece, mixed
+from towers.text_tables import FlatFile, NumberTable, NumberWriter, TextTable, TextWriter
 
 SETS = {  # kind of text in the recipe's mix: set of `embed_captions`
     "captions": "pairs.train",
@@ -42,11 +31,8 @@ SENTENCES = {  # a name by itself may be a word of several languages: in a sente
     "ar": ["صورة {}", "هذه صورة {}"],
     "zh": ["一张{}的照片", "图片上是{}", "这是{}"],
 }
-VOCABULARY_CHARACTERS = 20_000_000
 TRANSLATED = "translations.train"  # the set of English sentences that have translations
 NONE: tuple[int, Row | None] = (0, None)
-TOGETHER = 4096  # texts that are tokenized at a time
-POOL_BATCHES = 32  # whose texts are drawn at once and sorted by length, where a recipe says no other
 
 
 @dataclass
@@ -198,103 +184,3 @@ class _Targets:
             return key[0]
         self.means.add(key)
         return self.count + self.means.count - 1
-
-
-def token_table(texts: TextTable, wordpiece: WordPiece, folder: Path) -> NumberTable:
-    """Token ids of texts without special tokens, in files without names in `folder`."""
-    return NumberTable.of(folder, (ids for part in in_parts(texts, TOGETHER) for ids in wordpiece.tokens(part)))
-
-
-@dataclass
-class Example:
-    """A text as it is learned from: its tokens without special ones, its target, its image or -1, a contradiction or None."""
-
-    ids: list[int]
-    row: int
-    image: int
-    contradiction: list[int] | None
-
-
-class Sampler:
-    """Draws texts by the weights of the mix; equal names of a draw, equal texts. `tokens`: ids of the texts, by kind."""
-
-    def __init__(
-        self,
-        texts: StudentTexts,
-        wordpiece: WordPiece,
-        tokens: Mapping[str, NumberTable],
-        config: DistillConfig,
-        seed: int,
-    ) -> None:
-        self.wordpiece, self.seed, self.noise = wordpiece, seed, config["noise"]
-        self.has_contradictions = config["negatives_weight"] > 0
-        self.pool_batches = config.get("pool_batches", POOL_BATCHES)
-        mix = cast(dict[str, float], dict(config["mix"]))
-        self.weights = {name: mix[name] for name in texts.kinds if mix[name] > 0}
-        self.kinds = {name: texts.kinds[name] for name in self.weights}
-        self.tokens = {name: tokens[name] for name in self.kinds}
-
-    def draw(self, name: str, count: int) -> list[Example]:
-        """`count` examples; `name` decides which."""
-        rng = random.Random(f"{self.seed}/{name}")
-        drawn, changed = [], []
-        for kind in rng.choices(list(self.weights), list(self.weights.values()), k=count):
-            number = rng.randrange(len(self.tokens[kind]))
-            source = self.kinds[kind]
-            row, image = int(source.rows[number]), int(source.images[number])
-            example = Example(self.tokens[kind][number], row, image, None)
-            text = noisy = source.texts[number]
-            if kind != "long" and rng.random() < self.noise["typing_errors"]:
-                noisy = with_typing_errors(noisy, rng)
-            if rng.random() < self.noise["symbols"]:
-                noisy = with_symbols(noisy, rng)
-            if noisy != text:
-                changed.append((example, "ids", noisy))
-            if self.has_contradictions and kind in ("captions", "groups") and noisy == text:
-                other = contradiction(text, rng)
-                if other is not None:
-                    changed.append((example, "contradiction", other))
-            drawn.append(example)
-        for (example, attribute, _), ids in zip(
-            changed, self.wordpiece.tokens([text for *_, text in changed]), strict=True
-        ):
-            setattr(example, attribute, ids)
-        return [example for example in drawn if example.ids]
-
-    def batches(self, name: str, batch_tokens: int, context_length: int) -> Iterator[list[Example]]:
-        """Endless batches: texts of similar length together, batches in random order."""
-        for number in itertools.count():
-            yield from self.pool(name, number, batch_tokens, context_length)
-
-    def pool(self, name: str, number: int, batch_tokens: int, context_length: int) -> list[list[Example]]:
-        """The batches of texts that are drawn together; pools come one after the other, each by its number alone."""
-        chosen: list[Example] = []
-        lengths: list[int] = []
-        while sum(lengths) < self.pool_batches * batch_tokens:
-            more = self.draw(f"{name}/{number}/{len(chosen)}", 256)
-            chosen += more
-            lengths += [min(len(example.ids) + 2, context_length) for example in more]
-        batches = batches_by_length(lengths, batch_tokens)
-        random.Random(f"{self.seed}/{name}/order/{number}").shuffle(batches)
-        return [[chosen[index] for index in batch] for batch in batches]
-
-
-def vocabulary_texts(prepared: Path, languages: Mapping[str, Sequence[str]], folder: Path) -> Iterator[str]:
-    """Train captions, descriptions, translations and documents, mixed so that every language gets enough pieces."""
-    pairs, groups = each_pair(prepared, "train"), each_text_row(prepared, "groups", "train")
-    captions = TextTable.of(folder, (text for row in chain(pairs, groups) for text in row["captions"]))
-    long = TextTable.of(folder, (text for row in each_text_row(prepared, "long", "train") for text in row["captions"]))
-    concepts = TextTable.of(folder, (
-        text for row in each_text_row(prepared, "concepts", "train")
-        for text in (*row["names"], row.get("gloss") or "", *row.get("descriptions", []))
-    ))  # fmt: skip
-    plain = TextTable.of(folder, (row["text"] for row in each_text_row(prepared, "plain", "train")))
-    sources: dict[str, tuple[Sequence[str], float]] = {
-        "captions": (captions, 3.0),
-        "concepts": (concepts, 2.0),
-        "long": (long, 1.0),
-        "plain": (plain, 1.0),
-    }
-    sources |= {language: (texts, 1.0) for language, texts in sorted(languages.items())}
-    available = sum(len(text) for texts, _ in sources.values() for text in texts)
-    return mixed(sources, min(VOCABULARY_CHARACTERS, available))

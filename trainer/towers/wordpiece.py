@@ -15,7 +15,7 @@ from pathlib import Path
 
 from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers, trainers
 
-from engine.run import write_atomically
+from engine.folders.files import write_atomically
 from towers.symbols import SYMBOLS
 
 PAD, UNK, CLS, SEP, MASK = range(5)

@@ -145,8 +145,11 @@ function signBits(vector: Float32Array): number[] {
   return bytes;
 }
 
-/** Little-endian on every machine: what OpenAI's clients decode base64 as. */
+const IS_LITTLE_ENDIAN = new Uint8Array(Uint16Array.of(1).buffer)[0] === 1;
+
+/** Little-endian on every machine: what OpenAI's clients decode base64 as. The bytes may be those of the vector itself. */
 function float32Bytes(vector: Float32Array): Uint8Array {
+  if (IS_LITTLE_ENDIAN) return new Uint8Array(vector.buffer, vector.byteOffset, vector.byteLength);
   const view = new DataView(new ArrayBuffer(vector.length * 4));
   vector.forEach((value, i) => {
     view.setFloat32(i * 4, value, true);

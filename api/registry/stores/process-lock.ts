@@ -3,7 +3,7 @@ import { randomUUID } from 'node:crypto';
 import { linkSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { z } from 'zod';
+import * as z from 'zod';
 
 /** A process and when it started (clock ticks after boot, Linux): a number that was given out again does not match. */
 const ProcessMark = z.strictObject({ pid: z.int().positive(), started: z.string().nullable() });

@@ -20,8 +20,13 @@ export async function openWordPiece(config: WordPieceTokenizer, read: ReadArtefa
   return createWordPiece(new TextDecoder().decode(await read(config.vocabulary)), config);
 }
 
-/** Tokens of a word: of each its id, where it begins and where it ends in the word, and whether it is unknown. */
-type Found = [id: number, start: number, end: number, unknown: boolean][];
+/** Where it stands in the normalised text. */
+interface Token {
+  id: number;
+  start: number;
+  end: number;
+  isUnknown: boolean;
+}
 
 /** `vocabulary`: one piece per line, the line number is the id. */
 export function createWordPiece(
@@ -40,17 +45,24 @@ export function createWordPiece(
     return id;
   }
 
-  /** Longest match first; nothing is appended where the part does not fit. */
-  function split(part: string, from: number, found: Found): boolean {
-    const before = found.length;
+  function append({ ids, starts, ends, unknown }: Tokens, token: Token): void {
+    ids.push(token.id);
+    starts.push(token.start);
+    ends.push(token.end);
+    unknown?.push(token.isUnknown);
+  }
+
+  /** Longest match first; nothing is appended where the part does not fit. `from`: where it begins. */
+  function split(part: string, from: number, found: Tokens): boolean {
+    const before = found.ids.length;
     if (isLong(part)) return false;
     for (let start = 0; start < part.length; ) {
       const piece = pieces.match(part, start);
       if (!piece) {
-        found.length = before;
+        found.ids.length = found.starts.length = found.ends.length = before;
         return false;
       }
-      found.push([piece.id, from + start, from + piece.end, false]);
+      append(found, { id: piece.id, start: from + start, end: from + piece.end, isUnknown: false });
       start = piece.end;
     }
     return true;
@@ -60,35 +72,40 @@ export function createWordPiece(
    * A word that does not fit is one unknown token, as in BERT, unless symbols are glued to it: then it is read as if they
    * stood apart, and what is unknown side by side is one token. So only words change of which some part is known.
    */
-  function readWord(word: string, found: Found): void {
-    if (split(word, 0, found)) return;
+  function readWord(word: string, from: number, found: Tokens): void {
+    if (split(word, from, found)) return;
+    const before = found.ids.length;
     for (const { 0: part, index } of partsOf(word)) {
-      if (split(part, index, found)) continue;
-      const last = found.at(-1);
-      if (last?.[0] === unk_id) last[2] = index + part.length;
-      else found.push([unk_id, index, index + part.length, true]);
+      const [start, end] = [from + index, from + index + part.length];
+      if (split(part, start, found)) continue;
+      const last = found.ids.length - 1;
+      if (last >= before && found.ids[last] === unk_id) found.ends[last] = end;
+      else append(found, { id: unk_id, start, end, isUnknown: true });
     }
   }
 
   /** As above, but that symbols always stand apart and that bytes spell what does not fit. */
-  function spellWord(word: string, found: Found): void {
+  function spellWord(word: string, from: number, found: Tokens): void {
     for (const { 0: part, index } of partsOf(word)) {
       const isTooLong = isLong(part);
-      for (let start = 0; start < part.length; ) {
-        const piece = pieces.match(part, start) ?? spell(part, start);
-        const isUnknown = isTooLong || 'bytes' in piece;
-        for (const id of 'bytes' in piece ? piece.bytes : [piece.id]) {
-          found.push([id, index + start, index + piece.end, isUnknown]);
+      for (let at = 0; at < part.length; ) {
+        const piece = pieces.match(part, at);
+        const start = from + index + at;
+        if (piece) {
+          append(found, { id: piece.id, start, end: from + index + piece.end, isUnknown: isTooLong });
+          at = piece.end;
+        } else {
+          const size = (part.codePointAt(at) ?? 0) > 0xffff ? 2 : 1;
+          for (const id of spell(part.slice(at, at + size))) {
+            append(found, { id, start, end: start + size, isUnknown: true });
+          }
+          at += size;
         }
-        start = piece.end;
       }
     }
   }
 
-  function spell(part: string, start: number): { bytes: number[]; end: number } {
-    const end = start + ((part.codePointAt(start) ?? 0) > 0xffff ? 2 : 1);
-    return { bytes: Array.from(utf8.encode(part.slice(start, end)), (byte) => bytes[byte] ?? unk_id), end };
-  }
+  const spell = (character: string): number[] => Array.from(utf8.encode(character), (byte) => bytes[byte] ?? unk_id);
 
   const readOne = fallback ? spellWord : readWord;
   return {
@@ -102,22 +119,16 @@ export function createWordPiece(
     },
     encode(text) {
       const { units, starts, ends } = normalise(text);
-      const tokens: Tokens = { ids: [], starts: [], ends: [], ...(fallback ? { unknown: [] } : {}) };
-      const found: Found = [];
+      const found: Tokens = { ids: [], starts: [], ends: [], ...(fallback ? { unknown: [] } : {}) };
       // Not `matchAll`, which makes the expression anew: that takes longer than ten words do.
       WORD.lastIndex = 0;
-      for (let word = WORD.exec(units); word; word = WORD.exec(units)) {
-        found.length = 0;
-        readOne(word[0], found);
-        for (const [id, start, end, unknown] of found) {
-          const [from, to] = [word.index + start, word.index + end];
-          tokens.ids.push(id);
-          tokens.starts.push(starts ? (starts[from] ?? 0) : from);
-          tokens.ends.push(ends ? (ends[to - 1] ?? 0) : to);
-          tokens.unknown?.push(unknown);
-        }
-      }
-      return tokens;
+      for (let word = WORD.exec(units); word; word = WORD.exec(units)) readOne(word[0], word.index, found);
+      if (!starts || !ends) return found;
+      return {
+        ...found,
+        starts: found.starts.map((at) => starts[at] ?? 0),
+        ends: found.ends.map((at) => ends[at - 1] ?? 0),
+      };
     },
   };
 }

@@ -1,6 +1,6 @@
 // The Worker as an issuer of OpenID Connect: tokens that say who it is, signed with its own key, and the two documents by which AWS
 // checks them. https://openid.net/specs/openid-connect-discovery-1_0.html, RFC 7517 (keys), RFC 7519 (tokens)
-import { z } from 'zod';
+import * as z from 'zod';
 import { WORKER_TOKEN } from '../../../contracts/src/outputs.ts';
 import { once } from '../isolate/once.ts';
 

@@ -40,11 +40,6 @@ export const TEI_HANDLERS: Record<keyof typeof TEI_OPERATIONS, Handler> = {
   info,
 };
 
-/** Our own bodies on the same paths have no `inputs`. */
-export function isTeiBody(body: unknown): boolean {
-  return fieldOf(body, 'inputs') !== undefined && ['input', 'a', 'b'].every((key) => fieldOf(body, key) === undefined);
-}
-
 function fieldOf(value: unknown, key: string): unknown {
   return typeof value === 'object' && value !== null && Object.hasOwn(value, key) ? Reflect.get(value, key) : undefined;
 }

@@ -49,10 +49,10 @@ async function decodeText(request: Request, type: string): Promise<string> {
   }
   const decoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: false });
   let text = '';
-  let first: Uint8Array | undefined;
+  let first: readonly (number | undefined)[] | undefined;
   try {
     for await (const chunk of chunksOf(request)) {
-      first ??= chunk.slice(0, 2);
+      first ??= [chunk[0], chunk[1]];
       text += decoder.decode(chunk, { stream: true });
     }
     text += decoder.decode();
@@ -67,8 +67,8 @@ async function decodeText(request: Request, type: string): Promise<string> {
   return text;
 }
 
-function isUtf16(first: Uint8Array | undefined): boolean {
-  const [a, b] = first ?? [];
+/** Of the first two bytes. */
+function isUtf16([a, b]: readonly (number | undefined)[] = []): boolean {
   return (a === 0xff && b === 0xfe) || (a === 0xfe && b === 0xff) || (b !== undefined && (a === 0 || b === 0));
 }
 

@@ -8,8 +8,10 @@ const MOST_SECONDS = 3600;
 
 /** What is not understood is no preference: the RFC wants it ignored. The first of two of a name counts. */
 export function readPrefer(headers: Headers): Preference {
+  const header = headers.get('prefer');
+  if (header === null) return {};
   const said = new Map<string, string>();
-  for (const preference of (headers.get('prefer') ?? '').split(',')) {
+  for (const preference of header.split(',')) {
     const [name = '', value = ''] = (preference.split(';')[0] ?? '').split('=').map((part) => part.trim());
     const key = name.toLowerCase();
     if (!said.has(key)) said.set(key, value.replace(/^"(.*)"$/, '$1'));

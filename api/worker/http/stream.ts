@@ -15,12 +15,12 @@ type Compression = 'gzip' | 'deflate';
 const ENCODINGS: Record<string, Compression> = { gzip: 'gzip', 'x-gzip': 'gzip', deflate: 'deflate' };
 
 /** The chunks of a body, decompressed where Content-Encoding says so. Throws `CoreError` beyond a limit. */
-export function chunksOf(request: Request): AsyncGenerator<Uint8Array> {
+export function chunksOf(request: Request): AsyncIterable<Uint8Array> {
   // Content-Length may be absent or a lie, so what really arrives is counted too.
-  const declared = Number(request.headers.get('content-length') ?? 0);
+  const declared = Number(request.headers.get('content-length') ?? Number.NaN);
   if (declared > LIMITS.body_bytes) throw tooLarge(declared, 'bytes');
   const named = (request.headers.get('content-encoding') ?? '').trim().toLowerCase();
-  const sent = counted(arriving(request), 'bytes');
+  const sent = arriving(request, declared);
   if (named === '' || named === 'identity') return sent;
   const format = ENCODINGS[named];
   if (!format) {
@@ -30,7 +30,7 @@ export function chunksOf(request: Request): AsyncGenerator<Uint8Array> {
   return counted(decompressed(sent, { format, named }), `bytes when its ${named} is undone`);
 }
 
-async function* counted(chunks: AsyncGenerator<Uint8Array>, what: string): AsyncGenerator<Uint8Array> {
+async function* counted(chunks: AsyncIterable<Uint8Array>, what: string): AsyncGenerator<Uint8Array> {
   let size = 0;
   for await (const chunk of chunks) {
     size += chunk.length;
@@ -44,29 +44,38 @@ function tooLarge(size: number, what: string): CoreError {
   return new CoreError('body_too_large', message.replace(' (bytes)', ''));
 }
 
-/** What arrives, in time. Where this ends early, the rest can still be read. */
-async function* arriving(request: Request): AsyncGenerator<Uint8Array> {
-  if (!request.body) return;
-  const reader: ReadableStreamDefaultReader<Uint8Array> = request.body.getReader();
+const END = { done: true, value: undefined } as const;
+
+/**
+ * What arrives, in time. Where this ends early, the rest can still be read. No generator: most bodies are one chunk, and
+ * its steps take longer than reading it. `declared`: bytes by Content-Length; behind them nothing is waited for.
+ */
+function arriving(request: Request, declared: number): AsyncIterable<Uint8Array> {
+  const reader: ReadableStreamDefaultReader<Uint8Array> | undefined = request.body?.getReader();
   const started = Date.now();
   let size = 0;
-  let isLate = false;
-  try {
-    while (true) {
-      const left = TOTAL_MS + size / LEAST_BYTES_PER_MS - (Date.now() - started);
-      const read = await within(reader.read().catch(brokenOff), Math.min(IDLE_MS, left));
-      if (read === 'late') {
-        isLate = true;
-        throw tooSlow(size, Date.now() - started);
-      }
-      if (read.done) return;
-      size += read.value.length;
-      yield read.value;
+  async function next(): Promise<IteratorResult<Uint8Array, undefined>> {
+    if (!reader || size === declared) return END;
+    const left = TOTAL_MS + size / LEAST_BYTES_PER_MS - (Date.now() - started);
+    const read = await within(reader.read(), Math.min(IDLE_MS, left)).catch(brokenOff);
+    if (read === 'late') {
+      giveUp(reader);
+      throw tooSlow(size, Date.now() - started);
     }
-  } finally {
-    if (isLate) giveUp(reader);
-    else reader.releaseLock();
+    if (read.done) return END;
+    size += read.value.length;
+    if (size > LIMITS.body_bytes) {
+      reader.releaseLock();
+      throw tooLarge(size, 'bytes');
+    }
+    return read;
   }
+  /** Where chunks are no longer asked for. What was read to its end keeps its lock, which takes long to release. */
+  async function stop(): Promise<typeof END> {
+    reader?.releaseLock();
+    return END;
+  }
+  return { [Symbol.asyncIterator]: () => ({ next, return: stop }) };
 }
 
 /** While a read is outstanding workerd refuses to release the lock: it stays, and nobody waits for this body again. */
@@ -85,20 +94,21 @@ function tooSlow(size: number, ms: number): CoreError {
   return new CoreError('body_timeout', message);
 }
 
-async function within<T>(promise: Promise<T>, ms: number): Promise<T | 'late'> {
-  let timer: ReturnType<typeof setTimeout> | null = null;
-  const late = new Promise<'late'>((resolve) => {
-    timer = setTimeout(resolve, Math.max(0, ms), 'late');
+function within<T>(promise: Promise<T>, ms: number): Promise<T | 'late'> {
+  return new Promise((resolve, reject) => {
+    const timer = setTimeout(resolve, Math.max(0, ms), 'late');
+    const settle =
+      <V>(how: (value: V) => void) =>
+      (value: V) => {
+        clearTimeout(timer);
+        how(value);
+      };
+    promise.then(settle(resolve), settle(reject));
   });
-  try {
-    return await Promise.race([promise, late]);
-  } finally {
-    clearTimeout(timer);
-  }
 }
 
 async function* decompressed(
-  chunks: AsyncGenerator<Uint8Array>,
+  chunks: AsyncIterable<Uint8Array>,
   { format, named }: { format: Compression; named: string },
 ): AsyncGenerator<Uint8Array> {
   const { readable, writable } = new DecompressionStream(format);
@@ -127,7 +137,7 @@ async function* decompressed(
   }
 }
 
-async function feed(chunks: AsyncGenerator<Uint8Array>, writer: WritableStreamDefaultWriter<Uint8Array>) {
+async function feed(chunks: AsyncIterable<Uint8Array>, writer: WritableStreamDefaultWriter<Uint8Array>) {
   for await (const chunk of chunks) {
     for (let at = 0; at < chunk.length; at += SLICE_BYTES) await writer.write(chunk.subarray(at, at + SLICE_BYTES));
   }

@@ -18,7 +18,7 @@ const TRACEPARENT = /^([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(
 
 /** Continues the caller's trace; without a valid `traceparent` a new one begins and `tracestate` is dropped. */
 export function startTrace(headers: Headers): Trace {
-  const spanId = randomHex(8);
+  const [spanId, newTraceId] = randomIds();
   const [, version, traceId = '', parentId = '', flags = '', more] =
     TRACEPARENT.exec(headers.get('traceparent')?.trim() ?? '') ?? [];
   const isValid =
@@ -28,7 +28,7 @@ export function startTrace(headers: Headers): Trace {
     (version !== '00' || more === undefined) &&
     !/^0+$/.test(traceId) &&
     !/^0+$/.test(parentId);
-  if (!isValid) return { traceId: randomHex(16), spanId, isSampled: false };
+  if (!isValid) return { traceId: newTraceId, spanId, isSampled: false };
   const state = headers.get('tracestate');
   const isSampled = (Number.parseInt(flags, 16) & 1) === 1;
   return { traceId, spanId, parentId, isSampled, ...(state ? { state } : {}) };
@@ -40,6 +40,8 @@ export function traceHeaders({ traceId, spanId, isSampled, state }: Trace): Reco
   return state ? { traceparent, tracestate: state } : { traceparent };
 }
 
-function randomHex(bytes: number): string {
-  return hex(crypto.getRandomValues(new Uint8Array(bytes)));
+/** One call for both: what it takes hardly depends on how many bytes are asked for. */
+function randomIds(): [spanId: string, traceId: string] {
+  const digits = hex(crypto.getRandomValues(new Uint8Array(24)));
+  return [digits.slice(0, 16), digits.slice(16)];
 }

@@ -45,9 +45,9 @@ interface Entry {
   waitsSince: number | undefined;
 }
 
-/** Others that may be coming in are let in after so much work at the latest. */
+/** Others that may be coming in are let in after so much work at the latest, whoever does it. */
 const BREATH = 15;
-/** While others are here, or were within the last SHARED_FOR, after so much. */
+/** By a request that has begun, while others are here, or were within the last SHARED_FOR, after so much. */
 const SHORT_BREATH = 2;
 const SHARED_FOR = 1000;
 /** A request that waits looks every millisecond. One that did not for so long, while others did, was dropped. */
@@ -66,6 +66,8 @@ export function createFairQueue({ waitMs, patience }: FairQueueOptions): FairQue
   let done = 0;
   let pace = 1;
   let othersSeen = Number.NEGATIVE_INFINITY;
+  /** Work of all requests since a timer let others in. */
+  let unseen = 0;
 
   function prune(now: number): void {
     for (const entry of entries) if (now - entry.seen > LEASE_MS) entries.delete(entry);
@@ -76,19 +78,6 @@ export function createFairQueue({ waitMs, patience }: FairQueueOptions): FairQue
     let sum = 0;
     for (const { left } of entries) sum += Math.min(Math.max(left - served, 0), work);
     return sum;
-  }
-
-  function learnPace(elapsed: number, work: number): void {
-    const weight = 1 - Math.exp(-work / PACE_MEMORY);
-    const [least, most] = PACE_LIMITS;
-    pace += weight * (Math.min(most, Math.max(least, elapsed / work)) - pace);
-  }
-
-  /** The waiting request that was charged least; of equals the one that came first. */
-  function first(): Entry | undefined {
-    let found: Entry | undefined;
-    for (const entry of entries) if (entry.isWaiting && !(found && found.charged <= entry.charged)) found = entry;
-    return found;
   }
 
   return {
@@ -117,12 +106,15 @@ export function createFairQueue({ waitMs, patience }: FairQueueOptions): FairQue
       };
       if (entries.size > 0) othersSeen = done;
       entries.add(mine);
-      const leave = () => void entries.delete(mine);
+      function leave(): void {
+        // What it took beside its blocks.
+        if (entries.delete(mine)) unseen += mine.left;
+      }
       // workerd drops a cancelled request as it stands, so that no `finally` is reached; its listeners are called.
       signal.addEventListener('abort', leave);
       let mark = { at: mine.seen, done };
-      // Before its first block, too: those who wait in the runtime come in meanwhile, and can be counted.
-      let sinceBreath = Number.POSITIVE_INFINITY;
+      let hasBegun = false;
+      let sinceBreath = 0;
 
       function grant(block: number): void {
         // A request that was taken for dropped and was not.
@@ -132,13 +124,23 @@ export function createFairQueue({ waitMs, patience }: FairQueueOptions): FairQue
         mine.left = Math.max(0, mine.left - block);
         fairCharge += block / entries.size;
         done += block;
+        unseen += block;
         sinceBreath += block;
+        hasBegun = true;
+      }
+
+      /** How much may be computed before others are let in: those who wait in the runtime come in then, and can be counted. */
+      function room(): number {
+        // A timer takes longer than the static tier does for a text: who comes alone begins without one.
+        if (!hasBegun) return entries.size === 1 ? BREATH - unseen : 0;
+        return (done - othersSeen < SHARED_FOR ? SHORT_BREATH : BREATH) - sinceBreath;
       }
 
       function look(): void {
         signal.throwIfAborted();
         mine.seen = Date.now();
-        if (done > mark.done) learnPace(mine.seen - mark.at, done - mark.done);
+        unseen = 0;
+        if (done > mark.done) pace = learned(pace, { elapsed: mine.seen - mark.at, work: done - mark.done });
         mark = { at: mine.seen, done };
         for (const entry of entries) if (entry.isWaiting) entry.waitsSince ??= mine.seen;
       }
@@ -146,7 +148,7 @@ export function createFairQueue({ waitMs, patience }: FairQueueOptions): FairQue
       /** A timer's look at who goes next; whoever was next and has not looked for long was dropped. */
       let missed: { entry: Entry; seen: number; looks: number } | undefined;
       function isMyTurn(): boolean {
-        const best = first();
+        const best = firstOf(entries);
         if (!best || best === mine) return true;
         if (missed?.entry !== best || missed.seen !== best.seen) missed = { entry: best, seen: best.seen, looks: 0 };
         missed.looks++;
@@ -159,8 +161,7 @@ export function createFairQueue({ waitMs, patience }: FairQueueOptions): FairQue
         async next(block) {
           signal.throwIfAborted();
           if (entries.size > 1) othersSeen = done;
-          const breath = done - othersSeen < SHARED_FOR ? SHORT_BREATH : BREATH;
-          if (sinceBreath + block <= breath) {
+          if (block <= room()) {
             grant(block);
             return 0;
           }
@@ -178,4 +179,17 @@ export function createFairQueue({ waitMs, patience }: FairQueueOptions): FairQue
       };
     },
   };
+}
+
+function learned(pace: number, { elapsed, work }: { elapsed: number; work: number }): number {
+  const weight = 1 - Math.exp(-work / PACE_MEMORY);
+  const [least, most] = PACE_LIMITS;
+  return pace + weight * (Math.min(most, Math.max(least, elapsed / work)) - pace);
+}
+
+/** The waiting request that was charged least; of equals the one that came first. */
+function firstOf(entries: Iterable<Entry>): Entry | undefined {
+  let found: Entry | undefined;
+  for (const entry of entries) if (entry.isWaiting && !(found && found.charged <= entry.charged)) found = entry;
+  return found;
 }

@@ -66,11 +66,19 @@ export async function answer<T extends Output>(call: Call, task: Task<T>): Promi
 
 /** Whether a dry run is asked for. */
 export function asksFirst({ url }: Request): boolean {
+  // Most addresses have no question: reading one takes longer than looking for it.
+  if (!url.includes('?')) return false;
   const values = new URL(url).searchParams.getAll('dry_run');
   const wrong = values.find((value) => !DRY_RUN.dry_run.safeParse(value).success);
   if (wrong === undefined) return values.length > 0;
   const message = `dry_run may be 1 or true, not ${JSON.stringify(wrong)}; leave it out to have the request answered.`;
   throw new CoreError('invalid_request', message, { param: 'dry_run' });
+}
+
+/** Whether a body on a path of ours is one of Text Embeddings Inference: ours have no `inputs`. */
+export function isTeiBody(body: unknown): boolean {
+  const has = (key: string) => typeof body === 'object' && body !== null && Object.hasOwn(body, key);
+  return has('inputs') && !['input', 'a', 'b'].some(has);
 }
 
 /** Of a body of another service on the same path, which has no such question: it would be answered and charged. */

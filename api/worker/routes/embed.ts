@@ -18,17 +18,17 @@ import { parseRequest } from '../../core/validation.ts';
 import { encodeEmbedding, type Quantisation } from '../../core/vectors/vectors.ts';
 import type { Call } from '../dependencies.ts';
 import { jobInstead, type Naming } from '../doors/job-instead.ts';
-import { isTeiBody, teiEmbed } from '../doors/tei.ts';
 import { readJsonOrForm } from '../http/body.ts';
 import { parseEmbedForm } from '../http/form.ts';
 import type { Reply } from '../http/reply.ts';
-import { answer, asksFirst, refuseDryRun } from './answer.ts';
+import { answer, asksFirst, isTeiBody, refuseDryRun } from './answer.ts';
 import { jobUriOf, withUploads } from './uploads.ts';
 
 export async function embedRoute(call: Call): Promise<Reply> {
   const body = await readJsonOrForm(call.request);
   if ('json' in body && isTeiBody(body.json)) {
     refuseDryRun(call);
+    const { teiEmbed } = await import('../doors/tei.ts');
     return teiEmbed(call, body.json);
   }
   const sent = 'form' in body ? parseEmbedForm(body.form) : parseBody(body.json);

@@ -12,15 +12,15 @@ import type { Planning } from '../../core/plan.ts';
 import { planSimilarity, similarity, similarityPartially } from '../../core/similarity/similarity.ts';
 import { parseRequest } from '../../core/validation.ts';
 import type { Call } from '../dependencies.ts';
-import { isTeiBody, teiSimilarity } from '../doors/tei.ts';
 import { readJson } from '../http/body.ts';
 import type { Reply } from '../http/reply.ts';
-import { answer, refuseDryRun } from './answer.ts';
+import { answer, isTeiBody, refuseDryRun } from './answer.ts';
 
 export async function similarityRoute(call: Call): Promise<Reply> {
   const body = await readJson(call.request);
   if (isTeiBody(body)) {
     refuseDryRun(call);
+    const { teiSimilarity } = await import('../doors/tei.ts');
     return teiSimilarity(call, body);
   }
   const sent = parseRequest(SimilarityRequest, body);

@@ -3,14 +3,17 @@ import { TokenizeRequest, type TokenizeResponse } from '../../../contracts/src/a
 import { tokenize } from '../../core/tokenize.ts';
 import { parseRequest } from '../../core/validation.ts';
 import type { Call } from '../dependencies.ts';
-import { isTeiBody, teiTokenize } from '../doors/tei.ts';
 import { readJson } from '../http/body.ts';
 import type { Reply } from '../http/reply.ts';
 import { withModel } from '../with-model.ts';
+import { isTeiBody } from './answer.ts';
 
 export async function tokenizeRoute(call: Call): Promise<Reply> {
   const body = await readJson(call.request);
-  if (isTeiBody(body)) return teiTokenize(call, body);
+  if (isTeiBody(body)) {
+    const { teiTokenize } = await import('../doors/tei.ts');
+    return teiTokenize(call, body);
+  }
   const { input, ...options } = parseRequest(TokenizeRequest, body);
   const asked = { ...options, input: typeof input === 'string' ? [input] : input };
   const { model, context_length, texts } = await withModel(call, (current, engines) =>

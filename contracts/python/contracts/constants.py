@@ -13,6 +13,7 @@ EXIT_INTERRUPTED: Final = 75
 FILE_JOB: Final = "job.json"
 FILE_PLAN: Final = "plan.json"
 FILE_BUDGET: Final = "budget.json"
+FILE_CHARGE: Final = "charge.json"
 FILE_LINES: Final = "lines.jsonl"
 FILE_FILE: Final = "file.json"
 FILE_UPLOAD: Final = "upload.json"

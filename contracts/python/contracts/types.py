@@ -237,6 +237,41 @@ class BulkBudget(TypedDict):
     """Tokens that its key could still ask for; null: as many as it likes."""
 
 
+class BulkReturn(TypedDict):
+    """What was given back."""
+
+    images: int
+    """Images."""
+
+    tokens: int
+    """Tokens, about."""
+
+    at: str
+    """When."""
+
+
+class BulkCharge(TypedDict):
+    """`charge.json`, written before the plan of a job that was asked for over HTTP: what it is charged."""
+
+    schema_version: NotRequired[Literal[1]]
+    """Version of the form of this document; absent means 1."""
+
+    job: str
+    """Name of the job, and of its folder."""
+
+    images: list[int]
+    """Images of each shard."""
+
+    tokens: list[int]
+    """Tokens of each shard, about; as many numbers as there are of images."""
+
+    charged_at: str | None
+    """When whoever asked was charged for all of them; null: not yet."""
+
+    returned: BulkReturn | None
+    """What the job had not done when it ended early; null: nothing was given back."""
+
+
 class Artefact(TypedDict):
     """A file, by path and by digest."""
 
@@ -362,6 +397,9 @@ class BulkPlanned(TypedDict):
 
     estimate_on_aws: BulkEstimate | None
     """The same shards as an array job of AWS Batch."""
+
+    children_on_aws: int
+    """Children of that array job, each of which is about a quarter of an hour of work."""
 
 
 class BulkFinished(TypedDict):
@@ -1863,6 +1901,50 @@ class GateDecision(TypedDict):
     """
 
 
+class QuotaLeft(TypedDict):
+    """What the key that asks may still ask for this month."""
+
+    images: int | None
+    """Images that its key could still ask for this month; null: as many as it likes."""
+
+    tokens: int | None
+    """Tokens that its key could still ask for; null: as many as it likes."""
+
+
+class JobDryRun(TypedDict):
+    """Answer of POST /v1/jobs with `dry_run=1`: what would come of it. Nothing is begun or charged."""
+
+    object: Literal["dry_run"]
+    """Name of this form."""
+
+    model: BulkModel
+    """The model that embeds."""
+
+    output: BulkOutput
+    """How vectors are written."""
+
+    shards: int
+    """Shards that the job would be cut into."""
+
+    items: int | None
+    """Items in all; null where it reads tars or videos, which are not opened before."""
+
+    skipped: int
+    """Files of a prefix that are no images."""
+
+    estimate: BulkEstimate | None
+    """What it would take; null where it reads tars or videos."""
+
+    routing: RoutingReceipt
+    """Where it would go: a job is never a matter of an image encoder."""
+
+    quota: QuotaLeft | None
+    """What is left of the quota; null: nothing is counted."""
+
+    error: ErrorMember | None
+    """Why the job would be refused; null: it would be begun."""
+
+
 class JobReportRequestCounts(TypedDict):
     """How far it is: the sum over finished shards."""
 
@@ -3082,6 +3164,9 @@ class PreparedShard(TypedDict):
     captions: int
     """Number of captions in the rows; of texts without captions 0."""
 
+    regions: NotRequired[int]
+    """Number of regions (boxes with phrases) in the rows, of `pairs`. Absent: none."""
+
 
 class PreparedDrop(TypedDict):
     """What `prepare` left out of a source for one reason."""
@@ -3458,6 +3543,11 @@ class Schedule(TypedDict):
     epsilon: NotRequired[float]
     """Added to the root of the mean square that a step is divided by. Absent: 1e-6."""
 
+    fused: NotRequired[bool]
+    """Whether AdamW goes once over the weights in a step, as it always does on a GPU, instead of ten times. On
+    a CPU a step is shorter, and last bits of the weights differ. Absent: on a CPU it does not.
+    """
+
 
 class SavedModel(TypedDict):
     """Absent: float32, in files of at most 50 GB."""
@@ -3647,6 +3737,17 @@ class RecipeEmbedCaptionsLimits(TypedDict):
     """
 
 
+class RecipeEmbedCaptionsRegions(TypedDict):
+    """Whether the phrases of `regions` of images are embedded, for `clip.regions`; `clip` measures itself on
+    those of dev. Absent: no.
+    """
+
+    negatives: int
+    """At most this many wrong texts of every phrase, the region's own `negatives` first, as of
+    `hard_negatives`; FG-CLIP has 10.
+    """
+
+
 class RecipeEmbedCaptionsConceptTexts(TypedDict):
     """The texts that are made of a concept."""
 
@@ -3706,8 +3807,14 @@ class RecipeEmbedCaptions(TypedDict):
     """How many texts of each kind are embedded."""
 
     hard_negatives: NotRequired[int]
-    """At most this many wrong texts for every caption of a train image, in which words of a kind (colours,
-    numbers, people, places) are exchanged, for `clip.hard_negatives_weight`. Absent: none.
+    """At most this many wrong texts for every caption of a train image, for `clip.hard_negatives_weight`: the
+    `negatives` of its row, and behind them captions in which words of a kind (colours, numbers, people,
+    places) are exchanged. Absent: none.
+    """
+
+    regions: NotRequired[RecipeEmbedCaptionsRegions]
+    """Whether the phrases of `regions` of images are embedded, for `clip.regions`; `clip` measures itself on
+    those of dev. Absent: no.
     """
 
     concept_texts: RecipeEmbedCaptionsConceptTexts
@@ -3845,6 +3952,30 @@ class ScratchTextTower(TypedDict):
     """Entries of the WordPiece vocabulary that is trained for it."""
 
 
+class RegionTerms(TypedDict):
+    """Terms of FG-CLIP and FG-CLIP 2 on `regions` of the data, whose texts `embed_captions.regions` embeds;
+    needs `first_trainable_block`, and no `patch_dropout`. Absent: none.
+    """
+
+    per_picture: int
+    """At most this many regions of a picture are learned from in a step, random ones."""
+
+    weight: float
+    """Weight of InfoNCE between the regions of a batch and their phrases (FG-CLIP has 0.1, FG-CLIP 2 0.2): a
+    region's vector is the mean of the tower's last grid over its box.
+    """
+
+    negatives_weight: float
+    """Weight of a region against its phrase and the wrong texts of it (both have 0.5), as
+    `hard_negatives_weight` of a caption; 0 leaves it out.
+    """
+
+    text_contrast_weight: float
+    """Weight of the term that holds the phrases of a batch apart (FG-CLIP 2 has 0.1), as
+    `text_contrast_weight` does captions; 0 leaves it out.
+    """
+
+
 class CaptionShares(TypedDict):
     """How often a caption of each role is drawn, among the roles that an image has; `caption_fields` of
     `prepare` names roles. Absent: every caption of an image alike.
@@ -3922,7 +4053,12 @@ class RecipeClip(TypedDict):
     hard_negatives_weight: NotRequired[float]
     """Weight of a picture's caption against the wrong texts of `embed_captions.hard_negatives` (FG-CLIP 2,
     which has 0.5): their cross-entropy, and a margin that follows how far they are apart in the mean.
-    Stored images only. Absent: 0.
+    Absent: 0.
+    """
+
+    regions: NotRequired[RegionTerms]
+    """Terms of FG-CLIP and FG-CLIP 2 on `regions` of the data, whose texts `embed_captions.regions` embeds;
+    needs `first_trainable_block`, and no `patch_dropout`. Absent: none.
     """
 
     text_contrast_weight: NotRequired[float]
@@ -4033,6 +4169,73 @@ class FirstTier(TypedDict):
     """
 
 
+class ProjectionTextsMix(TypedDict):
+    """How often each kind of text is drawn, relative to the others; kinds that the data lacks are left out."""
+
+    captions: float
+    """Weight of captions of images."""
+
+    captions_tr: float
+    """Weight of captions of images in other languages; their target is the mean of the English ones."""
+
+    groups: float
+    """Weight of captions without images."""
+
+    long: float
+    """Weight of long descriptions."""
+
+    translations: float
+    """Weight of translated captions."""
+
+    fragments: float
+    """Weight of short phrases."""
+
+    prompts: float
+    """Weight of prompts made from class names."""
+
+    concepts: float
+    """Weight of names, glosses and descriptions of concepts."""
+
+    names: float
+    """Weight of names of concepts in other languages, alone and in short sentences."""
+
+
+class ProjectionTextsNoise(TypedDict):
+    """What is done to texts whose target stays the same."""
+
+    typing_errors: float
+    """Fraction of texts with letters swapped, left out, doubled or mistyped."""
+
+    symbols: float
+    """Fraction of texts with emoji, signs or foreign letters beside a word."""
+
+
+class ProjectionTexts(TypedDict):
+    """The settings by which `distill` draws the texts that the projection of the first transformer is fitted
+    to, copied from there. `first_tier` reads those texts here. Where `distill` draws others, by other
+    settings or another seed, it reads them itself, with the same result. Absent: it always does.
+    """
+
+    projection_texts: NotRequired[int]
+    """Texts that the projection of a transformer is fitted to by ridge regression before it is trained.
+    Absent: 4,096.
+    """
+
+    context_length: int
+    """Tokens of a text that are read, special tokens included."""
+
+    mix: ProjectionTextsMix
+    """How often each kind of text is drawn, relative to the others; kinds that the data lacks are left out."""
+
+    noise: ProjectionTextsNoise
+    """What is done to texts whose target stays the same."""
+
+    negatives_weight: float
+    """Weight of telling a caption from the same with two words exchanged or something negated, in the
+    transformers.
+    """
+
+
 class RecipeVocabulary(TypedDict):
     """Configuration of stage `vocabulary`."""
 
@@ -4051,6 +4254,12 @@ class RecipeVocabulary(TypedDict):
     """The first transformer as `distill.tiers` has it, where it starts from a package. It reads every entry
     here, from which the static tier starts. Absent: it reads them in `distill`, as it does where the first
     weights are random.
+    """
+
+    projection: NotRequired[ProjectionTexts]
+    """The settings by which `distill` draws the texts that the projection of the first transformer is fitted
+    to, copied from there. `first_tier` reads those texts here. Where `distill` draws others, by other
+    settings or another seed, it reads them itself, with the same result. Absent: it always does.
     """
 
 
@@ -5186,6 +5395,17 @@ class EmbedCaptionsConfigLimits(TypedDict):
     """
 
 
+class EmbedCaptionsConfigRegions(TypedDict):
+    """Whether the phrases of `regions` of images are embedded, for `clip.regions`; `clip` measures itself on
+    those of dev. Absent: no.
+    """
+
+    negatives: int
+    """At most this many wrong texts of every phrase, the region's own `negatives` first, as of
+    `hard_negatives`; FG-CLIP has 10.
+    """
+
+
 class EmbedCaptionsConfigConceptTexts(TypedDict):
     """The texts that are made of a concept."""
 
@@ -5248,8 +5468,14 @@ class EmbedCaptionsConfig(TypedDict):
     """How many texts of each kind are embedded."""
 
     hard_negatives: NotRequired[int]
-    """At most this many wrong texts for every caption of a train image, in which words of a kind (colours,
-    numbers, people, places) are exchanged, for `clip.hard_negatives_weight`. Absent: none.
+    """At most this many wrong texts for every caption of a train image, for `clip.hard_negatives_weight`: the
+    `negatives` of its row, and behind them captions in which words of a kind (colours, numbers, people,
+    places) are exchanged. Absent: none.
+    """
+
+    regions: NotRequired[EmbedCaptionsConfigRegions]
+    """Whether the phrases of `regions` of images are embedded, for `clip.regions`; `clip` measures itself on
+    those of dev. Absent: no.
     """
 
     concept_texts: EmbedCaptionsConfigConceptTexts
@@ -5400,7 +5626,12 @@ class ClipConfig(TypedDict):
     hard_negatives_weight: NotRequired[float]
     """Weight of a picture's caption against the wrong texts of `embed_captions.hard_negatives` (FG-CLIP 2,
     which has 0.5): their cross-entropy, and a margin that follows how far they are apart in the mean.
-    Stored images only. Absent: 0.
+    Absent: 0.
+    """
+
+    regions: NotRequired[RegionTerms]
+    """Terms of FG-CLIP and FG-CLIP 2 on `regions` of the data, whose texts `embed_captions.regions` embeds;
+    needs `first_trainable_block`, and no `patch_dropout`. Absent: none.
     """
 
     text_contrast_weight: NotRequired[float]
@@ -5507,6 +5738,12 @@ class VocabularyConfig(TypedDict):
     """The first transformer as `distill.tiers` has it, where it starts from a package. It reads every entry
     here, from which the static tier starts. Absent: it reads them in `distill`, as it does where the first
     weights are random.
+    """
+
+    projection: NotRequired[ProjectionTexts]
+    """The settings by which `distill` draws the texts that the projection of the first transformer is fitted
+    to, copied from there. `first_tier` reads those texts here. Where `distill` draws others, by other
+    settings or another seed, it reads them itself, with the same result. Absent: it always does.
     """
 
 

@@ -1,5 +1,5 @@
 // An API key as it is stored: everything about it but the key itself, of which only the digest is kept.
-import { z } from 'zod';
+import * as z from 'zod';
 import { Digest } from '../model/artefact.ts';
 import { SchemaVersion } from '../schema-version.ts';
 import { SCOPES } from './operation.ts';

@@ -1,5 +1,5 @@
 // POST /embed: texts and images in, embeddings in the same order out.
-import { z } from 'zod';
+import * as z from 'zod';
 import { Digest } from '../model/artefact.ts';
 import { ImageType, RoutingReceipt } from './encode.ts';
 import { ErrorMember } from './error.ts';

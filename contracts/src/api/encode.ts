@@ -1,5 +1,5 @@
 // What the Worker asks of the image encoder: image files in, full-length unit vectors out, one result per image.
-import { z } from 'zod';
+import * as z from 'zod';
 import { Digest } from '../model/artefact.ts';
 import { ErrorCode } from './error.ts';
 

@@ -1,5 +1,5 @@
 // The closed list of error codes, the status of each, and the body that carries them.
-import { z } from 'zod';
+import * as z from 'zod';
 
 /** One table: a code's status is decided here and nowhere else. */
 export const ERROR_STATUS = {

@@ -1,5 +1,5 @@
 // What one item of a request may be: a text, an image, or several of them that become one vector.
-import { z } from 'zod';
+import * as z from 'zod';
 import { LIMITS } from './limits.ts';
 
 const TEXT = 'The text itself.';

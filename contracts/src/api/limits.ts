@@ -1,5 +1,5 @@
 // GET /v1/limits: what one request may hold, by the plan of the platform that has to compute it.
-import { z } from 'zod';
+import * as z from 'zod';
 import { Tier } from '../model/manifest.ts';
 import { ApiKey } from './api-key.ts';
 

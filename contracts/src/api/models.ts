@@ -1,5 +1,5 @@
 // GET /v1/models and GET /health/*: what this server answers with, and whether it still does.
-import { z } from 'zod';
+import * as z from 'zod';
 import { Digest } from '../model/artefact.ts';
 import { LanguageFigures, Tier } from '../model/manifest.ts';
 import { SearchVerdicts } from '../model/verdict.ts';

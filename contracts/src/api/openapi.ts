@@ -1,5 +1,5 @@
 // The HTTP interface as OpenAPI 3.1, assembled from the table of operations and the schemas that check requests.
-import { z } from 'zod';
+import * as z from 'zod';
 import { DOOR_ERRORS } from './doors/errors.ts';
 import { ERROR_STATUS } from './error.ts';
 import type { Door, Operation } from './operation.ts';

@@ -13,19 +13,23 @@ export interface Example {
   value: object;
 }
 
-export interface Operation {
+/** Where an operation is answered, and for whom: all of it that contracts/schema/routes.json holds. */
+export interface Route {
   method: 'GET' | 'POST' | 'DELETE';
   /** `{name}` stands for one part of the path. */
   path: string;
   /** Other paths of the same operation. */
   aliases?: readonly string[];
   door: Door;
-  /** Further doors whose bodies the path takes; errors about such a body are written in its form. */
-  sharedWith?: readonly Door[];
   /** What a caller's key must be good for; null: no key is needed. */
   scope: Scope | null;
   /** Another one that is good for it, too, where the path takes bodies of two kinds. */
   orScope?: Scope;
+}
+
+export interface Operation extends Route {
+  /** Further doors whose bodies the path takes; errors about such a body are written in its form. */
+  sharedWith?: readonly Door[];
   summary: string;
   description?: string;
   /** Parameters of the address by name, none of which has to be sent. */

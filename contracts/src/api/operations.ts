@@ -1,5 +1,5 @@
 // The table of operations: what the service answers. Routes, keys, logs and /openapi.json follow from it.
-import { z } from 'zod';
+import * as z from 'zod';
 import { BATCH_OPERATIONS } from './doors/batches.ts';
 import { COHERE_OPERATIONS } from './doors/cohere.ts';
 import { OPENAI_OPERATIONS } from './doors/openai.ts';

@@ -1,5 +1,5 @@
 // POST /similarity: two sides of any modality, or ready vectors, scored by cosine and by a calibrated probability.
-import { z } from 'zod';
+import * as z from 'zod';
 import { Digest } from '../model/artefact.ts';
 import { EmbeddingByType, EmbeddingType, Modality, OnError, Truncate, Usage } from './embed.ts';
 import { ErrorMember } from './error.ts';

@@ -1,5 +1,5 @@
 // A file that was sent for bulk jobs, as it is stored beside its content.
-import { z } from 'zod';
+import * as z from 'zod';
 import { SchemaVersion } from '../schema-version.ts';
 
 /** What its sender and everybody else sees of it. */

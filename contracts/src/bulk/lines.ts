@@ -1,5 +1,5 @@
 // Lines of a bulk job: what is to be embedded, what became of it, and what was wrong with it.
-import { z } from 'zod';
+import * as z from 'zod';
 import { Modality } from '../api/embed.ts';
 import { ErrorCode } from '../api/error.ts';
 import { ImageItem, TextItem } from '../api/items.ts';

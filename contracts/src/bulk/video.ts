@@ -1,5 +1,5 @@
 // How a bulk job reads videos: which of their frames, and how long the segments are that have a vector each.
-import { z } from 'zod';
+import * as z from 'zod';
 
 /** What a video may be; beyond it the video is refused, and the others of its job are not. */
 export const VIDEO_LIMITS = {

@@ -1,5 +1,5 @@
 // A file and how to refer to it: by digest for machines, by path for humans (OCI's content descriptor).
-import { z } from 'zod';
+import * as z from 'zod';
 
 /** Lower-case hexadecimal SHA-256 with its algorithm, as OCI writes it. */
 export const Digest = z.string().regex(/^sha256:[0-9a-f]{64}$/);

@@ -1,5 +1,5 @@
 // The model manifest: everything a server needs to answer with a published model, and where it came from.
-import { z } from 'zod';
+import * as z from 'zod';
 import { ModelName } from '../names.ts';
 import { SchemaVersion } from '../schema-version.ts';
 import { Artefact, artefactsIn, Digest } from './artefact.ts';

@@ -1,5 +1,5 @@
 // The pointer: the one mutable object in a model registry. Moving it publishes or rolls back.
-import { z } from 'zod';
+import * as z from 'zod';
 import { ModelName } from '../names.ts';
 import { SchemaVersion } from '../schema-version.ts';
 import { Digest } from './artefact.ts';

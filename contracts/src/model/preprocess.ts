@@ -1,5 +1,5 @@
 // The exact path from the bytes of an image to the input of the image tower.
-import { z } from 'zod';
+import * as z from 'zod';
 
 export const PreprocessRecipe = z
   .strictObject({

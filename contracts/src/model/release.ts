@@ -1,5 +1,5 @@
 // One move of a model's pointer: what was published or brought back, when, why, and what it was measured at.
-import { z } from 'zod';
+import * as z from 'zod';
 import { ModelName } from '../names.ts';
 import { SchemaVersion } from '../schema-version.ts';
 import { Digest } from './artefact.ts';

@@ -1,5 +1,5 @@
 // The tokenizers of a model manifest: how a text becomes token ids, by family.
-import { z } from 'zod';
+import * as z from 'zod';
 import { Artefact } from './artefact.ts';
 
 const count = z.int().positive();

@@ -1,5 +1,5 @@
 // Whether a search found anything: what the cosine of its best hit says, by how many things were searched.
-import { z } from 'zod';
+import * as z from 'zod';
 
 const perCount = (what: string) => z.array(z.number()).min(1).describe(what);
 

@@ -1,5 +1,5 @@
 // More captions for few images, written by a language model: what crosses to the Python half that asks it, and back.
-import { z } from 'zod';
+import * as z from 'zod';
 import { SchemaVersion } from '../schema-version.ts';
 
 const count = z.int().nonnegative();

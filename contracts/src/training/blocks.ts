@@ -1,5 +1,5 @@
 // Blocks and number ranges that several stages' configurations share.
-import { z } from 'zod';
+import * as z from 'zod';
 
 export const count = z.int().positive();
 export const countOrNone = z.int().nonnegative();
@@ -32,6 +32,13 @@ export const Schedule = z
       .positive()
       .optional()
       .describe('Added to the root of the mean square that a step is divided by. Absent: 1e-6.'),
+    fused: z
+      .boolean()
+      .optional()
+      .describe(
+        'Whether AdamW goes once over the weights in a step, as it always does on a GPU, instead of ten times. On a CPU a ' +
+          'step is shorter, and last bits of the weights differ. Absent: on a CPU it does not.',
+      ),
   })
   .meta({ title: 'Schedule', description: 'AdamW with linear warm-up and a decay to zero.' });
 export type Schedule = z.infer<typeof Schedule>;

@@ -1,5 +1,5 @@
 // The classes of a zero-shot test, as a user writes them: what `prepare.classes` of a recipe names.
-import { z } from 'zod';
+import * as z from 'zod';
 
 export const ClassFile = z
   .looseObject({

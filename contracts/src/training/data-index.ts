@@ -1,5 +1,5 @@
 // The files of a user's data, as uploaded: what a container downloads and compares with.
-import { z } from 'zod';
+import * as z from 'zod';
 import { DATA_FILES } from '../keys.ts';
 import { Artefact } from '../model/artefact.ts';
 import { SchemaVersion } from '../schema-version.ts';

@@ -1,5 +1,5 @@
 // The pointer of a dataset: which data is current under a recipe's name. Moving it is what starts a training.
-import { z } from 'zod';
+import * as z from 'zod';
 import { Digest } from '../model/artefact.ts';
 import { RecipeName } from '../names.ts';
 import { SchemaVersion } from '../schema-version.ts';

@@ -1,5 +1,5 @@
 // What crosses from the control plane to a training stage and back: one stage's job, its report, its progress lines.
-import { z } from 'zod';
+import * as z from 'zod';
 import { Artefact, Digest } from '../model/artefact.ts';
 import { JobId } from '../names.ts';
 import { SchemaVersion } from '../schema-version.ts';

@@ -1,5 +1,5 @@
 // Which attempt is at work in a run's folder: two must not write there.
-import { z } from 'zod';
+import * as z from 'zod';
 import { SchemaVersion } from '../schema-version.ts';
 
 export const Lease = z

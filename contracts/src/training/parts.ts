@@ -1,8 +1,10 @@
 // The parts of what `prepare` and `embed_captions` write: a stage that reads only some of them fetches no others. Of `prepare`
 // also which of its settings decide each part: a stage keeps its content address when those of parts that it does not read change.
 import type { z } from 'zod';
+import type { ClipConfig as Clip } from './stages/clip.ts';
 import { type PrepareConfig as Config, Split, TextKind } from './stages/prepare.ts';
 
+type ClipConfig = z.infer<typeof Clip>;
 type PrepareConfig = Omit<z.infer<typeof Config>, 'stage'>;
 
 /**
@@ -72,6 +74,7 @@ type TextSet =
   | 'hypernyms'
   | 'long.dev'
   | 'negatives.train'
+  | `regions.${Split}`
   | `${Exclude<TextKind, 'plain'> | 'fragments'}.train`;
 
 /** The texts of a set, or the teachers' features of them. */
@@ -91,10 +94,13 @@ export function partsOfTarget(target: 'classifier_rows' | 'clip_text' | 'feature
 }
 
 /** What `clip` learns from and measures itself on; the control reads the texts themselves. */
-export function partsOfTowers(textTower: 'llm' | 'scratch', hardNegatives: number): EmbeddedPart[] {
-  const sets: TextSet[] = ['pairs.train', 'pairs.dev', 'prompts', 'hypernyms', 'labels', 'long.dev'];
-  const all = [...sets, ...(hardNegatives > 0 ? (['negatives.train'] as const) : [])];
-  return textTower === 'scratch' ? textsOf(all) : partsOf(all);
+export function partsOfTowers(
+  clip: Pick<ClipConfig, 'text_tower' | 'hard_negatives_weight' | 'regions'>,
+): EmbeddedPart[] {
+  const sets: TextSet[] = ['pairs.train', 'pairs.dev', 'prompts', 'hypernyms', 'labels', 'long.dev', 'regions.dev'];
+  if ((clip.hard_negatives_weight ?? 0) > 0) sets.push('negatives.train');
+  if (clip.regions !== undefined) sets.push('regions.train');
+  return clip.text_tower === 'scratch' ? textsOf(sets) : partsOf(sets);
 }
 
 const SETS_OF_STUDENTS: readonly TextSet[] = [

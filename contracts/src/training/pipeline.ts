@@ -1,5 +1,5 @@
 // What starts the training state machine and what its states hand to each other; field names are paths in its definition.
-import { z } from 'zod';
+import * as z from 'zod';
 import { Digest } from '../model/artefact.ts';
 import { BatchJobName } from '../names.ts';
 import { SchemaVersion } from '../schema-version.ts';

@@ -1,6 +1,6 @@
 // A training recipe: hyper-parameters as data, one strict block per stage it runs. Nothing has a default: a recipe says
 // everything, itself or by the recipe that it extends.
-import { z } from 'zod';
+import * as z from 'zod';
 import { type JobClass, JobClassName } from '../job-classes.ts';
 import { RecipeName, VariantName } from '../names.ts';
 import { SchemaVersion } from '../schema-version.ts';

@@ -1,5 +1,5 @@
 // Manifests of what is cut into shards: images with captions, texts, and features of captions beside the images' shards.
-import { z } from 'zod';
+import * as z from 'zod';
 import { Artefact, Digest } from '../model/artefact.ts';
 import { SchemaVersion } from '../schema-version.ts';
 import { TextKind } from './stages/prepare.ts';
@@ -30,6 +30,11 @@ export const PreparedShard = z
       .optional()
       .describe('Number of rows with a label, of `pairs`. Absent: written before it was counted.'),
     captions: z.int().nonnegative().describe('Number of captions in the rows; of texts without captions 0.'),
+    regions: z
+      .int()
+      .positive()
+      .optional()
+      .describe('Number of regions (boxes with phrases) in the rows, of `pairs`. Absent: none.'),
   })
   .meta({ title: 'PreparedShard', description: 'One shard: a rank of training reads only those it needs.' });
 

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { unstable_readConfig } from 'wrangler';
 import { ASSETS } from '../../../api/dev/assets/build.ts';
-import { RULES } from '../../../api/dev/bundle.ts';
+import { bundleWorker, RULES } from '../../../api/dev/bundle.ts';
 import { BUCKET, COMPATIBILITY_DATE } from '../../../api/dev/local-worker.ts';
 
 interface WranglerConfig {
@@ -36,4 +36,10 @@ test('files that are not code become the same kind of module', () => {
     const pattern = RULES.find((rule) => rule.type === type)?.pattern ?? /^$/;
     for (const glob of globs) expect(glob.replaceAll('**', 'a').replaceAll('*', 'file')).toMatch(pattern);
   }
+});
+
+test('the script has the messages of one language: zod is imported as `* as z`, of which bundlers leave out what nobody names', async () => {
+  const [script] = await bundleWorker();
+  const languages = String(script?.contents).matchAll(/\/zod\/v4\/locales\/([\w-]+)\.js$/gm);
+  expect([...languages].map(([, name]) => name).filter((name) => name !== 'index')).toEqual(['en']);
 });

@@ -70,11 +70,14 @@ async function repeat(
   { env, context }: { env: Env; context: ExecutionContext },
 ): Promise<{ bytes: number }> {
   let bytes = 0;
+  const sent = JSON.stringify(body);
+  // As every client says it.
+  const length = String(new TextEncoder().encode(sent).length);
   for (let i = 0; i < times; i++) {
     const asked = body && {
       method: 'POST',
-      body: JSON.stringify(body),
-      headers: { 'content-type': 'application/json' },
+      body: sent,
+      headers: { 'content-type': 'application/json', 'content-length': length },
     };
     const request = new Request(`http://localhost${path}`, asked) as Parameters<typeof worker.fetch>[0];
     const response = await worker.fetch(request, env, context);

@@ -207,3 +207,47 @@ def test_wrong_captions_are_stored_caption_by_caption_beside_the_shard_of_the_ri
     report = json.loads((folder / "report.json").read_text())
     assert report["metrics"]["rows.negatives.train"] == len(every)
     assert {artefact["path"] for artefact in report["artefacts"].values()} >= set(all_files(folder))
+
+
+DETAILS = [
+    {"negatives": ["a striped cat", "no cat"]},
+    {"regions": [{"box": [0, 0, 1, 1], "text": "a dog", "negatives": ["a wolf"]}, {"box": [0, 0, 1, 1], "text": "its red lead"}]},
+    {"regions": [{"box": [0, 0, 1, 1], "text": "dusk"}], "negatives": ["dawn"]},
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("cut", ["texts", "shards"])
+def test_negatives_of_rows_come_first_and_texts_of_regions_are_stored_image_by_image(tmp_path, stage, cut):
+    captions = [["a red cat", "a cat"], ["a dog", "an old dog"], ["a lighthouse", "dusk"]]
+    source = tmp_path / "source"
+    train = write_shards(source, [2, 1], captions=captions.__getitem__, details=DETAILS.__getitem__)
+    write_shards(source, [2], split="dev", before=train, captions=captions.__getitem__, details=DETAILS.__getitem__)
+    changes = {"hard_negatives": 3, "regions": {"negatives": 2}}
+    folder, _ = stage(cut, source=source, teacher=AnyTeacher(), cut=cut, **changes)
+    wrong = {}
+    for row in read_rows(folder / "captions.negatives.train.jsonl"):
+        wrong.setdefault(row["id"], []).append(row["text"])
+    assert wrong["0"] == ["a striped cat", "no cat", *wrong_captions("a red cat", 1)]
+    assert wrong["1"][:2] == ["a striped cat", "no cat"] and wrong["3"] == wrong_captions("an old dog", 3)
+    assert wrong["4"] == wrong["5"] == ["dawn"]
+    store = FeatureStore(folder / "regions.train", rows_digest(train))
+    lead, dogs = wrong_captions("its red lead", 2), wrong_captions("a dog", 1)
+    expected = [[], ["a dog", "a wolf", *dogs, "its red lead", *lead], ["dusk"]]
+    for number, texts in enumerate(expected):
+        shard, image = divmod(number, 2)
+        rows = store.rows_of(shard, image)
+        assert len(rows) == len(texts)
+        for text, vector in zip(texts, store.gather(np.full(len(rows), shard), np.array(rows, np.int64)), strict=True):
+            whole = torch.from_numpy(vector_of_text(text, WIDTH))
+            assert torch.equal(vector, (whole / whole.norm()).bfloat16().float())
+    flat = [(str(number), text) for number, texts in enumerate(expected) for text in texts]
+    assert [(row["id"], row["text"]) for row in read_rows(folder / "captions.regions.train.jsonl")] == flat
+    report = json.loads((folder / "report.json").read_text())
+    assert report["metrics"]["rows.regions.train"] == len(flat)
+    assert [(row["id"], row["text"]) for row in read_rows(folder / "captions.regions.dev.jsonl")] == flat[:-1]
+    assert {artefact["path"] for artefact in report["artefacts"].values()} >= set(all_files(folder))
+
+
+def test_regions_that_no_image_has_are_not_asked_for(stage):
+    with pytest.raises(ValueError, match=r"embed_captions\.regions: no train image has regions"):
+        stage("none", regions={"negatives": 0})

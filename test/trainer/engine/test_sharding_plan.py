@@ -32,7 +32,7 @@ def test_a_rank_holds_an_eighth_of_vit_es_blocks_and_all_of_the_rest(ranks):
     everything = sum(parameter.numel() for parameter in tower.parameters())
     assert of_blocks > 0.995 * everything  # 4.35 billion numbers, all but patches, positions and head
     parallel: Parallel = {"weights": "sharded", "activation_checkpointing": True, "compile": False}
-    place(Blocks(tower, list(tower.blocks()), "forward_trainable"), parallel, ranks)
+    place(Blocks(tower, list(tower.blocks()), ("forward_trainable",)), parallel, ranks)
     held = 0
     for block in tower.blocks():
         parameters = list(block.parameters())

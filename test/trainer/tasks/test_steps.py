@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from small_steps import FINE, clip_step, contrastive_step
+from small_steps import FINE, clip_step, contrastive_step, region_step
 
 from engine.world import ALONE_ON_CPU
 from support import STAGE_ENV, warm_python
@@ -28,6 +28,13 @@ def test_the_size_of_a_micro_batch_changes_neither_loss_nor_gradient(tmp_path, c
     assert len(clip["parts"]) == 7 and moved <= set(clip["gradients"])
     cached = clip_step(tmp_path, ALONE_ON_CPU, micro_batch=size)
     torch.testing.assert_close(cached, clip, atol=3e-5, rtol=1e-4)
+
+
+def test_nor_does_it_where_pictures_have_regions(tmp_path):
+    whole = region_step(tmp_path, ALONE_ON_CPU)
+    moved = {"image.backbone.conv_head.weight", "image.head.weight", "text.projection.weight", "scales.regions"}
+    assert all(whole["gradients"][name].abs().max() > 1e-4 for name in moved)
+    torch.testing.assert_close(region_step(tmp_path, ALONE_ON_CPU, micro_batch=3), whole, atol=3e-5, rtol=1e-4)
 
 
 def test_no_more_images_than_a_micro_batch_are_embedded_at_a_time(tmp_path, monkeypatch):
@@ -57,8 +64,12 @@ def test_two_processes_have_the_loss_and_gradient_of_one(tmp_path, clip):
     assert sigmoid["gradients"]["scales.bias"] != 0
     fine = clip_step(tmp_path, ALONE_ON_CPU, **FINE)
     assert fine["parts"]["hard_negatives"] > 0 and fine["parts"]["text_contrast"] > 0
+    regions = region_step(tmp_path, ALONE_ON_CPU)
+    assert all(regions["parts"][name] > 0 for name in ("regions", "region_negatives", "region_text_contrast"))
     expected = {
         "clip": clip,
+        "regions": regions,
+        "cached regions": regions,
         "cached": clip,
         "sigmoid": sigmoid,
         "fine": fine,

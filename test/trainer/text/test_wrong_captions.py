@@ -6,10 +6,9 @@ import numpy as np
 import torch
 from safetensors.torch import save_file
 
-from data.captions.sets import negative_texts
 from tasks.clip_data.wrong import WrongCaptions
 from towers.data import write_rows
-from towers.text.wrong_captions import KIND_OF, KINDS, wrong_captions
+from towers.text.wrong_captions import KIND_OF, KINDS, wrong_captions, wrong_texts
 from towers.text_sets import TextSet
 
 
@@ -38,13 +37,33 @@ def test_captions_without_such_words_have_none_and_the_same_ones_have_the_same()
     assert len(set(wrong_captions(text, 9))) == 9
 
 
+def test_negatives_of_a_row_come_first_and_made_ones_fill_up():
+    caption = "a red ball beside the blue chair"
+    own = ["a red ball on the blue chair", "no ball"]
+    row = {"negatives": own}
+    assert wrong_texts(row, caption, 0) == [] and wrong_texts(row, caption, 1) == own[:1]
+    assert wrong_texts(row, caption, 2) == own
+    assert wrong_texts(row, caption, 4) == [*own, *wrong_captions(caption, 2)]
+    assert wrong_texts({}, caption, 4) == wrong_captions(caption, 4)
+    # One that is among the made ones is there once.
+    both = wrong_texts({"negatives": wrong_captions(caption, 2)[1:]}, caption, 2)
+    assert both == [*reversed(wrong_captions(caption, 2))]
+    assert wrong_texts({"negatives": ["ein Leuchtturm am Morgen"]}, "ein Leuchtturm am Abend", 5) == [
+        "ein Leuchtturm am Morgen"
+    ]
+
+
 def test_a_word_is_of_one_kind():
     assert len(KIND_OF) == sum(len(kind) for kind in KINDS)
 
 
 def test_clip_finds_the_wrong_texts_of_its_captions(tmp_path):
     captions = ["a red ball", "a lighthouse", "two dogs and one cat"]
-    rows = list(negative_texts([{"text": text} for text in captions], 3))
+    rows = [
+        {"id": str(number), "text": text}
+        for number, caption in enumerate(captions)
+        for text in wrong_captions(caption, 3)
+    ]
     assert {row["id"] for row in rows} == {"0", "2"}
     write_rows(tmp_path / "captions.negatives.train.jsonl", rows)
     numbered = torch.arange(len(rows)).float()[:, None]

@@ -62,7 +62,7 @@ def all_items(device: torch.device, *, quick: bool) -> list[Item]:
     items = [
         Item("loader", 2 if quick else 12, lambda: loader.measure(loader.QUICK if quick else loader.FULL)),
         Item("texts", 2 if quick else 60, lambda: texts.measure(device, of_texts)),
-        Item("step", 4 if quick else 25, lambda: loops.measure(device, of_towers)),
+        Item("step", 6 if quick else 25 if on_gpu else 45, lambda: loops.measure(device, of_towers)),
         *(
             [Item("open_clip's own model", 30, lambda: loops.measure_own_model(device, replace(of_towers, steps=3)))]
             if not quick

@@ -24,7 +24,7 @@ from data.image import CropOptions, channels_first, crop_pixels
 from data.manifest import read_manifest, shards_of, write_document
 from data.order import OrderOptions
 from data.stream import Share, Stream
-from engine.run import artefact
+from engine.folders.files import artefact
 from towers.crops import crop_window
 from towers.data import write_rows
 from towers.shards import ShardWriter

@@ -73,6 +73,12 @@ const CHECKS: readonly Check[] = [
       'the static tier starts from what that transformer makes of each entry',
     );
   }),
+  where(['vocabulary'], ({ vocabulary: { first_tier, projection } }) =>
+    unless(
+      projection === undefined || first_tier !== undefined,
+      'vocabulary.projection is read by vocabulary.first_tier: name it, or leave the projection out',
+    ),
+  ),
   where(['clip'], ({ clip }) => divides('clip.scratch', clip.scratch)),
   where(['prepare', 'mntp'], ({ prepare: { texts }, mntp: { pair_captions = false } }) =>
     unless(

@@ -40,6 +40,28 @@ export const TOWER_CHECKS: readonly Check[] = [
       `clip.hard_negatives_weight is ${hard_negatives_weight}, but there are no wrong texts: set embed_captions.hard_negatives`,
     ),
   ),
+  where(['embed_captions', 'clip'], ({ embed_captions, clip: { regions } }) =>
+    unless(
+      regions === undefined || embed_captions.regions !== undefined,
+      'clip.regions learns from phrases, which are not embedded: set embed_captions.regions',
+    ),
+  ),
+  where(
+    ['embed_images', 'clip'],
+    ({ embed_images: { first_trainable_block }, clip: { regions, patch_dropout = 0 } }) =>
+      regions === undefined
+        ? []
+        : [
+            ...unless(
+              first_trainable_block !== null,
+              "clip.regions reads the tower's last grid, of which nothing is left where the head alone trains: set embed_images.first_trainable_block to the number of a block, not null",
+            ),
+            ...unless(
+              patch_dropout === 0,
+              `clip.regions reads every patch of the grid: set clip.patch_dropout to 0, not ${patch_dropout}`,
+            ),
+          ],
+  ),
   where(['embed_images', 'clip'], ({ embed_images: { first_trainable_block }, clip: { image_head } }) =>
     unless(
       image_head !== 'locked' || first_trainable_block === null,

@@ -16,12 +16,15 @@ from safetensors.torch import load_file, save_file
 
 from contracts.constants import FILE_FEATURES
 from contracts.types import Artefact, EmbedCaptionsConfig
+from data.captions.names import DEV_REGION_TEXTS, NEGATIVE_TEXTS, REGION_TEXTS
 from data.captions.sets import (
     PairShard,
+    RegionShard,
+    TextShard,
     WrongShard,
     caption_rows,
     digest_of,
-    negative_texts,
+    grouped_texts,
     other_sets,
     pair_shards,
 )
@@ -33,7 +36,6 @@ from towers.teachers import Teacher, text_features
 
 WAIT_SECONDS = 0.2  # between looks at what other processes are about to finish
 LOCKS = ".locks"
-NEGATIVES = "negatives.train"  # the store of wrong captions
 ANY_TEXT = "a photo"  # a shard without texts has features of no row, and of the width that this one has
 
 Embed = Callable[[list[str]], torch.Tensor]  # texts to features [N, D], bfloat16
@@ -56,9 +58,9 @@ class Unit(Protocol):
 
 
 class ShardUnit:
-    """The texts that belong to the images of one shard: their captions, or wrong ones."""
+    """The texts that belong to the images of one shard: their captions, wrong ones, or those of their regions."""
 
-    def __init__(self, writer: FeatureWriter, number: int, shard: PairShard | WrongShard) -> None:
+    def __init__(self, writer: FeatureWriter, number: int, shard: TextShard) -> None:
         self.writer, self.number, self.shard = writer, number, shard
         self.name, self.count = f"{writer.folder.name}-{number:05d}", shard.count
 
@@ -105,9 +107,10 @@ class CaptionWork:
         self.stores = {
             f"pairs.{split}": self._units(f"pairs.{split}", split, self.pairs[split]) for split in self.pairs
         }
-        if "hard_negatives" in config:
-            wrong = [WrongShard(shard, config["hard_negatives"]) for shard in self.pairs["train"]]
-            self.stores[NEGATIVES] = self._units(NEGATIVES, "train", wrong)
+        self.beside = texts_beside(self.pairs, config)
+        self.stores |= {
+            name: self._units(name, name.rpartition(".")[2], shards) for name, shards in self.beside.items()
+        }
         self.by_shards = config.get("cut", "shards" if is_large(prepared) else "texts") == "shards"
         stored = [] if self.by_shards else [unit for units in self.stores.values() for unit in units]
         texts = (text for unit in stored for group in unit.shard.groups() for text in group)
@@ -159,7 +162,7 @@ class CaptionWork:
             lock.unlink()
         (self.output / LOCKS).rmdir()
 
-    def _units(self, name: str, split: str, shards: Sequence[PairShard | WrongShard]) -> list[ShardUnit]:
+    def _units(self, name: str, split: str, shards: Sequence[TextShard]) -> list[ShardUnit]:
         writer = FeatureWriter(
             self.output / name,
             of=digest_of(self.prepared, split, self.pairs[split]),
@@ -170,10 +173,8 @@ class CaptionWork:
 
     def _files(self, name: str, store: FeatureStore) -> dict[str, str | Artefact]:
         """Of a store: its manifest, every shard of it as the manifest describes it, the texts."""
-        split = "train" if name == NEGATIVES else name.removeprefix("pairs.")
-        rows = caption_rows(self.pairs[split])
-        if name == NEGATIVES:
-            rows = negative_texts(rows, self.config.get("hard_negatives", 0))
+        shards = self.beside.get(name)
+        rows = caption_rows(self.pairs[name.removeprefix("pairs.")]) if shards is None else grouped_texts(shards)
         write_rows(self.output / f"captions.{name}.jsonl", rows)
         files: dict[str, str | Artefact] = {f"captions.{name}": f"captions.{name}.jsonl"}
         files[f"features.{name}"] = f"{name}/{FILE_FEATURES}"
@@ -181,6 +182,24 @@ class CaptionWork:
             described: Artefact = {**shard["file"], "path": f"{name}/{shard['file']['path']}"}
             files[f"features.{name}.{number:05d}"] = described
         return files
+
+
+def texts_beside(pairs: dict[str, list[PairShard]], config: EmbedCaptionsConfig) -> dict[str, Sequence[TextShard]]:
+    """What else the recipe wants of images, by the name of its store: wrong captions, texts of regions."""
+    beside: dict[str, Sequence[TextShard]] = {}
+    if "hard_negatives" in config:
+        beside[NEGATIVE_TEXTS] = [WrongShard(shard, config["hard_negatives"]) for shard in pairs["train"]]
+    if "regions" in config:
+        for split, name in (("train", REGION_TEXTS), ("dev", DEV_REGION_TEXTS)):
+            regions = [RegionShard(shard, config["regions"]["negatives"]) for shard in pairs[split]]
+            if any(shard.regions for shard in regions):
+                beside[name] = regions
+        if REGION_TEXTS not in beside:
+            raise ValueError(
+                "embed_captions.regions: no train image has regions; give rows a field `regions` of {box, text} "
+                "(docs/guides/recipes.md), or leave the setting out"
+            )
+    return beside
 
 
 def embed_all(run: Run[EmbedCaptionsConfig], units: list[Unit], teachers: list[Teacher]) -> None:

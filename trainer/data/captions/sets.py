@@ -8,12 +8,14 @@ from typing import cast
 
 from contracts.types import EmbedCaptionsConfig, PreparedShard
 from data.manifest import has_labels, read_manifest, rows_digest, shards_of
-from engine.run import digest_of_file
+from engine.folders.files import digest_of_file
 from towers.class_targets import read_classes
 from towers.data import Row, each_text_row, read_pairs, read_texts, shard_rows
+from towers.formats.details import REGIONS
 from towers.labels import normalised_label
+from towers.regions.seen import region_texts
 from towers.text.halves import in_halves
-from towers.text.wrong_captions import wrong_captions
+from towers.text.wrong_captions import wrong_texts
 
 SPLITS = ("train", "dev", "unseen")
 WIDEST_HYPERNYM = 0.135  # of the classes; "animal" and wider ones say too little of a picture to be learned with it
@@ -69,7 +71,34 @@ class WrongShard:
 
     def groups(self) -> list[list[str]]:
         """The wrong ones of each caption."""
-        return [wrong_captions(text, self.most) for captions in self.pairs.groups() for text in captions]
+        return [wrong_texts(row, text, self.most) for row in self.pairs.rows() for text in row["captions"]]
+
+
+@dataclass(frozen=True)
+class RegionShard:
+    """The texts of the regions of one shard's images, a group an image: each phrase, and behind it at most `most` wrong ones."""
+
+    pairs: PairShard
+    most: int
+
+    @property
+    def regions(self) -> int:
+        """How many there are."""
+        if self.pairs.shard is None:
+            return sum(len(row.get(REGIONS, ())) for row in self.pairs.rows())
+        return self.pairs.shard.get("regions", 0)
+
+    @property
+    def count(self) -> int:
+        """At most, as of wrong captions."""
+        return (1 + self.most) * self.regions
+
+    def groups(self) -> list[list[str]]:
+        """Those of each image, region by region."""
+        return [[text for texts in region_texts(row, self.most) for text in texts] for row in self.pairs.rows()]
+
+
+TextShard = PairShard | WrongShard | RegionShard
 
 
 def pair_shards(prepared: Path) -> dict[str, list[PairShard]]:
@@ -138,10 +167,11 @@ def halves_of_long(rows: Iterable[Row]) -> list[Row]:
     return [{"id": str(number), "text": half} for number, halves in enumerate(found) for half in halves or ()]
 
 
-def negative_texts(captions: Iterable[Row], count: int) -> Iterator[Row]:
-    """At most `count` wrong ones of every caption; the id is the number of the caption in its set."""
-    for number, row in enumerate(captions):
-        for text in wrong_captions(row["text"], count):
+def grouped_texts(shards: Iterable[TextShard]) -> Iterator[Row]:
+    """{id, text} of every text of shards; the id is the number of its group in all of them."""
+    groups = (group for shard in shards for group in shard.groups())
+    for number, texts in enumerate(groups):
+        for text in texts:
             yield {"id": str(number), "text": text}
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from contracts.types import PrepareConfig, PreparedShard
 from data.join import rows_of
-from engine.run import artefact
+from engine.folders.files import artefact
 from towers.data import Row, write_rows
 from towers.fragments import fragments
 from towers.texts import each_text, joined_translations

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from contracts.constants import FILE_JOB, FILE_REPORT
-from engine.run import path_of
+from engine.folders.inputs import path_of
 from evaluation.claims.table import DEV_SETS, START, STUDENT, Figure, Question
 from towers.items import read_items
 

@@ -4,7 +4,7 @@ import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from engine.run import write_atomically
+from engine.folders.files import write_atomically
 from evaluation.bench import Figures, Model, Place
 from evaluation.claims.arms import MEASURED, Comparison, report_of, run_behind
 from evaluation.claims.table import BASE, STUDENT

@@ -6,7 +6,7 @@ Runs go, figures stay: another folder of runs adds to them and takes none away.
 import json
 from pathlib import Path
 
-from engine.run import write_atomically
+from engine.folders.files import write_atomically
 from evaluation.claims.answers import NOT_RUN, Answer, Answered, verdict
 from evaluation.claims.table import CLAIMS, Question
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from contracts.constants import EXIT_OK
-from engine.run import write_atomically
+from engine.folders.files import write_atomically
 from engine.world import ALONE_ON_CPU, World
 from evaluation.bench import Figures, Model
 from evaluation.layouts.files import WrongLayout

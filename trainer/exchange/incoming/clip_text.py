@@ -18,7 +18,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from contracts.types import ClipBpeTokenizer, ModelManifestText, SentencePieceTokenizer
-from engine.run import artefact
+from engine.folders.files import artefact
 from towers.onnx_export import CONTRIB, IR_VERSION, GraphBuilder, array_of, save_with_weights, write_table
 
 QUICK_GELU = 1.702

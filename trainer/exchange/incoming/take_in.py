@@ -17,7 +17,7 @@ import torch
 
 from contracts.constants import SCHEMA_VERSION
 from contracts.types import Calibration, GoldenVector, ModelManifest, ModelManifestCalibration, Tier
-from engine.run import artefact
+from engine.folders.files import artefact
 from exchange.incoming.checkpoint import ImageSide
 from exchange.incoming.read import read_checkpoint, read_image_side
 from exchange.incoming.text_side import own_text, students

@@ -14,7 +14,7 @@ import numpy as np
 from contracts import load
 from contracts.constants import FILE_JOB, FILE_REPORT
 from contracts.types import ImitateConfig, LineageParent, Tier, TrainingJob, TrainingReport
-from engine.run import artefact
+from engine.folders.files import artefact
 from exchange.incoming.checkpoint import Checkpoint
 from exchange.incoming.clip_text import TextTokenizer, write_clip_text
 from exchange.incoming.isolate import EngineShape, Tower, check_isolate, check_room

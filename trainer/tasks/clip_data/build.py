@@ -15,6 +15,7 @@ from torch import nn
 
 from contracts.types import ClipConfig
 from data.batches import LowResolution, PairLoader, PairOptions
+from data.captions.names import DEV_REGION_TEXTS, NEGATIVE_TEXTS, REGION_TEXTS
 from data.copies import shards_in
 from data.features import FeatureStore
 from data.image import CropOptions
@@ -22,10 +23,11 @@ from data.manifest import ShardError, has_labels, read_manifest, rows_digest, sh
 from data.stream import Share
 from engine.run import Run
 from tasks.clip import Clip
-from tasks.clip_batch import Counts, Pairs, Place
+from tasks.clip_data.batch import Counts, Pairs, Place
 from tasks.clip_data.cached import CachedPairs, Sampler, StoredPairs
 from tasks.clip_data.frozen import FrozenTower
 from tasks.clip_data.measure import Measure
+from tasks.clip_data.regions import DevRegions, StoredRegions, config_of, region_options
 from tasks.clip_data.streamed import Asking, StreamedPairs, Streams, TextInputs
 from tasks.clip_data.wrong import WrongCaptions, most_wrong
 from tasks.clip_objective import Objective, Texts
@@ -100,10 +102,10 @@ def build(run: Run[ClipConfig], inputs: Inputs) -> Training:
     texts, vocabulary = text_sets(run, inputs, is_streamed=is_streamed)
     text_tower = text_tower_of(run, inputs, vocabulary).to(run.device)
     if frozen is None:
-        pairs = cached_pairs(run, inputs, texts, place)
+        pairs = cached_pairs(run, inputs, texts, tower, place)
     else:
         pairs = streamed_pairs(run, inputs, frozen, vocabulary)
-    measure = Measure(inputs.prepared, load_whole_images(inputs.images), texts)
+    measure = Measure(inputs.prepared, load_whole_images(inputs.images), texts, dev_regions(inputs, texts, tower))
     learned = Texts(texts["prompts"], texts["hypernyms"], load_class_targets(inherited))
     objective = Objective((tower, text_tower), pairs, learned, config, place)
     task = Clip(run, objective, lambda: measure.metrics(tower, text_tower))
@@ -116,8 +118,8 @@ def text_sets(
     """The sets of texts by name, and for the control the vocabulary that is trained on those of training."""
     embedded, config = inputs.embedded, run.config
     names = ["pairs.dev", "prompts", "hypernyms", "labels", *([] if is_streamed else ["pairs.train"])]
-    names += ["negatives.train"] if config.get("hard_negatives_weight", 0.0) > 0 and not is_streamed else []
-    names += ["long.dev"] if (embedded / "captions.long.dev.jsonl").exists() else []
+    names += [] if is_streamed else beside_captions(config)
+    names += [name for name in ("long.dev", DEV_REGION_TEXTS) if (embedded / f"captions.{name}.jsonl").exists()]
     sets = {name: TextSet(embedded, name, run.device) for name in names}
     if not is_streamed:
         sets["pairs.train"].with_shares(cast("Mapping[str, float] | None", config.get("caption_shares")))
@@ -130,6 +132,12 @@ def text_sets(
         captions = sets["pairs.train"].texts
     vocabulary = train_vocabulary([*captions, *sets["prompts"].texts], config["scratch"]["vocabulary_size"])
     return {name: texts.with_tokens(vocabulary, config["scratch"]) for name, texts in sets.items()}, vocabulary
+
+
+def beside_captions(config: ClipConfig) -> list[str]:
+    """The sets of texts beside the captions of train images that the terms of a recipe read."""
+    negatives = [NEGATIVE_TEXTS] if config.get("hard_negatives_weight", 0.0) > 0 else []
+    return [*negatives, *([REGION_TEXTS] if "regions" in config else [])]
 
 
 def text_tower_of(run: Run[ClipConfig], inputs: Inputs, vocabulary: WordPiece | None) -> nn.Module:
@@ -145,14 +153,30 @@ def text_tower_of(run: Run[ClipConfig], inputs: Inputs, vocabulary: WordPiece | 
     return adapter
 
 
-def cached_pairs(run: Run[ClipConfig], inputs: Inputs, texts: dict[str, TextSet], place: Place) -> Pairs:
+def dev_regions(inputs: Inputs, texts: dict[str, TextSet], tower: ImageTower) -> DevRegions | None:
+    """What regions of dev are measured by, None where there are none."""
+    if DEV_REGION_TEXTS not in texts:
+        return None
+    negatives = config_of(inputs.embedded)["regions"]["negatives"]
+    recipe = preprocess_recipe(tower.backbone, read_crops(inputs.images)["backbone"]["size"])
+    return DevRegions(texts[DEV_REGION_TEXTS], read_pairs(inputs.prepared, "dev"), negatives, recipe)
+
+
+def cached_pairs(
+    run: Run[ClipConfig], inputs: Inputs, texts: dict[str, TextSet], tower: ImageTower, place: Place
+) -> Pairs:
     """Every image with its stored activations."""
     train, captions = read_pairs(inputs.prepared, "train"), texts["pairs.train"]
     if captions.keys != [row["key"] for row in train]:
         raise ValueError("embed_captions and embed_images were run on other images than prepare has now")
     labels = [normalised_label(row.get("label", "")) for row in train]
-    wrong = WrongCaptions(texts["negatives.train"], len(captions.texts)) if "negatives.train" in texts else None
-    stored = StoredPairs(load_activations(inputs.images), captions, labels, wrong)
+    wrong = WrongCaptions(texts[NEGATIVE_TEXTS], len(captions.texts)) if NEGATIVE_TEXTS in texts else None
+    options, activations = region_options(run.config, inputs.embedded), load_activations(inputs.images)
+    regions = None
+    if options is not None:
+        recipe = preprocess_recipe(tower.backbone, activations.shape["backbone"]["size"])
+        regions = StoredRegions(texts[REGION_TEXTS], train, options, inputs.images, recipe)
+    stored = StoredPairs(activations, captions, labels, wrong, regions)
     return CachedPairs(stored, Sampler(train, run.config, run.seed), place)
 
 
@@ -165,15 +189,16 @@ def streamed_pairs(run: Run[ClipConfig], inputs: Inputs, frozen: FrozenTower, vo
         raise ShardError(f"{prepared} has no manifest of shards to stream from: run prepare again")
     shards = shards_of(manifest, "pairs", "train")
     wrong = most_wrong(inputs.embedded) if config.get("hard_negatives_weight", 0.0) > 0 else 0
-    names = [] if vocabulary is not None else ["pairs.train", *(["negatives.train"] if wrong else [])]
-    stores = [
-        FeatureStore(
+    regions = region_options(config, inputs.embedded)
+    stores = {
+        name: FeatureStore(
             inputs.embedded / name,
             rows_digest(shards),
             shards_in(inputs.embedded, run.remote_input("embed_captions"), name),
         )
-        for name in names
-    ]
+        for name in ([] if vocabulary is not None else ["pairs.train", *beside_captions(config)])
+    }
+    captions = stores.pop("pairs.train", None)
     shares = cast("Mapping[str, float] | None", config.get("caption_shares"))
     if shares is not None and not any("roles" in row for row in first_pairs(prepared, "train", SEEN_FOR_ROLES)):
         raise ValueError("clip.caption_shares: no caption has a role; name them in prepare's caption_fields")
@@ -184,9 +209,9 @@ def streamed_pairs(run: Run[ClipConfig], inputs: Inputs, frozen: FrozenTower, vo
     low = LowResolution(streamed["low_resolution"], streamed["low_resolution_side"])
     crop = CropOptions(streamed["crop_scale"], streamed["flip"], reduced=True)
     files = shards_in(prepared, run.remote_input("prepare"))
-    options = PairOptions(run.seed, frozen.recipe, crop, shares, low if low.share > 0 else None, wrong)
-    whole = replace(options, crop=None, low=None, wrong=0)
-    loaders = [PairLoader(files, shards, options, *stores), PairLoader(files, shards, whole, *stores[:1])]
+    options = PairOptions(run.seed, frozen.recipe, crop, shares, low if low.share > 0 else None, wrong, regions)
+    whole = replace(options, crop=None, low=None, wrong=0, regions=None)
+    loaders = [PairLoader(files, shards, options, captions, stores), PairLoader(files, shards, whole, captions)]
     workers = max(1, min(MOST_WORKERS, (os.cpu_count() or 1) // run.world.local_size - 1))
     share = Share(run.world.rank, run.world.size, workers, pin=run.device.type == "cuda")
     return StreamedPairs(

@@ -1,18 +1,21 @@
 """Images that `embed_images` has decoded once: crops and their activations are read from memory-mapped arrays."""
 
 from dataclasses import dataclass
-from typing import Any
+from functools import cached_property
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 
 from contracts.types import ClipConfig
 from data.order import epoch_batch
-from tasks.clip_batch import Counts, Place
+from tasks.clip_data.batch import Counts, Place
+from tasks.clip_data.regions import StoredRegions
 from tasks.clip_data.wrong import WrongCaptions
 from towers.crops import Activations
 from towers.data import Row
 from towers.labels import normalised_label
+from towers.regions.seen import Regions
 from towers.text_sets import TextSet
 
 MEASURED_IMAGES = 4000  # images that the mean image and an image's usual distance from it are computed of
@@ -57,6 +60,7 @@ class StoredPairs:
     captions: TextSet
     label_of_I: list[str]
     wrong: WrongCaptions | None = None
+    regions: StoredRegions | None = None
 
 
 class CachedPairs:
@@ -74,7 +78,10 @@ class CachedPairs:
         """These images."""
         images = np.concatenate([captioned, labelled])
         crops = rng.integers(0, self.stored.activations.shape["crops"], len(images))
-        return SeenStored(self.stored, self.place, images, crops, self.stored.captions.draw(captioned, rng))
+        captions = self.stored.captions.draw(captioned, rng)
+        # Which regions of an image are seen is the same on every rank, whichever has the image.
+        seed = 0 if self.stored.regions is None else int(rng.integers(0, 2**63))
+        return SeenStored(self.stored, self.place, Draw(images, crops, captions, seed))
 
     def first_features(self) -> torch.Tensor:
         """Of the first images, the first crop of each."""
@@ -93,16 +100,24 @@ class CachedPairs:
             raise ValueError("the checkpoint is of a run that streamed its images: go on with that, or start anew")
 
 
-class SeenStored:
-    """What one step sees of stored pairs: `images` by number, a crop of each, captions by number of those that have some."""
+class Draw(NamedTuple):
+    """What a step draws, by number: images, a crop of each, captions of those that have some; `seed` of the regions of each image."""
 
-    def __init__(
-        self, stored: StoredPairs, place: Place, images: np.ndarray, crops: np.ndarray, captions: np.ndarray
-    ) -> None:
-        self.stored, self.place, self.image_numbers, self.crops = stored, place, images, crops
-        world, captioned = place.world, len(captions)
-        self.counts = Counts.of(captioned, len(images) - captioned, world)
-        parts = [world.share(part) for part in np.split(np.arange(len(images)), [captioned])]
+    images: np.ndarray
+    crops: np.ndarray
+    captions: np.ndarray
+    seed: int
+
+
+class SeenStored:
+    """What one step sees of stored pairs."""
+
+    def __init__(self, stored: StoredPairs, place: Place, draw: Draw) -> None:
+        self.stored, self.place = stored, place
+        self.image_numbers, self.crops, captions, self.seed = draw
+        world, captioned, count = place.world, len(captions), len(draw.images)
+        self.counts = Counts.of(captioned, count - captioned, world)
+        parts = [world.share(part) for part in np.split(np.arange(count), [captioned])]
         self.own = np.concatenate(parts)
         self.own_captions = np.asarray(world.share(captions))
 
@@ -129,6 +144,15 @@ class SeenStored:
         assert self.stored.wrong is not None
         return self.stored.wrong.of(self.own_captions)
 
+    def regions(self) -> Regions | None:
+        """Of the captioned ones, as many of each as the recipe has."""
+        return None if self._regions is None else self._regions[0]
+
+    def region_inputs(self, numbers: np.ndarray) -> torch.Tensor:
+        """Features or tokens."""
+        assert self.stored.regions is not None and self._regions is not None
+        return self.stored.regions.texts.inputs(self._regions[1][numbers])
+
     def label_inputs(self, rng: np.random.Generator) -> torch.Tensor:
         """Drawn for all ranks alike."""
         numbers = self.stored.captions.draw(self._labelled(), rng)
@@ -148,6 +172,21 @@ class SeenStored:
         crops = rng.integers(0, self.stored.activations.shape["crops"], count)
         own = self.place.world.share(np.arange(count))
         return self._features(images[own], crops[own])
+
+    @cached_property
+    def _regions(self) -> tuple[Regions, np.ndarray] | None:
+        """The regions, and the number of each of their texts in its set."""
+        stored, counts = self.stored.regions, self.counts
+        if stored is None:
+            return None
+        own = self.own[: counts.own_captioned]
+        found = [
+            stored.drawn(image, crop, np.random.default_rng((self.seed, image)))
+            for image, crop in zip(self.image_numbers[own].tolist(), self.crops[own].tolist(), strict=True)
+        ]
+        regions = Regions.of([drawn for drawn, _ in found], stored.options.per_picture)
+        numbers = np.array([number for _, texts in found for number in texts], dtype=np.int64)
+        return regions.followed_by(counts.own_labelled), numbers
 
     def _labelled(self) -> np.ndarray:
         return self.image_numbers[self.counts.captioned :]

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 
 from data.image import normalised
-from tasks.clip_batch import Place
+from tasks.clip_data.batch import Place
 from towers.image.tower import ImageTower
 
 

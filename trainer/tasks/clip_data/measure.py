@@ -8,6 +8,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from tasks.clip_data.regions import DevRegions
 from towers.crops import WholeImages
 from towers.data import Row, read_class_images, read_pairs
 from towers.image.tower import ImageTower, image_vectors
@@ -28,8 +29,10 @@ class Measured(NamedTuple):
 class Measure:
     """Metrics of both towers, on stored activations and on sets of texts by name."""
 
-    def __init__(self, prepared: Path, images: WholeImages, texts: dict[str, TextSet]) -> None:
-        self.images, self.texts = images, texts
+    def __init__(
+        self, prepared: Path, images: WholeImages, texts: dict[str, TextSet], regions: DevRegions | None = None
+    ) -> None:
+        self.images, self.texts, self.regions = images, texts, regions
         self.classes = self.targets(read_class_images(prepared), "prompts", lambda row: str(row["index"]))
         self.unseen = self.targets(read_pairs(prepared, "unseen"), "labels", lambda row: normalised_label(row["label"]))
 
@@ -56,6 +59,8 @@ class Measure:
             vectors_GE = group_vectors(text_tower, self.texts["labels"])
             hits |= hits_at("unseen", image_vectors(tower, images.unseen, block), vectors_GE, self.unseen)
         hits |= self.texts_alone(text_tower, text_NE)
+        if self.regions is not None:
+            hits |= self.regions.hits((tower, text_tower), images.dev, block)
         metrics |= {name: float(values.mean()) for name, values in hits.items()}
         recalls_I = mean_recall_per_image(image_IE @ text_NE.T, dev.group_of_N)
         return Measured(metrics, {"mean_recall": recalls_I} | hits, image_IE, text_NE)

@@ -15,10 +15,11 @@ import torch
 from data.batches import Batch, PairLoader
 from data.order import OrderOptions
 from data.stream import Share, Stream, in_chunks
-from tasks.clip_batch import Counts
+from tasks.clip_data.batch import Counts
 from tasks.clip_data.frozen import FrozenTower
 from towers.image.tower import ImageTower
 from towers.labels import normalised_label
+from towers.regions.seen import Regions
 
 MEASURED_IMAGES = 4000  # images that the mean image and an image's usual distance from it are computed of
 ROTATED_IMAGES = 16_384  # images, with a caption each, whose vectors say what the principal axes are
@@ -192,6 +193,18 @@ class SeenStream:
         texts = [text for of_caption in wrong.texts for text in of_caption]
         features = None if wrong.features is None else wrong.features.flatten(0, 1)
         return self.pairs.inputs(texts, features), wrong.is_there.to(self.pairs.place.world.device)
+
+    def regions(self) -> Regions | None:
+        """Those that the stream has made of the captioned ones."""
+        made = self.captioned.regions
+        return None if made is None else made.regions.followed_by(self.counts.own_labelled)
+
+    def region_inputs(self, numbers: np.ndarray) -> torch.Tensor:
+        """Of texts that the stream has made."""
+        made = self.captioned.regions
+        assert made is not None
+        texts = [made.regions.texts[number] for number in numbers.tolist()]
+        return self.pairs.inputs(texts, None if made.features is None else made.features[torch.from_numpy(numbers)])
 
     def label_inputs(self, rng: np.random.Generator) -> torch.Tensor:
         """The text that the stream has drawn for each."""

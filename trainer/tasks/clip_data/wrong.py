@@ -1,12 +1,11 @@
 """The wrong captions of stored images' captions, as the text tower reads them. B captions, H wrong ones of each at most."""
 
-import json
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from contracts.constants import FILE_JOB
+from tasks.clip_data.regions import config_of
 from towers.text_sets import TextSet
 
 NONE_MADE = (
@@ -17,7 +16,7 @@ NONE_MADE = (
 
 def most_wrong(embedded: Path) -> int:
     """How many wrong captions of each a run of `embed_captions` was asked for."""
-    most = json.loads((embedded / FILE_JOB).read_text(encoding="utf-8"))["config"].get("hard_negatives", 0)
+    most = config_of(embedded).get("hard_negatives", 0)
     if most == 0:
         raise ValueError(NONE_MADE)
     return int(most)

@@ -10,7 +10,8 @@ import numpy as np
 
 from contracts.constants import FILE_MANIFEST
 from contracts.types import AdaptConfig, GoldenVector, ModelManifest
-from engine.run import Run, artefact
+from engine.folders.files import artefact
+from engine.run import Run
 from towers.adaptation.figures import Measured, ServedTiers
 from towers.adaptation.tiers import TextSide
 from towers.calibration import fit_logistic, score_distribution

@@ -8,7 +8,8 @@ from typing import Any, cast
 from torch import nn
 
 from contracts.types import ExportConfig, ModelManifestText, PreprocessRecipe, Tier
-from engine.run import Run, artefact
+from engine.folders.files import artefact
+from engine.run import Run
 from towers.exported_files import FILE_OF, MIB, check_sizes, load_tiers, tokenizer_of, write_static, write_tower
 from towers.image.of_run import load_image_tower
 from towers.onnx_export import export_image_tower

@@ -10,6 +10,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import IO, Any
 
+from towers.formats.details import Details, joined_details, raw_details
 from towers.formats.item import (
     CLASS_NAMES,
     IMAGE_SUFFIXES,
@@ -37,10 +38,12 @@ def read_tar(path: Path, columns: Columns) -> Found:
             continue
         said: dict[str, Any] = {}
         captions: list[str] = []
+        details: Details = {}
         label = None
         if ".json" in parts:
             said = json.loads(member_bytes(path, parts[".json"]))
             captions += texts_of(said)
+            details = raw_details(said) if isinstance(said, dict) else {}
             label = next((label_of(said[name]) for name in said if plain(name) in map(plain, CLASS_NAMES)), None)
         if ".txt" in parts:
             captions += texts_of(member_bytes(path, parts[".txt"]).decode("utf-8", "replace").splitlines())
@@ -49,7 +52,9 @@ def read_tar(path: Path, columns: Columns) -> Found:
         row = rows.get(Path(stem).name)
         if row is not None:
             captions, label = [*captions, *row.captions], row.label or label
-        items.append(Item(stem, member_loader(path, image), list(dict.fromkeys(captions)), label))
+            details = joined_details([details, row.details])
+        found = list(dict.fromkeys(captions))
+        items.append(Item(stem, member_loader(path, image), found, label, details=details))
     return Found("tar", items, [sentence or f"{path.name}: a WebDataset shard"])
 
 

@@ -1,5 +1,6 @@
 """Folders of images: captions in text files beside them, a table among them, or a folder per class."""
 
+from dataclasses import replace
 from pathlib import Path
 
 from towers.formats.annotations import loader, read_json
@@ -66,10 +67,7 @@ def read_metadata(file: Path, root: Path, columns: Columns) -> Found:
     parts = file.relative_to(root).parts
     split = split_of(parts[0]) if len(parts) > 1 else None
     prefix = "/".join(parts[:-1])
-    items = [
-        Item(f"{prefix}/{item.key}".lstrip("/"), item.load, item.captions, item.label, item.split or split)
-        for item in found.items
-    ]
+    items = [replace(item, key=f"{prefix}/{item.key}".lstrip("/"), split=item.split or split) for item in found.items]
     return Found(found.format, items, found.notes)
 
 
@@ -78,7 +76,7 @@ def joined(name: str, parts: list[Found]) -> Found:
     keys = [item.key for part in parts for item in part.items]
     unique = len(set(keys)) == len(keys)
     items = [
-        item if unique else Item(f"{number}/{item.key}", item.load, item.captions, item.label, item.split)
+        item if unique else replace(item, key=f"{number}/{item.key}")
         for number, part in enumerate(parts)
         for item in part.items
     ]

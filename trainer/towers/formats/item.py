@@ -42,13 +42,17 @@ class Columns:
 
 @dataclass(frozen=True)
 class Item:
-    """One image: `load` gives the bytes of its file, or raises an OSError that says why there are none."""
+    """One image: `load` gives the bytes of its file, or raises an OSError that says why there are none.
+
+    `details`: negatives and regions as they are in its rows (towers/formats/details.py).
+    """
 
     key: str
     load: Callable[[], bytes]
     captions: list[str] = field(default_factory=list)
     label: str | None = None
     split: str | None = None
+    details: dict[str, list[Any]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

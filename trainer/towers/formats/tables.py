@@ -11,6 +11,7 @@ from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
+from towers.formats.details import joined_details, raw_details
 from towers.formats.item import (
     SPLIT_NAMES,
     Columns,
@@ -155,12 +156,12 @@ def from_rows(path: Path, rows: Sequence[Row], columns: Columns, kind: str) -> F
         captions = [text for name in chosen.captions or () for text in texts_of(row.get(name))]
         label = label_of(row.get(chosen.label)) if chosen.label is not None else None
         split = split_of(row.get(split_column)) if split_column is not None else None
-        items.append(Item(key, load, captions, label, split))
+        items.append(Item(key, load, captions, label, split, raw_details(row)))
     return Found(kind, merged(items), [sentence])
 
 
 def merged(items: Iterable[Item]) -> list[Item]:
-    """Items of one key become one with all their captions; the first class and split stay."""
+    """Items of one key become one with all their captions and details; the first class and split stay."""
     by_key: dict[str, Item] = {}
     for item in items:
         old = by_key.get(item.key)
@@ -168,5 +169,7 @@ def merged(items: Iterable[Item]) -> list[Item]:
             by_key[item.key] = item
         else:
             captions = list(dict.fromkeys([*old.captions, *item.captions]))
-            by_key[item.key] = Item(old.key, old.load, captions, old.label or item.label, old.split or item.split)
+            label, split = old.label or item.label, old.split or item.split
+            details = joined_details([old.details, item.details])
+            by_key[item.key] = Item(old.key, old.load, captions, label, split, details)
     return list(by_key.values())

@@ -126,9 +126,13 @@ class Chain(Layout):
 
     def end(self, x: torch.Tensor) -> torch.Tensor:
         """Pooled features [B, F]."""
+        return self.trunk.forward_head(self.last_map(x), pre_logits=True)
+
+    def last_map(self, x: torch.Tensor) -> torch.Tensor:
+        """What is pooled [B, C, H, W]."""
         for name in self.end_names:
             x = self.trunk.get_submodule(name)(x)
-        return self.trunk.forward_head(x, pre_logits=True)
+        return x
 
 
 class EfficientNets(Chain):

@@ -1,6 +1,6 @@
 """The image tower that is trained and served: a backbone without classifier, and a head into the joint space.
 
-Shapes: B images, S side in pixels, T tokens, F pooled backbone features, E joint dimensions.
+Shapes: B images, P boxes of each, S side in pixels, T tokens, F pooled backbone features, E joint dimensions.
 """
 
 from typing import Any
@@ -11,6 +11,8 @@ from torch import nn
 from torch.nn import functional as F
 
 from towers.image.layouts import Layout, layout_of
+from towers.regions.align import box_means
+from towers.regions.grid import grid_of
 
 
 class ImageTower(nn.Module):
@@ -69,11 +71,15 @@ class ImageTower(nn.Module):
             return x
         if block == 0:
             return self.backbone.forward_head(self.backbone.forward_features(x), pre_logits=True)
+        return self.cut_at(block).pooled(self.last_output(x, block))
+
+    def last_output(self, x: torch.Tensor, block: int) -> torch.Tensor:
+        """What the last block makes of the output of `forward_frozen`."""
         layout = self.cut_at(block)
-        context = layout.context()
+        x, context = layout.stem(x) if block == 0 else (x, layout.context())
         for number in range(block, self.block_count):
             x = layout.block(number, x, context)
-        return layout.pooled(x)
+        return x
 
     # ---- what recipes set ----------------------------------------------------------------------------------------------
 
@@ -97,6 +103,26 @@ class ImageTower(nn.Module):
     def forward_trainable(self, x: torch.Tensor, block: int | None, dropout: float = 0.0) -> torch.Tensor:
         """Unit vectors [B, E] from the output of `forward_frozen`."""
         return self.forward_head(self.pooled_features(x, block).float(), dropout)
+
+    def forward_regions(
+        self, x: torch.Tensor, block: int | None, boxes_BP4: torch.Tensor, dropout: float = 0.0
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Unit vectors of pictures [B, E] as `forward_trainable` has them, and of the boxes in each [B, P, E].
+
+        Boxes are [left, top, right, bottom] in fractions of the input. The vector of one is what the head makes of the mean of the
+        last grid over it (FG-CLIP, 2505.05071, has RoIAlign there): of a box that is the whole picture it is that of the picture where
+        the backbone pools by a mean.
+        """
+        if block is None:
+            raise ValueError(
+                "clip.regions: embed_images stored pooled features, which know of no places: set "
+                "embed_images.first_trainable_block to the number of a block, not null"
+            )
+        layout, last = self.cut_at(block), self.last_output(x, block)
+        with torch.autocast(last.device.type, enabled=False):
+            means_BPF = box_means(grid_of(layout, last.float()), boxes_BP4)
+        image_BE = self.forward_head(layout.pooled(last).float(), dropout)
+        return image_BE, self.forward_head(means_BPF, dropout)
 
     def forward_head(self, pooled_BF: torch.Tensor, dropout: float = 0.0) -> torch.Tensor:
         """Unit vectors [B, E] from pooled features."""

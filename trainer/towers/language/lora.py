@@ -1,10 +1,12 @@
 """LoRA (Hu et al. 2021, 2106.09685) on every matrix of every block, whatever a family calls them."""
 
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from peft import LoraConfig, get_peft_model
+from peft.helpers import rescale_adapter_scale
 from peft.tuners.lora import LoraLayer
 from torch import nn
 from transformers.pytorch_utils import Conv1D
@@ -55,6 +57,11 @@ def with_lora(language_model: LanguageModel, lora: Lora) -> LanguageModel:
         for layer in layers:
             layer.cast_input_dtype_enabled = False
     return replace(language_model, model=model)
+
+
+def lora_left_out(language_model: LanguageModel) -> AbstractContextManager[None]:
+    """Within it the model computes what it did before its LoRA layers were trained."""
+    return rescale_adapter_scale(language_model.model, 0)
 
 
 def lora_targets(model: Any) -> LoraTargets:

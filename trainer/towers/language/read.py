@@ -1,5 +1,9 @@
 """Reads a language model or an encoder: Hugging Face folder (one file or several), GGUF file, or a package that carries one."""
 
+import copy
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from functools import cache
 from pathlib import Path
 from typing import Any, cast
 
@@ -80,13 +84,14 @@ def read_decoder(folder: str, options: dict[str, Any], dtype: torch.dtype) -> tu
 
     A released text encoder such as LLM2CLIP's is saved without one, and its names start below those of a causal LM.
     """
-    tokenizer = AutoTokenizer.from_pretrained(folder, **options)
-    if options:
-        from transformers import GgufConfig  # not in every version of transformers 5, and only here needed
+    with read_once() if options else nullcontext():
+        tokenizer = AutoTokenizer.from_pretrained(folder, **options)
+        if options:
+            from transformers import GgufConfig  # not in every version of transformers 5, and only here needed
 
-        # Packed blocks can neither train nor merge: unpack them into ordinary matrices.
-        options = {**options, "quantization_config": GgufConfig(dequantize=True)}
-    found: Any = AutoModelForCausalLM.from_pretrained(folder, dtype=dtype, output_loading_info=True, **options)
+            # Packed blocks can neither train nor merge: unpack them into ordinary matrices.
+            options = {**options, "quantization_config": GgufConfig(dequantize=True)}
+        found: Any = AutoModelForCausalLM.from_pretrained(folder, dtype=dtype, output_loading_info=True, **options)
     model, info = found
     # The GGUF's quantisation setting stays in the config; the weights are ordinary floats now and must be saved as such.
     if getattr(model.config, "quantization_config", None) is not None:
@@ -95,6 +100,39 @@ def read_decoder(folder: str, options: dict[str, Any], dtype: torch.dtype) -> tu
     missing = _names(info["missing_keys"])
     _refuse_missing(folder, [name for name in missing if name.startswith(inside)])
     return model, tokenizer, not missing
+
+
+@contextmanager
+def read_once() -> Iterator[None]:
+    """Within it, transformers reads a GGUF file once, not for the tokenizer, for the configuration and for the weights.
+
+    Of SmolLM2-135M each time takes 3.7 seconds of a core, most of them for its vocabulary, entry by entry in Python. The table
+    of tensor names, which it makes anew for every module, is made once, too.
+    """
+    import gguf  # not needed by models in folders
+    from transformers import modeling_gguf_pytorch_utils as loading
+
+    load = loading.load_gguf_checkpoint
+    configs: dict[str, dict[str, Any]] = {}
+
+    def load_once(path: Any, *, return_tensors: bool = False, **options: Any) -> dict[str, Any]:
+        if return_tensors:
+            return load(path, return_tensors=True, **options)
+        if str(path) not in configs:
+            configs[str(path)] = load(path, **options)["config"]
+        # It is all that is read of an answer without tensors, and who reads it may change it.
+        return {"config": copy.deepcopy(configs[str(path)])}
+
+    readers = {name: getattr(gguf, name) for name in ("GGUFReader", "get_tensor_name_map")}
+    try:
+        for name, reader in readers.items():
+            setattr(gguf, name, cache(reader))
+        loading.load_gguf_checkpoint = load_once
+        yield
+    finally:
+        for name, reader in readers.items():
+            setattr(gguf, name, reader)
+        loading.load_gguf_checkpoint = load
 
 
 def read_encoder(folder: Path, dtype: torch.dtype) -> LanguageModel:

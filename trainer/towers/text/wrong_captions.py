@@ -1,14 +1,19 @@
-"""Captions that nearly fit: one word exchanged for another of its kind, or two words of a kind for each other. English.
+"""Captions that nearly fit: those that came with a picture, else one word exchanged for another of its kind, or two for each other.
 
 What a hard negative is in FG-CLIP 2 (2510.10921) and in ARO and SugarCrepe: as fluent as the caption and about the same
-things, but false. A language model writes theirs; here a table of words that exclude each other does, so that nothing is
-downloaded and a caption has the same ones always. Captions without a word of the table have none.
+things, but false. A language model writes theirs, and such ones are read as a row's `negatives`. Where a row has none or too
+few, a table of English words that exclude each other makes more, so that nothing is downloaded and a caption has the same ones
+always. Captions without a word of the table have none of these.
 """
 
 import hashlib
 import re
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
+
+from towers.formats.details import NEGATIVES
 
 KINDS = (
     ("red", "blue", "green", "yellow", "black", "white", "brown", "orange", "purple", "pink", "grey"),
@@ -39,6 +44,13 @@ KINDS = (
 KIND_OF = {word: kind for kind in KINDS for word in kind}
 WORD = re.compile(r"[A-Za-z]+")
 Edit = dict[int, str]  # words by their place among the words of a caption
+
+
+def wrong_texts(row: Mapping[str, Any], caption: str, count: int) -> list[str]:
+    """At most `count` texts that are false of what a row describes: its own negatives first, then wrong ones of the caption."""
+    own = row.get(NEGATIVES, [])[:count]
+    made = wrong_captions(caption, count) if len(own) < count else []
+    return list(dict.fromkeys([*own, *made]))[:count]
 
 
 def wrong_captions(caption: str, count: int) -> list[str]:

@@ -1,5 +1,5 @@
 // OpenAI's files and batches, as far as embeddings need them: a file of requests in, files of answers and of errors out.
-import { z } from 'zod';
+import * as z from 'zod';
 import { FileIdentity } from '../../bulk/file.ts';
 import type { Operation } from '../operation.ts';
 import { RequestCounts } from '../tasks/jobs.ts';

@@ -1,5 +1,5 @@
 // Cohere's embeddings, in both versions of its interface.
-import { z } from 'zod';
+import * as z from 'zod';
 import { Digest } from '../../model/artefact.ts';
 import { EmbeddingType } from '../embed.ts';
 import { ImageUrlContent, TextContent } from '../items.ts';

@@ -1,6 +1,6 @@
 // The error document in the form of each door. Our own document carries OpenAI's `error` and, as `detail`, what clients
 // of Jina and Voyage show.
-import { z } from 'zod';
+import * as z from 'zod';
 import { ErrorBody } from '../error.ts';
 import type { Door } from '../operation.ts';
 

@@ -1,5 +1,5 @@
 // Fields that the doors of other services share.
-import { z } from 'zod';
+import * as z from 'zod';
 import { Digest } from '../../model/artefact.ts';
 import { EmbeddedPart, Modality, TruncationReceipt } from '../embed.ts';
 

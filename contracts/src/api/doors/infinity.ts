@@ -1,5 +1,5 @@
 // Infinity's embeddings, on OpenAI's path.
-import { z } from 'zod';
+import * as z from 'zod';
 import { TokenUsage, unused } from './fields.ts';
 
 /** What its client names where its user names none. */

@@ -1,5 +1,5 @@
 // Jina's embeddings, on OpenAI's path.
-import { z } from 'zod';
+import * as z from 'zod';
 import { EmbeddingByType } from '../embed.ts';
 import { InputItem } from '../items.ts';
 import { embeddingList, TokenUsage, unitVectors, unused } from './fields.ts';

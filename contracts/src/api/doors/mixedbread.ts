@@ -1,5 +1,5 @@
 // Mixedbread's embeddings, on OpenAI's path.
-import { z } from 'zod';
+import * as z from 'zod';
 import { EmbeddingByType, EmbeddingType } from '../embed.ts';
 import { InputItem } from '../items.ts';
 import { embeddingList, TokenUsage, unitVectors, unused } from './fields.ts';

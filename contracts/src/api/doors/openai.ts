@@ -1,5 +1,5 @@
 // OpenAI's embeddings and models, whose path Jina's and Voyage's bodies share.
-import { z } from 'zod';
+import * as z from 'zod';
 import { InputItem } from '../items.ts';
 import { ModelEntry } from '../models.ts';
 import type { Operation } from '../operation.ts';

@@ -1,5 +1,5 @@
 // Reranking: one path for the bodies of Cohere, Jina and Voyage, and Cohere's second version.
-import { z } from 'zod';
+import * as z from 'zod';
 import { Digest } from '../../model/artefact.ts';
 import { EmbeddedPart, TruncationReceipt } from '../embed.ts';
 import { ImageItem, TextItem } from '../items.ts';

@@ -1,5 +1,5 @@
 // Text Embeddings Inference's and Hugging Face's bodies: `inputs` in, bare lists out.
-import { z } from 'zod';
+import * as z from 'zod';
 import { Digest } from '../../model/artefact.ts';
 import type { Operation } from '../operation.ts';
 import { InfinityRerankRequest, InfinityRerankResponse } from './infinity.ts';

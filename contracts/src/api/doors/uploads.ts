@@ -1,5 +1,5 @@
 // OpenAI's uploads: a file of lines in parts, each as large as a body may be.
-import { z } from 'zod';
+import * as z from 'zod';
 import { BULK_LIMITS } from '../../bulk/job.ts';
 import type { Operation } from '../operation.ts';
 import { OpenAiFile } from './batches.ts';

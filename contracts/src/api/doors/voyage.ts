@@ -1,5 +1,5 @@
 // Voyage's embeddings, of texts on OpenAI's path and of texts and images on its own.
-import { z } from 'zod';
+import * as z from 'zod';
 import { ImageBase64Content, ImageUrlContent, TextContent } from '../items.ts';
 import type { Operation } from '../operation.ts';
 import { embeddingList, unused } from './fields.ts';

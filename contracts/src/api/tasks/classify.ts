@@ -1,5 +1,5 @@
 // POST /classify: which of the labels of a request an item is, without training, or that it is none of them.
-import { z } from 'zod';
+import * as z from 'zod';
 import { Digest } from '../../model/artefact.ts';
 import { Modality, Truncate, TruncationReceipt, Usage } from '../embed.ts';
 import { InputItem } from '../items.ts';

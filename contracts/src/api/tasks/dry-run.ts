@@ -1,5 +1,5 @@
 // `?dry_run=1`: what a request would read, use and cost. Nothing is embedded.
-import { z } from 'zod';
+import * as z from 'zod';
 import { Digest } from '../../model/artefact.ts';
 import { Modality, TruncationReceipt, Usage } from '../embed.ts';
 import { ImageType } from '../encode.ts';

@@ -1,5 +1,5 @@
 // Lists by pages, as OpenAI's clients turn them: the newest first, and on behind the last one of the page before.
-import { z } from 'zod';
+import * as z from 'zod';
 
 /** Of a page: as many as there are without a `limit`, and at most. */
 export const PAGE_ITEMS = { normal: 20, most: 100 } as const;

@@ -1,5 +1,5 @@
 // POST /tokenize: the tokens of texts, where they stand in them, and where a text would be cut.
-import { z } from 'zod';
+import * as z from 'zod';
 import { TruncationReceipt } from '../embed.ts';
 
 export const OffsetUnits = z.enum(['utf16', 'code_points', 'bytes']).meta({

@@ -1,5 +1,5 @@
 // POST /v1/uploads: where a client may put an image file by itself, instead of sending it in a request.
-import { z } from 'zod';
+import * as z from 'zod';
 import { Digest } from '../../model/artefact.ts';
 import { LIMITS } from '../limits.ts';
 

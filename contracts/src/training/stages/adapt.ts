@@ -1,5 +1,5 @@
 // Stage `adapt`: an exported model learns a user's own images and what is said about them.
-import { z } from 'zod';
+import * as z from 'zod';
 import { ModelName } from '../../names.ts';
 import { count, countOrNone, fraction, Schedule, weight } from '../blocks.ts';
 

@@ -1,5 +1,5 @@
 // Stage `clip`: image tower and text adapter learn from pairs of images and captions.
-import { z } from 'zod';
+import * as z from 'zod';
 import { Adapter, count, fraction, Parallel, Schedule, weight } from '../blocks.ts';
 
 const ScratchTextTower = z
@@ -19,6 +19,27 @@ const CaptionShares = z
     long: weight.describe('Long written captions.'),
   })
   .meta({ title: 'CaptionShares', description: 'Weights of captions by role; only their ratios count.' });
+
+const RegionTerms = z
+  .strictObject({
+    per_picture: count.describe('At most this many regions of a picture are learned from in a step, random ones.'),
+    weight: weight.describe(
+      "Weight of InfoNCE between the regions of a batch and their phrases (FG-CLIP has 0.1, FG-CLIP 2 0.2): a region's vector is " +
+        "the mean of the tower's last grid over its box.",
+    ),
+    negatives_weight: weight.describe(
+      'Weight of a region against its phrase and the wrong texts of it (both have 0.5), as `hard_negatives_weight` of a caption; ' +
+        '0 leaves it out.',
+    ),
+    text_contrast_weight: weight.describe(
+      'Weight of the term that holds the phrases of a batch apart (FG-CLIP 2 has 0.1), as `text_contrast_weight` does captions; ' +
+        '0 leaves it out.',
+    ),
+  })
+  .meta({
+    title: 'RegionTerms',
+    description: 'What is learned from boxes in pictures and the phrases that describe them.',
+  });
 
 export const ClipConfig = z
   .strictObject({
@@ -82,8 +103,12 @@ export const ClipConfig = z
       .optional()
       .describe(
         "Weight of a picture's caption against the wrong texts of `embed_captions.hard_negatives` (FG-CLIP 2, which has 0.5): " +
-          'their cross-entropy, and a margin that follows how far they are apart in the mean. Stored images only. Absent: 0.',
+          'their cross-entropy, and a margin that follows how far they are apart in the mean. Absent: 0.',
       ),
+    regions: RegionTerms.optional().describe(
+      'Terms of FG-CLIP and FG-CLIP 2 on `regions` of the data, whose texts `embed_captions.regions` embeds; needs ' +
+        '`first_trainable_block`, and no `patch_dropout`. Absent: none.',
+    ),
     text_contrast_weight: weight
       .optional()
       .describe(

@@ -1,5 +1,5 @@
 // Stage `compare`: variants of a recipe against the recipe itself, at equal seeds, with paired intervals.
-import { z } from 'zod';
+import * as z from 'zod';
 import { VariantName } from '../../names.ts';
 import { count } from '../blocks.ts';
 

@@ -1,5 +1,5 @@
 // Stage `contrastive`: the language model learns that captions of one image belong together.
-import { z } from 'zod';
+import * as z from 'zod';
 import { count, fraction, LanguageModel, Lora, Parallel, Pooling, packing, SavedModel, Schedule } from '../blocks.ts';
 
 export const ContrastiveConfig = z

@@ -1,5 +1,5 @@
 // Stage `distill`: a token table and small text encoders learn the vectors of the language model.
-import { z } from 'zod';
+import * as z from 'zod';
 import { count, fraction, Schedule, weight } from '../blocks.ts';
 
 const mixed = (kind: string) => weight.describe(`Weight of ${kind}.`);

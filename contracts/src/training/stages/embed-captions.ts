@@ -1,5 +1,5 @@
 // Stage `embed_captions`: the teachers embed every text once; later stages read the vectors.
-import { z } from 'zod';
+import * as z from 'zod';
 import { count, countOrNone, LanguageModel, Pooling, packing } from '../blocks.ts';
 
 const limit = (kind: string) =>
@@ -89,8 +89,18 @@ export const EmbedCaptionsConfig = z
     hard_negatives: count
       .optional()
       .describe(
-        'At most this many wrong texts for every caption of a train image, in which words of a kind (colours, numbers, people, ' +
-          'places) are exchanged, for `clip.hard_negatives_weight`. Absent: none.',
+        'At most this many wrong texts for every caption of a train image, for `clip.hard_negatives_weight`: the `negatives` of its ' +
+          'row, and behind them captions in which words of a kind (colours, numbers, people, places) are exchanged. Absent: none.',
+      ),
+    regions: z
+      .strictObject({
+        negatives: countOrNone.describe(
+          "At most this many wrong texts of every phrase, the region's own `negatives` first, as of `hard_negatives`; FG-CLIP has 10.",
+        ),
+      })
+      .optional()
+      .describe(
+        'Whether the phrases of `regions` of images are embedded, for `clip.regions`; `clip` measures itself on those of dev. Absent: no.',
       ),
     concept_texts: z
       .strictObject({

@@ -1,5 +1,5 @@
 // Stage `embed_images`: the frozen image tower runs once over every crop; `clip` reads its activations and features.
-import { z } from 'zod';
+import * as z from 'zod';
 import { Backbone, count, countOrNone, fraction } from '../blocks.ts';
 
 export const EmbedImagesConfig = z

@@ -1,5 +1,5 @@
 // Stage `evaluate`: figures of the exported model.
-import { z } from 'zod';
+import * as z from 'zod';
 import { DevSetName } from '../../dev-sets.ts';
 
 export const EvaluateConfig = z

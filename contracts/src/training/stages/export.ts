@@ -1,5 +1,5 @@
 // Stage `export`: the trained towers become files that a server reads, checked against PyTorch.
-import { z } from 'zod';
+import * as z from 'zod';
 import { ModelName } from '../../names.ts';
 import { count, fraction, weight } from '../blocks.ts';
 

@@ -1,5 +1,5 @@
 // Stage `imitate`: a text student learns the text vectors of a published checkpoint, from captions alone.
-import { z } from 'zod';
+import * as z from 'zod';
 import { count } from '../blocks.ts';
 import { DistillConfig } from './distill.ts';
 import { VocabularySettings } from './vocabulary.ts';

@@ -1,5 +1,5 @@
 // Stage `inherit`: an adapter maps texts to where the frozen image tower already puts what they describe.
-import { z } from 'zod';
+import * as z from 'zod';
 import { Adapter, Backbone, count, Schedule, weight } from '../blocks.ts';
 
 export const InheritConfig = z

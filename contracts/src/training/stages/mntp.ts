@@ -1,5 +1,5 @@
 // Stage `mntp`: a causal language model learns to look both ways, by masked next-token prediction.
-import { z } from 'zod';
+import * as z from 'zod';
 import { count, fraction, LanguageModel, Lora, Parallel, SavedModel, Schedule } from '../blocks.ts';
 
 export const MntpConfig = z

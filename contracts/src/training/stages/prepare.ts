@@ -1,5 +1,5 @@
 // Stage `prepare`: the user's images and texts become shards, cleaned and split.
-import { z } from 'zod';
+import * as z from 'zod';
 import { count, countOrNone, fraction } from '../blocks.ts';
 
 export const Split = z

@@ -1,7 +1,7 @@
-// Stage `vocabulary`: what text students read: its entries, the texts as tokens, and what the first student makes of each entry.
-import { z } from 'zod';
+// Stage `vocabulary`: what text students read: its entries, the texts as tokens, and what the first student makes of some.
+import * as z from 'zod';
 import { count } from '../blocks.ts';
-import { StudentTier } from './distill.ts';
+import { DistillConfig, StudentTier } from './distill.ts';
 
 /** What decides the entries. */
 export const VocabularySettings = z.strictObject({
@@ -22,11 +22,35 @@ const FirstTier = StudentTier.pick({ layers: true, width: true, heads: true, tab
   )
   .meta({ title: 'FirstTier' });
 
+const ProjectionTexts = DistillConfig.pick({
+  projection_texts: true,
+  context_length: true,
+  mix: true,
+  noise: true,
+  negatives_weight: true,
+})
+  .describe(
+    'The settings by which `distill` draws the texts that the projection of the first transformer is fitted to, copied from ' +
+      'there. `first_tier` reads those texts here. Where `distill` draws others, by other settings or another seed, it reads ' +
+      'them itself, with the same result. Absent: it always does.',
+  )
+  .meta({ title: 'ProjectionTexts' });
+
 export const VocabularyConfig = z
   .strictObject({
     stage: z.literal('vocabulary').describe('Name of the stage.'),
     ...VocabularySettings.shape,
     first_tier: FirstTier.optional(),
+    projection: ProjectionTexts.optional(),
   })
   .meta({ title: 'VocabularyConfig', description: 'Configuration of stage `vocabulary`.' });
 export type VocabularyConfig = z.infer<typeof VocabularyConfig>;
+
+/** What the first transformer reads, if anything: it takes longer than the rest of the stage. */
+export function readByFirstTier({
+  first_tier,
+  projection,
+}: Pick<VocabularyConfig, 'first_tier' | 'projection'>): string {
+  if (first_tier === undefined) return 'alone';
+  return projection === undefined ? 'read' : 'read with texts';
+}

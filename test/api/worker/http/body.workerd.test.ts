@@ -55,6 +55,11 @@ describe('JSON', () => {
     expect(await readJson(request(stream))).toEqual(DOCUMENT);
   });
 
+  test('is read once all of it is there that Content-Length declares, though the stream stays open', async () => {
+    const stream = new ReadableStream({ start: (controller) => controller.enqueue(JSON_BYTES) });
+    expect(await readJson(request(stream, { 'content-length': String(JSON_BYTES.length) }))).toEqual(DOCUMENT);
+  });
+
   test.each([
     ['brotli', { 'content-encoding': 'br' }, 'unsupported_media_type', /Content-Encoding br .* gzip or deflate/],
     ['zstd', { 'content-encoding': 'zstd' }, 'unsupported_media_type', /Content-Encoding zstd/],

@@ -69,6 +69,38 @@ describe('turns', () => {
     expect(log).toHaveLength(50);
   });
 
+  test('those that come one after another begin at once, until others have to be let in', async () => {
+    const queue = createFairQueue(PATIENT);
+    const timers: number[] = [];
+    for (let i = 0; i < 9; i++) {
+      // Of 4 milliseconds of work one is beside its block.
+      const member = queue.enter(4, alive());
+      const turn = member.next(3);
+      timers.push(vi.getTimerCount());
+      await soon();
+      await turn;
+      member.leave();
+    }
+    expect(timers).toEqual([0, 0, 0, 0, 1, 0, 0, 0, 1]);
+    queue.enter(4, alive());
+    void queue.enter(4, alive()).next(3);
+    expect(vi.getTimerCount()).toBe(1);
+  });
+
+  test('of more than can be computed, those that wait in the runtime are counted and refused', async () => {
+    const queue = createFairQueue({ waitMs: 30, patience: 0 });
+    let refused = 0;
+    for (let i = 0; i < 100; i++) {
+      setTimeout(() => {
+        if (queue.wait(5) > 0) refused++;
+        else void request(queue, { name: `${i}`, work: 5, block: 5 });
+      });
+    }
+    await soon(100);
+    expect(refused).toBeGreaterThan(80);
+    expect(log.length).toBe(100 - refused);
+  });
+
   test('two long requests get the same share, whichever came first', async () => {
     const queue = createFairQueue(PATIENT);
     void request(queue, { name: 'first', work: 10_000 });

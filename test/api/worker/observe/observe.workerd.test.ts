@@ -86,6 +86,19 @@ it('writes points whose blobs and doubles keep their order', async () => {
   ]);
 });
 
+it('counts a duration in every bucket whose bound is not below it, and adds durations up', async () => {
+  await post('/embed', { input: 'a dog', model: STATIC });
+  const own = createMetrics('isolate-2');
+  for (const request of finished) for (const ms of [5, 6, 40_000]) own.observe({ ...request, ms });
+  const lines = own.render(NOW).split('\n');
+  const name = 'edge_clip_request_duration_milliseconds';
+  for (const [le, count] of Object.entries({ 5: 1, 10: 2, 30000: 2, '+Inf': 3 })) {
+    expect(lines).toContain(`${name}_bucket{operation="embed",le="${le}"} ${count}`);
+  }
+  expect(lines).toContain(`${name}_sum{operation="embed"} 40011`);
+  expect(lines).toContain(`${name}_count{operation="embed"} 3`);
+});
+
 it('serves counters in the exposition format, of this isolate and no other', async () => {
   await post('/embed', { input: 'a dog', model: STATIC });
   await app('/nowhere');

@@ -31,14 +31,29 @@ function withMembers(block: keyof WholeRecipe, members: Record<string, unknown>)
   return JSON.stringify({ ...recipe, [block]: { ...Object(recipe[block]), ...members } });
 }
 
+/** Terms of FG-CLIP 2 on regions. */
+const REGIONS = { per_picture: 4, weight: 0.2, negatives_weight: 0.5, text_contrast_weight: 0.1 };
+
 /** The first tier of the tiny recipe. */
 const FIRST_TIER = { layers: 1, width: 16, heads: 2, table_width: 16, initial_weights: 'scratch' };
+
+/** What `vocabulary` may repeat of the tiny recipe's `distill`. */
+const { context_length, mix, noise, negatives_weight } = tinyRecipe().distill;
+const PROJECTION = { context_length, mix, noise, negatives_weight };
 
 const RECIPES = join(import.meta.dirname, '../../../../trainer/recipes');
 
 it.each(readdirSync(RECIPES))('accepts %s of the repository with all its variants', (name) => {
   expect(() => readRecipe(join(RECIPES, name), RECIPES)).not.toThrow();
 });
+
+it.each(readdirSync(RECIPES))(
+  'the texts that vocabulary reads for the projection of %s are those of distill',
+  (name) => {
+    const { vocabulary, distill } = readRecipe(join(RECIPES, name), RECIPES).recipe;
+    if (vocabulary?.projection !== undefined) expect(distill).toMatchObject(vocabulary.projection);
+  },
+);
 
 it('accepts the tiny recipe', () => {
   expect(problemsOf(JSON.stringify(tinyRecipe()))).toBe('none');
@@ -78,6 +93,28 @@ it.each([
   [
     withMembers('clip', { hard_negatives_weight: 0.5 }),
     'clip.hard_negatives_weight is 0.5, but there are no wrong texts: set embed_captions.hard_negatives',
+  ],
+  [
+    withMembers('clip', { regions: REGIONS }),
+    'clip.regions learns from phrases, which are not embedded: set embed_captions.regions',
+  ],
+  [
+    JSON.stringify({
+      ...tinyRecipe(),
+      clip: { ...tinyRecipe().clip, regions: REGIONS, patch_dropout: 0.5 },
+      embed_captions: { ...tinyRecipe().embed_captions, regions: { negatives: 10 } },
+      embed_images: { ...tinyRecipe().embed_images, first_trainable_block: 0 },
+    }),
+    'clip.regions reads every patch of the grid: set clip.patch_dropout to 0, not 0.5',
+  ],
+  [
+    JSON.stringify({
+      ...tinyRecipe(),
+      clip: { ...tinyRecipe().clip, regions: REGIONS },
+      embed_captions: { ...tinyRecipe().embed_captions, regions: { negatives: 10 } },
+      embed_images: { ...tinyRecipe().embed_images, first_trainable_block: null },
+    }),
+    "clip.regions reads the tower's last grid, of which nothing is left where the head alone trains: set embed_images.first_trainable_block to the number of a block, not null",
   ],
   [
     withMembers('clip', { regulariser_ema: 0.999, regulariser_weight: 0 }),
@@ -170,6 +207,10 @@ it.each([
   [
     withMembers('vocabulary', { first_tier: { ...FIRST_TIER, initial_weights: 'bert' } }),
     'vocabulary.first_tier is {"heads":2,"initial_weights":"bert","layers":1,"table_width":16,"width":16} but distill.tiers[0] is {"heads":2,"initial_weights":"scratch","layers":1,"table_width":16,"width":16}: the static tier starts from what that transformer makes of each entry',
+  ],
+  [
+    withMembers('vocabulary', { projection: PROJECTION }),
+    'vocabulary.projection is read by vocabulary.first_tier: name it, or leave the projection out',
   ],
 ])('says what is wrong (%#)', (text, line) => {
   expect(problemsOf(text).split('\n')).toEqual([`UserError: ${file} has 1 problem:`, `  ${line}`]);

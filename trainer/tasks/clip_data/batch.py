@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from engine.world import ALONE_ON_CPU, World
+from towers.regions.seen import Regions
 
 
 class Place(NamedTuple):
@@ -74,6 +75,14 @@ class Seen(Protocol):
 
     def wrong_inputs(self) -> tuple[torch.Tensor, torch.Tensor]:
         """The text tower's inputs of the wrong texts of this rank's captions, and which of them there are [b, H]."""
+        ...
+
+    def regions(self) -> Regions | None:
+        """The regions of this rank's images that are learned from; None where the recipe has no terms on them."""
+        ...
+
+    def region_inputs(self, numbers: np.ndarray) -> torch.Tensor:
+        """The text tower's inputs of some of their texts, by number."""
         ...
 
     def label_inputs(self, rng: np.random.Generator) -> torch.Tensor:

@@ -1,0 +1,25 @@
+"""Files that a stage or a command writes: whole or not at all, and described by their digest."""
+
+import hashlib
+import os
+from pathlib import Path
+
+from contracts.types import Artefact
+
+
+def artefact(folder: Path, path: str) -> Artefact:
+    """The descriptor of a file: path relative to `folder`, SHA-256 digest, size in bytes."""
+    return {"path": path, "digest": f"sha256:{digest_of_file(folder / path)}", "size": (folder / path).stat().st_size}
+
+
+def digest_of_file(file: Path) -> str:
+    """SHA-256, in hexadecimal."""
+    with file.open("rb") as data:
+        return hashlib.file_digest(data, "sha256").hexdigest()
+
+
+def write_atomically(file: Path, text: str) -> None:
+    """Replace a text file in one step."""
+    temporary = file.with_name(file.name + ".tmp")
+    temporary.write_text(text, encoding="utf-8")
+    os.replace(temporary, file)
