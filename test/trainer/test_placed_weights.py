@@ -1,29 +1,27 @@
 """Weights under the path of a recipe that is not of this machine: towers and language models find them where the container has them."""
 
-import json
-
 import pytest
 import torch
 
 from bench.small_models import write_efficientnet
-from contracts.constants import ENV_WEIGHTS
+from engine.placed_weights import know_places, placed
 from gpu_check.small import write_language_model
 from support import TINY_VISION, tiny_clip
 from towers.image.backbone import create_backbone
 from towers.language.read import read_language_model
-from towers.placed_weights import placed
 from towers.text.checkpoint import checkpoint_vectors, weight_files
 
 
 @pytest.fixture
-def fetched(tmp_path, monkeypatch):
+def fetched(tmp_path):
     """Folders of this machine, of which the recipe knows others: /recipes/tower, models/llm, /recipes/clip."""
     write_efficientnet(tmp_path / "0")
     write_language_model(tmp_path / "1")
     tiny_clip(tmp_path / "2", TINY_VISION, embed_dim=32)
     places = {"/recipes/tower": tmp_path / "0", "models/llm": tmp_path / "1", "/recipes/clip": tmp_path / "2"}
-    monkeypatch.setenv(ENV_WEIGHTS, json.dumps({path: str(folder) for path, folder in places.items()}))
-    return tmp_path
+    know_places({path: str(folder) for path, folder in places.items()})
+    yield tmp_path
+    know_places({})
 
 
 def same(one, other):
@@ -37,8 +35,8 @@ def test_a_name_without_a_place_stays_as_it_is(fetched):
         assert placed(name) == name
 
 
-def test_a_path_is_replaced_whole_and_only_where_a_name_ends_with_it(monkeypatch):
-    monkeypatch.setenv(ENV_WEIGHTS, json.dumps({"/weights/b.pt": "/scratch/0/b.pt", "tower": "/scratch/1"}))
+def test_a_path_is_replaced_whole_and_only_where_a_name_ends_with_it(fetched):
+    know_places({"/weights/b.pt": "/scratch/0/b.pt", "tower": "/scratch/1"})
     assert placed("open_clip:ViT-B-32@/weights/b.pt") == "open_clip:ViT-B-32@/scratch/0/b.pt"
     assert placed("local-dir:tower") == "local-dir:/scratch/1"
     assert placed("tower") == "/scratch/1"

@@ -21,6 +21,7 @@ import torch
 from contracts import load
 from contracts.constants import (
     ENV_PROGRESS_SECONDS,
+    ENV_WEIGHTS,
     EXIT_INTERRUPTED,
     EXIT_OK,
     EXIT_USAGE,
@@ -36,6 +37,7 @@ from engine.checkpoint import read_small
 from engine.failure import fail_in_a_sentence
 from engine.folders.files import artefact, write_atomically
 from engine.folders.inputs import only_parts, path_of
+from engine.placed_weights import know_places
 from engine.task import Figures, value_of
 from engine.world import World, end_process, fast_dtype, join_world
 
@@ -95,6 +97,7 @@ class Run(Generic[Config]):
             sys.exit(f"stage {stage} runs in one process, not in {world.size}: start it alone")
         run = cls(job, config, world)
         run.progress_seconds = float(os.environ.get(ENV_PROGRESS_SECONDS, PROGRESS_SECONDS))
+        know_places(json.loads(os.environ.get(ENV_WEIGHTS, "{}")))
         if ENV_ARRAY_INDEX in os.environ:
             run.child = ArrayChild(int(os.environ[ENV_ARRAY_INDEX]), int(os.environ[ENV_ARRAY_SIZE]))
         if (run.output / FILE_REPORT).exists():

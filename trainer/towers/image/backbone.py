@@ -10,11 +10,11 @@ from timm.data.config import resolve_model_data_config
 from torch import nn
 
 from contracts.types import PreprocessRecipe
+from engine.placed_weights import placed
 from towers.image import checkpoint
 from towers.image.input_size import built_size, set_input_size
 from towers.image.preprocessing import recipe_of
 from towers.package_files import file_in_package
-from towers.placed_weights import placed
 
 # Python packages that carry ImageNet weights, and the timm architecture that they fit tensor by tensor.
 PACKAGES = {

@@ -15,12 +15,12 @@ from transformers.models.auto.modeling_auto import (
 )
 
 from contracts.types import LanguageModel as LanguageModelSource
+from engine.placed_weights import placed
 from towers.language.adapters import merge_adapters
 from towers.language.model import LanguageModel
 from towers.language.probe import probe
 from towers.language.tokens import Reading, bos_ids, reading_in
 from towers.package_files import file_in_package
-from towers.placed_weights import placed
 
 
 def read_language_model(source: LanguageModelSource, dtype: torch.dtype) -> LanguageModel:

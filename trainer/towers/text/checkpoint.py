@@ -18,9 +18,9 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from engine.placed_weights import placed
 from towers.image.checkpoint import PREFIX, read_model
 from towers.language.tokens import TextTokens
-from towers.placed_weights import placed
 
 FOLDER = f"{PREFIX}local-dir:"
 TRANSFORMERS = ("clip", "siglip", "siglip2")  # model types whose texts need their ids alone

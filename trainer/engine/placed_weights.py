@@ -3,15 +3,20 @@
 What stages write keeps the recipe's path, so that later ones, and a machine that has the folder itself, find it by that.
 """
 
-import json
-import os
+from collections.abc import Mapping
 
-from contracts.constants import ENV_WEIGHTS
+_places: dict[str, str] = {}
+
+
+def know_places(places: Mapping[str, str]) -> None:
+    """From now on weights are there, by the path that the recipe names them by."""
+    _places.clear()
+    _places.update(places)
 
 
 def placed(name: str) -> str:
     """A path, or a name that ends with one behind `:` or `@`, with the path on this machine; any other name as it is."""
-    for path, place in json.loads(os.environ.get(ENV_WEIGHTS, "{}")).items():
+    for path, place in _places.items():
         start = name.removesuffix(path)
         if start != name and (start == "" or start.endswith((":", "@"))):
             return f"{start}{place}"
