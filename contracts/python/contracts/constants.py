@@ -46,9 +46,10 @@ ELEMENTS: Final = "elements"
 # In the report of `prepare`: seconds that one machine would have taken for all elements.
 FIGURE_ELEMENT_SECONDS: Final = "element_seconds"
 
-# Environment variables that the control plane or a job definition sets.
+# Environment variables that the control plane, a job definition or the container sets.
 ENV_STOP_SECONDS: Final = "STOP_SECONDS"
 ENV_PROGRESS_SECONDS: Final = "PROGRESS_SECONDS"
+ENV_WEIGHTS: Final = "WEIGHTS"
 
 # What a writer puts into `schema_version`.
 SCHEMA_VERSION: Final = 1

@@ -2836,8 +2836,8 @@ class ModelRelease(TypedDict):
     """Figures of stage `evaluate` by name: what the next candidate is compared with."""
 
     dev_data: str | None
-    """Content address of the `prepare` run whose dev split the figures were measured on; null where it is not
-    known.
+    """Digest of all that decides what the figures were measured on: dev split, classes, dev sets; null where
+    it is not known.
     """
 
 
@@ -3134,7 +3134,7 @@ class PipelinePlan(TypedDict):
     """s3:// folder of the run of `evaluate`."""
 
     dev_data: str
-    """Content address of the `prepare` run whose dev split the figures are measured on."""
+    """Digest of all that decides what the figures are measured on: dev split, classes, dev sets."""
 
 
 class PreparedShard(TypedDict):
@@ -3829,8 +3829,8 @@ class Backbone(TypedDict):
 
     name: str
     """A pretrained image tower: `package:NAME` for one that a Python package carries,
-    `open_clip:MODEL@PRETRAINED` or `open_clip:local-dir:FOLDER` for that of a two-tower checkpoint, else a
-    timm name.
+    `open_clip:MODEL@PRETRAINED` or `open_clip:local-dir:FOLDER` for that of a two-tower checkpoint,
+    `local-dir:FOLDER` for a folder in the layout of timm, else a timm name.
     """
 
     size: int
@@ -5167,8 +5167,14 @@ class TokenizeResponse(TypedDict):
 
 class TrainingJobWeightsItem(TypedDict):
 
+    path: str
+    """The path that the recipe names it by."""
+
     at: list[str | int]
-    """Keys and positions that lead to the value in `config`."""
+    """Keys and positions that lead to the value in `config`. Empty: the path stays, in `config` or in what an
+    earlier stage wrote, and the stage looks it up in the container's variable `WEIGHTS`, so that what it
+    writes names no folder of one attempt.
+    """
 
     prefix: str
     """What stands before the path in that value."""
@@ -6133,8 +6139,8 @@ class TrainingJob(TypedDict):
     """
 
     weights: NotRequired[list[TrainingJobWeightsItem]]
-    """Folders of weights that the configuration names by paths of the planner's machine, and where they are
-    stored: a container fetches them and puts its own paths there. Absent: the paths are of this machine.
+    """Folders of weights that the recipe names by paths of the planner's machine, and where they are stored: a
+    container fetches them and says where they are there. Absent: the paths are of this machine.
     """
 
     output: str
