@@ -45,6 +45,8 @@ export interface BulkEncoderOptions {
   textModule: string | URL;
   /** Cores that one run of the image tower may use, and images that are decoded at a time (default all). */
   threads?: number | undefined;
+  /** Reads the pixels of an image file (default that of requests). */
+  decode?: typeof decode;
 }
 
 /**
@@ -52,15 +54,16 @@ export interface BulkEncoderOptions {
  * a run of sixteen leaves the cache between layers: a fifth slower on a core.
  */
 const BATCH = 4;
-/** Of the machine and not of the file: a rerun must try it again. */
-const OURS = ['encoder_error', 'encoder_timeout', 'encoder_unavailable', 'internal_error', 'model_unavailable'];
+/** Of the machine and not of the file: a rerun must try it again. A file that is never decoded in time is to blame for it. */
+const OURS = ['encoder_error', 'encoder_unavailable', 'internal_error', 'model_unavailable'];
 
 export async function openBulkEncoder(options: BulkEncoderOptions): Promise<BulkEncoder> {
   const { folder, threads = availableParallelism() } = options;
   const manifest = await readManifest(folder);
   const session = await openSession(folder, manifest, { threads });
   const model = await openTexts(folder, manifest, options.textModule);
-  const { encodeFiles, encodePictures } = createImages(manifest, { run: session.run, places: threads });
+  const tower = { run: session.run, places: threads, decode: options.decode ?? decode };
+  const { encodeFiles, encodePictures } = createImages(manifest, tower);
   const engines = {
     images: encodeFiles,
     admit: <T>(_work: unknown, run: () => Promise<T>) => run(),
@@ -110,11 +113,16 @@ interface Read extends Pick<DecodedPicture, 'original' | 'warnings'> {
 }
 interface Tower {
   run(batch: Float32Array[]): Promise<Float32Array[]>;
+  /** Images that are decoded at a time. */
   places: number;
+  decode: (file: Uint8Array) => Promise<DecodedPicture>;
 }
 
+const isLate = (picture: Read | CoreError | undefined): boolean =>
+  picture instanceof CoreError && picture.code === 'encoder_timeout';
+
 /** Files of a call are decoded beside each other, and beside the runs of the call before. */
-function createImages(manifest: ModelManifest, { run, places }: Tower) {
+function createImages(manifest: ModelManifest, { run, places, decode }: Tower) {
   const preprocess = createPreprocess(manifest.image.preprocess);
   // A decoded photo takes up to 64 MB: of all calls together only so many are held.
   const decoding = createGate(places);
@@ -139,6 +147,8 @@ function createImages(manifest: ModelManifest, { run, places }: Tower) {
 
   async function encodeFiles(files: Uint8Array[]): Promise<(EncodedFile | CoreError)[]> {
     const pictures = await Promise.all(files.map(read));
+    // What took too long beside others is read once more, one after the other. Runs of the graph are then those that they would have been.
+    for (const [at, file] of files.entries()) if (isLate(pictures[at])) pictures[at] = await read(file);
     const good = pictures.flatMap((picture) => (picture instanceof CoreError ? [] : [picture]));
     const vectors: Float32Array[] = [];
     for (let at = 0; at < good.length; at += BATCH) {

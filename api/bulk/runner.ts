@@ -36,6 +36,7 @@ export interface RunnerOptions {
 
 export function createRunner(options: RunnerOptions): LocalRunner {
   const workers = options.workers ?? Math.max(1, availableParallelism() - 1);
+  const planning: PlanOptions = { open: options.openPlace, machine: ownMachine(workers) };
   const stops = new Map<string, AbortController>();
   /** Submitted and not ended. */
   const known = new Set<string>();
@@ -51,7 +52,7 @@ export function createRunner(options: RunnerOptions): LocalRunner {
     const expires = state.job.expires_at === null ? undefined : Date.parse(state.job.expires_at) - Date.now();
     const signals = [stop.signal, ...(expires === undefined ? [] : [AbortSignal.timeout(expires)])];
     try {
-      const plan = await planJob(folder, state.job, { open: options.openPlace, machine: ownMachine(workers) });
+      const plan = await planJob(folder, state.job, planning);
       await runShards(folder, plan, { workers, host: options.host, signal: AbortSignal.any(signals) });
     } catch (error) {
       const message = reasonOf(error);
@@ -71,6 +72,7 @@ export function createRunner(options: RunnerOptions): LocalRunner {
   }
 
   const runner: LocalRunner = {
+    planning,
     submit(id) {
       if (known.has(id)) return;
       known.add(id);

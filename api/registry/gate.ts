@@ -17,7 +17,7 @@ export interface Candidate {
   /** Reports of the stages `export` and `evaluate`. */
   exported: TrainingReport;
   evaluated: TrainingReport;
-  /** Content address of the `prepare` run behind them: figures of two dev splits are not compared. */
+  /** Digest of all that decides what they are measured on: figures of two dev splits are not compared. */
   dev_data: string;
 }
 

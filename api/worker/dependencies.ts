@@ -5,7 +5,7 @@ import type { KeyTerms } from '../../contracts/src/api/limits.ts';
 import type { Door } from '../../contracts/src/api/operation.ts';
 import type { OperationId } from '../../contracts/src/api/operations.ts';
 import type { UploadRequest, UploadResponse } from '../../contracts/src/api/tasks/upload.ts';
-import type { Left } from '../../contracts/src/bulk/job.ts';
+import type { Left } from '../../contracts/src/bulk/quota.ts';
 import type { ImageEncoder } from '../core/embed.ts';
 import type { VectorCache } from '../core/encode/cache.ts';
 import type { Refusal, RouteQuestion } from '../core/encode/routing.ts';
@@ -69,6 +69,8 @@ export interface RequestRecord extends Asker {
   model?: string;
   tokens: number;
   images: number;
+  /** What was charged before and is given back: a job that ended early had not done it. */
+  returned?: { tokens: number; images: number };
   /** Pixels of the images, where they are known. */
   pixels?: number;
   /** Which image encoder answered; absent: none was asked. */

@@ -8,21 +8,13 @@ import { LiveReport, ModelList, ReadyReport } from './api/models.ts';
 import { PartialSimilarityResponse, SimilarityRequest, SimilarityResponse } from './api/similarity.ts';
 import { ClassifyRequest, ClassifyResponse } from './api/tasks/classify.ts';
 import { DryRunResponse } from './api/tasks/dry-run.ts';
-import { EmbedJob, JobList, JobReport, JobRequest } from './api/tasks/jobs.ts';
+import { EmbedJob, JobDryRun, JobList, JobReport, JobRequest } from './api/tasks/jobs.ts';
 import { TokenizeRequest, TokenizeResponse } from './api/tasks/tokenize.ts';
 import { UploadRequest, UploadResponse } from './api/tasks/upload.ts';
 import { BulkFile, BulkUpload } from './bulk/file.ts';
-import {
-  BulkBudget,
-  BulkDone,
-  BulkJob,
-  BulkPlan,
-  BulkStop,
-  BulkSubmission,
-  BulkTold,
-  BulkWebhook,
-} from './bulk/job.ts';
+import { BulkDone, BulkJob, BulkPlan, BulkStop, BulkSubmission, BulkTold, BulkWebhook } from './bulk/job.ts';
 import { BulkError, BulkLine, BulkResult } from './bulk/lines.ts';
+import { BulkBudget, BulkCharge } from './bulk/quota.ts';
 import { BulkEvent, FollowEvent, ListeningLine, RequestEvent } from './events.ts';
 import { ModelManifest } from './model/manifest.ts';
 import { ModelPointer } from './model/pointer.ts';
@@ -50,6 +42,7 @@ export const DOCUMENTS = {
   AugmentJob,
   AugmentReport,
   BulkBudget,
+  BulkCharge,
   BulkDone,
   BulkError,
   BulkEvent,
@@ -81,6 +74,7 @@ export const DOCUMENTS = {
   FeatureManifest,
   FollowEvent,
   GateDecision,
+  JobDryRun,
   JobList,
   JobReport,
   JobRequest,

@@ -61,4 +61,6 @@ export const ENVARS = {
   workDir: 'WORK_DIR',
   /** Least seconds between two progress lines of a training stage. */
   progressSeconds: 'PROGRESS_SECONDS',
+  /** JSON object from a path by which a recipe names weights to where they are on this machine; absent: they are there. */
+  weights: 'WEIGHTS',
 } as const;

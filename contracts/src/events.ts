@@ -99,6 +99,9 @@ export const BulkEvent = z
         skipped: amount.describe('Files of a prefix that are not read.'),
         estimate: BulkEstimate.nullable().describe('What it takes here; null where tars or videos were not opened.'),
         estimate_on_aws: BulkEstimate.nullable().describe('The same shards as an array job of AWS Batch.'),
+        children_on_aws: amount.describe(
+          'Children of that array job, each of which is about a quarter of an hour of work.',
+        ),
       })
       .meta({ title: 'BulkPlanned', description: 'The job is cut into shards.' }),
     z

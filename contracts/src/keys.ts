@@ -12,6 +12,8 @@ export const FILES = {
   plan: 'plan.json',
   /** What the owner of a bulk job could still ask for when it was asked. Written before the job. */
   budget: 'budget.json',
+  /** What a bulk job is charged to the quota of its key, and what it gives back. Written before the plan. */
+  charge: 'charge.json',
   /** Lines of items or of requests. */
   lines: 'lines.jsonl',
   /** What is known of a file that was sent. Written after its content. */

@@ -23,9 +23,10 @@ const GROUPS: Record<string, Record<string, string | number | object>> = {
     },
   'Folder of what elements leave for the join: one is done once its report NNNNN.json is there.': { ELEMENTS },
   'In the report of `prepare`: seconds that one machine would have taken for all elements.': { FIGURE_ELEMENT_SECONDS },
-  'Environment variables that the control plane or a job definition sets.': {
+  'Environment variables that the control plane, a job definition or the container sets.': {
     ENV_STOP_SECONDS: ENVARS.stopSeconds,
     ENV_PROGRESS_SECONDS: ENVARS.progressSeconds,
+    ENV_WEIGHTS: ENVARS.weights,
   },
   'What a writer puts into `schema_version`.': { SCHEMA_VERSION },
   'Dev sets by name, with the files of the data folder that each is read from.': { DEV_SET_FILES: DEV_SETS },

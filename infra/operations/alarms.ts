@@ -10,13 +10,21 @@ export interface Watched {
   settings: Settings;
   stateMachine: sfn.StateMachine;
   deadLetters: sqs.Queue;
-  encoder: lambda.Function;
-  /** Undefined: there is none. */
-  gpuEncoder: lambda.Function | undefined;
+  encoders: WatchedEncoder[];
   /** Shards of bulk jobs that failed for good. */
   failedShards: sqs.Queue;
   /** The function that stops what costs money. */
   stop: lambda.Function;
+}
+
+export interface WatchedEncoder {
+  /** In the names of its alarms. */
+  name: 'Encoder' | 'EncoderGpu';
+  /** In sentences. */
+  called: string;
+  function: lambda.Function;
+  /** What becomes of calls that it does not take. */
+  instead: string;
 }
 
 export interface AlarmRow {
@@ -34,7 +42,7 @@ const FIVE_MINUTES = { period: Duration.minutes(5) };
 const SUM = { ...FIVE_MINUTES, statistic: 'Sum' };
 
 export function alarmRows(watched: Watched): AlarmRow[] {
-  const { stateMachine, deadLetters, encoder, gpuEncoder, failedShards, stop } = watched;
+  const { stateMachine, deadLetters, encoders, failedShards, stop } = watched;
   return [
     {
       name: 'ExecutionFailed',
@@ -57,41 +65,10 @@ export function alarmRows(watched: Watched): AlarmRow[] {
       above: 0,
       periods: 1,
     },
-    {
-      name: 'EncoderFails',
-      says: 'More than one in twenty calls to the image encoder fails.',
-      metric: failedShare(encoder),
-      above: 5,
-      periods: 3,
-    },
-    ...(gpuEncoder === undefined
-      ? []
-      : [
-          {
-            name: 'EncoderGpuFails',
-            says: 'More than one in twenty calls to the image encoder with a GPU fails: the other one answers in its place, slower.',
-            metric: failedShare(gpuEncoder),
-            above: 5,
-            periods: 3,
-          },
-        ]),
-    {
-      name: 'EncoderRefuses',
-      says: 'The image encoder has no calls left: images are refused with "overloaded".',
-      metric: encoder.metricThrottles(SUM),
-      above: 10,
-      periods: 3,
-    },
-    {
-      name: 'EncoderSlow',
-      says: 'One call in a hundred to the image encoder takes more than 15 s, half of what the Worker waits.',
-      metric: encoder.metricDuration({ ...FIVE_MINUTES, statistic: 'p99' }),
-      above: 15_000,
-      periods: 3,
-    },
+    ...encoders.flatMap(encoderRows),
     {
       name: 'ShardFailed',
-      says: 'A shard of a bulk job failed in all of its attempts; the queue of failed shards says which.',
+      says: 'Shards of a bulk job failed in all of their attempts; the queue of failed shards says of which job.',
       metric: failedShards.metricApproximateNumberOfMessagesVisible({ ...FIVE_MINUTES, statistic: 'Maximum' }),
       above: 0,
       periods: 1,
@@ -105,6 +82,34 @@ export function alarmRows(watched: Watched): AlarmRow[] {
     },
   ];
 }
+
+function encoderRows({ name, called, function: encoder, instead }: WatchedEncoder): AlarmRow[] {
+  return [
+    {
+      name: `${name}Fails`,
+      says: `More than one in twenty calls to ${called} fails: ${instead}.`,
+      metric: failedShare(encoder),
+      above: 5,
+      periods: 3,
+    },
+    {
+      name: `${name}Refuses`,
+      says: `${capital(called)} has no calls left: ${instead}.`,
+      metric: encoder.metricThrottles(SUM),
+      above: 10,
+      periods: 3,
+    },
+    {
+      name: `${name}Slow`,
+      says: `One call in a hundred to ${called} takes more than 15 s, half of what the Worker waits.`,
+      metric: encoder.metricDuration({ ...FIVE_MINUTES, statistic: 'p99' }),
+      above: 15_000,
+      periods: 3,
+    },
+  ];
+}
+
+const capital = (sentence: string): string => sentence.charAt(0).toUpperCase() + sentence.slice(1);
 
 /** Of a function's calls, in per cent. */
 function failedShare(encoder: lambda.Function): cloudwatch.MathExpression {

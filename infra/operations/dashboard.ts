@@ -7,7 +7,7 @@ import type { Watched } from './alarms.ts';
 const HOUR = { period: Duration.hours(1), statistic: 'Sum' };
 const HALF = { width: 12, height: 6 };
 
-export function addDashboard(scope: Construct, { stateMachine, encoder }: Watched, alarms: cloudwatch.Alarm[]): void {
+export function addDashboard(scope: Construct, { stateMachine, encoders }: Watched, alarms: cloudwatch.Alarm[]): void {
   new cloudwatch.Dashboard(scope, 'Dashboard', {
     defaultInterval: Duration.days(7),
     widgets: [
@@ -36,19 +36,19 @@ export function addDashboard(scope: Construct, { stateMachine, encoder }: Watche
           ],
         }),
       ],
-      [
+      ...encoders.map(({ called, function: encoder }) => [
         new cloudwatch.GraphWidget({
-          title: 'Calls to the image encoder',
+          title: `Calls to ${called}`,
           ...HALF,
           left: [encoder.metricInvocations(), encoder.metricErrors(), encoder.metricThrottles()],
         }),
         new cloudwatch.GraphWidget({
-          title: 'Milliseconds of a call',
+          title: `Milliseconds of a call to ${called}`,
           ...HALF,
           left: ['p50', 'p99'].map((statistic) => encoder.metricDuration({ statistic })),
           right: [encoder.metric('ConcurrentExecutions', { statistic: 'Maximum' })],
         }),
-      ],
+      ]),
     ],
   });
 }

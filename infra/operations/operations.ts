@@ -30,6 +30,12 @@ export interface OperationsProps {
   bulkJobs: BulkJobs;
 }
 
+const GPU_ENCODER = {
+  name: 'EncoderGpu',
+  called: 'the image encoder with a GPU',
+  instead: 'the other one answers in its place, slower',
+} as const;
+
 export class Operations extends Construct {
   readonly switch: Switch;
 
@@ -45,8 +51,15 @@ export class Operations extends Construct {
       settings,
       stateMachine,
       deadLetters: training.schedule.deadLetters,
-      encoder: imageEncoder.function,
-      gpuEncoder: gpuEncoder?.function,
+      encoders: [
+        {
+          name: 'Encoder',
+          called: 'the image encoder',
+          function: imageEncoder.function,
+          instead: 'images are refused',
+        },
+        ...(gpuEncoder ? [{ ...GPU_ENCODER, function: gpuEncoder.function }] : []),
+      ],
       failedShards: bulkJobs.failedShards,
       stop: this.switch.function,
     };

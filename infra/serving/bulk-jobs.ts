@@ -7,7 +7,9 @@ import * as iam from 'aws-cdk-lib/aws-iam';
 import type * as logs from 'aws-cdk-lib/aws-logs';
 import * as sqs from 'aws-cdk-lib/aws-sqs';
 import { Construct } from 'constructs';
+import { CANCELLED } from '../../contracts/src/bulk/job.ts';
 import { SHARD } from '../../contracts/src/cloud/bulk-estimate.ts';
+import { EXIT } from '../../contracts/src/exit-codes.ts';
 import { acknowledge } from '../base/acknowledge.ts';
 import { grantActions } from '../base/grants.ts';
 import { imageDigest } from '../base/parameter.ts';
@@ -20,9 +22,22 @@ import type { Network } from '../network/network.ts';
 import type { Storage } from '../storage/storage.ts';
 import { modelEnvironment } from './image-encoder.ts';
 
-/** An attempt at a shard ends after this time, and the next one goes on where it was. */
+/** An attempt at a child's shards ends after this time, and the next one goes on where it was. */
 const ATTEMPT_HOURS = 6;
 const ATTEMPTS = 5;
+
+/** Also where a field is absent, which `anything-but` alone does not match. */
+const absentOrOther = (value: string | number) => [{ exists: false }, { 'anything-but': [value] }];
+
+/**
+ * What of Batch's events of failed jobs is a fault. None is: a child that was ended because its job was cancelled, or that saw that its job
+ * was cancelled or has expired; and the array job itself, which ends with its children and has an event for each of them already.
+ */
+const FAULTS = {
+  statusReason: absentOrOther(CANCELLED),
+  container: { exitCode: absentOrOther(EXIT.refused) },
+  $or: [{ arrayProperties: { index: [{ exists: true }] } }, { arrayProperties: { size: [{ exists: false }] } }],
+};
 
 export interface BulkJobsProps {
   /** Read here: machines, the model that is followed, and how long logs are kept. */
@@ -36,7 +51,7 @@ export interface BulkJobsProps {
 export class BulkJobs extends Construct {
   readonly queue: batch.JobQueue;
   readonly definition: batch.EcsJobDefinition;
-  /** A message for each shard that failed in all of its attempts: the event of Batch. */
+  /** A message for each child whose shards failed in all of its attempts: the event of Batch. */
   readonly failedShards: sqs.Queue;
 
   constructor(scope: Construct, id: string, { settings, network, storage }: BulkJobsProps) {
@@ -98,8 +113,8 @@ export class BulkJobs extends Construct {
   }
 
   /**
-   * Batch counts nothing for CloudWatch. Its events of shards that failed go into a queue, whose length is a metric, and whose messages
-   * say which shards they were; a job of one shard is one as well.
+   * Batch counts nothing for CloudWatch. Its events of children that failed go into a queue, whose length is a metric, and whose messages
+   * say which children they were; a job that is no array is one as well.
    */
   private collectFailures(): sqs.Queue {
     const failures = new sqs.Queue(this, 'FailedShards', {
@@ -117,7 +132,7 @@ export class BulkJobs extends Construct {
       eventPattern: {
         source: ['aws.batch'],
         'detail-type': ['Batch Job State Change'],
-        detail: { jobQueue: [this.queue.jobQueueArn], status: ['FAILED'] },
+        detail: { jobQueue: [this.queue.jobQueueArn], status: ['FAILED'], ...FAULTS },
       },
       targets: [{ id: 'FailedShards', arn: failures.queueArn }],
     });

@@ -1,29 +1,47 @@
-// `npm run bench:bulk`: many small images through one bulk job, a shard killed in its middle: what is lost, how fast, how much memory.
+// `npm run bench:bulk`: many images through one bulk job, a shard killed in its middle: what is lost, how fast, how much memory.
 import { spawn } from 'node:child_process';
-import { createReadStream, createWriteStream, existsSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import {
+  createReadStream,
+  createWriteStream,
+  existsSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+} from 'node:fs';
 import { availableParallelism, cpus, loadavg, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { pipeline } from 'node:stream/promises';
 import sharp from 'sharp';
+import { membersOfTar } from '../../api/bulk/inputs/tar.ts';
+import { isImageName } from '../../api/bulk/service/inputs.ts';
 import { type CommandLine, runCommand } from '../../contracts/command/command-line.ts';
+import { LIMITS } from '../../contracts/src/api/limits.ts';
 import { BulkResult } from '../../contracts/src/bulk/lines.ts';
 import { BulkEvent, readEvent } from '../../contracts/src/events.ts';
 import { UserError } from '../../contracts/src/user-error.ts';
 import { writeTinyModel } from '../api/bulk/jobs.ts';
 import { shardProcesses } from '../support/shard-processes.ts';
 
-const HELP = `Usage: npm run bench:bulk [-- --images N] [--workers N] [--tiny] [--no-kill] [--json]
+const HELP = `Usage: npm run bench:bulk [-- --images N] [--pictures FOLDER] [--model FOLDER | --tiny] [--workers N] [--no-kill] [--json]
 
 Makes N pictures of 32 x 32 pixels (default 100000) as lines of one file, embeds them by \`npm run encode\`, kills one of its
 processes with SIGKILL at a third, and reads every line of what comes out. Memory is the resident set of the processes that
 encode, the largest of them: in the first tenth of the job and in the last. Reads /proc: Linux.
-  --tiny      a tower of a few products in the place of the embedded model: what is measured is everything else
-  --no-kill   nothing is killed
-  --workers N processes (default one per core)
+  --pictures FOLDER  the first N image files below FOLDER and in its tars, in the place of made ones
+  --model FOLDER     a model in the place of the embedded one
+  --tiny             a tower of a few products in its place: what is measured is everything else
+  --no-kill          nothing is killed
+  --workers N        processes (default one per core)
+  --json             the result as one document
+  --help             this text
+  --version          name and version
 `;
 const OPTIONS = {
   images: { type: 'string', default: '100000' },
+  pictures: { type: 'string' },
+  model: { type: 'string' },
   workers: { type: 'string' },
   tiny: { type: 'boolean' },
   'no-kill': { type: 'boolean' },
@@ -34,16 +52,40 @@ const ENCODE = join(import.meta.dirname, '../../api/bulk/hosts/encode.ts');
 const SIDE = 32;
 const MIB = 2 ** 20;
 
-/** No two are equal: the number is in the first pixels. */
-async function* linesOf(count: number): AsyncGenerator<string> {
-  for (let i = 0; i < count; i++) {
+/** Without an end. No two are equal: the number is in the first pixels. */
+async function* madePictures(): AsyncGenerator<Uint8Array> {
+  for (let i = 0; ; i++) {
     const pixels = Buffer.alloc(SIDE * SIDE * 3, i % 251);
     pixels.writeUInt32BE(i, 0);
-    const png = await sharp(pixels, { raw: { width: SIDE, height: SIDE, channels: 3 } })
+    yield await sharp(pixels, { raw: { width: SIDE, height: SIDE, channels: 3 } })
       .png({ compressionLevel: 1 })
       .toBuffer();
-    yield `${JSON.stringify({ custom_id: `image-${i}`, image: png.toString('base64') })}\n`;
   }
+}
+
+/** Image files below a folder and in its tars, in the order of their names. */
+async function* picturesIn(folder: string): AsyncGenerator<Uint8Array> {
+  for (const name of readdirSync(folder, { encoding: 'utf8', recursive: true }).sort()) {
+    const path = join(folder, name);
+    if (isImageName(name)) yield readFileSync(path);
+    if (!name.endsWith('.tar')) continue;
+    const members = membersOfTar(createReadStream(path), { most: LIMITS.image_bytes, hasVideos: false });
+    for await (const member of members) if ('bytes' in member) yield member.bytes;
+  }
+}
+
+/** Writes so many at most as lines of a file, and answers how many there were. */
+async function writeLines(path: string, pictures: AsyncIterable<Uint8Array>, most: number): Promise<number> {
+  let count = 0;
+  async function* lines(): AsyncGenerator<string> {
+    for await (const bytes of pictures) {
+      yield `${JSON.stringify({ custom_id: `image-${count}`, image: Buffer.from(bytes).toString('base64') })}\n`;
+      count += 1;
+      if (count === most) return;
+    }
+  }
+  await pipeline(lines, createWriteStream(path));
+  return count;
 }
 
 interface Run {
@@ -110,26 +152,32 @@ function peak(memory: Run['memory'], isIn: (done: number) => boolean): number {
 }
 
 async function main({ values }: CommandLine<typeof OPTIONS>): Promise<number> {
-  const count = Number(values.images);
-  if (!Number.isInteger(count) || count < 1) throw new UserError(`--images ${values.images}: a whole number from 1 on`);
+  const most = Number(values.images);
+  if (!Number.isInteger(most) || most < 1) throw new UserError(`--images ${values.images}: a whole number from 1 on`);
+  if (values.tiny && values.model !== undefined) throw new UserError('--tiny and --model name two models: give one');
+  const { pictures } = values;
+  if (pictures !== undefined && !existsSync(pictures)) throw new UserError(`there is no folder ${pictures}`);
   if (!existsSync('/proc/self/status'))
     throw new UserError('memory is read from /proc, which is not here: run it on Linux');
   const folder = mkdtempSync(join(tmpdir(), 'bench-bulk-'));
   try {
     const [input, output] = [join(folder, 'lines.jsonl'), join(folder, 'out')];
-    if (!values.json) console.log(`making ${count} pictures …`);
-    await pipeline(linesOf(count), createWriteStream(input));
+    if (!values.json) console.log(pictures === undefined ? `making ${most} pictures …` : `reading ${pictures} …`);
+    const count = await writeLines(input, pictures === undefined ? madePictures() : picturesIn(pictures), most);
+    if (count === 0) throw new UserError(`${pictures} holds no picture, and no tar with one`);
     const workers = values.workers ?? String(availableParallelism());
-    const model = values.tiny ? writeTinyModel() : undefined;
+    const tiny = values.tiny ? writeTinyModel() : undefined;
+    const model = tiny ?? values.model;
     const words = ['--workers', workers, ...(model === undefined ? [] : ['--model', model])];
-    if (!values.json) console.log(`embedding them with ${workers} processes …`);
+    if (!values.json) console.log(`embedding ${count} with ${workers} processes …`);
     const run = await encode(input, output, { words, count, kills: !values['no-kill'] });
     const found = await audit(output, count);
-    if (model !== undefined) rmSync(model, { recursive: true });
+    if (tiny !== undefined) rmSync(tiny, { recursive: true });
     const result = {
       date: new Date().toISOString(),
       machine: { cpu: cpus()[0]?.model, cores: availableParallelism(), load: loadavg()[0] },
-      model: values.tiny ? 'tiny' : 'embedded',
+      model: values.tiny ? 'tiny' : (values.model ?? 'embedded'),
+      pictures: pictures ?? `${SIDE} x ${SIDE}`,
       images: count,
       workers: Number(workers),
       exit: run.code,

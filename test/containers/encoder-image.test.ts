@@ -128,7 +128,7 @@ describe.runIf(process.platform === 'linux')('the image (its native packages are
     for (const [shard, custom_id] of ['a', 'b'].entries()) {
       const { status, stderr } = spawnSync(process.execPath, ['bulk/hosts/shard.mjs', `file://${output}`], {
         cwd: task,
-        env: { AWS_BATCH_JOB_ARRAY_INDEX: String(shard) },
+        env: { AWS_BATCH_JOB_ARRAY_INDEX: String(shard), AWS_BATCH_JOB_ARRAY_SIZE: '2' },
         encoding: 'utf8',
       });
       expect({ status, stderr }).toEqual({ status: 0, stderr: '' });

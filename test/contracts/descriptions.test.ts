@@ -55,6 +55,7 @@ it('every document that is stored carries the version of its form', () => {
     'AugmentJob',
     'AugmentReport',
     'BulkBudget',
+    'BulkCharge',
     'BulkDone',
     'BulkFile',
     'BulkJob',

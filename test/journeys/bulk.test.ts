@@ -48,7 +48,7 @@ it.each([
   expect(stdout).toMatch(/\d+ items in 3 shards/);
   const child = (index: number) =>
     run(process.execPath, [join(HOSTS, 'shard.ts'), job, '--model', model], {
-      env: { ...env, AWS_BATCH_JOB_ARRAY_INDEX: String(index) },
+      env: { ...env, AWS_BATCH_JOB_ARRAY_INDEX: String(index), AWS_BATCH_JOB_ARRAY_SIZE: '3' },
     });
   await Promise.all([0, 1, 2].map(child));
   const before = await child(1);

@@ -12,7 +12,7 @@ import { OpenAiBatch, OpenAiFile } from '../../contracts/src/api/doors/batches.t
 import { OpenAIEmbeddings } from '../../contracts/src/api/doors/openai.ts';
 import { OpenAiUpload, OpenAiUploadPart } from '../../contracts/src/api/doors/uploads.ts';
 import { EmbedResponse } from '../../contracts/src/api/embed.ts';
-import { EmbedJob, JobList, JobReport } from '../../contracts/src/api/tasks/jobs.ts';
+import { EmbedJob, JobDryRun, JobList, JobReport } from '../../contracts/src/api/tasks/jobs.ts';
 import { BulkError, BulkResult } from '../../contracts/src/bulk/lines.ts';
 import { vectorOf } from '../api/bulk/jobs.ts';
 import { type KeyFile, makeKeyFile } from '../support/key-file.ts';
@@ -91,6 +91,16 @@ test('a job: asked for, followed, its files read, listed, cancelled when it has 
   expect(JobReport.parse(JSON.parse(await type(cancel, { JOB }))).status).toBe('completed');
 });
 
+test('a dry run: what a job would be, and no job', async () => {
+  const [list, , plan] = commandsBelow('Over HTTP').slice(-3);
+  const before = JobList.parse(JSON.parse(await type(list))).data.length;
+  const { shards, items, estimate, routing, quota, error } = JobDryRun.parse(JSON.parse(await type(plan)));
+  // 26 characters are about 7 tokens.
+  expect([shards, items, estimate?.images, estimate?.tokens]).toEqual([1, 2, 1, 7]);
+  expect([routing, quota, error]).toEqual([{ route: 'batch', reason: 'asked' }, null, null]);
+  expect(JobList.parse(JSON.parse(await type(list))).data).toHaveLength(before);
+});
+
 test('a request becomes a job, whose vectors are those that an answer would have had', async () => {
   const [ask, get, part] = commandsBelow('A request becomes a job');
   const begun = EmbedJob.parse(JSON.parse(await type(ask, {}, key)));
@@ -148,18 +158,79 @@ test('a file in parts by curl: completed once, and what a batch may be of', asyn
 });
 
 const sdk = process.env.OPENAI_SDK ?? (hasPackage(SDKS, 'openai') ? SDKS : undefined);
-test.skipIf(sdk === undefined)("a batch by OpenAI's SDK, unchanged", async () => {
-  const [, code = ''] = /^```js\n([\s\S]*?)^```/m.exec(GUIDE) ?? [];
+const [BATCH = '', UPLOAD = ''] = [...GUIDE.matchAll(/^```js\n([\s\S]*?)^```/gm)]
+  .map(([, code = '']) => code)
+  .filter((code) => code.includes("from 'openai'"));
+
+/** Runs a program with OpenAI's own SDK, and answers what it prints. */
+async function runWithSdk(program: string): Promise<string> {
   const project = mkdtempSync(join(tmpdir(), 'sdk-'));
   symlinkSync(sdk ?? '', join(project, 'node_modules'));
-  const told = code.replace('http://127.0.0.1:8787', server.url).replace("'none'", `'${keys.secrets.jobs}'`);
-  writeFileSync(join(project, 'batch.mjs'), told);
-  const { stdout, stderr } = await promisify(execFile)(process.execPath, [join(project, 'batch.mjs')], {
+  const told = program
+    .replace('http://127.0.0.1:8787', server.url)
+    .replace("'none'", `'${keys.secrets.jobs}'`)
+    .replaceAll('/tmp/', `${folder}/`);
+  writeFileSync(join(project, 'program.mjs'), told);
+  const { stdout, stderr } = await promisify(execFile)(process.execPath, [join(project, 'program.mjs')], {
     timeout: 58_000,
   });
-  expect([stdout, stderr]).toEqual(['0 64\n1 64\n', '']);
+  expect(stderr).toBe('');
   rmSync(project, { recursive: true });
+  return stdout;
+}
+
+test.skipIf(sdk === undefined)("a batch by OpenAI's SDK, unchanged", async () => {
+  expect(await runWithSdk(BATCH)).toBe('0 64\n1 64\n');
 });
+
+test.skipIf(sdk === undefined)(
+  "a file in parts by OpenAI's SDK, and batches of it: listed, cancelled, answered",
+  async () => {
+    const requests = ['a dog', 'a cat', 'a boat'].map((input, at) =>
+      JSON.stringify({ custom_id: `${at}`, method: 'POST', url: '/v1/embeddings', body: { input, dimensions: 64 } }),
+    );
+    const text = requests.join('\n');
+    writeFileSync(join(folder, 'requests.jsonl'), text);
+    // Parts of a hundred bytes, which end inside of lines.
+    const sent = UPLOAD.replace('8 * 2 ** 20', '100');
+    const batches = `
+    const asked = { input_file_id: file.id, endpoint: '/v1/embeddings', completion_window: '24h' };
+    const cancelled = await client.batches.cancel((await client.batches.create(asked)).id);
+    let batch = await client.batches.create({ ...asked, metadata: { day: 'monday' } });
+    while (['validating', 'in_progress'].includes(batch.status)) {
+      await new Promise((resolve) => setTimeout(resolve, 500));
+      batch = await client.batches.retrieve(batch.id);
+    }
+    const listed = [];
+    for await (const each of client.batches.list({ limit: 1 })) listed.push(each.id);
+    const unused = await client.uploads.create({ filename: 'a.jsonl', purpose: 'batch', mime_type: 'text/plain', bytes: 1 });
+    const answers = await (await client.files.content(batch.output_file_id)).text();
+    console.log(JSON.stringify({
+      cancelled: cancelled.status,
+      status: batch.status,
+      counts: batch.request_counts,
+      day: batch.metadata.day,
+      isListed: listed.includes(batch.id) && listed.includes(cancelled.id),
+      unused: (await client.uploads.cancel(unused.id)).status,
+      content: await (await client.files.content(file.id)).text(),
+      lengths: answers.trim().split('\\n').map((line) => JSON.parse(line).response.body.data[0].embedding.length),
+    }));`;
+    const [said = '', found = ''] = (await runWithSdk(sent + batches)).trim().split('\n');
+    expect(said).toMatch(new RegExp(`^file_[0-9a-z]+ ${text.length} ${Math.ceil(text.length / 100)}$`));
+    const { cancelled, ...rest } = JSON.parse(found);
+    // Of three texts it may be done before it is cancelled.
+    expect(['cancelled', 'completed']).toContain(cancelled);
+    expect(rest).toEqual({
+      status: 'completed',
+      counts: { total: 3, completed: 3, failed: 0 },
+      day: 'monday',
+      isListed: true,
+      unused: 'cancelled',
+      content: text,
+      lengths: [64, 64, 64],
+    });
+  },
+);
 
 test("the end of a job is told to the guide's own receiver, which believes the signature and refuses another", async () => {
   const heading = 'Told when it ends';

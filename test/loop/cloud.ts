@@ -1,5 +1,4 @@
 // Both clouds of the loop on this machine: AWS's APIs, an R2 bucket, the Worker and the image encoder, and the checkout that is deployed.
-import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { EMBEDDED_MODEL } from '../../api/dev/bundle.ts';
 import { mirrorKeys } from '../../api/dev/key-mirror.ts';
@@ -7,6 +6,8 @@ import { startEncoder } from '../../api/dev/local-encoder.ts';
 import type { LocalProcess } from '../../api/dev/local-process.ts';
 import { BUCKET, KEYS, type LocalWorker, startWorker } from '../../api/dev/local-worker.ts';
 import { startBucket } from '../../api/dev/s3/endpoint.ts';
+import { downloadWhole } from '../../api/encoder/model-cache.ts';
+import { readManifest } from '../../api/registry/read.ts';
 import type { ObjectStore } from '../../api/registry/store.ts';
 import { openStore } from '../../api/registry/stores/open.ts';
 import { openR2Store } from '../../api/registry/stores/r2.ts';
@@ -18,7 +19,7 @@ import { ACCOUNT, startAccount } from '../support/aws-account.ts';
 import { functionEnvironment, deploy as makeResources, startAws } from '../support/aws-emulator.ts';
 import { prepareAccount, programsIn, writeCheckout } from '../support/deployment.ts';
 import { makeKeyFile } from '../support/key-file.ts';
-import { createRepository, type TinyRepository } from '../support/tiny-repository.ts';
+import type { Checkout } from './checkout.ts';
 
 const R2_BUCKET = 'edge-clip-dev-models';
 /** The R2 key, which the secret holds; a person who rolls back has it, too. */
@@ -29,38 +30,39 @@ const POLL_MS = 500;
 const KEYS_MS = 500;
 
 export interface Cloud {
-  /** The checkout: commands run in it. */
-  repository: TinyRepository;
+  checkout: Checkout;
   /** What commands and functions see of the environment, from the deployment on. */
   env: Record<string, string>;
   /** `npm run deploy -- --environment dev`, with what it tells; the address of the Worker. */
   deploy(onEvent: (event: DeployEvent) => void, stop: AbortSignal): Promise<string>;
   /** The training bucket. */
   training: ObjectStore;
+  /** A published model by its manifest's digest: its space, and a folder with its files. */
+  published(manifest: string): Promise<{ space: string; folder: string }>;
   close(): Promise<void>;
 }
 
-/** Changes this process's environment: the functions of the pipeline run in it and read theirs. */
-export async function openCloud(): Promise<Cloud> {
+/** Changes this process's environment: the functions of the pipeline run in it and read theirs. `makeCheckout`: what is deployed. */
+export async function openCloud(makeCheckout: () => Promise<Checkout>): Promise<Cloud> {
   const endings: (() => unknown)[] = [];
   const close = async () => {
     for (const end of endings.toReversed()) await end();
   };
   try {
-    return await open(endings, close);
+    const checkout = await makeCheckout();
+    endings.push(checkout.remove);
+    return await open(checkout, endings, close);
   } catch (error) {
     await close();
     throw error;
   }
 }
 
-async function open(endings: (() => unknown)[], close: Cloud['close']): Promise<Cloud> {
-  const repository = createRepository((recipe) => {
-    recipe.mntp.language_model = { source: 'gguf_package', name: 'tiny' };
-  });
-  endings.push(() => rmSync(repository.root, { recursive: true, force: true }));
-  writeCheckout(repository.root);
-  const aws = await startAws(join(repository.root, 'trainer'));
+async function open(checkout: Checkout, endings: (() => unknown)[], close: Cloud['close']): Promise<Cloud> {
+  const { root } = checkout;
+  writeCheckout(root);
+  // Of models of two layers a second thread costs more than it does, beside the load.
+  const aws = await startAws(join(root, 'trainer'), { OMP_NUM_THREADS: '1' });
   endings.push(aws.stop);
   const account = await startAccount();
   endings.push(account.stop);
@@ -107,13 +109,9 @@ async function open(endings: (() => unknown)[], close: Cloud['close']): Promise<
       return { training: resources.outputs, encoding: { [CLOUD_OUTPUTS.encoderUrl]: `${encoder.url}/` } };
     },
     async worker({ [ENVARS.encoderUrl]: encoderUrl = '' }) {
-      worker = await startWorker({
-        model: EMBEDDED_MODEL,
-        port: 0,
-        encoderUrl,
-        pollMs: POLL_MS,
-        onEvent: () => {},
-      });
+      worker = await keepingSignals(() =>
+        startWorker({ model: EMBEDDED_MODEL, port: 0, encoderUrl, pollMs: POLL_MS, onEvent: () => {} }),
+      );
       bound = openR2Store(await worker.platform.getR2Bucket(BUCKET));
       const namespace = await worker.platform.getKVNamespace(KEYS);
       endings.push(await mirrorKeys({ file: keys.file, namespace, pollMs: KEYS_MS, onProblem: console.error }));
@@ -124,11 +122,16 @@ async function open(endings: (() => unknown)[], close: Cloud['close']): Promise<
   });
 
   return {
-    repository,
+    checkout,
     env,
     training: openStore(`s3://${trainingBucket}`),
+    async published(digest) {
+      if (bound === undefined) throw new Error('nothing is deployed yet');
+      const stored = { digest, ...(await readManifest(bound, digest)) };
+      const folder = await downloadWhole(bound, stored, join(root, 'published'));
+      return { space: stored.manifest.space_id, folder };
+    },
     async deploy(onEvent, stop) {
-      const { root } = repository;
       const lines: string[] = [];
       const write = (text: string): void => {
         for (const line of text.trim().split('\n')) {
@@ -146,4 +149,15 @@ async function open(endings: (() => unknown)[], close: Cloud['close']): Promise<
     },
     close,
   };
+}
+
+/** Miniflare ends the process at Ctrl-C, before anything else that was started is ended: whoever makes the loop listens already. */
+async function keepingSignals<T>(work: () => Promise<T>): Promise<T> {
+  const signals = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
+  const before = new Set(signals.flatMap((signal) => process.listeners(signal)));
+  const result = await work();
+  for (const signal of signals)
+    for (const listener of process.listeners(signal))
+      if (!before.has(listener)) process.removeListener(signal, listener);
+  return result;
 }

@@ -1,67 +1,66 @@
 // The loop closed: deploy, train, publish, new data, train, publish, roll back, while a load asks the Worker throughout.
-import { writeFileSync } from 'node:fs';
-import { join } from 'node:path';
 import { z } from 'zod';
 import { EMBEDDED_MODEL } from '../../api/dev/bundle.ts';
 import { handler as gate } from '../../trainer/control/lambda/gate.ts';
 import { handler as plan } from '../../trainer/control/lambda/plan.ts';
 import { handler as publish } from '../../trainer/control/lambda/publish.ts';
 import { runJob, SubmittedJob } from '../support/batch-job.ts';
-import { plantModel } from '../support/exported-model.ts';
 import { execute, RunsTable } from '../support/pipeline-execution.ts';
-import { filesByPath, readModel, type TestModel } from '../support/registry.ts';
-import { secondModel } from '../support/second-model.ts';
+import { readModel } from '../support/registry.ts';
 import { type CommandResult, data, model, train } from '../support/tiny-repository.ts';
+import type { Checkout } from './checkout.ts';
 import { type Cloud, openCloud, R2_KEYS } from './cloud.ts';
-import { type Load, startLoad, type Verdict } from './load.ts';
+import { changesOf, type Load, startLoad, type Verdict } from './load.ts';
 import { pointersIn, startOfArrival, startOfSchedule, written } from './starts.ts';
 import { type Row, Timeline } from './timeline.ts';
-
-const NAME = 'tiny';
-const RECIPE = `recipes/${NAME}.json`;
-/** With the recipe's other files, this is new data. */
-const NEW_SHARD = 'train-2.tar';
 
 const Pushed = z.object({ sent: z.object({ files: z.number() }) });
 
 export interface Loop extends Verdict {
   event: 'loop';
   seconds: number;
-  first: string;
-  second: string;
+  /** The spaces in the order in which they have to answer: of the model that is deployed, and of what the loop does. */
+  order: string[];
 }
 
 export interface LoopOptions {
+  /** Makes what is deployed and trained. */
+  makeCheckout(): Promise<Checkout>;
   onRow(row: Row): void;
   /** Ends the loop after the step that is under way. */
   stop: AbortSignal;
 }
 
 /** Everything that was started is ended, and nothing is left of it on the disk. */
-export async function closeLoop({ onRow, stop }: LoopOptions): Promise<Loop> {
+export async function closeLoop({ makeCheckout, onRow, stop }: LoopOptions): Promise<Loop> {
   const timeline = new Timeline(onRow);
-  const cloud = await timeline.step('emulate', openCloud, () => 'APIs of AWS, an R2 bucket, a checkout');
+  const cloud = await timeline.step(
+    'emulate',
+    () => openCloud(makeCheckout),
+    () => 'APIs of AWS, an R2 bucket, a checkout',
+  );
   let load: Load | undefined;
   try {
-    const first = await readModel(EMBEDDED_MODEL);
-    const second = secondModel(first);
-    const spaces = { first: first.manifest.space_id, second: second.manifest.space_id };
+    const embedded = await readModel(EMBEDDED_MODEL);
+    const folders = new Map([[embedded.manifest.space_id, EMBEDDED_MODEL]]);
     const url = await deploy(cloud, timeline, stop);
-    load = await startLoad({ url, spaces, size: first.manifest.image.preprocess.size });
+    load = startLoad(url, cloud.checkout.sent);
     timeline.counts = load.counts;
-    const loop = new Walk({ cloud, timeline, load, stop });
+    await load.serves(embedded.manifest.space_id, stop);
+    const loop = new Walk({ cloud, timeline, load, stop, folders });
 
-    await loop.submit(first);
-    await loop.execute('schedule', startOfSchedule(NAME));
-    await loop.serves(spaces.first);
+    await loop.submit();
+    const first = await loop.execute('schedule', startOfSchedule(cloud.checkout.name));
+    await loop.serves(first.space);
 
-    await loop.push(second);
-    await loop.serves(spaces.second);
+    const second = await loop.push();
+    await loop.serves(second.space);
 
     await loop.rollBack(first);
-    await loop.serves(spaces.first);
+    await loop.serves(first.space);
     await load.stop();
-    return { event: 'loop', seconds: timeline.now(), ...spaces, ...(await load.verdict()) };
+    const order = changesOf([embedded.manifest.space_id, first.space, second.space, first.space]);
+    return { event: 'loop', seconds: timeline.now(), order, ...(await load.verdict(folders)) };
   } finally {
     await load?.stop();
     await cloud.close();
@@ -89,6 +88,13 @@ interface WalkOptions {
   timeline: Timeline;
   load: Load;
   stop: AbortSignal;
+  /** Where every model is that was current, by space: published ones are added. */
+  folders: Map<string, string>;
+}
+
+interface Current {
+  name: string;
+  space: string;
 }
 
 class Walk {
@@ -100,42 +106,42 @@ class Walk {
     this.#options = options;
   }
 
-  /** The request that schedule and new data go by; `made`: the model that the recipe's `export` hands over. */
-  async submit(made: TestModel): Promise<void> {
+  /** Leaves the request that schedule and new data go by. */
+  async submit(): Promise<void> {
     const { cloud, timeline, stop } = this.#options;
+    const { root, name } = cloud.checkout;
     stop.throwIfAborted();
-    plantModel(cloud.repository.root, filesByPath(made));
-    const words = [RECIPE, '--on', 'aws', '--to', 'prepare', '--json'];
+    const words = [recipeOf(name), '--on', 'aws', '--to', 'prepare', '--json'];
     await timeline.step(
       'submit',
-      async () => printed(await train(cloud.repository.root, words, cloud.env)),
+      async () => printed(await train(root, words, cloud.env)),
       () => `npm run train -- ${words.slice(0, -1).join(' ')}`,
     );
   }
 
-  async push(made: TestModel): Promise<void> {
+  async push(): Promise<Current> {
     const { cloud, timeline, stop } = this.#options;
-    const { root } = cloud.repository;
+    const { root, name, arrive } = cloud.checkout;
     stop.throwIfAborted();
-    plantModel(root, filesByPath(made));
-    writeFileSync(join(root, 'data', NEW_SHARD), 'what came this week');
+    arrive();
     const before = await pointersIn(cloud.training);
     await timeline.step(
       'push',
-      async () => printed(await data(root, ['push', RECIPE, '--json'], cloud.env)),
-      (pushed) => `npm run data -- push ${RECIPE}: ${Pushed.parse(pushed).sent.files} new file`,
+      async () => printed(await data(root, ['push', recipeOf(name), '--json'], cloud.env)),
+      (pushed) => `npm run data -- push ${recipeOf(name)}: ${Pushed.parse(pushed).sent.files} new file`,
     );
     const [key, ...more] = written(before, await pointersIn(cloud.training));
     const input = key === undefined || more.length > 0 ? undefined : startOfArrival(key);
     if (input === undefined) throw new Error(`no rule is met by ${key ?? 'nothing'}`);
-    await this.execute('event', input);
+    return this.execute('event', input);
   }
 
-  /** One execution of the deployed state machine: the functions themselves, and jobs in the real container. */
-  async execute(step: 'schedule' | 'event', input: Record<string, string>): Promise<void> {
-    const { timeline, stop } = this.#options;
+  /** One execution of the deployed state machine: the functions themselves, and jobs in the real container. What it published. */
+  async execute(step: 'schedule' | 'event', input: Record<string, string>): Promise<Current> {
+    const { cloud, folders, timeline, stop } = this.#options;
     timeline.note(step, `starts the pipeline with ${JSON.stringify(input)}`, timeline.now());
     const ran: string[] = [];
+    const current: Current[] = [];
     let trainedFrom = 0;
     const handlers = {
       Plan: (given: unknown) =>
@@ -148,29 +154,37 @@ class Walk {
         stop.throwIfAborted();
         if (ran.length === 0) trainedFrom = timeline.now();
         const job = SubmittedJob.parse(given);
+        const began = timeline.now();
         await runJob(job);
-        ran.push(job.Tags.job);
+        ran.push(`${job.Tags.job} ${(timeline.now() - began).toFixed(1)}`);
         return {};
       },
       async Gate(given: unknown) {
-        if (ran.length > 0) timeline.note('train', `${ran.length} jobs: ${ran.join(', ')}`, trainedFrom);
+        if (ran.length > 0) timeline.note('train', `${ran.length} jobs, each in s: ${ran.join(', ')}`, trainedFrom);
         return timeline.step(
           'gate',
           () => gate(given),
           ({ decision, reasons }) => `${decision}: ${reasons.join('; ')}`,
         );
       },
-      Publish: (given: unknown) =>
-        timeline.step(
+      async Publish(given: unknown) {
+        const published = await timeline.step(
           'publish',
           () => publish(given),
           ({ name, manifest }) => `${name} is ${short(manifest)}`,
-        ),
+        );
+        const { space, folder } = await cloud.published(published.manifest);
+        folders.set(space, folder);
+        current.push({ name: published.name, space });
+        return published;
+      },
     };
     const { error, states } = await execute(this.#table, handlers, input, 'dev');
     stop.throwIfAborted();
-    if (error !== null || states.at(-1) !== 'Done')
+    const [published] = current;
+    if (error !== null || states.at(-1) !== 'Done' || published === undefined)
       throw new Error(`the execution ended in ${states.at(-1)}: ${error ?? 'nothing was published'}`);
+    return published;
   }
 
   /** Texts of the Worker, then images of the encoder behind it. */
@@ -183,10 +197,9 @@ class Walk {
     );
   }
 
-  async rollBack(to: TestModel): Promise<void> {
+  async rollBack({ name, space }: Current): Promise<void> {
     const { cloud, timeline, stop } = this.#options;
     stop.throwIfAborted();
-    const { name, space_id } = to.manifest;
     const env = {
       ...cloud.env,
       AWS_ACCESS_KEY_ID: R2_KEYS.accessKeyId,
@@ -195,8 +208,8 @@ class Walk {
     const words = ['rollback', name, '--reason', 'shown', '--json'];
     await timeline.step(
       'rollback',
-      async () => printed(await model(cloud.repository.root, words, env)),
-      () => `npm run model -- rollback ${name}, to ${short(space_id)}`,
+      async () => printed(await model(cloud.checkout.root, words, env)),
+      () => `npm run model -- rollback ${name}, to ${short(space)}`,
     );
   }
 }
@@ -206,5 +219,7 @@ function printed({ code, stdout, stderr }: CommandResult): Record<string, unknow
   if (code !== 0) throw new Error(`ended with ${code}: ${stderr}${stdout}`);
   return JSON.parse(stdout.trim().split('\n').at(-1) ?? '{}');
 }
+
+const recipeOf = (name: string): string => `recipes/${name}.json`;
 
 const short = (digest: string): string => digest.replace('sha256:', '').slice(0, 12);

@@ -210,7 +210,8 @@ def main() -> None:
         "AWS_SECRET_ACCESS_KEY": "testing",
         "AWS_DEFAULT_REGION": "us-east-1",
         "TRAINER_HOME": options.home,
-        "PYTHONPATH": os.pathsep.join([str(ROOT / "trainer"), str(ROOT / "contracts" / "python")]),
+        # The container itself is that of the folder where it has one, as an image has.
+        "PYTHONPATH": os.pathsep.join([options.home, str(ROOT / "trainer"), str(ROOT / "contracts" / "python")]),
         "PROGRESS_SECONDS": "0",
     }
     # Batch refuses a compute environment whose service role does not exist.

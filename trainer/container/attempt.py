@@ -23,9 +23,9 @@ from container.stage import StageCommand, StageProcess, exit_code, explanation
 from container.stop import Stop
 from container.streamed import left_to_stream
 from contracts import ContractError, load
-from contracts.constants import DATA_ROLE, EXIT_INTERRUPTED, FILE_JOB, FILE_LEASE, FILE_LOG, FILE_REPORT
+from contracts.constants import DATA_ROLE, ENV_WEIGHTS, EXIT_INTERRUPTED, FILE_JOB, FILE_LEASE, FILE_LOG, FILE_REPORT
 from contracts.parts import PARTED
-from contracts.types import TrainingJob
+from contracts.types import TrainingJob, TrainingJobWeightsItem
 
 UPLOAD_RETRY_SECONDS = 1800.0  # for a result of which this machine has the only copy
 
@@ -119,7 +119,7 @@ def run_alone(job: TrainingJob, remote: Folder, settings: Settings, stop: Stop, 
         (work / FILE_JOB).write_text(json.dumps(local, indent=2), encoding="utf-8")
 
         # ---- the stage -------------------------------------------------------------------------------------------------
-        command = stage_command(stage, work / FILE_JOB, settings)
+        command = stage_command(stage, work / FILE_JOB, settings, places_by_path(job, weights))
         process = stop.start(lambda: StageProcess(command, log))
         returncode = watch_stage(process, settings.sync_seconds, results, stop, write_log)
         code = exit_code(returncode, stop_requested=stop.requested_at is not None)
@@ -159,19 +159,30 @@ def with_places(job: TrainingJob, places: Mapping[str, Path]) -> dict[str, Any]:
     """The configuration with this machine's paths of weights, by the URI that they were fetched from."""
     config: Any = copy.deepcopy(job["config"])
     for item in job.get("weights", []):
+        if not item["at"]:
+            continue
         node = config
         for key in item["at"][:-1]:
             node = node[key]
-        place = places[item["uri"]]
-        if item["file"] is not None:
-            place /= safe_path(item["file"], item["uri"])
-        node[item["at"][-1]] = f"{item['prefix']}{place}"
+        node[item["at"][-1]] = f"{item['prefix']}{place_of(item, places)}"
     return config
 
 
-def stage_command(stage: str, job: Path, settings: Settings) -> StageCommand:
-    """How this image starts a stage."""
-    return StageCommand(stage, job, settings.home, settings.contracts, settings.env)
+def places_by_path(job: TrainingJob, places: Mapping[str, Path]) -> dict[str, str]:
+    """Where weights are on this machine, by the path that the recipe names them by."""
+    return {item["path"]: str(place_of(item, places)) for item in job.get("weights", [])}
+
+
+def place_of(item: TrainingJobWeightsItem, places: Mapping[str, Path]) -> Path:
+    """The folder or the file of an item."""
+    place = places[item["uri"]]
+    return place if item["file"] is None else place / safe_path(item["file"], item["uri"])
+
+
+def stage_command(stage: str, job: Path, settings: Settings, weights: Mapping[str, str]) -> StageCommand:
+    """How this image starts a stage; `weights` are places by path."""
+    env = {**settings.env, ENV_WEIGHTS: json.dumps(weights)}
+    return StageCommand(stage, job, settings.home, settings.contracts, env)
 
 
 def read_job(uri: str) -> TrainingJob:

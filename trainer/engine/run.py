@@ -21,6 +21,7 @@ import torch
 from contracts import load
 from contracts.constants import (
     ENV_PROGRESS_SECONDS,
+    ENV_WEIGHTS,
     EXIT_INTERRUPTED,
     EXIT_OK,
     EXIT_USAGE,
@@ -95,6 +96,7 @@ class Run(Generic[Config]):
             sys.exit(f"stage {stage} runs in one process, not in {world.size}: start it alone")
         run = cls(job, config, world)
         run.progress_seconds = float(os.environ.get(ENV_PROGRESS_SECONDS, PROGRESS_SECONDS))
+        know_places(json.loads(os.environ.get(ENV_WEIGHTS, "{}")))
         if ENV_ARRAY_INDEX in os.environ:
             run.child = ArrayChild(int(os.environ[ENV_ARRAY_INDEX]), int(os.environ[ENV_ARRAY_SIZE]))
         if (run.output / FILE_REPORT).exists():
@@ -256,3 +258,23 @@ def stage_of(config: type) -> str:
     """The stage that a configuration belongs to: the one value that its key `stage` may have."""
     (stage,) = get_args(get_type_hints(config)["stage"])
     return stage
+
+
+# ---- weights that a recipe names by a path: a container has fetched them, and what stages write keeps the recipe's path ---------------
+
+_places: dict[str, str] = {}
+
+
+def know_places(places: Mapping[str, str]) -> None:
+    """From now on weights are there, by the path that the recipe names them by."""
+    _places.clear()
+    _places.update(places)
+
+
+def placed(name: str) -> str:
+    """A path, or a name that ends with one behind `:` or `@`, with the path on this machine; any other name as it is."""
+    for path, place in _places.items():
+        start = name.removesuffix(path)
+        if start != name and (start == "" or start.endswith((":", "@"))):
+            return f"{start}{place}"
+    return name

@@ -9,7 +9,13 @@ import {
   type BulkPlan,
   BulkType,
 } from '../../../contracts/src/bulk/job.ts';
-import { estimateBulk, ownMachine, SHARD_MACHINE } from '../../../contracts/src/cloud/bulk-estimate.ts';
+import {
+  type BulkShards,
+  estimateBulk,
+  machinesFor,
+  ownMachine,
+  SHARD_MACHINE,
+} from '../../../contracts/src/cloud/bulk-estimate.ts';
 import { PRICE_TABLE } from '../../../contracts/src/cloud/prices.ts';
 import type { BulkEvent } from '../../../contracts/src/events.ts';
 import { EXIT } from '../../../contracts/src/exit-codes.ts';
@@ -156,26 +162,28 @@ async function main(line: Line): Promise<number> {
   return EXIT.ok;
 }
 
-/** The same shards as an array job of AWS Batch; null with tars and videos, of which nobody knows what is in them. */
-function onAws({ estimate, shards }: BulkPlan, id: string): BulkEstimate | null {
-  return estimate && estimateBulk(estimate, { shards, tier: tierOfId(id), machine: SHARD_MACHINE });
+/** The same shards as an array job of AWS Batch: what it takes, null with tars and videos, of which nobody knows what is in them; and how many children it has. */
+function onAws({ estimate, shards }: BulkPlan, id: string): { estimate: BulkEstimate | null; children: number } {
+  const cut: BulkShards = { shards, tier: tierOfId(id), machine: SHARD_MACHINE };
+  return { estimate: estimate && estimateBulk(estimate, cut), children: machinesFor(estimate, cut) };
 }
 
 function plannedEvent(plan: BulkPlan, id: string): BulkEvent {
   const { job, shards, items, skipped, estimate } = plan;
-  return { event: 'planned', job, shards, items, skipped, estimate, estimate_on_aws: onAws(plan, id) };
+  const { estimate: estimate_on_aws, children: children_on_aws } = onAws(plan, id);
+  return { event: 'planned', job, shards, items, skipped, estimate, estimate_on_aws, children_on_aws };
 }
 
 function sentencesOf(plan: BulkPlan, { job, workers, uri }: { job: BulkJob; workers: number; uri: string }): string[] {
   const { estimate, items, shards } = plan;
   const what = `${items === null ? 'tars or videos' : `${items} items`} in ${shards} ${shards === 1 ? 'shard' : 'shards'}, into ${uri}`;
-  const aws = onAws(plan, job.model.id);
+  const { estimate: aws, children } = onAws(plan, job.model.id);
   if (!estimate || !aws) return [what];
   const { date, region } = PRICE_TABLE;
   return [
     what,
-    `about ${timeOf(estimate.hours * 3600)} on ${workers} cores here; as an array job on AWS ${timeOf(aws.hours * 3600)} of machines, ` +
-      `$${(aws.usd ?? 0).toFixed(2)} on demand (${region}, ${date})`,
+    `about ${timeOf(estimate.hours * 3600)} on ${workers} cores here; on AWS ${timeOf(aws.hours * 3600)} of machines, ` +
+      `as an array job of ${children} ${children === 1 ? 'child' : 'children'}, $${(aws.usd ?? 0).toFixed(2)} on demand (${region}, ${date})`,
   ];
 }
 

@@ -13,8 +13,8 @@ import { errorDocument } from '../../core/error-document.ts';
 import { CoreError } from '../../core/errors.ts';
 import { readBody } from '../../encoder/read-body.ts';
 import { createRunner } from '../runner.ts';
-import { leftIn } from '../service/ask.ts';
 import { openJobFolder } from '../service/folder.ts';
+import { leftIn } from '../service/quota.ts';
 import { type Asked, answer, type BulkService, createBulkService } from '../service/routes.ts';
 import { currentModel, openUri, shardHost, toUri } from './open.ts';
 

@@ -1,4 +1,4 @@
-// Encodes shards of a bulk job: one of an AWS Batch array job, or every so manieth as a process of this machine.
+// Encodes every so manieth shard of a bulk job, as a child of an array job of AWS Batch or as a process of this machine.
 import { type CommandLine, runCommand } from '../../../contracts/command/command-line.ts';
 import { whenOrphaned } from '../../../contracts/command/lifetime.ts';
 import type { BulkJob } from '../../../contracts/src/bulk/job.ts';
@@ -17,8 +17,8 @@ const HELP = `Usage: node api/bulk/hosts/shard.ts JOB [--shard N | --lane K/OF] 
 JOB is the folder of a planned job (npm run encode -- --plan …): a path, file://, s3:// or r2:// URI. Each shard leaves its
 files of vectors, errors-NNNN.jsonl, and part-NNNN.done.json last. Shards that are finished are not done again; one that
 was stopped (exit code 75) or killed begins anew and leaves the same bytes.
-  --shard N       that shard only (default $AWS_BATCH_JOB_ARRAY_INDEX)
-  --lane K/OF     the shards K, K + OF, K + 2 OF, …; without either, all
+  --shard N       that shard only
+  --lane K/OF     the shards K, K + OF, K + 2 OF, … (default all; in an array job $AWS_BATCH_JOB_ARRAY_INDEX/$AWS_BATCH_JOB_ARRAY_SIZE)
   --model FOLDER  holds manifest.json and what it names (default $CLIP_MODEL, else api/model)
   --registry URI  where a published model is read from (default $MODEL_REGISTRY)
   --threads N     cores that one run of the image tower may use, or of a video's decoder (default 1 with --lane, else all)
@@ -45,16 +45,17 @@ function shardsOf(
   { shard, lane }: { shard?: string | undefined; lane?: string | undefined },
 ): number[] {
   const all = Array.from({ length: shards }, (_, index) => index);
-  const index = shard ?? (lane === undefined ? process.env.AWS_BATCH_JOB_ARRAY_INDEX : undefined);
-  if (index !== undefined) {
-    const wanted = all.filter((each) => String(each) === index);
-    if (wanted.length === 0) throw new UserError(`--shard ${index}: the job has the shards 0 to ${shards - 1}`);
+  if (shard !== undefined) {
+    const wanted = all.filter((each) => String(each) === shard);
+    if (wanted.length === 0) throw new UserError(`--shard ${shard}: the job has the shards 0 to ${shards - 1}`);
     return wanted;
   }
-  if (lane === undefined) return all;
-  const [, first, every] = /^(\d+)\/(\d+)$/.exec(lane)?.map(Number) ?? [];
+  // Batch tells every child how many there are: however many were submitted, together they do all shards.
+  const { AWS_BATCH_JOB_ARRAY_INDEX: child = '0', AWS_BATCH_JOB_ARRAY_SIZE: children = '1' } = process.env;
+  const part = lane ?? `${child}/${children}`;
+  const [, first, every] = /^(\d+)\/(\d+)$/.exec(part)?.map(Number) ?? [];
   if (first === undefined || every === undefined || first >= every) {
-    throw new UserError(`--lane ${lane}: write K/OF, K from 0 to OF - 1`);
+    throw new UserError(`--lane ${part}: write K/OF, K from 0 to OF - 1`);
   }
   return all.filter((each) => each % every === first);
 }
@@ -73,14 +74,17 @@ async function main({ values, words: [place] }: CommandLine<typeof OPTIONS>): Pr
   const threads = Number(values.threads ?? (values.lane === undefined ? 0 : 1)) || undefined;
   const sources = openSources(job, placeOptions());
   const encoder = await openEncoder(await folderOf(job, values), threads);
+  // Whoever cancels a job has its children told to stop, as a machine does that is reclaimed: the job itself says which it was.
+  const stopCode = async (): Promise<number | undefined> => {
+    const end = await endOf(job, folder);
+    if (end === undefined) return stop.signal.aborted ? EXIT.interrupted : undefined;
+    console.error(end);
+    return EXIT.refused;
+  };
   try {
     for (const shard of shards) {
-      if (stop.signal.aborted) return EXIT.interrupted;
-      const end = await endOf(job, folder);
-      if (end !== undefined) {
-        console.error(end);
-        return EXIT.refused;
-      }
+      const code = await stopCode();
+      if (code !== undefined) return code;
       const done = await encodeShard({
         folder,
         job,
@@ -91,7 +95,7 @@ async function main({ values, words: [place] }: CommandLine<typeof OPTIONS>): Pr
         signal: stop.signal,
         onProgress: everySoOften(shard),
       });
-      if (!done) return EXIT.interrupted;
+      if (!done) return (await stopCode()) ?? EXIT.interrupted;
       print({ event: 'done', ...done });
     }
     // Of an array job, whichever child is the last: nothing else runs then that could tell.

@@ -1,20 +1,10 @@
 // What is asked for becomes a job: its options checked against the model, everything that may be left out filled in.
 import { PLAN_LIMITS } from '../../../contracts/src/api/limits.ts';
-import {
-  type BulkFormat,
-  type BulkInput,
-  type BulkJob,
-  type BulkType,
-  COUNTED,
-  LEFT_HEADERS,
-  type Left,
-} from '../../../contracts/src/bulk/job.ts';
+import type { BulkFormat, BulkInput, BulkJob, BulkOutput, BulkType } from '../../../contracts/src/bulk/job.ts';
 import type { VideoSampling } from '../../../contracts/src/bulk/video.ts';
-import type { BulkWork } from '../../../contracts/src/cloud/bulk-estimate.ts';
 import { hexOf } from '../../../contracts/src/keys.ts';
 import type { ModelManifest } from '../../../contracts/src/model/manifest.ts';
 import { SCHEMA_VERSION } from '../../../contracts/src/schema-version.ts';
-import { CoreError } from '../../core/errors.ts';
 import { chooseDimensions, chooseModel } from '../../core/model.ts';
 import { sha256 } from '../../registry/digest.ts';
 import { readManifest, readPointer, readRelease } from '../../registry/read.ts';
@@ -33,28 +23,6 @@ export interface Asked {
 
 /** Of the job itself, not of what it is asked to do. */
 export type Named = Pick<BulkJob, 'id' | 'owner' | 'idempotency_key' | 'asked' | 'created_at' | 'expires_at'>;
-
-/** As the Worker says it; undefined where nothing is counted. */
-export function leftIn(headerOf: (name: string) => string | null): Left | undefined {
-  const countIn = (name: string): number | null => {
-    const value = headerOf(name);
-    return value === null || value === '' ? null : Number(value);
-  };
-  const left = { images: countIn(LEFT_HEADERS.images), tokens: countIn(LEFT_HEADERS.tokens) };
-  return COUNTED.every((name) => left[name] === null) ? undefined : left;
-}
-
-/** Why there is more to embed than that, with both numbers; undefined where there is not. */
-export function excessOf(left: Left, work: BulkWork): CoreError | undefined {
-  for (const name of COUNTED) {
-    const most = left[name];
-    if (most === null || work[name] <= most) continue;
-    const [wanted, rest] = [work[name], most].map((count) => count.toLocaleString('en-US'));
-    const has = `The job has ${name === 'tokens' ? 'about ' : ''}${wanted} ${name}, and its API key may ask for ${rest} more this month`;
-    return new CoreError('quota_exceeded', `${has}: send fewer, or ask for a larger quota.`);
-  }
-  return undefined;
-}
 
 /** The model that is current when a job is asked for. */
 export interface CurrentModel {
@@ -93,7 +61,7 @@ export async function currentIn(
 export const COMMAND = { owner: null, idempotency_key: null, asked: null, expires_at: null } as const;
 
 /** Throws a CoreError where the model has no such id or no such length. */
-export function jobOf(asked: Asked, current: CurrentModel, named: Named): BulkJob {
+export function jobOf(asked: Asked, current: CurrentModel, named: Named): BulkJob & { output: BulkOutput } {
   const { input, sources, formats = ['jsonl'], type = 'float32', video = null } = asked;
   const { id, dimensions } = choose(current.manifest, asked);
   const output = { formats: [...new Set(formats)], type, dimensions };

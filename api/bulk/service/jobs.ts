@@ -1,22 +1,28 @@
 // Bulk jobs as a service: asked for, listed, followed and cancelled by whoever owns them.
-import { type JobList, type JobReport, JobRequest } from '../../../contracts/src/api/tasks/jobs.ts';
+import { type JobDryRun, type JobList, type JobReport, JobRequest } from '../../../contracts/src/api/tasks/jobs.ts';
 import type { PageQuery } from '../../../contracts/src/api/tasks/pages.ts';
 import type { BulkInput, BulkWebhook } from '../../../contracts/src/bulk/job.ts';
 import { workIn } from '../../../contracts/src/bulk/work.ts';
 import { bulkFolder, bulkInlineFolder, FILES, fileIn, toTellKey } from '../../../contracts/src/keys.ts';
 import { SCHEMA_VERSION } from '../../../contracts/src/schema-version.ts';
+import { UserError } from '../../../contracts/src/user-error.ts';
+import { errorMember } from '../../core/error-document.ts';
 import { CoreError } from '../../core/errors.ts';
 import { parseRequest } from '../../core/validation.ts';
-import { encodeDocument, type StoredObject } from '../../registry/store.ts';
-import { excessOf, jobOf } from './ask.ts';
+import { encodeDocument, objectOf, type StoredObject } from '../../registry/store.ts';
+import { COMMAND, jobOf, newId } from './ask.ts';
 import { type FileService, inputOfFile, listOf } from './files/files.ts';
 import { isBelow, placesOf } from './inputs.ts';
 import { encodeLines } from './lines.ts';
+import { type Cut, cutJob, forecast, type PlanOptions } from './plan.ts';
+import { excessOf, refusalOf } from './quota.ts';
 import type { Asker, Owner, ServiceOptions, States } from './states.ts';
 import { type JobState, reportOf } from './status.ts';
 
 export interface JobService {
   create(body: unknown, asker: Asker): Promise<JobReport>;
+  /** What would come of it. Nothing is kept, begun or charged. */
+  plan(body: unknown, asker: Asker): Promise<JobDryRun>;
   list(owner: Owner, asked: PageQuery): Promise<JobList>;
   get(id: string, owner: Owner): Promise<JobReport>;
   cancel(id: string, owner: Owner): Promise<JobReport>;
@@ -27,13 +33,10 @@ export function createJobs(options: ServiceOptions, files: FileService, states: 
   const isJob = ({ job }: JobState): boolean => !('endpoint' in job.output);
   const report = (state: JobState): JobReport => reportOf(state, Date.now());
 
-  async function inputOf(asked: JobRequest['input'], id: string, owner: Owner): Promise<BulkInput> {
+  /** `inline`: the folder that items of the request are put into. */
+  async function inputOf(asked: JobRequest['input'], inline: string, owner: Owner): Promise<BulkInput> {
     const { store } = options;
-    if ('items' in asked) {
-      const folder = bulkInlineFolder(id);
-      await store.put(fileIn(folder, FILES.lines), encodeLines(asked.items));
-      return { jsonl: `${store.uri}/${fileIn(folder, FILES.lines)}` };
-    }
+    if ('items' in asked) return { jsonl: `${store.uri}/${fileIn(inline, FILES.lines)}` };
     if ('file_id' in asked) return inputOfFile(store, await files.find(asked.file_id, owner));
     checkPlaces(asked, options.places(owner));
     return asked;
@@ -51,7 +54,10 @@ export function createJobs(options: ServiceOptions, files: FileService, states: 
           const excess =
             asker.left && 'items' in asked.input ? excessOf(asker.left, workIn(asked.input.items)) : undefined;
           if (excess) throw excess;
-          const input = await inputOf(asked.input, named.id, asker.owner);
+          const inline = bulkInlineFolder(named.id);
+          const input = await inputOf(asked.input, inline, asker.owner);
+          if ('items' in asked.input)
+            await options.store.put(fileIn(inline, FILES.lines), encodeLines(asked.input.items));
           if (asked.webhook) {
             const webhook: BulkWebhook = { schema_version: SCHEMA_VERSION, job: named.id, ...asked.webhook };
             await options.store.put(fileIn(bulkFolder(named.id), FILES.webhook), encodeDocument(webhook));
@@ -61,6 +67,26 @@ export function createJobs(options: ServiceOptions, files: FileService, states: 
         },
       });
       return report(state);
+    },
+    async plan(body, { owner, left }) {
+      const asked = parseRequest(JobRequest, body);
+      const named = { ...COMMAND, id: newId('job'), created_at: new Date().toISOString() };
+      const input = await inputOf(asked.input, bulkInlineFolder(named.id), owner);
+      const { model, output, video } = jobOf({ ...asked, input, sources: [] }, await options.current(), named);
+      const { planning } = options.runner;
+      const lines = 'items' in asked.input ? encodeLines(asked.input.items) : undefined;
+      const open: PlanOptions['open'] = lines ? () => holding(lines) : planning.open;
+      const cut = await cutJob({ input, output, video }, { ...planning, open }).catch(refuseInput);
+      const refusal = left && refusalOf(left, cut);
+      return {
+        object: 'dry_run',
+        model,
+        output,
+        ...forecast(cut, model.id, planning.machine),
+        routing: { route: 'batch', reason: 'asked' },
+        quota: left ?? null,
+        error: refusal ? errorMember(refusal) : null,
+      };
     },
     list: async (owner, asked) => listOf(await states.page('job', owner, asked), report),
     get: async (id, owner) => report(await states.find(id, owner, isJob)),
@@ -74,6 +100,17 @@ export function createJobs(options: ServiceOptions, files: FileService, states: 
       return object;
     },
   };
+}
+
+/** A place with one file that nobody has written: whatever is asked for is this. */
+function holding(bytes: Uint8Array): ReturnType<PlanOptions['open']> {
+  return { get: async () => objectOf(bytes), list: async () => [] };
+}
+
+/** A job with such an input would be begun, and would have failed at once. */
+function refuseInput(error: unknown): Promise<Cut> {
+  if (!(error instanceof UserError)) throw error;
+  throw new CoreError('invalid_request', `${error.message}.`, { param: 'input' });
 }
 
 /** Over HTTP nobody may name a place that the service was not told of: it reads what its caller may not. */

@@ -1,5 +1,5 @@
 // Cuts a bulk job into shards before anything is computed: lines of a size that is cheap to do again, each shard's in a file.
-import { BULK_LIMITS, BulkBudget, type BulkJob, type BulkPlan } from '../../../contracts/src/bulk/job.ts';
+import { BULK_LIMITS, type BulkJob, type BulkPlan } from '../../../contracts/src/bulk/job.ts';
 import { mostFrames } from '../../../contracts/src/bulk/video.ts';
 import { addWork, noWork, workIn } from '../../../contracts/src/bulk/work.ts';
 import { type BulkMachine, type BulkWork, estimateBulk } from '../../../contracts/src/cloud/bulk-estimate.ts';
@@ -9,16 +9,16 @@ import { UserError } from '../../../contracts/src/user-error.ts';
 import { CoreError } from '../../core/errors.ts';
 import { tierOfId } from '../../core/model.ts';
 import { encodeDocument, type ObjectStore } from '../../registry/store.ts';
-import { excessOf } from './ask.ts';
 import type { JobFolder } from './folder.ts';
 import { isImageName, isVideoName } from './inputs.ts';
 import { LINE_BYTES, linesOf, readLine } from './lines.ts';
+import { budgetOf, excessOf, noteCharge, refusalOf } from './quota.ts';
 
 export interface PlanOptions {
   /** What it is estimated for. */
   machine: BulkMachine;
   /** Opens a folder or prefix that an input is in. */
-  open(place: string): ObjectStore;
+  open(place: string): Pick<ObjectStore, 'get' | 'list'>;
   /** Items of a shard (default and most: 1,024), and bytes of its lines (default: 64 MiB). */
   shardItems?: number | undefined;
   shardBytes?: number | undefined;
@@ -29,6 +29,7 @@ export interface PlanOptions {
 }
 
 type Opening = Pick<PlanOptions, 'open' | 'reads'>;
+type Wanted = Pick<BulkJob, 'input' | 'output' | 'video'>;
 
 interface Line {
   text: string;
@@ -39,51 +40,81 @@ interface Line {
   fills?: number;
 }
 
-/** Written once: a job that has a plan keeps it. Throws a UserError where there is nothing to do, or too much, and a CoreError beyond its budget. */
-export async function planJob(folder: JobFolder, job: BulkJob, options: PlanOptions): Promise<BulkPlan> {
-  const known = await folder.plan();
-  if (known) return known;
-  const counts = { skipped: 0, videos: 0 };
-  const { shardItems: most = BULK_LIMITS.shard_items, shardBytes = BULK_LIMITS.shard_bytes } = options;
-  const work = noWork();
-  const budget = await folder.read(FILES.budget, BulkBudget);
-  let [shards, items, isOpen] = [0, 0, false];
-  for await (const lines of shardsOf(linesIn(job, options, counts), { most, shardBytes })) {
-    if (shards === BULK_LIMITS.shards) throw tooMany(most);
-    for (const line of lines) addWork(work, line.work);
-    // Beyond the budget the rest is counted, so that the refusal says how much it is.
-    if (!budget || !excessOf(budget, work)) {
-      const text = `${lines.map((line) => line.text).join('\n')}\n`;
-      await folder.put(bulkFiles(shards).lines, new TextEncoder().encode(text));
-    }
-    shards += 1;
-    items += lines.length;
-    isOpen ||= lines.some((line) => line.isOpen);
-    options.onShard?.(shards);
-  }
-  if (shards === 0) {
-    throw new UserError(`${placeOf(job)} holds nothing to embed${beside(counts)}`);
-  }
-  const excess = budget && excessOf(budget, work);
-  if (excess) throw excess;
-  if (isOpen && typeof budget?.images === 'number') throw uncounted(budget.images);
-  const plan: BulkPlan = {
-    schema_version: SCHEMA_VERSION,
-    job: job.id,
-    shards,
-    items: isOpen ? null : items,
-    skipped: counts.skipped,
-    estimate: isOpen ? null : estimateBulk(work, { shards, tier: tierOfId(job.model.id), machine: options.machine }),
-    at: new Date().toISOString(),
-  };
-  await folder.put(FILES.plan, encodeDocument(plan));
-  return plan;
-}
-
 /** Files of a prefix that are not read; the videos are among them. */
 interface Skipped {
   skipped: number;
   videos: number;
+}
+
+/** What a job comes down to. */
+export interface Cut extends Skipped {
+  /** Of each shard; of tars and videos, what is in them is not known. */
+  shards: BulkWork[];
+  /** Of all of them. */
+  work: BulkWork;
+  items: number;
+  /** Whether there are any of those. */
+  isOpen: boolean;
+}
+
+/** Cuts a job, and has the lines of each shard written, where they are to be. Throws a UserError where there is nothing to do, or too much. */
+export async function cutJob(
+  job: Wanted,
+  options: PlanOptions,
+  write?: (shard: number, lines: string[], cut: Cut) => Promise<void>,
+): Promise<Cut> {
+  const { shardItems: most = BULK_LIMITS.shard_items, shardBytes = BULK_LIMITS.shard_bytes } = options;
+  const cut: Cut = { shards: [], work: noWork(), items: 0, skipped: 0, videos: 0, isOpen: false };
+  for await (const lines of shardsOf(linesIn(job, options, cut), { most, shardBytes })) {
+    const shard = cut.shards.length;
+    if (shard === BULK_LIMITS.shards) throw tooMany(most);
+    const work = noWork();
+    for (const line of lines) addWork(work, line.work);
+    cut.shards.push(work);
+    addWork(cut.work, work);
+    cut.items += lines.length;
+    cut.isOpen ||= lines.some((line) => line.isOpen);
+    const texts = lines.map(({ text }) => text);
+    await write?.(shard, texts, cut);
+    options.onShard?.(shard + 1);
+  }
+  if (cut.shards.length > 0) return cut;
+  throw new UserError(`${placeOf(job)} holds nothing to embed${beside(cut)}`);
+}
+
+/** What is said of a cut before anything is computed. */
+export function forecast({ shards, work, items, skipped, isOpen }: Cut, model: string, machine: BulkMachine) {
+  const count = shards.length;
+  return {
+    shards: count,
+    items: isOpen ? null : items,
+    skipped,
+    estimate: isOpen ? null : estimateBulk(work, { shards: count, tier: tierOfId(model), machine }),
+  };
+}
+
+/** Written once: a job that has a plan keeps it. Throws as `cutJob` does, and a CoreError beyond the budget of the job. */
+export async function planJob(folder: JobFolder, job: BulkJob, options: PlanOptions): Promise<BulkPlan> {
+  const known = await folder.plan();
+  if (known) return known;
+  const budget = await budgetOf(folder);
+  const cut = await cutJob(job, options, async (shard, lines, { work }) => {
+    // Beyond the budget the rest is counted, so that the refusal says how much it is.
+    if (budget && excessOf(budget, work)) return;
+    await folder.put(bulkFiles(shard).lines, new TextEncoder().encode(`${lines.join('\n')}\n`));
+  });
+  const refusal = budget && refusalOf(budget, cut);
+  if (refusal) throw refusal;
+  // A job of a command is charged to nobody.
+  if (job.asked !== null) await noteCharge(folder, job.id, cut.shards);
+  const plan: BulkPlan = {
+    schema_version: SCHEMA_VERSION,
+    job: job.id,
+    ...forecast(cut, job.model.id, options.machine),
+    at: new Date().toISOString(),
+  };
+  await folder.put(FILES.plan, encodeDocument(plan));
+  return plan;
 }
 
 function beside({ skipped, videos }: Skipped): string {
@@ -99,19 +130,13 @@ function tooMany(items: number): UserError {
   );
 }
 
-function uncounted(left: number): CoreError {
-  const more = left.toLocaleString('en-US');
-  const message = `How many images a tar holds, or frames a video, is not known before it is read, and the API key of the job may ask for ${more} more this month: send images instead.`;
-  return new CoreError('quota_exceeded', message);
-}
-
-function placeOf({ input }: BulkJob): string {
+function placeOf({ input }: Wanted): string {
   if ('prefix' in input) return input.prefix;
   if ('parts' in input) return input.parts.join(', ');
   return 'jsonl' in input ? input.jsonl : input.tars.join(', ');
 }
 
-async function* linesIn(job: BulkJob, options: Opening, counts: Skipped): AsyncGenerator<Line> {
+async function* linesIn(job: Wanted, options: Opening, counts: Skipped): AsyncGenerator<Line> {
   const { input } = job;
   if ('prefix' in input) {
     for (const key of await filesBelow(input.prefix, options)) {
@@ -142,12 +167,12 @@ async function filesBelow(prefix: string, { open, reads }: Opening): Promise<str
   throw new UserError(`${message}: ask for several jobs, of longer prefixes or of files of lines`);
 }
 
-function toLine(line: { custom_id: string } & ({ tar: string } | { video: string }), job: BulkJob): Line {
+function toLine(line: { custom_id: string } & ({ tar: string } | { video: string }), job: Wanted): Line {
   return { text: JSON.stringify(line), ...sizeOf(line, job) };
 }
 
 /** A tar is a shard by itself; a video fills one by the frames that it may have. */
-function sizeOf(line: unknown, { video }: BulkJob): Omit<Line, 'text'> {
+function sizeOf(line: unknown, { video }: Wanted): Omit<Line, 'text'> {
   const names = typeof line === 'object' && line !== null ? Object.keys(line) : [];
   if (names.includes('tar')) return { work: noWork(), isOpen: true, fills: BULK_LIMITS.shard_items };
   // Without settings a video is refused: an item like any other.
@@ -184,7 +209,7 @@ async function* bytesOfFiles(uris: string[], { open, reads }: Opening): AsyncGen
 
 interface Reading extends Opening {
   read(text: string | undefined): unknown;
-  job: BulkJob;
+  job: Wanted;
 }
 
 async function* linesOfFiles(uris: string[], { read, job, ...options }: Reading): AsyncGenerator<Line> {

@@ -1,7 +1,9 @@
 // Every path about bulk jobs, whoever it reaches: the service of a machine, or the Worker itself.
-import { FilePageQuery } from '../../../contracts/src/api/doors/batches.ts';
+import { FilePageQuery, type OpenAiBatch } from '../../../contracts/src/api/doors/batches.ts';
+import type { JobReport, JobStatus } from '../../../contracts/src/api/tasks/jobs.ts';
 import { PageQuery } from '../../../contracts/src/api/tasks/pages.ts';
-import { type BulkEstimate, type Left, WORK_HEADERS } from '../../../contracts/src/bulk/job.ts';
+import { type Left, RETURNED_HEADERS, WORK_HEADERS } from '../../../contracts/src/bulk/quota.ts';
+import type { BulkWork } from '../../../contracts/src/cloud/bulk-estimate.ts';
 import { reasonOf } from '../../../contracts/src/user-error.ts';
 import { CoreError } from '../../core/errors.ts';
 import { parseRequest } from '../../core/validation.ts';
@@ -9,6 +11,7 @@ import { type BatchService, createBatches } from './batches.ts';
 import { createFiles, type FileService } from './files/files.ts';
 import { createUploads, type UploadService } from './files/uploads.ts';
 import { createJobs, type JobService } from './jobs.ts';
+import { giveBack } from './quota.ts';
 import { type Asker, createStates, type ServiceOptions } from './states.ts';
 import { type OverdueOptions, tellOverdue } from './webhook.ts';
 
@@ -17,6 +20,8 @@ export interface BulkService {
   jobs: JobService;
   batches: BatchService;
   uploads: UploadService;
+  /** What a job that has ended early had not done, once, for whoever was charged for it; undefined where there is nothing to give back. */
+  giveBack(id: string): Promise<BulkWork | undefined>;
   /** Tells of ends of the last days that nobody could be told of, or that nobody has noticed. For every few minutes. */
   tellOverdue(options: OverdueOptions): Promise<void>;
 }
@@ -29,6 +34,7 @@ export function createBulkService(options: ServiceOptions): BulkService {
     uploads: createUploads(options.store, files),
     jobs: createJobs(options, files, states),
     batches: createBatches(options, files, states),
+    giveBack: (id) => giveBack(states.open(id)),
     tellOverdue: (telling) => tellOverdue({ store: options.store, states }, telling),
   };
 }
@@ -45,39 +51,46 @@ export interface Asked {
   body(): Promise<Uint8Array>;
 }
 
-/** A document, or bytes. `isNew`: what it is of was not there before; then with `headers` that say what it takes, where that is known. */
+/** A document, or bytes. `isNew`: what it is of was not there before. `headers` say what was charged just now, or given back. */
 export type Answer =
   | { json: object; isNew?: boolean; headers?: Record<string, string> }
   | { stream: AsyncIterable<Uint8Array> };
 
 /** Undefined where there is no such path. */
-export async function answer(
-  { jobs, files, batches, uploads }: BulkService,
-  asked: Asked,
-): Promise<Answer | undefined> {
+export async function answer(service: BulkService, asked: Asked): Promise<Answer | undefined> {
+  const { jobs, files, batches, uploads } = service;
   const { owner, idempotencyKey, left, query, method } = asked;
   const [kind = '', id = '', what, name = ''] = asked.path;
   const asker = { owner, idempotencyKey, left };
   const document = async (made: Promise<object>): Promise<Answer> => ({ json: await made });
   const begun = async (create: (body: unknown, asker: Asker) => Promise<object>): Promise<Answer> => {
-    let news: { isNew?: true; headers?: Record<string, string> } = {};
-    const onBegun = (estimate: BulkEstimate | null): void => {
-      news = { isNew: true, headers: estimate ? workHeaders(estimate) : {} };
+    const news: { isNew?: true; headers?: Record<string, string> } = {};
+    const onBegun = (): void => {
+      news.isNew = true;
     };
-    const json = await create(toJson(await asked.body()), { ...asker, onBegun });
+    const onCharged = (work: BulkWork): void => {
+      news.headers = workIn(WORK_HEADERS, work);
+    };
+    const json = await create(toJson(await asked.body()), { ...asker, onBegun, onCharged });
     return { json, ...news };
+  };
+  /** Whoever looks after a job that has ended early is given back what it had not done. */
+  const followed = async (found: Promise<JobReport | OpenAiBatch>): Promise<Answer> => {
+    const json = await found;
+    const returned = ENDED_EARLY.has(json.status) ? await service.giveBack(json.id) : undefined;
+    return { json, headers: returned ? workIn(RETURNED_HEADERS, returned) : {} };
   };
   const bytes = async (read: Promise<AsyncIterable<Uint8Array>>): Promise<Answer> => ({ stream: await read });
   const route = [method, kind, ...(id === '' ? [] : [':id']), ...(what === undefined ? [] : [what])].join(' ');
   switch (route) {
     case 'POST jobs':
-      return begun(jobs.create);
+      return query.has('dry_run') ? document(jobs.plan(toJson(await asked.body()), asker)) : begun(jobs.create);
     case 'GET jobs':
       return document(jobs.list(owner, pageIn(PageQuery, query)));
     case 'GET jobs :id':
-      return document(jobs.get(id, owner));
+      return followed(jobs.get(id, owner));
     case 'DELETE jobs :id':
-      return document(jobs.cancel(id, owner));
+      return followed(jobs.cancel(id, owner));
     case 'GET jobs :id files':
       return bytes(jobs.file(id, name, owner).then((file) => file.stream()));
     case 'POST files': {
@@ -105,16 +118,18 @@ export async function answer(
     case 'GET batches':
       return document(batches.list(owner, pageIn(PageQuery, query)));
     case 'GET batches :id':
-      return document(batches.get(id, owner));
+      return followed(batches.get(id, owner));
     case 'POST batches :id cancel':
-      return document(batches.cancel(id, owner));
+      return followed(batches.cancel(id, owner));
     default:
       return undefined;
   }
 }
 
-function workHeaders({ images, tokens }: BulkEstimate): Record<string, string> {
-  return { [WORK_HEADERS.images]: String(images), [WORK_HEADERS.tokens]: String(tokens) };
+const ENDED_EARLY = new Set<string>(['cancelled', 'failed', 'expired'] satisfies JobStatus[]);
+
+function workIn(headers: Record<keyof BulkWork, string>, { images, tokens }: BulkWork): Record<string, string> {
+  return { [headers.images]: String(images), [headers.tokens]: String(tokens) };
 }
 
 /** What is said of a page; other names are refused. */

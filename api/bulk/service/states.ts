@@ -1,35 +1,25 @@
 // Jobs and batches as what they have in common: begun once under a key, found by their owner, cancelled, given up.
 
 import { PAGE_ITEMS, type PageQuery } from '../../../contracts/src/api/tasks/pages.ts';
-import {
-  BULK_LIMITS,
-  type BulkBudget,
-  type BulkEstimate,
-  type BulkJob,
-  type BulkStop,
-  type Left,
-} from '../../../contracts/src/bulk/job.ts';
-import {
-  bulkFolder,
-  FILES,
-  hexOf,
-  jobOfKey,
-  ownedId,
-  ownedKey,
-  ownedPrefix,
-  PREFIXES,
-} from '../../../contracts/src/keys.ts';
+import { BULK_LIMITS, type BulkJob, type BulkStop, CANCELLED } from '../../../contracts/src/bulk/job.ts';
+import type { Left } from '../../../contracts/src/bulk/quota.ts';
+import type { BulkWork } from '../../../contracts/src/cloud/bulk-estimate.ts';
+import { bulkFolder, hexOf, jobOfKey, ownedId, ownedKey, ownedPrefix, PREFIXES } from '../../../contracts/src/keys.ts';
 import { SCHEMA_VERSION } from '../../../contracts/src/schema-version.ts';
-import { reasonOf } from '../../../contracts/src/user-error.ts';
+import { reasonOf, UserError } from '../../../contracts/src/user-error.ts';
 import { CoreError } from '../../core/errors.ts';
-import { encodeDocument, type ObjectStore } from '../../registry/store.ts';
+import type { ObjectStore } from '../../registry/store.ts';
 import { type CurrentModel, digestOf, type Named, newId } from './ask.ts';
 import { type JobFolder, openJobFolder } from './folder.ts';
+import { type PlanOptions, planJob } from './plan.ts';
+import { keepBudget, takeCharge } from './quota.ts';
 import { isFinal, type JobState, statusOf } from './status.ts';
 
 /** What runs jobs: processes of a machine, or AWS Batch. */
 export interface Runner {
-  /** Has it cut into shards, and has them run. A job that is under way already is left as it is. */
+  /** How its jobs are cut, which is done before they are submitted. */
+  planning: PlanOptions;
+  /** Has its shards run. A job that is under way already is left as it is, and so is one that has ended. */
   submit(id: string): void | Promise<void>;
   /** Ends what runs of it; what is finished stays. */
   cancel(id: string): void | Promise<void>;
@@ -58,8 +48,10 @@ export interface Asker {
   idempotencyKey: string | null;
   /** Absent: nothing is counted. */
   left?: Left | undefined;
-  /** Told where something was begun that was not there before, with what it takes; null where that is not known before the answer. */
-  onBegun?(estimate: BulkEstimate | null): void;
+  /** Told where something was begun that was not there before. */
+  onBegun?(): void;
+  /** Told of what is to be charged for it, once. */
+  onCharged?(work: BulkWork): void;
 }
 
 export interface Begun {
@@ -114,6 +106,19 @@ export function createStates({ store, runner, onEnd }: ServiceOptions): States {
     return required(await stateOf(id));
   };
   const isOpen = (state: JobState): boolean => !isFinal(statusOf(state, Date.now()));
+  /** Before anything runs: whoever asks learns what it takes, and all of it is held against a quota. What cannot be planned has failed. */
+  const plan = async (job: BulkJob): Promise<void> => {
+    try {
+      await planJob(open(job.id), job, runner.planning);
+    } catch (error) {
+      const isBeyondBudget = error instanceof CoreError && error.code === 'quota_exceeded';
+      if (!(error instanceof UserError) && !isBeyondBudget) throw error;
+      await open(job.id).stop(stopOf(job.id, 'failed', { message: error.message, shard: null }));
+      onEnd?.(job.id);
+      // Whoever asked is still there.
+      if (isBeyondBudget) throw error;
+    }
+  };
 
   return {
     open,
@@ -134,7 +139,7 @@ export function createStates({ store, runner, onEnd }: ServiceOptions): States {
       let isNew = false;
       if (!before) {
         const job = await make(named);
-        if (asker.left) await open(id).put(FILES.budget, encodeDocument(budgetOf(id, asker.left)));
+        if (asker.left) await keepBudget(open(id), id, asker.left);
         // Before the job: one that is there is listed.
         await store.put(ownedKey('jobs', job), new Uint8Array());
         isNew = await open(id).begin(job);
@@ -147,6 +152,7 @@ export function createStates({ store, runner, onEnd }: ServiceOptions): States {
       // Also one that was there: whoever began it may have been stopped before it was submitted.
       if (!isOpen(state)) return state;
       try {
+        await plan(state.job);
         await runner.submit(id);
       } catch (error) {
         // Nobody could ask for it a second time.
@@ -155,7 +161,9 @@ export function createStates({ store, runner, onEnd }: ServiceOptions): States {
         throw error;
       }
       const begun = required(await stateOf(id));
-      if (isNew) asker.onBegun?.(begun.plan?.estimate ?? null);
+      if (isNew) asker.onBegun?.();
+      const charge = begun.stop ? undefined : await takeCharge(open(id));
+      if (charge) asker.onCharged?.(charge);
       return begun;
     },
     async find(id, owner, isKind) {
@@ -180,7 +188,7 @@ export function createStates({ store, runner, onEnd }: ServiceOptions): States {
     async cancel(state) {
       const { id } = state.job;
       if (!isOpen(state)) return state;
-      await open(id).stop(stopOf(id, 'cancelled', { message: 'It was cancelled.', shard: null }));
+      await open(id).stop(stopOf(id, 'cancelled', { message: CANCELLED, shard: null }));
       await runner.cancel(id);
       onEnd?.(id);
       return required(await stateOf(id));
@@ -257,10 +265,6 @@ export function stopOf(
   { message, shard }: { message: string; shard: number | null },
 ): BulkStop {
   return { schema_version: SCHEMA_VERSION, job, status, at: new Date().toISOString(), message, shard };
-}
-
-function budgetOf(job: string, left: Left): BulkBudget {
-  return { schema_version: SCHEMA_VERSION, job, ...left };
 }
 
 function required(state: JobState | undefined): JobState {

@@ -60,11 +60,12 @@ export function reserve(
   };
 }
 
-/** What was used counts in the month in which it is noted. */
+/** What was used counts in the month in which it is noted; below zero it was given back, and no more than there is. */
 export function settle(month: Month, used: { tokens: number; images: number }, now: number): Month {
   const current = monthOf(now);
   const before = month.month === current ? month : { tokens: 0, images: 0 };
-  return { month: current, tokens: before.tokens + used.tokens, images: before.images + used.images };
+  const count = (name: 'tokens' | 'images'): number => Math.max(0, before[name] + used[name]);
+  return { month: current, tokens: count('tokens'), images: count('images') };
 }
 
 export function remaining({ limit, used }: Allowance): number {

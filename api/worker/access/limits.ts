@@ -2,7 +2,7 @@
 
 import type { ApiKey } from '../../../contracts/src/api/api-key.ts';
 import type { KeyTerms } from '../../../contracts/src/api/limits.ts';
-import type { Left } from '../../../contracts/src/bulk/job.ts';
+import type { Left } from '../../../contracts/src/bulk/quota.ts';
 import { reasonOf } from '../../../contracts/src/user-error.ts';
 import { CoreError } from '../../core/errors.ts';
 import { type Allowance, remaining, type Standing, type Terms } from './counting.ts';
@@ -16,6 +16,8 @@ export interface Used {
   tokens: number;
   images: number;
 }
+
+const NOTHING: Used = { tokens: 0, images: 0 };
 
 export interface LimitsOptions {
   /** The counter of the key with that digest. */
@@ -34,8 +36,8 @@ export interface Grant {
   left?: Left;
   /** Throws where so many images are more than the quota leaves; those that are stored count like others. */
   checkImages(count: number): void;
-  /** After the answer: counts what was used, and answers the headers that say what is left. */
-  finish(used: Used): Record<string, string>;
+  /** After the answer: counts what was used, less what is given back, and answers the headers that say what is left. */
+  finish(used: Used & { returned?: Used }): Record<string, string>;
 }
 
 export interface Limits {
@@ -70,10 +72,10 @@ export function createLimits({ counterOf, flood, background }: LimitsOptions): L
           if (count > remaining(images)) throw spent(prefix, `images (this request has ${count})`, images);
           images.used += count;
         },
-        finish({ tokens: read, images: encoded }) {
-          const used = { tokens: read, images: encoded };
-          if (read > 0 || encoded > 0) background(counter.settle(used).catch(notCounted));
-          return headersOf({ ...standing, tokens: { ...tokens, used: tokens.used + read } });
+        finish({ returned = NOTHING, ...asked }) {
+          const used = { tokens: asked.tokens - returned.tokens, images: asked.images - returned.images };
+          if (used.tokens !== 0 || used.images !== 0) background(counter.settle(used).catch(notCounted));
+          return headersOf({ ...standing, tokens: { ...tokens, used: Math.max(0, tokens.used + used.tokens) } });
         },
       };
     },

@@ -2,8 +2,8 @@
 import type { EmbeddingType, Truncate } from '../../../contracts/src/api/embed.ts';
 import { LIMITS } from '../../../contracts/src/api/limits.ts';
 import type { EmbedJob, JobReport, JobRequest } from '../../../contracts/src/api/tasks/jobs.ts';
-import { WORK_HEADERS } from '../../../contracts/src/bulk/job.ts';
 import type { BulkLine } from '../../../contracts/src/bulk/lines.ts';
+import { WORK_HEADERS } from '../../../contracts/src/bulk/quota.ts';
 import { workIn } from '../../../contracts/src/bulk/work.ts';
 import { CoreError } from '../../core/errors.ts';
 import { type Item, type Part, partsOf } from '../../core/items/items.ts';

@@ -1,6 +1,6 @@
 // Requests about bulk jobs go on to the service that keeps them, with who asks; its answers and its errors come back.
 import { ErrorBody } from '../../../contracts/src/api/error.ts';
-import { COUNTED, LEFT_HEADERS, WORK_HEADERS } from '../../../contracts/src/bulk/job.ts';
+import { COUNTED, LEFT_HEADERS, RETURNED_HEADERS, WORK_HEADERS } from '../../../contracts/src/bulk/quota.ts';
 import { CoreError } from '../../core/errors.ts';
 import type { Call } from '../dependencies.ts';
 import type { Reply } from '../http/reply.ts';
@@ -34,8 +34,11 @@ export async function askJobs(call: Call, path: string, body?: BodyInit): Promis
   const init = { method: request.method, headers, body: body ?? null, signal: request.signal };
   const response = await jobs(path, init);
   if (!response.ok) throw await errorOf(response);
+  const countIn = (name: string): number => Number(response.headers.get(name) ?? 0);
   // Only of what was begun: under an Idempotency-Key it counts once.
-  for (const name of COUNTED) record[name] += Number(response.headers.get(WORK_HEADERS[name]) ?? 0);
+  for (const name of COUNTED) record[name] += countIn(WORK_HEADERS[name]);
+  if (response.headers.has(RETURNED_HEADERS.images))
+    record.returned = { images: countIn(RETURNED_HEADERS.images), tokens: countIn(RETURNED_HEADERS.tokens) };
   return response;
 }
 

@@ -19,19 +19,26 @@ export interface BatchJob {
   status: string;
   /** Why it is in that state; undefined where Batch does not say. */
   reason: string | undefined;
-  isArray: boolean;
+  /** Of an array job; 0 where it is none. */
+  children: number;
+}
+
+export interface FailedChild {
+  /** Its number, from 0. */
+  child: number;
+  reason: string | undefined;
 }
 
 /** All of these throw `encoder_unavailable` where Batch refuses or does not answer, with what it said. */
 export interface BatchClient {
-  /** An array job with a child for each shard, or one job where there is one shard. Answers its id. */
-  submit(job: { name: string; uri: string; shards: number }): Promise<string>;
+  /** An array job of so many children, which is no array where it is one. Answers its id. */
+  submit(job: { name: string; uri: string; children: number }): Promise<string>;
   /** Id of the newest one of that name. */
   find(name: string): Promise<string | undefined>;
   /** Undefined where Batch does not know it any more: it forgets jobs some days after their end. */
   describe(id: string): Promise<BatchJob | undefined>;
   /** Children of an array job that failed in all of their attempts, by their numbers. */
-  failedChildren(id: string): Promise<{ shard: number; reason: string | undefined }[]>;
+  failedChildren(id: string): Promise<FailedChild[]>;
   /** All children of an array job with it. */
   terminate(id: string, reason: string): Promise<void>;
 }
@@ -92,14 +99,14 @@ export function createBatchClient({ queue, definition, endpoint, keys }: BatchOp
   }
 
   return {
-    async submit({ name, uri, shards }) {
+    async submit({ name, uri, children }) {
       const asked = {
         jobName: name,
         jobQueue: queue,
         jobDefinition: definition,
         parameters: { job: uri },
-        // An array has two children at least. A job that is none does all shards, which is one.
-        ...(shards > 1 ? { arrayProperties: { size: shards } } : {}),
+        // An array has two children at least. A job that is none does all shards.
+        ...(children > 1 ? { arrayProperties: { size: children } } : {}),
       };
       return (await call('submitjob', asked, Submitted)).jobId;
     },
@@ -111,15 +118,15 @@ export function createBatchClient({ queue, definition, endpoint, keys }: BatchOp
     async describe(id) {
       const [job] = (await call('describejobs', { jobs: [id] }, Described)).jobs;
       if (!job) return undefined;
-      const isArray = (job.arrayProperties?.size ?? 0) > 0;
-      return { status: job.status, reason: job.statusReason ?? undefined, isArray };
+      const children = job.arrayProperties?.size ?? 0;
+      return { status: job.status, reason: job.statusReason ?? undefined, children };
     },
     async failedChildren(id) {
       const children = await list({ arrayJobId: id, jobStatus: 'FAILED' });
       // A child is named PARENT:NUMBER.
       return children
-        .map(({ jobId, statusReason }) => ({ shard: Number(jobId.split(':')[1]), reason: statusReason ?? undefined }))
-        .sort((a, b) => a.shard - b.shard);
+        .map(({ jobId, statusReason }) => ({ child: Number(jobId.split(':')[1]), reason: statusReason ?? undefined }))
+        .sort((a, b) => a.child - b.child);
     },
     async terminate(id, reason) {
       await call('terminatejob', { jobId: id, reason }, z.object({}));

@@ -1,16 +1,16 @@
 // Bulk jobs as array jobs of AWS Batch: cut into shards here, submitted once, ended when they are cancelled, given up when Batch does.
-import { BulkSubmission } from '../../../contracts/src/bulk/job.ts';
-import { SHARD_MACHINE } from '../../../contracts/src/cloud/bulk-estimate.ts';
+import { BulkSubmission, CANCELLED } from '../../../contracts/src/bulk/job.ts';
+import { machinesFor, SHARD_MACHINE } from '../../../contracts/src/cloud/bulk-estimate.ts';
 import { FILES } from '../../../contracts/src/keys.ts';
 import { SCHEMA_VERSION } from '../../../contracts/src/schema-version.ts';
-import { UserError } from '../../../contracts/src/user-error.ts';
 import type { JobFolder } from '../../bulk/service/folder.ts';
-import { type PlanOptions, planJob } from '../../bulk/service/plan.ts';
-import { type Runner, stopOf } from '../../bulk/service/states.ts';
-import { isFinal, statusOf } from '../../bulk/service/status.ts';
+import type { PlanOptions } from '../../bulk/service/plan.ts';
+import type { Runner } from '../../bulk/service/states.ts';
+import { isFinal, type JobState, statusOf } from '../../bulk/service/status.ts';
 import { CoreError } from '../../core/errors.ts';
+import { tierOfId } from '../../core/model.ts';
 import { encodeDocument } from '../../registry/store.ts';
-import type { BatchClient, BatchJob } from './batch.ts';
+import type { BatchClient, BatchJob, FailedChild } from './batch.ts';
 
 export interface BatchRunnerOptions {
   open(id: string): JobFolder;
@@ -36,7 +36,7 @@ export function createBatchRunner({ open, openPlace, batch }: BatchRunnerOptions
    * Batch has no token by which it would know a second submission of the same job. Whoever writes the claim submits, and nobody else
    * does while it is good; a claim that was left behind may have led to a job, which is then found by its name.
    */
-  async function submitOnce(folder: JobFolder, id: string, shards: number): Promise<void> {
+  async function submitOnce(folder: JobFolder, id: string, children: number): Promise<void> {
     const before = await known(folder);
     const { batch_job = null, claimed_until = null } = before?.submission ?? {};
     if (batch_job !== null || (claimed_until !== null && Date.parse(claimed_until) > Date.now())) return;
@@ -49,7 +49,7 @@ export function createBatchRunner({ open, openPlace, batch }: BatchRunnerOptions
     let submitted: string | undefined;
     try {
       submitted = before && (await batch.find(id));
-      submitted ??= await batch.submit({ name: id, uri: folder.uri, shards });
+      submitted ??= await batch.submit({ name: id, uri: folder.uri, children });
     } finally {
       await folder.put(FILES.submission, encodeDocument(submission(submitted ?? null, null)));
     }
@@ -59,27 +59,22 @@ export function createBatchRunner({ open, openPlace, batch }: BatchRunnerOptions
   }
 
   return {
+    planning: { open: openPlace, machine: SHARD_MACHINE, ...PLANNING },
     async submit(id) {
       const folder = open(id);
-      const [job, stop, before] = await Promise.all([folder.job(), folder.stopped(), folder.plan()]);
-      if (!job || isFinal(statusOf({ job, stop, plan: before, done: [] }, Date.now()))) return;
-      try {
-        const plan = before ?? (await planJob(folder, job, { open: openPlace, machine: SHARD_MACHINE, ...PLANNING }));
-        await submitOnce(folder, id, plan.shards);
-      } catch (error) {
-        const isBeyondBudget = error instanceof CoreError && error.code === 'quota_exceeded';
-        if (!(error instanceof UserError) && !isBeyondBudget) throw error;
-        await folder.stop(stopOf(id, 'failed', { message: error.message, shard: null }));
-        // Whoever asked is still there.
-        if (isBeyondBudget) throw error;
-      }
+      const [job, stop, plan] = await Promise.all([folder.job(), folder.stopped(), folder.plan()]);
+      if (!job || !plan || isFinal(statusOf({ job, stop, plan, done: [] }, Date.now()))) return;
+      const { shards, estimate } = plan;
+      const tier = tierOfId(job.model.id);
+      await submitOnce(folder, id, machinesFor(estimate, { shards, tier, machine: SHARD_MACHINE }));
     },
     async cancel(id) {
       const found = await known(open(id));
       const batchJob = found?.submission.batch_job ?? null;
-      if (batchJob !== null) await batch.terminate(batchJob, 'It was cancelled.');
+      if (batchJob !== null) await batch.terminate(batchJob, CANCELLED);
     },
-    async failure({ job, plan }) {
+    async failure(state) {
+      const { job, plan } = state;
       const folder = open(job.id);
       const batchJob = (await known(folder))?.submission.batch_job ?? null;
       // That Batch cannot be asked at this moment says nothing about the job.
@@ -87,15 +82,22 @@ export function createBatchRunner({ open, openPlace, batch }: BatchRunnerOptions
       if (batchJob === null || !described || !hasEnded(described)) return undefined;
       // Marks that came while Batch was asked.
       if (plan && (await folder.countDone()) >= plan.shards) return undefined;
-      const children = described.isArray ? await batch.failedChildren(batchJob).catch(unlessCore) : undefined;
-      return whyOf(described, children ?? []);
+      const children = described.children > 0 ? await batch.failedChildren(batchJob).catch(unlessCore) : undefined;
+      return whyOf(described, children ?? [], state);
     },
   };
 }
 
 const hasEnded = ({ status }: BatchJob): boolean => status === 'FAILED' || status === 'SUCCEEDED';
 
-function whyOf({ reason }: BatchJob, failed: { shard: number; reason: string | undefined }[]) {
+function whyOf({ reason, children }: BatchJob, ended: FailedChild[], { plan, done }: JobState) {
+  const finished = new Set(done.map(({ shard }) => shard));
+  // A child does its shards in their order, and every so manieth is its own: it stopped at the first that has no mark.
+  const failed = ended.flatMap((child) => {
+    for (let shard = child.child; shard < (plan?.shards ?? 0); shard += children)
+      if (!finished.has(shard)) return [{ shard, reason: child.reason }];
+    return [];
+  });
   const [first] = failed;
   const why = first?.reason ?? reason ?? 'AWS Batch does not say why';
   if (!first) return { message: `AWS Batch ended it with shards missing: ${why}.`, shard: null };

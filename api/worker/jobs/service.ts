@@ -1,8 +1,9 @@
 // The service of bulk jobs inside the Worker: what it keeps is in a bucket, what it has to do is done by AWS Batch.
 import { bulkFolder, UPLOADED_FILES, uploadFolders } from '../../../contracts/src/keys.ts';
-import { type CurrentModel, leftIn } from '../../bulk/service/ask.ts';
+import type { CurrentModel } from '../../bulk/service/ask.ts';
 import { openJobFolder } from '../../bulk/service/folder.ts';
 import { isBelow } from '../../bulk/service/inputs.ts';
+import { leftIn } from '../../bulk/service/quota.ts';
 import { answer, type BulkService, createBulkService } from '../../bulk/service/routes.ts';
 import type { Owner } from '../../bulk/service/states.ts';
 import { type Send, tellOfEnd } from '../../bulk/service/webhook.ts';

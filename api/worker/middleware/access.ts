@@ -52,7 +52,9 @@ export function createAccess({ policy, keys, limits, origins = [] }: AccessOptio
       asker.key = key.prefix;
       check(key, scope, orScope);
       asker.scopes = key.scopes;
-      return limits?.enter(key, { isCostly: method === 'POST', headers: asker.headers });
+      // What ends a batch costs nothing, and may bring something back.
+      const isCostly = method === 'POST' && !path.endsWith('/cancel');
+      return limits?.enter(key, { isCostly, headers: asker.headers });
     }
     if (!open) throw missing(scope);
     if (policy.who === 'loopback') checkPlace(request, origins);

@@ -13,6 +13,7 @@ EXIT_INTERRUPTED: Final = 75
 FILE_JOB: Final = "job.json"
 FILE_PLAN: Final = "plan.json"
 FILE_BUDGET: Final = "budget.json"
+FILE_CHARGE: Final = "charge.json"
 FILE_LINES: Final = "lines.jsonl"
 FILE_FILE: Final = "file.json"
 FILE_UPLOAD: Final = "upload.json"
@@ -45,9 +46,10 @@ ELEMENTS: Final = "elements"
 # In the report of `prepare`: seconds that one machine would have taken for all elements.
 FIGURE_ELEMENT_SECONDS: Final = "element_seconds"
 
-# Environment variables that the control plane or a job definition sets.
+# Environment variables that the control plane, a job definition or the container sets.
 ENV_STOP_SECONDS: Final = "STOP_SECONDS"
 ENV_PROGRESS_SECONDS: Final = "PROGRESS_SECONDS"
+ENV_WEIGHTS: Final = "WEIGHTS"
 
 # What a writer puts into `schema_version`.
 SCHEMA_VERSION: Final = 1

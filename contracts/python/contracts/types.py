@@ -237,6 +237,41 @@ class BulkBudget(TypedDict):
     """Tokens that its key could still ask for; null: as many as it likes."""
 
 
+class BulkReturn(TypedDict):
+    """What was given back."""
+
+    images: int
+    """Images."""
+
+    tokens: int
+    """Tokens, about."""
+
+    at: str
+    """When."""
+
+
+class BulkCharge(TypedDict):
+    """`charge.json`, written before the plan of a job that was asked for over HTTP: what it is charged."""
+
+    schema_version: NotRequired[Literal[1]]
+    """Version of the form of this document; absent means 1."""
+
+    job: str
+    """Name of the job, and of its folder."""
+
+    images: list[int]
+    """Images of each shard."""
+
+    tokens: list[int]
+    """Tokens of each shard, about; as many numbers as there are of images."""
+
+    charged_at: str | None
+    """When whoever asked was charged for all of them; null: not yet."""
+
+    returned: BulkReturn | None
+    """What the job had not done when it ended early; null: nothing was given back."""
+
+
 class Artefact(TypedDict):
     """A file, by path and by digest."""
 
@@ -362,6 +397,9 @@ class BulkPlanned(TypedDict):
 
     estimate_on_aws: BulkEstimate | None
     """The same shards as an array job of AWS Batch."""
+
+    children_on_aws: int
+    """Children of that array job, each of which is about a quarter of an hour of work."""
 
 
 class BulkFinished(TypedDict):
@@ -1863,6 +1901,50 @@ class GateDecision(TypedDict):
     """
 
 
+class QuotaLeft(TypedDict):
+    """What the key that asks may still ask for this month."""
+
+    images: int | None
+    """Images that its key could still ask for this month; null: as many as it likes."""
+
+    tokens: int | None
+    """Tokens that its key could still ask for; null: as many as it likes."""
+
+
+class JobDryRun(TypedDict):
+    """Answer of POST /v1/jobs with `dry_run=1`: what would come of it. Nothing is begun or charged."""
+
+    object: Literal["dry_run"]
+    """Name of this form."""
+
+    model: BulkModel
+    """The model that embeds."""
+
+    output: BulkOutput
+    """How vectors are written."""
+
+    shards: int
+    """Shards that the job would be cut into."""
+
+    items: int | None
+    """Items in all; null where it reads tars or videos, which are not opened before."""
+
+    skipped: int
+    """Files of a prefix that are no images."""
+
+    estimate: BulkEstimate | None
+    """What it would take; null where it reads tars or videos."""
+
+    routing: RoutingReceipt
+    """Where it would go: a job is never a matter of an image encoder."""
+
+    quota: QuotaLeft | None
+    """What is left of the quota; null: nothing is counted."""
+
+    error: ErrorMember | None
+    """Why the job would be refused; null: it would be begun."""
+
+
 class JobReportRequestCounts(TypedDict):
     """How far it is: the sum over finished shards."""
 
@@ -2754,8 +2836,8 @@ class ModelRelease(TypedDict):
     """Figures of stage `evaluate` by name: what the next candidate is compared with."""
 
     dev_data: str | None
-    """Content address of the `prepare` run whose dev split the figures were measured on; null where it is not
-    known.
+    """Digest of all that decides what the figures were measured on: dev split, classes, dev sets; null where
+    it is not known.
     """
 
 
@@ -3052,7 +3134,7 @@ class PipelinePlan(TypedDict):
     """s3:// folder of the run of `evaluate`."""
 
     dev_data: str
-    """Content address of the `prepare` run whose dev split the figures are measured on."""
+    """Digest of all that decides what the figures are measured on: dev split, classes, dev sets."""
 
 
 class PreparedShard(TypedDict):
@@ -3747,8 +3829,8 @@ class Backbone(TypedDict):
 
     name: str
     """A pretrained image tower: `package:NAME` for one that a Python package carries,
-    `open_clip:MODEL@PRETRAINED` or `open_clip:local-dir:FOLDER` for that of a two-tower checkpoint, else a
-    timm name.
+    `open_clip:MODEL@PRETRAINED` or `open_clip:local-dir:FOLDER` for that of a two-tower checkpoint,
+    `local-dir:FOLDER` for a folder in the layout of timm, else a timm name.
     """
 
     size: int
@@ -5085,8 +5167,14 @@ class TokenizeResponse(TypedDict):
 
 class TrainingJobWeightsItem(TypedDict):
 
+    path: str
+    """The path that the recipe names it by."""
+
     at: list[str | int]
-    """Keys and positions that lead to the value in `config`."""
+    """Keys and positions that lead to the value in `config`. Empty: the path stays, in `config` or in what an
+    earlier stage wrote, and the stage looks it up in the container's variable `WEIGHTS`, so that what it
+    writes names no folder of one attempt.
+    """
 
     prefix: str
     """What stands before the path in that value."""
@@ -6051,8 +6139,8 @@ class TrainingJob(TypedDict):
     """
 
     weights: NotRequired[list[TrainingJobWeightsItem]]
-    """Folders of weights that the configuration names by paths of the planner's machine, and where they are
-    stored: a container fetches them and puts its own paths there. Absent: the paths are of this machine.
+    """Folders of weights that the recipe names by paths of the planner's machine, and where they are stored: a
+    container fetches them and says where they are there. Absent: the paths are of this machine.
     """
 
     output: str

@@ -4,6 +4,9 @@ import { Artefact, Digest } from '../model/artefact.ts';
 import { SchemaVersion } from '../schema-version.ts';
 import { VideoSampling } from './video.ts';
 
+/** Why a job ended that somebody cancelled, in the job itself and at AWS Batch. */
+export const CANCELLED = 'It was cancelled.';
+
 /** What a bulk job may be. */
 export const BULK_LIMITS = {
   /** Items of a shard; what a stopped shard loses is at most this much work. */
@@ -207,28 +210,6 @@ export const BulkWebhook = z
   .strictObject({ schema_version: SchemaVersion, job: id, ...Webhook.shape })
   .meta({ title: 'BulkWebhook', description: '`webhook.json`, written before the job: who is told of its end.' });
 export type BulkWebhook = z.infer<typeof BulkWebhook>;
-
-export const BulkBudget = z
-  .strictObject({
-    schema_version: SchemaVersion,
-    job: id,
-    images: count.nullable().describe('Images that its key could still ask for this month; null: as many as it likes.'),
-    tokens: count.nullable().describe('Tokens that its key could still ask for; null: as many as it likes.'),
-  })
-  .meta({
-    title: 'BulkBudget',
-    description: '`budget.json`, written before the job where its key has a quota: a plan beyond it is refused.',
-  });
-export type BulkBudget = z.infer<typeof BulkBudget>;
-
-/** What the quota of a key counts. */
-export const COUNTED = ['images', 'tokens'] as const;
-/** What a key may still ask for this month; null: as much as it likes. */
-export type Left = Pick<BulkBudget, (typeof COUNTED)[number]>;
-/** Headers by which the Worker says it to the service of bulk jobs; absent: as much as it likes. */
-export const LEFT_HEADERS = { images: 'x-images-left', tokens: 'x-tokens-left' } as const;
-/** Headers by which it answers what a job takes that was begun; absent: it was not counted by then. */
-export const WORK_HEADERS = { images: 'x-job-images', tokens: 'x-job-tokens' } as const;
 
 export const BulkTold = z
   .strictObject({

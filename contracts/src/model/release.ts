@@ -19,7 +19,7 @@ export const ModelRelease = z
       .record(z.string(), z.number())
       .describe('Figures of stage `evaluate` by name: what the next candidate is compared with.'),
     dev_data: Digest.nullable().describe(
-      'Content address of the `prepare` run whose dev split the figures were measured on; null where it is not known.',
+      'Digest of all that decides what the figures were measured on: dev split, classes, dev sets; null where it is not known.',
     ),
   })
   .meta({ title: 'ModelRelease', description: "One move of a model's pointer. Immutable, named by its digest." });

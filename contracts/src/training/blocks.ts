@@ -120,7 +120,8 @@ export const Backbone = z
       .string()
       .describe(
         'A pretrained image tower: `package:NAME` for one that a Python package carries, `open_clip:MODEL@PRETRAINED` or ' +
-          '`open_clip:local-dir:FOLDER` for that of a two-tower checkpoint, else a timm name.',
+          '`open_clip:local-dir:FOLDER` for that of a two-tower checkpoint, `local-dir:FOLDER` for a folder in the layout of timm, ' +
+          'else a timm name.',
       ),
     size: count.describe(
       'Side of the square input, in pixels; another one than that of its training where position embeddings can be resized.',

@@ -35,10 +35,13 @@ export const TrainingJob = z
     weights: z
       .array(
         z.strictObject({
+          path: z.string().describe('The path that the recipe names it by.'),
           at: z
             .array(z.union([z.string(), z.int().nonnegative()]))
-            .min(1)
-            .describe('Keys and positions that lead to the value in `config`.'),
+            .describe(
+              'Keys and positions that lead to the value in `config`. Empty: the path stays, in `config` or in what an earlier stage wrote, and ' +
+                "the stage looks it up in the container's variable `WEIGHTS`, so that what it writes names no folder of one attempt.",
+            ),
           prefix: z.string().describe('What stands before the path in that value.'),
           uri: z.string().describe('The folder with an index, `file://` or `s3://`, named by its digest.'),
           file: z.string().nullable().describe('The one file of it that is meant; null: the folder itself.'),
@@ -46,8 +49,8 @@ export const TrainingJob = z
       )
       .optional()
       .describe(
-        "Folders of weights that the configuration names by paths of the planner's machine, and where they are stored: " +
-          'a container fetches them and puts its own paths there. Absent: the paths are of this machine.',
+        "Folders of weights that the recipe names by paths of the planner's machine, and where they are stored: " +
+          'a container fetches them and says where they are there. Absent: the paths are of this machine.',
       ),
     output: z.string().describe('Folder, `file://` or `s3://`: the only place that the stage writes to.'),
     config: StageConfig,

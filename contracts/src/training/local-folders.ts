@@ -4,7 +4,8 @@ import type { Backbone, LanguageModel } from './blocks.ts';
 
 /**
  * `path` as the configuration has it, relative to `trainer/` or to the user's data; a file is as good. `at`: where the
- * configuration has it, after `prefix`. `sentence` names field and folder.
+ * configuration has it, after `prefix`; empty where the stage writes down the path, and looks up what is there. `sentence` names
+ * field and folder.
  */
 export interface LocalFolder {
   path: string;
@@ -35,21 +36,22 @@ export function languageModelFolders(
   ];
 }
 
-const FOLDER = 'open_clip:local-dir:';
+/** Names of towers that end with a path: a folder in the layout of open_clip or timm, or a file of weights of an open_clip model. */
+const WITH_PATH = /^((?:open_clip:)?local-dir:|open_clip:[^@]+@(?=.*\/))(.+)$/;
 
-/** A two-tower checkpoint is a folder by its open_clip name, or by its path. */
+/** A two-tower checkpoint is a folder or a file by its open_clip name, or by its path. */
 export function checkpointFolders(name: string, at: readonly (string | number)[]): LocalFolder[] {
-  const prefix = name.startsWith(FOLDER) ? FOLDER : '';
+  const [, prefix = '', path = name] = WITH_PATH.exec(name) ?? [];
   if (prefix === '' && name.startsWith('open_clip:')) return [];
   const sentence = `checkpoint is ${name}, a folder of this machine`;
-  return [{ path: name.slice(prefix.length), from: 'trainer', at: [...at], prefix, sentence }];
+  return [{ path, from: 'trainer', at: [...at], prefix, sentence }];
 }
 
 export function backboneFolders({ name }: z.infer<typeof Backbone>): LocalFolder[] {
-  if (!name.startsWith(FOLDER)) return [];
-  const path = name.slice(FOLDER.length);
+  const [, prefix, path] = WITH_PATH.exec(name) ?? [];
+  if (prefix === undefined || path === undefined) return [];
   const sentence = `backbone.name is ${name}, a folder of this machine`;
-  return [{ path, from: 'trainer', at: ['backbone', 'name'], prefix: FOLDER, sentence }];
+  return [{ path, from: 'trainer', at: [], prefix, sentence }];
 }
 
 export function adapterFiles(path: string | undefined): LocalFolder[] {

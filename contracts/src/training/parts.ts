@@ -22,6 +22,12 @@ const TEXTS: readonly Part[] = TextKind.options.flatMap((kind) =>
 );
 export const PARTS: readonly Part[] = ['pairs', ...IMAGES, 'fragments.train', 'classes', 'class_images', ...TEXTS];
 
+/**
+ * Among the digests of files by part: those that figures are measured on, which are the dev sources of `prepare`, its classes and
+ * their images, and the dev sets. Of an image in both splits the dev one stays, so that train sources decide none of it.
+ */
+export const MEASURED_ON = 'measured_on';
+
 /** Captions that are left out, and images, decide which phrases are frequent. */
 const CAPTIONED: readonly Part[] = ['pairs', ...IMAGES, 'fragments.train'];
 /** Rows say where in its tar an image is. */
@@ -50,6 +56,12 @@ export function settingsOf({ texts, ...settings }: PrepareConfig, part: Part): P
   const decided = Object.entries(settings).filter(([name]) => DECIDES[name as keyof PrepareConfig].includes(part));
   const sources = texts.filter(({ kind, split }) => part === `${kind}.${split}`);
   return { ...Object.fromEntries(decided), ...(TEXTS.includes(part) ? { texts: sources } : {}) };
+}
+
+/** The settings that decide what figures are measured on. */
+export function measuredSettings({ pairs, texts, fragments: _, ...settings }: PrepareConfig): Partial<PrepareConfig> {
+  const isDev = ({ split }: { split: Split }): boolean => split === 'dev';
+  return { ...settings, pairs: pairs.filter(isDev), texts: texts.filter(isDev) };
 }
 
 // ---- embed_captions: sets of texts and their features ----------------------------------------------------------------

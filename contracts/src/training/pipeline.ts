@@ -93,7 +93,9 @@ export const PipelinePlan = z
     stages: z.array(PipelineStage).describe('The jobs that are missing, each after those whose output it reads.'),
     exported: z.string().describe('s3:// folder of the run of `export`.'),
     evaluated: z.string().describe('s3:// folder of the run of `evaluate`.'),
-    dev_data: Digest.describe('Content address of the `prepare` run whose dev split the figures are measured on.'),
+    dev_data: Digest.describe(
+      'Digest of all that decides what the figures are measured on: dev split, classes, dev sets.',
+    ),
   })
   .meta({ title: 'PipelinePlan', description: 'What state Plan gives.' });
 export type PipelinePlan = z.infer<typeof PipelinePlan>;

@@ -3,7 +3,7 @@ import { mkdtempSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import sharp from 'sharp';
-import { openBulkEncoder } from '../../../api/bulk/model.ts';
+import { type BulkEncoderOptions, openBulkEncoder } from '../../../api/bulk/model.ts';
 import { openPlace, openSources } from '../../../api/bulk/places.ts';
 import { type Asked, COMMAND, jobOf } from '../../../api/bulk/service/ask.ts';
 import { openJobFolder } from '../../../api/bulk/service/folder.ts';
@@ -37,8 +37,8 @@ export function writeTinyModel(): string {
   return folder;
 }
 
-export function openTiny() {
-  return openBulkEncoder({ folder: writeTinyModel(), textModule: TEXT_MODULE, threads: 1 });
+export function openTiny(options: Pick<BulkEncoderOptions, 'decode'> = {}) {
+  return openBulkEncoder({ folder: writeTinyModel(), textModule: TEXT_MODULE, threads: 1, ...options });
 }
 
 /** Small pictures, no two of which are equal. */

@@ -151,6 +151,35 @@ describe('a shard', () => {
     await expect(encodeShard(work)).rejects.toThrow('run it with the model that it names');
   });
 
+  test('tries again, alone, what was not decoded in time, and then goes on without it', async () => {
+    const input = newFolder('in');
+    await writeImages(input, 40);
+    const { job, output } = await runJob({ input: { prefix: `file://${input}` } });
+    const [once, never] = ['0005.png', '0017.png'] as const;
+    const names = new Map(readdirSync(input).map((name) => [readFileSync(join(input, name)).toString('base64'), name]));
+    const asked: string[] = [];
+    const encoder = await openTiny({
+      async decode(file) {
+        const name = names.get(Buffer.from(file).toString('base64')) ?? '';
+        const isLate = name === never || (name === once && !asked.includes(name));
+        asked.push(name);
+        if (isLate) throw new CoreError('encoder_timeout', 'decoding the image took too long');
+        return decode(file);
+      },
+    });
+    const again = newFolder('out');
+    const other = openJobFolder(openStore(`file://${again}`));
+    await other.put('input/shard-0000.jsonl', readFileSync(join(output, 'input/shard-0000.jsonl')));
+    const done = await encodeShard({ folder: other, job, shard: 0, encoder, sources: openSources(job) });
+    expect([done?.succeeded, done?.failed]).toEqual([39, 1]);
+    // A chunk has 32: when all of them were read, these two are, once more.
+    expect(asked.filter((name) => name === once || name === never)).toEqual([once, never, once, never]);
+    expect(asked.lastIndexOf(once)).toBeGreaterThanOrEqual(32);
+    expect(errorsIn(again)).toMatchObject([{ item: 17, custom_id: '0017.png', code: 'encoder_timeout' }]);
+    const before = new Map(resultsIn(output).map(({ custom_id, embedding }) => [custom_id, embedding]));
+    for (const { custom_id, embedding } of resultsIn(again)) expect(embedding).toBe(before.get(custom_id));
+  });
+
   test('fails as a whole when the tower fails, so that no image is blamed for it', async () => {
     const input = newFolder('in');
     await writeImages(input, 3);

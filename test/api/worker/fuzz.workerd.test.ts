@@ -14,6 +14,7 @@ import { DOOR_ERRORS } from '../../../contracts/src/api/doors/errors.ts';
 import { openApi } from '../../../contracts/src/api/openapi.ts';
 import type { Operation } from '../../../contracts/src/api/operation.ts';
 import { OPERATIONS } from '../../../contracts/src/api/operations.ts';
+import { ownMachine } from '../../../contracts/src/cloud/bulk-estimate.ts';
 import { encodedFile } from '../../support/encode-results.ts';
 import { bodiesOf } from './fuzz/bodies.ts';
 import { sentOf } from './fuzz/mutations.ts';
@@ -40,7 +41,11 @@ const engine = { open: async () => ({ encode, close: async () => {}, memoryBytes
 /** The service of bulk jobs over a store that forgets: files in parts are begun by the path of uploads. */
 const bulk = createBulkService({
   store: { uri: 's3://jobs', get: async () => undefined, put: async () => true, list: async () => [] },
-  runner: { submit: () => {}, cancel: () => {} },
+  runner: {
+    submit: () => {},
+    cancel: () => {},
+    planning: { machine: ownMachine(1), open: () => ({ get: async () => undefined, list: async () => [] }) },
+  },
   places: () => [],
   sources: () => [],
   current: () => Promise.reject(new Error('no job is begun')),

@@ -1,8 +1,10 @@
 // Bulk jobs: where shards run, what they and the Worker may do, and what becomes of a shard that failed.
 import { describe, expect, it } from 'vitest';
+import { CANCELLED } from '../../../contracts/src/bulk/job.ts';
 import { EXIT } from '../../../contracts/src/exit-codes.ts';
 import { settingsOf } from '../../../infra/environments.ts';
 import { afterAttempt, type Exit, RetryStrategy } from '../../support/batch-exit.ts';
+import { matches } from '../../support/event-pattern.ts';
 import {
   array,
   one,
@@ -158,6 +160,35 @@ describe('a shard that failed for good', () => {
     expect(sends.map(({ condition }) => text(record(condition?.ArnEquals)['aws:SourceArn']))).toEqual([
       `<${rule.id}.Arn>`,
     ]);
+  });
+});
+
+describe('an event of Batch', () => {
+  const rule = one(encoding, 'AWS::Events::Rule');
+  const pattern = { ...record(record(rule.properties.EventPattern).detail), jobQueue: ['queue'] };
+  const job = { jobQueue: 'queue', status: 'FAILED' };
+  const child = { ...job, arrayProperties: { index: 3, size: 12 } };
+  const ended = (exitCode: number) => ({ statusReason: 'Essential container in task exited', container: { exitCode } });
+
+  it.each([
+    ['a child that failed', { ...child, ...ended(1) }],
+    ['a child that ran out of memory', { ...child, ...ended(137) }],
+    ['a child whose container never started', { ...child, statusReason: 'CannotPullContainerError', container: {} }],
+    ['a child of which Batch does not say why', child],
+    ['a job that is no array', { ...job, ...ended(1) }],
+  ])('of %s is a message', (_, detail) => {
+    expect(matches(pattern, detail)).toBe(true);
+  });
+
+  it.each([
+    ['a child of a job that was cancelled', { ...child, statusReason: CANCELLED, container: {} }],
+    ['a child that ran when its job was cancelled', { ...child, statusReason: CANCELLED, container: { exitCode: 75 } }],
+    ['a child that saw that its job was cancelled, or expired', { ...child, ...ended(EXIT.refused) }],
+    ['a job that is no array and was cancelled', { ...job, statusReason: CANCELLED, container: { exitCode: 75 } }],
+    ['the array job itself', { ...job, arrayProperties: { size: 12, statusSummary: { FAILED: 1 } } }],
+    ['a child that is done', { ...child, status: 'SUCCEEDED', container: { exitCode: 0 } }],
+  ])('of %s is none', (_, detail) => {
+    expect(matches(pattern, detail)).toBe(false);
   });
 });
 

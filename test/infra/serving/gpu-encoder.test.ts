@@ -1,4 +1,6 @@
 // The image encoder with a GPU: off unless the settings ask for it, and then on which machines, for whom, and watched.
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { settingsOf } from '../../../infra/environments.ts';
 import {
@@ -6,6 +8,7 @@ import {
   GPU_ENCODER,
   one,
   propertiesOf,
+  ROOT,
   record,
   statements,
   synthesis,
@@ -132,10 +135,30 @@ it('has room for its images beside those of the other encoder', () => {
   expect([kept(synthesis('prod').templates.data), kept(data)]).toEqual([20, 40]);
 });
 
-it('tells somebody where one call in twenty fails', () => {
+describe('is watched as the other one', () => {
   const alarms = Object.values(propertiesOf(operations, 'AWS::CloudWatch::Alarm'));
-  const alarm = alarms.find(({ AlarmName }) => AlarmName === 'edge-clip-prod-EncoderGpuFails');
-  expect(alarm).toMatchObject({ Threshold: 5, EvaluationPeriods: 3 });
-  expect(JSON.stringify(alarm?.Metrics)).toContain('EncodingGpuFunction');
-  expect(String(alarm?.AlarmDescription)).toContain('What to do: infra/README.md, EncoderGpuFails.');
+  const named = (name: string) => alarms.find(({ AlarmName }) => AlarmName === `edge-clip-prod-${name}`) ?? {};
+  const runbook = readFileSync(join(ROOT, 'infra', 'README.md'), 'utf8');
+
+  it.each(['Fails', 'Refuses', 'Slow'])('by an alarm that it %s, from the same measure on, with a runbook', (what) => {
+    const [cpu, gpu] = [named(`Encoder${what}`), named(`EncoderGpu${what}`)];
+    for (const key of ['Threshold', 'EvaluationPeriods', 'MetricName', 'ComparisonOperator', 'TreatMissingData'])
+      expect(gpu[key], key).toEqual(cpu[key]);
+    expect(gpu.Threshold).toBeGreaterThan(0);
+    const watched = JSON.stringify(gpu.Metrics ?? gpu.Dimensions);
+    expect(watched).toContain('EncodingGpuFunction');
+    expect(JSON.stringify(cpu.Metrics ?? cpu.Dimensions)).not.toContain('EncodingGpuFunction');
+    expect(String(gpu.AlarmDescription)).toContain(`What to do: infra/README.md, EncoderGpu${what}.`);
+    expect(runbook).toContain(`\n### EncoderGpu${what}\n`);
+  });
+
+  it('on the dashboard, with its calls and how long they take', () => {
+    const body = text(one(operations, 'AWS::CloudWatch::Dashboard').properties.DashboardBody);
+    for (const title of ['Calls to the image encoder', 'Milliseconds of a call to the image encoder'])
+      for (const which of ['', ' with a GPU']) expect(body).toContain(`"title":"${title}${which}"`);
+    const without = text(
+      one(synthesis('prod').templates.operations, 'AWS::CloudWatch::Dashboard').properties.DashboardBody,
+    );
+    expect(without).not.toContain('with a GPU');
+  });
 });

@@ -161,7 +161,7 @@ async function publish(recipeName: string, { registry, options, context, print }
     if (report === undefined)
       throw new UserError(`${job.id} of ${plan.recipe} is not finished: npm run train -- ${recipeName} does it`);
   }
-  const dev_data = data.contentAddress;
+  const dev_data = plan.measuredOn ?? data.contentAddress;
   const trained = await readCandidate(openStore(exported.job.output), openStore(evaluated.job.output), dev_data);
   const candidate = await packCandidate(trained);
   const judge = isAdapted ? decideAdapted : decide;

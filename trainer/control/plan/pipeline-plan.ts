@@ -19,7 +19,8 @@ export function toPipelinePlan(plan: Plan, fleet: Fleet): PipelinePlan {
     stages: missing.flatMap((planned) => [...arrayStage(planned, fleet), toPipelineStage(planned, fleet)]),
     exported: stageOf(plan, 'export').job.output,
     evaluated: stageOf(plan, 'evaluate').job.output,
-    dev_data: stageOf(plan, 'prepare').contentAddress,
+    // A recipe that is evaluated has prepared its data.
+    dev_data: plan.measuredOn ?? stageOf(plan, 'prepare').contentAddress,
   };
 }
 

@@ -11,7 +11,8 @@ import {
   type StageName,
 } from '../../../contracts/src/stages.ts';
 import type { TrainingJob, TrainingReport } from '../../../contracts/src/training/job.ts';
-import { type Part, settingsOf } from '../../../contracts/src/training/parts.ts';
+import { backboneFolders, type LocalFolder } from '../../../contracts/src/training/local-folders.ts';
+import { MEASURED_ON, measuredSettings, type Part, settingsOf } from '../../../contracts/src/training/parts.ts';
 import { configOf, inputsIn, jobClassIn, type Recipe, stagesOf } from '../../../contracts/src/training/recipe.ts';
 import { BASE, variantOf } from '../recipe/variants.ts';
 import type { ArraySizes } from './array-size.ts';
@@ -60,6 +61,8 @@ export interface Plan {
   recipe: string;
   runs: string;
   jobs: PlannedJob[];
+  /** Digest of all that decides what figures are measured on: those of equal ones can be compared. Undefined without `prepare`. */
+  measuredOn: string | undefined;
 }
 
 /** Every job of a recipe that was read and checked, inputs before their readers. */
@@ -86,7 +89,20 @@ export function createPlan(recipe: Recipe, sources: PlanSources): Plan {
     const inputs = comparedRuns(recipe, addChain);
     add({ id: 'compare', config: configOf(recipe, 'compare'), seed: recipe.seed, recipe, inputs });
   }
-  return { recipe: recipe.name, runs: sources.runs, jobs: add.jobs };
+  return { recipe: recipe.name, runs: sources.runs, jobs: add.jobs, measuredOn: measuredOn(recipe, sources) };
+}
+
+function measuredOn({ prepare, evaluate, seed }: Recipe, { code, data }: PlanSources): string | undefined {
+  if (prepare === undefined) return undefined;
+  // Data that were pushed by an earlier version say nothing of this part alone: all of them decide then.
+  const files = data.parts[MEASURED_ON] ?? data.digest;
+  return digestOf({
+    prepare: measuredSettings(prepare),
+    dev_sets: evaluate?.dev_sets,
+    files,
+    code: code.prepare,
+    seed,
+  });
 }
 
 /** Stages of a recipe or of a variant of it, each reading those before it. */
@@ -107,17 +123,29 @@ interface NewJob {
   inputs: ReadonlyMap<string, PlannedJob>;
 }
 
+/** Stages that build the image tower anew, apart from those that name it. */
+const TOWER_STAGES: readonly StageName[] = ['clip', 'export', 'evaluate'];
+
 /** The content of the folders that a configuration names; undefined where it names none. */
 function folderDigests(config: StageConfig, { folders }: PlanSources): string | undefined {
   const digests = localFoldersOf(config).flatMap(({ path }) => folders?.get(path)?.digest ?? []);
   return digests.length === 0 ? undefined : digests.join(' ');
 }
 
-/** Where a container finds the folders that a configuration names; undefined where it reads the paths themselves. */
-function storedWeights(config: StageConfig, { folders }: PlanSources): TrainingJob['weights'] {
-  const stored = localFoldersOf(config).flatMap(({ path, at, prefix }) => {
+/** Folders that earlier stages name and this one opens again, by the same path: the tower's to build it, teachers' to read dev sets. */
+function reopenedFolders(recipe: Recipe, config: StageConfig): LocalFolder[] {
+  const opensTower = config.stage === 'distill' ? config.image_weight > 0 : TOWER_STAGES.includes(config.stage);
+  const opensTeachers = config.stage === 'evaluate' && (config.dev_sets ?? []).length > 0;
+  const tower = opensTower && recipe.inherit !== undefined ? backboneFolders(recipe.inherit.backbone) : [];
+  const teachers = opensTeachers ? localFoldersOf(configOf(recipe, 'embed_captions')) : [];
+  return [...tower, ...teachers.map((folder) => ({ ...folder, at: [] }))];
+}
+
+/** Where a container finds the folders that a job opens; undefined where it reads the paths themselves. */
+function storedWeights(recipe: Recipe, config: StageConfig, { folders }: PlanSources): TrainingJob['weights'] {
+  const stored = [...localFoldersOf(config), ...reopenedFolders(recipe, config)].flatMap(({ path, at, prefix }) => {
     const { uri, file } = folders?.get(path) ?? {};
-    return uri === undefined ? [] : [{ at: [...at], prefix, uri, file: file ?? null }];
+    return uri === undefined ? [] : [{ path, at: [...at], prefix, uri, file: file ?? null }];
   });
   return stored.length === 0 ? undefined : stored;
 }
@@ -146,7 +174,7 @@ function jobAdder(name: string, sources: PlanSources): { (job: NewJob): PlannedJ
     const output = runFolder(sources.runs, { recipe: name, job: id, address: contentAddress });
     const uris = [...inputs].map(([role, input]): [string, string] => [role, input.job.output]);
     if (data !== undefined) uris.push([DATA, data.uri]);
-    const weights = storedWeights(config, sources);
+    const weights = storedWeights(recipe, config, sources);
     const planned: PlannedJob = {
       job: {
         id,

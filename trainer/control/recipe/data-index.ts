@@ -5,12 +5,16 @@ import { basename, dirname, join, relative, resolve, sep } from 'node:path';
 import { DEV_SETS, type DevSetName } from '../../../contracts/src/dev-sets.ts';
 import { ENVARS } from '../../../contracts/src/envars.ts';
 import { FILES } from '../../../contracts/src/keys.ts';
-import { DECIDES, PARTS, type Part } from '../../../contracts/src/training/parts.ts';
+import { DECIDES, MEASURED_ON, PARTS, type Part } from '../../../contracts/src/training/parts.ts';
 import type { Recipe } from '../../../contracts/src/training/recipe.ts';
+import type { Split } from '../../../contracts/src/training/stages/prepare.ts';
 import { UserError } from '../../../contracts/src/user-error.ts';
 import { type DigestOptions, digestOfFiles, digestsOf, filesBelow, type IndexedFile } from './file-digests.ts';
 
 type Prepare = NonNullable<Recipe['prepare']>;
+/** What is made from a file, or that figures are measured on it. */
+type Use = Part | typeof MEASURED_ON;
+const USES: readonly Use[] = [...PARTS, MEASURED_ON];
 
 /** Tars behind the sources of `prepare`: each is an element of it. */
 export interface PairTars {
@@ -21,7 +25,7 @@ export interface PairTars {
 /** The data as one digest, and the files behind it; `path` is relative to the data folder, with slashes. */
 export interface DataIndex {
   digest: string;
-  /** By part of what `prepare` makes, the digest over the files that the part is made from. */
+  /** By part of what `prepare` makes, the digest over the files that the part is made from; and over those that are measured on. */
   parts: Record<string, string>;
   files: IndexedFile[];
   /** The tars behind the sources of `prepare`. */
@@ -36,11 +40,11 @@ export async function indexData(recipe: Recipe, root: string, options: DigestOpt
     const { size, digest } = digests.get(file) ?? { size: 0, digest: '' };
     return { parts, indexed: { path: relative(root, file).split(sep).join('/'), size, digest } };
   });
-  const madeFrom = (part: Part): IndexedFile[] =>
-    files.filter(({ parts }) => parts.has(part)).map(({ indexed }) => indexed);
+  const madeFrom = (use: Use): IndexedFile[] =>
+    files.filter(({ parts }) => parts.has(use)).map(({ indexed }) => indexed);
   return {
     digest: digestOfFiles(files.map(({ indexed }) => indexed)),
-    parts: Object.fromEntries(PARTS.map((part) => [part, digestOfFiles(madeFrom(part))])),
+    parts: Object.fromEntries(USES.map((use) => [use, digestOfFiles(madeFrom(use))])),
     files: files.map(({ indexed }) => indexed),
     tars: tarsOf(madeFrom('pairs')),
   };
@@ -55,49 +59,54 @@ function tarsOf(files: readonly IndexedFile[]): PairTars {
  * Every file that a stage may open, sorted, with the parts of what `prepare` writes that are made from it. A path that
  * names nothing is refused at once and not after an hour.
  */
-export function dataFiles({ prepare, adapt, imitate, evaluate }: Recipe, root: string): Map<string, ReadonlySet<Part>> {
-  const found: [string, readonly Part[]][] = [
+export function dataFiles({ prepare, adapt, imitate, evaluate }: Recipe, root: string): Map<string, ReadonlySet<Use>> {
+  const found: [string, readonly Use[]][] = [
     ...(prepare === undefined ? [] : filesOfPrepare(prepare, root)),
-    ...(adapt === undefined ? [] : filesOfAdapt(adapt, root).map((file): [string, Part[]] => [file, []])),
-    ...(imitate === undefined ? [] : filesOfImitate(imitate, root).map((file): [string, Part[]] => [file, []])),
+    ...(adapt === undefined ? [] : filesOfAdapt(adapt, root).map((file): [string, Use[]] => [file, []])),
+    ...(imitate === undefined ? [] : filesOfImitate(imitate, root).map((file): [string, Use[]] => [file, []])),
     ...(evaluate?.dev_sets ?? []).flatMap((name) => filesOfDevSet(name, root)),
   ];
-  const files = new Map<string, Set<Part>>();
+  const files = new Map<string, Set<Use>>();
   for (const [file, parts] of found) files.set(file, new Set([...(files.get(file) ?? []), ...parts]));
   return new Map([...files].sort(([a], [b]) => (a < b ? -1 : 1)));
 }
 
-function filesOfPrepare(prepare: Prepare, root: string): [string, readonly Part[]][] {
-  const files: [string, readonly Part[]][] = [];
-  const add = (path: string, where: string, parts: readonly Part[]): void => {
+function filesOfPrepare(prepare: Prepare, root: string): [string, readonly Use[]][] {
+  const files: [string, readonly Use[]][] = [];
+  const add = (path: string, where: string, parts: readonly Use[]): void => {
     if (!existsSync(resolve(root, path))) throw notFound(where, path, root);
     files.push([resolve(root, path), parts]);
   };
-  prepare.pairs.forEach(({ format, path, class_names, translated_captions }, index) => {
+  prepare.pairs.forEach(({ format, path, class_names, translated_captions, split }, index) => {
+    const uses = usesIn(split, DECIDES.pairs);
     // Each file that braces name has to be there, as `prepare` wants it: a shard that is missing is seen before a day's work.
     const found = expanded(path).flatMap((pattern) => {
       const matches = globSync(pattern, { cwd: root }).map((name) => resolve(root, name));
       if (matches.length === 0) throw notFound(`prepare.pairs[${index}].path`, pattern, root);
       return matches;
     });
-    if (class_names !== undefined) add(class_names, `prepare.pairs[${index}].class_names`, DECIDES.pairs);
-    for (const file of found.flatMap((match) => FILES_OF[format](match))) files.push([file, DECIDES.pairs]);
+    if (class_names !== undefined) add(class_names, `prepare.pairs[${index}].class_names`, uses);
+    for (const file of found.flatMap((match) => FILES_OF[format](match))) files.push([file, uses]);
     for (const [language, file] of Object.entries(translated_captions ?? {})) {
-      add(file, `prepare.pairs[${index}].translated_captions.${language}`, DECIDES.pairs);
+      add(file, `prepare.pairs[${index}].translated_captions.${language}`, uses);
     }
   });
   prepare.texts.forEach(({ path, kind, split }, index) => {
-    add(path, `prepare.texts[${index}].path`, [`${kind}.${split}`]);
+    add(path, `prepare.texts[${index}].path`, usesIn(split, [`${kind}.${split}`]));
   });
   for (const key of ['classes', 'class_images'] as const) {
     const path = prepare[key];
     if (path === null) continue;
-    add(path, `prepare.${key}`, DECIDES[key]);
+    add(path, `prepare.${key}`, [...DECIDES[key], MEASURED_ON]);
     const rows = resolve(root, path).replace(/\.tar$/, '.jsonl');
-    if (existsSync(rows)) files.push([rows, DECIDES[key]]);
+    if (existsSync(rows)) files.push([rows, [...DECIDES[key], MEASURED_ON]]);
   }
   return files;
 }
+
+/** What a source of that split is used for. */
+const usesIn = (split: Split, parts: readonly Part[]): readonly Use[] =>
+  split === 'dev' ? [...parts, MEASURED_ON] : parts;
 
 /** The patterns behind `{000..287}` and `{a,b}`, as trainer/towers/sources.py expands them. */
 function expanded(pattern: string): string[] {
@@ -141,11 +150,11 @@ function filesOfImitate({ captions, features }: NonNullable<Recipe['imitate']>, 
   });
 }
 
-function filesOfDevSet(name: DevSetName, root: string): [string, readonly Part[]][] {
+function filesOfDevSet(name: DevSetName, root: string): [string, readonly Use[]][] {
   return DEV_SETS[name].map((path) => {
     const file = resolve(root, path);
     if (!existsSync(file)) throw notFound(`evaluate.dev_sets: ${name}`, path, root);
-    return [file, []];
+    return [file, [MEASURED_ON]];
   });
 }
 
@@ -182,7 +191,7 @@ function shardsOf(table: string): string[] {
 }
 
 /** Says also where the data comes from, if the recipe says so. */
-function dataFilesOrSource(recipe: Recipe, root: string): Map<string, ReadonlySet<Part>> {
+function dataFilesOrSource(recipe: Recipe, root: string): Map<string, ReadonlySet<Use>> {
   try {
     return dataFiles(recipe, root);
   } catch (error) {

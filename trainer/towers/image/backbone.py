@@ -10,6 +10,7 @@ from timm.data.config import resolve_model_data_config
 from torch import nn
 
 from contracts.types import PreprocessRecipe
+from engine.run import placed
 from towers.image import checkpoint
 from towers.image.input_size import built_size, set_input_size
 from towers.image.preprocessing import recipe_of
@@ -33,6 +34,7 @@ def create_backbone(name: str, size: int | None = None, *, pretrained: bool = Tr
     `package:` names take their weights from a Python package, `open_clip:` names are the image tower of a two-tower
     checkpoint (towers/image/checkpoint.py); every other name is a timm model with its classifier.
     """
+    name = placed(name)
     if name.startswith(checkpoint.PREFIX):
         return checkpoint.read_backbone(name, size, pretrained=pretrained)
     if name in PACKAGES:

@@ -15,6 +15,7 @@ from transformers.models.auto.modeling_auto import (
 )
 
 from contracts.types import LanguageModel as LanguageModelSource
+from engine.run import placed
 from towers.language.adapters import merge_adapters
 from towers.language.model import LanguageModel
 from towers.language.probe import probe
@@ -36,7 +37,7 @@ def read_language_model(source: LanguageModelSource, dtype: torch.dtype) -> Lang
         reading = Reading(template, add_bos)
         language_model = LanguageModel(model, tokenizer, reading, has_output_layer=has_output_layer)
     bos_ids(language_model.tokenizer, language_model.reading)
-    merge_adapters(language_model.model, [Path(adapter) for adapter in source.get("adapters", [])])
+    merge_adapters(language_model.model, [Path(placed(adapter)) for adapter in source.get("adapters", [])])
     probe(language_model)
     return language_model
 
@@ -50,12 +51,13 @@ def language_model_in(folder: Path) -> LanguageModelSource:
 def weights_of(source: LanguageModelSource) -> tuple[str, dict[str, Any]]:
     """(folder, options for transformers) of a Hugging Face folder, a GGUF file, or a package that carries one."""
     if source["source"] == "directory":
-        path = Path(source["name"])
+        name = placed(source["name"])
+        path = Path(name)
         if not path.exists():
             raise FileNotFoundError(f"language_model.name: there is no folder or file {path}")
         if path.suffix == ".gguf":
             return str(path.parent), {"gguf_file": path.name}
-        return source["name"], {}
+        return name, {}
     file = file_in_package(source["name"], "*.gguf", "the language model")
     return str(file.parent), {"gguf_file": file.name}
 

@@ -18,6 +18,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from engine.run import placed
 from towers.image.checkpoint import PREFIX, read_model
 from towers.language.tokens import TextTokens
 
@@ -52,6 +53,7 @@ class CheckpointText:
 
 def read_checkpoint_text(source: str, dtype: torch.dtype = torch.float32) -> CheckpointText:
     """The text tower that a source names, in eval mode; its image tower is let go of."""
+    source = placed(source)
     folder = Path(source)
     if source.startswith(PREFIX):
         return _of_open_clip(source, dtype)
@@ -66,6 +68,7 @@ def read_checkpoint_text(source: str, dtype: torch.dtype = torch.float32) -> Che
 
 def weight_files(source: str) -> list[Path]:
     """The files of this machine that a source's weights are in; empty for a tag, which its name says all of."""
+    source = placed(source)
     folder = Path(source.removeprefix(FOLDER))
     _, _, tag = source.partition("@")
     if source.startswith(PREFIX) and tag:

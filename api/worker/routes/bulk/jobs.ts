@@ -4,11 +4,16 @@ import type { Call, Handler } from '../../dependencies.ts';
 import { beginJob } from '../../doors/job-instead.ts';
 import { passOn, queryOf } from '../../doors/pass-on.ts';
 import { readJson } from '../../http/body.ts';
+import { asksFirst } from '../answer.ts';
 
 const part = (call: Call, name: 'id' | 'name'): string => encodeURIComponent(call.params[name] ?? '');
 
 export const JOB_HANDLERS: Record<keyof typeof JOB_OPERATIONS, Handler> = {
-  createJob: async (call) => ({ json: await beginJob(call, await readJson(call.request)) }),
+  async createJob(call) {
+    const body = await readJson(call.request);
+    if (asksFirst(call.request)) return passOn(call, '/v1/jobs?dry_run=1', JSON.stringify(body));
+    return { json: await beginJob(call, body) };
+  },
   listJobs: (call) => passOn(call, `/v1/jobs${queryOf(call)}`),
   getJob: (call) => passOn(call, `/v1/jobs/${part(call, 'id')}`),
   cancelJob: (call) => passOn(call, `/v1/jobs/${part(call, 'id')}`),

@@ -11,10 +11,13 @@ import {
   Webhook,
 } from '../../bulk/job.ts';
 import { BulkLine } from '../../bulk/lines.ts';
+import { BulkBudget } from '../../bulk/quota.ts';
 import { VideoSampling } from '../../bulk/video.ts';
 import { Artefact } from '../../model/artefact.ts';
 import { RoutingReceipt } from '../encode.ts';
+import { ErrorMember } from '../error.ts';
 import type { Operation } from '../operation.ts';
+import { DRY_RUN } from './dry-run.ts';
 import { PAGE, paged } from './pages.ts';
 
 export const JobStatus = z.enum(['validating', 'in_progress', 'completed', 'failed', 'expired', 'cancelled']).meta({
@@ -95,6 +98,28 @@ export const EmbedJob = JobReport.extend({
 });
 export type EmbedJob = z.infer<typeof EmbedJob>;
 
+export const JobDryRun = z
+  .strictObject({
+    object: z.literal('dry_run').describe('Name of this form.'),
+    model: BulkModel,
+    output: BulkOutput,
+    shards: count.describe('Shards that the job would be cut into.'),
+    items: count.nullable().describe('Items in all; null where it reads tars or videos, which are not opened before.'),
+    skipped: count.describe('Files of a prefix that are no images.'),
+    estimate: BulkEstimate.nullable().describe('What it would take; null where it reads tars or videos.'),
+    routing: RoutingReceipt.describe('Where it would go: a job is never a matter of an image encoder.'),
+    quota: BulkBudget.pick({ images: true, tokens: true })
+      .meta({ title: 'QuotaLeft', description: 'What the key that asks may still ask for this month.' })
+      .nullable()
+      .describe('What is left of the quota; null: nothing is counted.'),
+    error: ErrorMember.nullable().describe('Why the job would be refused; null: it would be begun.'),
+  })
+  .meta({
+    title: 'JobDryRun',
+    description: 'Answer of POST /v1/jobs with `dry_run=1`: what would come of it. Nothing is begun or charged.',
+  });
+export type JobDryRun = z.infer<typeof JobDryRun>;
+
 export const JobList = paged(JobReport).meta({ title: 'JobList', description: 'Answer of GET /v1/jobs.' });
 export type JobList = z.infer<typeof JobList>;
 
@@ -116,6 +141,7 @@ export const JOB_OPERATIONS = {
     scope: 'jobs',
     summary: 'Embed many items while nobody waits',
     description: `The header \`Idempotency-Key\` names the job: the same key with the same body answers the same job, and with another body is refused. ${DAYS}`,
+    query: DRY_RUN,
     request: JobRequest,
     examples: {
       items: {
@@ -126,8 +152,8 @@ export const JOB_OPERATIONS = {
         },
       },
     },
-    answer: 'The job, which has only begun.',
-    response: JobReport,
+    answer: 'The job, which has only begun; with `dry_run=1` what would come of it.',
+    response: z.union([JobReport, JobDryRun]),
   },
   listJobs: {
     method: 'GET',

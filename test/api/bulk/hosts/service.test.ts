@@ -124,7 +124,7 @@ describe('the service of bulk jobs', () => {
     expect(await refused(`jobs/${id}/files/..%2F..%2Fjob.json`, { owner })).toMatchObject({ code: 'not_found' });
   });
 
-  test('a job beyond what its key may still ask for is refused, or ends where only cutting it can tell', async () => {
+  test('a job beyond what its key may still ask for is refused, whatever it lies in', async () => {
     const input = newFolder('in');
     await writeImages(input, 3);
     const { create, refused, untilEnded } = await start(newFolder('jobs'), ['--source', input]);
@@ -135,14 +135,15 @@ describe('the service of bulk jobs', () => {
         'The job has 1 images, and its API key may ask for 0 more this month: send fewer, or ask for a larger quota.',
     });
     const prefix = { input: { prefix: `file://${input}` } };
-    const over = await untilEnded((await create(prefix, { left: 2 })).id);
+    const over = await refused('jobs', { body: prefix, left: 2 });
     expect(over).toMatchObject({
-      status: 'failed',
-      error: expect.stringMatching(/3 images, .* 2 more/),
-      estimate: null,
+      status: 429,
+      code: 'quota_exceeded',
+      detail: expect.stringMatching(/3 images, .* 2 more/),
     });
-    const within = await untilEnded((await create(prefix, { left: 3 })).id);
-    expect(within).toMatchObject({ status: 'completed', estimate: { images: 3, tokens: 0, usd: null } });
+    const begun = await create(prefix, { left: 3 });
+    expect(begun.estimate).toMatchObject({ images: 3, tokens: 0, usd: null });
+    expect((await untilEnded(begun.id)).status).toBe('completed');
   });
 
   test('takes a file in parts, which may be cut inside of a line, and embeds it as one', async () => {
@@ -216,6 +217,6 @@ describe('the service of bulk jobs', () => {
     expect(failed).toMatchObject({ status: 'failed', error: expect.stringContaining('nothing to embed'), files: [] });
     const next = await untilEnded((await create(inline)).id);
     expect(next).toMatchObject({ status: 'completed', request_counts: { total: 1, completed: 0, failed: 1 } });
-    expect(await report(waiting.id)).toMatchObject({ status: 'cancelled', shards: { total: null, done: 0 } });
+    expect(await report(waiting.id)).toMatchObject({ status: 'cancelled', shards: { total: 1, done: 0 } });
   });
 });

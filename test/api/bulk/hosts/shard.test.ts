@@ -1,11 +1,12 @@
 // A child of an array job by its exit code, which decides whether AWS Batch tries it again: what it was told, and what befell its store.
-import { spawnSync } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, test } from 'vitest';
 import { stopOf } from '../../../../api/bulk/service/states.ts';
+import { CANCELLED } from '../../../../contracts/src/bulk/job.ts';
 import { FILES } from '../../../../contracts/src/keys.ts';
-import { newFolder, writeImages, writeTinyModel } from '../jobs.ts';
+import { newFolder, writeImages, writeLines, writeTinyModel } from '../jobs.ts';
 
 const HOSTS = join(import.meta.dirname, '../../../../api/bulk/hosts');
 let model = '';
@@ -13,7 +14,7 @@ let input = '';
 beforeAll(async () => {
   model = writeTinyModel();
   input = newFolder('in');
-  await writeImages(input, 2);
+  await writeImages(input, 3);
 });
 
 function run(file: string, words: string[], env: NodeJS.ProcessEnv = {}) {
@@ -21,24 +22,26 @@ function run(file: string, words: string[], env: NodeJS.ProcessEnv = {}) {
   const { status, stderr } = spawnSync(process.execPath, [join(HOSTS, file), ...words, '--model', model], options);
   return { status, stderr };
 }
-/** The folder of a planned job of two shards. */
+/** The folder of a planned job of three shards. */
 function planned(): string {
   const output = newFolder('out');
   expect(run('encode.ts', [input, output, '--shard-items', '1', '--plan']).status).toBe(0);
   return output;
 }
 const child = (job: string, env: NodeJS.ProcessEnv = {}) =>
-  run('shard.ts', [job], { AWS_BATCH_JOB_ARRAY_INDEX: '1', ...env });
+  run('shard.ts', [job], { AWS_BATCH_JOB_ARRAY_INDEX: '0', AWS_BATCH_JOB_ARRAY_SIZE: '2', ...env });
 const marks = (output: string) => readdirSync(output).filter((name) => name.endsWith('.done.json'));
 const documentOf = (output: string) => JSON.parse(readFileSync(join(output, FILES.job), 'utf8'));
 
 describe('a child of an array job', () => {
-  test('ends well with its own shard, and when that is finished already', () => {
+  test('ends well with its own shards, and when they are finished already', () => {
     const output = planned();
     for (const _ of [1, 2]) {
       expect(child(output)).toEqual({ status: 0, stderr: '' });
-      expect(marks(output)).toEqual(['part-0001.done.json']);
+      expect(marks(output)).toEqual(['part-0000.done.json', 'part-0002.done.json']);
     }
+    expect(child(output, { AWS_BATCH_JOB_ARRAY_INDEX: '1' }).status).toBe(0);
+    expect(marks(output)).toHaveLength(3);
   });
 
   test('of a job that was cancelled or has expired is refused, and would be again', () => {
@@ -58,6 +61,26 @@ describe('a child of an array job', () => {
       stderr: expect.stringContaining('expired at 2026-01-01T00:00:00.000Z'),
     });
     for (const output of [cancelled, expired]) expect(marks(output)).toEqual([]);
+  });
+
+  test('that is told to stop goes on later, and does not where its job was cancelled', async () => {
+    const image = readFileSync(join(input, '0000.png')).toString('base64');
+    const lines = Array.from({ length: 1000 }, (_, at) => ({ custom_id: `${at}`, image }));
+    const [path = ''] = writeLines(newFolder('lines'), lines).split('file://').slice(1);
+    const output = newFolder('out');
+    expect(run('encode.ts', [path, output, '--plan']).status).toBe(0);
+    const stopped = async (isCancelled: boolean): Promise<unknown> => {
+      const words = [join(HOSTS, 'shard.ts'), output, '--model', model];
+      const child = spawn(process.execPath, words, { stdio: ['ignore', 'pipe', 'ignore'] });
+      const ended = new Promise((resolve) => child.once('close', resolve));
+      // The first chunk of some thirty is done.
+      await new Promise((resolve) => child.stdout.once('data', resolve));
+      const stop = stopOf(documentOf(output).id, 'cancelled', { message: CANCELLED, shard: null });
+      if (isCancelled) writeFileSync(join(output, FILES.stop), JSON.stringify(stop));
+      child.kill('SIGTERM');
+      return ended;
+    };
+    expect([await stopped(false), await stopped(true), marks(output)]).toEqual([75, 65, []]);
   });
 
   test('whose store does not answer may be tried again; one without a job may not', () => {

@@ -61,6 +61,11 @@ test('a clock that was set back locks nobody out', () => {
   expect(reserve({ minute, month: MONTH }, terms(5), NOON).standing.isAllowed).toBe(true);
 });
 
+test('what is given back is no more than there is in its month', () => {
+  const month = settle(MONTH, { tokens: 10, images: 8 }, NOON);
+  expect(settle(month, { tokens: -4, images: -9 }, NOON)).toEqual({ month: '2026-11', tokens: 6, images: 0 });
+});
+
 test('tokens and images add up in their month of UTC and begin anew in the next', () => {
   let month = settle(MONTH, { tokens: 10, images: 1 }, NOON);
   month = settle(month, { tokens: 5, images: 0 }, Date.UTC(2026, 10, 30, 23, 59, 59, 999));

@@ -228,6 +228,25 @@ describe('a key', () => {
     expect(settled.at(-1)).toEqual({ tokens: 0, images: MANY });
   });
 
+  test('pays nothing for a dry run, which needs no images left', async () => {
+    const headers = await keyFor(['jobs'], 0);
+    const body = { input: { items: [{ custom_id: 'a', ...IMAGE }] } };
+    const response = await ask('/v1/jobs?dry_run=1', body, headers);
+    expect([response.status, asked.map(({ path }) => path), settled]).toEqual([200, ['/v1/jobs?dry_run=1'], []]);
+    expect((await refusal(await ask('/v1/jobs?dry_run=no', body, headers))).param).toBe('dry_run');
+  });
+
+  test('is given back what a job that ended early had not done', async () => {
+    const returned = { 'x-job-images-returned': '7', 'x-job-tokens-returned': '3' };
+    const ends = service({
+      jobs: async () => Response.json(REPORT, { headers: returned }),
+      access: accessBy(namespace, limits),
+    });
+    const headers = await keyFor(['jobs'], 100);
+    expect((await ends(`/v1/batches/${REPORT.id}/cancel`, {}, headers)).status).toBe(200);
+    expect(settled).toEqual([{ tokens: -3, images: -7 }]);
+  });
+
   test.each(['/embed', '/v1/jobs'])('with fewer images left begins none at %s', async (path) => {
     const items = Array(MANY).fill({ custom_id: 'a', ...IMAGE });
     const body = path === '/embed' ? many : { input: { items } };

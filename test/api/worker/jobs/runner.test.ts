@@ -4,15 +4,17 @@ import { join } from 'node:path';
 import { describe, expect, test, vi } from 'vitest';
 import type { BulkService } from '../../../../api/bulk/service/routes.ts';
 import { type ObjectStore, objectOf } from '../../../../api/registry/store.ts';
-import type { BatchClient, BatchJob } from '../../../../api/worker/jobs/batch.ts';
-import { createBatchService } from '../../../../api/worker/jobs/service.ts';
-import type { JobReport } from '../../../../contracts/src/api/tasks/jobs.ts';
+import type { BatchClient, BatchJob, FailedChild } from '../../../../api/worker/jobs/batch.ts';
+import { askHere, createBatchService } from '../../../../api/worker/jobs/service.ts';
+import { JobDryRun, type JobReport } from '../../../../contracts/src/api/tasks/jobs.ts';
 import { ModelManifest } from '../../../../contracts/src/model/manifest.ts';
 
 const MANIFEST = ModelManifest.parse(
   JSON.parse(readFileSync(join(import.meta.dirname, '../../../../api/model/manifest.json'), 'utf8')),
 );
 const BODY = { input: { items: Array.from({ length: 1500 }, (_, i) => ({ custom_id: `${i}`, text: `a dog ${i}` })) } };
+/** Tars are shards, of which a child has eight: two children. */
+const TARS = { input: { items: Array.from({ length: 9 }, (_, i) => ({ custom_id: `${i}`, tar: `${i}.tar` })) } };
 const MONDAY = { owner: null, idempotencyKey: 'monday' };
 
 function memoryStore(): ObjectStore & { objects: Map<string, { bytes: Uint8Array; etag: string }> } {
@@ -44,11 +46,11 @@ function memoryStore(): ObjectStore & { objects: Map<string, { bytes: Uint8Array
 }
 
 interface Fake extends BatchClient {
-  submitted: { name: string; uri: string; shards: number }[];
+  submitted: { name: string; uri: string; children: number }[];
   terminated: string[];
   /** What Batch says of every job. */
   job: BatchJob;
-  children: { shard: number; reason: string | undefined }[];
+  children: FailedChild[];
   /** Thrown by the next submission, before or after Batch has taken it. */
   breaks: 'before' | 'after' | undefined;
 }
@@ -57,7 +59,7 @@ function fakeBatch(): Fake {
   const fake: Fake = {
     submitted: [],
     terminated: [],
-    job: { status: 'RUNNING', reason: undefined, isArray: true },
+    job: { status: 'RUNNING', reason: undefined, children: 2 },
     children: [],
     breaks: undefined,
     async submit(job) {
@@ -89,20 +91,22 @@ function open() {
 const get = (jobs: BulkService['jobs'], id: string): Promise<JobReport> => jobs.get(id, null);
 
 describe('a job that AWS Batch runs', () => {
-  test('is planned, and submitted with a child for each shard', async () => {
+  test('is planned, and submitted with as many children as make it worth a start', async () => {
     const { store, batch, jobs } = open();
     const { id, status, shards } = await jobs.create(BODY, MONDAY);
     expect([status, shards]).toEqual(['in_progress', { total: 2, done: 0 }]);
-    expect(batch.submitted).toEqual([{ name: id, uri: `s3://jobs/jobs/${id}`, shards: 2 }]);
+    expect(batch.submitted).toEqual([{ name: id, uri: `s3://jobs/jobs/${id}`, children: 1 }]);
     const lines = new TextDecoder().decode(store.objects.get(`jobs/${id}/input/shard-0001.jsonl`)?.bytes);
     expect(lines.trim().split('\n')).toHaveLength(1500 - 1024);
+    await jobs.create(TARS, { owner: null, idempotencyKey: 'tuesday' });
+    expect(batch.submitted.map(({ children }) => children)).toEqual([1, 2]);
   });
 
-  test('says what it takes: shards of 4 vCPUs on Fargate, each a minute at least', async () => {
+  test('says what it takes: 4 vCPUs on Fargate, for a minute at least', async () => {
     const { jobs } = open();
     const { estimate, shards } = await jobs.create(BODY, MONDAY);
     const usd = (4 * 0.03238 + 8 * 0.00356) / 60;
-    expect(estimate).toMatchObject({ images: 0, hours: expect.closeTo(2 / 60, 9), usd: expect.closeTo(2 * usd, 9) });
+    expect(estimate).toMatchObject({ images: 0, hours: expect.closeTo(1 / 60, 9), usd: expect.closeTo(usd, 9) });
     expect(shards.total).toBe(2);
   });
 
@@ -177,14 +181,19 @@ describe('a job that AWS Batch runs', () => {
   });
 
   test('that Batch gave up has failed, with the shards that did and why', async () => {
-    const { batch, jobs } = open();
-    const { id } = await jobs.create(BODY, MONDAY);
+    const { batch, jobs, store } = open();
+    const { id, model } = await jobs.create(TARS, MONDAY);
     expect((await get(jobs, id)).status).toBe('in_progress');
-    batch.job = { status: 'FAILED', reason: 'Array Child Job failed', isArray: true };
-    batch.children = [{ shard: 1, reason: 'Essential container in task exited' }];
-    const error = 'Shard 1 failed in all attempts: Essential container in task exited.';
+    batch.job = { status: 'FAILED', reason: 'Array Child Job failed', children: 2 };
+    batch.children = [{ child: 1, reason: 'Essential container in task exited' }];
+    // The second child has the shards 1, 3, 5 and 7; it has finished the first of them.
+    const files = [{ path: 'part-0001.jsonl', digest: `sha256:${'a'.repeat(64)}`, size: 1 }];
+    const counts = { items: 1, succeeded: 1, failed: 0, seconds: 1, at: '2026-11-27T12:00:00.000Z' };
+    const mark = { schema_version: 1, job: id, shard: 1, space_id: model.space_id, ...counts, files };
+    await store.put(`jobs/${id}/part-0001.done.json`, new TextEncoder().encode(JSON.stringify(mark)));
+    const error = 'Shard 3 failed in all attempts: Essential container in task exited.';
     expect(await get(jobs, id)).toMatchObject({ status: 'failed', error });
-    expect(await jobs.create(BODY, MONDAY)).toMatchObject({ id, status: 'failed' });
+    expect(await jobs.create(TARS, MONDAY)).toMatchObject({ id, status: 'failed' });
     expect(batch.submitted).toHaveLength(1);
   });
 
@@ -205,13 +214,163 @@ describe('a job that AWS Batch runs', () => {
       return new Response(null, { status: 204 });
     };
     await service.tellOverdue({ send, quietMs: 0 });
-    batch.job = { status: 'FAILED', reason: 'Array Child Job failed', isArray: true };
+    batch.job = { status: 'FAILED', reason: 'Array Child Job failed', children: 2 };
     // Whoever ends a job tells of it at first.
     await service.tellOverdue({ send, quietMs: 60_000 });
     expect(sent).toEqual([]);
     await service.tellOverdue({ send, quietMs: 0 });
     await service.tellOverdue({ send, quietMs: 0 });
     expect(sent).toEqual(['job.failed']);
+  });
+});
+
+describe('a dry run', () => {
+  const ask = async (opened: ReturnType<typeof open>, body: object, left: Record<string, string> = {}) => {
+    const headers = { 'x-owner': 'ec_annaanna', ...left };
+    const init = { method: 'POST', headers, body: JSON.stringify(body) };
+    return askHere(opened.service)('/v1/jobs?dry_run=1', init);
+  };
+
+  test('says what a job would be, which it then is, and leaves nothing', async () => {
+    const opened = open();
+    const response = await ask(opened, BODY, { 'x-tokens-left': '5000' });
+    const { shards, items, estimate, model, output, ...plan } = JobDryRun.parse(await response.json());
+    expect([opened.store.objects.size, opened.batch.submitted.length, [...response.headers.keys()]]).toEqual([
+      0,
+      0,
+      ['content-type'],
+    ]);
+    const routing = { route: 'batch', reason: 'asked' };
+    expect(plan).toEqual({
+      object: 'dry_run',
+      skipped: 0,
+      routing,
+      quota: { images: null, tokens: 5000 },
+      error: null,
+    });
+    const job = await opened.jobs.create(BODY, MONDAY);
+    expect({ shards: job.shards.total, estimate: job.estimate, model: job.model, output: job.output }).toEqual({
+      shards,
+      estimate,
+      model,
+      output,
+    });
+    expect(items).toBe(job.request_counts.total);
+  });
+
+  test('says what the quota would, with the numbers of the plan', async () => {
+    const beyond = JobDryRun.parse(await (await ask(open(), BODY, { 'x-tokens-left': '1000' })).json());
+    expect(beyond).toMatchObject({
+      shards: 2,
+      items: 1500,
+      quota: { tokens: 1000 },
+      error: { code: 'quota_exceeded' },
+    });
+    expect(beyond.error?.message).toContain('about 4,400 tokens');
+    const tars = JobDryRun.parse(await (await ask(open(), TARS, { 'x-images-left': '9' })).json());
+    expect(tars).toMatchObject({ shards: 9, items: null, estimate: null, error: { code: 'quota_exceeded' } });
+  });
+
+  test('of what could not be begun is refused as that would be', async () => {
+    const opened = open();
+    const file = await opened.files.create(
+      { filename: 'a', purpose: 'batch', bytes: new Uint8Array([10]) },
+      'ec_annaanna',
+    );
+    await expect(ask(opened, { input: { file_id: file.id } })).rejects.toMatchObject({
+      code: 'invalid_request',
+      message: expect.stringContaining('holds nothing to embed'),
+      details: { param: 'input' },
+    });
+    await expect(ask(opened, { input: { prefix: 's3://elsewhere/photos' } })).rejects.toThrow('may not read');
+    await expect(ask(opened, { ...BODY, dimensions: 100_000 })).rejects.toMatchObject({ code: 'invalid_dimensions' });
+  });
+});
+
+describe('what a job is charged', () => {
+  /** 1,024 texts of five tokens and 500 images: two shards. */
+  const MIXED = {
+    input: {
+      items: Array.from({ length: 1524 }, (_, i) => {
+        return { custom_id: `${i}`, ...(i < 1024 ? { text: 'a dog in the snow...' } : { image: 'AAAA' }) };
+      }),
+    },
+  };
+  const CHARGED = { 'x-job-images': '500', 'x-job-tokens': '5120' };
+
+  function asking() {
+    const opened = open();
+    const ask = async (path: string, method = 'GET', body?: object) => {
+      const headers = { 'x-owner': 'ec_annaanna', 'idempotency-key': 'monday' };
+      const init = { method, headers, ...(body ? { body: JSON.stringify(body) } : {}) };
+      const response = await askHere(opened.service)(`/v1/${path}`, init);
+      const counted = [...response.headers].filter(([name]) => name.startsWith('x-job'));
+      return { report: (await response.json()) as JobReport, counted: Object.fromEntries(counted) };
+    };
+    const finish = async ({ id, model }: JobReport, shard: number) => {
+      const counts = { items: 1, succeeded: 1, failed: 0, seconds: 1, at: new Date().toISOString() };
+      const files = [{ path: `part-000${shard}.jsonl`, digest: `sha256:${'a'.repeat(64)}`, size: 1 }];
+      const mark = { schema_version: 1, job: id, shard, space_id: model.space_id, ...counts, files };
+      await opened.store.put(`jobs/${id}/part-000${shard}.done.json`, new TextEncoder().encode(JSON.stringify(mark)));
+    };
+    return { ...opened, ask, finish };
+  }
+
+  test('is all of it when it is begun, once under its key', async () => {
+    const { ask } = asking();
+    expect((await ask('jobs', 'POST', MIXED)).counted).toEqual(CHARGED);
+    expect((await ask('jobs', 'POST', MIXED)).counted).toEqual({});
+    const both = asking();
+    const answers = await Promise.all([both.ask('jobs', 'POST', MIXED), both.ask('jobs', 'POST', MIXED)]);
+    const counted = answers.map((answer) => answer.counted).filter((each) => 'x-job-images' in each);
+    expect(counted).toEqual([CHARGED]);
+  });
+
+  test('is nothing while it could not be submitted, and all of it when it is', async () => {
+    const { ask, batch } = asking();
+    batch.breaks = 'before';
+    await expect(ask('jobs', 'POST', MIXED)).rejects.toThrow('reset');
+    expect((await ask('jobs', 'POST', MIXED)).counted).toEqual(CHARGED);
+  });
+
+  test('comes back where it is cancelled, for shards that are not finished, and once', async () => {
+    const { ask, finish } = asking();
+    const { report } = await ask('jobs', 'POST', MIXED);
+    await finish(report, 0);
+    const cancelled = await ask(`jobs/${report.id}`, 'DELETE');
+    expect(cancelled.report.status).toBe('cancelled');
+    expect(cancelled.counted).toEqual({ 'x-job-images-returned': '500', 'x-job-tokens-returned': '0' });
+    for (const method of ['DELETE', 'GET']) expect((await ask(`jobs/${report.id}`, method)).counted).toEqual({});
+  });
+
+  test('comes back where it failed, to whoever sees it; of a job that is completed nothing does', async () => {
+    const failed = asking();
+    const { report } = await failed.ask('jobs', 'POST', MIXED);
+    failed.batch.job = { status: 'FAILED', reason: 'Host EC2 terminated', children: 0 };
+    const seen = await failed.ask(`jobs/${report.id}`);
+    expect([seen.report.status, seen.counted]).toEqual([
+      'failed',
+      { 'x-job-images-returned': '500', 'x-job-tokens-returned': '5120' },
+    ]);
+    const done = asking();
+    const begun = (await done.ask('jobs', 'POST', MIXED)).report;
+    for (const shard of [0, 1]) await done.finish(begun, shard);
+    expect(await done.ask(`jobs/${begun.id}`)).toMatchObject({ report: { status: 'completed' }, counted: {} });
+  });
+
+  test('does not come back when its month is over', async () => {
+    const { ask } = asking();
+    const begun = (await ask('jobs', 'POST', MIXED)).report;
+    vi.useFakeTimers({ toFake: ['Date'], now: Date.now() + 32 * 86_400_000 });
+    try {
+      const { report, counted } = await ask(`jobs/${begun.id}`);
+      expect([report.status, counted]).toEqual([
+        'expired',
+        { 'x-job-images-returned': '0', 'x-job-tokens-returned': '0' },
+      ]);
+    } finally {
+      vi.useRealTimers();
+    }
   });
 });
 

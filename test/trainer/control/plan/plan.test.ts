@@ -2,7 +2,7 @@
 import { describe, expect, it } from 'vitest';
 import { byStage, inputsOf, preparedParts, type StageName } from '../../../../contracts/src/stages.ts';
 import { TrainingJob, type TrainingReport } from '../../../../contracts/src/training/job.ts';
-import { IMAGES, PARTS, type Part } from '../../../../contracts/src/training/parts.ts';
+import { IMAGES, MEASURED_ON, PARTS, type Part } from '../../../../contracts/src/training/parts.ts';
 import { createPlan, digestOf, type Plan, type PlanSources } from '../../../../trainer/control/plan/plan.ts';
 import {
   TINY_STAGES,
@@ -223,6 +223,54 @@ it('other weights in a folder of this machine are another address, whatever the 
     expect.arrayContaining(['mntp', 'contrastive']),
   );
   expect(after.embed_images).toBe(before.embed_images);
+});
+
+it('figures are compared where dev is the same, whatever else is new', () => {
+  const parts = (measured: string, pairs = 'pairs') => ({ ...filesOf({ pairs }), [MEASURED_ON]: digestOf(measured) });
+  const measuredOn = (change: (recipe: WholeRecipe) => void, files = parts('dev')): string | undefined =>
+    planOf(change, { data: { ...sources.data, digest: digestOf(files), parts: files } }).measuredOn;
+  const same = measuredOn(() => {});
+  expect(same).toMatch(/^sha256:/);
+  // More pairs to train on, another recipe of training, another model.
+  expect(measuredOn(() => {}, parts('dev', 'more pairs'))).toBe(same);
+  expect(measuredOn((recipe) => recipe.prepare.pairs.push({ split: 'train', format: 'folder', path: 'more' }))).toBe(
+    same,
+  );
+  expect(measuredOn((recipe) => Object.assign(recipe.clip, { batch_size: 4 }))).toBe(same);
+  // Other images of dev, more of them, or another look at them.
+  expect(measuredOn(() => {}, parts('other'))).not.toBe(same);
+  expect(measuredOn((recipe) => recipe.prepare.pairs.push({ split: 'dev', format: 'folder', path: 'd' }))).not.toBe(
+    same,
+  );
+  expect(measuredOn((recipe) => Object.assign(recipe.prepare, { max_side: 32 }))).not.toBe(same);
+  expect(measuredOn((recipe) => Object.assign(recipe.evaluate, { dev_sets: ['stsb'] }))).not.toBe(same);
+});
+
+it('without a digest of what is measured on, new data of any kind are measured on otherwise', () => {
+  const { [MEASURED_ON]: _, ...earlier } = filesOf({});
+  const of = (digest: string) => planOf(undefined, { data: { ...sources.data, digest, parts: earlier } }).measuredOn;
+  expect(of(digestOf('more'))).not.toBe(of(digestOf('data')));
+});
+
+it("the image tower's folder goes to every stage that builds the tower, under the path of the recipe", () => {
+  const folders = new Map([
+    ['/models/tower', { digest: digestOf('weights'), file: null, uri: 's3://training/data/tower' }],
+  ]);
+  for (const prefix of ['local-dir:', 'open_clip:local-dir:', 'open_clip:ViT-B-32@']) {
+    const recipe = tinyRecipe();
+    recipe.inherit.backbone = recipe.embed_images.backbone = { name: `${prefix}/models/tower`, size: 32 };
+    const opening = (): string[] =>
+      createPlan(recipe, { ...sources, folders }).jobs.flatMap(({ job }) =>
+        // Where it stands in a configuration it stays: what the stage writes names no folder of one container.
+        job.weights?.some(({ path, at }) => path === '/models/tower' && at.length === 0) ? [job.id] : [],
+      );
+    expect(opening()).toEqual(['inherit', 'embed_images', 'clip', 'export', 'evaluate']);
+    recipe.distill.image_weight = 0.1;
+    expect(opening()).toContain('distill');
+  }
+  const named = tinyRecipe();
+  named.inherit.backbone = named.embed_images.backbone = { name: 'open_clip:ViT-B-32@laion2b_s34b_b79k', size: 32 };
+  expect(createPlan(named, { ...sources, folders }).jobs.flatMap(({ job }) => job.weights ?? [])).toEqual([]);
 });
 
 describe('a recipe without a block', () => {

@@ -3,7 +3,7 @@ import { mkdirSync, mkdtempSync, renameSync, rmSync, utimesSync, writeFileSync }
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { beforeEach, expect, it } from 'vitest';
-import { IMAGES } from '../../../../contracts/src/training/parts.ts';
+import { IMAGES, MEASURED_ON } from '../../../../contracts/src/training/parts.ts';
 import { indexData } from '../../../../trainer/control/recipe/data-index.ts';
 import { foldersOf } from '../../../../trainer/control/recipe/locate.ts';
 import { tinyAdapt, tinyRecipe, untunedTeacher, type WholeRecipe } from '../../../support/tiny-recipe.ts';
@@ -38,6 +38,24 @@ it('changes with a byte, a new shard and a new name, not with an unrelated file 
   expect(more).not.toBe(edited);
   renameSync(join(root, 'train-1.tar'), join(root, 'train-2.tar'));
   expect(await digest()).not.toBe(more);
+});
+
+it('says apart what figures are measured on: dev sources and classes, no train source', async () => {
+  const measuredOn = async () => {
+    const options = { cache: join(root, 'cache.json'), onRead: () => {} };
+    return (await indexData(recipe, root, options)).parts[MEASURED_ON];
+  };
+  const before = await measuredOn();
+  writeFileSync(join(root, 'train-0.tar'), 'edited');
+  writeFileSync(join(root, 'train-1.tar'), 'more');
+  writeFileSync(join(root, 'plain.jsonl'), 'longer');
+  expect(await measuredOn()).toBe(before);
+  writeFileSync(join(root, 'dev.tar'), 'DEV.tar');
+  const edited = await measuredOn();
+  expect(edited).not.toBe(before);
+  writeFileSync(join(root, 'classes.json'), '{}');
+  recipe.prepare.classes = 'classes.json';
+  expect(await measuredOn()).not.toBe(edited);
 });
 
 it('is the same in another folder', async () => {
@@ -122,7 +140,9 @@ it('covers the files of the dev sets that evaluate names, behind no part of what
   recipe.evaluate.dev_sets = ['stsb'];
   const after = await index();
   expect(after.digest).not.toBe(before.digest);
-  expect(after.parts).toEqual(before.parts);
+  // Figures are measured on them all the same.
+  expect(after.parts[MEASURED_ON]).not.toBe(before.parts[MEASURED_ON]);
+  expect({ ...after.parts, [MEASURED_ON]: '' }).toEqual({ ...before.parts, [MEASURED_ON]: '' });
   expect(after.files.map(({ path }) => path)).toContain('text/stsb.dev.jsonl.gz');
   recipe.evaluate.dev_sets = ['long'];
   await expect(index()).rejects.toThrow('evaluate.dev_sets: long: nothing matches text/long-captions.dev.jsonl.gz');
@@ -153,7 +173,7 @@ it('says by part which files it is made from: a table of pictures is not behind 
   };
   expect(await edited('train-0.tar')).toEqual(['pairs', ...IMAGES, 'fragments.train']);
   expect(await edited('plain.jsonl')).toEqual(['plain.train']);
-  expect(await edited('classes.json')).toEqual(['classes']);
+  expect(await edited('classes.json')).toEqual(['classes', MEASURED_ON]);
   expect(await edited('unrelated.txt')).toEqual([]);
 });
 
