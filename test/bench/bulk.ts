@@ -10,12 +10,14 @@ import {
   rmSync,
 } from 'node:fs';
 import { availableParallelism, cpus, loadavg, tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 import { createInterface } from 'node:readline';
 import { pipeline } from 'node:stream/promises';
 import sharp from 'sharp';
 import { membersOfTar } from '../../api/bulk/inputs/tar.ts';
 import { isImageName } from '../../api/bulk/service/inputs.ts';
+import { toFileUri } from '../../api/registry/stores/file-uri.ts';
+import { openStore } from '../../api/registry/stores/open.ts';
 import { type CommandLine, runCommand } from '../../contracts/command/command-line.ts';
 import { LIMITS } from '../../contracts/src/api/limits.ts';
 import { BulkResult } from '../../contracts/src/bulk/lines.ts';
@@ -69,7 +71,9 @@ async function* picturesIn(folder: string): AsyncGenerator<Uint8Array> {
     const path = join(folder, name);
     if (isImageName(name)) yield readFileSync(path);
     if (!name.endsWith('.tar')) continue;
-    const members = membersOfTar(createReadStream(path), { most: LIMITS.image_bytes, hasVideos: false });
+    const tar = await openStore(toFileUri(resolve(folder))).get(name);
+    if (!tar) continue;
+    const members = membersOfTar(tar.stream(), { most: LIMITS.image_bytes, hasVideos: false });
     for await (const member of members) if ('bytes' in member) yield member.bytes;
   }
 }
@@ -78,10 +82,12 @@ async function* picturesIn(folder: string): AsyncGenerator<Uint8Array> {
 async function writeLines(path: string, pictures: AsyncIterable<Uint8Array>, most: number): Promise<number> {
   let count = 0;
   async function* lines(): AsyncGenerator<string> {
-    for await (const bytes of pictures) {
-      yield `${JSON.stringify({ custom_id: `image-${count}`, image: Buffer.from(bytes).toString('base64') })}\n`;
-      count += 1;
-      if (count === most) return;
+    // By hand: `for await` would wait for a tar to close that is not read to its end.
+    const iterator = pictures[Symbol.asyncIterator]();
+    for (; count < most; count++) {
+      const { value, done } = await iterator.next();
+      if (done) return;
+      yield `${JSON.stringify({ custom_id: `image-${count}`, image: Buffer.from(value).toString('base64') })}\n`;
     }
   }
   await pipeline(lines, createWriteStream(path));

@@ -37,7 +37,8 @@ export async function* membersOfTar(
     if (isFile && isImageName(name)) yield { name, bytes: await readUpTo(content, most) };
     else {
       if (isFile && hasVideos && isVideoName(name)) yield { name, video: { size, stream: () => content } };
-      await content.cancel();
+      // Read and dropped: a member that is cancelled in the middle of a chunk may end the decoder without a word.
+      await readUpTo(content, 0);
     }
   }
 }

@@ -2,7 +2,9 @@
 import { execFileSync } from 'node:child_process';
 import { copyFileSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { packTar } from 'modern-tar';
 import { expect, test } from 'vitest';
+import { membersOfTar } from '../../../../api/bulk/inputs/tar.ts';
 import { errorsIn, IMAGES, newFolder, resultsIn, runJob, writeImages } from '../jobs.ts';
 
 /** By the system's own tar; a name of more than a hundred letters needs an extended header. */
@@ -33,6 +35,30 @@ test('each image of a tar is an item, named by the tar and its member', async ()
   copyFileSync(join(IMAGES, 'wide.png'), join(single, 'wide.png'));
   const [alone] = resultsIn((await runJob({ input: { prefix: `file://${single}` } })).output);
   expect(resultsIn(output)[0]?.embedding).toBe(alone?.embedding);
+});
+
+test('members between the images are passed over, wherever a chunk of the file ends', async () => {
+  const sizes = Array.from(
+    { length: 40 },
+    (_, at) =>
+      [
+        [`${at}.jpg`, 12_345],
+        [`${at}.json`, 345],
+      ] as const,
+  ).flat();
+  const entries = sizes.map(([name, size]) => {
+    return { header: { name, size, type: 'file' as const }, body: new Uint8Array(size) };
+  });
+  const bytes = await packTar(entries);
+  async function* chunks() {
+    for (let at = 0; at < bytes.length; at += 65_536) {
+      yield bytes.subarray(at, at + 65_536);
+      await new Promise((wake) => setTimeout(wake));
+    }
+  }
+  const names: string[] = [];
+  for await (const { name } of membersOfTar(chunks(), { most: 1e6, hasVideos: false })) names.push(name);
+  expect(names).toEqual(Array.from({ length: 40 }, (_, at) => `${at}.jpg`));
 });
 
 test('a tar that is cut off keeps what came before, and says so', async () => {
