@@ -46,8 +46,11 @@ class RegionObjective:
         }
 
     def texts(self, seen: Seen, numbers: np.ndarray, like: torch.Tensor) -> torch.Tensor:
-        """Vectors of texts of regions by number; of none, no rows of the width of `like`."""
-        return self.text(seen.region_inputs(numbers)) if len(numbers) else like.new_zeros((0, like.shape[1]))
+        """Vectors of texts of regions by number; of none, no rows of `like`.
+
+        They have a gradient all the same: a rank that has none takes part in that of the others' phrases.
+        """
+        return self.text(seen.region_inputs(numbers)) if len(numbers) else like[:0]
 
     def terms(self, seen: Seen, own: Vectors, scale: torch.Tensor) -> tuple[torch.Tensor, Parts]:
         """(weighted sum, its parts by name), the same on every rank; the gradient is that of what this rank brought.
