@@ -56,12 +56,15 @@ class Pipeline:
 
 
 def write_roles(data: Path) -> None:
-    """The train pictures with a short caption and one of more than 77 tokens each."""
+    """The train pictures with a short caption and one of more than 77 tokens each, a negative, and what is in the middle of them."""
     rows = []
     for picture in sorted((data / "train").glob("*.jpg")):
         short, other = picture.with_suffix(".txt").read_text(encoding="utf-8").splitlines()
         long = " ".join(f"{other}, as seen {number} times in the picture ." for number in range(20))
-        rows.append({"image": f"train/{picture.name}", "short": short, "long": long})
+        phrase = " ".join(short.split()[:3])
+        middle = {"box": [0.1, 0.1, 0.9, 0.9], "text": phrase, "negatives": [f"{phrase} with a hole"]}
+        about = {"negatives": [f"{short} upside down"], "regions": [middle]}
+        rows.append({"image": f"train/{picture.name}", "short": short, "long": long} | about)
     (data / "roles.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
 
 

@@ -44,8 +44,13 @@ LONG = WHOLE_TOWER | {
 }
 
 FG_CLIP2 = LONG | {
-    "embed_captions": LONG["embed_captions"] | {"hard_negatives": 2},
-    "clip": LONG["clip"] | {"hard_negatives_weight": 0.5, "text_contrast_weight": 0.1},
+    "embed_captions": LONG["embed_captions"] | {"hard_negatives": 2, "regions": {"negatives": 2}},
+    "clip": LONG["clip"]
+    | {
+        "hard_negatives_weight": 0.5,
+        "text_contrast_weight": 0.1,
+        "regions": {"per_picture": 4, "weight": 0.2, "negatives_weight": 0.5, "text_contrast_weight": 0.1},
+    },
 }
 
 
@@ -98,7 +103,13 @@ SYSTEMS: tuple[System | Import, ...] = (
         PROCLIP,
     ),
     of_recipe("Long-CLIP", "long captions and short ones by share", towers.CLIP_L14, teachers.SMOLLM2, LONG),
-    of_recipe("FG-CLIP 2", "wrong captions, texts apart; no regions", towers.SIGLIP2, teachers.SMOLLM2, FG_CLIP2),
+    of_recipe(
+        "FG-CLIP 2",
+        "wrong captions, texts apart, regions with wrong phrases",
+        towers.SIGLIP2,
+        teachers.SMOLLM2,
+        FG_CLIP2,
+    ),
     # Parameters of open_clip's models are those of its table of profiles, where it has the model. SigLIP 2 has the towers of
     # SigLIP B/16 and 256,000 pieces of text instead of 32,000; NaFlex 256 places of patches instead of 196.
     Import("Import: CLIP", "folder of transformers, both towers as they are", "clip", "CLIPModel", 151.28),
