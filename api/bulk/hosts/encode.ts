@@ -140,12 +140,13 @@ async function main(line: Line): Promise<number> {
   const tell = values.json ? print : printForPeople();
   const workers = countOf('workers', values.workers) ?? availableParallelism();
   const plan = await planJob(folder, job, { open: openUri, shardItems, machine: ownMachine(workers) });
+  // Before anything is said of the job: whoever reads that may stop it.
+  const stop = new AbortController();
+  for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => stop.abort());
   if (values.json) print(plannedEvent(plan, job.model.id));
   else for (const sentence of sentencesOf(plan, { job, workers, uri: folder.uri })) console.log(sentence);
   if (values.plan) return EXIT.ok;
 
-  const stop = new AbortController();
-  for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => stop.abort());
   const isDone = await runShards(folder, plan, {
     workers,
     host: shardHost(values),
