@@ -20,7 +20,8 @@ from bench.small_models import COLOURS, SHAPES, drawing  # noqa: E402
 from gpu_check.small import CLASSES, write_language_model, write_lines  # noqa: E402
 
 KNOWN = 4  # colours of the first pictures, of the six that follow each other
-FIRST, DEV, LATER = range(144), range(144, 180), range(180, 288)
+# Enough dev pictures that the gate compares two models by more than the luck of a few.
+FIRST, DEV, LATER = range(144), range(144, 324), range(324, 432)
 SIZE = (52, 40)
 
 
