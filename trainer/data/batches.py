@@ -213,8 +213,7 @@ class PairLoader(RowLoader):
         size, rows_B = int(self.options.recipe["size"]), np.zeros(len(places_B2), dtype=np.int64)
         pixels_BCHW = np.empty((len(places_B2), 3, size, size), dtype=np.uint8)
         texts, labels = [""] * len(places_B2), [""] * len(places_B2)
-        wrong: list[list[str]] = [[]] * len(places_B2)
-        regions: list[Drawn] = [NONE_DRAWN] * len(places_B2)
+        read: list[Row] = [{}] * len(places_B2)
         sharp: dict[int, np.ndarray] = {}
         epoch, low = piece.epoch, self.options.low
         # Shard by shard, in the order of the rows: reads of one tar lie next to each other.
@@ -222,14 +221,12 @@ class PairLoader(RowLoader):
         for number in order.tolist():
             shard, row_number = (int(value) for value in places_B2[number])
             opened = self.shard(shard)
-            row = opened.row(row_number)
+            read[number] = row = opened.row(row_number)
             rng = np.random.default_rng((self.options.seed, epoch, shard, row_number, CAPTION))
             caption = drawn_caption(len(row["captions"]), row.get("roles"), self.options.caption_shares, rng)
             if self.features is not None:
                 rows_B[number] = self.feature_row(shard, row_number, row, caption)
             texts[number], labels[number] = row["captions"][caption], row.get("label", "")
-            wrong[number] = wrong_texts(row, texts[number], self.options.wrong)
-            regions[number] = self.drawn_regions(row, epoch, (shard, row_number))
             pixels_BCHW[number] = self.pixels(opened, row, epoch, (shard, row_number))
             drawn = (self.options.seed, epoch, shard, row_number, LOW)
             if low is not None and np.random.default_rng(drawn).random() < low.share:
@@ -242,9 +239,12 @@ class PairLoader(RowLoader):
         if sharp:
             batch.shrunk, batch.sharp = torch.tensor([*sharp]), torch.from_numpy(np.stack([*sharp.values()]))
         if self.options.wrong and not all(labels):
-            right = Right(texts, places_B2[:, 0], rows_B, features)
-            batch.wrong = wrong_beside(right, wrong, self.options.wrong, self.beside.get(NEGATIVE_TEXTS))
+            right, most = Right(texts, places_B2[:, 0], rows_B, features), self.options.wrong
+            wrong = [wrong_texts(row, text, most) for row, text in zip(read, texts, strict=True)]
+            batch.wrong = wrong_beside(right, wrong, most, self.beside.get(NEGATIVE_TEXTS))
         if self.options.regions is not None and not all(labels):
+            placed = zip(read, places_B2.tolist(), strict=True)
+            regions = [self.drawn_regions(row, epoch, (shard, number)) for row, (shard, number) in placed]
             most = self.options.regions.per_picture
             batch.regions = regions_beside(regions, places_B2, most, self.beside.get(REGION_TEXTS))
         return batch
