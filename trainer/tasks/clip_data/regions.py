@@ -11,7 +11,8 @@ from torch import nn
 
 from contracts.constants import FILE_JOB
 from contracts.types import ClipConfig
-from towers.crops import CropDraw, drawn_crop
+from data.image import CropOptions, crop_window_seen
+from towers.crops import CropDraw
 from towers.data import Row
 from towers.formats.details import REGIONS
 from towers.image.tower import ImageTower
@@ -53,7 +54,7 @@ class StoredRegions:
         self.texts, self.options, self.recipe = texts, options, recipe
         config = config_of(images)
         low, high = config["crop_scale"]
-        self.scale, self.flip = (low, high), config["flip"]
+        self.crop = CropOptions((low, high), config["flip"])
         self.row_of = {number: row for number, row in enumerate(rows) if row.get(REGIONS)}
         groups = zip(texts.keys, texts.first_of_G.tolist(), texts.count_of_G.tolist(), strict=True)
         self.group_of = {int(image): (first, count) for image, first, count in groups}
@@ -65,8 +66,8 @@ class StoredRegions:
         row = self.row_of.get(image)
         if row is None:
             return NONE_DRAWN, []
-        (first, count), size = self.group_of[image], decoded_size(size_of(row))
-        window = window_of(size, drawn_crop(size, self.scale, f"{row['key']}/{crop}", flip=self.flip), self.recipe)
+        first, count = self.group_of[image]
+        window = crop_window_seen(size_of(row), self.recipe, self.crop, f"{row['key']}/{crop}")
         drawn = draw_regions(row, window, self.options, rng)
         if drawn.of != count:
             raise ValueError(f"{row['key']} has {drawn.of} texts of regions, {count} are embedded: embed them again")
