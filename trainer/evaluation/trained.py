@@ -7,15 +7,13 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from PIL import Image
 
-from contracts.constants import FILE_JOB
 from engine.folders.files import digest_of_file
-from engine.folders.inputs import path_of
+from engine.folders.inputs import job_of, path_of
 from evaluation.bench import TextTier
 from towers.image.of_run import load_image_tower
 from towers.preprocess import preprocess
@@ -100,11 +98,6 @@ class ControlTier:
         ids_BT, _ = padded(self.wordpiece.encode(texts, self.context_length), torch.device("cpu"))
         with torch.inference_mode():
             return self.tower(ids_BT).numpy()
-
-
-def job_of(folder: Path) -> dict[str, Any]:
-    """The job that a run was told to do."""
-    return json.loads((folder / FILE_JOB).read_text(encoding="utf-8"))
 
 
 def input_of(folder: Path, role: str) -> Path:

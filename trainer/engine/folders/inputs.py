@@ -1,10 +1,12 @@
-"""Where the inputs of a job are, and that a stage reads of them what the job names."""
+"""Where the inputs of a job are, what a finished one was told to do, and that a stage reads of them what the job names."""
 
+import json
 import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from contracts.constants import FILE_JOB
 from contracts.parts import PARTED, is_read, part_of
 
 
@@ -13,6 +15,11 @@ def path_of(uri: str) -> Path:
     if uri.startswith("s3://"):
         raise ValueError(f"{uri}: S3 is mounted or copied by the container's entry, a stage reads local files")
     return Path(uri.removeprefix("file://"))
+
+
+def job_of(folder: Path) -> dict[str, Any]:
+    """The job that a run was told to do."""
+    return json.loads((folder / FILE_JOB).read_text(encoding="utf-8"))
 
 
 def only_parts(folder: Path, role: str, parts: list[str], stage: str) -> Callable[[str, tuple[Any, ...]], None]:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from contracts.constants import FILE_JOB, FILE_REPORT
-from engine.folders.inputs import path_of
+from engine.folders.inputs import job_of, path_of
 from evaluation.claims.table import DEV_SETS, START, STUDENT, Figure, Question
 from towers.items import read_items
 
@@ -83,7 +83,7 @@ def comparisons_in(runs: Path) -> list[Comparison]:
     found = []
     for file in sorted(runs.glob(f"compare-*/{FILE_JOB}")):
         arms: dict[str, dict[int, Path]] = {}
-        for role, uri in json.loads(file.read_text(encoding="utf-8"))["inputs"].items():
+        for role, uri in job_of(file.parent)["inputs"].items():
             name, seed = role.rsplit("_", 1)
             folder = moved_with(file.parent, path_of(uri))
             if report_of(folder):
@@ -96,7 +96,7 @@ def run_behind(folder: Path, stage: str) -> Path | None:
     """The run of a stage that a run is, or that it read, however far behind it."""
     if not (folder / FILE_JOB).exists():
         return None
-    job = json.loads((folder / FILE_JOB).read_text(encoding="utf-8"))
+    job = job_of(folder)
     if job["config"]["stage"] == stage:
         return folder
     behind = (

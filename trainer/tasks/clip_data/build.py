@@ -21,13 +21,14 @@ from data.features import FeatureStore
 from data.image import CropOptions
 from data.manifest import ShardError, has_labels, read_manifest, rows_digest, shards_of
 from data.stream import Share
+from engine.folders.inputs import job_of
 from engine.run import Run
 from tasks.clip import Clip
 from tasks.clip_data.batch import Counts, Pairs, Place
 from tasks.clip_data.cached import CachedPairs, Sampler, StoredPairs
 from tasks.clip_data.frozen import FrozenTower
 from tasks.clip_data.measure import Measure
-from tasks.clip_data.regions import DevRegions, StoredRegions, config_of, region_options
+from tasks.clip_data.regions import DevRegions, StoredRegions, region_options
 from tasks.clip_data.streamed import Asking, StreamedPairs, Streams, TextInputs
 from tasks.clip_data.wrong import WrongCaptions, most_wrong
 from tasks.clip_objective import Objective, Texts
@@ -157,7 +158,7 @@ def dev_regions(inputs: Inputs, texts: dict[str, TextSet], tower: ImageTower) ->
     """What regions of dev are measured by, None where there are none."""
     if DEV_REGION_TEXTS not in texts:
         return None
-    negatives = config_of(inputs.embedded)["regions"]["negatives"]
+    negatives = job_of(inputs.embedded)["config"]["regions"]["negatives"]
     recipe = preprocess_recipe(tower.backbone, read_crops(inputs.images)["backbone"]["size"])
     return DevRegions(texts[DEV_REGION_TEXTS], read_pairs(inputs.prepared, "dev"), negatives, recipe)
 

@@ -1,6 +1,5 @@
 """Regions of stored images: what the crops that `embed_images` has made show of them, their texts, and how well dev regions find theirs."""
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -9,9 +8,9 @@ import numpy as np
 import torch
 from torch import nn
 
-from contracts.constants import FILE_JOB
 from contracts.types import ClipConfig
 from data.image import CropOptions, crop_window_seen
+from engine.folders.inputs import job_of
 from towers.crops import CropDraw
 from towers.data import Row
 from towers.formats.details import REGIONS
@@ -26,17 +25,12 @@ from towers.text_sets import TextSet, text_vectors
 PICTURES = 64  # of dev that are measured together
 
 
-def config_of(folder: Path) -> dict[str, Any]:
-    """The settings that a finished stage was run with."""
-    return json.loads((folder / FILE_JOB).read_text(encoding="utf-8"))["config"]
-
-
 def region_options(config: ClipConfig, embedded: Path) -> RegionOptions | None:
     """How many regions of a picture and wrong texts of each, None where the recipe learns from none."""
     terms = config.get("regions")
     if terms is None:
         return None
-    texts = config_of(embedded).get("regions")
+    texts = job_of(embedded)["config"].get("regions")
     if texts is None:
         raise ValueError("clip.regions: embed_captions has embedded no phrases: set embed_captions.regions")
     return RegionOptions(terms["per_picture"], texts["negatives"])
@@ -52,7 +46,7 @@ class StoredRegions:
         self, texts: TextSet, rows: list[Row], options: RegionOptions, images: Path, recipe: Mapping[str, Any]
     ) -> None:
         self.texts, self.options, self.recipe = texts, options, recipe
-        config = config_of(images)
+        config = job_of(images)["config"]
         low, high = config["crop_scale"]
         self.crop = CropOptions((low, high), config["flip"])
         self.row_of = {number: row for number, row in enumerate(rows) if row.get(REGIONS)}

@@ -4,7 +4,6 @@ Each run has turned the joint space to axes of its own in the end, in which weig
 other: the turn is undone before they are averaged. `write` turns the mean to its own axes again.
 """
 
-import json
 from pathlib import Path
 from typing import cast
 
@@ -14,6 +13,7 @@ from torch import nn
 
 from contracts.constants import FILE_JOB
 from contracts.types import ClipConfig, TrainingJob
+from engine.folders.inputs import job_of
 from tasks.clip_data.build import Training
 from towers.two_towers import ROTATION, TowersShape, read_shape
 
@@ -47,7 +47,7 @@ def refuse_others(folders: list[Path], shape: TowersShape) -> None:
                 raise ValueError(
                     f"clip.soup: {key} of {folder} is {found[key]}, not {shape[key]}: averaging needs equal towers"
                 )
-        starts.append(start_of(json.loads((folder / FILE_JOB).read_text(encoding="utf-8"))))
+        starts.append(start_of(cast(TrainingJob, job_of(folder))))
     if len(set(starts)) > 1:
         raise ValueError(f"clip.soup: weights of different starts do not average: {', '.join(sorted(set(starts)))}")
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from tasks.clip_data.regions import config_of
+from engine.folders.inputs import job_of
 from towers.text_sets import TextSet
 
 NONE_MADE = (
@@ -16,7 +16,7 @@ NONE_MADE = (
 
 def most_wrong(embedded: Path) -> int:
     """How many wrong captions of each a run of `embed_captions` was asked for."""
-    most = config_of(embedded).get("hard_negatives", 0)
+    most = job_of(embedded)["config"].get("hard_negatives", 0)
     if most == 0:
         raise ValueError(NONE_MADE)
     return int(most)
