@@ -14,6 +14,7 @@ from tasks.clip_data.regions import StoredRegions
 from tasks.clip_data.wrong import WrongCaptions
 from towers.crops import Activations
 from towers.data import Row
+from towers.image.tower import as_read
 from towers.labels import normalised_label
 from towers.regions.seen import Regions
 from towers.text_sets import TextSet
@@ -124,11 +125,9 @@ class SeenStored:
     def images(self, part: slice) -> torch.Tensor:
         """Activations of crops; the features where no block trains."""
         own = self.own[part]
-        x = torch.from_numpy(np.asarray(self.stored.activations.train[self.image_numbers[own], self.crops[own]]))
-        if self.stored.activations.block is None:
-            return x.float().to(self.place.world.device)
-        x = x.to(self.place.world.device, self.place.dtype)
-        return x.contiguous(memory_format=torch.channels_last) if x.ndim == 4 else x
+        x = np.asarray(self.stored.activations.train[self.image_numbers[own], self.crops[own]])
+        dtype = torch.float32 if self.stored.activations.block is None else self.place.dtype
+        return as_read(x, self.place.world.device, dtype)
 
     def captions(self, part: slice) -> torch.Tensor | None:
         """Features or tokens."""

@@ -14,7 +14,7 @@ from engine.folders.inputs import job_of
 from towers.crops import CropDraw
 from towers.data import Row
 from towers.formats.details import REGIONS
-from towers.image.tower import ImageTower
+from towers.image.tower import ImageTower, as_read
 from towers.metrics import hits_at
 from towers.preprocess import decoded_size
 from towers.regions.boxes import window_of
@@ -116,8 +116,7 @@ class DevRegions:
         out = []
         for start in range(0, len(self.images), PICTURES):
             part = slice(start, start + PICTURES)
-            x = torch.from_numpy(np.array(activations[self.images[part]])).to(tower.head.weight.device, torch.float32)
-            x = x.contiguous(memory_format=torch.channels_last) if x.ndim == 4 else x
+            x = as_read(np.array(activations[self.images[part]]), tower.head.weight.device)
             _, vectors_BPE = tower.forward_regions(x, block, self.regions.boxes[part].to(x.device))
             out.append(vectors_BPE.cpu()[self.regions.is_there[part]])
         return torch.cat(out).clone()

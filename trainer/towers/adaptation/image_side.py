@@ -13,6 +13,7 @@ from towers.adaptation.own_data import Pictures
 from towers.adaptation.views import Camera, Views
 from towers.adaptation.write_model import Base
 from towers.from_model import INPUT, OUTPUT, Cut, ImageGraph
+from towers.image.tower import as_read
 
 MOST_VALUES = 1 << 16  # kept of one view of an image: 128 KiB
 
@@ -52,12 +53,8 @@ class ImageSide:
 
     def vectors(self, rows: np.ndarray, views: np.ndarray) -> torch.Tensor:
         """Unit vectors [B, E] of views of images to learn from, with gradients where the tower is trained."""
-        x = torch.from_numpy(self.train.rows[rows, views]).to(self.run.device).float()
-        if self.tail is None:
-            return F.normalize(x, dim=-1)
-        if x.ndim == 4:
-            x = x.contiguous(memory_format=torch.channels_last)
-        return self.tail(x)
+        x = as_read(self.train.rows[rows, views], self.run.device)
+        return F.normalize(x, dim=-1) if self.tail is None else self.tail(x)
 
     @torch.no_grad()
     def dev_vectors(self) -> np.ndarray:

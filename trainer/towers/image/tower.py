@@ -227,7 +227,12 @@ def image_vectors(tower: ImageTower, activations: np.ndarray, block: int | None)
     tower.eval()
     out = []
     for start in range(0, len(activations), 128):
-        x = torch.from_numpy(np.array(activations[start : start + 128])).to(tower.head.weight.device, torch.float32)
-        x = x.contiguous(memory_format=torch.channels_last) if x.ndim == 4 else x
+        x = as_read(np.array(activations[start : start + 128]), tower.head.weight.device)
         out.append(tower.forward_trainable(x, block).cpu())
     return torch.cat(out).clone()
+
+
+def as_read(activations: np.ndarray, device: torch.device, dtype: torch.dtype = torch.float32) -> torch.Tensor:
+    """Stored activations as the trained part of a tower reads them: maps with their channels last."""
+    x = torch.from_numpy(activations).to(device, dtype)
+    return x.contiguous(memory_format=torch.channels_last) if x.ndim == 4 else x
