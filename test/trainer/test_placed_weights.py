@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from bench.small_models import write_efficientnet
-from engine.run import know_places, placed
+from engine.folders.weights import know_places, placed
 from gpu_check.small import write_language_model
 from support import TINY_VISION, tiny_clip
 from towers.image.backbone import create_backbone

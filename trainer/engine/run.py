@@ -37,6 +37,7 @@ from engine.checkpoint import read_small
 from engine.failure import fail_in_a_sentence
 from engine.folders.files import artefact, write_atomically
 from engine.folders.inputs import only_parts, path_of
+from engine.folders.weights import know_places
 from engine.task import Figures, value_of
 from engine.world import World, end_process, fast_dtype, join_world
 
@@ -258,23 +259,3 @@ def stage_of(config: type) -> str:
     """The stage that a configuration belongs to: the one value that its key `stage` may have."""
     (stage,) = get_args(get_type_hints(config)["stage"])
     return stage
-
-
-# ---- weights that a recipe names by a path: a container has fetched them, and what stages write keeps the recipe's path ---------------
-
-_places: dict[str, str] = {}
-
-
-def know_places(places: Mapping[str, str]) -> None:
-    """From now on weights are there, by the path that the recipe names them by."""
-    _places.clear()
-    _places.update(places)
-
-
-def placed(name: str) -> str:
-    """A path, or a name that ends with one behind `:` or `@`, with the path on this machine; any other name as it is."""
-    for path, place in _places.items():
-        start = name.removesuffix(path)
-        if start != name and (start == "" or start.endswith((":", "@"))):
-            return f"{start}{place}"
-    return name

@@ -10,7 +10,7 @@ from timm.data.config import resolve_model_data_config
 from torch import nn
 
 from contracts.types import PreprocessRecipe
-from engine.run import placed
+from engine.folders.weights import placed
 from towers.image import checkpoint
 from towers.image.input_size import built_size, set_input_size
 from towers.image.preprocessing import recipe_of

@@ -15,7 +15,7 @@ from transformers.models.auto.modeling_auto import (
 )
 
 from contracts.types import LanguageModel as LanguageModelSource
-from engine.run import placed
+from engine.folders.weights import placed
 from towers.language.adapters import merge_adapters
 from towers.language.model import LanguageModel
 from towers.language.probe import probe

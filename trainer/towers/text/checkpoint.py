@@ -18,7 +18,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from engine.run import placed
+from engine.folders.weights import placed
 from towers.image.checkpoint import PREFIX, read_model
 from towers.language.tokens import TextTokens
 
