@@ -115,10 +115,9 @@ interface Mark {
 function createProgress(before: Mark[], plan: BulkPlan, { onProgress }: RunOptions) {
   const begun = performance.now();
   const done = new Map(before.map((mark) => [mark.shard, mark]));
-  const running = new Map<number, number>();
-  const frames = new Map<number, number>();
-  const sum = (counts: Iterable<number>) => [...counts].reduce((total, each) => total + each, 0);
-  const count = () => sum([...done.values()].map(({ items }) => items)) + sum(running.values());
+  const running = new Map<number, { items: number; frames: number }>();
+  const sum = (counts: number[]) => counts.reduce((total, each) => total + each, 0);
+  const count = () => sum([...done.values(), ...running.values()].map(({ items }) => items));
   const itemsBefore = count();
   const shardsBefore = done.size;
 
@@ -134,12 +133,9 @@ function createProgress(before: Mark[], plan: BulkPlan, { onProgress }: RunOptio
   return {
     note(event: BulkEvent): void {
       if (event.event === 'job' || event.event === 'planned') return;
-      if (event.event === 'progress') {
-        running.set(event.shard, event.items);
-        frames.set(event.shard, event.frames);
-      } else {
+      if (event.event === 'progress') running.set(event.shard, event);
+      else {
         running.delete(event.shard);
-        frames.delete(event.shard);
         done.set(event.shard, event);
       }
       const seconds = (performance.now() - begun) / 1000;
@@ -152,7 +148,7 @@ function createProgress(before: Mark[], plan: BulkPlan, { onProgress }: RunOptio
         items: plan.items,
         items_done: items,
         items_failed: sum([...done.values()].map(({ failed }) => failed)),
-        frames_running: sum(frames.values()),
+        frames_running: sum([...running.values()].map(({ frames }) => frames)),
         seconds,
         seconds_left: secondsLeft(seconds, items),
       });

@@ -7,7 +7,9 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { gzipSync } from 'node:zlib';
+import { choices } from '../../api/core/model.ts';
 import { bundleWorker, EMBEDDED_MODEL } from '../../api/dev/bundle.ts';
+import { PLAN_LIMITS } from '../../contracts/src/api/limits.ts';
 import { ModelManifest } from '../../contracts/src/model/manifest.ts';
 import { type FirstVectorFigures, measureFirstVector } from './first-vector.ts';
 import { measureEncoder } from './images/encoder.ts';
@@ -108,10 +110,10 @@ export async function measure(options: Options) {
 }
 
 /** With each model that the manifest offers. */
-async function measureFirstVectors({ name, tiny, static: fast }: ModelManifest) {
-  const models = [name, ...(tiny ? [`${name}-tiny`] : []), ...(fast ? [`${name}-static`] : [])];
+async function measureFirstVectors(manifest: ModelManifest) {
   const figures: (FirstVectorFigures & { model: string })[] = [];
-  for (const model of models) figures.push({ model, ...(await measureFirstVector(5, model)) });
+  for (const { id: model } of choices({ manifest, limits: PLAN_LIMITS.paid }))
+    figures.push({ model, ...(await measureFirstVector(5, model)) });
   return figures;
 }
 

@@ -1,5 +1,4 @@
 // 200 damaged pictures and 20 bombs among good ones in a job of `npm run encode`: the good ones as without them, each bad one a line, no memory more.
-import { spawn } from 'node:child_process';
 import { cpSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import sharp from 'sharp';
@@ -8,8 +7,9 @@ import { CoreError } from '../../api/core/errors.ts';
 import { decode } from '../../api/encoder/pixels/decode.ts';
 import { createPreprocess } from '../../api/encoder/pixels/preprocess.ts';
 import { LIMITS } from '../../contracts/src/api/limits.ts';
-import type { BulkError, BulkResult } from '../../contracts/src/bulk/lines.ts';
-import { errorsIn, IMAGES, newFolder, resultsIn, vectorOf, writeTinyModel } from '../api/bulk/jobs.ts';
+import type { BulkError } from '../../contracts/src/bulk/lines.ts';
+import { type EncodeRun, runEncode } from '../api/bulk/encode-run.ts';
+import { IMAGES, newFolder, vectorOf, writeTinyModel } from '../api/bulk/jobs.ts';
 import {
   claiming,
   gifOf,
@@ -20,10 +20,8 @@ import {
   pngWithChunk,
 } from '../api/encoder/bombs.ts';
 import { MUTATIONS, mutated } from '../api/encoder/mutations.ts';
-import { shardProcesses } from '../support/shard-processes.ts';
 import { tinyManifest, tinyTower } from '../support/tiny-image-model.ts';
 
-const ENCODE = join(import.meta.dirname, '../../api/bulk/hosts/encode.ts');
 const MUTATED = 200;
 /** Enough of a few MiB to fill the chunks that are held at once, however the processor is shared: what is normal is the most that good ones take. */
 const PHOTOGRAPHS = 12;
@@ -91,42 +89,16 @@ function mutatedFiles(): Files {
   return files;
 }
 
-interface Job {
-  results: Map<string, BulkResult>;
-  errors: Map<string, BulkError>;
-  /** Lines of both kinds. */
-  lines: number;
-  /** Resident set of the process that encodes, at most. */
-  peakBytes: number;
-}
-
 /** With one process, whose memory is that of the job. */
-async function run(input: string, model: string): Promise<Job> {
-  const output = newFolder('out');
-  const words = [ENCODE, input, output, '--model', model, '--workers', '1', '--json'];
-  const child = spawn(process.execPath, words, { stdio: ['ignore', 'ignore', 'pipe'] });
-  let [said, peakBytes] = ['', 0];
-  child.stderr.on('data', (text) => {
-    said += text;
-  });
-  const watch = setInterval(() => {
-    peakBytes = Math.max(peakBytes, ...shardProcesses(output).map((each) => each.peakBytes));
-  }, 20);
-  const code = await new Promise((resolve) => child.once('close', resolve));
-  clearInterval(watch);
-  expect([code, said]).toEqual([0, '']);
-  const [results, errors] = [resultsIn(output), errorsIn(output)];
-  return {
-    results: new Map(results.map((result) => [result.custom_id, result])),
-    errors: new Map(errors.map((error) => [error.custom_id ?? '', error])),
-    lines: results.length + errors.length,
-    peakBytes,
-  };
+async function run(input: string, model: string): Promise<EncodeRun> {
+  const job = await runEncode(input, ['--model', model]);
+  expect([job.code, job.said]).toEqual([0, '']);
+  return job;
 }
 
 let [good, damaged]: Files[] = [];
 let bombs: Awaited<ReturnType<typeof bombFiles>> = [];
-let [normal, mixed]: Job[] = [];
+let [normal, mixed]: EncodeRun[] = [];
 const bombName = (at: number): string => `bomb-${String(at).padStart(2, '0')}`;
 /** Bombs of every form: the name says nothing of the form, as people's names do. */
 const bombFile = (at: number): string => `${bombName(at)}.png`;

@@ -1,58 +1,16 @@
 // Videos in a job of `npm run encode`: the vectors are those of their frames as PNG files, bad ones are lines of errors, nothing else is opened.
-import { spawn } from 'node:child_process';
 import { copyFileSync, mkdirSync, readFileSync, truncateSync, writeFileSync } from 'node:fs';
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import type { BulkError, BulkResult } from '../../contracts/src/bulk/lines.ts';
-import { errorsIn, newFolder, resultsIn, writeLines, writeTinyModel } from '../api/bulk/jobs.ts';
-import { shardProcesses } from '../support/shard-processes.ts';
+import { type EncodeRun, runEncode } from '../api/bulk/encode-run.ts';
+import { newFolder, writeLines, writeTinyModel } from '../api/bulk/jobs.ts';
 import { ffmpeg, H264, HAS_FFMPEG, makeColours, makeMoving, writeFrames } from '../support/videos.ts';
 
-const ENCODE = join(import.meta.dirname, '../../api/bulk/hosts/encode.ts');
-
-interface Job {
-  code: number | null;
-  output: string;
-  said: string;
-  results: Map<string, BulkResult>;
-  errors: Map<string, BulkError>;
-  /** Resident set of the process that encodes, at most. */
-  peakBytes: number;
-}
-
 let model = '';
-/** With one process. */
-async function run(input: string, words: string[] = [], env: NodeJS.ProcessEnv = process.env): Promise<Job> {
-  const output = newFolder('out');
-  const child = spawn(
-    process.execPath,
-    [ENCODE, input, output, '--model', model, '--workers', '1', '--json', ...words],
-    {
-      stdio: ['ignore', 'ignore', 'pipe'],
-      env,
-    },
-  );
-  let [said, peakBytes] = ['', 0];
-  child.stderr.on('data', (text) => {
-    said += text;
-  });
-  const watch = setInterval(() => {
-    peakBytes = Math.max(peakBytes, ...shardProcesses(output).map((each) => each.peakBytes));
-  }, 20);
-  const code = await new Promise<number | null>((resolve) => child.once('close', resolve));
-  clearInterval(watch);
-  const [results, errors] = code === 0 ? [resultsIn(output), errorsIn(output)] : [[], []];
-  return {
-    code,
-    output,
-    said,
-    results: new Map(results.map((result) => [result.custom_id, result])),
-    errors: new Map(errors.map((error) => [error.custom_id ?? '', error])),
-    peakBytes,
-  };
-}
+const run = (input: string, words: string[] = [], env = process.env): Promise<EncodeRun> =>
+  runEncode(input, ['--model', model, ...words], env);
 
 /** What `content` of a line makes of PNG files: the mean of the vectors of the pictures, at unit length. */
 async function meansOf(folder: string, groups: Record<string, number[]>): Promise<Map<string, string>> {
@@ -66,7 +24,7 @@ async function meansOf(folder: string, groups: Record<string, number[]>): Promis
   return new Map([...results].map(([name, { embedding }]) => [name, embedding]));
 }
 
-const embeddingsOf = ({ results }: Job): Map<string, string> =>
+const embeddingsOf = ({ results }: EncodeRun): Map<string, string> =>
   new Map([...results].map(([name, { embedding }]) => [name, embedding]));
 
 beforeAll(() => {
@@ -166,9 +124,9 @@ describe.skipIf(!HAS_FFMPEG)('a folder with videos (needs ffmpeg)', () => {
 describe.skipIf(!HAS_FFMPEG)('videos that are no good (needs ffmpeg)', () => {
   let server: Server;
   let asked = 0;
-  let job: Job;
-  let good: Job;
-  let lists: Job;
+  let job: EncodeRun;
+  let good: EncodeRun;
+  let lists: EncodeRun;
 
   beforeAll(async () => {
     server = createServer((_request, response) => {

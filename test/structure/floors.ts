@@ -2,6 +2,15 @@
 import { dirname } from 'node:path';
 
 const API_HOST = ['contracts/src', 'contracts/command', 'api/registry', 'api/registry/stores'];
+const TEXT_HOST = [
+  'contracts/src',
+  'api/registry',
+  'api/registry/stores',
+  'api/text/engine.ts',
+  'api/core',
+  'api/text',
+  'api/text/wasm',
+];
 const HANDLER = [
   'contracts/src',
   'api/core',
@@ -31,15 +40,7 @@ export const BOXES: Record<string, readonly string[]> = {
   'api/text/onnx': ['contracts/src', 'api/text/engine.ts', 'api/core', 'api/text'],
   // ---- its hosts
   'api/bulk/service': ['contracts/src', 'api/registry', 'api/core'],
-  'api/browser': [
-    'contracts/src',
-    'api/registry',
-    'api/registry/stores',
-    'api/text/engine.ts',
-    'api/core',
-    'api/text',
-    'api/text/wasm',
-  ],
+  'api/browser': TEXT_HOST,
   'api/worker/isolate': [],
   'api/worker/aws': ['contracts/src', 'api/core', 'api/worker/isolate'],
   'api/worker/jobs': [
@@ -114,15 +115,7 @@ export const BOXES: Record<string, readonly string[]> = {
   ],
   'api/bulk/hosts': [...API_HOST, 'api/core', 'api/encoder', 'api/bulk/service', 'api/bulk'],
   'api/keys': API_HOST,
-  'api/pack': [
-    'contracts/src',
-    'api/registry',
-    'api/registry/stores',
-    'api/text/engine.ts',
-    'api/core',
-    'api/text',
-    'api/text/wasm',
-  ],
+  'api/pack': TEXT_HOST,
   'api/dev': [...API_HOST, 'api/keys', 'api/pack'],
   'api/playground': [],
   // ---- the control plane

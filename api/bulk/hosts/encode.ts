@@ -27,6 +27,7 @@ import { COMMAND, idOf, jobOf } from '../service/ask.ts';
 import { type JobFolder, totalsOf } from '../service/folder.ts';
 import { planJob } from '../service/plan.ts';
 import { hasPrograms, MISSING } from '../video/program.ts';
+import { countOf } from './numbers.ts';
 import { currentModel, openFolder, openUri, shardHost, toUri, videoPrograms } from './open.ts';
 import { lineOfProgress, timeOf } from './progress.ts';
 import { VIDEO_HELP, VIDEO_OPTIONS, videoOf } from './video-options.ts';
@@ -86,17 +87,6 @@ function oneOf<T extends string>(name: string, value: string, choices: readonly 
   const found = choices.find((choice) => choice === value);
   if (found === undefined) throw new UserError(`--${name} ${value}: one of ${choices.join(', ')}`);
   return found;
-}
-
-function countOf(name: string, value: string | undefined, most = Number.MAX_SAFE_INTEGER): number | undefined {
-  if (value === undefined) return undefined;
-  const count = Number(value);
-  if (!Number.isInteger(count) || count < 1 || count > most) {
-    throw new UserError(
-      `--${name} ${value}: a whole number from 1${most < Number.MAX_SAFE_INTEGER ? ` to ${most}` : ' on'}`,
-    );
-  }
-  return count;
 }
 
 /** The job that is there already where it is the same. */

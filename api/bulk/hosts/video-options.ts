@@ -1,6 +1,7 @@
 // The options of `npm run encode` that say how videos are read.
-import { VIDEO_LIMITS, type VideoSampling } from '../../../contracts/src/bulk/video.ts';
+import { SAMPLING_LIMITS, VIDEO_LIMITS, type VideoSampling } from '../../../contracts/src/bulk/video.ts';
 import { UserError } from '../../../contracts/src/user-error.ts';
+import { numberOf } from './numbers.ts';
 
 export const VIDEO_OPTIONS = {
   video: { type: 'boolean' },
@@ -10,11 +11,12 @@ export const VIDEO_OPTIONS = {
   'segment-seconds': { type: 'string' },
 } as const;
 
+const { per_second: RATES, segment_seconds: LENGTHS } = SAMPLING_LIMITS;
 const DEFAULTS = { perSecond: 1, most: 3600, segmentSeconds: 10 };
 
 export const VIDEO_HELP = `\
   --video           reads videos, too: a vector for each segment and one for the whole video; needs ffmpeg
-  --frames-per-second N  of a video that are embedded, 0.01 to 60 (default ${DEFAULTS.perSecond})
+  --frames-per-second N  of a video that are embedded, ${RATES.from} to ${RATES.to} (default ${DEFAULTS.perSecond})
   --max-frames N    a video that would have more is refused (default ${DEFAULTS.most}, most ${VIDEO_LIMITS.frames})
   --frames N        so many of every video, evenly spaced, in place of so many a second
   --segment-seconds N    length of a segment of a video (default ${DEFAULTS.segmentSeconds})
@@ -44,22 +46,10 @@ export function videoOf(values: Values): VideoSampling | undefined {
     frames:
       frames === undefined
         ? {
-            per_second: numberOf('frames-per-second', perSecond ?? `${DEFAULTS.perSecond}`, { from: 0.01, to: 60 }),
+            per_second: numberOf('frames-per-second', perSecond ?? `${DEFAULTS.perSecond}`, RATES),
             most: count('max-frames', most ?? `${DEFAULTS.most}`),
           }
         : { count: count('frames', frames) },
-    segment_seconds: numberOf('segment-seconds', seconds ?? `${DEFAULTS.segmentSeconds}`, {
-      from: 0.1,
-      to: VIDEO_LIMITS.seconds,
-    }),
+    segment_seconds: numberOf('segment-seconds', seconds ?? `${DEFAULTS.segmentSeconds}`, LENGTHS),
   };
-}
-
-function numberOf(name: string, value: string, range: { from: number; to: number; isWhole?: boolean }): number {
-  const number = Number(value);
-  const isInside = number >= range.from && number <= range.to;
-  if (value.trim() !== '' && isInside && (!range.isWhole || Number.isInteger(number))) return number;
-  throw new UserError(
-    `--${name} ${value}: a ${range.isWhole ? 'whole number' : 'number'} from ${range.from} to ${range.to}`,
-  );
 }

@@ -69,7 +69,7 @@ export async function answer(service: BulkService, asked: Asked): Promise<Answer
       news.isNew = true;
     };
     const onCharged = (work: BulkWork): void => {
-      news.headers = workIn(WORK_HEADERS, work);
+      news.headers = headersOf(WORK_HEADERS, work);
     };
     const json = await create(toJson(await asked.body()), { ...asker, onBegun, onCharged });
     return { json, ...news };
@@ -78,7 +78,7 @@ export async function answer(service: BulkService, asked: Asked): Promise<Answer
   const followed = async (found: Promise<JobReport | OpenAiBatch>): Promise<Answer> => {
     const json = await found;
     const returned = ENDED_EARLY.has(json.status) ? await service.giveBack(json.id) : undefined;
-    return { json, headers: returned ? workIn(RETURNED_HEADERS, returned) : {} };
+    return { json, headers: returned ? headersOf(RETURNED_HEADERS, returned) : {} };
   };
   const bytes = async (read: Promise<AsyncIterable<Uint8Array>>): Promise<Answer> => ({ stream: await read });
   const route = [method, kind, ...(id === '' ? [] : [':id']), ...(what === undefined ? [] : [what])].join(' ');
@@ -128,7 +128,7 @@ export async function answer(service: BulkService, asked: Asked): Promise<Answer
 
 const ENDED_EARLY = new Set<string>(['cancelled', 'failed', 'expired'] satisfies JobStatus[]);
 
-function workIn(headers: Record<keyof BulkWork, string>, { images, tokens }: BulkWork): Record<string, string> {
+function headersOf(headers: Record<keyof BulkWork, string>, { images, tokens }: BulkWork): Record<string, string> {
   return { [headers.images]: String(images), [headers.tokens]: String(tokens) };
 }
 

@@ -11,14 +11,20 @@ export const VIDEO_LIMITS = {
   seconds: 6 * 60 * 60,
 } as const;
 
+/** What a job may ask for. */
+export const SAMPLING_LIMITS = {
+  per_second: { from: 0.01, to: 60 },
+  segment_seconds: { from: 0.1, to: VIDEO_LIMITS.seconds },
+} as const;
+
 const frames = z.int().min(1).max(VIDEO_LIMITS.frames);
 
 export const FramesPerSecond = z
   .strictObject({
     per_second: z
       .number()
-      .min(0.01)
-      .max(60)
+      .min(SAMPLING_LIMITS.per_second.from)
+      .max(SAMPLING_LIMITS.per_second.to)
       .describe('Frames of a second, from the first one on: what is shown at 0, 1 / N, 2 / N, … seconds.'),
     most: frames.describe('Frames of a video at most: one that would have more is refused before it is decoded.'),
   })
@@ -35,8 +41,8 @@ export const VideoSampling = z
     frames: z.union([FramesPerSecond, FramesOfVideo]).describe('Frames that are embedded.'),
     segment_seconds: z
       .number()
-      .min(0.1)
-      .max(VIDEO_LIMITS.seconds)
+      .min(SAMPLING_LIMITS.segment_seconds.from)
+      .max(SAMPLING_LIMITS.segment_seconds.to)
       .describe(
         'Length of a segment in seconds. Each one in which a frame lies has a vector; beside them the whole video has one.',
       ),

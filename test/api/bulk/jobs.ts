@@ -15,6 +15,7 @@ import { openStore } from '../../../api/registry/stores/open.ts';
 import type { BulkDone } from '../../../contracts/src/bulk/job.ts';
 import { BulkError, BulkResult } from '../../../contracts/src/bulk/lines.ts';
 import { ownMachine } from '../../../contracts/src/cloud/bulk-estimate.ts';
+import { bulkFiles } from '../../../contracts/src/keys.ts';
 import { writeTinyImageModel } from '../../support/tiny-image-model.ts';
 
 export const IMAGES = join(import.meta.dirname, '../../../contracts/vectors/preprocess/images');
@@ -71,6 +72,15 @@ export async function runJob(asked: Omit<Asked, 'sources'> & Partial<Asked>, opt
   }
   await encoder.close();
   return { output, folder, job, plan, done };
+}
+
+/** The first shard of a planned job in a new folder, where nothing of it is done. */
+export async function undone(output: string) {
+  const again = newFolder('out');
+  const folder = openJobFolder(openStore(`file://${again}`));
+  const { lines } = bulkFiles(0);
+  await folder.put(lines, readFileSync(join(output, lines)));
+  return { output: again, folder };
 }
 
 const linesOf = (folder: string, pattern: RegExp): unknown[] =>

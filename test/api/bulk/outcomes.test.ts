@@ -1,24 +1,20 @@
 // Videos among the items of a shard: their numbers, what they are refused for, what a stop leaves, and files that lie elsewhere.
 import { execFileSync } from 'node:child_process';
-import { copyFileSync, readdirSync, readFileSync, truncateSync } from 'node:fs';
+import { copyFileSync, readdirSync, truncateSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { openSources } from '../../../api/bulk/places.ts';
-import { openJobFolder } from '../../../api/bulk/service/folder.ts';
 import { encodeShard } from '../../../api/bulk/shard.ts';
-import { openStore } from '../../../api/registry/stores/open.ts';
 import type { VideoSampling } from '../../../contracts/src/bulk/video.ts';
 import { HAS_FFMPEG, makeColours, makeMoving } from '../../support/videos.ts';
-import { errorsIn, IMAGES, newFolder, openTiny, PROGRAMS, resultsIn, runJob, writeLines } from './jobs.ts';
+import { errorsIn, IMAGES, newFolder, openTiny, PROGRAMS, resultsIn, runJob, undone, writeLines } from './jobs.ts';
 
 const VIDEO: VideoSampling = { frames: { per_second: 1, most: 60 }, segment_seconds: 2 };
 
 /** The same shard, to be done again in another folder. */
 async function again(job: Awaited<ReturnType<typeof runJob>>) {
-  const output = newFolder('out');
-  const folder = openJobFolder(openStore(`file://${output}`));
-  await folder.put('input/shard-0000.jsonl', readFileSync(join(job.output, 'input/shard-0000.jsonl')));
+  const { output, folder } = await undone(job.output);
   const work = { job: job.job, folder, shard: 0, encoder: await openTiny(), sources: openSources(job.job) };
   return { output, work };
 }

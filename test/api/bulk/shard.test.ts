@@ -4,16 +4,25 @@ import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import type { BulkEncoder } from '../../../api/bulk/model.ts';
 import { openSources } from '../../../api/bulk/places.ts';
-import { openJobFolder } from '../../../api/bulk/service/folder.ts';
 import { encodeShard } from '../../../api/bulk/shard.ts';
 import { CoreError } from '../../../api/core/errors.ts';
 import { decode } from '../../../api/encoder/pixels/decode.ts';
 import { createPreprocess } from '../../../api/encoder/pixels/preprocess.ts';
-import { openStore } from '../../../api/registry/stores/open.ts';
 import { LIMITS } from '../../../contracts/src/api/limits.ts';
 import { tinyManifest, tinyTower } from '../../support/tiny-image-model.ts';
 import { plainPng, pngThatClaims } from '../encoder/bombs.ts';
-import { errorsIn, IMAGES, newFolder, openTiny, resultsIn, runJob, vectorOf, writeImages, writeLines } from './jobs.ts';
+import {
+  errorsIn,
+  IMAGES,
+  newFolder,
+  openTiny,
+  resultsIn,
+  runJob,
+  undone,
+  vectorOf,
+  writeImages,
+  writeLines,
+} from './jobs.ts';
 
 describe('a shard', () => {
   test('of a prefix embeds every image as the tower does, in the order of the names', async () => {
@@ -126,9 +135,7 @@ describe('a shard', () => {
     const input = newFolder('in');
     await writeImages(input, 100);
     const { folder, job, output, done } = await runJob({ input: { prefix: `file://${input}` } });
-    const again = newFolder('out');
-    const other = openJobFolder(openStore(`file://${again}`));
-    await other.put('input/shard-0000.jsonl', readFileSync(join(output, 'input/shard-0000.jsonl')));
+    const { output: again, folder: other } = await undone(output);
     const { encoder, seen } = await counting();
     const stop = new AbortController();
     const work = { folder: other, job, shard: 0, encoder, sources: openSources(job) };
@@ -167,9 +174,7 @@ describe('a shard', () => {
         return decode(file);
       },
     });
-    const again = newFolder('out');
-    const other = openJobFolder(openStore(`file://${again}`));
-    await other.put('input/shard-0000.jsonl', readFileSync(join(output, 'input/shard-0000.jsonl')));
+    const { output: again, folder: other } = await undone(output);
     const done = await encodeShard({ folder: other, job, shard: 0, encoder, sources: openSources(job) });
     expect([done?.succeeded, done?.failed]).toEqual([39, 1]);
     // A chunk has 32: when all of them were read, these two are, once more.
@@ -188,8 +193,7 @@ describe('a shard', () => {
     const embed = async (): Promise<never> => {
       throw new CoreError('encoder_error', 'out of memory');
     };
-    const empty = openJobFolder(openStore(`file://${newFolder('out')}`));
-    await empty.put('input/shard-0000.jsonl', readFileSync(join(output, 'input/shard-0000.jsonl')));
+    const { folder: empty } = await undone(output);
     const work = { folder: empty, job, shard: 0, encoder: { ...encoder, embed }, sources: openSources(job) };
     await expect(encodeShard(work)).rejects.toThrow('out of memory');
     expect(await empty.done(0)).toBeUndefined();

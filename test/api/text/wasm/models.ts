@@ -18,6 +18,18 @@ export const IMAGE = manifest.image.graph;
 
 export const read = async ({ path }: { path: string }) => Uint8Array.from(readFileSync(join(MODEL, path))).buffer;
 
+/** A file in chunks: the same buffer for every chunk, as workerd's reader has it; sizes are taken in turns. */
+export async function* cut(file: Uint8Array, sizes: number[]): AsyncGenerator<Uint8Array> {
+  const buffer = new Uint8Array(Math.max(...sizes));
+  for (let [at, turn] = [0, 0]; at < file.length; turn++) {
+    const size = Math.min(sizes[turn % sizes.length] ?? 1, file.length - at);
+    buffer.set(file.subarray(at, at + size));
+    yield buffer.subarray(0, size);
+    buffer.fill(0);
+    at += size;
+  }
+}
+
 /** The types of this folder are workerd's, where no module is made from bytes. */
 export function moduleOf(file: string): WebAssembly.Module {
   return Reflect.construct(WebAssembly.Module, [readFileSync(join(WASM, file))]);

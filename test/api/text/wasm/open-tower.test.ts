@@ -6,7 +6,7 @@ import { RESERVED } from '../../../../api/text/wasm/kernels.ts';
 import { LAYOUT, packTower } from '../../../../api/text/wasm/open-tower.ts';
 import { planTower } from '../../../../api/text/wasm/tower-memory.ts';
 import type { TextTower } from '../../../../contracts/src/model/manifest.ts';
-import { idsOf, MODULES, moduleOf, read, towers } from './models.ts';
+import { cut, idsOf, MODULES, moduleOf, read, towers } from './models.ts';
 
 const { tiny } = towers;
 let file: Uint8Array<ArrayBuffer>;
@@ -35,18 +35,6 @@ function reading(packed: Uint8Array<ArrayBuffer>, chunks?: ReadArtefact['chunks'
     return artefact.path === 'tiny.packed.bin' ? Promise.resolve(packed.slice().buffer) : read(artefact);
   };
   return { asked, read: chunks ? Object.assign(reader, { chunks }) : reader };
-}
-
-/** The same buffer for every chunk, as workerd's reader has it. */
-async function* cut(bytes: Uint8Array, sizes: number[]): AsyncGenerator<Uint8Array> {
-  const buffer = new Uint8Array(Math.max(...sizes));
-  for (let [at, turn] = [0, 0]; at < bytes.length; turn++) {
-    const size = Math.min(sizes[turn % sizes.length] ?? 1, bytes.length - at);
-    buffer.set(bytes.subarray(at, at + size));
-    yield buffer.subarray(0, size);
-    buffer.fill(0);
-    at += size;
-  }
 }
 
 const engineOf = (module: string) => createWasmEngine({ module: moduleOf(module) });

@@ -4,19 +4,7 @@ import { beforeAll, describe, expect, test } from 'vitest';
 import type { ReadArtefact } from '../../../../api/text/engine.ts';
 import { createWasmEngine } from '../../../../api/text/wasm/engine.ts';
 import { areInOrder, copyChunks, copyWhole, type Placed } from '../../../../api/text/wasm/weights.ts';
-import { idsOf, MODULES, moduleOf, read, towers } from './models.ts';
-
-/** The same buffer for every chunk, as workerd's reader has it; sizes are taken in turns. */
-async function* cut(file: Uint8Array, sizes: number[]): AsyncGenerator<Uint8Array> {
-  const buffer = new Uint8Array(Math.max(...sizes));
-  for (let [at, turn] = [0, 0]; at < file.length; turn++) {
-    const size = Math.min(sizes[turn % sizes.length] ?? 1, file.length - at);
-    buffer.set(file.subarray(at, at + size));
-    yield buffer.subarray(0, size);
-    buffer.fill(0);
-    at += size;
-  }
-}
+import { cut, idsOf, MODULES, moduleOf, read, towers } from './models.ts';
 
 describe('the tower of the embedded tiny student', () => {
   const { tiny } = towers;

@@ -88,6 +88,14 @@ function open() {
   return { store, batch, service, jobs: service.jobs, files: service.files };
 }
 
+/** As the child that did the shard leaves it. */
+async function finish(store: ObjectStore, { id, model }: JobReport, shard: number): Promise<void> {
+  const counts = { items: 1, succeeded: 1, failed: 0, seconds: 1, at: new Date().toISOString() };
+  const files = [{ path: `part-000${shard}.jsonl`, digest: `sha256:${'a'.repeat(64)}`, size: 1 }];
+  const mark = { schema_version: 1, job: id, shard, space_id: model.space_id, ...counts, files };
+  await store.put(`jobs/${id}/part-000${shard}.done.json`, new TextEncoder().encode(JSON.stringify(mark)));
+}
+
 const get = (jobs: BulkService['jobs'], id: string): Promise<JobReport> => jobs.get(id, null);
 
 describe('a job that AWS Batch runs', () => {
@@ -182,15 +190,13 @@ describe('a job that AWS Batch runs', () => {
 
   test('that Batch gave up has failed, with the shards that did and why', async () => {
     const { batch, jobs, store } = open();
-    const { id, model } = await jobs.create(TARS, MONDAY);
+    const begun = await jobs.create(TARS, MONDAY);
+    const { id } = begun;
     expect((await get(jobs, id)).status).toBe('in_progress');
     batch.job = { status: 'FAILED', reason: 'Array Child Job failed', children: 2 };
     batch.children = [{ child: 1, reason: 'Essential container in task exited' }];
     // The second child has the shards 1, 3, 5 and 7; it has finished the first of them.
-    const files = [{ path: 'part-0001.jsonl', digest: `sha256:${'a'.repeat(64)}`, size: 1 }];
-    const counts = { items: 1, succeeded: 1, failed: 0, seconds: 1, at: '2026-11-27T12:00:00.000Z' };
-    const mark = { schema_version: 1, job: id, shard: 1, space_id: model.space_id, ...counts, files };
-    await store.put(`jobs/${id}/part-0001.done.json`, new TextEncoder().encode(JSON.stringify(mark)));
+    await finish(store, begun, 1);
     const error = 'Shard 3 failed in all attempts: Essential container in task exited.';
     expect(await get(jobs, id)).toMatchObject({ status: 'failed', error });
     expect(await jobs.create(TARS, MONDAY)).toMatchObject({ id, status: 'failed' });
@@ -307,13 +313,7 @@ describe('what a job is charged', () => {
       const counted = [...response.headers].filter(([name]) => name.startsWith('x-job'));
       return { report: (await response.json()) as JobReport, counted: Object.fromEntries(counted) };
     };
-    const finish = async ({ id, model }: JobReport, shard: number) => {
-      const counts = { items: 1, succeeded: 1, failed: 0, seconds: 1, at: new Date().toISOString() };
-      const files = [{ path: `part-000${shard}.jsonl`, digest: `sha256:${'a'.repeat(64)}`, size: 1 }];
-      const mark = { schema_version: 1, job: id, shard, space_id: model.space_id, ...counts, files };
-      await opened.store.put(`jobs/${id}/part-000${shard}.done.json`, new TextEncoder().encode(JSON.stringify(mark)));
-    };
-    return { ...opened, ask, finish };
+    return { ...opened, ask };
   }
 
   test('is all of it when it is begun, once under its key', async () => {
@@ -334,9 +334,9 @@ describe('what a job is charged', () => {
   });
 
   test('comes back where it is cancelled, for shards that are not finished, and once', async () => {
-    const { ask, finish } = asking();
+    const { ask, store } = asking();
     const { report } = await ask('jobs', 'POST', MIXED);
-    await finish(report, 0);
+    await finish(store, report, 0);
     const cancelled = await ask(`jobs/${report.id}`, 'DELETE');
     expect(cancelled.report.status).toBe('cancelled');
     expect(cancelled.counted).toEqual({ 'x-job-images-returned': '500', 'x-job-tokens-returned': '0' });
@@ -354,7 +354,7 @@ describe('what a job is charged', () => {
     ]);
     const done = asking();
     const begun = (await done.ask('jobs', 'POST', MIXED)).report;
-    for (const shard of [0, 1]) await done.finish(begun, shard);
+    for (const shard of [0, 1]) await finish(done.store, begun, shard);
     expect(await done.ask(`jobs/${begun.id}`)).toMatchObject({ report: { status: 'completed' }, counted: {} });
   });
 
