@@ -5,6 +5,7 @@ import { join, resolve } from 'node:path';
 import { toFileUri } from '../../../api/registry/stores/file-uri.ts';
 import { openStore } from '../../../api/registry/stores/open.ts';
 import { answerCommand, readCommandLine } from '../../../contracts/command/command-line.ts';
+import { wholeNumberOf } from '../../../contracts/command/numbers.ts';
 import { ENVARS } from '../../../contracts/src/envars.ts';
 import { EXIT } from '../../../contracts/src/exit-codes.ts';
 import { UserError } from '../../../contracts/src/user-error.ts';
@@ -77,11 +78,10 @@ export async function evaluate(argv: readonly string[], context: CommandContext)
     );
     const page = values.html === undefined ? [] : [`--html=${resolve(cwd, values.html)}`];
     if (page.length > 0 && suites.length === 0) throw new UserError('--html is a page of suites: there is no --suite');
-    if (!/^[1-9]\d?$/.test(values.processes))
-      throw new UserError(`--processes ${values.processes}: write a number from 1 to 99`);
-    if (values.processes !== '1' && suites.length === 0)
+    const processes = wholeNumberOf('--processes', values.processes, { from: 1, to: 99 });
+    if (processes > 1 && suites.length === 0)
       throw new UserError('--processes shares the work on suites: there is no --suite');
-    const launch = values.processes === '1' ? [] : ['engine.launch', `--processes=${values.processes}`, '--'];
+    const launch = processes === 1 ? [] : ['engine.launch', `--processes=${processes}`, '--'];
     // What is fetched from a registry is there while it is measured.
     const scratch = realpathSync(mkdtempSync(join(tmpdir(), 'evaluate-')));
     try {
