@@ -7,9 +7,8 @@ import { EXIT } from '../../../../contracts/src/exit-codes.ts';
 import type { Schedule } from '../../../../contracts/src/training/blocks.ts';
 import type { ImitateConfig } from '../../../../contracts/src/training/stages/imitate.ts';
 import { UserError } from '../../../../contracts/src/user-error.ts';
-import { runsFolder } from '../../local/plan.ts';
 import { existing, type ResolvedRecipe, resolveRecipe, writeRecipe } from '../../recipe/locate.ts';
-import type { CommandContext } from '../context.ts';
+import { type CommandContext, runsFolder } from '../context.ts';
 import { runPython } from '../python.ts';
 import { trainWritten } from '../train-here.ts';
 
