@@ -1,7 +1,6 @@
 // The command `npm run model`: lists what is published, publishes what passes the gate, rolls back.
 import { join } from 'node:path';
-import { packCandidate } from '../../../api/pack/candidate.ts';
-import { readCandidate } from '../../../api/registry/candidate.ts';
+import { candidateOf } from '../../../api/pack/candidate.ts';
 import { decide, decideAdapted } from '../../../api/registry/gate.ts';
 import { activeReleases, readHistory, readIncumbent } from '../../../api/registry/history.ts';
 import { publishModel, rollback } from '../../../api/registry/publish.ts';
@@ -161,8 +160,7 @@ async function publish(recipeName: string, { registry, options, context, print }
       throw new UserError(`${job.id} of ${plan.recipe} is not finished: npm run train -- ${recipeName} does it`);
   }
   const dev_data = plan.measuredOn ?? data.contentAddress;
-  const trained = await readCandidate(openStore(exported.job.output), openStore(evaluated.job.output), dev_data);
-  const candidate = await packCandidate(trained);
+  const candidate = await candidateOf({ exported: exported.job.output, evaluated: evaluated.job.output, dev_data });
   const judge = isAdapted ? decideAdapted : decide;
   const judged = judge(candidate, await readIncumbent(registry, candidate.manifest.name));
   const decision = forced(judged, options.force);
