@@ -2,6 +2,7 @@
 import { ApiKey } from './api/api-key.ts';
 import { type BulkFormat, BulkJobId } from './bulk/job.ts';
 import { type Artefact, Digest } from './model/artefact.ts';
+import type { QuantizedTable } from './model/manifest.ts';
 import { JobId, ModelName, RecipeName } from './names.ts';
 
 /** Names of files that are looked for by name, in whatever folder they are. */
@@ -81,17 +82,37 @@ export const artefactKey = (digest: string): string => `${PREFIXES.artefacts}/sh
 /** Of one static file beside a Worker: the platform takes 25 MiB. */
 export const STATIC_FILE_BYTES = 24 * 1024 * 1024;
 
-/** A file among the static files beside a Worker, whole or in parts: where each is, and which bytes are in it. */
-export function staticFilesOf({ digest, size }: Artefact): { key: string; from: number; to: number }[] {
-  if (size <= STATIC_FILE_BYTES) return [{ key: artefactKey(digest), from: 0, to: size }];
-  return Array.from({ length: Math.ceil(size / STATIC_FILE_BYTES) }, (_, part) => {
-    const from = part * STATIC_FILE_BYTES;
-    return { key: `${artefactKey(digest)}.${part}`, from, to: Math.min(size, from + STATIC_FILE_BYTES) };
-  });
+/** Of one with rows of a table: what a text reads for a word that is new to the isolate. */
+const ROW_FILE_BYTES = 256 * 1024;
+
+/** A file of a model among static files, or a part of it, and which bytes of it are there. */
+export interface StaticFile {
+  key: string;
+  from: number;
+  to: number;
 }
 
-/** What a deployment's packed weights are, beside a Worker whose embedded manifest names none: a PackedTowers. */
-export const PACKED_TOWERS = `${PREFIXES.artefacts}/packed.json`;
+/**
+ * Where a model's files are among the static files beside a Worker. A table of rows lies in small parts of whole rows, so that a text
+ * waits for those that it has; any other file is whole, or in as few parts as the platform takes.
+ */
+export function staticFilesOf(
+  tables: readonly Pick<QuantizedTable, 'file' | 'width'>[],
+): (artefact: Pick<Artefact, 'digest' | 'size'>) => StaticFile[] {
+  const widths = new Map(tables.map(({ file, width }) => [file.digest, width]));
+  return ({ digest, size }) => {
+    const width = widths.get(digest);
+    const most = width === undefined ? STATIC_FILE_BYTES : Math.max(1, Math.floor(ROW_FILE_BYTES / width)) * width;
+    if (size <= most) return [{ key: artefactKey(digest), from: 0, to: size }];
+    return Array.from({ length: Math.ceil(size / most) }, (_, part) => {
+      const from = part * most;
+      return { key: `${artefactKey(digest)}.${part}`, from, to: Math.min(size, from + most) };
+    });
+  };
+}
+
+/** What a deployment made of its model's files, beside a Worker whose embedded manifest does not say so: a PackedModel. */
+export const PACKED_MODEL = `${PREFIXES.artefacts}/packed.json`;
 
 /** What the page loads with ?local=1, beside the embedded model's files. */
 export const STATIC_PATHS = {

@@ -269,8 +269,23 @@ export function textTowers({ text, tiny }: Pick<ModelManifest, 'text' | 'tiny'>)
   return { student: text, ...(tiny ? { tiny } : {}) };
 }
 
+/** Tables with a row for each entry of the vocabulary, of which a text has few. */
+export function rowTables({
+  text,
+  tiny,
+  static: fast,
+}: Pick<ModelManifest, 'text' | 'tiny' | 'static'>): QuantizedTable[] {
+  return [text.table, tiny?.table, fast?.table].filter((table) => table !== undefined);
+}
+
 /** What is found out of a model's transformers when they are packed. */
 export type PackedTowers = { [T in Tier]?: Pick<TextTower, 'engine' | 'packed'> };
+
+/** What a deployment makes of a model's files once, so that no isolate has to. */
+export interface PackedModel extends PackedTowers {
+  /** Where entries of the vocabulary begin and how, in the form of the tokenizer; absent: each isolate finds out. */
+  index?: Artefact;
+}
 
 /** The same manifest, which says so of its transformers. */
 export function withPacked(manifest: ModelManifest, { student, tiny }: PackedTowers): ModelManifest {
