@@ -9,8 +9,8 @@ export interface Demand {
 }
 
 /**
- * `parts`: all of the file, of one size but for the last. `keep` is given each part once, or more often where requests need it at the same
- * time: none of them waits for what another reads, because in workerd it must not.
+ * `parts`: all of the file, of one size but for the last. `keep` is given each of them once. Requests that need one at the same time each
+ * read it: in workerd none may wait for what another reads.
  */
 export function createDemand(
   { rows, width }: Pick<QuantizedTable, 'rows' | 'width'>,

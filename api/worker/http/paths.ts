@@ -1,4 +1,4 @@
-// Which operations a path has, by look-ups. A router that makes one expression of all paths, as Hono's does, takes a new isolate 5 ms.
+// Which operations a path has, by look-ups. Hono's router makes one expression of all paths, which takes 8 ms of a new isolate's CPU.
 import type { Route } from '../../../contracts/src/api/operation.ts';
 
 export interface FoundPath<Row> {
