@@ -3,8 +3,10 @@
 
 import type { TruncationReceipt } from '../../contracts/src/api/embed.ts';
 import type { ErrorMember } from '../../contracts/src/api/error.ts';
-import { STATIC_PATHS, staticFilesOf } from '../../contracts/src/keys.ts';
-import { ModelManifest, rowTables } from '../../contracts/src/model/manifest.ts';
+import { STATIC_PATHS } from '../../contracts/src/keys.ts';
+import { ModelManifest } from '../../contracts/src/model/manifest.ts';
+import { staticFilesOf } from '../../contracts/src/model/static-files.ts';
+import { rowTables } from '../../contracts/src/model/towers.ts';
 import { type Embedded, embedPartially } from '../core/embed.ts';
 import { errorMember } from '../core/error-document.ts';
 import { CoreError } from '../core/errors.ts';

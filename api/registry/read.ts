@@ -2,9 +2,10 @@
 import type { z } from 'zod';
 import { artefactKey, currentKey, manifestKey, releaseKey } from '../../contracts/src/keys.ts';
 import type { Artefact } from '../../contracts/src/model/artefact.ts';
-import { ModelManifest, type PackedModel } from '../../contracts/src/model/manifest.ts';
+import { ModelManifest } from '../../contracts/src/model/manifest.ts';
 import { ModelPointer } from '../../contracts/src/model/pointer.ts';
 import { ModelRelease } from '../../contracts/src/model/release.ts';
+import type { PackedModel } from '../../contracts/src/model/towers.ts';
 import { sha256 } from './digest.ts';
 import { RegistryError } from './errors.ts';
 import type { ObjectReader, StoredObject } from './store.ts';

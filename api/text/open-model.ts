@@ -1,7 +1,8 @@
 // Opens a model from its files: manifest checked, artefacts verified, tokenizer and encoders opened at their first use.
 import { PLAN_LIMITS, type PlanLimits } from '../../contracts/src/api/limits.ts';
 import type { Artefact } from '../../contracts/src/model/artefact.ts';
-import { ModelManifest, ownArtefacts, type Tier, textTowers, withPacked } from '../../contracts/src/model/manifest.ts';
+import { ModelManifest, type Tier } from '../../contracts/src/model/manifest.ts';
+import { ownArtefacts, textTowers, withPacked } from '../../contracts/src/model/towers.ts';
 import { CoreError } from '../core/errors.ts';
 import type { Model } from '../core/model.ts';
 import { RegistryError } from '../registry/errors.ts';

@@ -1,8 +1,9 @@
 // The embedded model: its manifest is in the Worker's script, its files are static files beside the page, named by digest and
 // compared with it when the deployment was made. Each is read once in an isolate, when a part of the model is opened.
 
-import { staticFilesOf } from '../../contracts/src/keys.ts';
-import { type ModelManifest, rowTables } from '../../contracts/src/model/manifest.ts';
+import type { ModelManifest } from '../../contracts/src/model/manifest.ts';
+import { staticFilesOf } from '../../contracts/src/model/static-files.ts';
+import { rowTables } from '../../contracts/src/model/towers.ts';
 import manifest from '../model/manifest.json';
 import { sha256 } from '../registry/digest.ts';
 import { RegistryError } from '../registry/errors.ts';

@@ -6,21 +6,21 @@ import { basename, dirname, join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { build } from 'esbuild';
 import { OPERATIONS } from '../../../contracts/src/api/operations.ts';
-import { FILES, PACKED_MODEL, STATIC_PATHS, staticFilesOf } from '../../../contracts/src/keys.ts';
+import { FILES, PACKED_MODEL, STATIC_PATHS } from '../../../contracts/src/keys.ts';
 import type { Artefact } from '../../../contracts/src/model/artefact.ts';
+import { ModelManifest } from '../../../contracts/src/model/manifest.ts';
+import { staticFilesOf } from '../../../contracts/src/model/static-files.ts';
 import {
-  ModelManifest,
   ownArtefacts,
   type PackedModel,
   rowTables,
   textArtefacts,
   withPacked,
-} from '../../../contracts/src/model/manifest.ts';
+} from '../../../contracts/src/model/towers.ts';
 import { UserError } from '../../../contracts/src/user-error.ts';
 import { packIndex } from '../../pack/index-file.ts';
 import { type Packed, packModel } from '../../pack/pack.ts';
 import { digestOfFile } from '../../registry/stores/hash.ts';
-import type { ReadArtefact } from '../../text/engine.ts';
 
 const API = fileURLToPath(new URL('../..', import.meta.url));
 const PAGE = join(API, 'playground');
@@ -93,7 +93,7 @@ async function packFolder(
   model: string,
   manifest: ModelManifest,
 ): Promise<{ model: PackedModel; files: Packed['files'] }> {
-  const read: ReadArtefact = async ({ path }) => Uint8Array.from(await readFile(join(model, path))).buffer;
+  const read = async ({ path }: Artefact) => Uint8Array.from(await readFile(join(model, path))).buffer;
   const { towers, files } = await packModel(manifest, read);
   const index = await packIndex(manifest, read);
   if (!index) return { model: towers, files };

@@ -1,9 +1,10 @@
 // The files of a model among static files, where they are under their keys in a registry, whole or in parts. For a Worker
 // that has them beside its script, and for a browser that reads them from there.
 
-import { PACKED_MODEL, type StaticFile } from '../../../contracts/src/keys.ts';
+import { PACKED_MODEL } from '../../../contracts/src/keys.ts';
 import type { Artefact } from '../../../contracts/src/model/artefact.ts';
-import type { PackedModel } from '../../../contracts/src/model/manifest.ts';
+import type { StaticFile } from '../../../contracts/src/model/static-files.ts';
+import type { PackedModel } from '../../../contracts/src/model/towers.ts';
 import { reasonOf } from '../../../contracts/src/user-error.ts';
 import { RegistryError } from '../errors.ts';
 import type { FilePart, ModelSource } from '../read.ts';

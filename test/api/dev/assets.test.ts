@@ -16,8 +16,10 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { writeStaticFiles } from '../../../api/dev/assets/write.ts';
 import { EMBEDDED_MODEL } from '../../../api/dev/bundle.ts';
 import { decodeIndex, indexVocabulary } from '../../../api/text/tokenizers/pieces.ts';
-import { artefactKey, PACKED_MODEL, STATIC_PATHS, staticFilesOf } from '../../../contracts/src/keys.ts';
-import { ModelManifest, rowTables, textTowers, withPacked } from '../../../contracts/src/model/manifest.ts';
+import { artefactKey, PACKED_MODEL, STATIC_PATHS } from '../../../contracts/src/keys.ts';
+import { ModelManifest } from '../../../contracts/src/model/manifest.ts';
+import { staticFilesOf } from '../../../contracts/src/model/static-files.ts';
+import { rowTables, textTowers, withPacked } from '../../../contracts/src/model/towers.ts';
 
 const MIB = 1024 * 1024;
 const folder = mkdtempSync(join(tmpdir(), 'assets '));

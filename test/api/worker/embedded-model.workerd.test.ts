@@ -3,8 +3,10 @@ import { expect, it } from 'vitest';
 import { type ModelSource, readVerified } from '../../../api/registry/read.ts';
 import { encodeIndex, indexVocabulary } from '../../../api/text/tokenizers/pieces.ts';
 import { embeddedModel, type StaticFiles } from '../../../api/worker/embedded-model.ts';
-import { artefactKey, PACKED_MODEL, STATIC_FILE_BYTES, staticFilesOf } from '../../../contracts/src/keys.ts';
-import { ModelManifest, textArtefacts } from '../../../contracts/src/model/manifest.ts';
+import { artefactKey, PACKED_MODEL } from '../../../contracts/src/keys.ts';
+import { ModelManifest } from '../../../contracts/src/model/manifest.ts';
+import { STATIC_FILE_BYTES, staticFilesOf } from '../../../contracts/src/model/static-files.ts';
+import { textArtefacts } from '../../../contracts/src/model/towers.ts';
 import { appOf, STATIC, tableModel } from './table-model.ts';
 
 /** The platform's binding over a few files, and what was asked of it. */
