@@ -1,6 +1,6 @@
 // A model as it is published: with packed weights beside its files, proven to compute its golden vectors.
 import { isDeepStrictEqual } from 'node:util';
-import { withPacked } from '../../contracts/src/model/manifest.ts';
+import { withPacked } from '../../contracts/src/model/towers.ts';
 import { type ExportedModel, openArtefact, type Publishable, readCandidate } from '../registry/candidate.ts';
 import type { ModelSource } from '../registry/read.ts';
 import { encodeDocument, type ObjectReader, objectOf } from '../registry/store.ts';

@@ -2,12 +2,8 @@
 import { existsSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import type { Artefact } from '../../contracts/src/model/artefact.ts';
-import {
-  type ModelManifest,
-  type PackedTowers,
-  type TextTower,
-  textTowers,
-} from '../../contracts/src/model/manifest.ts';
+import type { ModelManifest, TextTower } from '../../contracts/src/model/manifest.ts';
+import { type PackedTowers, textTowers } from '../../contracts/src/model/towers.ts';
 import { reasonOf } from '../../contracts/src/user-error.ts';
 import { RegistryError } from '../registry/errors.ts';
 import { sha256Of } from '../registry/stores/hash.ts';

@@ -9,7 +9,7 @@ import { EMBEDDED_MODEL, WITH_ONNXRUNTIME, WITHOUT_ONNXRUNTIME } from '../../api
 import { type LocalWorker, startWorker } from '../../api/dev/local-worker.ts';
 import { EmbedResponse } from '../../contracts/src/api/embed.ts';
 import { ReadyReport } from '../../contracts/src/api/models.ts';
-import { artefactKey, PACKED_TOWERS } from '../../contracts/src/keys.ts';
+import { artefactKey, PACKED_MODEL } from '../../contracts/src/keys.ts';
 
 const TEXTS = ['A dog runs through the snow.', 'rain', 'Zwei Kinder spielen am Strand. '.repeat(30), 'dog👍 犬'];
 /** Three models of 30 MB, on a machine that has other work. */
@@ -88,7 +88,7 @@ test(
   async () => {
     const assets = mkdtempSync(join(tmpdir(), 'damaged-assets-'));
     await writeStaticFiles(assets, EMBEDDED_MODEL);
-    const { student } = JSON.parse(readFileSync(join(assets, PACKED_TOWERS), 'utf8'));
+    const { student } = JSON.parse(readFileSync(join(assets, PACKED_MODEL), 'utf8'));
     const damaged = join(assets, artefactKey(student.packed.file.digest));
     const bytes = readFileSync(damaged);
     bytes[bytes.length >> 1] = (bytes[bytes.length >> 1] ?? 0) ^ 1;

@@ -5,6 +5,8 @@ import { join, relative, resolve } from 'node:path';
 import { runCommand } from '../../../contracts/command/command-line.ts';
 import { STATIC_PATHS } from '../../../contracts/src/keys.ts';
 import { ModelManifest } from '../../../contracts/src/model/manifest.ts';
+import { staticFilesOf } from '../../../contracts/src/model/static-files.ts';
+import { rowTables } from '../../../contracts/src/model/towers.ts';
 import { provePacked } from '../../pack/prove.ts';
 import { staticFileReader } from '../../registry/stores/static-files.ts';
 import { EMBEDDED_MODEL } from '../bundle.ts';
@@ -42,9 +44,9 @@ async function main(): Promise<undefined> {
 
 /** Whether the files of that folder, as they will be served, compute the model's golden vectors. */
 async function prove(folder: string): Promise<void> {
-  const { read } = staticFileReader(async (key) => new Response(await readFile(join(folder, key))));
-  const manifest = await readFile(join(folder, STATIC_PATHS.manifest), 'utf8');
-  await provePacked(ModelManifest.parse(JSON.parse(manifest)), { read });
+  const manifest = ModelManifest.parse(JSON.parse(await readFile(join(folder, STATIC_PATHS.manifest), 'utf8')));
+  const fetchFile = async (key: string) => new Response(await readFile(join(folder, key)));
+  await provePacked(manifest, staticFileReader(fetchFile, staticFilesOf(rowTables(manifest))));
 }
 
 /** Whether some environment of the Worker runs the embedded model on onnxruntime-web. */
