@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, expect, test } from 'vitest';
-import { wantsOnnx } from '../../../api/dev/assets/engine.ts';
+import { wantsOnnx } from '../../../../api/dev/assets/engine.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'wrangler-'));
 afterAll(() => rmSync(folder, { recursive: true }));
