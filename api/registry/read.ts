@@ -2,7 +2,7 @@
 import type { z } from 'zod';
 import { artefactKey, currentKey, manifestKey, releaseKey } from '../../contracts/src/keys.ts';
 import type { Artefact } from '../../contracts/src/model/artefact.ts';
-import { ModelManifest } from '../../contracts/src/model/manifest.ts';
+import type { ModelManifest } from '../../contracts/src/model/manifest.ts';
 import { ModelPointer } from '../../contracts/src/model/pointer.ts';
 import { ModelRelease } from '../../contracts/src/model/release.ts';
 import type { PackedModel } from '../../contracts/src/model/towers.ts';
@@ -84,6 +84,7 @@ export async function readManifest(
   registry: ObjectReader,
   digest: string,
 ): Promise<{ manifest: ModelManifest; bytes: Uint8Array<ArrayBuffer> }> {
+  const { ModelManifest } = await import('../../contracts/src/model/manifest.ts');
   const bytes = await readByDigest(registry, manifestKey(digest), digest);
   return { manifest: parseDocument(ModelManifest, toText(bytes), `manifest ${digest}`), bytes };
 }

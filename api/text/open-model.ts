@@ -1,7 +1,8 @@
 // Opens a model from its files: manifest checked, artefacts verified, tokenizer and encoders opened at their first use.
 import { PLAN_LIMITS, type PlanLimits } from '../../contracts/src/api/limits.ts';
 import type { Artefact } from '../../contracts/src/model/artefact.ts';
-import { ModelManifest, type Tier } from '../../contracts/src/model/manifest.ts';
+import type { ModelManifest } from '../../contracts/src/model/manifest.ts';
+import type { Tier } from '../../contracts/src/model/tier.ts';
 import { ownArtefacts, textTowers, withPacked } from '../../contracts/src/model/towers.ts';
 import { CoreError } from '../core/errors.ts';
 import type { Model } from '../core/model.ts';
@@ -27,7 +28,7 @@ export async function openModel(
   { engine, once, limits = PLAN_LIMITS.paid }: OpenModelOptions,
 ): Promise<Model> {
   const document = await source.manifest();
-  const manifest = source.isDeployed ? (document as ModelManifest) : parseManifest(document);
+  const manifest = source.isDeployed ? (document as ModelManifest) : await parseManifest(document);
   const read = readerOf(source);
   /** What is known of packed files, which is asked when one of them may be opened. */
   const packed = once(() => orUnavailable(async () => (await source.packed?.()) ?? {}));
@@ -89,7 +90,9 @@ async function sumsInTypeScript({ table, projection }: StaticTables, read: ReadA
   return sumsOf(rows, projection && openTable(projection, await read(projection.file)));
 }
 
-function parseManifest(document: unknown): ModelManifest {
+/** By a schema that an isolate makes when it first opens a model that its deployment does not vouch for. */
+async function parseManifest(document: unknown): Promise<ModelManifest> {
+  const { ModelManifest } = await import('../../contracts/src/model/manifest.ts');
   const parsed = ModelManifest.safeParse(document);
   if (parsed.success) return parsed.data;
   const [issue] = parsed.error.issues;

@@ -1,8 +1,8 @@
 // Layout of the object store and of a run's folder: one function per key. No other code builds a key.
 import { ApiKey } from './api/api-key.ts';
-import { type BulkFormat, BulkJobId } from './bulk/job.ts';
+import type { BulkFormat } from './bulk/job.ts';
 import { Digest } from './model/artefact.ts';
-import { JobId, ModelName, RecipeName } from './names.ts';
+import { BulkJobId, JobId, ModelName, RecipeName } from './names.ts';
 
 /** Names of files that are looked for by name, in whatever folder they are. */
 export const FILES = {

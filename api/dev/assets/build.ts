@@ -1,5 +1,5 @@
 // `npm run assets`: the static files that `wrangler deploy` sends beside the Worker. wrangler runs it itself.
-import { mkdtempSync, readFileSync, renameSync, rmSync } from 'node:fs';
+import { mkdtempSync, renameSync, rmSync } from 'node:fs';
 import { mkdir, readFile } from 'node:fs/promises';
 import { join, relative, resolve } from 'node:path';
 import { runCommand } from '../../../contracts/command/command-line.ts';
@@ -10,6 +10,7 @@ import { rowTables } from '../../../contracts/src/model/towers.ts';
 import { provePacked } from '../../pack/prove.ts';
 import { staticFileReader } from '../../registry/stores/static-files.ts';
 import { EMBEDDED_MODEL } from '../bundle.ts';
+import { wantsOnnx } from './engine.ts';
 import { writeStaticFiles } from './write.ts';
 
 const ROOT = resolve(import.meta.dirname, '../../..');
@@ -32,7 +33,9 @@ async function main(): Promise<undefined> {
   await mkdir(join(ASSETS, '..'), { recursive: true });
   const incoming = mkdtempSync(`${ASSETS}.`);
   try {
-    const { model, files, bytes } = await writeStaticFiles(incoming, EMBEDDED_MODEL, { onnx: wantsOnnx() });
+    const { model, files, bytes } = await writeStaticFiles(incoming, EMBEDDED_MODEL, {
+      onnx: await wantsOnnx(join(ROOT, 'wrangler.toml')),
+    });
     await prove(incoming);
     rmSync(ASSETS, { recursive: true, force: true });
     renameSync(incoming, ASSETS);
@@ -48,9 +51,5 @@ async function prove(folder: string): Promise<void> {
   const fetchFile = async (key: string) => new Response(await readFile(join(folder, key)));
   await provePacked(manifest, staticFileReader(fetchFile, staticFilesOf(rowTables(manifest))));
 }
-
-/** Whether some environment of the Worker runs the embedded model on onnxruntime-web. */
-const wantsOnnx = (): boolean =>
-  /^\s*TEXT_ENGINE\s*=\s*"onnx"/m.test(readFileSync(join(ROOT, 'wrangler.toml'), 'utf8'));
 
 if (import.meta.main) await runCommand({ help: HELP, options: {} }, main);

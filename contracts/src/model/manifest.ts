@@ -4,19 +4,11 @@ import { ModelName } from '../names.ts';
 import { SchemaVersion } from '../schema-version.ts';
 import { Artefact, Digest } from './artefact.ts';
 import { PreprocessRecipe } from './preprocess.ts';
+import { Tier } from './tier.ts';
 import { TextTokenizer } from './tokenizer.ts';
 import { SearchVerdicts } from './verdict.ts';
 
 const count = z.int().positive();
-
-/** From the most exact to the fastest. */
-export const Tier = z.enum(['student', 'tiny', 'static']).meta({
-  title: 'Tier',
-  description:
-    '`student`: the transformer. `tiny`: a smaller one, for half of the time or less. `static`: the token table, ' +
-    'microseconds per text.',
-});
-export type Tier = z.infer<typeof Tier>;
 
 export const QuantizedTable = z
   .strictObject({

@@ -1,6 +1,7 @@
 // What a manifest says of text models: their transformers and tables, what is packed of them, and the files that each engine reads.
 import { type Artefact, artefactsIn } from './artefact.ts';
-import type { ModelManifest, QuantizedTable, TextTower, Tier } from './manifest.ts';
+import type { ModelManifest, QuantizedTable, TextTower } from './manifest.ts';
+import type { Tier } from './tier.ts';
 
 /** The transformers of a model by their tier. */
 export function textTowers({ text, tiny }: Pick<ModelManifest, 'text' | 'tiny'>): { [T in Tier]?: TextTower } {
