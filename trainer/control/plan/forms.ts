@@ -1,7 +1,8 @@
 // Closed forms of what a stage takes: memory of a GPU and of a machine, disk, computation. From the recipe alone. Pure.
+
+import { LARGE_SET } from '../../../contracts/src/data/shards.ts';
 import type { StageName } from '../../../contracts/src/stages.ts';
 import type { Recipe } from '../../../contracts/src/training/recipe.ts';
-import { LARGE_SET } from '../../../contracts/src/training/shards.ts';
 import { KEPT, type TowerShape, tokensOf, towerShape } from './tower-shapes.ts';
 
 /** What is known besides the recipe. */
