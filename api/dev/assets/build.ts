@@ -20,8 +20,9 @@ export const ASSETS = join(ROOT, 'build/assets');
 const HELP = `Usage: npm run assets
 
 Makes build/assets, the static files that \`wrangler deploy\` sends beside the Worker: the page of api/playground, and the files
-of api/model by their digest, the weights of its transformers packed for the Worker's own engine. wrangler.toml runs it before
-every deployment; where that sets TEXT_ENGINE = "onnx", graphs and weights are there as onnxruntime-web reads them.
+of api/model by their digest: the weights of its transformers packed for the Worker's own engine, tables of rows by token in
+parts, and the index of the vocabulary. wrangler.toml runs it before every deployment; where that sets TEXT_ENGINE = "onnx"
+for some environment, graphs and weights are there as onnxruntime-web reads them.
   --help     this text
   --version  name and version
 
