@@ -4,6 +4,9 @@
 import type { TruncationReceipt } from '../../contracts/src/api/embed.ts';
 import type { ErrorMember } from '../../contracts/src/api/error.ts';
 import { STATIC_PATHS } from '../../contracts/src/keys.ts';
+import { ModelManifest } from '../../contracts/src/model/manifest.ts';
+import { staticFilesOf } from '../../contracts/src/model/static-files.ts';
+import { rowTables } from '../../contracts/src/model/towers.ts';
 import { type Embedded, embedPartially } from '../core/embed.ts';
 import { errorMember } from '../core/error-document.ts';
 import { CoreError } from '../core/errors.ts';
@@ -33,10 +36,11 @@ export async function openLocalModel(): Promise<LocalModel> {
     throw new Error('A browser reads texts itself on https:// pages and on localhost only.');
   }
   let bytes = 0;
-  const { read } = staticFileReader((key) => fetch(`/${key}`));
   const module = await WebAssembly.compileStreaming(fetch(chooseBuild(STATIC_PATHS.encoders)));
+  const manifest = ModelManifest.parse(await (await fetched(STATIC_PATHS.manifest)).json());
+  const { read } = staticFileReader((key) => fetch(`/${key}`), staticFilesOf(rowTables(manifest)));
   const source = {
-    manifest: async () => (await fetched(STATIC_PATHS.manifest)).json(),
+    manifest: async () => manifest,
     read: async (artefact: Parameters<typeof read>[0]) => {
       const file = await read(artefact);
       bytes += file.byteLength;

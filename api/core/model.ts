@@ -2,7 +2,9 @@
 import { EmbeddingType, Modality } from '../../contracts/src/api/embed.ts';
 import type { PlanLimits } from '../../contracts/src/api/limits.ts';
 import type { ModelEntry, ModelList } from '../../contracts/src/api/models.ts';
-import { type ModelManifest, type ScoreDistributions, Tier, textTowers } from '../../contracts/src/model/manifest.ts';
+import type { ModelManifest, ScoreDistributions } from '../../contracts/src/model/manifest.ts';
+import { Tier } from '../../contracts/src/model/tier.ts';
+import { textTowers } from '../../contracts/src/model/towers.ts';
 import type { SearchVerdicts } from '../../contracts/src/model/verdict.ts';
 import type { Encode, Tokenizer } from '../text/engine.ts';
 import { CoreError } from './errors.ts';

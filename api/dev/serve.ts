@@ -6,6 +6,7 @@ import { join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { type CommandLine, runCommand } from '../../contracts/command/command-line.ts';
 import { whenNpmEnds } from '../../contracts/command/lifetime.ts';
+import { wholeNumberOf } from '../../contracts/command/numbers.ts';
 import { ENVARS } from '../../contracts/src/envars.ts';
 import { FILES } from '../../contracts/src/keys.ts';
 import { UserError } from '../../contracts/src/user-error.ts';
@@ -15,13 +16,16 @@ import { startLocal } from './local.ts';
 import { freePort } from './local-address.ts';
 import { printRequest } from './local-worker.ts';
 
+const PORT = 8787;
+const PORTS = { from: 0, to: 65_535 };
+
 const HELP = `Usage: npm start [-- --model FOLDER] [--registry FOLDER] [--port N]
                      [--keys FILE] [--require-keys] [--jobs FOLDER] [--job-source PLACE]…
 
-Serves a model on http://127.0.0.1:8787: the page at /, POST /embed, POST /similarity, GET /v1/models.
+Serves a model on http://127.0.0.1:${PORT}: the page at /, POST /embed, POST /similarity, GET /v1/models.
   --model FOLDER     the embedded model: holds manifest.json and what it names (default api/model)
   --registry FOLDER  what is published there is served within seconds, without a restart (default registry)
-  --port N           default $PORT, else 8787
+  --port N           default $${ENVARS.port}, else ${PORT}
   --keys FILE        API keys that \`npm run keys\` made (default keys.json); a request with another key is refused
   --require-keys     refuse requests without a key, too; without this they are answered, on this machine only
   --jobs FOLDER      bulk jobs and what comes of them (default jobs); they go on with the next start
@@ -60,8 +64,8 @@ interface Options {
 }
 
 function readOptions({ values }: CommandLine<typeof OPTIONS>): Options {
-  const port = Number(values.port ?? process.env[ENVARS.port] ?? 8787);
-  if (!Number.isInteger(port) || port < 0 || port > 65_535) throw new UserError('the port must be 0 to 65535');
+  const { [ENVARS.port]: given } = process.env;
+  const port = wholeNumberOf('--port', values.port, PORTS) ?? wholeNumberOf(ENVARS.port, given, PORTS) ?? PORT;
   const model = resolve(values.model ?? EMBEDDED_MODEL);
   if (!existsSync(join(model, FILES.manifest))) {
     throw new UserError(`${model} holds no model (manifest.json is missing): npm run train makes one`);

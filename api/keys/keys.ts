@@ -1,6 +1,7 @@
 // The command `npm run keys`: makes, lists and revokes API keys, in a file of this machine or in Workers KV.
 import { resolve } from 'node:path';
 import { answerCommand, readCommandLine } from '../../contracts/command/command-line.ts';
+import { type Range, wholeNumberOf } from '../../contracts/command/numbers.ts';
 import type { ApiKey } from '../../contracts/src/api/api-key.ts';
 import { SCOPES, type Scope } from '../../contracts/src/api/operation.ts';
 import { EXIT } from '../../contracts/src/exit-codes.ts';
@@ -94,17 +95,19 @@ async function create(
   const name = values.name?.trim() ?? '';
   if (name === '' || name.length > 200) throw new UserError('--name says whose key it is, in 1 to 200 characters');
   const now = new Date();
+  const limit = (option: 'requests-per-minute' | 'tokens-per-month' | 'images-per-month', range: Range) =>
+    wholeNumberOf(`--${option}`, values[option], range);
   const { secret, key } = newKey(
     {
       name,
       scopes: scopesOf(values.scope ?? []),
       expires_at: expiryOf(values.expires, now),
       rate: {
-        requests_per_minute: numberOf(values, 'requests-per-minute', { least: 1, most: 1e6 }) ?? REQUESTS_PER_MINUTE,
+        requests_per_minute: limit('requests-per-minute', { from: 1, to: 1e6 }) ?? REQUESTS_PER_MINUTE,
       },
       quota: {
-        tokens_per_month: numberOf(values, 'tokens-per-month'),
-        images_per_month: numberOf(values, 'images-per-month'),
+        tokens_per_month: limit('tokens-per-month', { from: 0 }) ?? null,
+        images_per_month: limit('images-per-month', { from: 0 }) ?? null,
       },
     },
     now,
@@ -193,20 +196,6 @@ function scopesOf(given: readonly string[]): Scope[] {
   if (unknown !== undefined) throw new UserError(`--scope ${unknown}: there are ${SCOPES.join(', ')}`);
   if (given.length === 0) throw new UserError(`--scope says what the key is good for: ${SCOPES.join(', ')}`);
   return SCOPES.filter((scope) => given.includes(scope));
-}
-
-type NumberOption = 'requests-per-minute' | 'tokens-per-month' | 'images-per-month';
-
-function numberOf(
-  values: Values,
-  option: NumberOption,
-  { least = 0, most = Number.MAX_SAFE_INTEGER } = {},
-): number | null {
-  const text = values[option];
-  if (text === undefined) return null;
-  const number = Number(text.replaceAll('_', ''));
-  if (/^[\d_]+$/.test(text) && number >= least && number <= most) return number;
-  throw new UserError(`--${option} ${text}: a whole number from ${least} to ${most}`);
 }
 
 function expiryOf(text: string | undefined, now: Date): string | null {

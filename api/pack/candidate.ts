@@ -1,12 +1,25 @@
 // A model as it is published: with packed weights beside its files, proven to compute its golden vectors.
 import { isDeepStrictEqual } from 'node:util';
-import { withPacked } from '../../contracts/src/model/manifest.ts';
-import { openArtefact, type Publishable } from '../registry/candidate.ts';
+import { withPacked } from '../../contracts/src/model/towers.ts';
+import { type ExportedModel, openArtefact, type Publishable, readCandidate } from '../registry/candidate.ts';
 import type { ModelSource } from '../registry/read.ts';
 import { encodeDocument, type ObjectReader, objectOf } from '../registry/store.ts';
 import { sha256Of } from '../registry/stores/hash.ts';
+import { openStore } from '../registry/stores/open.ts';
 import { type Packed, packModel } from './pack.ts';
 import { provePacked } from './prove.ts';
+
+/** The finished runs of a model, by the URIs of their folders, and what its figures were measured on. */
+export interface ModelRuns {
+  exported: string;
+  evaluated: string;
+  dev_data: string;
+}
+
+/** What its runs say of a model, checked, with packed text weights beside its files. */
+export async function candidateOf({ exported, evaluated, dev_data }: ModelRuns): Promise<ExportedModel> {
+  return packCandidate(await readCandidate(openStore(exported), openStore(evaluated), dev_data));
+}
 
 /**
  * The same candidate, whose manifest names them: gate and publisher see one digest, because the same weights are packed to the same

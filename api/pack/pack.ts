@@ -2,16 +2,13 @@
 import { existsSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import type { Artefact } from '../../contracts/src/model/artefact.ts';
-import {
-  type ModelManifest,
-  type PackedTowers,
-  type TextTower,
-  textTowers,
-} from '../../contracts/src/model/manifest.ts';
+import type { ModelManifest, TextTower } from '../../contracts/src/model/manifest.ts';
+import { type PackedTowers, textTowers } from '../../contracts/src/model/towers.ts';
 import { reasonOf } from '../../contracts/src/user-error.ts';
 import { RegistryError } from '../registry/errors.ts';
 import { sha256Of } from '../registry/stores/hash.ts';
 import type { ReadArtefact } from '../text/engine.ts';
+import { once } from '../text/once.ts';
 import { LAYOUT, packTower } from '../text/wasm/open-tower.ts';
 
 /** The build that most Workers run; either packs the same bytes. A function of the control plane has it beside its bundle. */
@@ -25,12 +22,12 @@ export interface Packed {
   files: ReadonlyMap<string, Uint8Array<ArrayBuffer>>;
 }
 
-/** The module that packs, and that runs what was packed. */
-export async function readModule(): Promise<WebAssembly.Module> {
+/** The module that packs, and that runs what was packed; compiled once. */
+export const readModule = once(async (): Promise<WebAssembly.Module> => {
   const file = MODULES.find((each) => existsSync(each));
   if (!file) throw new Error('the module of the text engine is missing: npm run encoder-module makes it');
   return new WebAssembly.Module(await readFile(file));
-}
+});
 
 /**
  * Of every transformer: who runs it, and its packed weights where that is our own engine. They are made of its graph, whatever the

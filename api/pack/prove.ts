@@ -1,6 +1,7 @@
 // Whether packed weights compute what the manifest says: its golden texts through the Worker's own engine, before anybody is served.
 import type { GoldenCheck } from '../../contracts/src/api/models.ts';
-import { type ModelManifest, textTowers } from '../../contracts/src/model/manifest.ts';
+import type { ModelManifest } from '../../contracts/src/model/manifest.ts';
+import { textTowers } from '../../contracts/src/model/towers.ts';
 import { isReproduced, recompute } from '../core/golden.ts';
 import { RegistryError } from '../registry/errors.ts';
 import type { ModelSource } from '../registry/read.ts';

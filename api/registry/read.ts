@@ -2,9 +2,10 @@
 import type { z } from 'zod';
 import { artefactKey, currentKey, manifestKey, releaseKey } from '../../contracts/src/keys.ts';
 import type { Artefact } from '../../contracts/src/model/artefact.ts';
-import { ModelManifest, type PackedTowers } from '../../contracts/src/model/manifest.ts';
+import type { ModelManifest } from '../../contracts/src/model/manifest.ts';
 import { ModelPointer } from '../../contracts/src/model/pointer.ts';
 import { ModelRelease } from '../../contracts/src/model/release.ts';
+import type { PackedModel } from '../../contracts/src/model/towers.ts';
 import { sha256 } from './digest.ts';
 import { RegistryError } from './errors.ts';
 import type { ObjectReader, StoredObject } from './store.ts';
@@ -22,12 +23,21 @@ export interface ModelSource {
    * a whole is right or wrong (docs/decisions/0018). Then `read` answers for place and length, and `readVerified` is for those who doubt.
    */
   isDeployed?: true;
-  /** What a deployment found when it packed the weights of a manifest that names none; absent: nothing. */
-  packed?(): Promise<PackedTowers>;
+  /** What a deployment made of the files of a manifest that does not say so; absent: nothing. */
+  packed?(): Promise<PackedModel>;
   /** `read` in chunks, of which each is good until the next is asked for; absent: it reads files as a whole. */
   chunks?(artefact: Artefact): AsyncIterable<Uint8Array>;
+  /** What a file consists of where it lies in parts that can be read by themselves, at least one; absent: it reads files as a whole. */
+  parts?(artefact: Artefact): FilePart[];
   /** Releases what the source itself keeps in memory; nothing is read from it any more. */
   close?(): void;
+}
+
+/** The bytes of a file from one place to another, as they are stored. */
+export interface FilePart {
+  from: number;
+  to: number;
+  read(): Promise<ArrayBuffer>;
 }
 
 /** A file of a model. Throws a RegistryError where its bytes are not those that the descriptor names. */
@@ -74,6 +84,7 @@ export async function readManifest(
   registry: ObjectReader,
   digest: string,
 ): Promise<{ manifest: ModelManifest; bytes: Uint8Array<ArrayBuffer> }> {
+  const { ModelManifest } = await import('../../contracts/src/model/manifest.ts');
   const bytes = await readByDigest(registry, manifestKey(digest), digest);
   return { manifest: parseDocument(ModelManifest, toText(bytes), `manifest ${digest}`), bytes };
 }

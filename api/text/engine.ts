@@ -47,6 +47,16 @@ export interface ReadArtefact {
   (artefact: Artefact): Promise<ArrayBuffer>;
   /** The same in chunks, of which each is good until the next is asked for; absent: files come as a whole. */
   chunks?(artefact: Artefact): AsyncIterable<Uint8Array>;
+  /** What a file consists of where its parts can be read by themselves, at least one; absent: files come as a whole. */
+  parts?(artefact: Artefact): FilePart[];
+}
+
+/** The bytes of a file from one place to another. */
+export interface FilePart {
+  from: number;
+  to: number;
+  /** The caller may detach the buffer. */
+  read(): Promise<ArrayBuffer>;
 }
 
 /** Runs transformers. Another engine is a folder beside `onnx/`, given to the Worker by the file that builds it in. */
@@ -66,6 +76,8 @@ export interface StaticTables {
 export interface RowSums {
   /** The sum of the rows with these ids, projected where there is a projection; it may be overwritten by the next one. */
   sum(ids: TokenIds): Float32Array;
+  /** Before the first sum of these ids: resolves once their rows are there. Undefined where they are; absent: all are. */
+  need?(texts: readonly TokenIds[]): Promise<void> | undefined;
   close(): void;
 }
 

@@ -1,12 +1,14 @@
 // Opens a model from its files: manifest checked, artefacts verified, tokenizer and encoders opened at their first use.
 import { PLAN_LIMITS, type PlanLimits } from '../../contracts/src/api/limits.ts';
 import type { Artefact } from '../../contracts/src/model/artefact.ts';
-import { ModelManifest, ownArtefacts, type Tier, textTowers, withPacked } from '../../contracts/src/model/manifest.ts';
+import type { ModelManifest } from '../../contracts/src/model/manifest.ts';
+import type { Tier } from '../../contracts/src/model/tier.ts';
+import { ownArtefacts, textTowers, withPacked } from '../../contracts/src/model/towers.ts';
 import { CoreError } from '../core/errors.ts';
 import type { Model } from '../core/model.ts';
 import { RegistryError } from '../registry/errors.ts';
 import { type ModelSource, readVerified } from '../registry/read.ts';
-import type { Encode, OpenTextEngine, ReadArtefact, RowSums, StaticTables, TextEngine } from './engine.ts';
+import type { Encode, FilePart, OpenTextEngine, ReadArtefact, RowSums, StaticTables, TextEngine } from './engine.ts';
 import { createStaticEncode, sumsOf } from './static/encode.ts';
 import { addStatic } from './sum.ts';
 import { openTable } from './table.ts';
@@ -26,12 +28,11 @@ export async function openModel(
   { engine, once, limits = PLAN_LIMITS.paid }: OpenModelOptions,
 ): Promise<Model> {
   const document = await source.manifest();
-  const manifest = source.isDeployed ? (document as ModelManifest) : parseManifest(document);
+  const manifest = source.isDeployed ? (document as ModelManifest) : await parseManifest(document);
   const read = readerOf(source);
-  /** With what is known of packed weights, which is asked when a transformer is opened. */
-  const whole = once(async () =>
-    withPacked(manifest, await orUnavailable(async () => (await source.packed?.()) ?? {})),
-  );
+  /** What is known of packed files, which is asked when one of them may be opened. */
+  const packed = once(() => orUnavailable(async () => (await source.packed?.()) ?? {}));
+  const whole = async () => withPacked(manifest, await packed());
   const opened: Pick<OpenTextEngine | RowSums, 'close'>[] = [];
   const openStatic = once(async () => {
     const { encode, sums } = await openStaticTier(manifest, { engine, read });
@@ -59,10 +60,12 @@ export async function openModel(
   return {
     manifest,
     limits,
-    tokenizer: once(() => openTokenizer(manifest.text.tokenizer, read)),
+    tokenizer: once(async () => openTokenizer(manifest.text.tokenizer, read, (await packed()).index)),
     encoder: (tier) => tiers[tier](),
     verify: once(async () => {
-      if (source.isDeployed) await verifyFiles(source, await whole());
+      if (!source.isDeployed) return;
+      const { index } = await packed();
+      await verifyFiles(source, [...ownArtefacts(await whole()), ...(index ? [index] : [])]);
     }),
     async close() {
       source.close?.();
@@ -87,7 +90,9 @@ async function sumsInTypeScript({ table, projection }: StaticTables, read: ReadA
   return sumsOf(rows, projection && openTable(projection, await read(projection.file)));
 }
 
-function parseManifest(document: unknown): ModelManifest {
+/** By a schema that an isolate makes when it first opens a model that its deployment does not vouch for. */
+async function parseManifest(document: unknown): Promise<ModelManifest> {
+  const { ModelManifest } = await import('../../contracts/src/model/manifest.ts');
   const parsed = ModelManifest.safeParse(document);
   if (parsed.success) return parsed.data;
   const [issue] = parsed.error.issues;
@@ -97,12 +102,18 @@ function parseManifest(document: unknown): ModelManifest {
   );
 }
 
-/** In chunks only what needs no digest, which is known when all of a file was read. */
+/** In chunks and parts only what needs no digest, which is known when all of a file was read. */
 function readerOf(source: ModelSource): ReadArtefact {
   if (!source.isDeployed) return (artefact) => orUnavailable(() => readVerified(source, artefact));
   const read = (artefact: Artefact) => orUnavailable(() => source.read(artefact));
-  return source.chunks ? Object.assign(read, { chunks: (artefact: Artefact) => chunksOf(source, artefact) }) : read;
+  return Object.assign(read, {
+    ...(source.chunks ? { chunks: (artefact: Artefact) => chunksOf(source, artefact) } : {}),
+    ...(source.parts ? { parts: (artefact: Artefact) => partsOf(source, artefact) } : {}),
+  });
 }
+
+const partsOf = (source: ModelSource, artefact: Artefact): FilePart[] =>
+  (source.parts?.(artefact) ?? []).map((part) => ({ ...part, read: () => orUnavailable(part.read) }));
 
 async function* chunksOf(source: ModelSource, artefact: Artefact): AsyncGenerator<Uint8Array> {
   try {
@@ -113,8 +124,8 @@ async function* chunksOf(source: ModelSource, artefact: Artefact): AsyncGenerato
 }
 
 /** One after the other: nothing of them is kept. */
-async function verifyFiles(source: ModelSource, manifest: ModelManifest): Promise<void> {
-  for (const artefact of ownArtefacts(manifest)) await orUnavailable(() => readVerified(source, artefact));
+async function verifyFiles(source: ModelSource, artefacts: Artefact[]): Promise<void> {
+  for (const artefact of artefacts) await orUnavailable(() => readVerified(source, artefact));
 }
 
 async function orUnavailable<T>(read: () => Promise<T>): Promise<T> {

@@ -10,9 +10,8 @@ export interface SumOptions {
 
 export function addStatic(transformer: Encode, { static: fast, weight }: SumOptions): Encode {
   return async function encodeSum(inputs, turn) {
-    const vectors = await transformer(inputs, turn);
-    // It takes microseconds, so that it needs no turns of its own.
-    const others = await fast(inputs);
+    // It takes microseconds, so that it needs no turns of its own; what it has to read is read meanwhile.
+    const [vectors, others] = await Promise.all([transformer(inputs, turn), fast(inputs)]);
     return vectors.map((vector, index) => {
       const other = others[index];
       // A text of unknown tokens only has no vector of its own in the static tier.

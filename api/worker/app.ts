@@ -1,5 +1,5 @@
 // The HTTP application, put together from what it depends on. Nothing is read or computed before a request comes.
-import { Hono } from 'hono';
+import { type Context, Hono } from 'hono';
 import { requestId } from 'hono/request-id';
 import { secureHeaders } from 'hono/secure-headers';
 import ROUTES from '../../contracts/schema/routes.json';
@@ -9,6 +9,7 @@ import { CoreError } from '../core/errors.ts';
 import type { Dependencies, RequestRecord } from './dependencies.ts';
 import { handlerOf } from './handlers.ts';
 import { renderError } from './http/errors.ts';
+import { createPaths } from './http/paths.ts';
 import { toResponse } from './http/reply.ts';
 import { discardRest } from './http/stream.ts';
 import { startTrace } from './http/trace.ts';
@@ -17,20 +18,17 @@ import { methodsOf } from './middleware/cors.ts';
 interface Row extends Route {
   id: OperationId;
 }
-/** Operations by path; `:name` is Hono's form of `{name}`. */
-const ROWS = new Map<string, Row[]>();
-for (const id of Object.keys(ROUTES) as OperationId[]) {
-  const row: Row = { ...ROUTES[id], id };
-  for (const path of [row.path, ...(row.aliases ?? [])]) {
-    const pattern = path.replace(/\{(\w+)\}/g, ':$1');
-    ROWS.set(pattern, [...(ROWS.get(pattern) ?? []), row]);
-  }
+const PATHS = createPaths((Object.keys(ROUTES) as OperationId[]).map((id): Row => ({ ...ROUTES[id], id })));
+
+/** What Hono's context holds of a request. */
+export interface AppEnv {
+  Variables: { requestId: string; record: RequestRecord };
 }
 
 const POLICY = 'Content-Security-Policy';
 
 export function createApp(deps: Dependencies) {
-  const app = new Hono<{ Variables: { requestId: string; record: RequestRecord } }>();
+  const app = new Hono<AppEnv>();
   app.use(requestId({ limitLength: 128 }));
   app.use(async (c, next) => {
     const trace = startTrace(c.req.raw.headers);
@@ -53,32 +51,41 @@ export function createApp(deps: Dependencies) {
     deps.cors.finish(c.req.raw, c.res.headers);
   });
 
-  for (const [path, rows] of ROWS) {
-    for (const row of rows) {
-      const { id, method, door } = row;
-      app.on(method, path, async (c) => {
-        const record = Object.assign(c.get('record'), { operation: id, door });
-        const grant = await deps.access(c.req.raw, row, record);
-        if (method === 'POST') deps.admission.checkRoom();
-        const { checkImages, left, terms: keyTerms } = grant ?? {};
-        const call = { request: c.req.raw, params: c.req.param(), deps, record, checkImages, left, keyTerms };
-        const handle = await handlerOf(id);
-        const reply = await handle(call);
-        Object.assign(record.headers, grant?.finish(record));
-        return toResponse(reply);
-      });
-    }
-    app.options(path, (c) => deps.cors.preflight(c.req.raw, rows));
-    app.all(path, (c) => {
-      const methods = rows.map(({ method }) => method);
-      const message = `${c.req.path} takes ${methods.join(' and ')}, not ${c.req.method}.`;
-      const allow = [...methodsOf(rows), 'OPTIONS'].join(', ');
-      const record = Object.assign(c.get('record'), { door: rows[0]?.door ?? 'own' });
-      return renderError(new CoreError('method_not_allowed', message), record, { Allow: allow });
-    });
+  app.all('*', async (c, next) => {
+    const { path } = c.req;
+    // Hono answers HEAD with the head of what GET is answered with.
+    const asked = c.req.method === 'HEAD' ? 'GET' : c.req.method;
+    // For AWS, not for clients: no operations.
+    const document = asked === 'GET' ? deps.identity?.get(path) : undefined;
+    if (document) return c.json(await document());
+    const found = PATHS.find(path);
+    if (!found) return next();
+    if (asked === 'OPTIONS') return deps.cors.preflight(c.req.raw, found.rows);
+    const row = found.rows.find(({ method }) => method === asked);
+    return row ? answer(row, found.params, c) : refuseMethod(found.rows, c);
+  });
+
+  async function answer(row: Row, params: Record<string, string>, c: Context<AppEnv>): Promise<Response> {
+    const { id, method, door } = row;
+    const record = Object.assign(c.get('record'), { operation: id, door });
+    const grant = await deps.access(c.req.raw, row, record);
+    if (method === 'POST') deps.admission.checkRoom();
+    const { checkImages, left, terms: keyTerms } = grant ?? {};
+    const call = { request: c.req.raw, params, deps, record, checkImages, left, keyTerms };
+    const handle = await handlerOf(id);
+    const reply = await handle(call);
+    Object.assign(record.headers, grant?.finish(record));
+    return toResponse(reply);
   }
-  // For AWS, not for clients: no operations.
-  for (const [path, document] of deps.identity ?? []) app.get(path, async (c) => c.json(await document()));
+
+  function refuseMethod(rows: readonly Row[], c: Context<AppEnv>): Response {
+    const methods = rows.map(({ method }) => method);
+    const message = `${c.req.path} takes ${methods.join(' and ')}, not ${c.req.method}.`;
+    const allow = [...methodsOf(rows), 'OPTIONS'].join(', ');
+    const record = Object.assign(c.get('record'), { door: rows[0]?.door ?? 'own' });
+    return renderError(new CoreError('method_not_allowed', message), record, { Allow: allow });
+  }
+
   app.notFound((c) => {
     const paths = Object.values(ROUTES).map(({ method, path }) => `${method} ${path}`);
     const error = new CoreError('not_found', `There is no ${c.req.path}; there are ${paths.join(', ')}.`);

@@ -1,6 +1,9 @@
 // The embedded model: its manifest is in the Worker's script, its files are static files beside the page, named by digest and
 // compared with it when the deployment was made. Each is read once in an isolate, when a part of the model is opened.
 
+import type { ModelManifest } from '../../contracts/src/model/manifest.ts';
+import { staticFilesOf } from '../../contracts/src/model/static-files.ts';
+import { rowTables } from '../../contracts/src/model/towers.ts';
 import manifest from '../model/manifest.json';
 import { sha256 } from '../registry/digest.ts';
 import { RegistryError } from '../registry/errors.ts';
@@ -16,8 +19,11 @@ export interface StaticFiles {
 const HOST = 'https://static.invalid';
 
 export function embeddedModel(files: StaticFiles | undefined): ModelSource {
-  const reader = files ? staticFileReader((key) => files.fetch(new Request(`${HOST}/${key}`))) : { read: withoutFiles };
-  return { manifest: async () => JSON.parse(manifest), ...reader, isDeployed: true };
+  const model: ModelManifest = JSON.parse(manifest);
+  const reader = files
+    ? staticFileReader((key) => files.fetch(new Request(`${HOST}/${key}`)), staticFilesOf(rowTables(model)))
+    : { read: withoutFiles };
+  return { manifest: async () => model, ...reader, isDeployed: true };
 }
 
 const withoutFiles: ModelSource['read'] = async ({ path }) => {

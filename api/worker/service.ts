@@ -3,7 +3,6 @@
 import { waitUntil } from 'cloudflare:workers';
 import { PLAN_LIMITS } from '../../contracts/src/api/limits.ts';
 import { uploadKey } from '../../contracts/src/keys.ts';
-import { ModelManifest } from '../../contracts/src/model/manifest.ts';
 import { reasonOf } from '../../contracts/src/user-error.ts';
 import { version } from '../../package.json';
 import type { BulkService } from '../bulk/service/routes.ts';
@@ -205,6 +204,7 @@ function batchJobs(env: Env, { keys, registry }: JobsAccess): OpenJobs | undefin
     const { openBucket } = await import('./jobs/bucket.ts');
     const { createBatchClient } = await import('./jobs/batch.ts');
     const { currentIn } = await import('../bulk/service/ask.ts');
+    const { ModelManifest } = await import('../../contracts/src/model/manifest.ts');
     made ??= createBatchService({
       store: openBucket({ uri, region, endpoint: env.AWS_ENDPOINT_URL_S3, keys }),
       batch: createBatchClient({ queue, definition, endpoint: env.AWS_ENDPOINT_URL_BATCH, keys }),

@@ -1,8 +1,8 @@
 // Layout of the object store and of a run's folder: one function per key. No other code builds a key.
 import { ApiKey } from './api/api-key.ts';
-import { type BulkFormat, BulkJobId } from './bulk/job.ts';
-import { type Artefact, Digest } from './model/artefact.ts';
-import { JobId, ModelName, RecipeName } from './names.ts';
+import type { BulkFormat } from './bulk/job.ts';
+import { Digest } from './model/artefact.ts';
+import { BulkJobId, JobId, ModelName, RecipeName } from './names.ts';
 
 /** Names of files that are looked for by name, in whatever folder they are. */
 export const FILES = {
@@ -78,20 +78,8 @@ export const keyPattern = (prefix: Prefix, file?: FileName): string =>
 /** A file of any kind. Immutable: the key says what the bytes are. */
 export const artefactKey = (digest: string): string => `${PREFIXES.artefacts}/sha256/${hexOf(digest)}`;
 
-/** Of one static file beside a Worker: the platform takes 25 MiB. */
-export const STATIC_FILE_BYTES = 24 * 1024 * 1024;
-
-/** A file among the static files beside a Worker, whole or in parts: where each is, and which bytes are in it. */
-export function staticFilesOf({ digest, size }: Artefact): { key: string; from: number; to: number }[] {
-  if (size <= STATIC_FILE_BYTES) return [{ key: artefactKey(digest), from: 0, to: size }];
-  return Array.from({ length: Math.ceil(size / STATIC_FILE_BYTES) }, (_, part) => {
-    const from = part * STATIC_FILE_BYTES;
-    return { key: `${artefactKey(digest)}.${part}`, from, to: Math.min(size, from + STATIC_FILE_BYTES) };
-  });
-}
-
-/** What a deployment's packed weights are, beside a Worker whose embedded manifest names none: a PackedTowers. */
-export const PACKED_TOWERS = `${PREFIXES.artefacts}/packed.json`;
+/** What a deployment made of its model's files, beside a Worker whose embedded manifest does not say so: a PackedModel. */
+export const PACKED_MODEL = `${PREFIXES.artefacts}/packed.json`;
 
 /** What the page loads with ?local=1, beside the embedded model's files. */
 export const STATIC_PATHS = {

@@ -17,3 +17,9 @@ export const JobId = name(128);
 
 /** An AWS Batch job; Batch allows no dots. */
 export const BatchJobName = z.string().regex(/^[A-Za-z0-9][A-Za-z0-9_-]{0,127}$/);
+
+/** A job, a batch or a file of bulk jobs; the first letters are its kind. */
+export const BulkJobId = z
+  .string()
+  .regex(/^[a-z]+_[0-9a-z]{16,64}$/)
+  .describe('Name of the job, and of its folder.');

@@ -118,11 +118,10 @@ export const STAGES = {
       return { contrastive: hasLanguageModel && !tunedByMntpAlone, mntp: hasLanguageModel && tunedByMntpAlone };
     },
     localFolders: ({ teachers }) =>
-      teachers.flatMap((teacher, index) => {
-        const at = ['teachers', index];
-        if (teacher.type === 'clip_text') return checkpointFolders(teacher.checkpoint, [...at, 'checkpoint']);
+      teachers.flatMap((teacher) => {
+        if (teacher.type === 'clip_text') return checkpointFolders(teacher.checkpoint);
         if (teacher.type === 'sentence_encoder') return [];
-        return languageModelFolders(teacher.language_model, [...at, 'language_model']);
+        return languageModelFolders(teacher.language_model);
       }),
     jobClass: 'embed',
     ranks: 'one machine',
@@ -212,9 +211,7 @@ export const STAGES = {
     work: { unit: 'images', amount: ({ schedule, batch_size }) => schedule.steps * batch_size },
     // The image tower costs more than the texts.
     variant: ({ space }) => space,
-    localFolders: ({ model }) => [
-      { path: model, from: 'data', at: ['model'], prefix: '', sentence: `adapt.model is the folder ${model}` },
-    ],
+    localFolders: ({ model }) => [{ path: model, from: 'data', sentence: `adapt.model is the folder ${model}` }],
   }),
   imitate: row({
     config: ImitateConfig,
@@ -225,7 +222,7 @@ export const STAGES = {
       amount: ({ student: { tiers, batch_tokens } }) =>
         tiers.reduce((sum, { schedule }) => sum + schedule.steps * batch_tokens, 0),
     },
-    localFolders: ({ checkpoint }) => checkpointFolders(checkpoint, ['checkpoint']),
+    localFolders: ({ checkpoint }) => checkpointFolders(checkpoint),
   }),
 };
 

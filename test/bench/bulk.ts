@@ -19,6 +19,7 @@ import { isImageName } from '../../api/bulk/service/inputs.ts';
 import { toFileUri } from '../../api/registry/stores/file-uri.ts';
 import { openStore } from '../../api/registry/stores/open.ts';
 import { type CommandLine, runCommand } from '../../contracts/command/command-line.ts';
+import { wholeNumberOf } from '../../contracts/command/numbers.ts';
 import { LIMITS } from '../../contracts/src/api/limits.ts';
 import { BulkResult } from '../../contracts/src/bulk/lines.ts';
 import { BulkEvent, readEvent } from '../../contracts/src/events.ts';
@@ -158,8 +159,8 @@ function peak(memory: Run['memory'], isIn: (done: number) => boolean): number {
 }
 
 async function main({ values }: CommandLine<typeof OPTIONS>): Promise<number> {
-  const most = Number(values.images);
-  if (!Number.isInteger(most) || most < 1) throw new UserError(`--images ${values.images}: a whole number from 1 on`);
+  const most = wholeNumberOf('--images', values.images, { from: 1 });
+  const workers = wholeNumberOf('--workers', values.workers, { from: 1 }) ?? availableParallelism();
   if (values.tiny && values.model !== undefined) throw new UserError('--tiny and --model name two models: give one');
   const { pictures } = values;
   if (pictures !== undefined && !existsSync(pictures)) throw new UserError(`there is no folder ${pictures}`);
@@ -171,10 +172,9 @@ async function main({ values }: CommandLine<typeof OPTIONS>): Promise<number> {
     if (!values.json) console.log(pictures === undefined ? `making ${most} pictures …` : `reading ${pictures} …`);
     const count = await writeLines(input, pictures === undefined ? madePictures() : picturesIn(pictures), most);
     if (count === 0) throw new UserError(`${pictures} holds no picture, and no tar with one`);
-    const workers = values.workers ?? String(availableParallelism());
     const tiny = values.tiny ? writeTinyModel() : undefined;
     const model = tiny ?? values.model;
-    const words = ['--workers', workers, ...(model === undefined ? [] : ['--model', model])];
+    const words = ['--workers', `${workers}`, ...(model === undefined ? [] : ['--model', model])];
     if (!values.json) console.log(`embedding ${count} with ${workers} processes …`);
     const run = await encode(input, output, { words, count, kills: !values['no-kill'] });
     const found = await audit(output, count);
@@ -185,7 +185,7 @@ async function main({ values }: CommandLine<typeof OPTIONS>): Promise<number> {
       model: values.tiny ? 'tiny' : (values.model ?? 'embedded'),
       pictures: pictures ?? `${SIDE} x ${SIDE}`,
       images: count,
-      workers: Number(workers),
+      workers,
       exit: run.code,
       killed_at: run.killed,
       ...found,

@@ -11,7 +11,9 @@ import { readOnnx } from '../../api/text/wasm/onnx-file.ts';
 import { STUDENT } from '../../api/text/wasm/student-graph.ts';
 import { matricesOf, readGraph } from '../../api/text/wasm/text-graph.ts';
 import { type CommandLine, runCommand } from '../../contracts/command/command-line.ts';
-import { ModelManifest, type TextTower, textTowers } from '../../contracts/src/model/manifest.ts';
+import { wholeNumberOf } from '../../contracts/command/numbers.ts';
+import { ModelManifest, type TextTower } from '../../contracts/src/model/manifest.ts';
+import { textTowers } from '../../contracts/src/model/towers.ts';
 import { UserError } from '../../contracts/src/user-error.ts';
 import { measurePeak } from './peak.ts';
 import { median, ownCpuMs } from './process.ts';
@@ -53,10 +55,8 @@ type Engines = { name: string; run: Run }[];
 const STRIDE = 32;
 
 async function main({ values }: CommandLine<typeof OPTIONS>): Promise<undefined> {
-  const runs = Number(values.runs);
-  if (!Number.isInteger(runs) || runs < 1) throw new UserError(`--runs ${values.runs}: a whole number from 1 on`);
-  const longest = Number(values.longest);
-  if (!Number.isInteger(longest)) throw new UserError(`--longest ${values.longest}: a whole number of tokens`);
+  const runs = wholeNumberOf('--runs', values.runs, { from: 1 });
+  const longest = wholeNumberOf('--longest', values.longest, { from: 1 });
   const manifest = ModelManifest.parse(JSON.parse(readFileSync(join(MODEL, 'manifest.json'), 'utf8')));
   const tower = new Map(Object.entries(textTowers(manifest))).get(values.tier);
   if (!tower) throw new UserError(`--tier ${values.tier}: the model has none of that name`);

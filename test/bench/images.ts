@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import sharp from 'sharp';
 import { dot } from '../../api/core/vectors/vectors.ts';
 import { type CommandLine, runCommand } from '../../contracts/command/command-line.ts';
+import { wholeNumberOf } from '../../contracts/command/numbers.ts';
 import { reasonOf, UserError } from '../../contracts/src/user-error.ts';
 import { trainerPython } from '../support/python.ts';
 import { type Arm, openArm, type Round } from './images/arm.ts';
@@ -44,9 +45,7 @@ async function makePhotos(folder: string): Promise<void> {
 }
 
 async function main({ values }: CommandLine<typeof OPTIONS>): Promise<number> {
-  const rounds = Number(values.rounds);
-  if (!Number.isInteger(rounds) || rounds < 1)
-    throw new UserError(`--rounds ${values.rounds}: a whole number from 1 on`);
+  const rounds = wholeNumberOf('--rounds', values.rounds, { from: 1 });
   const python = await trainerPython();
   const made = mkdtempSync(join(tmpdir(), 'bench-images-'));
   const arms: Arm[] = [];

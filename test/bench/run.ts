@@ -3,6 +3,7 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { type CommandLine, runCommand } from '../../contracts/command/command-line.ts';
+import { wholeNumberOf } from '../../contracts/command/numbers.ts';
 import { EXIT } from '../../contracts/src/exit-codes.ts';
 import { UserError } from '../../contracts/src/user-error.ts';
 import { ALLOWED, Baseline, compare, complaintsOf, percent, readDocument } from './compare/baseline.ts';
@@ -57,8 +58,7 @@ const Stored = z.object({
 
 async function main({ values, words: [file] }: CommandLine<typeof OPTIONS>): Promise<number> {
   const { json, engine, short, result } = values;
-  const runs = Number(values.runs ?? (short ? 1 : 20));
-  if (!Number.isInteger(runs) || runs < 1) throw new UserError(`--runs ${values.runs}: a whole number from 1 on`);
+  const runs = wholeNumberOf('--runs', values.runs, { from: 1 }) ?? (short ? 1 : 20);
   if (!ENGINES.includes(engine)) throw new UserError(`--engine ${engine}: one of ${ENGINES.join(', ')}`);
   if (file !== undefined && !values.compare) throw new UserError(`${file}: a file is read with --compare only`);
   if (result !== undefined && !values.compare) throw new UserError('--result is for --compare');

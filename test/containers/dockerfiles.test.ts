@@ -113,6 +113,7 @@ test("the training image's source: what the stages need, readable, stamped with 
         'trainer/towers/imitation',
         'trainer/towers/language',
         'trainer/towers/regions',
+        'trainer/towers/student',
         'trainer/towers/text',
       ]),
     );

@@ -5,6 +5,7 @@ import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'no
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { type CommandLine, runCommand } from '../../contracts/command/command-line.ts';
+import { wholeNumberOf } from '../../contracts/command/numbers.ts';
 import { UserError } from '../../contracts/src/user-error.ts';
 import { makeKeyFile } from '../support/key-file.ts';
 import { startLocalServer } from '../support/local-server.ts';
@@ -37,17 +38,16 @@ async function main({ values: { runs, examples, seed, only } }: CommandLine<type
   if (only !== undefined && only !== 'worker' && only !== 'schemathesis') {
     throw new UserError(`--only ${only}: worker or schemathesis`);
   }
-  const numbers = { runs: count('runs', runs), examples: count('examples', examples), seed: count('seed', seed) };
+  const count = (name: string, text: string): number => wholeNumberOf(name, text, { from: 1 });
+  const numbers = {
+    runs: count('--runs', runs),
+    examples: count('--examples', examples),
+    seed: count('--seed', seed),
+  };
   const codes: number[] = [];
   if (only !== 'schemathesis') codes.push(await fuzzWorker(numbers.runs, numbers.seed));
   if (only !== 'worker') codes.push(await runSchemathesis(numbers.examples, numbers.seed));
   return codes.every((code) => code === 0) ? 0 : 1;
-}
-
-function count(name: string, value: string): number {
-  const number = Number(value);
-  if (Number.isInteger(number) && number > 0) return number;
-  throw new UserError(`--${name} ${value}: a whole number from 1 on`);
 }
 
 async function fuzzWorker(runs: number, seed: number): Promise<number> {

@@ -14,7 +14,7 @@ import { openStore } from '../../api/registry/stores/open.ts';
 import { openR2Store } from '../../api/registry/stores/r2.ts';
 import { EmbedResponse } from '../../contracts/src/api/embed.ts';
 import { ENVARS } from '../../contracts/src/envars.ts';
-import { withPacked } from '../../contracts/src/model/manifest.ts';
+import { withPacked } from '../../contracts/src/model/towers.ts';
 import { model } from '../../trainer/control/cli/model.ts';
 import { handler as gate } from '../../trainer/control/lambda/gate.ts';
 import { handler as publish } from '../../trainer/control/lambda/publish.ts';

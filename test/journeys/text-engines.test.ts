@@ -9,7 +9,9 @@ import { EMBEDDED_MODEL, WITH_ONNXRUNTIME, WITHOUT_ONNXRUNTIME } from '../../api
 import { type LocalWorker, startWorker } from '../../api/dev/local-worker.ts';
 import { EmbedResponse } from '../../contracts/src/api/embed.ts';
 import { ReadyReport } from '../../contracts/src/api/models.ts';
-import { artefactKey, PACKED_TOWERS } from '../../contracts/src/keys.ts';
+import { artefactKey, PACKED_MODEL } from '../../contracts/src/keys.ts';
+import { ModelManifest } from '../../contracts/src/model/manifest.ts';
+import { staticFilesOf } from '../../contracts/src/model/static-files.ts';
 
 const TEXTS = ['A dog runs through the snow.', 'rain', 'Zwei Kinder spielen am Strand. '.repeat(30), 'dog👍 犬'];
 /** Three models of 30 MB, on a machine that has other work. */
@@ -88,7 +90,7 @@ test(
   async () => {
     const assets = mkdtempSync(join(tmpdir(), 'damaged-assets-'));
     await writeStaticFiles(assets, EMBEDDED_MODEL);
-    const { student } = JSON.parse(readFileSync(join(assets, PACKED_TOWERS), 'utf8'));
+    const { student } = JSON.parse(readFileSync(join(assets, PACKED_MODEL), 'utf8'));
     const damaged = join(assets, artefactKey(student.packed.file.digest));
     const bytes = readFileSync(damaged);
     bytes[bytes.length >> 1] = (bytes[bytes.length >> 1] ?? 0) ^ 1;
@@ -117,6 +119,60 @@ test(
       expect(await student.json()).toMatchObject({ error: { code: 'model_unavailable' } });
       // What is whole answers.
       for (const tier of ['tiny', 'static']) expect((await post(`edge-clip-small-${tier}`)).status).toBe(200);
+    } finally {
+      await platform.dispose();
+      rmSync(assets, { recursive: true });
+    }
+  },
+  START_MS,
+);
+
+test(
+  'a text whose rows are in a part of a table that is cut short is refused with the reason, and others are answered',
+  async () => {
+    const assets = mkdtempSync(join(tmpdir(), 'damaged-part-'));
+    await writeStaticFiles(assets, EMBEDDED_MODEL);
+    const { static: fast, text } = ModelManifest.parse(
+      JSON.parse(readFileSync(join(EMBEDDED_MODEL, 'manifest.json'), 'utf8')),
+    );
+    if (!fast) throw new Error('the embedded model has no static tier');
+    const words = readFileSync(join(EMBEDDED_MODEL, text.tokenizer.vocabulary.path), 'utf8').split('\n');
+    const parts = staticFilesOf([fast.table])(fast.table.file);
+    const partOf = (id: number) => parts.findIndex(({ to }) => id * fast.table.width < to);
+    const near = words.indexOf('dog');
+    const far = words.findIndex((word, id) => partOf(id) > partOf(near) && /^[a-z]{5,}$/.test(word));
+    const damaged = join(assets, parts[partOf(far)]?.key ?? '');
+    const bytes = readFileSync(damaged);
+    writeFileSync(damaged, bytes.subarray(1));
+    const { platform, url } = await startWorker({
+      model: EMBEDDED_MODEL,
+      assets,
+      port: 0,
+      encoderUrl: 'http://127.0.0.1:1',
+      entry: WITHOUT_ONNXRUNTIME,
+      variables: { CACHE: 'off' },
+    });
+    const embed = async (input: string) => {
+      const response = await fetch(`${url}/embed`, {
+        method: 'POST',
+        headers: { 'content-type': 'application/json' },
+        body: JSON.stringify({ input, model: 'edge-clip-small-static' }),
+      });
+      return { status: response.status, text: await response.text() };
+    };
+    try {
+      expect((await embed('dog')).status).toBe(200);
+      const refused = await embed(words[far] ?? '');
+      expect(refused.status).toBe(503);
+      expect(refused.text).toContain(`which is static.table.bin, has ${bytes.length - 1} bytes`);
+      expect((await embed('dog dog')).status).toBe(200);
+      const ready = await fetch(`${url}/health/ready`);
+      expect(ready.status).toBe(503);
+      expect(await ready.text()).toContain('which is static.table.bin');
+      writeFileSync(damaged, bytes);
+      // What it failed to read it reads again.
+      expect((await embed(words[far] ?? '')).status).toBe(200);
+      expect((await fetch(`${url}/health/ready`)).status).toBe(200);
     } finally {
       await platform.dispose();
       rmSync(assets, { recursive: true });

@@ -3,6 +3,7 @@ import { availableParallelism, cpus, loadavg } from 'node:os';
 import { EMBEDDED_MODEL } from '../../api/dev/bundle.ts';
 import { startLocal } from '../../api/dev/local.ts';
 import { type CommandLine, runCommand } from '../../contracts/command/command-line.ts';
+import { numberOf } from '../../contracts/command/numbers.ts';
 import type { LimitsReport } from '../../contracts/src/api/limits.ts';
 import { UserError } from '../../contracts/src/user-error.ts';
 import { childrenNamed } from '../bench/process.ts';
@@ -25,17 +26,14 @@ const OPTIONS = {
   only: { type: 'string', default: '' },
   json: { type: 'boolean' },
 } as const;
-const MOST_MINUTES = 600;
+const MINUTES = { from: 0.01, to: 600 };
 /** WebAssembly is compiled again, better, while it runs. */
 const WARM_UP = 150;
 
 type Result = Outcome & { name: string };
 
 async function main({ values }: CommandLine<typeof OPTIONS>): Promise<number> {
-  const minutes = Number(values.minutes);
-  if (!(minutes > 0 && minutes <= MOST_MINUTES)) {
-    throw new UserError(`--minutes ${values.minutes}: a number above 0, ${MOST_MINUTES} at most`);
-  }
+  const minutes = numberOf('--minutes', values.minutes, MINUTES);
   const chosen = scenarios(minutes).filter(({ name }) => name.includes(values.only));
   if (chosen.length === 0) throw new UserError(`--only ${values.only}: no scenario's name contains it`);
   const stopping = new AbortController();

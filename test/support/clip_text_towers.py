@@ -16,7 +16,7 @@ import torch  # noqa: E402
 from exchange.incoming.clip_text import ClipText, ClipTextShape, export_clip_text  # noqa: E402
 from exchange.incoming.isolate import EngineShape  # noqa: E402
 from towers.onnx_export import write_table  # noqa: E402
-from towers.student import fake_quantize_rows  # noqa: E402
+from towers.student.rounding import fake_quantize_rows  # noqa: E402
 
 SHAPES = {
     "clip": ClipTextShape(

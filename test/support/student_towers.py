@@ -16,7 +16,8 @@ sys.path[:0] = [str(ROOT / "trainer"), str(ROOT / "contracts/python")]
 import torch  # noqa: E402
 
 from towers.onnx_export import export_student, write_table  # noqa: E402
-from towers.student import Block, StudentShape, TextStudent, fake_quantize_rows  # noqa: E402
+from towers.student.model import Block, StudentShape, TextStudent  # noqa: E402
+from towers.student.rounding import fake_quantize_rows  # noqa: E402
 
 PIECES = 300
 KINDS = {"student": None, "widened": 24, "extreme": None}

@@ -22,7 +22,7 @@ from contracts import load  # noqa: E402
 from engine.folders.files import artefact  # noqa: E402
 from towers.exported_files import tokenizer_of, write_static, write_tower  # noqa: E402
 from towers.onnx_export import space_id  # noqa: E402
-from towers.student import StaticStudent, StudentShape, TextStudent  # noqa: E402
+from towers.student.model import StaticStudent, StudentShape, TextStudent  # noqa: E402
 from towers.wordpiece import BYTES, SPECIAL_TOKENS, WordPiece  # noqa: E402
 
 EMBED_DIM, CONTEXT = 64, 160

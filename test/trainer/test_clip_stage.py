@@ -296,11 +296,15 @@ def vectors_of(folder, features, pictures):
         return adapter(features) @ torch.nn.functional.normalize(turned, dim=-1).T
 
 
-def test_a_soup_of_a_run_with_itself_is_the_run_and_of_two_their_mean_before_either_was_turned(inputs, clip):
+def test_a_soup_of_a_run_with_itself_is_the_run_and_of_two_their_mean_before_either_was_turned(
+    inputs, clip, monkeypatch
+):
     folder = inputs["inherit"].parent
     clip("one")
     clip("two", schedule=schedule(5, lr=2e-2))
-    clip("self", soup=[str(folder / "one")] * 2)
+    with monkeypatch.context() as container:  # where the run has a path of its own
+        container.setenv("WEIGHTS", json.dumps({"/runs/one": str(folder / "one")}))
+        clip("self", soup=["/runs/one"] * 2)
     clip("both", soup=[str(folder / "one"), str(folder / "two")])
     features, pictures = torch.randn(7, 12), torch.randn(5, 1280)
     torch.testing.assert_close(

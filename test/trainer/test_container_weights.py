@@ -10,10 +10,10 @@ import json, os, sys
 from pathlib import Path
 
 job = json.loads(Path(sys.argv[1]).read_text())
-out, model = Path(job["output"].removeprefix("file://")), job["config"]["language_model"]
-read = {"name": (Path(model["name"]) / "model.safetensors").read_text(), "stage": job["config"]["stage"],
-        "adapter": Path(model["adapters"][0]).read_text(),
-        "placed": {path: Path(place).exists() for path, place in json.loads(os.environ["WEIGHTS"]).items()}}
+out, places = Path(job["output"].removeprefix("file://")), json.loads(os.environ["WEIGHTS"])
+read = {"config": job["config"]["language_model"], "stage": job["config"]["stage"],
+        "weights": {path: (Path(places[path]) / "model.safetensors").read_text() for path in ("/models/llama", "/models/tower")},
+        "adapter": Path(places["mntp"]).read_text(), "paths": sorted(places)}
 (out / "read.json").write_text(json.dumps(read))
 report = {"id": job["id"], "stage": "mntp", "status": "succeeded", "started_at": "2026-01-01T00:00:00.000Z",
           "seconds": 1.0, "device": "cpu", "metrics": {}, "notes": [], "artefacts": {}}
@@ -21,17 +21,16 @@ report = {"id": job["id"], "stage": "mntp", "status": "succeeded", "started_at":
 """
 
 
-def test_weights_are_fetched_and_stand_in_the_configuration_where_their_path_was(bucket, tmp_path, home):
+def test_weights_are_fetched_and_the_stage_is_told_where_they_are_by_their_path(bucket, tmp_path, home):
     (home / "stages" / "mntp.py").write_text(READING)
     put_input(bucket, "runs/prepare-weights")
     put_job(bucket, "runs/weights", "mntp", {"prepare": "runs/prepare-weights"})
     job = json.loads(bucket.get("runs/weights/job.json"))
     job["config"]["language_model"] = {"source": "directory", "name": "/models/llama", "adapters": ["mntp"]}
-    stored = {"at": ["language_model", "name"], "prefix": "", "uri": f"s3://{BUCKET}/data/sha256/ee", "file": None,
-              "path": "/models/llama"}  # fmt: skip
-    adapter = {"at": ["language_model", "adapters", 0], "prefix": "", "file": "a.gguf", "path": "mntp",
-               "uri": f"s3://{BUCKET}/data/sha256/ff"}  # fmt: skip
-    tower = stored | {"at": [], "path": "/models/tower"}
+    stored = {"path": "/models/llama", "uri": f"s3://{BUCKET}/data/sha256/ee", "file": None}
+    adapter = {"path": "mntp", "uri": f"s3://{BUCKET}/data/sha256/ff", "file": "a.gguf"}
+    # As an earlier version planned it.
+    tower = stored | {"path": "/models/tower", "at": ["language_model", "name"], "prefix": ""}
     bucket.put("runs/weights/job.json", json.dumps(job | {"weights": [stored, adapter, tower]}))
     code, _, errors = run("runs/weights", environment(bucket, tmp_path / "work", home))
     assert code == 65 and "there are no weights at s3://training/data/sha256/ee" in errors
@@ -48,7 +47,12 @@ def test_weights_are_fetched_and_stand_in_the_configuration_where_their_path_was
     code, _, errors = run("runs/weights", environment(bucket, tmp_path / "work", home))
     assert code == 0, errors
     read = json.loads(bucket.get("runs/weights/read.json"))
-    placed = {"/models/llama": True, "mntp": True, "/models/tower": True}
-    assert read == {"name": "weights", "adapter": "adapter", "stage": "mntp", "placed": placed}
-    # What was planned is kept as it was.
-    assert json.loads(bucket.get("runs/weights/job.json"))["config"]["language_model"]["name"] == "/models/llama"
+    assert read == {
+        "config": job["config"][
+            "language_model"
+        ],  # as the recipe has it: what the stage writes names no folder of a container
+        "stage": "mntp",
+        "weights": {"/models/llama": "weights", "/models/tower": "weights"},
+        "adapter": "adapter",
+        "paths": ["/models/llama", "/models/tower", "mntp"],
+    }

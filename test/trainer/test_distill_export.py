@@ -26,11 +26,11 @@ from towers.image.tower import ImageTower
 from towers.metrics import recalls
 from towers.served_text import served_tiers
 from towers.shards import ShardWriter
-from towers.student import load_static, load_student
-from towers.student_examples import Example, Sampler
-from towers.student_targets import Targets
-from towers.student_texts import read_student_texts
-from towers.student_vocabulary import token_table
+from towers.student.examples import Example, Sampler
+from towers.student.files import load_static, load_student
+from towers.student.targets import Targets
+from towers.student.texts import read_student_texts
+from towers.student.vocabulary import token_table
 from towers.two_towers import Adapter, TowersShape, save_towers
 from towers.wordpiece import train_vocabulary
 

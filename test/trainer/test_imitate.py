@@ -16,7 +16,8 @@ from support import interrupt_stage, run_stage, schedule, write_job
 from towers.formats.item import FormatError
 from towers.imitation.captions import read_captions
 from towers.imitation.vectors import of_features
-from towers.student import StaticStudent, TextStudent, load_student
+from towers.student.files import load_student
+from towers.student.model import StaticStudent, TextStudent
 from towers.wordpiece import WordPiece
 
 COLOURS = ("red", "green", "blue", "white", "black", "yellow")

@@ -1,15 +1,20 @@
 """Weights under the path of a recipe that is not of this machine: towers and language models find them where the container has them."""
 
+from pathlib import Path
+
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from bench.small_models import write_efficientnet
 from engine.folders.weights import know_places, placed
 from gpu_check.small import write_language_model
-from support import TINY_VISION, tiny_clip
+from support import ROOT, TINY_VISION, tiny_clip
+from towers.adaptation.write_model import read_base
 from towers.image.backbone import create_backbone
 from towers.language.read import read_language_model
 from towers.text.checkpoint import checkpoint_vectors, weight_files
+from towers.text.published_adapter import read_published_adapter
 
 
 @pytest.fixture
@@ -62,3 +67,21 @@ def test_a_language_model_and_a_checkpoints_text_tower_are_those_in_the_folders(
     vectors = [checkpoint_vectors(name, ["a dog"], torch.device("cpu")) for name in names]
     torch.testing.assert_close(*vectors)
     assert [file.parent for file in weight_files(names[0])] == [fetched / "2"]
+
+
+def test_a_published_adapter_is_the_one_in_the_file(fetched):
+    shapes = {"0.weight": (6,), "0.bias": (6,), "1.weight": (4, 6), "1.bias": (4,)}  # a norm and a linear layer
+    weights = {name: torch.randn(shape) for name, shape in shapes.items()}
+    file = fetched / "adapter.safetensors"
+    save_file({f"text_adapter.adaptor.{name}": tensor for name, tensor in weights.items()}, file)
+    know_places({"/recipes/adapter": str(file)})
+    assert torch.equal(
+        read_published_adapter(Path("/recipes/adapter")).weights["projection.weight"], weights["1.weight"]
+    )
+
+
+def test_the_model_that_an_adaptation_starts_from_is_the_one_in_the_folder(fetched):
+    know_places({"models/base": str(ROOT / "api" / "model")})
+    base = read_base(fetched, "models/base")
+    assert base.folder == ROOT / "api" / "model"
+    assert base.manifest["name"]

@@ -16,7 +16,6 @@ import towers.torchvision_shim  # noqa: F401  (before transformers and the ONNX 
 from contracts.types import ModelManifestText, PreprocessRecipe
 from towers.calibration import LEVELS, fit_logistic, random_negative_pairs, score_distribution, score_distributions
 from towers.graph_partition import partition_student
-from towers.init_from_bert import english_pieces, init_from_folder, rows_by_meaning, spaced_layers, spelled, table_of
 from towers.onnx_export import (
     embed_static,
     export_image_tower,
@@ -26,19 +25,19 @@ from towers.onnx_export import (
     write_table,
 )
 from towers.served_text import ServedText
-from towers.student import (
-    StaticStudent,
-    StudentShape,
-    TextStudent,
-    contradiction_loss,
-    distill_loss,
-    image_loss,
-    load_student,
-    matryoshka,
-    quantize_rows,
-    save_student,
+from towers.student.files import load_student, save_student
+from towers.student.init_from_bert import (
+    english_pieces,
+    init_from_folder,
+    rows_by_meaning,
+    spaced_layers,
+    spelled,
+    table_of,
 )
-from towers.student_start import left_of
+from towers.student.losses import contradiction_loss, distill_loss, image_loss, matryoshka
+from towers.student.model import StaticStudent, StudentShape, TextStudent
+from towers.student.rounding import quantize_rows
+from towers.student.start import left_of
 from towers.token_batches import batches_by_length, padded
 from towers.wordpiece import (
     CLS,

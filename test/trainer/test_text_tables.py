@@ -20,7 +20,7 @@ from types import SimpleNamespace
 from tasks.contrastive_groups import read_groups
 from tasks.mntp import captions_of
 from towers.data import each_text_row
-from towers.student_texts import read_student_texts
+from towers.student.texts import read_student_texts
 from towers.text_tables import TextTable
 
 def own_bytes():

@@ -13,9 +13,9 @@ from transformers import BertConfig, BertModel
 
 from support import STAGE_ENV, interrupt_stage, run_stage, schedule, write_job
 from towers.data import write_rows
-from towers.student_start import init_static_table
-from towers.student_texts import read_student_texts
-from towers.student_vocabulary import read_vocabulary
+from towers.student.start import init_static_table
+from towers.student.texts import read_student_texts
+from towers.student.vocabulary import read_vocabulary
 from towers.two_towers import Adapter
 from towers.wordpiece import SPECIAL_TOKENS, train_vocabulary
 

@@ -1,6 +1,5 @@
 """Runs one attempt at one job, from the job's document to the exit code."""
 
-import copy
 import json
 import shutil
 import time
@@ -25,7 +24,7 @@ from container.streamed import left_to_stream
 from contracts import ContractError, load
 from contracts.constants import DATA_ROLE, ENV_WEIGHTS, EXIT_INTERRUPTED, FILE_JOB, FILE_LEASE, FILE_LOG, FILE_REPORT
 from contracts.parts import PARTED
-from contracts.types import TrainingJob, TrainingJobWeightsItem
+from contracts.types import TrainingJob
 
 UPLOAD_RETRY_SECONDS = 1800.0  # for a result of which this machine has the only copy
 
@@ -114,7 +113,6 @@ def run_alone(job: TrainingJob, remote: Folder, settings: Settings, stop: Stop, 
             "inputs": {role: f"file://{folder}" for role, folder in inputs.items()},
             "output": f"file://{output}",
             **remote_inputs(job, left),
-            "config": with_places(job, weights),
         }
         (work / FILE_JOB).write_text(json.dumps(local, indent=2), encoding="utf-8")
 
@@ -155,28 +153,13 @@ def run_alone(job: TrainingJob, remote: Folder, settings: Settings, stop: Stop, 
         shutil.rmtree(work, ignore_errors=True)
 
 
-def with_places(job: TrainingJob, places: Mapping[str, Path]) -> dict[str, Any]:
-    """The configuration with this machine's paths of weights, by the URI that they were fetched from."""
-    config: Any = copy.deepcopy(job["config"])
+def places_by_path(job: TrainingJob, fetched: Mapping[str, Path]) -> dict[str, str]:
+    """The folder or file of weights on this machine by the path that the recipe names; `fetched`: folders by their URI."""
+    places = {}
     for item in job.get("weights", []):
-        if not item["at"]:
-            continue
-        node = config
-        for key in item["at"][:-1]:
-            node = node[key]
-        node[item["at"][-1]] = f"{item['prefix']}{place_of(item, places)}"
-    return config
-
-
-def places_by_path(job: TrainingJob, places: Mapping[str, Path]) -> dict[str, str]:
-    """Where weights are on this machine, by the path that the recipe names them by."""
-    return {item["path"]: str(place_of(item, places)) for item in job.get("weights", [])}
-
-
-def place_of(item: TrainingJobWeightsItem, places: Mapping[str, Path]) -> Path:
-    """The folder or the file of an item."""
-    place = places[item["uri"]]
-    return place if item["file"] is None else place / safe_path(item["file"], item["uri"])
+        folder, file = fetched[item["uri"]], item["file"]
+        places[item["path"]] = str(folder if file is None else folder / safe_path(file, item["uri"]))
+    return places
 
 
 def stage_command(stage: str, job: Path, settings: Settings, weights: Mapping[str, str]) -> StageCommand:

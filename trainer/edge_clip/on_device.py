@@ -22,7 +22,8 @@ from towers.exported_files import text_towers
 from towers.from_model import INPUT, OUTPUT, GraphTail, ImageGraph, student_from_graph
 from towers.onnx_nodes import NODES
 from towers.served_text import EmbedTexts, ServedStatic, table_of
-from towers.student import Block, Linear, TextStudent, quantize_rows
+from towers.student.model import Block, Linear, TextStudent
+from towers.student.rounding import quantize_rows
 from towers.token_batches import padded
 from towers.wordpiece import WordPiece, with_special_tokens
 

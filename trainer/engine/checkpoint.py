@@ -23,21 +23,15 @@ from torch.distributed.checkpoint.metadata import Metadata, StorageMeta
 from torch.distributed.checkpoint.state_dict_loader import load
 from torch.distributed.checkpoint.state_dict_saver import async_save
 
+from engine.folders.saved import FOLDER, PREVIOUS, UNREADABLE, CheckpointError, reason_of
 from engine.world import World
-
-FOLDER = "checkpoints"
-PREVIOUS = "-previous"
 
 # A process alone is what a machine with two cores has: no reason to warn at every checkpoint.
 warnings.filterwarnings("ignore", "torch.distributed is disabled", UserWarning)
 
-UNREADABLE = (OSError, RuntimeError, KeyError, EOFError, ValueError, pickle.UnpicklingError, CheckpointException)
+FAILURES = (*UNREADABLE, CheckpointException)
 
 Tensors = dict[str, Any]  # dicts of tensors by name: weights, state of the optimiser, averaged weights
-
-
-class CheckpointError(Exception):
-    """One cannot be written, or none can be read; the sentence says why and what to do."""
 
 
 class Checkpoints:
@@ -73,15 +67,11 @@ class Checkpoints:
             pending, self._pending = self._pending, None
             try:
                 pending.result()
-            except UNREADABLE as error:
+            except FAILURES as error:
                 raise CheckpointError(
-                    f"a checkpoint could not be written ({reason_of(error)}): the one before it stays. Run the same job "
+                    f"a checkpoint could not be written ({reason_of(first_of(error))}): the one before it stays. Run the same job "
                     "again once that is solved"
                 ) from error
-
-    def exist(self) -> bool:
-        """Whether anything was saved."""
-        return any((self.output / f"{name}.pt").exists() for name in (self.name, self.name + PREVIOUS))
 
     def load(
         self, places_for: Callable[[set[str]], Tensors], log: Callable[[str], None]
@@ -105,8 +95,8 @@ class Checkpoints:
                     process_group=self.world.storage,
                     no_dist=self.world.size == 1,
                 )
-            except UNREADABLE as error:
-                reasons.append(f"{file.name}: {reason_of(error)}")
+            except FAILURES as error:
+                reasons.append(f"{file.name}: {reason_of(first_of(error))}")
                 log(f"{reasons[-1]}; trying the one before it")
                 continue
             log(f"resumed from {file.name}, step {small['step']}")
@@ -147,22 +137,9 @@ class Checkpoints:
                 shutil.rmtree(place, ignore_errors=True)
 
 
-def read_small(file: Path) -> dict[str, Any]:
-    """What a stage that goes through files has saved; nothing that the file says is run."""
-    try:
-        return torch.load(file, map_location="cpu", weights_only=True)
-    except UNREADABLE as error:
-        raise CheckpointError(f"{file} cannot be read ({reason_of(error)}): delete it to begin again") from error
-
-
-def reason_of(error: BaseException) -> str:
-    """The first line of what went wrong, on whichever rank."""
-    if isinstance(error, CheckpointException):
-        error = next(iter(error.failures.values()))[0]
-    if isinstance(error, pickle.UnpicklingError) and "weights_only" in str(error):
-        # torch's own words advise to read the file all the same, which runs what it says.
-        return "it is no checkpoint, or holds more than numbers, strings and tensors, which could run code"
-    return (str(error).strip() or type(error).__name__).splitlines()[0]
+def first_of(error: BaseException) -> BaseException:
+    """What went wrong on the first of the ranks that failed."""
+    return next(iter(error.failures.values()))[0] if isinstance(error, CheckpointException) else error
 
 
 class Reader(FileSystemReader):

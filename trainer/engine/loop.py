@@ -3,21 +3,24 @@
 import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import distributed as dist
 from torch import nn
-from torch.distributed.tensor import DTensor
 
 from contracts.types import Parallel, Schedule
 from engine import generators
-from engine.checkpoint import Checkpoints
+from engine.folders.saved import has_checkpoint
 from engine.optim import Average, adamw, clip_gradients, set_lr
 from engine.run import Run
-from engine.sharding import place, whole_weights
+from engine.sharding import is_split, place, whole_weights
 from engine.task import Parts, Task
 from engine.world import World, since_start
+
+if TYPE_CHECKING:
+    from engine.checkpoint import Checkpoints
 
 CHECK_EVERY = 50  # steps between looks at whether all gradients were finite; before a checkpoint there is one, too
 
@@ -45,7 +48,7 @@ class Loop:
     @property
     def resumes(self) -> bool:
         """Whether an earlier attempt left a checkpoint."""
-        return Checkpoints(self.run.output, self.name, self.run.world).exist()
+        return has_checkpoint(self.run.output, self.name)
 
     def train(self) -> dict[str, nn.Module]:
         """Train to the end; the modules with what was learned, or with its average where there is one.
@@ -87,11 +90,11 @@ class Loop:
                 saver.save(step)
             if stops:
                 flags.close()
-                saver.checkpoints.wait()
+                saver.wait()
                 run.stop(self.before + step, self.total or schedule["steps"])
         flags.close()
         finite.check(saver.saved_step)
-        saver.checkpoints.wait()
+        saver.wait()
         if average is not None:
             average.take()
         if splits:
@@ -174,13 +177,19 @@ class Saver:
     """Checkpoints of a loop: what is trained, the task's own state, and the random numbers of every rank."""
 
     def __init__(self, loop: Loop, trained: Trained) -> None:
-        self.run, self.task, self.trained = loop.run, loop.task, trained
-        self.checkpoints = Checkpoints(loop.run.output, loop.name, loop.run.world)
+        self.loop, self.run, self.task, self.trained = loop, loop.run, loop.task, trained
         self.saved_step = 0
+
+    @cached_property
+    def checkpoints(self) -> "Checkpoints":
+        """Opened where there is one to read or to write."""
+        from engine.checkpoint import Checkpoints  # a second of imports, which short trainings do without
+
+        return Checkpoints(self.run.output, self.loop.name, self.run.world)
 
     def resume(self) -> int:
         """Go on from the newest checkpoint; returns the step to do next."""
-        if not self.checkpoints.exist():
+        if not self.loop.resumes:
             return 0
         tensors, small = self.checkpoints.load(self.trained.places_for, self.run.log)
         self.trained.take(tensors)
@@ -205,12 +214,17 @@ class Saver:
         self.run.note_checkpoint()
         self.saved_step = step
 
+    def wait(self) -> None:
+        """Until what was saved is whole."""
+        if self.saved_step > 0:
+            self.checkpoints.wait()
+
 
 class Gradients:
     """The gradients of all parameters, added up over the ranks. Those of sharded parameters are already."""
 
     def __init__(self, parameters: Sequence[torch.Tensor], world: World) -> None:
-        self.parameters = [parameter for parameter in parameters if not isinstance(parameter, DTensor)]
+        self.parameters = [parameter for parameter in parameters if not is_split(parameter)]
         self.world = world
         self.used: list[bool] | None = None
 

@@ -6,10 +6,9 @@ from typing import Any
 
 import torch
 from torch import nn
-from torch.distributed.tensor import DTensor
 
 from contracts.types import Schedule
-from engine.sharding import norm_of
+from engine.sharding import is_split, norm_of
 
 BETAS, EPSILON = (
     (0.9, 0.98),
@@ -56,11 +55,11 @@ def set_lr(optimizer: torch.optim.Optimizer, step: int, schedule: Schedule) -> N
 def clip_gradients(optimizer: torch.optim.Optimizer, limit: float) -> torch.Tensor:
     """Clip the global gradient norm; returns the norm before clipping, on the device: reading it would wait for a GPU."""
     parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
-    sharded = [parameter for parameter in parameters if isinstance(parameter, DTensor)]
+    sharded = [parameter for parameter in parameters if is_split(parameter)]
     if not sharded:
         return nn.utils.clip_grad_norm_(parameters, limit)
     norm = norm_of([parameter.grad for parameter in parameters if parameter.grad is not None])
-    for part in (sharded, [parameter for parameter in parameters if not isinstance(parameter, DTensor)]):
+    for part in (sharded, [parameter for parameter in parameters if not is_split(parameter)]):
         nn.utils.clip_grads_with_norm_(part, limit, norm)
     return norm
 

@@ -32,11 +32,11 @@ from contracts.constants import (
 from contracts.parts import PARTED
 from contracts.types import Artefact, TrainingJob, TrainingReport, TrainingReportFirstStep
 from engine import generators
-from engine.checkpoint import FOLDER as CHECKPOINTS
-from engine.checkpoint import read_small
 from engine.failure import fail_in_a_sentence
 from engine.folders.files import artefact, write_atomically
 from engine.folders.inputs import only_parts, path_of
+from engine.folders.saved import FOLDER as CHECKPOINTS
+from engine.folders.saved import read_small
 from engine.folders.weights import know_places
 from engine.task import Figures, value_of
 from engine.world import World, end_process, fast_dtype, join_world

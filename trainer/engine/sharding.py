@@ -9,18 +9,19 @@ every rank.
 
 import functools
 import itertools
+import sys
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TypeGuard
 
 import torch
 from torch import nn
-from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
-from torch.distributed.fsdp import FSDPModule, MixedPrecisionPolicy, fully_shard, register_fsdp_forward_method
-from torch.distributed.tensor import DTensor
 from torch.utils.checkpoint import checkpoint
 
 from contracts.types import Parallel
 from engine.world import World
+
+if TYPE_CHECKING:
+    from torch.distributed.tensor import DTensor
 
 
 class Blocks(NamedTuple):
@@ -48,7 +49,11 @@ def place(blocks: Blocks | None, parallel: Parallel, world: World) -> None:
 
 def shard(blocks: Blocks, world: World) -> None:
     """Split the blocks between the ranks."""
-    mesh: DeviceMesh = init_device_mesh(world.device.type, (world.size,))
+    # A second of imports, for what few runs do.
+    from torch.distributed.device_mesh import init_device_mesh
+    from torch.distributed.fsdp import FSDPModule, MixedPrecisionPolicy, fully_shard, register_fsdp_forward_method
+
+    mesh = init_device_mesh(world.device.type, (world.size,))
     sharded: list[FSDPModule] = []
     for block in blocks.parts:
         parameters = list(block.parameters())
@@ -85,12 +90,18 @@ def whole_weights(modules: Mapping[str, nn.Module]) -> dict[str, torch.Tensor]:
 
 def whole(value: torch.Tensor) -> torch.Tensor:
     """A tensor as it is, or put together from the parts of all ranks, which call it alike."""
-    return value.full_tensor() if isinstance(value, DTensor) else value
+    return value.full_tensor() if is_split(value) else value
+
+
+def is_split(value: torch.Tensor) -> "TypeGuard[DTensor]":
+    """Whether a tensor is a rank's part of one. Where nothing is split, the type of parts, a second of imports, is not loaded."""
+    module = sys.modules.get("torch.distributed.tensor")
+    return module is not None and isinstance(value, module.DTensor)
 
 
 def norm_of(gradients: Sequence[torch.Tensor]) -> torch.Tensor:
     """The norm of all of them together, split ones and whole ones."""
-    parts = [[g for g in gradients if isinstance(g, DTensor)], [g for g in gradients if not isinstance(g, DTensor)]]
+    parts = [[g for g in gradients if is_split(g)], [g for g in gradients if not is_split(g)]]
     norms = [nn.utils.get_total_norm(part) for part in parts if part]
     of_all = [whole(norm) for norm in norms]
     return of_all[0] if len(of_all) == 1 else torch.stack(of_all).norm()

@@ -23,7 +23,7 @@ def main() -> None:
     """Run the stage."""
     run = Run.start(AdaptConfig)
     config = run.config
-    base = read_base(run.input("data") / config["model"])
+    base = read_base(run.input("data"), config["model"])
     pictures = look_through(run)
     images = ImageSide(run, base, pictures)
     images.look()

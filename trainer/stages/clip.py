@@ -7,8 +7,6 @@ terms are in tasks/clip_objective.py, where images and captions come from in tas
 the towers are the mean of those of earlier runs.
 """
 
-from pathlib import Path
-
 from contracts.types import ClipConfig
 from engine.loop import Loop
 from engine.run import Run
@@ -22,7 +20,7 @@ def main() -> None:
     inputs = Inputs(run.input("prepare"), run.input("embed_captions"), run.input("embed_images"), run.input("inherit"))
     config, training = run.config, build(run, inputs)
     if "soup" in config:
-        average(training, [Path(folder) for folder in config["soup"]])
+        average(training, config["soup"])
     else:
         loop = Loop(run, training.task, config["schedule"], config.get("parallel"), config["ema_decay"])
         training.task.take(loop.train())

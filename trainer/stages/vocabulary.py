@@ -6,9 +6,9 @@ settings finds it finished.
 
 from contracts.types import VocabularyConfig
 from engine.run import Run
-from towers.student_examples import Sampler
-from towers.student_texts import read_student_texts
-from towers.student_vocabulary import (
+from towers.student.examples import Sampler
+from towers.student.texts import read_student_texts
+from towers.student.vocabulary import (
     FILE_PIECES,
     first_student,
     read_tokens,

@@ -6,8 +6,9 @@ import torch
 
 from engine.task import Figures, Parts, Task
 from towers.distillation import Distillation
-from towers.student import CONTRADICTION_MARGIN, StaticStudent, TextStudent, contradiction_loss
-from towers.student_examples import Example
+from towers.student.examples import Example
+from towers.student.losses import CONTRADICTION_MARGIN, contradiction_loss
+from towers.student.model import StaticStudent, TextStudent
 from towers.token_batches import padded
 from towers.wordpiece import with_special_tokens
 

@@ -7,18 +7,11 @@ from engine import generators
 from engine.loop import Loop
 from tasks.distill import DistillStatic, DistillStudent
 from towers.distillation import Distillation, mean_cosine
-from towers.init_from_bert import init_from_package, init_from_student
-from towers.student import (
-    StaticStudent,
-    StudentShape,
-    TextStudent,
-    load_static,
-    load_student,
-    save_static,
-    save_student,
-)
-from towers.student_examples import projection_texts
-from towers.student_start import fitted_projection, init_projection, init_static_table, piece_states
+from towers.student.examples import projection_texts
+from towers.student.files import load_static, load_student, save_static, save_student
+from towers.student.init_from_bert import init_from_package, init_from_student
+from towers.student.model import StaticStudent, StudentShape, TextStudent
+from towers.student.start import fitted_projection, init_projection, init_static_table, piece_states
 
 EVALUATE_TEXTS = 500  # dev captions for the progress lines; the report uses all
 

@@ -17,11 +17,11 @@ from data.features import features_of_set, save_tensors
 from engine.run import Run
 from towers.data import read_images, read_pairs, read_rows
 from towers.preprocess import pixel_batches
-from towers.student import Loss, distill_loss, image_loss, matryoshka
-from towers.student_examples import Example, Sampler
-from towers.student_targets import Targets, Teacher
-from towers.student_texts import StudentTexts, read_student_texts
-from towers.student_vocabulary import Vocabulary, read_vocabulary
+from towers.student.examples import Example, Sampler
+from towers.student.losses import Loss, distill_loss, image_loss, matryoshka
+from towers.student.targets import Targets, Teacher
+from towers.student.texts import StudentTexts, read_student_texts
+from towers.student.vocabulary import Vocabulary, read_vocabulary
 from towers.two_towers import load_adapter, load_preprocess, read_shape
 from towers.wordpiece import with_special_tokens
 

@@ -21,7 +21,8 @@ from contracts.types import (
 from engine.folders.files import artefact, write_atomically
 from towers.graph_partition import partition_student
 from towers.onnx_export import export_student, write_table
-from towers.student import StaticStudent, TextStudent, load_static, load_student
+from towers.student.files import load_static, load_student
+from towers.student.model import StaticStudent, TextStudent
 from towers.wordpiece import CLS, PAD, SEP, UNK, WordPiece
 
 FILE_OF: dict[Tier, str] = {"student": "text", "tiny": "tiny"}  # the beginning of a transformer's file names

@@ -19,7 +19,8 @@ from torch.nn import functional as F
 
 from towers.onnx_export import ZERO_POINT, session
 from towers.onnx_nodes import NODES, attributes_of
-from towers.student import StudentShape, TextStudent, quantize_rows
+from towers.student.model import StudentShape, TextStudent
+from towers.student.rounding import quantize_rows
 
 OUTPUT, INPUT = "embedding", "pixels"
 

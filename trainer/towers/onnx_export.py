@@ -19,7 +19,8 @@ from onnx import TensorProto, helper, numpy_helper
 from torch import nn
 
 from contracts.types import PreprocessRecipe
-from towers.student import EPS, Block, TextStudent, quantize_rows
+from towers.student.model import EPS, Block, TextStudent
+from towers.student.rounding import quantize_rows
 from towers.wordpiece import UNK
 
 CONTRIB = "com.microsoft"

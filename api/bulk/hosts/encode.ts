@@ -1,6 +1,7 @@
 // `npm run encode`: embeds any number of images, texts and videos, from wherever they are, into files of vectors.
 import { availableParallelism } from 'node:os';
 import { type CommandLine, runCommand } from '../../../contracts/command/command-line.ts';
+import { wholeNumberOf } from '../../../contracts/command/numbers.ts';
 import {
   type BulkEstimate,
   BulkFormat,
@@ -27,7 +28,6 @@ import { COMMAND, idOf, jobOf } from '../service/ask.ts';
 import { type JobFolder, totalsOf } from '../service/folder.ts';
 import { planJob } from '../service/plan.ts';
 import { hasPrograms, MISSING } from '../video/program.ts';
-import { countOf } from './numbers.ts';
 import { currentModel, openFolder, openUri, shardHost, toUri, videoPrograms } from './open.ts';
 import { lineOfProgress, timeOf } from './progress.ts';
 import { VIDEO_HELP, VIDEO_OPTIONS, videoOf } from './video-options.ts';
@@ -106,7 +106,7 @@ async function ask({ values }: Line, words: string[]): Promise<BulkJob> {
       sources: (values.source ?? []).map(toUri),
       formats: values.format.split(',').map((format) => oneOf('format', format, BulkFormat.options)),
       type: oneOf('type', values.type, BulkType.options),
-      dimensions: countOf('dimensions', values.dimensions),
+      dimensions: wholeNumberOf('--dimensions', values.dimensions, { from: 1 }),
       model: values.id,
       video: videoOf(values),
     };
@@ -126,9 +126,9 @@ async function main(line: Line): Promise<number> {
   // What is only planned here may run where it is installed.
   if (asked.video && !values.plan && !(await hasPrograms(videoPrograms().path))) throw new UserError(MISSING);
   const job = await begin(folder, asked);
-  const shardItems = countOf('shard-items', values['shard-items'], 1024);
+  const shardItems = wholeNumberOf('--shard-items', values['shard-items'], { from: 1, to: 1024 });
   const tell = values.json ? print : printForPeople();
-  const workers = countOf('workers', values.workers) ?? availableParallelism();
+  const workers = wholeNumberOf('--workers', values.workers, { from: 1 }) ?? availableParallelism();
   const plan = await planJob(folder, job, { open: openUri, shardItems, machine: ownMachine(workers) });
   // Before anything is said of the job: whoever reads that may stop it.
   const stop = new AbortController();

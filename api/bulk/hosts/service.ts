@@ -5,6 +5,7 @@ import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { type CommandLine, runCommand } from '../../../contracts/command/command-line.ts';
 import { whenOrphaned } from '../../../contracts/command/lifetime.ts';
+import { wholeNumberOf } from '../../../contracts/command/numbers.ts';
 import { LIMITS } from '../../../contracts/src/api/limits.ts';
 import { ENVARS } from '../../../contracts/src/envars.ts';
 import { bulkFolder } from '../../../contracts/src/keys.ts';
@@ -52,7 +53,7 @@ function openService(store: string, { values }: Line) {
     open: (id) => openJobFolder(objects, bulkFolder(id)),
     openPlace: openUri,
     host: shardHost(values),
-    workers: values.workers === undefined ? undefined : Number(values.workers),
+    workers: wholeNumberOf('--workers', values.workers, { from: 1 }),
     send: fetch,
     onProblem: (sentence) => console.error(sentence),
   });

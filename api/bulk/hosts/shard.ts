@@ -1,6 +1,7 @@
 // Encodes every so manieth shard of a bulk job, as a child of an array job of AWS Batch or as a process of this machine.
 import { type CommandLine, runCommand } from '../../../contracts/command/command-line.ts';
 import { whenOrphaned } from '../../../contracts/command/lifetime.ts';
+import { wholeNumberOf } from '../../../contracts/command/numbers.ts';
 import type { BulkJob } from '../../../contracts/src/bulk/job.ts';
 import type { BulkEvent } from '../../../contracts/src/events.ts';
 import { EXIT } from '../../../contracts/src/exit-codes.ts';
@@ -71,7 +72,8 @@ async function main({ values, words: [place] }: CommandLine<typeof OPTIONS>): Pr
   const shards = shardsOf(plan.shards, values);
   // A child whose parent was killed must not go on beside the one that is started in its place.
   if (values.lane !== undefined) whenOrphaned(() => process.exit(EXIT.failed));
-  const threads = Number(values.threads ?? (values.lane === undefined ? 0 : 1)) || undefined;
+  const threads =
+    wholeNumberOf('--threads', values.threads, { from: 1 }) ?? (values.lane === undefined ? undefined : 1);
   const sources = openSources(job, placeOptions());
   const encoder = await openEncoder(await folderOf(job, values), threads);
   // Whoever cancels a job has its children told to stop, as a machine does that is reclaimed: the job itself says which it was.

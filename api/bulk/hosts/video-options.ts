@@ -1,7 +1,7 @@
 // The options of `npm run encode` that say how videos are read.
+import { numberOf, wholeNumberOf } from '../../../contracts/command/numbers.ts';
 import { SAMPLING_LIMITS, VIDEO_LIMITS, type VideoSampling } from '../../../contracts/src/bulk/video.ts';
 import { UserError } from '../../../contracts/src/user-error.ts';
-import { numberOf } from './numbers.ts';
 
 export const VIDEO_OPTIONS = {
   video: { type: 'boolean' },
@@ -41,15 +41,15 @@ export function videoOf(values: Values): VideoSampling | undefined {
     );
   }
   const count = (name: string, value: string): number =>
-    numberOf(name, value, { from: 1, to: VIDEO_LIMITS.frames, isWhole: true });
+    wholeNumberOf(name, value, { from: 1, to: VIDEO_LIMITS.frames });
   return {
     frames:
       frames === undefined
         ? {
-            per_second: numberOf('frames-per-second', perSecond ?? `${DEFAULTS.perSecond}`, RATES),
-            most: count('max-frames', most ?? `${DEFAULTS.most}`),
+            per_second: numberOf('--frames-per-second', perSecond ?? `${DEFAULTS.perSecond}`, RATES),
+            most: count('--max-frames', most ?? `${DEFAULTS.most}`),
           }
-        : { count: count('frames', frames) },
-    segment_seconds: numberOf('segment-seconds', seconds ?? `${DEFAULTS.segmentSeconds}`, LENGTHS),
+        : { count: count('--frames', frames) },
+    segment_seconds: numberOf('--segment-seconds', seconds ?? `${DEFAULTS.segmentSeconds}`, LENGTHS),
   };
 }

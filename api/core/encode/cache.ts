@@ -1,7 +1,8 @@
 // The seam of the vector cache, and what a vector is stored under: a digest of all that it follows from.
 import type { ImageReceipt } from '../../../contracts/src/api/embed.ts';
 import { artefactsIn } from '../../../contracts/src/model/artefact.ts';
-import { type ModelManifest, textTowers } from '../../../contracts/src/model/manifest.ts';
+import type { ModelManifest } from '../../../contracts/src/model/manifest.ts';
+import { textTowers } from '../../../contracts/src/model/towers.ts';
 import type { TokenIds } from '../../text/engine.ts';
 import type { CoreError } from '../errors.ts';
 import type { Tier } from '../model.ts';

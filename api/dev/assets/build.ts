@@ -1,13 +1,16 @@
 // `npm run assets`: the static files that `wrangler deploy` sends beside the Worker. wrangler runs it itself.
-import { mkdtempSync, readFileSync, renameSync, rmSync } from 'node:fs';
+import { mkdtempSync, renameSync, rmSync } from 'node:fs';
 import { mkdir, readFile } from 'node:fs/promises';
 import { join, relative, resolve } from 'node:path';
 import { runCommand } from '../../../contracts/command/command-line.ts';
 import { STATIC_PATHS } from '../../../contracts/src/keys.ts';
 import { ModelManifest } from '../../../contracts/src/model/manifest.ts';
+import { staticFilesOf } from '../../../contracts/src/model/static-files.ts';
+import { rowTables } from '../../../contracts/src/model/towers.ts';
 import { provePacked } from '../../pack/prove.ts';
 import { staticFileReader } from '../../registry/stores/static-files.ts';
 import { EMBEDDED_MODEL } from '../bundle.ts';
+import { wantsOnnx } from './engine.ts';
 import { writeStaticFiles } from './write.ts';
 
 const ROOT = resolve(import.meta.dirname, '../../..');
@@ -17,8 +20,9 @@ export const ASSETS = join(ROOT, 'build/assets');
 const HELP = `Usage: npm run assets
 
 Makes build/assets, the static files that \`wrangler deploy\` sends beside the Worker: the page of api/playground, and the files
-of api/model by their digest, the weights of its transformers packed for the Worker's own engine. wrangler.toml runs it before
-every deployment; where that sets TEXT_ENGINE = "onnx", graphs and weights are there as onnxruntime-web reads them.
+of api/model by their digest: the weights of its transformers packed for the Worker's own engine, tables of rows by token in
+parts, and the index of the vocabulary. wrangler.toml runs it before every deployment; where that sets TEXT_ENGINE = "onnx"
+for some environment, graphs and weights are there as onnxruntime-web reads them.
   --help     this text
   --version  name and version
 
@@ -30,7 +34,9 @@ async function main(): Promise<undefined> {
   await mkdir(join(ASSETS, '..'), { recursive: true });
   const incoming = mkdtempSync(`${ASSETS}.`);
   try {
-    const { model, files, bytes } = await writeStaticFiles(incoming, EMBEDDED_MODEL, { onnx: wantsOnnx() });
+    const { model, files, bytes } = await writeStaticFiles(incoming, EMBEDDED_MODEL, {
+      onnx: await wantsOnnx(join(ROOT, 'wrangler.toml')),
+    });
     await prove(incoming);
     rmSync(ASSETS, { recursive: true, force: true });
     renameSync(incoming, ASSETS);
@@ -42,13 +48,9 @@ async function main(): Promise<undefined> {
 
 /** Whether the files of that folder, as they will be served, compute the model's golden vectors. */
 async function prove(folder: string): Promise<void> {
-  const { read } = staticFileReader(async (key) => new Response(await readFile(join(folder, key))));
-  const manifest = await readFile(join(folder, STATIC_PATHS.manifest), 'utf8');
-  await provePacked(ModelManifest.parse(JSON.parse(manifest)), { read });
+  const manifest = ModelManifest.parse(JSON.parse(await readFile(join(folder, STATIC_PATHS.manifest), 'utf8')));
+  const fetchFile = async (key: string) => new Response(await readFile(join(folder, key)));
+  await provePacked(manifest, staticFileReader(fetchFile, staticFilesOf(rowTables(manifest))));
 }
-
-/** Whether some environment of the Worker runs the embedded model on onnxruntime-web. */
-const wantsOnnx = (): boolean =>
-  /^\s*TEXT_ENGINE\s*=\s*"onnx"/m.test(readFileSync(join(ROOT, 'wrangler.toml'), 'utf8'));
 
 if (import.meta.main) await runCommand({ help: HELP, options: {} }, main);

@@ -6,10 +6,19 @@ import { basename, dirname, join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { build } from 'esbuild';
 import { OPERATIONS } from '../../../contracts/src/api/operations.ts';
-import { FILES, PACKED_TOWERS, STATIC_PATHS, staticFilesOf } from '../../../contracts/src/keys.ts';
+import { FILES, PACKED_MODEL, STATIC_PATHS } from '../../../contracts/src/keys.ts';
 import type { Artefact } from '../../../contracts/src/model/artefact.ts';
-import { ModelManifest, ownArtefacts, textArtefacts, withPacked } from '../../../contracts/src/model/manifest.ts';
+import { ModelManifest } from '../../../contracts/src/model/manifest.ts';
+import { staticFilesOf } from '../../../contracts/src/model/static-files.ts';
+import {
+  ownArtefacts,
+  type PackedModel,
+  rowTables,
+  textArtefacts,
+  withPacked,
+} from '../../../contracts/src/model/towers.ts';
 import { UserError } from '../../../contracts/src/user-error.ts';
+import { packIndex } from '../../pack/index-file.ts';
 import { type Packed, packModel } from '../../pack/pack.ts';
 import { digestOfFile } from '../../registry/stores/hash.ts';
 
@@ -48,11 +57,13 @@ export async function writeStaticFiles(
     sizes.push((await stat(to)).size);
   }
   for (const artefact of textArtefacts(manifest)) await requireIntact(join(model, artefact.path), artefact);
-  const packed: Packed = onnx ? { towers: {}, files: new Map() } : await packFolder(model, manifest);
-  const served = withPacked(manifest, packed.towers);
-  for (const artefact of onnx ? textArtefacts(served) : ownArtefacts(served)) {
-    const file = packed.files.get(artefact.path) ?? join(model, artefact.path);
-    for (const { key, from, to } of staticFilesOf(artefact)) {
+  const packed = onnx ? undefined : await packFolder(model, manifest);
+  const { index, ...towers }: PackedModel = packed?.model ?? {};
+  const served = withPacked(manifest, towers);
+  const filesOf = staticFilesOf(rowTables(manifest));
+  for (const artefact of onnx ? textArtefacts(served) : [...ownArtefacts(served), ...(index ? [index] : [])]) {
+    const file = packed?.files.get(artefact.path) ?? join(model, artefact.path);
+    for (const { key, from, to } of filesOf(artefact)) {
       const place = await placeIn(folder, key);
       if (typeof file !== 'string') await writeFile(place, file.subarray(from, to));
       else if (to - from === artefact.size) await copyFile(file, place, constants.COPYFILE_FICLONE);
@@ -63,7 +74,7 @@ export async function writeStaticFiles(
   const documents: [string, Uint8Array][] = [
     description(),
     [STATIC_PATHS.manifest, Buffer.from(JSON.stringify(served))],
-    ...(onnx ? [] : [[PACKED_TOWERS, Buffer.from(JSON.stringify(packed.towers))] satisfies [string, Uint8Array]]),
+    ...(packed ? [[PACKED_MODEL, Buffer.from(JSON.stringify(packed.model))] satisfies [string, Uint8Array]] : []),
   ];
   for (const [path, content] of [...documents, ...(await localFiles())]) {
     await writeFile(await placeIn(folder, path), content);
@@ -77,9 +88,17 @@ export async function writeStaticFiles(
   };
 }
 
-/** What its manifest does not say of packed weights, and the files for it. */
-const packFolder = (model: string, manifest: ModelManifest): Promise<Packed> =>
-  packModel(manifest, async ({ path }) => Uint8Array.from(await readFile(join(model, path))).buffer);
+/** What is made of its files for our own engine and for the tokenizer, and where that is. */
+async function packFolder(
+  model: string,
+  manifest: ModelManifest,
+): Promise<{ model: PackedModel; files: Packed['files'] }> {
+  const read = async ({ path }: Artefact) => Uint8Array.from(await readFile(join(model, path))).buffer;
+  const { towers, files } = await packModel(manifest, read);
+  const index = await packIndex(manifest, read);
+  if (!index) return { model: towers, files };
+  return { model: { ...towers, index: index.file }, files: new Map([...files, [index.file.path, index.bytes]]) };
+}
 
 function pageFiles(): string[] {
   return readdirSync(PAGE, { recursive: true, withFileTypes: true })

@@ -3,6 +3,7 @@ import { createServer, type IncomingMessage, type ServerResponse } from 'node:ht
 import type { AddressInfo } from 'node:net';
 import { type CommandLine, runCommand } from '../../../contracts/command/command-line.ts';
 import { whenOrphaned } from '../../../contracts/command/lifetime.ts';
+import { wholeNumberOf } from '../../../contracts/command/numbers.ts';
 import { ENVARS } from '../../../contracts/src/envars.ts';
 import {
   BODY_BYTES,
@@ -80,7 +81,11 @@ function headerOf(request: IncomingMessage, name: string): string | undefined {
 
 async function main({ values }: CommandLine<typeof OPTIONS>): Promise<undefined> {
   const { model, registry } = values;
-  const service = await openService({ model, registry, threads: values.threads ? Number(values.threads) : undefined });
+  const service = await openService({
+    model,
+    registry,
+    threads: wholeNumberOf('--threads', values.threads, { from: 1 }),
+  });
   const server = createHttpServer(service);
   const stop = () => {
     server.close(() => service.close().finally(() => process.exit(0)));

@@ -1,50 +1,71 @@
 // The files of a model among static files, where they are under their keys in a registry, whole or in parts. For a Worker
 // that has them beside its script, and for a browser that reads them from there.
 
-import { PACKED_TOWERS, staticFilesOf } from '../../../contracts/src/keys.ts';
+import { PACKED_MODEL } from '../../../contracts/src/keys.ts';
 import type { Artefact } from '../../../contracts/src/model/artefact.ts';
-import type { PackedTowers } from '../../../contracts/src/model/manifest.ts';
+import type { StaticFile } from '../../../contracts/src/model/static-files.ts';
+import type { PackedModel } from '../../../contracts/src/model/towers.ts';
 import { reasonOf } from '../../../contracts/src/user-error.ts';
 import { RegistryError } from '../errors.ts';
-import type { ModelSource } from '../read.ts';
+import type { FilePart, ModelSource } from '../read.ts';
 
 /** Asks for the static file of that key; resolves to whatever is answered, a refusal included. */
 export type FetchStaticFile = (key: string) => Promise<Response>;
 
-/** All throw a RegistryError that says what to do. Place and length are checked; `readVerified` compares bytes with their digest. */
+export type StaticSource = Required<Pick<ModelSource, 'read' | 'chunks' | 'parts' | 'packed'>>;
+
+/**
+ * `filesOf`: where a file of the model is. All throw a RegistryError that says what to do. Place and length are checked; `readVerified`
+ * compares bytes with their digest.
+ */
 export function staticFileReader(
   fetchFile: FetchStaticFile,
-): Required<Pick<ModelSource, 'read' | 'chunks' | 'packed'>> {
+  filesOf: (artefact: Artefact) => StaticFile[],
+): StaticSource {
+  async function* chunksIn(path: string, { key, from, to }: StaticFile): AsyncGenerator<Uint8Array> {
+    const response = await answered(fetchFile, { path, key });
+    let bytes = 0;
+    for await (const chunk of chunksOf(response, to - from)) {
+      bytes += chunk.length;
+      if (bytes <= to - from) yield chunk;
+    }
+    if (bytes === to - from) return;
+    throw unavailable(`the static file ${key}, which is ${path}, has ${bytes} bytes, its manifest says ${to - from}`);
+  }
   async function* chunks(artefact: Artefact): AsyncGenerator<Uint8Array> {
-    const { path } = artefact;
-    for (const { key, from, to } of staticFilesOf(artefact)) {
-      const response = await answered(fetchFile, { path, key });
-      let bytes = 0;
-      for await (const chunk of chunksOf(response, to - from)) {
-        bytes += chunk.length;
-        if (bytes <= to - from) yield chunk;
-      }
-      if (bytes === to - from) continue;
-      throw unavailable(`the static file ${key}, which is ${path}, has ${bytes} bytes, its manifest says ${to - from}`);
+    for (const file of filesOf(artefact)) yield* chunksIn(artefact.path, file);
+  }
+  async function fill(target: Uint8Array, path: string, file: StaticFile): Promise<void> {
+    let at = 0;
+    for await (const chunk of chunksIn(path, file)) {
+      target.set(chunk, at);
+      at += chunk.length;
     }
   }
   async function read(artefact: Artefact): Promise<ArrayBuffer> {
     const whole = new Uint8Array(artefact.size);
-    let at = 0;
-    for await (const chunk of chunks(artefact)) {
-      whole.set(chunk, at);
-      at += chunk.length;
-    }
+    const files = filesOf(artefact);
+    await Promise.all(files.map((file) => fill(whole.subarray(file.from, file.to), artefact.path, file)));
     return whole.buffer;
   }
-  async function packed(): Promise<PackedTowers> {
-    const response = await reached(fetchFile, { path: 'the packed weights', key: PACKED_TOWERS });
+  const parts = (artefact: Artefact): FilePart[] =>
+    filesOf(artefact).map((file) => ({
+      from: file.from,
+      to: file.to,
+      async read() {
+        const bytes = new Uint8Array(file.to - file.from);
+        await fill(bytes, artefact.path, file);
+        return bytes.buffer;
+      },
+    }));
+  async function packed(): Promise<PackedModel> {
+    const response = await reached(fetchFile, { path: 'packed weights', key: PACKED_MODEL });
     if (response.ok) return response.json();
     await response.body?.cancel();
     if (response.status === 404) return {};
-    throw unavailable(`the static file ${PACKED_TOWERS} was answered with ${response.status}`);
+    throw unavailable(`the static file ${PACKED_MODEL} was answered with ${response.status}`);
   }
-  return { read, chunks, packed };
+  return { read, chunks, parts, packed };
 }
 
 interface Wanted {

@@ -8,14 +8,16 @@ export interface StaticOptions {
   silent: readonly number[];
 }
 
-export function createStaticEncode({ sum }: Pick<RowSums, 'sum'>, { silent }: StaticOptions): Encode {
+export function createStaticEncode({ sum, need }: Pick<RowSums, 'sum' | 'need'>, { silent }: StaticOptions): Encode {
   const isSilent = new Set(silent);
   return async function encodeStatically(inputs, turn) {
+    const texts = inputs.map((ids) => ids.filter((id) => !isSilent.has(id)));
+    await need?.(texts);
     const vectors: Float32Array[] = [];
-    for (const ids of inputs) {
+    for (const ids of texts) {
       await turn?.next(ids.length);
       // Dividing by the count first would change nothing, because the result is brought to unit length.
-      const whole = sum(ids.filter((id) => !isSilent.has(id)));
+      const whole = sum(ids);
       vectors.push(cutAndNormalise(whole, whole.length));
     }
     return vectors;

@@ -1,8 +1,9 @@
 // WordPiece with BERT's normalisation, exact against Hugging Face `tokenizers` but for words with symbols glued to them.
+import type { Artefact } from '../../../contracts/src/model/artefact.ts';
 import type { WordPieceTokenizer } from '../../../contracts/src/model/tokenizer.ts';
 import type { ReadArtefact, Tokenizer, Tokens } from '../engine.ts';
 import { type Lowered, lowerCased } from './lower-case.ts';
-import { openPieces } from './pieces.ts';
+import { decodeIndex, openPieces, type VocabularyIndex } from './pieces.ts';
 import { DECOMPOSED, DROPPED, HAN, MARK, PUNCTUATION, SPACE, SYMBOL } from './wordpiece-classes.ts';
 
 /** Both runtimes have them; this box sees neither runtime's types. */
@@ -16,8 +17,14 @@ declare class TextEncoder {
 /** A longer word is unknown, as in BERT; counted in code points after normalisation. */
 const MAX_WORD = 100;
 
-export async function openWordPiece(config: WordPieceTokenizer, read: ReadArtefact): Promise<Tokenizer> {
-  return createWordPiece(new TextDecoder().decode(await read(config.vocabulary)), config);
+/** `index`: the file of the vocabulary's index; absent: it is made here. */
+export async function openWordPiece(
+  config: WordPieceTokenizer,
+  read: ReadArtefact,
+  index?: Artefact,
+): Promise<Tokenizer> {
+  const [vocabulary, indexed] = await Promise.all([read(config.vocabulary), index && read(index)]);
+  return createWordPiece(new TextDecoder().decode(vocabulary), config, indexed && decodeIndex(indexed));
 }
 
 /** Where it stands in the normalised text. */
@@ -32,8 +39,9 @@ interface Token {
 export function createWordPiece(
   vocabulary: string,
   { unk_id, cls_id, sep_id, fallback }: Pick<WordPieceTokenizer, 'unk_id' | 'cls_id' | 'sep_id' | 'fallback'>,
+  index?: VocabularyIndex,
 ): Tokenizer {
-  const pieces = openPieces(vocabulary);
+  const pieces = openPieces(vocabulary, index);
   const bytes = fallback ? Array.from({ length: 256 }, (_, byte) => idOfByte(byte)) : [];
   const utf8 = new TextEncoder();
 

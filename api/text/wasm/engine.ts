@@ -2,7 +2,7 @@
 // towers of CLIP and SigLIP as `import` does.
 import { cutAndNormalise } from '../../core/vectors/vectors.ts';
 import type { Encode, TextEngine } from '../engine.ts';
-import { openTable, type Table } from '../table.ts';
+import { openRows, type Rows } from '../table.ts';
 import { openTower } from './open-tower.ts';
 import { openRowSums } from './row-sums.ts';
 import type { TowerShape } from './text-graph.ts';
@@ -38,10 +38,9 @@ export function createWasmEngine({ module, otherwise }: WasmOptions): TextEngine
         if (otherwise) return otherwise.open(tower, read);
         throw new Error(`this engine cannot run ${tower.graph.file.path}: ${found.other}`);
       }
-      const [rows, { shape, memory }] = await Promise.all([read(tower.table.file), found.load()]);
-      const { width } = tower.table;
-      if (shape.input !== width) throw new Error(`the graph reads rows of ${shape.input} numbers, not ${width}`);
-      const table = openTable(tower.table, rows);
+      const [table, { shape, memory }] = await Promise.all([openRows(tower.table, read), found.load()]);
+      if (shape.input !== table.width)
+        throw new Error(`the graph reads rows of ${shape.input} numbers, not ${table.width}`);
       for (const set of [open, everywhere]) set.add(memory);
       return {
         encode: createEncode(shape, memory, table),
@@ -55,12 +54,13 @@ export function createWasmEngine({ module, otherwise }: WasmOptions): TextEngine
       const sums = await openRowSums(tables, read, module);
       if (!sums) return undefined;
       everywhere.add(sums);
-      return { sum: sums.sum, close: () => void everywhere.delete(sums) };
+      const { sum, need } = sums;
+      return { sum, need, close: () => void everywhere.delete(sums) };
     },
   };
 }
 
-function createEncode(shape: TowerShape, memory: TowerMemory, table: Table): Encode {
+function createEncode(shape: TowerShape, memory: TowerMemory, table: Rows): Encode {
   const workspace = createOccupancy(shape.width, memory);
   return async function encodeTexts(inputs, turn) {
     for (const { length } of inputs) {
@@ -68,6 +68,7 @@ function createEncode(shape: TowerShape, memory: TowerMemory, table: Table): Enc
         throw new RangeError(`a text has 1 to ${shape.tokens} tokens, not ${length}`);
       }
     }
+    await table.need?.(inputs);
     const vectors: Float32Array[] = [];
     const rowsOf = (tokens: number) => (shape.padded ? shape.tokens : tokens);
     for (const group of groupsOf(inputs, rowsOf)) {

@@ -1,7 +1,8 @@
 // Sums of the static tier's rows by the kernels: its table as it is, and its projection as float32 in panels of columns.
 import type { QuantizedTable } from '../../../contracts/src/model/manifest.ts';
+import { createDemand } from '../demand.ts';
 import type { ReadArtefact, RowSums, StaticTables } from '../engine.ts';
-import { requireTableBytes } from '../table.ts';
+import { partsOf, requireTableBytes } from '../table.ts';
 import { createPlan, start } from './kernels.ts';
 import { loadWeights } from './weights.ts';
 
@@ -10,8 +11,7 @@ const PANEL = 32;
 /** Ids that are handed over at once. */
 const IDS = 512;
 
-export interface SumsMemory {
-  sum: RowSums['sum'];
+export interface SumsMemory extends Pick<RowSums, 'sum' | 'need'> {
   /** Of its linear memory. */
   bytes: number;
 }
@@ -49,11 +49,16 @@ export async function openRowSums(
     const placed = { tensor: { bytes: new Uint8Array(), outside: { start: 0, length: of.file.size } }, at };
     await loadWeights([placed], { of: of.file, read: reader, into: memory.buffer });
   }
-  await Promise.all([load(table, values), projection && load(projection, small)]);
+  // Pages of memory that no row is in are never touched.
+  const parts = partsOf(table, read);
+  const keep = (bytes: ArrayBuffer, part: number) =>
+    new Uint8Array(memory.buffer).set(new Uint8Array(bytes), values + (parts?.[part]?.from ?? 0));
+  await Promise.all([parts ? undefined : load(table, values), projection && load(projection, small)]);
   if (projection) kernels.unpack(small, width, output, PANEL, matrix);
 
   return {
     bytes: memory.buffer.byteLength,
+    need: parts && createDemand(table, parts, keep).need,
     sum(given) {
       for (const id of given) {
         if (!(id >= 0 && id < rows && Number.isInteger(id)))

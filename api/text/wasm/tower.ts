@@ -1,6 +1,6 @@
 // A text tower's computation over the kernels: texts packed row after row, so that short ones share the products.
 import type { TokenIds } from '../engine.ts';
-import type { Table } from '../table.ts';
+import type { Rows } from '../table.ts';
 import { CHUNK, FINISH } from './kernels.ts';
 import type { TowerShape } from './text-graph.ts';
 import type { Layer, Norm, TowerMemory } from './tower-memory.ts';
@@ -25,7 +25,7 @@ const FIRST_PART = 0.25;
 /** All steps of a group in their order. `deliver` gets each vector as it stands in memory, before it is normalised. */
 export function* stepsOf(
   group: Group,
-  { shape, memory, table }: { shape: TowerShape; memory: TowerMemory; table: Table },
+  { shape, memory, table }: { shape: TowerShape; memory: TowerMemory; table: Rows },
   deliver: (vector: Float32Array) => void,
 ): Generator<Step> {
   const { kernels, floats, weights, workspace } = memory;

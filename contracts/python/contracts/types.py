@@ -5170,20 +5170,17 @@ class TrainingJobWeightsItem(TypedDict):
     path: str
     """The path that the recipe names it by."""
 
-    at: list[str | int]
-    """Keys and positions that lead to the value in `config`. Empty: the path stays, in `config` or in what an
-    earlier stage wrote, and the stage looks it up in the container's variable `WEIGHTS`, so that what it
-    writes names no folder of one attempt.
-    """
-
-    prefix: str
-    """What stands before the path in that value."""
-
     uri: str
     """The folder with an index, `file://` or `s3://`, named by its digest."""
 
     file: str | None
     """The one file of it that is meant; null: the folder itself."""
+
+    at: NotRequired[list[str | int]]
+    """In jobs of earlier versions: where `config` has the path. Nothing reads it."""
+
+    prefix: NotRequired[str]
+    """In jobs of earlier versions: what `config` has before the path. Nothing reads it."""
 
 
 class PrepareConfig(TypedDict):
@@ -6140,7 +6137,8 @@ class TrainingJob(TypedDict):
 
     weights: NotRequired[list[TrainingJobWeightsItem]]
     """Folders of weights that the recipe names by paths of the planner's machine, and where they are stored: a
-    container fetches them and says where they are there. Absent: the paths are of this machine.
+    container fetches them and says where they are in the variable `WEIGHTS`. `config` and what stages write
+    keep the path, so that they name no folder of one attempt. Absent: the paths are of this machine.
     """
 
     output: str

@@ -1,6 +1,6 @@
 // GET /v1/limits: what one request may hold, by the plan of the platform that has to compute it.
 import * as z from 'zod';
-import { Tier } from '../model/manifest.ts';
+import { Tier } from '../model/tier.ts';
 import { ApiKey } from './api-key.ts';
 
 /** What a request may hold at most; every error that names a limit reads it here. */

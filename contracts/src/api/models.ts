@@ -1,7 +1,8 @@
 // GET /v1/models and GET /health/*: what this server answers with, and whether it still does.
 import * as z from 'zod';
 import { Digest } from '../model/artefact.ts';
-import { LanguageFigures, Tier } from '../model/manifest.ts';
+import { LanguageFigures } from '../model/manifest.ts';
+import { Tier } from '../model/tier.ts';
 import { SearchVerdicts } from '../model/verdict.ts';
 import { EmbeddingType, Modality } from './embed.ts';
 import { Limits } from './limits.ts';

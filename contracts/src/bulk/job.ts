@@ -1,6 +1,7 @@
 // A bulk job as it is stored: what was asked, how it was cut into shards, what each shard left, and how it ended.
 import * as z from 'zod';
 import { Artefact, Digest } from '../model/artefact.ts';
+import { BulkJobId } from '../names.ts';
 import { SchemaVersion } from '../schema-version.ts';
 import { VideoSampling } from './video.ts';
 
@@ -24,11 +25,6 @@ export const BULK_LIMITS = {
   /** Hours within which a job finishes, or is given up. */
   hours: 24,
 } as const;
-
-export const BulkJobId = z
-  .string()
-  .regex(/^[a-z]+_[0-9a-z]{16,64}$/)
-  .describe('Name of the job, and of its folder.');
 
 export const BulkFormat = z.enum(['jsonl', 'npy', 'safetensors', 'parquet']).meta({
   title: 'BulkFormat',

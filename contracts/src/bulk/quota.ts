@@ -1,7 +1,7 @@
 // What the quota of an API key has to do with bulk jobs: what was left when one was asked for, what it was charged, and what came back.
 import * as z from 'zod';
+import { BulkJobId } from '../names.ts';
 import { SchemaVersion } from '../schema-version.ts';
-import { BulkJobId } from './job.ts';
 
 const count = z.int().nonnegative();
 const time = z.iso.datetime();

@@ -1,6 +1,6 @@
 // What embedding in bulk takes: hours of a machine and dollars, from what there is to embed and how fast a machine does it. Pure.
 import { BULK_LIMITS, type BulkEstimate } from '../bulk/job.ts';
-import type { Tier } from '../model/manifest.ts';
+import type { Tier } from '../model/tier.ts';
 import { fargateHourlyUsd } from './prices.ts';
 import { CORE_SECONDS } from './rates.ts';
 

@@ -2,21 +2,13 @@
 import * as z from 'zod';
 import { ModelName } from '../names.ts';
 import { SchemaVersion } from '../schema-version.ts';
-import { Artefact, artefactsIn, Digest } from './artefact.ts';
+import { Artefact, Digest } from './artefact.ts';
 import { PreprocessRecipe } from './preprocess.ts';
+import { Tier } from './tier.ts';
 import { TextTokenizer } from './tokenizer.ts';
 import { SearchVerdicts } from './verdict.ts';
 
 const count = z.int().positive();
-
-/** From the most exact to the fastest. */
-export const Tier = z.enum(['student', 'tiny', 'static']).meta({
-  title: 'Tier',
-  description:
-    '`student`: the transformer. `tiny`: a smaller one, for half of the time or less. `static`: the token table, ' +
-    'microseconds per text.',
-});
-export type Tier = z.infer<typeof Tier>;
 
 export const QuantizedTable = z
   .strictObject({
@@ -263,36 +255,3 @@ export const ModelManifest = z
   })
   .meta({ title: 'ModelManifest', description: 'Everything a server needs to answer with a model.' });
 export type ModelManifest = z.infer<typeof ModelManifest>;
-
-/** The transformers of a model by their tier. */
-export function textTowers({ text, tiny }: Pick<ModelManifest, 'text' | 'tiny'>): { [T in Tier]?: TextTower } {
-  return { student: text, ...(tiny ? { tiny } : {}) };
-}
-
-/** What is found out of a model's transformers when they are packed. */
-export type PackedTowers = { [T in Tier]?: Pick<TextTower, 'engine' | 'packed'> };
-
-/** The same manifest, which says so of its transformers. */
-export function withPacked(manifest: ModelManifest, { student, tiny }: PackedTowers): ModelManifest {
-  return {
-    ...manifest,
-    text: { ...manifest.text, ...student },
-    ...(manifest.tiny ? { tiny: { ...manifest.tiny, ...tiny } } : {}),
-  };
-}
-
-/** Every file that texts need, of all tiers and engines. */
-export function textArtefacts({ text, tiny, static: fast }: ModelManifest): Artefact[] {
-  return artefactsIn([text, tiny, fast]);
-}
-
-/** Those of them that the Worker's own engine reads: where weights are packed, neither the graph nor its own weights. */
-export function ownArtefacts({ text, tiny, static: fast }: ModelManifest): Artefact[] {
-  return artefactsIn([withoutGraph(text), tiny && withoutGraph(tiny), fast]);
-}
-
-function withoutGraph(tower: TextTower): object {
-  if (!tower.packed) return tower;
-  const { graph: _, partition: __, ...rest } = tower;
-  return rest;
-}

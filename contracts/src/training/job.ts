@@ -36,21 +36,23 @@ export const TrainingJob = z
       .array(
         z.strictObject({
           path: z.string().describe('The path that the recipe names it by.'),
-          at: z
-            .array(z.union([z.string(), z.int().nonnegative()]))
-            .describe(
-              'Keys and positions that lead to the value in `config`. Empty: the path stays, in `config` or in what an earlier stage wrote, and ' +
-                "the stage looks it up in the container's variable `WEIGHTS`, so that what it writes names no folder of one attempt.",
-            ),
-          prefix: z.string().describe('What stands before the path in that value.'),
           uri: z.string().describe('The folder with an index, `file://` or `s3://`, named by its digest.'),
           file: z.string().nullable().describe('The one file of it that is meant; null: the folder itself.'),
+          at: z
+            .array(z.union([z.string(), z.int().nonnegative()]))
+            .optional()
+            .describe('In jobs of earlier versions: where `config` has the path. Nothing reads it.'),
+          prefix: z
+            .string()
+            .optional()
+            .describe('In jobs of earlier versions: what `config` has before the path. Nothing reads it.'),
         }),
       )
       .optional()
       .describe(
         "Folders of weights that the recipe names by paths of the planner's machine, and where they are stored: " +
-          'a container fetches them and says where they are there. Absent: the paths are of this machine.',
+          'a container fetches them and says where they are in the variable `WEIGHTS`. `config` and what stages write keep the ' +
+          'path, so that they name no folder of one attempt. Absent: the paths are of this machine.',
       ),
     output: z.string().describe('Folder, `file://` or `s3://`: the only place that the stage writes to.'),
     config: StageConfig,

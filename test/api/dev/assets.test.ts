@@ -15,8 +15,11 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { writeStaticFiles } from '../../../api/dev/assets/write.ts';
 import { EMBEDDED_MODEL } from '../../../api/dev/bundle.ts';
-import { artefactKey, PACKED_TOWERS, STATIC_PATHS } from '../../../contracts/src/keys.ts';
-import { ModelManifest, textTowers, withPacked } from '../../../contracts/src/model/manifest.ts';
+import { decodeIndex, indexVocabulary } from '../../../api/text/tokenizers/pieces.ts';
+import { artefactKey, PACKED_MODEL, STATIC_PATHS } from '../../../contracts/src/keys.ts';
+import { ModelManifest } from '../../../contracts/src/model/manifest.ts';
+import { staticFilesOf } from '../../../contracts/src/model/static-files.ts';
+import { rowTables, textTowers, withPacked } from '../../../contracts/src/model/towers.ts';
 
 const MIB = 1024 * 1024;
 const folder = mkdtempSync(join(tmpdir(), 'assets '));
@@ -35,24 +38,41 @@ it.each<[string, (file: string) => void, RegExp]>([
 
 describe('the weights of transformers', () => {
   const has = (written: string, digest = '') => existsSync(join(written, artefactKey(digest)));
+  const hasParts = (written: string, digest: string) => existsSync(join(written, `${artefactKey(digest)}.0`));
   const named = ModelManifest.parse(JSON.parse(readFileSync(join(EMBEDDED_MODEL, 'manifest.json'), 'utf8')));
 
   it('are packed for our own engine, and their graphs left out; a browser is told so by the manifest', async () => {
     const written = join(folder, 'packed');
     await writeStaticFiles(written, EMBEDDED_MODEL);
-    const towers = JSON.parse(readFileSync(join(written, PACKED_TOWERS), 'utf8'));
+    const towers = JSON.parse(readFileSync(join(written, PACKED_MODEL), 'utf8'));
     for (const { packed, graph, table } of Object.values(textTowers(withPacked(named, towers)))) {
-      expect([packed?.file.digest, table.file.digest].map((digest) => has(written, digest))).toEqual([true, true]);
+      expect([has(written, packed?.file.digest), hasParts(written, table.file.digest)]).toEqual([true, true]);
       expect([graph.file, graph.weights?.file].map((file) => has(written, file?.digest))).toEqual([false, false]);
     }
     const local = JSON.parse(readFileSync(join(written, STATIC_PATHS.manifest), 'utf8'));
     expect(local).toEqual(JSON.parse(JSON.stringify(withPacked(named, towers))));
   });
 
+  it('are beside tables in parts of whole rows, which together are the table, and the index of the vocabulary', async () => {
+    const written = join(folder, 'packed');
+    for (const { file, width, rows } of rowTables(named)) {
+      const parts = staticFilesOf(rowTables(named))(file);
+      const bytes = parts.map(({ key }) => readFileSync(join(written, key)));
+      expect(bytes.map(({ length }) => length)).toEqual(parts.map(({ from, to }) => to - from));
+      expect(parts.filter(({ from }) => from < rows * width && from % width !== 0)).toEqual([]);
+      expect(Math.max(...bytes.map(({ length }) => length))).toBeLessThanOrEqual(256 * 1024);
+      expect(Buffer.concat(bytes).equals(readFileSync(join(EMBEDDED_MODEL, file.path)))).toBe(true);
+    }
+    const { index } = JSON.parse(readFileSync(join(written, PACKED_MODEL), 'utf8'));
+    const stored = Uint8Array.from(readFileSync(join(written, artefactKey(index.digest))));
+    const vocabulary = readFileSync(join(EMBEDDED_MODEL, named.text.tokenizer.vocabulary.path), 'utf8');
+    expect(decodeIndex(stored.buffer)).toEqual(indexVocabulary(vocabulary));
+  });
+
   it('are as they were exported for onnxruntime-web', async () => {
     const written = join(folder, 'onnx');
     await writeStaticFiles(written, EMBEDDED_MODEL, { onnx: true });
-    expect(existsSync(join(written, PACKED_TOWERS))).toBe(false);
+    expect(existsSync(join(written, PACKED_MODEL))).toBe(false);
     for (const { graph, partition } of Object.values(textTowers(named))) {
       const digests = [graph.file, graph.weights?.file, partition?.file].map((file) => has(written, file?.digest));
       expect(digests).toEqual([true, true, true]);

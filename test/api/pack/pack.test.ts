@@ -10,7 +10,8 @@ import { openArtefact, type Publishable } from '../../../api/registry/candidate.
 import { objectOf } from '../../../api/registry/store.ts';
 import { sha256Of } from '../../../api/registry/stores/hash.ts';
 import type { Artefact } from '../../../contracts/src/model/artefact.ts';
-import { ModelManifest, ownArtefacts, withPacked } from '../../../contracts/src/model/manifest.ts';
+import { ModelManifest } from '../../../contracts/src/model/manifest.ts';
+import { ownArtefacts, withPacked } from '../../../contracts/src/model/towers.ts';
 
 const read = async ({ path }: Artefact) => Uint8Array.from(await readFile(join(EMBEDDED_MODEL, path))).buffer;
 let manifest: ModelManifest;

@@ -1,9 +1,12 @@
 // The embedded model's files among the static files: whole, in parts, missing or damaged, and what a client is told.
 import { expect, it } from 'vitest';
 import { type ModelSource, readVerified } from '../../../api/registry/read.ts';
+import { encodeIndex, indexVocabulary } from '../../../api/text/tokenizers/pieces.ts';
 import { embeddedModel, type StaticFiles } from '../../../api/worker/embedded-model.ts';
-import { artefactKey, PACKED_TOWERS, STATIC_FILE_BYTES } from '../../../contracts/src/keys.ts';
-import { ModelManifest, textArtefacts } from '../../../contracts/src/model/manifest.ts';
+import { artefactKey, PACKED_MODEL } from '../../../contracts/src/keys.ts';
+import { ModelManifest } from '../../../contracts/src/model/manifest.ts';
+import { STATIC_FILE_BYTES, staticFilesOf } from '../../../contracts/src/model/static-files.ts';
+import { textArtefacts } from '../../../contracts/src/model/towers.ts';
 import { appOf, STATIC, tableModel } from './table-model.ts';
 
 /** The platform's binding over a few files, and what was asked of it. */
@@ -21,10 +24,10 @@ function filesOf(content: Map<string, BodyInit>): { files: StaticFiles; asked: s
 }
 
 /** The table model, its files as the static files of a deployment. */
-async function deployed() {
+async function deployed(more: [string, BodyInit][] = []) {
   const table = await tableModel();
   const artefacts = textArtefacts(ModelManifest.parse(await table.manifest()));
-  const content = new Map<string, BodyInit>();
+  const content = new Map<string, BodyInit>(more);
   for (const artefact of artefacts) content.set(artefactKey(artefact.digest), await table.read(artefact));
   const { files, asked } = filesOf(content);
   const source: ModelSource = { ...embeddedModel(files), manifest: table.manifest };
@@ -89,7 +92,7 @@ it.each<[string, BodyInit | undefined, object]>([
   ['are not packed', undefined, {}],
   ['are', '{"tiny":{"engine":"own"}}', { tiny: { engine: 'own' } }],
 ])('says what a deployment adds to its manifest where weights %s', async (_, body, expected) => {
-  const content = new Map(body === undefined ? [] : [[PACKED_TOWERS, body] as const]);
+  const content = new Map(body === undefined ? [] : [[PACKED_MODEL, body] as const]);
   expect(await embeddedModel(filesOf(content).files).packed?.()).toEqual(expected);
 });
 
@@ -113,4 +116,40 @@ it('puts a file together that is larger than one static file may be', async () =
   );
   const read = await readVerified(embeddedModel(files), { path: 'large.bin', digest, size });
   expect(new Uint8Array(read).subarray(-4)).toEqual(Uint8Array.of(7, 1, 2, 3));
+});
+
+it('reads the parts of a table one by one, and refuses one of another length or, where digests are compared, with another byte', async () => {
+  const { text } = ModelManifest.parse(await embeddedModel(undefined).manifest());
+  const { file, width } = text.table;
+  const bytes = new Uint8Array(file.size).fill(5);
+  const stored = staticFilesOf([text.table])(file);
+  const content = new Map<string, BodyInit>(stored.map(({ key, from, to }) => [key, bytes.slice(from, to)]));
+  const { files, asked } = filesOf(content);
+  const source = embeddedModel(files);
+  const parts = source.parts?.(file) ?? [];
+  expect(parts.map(({ from }) => from % width)).toEqual(parts.map(() => 0));
+  expect(parts.at(-1)?.to).toBe(file.size);
+  expect(new Uint8Array((await parts[1]?.read()) ?? [])).toEqual(bytes.subarray(parts[1]?.from, parts[1]?.to));
+  expect(asked).toEqual([`GET ${stored[1]?.key}`]);
+  expect(new Uint8Array(await source.read(file))).toEqual(bytes);
+  // The bytes above are none of the model's.
+  await expect(readVerified(source, file)).rejects.toThrow('text.table.bin is not what its name says');
+  content.set(stored[1]?.key ?? '', 'abc');
+  await expect(parts[1]?.read()).rejects.toThrow(/which is text\.table\.bin, has 3 bytes, its manifest says \d+/);
+});
+
+it('has the index of a vocabulary compared with its digest, too, before it is ready', async () => {
+  const table = await tableModel();
+  const { text } = ModelManifest.parse(await table.manifest());
+  const vocabulary = new TextDecoder().decode(await table.read(text.tokenizer.vocabulary));
+  const index = encodeIndex(indexVocabulary(vocabulary));
+  const digest = `sha256:${'1'.repeat(64)}`;
+  const { post, app } = await deployed([
+    [PACKED_MODEL, JSON.stringify({ index: { path: 'vocabulary.txt.index', digest, size: index.length } })],
+    [artefactKey(digest), index],
+  ]);
+  expect((await post('/embed', { input: 'a dog', model: STATIC })).status).toBe(200);
+  const response = await app.request('/health/ready');
+  expect(response.status).toBe(503);
+  expect(await response.text()).toContain('vocabulary.txt.index is not what its name says');
 });

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from engine.checkpoint import CheckpointError, Checkpoints, read_small
+from engine.checkpoint import Checkpoints
+from engine.folders.saved import CheckpointError, read_small
 from engine.world import ALONE_ON_CPU
 
 

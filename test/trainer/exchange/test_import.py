@@ -189,7 +189,7 @@ def test_what_cannot_be_served_is_refused_by_its_part_or_number(tmp_path, take_i
 
 def test_linear_memory_is_what_the_engine_has_for_the_embedded_towers():
     from exchange.incoming.isolate import EngineShape
-    from towers.student import StudentShape
+    from towers.student.model import StudentShape
 
     def linear(layers: int, table_width: int | None) -> float:
         shape = StudentShape(24576, layers, 384, 12, 512, 512, table_width=table_width)

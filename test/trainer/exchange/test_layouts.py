@@ -25,7 +25,7 @@ from towers.exported_files import read_manifest
 from towers.image.backbone import create_backbone
 from towers.image.tower import ImageTower
 from towers.preprocess import preprocess
-from towers.student import save_static, save_student
+from towers.student.files import save_static, save_student
 from towers.two_towers import Adapter, save_towers
 from towers.wordpiece import BYTES, MAX_WORD, UNK, WordPiece
 

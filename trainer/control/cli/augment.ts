@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join, relative, resolve } from 'node:path';
 import { createInterface } from 'node:readline';
 import { answerCommand, readCommandLine } from '../../../contracts/command/command-line.ts';
+import { numberOf } from '../../../contracts/command/numbers.ts';
 import { ENVARS } from '../../../contracts/src/envars.ts';
 import { EXIT } from '../../../contracts/src/exit-codes.ts';
 import { FILES } from '../../../contracts/src/keys.ts';
@@ -173,12 +174,9 @@ function pricesOf(values: Values): AugmentJob['prices'] {
   return { read, written };
 }
 
-/** An option that is a number. */
+/** The contract of the job says how large one may be, and which are whole. */
 function number(values: Values, name: keyof Values): number {
-  const text = String(values[name]);
-  const value = text.trim() === '' ? Number.NaN : Number(text);
-  if (!Number.isFinite(value)) throw new UserError(`--${name} is a number, not ${JSON.stringify(text)}`);
-  return value;
+  return numberOf(`--${name}`, `${values[name]}`, { from: 0 });
 }
 
 function optional(values: Values, name: keyof Values): number | null {

@@ -2,13 +2,19 @@
 import { existsSync, mkdirSync, mkdtempSync, realpathSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
-import { toFileUri } from '../../../api/registry/stores/file-uri.ts';
-import { openStore } from '../../../api/registry/stores/open.ts';
 import { answerCommand, readCommandLine } from '../../../contracts/command/command-line.ts';
+import { wholeNumberOf } from '../../../contracts/command/numbers.ts';
 import { ENVARS } from '../../../contracts/src/envars.ts';
 import { EXIT } from '../../../contracts/src/exit-codes.ts';
 import { UserError } from '../../../contracts/src/user-error.ts';
-import { type CommandContext, processContext } from './context.ts';
+import {
+  type CommandContext,
+  dataFolder,
+  embeddedModel,
+  openRegistryOf,
+  processContext,
+  vectorsFolder,
+} from './context.ts';
 import { modelFolder } from './exchange/model-folder.ts';
 import { runPython } from './python.ts';
 
@@ -62,12 +68,12 @@ const MOST_MODELS = 12;
 
 /** The whole command; resolves to its exit code. */
 export async function evaluate(argv: readonly string[], context: CommandContext): Promise<number> {
-  const { root, cwd, env } = context;
+  const { cwd, env } = context;
   return answerCommand(argv, { help: HELP, ...context }, async () => {
     const { values, words } = readCommandLine(argv, { help: HELP, options: OPTIONS, words: MOST_MODELS });
     const { only, tier, features, list, json } = values;
-    const data = resolve(cwd, values.data ?? (env[ENVARS.data] || join(root, '..', 'shared', 'data')));
-    const cache = resolve(cwd, values.cache ?? join(root, 'runs', 'evaluation-vectors'));
+    const data = dataFolder(values, context);
+    const cache = vectorsFolder(values, context);
     const named = { data, cache, only, tier, features, threads: env.OMP_NUM_THREADS || '0' };
     const flags = Object.entries({ list, json }).flatMap(([name, isSet]) => (isSet ? [`--${name}`] : []));
     const options = Object.entries(named).map(([name, value]) => `--${name}=${value}`);
@@ -77,15 +83,14 @@ export async function evaluate(argv: readonly string[], context: CommandContext)
     );
     const page = values.html === undefined ? [] : [`--html=${resolve(cwd, values.html)}`];
     if (page.length > 0 && suites.length === 0) throw new UserError('--html is a page of suites: there is no --suite');
-    if (!/^[1-9]\d?$/.test(values.processes))
-      throw new UserError(`--processes ${values.processes}: write a number from 1 to 99`);
-    if (values.processes !== '1' && suites.length === 0)
+    const processes = wholeNumberOf('--processes', values.processes, { from: 1, to: 99 });
+    if (processes > 1 && suites.length === 0)
       throw new UserError('--processes shares the work on suites: there is no --suite');
-    const launch = values.processes === '1' ? [] : ['engine.launch', `--processes=${values.processes}`, '--'];
+    const launch = processes === 1 ? [] : ['engine.launch', `--processes=${processes}`, '--'];
     // What is fetched from a registry is there while it is measured.
     const scratch = realpathSync(mkdtempSync(join(tmpdir(), 'evaluate-')));
     try {
-      const models = words.length === 0 ? [join(root, 'api', 'model')] : [];
+      const models = words.length === 0 ? [embeddedModel(context)] : [];
       for (const word of words) models.push(await modelOf(word, { registry: values.registry, context, scratch }));
       return await runPython(
         ['-m', ...launch, 'evaluation', ...models, ...options, ...suites, ...page, ...flags],
@@ -109,19 +114,15 @@ interface Naming {
  * A word without a slash that is no folder is the name of a published model, whose files are fetched.
  */
 async function modelOf(word: string, { registry, context, scratch }: Naming): Promise<string> {
-  const { root, cwd, env } = context;
+  const { cwd } = context;
   if (word.startsWith(OPEN_CLIP)) {
     const [name, file] = word.split('@', 2);
     return file !== undefined && existsSync(resolve(cwd, file)) ? `${name}@${resolve(cwd, file)}` : word;
   }
   if (word.includes('/') || existsSync(resolve(cwd, word))) return resolve(cwd, word);
-  const uri = registry ?? (env[ENVARS.registry] || toFileUri(join(root, 'registry')));
-  const store = openStore(uri.includes('://') ? uri : toFileUri(resolve(cwd, uri)), {
-    endpoint: env[ENVARS.registryEndpoint] || undefined,
-  });
   const folder = join(scratch, word);
   mkdirSync(folder);
-  return await modelFolder(word, { registry: store, context, scratch: folder });
+  return await modelFolder(word, { registry: openRegistryOf({ registry }, context), context, scratch: folder });
 }
 
 if (import.meta.main) process.exitCode = await evaluate(process.argv.slice(2), processContext(process.env));

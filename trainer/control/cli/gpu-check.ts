@@ -1,6 +1,7 @@
 // The command `npm run gpu-check`: every training stage on a GPU, stopped and resumed, and how fast training is there.
 import { resolve } from 'node:path';
 import { answerCommand, readCommandLine } from '../../../contracts/command/command-line.ts';
+import { numberOf } from '../../../contracts/command/numbers.ts';
 import { ENVARS } from '../../../contracts/src/envars.ts';
 import { EXIT } from '../../../contracts/src/exit-codes.ts';
 import { type CommandContext, processContext } from './context.ts';
@@ -40,7 +41,8 @@ const OPTIONS = {
 export async function gpuCheck(argv: readonly string[], context: CommandContext): Promise<number> {
   return answerCommand(argv, { help: HELP, ...context }, async () => {
     const { values } = readCommandLine(argv, { help: HELP, options: OPTIONS, words: 0 });
-    const { quick, json, device, only, minutes } = values;
+    const { quick, json, device, only } = values;
+    const minutes = numberOf('--minutes', values.minutes, { from: 0 });
     const markdown = values.markdown === undefined ? undefined : resolve(context.cwd, values.markdown);
     const flags = Object.entries({ quick, json }).flatMap(([name, isSet]) => (isSet ? [`--${name}`] : []));
     const options = Object.entries({ device, only, minutes, markdown }).flatMap(([name, value]) =>

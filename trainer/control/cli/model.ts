@@ -1,13 +1,11 @@
 // The command `npm run model`: lists what is published, publishes what passes the gate, rolls back.
-import { join, resolve } from 'node:path';
-import { packCandidate } from '../../../api/pack/candidate.ts';
-import { readCandidate } from '../../../api/registry/candidate.ts';
+import { join } from 'node:path';
+import { candidateOf } from '../../../api/pack/candidate.ts';
 import { decide, decideAdapted } from '../../../api/registry/gate.ts';
 import { activeReleases, readHistory, readIncumbent } from '../../../api/registry/history.ts';
 import { publishModel, rollback } from '../../../api/registry/publish.ts';
 import { readManifest } from '../../../api/registry/read.ts';
 import type { ObjectStore } from '../../../api/registry/store.ts';
-import { toFileUri } from '../../../api/registry/stores/file-uri.ts';
 import { openStore } from '../../../api/registry/stores/open.ts';
 import { answerCommand, readCommandLine } from '../../../contracts/command/command-line.ts';
 import { ENVARS } from '../../../contracts/src/envars.ts';
@@ -18,11 +16,11 @@ import type { GateDecision, Published } from '../../../contracts/src/training/pi
 import { UserError } from '../../../contracts/src/user-error.ts';
 import { type Deployment, outputsFile, readDeployment } from '../aws/deployment.ts';
 import { readSubmittedPlan } from '../aws/submitted-plan.ts';
-import { planHere, runsFolder } from '../local/plan.ts';
+import { planHere } from '../local/plan.ts';
 import { stageOf } from '../plan/pipeline-plan.ts';
 import type { Plan, PlannedJob } from '../plan/plan.ts';
 import { type ResolvedRecipe, resolveRecipe } from '../recipe/locate.ts';
-import { type CommandContext, processContext } from './context.ts';
+import { type CommandContext, openRegistryOf, processContext, runsFolder } from './context.ts';
 import { exportModel } from './exchange/export-model.ts';
 import { importModel } from './exchange/import-model.ts';
 
@@ -101,7 +99,7 @@ export async function model(argv: readonly string[], context: CommandContext): P
     const print = (document: object, lines: readonly string[]): void => {
       stdout.write(options.json ? `${JSON.stringify(document)}\n` : `${lines.join('\n')}\n`);
     };
-    const registry = openRegistryOf(options, context);
+    const registry = openRegistryOf(options, context, onAws(options, context));
     if (command === 'list') return await list(registry, subject, print);
     if (command === 'publish') return await publish(subject, { registry, options, context, print });
     if (command === 'export') return await exportModel(subject, options, { registry, context });
@@ -162,8 +160,7 @@ async function publish(recipeName: string, { registry, options, context, print }
       throw new UserError(`${job.id} of ${plan.recipe} is not finished: npm run train -- ${recipeName} does it`);
   }
   const dev_data = plan.measuredOn ?? data.contentAddress;
-  const trained = await readCandidate(openStore(exported.job.output), openStore(evaluated.job.output), dev_data);
-  const candidate = await packCandidate(trained);
+  const candidate = await candidateOf({ exported: exported.job.output, evaluated: evaluated.job.output, dev_data });
   const judge = isAdapted ? decideAdapted : decide;
   const judged = judge(candidate, await readIncumbent(registry, candidate.manifest.name));
   const decision = forced(judged, options.force);
@@ -190,13 +187,9 @@ async function planOnAws({ recipe }: ResolvedRecipe, options: ModelOptions, cont
   return (await readSubmittedPlan(recipe.name, openStore(`s3://${trainingBucket}`))).plan;
 }
 
-function openRegistryOf(options: ModelOptions, context: CommandContext): ObjectStore {
-  const { root, cwd, env } = context;
-  const endpoint = env[ENVARS.registryEndpoint] || undefined;
-  const uri = options.registry ?? env[ENVARS.registry] ?? '';
-  if (uri !== '') return openStore(uri.includes('://') ? uri : toFileUri(resolve(cwd, uri)), { endpoint });
-  if (options.on === 'aws') return openStore(`s3://${deploymentOf(options, context).modelsBucket}`);
-  return openStore(toFileUri(join(root, 'registry')));
+/** The registry of the deployment; undefined without --on aws. */
+function onAws(options: ModelOptions, context: CommandContext): (() => string) | undefined {
+  return options.on === 'aws' ? () => `s3://${deploymentOf(options, context).modelsBucket}` : undefined;
 }
 
 function deploymentOf({ outputs }: ModelOptions, { root, cwd }: CommandContext): Deployment {

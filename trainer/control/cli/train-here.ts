@@ -8,7 +8,7 @@ import type { StageName } from '../../../contracts/src/stages.ts';
 import type { TrainingReport } from '../../../contracts/src/training/job.ts';
 import { UserError } from '../../../contracts/src/user-error.ts';
 import { evaluatedCard, installModel } from '../local/install.ts';
-import { planHere, runsFolder } from '../local/plan.ts';
+import { planHere } from '../local/plan.ts';
 import { type RunOutcome, runJobs } from '../local/run.ts';
 import { ensureVenv } from '../local/venv.ts';
 import { codeDigest, sourceReader } from '../plan/code-digest.ts';
@@ -24,7 +24,7 @@ import { tensorsOf } from '../recipe/tensors.ts';
 import type { Emit } from '../run/events.ts';
 import { pastRuns, readReport } from '../run/folder.ts';
 import { consoleOf } from './console.ts';
-import type { CommandContext } from './context.ts';
+import { type CommandContext, embeddedModel, runsFolder } from './context.ts';
 import { listenForInterrupts } from './interrupts.ts';
 import { packagesIn, pythonOverride } from './python.ts';
 import type { TrainOptions } from './train-options.ts';
@@ -63,7 +63,7 @@ export async function trainHere(
   if (outcome === 'failed') return EXIT.failed;
   for (const { job } of jobs) if (job.config.stage === 'compare') showComparison(job.output, emit);
   const evaluated = plan.jobs.find(({ job }) => job.config.stage === 'evaluate');
-  if (exported !== undefined) install({ exported, evaluated, target: join(root, 'api', 'model') }, emit);
+  if (exported !== undefined) install({ exported, evaluated, target: embeddedModel(context) }, emit);
   return EXIT.ok;
 }
 

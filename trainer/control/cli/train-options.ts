@@ -1,6 +1,7 @@
 // Reads and checks the command line of `npm run train`: which command, which recipe, where.
 
 import { readCommandLine } from '../../../contracts/command/command-line.ts';
+import { wholeNumberOf } from '../../../contracts/command/numbers.ts';
 import { ENVARS } from '../../../contracts/src/envars.ts';
 import { EXIT } from '../../../contracts/src/exit-codes.ts';
 import { UserError } from '../../../contracts/src/user-error.ts';
@@ -77,7 +78,7 @@ const OPTIONS = {
   seeds: { type: 'string' },
   at: { type: 'string' },
   metrics: { type: 'string' },
-  ranks: { type: 'string' },
+  ranks: { type: 'string', default: '1' },
   install: { type: 'boolean', default: false },
   on: { type: 'string' },
   outputs: { type: 'string' },
@@ -100,7 +101,15 @@ export function parseTrainOptions(argv: readonly string[]): TrainOptions {
   if (on !== 'here' && on !== 'aws')
     throw new UserError(`--on ${on}: there is only aws; without --on the recipe runs on this machine`);
   const ablation = { ablate: listOf(ablate), seeds: seedsOf(seeds), metrics: listOf(metrics) };
-  const options: TrainOptions = { ...rest, ...ablation, ranks: ranksOf(ranks), command, recipe, stage, on };
+  const options: TrainOptions = {
+    ...rest,
+    ...ablation,
+    ranks: wholeNumberOf('--ranks', ranks, { from: 1, to: 64 }),
+    command,
+    recipe,
+    stage,
+    on,
+  };
   const conflict = conflictOf(options);
   if (conflict !== undefined) throw new UserError(conflict);
   return options;
@@ -165,12 +174,6 @@ function seedsOf(text: string | undefined): number[] | undefined {
   if (seeds?.some((seed) => !Number.isSafeInteger(seed) || seed < 0) === true || seeds?.length === 0)
     throw new UserError(`--seeds ${text}: whole numbers from 0, with commas between them, such as 1,2,3`);
   return seeds;
-}
-
-function ranksOf(text: string | undefined): number {
-  const ranks = Number(text ?? '1');
-  if (Number.isSafeInteger(ranks) && ranks >= 1 && ranks <= 64) return ranks;
-  throw new UserError(`--ranks ${text}: a whole number of processes from 1 to 64`);
 }
 
 function isAwsCommand(word: string): word is Exclude<TrainCommand, 'run'> {

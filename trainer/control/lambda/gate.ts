@@ -1,9 +1,9 @@
 // State Gate of the training state machine: reads what was measured, decides, writes nothing.
 import { z } from 'zod';
+import { candidateOf } from '../../../api/pack/candidate.ts';
 import { decide } from '../../../api/registry/gate.ts';
 import { readIncumbent } from '../../../api/registry/history.ts';
 import { type GateDecision, PipelinePlan } from '../../../contracts/src/training/pipeline.ts';
-import { candidateOf } from './candidate.ts';
 import { openRegistry } from './environment.ts';
 
 const GateEvent = z.object({ plan: PipelinePlan });

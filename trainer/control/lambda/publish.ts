@@ -1,8 +1,8 @@
 // State Publish of the training state machine: artefacts, manifest, release, and the pointer last.
 import { z } from 'zod';
+import { candidateOf } from '../../../api/pack/candidate.ts';
 import { publishModel } from '../../../api/registry/publish.ts';
 import { GateDecision, PipelinePlan, type Published } from '../../../contracts/src/training/pipeline.ts';
-import { candidateOf } from './candidate.ts';
 import { openRegistry } from './environment.ts';
 
 const PublishEvent = z.object({ plan: PipelinePlan, decision: GateDecision });

@@ -1,19 +1,11 @@
 // Plans a recipe against the runs of this machine.
-import { join, resolve } from 'node:path';
+import { join } from 'node:path';
 import { toFileUri } from '../../../api/registry/stores/file-uri.ts';
 import { STAGE_NAMES } from '../../../contracts/src/stages.ts';
 import { codeDigests, sourceReader } from '../plan/code-digest.ts';
 import { createPlan, type Plan } from '../plan/plan.ts';
 import { foldersOf, indexOf, type ResolvedRecipe } from '../recipe/locate.ts';
 import { finishedRuns } from '../run/folder.ts';
-
-/** Where runs are kept: --runs, or the repository's own folder. */
-export function runsFolder(
-  { runs }: { runs?: string | undefined },
-  { root, cwd }: { root: string; cwd: string },
-): string {
-  return resolve(cwd, runs ?? join(root, 'runs'));
-}
 
 export async function planHere(
   resolved: ResolvedRecipe,

@@ -138,14 +138,14 @@ function reopenedFolders(recipe: Recipe, config: StageConfig): LocalFolder[] {
   const opensTeachers = config.stage === 'evaluate' && (config.dev_sets ?? []).length > 0;
   const tower = opensTower && recipe.inherit !== undefined ? backboneFolders(recipe.inherit.backbone) : [];
   const teachers = opensTeachers ? localFoldersOf(configOf(recipe, 'embed_captions')) : [];
-  return [...tower, ...teachers.map((folder) => ({ ...folder, at: [] }))];
+  return [...tower, ...teachers];
 }
 
 /** Where a container finds the folders that a job opens; undefined where it reads the paths themselves. */
 function storedWeights(recipe: Recipe, config: StageConfig, { folders }: PlanSources): TrainingJob['weights'] {
-  const stored = [...localFoldersOf(config), ...reopenedFolders(recipe, config)].flatMap(({ path, at, prefix }) => {
+  const stored = [...localFoldersOf(config), ...reopenedFolders(recipe, config)].flatMap(({ path }) => {
     const { uri, file } = folders?.get(path) ?? {};
-    return uri === undefined ? [] : [{ path, at: [...at], prefix, uri, file: file ?? null }];
+    return uri === undefined ? [] : [{ path, uri, file: file ?? null }];
   });
   return stored.length === 0 ? undefined : stored;
 }

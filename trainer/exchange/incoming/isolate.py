@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from exchange.incoming.clip_text import ClipTextShape
 from exchange.refusal import CannotExpress
 from towers.exported_files import MIB
-from towers.student import StudentShape
+from towers.student.model import StudentShape
 
 ISOLATE_MIB = 128.0
 OTHERS_MIB = {"heap": 20.0, "model before it": 41.0}

@@ -30,7 +30,8 @@ from towers.exported_files import (
     write_tower,
 )
 from towers.sentencepiece_text import SentencePiece
-from towers.student import TextStudent, load_static
+from towers.student.files import load_static
+from towers.student.model import TextStudent
 from towers.wordpiece import WordPiece
 
 Floats = Callable[[list[str]], np.ndarray]  # texts to unit vectors [N, E]

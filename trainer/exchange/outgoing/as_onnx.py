@@ -26,7 +26,8 @@ from exchange.outgoing.preprocessor import write_preprocessor
 from exchange.outgoing.tokenizer_files import write_tokenizer
 from towers.exported_files import text_towers
 from towers.onnx_export import IR_VERSION
-from towers.student import StaticStudent, TextStudent, quantize_rows
+from towers.student.model import StaticStudent, TextStudent
+from towers.student.rounding import quantize_rows
 from towers.wordpiece import SPECIAL_TOKENS
 
 OUTPUT = "embedding"

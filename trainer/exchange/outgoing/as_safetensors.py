@@ -1,6 +1,6 @@
 """Plain tensors: every weight of a model in one safetensors file, with a document that says what they are.
 
-`text.TIER.*` are the student's own names (towers/student.py), `text.static.*` the static tier's, `image.*` the image tower's: of the
+`text.TIER.*` are the student's own names (towers/student/model.py), `text.static.*` the static tier's, `image.*` the image tower's: of the
 run of `clip` where one was given, else of the served graph, whose names are those of its nodes.
 """
 

@@ -12,7 +12,7 @@ from contracts.types import Tier
 from exchange.outgoing.bert import write_bert
 from exchange.outgoing.floats import FloatModel, static_rows
 from exchange.outgoing.tokenizer_files import hf_tokenizer, write_json, write_tokenizer
-from towers.student import TextStudent
+from towers.student.model import TextStudent
 from towers.wordpiece import SPECIAL_TOKENS
 
 MODULES = "sentence_transformers.models"

@@ -11,7 +11,7 @@ from transformers import BertConfig
 
 from exchange.outgoing.tokenizer_files import write_json
 from exchange.refusal import CannotExpress
-from towers.student import EPS, Block, TextStudent
+from towers.student.model import EPS, Block, TextStudent
 from towers.wordpiece import PAD
 
 TYPES = 2  # rows of token types, of which a single text uses the first; the position rows carry it already

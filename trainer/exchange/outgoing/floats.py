@@ -13,7 +13,8 @@ from towers.adaptation.tiers import TextSide
 from towers.exported_files import load_tiers, read_manifest, static_weights_in
 from towers.image.of_run import load_image_tower
 from towers.image.tower import ImageTower
-from towers.student import StaticStudent, TextStudent, load_static
+from towers.student.files import load_static
+from towers.student.model import StaticStudent, TextStudent
 from towers.two_towers import read_shape
 from towers.wordpiece import WordPiece
 

@@ -14,6 +14,7 @@ from torch import nn
 from contracts.constants import FILE_JOB
 from contracts.types import ClipConfig, TrainingJob
 from engine.folders.inputs import job_of
+from engine.folders.weights import placed
 from tasks.clip_data.build import Training
 from towers.two_towers import ROTATION, TowersShape, read_shape
 
@@ -22,8 +23,9 @@ SAME = ("text_tower", "llm_width", "embed_dim", "adapter", "backbone")  # of cli
 
 
 @torch.no_grad()
-def average(training: Training, folders: list[Path]) -> None:
+def average(training: Training, soup: list[str]) -> None:
     """Load the mean of the runs' towers and logit scales. Runs that cannot be averaged are refused with the reason."""
+    folders = [Path(placed(path)) for path in soup]
     refuse_others(folders, {**training.shape, "text_tower": training.task.run.config["text_tower"]})
     objective = training.task.objective
     for name, tower in (("image_tower", objective.tower), ("text_tower", objective.text_tower)):

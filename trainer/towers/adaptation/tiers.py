@@ -11,7 +11,7 @@ from contracts.types import ModelManifest, Tier
 from towers.exported_files import FILE_OF, text_towers, write_static, write_tower
 from towers.from_model import student_from_graph
 from towers.served_text import table_of
-from towers.student import StaticStudent, TextStudent
+from towers.student.model import StaticStudent, TextStudent
 from towers.token_batches import padded
 from towers.wordpiece import WordPiece, with_special_tokens
 

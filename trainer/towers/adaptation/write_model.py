@@ -11,6 +11,7 @@ import numpy as np
 from contracts.constants import FILE_MANIFEST
 from contracts.types import AdaptConfig, GoldenVector, ModelManifest
 from engine.folders.files import artefact
+from engine.folders.weights import placed
 from engine.run import Run
 from towers.adaptation.figures import Measured, ServedTiers
 from towers.adaptation.tiers import TextSide
@@ -33,9 +34,10 @@ class Base:
     manifest: ModelManifest
 
 
-def read_base(folder: Path) -> Base:
-    """The model of a folder."""
-    return Base(folder.resolve(), read_manifest(folder))
+def read_base(data: Path, model: str) -> Base:
+    """The model that a recipe names by its folder, relative to the data folder."""
+    folder = (data / placed(model)).resolve()
+    return Base(folder, read_manifest(folder))
 
 
 def write_files(out: Path, base: Base, text: TextSide, image: ImageGraph | None) -> ModelManifest:

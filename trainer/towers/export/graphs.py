@@ -13,7 +13,8 @@ from engine.run import Run
 from towers.exported_files import FILE_OF, MIB, check_sizes, load_tiers, tokenizer_of, write_static, write_tower
 from towers.image.of_run import load_image_tower
 from towers.onnx_export import export_image_tower
-from towers.student import StaticStudent, TextStudent, load_static
+from towers.student.files import load_static
+from towers.student.model import StaticStudent, TextStudent
 from towers.two_towers import load_preprocess
 from towers.wordpiece import WordPiece
 

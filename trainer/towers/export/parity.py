@@ -17,7 +17,7 @@ from towers.exported_files import FILE_OF
 from towers.onnx_export import session
 from towers.preprocess import preprocess
 from towers.served_text import EmbedTexts, served_tiers
-from towers.student import TextStudent
+from towers.student.model import TextStudent
 
 MIN_IMAGE_COSINE = 0.999
 ROUNDED_TEXTS = 100  # of so many texts one may lie further from float32 than `min_worst_cosine`

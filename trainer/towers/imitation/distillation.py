@@ -14,9 +14,9 @@ from data.features import WholeFeatures
 from engine.run import Run
 from towers.distillation import Material
 from towers.imitation.captions import Captions
-from towers.student_targets import Targets
-from towers.student_texts import KindWriter, StudentTexts
-from towers.student_vocabulary import own_vocabulary
+from towers.student.targets import Targets
+from towers.student.texts import KindWriter, StudentTexts
+from towers.student.vocabulary import own_vocabulary
 from towers.text_tables import FlatFile, NumberWriter
 
 KIND = "groups"  # captions without images, among the kinds of `distill`

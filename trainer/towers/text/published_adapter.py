@@ -16,6 +16,8 @@ from typing import Any
 import torch
 from safetensors import safe_open
 
+from engine.folders.weights import placed
+
 NAME = re.compile(r"^(?:.*\.)?(?:text_adaptor|adaptor)\.(\d+)\.(.+)$")
 OF_BLOCK = {"ln": "0", "fn.0": "1", "fn.3": "4"}  # theirs, to the numbers in a block of towers/two_towers.Adapter
 LAYOUT = "text_adapter.adaptor.N… as in the released folders of LLM2CLIP, or text.text_adaptor.N… as its trainer saves"
@@ -32,8 +34,9 @@ class PublishedAdapter:
     expansion: int
 
 
-def read_published_adapter(source: Path) -> PublishedAdapter:
+def read_published_adapter(path: Path) -> PublishedAdapter:
     """The adapter in a folder or a file, bit for bit. Raises ValueError for one that has none, or only a part of it."""
+    source = Path(placed(str(path)))
     parts: dict[int, dict[str, torch.Tensor]] = {}
     for name, tensor in _tensors(source).items():
         found = NAME.match(name)

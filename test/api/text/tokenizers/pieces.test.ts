@@ -1,7 +1,7 @@
 // Looking up pieces of a vocabulary, against reading all of its lines for every question.
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { openPieces } from '../../../../api/text/tokenizers/pieces.ts';
+import { decodeIndex, encodeIndex, indexVocabulary, openPieces } from '../../../../api/text/tokenizers/pieces.ts';
 
 /** The longest line that stands there, by trying every line; the last of equal ones. */
 function longestLine(lines: string[], word: string, start: number): { id: number; end: number } | undefined {
@@ -26,10 +26,14 @@ const line = fc.oneof(
   piece.map((text) => `##${text}`),
 );
 
-test('the longest piece is found at every place of every word', () => {
+const vocabularies = fc.array(line, { minLength: 1, maxLength: 60 });
+
+test('the longest piece is found at every place of every word, by an index that was made or one that was stored', () => {
   fc.assert(
-    fc.property(fc.array(line, { minLength: 1, maxLength: 60 }), piece, fc.boolean(), (lines, word, ends) => {
-      const pieces = openPieces(`${lines.join('\n')}${ends ? '\n' : ''}`);
+    fc.property(vocabularies, piece, fc.boolean(), fc.boolean(), (lines, word, ends, isStored) => {
+      const vocabulary = `${lines.join('\n')}${ends ? '\n' : ''}`;
+      const stored = decodeIndex(encodeIndex(indexVocabulary(vocabulary)).buffer);
+      const pieces = openPieces(vocabulary, isStored ? stored : undefined);
       for (let start = 0; start < word.length; start++) {
         expect(pieces.match(word, start)).toEqual(longestLine(lines, word, start));
       }
@@ -57,4 +61,8 @@ test('empty lines are no entries, but for the first', () => {
   const pieces = openPieces('\na\n\nb\n');
   expect([0, 1, 2, 3].map((id) => pieces.entry(id))).toEqual(['', 'a', 'b', '']);
   expect(pieces.match('b', 0)).toEqual({ id: 2, end: 1 });
+});
+
+test.each([0, 4, 2 * 4096 * 4, 2 * 4096 * 4 + 16])('a file of %i bytes is no index', (bytes) => {
+  expect(() => decodeIndex(new ArrayBuffer(bytes))).toThrow(`no index of a vocabulary has ${bytes} bytes`);
 });

@@ -6,7 +6,8 @@ import type { OpenTextEngine } from '../../../../api/text/engine.ts';
 import { openTable } from '../../../../api/text/table.ts';
 import { createWasmEngine } from '../../../../api/text/wasm/engine.ts';
 import { bytesOf, readOnnx } from '../../../../api/text/wasm/onnx-file.ts';
-import { ModelManifest, type TextTower, textTowers } from '../../../../contracts/src/model/manifest.ts';
+import { ModelManifest, type TextTower } from '../../../../contracts/src/model/manifest.ts';
+import { textTowers } from '../../../../contracts/src/model/towers.ts';
 
 const MODEL = join(import.meta.dirname, '../../../../api/model');
 const WASM = join(import.meta.dirname, '../../../../api/text/wasm');

@@ -54,7 +54,7 @@ it.each([
   [['classes.json', '--out', 'o', '--model', 'm'], '--base-url and --model go with --provider openai'],
   [['classes.json', '--out', 'o', '--max-usd', '1'], '--max-usd needs what the provider charges'],
   [['classes.json', '--out', 'o', '--usd-read', '1'], '--usd-read and --usd-written go together'],
-  [['classes.json', '--out', 'o', '--per-item', 'many'], '--per-item is a number, not "many"'],
+  [['classes.json', '--out', 'o', '--per-item', 'many'], '--per-item many: a number from 0 on'],
   [['classes.json', '--out', 'o', '--per-item', '0'], '--per-item: '],
   [['classes.json', '--out', 'o', '--colour'], 'Unknown option --colour'],
 ])('%j is refused with what to do', async (argv, sentence) => {

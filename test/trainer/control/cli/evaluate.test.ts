@@ -80,7 +80,7 @@ it.each<[string[], string]>([
   [['--suite', 'coco=data'], 'data holds no dataset_coco.json'],
   [['--suite', 'coco=data', '--only', 'stsb'], '--only names dev sets and --suite a benchmark'],
   [['--suite', 'cra=.', '--features', 'int8'], '--features int8: there are float16, float32'],
-  [['--suite', 'cra=.', '--processes', 'two'], '--processes two: write a number from 1 to 99'],
+  [['--suite', 'cra=.', '--processes', 'two'], '--processes two: a whole number from 1 to 99'],
   [['--processes', '2'], '--processes shares the work on suites: there is no --suite'],
   [['open_clip:ViT-B-32', '--suite', 'cra=.'], 'open_clip:ViT-B-32 names no weights'],
   [['--suite', 'cra=.', '--tier', 'huge'], '--tier: there is no tier huge here, but base, '],

@@ -1,5 +1,6 @@
 // The command `npm run bench:train`: how fast training is on this machine, against other people's code in the same run.
 import { answerCommand, readCommandLine } from '../../../../contracts/command/command-line.ts';
+import { numberOf } from '../../../../contracts/command/numbers.ts';
 import { ENVARS } from '../../../../contracts/src/envars.ts';
 import { EXIT } from '../../../../contracts/src/exit-codes.ts';
 import { type CommandContext, processContext } from '../context.ts';
@@ -34,7 +35,9 @@ const OPTIONS = {
 /** The whole command; resolves to its exit code. */
 export async function benchTrain(argv: readonly string[], context: CommandContext): Promise<number> {
   return answerCommand(argv, { help: HELP, ...context }, async () => {
-    const { json, quick, only, minutes } = readCommandLine(argv, { help: HELP, options: OPTIONS, words: 0 }).values;
+    const { values } = readCommandLine(argv, { help: HELP, options: OPTIONS, words: 0 });
+    const { json, quick, only } = values;
+    const minutes = numberOf('--minutes', values.minutes, { from: 0 });
     const flags = Object.entries({ json, quick }).flatMap(([name, isSet]) => (isSet ? [`--${name}`] : []));
     const options = Object.entries({ only, minutes }).flatMap(([name, value]) =>
       value === undefined ? [] : [`--${name}=${value}`],

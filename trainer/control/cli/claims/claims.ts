@@ -4,7 +4,14 @@ import { answerCommand, readCommandLine } from '../../../../contracts/command/co
 import { ENVARS } from '../../../../contracts/src/envars.ts';
 import { EXIT } from '../../../../contracts/src/exit-codes.ts';
 import { UserError } from '../../../../contracts/src/user-error.ts';
-import { type CommandContext, processContext } from '../context.ts';
+import {
+  type CommandContext,
+  dataFolder,
+  embeddedModel,
+  processContext,
+  runsFolder,
+  vectorsFolder,
+} from '../context.ts';
 import { runPython } from '../python.ts';
 import { planClaims, planText } from './plan.ts';
 
@@ -48,14 +55,14 @@ const OPTIONS = {
 
 /** The whole command; resolves to its exit code. */
 export async function claims(argv: readonly string[], context: CommandContext): Promise<number> {
-  const { root, cwd, env } = context;
+  const { root, cwd } = context;
   return answerCommand(argv, { help: HELP, ...context }, async () => {
     const { values, words } = readCommandLine(argv, { help: HELP, options: OPTIONS, words: 1 });
-    const runs = values.runs === undefined ? join(root, 'runs') : resolve(cwd, values.runs);
+    const runs = runsFolder(values, context);
     const folders = {
-      data: resolve(cwd, values.data ?? (env[ENVARS.data] || join(root, '..', 'shared', 'data'))),
-      model: resolve(cwd, values.model ?? join(root, 'api', 'model')),
-      cache: resolve(cwd, values.cache ?? join(root, 'runs', 'evaluation-vectors')),
+      data: dataFolder(values, context),
+      model: resolve(cwd, values.model ?? embeddedModel(context)),
+      cache: vectorsFolder(values, context),
       docs: join(root, 'docs', 'results.md'),
     };
     const recipe = words[0] ?? RECIPE;

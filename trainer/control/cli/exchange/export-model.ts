@@ -7,8 +7,7 @@ import { fromFileUri } from '../../../../api/registry/stores/file-uri.ts';
 import { FILES } from '../../../../contracts/src/keys.ts';
 import { TrainingJob } from '../../../../contracts/src/training/job.ts';
 import { UserError } from '../../../../contracts/src/user-error.ts';
-import { runsFolder } from '../../local/plan.ts';
-import type { CommandContext } from '../context.ts';
+import { type CommandContext, runsFolder } from '../context.ts';
 import { runPython } from '../python.ts';
 import { modelFolder } from './model-folder.ts';
 

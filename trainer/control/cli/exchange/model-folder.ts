@@ -6,7 +6,7 @@ import type { ObjectStore } from '../../../../api/registry/store.ts';
 import { FILES, listPrefix, modelOfPointer } from '../../../../contracts/src/keys.ts';
 import { artefactsIn } from '../../../../contracts/src/model/artefact.ts';
 import { UserError } from '../../../../contracts/src/user-error.ts';
-import type { CommandContext } from '../context.ts';
+import { type CommandContext, embeddedModel } from '../context.ts';
 
 export interface ModelFolderOptions {
   registry: ObjectStore;
@@ -16,11 +16,8 @@ export interface ModelFolderOptions {
 }
 
 /** The folder with the manifest of a model. Throws a UserError that says which names there are. */
-export async function modelFolder(
-  name: string,
-  { registry, context: { root, cwd }, scratch }: ModelFolderOptions,
-): Promise<string> {
-  const folder = resolve(cwd, name);
+export async function modelFolder(name: string, { registry, context, scratch }: ModelFolderOptions): Promise<string> {
+  const folder = resolve(context.cwd, name);
   if (existsSync(join(folder, FILES.manifest))) return folder;
   const isName = !name.includes('/') && !name.includes(sep);
   const found = isName ? await readPointer(registry, name) : undefined;
@@ -28,7 +25,7 @@ export async function modelFolder(
     await fetchModel(registry, found.pointer.manifest, scratch);
     return scratch;
   }
-  const embedded = join(root, 'api', 'model');
+  const embedded = embeddedModel(context);
   const own = embeddedName(embedded);
   if (own === name) return embedded;
   const names = (await registry.list(listPrefix('models'))).flatMap(({ key }) => modelOfPointer(key) ?? []);

@@ -1,14 +1,14 @@
 // `npm run model -- import --distil`: text students learn a published checkpoint's text vectors, before it is imported with them.
 import { basename, dirname, join, relative, resolve } from 'node:path';
 import { z } from 'zod';
+import { wholeNumberOf } from '../../../../contracts/command/numbers.ts';
 import { ENVARS } from '../../../../contracts/src/envars.ts';
 import { EXIT } from '../../../../contracts/src/exit-codes.ts';
 import type { Schedule } from '../../../../contracts/src/training/blocks.ts';
 import type { ImitateConfig } from '../../../../contracts/src/training/stages/imitate.ts';
 import { UserError } from '../../../../contracts/src/user-error.ts';
-import { runsFolder } from '../../local/plan.ts';
 import { existing, type ResolvedRecipe, resolveRecipe, writeRecipe } from '../../recipe/locate.ts';
-import type { CommandContext } from '../context.ts';
+import { type CommandContext, runsFolder } from '../context.ts';
 import { runPython } from '../python.ts';
 import { trainWritten } from '../train-here.ts';
 
@@ -33,7 +33,7 @@ export async function trainStudents(
 ): Promise<string | number> {
   const { root, cwd, env } = context;
   // What is wrong with the command line is said before Python opens the checkpoint.
-  const steps = stepsOf(options.steps);
+  const steps = wholeNumberOf('--steps', options.steps, { from: 1 });
   documentOf('', { name, options, cwd });
   const looked = await look(resolve(cwd, source), { options, context });
   if (typeof looked === 'number') return looked;
@@ -103,12 +103,6 @@ function documentOf(checkpoint: string, { name, options, cwd }: Written): Studen
     data: root,
     imitate: { checkpoint, captions: [basename(file)], ...own },
   };
-}
-
-function stepsOf(text: string | undefined): number | undefined {
-  if (text === undefined) return undefined;
-  if (!/^[1-9]\d*$/.test(text)) throw new UserError(`--steps ${text}: it has to be a whole number of 1 or more`);
-  return Number(text);
 }
 
 /** Every tier takes its share: as many steps as the recipe gives it, in proportion to those of the student. */

@@ -5,10 +5,9 @@ import { standardAnswer } from '../../../../contracts/command/command-line.ts';
 import { ENVARS } from '../../../../contracts/src/envars.ts';
 import { EXIT } from '../../../../contracts/src/exit-codes.ts';
 import { UserError } from '../../../../contracts/src/user-error.ts';
-import { runsFolder } from '../../local/plan.ts';
 import { ensureVenv } from '../../local/venv.ts';
 import { type ResolvedRecipe, resolveRecipe } from '../../recipe/locate.ts';
-import { type CommandContext, processContext } from '../context.ts';
+import { type CommandContext, dataFolder, embeddedModel, processContext, runsFolder } from '../context.ts';
 import { evaluate } from '../evaluate.ts';
 import { listenForInterrupts } from '../interrupts.ts';
 import { pythonOverride } from '../python.ts';
@@ -45,7 +44,7 @@ async function run(options: FinetuneOptions, context: CommandContext): Promise<n
   const { root, cwd, env } = context;
   const print = printer(options, context);
   const runs = runsFolder(options, context);
-  const places = { cwd, embedded: join(root, 'api', 'model'), runs };
+  const places = { cwd, embedded: embeddedModel(context), runs };
   const written = writeRecipes(options, places);
   // The data folder of general dev sets is not that of the user's images.
   const { [ENVARS.data]: _, ...ownEnv } = env;
@@ -145,9 +144,7 @@ interface General {
 
 /** Both models on the general dev sets, where their data are there. */
 async function measureGeneral(before: string, after: string, context: CommandContext): Promise<General> {
-  const { root, cwd, env } = context;
-  const named = env[ENVARS.data] ?? '';
-  const data = named === '' ? join(root, '..', 'shared', 'data') : resolve(cwd, named);
+  const data = dataFolder({}, context);
   if (!existsSync(data)) return { figures: [], reason: `${ENVARS.data} names no folder with the general dev sets` };
   const documents: unknown[] = [];
   for (const folder of [before, after]) {

@@ -1,5 +1,6 @@
 // Reads and checks the command line of `npm run finetune`: which data, from which model, what may move.
 import { readCommandLine } from '../../../../contracts/command/command-line.ts';
+import { numberOf, wholeNumberOf } from '../../../../contracts/command/numbers.ts';
 import { ENVARS } from '../../../../contracts/src/envars.ts';
 import { EXIT } from '../../../../contracts/src/exit-codes.ts';
 import { ModelName } from '../../../../contracts/src/names.ts';
@@ -104,14 +105,14 @@ export function parseFinetuneOptions(argv: readonly string[]): FinetuneOptions {
     name,
     classes: values.classes,
     dev: values.dev,
-    devShare: numberOf('dev-share', values['dev-share'], { least: 0, most: 0.9 }),
+    devShare: numberOf('--dev-share', values['dev-share'], { from: 0, to: 0.9 }),
     imageColumn: values['image-column'],
     captionColumns: values['caption-column']?.split(',').map((column) => column.trim()),
     classColumn: values['class-column'],
     augment: values.augment,
-    steps: numberOf('steps', values.steps, { least: 1, whole: true }),
-    minutes: numberOf('minutes', values.minutes, { least: 0.1 }),
-    seed: numberOf('seed', values.seed, { least: 0, whole: true }),
+    steps: wholeNumberOf('--steps', values.steps, { from: 1 }),
+    minutes: numberOf('--minutes', values.minutes, { from: 0.1 }),
+    seed: wholeNumberOf('--seed', values.seed, { from: 0 }),
     control: values.control,
     general: !values['no-general'],
     out: values.out,
@@ -119,22 +120,6 @@ export function parseFinetuneOptions(argv: readonly string[]): FinetuneOptions {
     dryRun: values['dry-run'],
     json: values.json,
   };
-}
-
-interface Range {
-  least: number;
-  most?: number;
-  whole?: boolean;
-}
-
-function numberOf(name: string, text: string | undefined, { least, most = Infinity, whole }: Range) {
-  if (text === undefined) return undefined;
-  const value = Number(text);
-  if (text.trim() !== '' && value >= least && value <= most && (whole !== true || Number.isInteger(value)))
-    return value;
-  const kind = whole === true ? 'a whole number' : 'a number';
-  const range = most === Infinity ? `of ${least} or more` : `from ${least} to ${most}`;
-  throw new UserError(`--${name} ${text}: it has to be ${kind} ${range}`);
 }
 
 /** `shop/My Photos.csv` is called `my-photos`. */

@@ -117,7 +117,7 @@ it.each([
   [['nowhere'], 'there is no nowhere'],
   [['shop', '--from', 'shop'], 'holds no exported model (no manifest.json)'],
   [['shop', '--space', 'other'], '--space other: there are keep and new'],
-  [['shop', '--steps', 'many'], '--steps many: it has to be a whole number of 1 or more'],
+  [['shop', '--steps', 'many'], '--steps many: a whole number from 1 on'],
   [['shop', '--name', 'My Shop'], '--name My Shop: a name starts with a small letter or digit'],
   [['table.csv', '--from', 'base'], "table.csv has no column that looks like the name of an image file; it has 'foto'"],
   [

@@ -3,22 +3,18 @@
 Shapes: B texts, T tokens, D width, H heads, V pieces, K width of a row of a table, E joint dimension.
 """
 
-import json
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass, field
-from pathlib import Path
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 import torch
-from safetensors.torch import load_file, save_file
 from torch import nn
 from torch.nn import functional as F
 
+from towers.student.rounding import fake_quantize_activations, fake_quantize_rows
 from towers.token_batches import batches_by_length, padded
-from towers.wordpiece import SPECIAL_TOKENS, UNK, WordPiece
+from towers.wordpiece import SPECIAL_TOKENS, UNK
 
 EPS = 1e-12  # BERT's layer norms
-CONTRADICTION_MARGIN = 0.1  # of cosines, where a recipe says no other
-Loss = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 
 
 @dataclass(frozen=True)
@@ -190,111 +186,3 @@ def principal_directions(rows_VD: torch.Tensor, width: int) -> torch.Tensor:
     # eigh sorts the weakest first.
     directions_DD = torch.linalg.eigh(rows_VD.double().T @ rows_VD.double()).eigenvectors
     return directions_DD[:, -width:].flip(1).float()
-
-
-# ---- losses --------------------------------------------------------------------------------------
-
-
-def distill_loss(
-    student_BE: torch.Tensor, target_BE: torch.Tensor, contrastive_weight: float, temperature: float
-) -> torch.Tensor:
-    """1 - cosine, plus contrastive_weight times InfoNCE of students against the batch's targets.
-
-    InfoNCE's labels are the teacher's own softmax over the batch: captions of one image are not pushed apart, and the
-    student that equals its teacher is the exact minimum. The teacher's entropy is subtracted, so that minimum is 0.
-    """
-    pointwise = 1 - (student_BE * target_BE).sum(-1).mean()
-    if contrastive_weight == 0 or len(student_BE) < 2:
-        return pointwise
-    target_BB = F.log_softmax(target_BE @ target_BE.T / temperature, -1)
-    student_BB = F.log_softmax(student_BE @ target_BE.T / temperature, -1)
-    return pointwise + contrastive_weight * F.kl_div(student_BB, target_BB, reduction="batchmean", log_target=True)
-
-
-def image_loss(own_BM: torch.Tensor, temperature: float) -> Loss:
-    """InfoNCE of texts [B, E] against images [M, E]; `own_BM` says which images a text is of."""
-
-    def between(text_BE: torch.Tensor, image_ME: torch.Tensor) -> torch.Tensor:
-        scores_BM = text_BE @ image_ME.T / temperature
-        return (scores_BM.logsumexp(1) - scores_BM.masked_fill(~own_BM, float("-inf")).logsumexp(1)).mean()
-
-    return between
-
-
-def contradiction_loss(
-    text_BE: torch.Tensor, other_BE: torch.Tensor, target_BE: torch.Tensor, margin: float = CONTRADICTION_MARGIN
-) -> torch.Tensor:
-    """How far texts are from being nearer to their targets, by a margin of cosines, than what contradicts them."""
-    nearer_B = (text_BE * target_BE).sum(-1) - (other_BE * target_BE).sum(-1)
-    return F.relu(margin - nearer_B).mean()
-
-
-def matryoshka(loss: Loss, dims: Iterable[int]) -> Loss:
-    """The mean of a loss over prefixes of both sides, each prefix L2-normalised again."""
-    sizes = list(dims)
-
-    def over_prefixes(a_BE: torch.Tensor, b_BE: torch.Tensor) -> torch.Tensor:
-        losses = [loss(F.normalize(a_BE[:, :d], dim=-1), F.normalize(b_BE[:, :d], dim=-1)) for d in sizes]
-        return torch.stack(losses).mean()
-
-    return over_prefixes
-
-
-# ---- quantisation ---------------------------------------------------------------
-
-
-def quantize_rows(rows_VD: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """int8 rows and one float32 scale per row: value = int8 * scale, the largest entry of a row is +-127."""
-    scale_V = (rows_VD.abs().amax(1) / 127).clamp(min=1e-12)
-    return (rows_VD / scale_V[:, None]).round().clamp(-127, 127).to(torch.int8), scale_V.float()
-
-
-def fake_quantize_rows(weight: torch.Tensor) -> torch.Tensor:
-    """A matrix with every row rounded to int8; the gradient ignores the rounding."""
-    quantized, scale = quantize_rows(weight.detach().float())
-    return weight + ((quantized * scale[:, None]) - weight).detach()
-
-
-def fake_quantize_activations(x: torch.Tensor) -> torch.Tensor:
-    """Rounded to 256 levels from the tensor's minimum to its maximum, 0 included: DynamicQuantizeLinear."""
-    with torch.no_grad():
-        low, high = x.min().clamp(max=0).float(), x.max().clamp(min=0).float()
-        scale = ((high - low) / 255).clamp(min=1e-12)
-        zero = (-low / scale).round()
-        rounded = (((x / scale).round() + zero).clamp(0, 255) - zero) * scale
-    return x + (rounded - x).detach()
-
-
-# ---- files ---------------------------------------------------------------------------------------
-
-
-def save_student(folder: Path, student: TextStudent, wordpiece: WordPiece, tier: str = "student") -> None:
-    """TIER.safetensors, TIER.json (its shape) and vocabulary.txt."""
-    state = {name: value.detach().float().cpu().contiguous() for name, value in student.state_dict().items()}
-    save_file(state, folder / f"{tier}.safetensors")
-    (folder / f"{tier}.json").write_text(json.dumps(asdict(student.shape), indent=2) + "\n", encoding="utf-8")
-    wordpiece.write(folder / "vocabulary.txt")
-
-
-def load_student(folder: Path, tier: str = "student") -> tuple[TextStudent, WordPiece]:
-    """What `save_student` wrote, ready to embed; with the static tier of the folder where its vectors are sums."""
-    shape = StudentShape(**json.loads((folder / f"{tier}.json").read_text(encoding="utf-8")))
-    student = TextStudent(shape)
-    student.load_state_dict(load_file(folder / f"{tier}.safetensors"))
-    if shape.static_weight:
-        student.add_static(load_static(folder))
-    return student.eval(), WordPiece.read(folder / "vocabulary.txt")
-
-
-def save_static(folder: Path, static: StaticStudent) -> None:
-    """static.safetensors {rows [V, K], and projection [K, E] where K is less than E}."""
-    tensors = {"rows": static.rows.weight} | ({} if static.projection is None else {"projection": static.projection})
-    save_file(
-        {name: t.detach().float().cpu().contiguous() for name, t in tensors.items()}, folder / "static.safetensors"
-    )
-
-
-def load_static(folder: Path) -> StaticStudent:
-    """What `save_static` wrote."""
-    tensors = load_file(folder / "static.safetensors")
-    return StaticStudent(tensors["rows"], tensors.get("projection")).eval()

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 from contracts.types import DistillConfig, ProjectionTexts
-from towers.student_texts import StudentTexts
+from towers.student.texts import StudentTexts
 from towers.text_noise import contradiction, with_symbols, with_typing_errors
 from towers.text_tables import NumberTable
 from towers.token_batches import batches_by_length

@@ -14,7 +14,7 @@ import torch
 from safetensors.torch import load_file
 
 from towers.package_files import file_in_package
-from towers.student import TextStudent, principal_directions
+from towers.student.model import TextStudent, principal_directions
 from towers.wordpiece import SPECIAL_TOKENS, WordPiece
 
 NEAREST = 8  # pieces whose rows a piece of another language starts from

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from towers.student import TextStudent
+from towers.student.model import TextStudent
 from towers.text_tables import NumberTable
 from towers.token_batches import batches_by_length, padded
 from towers.wordpiece import with_special_tokens

@@ -17,11 +17,11 @@ from contracts.types import FirstTier, ImitateStudent, ProjectionTexts, Vocabula
 from data.features import mapped_tensors, save_tensors
 from engine.run import Run
 from towers.data import each_pair, each_text_row
-from towers.init_from_bert import init_from_package
-from towers.student import StudentShape, TextStudent
-from towers.student_examples import Sampler, projection_texts
-from towers.student_start import PIECE_TOKENS, piece_states, pooled_states
-from towers.student_texts import Kind, StudentTexts
+from towers.student.examples import Sampler, projection_texts
+from towers.student.init_from_bert import init_from_package
+from towers.student.model import StudentShape, TextStudent
+from towers.student.start import PIECE_TOKENS, piece_states, pooled_states
+from towers.student.texts import Kind, StudentTexts
 from towers.text_tables import NumberTable, TextTable, in_parts
 from towers.wordpiece import WordPiece, mixed, train_vocabulary
 
