@@ -7,10 +7,10 @@ import { flopOfPicture } from './towers.ts';
 
 type Distill = NonNullable<Recipe['distill']>;
 
-/** Tokens of an entry alone with the two special ones, and of a caption (towers/student_start.py; English captions). */
+/** Tokens of an entry alone with the two special ones, and of a caption (towers/student/start.py; English captions). */
 const ENTRY_TOKENS = 3;
 const CAPTION_TOKENS = 14;
-/** Texts that a projection is fitted to, where a recipe says no others (towers/student_examples.py). */
+/** Texts that a projection is fitted to, where a recipe says no others (towers/student/examples.py). */
 const PROJECTION_TEXTS = 4096;
 /** Second views of dev pictures that `export` embeds (towers/export/parity.py). */
 const VIEWS = 500;
