@@ -15,14 +15,15 @@ import { BulkFile, BulkUpload } from './bulk/file.ts';
 import { BulkDone, BulkJob, BulkPlan, BulkStop, BulkSubmission, BulkTold, BulkWebhook } from './bulk/job.ts';
 import { BulkError, BulkLine, BulkResult } from './bulk/lines.ts';
 import { BulkBudget, BulkCharge } from './bulk/quota.ts';
+import { ClassFile } from './data/class-file.ts';
+import { DataIndex } from './data/data-index.ts';
+import { DatasetPointer } from './data/dataset.ts';
+import { FeatureManifest, PreparedManifest } from './data/shards.ts';
 import { BulkEvent, FollowEvent, ListeningLine, RequestEvent } from './events.ts';
 import { ModelManifest } from './model/manifest.ts';
 import { ModelPointer } from './model/pointer.ts';
 import { ModelRelease } from './model/release.ts';
 import { AugmentJob, AugmentReport } from './training/augment.ts';
-import { ClassFile } from './training/class-file.ts';
-import { DataIndex } from './training/data-index.ts';
-import { DatasetPointer } from './training/dataset.ts';
 import { ProgressLine, TrainingJob, TrainingReport } from './training/job.ts';
 import { Lease } from './training/lease.ts';
 import {
@@ -34,7 +35,6 @@ import {
   TrainingRequest,
 } from './training/pipeline.ts';
 import { Recipe } from './training/recipe.ts';
-import { FeatureManifest, PreparedManifest } from './training/shards.ts';
 
 export const DOCUMENTS = {
   ApiKey,

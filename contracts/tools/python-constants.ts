@@ -1,12 +1,13 @@
 // Numbers and names that TypeScript and Python share, as the text of a Python module.
 import { LIMITS } from '../src/api/limits.ts';
-import { DEV_SETS } from '../src/dev-sets.ts';
+import { DEV_SETS } from '../src/data/dev-sets.ts';
+import { ELEMENTS, FIGURE_ELEMENT_SECONDS, LARGE_SET } from '../src/data/shards.ts';
 import { ENVARS } from '../src/envars.ts';
 import { EXIT } from '../src/exit-codes.ts';
 import { FILES } from '../src/keys.ts';
 import { SCHEMA_VERSION } from '../src/schema-version.ts';
-import { DATA, RANKED_STAGES } from '../src/stages.ts';
-import { ELEMENTS, FIGURE_ELEMENT_SECONDS, LARGE_SET } from '../src/training/shards.ts';
+import { RANKED_STAGES } from '../src/stages.ts';
+import { DATA } from '../src/training/stages/table.ts';
 
 /** Groups of constants by the comment above them. */
 const GROUPS: Record<string, Record<string, string | number | object>> = {

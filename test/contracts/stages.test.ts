@@ -4,8 +4,9 @@ import { join } from 'node:path';
 import { expect, it } from 'vitest';
 import { QUEUES } from '../../contracts/src/job-classes.ts';
 import { jobDefinitionOutput, queueOutput } from '../../contracts/src/outputs.ts';
-import { DATA, inputsOf, STAGE_NAMES, STAGES, type StageRow } from '../../contracts/src/stages.ts';
+import { inputsOf, STAGE_NAMES } from '../../contracts/src/stages.ts';
 import { configOf, Recipe } from '../../contracts/src/training/recipe.ts';
+import { DATA, STAGES, type StageRow } from '../../contracts/src/training/stages/table.ts';
 import { tinyAdapt, tinyComparison, tinyImitate, tinyRecipe } from '../support/tiny-recipe.ts';
 
 it.each(STAGE_NAMES)('%s stands under its own name and after what it reads', (stage) => {

@@ -7,8 +7,7 @@ last. A file is uploaded from a hard link: when the stage replaces it meanwhile,
 import itertools
 import os
 import time
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable
 from pathlib import Path
 
 from container.array import TAR, Child, is_report
@@ -18,6 +17,7 @@ from container.folders import Folder, safe_path
 from container.machines import Machines
 from container.progress import Progress, duration, size
 from container.report import ReportError, digests_of
+from container.states import State, folder_of, folders_of, newest_size, state_of, whole_folders
 from contracts import load
 from contracts.constants import ELEMENTS, FILE_JOB, FILE_LEASE, FILE_LOG, FILE_REPORT, FILE_SHARDS
 
@@ -27,15 +27,6 @@ CHECKPOINTS = "checkpoints"
 THREADS = 4
 DELETIONS = 16  # at a time
 MB = 1 << 20
-
-
-@dataclass(frozen=True)
-class State:
-    """Enough of a file's metadata to see that it changed."""
-
-    size: int
-    modified: int
-    inode: int
 
 
 class Results:
@@ -249,41 +240,6 @@ class Results:
         if total > 64 * MB:
             self.log(f"uploaded {', '.join(sorted(pending)[:3])} ({size(total)} in {duration(seconds)})")
         return not changed
-
-
-def folder_of(shard: str) -> str:
-    """`checkpoints/NAME-STEP` of a file in it."""
-    return "/".join(shard.split("/")[:2])
-
-
-def folders_of(names: Iterable[str]) -> set[str]:
-    """The folders of checkpoints that files are in."""
-    return {folder_of(name) for name in names if is_shard(name)}
-
-
-def whole_folders(states: dict[str, State], saved_at: int) -> set[str]:
-    """Those in which nothing was written after the file that names the newest checkpoint."""
-    newer = folders_of(path for path, state in states.items() if state.modified > saved_at)
-    return folders_of(states) - newer
-
-
-def newest_size(states: dict[str, State]) -> int:
-    """Bytes of the largest checkpoint's tensors."""
-    sizes: dict[str, int] = {}
-    for path, state in states.items():
-        if is_shard(path):
-            folder = path.split("/")[1]
-            sizes[folder] = sizes.get(folder, 0) + state.size
-    return max(sizes.values(), default=0)
-
-
-def state_of(file: Path) -> State:
-    """A file's state, or that of a file that is not there."""
-    try:
-        stat = file.stat()
-    except FileNotFoundError:
-        return State(-1, 0, 0)
-    return State(stat.st_size, stat.st_mtime_ns, stat.st_ino)
 
 
 def finished(remote: Folder) -> bool:

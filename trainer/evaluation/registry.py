@@ -1,4 +1,4 @@
-"""The table of dev sets. Adding one is a row here, a function in `sets` and its files in contracts/src/dev-sets.ts."""
+"""The table of dev sets. Adding one is a row here, a function in `sets` and its files in contracts/src/data/dev-sets.ts."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -4,7 +4,8 @@ import * as z from 'zod';
 import { type JobClass, JobClassName } from '../job-classes.ts';
 import { RecipeName, VariantName } from '../names.ts';
 import { SchemaVersion } from '../schema-version.ts';
-import { type DATA, inputsRead, jobClassOf, STAGE_NAMES, STAGES, StageConfig, StageName } from '../stages.ts';
+import { inputsRead, jobClassOf, STAGE_NAMES, StageConfig, StageName } from '../stages.ts';
+import { type DATA, STAGES } from './stages/table.ts';
 
 type Block<Config> =
   Config extends z.ZodObject<infer Shape> ? z.ZodObject<Omit<Shape, 'stage'>, z.core.$strict> : never;

@@ -1,9 +1,9 @@
 // Pushes data under a recipe's name: files that are missing, then the index, and the pointer last. Lists what was pushed.
 import { encodeDocument, type ObjectStore } from '../../../api/registry/store.ts';
+import { DataIndex as DataIndexDocument } from '../../../contracts/src/data/data-index.ts';
+import type { DatasetPointer } from '../../../contracts/src/data/dataset.ts';
 import { dataPrefix, datasetKey, FILES, fileIn, listPrefix, recipeOfDataset } from '../../../contracts/src/keys.ts';
 import { SCHEMA_VERSION } from '../../../contracts/src/schema-version.ts';
-import { DataIndex as DataIndexDocument } from '../../../contracts/src/training/data-index.ts';
-import type { DatasetPointer } from '../../../contracts/src/training/dataset.ts';
 import type { TrainingRequest } from '../../../contracts/src/training/pipeline.ts';
 import { UserError } from '../../../contracts/src/user-error.ts';
 import type { DataIndex } from '../recipe/data-index.ts';

@@ -1,7 +1,8 @@
 // Reads how far a recipe on AWS is: what the bucket holds, and what Batch says of the rest.
+
+import { ELEMENTS } from '../../../contracts/src/data/shards.ts';
 import { FILES } from '../../../contracts/src/keys.ts';
 import type { TrainingReport } from '../../../contracts/src/training/job.ts';
-import { ELEMENTS } from '../../../contracts/src/training/shards.ts';
 import type { PlannedJob } from '../plan/plan.ts';
 import type { StageStatus } from '../run/events.ts';
 import { createProgressClock, parseProgress } from '../run/progress.ts';

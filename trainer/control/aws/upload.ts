@@ -3,9 +3,9 @@
 import { join } from 'node:path';
 import { encodeDocument, type ObjectStore } from '../../../api/registry/store.ts';
 import { fileBody } from '../../../api/registry/stores/open.ts';
+import type { DataIndex as DataIndexDocument } from '../../../contracts/src/data/data-index.ts';
 import { DATA_FILES, dataFileKey, dataFilePrefix, dataPrefix, FILES, fileIn } from '../../../contracts/src/keys.ts';
 import { SCHEMA_VERSION } from '../../../contracts/src/schema-version.ts';
-import type { DataIndex as DataIndexDocument } from '../../../contracts/src/training/data-index.ts';
 import { UserError } from '../../../contracts/src/user-error.ts';
 import type { DataIndex } from '../recipe/data-index.ts';
 

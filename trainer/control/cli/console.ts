@@ -1,7 +1,7 @@
 // Prints events for a person: a live line on a terminal, a line every ten seconds elsewhere.
 import { fromFileUri } from '../../../api/registry/stores/file-uri.ts';
+import type { DatasetPointer } from '../../../contracts/src/data/dataset.ts';
 import { ranksOf } from '../../../contracts/src/job-classes.ts';
-import type { DatasetPointer } from '../../../contracts/src/training/dataset.ts';
 import type { LanguageNeeds } from '../plan/forms/language-needs.ts';
 import type { StageNeeds } from '../plan/stage-needs.ts';
 import { leftOf, type StagePlan } from '../plan/stage-plan.ts';

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { standardAnswer } from '../../../contracts/command/command-line.ts';
 import { EXIT } from '../../../contracts/src/exit-codes.ts';
 import { UserError } from '../../../contracts/src/user-error.ts';
-import { contradictions } from '../recipe/checks.ts';
+import { contradictions } from '../recipe/checks/contradictions.ts';
 import { type ResolvedRecipe, resolveRecipe } from '../recipe/locate.ts';
 import { withAblation } from '../recipe/variants.ts';
 import { consoleOf } from './console.ts';

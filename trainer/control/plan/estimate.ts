@@ -1,7 +1,8 @@
 // Estimates how long a stage will take from comparable runs of the same stage. Pure.
+
+import { FIGURE_ELEMENT_SECONDS } from '../../../contracts/src/data/shards.ts';
 import { kindOf, workOf } from '../../../contracts/src/stages.ts';
 import type { TrainingJob, TrainingReport } from '../../../contracts/src/training/job.ts';
-import { FIGURE_ELEMENT_SECONDS } from '../../../contracts/src/training/shards.ts';
 
 /** A finished run with the job that asked for it. */
 export interface PastRun {

@@ -3,7 +3,6 @@ import { sha256Of } from '../../../api/registry/stores/hash.ts';
 import type { JobClass } from '../../../contracts/src/job-classes.ts';
 import { runFolder } from '../../../contracts/src/keys.ts';
 import {
-  DATA,
   embeddedParts,
   localFoldersOf,
   preparedParts,
@@ -14,6 +13,7 @@ import type { TrainingJob, TrainingReport } from '../../../contracts/src/trainin
 import { backboneFolders, type LocalFolder } from '../../../contracts/src/training/local-folders.ts';
 import { MEASURED_ON, measuredSettings, type Part, settingsOf } from '../../../contracts/src/training/parts.ts';
 import { configOf, inputsIn, jobClassIn, type Recipe, stagesOf } from '../../../contracts/src/training/recipe.ts';
+import { DATA } from '../../../contracts/src/training/stages/table.ts';
 import { BASE, variantOf } from '../recipe/variants.ts';
 import type { ArraySizes } from './array-size.ts';
 

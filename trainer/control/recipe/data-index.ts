@@ -2,7 +2,7 @@
 
 import { existsSync, globSync, readdirSync, statSync } from 'node:fs';
 import { basename, dirname, join, relative, resolve, sep } from 'node:path';
-import { DEV_SETS, type DevSetName } from '../../../contracts/src/dev-sets.ts';
+import { DEV_SETS, type DevSetName } from '../../../contracts/src/data/dev-sets.ts';
 import { ENVARS } from '../../../contracts/src/envars.ts';
 import { FILES } from '../../../contracts/src/keys.ts';
 import { DECIDES, MEASURED_ON, PARTS, type Part } from '../../../contracts/src/training/parts.ts';

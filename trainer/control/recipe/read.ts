@@ -3,7 +3,7 @@ import { basename } from 'node:path';
 import type { z } from 'zod';
 import { Recipe } from '../../../contracts/src/training/recipe.ts';
 import { UserError } from '../../../contracts/src/user-error.ts';
-import { contradictions } from './checks.ts';
+import { contradictions } from './checks/contradictions.ts';
 import { fileOf, type Layer, mergeLayers, readLayers } from './layers.ts';
 import { sentenceOf } from './sentences.ts';
 

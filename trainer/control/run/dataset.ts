@@ -1,7 +1,7 @@
 // The dataset of a recipe in the bucket: what its pointer names, and whether it is newer than the last submission.
 import type { ObjectStore } from '../../../api/registry/store.ts';
+import { DatasetPointer } from '../../../contracts/src/data/dataset.ts';
 import { datasetKey } from '../../../contracts/src/keys.ts';
-import { DatasetPointer } from '../../../contracts/src/training/dataset.ts';
 import type { TrainingRequest } from '../../../contracts/src/training/pipeline.ts';
 import { UserError } from '../../../contracts/src/user-error.ts';
 import { parseJson } from './json.ts';

@@ -1,7 +1,8 @@
 // Events that a command prints: one per line with --json, sentences and a live line otherwise.
+
+import type { DataIndex } from '../../../contracts/src/data/data-index.ts';
+import type { DatasetPointer } from '../../../contracts/src/data/dataset.ts';
 import type { StageName } from '../../../contracts/src/stages.ts';
-import type { DataIndex } from '../../../contracts/src/training/data-index.ts';
-import type { DatasetPointer } from '../../../contracts/src/training/dataset.ts';
 import type { Recipe } from '../../../contracts/src/training/recipe.ts';
 import type { LanguageNeeds } from '../plan/forms/language-needs.ts';
 import type { StageNeeds } from '../plan/stage-needs.ts';

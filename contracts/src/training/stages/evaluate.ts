@@ -1,6 +1,6 @@
 // Stage `evaluate`: figures of the exported model.
 import * as z from 'zod';
-import { DevSetName } from '../../dev-sets.ts';
+import { DevSetName } from '../../data/dev-sets.ts';
 
 export const EvaluateConfig = z
   .strictObject({

@@ -1,6 +1,7 @@
 // Closed forms of the stages with an image tower: clip, embed_images, inherit. From the recipe and what is counted. Pure.
+
+import { LARGE_SET } from '../../../../contracts/src/data/shards.ts';
 import type { Recipe } from '../../../../contracts/src/training/recipe.ts';
-import { LARGE_SET } from '../../../../contracts/src/training/shards.ts';
 import {
   CHECKPOINTS,
   type Facts,

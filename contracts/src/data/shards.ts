@@ -2,7 +2,7 @@
 import * as z from 'zod';
 import { Artefact, Digest } from '../model/artefact.ts';
 import { SchemaVersion } from '../schema-version.ts';
-import { TextKind } from './stages/prepare.ts';
+import { TextKind } from '../training/stages/prepare.ts';
 
 /** Train images. Of more, no stage holds anything of each: captions are embedded shard by shard, images are streamed. */
 export const LARGE_SET = 50_000;

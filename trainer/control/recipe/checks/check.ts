@@ -1,6 +1,6 @@
 // What a check of a recipe is made of. Pure.
-import type { StageName } from '../../../contracts/src/stages.ts';
-import type { Recipe } from '../../../contracts/src/training/recipe.ts';
+import type { StageName } from '../../../../contracts/src/stages.ts';
+import type { Recipe } from '../../../../contracts/src/training/recipe.ts';
 
 /** A sentence for each problem that a recipe has. */
 export type Check = (recipe: Recipe) => string[];

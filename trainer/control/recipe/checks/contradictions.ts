@@ -1,12 +1,13 @@
 // What a recipe must keep beyond its contract: values that are each allowed but not together. One table. Pure.
-import { ranksOf, resourcesOf } from '../../../contracts/src/job-classes.ts';
-import { DATA, RANKED_STAGES, StageName, spansMachines } from '../../../contracts/src/stages.ts';
-import { Schedule } from '../../../contracts/src/training/blocks.ts';
-import { inputsIn, Recipe, stagesOf } from '../../../contracts/src/training/recipe.ts';
+import { ranksOf, resourcesOf } from '../../../../contracts/src/job-classes.ts';
+import { RANKED_STAGES, StageName, spansMachines } from '../../../../contracts/src/stages.ts';
+import { Schedule } from '../../../../contracts/src/training/blocks.ts';
+import { inputsIn, Recipe, stagesOf } from '../../../../contracts/src/training/recipe.ts';
+import { DATA } from '../../../../contracts/src/training/stages/table.ts';
+import { sentenceOf } from '../sentences.ts';
+import { BASE, variedDocument } from '../variants.ts';
 import { type Check, unless, type With, where } from './check.ts';
-import { sentenceOf } from './sentences.ts';
-import { TOWER_CHECKS } from './tower-checks.ts';
-import { BASE, variedDocument } from './variants.ts';
+import { TOWER_CHECKS } from './towers.ts';
 
 /** In the order in which problems are listed. A stage would fail on them hours later, or train to no effect. */
 const CHECKS: readonly Check[] = [

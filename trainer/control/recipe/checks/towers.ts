@@ -1,7 +1,7 @@
 // What a recipe must keep about its two towers: what they start from, and what is trained of them. Pure.
 import { type Check, unless, where } from './check.ts';
 
-/** Part of the table in checks.ts. */
+/** Part of the table in contradictions.ts. */
 export const TOWER_CHECKS: readonly Check[] = [
   where(['embed_captions', 'inherit'], ({ embed_captions: { teachers }, inherit: { target, adapter } }) =>
     unless(
