@@ -104,6 +104,11 @@ describe('image towers', () => {
       expect([backbone, rows.get(backbone)]).toEqual([backbone, [parameters, blocks, width, size, patch]]);
   });
 
+  it('are known by their architecture, whatever file their weights are in', () => {
+    expect(towerShape('open_clip:ViT-L-14-quickgelu@../weights/ViT-L-14.pt')).toBe(towerShape(L14));
+    expect(towerShape('open_clip:ViT-L-14@openai')).toBeUndefined();
+  });
+
   it.each([
     ['open_clip:ViT-B-16-quickgelu@openai', 74],
     [L14, 256],
@@ -208,6 +213,15 @@ describe('clip', () => {
     // L/14-336: 191 GFLOP twice that many operations, forward four times with micro-batches, at 400 TFLOP/s.
     const computed = (4 * pictures * 2 * 191e9) / 400e12 / 3600;
     expect(on('open_clip:ViT-L-14-336-quickgelu@openai', 336) / computed).toBeCloseTo(1, 1);
+  });
+
+  it('trains a ViT-L/14 on one H100 at the 823 pictures a second that the guide on large sets says', () => {
+    const recipe = large((whole) => {
+      whole.clip.regulariser_weight = 0;
+      whole.job_classes = { clip: 'train_h100' };
+    });
+    const seconds = (needs(recipe).get('clip')?.hours ?? 0) * 3600;
+    expect((3000 * 4096) / seconds / 823).toBeCloseTo(1, 2);
   });
 
   it('of streamed pictures asks a copy of the frozen tower, whose features cost a forward pass where a term needs them', () => {

@@ -8,9 +8,9 @@ import {
   type LanguageNeeds,
   languageForm,
   languageNeeds,
-} from '../../../../trainer/control/plan/forms/language-needs.ts';
-import { type Tensor, tensorsIn, tensorsOf, type Weights } from '../../../../trainer/control/recipe/tensors.ts';
-import { tinyRecipe, type WholeRecipe } from '../../../support/tiny-recipe.ts';
+} from '../../../../../trainer/control/plan/forms/language-needs.ts';
+import { type Tensor, tensorsIn, tensorsOf, type Weights } from '../../../../../trainer/control/recipe/tensors.ts';
+import { tinyRecipe, type WholeRecipe } from '../../../../support/tiny-recipe.ts';
 
 /** Meta-Llama-3-8B as it is published. */
 function llama8B(): Tensor[] {
