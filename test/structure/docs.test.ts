@@ -80,6 +80,14 @@ it('README, glossary and architecture name every stage', () => {
     expect(STAGE_NAMES.filter((stage) => !text(file).includes(stage))).toEqual([]);
 });
 
+it('the page of commands has every script of package.json, and no other', () => {
+  const { scripts } = JSON.parse(text('package.json')) as { scripts: Record<string, string> };
+  const rows = [...text('docs/commands.md').matchAll(/^\| `npm (?:run )?([\w:-]+)` +\|/gm)].map(
+    ([, name = '']) => name,
+  );
+  expect(rows.toSorted()).toEqual(Object.keys(scripts).toSorted());
+});
+
 it('the import rule of the architecture is the one that is checked, and imports go down', () => {
   const rows = [...text('docs/architecture.md').matchAll(/^\| (\d+) +\| `([^`]+)` +\| (.*)\|$/gm)].map(
     ([, floor = '', box = '', imports = '']) => ({
