@@ -1,7 +1,7 @@
 // The documentation: every relative link leads somewhere, and every measurement says which command prints it.
 import { execFileSync } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
-import { dirname, join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { expect, it } from 'vitest';
 import { ERROR_STATUS } from '../../contracts/src/api/error.ts';
 import { STAGE_NAMES } from '../../contracts/src/stages.ts';
@@ -135,6 +135,15 @@ it('the import rule of the architecture is the one that is checked, and imports 
   const floors = new Map(rows.map(({ box, floor }) => [box, floor]));
   const up = rows.filter(({ floor, imports }) => imports.some((name) => (floors.get(name) ?? Infinity) >= floor));
   expect(up).toEqual([]);
+});
+
+it('every folder of the import rule has a row that says what may be in it', () => {
+  const rows = [...text('docs/architecture.md').matchAll(/^\| `([^`]+)` +\| (.*) \|$/gm)];
+  const said = new Map(rows.map(([, folder = '', may = '']) => [folder, may]));
+  const folders = Object.keys(BOXES).filter((box) => !/\.(ts|py)$/.test(box));
+  // What a folder has below it may be named in its own row.
+  const isSaid = (box: string) => said.has(box) || said.get(dirname(box))?.includes(`\`${basename(box)}/\``);
+  expect(folders.filter((box) => !isSaid(box))).toEqual([]);
 });
 
 it('the page of errors has every code with its status, and no other', () => {
