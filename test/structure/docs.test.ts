@@ -58,6 +58,39 @@ it.each(DOCUMENTS.filter((file) => !file.startsWith('api/model/')))(
   },
 );
 
+/** The figures of the committed model's card by "SET FIGURE", in the order of its tiers. */
+function figuresOfCard(): Map<string, string[]> {
+  const rows = text('api/model/MODEL_CARD.md').matchAll(
+    /^\| ([\w-]+) \| ([^|]+) \| ([\d.]+) \| ([\d.]+) \| ([\d.]+) \|/gm,
+  );
+  return new Map([...rows].map(([, set, figure, ...tiers]) => [`\`${set}\` ${figure}`, tiers.slice(0, 3)]));
+}
+
+it('figures of dev sets in the results are those of the committed card', () => {
+  const card = figuresOfCard();
+  const rows = [
+    ...text('docs/results.md').matchAll(/^\| (`[\w-]+` \S.*?) +\| ([\d.]+) +\| ([\d.]+) +\| ([\d.]+) +\|.*\|$/gm),
+  ];
+  const shown = rows.filter(([, name = '']) => card.has(name)).map(([, name, ...tiers]) => [name, tiers]);
+  expect(Object.fromEntries(shown)).toEqual(Object.fromEntries(card));
+});
+
+it('aims in the results are held against the committed card, and told missed by what is lacking', () => {
+  const card = figuresOfCard();
+  const rows = [
+    ...text('docs/results.md').matchAll(
+      /^\| (`[\w-]+` \S+) +\| (base|tiny|static) +\| ([\d.]+) +\| ([\d.]+) +\| (.*?) +\|$/gm,
+    ),
+  ].map(([, name = '', tier = '', ...cells]) => ({ name, tier, cells }));
+  expect(rows.length).toBeGreaterThan(0);
+  const expected = rows.map(({ name, tier, cells: [aim = ''] }) => {
+    const measured = card.get(name)?.[['base', 'tiny', 'static'].indexOf(tier)] ?? 'not in the card';
+    const lacking = Number(aim) - Number(measured);
+    return { name, tier, cells: [aim, measured, lacking > 0 ? `missed by ${lacking.toFixed(1)}` : 'met'] };
+  });
+  expect(rows).toEqual(expected);
+});
+
 /** Paths of the repository in backticks, `{a,b}` spelled out. Examples of what does not exist yet are named in code blocks or as these. */
 const EXAMPLES = /\/(count|caption[-_]stats|test_caption_stats|hash|NAME|CountRequest)\b|\.venv|[<*…]/;
 function pathsIn(document: string): string[] {
