@@ -1,7 +1,7 @@
 // The documentation: every relative link leads somewhere, and every measurement says which command prints it.
 import { execFileSync } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
-import { dirname, join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { expect, it } from 'vitest';
 import { ERROR_STATUS } from '../../contracts/src/api/error.ts';
 import { STAGE_NAMES } from '../../contracts/src/stages.ts';
@@ -58,6 +58,39 @@ it.each(DOCUMENTS.filter((file) => !file.startsWith('api/model/')))(
   },
 );
 
+/** The figures of the committed model's card by "SET FIGURE", in the order of its tiers. */
+function figuresOfCard(): Map<string, string[]> {
+  const rows = text('api/model/MODEL_CARD.md').matchAll(
+    /^\| ([\w-]+) \| ([^|]+) \| ([\d.]+) \| ([\d.]+) \| ([\d.]+) \|/gm,
+  );
+  return new Map([...rows].map(([, set, figure, ...tiers]) => [`\`${set}\` ${figure}`, tiers.slice(0, 3)]));
+}
+
+it('figures of dev sets in the results are those of the committed card', () => {
+  const card = figuresOfCard();
+  const rows = [
+    ...text('docs/results.md').matchAll(/^\| (`[\w-]+` \S.*?) +\| ([\d.]+) +\| ([\d.]+) +\| ([\d.]+) +\|.*\|$/gm),
+  ];
+  const shown = rows.filter(([, name = '']) => card.has(name)).map(([, name, ...tiers]) => [name, tiers]);
+  expect(Object.fromEntries(shown)).toEqual(Object.fromEntries(card));
+});
+
+it('aims in the results are held against the committed card, and told missed by what is lacking', () => {
+  const card = figuresOfCard();
+  const rows = [
+    ...text('docs/results.md').matchAll(
+      /^\| (`[\w-]+` \S+) +\| (base|tiny|static) +\| ([\d.]+) +\| ([\d.]+) +\| (.*?) +\|$/gm,
+    ),
+  ].map(([, name = '', tier = '', ...cells]) => ({ name, tier, cells }));
+  expect(rows.length).toBeGreaterThan(0);
+  const expected = rows.map(({ name, tier, cells: [aim = ''] }) => {
+    const measured = card.get(name)?.[['base', 'tiny', 'static'].indexOf(tier)] ?? 'not in the card';
+    const lacking = Number(aim) - Number(measured);
+    return { name, tier, cells: [aim, measured, lacking > 0 ? `missed by ${lacking.toFixed(1)}` : 'met'] };
+  });
+  expect(rows).toEqual(expected);
+});
+
 /** Paths of the repository in backticks, `{a,b}` spelled out. Examples of what does not exist yet are named in code blocks or as these. */
 const EXAMPLES = /\/(count|caption[-_]stats|test_caption_stats|hash|NAME|CountRequest)\b|\.venv|[<*…]/;
 function pathsIn(document: string): string[] {
@@ -102,6 +135,15 @@ it('the import rule of the architecture is the one that is checked, and imports 
   const floors = new Map(rows.map(({ box, floor }) => [box, floor]));
   const up = rows.filter(({ floor, imports }) => imports.some((name) => (floors.get(name) ?? Infinity) >= floor));
   expect(up).toEqual([]);
+});
+
+it('every folder of the import rule has a row that says what may be in it', () => {
+  const rows = [...text('docs/architecture.md').matchAll(/^\| `([^`]+)` +\| (.*) \|$/gm)];
+  const said = new Map(rows.map(([, folder = '', may = '']) => [folder, may]));
+  const folders = Object.keys(BOXES).filter((box) => !/\.(ts|py)$/.test(box));
+  // What a folder has below it may be named in its own row.
+  const isSaid = (box: string) => said.has(box) || said.get(dirname(box))?.includes(`\`${basename(box)}/\``);
+  expect(folders.filter((box) => !isSaid(box))).toEqual([]);
 });
 
 it('the page of errors has every code with its status, and no other', () => {

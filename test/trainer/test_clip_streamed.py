@@ -2,6 +2,8 @@
 
 import io
 import json
+import os
+import re
 import shutil
 import signal
 import subprocess
@@ -24,7 +26,7 @@ from data.manifest import read_manifest, shards_of
 from engine.folders.files import artefact
 from engine.run import Run
 from stages.clip import main
-from support import STAGE_ENV, warm_python, write_job
+from support import STAGE_ENV, schedule, warm_python, write_job
 from towers.data import write_rows
 from towers.regions.seen import RegionOptions
 from towers.shards import ShardWriter
@@ -90,6 +92,41 @@ def test_a_stopped_training_goes_on_bit_for_bit(tmp_path, inputs, clip):
         assert (straight.parent / name).read_bytes() == (stopped.parent / name).read_bytes()
     # Before anything is learned the tower says of every crop what the frozen one says.
     assert 0 <= figures[1]["regulariser"] < 1e-3 < figures[4]["regulariser"]
+
+
+def test_shards_that_break_while_they_are_read_leave_a_checkpoint_to_go_on_from(tmp_path, inputs, clip):
+    longer = {**CONFIG, "schedule": schedule(40, lr=1e-2), "evaluate_every": 40}
+    straight, broken = (write_job(tmp_path, "clip", inputs, longer, name) for name in ("straight", "broken"))
+    clip(straight)
+    assert [*clip(broken, stop=2)] == [1, 2]
+    kept = contents(broken.parent, "checkpoint*")
+    whole = contents(inputs["prepare"], "*.tar")
+    command = [warm_python(), "-m", "stages.clip", str(broken)]
+    env = STAGE_ENV | {"PROGRESS_SECONDS": "0", "OMP_NUM_THREADS": "1"}
+    with subprocess.Popen(command, env=env, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert json.loads(process.stdout.readline())["step"] == 3
+        for tar in whole:
+            os.truncate(tar, 600)
+        steps, errors = process.communicate(timeout=120)
+    assert process.returncode == 1 and len(steps.splitlines()) < 37
+    assert re.search(
+        r"^\[clip\] shard pairs\.train-\d+\.tar ends within the image of \S+: fetch it again$", errors, re.M
+    ), errors
+    assert "Traceback" not in errors
+    assert contents(broken.parent, "checkpoint*") == kept
+    # Fetched again, the training is the one that nothing happened to.
+    for tar, data in whole.items():
+        tar.write_bytes(data)
+    assert [*clip(broken)] == [*range(3, 41)]
+    for name in ("image_tower.safetensors", "text_tower.safetensors"):
+        assert (straight.parent / name).read_bytes() == (broken.parent / name).read_bytes()
+
+
+def contents(folder, pattern):
+    """The bytes of all files below that pattern, by their path."""
+    found = [path for top in folder.glob(pattern) for path in (top.rglob("*") if top.is_dir() else [top])]
+    return {path: path.read_bytes() for path in found if path.is_file()}
 
 
 def test_shards_that_are_left_in_the_store_are_copied_when_they_are_read_and_change_nothing(

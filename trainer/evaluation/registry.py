@@ -131,10 +131,17 @@ DEV_SETS = (
     ),
     DevSet(
         "absent",
-        "256 Flickr8k dev photos: is the top hit's score higher where the right photo is there? Nonsense, absent things",
+        "256 Flickr8k dev photos: is the top hit's score higher where the right photo is there? Nonsense, things",
         absent.present_or_absent,
         "captions and photos of the dev split",
-        ("auc", "absent_refused", "nonsense_refused", "absent_things_refused"),
+        (
+            "auc",
+            "absent_refused",
+            "nonsense_refused",
+            "absent_things_refused",
+            "present_things_refused",
+            "things_auc",
+        ),
     ),
     DevSet(
         "minimal-pairs",

@@ -13,6 +13,7 @@ import torch
 from torch.nn import functional as F
 
 from contracts.types import MntpConfig, MntpConfigMaskedAs
+from data.order import epoch_batch
 from engine.run import Run
 from engine.sharding import Blocks
 from engine.task import Figures, Losses, Parts, Task
@@ -82,6 +83,10 @@ class Mntp(Task):
 
     def draw(self, step: int) -> list[list[int]]:
         """Token ids of the batch of all ranks."""
+        return self.in_epochs(step) if self.run.config.get("sampling") == "epochs" else self.by_chance(step)
+
+    def by_chance(self, step: int) -> list[list[int]]:
+        """Each from all windows or all captions."""
         config = self.run.config
         rng = random.Random(f"{self.run.seed}/{step}")
         rows = []
@@ -91,6 +96,18 @@ class Mntp(Task):
             else:
                 rows.append(rng.choice(self.windows))
         return rows
+
+    def in_epochs(self, step: int) -> list[list[int]]:
+        """The share of captions in every batch, and each text of a kind once before any of it comes twice."""
+        config, size = self.run.config, self.run.config["batch_size"]
+        captions = size if not self.windows else round(size * config["caption_share"]) if self.captions else 0
+        texts = [self.captions[place] for place in self.places(1, step, len(self.captions), captions)]
+        windows = [self.windows[place] for place in self.places(2, step, len(self.windows), size - captions)]
+        return [*(self.language_model.plain_tokens(texts, config["max_tokens"]) if texts else []), *windows]
+
+    def places(self, kind: int, step: int, count: int, size: int) -> list[int]:
+        """Those of a kind in an epoch's order; of fewer texts than that all."""
+        return epoch_batch((self.run.seed, kind), step, count, size).tolist() if count and size else []
 
     def state(self) -> dict[str, list[float]]:
         """The losses so far."""

@@ -3582,6 +3582,12 @@ class RecipeMntp(TypedDict):
     caption_share: float
     """Fraction of captions in the mix; the rest are windows of plain documents."""
 
+    sampling: NotRequired[Literal["with_replacement", "epochs"]]
+    """`epochs`: every window and every caption comes once before any comes twice, and each step has
+    `caption_share` of its texts. `with_replacement`: each text of a step is drawn from all of them. Absent:
+    with_replacement.
+    """
+
     pair_captions: NotRequired[bool]
     """Whether the captions of the train images are among the captions. Absent: false, only `groups` are."""
 
@@ -5279,6 +5285,12 @@ class MntpConfig(TypedDict):
 
     caption_share: float
     """Fraction of captions in the mix; the rest are windows of plain documents."""
+
+    sampling: NotRequired[Literal["with_replacement", "epochs"]]
+    """`epochs`: every window and every caption comes once before any comes twice, and each step has
+    `caption_share` of its texts. `with_replacement`: each text of a step is drawn from all of them. Absent:
+    with_replacement.
+    """
 
     pair_captions: NotRequired[bool]
     """Whether the captions of the train images are among the captions. Absent: false, only `groups` are."""

@@ -24,7 +24,7 @@ export const DEV_SETS = {
   multi30k: ['text/multi30k-en-de-fr-cs.dev.jsonl.gz', 'text/multi30k-more.dev.jsonl.gz'],
   stsb: ['text/stsb.dev.jsonl.gz'],
   long: ['text/long-captions.dev.jsonl.gz'],
-  absent: [...FLICKR, ...labelled('objects')],
+  absent: [...FLICKR, ...labelled('objects'), 'images/nouns.jsonl'],
   'minimal-pairs': FLICKR,
   typing: FLICKR,
 } as const satisfies Record<string, readonly string[]>;

@@ -111,7 +111,13 @@ describe('a candidate that is good enough', () => {
 });
 
 describe('verdicts on whole searches', () => {
-  const VERDICTS = { 'student.verdict.auc': 0.64, 'student.verdict.ece': 0.02, 'static.verdict.ece': 0.01 };
+  const VERDICTS = {
+    'student.verdict.auc': 0.64,
+    'student.verdict.ece': 0.02,
+    'tiny.verdict.auc': 0.63,
+    'tiny.verdict.ece': 0.01,
+    'static.verdict.ece': 0.01,
+  };
   const judged = (figures: Record<string, number>): Candidate => ({
     ...candidate(),
     manifest: { ...MANIFEST, metrics: { ...MANIFEST.metrics, ...figures } },
@@ -124,6 +130,8 @@ describe('verdicts on whole searches', () => {
   it.each([
     ['student.verdict.auc', 0.61, 'student.verdict.auc is 0.61; at least 0.62 is needed'],
     ['student.verdict.ece', 0.05, 'student.verdict.ece is 0.05; at most 0.04 is needed'],
+    ['tiny.verdict.auc', 0.6, 'tiny.verdict.auc is 0.6; at least 0.61 is needed'],
+    ['tiny.verdict.ece', 0.04, 'tiny.verdict.ece is 0.04; at most 0.03 is needed'],
     ['static.verdict.ece', 0.2, 'static.verdict.ece is 0.2; at most 0.03 is needed'],
   ])('that are worse in %s than the incumbent by more than may be are refused', (metric, value, sentence) => {
     expect(decide(judged({ ...VERDICTS, [metric]: value }), before())).toMatchObject({
@@ -140,7 +148,13 @@ describe('verdicts on whole searches', () => {
   });
 
   it('may be slightly worse, and are not compared on two dev splits', () => {
-    const slightly = { 'student.verdict.auc': 0.625, 'student.verdict.ece': 0.035, 'static.verdict.ece': 0.025 };
+    const slightly = {
+      'student.verdict.auc': 0.625,
+      'student.verdict.ece': 0.035,
+      'tiny.verdict.auc': 0.615,
+      'tiny.verdict.ece': 0.025,
+      'static.verdict.ece': 0.025,
+    };
     expect(decide(judged(slightly), before()).decision).toBe('publish');
     expect(decide(judged({ ...slightly, 'student.verdict.auc': 0.3 }), before(digest('e'))).decision).toBe('publish');
   });

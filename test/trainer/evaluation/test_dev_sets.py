@@ -11,13 +11,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from colour_model import COLOURS, SeesColours
+from colour_model import COLOURS, ReadsColours, SeesColours
 from contracts.constants import DEV_SET_FILES
 from evaluation.bench import Bench, Place
 from evaluation.cache import VectorCache
 from evaluation.measure import flat, measure, table, units
 from evaluation.progress import Progress
 from evaluation.registry import BY_NAME, DEV_SETS
+from evaluation.sets import absent
 
 
 def write_rows(file: Path, rows):
@@ -135,7 +136,7 @@ PERFECT = {
     "multi30k": ["de_R@1", "cs_R@1", "zh_R@1"],
     "stsb": ["spearman"],
     "long": ["half_to_half_R@1"],
-    "absent": ["auc", "absent_refused", "nonsense_refused", "absent_things_refused"],
+    "absent": ["auc", "absent_refused", "nonsense_refused", "absent_things_refused", "things_auc"],
 }
 
 
@@ -158,6 +159,23 @@ def test_a_model_that_tells_nothing_apart_is_never_right(measured, name):
 
 def test_a_language_that_the_model_does_not_read_is_never_found(measured):
     assert measured["sets"]["multi30k"]["colours"]["uk_R@1"] == 0
+
+
+def test_things_that_photos_show_are_those_that_most_captions_name(data):
+    model = SeesColours()
+    bench = Bench(model, model.tiers["colours"], Place(data, progress=Progress(quiet=True)))
+    captions = [["two dogs and a quokka", "quokkas", "a red bicycle"], ["red", "reddish", "a red one", "green"]]
+    # The quokka by two of three; red by two of four, which is not most.
+    assert absent.present_things(bench, captions) == ["a photo of a quokka"]
+
+
+def test_names_of_things_that_are_there_are_not_refused_by_a_model_that_reads_them(measured, data):
+    assert measured["sets"]["absent"]["colours"]["present_things_refused"] == 0
+    model = SeesColours()
+    # It reads sentences but no prompts: every name scores below every caption.
+    model.reader.embed = lambda texts: ReadsColours().embed(["" if "photo of" in text else text for text in texts])
+    bench = Bench(model, model.tiers["colours"], Place(data, progress=Progress(quiet=True)))
+    assert absent.present_or_absent(bench)["present_things_refused"] == 1
 
 
 def test_only_photos_of_held_out_labels_count_as_unseen(measured):

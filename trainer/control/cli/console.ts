@@ -2,7 +2,7 @@
 import { fromFileUri } from '../../../api/registry/stores/file-uri.ts';
 import type { DatasetPointer } from '../../../contracts/src/data/dataset.ts';
 import { ranksOf } from '../../../contracts/src/job-classes.ts';
-import type { LanguageNeeds } from '../plan/language-needs.ts';
+import type { LanguageNeeds } from '../plan/forms/language-needs.ts';
 import type { StageNeeds } from '../plan/stage-needs.ts';
 import { leftOf, type StagePlan } from '../plan/stage-plan.ts';
 import type { Emit, RunEvent, StageStatus } from '../run/events.ts';
@@ -183,7 +183,7 @@ function needsText({ stage, parameters, gpu_bytes, host_bytes, class_bytes, toke
 
 /** `clip (train_8_h100): 41.2 of 78.5 GB on each of 8 GPUs, 12.0 of 1924.1 GB of memory; 3.1 h of computation, $170.62 …` */
 function stageNeedsText(needs: StageNeeds): string {
-  const { stage, job_class, gpu, hours, usd, unknown } = needs;
+  const { stage, job_class, processor, hours, usd, unknown } = needs;
   const gpus = ranksOf(job_class);
   const of = (bytes: number | null, limit: number, what: string): string[] =>
     bytes === null || limit === 0 ? [] : [`${gigabytes(bytes).replace(' GB', '')} of ${gigabytes(limit)} ${what}`];
@@ -193,7 +193,9 @@ function stageNeedsText(needs: StageNeeds): string {
     ...of(needs.disk_bytes, needs.disk_limit, 'of disk'),
     ...(hours === null
       ? []
-      : [`${hours.toPrecision(2)} h of computation, ${dollars(usd ?? 0)} (${gpu} at the stated rate, not measured)`]),
+      : [
+          `${hours.toPrecision(2)} h of computation, ${dollars(usd ?? 0)} (${processor} at the stated rate, not measured)`,
+        ]),
   ];
   const open = unknown.length === 0 ? [] : [`not known: ${unknown.join('; ')}`];
   return `${stage} (${job_class}): ${[...parts, ...open].join(', ')}`;
@@ -226,14 +228,21 @@ function statusText({ status, seconds, reason, attempts, progress }: StageStatus
   return parts.join('  ');
 }
 
-function stageText({ status, seconds, estimated_seconds, estimated_usd, output, containers }: StagePlan): string {
+function stageText(stage: StagePlan): string {
+  const { status, seconds, estimated_usd, output, containers } = stage;
   const name = output.slice(output.lastIndexOf('/') + 1);
   if (status === 'succeeded') return `finished  ${seconds === null ? '' : `took ${durationText(seconds)}, `}${name}`;
-  const time =
-    estimated_seconds === null ? 'no earlier run to estimate from' : `about ${durationText(estimated_seconds)}`;
+  const time = timeText(stage);
   const cost = estimated_usd === null ? '' : `, ${dollars(estimated_usd)}`;
   const shared = containers === null ? '' : `, in ${containers} containers`;
   return `to run    ${time}${cost}${shared}, ${name}`;
+}
+
+function timeText({ estimated_seconds, computed_seconds }: StagePlan): string {
+  if (estimated_seconds !== null) return `about ${durationText(estimated_seconds)}`;
+  return computed_seconds === null
+    ? 'no earlier run to estimate from'
+    : `about ${durationText(computed_seconds)} by arithmetic`;
 }
 
 function sum(values: readonly number[]): number {

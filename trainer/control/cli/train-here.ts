@@ -1,6 +1,7 @@
 // The train command on this machine: plans, runs what is missing and installs the exported model when asked.
 import { existsSync, readFileSync } from 'node:fs';
-import { join, resolve } from 'node:path';
+import { availableParallelism } from 'node:os';
+import { join } from 'node:path';
 import { fromFileUri } from '../../../api/registry/stores/file-uri.ts';
 import { EXIT } from '../../../contracts/src/exit-codes.ts';
 import type { StageName } from '../../../contracts/src/stages.ts';
@@ -11,13 +12,15 @@ import { planHere } from '../local/plan.ts';
 import { type RunOutcome, runJobs } from '../local/run.ts';
 import { ensureVenv } from '../local/venv.ts';
 import { codeDigest, sourceReader } from '../plan/code-digest.ts';
-import { languageNeeds } from '../plan/language-needs.ts';
+import { featureWidth, languageForm, languageNeeds, type TensorsOf } from '../plan/forms/language-needs.ts';
 import { stageOf } from '../plan/pipeline-plan.ts';
 import type { Plan, PlannedJob } from '../plan/plan.ts';
 import { selectJobs } from '../plan/select-jobs.ts';
+import { secondsOn } from '../plan/stage-needs.ts';
 import { stagePlans } from '../plan/stage-plan.ts';
-import type { ResolvedRecipe } from '../recipe/locate.ts';
-import { tensorsIn } from '../recipe/tensors.ts';
+import { bytesOf } from '../recipe/data-index.ts';
+import { indexOf, type ResolvedRecipe } from '../recipe/locate.ts';
+import { tensorsOf } from '../recipe/tensors.ts';
 import type { Emit } from '../run/events.ts';
 import { pastRuns, readReport } from '../run/folder.ts';
 import { consoleOf } from './console.ts';
@@ -25,6 +28,9 @@ import { type CommandContext, embeddedModel, runsFolder } from './context.ts';
 import { listenForInterrupts } from './interrupts.ts';
 import { packagesIn, pythonOverride } from './python.ts';
 import type { TrainOptions } from './train-options.ts';
+
+/** There where the machine has one. */
+const FIRST_GPU = '/dev/nvidia0';
 
 interface LocalContext extends Pick<CommandContext, 'root' | 'cwd' | 'env'> {
   emit: Emit;
@@ -43,9 +49,10 @@ export async function trainHere(
   const onRead = (bytes: number): void => emit({ event: 'reading_data', bytes });
   const plan = context.plan ?? (await planHere(resolved, { root, runs, onRead }));
   const jobs = selectJobs(plan, options.ablate === undefined ? options : { to: 'compare' });
-  const stages = stagePlans(jobs, pastRuns(runs));
+  const computed = await computedHere(resolved, jobs, { root, runs, onRead });
+  const stages = stagePlans(jobs, pastRuns(runs), computed);
   emit({ event: 'plan', recipe: plan.recipe, runs, stages, prices: null });
-  const needs = languageNeeds(resolved.recipe, (folder) => tensorsIn(resolve(root, 'trainer', folder)));
+  const needs = languageNeeds(resolved.recipe, (weights) => tensorsOf(weights, join(root, 'trainer')));
   if (needs.length > 0) emit({ event: 'language_needs', needs });
   if (options.plan) return EXIT.ok;
   const exported = options.install ? stageOf(plan, 'export') : undefined;
@@ -58,6 +65,32 @@ export async function trainHere(
   const evaluated = plan.jobs.find(({ job }) => job.config.stage === 'evaluate');
   if (exported !== undefined) install({ exported, evaluated, target: embeddedModel(context) }, emit);
   return EXIT.ok;
+}
+
+interface Here {
+  root: string;
+  runs: string;
+  onRead(bytes: number): void;
+}
+
+/** Seconds of stages by their closed forms on this machine's cores; none where a GPU computes them. */
+async function computedHere(
+  resolved: ResolvedRecipe,
+  jobs: readonly PlannedJob[],
+  { root, runs, onRead }: Here,
+): Promise<ReadonlyMap<StageName, number>> {
+  if (existsSync(FIRST_GPU)) return new Map();
+  const { recipe } = resolved;
+  const tensors: TensorsOf = (weights) => tensorsOf(weights, join(root, 'trainer'));
+  const prepares = jobs.some(({ job, report }) => job.config.stage === 'prepare' && report === undefined);
+  const data = prepares ? await indexOf(resolved, runs, onRead) : undefined;
+  return secondsOn(availableParallelism(), {
+    recipe,
+    jobs,
+    features: featureWidth(recipe, tensors),
+    data: data && { all: bytesOf([data]), tars: data.tars.bytes, children: 1 },
+    languageForm: (stage, ranks) => languageForm(stage, { recipe, tensorsOf: tensors, ranks }),
+  });
 }
 
 /**

@@ -1,6 +1,6 @@
 // The train command with --on aws: opens the clients and calls what each of its commands does.
 import { userInfo } from 'node:os';
-import { join, resolve } from 'node:path';
+import { join } from 'node:path';
 import { openStore } from '../../../api/registry/stores/open.ts';
 import { PRICE_TABLE } from '../../../contracts/src/cloud/prices.ts';
 import { EXIT } from '../../../contracts/src/exit-codes.ts';
@@ -16,12 +16,13 @@ import { readStatus } from '../aws/status.ts';
 import { planOnAws, submitRecipe } from '../aws/submit.ts';
 import { arraySizes } from '../plan/array-size.ts';
 import { codeDigests, sourceReader } from '../plan/code-digest.ts';
-import { featureWidth, languageForm } from '../plan/language-needs.ts';
+import { featureWidth, languageForm, type TensorsOf } from '../plan/forms/language-needs.ts';
 import { selectJobs } from '../plan/select-jobs.ts';
 import { stageNeeds } from '../plan/stage-needs.ts';
 import { pricedStagePlans } from '../plan/stage-plan.ts';
+import { bytesOf } from '../recipe/data-index.ts';
 import { foldersOf, indexOf, type ResolvedRecipe } from '../recipe/locate.ts';
-import { type Tensor, tensorsIn } from '../recipe/tensors.ts';
+import { tensorsOf as tensorsHere } from '../recipe/tensors.ts';
 import type { Emit } from '../run/events.ts';
 import { pastRuns } from '../run/folder.ts';
 import type { CommandContext } from './context.ts';
@@ -84,7 +85,7 @@ async function submit(
   const stages = pricedStagePlans(jobs, [...past, ...pastRuns(local)]);
   const { date, region } = PRICE_TABLE;
   emit({ event: 'plan', recipe: recipe.name, runs: plan.runs, stages, prices: { date, region } });
-  const tensorsOf = (name: string): Tensor[] => tensorsIn(resolve(root, 'trainer', name));
+  const tensorsOf: TensorsOf = (weights) => tensorsHere(weights, join(root, 'trainer'));
   const needs = stageNeeds({
     recipe,
     jobs,
@@ -96,8 +97,4 @@ async function submit(
   const problems = needs.flatMap((row) => row.problems);
   if (problems.length > 0) throw new UserError(problems.join('\n'));
   if (!options.plan) await submitRecipe({ recipe, code, data, folder, folders, arrays, jobs }, clients);
-}
-
-function bytesOf(indexes: readonly { files: readonly { size: number }[] }[]): number {
-  return indexes.flatMap(({ files }) => files).reduce((bytes, { size }) => bytes + size, 0);
 }

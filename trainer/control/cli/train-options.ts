@@ -13,8 +13,8 @@ settings, its code, its data and its inputs stay the same. After Ctrl-C or a fai
 stopped.
 
   --show         print the recipe as it is used, with all that it extends, and run nothing
-  --plan         show the stages, what is finished, how long the rest takes by earlier runs and, on AWS, what it costs and what
-                 each stage takes of its machines
+  --plan         show the stages, what is finished, how long the rest takes by earlier runs or else by arithmetic and, on AWS,
+                 what it costs and what each stage takes of its machines
   --to STAGE     run STAGE and everything it needs (a name that --plan shows)
   --only STAGE   run STAGE alone; what it needs has to be finished
   --runs DIR     keep runs in DIR instead of runs/ in the repository (not with --on aws)

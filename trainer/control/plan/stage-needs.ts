@@ -8,7 +8,18 @@ import {
 } from '../../../contracts/src/job-classes.ts';
 import { RANKED_STAGES, type StageName, spansMachines } from '../../../contracts/src/stages.ts';
 import { type Recipe, stagesOf } from '../../../contracts/src/training/recipe.ts';
-import { type DataBytes, type Facts, type Form, formOf, total } from './forms.ts';
+import {
+  countedIn,
+  type DataBytes,
+  type Facts,
+  type Form,
+  type Machines,
+  type NoForm,
+  secondsOf,
+  total,
+} from './forms/form.ts';
+import { CORE, GPU_RATES } from './forms/rates.ts';
+import { formOf } from './forms/stage-forms.ts';
 import type { PlannedJob } from './plan.ts';
 import { hourlyUsd } from './prices.ts';
 
@@ -23,10 +34,10 @@ export interface StageNeeds {
   host_limit: number;
   disk_bytes: number | null;
   disk_limit: number;
-  /** Of computation, at a third of the peak of the GPU that `usd` is for. */
+  /** Of computation and reading, at the rates of plan/forms/rates.ts, on the processor that `usd` is for. */
   hours: number | null;
   usd: number | null;
-  gpu: string;
+  processor: string;
   unknown: string[];
   /** Why it cannot run, each with what would make it. */
   problems: string[];
@@ -34,8 +45,6 @@ export interface StageNeeds {
 
 /** What CUDA itself and fragments between tensors take of a GPU. */
 const CUDA = 1.5e9;
-/** FLOP per second that training reaches: a third of the dense bfloat16 peak, two fifths for the H100. */
-const RATES = { L40S: 115e12, H100: 400e12 } as const;
 
 export interface NeedsOptions {
   recipe: Recipe;
@@ -47,9 +56,11 @@ export interface NeedsOptions {
   languageForm(stage: StageName, ranks: number): Form | undefined;
 }
 
+type FormIn = (jobClass: JobClass) => Form | NoForm | undefined;
+
 /** The needs of every job that has to run and of which something is known. */
 export function stageNeeds({ recipe, jobs, features, data, languageForm }: NeedsOptions): StageNeeds[] {
-  const images = jobs.find(({ job }) => job.id === 'prepare')?.report?.metrics['images.train'];
+  const counted = countedIn(jobs.find(({ job }) => job.id === 'prepare')?.report);
   const seen = new Set<string>();
   return jobs.flatMap((planned) => {
     const { job, jobClass, report } = planned;
@@ -57,9 +68,10 @@ export function stageNeeds({ recipe, jobs, features, data, languageForm }: Needs
     // Jobs of a comparison take what the one of the recipe takes.
     if (report !== undefined || seen.has(stage) || !stagesOf(recipe).includes(stage)) return [];
     seen.add(stage);
-    const formIn = (name: JobClass): Form | string | undefined => {
-      const facts: Facts = { ranks: ranksOf(name), features, images, data };
-      return formOf(recipe, stage, facts) ?? languageForm(stage, facts.ranks);
+    const formIn: FormIn = (name) => {
+      const ranks = ranksOf(name);
+      const facts: Facts = { ranks, onMachine: ranks / resourcesOf(name).nodes, features, counted, data };
+      return formOf(recipe, stage, facts) ?? languageForm(stage, ranks);
     };
     const form = formIn(jobClass);
     if (form === undefined) return [];
@@ -67,6 +79,22 @@ export function stageNeeds({ recipe, jobs, features, data, languageForm }: Needs
     if (typeof form === 'string') return [{ ...needs, unknown: [form] }];
     return [filled(needs, form, formIn)];
   });
+}
+
+/** Seconds of each stage that has a closed form, on one machine without a GPU. */
+export function secondsOn(
+  cores: number,
+  { recipe, jobs, features, data, languageForm }: NeedsOptions,
+): ReadonlyMap<StageName, number> {
+  const counted = countedIn(jobs.find(({ job }) => job.id === 'prepare')?.report);
+  const facts: Facts = { ranks: 1, onMachine: 1, features, counted, data };
+  return new Map(
+    stagesOf(recipe).flatMap((stage): [StageName, number][] => {
+      const form = formOf(recipe, stage, facts) ?? languageForm(stage, 1);
+      if (form === undefined || typeof form === 'string' || form.unknown.length > 0) return [];
+      return [[stage, secondsOf(form, { rate: cores * CORE.flop, cores })]];
+    }),
+  );
 }
 
 function blank(id: string, stage: StageName, jobClass: JobClass): StageNeeds {
@@ -83,24 +111,24 @@ function blank(id: string, stage: StageName, jobClass: JobClass): StageNeeds {
     disk_limit: disk_gb * 1e9,
     hours: null,
     usd: null,
-    gpu: gpuOf(jobClass),
+    processor: processorOf(jobClass),
     unknown: [],
     problems: [],
   };
 }
 
-function filled(needs: StageNeeds, form: Form, formIn: (name: JobClass) => Form | string | undefined): StageNeeds {
+function filled(needs: StageNeeds, form: Form, formIn: FormIn): StageNeeds {
   const { stage, job_class } = needs;
   const { gpus } = resourcesOf(job_class);
-  const rate = RATES[gpuOf(job_class)];
-  const hours = gpus === 0 || form.flop === 0 ? null : form.flop / (ranksOf(job_class) * rate) / 3600;
+  const seconds = secondsOf(form, machinesOf(job_class));
+  const hours = seconds === 0 ? null : seconds / 3600;
   const known = {
     ...needs,
-    gpu_bytes: total(form, form.atOnce),
+    gpu_bytes: gpus === 0 ? null : total(form, form.atOnce),
     host_bytes: form.host ?? null,
     disk_bytes: form.disk ?? null,
     hours,
-    usd: hours === null ? null : hours * hourlyUsd(job_class).expected,
+    usd: hours === null ? null : hours * hourlyUsd(job_class).expected * (form.containers ?? 1),
     unknown: form.unknown,
   };
   const problems: string[] = [];
@@ -116,7 +144,7 @@ function filled(needs: StageNeeds, form: Form, formIn: (name: JobClass) => Form 
       ? ways.join(', or ')
       : `no job class has that, the largest has ${gb(Math.max(...classes.map(most)))}`;
   };
-  if (gpus > 0 && known.gpu_bytes > known.gpu_limit) {
+  if (known.gpu_bytes !== null && known.gpu_bytes > known.gpu_limit) {
     const isBounded = form.each > 0 && (form.least ?? 0) <= known.gpu_limit;
     const fits = isBounded ? Math.floor((known.gpu_limit - form.fixed) / form.each) : 0;
     const smaller = fits < 1 ? undefined : `${form.setting} ${settingFor(form, fits, ranksOf(job_class))} would fit`;
@@ -127,7 +155,7 @@ function filled(needs: StageNeeds, form: Form, formIn: (name: JobClass) => Form 
   }
   if (known.host_bytes !== null && known.host_bytes > known.host_limit)
     problems.push(
-      `${stage} takes ${gb(known.host_bytes)} of memory, a machine of class ${job_class} gives it ${gb(known.host_limit)}: ${better((row) => row.memory_mib * 2 ** 20)}`,
+      `${stage} takes ${gb(known.host_bytes)} of memory, a machine of class ${job_class} gives it ${gb(known.host_limit)}: ${better((row) => row.memory_mib * 2 ** 20, form.inMemory?.(known.host_limit))}`,
     );
   if (known.disk_bytes !== null && known.disk_bytes > known.disk_limit)
     problems.push(
@@ -138,11 +166,11 @@ function filled(needs: StageNeeds, form: Form, formIn: (name: JobClass) => Form 
 
 /** `batch_tokens` is of all ranks; a micro-batch is of each. */
 function settingFor({ setting }: Form, fits: number, ranks: number): number {
-  return setting === 'distill.batch_tokens' ? fits * ranks : fits;
+  return setting.endsWith('.batch_tokens') ? fits * ranks : fits;
 }
 
 /** The cheapest class in which a stage fits. */
-function classThatFits(stage: StageName, formIn: (name: JobClass) => Form | string | undefined): JobClass | undefined {
+function classThatFits(stage: StageName, formIn: FormIn): JobClass | undefined {
   const fitting = JOB_CLASS_NAMES.filter((name) => {
     const form = formIn(name);
     const { gpus } = resourcesOf(name);
@@ -158,8 +186,20 @@ function classThatFits(stage: StageName, formIn: (name: JobClass) => Form | stri
 const isRanked = (stage: StageName): boolean => RANKED_STAGES.includes(stage);
 
 /** The GPU of the machine that the price of a class is of. */
-function gpuOf(jobClass: JobClass): keyof typeof RATES {
-  return resourcesOf(jobClass).gpu_gb >= 80 ? 'H100' : 'L40S';
+function gpuOf({ gpu_gb }: JobResources): keyof typeof GPU_RATES {
+  return gpu_gb >= 80 ? 'H100' : 'L40S';
+}
+
+function processorOf(jobClass: JobClass): string {
+  const resources = resourcesOf(jobClass);
+  return resources.gpus === 0 ? `${resources.vcpus} vCPUs` : gpuOf(resources);
+}
+
+function machinesOf(jobClass: JobClass): Machines {
+  const resources = resourcesOf(jobClass);
+  const cores = resources.vcpus * resources.nodes;
+  const rate = resources.gpus === 0 ? cores * CORE.flop : ranksOf(jobClass) * GPU_RATES[gpuOf(resources)];
+  return { rate, cores };
 }
 
 function gb(bytes: number): string {

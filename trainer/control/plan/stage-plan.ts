@@ -20,6 +20,8 @@ export interface StagePlan {
   seconds: number | null;
   /** From start to end, from comparable earlier runs; null without one. */
   estimated_seconds: number | null;
+  /** On this machine by a closed form of the recipe, where no earlier run says it; null: neither does. */
+  computed_seconds: number | null;
   /** US dollars on demand: by the estimate, and by the time limit of one attempt. Null where nothing is billed. */
   estimated_usd: number | null;
   limit_usd: number | null;
@@ -30,7 +32,7 @@ export interface Left {
   /** Jobs in all, and how many of them are to be run. */
   jobs: number;
   missing: number;
-  /** By comparable earlier runs, those without one left out. */
+  /** By comparable earlier runs or a closed form, those without either left out. */
   estimated_seconds: number;
   without_estimate: number;
 }
@@ -38,7 +40,7 @@ export interface Left {
 /** What is not finished of these, and how long that takes. */
 export function leftOf(stages: readonly StagePlan[]): Left {
   const missing = stages.filter(({ status }) => status === 'queued');
-  const estimates = missing.flatMap(({ estimated_seconds: seconds }) => (seconds === null ? [] : [seconds]));
+  const estimates = missing.flatMap((stage) => stage.estimated_seconds ?? stage.computed_seconds ?? []);
   return {
     jobs: stages.length,
     missing: missing.length,
@@ -47,9 +49,17 @@ export function leftOf(stages: readonly StagePlan[]): Left {
   };
 }
 
-/** The rows of a plan for this machine. `past`: its finished runs. */
-export function stagePlans(jobs: readonly PlannedJob[], past: readonly PastRun[]): StagePlan[] {
-  return jobs.map((planned) => toStagePlan(planned, estimateRun(planned.job, past)));
+/** The rows of a plan for this machine. `past`: its finished runs; `computed`: seconds of stages of which there are none. */
+export function stagePlans(
+  jobs: readonly PlannedJob[],
+  past: readonly PastRun[],
+  computed: ReadonlyMap<StageName, number> = new Map(),
+): StagePlan[] {
+  return jobs.map((planned) => {
+    const row = toStagePlan(planned, estimateRun(planned.job, past));
+    const isOpen = row.status === 'queued' && row.estimated_seconds === null;
+    return isOpen ? { ...row, computed_seconds: computed.get(row.stage) ?? null } : row;
+  });
 }
 
 /** The rows of a plan for AWS. `past`: finished runs anywhere, of which those on the same kind of device are used. */
@@ -86,6 +96,7 @@ function toStagePlan(
     containers: arraySize ?? null,
     seconds: report?.seconds ?? null,
     estimated_seconds: estimate?.elapsed ?? null,
+    computed_seconds: null,
     estimated_usd: cost?.estimatedUsd ?? null,
     limit_usd: cost?.limitUsd ?? null,
   };

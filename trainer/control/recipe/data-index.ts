@@ -206,3 +206,8 @@ function notFound(where: string, path: string, root: string): UserError {
       `The folder comes from "data" in the recipe (relative to the recipe file); the environment variable ${ENVARS.data} overrides it.`,
   );
 }
+
+/** Bytes of all files of some indexes. */
+export function bytesOf(indexes: readonly { files: readonly { size: number }[] }[]): number {
+  return indexes.flatMap(({ files }) => files).reduce((bytes, { size }) => bytes + size, 0);
+}

@@ -4,7 +4,7 @@ import type { DataIndex } from '../../../contracts/src/data/data-index.ts';
 import type { DatasetPointer } from '../../../contracts/src/data/dataset.ts';
 import type { StageName } from '../../../contracts/src/stages.ts';
 import type { Recipe } from '../../../contracts/src/training/recipe.ts';
-import type { LanguageNeeds } from '../plan/language-needs.ts';
+import type { LanguageNeeds } from '../plan/forms/language-needs.ts';
 import type { StageNeeds } from '../plan/stage-needs.ts';
 import type { StagePlan } from '../plan/stage-plan.ts';
 

@@ -20,6 +20,13 @@ export const MntpConfig = z
           '0.8 and 0.1, as in BERT.',
       ),
     caption_share: fraction.describe('Fraction of captions in the mix; the rest are windows of plain documents.'),
+    sampling: z
+      .enum(['with_replacement', 'epochs'])
+      .optional()
+      .describe(
+        '`epochs`: every window and every caption comes once before any comes twice, and each step has `caption_share` of its ' +
+          'texts. `with_replacement`: each text of a step is drawn from all of them. Absent: with_replacement.',
+      ),
     pair_captions: z
       .boolean()
       .optional()

@@ -4,11 +4,12 @@ import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { byStage } from '../../../../contracts/src/stages.ts';
 import type { TrainingReport } from '../../../../contracts/src/training/job.ts';
-import { type DataBytes, type Form, formOf, total } from '../../../../trainer/control/plan/forms.ts';
-import { languageForm } from '../../../../trainer/control/plan/language-needs.ts';
+import { type DataBytes, type Facts, type Form, total } from '../../../../trainer/control/plan/forms/form.ts';
+import { languageForm } from '../../../../trainer/control/plan/forms/language-needs.ts';
+import { formOf as formOrReason } from '../../../../trainer/control/plan/forms/stage-forms.ts';
+import { TOWER_SHAPES, tokensOf, towerShape } from '../../../../trainer/control/plan/forms/tower-shapes.ts';
 import { createPlan, digestOf } from '../../../../trainer/control/plan/plan.ts';
-import { type StageNeeds, stageNeeds } from '../../../../trainer/control/plan/stage-needs.ts';
-import { TOWER_SHAPES, tokensOf, towerShape } from '../../../../trainer/control/plan/tower-shapes.ts';
+import { type StageNeeds, secondsOn, stageNeeds } from '../../../../trainer/control/plan/stage-needs.ts';
 import type { Tensor } from '../../../../trainer/control/recipe/tensors.ts';
 import { tinyRecipe, type WholeRecipe } from '../../../support/tiny-recipe.ts';
 
@@ -29,6 +30,12 @@ function large(change: (recipe: WholeRecipe) => void = () => {}): WholeRecipe {
   return recipe;
 }
 
+function split(weights: 'replicated' | 'sharded'): WholeRecipe {
+  return large((recipe) => {
+    recipe.clip.parallel = { weights, activation_checkpointing: false, compile: false };
+  });
+}
+
 interface Known {
   features?: number;
   data?: DataBytes;
@@ -37,7 +44,19 @@ interface Known {
   form?: Form;
 }
 
-function needs(recipe: WholeRecipe, { features, data, images, form }: Known = {}): Map<string, StageNeeds> {
+/** The form of a stage on processes of one machine. */
+function formOf(recipe: WholeRecipe, stage: 'clip' | 'inherit', facts: Partial<Facts> = {}): Form {
+  const ranks = facts.ranks ?? 1;
+  const form = formOrReason(recipe, stage, { ranks, onMachine: ranks, ...facts });
+  if (typeof form !== 'object') throw new Error(form);
+  return form;
+}
+
+function needs(recipe: WholeRecipe, known: Known = {}): Map<string, StageNeeds> {
+  return new Map(stageNeeds(optionsOf(recipe, known)).map((row) => [row.stage, row]));
+}
+
+function optionsOf(recipe: WholeRecipe, { features, data, images, form }: Known) {
   const plan = createPlan(recipe, {
     code: byStage(digestOf),
     data: { uri: 's3://bucket/data', digest: digestOf('data'), parts: {} },
@@ -48,8 +67,7 @@ function needs(recipe: WholeRecipe, { features, data, images, form }: Known = {}
     planned.job.id === 'prepare' && images !== undefined ? { ...planned, report: counted(images) } : planned,
   );
   const ofLanguage = (stage: string) => (stage === 'mntp' ? form : undefined);
-  const rows = stageNeeds({ recipe, jobs, features, data, languageForm: ofLanguage });
-  return new Map(rows.map((row) => [row.stage, row]));
+  return { recipe, jobs, features, data, languageForm: ofLanguage };
 }
 
 const counted = (images: number): TrainingReport => ({
@@ -60,7 +78,7 @@ const counted = (images: number): TrainingReport => ({
   started_at: '2026-11-27T00:00:00.000Z',
   seconds: 1,
   device: 'cpu',
-  metrics: { 'images.train': images },
+  metrics: { 'images.train': images, 'captions.train': 5 * images, 'images.dev': 1000, 'captions.dev': 5000 },
   artefacts: {},
   notes: [],
 });
@@ -86,6 +104,11 @@ describe('image towers', () => {
       expect([backbone, rows.get(backbone)]).toEqual([backbone, [parameters, blocks, width, size, patch]]);
   });
 
+  it('are known by their architecture, whatever file their weights are in', () => {
+    expect(towerShape('open_clip:ViT-L-14-quickgelu@../weights/ViT-L-14.pt')).toBe(towerShape(L14));
+    expect(towerShape('open_clip:ViT-L-14@openai')).toBeUndefined();
+  });
+
   it.each([
     ['open_clip:ViT-B-16-quickgelu@openai', 74],
     [L14, 256],
@@ -100,8 +123,7 @@ describe('image towers', () => {
       whole.embed_images.backbone = { name: backbone, size: shape.size };
       Object.assign(whole.clip, { text_tower: 'llm' });
     });
-    const form = formOf(recipe, 'clip', { ranks: 1 });
-    expect(typeof form === 'object' ? form.each / MIB / mebibytes : 0).toBeCloseTo(1, 1);
+    expect(formOf(recipe, 'clip').each / MIB / mebibytes).toBeCloseTo(1, 1);
     expect(tokensOf(shape, shape.size)).toBeGreaterThan(100);
   });
 });
@@ -129,9 +151,7 @@ describe('clip', () => {
       const recipe = large(({ clip }) => {
         Object.assign(clip, { regulariser_weight }, regulariser_ema === undefined ? {} : { regulariser_ema });
       });
-      const form = formOf(recipe, 'clip', { ranks: 1, features: 4096 });
-      if (typeof form !== 'object') throw new Error(form);
-      return form;
+      return formOf(recipe, 'clip', { features: 4096 });
     };
     const [frozen, taught] = [held(1), held(1, 0.999)];
     expect(taught.fixed - frozen.fixed).toBeCloseTo(4 * 303.2e6);
@@ -165,19 +185,68 @@ describe('clip', () => {
   });
 
   it('holds the weights of an EVA-sized tower in parts where they are sharded', () => {
-    const form = (weights: 'replicated' | 'sharded') => {
-      const found = formOf(
+    const form = (weights: 'replicated' | 'sharded') => formOf(split(weights), 'clip', { ranks: 8 });
+    // An eighth, and two blocks of 24 that are whole.
+    const whole = form('replicated');
+    expect(form('sharded').fixed).toBeCloseTo(whole.fixed / 8 + (2 * 4 * 303.2e6) / 24, -6);
+    // In memory each process keeps what its checkpoint is written from, 16 bytes a number, beside 0.8 GB of its own.
+    expect(whole.host).toBeCloseTo(8 * (0.8e9 + 16 * 303.2e6), -6);
+    // Split, less than the weights as they are read; and the first one writes the whole tower.
+    expect(form('sharded').host).toBeCloseTo(8 * (0.8e9 + 4 * 303.2e6) + 4 * 303.2e6, -6);
+    expect(whole.inMemory?.(20e9)).toBe('clip.parallel.weights "sharded" would fit');
+    expect(whole.inMemory?.(10e9)).toBeUndefined();
+  });
+
+  it('waits for its decoding where the tower is faster than the processors', () => {
+    const on = (backbone: string, size: number) =>
+      needs(
         large((recipe) => {
-          recipe.clip.parallel = { weights, activation_checkpointing: false, compile: false };
+          recipe.embed_images = { ...recipe.embed_images, backbone: { name: backbone, size }, images: 'streamed' };
+          recipe.clip.regulariser_weight = 0;
+          recipe.job_classes = { clip: 'train_h100' };
+          recipe.clip.micro_batch = 64;
+        }),
+      ).get('clip')?.hours ?? 0;
+    const pictures = 3000 * 4096;
+    // 346 crops a second and core, by twelve workers of one GPU.
+    expect(on('open_clip:ViT-B-32-quickgelu@openai', 224)).toBeCloseTo(pictures / 346 / 12 / 3600);
+    // L/14-336: 191 GFLOP twice that many operations, forward four times with micro-batches, at 400 TFLOP/s.
+    const computed = (4 * pictures * 2 * 191e9) / 400e12 / 3600;
+    expect(on('open_clip:ViT-L-14-336-quickgelu@openai', 336) / computed).toBeCloseTo(1, 1);
+  });
+
+  it('says that it does not count the prompts of classes, where a term has them', () => {
+    const of = (softmax_weight: number) =>
+      formOf(
+        large(({ clip }) => Object.assign(clip, { softmax_weight })),
+        'clip',
+        { features: 4096 },
+      ).unknown;
+    expect(of(0)).toEqual([]);
+    expect(of(1)).toEqual(['the class prompts of a step']);
+  });
+
+  it('trains a ViT-L/14 on one H100 at the 823 pictures a second that the guide on large sets says', () => {
+    const recipe = large((whole) => {
+      whole.clip.regulariser_weight = 0;
+      whole.job_classes = { clip: 'train_h100' };
+    });
+    const seconds = (needs(recipe).get('clip')?.hours ?? 0) * 3600;
+    expect((3000 * 4096) / seconds / 823).toBeCloseTo(1, 2);
+  });
+
+  it('of streamed pictures asks a copy of the frozen tower, whose features cost a forward pass where a term needs them', () => {
+    const of = (kept: 'cached' | 'streamed', regulariser_weight: number) =>
+      formOf(
+        large((recipe) => {
+          recipe.embed_images.images = kept;
+          recipe.clip.regulariser_weight = regulariser_weight;
         }),
         'clip',
-        { ranks: 8 },
       );
-      if (typeof found !== 'object') throw new Error(found);
-      return found.fixed;
-    };
-    // An eighth, and two blocks of 24 that are whole.
-    expect(form('sharded')).toBeCloseTo(form('replicated') / 8 + (2 * 4 * 303.2e6) / 24, -6);
+    expect(of('streamed', 0).fixed - of('cached', 0).fixed).toBeCloseTo(2 * 303.2e6);
+    expect(of('streamed', 0).flop).toBe(of('cached', 0).flop);
+    expect((of('streamed', 1).flop - of('cached', 1).flop) / (3000 * 4096 * 2 * 81e9)).toBeCloseTo(1, 1);
   });
 
   it('counts the adapter once the width of the features is known: 273 M numbers at 4,096, four blocks', () => {
@@ -185,11 +254,7 @@ describe('clip', () => {
       whole.clip.adapter = { blocks: 2, expansion: 4 };
       whole.clip.embed_dim = 768;
     });
-    const [known, unknown] = [
-      formOf(recipe, 'clip', { ranks: 1, features: 4096 }),
-      formOf(recipe, 'clip', { ranks: 1 }),
-    ];
-    if (typeof known !== 'object' || typeof unknown !== 'object') throw new Error('no form');
+    const [known, unknown] = [formOf(recipe, 'clip', { features: 4096 }), formOf(recipe, 'clip')];
     expect((known.fixed - unknown.fixed) / 20).toBe(2 * 2 * 4 * 4096 ** 2 + 4096 * 768);
     expect(unknown.unknown[0]).toContain('the adapter');
   });
@@ -276,7 +341,7 @@ describe('disk and memory', () => {
   it('of prepare are the pictures twice, unless containers share them', () => {
     const of = (all: number, tars: number, children: number) =>
       needs(tinyRecipe(), { data: { all, tars, children } }).get('prepare');
-    expect(of(49e9, 0, 1)).toMatchObject({ disk_bytes: 98e9, problems: [], hours: null });
+    expect(of(49e9, 0, 1)).toMatchObject({ disk_bytes: 98e9, problems: [], gpu_bytes: null });
     expect(of(60e9, 0, 1)?.problems[0]).toContain('packed into tars, pictures are shared between containers');
     const few = of(300e9, 300e9, 2)?.problems[0] ?? '';
     const [, enough = ''] = /job_arrays\.prepare (\d+) would fit/.exec(few) ?? [];
@@ -292,6 +357,77 @@ describe('disk and memory', () => {
       'mntp takes 30.1 GB of memory, a machine of class train gives it 30.1 GB: job_classes.mntp "train_l40s" has it',
     ]);
     expect(of(3e12)?.[0]).toContain('no job class has that, the largest has 1924.1 GB');
+  });
+});
+
+describe('inherit', () => {
+  it('holds the features of all texts twice in memory, where the class is refused with one that has it', () => {
+    const recipe = large((whole) => {
+      whole.inherit.adapter = { blocks: 0, expansion: 1 };
+      whole.inherit.embed_dim = 768;
+    });
+    const of = (images: number) => needs(recipe, { images, features: 4096 }).get('inherit');
+    // 300,000 captions at most, of 4,096 numbers in float32; the tower's weights, and a process.
+    expect(of(1_000_000)?.host_bytes).toBeCloseTo(2 * 300_000 * 4096 * 4 + 4 * 303.2e6 + 0.8e9);
+    expect(of(10)?.host_bytes).toBeCloseTo(2 * 50 * 4096 * 4 + 4 * 303.2e6 + 0.8e9);
+    expect(of(1_000_000)?.problems).toEqual([]);
+    const wide = needs(recipe, { images: 1_000_000, features: 16_384 }).get('inherit');
+    expect(wide?.problems[0]).toContain('job_classes.inherit "train_l40s" has it');
+  });
+
+  it('looks at 4,000 pictures by one core, where no text encoder of the tower says what to learn', () => {
+    const recipe = large((whole) => {
+      whole.inherit.target = 'features';
+    });
+    const hours = needs(recipe, { images: 1_000_000, features: 1 }).get('inherit')?.hours ?? 0;
+    // Decoded first, then 81 GFLOP of two operations each, at 115 TFLOP/s.
+    expect((hours * 3600) / (4000 / 346 + (4000 * 2 * 81e9) / 115e12)).toBeCloseTo(1, 1);
+  });
+});
+
+describe('stages on processors', () => {
+  it('of containers side by side take the time of one and are paid for all', () => {
+    const of = (children: number) => needs(tinyRecipe(), { data: { all: 64e9, tars: 64e9, children } }).get('prepare');
+    // 40 MB a second and core, on four.
+    expect((of(1)?.hours ?? 0) * 3600).toBeCloseTo(64e9 / 40e6 / 4);
+    expect(of(1)?.processor).toBe('4 vCPUs');
+    expect((of(1)?.hours ?? 0) / (of(4)?.hours ?? 1)).toBeCloseTo(4);
+    expect(of(4)?.usd).toBeCloseTo(of(1)?.usd ?? 0);
+  });
+
+  it('have hours once prepare has counted, and say what nobody knows', () => {
+    const recipe = large((whole) => {
+      whole.vocabulary.first_tier = { layers: 6, width: 384, heads: 12, table_width: 384, initial_weights: 'package' };
+      whole.vocabulary.vocabulary_size = 24_576;
+      whole.evaluate.dev_sets = ['flickr', 'grocery'];
+      whole.export.parity_samples = 1000;
+    });
+    const before = needs(recipe);
+    expect(before.get('vocabulary')?.unknown).toEqual(['the texts, before prepare has counted them']);
+    const rows = needs(recipe, { images: 88_400 });
+    // 442,000 texts took 18 s, entries 20 s, and the first transformer 23 s of a core for 24,576 of them (trainer/LOG.md).
+    const { hours } = rows.get('vocabulary') ?? {};
+    expect(Math.abs((hours ?? 0) * 3600 - (18 + 20 + 23 / 4))).toBeLessThan(4);
+    // 1,500 dev pictures and views, 1,000 of them twice, of 81 GFLOP: 2,500 x 162e9 at four times 67e9 a second.
+    const exported = (rows.get('export')?.hours ?? 0) * 3600;
+    expect(exported / ((2500 * 162e9) / (4 * 67e9))).toBeCloseTo(1, 1);
+    expect(rows.get('evaluate')?.unknown).toEqual(['the 2 dev sets']);
+  });
+
+  it('of the embedded recipe took about as long on two cores as its closed form says', () => {
+    const recipe = tinyRecipe();
+    const student = { layers: 6, width: 384, heads: 12, table_width: 384 };
+    recipe.distill.batch_tokens = 3072;
+    recipe.distill.tiers = recipe.distill.tiers.slice(0, 1).map((tier) => ({
+      ...tier,
+      ...student,
+      schedule: { ...tier.schedule, steps: 900 },
+    }));
+    const seconds = secondsOn(2, optionsOf(recipe, {}));
+    // 1,156 s with the static table (trainer/LOG.md, "the embedded recipe whole").
+    expect((seconds.get('distill') ?? 0) / 1156).toBeGreaterThan(0.75);
+    expect((seconds.get('distill') ?? 0) / 1156).toBeLessThan(1.33);
+    expect(seconds.has('clip')).toBe(false);
   });
 });
 

@@ -1,5 +1,5 @@
 // What a person reads when a recipe is wrong: where, what, and what is allowed.
-import { mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
@@ -24,6 +24,16 @@ function problemsOf(text: string): string {
   }
   return 'none';
 }
+
+it('the recipe of the guide on large sets is whole', () => {
+  const root = join(import.meta.dirname, '..', '..', '..', '..');
+  const [, text = ''] =
+    /```json\n([\s\S]*?)```/.exec(readFileSync(join(root, 'docs/guides/millions.md'), 'utf8')) ?? [];
+  writeFileSync(file, text);
+  const { recipe } = readRecipe(file, join(root, 'trainer/recipes'));
+  expect(recipe).toMatchObject({ name: 'millions', clip: { batch_size: 4096 }, distill: expect.anything() });
+  expect(recipe.mntp).toBeUndefined();
+});
 
 /** The tiny recipe as JSON with some members replaced by anything, `undefined` removes one. */
 function withMembers(block: keyof WholeRecipe, members: Record<string, unknown>): string {

@@ -1,17 +1,18 @@
-// Memory and hours that a language model of a folder takes in each stage, from the shapes of its tensors. Pure.
-import { JOB_CLASSES } from '../../../contracts/src/job-classes.ts';
-import { jobClassOf, type StageName } from '../../../contracts/src/stages.ts';
-import type { Recipe } from '../../../contracts/src/training/recipe.ts';
-import type { Tensor } from '../recipe/tensors.ts';
-import { type Form, total } from './forms.ts';
+// Memory and hours that a language model takes in each stage, from the shapes of its tensors. Pure.
+import { JOB_CLASSES } from '../../../../contracts/src/job-classes.ts';
+import { jobClassOf, type StageName } from '../../../../contracts/src/stages.ts';
+import type { Recipe } from '../../../../contracts/src/training/recipe.ts';
+import type { Tensor, Weights } from '../../recipe/tensors.ts';
+import { type Form, total } from './form.ts';
+import { GPU_RATES, type Gpu } from './rates.ts';
 
-/** Memory in bytes, and FLOP per second: a third of the dense bfloat16 peak (two fifths for the H100), as training reaches. */
-const GPUS = [
-  { gpu: 'A10G', bytes: 24e9, rate: 22e12 },
-  { gpu: 'L4', bytes: 24e9, rate: 39e12 },
-  { gpu: 'L40S', bytes: 48e9, rate: 115e12 },
-  { gpu: 'H100', bytes: 80e9, rate: 400e12 },
-] as const;
+/** Memory in bytes. */
+const GPUS: readonly { gpu: Gpu; bytes: number }[] = [
+  { gpu: 'A10G', bytes: 24e9 },
+  { gpu: 'L4', bytes: 24e9 },
+  { gpu: 'L40S', bytes: 48e9 },
+  { gpu: 'H100', bytes: 80e9 },
+];
 
 /** Bytes kept for the way back per token and number that enters or leaves a matrix; Llama-8B's layer measured 193 KiB. */
 const KEPT = 2.4;
@@ -20,6 +21,11 @@ const TRAINED = 16;
 const GPUS_OF_A_MACHINE = 8;
 /** How much is embedded is known after `prepare` only. */
 const TOKENS_EMBEDDED = 1e8;
+/** Documents fill what is read of them; captions do not. */
+const UNKNOWN: Partial<Record<StageName, string[]>> = {
+  contrastive: ['how long texts are: hours are for texts of `max_tokens`'],
+  embed_captions: [`the number of texts: hours are for ${TOKENS_EMBEDDED.toExponential(0)} tokens`],
+};
 
 export interface LanguageNeeds {
   stage: StageName;
@@ -36,12 +42,13 @@ export interface LanguageNeeds {
   gpus: { gpu: string; fits: boolean; hours: number }[];
 }
 
-/** What a folder holds of tensors; empty if nobody knows. */
-export type TensorsOf = (folder: string) => Tensor[];
+/** The tensors of a model; empty if nobody knows. */
+export type TensorsOf = (weights: Weights) => Tensor[];
 
 /** The needs of every stage whose language model is a folder, on one GPU. */
 export function languageNeeds(recipe: Recipe, tensorsOf: TensorsOf): LanguageNeeds[] {
-  return languageWork(recipe, tensorsOf, 1).map(({ shape, work }) => needsOf(shape, work));
+  const inFolders: TensorsOf = (weights) => (weights.in === 'directory' ? tensorsOf(weights) : []);
+  return languageWork(recipe, inFolders, 1).map(({ shape, work }) => needsOf(shape, work));
 }
 
 /** The closed form of a stage with a language model on several ranks; of several teachers the one that takes most. */
@@ -56,7 +63,7 @@ export function languageForm(
   return largest === undefined ? undefined : { ...largest, flop: sum(forms.map(({ flop }) => flop)) };
 }
 
-/** Width of a text's features where every teacher is a folder: what its tensors say. */
+/** Width of a text's features where the tensors of every teacher are known. */
 export function featureWidth(recipe: Recipe, tensorsOf: TensorsOf): number | undefined {
   const teachers = recipe.embed_captions?.teachers ?? [];
   const found = languageWork(recipe, tensorsOf, 1).filter(({ work }) => work.stage === 'embed_captions');
@@ -65,15 +72,18 @@ export function featureWidth(recipe: Recipe, tensorsOf: TensorsOf): number | und
     : undefined;
 }
 
-/** Every use of a language model that is a folder. */
+/** Every use of a language model whose tensors are known. */
 function languageWork(recipe: Recipe, tensorsOf: TensorsOf, ranks: number): { shape: Shape; work: Work }[] {
   const { mntp, contrastive, embed_captions } = recipe;
-  const tuned = contrastive?.language_model ?? mntp?.language_model;
-  const teachers = (embed_captions?.teachers ?? []).flatMap((teacher) =>
-    teacher.type === 'language_model' ? [teacher.language_model ?? tuned] : [],
-  );
+  const tuned = weightsOf(contrastive?.language_model ?? mntp?.language_model);
+  const teachers = (embed_captions?.teachers ?? []).flatMap((teacher): (Weights | undefined)[] => {
+    if (teacher.type === 'sentence_encoder') return [{ in: 'package', name: teacher.package }];
+    return teacher.type === 'language_model' ? [weightsOf(teacher.language_model) ?? tuned] : [];
+  });
   const work = [
-    ...(mntp === undefined ? [] : [{ model: mntp.language_model, of: (shape: Shape) => ofMntp(mntp, shape, ranks) }]),
+    ...(mntp === undefined
+      ? []
+      : [{ model: weightsOf(mntp.language_model), of: (shape: Shape) => ofMntp(mntp, shape, ranks) }]),
     ...(contrastive === undefined
       ? []
       : [{ model: tuned, of: (shape: Shape) => ofContrastive(contrastive, shape, ranks) }]),
@@ -82,11 +92,15 @@ function languageWork(recipe: Recipe, tensorsOf: TensorsOf, ranks: number): { sh
       : teachers.map((model) => ({ model, of: (shape: Shape) => ofEmbedding(embed_captions, shape) }))),
   ];
   return work.flatMap(({ model, of }) => {
-    const tensors = model?.source === 'directory' ? tensorsOf(model.name) : [];
+    const tensors = model === undefined ? [] : tensorsOf(model);
     if (tensors.length === 0) return [];
     const shape = shapeOf(tensors);
     return [{ shape, work: of(shape) }];
   });
+}
+
+function weightsOf(model: NonNullable<Recipe['mntp']>['language_model'] | undefined): Weights | undefined {
+  return model && { in: model.source === 'directory' ? 'directory' : 'package', name: model.name };
 }
 
 /** What follows from the shapes alone. */
@@ -119,14 +133,15 @@ interface Work {
   saved: number;
 }
 
-const LAYER = /\.(?:layers|layer|h|blocks)\.(\d+)\./;
+/** As in PyTorch's names, and as in those of GGUF. */
+const LAYER = /\.(?:layers|layer|h|blocks|blk)\.(\d+)\./;
 
 function shapeOf(tensors: readonly Tensor[]): Shape {
   const inLayers = tensors.filter(({ name, shape }) => LAYER.test(`.${name}`) && shape.length > 1);
   const [vocabulary = 0, width = 0] =
     tensors.find(
       ({ name, shape }) =>
-        /(embed_tokens|embed_in|wte|word_embeddings|tok_embeddings)/.test(name) && shape.length === 2,
+        /(embed_tokens|embed_in|wte|word_embeddings|tok_embeddings|token_embd)/.test(name) && shape.length === 2,
     )?.shape ?? [];
   return {
     parameters: sum(tensors.map(({ shape }) => product(shape))),
@@ -205,7 +220,7 @@ function needsOf(shape: Shape, work: Work): LanguageNeeds {
     class_bytes: JOB_CLASSES[jobClassOf(stage)].memory_mib * 2 ** 20,
     tokens,
     flop,
-    gpus: GPUS.map((row) => ({ gpu: row.gpu, fits: gpuBytes <= row.bytes, hours: flop / row.rate / 3600 })),
+    gpus: GPUS.map((row) => ({ gpu: row.gpu, fits: gpuBytes <= row.bytes, hours: flop / GPU_RATES[row.gpu] / 3600 })),
   };
 }
 
@@ -232,10 +247,7 @@ function toForm(shape: Shape, work: Work, ranks: number): Form {
     // The folder itself, what is written, and three checkpoints of what trains.
     disk: (2 + saved) * shape.parameters + 3 * TRAINED * trained,
     flop: flopOf(shape, work),
-    unknown:
-      stage === 'embed_captions'
-        ? [`the number of texts: hours are for ${TOKENS_EMBEDDED.toExponential(0)} tokens`]
-        : [],
+    unknown: UNKNOWN[stage] ?? [],
   };
 }
 

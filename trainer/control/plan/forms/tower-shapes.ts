@@ -35,9 +35,14 @@ export const TOWER_SHAPES: readonly TowerShape[] = [
   plain('open_clip:ViT-SO400M-14-SigLIP2@webli', [427.7, 27, 1152, 224, 14]),
 ];
 
-/** The shape of a tower by its name in a recipe; undefined where nobody measured it. */
+/** The shape of a tower by its name in a recipe, whatever weights it starts from; undefined where nobody measured it. */
 export function towerShape(backbone: string): TowerShape | undefined {
-  return TOWER_SHAPES.find((shape) => shape.backbone === backbone);
+  return TOWER_SHAPES.find((shape) => architectureIn(shape.backbone) === architectureIn(backbone));
+}
+
+/** An open_clip model goes by its name before the `@`: behind it is a tag or a file of weights. */
+function architectureIn(backbone: string): string {
+  return backbone.startsWith('open_clip:') ? backbone.replace(/@.*$/, '') : backbone;
 }
 
 /** Patches of a square picture and the token of the whole, where there is one. */

@@ -1,0 +1,46 @@
+"""Which texts masked next-token prediction sees in a step."""
+
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+import torch
+
+from support import tiny_language_model
+from tasks.mntp import Mntp
+from towers.language.read import read_language_model
+
+WINDOWS = [[number] * 9 for number in range(12)]
+CAPTIONS = [f"a caption {number}" for number in range(8)]
+
+
+@pytest.fixture(scope="module")
+def language_model(tmp_path_factory):
+    folder = tiny_language_model(tmp_path_factory.mktemp("lm"))
+    return read_language_model({"source": "directory", "name": str(folder)}, torch.float32)
+
+
+def task(language_model, windows, captions, **changes):
+    config = {"mask_token": "a", "mask_share": 0.2, "max_tokens": 16, "batch_size": 5, "caption_share": 0.4}
+    return Mntp(cast(Any, SimpleNamespace(seed=3, config=config | changes)), language_model, windows, captions)
+
+
+def test_in_epochs_every_text_comes_once_before_any_comes_twice(language_model):
+    mixed = task(language_model, WINDOWS, CAPTIONS, sampling="epochs")
+    of_captions = language_model.plain_tokens(CAPTIONS, 16)
+    # Two captions and three windows a step: four steps see all eight and all twelve.
+    for epoch in range(2):
+        steps = [mixed.draw(4 * epoch + step) for step in range(4)]
+        assert all(sum(row in of_captions for row in rows) == 2 and len(rows) == 5 for rows in steps)
+        assert sorted(row for rows in steps for row in rows) == sorted([*WINDOWS, *of_captions])
+    assert [mixed.draw(step) for step in range(4)] != [mixed.draw(step) for step in range(4, 8)]
+    # By chance some come twice in as many steps.
+    by_chance = [row for step in range(4) for row in task(language_model, WINDOWS, CAPTIONS).draw(step)]
+    assert len(by_chance) == 20 and len({tuple(row) for row in by_chance}) < 20
+
+
+def test_one_kind_alone_fills_the_batch_and_a_small_one_comes_whole(language_model):
+    documents = task(language_model, WINDOWS, [], sampling="epochs", batch_size=4)
+    assert sorted(row for step in range(3) for row in documents.draw(step)) == WINDOWS
+    captions = task(language_model, [], CAPTIONS, sampling="epochs", batch_size=20)
+    assert sorted(captions.draw(7)) == sorted(language_model.plain_tokens(CAPTIONS, 16))
