@@ -215,6 +215,17 @@ describe('clip', () => {
     expect(on('open_clip:ViT-L-14-336-quickgelu@openai', 336) / computed).toBeCloseTo(1, 1);
   });
 
+  it('says that it does not count the prompts of classes, where a term has them', () => {
+    const of = (softmax_weight: number) =>
+      formOf(
+        large(({ clip }) => Object.assign(clip, { softmax_weight })),
+        'clip',
+        { features: 4096 },
+      ).unknown;
+    expect(of(0)).toEqual([]);
+    expect(of(1)).toEqual(['the class prompts of a step']);
+  });
+
   it('trains a ViT-L/14 on one H100 at the 823 pictures a second that the guide on large sets says', () => {
     const recipe = large((whole) => {
       whole.clip.regulariser_weight = 0;

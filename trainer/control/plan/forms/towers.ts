@@ -80,7 +80,7 @@ export function ofClip(recipe: Recipe, clip: NonNullable<Recipe['clip']>, facts:
     ...(isStreamed
       ? { reading: { seconds: pictures / CORE.crops, cores: WORKERS * facts.ranks, isMeanwhile: true } }
       : {}),
-    unknown: text.unknown,
+    unknown: [...text.unknown, ...(clip.rows_weight + clip.softmax_weight > 0 ? ['the class prompts of a step'] : [])],
   };
 }
 
