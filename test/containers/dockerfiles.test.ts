@@ -104,6 +104,7 @@ test("the training image's source: what the stages need, readable, stamped with 
         'trainer/losses',
         'trainer/stages',
         'trainer/tasks',
+        'trainer/tasks/clip',
         'trainer/tasks/clip_data',
         'trainer/towers',
         'trainer/towers/adaptation',

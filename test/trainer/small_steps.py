@@ -15,12 +15,12 @@ from torch import nn
 
 from bench.job import write_job
 from engine.world import World, join_world, leave_world
-from tasks.clip import Clip
+from tasks.clip.objective import Objective, Texts
+from tasks.clip.task import Clip
 from tasks.clip_data.batch import Place
 from tasks.clip_data.cached import CachedPairs, Sampler, StoredPairs
 from tasks.clip_data.regions import StoredRegions
 from tasks.clip_data.wrong import WrongCaptions
-from tasks.clip_objective import Objective, Texts
 from tasks.contrastive import Contrastive
 from tasks.contrastive import Sampler as GroupSampler
 from tasks.contrastive_groups import Groups

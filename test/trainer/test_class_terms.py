@@ -15,9 +15,9 @@ from data.captions.sets import hypernym_texts
 from data.order import epoch_batch
 from losses.contrastive import pair_loss
 from losses.matrices import info_nce, multi_positive_nce, shared_cross_entropy, soft_cross_entropy
+from tasks.clip.objective import Objective, Texts
 from tasks.clip_data.batch import Place
 from tasks.clip_data.cached import CachedPairs, Sampler, StoredPairs
-from tasks.clip_objective import Objective, Texts
 from tasks.contrastive import Sampler as GroupSampler
 from tasks.contrastive_groups import Groups, concept_groups
 from towers.class_targets import classifier_rows, load_class_targets, of_classifier, of_texts, save_class_targets

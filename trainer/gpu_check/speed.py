@@ -25,10 +25,10 @@ from engine.optim import adamw, clip_gradients
 from engine.sharding import place
 from engine.world import World, fast_dtype
 from gpu_check.small import small_tokenizer
-from tasks.clip import Clip
+from tasks.clip.objective import Objective, Texts
+from tasks.clip.task import Clip
 from tasks.clip_data.batch import Place
 from tasks.clip_data.cached import CachedPairs, Sampler, StoredPairs
-from tasks.clip_objective import Objective, Texts
 from towers.crops import Activations
 from towers.data import write_rows
 from towers.image.backbone import create_backbone

@@ -3,7 +3,7 @@
 Two text towers: `llm` trains an adapter over stored features of the captions; `scratch`, the control, trains a CLIP-style
 text transformer from scratch on the same images, texts and steps. `embed_images` has run the frozen image tower over the
 images, or left train images to be streamed; only the blocks from `first_trainable_block` on are trained, or the head alone. The
-terms are in tasks/clip_objective.py, where images and captions come from in tasks/clip_data. With `soup` nothing is trained:
+terms are in tasks/clip/objective.py, where images and captions come from in tasks/clip_data. With `soup` nothing is trained:
 the towers are the mean of those of earlier runs.
 """
 

@@ -7,7 +7,7 @@ import pytest
 
 from contracts.types import ClipConfig
 from small_towers import CHECKPOINTS, backbone_of
-from tasks.clip_objective import LogitScales
+from tasks.clip.scales import LogitScales
 from towers.image.checkpoint import ClipBackbone
 
 

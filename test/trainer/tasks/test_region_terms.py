@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from contracts.types import RegionTerms
 from engine.world import ALONE_ON_CPU
-from tasks.clip_regions import RegionObjective
+from tasks.clip.regions import RegionObjective
 from towers.regions.seen import NONE_DRAWN, Drawn, Regions
 
 ONLY = {"weight": 0.0, "negatives_weight": 0.0, "text_contrast_weight": 0.0}

@@ -7,7 +7,7 @@ import torch
 from small_steps import clip_step
 
 from engine.world import ALONE_ON_CPU
-from tasks.self_teacher import SelfTeacher
+from tasks.clip.self_teacher import SelfTeacher
 from towers.image.backbone import create_backbone
 from towers.image.tower import ImageTower
 

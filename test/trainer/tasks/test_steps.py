@@ -10,7 +10,7 @@ from small_steps import FINE, clip_step, contrastive_step, region_step
 
 from engine.world import ALONE_ON_CPU
 from support import STAGE_ENV, warm_python
-from tasks.clip_objective import Objective
+from tasks.clip.objective import Objective
 from tasks.contrastive import equal_parts
 
 ENV = STAGE_ENV | {"PYTHONPATH": os.pathsep.join([STAGE_ENV["PYTHONPATH"], str(Path(__file__).parents[1])])}

@@ -23,7 +23,8 @@ from data.manifest import ShardError, has_labels, read_manifest, rows_digest, sh
 from data.stream import Share
 from engine.folders.inputs import job_of
 from engine.run import Run
-from tasks.clip import Clip
+from tasks.clip.objective import Objective, Texts
+from tasks.clip.task import Clip
 from tasks.clip_data.batch import Counts, Pairs, Place
 from tasks.clip_data.cached import CachedPairs, Sampler, StoredPairs
 from tasks.clip_data.frozen import FrozenTower
@@ -31,7 +32,6 @@ from tasks.clip_data.measure import Measure
 from tasks.clip_data.regions import DevRegions, StoredRegions, region_options
 from tasks.clip_data.streamed import Asking, StreamedPairs, Streams, TextInputs
 from tasks.clip_data.wrong import WrongCaptions, most_wrong
-from tasks.clip_objective import Objective, Texts
 from towers.class_targets import load_class_targets
 from towers.crops import load_activations, load_whole_images, read_crops
 from towers.data import first_pairs, read_pairs

@@ -3,7 +3,6 @@
 Shapes: B images of a batch, K classes, F pooled features, E joint dimensions.
 """
 
-import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,17 +17,13 @@ from losses.keys import Keys, text_keys
 from losses.matrices import info_nce, shared_cross_entropy, soft_cross_entropy
 from losses.ranks import Ranks
 from losses.regularise import Draw, frozen_tower_regulariser
+from tasks.clip.regions import RegionObjective
+from tasks.clip.scales import LogitScales
+from tasks.clip.self_teacher import SelfTeacher
 from tasks.clip_data.batch import Pairs, Place, Seen
-from tasks.clip_regions import RegionObjective
-from tasks.self_teacher import SelfTeacher
 from towers.class_targets import ClassTargets
-from towers.image.backbone import Origin, origin_of
 from towers.image.tower import ImageTower
 from towers.text_sets import TextSet
-from towers.two_towers import MAX_LOGIT_SCALE, new_logit_scale
-
-# What sigmoid loss starts from: a scale of 10, and a bias that makes every pair a negative at first, as nearly all are.
-LOG_SCALE, BIAS = math.log(10.0), -10.0
 
 
 @dataclass
@@ -38,51 +33,6 @@ class Texts:
     prompts: TextSet
     hypernyms: TextSet
     classes: ClassTargets | None  # what the frozen tower knows of the classes
-
-
-class LogitScales(nn.Module):
-    """What cosines become before a loss: logarithms of scales of `captions`, `classes` and `regions`; `bias` is for sigmoid loss."""
-
-    def __init__(self, config: ClipConfig, backbone: nn.Module) -> None:
-        super().__init__()
-        self.is_sigmoid = config.get("loss", "softmax") == "sigmoid"
-        self.captions, self.classes = new_logit_scale(), new_logit_scale()
-        self.regions = new_logit_scale() if "regions" in config else None
-        self.bias = nn.Parameter(torch.tensor(BIAS)) if self.is_sigmoid else None
-        if self.is_sigmoid:
-            self.captions.data.fill_(LOG_SCALE)
-        if config.get("logit_scale_start", "new") == "checkpoint":
-            self.start_from(origin_of(backbone))
-
-    def start_from(self, origin: Origin) -> None:
-        """The checkpoint's own values, which fit its loss and no other."""
-        if origin.logit_scale is None:
-            raise ValueError(
-                "clip.logit_scale_start is checkpoint, but this backbone holds no logit scale: name an open_clip:… one, or "
-                "leave it out"
-            )
-        loss = "sigmoid" if self.is_sigmoid else "softmax"
-        if origin.loss != loss:
-            raise ValueError(
-                f"clip.logit_scale_start is checkpoint, but it was trained with {origin.loss} loss: set clip.loss to "
-                f"{origin.loss}, not {loss}, or leave logit_scale_start out"
-            )
-        self.captions.data.fill_(origin.logit_scale)
-        if self.bias is None:
-            for scale in self.of_softmax():
-                scale.data.fill_(origin.logit_scale)
-        elif origin.logit_bias is not None:
-            self.bias.data.fill_(origin.logit_bias)
-
-    def clamp(self) -> None:
-        """Keep scales of softmax losses where CLIP keeps them; SigLIP's authors set no upper limit to theirs."""
-        self.captions.data.clamp_(0, None if self.is_sigmoid else MAX_LOGIT_SCALE)
-        for scale in self.of_softmax():
-            scale.data.clamp_(0, MAX_LOGIT_SCALE)
-
-    def of_softmax(self) -> list[nn.Parameter]:
-        """Those of losses that are softmax losses whatever the loss of captions is."""
-        return [self.classes] if self.regions is None else [self.classes, self.regions]
 
 
 class Objective:

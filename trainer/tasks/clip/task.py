@@ -1,4 +1,4 @@
-"""Image and text tower trained together, towards an objective of several terms (tasks/clip_objective.py)."""
+"""Image and text tower trained together, towards an objective of several terms (objective.py)."""
 
 from collections.abc import Callable, Mapping
 from typing import Any, cast
@@ -13,8 +13,9 @@ from engine.optim import param_groups
 from engine.run import Run
 from engine.sharding import Blocks
 from engine.task import Figures, Parts, Task
+from tasks.clip.objective import Objective
+from tasks.clip.scales import LogitScales
 from tasks.clip_data.batch import Seen
-from tasks.clip_objective import LogitScales, Objective
 from towers.image.tower import ImageTower
 
 SHOWN = ("mean_recall", "zero_shot_top1", "unseen_top1", "region_top1")  # in the log, of all that is measured
