@@ -92,6 +92,24 @@ describe('a search among photos', () => {
     expect(percentiles[1]?.[NAMES.indexOf('flower')]).toBeGreaterThan(99);
   });
 
+  test('has an answer to what the page suggests, and none to the submarine', async () => {
+    const page = readFileSync(join(SAMPLES, '../index.html'), 'utf8');
+    const [suggestions = ''] = /<p id="examples".*<\/p>/.exec(page) ?? [];
+    const a = [...suggestions.matchAll(/class="link">([^<]+)</g)].map(([, words = '']) => words);
+    const { scores, verdicts = [] } = await matrix({ a, b: photos, candidates: photos.length });
+    const found = a.map((words, row) => {
+      const { matches } = verdicts[row] ?? {};
+      const best = scores[row]?.indexOf(Math.max(...(scores[row] ?? []))) ?? -1;
+      return [words, matches === 'yes' ? NAMES[best] : matches];
+    });
+    expect(Object.fromEntries(found)).toEqual({
+      'something to drink': 'coffee',
+      'a striped cat': 'cat',
+      'the night sky': 'galaxies',
+      'a submarine': 'no',
+    });
+  });
+
   test('is the less sure the more was searched', async () => {
     const among = async (candidates: number) => (await matrix({ a: 'a flower', b: photos, candidates })).probabilities;
     const [few, many] = [(await among(8))?.[0]?.[3] ?? 0, (await among(100_000))?.[0]?.[3] ?? 1];

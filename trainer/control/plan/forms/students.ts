@@ -24,7 +24,7 @@ export function ofVocabulary(config: NonNullable<Recipe['vocabulary']>, { counte
     ...NO_BATCH,
     setting: 'vocabulary.vocabulary_size',
     flop: first === undefined ? 0 : 2 * inBlocks(first) * tokens,
-    // One core after the other: entries are counted in one process.
+    // In one process; a group of captions counts as one text.
     reading: { seconds: CORE.entries_seconds + (counted?.texts ?? 0) / CORE.texts, cores: 1, isMeanwhile: false },
     unknown: counted === undefined ? ['the texts, before prepare has counted them'] : [],
   };
