@@ -105,10 +105,14 @@ describe.skipIf(!BROWSER)('the photo search', () => {
       expect(offered).toEqual(data.map(({ id }: { id: string }) => id));
       await query(page).fill('something to drink');
       await expect.poll(() => first(page)).toBe('coffee.jpg');
+      const viewer = page.locator('#viewer');
       const cosine = async () => {
         await page.locator('#wall button').first().click();
+        // Escape before the viewer is open closes nothing, and an open one covers what is chosen next.
+        await viewer.waitFor();
         const text = await page.locator('#viewer-about').textContent();
         await page.keyboard.press('Escape');
+        await viewer.waitFor({ state: 'hidden' });
         return /cosine (-?\d\.\d+)/.exec(text ?? '')?.[1];
       };
       const whole = await cosine();
