@@ -149,16 +149,18 @@ function createImages(manifest: ModelManifest, { run, places, decode }: Tower) {
     const pictures = await Promise.all(files.map(read));
     // What took too long beside others is read once more, one after the other. Runs of the graph are then those that they would have been.
     for (const [at, file] of files.entries()) if (isLate(pictures[at])) pictures[at] = await read(file);
-    const good = pictures.flatMap((picture) => (picture instanceof CoreError ? [] : [picture]));
+    const good = pictures.filter((picture) => !(picture instanceof CoreError));
     const vectors: Float32Array[] = [];
     for (let at = 0; at < good.length; at += BATCH) {
       vectors.push(...(await runBatch(good.slice(at, at + BATCH).map(({ tensor }) => tensor))));
     }
-    const vectorOf = new Map(good.map((picture, index) => [picture, vectors[index] ?? new Float32Array(0)]));
+    const next = vectors.values();
     return pictures.map((picture) => {
       if (picture instanceof CoreError) return picture;
+      const { value: vector } = next.next();
+      if (vector === undefined) throw new Error(`the tower gave ${vectors.length} vectors for ${good.length} pictures`);
       const { original, warnings } = picture;
-      return { vector: vectorOf.get(picture) ?? new Float32Array(0), ...original, warnings };
+      return { vector, ...original, warnings };
     });
   }
 

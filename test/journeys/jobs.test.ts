@@ -2,7 +2,6 @@
 import { execFile, spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
-import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
@@ -20,7 +19,6 @@ import { type LocalServer, startLocalServer } from '../support/local-server.ts';
 
 const ROOT = join(import.meta.dirname, '../..');
 const GUIDE = readFileSync(join(ROOT, 'docs/bulk.md'), 'utf8');
-const SDKS = join(ROOT, 'test/clients/node/node_modules');
 const WAIT = { timeout: 55_000, interval: 300 };
 
 let server: LocalServer;
@@ -157,7 +155,6 @@ test('a file in parts by curl: completed once, and what a batch may be of', asyn
   expect(JSON.parse(await type(content))).toMatchObject({ custom_id: '1', url: '/v1/embeddings' });
 });
 
-const sdk = process.env.OPENAI_SDK ?? (hasPackage(SDKS, 'openai') ? SDKS : undefined);
 const [BATCH = '', UPLOAD = ''] = [...GUIDE.matchAll(/^```js\n([\s\S]*?)^```/gm)]
   .map(([, code = '']) => code)
   .filter((code) => code.includes("from 'openai'"));
@@ -165,7 +162,7 @@ const [BATCH = '', UPLOAD = ''] = [...GUIDE.matchAll(/^```js\n([\s\S]*?)^```/gm)
 /** Runs a program with OpenAI's own SDK, and answers what it prints. */
 async function runWithSdk(program: string): Promise<string> {
   const project = mkdtempSync(join(tmpdir(), 'sdk-'));
-  symlinkSync(sdk ?? '', join(project, 'node_modules'));
+  symlinkSync(join(ROOT, 'node_modules'), join(project, 'node_modules'));
   const told = program
     .replace('http://127.0.0.1:8787', server.url)
     .replace("'none'", `'${keys.secrets.jobs}'`)
@@ -179,21 +176,19 @@ async function runWithSdk(program: string): Promise<string> {
   return stdout;
 }
 
-test.skipIf(sdk === undefined)("a batch by OpenAI's SDK, unchanged", async () => {
+test("a batch by OpenAI's SDK, unchanged", async () => {
   expect(await runWithSdk(BATCH)).toBe('0 64\n1 64\n');
 });
 
-test.skipIf(sdk === undefined)(
-  "a file in parts by OpenAI's SDK, and batches of it: listed, cancelled, answered",
-  async () => {
-    const requests = ['a dog', 'a cat', 'a boat'].map((input, at) =>
-      JSON.stringify({ custom_id: `${at}`, method: 'POST', url: '/v1/embeddings', body: { input, dimensions: 64 } }),
-    );
-    const text = requests.join('\n');
-    writeFileSync(join(folder, 'requests.jsonl'), text);
-    // Parts of a hundred bytes, which end inside of lines.
-    const sent = UPLOAD.replace('8 * 2 ** 20', '100');
-    const batches = `
+test("a file in parts by OpenAI's SDK, and batches of it: listed, cancelled, answered", async () => {
+  const requests = ['a dog', 'a cat', 'a boat'].map((input, at) =>
+    JSON.stringify({ custom_id: `${at}`, method: 'POST', url: '/v1/embeddings', body: { input, dimensions: 64 } }),
+  );
+  const text = requests.join('\n');
+  writeFileSync(join(folder, 'requests.jsonl'), text);
+  // Parts of a hundred bytes, which end inside of lines.
+  const sent = UPLOAD.replace('8 * 2 ** 20', '100');
+  const batches = `
     const asked = { input_file_id: file.id, endpoint: '/v1/embeddings', completion_window: '24h' };
     const cancelled = await client.batches.cancel((await client.batches.create(asked)).id);
     let batch = await client.batches.create({ ...asked, metadata: { day: 'monday' } });
@@ -215,22 +210,21 @@ test.skipIf(sdk === undefined)(
       content: await (await client.files.content(file.id)).text(),
       lengths: answers.trim().split('\\n').map((line) => JSON.parse(line).response.body.data[0].embedding.length),
     }));`;
-    const [said = '', found = ''] = (await runWithSdk(sent + batches)).trim().split('\n');
-    expect(said).toMatch(new RegExp(`^file_[0-9a-z]+ ${text.length} ${Math.ceil(text.length / 100)}$`));
-    const { cancelled, ...rest } = JSON.parse(found);
-    // Of three texts it may be done before it is cancelled.
-    expect(['cancelled', 'completed']).toContain(cancelled);
-    expect(rest).toEqual({
-      status: 'completed',
-      counts: { total: 3, completed: 3, failed: 0 },
-      day: 'monday',
-      isListed: true,
-      unused: 'cancelled',
-      content: text,
-      lengths: [64, 64, 64],
-    });
-  },
-);
+  const [said = '', found = ''] = (await runWithSdk(sent + batches)).trim().split('\n');
+  expect(said).toMatch(new RegExp(`^file_[0-9a-z]+ ${text.length} ${Math.ceil(text.length / 100)}$`));
+  const { cancelled, ...rest } = JSON.parse(found);
+  // Of three texts it may be done before it is cancelled.
+  expect(['cancelled', 'completed']).toContain(cancelled);
+  expect(rest).toEqual({
+    status: 'completed',
+    counts: { total: 3, completed: 3, failed: 0 },
+    day: 'monday',
+    isListed: true,
+    unused: 'cancelled',
+    content: text,
+    lengths: [64, 64, 64],
+  });
+});
 
 test("the end of a job is told to the guide's own receiver, which believes the signature and refuses another", async () => {
   const heading = 'Told when it ends';
@@ -267,11 +261,3 @@ test('a key that is not good for jobs is refused, and so is a request without on
   expect(await status({ authorization: `Bearer ${keys.secrets.good}` })).toBe(403);
   expect(await status({})).toBe(401);
 });
-
-function hasPackage(modules: string, name: string): boolean {
-  try {
-    return createRequire(join(modules, 'x.js')).resolve(name) !== '';
-  } catch {
-    return false;
-  }
-}

@@ -12,15 +12,20 @@ export interface Fleet {
 }
 
 export function toPipelinePlan(plan: Plan, fleet: Fleet): PipelinePlan {
+  const { recipe, measuredOn } = plan;
+  if (measuredOn === undefined)
+    throw new UserError(
+      `recipe ${recipe} has no block prepare, and the pipeline runs recipes from their data on: ` +
+        'train it with npm run train, and publish what comes out with npm run model',
+    );
   const missing = plan.jobs.filter(({ report }) => report === undefined);
   return {
-    recipe: plan.recipe,
+    recipe,
     to_run: missing.length,
     stages: missing.flatMap((planned) => [...arrayStage(planned, fleet), toPipelineStage(planned, fleet)]),
     exported: stageOf(plan, 'export').job.output,
     evaluated: stageOf(plan, 'evaluate').job.output,
-    // A recipe that is evaluated has prepared its data.
-    dev_data: plan.measuredOn ?? stageOf(plan, 'prepare').contentAddress,
+    dev_data: measuredOn,
   };
 }
 
