@@ -41,6 +41,7 @@ CLIP = {"batch_size": 13, "label_fraction": 0.25, "embed_dim": 6, "rows_weight":
 FINE = {"hard_negatives_weight": 0.5, "text_contrast_weight": 0.1, "regulariser_ema": 0.9}
 NO_CLASSES = {"rows_weight": 0.0, "softmax_weight": 0.0, "hypernyms_weight": 0.0, "hypernyms_softmax_weight": 0.0}
 REGIONS = {"per_picture": 2, "weight": 3.0, "negatives_weight": 0.5, "text_contrast_weight": 0.7}
+ONLY = 5  # an image with two regions
 SQUASH = {"resize_mode": "squash", "size": 96}
 CONTRASTIVE = {
     "batch_size": 7,
@@ -81,8 +82,11 @@ def clip_step(folder: Path, world: World, **changes: Any) -> Step:
     return whole_step(Clip(run, objective, dict), world)
 
 
-def region_step(folder: Path, world: World, **changes: Any) -> Step:
-    """Captions and regions: eleven captioned images with none to two regions each, and two labelled ones; the end of the tower trains."""
+def region_step(folder: Path, world: World, only: int | None = None, **changes: Any) -> Step:
+    """Captions and regions: eleven captioned images with none to two regions each, and two labelled ones; the end of the tower trains.
+
+    `only`: the number of the one image that has regions, so that all ranks but its own have none.
+    """
     rng, block = np.random.default_rng(0), 7
     train = rng.normal(size=(15, 2, 320, 3, 3)).astype(np.float16)
     features = rng.normal(size=(15, 2, 1280)).astype(np.float16)
@@ -90,7 +94,7 @@ def region_step(folder: Path, world: World, **changes: Any) -> Step:
     activations = Activations(train, features, features[:, 0], features[:, 0], None, None, shape)
     rows: list[dict[str, Any]] = [{"key": f"k{n}"} for n in range(12)]
     for number, row in enumerate(rows):
-        boxes = [[0.1, 0.2, 0.7, 0.8], [0.3, 0.1, 0.9, 0.6]][: number % 3]
+        boxes = [[0.1, 0.2, 0.7, 0.8], [0.3, 0.1, 0.9, 0.6]][: number % 3 if only in (None, number) else 0]
         regions = [{"box": box, "text": f"a red ball {(number + n) % 5}"} for n, box in enumerate(boxes)]
         row |= {"regions": regions, "size": [40, 30]} if regions else {}
     rows += [{"key": f"l{n}", "label": name} for n, name in enumerate(LABELS)]
@@ -157,6 +161,7 @@ def main() -> None:
     steps["fine"] = clip_step(own, world, **FINE, micro_batch=4)
     steps["regions"] = region_step(own, world)
     steps["cached regions"] = region_step(own, world, micro_batch=3)
+    steps["regions of one image"] = region_step(own, world, only=ONLY)
     steps["contrastive"] = contrastive_step(world)
     if world.leads:
         torch.save(steps, folder / "steps.pt")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from small_steps import FINE, clip_step, contrastive_step, region_step
+from small_steps import FINE, ONLY, clip_step, contrastive_step, region_step
 
 from engine.world import ALONE_ON_CPU
 from support import STAGE_ENV, warm_python
@@ -66,10 +66,13 @@ def test_two_processes_have_the_loss_and_gradient_of_one(tmp_path, clip):
     assert fine["parts"]["hard_negatives"] > 0 and fine["parts"]["text_contrast"] > 0
     regions = region_step(tmp_path, ALONE_ON_CPU)
     assert all(regions["parts"][name] > 0 for name in ("regions", "region_negatives", "region_text_contrast"))
+    one_image = region_step(tmp_path, ALONE_ON_CPU, only=ONLY)
+    assert one_image["parts"]["regions"] > 0
     expected = {
         "clip": clip,
         "regions": regions,
         "cached regions": regions,
+        "regions of one image": one_image,
         "cached": clip,
         "sigmoid": sigmoid,
         "fine": fine,
