@@ -149,7 +149,7 @@ function createImages(manifest: ModelManifest, { run, places, decode }: Tower) {
     const pictures = await Promise.all(files.map(read));
     // What took too long beside others is read once more, one after the other. Runs of the graph are then those that they would have been.
     for (const [at, file] of files.entries()) if (isLate(pictures[at])) pictures[at] = await read(file);
-    const good = pictures.filter((picture) => !(picture instanceof CoreError));
+    const good = pictures.flatMap((picture) => (picture instanceof CoreError ? [] : [picture]));
     const vectors: Float32Array[] = [];
     for (let at = 0; at < good.length; at += BATCH) {
       vectors.push(...(await runBatch(good.slice(at, at + BATCH).map(({ tensor }) => tensor))));
