@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { writeStaticFiles } from '../../api/dev/assets/write.ts';
 import { EMBEDDED_MODEL, WITH_ONNXRUNTIME, WITHOUT_ONNXRUNTIME } from '../../api/dev/bundle.ts';
-import { type LocalWorker, startWorker } from '../../api/dev/local-worker.ts';
+import { type LocalWorker, startWorker, type WorkerOptions } from '../../api/dev/local-worker.ts';
 import { EmbedResponse } from '../../contracts/src/api/embed.ts';
 import { ReadyReport } from '../../contracts/src/api/models.ts';
 import { artefactKey, PACKED_MODEL } from '../../contracts/src/keys.ts';
@@ -17,6 +17,30 @@ const TEXTS = ['A dog runs through the snow.', 'rain', 'Zwei Kinder spielen am S
 /** Three models of 30 MB, on a machine that has other work. */
 const START_MS = 300_000;
 
+/** The embedded model in a Worker of its own. */
+function start(options: Partial<Pick<WorkerOptions, 'assets' | 'entry' | 'variables'>> = {}): Promise<LocalWorker> {
+  return startWorker({
+    model: EMBEDDED_MODEL,
+    port: 0,
+    // Nothing listens there: no image is sent.
+    encoderUrl: 'http://127.0.0.1:1',
+    entry: WITHOUT_ONNXRUNTIME,
+    ...options,
+    variables: { CACHE: 'off', ...options.variables },
+  });
+}
+
+function post(
+  { url }: Pick<LocalWorker, 'url'>,
+  body: { input: string | string[]; model?: string },
+): Promise<Response> {
+  return fetch(`${url}/embed`, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json' },
+    body: JSON.stringify(body),
+  });
+}
+
 describe.each([
   { engine: 'wasm', entry: WITHOUT_ONNXRUNTIME },
   { engine: 'wasm-plain', entry: WITHOUT_ONNXRUNTIME },
@@ -24,23 +48,12 @@ describe.each([
 ])('TEXT_ENGINE = "$engine"', ({ engine, entry }) => {
   let worker: LocalWorker;
   beforeAll(async () => {
-    worker = await startWorker({
-      model: EMBEDDED_MODEL,
-      port: 0,
-      // Nothing listens there: no image is sent.
-      encoderUrl: 'http://127.0.0.1:1',
-      entry,
-      variables: { CACHE: 'off', TEXT_ENGINE: engine },
-    });
+    worker = await start({ entry, variables: { TEXT_ENGINE: engine } });
   }, START_MS);
   afterAll(() => worker?.platform.dispose());
 
   async function embed(model: string, input: string[]): Promise<unknown[]> {
-    const response = await fetch(`${worker.url}/embed`, {
-      method: 'POST',
-      headers: { 'content-type': 'application/json' },
-      body: JSON.stringify({ input, model }),
-    });
+    const response = await post(worker, { input, model });
     return EmbedResponse.parse(await response.json()).data.map(({ embedding }) => embedding);
   }
 
@@ -62,24 +75,13 @@ describe.each([
 test(
   'a Worker without onnxruntime-web says what to build where a model or TEXT_ENGINE wants it',
   async () => {
-    const { platform, url } = await startWorker({
-      model: EMBEDDED_MODEL,
-      port: 0,
-      encoderUrl: 'http://127.0.0.1:1',
-      entry: WITHOUT_ONNXRUNTIME,
-      variables: { CACHE: 'off', TEXT_ENGINE: 'onnx' },
-    });
+    const worker = await start({ variables: { TEXT_ENGINE: 'onnx' } });
     try {
-      const headers = { 'content-type': 'application/json' };
-      const response = await fetch(`${url}/embed`, {
-        method: 'POST',
-        headers,
-        body: JSON.stringify({ input: 'rain' }),
-      });
+      const response = await post(worker, { input: 'rain' });
       expect(response.status).toBe(503);
       expect(await response.text()).toContain('main = \\"api/worker/with-onnxruntime.ts\\" in wrangler.toml');
     } finally {
-      await platform.dispose();
+      await worker.platform.dispose();
     }
   },
   START_MS,
@@ -95,32 +97,20 @@ test(
     const bytes = readFileSync(damaged);
     bytes[bytes.length >> 1] = (bytes[bytes.length >> 1] ?? 0) ^ 1;
     writeFileSync(damaged, bytes);
-    const { platform, url } = await startWorker({
-      model: EMBEDDED_MODEL,
-      assets,
-      port: 0,
-      encoderUrl: 'http://127.0.0.1:1',
-      entry: WITHOUT_ONNXRUNTIME,
-      variables: { CACHE: 'off' },
-    });
-    const post = (model: string) =>
-      fetch(`${url}/embed`, {
-        method: 'POST',
-        headers: { 'content-type': 'application/json' },
-        body: JSON.stringify({ input: 'rain', model }),
-      });
+    const worker = await start({ assets });
+    const embed = (model: string) => post(worker, { input: 'rain', model });
     try {
-      const ready = await fetch(`${url}/health/ready`);
+      const ready = await fetch(`${worker.url}/health/ready`);
       expect(ready.status).toBe(503);
       expect(await ready.text()).toContain('text.packed.bin is not what its name says');
       writeFileSync(damaged, bytes.subarray(1));
-      const student = await post('edge-clip-small');
+      const student = await embed('edge-clip-small');
       expect(student.status).toBe(503);
       expect(await student.json()).toMatchObject({ error: { code: 'model_unavailable' } });
       // What is whole answers.
-      for (const tier of ['tiny', 'static']) expect((await post(`edge-clip-small-${tier}`)).status).toBe(200);
+      for (const tier of ['tiny', 'static']) expect((await embed(`edge-clip-small-${tier}`)).status).toBe(200);
     } finally {
-      await platform.dispose();
+      await worker.platform.dispose();
       rmSync(assets, { recursive: true });
     }
   },
@@ -144,20 +134,9 @@ test(
     const damaged = join(assets, parts[partOf(far)]?.key ?? '');
     const bytes = readFileSync(damaged);
     writeFileSync(damaged, bytes.subarray(1));
-    const { platform, url } = await startWorker({
-      model: EMBEDDED_MODEL,
-      assets,
-      port: 0,
-      encoderUrl: 'http://127.0.0.1:1',
-      entry: WITHOUT_ONNXRUNTIME,
-      variables: { CACHE: 'off' },
-    });
+    const worker = await start({ assets });
     const embed = async (input: string) => {
-      const response = await fetch(`${url}/embed`, {
-        method: 'POST',
-        headers: { 'content-type': 'application/json' },
-        body: JSON.stringify({ input, model: 'edge-clip-small-static' }),
-      });
+      const response = await post(worker, { input, model: 'edge-clip-small-static' });
       return { status: response.status, text: await response.text() };
     };
     try {
@@ -166,15 +145,15 @@ test(
       expect(refused.status).toBe(503);
       expect(refused.text).toContain(`which is static.table.bin, has ${bytes.length - 1} bytes`);
       expect((await embed('dog dog')).status).toBe(200);
-      const ready = await fetch(`${url}/health/ready`);
+      const ready = await fetch(`${worker.url}/health/ready`);
       expect(ready.status).toBe(503);
       expect(await ready.text()).toContain('which is static.table.bin');
       writeFileSync(damaged, bytes);
       // What it failed to read it reads again.
       expect((await embed(words[far] ?? '')).status).toBe(200);
-      expect((await fetch(`${url}/health/ready`)).status).toBe(200);
+      expect((await fetch(`${worker.url}/health/ready`)).status).toBe(200);
     } finally {
-      await platform.dispose();
+      await worker.platform.dispose();
       rmSync(assets, { recursive: true });
     }
   },
