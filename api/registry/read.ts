@@ -1,7 +1,7 @@
 // The one reader of a model registry: pointer, release, manifest and artefact, each verified before it is believed.
 import type { z } from 'zod';
 import { artefactKey, currentKey, manifestKey, releaseKey } from '../../contracts/src/keys.ts';
-import type { Artefact } from '../../contracts/src/model/artefact.ts';
+import type { Artefact, FilePart } from '../../contracts/src/model/artefact.ts';
 import type { ModelManifest } from '../../contracts/src/model/manifest.ts';
 import { ModelPointer } from '../../contracts/src/model/pointer.ts';
 import { ModelRelease } from '../../contracts/src/model/release.ts';
@@ -31,13 +31,6 @@ export interface ModelSource {
   parts?(artefact: Artefact): FilePart[];
   /** Releases what the source itself keeps in memory; nothing is read from it any more. */
   close?(): void;
-}
-
-/** The bytes of a file from one place to another, as they are stored. */
-export interface FilePart {
-  from: number;
-  to: number;
-  read(): Promise<ArrayBuffer>;
 }
 
 /** A file of a model. Throws a RegistryError where its bytes are not those that the descriptor names. */

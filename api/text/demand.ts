@@ -1,7 +1,8 @@
 // Which parts of a table's file are still to be read. A text has few of the table's rows: a new isolate that read all of them before its
 // first vector spent a fifth of its time on rows of other languages.
+import type { FilePart } from '../../contracts/src/model/artefact.ts';
 import type { QuantizedTable } from '../../contracts/src/model/manifest.ts';
-import type { FilePart, TokenIds } from './engine.ts';
+import type { TokenIds } from './engine.ts';
 
 export interface Demand {
   /** Resolves once the rows with these ids and their scales are kept; undefined: they are. Ids outside the table need nothing. */
@@ -36,10 +37,12 @@ export function createDemand(
       const add = (from: number, to: number) => {
         for (let part = Math.floor(from / size); part * size < to; part++) if (!isKept[part]) missing.add(part);
       };
-      for (const id of texts.flat()) {
-        if (!(id >= 0 && id < rows)) continue;
-        add(id * width, (id + 1) * width);
-        add(rows * width + id * 4, rows * width + (id + 1) * 4);
+      for (const ids of texts) {
+        for (const id of ids) {
+          if (!(id >= 0 && id < rows)) continue;
+          add(id * width, (id + 1) * width);
+          add(rows * width + id * 4, rows * width + (id + 1) * 4);
+        }
       }
       return missing.size === 0 ? undefined : Promise.all(Array.from(missing, read)).then(() => {});
     },

@@ -1,5 +1,5 @@
 // The seam of text engines: what the rest of the API knows of a tokenizer and of an engine. Types only.
-import type { Artefact } from '../../contracts/src/model/artefact.ts';
+import type { Artefact, FilePart } from '../../contracts/src/model/artefact.ts';
 import type { QuantizedTable, TextTower } from '../../contracts/src/model/manifest.ts';
 
 /** A sequence of token ids, special tokens included where the tier wants them. */
@@ -49,14 +49,6 @@ export interface ReadArtefact {
   chunks?(artefact: Artefact): AsyncIterable<Uint8Array>;
   /** What a file consists of where its parts can be read by themselves, at least one; absent: files come as a whole. */
   parts?(artefact: Artefact): FilePart[];
-}
-
-/** The bytes of a file from one place to another. */
-export interface FilePart {
-  from: number;
-  to: number;
-  /** The caller may detach the buffer. */
-  read(): Promise<ArrayBuffer>;
 }
 
 /** Runs transformers. Another engine is a folder beside `onnx/`, given to the Worker by the file that builds it in. */

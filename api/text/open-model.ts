@@ -1,6 +1,6 @@
 // Opens a model from its files: manifest checked, artefacts verified, tokenizer and encoders opened at their first use.
 import { PLAN_LIMITS, type PlanLimits } from '../../contracts/src/api/limits.ts';
-import type { Artefact } from '../../contracts/src/model/artefact.ts';
+import type { Artefact, FilePart } from '../../contracts/src/model/artefact.ts';
 import type { ModelManifest } from '../../contracts/src/model/manifest.ts';
 import type { Tier } from '../../contracts/src/model/tier.ts';
 import { ownArtefacts, textTowers, withPacked } from '../../contracts/src/model/towers.ts';
@@ -8,7 +8,7 @@ import { CoreError } from '../core/errors.ts';
 import type { Model } from '../core/model.ts';
 import { RegistryError } from '../registry/errors.ts';
 import { type ModelSource, readVerified } from '../registry/read.ts';
-import type { Encode, FilePart, OpenTextEngine, ReadArtefact, RowSums, StaticTables, TextEngine } from './engine.ts';
+import type { Encode, OpenTextEngine, ReadArtefact, RowSums, StaticTables, TextEngine } from './engine.ts';
 import { createStaticEncode, sumsOf } from './static/encode.ts';
 import { addStatic } from './sum.ts';
 import { openTable } from './table.ts';

@@ -1,7 +1,8 @@
 // Reads quantised tables: token embeddings of a transformer, those of the static tier and their projection.
+import type { FilePart } from '../../contracts/src/model/artefact.ts';
 import type { QuantizedTable } from '../../contracts/src/model/manifest.ts';
 import { createDemand, type Demand } from './demand.ts';
-import type { FilePart, ReadArtefact } from './engine.ts';
+import type { ReadArtefact } from './engine.ts';
 
 export interface Rows {
   /** Adds row `id`, times its scale, onto `target`. */

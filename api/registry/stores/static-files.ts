@@ -2,12 +2,12 @@
 // that has them beside its script, and for a browser that reads them from there.
 
 import { PACKED_MODEL } from '../../../contracts/src/keys.ts';
-import type { Artefact } from '../../../contracts/src/model/artefact.ts';
+import type { Artefact, FilePart } from '../../../contracts/src/model/artefact.ts';
 import type { StaticFile } from '../../../contracts/src/model/static-files.ts';
 import type { PackedModel } from '../../../contracts/src/model/towers.ts';
 import { reasonOf } from '../../../contracts/src/user-error.ts';
 import { RegistryError } from '../errors.ts';
-import type { FilePart, ModelSource } from '../read.ts';
+import type { ModelSource } from '../read.ts';
 
 /** Asks for the static file of that key; resolves to whatever is answered, a refusal included. */
 export type FetchStaticFile = (key: string) => Promise<Response>;

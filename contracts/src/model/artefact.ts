@@ -13,6 +13,14 @@ export const Artefact = z
   .meta({ title: 'Artefact', description: 'A file, by path and by digest.' });
 export type Artefact = z.infer<typeof Artefact>;
 
+/** The bytes of a file from one place to another, where a file can be read in parts. */
+export interface FilePart {
+  from: number;
+  to: number;
+  /** The caller may detach the buffer. */
+  read(): Promise<ArrayBuffer>;
+}
+
 /** Every descriptor in a document, wherever it stands. */
 export function artefactsIn(value: unknown): Artefact[] {
   const artefact = Artefact.safeParse(value);

@@ -1,8 +1,9 @@
 // Rows of a table whose file lies in parts: the same rows as of the whole file, of which only those parts are read that hold them.
 import { expect, test } from 'vitest';
-import type { FilePart, ReadArtefact } from '../../../api/text/engine.ts';
+import type { ReadArtefact } from '../../../api/text/engine.ts';
 import { openRows, openTable } from '../../../api/text/table.ts';
 import { createWasmEngine } from '../../../api/text/wasm/engine.ts';
+import type { FilePart } from '../../../contracts/src/model/artefact.ts';
 import { moduleOf } from './wasm/models.ts';
 
 const [ROWS, WIDTH] = [100, 8];
