@@ -6,6 +6,7 @@ import { fromFileUri } from '../../../api/registry/stores/file-uri.ts';
 import { EXIT } from '../../../contracts/src/exit-codes.ts';
 import type { StageName } from '../../../contracts/src/stages.ts';
 import type { TrainingReport } from '../../../contracts/src/training/job.ts';
+import type { Recipe } from '../../../contracts/src/training/recipe.ts';
 import { UserError } from '../../../contracts/src/user-error.ts';
 import { evaluatedCard, installModel } from '../local/install.ts';
 import { planHere } from '../local/plan.ts';
@@ -18,9 +19,9 @@ import type { Plan, PlannedJob } from '../plan/plan.ts';
 import { selectJobs } from '../plan/select-jobs.ts';
 import { secondsOn } from '../plan/stage-needs.ts';
 import { stagePlans } from '../plan/stage-plan.ts';
-import { bytesOf } from '../recipe/data-index.ts';
+import { bytesOf, type DataIndex } from '../recipe/data-index.ts';
 import { indexOf, type ResolvedRecipe } from '../recipe/locate.ts';
-import { tensorsOf } from '../recipe/tensors.ts';
+import { tensorsBelow } from '../recipe/tensors.ts';
 import type { Emit } from '../run/events.ts';
 import { pastRuns, readReport } from '../run/folder.ts';
 import { consoleOf } from './console.ts';
@@ -47,12 +48,14 @@ export async function trainHere(
   const { root, emit } = context;
   const runs = runsFolder(options, context);
   const onRead = (bytes: number): void => emit({ event: 'reading_data', bytes });
-  const plan = context.plan ?? (await planHere(resolved, { root, runs, onRead }));
+  const data = context.plan ? undefined : await indexOf(resolved, runs, onRead);
+  const plan = context.plan ?? (await planHere(resolved, { root, runs, onRead, data }));
   const jobs = selectJobs(plan, options.ablate === undefined ? options : { to: 'compare' });
-  const computed = await computedHere(resolved, jobs, { root, runs, onRead });
+  const tensorsOf = tensorsBelow(join(root, 'trainer'));
+  const computed = computedHere(resolved.recipe, { jobs, data, tensorsOf });
   const stages = stagePlans(jobs, pastRuns(runs), computed);
   emit({ event: 'plan', recipe: plan.recipe, runs, stages, prices: null });
-  const needs = languageNeeds(resolved.recipe, (weights) => tensorsOf(weights, join(root, 'trainer')));
+  const needs = languageNeeds(resolved.recipe, tensorsOf);
   if (needs.length > 0) emit({ event: 'language_needs', needs });
   if (options.plan) return EXIT.ok;
   const exported = options.install ? stageOf(plan, 'export') : undefined;
@@ -67,29 +70,21 @@ export async function trainHere(
   return EXIT.ok;
 }
 
-interface Here {
-  root: string;
-  runs: string;
-  onRead(bytes: number): void;
+interface Known {
+  jobs: readonly PlannedJob[];
+  data: DataIndex | undefined;
+  tensorsOf: TensorsOf;
 }
 
 /** Seconds of stages by their closed forms on this machine's cores; none where a GPU computes them. */
-async function computedHere(
-  resolved: ResolvedRecipe,
-  jobs: readonly PlannedJob[],
-  { root, runs, onRead }: Here,
-): Promise<ReadonlyMap<StageName, number>> {
+function computedHere(recipe: Recipe, { jobs, data, tensorsOf }: Known): ReadonlyMap<StageName, number> {
   if (existsSync(FIRST_GPU)) return new Map();
-  const { recipe } = resolved;
-  const tensors: TensorsOf = (weights) => tensorsOf(weights, join(root, 'trainer'));
-  const prepares = jobs.some(({ job, report }) => job.config.stage === 'prepare' && report === undefined);
-  const data = prepares ? await indexOf(resolved, runs, onRead) : undefined;
   return secondsOn(availableParallelism(), {
     recipe,
     jobs,
-    features: featureWidth(recipe, tensors),
+    features: featureWidth(recipe, tensorsOf),
     data: data && { all: bytesOf([data]), tars: data.tars.bytes, children: 1 },
-    languageForm: (stage, ranks) => languageForm(stage, { recipe, tensorsOf: tensors, ranks }),
+    languageForm: (stage, ranks) => languageForm(stage, { recipe, tensorsOf, ranks }),
   });
 }
 

@@ -16,13 +16,13 @@ import { readStatus } from '../aws/status.ts';
 import { planOnAws, submitRecipe } from '../aws/submit.ts';
 import { arraySizes } from '../plan/array-size.ts';
 import { codeDigests, sourceReader } from '../plan/code-digest.ts';
-import { featureWidth, languageForm, type TensorsOf } from '../plan/forms/language-needs.ts';
+import { featureWidth, languageForm } from '../plan/forms/language-needs.ts';
 import { selectJobs } from '../plan/select-jobs.ts';
 import { stageNeeds } from '../plan/stage-needs.ts';
 import { pricedStagePlans } from '../plan/stage-plan.ts';
 import { bytesOf } from '../recipe/data-index.ts';
 import { foldersOf, indexOf, type ResolvedRecipe } from '../recipe/locate.ts';
-import { tensorsOf as tensorsHere } from '../recipe/tensors.ts';
+import { tensorsBelow } from '../recipe/tensors.ts';
 import type { Emit } from '../run/events.ts';
 import { pastRuns } from '../run/folder.ts';
 import type { CommandContext } from './context.ts';
@@ -85,7 +85,7 @@ async function submit(
   const stages = pricedStagePlans(jobs, [...past, ...pastRuns(local)]);
   const { date, region } = PRICE_TABLE;
   emit({ event: 'plan', recipe: recipe.name, runs: plan.runs, stages, prices: { date, region } });
-  const tensorsOf: TensorsOf = (weights) => tensorsHere(weights, join(root, 'trainer'));
+  const tensorsOf = tensorsBelow(join(root, 'trainer'));
   const needs = stageNeeds({
     recipe,
     jobs,

@@ -4,14 +4,20 @@ import { toFileUri } from '../../../api/registry/stores/file-uri.ts';
 import { STAGE_NAMES } from '../../../contracts/src/stages.ts';
 import { codeDigests, sourceReader } from '../plan/code-digest.ts';
 import { createPlan, type Plan } from '../plan/plan.ts';
+import type { DataIndex } from '../recipe/data-index.ts';
 import { foldersOf, indexOf, type ResolvedRecipe } from '../recipe/locate.ts';
 import { finishedRuns } from '../run/folder.ts';
 
-export async function planHere(
-  resolved: ResolvedRecipe,
-  { root, runs, onRead }: { root: string; runs: string; onRead: (bytes: number) => void },
-): Promise<Plan> {
-  const { digest, parts } = await indexOf(resolved, runs, onRead);
+export interface HereOptions {
+  root: string;
+  runs: string;
+  onRead(bytes: number): void;
+  /** Of the recipe's data, where the caller has it already. */
+  data?: DataIndex | undefined;
+}
+
+export async function planHere(resolved: ResolvedRecipe, { root, runs, onRead, data }: HereOptions): Promise<Plan> {
+  const { digest, parts } = data ?? (await indexOf(resolved, runs, onRead));
   const trainer = join(root, 'trainer');
   return createPlan(resolved.recipe, {
     code: codeDigests(STAGE_NAMES, sourceReader(trainer)),

@@ -15,9 +15,18 @@ export interface Weights {
   name: string;
 }
 
-/** Empty where they are not on this machine. */
-export function tensorsOf(weights: Weights, trainer: string): Tensor[] {
-  return tensorsIn(weights.in === 'directory' ? resolve(trainer, weights.name) : packageFolder(weights.name, trainer));
+/**
+ * The tensors of weights that recipes name; none where they are not on this machine. Each is read once: a plan asks for the same model in
+ * every stage that has it.
+ */
+export function tensorsBelow(trainer: string): (weights: Weights) => Tensor[] {
+  const known = new Map<string, Tensor[]>();
+  return (weights) => {
+    const path = weights.in === 'directory' ? resolve(trainer, weights.name) : packageFolder(weights.name, trainer);
+    const tensors = known.get(path) ?? tensorsIn(path);
+    known.set(path, tensors);
+    return tensors;
+  };
 }
 
 /** Of a `.gguf` file, or of a folder with safetensors files or else with such a file. */

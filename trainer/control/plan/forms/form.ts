@@ -86,6 +86,11 @@ export const PROCESS = 0.8e9;
 /** A stage that a GPU or a processor computes: nothing that depends on a batch. */
 export const NO_BATCH = { fixed: 0, each: 0, atOnce: 0 } as const;
 
+/** Numbers in the matrices of a text transformer's blocks: four of attention, eight of a feed-forward layer four times as wide. */
+export function inBlocks({ layers, width }: { layers: number; width: number }): number {
+  return 12 * layers * width ** 2;
+}
+
 /** Bytes of a GPU with so many items at once. */
 export function total({ fixed, each, least = 0 }: Pick<Form, 'fixed' | 'each' | 'least'>, atOnce: number): number {
   return Math.max(fixed + each * atOnce, least);

@@ -1,6 +1,6 @@
 // Closed forms of the stages with text students: vocabulary, distill, imitate, export, evaluate. From the recipe and what is counted. Pure.
 import type { Recipe } from '../../../../contracts/src/training/recipe.ts';
-import { type Facts, type Form, NO_BATCH, PROCESS, TRAINED, total, WEIGHT } from './form.ts';
+import { type Facts, type Form, inBlocks, NO_BATCH, PROCESS, TRAINED, total, WEIGHT } from './form.ts';
 import { CORE } from './rates.ts';
 import { KEPT } from './tower-shapes.ts';
 import { flopOfPicture } from './towers.ts';
@@ -93,9 +93,4 @@ export function ofEvaluate(recipe: Recipe, { counted }: Facts): Form {
 /** Of every tier together on one caption. */
 function flopOfCaption({ distill }: Recipe): number {
   return (distill?.tiers ?? []).reduce((sum, tier) => sum + 2 * CAPTION_TOKENS * inBlocks(tier), 0);
-}
-
-/** Numbers in the matrices of the blocks. */
-function inBlocks({ layers, width }: { layers: number; width: number }): number {
-  return 12 * layers * width ** 2;
 }

@@ -7,6 +7,7 @@ import {
   type Facts,
   FLOAT16,
   type Form,
+  inBlocks,
   NO_BATCH,
   type NoForm,
   PROCESS,
@@ -128,10 +129,10 @@ interface TextTower {
 function textTower({ text_tower, scratch, adapter, embed_dim }: NonNullable<Recipe['clip']>, facts: Facts): TextTower {
   if (text_tower === 'scratch') {
     const { layers, width, context_length, vocabulary_size } = scratch;
-    const inBlocks = 12 * layers * width ** 2;
-    const trained = inBlocks + (vocabulary_size + context_length) * width;
+    const matrices = inBlocks(scratch);
+    const trained = matrices + (vocabulary_size + context_length) * width;
     const each = KEPT.plain * context_length * layers * width;
-    const flop = 2 * context_length * inBlocks + 4 * layers * width * context_length ** 2;
+    const flop = 2 * context_length * matrices + 4 * layers * width * context_length ** 2;
     return { trained, fixed: (WEIGHT + TRAINED) * trained, each, flop, unknown: [] };
   }
   if (facts.features === undefined) return { trained: 0, fixed: 0, each: 0, flop: 0, unknown: [ADAPTER_UNKNOWN] };

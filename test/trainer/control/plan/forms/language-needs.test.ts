@@ -9,7 +9,7 @@ import {
   languageForm,
   languageNeeds,
 } from '../../../../../trainer/control/plan/forms/language-needs.ts';
-import { type Tensor, tensorsIn, tensorsOf, type Weights } from '../../../../../trainer/control/recipe/tensors.ts';
+import { type Tensor, tensorsBelow, tensorsIn, type Weights } from '../../../../../trainer/control/recipe/tensors.ts';
 import { tinyRecipe, type WholeRecipe } from '../../../../support/tiny-recipe.ts';
 
 /** Meta-Llama-3-8B as it is published. */
@@ -164,11 +164,11 @@ describe('tensors', () => {
     mkdirSync(join(packages, 'llm_tiny'), { recursive: true });
     writeFileSync(join(packages, 'llm_tiny', 'tiny.gguf'), gguf(['a']));
     write(join(packages, 'encoder', 'model'), [['model.safetensors', 'x']]);
-    const names = (name: string) => tensorsOf({ in: 'package', name }, folder).map((tensor) => tensor.name);
+    const names = (name: string) => tensorsBelow(folder)({ in: 'package', name }).map((tensor) => tensor.name);
     expect(names('llm_tiny')).toHaveLength(3);
     expect(names('encoder')).toEqual(['x']);
     expect(names('absent')).toEqual([]);
-    expect(tensorsOf({ in: 'directory', name: 'model' }, folder)).toHaveLength(2);
+    expect(tensorsBelow(folder)({ in: 'directory', name: 'model' })).toHaveLength(2);
   });
 });
 
