@@ -148,6 +148,8 @@ def test_the_block_of_a_page_is_replaced_and_nothing_else(command, tmp_path):
     assert cells[2:] == ["Flickr8k dev, mean recall", "`base` 55.0 ± 7.1", "`control` 45.0 ± 7.1", "+10.0 [+10.0, +10.0]",
                          "reproduced", "`--ablate control`"]  # fmt: skip
     assert len({len(line) for line in text.splitlines() if line.startswith("|")}) == 1
+    fewer = [line for line in text.splitlines() if "| `no_mntp` " in line]
+    assert fewer and all("(seed 1)" in line for line in fewer) and "seeds 1, 2 where a line says no others" in text
     again = command("--write-docs")
     assert again[0] == 0 and page.read_text() == text
     page.write_text("# No place\n")

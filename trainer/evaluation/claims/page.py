@@ -16,12 +16,13 @@ class NoBlock(ValueError):
 def table(claims: list[Answered]) -> str:
     """A line for each question, columns as wide as their longest cell."""
     rows: list[tuple[str, ...]] = [HEAD]
+    seeds = seeds_in(claims)
     for claim in claims:
         for number, found in enumerate(claim["answers"]):
             source = f" ({claim['source']})" if claim["source"] else ""
             told = (claim["claim"], claim["paper"] + source) if number == 0 else ("", "")
             rows.append(
-                (*told, found["what"], *cells(found), f"{found['verdict']}{devices(found)}", f"`{found['run']}`")
+                (*told, found["what"], *cells(found), f"{found['verdict']}{notes(found, seeds)}", f"`{found['run']}`")
             )
     widths = [max(3, *(len(row[column]) for row in rows)) for column in range(len(HEAD))]
     lines = [
@@ -40,10 +41,24 @@ def cells(found: Answer) -> tuple[str, str, str]:
     return arm(more), arm(than), f"{100 * difference:+.1f}{interval}"
 
 
-def devices(found: Answer) -> str:
-    """Where the two arms were not trained on the same kind of device: their rounding differs, too."""
+def notes(found: Answer, seeds: list[int]) -> str:
+    """What a line has otherwise than most: arms that were not trained on the same kind of device, whose rounding differs, too, and
+    fewer seeds than some other line."""
     kinds = [" and ".join(arm["devices"]) for arm in (found.get("more"), found.get("than")) if arm and arm["devices"]]
-    return f" ({' against '.join(kinds)})" if len(set(kinds)) > 1 else ""
+    told = [" against ".join(kinds)] if len(set(kinds)) > 1 else []
+    if found["seeds"] and found["seeds"] != seeds:
+        told.append(told_seeds(found["seeds"]))
+    return f" ({'; '.join(told)})" if told else ""
+
+
+def seeds_in(claims: list[Answered]) -> list[int]:
+    """All that some line has."""
+    return sorted({seed for claim in claims for found in claim["answers"] for seed in found["seeds"]})
+
+
+def told_seeds(seeds: list[int]) -> str:
+    """`seed 1`, `seeds 1, 2`."""
+    return f"seed{'s' if len(seeds) > 1 else ''} {', '.join(map(str, seeds))}"
 
 
 def arm(found: Arm) -> str:
@@ -56,10 +71,8 @@ def summary(claims: list[Answered]) -> str:
     """How much has been run."""
     answers = [found for claim in claims for found in claim["answers"]]
     ran = [found for found in answers if found["verdict"] != NOT_RUN]
-    seeds = sorted({seed for found in ran for seed in found["seeds"]})
-    return f"{len(ran)} of {len(answers)} questions have figures" + (
-        f", seeds {', '.join(map(str, seeds))}" if ran else ""
-    )
+    seeds = f", {told_seeds(seeds_in(claims))} where a line says no others" if ran else ""
+    return f"{len(ran)} of {len(answers)} questions have figures{seeds}"
 
 
 def write_block(page: Path, claims: list[Answered]) -> None:
