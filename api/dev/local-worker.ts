@@ -7,7 +7,7 @@ import { convertV4MiniflareOptions, Miniflare } from 'miniflare';
 import { ENVARS } from '../../contracts/src/envars.ts';
 import { FollowEvent, RequestEvent, readEvent } from '../../contracts/src/events.ts';
 import { type StaticFilesOptions, writeStaticFiles } from './assets/write.ts';
-import { bundleWorker, WITH_ONNXRUNTIME } from './bundle.ts';
+import { bundleWorker, WITH_ONNXRUNTIME, type WorkerModule } from './bundle.ts';
 import { HOST } from './local-address.ts';
 
 export const COMPATIBILITY_DATE = '2026-08-01';
@@ -18,14 +18,19 @@ export const BUCKET = 'MODELS';
 /** Name in wrangler.toml of the namespace with the API keys. */
 export const KEYS = 'KEYS';
 const NAME = 'edge-clip';
-/** What the front calls the Worker. */
-const WORKER = 'WORKER';
+/** What the front calls the Worker, the same behind its static files, and the paths that come to it first. */
+const [WORKER, SITE, FIRST] = ['WORKER', 'SITE', 'FIRST'];
+/** Another name of the Worker's default export. */
+const ITSELF = 'itself';
 const FRONT = fileURLToPath(new URL('front.ts', import.meta.url));
 /** A key that was made or revoked in a file is noticed as soon as the file's copy. */
 const KEY_SECONDS = 1;
 
-/** As wrangler.toml has it. */
-const RUN_WORKER_FIRST = ['/', '/openapi.json'];
+/** As wrangler.toml has them: paths, or how they begin where a star is behind them. */
+export const RUN_WORKER_FIRST = [
+  ...['/', '/openapi.json', '/embed', '/similarity', '/classify', '/tokenize', '/rerank', '/info', '/metrics', '/ping'],
+  ...['/health', '/health/*', '/models', '/models/*', '/embeddings', '/multimodalembeddings', '/v1/*', '/v2/*'],
+];
 const FLOOD = { namespace_id: '1001', simple: { limit: 6000, period: 60 as const } };
 
 /** What the Worker prints about a published model, one JSON line each. */
@@ -74,7 +79,7 @@ export async function startWorker({
     options.assets ?? (await temporaryAssets(options.model, { onnx: variables.TEXT_ENGINE === 'onnx' }));
   const service = {
     name: NAME,
-    ...(await workerCode({ model: options.model, entry: options.entry ?? WITH_ONNXRUNTIME })),
+    ...(await workerCode({ model: options.model, entry: options.entry ?? WITH_ONNXRUNTIME }, [NAMED])),
     bindings: {
       [ENVARS.encoderUrl]: options.encoderUrl,
       ...(options.jobsUrl === undefined ? {} : { [ENVARS.jobsUrl]: options.jobsUrl }),
@@ -100,7 +105,9 @@ export async function startWorker({
   const front = {
     name: 'front',
     ...(await workerCode({ entry: FRONT })),
-    serviceBindings: { [WORKER]: NAME },
+    // By a name of its own the Worker is asked itself: before its default export Miniflare puts Workers for the static files.
+    serviceBindings: { [WORKER]: { name: NAME, entrypoint: ITSELF }, [SITE]: NAME },
+    bindings: { [FIRST]: RUN_WORKER_FIRST },
     unsafeDirectSockets: [{ host: HOST, port: options.port }],
   };
   const settings = convertV4MiniflareOptions({
@@ -130,8 +137,19 @@ async function temporaryAssets(model: string, options: StaticFilesOptions): Prom
   return folder;
 }
 
-async function workerCode(bundle: { model?: string | undefined; entry?: string | undefined }) {
-  const modules = await bundleWorker(bundle);
+/** The bundle, with that name for its default export. */
+const NAMED: WorkerModule = {
+  type: 'ESModule',
+  path: 'named.js',
+  contents: `export * from './index.js'; export { default, default as ${ITSELF} } from './index.js';`,
+};
+
+/** The first module is the entry. */
+async function workerCode(
+  bundle: { model?: string | undefined; entry?: string | undefined },
+  before: WorkerModule[] = [],
+) {
+  const modules = [...before, ...(await bundleWorker(bundle))];
   return {
     compatibilityDate: COMPATIBILITY_DATE,
     compatibilityFlags: COMPATIBILITY_FLAGS,

@@ -5,12 +5,14 @@ import { expect, test } from 'vitest';
 import { unstable_readConfig } from 'wrangler';
 import { ASSETS } from '../../../api/dev/assets/build.ts';
 import { bundleWorker, RULES } from '../../../api/dev/bundle.ts';
-import { BUCKET, COMPATIBILITY_DATE } from '../../../api/dev/local-worker.ts';
+import { BUCKET, COMPATIBILITY_DATE, RUN_WORKER_FIRST } from '../../../api/dev/local-worker.ts';
+import type { Operation } from '../../../contracts/src/api/operation.ts';
+import { OPERATIONS } from '../../../contracts/src/api/operations.ts';
 
 interface WranglerConfig {
   compatibility_date?: string;
   r2_buckets: { binding: string }[];
-  assets?: { directory?: string; binding?: string };
+  assets?: { directory?: string; binding?: string; run_worker_first?: string[] };
   build: { command?: string };
   rules: { type: string; globs: string[] }[];
 }
@@ -28,6 +30,15 @@ test('the static files are those that wrangler has made before it sends them', (
   expect(scripts.assets).toBe('node api/dev/assets/build.ts');
   expect(join(ROOT, config.assets?.directory ?? '')).toBe(ASSETS);
   expect(config.assets?.binding).toBe('ASSETS');
+});
+
+test('every path of the API comes to the Worker before a static file is looked for, in workerd as on the platform', () => {
+  const rules = config.assets?.run_worker_first ?? [];
+  expect(RUN_WORKER_FIRST).toEqual(rules);
+  const isFirst = (path: string) =>
+    rules.some((rule) => (rule.endsWith('*') ? path.startsWith(rule.slice(0, -1)) : path === rule));
+  const paths = Object.values<Operation>(OPERATIONS).flatMap(({ path, aliases = [] }) => [path, ...aliases]);
+  expect(paths.filter((path) => !isFirst(path))).toEqual([]);
 });
 
 test('files that are not code become the same kind of module', () => {
